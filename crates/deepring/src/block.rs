@@ -1,0 +1,9 @@
+//! What a block is: a public header and an encrypted body made of named parts.
+
+pub(crate) mod chunks;
+pub(crate) mod header;
+mod part;
+
+pub use header::{Header, Recipient, RecipientRole};
+pub(crate) use part::lay_out;
+pub use part::{Part, PartKind};

@@ -1,0 +1,167 @@
+//! Parts of a body's plaintext: which bytes are which tensor, the operators, or the manifest.
+
+use serde::Serialize;
+
+use crate::encoding::{DecodeError, Reader, Writer};
+use crate::tensor::{Dim, TensorSpec};
+
+/// Parts start at multiples of this, so that an engine can read tensors in place.
+pub(crate) const ALIGNMENT: u64 = 64;
+/// Most parts that a block may have.
+pub(crate) const MAX_PARTS: usize = 1 << 20;
+
+/// What a part holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum PartKind {
+    /// The manifest; Genesis has this part and no other.
+    Manifest,
+    /// The block's operators, attributes, edges and small constants: an ONNX model whose parameters
+    /// are external data, at offsets from the start of the body. The last part of every layer block.
+    Graph,
+    /// One parameter tensor; its dimensions are all fixed.
+    Parameter(TensorSpec),
+}
+
+/// A named range of a body's plaintext.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// What it holds.
+    pub kind: PartKind,
+    /// First byte, counted from the start of the plaintext; a multiple of 64.
+    pub offset: u64,
+    /// Number of bytes.
+    pub len: u64,
+}
+
+impl Part {
+    /// The parameter's name, if the part is one.
+    #[must_use]
+    pub fn parameter_name(&self) -> Option<&str> {
+        match &self.kind {
+            PartKind::Parameter(spec) => Some(&spec.name),
+            _ => None,
+        }
+    }
+
+    /// A word for messages: the parameter's name, `graph` or `manifest`.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        match &self.kind {
+            PartKind::Manifest => "manifest",
+            PartKind::Graph => "graph",
+            PartKind::Parameter(spec) => &spec.name,
+        }
+    }
+
+    /// One past the last byte. Cannot overflow: parts are checked when they are laid out or decoded.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.len)
+    }
+
+    fn encode(&self, w: &mut Writer) {
+        match &self.kind {
+            PartKind::Manifest => {
+                w.u8(0);
+            }
+            PartKind::Graph => {
+                w.u8(1);
+            }
+            PartKind::Parameter(spec) => {
+                w.u8(2);
+                spec.encode(w);
+            }
+        }
+        w.u64(self.offset).u64(self.len);
+    }
+
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let kind = match r.u8("part kind")? {
+            0 => PartKind::Manifest,
+            1 => PartKind::Graph,
+            2 => PartKind::Parameter(TensorSpec::decode(r)?),
+            found => {
+                return Err(DecodeError::BadValue { field: "part kind", found: u64::from(found) });
+            }
+        };
+        Ok(Self { kind, offset: r.u64("part offset")?, len: r.u64("part length")? })
+    }
+}
+
+/// Gives every part its place: in the order given, aligned, without other gaps.
+///
+/// Returns the parts and the plaintext's length, or `None` if that does not fit 63 bits
+/// or a part is empty.
+pub(crate) fn lay_out(parts: Vec<(PartKind, u64)>) -> Option<(Vec<Part>, u64)> {
+    let mut end = 0u64;
+    let mut out = Vec::with_capacity(parts.len());
+    for (kind, len) in parts {
+        if len == 0 {
+            return None;
+        }
+        let offset = end.checked_next_multiple_of(ALIGNMENT)?;
+        end = offset.checked_add(len).filter(|e| *e <= i64::MAX as u64)?;
+        out.push(Part { kind, offset, len });
+    }
+    Some((out, end))
+}
+
+pub(crate) fn encode_parts(parts: &[Part], w: &mut Writer) {
+    w.count(parts.len());
+    for part in parts {
+        part.encode(w);
+    }
+}
+
+/// Decodes the list and holds it to the layout's rules: no overlap, no gap but alignment, nothing empty, the end
+/// where the plaintext ends, a parameter just as long as its shape says, and the parts that a block
+/// of this index must have.
+pub(crate) fn decode_parts(
+    r: &mut Reader<'_>,
+    index: u32,
+    plain_len: u64,
+) -> Result<Vec<Part>, DecodeError> {
+    let n = r.count("parts", MAX_PARTS, 17)?;
+    let mut parts = Vec::with_capacity(n);
+    let mut end = 0u64;
+    for i in 0..n {
+        let part = Part::decode(r)?;
+        let bad = |field, found| Err(DecodeError::BadValue { field, found });
+        if end.checked_next_multiple_of(ALIGNMENT) != Some(part.offset) {
+            return bad("part offset", part.offset);
+        }
+        end = match part.offset.checked_add(part.len) {
+            Some(end) if part.len > 0 && end <= plain_len => end,
+            _ => return bad("part length", part.len),
+        };
+        let last = i + 1 == n;
+        let allowed = match &part.kind {
+            PartKind::Manifest => index == 0 && n == 1,
+            PartKind::Graph => index != 0 && last,
+            PartKind::Parameter(spec) => {
+                if parameter_len(spec) != Some(part.len) {
+                    return bad("parameter length", part.len);
+                }
+                index != 0 && !last
+            }
+        };
+        if !allowed {
+            return bad("part kind", i as u64);
+        }
+        parts.push(part);
+    }
+    if end != plain_len || parts.is_empty() {
+        return Err(DecodeError::BadValue { field: "plaintext length", found: plain_len });
+    }
+    Ok(parts)
+}
+
+fn parameter_len(spec: &TensorSpec) -> Option<u64> {
+    let fixed = spec.dims.as_ref()?.iter().all(|d| matches!(d, Dim::Fixed(_)));
+    if !fixed {
+        return None;
+    }
+    spec.len()?.checked_mul(spec.dtype.size() as u64)
+}

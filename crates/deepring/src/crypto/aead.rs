@@ -1,0 +1,122 @@
+//! A block's body in chunks: AES-256-GCM with the order and the end bound in the nonce.
+//!
+//! This is the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizár 2015) with age's nonce: an
+//! 11-byte big-endian chunk counter and a byte that is 1 for the last chunk only. A block key is
+//! random and encrypts one body once, so no nonce repeats. GCM does not commit to its key; the
+//! header therefore carries [`BlockKey::commitment`], and a key that does not match it is refused
+//! before anything is decrypted.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::{Digest, NoRandomness, label, random};
+
+/// Plaintext bytes in every chunk but the last.
+pub(crate) const CHUNK_LEN: usize = 64 * 1024;
+/// Tag after each chunk's ciphertext.
+pub(crate) const TAG_LEN: usize = 16;
+
+/// A block's own random key; everything secret about a block follows from it.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(crate) struct BlockKey([u8; 32]);
+
+impl BlockKey {
+    pub(crate) fn random() -> Result<Self, NoRandomness> {
+        Ok(Self(random()?))
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// A public value that fixes the key: nobody can find two keys with one commitment.
+    pub(crate) fn commitment(&self) -> Digest {
+        Digest(blake3::derive_key(label::COMMITMENT, &self.0))
+    }
+
+    /// The key of the content digest, so that the digest tells nothing to who lacks the block key.
+    pub(crate) fn content_hasher(&self) -> blake3::Hasher {
+        let mut key = blake3::derive_key(label::CONTENT_KEY, &self.0);
+        let hasher = blake3::Hasher::new_keyed(&key);
+        key.zeroize();
+        hasher
+    }
+
+    /// The cipher for this block's chunks; `None` only if the library refuses a 32-byte key.
+    pub(crate) fn cipher(&self, context: [u8; 32]) -> Option<ChunkCipher> {
+        let mut key = blake3::derive_key(label::CHUNK_KEY, &self.0);
+        let unbound = UnboundKey::new(&AES_256_GCM, &key).ok();
+        key.zeroize();
+        Some(ChunkCipher { key: LessSafeKey::new(unbound?), context })
+    }
+}
+
+/// Seals and opens single chunks of one body, in any order and from several threads.
+pub(crate) struct ChunkCipher {
+    key: LessSafeKey,
+    /// Which block of which ring this is; authenticated with every chunk.
+    context: [u8; 32],
+}
+
+/// A chunk's bytes are not what was sealed at this place of this block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChunkRefused;
+
+impl ChunkCipher {
+    /// Appends chunk `index` of the body to `out`.
+    pub(crate) fn seal(
+        &self,
+        index: u64,
+        last: bool,
+        plaintext: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), ChunkRefused> {
+        let start = out.len();
+        out.extend_from_slice(plaintext);
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(
+                nonce(index, last),
+                Aad::from(self.context),
+                &mut out[start..],
+            )
+            .map_err(|_| ChunkRefused)?;
+        out.extend_from_slice(tag.as_ref());
+        Ok(())
+    }
+
+    /// Opens chunk `index` (ciphertext and tag) into `plaintext`, which must be just as long as the
+    /// ciphertext without its tag.
+    pub(crate) fn open(
+        &self,
+        index: u64,
+        last: bool,
+        sealed: &[u8],
+        plaintext: &mut [u8],
+    ) -> Result<(), ChunkRefused> {
+        let (ciphertext, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(ChunkRefused)?;
+        if ciphertext.len() != plaintext.len() {
+            return Err(ChunkRefused);
+        }
+        self.key
+            .open_separate_gather(
+                nonce(index, last),
+                Aad::from(self.context),
+                ciphertext,
+                tag,
+                plaintext,
+            )
+            .map_err(|_| ChunkRefused)
+    }
+}
+
+fn nonce(index: u64, last: bool) -> Nonce {
+    let mut n = [0; 12];
+    n[3..11].copy_from_slice(&index.to_be_bytes());
+    n[11] = u8::from(last);
+    Nonce::assume_unique_for_key(n)
+}

@@ -1,0 +1,105 @@
+//! Granting: wrapping block keys for another host; no body is re-encrypted.
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use thiserror::Error;
+
+use crate::block::header::{unwrap_key, wrap_key};
+use crate::block::{Header, RecipientRole};
+use crate::copy::copy_range;
+use crate::crypto::Digest;
+use crate::keys::{Host, Owner, PublicKey, SecretKey};
+use crate::replace;
+use crate::ring::{AuthenticRing, RingError, VerifiedRing};
+use crate::seal::{SealError, close};
+
+/// Why a host was not granted.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GrantError {
+    /// The key is not the ring's owner's.
+    #[error("only the owner of the ring can grant; this key is not the one that signed it")]
+    NotTheOwner,
+    /// No block is of this index.
+    #[error("there is no block {index}: the ring has blocks 1 to {last}")]
+    NoSuchBlock {
+        /// Index asked for.
+        index: u32,
+        /// Last block.
+        last: u32,
+    },
+    /// The owner's own wrapped key does not open.
+    #[error("the owner's key for block {index} does not open")]
+    NoBlockKey {
+        /// The block.
+        index: u32,
+    },
+    /// The ring could not be read.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// The new file could not be made.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+/// Writes `target` as the same ring with `host` as a recipient of Genesis and of `blocks` (all, if
+/// `None`); returns the number of blocks for which the host is new.
+///
+/// The ring digest stays, so receipts stay valid; the revision goes up by one. `target` may be the file
+/// that the ring was read from.
+pub fn grant(
+    ring: &VerifiedRing,
+    owner: &SecretKey<Owner>,
+    host: &PublicKey<Host>,
+    blocks: Option<&[u32]>,
+    target: &Path,
+) -> Result<u32, GrantError> {
+    if owner.public() != ring.owner() {
+        return Err(GrantError::NotTheOwner);
+    }
+    let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
+    if let Some(index) = blocks.unwrap_or_default().iter().find(|i| **i > last) {
+        return Err(GrantError::NoSuchBlock { index: *index, last });
+    }
+    let wanted = |h: &Header| h.index == 0 || blocks.is_none_or(|b| b.contains(&h.index));
+    let mut headers = ring.headers().to_vec();
+    let mut granted = 0;
+    for header in headers.iter_mut().filter(|h| wanted(h)) {
+        if header.hosts().any(|h| h == *host) {
+            continue;
+        }
+        let index = header.index;
+        let key = unwrap_key(header, owner).ok_or(GrantError::NoBlockKey { index })?;
+        let role = RecipientRole::Host(*host);
+        header.recipients.push(wrap_key(&key, role, header.ring_id, index)?);
+        header.sign(owner);
+        granted += 1;
+    }
+    if granted > 0 {
+        rewrite_front(ring, &headers, owner, target)?;
+    }
+    Ok(granted)
+}
+
+fn rewrite_front(
+    ring: &AuthenticRing,
+    headers: &[Header],
+    owner: &SecretKey<Owner>,
+    target: &Path,
+) -> Result<(), GrantError> {
+    let mut closure = ring.closure().clone();
+    closure.revision = closure.revision.saturating_add(1);
+    let digest: Digest = closure.ring_digest();
+    let front = close(&mut closure, headers, owner);
+    debug_assert_eq!(digest, closure.ring_digest(), "a grant does not change the content");
+    let io = |source| SealError::Io { path: target.into(), source };
+    let mut file = BufWriter::new(replace::temporary_beside(target).map_err(io)?);
+    file.write_all(&front).map_err(io)?;
+    for body in &ring.layout().bodies {
+        copy_range(ring.storage(), body.clone(), &mut file).map_err(io)?;
+    }
+    let file = file.into_inner().map_err(|e| io(e.into_error()))?;
+    replace::commit(file, target).map_err(io)?;
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! Owner keys and host keys: one signing half (Ed25519) and one opening half (X25519) each.
+//!
+//! The two roles have different types and different text prefixes, so an owner key can never be
+//! given where a host key is due. Secrets are wiped when dropped, never printed, and written only
+//! to files that nobody else may read.
+
+mod file;
+mod text;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use serde::{Serialize, Serializer};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::crypto::{NoRandomness, random, signature, wrap};
+
+pub use file::{KeyFileError, write_key_pair};
+pub use text::ParseKeyError;
+
+/// Bytes of a public key: Ed25519 key, then X25519 key.
+pub(crate) const PUBLIC_LEN: usize = 64;
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// What a key is for; closed to the two roles of the format.
+pub trait Role: sealed::Sealed + Copy + Eq + fmt::Debug + Send + Sync + 'static {
+    /// The word for the role, in files and messages.
+    const NAME: &'static str;
+    /// Human-readable part of the public key's text form.
+    const PUBLIC_PREFIX: &'static str;
+    /// Human-readable part of the secret key's text form.
+    const SECRET_PREFIX: &'static str;
+}
+
+/// The role that signs rings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner;
+
+/// The role that opens blocks and signs receipts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Host;
+
+impl sealed::Sealed for Owner {}
+impl sealed::Sealed for Host {}
+
+impl Role for Owner {
+    const NAME: &'static str = "owner";
+    const PUBLIC_PREFIX: &'static str = "drowner";
+    const SECRET_PREFIX: &'static str = "drownersecret";
+}
+
+impl Role for Host {
+    const NAME: &'static str = "host";
+    const PUBLIC_PREFIX: &'static str = "drhost";
+    const SECRET_PREFIX: &'static str = "drhostsecret";
+}
+
+/// A public key of one role.
+pub struct PublicKey<R: Role> {
+    bytes: [u8; PUBLIC_LEN],
+    role: PhantomData<R>,
+}
+
+impl<R: Role> PublicKey<R> {
+    /// The key with these bytes (Ed25519 key, then X25519 key). Any bytes are taken: a key that is
+    /// no curve point verifies nothing and opens nothing.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; PUBLIC_LEN]) -> Self {
+        Self { bytes, role: PhantomData }
+    }
+
+    /// The key's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; PUBLIC_LEN] {
+        &self.bytes
+    }
+
+    /// A short form for messages; never for comparison.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let text = self.to_string();
+        let cut = R::PUBLIC_PREFIX.len() + 11;
+        text.get(..cut).map_or(text.clone(), |head| format!("{head}…"))
+    }
+
+    fn signing_half(&self) -> &[u8; 32] {
+        // The array is 64 bytes long, so the first 32 always exist.
+        self.bytes.first_chunk().unwrap_or(&[0; 32])
+    }
+
+    fn opening_half(&self) -> &[u8; 32] {
+        self.bytes.last_chunk().unwrap_or(&[0; 32])
+    }
+
+    pub(crate) fn has_signed(&self, label: &str, message: &[u8], signature: &[u8]) -> bool {
+        signature::is_signed(self.signing_half(), label, message, signature)
+    }
+
+    pub(crate) fn seal_for(
+        &self,
+        info: &[u8],
+        aad: &[u8],
+        plaintext: &[u8],
+    ) -> Result<([u8; wrap::ENC_LEN], Vec<u8>), wrap::HpkeFailed> {
+        wrap::seal(self.opening_half(), info, aad, plaintext)
+    }
+}
+
+/// A secret key of one role, with its public key.
+pub struct SecretKey<R: Role> {
+    seed: Zeroizing<[u8; 32]>,
+    opening: Zeroizing<[u8; 32]>,
+    signing: Ed25519KeyPair,
+    public: PublicKey<R>,
+}
+
+/// The library refused secret bytes that it would not have made itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not usable as a secret key")]
+pub struct UnusableKey;
+
+impl<R: Role> SecretKey<R> {
+    /// A new key from the system's random generator.
+    pub fn generate() -> Result<Self, NoRandomness> {
+        let mut seed = random::<32>()?;
+        let mut opening = random::<32>()?;
+        let key = Self::from_halves(&seed, &opening).map_err(|_| NoRandomness);
+        seed.zeroize();
+        opening.zeroize();
+        key
+    }
+
+    /// The key with these secret halves: Ed25519 seed and X25519 secret.
+    pub fn from_halves(seed: &[u8; 32], opening: &[u8; 32]) -> Result<Self, UnusableKey> {
+        let signing = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| UnusableKey)?;
+        let mut bytes = [0; PUBLIC_LEN];
+        bytes[..32].copy_from_slice(signing.public_key().as_ref());
+        bytes[32..].copy_from_slice(&wrap::public_of(opening).map_err(|_| UnusableKey)?);
+        Ok(Self {
+            seed: Zeroizing::new(*seed),
+            opening: Zeroizing::new(*opening),
+            signing,
+            public: PublicKey::from_bytes(bytes),
+        })
+    }
+
+    /// The public key that belongs to it.
+    #[must_use]
+    pub fn public(&self) -> PublicKey<R> {
+        self.public
+    }
+
+    pub(crate) fn sign(&self, label: &str, message: &[u8]) -> [u8; signature::SIGNATURE_LEN] {
+        signature::sign(&self.signing, label, message)
+    }
+
+    pub(crate) fn open_sealed(
+        &self,
+        enc: &[u8; wrap::ENC_LEN],
+        info: &[u8],
+        aad: &[u8],
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, wrap::HpkeFailed> {
+        wrap::open(&self.opening, enc, info, aad, ciphertext)
+    }
+
+    fn secret_bytes(&self) -> Zeroizing<[u8; 64]> {
+        let mut out = Zeroizing::new([0; 64]);
+        out[..32].copy_from_slice(self.seed.as_ref());
+        out[32..].copy_from_slice(self.opening.as_ref());
+        out
+    }
+}
+
+impl<R: Role> Clone for SecretKey<R> {
+    fn clone(&self) -> Self {
+        // The halves made a key once, so they do again.
+        match Self::from_halves(&self.seed, &self.opening) {
+            Ok(key) => key,
+            Err(UnusableKey) => unreachable!("these halves already made a key"),
+        }
+    }
+}
+
+impl<R: Role> Clone for PublicKey<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R: Role> Copy for PublicKey<R> {}
+
+impl<R: Role> PartialEq for PublicKey<R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl<R: Role> Eq for PublicKey<R> {}
+
+impl<R: Role> Hash for PublicKey<R> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
+    }
+}
+
+impl<R: Role> fmt::Debug for PublicKey<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({self})")
+    }
+}
+
+impl<R: Role> fmt::Debug for SecretKey<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretKey(of {})", self.public.short())
+    }
+}
+
+impl<R: Role> Serialize for PublicKey<R> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}

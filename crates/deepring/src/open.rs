@@ -1,0 +1,211 @@
+//! Opening a block: chunk digests, decryption into place, content digest; each byte read once.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+use thiserror::Error;
+
+use crate::block::Header;
+use crate::block::chunks::{Segment, segments};
+use crate::block::header::unwrap_key;
+use crate::crypto::Digest;
+use crate::crypto::aead::BlockKey;
+use crate::encoding::DecodeError;
+use crate::keys::{Host, Owner, SecretKey};
+use crate::ring::{Finding, PartName, Storage};
+
+/// A secret key that may open blocks.
+#[derive(Debug, Clone, Copy)]
+pub enum OpeningKey<'a> {
+    /// The owner's: opens every block.
+    Owner(&'a SecretKey<Owner>),
+    /// A host's: opens the blocks that it was granted.
+    Host(&'a SecretKey<Host>),
+}
+
+impl OpeningKey<'_> {
+    pub(crate) fn block_key(self, header: &Header) -> Option<BlockKey> {
+        match self {
+            Self::Owner(key) => unwrap_key(header, key),
+            Self::Host(key) => unwrap_key(header, key),
+        }
+    }
+
+    /// Whether the header names this key as a recipient.
+    #[must_use]
+    pub fn is_recipient(self, header: &Header) -> bool {
+        use crate::block::RecipientRole as Role;
+        header.recipients.iter().any(|r| match (self, r.role) {
+            (Self::Owner(key), Role::Owner(public)) => key.public() == public,
+            (Self::Host(key), Role::Host(public)) => key.public() == public,
+            _ => false,
+        })
+    }
+}
+
+impl<'a> From<&'a SecretKey<Owner>> for OpeningKey<'a> {
+    fn from(key: &'a SecretKey<Owner>) -> Self {
+        Self::Owner(key)
+    }
+}
+
+impl<'a> From<&'a SecretKey<Host>> for OpeningKey<'a> {
+    fn from(key: &'a SecretKey<Host>) -> Self {
+        Self::Host(key)
+    }
+}
+
+/// Why a block was not opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The ring has no block of this index.
+    #[error("there is no block {index}: the ring has {count}")]
+    NoSuchBlock {
+        /// Index asked for.
+        index: u32,
+        /// Blocks in the ring.
+        count: u32,
+    },
+    /// The key is none of the block's recipients.
+    #[error("block {index} ({name}) is not sealed for this key")]
+    NotForThisKey {
+        /// The block.
+        index: u32,
+        /// Its name.
+        name: String,
+    },
+    /// The buffer has not the length that the header states.
+    #[error("block {index} has {needed} bytes, the buffer {given}")]
+    WrongBuffer {
+        /// The block.
+        index: u32,
+        /// Bytes of plaintext.
+        needed: u64,
+        /// Bytes given.
+        given: u64,
+    },
+    /// The stored bytes are not those that were sealed.
+    #[error("{0}")]
+    Tampered(Finding),
+    /// What was sealed is not well-formed; the owner's software is at fault.
+    #[error("block {index} is sealed well, but its content is malformed: {source}")]
+    Malformed {
+        /// The block.
+        index: u32,
+        /// What is wrong.
+        source: DecodeError,
+    },
+    /// The file could not be read.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The block does not fit the address space.
+    #[error("a block of {bytes} bytes does not fit this machine's memory")]
+    TooLarge {
+        /// Bytes of plaintext.
+        bytes: u64,
+    },
+}
+
+/// A zeroed buffer for a block's plaintext.
+pub(crate) fn buffer(len: u64) -> Result<Vec<u8>, OpenError> {
+    let too_large = || OpenError::TooLarge { bytes: len };
+    let n = usize::try_from(len).map_err(|_| too_large())?;
+    let mut out = Vec::new();
+    out.try_reserve_exact(n).map_err(|_| too_large())?;
+    out.resize(n, 0);
+    Ok(out)
+}
+
+pub(crate) fn open_body(
+    storage: &dyn Storage,
+    header: &Header,
+    body: &Range<u64>,
+    key: OpeningKey<'_>,
+    out: &mut [u8],
+) -> Result<Digest, OpenError> {
+    let index = header.index;
+    if out.len() as u64 != header.plain_len {
+        return Err(OpenError::WrongBuffer {
+            index,
+            needed: header.plain_len,
+            given: out.len() as u64,
+        });
+    }
+    let not_ours = || OpenError::NotForThisKey { index, name: header.name.clone() };
+    if !key.is_recipient(header) {
+        return Err(not_ours());
+    }
+    let wrap_broken = || {
+        let reason = "the wrapped block key does not open, or is not the committed one";
+        OpenError::Tampered(
+            Finding::tampered(PartName::Header, reason).in_block(index, Some(&header.name)),
+        )
+    };
+    let block_key = key.block_key(header).ok_or_else(wrap_broken)?;
+    let cipher = block_key.cipher(header.context()).ok_or_else(wrap_broken)?;
+
+    out.fill(0);
+    let segments = segments(&header.parts);
+    let places = split_at_segments(out, &segments);
+    segments.par_iter().zip(places).try_for_each_init(Vec::new, |buf, (segment, place)| {
+        buf.resize((segment.body.end - segment.body.start) as usize, 0);
+        storage.read_at(body.start + segment.body.start, buf)?;
+        let base = segment.spans.first().map_or(0, |s| s.plain.start);
+        for span in &segment.spans {
+            let from = (span.body.start - segment.body.start) as usize;
+            let to = (span.body.end - segment.body.start) as usize;
+            let into = (span.plain.start - base) as usize..(span.plain.end - base) as usize;
+            let refuse = |reason: &str| {
+                let mut finding = Finding::tampered(PartName::Body, reason)
+                    .in_block(index, Some(&header.name))
+                    .at(body.start + span.body.start..body.start + span.body.end);
+                finding.tensor = header.parts.get(span.part).map(|p| p.label().to_owned());
+                OpenError::Tampered(finding)
+            };
+            let (Some(sealed), Some(plain)) = (buf.get(from..to), place.get_mut(into)) else {
+                return Err(refuse("the layout does not fit"));
+            };
+            if header.chunks.get(span.index as usize) != Some(&Digest::of_chunk(sealed)) {
+                return Err(refuse("the bytes are not those that were sealed"));
+            }
+            cipher
+                .open(span.index, span.last, sealed, plain)
+                .map_err(|_| refuse("the chunk does not decrypt"))?;
+        }
+        Ok(())
+    })?;
+
+    let digest = content_digest(&block_key, out);
+    if digest != header.content_digest {
+        let reason = "the opened content is not what the header's content digest names";
+        return Err(OpenError::Tampered(
+            Finding::tampered(PartName::Body, reason).in_block(index, Some(&header.name)),
+        ));
+    }
+    Ok(digest)
+}
+
+/// The keyed digest over a block's plaintext.
+pub(crate) fn content_digest(key: &BlockKey, plaintext: &[u8]) -> Digest {
+    let mut hasher = key.content_hasher();
+    hasher.update_rayon(plaintext);
+    Digest(*hasher.finalize().as_bytes())
+}
+
+/// Disjoint slices of the plaintext, one a segment: from its first chunk's first byte up to the next
+/// segment's.
+fn split_at_segments<'a>(out: &'a mut [u8], segments: &[Segment]) -> Vec<&'a mut [u8]> {
+    let start = |s: &Segment| s.spans.first().map_or(0, |span| span.plain.start as usize);
+    let mut rest = out;
+    let mut at = 0;
+    let mut places = Vec::with_capacity(segments.len());
+    for next in segments.iter().skip(1).map(|s| Some(start(s))).chain([None]) {
+        let len = next.map_or(rest.len(), |n| n.saturating_sub(at).min(rest.len()));
+        let (place, left) = rest.split_at_mut(len);
+        places.push(place);
+        rest = left;
+        at += len;
+    }
+    places
+}

@@ -1,0 +1,241 @@
+//! A query's chain of records: how it grows, and what the next host checks before it opens anything.
+
+use serde::Serialize;
+use thiserror::Error;
+
+use super::record::{Check, Opening, Receipt};
+use crate::crypto::{Digest, NoRandomness, random};
+use crate::encoding::{DecodeError, Reader, Writer};
+use crate::keys::{Host, SecretKey};
+use crate::ring::layout::MAX_BLOCKS;
+use crate::ring::{AuthenticRing, Finding, OpenedBlock, PartName};
+
+/// The opening of a query and the receipts signed so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Chain {
+    pub(crate) opening: Opening,
+    pub(crate) receipts: Vec<Receipt>,
+}
+
+/// A chain that does not fit the ring, or does not hold together.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{finding}")]
+pub struct ChainError {
+    /// What does not fit. Its verdict is stale if the chain is about another version of the ring.
+    pub finding: Finding,
+}
+
+/// A chain of which every signature, digest and step was checked against an authentic ring.
+#[derive(Debug, Clone, Copy)]
+pub struct VerifiedChain<'a> {
+    chain: &'a Chain,
+    next_block: u32,
+    outputs: Digest,
+}
+
+impl VerifiedChain<'_> {
+    /// The block that runs next; the ring's block count if all have run.
+    #[must_use]
+    pub fn next_block(&self) -> u32 {
+        self.next_block
+    }
+
+    /// The digest of what the next block must be given.
+    #[must_use]
+    pub fn outputs(&self) -> Digest {
+        self.outputs
+    }
+
+    /// The chain itself.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        self.chain
+    }
+}
+
+impl Chain {
+    /// Begins a query: Genesis' host commits to the inputs. `genesis` says that it has opened Genesis.
+    pub fn open(
+        ring: &AuthenticRing,
+        genesis: &OpenedBlock,
+        host: &SecretKey<Host>,
+        inputs: Digest,
+        opened_at: u64,
+    ) -> Result<Self, NoRandomness> {
+        let mut opening = Opening {
+            query: Digest(random()?),
+            ring_id: ring.ring_id(),
+            ring_digest: ring.digest(),
+            model_version: ring.model_version(),
+            genesis: genesis.content_digest(),
+            inputs,
+            opened_at,
+            host: host.public(),
+            signature: [0; 64],
+        };
+        opening.sign(host);
+        Ok(Self { opening, receipts: Vec::new() })
+    }
+
+    /// Adds a receipt for the blocks that follow the last one.
+    ///
+    /// `blocks` are the content digests of the bytes that ran; that they are the ring's is what
+    /// whoever reads the receipt checks.
+    pub fn extend(
+        &mut self,
+        host: &SecretKey<Host>,
+        blocks: Vec<Digest>,
+        check: Check,
+        outputs: Digest,
+    ) {
+        let (inputs, previous, first_block) = match self.receipts.last() {
+            Some(last) => (last.outputs, last.digest(), last.end_block()),
+            None => (self.opening.inputs, self.opening.digest(), 1),
+        };
+        let mut receipt = Receipt {
+            query: self.opening.query,
+            ring_digest: self.opening.ring_digest,
+            first_block,
+            blocks,
+            check,
+            inputs,
+            outputs,
+            previous,
+            host: host.public(),
+            signature: [0; 64],
+        };
+        receipt.sign(host);
+        self.receipts.push(receipt);
+    }
+
+    /// The opening.
+    #[must_use]
+    pub fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// The receipts, in the order of their blocks.
+    #[must_use]
+    pub fn receipts(&self) -> &[Receipt] {
+        &self.receipts
+    }
+
+    /// Digest of the newest record; it fixes the whole chain.
+    #[must_use]
+    pub fn head(&self) -> Digest {
+        self.receipts.last().map_or_else(|| self.opening.digest(), Receipt::digest)
+    }
+
+    /// Checks the chain against the ring: every signature, that each signer is a host of the blocks it
+    /// signed for, that blocks follow each other from 1 on, that their content digests are the ring's,
+    /// and that each record continues the one before.
+    pub fn verify(&self, ring: &AuthenticRing) -> Result<VerifiedChain<'_>, ChainError> {
+        let refuse = |finding| Err(ChainError { finding });
+        let o = &self.opening;
+        if o.ring_digest != ring.digest() {
+            return refuse(about_another_ring(o, ring));
+        }
+        let genesis = ring.genesis();
+        let bad = |reason: &str| {
+            Finding::tampered(PartName::File, reason).in_block(0, Some(&genesis.name))
+        };
+        if o.ring_id != ring.ring_id() || o.model_version != ring.model_version() {
+            return refuse(bad("the opening's ring id or version is not the ring's"));
+        }
+        if !o.is_signed() {
+            return refuse(bad("the opening's signature does not fit"));
+        }
+        if !genesis.hosts().any(|h| h == o.host) {
+            return refuse(bad("the opening is signed by a key that is no host of Genesis"));
+        }
+        if o.genesis != genesis.content_digest {
+            return refuse(bad("the opening names another content of Genesis"));
+        }
+        let mut next_block = 1;
+        let mut previous = o.digest();
+        let mut outputs = o.inputs;
+        for receipt in &self.receipts {
+            if let Some(finding) =
+                object_to_receipt(receipt, ring, o, next_block, previous, outputs)
+            {
+                return refuse(finding);
+            }
+            next_block = receipt.end_block();
+            previous = receipt.digest();
+            outputs = receipt.outputs;
+        }
+        Ok(VerifiedChain { chain: self, next_block, outputs })
+    }
+
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        self.opening.encode(w);
+        w.count(self.receipts.len());
+        for receipt in &self.receipts {
+            receipt.encode(w);
+        }
+    }
+
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let opening = Opening::decode(r)?;
+        let n = r.count("receipts", MAX_BLOCKS as usize, 64)?;
+        let receipts = (0..n).map(|_| Receipt::decode(r)).collect::<Result<_, _>>()?;
+        Ok(Self { opening, receipts })
+    }
+}
+
+fn about_another_ring(opening: &Opening, ring: &AuthenticRing) -> Finding {
+    if opening.ring_id == ring.ring_id() && opening.model_version != ring.model_version() {
+        let reason = format!(
+            "about model version {}, the ring is version {}",
+            opening.model_version,
+            ring.model_version()
+        );
+        return Finding::stale(PartName::File, reason);
+    }
+    Finding::tampered(PartName::File, "about another ring than the one given")
+}
+
+fn object_to_receipt(
+    receipt: &Receipt,
+    ring: &AuthenticRing,
+    opening: &Opening,
+    next_block: u32,
+    previous: Digest,
+    outputs: Digest,
+) -> Option<Finding> {
+    let index = receipt.first_block;
+    let name = ring.headers().get(index as usize).map(|h| h.name.as_str());
+    let bad = |reason: &str| Some(Finding::tampered(PartName::File, reason).in_block(index, name));
+    if !receipt.is_signed() {
+        return bad("the receipt's signature does not fit");
+    }
+    if receipt.query != opening.query || receipt.ring_digest != opening.ring_digest {
+        return bad("the receipt is about another query or ring");
+    }
+    if receipt.previous != previous {
+        return bad("the receipt does not follow the record before it");
+    }
+    if receipt.inputs != outputs {
+        return bad("the receipt's inputs are not the outputs of the record before it");
+    }
+    if index != next_block || receipt.blocks.is_empty() {
+        return bad("the receipt's blocks do not follow those before");
+    }
+    let run = ring.headers().get(index as usize..receipt.end_block() as usize);
+    let Some(run) = run else {
+        return bad("the receipt names blocks that the ring has not");
+    };
+    for (header, digest) in run.iter().zip(&receipt.blocks) {
+        let bad = |reason: &str| {
+            let finding = Finding::tampered(PartName::Body, reason);
+            Some(finding.in_block(header.index, Some(&header.name)))
+        };
+        if header.content_digest != *digest {
+            return bad("other content ran than was sealed");
+        }
+        if !header.hosts().any(|h| h == receipt.host) {
+            return bad("the receipt is signed by a key that is no host of the block");
+        }
+    }
+    None
+}

@@ -1,0 +1,132 @@
+//! What one host sends to the next: the chain so far, and the live tensors sealed for that host.
+
+use thiserror::Error;
+
+use super::chain::{Chain, ChainError};
+use super::value::{TensorValue, batch_digest, tensors_digest};
+use crate::crypto::{Digest, label, wrap};
+use crate::encoding::{DecodeError, Reader, Writer};
+use crate::keys::{Host, PublicKey, SecretKey};
+use crate::ring::{AuthenticRing, Finding, PartName};
+
+/// Most bytes of sealed tensors in one parcel.
+const MAX_SEALED: usize = u32::MAX as usize;
+const MAX_ITEMS: usize = 1 << 24;
+const MAX_TENSORS: usize = 4096;
+
+/// The chain so far, in the clear, and the batch's live tensors, sealed with HPKE for one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    chain: Chain,
+    enc: [u8; wrap::ENC_LEN],
+    sealed: Vec<u8>,
+}
+
+/// Why a parcel was not made or not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ParcelError {
+    /// The chain that came with it does not hold; nothing was opened.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The sealed tensors are not for this host, or were changed.
+    #[error("the parcel does not open with this host's key")]
+    NotForThisHost,
+    /// The recipient's public key is not usable.
+    #[error("the next host's key is not usable")]
+    UnusableRecipient,
+    /// The opened bytes are not tensors.
+    #[error("the parcel opens to something else than tensors: {0}")]
+    Malformed(#[from] DecodeError),
+    /// The opened tensors are not those that the last record names.
+    #[error("{0}")]
+    Refused(Finding),
+}
+
+impl Parcel {
+    /// Seals the batch's live tensors for the host that runs next. They are bound to the chain: a
+    /// parcel's content cannot be moved to another chain.
+    pub fn seal(
+        chain: Chain,
+        batch: &[Vec<TensorValue>],
+        next: &PublicKey<Host>,
+    ) -> Result<Self, ParcelError> {
+        let mut w = Writer::new();
+        w.count(batch.len());
+        for tensors in batch {
+            w.count(tensors.len());
+            tensors.iter().for_each(|t| t.encode(&mut w));
+        }
+        let plaintext = zeroize::Zeroizing::new(w.finish());
+        let (enc, sealed) = next
+            .seal_for(label::SEAL_PARCEL.as_bytes(), &chain.head().0, &plaintext)
+            .map_err(|_| ParcelError::UnusableRecipient)?;
+        Ok(Self { chain, enc, sealed })
+    }
+
+    /// Checks the chain so far against the ring, and only then opens the tensors and compares them
+    /// with what the last record names.
+    pub fn open(
+        self,
+        ring: &AuthenticRing,
+        host: &SecretKey<Host>,
+    ) -> Result<(Chain, Vec<Vec<TensorValue>>), ParcelError> {
+        let verified = self.chain.verify(ring)?;
+        let expected = verified.outputs();
+        let plaintext = host
+            .open_sealed(
+                &self.enc,
+                label::SEAL_PARCEL.as_bytes(),
+                &self.chain.head().0,
+                &self.sealed,
+            )
+            .map_err(|_| ParcelError::NotForThisHost)?;
+        let batch = decode_batch(&plaintext)?;
+        let digests: Vec<Digest> = batch.iter().map(|t| tensors_digest(t)).collect();
+        if batch_digest(&digests) != expected {
+            let finding = Finding::tampered(
+                PartName::File,
+                "the parcel's tensors are not those that the last receipt names",
+            );
+            return Err(ParcelError::Refused(finding.in_block(verified.next_block(), None)));
+        }
+        Ok((self.chain, batch))
+    }
+
+    /// The chain, not verified here.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The bytes that travel.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        self.chain.encode(&mut w);
+        w.raw(&self.enc).bytes(&self.sealed);
+        w.finish()
+    }
+
+    /// Decodes a parcel strictly; verifies nothing.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        let chain = Chain::decode(&mut r)?;
+        let enc = r.array("encapsulated key")?;
+        let sealed = r.bytes("sealed tensors", MAX_SEALED)?.to_vec();
+        r.finish()?;
+        Ok(Self { chain, enc, sealed })
+    }
+}
+
+fn decode_batch(bytes: &[u8]) -> Result<Vec<Vec<TensorValue>>, DecodeError> {
+    let mut r = Reader::new(bytes);
+    let n = r.count("items", MAX_ITEMS, 4)?;
+    let mut batch = Vec::with_capacity(n);
+    for _ in 0..n {
+        let n = r.count("tensors", MAX_TENSORS, 11)?;
+        batch.push((0..n).map(|_| TensorValue::decode(&mut r)).collect::<Result<_, _>>()?);
+    }
+    r.finish()?;
+    Ok(batch)
+}

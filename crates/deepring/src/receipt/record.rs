@@ -1,0 +1,190 @@
+//! The two signed records of a chain: Genesis' opening and a host's receipt.
+
+use serde::Serialize;
+
+use crate::crypto::signature::SIGNATURE_LEN;
+use crate::crypto::{Digest, label};
+use crate::encoding::{DecodeError, Reader, Writer};
+use crate::keys::{Host, PublicKey, SecretKey};
+use crate::ring::RingId;
+use crate::ring::layout::MAX_BLOCKS;
+
+/// How the parameters of a run were checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum Check {
+    /// Not after loading, and the receipt vouches for nothing but what was loaded.
+    None = 0,
+    /// Digests, when the blocks were opened.
+    Load = 1,
+    /// Every parameter byte in live memory, before each use of its block.
+    Run = 2,
+}
+
+impl Check {
+    /// The word on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Load => "load",
+            Self::Run => "run",
+        }
+    }
+
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match r.u8("check")? {
+            0 => Ok(Self::None),
+            1 => Ok(Self::Load),
+            2 => Ok(Self::Run),
+            found => Err(DecodeError::BadValue { field: "check", found: u64::from(found) }),
+        }
+    }
+}
+
+/// The record that begins a query: which ring, which inputs, when, signed by the host of Genesis.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Opening {
+    /// Random; no two queries share it, so no record fits another query.
+    pub query: Digest,
+    /// Ring id.
+    pub ring_id: RingId,
+    /// Ring digest.
+    pub ring_digest: Digest,
+    /// Version of the model.
+    pub model_version: u64,
+    /// Genesis' content digest, computed when it was opened.
+    pub genesis: Digest,
+    /// Digest over the inputs of the whole batch.
+    pub inputs: Digest,
+    /// When, by the host's clock, in milliseconds since 1970.
+    pub opened_at: u64,
+    /// Who opened the query.
+    pub host: PublicKey<Host>,
+    #[serde(skip)]
+    pub(crate) signature: [u8; SIGNATURE_LEN],
+}
+
+impl Opening {
+    pub(crate) fn sign(&mut self, host: &SecretKey<Host>) {
+        self.signature = host.sign(label::SIGN_OPENING, &self.digest().0);
+    }
+
+    pub(crate) fn is_signed(&self) -> bool {
+        self.host.has_signed(label::SIGN_OPENING, &self.digest().0, &self.signature)
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        let mut w = Writer::new();
+        self.encode_unsigned(&mut w);
+        Digest::of(label::OPENING, &[&w.finish()])
+    }
+
+    fn encode_unsigned(&self, w: &mut Writer) {
+        w.raw(&self.query.0).raw(&self.ring_id.0).raw(&self.ring_digest.0).u64(self.model_version);
+        w.raw(&self.genesis.0).raw(&self.inputs.0).u64(self.opened_at).raw(self.host.as_bytes());
+    }
+
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        self.encode_unsigned(w);
+        w.raw(&self.signature);
+    }
+
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            query: Digest(r.array("query")?),
+            ring_id: RingId(r.array("ring id")?),
+            ring_digest: Digest(r.array("ring digest")?),
+            model_version: r.u64("model version")?,
+            genesis: Digest(r.array("genesis digest")?),
+            inputs: Digest(r.array("inputs digest")?),
+            opened_at: r.u64("opened at")?,
+            host: PublicKey::from_bytes(r.array("host key")?),
+            signature: r.array("signature")?,
+        })
+    }
+}
+
+/// One host's signed record of the consecutive blocks that it ran for a query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Receipt {
+    /// The query.
+    pub query: Digest,
+    /// Ring digest.
+    pub ring_digest: Digest,
+    /// Index of the first block that ran.
+    pub first_block: u32,
+    /// Content digests of the blocks that ran, computed over their bytes in memory.
+    pub blocks: Vec<Digest>,
+    /// How the parameters were checked.
+    pub check: Check,
+    /// Digest over what came in, for the whole batch.
+    pub inputs: Digest,
+    /// Digest over what went out, for the whole batch.
+    pub outputs: Digest,
+    /// Digest of the record before: the opening's or another receipt's.
+    pub previous: Digest,
+    /// Who ran the blocks.
+    pub host: PublicKey<Host>,
+    #[serde(skip)]
+    pub(crate) signature: [u8; SIGNATURE_LEN],
+}
+
+impl Receipt {
+    /// Index one past the last block that ran.
+    #[must_use]
+    pub fn end_block(&self) -> u32 {
+        self.first_block.saturating_add(u32::try_from(self.blocks.len()).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn sign(&mut self, host: &SecretKey<Host>) {
+        self.signature = host.sign(label::SIGN_RECEIPT, &self.digest().0);
+    }
+
+    pub(crate) fn is_signed(&self) -> bool {
+        self.host.has_signed(label::SIGN_RECEIPT, &self.digest().0, &self.signature)
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        let mut w = Writer::new();
+        self.encode_unsigned(&mut w);
+        Digest::of(label::RECEIPT, &[&w.finish()])
+    }
+
+    fn encode_unsigned(&self, w: &mut Writer) {
+        w.raw(&self.query.0).raw(&self.ring_digest.0).u32(self.first_block);
+        w.count(self.blocks.len());
+        for block in &self.blocks {
+            w.raw(&block.0);
+        }
+        w.u8(self.check as u8).raw(&self.inputs.0).raw(&self.outputs.0).raw(&self.previous.0);
+        w.raw(self.host.as_bytes());
+    }
+
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        self.encode_unsigned(w);
+        w.raw(&self.signature);
+    }
+
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let query = Digest(r.array("query")?);
+        let ring_digest = Digest(r.array("ring digest")?);
+        let first_block = r.u32("first block")?;
+        let n = r.count("blocks", MAX_BLOCKS as usize, 32)?;
+        let blocks =
+            (0..n).map(|_| r.array("content digest").map(Digest)).collect::<Result<_, _>>()?;
+        Ok(Self {
+            query,
+            ring_digest,
+            first_block,
+            blocks,
+            check: Check::decode(r)?,
+            inputs: Digest(r.array("inputs digest")?),
+            outputs: Digest(r.array("outputs digest")?),
+            previous: Digest(r.array("previous record")?),
+            host: PublicKey::from_bytes(r.array("host key")?),
+            signature: r.array("signature")?,
+        })
+    }
+}

@@ -1,0 +1,146 @@
+//! Tensors that cross a cut: their canonical bytes and digests.
+
+use thiserror::Error;
+
+use crate::crypto::{Digest, label};
+use crate::encoding::{DecodeError, Reader, Writer};
+use crate::tensor::{DType, MAX_RANK};
+
+/// Most bytes of one tensor that crosses a cut.
+const MAX_DATA: usize = 1 << 31;
+
+/// A tensor with its elements, little-endian, row-major.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorValue {
+    name: String,
+    dtype: DType,
+    dims: Vec<u64>,
+    data: Vec<u8>,
+}
+
+/// Why name, type, dimensions and bytes do not make a tensor.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ValueError {
+    /// The bytes are not as many as the dimensions say.
+    #[error("tensor `{name}` has {found} bytes, its shape asks for {expected:?}")]
+    Length {
+        /// The tensor.
+        name: String,
+        /// Bytes that the shape asks for; `None` if that overflows.
+        expected: Option<u64>,
+        /// Bytes given.
+        found: u64,
+    },
+    /// More dimensions, or a longer name, than the format writes.
+    #[error("tensor `{name}` exceeds a limit of the format")]
+    TooLarge {
+        /// The tensor.
+        name: String,
+    },
+}
+
+impl TensorValue {
+    /// A tensor of these bytes.
+    pub fn new(
+        name: impl Into<String>,
+        dtype: DType,
+        dims: Vec<u64>,
+        data: Vec<u8>,
+    ) -> Result<Self, ValueError> {
+        let name = name.into();
+        let expected = dims.iter().try_fold(dtype.size() as u64, |n, d| n.checked_mul(*d));
+        if expected != Some(data.len() as u64) {
+            return Err(ValueError::Length { name, expected, found: data.len() as u64 });
+        }
+        if dims.len() > MAX_RANK
+            || data.len() > MAX_DATA
+            || name.len() > crate::encoding::MAX_STRING
+        {
+            return Err(ValueError::TooLarge { name });
+        }
+        Ok(Self { name, dtype, dims, data })
+    }
+
+    /// Name in the network.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Element type.
+    #[must_use]
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Dimensions.
+    #[must_use]
+    pub fn dims(&self) -> &[u64] {
+        &self.dims
+    }
+
+    /// Elements, little-endian, row-major.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        w.string(&self.name).u8(self.dtype as u8).count(self.dims.len());
+        for dim in &self.dims {
+            w.u64(*dim);
+        }
+        w.bytes(&self.data);
+    }
+
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let name = r.string("tensor name")?;
+        let dtype = DType::decode(r)?;
+        let rank = r.count("rank", MAX_RANK, 8)?;
+        let dims = (0..rank).map(|_| r.u64("dimension")).collect::<Result<Vec<_>, _>>()?;
+        let data = r.bytes("tensor data", MAX_DATA)?;
+        let found = data.len() as u64;
+        Self::new(name, dtype, dims, data.to_vec())
+            .map_err(|_| DecodeError::BadValue { field: "tensor length", found })
+    }
+}
+
+/// The digest over a set of tensors, in the order of their names.
+#[must_use]
+pub fn tensors_digest(tensors: &[TensorValue]) -> Digest {
+    let mut sorted: Vec<&TensorValue> = tensors.iter().collect();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut head = Writer::new();
+    head.count(sorted.len());
+    let mut parts = vec![head.finish()];
+    for tensor in &sorted {
+        let mut w = Writer::new();
+        w.string(&tensor.name).u8(tensor.dtype as u8).count(tensor.dims.len());
+        for dim in &tensor.dims {
+            w.u64(*dim);
+        }
+        w.count(tensor.data.len());
+        parts.push(w.finish());
+    }
+    let mut slices: Vec<&[u8]> = Vec::with_capacity(2 * parts.len());
+    let mut data = sorted.iter().map(|t| t.data.as_slice());
+    for (i, part) in parts.iter().enumerate() {
+        slices.push(part);
+        if i > 0 {
+            slices.extend(data.next());
+        }
+    }
+    Digest::of(label::TENSORS, &slices)
+}
+
+/// The digest over a batch: one digest a query, in order.
+#[must_use]
+pub fn batch_digest(items: &[Digest]) -> Digest {
+    let mut w = Writer::new();
+    w.count(items.len());
+    for item in items {
+        w.raw(&item.0);
+    }
+    Digest::of(label::BATCH, &[&w.finish()])
+}

@@ -1,0 +1,257 @@
+//! Repair: a damaged ring file made whole again from an intact copy, chunk by chunk, re-verified.
+
+use std::collections::BTreeSet;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::block::Header;
+use crate::block::chunks::segments;
+use crate::block::header::header_digest;
+use crate::crypto::Digest;
+use crate::replace;
+use crate::ring::closure::Closure;
+use crate::ring::layout::{Layout, PREAMBLE_LEN, Preamble};
+use crate::ring::storage::read_range;
+use crate::ring::{AuthenticRing, Report, RingError, Storage, UnverifiedRing, VerifiedRing};
+use crate::trust::Trust;
+
+/// Why a ring was not repaired. The damaged file is untouched in every case.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// The copy is refused itself.
+    #[error("the copy cannot be used: {0}")]
+    Copy(RingError),
+    /// The damaged file is another ring or another version than the copy; copying would replace it, not
+    /// repair it.
+    #[error(
+        "the copy is ring {copy}, the damaged file is {damaged}: it would be replaced, not repaired"
+    )]
+    AnotherRing {
+        /// Ring digest of the copy.
+        copy: Digest,
+        /// Ring digest that the damaged file's owner signed.
+        damaged: Digest,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The damaged file is refused for a reason that a copy cannot mend: its owner is not trusted, or it
+    /// is stale.
+    #[error("the ring is {0}")]
+    NotRepairable(Report),
+    /// What was written does not verify; it was thrown away.
+    #[error("the repaired file does not verify: {0}")]
+    StillBad(RingError),
+}
+
+/// What a repair did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repaired {
+    /// What was wrong before.
+    pub before: Report,
+    /// Blocks of which the header or a part of the body came from the copy.
+    pub blocks: Vec<u32>,
+    /// Whether preamble or closure came from the copy.
+    pub front: bool,
+    /// Bytes of bodies and headers that came from the copy.
+    pub bytes: u64,
+}
+
+/// Restores `target` from `copy`.
+///
+/// The copy is verified whole first. Then every header and every chunk of `target` that is as it was
+/// sealed is kept, everything else is taken from the copy; the result is verified before it replaces
+/// `target`. Returns `None` if `target` is intact.
+pub fn repair(
+    target: &Path,
+    copy: &Path,
+    trust: &Trust<'_>,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Option<Repaired>, RepairError> {
+    let before = match UnverifiedRing::open(target).and_then(|r| r.verify(trust, &|_| ())) {
+        Ok(_) => return Ok(None),
+        Err(RingError::Refused(report)) => report,
+        Err(RingError::Io { source, .. }) => {
+            return Err(RepairError::Io { path: target.into(), source });
+        }
+    };
+    let copy = UnverifiedRing::open(copy)
+        .and_then(|r| r.verify(trust, &|_| ()))
+        .map_err(RepairError::Copy)?;
+    let io = |source| RepairError::Io { path: target.into(), source };
+    let damaged = Damaged::read(target).map_err(io)?;
+    if let Some(closure) = &damaged.closure {
+        if let Some(finding) = trust.object_to(closure) {
+            return Err(RepairError::NotRepairable(Report::of_findings(vec![finding])));
+        }
+        if closure.ring_digest() != copy.digest() {
+            return Err(RepairError::AnotherRing {
+                copy: copy.digest(),
+                damaged: closure.ring_digest(),
+            });
+        }
+    }
+
+    let mut file = BufWriter::new(replace::temporary_beside(target).map_err(io)?);
+    let mut outcome = Repaired { before, blocks: Vec::new(), front: false, bytes: 0 };
+    let mut touched = BTreeSet::new();
+    damaged.write_front(&copy, &mut file, &mut outcome, &mut touched).map_err(io)?;
+    for (i, header) in copy.headers().iter().enumerate() {
+        let restored = damaged.write_body(&copy, i, header, &mut file, progress).map_err(io)?;
+        if restored > 0 {
+            outcome.bytes += restored;
+            touched.insert(header.index);
+        }
+    }
+    outcome.blocks = touched.into_iter().collect();
+    let file = file.into_inner().map_err(|e| io(e.into_error()))?;
+    UnverifiedRing::open(file.path())
+        .and_then(|r| r.verify(trust, &|_| ()))
+        .map_err(RepairError::StillBad)?;
+    replace::commit(file, target).map_err(io)?;
+    Ok(Some(outcome))
+}
+
+/// A file of which any byte may be wrong; its closure only if its owner's signature fits.
+struct Damaged {
+    storage: Arc<dyn Storage>,
+    len: u64,
+    closure: Option<Closure>,
+    layout: Option<Layout>,
+}
+
+impl Damaged {
+    fn read(path: &Path) -> std::io::Result<Self> {
+        let file = std::fs::File::open(path)?;
+        let storage: Arc<dyn Storage> = Arc::new(file);
+        let len = storage.len()?;
+        let closure = read_closure(&*storage, len)?;
+        let layout = closure.as_ref().and_then(Layout::of);
+        Ok(Self { storage, len, closure, layout })
+    }
+
+    fn range(&self, range: &std::ops::Range<u64>) -> Option<Vec<u8>> {
+        if range.end > self.len {
+            return None;
+        }
+        read_range(&*self.storage, range.clone()).ok()
+    }
+
+    /// Preamble, closure, headers. The damaged file's own closure stays if it is authentic and every
+    /// header that it names is in one of the two files; else the copy's front is taken as it is (the
+    /// two can differ by a grant).
+    fn write_front(
+        &self,
+        copy: &VerifiedRing,
+        to: &mut impl Write,
+        outcome: &mut Repaired,
+        touched: &mut BTreeSet<u32>,
+    ) -> std::io::Result<()> {
+        if let Some((front, from_copy)) = self.own_front(copy)? {
+            outcome.front =
+                self.range(&(0..PREAMBLE_LEN)).as_deref() != front.get(..PREAMBLE_LEN as usize);
+            for (index, len) in from_copy {
+                touched.insert(index);
+                outcome.bytes += len;
+            }
+            return to.write_all(&front);
+        }
+        outcome.front = true;
+        let mut front = front_of(copy.closure(), copy.layout());
+        for range in &copy.layout().headers {
+            front.extend(read_range(copy.storage(), range.clone())?);
+        }
+        to.write_all(&front)
+    }
+
+    #[allow(clippy::type_complexity, reason = "the bytes, and which headers came from the copy")]
+    fn own_front(
+        &self,
+        copy: &AuthenticRing,
+    ) -> std::io::Result<Option<(Vec<u8>, Vec<(u32, u64)>)>> {
+        let (Some(closure), Some(layout)) = (&self.closure, &self.layout) else { return Ok(None) };
+        let mut front = front_of(closure, layout);
+        let mut from_copy = Vec::new();
+        for (i, (range, row)) in layout.headers.iter().zip(&closure.rows).enumerate() {
+            let own = self.range(range).filter(|b| header_digest(b) == row.header_digest);
+            if let Some(bytes) = own {
+                front.extend(bytes);
+                continue;
+            }
+            let Some(range) = copy.layout().headers.get(i) else { return Ok(None) };
+            let bytes = read_range(copy.storage(), range.clone())?;
+            if header_digest(&bytes) != row.header_digest {
+                return Ok(None);
+            }
+            from_copy.push((u32::try_from(i).unwrap_or(u32::MAX), bytes.len() as u64));
+            front.extend(bytes);
+        }
+        Ok(Some((front, from_copy)))
+    }
+
+    /// Writes one body; returns how many of its bytes came from the copy.
+    fn write_body(
+        &self,
+        copy: &VerifiedRing,
+        i: usize,
+        header: &Header,
+        to: &mut impl Write,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> std::io::Result<u64> {
+        let Some(copy_body) = copy.layout().bodies.get(i) else { return Ok(0) };
+        let own_body = self.layout.as_ref().unwrap_or(copy.layout()).bodies.get(i);
+        let mut restored = 0;
+        for segment in segments(&header.parts) {
+            for span in &segment.spans {
+                let expected = header.chunks.get(span.index as usize);
+                let own = own_body
+                    .and_then(|b| self.range(&(b.start + span.body.start..b.start + span.body.end)))
+                    .filter(|bytes| expected == Some(&Digest::of_chunk(bytes)));
+                if let Some(bytes) = own {
+                    to.write_all(&bytes)?;
+                    continue;
+                }
+                let range = copy_body.start + span.body.start..copy_body.start + span.body.end;
+                restored += range.end - range.start;
+                to.write_all(&read_range(copy.storage(), range)?)?;
+            }
+            progress(segment.body.end - segment.body.start);
+        }
+        Ok(restored)
+    }
+}
+
+/// Preamble and closure, as they were written.
+fn front_of(closure: &Closure, layout: &Layout) -> Vec<u8> {
+    let preamble = Preamble { count: closure.count(), file_len: layout.file_len };
+    let mut front = preamble.encode();
+    front.extend_from_slice(&closure.encode());
+    front
+}
+
+/// The closure, if the owner that it names signed it. The preamble may be damaged: then the closure's
+/// own count, at its fixed place, says how long it is.
+fn read_closure(storage: &dyn Storage, len: u64) -> std::io::Result<Option<Closure>> {
+    const COUNT_AT: u64 = PREAMBLE_LEN + 16 + 8;
+    if len < COUNT_AT + 4 {
+        return Ok(None);
+    }
+    let mut count = [0; 4];
+    storage.read_at(COUNT_AT, &mut count)?;
+    let preamble = Preamble { count: u32::from_le_bytes(count), file_len: 0 };
+    let range = preamble.closure_range();
+    if preamble.count > crate::ring::layout::MAX_BLOCKS || range.end > len {
+        return Ok(None);
+    }
+    let closure = Closure::decode(&read_range(storage, range)?).ok();
+    Ok(closure.filter(Closure::is_self_signed))
+}

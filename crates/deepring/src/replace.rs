@@ -1,0 +1,71 @@
+//! Replacing a file at once: written beside the target, synced, renamed; never half there.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+
+/// A temporary file in the target's folder, removed when dropped before [`commit`].
+pub(crate) fn temporary_beside(target: &Path) -> io::Result<NamedTempFile> {
+    if target.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    Builder::new()
+        .prefix(&format!(".{name}.partial-"))
+        .permissions_like(target)
+        .tempfile_in(folder_of(target))
+}
+
+/// Puts the temporary file in the target's place: its bytes are on disk before the name points to
+/// them, and the name is on disk before this returns.
+pub(crate) fn commit(file: NamedTempFile, target: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(target).map_err(|e| e.error)?;
+    sync_folder(&folder_of(target))
+}
+
+/// Writes `bytes` as the whole new content of `target`.
+pub fn replace_file(target: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = temporary_beside(target)?;
+    io::Write::write_all(&mut file, bytes)?;
+    commit(file, target)
+}
+
+fn folder_of(target: &Path) -> PathBuf {
+    match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
+        _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Gives a temporary file the target's mode, or what a new file would get.
+trait PermissionsLike {
+    fn permissions_like(&mut self, target: &Path) -> &mut Self;
+}
+
+impl PermissionsLike for Builder<'_, '_> {
+    #[cfg(unix)]
+    fn permissions_like(&mut self, target: &Path) -> &mut Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        // Without a target, 0o666 less the process's umask, which the system applies at creation.
+        let mode = fs::metadata(target).map_or(0o666, |m| m.permissions().mode() & 0o777);
+        self.permissions(fs::Permissions::from_mode(mode))
+    }
+
+    #[cfg(not(unix))]
+    fn permissions_like(&mut self, _: &Path) -> &mut Self {
+        self
+    }
+}

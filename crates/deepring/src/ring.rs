@@ -1,0 +1,38 @@
+//! The ring: file layout, closure, and the road from bytes to verified things.
+//!
+//! Each step gives a type that nothing else can make:
+//! [`UnverifiedRing`] (a file that has the right outline) → [`AuthenticRing`] (closure, headers and
+//! links are the trusted owner's, and not older than what was seen before) → [`VerifiedRing`] (every
+//! byte of every body, too).
+
+pub(crate) mod closure;
+mod examine;
+pub(crate) mod layout;
+mod report;
+pub(crate) mod storage;
+mod verified;
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+pub use examine::UnverifiedRing;
+pub use report::{Finding, PartName, Report, Verdict};
+pub use storage::Storage;
+pub use verified::{AuthenticRing, OpenedBlock, RingError, VerifiedRing};
+
+/// Names a ring for all its versions; random, made at the first sealing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RingId(pub [u8; 16]);
+
+impl fmt::Display for RingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl Serialize for RingId {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}

@@ -1,0 +1,383 @@
+//! Looking at a ring file: outline, closure, headers and links, bodies; every finding is collected.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::closure::Closure;
+use super::layout::{Layout, PREAMBLE_LEN, Preamble};
+use super::report::{Finding, PartName, Report, Verdict};
+use super::storage::{Storage, read_range};
+use super::verified::{AuthenticRing, RingError, VerifiedRing};
+use crate::block::Header;
+use crate::block::chunks::segments;
+use crate::block::header::header_digest;
+use crate::crypto::Digest;
+use crate::trust::Trust;
+
+/// A file with the outline of a ring, nothing about which is trusted yet.
+pub struct UnverifiedRing {
+    storage: Arc<dyn Storage>,
+    closure: Closure,
+    layout: Layout,
+    actual_len: u64,
+    /// What is wrong with the outline: lengths that do not agree.
+    outline: Vec<Finding>,
+}
+
+impl std::fmt::Debug for UnverifiedRing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UnverifiedRing").field("claims_to_be", &self.closure.ring_id).finish()
+    }
+}
+
+impl UnverifiedRing {
+    /// Opens a ring file. Fails with [`RingError::Refused`] if it has not even the outline of a ring.
+    pub fn open(path: &Path) -> Result<Self, RingError> {
+        let io = |source| RingError::Io { path: Some(path.into()), source };
+        let file = File::open(path).map_err(io)?;
+        if file.metadata().map_err(io)?.is_dir() {
+            return Err(io(std::io::ErrorKind::IsADirectory.into()));
+        }
+        Self::read(Arc::new(file))
+    }
+
+    /// Reads the outline from anything that can be read at any offset.
+    pub fn read(storage: Arc<dyn Storage>) -> Result<Self, RingError> {
+        let actual_len = storage.len()?;
+        let refuse = |part, range: Range<u64>, reason: String| {
+            let finding = Finding::tampered(part, reason).at(range);
+            Err(RingError::Refused(Report::of_findings(vec![finding])))
+        };
+        if actual_len < PREAMBLE_LEN {
+            let reason = format!("not a ring: {actual_len} bytes are less than a preamble");
+            return refuse(PartName::File, 0..actual_len, reason);
+        }
+        let preamble = match Preamble::decode(&read_range(&*storage, 0..PREAMBLE_LEN)?) {
+            Ok(preamble) => preamble,
+            Err(e) => return refuse(PartName::File, 0..PREAMBLE_LEN, format!("not a ring: {e}")),
+        };
+        let range = preamble.closure_range();
+        if range.end > actual_len {
+            let reason = "the file ends before its closure does".to_owned();
+            return refuse(PartName::Closure, range.start..actual_len, reason);
+        }
+        let closure = match Closure::decode(&read_range(&*storage, range.clone())?) {
+            Ok(closure) => closure,
+            Err(e) => return refuse(PartName::Closure, range, e.to_string()),
+        };
+        let Some(layout) = Layout::of(&closure) else {
+            return refuse(PartName::Closure, range, "block lengths do not add up".to_owned());
+        };
+        let mut outline = Vec::new();
+        if preamble.file_len != layout.file_len {
+            let reason = format!(
+                "the preamble claims {} bytes, the closure {}",
+                preamble.file_len, layout.file_len
+            );
+            outline.push(Finding::tampered(PartName::File, reason).at(16..PREAMBLE_LEN));
+        }
+        if actual_len > layout.file_len {
+            let reason = format!("{} bytes follow the end", actual_len - layout.file_len);
+            outline.push(Finding::tampered(PartName::File, reason).at(layout.file_len..actual_len));
+        }
+        if actual_len < layout.file_len {
+            let reason = format!("truncated: {} bytes are missing", layout.file_len - actual_len);
+            outline.push(Finding::tampered(PartName::File, reason).at(actual_len..layout.file_len));
+        }
+        Ok(Self { storage, closure, layout, actual_len, outline })
+    }
+
+    /// Checks closure, trust, version, headers and links, but reads no body.
+    ///
+    /// The bodies of the ring that comes back are still unchecked, and are checked chunk by chunk
+    /// when a block is [opened](AuthenticRing::open_block).
+    pub fn authenticate(self, trust: &Trust<'_>) -> Result<AuthenticRing, RingError> {
+        let (findings, headers) = self.examine_structure(trust);
+        self.conclude(findings, headers)
+    }
+
+    /// Checks everything that can be checked without a secret: what
+    /// [`authenticate`](Self::authenticate) does, and every byte of every body. `progress` is called
+    /// with the number of body bytes just checked, from several threads.
+    pub fn verify(
+        self,
+        trust: &Trust<'_>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<VerifiedRing, RingError> {
+        let (mut findings, headers) = self.examine_structure(trust);
+        findings.extend(self.examine_bodies(&headers, progress)?);
+        self.conclude(findings, headers).map(VerifiedRing::from_checked)
+    }
+
+    /// Number of bytes that [`verify`](Self::verify) will report as progress.
+    #[must_use]
+    pub fn body_bytes(&self) -> u64 {
+        self.layout.bodies.iter().map(|b| b.end - b.start).sum()
+    }
+
+    fn conclude(
+        self,
+        mut findings: Vec<Finding>,
+        headers: Vec<Option<Header>>,
+    ) -> Result<AuthenticRing, RingError> {
+        let headers: Option<Vec<Header>> = headers.into_iter().collect();
+        match headers {
+            Some(headers) if findings.is_empty() => {
+                Ok(AuthenticRing::from_checked(self.storage, self.closure, self.layout, headers))
+            }
+            _ => {
+                findings.sort_by_key(|f| (f.block.is_none(), f.block, f.part));
+                Err(RingError::Refused(Report {
+                    verdict: Report::judge(&findings),
+                    ring: Some(self.closure.ring_id),
+                    digest: Some(self.closure.ring_digest()),
+                    model_version: Some(self.closure.model_version),
+                    blocks: Some(self.closure.count()),
+                    findings,
+                }))
+            }
+        }
+    }
+
+    /// Findings about all but the bodies, and the headers that are the owner's.
+    fn examine_structure(&self, trust: &Trust<'_>) -> (Vec<Finding>, Vec<Option<Header>>) {
+        let mut findings = self.outline.clone();
+        let count = self.closure.bodies.len();
+        let closure_range =
+            PREAMBLE_LEN..PREAMBLE_LEN + super::closure::closure_len(self.closure.count());
+        if !self.closure.is_self_signed() {
+            findings.push(
+                Finding::tampered(PartName::Closure, "the owner's signature does not fit")
+                    .at(closure_range),
+            );
+            return (findings, vec![None; count]);
+        }
+        if let Some(finding) = trust.object_to(&self.closure) {
+            let stop = finding.verdict == Verdict::Untrusted;
+            findings.push(finding);
+            if stop {
+                return (findings, vec![None; count]);
+            }
+        }
+        let headers: Vec<_> = (0..count)
+            .into_par_iter()
+            .map(|i| match self.examine_header(i) {
+                Ok(header) => (Some(header), Vec::new()),
+                Err(found) => (None, found),
+            })
+            .collect();
+        let (headers, found): (Vec<_>, Vec<_>) = headers.into_iter().unzip();
+        findings.extend(found.into_iter().flatten());
+        if let Some(all) = headers.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
+            findings.extend(super::verified::examine_wiring(&all));
+        }
+        (findings, headers)
+    }
+
+    fn examine_header(&self, i: usize) -> Result<Header, Vec<Finding>> {
+        let index = u32::try_from(i).unwrap_or(u32::MAX);
+        let one = |f: Finding| Err(vec![f]);
+        let (Some(range), Some(row)) = (self.layout.headers.get(i), self.closure.rows.get(i))
+        else {
+            return one(
+                Finding::tampered(PartName::Closure, "a row is missing").in_block(index, None)
+            );
+        };
+        let broken = |reason: String| {
+            one(Finding::tampered(PartName::Header, reason).in_block(index, None).at(range.clone()))
+        };
+        if range.end > self.actual_len {
+            return broken("truncated".to_owned());
+        }
+        let bytes = match read_range(&*self.storage, range.clone()) {
+            Ok(bytes) => bytes,
+            Err(e) => return broken(format!("cannot be read: {e}")),
+        };
+        if header_digest(&bytes) != row.header_digest {
+            return one(self.explain_header(index, &bytes).in_block(index, None).at(range.clone()));
+        }
+        let header = match Header::decode(&bytes) {
+            Ok(header) => header,
+            Err(e) => return broken(e.to_string()),
+        };
+        let found = self.examine_fields(index, &header);
+        if found.is_empty() {
+            Ok(header)
+        } else {
+            Err(found
+                .into_iter()
+                .map(|f| f.in_block(index, Some(&header.name)).at(range.clone()))
+                .collect())
+        }
+    }
+
+    /// Says why a header is not the one that the closure names. Nothing that it claims is used for
+    /// anything but this message.
+    fn explain_header(&self, index: u32, bytes: &[u8]) -> Finding {
+        let plain = Finding::tampered(PartName::Header, "not the header that the closure names");
+        let Ok(header) = Header::decode(bytes) else { return plain };
+        if !header.is_signed_by(&self.closure.owner) {
+            return plain;
+        }
+        if header.ring_id != self.closure.ring_id {
+            let reason = format!("an authentic block of another ring, {}", header.ring_id);
+            return Finding::tampered(PartName::Header, reason);
+        }
+        if header.model_version != self.closure.model_version {
+            let reason = format!(
+                "an authentic block of model version {}, in a ring of version {}",
+                header.model_version, self.closure.model_version
+            );
+            return Finding::stale(PartName::Header, reason);
+        }
+        if header.index != index {
+            let reason = format!("block {} stands in the place of block {index}", header.index);
+            return Finding::tampered(PartName::Header, reason);
+        }
+        Finding::stale(PartName::Header, "an authentic header of another sealing or granting")
+    }
+
+    /// Holds a header that the closure names against the rest of the ring. A finding here means that
+    /// the owner's software sealed nonsense; it is refused all the same.
+    fn examine_fields(&self, index: u32, header: &Header) -> Vec<Finding> {
+        let c = &self.closure;
+        let n = c.bodies.len();
+        let i = index as usize;
+        let body = |i: usize| c.bodies.get(i).copied().unwrap_or(Digest::NONE);
+        let mut found = Vec::new();
+        let mut check = |ok: bool, part, reason: &str| {
+            if !ok {
+                found.push(Finding::tampered(part, reason));
+            }
+        };
+        check(
+            header.ring_id == c.ring_id
+                && header.model_version == c.model_version
+                && header.index == index
+                && header.count == c.count(),
+            PartName::Header,
+            "header and closure disagree on ring, version, index or count",
+        );
+        check(
+            header.body_digest == body(i),
+            PartName::Header,
+            "body digest differs from the closure's",
+        );
+        check(
+            header.previous_body == body((i + n - 1) % n),
+            PartName::Link,
+            "the link to the block before does not fit",
+        );
+        check(
+            header.next_body == body((i + 1) % n),
+            PartName::Link,
+            "the link to the block after does not fit",
+        );
+        check(
+            c.rows.get(i).is_some_and(|r| r.body_len == header.body_len()),
+            PartName::Header,
+            "body length differs from the closure's",
+        );
+        let digest = crate::block::header::body_digest(
+            header.ring_id,
+            header.index,
+            header.plain_len,
+            &header.chunks,
+        );
+        check(
+            digest == header.body_digest,
+            PartName::Header,
+            "chunk digests do not give the body digest",
+        );
+        check(
+            header.is_signed_by(&c.owner),
+            PartName::Header,
+            "the owner's signature does not fit",
+        );
+        found
+    }
+
+    fn examine_bodies(
+        &self,
+        headers: &[Option<Header>],
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Vec<Finding>, RingError> {
+        let work: Vec<_> = headers
+            .iter()
+            .zip(&self.layout.bodies)
+            .filter_map(|(header, body)| Some((header.as_ref()?, body)))
+            .flat_map(|(header, body)| {
+                segments(&header.parts).into_iter().map(move |s| (header, body, s))
+            })
+            .collect();
+        let bad: Vec<Finding> = work
+            .par_iter()
+            .map_init(Vec::new, |buf, (header, body, segment)| {
+                let found = self.examine_segment(header, body, segment, buf);
+                progress(segment.body.end - segment.body.start);
+                found
+            })
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect();
+        Ok(merge_neighbours(bad))
+    }
+
+    /// One finding for each bad chunk of the segment.
+    fn examine_segment(
+        &self,
+        header: &Header,
+        body: &Range<u64>,
+        segment: &crate::block::chunks::Segment,
+        buf: &mut Vec<u8>,
+    ) -> Result<Vec<Finding>, RingError> {
+        let start = body.start + segment.body.start;
+        let end = body.start + segment.body.end;
+        let here = end.min(self.actual_len).saturating_sub(start);
+        // A segment is at most a few MiB, so the conversion cannot lose anything.
+        buf.resize(usize::try_from(here).unwrap_or(0), 0);
+        self.storage.read_at(start, buf)?;
+        let mut found = Vec::new();
+        for span in &segment.spans {
+            let range = (span.body.start - segment.body.start) as usize
+                ..(span.body.end - segment.body.start) as usize;
+            let expected = header.chunks.get(span.index as usize);
+            let reason = match buf.get(range) {
+                Some(bytes) if expected == Some(&Digest::of_chunk(bytes)) => continue,
+                Some(_) => "the bytes are not those that were sealed",
+                None => "truncated",
+            };
+            let mut finding = Finding::tampered(PartName::Body, reason)
+                .in_block(header.index, Some(&header.name))
+                .at(body.start + span.body.start..body.start + span.body.end);
+            finding.tensor = header.parts.get(span.part).map(|p| p.label().to_owned());
+            found.push(finding);
+        }
+        Ok(found)
+    }
+}
+
+/// Joins findings about neighbouring chunks of one tensor.
+fn merge_neighbours(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut out: Vec<Finding> = Vec::with_capacity(findings.len());
+    for finding in findings {
+        if let (Some(last), Some([start, end])) = (out.last_mut(), finding.bytes) {
+            let same = last.block == finding.block
+                && last.tensor == finding.tensor
+                && last.reason == finding.reason;
+            if let (true, Some([_, last_end])) = (same, &mut last.bytes)
+                && *last_end == start
+            {
+                *last_end = end;
+                continue;
+            }
+        }
+        out.push(finding);
+    }
+    out
+}

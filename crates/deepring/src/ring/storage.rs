@@ -1,0 +1,71 @@
+//! Bytes that can be read at any offset, from several threads: a file or a buffer.
+
+use std::fs::File;
+use std::io;
+
+/// Random access to a ring's bytes. What it returns is never trusted, only checked.
+pub trait Storage: Send + Sync {
+    /// Number of bytes.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Fills `buf` from `offset` on; fails with `UnexpectedEof` if the bytes are not there.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+
+    /// Whether there is nothing.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}
+
+impl Storage for File {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    #[cfg(unix)]
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(self, buf, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_at(&self, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+        use std::os::windows::fs::FileExt as _;
+        while !buf.is_empty() {
+            match self.seek_read(buf, offset)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => {
+                    offset += n as u64;
+                    buf = &mut buf[n..];
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Storage for Vec<u8> {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.as_slice().len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let bytes = usize::try_from(offset)
+            .ok()
+            .and_then(|start| self.get(start..start.checked_add(buf.len())?))
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        buf.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// Reads a range into a new buffer; the caller has bounded its length.
+pub(crate) fn read_range(
+    storage: &dyn Storage,
+    range: std::ops::Range<u64>,
+) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(range.end - range.start)
+        .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    let mut buf = vec![0; len];
+    storage.read_at(range.start, &mut buf)?;
+    Ok(buf)
+}

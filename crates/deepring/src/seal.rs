@@ -1,0 +1,382 @@
+//! Sealing: blocks in, one after the other; a signed ring file out, or nothing.
+
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use tempfile::NamedTempFile;
+use thiserror::Error;
+
+use crate::block::chunks::{ChunkSpan, chunk_count, segments};
+use crate::block::header::{MAX_RECIPIENTS, body_digest, chunk_context, header_digest, wrap_key};
+use crate::block::{Header, PartKind, RecipientRole, lay_out};
+use crate::crypto::aead::{BlockKey, ChunkCipher};
+use crate::crypto::{Digest, NoRandomness, random};
+use crate::encoding::MAX_STRING;
+use crate::keys::{Host, Owner, PublicKey, SecretKey};
+use crate::replace;
+use crate::ring::RingId;
+use crate::ring::closure::{Closure, Row, closure_len};
+use crate::ring::layout::{MAX_BLOCKS, PREAMBLE_LEN, Preamble};
+use crate::tensor::TensorSpec;
+
+/// Why a ring was not sealed. The target file is untouched in every case.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// A file could not be written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The plan has too few or too many blocks.
+    #[error("a ring has 1 to {} blocks besides Genesis, not {found}", MAX_BLOCKS - 1)]
+    BlockCount {
+        /// Blocks planned.
+        found: usize,
+    },
+    /// A block is planned with an empty part, too many recipients, or a size that does not fit.
+    #[error("block {block} cannot be laid out: {reason}")]
+    Layout {
+        /// The block.
+        block: u32,
+        /// What does not fit.
+        reason: &'static str,
+    },
+    /// A block was given with another length than planned, or one too many or too few.
+    #[error("block {block} was planned with {planned} bytes and given with {given}")]
+    OutOfPlan {
+        /// The block.
+        block: u32,
+        /// Bytes planned.
+        planned: u64,
+        /// Bytes given.
+        given: u64,
+    },
+    /// A recipient's public key is not usable.
+    #[error("block {block} has a recipient whose key is not usable")]
+    UnusableRecipient {
+        /// The block.
+        block: u32,
+    },
+    /// The system's generator failed.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+/// What a block will be, known before its bytes are.
+#[derive(Debug, Clone)]
+pub struct BlockPlan {
+    /// Name for people: the linear operator's.
+    pub name: String,
+    /// Tensors that it reads. For Genesis: the network's outputs.
+    pub inputs: Vec<TensorSpec>,
+    /// Tensors that it gives. For Genesis: the network's inputs.
+    pub outputs: Vec<TensorSpec>,
+    /// Kind and length of each part, in order.
+    pub parts: Vec<(PartKind, u64)>,
+    /// Hosts that may open it, besides the owner.
+    pub hosts: Vec<PublicKey<Host>>,
+}
+
+/// What a ring will be.
+#[derive(Debug, Clone)]
+pub struct RingPlan {
+    /// Version of the model; a reader refuses a lower one than it saw before.
+    pub model_version: u64,
+    /// Ring id and ring digest of the version before; `None` starts a new ring.
+    pub previous: Option<(RingId, Digest)>,
+    /// Seconds since 1970, for people.
+    pub sealed_at: u64,
+    /// All blocks, Genesis first.
+    pub blocks: Vec<BlockPlan>,
+}
+
+/// Writes a ring, block by block; memory stays near the largest block.
+///
+/// The bytes go to a temporary file beside the target. [`finish`](Self::finish) signs, syncs and
+/// renames; before that, the target does not change.
+pub struct RingSealer {
+    owner: SecretKey<Owner>,
+    target: PathBuf,
+    file: BufWriter<NamedTempFile>,
+    model_version: u64,
+    previous: Digest,
+    sealed_at: u64,
+    ring_id: RingId,
+    headers: Vec<Header>,
+    next: usize,
+}
+
+impl std::fmt::Debug for RingSealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RingSealer").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl RingSealer {
+    /// Lays the ring out, draws the block keys, and begins the temporary file.
+    pub fn create(
+        target: &Path,
+        plan: &RingPlan,
+        owner: &SecretKey<Owner>,
+    ) -> Result<Self, SealError> {
+        let count = u32::try_from(plan.blocks.len()).unwrap_or(u32::MAX);
+        if !(2..=MAX_BLOCKS).contains(&count) {
+            return Err(SealError::BlockCount { found: plan.blocks.len().saturating_sub(1) });
+        }
+        let (ring_id, previous) = match plan.previous {
+            Some(previous) => previous,
+            None => (RingId(random()?), Digest::NONE),
+        };
+        let headers = plan
+            .blocks
+            .iter()
+            .zip(0..)
+            .map(|(block, index)| {
+                plan_header(block, ring_id, plan.model_version, index, count, owner.public())
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let io = |source| SealError::Io { path: target.into(), source };
+        let front: u64 = headers.iter().map(|h| h.encode().len() as u64).sum();
+        let mut file = BufWriter::new(replace::temporary_beside(target).map_err(io)?);
+        file.seek(SeekFrom::Start(PREAMBLE_LEN + closure_len(count) + front)).map_err(io)?;
+        Ok(Self {
+            owner: owner.clone(),
+            target: target.into(),
+            file,
+            model_version: plan.model_version,
+            previous,
+            sealed_at: plan.sealed_at,
+            ring_id,
+            headers,
+            next: 0,
+        })
+    }
+
+    /// Where each part of a block has its place in the plaintext that [`seal_block`](Self::seal_block)
+    /// wants.
+    #[must_use]
+    pub fn parts_of(&self, block: usize) -> &[crate::block::Part] {
+        self.headers.get(block).map(|h| h.parts.as_slice()).unwrap_or_default()
+    }
+
+    /// Number of bytes of a block's plaintext.
+    #[must_use]
+    pub fn plain_len(&self, block: usize) -> u64 {
+        self.headers.get(block).map_or(0, |h| h.plain_len)
+    }
+
+    /// Encrypts and writes the next block. Bytes between parts must be zero.
+    pub fn seal_block(&mut self, plaintext: &[u8]) -> Result<(), SealError> {
+        let block = u32::try_from(self.next).unwrap_or(u32::MAX);
+        let given = plaintext.len() as u64;
+        let Some(header) = self.headers.get_mut(self.next) else {
+            return Err(SealError::OutOfPlan { block, planned: 0, given });
+        };
+        if header.plain_len != given {
+            return Err(SealError::OutOfPlan { block, planned: header.plain_len, given });
+        }
+        let unusable = || SealError::UnusableRecipient { block };
+        let key = BlockKey::random()?;
+        let cipher = key.cipher(header.context()).ok_or_else(unusable)?;
+        header.commitment = key.commitment();
+        header.content_digest = crate::open::content_digest(&key, plaintext);
+        for recipient in &mut header.recipients {
+            *recipient = wrap_key(&key, recipient.role, header.ring_id, header.index)?;
+        }
+
+        let io = |source| SealError::Io { path: self.target.clone(), source };
+        let segments = segments(&header.parts);
+        // A few segments at a time: threads are kept busy, memory stays bounded.
+        let mut at = 0;
+        for group in segments.chunks(2 * rayon::current_num_threads().max(1)) {
+            let sealed: Vec<_> = group
+                .par_iter()
+                .map(|segment| seal_segment(&cipher, &segment.spans, plaintext))
+                .collect::<Option<Vec<_>>>()
+                .ok_or_else(unusable)?;
+            for (bytes, digests) in sealed {
+                for digest in digests {
+                    if let Some(place) = header.chunks.get_mut(at) {
+                        *place = digest;
+                    }
+                    at += 1;
+                }
+                self.file.write_all(&bytes).map_err(io)?;
+            }
+        }
+        header.body_digest =
+            body_digest(header.ring_id, header.index, header.plain_len, &header.chunks);
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Links, signs, writes the front of the file, syncs, and puts it in the target's place.
+    pub fn finish(mut self) -> Result<Sealed, SealError> {
+        if self.next != self.headers.len() {
+            let block = u32::try_from(self.next).unwrap_or(u32::MAX);
+            let planned = self.plain_len(self.next);
+            return Err(SealError::OutOfPlan { block, planned, given: 0 });
+        }
+        let bodies: Vec<Digest> = self.headers.iter().map(|h| h.body_digest).collect();
+        link_and_sign(&mut self.headers, &bodies, &self.owner);
+        let mut closure = Closure {
+            ring_id: self.ring_id,
+            model_version: self.model_version,
+            previous: self.previous,
+            owner: self.owner.public(),
+            sealed_at: self.sealed_at,
+            bodies,
+            revision: 0,
+            rows: Vec::new(),
+            signature: [0; 64],
+        };
+        let front = close(&mut closure, &self.headers, &self.owner);
+        let target = self.target;
+        let io = |source| SealError::Io { path: target.clone(), source };
+        self.file.seek(SeekFrom::Start(0)).map_err(io)?;
+        self.file.write_all(&front).map_err(io)?;
+        let file = self.file.into_inner().map_err(|e| io(e.into_error()))?;
+        replace::commit(file, &target).map_err(io)?;
+        Ok(Sealed { ring_id: closure.ring_id, digest: closure.ring_digest() })
+    }
+}
+
+/// What a sealing gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealed {
+    /// The ring's name in all versions.
+    pub ring_id: RingId,
+    /// The digest of this content.
+    pub digest: Digest,
+}
+
+/// Sets neighbours' digests in every header and signs it.
+pub(crate) fn link_and_sign(headers: &mut [Header], bodies: &[Digest], owner: &SecretKey<Owner>) {
+    let n = bodies.len();
+    for (i, header) in headers.iter_mut().enumerate() {
+        let body = |i: usize| bodies.get(i % n).copied().unwrap_or(Digest::NONE);
+        header.previous_body = body(i + n - 1);
+        header.next_body = body(i + 1);
+        header.sign(owner);
+    }
+}
+
+/// Fills the closure's rows, signs it, and gives all bytes of the file before the first body.
+pub(crate) fn close(
+    closure: &mut Closure,
+    headers: &[Header],
+    owner: &SecretKey<Owner>,
+) -> Vec<u8> {
+    let encoded: Vec<Vec<u8>> = headers.iter().map(Header::encode).collect();
+    closure.rows = headers
+        .iter()
+        .zip(&encoded)
+        .map(|(header, bytes)| Row {
+            header_len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+            body_len: header.body_len(),
+            header_digest: header_digest(bytes),
+        })
+        .collect();
+    closure.sign(owner);
+    let closure_bytes = closure.encode();
+    let headers_len: usize = encoded.iter().map(Vec::len).sum();
+    let bodies_len: u64 = closure.rows.iter().map(|r| r.body_len).sum();
+    let front_len = PREAMBLE_LEN + (closure_bytes.len() + headers_len) as u64;
+    let preamble = Preamble { count: closure.count(), file_len: front_len + bodies_len };
+    let mut front = preamble.encode();
+    front.extend_from_slice(&closure_bytes);
+    encoded.iter().for_each(|bytes| front.extend_from_slice(bytes));
+    front
+}
+
+/// A header in which everything that has a length is there, and digests, keys and signature are zero.
+fn plan_header(
+    block: &BlockPlan,
+    ring_id: RingId,
+    model_version: u64,
+    index: u32,
+    count: u32,
+    owner: PublicKey<Owner>,
+) -> Result<Header, SealError> {
+    let refuse = |reason| Err(SealError::Layout { block: index, reason });
+    if !fits_strings(block) {
+        return refuse("a name is longer than 4096 bytes");
+    }
+    let mut hosts = block.hosts.clone();
+    hosts.dedup();
+    if hosts.len() >= MAX_RECIPIENTS {
+        return refuse("too many hosts");
+    }
+    let Some((parts, plain_len)) = lay_out(block.parts.clone()) else {
+        return refuse("a part is empty, or the sizes do not fit");
+    };
+    let Ok(chunks) = usize::try_from(chunk_count(&parts)) else {
+        return refuse("the block is too large");
+    };
+    let roles = std::iter::once(RecipientRole::Owner(owner))
+        .chain(hosts.into_iter().map(RecipientRole::Host));
+    let header = Header {
+        ring_id,
+        model_version,
+        index,
+        count,
+        name: block.name.clone(),
+        plain_len,
+        body_digest: Digest::NONE,
+        content_digest: Digest::NONE,
+        commitment: Digest::NONE,
+        previous_body: Digest::NONE,
+        next_body: Digest::NONE,
+        inputs: block.inputs.clone(),
+        outputs: block.outputs.clone(),
+        parts,
+        recipients: roles.map(crate::block::Recipient::planned).collect(),
+        chunks: vec![Digest::NONE; chunks],
+        signature: [0; 64],
+    };
+    debug_assert_eq!(header.context(), chunk_context(ring_id, model_version, index));
+    // What cannot be read back must not be written.
+    if Header::decode(&header.encode()).is_err() {
+        return refuse("the header exceeds a limit of the format");
+    }
+    Ok(header)
+}
+
+fn fits_strings(block: &BlockPlan) -> bool {
+    let specs = block.inputs.iter().chain(&block.outputs);
+    let parameters = block.parts.iter().filter_map(|(kind, _)| match kind {
+        PartKind::Parameter(spec) => Some(spec),
+        _ => None,
+    });
+    let dims = |spec: &TensorSpec| {
+        spec.dims.iter().flatten().all(|d| match d {
+            crate::tensor::Dim::Named(name) => name.len() <= MAX_STRING,
+            crate::tensor::Dim::Fixed(_) => true,
+        })
+    };
+    block.name.len() <= MAX_STRING
+        && specs.chain(parameters).all(|s| s.name.len() <= MAX_STRING && dims(s))
+}
+
+/// Ciphertext of a run of chunks, and each chunk's digest.
+fn seal_segment(
+    cipher: &ChunkCipher,
+    spans: &[ChunkSpan],
+    plaintext: &[u8],
+) -> Option<(Vec<u8>, Vec<Digest>)> {
+    let len = spans.last()?.body.end - spans.first()?.body.start;
+    let mut out = Vec::with_capacity(usize::try_from(len).ok()?);
+    let mut digests = Vec::with_capacity(spans.len());
+    for span in spans {
+        let plain = plaintext.get(span.plain.start as usize..span.plain.end as usize)?;
+        let start = out.len();
+        cipher.seal(span.index, span.last, plain, &mut out).ok()?;
+        digests.push(Digest::of_chunk(&out[start..]));
+    }
+    Some((out, digests))
+}

@@ -1,0 +1,196 @@
+//! Whom a reader trusts, and the newest version it saw of each ring.
+//!
+//! The public key of the owner decides; nothing inside a ring can vouch for itself. The store is
+//! also what makes a rollback visible: a ring older than the newest seen is refused.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::crypto::Digest;
+use crate::keys::{Owner, PublicKey};
+use crate::replace::replace_file;
+use crate::ring::closure::Closure;
+use crate::ring::{AuthenticRing, Finding, PartName};
+
+/// Version of the store's own format.
+const STORE_FORMAT: u32 = 1;
+
+/// Why the trust store could not be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not a trust store. It is not replaced: it may be the only memory of what was seen.
+    #[error("{}: not a trust store: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// What a reader holds a ring against.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Trust<'a> {
+    owner: Option<PublicKey<Owner>>,
+    store: Option<&'a TrustStore>,
+}
+
+impl<'a> Trust<'a> {
+    /// Trusts exactly this owner.
+    #[must_use]
+    pub fn owner(owner: PublicKey<Owner>) -> Self {
+        Self { owner: Some(owner), store: None }
+    }
+
+    /// Trusts the owners that the store remembers.
+    #[must_use]
+    pub fn store(store: &'a TrustStore) -> Self {
+        Self { owner: None, store: Some(store) }
+    }
+
+    /// The same trust, and refuses what is older than the store saw.
+    #[must_use]
+    pub fn and_store(self, store: &'a TrustStore) -> Self {
+        Self { store: Some(store), ..self }
+    }
+
+    /// What speaks against a closure that is consistent in itself.
+    pub(crate) fn object_to(&self, closure: &Closure) -> Option<Finding> {
+        let owner = closure.owner;
+        let trusted = match (&self.owner, self.store) {
+            (Some(pinned), _) => *pinned == owner,
+            (None, Some(store)) => store.trusts(&owner),
+            (None, None) => false,
+        };
+        if !trusted {
+            let reason = format!("signed by an owner that is not trusted here: {owner}");
+            return Some(Finding::untrusted(PartName::Closure, reason));
+        }
+        let seen = self.store?.data.rings.get(&closure.ring_id.to_string())?;
+        if closure.model_version < seen.model_version {
+            let reason = format!(
+                "model version {} is older than version {}, seen before",
+                closure.model_version, seen.model_version
+            );
+            return Some(Finding::stale(PartName::Closure, reason));
+        }
+        if closure.model_version == seen.model_version
+            && closure.ring_digest().to_hex() != seen.digest
+        {
+            let reason = format!(
+                "another ring of the same model version {} was seen before",
+                closure.model_version
+            );
+            return Some(Finding::stale(PartName::Closure, reason));
+        }
+        None
+    }
+}
+
+/// A file that remembers owner keys and the newest version seen of each ring.
+#[derive(Debug)]
+pub struct TrustStore {
+    path: PathBuf,
+    data: Data,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Data {
+    format: u32,
+    owners: Vec<String>,
+    rings: BTreeMap<String, Seen>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seen {
+    owner: String,
+    model_version: u64,
+    digest: String,
+}
+
+impl TrustStore {
+    /// Reads the store; a file that does not exist is an empty store.
+    pub fn open(path: &Path) -> Result<Self, TrustError> {
+        Ok(Self { path: path.into(), data: read(path)? })
+    }
+
+    /// Whether the owner was trusted before.
+    #[must_use]
+    pub fn trusts(&self, owner: &PublicKey<Owner>) -> bool {
+        self.data.owners.contains(&owner.to_string())
+    }
+
+    /// The newest version seen of a ring.
+    #[must_use]
+    pub fn newest(&self, ring: crate::ring::RingId) -> Option<(u64, Digest)> {
+        let seen = self.data.rings.get(&ring.to_string())?;
+        Some((seen.model_version, Digest::from_hex(&seen.digest)?))
+    }
+
+    /// Remembers a ring's owner and version. What another process remembered meanwhile stays; a
+    /// version never goes back.
+    pub fn remember(&mut self, ring: &AuthenticRing) -> Result<(), TrustError> {
+        let io = |source| TrustError::Io { path: self.path.clone(), source };
+        if self.knows(ring) {
+            return Ok(());
+        }
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder).map_err(io)?;
+        }
+        let lock = File::create(self.path.with_extension("lock")).map_err(io)?;
+        lock.lock().map_err(io)?;
+        let mut data = read(&self.path)?;
+        let owner = ring.owner().to_string();
+        if !data.owners.contains(&owner) {
+            data.owners.push(owner.clone());
+        }
+        let now =
+            Seen { owner, model_version: ring.model_version(), digest: ring.digest().to_hex() };
+        let seen = data.rings.entry(ring.ring_id().to_string()).or_insert_with(|| now.clone());
+        if seen.model_version < now.model_version {
+            *seen = now;
+        }
+        let text = serde_json::to_string_pretty(&data)
+            .map_err(|e| TrustError::Damaged { path: self.path.clone(), reason: e.to_string() })?;
+        replace_file(&self.path, text.as_bytes()).map_err(io)?;
+        self.data = data;
+        Ok(())
+    }
+
+    fn knows(&self, ring: &AuthenticRing) -> bool {
+        self.trusts(&ring.owner())
+            && self.newest(ring.ring_id()) == Some((ring.model_version(), ring.digest()))
+    }
+}
+
+fn read(path: &Path) -> Result<Data, TrustError> {
+    let damaged = |reason: String| TrustError::Damaged { path: path.into(), reason };
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Ok(Data { format: STORE_FORMAT, owners: Vec::new(), rings: BTreeMap::new() });
+        }
+        Err(source) => return Err(TrustError::Io { path: path.into(), source }),
+    };
+    let data: Data = serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
+    if data.format != STORE_FORMAT {
+        return Err(damaged(format!("format {} is not known", data.format)));
+    }
+    Ok(data)
+}
