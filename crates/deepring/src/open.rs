@@ -117,13 +117,14 @@ pub(crate) fn buffer(len: u64) -> Result<Vec<u8>, OpenError> {
     Ok(out)
 }
 
+/// Decrypts a body into `out`; gives the content digest and the keyed hasher that made it.
 pub(crate) fn open_body(
     storage: &dyn Storage,
     header: &Header,
     body: &Range<u64>,
     key: OpeningKey<'_>,
     out: &mut [u8],
-) -> Result<Digest, OpenError> {
+) -> Result<(Digest, blake3::Hasher), OpenError> {
     let index = header.index;
     if out.len() as u64 != header.plain_len {
         return Err(OpenError::WrongBuffer {
@@ -150,7 +151,17 @@ pub(crate) fn open_body(
     let places = split_at_segments(out, &segments);
     segments.par_iter().zip(places).try_for_each_init(Vec::new, |buf, (segment, place)| {
         buf.resize((segment.body.end - segment.body.start) as usize, 0);
-        storage.read_at(body.start + segment.body.start, buf)?;
+        match storage.read_at(body.start + segment.body.start, buf) {
+            Ok(()) => {}
+            // Someone cut the file since it was authenticated.
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+                let finding = Finding::tampered(PartName::Body, "truncated")
+                    .in_block(index, Some(&header.name))
+                    .at(body.start + segment.body.start..body.start + segment.body.end);
+                return Err(OpenError::Tampered(finding));
+            }
+            Err(e) => return Err(e.into()),
+        }
         let base = segment.spans.first().map_or(0, |s| s.plain.start);
         for span in &segment.spans {
             let from = (span.body.start - segment.body.start) as usize;
@@ -183,7 +194,7 @@ pub(crate) fn open_body(
             Finding::tampered(PartName::Body, reason).in_block(index, Some(&header.name)),
         ));
     }
-    Ok(digest)
+    Ok((digest, block_key.content_hasher()))
 }
 
 /// The keyed digest over a block's plaintext.

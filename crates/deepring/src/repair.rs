@@ -134,7 +134,7 @@ impl Damaged {
         let file = std::fs::File::open(path)?;
         let storage: Arc<dyn Storage> = Arc::new(file);
         let len = storage.len()?;
-        let closure = read_closure(&*storage, len)?;
+        let closure = Closure::read_self_signed(&*storage, len)?;
         let layout = closure.as_ref().and_then(Layout::of);
         Ok(Self { storage, len, closure, layout })
     }
@@ -236,22 +236,4 @@ fn front_of(closure: &Closure, layout: &Layout) -> Vec<u8> {
     let mut front = preamble.encode();
     front.extend_from_slice(&closure.encode());
     front
-}
-
-/// The closure, if the owner that it names signed it. The preamble may be damaged: then the closure's
-/// own count, at its fixed place, says how long it is.
-fn read_closure(storage: &dyn Storage, len: u64) -> std::io::Result<Option<Closure>> {
-    const COUNT_AT: u64 = PREAMBLE_LEN + 16 + 8;
-    if len < COUNT_AT + 4 {
-        return Ok(None);
-    }
-    let mut count = [0; 4];
-    storage.read_at(COUNT_AT, &mut count)?;
-    let preamble = Preamble { count: u32::from_le_bytes(count), file_len: 0 };
-    let range = preamble.closure_range();
-    if preamble.count > crate::ring::layout::MAX_BLOCKS || range.end > len {
-        return Ok(None);
-    }
-    let closure = Closure::decode(&read_range(storage, range)?).ok();
-    Ok(closure.filter(Closure::is_self_signed))
 }

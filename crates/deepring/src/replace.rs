@@ -11,6 +11,10 @@ pub(crate) fn temporary_beside(target: &Path) -> io::Result<NamedTempFile> {
     if target.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
+    // A rename would put a plain file in a device's or pipe's place (`-o /dev/null`).
+    if fs::metadata(target).is_ok_and(|m| !m.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "exists and is not a plain file"));
+    }
     let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     Builder::new()
         .prefix(&format!(".{name}.partial-"))

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::block::chunks::{ChunkSpan, chunk_count, segments};
 use crate::block::header::{MAX_RECIPIENTS, body_digest, chunk_context, header_digest, wrap_key};
-use crate::block::{Header, PartKind, RecipientRole, lay_out};
+use crate::block::{Header, Part, PartKind, RecipientRole, lay_out};
 use crate::crypto::aead::{BlockKey, ChunkCipher};
 use crate::crypto::{Digest, NoRandomness, random};
 use crate::encoding::MAX_STRING;
@@ -180,6 +180,9 @@ impl RingSealer {
         if header.plain_len != given {
             return Err(SealError::OutOfPlan { block, planned: header.plain_len, given });
         }
+        if !gaps(&header.parts).all(|gap| plaintext[gap].iter().all(|b| *b == 0)) {
+            return Err(SealError::Layout { block, reason: "bytes between parts are not zero" });
+        }
         let unusable = || SealError::UnusableRecipient { block };
         let key = BlockKey::random()?;
         let cipher = key.cipher(header.context()).ok_or_else(unusable)?;
@@ -345,6 +348,14 @@ fn plan_header(
         return refuse("the header exceeds a limit of the format");
     }
     Ok(header)
+}
+
+/// The ranges of the plaintext between parts; they are not stored, so they must be zero.
+fn gaps(parts: &[Part]) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+    parts.windows(2).map(|pair| match pair {
+        [a, b] => a.end() as usize..b.offset as usize,
+        _ => 0..0,
+    })
 }
 
 fn fits_strings(block: &BlockPlan) -> bool {

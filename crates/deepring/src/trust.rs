@@ -81,6 +81,12 @@ impl<'a> Trust<'a> {
             return Some(Finding::untrusted(PartName::Closure, reason));
         }
         let seen = self.store?.data.rings.get(&closure.ring_id.to_string())?;
+        // An owner that the store trusts for one ring cannot take over another owner's. A pinned key
+        // can: whoever gives it has decided.
+        if self.owner.is_none() && seen.owner != owner.to_string() {
+            let reason = format!("this ring was seen before under another owner: {}", seen.owner);
+            return Some(Finding::untrusted(PartName::Closure, reason));
+        }
         if closure.model_version < seen.model_version {
             let reason = format!(
                 "model version {} is older than version {}, seen before",

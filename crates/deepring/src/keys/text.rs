@@ -88,6 +88,8 @@ fn decode(
         let found = kind_of(&hrp).ok_or(ParseKeyError::Damaged)?;
         return Err(ParseKeyError::WrongKind { found, expected: expected() });
     }
+    // The same rule as for SegWit addresses: few padding bits, all zero. One key, one text.
+    checked.validate_segwit_padding().map_err(|_| ParseKeyError::Damaged)?;
     let mut out = Zeroizing::new([0; 64]);
     let mut n = 0;
     for byte in checked.byte_iter() {

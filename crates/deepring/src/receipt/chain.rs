@@ -132,18 +132,18 @@ impl Chain {
     pub fn verify(&self, ring: &AuthenticRing) -> Result<VerifiedChain<'_>, ChainError> {
         let refuse = |finding| Err(ChainError { finding });
         let o = &self.opening;
-        if o.ring_digest != ring.digest() {
-            return refuse(about_another_ring(o, ring));
-        }
         let genesis = ring.genesis();
         let bad = |reason: &str| {
             Finding::tampered(PartName::File, reason).in_block(0, Some(&genesis.name))
         };
-        if o.ring_id != ring.ring_id() || o.model_version != ring.model_version() {
-            return refuse(bad("the opening's ring id or version is not the ring's"));
-        }
         if !o.is_signed() {
             return refuse(bad("the opening's signature does not fit"));
+        }
+        if o.ring_digest != ring.digest() {
+            return refuse(about_another_ring(o, ring));
+        }
+        if o.ring_id != ring.ring_id() || o.model_version != ring.model_version() {
+            return refuse(bad("the opening's ring id or version is not the ring's"));
         }
         if !genesis.hosts().any(|h| h == o.host) {
             return refuse(bad("the opening is signed by a key that is no host of Genesis"));
@@ -203,9 +203,15 @@ fn object_to_receipt(
     previous: Digest,
     outputs: Digest,
 ) -> Option<Finding> {
-    let index = receipt.first_block;
-    let name = ring.headers().get(index as usize).map(|h| h.name.as_str());
-    let bad = |reason: &str| Some(Finding::tampered(PartName::File, reason).in_block(index, name));
+    // The block whose turn it is; what the receipt itself says may be anything.
+    let expected = ring.headers().get(next_block as usize);
+    let bad = |reason: &str| {
+        let finding = Finding::tampered(PartName::File, reason);
+        Some(match expected {
+            Some(header) => finding.in_block(header.index, Some(&header.name)),
+            None => finding,
+        })
+    };
     if !receipt.is_signed() {
         return bad("the receipt's signature does not fit");
     }
@@ -218,10 +224,10 @@ fn object_to_receipt(
     if receipt.inputs != outputs {
         return bad("the receipt's inputs are not the outputs of the record before it");
     }
-    if index != next_block || receipt.blocks.is_empty() {
+    if receipt.first_block != next_block || receipt.blocks.is_empty() {
         return bad("the receipt's blocks do not follow those before");
     }
-    let run = ring.headers().get(index as usize..receipt.end_block() as usize);
+    let run = ring.headers().get(next_block as usize..receipt.end_block() as usize);
     let Some(run) = run else {
         return bad("the receipt names blocks that the ring has not");
     };

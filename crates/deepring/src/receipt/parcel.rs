@@ -35,6 +35,12 @@ pub enum ParcelError {
     /// The recipient's public key is not usable.
     #[error("the next host's key is not usable")]
     UnusableRecipient,
+    /// The batch is too large for one parcel.
+    #[error("{bytes} bytes of tensors are more than the {MAX_SEALED} that a parcel can hold")]
+    TooLarge {
+        /// Bytes after sealing.
+        bytes: usize,
+    },
     /// The opened bytes are not tensors.
     #[error("the parcel opens to something else than tensors: {0}")]
     Malformed(#[from] DecodeError),
@@ -61,6 +67,9 @@ impl Parcel {
         let (enc, sealed) = next
             .seal_for(label::SEAL_PARCEL.as_bytes(), &chain.head().0, &plaintext)
             .map_err(|_| ParcelError::UnusableRecipient)?;
+        if sealed.len() > MAX_SEALED {
+            return Err(ParcelError::TooLarge { bytes: sealed.len() });
+        }
         Ok(Self { chain, enc, sealed })
     }
 

@@ -13,8 +13,11 @@
 //! signature is over all of it. A hash chain cannot close on itself: links cover bodies, and this
 //! record commits to their order and number.
 
+use std::io;
+
 use super::RingId;
-use super::layout::MAX_BLOCKS;
+use super::layout::{MAX_BLOCKS, PREAMBLE_LEN, Preamble};
+use super::storage::{Storage, read_range};
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
@@ -40,6 +43,9 @@ pub(crate) struct Row {
     pub(crate) body_len: u64,
     pub(crate) header_digest: Digest,
 }
+
+/// Where the closure's own count is in the file: after preamble, ring id and model version.
+const COUNT_AT: u64 = PREAMBLE_LEN + 16 + 8;
 
 /// Longest header: 64 MiB, enough for 64 GiB of body.
 const MAX_HEADER: u32 = 64 << 20;
@@ -97,6 +103,32 @@ impl Closure {
         bytes.extend_from_slice(&self.rest_unsigned());
         bytes.extend_from_slice(&self.signature);
         bytes
+    }
+
+    /// The count that the closure states itself, whatever the preamble says; `None` if the file ends
+    /// before it.
+    pub(crate) fn own_count(storage: &dyn Storage, file_len: u64) -> io::Result<Option<u32>> {
+        if file_len < COUNT_AT + 4 {
+            return Ok(None);
+        }
+        let mut count = [0; 4];
+        storage.read_at(COUNT_AT, &mut count)?;
+        Ok(Some(u32::from_le_bytes(count)))
+    }
+
+    /// The closure, found by its own count and without the preamble, if the owner that it names has
+    /// signed it.
+    pub(crate) fn read_self_signed(
+        storage: &dyn Storage,
+        file_len: u64,
+    ) -> io::Result<Option<Self>> {
+        let Some(count) = Self::own_count(storage, file_len)? else { return Ok(None) };
+        let range = Preamble { count, file_len }.closure_range();
+        if !(2..=MAX_BLOCKS).contains(&count) || range.end > file_len {
+            return Ok(None);
+        }
+        let closure = Self::decode(&read_range(storage, range)?).ok();
+        Ok(closure.filter(Self::is_self_signed))
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {

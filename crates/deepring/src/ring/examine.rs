@@ -60,19 +60,17 @@ impl UnverifiedRing {
             Ok(preamble) => preamble,
             Err(e) => return refuse(PartName::File, 0..PREAMBLE_LEN, format!("not a ring: {e}")),
         };
-        let range = preamble.closure_range();
-        if range.end > actual_len {
-            let reason = "the file ends before its closure does".to_owned();
-            return refuse(PartName::Closure, range.start..actual_len, reason);
-        }
-        let closure = match Closure::decode(&read_range(&*storage, range.clone())?) {
-            Ok(closure) => closure,
-            Err(e) => return refuse(PartName::Closure, range, e.to_string()),
+        let (closure, wrong_count) = match locate_closure(&*storage, actual_len, preamble)? {
+            Ok(located) => located,
+            Err(finding) => {
+                return Err(RingError::Refused(Report::of_findings(vec![finding])));
+            }
         };
         let Some(layout) = Layout::of(&closure) else {
+            let range = preamble.closure_range();
             return refuse(PartName::Closure, range, "block lengths do not add up".to_owned());
         };
-        let mut outline = Vec::new();
+        let mut outline = Vec::from_iter(wrong_count);
         if preamble.file_len != layout.file_len {
             let reason = format!(
                 "the preamble claims {} bytes, the closure {}",
@@ -145,17 +143,17 @@ impl UnverifiedRing {
 
     /// Findings about all but the bodies, and the headers that are the owner's.
     fn examine_structure(&self, trust: &Trust<'_>) -> (Vec<Finding>, Vec<Option<Header>>) {
-        let mut findings = self.outline.clone();
         let count = self.closure.bodies.len();
         let closure_range =
             PREAMBLE_LEN..PREAMBLE_LEN + super::closure::closure_len(self.closure.count());
         if !self.closure.is_self_signed() {
-            findings.push(
+            // Nothing that such a closure says about lengths is worth a finding.
+            let finding =
                 Finding::tampered(PartName::Closure, "the owner's signature does not fit")
-                    .at(closure_range),
-            );
-            return (findings, vec![None; count]);
+                    .at(closure_range);
+            return (vec![finding], vec![None; count]);
         }
+        let mut findings = self.outline.clone();
         if let Some(finding) = trust.object_to(&self.closure) {
             let stop = finding.verdict == Verdict::Untrusted;
             findings.push(finding);
@@ -341,7 +339,12 @@ impl UnverifiedRing {
         let here = end.min(self.actual_len).saturating_sub(start);
         // A segment is at most a few MiB, so the conversion cannot lose anything.
         buf.resize(usize::try_from(here).unwrap_or(0), 0);
-        self.storage.read_at(start, buf)?;
+        match self.storage.read_at(start, buf) {
+            Ok(()) => {}
+            // Someone cut the file since it was opened.
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => buf.clear(),
+            Err(e) => return Err(e.into()),
+        }
         let mut found = Vec::new();
         for span in &segment.spans {
             let range = (span.body.start - segment.body.start) as usize
@@ -359,6 +362,38 @@ impl UnverifiedRing {
             found.push(finding);
         }
         Ok(found)
+    }
+}
+
+/// The closure, and a finding if the preamble misstates its count; or why there is no closure.
+///
+/// Where the two disagree, the owner's signature tells which of them is wrong.
+fn locate_closure(
+    storage: &dyn Storage,
+    actual_len: u64,
+    preamble: Preamble,
+) -> std::io::Result<Result<(Closure, Option<Finding>), Finding>> {
+    if Closure::own_count(storage, actual_len)?.is_some_and(|own| own != preamble.count)
+        && let Some(closure) = Closure::read_self_signed(storage, actual_len)?
+    {
+        let reason = format!(
+            "the preamble counts {} blocks, the closure {}",
+            preamble.count,
+            closure.count()
+        );
+        return Ok(Ok((closure, Some(Finding::tampered(PartName::File, reason).at(12..16)))));
+    }
+    let refuse = |range: Range<u64>, reason: String| {
+        Ok(Err(Finding::tampered(PartName::Closure, reason).at(range)))
+    };
+    let range = preamble.closure_range();
+    if range.end > actual_len {
+        let reason = "the file ends before its closure does".to_owned();
+        return refuse(range.start..actual_len, reason);
+    }
+    match Closure::decode(&read_range(storage, range.clone())?) {
+        Ok(closure) => Ok(Ok((closure, None))),
+        Err(e) => refuse(range, e.to_string()),
     }
 }
 

@@ -198,7 +198,7 @@ impl AuthenticRing {
         };
         crate::open::open_body(&*self.storage, header, body, key, out)
             .inspect_err(|_| out.fill(0))
-            .map(|content_digest| OpenedBlock { index, content_digest })
+            .map(|(content_digest, hasher)| OpenedBlock { index, content_digest, hasher })
     }
 
     /// Opens Genesis and decodes the manifest.
@@ -241,11 +241,14 @@ impl AuthenticRing {
     }
 }
 
-/// Says that a block was opened out of an authentic ring, and what its content digest is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Says that a block was opened out of an authentic ring, and can say later whether its bytes still
+/// are what was opened.
+#[derive(Clone)]
 pub struct OpenedBlock {
     index: u32,
     content_digest: Digest,
+    /// Keyed for this block; the key is wiped with it.
+    hasher: blake3::Hasher,
 }
 
 impl OpenedBlock {
@@ -259,6 +262,26 @@ impl OpenedBlock {
     #[must_use]
     pub fn content_digest(&self) -> Digest {
         self.content_digest
+    }
+
+    /// Computes the content digest anew over `plaintext`, wherever it lives now, and compares.
+    #[must_use]
+    pub fn still_holds(&self, plaintext: &[u8]) -> bool {
+        let mut hasher = self.hasher.clone();
+        hasher.update_rayon(plaintext);
+        hasher.finalize() == self.content_digest.0
+    }
+}
+
+impl std::fmt::Debug for OpenedBlock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenedBlock").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+impl Drop for OpenedBlock {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.hasher);
     }
 }
 

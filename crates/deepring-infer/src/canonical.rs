@@ -1,0 +1,120 @@
+//! One form for all networks: constants apart, nodes in order, what can be folded folded.
+//!
+//! Everything that the engine would otherwise copy when it loads a network is resolved here, so that
+//! it reads parameters in place and a check of the parameters covers the bytes that are multiplied.
+
+mod batchnorm;
+mod bias;
+mod decompose;
+mod fold;
+mod graph;
+mod scope;
+mod shapes;
+mod simplify;
+mod sort;
+mod types;
+mod upgrade;
+
+use std::collections::HashMap;
+
+use deepring::{DType, TensorSpec};
+
+use crate::onnx::proto::{OperatorSetIdProto, ValueInfoProto};
+use crate::onnx::{ImportError, OnnxModel};
+
+pub(crate) use graph::Graph;
+pub(crate) use scope::{needs, op_types, subgraphs_mut};
+pub(crate) use shapes::{Shapes, value_info};
+pub(crate) use types::Kind;
+
+/// A network in canonical form; its parameters are still where they were.
+#[derive(Debug)]
+pub struct CanonicalModel {
+    pub(crate) name: String,
+    pub(crate) producer: String,
+    pub(crate) opset: i64,
+    pub(crate) opsets: Vec<OperatorSetIdProto>,
+    pub(crate) graph: Graph,
+    pub(crate) shapes: Shapes,
+    pub(crate) kinds: HashMap<String, Kind>,
+}
+
+/// Brings a model into canonical form.
+///
+/// # Errors
+/// If its graph is inconsistent, or a small constant that decides its form cannot be read.
+pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
+    let producer = [&model.proto.producer_name, &model.proto.producer_version]
+        .into_iter()
+        .filter_map(|s| s.as_deref().filter(|s| !s.is_empty()))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let mut opsets = model.proto.opset_import.clone();
+    let opset = model.opset;
+    let (mut graph, name) = Graph::new(model)?;
+    graph.sort()?;
+    let opset = graph.modernise(opset)?;
+    opsets.retain(|o| !matches!(o.domain.as_deref(), None | Some("" | "ai.onnx")));
+    opsets.insert(0, OperatorSetIdProto { domain: Some(String::new()), version: Some(opset) });
+    // Names that the rewriting made must not meet names of the file.
+    graph.sort()?;
+    graph.remove_pass_through()?;
+    graph.fold_constants()?;
+    let shapes = Shapes::infer(&graph)?;
+    graph.fold_batch_norm(&shapes)?;
+    graph.fold_conv_bias()?;
+    graph.keep_scale_in_place(&shapes);
+    graph.sort()?;
+    graph.drop_unused();
+    let shapes = Shapes::infer(&graph)?;
+    let kinds = types::infer(&graph);
+    let name = name.unwrap_or_default();
+    Ok(CanonicalModel { name, producer, opset, opsets, graph, shapes, kinds })
+}
+
+impl CanonicalModel {
+    /// Name of the graph, as the file gives it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Program that wrote the file, and its version.
+    #[must_use]
+    pub fn producer(&self) -> &str {
+        &self.producer
+    }
+
+    /// Version of the default operator set that the canonical graph uses.
+    #[must_use]
+    pub fn opset(&self) -> i64 {
+        self.opset
+    }
+
+    /// What a query must give, in the order of the file.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<TensorSpec> {
+        self.graph.inputs.iter().filter_map(|v| self.spec_of(v)).collect()
+    }
+
+    /// What a query gets, in the order of the file.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<TensorSpec> {
+        self.graph.outputs.iter().filter_map(|v| self.spec_of(v)).collect()
+    }
+
+    fn spec_of(&self, value: &ValueInfoProto) -> Option<TensorSpec> {
+        Some(self.spec(value.name.as_deref()?))
+    }
+
+    pub(crate) fn spec(&self, name: &str) -> TensorSpec {
+        let dtype = match self.kinds.get(name) {
+            Some(Kind::Tensor(dtype)) => *dtype,
+            _ => DType::F32,
+        };
+        TensorSpec { name: name.to_owned(), dtype, dims: self.shapes.of(Some(name)).cloned() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

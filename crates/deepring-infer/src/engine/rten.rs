@@ -1,0 +1,205 @@
+//! The rten engine: pure Rust, reads parameters in place.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use deepring::{DType, TensorSpec, TensorValue};
+use rten::{Model, ModelOptions, NodeId, RunErrorKind, RunOptions, ThreadPool, Value, ValueOrView};
+use rten_tensor::{AsView as _, Layout as _, Tensor};
+
+use super::{Engine, EngineError, Input, sealed};
+
+/// The name by which a block's graph refers to its parameters; rten insists on the ending.
+const PARAMETERS: &str = "params.data";
+
+/// The rten runtime with a thread pool of its own.
+#[derive(Debug, Clone)]
+pub struct Rten {
+    pool: Arc<ThreadPool>,
+}
+
+/// A graph that rten has loaded.
+pub struct RtenProgram {
+    model: Model,
+    inputs: Vec<NodeId>,
+    outputs: Vec<NodeId>,
+}
+
+impl std::fmt::Debug for RtenProgram {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RtenProgram").finish_non_exhaustive()
+    }
+}
+
+impl Rten {
+    /// An engine with this many threads; `None` for one a physical core.
+    #[must_use]
+    pub fn new(threads: Option<NonZeroUsize>) -> Self {
+        let default = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = threads.map_or_else(default, NonZeroUsize::get);
+        Self { pool: Arc::new(ThreadPool::with_num_threads(threads)) }
+    }
+
+    fn options(&self) -> RunOptions {
+        RunOptions::default().with_thread_pool(Some(Arc::clone(&self.pool)))
+    }
+
+    /// Loads an ONNX file as rten itself would, for comparison with a ring.
+    pub(crate) fn load_plain(&self, path: &std::path::Path) -> Result<Model, EngineError> {
+        Model::load_file(path).map_err(|e| EngineError::Load { reason: e.to_string() })
+    }
+
+    pub(crate) fn plain_program(
+        model: Model,
+        inputs: &[TensorSpec],
+        outputs: &[TensorSpec],
+    ) -> Result<RtenProgram, EngineError> {
+        let inputs = node_ids(&model, inputs)?;
+        let outputs = node_ids(&model, outputs)?;
+        Ok(RtenProgram { model, inputs, outputs })
+    }
+}
+
+impl sealed::Sealed for Rten {}
+
+impl Engine for Rten {
+    type Program = RtenProgram;
+    type Value = Value;
+
+    fn load(
+        &self,
+        graph: &[u8],
+        parameters: &'static [u8],
+        inputs: &[TensorSpec],
+        outputs: &[TensorSpec],
+    ) -> Result<RtenProgram, EngineError> {
+        let model = ModelOptions::with_all_ops()
+            // A packed weight is a copy, which no check would cover.
+            .prepack_weights(false)
+            .external_data_static(PARAMETERS, parameters)
+            .load(graph.to_vec())
+            .map_err(|e| EngineError::Load { reason: e.to_string() })?;
+        Self::plain_program(model, inputs, outputs)
+    }
+
+    fn run(
+        &self,
+        program: &RtenProgram,
+        inputs: Vec<Input<'_, Value>>,
+    ) -> Result<Vec<Value>, EngineError> {
+        let inputs = program
+            .inputs
+            .iter()
+            .zip(inputs)
+            .map(|(id, input)| {
+                let value = match input {
+                    Input::Lent(value) => ValueOrView::View(value.as_view()),
+                    Input::Given(value) => ValueOrView::Value(value),
+                };
+                (*id, value)
+            })
+            .collect();
+        program.model.run(inputs, &program.outputs, Some(self.options())).map_err(|e| {
+            let reason = e.to_string();
+            let unsupported = e.kind() == RunErrorKind::OperatorError
+                && reason.to_lowercase().contains("unsupported");
+            EngineError::Run { reason, unsupported }
+        })
+    }
+
+    fn copy(&self, value: &Value) -> Value {
+        value.clone()
+    }
+
+    fn import(&self, tensor: &TensorValue) -> Result<Value, EngineError> {
+        let refuse = |reason: &str| EngineError::Value {
+            name: tensor.name().to_owned(),
+            reason: reason.to_owned(),
+        };
+        let shape: Vec<usize> = tensor
+            .dims()
+            .iter()
+            .map(|d| usize::try_from(*d))
+            .collect::<Result<_, _>>()
+            .map_err(|_| refuse("a dimension does not fit this machine"))?;
+        let data = tensor.data();
+        let value = match tensor.dtype() {
+            DType::F32 => shaped(shape, elements(data, f32::from_le_bytes)),
+            DType::F64 => {
+                shaped(shape, elements(data, |b| f64::from_le_bytes(b) as f32))
+            }
+            DType::I32 => shaped(shape, elements(data, i32::from_le_bytes)),
+            DType::I64 => {
+                let wide = elements(data, i64::from_le_bytes);
+                let narrow: Result<Vec<i32>, _> = wide.into_iter().map(i32::try_from).collect();
+                let narrow = narrow
+                    .map_err(|_| refuse("the engine holds integers of 32 bits, and one is wider"))?;
+                shaped(shape, narrow)
+            }
+            DType::Bool => shaped(shape, elements(data, |[b]| i32::from(b != 0))),
+            DType::U8 => shaped(shape, data.to_vec()),
+            DType::I8 => shaped(shape, elements(data, i8::from_le_bytes)),
+            other => return Err(refuse(&format!("the engine has no element type {}", other.name()))),
+        };
+        value.ok_or_else(|| refuse("shape and data do not fit each other"))
+    }
+
+    fn export(&self, value: &Value, spec: &TensorSpec) -> Result<TensorValue, EngineError> {
+        let refuse = |reason: String| EngineError::Value { name: spec.name.clone(), reason };
+        let (shape, data) = match (value, spec.dtype) {
+            (Value::FloatTensor(t), DType::F32) => (t.shape().to_vec(), bytes(t.iter().copied(), f32::to_le_bytes)),
+            (Value::FloatTensor(t), DType::F64) => {
+                (t.shape().to_vec(), bytes(t.iter().map(|v| f64::from(*v)), f64::to_le_bytes))
+            }
+            (Value::Int32Tensor(t), DType::I32) => (t.shape().to_vec(), bytes(t.iter().copied(), i32::to_le_bytes)),
+            (Value::Int32Tensor(t), DType::I64) => {
+                (t.shape().to_vec(), bytes(t.iter().map(|v| i64::from(*v)), i64::to_le_bytes))
+            }
+            (Value::Int32Tensor(t), DType::Bool) => {
+                (t.shape().to_vec(), t.iter().map(|v| u8::from(*v != 0)).collect())
+            }
+            (Value::Int8Tensor(t), DType::I8) => (t.shape().to_vec(), bytes(t.iter().copied(), i8::to_le_bytes)),
+            (Value::UInt8Tensor(t), DType::U8) => (t.shape().to_vec(), t.iter().copied().collect()),
+            (Value::Sequence(_), _) => return Err(refuse("a sequence cannot cross a cut".to_owned())),
+            (other, declared) => {
+                let reason =
+                    format!("declared {}, the engine gave {:?}", declared.name(), other.dtype());
+                return Err(refuse(reason));
+            }
+        };
+        let dims = shape.iter().map(|d| *d as u64).collect();
+        TensorValue::new(&spec.name, spec.dtype, dims, data).map_err(|e| refuse(e.to_string()))
+    }
+
+    fn within<R: Send>(&self, query: impl FnOnce() -> R + Send) -> R {
+        self.pool.run(query)
+    }
+}
+
+fn node_ids(model: &Model, specs: &[TensorSpec]) -> Result<Vec<NodeId>, EngineError> {
+    specs
+        .iter()
+        .map(|spec| {
+            model
+                .find_node(&spec.name)
+                .ok_or_else(|| EngineError::NoSuchTensor { name: spec.name.clone() })
+        })
+        .collect()
+}
+
+fn shaped<T>(shape: Vec<usize>, data: Vec<T>) -> Option<Value>
+where
+    Value: From<Tensor<T>>,
+{
+    Tensor::try_from_data(&shape, data).ok().map(Value::from)
+}
+
+fn elements<const N: usize, T>(data: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
+    data.as_chunks().0.iter().map(|b| read(*b)).collect()
+}
+
+fn bytes<const N: usize, T>(values: impl Iterator<Item = T>, write: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(values.size_hint().0 * N);
+    values.for_each(|v| out.extend_from_slice(&write(v)));
+    out
+}

@@ -1,0 +1,162 @@
+//! Why a query was not answered.
+
+use deepring::{Finding, OpenError, ParcelError, ReceiptError};
+use thiserror::Error;
+
+use crate::engine::EngineError;
+
+/// Why a ring could not be run, by fault.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Something is not what the owner signed: in live memory, in a parcel, in a receipt.
+    #[error("{0}")]
+    Tampered(Finding),
+    /// A block was not opened.
+    #[error(transparent)]
+    Open(OpenError),
+    /// Some blocks are sealed for none of the keys given.
+    #[error("no key given opens block {block} ({name})")]
+    NoKey {
+        /// The first such block.
+        block: u32,
+        /// Its name.
+        name: String,
+    },
+    /// The block is not loaded by the host that was asked to run it.
+    #[error("block {block} is not loaded by this host")]
+    NotLoaded {
+        /// The block.
+        block: u32,
+    },
+    /// The block has no operators: the owner's software is at fault.
+    #[error("block {block} has no graph")]
+    NoGraph {
+        /// The block.
+        block: u32,
+    },
+    /// The engine failed in a block.
+    #[error("in block {block}: {source}")]
+    Engine {
+        /// The block's name.
+        block: String,
+        /// What the engine said.
+        source: EngineError,
+    },
+    /// A tensor did not fit the engine.
+    #[error(transparent)]
+    Value(#[from] EngineError),
+    /// The inputs are not what the network declares.
+    #[error("{0}")]
+    Input(#[from] InputError),
+    /// A tensor that a block needs was not given by those before it.
+    #[error("no block gives tensor `{name}`")]
+    MissingTensor {
+        /// The tensor.
+        name: String,
+    },
+    /// A parcel was not accepted or not made.
+    #[error(transparent)]
+    Parcel(ParcelError),
+    /// The chain could not be closed into a decision.
+    #[error(transparent)]
+    Receipt(ReceiptError),
+    /// The system's generator failed.
+    #[error("the system's random number generator failed")]
+    NoRandomness,
+}
+
+impl RunError {
+    /// The finding, where the error is one of tampering.
+    #[must_use]
+    pub fn finding(&self) -> Option<&Finding> {
+        match self {
+            Self::Tampered(f)
+            | Self::Open(OpenError::Tampered(f))
+            | Self::Parcel(ParcelError::Refused(f))
+            | Self::Receipt(ReceiptError::Refused(f)) => Some(f),
+            Self::Parcel(ParcelError::Chain(e)) => Some(&e.finding),
+            _ => None,
+        }
+    }
+}
+
+impl From<OpenError> for RunError {
+    fn from(e: OpenError) -> Self {
+        Self::Open(e)
+    }
+}
+
+impl From<ParcelError> for RunError {
+    fn from(e: ParcelError) -> Self {
+        Self::Parcel(e)
+    }
+}
+
+impl From<ReceiptError> for RunError {
+    fn from(e: ReceiptError) -> Self {
+        Self::Receipt(e)
+    }
+}
+
+/// Inputs that the network does not take.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// A declared input is not given.
+    #[error("input `{name}` is not given; the network takes {expected}")]
+    Missing {
+        /// The input.
+        name: String,
+        /// All inputs that the network declares.
+        expected: String,
+    },
+    /// An input is given that the network does not declare.
+    #[error("the network has no input `{name}`; it takes {expected}")]
+    Unknown {
+        /// The input.
+        name: String,
+        /// All inputs that the network declares.
+        expected: String,
+    },
+    /// An input is given twice.
+    #[error("input `{name}` is given twice")]
+    Twice {
+        /// The input.
+        name: String,
+    },
+    /// Wrong element type.
+    #[error("input `{name}` is {found}, the network takes {expected}")]
+    DType {
+        /// The input.
+        name: String,
+        /// Type given.
+        found: &'static str,
+        /// Type declared.
+        expected: &'static str,
+    },
+    /// Wrong shape.
+    #[error("input `{name}` has shape {found:?}, the network takes {expected}")]
+    Shape {
+        /// The input.
+        name: String,
+        /// Shape given.
+        found: Vec<u64>,
+        /// Spec declared.
+        expected: String,
+    },
+    /// Not a number, or infinite: the answer would mean nothing.
+    #[error("input `{name}` holds a value that is not finite, at element {at}")]
+    NotFinite {
+        /// The input.
+        name: String,
+        /// Element.
+        at: usize,
+    },
+    /// No query at all.
+    #[error("no input given; the network takes {expected}")]
+    Nothing {
+        /// All inputs that the network declares.
+        expected: String,
+    },
+}

@@ -1,0 +1,118 @@
+//! Holding a query's inputs against what the network declares.
+
+use std::collections::HashMap;
+
+use deepring::{DType, Dim, TensorSpec, TensorValue};
+
+use crate::error::InputError;
+
+/// Checks names, types, shapes (named dimensions must agree with each other) and that floats are
+/// finite: with a NaN among the inputs, any class can come out on top.
+pub(crate) fn check_inputs(declared: &[TensorSpec], given: &[TensorValue]) -> Result<(), InputError> {
+    for (i, value) in given.iter().enumerate() {
+        if !declared.iter().any(|s| s.name == value.name()) {
+            let name = value.name().to_owned();
+            return Err(InputError::Unknown { name, expected: list(declared) });
+        }
+        if given.iter().take(i).any(|v| v.name() == value.name()) {
+            return Err(InputError::Twice { name: value.name().to_owned() });
+        }
+    }
+    let mut named = HashMap::new();
+    for spec in declared {
+        let value = given.iter().find(|v| v.name() == spec.name).ok_or_else(|| {
+            InputError::Missing { name: spec.name.clone(), expected: list(declared) }
+        })?;
+        check_one(spec, value, &mut named)?;
+    }
+    Ok(())
+}
+
+/// The declared inputs, for messages.
+pub(crate) fn list(declared: &[TensorSpec]) -> String {
+    declared.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn check_one<'a>(
+    spec: &'a TensorSpec,
+    value: &TensorValue,
+    named: &mut HashMap<&'a str, u64>,
+) -> Result<(), InputError> {
+    if spec.dtype != value.dtype() {
+        return Err(InputError::DType {
+            name: spec.name.clone(),
+            found: value.dtype().name(),
+            expected: spec.dtype.name(),
+        });
+    }
+    if let Some(dims) = &spec.dims {
+        let fits = dims.len() == value.dims().len()
+            && dims.iter().zip(value.dims()).all(|(dim, found)| match dim {
+                Dim::Fixed(n) => n == found,
+                Dim::Named(name) if name.is_empty() => true,
+                Dim::Named(name) => *named.entry(name).or_insert(*found) == *found,
+            });
+        if !fits {
+            return Err(InputError::Shape {
+                name: spec.name.clone(),
+                found: value.dims().to_vec(),
+                expected: spec.to_string(),
+            });
+        }
+    }
+    let not_finite = match value.dtype() {
+        DType::F32 => {
+            value.data().as_chunks().0.iter().position(|b| !f32::from_le_bytes(*b).is_finite())
+        }
+        DType::F64 => {
+            value.data().as_chunks().0.iter().position(|b| !f64::from_le_bytes(*b).is_finite())
+        }
+        _ => None,
+    };
+    match not_finite {
+        Some(at) => Err(InputError::NotFinite { name: spec.name.clone(), at }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(name: &str, dims: Vec<Dim>) -> TensorSpec {
+        TensorSpec { name: name.to_owned(), dtype: DType::F32, dims: Some(dims) }
+    }
+
+    fn floats(name: &str, dims: Vec<u64>, values: &[f32]) -> TensorValue {
+        let data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        TensorValue::new(name, DType::F32, dims, data).unwrap()
+    }
+
+    #[test]
+    fn named_dimensions_must_agree() {
+        let n = || Dim::Named("n".to_owned());
+        let declared = [spec("a", vec![n()]), spec("b", vec![n()])];
+        let a = floats("a", vec![2], &[1.0, 2.0]);
+        let same = floats("b", vec![2], &[1.0, 2.0]);
+        let other = floats("b", vec![1], &[1.0]);
+        assert_eq!(check_inputs(&declared, &[a.clone(), same]), Ok(()));
+        assert!(matches!(check_inputs(&declared, &[a, other]), Err(InputError::Shape { .. })));
+    }
+
+    #[test]
+    fn nan_is_refused_with_its_place() {
+        let declared = [spec("a", vec![Dim::Fixed(2)])];
+        let a = floats("a", vec![2], &[1.0, f32::NAN]);
+        assert!(matches!(check_inputs(&declared, &[a]), Err(InputError::NotFinite { at: 1, .. })));
+    }
+
+    #[test]
+    fn unknown_missing_and_doubled_inputs_are_told_apart() {
+        let declared = [spec("a", vec![Dim::Fixed(1)])];
+        let (a, b) = (floats("a", vec![1], &[1.0]), floats("b", vec![1], &[1.0]));
+        assert!(matches!(check_inputs(&declared, &[]), Err(InputError::Missing { .. })));
+        let unknown = check_inputs(&declared, &[a.clone(), b]);
+        assert!(matches!(unknown, Err(InputError::Unknown { .. })));
+        assert!(matches!(check_inputs(&declared, &[a.clone(), a]), Err(InputError::Twice { .. })));
+    }
+}

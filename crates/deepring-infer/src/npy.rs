@@ -1,0 +1,189 @@
+//! Reading and writing `.npy` files (NumPy format versions 1 to 3).
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use deepring::{DType, TensorValue, ValueError};
+use npyz::{DType as NpyType, NpyHeader, Order, TypeStr, WriterBuilder as _};
+use thiserror::Error;
+
+/// Why a `.npy` file was not read or written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NpyError {
+    /// The file system refused, or the header is not NumPy's.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The element type has no counterpart in ONNX, or is big-endian.
+    #[error("{}: element type {found} cannot be used", path.display())]
+    DType {
+        /// The file.
+        path: PathBuf,
+        /// NumPy's name of the type.
+        found: String,
+    },
+    /// The file is shorter or longer than its header says.
+    #[error("{}: shape {shape:?} needs {expected:?} bytes, the file has {found}", path.display())]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// Shape in the header.
+        shape: Vec<u64>,
+        /// Bytes that the shape needs; `None` if that overflows.
+        expected: Option<u64>,
+        /// Bytes after the header.
+        found: u64,
+    },
+    /// The tensor exceeds a limit of the format.
+    #[error("{}: {source}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Which limit.
+        source: ValueError,
+    },
+}
+
+/// Reads a tensor; `name` is the input that it is for.
+///
+/// The length is compared with the file's before memory is reserved, so a header cannot ask for more
+/// than there is.
+pub fn read_npy(path: &Path, name: &str) -> Result<TensorValue, NpyError> {
+    let io = |source| NpyError::Io { path: path.into(), source };
+    let file = File::open(path).map_err(io)?;
+    let len = file.metadata().map_err(io)?.len();
+    let mut reader = BufReader::new(file);
+    let header = NpyHeader::from_reader(&mut reader).map_err(io)?;
+    let dtype = element_type(&header.dtype())
+        .ok_or_else(|| NpyError::DType { path: path.into(), found: header.dtype().descr() })?;
+    let shape = header.shape().to_vec();
+    let found = len.saturating_sub(reader.stream_position().map_err(io)?);
+    let expected = shape.iter().try_fold(dtype.size() as u64, |n, d| n.checked_mul(*d));
+    if expected != Some(found) {
+        return Err(NpyError::Length { path: path.into(), shape, expected, found });
+    }
+    let mut data = Vec::new();
+    reader.read_to_end(&mut data).map_err(io)?;
+    if header.order() == Order::Fortran {
+        data = row_major(&data, &shape, dtype.size());
+    }
+    TensorValue::new(name, dtype, shape, data)
+        .map_err(|source| NpyError::Value { path: path.into(), source })
+}
+
+/// Writes a tensor, whole or not at all.
+pub fn write_npy(path: &Path, tensor: &TensorValue) -> Result<(), NpyError> {
+    let io = |source| NpyError::Io { path: path.into(), source };
+    let text = match tensor.dtype() {
+        DType::Bool => "|b1",
+        DType::U8 => "|u1",
+        DType::I8 => "|i1",
+        DType::U16 => "<u2",
+        DType::I16 => "<i2",
+        DType::U32 => "<u4",
+        DType::I32 => "<i4",
+        DType::U64 => "<u8",
+        DType::I64 => "<i8",
+        DType::F16 => "<f2",
+        DType::F32 => "<f4",
+        DType::F64 => "<f8",
+        DType::Bf16 => {
+            return Err(NpyError::DType { path: path.into(), found: "bf16".to_owned() });
+        }
+    };
+    let dtype: TypeStr = text.parse().map_err(|_| NpyError::DType {
+        path: path.into(),
+        found: text.to_owned(),
+    })?;
+    let mut bytes = Vec::new();
+    npyz::WriteOptions::new_header_only()
+        .dtype(NpyType::Plain(dtype))
+        .shape(tensor.dims())
+        .writer(&mut bytes)
+        .write_header_only()
+        .map_err(io)?;
+    bytes.write_all(tensor.data()).map_err(io)?;
+    deepring::replace_file(path, &bytes).map_err(io)
+}
+
+fn element_type(dtype: &NpyType) -> Option<DType> {
+    let NpyType::Plain(t) = dtype else { return None };
+    Some(match t.to_string().as_str() {
+        "|b1" => DType::Bool,
+        "|u1" => DType::U8,
+        "|i1" => DType::I8,
+        "<u2" => DType::U16,
+        "<i2" => DType::I16,
+        "<u4" => DType::U32,
+        "<i4" => DType::I32,
+        "<u8" => DType::U64,
+        "<i8" => DType::I64,
+        "<f2" => DType::F16,
+        "<f4" => DType::F32,
+        "<f8" => DType::F64,
+        _ => return None,
+    })
+}
+
+/// Column-major bytes in row-major order. The lengths were compared before.
+fn row_major(data: &[u8], shape: &[u64], size: usize) -> Vec<u8> {
+    let dims: Vec<usize> = shape.iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
+    let count: usize = dims.iter().product();
+    let mut out = Vec::with_capacity(data.len());
+    for row_index in 0..count {
+        let (mut rest, mut at, mut stride) = (row_index, 0, 1);
+        // The last dimension runs fastest in row-major order, the first in column-major order.
+        let mut place = vec![0; dims.len()];
+        for (p, d) in place.iter_mut().zip(&dims).rev() {
+            *p = rest % d;
+            rest /= d;
+        }
+        for (p, d) in place.iter().zip(&dims) {
+            at += p * stride;
+            stride *= d;
+        }
+        out.extend_from_slice(data.get(at * size..(at + 1) * size).unwrap_or_default());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.npy");
+        for dtype in [DType::F32, DType::I64, DType::Bool, DType::U8, DType::F16] {
+            let data = vec![1; 6 * dtype.size()];
+            let tensor = TensorValue::new("x", dtype, vec![2, 3], data).unwrap();
+            write_npy(&path, &tensor).unwrap();
+            assert_eq!(read_npy(&path, "x").unwrap(), tensor);
+        }
+    }
+
+    #[test]
+    fn a_file_shorter_than_its_header_says_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.npy");
+        let tensor = TensorValue::new("x", DType::F32, vec![4], vec![0; 16]).unwrap();
+        write_npy(&path, &tensor).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.pop();
+        std::fs::write(&path, bytes).unwrap();
+        assert!(matches!(read_npy(&path, "x"), Err(NpyError::Length { found: 15, .. })));
+    }
+
+    #[test]
+    fn fortran_order_is_turned_into_row_major() {
+        // 2 x 3, column-major: columns (1,4), (2,5), (3,6).
+        assert_eq!(row_major(&[1, 4, 2, 5, 3, 6], &[2, 3], 1), [1, 2, 3, 4, 5, 6]);
+    }
+}

@@ -1,0 +1,107 @@
+//! Attributes of nodes, read and set by name.
+
+use super::proto::{AttributeProto, NodeProto, attribute_type};
+
+impl NodeProto {
+    /// The operator, with its domain where that is not the default one.
+    pub(crate) fn op(&self) -> &str {
+        self.op_type.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn in_default_domain(&self) -> bool {
+        matches!(self.domain.as_deref(), None | Some("" | "ai.onnx"))
+    }
+
+    /// The operator, if it is one of the default domain.
+    pub(crate) fn onnx_op(&self) -> &str {
+        if self.in_default_domain() { self.op() } else { "" }
+    }
+
+    /// `Conv`, or `com.microsoft::Gelu`.
+    pub(crate) fn qualified_op(&self) -> String {
+        match self.domain.as_deref() {
+            Some(domain) if !self.in_default_domain() => format!("{domain}::{}", self.op()),
+            _ => self.op().to_owned(),
+        }
+    }
+
+    /// What a message calls this node.
+    pub(crate) fn label(&self) -> String {
+        match (self.name.as_deref(), self.output.first()) {
+            (Some(name), _) if !name.is_empty() => name.to_owned(),
+            (_, Some(output)) => format!("{} of {output}", self.op()),
+            _ => self.op().to_owned(),
+        }
+    }
+
+    pub(crate) fn attr(&self, name: &str) -> Option<&AttributeProto> {
+        self.attribute.iter().find(|a| a.name.as_deref() == Some(name))
+    }
+
+    pub(crate) fn attr_int(&self, name: &str) -> Option<i64> {
+        self.attr(name).map(|a| a.i.unwrap_or(0))
+    }
+
+    pub(crate) fn attr_float(&self, name: &str) -> Option<f32> {
+        self.attr(name).map(|a| a.f.unwrap_or(0.0))
+    }
+
+    pub(crate) fn attr_ints(&self, name: &str) -> Option<&[i64]> {
+        self.attr(name).map(|a| a.ints.as_slice())
+    }
+
+    pub(crate) fn attr_str(&self, name: &str) -> Option<&str> {
+        self.attr(name).and_then(|a| std::str::from_utf8(a.s.as_deref()?).ok())
+    }
+
+    pub(crate) fn take_attr(&mut self, name: &str) -> Option<AttributeProto> {
+        let at = self.attribute.iter().position(|a| a.name.as_deref() == Some(name))?;
+        Some(self.attribute.remove(at))
+    }
+
+    pub(crate) fn set_int(&mut self, name: &str, value: i64) {
+        self.take_attr(name);
+        self.attribute.push(AttributeProto {
+            name: Some(name.to_owned()),
+            i: Some(value),
+            r#type: Some(attribute_type::INT),
+            ..AttributeProto::default()
+        });
+    }
+
+    pub(crate) fn set_ints(&mut self, name: &str, values: Vec<i64>) {
+        self.take_attr(name);
+        self.attribute.push(AttributeProto {
+            name: Some(name.to_owned()),
+            ints: values,
+            r#type: Some(attribute_type::INTS),
+            ..AttributeProto::default()
+        });
+    }
+
+    pub(crate) fn set_float(&mut self, name: &str, value: f32) {
+        self.take_attr(name);
+        self.attribute.push(AttributeProto {
+            name: Some(name.to_owned()),
+            f: Some(value),
+            r#type: Some(attribute_type::FLOAT),
+            ..AttributeProto::default()
+        });
+    }
+
+    /// Input `index`, where it is present: ONNX writes an absent one as an empty name.
+    pub(crate) fn arg(&self, index: usize) -> Option<&str> {
+        self.input.get(index).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// A node of the default domain.
+    pub(crate) fn new(op: &str, name: &str, inputs: &[&str], outputs: &[&str]) -> Self {
+        Self {
+            op_type: Some(op.to_owned()),
+            name: Some(name.to_owned()),
+            input: inputs.iter().map(|&s| s.to_owned()).collect(),
+            output: outputs.iter().map(|&s| s.to_owned()).collect(),
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Parameters that are computed from others, one tensor at a time.
+
+use deepring::DType;
+
+use super::error::ImportError;
+use super::source::ParamSource;
+
+/// How the elements of one tensor follow from those of another.
+#[derive(Debug)]
+pub(crate) enum Recipe {
+    /// The same element throughout.
+    Fill { element: Vec<u8>, len: u64 },
+    /// Axes in another order.
+    Transpose { of: ParamSource, dims: Vec<usize>, perm: Vec<usize>, width: usize },
+    /// f32, multiplied by the factor of its channel, in f64, rounded once.
+    Scale { of: ParamSource, channels: Channels, factors: Vec<f64> },
+    /// f32 from another element type.
+    ToFloat { of: ParamSource, from: DType },
+    /// `(x - zero) * scale` in f32, as ONNX defines `DequantizeLinear`.
+    Dequantize { of: ParamSource, from: DType, channels: Channels, scale: Vec<f32>, zero: Vec<i32> },
+}
+
+/// Which channel an element belongs to: `(i / outer % count_outer) * step + i / inner % count_inner`.
+///
+/// One term serves every layout but that of a grouped `ConvTranspose`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Channels {
+    pub(crate) inner: usize,
+    pub(crate) count_inner: usize,
+    pub(crate) outer: usize,
+    pub(crate) count_outer: usize,
+}
+
+impl Channels {
+    /// One channel per index of `axis`.
+    pub(crate) fn along(dims: &[u64], axis: usize) -> Option<Self> {
+        let inner = dims.get(axis + 1..)?.iter().product::<u64>();
+        let count = *dims.get(axis)?;
+        Some(Self {
+            inner: usize::try_from(inner.max(1)).ok()?,
+            count_inner: usize::try_from(count.max(1)).ok()?,
+            outer: 1,
+            count_outer: 1,
+        })
+    }
+
+    /// All elements in channel 0.
+    pub(crate) const ONE: Self = Self { inner: 1, count_inner: 1, outer: 1, count_outer: 1 };
+
+    fn of(&self, index: usize) -> usize {
+        (index / self.outer % self.count_outer) * self.count_inner
+            + index / self.inner % self.count_inner
+    }
+}
+
+impl Recipe {
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Fill { len, .. } => *len,
+            Self::Transpose { of, .. } | Self::Scale { of, .. } => of.len(),
+            Self::ToFloat { of, from } | Self::Dequantize { of, from, .. } => {
+                of.len() / from.size() as u64 * 4
+            }
+        }
+    }
+
+    /// `out` has the length that [`len`](Self::len) says.
+    pub(crate) fn run(&self, out: &mut [u8]) -> Result<(), ImportError> {
+        match self {
+            Self::Fill { element, .. } => {
+                for target in out.chunks_mut(element.len().max(1)) {
+                    if let Some(bytes) = element.get(..target.len()) {
+                        target.copy_from_slice(bytes);
+                    }
+                }
+                Ok(())
+            }
+            Self::Transpose { of, dims, perm, width } => {
+                transpose(&of.read()?, dims, perm, *width, out);
+                Ok(())
+            }
+            Self::Scale { of, channels, factors } => {
+                of.read_into(out)?;
+                for (i, element) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                    let factor = factors.get(channels.of(i)).copied().unwrap_or(1.0);
+                    let value = f64::from(f32::from_le_bytes(*element)) * factor;
+                    *element = (value as f32).to_le_bytes();
+                }
+                Ok(())
+            }
+            Self::ToFloat { of, from } => {
+                let source = of.read()?;
+                let elements = source.chunks_exact(from.size());
+                for (element, bytes) in out.as_chunks_mut::<4>().0.iter_mut().zip(elements) {
+                    *element = to_f32(*from, bytes).to_le_bytes();
+                }
+                Ok(())
+            }
+            Self::Dequantize { of, from, channels, scale, zero } => {
+                let source = of.read()?;
+                let elements = source.chunks_exact(from.size());
+                let targets = out.as_chunks_mut::<4>().0.iter_mut().zip(elements);
+                for (i, (element, bytes)) in targets.enumerate() {
+                    let channel = channels.of(i);
+                    let zero = zero.get(channel).copied().unwrap_or(0);
+                    let scale = scale.get(channel).copied().unwrap_or(1.0);
+                    let value = to_i64(*from, bytes) - i64::from(zero);
+                    *element = (value as f32 * scale).to_le_bytes();
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn transpose(source: &[u8], dims: &[usize], perm: &[usize], width: usize, out: &mut [u8]) {
+    let mut strides = vec![width; dims.len()];
+    for axis in (1..dims.len()).rev() {
+        strides[axis - 1] = strides[axis] * dims[axis];
+    }
+    let sizes: Vec<usize> = perm.iter().map(|&p| dims[p]).collect();
+    let strides: Vec<usize> = perm.iter().map(|&p| strides[p]).collect();
+    let mut index = vec![0usize; sizes.len()];
+    let mut from = 0usize;
+    for target in out.chunks_exact_mut(width) {
+        if let Some(element) = source.get(from..from + width) {
+            target.copy_from_slice(element);
+        }
+        for axis in (0..sizes.len()).rev() {
+            index[axis] += 1;
+            from += strides[axis];
+            if index[axis] < sizes[axis] {
+                break;
+            }
+            from -= strides[axis] * sizes[axis];
+            index[axis] = 0;
+        }
+    }
+}
+
+fn to_i64(from: DType, bytes: &[u8]) -> i64 {
+    match (from, bytes) {
+        (DType::U8 | DType::Bool, &[a]) => i64::from(a),
+        (DType::I8, &[a]) => i64::from(a as i8),
+        (DType::U16, &[a, b]) => i64::from(u16::from_le_bytes([a, b])),
+        (DType::I16, &[a, b]) => i64::from(i16::from_le_bytes([a, b])),
+        (DType::I32, &[a, b, c, d]) => i64::from(i32::from_le_bytes([a, b, c, d])),
+        (DType::U32, &[a, b, c, d]) => i64::from(u32::from_le_bytes([a, b, c, d])),
+        (DType::I64, &[a, b, c, d, e, f, g, h]) => {
+            i64::from_le_bytes([a, b, c, d, e, f, g, h])
+        }
+        _ => 0,
+    }
+}
+
+fn to_f32(from: DType, bytes: &[u8]) -> f32 {
+    match (from, bytes) {
+        (DType::F32, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
+        (DType::F64, &[a, b, c, d, e, f, g, h]) => {
+            f64::from_le_bytes([a, b, c, d, e, f, g, h]) as f32
+        }
+        (DType::F16, &[a, b]) => half(u16::from_le_bytes([a, b])),
+        (DType::Bf16, &[a, b]) => f32::from_bits(u32::from(u16::from_le_bytes([a, b])) << 16),
+        _ => to_i64(from, bytes) as f32,
+    }
+}
+
+/// Exact: every half-precision number is a single-precision one.
+fn half(bits: u16) -> f32 {
+    let sign = u32::from(bits >> 15) << 31;
+    let exponent = u32::from(bits >> 10) & 0x1f;
+    let fraction = u32::from(bits & 0x3ff);
+    let magnitude = match exponent {
+        0 => (fraction as f32 * 2f32.powi(-24)).to_bits(),
+        0x1f => 0x7f80_0000 | fraction << 13,
+        _ => (exponent + 112) << 23 | fraction << 13,
+    };
+    f32::from_bits(sign | magnitude)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! Where the elements of a tensor are: in a file, in memory, or computed from other tensors.
+
+use std::sync::Arc;
+
+use super::error::ImportError;
+use super::recipe::Recipe;
+use super::skeleton::Form;
+use super::wire::{SharedFile, WireReader};
+
+/// Elements of one tensor, little-endian and dense, produced when they are asked for.
+///
+/// Cheap to clone: what it refers to is shared.
+#[derive(Debug, Clone)]
+pub struct ParamSource(Inner);
+
+#[derive(Debug, Clone)]
+enum Inner {
+    File { file: Arc<SharedFile>, offset: u64, len: u64 },
+    /// Numbers of variable length; `width` bytes of each are elements.
+    Numbers { file: Arc<SharedFile>, offset: u64, end: u64, width: usize, len: u64 },
+    Owned(Arc<[u8]>),
+    Derived(Arc<Recipe>),
+}
+
+impl ParamSource {
+    pub(crate) fn owned(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self(Inner::Owned(bytes.into()))
+    }
+
+    pub(crate) fn derived(recipe: Recipe) -> Self {
+        Self(Inner::Derived(Arc::new(recipe)))
+    }
+
+    /// The caller has checked that the range lies inside the file.
+    pub(crate) fn file(file: Arc<SharedFile>, offset: u64, len: u64) -> Self {
+        Self(Inner::File { file, offset, len })
+    }
+
+    /// Elements of `width` bytes each that a packed field of the model's file holds.
+    pub(crate) fn packed(
+        file: &Arc<SharedFile>,
+        offset: u64,
+        len: u64,
+        form: Form,
+        width: usize,
+    ) -> Result<Self, ImportError> {
+        if matches!(form, Form::Raw | Form::Floats | Form::Doubles) {
+            return Ok(Self::file(Arc::clone(file), offset, len));
+        }
+        let end = offset.saturating_add(len);
+        let mut reader = WireReader::new(file);
+        reader.skip_to(offset);
+        let mut count = 0u64;
+        while reader.position() < end {
+            reader.varint(end)?;
+            count += 1;
+        }
+        let len = count.saturating_mul(width as u64);
+        Ok(Self(Inner::Numbers { file: Arc::clone(file), offset, end, width, len }))
+    }
+
+    /// Number of bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match &self.0 {
+            Inner::File { len, .. } | Inner::Numbers { len, .. } => *len,
+            Inner::Owned(bytes) => bytes.len() as u64,
+            Inner::Derived(recipe) => recipe.len(),
+        }
+    }
+
+    /// Whether there is no element.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes the elements into `out`, whose length must be [`len`](Self::len).
+    ///
+    /// # Errors
+    /// If a file cannot be read any more or `out` has another length.
+    pub fn read_into(&self, out: &mut [u8]) -> Result<(), ImportError> {
+        if out.len() as u64 != self.len() {
+            return Err(ImportError::RegionLength {
+                expected: self.len(),
+                found: out.len() as u64,
+            });
+        }
+        match &self.0 {
+            Inner::File { file, offset, .. } => file.read_exact_at(*offset, out),
+            Inner::Numbers { file, offset, end, width, .. } => {
+                let mut reader = WireReader::new(file);
+                reader.skip_to(*offset);
+                for element in out.chunks_mut(*width) {
+                    let number = reader.varint(*end)?.to_le_bytes();
+                    if let Some(low) = number.get(..element.len()) {
+                        element.copy_from_slice(low);
+                    }
+                }
+                Ok(())
+            }
+            Inner::Owned(bytes) => {
+                out.copy_from_slice(bytes);
+                Ok(())
+            }
+            Inner::Derived(recipe) => recipe.run(out),
+        }
+    }
+
+    pub(crate) fn read(&self) -> Result<Vec<u8>, ImportError> {
+        let len = usize::try_from(self.len())
+            .map_err(|_| ImportError::TooLarge { what: "bytes of a tensor", limit: usize::MAX as u64 })?;
+        let mut out = vec![0; len];
+        self.read_into(&mut out)?;
+        Ok(out)
+    }
+}

@@ -1,0 +1,382 @@
+//! From an ONNX file to a ring file: import, cut, try each block in the engine, seal.
+
+use std::collections::BTreeSet;
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use deepring::{
+    AuthenticRing, BlockPlan, Digest, Host, Manifest, Owner, PartKind, PublicKey, RingId, RingPlan,
+    RingSealer, SealError, Sealed, SecretKey,
+};
+use thiserror::Error;
+
+use crate::canonical::canonicalise;
+use crate::cut::{CutBlock, CutError, CutModel, CutPolicy, cut};
+use crate::engine::{EngineError, Rten};
+use crate::onnx::{ImportError, read_onnx};
+use crate::preprocess::Preprocess;
+use crate::trial::Trial;
+use crate::weights::Buffer;
+
+/// Longest label, model or producer name.
+const MAX_TEXT: usize = 4096;
+
+/// Why a network was not sealed. The target file is untouched in every case.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SealModelError {
+    /// The network could not be read.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// The network could not be cut as asked.
+    #[error(transparent)]
+    Cut(#[from] CutError),
+    /// The engine lacks something that a block needs.
+    #[error("block {block} ({name}) cannot be run: {source}")]
+    Engine {
+        /// The block.
+        block: usize,
+        /// Its name.
+        name: String,
+        /// What the engine said; it names the operator.
+        source: EngineError,
+    },
+    /// The ring could not be written.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// No host was named, or a block has none.
+    #[error("block {block} has no host: nobody could run it")]
+    NoHost {
+        /// The block.
+        block: usize,
+    },
+    /// A host is named for a block that the ring has not.
+    #[error("a host is named for block {block}, but the network is cut into {count} blocks")]
+    NoSuchBlock {
+        /// The block.
+        block: u32,
+        /// Blocks without Genesis.
+        count: usize,
+    },
+    /// The version does not follow the previous one.
+    #[error("model version {given} does not follow version {previous}")]
+    Version {
+        /// Version asked for.
+        given: u64,
+        /// Version of the previous ring.
+        previous: u64,
+    },
+    /// The previous ring is another owner's.
+    #[error("the previous ring is signed by another owner")]
+    ForeignPrevious,
+    /// A label or name is longer than the format writes.
+    #[error("{what} is longer than {MAX_TEXT} bytes")]
+    TooLong {
+        /// What is too long.
+        what: String,
+    },
+    /// A block does not fit this machine's memory.
+    #[error("block {block} of {bytes} bytes does not fit this machine's memory")]
+    TooLarge {
+        /// The block.
+        block: usize,
+        /// Its bytes.
+        bytes: u64,
+    },
+}
+
+/// Which blocks a host is granted: all, or some by number (Genesis always goes with them).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blocks {
+    /// Every block.
+    All,
+    /// These.
+    Some(Vec<RangeInclusive<u32>>),
+}
+
+/// A text that is no selection of blocks.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{text}` selects no blocks; write 3, 1-4 or 1-4,7")]
+pub struct ParseBlocksError {
+    text: String,
+}
+
+impl FromStr for Blocks {
+    type Err = ParseBlocksError;
+
+    fn from_str(text: &str) -> Result<Self, ParseBlocksError> {
+        let item = |item: &str| {
+            let (first, last) = item.split_once('-').unwrap_or((item, item));
+            let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
+            (1 <= first && first <= last).then_some(first..=last)
+        };
+        let ranges: Option<Vec<_>> = text.split(',').map(|i| item(i.trim())).collect();
+        ranges.map(Self::Some).ok_or_else(|| ParseBlocksError { text: text.to_owned() })
+    }
+}
+
+impl Blocks {
+    fn contains(&self, index: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(ranges) => ranges.iter().any(|r| r.contains(&index)),
+        }
+    }
+
+    fn last(&self) -> u32 {
+        match self {
+            Self::All => 0,
+            Self::Some(ranges) => ranges.iter().map(|r| *r.end()).max().unwrap_or(0),
+        }
+    }
+}
+
+/// What happens during a sealing, for progress bars.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealProgress {
+    /// The network is cut; so many bytes of blocks will follow.
+    Planned {
+        /// Blocks without Genesis.
+        blocks: usize,
+        /// Bytes in all.
+        bytes: u64,
+    },
+    /// So many more bytes are sealed.
+    Sealed {
+        /// Bytes.
+        bytes: u64,
+    },
+}
+
+/// Seals an ONNX network.
+///
+/// Memory stays near the largest block: parameters are read when their block is sealed.
+#[derive(Debug)]
+pub struct Seal<'a> {
+    model: PathBuf,
+    owner: &'a SecretKey<Owner>,
+    hosts: Vec<(Blocks, PublicKey<Host>)>,
+    labels: Vec<String>,
+    preprocess: Option<Preprocess>,
+    cut: CutPolicy,
+    model_version: Option<u64>,
+    previous: Option<(RingId, Digest, u64, PublicKey<Owner>)>,
+}
+
+/// What a sealing gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedModel {
+    /// Ring id and ring digest.
+    pub sealed: Sealed,
+    /// Version of the model.
+    pub model_version: u64,
+    /// Names of the blocks, without Genesis.
+    pub blocks: Vec<String>,
+    /// Bytes of parameters.
+    pub parameter_bytes: u64,
+}
+
+impl<'a> Seal<'a> {
+    /// A sealing of this ONNX file by this owner, version 1 (or the one after the previous ring's), cut
+    /// automatically, for no host yet.
+    #[must_use]
+    pub fn new(model: &Path, owner: &'a SecretKey<Owner>) -> Self {
+        Self {
+            model: model.into(),
+            owner,
+            hosts: Vec::new(),
+            labels: Vec::new(),
+            preprocess: None,
+            cut: CutPolicy::default(),
+            model_version: None,
+            previous: None,
+        }
+    }
+
+    /// Grants blocks to a host.
+    #[must_use]
+    pub fn host(mut self, blocks: Blocks, host: PublicKey<Host>) -> Self {
+        self.hosts.push((blocks, host));
+        self
+    }
+
+    /// Class labels, sealed in Genesis.
+    #[must_use]
+    pub fn labels(mut self, labels: Vec<String>) -> Self {
+        self.labels = labels;
+        self
+    }
+
+    /// How pictures become inputs, sealed in Genesis.
+    #[must_use]
+    pub fn preprocess(mut self, recipe: Preprocess) -> Self {
+        self.preprocess = Some(recipe);
+        self
+    }
+
+    /// How to cut.
+    #[must_use]
+    pub fn cut(mut self, policy: CutPolicy) -> Self {
+        self.cut = policy;
+        self
+    }
+
+    /// The model's version.
+    #[must_use]
+    pub fn model_version(mut self, version: u64) -> Self {
+        self.model_version = Some(version);
+        self
+    }
+
+    /// Makes the ring an upgrade of `ring`: same ring id, and its closure names that ring's digest.
+    #[must_use]
+    pub fn upgrade_of(mut self, ring: &AuthenticRing) -> Self {
+        self.previous = Some((ring.ring_id(), ring.digest(), ring.model_version(), ring.owner()));
+        self
+    }
+
+    /// Seals into `target`, whole or not at all.
+    pub fn write(
+        &self,
+        target: &Path,
+        progress: &dyn Fn(SealProgress),
+    ) -> Result<SealedModel, SealModelError> {
+        let model_version = self.check_version()?;
+        let model = cut(canonicalise(read_onnx(&self.model)?)?, self.cut)?;
+        self.check_hosts(model.blocks.len())?;
+        let manifest = self.manifest(&model)?;
+        let plan = self.plan(&model, &manifest, model_version);
+        let bytes = model.blocks.iter().map(|b| b.params_len() + b.graph.len() as u64).sum();
+        progress(SealProgress::Planned { blocks: model.blocks.len(), bytes });
+
+        let mut sealer = RingSealer::create(target, &plan, self.owner)?;
+        sealer.seal_block(&manifest)?;
+        let mut trial = Trial::new(Rten::new(None), &model);
+        let mut parameter_bytes = 0;
+        for (i, block) in model.blocks.iter().enumerate() {
+            let (plaintext, graph) = plaintext_of(&sealer, i + 1, block)?;
+            let loaded = trial.load(i, plaintext, graph).map_err(|source| {
+                SealModelError::Engine { block: i + 1, name: block.name.clone(), source }
+            })?;
+            sealer.seal_block(loaded.bytes())?;
+            parameter_bytes += block.params.iter().map(|p| p.len).sum::<u64>();
+            progress(SealProgress::Sealed { bytes: loaded.bytes().len() as u64 });
+        }
+        let sealed = sealer.finish()?;
+        let blocks = model.blocks.iter().map(|b| b.name.clone()).collect();
+        Ok(SealedModel { sealed, model_version, blocks, parameter_bytes })
+    }
+
+    fn check_version(&self) -> Result<u64, SealModelError> {
+        let Some((_, _, previous, owner)) = self.previous else {
+            return Ok(self.model_version.unwrap_or(1));
+        };
+        if owner != self.owner.public() {
+            return Err(SealModelError::ForeignPrevious);
+        }
+        let given = self.model_version.unwrap_or(previous.saturating_add(1));
+        if given <= previous {
+            return Err(SealModelError::Version { given, previous });
+        }
+        Ok(given)
+    }
+
+    fn check_hosts(&self, count: usize) -> Result<(), SealModelError> {
+        for (blocks, _) in &self.hosts {
+            if blocks.last() as usize > count {
+                return Err(SealModelError::NoSuchBlock { block: blocks.last(), count });
+            }
+        }
+        let covered = |i: usize| {
+            self.hosts.iter().any(|(b, _)| b.contains(u32::try_from(i).unwrap_or(u32::MAX)))
+        };
+        match (1..=count).find(|i| !covered(*i)) {
+            Some(block) => Err(SealModelError::NoHost { block }),
+            None => Ok(()),
+        }
+    }
+
+    fn manifest(&self, model: &CutModel) -> Result<Vec<u8>, SealModelError> {
+        let too_long = |what: &str| Err(SealModelError::TooLong { what: what.to_owned() });
+        if let Some(i) = self.labels.iter().position(|l| l.len() > MAX_TEXT) {
+            return too_long(&format!("label {}", i + 1));
+        }
+        if model.name.len() > MAX_TEXT || model.producer.len() > MAX_TEXT {
+            return too_long("the network's name");
+        }
+        Ok(Manifest {
+            model_name: model.name.clone(),
+            producer: model.producer.clone(),
+            opset: u64::try_from(model.opset).unwrap_or(0),
+            preprocess: self.preprocess.as_ref().map(ToString::to_string).unwrap_or_default(),
+            labels: self.labels.clone(),
+        }
+        .encode())
+    }
+
+    fn plan(&self, model: &CutModel, manifest: &[u8], model_version: u64) -> RingPlan {
+        let all_hosts: BTreeSet<_> = self.hosts.iter().map(|(_, h)| *h.as_bytes()).collect();
+        let mut blocks = vec![BlockPlan {
+            name: "genesis".to_owned(),
+            inputs: model.outputs.clone(),
+            outputs: model.inputs.clone(),
+            parts: vec![(PartKind::Manifest, manifest.len() as u64)],
+            hosts: all_hosts.into_iter().map(PublicKey::from_bytes).collect(),
+        }];
+        for (block, index) in model.blocks.iter().zip(1..) {
+            let hosts: BTreeSet<_> = self
+                .hosts
+                .iter()
+                .filter(|(b, _)| b.contains(index))
+                .map(|(_, h)| *h.as_bytes())
+                .collect();
+            let parameters =
+                block.params.iter().map(|p| (PartKind::Parameter(p.spec.clone()), p.len));
+            let graph = (PartKind::Graph, block.graph.len() as u64);
+            blocks.push(BlockPlan {
+                name: block.name.clone(),
+                inputs: block.inputs.clone(),
+                outputs: block.outputs.clone(),
+                parts: parameters.chain([graph]).collect(),
+                hosts: hosts.into_iter().map(PublicKey::from_bytes).collect(),
+            });
+        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        RingPlan {
+            model_version,
+            previous: self.previous.map(|(id, digest, _, _)| (id, digest)),
+            sealed_at: since.as_secs(),
+            blocks,
+        }
+    }
+}
+
+/// The block's parameters and graph, each at the place that the sealer gives it, and where the graph is.
+fn plaintext_of(
+    sealer: &RingSealer,
+    index: usize,
+    block: &CutBlock,
+) -> Result<(Buffer, Range<usize>), SealModelError> {
+    let len = sealer.plain_len(index);
+    let too_large = || SealModelError::TooLarge { block: index, bytes: len };
+    let mut out =
+        usize::try_from(len).ok().and_then(Buffer::zeroed).ok_or_else(too_large)?;
+    let layout = || SealError::Layout {
+        block: u32::try_from(index).unwrap_or(u32::MAX),
+        reason: "parameters are not where the graph looks for them",
+    };
+    let parts = sealer.parts_of(index);
+    // The graph refers to parameters by offset; they must be where it looks.
+    if parts.iter().zip(&block.params).any(|(part, param)| part.offset != param.offset) {
+        return Err(layout().into());
+    }
+    let params_len = usize::try_from(block.params_len()).map_err(|_| too_large())?;
+    block.read_params(out.bytes_mut().get_mut(..params_len).ok_or_else(layout)?)?;
+    let graph = parts.last().ok_or_else(layout)?;
+    // Both ends are at most `len`, which fits.
+    let place = graph.offset as usize..graph.end() as usize;
+    out.bytes_mut().get_mut(place.clone()).ok_or_else(layout)?.copy_from_slice(&block.graph);
+    Ok((out, place))
+}

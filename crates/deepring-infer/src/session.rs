@@ -1,0 +1,246 @@
+//! A session: a ring that stays open, with the hosts whose keys are at hand, and answers queries.
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use deepring::{
+    AuthenticRing, Check, Decision, Host, Item, Manifest, OpeningKey, Parcel, SecretKey, TensorValue,
+    tensors_digest,
+};
+
+use crate::engine::{Engine, Rten};
+use crate::error::{InputError, RunError};
+use crate::host::{RingHost, Split};
+use crate::inputs::{check_inputs, list};
+
+/// How a session runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// How parameters are checked.
+    pub check: Check,
+    /// Threads of the engine; `None` for one a core.
+    pub threads: Option<NonZeroUsize>,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { check: Check::Run, threads: None }
+    }
+}
+
+/// What a query, or a batch of queries, gave.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The outputs of each query, in the order of the network's outputs.
+    pub outputs: Vec<Vec<TensorValue>>,
+    /// The closed and signed chain of receipts.
+    pub decision: Decision,
+    /// Where the time went.
+    pub split: Split,
+}
+
+/// An open ring with all the hosts that its blocks need.
+///
+/// Every key plays its own host: where two blocks that follow each other are run by different keys,
+/// what passes between them is a sealed [`Parcel`] of bytes, as it would be across a network.
+#[derive(Debug)]
+pub struct Session<E: Engine = Rten> {
+    ring: Arc<AuthenticRing>,
+    manifest: Manifest,
+    hosts: Vec<RingHost<E>>,
+    route: Vec<Leg>,
+}
+
+/// A stretch of blocks, and which of the session's hosts runs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Leg {
+    host: usize,
+    blocks: Range<u32>,
+}
+
+impl Session<Rten> {
+    /// Opens a ring with the keys at hand on the default engine.
+    pub fn open(
+        ring: AuthenticRing,
+        keys: &[SecretKey<Host>],
+        options: SessionOptions,
+    ) -> Result<Self, RunError> {
+        let engine = Rten::new(options.threads);
+        Self::open_on(engine, ring, keys, options.check, &|_| ())
+    }
+}
+
+impl<E: Engine> Session<E> {
+    /// Opens a ring on an engine. `progress` is called with the number of bytes just opened.
+    ///
+    /// Fails with [`RunError::NoKey`] if some block is sealed for none of the keys.
+    pub fn open_on(
+        engine: E,
+        ring: AuthenticRing,
+        keys: &[SecretKey<Host>],
+        check: Check,
+        progress: &dyn Fn(u64),
+    ) -> Result<Self, RunError> {
+        let route = plan_route(&ring, keys)?;
+        let ring = Arc::new(ring);
+        let engine = Arc::new(engine);
+        let mut manifest = None;
+        let mut hosts: Vec<RingHost<E>> = Vec::new();
+        let mut legs: Vec<Leg> = Vec::new();
+        let mut placed: Vec<Option<usize>> = vec![None; keys.len()];
+        for (k, blocks) in route {
+            let Some(key) = keys.get(k) else { continue };
+            let host = match placed.get(k).copied().flatten() {
+                Some(host) => host,
+                None => {
+                    if manifest.is_none() {
+                        manifest = Some(ring.open_manifest(OpeningKey::Host(key))?);
+                    }
+                    let (ring, engine) = (Arc::clone(&ring), Arc::clone(&engine));
+                    hosts.push(RingHost::open(ring, engine, key.clone(), 0..0, check, progress)?);
+                    if let Some(place) = placed.get_mut(k) {
+                        *place = Some(hosts.len() - 1);
+                    }
+                    hosts.len() - 1
+                }
+            };
+            if let Some(host) = hosts.get_mut(host) {
+                for index in blocks.clone() {
+                    host.load_block(index)?;
+                    progress(ring.headers().get(index as usize).map_or(0, |h| h.plain_len));
+                }
+            }
+            legs.push(Leg { host, blocks });
+        }
+        let manifest = manifest.ok_or(RunError::NoKey { block: 0, name: "genesis".to_owned() })?;
+        Ok(Self { ring, manifest, hosts, route: legs })
+    }
+
+    /// The ring.
+    #[must_use]
+    pub fn ring(&self) -> &AuthenticRing {
+        &self.ring
+    }
+
+    /// What Genesis seals: labels, pre-processing, names.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Answers one query.
+    pub fn run(&self, inputs: Vec<TensorValue>) -> Result<Outcome, RunError> {
+        self.run_batch(vec![inputs])
+    }
+
+    /// Answers a batch of queries with one chain of receipts.
+    ///
+    /// Each query is checked and computed on its own; signatures are shared. The first tampering met
+    /// ends the batch, and nothing is signed for it.
+    pub fn run_batch(&self, batch: Vec<Vec<TensorValue>>) -> Result<Outcome, RunError> {
+        let declared = &self.ring.genesis().outputs;
+        if batch.is_empty() {
+            return Err(InputError::Nothing { expected: list(declared) }.into());
+        }
+        for inputs in &batch {
+            check_inputs(declared, inputs)?;
+        }
+        let nothing = || RunError::NotLoaded { block: 1 };
+        let first = self.route.first().and_then(|leg| self.hosts.get(leg.host)).ok_or_else(nothing)?;
+        let mut split = Split::default();
+        let start = Instant::now();
+        let input_digests: Vec<_> = batch.iter().map(|t| tensors_digest(t)).collect();
+        let mut chain = first.begin(&batch, now_ms())?;
+        split.receipt += start.elapsed();
+        let mut current = batch;
+        let mut at = self.route.first().map(|leg| leg.host);
+        for leg in &self.route {
+            let host = self.hosts.get(leg.host).ok_or_else(nothing)?;
+            if at != Some(leg.host) {
+                let start = Instant::now();
+                let parcel = Parcel::seal(chain, &current, &host.public())?.encode();
+                let parcel = Parcel::decode(&parcel).map_err(deepring::ParcelError::from)?;
+                (chain, current) = host.accept(parcel)?;
+                split.receipt += start.elapsed();
+                at = Some(leg.host);
+            }
+            let (out, spent) = host.run(&mut chain, &current, leg.blocks.clone())?;
+            split += spent;
+            current = out;
+        }
+        let start = Instant::now();
+        let items = input_digests
+            .into_iter()
+            .zip(&current)
+            .map(|(inputs, out)| Item { inputs, outputs: tensors_digest(out) })
+            .collect();
+        let decision = first.close(chain, items)?;
+        split.receipt += start.elapsed();
+        Ok(Outcome { outputs: self.in_declared_order(current), decision, split })
+    }
+
+    /// Opens one block anew from the ring, in place of what is in memory.
+    pub fn reload_block(&mut self, index: u32) -> Result<(), RunError> {
+        let leg = self.route.iter().find(|leg| leg.blocks.contains(&index));
+        let host = leg.and_then(|leg| self.hosts.get_mut(leg.host));
+        host.ok_or(RunError::NotLoaded { block: index })?.load_block(index)
+    }
+
+    /// The live tensors are kept in the order of their names; a caller wants the network's.
+    fn in_declared_order(&self, batch: Vec<Vec<TensorValue>>) -> Vec<Vec<TensorValue>> {
+        let order = &self.ring.genesis().inputs;
+        let place = |t: &TensorValue| order.iter().position(|s| s.name == t.name());
+        batch
+            .into_iter()
+            .map(|mut tensors| {
+                tensors.sort_by_key(place);
+                tensors
+            })
+            .collect()
+    }
+}
+
+/// Which key runs which blocks: always the one that can go furthest without a hop.
+fn plan_route(
+    ring: &AuthenticRing,
+    keys: &[SecretKey<Host>],
+) -> Result<Vec<(usize, Range<u32>)>, RunError> {
+    let count = u32::try_from(ring.headers().len()).unwrap_or(u32::MAX);
+    let reach = |key: &SecretKey<Host>, from: u32| {
+        let opens = |i: &u32| {
+            ring.headers()
+                .get(*i as usize)
+                .is_some_and(|h| OpeningKey::Host(key).is_recipient(h))
+        };
+        from + u32::try_from((from..count).take_while(opens).count()).unwrap_or(0)
+    };
+    let mut route: Vec<(usize, Range<u32>)> = Vec::new();
+    let mut at = 1;
+    while at < count {
+        // Of equals, the one that runs already, so that no hop is made for nothing.
+        let current = route.last().map(|(k, _)| *k);
+        let best = keys
+            .iter()
+            .enumerate()
+            .map(|(k, key)| (reach(key, at), Some(k) == current, k))
+            .max_by_key(|(end, same, k)| (*end, *same, std::cmp::Reverse(*k)));
+        match best {
+            Some((end, _, k)) if end > at => {
+                route.push((k, at..end));
+                at = end;
+            }
+            _ => {
+                let name = ring.headers().get(at as usize).map(|h| h.name.clone());
+                return Err(RunError::NoKey { block: at, name: name.unwrap_or_default() });
+            }
+        }
+    }
+    Ok(route)
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

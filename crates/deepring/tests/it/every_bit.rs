@@ -1,0 +1,57 @@
+//! Every single bit of a ring file, flipped: refused, and the right place named.
+
+use deepring::{PartName, Verdict};
+use rayon::prelude::*;
+
+use crate::small_ring::{Places, chunks_of, refused, small_ring};
+
+/// What a flip at `at` must be found as: block, part, tensor, byte range.
+fn expected(places: &Places, at: usize) -> (Option<u32>, PartName, Option<String>, [u64; 2]) {
+    let range = |r: &std::ops::Range<usize>| [r.start as u64, r.end as u64];
+    if at < places.closure.start {
+        // Magic to suite: no ring at all. Then the count, then the file length.
+        let field = [0..12, 12..16, 16..24].into_iter().find(|f| f.contains(&at)).unwrap();
+        return (None, PartName::File, None, range(&field));
+    }
+    if places.closure.contains(&at) {
+        return (None, PartName::Closure, None, range(&places.closure));
+    }
+    let holds = |ranges: &[std::ops::Range<usize>]| ranges.iter().position(|r| r.contains(&at));
+    if let Some(i) = holds(&places.headers) {
+        return (Some(i as u32), PartName::Header, None, range(&places.headers[i]));
+    }
+    let i = holds(&places.bodies).expect("every byte belongs to something");
+    let mut start = places.bodies[i].start;
+    for (tensor, len) in chunks_of(i) {
+        if (start..start + len).contains(&at) {
+            let chunk = [start as u64, (start + len) as u64];
+            return (Some(i as u32), PartName::Body, Some(tensor), chunk);
+        }
+        start += len;
+    }
+    panic!("byte {at} is in no chunk");
+}
+
+#[test]
+fn every_flipped_bit_is_refused_and_its_block_part_tensor_and_bytes_are_named() {
+    let ring = small_ring();
+    let places = Places::of(&ring);
+    assert_eq!(places.bodies.last().unwrap().end, ring.len());
+    (0..ring.len() * 8).into_par_iter().for_each(|bit| {
+        let at = bit / 8;
+        let mut flipped = ring.clone();
+        flipped[at] ^= 1 << (bit % 8);
+        let report = refused(&flipped);
+        assert_eq!(report.verdict, Verdict::Tampered, "bit {bit}: {report}");
+        let [finding] = report.findings.as_slice() else { panic!("bit {bit}: {report}") };
+        let (block, part, tensor, bytes) = expected(&places, at);
+        assert_eq!((finding.block, finding.part), (block, part), "bit {bit}: {report}");
+        assert_eq!(finding.tensor, tensor, "bit {bit}: {report}");
+        let [start, end] = finding.bytes.unwrap();
+        assert!((start..end).contains(&(at as u64)), "bit {bit}: {report}");
+        // What cannot be told from a foreign file is named as the preamble as a whole.
+        if finding.bytes != Some([0, 24]) {
+            assert_eq!(finding.bytes, Some(bytes), "bit {bit}: {report}");
+        }
+    });
+}

@@ -1,0 +1,233 @@
+//! Makes rings and receipts that the sealer would not make, signed all the same.
+//!
+//! Written from `docs/FORMAT.md` with offsets of its own; shares no code with the crate.
+
+use aws_lc_rs::signature::Ed25519KeyPair;
+
+use crate::small_ring::{Places, u32_at};
+
+pub(crate) fn derive(label: &str, bytes: &[u8]) -> [u8; 32] {
+    blake3::derive_key(label, bytes)
+}
+
+pub(crate) fn sign(seed: &[u8; 32], label: &str, message: &[u8]) -> [u8; 64] {
+    let key = Ed25519KeyPair::from_seed_unchecked(seed).unwrap();
+    let labelled = [label.as_bytes(), &[0], message].concat();
+    key.sign(&labelled).as_ref().try_into().unwrap()
+}
+
+/// A ring file taken apart.
+#[derive(Debug, Clone)]
+pub(crate) struct RawRing {
+    /// Ring id to `sealed at`: the closure's first 132 bytes. The count in it is filled in anew.
+    pub(crate) statement_head: Vec<u8>,
+    pub(crate) body_digests: Vec<[u8; 32]>,
+    pub(crate) revision: u32,
+    pub(crate) headers: Vec<Vec<u8>>,
+    pub(crate) bodies: Vec<Vec<u8>>,
+}
+
+impl RawRing {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let places = Places::of(bytes);
+        let closure = &bytes[places.closure.clone()];
+        let count = places.headers.len();
+        let digest = |i: usize| closure[132 + 32 * i..164 + 32 * i].try_into().unwrap();
+        Self {
+            statement_head: closure[..132].to_vec(),
+            body_digests: (0..count).map(digest).collect(),
+            revision: u32_at(closure, 132 + 32 * count),
+            headers: places.headers.iter().map(|r| bytes[r.clone()].to_vec()).collect(),
+            bodies: places.bodies.iter().map(|r| bytes[r.clone()].to_vec()).collect(),
+        }
+    }
+
+    /// Overwrites bytes of a header's unsigned part and signs it anew.
+    pub(crate) fn edit_header(&mut self, block: usize, at: usize, bytes: &[u8], seed: &[u8; 32]) {
+        self.headers[block][at..at + bytes.len()].copy_from_slice(bytes);
+        self.sign_header(block, seed);
+    }
+
+    /// Replaces a range of a header by bytes of another length and signs it anew.
+    pub(crate) fn splice_header(
+        &mut self,
+        block: usize,
+        range: std::ops::Range<usize>,
+        bytes: &[u8],
+        seed: &[u8; 32],
+    ) {
+        self.headers[block].splice(range, bytes.iter().copied());
+        self.sign_header(block, seed);
+    }
+
+    pub(crate) fn sign_header(&mut self, block: usize, seed: &[u8; 32]) {
+        let header = &mut self.headers[block];
+        let unsigned = header.len() - 64;
+        let digest = derive("deepring v1 header digest", &header[..unsigned]);
+        let signature = sign(seed, "deepring v1 sign header", &digest);
+        header[unsigned..].copy_from_slice(&signature);
+    }
+
+    /// Offset of a header field that follows the name; `after_name` as in FORMAT.md, without L.
+    pub(crate) fn after_name(&self, block: usize, after_name: usize) -> usize {
+        let len = &self.headers[block][32..34];
+        after_name + usize::from(u16::from_le_bytes(len.try_into().unwrap()))
+    }
+
+    /// The file, its closure signed with `seed`, whatever key the closure names.
+    pub(crate) fn close(&self, seed: &[u8; 32]) -> Vec<u8> {
+        let count = u32::try_from(self.headers.len()).unwrap();
+        let mut statement = self.statement_head.clone();
+        statement[24..28].copy_from_slice(&count.to_le_bytes());
+        statement.extend(self.body_digests.concat());
+        let mut rows = self.revision.to_le_bytes().to_vec();
+        for (header, body) in self.headers.iter().zip(&self.bodies) {
+            rows.extend(u32::try_from(header.len()).unwrap().to_le_bytes());
+            rows.extend((body.len() as u64).to_le_bytes());
+            rows.extend(derive("deepring v1 header digest", header));
+        }
+        let digest = derive("deepring v1 ring digest", &statement);
+        let signature =
+            sign(seed, "deepring v1 sign closure", &[digest.as_slice(), &rows].concat());
+        let closure = [statement.as_slice(), &rows, &signature].concat();
+        let blocks: usize = self.headers.iter().chain(&self.bodies).map(Vec::len).sum();
+        let mut out = b"DEEPRING\x01\0\x01\0".to_vec();
+        out.extend(count.to_le_bytes());
+        out.extend(((24 + closure.len() + blocks) as u64).to_le_bytes());
+        out.extend(closure);
+        self.headers.iter().chain(&self.bodies).for_each(|b| out.extend(b));
+        out
+    }
+}
+
+/// A receipt file taken apart.
+#[derive(Debug, Clone)]
+pub(crate) struct RawReceipts {
+    pub(crate) opening: Vec<u8>,
+    pub(crate) receipts: Vec<Vec<u8>>,
+    /// Inputs digest and outputs digest of each query.
+    pub(crate) items: Vec<[u8; 64]>,
+    pub(crate) signature: [u8; 64],
+}
+
+impl RawReceipts {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let mut at = 302;
+        let mut receipts = Vec::new();
+        for _ in 0..u32_at(bytes, 298) {
+            let len = 297 + 32 * u32_at(bytes, at + 68) as usize;
+            receipts.push(bytes[at..at + len].to_vec());
+            at += len;
+        }
+        let n = u32_at(bytes, at) as usize;
+        at += 4;
+        let item = |i: usize| bytes[at + 64 * i..at + 64 * (i + 1)].try_into().unwrap();
+        Self {
+            opening: bytes[10..298].to_vec(),
+            items: (0..n).map(item).collect(),
+            receipts,
+            signature: bytes[bytes.len() - 64..].try_into().unwrap(),
+        }
+    }
+
+    pub(crate) fn sign_opening(&mut self, seed: &[u8; 32]) {
+        let signature = sign(seed, "deepring v1 sign opening", &self.opening_digest());
+        self.opening[224..].copy_from_slice(&signature);
+    }
+
+    pub(crate) fn opening_digest(&self) -> [u8; 32] {
+        derive("deepring v1 opening digest", &self.opening[..224])
+    }
+
+    pub(crate) fn sign_receipt(&mut self, i: usize, seed: &[u8; 32]) {
+        let digest = self.receipt_digest(i);
+        let receipt = &mut self.receipts[i];
+        let unsigned = receipt.len() - 64;
+        let signature = sign(seed, "deepring v1 sign receipt", &digest);
+        receipt[unsigned..].copy_from_slice(&signature);
+    }
+
+    pub(crate) fn receipt_digest(&self, i: usize) -> [u8; 32] {
+        let receipt = &self.receipts[i];
+        derive("deepring v1 receipt digest", &receipt[..receipt.len() - 64])
+    }
+
+    /// Overwrites bytes of receipt `i`: at an offset from its start, or for what follows the block
+    /// digests, counted from the byte `check`.
+    pub(crate) fn edit_receipt(&mut self, i: usize, field: Field, bytes: &[u8]) {
+        let at = field.at(&self.receipts[i]);
+        self.receipts[i][at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    pub(crate) fn unsigned(&self) -> Vec<u8> {
+        let mut out = self.opening.clone();
+        out.extend(u32::try_from(self.receipts.len()).unwrap().to_le_bytes());
+        self.receipts.iter().for_each(|r| out.extend(r));
+        out.extend(u32::try_from(self.items.len()).unwrap().to_le_bytes());
+        self.items.iter().for_each(|i| out.extend(i));
+        out
+    }
+
+    pub(crate) fn sign_decision(&mut self, seed: &[u8; 32]) {
+        let id = derive("deepring v1 decision digest", &self.unsigned());
+        self.signature = sign(seed, "deepring v1 sign decision", &id);
+    }
+
+    pub(crate) fn file(&self) -> Vec<u8> {
+        [b"DRECEIPT\x01\0".as_slice(), &self.unsigned(), &self.signature].concat()
+    }
+
+    /// The file, closed anew by a key.
+    pub(crate) fn closed_by(mut self, seed: &[u8; 32]) -> Vec<u8> {
+        self.sign_decision(seed);
+        self.file()
+    }
+}
+
+/// A receipt's field, by its offset in FORMAT.md without the block digests' 32k.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    Query,
+    Ring,
+    FirstBlock,
+    Block(usize),
+    Check,
+    Inputs,
+    Outputs,
+    Previous,
+    Host,
+}
+
+impl Field {
+    fn at(self, receipt: &[u8]) -> usize {
+        let after = 32 * u32_at(receipt, 68) as usize;
+        match self {
+            Self::Query => 0,
+            Self::Ring => 32,
+            Self::FirstBlock => 64,
+            Self::Block(i) => 72 + 32 * i,
+            Self::Check => 72 + after,
+            Self::Inputs => 73 + after,
+            Self::Outputs => 105 + after,
+            Self::Previous => 137 + after,
+            Self::Host => 169 + after,
+        }
+    }
+
+    /// Every field, for receipts of at least one block.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Query,
+        Self::Ring,
+        Self::FirstBlock,
+        Self::Block(0),
+        Self::Check,
+        Self::Inputs,
+        Self::Outputs,
+        Self::Previous,
+        Self::Host,
+    ];
+
+    pub(crate) fn read(self, receipt: &[u8], len: usize) -> Vec<u8> {
+        receipt[self.at(receipt)..self.at(receipt) + len].to_vec()
+    }
+}
