@@ -5,6 +5,7 @@ mod canonical;
 mod cut;
 mod engine;
 mod error;
+mod exporting;
 mod host;
 mod inputs;
 mod mac;
@@ -25,6 +26,7 @@ pub use cut::{
 };
 pub use engine::{Engine, EngineError, Input, Rten, RtenProgram};
 pub use error::{InputError, RunError};
+pub use exporting::{ExportRingError, export_ring};
 pub use host::{RingHost, Split};
 pub use npy::{NpyError, read_npy, write_npy};
 pub use onnx::{ImportError, OnnxModel, ParamSource, looks_like_onnx, read_onnx};

@@ -125,6 +125,22 @@ impl Blocks {
         }
     }
 
+    /// The block numbers up to `last`; `None` stands for all. A number above `last` is kept, so that it
+    /// can be refused.
+    #[must_use]
+    pub fn indices(&self, last: u32) -> Option<Vec<u32>> {
+        match self {
+            Self::All => None,
+            // One beyond is enough to be refused; a range up to 2^32 is not spelt out.
+            Self::Some(ranges) => Some(
+                ranges
+                    .iter()
+                    .flat_map(|r| *r.start()..=(*r.end()).min(last.saturating_add(1)))
+                    .collect(),
+            ),
+        }
+    }
+
     fn last(&self) -> u32 {
         match self {
             Self::All => 0,

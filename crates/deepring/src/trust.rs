@@ -120,6 +120,9 @@ struct Data {
     format: u32,
     owners: Vec<String>,
     rings: BTreeMap<String, Seen>,
+    /// Verifier keys of ledgers, by the ledger's origin.
+    #[serde(default)]
+    ledgers: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,26 +155,49 @@ impl TrustStore {
     /// Remembers a ring's owner and version. What another process remembered meanwhile stays; a
     /// version never goes back.
     pub fn remember(&mut self, ring: &AuthenticRing) -> Result<(), TrustError> {
-        let io = |source| TrustError::Io { path: self.path.clone(), source };
         if self.knows(ring) {
             return Ok(());
         }
+        self.update(|data| {
+            let owner = ring.owner().to_string();
+            if !data.owners.contains(&owner) {
+                data.owners.push(owner.clone());
+            }
+            let now =
+                Seen { owner, model_version: ring.model_version(), digest: ring.digest().to_hex() };
+            let seen = data.rings.entry(ring.ring_id().to_string()).or_insert_with(|| now.clone());
+            if seen.model_version < now.model_version {
+                *seen = now;
+            }
+        })
+    }
+
+    /// The verifier key of the ledger with this origin, if it was remembered.
+    #[must_use]
+    pub fn ledger_key(&self, origin: &str) -> Option<&str> {
+        self.data.ledgers.get(origin).map(String::as_str)
+    }
+
+    /// Remembers a ledger's verifier key. The first one seen for an origin stays.
+    pub fn remember_ledger(&mut self, origin: &str, key: &str) -> Result<(), TrustError> {
+        if self.data.ledgers.contains_key(origin) {
+            return Ok(());
+        }
+        self.update(|data| {
+            data.ledgers.entry(origin.to_owned()).or_insert_with(|| key.to_owned());
+        })
+    }
+
+    /// Changes the file under a lock, on top of what another process wrote meanwhile.
+    fn update(&mut self, change: impl FnOnce(&mut Data)) -> Result<(), TrustError> {
+        let io = |source| TrustError::Io { path: self.path.clone(), source };
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder).map_err(io)?;
         }
         let lock = File::create(self.path.with_extension("lock")).map_err(io)?;
         lock.lock().map_err(io)?;
         let mut data = read(&self.path)?;
-        let owner = ring.owner().to_string();
-        if !data.owners.contains(&owner) {
-            data.owners.push(owner.clone());
-        }
-        let now =
-            Seen { owner, model_version: ring.model_version(), digest: ring.digest().to_hex() };
-        let seen = data.rings.entry(ring.ring_id().to_string()).or_insert_with(|| now.clone());
-        if seen.model_version < now.model_version {
-            *seen = now;
-        }
+        change(&mut data);
         let text = serde_json::to_string_pretty(&data)
             .map_err(|e| TrustError::Damaged { path: self.path.clone(), reason: e.to_string() })?;
         replace_file(&self.path, text.as_bytes()).map_err(io)?;
@@ -190,7 +216,12 @@ fn read(path: &Path) -> Result<Data, TrustError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return Ok(Data { format: STORE_FORMAT, owners: Vec::new(), rings: BTreeMap::new() });
+            return Ok(Data {
+                format: STORE_FORMAT,
+                owners: Vec::new(),
+                rings: BTreeMap::new(),
+                ledgers: BTreeMap::new(),
+            });
         }
         Err(source) => return Err(TrustError::Io { path: path.into(), source }),
     };

@@ -111,6 +111,13 @@ impl UnverifiedRing {
         self.conclude(findings, headers).map(VerifiedRing::from_checked)
     }
 
+    /// The owner that the ring names. Nothing inside a ring can vouch for itself: good for showing, and
+    /// for asking whoever should know.
+    #[must_use]
+    pub fn claimed_owner(&self) -> crate::keys::PublicKey<crate::keys::Owner> {
+        self.closure.owner
+    }
+
     /// Number of bytes that [`verify`](Self::verify) will report as progress.
     #[must_use]
     pub fn body_bytes(&self) -> u64 {

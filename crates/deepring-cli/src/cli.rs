@@ -1,0 +1,357 @@
+//! Arguments of the command, and nothing else.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Seals trained networks into rings of verified blocks, runs them, and checks what they decided.
+#[derive(Debug, Parser)]
+#[command(name = "deepring", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// File that remembers trusted owners and the newest version seen of each ring
+    #[arg(long, global = true, value_name = "FILE", env = "DEEPRING_TRUST")]
+    pub(crate) trust: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  could not do it (I/O, no such file, unsupported operator)
+  2  wrong usage
+  3  tampering found: a ring, receipt or ledger that does not verify
+  4  not trusted: unknown owner, no key for this host
+  5  stale: rollback, downgrade, mixed versions";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Keygen(Keygen),
+    Seal(Seal),
+    Inspect(Inspect),
+    Verify(Verify),
+    Run(Run),
+    /// Check a decision's receipts
+    #[command(subcommand)]
+    Receipt(Receipt),
+    /// Read and check a ledger
+    #[command(subcommand)]
+    Ledger(Ledger),
+    Repair(Repair),
+    Grant(Grant),
+    Export(Export),
+    Demo(Demo),
+    Completions(Completions),
+}
+
+/// Make an owner's and a host's key pair: owner.key owner.pub host.key host.pub
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  deepring keygen --out keys")]
+pub(crate) struct Keygen {
+    /// Folder for the four files; secrets get mode 0600, nothing is overwritten
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+/// Seal an ONNX network into a ring
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deepring seal model.onnx --owner keys/owner.key --host keys/host.pub -o model.ring
+  deepring seal model.onnx --owner keys/owner.key --host 1-4=a.pub --host 5-9=b.pub -o model.ring
+  deepring seal new.onnx --owner keys/owner.key --host keys/host.pub --previous model.ring -o new.ring")]
+pub(crate) struct Seal {
+    /// The network
+    pub(crate) model: PathBuf,
+    /// Secret key of the owner, who signs the ring
+    #[arg(long, value_name = "owner.key")]
+    pub(crate) owner: PathBuf,
+    /// Host that may run all blocks, or those named (`1-4,7=host.pub`); repeat for more
+    #[arg(long, required = true, value_name = "[BLOCKS=]host.pub")]
+    pub(crate) host: Vec<String>,
+    /// Class labels, one a line, sealed in Genesis
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Version of the model [default: 1, or one more than the previous ring's]
+    #[arg(long, value_name = "N")]
+    pub(crate) model_version: Option<u64>,
+    /// Ring that this one replaces: same ring id, and the closure names its predecessor
+    #[arg(long, value_name = "OLD.ring")]
+    pub(crate) previous: Option<PathBuf>,
+    /// How pictures become inputs, sealed in Genesis: resize=, crop=, color=, scale=, mean=, std=, layout=
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) preprocess: Option<deepring_infer::Preprocess>,
+    /// Where to cut: `auto`, `op` (before every linear operator) or a number of blocks
+    #[arg(long, default_value = "auto", value_name = "auto|op|N")]
+    pub(crate) cut: deepring_infer::CutPolicy,
+    /// The ring file; replaced whole or not at all
+    #[arg(short, long, value_name = "MODEL.ring")]
+    pub(crate) output: PathBuf,
+}
+
+/// Show what a ring says of itself; trusts nobody
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  deepring inspect model.ring --json")]
+pub(crate) struct Inspect {
+    pub(crate) ring: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Check every byte of a ring; with a key, its opened content too
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deepring verify model.ring --owner keys/owner.pub
+  deepring verify model.ring --owner keys/owner.pub --key keys/host.key --json")]
+pub(crate) struct Verify {
+    pub(crate) ring: PathBuf,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArg,
+    /// Secret key of a host or of the owner: opens what it can and checks the content
+    #[arg(long, value_name = "host.key")]
+    pub(crate) key: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OwnerArg {
+    /// Public key of the owner to trust; without it the trust store decides
+    #[arg(long, value_name = "owner.pub")]
+    pub(crate) owner: Option<PathBuf>,
+}
+
+/// Run a ring (or, with --plain, an unprotected network) on inputs
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deepring run model.ring --owner keys/owner.pub --key keys/host.key --input cat.jpg
+  deepring run model.ring --owner keys/owner.pub --key a.key --key b.key --input x.npy --receipt x.receipt
+  deepring run model.ring --key keys/host.key --input ids=ids.npy --input mask=mask.npy --ledger ledger
+  deepring run model.onnx --plain --input x.npy")]
+pub(crate) struct Run {
+    /// MODEL.ring, or MODEL.onnx with --plain
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArg,
+    /// Secret key of a host; several keys play several hosts
+    #[arg(long, value_name = "host.key")]
+    pub(crate) key: Vec<PathBuf>,
+    /// An input: a .npy file as it is, or a picture by the sealed recipe; repeat for more inputs or queries
+    #[arg(long, required = true, value_name = "[NAME=]X.npy|IMAGE")]
+    pub(crate) input: Vec<String>,
+    /// When parameters are checked: never after opening, when opened, or before each use
+    #[arg(long, value_enum, default_value_t = CheckArg::Run)]
+    pub(crate) check: CheckArg,
+    /// Run the inputs this many times in one session
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub(crate) repeat: NonZeroU32,
+    /// Record decisions and alarms in this ledger; made if it does not exist
+    #[arg(long, value_name = "DIR", conflicts_with = "plain")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Write the (last) decision's receipts here
+    #[arg(long, value_name = "FILE", conflicts_with = "plain")]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Write each output as NAME.npy into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
+    /// How many of the highest elements to show
+    #[arg(long, default_value_t = 5, value_name = "K")]
+    pub(crate) top: usize,
+    /// Threads of the engine [default: one a core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Run a plain ONNX file in the same engine, with no protection
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// How pictures become inputs; only with --plain, since a ring has its own recipe
+    #[arg(long, value_name = "SPEC", requires = "plain")]
+    pub(crate) preprocess: Option<deepring_infer::Preprocess>,
+    /// Class labels, one a line; only with --plain
+    #[arg(long, value_name = "FILE", requires = "plain")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckArg {
+    /// Not after opening
+    None,
+    /// When the blocks are opened
+    Load,
+    /// Every parameter byte in memory, before each use
+    Run,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Receipt {
+    Verify(ReceiptVerify),
+}
+
+/// Check a receipt against its ring and, if given, that a ledger holds it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deepring receipt verify x.receipt --ring model.ring --owner keys/owner.pub
+  deepring receipt verify x.receipt --ring model.ring --owner keys/owner.pub --ledger ledger
+  deepring receipt verify x.receipt --ring model.ring --proof x.tlog-proof --ledger-key ledger/log.pub")]
+pub(crate) struct ReceiptVerify {
+    pub(crate) receipt: PathBuf,
+    /// The ring that decided
+    #[arg(long, value_name = "MODEL.ring")]
+    pub(crate) ring: PathBuf,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArg,
+    /// Ledger that must hold the decision
+    #[arg(long, value_name = "DIR", conflicts_with = "proof")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Proof that a ledger holds the decision, from `ledger prove`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) proof: Option<PathBuf>,
+    /// Public key of the ledger; without it, the key that the trust store remembers
+    #[arg(long, value_name = "log.pub")]
+    pub(crate) ledger_key: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ledger {
+    /// List the entries
+    Show(LedgerArgs),
+    /// Recompute the whole tree and check signature, links and indices
+    Verify(LedgerVerify),
+    /// Print the signed checkpoint
+    Checkpoint(LedgerArgs),
+    /// Print a proof that an entry is in the ledger
+    Prove(LedgerProve),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LedgerArgs {
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ledger: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deepring ledger verify --ledger ledger
+  deepring ledger verify --ledger ledger --against kept.checkpoint")]
+pub(crate) struct LedgerVerify {
+    #[command(flatten)]
+    pub(crate) args: LedgerArgs,
+    /// A checkpoint kept elsewhere, which the ledger must extend
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deepring ledger prove --ledger ledger > newest.tlog-proof
+  deepring ledger prove --ledger ledger --entry 3 -o 3.tlog-proof
+  deepring ledger prove --ledger ledger --receipt x.receipt -o x.tlog-proof")]
+pub(crate) struct LedgerProve {
+    #[command(flatten)]
+    pub(crate) args: LedgerArgs,
+    /// Index of the entry [default: the newest]
+    #[arg(long, value_name = "N", conflicts_with = "receipt")]
+    pub(crate) entry: Option<u64>,
+    /// Prove the entry of this receipt's decision
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
+    /// Write the proof here instead of printing it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Restore a damaged ring from an intact copy, chunk by chunk
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  deepring repair model.ring --from backup.ring --owner keys/owner.pub --ledger ledger")]
+pub(crate) struct Repair {
+    pub(crate) ring: PathBuf,
+    /// The intact copy
+    #[arg(long, value_name = "COPY.ring")]
+    pub(crate) from: PathBuf,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArg,
+    /// Record the repair in this ledger
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Let another host open blocks; no body is re-encrypted and receipts stay valid
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deepring grant model.ring --owner-key keys/owner.key --host new.pub
+  deepring grant model.ring --owner-key keys/owner.key --host 1-3=new.pub -o for-new.ring")]
+pub(crate) struct Grant {
+    pub(crate) ring: PathBuf,
+    /// Secret key of the ring's owner
+    #[arg(long, value_name = "owner.key")]
+    pub(crate) owner_key: PathBuf,
+    /// The new host, for all blocks or those named
+    #[arg(long, value_name = "[BLOCKS=]new.pub")]
+    pub(crate) host: String,
+    /// Write here instead of replacing the ring
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Write a plain ONNX file that computes the same; it is protected no more
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  deepring export model.ring --key keys/owner.key --owner keys/owner.pub -o model.onnx")]
+pub(crate) struct Export {
+    pub(crate) ring: PathBuf,
+    /// Secret key of the owner, or of a host of every block
+    #[arg(long, value_name = "owner.key")]
+    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArg,
+    /// The ONNX file
+    #[arg(short, long, value_name = "MODEL.onnx")]
+    pub(crate) output: PathBuf,
+}
+
+/// Show it all in a minute: seal, run, attack, refuse, repair, and a report to look at
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  deepring demo --out demo-out")]
+pub(crate) struct Demo {
+    /// Folder for the ring, the receipt, the ledger and report.html
+    #[arg(long, default_value = "deepring-demo", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+/// Print shell completions
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  deepring completions bash > deepring.bash")]
+pub(crate) struct Completions {
+    pub(crate) shell: Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

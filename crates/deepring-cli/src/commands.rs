@@ -1,0 +1,36 @@
+//! The commands, one file each.
+
+mod completions;
+mod demo;
+mod export;
+mod grant;
+mod inspect;
+mod keygen;
+mod ledger;
+mod receipt;
+mod recording;
+mod repair;
+mod run;
+mod seal;
+mod verify;
+
+use crate::cli::{Cli, Command};
+use crate::error::CliError;
+
+pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
+    let trust = cli.trust.as_deref();
+    match cli.command {
+        Command::Keygen(args) => keygen::keygen(&args),
+        Command::Seal(args) => seal::seal(&args, trust),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Verify(args) => verify::verify(&args, trust),
+        Command::Run(args) => run::run(&args, trust),
+        Command::Receipt(args) => receipt::receipt(&args, trust),
+        Command::Ledger(args) => ledger::ledger(&args, trust),
+        Command::Repair(args) => repair::repair(&args, trust),
+        Command::Grant(args) => grant::grant(&args, trust),
+        Command::Export(args) => export::export(&args, trust),
+        Command::Demo(args) => demo::demo(&args),
+        Command::Completions(args) => completions::completions(&args),
+    }
+}

@@ -1,0 +1,23 @@
+//! `deepring export`: a plain ONNX file out of a ring.
+
+use std::path::Path;
+
+use deepring_infer::export_ring;
+
+use crate::cli::Export;
+use crate::error::CliError;
+use crate::output;
+use crate::progress::Progress;
+use crate::rings::{AnyKey, Trusting};
+
+pub(crate) fn export(args: &Export, trust: Option<&Path>) -> Result<(), CliError> {
+    let key = AnyKey::read(&args.key)?;
+    let ring = Trusting::new(args.owner.owner.as_deref(), trust)?.authenticate(&args.ring)?;
+    let total = ring.layers().iter().map(|h| h.plain_len).sum();
+    let progress = Progress::bytes("opening", total);
+    export_ring(&ring, key.opening(), &args.output, &|n| progress.add(n))?;
+    drop(progress);
+    output::line(format_args!("wrote {}", args.output.display()))?;
+    output::note("the exported file is plain: nothing checks it any more");
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! `deepring grant`: another host may open blocks.
+
+use std::path::Path;
+
+use deepring::{Owner, SecretKey};
+
+use super::seal::parse_host;
+use crate::cli::Grant;
+use crate::error::CliError;
+use crate::output;
+use crate::rings::Trusting;
+
+pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> {
+    let owner = SecretKey::<Owner>::read(&args.owner_key)?;
+    let (blocks, host) = parse_host(&args.host)?;
+    let ring = Trusting::of(owner.public(), trust)?.verify(&args.ring)?;
+    let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
+    let indices = blocks.indices(last);
+    let target = args.output.as_deref().unwrap_or(&args.ring);
+    let granted = deepring::grant(&ring, &owner, &host, indices.as_deref(), target)?;
+    match granted {
+        0 => output::line("nothing to do: the host can open these blocks already"),
+        n => output::line(format_args!("granted {n} blocks (Genesis included) to {}", host.short())),
+    }
+}

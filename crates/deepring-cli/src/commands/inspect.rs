@@ -1,0 +1,80 @@
+//! `deepring inspect`: what a ring says of itself, checked against its own signature only.
+
+use deepring::{AuthenticRing, Header, RecipientRole, Trust};
+use serde_json::json;
+
+use crate::cli::Inspect;
+use crate::error::CliError;
+use crate::output;
+use crate::rings;
+
+pub(crate) fn inspect(args: &Inspect) -> Result<(), CliError> {
+    let ring = rings::open(&args.ring)?;
+    let claimed = ring.claimed_owner();
+    let ring = ring.authenticate(&Trust::owner(claimed))?;
+    if args.json { print_json(&ring) } else { print_text(&ring) }
+}
+
+fn print_json(ring: &AuthenticRing) -> Result<(), CliError> {
+    let block = |h: &Header| {
+        json!({
+            "block": h.index,
+            "name": h.name,
+            "bytes": h.plain_len,
+            "parameter_bytes": h.parameter_bytes(),
+            "body_digest": h.body_digest,
+            "content_digest": h.content_digest,
+            "previous": h.previous_body,
+            "next": h.next_body,
+            "inputs": h.inputs,
+            "outputs": h.outputs,
+            "parts": h.parts,
+            "recipients": h.recipients.iter().map(|r| r.role).collect::<Vec<_>>(),
+        })
+    };
+    output::json(&json!({
+        "ring": ring.ring_id(),
+        "digest": ring.digest(),
+        "model_version": ring.model_version(),
+        "previous": ring.previous(),
+        "revision": ring.revision(),
+        "sealed_at": ring.sealed_at(),
+        "claimed_owner": ring.owner(),
+        "blocks": ring.headers().iter().map(block).collect::<Vec<_>>(),
+    }))
+}
+
+fn print_text(ring: &AuthenticRing) -> Result<(), CliError> {
+    output::line(format_args!("ring     {}", ring.ring_id()))?;
+    output::line(format_args!("digest   {}", ring.digest()))?;
+    output::line(format_args!("version  {}, revision {}", ring.model_version(), ring.revision()))?;
+    if let Some(previous) = ring.previous() {
+        output::line(format_args!("previous {previous}"))?;
+    }
+    output::line(format_args!("owner    {} (claimed; `deepring verify --owner` checks)", ring.owner()))?;
+    let list = |specs: &[deepring::TensorSpec]| {
+        specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    output::line(format_args!("inputs   {}", list(&ring.genesis().outputs)))?;
+    output::line(format_args!("outputs  {}", list(&ring.genesis().inputs)))?;
+    output::line("")?;
+    for header in ring.headers() {
+        let hosts = header
+            .recipients
+            .iter()
+            .filter_map(|r| match r.role {
+                RecipientRole::Host(key) => Some(key.short()),
+                RecipientRole::Owner(_) => None,
+            })
+            .collect::<Vec<_>>()
+            .join(" ");
+        output::line(format_args!(
+            "{:>4}  {:<28} {:>9}  {}…  {hosts}",
+            header.index,
+            header.name,
+            output::size(header.plain_len),
+            header.body_digest.to_hex().get(..12).unwrap_or_default(),
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! `deepring receipt verify`: a decision against its ring, and a ledger or a proof.
+
+use std::path::Path;
+
+use deepring::{Decision, VerifiedDecision};
+use deepring_ledger::{Event, Ledger, Proof, VerifiedInclusion, VerifierKey};
+use serde_json::json;
+
+use crate::cli::{Receipt, ReceiptVerify};
+use crate::error::{CliError, Exit};
+use crate::output;
+use crate::rings::Trusting;
+
+pub(crate) fn receipt(args: &Receipt, trust: Option<&Path>) -> Result<(), CliError> {
+    let Receipt::Verify(args) = args;
+    let outcome = verify(args, trust);
+    if args.json {
+        match &outcome {
+            Ok((decision, entry)) => output::json(&json!({
+                "verdict": "intact",
+                "findings": [],
+                "decision": decision,
+                "entry": entry,
+            }))?,
+            Err(e) if matches!(e.exit, Exit::Tampered | Exit::Untrusted | Exit::Stale) => {
+                output::json(&json!({
+                    "verdict": e.exit.word(),
+                    "findings": e.findings,
+                    "decision": null,
+                    "entry": null,
+                }))?;
+            }
+            Err(_) => {}
+        }
+    } else if let Ok((decision, entry)) = &outcome {
+        print(decision, *entry)?;
+    }
+    outcome.map(|_| ())
+}
+
+/// The verified decision, and the index of its ledger entry where one was asked for.
+fn verify(
+    args: &ReceiptVerify,
+    trust: Option<&Path>,
+) -> Result<(VerifiedDecision, Option<u64>), CliError> {
+    let mut trusting = Trusting::new(args.owner.owner.as_deref(), trust)?;
+    let ring = trusting.authenticate(&args.ring)?;
+    let decision = Decision::read(&args.receipt)?.verify(&ring)?;
+    let pinned = args.ledger_key.as_deref().map(read_key).transpose()?;
+    let shown = if let Some(dir) = &args.ledger {
+        let ledger = Ledger::open_read(dir, pinned.as_deref())?;
+        if let Some(revoked) = revoked_host(&ledger, &decision)? {
+            return Err(CliError::new(Exit::Untrusted, revoked));
+        }
+        let index = ledger.find_decision(&decision.id.0)?.ok_or_else(|| {
+            CliError::new(Exit::Tampered, "the ledger holds no entry of this decision")
+        })?;
+        Some(ledger.prove(index)?.verify(ledger.key()).map_err(bad_proof)?)
+    } else if let Some(path) = &args.proof {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
+        Some(check_proof(&text, pinned, &trusting)?)
+    } else {
+        None
+    };
+    if let Some(shown) = &shown {
+        match &shown.entry().event {
+            Event::Decisions { decision_id, .. } if *decision_id == decision.id.0 => {}
+            _ => {
+                let message = "the proof is about another entry than this decision's";
+                return Err(CliError::new(Exit::Tampered, message));
+            }
+        }
+    }
+    Ok((decision, shown.map(|s| s.index())))
+}
+
+fn revoked_host(ledger: &Ledger, decision: &VerifiedDecision) -> Result<Option<String>, CliError> {
+    let opening = std::iter::once(decision.chain.opening().host);
+    for host in opening.chain(decision.chain.receipts().iter().map(|r| r.host)) {
+        if let Some(entry) = ledger.key_revocation(host.as_bytes())? {
+            return Ok(Some(format!("host {} is revoked by entry {entry}", host.short())));
+        }
+    }
+    Ok(None)
+}
+
+fn check_proof(
+    text: &str,
+    pinned: Option<String>,
+    trusting: &Trusting,
+) -> Result<VerifiedInclusion, CliError> {
+    let proof = Proof::parse(text).map_err(bad_proof)?;
+    let key = pinned.or_else(|| trusting.ledger_key(proof.claimed_origin())).ok_or_else(|| {
+        CliError::new(Exit::Untrusted, format!("the key of ledger {} is not known", proof.claimed_origin()))
+            .hint("give the ledger's public key with `--ledger-key LEDGER/log.pub`")
+    })?;
+    let key = VerifierKey::parse(key.trim()).map_err(|e| CliError::new(Exit::Failed, e))?;
+    proof.verify(&key).map_err(bad_proof)
+}
+
+fn bad_proof(e: deepring_ledger::ProofError) -> CliError {
+    CliError::new(Exit::Tampered, format!("proof: {e}"))
+}
+
+fn read_key(path: &Path) -> Result<String, CliError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
+    Ok(text.trim().to_owned())
+}
+
+fn print(decision: &VerifiedDecision, entry: Option<u64>) -> Result<(), CliError> {
+    output::line(format_args!("intact: decision {}", decision.id))?;
+    output::line(format_args!(
+        "model version {}, {} queries, parameters checked: {}",
+        decision.model_version,
+        decision.items.len(),
+        decision.check.name()
+    ))?;
+    for receipt in decision.chain.receipts() {
+        output::line(format_args!(
+            "blocks {}-{} by {}",
+            receipt.first_block,
+            receipt.end_block().saturating_sub(1),
+            receipt.host.short()
+        ))?;
+    }
+    match entry {
+        Some(index) => output::line(format_args!("on the ledger as entry {index}")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,67 @@
+//! `deepring repair`: a damaged ring made whole from an intact copy, and that on the ledger.
+
+use std::path::Path;
+
+use deepring::Repaired;
+use serde_json::json;
+
+use super::recording::Recorder;
+use crate::cli::Repair;
+use crate::error::CliError;
+use crate::output;
+use crate::progress::Progress;
+use crate::rings::Trusting;
+
+pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError> {
+    let mut trusting = Trusting::new(args.owner.owner.as_deref(), trust)?;
+    // Opened before anything is written: a repair that cannot be recorded is not begun.
+    let mut recorder =
+        args.ledger.as_deref().map(|dir| Recorder::open(dir, &mut trusting)).transpose()?;
+    let total = std::fs::metadata(&args.from).map_or(0, |m| m.len());
+    let progress = Progress::bytes("repairing", total);
+    let done = deepring::repair(&args.ring, &args.from, &trusting.trust(), &|n| progress.add(n))?;
+    drop(progress);
+    let ring = trusting.authenticate(&args.ring)?;
+    if let (Some(recorder), Some(done)) = (&mut recorder, &done) {
+        for finding in &done.before.findings {
+            recorder.alarm(ring.ring_id().0, ring.digest().0, finding)?;
+        }
+        let blocks = done.blocks.clone();
+        recorder.repair(ring.ring_id().0, ring.digest().0, blocks, &args.from)?;
+    }
+    if args.json {
+        return output::json(&json!({
+            "repaired": done.is_some(),
+            "blocks": done.as_ref().map(|d| d.blocks.clone()).unwrap_or_default(),
+            "front": done.as_ref().is_some_and(|d| d.front),
+            "bytes": done.as_ref().map_or(0, |d| d.bytes),
+            "findings": done.map(|d| d.before.findings).unwrap_or_default(),
+        }));
+    }
+    match done {
+        None => output::line("intact: nothing to repair"),
+        Some(done) => print(&done),
+    }
+}
+
+fn print(done: &Repaired) -> Result<(), CliError> {
+    for finding in &done.before.findings {
+        output::line(format_args!("was: {finding}"))?;
+    }
+    let blocks: Vec<String> = done.blocks.iter().map(u32::to_string).collect();
+    let mut what = Vec::new();
+    if done.front {
+        what.push("the closure and its preamble".to_owned());
+    }
+    if !blocks.is_empty() {
+        what.push(format!("blocks {}", blocks.join(", ")));
+    }
+    if what.is_empty() {
+        what.push("the outline".to_owned());
+    }
+    output::line(format_args!(
+        "repaired {}: {} from the copy; intact now",
+        what.join(" and "),
+        output::size(done.bytes)
+    ))
+}

@@ -1,0 +1,338 @@
+//! `deepring run`: a ring, or a plain network for comparison, answers queries.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use deepring::{AuthenticRing, Check, Finding, Host, RingError, SecretKey, TensorValue};
+use deepring_infer::{PlainModel, Preprocess, Rten, RunError, Session, Split, write_npy};
+use serde_json::{Value, json};
+
+use super::recording::Recorder;
+use super::seal::read_labels;
+use crate::cli::{CheckArg, Run};
+use crate::error::{CliError, Exit};
+use crate::inputs::read_queries;
+use crate::output;
+use crate::progress::Progress;
+use crate::rings::Trusting;
+use crate::top::{Shown, shown};
+
+pub(crate) fn run(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
+    if args.plain {
+        return run_plain(args);
+    }
+    let outcome = run_ring(args, trust);
+    if let (true, Err(e)) = (args.json, &outcome)
+        && matches!(e.exit, Exit::Tampered | Exit::Untrusted | Exit::Stale)
+    {
+        output::json(&json!({
+            "verdict": e.exit.word(),
+            "findings": e.findings,
+            "decision": null,
+            "check": check_of(args.check).name(),
+            "outputs": [],
+            "timings": null,
+        }))?;
+    }
+    outcome
+}
+
+fn run_ring(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
+    if args.key.is_empty() {
+        return Err(CliError::new(Exit::Untrusted, "no key given")
+            .hint("give a host's secret key with `--key host.key`, or run a plain file with `--plain`"));
+    }
+    let keys =
+        args.key.iter().map(|p| SecretKey::<Host>::read(p)).collect::<Result<Vec<_>, _>>()?;
+    let mut trusting = Trusting::new(args.owner.owner.as_deref(), trust)?;
+    let mut recorder =
+        args.ledger.as_deref().map(|dir| Recorder::open(dir, &mut trusting)).transpose()?;
+
+    let started = Instant::now();
+    let ring = match trusting.authenticate(&args.model) {
+        Ok(ring) => ring,
+        Err(e) => {
+            if let (Some(recorder), RingError::Refused(report)) = (&mut recorder, &e) {
+                let id = report.ring.map(|r| r.0).unwrap_or_default();
+                let digest = report.digest.map(|d| d.0).unwrap_or_default();
+                for finding in &report.findings {
+                    recorder.alarm(id, digest, finding)?;
+                }
+            }
+            return Err(e.into());
+        }
+    };
+    if let Some(recorder) = &mut recorder {
+        recorder.object_to(&ring)?;
+        recorder.register(&ring)?;
+    }
+    let (ring_id, ring_digest) = (ring.ring_id().0, ring.digest().0);
+    let mut alarm = |finding: Option<&Finding>| match (&mut recorder, finding) {
+        (Some(recorder), Some(finding)) => {
+            recorder.alarm(ring_id, ring_digest, finding).map(|_| ())
+        }
+        _ => Ok(()),
+    };
+    let session = match open_session(args, ring, &keys) {
+        Ok(session) => session,
+        Err(e) => {
+            alarm(e.finding())?;
+            return Err(e.into());
+        }
+    };
+    let load = started.elapsed();
+
+    let recipe = session.manifest().preprocess.parse::<Preprocess>().map_err(|e| {
+        CliError::new(Exit::Failed, format!("the sealed recipe for pictures is not understood: {e}"))
+    })?;
+    let recipe = (!session.manifest().preprocess.is_empty()).then_some(&recipe);
+    let queries = read_queries(&args.input, &session.ring().genesis().outputs, recipe)?;
+    let mut times = Times::new(load, queries.len());
+    let mut last = None;
+    for _ in 0..args.repeat.get() {
+        let start = Instant::now();
+        let outcome = match session.run_batch(queries.clone()) {
+            Ok(outcome) => outcome,
+            Err(e) => {
+                let finding = e.finding().cloned();
+                if let (Some(recorder), Some(finding)) = (&mut recorder, &finding) {
+                    recorder.alarm(ring_id, ring_digest, finding)?;
+                }
+                return Err(e.into());
+            }
+        };
+        let recording = Instant::now();
+        if let Some(recorder) = &mut recorder {
+            recorder.decision(&outcome.decision, queries.len())?;
+        }
+        times.ledger += recording.elapsed();
+        times.query(start.elapsed(), outcome.split);
+        last = Some(outcome);
+    }
+    let Some(outcome) = last else { return Ok(()) };
+    if let Some(path) = &args.receipt {
+        outcome.decision.write(path)?;
+    }
+    let labels = &session.manifest().labels;
+    let answer = Answer {
+        args,
+        decision: Some(outcome.decision.id().to_hex()),
+        outputs: &outcome.outputs,
+        labels,
+        times: &times,
+    };
+    answer.give()
+}
+
+fn open_session(
+    args: &Run,
+    ring: AuthenticRing,
+    keys: &[SecretKey<Host>],
+) -> Result<Session, RunError> {
+    let total = ring.layers().iter().map(|h| h.plain_len).sum();
+    let progress = Progress::bytes("opening", total);
+    let engine = Rten::new(args.threads);
+    Session::open_on(engine, ring, keys, check_of(args.check), &|n| progress.add(n))
+}
+
+fn run_plain(args: &Run) -> Result<(), CliError> {
+    let started = Instant::now();
+    let model = PlainModel::load(&args.model, args.threads)?;
+    let load = started.elapsed();
+    let labels = args.labels.as_deref().map(read_labels).transpose()?.unwrap_or_default();
+    let queries = read_queries(&args.input, model.inputs(), args.preprocess.as_ref())?;
+    let mut times = Times::new(load, queries.len());
+    let mut outputs = Vec::new();
+    for _ in 0..args.repeat.get() {
+        let start = Instant::now();
+        outputs = queries.iter().map(|q| model.run(q)).collect::<Result<Vec<_>, _>>()?;
+        let spent = start.elapsed();
+        times.query(spent, Split { engine: spent, ..Split::default() });
+    }
+    Answer { args, decision: None, outputs: &outputs, labels: &labels, times: &times }.give()
+}
+
+fn check_of(check: CheckArg) -> Check {
+    match check {
+        CheckArg::None => Check::None,
+        CheckArg::Load => Check::Load,
+        CheckArg::Run => Check::Run,
+    }
+}
+
+/// Times of a session's queries.
+struct Times {
+    load: Duration,
+    /// Queries that one measurement covers.
+    batch: usize,
+    queries: Vec<Duration>,
+    split: Split,
+    ledger: Duration,
+}
+
+impl Times {
+    fn new(load: Duration, batch: usize) -> Self {
+        let (split, ledger) = (Split::default(), Duration::ZERO);
+        Self { load, batch: batch.max(1), queries: Vec::new(), split, ledger }
+    }
+
+    fn query(&mut self, spent: Duration, split: Split) {
+        self.queries.push(spent);
+        self.split += split;
+    }
+
+    /// Milliseconds of one query: of a batch, its share.
+    fn json(&self) -> Value {
+        let ms = |d: Duration| d.as_secs_f64() * 1e3;
+        let each = |d: Duration| ms(d) / self.batch as f64;
+        let mut sorted: Vec<f64> = self.queries.iter().map(|d| each(*d)).collect();
+        sorted.sort_by(f64::total_cmp);
+        let n = sorted.len().max(1);
+        let share = |d: Duration| each(d) / n as f64;
+        json!({
+            "load_ms": ms(self.load),
+            "query_ms": {
+                "median": median(&sorted),
+                "min": sorted.first(),
+                "max": sorted.last(),
+                "n": sorted.len(),
+            },
+            "split_ms": {
+                "engine": share(self.split.engine),
+                "check": share(self.split.check),
+                "receipt": share(self.split.receipt),
+                "ledger": share(self.ledger),
+            },
+        })
+    }
+}
+
+fn median(sorted: &[f64]) -> Option<f64> {
+    let n = sorted.len();
+    let (low, high) = (sorted.get(n.checked_sub(1)? / 2)?, sorted.get(n / 2)?);
+    Some((low + high) / 2.0)
+}
+
+/// What a run answers.
+struct Answer<'a> {
+    args: &'a Run,
+    /// `None` for a plain run.
+    decision: Option<String>,
+    outputs: &'a [Vec<TensorValue>],
+    labels: &'a [String],
+    times: &'a Times,
+}
+
+impl Answer<'_> {
+    fn give(&self) -> Result<(), CliError> {
+        if let Some(dir) = &self.args.output_dir {
+            self.write_outputs(dir)?;
+        }
+        let shown: Vec<Vec<Shown>> = self
+            .outputs
+            .iter()
+            .map(|q| q.iter().map(|t| shown(t, self.labels, self.args.top)).collect())
+            .collect();
+        if self.args.json { self.print_json(&shown) } else { self.print_text(&shown) }
+    }
+
+    fn print_json(&self, shown: &[Vec<Shown>]) -> Result<(), CliError> {
+        let several = shown.len() > 1;
+        let outputs: Vec<Value> = shown
+            .iter()
+            .enumerate()
+            .flat_map(|(query, outputs)| {
+                outputs.iter().map(move |o| {
+                    let mut value = serde_json::to_value(o).unwrap_or(Value::Null);
+                    if let (true, Some(map)) = (several, value.as_object_mut()) {
+                        map.insert("query".to_owned(), query.into());
+                    }
+                    value
+                })
+            })
+            .collect();
+        let plain = self.decision.is_none();
+        output::json(&json!({
+            "verdict": if plain { Value::Null } else { "intact".into() },
+            "findings": [],
+            "decision": self.decision,
+            "check": if plain { Value::Null } else { check_of(self.args.check).name().into() },
+            "outputs": outputs,
+            "timings": self.times.json(),
+        }))
+    }
+
+    fn print_text(&self, shown: &[Vec<Shown>]) -> Result<(), CliError> {
+        for (query, outputs) in shown.iter().enumerate() {
+            if shown.len() > 1 {
+                let inputs = self.args.input.get(query).filter(|_| self.args.input.len() == shown.len());
+                output::line(format_args!("{}", inputs.map_or("query", |i| i.as_str())))?;
+            }
+            for out in outputs {
+                output::line(format_args!("{} {:?}", out.name, out.shape))?;
+                for row in if out.rows.is_empty() { std::slice::from_ref(&out.top) } else { &out.rows } {
+                    for top in row {
+                        let label = top.label.as_deref().unwrap_or("");
+                        output::line(format_args!("{:>6}  {:>12.6}  {label}", top.index, top.score))?;
+                    }
+                }
+            }
+        }
+        if let Some(id) = &self.decision {
+            output::line(format_args!("decision {id}"))?;
+        }
+        let times = self.times.json();
+        let at = |path: &str| times.pointer(path).and_then(Value::as_f64).unwrap_or(0.0);
+        output::note(format_args!(
+            "load {:.1} ms; query {:.3} ms (median of {}): engine {:.3}, check {:.3}, receipt {:.3}, ledger {:.3}",
+            at("/load_ms"),
+            at("/query_ms/median"),
+            self.times.queries.len(),
+            at("/split_ms/engine"),
+            at("/split_ms/check"),
+            at("/split_ms/receipt"),
+            at("/split_ms/ledger"),
+        ));
+        Ok(())
+    }
+
+    fn write_outputs(&self, dir: &Path) -> Result<(), CliError> {
+        std::fs::create_dir_all(dir)
+            .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", dir.display())))?;
+        for (query, outputs) in self.outputs.iter().enumerate() {
+            for tensor in outputs {
+                let name = file_name(tensor.name());
+                let name = if self.outputs.len() > 1 { format!("{query}-{name}") } else { name };
+                write_npy(&PathBuf::from(dir).join(name + ".npy"), tensor)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An output's name as a file name: it comes from the network's file, so it must not choose the folder.
+fn file_name(name: &str) -> String {
+    let safe = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | ' ' | ':');
+    let name: String = name.chars().map(|c| if safe(c) { c } else { '_' }).collect();
+    if name.starts_with('.') || name.is_empty() { format!("_{name}") } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_name_cannot_leave_the_folder() {
+        assert_eq!(file_name("../../etc/passwd"), "_.._.._etc_passwd");
+        assert_eq!(file_name("/fc/Gemm_output_0"), "_fc_Gemm_output_0");
+        assert_eq!(file_name(""), "_");
+        assert_eq!(file_name("logits"), "logits");
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_is_between_the_middle_two() {
+        assert_eq!(median(&[1.0, 2.0, 4.0, 8.0]), Some(3.0));
+        assert_eq!(median(&[1.0, 2.0, 4.0]), Some(2.0));
+        assert_eq!(median(&[]), None);
+    }
+}

@@ -1,0 +1,70 @@
+//! `deepring seal`: an ONNX network becomes a ring.
+
+use std::fs;
+use std::path::Path;
+
+use deepring::{Host, Owner, PublicKey, SecretKey};
+use deepring_infer::{Blocks, Seal as Sealing, SealProgress};
+
+use crate::cli::Seal;
+use crate::error::{CliError, Exit};
+use crate::output;
+use crate::progress::Progress;
+use crate::rings::Trusting;
+
+pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
+    let owner = SecretKey::<Owner>::read(&args.owner)?;
+    let mut sealing = Sealing::new(&args.model, &owner).cut(args.cut);
+    for host in &args.host {
+        let (blocks, key) = parse_host(host)?;
+        sealing = sealing.host(blocks, key);
+    }
+    if let Some(path) = &args.labels {
+        sealing = sealing.labels(read_labels(path)?);
+    }
+    if let Some(recipe) = &args.preprocess {
+        sealing = sealing.preprocess(recipe.clone());
+    }
+    if let Some(version) = args.model_version {
+        sealing = sealing.model_version(version);
+    }
+    if let Some(previous) = &args.previous {
+        // The previous ring must be authentic, and the newest: an upgrade of an old one would fork.
+        let trusting = Trusting::of(owner.public(), trust)?;
+        let ring = crate::rings::open(previous)?.authenticate(&trusting.trust())?;
+        sealing = sealing.upgrade_of(&ring);
+    }
+    let progress = Progress::bytes("sealing", 0);
+    let sealed = sealing.write(&args.output, &|p| match p {
+        SealProgress::Planned { bytes, .. } => progress.set_total(bytes),
+        SealProgress::Sealed { bytes } => progress.add(bytes),
+    })?;
+    drop(progress);
+    output::line(format_args!("ring    {}", sealed.sealed.ring_id))?;
+    output::line(format_args!("digest  {}", sealed.sealed.digest))?;
+    output::line(format_args!("version {}", sealed.model_version))?;
+    output::line(format_args!(
+        "blocks  {} and Genesis, {} of parameters",
+        sealed.blocks.len(),
+        output::size(sealed.parameter_bytes)
+    ))?;
+    output::note(format_args!("sealed {}", args.output.display()));
+    Ok(())
+}
+
+/// `[BLOCKS=]FILE`. What stands before `=` must select blocks; a file whose name holds `=` is found too.
+pub(crate) fn parse_host(text: &str) -> Result<(Blocks, PublicKey<Host>), CliError> {
+    match text.split_once('=') {
+        Some((blocks, file)) if !Path::new(text).exists() => {
+            let blocks = blocks.parse().map_err(CliError::usage)?;
+            Ok((blocks, PublicKey::read(Path::new(file))?))
+        }
+        _ => Ok((Blocks::All, PublicKey::read(Path::new(text))?)),
+    }
+}
+
+pub(crate) fn read_labels(path: &Path) -> Result<Vec<String>, CliError> {
+    let text = fs::read_to_string(path)
+        .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
+    Ok(text.lines().map(|l| l.trim_end_matches('\r').to_owned()).collect())
+}

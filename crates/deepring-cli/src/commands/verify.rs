@@ -1,0 +1,75 @@
+//! `deepring verify`: every byte of a ring, and with a key its opened content.
+
+use std::path::Path;
+
+use deepring::{Finding, OpenError, Report, RingError, Verdict, VerifiedRing};
+
+use crate::cli::Verify;
+use crate::error::{CliError, Exit};
+use crate::output;
+use crate::rings::{AnyKey, Trusting};
+
+pub(crate) fn verify(args: &Verify, trust: Option<&Path>) -> Result<(), CliError> {
+    let key = args.key.as_deref().map(AnyKey::read).transpose()?;
+    let mut trusting = Trusting::new(args.owner.owner.as_deref(), trust)?;
+    let (report, opened) = match trusting.verify(&args.ring) {
+        Ok(ring) => match &key {
+            Some(key) => {
+                let (findings, opened) = open_all(&ring, key)?;
+                (ring.report_with(findings), Some(opened))
+            }
+            None => (ring.report(), None),
+        },
+        Err(RingError::Refused(report)) => (report, None),
+        Err(e) => return Err(e.into()),
+    };
+    if args.json {
+        output::json(&report)?;
+    } else if report.verdict == Verdict::Intact {
+        print_intact(&report, opened)?;
+    }
+    match Exit::of(report.verdict) {
+        None => Ok(()),
+        Some(_) => Err(RingError::Refused(report).into()),
+    }
+}
+
+/// Opens every block that the key opens, and checks what comes out. Gives findings and the number opened.
+fn open_all(ring: &VerifiedRing, key: &AnyKey) -> Result<(Vec<Finding>, usize), CliError> {
+    let mut findings = Vec::new();
+    let mut opened = 0;
+    for header in ring.headers() {
+        if !key.opening().is_recipient(header) {
+            continue;
+        }
+        let len = usize::try_from(header.plain_len).unwrap_or(usize::MAX);
+        let mut plaintext = Vec::new();
+        if plaintext.try_reserve_exact(len).is_err() {
+            return Err(OpenError::TooLarge { bytes: header.plain_len }.into());
+        }
+        plaintext.resize(len, 0);
+        match ring.open_block(header.index, key.opening(), &mut plaintext) {
+            Ok(_) => opened += 1,
+            Err(OpenError::Tampered(finding)) => findings.push(finding),
+            Err(e) => return Err(e.into()),
+        }
+        // The weights are somebody's secret.
+        plaintext.fill(0);
+    }
+    if opened == 0 && findings.is_empty() {
+        return Err(CliError::new(Exit::Untrusted, "no block is sealed for this key")
+            .hint("the owner can let a host in with `deepring grant`"));
+    }
+    Ok((findings, opened))
+}
+
+fn print_intact(report: &Report, opened: Option<usize>) -> Result<(), CliError> {
+    let blocks = report.blocks.unwrap_or(0);
+    let ring = report.ring.map(|r| r.to_string()).unwrap_or_default();
+    let version = report.model_version.unwrap_or(0);
+    output::line(format_args!("intact: ring {ring}, version {version}, {blocks} blocks"))?;
+    if let Some(n) = opened {
+        output::line(format_args!("opened and checked the content of {n} of {blocks} blocks"))?;
+    }
+    Ok(())
+}

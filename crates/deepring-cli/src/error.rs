@@ -1,0 +1,239 @@
+//! What a user is told when something did not work: a sentence, a hint, an exit code.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use deepring::{
+    Finding, GrantError, KeyFileError, OpenError, ReceiptError, RepairError, Report, RingError,
+    TrustError, Verdict,
+};
+use deepring_infer::{
+    ExportRingError, NpyError, PictureError, PlainError, RunError, SealModelError,
+};
+use deepring_ledger::{Fault, LedgerError};
+
+/// The exit codes, in the order of the help text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Failed = 1,
+    Usage = 2,
+    Tampered = 3,
+    Untrusted = 4,
+    Stale = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// `None` for an intact ring.
+    pub(crate) fn of(verdict: Verdict) -> Option<Self> {
+        match verdict {
+            Verdict::Intact => None,
+            Verdict::Tampered => Some(Self::Tampered),
+            Verdict::Untrusted => Some(Self::Untrusted),
+            Verdict::Stale => Some(Self::Stale),
+        }
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Failed | Self::Usage => "failed",
+            Self::Tampered => "tampered",
+            Self::Untrusted => "untrusted",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct CliError {
+    pub(crate) exit: Exit,
+    message: String,
+    hint: Option<String>,
+    /// The findings behind a refusal, for `--json`.
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl CliError {
+    pub(crate) fn new(exit: Exit, message: impl Display) -> Self {
+        Self { exit, message: message.to_string(), hint: None, findings: Vec::new() }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint.get_or_insert(hint.into());
+        self
+    }
+
+    pub(crate) fn usage(message: impl Display) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// A refusal with its findings.
+    pub(crate) fn refused(what: impl Display, findings: Vec<Finding>) -> Self {
+        let report = Report::of_findings(findings);
+        let exit = Exit::of(report.verdict).unwrap_or(Exit::Tampered);
+        Self { findings: report.findings, ..Self::new(exit, what) }
+    }
+
+    #[allow(clippy::print_stderr, reason = "messages for people go to stderr")]
+    pub(crate) fn report(&self) {
+        eprintln!("error: {}", self.message);
+        if let Some(hint) = &self.hint {
+            eprintln!("\nhint: {hint}");
+        }
+    }
+}
+
+fn failed(e: impl Display) -> CliError {
+    CliError::new(Exit::Failed, e)
+}
+
+fn hint_of(exit: Exit) -> Option<&'static str> {
+    match exit {
+        Exit::Tampered => Some(
+            "do not use it; `deepring repair RING --from COPY` restores it from an intact copy",
+        ),
+        Exit::Untrusted => Some("give the public key of the owner you trust with `--owner owner.pub`"),
+        Exit::Stale => Some("get the newest ring from its owner; an old one may have been put back"),
+        Exit::Failed | Exit::Usage => None,
+    }
+}
+
+impl From<RingError> for CliError {
+    fn from(e: RingError) -> Self {
+        let message = e.to_string();
+        match e {
+            RingError::Refused(report) => {
+                let exit = Exit::of(report.verdict).unwrap_or(Exit::Tampered);
+                let hint = hint_of(exit).map(str::to_owned);
+                Self { exit, message, hint, findings: report.findings }
+            }
+            _ => failed(message),
+        }
+    }
+}
+
+impl From<OpenError> for CliError {
+    fn from(e: OpenError) -> Self {
+        let message = e.to_string();
+        match e {
+            OpenError::Tampered(finding) => Self::refused(message, vec![finding]),
+            OpenError::NotForThisKey { .. } => Self::new(Exit::Untrusted, message)
+                .hint("the owner can let a host in with `deepring grant`"),
+            OpenError::Malformed { .. } => Self::new(Exit::Tampered, message),
+            _ => failed(message),
+        }
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(e: RunError) -> Self {
+        let message = e.to_string();
+        if let Some(finding) = e.finding() {
+            let refused = Self::refused(message, vec![finding.clone()]);
+            return refused.hint("nothing was decided; run again from an intact ring");
+        }
+        match e {
+            RunError::Open(e) => e.into(),
+            RunError::NoKey { .. } => Self::new(Exit::Untrusted, message)
+                .hint("give more keys with `--key`, or ask the owner for `deepring grant`"),
+            RunError::Input(_) => failed(message),
+            _ => failed(message),
+        }
+    }
+}
+
+impl From<ReceiptError> for CliError {
+    fn from(e: ReceiptError) -> Self {
+        let message = e.to_string();
+        match e {
+            ReceiptError::Refused(finding) => Self::refused(message, vec![finding]),
+            ReceiptError::Malformed(_) => Self::new(Exit::Tampered, message),
+            _ => failed(message),
+        }
+    }
+}
+
+impl From<RepairError> for CliError {
+    fn from(e: RepairError) -> Self {
+        let message = e.to_string();
+        match e {
+            RepairError::Copy(RingError::Refused(report))
+            | RepairError::StillBad(RingError::Refused(report))
+            | RepairError::NotRepairable(report) => Self {
+                exit: Exit::of(report.verdict).unwrap_or(Exit::Tampered),
+                message,
+                hint: None,
+                findings: report.findings,
+            },
+            RepairError::AnotherRing { .. } => Self::new(Exit::Stale, message)
+                .hint("repair needs a copy of the very same version"),
+            _ => failed(message),
+        }
+    }
+}
+
+impl From<GrantError> for CliError {
+    fn from(e: GrantError) -> Self {
+        let message = e.to_string();
+        match e {
+            GrantError::NotTheOwner => Self::new(Exit::Untrusted, message),
+            GrantError::NoSuchBlock { .. } => Self::usage(message),
+            GrantError::Ring(e) => e.into(),
+            GrantError::NoBlockKey { .. } => Self::new(Exit::Tampered, message),
+            _ => failed(message),
+        }
+    }
+}
+
+impl From<ExportRingError> for CliError {
+    fn from(e: ExportRingError) -> Self {
+        match e {
+            ExportRingError::Open(e) => e.into(),
+            other => failed(other),
+        }
+    }
+}
+
+impl From<SealModelError> for CliError {
+    fn from(e: SealModelError) -> Self {
+        let message = e.to_string();
+        match e {
+            SealModelError::NoHost { .. } | SealModelError::NoSuchBlock { .. } => {
+                Self::usage(message).hint("`--host FILE` grants all blocks, `--host 1-4=FILE` some")
+            }
+            SealModelError::Version { .. } => Self::usage(message)
+                .hint("leave `--model-version` out to number on from the previous ring"),
+            SealModelError::ForeignPrevious => Self::new(Exit::Untrusted, message),
+            SealModelError::Cut(_) => Self::usage(message),
+            _ => failed(message),
+        }
+    }
+}
+
+impl From<LedgerError> for CliError {
+    fn from(e: LedgerError) -> Self {
+        let exit = match e.fault() {
+            Fault::Tampered => Exit::Tampered,
+            Fault::Untrusted => Exit::Untrusted,
+            _ => Exit::Failed,
+        };
+        Self::new(exit, format!("ledger: {e}"))
+    }
+}
+
+macro_rules! plain_failures {
+    ($($error:ty),*) => {
+        $(impl From<$error> for CliError {
+            fn from(e: $error) -> Self {
+                failed(e)
+            }
+        })*
+    };
+}
+
+plain_failures!(KeyFileError, NpyError, PictureError, PlainError, TrustError, deepring::NoRandomness);

@@ -1,0 +1,42 @@
+//! Printing: data to stdout, for people or as JSON; a closed pipe is no error.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::error::{CliError, Exit};
+
+/// Prints one line of data.
+pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), CliError> {
+    write(format_args!("{text}\n"))
+}
+
+/// Prints one JSON document.
+pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| CliError::new(Exit::Failed, e))?;
+    line(text)
+}
+
+/// A remark for people, on stderr.
+#[allow(clippy::print_stderr, reason = "messages for people go to stderr")]
+pub(crate) fn note(text: impl std::fmt::Display) {
+    eprintln!("{text}");
+}
+
+fn write(args: std::fmt::Arguments<'_>) -> Result<(), CliError> {
+    match io::stdout().lock().write_fmt(args) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(e) => Err(CliError::new(Exit::Failed, format!("stdout: {e}"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Bytes in a unit that people read.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}

@@ -1,0 +1,279 @@
+//! The file under the database: locked whole, and never written to by a reader.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use redb::{BackendError, StorageBackend};
+
+/// Unit in which a reader keeps changes, in bytes.
+const CHUNK: u64 = 4096;
+type Chunk = Box<[u8; CHUNK as usize]>;
+
+/// What the ledger is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// The file is written; nobody else may have it open.
+    Write,
+    /// The file is only read; other readers may have it open, writers not.
+    Read,
+}
+
+/// A file as storage for redb.
+///
+/// redb repairs a database that was not closed (after a crash) and records that it checked one; its
+/// own read-only mode refuses the former and never does the latter. A reader must be able to do
+/// both without touching the file, which may be evidence or lie on a medium that cannot be written.
+/// So a reader's writes go to memory: a few pages, dropped when the ledger is closed.
+#[derive(Debug)]
+pub(crate) struct LedgerFile {
+    access: Access,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    file: File,
+    /// A reader's view; `None` for a writer, whose view is the file.
+    overlay: Option<Overlay>,
+}
+
+/// Changes on top of a file that stays as it is.
+#[derive(Debug)]
+struct Overlay {
+    chunks: BTreeMap<u64, Chunk>,
+    /// Length of the view.
+    len: u64,
+    /// Bytes of the file that show through; what was cut off once reads as zero afterwards.
+    shown: u64,
+}
+
+impl LedgerFile {
+    pub(crate) fn new(file: File, access: Access) -> io::Result<Self> {
+        let overlay = match access {
+            Access::Write => None,
+            Access::Read => {
+                let len = file.metadata()?.len();
+                Some(Overlay { chunks: BTreeMap::new(), len, shown: len })
+            }
+        };
+        Ok(Self { access, state: Mutex::new(State { file, overlay }) })
+    }
+
+    // Nothing under the lock panics half way through a change, so a lock that a panic elsewhere
+    // poisoned still guards a whole state.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StorageBackend for LedgerFile {
+    fn len(&self) -> io::Result<u64> {
+        let state = self.state();
+        match &state.overlay {
+            Some(overlay) => Ok(overlay.len),
+            None => Ok(state.file.metadata()?.len()),
+        }
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let State { file, overlay } = &mut *self.state();
+        match overlay {
+            Some(overlay) => overlay.read(file, offset, out),
+            None => read_at(file, offset, out),
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.state();
+        match &mut state.overlay {
+            Some(overlay) => overlay.set_len(len),
+            None => state.file.set_len(len)?,
+        }
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        match self.access {
+            Access::Write => self.state().file.sync_data(),
+            Access::Read => Ok(()),
+        }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let State { file, overlay } = &mut *self.state();
+        match overlay {
+            Some(overlay) => overlay.write(file, offset, data),
+            None => {
+                file.seek(SeekFrom::Start(offset))?;
+                file.write_all(data)
+            }
+        }
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.state().file.unlock()
+    }
+
+    // Whole-file locks are what every platform has, and all that one writer needs. A reader's
+    // database is a writer to redb, so redb asks for the exclusive lock in both cases.
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        if !is_whole(start, end) {
+            return Err(BackendError::Unsupported);
+        }
+        let state = self.state();
+        let locked = match self.access {
+            Access::Write => state.file.try_lock(),
+            Access::Read => state.file.try_lock_shared(),
+        };
+        match locked {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(e)) => Err(e.into()),
+        }
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        if !is_whole(start, end) {
+            return Err(BackendError::Unsupported);
+        }
+        Ok(self.state().file.unlock()?)
+    }
+}
+
+impl Overlay {
+    fn read(&self, file: &mut File, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let end = end_of(offset, out.len())?;
+        if end > self.len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        out.fill(0);
+        let from_file = usize::try_from(self.shown.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let from_file = from_file.min(out.len());
+        read_at(file, offset, &mut out[..from_file])?;
+        for (position, piece) in pieces(offset, out.len()) {
+            if let Some(chunk) = self.chunks.get(&(position / CHUNK)) {
+                let at = (position % CHUNK) as usize;
+                let to = (position - offset) as usize;
+                out[to..to + piece].copy_from_slice(&chunk[at..at + piece]);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, file: &mut File, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.len = self.len.max(end_of(offset, data.len())?);
+        for (position, piece) in pieces(offset, data.len()) {
+            let number = position / CHUNK;
+            if !self.chunks.contains_key(&number) {
+                let mut chunk: Chunk = Box::new([0; CHUNK as usize]);
+                let start = number * CHUNK;
+                let from_file = self.shown.saturating_sub(start).min(CHUNK) as usize;
+                read_at(file, start, &mut chunk[..from_file])?;
+                self.chunks.insert(number, chunk);
+            }
+            if let Some(chunk) = self.chunks.get_mut(&number) {
+                let at = (position % CHUNK) as usize;
+                let from = (position - offset) as usize;
+                chunk[at..at + piece].copy_from_slice(&data[from..from + piece]);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_len(&mut self, len: u64) {
+        self.chunks.retain(|number, _| number * CHUNK < len);
+        if let Some(chunk) = self.chunks.get_mut(&(len / CHUNK)) {
+            chunk[(len % CHUNK) as usize..].fill(0);
+        }
+        self.shown = self.shown.min(len);
+        self.len = len;
+    }
+}
+
+fn is_whole(start: Bound<u64>, end: Bound<u64>) -> bool {
+    matches!(start, Bound::Unbounded | Bound::Included(0)) && end == Bound::Unbounded
+}
+
+fn read_at(file: &mut File, offset: u64, out: &mut [u8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(out)
+}
+
+fn end_of(offset: u64, len: usize) -> io::Result<u64> {
+    offset.checked_add(len as u64).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// Cuts a range at chunk boundaries: where each piece starts, and its length.
+fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize)> {
+    let end = offset + len as u64;
+    let mut position = offset;
+    std::iter::from_fn(move || {
+        if position >= end {
+            return None;
+        }
+        let start = position;
+        position = end.min((start / CHUNK + 1) * CHUNK);
+        Some((start, (position - start) as usize))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Write(u64, Vec<u8>),
+        SetLen(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..20_000_u64, proptest::collection::vec(any::<u8>(), 1..6000))
+                .prop_map(|(at, data)| Step::Write(at, data)),
+            (0..20_000_u64).prop_map(Step::SetLen),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_reader_sees_its_changes_and_the_file_stays(
+            seed in proptest::collection::vec(any::<u8>(), 0..15_000),
+            steps in proptest::collection::vec(step(), 0..20),
+        ) {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(&seed).unwrap();
+            let reader =
+                LedgerFile::new(File::open(file.path()).unwrap(), Access::Read).unwrap();
+            let mut model = seed.clone();
+            for step in steps {
+                match step {
+                    Step::Write(at, data) => {
+                        let at_model = at as usize;
+                        if model.len() < at_model + data.len() {
+                            model.resize(at_model + data.len(), 0);
+                        }
+                        model[at_model..at_model + data.len()].copy_from_slice(&data);
+                        reader.write(at, &data).unwrap();
+                    }
+                    Step::SetLen(len) => {
+                        model.resize(len as usize, 0);
+                        reader.set_len(len).unwrap();
+                    }
+                }
+                prop_assert_eq!(reader.len().unwrap(), model.len() as u64);
+                let mut seen = vec![0xee; model.len()];
+                reader.read(0, &mut seen).unwrap();
+                prop_assert_eq!(&seen, &model);
+            }
+            prop_assert!(reader.read(model.len() as u64, &mut [0]).is_err());
+            prop_assert_eq!(std::fs::read(file.path()).unwrap(), seed);
+        }
+    }
+}

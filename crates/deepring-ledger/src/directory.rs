@@ -1,0 +1,213 @@
+//! The files of a ledger: their names, and how each comes to be without ever being half there.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+use zeroize::Zeroizing;
+
+use crate::checkpoint::MAX_CHECKPOINT_TEXT;
+use crate::error::LedgerError;
+use crate::key::{LogKey, VerifierKey};
+use crate::store::Store;
+
+/// Mode of the secret file, and of the others (less the process's umask).
+const SECRET: u32 = 0o600;
+const PUBLIC: u32 = 0o644;
+/// Longest key text that is read, in bytes.
+const MAX_KEY_TEXT: u64 = 4096;
+
+/// Paths inside a ledger's directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Directory {
+    dir: PathBuf,
+}
+
+impl Directory {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.dir.join("ledger.redb")
+    }
+
+    pub(crate) fn checkpoint(&self) -> PathBuf {
+        self.dir.join("checkpoint")
+    }
+
+    pub(crate) fn public_key(&self) -> PathBuf {
+        self.dir.join("log.pub")
+    }
+
+    fn secret_key(&self) -> PathBuf {
+        self.dir.join("log.key")
+    }
+
+    /// Makes whatever of a ledger is not there yet; gives its signing key.
+    ///
+    /// Every file appears whole, under its name, or not at all, and none is ever replaced here. So
+    /// a process killed on the way leaves a state from which the next one goes on, and of two
+    /// processes that create at once one finds the other's files.
+    ///
+    /// The order (key, public key, database, checkpoint) lets a missing file tell damage from a
+    /// beginning: what comes later cannot be there without what comes before.
+    pub(crate) fn create(&self) -> Result<LogKey, LedgerError> {
+        fs::create_dir_all(&self.dir).map_err(LedgerError::io("create", &self.dir))?;
+        // Looked at from the last made to the first, so that a process creating at the same time
+        // cannot make an earlier one seem missing.
+        let had_checkpoint = self.has(&self.checkpoint())?;
+        let had_database = self.has(&self.database())?;
+        let secret = self.secret_key();
+        if !self.has(&secret)? {
+            if had_database {
+                return Err(LedgerError::KeyMissing { path: secret });
+            }
+            let text = LogKey::generate()
+                .map_err(|source| LedgerError::BadKey { path: secret.clone(), source })?;
+            self.place(&secret, SECRET, |file| file.write_all(text.as_bytes()))?;
+        }
+        let key = read_secret(&secret)?;
+        let public = self.public_key();
+        if !self.has(&public)? {
+            let text = format!("{}\n", key.verifier);
+            self.place(&public, PUBLIC, |file| file.write_all(text.as_bytes()))?;
+        }
+        let found = self.read_public_key()?;
+        if found.as_ref().is_some_and(|found| *found != key.verifier) {
+            return Err(LedgerError::KeyMismatch {
+                path: public,
+                found: found.map(|key| key.to_string()).unwrap_or_default(),
+                expected: key.verifier.to_string(),
+            });
+        }
+        if !had_database && !self.has(&self.database())? {
+            if had_checkpoint {
+                return Err(LedgerError::DatabaseMissing { path: self.database() });
+            }
+            self.create_database(&key)?;
+        }
+        Ok(key)
+    }
+
+    /// The key in `log.pub`, if that file is there.
+    pub(crate) fn read_public_key(&self) -> Result<Option<VerifierKey>, LedgerError> {
+        let path = self.public_key();
+        let Some(text) = read_text(&path, MAX_KEY_TEXT)? else { return Ok(None) };
+        let key = VerifierKey::parse(&text);
+        key.map(Some).map_err(|source| LedgerError::BadKey { path, source })
+    }
+
+    /// The text in `checkpoint`, if that file is there. Not verified.
+    pub(crate) fn read_checkpoint(&self) -> Result<Option<String>, LedgerError> {
+        let text = read_text(&self.checkpoint(), MAX_CHECKPOINT_TEXT as u64 + 1)?;
+        Ok(text.map(|text| text.as_str().to_owned()))
+    }
+
+    /// Replaces the checkpoint file.
+    ///
+    /// The new one is synced before it takes the name; the rename itself is not: after a power cut
+    /// the older file may be back, and an older checkpoint is as true as a newer one.
+    pub(crate) fn write_checkpoint(&self, text: &str) -> io::Result<()> {
+        let mut file = self.temporary("checkpoint", PUBLIC)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(self.checkpoint())?;
+        Ok(())
+    }
+
+    pub(crate) fn has(&self, path: &Path) -> Result<bool, LedgerError> {
+        path.try_exists().map_err(LedgerError::io("look for", path))
+    }
+
+    fn create_database(&self, key: &LogKey) -> Result<(), LedgerError> {
+        let path = self.database();
+        let file = self
+            .temporary("ledger.redb", PUBLIC)
+            .map_err(LedgerError::io("create a file in", &self.dir))?;
+        Store::create(file.path(), key)?;
+        self.settle(file, &path)
+    }
+
+    /// Writes a file under a name of its own, syncs it, and gives it its name unless taken.
+    fn place(
+        &self,
+        path: &Path,
+        mode: u32,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<(), LedgerError> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let mut file =
+            self.temporary(name, mode).map_err(LedgerError::io("create a file in", &self.dir))?;
+        write(file.as_file_mut()).map_err(LedgerError::io("write", path))?;
+        self.settle(file, path)
+    }
+
+    fn settle(&self, file: NamedTempFile, path: &Path) -> Result<(), LedgerError> {
+        file.as_file().sync_all().map_err(LedgerError::io("sync", path))?;
+        match file.persist_noclobber(path) {
+            Ok(_) => {}
+            // Another process was first; its file is as good.
+            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(LedgerError::io("create", path)(e.error)),
+        }
+        // An entry acknowledged later must not vanish with the name of its file.
+        self.sync_names().map_err(LedgerError::io("sync", &self.dir))
+    }
+
+    fn temporary(&self, name: &str, mode: u32) -> io::Result<NamedTempFile> {
+        let prefix = format!(".{name}.");
+        let mut builder = Builder::new();
+        builder.prefix(&prefix).suffix(".new");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(fs::Permissions::from_mode(mode));
+        }
+        #[cfg(not(unix))]
+        let _ = mode;
+        builder.tempfile_in(&self.dir)
+    }
+
+    #[cfg(unix)]
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.dir)?.sync_all()?;
+        match self.dir.canonicalize()?.parent() {
+            // A parent that may not be read (a container's mount point) cannot be synced by us.
+            Some(parent) => match File::open(parent) {
+                Ok(parent) => parent.sync_all(),
+                Err(_) => Ok(()),
+            },
+            None => Ok(()),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn sync_names(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn read_secret(path: &Path) -> Result<LogKey, LedgerError> {
+    let text = read_text(path, MAX_KEY_TEXT)?;
+    let text = text.ok_or_else(|| LedgerError::KeyMissing { path: path.to_owned() })?;
+    LogKey::parse(&text).map_err(|source| LedgerError::BadKey { path: path.to_owned(), source })
+}
+
+/// Reads at most `limit` bytes of a text file; `None` if there is none. Bytes that are not UTF-8
+/// become replacement characters, which no key and no checkpoint contains.
+fn read_text(path: &Path, limit: u64) -> Result<Option<Zeroizing<String>>, LedgerError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(LedgerError::io("open", path)(e)),
+    };
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(limit).read_to_end(&mut bytes).map_err(LedgerError::io("read", path))?;
+    Ok(Some(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned())))
+}

@@ -1,0 +1,142 @@
+//! What can be recorded: an [`Entry`] says when, its [`Event`] says what.
+
+mod codec;
+mod subject;
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+use crate::json;
+
+pub use codec::MAX_ENTRY_BYTES;
+pub(crate) use subject::Subject;
+
+/// One record of the ledger.
+///
+/// An entry is canonical bytes first (`docs/LEDGER.md`, "Entries"): the Merkle leaf is computed over
+/// [`Entry::encode`], so whatever an entry says is bound by every later checkpoint. The JSON form
+/// (serde) is for display only and has byte fields in lower-case hexadecimal.
+///
+/// The ledger records what it is given. It does not check closure signatures or receipts; whoever
+/// relies on an entry checks those against the owner's key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// When the event was recorded, in milliseconds since the Unix epoch, as the writer's clock had
+    /// it. Order is given by the index, never by this field.
+    pub at: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What an [`Entry`] records.
+///
+/// Strings longer than 4096 bytes are cut at a character boundary when encoded, so that an alarm is
+/// never lost because a name in it is long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A ring was closed and put to use.
+    RingRegistered {
+        /// The ring, through all its versions.
+        #[serde(serialize_with = "json::hex")]
+        ring_id: [u8; 16],
+        /// Digest of the closure of this version.
+        #[serde(serialize_with = "json::hex")]
+        ring_digest: [u8; 32],
+        /// Version the owner gave the model.
+        model_version: u64,
+        /// The owner's public key.
+        #[serde(serialize_with = "json::hex")]
+        owner: [u8; 64],
+        /// The owner's signature over the closure.
+        #[serde(serialize_with = "json::hex")]
+        closure_signature: [u8; 64],
+    },
+    /// A ring was replaced by a newer version of itself.
+    RingUpgraded {
+        /// The ring, through all its versions.
+        #[serde(serialize_with = "json::hex")]
+        ring_id: [u8; 16],
+        /// Digest of the closure of the new version.
+        #[serde(serialize_with = "json::hex")]
+        ring_digest: [u8; 32],
+        /// Digest of the closure that the new one names as its predecessor.
+        #[serde(serialize_with = "json::hex")]
+        previous_digest: [u8; 32],
+        /// Version the owner gave the model.
+        model_version: u64,
+        /// The owner's public key.
+        #[serde(serialize_with = "json::hex")]
+        owner: [u8; 64],
+        /// The owner's signature over the new closure.
+        #[serde(serialize_with = "json::hex")]
+        closure_signature: [u8; 64],
+    },
+    /// One version of a ring must not be used any more.
+    RingRevoked {
+        /// The ring, through all its versions.
+        #[serde(serialize_with = "json::hex")]
+        ring_id: [u8; 16],
+        /// Digest of the closure that is revoked.
+        #[serde(serialize_with = "json::hex")]
+        ring_digest: [u8; 32],
+        /// Why, for people.
+        reason: String,
+    },
+    /// A batch of decisions was made.
+    Decisions {
+        /// Digest of the closure of the ring that decided.
+        #[serde(serialize_with = "json::hex")]
+        ring_digest: [u8; 32],
+        /// The decision's id; of a batch, the root of its Merkle tree.
+        #[serde(serialize_with = "json::hex")]
+        decision_id: [u8; 32],
+        /// Number of decisions under that root.
+        count: u32,
+    },
+    /// A check failed: a stored or live part of a ring is not what the owner sealed.
+    Alarm {
+        /// The ring, through all its versions.
+        #[serde(serialize_with = "json::hex")]
+        ring_id: [u8; 16],
+        /// Digest of the closure of the version that was checked.
+        #[serde(serialize_with = "json::hex")]
+        ring_digest: [u8; 32],
+        /// Index of the block at fault, if one can be named.
+        block: Option<u32>,
+        /// Name of the block, or of the ring.
+        name: String,
+        /// Part at fault: `header`, `body`, `link`, `closure`, `file`, ...
+        part: String,
+        /// Tensor at fault, if one can be named.
+        tensor: Option<String>,
+        /// First byte at fault and the byte after the last, if known.
+        bytes: Option<[u64; 2]>,
+        /// What the check saw, for people.
+        reason: String,
+    },
+    /// Blocks were restored from an intact copy.
+    Repair {
+        /// The ring, through all its versions.
+        #[serde(serialize_with = "json::hex")]
+        ring_id: [u8; 16],
+        /// Digest of the closure of the version that was repaired.
+        #[serde(serialize_with = "json::hex")]
+        ring_digest: [u8; 32],
+        /// Indices of the restored blocks; encoded in ascending order, each once.
+        blocks: Vec<u32>,
+        /// Where the intact copy came from, for people.
+        source: String,
+    },
+    /// A key must not be trusted any more.
+    KeyRevoked {
+        /// The public key.
+        #[serde(serialize_with = "json::hex")]
+        key: [u8; 64],
+        /// Why, for people.
+        reason: String,
+    },
+}

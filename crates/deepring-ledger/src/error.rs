@@ -1,0 +1,237 @@
+//! What can go wrong with a ledger, classed by who is at fault.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use deepring::DecodeError;
+use thiserror::Error;
+
+use crate::checkpoint::CheckpointError;
+use crate::key::KeyError;
+
+/// Who is at fault for an error; a command maps it to an exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The machine: missing files, no room, no permission, a ledger in use elsewhere.
+    Io,
+    /// The data: what was given as a ledger, checkpoint or proof does not verify.
+    Tampered,
+    /// Trust: the data verifies, but under another key than the one the caller pinned.
+    Untrusted,
+    /// The caller: an operation that this ledger, as it was opened, does not have.
+    Usage,
+}
+
+/// Why a ledger could not be opened, read or appended to.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// Nothing at this path is a ledger. Nothing was created.
+    #[error("not a ledger: {}", dir.display())]
+    NotALedger {
+        /// Directory that was given.
+        dir: PathBuf,
+    },
+    /// A file could not be read, written or synced.
+    #[error("could not {doing} {}: {source}", path.display())]
+    Io {
+        /// What was attempted.
+        doing: &'static str,
+        /// File or directory concerned.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Another process, or another handle of this one, has the ledger open.
+    #[error("ledger is in use by another process: {} (waited {waited:?})", path.display())]
+    InUse {
+        /// The locked database.
+        path: PathBuf,
+        /// How long the lock was waited for.
+        waited: Duration,
+    },
+    /// The ledger has been opened for reading only.
+    #[error("ledger is open for reading only")]
+    ReadOnly,
+    /// The ledger exists but its signing key does not, so it can be read and not appended to.
+    #[error("the ledger's signing key is missing: {}", path.display())]
+    KeyMissing {
+        /// Where the key should be.
+        path: PathBuf,
+    },
+    /// A key file or key text does not hold a key.
+    #[error("not a ledger key: {}: {source}", path.display())]
+    BadKey {
+        /// File that should hold the key.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+    /// The key that the caller pinned cannot be read.
+    #[error("the pinned key is not a ledger key: {0}")]
+    BadPinnedKey(#[source] KeyError),
+    /// The ledger belongs to another key than the one the caller pinned.
+    #[error("ledger is signed by `{found}`, not by the pinned `{pinned}`")]
+    OtherKey {
+        /// Key the ledger names.
+        found: String,
+        /// Key the caller trusts.
+        pinned: String,
+    },
+    /// The key files beside the database do not belong to it.
+    #[error("`{found}` in {} is not the ledger's key `{expected}`", path.display())]
+    KeyMismatch {
+        /// File with the other key.
+        path: PathBuf,
+        /// Key in that file.
+        found: String,
+        /// Key the database was created with.
+        expected: String,
+    },
+    /// The database was written by a version of this program that is not known here.
+    #[error("ledger format `{found}` is not supported")]
+    UnknownFormat {
+        /// Format the database names.
+        found: String,
+    },
+    /// The database is damaged, or is no database.
+    #[error("database is damaged: {}: {what}", path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What does not hold.
+        what: String,
+    },
+    /// The entry at this index is not the one the checkpoint commits to.
+    #[error("entry {index} is not the one that the checkpoint commits to")]
+    EntryDamaged {
+        /// Index of the entry.
+        index: u64,
+    },
+    /// The entry at this index is the one that was recorded, but cannot be read.
+    #[error("entry {index} cannot be read: {source}")]
+    EntryUnreadable {
+        /// Index of the entry.
+        index: u64,
+        /// What is wrong with its bytes.
+        source: DecodeError,
+    },
+    /// A checkpoint does not verify.
+    #[error("{whose} does not verify: {source}")]
+    Checkpoint {
+        /// Which checkpoint.
+        whose: &'static str,
+        /// What is wrong with it.
+        source: CheckpointError,
+    },
+    /// The ledger is smaller than a checkpoint it once signed.
+    #[error("ledger was rolled back: it holds {size} entries, a checkpoint says {known}")]
+    RolledBack {
+        /// Entries the ledger holds.
+        size: u64,
+        /// Entries a checkpoint of the same key commits to.
+        known: u64,
+    },
+    /// The ledger's first `known` entries are not those that an earlier checkpoint commits to.
+    #[error("ledger was rewritten: its first {known} entries are not those of the checkpoint")]
+    Rewritten {
+        /// Size of the earlier checkpoint.
+        known: u64,
+    },
+    /// The database is gone although a checkpoint of it is still there.
+    #[error("database is missing beside its checkpoint: {}", path.display())]
+    DatabaseMissing {
+        /// Where the database should be.
+        path: PathBuf,
+    },
+    /// The `checkpoint` file is gone although the ledger has entries.
+    #[error("checkpoint file is missing: {}", path.display())]
+    CheckpointMissing {
+        /// Where the file should be.
+        path: PathBuf,
+    },
+    /// The entries were recorded and synced, but the `checkpoint` file could not be replaced.
+    ///
+    /// Do not append them again. The next append, or the next opening, replaces the file.
+    #[error(
+        "recorded {count} entries from index {first}, but could not replace {}: {source}",
+        path.display()
+    )]
+    CheckpointFile {
+        /// Index of the first entry that was recorded.
+        first: u64,
+        /// Number of entries that were recorded.
+        count: u64,
+        /// The checkpoint file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// There is no entry at this index.
+    #[error("no entry {index}: the ledger holds {size}")]
+    NoSuchEntry {
+        /// Index asked for.
+        index: u64,
+        /// Entries the ledger holds.
+        size: u64,
+    },
+    /// The ledger holds fewer entries than the size asked for.
+    #[error("no such size: {asked}; the ledger holds {size} entries")]
+    NoSuchSize {
+        /// Size asked for.
+        asked: u64,
+        /// Entries the ledger holds.
+        size: u64,
+    },
+    /// An entry is larger than the format allows; none of its batch was recorded.
+    #[error("entry {position} of the batch has {bytes} bytes, more than the {limit} allowed")]
+    EntryTooLarge {
+        /// Position in the batch.
+        position: usize,
+        /// Encoded size.
+        bytes: usize,
+        /// Largest size.
+        limit: usize,
+    },
+}
+
+impl LedgerError {
+    /// Who is at fault.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NotALedger { .. }
+            | Self::Io { .. }
+            | Self::InUse { .. }
+            | Self::KeyMissing { .. }
+            | Self::UnknownFormat { .. }
+            | Self::CheckpointFile { .. } => Fault::Io,
+            Self::BadKey { .. }
+            | Self::KeyMismatch { .. }
+            | Self::Damaged { .. }
+            | Self::EntryDamaged { .. }
+            | Self::EntryUnreadable { .. }
+            | Self::Checkpoint { .. }
+            | Self::RolledBack { .. }
+            | Self::Rewritten { .. }
+            | Self::DatabaseMissing { .. }
+            | Self::CheckpointMissing { .. } => Fault::Tampered,
+            Self::OtherKey { .. } => Fault::Untrusted,
+            Self::ReadOnly
+            | Self::BadPinnedKey(_)
+            | Self::NoSuchEntry { .. }
+            | Self::NoSuchSize { .. }
+            | Self::EntryTooLarge { .. } => Fault::Usage,
+        }
+    }
+
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { doing, path: path.to_owned(), source }
+    }
+
+    pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), what: what.into() }
+    }
+}

@@ -1,0 +1,163 @@
+//! What an examination found.
+
+use deepring::DecodeError;
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+
+use crate::checkpoint::CheckpointError;
+use crate::json;
+
+/// Findings that a report lists; the rest are counted.
+const MAX_FINDINGS: usize = 256;
+
+/// What recomputing a ledger gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LedgerReport {
+    /// Number of entries the database holds, gap-free from the first.
+    pub size: u64,
+    /// Root of the tree over these entries, computed from them alone.
+    #[serde(serialize_with = "json::hex")]
+    pub root: [u8; 32],
+    /// What does not hold; empty for an intact ledger.
+    pub findings: Vec<LedgerFinding>,
+    /// Number of findings beyond those listed.
+    pub left_out: u64,
+}
+
+/// One thing that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LedgerFinding {
+    /// The entry at fault, where one can be named.
+    pub index: Option<u64>,
+    /// What is wrong.
+    pub what: Defect,
+}
+
+/// What can be wrong with a ledger. Serialises as its text.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Defect {
+    /// The database cannot be read.
+    #[error("database is damaged: {what}")]
+    Database {
+        /// What the database layer says.
+        what: String,
+    },
+    /// There is no database, though other files of the ledger are there.
+    #[error("database is missing")]
+    DatabaseMissing,
+    /// The database names a format that is not known.
+    #[error("unknown format `{found}`")]
+    Format {
+        /// Format it names.
+        found: String,
+    },
+    /// Database and key files name different keys.
+    #[error("key `{found}` is not the ledger's")]
+    Key {
+        /// Key found.
+        found: String,
+    },
+    /// The database's checkpoint does not verify.
+    #[error("checkpoint does not verify: {source}")]
+    Checkpoint {
+        /// What is wrong with it.
+        source: CheckpointError,
+    },
+    /// The checkpoint file does not verify.
+    #[error("checkpoint file does not verify: {source}")]
+    SavedCheckpoint {
+        /// What is wrong with it.
+        source: CheckpointError,
+    },
+    /// The checkpoint file is gone.
+    #[error("checkpoint file is missing")]
+    SavedCheckpointMissing,
+    /// The checkpoint file commits to more entries than there are.
+    #[error("rolled back: the checkpoint file commits to {known} entries, {size} are there")]
+    RolledBack {
+        /// Size in the file.
+        known: u64,
+        /// Entries there are.
+        size: u64,
+    },
+    /// The checkpoint file commits to other entries than there are.
+    #[error("rewritten: the first {known} entries are not those the checkpoint file commits to")]
+    Rewritten {
+        /// Size in the file.
+        known: u64,
+    },
+    /// Entries are missing at the end.
+    #[error("{signed} entries were signed, {found} are there")]
+    Short {
+        /// Size in the checkpoint.
+        signed: u64,
+        /// Entries there are.
+        found: u64,
+    },
+    /// The entries are not those that were signed.
+    #[error("the {size} entries do not have the root that was signed")]
+    Root {
+        /// Size in the checkpoint.
+        size: u64,
+    },
+    /// An entry is not there.
+    #[error("entry is missing")]
+    EntryMissing,
+    /// An entry lies beyond what the checkpoint commits to.
+    #[error("entry is beyond the signed size")]
+    EntryUnsigned,
+    /// An entry's bytes are not those that were signed at its index.
+    #[error("entry was altered")]
+    EntryAltered,
+    /// An entry is not canonical.
+    #[error("entry cannot be read: {source}")]
+    EntryUnreadable {
+        /// What is wrong with its bytes.
+        source: DecodeError,
+    },
+    /// A stored hash is not the hash of what is under it.
+    #[error("stored hash over entries {first} to {last} is wrong")]
+    Hash {
+        /// First entry under the hash.
+        first: u64,
+        /// Last entry under the hash.
+        last: u64,
+    },
+    /// Hashes are stored that no entry calls for, or some are missing.
+    #[error("{found} hashes are stored, {expected} belong to the entries")]
+    HashCount {
+        /// Hashes that belong to the entries.
+        expected: u64,
+        /// Hashes stored.
+        found: u64,
+    },
+    /// The index says that the entry records a decision that it does not record.
+    #[error("index row is false")]
+    IndexRowFalse,
+    /// The index does not list the entry under the decision it records.
+    #[error("index row is missing")]
+    IndexRowMissing,
+}
+
+impl Serialize for Defect {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl LedgerReport {
+    /// Whether everything holds.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, index: Option<u64>, what: Defect) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(LedgerFinding { index, what });
+        } else {
+            self.left_out += 1;
+        }
+    }
+}

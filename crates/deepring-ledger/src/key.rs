@@ -1,0 +1,207 @@
+//! The log's key: Ed25519, in the text forms of `c2sp.org/signed-note`.
+
+use std::fmt;
+
+use aws_lc_rs::rand;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use signed_note::{
+    StandardSigner, StandardVerifier, VerificationError, Verifier, Verifiers, key_id,
+};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// Identifier of Ed25519 in signed-note keys.
+const ALG_ED25519: u8 = 1;
+const SECRET_PREFIX: &str = "PRIVATE+KEY+";
+
+/// Why a text is not a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The text has not the form `<name>+<hash>+<key>`, or the key is no Ed25519 key.
+    #[error("malformed key text")]
+    Malformed,
+    /// The hash in the text is not that of the name and the key.
+    #[error("key text names another key than it holds")]
+    WrongId,
+    /// The system has no randomness to make a key from.
+    #[error("no randomness available")]
+    NoRandomness,
+}
+
+/// The public key of a ledger: a signed-note verifier key, `<origin>+<hash>+<key>`.
+///
+/// Whoever verifies a checkpoint or a proof decides which key to trust; a key found beside a ledger
+/// vouches for nothing but that the files belong together.
+#[derive(Clone)]
+pub struct VerifierKey {
+    text: String,
+    note: StandardVerifier,
+}
+
+impl VerifierKey {
+    /// Reads the text form; white space around it is ignored.
+    ///
+    /// # Errors
+    /// [`KeyError::Malformed`] and [`KeyError::WrongId`].
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let text = text.trim();
+        let note = StandardVerifier::new(text).map_err(|e| match e {
+            signed_note::VerifierError::Id => KeyError::WrongId,
+            _ => KeyError::Malformed,
+        })?;
+        let key = Self { text: text.to_owned(), note };
+        // One key has one text, so that texts can be compared.
+        let encoded = text.splitn(3, '+').nth(2).ok_or(KeyError::Malformed)?;
+        let canonical = format!("{}+{:08x}+{encoded}", key.origin(), key.note.key_id());
+        if canonical == key.text { Ok(key) } else { Err(KeyError::Malformed) }
+    }
+
+    /// Name of the log, the first line of its checkpoints.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        self.note.name()
+    }
+
+    /// The text form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl PartialEq for VerifierKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for VerifierKey {}
+
+impl fmt::Display for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerifierKey({})", self.text)
+    }
+}
+
+/// A set of one: signatures of other keys on a note, such as witnesses', are left aside.
+impl Verifiers for VerifierKey {
+    fn verifier(&self, name: &str, id: u32) -> Result<&dyn Verifier, VerificationError> {
+        if name == self.note.name() && id == self.note.key_id() {
+            Ok(&self.note)
+        } else {
+            Err(VerificationError::UnknownKey { name: name.to_owned(), id })
+        }
+    }
+}
+
+/// The signing key of a ledger.
+pub(crate) struct LogKey {
+    pub(crate) note: StandardSigner,
+    pub(crate) verifier: VerifierKey,
+}
+
+impl LogKey {
+    /// Makes a key for a log of a new random name; gives its secret text form.
+    pub(crate) fn generate() -> Result<Zeroizing<String>, KeyError> {
+        let mut name = [0; 4];
+        let mut seed = Zeroizing::new([0; 32]);
+        rand::fill(&mut name).map_err(|_| KeyError::NoRandomness)?;
+        rand::fill(seed.as_mut()).map_err(|_| KeyError::NoRandomness)?;
+        let origin = format!("deepring.local/ledger/{:08x}", u32::from_be_bytes(name));
+        let public = public_half(seed.as_ref())?;
+        let mut secret = Zeroizing::new([ALG_ED25519; 33]);
+        secret[1..].copy_from_slice(seed.as_ref());
+        Ok(Zeroizing::new(format!(
+            "{SECRET_PREFIX}{origin}+{:08x}+{}\n",
+            key_id(&origin, &public),
+            Zeroizing::new(BASE64_STANDARD.encode(secret.as_ref())).as_str(),
+        )))
+    }
+
+    /// Reads the secret text form.
+    pub(crate) fn parse(text: &str) -> Result<Self, KeyError> {
+        let text = text.trim();
+        let note = StandardSigner::new(text).map_err(|e| match e {
+            signed_note::SignerError::Id => KeyError::WrongId,
+            _ => KeyError::Malformed,
+        })?;
+        let rest = text.strip_prefix(SECRET_PREFIX).ok_or(KeyError::Malformed)?;
+        let mut parts = rest.splitn(3, '+');
+        let (Some(origin), Some(_), Some(secret)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return Err(KeyError::Malformed);
+        };
+        let secret = BASE64_STANDARD.decode(secret).map_err(|_| KeyError::Malformed)?;
+        let secret = Zeroizing::new(secret);
+        let public = public_half(secret.get(1..).ok_or(KeyError::Malformed)?)?;
+        let verifier = VerifierKey::parse(&format!(
+            "{origin}+{:08x}+{}",
+            key_id(origin, &public),
+            BASE64_STANDARD.encode(&public)
+        ))?;
+        Ok(Self { note, verifier })
+    }
+}
+
+impl fmt::Debug for LogKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogKey({})", self.verifier)
+    }
+}
+
+/// The public key of a seed, with the algorithm's identifier before it.
+fn public_half(seed: &[u8]) -> Result<Vec<u8>, KeyError> {
+    let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| KeyError::Malformed)?;
+    Ok([&[ALG_ED25519], pair.public_key().as_ref()].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_key_reads_back_and_names_its_public_half() {
+        // Often enough to meet keys with `+` in their base64.
+        for _ in 0..50 {
+            let text = LogKey::generate().unwrap();
+            let key = LogKey::parse(&text).unwrap();
+            assert!(key.verifier.origin().starts_with("deepring.local/ledger/"));
+            assert_eq!(VerifierKey::parse(key.verifier.as_str()), Ok(key.verifier.clone()));
+            assert!(!format!("{key:?}").contains(text.trim()));
+        }
+    }
+
+    /// Keys of the Go implementation's documentation (sumdb/note).
+    #[test]
+    fn the_public_half_is_the_one_other_implementations_derive() {
+        let key = LogKey::parse(
+            "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz",
+        )
+        .unwrap();
+        assert_eq!(
+            key.verifier.as_str(),
+            "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+        );
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in
+            ["", "a", "a+b+c", "PeterNeumann+c74f20a4+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"]
+        {
+            assert!(VerifierKey::parse(text).is_err(), "{text}");
+            assert!(LogKey::parse(text).is_err(), "{text}");
+        }
+        // The same key with its hash in capitals would be a second text for one key.
+        let capitals = "PeterNeumann+C74F20A3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+        assert_eq!(VerifierKey::parse(capitals), Err(KeyError::Malformed));
+    }
+}

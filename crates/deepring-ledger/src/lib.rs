@@ -1,0 +1,69 @@
+//! Append-only, crash-safe record of rings, decisions, alarms and repairs.
+//!
+//! A [`Ledger`] is a directory with an embedded database. Its entries are the leaves of a Merkle
+//! tree (RFC 6962, SHA-256); after every append the ledger's key signs the tree's size and root as a
+//! C2SP checkpoint, so that existing witnesses and tools read it. A [`Proof`] shows offline that an
+//! entry is in the ledger, an [`ExtensionProof`] that the ledger only grew. `docs/LEDGER.md` has the
+//! bytes and what each file is trusted for.
+//!
+//! Which type when: [`Ledger::open`] to record; [`Ledger::open_read`] to read, ask and prove;
+//! [`LedgerOptions::verify`] to recompute everything, damaged or not; [`Proof::parse`] and
+//! [`Proof::verify`] to check a proof with nothing but the ledger's public key.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use deepring_ledger::{Entry, Event, Ledger, Proof, VerifierKey};
+//!
+//! # let temporary = tempfile::tempdir()?;
+//! # let dir = temporary.path().join("ledger");
+//! let mut ledger = Ledger::open(&dir)?;
+//! let event = Event::Decisions { ring_digest: [1; 32], decision_id: [2; 32], count: 10 };
+//! let indices = ledger.append(&[Entry { at: 1_760_000_000_000, event }])?;
+//!
+//! // What an auditor is given: the proof, and (once, by another way) the key.
+//! let proof = ledger.prove(indices[0])?.to_string();
+//! let key = ledger.key().to_string();
+//!
+//! let shown = Proof::parse(&proof)?.verify(&VerifierKey::parse(&key)?)?;
+//! assert_eq!(shown.entry().at, 1_760_000_000_000);
+//! assert!(ledger.verify()?.is_intact());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Caution.** A ledger held by one party shows tampering only against something that party cannot
+//! change: a pinned key and checkpoints kept elsewhere ([`Ledger::verify_against`]).
+#![forbid(unsafe_code)]
+
+mod backend;
+mod checkpoint;
+mod directory;
+mod entry;
+mod error;
+mod extension;
+mod fsck;
+mod json;
+mod key;
+mod ledger;
+mod proof;
+mod query;
+mod register;
+mod store;
+mod tree;
+
+// Recording and reading.
+pub use entry::{Entry, Event, MAX_ENTRY_BYTES};
+pub use ledger::{Ledger, LedgerOptions};
+
+// Checking.
+pub use checkpoint::Checkpoint;
+pub use extension::{ExtensionProof, VerifiedExtension};
+pub use fsck::{Defect, LedgerFinding, LedgerReport};
+pub use key::VerifierKey;
+pub use proof::{Proof, VerifiedInclusion};
+
+// What can go wrong.
+pub use checkpoint::CheckpointError;
+pub use error::{Fault, LedgerError};
+pub use key::KeyError;
+pub use proof::ProofError;

@@ -1,0 +1,234 @@
+//! Proof that an entry is in the log: `c2sp.org/tlog-proof@v1`, checked offline.
+
+use std::fmt;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use deepring::DecodeError;
+use thiserror::Error;
+use tlog_tiles::tlog::{Hash, check_record, record_hash};
+
+use crate::checkpoint::{Checkpoint, CheckpointError, MAX_CHECKPOINT_TEXT};
+use crate::entry::{Entry, MAX_ENTRY_BYTES};
+use crate::key::VerifierKey;
+
+const HEADER: &str = "c2sp.org/tlog-proof@v1";
+/// Longest path from a leaf to a root, in hashes.
+const MAX_PATH: usize = 64;
+/// Longest proof text that is read, in bytes.
+const MAX_PROOF_TEXT: usize = MAX_ENTRY_BYTES * 4 / 3 + MAX_CHECKPOINT_TEXT + MAX_PATH * 45 + 128;
+
+/// Why a text is not a proof, or proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProofError {
+    /// The text has not the form of a proof.
+    #[error("malformed proof: {what}")]
+    Malformed {
+        /// What was expected and not found.
+        what: &'static str,
+    },
+    /// The checkpoint in the proof does not verify.
+    #[error("the proof's checkpoint does not verify: {0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// The proof carries no entry, so the entry must be given.
+    #[error("the proof carries no entry")]
+    NoEntry,
+    /// The entry is not at this index of the log that the checkpoint commits to.
+    #[error("entry is not at index {index} of the log")]
+    NotIncluded {
+        /// Index the proof names.
+        index: u64,
+    },
+    /// The entry is in the log, but cannot be read.
+    #[error("the proven entry cannot be read: {0}")]
+    Entry(#[from] DecodeError),
+    /// The later log does not begin with the earlier one.
+    #[error("log of size {new} does not begin with the log of size {old}")]
+    NotAnExtension {
+        /// Size of the earlier log.
+        old: u64,
+        /// Size of the later log.
+        new: u64,
+    },
+    /// The proof starts at another size than the earlier checkpoint.
+    #[error("proof is for size {found}, the earlier checkpoint has size {expected}")]
+    OtherSize {
+        /// Size the proof starts at.
+        found: u64,
+        /// Size of the earlier checkpoint.
+        expected: u64,
+    },
+}
+
+/// A claim that an entry is in a log, in the text form of `c2sp.org/tlog-proof@v1`.
+///
+/// The entry's canonical bytes travel in the `extra` line. The specification calls that line
+/// unauthenticated; here it is not trusted either: verification computes the leaf hash from it, so a
+/// changed line proves nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proof {
+    index: u64,
+    entry: Option<Vec<u8>>,
+    path: Vec<Hash>,
+    checkpoint: String,
+}
+
+/// An entry shown to be in a log; only verification of a [`Proof`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedInclusion {
+    index: u64,
+    entry: Entry,
+    checkpoint: Checkpoint,
+}
+
+impl Proof {
+    pub(crate) fn new(
+        index: u64,
+        entry: Vec<u8>,
+        path: Vec<Hash>,
+        checkpoint: &Checkpoint,
+    ) -> Self {
+        Self { index, entry: Some(entry), path, checkpoint: checkpoint.as_str().to_owned() }
+    }
+
+    /// Reads the text form; accepts exactly what the `Display` form writes. Verifies nothing.
+    ///
+    /// # Errors
+    /// [`ProofError::Malformed`].
+    pub fn parse(text: &str) -> Result<Self, ProofError> {
+        let (head, checkpoint) = split(text)?;
+        let mut lines = head.split('\n').peekable();
+        if lines.next() != Some(HEADER) {
+            return Err(ProofError::Malformed { what: "first line `c2sp.org/tlog-proof@v1`" });
+        }
+        let extra = lines.peek().and_then(|line| line.strip_prefix("extra "));
+        let entry = match extra {
+            Some(extra) => {
+                lines.next();
+                let bytes = BASE64_STANDARD.decode(extra);
+                Some(bytes.map_err(|_| ProofError::Malformed { what: "base64 in `extra`" })?)
+            }
+            None => None,
+        };
+        let index = number(lines.next(), "index ", "line `index N`")?;
+        let path = hashes(lines)?;
+        Ok(Self { index, entry, path, checkpoint: checkpoint.to_owned() })
+    }
+
+    /// Verifies that the entry which the proof carries is in the log of `key`.
+    ///
+    /// # Errors
+    /// [`ProofError::Checkpoint`], [`ProofError::NoEntry`], [`ProofError::NotIncluded`] or
+    /// [`ProofError::Entry`].
+    pub fn verify(&self, key: &VerifierKey) -> Result<VerifiedInclusion, ProofError> {
+        self.verify_entry(self.entry.as_ref().ok_or(ProofError::NoEntry)?, key)
+    }
+
+    /// Verifies that the entry of these canonical bytes, and no other, is the one proven.
+    ///
+    /// # Errors
+    /// [`ProofError::Checkpoint`], [`ProofError::NotIncluded`] or [`ProofError::Entry`].
+    pub fn verify_entry(
+        &self,
+        entry: &[u8],
+        key: &VerifierKey,
+    ) -> Result<VerifiedInclusion, ProofError> {
+        let checkpoint = Checkpoint::verify(&self.checkpoint, key)?;
+        let index = self.index;
+        check_record(
+            &self.path,
+            checkpoint.size(),
+            checkpoint.root_hash(),
+            index,
+            record_hash(entry),
+        )
+        .map_err(|_| ProofError::NotIncluded { index })?;
+        Ok(VerifiedInclusion { index, entry: Entry::decode(entry)?, checkpoint })
+    }
+
+    /// Index that the proof claims for the entry.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The log that the proof's checkpoint claims to be of: its first line. Not verified; good for
+    /// looking up the key to verify with, which then must fit.
+    #[must_use]
+    pub fn claimed_origin(&self) -> &str {
+        self.checkpoint.lines().next().unwrap_or_default()
+    }
+
+    /// Canonical bytes of the entry, if the proof carries them. Not verified.
+    #[must_use]
+    pub fn entry_bytes(&self) -> Option<&[u8]> {
+        self.entry.as_deref()
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{HEADER}")?;
+        if let Some(entry) = &self.entry {
+            writeln!(f, "extra {}", BASE64_STANDARD.encode(entry))?;
+        }
+        writeln!(f, "index {}", self.index)?;
+        self.path.iter().try_for_each(|hash| writeln!(f, "{hash}"))?;
+        write!(f, "\n{}", self.checkpoint)
+    }
+}
+
+impl VerifiedInclusion {
+    /// Where in the log the entry is.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The entry.
+    #[must_use]
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// The log's statement that the entry was shown to be under.
+    #[must_use]
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+}
+
+/// Splits a proof at its blank line; what follows is the checkpoint, verbatim.
+pub(crate) fn split(text: &str) -> Result<(&str, &str), ProofError> {
+    if text.len() > MAX_PROOF_TEXT {
+        return Err(ProofError::Malformed { what: "fewer bytes" });
+    }
+    text.split_once("\n\n").ok_or(ProofError::Malformed { what: "blank line and checkpoint" })
+}
+
+/// A decimal number without sign or leading zeroes, after `prefix`.
+pub(crate) fn number(
+    line: Option<&str>,
+    prefix: &str,
+    what: &'static str,
+) -> Result<u64, ProofError> {
+    let digits = line.and_then(|line| line.strip_prefix(prefix));
+    let digits = digits.ok_or(ProofError::Malformed { what })?;
+    match digits.parse::<u64>() {
+        Ok(n) if n.to_string() == digits => Ok(n),
+        _ => Err(ProofError::Malformed { what }),
+    }
+}
+
+/// One base64 hash a line, as many as a path can have.
+pub(crate) fn hashes<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Hash>, ProofError> {
+    let mut path = Vec::new();
+    for line in lines {
+        if path.len() == MAX_PATH {
+            return Err(ProofError::Malformed { what: "at most 64 hashes" });
+        }
+        let hash = Hash::parse_hash(line);
+        path.push(hash.map_err(|_| ProofError::Malformed { what: "base64 of a hash" })?);
+    }
+    Ok(path)
+}

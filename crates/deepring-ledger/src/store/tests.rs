@@ -1,0 +1,185 @@
+//! Power cuts, simulated: what was not synced may be lost, in any combination.
+// Clippy knows a test by its attribute; the simulated disk is one too.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::entry::{Entry, Event};
+use crate::fsck::examine_store;
+
+/// A disk whose unsynced writes are remembered one by one.
+#[derive(Debug, Clone, Default)]
+struct Disk(Arc<Mutex<Platters>>);
+
+#[derive(Debug, Default)]
+struct Platters {
+    synced: Vec<u8>,
+    unsynced: Vec<Change>,
+    /// Syncs until power is cut; nothing is synced afterwards.
+    left: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Write(usize, Vec<u8>),
+    SetLen(usize),
+}
+
+impl Change {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Write(at, data) => {
+                if bytes.len() < at + data.len() {
+                    bytes.resize(at + data.len(), 0);
+                }
+                bytes[*at..at + data.len()].copy_from_slice(data);
+            }
+            Self::SetLen(len) => bytes.resize(*len, 0),
+        }
+    }
+}
+
+impl Disk {
+    fn of(bytes: Vec<u8>, left: u64) -> Self {
+        Self(Arc::new(Mutex::new(Platters { synced: bytes, unsynced: Vec::new(), left })))
+    }
+
+    fn now(&self) -> Vec<u8> {
+        let disk = self.0.lock().unwrap();
+        let mut bytes = disk.synced.clone();
+        disk.unsynced.iter().for_each(|change| change.apply(&mut bytes));
+        bytes
+    }
+
+    /// What is on the disk after the cut: everything synced, and of the rest whatever `keep` says.
+    /// Changes of length are kept: file systems journal them.
+    fn after_cut(&self, mut keep: impl FnMut() -> bool) -> Vec<u8> {
+        let disk = self.0.lock().unwrap();
+        let mut bytes = disk.synced.clone();
+        for change in &disk.unsynced {
+            if matches!(change, Change::SetLen(_)) || keep() {
+                change.apply(&mut bytes);
+            }
+        }
+        bytes
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.now().len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let (bytes, at) = (self.now(), usize::try_from(offset).unwrap());
+        let read = bytes.get(at..at + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(read);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).unwrap();
+        self.0.lock().unwrap().unsynced.push(Change::SetLen(len));
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let now = self.now();
+        let mut disk = self.0.lock().unwrap();
+        disk.left = disk.left.checked_sub(1).ok_or_else(|| io::Error::other("power is cut"))?;
+        disk.synced = now;
+        disk.unsynced.clear();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let at = usize::try_from(offset).unwrap();
+        self.0.lock().unwrap().unsynced.push(Change::Write(at, data.to_vec()));
+        Ok(())
+    }
+}
+
+fn record(n: u64) -> Record {
+    let mut decision_id = [0; 32];
+    decision_id[..8].copy_from_slice(&n.to_le_bytes());
+    let event = Event::Decisions { ring_digest: [1; 32], decision_id, count: 1 };
+    let entry = Entry { at: n, event };
+    Record { decision: entry.decision(), bytes: entry.encode() }
+}
+
+fn head(store: &Store, key: &LogKey) -> Checkpoint {
+    let text = store.read(|snapshot| snapshot.meta(META_CHECKPOINT)).unwrap().unwrap();
+    Checkpoint::verify(&text, &key.verifier).unwrap()
+}
+
+/// Appends until the power is cut; gives the number of entries acknowledged.
+fn append_until_cut(store: &Store, key: &LogKey) -> u64 {
+    let mut head = head(store, key);
+    loop {
+        let batch: Vec<_> = (head.size()..head.size() + 1 + head.size() % 3).map(record).collect();
+        match store.append(&head, &batch, key) {
+            Ok(next) => head = next,
+            Err(e) => {
+                assert!(matches!(e, LedgerError::Io { .. }), "{e}");
+                return head.size();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_loses_no_acknowledged_entry_and_tears_no_batch() {
+    let path = Path::new("simulated");
+    let key = LogKey::parse(&LogKey::generate().unwrap()).unwrap();
+    let disk = Disk::of(Vec::new(), u64::MAX);
+    Store::on(path, disk.clone()).unwrap().begin_ledger(path, &key).unwrap();
+    let mut bytes = disk.now();
+    let mut random = 7_u64;
+    let mut next = move || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        random >> 33
+    };
+    for round in 0..40 {
+        let disk = Disk::of(bytes, u64::MAX);
+        let store = Store::on(path, disk.clone()).unwrap();
+        disk.0.lock().unwrap().left = 1 + next() % 12;
+        let acknowledged = append_until_cut(&store, &key);
+        // None, some or all of what was on its way.
+        let kept = next() % 3;
+        bytes = disk.after_cut(|| kept == 2 || (kept == 1 && next() % 2 == 0));
+        drop(store);
+
+        let store = Store::on(path, Disk::of(bytes.clone(), u64::MAX)).unwrap();
+        let size = head(&store, &key).size();
+        assert!(size >= acknowledged, "round {round}: {size} < {acknowledged}");
+        let saved = head(&store, &key).to_string();
+        let report = examine_store(&store, &key.verifier, Some(saved)).unwrap();
+        assert!(report.is_intact(), "round {round}: {:?}", report.findings);
+        assert_eq!(report.size, size, "round {round}");
+        for n in 0..size {
+            let bytes = store.read(|snapshot| snapshot.entry(n)).unwrap().unwrap();
+            assert_eq!(bytes, record(n).bytes, "round {round}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_signed_on_a_head_that_the_stored_tree_does_not_have() {
+    let path = Path::new("simulated");
+    let key = LogKey::parse(&LogKey::generate().unwrap()).unwrap();
+    let store = Store::on(path, Disk::of(Vec::new(), u64::MAX)).unwrap();
+    store.begin_ledger(path, &key).unwrap();
+    let honest = store.append(&head(&store, &key), &[record(0), record(1)], &key).unwrap();
+    let other = Checkpoint::sign(&key, 2, Hash([9; 32])).unwrap();
+    let refused = store.append(&other, &[record(2)], &key);
+    assert!(matches!(refused, Err(LedgerError::Damaged { .. })));
+    assert_eq!(head(&store, &key), honest);
+}
+
+#[test]
+#[allow(clippy::panic)]
+fn a_panic_below_becomes_an_error() {
+    let error = shielded::<()>(Path::new("a file"), || panic!("page {} is odd", 7)).unwrap_err();
+    assert_eq!(error.to_string(), "database is damaged: a file: reading it failed: page 7 is odd");
+}

@@ -1,0 +1,193 @@
+//! Opening, recording and reading back.
+
+use std::fs;
+use std::time::Duration;
+
+use deepring_ledger::{
+    Entry, Event, Fault, Ledger, LedgerError, LedgerOptions, MAX_ENTRY_BYTES, VerifierKey,
+};
+
+use crate::sample::{decision, ledger_of, mixed};
+
+#[test]
+fn what_was_appended_reads_back_after_reopening() {
+    let entries = mixed(23);
+    let dir = ledger_of(&entries);
+    let ledger = Ledger::open_read(dir.path(), None).unwrap();
+    assert_eq!(ledger.len(), 23);
+    let read: Vec<Entry> = ledger.iter(0..u64::MAX).map(|row| row.unwrap().1).collect();
+    assert_eq!(read, entries);
+    assert_eq!(ledger.iter(20..30).count(), 3);
+    let report = ledger.verify().unwrap();
+    assert!(report.is_intact(), "{:?}", report.findings);
+    assert_eq!((report.size, &report.root), (23, ledger.checkpoint().root()));
+}
+
+#[test]
+fn indices_continue_over_batches_and_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(dir.path()).unwrap();
+    assert!(ledger.append(&[]).unwrap().is_empty());
+    assert_eq!(ledger.append(&[decision(0), decision(1)]).unwrap(), [0, 1]);
+    drop(ledger);
+    let mut ledger = Ledger::open(dir.path()).unwrap();
+    assert_eq!(ledger.append(&[decision(2)]).unwrap(), [2]);
+    assert!(matches!(ledger.entry(3), Err(LedgerError::NoSuchEntry { index: 3, size: 3 })));
+}
+
+#[test]
+fn the_files_beside_the_database_are_those_of_the_ledger() {
+    let dir = ledger_of(&mixed(3));
+    let ledger = Ledger::open_read(dir.path(), None).unwrap();
+    let public = fs::read_to_string(dir.path().join("log.pub")).unwrap();
+    assert_eq!(VerifierKey::parse(&public).unwrap(), *ledger.key());
+    let saved = fs::read_to_string(dir.path().join("checkpoint")).unwrap();
+    assert_eq!(saved, ledger.checkpoint().as_str());
+    let mut names: Vec<_> =
+        fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["checkpoint", "ledger.redb", "log.key", "log.pub"]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(dir.path().join("log.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn a_reader_creates_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    for place in [dir.path().to_owned(), dir.path().join("absent")] {
+        let error = Ledger::open_read(&place, None).unwrap_err();
+        assert!(matches!(error, LedgerError::NotALedger { .. }), "{error}");
+        assert_eq!(error.fault(), Fault::Io);
+        assert!(matches!(LedgerOptions::new().verify(&place), Err(LedgerError::NotALedger { .. })));
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+
+    let dir = ledger_of(&mixed(9));
+    let before = fs::read(dir.path().join("ledger.redb")).unwrap();
+    let mut ledger = Ledger::open_read(dir.path(), None).unwrap();
+    assert!(ledger.verify().unwrap().is_intact());
+    assert!(matches!(ledger.append(&mixed(1)), Err(LedgerError::ReadOnly)));
+    drop(ledger);
+    assert_eq!(fs::read(dir.path().join("ledger.redb")).unwrap(), before);
+}
+
+#[test]
+fn a_ledger_without_its_secret_key_is_read_and_not_appended_to() {
+    let dir = ledger_of(&mixed(4));
+    fs::remove_file(dir.path().join("log.key")).unwrap();
+    assert_eq!(Ledger::open_read(dir.path(), None).unwrap().len(), 4);
+    assert!(matches!(Ledger::open(dir.path()), Err(LedgerError::KeyMissing { .. })));
+    assert!(!dir.path().join("log.key").exists());
+}
+
+#[test]
+fn two_writers_or_a_writer_and_a_reader_do_not_meet() {
+    let dir = tempfile::tempdir().unwrap();
+    let at_once = LedgerOptions::new().wait(Duration::ZERO);
+    let writer = at_once.open(dir.path()).unwrap();
+    for error in [at_once.open(dir.path()).err(), at_once.open_read(dir.path()).err()] {
+        let error = error.unwrap();
+        assert!(matches!(error, LedgerError::InUse { .. }), "{error}");
+        assert_eq!(error.fault(), Fault::Io);
+    }
+    assert!(matches!(at_once.verify(dir.path()), Err(LedgerError::InUse { .. })));
+    drop(writer);
+
+    let readers = [at_once.open_read(dir.path()).unwrap(), at_once.open_read(dir.path()).unwrap()];
+    assert!(matches!(at_once.open(dir.path()), Err(LedgerError::InUse { .. })));
+    drop(readers);
+    at_once.open(dir.path()).unwrap();
+}
+
+#[test]
+fn an_opening_waits_for_the_other_to_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Ledger::open(dir.path()).unwrap();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| {
+            let mut ledger =
+                LedgerOptions::new().wait(Duration::from_secs(60)).open(dir.path()).unwrap();
+            ledger.append(&[decision(1)]).unwrap()
+        });
+        assert_eq!(writer.append(&[decision(0)]).unwrap(), [0]);
+        drop(writer);
+        assert_eq!(second.join().unwrap(), [1]);
+    });
+}
+
+#[test]
+fn many_openings_of_a_ledger_that_is_not_there_yet_make_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("a/new/ledger");
+    let mut indices: Vec<u64> = std::thread::scope(|scope| {
+        let appended: Vec<_> = (0..6)
+            .map(|n| {
+                let place = &place;
+                scope.spawn(move || {
+                    let options = LedgerOptions::new().wait(Duration::from_secs(60));
+                    options.open(place).unwrap().append(&[decision(n)]).unwrap()[0]
+                })
+            })
+            .collect();
+        appended.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    indices.sort_unstable();
+    assert_eq!(indices, [0, 1, 2, 3, 4, 5]);
+    assert!(LedgerOptions::new().verify(&place).unwrap().is_intact());
+}
+
+#[test]
+fn an_entry_beyond_the_limit_refuses_its_whole_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(dir.path()).unwrap();
+    let repair = |blocks: u32| Entry {
+        at: 0,
+        event: Event::Repair {
+            ring_id: [0; 16],
+            ring_digest: [0; 32],
+            blocks: (0..blocks).collect(),
+            source: String::new(),
+        },
+    };
+    let most = (MAX_ENTRY_BYTES - repair(0).encode().len()) as u32 / 4;
+    assert!(matches!(
+        ledger.append(&[decision(0), repair(most + 1)]),
+        Err(LedgerError::EntryTooLarge { position: 1, .. })
+    ));
+    assert!(ledger.is_empty());
+    ledger.append(&[decision(0), repair(most)]).unwrap();
+    assert!(ledger.verify().unwrap().is_intact());
+}
+
+#[test]
+fn a_pinned_key_decides() {
+    let (dir, other) = (ledger_of(&mixed(3)), ledger_of(&mixed(3)));
+    let key = Ledger::open_read(dir.path(), None).unwrap().key().to_string();
+    Ledger::open_read(dir.path(), Some(&key)).unwrap();
+    let error = Ledger::open_read(other.path(), Some(&key)).unwrap_err();
+    assert!(matches!(error, LedgerError::OtherKey { .. }), "{error}");
+    assert_eq!(error.fault(), Fault::Untrusted);
+    let writing = LedgerOptions::new().pinned_key(&key).open(other.path());
+    assert!(matches!(writing, Err(LedgerError::OtherKey { .. })));
+    let absent = dir.path().join("absent");
+    let made = LedgerOptions::new().pinned_key(&key).open(&absent);
+    assert!(matches!(made, Err(LedgerError::NotALedger { .. })));
+    assert!(!absent.exists());
+    assert!(matches!(
+        Ledger::open_read(dir.path(), Some("a key")),
+        Err(LedgerError::BadPinnedKey(_))
+    ));
+    // The pinned key makes the file beside the database needless.
+    fs::remove_file(dir.path().join("log.pub")).unwrap();
+    Ledger::open_read(dir.path(), Some(&key)).unwrap();
+}
+
+#[test]
+fn a_ledger_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Ledger>();
+}

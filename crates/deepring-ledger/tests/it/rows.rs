@@ -1,0 +1,278 @@
+//! An attacker who knows the database's layout and rewrites single rows, checksums and all.
+
+use std::path::Path;
+
+use deepring_ledger::{Defect, Event, Fault, Ledger, LedgerError, LedgerOptions, LedgerReport};
+use redb::{Database, MultimapTableDefinition, TableDefinition, WriteTransaction};
+use tempfile::TempDir;
+
+use crate::sample::{decision, digest, ledger_of, registered};
+
+const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
+const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
+const HASHES: TableDefinition<'_, u64, &[u8; 32]> = TableDefinition::new("hashes");
+const DECISIONS: MultimapTableDefinition<'_, &[u8; 32], u64> =
+    MultimapTableDefinition::new("decisions");
+
+/// Eleven entries: a registration and ten decisions.
+fn ledger() -> TempDir {
+    let mut entries = vec![registered(1)];
+    entries.extend((1..11).map(decision));
+    ledger_of(&entries)
+}
+
+fn edit(dir: &Path, edit: impl FnOnce(&WriteTransaction)) {
+    let database = Database::open(dir.join("ledger.redb")).unwrap();
+    let txn = database.begin_write().unwrap();
+    edit(&txn);
+    txn.commit().unwrap();
+}
+
+fn verify(dir: &Path) -> LedgerReport {
+    LedgerOptions::new().verify(dir).unwrap()
+}
+
+fn findings(dir: &Path) -> Vec<(Option<u64>, Defect)> {
+    verify(dir).findings.into_iter().map(|f| (f.index, f.what)).collect()
+}
+
+fn forged(count: u32) -> Vec<u8> {
+    let event = Event::Decisions { ring_digest: [1; 32], decision_id: digest(4), count };
+    deepring_ledger::Entry { at: 1_004, event }.encode()
+}
+
+#[test]
+fn an_altered_entry_is_named_and_not_given_out() {
+    let dir = ledger();
+    edit(dir.path(), |txn| {
+        txn.open_table(ENTRIES).unwrap().insert(4, forged(1_000_000).as_slice()).unwrap();
+    });
+    assert_eq!(
+        findings(dir.path()),
+        [
+            (Some(4), Defect::EntryAltered),
+            (None, Defect::Root { size: 11 }),
+            (None, Defect::Rewritten { known: 11 })
+        ]
+    );
+    let ledger = Ledger::open_read(dir.path(), None).unwrap();
+    for refused in
+        [ledger.entry(4).err(), ledger.prove(4).err(), ledger.find_decision(&digest(4)).err()]
+    {
+        let error = refused.unwrap();
+        assert!(matches!(error, LedgerError::EntryDamaged { index: 4 }), "{error}");
+        assert_eq!(error.fault(), Fault::Tampered);
+    }
+    assert_eq!(ledger.entry(5).unwrap(), decision(5));
+}
+
+#[test]
+fn an_altered_entry_with_its_leaf_hash_is_found() {
+    let dir = ledger();
+    // The leaf of entry 4 has stored index 7; the first hash over it lies at 9.
+    edit(dir.path(), |txn| {
+        let entry = forged(1_000_000);
+        let leaf = tlog_tiles::tlog::record_hash(&entry).0;
+        txn.open_table(ENTRIES).unwrap().insert(4, entry.as_slice()).unwrap();
+        txn.open_table(HASHES).unwrap().insert(7, &leaf).unwrap();
+    });
+    let found = findings(dir.path());
+    assert!(found.contains(&(None, Defect::Hash { first: 4, last: 5 })), "{found:?}");
+    assert!(found.contains(&(None, Defect::Root { size: 11 })), "{found:?}");
+    let ledger = Ledger::open_read(dir.path(), None).unwrap();
+    assert!(matches!(ledger.entry(4), Err(LedgerError::EntryDamaged { index: 4 })));
+}
+
+#[test]
+fn bytes_that_are_no_entry_are_named() {
+    let dir = ledger();
+    edit(dir.path(), |txn| {
+        txn.open_table(ENTRIES).unwrap().insert(4, [9_u8; 3].as_slice()).unwrap();
+    });
+    let found = findings(dir.path());
+    let unreadable =
+        |f: &(Option<u64>, Defect)| matches!(f, (Some(4), Defect::EntryUnreadable { .. }));
+    assert!(found.iter().any(unreadable), "{found:?}");
+    assert!(found.contains(&(Some(4), Defect::EntryAltered)), "{found:?}");
+}
+
+#[test]
+fn a_removed_entry_is_named() {
+    let dir = ledger();
+    edit(dir.path(), |txn| {
+        txn.open_table(ENTRIES).unwrap().remove(4).unwrap();
+    });
+    let found = findings(dir.path());
+    assert!(found.contains(&(Some(4), Defect::EntryMissing)), "{found:?}");
+    assert!(found.contains(&(None, Defect::Short { signed: 11, found: 4 })), "{found:?}");
+
+    let dir = ledger();
+    edit(dir.path(), |txn| {
+        txn.open_table(ENTRIES).unwrap().remove(10).unwrap();
+    });
+    let found = findings(dir.path());
+    assert!(found.contains(&(None, Defect::Short { signed: 11, found: 10 })), "{found:?}");
+}
+
+#[test]
+fn an_entry_beyond_the_signed_size_is_named_and_never_signed() {
+    let dir = ledger();
+    edit(dir.path(), |txn| {
+        txn.open_table(ENTRIES).unwrap().insert(11, forged(1).as_slice()).unwrap();
+    });
+    assert_eq!(findings(dir.path()), [(Some(11), Defect::EntryUnsigned)]);
+    let mut ledger = Ledger::open(dir.path()).unwrap();
+    assert!(matches!(ledger.append(&[decision(11)]), Err(LedgerError::Damaged { .. })));
+    assert_eq!(ledger.len(), 11);
+    assert!(matches!(ledger.entry(11), Err(LedgerError::NoSuchEntry { .. })));
+}
+
+#[test]
+fn an_altered_leaf_hash_leaves_the_entry_blameless() {
+    let dir = ledger();
+    edit(dir.path(), |txn| {
+        txn.open_table(HASHES).unwrap().insert(7, &[0; 32]).unwrap();
+    });
+    let found = findings(dir.path());
+    assert!(found.contains(&(Some(4), Defect::Hash { first: 4, last: 4 })), "{found:?}");
+    assert!(!found.contains(&(Some(4), Defect::EntryAltered)), "{found:?}");
+    assert!(!found.contains(&(None, Defect::Root { size: 11 })), "{found:?}");
+}
+
+#[test]
+fn an_altered_inner_hash_is_found_and_nothing_is_signed_on_top() {
+    let dir = ledger();
+    // The hash over entries 0 to 7 is the 15th that is stored; the newest root is folded from it.
+    edit(dir.path(), |txn| {
+        txn.open_table(HASHES).unwrap().insert(14, &[0; 32]).unwrap();
+    });
+    assert_eq!(findings(dir.path()), [(None, Defect::Hash { first: 0, last: 7 })]);
+    assert!(matches!(Ledger::open(dir.path()), Err(LedgerError::Damaged { .. })));
+    assert!(matches!(Ledger::open_read(dir.path(), None), Err(LedgerError::Damaged { .. })));
+}
+
+#[test]
+fn missing_and_surplus_hashes_are_found() {
+    let dir = ledger();
+    edit(dir.path(), |txn| {
+        txn.open_table(HASHES).unwrap().insert(1_000, &[0; 32]).unwrap();
+    });
+    assert_eq!(findings(dir.path()), [(None, Defect::HashCount { expected: 19, found: 20 })]);
+    let dir = ledger();
+    edit(dir.path(), |txn| {
+        txn.open_table(HASHES).unwrap().remove(9).unwrap();
+    });
+    let found = findings(dir.path());
+    assert!(found.contains(&(None, Defect::Hash { first: 4, last: 5 })), "{found:?}");
+}
+
+#[test]
+fn a_false_or_missing_index_row_is_named() {
+    let dir = ledger();
+    edit(dir.path(), |txn| {
+        let mut decisions = txn.open_multimap_table(DECISIONS).unwrap();
+        decisions.insert(&digest(4), 5).unwrap();
+    });
+    assert_eq!(findings(dir.path()), [(Some(5), Defect::IndexRowFalse)]);
+    // Meanwhile, a false row answers nothing.
+    let ledger = Ledger::open_read(dir.path(), None).unwrap();
+    assert_eq!(ledger.find_decision(&digest(4)).unwrap(), Some(4));
+
+    let dir = self::ledger();
+    edit(dir.path(), |txn| {
+        let mut decisions = txn.open_multimap_table(DECISIONS).unwrap();
+        decisions.remove(&digest(4), 4).unwrap();
+    });
+    assert_eq!(findings(dir.path()), [(Some(4), Defect::IndexRowMissing)]);
+}
+
+#[test]
+fn another_checkpoint_key_or_format_is_found() {
+    let (dir, other) = (ledger(), ledger());
+    let foreign = Ledger::open_read(other.path(), None).unwrap();
+    for (row, value) in [
+        ("checkpoint", foreign.checkpoint().as_str()),
+        ("checkpoint", "none"),
+        ("key", foreign.key().as_str()),
+        ("key", "none"),
+    ] {
+        let dir = ledger();
+        edit(dir.path(), |txn| {
+            txn.open_table(META).unwrap().insert(row, value).unwrap();
+        });
+        assert!(!verify(dir.path()).is_intact(), "{row}");
+        for error in [
+            Ledger::open_read(dir.path(), None).unwrap_err(),
+            Ledger::open(dir.path()).unwrap_err(),
+        ] {
+            assert_eq!(error.fault(), Fault::Tampered, "{row}: {error}");
+        }
+    }
+    edit(dir.path(), |txn| {
+        txn.open_table(META).unwrap().insert("format", "deepring-ledger/2").unwrap();
+    });
+    assert!(matches!(Ledger::open_read(dir.path(), None), Err(LedgerError::UnknownFormat { .. })));
+}
+
+#[test]
+fn a_database_of_other_tables_is_found() {
+    let dir = ledger();
+    edit(dir.path(), |txn| {
+        txn.delete_table(ENTRIES).unwrap();
+    });
+    assert!(!verify(dir.path()).is_intact());
+    edit(dir.path(), |txn| {
+        const OTHER: TableDefinition<'_, &str, u64> = TableDefinition::new("entries");
+        txn.open_table(OTHER).unwrap();
+    });
+    assert!(!verify(dir.path()).is_intact());
+    assert!(matches!(Ledger::open(dir.path()), Err(LedgerError::Damaged { .. })));
+}
+
+#[test]
+fn a_report_of_a_ruined_ledger_stays_short() {
+    let dir = ledger_of(&(0..600).map(decision).collect::<Vec<_>>());
+    edit(dir.path(), |txn| {
+        let mut entries = txn.open_table(ENTRIES).unwrap();
+        for n in 0..600 {
+            entries.insert(n, [0].as_slice()).unwrap();
+        }
+    });
+    let report = verify(dir.path());
+    assert_eq!(report.findings.len(), 256);
+    assert!(report.left_out > 900, "{}", report.left_out);
+}
+
+#[test]
+fn a_revocation_cannot_be_hidden_from_a_question() {
+    let revoked = || {
+        let event = Event::RingRevoked {
+            ring_id: [7; 16],
+            ring_digest: digest(1),
+            reason: "key lost".into(),
+        };
+        let revocation = deepring_ledger::Entry { at: 0, event };
+        ledger_of(&[registered(1), decision(2), revocation, decision(3)])
+    };
+    let dir = revoked();
+    edit(dir.path(), |txn| {
+        txn.open_table(ENTRIES).unwrap().insert(2, forged(1).as_slice()).unwrap();
+    });
+    let ledger = Ledger::open_read(dir.path(), None).unwrap();
+    let refused = ledger.ring_revocation(&digest(1));
+    assert!(matches!(refused, Err(LedgerError::Damaged { .. })));
+
+    let dir = revoked();
+    edit(dir.path(), |txn| {
+        txn.open_table(ENTRIES).unwrap().remove(2).unwrap();
+    });
+    let ledger = Ledger::open_read(dir.path(), None).unwrap();
+    for refused in [
+        ledger.ring_revocation(&digest(1)).err(),
+        ledger.newest_version(&[7; 16]).err(),
+        ledger.quarantined(&digest(1)).err(),
+        ledger.key_revocation(&[0; 64]).err(),
+    ] {
+        assert_eq!(refused.unwrap().fault(), Fault::Tampered);
+    }
+}
