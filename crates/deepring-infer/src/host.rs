@@ -136,6 +136,12 @@ impl<E: Engine> RingHost<E> {
         self.blocks.keys().copied()
     }
 
+    /// The live bytes of a loaded block.
+    #[must_use]
+    pub fn live_bytes(&self, index: u32) -> Option<&[u8]> {
+        Some(self.blocks.get(&index)?.resident.bytes())
+    }
+
     /// Begins a query as the host of Genesis: commits to the batch's inputs.
     pub fn begin(
         &self,

@@ -1,4 +1,39 @@
 //! Import, cutting and verified execution of sealed networks.
+//!
+//! [`Seal`] turns an ONNX file into a ring. [`Session`] opens a ring with the host keys at hand, stays
+//! open, and answers queries; every answer comes with a [`Decision`](deepring::Decision) that others can
+//! check. [`RingHost`] is one party of a session: the same code serves a process that plays all hosts and
+//! one that plays a single one. [`PlainModel`] runs an unprotected file in the same engine, for comparison.
+//! [`export_ring`] gives back a plain ONNX file.
+//!
+//! Underneath: [`read_onnx`], [`canonicalise`] and [`cut()`] make blocks that are ONNX models of their own;
+//! an [`Engine`] loads them over a buffer of parameters that it reads in place, so that the bytes that a
+//! check covers are the bytes that are multiplied.
+//!
+//! # Example
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use deepring::{DType, Host, Owner, SecretKey, TensorValue, Trust, UnverifiedRing};
+//! use deepring_infer::{Blocks, Seal, Session, SessionOptions};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("model.ring");
+//! # let model = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../zoo/fashion-lenet5.onnx"));
+//! let (owner, host) = (SecretKey::<Owner>::generate()?, SecretKey::<Host>::generate()?);
+//! Seal::new(model, &owner).host(Blocks::All, host.public()).write(&path, &|_| ())?;
+//!
+//! let ring = UnverifiedRing::open(&path)?.authenticate(&Trust::owner(owner.public()))?;
+//! let session = Session::open(ring, &[host], SessionOptions::default())?;
+//! let input = TensorValue::new("image", DType::F32, vec![1, 1, 28, 28], vec![0; 4 * 784])?;
+//! let outcome = session.run(vec![input])?;
+//!
+//! assert_eq!(outcome.outputs[0][0].dims(), [1, 10]);
+//! let decision = outcome.decision.verify(session.ring())?;
+//! assert_eq!(decision.items.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
 #![deny(unsafe_code)]
 
 mod canonical;

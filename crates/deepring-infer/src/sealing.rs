@@ -131,11 +131,11 @@ impl Blocks {
     pub fn indices(&self, last: u32) -> Option<Vec<u32>> {
         match self {
             Self::All => None,
-            // One beyond is enough to be refused; a range up to 2^32 is not spelt out.
+            // Of what lies beyond, one number is enough to be refused; a range up to 2^32 is not spelt out.
             Self::Some(ranges) => Some(
                 ranges
                     .iter()
-                    .flat_map(|r| *r.start()..=(*r.end()).min(last.saturating_add(1)))
+                    .flat_map(|r| *r.start()..=(*r.end()).min(last.saturating_add(1).max(*r.start())))
                     .collect(),
             ),
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use deepring::{
-    AuthenticRing, Check, Decision, Host, Item, Manifest, OpeningKey, Parcel, SecretKey, TensorValue,
+    AuthenticRing, Chain, Check, Decision, Host, Item, Manifest, OpeningKey, Parcel, SecretKey, TensorValue,
     tensors_digest,
 };
 
@@ -160,9 +160,7 @@ impl<E: Engine> Session<E> {
             let host = self.hosts.get(leg.host).ok_or_else(nothing)?;
             if at != Some(leg.host) {
                 let start = Instant::now();
-                let parcel = Parcel::seal(chain, &current, &host.public())?.encode();
-                let parcel = Parcel::decode(&parcel).map_err(deepring::ParcelError::from)?;
-                (chain, current) = host.accept(parcel)?;
+                (chain, current) = hand_over(chain, &current, host)?;
                 split.receipt += start.elapsed();
                 at = Some(leg.host);
             }
@@ -171,6 +169,10 @@ impl<E: Engine> Session<E> {
             current = out;
         }
         let start = Instant::now();
+        if at != self.route.first().map(|leg| leg.host) {
+            // The answer is Genesis' to give, and its host believes the last one no more than any other.
+            (chain, current) = hand_over(chain, &current, first)?;
+        }
         let items = input_digests
             .into_iter()
             .zip(&current)
@@ -179,6 +181,14 @@ impl<E: Engine> Session<E> {
         let decision = first.close(chain, items)?;
         split.receipt += start.elapsed();
         Ok(Outcome { outputs: self.in_declared_order(current), decision, split })
+    }
+
+    /// The live bytes of a block, as they are now, at the places that its header's parts name. For whoever
+    /// audits live memory, or attacks it.
+    #[must_use]
+    pub fn live_bytes(&self, index: u32) -> Option<&[u8]> {
+        let leg = self.route.iter().find(|leg| leg.blocks.contains(&index))?;
+        self.hosts.get(leg.host)?.live_bytes(index)
     }
 
     /// Opens one block anew from the ring, in place of what is in memory.
@@ -200,6 +210,17 @@ impl<E: Engine> Session<E> {
             })
             .collect()
     }
+}
+
+/// Passes chain and tensors to the next host as bytes, as a network would.
+fn hand_over<E: Engine>(
+    chain: Chain,
+    batch: &[Vec<TensorValue>],
+    next: &RingHost<E>,
+) -> Result<(Chain, Vec<Vec<TensorValue>>), RunError> {
+    let parcel = Parcel::seal(chain, batch, &next.public())?.encode();
+    let parcel = Parcel::decode(&parcel).map_err(deepring::ParcelError::from)?;
+    next.accept(parcel)
 }
 
 /// Which key runs which blocks: always the one that can go furthest without a hop.

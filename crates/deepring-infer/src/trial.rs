@@ -1,15 +1,17 @@
 //! A trial while sealing: each block is loaded by the engine, and run once where inputs can be made up.
 //!
-//! What the engine lacks is found here, by name, and not at the first query. Made-up inputs can be
-//! unsuitable for a network; so only what the engine says it does not support counts, and any other
-//! failure of the run just ends the trial.
+//! What the engine lacks is found here, by name, and not at the first query. Inputs of which the network
+//! leaves nothing open (floats of fixed dimensions) must run. Others can be unsuitable when made up; with
+//! them only what the engine says it does not support counts, and any other failure just ends the trial.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use deepring::{DType, Dim, TensorSpec, TensorValue};
+use prost::Message as _;
 
-use crate::cut::CutModel;
+use crate::cut::{CutBlock, CutModel};
 use crate::engine::{Engine as _, EngineError, Input, Rten};
+use crate::onnx::proto::{ModelProto, NodeProto};
 use crate::weights::{Buffer, Resident};
 
 /// Larger inputs than this are not made up.
@@ -18,6 +20,8 @@ const MAX_ELEMENTS: u64 = 1 << 25;
 pub(crate) struct Trial<'a> {
     engine: Rten,
     model: &'a CutModel,
+    /// Whether the network leaves nothing about its inputs open that could make a run fail.
+    exact: bool,
     /// The values that blocks gave so far; `None` once the trial run has ended.
     values: Option<HashMap<String, <Rten as crate::engine::Engine>::Value>>,
 }
@@ -29,7 +33,13 @@ impl<'a> Trial<'a> {
             Some((spec.name.clone(), value))
         });
         let values = made_up.collect();
-        Self { engine, model, values }
+        let fixed = |spec: &TensorSpec| {
+            let dims = spec.dims.as_ref();
+            matches!(spec.dtype, DType::F32 | DType::F64)
+                && dims.is_some_and(|d| d.iter().all(|d| matches!(d, Dim::Fixed(_))))
+        };
+        let exact = model.inputs.iter().all(fixed);
+        Self { engine, model, exact, values }
     }
 
     /// Loads block `index` (from 0) out of its plaintext, and runs it if all before it ran.
@@ -43,7 +53,8 @@ impl<'a> Trial<'a> {
             return Err(EngineError::Load { reason: format!("there is no block {index}") });
         };
         let resident =
-            Resident::load(&self.engine, plaintext, graph, &block.inputs, &block.outputs)?;
+            Resident::load(&self.engine, plaintext, graph, &block.inputs, &block.outputs)
+                .map_err(|e| name_operator(block, e))?;
         if let Some(mut values) = self.values.take() {
             let inputs: Option<Vec<_>> =
                 block.inputs.iter().map(|t| values.get(&t.name).map(Input::Lent)).collect();
@@ -59,12 +70,47 @@ impl<'a> Trial<'a> {
                     values.retain(|name, _| needed(name));
                     self.values = Some(values);
                 }
-                Err(e @ EngineError::Run { unsupported: true, .. }) => return Err(e),
+                Err(EngineError::Run { reason, unsupported }) if unsupported || self.exact => {
+                    return Err(name_operator(block, EngineError::Run { reason, unsupported }));
+                }
                 Err(e) => tracing::debug!(block = %block.name, "trial run ended: {e}"),
             }
         }
         Ok(resident)
     }
+}
+
+/// The engine names a node, which may have no name, or none that tells what it does: adds the operator.
+fn name_operator(block: &CutBlock, e: EngineError) -> EngineError {
+    let add = |reason: String| match operators(block, &reason).as_slice() {
+        [] => reason,
+        [one] => format!("{reason} (operator {one})"),
+        several => format!("{reason} (one of the operators {})", several.join(", ")),
+    };
+    match e {
+        EngineError::Load { reason } => EngineError::Load { reason: add(reason) },
+        EngineError::Run { reason, unsupported } => {
+            EngineError::Run { reason: add(reason), unsupported }
+        }
+        other => other,
+    }
+}
+
+/// The operators that a message may be about; none if it names one itself.
+fn operators(block: &CutBlock, reason: &str) -> Vec<String> {
+    if block.op_types.iter().any(|op| reason.contains(op.as_str())) {
+        return Vec::new();
+    }
+    let graph = ModelProto::decode(block.graph.as_slice()).ok().and_then(|m| m.graph);
+    let nodes = graph.map(|g| g.node).unwrap_or_default();
+    let name = |n: &NodeProto| n.name.clone().unwrap_or_default();
+    let named = |n: &&NodeProto| !name(n).is_empty() && reason.contains(&format!("\"{}\"", name(n)));
+    let nameless = |n: &&NodeProto| name(n).is_empty();
+    let ops = |chosen: &dyn Fn(&&NodeProto) -> bool| -> BTreeSet<String> {
+        nodes.iter().filter(chosen).filter_map(|n| n.op_type.clone()).collect()
+    };
+    let found = [ops(&named), ops(&nameless)].into_iter().find(|ops| !ops.is_empty());
+    found.unwrap_or_else(|| block.op_types.iter().cloned().collect()).into_iter().collect()
 }
 
 /// An input with 1 for every dimension that a query decides, zeros for integers, halves for floats.

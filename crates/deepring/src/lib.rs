@@ -1,14 +1,102 @@
-//! Format, keys, rings, verification and receipts of DeepRing.
+//! Format, keys, rings, verification and receipts of DeepRing: no async, network or ML.
+//!
+//! A **ring** is a trained network cut into sealed **blocks**. This crate seals blocks whose bytes it is
+//! given, verifies and opens them, and checks the receipts of whoever ran them. What the bytes mean to a
+//! tensor runtime is the business of `deepring-infer`; `docs/FORMAT.md` has every byte.
+//!
+//! # Which type when
+//!
+//! | to | start with | and get |
+//! |---|---|---|
+//! | make keys | [`SecretKey::generate`], [`write_key_pair`] | `owner.key owner.pub host.key host.pub` |
+//! | seal | [`RingPlan`], [`RingSealer::create`] | a ring file, or nothing |
+//! | check a ring | [`UnverifiedRing::open`] then [`verify`](UnverifiedRing::verify) | [`VerifiedRing`], or a [`Report`] of findings |
+//! | use a ring | [`UnverifiedRing::open`] then [`authenticate`](UnverifiedRing::authenticate) | [`AuthenticRing`], whose blocks are checked as they are [opened](AuthenticRing::open_block) |
+//! | let a host in | [`grant()`] | the same ring, one recipient more |
+//! | mend a ring | [`repair()`] | the damaged chunks, from a copy |
+//! | run as a host | [`Chain::open`], [`Chain::extend`], [`Parcel`] | signed receipts |
+//! | check a decision | [`Decision::read`] then [`verify`](Decision::verify) | [`VerifiedDecision`] |
+//!
+//! # Trust
+//!
+//! Nothing inside a ring can vouch for itself. A [`Trust`] says which owner's key to accept, and through
+//! a [`TrustStore`] also which versions were seen before, so that an old ring is refused as stale.
+//! Verified things are types that only a verification makes; an unverified ring can do nothing.
+//!
+//! # Example
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use deepring::{
+//!     BlockPlan, DType, Dim, Host, OpeningKey, Owner, PartKind, RingPlan, RingSealer, SecretKey,
+//!     TensorSpec, Trust, UnverifiedRing,
+//! };
+//!
+//! let (owner, host) = (SecretKey::<Owner>::generate()?, SecretKey::<Host>::generate()?);
+//! let tensor = |name: &str| TensorSpec {
+//!     name: name.into(),
+//!     dtype: DType::F32,
+//!     dims: Some(vec![Dim::Fixed(2)]),
+//! };
+//! let block = |name: &str, inputs, outputs, parts| BlockPlan {
+//!     name: name.into(),
+//!     inputs: vec![inputs],
+//!     outputs: vec![outputs],
+//!     parts,
+//!     hosts: vec![host.public()],
+//! };
+//! let plan = RingPlan {
+//!     model_version: 1,
+//!     previous: None,
+//!     sealed_at: 0,
+//!     blocks: vec![
+//!         block("genesis", tensor("y"), tensor("x"), vec![(PartKind::Manifest, 8)]),
+//!         block(
+//!             "layer",
+//!             tensor("x"),
+//!             tensor("y"),
+//!             vec![(PartKind::Parameter(tensor("w")), 8), (PartKind::Graph, 3)],
+//!         ),
+//!     ],
+//! };
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("tiny.ring");
+//! let mut sealer = RingSealer::create(&path, &plan, &owner)?;
+//! sealer.seal_block(b"manifest")?;
+//! let mut layer = vec![0; 67]; // parts start at multiples of 64
+//! layer[..8].copy_from_slice(&[0, 0, 128, 63, 0, 0, 0, 64]);
+//! layer[64..].copy_from_slice(b"op!");
+//! sealer.seal_block(&layer)?;
+//! sealer.finish()?;
+//!
+//! let ring = UnverifiedRing::open(&path)?.verify(&Trust::owner(owner.public()), &|_| ())?;
+//! let mut opened = vec![0; 67];
+//! ring.open_block(1, OpeningKey::Host(&host), &mut opened)?;
+//! assert_eq!(opened, layer);
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
+#![allow(unexpected_cfgs, reason = "cargo-fuzz sets `fuzzing`")]
 
+#[cfg(test)]
+mod arbitrary;
 mod block;
 mod copy;
 mod crypto;
 mod encoding;
+#[cfg(test)]
+mod frozen;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grant;
 mod keys;
 mod manifest;
 mod open;
+#[cfg(test)]
+mod properties;
 mod receipt;
 mod repair;
 mod replace;

@@ -17,5 +17,7 @@ mod value;
 pub use chain::{Chain, ChainError, VerifiedChain};
 pub use decision::{Decision, Item, ReceiptError, VerifiedDecision};
 pub use parcel::{Parcel, ParcelError};
+#[cfg(any(test, fuzzing))]
+pub(crate) use parcel::{decode_batch, encode_batch};
 pub use record::{Check, Opening, Receipt};
 pub use value::{TensorValue, ValueError, batch_digest, tensors_digest};

@@ -47,25 +47,33 @@ pub enum TrustError {
 pub struct Trust<'a> {
     owner: Option<PublicKey<Owner>>,
     store: Option<&'a TrustStore>,
+    any_version: bool,
 }
 
 impl<'a> Trust<'a> {
     /// Trusts exactly this owner.
     #[must_use]
     pub fn owner(owner: PublicKey<Owner>) -> Self {
-        Self { owner: Some(owner), store: None }
+        Self { owner: Some(owner), ..Self::default() }
     }
 
     /// Trusts the owners that the store remembers.
     #[must_use]
     pub fn store(store: &'a TrustStore) -> Self {
-        Self { owner: None, store: Some(store) }
+        Self { store: Some(store), ..Self::default() }
     }
 
     /// The same trust, and refuses what is older than the store saw.
     #[must_use]
     pub fn and_store(self, store: &'a TrustStore) -> Self {
         Self { store: Some(store), ..self }
+    }
+
+    /// The same trust, and takes old versions too: for who looks back at what an old version decided. To
+    /// run or repair a ring with this is to give rollback protection up.
+    #[must_use]
+    pub fn any_version(self) -> Self {
+        Self { any_version: true, ..self }
     }
 
     /// What speaks against a closure that is consistent in itself.
@@ -86,6 +94,9 @@ impl<'a> Trust<'a> {
         if self.owner.is_none() && seen.owner != owner.to_string() {
             let reason = format!("this ring was seen before under another owner: {}", seen.owner);
             return Some(Finding::untrusted(PartName::Closure, reason));
+        }
+        if self.any_version {
+            return None;
         }
         if closure.model_version < seen.model_version {
             let reason = format!(
@@ -213,21 +224,43 @@ impl TrustStore {
 
 fn read(path: &Path) -> Result<Data, TrustError> {
     let damaged = |reason: String| TrustError::Damaged { path: path.into(), reason };
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return Ok(Data {
-                format: STORE_FORMAT,
-                owners: Vec::new(),
-                rings: BTreeMap::new(),
-                ledgers: BTreeMap::new(),
-            });
-        }
-        Err(source) => return Err(TrustError::Io { path: path.into(), source }),
-    };
-    let data: Data = serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
+    match fs::read(path) {
+        Ok(bytes) => parse(&bytes).map_err(damaged),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Data {
+            format: STORE_FORMAT,
+            owners: Vec::new(),
+            rings: BTreeMap::new(),
+            ledgers: BTreeMap::new(),
+        }),
+        Err(source) => Err(TrustError::Io { path: path.into(), source }),
+    }
+}
+
+/// What the store's text says, or why it says nothing. Keys and digests are later compared as texts,
+/// so each must be in its one canonical form.
+fn parse(bytes: &[u8]) -> Result<Data, String> {
+    let data: Data = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
     if data.format != STORE_FORMAT {
-        return Err(damaged(format!("format {} is not known", data.format)));
+        return Err(format!("format {} is not known", data.format));
+    }
+    let is_owner =
+        |text: &String| text.parse::<PublicKey<Owner>>().is_ok_and(|key| key.to_string() == *text);
+    let is_hex = |text: &str, digits: usize| {
+        text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    if let Some(owner) = data.owners.iter().find(|o| !is_owner(o)) {
+        return Err(format!("`{owner}` is no owner key"));
+    }
+    for (ring, seen) in &data.rings {
+        if !is_hex(ring, 32) || !is_hex(&seen.digest, 64) || !is_owner(&seen.owner) {
+            return Err(format!("the record of ring `{ring}` is malformed"));
+        }
     }
     Ok(data)
+}
+
+/// Parses a store's bytes and prints what they say.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn reprint(bytes: &[u8]) -> Result<String, String> {
+    parse(bytes).and_then(|data| serde_json::to_string_pretty(&data).map_err(|e| e.to_string()))
 }

@@ -125,11 +125,8 @@ impl Graph {
         };
         self.set_constant(&weight_to, DType::F32, &dims, ParamSource::derived(recipe));
         let bias_wish = node.arg(2).or(norm.arg(2)).unwrap_or("bias").to_owned();
-        let bias_to = if own(&bias_wish) {
-            bias_wish
-        } else {
-            self.fresh(&format!("{bias_wish}_folded"))
-        };
+        let bias_to =
+            if own(&bias_wish) { bias_wish } else { self.fresh(&format!("{bias_wish}_folded")) };
         let bytes: Vec<u8> = bias.iter().flat_map(|b| b.to_le_bytes()).collect();
         self.set_constant(&bias_to, DType::F32, &[channels], ParamSource::owned(bytes));
         let x = node.arg(0).unwrap_or_default().to_owned();

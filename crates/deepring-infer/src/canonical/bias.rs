@@ -32,9 +32,9 @@ impl Graph {
             let Some((bias, source)) = bias.and_then(|b| Some((b, self.source(b)?.clone()))) else {
                 continue;
             };
-            let Some(channels) = channels_of(&bias.sizes()).filter(|c| {
-                bias.dims.len() == weight_dims.len() && weight_dims.first() == Some(c)
-            }) else {
+            let Some(channels) = channels_of(&bias.sizes())
+                .filter(|c| bias.dims.len() == weight_dims.len() && weight_dims.first() == Some(c))
+            else {
                 continue;
             };
             if bias.dtype() != Some(DType::F32) {
@@ -98,11 +98,7 @@ impl Graph {
         }
     }
 
-    fn reshaped_name(
-        &self,
-        name: &str,
-        uses: &std::collections::HashMap<String, usize>,
-    ) -> String {
+    fn reshaped_name(&self, name: &str, uses: &std::collections::HashMap<String, usize>) -> String {
         if uses.get(name) == Some(&1) {
             name.to_owned()
         } else {

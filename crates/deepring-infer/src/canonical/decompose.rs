@@ -1,6 +1,6 @@
 //! Operators that the engine lacks, written with ones that it has.
 
-use deepring::Dim;
+use deepring::{DType, Dim};
 
 use super::upgrade::Upgrade;
 use crate::onnx::proto::NodeProto;
@@ -15,7 +15,50 @@ pub(super) fn selu(upgrade: &mut Upgrade<'_>, node: &NodeProto) {
     upgrade.push("Mul", &[&elu, &gamma], y);
 }
 
-/// `x / (bias + alpha * mean of x² over neighbouring channels) ^ beta`, the mean by a pool over the
+/// A convolution of floats: the engine's own one of integers ignores zero points.
+///
+/// Exact while each sum stays below 2^24, which it does for up to 514 products of bytes.
+pub(super) fn conv_integer(upgrade: &mut Upgrade<'_>, mut node: NodeProto) {
+    let edge = |arg: usize| node.arg(arg).map(str::to_owned);
+    let (x, w, x_zero, w_zero) = (edge(0), edge(1), edge(2), edge(3));
+    let zeros = match upgrade.shapes.of(w_zero.as_deref()).map(Vec::as_slice) {
+        None | Some([]) => Some(None),
+        Some(&[Dim::Fixed(n)]) if n <= 1 << 16 => Some(Some(n)),
+        Some(_) => None,
+    };
+    let (Some(x), Some(w), Some(y), Some(zeros)) = (x, w, node.output.first().cloned(), zeros)
+    else {
+        upgrade.nodes.push(node);
+        return;
+    };
+    let (float, int) = (i64::from(DType::F32.onnx()), i64::from(DType::I32.onnx()));
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    upgrade.push("Cast", &[&x], &part("x")).set_int("to", float);
+    let mut operand = part("x");
+    if let Some(zero) = x_zero {
+        upgrade.push("Cast", &[&zero], &part("zero")).set_int("to", float);
+        upgrade.push("Sub", &[&part("x"), &part("zero")], &part("shifted"));
+        operand = part("shifted");
+    }
+    match w_zero {
+        None => upgrade.push("Cast", &[&w], &part("weight")).set_int("to", float),
+        Some(zero) => {
+            let ones = vec![1f32; usize::try_from(zeros.unwrap_or(1)).unwrap_or(1)];
+            let bytes = ones.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let one = upgrade.constant(&part("one"), DType::F32, zeros.as_slice(), bytes);
+            upgrade
+                .push("DequantizeLinear", &[&w, &one, &zero], &part("weight"))
+                .set_int("axis", 0);
+        }
+    }
+    node.op_type = Some("Conv".to_owned());
+    node.input = vec![operand, part("weight")];
+    node.output = vec![part("sum")];
+    upgrade.nodes.push(node);
+    upgrade.push("Cast", &[&part("sum")], &y).set_int("to", int);
+}
+
+/// `x / (bias + alpha * mean of x * x over neighbouring channels) ^ beta`, the mean by a pool over the
 /// channels of an image `[n, 1, c, h * w]`.
 pub(super) fn lrn(upgrade: &mut Upgrade<'_>, node: NodeProto) {
     let size = node.attr_int("size").filter(|&s| s > 0);

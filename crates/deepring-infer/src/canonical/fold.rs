@@ -7,9 +7,9 @@ use deepring::DType;
 
 use super::graph::Graph;
 use crate::onnx::proto::{NodeProto, TensorProto};
-use crate::onnx::{Channels, ImportError, ParamSource, Recipe};
+use crate::onnx::{Channels, ImportError, MAX_RANK, ParamSource, Recipe};
 
-/// Largest constant that is made where the file has only its shape.
+/// Most bytes of constants that are made where the file has only their shapes.
 const FILL_LIMIT: u64 = 1 << 30;
 /// Most channels with a scale of their own.
 const CHANNEL_LIMIT: u64 = 1 << 20;
@@ -24,6 +24,7 @@ impl Graph {
     /// Replaces nodes whose output is a constant by that constant.
     pub(crate) fn fold_constants(&mut self) -> Result<(), ImportError> {
         let outputs = self.output_names();
+        let mut fill_left = FILL_LIMIT;
         for node in std::mem::take(&mut self.nodes) {
             let target = match node.output.as_slice() {
                 [only] if !only.is_empty() && !outputs.contains(only) => only.clone(),
@@ -32,7 +33,11 @@ impl Graph {
                     continue;
                 }
             };
-            match self.folded(&node)? {
+            let folded = match node.onnx_op() {
+                "ConstantOfShape" => self.filled(&node, &mut fill_left)?,
+                _ => self.folded(&node)?,
+            };
+            match folded {
                 Some(Folded { dtype, dims, source }) => {
                     self.set_constant(&target, dtype, &dims, source);
                 }
@@ -80,7 +85,6 @@ impl Graph {
             }),
             "Cast" => cast(node, tensor, dtype, source),
             "DequantizeLinear" => self.dequantized(node, &dims, dtype, source)?,
-            "ConstantOfShape" => self.filled(node)?,
             _ => None,
         })
     }
@@ -93,7 +97,7 @@ impl Graph {
         }
     }
 
-    fn filled(&self, node: &NodeProto) -> Result<Option<Folded>, ImportError> {
+    fn filled(&self, node: &NodeProto, left: &mut u64) -> Result<Option<Folded>, ImportError> {
         let Some(shape) = self.ints(node.arg(0))? else { return Ok(None) };
         let value = node.attr("value").and_then(|a| a.t.as_deref());
         let element = match value {
@@ -104,13 +108,14 @@ impl Graph {
             },
         };
         let dims: Option<Vec<u64>> = shape.iter().map(|&d| u64::try_from(d).ok()).collect();
-        let Some(dims) = dims else { return Ok(None) };
+        let Some(dims) = dims.filter(|d| d.len() <= MAX_RANK) else { return Ok(None) };
         let len = dims.iter().try_fold(4u64, |n, &d| n.checked_mul(d));
-        Ok(len.filter(|&len| len <= FILL_LIMIT).map(|len| Folded {
-            dtype: DType::F32,
-            dims,
-            source: ParamSource::derived(Recipe::Fill { element, len }),
-        }))
+        let Some((len, rest)) = len.and_then(|len| Some((len, left.checked_sub(len)?))) else {
+            return Ok(None);
+        };
+        *left = rest;
+        let source = ParamSource::derived(Recipe::Fill { element, len });
+        Ok(Some(Folded { dtype: DType::F32, dims, source }))
     }
 
     fn dequantized(
@@ -135,7 +140,7 @@ impl Graph {
                 None => return Ok(None),
             },
         };
-        let channels = if scale_dims.is_empty() {
+        let channels = if count == 1 {
             Some(Channels::ONE)
         } else {
             axis_of(node.attr_int("axis").unwrap_or(1), dims.len())
@@ -160,6 +165,9 @@ pub(crate) fn axis_of(axis: i64, rank: usize) -> Option<usize> {
 
 /// Dimensions that `Reshape` to `shape` gives, where all are known.
 pub(crate) fn reshaped(dims: &[u64], shape: &[i64], keep_zero: bool) -> Option<Vec<u64>> {
+    if shape.len() > MAX_RANK {
+        return None;
+    }
     let total = dims.iter().product::<u64>();
     let mut out = Vec::with_capacity(shape.len());
     let mut open = None;
@@ -188,13 +196,12 @@ fn flat(axis: i64, dims: &[u64]) -> Option<Vec<u64>> {
 }
 
 fn unsqueezed(dims: &[u64], axes: &[i64]) -> Option<Vec<u64>> {
-    let rank = dims.len() + axes.len();
+    let rank = Some(dims.len() + axes.len()).filter(|&r| r <= MAX_RANK)?;
     let axes: Option<Vec<usize>> = axes.iter().map(|&a| axis_of(a, rank)).collect();
     let axes = axes?;
     let mut rest = dims.iter();
-    let out: Option<Vec<u64>> = (0..rank)
-        .map(|i| if axes.contains(&i) { Some(1) } else { rest.next().copied() })
-        .collect();
+    let out: Option<Vec<u64>> =
+        (0..rank).map(|i| if axes.contains(&i) { Some(1) } else { rest.next().copied() }).collect();
     out.filter(|_| rest.next().is_none())
 }
 
@@ -207,9 +214,7 @@ fn squeezed(dims: &[u64], axes: &[i64]) -> Option<Vec<u64>> {
 fn transposed(node: &NodeProto, dims: &[u64]) -> Option<(Vec<usize>, Vec<u64>)> {
     let perm: Vec<usize> = match node.attr_ints("perm") {
         None => (0..dims.len()).rev().collect(),
-        Some(perm) => {
-            perm.iter().map(|&p| usize::try_from(p).ok()).collect::<Option<Vec<_>>>()?
-        }
+        Some(perm) => perm.iter().map(|&p| usize::try_from(p).ok()).collect::<Option<Vec<_>>>()?,
     };
     let mut sorted = perm.clone();
     sorted.sort_unstable();

@@ -49,7 +49,8 @@ impl Shapes {
                 let stated = outputs.get(output.as_str()).copied();
                 if let Some(value) = stated.or_else(|| graph.value_info.get(output)) {
                     let stated = declared(value)?;
-                    let known = |d: &Shape| all_fixed || d.iter().any(|d| matches!(d, Dim::Named(_)));
+                    let known =
+                        |d: &Shape| all_fixed || d.iter().any(|d| matches!(d, Dim::Named(_)));
                     shape = merged(shape, stated.filter(known), output);
                 }
                 if let Some(shape) = shape.filter(|s| s.len() <= MAX_RANK) {
@@ -75,20 +76,77 @@ impl Shapes {
         let one = |shape: Option<Shape>| vec![shape];
         let contrib = node.domain.as_deref() == Some("com.microsoft");
         Ok(match node.op() {
-            "Gelu" | "FastGelu" | "BiasGelu" | "QuickGelu" | "SkipLayerNormalization" if contrib => {
+            "Gelu" | "FastGelu" | "BiasGelu" | "QuickGelu" | "SkipLayerNormalization"
+                if contrib =>
+            {
                 same()
             }
             _ if !node.in_default_domain() => Vec::new(),
-            "Relu" | "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "Sigmoid" | "HardSigmoid"
-            | "HardSwish" | "Swish" | "Mish" | "Tanh" | "Softplus" | "Softsign" | "Exp" | "Log"
-            | "Sqrt" | "Reciprocal" | "Abs" | "Neg" | "Sign" | "Floor" | "Ceil" | "Round" | "Erf"
-            | "Sin" | "Cos" | "Tan" | "Asin" | "Acos" | "Atan" | "Sinh" | "Cosh" | "Asinh"
-            | "Acosh" | "Atanh" | "Not" | "IsNaN" | "IsInf" | "Clip" | "Cast" | "CastLike"
-            | "BitCast" | "Identity" | "Softmax" | "LogSoftmax" | "Hardmax"
-            | "BatchNormalization" | "InstanceNormalization" | "LayerNormalization"
-            | "GroupNormalization" | "RMSNormalization" | "LpNormalization" | "LRN" | "Gelu"
-            | "Dropout" | "CumSum" | "Trilu" | "QuantizeLinear" | "DequantizeLinear"
-            | "ThresholdedRelu" | "Shrink" | "ScatterElements" | "ScatterND" | "Scatter" => same(),
+            "Relu"
+            | "LeakyRelu"
+            | "PRelu"
+            | "Elu"
+            | "Selu"
+            | "Celu"
+            | "Sigmoid"
+            | "HardSigmoid"
+            | "HardSwish"
+            | "Swish"
+            | "Mish"
+            | "Tanh"
+            | "Softplus"
+            | "Softsign"
+            | "Exp"
+            | "Log"
+            | "Sqrt"
+            | "Reciprocal"
+            | "Abs"
+            | "Neg"
+            | "Sign"
+            | "Floor"
+            | "Ceil"
+            | "Round"
+            | "Erf"
+            | "Sin"
+            | "Cos"
+            | "Tan"
+            | "Asin"
+            | "Acos"
+            | "Atan"
+            | "Sinh"
+            | "Cosh"
+            | "Asinh"
+            | "Acosh"
+            | "Atanh"
+            | "Not"
+            | "IsNaN"
+            | "IsInf"
+            | "Clip"
+            | "Cast"
+            | "CastLike"
+            | "BitCast"
+            | "Identity"
+            | "Softmax"
+            | "LogSoftmax"
+            | "Hardmax"
+            | "BatchNormalization"
+            | "InstanceNormalization"
+            | "LayerNormalization"
+            | "GroupNormalization"
+            | "RMSNormalization"
+            | "LpNormalization"
+            | "LRN"
+            | "Gelu"
+            | "Dropout"
+            | "CumSum"
+            | "Trilu"
+            | "QuantizeLinear"
+            | "DequantizeLinear"
+            | "ThresholdedRelu"
+            | "Shrink"
+            | "ScatterElements"
+            | "ScatterND"
+            | "Scatter" => same(),
             "DynamicQuantizeLinear" => vec![x.cloned(), Some(vec![]), Some(vec![])],
             "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "And" | "Or" | "Xor" | "Equal"
             | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Min" | "Max" | "Sum"
@@ -141,12 +199,13 @@ pub(crate) fn declared(value: &ValueInfoProto) -> Result<Option<Shape>, ImportEr
     if shape.dim.len() > MAX_RANK {
         return Err(ImportError::Dims { name: name.to_owned() });
     }
-    let dim = |(axis, dim): (usize, &crate::onnx::proto::DimensionProto)| {
-        match (dim.dim_value.map(u64::try_from), dim.dim_param.as_deref()) {
-            (Some(Ok(n)), _) => Dim::Fixed(n),
-            (_, Some(param)) if !param.is_empty() => Dim::Named(param.to_owned()),
-            _ => unnamed(name, axis),
-        }
+    let dim = |(axis, dim): (usize, &crate::onnx::proto::DimensionProto)| match (
+        dim.dim_value.map(u64::try_from),
+        dim.dim_param.as_deref(),
+    ) {
+        (Some(Ok(n)), _) => Dim::Fixed(n),
+        (_, Some(param)) if !param.is_empty() => Dim::Named(param.to_owned()),
+        _ => unnamed(name, axis),
     };
     Ok(Some(shape.dim.iter().enumerate().map(dim).collect()))
 }
@@ -181,9 +240,7 @@ fn merged(inferred: Option<Shape>, stated: Option<Shape>, value: &str) -> Option
 pub(crate) fn value_info(name: &str, dtype: DType, dims: Option<&[Dim]>) -> ValueInfoProto {
     use crate::onnx::proto::{DimensionProto, TensorShapeProto, TensorTypeProto, TypeProto};
     let dim = |d: &Dim| match d {
-        Dim::Fixed(n) => {
-            DimensionProto { dim_value: i64::try_from(*n).ok(), dim_param: None }
-        }
+        Dim::Fixed(n) => DimensionProto { dim_value: i64::try_from(*n).ok(), dim_param: None },
         Dim::Named(name) => DimensionProto { dim_value: None, dim_param: Some(name.clone()) },
     };
     let shape = dims.map(|dims| TensorShapeProto { dim: dims.iter().map(dim).collect() });

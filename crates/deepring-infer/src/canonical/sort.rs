@@ -65,9 +65,7 @@ impl Graph {
         }
         if order.len() < self.nodes.len() {
             let stuck = waiting.iter().position(|&n| n > 0).and_then(|i| self.nodes.get(i));
-            return Err(ImportError::Cycle {
-                node: stuck.map(|n| n.label()).unwrap_or_default(),
-            });
+            return Err(ImportError::Cycle { node: stuck.map(|n| n.label()).unwrap_or_default() });
         }
         let mut nodes: Vec<_> = std::mem::take(&mut self.nodes).into_iter().map(Some).collect();
         self.nodes =

@@ -21,8 +21,13 @@ impl Graph {
     pub(crate) fn modernise(&mut self, opset: i64) -> Result<i64, ImportError> {
         let shapes = Shapes::infer(self)?;
         let nodes = std::mem::take(&mut self.nodes);
-        let mut upgrade =
-            Upgrade { opset, shapes: &shapes, store: &mut self.store, nodes: vec![], added: vec![] };
+        let mut upgrade = Upgrade {
+            opset,
+            shapes: &shapes,
+            store: &mut self.store,
+            nodes: vec![],
+            added: vec![],
+        };
         upgrade.all(nodes)?;
         let Upgrade { nodes, added, .. } = upgrade;
         self.nodes = nodes;
@@ -72,13 +77,17 @@ impl Upgrade<'_> {
         }
         node.domain = None;
         if self.opset < OLDEST_WRITTEN {
-            self.from_before_nine(&mut node)?;
+            self.before_nine(&mut node)?;
         }
         match node.op() {
             "Softmax" | "LogSoftmax" if self.opset < SOFTMAX_ONE_AXIS => self.softmax(node),
             "Conv" | "ConvTranspose" | "ConvInteger" => {
                 self.state_kernel(&mut node);
-                self.nodes.push(node);
+                if node.op() == "ConvInteger" {
+                    decompose::conv_integer(self, node);
+                } else {
+                    self.nodes.push(node);
+                }
             }
             "Selu" => decompose::selu(self, &node),
             "LRN" => decompose::lrn(self, node),
@@ -88,7 +97,13 @@ impl Upgrade<'_> {
     }
 
     /// A constant beside the nodes, named after `wish`.
-    pub(super) fn constant(&mut self, wish: &str, dtype: DType, dims: &[u64], bytes: Vec<u8>) -> String {
+    pub(super) fn constant(
+        &mut self,
+        wish: &str,
+        dtype: DType,
+        dims: &[u64],
+        bytes: Vec<u8>,
+    ) -> String {
         let name = format!("{wish}.const");
         self.added.push(self.store.tensor(&name, dtype, dims, ParamSource::owned(bytes)));
         name
@@ -105,9 +120,7 @@ impl Upgrade<'_> {
 
     /// Adds a node whose output is named after that of the node it serves.
     pub(super) fn push(&mut self, op: &str, inputs: &[&str], output: &str) -> &mut NodeProto {
-        self.nodes.push(NodeProto::new(op, output, inputs, &[output]));
-        let last = self.nodes.len() - 1;
-        &mut self.nodes[last]
+        self.nodes.push_mut(NodeProto::new(op, output, inputs, &[output]))
     }
 
     fn softmax(&mut self, mut node: NodeProto) {
@@ -151,7 +164,7 @@ impl Upgrade<'_> {
         }
     }
 
-    fn from_before_nine(&mut self, node: &mut NodeProto) -> Result<(), ImportError> {
+    fn before_nine(&mut self, node: &mut NodeProto) -> Result<(), ImportError> {
         node.take_attr("consumed_inputs");
         match node.op() {
             "BatchNormalization" => {
@@ -203,8 +216,10 @@ impl Upgrade<'_> {
     fn align(&mut self, node: &mut NodeProto, axis: usize) {
         let ranks = self.shapes.rank(node.arg(0)).zip(self.shapes.rank(node.arg(1)));
         let Some((a, b)) = ranks else { return };
-        let single = self.shapes.of(node.arg(1)).is_some_and(|s| s.iter().all(|d| *d == Dim::Fixed(1)));
-        let Some(missing) = a.checked_sub(axis.saturating_add(b)).filter(|&m| m > 0 && !single) else {
+        let single =
+            self.shapes.of(node.arg(1)).is_some_and(|s| s.iter().all(|d| *d == Dim::Fixed(1)));
+        let Some(missing) = a.checked_sub(axis.saturating_add(b)).filter(|&m| m > 0 && !single)
+        else {
             return;
         };
         let (Some(operand), Some(output)) = (node.arg(1).map(str::to_owned), node.output.first())

@@ -23,9 +23,17 @@ pub(super) fn is_anchor(graph: &Graph, node: &NodeProto) -> bool {
         (true, "If" | "Loop" | "Scan") => false,
         (
             false,
-            "MatMulNBits" | "FusedMatMul" | "FusedConv" | "FusedGemm" | "MatMulIntegerToFloat"
-            | "DynamicQuantizeMatMul" | "DynamicQuantizeLSTM" | "QAttention" | "Attention"
-            | "GatherBlockQuantized" | "EmbedLayerNormalization",
+            "MatMulNBits"
+            | "FusedMatMul"
+            | "FusedConv"
+            | "FusedGemm"
+            | "MatMulIntegerToFloat"
+            | "DynamicQuantizeMatMul"
+            | "DynamicQuantizeLSTM"
+            | "QAttention"
+            | "Attention"
+            | "GatherBlockQuantized"
+            | "EmbedLayerNormalization",
         ) => any(&[0, 1, 2]),
         _ => false,
     }
@@ -63,7 +71,8 @@ pub(super) fn prefixes(graph: &Graph, anchors: &[bool]) -> HashMap<usize, usize>
             continue;
         }
         let Some(&next) = consumer.get(output.as_str()) else { continue };
-        let anchor = if anchors.get(next) == Some(&true) { Some(next) } else { found.get(&next).copied() };
+        let anchor =
+            if anchors.get(next) == Some(&true) { Some(next) } else { found.get(&next).copied() };
         if let Some(anchor) = anchor {
             found.insert(index, anchor);
         }

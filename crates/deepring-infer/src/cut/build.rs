@@ -134,19 +134,16 @@ impl<'a> Layout<'a> {
 
     fn tensor(&mut self, tensor: &mut TensorProto, name: &str) -> Result<(), ImportError> {
         let Some(source) = self.source.source(tensor) else { return Ok(()) };
-        let in_place = matches!(
-            tensor.dtype(),
-            Some(DType::F32 | DType::I32 | DType::I8 | DType::U8)
-        );
+        let in_place =
+            matches!(tensor.dtype(), Some(DType::F32 | DType::I32 | DType::I8 | DType::U8));
         let (Some(dtype), true, false) = (tensor.dtype(), in_place, source.is_empty()) else {
             return self.inline(tensor);
         };
         let offset = self.end.next_multiple_of(ALIGNMENT);
         let len = source.len();
-        self.end = offset.checked_add(len).ok_or(ImportError::TooLarge {
-            what: "bytes of parameters",
-            limit: u64::MAX,
-        })?;
+        self.end = offset
+            .checked_add(len)
+            .ok_or(ImportError::TooLarge { what: "bytes of parameters", limit: u64::MAX })?;
         let dims = tensor.sizes().into_iter().map(Dim::Fixed).collect();
         let spec = TensorSpec { name: self.unique(name), dtype, dims: Some(dims) };
         self.params.push(Param { spec, offset, len, source: source.clone() });

@@ -66,3 +66,6 @@ fn split_largest(all: &[Boundary], chosen: &[Boundary], total: u64) -> Option<Bo
     let middle = before + size / 2;
     inside.into_iter().min_by_key(|b| (b.live, b.bytes.abs_diff(middle))).copied()
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,8 +139,9 @@ fn embedded(
 ) -> io::Result<()> {
     let graph = graph.encode_to_vec();
     let field = |number: u32, len: usize| key_len(number) + encoded_len_varint(len as u64) + len;
-    let tensor_len =
-        |(header, bytes): &(TensorProto, &[u8])| header.encoded_len() + field(RAW_DATA, bytes.len());
+    let tensor_len = |(header, bytes): &(TensorProto, &[u8])| {
+        header.encoded_len() + field(RAW_DATA, bytes.len())
+    };
     let total =
         graph.len() + tensors.iter().map(|t| field(INITIALIZER, tensor_len(t))).sum::<usize>();
     let mut head = shell.encode_to_vec();
@@ -186,7 +187,10 @@ fn replace(
     };
     if path.exists() && !path.is_file() {
         // A rename would put a plain file in a device's place.
-        return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "exists and is not a plain file")));
+        return Err(io(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "exists and is not a plain file",
+        )));
     }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".export-");

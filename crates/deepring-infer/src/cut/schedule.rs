@@ -55,8 +55,7 @@ impl Schedule {
         let rank = |unit: usize| (is_anchor.get(unit).copied().unwrap_or(false), unit);
         let mut ready: BTreeSet<(bool, usize)> =
             members.keys().filter(|u| !waiting.contains_key(u)).map(|&u| rank(u)).collect();
-        let mut schedule =
-            Self { order: vec![], starts: vec![], anchors: vec![], needs: vec![] };
+        let mut schedule = Self { order: vec![], starts: vec![], anchors: vec![], needs: vec![] };
         while let Some((anchor, unit)) = ready.pop_first() {
             if anchor {
                 if !schedule.anchors.is_empty() {

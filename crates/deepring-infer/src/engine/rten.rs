@@ -1,6 +1,7 @@
 //! The rten engine: pure Rust, reads parameters in place.
 
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use deepring::{DType, TensorSpec, TensorValue};
@@ -8,9 +9,10 @@ use rten::{Model, ModelOptions, NodeId, RunErrorKind, RunOptions, ThreadPool, Va
 use rten_tensor::{AsView as _, Layout as _, Tensor};
 
 use super::{Engine, EngineError, Input, sealed};
+use crate::cut::PARAMS_FILE;
 
-/// The name by which a block's graph refers to its parameters; rten insists on the ending.
-const PARAMETERS: &str = "params.data";
+
+
 
 /// The rten runtime with a thread pool of its own.
 #[derive(Debug, Clone)]
@@ -46,7 +48,9 @@ impl Rten {
 
     /// Loads an ONNX file as rten itself would, for comparison with a ring.
     pub(crate) fn load_plain(&self, path: &std::path::Path) -> Result<Model, EngineError> {
-        Model::load_file(path).map_err(|e| EngineError::Load { reason: e.to_string() })
+        let load =
+            || Model::load_file(path).map_err(|e| EngineError::Load { reason: e.to_string() });
+        unwinding(load).unwrap_or_else(|reason| Err(EngineError::Load { reason }))
     }
 
     pub(crate) fn plain_program(
@@ -73,12 +77,15 @@ impl Engine for Rten {
         inputs: &[TensorSpec],
         outputs: &[TensorSpec],
     ) -> Result<RtenProgram, EngineError> {
-        let model = ModelOptions::with_all_ops()
-            // A packed weight is a copy, which no check would cover.
-            .prepack_weights(false)
-            .external_data_static(PARAMETERS, parameters)
-            .load(graph.to_vec())
-            .map_err(|e| EngineError::Load { reason: e.to_string() })?;
+        let load = || {
+            ModelOptions::with_all_ops()
+                // A packed weight is a copy, which no check would cover.
+                .prepack_weights(false)
+                .external_data_static(PARAMS_FILE, parameters)
+                .load(graph.to_vec())
+                .map_err(|e| EngineError::Load { reason: e.to_string() })
+        };
+        let model = unwinding(load).unwrap_or_else(|reason| Err(EngineError::Load { reason }))?;
         Self::plain_program(model, inputs, outputs)
     }
 
@@ -99,10 +106,16 @@ impl Engine for Rten {
                 (*id, value)
             })
             .collect();
-        program.model.run(inputs, &program.outputs, Some(self.options())).map_err(|e| {
+        let run = || program.model.run(inputs, &program.outputs, Some(self.options()));
+        let ran = unwinding(run)
+            .map_err(|reason| EngineError::Run { reason, unsupported: false })?;
+        ran.map_err(|e| {
             let reason = e.to_string();
+            let said = reason.to_lowercase();
+            // A rank does not depend on what the inputs hold: one that is refused always will be.
+            let rank = said.contains("must have") && said.contains(" dims");
             let unsupported = e.kind() == RunErrorKind::OperatorError
-                && reason.to_lowercase().contains("unsupported");
+                && (rank || said.contains("unsupported"));
             EngineError::Run { reason, unsupported }
         })
     }
@@ -126,7 +139,11 @@ impl Engine for Rten {
         let value = match tensor.dtype() {
             DType::F32 => shaped(shape, elements(data, f32::from_le_bytes)),
             DType::F64 => {
-                shaped(shape, elements(data, |b| f64::from_le_bytes(b) as f32))
+                let wide = elements(data, f64::from_le_bytes);
+                if wide.iter().any(|v| v.is_finite() && !(*v as f32).is_finite()) {
+                    return Err(refuse("the engine holds floats of 32 bits, and one is too large"));
+                }
+                shaped(shape, wide.into_iter().map(|v| v as f32).collect())
             }
             DType::I32 => shaped(shape, elements(data, i32::from_le_bytes)),
             DType::I64 => {
@@ -174,6 +191,16 @@ impl Engine for Rten {
     fn within<R: Send>(&self, query: impl FnOnce() -> R + Send) -> R {
         self.pool.run(query)
     }
+}
+
+/// Runs a piece of the engine, whose panics on unusual graphs and inputs are no more than errors here:
+/// nothing of ours is half done when one unwinds.
+fn unwinding<T>(piece: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(piece)).map_err(|panic| {
+        let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+        format!("it panicked: {}", said.unwrap_or_default())
+    })
 }
 
 fn node_ids(model: &Model, specs: &[TensorSpec]) -> Result<Vec<NodeId>, EngineError> {

@@ -64,10 +64,8 @@ impl ExternalFiles {
         if let Some(file) = self.open.get(location) {
             return Ok(Arc::clone(file));
         }
-        let refused = || ImportError::ExternalPath {
-            name: name.to_owned(),
-            location: location.to_owned(),
-        };
+        let refused =
+            || ImportError::ExternalPath { name: name.to_owned(), location: location.to_owned() };
         let relative = Path::new(location);
         let plain = |c| matches!(c, Component::Normal(_) | Component::CurDir);
         if location.is_empty() || location.contains('\0') || !relative.components().all(plain) {

@@ -57,9 +57,8 @@ pub fn looks_like_onnx(path: &Path) -> bool {
 }
 
 fn default_opset(proto: &ModelProto) -> Result<i64, ImportError> {
-    let default = |domain: &Option<String>| {
-        matches!(domain.as_deref(), None | Some("" | "ai.onnx"))
-    };
+    let default =
+        |domain: &Option<String>| matches!(domain.as_deref(), None | Some("" | "ai.onnx"));
     let import = proto.opset_import.iter().find(|o| default(&o.domain));
     let found = import.and_then(|o| o.version).ok_or(ImportError::NoOpset)?;
     if (MIN_OPSET..=MAX_OPSET).contains(&found) {

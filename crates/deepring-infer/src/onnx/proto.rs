@@ -164,9 +164,10 @@ pub struct TensorProto {
     pub external_data: Vec<StringStringEntryProto>,
     #[prost(int32, optional, tag = "14")]
     pub data_location: Option<i32>,
-    /// Ours, never in a file: where the elements are, as an index into the model's sources.
+    /// Ours, dropped from files: where the elements are, as an index into the model's sources.
+    #[doc(hidden)]
     #[prost(uint64, optional, tag = "32000")]
-    pub(crate) payload: Option<u64>,
+    pub payload: Option<u64>,
 }
 
 /// `TensorProto.data_location` of a tensor whose elements are in another file.

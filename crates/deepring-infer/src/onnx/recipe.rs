@@ -146,9 +146,7 @@ fn to_i64(from: DType, bytes: &[u8]) -> i64 {
         (DType::I16, &[a, b]) => i64::from(i16::from_le_bytes([a, b])),
         (DType::I32, &[a, b, c, d]) => i64::from(i32::from_le_bytes([a, b, c, d])),
         (DType::U32, &[a, b, c, d]) => i64::from(u32::from_le_bytes([a, b, c, d])),
-        (DType::I64, &[a, b, c, d, e, f, g, h]) => {
-            i64::from_le_bytes([a, b, c, d, e, f, g, h])
-        }
+        (DType::I64, &[a, b, c, d, e, f, g, h]) => i64::from_le_bytes([a, b, c, d, e, f, g, h]),
         _ => 0,
     }
 }

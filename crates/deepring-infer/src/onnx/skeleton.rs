@@ -192,3 +192,6 @@ fn charge(left: &mut u64, cost: u64, limit: u64) -> Result<(), ImportError> {
         .ok_or(ImportError::TooLarge { what: "bytes besides large tensors", limit })?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,9 +15,19 @@ pub struct ParamSource(Inner);
 
 #[derive(Debug, Clone)]
 enum Inner {
-    File { file: Arc<SharedFile>, offset: u64, len: u64 },
+    File {
+        file: Arc<SharedFile>,
+        offset: u64,
+        len: u64,
+    },
     /// Numbers of variable length; `width` bytes of each are elements.
-    Numbers { file: Arc<SharedFile>, offset: u64, end: u64, width: usize, len: u64 },
+    Numbers {
+        file: Arc<SharedFile>,
+        offset: u64,
+        end: u64,
+        width: usize,
+        len: u64,
+    },
     Owned(Arc<[u8]>),
     Derived(Arc<Recipe>),
 }
@@ -108,8 +118,10 @@ impl ParamSource {
     }
 
     pub(crate) fn read(&self) -> Result<Vec<u8>, ImportError> {
-        let len = usize::try_from(self.len())
-            .map_err(|_| ImportError::TooLarge { what: "bytes of a tensor", limit: usize::MAX as u64 })?;
+        let len = usize::try_from(self.len()).map_err(|_| ImportError::TooLarge {
+            what: "bytes of a tensor",
+            limit: usize::MAX as u64,
+        })?;
         let mut out = vec![0; len];
         self.read_into(&mut out)?;
         Ok(out)

@@ -153,9 +153,8 @@ pub(crate) fn byte_len(dims: &[i64], dtype: DType) -> Option<u64> {
     if dims.len() > MAX_RANK {
         return None;
     }
-    let len = dims.iter().try_fold(dtype.size() as u64, |n, &d| {
-        n.checked_mul(u64::try_from(d).ok()?)
-    })?;
+    let len =
+        dims.iter().try_fold(dtype.size() as u64, |n, &d| n.checked_mul(u64::try_from(d).ok()?))?;
     // A zero elsewhere must not let dimensions through that overflow a later product.
     let nonzero = dims.iter().filter(|&&d| d != 0);
     nonzero.into_iter().try_fold(8u64, |n, &d| n.checked_mul(u64::try_from(d).ok()?))?;
@@ -190,16 +189,12 @@ fn typed(tensor: &TensorProto, dtype: DType) -> Vec<u8> {
         DType::F64 => tensor.double_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
         DType::I64 => tensor.int64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
         DType::U64 => tensor.uint64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        DType::U32 => {
-            tensor.uint64_data.iter().flat_map(|v| (*v as u32).to_le_bytes()).collect()
-        }
+        DType::U32 => tensor.uint64_data.iter().flat_map(|v| (*v as u32).to_le_bytes()).collect(),
         DType::I32 => tensor.int32_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
         DType::I16 | DType::U16 | DType::F16 | DType::Bf16 => {
             tensor.int32_data.iter().flat_map(|v| (*v as u16).to_le_bytes()).collect()
         }
-        DType::I8 | DType::U8 | DType::Bool => {
-            tensor.int32_data.iter().map(|v| *v as u8).collect()
-        }
+        DType::I8 | DType::U8 | DType::Bool => tensor.int32_data.iter().map(|v| *v as u8).collect(),
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use deepring_infer::{CutBlock, PARAMS_FILE};
 use rten::{ModelOptions, Value, ValueOrView};
-
+use rten_tensor::AsView;
 /// Tensors by name.
-pub type Values = HashMap<String, Value>;
+pub(crate) type Values = HashMap<String, Value>;
 
 /// Loads a block over its own parameter region, which is leaked.
-pub fn load(block: &CutBlock) -> Result<rten::Model, String> {
+pub(crate) fn load(block: &CutBlock) -> Result<rten::Model, String> {
     let mut region = vec![0u8; usize::try_from(block.params_len()).unwrap()];
     block.read_params(&mut region).map_err(|e| e.to_string())?;
     let mut options = ModelOptions::with_all_ops();
@@ -18,7 +18,7 @@ pub fn load(block: &CutBlock) -> Result<rten::Model, String> {
 }
 
 /// Runs blocks one after another; all values that any of them made.
-pub fn run(blocks: &[CutBlock], inputs: &Values) -> Result<Values, String> {
+pub(crate) fn run(blocks: &[CutBlock], inputs: &Values) -> Result<Values, String> {
     let mut values: Values = inputs.clone();
     for block in blocks {
         let model = load(block)?;
@@ -27,16 +27,13 @@ pub fn run(blocks: &[CutBlock], inputs: &Values) -> Result<Values, String> {
         };
         let mut given: Vec<(rten::NodeId, ValueOrView<'_>)> = Vec::new();
         for spec in &block.inputs {
-            let value = values.get(&spec.name).ok_or_else(|| {
-                format!("{}: nothing made `{}`", block.name, spec.name)
-            })?;
+            let value = values
+                .get(&spec.name)
+                .ok_or_else(|| format!("{}: nothing made `{}`", block.name, spec.name))?;
             given.push((id(&spec.name)?, ValueOrView::View(value.as_view())));
         }
-        let wanted: Vec<_> =
-            block.outputs.iter().map(|s| id(&s.name)).collect::<Result<_, _>>()?;
-        let made = model
-            .run(given, &wanted, None)
-            .map_err(|e| format!("{}: {e}", block.name))?;
+        let wanted: Vec<_> = block.outputs.iter().map(|s| id(&s.name)).collect::<Result<_, _>>()?;
+        let made = model.run(given, &wanted, None).map_err(|e| format!("{}: {e}", block.name))?;
         for (spec, value) in block.outputs.iter().zip(made) {
             values.insert(spec.name.clone(), value);
         }
@@ -45,7 +42,7 @@ pub fn run(blocks: &[CutBlock], inputs: &Values) -> Result<Values, String> {
 }
 
 /// Elements as floats, for comparison.
-pub fn floats(value: &Value) -> Vec<f32> {
+pub(crate) fn floats(value: &Value) -> Vec<f32> {
     match value {
         Value::FloatTensor(t) => t.to_vec(),
         Value::Int32Tensor(t) => t.to_vec().into_iter().map(|v| v as f32).collect(),
@@ -53,4 +50,24 @@ pub fn floats(value: &Value) -> Vec<f32> {
         Value::UInt8Tensor(t) => t.to_vec().into_iter().map(f32::from).collect(),
         _ => Vec::new(),
     }
+}
+
+/// The network as the file has it, nothing folded, run by the bare engine.
+pub(crate) fn run_file(path: &std::path::Path, inputs: &Values, output: &str) -> Vec<f32> {
+    let mut options = ModelOptions::with_all_ops();
+    let model = options.prepack_weights(false).load_file(path).unwrap();
+    let id = |name: &str| model.find_node(name).unwrap();
+    let given = model.input_ids().iter().map(|&input| {
+        let name = model.node_info(input).unwrap().name().unwrap().to_owned();
+        (input, ValueOrView::View(inputs.get(&name).unwrap().as_view()))
+    });
+    let made = model.run(given.collect(), &[id(output)], None).unwrap();
+    floats(&made[0])
+}
+
+/// Greatest difference, relative to the peak.
+pub(crate) fn distance(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let peak = a.iter().fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs()));
+    a.iter().zip(b).fold(0.0, |m, (a, b)| m.max((a - b).abs() / peak))
 }

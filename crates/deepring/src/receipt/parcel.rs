@@ -57,13 +57,7 @@ impl Parcel {
         batch: &[Vec<TensorValue>],
         next: &PublicKey<Host>,
     ) -> Result<Self, ParcelError> {
-        let mut w = Writer::new();
-        w.count(batch.len());
-        for tensors in batch {
-            w.count(tensors.len());
-            tensors.iter().for_each(|t| t.encode(&mut w));
-        }
-        let plaintext = zeroize::Zeroizing::new(w.finish());
+        let plaintext = zeroize::Zeroizing::new(encode_batch(batch));
         let (enc, sealed) = next
             .seal_for(label::SEAL_PARCEL.as_bytes(), &chain.head().0, &plaintext)
             .map_err(|_| ParcelError::UnusableRecipient)?;
@@ -128,7 +122,17 @@ impl Parcel {
     }
 }
 
-fn decode_batch(bytes: &[u8]) -> Result<Vec<Vec<TensorValue>>, DecodeError> {
+pub(crate) fn encode_batch(batch: &[Vec<TensorValue>]) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.count(batch.len());
+    for tensors in batch {
+        w.count(tensors.len());
+        tensors.iter().for_each(|t| t.encode(&mut w));
+    }
+    w.finish()
+}
+
+pub(crate) fn decode_batch(bytes: &[u8]) -> Result<Vec<Vec<TensorValue>>, DecodeError> {
     let mut r = Reader::new(bytes);
     let n = r.count("items", MAX_ITEMS, 4)?;
     let mut batch = Vec::with_capacity(n);

@@ -92,7 +92,9 @@ impl Finding {
         Self { verdict: Verdict::Stale, ..Self::tampered(part, reason) }
     }
 
-    pub(crate) fn untrusted(part: PartName, reason: impl Into<String>) -> Self {
+    /// A finding that nothing speaks for whom it comes from, or that it is not for whoever asks.
+    #[must_use]
+    pub fn untrusted(part: PartName, reason: impl Into<String>) -> Self {
         Self { verdict: Verdict::Untrusted, ..Self::tampered(part, reason) }
     }
 

@@ -201,6 +201,17 @@ impl AuthenticRing {
             .map(|(content_digest, hasher)| OpenedBlock { index, content_digest, hasher })
     }
 
+    /// Where byte `offset` of a block's plaintext lies, encrypted, in the file; `None` for padding, which
+    /// is not stored. For tools that place a finding, and for attackers.
+    #[must_use]
+    pub fn stored_at(&self, index: u32, offset: u64) -> Option<u64> {
+        let header = self.headers.get(index as usize)?;
+        let body = self.layout.bodies.get(index as usize)?;
+        let span = crate::block::chunks::chunk_spans(&header.parts)
+            .find(|span| span.plain.contains(&offset))?;
+        Some(body.start + span.body.start + (offset - span.plain.start))
+    }
+
     /// Opens Genesis and decodes the manifest.
     pub fn open_manifest(&self, key: OpeningKey<'_>) -> Result<Manifest, OpenError> {
         let len = self.genesis().plain_len;

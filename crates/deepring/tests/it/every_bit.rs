@@ -1,9 +1,9 @@
 //! Every single bit of a ring file, flipped: refused, and the right place named.
 
-use deepring::{PartName, Verdict};
+use deepring::{PartKind, PartName, Verdict};
 use rayon::prelude::*;
 
-use crate::small_ring::{Places, chunks_of, refused, small_ring};
+use crate::small_ring::{Places, chunks_of, f32_spec, owner, plan, refused, seal, small_ring};
 
 /// What a flip at `at` must be found as: block, part, tensor, byte range.
 fn expected(places: &Places, at: usize) -> (Option<u32>, PartName, Option<String>, [u64; 2]) {
@@ -54,4 +54,38 @@ fn every_flipped_bit_is_refused_and_its_block_part_tensor_and_bytes_are_named() 
             assert_eq!(finding.bytes, Some(bytes), "bit {bit}: {report}");
         }
     });
+}
+
+#[test]
+fn in_a_large_tensor_the_chunk_is_named_and_neighbouring_chunks_are_joined() {
+    let mut plan = plan();
+    let weight = PartKind::Parameter(f32_spec("w", &[60_000]));
+    plan.blocks[1].parts = vec![(weight, 240_000), (PartKind::Graph, 9)];
+    let ring = seal(&plan, &owner());
+    let start = Places::of(&ring).bodies[1].start;
+    // Four chunks of `w` (three of 65536 bytes and a tag), one of the graph.
+    let edges = [0, 65_552, 131_104, 196_656, 240_064, 240_089].map(|at| start + at);
+    let ranges = |damaged: &[usize]| {
+        let mut bytes = ring.clone();
+        damaged.iter().for_each(|at| bytes[*at] ^= 0x10);
+        let report = refused(&bytes);
+        report
+            .findings
+            .into_iter()
+            .map(|f| (f.tensor.unwrap(), f.bytes.unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let named = |tensor: &str, first: usize, end: usize| {
+        (tensor.to_owned(), [edges[first] as u64, edges[end] as u64])
+    };
+    for chunk in 0..4 {
+        for at in [edges[chunk], edges[chunk + 1] - 1] {
+            assert_eq!(ranges(&[at]), [named("w", chunk, chunk + 1)]);
+        }
+    }
+    assert_eq!(ranges(&[edges[4]]), [named("graph", 4, 5)]);
+    assert_eq!(ranges(&[edges[1], edges[2]]), [named("w", 1, 3)]);
+    assert_eq!(ranges(&[edges[0], edges[2]]), [named("w", 0, 1), named("w", 2, 3)]);
+    let both = [named("w", 3, 4), named("graph", 4, 5)];
+    assert_eq!(ranges(&[edges[3], edges[4]]), both, "not joined over two tensors");
 }

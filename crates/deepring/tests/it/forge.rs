@@ -100,6 +100,32 @@ impl RawRing {
     }
 }
 
+/// An owner key whose signing half is the curve's neutral point.
+pub(crate) fn weak_owner() -> [u8; 64] {
+    let mut key = [0x5a; 64];
+    key[..32].fill(0);
+    key[0] = 1;
+    key
+}
+
+/// The ring under the weak key, with the one signature that would fit every message under it.
+pub(crate) fn signed_by_weak_owner(ring: &[u8]) -> Vec<u8> {
+    let mut signature = [0x66; 64];
+    signature[0] = 0x58;
+    signature[32..].fill(0);
+    signature[32] = 1;
+    let mut raw = RawRing::of(ring);
+    raw.statement_head[60..124].copy_from_slice(&weak_owner());
+    for header in &mut raw.headers {
+        let unsigned = header.len() - 64;
+        header[unsigned..].copy_from_slice(&signature);
+    }
+    let mut out = raw.close(&[0; 32]);
+    let end = Places::of(&out).closure.end;
+    out[end - 64..end].copy_from_slice(&signature);
+    out
+}
+
 /// A receipt file taken apart.
 #[derive(Debug, Clone)]
 pub(crate) struct RawReceipts {

@@ -1,7 +1,30 @@
 //! The crate from outside: what holds, and for each check the input that it refuses.
-#![allow(clippy::cast_possible_truncation, reason = "tests handle a few kilobytes")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what a test needs is there, or the test has failed"
+)]
 
+mod child;
+mod crash;
 mod every_bit;
 mod forge;
+mod fuzz_seeds;
+mod grant;
+mod keys;
+mod opening;
+mod parcels;
+mod rearranged;
+mod receipts;
+mod receipts_forged;
+mod repair;
 mod round_trip;
+mod sealing;
+mod signed_nonsense;
+mod small_query;
 mod small_ring;
+mod truncation;
+mod trust;
+mod vectors;
+mod vectors_generate;

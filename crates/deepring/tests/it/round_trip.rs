@@ -3,7 +3,7 @@
 use deepring::{Digest, OpeningKey, PartKind, RingPlan, RingSealer};
 
 use crate::small_ring::{
-    f32_spec, host_a, host_b, intact, manifest, next_version, owner, plan, plaintext, seal,
+    f32_spec, host_a, host_b, intact, manifest, next_version, owner, plaintext, plan, seal,
     small_ring, two_versions,
 };
 
@@ -113,7 +113,10 @@ fn two_sealings_of_one_plan_share_no_body_and_no_content_digest() {
     let second = intact(&small_ring());
     assert_ne!(first.ring_id(), second.ring_id());
     let digests = |ring: &deepring::VerifiedRing| -> Vec<Digest> {
-        ring.headers().iter().flat_map(|h| [h.body_digest, h.content_digest, h.commitment]).collect()
+        ring.headers()
+            .iter()
+            .flat_map(|h| [h.body_digest, h.content_digest, h.commitment])
+            .collect()
     };
     let second = digests(&second);
     assert!(digests(&first).iter().all(|d| !second.contains(d)));
@@ -136,8 +139,7 @@ fn live_tensors_are_those_that_a_later_block_reads_or_that_return_to_genesis() {
     let skipped = plan.blocks[1].outputs[0].clone();
     plan.blocks[3].inputs.push(skipped);
     let ring = intact(&seal(&plan, &owner()));
-    let live =
-        |i| ring.live_after(i).iter().map(|t| t.name.as_str()).collect::<Vec<_>>();
+    let live = |i| ring.live_after(i).iter().map(|t| t.name.as_str()).collect::<Vec<_>>();
     assert_eq!(live(0), ["x0"]);
     assert_eq!(live(1), ["x1"]);
     assert_eq!(live(2), ["x1", "x2"]);

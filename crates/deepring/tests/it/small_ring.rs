@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use deepring::{
     BlockPlan, DType, Digest, Dim, Host, Manifest, Owner, PartKind, PublicKey, Report, RingError,
-    RingId, RingPlan, RingSealer, SecretKey, TensorSpec, Trust, UnverifiedRing, VerifiedRing,
+    RingPlan, RingSealer, SecretKey, TensorSpec, Trust, UnverifiedRing, VerifiedRing,
 };
 
 /// The owner of every ring here. Test keys: their secrets are in this file.
@@ -245,9 +245,4 @@ pub(crate) fn splice(to: &mut [u8], from: &[u8], range: &Range<usize>) {
 /// A digest that stands for some tensors.
 pub(crate) fn some_digest(n: u8) -> Digest {
     Digest([n; 32])
-}
-
-/// The id of a ring in bytes.
-pub(crate) fn ring_id(bytes: &[u8]) -> RingId {
-    intact(bytes).ring_id()
 }

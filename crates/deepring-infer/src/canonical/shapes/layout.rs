@@ -5,8 +5,8 @@ use deepring::Dim;
 use super::super::fold::{axis_of, reshaped};
 use super::super::graph::Graph;
 use super::{Shape, Shapes, broadcast, unknown, unnamed};
-use crate::onnx::ImportError;
 use crate::onnx::proto::NodeProto;
+use crate::onnx::{ImportError, MAX_RANK};
 
 /// Each output's shape where it is known.
 pub(super) fn of_node(
@@ -28,7 +28,9 @@ pub(super) fn of_node(
                 Some(shape) => Some(reshape(x, &shape, keep_zero, output)),
                 // The number of dimensions is the length of the shape tensor.
                 None => match shapes.of(node.arg(1)).map(Vec::as_slice) {
-                    Some(&[Dim::Fixed(rank)]) if rank <= 32 => Some(unknown(output, rank as usize)),
+                    Some(&[Dim::Fixed(rank)]) if rank <= MAX_RANK as u64 => {
+                        Some(unknown(output, rank as usize))
+                    }
                     _ => None,
                 },
             }
@@ -38,10 +40,11 @@ pub(super) fn of_node(
             Some(perm) => perm.iter().map(|&p| x.get(usize::try_from(p).ok()?).cloned()).collect(),
         },
         "Unsqueeze" => graph.axes(node)?.and_then(|axes| {
-            let rank = x.len() + axes.len();
+            let rank = Some(x.len() + axes.len()).filter(|&r| r <= MAX_RANK)?;
             let axes: Option<Vec<usize>> = axes.iter().map(|&a| axis_of(a, rank)).collect();
             let (axes, mut rest) = (axes?, x.iter());
-            let dim = |i| if axes.contains(&i) { Some(Dim::Fixed(1)) } else { rest.next().cloned() };
+            let dim =
+                |i| if axes.contains(&i) { Some(Dim::Fixed(1)) } else { rest.next().cloned() };
             (0..rank).map(dim).collect()
         }),
         "Squeeze" => graph.axes(node)?.and_then(|axes| {

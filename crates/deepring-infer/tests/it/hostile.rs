@@ -1,0 +1,152 @@
+//! Bytes that someone made to break the importer.
+
+use std::path::Path;
+
+use deepring_infer::{CutPolicy, canonicalise, cut, read_onnx};
+
+use crate::graphs::{self, FLOAT, Net};
+
+/// Whatever the bytes are, the way from file to blocks ends in a value.
+fn digest(path: &Path, bytes: &[u8]) -> bool {
+    std::fs::write(path, bytes).unwrap();
+    let Ok(model) = read_onnx(path).and_then(canonicalise) else { return false };
+    let Ok(cut) = cut(model, CutPolicy::Op) else { return false };
+    for block in &cut.blocks {
+        if block.params_len() < 1 << 24 {
+            let _ = block.read_params(&mut vec![0; block.params_len() as usize]);
+        }
+    }
+    true
+}
+
+/// Has a large tensor, external data, subgraphs and integer shapes, in few bytes.
+fn sample() -> Net {
+    let mut net = Net::new(1);
+    net.opset = 11;
+    net.input("x", FLOAT, &["n", "3", "4", "4"]).output("y", FLOAT);
+    net.conv("x", "c", 3, 4, 3, 1);
+    net.batch_norm("c", "n", 4);
+    net.node("Shape", &["n"], "shape");
+    net.node("Reshape", &["n", "shape"], "r");
+    net.node("Softmax", &["r"], "s").attribute = vec![graphs::int("axis", 1)];
+    net.node("LRN", &["s"], "l").attribute = vec![graphs::int("size", 3)];
+    let mut w = graphs::float_tensor("q", &[64, 3], &[]);
+    w.data_type = Some(2);
+    w.raw_data = Some(vec![9; 192]);
+    net.graph.initializer.push(w);
+    let scale = net.floats("scale", &[], &[0.1]);
+    net.node("DequantizeLinear", &["q", &scale], "w");
+    net.node("Transpose", &["w"], "wt");
+    net.node("Flatten", &["l"], "f");
+    net.node("MatMul", &["f", "w"], "y");
+    let mut body = Net::new(2);
+    body.output("t", FLOAT);
+    body.node("Relu", &["n"], "t");
+    net.node("If", &["x"], "cond").attribute = vec![
+        graphs::graph("then_branch", body.graph.clone()),
+        graphs::graph("else_branch", body.graph),
+    ];
+    net
+}
+
+#[test]
+fn the_sample_is_fine_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(digest(&folder.path().join("m.onnx"), &sample().bytes()));
+}
+
+#[test]
+fn truncation_at_every_byte_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    let bytes = sample().bytes();
+    for end in 0..bytes.len() {
+        // What follows the graph is the operator set, without which nothing is read.
+        assert!(!digest(&path, &bytes[..end]), "{end}");
+    }
+}
+
+#[test]
+fn no_changed_byte_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    let bytes = sample().bytes();
+    for at in 0..bytes.len() {
+        for change in [0x01, 0x80, 0xff] {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= change;
+            digest(&path, &bytes);
+        }
+    }
+}
+
+#[test]
+fn no_mix_of_random_changes_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    let original = sample().bytes();
+    let mut random = Net::new(77);
+    let mut below = |n: usize| ((random.random() + 1.0) / 2.0 * n as f32) as usize % n;
+    for _ in 0..3000 {
+        let mut bytes = original.clone();
+        for _ in 0..1 + below(8) {
+            let at = below(bytes.len());
+            match below(4) {
+                0 => bytes[at] = below(256) as u8,
+                1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][below(5)],
+                2 => drop(bytes.drain(at..(at + 1 + below(20)).min(bytes.len()))),
+                _ => {
+                    let end = (at + 1 + below(40)).min(bytes.len());
+                    let part = bytes[at..end].to_vec();
+                    let to = below(bytes.len());
+                    bytes.splice(to..to, part);
+                }
+            }
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        digest(&path, &bytes);
+    }
+}
+
+#[test]
+fn a_huge_announced_length_allocates_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    // Field 7 of the model, then field 1 of the graph, each announcing 2^62 bytes.
+    let mut bytes = vec![0x3a];
+    bytes.extend([0x80; 8]);
+    bytes.push(0x40);
+    bytes.push(0x0a);
+    assert!(!digest(&path, &bytes));
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut inner = Net::new(1).graph;
+    for _ in 0..60 {
+        let mut node = graphs::node("If", &["c"], &["o"]);
+        node.attribute = vec![graphs::graph("then_branch", inner)];
+        inner = Net::new(1).graph;
+        inner.node.push(node);
+    }
+    let mut net = Net::new(1);
+    net.graph = inner;
+    let error = read_onnx(&net.save(folder.path())).unwrap_err().to_string();
+    assert!(error.contains("deep"), "{error}");
+}
+
+#[test]
+fn a_stated_shape_that_nobody_could_store_is_left_to_the_engine() {
+    let mut net = Net::new(1);
+    net.input("x", FLOAT, &["4"]).output("y", FLOAT);
+    let shape = net.ints("shape", &[1 << 40, 1 << 20]);
+    net.node("ConstantOfShape", &[&shape], "huge");
+    net.node("Add", &["x", "huge"], "y");
+    let folder = tempfile::tempdir().unwrap();
+    let block =
+        canonicalise(read_onnx(&net.save(folder.path())).unwrap()).unwrap().whole().unwrap();
+    assert_eq!(block.params_len(), 0);
+}

@@ -1,0 +1,198 @@
+//! Whoever writes to a session's live memory is met by the next query, and named.
+#![cfg(target_os = "linux")]
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use deepring::{Check, PartKind, TensorValue};
+use deepring_infer::{CutPolicy, RingHost, Rten, RunError, Session};
+
+use crate::zoo::{NETWORKS, Sealed, answer, floats, host, images, network};
+
+/// Writes over memory that Rust believes nobody writes to, as an attacker does.
+struct Memory(File);
+
+impl Memory {
+    fn of_this_process() -> Option<Self> {
+        let file = File::options().read(true).write(true).open("/proc/self/mem");
+        if let Err(e) = &file {
+            println!("skipped: this process may not write to its own memory: {e}");
+        }
+        file.ok().map(Self)
+    }
+
+    fn flip(&self, live: &[u8], at: usize, mask: u8) {
+        let address = live.as_ptr() as u64 + at as u64;
+        let mut byte = [0];
+        self.0.read_exact_at(&mut byte, address).unwrap();
+        self.0.write_all_at(&[byte[0] ^ mask], address).unwrap();
+    }
+}
+
+/// A parameter tensor: block, name, and the place of its largest element's highest byte.
+struct Target {
+    block: u32,
+    tensor: String,
+    at: usize,
+}
+
+fn targets(session: &Session) -> Vec<Target> {
+    let mut out = Vec::new();
+    for header in session.ring().layers() {
+        let live = session.live_bytes(header.index).unwrap();
+        for part in &header.parts {
+            let Some(name) = part.parameter_name() else { continue };
+            let (start, end) = (part.offset as usize, part.end() as usize);
+            let values = live[start..end].as_chunks().0.iter().map(|b| f32::from_le_bytes(*b).abs());
+            let largest = values.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
+            let at = start + 4 * largest + 3;
+            out.push(Target { block: header.index, tensor: name.to_owned(), at });
+        }
+    }
+    out
+}
+
+fn refused(session: &Session, input: &TensorValue) -> deepring::Finding {
+    match session.run(vec![input.clone()]) {
+        Ok(_) => panic!("a query ran over changed parameters"),
+        Err(e) => e.finding().unwrap_or_else(|| panic!("refused as something else: {e}")).clone(),
+    }
+}
+
+#[test]
+fn one_byte_changed_in_any_tensor_is_refused_by_name_and_place() {
+    let Some(memory) = Memory::of_this_process() else { return };
+    let input = images(0, 1);
+    for (name, _) in NETWORKS {
+        let ring = Sealed::new(&network(name), CutPolicy::Op);
+        let session = ring.session(Check::Run);
+        let wanted = answer(&session, &input);
+        let targets = targets(&session);
+        for t in &targets {
+            let live = session.live_bytes(t.block).unwrap();
+            memory.flip(live, t.at, 0x01);
+            let finding = refused(&session, &input);
+            assert_eq!(finding.block, Some(t.block), "{name} {}", t.tensor);
+            assert_eq!(finding.tensor.as_deref(), Some(t.tensor.as_str()));
+            assert_eq!(finding.bytes, Some([t.at as u64, t.at as u64 + 1]));
+            // Still refused, however often it is asked.
+            assert_eq!(refused(&session, &input), finding);
+            memory.flip(live, t.at, 0x01);
+            assert_eq!(answer(&session, &input), wanted, "{name} {} put back", t.tensor);
+        }
+        println!("{name}: {} tensors, each refused by name", targets.len());
+    }
+}
+
+/// That the outputs follow a change shows that the engine multiplies with these very bytes: a copy of its own
+/// would go on giving the old answer.
+#[test]
+fn without_checks_a_changed_byte_changes_the_answer_so_the_engine_reads_in_place() {
+    let Some(memory) = Memory::of_this_process() else { return };
+    let input = images(0, 16);
+    for (name, _) in NETWORKS {
+        let ring = Sealed::new(&network(name), CutPolicy::Op);
+        for check in [Check::None, Check::Load] {
+            let session = ring.session(check);
+            let wanted = answer(&session, &input);
+            let mut unmoved = Vec::new();
+            let targets = targets(&session);
+            for t in &targets {
+                let live = session.live_bytes(t.block).unwrap();
+                memory.flip(live, t.at, 0x40);
+                let changed = session.run(vec![input.clone()]);
+                let changed = changed.map(|mut o| floats(&o.outputs.remove(0).remove(0)));
+                if changed.is_ok_and(|c| c == floats(&wanted)) {
+                    unmoved.push(t.tensor.clone());
+                }
+                memory.flip(live, t.at, 0x40);
+                assert_eq!(answer(&session, &input), wanted, "{name} {} put back", t.tensor);
+            }
+            // An exponent's highest bit of the largest element: there is no tensor that would not show it.
+            println!("{name}, {check:?}: {} tensors, unmoved: {unmoved:?}", targets.len());
+            assert!(unmoved.is_empty(), "{name}: {unmoved:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reload_heals_each_block_and_the_session_goes_on() {
+    let Some(memory) = Memory::of_this_process() else { return };
+    let input = images(0, 2);
+    for (name, _) in NETWORKS {
+        let ring = Sealed::new(&network(name), CutPolicy::Auto);
+        let mut session = ring.session(Check::Run);
+        let wanted = answer(&session, &input);
+        for t in targets(&session) {
+            memory.flip(session.live_bytes(t.block).unwrap(), t.at, 0x80);
+            assert_eq!(refused(&session, &input).block, Some(t.block));
+            session.reload_block(t.block).unwrap();
+            let outcome = session.run(vec![input.clone()]).unwrap();
+            assert_eq!(outcome.outputs[0][0], wanted, "{name} block {}", t.block);
+            outcome.decision.verify(&ring.ring()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_changed_operator_list_is_refused_too() {
+    let Some(memory) = Memory::of_this_process() else { return };
+    let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+    let session = ring.session(Check::Run);
+    for header in session.ring().layers() {
+        let graph = header.parts.iter().find(|p| p.kind == PartKind::Graph).unwrap();
+        let at = (graph.offset + graph.len / 2) as usize;
+        let live = session.live_bytes(header.index).unwrap();
+        memory.flip(live, at, 0x04);
+        let finding = refused(&session, &images(0, 1));
+        assert_eq!((finding.block, finding.tensor.as_deref()), (Some(header.index), Some("graph")));
+        memory.flip(live, at, 0x04);
+    }
+}
+
+#[test]
+fn several_changed_bytes_are_named_from_the_first_to_the_last() {
+    let Some(memory) = Memory::of_this_process() else { return };
+    let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+    let session = ring.session(Check::Run);
+    let live = session.live_bytes(3).unwrap();
+    memory.flip(live, 1000, 1);
+    memory.flip(live, 1017, 1);
+    let finding = refused(&session, &images(0, 1));
+    assert_eq!(finding.bytes, Some([1000, 1018]));
+}
+
+#[test]
+fn where_the_ring_file_is_gone_the_changed_piece_is_named_still() {
+    let Some(memory) = Memory::of_this_process() else { return };
+    let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+    let session = ring.session(Check::Run);
+    File::create(&ring.path).unwrap();
+    memory.flip(session.live_bytes(3).unwrap(), 1000, 1);
+    let finding = refused(&session, &images(0, 1));
+    assert_eq!((finding.block, finding.tensor.as_deref()), (Some(3), Some("fc1.weight")));
+    let [start, end] = finding.bytes.unwrap();
+    assert!(start <= 1000 && 1000 < end);
+}
+
+#[test]
+fn a_refused_query_signs_nothing_and_spoils_its_whole_batch() {
+    let Some(memory) = Memory::of_this_process() else { return };
+    let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+    let shared = Arc::new(ring.ring());
+    let engine = Arc::new(Rten::new(1.try_into().ok()));
+    let last = shared.layers().len() as u32;
+    let host = RingHost::open(Arc::clone(&shared), engine, host(1), 1..last + 1, Check::Run, &|_| ());
+    let host = host.unwrap();
+    let batch = [vec![images(0, 1)], vec![images(1, 2)]];
+    let mut chain = host.begin(&batch, 0).unwrap();
+    let opened = chain.clone();
+    memory.flip(host.live_bytes(last).unwrap(), 3, 0x40);
+    let refused = host.run(&mut chain, &batch, 1..last + 1).unwrap_err();
+    assert!(matches!(refused, RunError::Tampered(_)));
+    assert_eq!(chain, opened, "no receipt for blocks that were refused");
+    memory.flip(host.live_bytes(last).unwrap(), 3, 0x40);
+    host.run(&mut chain, &batch, 1..last + 1).unwrap();
+    assert_eq!(chain.receipts().len(), 1);
+}

@@ -1,0 +1,257 @@
+//! Strategies for values of the format: everything that an encoder may be given.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::block::chunks::chunk_count;
+use crate::block::{Header, PartKind, Recipient, RecipientRole, lay_out};
+use crate::crypto::Digest;
+use crate::encoding::Writer;
+use crate::keys::{PublicKey, Role};
+use crate::manifest::Manifest;
+use crate::receipt::{Chain, Check, Opening, Receipt, TensorValue};
+use crate::ring::RingId;
+use crate::ring::closure::{Closure, Row};
+use crate::tensor::{DType, Dim, TensorSpec};
+
+fn bytes<const N: usize>() -> impl Strategy<Value = [u8; N]> {
+    vec(any::<u8>(), N).prop_map(|v| v.try_into().unwrap())
+}
+
+pub(crate) fn digest() -> impl Strategy<Value = Digest> {
+    bytes().prop_map(Digest)
+}
+
+fn ring_id() -> impl Strategy<Value = RingId> {
+    bytes().prop_map(RingId)
+}
+
+fn key<R: Role>() -> impl Strategy<Value = PublicKey<R>> {
+    bytes().prop_map(PublicKey::from_bytes)
+}
+
+fn dtype() -> impl Strategy<Value = DType> {
+    prop::sample::select((1..=16).filter_map(DType::from_onnx).collect::<Vec<_>>())
+}
+
+fn dim() -> impl Strategy<Value = Dim> {
+    prop_oneof![any::<u64>().prop_map(Dim::Fixed), any::<String>().prop_map(Dim::Named)]
+}
+
+pub(crate) fn spec() -> impl Strategy<Value = TensorSpec> {
+    (any::<String>(), dtype(), option::of(vec(dim(), 0..6)))
+        .prop_map(|(name, dtype, dims)| TensorSpec { name, dtype, dims })
+}
+
+fn parameter() -> impl Strategy<Value = (PartKind, u64)> {
+    (any::<String>(), dtype(), vec(1..40u64, 0..4)).prop_map(|(name, dtype, dims)| {
+        let dims = Some(dims.into_iter().map(Dim::Fixed).collect());
+        let spec = TensorSpec { name, dtype, dims };
+        let len = spec.len().unwrap() * dtype.size() as u64;
+        (PartKind::Parameter(spec), len)
+    })
+}
+
+fn parts(index: u32) -> BoxedStrategy<Vec<(PartKind, u64)>> {
+    if index == 0 {
+        return (1..200_000u64).prop_map(|len| vec![(PartKind::Manifest, len)]).boxed();
+    }
+    (vec(parameter(), 0..5), 1..200_000u64)
+        .prop_map(|(mut parts, len)| {
+            parts.push((PartKind::Graph, len));
+            parts
+        })
+        .boxed()
+}
+
+fn recipient() -> impl Strategy<Value = Recipient> {
+    let role =
+        prop_oneof![key().prop_map(RecipientRole::Owner), key().prop_map(RecipientRole::Host)];
+    (role, bytes(), bytes()).prop_map(|(role, enc, wrapped)| Recipient { role, enc, wrapped })
+}
+
+/// A header that decodes: laid out well, with as many chunk digests as its parts have chunks.
+pub(crate) fn header() -> impl Strategy<Value = Header> {
+    let index = prop_oneof![Just(0), any::<u32>()];
+    let rest = index.prop_flat_map(|index| {
+        (Just(index), parts(index), vec(recipient(), 0..4), vec(digest(), 5), digest())
+    });
+    let place = (ring_id(), any::<u64>(), any::<u32>(), any::<String>());
+    let tensors = (vec(spec(), 0..4), vec(spec(), 0..4));
+    (place, rest, tensors, bytes()).prop_map(|(place, rest, (inputs, outputs), signature)| {
+        let (index, parts, recipients, digests, chunk) = rest;
+        let (parts, plain_len) = lay_out(parts).unwrap();
+        let chunks = usize::try_from(chunk_count(&parts)).unwrap();
+        Header {
+            ring_id: place.0,
+            model_version: place.1,
+            index,
+            count: place.2,
+            name: place.3,
+            plain_len,
+            body_digest: digests[0],
+            content_digest: digests[1],
+            commitment: digests[2],
+            previous_body: digests[3],
+            next_body: digests[4],
+            inputs,
+            outputs,
+            parts,
+            recipients,
+            chunks: vec![chunk; chunks],
+            signature,
+        }
+    })
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    (0..=64u32 << 20, any::<u64>(), digest()).prop_map(|(header_len, body_len, header_digest)| {
+        Row { header_len, body_len, header_digest }
+    })
+}
+
+pub(crate) fn closure() -> impl Strategy<Value = Closure> {
+    let head = (ring_id(), any::<u64>(), digest(), key(), any::<u64>(), any::<u32>());
+    (head, vec((digest(), row()), 0..6), bytes()).prop_map(|(head, blocks, signature)| {
+        let (bodies, rows) = blocks.into_iter().unzip();
+        Closure {
+            ring_id: head.0,
+            model_version: head.1,
+            previous: head.2,
+            owner: head.3,
+            sealed_at: head.4,
+            bodies,
+            revision: head.5,
+            rows,
+            signature,
+        }
+    })
+}
+
+pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
+    (any::<[String; 3]>(), any::<u64>(), vec(any::<String>(), 0..6)).prop_map(
+        |([model_name, producer, preprocess], opset, labels)| Manifest {
+            model_name,
+            producer,
+            opset,
+            preprocess,
+            labels,
+        },
+    )
+}
+
+fn opening() -> impl Strategy<Value = Opening> {
+    (vec(digest(), 4), ring_id(), any::<[u64; 2]>(), key(), bytes()).prop_map(
+        |(digests, ring_id, [model_version, opened_at], host, signature)| Opening {
+            query: digests[0],
+            ring_id,
+            ring_digest: digests[1],
+            model_version,
+            genesis: digests[2],
+            inputs: digests[3],
+            opened_at,
+            host,
+            signature,
+        },
+    )
+}
+
+fn receipt() -> impl Strategy<Value = Receipt> {
+    let check = prop::sample::select(vec![Check::None, Check::Load, Check::Run]);
+    (vec(digest(), 5), any::<u32>(), vec(digest(), 0..4), check, key(), bytes()).prop_map(
+        |(digests, first_block, blocks, check, host, signature)| Receipt {
+            query: digests[0],
+            ring_digest: digests[1],
+            first_block,
+            blocks,
+            check,
+            inputs: digests[2],
+            outputs: digests[3],
+            previous: digests[4],
+            host,
+            signature,
+        },
+    )
+}
+
+pub(crate) fn chain() -> impl Strategy<Value = Chain> {
+    (opening(), vec(receipt(), 0..4)).prop_map(|(opening, receipts)| Chain { opening, receipts })
+}
+
+/// The bytes of a receipt file.
+pub(crate) fn receipt_file() -> impl Strategy<Value = Vec<u8>> {
+    (chain(), vec([digest(), digest()], 0..5), bytes::<64>()).prop_map(
+        |(chain, items, signature)| {
+            let mut w = Writer::new();
+            w.raw(b"DRECEIPT").u16(1);
+            chain.encode(&mut w);
+            w.count(items.len());
+            items.iter().flatten().for_each(|d| _ = w.raw(&d.0));
+            w.raw(&signature);
+            w.finish()
+        },
+    )
+}
+
+/// The bytes of a parcel.
+pub(crate) fn parcel() -> impl Strategy<Value = Vec<u8>> {
+    (chain(), bytes::<32>(), vec(any::<u8>(), 0..200)).prop_map(|(chain, enc, sealed)| {
+        let mut w = Writer::new();
+        chain.encode(&mut w);
+        w.raw(&enc).bytes(&sealed);
+        w.finish()
+    })
+}
+
+fn tensor() -> impl Strategy<Value = TensorValue> {
+    (any::<String>(), dtype(), vec(0..5u64, 0..4), any::<u8>()).prop_map(
+        |(name, dtype, dims, fill)| {
+            let len = dims.iter().product::<u64>() * dtype.size() as u64;
+            let data = vec![fill; usize::try_from(len).unwrap()];
+            TensorValue::new(name, dtype, dims, data).unwrap()
+        },
+    )
+}
+
+/// A batch of queries with their tensors.
+pub(crate) fn batch() -> impl Strategy<Value = Vec<Vec<TensorValue>>> {
+    vec(vec(tensor(), 0..4), 0..4)
+}
+
+/// A change that damage or an attacker may make to some bytes.
+#[derive(Debug, Clone)]
+pub(crate) enum Damage {
+    Set(prop::sample::Index, u8),
+    Insert(prop::sample::Index, Vec<u8>),
+    Remove(prop::sample::Index),
+    Cut(prop::sample::Index),
+}
+
+pub(crate) fn damage() -> impl Strategy<Value = Damage> {
+    let at = any::<prop::sample::Index>;
+    prop_oneof![
+        4 => (at(), any::<u8>()).prop_map(|(at, byte)| Damage::Set(at, byte)),
+        2 => (at(), vec(any::<u8>(), 1..5)).prop_map(|(at, bytes)| Damage::Insert(at, bytes)),
+        1 => at().prop_map(Damage::Remove),
+        1 => at().prop_map(Damage::Cut),
+    ]
+}
+
+impl Damage {
+    /// Damages bytes; an empty slice stays as it is.
+    pub(crate) fn to(&self, bytes: &mut Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        match self {
+            Self::Set(at, byte) => *at.get_mut(bytes) = *byte,
+            Self::Insert(at, new) => {
+                let at = at.index(bytes.len());
+                bytes.splice(at..at, new.iter().copied());
+            }
+            Self::Remove(at) => _ = bytes.remove(at.index(bytes.len())),
+            Self::Cut(at) => bytes.truncate(at.index(bytes.len())),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Entrances for the fuzz targets: each feeds one decoder and holds it to what it promises.
+//!
+//! Exists only under `--cfg fuzzing`, which cargo-fuzz sets; no part of the interface.
+#![allow(missing_docs, reason = "each function feeds the decoder that it names")]
+
+use crate::block::Header;
+use crate::ring::closure::Closure;
+use crate::ring::layout::{Layout, Preamble};
+use crate::{Decision, Host, Manifest, Owner, Parcel, PublicKey, SecretKey};
+
+/// What is accepted encodes to the same bytes again.
+macro_rules! assert_canonical {
+    ($decoded:expr, $bytes:expr) => {
+        if let Ok(value) = $decoded {
+            assert_eq!(value.encode(), $bytes, "accepted bytes are not canonical");
+        }
+    };
+}
+
+pub fn header(bytes: &[u8]) {
+    let decoded = Header::decode(bytes);
+    if let Ok(header) = &decoded {
+        // None of these may overflow for a header that was accepted.
+        let tags = header.body_len() - header.parts.iter().map(|p| p.len).sum::<u64>();
+        assert_eq!(tags, 16 * header.chunks.len() as u64);
+        assert!(header.parameter_bytes() <= header.plain_len);
+    }
+    assert_canonical!(decoded, bytes);
+}
+
+pub fn closure(bytes: &[u8]) {
+    let decoded = Closure::decode(bytes);
+    if let Ok(closure) = &decoded {
+        let _ = (closure.ring_digest(), Layout::of(closure));
+    }
+    assert_canonical!(decoded, bytes);
+}
+
+pub fn preamble(bytes: &[u8]) {
+    assert_canonical!(Preamble::decode(bytes), bytes);
+}
+
+pub fn manifest(bytes: &[u8]) {
+    assert_canonical!(Manifest::decode(bytes), bytes);
+}
+
+pub fn receipt(bytes: &[u8]) {
+    assert_canonical!(Decision::decode(bytes), bytes);
+}
+
+pub fn parcel(bytes: &[u8]) {
+    assert_canonical!(Parcel::decode(bytes), bytes);
+}
+
+/// The plaintext of a parcel.
+pub fn tensors(bytes: &[u8]) {
+    if let Ok(batch) = crate::receipt::decode_batch(bytes) {
+        assert_eq!(crate::receipt::encode_batch(&batch), bytes);
+        for tensors in &batch {
+            let _ = crate::tensors_digest(tensors);
+        }
+    }
+}
+
+pub fn key_text(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let line = text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with('#'));
+    let line = line.unwrap_or_default().to_lowercase();
+    if let Ok(key) = text.parse::<PublicKey<Owner>>() {
+        assert_eq!(key.to_string(), line);
+    }
+    if let Ok(key) = text.parse::<PublicKey<Host>>() {
+        assert_eq!(key.to_string(), line);
+    }
+    if let Ok(key) = SecretKey::<Owner>::from_secret_text(text) {
+        assert_eq!(key.to_secret_text().to_lowercase(), line);
+    }
+    if let Ok(key) = SecretKey::<Host>::from_secret_text(text) {
+        assert_eq!(key.to_secret_text().to_lowercase(), line);
+    }
+}
+
+pub fn trust_store(bytes: &[u8]) {
+    if let Ok(text) = crate::trust::reprint(bytes) {
+        let again = crate::trust::reprint(text.as_bytes());
+        assert_eq!(again.as_ref(), Ok(&text), "what was printed reads back");
+    }
+}

@@ -1,0 +1,73 @@
+//! Writes `fuzz/corpus/` from `vectors/`: what each fuzz target starts from.
+
+use std::path::Path;
+
+use deepring::Parcel;
+
+use crate::forge::RawRing;
+use crate::small_query::{batch_of, open_chain, tensor};
+use crate::small_ring::{Places, host_a, host_b, intact, manifest, owner};
+use crate::vectors::folder;
+
+/// Longer seeds only make the fuzzer slow.
+const MAX_SEED: usize = 8192;
+
+fn write(target: &str, name: &str, bytes: &[u8]) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join(name), bytes).unwrap();
+}
+
+fn write_pieces(name: &str, bytes: &[u8]) {
+    write("preamble", name, &bytes[..24]);
+    write("closure", name, &bytes[Places::of(bytes).closure]);
+    for (i, header) in RawRing::of(bytes).headers.iter().enumerate() {
+        write("header", &format!("{name}-{i}"), header);
+    }
+}
+
+#[test]
+#[ignore = "writes fuzz/corpus/, which git ignores; run it before fuzzing"]
+fn fuzz_seeds() {
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let bytes = if path.is_file() { std::fs::read(&path).unwrap() } else { continue };
+        if bytes.len() > MAX_SEED {
+            continue;
+        }
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("ring") => {
+                write("ring_file", &name, &bytes);
+                if name.contains("signed") || name.starts_with("intact") {
+                    write_pieces(&name, &bytes);
+                }
+            }
+            Some("receipt") => write("receipt", &name, &bytes),
+            _ => {}
+        }
+    }
+    for entry in std::fs::read_dir(folder().join("keys")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        write("key_text", &name, &std::fs::read(&path).unwrap());
+    }
+    write("manifest", "manifest", &manifest().encode());
+    let index: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder().join("index.json")).unwrap()).unwrap();
+    for (i, vector) in index["vectors"].as_array().unwrap().iter().enumerate() {
+        if !vector["store"].is_null() {
+            write("trust_store", &i.to_string(), vector["store"].to_string().as_bytes());
+        }
+    }
+    let ring = intact(&std::fs::read(folder().join("intact.ring")).unwrap());
+    assert_eq!(ring.owner(), owner().public());
+    let chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
+    let parcel = Parcel::seal(chain, &[vec![tensor("x0", 1)]], &host_b().public()).unwrap();
+    write("parcel", "opening", &parcel.encode());
+    // One query of one tensor: count, count, name, type, dimensions, data.
+    let mut batch = [1u32.to_le_bytes(), 1u32.to_le_bytes()].concat();
+    batch.extend(b"\x02\0x0\x01\x02\0\0\0\x01\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x10\0\0\0");
+    batch.extend([7; 16]);
+    write("tensors", "one", &batch);
+}
