@@ -11,7 +11,13 @@ use clap_complete::Shell;
 #[command(name = "deepring", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     /// File that remembers trusted owners and the newest version seen of each ring
-    #[arg(long, global = true, value_name = "FILE", env = "DEEPRING_TRUST")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DEEPRING_TRUST",
+        hide_env_values = true
+    )]
     pub(crate) trust: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -95,6 +101,7 @@ pub(crate) struct Seal {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  deepring inspect model.ring --json")]
 pub(crate) struct Inspect {
+    /// The ring
     pub(crate) ring: PathBuf,
     /// Print JSON
     #[arg(long)]
@@ -108,6 +115,7 @@ Examples:
   deepring verify model.ring --owner keys/owner.pub
   deepring verify model.ring --owner keys/owner.pub --key keys/host.key --json")]
 pub(crate) struct Verify {
+    /// The ring
     pub(crate) ring: PathBuf,
     #[command(flatten)]
     pub(crate) owner: OwnerArg,
@@ -203,6 +211,7 @@ Examples:
   deepring receipt verify x.receipt --ring model.ring --owner keys/owner.pub --ledger ledger
   deepring receipt verify x.receipt --ring model.ring --proof x.tlog-proof --ledger-key ledger/log.pub")]
 pub(crate) struct ReceiptVerify {
+    /// The receipt, from `run --receipt`
     pub(crate) receipt: PathBuf,
     /// The ring that decided
     #[arg(long, value_name = "MODEL.ring")]
@@ -226,10 +235,14 @@ pub(crate) struct ReceiptVerify {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
     /// List the entries
+    #[command(after_help = "Example:\n  deepring ledger show --ledger ledger")]
     Show(LedgerArgs),
     /// Recompute the whole tree and check signature, links and indices
     Verify(LedgerVerify),
     /// Print the signed checkpoint
+    #[command(
+        after_help = "Example:\n  deepring ledger checkpoint --ledger ledger > kept.checkpoint"
+    )]
     Checkpoint(LedgerArgs),
     /// Print a proof that an entry is in the ledger
     Prove(LedgerProve),
@@ -237,6 +250,7 @@ pub(crate) enum Ledger {
 
 #[derive(Debug, Args)]
 pub(crate) struct LedgerArgs {
+    /// Folder of the ledger
     #[arg(long, value_name = "DIR")]
     pub(crate) ledger: PathBuf,
     /// Print JSON
@@ -279,8 +293,11 @@ pub(crate) struct LedgerProve {
 
 /// Restore a damaged ring from an intact copy, chunk by chunk
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  deepring repair model.ring --from backup.ring --owner keys/owner.pub --ledger ledger")]
+#[command(
+    after_help = "Example:\n  deepring repair model.ring --from backup.ring --owner keys/owner.pub --ledger ledger"
+)]
 pub(crate) struct Repair {
+    /// The damaged ring; only what differs is written
     pub(crate) ring: PathBuf,
     /// The intact copy
     #[arg(long, value_name = "COPY.ring")]
@@ -302,6 +319,7 @@ Examples:
   deepring grant model.ring --owner-key keys/owner.key --host new.pub
   deepring grant model.ring --owner-key keys/owner.key --host 1-3=new.pub -o for-new.ring")]
 pub(crate) struct Grant {
+    /// The ring; replaced whole or not at all
     pub(crate) ring: PathBuf,
     /// Secret key of the ring's owner
     #[arg(long, value_name = "owner.key")]
@@ -316,8 +334,11 @@ pub(crate) struct Grant {
 
 /// Write a plain ONNX file that computes the same; it is protected no more
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  deepring export model.ring --key keys/owner.key --owner keys/owner.pub -o model.onnx")]
+#[command(
+    after_help = "Example:\n  deepring export model.ring --key keys/owner.key --owner keys/owner.pub -o model.onnx"
+)]
 pub(crate) struct Export {
+    /// The ring
     pub(crate) ring: PathBuf,
     /// Secret key of the owner, or of a host of every block
     #[arg(long, value_name = "owner.key")]
@@ -342,6 +363,7 @@ pub(crate) struct Demo {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  deepring completions bash > deepring.bash")]
 pub(crate) struct Completions {
+    /// The shell
     pub(crate) shell: Shell,
 }
 

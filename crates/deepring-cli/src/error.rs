@@ -1,6 +1,7 @@
 //! What a user is told when something did not work: a sentence, a hint, an exit code.
 
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use deepring::{
@@ -8,7 +9,7 @@ use deepring::{
     TrustError, Verdict,
 };
 use deepring_infer::{
-    ExportRingError, NpyError, PictureError, PlainError, RunError, SealModelError,
+    ExportRingError, InputError, NpyError, PictureError, PlainError, RunError, SealModelError,
 };
 use deepring_ledger::{Fault, LedgerError};
 
@@ -88,6 +89,31 @@ impl CliError {
     }
 }
 
+/// NumPy's name of an element type that ONNX calls so.
+fn numpy(dtype: &str) -> String {
+    match dtype.split_at_checked(1) {
+        Some(("f", bits)) => format!("float{bits}"),
+        Some(("i", bits)) => format!("int{bits}"),
+        Some(("u", bits)) => format!("uint{bits}"),
+        _ => dtype.to_owned(),
+    }
+}
+
+/// An error's text with its causes, where the text does not tell them already.
+fn with_causes(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut cause = e.source();
+    while let Some(e) = cause {
+        let more = e.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = e.source();
+    }
+    text
+}
+
 fn failed(e: impl Display) -> CliError {
     CliError::new(Exit::Failed, e)
 }
@@ -97,8 +123,12 @@ fn hint_of(exit: Exit) -> Option<&'static str> {
         Exit::Tampered => Some(
             "do not use it; `deepring repair RING --from COPY` restores it from an intact copy",
         ),
-        Exit::Untrusted => Some("give the public key of the owner you trust with `--owner owner.pub`"),
-        Exit::Stale => Some("get the newest ring from its owner; an old one may have been put back"),
+        Exit::Untrusted => {
+            Some("give the public key of the owner you trust with `--owner owner.pub`")
+        }
+        Exit::Stale => {
+            Some("get the newest ring from its owner; an old one may have been put back")
+        }
         Exit::Failed | Exit::Usage => None,
     }
 }
@@ -141,7 +171,8 @@ impl From<RunError> for CliError {
             RunError::Open(e) => e.into(),
             RunError::NoKey { .. } => Self::new(Exit::Untrusted, message)
                 .hint("give more keys with `--key`, or ask the owner for `deepring grant`"),
-            RunError::Input(_) => failed(message),
+            RunError::Input(InputError::DType { expected, .. }) => failed(message)
+                .hint(format!("save it from NumPy with `.astype(\"{}\")`", numpy(expected))),
             _ => failed(message),
         }
     }
@@ -152,7 +183,10 @@ impl From<ReceiptError> for CliError {
         let message = e.to_string();
         match e {
             ReceiptError::Refused(finding) => Self::refused(message, vec![finding]),
-            ReceiptError::Malformed(_) => Self::new(Exit::Tampered, message),
+            ReceiptError::Malformed(_) => {
+                let finding = Finding::tampered(deepring::PartName::File, &message);
+                Self::refused(message, vec![finding])
+            }
             _ => failed(message),
         }
     }
@@ -170,8 +204,11 @@ impl From<RepairError> for CliError {
                 hint: None,
                 findings: report.findings,
             },
-            RepairError::AnotherRing { .. } => Self::new(Exit::Stale, message)
-                .hint("repair needs a copy of the very same version"),
+            RepairError::NothingInCommon => Self::new(Exit::Tampered, message)
+                .hint("if the copy is what you want, put it there yourself"),
+            RepairError::AnotherRing { .. } => {
+                Self::new(Exit::Stale, message).hint("repair needs a copy of the very same version")
+            }
             _ => failed(message),
         }
     }
@@ -181,7 +218,8 @@ impl From<GrantError> for CliError {
     fn from(e: GrantError) -> Self {
         let message = e.to_string();
         match e {
-            GrantError::NotTheOwner => Self::new(Exit::Untrusted, message),
+            GrantError::NotTheOwner => Self::new(Exit::Untrusted, message)
+                .hint("give the secret key of the ring's owner with `--owner-key owner.key`"),
             GrantError::NoSuchBlock { .. } => Self::usage(message),
             GrantError::Ring(e) => e.into(),
             GrantError::NoBlockKey { .. } => Self::new(Exit::Tampered, message),
@@ -194,14 +232,14 @@ impl From<ExportRingError> for CliError {
     fn from(e: ExportRingError) -> Self {
         match e {
             ExportRingError::Open(e) => e.into(),
-            other => failed(other),
+            other => failed(with_causes(&other)),
         }
     }
 }
 
 impl From<SealModelError> for CliError {
     fn from(e: SealModelError) -> Self {
-        let message = e.to_string();
+        let message = with_causes(&e);
         match e {
             SealModelError::NoHost { .. } | SealModelError::NoSuchBlock { .. } => {
                 Self::usage(message).hint("`--host FILE` grants all blocks, `--host 1-4=FILE` some")
@@ -220,7 +258,14 @@ impl From<LedgerError> for CliError {
         let exit = match e.fault() {
             Fault::Tampered => Exit::Tampered,
             Fault::Untrusted => Exit::Untrusted,
-            _ => Exit::Failed,
+            _ => match &e {
+                // What is there in a ledger's place is foreign; where nothing is, there is just no ledger.
+                LedgerError::NotALedger { dir } if dir.exists() => Exit::Tampered,
+                LedgerError::Io { source, .. } if source.kind() == ErrorKind::NotADirectory => {
+                    Exit::Tampered
+                }
+                _ => Exit::Failed,
+            },
         };
         Self::new(exit, format!("ledger: {e}"))
     }
@@ -230,10 +275,17 @@ macro_rules! plain_failures {
     ($($error:ty),*) => {
         $(impl From<$error> for CliError {
             fn from(e: $error) -> Self {
-                failed(e)
+                failed(with_causes(&e))
             }
         })*
     };
 }
 
-plain_failures!(KeyFileError, NpyError, PictureError, PlainError, TrustError, deepring::NoRandomness);
+plain_failures!(
+    KeyFileError,
+    NpyError,
+    PictureError,
+    PlainError,
+    TrustError,
+    deepring::NoRandomness
+);

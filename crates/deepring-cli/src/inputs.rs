@@ -63,9 +63,9 @@ fn split_name<'a>(
     item: &'a str,
     declared: &[TensorSpec],
 ) -> Result<(Option<usize>, &'a str), CliError> {
-    let place = declared.iter().position(|s| {
-        item.strip_prefix(s.name.as_str()).is_some_and(|rest| rest.starts_with('='))
-    });
+    let place = declared
+        .iter()
+        .position(|s| item.strip_prefix(s.name.as_str()).is_some_and(|rest| rest.starts_with('=')));
     if let Some(place) = place {
         let skip = declared.get(place).map_or(0, |s| s.name.len() + 1);
         return Ok((Some(place), item.get(skip..).unwrap_or_default()));

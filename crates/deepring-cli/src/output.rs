@@ -1,6 +1,8 @@
 //! Printing: data to stdout, for people or as JSON; a closed pipe is no error.
 
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -21,6 +23,27 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
 #[allow(clippy::print_stderr, reason = "messages for people go to stderr")]
 pub(crate) fn note(text: impl std::fmt::Display) {
     eprintln!("{text}");
+}
+
+/// Refuses to write `target` where that is one of the files that this very command reads: a network, a
+/// ring or a secret key would be gone.
+pub(crate) fn keep<'a>(
+    target: &Path,
+    read: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), CliError> {
+    let Ok(place) = fs::canonicalize(target) else { return Ok(()) };
+    match read.into_iter().find(|path| fs::canonicalize(path).is_ok_and(|p| p == place)) {
+        None => Ok(()),
+        Some(path) => {
+            let message = format!("{} would be overwritten, and is needed", path.display());
+            Err(CliError::usage(message).hint("write to another file"))
+        }
+    }
+}
+
+/// A number and what it counts.
+pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 fn write(args: std::fmt::Arguments<'_>) -> Result<(), CliError> {

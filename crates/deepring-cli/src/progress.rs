@@ -15,8 +15,16 @@ pub(crate) struct Progress {
 impl Progress {
     /// A bar over so many bytes.
     pub(crate) fn bytes(what: &'static str, total: u64) -> Self {
+        Self::new(what, total, "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+    }
+
+    /// A bar over so many things.
+    pub(crate) fn items(what: &'static str, total: u64) -> Self {
+        Self::new(what, total, "{msg} [{bar:30}] {pos}/{len} {eta}")
+    }
+
+    fn new(what: &'static str, total: u64, template: &str) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
-        let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
         let style = ProgressStyle::with_template(template);
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
         bar.set_message(what);

@@ -24,13 +24,18 @@ impl Trusting {
         let store = match store.map(PathBuf::from).or_else(default_store) {
             Some(path) => Some(TrustStore::open(&path)?),
             None => {
-                output::note("warning: no home folder, so no trust store: an old ring would not be noticed");
+                output::note(
+                    "warning: no home folder, so no trust store: an old ring would not be noticed",
+                );
                 None
             }
         };
         if owner.is_none() && store.is_none() {
-            return Err(CliError::new(Exit::Untrusted, "no owner given, and no trust store to ask")
-                .hint("give the owner's public key with `--owner owner.pub`"));
+            return Err(CliError::new(
+                Exit::Untrusted,
+                "no owner given, and no trust store to ask",
+            )
+            .hint("give the owner's public key with `--owner owner.pub`"));
         }
         Ok(Self { owner, store })
     }
@@ -56,6 +61,11 @@ impl Trusting {
         let ring = open(path)?.authenticate(&self.trust())?;
         self.remember(&ring);
         Ok(ring)
+    }
+
+    /// Checks closure, headers and links of a ring of any version, to look back at what it decided.
+    pub(crate) fn look_back(&self, path: &Path) -> Result<AuthenticRing, RingError> {
+        open(path)?.authenticate(&self.trust().any_version())
     }
 
     /// Checks every byte, and remembers the ring.
@@ -112,9 +122,9 @@ impl AnyKey {
     pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
         match SecretKey::<Host>::read(path) {
             Ok(key) => Ok(Self::Host(key)),
-            Err(KeyFileError::Parse { source: deepring::ParseKeyError::WrongKind { .. }, .. }) => {
-                Ok(Self::Owner(SecretKey::<Owner>::read(path)?))
-            }
+            Err(KeyFileError::Parse {
+                source: deepring::ParseKeyError::WrongKind { .. }, ..
+            }) => Ok(Self::Owner(SecretKey::<Owner>::read(path)?)),
             Err(e) => Err(e.into()),
         }
     }

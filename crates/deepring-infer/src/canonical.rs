@@ -68,6 +68,7 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     graph.keep_scale_in_place(&shapes);
     graph.sort()?;
     graph.drop_unused();
+    graph.name_nodes();
     let shapes = Shapes::infer(&graph)?;
     let kinds = types::infer(&graph);
     let name = name.unwrap_or_default();

@@ -24,6 +24,7 @@ use self::build::Parts;
 use self::replicate::Replicated;
 use self::schedule::Schedule;
 use crate::canonical::CanonicalModel;
+use crate::onnx::proto::NodeProto;
 use crate::onnx::{ImportError, ParamSource};
 
 pub use build::PARAMS_FILE;
@@ -170,6 +171,13 @@ impl CutBlock {
         }
         Ok(())
     }
+}
+
+/// A block of one node that needs no input.
+pub(crate) fn single(model: &CanonicalModel, node: &NodeProto) -> Result<CutBlock, ImportError> {
+    let outputs = node.output.iter().filter(|o| !o.is_empty()).cloned().collect();
+    let name = node.op().to_owned();
+    build::block(model, Parts { name, nodes: vec![node], inputs: Vec::new(), outputs })
 }
 
 /// Cuts a network.

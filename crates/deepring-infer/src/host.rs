@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deepring::{
-    AuthenticRing, Chain, Check, Decision, Digest, Finding, Header, Host, Item, OpenError, OpenedBlock, OpeningKey,
-    Parcel, PartKind, PartName, PublicKey, SecretKey, TensorSpec, TensorValue, batch_digest,
-    tensors_digest,
+    AuthenticRing, Chain, Check, Decision, Digest, Finding, Header, Host, Item, Manifest,
+    OpenError, OpenedBlock, OpeningKey, Parcel, PartKind, PartName, PublicKey, SecretKey,
+    TensorSpec, TensorValue, batch_digest, tensors_digest,
 };
 
 use crate::engine::{Engine, Input};
@@ -23,13 +23,66 @@ struct Live<E: Engine> {
     mac: Option<LiveMac>,
 }
 
+/// Genesis, opened. Labels and pre-processing decide as much as weights do, so they stay in their checked
+/// bytes and are decoded anew whenever somebody asks.
+struct Manifested {
+    bytes: Buffer,
+    opened: OpenedBlock,
+    mac: Option<LiveMac>,
+}
+
+impl Manifested {
+    fn open(ring: &AuthenticRing, key: &SecretKey<Host>, check: Check) -> Result<Self, RunError> {
+        let header = ring.genesis();
+        let too_large = || OpenError::TooLarge { bytes: header.plain_len };
+        let len = usize::try_from(header.plain_len).map_err(|_| too_large())?;
+        let mut bytes = Buffer::zeroed(len).ok_or_else(too_large)?;
+        let opened = ring.open_block(0, OpeningKey::Host(key), bytes.bytes_mut())?;
+        let mac = tags(check, bytes.bytes(), header, &opened)?;
+        Ok(Self { bytes, opened, mac })
+    }
+
+    fn check(&self, header: &Header) -> Result<(), RunError> {
+        let Some(mac) = &self.mac else { return Ok(()) };
+        mac.check(std::hint::black_box(self.bytes.bytes())).map_err(|_| {
+            let finding = Finding::tampered(PartName::Body, CHANGED_IN_MEMORY)
+                .in_block(header.index, Some(&header.name))
+                .of_tensor("manifest");
+            RunError::Tampered(finding)
+        })
+    }
+}
+
+const CHANGED_IN_MEMORY: &str = "the bytes in memory are not those that were verified";
+
+/// Tags for the bytes of an opened block, where the check asks for them.
+///
+/// Tags first, digest second: what changes before the tags were made is seen by the digest, what changes
+/// after by the tags. There is no moment in between.
+fn tags(
+    check: Check,
+    bytes: &[u8],
+    header: &Header,
+    opened: &OpenedBlock,
+) -> Result<Option<LiveMac>, RunError> {
+    if check != Check::Run {
+        return Ok(None);
+    }
+    let mac = LiveMac::of(bytes, &header.parts).ok_or(RunError::NoRandomness)?;
+    if opened.still_holds(bytes) {
+        return Ok(Some(mac));
+    }
+    let finding = Finding::tampered(PartName::Body, CHANGED_IN_MEMORY);
+    Err(RunError::Tampered(finding.in_block(header.index, Some(&header.name))))
+}
+
 /// A party that holds the keys of some blocks. Whether the next host is in this process or across a
 /// network, it is given a [`Parcel`] and nothing else.
 pub struct RingHost<E: Engine> {
     ring: Arc<AuthenticRing>,
     engine: Arc<E>,
     key: SecretKey<Host>,
-    genesis: OpenedBlock,
+    genesis: Manifested,
     blocks: BTreeMap<u32, Live<E>>,
     check: Check,
 }
@@ -76,13 +129,7 @@ impl<E: Engine> RingHost<E> {
         check: Check,
         progress: &dyn Fn(u64),
     ) -> Result<Self, RunError> {
-        let genesis_len = usize::try_from(ring.genesis().plain_len).unwrap_or(usize::MAX);
-        let mut genesis = zeroize::Zeroizing::new(Vec::new());
-        genesis
-            .try_reserve_exact(genesis_len)
-            .map_err(|_| OpenError::TooLarge { bytes: ring.genesis().plain_len })?;
-        genesis.resize(genesis_len, 0);
-        let genesis = ring.open_block(0, OpeningKey::Host(&key), &mut genesis)?;
+        let genesis = Manifested::open(&ring, &key, check)?;
         let mut host = Self { ring, engine, key, genesis, blocks: BTreeMap::new(), check };
         for index in range {
             host.load_block(index)?;
@@ -95,8 +142,11 @@ impl<E: Engine> RingHost<E> {
     /// live memory.
     pub fn load_block(&mut self, index: u32) -> Result<(), RunError> {
         let ring = Arc::clone(&self.ring);
-        let header = ring.headers().get(index as usize).filter(|h| h.index != 0);
-        let header = header.ok_or_else(|| OpenError::NoSuchBlock {
+        if index == 0 {
+            self.genesis = Manifested::open(&ring, &self.key, self.check)?;
+            return Ok(());
+        }
+        let header = ring.headers().get(index as usize).ok_or_else(|| OpenError::NoSuchBlock {
             index,
             count: u32::try_from(ring.headers().len()).unwrap_or(u32::MAX),
         })?;
@@ -108,19 +158,7 @@ impl<E: Engine> RingHost<E> {
         let resident =
             Resident::load(&*self.engine, buffer, graph, &header.inputs, &header.outputs)
                 .map_err(|source| RunError::Engine { block: header.name.clone(), source })?;
-        let mac = match self.check {
-            Check::Run => {
-                let mac = LiveMac::of(resident.bytes(), &header.parts)
-                    .ok_or(RunError::NoRandomness)?;
-                // Tags first, digest second: what changes before the tags were made is seen by the
-                // digest, what changes after by the tags. There is no moment in between.
-                if !opened.still_holds(resident.bytes()) {
-                    return Err(RunError::Tampered(self.describe(header, None)));
-                }
-                Some(mac)
-            }
-            Check::None | Check::Load => None,
-        };
+        let mac = tags(self.check, resident.bytes(), header, &opened)?;
         self.blocks.insert(index, Live { resident, opened, mac });
         Ok(())
     }
@@ -136,20 +174,28 @@ impl<E: Engine> RingHost<E> {
         self.blocks.keys().copied()
     }
 
-    /// The live bytes of a loaded block.
+    /// The live bytes of a loaded block; Genesis, block 0, is always loaded.
     #[must_use]
     pub fn live_bytes(&self, index: u32) -> Option<&[u8]> {
+        if index == 0 {
+            return Some(self.genesis.bytes.bytes());
+        }
         Some(self.blocks.get(&index)?.resident.bytes())
     }
 
+    /// The manifest, decoded from its bytes as they are now; with [`Check::Run`] only if these are still the
+    /// verified ones.
+    pub fn manifest(&self) -> Result<Manifest, RunError> {
+        self.genesis.check(self.ring.genesis())?;
+        let decoded = Manifest::decode(self.genesis.bytes.bytes());
+        Ok(decoded.map_err(|source| OpenError::Malformed { index: 0, source })?)
+    }
+
     /// Begins a query as the host of Genesis: commits to the batch's inputs.
-    pub fn begin(
-        &self,
-        batch: &[Vec<TensorValue>],
-        opened_at: u64,
-    ) -> Result<Chain, RunError> {
+    pub fn begin(&self, batch: &[Vec<TensorValue>], opened_at: u64) -> Result<Chain, RunError> {
+        self.genesis.check(self.ring.genesis())?;
         let inputs = digest_of(batch);
-        Chain::open(&self.ring, &self.genesis, &self.key, inputs, opened_at)
+        Chain::open(&self.ring, &self.genesis.opened, &self.key, inputs, opened_at)
             .map_err(|_| RunError::NoRandomness)
     }
 
@@ -226,7 +272,7 @@ impl<E: Engine> RingHost<E> {
             let start = Instant::now();
             let checked = mac.check(block.resident.bytes());
             split.check += start.elapsed();
-            checked.map_err(|changed| RunError::Tampered(self.describe(header, Some(&changed))))?;
+            checked.map_err(|changed| RunError::Tampered(self.describe(header, &changed)))?;
         }
         let start = Instant::now();
         // What nothing after this block reads is given away, so that the engine may work in place.
@@ -263,10 +309,7 @@ impl<E: Engine> RingHost<E> {
     }
 
     fn import(&self, tensors: &[TensorValue]) -> Result<HashMap<String, E::Value>, RunError> {
-        tensors
-            .iter()
-            .map(|t| Ok((t.name().to_owned(), self.engine.import(t)?)))
-            .collect()
+        tensors.iter().map(|t| Ok((t.name().to_owned(), self.engine.import(t)?))).collect()
     }
 
     fn header(&self, index: u32) -> Option<&Header> {
@@ -279,19 +322,13 @@ impl<E: Engine> RingHost<E> {
 
     /// Says what changed in live memory. The ring's own copy tells just which bytes; where it cannot be
     /// read any more, the piece that the MAC refused is named.
-    fn describe(&self, header: &Header, changed: Option<&Changed>) -> Finding {
+    fn describe(&self, header: &Header, changed: &Changed) -> Finding {
         let index = header.index;
-        let finding = Finding::tampered(
-            PartName::Body,
-            "the parameters in memory are not those that were verified",
-        )
-        .in_block(index, Some(&header.name));
-        let Some(changed) = changed else { return finding };
+        let finding = Finding::tampered(PartName::Body, CHANGED_IN_MEMORY)
+            .in_block(index, Some(&header.name));
         let exact = self.blocks.get(&index).and_then(|b| {
             let mut sealed = Buffer::zeroed(b.resident.bytes().len())?;
-            self.ring
-                .open_block(index, OpeningKey::Host(&self.key), sealed.bytes_mut())
-                .ok()?;
+            self.ring.open_block(index, OpeningKey::Host(&self.key), sealed.bytes_mut()).ok()?;
             differing(sealed.bytes(), b.resident.bytes(), changed.range.clone())
         });
         let range = exact.unwrap_or_else(|| changed.range.clone());
@@ -306,7 +343,9 @@ impl<E: Engine> RingHost<E> {
 /// First and one past the last byte of `range` in which the two differ.
 fn differing(a: &[u8], b: &[u8], range: Range<usize>) -> Option<Range<usize>> {
     let start = range.start;
-    let pairs = || a.get(range.clone()).into_iter().flatten().zip(b.get(range.clone()).into_iter().flatten());
+    let pairs = || {
+        a.get(range.clone()).into_iter().flatten().zip(b.get(range.clone()).into_iter().flatten())
+    };
     let first = pairs().position(|(x, y)| x != y)?;
     let last = pairs().enumerate().filter(|(_, (x, y))| x != y).last()?.0;
     Some(start + first..start + last + 1)

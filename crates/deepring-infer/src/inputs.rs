@@ -8,7 +8,10 @@ use crate::error::InputError;
 
 /// Checks names, types, shapes (named dimensions must agree with each other) and that floats are
 /// finite: with a NaN among the inputs, any class can come out on top.
-pub(crate) fn check_inputs(declared: &[TensorSpec], given: &[TensorValue]) -> Result<(), InputError> {
+pub(crate) fn check_inputs(
+    declared: &[TensorSpec],
+    given: &[TensorValue],
+) -> Result<(), InputError> {
     for (i, value) in given.iter().enumerate() {
         if !declared.iter().any(|s| s.name == value.name()) {
             let name = value.name().to_owned();

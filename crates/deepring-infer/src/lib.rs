@@ -51,13 +51,14 @@ mod plain;
 mod preprocess;
 mod sealing;
 mod session;
+mod settle;
 mod trial;
 mod weights;
 
 pub use canonical::{CanonicalModel, canonicalise};
 pub use cut::{
-    CutBlock, CutError, CutModel, CutPolicy, ExportError, JoinBlock, PARAMS_FILE, Param, ParseCutError,
-    cut, export,
+    CutBlock, CutError, CutModel, CutPolicy, ExportError, JoinBlock, PARAMS_FILE, Param,
+    ParseCutError, cut, export,
 };
 pub use engine::{Engine, EngineError, Input, Rten, RtenProgram};
 pub use error::{InputError, RunError};
@@ -68,7 +69,5 @@ pub use onnx::{ImportError, OnnxModel, ParamSource, looks_like_onnx, read_onnx};
 pub use picture::{PictureError, read_picture};
 pub use plain::{PlainError, PlainModel};
 pub use preprocess::{Color, Layout, Preprocess, PreprocessError};
-pub use sealing::{
-    Blocks, ParseBlocksError, Seal, SealModelError, SealProgress, SealedModel,
-};
+pub use sealing::{Blocks, ParseBlocksError, Seal, SealModelError, SealProgress, SealedModel};
 pub use session::{Outcome, Session, SessionOptions};

@@ -1,12 +1,15 @@
 //! Reading and writing `.npy` files (NumPy format versions 1 to 3).
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, BufReader, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use deepring::{DType, TensorValue, ValueError};
 use npyz::{DType as NpyType, NpyHeader, Order, TypeStr, WriterBuilder as _};
 use thiserror::Error;
+
+/// Longest header text that is read; NumPy's own are below 200 bytes.
+const MAX_HEADER: u64 = 1 << 14;
 
 /// Why a `.npy` file was not read or written.
 #[derive(Debug, Error)]
@@ -59,7 +62,20 @@ pub fn read_npy(path: &Path, name: &str) -> Result<TensorValue, NpyError> {
     let file = File::open(path).map_err(io)?;
     let len = file.metadata().map_err(io)?.len();
     let mut reader = BufReader::new(file);
-    let header = NpyHeader::from_reader(&mut reader).map_err(io)?;
+    let text = header_bytes(&mut reader).map_err(io)?;
+    if count_overflows(&text) {
+        let found = len.saturating_sub(text.len() as u64);
+        return Err(NpyError::Length {
+            path: path.into(),
+            shape: Vec::new(),
+            expected: None,
+            found,
+        });
+    }
+    if is_nested(&text) {
+        return Err(NpyError::DType { path: path.into(), found: "with fields".to_owned() });
+    }
+    let header = NpyHeader::from_reader(&mut Cursor::new(&text)).map_err(io)?;
     let dtype = element_type(&header.dtype())
         .ok_or_else(|| NpyError::DType { path: path.into(), found: header.dtype().descr() })?;
     let shape = header.shape().to_vec();
@@ -97,10 +113,8 @@ pub fn write_npy(path: &Path, tensor: &TensorValue) -> Result<(), NpyError> {
             return Err(NpyError::DType { path: path.into(), found: "bf16".to_owned() });
         }
     };
-    let dtype: TypeStr = text.parse().map_err(|_| NpyError::DType {
-        path: path.into(),
-        found: text.to_owned(),
-    })?;
+    let dtype: TypeStr =
+        text.parse().map_err(|_| NpyError::DType { path: path.into(), found: text.to_owned() })?;
     let mut bytes = Vec::new();
     npyz::WriteOptions::new_header_only()
         .dtype(NpyType::Plain(dtype))
@@ -110,6 +124,48 @@ pub fn write_npy(path: &Path, tensor: &TensorValue) -> Result<(), NpyError> {
         .map_err(io)?;
     bytes.write_all(tensor.data()).map_err(io)?;
     deepring::replace_file(path, &bytes).map_err(io)
+}
+
+/// Magic, version, length and text of the header.
+fn header_bytes(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 10];
+    reader.read_exact(&mut bytes)?;
+    let no_header = || io::Error::new(io::ErrorKind::InvalidData, "not a NumPy file");
+    if !bytes.starts_with(b"\x93NUMPY") {
+        return Err(no_header());
+    }
+    let mut len = u64::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    if bytes[6] > 1 {
+        let mut high = [0; 2];
+        reader.read_exact(&mut high)?;
+        bytes.extend(high);
+        len |= u64::from(u16::from_le_bytes(high)) << 16;
+    }
+    if len > MAX_HEADER {
+        return Err(no_header());
+    }
+    let start = bytes.len() as u64;
+    reader.take(len).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != start + len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(bytes)
+}
+
+/// Whether the header holds more than one dictionary with one shape in it. Only records need that, and
+/// npyz' parser takes time exponential in the depth of brackets.
+fn is_nested(header: &[u8]) -> bool {
+    let count = |bracket: u8| header.iter().filter(|b| **b == bracket).count();
+    count(b'[') > 0 || count(b'{') > 1 || count(b'(') > 1
+}
+
+/// Whether the product of all the header's numbers overflows: npyz multiplies the shape's unchecked. The few
+/// others are small, and no file is so long that they could matter.
+fn count_overflows(header: &[u8]) -> bool {
+    let numbers = header.split(|b| !b.is_ascii_digit()).filter(|n| !n.is_empty());
+    let number = |n: &[u8]| std::str::from_utf8(n).ok()?.parse::<u64>().ok();
+    // A zero would hide an overflow that came before it.
+    numbers.map(number).try_fold(1u64, |product, n| product.checked_mul(n?.max(1))).is_none()
 }
 
 fn element_type(dtype: &NpyType) -> Option<DType> {
@@ -179,6 +235,19 @@ mod tests {
         bytes.pop();
         std::fs::write(&path, bytes).unwrap();
         assert!(matches!(read_npy(&path, "x"), Err(NpyError::Length { found: 15, .. })));
+    }
+
+    #[test]
+    fn brackets_in_brackets_are_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.npy");
+        for deep in ["[".repeat(3000), "(".repeat(3000), "{".repeat(3000)] {
+            let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+            bytes.extend(u16::try_from(deep.len()).unwrap().to_le_bytes());
+            bytes.extend(deep.as_bytes());
+            std::fs::write(&path, bytes).unwrap();
+            assert!(matches!(read_npy(&path, "x"), Err(NpyError::DType { .. })));
+        }
     }
 
     #[test]

@@ -44,6 +44,10 @@ pub enum PictureError {
     Value(#[from] ValueError),
 }
 
+/// Largest width and height, and most bytes of a decoded picture: a small file can claim to be vast.
+const MAX_SIDE: u32 = 8192;
+const MAX_BYTES: u64 = 256 << 20;
+
 /// Reads a picture as the input `name` with a batch of one.
 pub fn read_picture(
     path: &Path,
@@ -53,9 +57,9 @@ pub fn read_picture(
     let io = |source| PictureError::Io { path: path.into(), source };
     let mut reader = ImageReader::open(path).map_err(io)?.with_guessed_format().map_err(io)?;
     let mut limits = Limits::default();
-    limits.max_image_width = Some(1 << 16);
-    limits.max_image_height = Some(1 << 16);
-    limits.max_alloc = Some(512 << 20);
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
     let picture = reader
         .decode()
@@ -84,7 +88,8 @@ fn tensor_of(
         rgb = crop_imm(&rgb, x, y, width, height).to_image();
     }
     let (width, height) = rgb.dimensions();
-    let gray = (recipe.color == Color::Gray).then(|| DynamicImage::ImageRgb8(rgb.clone()).to_luma8());
+    let gray =
+        (recipe.color == Color::Gray).then(|| DynamicImage::ImageRgb8(rgb.clone()).to_luma8());
     let channels = recipe.color.channels();
     let pixel = |x: u32, y: u32, c: usize| match (&gray, recipe.color) {
         (Some(gray), _) => gray.get_pixel(x, y).0[0],
@@ -101,7 +106,8 @@ fn tensor_of(
             [1, channels as u64, u64::from(height), u64::from(width)]
         }
         Layout::Nhwc => {
-            (0..height).for_each(|y| (0..width).for_each(|x| (0..channels).for_each(|c| push(x, y, c))));
+            (0..height)
+                .for_each(|y| (0..width).for_each(|x| (0..channels).for_each(|c| push(x, y, c))));
             [1, u64::from(height), u64::from(width), channels as u64]
         }
     };

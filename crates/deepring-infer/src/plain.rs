@@ -5,10 +5,10 @@ use std::path::Path;
 
 use deepring::{TensorSpec, TensorValue};
 
+use crate::canonical::canonicalise;
 use crate::engine::{Engine as _, EngineError, Input, Rten, RtenProgram};
 use crate::error::{InputError, RunError};
 use crate::inputs::{check_inputs, list};
-use crate::canonical::canonicalise;
 use crate::onnx::{ImportError, read_onnx};
 
 /// A network loaded by the engine itself, with nothing checked and nothing signed.

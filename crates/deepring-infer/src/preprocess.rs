@@ -138,7 +138,9 @@ impl Preprocess {
             expected,
         };
         match key {
-            "resize" => self.resize = Some(size(value).ok_or_else(|| bad("a side, or HEIGHTxWIDTH"))?),
+            "resize" => {
+                self.resize = Some(size(value).ok_or_else(|| bad("a side, or HEIGHTxWIDTH"))?)
+            }
             "crop" => self.crop = Some(size(value).ok_or_else(|| bad("a side, or HEIGHTxWIDTH"))?),
             "color" => {
                 self.color = match value {

@@ -17,6 +17,7 @@ use crate::cut::{CutBlock, CutError, CutModel, CutPolicy, cut};
 use crate::engine::{EngineError, Rten};
 use crate::onnx::{ImportError, read_onnx};
 use crate::preprocess::Preprocess;
+use crate::settle::settle;
 use crate::trial::Trial;
 use crate::weights::Buffer;
 
@@ -34,12 +35,14 @@ pub enum SealModelError {
     #[error(transparent)]
     Cut(#[from] CutError),
     /// The engine lacks something that a block needs.
-    #[error("block {block} ({name}) cannot be run: {source}")]
+    #[error("block {block} ({name}; {operators}) cannot be run: {source}")]
     Engine {
         /// The block.
         block: usize,
         /// Its name.
         name: String,
+        /// Its operators, with commas between.
+        operators: String,
         /// What the engine said; it names the operator.
         source: EngineError,
     },
@@ -135,7 +138,9 @@ impl Blocks {
             Self::Some(ranges) => Some(
                 ranges
                     .iter()
-                    .flat_map(|r| *r.start()..=(*r.end()).min(last.saturating_add(1).max(*r.start())))
+                    .flat_map(|r| {
+                        *r.start()..=(*r.end()).min(last.saturating_add(1).max(*r.start()))
+                    })
                     .collect(),
             ),
         }
@@ -260,7 +265,9 @@ impl<'a> Seal<'a> {
         progress: &dyn Fn(SealProgress),
     ) -> Result<SealedModel, SealModelError> {
         let model_version = self.check_version()?;
-        let model = cut(canonicalise(read_onnx(&self.model)?)?, self.cut)?;
+        let engine = Rten::new(None);
+        let model = settle(canonicalise(read_onnx(&self.model)?)?, &engine)?;
+        let model = cut(model, self.cut)?;
         self.check_hosts(model.blocks.len())?;
         let manifest = self.manifest(&model)?;
         let plan = self.plan(&model, &manifest, model_version);
@@ -269,12 +276,13 @@ impl<'a> Seal<'a> {
 
         let mut sealer = RingSealer::create(target, &plan, self.owner)?;
         sealer.seal_block(&manifest)?;
-        let mut trial = Trial::new(Rten::new(None), &model);
+        let mut trial = Trial::new(engine, &model);
         let mut parameter_bytes = 0;
         for (i, block) in model.blocks.iter().enumerate() {
             let (plaintext, graph) = plaintext_of(&sealer, i + 1, block)?;
             let loaded = trial.load(i, plaintext, graph).map_err(|source| {
-                SealModelError::Engine { block: i + 1, name: block.name.clone(), source }
+                let (name, operators) = (block.name.clone(), block.op_types.join(", "));
+                SealModelError::Engine { block: i + 1, name, operators, source }
             })?;
             sealer.seal_block(loaded.bytes())?;
             parameter_bytes += block.params.iter().map(|p| p.len).sum::<u64>();
@@ -377,8 +385,7 @@ fn plaintext_of(
 ) -> Result<(Buffer, Range<usize>), SealModelError> {
     let len = sealer.plain_len(index);
     let too_large = || SealModelError::TooLarge { block: index, bytes: len };
-    let mut out =
-        usize::try_from(len).ok().and_then(Buffer::zeroed).ok_or_else(too_large)?;
+    let mut out = usize::try_from(len).ok().and_then(Buffer::zeroed).ok_or_else(too_large)?;
     let layout = || SealError::Layout {
         block: u32::try_from(index).unwrap_or(u32::MAX),
         reason: "parameters are not where the graph looks for them",

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use deepring::{
-    AuthenticRing, Chain, Check, Decision, Host, Item, Manifest, OpeningKey, Parcel, SecretKey, TensorValue,
-    tensors_digest,
+    AuthenticRing, Chain, Check, Decision, Host, Item, Manifest, OpeningKey, Parcel, SecretKey,
+    TensorValue, tensors_digest,
 };
 
 use crate::engine::{Engine, Rten};
@@ -48,7 +48,6 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Session<E: Engine = Rten> {
     ring: Arc<AuthenticRing>,
-    manifest: Manifest,
     hosts: Vec<RingHost<E>>,
     route: Vec<Leg>,
 }
@@ -86,7 +85,6 @@ impl<E: Engine> Session<E> {
         let route = plan_route(&ring, keys)?;
         let ring = Arc::new(ring);
         let engine = Arc::new(engine);
-        let mut manifest = None;
         let mut hosts: Vec<RingHost<E>> = Vec::new();
         let mut legs: Vec<Leg> = Vec::new();
         let mut placed: Vec<Option<usize>> = vec![None; keys.len()];
@@ -95,9 +93,6 @@ impl<E: Engine> Session<E> {
             let host = match placed.get(k).copied().flatten() {
                 Some(host) => host,
                 None => {
-                    if manifest.is_none() {
-                        manifest = Some(ring.open_manifest(OpeningKey::Host(key))?);
-                    }
                     let (ring, engine) = (Arc::clone(&ring), Arc::clone(&engine));
                     hosts.push(RingHost::open(ring, engine, key.clone(), 0..0, check, progress)?);
                     if let Some(place) = placed.get_mut(k) {
@@ -114,8 +109,7 @@ impl<E: Engine> Session<E> {
             }
             legs.push(Leg { host, blocks });
         }
-        let manifest = manifest.ok_or(RunError::NoKey { block: 0, name: "genesis".to_owned() })?;
-        Ok(Self { ring, manifest, hosts, route: legs })
+        Ok(Self { ring, hosts, route: legs })
     }
 
     /// The ring.
@@ -124,10 +118,11 @@ impl<E: Engine> Session<E> {
         &self.ring
     }
 
-    /// What Genesis seals: labels, pre-processing, names.
-    #[must_use]
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+    /// What Genesis seals: labels, pre-processing, names. Decoded anew at each call from bytes that are
+    /// checked like parameters, so ask after a query for the labels of its answer.
+    pub fn manifest(&self) -> Result<Manifest, RunError> {
+        let first = self.route.first().and_then(|leg| self.hosts.get(leg.host));
+        first.ok_or(RunError::NotLoaded { block: 0 })?.manifest()
     }
 
     /// Answers one query.
@@ -148,7 +143,8 @@ impl<E: Engine> Session<E> {
             check_inputs(declared, inputs)?;
         }
         let nothing = || RunError::NotLoaded { block: 1 };
-        let first = self.route.first().and_then(|leg| self.hosts.get(leg.host)).ok_or_else(nothing)?;
+        let first =
+            self.route.first().and_then(|leg| self.hosts.get(leg.host)).ok_or_else(nothing)?;
         let mut split = Split::default();
         let start = Instant::now();
         let input_digests: Vec<_> = batch.iter().map(|t| tensors_digest(t)).collect();
@@ -187,15 +183,19 @@ impl<E: Engine> Session<E> {
     /// audits live memory, or attacks it.
     #[must_use]
     pub fn live_bytes(&self, index: u32) -> Option<&[u8]> {
-        let leg = self.route.iter().find(|leg| leg.blocks.contains(&index))?;
-        self.hosts.get(leg.host)?.live_bytes(index)
+        self.hosts.get(self.host_of(index)?)?.live_bytes(index)
     }
 
     /// Opens one block anew from the ring, in place of what is in memory.
     pub fn reload_block(&mut self, index: u32) -> Result<(), RunError> {
-        let leg = self.route.iter().find(|leg| leg.blocks.contains(&index));
-        let host = leg.and_then(|leg| self.hosts.get_mut(leg.host));
+        let host = self.host_of(index).and_then(|host| self.hosts.get_mut(host));
         host.ok_or(RunError::NotLoaded { block: index })?.load_block(index)
+    }
+
+    /// The host that runs a block; Genesis is played by the host of the first block.
+    fn host_of(&self, index: u32) -> Option<usize> {
+        let index = index.max(1);
+        self.route.iter().find(|leg| leg.blocks.contains(&index)).map(|leg| leg.host)
     }
 
     /// The live tensors are kept in the order of their names; a caller wants the network's.
@@ -231,9 +231,7 @@ fn plan_route(
     let count = u32::try_from(ring.headers().len()).unwrap_or(u32::MAX);
     let reach = |key: &SecretKey<Host>, from: u32| {
         let opens = |i: &u32| {
-            ring.headers()
-                .get(*i as usize)
-                .is_some_and(|h| OpeningKey::Host(key).is_recipient(h))
+            ring.headers().get(*i as usize).is_some_and(|h| OpeningKey::Host(key).is_recipient(h))
         };
         from + u32::try_from((from..count).take_while(opens).count()).unwrap_or(0)
     };

@@ -104,7 +104,8 @@ fn operators(block: &CutBlock, reason: &str) -> Vec<String> {
     let graph = ModelProto::decode(block.graph.as_slice()).ok().and_then(|m| m.graph);
     let nodes = graph.map(|g| g.node).unwrap_or_default();
     let name = |n: &NodeProto| n.name.clone().unwrap_or_default();
-    let named = |n: &&NodeProto| !name(n).is_empty() && reason.contains(&format!("\"{}\"", name(n)));
+    let named =
+        |n: &&NodeProto| !name(n).is_empty() && reason.contains(&format!("\"{}\"", name(n)));
     let nameless = |n: &&NodeProto| name(n).is_empty();
     let ops = |chosen: &dyn Fn(&&NodeProto) -> bool| -> BTreeSet<String> {
         nodes.iter().filter(chosen).filter_map(|n| n.op_type.clone()).collect()
@@ -124,11 +125,13 @@ fn made_up(spec: &TensorSpec) -> Option<TensorValue> {
             Dim::Named(_) => 1,
         })
         .collect();
-    let count = dims.iter().try_fold(1u64, |n, d| n.checked_mul(*d)).filter(|n| *n <= MAX_ELEMENTS)?;
+    let count =
+        dims.iter().try_fold(1u64, |n, d| n.checked_mul(*d)).filter(|n| *n <= MAX_ELEMENTS)?;
     let element = match spec.dtype {
         DType::F32 => 0.5f32.to_le_bytes().to_vec(),
         DType::F64 => 0.5f64.to_le_bytes().to_vec(),
         other => vec![0; other.size()],
     };
-    TensorValue::new(&spec.name, spec.dtype, dims, element.repeat(usize::try_from(count).ok()?)).ok()
+    TensorValue::new(&spec.name, spec.dtype, dims, element.repeat(usize::try_from(count).ok()?))
+        .ok()
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::block::Header;
-use crate::block::chunks::segments;
+use crate::block::chunks::{chunk_spans, segments};
 use crate::block::header::header_digest;
 use crate::crypto::Digest;
 use crate::replace;
@@ -36,6 +36,11 @@ pub enum RepairError {
         /// Ring digest that the damaged file's owner signed.
         damaged: Digest,
     },
+    /// The damaged file has nothing in common with the copy: there is nothing to repair.
+    #[error(
+        "the damaged file shares no header and no chunk with the copy: it would be replaced, not repaired"
+    )]
+    NothingInCommon,
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -101,6 +106,11 @@ pub fn repair(
         }
     }
 
+    // Without an authentic closure, only content can say that this is the copy's ring. An attacker who
+    // damages a closure must not get one version put in another's place, nor a foreign file overwritten.
+    if damaged.closure.is_none() && !damaged.shares_content_with(&copy) {
+        return Err(RepairError::NothingInCommon);
+    }
     let mut file = BufWriter::new(replace::temporary_beside(target).map_err(io)?);
     let mut outcome = Repaired { before, blocks: Vec::new(), front: false, bytes: 0 };
     let mut touched = BTreeSet::new();
@@ -137,6 +147,21 @@ impl Damaged {
         let closure = Closure::read_self_signed(&*storage, len)?;
         let layout = closure.as_ref().and_then(Layout::of);
         Ok(Self { storage, len, closure, layout })
+    }
+
+    /// Whether a header or chunk of the copy stands in its place in this file.
+    fn shares_content_with(&self, copy: &AuthenticRing) -> bool {
+        let layout = copy.layout();
+        let header = |(range, row): (&std::ops::Range<u64>, &crate::ring::closure::Row)| {
+            self.range(range).is_some_and(|b| header_digest(&b) == row.header_digest)
+        };
+        layout.headers.iter().zip(&copy.closure().rows).any(header)
+            || copy.headers().iter().zip(&layout.bodies).any(|(header, body)| {
+                chunk_spans(&header.parts).zip(&header.chunks).any(|(span, digest)| {
+                    let range = body.start + span.body.start..body.start + span.body.end;
+                    self.range(&range).is_some_and(|b| Digest::of_chunk(&b) == *digest)
+                })
+            })
     }
 
     fn range(&self, range: &std::ops::Range<u64>) -> Option<Vec<u8>> {

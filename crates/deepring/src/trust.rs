@@ -4,7 +4,7 @@
 //! also what makes a rollback visible: a ring older than the newest seen is refused.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -205,7 +205,12 @@ impl TrustStore {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder).map_err(io)?;
         }
-        let lock = File::create(self.path.with_extension("lock")).map_err(io)?;
+        // Beside the store under a name of its own, and never truncated: whatever a link there points to
+        // stays as it is.
+        let mut name = self.path.clone().into_os_string();
+        name.push(".lock");
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).open(name).map_err(io)?;
         lock.lock().map_err(io)?;
         let mut data = read(&self.path)?;
         change(&mut data);

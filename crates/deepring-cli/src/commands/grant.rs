@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring::{Owner, SecretKey};
+use deepring::{Owner, RingError, SecretKey, Verdict};
 
 use super::seal::parse_host;
 use crate::cli::Grant;
@@ -12,14 +12,27 @@ use crate::rings::Trusting;
 
 pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> {
     let owner = SecretKey::<Owner>::read(&args.owner_key)?;
-    let (blocks, host) = parse_host(&args.host)?;
-    let ring = Trusting::of(owner.public(), trust)?.verify(&args.ring)?;
+    let (blocks, host, host_file) = parse_host(&args.host)?;
+    let target = args.output.as_deref().unwrap_or(&args.ring);
+    output::keep(target, [args.owner_key.as_path(), host_file])?;
+    let ring = Trusting::of(owner.public(), trust)?.verify(&args.ring).map_err(not_the_owner)?;
     let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
     let indices = blocks.indices(last);
-    let target = args.output.as_deref().unwrap_or(&args.ring);
     let granted = deepring::grant(&ring, &owner, &host, indices.as_deref(), target)?;
     match granted {
         0 => output::line("nothing to do: the host can open these blocks already"),
-        n => output::line(format_args!("granted {n} blocks (Genesis included) to {}", host.short())),
+        n => {
+            output::line(format_args!("granted {n} blocks (Genesis included) to {}", host.short()))
+        }
+    }
+}
+
+/// Whom this command trusts is whoever's secret key it was given.
+fn not_the_owner(e: RingError) -> CliError {
+    match &e {
+        RingError::Refused(report) if report.verdict == Verdict::Untrusted => {
+            deepring::GrantError::NotTheOwner.into()
+        }
+        _ => e.into(),
     }
 }

@@ -51,7 +51,10 @@ fn print_text(ring: &AuthenticRing) -> Result<(), CliError> {
     if let Some(previous) = ring.previous() {
         output::line(format_args!("previous {previous}"))?;
     }
-    output::line(format_args!("owner    {} (claimed; `deepring verify --owner` checks)", ring.owner()))?;
+    output::line(format_args!(
+        "owner    {} (claimed; `deepring verify --owner` checks)",
+        ring.owner()
+    ))?;
     let list = |specs: &[deepring::TensorSpec]| {
         specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };

@@ -16,7 +16,8 @@ pub(crate) fn keygen(args: &Keygen) -> Result<(), CliError> {
     for name in ["owner.key", "owner.pub", "host.key", "host.pub"] {
         let path = dir.join(name);
         if fs::symlink_metadata(&path).is_ok() {
-            let message = format!("{}: exists already, and keys are never overwritten", path.display());
+            let message =
+                format!("{}: exists already, and keys are never overwritten", path.display());
             return Err(CliError::new(Exit::Failed, message).hint("choose another folder"));
         }
     }

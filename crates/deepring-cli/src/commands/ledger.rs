@@ -38,11 +38,12 @@ fn show(args: &LedgerArgs) -> Result<(), CliError> {
 
 fn verify(args: &LedgerVerify) -> Result<(), CliError> {
     let dir = &args.args.ledger;
-    let report = LedgerOptions::new().verify(dir)?;
+    let report = LedgerOptions::new().verify(dir).map_err(|e| refused(e.into(), args.args.json))?;
     let mut extends = None;
     if let (Some(path), true) = (&args.against, report.is_intact()) {
-        let text = std::fs::read_to_string(path)
+        let bytes = std::fs::read(path)
             .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
+        let text = String::from_utf8_lossy(&bytes);
         let checked = Ledger::open_read(dir, None)?.verify_against(&text);
         extends = Some(checked.map(|_| ()).map_err(CliError::from));
     }
@@ -68,6 +69,18 @@ fn verify(args: &LedgerVerify) -> Result<(), CliError> {
         let message = format!("the ledger does not verify:{}", findings.concat());
         Err(CliError::new(Exit::Tampered, message))
     }
+}
+
+/// Prints the verdict of a ledger that could not even be looked at, and hands its error on.
+fn refused(e: CliError, json: bool) -> CliError {
+    if json && matches!(e.exit, Exit::Tampered | Exit::Untrusted) {
+        let verdict =
+            json!({ "verdict": e.exit.word(), "report": null, "extends_checkpoint": null });
+        if let Err(unwritten) = output::json(&verdict) {
+            return unwritten;
+        }
+    }
+    e
 }
 
 fn checkpoint(args: &LedgerArgs) -> Result<(), CliError> {
@@ -117,7 +130,8 @@ fn prove(args: &LedgerProve, trust: Option<&Path>) -> Result<(), CliError> {
     output::line(proof.trim_end_matches('\n'))
 }
 
-fn describe(event: &Event) -> String {
+/// An event in a line, for people.
+pub(super) fn describe(event: &Event) -> String {
     let hex = |bytes: &[u8]| bytes.iter().take(6).map(|b| format!("{b:02x}")).collect::<String>();
     match event {
         Event::RingRegistered { ring_id, model_version, .. } => {
@@ -126,16 +140,21 @@ fn describe(event: &Event) -> String {
         Event::RingUpgraded { ring_id, model_version, .. } => {
             format!("ring {} upgraded to version {model_version}", hex(ring_id))
         }
-        Event::RingRevoked { ring_id, reason, .. } => format!("ring {} revoked: {reason}", hex(ring_id)),
+        Event::RingRevoked { ring_id, reason, .. } => {
+            format!("ring {} revoked: {reason}", hex(ring_id))
+        }
         Event::Decisions { decision_id, count, .. } => {
-            format!("decision {}… about {count} queries", hex(decision_id))
+            let queries = if *count == 1 { "query" } else { "queries" };
+            format!("decision {}… about {count} {queries}", hex(decision_id))
         }
         Event::Alarm { block, name, part, tensor, reason, .. } => {
             let block = block.map(|b| format!("block {b} ({name}), ")).unwrap_or_default();
             let tensor = tensor.as_ref().map(|t| format!(", tensor {t}")).unwrap_or_default();
             format!("ALARM: {block}{part}{tensor}: {reason}")
         }
-        Event::Repair { blocks, source, .. } => format!("repair of blocks {blocks:?} from {source}"),
+        Event::Repair { blocks, source, .. } => {
+            format!("repair of blocks {blocks:?} from {source}")
+        }
         Event::KeyRevoked { key, reason } => format!("key {} revoked: {reason}", hex(key)),
         _ => "an entry of a kind that this version does not know".to_owned(),
     }
@@ -148,7 +167,40 @@ fn finding(finding: &LedgerFinding) -> String {
     }
 }
 
-/// Seconds since 1970 with milliseconds: what the entry holds, without a calendar in between.
+/// Date and time in UTC, as RFC 3339 writes them, of milliseconds since 1970.
 fn time(ms: u64) -> String {
-    format!("{}.{:03}", ms / 1000, ms % 1000)
+    let (days, rest) = (ms / 86_400_000, ms % 86_400_000);
+    let (year, month, day) = date(days);
+    let (hour, minute) = (rest / 3_600_000, rest / 60_000 % 60);
+    let (second, ms) = (rest / 1000 % 60, rest % 1000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+/// Year, month and day of a number of days since 1970. Years are counted from March, so that the leap
+/// day is the last: month lengths then follow `(153 m + 2) / 5`.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468; // Since 1 March of year 0.
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year + next, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_dated_as_a_calendar_would() {
+        assert_eq!(time(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(time(951_782_399_999), "2000-02-28T23:59:59.999Z");
+        assert_eq!(time(951_782_400_000), "2000-02-29T00:00:00.000Z");
+        assert_eq!(time(951_868_800_000), "2000-03-01T00:00:00.000Z");
+        assert_eq!(time(1_795_416_129_856), "2026-11-23T06:42:09.856Z");
+        assert_eq!(time(4_107_542_399_000), "2100-02-28T23:59:59.000Z");
+        assert_eq!(time(4_107_542_400_000), "2100-03-01T00:00:00.000Z");
+    }
 }

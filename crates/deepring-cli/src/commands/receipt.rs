@@ -43,12 +43,21 @@ fn verify(
     args: &ReceiptVerify,
     trust: Option<&Path>,
 ) -> Result<(VerifiedDecision, Option<u64>), CliError> {
-    let mut trusting = Trusting::new(args.owner.owner.as_deref(), trust)?;
-    let ring = trusting.authenticate(&args.ring)?;
+    let trusting = Trusting::new(args.owner.owner.as_deref(), trust)?;
+    // An auditor asks about the past: that a newer version was seen since takes nothing away.
+    let ring = trusting.look_back(&args.ring)?;
     let decision = Decision::read(&args.receipt)?.verify(&ring)?;
     let pinned = args.ledger_key.as_deref().map(read_key).transpose()?;
     let shown = if let Some(dir) = &args.ledger {
         let ledger = Ledger::open_read(dir, pinned.as_deref())?;
+        // Whoever can replace a ledger whole can replace the key in it: what was seen first counts.
+        let origin = ledger.checkpoint().origin();
+        let seen = trusting.ledger_key(origin).filter(|_| pinned.is_none());
+        if seen.is_some_and(|key| key != ledger.key().to_string()) {
+            let message = format!("ledger {origin} was seen before with another key");
+            return Err(CliError::new(Exit::Untrusted, message)
+                .hint("give the key that you trust with `--ledger-key log.pub`"));
+        }
         if let Some(revoked) = revoked_host(&ledger, &decision)? {
             return Err(CliError::new(Exit::Untrusted, revoked));
         }
@@ -57,8 +66,10 @@ fn verify(
         })?;
         Some(ledger.prove(index)?.verify(ledger.key()).map_err(bad_proof)?)
     } else if let Some(path) = &args.proof {
-        let text = std::fs::read_to_string(path)
+        let bytes = std::fs::read(path)
             .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
+        // What is no text is no proof either; the parser says so.
+        let text = String::from_utf8_lossy(&bytes);
         Some(check_proof(&text, pinned, &trusting)?)
     } else {
         None
@@ -92,8 +103,11 @@ fn check_proof(
 ) -> Result<VerifiedInclusion, CliError> {
     let proof = Proof::parse(text).map_err(bad_proof)?;
     let key = pinned.or_else(|| trusting.ledger_key(proof.claimed_origin())).ok_or_else(|| {
-        CliError::new(Exit::Untrusted, format!("the key of ledger {} is not known", proof.claimed_origin()))
-            .hint("give the ledger's public key with `--ledger-key LEDGER/log.pub`")
+        CliError::new(
+            Exit::Untrusted,
+            format!("the key of ledger {} is not known", proof.claimed_origin()),
+        )
+        .hint("give the ledger's public key with `--ledger-key LEDGER/log.pub`")
     })?;
     let key = VerifierKey::parse(key.trim()).map_err(|e| CliError::new(Exit::Failed, e))?;
     proof.verify(&key).map_err(bad_proof)
@@ -112,18 +126,16 @@ fn read_key(path: &Path) -> Result<String, CliError> {
 fn print(decision: &VerifiedDecision, entry: Option<u64>) -> Result<(), CliError> {
     output::line(format_args!("intact: decision {}", decision.id))?;
     output::line(format_args!(
-        "model version {}, {} queries, parameters checked: {}",
+        "model version {}, {}, parameters checked: {}",
         decision.model_version,
-        decision.items.len(),
+        output::count(decision.items.len(), "query", "queries"),
         decision.check.name()
     ))?;
     for receipt in decision.chain.receipts() {
-        output::line(format_args!(
-            "blocks {}-{} by {}",
-            receipt.first_block,
-            receipt.end_block().saturating_sub(1),
-            receipt.host.short()
-        ))?;
+        let (first, last) = (receipt.first_block, receipt.end_block().saturating_sub(1));
+        let blocks =
+            if first == last { format!("block {first}") } else { format!("blocks {first}-{last}") };
+        output::line(format_args!("{blocks} by {}", receipt.host.short()))?;
     }
     match entry {
         Some(index) => output::line(format_args!("on the ledger as entry {index}")),

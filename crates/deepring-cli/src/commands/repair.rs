@@ -54,7 +54,8 @@ fn print(done: &Repaired) -> Result<(), CliError> {
         what.push("the closure and its preamble".to_owned());
     }
     if !blocks.is_empty() {
-        what.push(format!("blocks {}", blocks.join(", ")));
+        let word = if blocks.len() == 1 { "block" } else { "blocks" };
+        what.push(format!("{word} {}", blocks.join(", ")));
     }
     if what.is_empty() {
         what.push("the outline".to_owned());

@@ -39,8 +39,13 @@ pub(crate) fn run(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
 
 fn run_ring(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
     if args.key.is_empty() {
-        return Err(CliError::new(Exit::Untrusted, "no key given")
-            .hint("give a host's secret key with `--key host.key`, or run a plain file with `--plain`"));
+        return Err(CliError::new(Exit::Untrusted, "no key given").hint(
+            "give a host's secret key with `--key host.key`, or run a plain file with `--plain`",
+        ));
+    }
+    if let Some(path) = &args.receipt {
+        let read = args.key.iter().chain([&args.model]).chain(&args.owner.owner);
+        output::keep(path, read.map(PathBuf::as_path))?;
     }
     let keys =
         args.key.iter().map(|p| SecretKey::<Host>::read(p)).collect::<Result<Vec<_>, _>>()?;
@@ -82,10 +87,14 @@ fn run_ring(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
     };
     let load = started.elapsed();
 
-    let recipe = session.manifest().preprocess.parse::<Preprocess>().map_err(|e| {
-        CliError::new(Exit::Failed, format!("the sealed recipe for pictures is not understood: {e}"))
+    let manifest = session.manifest()?;
+    let recipe = manifest.preprocess.parse::<Preprocess>().map_err(|e| {
+        CliError::new(
+            Exit::Failed,
+            format!("the sealed recipe for pictures is not understood: {e}"),
+        )
     })?;
-    let recipe = (!session.manifest().preprocess.is_empty()).then_some(&recipe);
+    let recipe = (!manifest.preprocess.is_empty()).then_some(&recipe);
     let queries = read_queries(&args.input, &session.ring().genesis().outputs, recipe)?;
     let mut times = Times::new(load, queries.len());
     let mut last = None;
@@ -113,7 +122,8 @@ fn run_ring(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
     if let Some(path) = &args.receipt {
         outcome.decision.write(path)?;
     }
-    let labels = &session.manifest().labels;
+    // Asked for only now: what was decoded before the query could have been changed since.
+    let labels = &session.manifest()?.labels;
     let answer = Answer {
         args,
         decision: Some(outcome.decision.id().to_hex()),
@@ -265,15 +275,21 @@ impl Answer<'_> {
     fn print_text(&self, shown: &[Vec<Shown>]) -> Result<(), CliError> {
         for (query, outputs) in shown.iter().enumerate() {
             if shown.len() > 1 {
-                let inputs = self.args.input.get(query).filter(|_| self.args.input.len() == shown.len());
+                let inputs =
+                    self.args.input.get(query).filter(|_| self.args.input.len() == shown.len());
                 output::line(format_args!("{}", inputs.map_or("query", |i| i.as_str())))?;
             }
             for out in outputs {
                 output::line(format_args!("{} {:?}", out.name, out.shape))?;
-                for row in if out.rows.is_empty() { std::slice::from_ref(&out.top) } else { &out.rows } {
+                for row in
+                    if out.rows.is_empty() { std::slice::from_ref(&out.top) } else { &out.rows }
+                {
                     for top in row {
                         let label = top.label.as_deref().unwrap_or("");
-                        output::line(format_args!("{:>6}  {:>12.6}  {label}", top.index, top.score))?;
+                        output::line(format_args!(
+                            "{:>6}  {:>12.6}  {label}",
+                            top.index, top.score
+                        ))?;
                     }
                 }
             }

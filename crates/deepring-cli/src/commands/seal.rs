@@ -1,7 +1,7 @@
 //! `deepring seal`: an ONNX network becomes a ring.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use deepring::{Host, Owner, PublicKey, SecretKey};
 use deepring_infer::{Blocks, Seal as Sealing, SealProgress};
@@ -13,12 +13,16 @@ use crate::progress::Progress;
 use crate::rings::Trusting;
 
 pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
+    let mut read: Vec<PathBuf> = vec![args.model.clone(), args.owner.clone()];
+    read.extend(args.labels.clone());
     let owner = SecretKey::<Owner>::read(&args.owner)?;
     let mut sealing = Sealing::new(&args.model, &owner).cut(args.cut);
     for host in &args.host {
-        let (blocks, key) = parse_host(host)?;
+        let (blocks, key, file) = parse_host(host)?;
+        read.push(file.into());
         sealing = sealing.host(blocks, key);
     }
+    output::keep(&args.output, read.iter().map(PathBuf::as_path))?;
     if let Some(path) = &args.labels {
         sealing = sealing.labels(read_labels(path)?);
     }
@@ -52,14 +56,22 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
     Ok(())
 }
 
-/// `[BLOCKS=]FILE`. What stands before `=` must select blocks; a file whose name holds `=` is found too.
-pub(crate) fn parse_host(text: &str) -> Result<(Blocks, PublicKey<Host>), CliError> {
+/// `[BLOCKS=]FILE`; a file whose name holds `=` behind something that selects no blocks is found too.
+/// Gives the file too.
+pub(crate) fn parse_host(text: &str) -> Result<(Blocks, PublicKey<Host>, &Path), CliError> {
+    // What reads as a selection is one, whatever files lie about: a file planted under the name
+    // `2-3=host.pub` must not widen a grant to all blocks.
+    if let Some((blocks, file)) = text.split_once('=')
+        && let Ok(blocks) = blocks.parse()
+    {
+        return Ok((blocks, PublicKey::read(Path::new(file))?, Path::new(file)));
+    }
+    let whole = Path::new(text);
     match text.split_once('=') {
-        Some((blocks, file)) if !Path::new(text).exists() => {
-            let blocks = blocks.parse().map_err(CliError::usage)?;
-            Ok((blocks, PublicKey::read(Path::new(file))?))
-        }
-        _ => Ok((Blocks::All, PublicKey::read(Path::new(text))?)),
+        Some((blocks, _)) if !whole.exists() => Err(CliError::usage(
+            blocks.parse::<Blocks>().err().map(|e| e.to_string()).unwrap_or_default(),
+        )),
+        _ => Ok((Blocks::All, PublicKey::read(whole)?, whole)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring::{Finding, OpenError, Report, RingError, Verdict, VerifiedRing};
+use deepring::{Finding, OpenError, PartName, Report, RingError, Verdict, VerifiedRing};
 
 use crate::cli::Verify;
 use crate::error::{CliError, Exit};
@@ -30,6 +30,7 @@ pub(crate) fn verify(args: &Verify, trust: Option<&Path>) -> Result<(), CliError
     }
     match Exit::of(report.verdict) {
         None => Ok(()),
+        Some(_) if opened == Some(0) => Err(not_for_this_key()),
         Some(_) => Err(RingError::Refused(report).into()),
     }
 }
@@ -48,28 +49,37 @@ fn open_all(ring: &VerifiedRing, key: &AnyKey) -> Result<(Vec<Finding>, usize), 
             return Err(OpenError::TooLarge { bytes: header.plain_len }.into());
         }
         plaintext.resize(len, 0);
+        opened += 1;
         match ring.open_block(header.index, key.opening(), &mut plaintext) {
-            Ok(_) => opened += 1,
+            Ok(_) => {}
             Err(OpenError::Tampered(finding)) => findings.push(finding),
             Err(e) => return Err(e.into()),
         }
         // The weights are somebody's secret.
         plaintext.fill(0);
     }
-    if opened == 0 && findings.is_empty() {
-        return Err(CliError::new(Exit::Untrusted, "no block is sealed for this key")
-            .hint("the owner can let a host in with `deepring grant`"));
+    if opened == 0 {
+        // The ring is intact, and yet what was asked for was not checked.
+        findings.push(Finding::untrusted(PartName::Header, NOT_FOR_THIS_KEY));
     }
     Ok((findings, opened))
+}
+
+const NOT_FOR_THIS_KEY: &str = "no block is sealed for this key";
+
+fn not_for_this_key() -> CliError {
+    CliError::new(Exit::Untrusted, NOT_FOR_THIS_KEY)
+        .hint("the owner can let a host in with `deepring grant`")
 }
 
 fn print_intact(report: &Report, opened: Option<usize>) -> Result<(), CliError> {
     let blocks = report.blocks.unwrap_or(0);
     let ring = report.ring.map(|r| r.to_string()).unwrap_or_default();
     let version = report.model_version.unwrap_or(0);
-    output::line(format_args!("intact: ring {ring}, version {version}, {blocks} blocks"))?;
+    let layers = output::count(blocks.saturating_sub(1) as usize, "block", "blocks");
+    output::line(format_args!("intact: ring {ring}, version {version}, {layers} and Genesis"))?;
     if let Some(n) = opened {
-        output::line(format_args!("opened and checked the content of {n} of {blocks} blocks"))?;
+        output::line(format_args!("opened and checked the content of {n} of these {blocks}"))?;
     }
     Ok(())
 }

@@ -15,6 +15,21 @@ pub(super) fn selu(upgrade: &mut Upgrade<'_>, node: &NodeProto) {
     upgrade.push("Mul", &[&elu, &gamma], y);
 }
 
+/// `x` where it is zero, else its sign: the engine's own one takes zero for positive. Only zero equals
+/// its own negative, whatever the element type.
+pub(super) fn sign(upgrade: &mut Upgrade<'_>, node: NodeProto) {
+    let edge = node.arg(0).map(str::to_owned).zip(node.output.first().cloned());
+    let Some((x, y)) = edge else {
+        upgrade.nodes.push(node);
+        return;
+    };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    upgrade.push("Neg", &[&x], &part("negative"));
+    upgrade.push("Equal", &[&x, &part("negative")], &part("zero"));
+    upgrade.push("Sign", &[&x], &part("sign"));
+    upgrade.push("Where", &[&part("zero"), &x, &part("sign")], &y);
+}
+
 /// A convolution of floats: the engine's own one of integers ignores zero points.
 ///
 /// Exact while each sum stays below 2^24, which it does for up to 514 products of bytes.

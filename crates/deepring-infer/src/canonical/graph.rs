@@ -50,6 +50,22 @@ impl Graph {
         Ok((graph, name))
     }
 
+    /// Names every node that has no name after its operator, so that an engine's complaint can name it.
+    pub(super) fn name_nodes(&mut self) {
+        let named = |n: &NodeProto| n.name.clone().filter(|name| !name.is_empty());
+        let mut taken: HashSet<String> = self.nodes.iter().filter_map(named).collect();
+        for (i, node) in self.nodes.iter_mut().enumerate() {
+            if named(node).is_some() {
+                continue;
+            }
+            let mut name = format!("{}_{i}", node.op());
+            while !taken.insert(name.clone()) {
+                name.push('_');
+            }
+            node.name = Some(name);
+        }
+    }
+
     /// Names that the graph's outputs have.
     pub(crate) fn output_names(&self) -> HashSet<String> {
         self.outputs.iter().filter_map(|v| v.name.clone()).collect()

@@ -90,6 +90,7 @@ impl Upgrade<'_> {
                 }
             }
             "Selu" => decompose::selu(self, &node),
+            "Sign" => decompose::sign(self, node),
             "LRN" => decompose::lrn(self, node),
             _ => self.nodes.push(node),
         }

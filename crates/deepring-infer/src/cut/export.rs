@@ -194,11 +194,11 @@ fn replace(
     }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".export-");
+    // A temporary file is its user's alone, and so is a new export: it holds in the clear what the ring
+    // keeps secret. One that is replaced keeps its mode.
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        // What a new file would get, less the process's umask.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    if let Ok(old) = std::fs::metadata(path) {
+        builder.permissions(old.permissions());
     }
     let file: NamedTempFile = builder.tempfile_in(folder).map_err(io)?;
     let mut out = BufWriter::new(file);

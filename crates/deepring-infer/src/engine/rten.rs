@@ -11,9 +11,6 @@ use rten_tensor::{AsView as _, Layout as _, Tensor};
 use super::{Engine, EngineError, Input, sealed};
 use crate::cut::PARAMS_FILE;
 
-
-
-
 /// The rten runtime with a thread pool of its own.
 #[derive(Debug, Clone)]
 pub struct Rten {
@@ -107,15 +104,15 @@ impl Engine for Rten {
             })
             .collect();
         let run = || program.model.run(inputs, &program.outputs, Some(self.options()));
-        let ran = unwinding(run)
-            .map_err(|reason| EngineError::Run { reason, unsupported: false })?;
+        let ran =
+            unwinding(run).map_err(|reason| EngineError::Run { reason, unsupported: false })?;
         ran.map_err(|e| {
             let reason = e.to_string();
             let said = reason.to_lowercase();
             // A rank does not depend on what the inputs hold: one that is refused always will be.
             let rank = said.contains("must have") && said.contains(" dims");
-            let unsupported = e.kind() == RunErrorKind::OperatorError
-                && (rank || said.contains("unsupported"));
+            let unsupported =
+                e.kind() == RunErrorKind::OperatorError && (rank || said.contains("unsupported"));
             EngineError::Run { reason, unsupported }
         })
     }
@@ -149,14 +146,17 @@ impl Engine for Rten {
             DType::I64 => {
                 let wide = elements(data, i64::from_le_bytes);
                 let narrow: Result<Vec<i32>, _> = wide.into_iter().map(i32::try_from).collect();
-                let narrow = narrow
-                    .map_err(|_| refuse("the engine holds integers of 32 bits, and one is wider"))?;
+                let narrow = narrow.map_err(|_| {
+                    refuse("the engine holds integers of 32 bits, and one is wider")
+                })?;
                 shaped(shape, narrow)
             }
             DType::Bool => shaped(shape, elements(data, |[b]| i32::from(b != 0))),
             DType::U8 => shaped(shape, data.to_vec()),
             DType::I8 => shaped(shape, elements(data, i8::from_le_bytes)),
-            other => return Err(refuse(&format!("the engine has no element type {}", other.name()))),
+            other => {
+                return Err(refuse(&format!("the engine has no element type {}", other.name())));
+            }
         };
         value.ok_or_else(|| refuse("shape and data do not fit each other"))
     }
@@ -164,20 +164,28 @@ impl Engine for Rten {
     fn export(&self, value: &Value, spec: &TensorSpec) -> Result<TensorValue, EngineError> {
         let refuse = |reason: String| EngineError::Value { name: spec.name.clone(), reason };
         let (shape, data) = match (value, spec.dtype) {
-            (Value::FloatTensor(t), DType::F32) => (t.shape().to_vec(), bytes(t.iter().copied(), f32::to_le_bytes)),
+            (Value::FloatTensor(t), DType::F32) => {
+                (t.shape().to_vec(), bytes(t.iter().copied(), f32::to_le_bytes))
+            }
             (Value::FloatTensor(t), DType::F64) => {
                 (t.shape().to_vec(), bytes(t.iter().map(|v| f64::from(*v)), f64::to_le_bytes))
             }
-            (Value::Int32Tensor(t), DType::I32) => (t.shape().to_vec(), bytes(t.iter().copied(), i32::to_le_bytes)),
+            (Value::Int32Tensor(t), DType::I32) => {
+                (t.shape().to_vec(), bytes(t.iter().copied(), i32::to_le_bytes))
+            }
             (Value::Int32Tensor(t), DType::I64) => {
                 (t.shape().to_vec(), bytes(t.iter().map(|v| i64::from(*v)), i64::to_le_bytes))
             }
             (Value::Int32Tensor(t), DType::Bool) => {
                 (t.shape().to_vec(), t.iter().map(|v| u8::from(*v != 0)).collect())
             }
-            (Value::Int8Tensor(t), DType::I8) => (t.shape().to_vec(), bytes(t.iter().copied(), i8::to_le_bytes)),
+            (Value::Int8Tensor(t), DType::I8) => {
+                (t.shape().to_vec(), bytes(t.iter().copied(), i8::to_le_bytes))
+            }
             (Value::UInt8Tensor(t), DType::U8) => (t.shape().to_vec(), t.iter().copied().collect()),
-            (Value::Sequence(_), _) => return Err(refuse("a sequence cannot cross a cut".to_owned())),
+            (Value::Sequence(_), _) => {
+                return Err(refuse("a sequence cannot cross a cut".to_owned()));
+            }
             (other, declared) => {
                 let reason =
                     format!("declared {}, the engine gave {:?}", declared.name(), other.dtype());
@@ -225,7 +233,10 @@ fn elements<const N: usize, T>(data: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<
     data.as_chunks().0.iter().map(|b| read(*b)).collect()
 }
 
-fn bytes<const N: usize, T>(values: impl Iterator<Item = T>, write: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+fn bytes<const N: usize, T>(
+    values: impl Iterator<Item = T>,
+    write: impl Fn(T) -> [u8; N],
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(values.size_hint().0 * N);
     values.for_each(|v| out.extend_from_slice(&write(v)));
     out

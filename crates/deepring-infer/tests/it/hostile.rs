@@ -150,3 +150,27 @@ fn a_stated_shape_that_nobody_could_store_is_left_to_the_engine() {
         canonicalise(read_onnx(&net.save(folder.path())).unwrap()).unwrap().whole().unwrap();
     assert_eq!(block.params_len(), 0);
 }
+
+#[test]
+fn dimensions_whose_product_overflows_are_unknown() {
+    let mut net = Net::new(1);
+    net.input("x", FLOAT, &["1099511627776", "1099511627776"]).output("y", FLOAT);
+    let shape = net.ints("shape", &[-1]);
+    net.node("Reshape", &["x", &shape], "y");
+    let folder = tempfile::tempdir().unwrap();
+    assert!(digest(&folder.path().join("m.onnx"), &net.bytes()));
+}
+
+#[test]
+fn no_elements_do_not_hide_dimensions_whose_product_overflows() {
+    for op in ["Flatten", "Identity", "Reshape", "Transpose"] {
+        let mut net = Net::new(1);
+        net.input("x", FLOAT, &["4"]).output("y", FLOAT);
+        let shape = net.ints("shape", &[1 << 40, 1 << 40, 0]);
+        net.node("ConstantOfShape", &[&shape], "none");
+        net.node(op, &["none", &shape], "z").attribute = vec![graphs::int("axis", 2)];
+        net.node("Concat", &["x", "z"], "y");
+        let folder = tempfile::tempdir().unwrap();
+        assert!(digest(&folder.path().join("m.onnx"), &net.bytes()), "{op}");
+    }
+}

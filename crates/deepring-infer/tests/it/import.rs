@@ -1,5 +1,6 @@
 //! Reading of models and their canonical form.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use deepring::{DType, Dim};
@@ -433,4 +434,32 @@ fn half_precision_is_widened_and_edges_keep_their_type() {
     let block = canonicalise(read_onnx(&path).unwrap()).unwrap().whole().unwrap();
     assert_eq!(block.params[0].spec.to_string(), "w f32[4x3]");
     assert_eq!((block.inputs[0].dtype, block.outputs[0].dtype), (DType::F16, DType::F16));
+}
+
+#[test]
+fn the_sign_of_zero_is_zero() {
+    let mut net = Net::new(42);
+    net.input("x", FLOAT, &["4"]).output("y", FLOAT);
+    net.node("Sign", &["x"], "y");
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = HashMap::from([(
+        "x".to_owned(),
+        Tensor::from_data(&[4], vec![-2.0f32, 0.0, -0.0, 3.0]).into(),
+    )]);
+    assert_eq!(whole(&net.save(folder.path()), &inputs, "y"), [-1.0, 0.0, 0.0, 1.0]);
+}
+
+#[test]
+fn a_node_without_a_name_is_named_in_the_engines_complaint() {
+    let mut net = Net::new(43);
+    net.input("x", FLOAT, &["1", "1", "4", "4", "4"]).output("y", FLOAT);
+    let pool = net.node("MaxPool", &["x"], "y");
+    pool.name = None;
+    pool.attribute = vec![graphs::ints("kernel_shape", &[2, 2, 2])];
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = feed(&mut net, 1);
+    let block =
+        canonicalise(read_onnx(&net.save(folder.path())).unwrap()).unwrap().whole().unwrap();
+    let complaint = run(&[block], &inputs).unwrap_err();
+    assert!(complaint.contains("MaxPool_0"), "{complaint}");
 }

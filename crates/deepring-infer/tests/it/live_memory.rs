@@ -5,9 +5,10 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use deepring::{Check, PartKind, TensorValue};
+use deepring::{Check, DType, PartKind, TensorValue};
 use deepring_infer::{CutPolicy, RingHost, Rten, RunError, Session};
 
+use crate::graphs::{FLOAT, Net};
 use crate::zoo::{NETWORKS, Sealed, answer, floats, host, images, network};
 
 /// Writes over memory that Rust believes nobody writes to, as an attacker does.
@@ -44,7 +45,8 @@ fn targets(session: &Session) -> Vec<Target> {
         for part in &header.parts {
             let Some(name) = part.parameter_name() else { continue };
             let (start, end) = (part.offset as usize, part.end() as usize);
-            let values = live[start..end].as_chunks().0.iter().map(|b| f32::from_le_bytes(*b).abs());
+            let values =
+                live[start..end].as_chunks().0.iter().map(|b| f32::from_le_bytes(*b).abs());
             let largest = values.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
             let at = start + 4 * largest + 3;
             out.push(Target { block: header.index, tensor: name.to_owned(), at });
@@ -183,7 +185,8 @@ fn a_refused_query_signs_nothing_and_spoils_its_whole_batch() {
     let shared = Arc::new(ring.ring());
     let engine = Arc::new(Rten::new(1.try_into().ok()));
     let last = shared.layers().len() as u32;
-    let host = RingHost::open(Arc::clone(&shared), engine, host(1), 1..last + 1, Check::Run, &|_| ());
+    let host =
+        RingHost::open(Arc::clone(&shared), engine, host(1), 1..last + 1, Check::Run, &|_| ());
     let host = host.unwrap();
     let batch = [vec![images(0, 1)], vec![images(1, 2)]];
     let mut chain = host.begin(&batch, 0).unwrap();
@@ -195,4 +198,54 @@ fn a_refused_query_signs_nothing_and_spoils_its_whole_batch() {
     memory.flip(host.live_bytes(last).unwrap(), 3, 0x40);
     host.run(&mut chain, &batch, 1..last + 1).unwrap();
     assert_eq!(chain.receipts().len(), 1);
+}
+
+/// Labels and pre-processing decide as much as weights do.
+#[test]
+fn a_changed_label_in_memory_is_refused_and_healed() {
+    let Some(memory) = Memory::of_this_process() else { return };
+    let input = images(0, 1);
+    let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Auto);
+    let mut session = ring.session(Check::Run);
+    let manifest = session.manifest().unwrap();
+    let len = session.live_bytes(0).unwrap().len();
+    for at in [0, len / 2, len - 1] {
+        memory.flip(session.live_bytes(0).unwrap(), at, 0x01);
+        let finding = refused(&session, &input);
+        assert_eq!((finding.block, finding.tensor.as_deref()), (Some(0), Some("manifest")));
+        assert!(session.manifest().is_err());
+        session.reload_block(0).unwrap();
+        assert_eq!(session.manifest().unwrap(), manifest);
+        session.run(vec![input.clone()]).unwrap();
+    }
+}
+
+/// What an engine would compute from constants when it loads is computed when sealing, so that there is no
+/// copy of weights that the check does not cover.
+#[test]
+fn weights_made_of_other_weights_are_parameters_and_read_in_place() {
+    let Some(memory) = Memory::of_this_process() else { return };
+    let mut net = Net::new(77);
+    net.input("x", FLOAT, &["1", "16"]).output("y", FLOAT);
+    let (a, b) = (net.param("a", &[16, 8]), net.param("b", &[16, 8]));
+    let (c, d) = (net.param("c", &[8, 3]), net.param("d", &[8, 5]));
+    net.node("Add", &[&a, &b], "sum");
+    net.node("Concat", &[&c, &d], "joined").attribute = vec![crate::graphs::int("axis", 1)];
+    net.node("MatMul", &["x", "sum"], "hidden");
+    net.node("MatMul", &["hidden", "joined"], "y");
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Op);
+    let session = ring.session(Check::None);
+    let targets = targets(&session);
+    let names: Vec<&str> = targets.iter().map(|t| t.tensor.as_str()).collect();
+    assert_eq!(names, ["sum", "joined"]);
+    let data = [1.0f32; 16].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let input = TensorValue::new("x", DType::F32, vec![1, 16], data).unwrap();
+    let wanted = answer(&session, &input);
+    for t in &targets {
+        let live = session.live_bytes(t.block).unwrap();
+        memory.flip(live, t.at, 0x80);
+        assert_ne!(answer(&session, &input), wanted, "{}", t.tensor);
+        memory.flip(live, t.at, 0x80);
+    }
 }

@@ -7,7 +7,14 @@
 )]
 
 mod cut;
+mod fuzz_seeds;
 mod graphs;
 mod hostile;
+mod hosts;
 mod import;
+mod live_memory;
+mod preprocess_npy;
 mod running;
+mod sealing;
+mod session;
+mod zoo;

@@ -9,8 +9,8 @@ use deepring_infer::{CutPolicy, InputError, PlainModel, RunError, write_npy};
 
 use crate::graphs::{self, FLOAT, Net};
 use crate::zoo::{
-    NETWORKS, SAMPLE, Sealed, answer, classes, difference, floats, images, labels, network, owner, plain,
-    shared, tensor,
+    NETWORKS, SAMPLE, Sealed, answer, classes, difference, floats, images, labels, network, owner,
+    plain, shared, tensor,
 };
 
 /// A ring folds batch normalisation and fuses within a block only, the plain network over all of it: as a
@@ -114,7 +114,9 @@ fn several_inputs_and_outputs_come_and_go_by_name_in_the_order_of_the_network() 
         );
         let uneven = session.run(vec![left.clone(), tensor("right", &[1, 4], &[0.0; 4])]);
         let uneven = uneven.unwrap_err();
-        assert!(matches!(&uneven, RunError::Input(InputError::Shape { name, .. }) if name == "right"));
+        assert!(
+            matches!(&uneven, RunError::Input(InputError::Shape { name, .. }) if name == "right")
+        );
     }
 }
 
@@ -124,10 +126,7 @@ fn inputs_that_the_network_does_not_take_are_refused_by_ring_and_plain_run_alike
     let session = Sealed::new(&path, CutPolicy::Auto).session(Check::Run);
     let model = PlainModel::load(&path, None).unwrap();
     let refused = |inputs: &[TensorValue]| {
-        let errors = [
-            session.run(inputs.to_vec()).unwrap_err(),
-            model.run(inputs).unwrap_err(),
-        ];
+        let errors = [session.run(inputs.to_vec()).unwrap_err(), model.run(inputs).unwrap_err()];
         errors.map(|e| match e {
             RunError::Input(e) => e,
             other => panic!("refused as something else: {other}"),
@@ -306,7 +305,8 @@ fn onnxruntime(python: &str, model: &Path, input: &TensorValue) -> TensorValue {
     let folder = tempfile::tempdir().unwrap();
     let (x, y) = (folder.path().join("x.npy"), folder.path().join("y.npy"));
     write_npy(&x, input).unwrap();
-    let ran = Command::new(python).args(["-c", ONNXRUNTIME]).args([model, &x, &y]).output().unwrap();
+    let ran =
+        Command::new(python).args(["-c", ONNXRUNTIME]).args([model, &x, &y]).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     deepring_infer::read_npy(&y, "logits").unwrap()
 }

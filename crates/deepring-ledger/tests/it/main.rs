@@ -5,6 +5,7 @@
 mod append;
 mod crash;
 mod full;
+mod fuzz_seeds;
 mod proofs;
 mod queries;
 mod rows;

@@ -20,9 +20,9 @@ use crate::ring::{AuthenticRing, Finding, PartName};
 const MAGIC: [u8; 8] = *b"DRECEIPT";
 const FORMAT_VERSION: u16 = 1;
 /// Most queries in one batch.
-const MAX_ITEMS: usize = 1 << 24;
-/// Longest receipt file that is read: the largest batch and chain fit.
-const MAX_FILE: u64 = 2 << 30;
+const MAX_ITEMS: usize = 1 << 20;
+/// Longest receipt file that is read: the largest batch and any real chain fit.
+const MAX_FILE: u64 = 128 << 20;
 
 /// One query of a batch: what went in and what came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -211,6 +211,10 @@ impl Decision {
     /// Reads a receipt file.
     pub fn read(path: &Path) -> Result<Self, ReceiptError> {
         let io = |source| ReceiptError::Io { path: path.into(), source };
+        // A pipe would be waited on for ever.
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
+            return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file")));
+        }
         let mut bytes = Vec::new();
         File::open(path).map_err(io)?.take(MAX_FILE).read_to_end(&mut bytes).map_err(io)?;
         Ok(Self::decode(&bytes)?)

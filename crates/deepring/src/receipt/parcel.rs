@@ -11,7 +11,7 @@ use crate::ring::{AuthenticRing, Finding, PartName};
 
 /// Most bytes of sealed tensors in one parcel.
 const MAX_SEALED: usize = u32::MAX as usize;
-const MAX_ITEMS: usize = 1 << 24;
+const MAX_ITEMS: usize = 1 << 20;
 const MAX_TENSORS: usize = 4096;
 
 /// The chain so far, in the clear, and the batch's live tensors, sealed with HPKE for one host.

@@ -38,10 +38,16 @@ impl UnverifiedRing {
     /// Opens a ring file. Fails with [`RingError::Refused`] if it has not even the outline of a ring.
     pub fn open(path: &Path) -> Result<Self, RingError> {
         let io = |source| RingError::Io { path: Some(path.into()), source };
-        let file = File::open(path).map_err(io)?;
-        if file.metadata().map_err(io)?.is_dir() {
+        let kind = std::fs::metadata(path).map_err(io)?;
+        if kind.is_dir() {
             return Err(io(std::io::ErrorKind::IsADirectory.into()));
         }
+        // A pipe would be waited on for ever, and cannot be read at an offset.
+        if !kind.is_file() {
+            let reason = "not a plain file";
+            return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidInput, reason)));
+        }
+        let file = File::open(path).map_err(io)?;
         Self::read(Arc::new(file))
     }
 

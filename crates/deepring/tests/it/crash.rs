@@ -117,7 +117,7 @@ fn on_a_full_disk_no_half_key_receipt_or_store_is_written() {
     on_full_disk("crash::child_writes_small_files_on_a_full_disk", dir.path(), 0);
     let names: Vec<_> =
         std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    let lock = Path::new("trust.lock").as_os_str();
+    let lock = Path::new("trust.json.lock").as_os_str();
     assert!(names.iter().all(|n| n == "small.ring" || n == lock), "{names:?}");
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use deepring::{GrantError, PublicKey, SealError, Trust, UnverifiedRing, VerifiedRing, grant};
 
 use crate::small_query::decision;
-use crate::small_ring::{Places, host_a, host_b, host_c, intact, owner, small_ring, stranger};
+use crate::small_ring::{Places, host_a, host_b, host_c, owner, small_ring, stranger};
 
 struct Folder {
     _dir: tempfile::TempDir,

@@ -138,6 +138,16 @@ fn items_that_are_not_those_of_the_chain_do_not_close() {
 }
 
 #[test]
+fn a_batch_of_no_query_does_not_close_even_where_the_chain_is_about_none() {
+    let ring = intact(&small_ring());
+    let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[]));
+    chain.extend(&host_a(), content(&ring, 1..2), Check::Run, batch_of("x1", &[]));
+    chain.extend(&host_b(), content(&ring, 2..4), Check::Run, batch_of("y", &[]));
+    let result = Decision::close(chain, vec![], &ring, &host_a());
+    assert!(matches!(result, Err(ReceiptError::Refused(f)) if f.reason.contains("no query")));
+}
+
+#[test]
 fn a_receipt_signed_by_who_is_no_host_of_the_block_is_refused() {
     let ring = intact(&small_ring());
     for (host, blocks) in [(host_c(), 1..2), (host_b(), 1..2)] {

@@ -165,15 +165,13 @@ fn a_target_in_a_folder_that_does_not_exist_or_that_is_a_folder_is_an_io_error()
 
 #[cfg(unix)]
 #[test]
-fn a_target_that_is_a_socket_or_a_device_is_not_replaced() {
+fn a_target_that_is_no_plain_file_is_not_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("a.ring");
     let _listener = std::os::unix::net::UnixListener::bind(&target).unwrap();
     let err = RingSealer::create(&target, &plan(), &owner()).unwrap_err();
     assert!(matches!(err, SealError::Io { .. }), "{err}");
-    let null = Path::new("/dev/null");
-    assert!(RingSealer::create(null, &plan(), &owner()).is_err());
-    assert!(deepring::replace_file(null, b"x").is_err());
+    assert!(deepring::replace_file(&target, b"x").is_err());
 }
 
 #[cfg(unix)]

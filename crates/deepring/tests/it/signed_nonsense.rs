@@ -187,3 +187,16 @@ fn a_wrong_body_digest_in_the_closure_breaks_the_block_and_both_links_to_it() {
     let expected = [(Some(1), "link", None), (Some(2), "header", None), (Some(3), "link", None)];
     assert_eq!(places(&report), expected, "{report}");
 }
+
+#[test]
+fn each_field_that_header_and_closure_share_is_compared_by_itself() {
+    // Ring id, model version, index, count: a wrong id or index also breaks the body digest.
+    for at in [0, 16, 24, 28] {
+        let mut raw = RawRing::of(&small_ring());
+        let byte = raw.headers[1][at] ^ 2;
+        raw.edit_header(1, at, &[byte], &OWNER_SEED);
+        let report = refused(&raw.close(&OWNER_SEED));
+        let reason = "header and closure disagree on ring, version, index or count";
+        assert_eq!(report.findings[0].reason, reason, "offset {at}: {report}");
+    }
+}

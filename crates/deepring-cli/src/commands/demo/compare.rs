@@ -1,0 +1,108 @@
+//! The intact network, plain and as a ring, side by side: answers, accuracy, time.
+
+use std::time::{Duration, Instant};
+
+use deepring::Check;
+use deepring_infer::{PlainModel, Split};
+
+use super::answers::Answers;
+use super::plain::ask_plain;
+use super::setting::{MODEL, PLAIN, Setting};
+use crate::error::CliError;
+use crate::progress::Progress;
+
+/// How often all images are asked, plain and ring in turn, so that both meet the same machine.
+pub(super) const ROUNDS: usize = 5;
+/// Images that are also asked alone, each with a receipt of its own.
+pub(super) const ALONE: usize = 50;
+
+#[derive(Debug)]
+pub(super) struct Comparison {
+    /// The network's file as it was trained.
+    pub(super) plain: Answers,
+    /// The plain file that the ring was exported to, which the attacks edit.
+    pub(super) exported: Answers,
+    pub(super) ring: Answers,
+    pub(super) plain_time: Times,
+    pub(super) ring_time: Times,
+    /// Where an image's time went in the ring, in the fastest round.
+    pub(super) split: Split,
+}
+
+/// Milliseconds an image.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// Many images in one call; the fastest of the rounds.
+    pub(super) batch: f64,
+    /// One image a call; the median.
+    pub(super) alone: f64,
+}
+
+/// Step 2.
+pub(super) fn compare(setting: &mut Setting) -> Result<Comparison, CliError> {
+    let images = setting.queries.len();
+    let model = PlainModel::load(&setting.folder.path(MODEL), None)?;
+    let exported = PlainModel::load(&setting.folder.path(PLAIN), None)?;
+    let exported = ask_plain(&exported, setting)?;
+    let session = setting.open(Check::Run)?;
+    let progress = Progress::items("answering", (2 * images * ROUNDS + 2 * ALONE) as u64);
+
+    // Once unmeasured, so that neither side pays for the first touch of its memory.
+    let warm = setting.queries.first().cloned().unwrap_or_default();
+    model.run(&warm)?;
+    session.run(warm)?;
+    let (mut plain, mut ring) = (Duration::MAX, Duration::MAX);
+    let mut split = Split::default();
+    let mut last = None;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let answers = ask_plain(&model, setting)?;
+        plain = plain.min(start.elapsed());
+        progress.add(images as u64);
+        let batch = setting.queries.clone();
+        let start = Instant::now();
+        let outcome = session.run_batch(batch)?;
+        let spent = start.elapsed();
+        if spent < ring {
+            (ring, split) = (spent, outcome.split);
+        }
+        progress.add(images as u64);
+        setting.recorder.decision(&outcome.decision, images)?;
+        last = Some((answers, Answers::of(&outcome.outputs)));
+    }
+    let (mut plain_alone, mut ring_alone) = (Vec::new(), Vec::new());
+    for query in setting.queries.iter().take(ALONE) {
+        let start = Instant::now();
+        model.run(query)?;
+        plain_alone.push(start.elapsed());
+        let query = query.clone();
+        let start = Instant::now();
+        session.run(query)?;
+        ring_alone.push(start.elapsed());
+        progress.add(2);
+    }
+    let (plain_answers, ring_answers) =
+        last.unwrap_or_else(|| (exported.clone(), exported.clone()));
+    let times = |batch: Duration, alone| Times {
+        batch: batch.as_secs_f64() * 1e3 / images as f64,
+        alone: median_ms(alone),
+    };
+    let share = |d: Duration| d.div_f64(images as f64);
+    Ok(Comparison {
+        plain: plain_answers,
+        exported,
+        ring: ring_answers,
+        plain_time: times(plain, plain_alone),
+        ring_time: times(ring, ring_alone),
+        split: Split {
+            engine: share(split.engine),
+            check: share(split.check),
+            receipt: share(split.receipt),
+        },
+    })
+}
+
+fn median_ms(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times.get(times.len() / 2).map_or(0.0, |t| t.as_secs_f64() * 1e3)
+}

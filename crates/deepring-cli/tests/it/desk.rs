@@ -1,0 +1,160 @@
+//! A folder of its own for each test, and the built command run in it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use deepring::{AuthenticRing, DType, Owner, PublicKey, TensorValue, Trust, UnverifiedRing};
+use deepring_infer::write_npy;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Labels, network and inputs lie in the folder; rings and keys come as a test asks for them.
+pub(crate) struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    /// `net.onnx` (LeNet), `labels.txt`, `x.npy` (one image), `batch.npy` (eight).
+    pub(crate) fn new() -> Self {
+        let desk = Self { folder: tempfile::tempdir().unwrap() };
+        fs::copy(zoo("fashion-lenet5.onnx"), desk.path("net.onnx")).unwrap();
+        fs::copy(zoo("labels.txt"), desk.path("labels.txt")).unwrap();
+        write_npy(&desk.path("x.npy"), &images(0, 1)).unwrap();
+        write_npy(&desk.path("batch.npy"), &images(0, 8)).unwrap();
+        desk
+    }
+
+    /// And two key pairs in `keys`.
+    pub(crate) fn with_keys() -> Self {
+        let desk = Self::new();
+        desk.run("keygen --out keys").succeeds();
+        desk
+    }
+
+    /// And `net.ring`, sealed for the host of `keys`.
+    pub(crate) fn with_ring() -> Self {
+        let desk = Self::with_keys();
+        desk.seal("net.ring", "");
+        desk
+    }
+
+    pub(crate) fn seal(&self, ring: &str, more: &str) {
+        let fixed = "seal net.onnx --owner keys/owner.key --host keys/host.pub --labels labels.txt";
+        self.run(&format!("{fixed} {more} -o {ring}")).succeeds();
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The command with these words as arguments.
+    pub(crate) fn command(&self, words: &str) -> Command {
+        self.command_of(words.split_whitespace())
+    }
+
+    pub(crate) fn command_of(&self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deepring"));
+        command.args(words).current_dir(self.folder.path()).stdin(Stdio::null());
+        self.surround(&mut command);
+        command
+    }
+
+    /// The environment of every command here: a trust store of its own, nothing of the user's.
+    pub(crate) fn surround(&self, command: &mut Command) {
+        command.env("DEEPRING_TRUST", self.path("trust.json"));
+        for name in ["DEEPRING_LOG", "NO_COLOR", "CLICOLOR_FORCE", "HOME", "XDG_CONFIG_HOME"] {
+            command.env_remove(name);
+        }
+    }
+
+    pub(crate) fn run(&self, words: &str) -> Ran {
+        Ran::of(words, self.command(words).output().unwrap())
+    }
+
+    /// The ring in this file, for a look inside.
+    pub(crate) fn ring(&self, name: &str) -> AuthenticRing {
+        let owner = PublicKey::<Owner>::read(&self.path("keys/owner.pub")).unwrap();
+        let ring = UnverifiedRing::open(&self.path(name)).unwrap();
+        ring.authenticate(&Trust::owner(owner)).unwrap()
+    }
+
+    /// Changes one byte of a file.
+    pub(crate) fn flip(&self, name: &str, at: usize) {
+        let mut bytes = fs::read(self.path(name)).unwrap();
+        bytes[at] ^= 1;
+        fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// Names of the files in the folder, sorted.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let names = fs::read_dir(self.folder.path()).unwrap().map(|f| f.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|n| n.into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// What a command did.
+pub(crate) struct Ran {
+    words: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn of(words: &str, output: Output) -> Self {
+        Self {
+            words: words.to_owned(),
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Expects exit code 0.
+    #[track_caller]
+    pub(crate) fn succeeds(self) -> Self {
+        self.exits(0)
+    }
+
+    /// Expects this exit code, an error text for each but 0, and no panic.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        let said = format!("$ deepring {}\n{}{}", self.words, self.stdout, self.stderr);
+        assert_eq!(self.code, Some(code), "{said}");
+        assert!(!self.stderr.contains("panicked"), "{said}");
+        assert_eq!(self.stderr.contains("error: "), code != 0, "{said}");
+        self
+    }
+
+    /// Expects these words on stderr.
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "`{text}` is not in: {}", self.stderr);
+        self
+    }
+
+    /// Standard output, which must be one JSON document.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        match serde_json::from_str(&self.stdout) {
+            Ok(value) => value,
+            Err(e) => panic!("$ deepring {}: {e}\n{}{}", self.words, self.stdout, self.stderr),
+        }
+    }
+}
+
+pub(crate) fn zoo(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo").join(name)
+}
+
+/// Images of the sample as one tensor.
+pub(crate) fn images(from: usize, to: usize) -> TensorValue {
+    let bytes = fs::read(zoo("fashion-sample/images-idx3-ubyte")).unwrap();
+    let pixels = &bytes[16 + from * 784..16 + to * 784];
+    let data = pixels.iter().flat_map(|p| (f32::from(*p) / 255.0).to_le_bytes()).collect();
+    TensorValue::new("image", DType::F32, vec![(to - from) as u64, 1, 28, 28], data).unwrap()
+}

@@ -1,0 +1,160 @@
+//! Disks that are full, folders that take nothing, files that do not read: an error, and nothing lost.
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::desk::{Desk, Ran};
+
+/// Runs the command where no file may grow beyond so many blocks of 512 bytes, as on a full disk.
+fn cramped(desk: &Desk, blocks: u32, words: &str) -> Ran {
+    // The signal would end the process before the write could fail.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f {blocks}; exec {} {words}",
+        env!("CARGO_BIN_EXE_deepring")
+    );
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).current_dir(desk.path(""));
+    desk.surround(&mut shell);
+    Ran::of(words, shell.output().unwrap())
+}
+
+fn is_limited(desk: &Desk) -> bool {
+    let probe = "trap '' XFSZ; ulimit -f 1; head -c 4096 /dev/zero > probe";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", probe]).current_dir(desk.path(""));
+    let _ = shell.output().unwrap();
+    let limited = fs::metadata(desk.path("probe")).is_ok_and(|m| m.len() < 4096);
+    fs::remove_file(desk.path("probe")).unwrap();
+    if !limited {
+        println!("skipped: this system does not limit the size of files");
+    }
+    limited
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_what_was_there_stays() {
+    let desk = Desk::with_ring();
+    if !is_limited(&desk) {
+        return;
+    }
+    desk.run("verify net.ring --owner keys/owner.pub").succeeds();
+    desk.run("keygen --out more").succeeds();
+    fs::copy(desk.path("net.ring"), desk.path("copy.ring")).unwrap();
+    let ring = fs::read(desk.path("net.ring")).unwrap();
+    let files = desk.files();
+    for words in [
+        "seal net.onnx --owner keys/owner.key --host keys/host.pub -o net.ring",
+        "seal net.onnx --owner keys/owner.key --host keys/host.pub -o new.ring",
+        "grant net.ring --owner-key keys/owner.key --host more/host.pub",
+        "export net.ring --key keys/owner.key -o out.onnx",
+    ] {
+        cramped(&desk, 100, words).exits(1);
+        assert_eq!(desk.files(), files, "{words}: something was left behind");
+        assert_eq!(fs::read(desk.path("net.ring")).unwrap(), ring, "{words}");
+    }
+    cramped(&desk, 0, "keygen --out none").exits(1);
+    assert_eq!(fs::read_dir(desk.path("none")).unwrap().count(), 0, "half a key");
+    // The trust store cannot be written either: said, but what was asked for is done.
+    let ran = cramped(&desk, 0, "verify net.ring --owner keys/owner.pub --trust new.json");
+    ran.succeeds().says("will not be remembered");
+}
+
+#[test]
+fn a_run_whose_outputs_do_not_fit_the_disk_fails_and_says_so() {
+    let desk = Desk::with_ring();
+    if !is_limited(&desk) {
+        return;
+    }
+    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
+    cramped(&desk, 0, &format!("{run} --trust t.json --receipt x.receipt"))
+        .exits(1)
+        .says("x.receipt");
+    cramped(&desk, 0, &format!("{run} --trust t.json --output-dir out"))
+        .exits(1)
+        .says("logits.npy");
+    assert!(!desk.path("x.receipt").exists());
+    cramped(&desk, 10, &format!("{run} --trust t.json --ledger ledger")).exits(1).says("ledger");
+    // A ledger that filled its disk goes on where there is room again.
+    desk.run(&format!("{run} --ledger ledger")).succeeds();
+    cramped(&desk, 10, &format!("{run} --ledger ledger")).exits(1);
+    desk.run("ledger verify --ledger ledger").succeeds();
+    desk.run(&format!("{run} --ledger ledger")).succeeds();
+    desk.run("ledger verify --ledger ledger").succeeds();
+}
+
+#[test]
+fn a_folder_that_takes_no_files_is_an_error() {
+    let desk = Desk::with_ring();
+    desk.run("verify net.ring --owner keys/owner.pub").succeeds();
+    let folder = desk.path("frozen");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+    // Whoever runs as root writes anywhere but here.
+    let root = fs::write(folder.join("probe"), "").is_ok();
+    let folder = if root { "/proc/self".to_owned() } else { folder.display().to_string() };
+    if root && !std::path::Path::new("/proc/self").exists() {
+        println!("skipped: no folder here refuses root");
+        return;
+    }
+    for words in [
+        format!("keygen --out {folder}/keys"),
+        format!("seal net.onnx --owner keys/owner.key --host keys/host.pub -o {folder}/a.ring"),
+        format!("export net.ring --key keys/owner.key -o {folder}/a.onnx"),
+        format!(
+            "grant net.ring --owner-key keys/owner.key --host keys/host.pub -o {folder}/a.ring"
+        ),
+        format!("run net.ring --key keys/host.key --input x.npy --receipt {folder}/a.receipt"),
+        format!("run net.ring --key keys/host.key --input x.npy --output-dir {folder}/out"),
+        format!("run net.ring --key keys/host.key --input x.npy --ledger {folder}/ledger"),
+    ] {
+        let ran = desk.run(&words);
+        if words.starts_with("grant") {
+            // The host has all blocks already, so nothing is to be written.
+            ran.succeeds();
+        } else {
+            ran.exits(1);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_does_not_read_is_an_error() {
+    let desk = Desk::with_ring();
+    desk.run("verify net.ring --owner keys/owner.pub").succeeds();
+    // A folder where a file is due is unreadable for root too.
+    for words in [
+        "verify keys",
+        "verify net.ring --owner keys",
+        "verify net.ring --key keys",
+        "run net.ring --key keys --input x.npy",
+        "run net.ring --key keys/host.key --input keys/x.npy",
+        "seal keys --owner keys/owner.key --host keys/host.pub -o a.ring",
+        "seal net.onnx --owner keys --host keys/host.pub -o a.ring",
+        "seal net.onnx --owner keys/owner.key --host keys -o a.ring",
+        "seal net.onnx --owner keys/owner.key --host keys/host.pub --labels keys -o a.ring",
+        "receipt verify keys --ring net.ring",
+        "repair net.ring --from keys --trust keys",
+        "verify net.ring --trust keys",
+    ] {
+        desk.run(words).exits(1);
+    }
+    let unreadable = desk.path("keys/host.key");
+    fs::set_permissions(&unreadable, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::read(&unreadable).is_err() {
+        desk.run("run net.ring --key keys/host.key --input x.npy").exits(1).says("host.key");
+    } else {
+        println!("skipped in part: root reads every file");
+    }
+}
+
+#[test]
+fn a_damaged_trust_store_is_not_replaced() {
+    let desk = Desk::with_ring();
+    for text in ["", "{}", "{\"format\": 99}", "\u{0}\u{1}"] {
+        fs::write(desk.path("trust.json"), text).unwrap();
+        desk.run("verify net.ring --owner keys/owner.pub").exits(1).says("not a trust store");
+        assert_eq!(fs::read_to_string(desk.path("trust.json")).unwrap(), text);
+    }
+}

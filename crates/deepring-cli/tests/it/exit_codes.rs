@@ -1,0 +1,283 @@
+//! Every exit code, each for causes that are met in practice.
+
+use std::fs;
+
+use crate::desk::Desk;
+
+const RUN: &str = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
+
+#[test]
+fn one_is_for_what_could_not_be_done() {
+    let desk = Desk::with_ring();
+    for (words, text) in [
+        ("verify nowhere.ring --owner keys/owner.pub", "nowhere.ring"),
+        ("inspect nowhere.ring", "nowhere.ring"),
+        ("verify net.ring --owner nowhere.pub", "nowhere.pub"),
+        ("verify net.ring --owner keys/host.pub", "this is a host public key"),
+        ("verify net.ring --owner keys/owner.key", "this is an owner secret key"),
+        ("verify net.ring --owner labels.txt", "labels.txt"),
+        (
+            "run net.ring --owner keys/owner.pub --key keys/owner.key --input x.npy",
+            "owner secret key",
+        ),
+        ("run nowhere.onnx --plain --input x.npy", "nowhere.onnx"),
+        ("run labels.txt --plain --input x.npy", "labels.txt"),
+        ("seal nowhere.onnx --owner keys/owner.key --host keys/host.pub -o a.ring", "nowhere.onnx"),
+        (
+            "seal labels.txt --owner keys/owner.key --host keys/host.pub -o a.ring",
+            "not an ONNX model",
+        ),
+        ("seal net.onnx --owner keys/owner.pub --host keys/host.pub -o a.ring", "owner public key"),
+        (
+            "seal net.onnx --owner keys/owner.key --host keys/owner.pub -o a.ring",
+            "owner public key",
+        ),
+        ("seal net.onnx --owner keys/owner.key --host nowhere.pub -o a.ring", "nowhere.pub"),
+        ("seal net.onnx --owner keys/owner.key --host keys/host.pub -o no/such/a.ring", "no/such"),
+        ("seal net.onnx --owner keys/owner.key --host keys/host.pub -o keys", "is a directory"),
+        (
+            "receipt verify nowhere.receipt --ring net.ring --owner keys/owner.pub",
+            "nowhere.receipt",
+        ),
+        ("ledger show --ledger nowhere", "not a ledger"),
+        ("ledger verify --ledger nowhere", "not a ledger"),
+        (
+            "export net.ring --key keys/owner.key --owner keys/owner.pub -o no/such/a.onnx",
+            "no/such",
+        ),
+        ("keygen --out keys", "never overwritten"),
+    ] {
+        desk.run(words).exits(1).says(text);
+    }
+    for (input, text) in [
+        ("nowhere.npy", "nowhere.npy"),
+        ("labels.txt", "no recipe for pictures"),
+        ("other=x.npy", "no input `other`"),
+    ] {
+        let words =
+            format!("run net.ring --owner keys/owner.pub --key keys/host.key --input {input}");
+        desk.run(&words).exits(1).says(text);
+    }
+    assert!(!desk.path("a.ring").exists());
+}
+
+#[test]
+fn one_is_for_inputs_that_the_network_does_not_take() {
+    let desk = Desk::with_ring();
+    let file = |header: &str, data: &[u8]| {
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend(data);
+        fs::write(desk.path("bad.npy"), bytes).unwrap();
+        desk.run(&RUN.replace("x.npy", "bad.npy")).exits(1)
+    };
+    let of = |descr: &str, shape: &str| {
+        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n")
+    };
+    file(&of("<f8", "(1, 1, 28, 28)"), &[0; 784 * 8]).says("astype(\"float32\")");
+    file(&of(">f4", "(1, 1, 28, 28)"), &[0; 784 * 4]).says("element type '>f4' cannot be used");
+    file(&of("<f4", "(28, 28)"), &[0; 784 * 4]).says("has shape [28, 28]");
+    file(&of("<f4", "(1, 1, 28, 28)"), &[0; 784 * 4 - 1]).says("the file has 3135");
+    file(&of("<f4", "(1, 1, 28, 28)"), &[0xff; 784 * 4]).says("not finite, at element 0");
+    file(&of("<f4", "(99999999999, 99999999999)"), &[0; 16]).says("bad.npy");
+    file("nonsense", &[]).says("bad.npy");
+}
+
+#[test]
+fn two_is_for_wrong_usage_and_nothing_is_touched() {
+    let desk = Desk::with_ring();
+    let before = desk.files();
+    for words in [
+        "",
+        "frobnicate",
+        "keygen",
+        "seal net.onnx --owner keys/owner.key -o a.ring",
+        "seal net.onnx --owner keys/owner.key --host keys/host.pub",
+        "seal net.onnx --owner keys/owner.key --host x=keys/host.pub -o a.ring",
+        "seal net.onnx --owner keys/owner.key --host 3-1=keys/host.pub -o a.ring",
+        "seal net.onnx --owner keys/owner.key --host 0=keys/host.pub -o a.ring",
+        "seal net.onnx --owner keys/owner.key --host 1-2=keys/host.pub --cut op -o a.ring",
+        "seal net.onnx --owner keys/owner.key --host 1-9=keys/host.pub -o a.ring",
+        "seal net.onnx --owner keys/owner.key --host keys/host.pub --cut 0 -o a.ring",
+        "seal net.onnx --owner keys/owner.key --host keys/host.pub --cut 99 -o a.ring",
+        "seal net.onnx --owner keys/owner.key --host keys/host.pub --cut some -o a.ring",
+        "seal net.onnx --owner keys/owner.key --host keys/host.pub --model-version x -o a.ring",
+        "seal net.onnx --owner keys/owner.key --host keys/host.pub --preprocess foo=1 -o a.ring",
+        "seal net.onnx --owner keys/owner.key --host keys/host.pub --previous net.ring \
+         --model-version 1 -o a.ring",
+        "run net.ring --owner keys/owner.pub --key keys/host.key",
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --repeat 0",
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --check always",
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --threads 0",
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --preprocess scale=1",
+        "run net.onnx --plain --input x.npy --ledger ledger",
+        "run net.onnx --plain --input x.npy --receipt x.receipt",
+        "receipt verify x.receipt --owner keys/owner.pub",
+        "receipt verify x.receipt --ring net.ring --ledger a --proof b",
+        "grant net.ring --owner-key keys/owner.key --host 6=keys/host.pub",
+        "grant net.ring --owner-key keys/owner.key --host 9-12=keys/host.pub",
+        "completions tcl",
+    ] {
+        let ran = desk.run(words);
+        assert_eq!(ran.code, Some(2), "{words}: {}", ran.stderr);
+        assert!(ran.stdout.is_empty(), "{words}");
+    }
+    let mut after = desk.files();
+    // What a command was trusted with may be remembered.
+    after.retain(|name| !name.starts_with("trust."));
+    assert_eq!(after, before);
+}
+
+#[test]
+fn an_output_never_replaces_what_the_command_reads() {
+    let desk = Desk::with_ring();
+    desk.run("verify net.ring --owner keys/owner.pub").succeeds();
+    fs::hard_link(desk.path("net.onnx"), desk.path("twin.onnx")).unwrap();
+    let contents = || {
+        let files = ["net.onnx", "net.ring", "labels.txt", "keys/owner.key", "keys/host.key"];
+        files.map(|f| fs::read(desk.path(f)).unwrap())
+    };
+    let before = contents();
+    let seal = "seal net.onnx --owner keys/owner.key --host keys/host.pub --labels labels.txt -o";
+    for target in
+        ["net.onnx", "./keys/../net.onnx", "keys/owner.key", "keys/host.pub", "labels.txt"]
+    {
+        desk.run(&format!("{seal} {target}")).exits(2).says("would be overwritten");
+    }
+    for target in ["net.ring", "keys/owner.key"] {
+        let words = format!("export net.ring --key keys/owner.key -o {target}");
+        desk.run(&words).exits(2).says("would be overwritten");
+    }
+    for target in ["net.ring", "keys/host.key"] {
+        desk.run(&format!("{RUN} --receipt {target}")).exits(2).says("would be overwritten");
+    }
+    desk.run("grant net.ring --owner-key keys/owner.key --host keys/host.pub -o keys/owner.key")
+        .exits(2)
+        .says("would be overwritten");
+    assert_eq!(contents(), before);
+}
+
+#[test]
+fn three_is_for_everything_given_as_ring_receipt_or_ledger_that_does_not_verify() {
+    let desk = Desk::with_ring();
+    desk.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
+    let file = |name: &str, bytes: &[u8]| fs::write(desk.path(name), bytes).unwrap();
+    let good = fs::read(desk.path("net.ring")).unwrap();
+    file("empty", b"");
+    file("zeros", &[0; 5000]);
+    file("short.ring", &good[..good.len() - 1]);
+    file("half.ring", &good[..good.len() / 2]);
+    file("long.ring", &[&good[..], b"!"].concat());
+    file("text", b"hello, world: this is no ring at all");
+    for name in
+        ["empty", "zeros", "text", "short.ring", "half.ring", "long.ring", "x.npy", "x.receipt"]
+    {
+        desk.run(&format!("verify {name}")).exits(3);
+        desk.run(&format!("inspect {name}")).exits(3);
+        desk.run(&format!("run {name} --key keys/host.key --input x.npy")).exits(3);
+        desk.run(&format!("export {name} --key keys/owner.key -o a.onnx")).exits(3);
+        desk.run(&format!("grant {name} --owner-key keys/owner.key --host keys/host.pub")).exits(3);
+    }
+    let receipt = fs::read(desk.path("x.receipt")).unwrap();
+    file("short.receipt", &receipt[..receipt.len() - 1]);
+    file("long.receipt", &[&receipt[..], b"!"].concat());
+    for name in ["empty", "text", "zeros", "net.ring", "short.receipt", "long.receipt"] {
+        desk.run(&format!("receipt verify {name} --ring net.ring")).exits(3);
+        desk.run(&format!("receipt verify x.receipt --ring net.ring --proof {name}")).exits(3);
+    }
+    // Another ring's decision, and a ledger that has never heard of it.
+    desk.seal("other.ring", "");
+    desk.run("receipt verify x.receipt --ring other.ring").exits(3);
+    desk.run(&RUN.replace("net.ring", "other.ring").replace("x.npy", "x.npy --ledger strange"))
+        .succeeds();
+    desk.run("receipt verify x.receipt --ring net.ring --ledger strange").exits(3);
+    desk.run("ledger prove --ledger strange -o strange.tlog-proof").succeeds();
+    desk.run("receipt verify x.receipt --ring net.ring --proof strange.tlog-proof").exits(3);
+    // A checkpoint of another ledger, a folder and a file that are none, and a damaged database.
+    let checkpoint = desk.run("ledger checkpoint --ledger strange").succeeds().stdout;
+    file("strange.checkpoint", checkpoint.as_bytes());
+    for name in ["strange.checkpoint", "text", "net.ring"] {
+        desk.run(&format!("ledger verify --ledger ledger --against {name}")).exits(3);
+    }
+    desk.run("ledger verify --ledger keys").exits(3);
+    desk.run("ledger show --ledger net.ring").exits(3);
+    file("strange/ledger.redb", &[7; 9000]);
+    desk.run("ledger verify --ledger strange").exits(3);
+    desk.run("ledger show --ledger strange").exits(3);
+    fs::remove_file(desk.path("ledger/ledger.redb")).unwrap();
+    desk.run("ledger verify --ledger ledger").exits(3);
+    desk.run(&format!("{RUN} --ledger ledger")).exits(3);
+}
+
+#[test]
+fn four_is_for_owners_hosts_and_ledgers_that_are_not_trusted() {
+    let desk = Desk::with_ring();
+    desk.run("keygen --out other").succeeds();
+    desk.run("verify net.ring").exits(4).says("not trusted here");
+    desk.run("verify net.ring --owner other/owner.pub").exits(4);
+    desk.run(&RUN.replace("keys/owner.pub", "other/owner.pub")).exits(4);
+    desk.run(&RUN.replace("keys/host.key", "other/host.key")).exits(4).says("block 1 (conv1)");
+    desk.run("run net.ring --owner keys/owner.pub --input x.npy").exits(4).says("no key given");
+    desk.run("verify net.ring --owner keys/owner.pub --key other/host.key").exits(4);
+    desk.run("export net.ring --owner keys/owner.pub --key other/owner.key -o a.onnx").exits(4);
+    desk.run("grant net.ring --owner-key other/owner.key --host other/host.pub")
+        .exits(4)
+        .says("--owner-key");
+    desk.run("repair net.ring --from net.ring --owner other/owner.pub").exits(4);
+    let seal = "seal net.onnx --owner other/owner.key --host keys/host.pub --previous net.ring";
+    desk.run(&format!("{seal} -o a.ring")).exits(4);
+    // A proof of a ledger whose key nobody named.
+    desk.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
+    desk.run("ledger prove --ledger ledger --receipt x.receipt -o x.tlog-proof").succeeds();
+    let words = "receipt verify x.receipt --ring net.ring --owner keys/owner.pub --proof x.tlog-proof \
+                 --trust elsewhere.json";
+    desk.run(words).exits(4).says("--ledger-key");
+    desk.run(&format!("{words} --ledger-key ledger/log.pub")).succeeds();
+}
+
+#[test]
+fn a_ledger_that_was_replaced_under_its_name_is_not_trusted() {
+    let desk = Desk::with_ring();
+    desk.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
+    desk.run(&format!("{RUN} --ledger forged")).succeeds();
+    let words = "receipt verify x.receipt --ring net.ring --ledger";
+    desk.run(&format!("{words} ledger --ledger-key forged/log.pub")).exits(4);
+    desk.run(&format!("{words} ledger --ledger-key ledger/log.pub")).succeeds();
+}
+
+#[test]
+fn five_is_for_rollback_downgrade_and_mixed_versions() {
+    let desk = Desk::with_ring();
+    desk.run("verify net.ring --owner keys/owner.pub").succeeds();
+    // A plain network where a ring is due.
+    desk.run("verify net.onnx").exits(5).says("plain ONNX network");
+    desk.run(&RUN.replace("net.ring", "net.onnx")).exits(5);
+    // The version before, put back.
+    fs::copy(desk.path("net.ring"), desk.path("old.ring")).unwrap();
+    desk.run(&format!("{RUN} --receipt old.receipt")).succeeds();
+    desk.seal("net.ring", "--previous old.ring");
+    desk.run("verify net.ring").succeeds();
+    for words in [
+        "verify old.ring".to_owned(),
+        RUN.replace("net.ring", "old.ring"),
+        "export old.ring --key keys/owner.key -o a.onnx".to_owned(),
+        "grant old.ring --owner-key keys/owner.key --host keys/host.pub".to_owned(),
+        "repair net.ring --from old.ring".to_owned(),
+        "seal net.onnx --owner keys/owner.key --host keys/host.pub --previous old.ring -o a.ring"
+            .to_owned(),
+        "receipt verify old.receipt --ring net.ring".to_owned(),
+    ] {
+        let ran = desk.run(&words);
+        if words.starts_with("repair") {
+            // Nothing is to be repaired: the old copy is not even looked at.
+            ran.succeeds();
+        } else {
+            ran.exits(5);
+        }
+    }
+    let at = desk.ring("net.ring").stored_at(3, 64).unwrap();
+    desk.flip("net.ring", usize::try_from(at).unwrap());
+    desk.run("repair net.ring --from old.ring").exits(5);
+    assert!(!desk.path("a.ring").exists() && !desk.path("a.onnx").exists());
+}

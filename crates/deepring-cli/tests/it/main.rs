@@ -1,0 +1,19 @@
+//! The built command, run from end to end, in one binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests may fail loudly, and say what they skip"
+)]
+
+mod desk;
+mod disks;
+mod exit_codes;
+mod json;
+mod killed;
+mod live_memory;
+mod output;
+mod pictures;
+mod road;
+mod secrets;
+mod synthetic;

@@ -1,0 +1,101 @@
+//! What is printed where: data to stdout, remarks to stderr, no colours unasked, no panic on a closed pipe.
+
+use std::fs::File;
+use std::process::Stdio;
+
+use crate::desk::{Desk, Ran};
+
+#[test]
+fn data_goes_to_stdout_and_remarks_to_stderr() {
+    let desk = Desk::with_ring();
+    let ran = desk
+        .run("run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy")
+        .succeeds();
+    assert!(ran.stdout.starts_with("logits [1, 10]\n"), "{}", ran.stdout);
+    assert!(ran.stderr.starts_with("load "), "{}", ran.stderr);
+    let refused = desk.run("verify labels.txt").exits(3);
+    assert!(refused.stdout.is_empty());
+    // What is wrong, a blank line, a hint.
+    let mut lines = refused.stderr.lines();
+    assert!(lines.next().is_some_and(|l| l.starts_with("error: ")));
+    assert!(refused.stderr.contains("\n\nhint: "), "{}", refused.stderr);
+}
+
+#[test]
+fn nothing_is_coloured_when_nobody_looks_or_no_color_is_set() {
+    let desk = Desk::with_ring();
+    for words in [
+        "--help",
+        "run --help",
+        "frobnicate",
+        "seal",
+        "verify labels.txt",
+        "inspect net.ring",
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy",
+    ] {
+        for no_color in [false, true] {
+            let mut command = desk.command(words);
+            command.env("DEEPRING_LOG", "trace");
+            if no_color {
+                command.env("NO_COLOR", "1");
+            }
+            let output = command.output().unwrap();
+            assert!(!output.stdout.contains(&0x1b), "{words}");
+            assert!(!output.stderr.contains(&0x1b), "{words}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error_and_no_panic() {
+    let desk = Desk::with_ring();
+    for words in ["inspect net.ring --json", "completions bash", "--help", "run --help"] {
+        let mut child =
+            desk.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!stderr.contains("panicked"), "{words}: {stderr}");
+        assert_ne!(output.status.code(), Some(101), "{words}");
+    }
+}
+
+#[test]
+fn a_full_device_is_an_error() {
+    let Ok(full) = File::options().write(true).open("/dev/full") else {
+        println!("skipped: there is no /dev/full");
+        return;
+    };
+    let desk = Desk::with_ring();
+    for words in ["inspect net.ring --json", "keygen --out more", "completions bash"] {
+        let output = desk.command(words).stdout(full.try_clone().unwrap()).output().unwrap();
+        Ran::of(words, output).exits(1).says("stdout");
+    }
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let desk = Desk::new();
+    let help = desk.run("--help").succeeds().stdout;
+    assert!(help.contains("Exit codes:"));
+    for command in [
+        "keygen",
+        "seal",
+        "inspect",
+        "verify",
+        "run",
+        "receipt verify",
+        "ledger verify",
+        "ledger prove",
+        "ledger show",
+        "ledger checkpoint",
+        "repair",
+        "grant",
+        "export",
+        "demo",
+        "completions",
+    ] {
+        let help = desk.run(&format!("{command} --help")).succeeds().stdout;
+        assert!(help.contains(&format!("  deepring {command} ")), "{command}: {help}");
+    }
+}

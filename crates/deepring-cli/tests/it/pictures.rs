@@ -1,0 +1,59 @@
+//! Pictures as inputs, by the recipe that is sealed in Genesis.
+
+use std::fs;
+
+use crate::desk::{Desk, zoo};
+
+/// An image of the sample as an uncompressed 24-bit BMP file.
+fn bitmap(index: usize) -> Vec<u8> {
+    let bytes = fs::read(zoo("fashion-sample/images-idx3-ubyte")).unwrap();
+    let pixels = &bytes[16 + index * 784..][..784];
+    let mut out = b"BM".to_vec();
+    let word = |n: u32| n.to_le_bytes();
+    for n in [54 + 784 * 3, 0, 54, 40, 28, 28] {
+        out.extend(word(n));
+    }
+    out.extend([1, 0, 24, 0]);
+    for n in [0, 784 * 3, 0, 0, 0, 0] {
+        out.extend(word(n));
+    }
+    // Rows from the bottom; 84 bytes each, so that none is padded.
+    for row in pixels.chunks(28).rev() {
+        row.iter().for_each(|p| out.extend([*p; 3]));
+    }
+    out
+}
+
+#[test]
+fn a_picture_gives_the_answer_of_the_tensor_that_it_is() {
+    let desk = Desk::with_keys();
+    desk.seal("net.ring", "--preprocess resize=28,color=gray,scale=1/255");
+    fs::write(desk.path("bag.bmp"), bitmap(0)).unwrap();
+    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --output-dir";
+    desk.run(&format!("{run} tensor --input x.npy")).succeeds();
+    let ran = desk.run(&format!("{run} picture --input bag.bmp")).succeeds();
+    assert!(ran.stdout.contains("Bag"), "{}", ran.stdout);
+    let logits = |dir: &str| fs::read(desk.path(dir).join("logits.npy")).unwrap();
+    assert_eq!(logits("tensor"), logits("picture"));
+    let plain = "run net.onnx --plain --input bag.bmp --output-dir plain --preprocess";
+    desk.run(&format!("{plain} resize=28,color=gray,scale=1/255")).succeeds();
+    assert_eq!(logits("plain"), logits("picture"));
+}
+
+#[test]
+fn pictures_that_do_not_fit_are_refused() {
+    let desk = Desk::with_keys();
+    let good = bitmap(0);
+    fs::write(desk.path("bag.bmp"), &good).unwrap();
+    fs::write(desk.path("half.bmp"), &good[..900]).unwrap();
+    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input";
+    desk.seal("net.ring", "");
+    desk.run(&format!("{run} bag.bmp")).exits(1).says("--preprocess");
+    // Three channels where the network takes one.
+    desk.run("keygen --out more").succeeds();
+    desk.seal("net.ring", "--preprocess resize=28,scale=1/255");
+    desk.run(&format!("{run} bag.bmp")).exits(1).says("[1, 3, 28, 28]");
+    desk.seal("net.ring", "--preprocess resize=28,color=gray,scale=1/255");
+    desk.run(&format!("{run} half.bmp")).exits(1).says("half.bmp");
+    desk.run(&format!("{run} labels.txt")).exits(1).says("labels.txt");
+}

@@ -1,0 +1,77 @@
+//! Secret files are their owner's alone, and are never overwritten.
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::desk::Desk;
+
+#[test]
+fn secret_keys_have_mode_0600_whatever_the_umask() {
+    let desk = Desk::new();
+    let mut shell = std::process::Command::new("sh");
+    let script = format!("umask 0; exec {} keygen --out keys", env!("CARGO_BIN_EXE_deepring"));
+    shell.args(["-c", &script]).current_dir(desk.path(""));
+    desk.surround(&mut shell);
+    assert!(shell.output().unwrap().status.success());
+    let mode = |name: &str| fs::metadata(desk.path(name)).unwrap().permissions().mode() & 0o777;
+    for name in ["keys/owner.key", "keys/host.key"] {
+        assert_eq!(mode(name), 0o600, "{name}");
+    }
+    desk.seal("net.ring", "");
+    desk.run(
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger",
+    )
+    .succeeds();
+    assert_eq!(mode("ledger/log.key"), 0o600);
+}
+
+#[test]
+fn no_key_file_is_ever_overwritten_and_none_is_made_beside_one_that_is_there() {
+    for there in ["owner.key", "owner.pub", "host.key", "host.pub"] {
+        let desk = Desk::new();
+        fs::create_dir(desk.path("keys")).unwrap();
+        fs::write(desk.path("keys").join(there), "mine").unwrap();
+        desk.run("keygen --out keys").exits(1).says("never overwritten");
+        assert_eq!(fs::read_to_string(desk.path("keys").join(there)).unwrap(), "mine");
+        assert_eq!(fs::read_dir(desk.path("keys")).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn a_link_in_a_keys_place_is_not_followed() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("keys")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", desk.path("keys/host.key")).unwrap();
+    desk.run("keygen --out keys").exits(1);
+    assert!(!desk.path("keys/elsewhere").exists());
+}
+
+#[test]
+fn no_secret_is_ever_printed() {
+    let desk = Desk::with_ring();
+    let secrets: Vec<String> = ["keys/owner.key", "keys/host.key"]
+        .iter()
+        .flat_map(|name| {
+            let text = fs::read_to_string(desk.path(name)).unwrap();
+            text.lines().filter(|l| !l.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(secrets.len(), 2);
+    for words in [
+        "keygen --out more",
+        "inspect net.ring --json",
+        "verify net.ring --owner keys/owner.pub --key keys/owner.key --json",
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger --json",
+        "run net.ring --owner keys/owner.key --key keys/host.key --input x.npy",
+        "run net.ring --owner keys/owner.pub --key keys/owner.key --input x.npy",
+        "ledger show --ledger ledger --json",
+    ] {
+        let mut command = desk.command(words);
+        let output = command.env("DEEPRING_LOG", "trace").output().unwrap();
+        for printed in [output.stdout, output.stderr] {
+            let printed = String::from_utf8_lossy(&printed);
+            assert!(secrets.iter().all(|s| !printed.contains(s.as_str())), "{words}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Constants that only the engine can compute, computed once when sealing.
+//!
+//! What follows from constants alone (weights added, joined, normalised by their length ...) the engine
+//! would compute whenever it loads a block, into memory of its own; the check of the live parameters
+//! would then cover bytes that nothing multiplies with. After this pass such results are parameters like
+//! any other. `canonical` folds what can be folded without an engine, lazily; this is the rest.
+
+use deepring::DType;
+
+use crate::canonical::{CanonicalModel, needs};
+use crate::cut::single;
+use crate::engine::{Engine as _, Rten};
+use crate::onnx::ImportError;
+use crate::onnx::proto::NodeProto;
+use crate::weights::{Buffer, Resident};
+
+/// Operators whose result does not follow from their inputs.
+const RANDOM: [&str; 6] = [
+    "Bernoulli",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+];
+
+/// Replaces nodes that have nothing but constants as inputs, a parameter among them, by their results.
+///
+/// A node that the engine cannot compute alone stays; sealing tries it again with its block.
+pub(crate) fn settle(
+    mut model: CanonicalModel,
+    engine: &Rten,
+) -> Result<CanonicalModel, ImportError> {
+    let outputs = model.graph.output_names();
+    let nodes = std::mem::take(&mut model.graph.nodes);
+    let before = nodes.len();
+    for node in nodes {
+        let keeps_outputs = node.output.iter().any(|o| outputs.contains(o));
+        if keeps_outputs || !follows_from_parameters(&model, &node) {
+            model.graph.nodes.push(node);
+            continue;
+        }
+        match compute(&model, &node, engine)? {
+            Some(results) => {
+                for (name, dtype, dims, bytes) in results {
+                    model.graph.set_constant(
+                        &name,
+                        dtype,
+                        &dims,
+                        crate::onnx::ParamSource::owned(bytes),
+                    );
+                }
+            }
+            None => model.graph.nodes.push(node),
+        }
+    }
+    if model.graph.nodes.len() < before {
+        model.graph.drop_unused();
+    }
+    Ok(model)
+}
+
+fn follows_from_parameters(model: &CanonicalModel, node: &NodeProto) -> bool {
+    let inputs: Vec<String> = needs(node).into_iter().collect();
+    let constants = inputs.iter().map(|name| model.graph.constant(Some(name)));
+    let Some(constants) = constants.collect::<Option<Vec<_>>>() else { return false };
+    let in_place =
+        |d: Option<DType>| matches!(d, Some(DType::F32 | DType::I32 | DType::I8 | DType::U8));
+    let plain = node.attribute.iter().all(|a| a.g.is_none() && a.graphs.is_empty());
+    plain && !RANDOM.contains(&node.op()) && constants.iter().any(|t| in_place(t.dtype()))
+}
+
+/// Name, element type, dimensions, bytes.
+type Computed = (String, DType, Vec<u64>, Vec<u8>);
+
+fn compute(
+    model: &CanonicalModel,
+    node: &NodeProto,
+    engine: &Rten,
+) -> Result<Option<Vec<Computed>>, ImportError> {
+    let block = single(model, node)?;
+    let len = usize::try_from(block.params_len()).ok();
+    let graph_at = len.map(|n| n.next_multiple_of(64));
+    let buffer = graph_at.and_then(|at| Buffer::zeroed(at.checked_add(block.graph.len())?));
+    let (Some(len), Some(at), Some(mut buffer)) = (len, graph_at, buffer) else { return Ok(None) };
+    let place = at..at + block.graph.len();
+    let Some(region) = buffer.bytes_mut().get_mut(..len) else { return Ok(None) };
+    block.read_params(region)?;
+    if let Some(graph) = buffer.bytes_mut().get_mut(place.clone()) {
+        graph.copy_from_slice(&block.graph);
+    }
+    let Ok(loaded) = Resident::load(engine, buffer, place, &[], &block.outputs) else {
+        return Ok(None);
+    };
+    let Ok(values) = engine.run(loaded.program(), Vec::new()) else { return Ok(None) };
+    let results: Option<Vec<Computed>> = values
+        .iter()
+        .zip(&block.outputs)
+        .map(|(value, spec)| {
+            let t = engine.export(value, spec).ok()?;
+            Some((spec.name.clone(), t.dtype(), t.dims().to_vec(), t.data().to_vec()))
+        })
+        .collect();
+    Ok(results)
+}

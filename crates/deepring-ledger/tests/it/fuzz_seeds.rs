@@ -1,0 +1,69 @@
+//! Writes `fuzz/corpus/` for the targets that feed this crate: entries, proofs, checkpoints.
+
+use std::path::Path;
+
+use deepring_ledger::{Entry, Event, Ledger};
+
+use crate::sample::{digest, mixed, ring_id};
+
+/// From Go's documentation of `sumdb/note`: the key that the targets verify with.
+const KEY: &str = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
+
+fn write(target: &str, name: &str, bytes: &[u8]) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join(name), bytes).unwrap();
+}
+
+/// One entry of each kind that [`mixed`] has not.
+fn others() -> Vec<Entry> {
+    let (ring_id, ring_digest) = (ring_id(), digest(4));
+    let previous_digest = digest(3);
+    let (owner, closure_signature) = ([2; 64], [3; 64]);
+    [
+        Event::RingUpgraded {
+            ring_id,
+            ring_digest,
+            previous_digest,
+            model_version: 4,
+            owner,
+            closure_signature,
+        },
+        Event::RingRevoked { ring_id, ring_digest, reason: "replaced".into() },
+        Event::Repair { ring_id, ring_digest, blocks: vec![1, 2, 7], source: "copy".into() },
+        Event::KeyRevoked { key: owner, reason: "lost".into() },
+    ]
+    .map(|event| Entry { at: 9, event })
+    .into()
+}
+
+#[test]
+#[ignore = "writes fuzz/corpus/, which git ignores; run it before fuzzing"]
+fn fuzz_seeds() {
+    let entries = [mixed(4), others()].concat();
+    for (i, entry) in entries.iter().enumerate() {
+        write("ledger_entry", &i.to_string(), &entry.encode());
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("log.key"), format!("{KEY}\n")).unwrap();
+    let mut ledger = Ledger::open(dir.path()).unwrap();
+    write("ledger_checkpoint", "empty", ledger.checkpoint().as_str().as_bytes());
+    let key = ledger.key().to_string();
+    write("ledger_checkpoint", "key", key.as_bytes());
+    for entry in entries {
+        ledger.append(&[entry]).unwrap();
+        let size = ledger.len();
+        let checkpoint = ledger.checkpoint().to_string();
+        let (text, _) = checkpoint.split_once("\n\n").unwrap();
+        write("ledger_checkpoint", &format!("note-{size}"), checkpoint.as_bytes());
+        write("ledger_checkpoint", &format!("text-{size}"), format!("{text}\n").as_bytes());
+        for index in [0, size / 2, size - 1] {
+            let proof = ledger.prove(index).unwrap().to_string();
+            write("ledger_proof", &format!("{index}-of-{size}"), proof.as_bytes());
+        }
+        for old in [0, 1, size / 2, size] {
+            let proof = ledger.prove_extension(old).unwrap().to_string();
+            write("ledger_extension", &format!("{old}-to-{size}"), proof.as_bytes());
+        }
+    }
+}

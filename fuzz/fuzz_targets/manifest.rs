@@ -1,0 +1,4 @@
+//! Manifests, as they are after decryption.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| deepring::fuzzing::manifest(bytes));

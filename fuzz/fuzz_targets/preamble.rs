@@ -1,0 +1,4 @@
+//! Preambles.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| deepring::fuzzing::preamble(bytes));

@@ -1,0 +1,868 @@
+#!/usr/bin/env python3
+"""A second reader of DeepRing's format, written from docs/FORMAT.md alone.
+
+    ring.py verify RING --owner owner.pub [--trust trust.json] [--key host.key] [--json]
+    ring.py receipt RECEIPT --ring RING --owner owner.pub [--trust trust.json] [--json]
+    ring.py vectors vectors/
+
+Exit status: 0 intact, 3 tampered, 4 untrusted, 5 stale, 1 could not do, 2 wrong usage.
+"§" in the comments is a section of FORMAT.md, "check" a row of the table in §12 or §15.
+It reads; it does not seal, grant or run. Plain before fast.
+"""
+
+import argparse
+import hmac
+import json
+import os
+import re
+import sys
+from collections import namedtuple
+
+from blake3 import blake3
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+INTACT, STALE, UNTRUSTED, TAMPERED = "intact", "stale", "untrusted", "tampered"
+VERDICTS = [INTACT, STALE, UNTRUSTED, TAMPERED]                      # from good to bad
+EXIT = {INTACT: 0, TAMPERED: 3, UNTRUSTED: 4, STALE: 5}
+PARTS = ["header", "body", "link", "closure", "file"]                # in the order of findings
+
+CHUNK, TAG, ALIGN = 65536, 16, 64
+OWNER, HOST = 0, 1                                                   # roles
+MANIFEST, GRAPH, PARAMETER = 0, 1, 2                                 # kinds of parts
+CHECKS = ["none", "load", "run"]
+ELEMENT_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
+
+class Refused(ValueError):
+    """These bytes are not what the encoder would have written."""
+
+# §3 conventions -----------------------------------------------------------------------------------
+
+class Reader:
+    """Takes fields off bytes, never beyond their end."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def raw(self, n):
+        if n > len(self.data) - self.at:
+            raise Refused(f"ends inside a field of {n} bytes")
+        self.at += n
+        return bytes(self.data[self.at - n:self.at])
+
+    def number(self, size):
+        return int.from_bytes(self.raw(size), "little")
+
+    def u8(self): return self.number(1)
+    def u16(self): return self.number(2)
+    def u32(self): return self.number(4)
+    def u64(self): return self.number(8)
+
+    def string(self):
+        n = self.u16()
+        if n > 4096:
+            raise Refused(f"a string of {n} bytes")
+        try:
+            return self.raw(n).decode("utf-8")                       # strict: no overlong forms, no surrogates
+        except UnicodeDecodeError:
+            raise Refused("a string that is not UTF-8") from None
+
+    def bytes(self, limit):
+        n = self.u32()
+        if n > limit:
+            raise Refused(f"a field of {n} bytes")
+        return self.raw(n)
+
+    def list(self, limit, smallest, item):
+        """`item` reads one element, which takes at least `smallest` bytes."""
+        n = self.u32()
+        if n > limit or n * smallest > len(self.data) - self.at:
+            raise Refused(f"a list of {n}")
+        return [item() for _ in range(n)]
+
+    def end(self):
+        if self.at != len(self.data):
+            raise Refused("bytes too many")
+
+def u32(n): return n.to_bytes(4, "little")
+def u64(n): return n.to_bytes(8, "little")
+
+# §4 primitives ------------------------------------------------------------------------------------
+
+def derive(label, data):
+    return blake3(data, derive_key_context=label).digest()
+
+# x = 0 means y = 1 or y = -1, so these cover "x = 0 with the sign bit", too.
+SMALL_ORDER = [int.from_bytes(bytes.fromhex(y), "little") for y in [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"]]
+
+def signed(public_key, label, message, signature):
+    """Ed25519 with the first half of a 64-byte public key."""
+    y = int.from_bytes(public_key[:32], "little") % 2 ** 255         # OpenSSL takes what §4 refuses
+    if y >= 2 ** 255 - 19 or y in SMALL_ORDER:
+        return False
+    try:
+        key = Ed25519PublicKey.from_public_bytes(public_key[:32])
+        key.verify(signature, label.encode() + b"\0" + message)
+        return True
+    except (InvalidSignature, ValueError):
+        return False
+
+def gcm_open(key, nonce, aad, ciphertext):
+    try:
+        return AESGCM(key).decrypt(nonce, ciphertext, aad)
+    except (InvalidTag, ValueError):
+        raise Refused("does not decrypt") from None
+
+def hpke_open(secret, enc, info, aad, ciphertext):
+    """RFC 9180 single-shot base mode: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM."""
+    kem_suite = b"KEM" + bytes.fromhex("0020")
+    suite = b"HPKE" + bytes.fromhex("0020 0001 0002")
+
+    def extract(suite, salt, label, ikm):
+        return hmac.digest(salt or bytes(32), b"HPKE-v1" + suite + label + ikm, "sha256")
+
+    def expand(suite, prk, label, info, length):                     # length ≤ 32: one round of HKDF-Expand
+        info = length.to_bytes(2, "big") + b"HPKE-v1" + suite + label + info
+        return hmac.digest(prk, info + b"\x01", "sha256")[:length]
+
+    private = X25519PrivateKey.from_private_bytes(secret)
+    try:
+        dh = private.exchange(X25519PublicKey.from_public_bytes(enc))
+    except ValueError:                                               # all-zero shared secret
+        raise Refused("no valid encapsulated key") from None
+    kem_context = enc + private.public_key().public_bytes_raw()
+    shared = expand(kem_suite, extract(kem_suite, b"", b"eae_prk", dh), b"shared_secret", kem_context, 32)
+    context = b"\0" + extract(suite, b"", b"psk_id_hash", b"") + extract(suite, b"", b"info_hash", info)
+    prk = extract(suite, shared, b"secret", b"")
+    return gcm_open(expand(suite, prk, b"key", context, 32), expand(suite, prk, b"base_nonce", context, 12),
+                    aad, ciphertext)
+
+# §17 keys -----------------------------------------------------------------------------------------
+
+BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+
+def bech32m_decode(text):
+    """BIP 350, without the limit of 90 characters. Returns the human-readable part and the bytes."""
+    if any(not 33 <= ord(c) <= 126 for c in text) or text not in (text.lower(), text.upper()):
+        raise Refused("mixed case or a character that Bech32m does not know")
+    hrp, _, data = text.lower().rpartition("1")
+    if not hrp or len(data) < 6 or any(c not in BECH32 for c in data):
+        raise Refused("not Bech32m")
+    data = [BECH32.index(c) for c in data]
+    check = 1
+    for v in [ord(c) >> 5 for c in hrp] + [0] + [ord(c) & 31 for c in hrp] + data:
+        top = check >> 25
+        check = (check & 0x1FFFFFF) << 5 ^ v
+        for i, g in enumerate([0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3]):
+            check ^= g if top >> i & 1 else 0
+    if check != 0x2BC830A3:
+        raise Refused("wrong checksum")
+    value = 0
+    for v in data[:-6]:
+        value = value << 5 | v
+    bits = 5 * (len(data) - 6)
+    padding = bits % 8
+    if padding > 4 or value & ((1 << padding) - 1):
+        raise Refused("padding that is not zero")
+    return hrp, (value >> padding).to_bytes(bits // 8, "big")
+
+def key_bytes(text, hrp):
+    found, data = bech32m_decode(text)
+    if found != hrp:
+        raise Refused(f"a key of the kind '{found}' where '{hrp}' is due")
+    if len(data) != 64:
+        raise Refused("a key is 64 bytes")
+    return data
+
+def key_line(path):
+    with open(path, "rb") as file:
+        data = file.read(16385)
+    if len(data) > 16384:
+        raise Refused("a key file of more than 16 KiB")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refused("a key file that is not text") from None
+    for line in map(str.strip, text.split("\n")):
+        if line and not line.startswith("#"):
+            return line
+    raise Refused("a key file without a key")
+
+def read_owner(path):
+    return key_bytes(key_line(path), "drowner")
+
+SecretKey = namedtuple("SecretKey", "role public x25519")
+
+def read_secret(path):
+    line = key_line(path)
+    role = OWNER if line.lower().startswith("drowner") else HOST
+    data = key_bytes(line, "drownersecret" if role == OWNER else "drhostsecret")
+    public = (Ed25519PrivateKey.from_private_bytes(data[:32]).public_key().public_bytes_raw()
+              + X25519PrivateKey.from_private_bytes(data[32:]).public_key().public_bytes_raw())
+    return SecretKey(role, public, data[32:])
+
+# §18 trust store ----------------------------------------------------------------------------------
+
+Trust = namedtuple("Trust", "owners rings")                          # rings: id → (owner, model version, digest)
+
+def parse_trust(data):
+    def check(value, kind, good=True):
+        if type(value) is not kind or not (good if type(good) is bool else re.fullmatch(good, value)):
+            raise Refused("the trust store has another form")
+        return value
+
+    def members(value, *names):
+        return check(value, dict, set(check(value, dict)) == set(names))
+
+    def unique(pairs):
+        return check(dict(pairs), dict, len(dict(pairs)) == len(pairs))
+
+    try:
+        store = json.loads(data.decode("utf-8"), object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"the trust store: {error}") from None
+    for ledger_key in check(check(store, dict).pop("ledgers", {}), dict).values():
+        check(ledger_key, str)                                       # no part in a verdict
+    members(store, "format", "owners", "rings")
+    check(store["format"], int, store["format"] == 1)
+    owners = [key_bytes(check(owner, str), "drowner") for owner in check(store["owners"], list)]
+    rings = {}
+    for ring_id, seen in check(store["rings"], dict).items():
+        members(seen, "owner", "model_version", "digest")
+        version = check(seen["model_version"], int)
+        rings[bytes.fromhex(check(ring_id, str, "[0-9a-f]{32}"))] = (
+            key_bytes(check(seen["owner"], str), "drowner"), check(version, int, 0 <= version < 2 ** 64),
+            bytes.fromhex(check(seen["digest"], str, "[0-9a-f]{64}")))
+    return Trust(owners, rings)
+
+def read_trust(path):
+    try:
+        with open(path, "rb") as file:
+            data = file.read(2 ** 26 + 1)
+    except FileNotFoundError:
+        return Trust([], {})
+    if len(data) > 2 ** 26:
+        raise Refused("a trust store of more than 64 MiB")
+    return parse_trust(data)
+
+# §6 preamble, §7 closure --------------------------------------------------------------------------
+
+class RingFile:
+    """A file read piece by piece."""
+
+    def __init__(self, file):
+        self.file, self.size = file, os.fstat(file.fileno()).st_size
+
+    def read(self, start, length):
+        if start + length > self.size:
+            raise Refused("the file ends before")
+        self.file.seek(start)
+        data = self.file.read(length)
+        if len(data) != length:
+            raise OSError("the file changed while it was read")
+        return data
+
+def read_preamble(file):
+    """The count and the file length that the preamble states."""
+    r = Reader(file.read(0, 24))
+    if r.raw(8) != b"DEEPRING":
+        raise Refused("not a ring")
+    if (r.u16(), r.u16()) != (1, 1):
+        raise Refused("another format version or suite")
+    count, length = r.u32(), r.u64()
+    if not 2 <= count <= 65536:
+        raise Refused(f"{count} blocks")
+    return count, length
+
+class Closure(namedtuple("Closure", "ring_id version count previous owner sealed_at bodies revision rows signature "
+                         "digest signed_bytes headers_at bodies_at file_length")):
+    """As §7 has it. rows: (header length, body length, header digest); digest: of the ring; …_at: file offsets."""
+
+    def signature_fits(self):
+        return signed(self.owner, "deepring v1 sign closure", self.signed_bytes, self.signature)
+
+def closure_length(count): return 200 + 76 * count
+
+def read_closure(file, count):
+    if not 2 <= count <= 65536:
+        raise Refused(f"{count} blocks")
+    data = file.read(24, closure_length(count))
+    r = Reader(data)
+    ring_id, version = r.raw(16), r.u64()
+    if r.u32() != count:
+        raise Refused("another count than the preamble's")
+    previous, owner, sealed_at = r.raw(32), r.raw(64), r.u64()
+    bodies = [r.raw(32) for _ in range(count)]
+    revision = r.u32()
+    rows = []
+    for _ in range(count):
+        rows.append((r.u32(), r.u64(), r.raw(32)))
+        if rows[-1][0] > 2 ** 26:
+            raise Refused("a header of more than 64 MiB")
+    signature = r.raw(64)
+    r.end()
+    at, headers_at, bodies_at = 24 + closure_length(count), [], []
+    for header_length, _, _ in rows:
+        headers_at.append(at)
+        at += header_length
+    for _, body_length, _ in rows:
+        bodies_at.append(at)
+        at += body_length
+    if at >= 2 ** 63:
+        raise Refused("lengths that add up to 2^63 or more")
+    statement = 132 + 32 * count
+    digest = derive("deepring v1 ring digest", data[:statement])
+    return Closure(ring_id, version, count, previous, owner, sealed_at, bodies, revision, rows, signature,
+                   digest, digest + data[statement:136 + 76 * count], headers_at, bodies_at, at)
+
+# §8 header, §9 body -------------------------------------------------------------------------------
+
+TensorSpec = namedtuple("TensorSpec", "name element dims")          # dims: numbers or names; None: rank unknown
+Recipient = namedtuple("Recipient", "role public enc wrapped")
+
+class Part(namedtuple("Part", "kind spec offset length")):           # spec: of a parameter, else None
+    def name(self):
+        return {MANIFEST: "manifest", GRAPH: "graph"}.get(self.kind) or self.spec.name
+
+class Header(namedtuple("Header", "ring_id version index count name plaintext_length body content commitment previous "
+                        "next inputs outputs parts recipients chunks digest signature")):
+    """As §8 has it. digest: of the header without its signature."""
+
+    def signature_fits(self, owner):
+        return signed(owner, "deepring v1 sign header", self.digest, self.signature)
+
+    def body_length(self):
+        return sum(p.length for p in self.parts) + TAG * len(self.chunks)
+
+    def body_digest(self):
+        return derive("deepring v1 body digest", self.ring_id + u32(self.index) + u64(self.plaintext_length)
+                      + u32(len(self.chunks)) + b"".join(self.chunks))
+
+    def each_chunk(self):
+        """Of each chunk: number, part, offset in the body, length in the body."""
+        number = at = 0
+        for part in self.parts:
+            for start in range(0, part.length, CHUNK):
+                length = min(CHUNK, part.length - start) + TAG
+                yield number, part, at, length
+                number += 1
+                at += length
+
+    def has_host(self, public):
+        return any(r.role == HOST and r.public == public for r in self.recipients)
+
+def read_spec(r):
+    name, element, rank = r.string(), r.u8(), r.u8()
+    if element not in ELEMENT_BYTES:
+        raise Refused(f"element type {element}")
+    if rank == 255:
+        return TensorSpec(name, element, None)
+    if rank > 32:
+        raise Refused(f"rank {rank}")
+    dims = []
+    for _ in range(rank):
+        kind = r.u8()
+        if kind > 1:
+            raise Refused(f"dimension of kind {kind}")
+        dims.append(r.u64() if kind == 0 else r.string())
+    return TensorSpec(name, element, dims)
+
+def read_part(r):
+    kind = r.u8()
+    if kind > 2:
+        raise Refused(f"part of kind {kind}")
+    spec = read_spec(r) if kind == PARAMETER else None
+    return Part(kind, spec, r.u64(), r.u64())
+
+def read_recipient(r):
+    role = r.u8()
+    if role > 1:
+        raise Refused(f"role {role}")
+    return Recipient(role, r.raw(64), r.raw(32), r.raw(48))
+
+def check_parts(header):
+    kinds = [p.kind for p in header.parts]
+    if kinds != ([MANIFEST] if header.index == 0 else [PARAMETER] * (len(kinds) - 1) + [GRAPH]):
+        raise Refused("parts that this block does not have")         # covers the empty list too
+    end = chunks = 0
+    for part in header.parts:
+        if part.length < 1 or part.offset != -(-end // ALIGN) * ALIGN:
+            raise Refused("parts that do not follow each other")
+        end = part.offset + part.length
+        if end > header.plaintext_length:
+            raise Refused("a part beyond the plaintext")
+        chunks += -(-part.length // CHUNK)
+        if part.kind == PARAMETER:
+            size = ELEMENT_BYTES[part.spec.element]
+            for dim in part.spec.dims if part.spec.dims is not None else ["unknown"]:
+                if isinstance(dim, str):
+                    raise Refused("a parameter of no fixed shape")
+                size *= dim
+            if size != part.length:
+                raise Refused("a parameter of another length than its shape's")
+    if end != header.plaintext_length:
+        raise Refused("another plaintext length than the parts'")
+    if chunks != len(header.chunks):
+        raise Refused("another number of chunks than the parts'")
+
+def read_header(data):
+    r = Reader(data)
+    fields = (r.raw(16), r.u64(), r.u32(), r.u32(), r.string(), r.u64(),
+              r.raw(32), r.raw(32), r.raw(32), r.raw(32), r.raw(32),
+              r.list(4096, 4, lambda: read_spec(r)),
+              r.list(4096, 4, lambda: read_spec(r)),
+              r.list(2 ** 20, 17, lambda: read_part(r)),
+              r.list(4096, 145, lambda: read_recipient(r)),
+              r.list(2 ** 20, 32, lambda: r.raw(32)))
+    header = Header(*fields, derive("deepring v1 header digest", data[:r.at]), r.raw(64))
+    r.end()
+    check_parts(header)
+    return header
+
+# Findings -----------------------------------------------------------------------------------------
+
+# block: None if about no block; name: of the block; span: bytes of the file
+Finding = namedtuple("Finding", "verdict block name part tensor span reason")
+
+def in_order(findings):
+    findings = sorted(findings, key=lambda f: (f.block is None, f.block or 0, PARTS.index(f.part)))
+    joined = []
+    for f in findings:
+        last = joined[-1] if joined else None
+        if (last and f.tensor is not None and f.span and last.span and last.span[1] == f.span[0]
+                and (last.block, last.part, last.tensor) == (f.block, f.part, f.tensor)):
+            joined[-1] = last._replace(span=(last.span[0], f.span[1]))
+        else:
+            joined.append(f)
+    return joined
+
+def worst(findings):
+    return max([f.verdict for f in findings], key=VERDICTS.index, default=INTACT)
+
+# §12 verifying a ring -----------------------------------------------------------------------------
+
+class Ring:
+    def __init__(self, file):
+        self.file, self.findings, self.closure, self.strange_key = file, [], None, False
+        self.headers = []                                            # None where a header did not pass 9 … 13
+
+    def add(self, verdict, block, part, reason, tensor=None, span=None):
+        header = self.headers[block] if block is not None and block < len(self.headers) else None
+        self.findings.append(Finding(verdict, block, header and header.name, part, tensor, span, reason))
+
+    def verdict(self):
+        return UNTRUSTED if self.strange_key else worst(self.findings)
+
+def verify_ring(file, owner=None, trust=None, key=None, bodies=True):
+    """Checks 1 … 16; without `bodies` 1 … 14 only."""
+    ring = Ring(file)
+    if read_ring(ring, owner, trust):
+        check_wiring(ring)
+        if bodies:
+            for index, header in enumerate(ring.headers):
+                if header:
+                    check_chunks(ring, index, header)
+            if key and not ring.findings:
+                check_key(ring, key)
+    ring.findings = in_order(ring.findings)
+    return ring
+
+def read_ring(ring, owner, trust):
+    """Checks 1 … 13. False: stop."""
+    file = ring.file
+
+    def closure_span(count):
+        return 24, min(24 + closure_length(count), file.size)
+
+    try:                                                             # check 1
+        count, length = read_preamble(file)
+    except Refused as e:
+        ring.add(TAMPERED, None, "file", f"the preamble: {e}", span=(0, min(24, file.size)))
+        return False
+
+    if file.size >= 52:                                              # check 2
+        own = int.from_bytes(file.read(48, 4), "little")
+        if own != count:
+            try:
+                fits = read_closure(file, own).signature_fits()
+            except Refused:
+                fits = False
+            if not fits:
+                ring.add(TAMPERED, None, "closure", "another count than the preamble's", span=closure_span(count))
+                return False
+            ring.add(TAMPERED, None, "file", "the preamble's count is not the closure's", span=(12, 16))
+            count = own
+    try:                                                             # check 3
+        closure = read_closure(file, count)
+    except Refused as e:
+        ring.add(TAMPERED, None, "closure", f"the closure: {e}", span=closure_span(count))
+        return False
+    if not closure.signature_fits():                                 # check 4
+        ring.add(TAMPERED, None, "closure", "the owner's signature does not fit", span=closure_span(count))
+        return False
+    ring.closure = closure
+    if length != closure.file_length:                                # check 5
+        ring.add(TAMPERED, None, "file", "the preamble's file length is not the closure's", span=(16, 24))
+    if file.size > closure.file_length:                              # check 6
+        ring.add(TAMPERED, None, "file", "bytes after the end", span=(closure.file_length, file.size))
+    elif file.size < closure.file_length:
+        ring.add(TAMPERED, None, "file", "the file is cut short", span=(file.size, closure.file_length))
+
+    if owner is not None:                                            # check 7
+        trusted = closure.owner == owner
+    else:
+        seen = trust.rings.get(closure.ring_id)
+        trusted = closure.owner in trust.owners and (seen is None or seen[0] == closure.owner)
+    if not trusted:
+        ring.add(UNTRUSTED, None, "closure", "the owner is not trusted")
+        return False
+    if trust and closure.ring_id in trust.rings:                     # check 8
+        _, version, digest = trust.rings[closure.ring_id]
+        if closure.version < version:
+            ring.add(STALE, None, "closure", f"version {version} was seen before")
+        elif closure.version == version and closure.digest != digest:
+            ring.add(STALE, None, "closure", "another ring of this version was seen before")
+
+    for index in range(count):                                       # checks 9 … 13
+        ring.headers.append(None)
+        start, length = closure.headers_at[index], closure.rows[index][0]
+        try:
+            header, problems = check_header(closure, index, file.read(start, length))
+        except Refused as e:
+            header, problems = None, [(TAMPERED, "header", str(e))]
+        ring.headers[index] = header                                 # for its name
+        for verdict, part, reason in problems:
+            ring.add(verdict, index, part, reason, span=(start, start + length))
+        if problems:
+            ring.headers[index] = None
+    return True
+
+def check_header(closure, index, data):
+    """Checks 10 … 13. Returns the header (None if 10 or 11 fails) and a list of (verdict, part, reason)."""
+    header, refusal = None, None
+    try:
+        header = read_header(data)
+    except Refused as e:
+        refusal = str(e)
+    if derive("deepring v1 header digest", data) != closure.rows[index][2]:
+        verdict, reason = TAMPERED, "the header's digest is not the closure's"
+        if header and header.ring_id == closure.ring_id and header.signature_fits(closure.owner):
+            if header.version != closure.version:
+                verdict, reason = STALE, f"a block of version {header.version}"
+            elif header.index != index:
+                reason = f"block {header.index} in another's place"
+            else:
+                verdict, reason = STALE, "a header of another sealing or granting"
+        return None, [(verdict, "header", reason)]
+    if refusal:
+        return None, [(TAMPERED, "header", f"the header: {refusal}")]
+    problems = [(TAMPERED, "header", f"does not fit: {what}") for fits, what in [
+        ((header.ring_id, header.version, header.index, header.count)
+         == (closure.ring_id, closure.version, index, closure.count), "ring id, model version, index or count"),
+        (header.body == closure.bodies[index], "body digest"),
+        (header.body_length() == closure.rows[index][1], "body length"),
+        (header.body == header.body_digest(), "list of chunk digests"),
+        (header.signature_fits(closure.owner), "signature")] if not fits]
+    if header.previous != closure.bodies[(index - 1) % closure.count]:
+        problems.append((TAMPERED, "link", "previous body is not the block before"))
+    if header.next != closure.bodies[(index + 1) % closure.count]:
+        problems.append((TAMPERED, "link", "next body is not the block after"))
+    return header, problems
+
+def check_wiring(ring):
+    """Check 14."""
+    if None in ring.headers:
+        return
+    genesis = ring.headers[0]
+    given = {spec.name: spec.element for spec in genesis.outputs}
+    for index in list(range(1, len(ring.headers))) + [0]:
+        header = ring.headers[index]
+        for spec in header.inputs:
+            if given.get(spec.name) != spec.element:
+                ring.add(TAMPERED, index, "header", f"nothing before gives {spec.name!r}")
+        if index:
+            given.update({spec.name: spec.element for spec in header.outputs})
+
+def check_chunks(ring, index, header):
+    """Check 15."""
+    body = ring.closure.bodies_at[index]
+    for number, part, at, length in header.each_chunk():
+        start = body + at
+        try:
+            if blake3(ring.file.read(start, length)).digest() != header.chunks[number]:
+                raise Refused("damaged")
+        except Refused as e:
+            ring.add(TAMPERED, index, "body", str(e), part.name(), (start, start + length))
+
+def check_key(ring, key):
+    """Check 16."""
+    ring.strange_key = True
+    for index, header in enumerate(ring.headers):
+        mine = [r for r in header.recipients if (r.role, r.public) == (key.role, key.public)]
+        if mine:
+            ring.strange_key = False
+            try:
+                open_body(ring, index, header, unwrap(header, mine[0], key))
+            except Refused as e:
+                ring.add(TAMPERED, index, "header", f"the block key: {e}")
+
+# §10 opening a block, §11 manifest ----------------------------------------------------------------
+
+def unwrap(header, recipient, key):
+    info = b"deepring v1 wrap block key\0" + header.ring_id + u32(header.index)
+    block_key = hpke_open(key.x25519, recipient.enc, info, key.public, recipient.wrapped)
+    if derive("deepring v1 block key commitment", block_key) != header.commitment:
+        raise Refused("is not the one that the header commits to")
+    return block_key
+
+def open_body(ring, index, header, block_key):
+    """Steps 3 and 4 of §10, over chunks whose hashes fit. The plaintext goes through the digest, not into memory."""
+    cipher_key = derive("deepring v1 chunk encryption key", block_key)
+    content = blake3(key=derive("deepring v1 content digest key", block_key))
+    aad = header.ring_id + u64(header.version) + u32(header.index) + bytes(4)
+    body, done, part_before = ring.closure.bodies_at[index], 0, None
+    for number, part, at, length in header.each_chunk():
+        if part is not part_before:
+            content.update(bytes(part.offset - done))                # the padding
+            done, part_before = part.offset, part
+        nonce = number.to_bytes(11, "big") + bytes([number == len(header.chunks) - 1])
+        try:
+            plaintext = gcm_open(cipher_key, nonce, aad, ring.file.read(body + at, length))
+        except Refused as e:
+            ring.add(TAMPERED, index, "body", str(e), part.name(), (body + at, body + at + length))
+            return
+        content.update(plaintext)
+        done += len(plaintext)
+    if content.digest() != header.content:
+        ring.add(TAMPERED, index, "body", "the content digest does not fit")
+
+def read_manifest(data):
+    r = Reader(data)
+    manifest = {"model": r.string(), "producer": r.string(), "opset": r.u64(), "preprocess": r.string(),
+                "labels": r.list(2 ** 20, 2, r.string)}
+    r.end()
+    return manifest
+
+# §13 tensors --------------------------------------------------------------------------------------
+
+def read_tensor(r):
+    """Name and encoding of one tensor value."""
+    start = r.at
+    name, element, dims = r.string(), r.u8(), r.list(32, 8, r.u64)
+    elements = r.bytes(2 ** 31)
+    if element not in ELEMENT_BYTES:
+        raise Refused(f"element type {element}")
+    size = ELEMENT_BYTES[element]
+    for dim in dims:
+        size *= dim
+    if size != len(elements):
+        raise Refused("another number of elements than the shape's")
+    return name, bytes(r.data[start:r.at])
+
+def tensors_digest(tensors):
+    """Of one query: a list of (name, encoding)."""
+    tensors = sorted(tensors, key=lambda t: t[0].encode())
+    return derive("deepring v1 tensor digest", u32(len(tensors)) + b"".join(t[1] for t in tensors))
+
+def batch_digest(digests):
+    return derive("deepring v1 batch digest", u32(len(digests)) + b"".join(digests))
+
+# §14 receipt file ---------------------------------------------------------------------------------
+
+Opening = namedtuple("Opening", "query ring_id ring version genesis inputs opened_at host signature digest")
+Receipt = namedtuple("Receipt", "query ring first contents check inputs outputs previous host signature digest")
+Decision = namedtuple("Decision", "opening receipts items signature digest")      # items: (inputs, outputs)
+
+def read_opening(r):
+    start = r.at
+    fields = (r.raw(32), r.raw(16), r.raw(32), r.u64(), r.raw(32), r.raw(32), r.u64(), r.raw(64))
+    digest = derive("deepring v1 opening digest", r.data[start:r.at])
+    return Opening(*fields, r.raw(64), digest)
+
+def read_receipt(r):
+    start = r.at
+    fields = (r.raw(32), r.raw(32), r.u32(), r.list(65536, 32, lambda: r.raw(32)), r.u8(),
+              r.raw(32), r.raw(32), r.raw(32), r.raw(64))
+    digest = derive("deepring v1 receipt digest", r.data[start:r.at])
+    if fields[4] > 2:
+        raise Refused(f"check {fields[4]}")
+    return Receipt(*fields, r.raw(64), digest)
+
+def read_decision(data):
+    r = Reader(data)
+    if r.raw(8) != b"DRECEIPT":
+        raise Refused("not a receipt")
+    if r.u16() != 1:
+        raise Refused("another format version")
+    opening = read_opening(r)
+    receipts = r.list(65536, 297, lambda: read_receipt(r))
+    items = r.list(2 ** 24, 64, lambda: (r.raw(32), r.raw(32)))
+    digest = derive("deepring v1 decision digest", data[10:r.at])
+    decision = Decision(opening, receipts, items, r.raw(64), digest)
+    r.end()
+    return decision
+
+# §15 verifying a receipt --------------------------------------------------------------------------
+
+def verify_receipt(data, ring):
+    """Against a ring without findings. Returns the decision (None if it does not decode) and findings: none or one."""
+    def failed(verdict, block, part, reason):
+        block = block if block is not None and block < ring.closure.count else None
+        name = None if block is None else ring.headers[block].name
+        return decision, [Finding(verdict, block, name, part, None, None, reason)]
+
+    decision = None
+    try:                                                             # check 1
+        decision = read_decision(data)
+    except Refused as e:
+        return failed(TAMPERED, None, "file", f"the receipt: {e}")
+    opening, receipts, items = decision.opening, decision.receipts, decision.items
+    problem, ended = check_chain(opening, receipts, ring)            # checks 2 … 13
+    if problem:
+        return failed(*problem)
+    for fits, reason in [
+            (ended == ring.closure.count, "not all blocks ran"),     # checks 14 … 18
+            (items, "there is no item"),
+            (batch_digest([i for i, _ in items]) == opening.inputs, "other inputs than the opening's"),
+            (receipts and batch_digest([o for _, o in items]) == receipts[-1].outputs,
+             "other outputs than the last receipt's"),
+            (signed(opening.host, "deepring v1 sign decision", decision.digest, decision.signature),
+             "the closing signature does not fit")]:
+        if not fits:
+            return failed(TAMPERED, None, "closure", reason)
+    return decision, []
+
+def check_chain(opening, receipts, ring):
+    """Checks 2 … 13. Returns the first problem (or None) and one past the last block that ran."""
+    closure = ring.closure
+    older = opening.ring_id == closure.ring_id and opening.version != closure.version
+    for fits, verdict, block, reason in [
+            (signed(opening.host, "deepring v1 sign opening", opening.digest, opening.signature),
+             TAMPERED, 0, "the opening's signature does not fit"),
+            (opening.ring == closure.digest, STALE if older else TAMPERED, None, "a receipt of another ring"),
+            ((opening.ring_id, opening.version) == (closure.ring_id, closure.version),
+             TAMPERED, 0, "another ring id or model version"),
+            (ring.headers[0].has_host(opening.host), TAMPERED, 0, "Genesis is not for this host"),
+            (opening.genesis == ring.headers[0].content, TAMPERED, 0, "another Genesis")]:
+        if not fits:
+            return (verdict, block, "file", reason), 1
+    b, before, passed_on = 1, opening, opening.inputs
+    for receipt in receipts:
+        for fits, reason in [
+                (signed(receipt.host, "deepring v1 sign receipt", receipt.digest, receipt.signature),
+                 "the receipt's signature does not fit"),
+                ((receipt.query, receipt.ring) == (opening.query, opening.ring), "a receipt of another query"),
+                (receipt.previous == before.digest, "previous is not the record before"),
+                (receipt.inputs == passed_on, "other inputs than what was passed on"),
+                (receipt.first == b and receipt.contents, "blocks left out, twice or none"),
+                (receipt.first + len(receipt.contents) <= closure.count, "more blocks than the ring's")]:
+            if not fits:
+                return (TAMPERED, b, "file", reason), b
+        for block, content in enumerate(receipt.contents, b):
+            if content != ring.headers[block].content:
+                return (TAMPERED, block, "body", "other content ran than the ring's"), b
+            if not ring.headers[block].has_host(receipt.host):
+                return (TAMPERED, block, "body", "the block is not for this host"), b
+        b, before, passed_on = b + len(receipt.contents), receipt, receipt.outputs
+    return None, b
+
+# Commands -----------------------------------------------------------------------------------------
+
+def verify_ring_at(path, owner, trust, key=None, bodies=True):
+    with open(path, "rb") as file:
+        return verify_ring(RingFile(file), owner, trust, key, bodies)
+
+def verify_receipt_at(path, ring_path, owner, trust):
+    """Findings about a receipt, or about its ring, of which checks 1 … 14 come first; and the decision."""
+    ring = verify_ring_at(ring_path, owner, trust, bodies=False)
+    if ring.findings:
+        return ring.findings, None
+    with open(path, "rb") as file:
+        data = file.read(2 ** 32)
+    decision, findings = verify_receipt(data, ring)
+    return findings, decision
+
+def read_keys(owner_path, trust_path, key_path=None):
+    if owner_path is None and trust_path is None:
+        raise Refused("neither an owner's key nor a trust store is given")
+    return (owner_path and read_owner(owner_path), trust_path and read_trust(trust_path),
+            key_path and read_secret(key_path))
+
+def report(verdict, findings, as_json, more=None):
+    if as_json:
+        print(json.dumps({"verdict": verdict, "findings": [
+            {"block": f.block, "name": f.name, "part": f.part, "tensor": f.tensor, "bytes": f.span, "reason": f.reason}
+            for f in findings], **(more or {})}, indent=2))
+        return EXIT[verdict]
+    print(verdict)
+    for f in findings:                                               # !r: names are others' text
+        where = [f"block {f.block}" if f.block is not None else "", f"{f.name!r}" if f.name else "", f.part,
+                 f"{f.tensor!r}" if f.tensor else "", "bytes {}..{}".format(*f.span) if f.span else ""]
+        print(f"  {f.verdict}: {' '.join(w for w in where if w)}: {f.reason}")
+    return EXIT[verdict]
+
+def run_vectors(folder):
+    """One line for each vector of index.json: its verdict, and block, part and tensor of its first finding."""
+    with open(os.path.join(folder, "index.json"), "rb") as file:
+        vectors = json.load(file)["vectors"]
+    passed = 0
+    for vector in vectors:
+        path, key = (vector[k] and os.path.join(folder, vector[k]) for k in ["file", "open_with"])
+        try:
+            owner = vector["owner"] and key_bytes(vector["owner"], "drowner")
+            trust = vector["store"] and parse_trust(json.dumps(vector["store"]).encode())
+            if vector["kind"] == "ring":
+                ring = verify_ring_at(path, owner, trust, key and read_secret(key))
+                verdict, findings = ring.verdict(), ring.findings
+            else:
+                findings, _ = verify_receipt_at(path, os.path.join(folder, vector["ring"]), owner, trust)
+                verdict = worst(findings)
+            first = findings[0] if findings else None
+            found = (verdict, first and first.block, first and first.part, first and first.tensor)
+        except (OSError, Refused) as error:
+            found = (f"error: {error}", None, None, None)
+        due = (vector["verdict"], vector["block"], vector["part"], vector["tensor"])
+        passed += found == due
+        print("ok  " if found == due else "FAIL", f"{vector['file']} ({vector['defect']}):", *found,
+              *([] if found == due else [f"and not {due}"]))
+    print(f"{passed} passed, {len(vectors) - passed} failed")
+    return 0 if passed == len(vectors) else 1
+
+def main():
+    parser = argparse.ArgumentParser(description="A second reader of DeepRing's format.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    verify, receipt = commands.add_parser("verify"), commands.add_parser("receipt")
+    verify.add_argument("file", metavar="RING")
+    verify.add_argument("--key", help="secret key of a host or of the owner: blocks are opened, too")
+    receipt.add_argument("file", metavar="RECEIPT")
+    receipt.add_argument("--ring", required=True)
+    for command in verify, receipt:
+        command.add_argument("--owner", help="public key of the owner; without it the trust store decides")
+        command.add_argument("--trust", help="trust store; read, never written")
+        command.add_argument("--json", action="store_true")
+    commands.add_parser("vectors").add_argument("folder")
+    args = parser.parse_args()
+    sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        if args.command == "vectors":
+            return run_vectors(args.folder)
+        owner, trust, key = read_keys(args.owner, args.trust, getattr(args, "key", None))
+        if args.command == "verify":
+            ring = verify_ring_at(args.file, owner, trust, key)
+            return report(ring.verdict(), ring.findings, args.json)
+        findings, decision = verify_receipt_at(args.file, args.ring, owner, trust)
+        return report(worst(findings), findings, args.json, None if findings else
+                      {"decision": decision.digest.hex(), "check": CHECKS[min(r.check for r in decision.receipts)]})
+    except (OSError, ValueError, KeyError, TypeError, MemoryError) as error:      # the last three: index.json
+        print(f"ring.py: {error}", file=sys.stderr)
+        return 1
+
+if __name__ == "__main__":
+    sys.exit(main())

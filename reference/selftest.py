@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Known answers for what ring.py does not take from a library: HPKE, Bech32m, reading, keys, trust stores.
+
+    python3 reference/selftest.py
+"""
+
+import json
+import os
+import tempfile
+
+import ring
+from ring import Reader, Refused
+
+passed = 0
+
+def check(what, good):
+    global passed
+    if not good:
+        raise SystemExit(f"selftest: {what}")
+    passed += 1
+
+def refused(what, call, *args):
+    try:
+        call(*args)
+    except Refused:
+        return check(what, True)
+    check(f"{what}: taken", False)
+
+# HPKE: the test vector that belongs to RFC 9180 for mode 0, KEM 0x0020, KDF 0x0001, AEAD 0x0002; encryption 0.
+secret = bytes.fromhex("497b4502664cfea5d5af0b39934dac72242a74f8480451e1aee7d6a53320333d")
+enc = bytes.fromhex("6c93e09869df3402d7bf231bf540fadd35cd56be14f97178f0954db94b7fc256")
+info = bytes.fromhex("4f6465206f6e2061204772656369616e2055726e")
+aad = bytes.fromhex("436f756e742d30")
+ciphertext = bytes.fromhex("e5d84cd531cfb583096e7cfa9641bd3079cf3a91cda813c52deb5f512be9931980a41de125a925cdad859d5b7a")
+plaintext = bytes.fromhex("4265617574792069732074727574682c20747275746820626561757479")
+check("HPKE", ring.hpke_open(secret, enc, info, aad, ciphertext) == plaintext)
+refused("HPKE, other info", ring.hpke_open, secret, enc, info + b"\0", aad, ciphertext)
+refused("HPKE, other aad", ring.hpke_open, secret, enc, info, b"", ciphertext)
+refused("HPKE, zero point", ring.hpke_open, secret, bytes(32), info, aad, ciphertext)
+refused("HPKE, ciphertext without a tag", ring.hpke_open, secret, enc, info, aad, b"")
+
+# Bech32m: BIP 350. Those that do not fill bytes are about checksum and case only.
+for text in ["A1LQFN3A", "a1lqfn3a", "?1v759aa"]:
+    check(text, ring.bech32m_decode(text) == (text[0].lower(), b""))
+check("Bech32m", ring.bech32m_decode("abcdef1l7aum6echk45nj3s0wdvt2fg8x9yrzpqzd3ryx")[1].hex()
+      == "ffbbcdeb38bdab49ca307b9ac5a928398a418820")
+for text in ["A12UEL5L", "a1lqfn3A", "a1lqfn3q", "1lqfn3a", "lqfn3a", "", "1", "a1", "qyrz8wqd2c9m", "in1muywd",
+             "mm1crxm3i", "au1s5cgom", "M1VUXWEZ", "16plkw9", "1p2gdwpf", "\u20ac1lqfn3a", "\u212a1LQFN3A"]:
+    refused(f"Bech32m: {text!r}", ring.bech32m_decode, text)
+
+# Strings and lists: §3.
+def string(data):
+    return Reader(len(data).to_bytes(2, "little") + data).string()
+
+check("string", string("ä\U0010ffff".encode()) == "ä\U0010ffff")
+check("string of 4096 bytes", len(string(b"x" * 4096)) == 4096)
+for data in [b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xff", b"\xe2\x82", b"x" * 4097]:
+    refused(f"string: {data[:4]!r}", string, data)
+refused("list above its limit", Reader(b"\x03\0\0\0" + bytes(99)).list, 2, 1, None)
+refused("list above what is left", Reader(b"\xff\xff\xff\xff" + bytes(99)).list, 2 ** 32, 1, None)
+
+# Tensors: §13. Digests do not depend on the order given.
+def tensor(name, dims, data):
+    name = name.encode()
+    return (len(name).to_bytes(2, "little") + name + b"\x02" + ring.u32(len(dims))
+            + b"".join(ring.u64(d) for d in dims) + ring.u32(len(data)) + data)
+
+a, b = (ring.read_tensor(Reader(t)) for t in [tensor("a", [2, 2], b"1234"), tensor("b", [], b"5")])
+check("order of tensors", ring.tensors_digest([a, b]) == ring.tensors_digest([b, a]))
+refused("tensor", ring.read_tensor, Reader(tensor("a", [2, 2], b"123")))
+refused("tensor, dimensions that overflow", ring.read_tensor, Reader(tensor("a", [2 ** 63, 2], b"")))
+
+# Ed25519: keys that §4 refuses, with a signature that fits every message under the identity.
+P, D = 2 ** 255 - 19, -121665 * pow(121666, -1, 2 ** 255 - 19)
+any_message = bytes.fromhex("58" + "66" * 31) + (1).to_bytes(32, "little")
+for key in ["01" + "00" * 31, "01" + "00" * 30 + "80", "ee" + "ff" * 30 + "7f", "02" + "00" * 31]:
+    check(f"key {key}", not ring.signed(bytes.fromhex(key), "x", b"y", any_message))
+for y in ring.SMALL_ORDER:                                           # doubled three times: 8P
+    for _ in range(3):
+        x2 = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+        y = (y * y + x2) * pow(1 - D * x2 * y * y, -1, P) % P
+    check("small order", y == 1)
+
+# Trust stores: §18.
+good = {"format": 1, "owners": [], "rings": {}}
+check("trust store", ring.parse_trust(json.dumps(good).encode()) == ([], {}))
+for change in [{"format": 2}, {"format": True}, {"format": 1.0}, {"owners": {}}, {"owners": ["x"]}, {"rings": []},
+               {"other": 1}, {"rings": {"00": {}}}]:
+    refused(f"trust store: {change}", ring.parse_trust, json.dumps({**good, **change}).encode())
+for text in [b"", b"[]", b"null", b"{}", b"\xff", b"[" * 99999, b'{"format":1,"format":1,"owners":[],"rings":{}}']:
+    refused(f"trust store: {text[:9]!r}", ring.parse_trust, text)
+check("no trust store", ring.read_trust(os.path.join(tempfile.gettempdir(), "there", "is", "none")) == ([], {}))
+
+print(f"{passed} checks passed")
