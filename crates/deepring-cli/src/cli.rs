@@ -83,7 +83,8 @@ pub(crate) struct Seal {
     /// Version of the model [default: 1, or one more than the previous ring's]
     #[arg(long, value_name = "N")]
     pub(crate) model_version: Option<u64>,
-    /// Ring that this one replaces: same ring id, and the closure names its predecessor
+    /// Ring that this one replaces: same ring id, and the closure names its predecessor; hosts, labels and
+    /// recipe are given anew
     #[arg(long, value_name = "OLD.ring")]
     pub(crate) previous: Option<PathBuf>,
     /// How pictures become inputs, sealed in Genesis: resize=, crop=, color=, scale=, mean=, std=, layout=

@@ -13,6 +13,8 @@ use deepring_infer::{
 };
 use deepring_ledger::{Fault, LedgerError};
 
+use crate::output;
+
 /// The exit codes, in the order of the help text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -82,9 +84,9 @@ impl CliError {
 
     #[allow(clippy::print_stderr, reason = "messages for people go to stderr")]
     pub(crate) fn report(&self) {
-        eprintln!("error: {}", self.message);
+        eprintln!("error: {}", output::harmless(&self.message));
         if let Some(hint) = &self.hint {
-            eprintln!("\nhint: {hint}");
+            eprintln!("\nhint: {}", output::harmless(hint));
         }
     }
 }

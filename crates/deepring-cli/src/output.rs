@@ -10,7 +10,17 @@ use crate::error::{CliError, Exit};
 
 /// Prints one line of data.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), CliError> {
-    write(format_args!("{text}\n"))
+    write(format_args!("{}\n", harmless(text)))
+}
+
+/// A text that cannot steer a terminal. Names of blocks, tensors and outputs come from files that somebody
+/// else wrote, and an escape sequence in one could make a refusal look like its opposite.
+pub(crate) fn harmless(text: impl std::fmt::Display) -> String {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.to_string()
+        .chars()
+        .map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
 }
 
 /// Prints one JSON document.
@@ -22,7 +32,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
 /// A remark for people, on stderr.
 #[allow(clippy::print_stderr, reason = "messages for people go to stderr")]
 pub(crate) fn note(text: impl std::fmt::Display) {
-    eprintln!("{text}");
+    eprintln!("{}", harmless(text));
 }
 
 /// Refuses to write `target` where that is one of the files that this very command reads: a network, a
@@ -61,5 +71,16 @@ pub(crate) fn size(bytes: u64) -> String {
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_steer_the_terminal() {
+        assert_eq!(harmless("\u{1b}[2K\rintact"), "\u{fffd}[2K\u{fffd}intact");
+        assert_eq!(harmless("two\nlines\tand é"), "two\nlines\tand é");
     }
 }

@@ -7,5 +7,6 @@ fn recorded_cases() {
     trycmd::TestCases::new()
         .env("DEEPRING_TRUST", "trust.json")
         .env("NO_COLOR", "1")
+        .env("COLUMNS", "100")
         .case("tests/cmd/*.trycmd");
 }

@@ -4,14 +4,12 @@
 //! leaves nothing open (floats of fixed dimensions) must run. Others can be unsuitable when made up; with
 //! them only what the engine says it does not support counts, and any other failure just ends the trial.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use deepring::{DType, Dim, TensorSpec, TensorValue};
-use prost::Message as _;
 
-use crate::cut::{CutBlock, CutModel};
+use crate::cut::CutModel;
 use crate::engine::{Engine as _, EngineError, Input, Rten};
-use crate::onnx::proto::{ModelProto, NodeProto};
 use crate::weights::{Buffer, Resident};
 
 /// Larger inputs than this are not made up.
@@ -53,8 +51,7 @@ impl<'a> Trial<'a> {
             return Err(EngineError::Load { reason: format!("there is no block {index}") });
         };
         let resident =
-            Resident::load(&self.engine, plaintext, graph, &block.inputs, &block.outputs)
-                .map_err(|e| name_operator(block, e))?;
+            Resident::load(&self.engine, plaintext, graph, &block.inputs, &block.outputs)?;
         if let Some(mut values) = self.values.take() {
             let inputs: Option<Vec<_>> =
                 block.inputs.iter().map(|t| values.get(&t.name).map(Input::Lent)).collect();
@@ -71,47 +68,13 @@ impl<'a> Trial<'a> {
                     self.values = Some(values);
                 }
                 Err(EngineError::Run { reason, unsupported }) if unsupported || self.exact => {
-                    return Err(name_operator(block, EngineError::Run { reason, unsupported }));
+                    return Err(EngineError::Run { reason, unsupported });
                 }
                 Err(e) => tracing::debug!(block = %block.name, "trial run ended: {e}"),
             }
         }
         Ok(resident)
     }
-}
-
-/// The engine names a node, which may have no name, or none that tells what it does: adds the operator.
-fn name_operator(block: &CutBlock, e: EngineError) -> EngineError {
-    let add = |reason: String| match operators(block, &reason).as_slice() {
-        [] => reason,
-        [one] => format!("{reason} (operator {one})"),
-        several => format!("{reason} (one of the operators {})", several.join(", ")),
-    };
-    match e {
-        EngineError::Load { reason } => EngineError::Load { reason: add(reason) },
-        EngineError::Run { reason, unsupported } => {
-            EngineError::Run { reason: add(reason), unsupported }
-        }
-        other => other,
-    }
-}
-
-/// The operators that a message may be about; none if it names one itself.
-fn operators(block: &CutBlock, reason: &str) -> Vec<String> {
-    if block.op_types.iter().any(|op| reason.contains(op.as_str())) {
-        return Vec::new();
-    }
-    let graph = ModelProto::decode(block.graph.as_slice()).ok().and_then(|m| m.graph);
-    let nodes = graph.map(|g| g.node).unwrap_or_default();
-    let name = |n: &NodeProto| n.name.clone().unwrap_or_default();
-    let named =
-        |n: &&NodeProto| !name(n).is_empty() && reason.contains(&format!("\"{}\"", name(n)));
-    let nameless = |n: &&NodeProto| name(n).is_empty();
-    let ops = |chosen: &dyn Fn(&&NodeProto) -> bool| -> BTreeSet<String> {
-        nodes.iter().filter(chosen).filter_map(|n| n.op_type.clone()).collect()
-    };
-    let found = [ops(&named), ops(&nameless)].into_iter().find(|ops| !ops.is_empty());
-    found.unwrap_or_else(|| block.op_types.iter().cloned().collect()).into_iter().collect()
 }
 
 /// An input with 1 for every dimension that a query decides, zeros for integers, halves for floats.

@@ -78,7 +78,6 @@
 //! # }
 //! ```
 #![forbid(unsafe_code)]
-#![allow(unexpected_cfgs, reason = "cargo-fuzz sets `fuzzing`")]
 
 #[cfg(test)]
 mod arbitrary;

@@ -156,12 +156,23 @@ impl Damaged {
             self.range(range).is_some_and(|b| header_digest(&b) == row.header_digest)
         };
         layout.headers.iter().zip(&copy.closure().rows).any(header)
-            || copy.headers().iter().zip(&layout.bodies).any(|(header, body)| {
-                chunk_spans(&header.parts).zip(&header.chunks).any(|(span, digest)| {
-                    let range = body.start + span.body.start..body.start + span.body.end;
-                    self.range(&range).is_some_and(|b| Digest::of_chunk(&b) == *digest)
-                })
+            || self.shares_chunk_with(copy, 0)
+            // A grant since the copy was made leaves the bodies as they are and the front another length.
+            || self
+                .len
+                .checked_signed_diff(layout.file_len)
+                .is_some_and(|shift| shift != 0 && self.shares_chunk_with(copy, shift))
+    }
+
+    /// Whether a chunk of the copy stands `shift` bytes behind its place in this file.
+    fn shares_chunk_with(&self, copy: &AuthenticRing, shift: i64) -> bool {
+        copy.headers().iter().zip(&copy.layout().bodies).any(|(header, body)| {
+            chunk_spans(&header.parts).zip(&header.chunks).any(|(span, digest)| {
+                let at = (body.start + span.body.start).checked_add_signed(shift);
+                at.and_then(|at| self.range(&(at..at + (span.body.end - span.body.start))))
+                    .is_some_and(|b| Digest::of_chunk(&b) == *digest)
             })
+        })
     }
 
     fn range(&self, range: &std::ops::Range<u64>) -> Option<Vec<u8>> {

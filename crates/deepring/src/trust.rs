@@ -89,11 +89,14 @@ impl<'a> Trust<'a> {
             return Some(Finding::untrusted(PartName::Closure, reason));
         }
         let seen = self.store?.data.rings.get(&closure.ring_id.to_string())?;
-        // An owner that the store trusts for one ring cannot take over another owner's. A pinned key
-        // can: whoever gives it has decided.
-        if self.owner.is_none() && seen.owner != owner.to_string() {
+        if seen.owner != owner.to_string() {
+            // An owner that the store trusts for one ring cannot take over another owner's. A pinned key
+            // can: whoever gives it has decided, and another owner's versions say nothing about this one's.
             let reason = format!("this ring was seen before under another owner: {}", seen.owner);
-            return Some(Finding::untrusted(PartName::Closure, reason));
+            return match self.owner {
+                None => Some(Finding::untrusted(PartName::Closure, reason)),
+                Some(_) => None,
+            };
         }
         if self.any_version {
             return None;
@@ -163,7 +166,8 @@ impl TrustStore {
         Some((seen.model_version, Digest::from_hex(&seen.digest)?))
     }
 
-    /// Remembers a ring's owner and version. What another process remembered meanwhile stays; a
+    /// Remembers a ring's owner and version; a record under another owner, which only a pinned key gets past,
+    /// is replaced. What another process remembered meanwhile stays; a
     /// version never goes back.
     pub fn remember(&mut self, ring: &AuthenticRing) -> Result<(), TrustError> {
         if self.knows(ring) {
@@ -177,7 +181,7 @@ impl TrustStore {
             let now =
                 Seen { owner, model_version: ring.model_version(), digest: ring.digest().to_hex() };
             let seen = data.rings.entry(ring.ring_id().to_string()).or_insert_with(|| now.clone());
-            if seen.model_version < now.model_version {
+            if seen.owner != now.owner || seen.model_version < now.model_version {
                 *seen = now;
             }
         })

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use deepring::{AuthenticRing, Decision, Finding};
+use deepring::{AuthenticRing, Decision, Finding, Host, SecretKey};
 use deepring_ledger::{Entry, Event, Ledger};
 
 use crate::error::{CliError, Exit};
@@ -25,7 +25,11 @@ impl Recorder {
     }
 
     /// Refuses what the ledger says must not be used.
-    pub(crate) fn object_to(&self, ring: &AuthenticRing) -> Result<(), CliError> {
+    pub(crate) fn object_to(
+        &self,
+        ring: &AuthenticRing,
+        hosts: &[SecretKey<Host>],
+    ) -> Result<(), CliError> {
         let refuse = |exit, what: &str, entry: u64| {
             Err(CliError::new(exit, format!("{what} by entry {entry} of the ledger")))
         };
@@ -35,9 +39,13 @@ impl Recorder {
         if let Some(entry) = self.ledger.key_revocation(ring.owner().as_bytes())? {
             return refuse(Exit::Untrusted, "the owner's key is revoked", entry);
         }
-        if let Some((version, _)) = self.ledger.newest_version(&ring.ring_id().0)?
-            && version > ring.model_version()
-        {
+        for host in hosts {
+            if let Some(entry) = self.ledger.key_revocation(host.public().as_bytes())? {
+                return refuse(Exit::Untrusted, "a host's key is revoked", entry);
+            }
+        }
+        let versions = self.versions(ring)?;
+        if let Some((version, _)) = versions.iter().find(|(v, _)| *v > ring.model_version()) {
             return Err(CliError::new(
                 Exit::Stale,
                 format!(
@@ -45,6 +53,11 @@ impl Recorder {
                     ring.model_version()
                 ),
             ));
+        }
+        let now = (ring.model_version(), ring.digest().0);
+        if versions.iter().any(|v| v.0 == now.0 && v.1 != now.1) {
+            let message = format!("the ledger knows another ring of the same version {}", now.0);
+            return Err(CliError::new(Exit::Stale, message));
         }
         for block in self.ledger.quarantined(&ring.digest().0)? {
             output::note(format_args!(
@@ -57,8 +70,7 @@ impl Recorder {
     /// Registers a ring, or its upgrade, the first time that it is used.
     pub(crate) fn register(&mut self, ring: &AuthenticRing) -> Result<(), CliError> {
         let ring_id = ring.ring_id().0;
-        let known = self.ledger.newest_version(&ring_id)?;
-        if known.is_some_and(|(version, _)| version == ring.model_version()) {
+        if self.versions(ring)?.contains(&(ring.model_version(), ring.digest().0)) {
             return Ok(());
         }
         let (ring_digest, owner) = (ring.digest().0, *ring.owner().as_bytes());
@@ -83,6 +95,22 @@ impl Recorder {
         self.append(event).map(|_| ())
     }
 
+    /// Version and digest of each registration of the ring by its owner. What somebody else registered under
+    /// the same id says nothing.
+    fn versions(&self, ring: &AuthenticRing) -> Result<Vec<(u64, [u8; 32])>, CliError> {
+        let entries = self.ledger.about_ring(&ring.ring_id().0)?;
+        let registration = |entry: &Entry| match &entry.event {
+            Event::RingRegistered { owner, model_version, ring_digest, .. }
+            | Event::RingUpgraded { owner, model_version, ring_digest, .. }
+                if owner == ring.owner().as_bytes() =>
+            {
+                Some((*model_version, *ring_digest))
+            }
+            _ => None,
+        };
+        Ok(entries.iter().filter_map(|(_, entry)| registration(entry)).collect())
+    }
+
     pub(crate) fn decision(&mut self, decision: &Decision, count: usize) -> Result<u64, CliError> {
         self.append(Event::Decisions {
             ring_digest: decision.chain().opening().ring_digest.0,
@@ -91,13 +119,14 @@ impl Recorder {
         })
     }
 
-    pub(crate) fn alarm(
+    /// Records findings, all in one transaction.
+    pub(crate) fn alarms(
         &mut self,
         ring_id: [u8; 16],
         ring_digest: [u8; 32],
-        finding: &Finding,
-    ) -> Result<u64, CliError> {
-        self.append(Event::Alarm {
+        findings: &[Finding],
+    ) -> Result<Vec<u64>, CliError> {
+        let alarm = |finding: &Finding| Event::Alarm {
             ring_id,
             ring_digest,
             block: finding.block,
@@ -106,7 +135,8 @@ impl Recorder {
             tensor: finding.tensor.clone(),
             bytes: finding.bytes,
             reason: finding.reason.clone(),
-        })
+        };
+        self.append_all(findings.iter().map(alarm).collect())
     }
 
     pub(crate) fn repair(
@@ -121,9 +151,13 @@ impl Recorder {
     }
 
     fn append(&mut self, event: Event) -> Result<u64, CliError> {
+        Ok(self.append_all(vec![event])?.first().copied().unwrap_or(0))
+    }
+
+    fn append_all(&mut self, events: Vec<Event>) -> Result<Vec<u64>, CliError> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        let indices = self.ledger.append(&[Entry { at, event }])?;
-        Ok(indices.first().copied().unwrap_or(0))
+        let entries: Vec<Entry> = events.into_iter().map(|event| Entry { at, event }).collect();
+        Ok(self.ledger.append(&entries)?)
     }
 }

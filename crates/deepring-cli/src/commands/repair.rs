@@ -23,15 +23,16 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     drop(progress);
     let ring = trusting.authenticate(&args.ring)?;
     if let (Some(recorder), Some(done)) = (&mut recorder, &done) {
-        for finding in &done.before.findings {
-            recorder.alarm(ring.ring_id().0, ring.digest().0, finding)?;
-        }
+        recorder.alarms(ring.ring_id().0, ring.digest().0, &done.before.findings)?;
         let blocks = done.blocks.clone();
         recorder.repair(ring.ring_id().0, ring.digest().0, blocks, &args.from)?;
     }
     if args.json {
         return output::json(&json!({
             "repaired": done.is_some(),
+            "ring": ring.ring_id(),
+            "digest": ring.digest(),
+            "model_version": ring.model_version(),
             "blocks": done.as_ref().map(|d| d.blocks.clone()).unwrap_or_default(),
             "front": done.as_ref().is_some_and(|d| d.front),
             "bytes": done.as_ref().map_or(0, |d| d.bytes),
@@ -40,7 +41,10 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     }
     match done {
         None => output::line("intact: nothing to repair"),
-        Some(done) => print(&done),
+        Some(done) => {
+            print(&done)?;
+            output::line(format_args!("ring {}, version {}", ring.ring_id(), ring.model_version()))
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! `deepring run`: a ring, or a plain network for comparison, answers queries.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use deepring::{AuthenticRing, Check, Finding, Host, RingError, SecretKey, TensorValue};
+use deepring::{
+    AuthenticRing, Check, Finding, Host, RingError, SecretKey, TensorValue, UnverifiedRing,
+};
 use deepring_infer::{PlainModel, Preprocess, Rten, RunError, Session, Split, write_npy};
 use serde_json::{Value, json};
 
@@ -60,21 +63,18 @@ fn run_ring(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
             if let (Some(recorder), RingError::Refused(report)) = (&mut recorder, &e) {
                 let id = report.ring.map(|r| r.0).unwrap_or_default();
                 let digest = report.digest.map(|d| d.0).unwrap_or_default();
-                for finding in &report.findings {
-                    recorder.alarm(id, digest, finding)?;
-                }
+                recorder.alarms(id, digest, &report.findings)?;
             }
             return Err(e.into());
         }
     };
     if let Some(recorder) = &mut recorder {
-        recorder.object_to(&ring)?;
-        recorder.register(&ring)?;
+        recorder.object_to(&ring, &keys)?;
     }
     let (ring_id, ring_digest) = (ring.ring_id().0, ring.digest().0);
     let mut alarm = |finding: Option<&Finding>| match (&mut recorder, finding) {
         (Some(recorder), Some(finding)) => {
-            recorder.alarm(ring_id, ring_digest, finding).map(|_| ())
+            recorder.alarms(ring_id, ring_digest, std::slice::from_ref(finding)).map(|_| ())
         }
         _ => Ok(()),
     };
@@ -86,6 +86,10 @@ fn run_ring(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
         }
     };
     let load = started.elapsed();
+    if let Some(recorder) = &mut recorder {
+        // Only now: what does not open is not put to use.
+        recorder.register(session.ring())?;
+    }
 
     let manifest = session.manifest()?;
     let recipe = manifest.preprocess.parse::<Preprocess>().map_err(|e| {
@@ -105,7 +109,7 @@ fn run_ring(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
             Err(e) => {
                 let finding = e.finding().cloned();
                 if let (Some(recorder), Some(finding)) = (&mut recorder, &finding) {
-                    recorder.alarm(ring_id, ring_digest, finding)?;
+                    recorder.alarms(ring_id, ring_digest, std::slice::from_ref(finding))?;
                 }
                 return Err(e.into());
             }
@@ -147,7 +151,13 @@ fn open_session(
 
 fn run_plain(args: &Run) -> Result<(), CliError> {
     let started = Instant::now();
-    let model = PlainModel::load(&args.model, args.threads)?;
+    let model = PlainModel::load(&args.model, args.threads).map_err(|e| {
+        let e = CliError::from(e);
+        match UnverifiedRing::open(&args.model) {
+            Ok(_) => e.hint("this is a ring: run it without `--plain`, with `--key`"),
+            Err(_) => e,
+        }
+    })?;
     let load = started.elapsed();
     let labels = args.labels.as_deref().map(read_labels).transpose()?.unwrap_or_default();
     let queries = read_queries(&args.input, model.inputs(), args.preprocess.as_ref())?;
@@ -315,10 +325,16 @@ impl Answer<'_> {
     fn write_outputs(&self, dir: &Path) -> Result<(), CliError> {
         std::fs::create_dir_all(dir)
             .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", dir.display())))?;
+        let mut taken = HashSet::new();
         for (query, outputs) in self.outputs.iter().enumerate() {
             for tensor in outputs {
                 let name = file_name(tensor.name());
-                let name = if self.outputs.len() > 1 { format!("{query}-{name}") } else { name };
+                let mut name =
+                    if self.outputs.len() > 1 { format!("{query}-{name}") } else { name };
+                // Names that differ only in what a file name cannot hold.
+                while !taken.insert(name.clone()) {
+                    name.push('_');
+                }
                 write_npy(&PathBuf::from(dir).join(name + ".npy"), tensor)?;
             }
         }

@@ -87,6 +87,12 @@ impl Desk {
         fs::write(self.path(name), bytes).unwrap();
     }
 
+    /// Entries that a ledger's own checkpoint file says are on disk.
+    pub(crate) fn acknowledged(&self, ledger: &str) -> u64 {
+        let text = fs::read_to_string(self.path(ledger).join("checkpoint")).unwrap_or_default();
+        text.lines().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
+    }
+
     /// Names of the files in the folder, sorted.
     pub(crate) fn files(&self) -> Vec<String> {
         let names = fs::read_dir(self.folder.path()).unwrap().map(|f| f.unwrap().file_name());

@@ -22,6 +22,7 @@ fn one_is_for_what_could_not_be_done() {
         ),
         ("run nowhere.onnx --plain --input x.npy", "nowhere.onnx"),
         ("run labels.txt --plain --input x.npy", "labels.txt"),
+        ("run net.ring --plain --input x.npy", "without `--plain`"),
         ("seal nowhere.onnx --owner keys/owner.key --host keys/host.pub -o a.ring", "nowhere.onnx"),
         (
             "seal labels.txt --owner keys/owner.key --host keys/host.pub -o a.ring",

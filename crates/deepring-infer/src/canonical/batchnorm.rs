@@ -116,6 +116,8 @@ impl Graph {
         let Some(layout) = layout else { return Ok(false) };
         let Some(bias) = self.folded_bias(node, affine)? else { return Ok(false) };
 
+        // A factor and a bias for each.
+        self.store.charge(channels.saturating_mul(12))?;
         let recipe = Recipe::Scale { of: source, channels: layout, factors: affine.factor.clone() };
         let own = |name: &str| uses.get(name) == Some(&1);
         let weight_to = if own(&weight_name) {

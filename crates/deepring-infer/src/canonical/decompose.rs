@@ -3,6 +3,7 @@
 use deepring::{DType, Dim};
 
 use super::upgrade::Upgrade;
+use crate::onnx::ImportError;
 use crate::onnx::proto::NodeProto;
 
 /// `gamma * elu(x, alpha)`.
@@ -33,7 +34,10 @@ pub(super) fn sign(upgrade: &mut Upgrade<'_>, node: NodeProto) {
 /// A convolution of floats: the engine's own one of integers ignores zero points.
 ///
 /// Exact while each sum stays below 2^24, which it does for up to 514 products of bytes.
-pub(super) fn conv_integer(upgrade: &mut Upgrade<'_>, mut node: NodeProto) {
+pub(super) fn conv_integer(
+    upgrade: &mut Upgrade<'_>,
+    mut node: NodeProto,
+) -> Result<(), ImportError> {
     let edge = |arg: usize| node.arg(arg).map(str::to_owned);
     let (x, w, x_zero, w_zero) = (edge(0), edge(1), edge(2), edge(3));
     let zeros = match upgrade.shapes.of(w_zero.as_deref()).map(Vec::as_slice) {
@@ -44,8 +48,9 @@ pub(super) fn conv_integer(upgrade: &mut Upgrade<'_>, mut node: NodeProto) {
     let (Some(x), Some(w), Some(y), Some(zeros)) = (x, w, node.output.first().cloned(), zeros)
     else {
         upgrade.nodes.push(node);
-        return;
+        return Ok(());
     };
+    upgrade.charge(zeros.unwrap_or(1).saturating_mul(4))?;
     let (float, int) = (i64::from(DType::F32.onnx()), i64::from(DType::I32.onnx()));
     let part = |suffix: &str| format!("{y}.{suffix}");
     upgrade.push("Cast", &[&x], &part("x")).set_int("to", float);
@@ -71,6 +76,7 @@ pub(super) fn conv_integer(upgrade: &mut Upgrade<'_>, mut node: NodeProto) {
     node.output = vec![part("sum")];
     upgrade.nodes.push(node);
     upgrade.push("Cast", &[&part("sum")], &y).set_int("to", int);
+    Ok(())
 }
 
 /// `x / (bias + alpha * mean of x * x over neighbouring channels) ^ beta`, the mean by a pool over the

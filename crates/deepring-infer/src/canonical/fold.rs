@@ -37,11 +37,17 @@ impl Graph {
                 "ConstantOfShape" => self.filled(&node, &mut fill_left)?,
                 _ => self.folded(&node)?,
             };
+            if node.onnx_op() == "DequantizeLinear" && folded.is_some() {
+                // A scale and a zero point for each channel.
+                let scale = self.constant(node.arg(1)).and_then(|t| self.source(t));
+                let held = scale.map_or(0, |s| s.len().saturating_mul(2));
+                self.store.charge(held)?;
+            }
             match folded {
-                Some(Folded { dtype, dims, source }) => {
+                Some(Folded { dtype, dims, source }) if countable(&dims) => {
                     self.set_constant(&target, dtype, &dims, source);
                 }
-                None => self.nodes.push(node),
+                _ => self.nodes.push(node),
             }
         }
         Ok(())
@@ -157,6 +163,11 @@ impl Graph {
     }
 }
 
+/// Whether the bytes of any part of these dimensions can be counted; a zero must not hide others.
+fn countable(dims: &[u64]) -> bool {
+    dims.iter().filter(|&&d| d != 0).try_fold(8u64, |n, &d| n.checked_mul(d)).is_some()
+}
+
 /// An axis that may count from the end.
 pub(crate) fn axis_of(axis: i64, rank: usize) -> Option<usize> {
     let axis = if axis < 0 { axis.checked_add(i64::try_from(rank).ok()?)? } else { axis };
@@ -168,7 +179,7 @@ pub(crate) fn reshaped(dims: &[u64], shape: &[i64], keep_zero: bool) -> Option<V
     if shape.len() > MAX_RANK {
         return None;
     }
-    let total = dims.iter().product::<u64>();
+    let total = dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d))?;
     let mut out = Vec::with_capacity(shape.len());
     let mut open = None;
     for (i, &d) in shape.iter().enumerate() {

@@ -84,7 +84,7 @@ impl Upgrade<'_> {
             "Conv" | "ConvTranspose" | "ConvInteger" => {
                 self.state_kernel(&mut node);
                 if node.op() == "ConvInteger" {
-                    decompose::conv_integer(self, node);
+                    decompose::conv_integer(self, node)?;
                 } else {
                     self.nodes.push(node);
                 }
@@ -95,6 +95,10 @@ impl Upgrade<'_> {
             _ => self.nodes.push(node),
         }
         Ok(())
+    }
+
+    pub(super) fn charge(&mut self, bytes: u64) -> Result<(), ImportError> {
+        self.store.charge(bytes)
     }
 
     /// A constant beside the nodes, named after `wish`.

@@ -1,5 +1,7 @@
 //! The rten engine: pure Rust, reads parameters in place.
 
+mod in_place;
+
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -74,15 +76,23 @@ impl Engine for Rten {
         inputs: &[TensorSpec],
         outputs: &[TensorSpec],
     ) -> Result<RtenProgram, EngineError> {
-        let load = || {
-            ModelOptions::with_all_ops()
-                // A packed weight is a copy, which no check would cover.
-                .prepack_weights(false)
-                .external_data_static(PARAMS_FILE, parameters)
-                .load(graph.to_vec())
-                .map_err(|e| EngineError::Load { reason: e.to_string() })
+        let load = |optimise: bool| {
+            let load = || {
+                ModelOptions::with_all_ops()
+                    // A packed weight is a copy, which no check would cover.
+                    .prepack_weights(false)
+                    .enable_optimization(optimise)
+                    .external_data_static(PARAMS_FILE, parameters)
+                    .load(graph.to_vec())
+                    .map_err(|e| EngineError::Load { reason: e.to_string() })
+            };
+            unwinding(load).unwrap_or_else(|reason| Err(EngineError::Load { reason }))
         };
-        let model = unwinding(load).unwrap_or_else(|reason| Err(EngineError::Load { reason }))?;
+        let mut model = load(true)?;
+        if unwinding(|| in_place::has_own_constants(&model, graph)).unwrap_or(true) {
+            tracing::debug!("loaded without optimisation, so that parameters are read in place");
+            model = load(false)?;
+        }
         Self::plain_program(model, inputs, outputs)
     }
 

@@ -15,18 +15,36 @@ const STRING: i32 = 8;
 /// Most dimensions that the format of a ring can describe.
 pub(crate) const MAX_RANK: usize = 32;
 
+/// Most bytes that passes may hold of what they computed: many nodes can share one large constant.
+const MADE_LIMIT: u64 = 256 << 20;
+
 /// Sources of elements, by the index that `TensorProto.payload` holds.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Store(Vec<ParamSource>);
+pub(crate) struct Store {
+    sources: Vec<ParamSource>,
+    made: u64,
+}
 
 impl Store {
     pub(crate) fn add(&mut self, source: ParamSource) -> u64 {
-        self.0.push(source);
-        self.0.len() as u64 - 1
+        self.sources.push(source);
+        self.sources.len() as u64 - 1
     }
 
     pub(crate) fn of(&self, tensor: &TensorProto) -> Option<&ParamSource> {
-        self.0.get(usize::try_from(tensor.payload?).ok()?)
+        self.sources.get(usize::try_from(tensor.payload?).ok()?)
+    }
+
+    /// Counts what a pass is about to hold for one node, however large the file is.
+    pub(crate) fn charge(&mut self, bytes: u64) -> Result<(), ImportError> {
+        self.made = self.made.saturating_add(bytes);
+        if self.made <= MADE_LIMIT {
+            return Ok(());
+        }
+        Err(ImportError::TooLarge {
+            what: "bytes computed from shared constants",
+            limit: MADE_LIMIT,
+        })
     }
 
     /// A tensor with its elements in this store.

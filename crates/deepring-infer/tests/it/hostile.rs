@@ -174,3 +174,39 @@ fn no_elements_do_not_hide_dimensions_whose_product_overflows() {
         assert!(digest(&folder.path().join("m.onnx"), &net.bytes()), "{op}");
     }
 }
+
+#[test]
+fn what_nodes_make_of_one_constant_is_bounded_together() {
+    let channels = 1 << 16;
+    let mut zeros = Net::new(1);
+    zeros.input("x", 2, &["1", "1", "2", "2"]).input("z", 2, &["65536"]).output("y 0", 6);
+    zeros.input("w", 2, &["65536", "1", "1", "1"]);
+    let mut norms = Net::new(1);
+    norms.input("x", FLOAT, &["1", "1", "2", "2"]).output("y 0", FLOAT);
+    norms.floats("w", &[channels, 1, 1, 1], &vec![1.0; channels as usize]);
+    norms.floats("v", &[channels], &vec![1.0; channels as usize]);
+    let mut scales = Net::new(1);
+    scales.input("x", FLOAT, &["1"]).output("y 0", FLOAT);
+    scales.floats("s", &[channels], &vec![1.0; channels as usize]);
+    let mut w = graphs::float_tensor("w", &[channels], &[]);
+    (w.data_type, w.raw_data) = (Some(2), Some(vec![9; channels as usize]));
+    scales.graph.initializer.push(w);
+    for i in 0..1100 {
+        zeros.node("ConvInteger", &["x", "w", "", "z"], &format!("y {i}"));
+        norms.node("Conv", &["x", "w"], &format!("c {i}"));
+        norms.node(
+            "BatchNormalization",
+            &[&format!("c {i}"), "v", "v", "v", "v"],
+            &format!("y {i}"),
+        );
+        scales.node("DequantizeLinear", &["w", "s"], &format!("d {i}")).attribute =
+            vec![graphs::int("axis", 0)];
+        scales.node("Add", &["x", &format!("d {i}")], &format!("y {i}"));
+    }
+    for net in [zeros, norms, scales] {
+        let folder = tempfile::tempdir().unwrap();
+        let model = read_onnx(&net.save(folder.path())).unwrap();
+        let error = canonicalise(model).unwrap_err().to_string();
+        assert!(error.contains("shared constants"), "{error}");
+    }
+}

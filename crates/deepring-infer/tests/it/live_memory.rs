@@ -249,3 +249,33 @@ fn weights_made_of_other_weights_are_parameters_and_read_in_place() {
         memory.flip(live, t.at, 0x80);
     }
 }
+
+/// Position embeddings are cut to the length of the input; with fixed dimensions the engine would cut them when
+/// it loads, and keep the piece.
+#[test]
+fn a_table_cut_to_a_fixed_length_is_read_in_place() {
+    let Some(memory) = Memory::of_this_process() else { return };
+    let mut net = Net::new(78);
+    net.input("x", FLOAT, &["1", "4", "8"]).output("y", FLOAT);
+    let (table, weight) = (net.param("table", &[1, 16, 8]), net.param("weight", &[8, 3]));
+    let (one, zero) = (net.ints("one", &[1]), net.ints("zero", &[0]));
+    net.node("Shape", &["x"], "shape");
+    net.node("Gather", &["shape", &one], "length");
+    net.node("Slice", &[&table, &zero, "length", &one], "positions");
+    net.node("Add", &["x", "positions"], "sum");
+    net.node("MatMul", &["sum", &weight], "y");
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+    let session = ring.session(Check::None);
+    let data = [1.0f32; 32].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let input = TensorValue::new("x", DType::F32, vec![1, 4, 8], data).unwrap();
+    let wanted = answer(&session, &input);
+    let header = &session.ring().layers()[0];
+    for part in header.parts.iter().filter(|p| p.parameter_name().is_some()) {
+        let live = session.live_bytes(header.index).unwrap();
+        let highest = usize::try_from(part.offset).unwrap() + 3;
+        memory.flip(live, highest, 0x80);
+        assert_ne!(answer(&session, &input), wanted, "{}", part.label());
+        memory.flip(live, highest, 0x80);
+    }
+}

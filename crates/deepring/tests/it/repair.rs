@@ -206,6 +206,18 @@ fn where_a_copy_of_another_revision_has_not_the_header_its_whole_front_is_taken(
 }
 
 #[test]
+fn a_damaged_closure_is_restored_from_a_copy_of_another_revision_too() {
+    let ring = small_ring();
+    let bench = Bench::new(&ring, &ring);
+    grant(&intact(&ring), &owner(), &host_c().public(), None, &bench.copy).unwrap();
+    let mut damaged = ring.clone();
+    damaged[24 + 70] ^= 1;
+    std::fs::write(&bench.target, damaged).unwrap();
+    assert!(bench.repair().unwrap().unwrap().front);
+    assert_eq!(bench.target(), std::fs::read(&bench.copy).unwrap());
+}
+
+#[test]
 fn a_file_that_shares_nothing_with_the_copy_is_not_replaced() {
     let (first, second) = two_versions();
     let mut other_version = first.clone();

@@ -246,3 +246,22 @@ fn a_store_that_cannot_be_read_is_an_error_and_not_an_empty_store() {
     let err = TrustStore::open(dir.path()).unwrap_err();
     assert!(matches!(err, TrustError::Io { .. }));
 }
+
+#[test]
+fn a_ring_id_claimed_by_another_owner_does_not_lock_its_owner_out() {
+    let (first, _) = two_versions();
+    let ring = intact(&first);
+    let plan = RingPlan { model_version: u64::MAX, ..next_version(&ring) };
+    let squatted = seal(&plan, &stranger());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("trust.json");
+    let mut store = TrustStore::open(&path).unwrap();
+    let theirs = Trust::owner(stranger().public());
+    let squatted = UnverifiedRing::read(Arc::new(squatted)).unwrap().authenticate(&theirs).unwrap();
+    store.remember(&squatted).unwrap();
+    let pinned = Trust::owner(owner().public()).and_store(&store);
+    assert_eq!(verdict_under(&first, &pinned), Verdict::Intact);
+    store.remember(&ring).unwrap();
+    assert_eq!(store.newest(ring.ring_id()), Some((1, ring.digest())));
+    assert_eq!(verdict_under(&first, &Trust::store(&store)), Verdict::Intact);
+}

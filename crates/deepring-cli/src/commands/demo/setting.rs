@@ -103,7 +103,7 @@ impl Setting {
     /// Records an alarm for each finding; the entries' indices.
     pub(super) fn alarm(&mut self, findings: &[Finding]) -> Result<Vec<u64>, CliError> {
         let (id, digest) = (self.ring.ring_id().0, self.ring.digest().0);
-        findings.iter().map(|finding| self.recorder.alarm(id, digest, finding)).collect()
+        self.recorder.alarms(id, digest, findings)
     }
 
     /// Records a repair; the entry's index.
