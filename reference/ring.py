@@ -524,8 +524,10 @@ def read_ring(ring, owner, trust):
         ring.add(UNTRUSTED, None, "closure", "the owner is not trusted")
         return False
     if trust and closure.ring_id in trust.rings:                     # check 8
-        _, version, digest = trust.rings[closure.ring_id]
-        if closure.version < version:
+        seen_owner, version, digest = trust.rings[closure.ring_id]
+        if seen_owner != closure.owner:
+            pass                                     # a pinned owner: another one's versions say nothing
+        elif closure.version < version:
             ring.add(STALE, None, "closure", f"version {version} was seen before")
         elif closure.version == version and closure.digest != digest:
             ring.add(STALE, None, "closure", "another ring of this version was seen before")
@@ -703,7 +705,7 @@ def read_decision(data):
         raise Refused("another format version")
     opening = read_opening(r)
     receipts = r.list(65536, 297, lambda: read_receipt(r))
-    items = r.list(2 ** 24, 64, lambda: (r.raw(32), r.raw(32)))
+    items = r.list(2 ** 20, 64, lambda: (r.raw(32), r.raw(32)))
     digest = derive("deepring v1 decision digest", data[10:r.at])
     decision = Decision(opening, receipts, items, r.raw(64), digest)
     r.end()

@@ -210,6 +210,7 @@ pub(crate) enum Receipt {
 Examples:
   deepring receipt verify x.receipt --ring model.ring --owner keys/owner.pub
   deepring receipt verify x.receipt --ring model.ring --owner keys/owner.pub --ledger ledger
+  deepring receipt verify x.receipt --ring model.ring --owner keys/owner.pub --input x.npy --output out/logits.npy
   deepring receipt verify x.receipt --ring model.ring --proof x.tlog-proof --ledger-key ledger/log.pub")]
 pub(crate) struct ReceiptVerify {
     /// The receipt, from `run --receipt`
@@ -219,6 +220,12 @@ pub(crate) struct ReceiptVerify {
     pub(crate) ring: PathBuf,
     #[command(flatten)]
     pub(crate) owner: OwnerArg,
+    /// Inputs that the decision must be about; repeat as for `run`
+    #[arg(long, value_name = "[NAME=]X.npy")]
+    pub(crate) input: Vec<String>,
+    /// Outputs that the decision must have given for these inputs (or at all), from `run --output-dir`
+    #[arg(long, value_name = "[NAME=]Y.npy")]
+    pub(crate) output: Vec<String>,
     /// Ledger that must hold the decision
     #[arg(long, value_name = "DIR", conflicts_with = "proof")]
     pub(crate) ledger: Option<PathBuf>,

@@ -185,8 +185,8 @@ pub(crate) fn single(model: &CanonicalModel, node: &NodeProto) -> Result<CutBloc
 /// # Errors
 /// [`CutError::TooMany`] if it has not that many places to cut; else a tensor cannot be read.
 pub fn cut(model: CanonicalModel, policy: CutPolicy) -> Result<CutModel, CutError> {
-    let replicated = Replicated::find(&model);
-    let schedule = Schedule::new(&model, &replicated);
+    let replicated = Replicated::find(&model)?;
+    let schedule = Schedule::new(&model, &replicated)?;
     let (all, total) = live::boundaries(&model, &schedule);
     let boundaries = match policy {
         CutPolicy::Auto => choose::automatic(&all, total),

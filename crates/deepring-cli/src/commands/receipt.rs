@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
-use deepring::{Decision, VerifiedDecision};
+use deepring::{
+    AuthenticRing, Decision, Digest, Finding, PartName, VerifiedDecision, tensors_digest,
+};
 use deepring_ledger::{Event, Ledger, Proof, VerifiedInclusion, VerifierKey};
 use serde_json::json;
 
 use crate::cli::{Receipt, ReceiptVerify};
 use crate::error::{CliError, Exit};
+use crate::inputs::read_queries;
 use crate::output;
 use crate::rings::Trusting;
 
@@ -47,6 +50,7 @@ fn verify(
     // An auditor asks about the past: that a newer version was seen since takes nothing away.
     let ring = trusting.look_back(&args.ring)?;
     let decision = Decision::read(&args.receipt)?.verify(&ring)?;
+    about_these(args, &ring, &decision)?;
     let pinned = args.ledger_key.as_deref().map(read_key).transpose()?;
     let shown = if let Some(dir) = &args.ledger {
         let ledger = Ledger::open_read(dir, pinned.as_deref())?;
@@ -58,7 +62,7 @@ fn verify(
             return Err(CliError::new(Exit::Untrusted, message)
                 .hint("give the key that you trust with `--ledger-key log.pub`"));
         }
-        if let Some(revoked) = revoked_host(&ledger, &decision)? {
+        if let Some(revoked) = revoked(&ledger, &ring, &decision)? {
             return Err(CliError::new(Exit::Untrusted, revoked));
         }
         let index = ledger.find_decision(&decision.id.0)?.ok_or_else(|| {
@@ -86,7 +90,52 @@ fn verify(
     Ok((decision, shown.map(|s| s.index())))
 }
 
-fn revoked_host(ledger: &Ledger, decision: &VerifiedDecision) -> Result<Option<String>, CliError> {
+/// Holds the decision against the inputs and outputs that the caller has. Without them a receipt says that
+/// somebody was answered, not that this was the answer.
+fn about_these(
+    args: &ReceiptVerify,
+    ring: &AuthenticRing,
+    decision: &VerifiedDecision,
+) -> Result<(), CliError> {
+    let genesis = ring.genesis();
+    let digests = |files: &[String], specs| -> Result<Vec<Digest>, CliError> {
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(read_queries(files, specs, None)?.iter().map(|q| tensors_digest(q)).collect())
+    };
+    let inputs = digests(&args.input, &genesis.outputs)?;
+    let outputs = digests(&args.output, &genesis.inputs)?;
+    if !inputs.is_empty() && !outputs.is_empty() && inputs.len() != outputs.len() {
+        return Err(CliError::usage("inputs and outputs are of different numbers of queries"));
+    }
+    for k in 0..inputs.len().max(outputs.len()) {
+        let fits = |asked: Option<&Digest>, found: Digest| asked.is_none_or(|d| *d == found);
+        let answered = decision
+            .items
+            .iter()
+            .any(|i| fits(inputs.get(k), i.inputs) && fits(outputs.get(k), i.outputs));
+        if !answered {
+            let reason = "the decision is about other inputs or outputs than those given";
+            let finding = Finding::tampered(PartName::File, reason);
+            return Err(CliError::refused(reason, vec![finding]));
+        }
+    }
+    Ok(())
+}
+
+/// Says what of the decision the ledger revokes: the ring, its owner, a host.
+fn revoked(
+    ledger: &Ledger,
+    ring: &AuthenticRing,
+    decision: &VerifiedDecision,
+) -> Result<Option<String>, CliError> {
+    if let Some(entry) = ledger.ring_revocation(&decision.ring_digest.0)? {
+        return Ok(Some(format!("the ring is revoked by entry {entry}")));
+    }
+    if let Some(entry) = ledger.key_revocation(ring.owner().as_bytes())? {
+        return Ok(Some(format!("the owner is revoked by entry {entry}")));
+    }
     let opening = std::iter::once(decision.chain.opening().host);
     for host in opening.chain(decision.chain.receipts().iter().map(|r| r.host)) {
         if let Some(entry) = ledger.key_revocation(host.as_bytes())? {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring::{Finding, OpenError, PartName, Report, RingError, Verdict, VerifiedRing};
+use deepring::{Finding, OpenError, Report, RingError, Verdict, VerifiedRing};
 
 use crate::cli::Verify;
 use crate::error::{CliError, Exit};
@@ -16,7 +16,12 @@ pub(crate) fn verify(args: &Verify, trust: Option<&Path>) -> Result<(), CliError
         Ok(ring) => match &key {
             Some(key) => {
                 let (findings, opened) = open_all(&ring, key)?;
-                (ring.report_with(findings), Some(opened))
+                let mut report = ring.report_with(findings);
+                if opened == 0 {
+                    // The ring is intact, and yet what was asked for was not checked.
+                    report.verdict = Verdict::Untrusted;
+                }
+                (report, Some(opened))
             }
             None => (ring.report(), None),
         },
@@ -58,17 +63,11 @@ fn open_all(ring: &VerifiedRing, key: &AnyKey) -> Result<(Vec<Finding>, usize), 
         // The weights are somebody's secret.
         plaintext.fill(0);
     }
-    if opened == 0 {
-        // The ring is intact, and yet what was asked for was not checked.
-        findings.push(Finding::untrusted(PartName::Header, NOT_FOR_THIS_KEY));
-    }
     Ok((findings, opened))
 }
 
-const NOT_FOR_THIS_KEY: &str = "no block is sealed for this key";
-
 fn not_for_this_key() -> CliError {
-    CliError::new(Exit::Untrusted, NOT_FOR_THIS_KEY)
+    CliError::new(Exit::Untrusted, "no block is sealed for this key")
         .hint("the owner can let a host in with `deepring grant`")
 }
 

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use deepring_infer::read_npy;
+use deepring_infer::{read_npy, write_npy};
 
-use crate::desk::Desk;
+use crate::desk::{Desk, images};
 
 #[test]
 fn a_network_is_sealed_run_recorded_damaged_repaired_shared_and_exported() {
@@ -49,6 +49,10 @@ fn a_network_is_sealed_run_recorded_damaged_repaired_shared_and_exported() {
     let verified = desk.run(receipt).succeeds();
     assert!(verified.stdout.contains(decision), "{}", verified.stdout);
     assert!(verified.stdout.contains("blocks 1-5 by drhost1"), "{}", verified.stdout);
+    // It is about this question and this answer, and no other.
+    desk.run(&format!("{receipt} --input x.npy --output out/logits.npy")).succeeds();
+    write_npy(&desk.path("other.npy"), &images(1, 2)).unwrap();
+    desk.run(&format!("{receipt} --input other.npy")).exits(3).says("other inputs");
     let on_ledger = desk.run(&format!("{receipt} --ledger ledger")).succeeds();
     assert!(on_ledger.stdout.contains("on the ledger as entry 1"), "{}", on_ledger.stdout);
     desk.run("ledger prove --ledger ledger --receipt x.receipt -o x.tlog-proof").succeeds();

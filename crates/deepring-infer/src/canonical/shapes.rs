@@ -15,6 +15,10 @@ use super::graph::Graph;
 use crate::onnx::proto::{NodeProto, ValueInfoProto};
 use crate::onnx::{ImportError, MAX_RANK};
 
+/// Most bytes that the dimensions of all values may take: each value holds the names of its own.
+const SHAPES_LIMIT: u64 = 256 << 20;
+const DIM_COST: u64 = 32;
+
 pub(crate) type Shape = Vec<Dim>;
 
 /// Dimensions of the values where at least their number is known.
@@ -29,6 +33,7 @@ impl Shapes {
             let dims = tensor.sizes().into_iter().map(Dim::Fixed).collect();
             shapes.0.insert(name.clone(), dims);
         }
+        let mut left = SHAPES_LIMIT;
         let mut all_fixed = true;
         for value in &graph.inputs {
             let dims = declared(value)?;
@@ -54,6 +59,10 @@ impl Shapes {
                     shape = merged(shape, stated.filter(known), output);
                 }
                 if let Some(shape) = shape.filter(|s| s.len() <= MAX_RANK) {
+                    left = left.checked_sub(cost(&shape)).ok_or(ImportError::TooLarge {
+                        what: "bytes of dimensions",
+                        limit: SHAPES_LIMIT,
+                    })?;
                     shapes.0.insert(output.clone(), shape);
                 }
             }
@@ -172,6 +181,14 @@ impl Shapes {
         }
         Some(out)
     }
+}
+
+fn cost(shape: &[Dim]) -> u64 {
+    let name = |d: &Dim| match d {
+        Dim::Fixed(_) => DIM_COST,
+        Dim::Named(name) => DIM_COST + name.len() as u64,
+    };
+    shape.iter().map(name).sum()
 }
 
 /// Shape of an element-wise result of `a` and `b`.

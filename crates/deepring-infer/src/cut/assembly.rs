@@ -11,6 +11,9 @@ use crate::canonical::{CanonicalModel, needs};
 use crate::onnx::ImportError;
 use crate::onnx::proto::NodeProto;
 
+/// Most nodes that all blocks may have together, those counted that several repeat.
+const NODES_LIMIT: usize = 1 << 21;
+
 /// Blocks while they are put together.
 pub(super) struct Assembly<'a> {
     model: &'a CanonicalModel,
@@ -63,9 +66,14 @@ impl<'a> Assembly<'a> {
             }
         }
         let mut nodes = Vec::with_capacity(self.ends.len());
-        let mut start = 0usize;
+        let (mut start, mut left) = (0usize, NODES_LIMIT);
         for (&end, extra) in self.ends.iter().zip(&extra) {
-            nodes.push(self.nodes_of(start, end, extra));
+            let indices = self.nodes_of(start, end, extra);
+            left = left.checked_sub(indices.len()).ok_or(ImportError::TooLarge {
+                what: "nodes of all blocks",
+                limit: NODES_LIMIT as u64,
+            })?;
+            nodes.push(indices);
             start = end;
         }
         let mut wanted: HashSet<String> = self.model.graph.output_names();

@@ -8,6 +8,34 @@ use std::collections::{BTreeSet, HashMap};
 use deepring::DType;
 
 use crate::canonical::{CanonicalModel, Kind};
+use crate::onnx::ImportError;
+
+/// Most bytes that the names of what is needed may take, and what each costs besides.
+const NAMES_LIMIT: u64 = 256 << 20;
+const NAME_COST: u64 = 64;
+
+/// A bound on names that are held once for every node that needs them.
+pub(super) struct Budget(u64);
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self(NAMES_LIMIT)
+    }
+
+    pub(super) fn charge<'a>(
+        &mut self,
+        names: impl IntoIterator<Item = &'a String>,
+    ) -> Result<(), ImportError> {
+        for name in names {
+            let cost = NAME_COST + name.len() as u64;
+            self.0 = self.0.checked_sub(cost).ok_or(ImportError::TooLarge {
+                what: "bytes of names that shapes depend on",
+                limit: NAMES_LIMIT,
+            })?;
+        }
+        Ok(())
+    }
+}
 
 /// Arithmetic of shapes, and the values from outside that each of its results needs.
 #[derive(Debug, Default)]
@@ -17,8 +45,9 @@ pub(super) struct Replicated {
 }
 
 impl Replicated {
-    pub(super) fn find(model: &CanonicalModel) -> Self {
+    pub(super) fn find(model: &CanonicalModel) -> Result<Self, ImportError> {
         let graph = &model.graph;
+        let mut budget = Budget::new();
         let mut found = Self::default();
         for node in &graph.nodes {
             let is_constant = |name: &String| name.is_empty() || graph.constants.contains_key(name);
@@ -40,17 +69,21 @@ impl Replicated {
             let mut leaves = BTreeSet::new();
             for name in node.input.iter().filter(|n| !is_constant(n)) {
                 match found.leaves.get(name) {
-                    Some(further) => leaves.extend(further.iter().cloned()),
+                    Some(further) => {
+                        budget.charge(further)?;
+                        leaves.extend(further.iter().cloned());
+                    }
                     None => {
                         leaves.insert(name.clone());
                     }
                 }
             }
             for output in node.output.iter().filter(|o| !o.is_empty()) {
+                budget.charge(&leaves)?;
                 found.leaves.insert(output.clone(), leaves.clone());
             }
         }
-        found
+        Ok(found)
     }
 
     /// Whether node `index` is repeated wherever it is needed.

@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::anchors;
-use super::replicate::Replicated;
+use super::replicate::{Budget, Replicated};
 use crate::canonical::{CanonicalModel, needs};
+use crate::onnx::ImportError;
 
 /// Nodes in the order of their blocks, those that are repeated left out.
 #[derive(Debug)]
@@ -22,8 +23,12 @@ pub(super) struct Schedule {
 impl Schedule {
     /// A node runs as early as it can, so that a tail is complete before the next operator; only
     /// what prepares an operand waits for its operator.
-    pub(super) fn new(model: &CanonicalModel, replicated: &Replicated) -> Self {
+    pub(super) fn new(
+        model: &CanonicalModel,
+        replicated: &Replicated,
+    ) -> Result<Self, ImportError> {
         let graph = &model.graph;
+        let mut budget = Budget::new();
         let is_anchor: Vec<bool> =
             graph.nodes.iter().map(|node| anchors::is_anchor(graph, node)).collect();
         let prefixes = anchors::prefixes(graph, &is_anchor);
@@ -33,7 +38,7 @@ impl Schedule {
         let mut members: HashMap<usize, Vec<usize>> = HashMap::new();
         let mut node_needs: Vec<BTreeSet<String>> = Vec::with_capacity(graph.nodes.len());
         for (index, node) in graph.nodes.iter().enumerate() {
-            node_needs.push(outer_needs(model, replicated, needs(node)));
+            node_needs.push(outer_needs(model, replicated, needs(node), &mut budget)?);
             if outside(&index) {
                 members.entry(unit_of(index)).or_default().push(index);
             }
@@ -76,7 +81,7 @@ impl Schedule {
                 }
             }
         }
-        schedule
+        Ok(schedule)
     }
 }
 
@@ -85,18 +90,22 @@ fn outer_needs(
     model: &CanonicalModel,
     replicated: &Replicated,
     names: Vec<String>,
-) -> BTreeSet<String> {
+    budget: &mut Budget,
+) -> Result<BTreeSet<String>, ImportError> {
     let mut outer = BTreeSet::new();
     for name in names {
         if model.graph.constants.contains_key(&name) {
             continue;
         }
         match replicated.leaves(&name) {
-            Some(leaves) => outer.extend(leaves.iter().cloned()),
+            Some(leaves) => {
+                budget.charge(leaves)?;
+                outer.extend(leaves.iter().cloned());
+            }
             None => {
                 outer.insert(name);
             }
         }
     }
-    outer
+    Ok(outer)
 }

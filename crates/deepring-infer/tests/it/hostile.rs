@@ -210,3 +210,33 @@ fn what_nodes_make_of_one_constant_is_bounded_together() {
         assert!(error.contains("shared constants"), "{error}");
     }
 }
+
+#[test]
+fn names_of_dimensions_are_bounded_however_many_values_have_them() {
+    let mut net = Net::new(1);
+    net.input("x", FLOAT, &[&"n".repeat(1 << 20), "4"]).output("299", FLOAT);
+    for i in 0..300 {
+        let x = if i == 0 { "x".to_owned() } else { format!("{}", i - 1) };
+        net.node("Relu", &[&x], &i.to_string());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let error = canonicalise(read_onnx(&net.save(folder.path())).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("bytes of dimensions"), "{error}");
+}
+
+#[test]
+fn shapes_that_depend_on_everything_are_bounded() {
+    let mut net = Net::new(1);
+    net.output("s0", graphs::INT64);
+    for i in 0..6000 {
+        net.input(&format!("i{i}"), FLOAT, &["2"]);
+        net.node("Shape", &[&format!("i{i}")], &format!("s{i}"));
+        let sum = if i < 2 { "s0".to_owned() } else { format!("a{}", i - 1) };
+        net.node("Add", &[&format!("s{i}"), &sum], &format!("a{i}"));
+    }
+    net.output("a5999", graphs::INT64);
+    let folder = tempfile::tempdir().unwrap();
+    let model = canonicalise(read_onnx(&net.save(folder.path())).unwrap()).unwrap();
+    let error = cut(model, CutPolicy::Op).unwrap_err().to_string();
+    assert!(error.contains("shapes depend on"), "{error}");
+}

@@ -1,8 +1,9 @@
 //! Whom a reader trusts, rollback, and the store that remembers.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use deepring::{Trust, TrustError, TrustStore, Verdict, VerifiedRing};
+use deepring::{RingPlan, Trust, TrustError, TrustStore, UnverifiedRing, Verdict, VerifiedRing};
 
 use crate::child;
 use crate::forge::{signed_by_weak_owner, weak_owner};
