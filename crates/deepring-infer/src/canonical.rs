@@ -8,11 +8,11 @@ mod bias;
 mod decompose;
 mod fold;
 mod graph;
+mod kinds;
 mod scope;
 mod shapes;
 mod simplify;
 mod sort;
-mod types;
 mod upgrade;
 mod widen;
 
@@ -24,9 +24,9 @@ use crate::onnx::proto::{OperatorSetIdProto, ValueInfoProto};
 use crate::onnx::{ImportError, OnnxModel};
 
 pub(crate) use graph::Graph;
+pub(crate) use kinds::Kind;
 pub(crate) use scope::{needs, op_types, subgraphs_mut};
 pub(crate) use shapes::{Shapes, value_info};
-pub(crate) use types::Kind;
 
 /// A network in canonical form; its parameters are still where they were.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     graph.drop_unused();
     graph.name_nodes();
     let shapes = Shapes::infer(&graph)?;
-    let kinds = types::infer(&graph);
+    let kinds = kinds::infer(&graph);
     let name = name.unwrap_or_default();
     Ok(CanonicalModel { name, producer, opset, opsets, graph, shapes, kinds })
 }

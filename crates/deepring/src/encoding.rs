@@ -42,6 +42,12 @@ pub enum DecodeError {
         /// Value found.
         found: u64,
     },
+    /// The bytes are of another kind of file.
+    #[error("it does not begin with `{expected}`")]
+    WrongMagic {
+        /// What files of this kind begin with.
+        expected: &'static str,
+    },
     /// A string field is not UTF-8.
     #[error("`{field}` is not UTF-8")]
     NotUtf8 {

@@ -10,6 +10,7 @@ mod text;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use serde::{Serialize, Serializer};
@@ -115,7 +116,8 @@ impl<R: Role> PublicKey<R> {
 pub struct SecretKey<R: Role> {
     seed: Zeroizing<[u8; 32]>,
     opening: Zeroizing<[u8; 32]>,
-    signing: Ed25519KeyPair,
+    /// Shared by clones: the library's key pair cannot be copied.
+    signing: Arc<Ed25519KeyPair>,
     public: PublicKey<R>,
 }
 
@@ -144,7 +146,7 @@ impl<R: Role> SecretKey<R> {
         Ok(Self {
             seed: Zeroizing::new(*seed),
             opening: Zeroizing::new(*opening),
-            signing,
+            signing: Arc::new(signing),
             public: PublicKey::from_bytes(bytes),
         })
     }
@@ -179,10 +181,11 @@ impl<R: Role> SecretKey<R> {
 
 impl<R: Role> Clone for SecretKey<R> {
     fn clone(&self) -> Self {
-        // The halves made a key once, so they do again.
-        match Self::from_halves(&self.seed, &self.opening) {
-            Ok(key) => key,
-            Err(UnusableKey) => unreachable!("these halves already made a key"),
+        Self {
+            seed: self.seed.clone(),
+            opening: self.opening.clone(),
+            signing: Arc::clone(&self.signing),
+            public: self.public,
         }
     }
 }

@@ -181,7 +181,7 @@ impl std::fmt::Display for TensorSpec {
                 f.write_str("[")?;
                 for (i, dim) in dims.iter().enumerate() {
                     if i > 0 {
-                        f.write_str("x")?;
+                        f.write_str(", ")?;
                     }
                     match dim {
                         Dim::Fixed(n) => write!(f, "{n}")?,

@@ -185,7 +185,7 @@ impl Decision {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         if r.array("magic")? != MAGIC {
-            return Err(DecodeError::BadValue { field: "magic", found: 0 });
+            return Err(DecodeError::WrongMagic { expected: "DRECEIPT" });
         }
         let version = r.u16("format version")?;
         if version != FORMAT_VERSION {

@@ -36,7 +36,7 @@ impl Preamble {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         if r.array("magic")? != MAGIC {
-            return Err(DecodeError::BadValue { field: "magic", found: 0 });
+            return Err(DecodeError::WrongMagic { expected: "DEEPRING" });
         }
         for (field, expected) in [("format version", FORMAT_VERSION), ("suite", SUITE)] {
             let found = r.u16(field)?;
