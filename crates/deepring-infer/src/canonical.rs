@@ -14,6 +14,7 @@ mod shapes;
 mod simplify;
 mod sort;
 mod upgrade;
+mod vast;
 mod widen;
 
 use std::collections::HashMap;
@@ -69,6 +70,7 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     graph.sort()?;
     graph.drop_unused();
     graph.name_nodes();
+    graph.refuse_vast()?;
     let shapes = Shapes::infer(&graph)?;
     let kinds = kinds::infer(&graph);
     let name = name.unwrap_or_default();

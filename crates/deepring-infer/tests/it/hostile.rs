@@ -139,19 +139,6 @@ fn deep_nesting_is_refused() {
 }
 
 #[test]
-fn a_stated_shape_that_nobody_could_store_is_left_to_the_engine() {
-    let mut net = Net::new(1);
-    net.input("x", FLOAT, &["4"]).output("y", FLOAT);
-    let shape = net.ints("shape", &[1 << 40, 1 << 20]);
-    net.node("ConstantOfShape", &[&shape], "huge");
-    net.node("Add", &["x", "huge"], "y");
-    let folder = tempfile::tempdir().unwrap();
-    let block =
-        canonicalise(read_onnx(&net.save(folder.path())).unwrap()).unwrap().whole().unwrap();
-    assert_eq!(block.params_len(), 0);
-}
-
-#[test]
 fn dimensions_whose_product_overflows_are_unknown() {
     let mut net = Net::new(1);
     net.input("x", FLOAT, &["1099511627776", "1099511627776"]).output("y", FLOAT);
@@ -239,4 +226,33 @@ fn shapes_that_depend_on_everything_are_bounded() {
     let model = canonicalise(read_onnx(&net.save(folder.path())).unwrap()).unwrap();
     let error = cut(model, CutPolicy::Op).unwrap_err().to_string();
     assert!(error.contains("shapes depend on"), "{error}");
+}
+
+/// A hundred bytes must not be able to exhaust memory.
+#[test]
+fn constants_that_ask_for_vast_tensors_are_refused_by_name() {
+    let vast = |op: &str, inputs: &[&str]| {
+        let mut net = Net::new(91);
+        net.input("x", FLOAT, &["1"]).output("y", FLOAT);
+        net.ints("vast", &[1 << 40]);
+        net.ints("both", &[1 << 40, 1 << 40]);
+        net.floats("zero", &[], &[0.0]);
+        net.floats("far", &[], &[1e12]);
+        net.floats("one", &[], &[1.0]);
+        net.node(op, inputs, "y");
+        let folder = tempfile::tempdir().unwrap();
+        let read = deepring_infer::read_onnx(&net.save(folder.path())).unwrap();
+        deepring_infer::canonicalise(read).map(|_| ()).unwrap_err().to_string()
+    };
+    for (op, inputs) in [
+        ("Expand", vec!["x", "vast"]),
+        ("Tile", vec!["x", "vast"]),
+        ("Pad", vec!["x", "both"]),
+        ("ConstantOfShape", vec!["vast"]),
+        ("Range", vec!["zero", "far", "one"]),
+        ("Resize", vec!["x", "", "far"]),
+    ] {
+        let refusal = vast(op, &inputs);
+        assert!(refusal.contains(op) && refusal.contains("2^28"), "{op}: {refusal}");
+    }
 }
