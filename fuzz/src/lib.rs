@@ -1,4 +1,4 @@
-//! What the targets share whose decoders read files and not buffers.
+//! What targets share: a file for each input, and the key of a ledger.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
