@@ -265,7 +265,7 @@ fn integers_of_variable_length_are_read() {
     block.read_params(&mut region).unwrap();
     let expected: Vec<u8> = (0..6400).map(|i| (i % 256 - 128) as u8).collect();
     assert_eq!(region, expected);
-    assert_eq!(block.params[0].spec.to_string(), "w i8[80x80]");
+    assert_eq!(block.params[0].spec.to_string(), "w i8[80, 80]");
 }
 
 #[test]
@@ -432,7 +432,7 @@ fn half_precision_is_widened_and_edges_keep_their_type() {
     let inputs: Values = [("x".to_owned(), Tensor::from_data(&[2, 4], x).into())].into();
     assert_eq!(whole(&path, &inputs, "y"), run_file(&path, &inputs, "y"));
     let block = canonicalise(read_onnx(&path).unwrap()).unwrap().whole().unwrap();
-    assert_eq!(block.params[0].spec.to_string(), "w f32[4x3]");
+    assert_eq!(block.params[0].spec.to_string(), "w f32[4, 3]");
     assert_eq!((block.inputs[0].dtype, block.outputs[0].dtype), (DType::F16, DType::F16));
 }
 
