@@ -8,6 +8,7 @@ check:
     cargo clippy --workspace --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
     scripts/check-layers
+    scripts/check-threats
 
 # All tests, as README says
 test:

@@ -74,9 +74,6 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
         inputs: Vec<Input<'_, Self::Value>>,
     ) -> Result<Vec<Self::Value>, EngineError>;
 
-    /// Another copy of a value.
-    fn copy(&self, value: &Self::Value) -> Self::Value;
-
     /// Brings a tensor into the engine's form.
     fn import(&self, tensor: &TensorValue) -> Result<Self::Value, EngineError>;
 

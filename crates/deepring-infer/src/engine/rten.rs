@@ -127,10 +127,6 @@ impl Engine for Rten {
         })
     }
 
-    fn copy(&self, value: &Value) -> Value {
-        value.clone()
-    }
-
     fn import(&self, tensor: &TensorValue) -> Result<Value, EngineError> {
         let refuse = |reason: &str| EngineError::Value {
             name: tensor.name().to_owned(),
