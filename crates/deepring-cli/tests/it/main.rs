@@ -14,6 +14,7 @@ mod killed;
 mod live_memory;
 mod output;
 mod pictures;
+mod planted;
 mod road;
 mod secrets;
 mod synthetic;
