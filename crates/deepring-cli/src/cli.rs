@@ -3,8 +3,9 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use deepring::Check;
 
 /// Seals trained networks into rings of verified blocks, runs them, and checks what they decided.
 #[derive(Debug, Parser)]
@@ -154,9 +155,10 @@ pub(crate) struct Run {
     /// An input: a .npy file as it is, or a picture by the sealed recipe; repeat for more inputs or queries
     #[arg(long, required = true, value_name = "[NAME=]X.npy|IMAGE")]
     pub(crate) input: Vec<String>,
-    /// When parameters are checked: never after opening, when opened, or before each use
-    #[arg(long, value_enum, default_value_t = CheckArg::Run)]
-    pub(crate) check: CheckArg,
+    /// When parameters are checked: never after opening (none), when opened (load), or every byte in memory
+    /// before each use (run)
+    #[arg(long, default_value_t = Check::Run)]
+    pub(crate) check: Check,
     /// Run the inputs this many times in one session
     #[arg(long, default_value = "1", value_name = "N")]
     pub(crate) repeat: NonZeroU32,
@@ -187,16 +189,6 @@ pub(crate) struct Run {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CheckArg {
-    /// Not after opening
-    None,
-    /// When the blocks are opened
-    Load,
-    /// Every parameter byte in memory, before each use
-    Run,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,8 @@
 
 mod rten;
 
+use std::borrow::Cow;
+
 use deepring::{TensorSpec, TensorValue};
 use thiserror::Error;
 
@@ -55,16 +57,20 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
     /// A loaded graph.
     type Program: Send + Sync;
     /// A tensor in the engine's own form.
-    type Value: Send;
+    type Value: Send + Sync;
+
+    /// Whether programs multiply with the very bytes of `parameters`. Where they do not, a check of these
+    /// bytes says nothing about a run, and only checks of what comes out do.
+    const IN_PLACE: bool;
 
     /// Loads a graph whose parameters are external data in `parameters`. The slice outlives the
-    /// program; nothing else may keep it.
+    /// program; nothing else may keep it. `outputs` must be outputs of the graph.
     fn load(
         &self,
         graph: &[u8],
         parameters: &'static [u8],
-        inputs: &[TensorSpec],
-        outputs: &[TensorSpec],
+        inputs: &[&str],
+        outputs: &[&str],
     ) -> Result<Self::Program, EngineError>;
 
     /// Runs a program. `inputs` are in the order given to [`load`](Self::load), and so are the outputs.
@@ -76,6 +82,9 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
 
     /// Brings a tensor into the engine's form.
     fn import(&self, tensor: &TensorValue) -> Result<Self::Value, EngineError>;
+
+    /// Looks at a value's elements, row-major. `None` for a sequence.
+    fn view<'a>(&self, value: &'a Self::Value) -> Option<View<'a>>;
 
     /// Brings a value back into the form that the network declares for it.
     fn export(&self, value: &Self::Value, spec: &TensorSpec) -> Result<TensorValue, EngineError>;
@@ -92,4 +101,27 @@ pub enum Input<'a, V> {
     Lent(&'a V),
     /// The engine may overwrite it.
     Given(V),
+}
+
+/// The elements of a value, row-major; copied only where the engine holds them in another order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View<'a> {
+    /// Dimensions, outermost first.
+    pub dims: Vec<usize>,
+    /// Elements.
+    pub elements: Elements<'a>,
+}
+
+/// Elements by type.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Elements<'a> {
+    /// 32-bit floats.
+    F32(Cow<'a, [f32]>),
+    /// 32-bit integers, wider ones of the network among them.
+    I32(Cow<'a, [i32]>),
+    /// Signed bytes.
+    I8(Cow<'a, [i8]>),
+    /// Unsigned bytes.
+    U8(Cow<'a, [u8]>),
 }

@@ -1,6 +1,6 @@
 //! Why a query was not answered.
 
-use deepring::{Finding, OpenError, ParcelError, ReceiptError};
+use deepring::{CheckedError, Finding, OpenError, ParcelError, ReceiptError};
 use thiserror::Error;
 
 use crate::engine::EngineError;
@@ -61,6 +61,15 @@ pub enum RunError {
     /// The chain could not be closed into a decision.
     #[error(transparent)]
     Receipt(ReceiptError),
+    /// The check is one that this host does not make, so that nothing can be said about it.
+    #[error(transparent)]
+    Checked(#[from] CheckedError),
+    /// The check compares bytes that the engine does not multiply with.
+    #[error("this engine computes with copies of the parameters, so `{check}` would check nothing")]
+    CheckNeedsBytes {
+        /// The check asked for.
+        check: deepring::Check,
+    },
     /// The system's generator failed.
     #[error("the system's random number generator failed")]
     NoRandomness,

@@ -37,12 +37,14 @@
 #![deny(unsafe_code)]
 
 mod canonical;
+mod checks;
 mod cut;
 mod engine;
 mod error;
 mod exporting;
 mod host;
 mod inputs;
+mod kernels;
 mod mac;
 mod npy;
 pub mod onnx;
@@ -60,7 +62,7 @@ pub use cut::{
     CutBlock, CutError, CutModel, CutPolicy, ExportError, JoinBlock, PARAMS_FILE, Param,
     ParseCutError, cut, export,
 };
-pub use engine::{Engine, EngineError, Input, Rten, RtenProgram};
+pub use engine::{Elements, Engine, EngineError, Input, Rten, RtenProgram, View};
 pub use error::{InputError, RunError};
 pub use exporting::{ExportRingError, export_ring};
 pub use host::{RingHost, Split};

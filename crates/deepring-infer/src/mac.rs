@@ -1,9 +1,9 @@
-//! A secret-keyed MAC over a block's live bytes: what `--check run` verifies before each use.
+//! Checking live bytes: a secret-keyed MAC over each piece of a block's parameters.
 //!
-//! GMAC (AES-256-GCM over additional data only, NIST SP 800-38D) in pieces of one tensor each, so that
-//! a mismatch names the tensor. The key is random and never leaves this value; the tags are kept away
-//! from the buffer and are compared, never shown. Under these terms a piece's fixed nonce gives nothing
-//! away: an attacker sees only whether a check passed, and forging one piece succeeds with a
+//! The MAC is GMAC, that is AES-256-GCM over additional data only (NIST SP 800-38D), in pieces of one tensor
+//! each, so that a mismatch names the tensor. The key is random and never leaves this value; the tags are
+//! kept away from the buffer and are compared, never shown. Under these terms a piece's fixed nonce gives
+//! nothing away: an attacker sees only whether a check passed, and forging one piece succeeds with a
 //! probability of at most its length in 16-byte blocks over 2^128 (`docs/CRYPTO.md`).
 
 use std::ops::Range;
@@ -19,17 +19,88 @@ const PIECE_LEN: usize = 256 * 1024;
 /// Below this, starting threads costs more than they save.
 const PARALLEL_FROM: usize = 1 << 20;
 
+/// A random key for tags that stay in this process.
+pub(crate) struct MacKey(LessSafeKey);
+
+/// A tag; wiped when dropped, compared in constant time.
+#[derive(Clone)]
+pub(crate) struct Tag([u8; 16]);
+
+impl Drop for Tag {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl std::fmt::Debug for Tag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tag")
+    }
+}
+
+/// What a tag is of; no two tags of one key have the same.
+#[derive(Clone, Copy)]
+pub(crate) enum Place {
+    /// A piece of a block's plaintext.
+    Piece(usize),
+    /// The secret of a linear operator's check, and how often it has been drawn anew.
+    Secret(u32, u32),
+    /// A row of a table.
+    Row(u32, u32),
+}
+
+impl Place {
+    fn nonce(self) -> [u8; 12] {
+        let (kind, a, b) = match self {
+            Self::Piece(i) => (0, (i as u64 >> 32) as u32, i as u32),
+            Self::Secret(a, b) => (1, a, b),
+            Self::Row(a, b) => (2, a, b),
+        };
+        let mut nonce = [0; 12];
+        nonce[..4].copy_from_slice(&u32::to_be_bytes(kind));
+        nonce[4..8].copy_from_slice(&a.to_be_bytes());
+        nonce[8..].copy_from_slice(&b.to_be_bytes());
+        nonce
+    }
+}
+
+impl MacKey {
+    /// `None` if the system gives no randomness.
+    pub(crate) fn random() -> Option<Self> {
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key).ok()?;
+        let unbound = UnboundKey::new(&AES_256_GCM, &key).ok();
+        key.zeroize();
+        Some(Self(LessSafeKey::new(unbound?)))
+    }
+
+    pub(crate) fn tag(&self, place: Place, bytes: &[u8]) -> Option<Tag> {
+        let nonce = Nonce::assume_unique_for_key(place.nonce());
+        let tag = self.0.seal_in_place_separate_tag(nonce, Aad::from(bytes), &mut []).ok()?;
+        tag.as_ref().try_into().ok().map(Tag)
+    }
+
+    pub(crate) fn fits(&self, place: Place, bytes: &[u8], tag: &Tag) -> bool {
+        self.tag(place, bytes).is_some_and(|now| verify_slices_are_equal(&now.0, &tag.0).is_ok())
+    }
+}
+
+impl std::fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MacKey")
+    }
+}
+
 /// The tags of one block's live bytes.
 pub(crate) struct LiveMac {
-    key: LessSafeKey,
+    key: MacKey,
     pieces: Vec<Piece>,
-    total: usize,
 }
 
 struct Piece {
     range: Range<usize>,
     part: usize,
-    tag: [u8; 16],
+    tag: Tag,
 }
 
 /// A piece of the live bytes that is not what it was.
@@ -44,50 +115,63 @@ pub(crate) struct Changed {
 impl LiveMac {
     /// Tags the bytes as they are now; `None` if the system gives no random key.
     pub(crate) fn of(bytes: &[u8], parts: &[Part]) -> Option<Self> {
-        let mut key = [0; 32];
-        aws_lc_rs::rand::fill(&mut key).ok()?;
-        let unbound = UnboundKey::new(&AES_256_GCM, &key).ok();
-        key.zeroize();
-        let mut mac = Self { key: LessSafeKey::new(unbound?), pieces: Vec::new(), total: 0 };
+        let mut mac = Self { key: MacKey::random()?, pieces: Vec::new() };
         for (part, p) in parts.iter().enumerate() {
             let (start, end) = (usize::try_from(p.offset).ok()?, usize::try_from(p.end()).ok()?);
             for from in (start..end).step_by(PIECE_LEN) {
                 let range = from..end.min(from + PIECE_LEN);
-                mac.total += range.len();
-                let tag = mac.tag(mac.pieces.len(), bytes.get(range.clone())?)?;
+                let place = Place::Piece(mac.pieces.len());
+                let tag = mac.key.tag(place, bytes.get(range.clone())?)?;
                 mac.pieces.push(Piece { range, part, tag });
             }
         }
         Some(mac)
     }
 
+    /// The key, for tags of what belongs to the block's check besides its bytes.
+    pub(crate) fn key(&self) -> &MacKey {
+        &self.key
+    }
+
+    /// The pieces of the parts that `wanted` picks.
+    pub(crate) fn pieces(&self, wanted: impl Fn(usize) -> bool) -> Vec<usize> {
+        let pieces = self.pieces.iter().enumerate();
+        pieces.filter(|(_, p)| wanted(p.part)).map(|(i, _)| i).collect()
+    }
+
+    /// Bytes of a part.
+    pub(crate) fn part_len(&self, part: usize) -> usize {
+        self.pieces.iter().filter(|p| p.part == part).map(|p| p.range.len()).sum()
+    }
+
     /// Compares every byte with the tags; the first piece that differs is the answer.
     pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), Changed> {
-        let check = |(i, piece): (usize, &Piece)| {
-            let now = bytes.get(piece.range.clone()).and_then(|b| self.tag(i, b));
-            let same = now.is_some_and(|tag| verify_slices_are_equal(&tag, &piece.tag).is_ok());
+        self.compare(bytes, self.pieces.iter().enumerate())
+    }
+
+    /// Compares some pieces.
+    pub(crate) fn check_pieces(&self, bytes: &[u8], pieces: &[usize]) -> Result<(), Changed> {
+        self.compare(bytes, pieces.iter().filter_map(|i| Some((*i, self.pieces.get(*i)?))))
+    }
+
+    fn compare<'a>(
+        &self,
+        bytes: &[u8],
+        pieces: impl Iterator<Item = (usize, &'a Piece)> + Clone,
+    ) -> Result<(), Changed> {
+        let differs = |(i, piece): (usize, &Piece)| {
+            let now = bytes.get(piece.range.clone());
+            let same = now.is_some_and(|b| self.key.fits(Place::Piece(i), b, &piece.tag));
             (!same).then(|| Changed { part: piece.part, range: piece.range.clone() })
         };
-        let changed = if self.total >= PARALLEL_FROM && rayon::current_num_threads() > 1 {
-            self.pieces.par_iter().enumerate().find_map_first(check)
+        let total: usize = pieces.clone().map(|(_, p)| p.range.len()).sum();
+        let changed = if total >= PARALLEL_FROM && rayon::current_num_threads() > 1 {
+            let pieces: Vec<_> = pieces.collect();
+            pieces.into_par_iter().find_map_first(differs)
         } else {
-            self.pieces.iter().enumerate().find_map(check)
+            pieces.into_iter().find_map(differs)
         };
         changed.map_or(Ok(()), Err)
-    }
-
-    fn tag(&self, piece: usize, bytes: &[u8]) -> Option<[u8; 16]> {
-        let mut nonce = [0; 12];
-        nonce[4..].copy_from_slice(&(piece as u64).to_be_bytes());
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::from(bytes), &mut []).ok()?;
-        tag.as_ref().try_into().ok()
-    }
-}
-
-impl Drop for LiveMac {
-    fn drop(&mut self) {
-        self.pieces.iter_mut().for_each(|p| p.tag.zeroize());
     }
 }
 
@@ -121,12 +205,15 @@ mod tests {
         let mac = LiveMac::of(&bytes, &parts).unwrap();
         assert_eq!(mac.check(&bytes), Ok(()));
         for (part, p) in parts.iter().enumerate() {
+            let (its, others) = (mac.pieces(|i| i == part), mac.pieces(|i| i != part));
             for at in [p.offset, p.offset + p.len / 2, p.end() - 1] {
                 let at = usize::try_from(at).unwrap();
                 bytes[at] ^= 0x10;
                 let changed = mac.check(&bytes).unwrap_err();
                 assert_eq!(changed.part, part);
                 assert!(changed.range.contains(&at));
+                assert_eq!(mac.check_pieces(&bytes, &its), Err(changed));
+                assert_eq!(mac.check_pieces(&bytes, &others), Ok(()));
                 bytes[at] ^= 0x10;
             }
         }
@@ -140,5 +227,20 @@ mod tests {
         let mac = LiveMac::of(&bytes, &parts).unwrap();
         bytes.rotate_left(64);
         assert!(mac.check(&bytes).is_err());
+    }
+
+    #[test]
+    fn one_place_has_one_tag_and_another_place_another() {
+        let key = MacKey::random().unwrap();
+        let places =
+            [Place::Piece(0), Place::Piece(1), Place::Secret(0, 1), Place::Row(0, 1), Place::Row(1, 0)];
+        for (i, a) in places.iter().enumerate() {
+            let tag = key.tag(*a, b"bytes").unwrap();
+            assert!(key.fits(*a, b"bytes", &tag));
+            assert!(!key.fits(*a, b"other", &tag));
+            for b in &places[i + 1..] {
+                assert!(!key.fits(*b, b"bytes", &tag));
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use deepring::{TensorSpec, TensorValue};
 use crate::canonical::canonicalise;
 use crate::engine::{Engine as _, EngineError, Input, Rten, RtenProgram};
 use crate::error::{InputError, RunError};
-use crate::inputs::{check_inputs, list};
+use crate::inputs::{check_inputs, list, names};
 use crate::onnx::{ImportError, read_onnx};
 
 /// A network loaded by the engine itself, with nothing checked and nothing signed.
@@ -41,7 +41,7 @@ impl PlainModel {
         drop(declared);
         let engine = Rten::new(threads);
         let model = engine.load_plain(path)?;
-        let program = Rten::plain_program(model, &inputs, &outputs)?;
+        let program = Rten::plain_program(model, &names(&inputs), &names(&outputs))?;
         Ok(Self { engine, program, inputs, outputs })
     }
 

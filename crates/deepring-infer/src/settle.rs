@@ -10,6 +10,7 @@ use deepring::DType;
 use crate::canonical::{CanonicalModel, needs};
 use crate::cut::single;
 use crate::engine::{Engine as _, Rten};
+use crate::inputs::names;
 use crate::onnx::ImportError;
 use crate::onnx::proto::NodeProto;
 use crate::weights::{Buffer, Resident};
@@ -89,10 +90,11 @@ fn compute(
     if let Some(graph) = buffer.bytes_mut().get_mut(place.clone()) {
         graph.copy_from_slice(&block.graph);
     }
-    let Ok(loaded) = Resident::load(engine, buffer, place, &[], &block.outputs) else {
+    let Ok(loaded) = Resident::load(engine, buffer, place, &[], &names(&block.outputs)) else {
         return Ok(None);
     };
-    let Ok(values) = engine.run(loaded.program(), Vec::new()) else { return Ok(None) };
+    let Some(program) = loaded.program() else { return Ok(None) };
+    let Ok(values) = engine.run(program, Vec::new()) else { return Ok(None) };
     let results: Option<Vec<Computed>> = values
         .iter()
         .zip(&block.outputs)

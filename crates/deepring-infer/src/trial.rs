@@ -10,6 +10,7 @@ use deepring::{DType, Dim, TensorSpec, TensorValue};
 
 use crate::cut::CutModel;
 use crate::engine::{Engine as _, EngineError, Input, Rten};
+use crate::inputs::names;
 use crate::weights::{Buffer, Resident};
 
 /// Larger inputs than this are not made up.
@@ -51,12 +52,14 @@ impl<'a> Trial<'a> {
             return Err(EngineError::Load { reason: format!("there is no block {index}") });
         };
         let resident =
-            Resident::load(&self.engine, plaintext, graph, &block.inputs, &block.outputs)?;
+            Resident::load(&self.engine, plaintext, graph, &names(&block.inputs), &names(&block.outputs))?;
         if let Some(mut values) = self.values.take() {
             let inputs: Option<Vec<_>> =
                 block.inputs.iter().map(|t| values.get(&t.name).map(Input::Lent)).collect();
-            let Some(inputs) = inputs else { return Ok(resident) };
-            let ran = self.engine.within(|| self.engine.run(resident.program(), inputs));
+            let (Some(inputs), Some(program)) = (inputs, resident.program()) else {
+                return Ok(resident);
+            };
+            let ran = self.engine.within(|| self.engine.run(program, inputs));
             match ran {
                 Ok(outputs) => {
                     values.extend(block.outputs.iter().map(|t| t.name.clone()).zip(outputs));

@@ -4,7 +4,7 @@
 //! as a `&'static [u8]`, which it keeps as long as the loaded program lives; a buffer that is never
 //! freed would do, but sessions come and go. [`Resident`] therefore owns both, gives the slice to
 //! nothing but the engine's `load` (the [`Engine`] trait is sealed, and our engines keep it only in the
-//! program), and drops the program before the buffer.
+//! program), and drops its programs before the buffer.
 //!
 //! An attacker who writes to the process's memory is outside what any language can describe; the
 //! checks read the buffer through calls that the compiler cannot see through, so each one looks at the
@@ -12,8 +12,8 @@
 #![allow(unsafe_code)]
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
-use deepring::TensorSpec;
 use zeroize::Zeroize as _;
 
 use crate::engine::{Engine, EngineError};
@@ -62,10 +62,13 @@ impl std::fmt::Debug for Buffer {
     }
 }
 
-/// A loaded program and the buffer that it reads; dropped in this order.
+/// Programs that one buffer may have: the block as it is, and with some of its values given out.
+const PROGRAMS: usize = 8;
+
+/// Loaded programs and the buffer that they read; dropped in this order.
 pub(crate) struct Resident<E: Engine> {
-    // Declared first, so dropped first: while the program lives, the buffer does.
-    program: E::Program,
+    // Declared first, so dropped first: while a program lives, the buffer does.
+    programs: [OnceLock<E::Program>; PROGRAMS],
     buffer: Buffer,
 }
 
@@ -75,26 +78,63 @@ impl<E: Engine> Resident<E> {
         engine: &E,
         buffer: Buffer,
         graph: Range<usize>,
-        inputs: &[TensorSpec],
-        outputs: &[TensorSpec],
+        inputs: &[&str],
+        outputs: &[&str],
     ) -> Result<Self, EngineError> {
-        let bytes = buffer.bytes();
-        // SAFETY: the slice points into the heap allocation of `buffer.lines`, which does not move when
-        // `buffer` does, is not resized (no method does), and is freed only when `buffer` drops. The
-        // program is the only holder of the slice, and `Resident` drops it first; on an error of `load`
-        // there is no program. Nothing writes to the buffer through Rust while the program lives: only
-        // `bytes()` is reachable from a `Resident`.
-        let parameters: &'static [u8] =
-            unsafe { std::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
-        let graph = bytes.get(graph).ok_or_else(|| EngineError::Load {
+        let resident = Self { programs: Default::default(), buffer };
+        let graph = resident.bytes().get(graph).ok_or_else(|| EngineError::Load {
             reason: "the block has no graph where its header says".to_owned(),
         })?;
-        let program = engine.load(graph, parameters, inputs, outputs)?;
-        Ok(Self { program, buffer })
+        resident.load_program(engine, 0, graph, inputs, outputs)?;
+        Ok(resident)
     }
 
-    pub(crate) fn program(&self) -> &E::Program {
-        &self.program
+    /// The program of a slot; loads another graph over the same parameters if the slot is empty.
+    pub(crate) fn program_or_load(
+        &self,
+        engine: &E,
+        slot: usize,
+        graph: impl FnOnce() -> Option<Vec<u8>>,
+        inputs: &[&str],
+        outputs: &[&str],
+    ) -> Result<&E::Program, EngineError> {
+        if let Some(program) = self.programs.get(slot).and_then(OnceLock::get) {
+            return Ok(program);
+        }
+        let graph = graph().ok_or_else(|| EngineError::Load {
+            reason: "the block's graph cannot be read".to_owned(),
+        })?;
+        self.load_program(engine, slot, &graph, inputs, outputs)
+    }
+
+    fn load_program(
+        &self,
+        engine: &E,
+        slot: usize,
+        graph: &[u8],
+        inputs: &[&str],
+        outputs: &[&str],
+    ) -> Result<&E::Program, EngineError> {
+        let bytes = self.buffer.bytes();
+        // SAFETY: the slice points into the heap allocation of `buffer.lines`, which does not move when
+        // `buffer` does, is not resized (no method does), and is freed only when `buffer` drops. Programs
+        // are the only holders of the slice; they live in `programs` alone, from where they are lent and
+        // never moved, and `Resident` drops them first; on an error of `load` there is no program. Nothing
+        // writes to the buffer through Rust while a program lives: only `bytes()` is reachable from a
+        // `Resident`.
+        let parameters: &'static [u8] =
+            unsafe { std::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
+        let program = engine.load(graph, parameters, inputs, outputs)?;
+        let place = self.programs.get(slot).ok_or_else(|| EngineError::Load {
+            reason: format!("there is no program {slot}"),
+        })?;
+        // Where another thread was faster, its program is as good.
+        Ok(place.get_or_init(|| program))
+    }
+
+    /// The block as it is.
+    pub(crate) fn program(&self) -> Option<&E::Program> {
+        self.programs.first().and_then(OnceLock::get)
     }
 
     /// The live bytes, as they are now.

@@ -10,7 +10,7 @@ use crate::crypto::Digest;
 use crate::encoding::Writer;
 use crate::keys::{PublicKey, Role};
 use crate::manifest::Manifest;
-use crate::receipt::{Chain, Check, Opening, Receipt, TensorValue};
+use crate::receipt::{Chain, Check, Checked, Coverage, Opening, Receipt, Share, TensorValue};
 use crate::ring::RingId;
 use crate::ring::closure::{Closure, Row};
 use crate::tensor::{DType, Dim, TensorSpec};
@@ -157,20 +157,53 @@ fn opening() -> impl Strategy<Value = Opening> {
     )
 }
 
+fn check() -> impl Strategy<Value = Check> {
+    prop_oneof![
+        prop::sample::select(vec![Check::None, Check::Load, Check::Run]),
+        prop::sample::select(vec![Check::Auto, Check::Compute]),
+        (1..1_000_000u32).prop_map(|n| Check::Spot(Share::from_millionths(n).unwrap())),
+    ]
+}
+
+/// What the parts of one block may have had, where the check claims this.
+fn coverage(check: Check) -> BoxedStrategy<Vec<Coverage>> {
+    use Coverage::{Bytes, Opened, Product, Rows, Unchecked};
+    let of = |choices: &[Coverage]| vec(prop::sample::select(choices.to_vec()), 0..5);
+    match check {
+        Check::None => of(&[Unchecked]).boxed(),
+        Check::Load => of(&[Opened, Rows, Product, Bytes]).boxed(),
+        Check::Spot(_) => prop_oneof![of(&[Opened]), of(&[Rows, Bytes])].boxed(),
+        Check::Run => of(&[Rows, Bytes]).boxed(),
+        Check::Auto | Check::Compute => of(&[Rows, Product, Bytes]).boxed(),
+    }
+}
+
+fn checked() -> impl Strategy<Value = Checked> {
+    let blocks = |check| (Just(check), vec(coverage(check), 0..4), 1..=u16::MAX);
+    check().prop_flat_map(blocks).prop_map(|(check, coverage, uses)| {
+        let product = coverage.iter().flatten().any(|c| *c == Coverage::Product);
+        Checked::new(check, if product { uses } else { 0 }, coverage).unwrap()
+    })
+}
+
 fn receipt() -> impl Strategy<Value = Receipt> {
-    let check = prop::sample::select(vec![Check::None, Check::Load, Check::Run]);
-    (vec(digest(), 5), any::<u32>(), vec(digest(), 0..4), check, key(), bytes()).prop_map(
-        |(digests, first_block, blocks, check, host, signature)| Receipt {
-            query: digests[0],
-            ring_digest: digests[1],
-            first_block,
-            blocks,
-            check,
-            inputs: digests[2],
-            outputs: digests[3],
-            previous: digests[4],
-            host,
-            signature,
+    (vec(digest(), 5), any::<u32>(), vec(digest(), 0..4), checked(), key(), bytes()).prop_map(
+        |(digests, first_block, blocks, checked, host, signature)| {
+            let (check, rotation, coverage) = checked.into_parts();
+            Receipt {
+                query: digests[0],
+                ring_digest: digests[1],
+                first_block,
+                blocks,
+                check,
+                rotation,
+                coverage,
+                inputs: digests[2],
+                outputs: digests[3],
+                previous: digests[4],
+                host,
+                signature,
+            }
         },
     )
 }
@@ -184,7 +217,7 @@ pub(crate) fn receipt_file() -> impl Strategy<Value = Vec<u8>> {
     (chain(), vec([digest(), digest()], 0..5), bytes::<64>()).prop_map(
         |(chain, items, signature)| {
             let mut w = Writer::new();
-            w.raw(b"DRECEIPT").u16(1);
+            w.raw(b"DRECEIPT").u16(2);
             chain.encode(&mut w);
             w.count(items.len());
             items.iter().flatten().for_each(|d| _ = w.raw(&d.0));

@@ -42,6 +42,14 @@ pub enum DecodeError {
         /// Value found.
         found: u64,
     },
+    /// Two fields that cannot both be true.
+    #[error("`{field}` contradicts `{with}`")]
+    Contradiction {
+        /// Field being read.
+        field: &'static str,
+        /// Field that it does not fit.
+        with: &'static str,
+    },
     /// The bytes are of another kind of file.
     #[error("it does not begin with `{expected}`")]
     WrongMagic {

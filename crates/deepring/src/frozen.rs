@@ -10,7 +10,8 @@ use crate::crypto::aead::BlockKey;
 use crate::keys::{Host, Owner, SecretKey};
 use crate::manifest::Manifest;
 use crate::receipt::{
-    Chain, Check, Opening, Receipt, TensorValue, batch_digest, encode_batch, tensors_digest,
+    Chain, Check, Checked, Coverage, Opening, Receipt, Share, TensorValue, batch_digest,
+    encode_batch, tensors_digest,
 };
 use crate::ring::RingId;
 use crate::ring::closure::{Closure, Row};
@@ -199,12 +200,20 @@ fn the_chain_and_its_signatures_are_frozen() {
     };
     opening.sign(&host());
     let mut chain = Chain { opening, receipts: Vec::new() };
-    chain.extend(&host(), vec![filled(44), filled(45)], Check::Run, filled(46));
-    chain.extend(&host(), vec![filled(47)], Check::None, filled(48));
+    let (bytes, rows, product) = (Coverage::Bytes, Coverage::Rows, Coverage::Product);
+    let opened = vec![Coverage::Opened; 2];
+    let spot = Check::Spot(Share::from_millionths(100_000).unwrap());
+    let coverage = vec![vec![product, rows, bytes], vec![bytes]];
+    let checked = Checked::new(Check::Compute, 16, coverage).unwrap();
+    chain.extend(&host(), vec![filled(44), filled(45)], checked, filled(46));
+    let checked = Checked::uniform(Check::None, [1]).unwrap();
+    chain.extend(&host(), vec![filled(47)], checked, filled(48));
+    let checked = Checked::new(spot, 0, vec![opened, vec![rows, bytes]]).unwrap();
+    chain.extend(&host(), vec![filled(49), filled(50)], checked, filled(51));
     let mut w = crate::encoding::Writer::new();
     chain.encode(&mut w);
-    frozen(&w.finish(), "79b8491ee6773f07b43a586bccc2da6293e3e3ec1b3610b243cd5b2cb040638d");
-    frozen(&chain.head().0, "4915a83dfab170051535406c2b9bc3d12d8ba401658ec6f19dcbfe12f3d93a57");
+    frozen(&w.finish(), "82b9c78c5003a910045bec9ee7cfddf260645be6ac2d51c3cc2711d51e8b69f7");
+    frozen(&chain.head().0, "5b0b0ad4655fc22943f51c3975031e57134f60f20101cfe9255d460e6650ddd3");
     let receipts: &[Receipt] = chain.receipts();
     assert_eq!(receipts[1].previous, receipts[0].digest());
 }

@@ -115,8 +115,9 @@ pub use keys::{
 pub use manifest::Manifest;
 pub use open::{OpenError, OpeningKey};
 pub use receipt::{
-    Chain, ChainError, Check, Decision, Item, Opening, Parcel, ParcelError, Receipt, ReceiptError,
-    TensorValue, ValueError, VerifiedChain, VerifiedDecision, batch_digest, tensors_digest,
+    Chain, ChainError, Check, Checked, CheckedError, Coverage, Decision, Item, Opening, Parcel,
+    ParcelError, ParseCheckError, Receipt, ReceiptError, Share, ShareError, TensorValue,
+    ValueError, VerifiedChain, VerifiedDecision, batch_digest, tensors_digest,
 };
 pub use repair::{RepairError, Repaired, repair};
 pub use replace::replace_file;

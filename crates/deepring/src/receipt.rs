@@ -6,18 +6,24 @@
 //! blocks by content digests that were computed over the bytes that ran: a receipt about other
 //! parameters, another order, another query or another version does not fit in.
 //!
+//! A receipt says how the parameters were checked, part by part of each block ([`Coverage`]).
+//!
 //! One chain may carry a batch of queries: digests of all inputs and outputs, one signature a host.
 
 mod chain;
+mod check;
+mod coverage;
 mod decision;
 mod parcel;
 mod record;
 mod value;
 
 pub use chain::{Chain, ChainError, VerifiedChain};
+pub use check::{Check, ParseCheckError, Share, ShareError};
+pub use coverage::{Checked, CheckedError, Coverage};
 pub use decision::{Decision, Item, ReceiptError, VerifiedDecision};
 pub use parcel::{Parcel, ParcelError};
 #[cfg(any(test, fuzzing))]
 pub(crate) use parcel::{decode_batch, encode_batch};
-pub use record::{Check, Opening, Receipt};
+pub use record::{Opening, Receipt};
 pub use value::{TensorValue, ValueError, batch_digest, tensors_digest};

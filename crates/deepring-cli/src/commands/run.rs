@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::recording::Recorder;
 use super::seal::read_labels;
-use crate::cli::{CheckArg, Run};
+use crate::cli::Run;
 use crate::error::{CliError, Exit};
 use crate::inputs::read_queries;
 use crate::output;
@@ -21,6 +21,10 @@ use crate::rings::Trusting;
 use crate::top::{Shown, shown};
 
 pub(crate) fn run(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
+    if !matches!(args.check, Check::None | Check::Load | Check::Run) {
+        return Err(CliError::usage(format!("`--check {}` cannot be run here", args.check))
+            .hint("`--check` takes none, load or run"));
+    }
     if args.plain {
         return run_plain(args);
     }
@@ -32,7 +36,7 @@ pub(crate) fn run(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
             "verdict": e.exit.word(),
             "findings": e.findings,
             "decision": null,
-            "check": check_of(args.check).name(),
+            "check": args.check,
             "outputs": [],
             "timings": null,
         }))?;
@@ -146,7 +150,7 @@ fn open_session(
     let total = ring.layers().iter().map(|h| h.plain_len).sum();
     let progress = Progress::bytes("opening", total);
     let engine = Rten::new(args.threads);
-    Session::open_on(engine, ring, keys, check_of(args.check), &|n| progress.add(n))
+    Session::open_on(engine, ring, keys, args.check, &|n| progress.add(n))
 }
 
 fn run_plain(args: &Run) -> Result<(), CliError> {
@@ -170,14 +174,6 @@ fn run_plain(args: &Run) -> Result<(), CliError> {
         times.query(spent, Split { engine: spent, ..Split::default() });
     }
     Answer { args, decision: None, outputs: &outputs, labels: &labels, times: &times }.give()
-}
-
-fn check_of(check: CheckArg) -> Check {
-    match check {
-        CheckArg::None => Check::None,
-        CheckArg::Load => Check::Load,
-        CheckArg::Run => Check::Run,
-    }
 }
 
 /// Times of a session's queries.
@@ -276,7 +272,7 @@ impl Answer<'_> {
             "verdict": if plain { Value::Null } else { "intact".into() },
             "findings": [],
             "decision": self.decision,
-            "check": if plain { Value::Null } else { check_of(self.args.check).name().into() },
+            "check": if plain { Value::Null } else { json!(self.args.check) },
             "outputs": outputs,
             "timings": self.times.json(),
         }))

@@ -2,6 +2,7 @@
 
 mod in_place;
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use deepring::{DType, TensorSpec, TensorValue};
 use rten::{Model, ModelOptions, NodeId, RunErrorKind, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::{AsView as _, Layout as _, Tensor};
 
-use super::{Engine, EngineError, Input, sealed};
+use super::{Elements, Engine, EngineError, Input, View, sealed};
 use crate::cut::PARAMS_FILE;
 
 /// The rten runtime with a thread pool of its own.
@@ -54,8 +55,8 @@ impl Rten {
 
     pub(crate) fn plain_program(
         model: Model,
-        inputs: &[TensorSpec],
-        outputs: &[TensorSpec],
+        inputs: &[&str],
+        outputs: &[&str],
     ) -> Result<RtenProgram, EngineError> {
         let inputs = node_ids(&model, inputs)?;
         let outputs = node_ids(&model, outputs)?;
@@ -69,12 +70,14 @@ impl Engine for Rten {
     type Program = RtenProgram;
     type Value = Value;
 
+    const IN_PLACE: bool = true;
+
     fn load(
         &self,
         graph: &[u8],
         parameters: &'static [u8],
-        inputs: &[TensorSpec],
-        outputs: &[TensorSpec],
+        inputs: &[&str],
+        outputs: &[&str],
     ) -> Result<RtenProgram, EngineError> {
         let load = |optimise: bool| {
             let load = || {
@@ -167,6 +170,29 @@ impl Engine for Rten {
         value.ok_or_else(|| refuse("shape and data do not fit each other"))
     }
 
+    fn view<'a>(&self, value: &'a Value) -> Option<View<'a>> {
+        let (dims, elements) = match value {
+            Value::FloatTensor(t) => {
+                let (dims, elements) = viewed(t);
+                (dims, Elements::F32(elements))
+            }
+            Value::Int32Tensor(t) => {
+                let (dims, elements) = viewed(t);
+                (dims, Elements::I32(elements))
+            }
+            Value::Int8Tensor(t) => {
+                let (dims, elements) = viewed(t);
+                (dims, Elements::I8(elements))
+            }
+            Value::UInt8Tensor(t) => {
+                let (dims, elements) = viewed(t);
+                (dims, Elements::U8(elements))
+            }
+            _ => return None,
+        };
+        Some(View { dims, elements })
+    }
+
     fn export(&self, value: &Value, spec: &TensorSpec) -> Result<TensorValue, EngineError> {
         let refuse = |reason: String| EngineError::Value { name: spec.name.clone(), reason };
         let (shape, data) = match (value, spec.dtype) {
@@ -217,15 +243,19 @@ fn unwinding<T>(piece: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-fn node_ids(model: &Model, specs: &[TensorSpec]) -> Result<Vec<NodeId>, EngineError> {
-    specs
+fn node_ids(model: &Model, names: &[&str]) -> Result<Vec<NodeId>, EngineError> {
+    names
         .iter()
-        .map(|spec| {
-            model
-                .find_node(&spec.name)
-                .ok_or_else(|| EngineError::NoSuchTensor { name: spec.name.clone() })
+        .map(|name| {
+            let missing = || EngineError::NoSuchTensor { name: (*name).to_owned() };
+            model.find_node(name).ok_or_else(missing)
         })
         .collect()
+}
+
+fn viewed<T: Clone>(tensor: &Tensor<T>) -> (Vec<usize>, Cow<'_, [T]>) {
+    let elements = tensor.data().map_or_else(|| Cow::Owned(tensor.to_vec()), Cow::Borrowed);
+    (tensor.shape().to_vec(), elements)
 }
 
 fn shaped<T>(shape: Vec<usize>, data: Vec<T>) -> Option<Value>

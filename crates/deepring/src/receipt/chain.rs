@@ -3,7 +3,8 @@
 use serde::Serialize;
 use thiserror::Error;
 
-use super::record::{Check, Opening, Receipt};
+use super::coverage::{Checked, Coverage};
+use super::record::{Opening, Receipt};
 use crate::crypto::{Digest, NoRandomness, random};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{Host, SecretKey};
@@ -79,15 +80,16 @@ impl Chain {
 
     /// Adds a receipt for the blocks that follow the last one.
     ///
-    /// `blocks` are the content digests of the bytes that ran; that they are the ring's is what
-    /// whoever reads the receipt checks.
+    /// `blocks` are the content digests of the bytes that ran, `checked` says how each of their parts
+    /// was checked; that both fit the ring is what whoever reads the receipt checks.
     pub fn extend(
         &mut self,
         host: &SecretKey<Host>,
         blocks: Vec<Digest>,
-        check: Check,
+        checked: Checked,
         outputs: Digest,
     ) {
+        let (check, rotation, coverage) = checked.into_parts();
         let (inputs, previous, first_block) = match self.receipts.last() {
             Some(last) => (last.outputs, last.digest(), last.end_block()),
             None => (self.opening.inputs, self.opening.digest(), 1),
@@ -98,6 +100,8 @@ impl Chain {
             first_block,
             blocks,
             check,
+            rotation,
+            coverage,
             inputs,
             outputs,
             previous,
@@ -128,7 +132,7 @@ impl Chain {
 
     /// Checks the chain against the ring: every signature, that each signer is a host of the blocks it
     /// signed for, that blocks follow each other from 1 on, that their content digests are the ring's,
-    /// and that each record continues the one before.
+    /// that each of their parts is said to be checked in a way that it can be, and that each record continues the one before.
     pub fn verify(&self, ring: &AuthenticRing) -> Result<VerifiedChain<'_>, ChainError> {
         let refuse = |finding| Err(ChainError { finding });
         let o = &self.opening;
@@ -227,11 +231,14 @@ fn object_to_receipt(
     if receipt.first_block != next_block || receipt.blocks.is_empty() {
         return bad("the receipt's blocks do not follow those before");
     }
+    if receipt.coverage.len() != receipt.blocks.len() {
+        return bad("the receipt does not say for each block how it was checked");
+    }
     let run = ring.headers().get(next_block as usize..receipt.end_block() as usize);
     let Some(run) = run else {
         return bad("the receipt names blocks that the ring has not");
     };
-    for (header, digest) in run.iter().zip(&receipt.blocks) {
+    for ((header, digest), coverage) in run.iter().zip(&receipt.blocks).zip(&receipt.coverage) {
         let bad = |reason: &str| {
             let finding = Finding::tampered(PartName::Body, reason);
             Some(finding.in_block(header.index, Some(&header.name)))
@@ -241,6 +248,14 @@ fn object_to_receipt(
         }
         if !header.hosts().any(|h| h == receipt.host) {
             return bad("the receipt is signed by a key that is no host of the block");
+        }
+        if header.parts.len() != coverage.len() {
+            return bad("the receipt does not say for each part how it was checked");
+        }
+        let by_row_or_product = |c| matches!(c, Coverage::Rows | Coverage::Product);
+        let mut parts = header.parts.iter().zip(coverage);
+        if parts.any(|(p, c)| p.parameter_name().is_none() && by_row_or_product(*c)) {
+            return bad("the receipt claims a check of the graph that only tensors can have");
         }
     }
     None

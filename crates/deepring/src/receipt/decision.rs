@@ -8,7 +8,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::chain::{Chain, ChainError};
-use super::record::Check;
+use super::check::Check;
 use super::value::batch_digest;
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
@@ -18,7 +18,7 @@ use crate::replace::replace_file;
 use crate::ring::{AuthenticRing, Finding, PartName};
 
 const MAGIC: [u8; 8] = *b"DRECEIPT";
-const FORMAT_VERSION: u16 = 1;
+const FORMAT_VERSION: u16 = 2;
 /// Most queries in one batch.
 const MAX_ITEMS: usize = 1 << 20;
 /// Longest receipt file that is read: the largest batch and any real chain fit.

@@ -2,46 +2,14 @@
 
 use serde::Serialize;
 
+use super::check::Check;
+use super::coverage::{self, Checked, Coverage};
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{Host, PublicKey, SecretKey};
 use crate::ring::RingId;
 use crate::ring::layout::MAX_BLOCKS;
-
-/// How the parameters of a run were checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[repr(u8)]
-pub enum Check {
-    /// Not after loading, and the receipt vouches for nothing but what was loaded.
-    None = 0,
-    /// Digests, when the blocks were opened.
-    Load = 1,
-    /// Every parameter byte in live memory, before each use of its block.
-    Run = 2,
-}
-
-impl Check {
-    /// The word on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Load => "load",
-            Self::Run => "run",
-        }
-    }
-
-    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match r.u8("check")? {
-            0 => Ok(Self::None),
-            1 => Ok(Self::Load),
-            2 => Ok(Self::Run),
-            found => Err(DecodeError::BadValue { field: "check", found: u64::from(found) }),
-        }
-    }
-}
 
 /// The record that begins a query: which ring, which inputs, when, signed by the host of Genesis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -119,6 +87,12 @@ pub struct Receipt {
     pub blocks: Vec<Digest>,
     /// How the parameters were checked.
     pub check: Check,
+    /// Uses within which every byte under [`Coverage::Product`] was compared bit by bit; 0 where no
+    /// part is under it.
+    pub rotation: u16,
+    /// For each block, what each of its parts had, in the order of its header; of a batch, the weakest
+    /// that any query had.
+    pub coverage: Vec<Vec<Coverage>>,
     /// Digest over what came in, for the whole batch.
     pub inputs: Digest,
     /// Digest over what went out, for the whole batch.
@@ -158,7 +132,8 @@ impl Receipt {
         for block in &self.blocks {
             w.raw(&block.0);
         }
-        w.u8(self.check as u8).raw(&self.inputs.0).raw(&self.outputs.0).raw(&self.previous.0);
+        coverage::encode(self.check, self.rotation, &self.coverage, w);
+        w.raw(&self.inputs.0).raw(&self.outputs.0).raw(&self.previous.0);
         w.raw(self.host.as_bytes());
     }
 
@@ -174,12 +149,15 @@ impl Receipt {
         let n = r.count("blocks", MAX_BLOCKS as usize, 32)?;
         let blocks =
             (0..n).map(|_| r.array("content digest").map(Digest)).collect::<Result<_, _>>()?;
+        let (check, rotation, coverage) = Checked::decode(r)?.into_parts();
         Ok(Self {
             query,
             ring_digest,
             first_block,
             blocks,
-            check: Check::decode(r)?,
+            check,
+            rotation,
+            coverage,
             inputs: Digest(r.array("inputs digest")?),
             outputs: Digest(r.array("outputs digest")?),
             previous: Digest(r.array("previous record")?),

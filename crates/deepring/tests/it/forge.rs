@@ -141,7 +141,7 @@ impl RawReceipts {
         let mut at = 302;
         let mut receipts = Vec::new();
         for _ in 0..u32_at(bytes, 298) {
-            let len = 297 + 32 * u32_at(bytes, at + 68) as usize;
+            let len = host_at(&bytes[at..]) + 128;
             receipts.push(bytes[at..at + len].to_vec());
             at += len;
         }
@@ -169,20 +169,35 @@ impl RawReceipts {
         let digest = self.receipt_digest(i);
         let receipt = &mut self.receipts[i];
         let unsigned = receipt.len() - 64;
-        let signature = sign(seed, "deepring v1 sign receipt", &digest);
+        let signature = sign(seed, "deepring v2 sign receipt", &digest);
         receipt[unsigned..].copy_from_slice(&signature);
     }
 
     pub(crate) fn receipt_digest(&self, i: usize) -> [u8; 32] {
         let receipt = &self.receipts[i];
-        derive("deepring v1 receipt digest", &receipt[..receipt.len() - 64])
+        derive("deepring v2 receipt digest", &receipt[..receipt.len() - 64])
     }
 
-    /// Overwrites bytes of receipt `i`: at an offset from its start, or for what follows the block
-    /// digests, counted from the byte `check`.
+    /// Overwrites bytes of receipt `i`, from where a field begins.
     pub(crate) fn edit_receipt(&mut self, i: usize, field: Field, bytes: &[u8]) {
         let at = field.at(&self.receipts[i]);
         self.receipts[i][at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Says anew what check receipt `i` was about: its code, share and rotation, and for each block the
+    /// codes of its parts.
+    pub(crate) fn claim(&mut self, i: usize, check: (u8, u32, u16), coverage: &[&[u8]]) {
+        let receipt = &mut self.receipts[i];
+        let range = Field::Check.at(receipt)..Field::Inputs.at(receipt);
+        let mut claim = vec![check.0];
+        claim.extend(check.1.to_le_bytes());
+        claim.extend(check.2.to_le_bytes());
+        claim.extend(u32::try_from(coverage.len()).unwrap().to_le_bytes());
+        for codes in coverage {
+            claim.extend(u32::try_from(codes.len()).unwrap().to_le_bytes());
+            claim.extend(*codes);
+        }
+        receipt.splice(range, claim);
     }
 
     pub(crate) fn unsigned(&self) -> Vec<u8> {
@@ -200,7 +215,7 @@ impl RawReceipts {
     }
 
     pub(crate) fn file(&self) -> Vec<u8> {
-        [b"DRECEIPT\x01\0".as_slice(), &self.unsigned(), &self.signature].concat()
+        [b"DRECEIPT\x02\0".as_slice(), &self.unsigned(), &self.signature].concat()
     }
 
     /// The file, closed anew by a key.
@@ -210,7 +225,16 @@ impl RawReceipts {
     }
 }
 
-/// A receipt's field, by its offset in FORMAT.md without the block digests' 32k.
+/// Offset of the host's key in a receipt that begins these bytes: after the coverage, which is a list of
+/// lists, and three digests.
+fn host_at(receipt: &[u8]) -> usize {
+    let list = 79 + 32 * u32_at(receipt, 68) as usize;
+    let blocks = u32_at(receipt, list);
+    let end = (0..blocks).fold(list + 4, |at, _| at + 4 + u32_at(receipt, at) as usize);
+    end + 96
+}
+
+/// A receipt's field, by its offset in FORMAT.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Field {
     Query,
@@ -218,6 +242,10 @@ pub(crate) enum Field {
     FirstBlock,
     Block(usize),
     Check,
+    Share,
+    Rotation,
+    /// The list of the blocks' coverage, from its count on.
+    Coverage,
     Inputs,
     Outputs,
     Previous,
@@ -233,20 +261,23 @@ impl Field {
             Self::FirstBlock => 64,
             Self::Block(i) => 72 + 32 * i,
             Self::Check => 72 + after,
-            Self::Inputs => 73 + after,
-            Self::Outputs => 105 + after,
-            Self::Previous => 137 + after,
-            Self::Host => 169 + after,
+            Self::Share => 73 + after,
+            Self::Rotation => 77 + after,
+            Self::Coverage => 79 + after,
+            Self::Inputs => host_at(receipt) - 96,
+            Self::Outputs => host_at(receipt) - 64,
+            Self::Previous => host_at(receipt) - 32,
+            Self::Host => host_at(receipt),
         }
     }
 
-    /// Every field, for receipts of at least one block.
-    pub(crate) const ALL: [Self; 9] = [
+    /// Every field whose first byte can be changed alone and still decodes, for receipts of at least one
+    /// block. The check, its share, the rotation and the coverage hold one another.
+    pub(crate) const FREE: [Self; 8] = [
         Self::Query,
         Self::Ring,
         Self::FirstBlock,
         Self::Block(0),
-        Self::Check,
         Self::Inputs,
         Self::Outputs,
         Self::Previous,

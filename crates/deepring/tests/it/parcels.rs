@@ -3,13 +3,18 @@
 use deepring::{Check, Parcel, ParcelError, TensorValue, VerifiedRing};
 use rayon::prelude::*;
 
-use crate::small_query::{batch_of, content, open_chain, tensor};
+use crate::small_query::{batch_of, checked, content, open_chain, tensor};
 use crate::small_ring::{host_a, host_b, host_c, intact, small_ring};
 
 /// Host A has run block 1 and sends its output to host B; `sent` may be something else.
 fn parcel(ring: &VerifiedRing, sent: &[Vec<TensorValue>]) -> Parcel {
     let mut chain = open_chain(ring, &host_a(), batch_of("x0", &[1]));
-    chain.extend(&host_a(), content(ring, 1..2), Check::Run, batch_of("x1", &[5]));
+    chain.extend(
+        &host_a(),
+        content(ring, 1..2),
+        checked(ring, 1..2, Check::Run),
+        batch_of("x1", &[5]),
+    );
     Parcel::seal(chain, sent, &host_b().public()).unwrap()
 }
 
@@ -66,7 +71,12 @@ fn sealed_len(_: &Parcel) -> usize {
 fn a_parcel_with_a_chain_that_does_not_hold_is_not_opened() {
     let ring = intact(&small_ring());
     let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
-    chain.extend(&host_c(), content(&ring, 1..2), Check::Run, batch_of("x1", &[5]));
+    chain.extend(
+        &host_c(),
+        content(&ring, 1..2),
+        checked(&ring, 1..2, Check::Run),
+        batch_of("x1", &[5]),
+    );
     let parcel = Parcel::seal(chain, &[vec![tensor("x1", 5)]], &host_b().public()).unwrap();
     let err = parcel.open(&ring, &host_b()).unwrap_err();
     assert!(matches!(err, ParcelError::Chain(e) if e.finding.block == Some(1)));

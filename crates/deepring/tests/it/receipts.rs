@@ -4,7 +4,7 @@ use deepring::{
     Check, Decision, Parcel, ReceiptError, Report, Verdict, batch_digest, tensors_digest,
 };
 
-use crate::small_query::{batch_of, chain, content, decision, items, open_chain, tensor};
+use crate::small_query::{batch_of, chain, checked, content, decision, items, open_chain, tensor};
 use crate::small_ring::{host_a, host_b, host_c, intact, small_ring, two_versions};
 
 /// The block and part that a decision is refused for, and the verdict.
@@ -50,7 +50,7 @@ fn a_query_hops_from_host_to_host_in_parcels_and_returns_to_genesis() {
     // Host A opens the query, runs block 1, and sends the result to host B.
     let mut chain = open_chain(&ring, &a, batch_of("x0", &[1, 2]));
     let x1 = batch("x1", [5, 6]);
-    chain.extend(&a, content(&ring, 1..2), Check::Run, digest_of(&x1));
+    chain.extend(&a, content(&ring, 1..2), checked(&ring, 1..2, Check::Run), digest_of(&x1));
     let travels = Parcel::seal(chain, &x1, &b.public()).unwrap().encode();
 
     // Host B opens it, runs blocks 2 and 3, and sends the result back.
@@ -58,7 +58,7 @@ fn a_query_hops_from_host_to_host_in_parcels_and_returns_to_genesis() {
     assert_eq!(received, x1);
     assert_eq!(chain.verify(&ring).unwrap().next_block(), 2);
     let y = batch("y", [101, 102]);
-    chain.extend(&b, content(&ring, 2..4), Check::Run, digest_of(&y));
+    chain.extend(&b, content(&ring, 2..4), checked(&ring, 2..4, Check::Run), digest_of(&y));
     let returns = Parcel::seal(chain, &y, &a.public()).unwrap().encode();
 
     let (chain, received) = Parcel::decode(&returns).unwrap().open(&ring, &a).unwrap();
@@ -115,11 +115,26 @@ fn a_chain_that_ends_early_does_not_close() {
     let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
     let close = |chain| Decision::close(chain, items(&[1]), &ring, &host_a());
     assert!(close(chain.clone()).is_err());
-    chain.extend(&host_a(), content(&ring, 1..2), Check::Run, batch_of("x1", &[1]));
+    chain.extend(
+        &host_a(),
+        content(&ring, 1..2),
+        checked(&ring, 1..2, Check::Run),
+        batch_of("x1", &[1]),
+    );
     assert!(close(chain.clone()).is_err());
-    chain.extend(&host_b(), content(&ring, 2..3), Check::Run, batch_of("x2", &[1]));
+    chain.extend(
+        &host_b(),
+        content(&ring, 2..3),
+        checked(&ring, 2..3, Check::Run),
+        batch_of("x2", &[1]),
+    );
     assert!(close(chain.clone()).is_err());
-    chain.extend(&host_b(), content(&ring, 3..4), Check::Run, batch_of("y", &[101]));
+    chain.extend(
+        &host_b(),
+        content(&ring, 3..4),
+        checked(&ring, 3..4, Check::Run),
+        batch_of("y", &[101]),
+    );
     close(chain).unwrap();
 }
 
@@ -141,8 +156,18 @@ fn items_that_are_not_those_of_the_chain_do_not_close() {
 fn a_batch_of_no_query_does_not_close_even_where_the_chain_is_about_none() {
     let ring = intact(&small_ring());
     let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[]));
-    chain.extend(&host_a(), content(&ring, 1..2), Check::Run, batch_of("x1", &[]));
-    chain.extend(&host_b(), content(&ring, 2..4), Check::Run, batch_of("y", &[]));
+    chain.extend(
+        &host_a(),
+        content(&ring, 1..2),
+        checked(&ring, 1..2, Check::Run),
+        batch_of("x1", &[]),
+    );
+    chain.extend(
+        &host_b(),
+        content(&ring, 2..4),
+        checked(&ring, 2..4, Check::Run),
+        batch_of("y", &[]),
+    );
     let result = Decision::close(chain, vec![], &ring, &host_a());
     assert!(matches!(result, Err(ReceiptError::Refused(f)) if f.reason.contains("no query")));
 }
@@ -152,13 +177,23 @@ fn a_receipt_signed_by_who_is_no_host_of_the_block_is_refused() {
     let ring = intact(&small_ring());
     for (host, blocks) in [(host_c(), 1..2), (host_b(), 1..2)] {
         let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
-        chain.extend(&host, content(&ring, blocks), Check::Run, batch_of("x1", &[1]));
+        chain.extend(
+            &host,
+            content(&ring, blocks.clone()),
+            checked(&ring, blocks, Check::Run),
+            batch_of("x1", &[1]),
+        );
         let err = chain.verify(&ring).unwrap_err();
         assert_eq!((err.finding.block, err.finding.part.name()), (Some(1), "body"));
     }
     // Host A may run block 1, but not the block after it.
     let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
-    chain.extend(&host_a(), content(&ring, 1..3), Check::Run, batch_of("x2", &[1]));
+    chain.extend(
+        &host_a(),
+        content(&ring, 1..3),
+        checked(&ring, 1..3, Check::Run),
+        batch_of("x2", &[1]),
+    );
     assert_eq!(chain.verify(&ring).unwrap_err().finding.block, Some(2));
 }
 
@@ -174,10 +209,15 @@ fn an_opening_signed_by_who_is_no_host_of_genesis_is_refused() {
 fn a_receipt_about_other_content_than_was_sealed_names_the_block() {
     let ring = intact(&small_ring());
     let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
-    chain.extend(&host_a(), content(&ring, 1..2), Check::Run, batch_of("x1", &[1]));
+    chain.extend(
+        &host_a(),
+        content(&ring, 1..2),
+        checked(&ring, 1..2, Check::Run),
+        batch_of("x1", &[1]),
+    );
     let mut blocks = content(&ring, 2..4);
     blocks[1].0[0] ^= 1;
-    chain.extend(&host_b(), blocks, Check::Run, batch_of("y", &[1]));
+    chain.extend(&host_b(), blocks, checked(&ring, 2..4, Check::Run), batch_of("y", &[1]));
     let err = chain.verify(&ring).unwrap_err();
     assert_eq!((err.finding.block, err.finding.part.name()), (Some(3), "body"));
 }
@@ -189,7 +229,7 @@ fn a_receipt_for_more_blocks_than_the_ring_has_is_refused() {
     chain.extend(
         &host_b(),
         vec![crate::small_ring::some_digest(1)],
-        Check::Run,
+        checked(&ring, 1..2, Check::Run),
         batch_of("z", &[1]),
     );
     let err = chain.verify(&ring).unwrap_err();
@@ -210,7 +250,12 @@ fn a_chain_knows_what_comes_next() {
     let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
     let verified = chain.verify(&ring).unwrap();
     assert_eq!((verified.next_block(), verified.outputs()), (1, batch_of("x0", &[1])));
-    chain.extend(&host_a(), content(&ring, 1..2), Check::Run, batch_of("x1", &[7]));
+    chain.extend(
+        &host_a(),
+        content(&ring, 1..2),
+        checked(&ring, 1..2, Check::Run),
+        batch_of("x1", &[7]),
+    );
     let verified = chain.verify(&ring).unwrap();
     assert_eq!((verified.next_block(), verified.outputs()), (2, batch_of("x1", &[7])));
 }

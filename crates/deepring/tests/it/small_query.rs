@@ -1,8 +1,8 @@
 //! A query over the small ring: host A opens it and runs block 1, host B runs blocks 2 and 3.
 
 use deepring::{
-    Chain, Check, DType, Decision, Digest, Host, Item, SecretKey, TensorValue, VerifiedRing,
-    batch_digest, tensors_digest,
+    Chain, Check, Checked, DType, Decision, Digest, Host, Item, SecretKey, TensorValue,
+    VerifiedRing, batch_digest, tensors_digest,
 };
 
 use crate::small_ring::{host_a, host_b};
@@ -20,6 +20,15 @@ pub(crate) fn batch_of(name: &str, values: &[u8]) -> Digest {
 
 pub(crate) fn content(ring: &VerifiedRing, blocks: std::ops::Range<usize>) -> Vec<Digest> {
     ring.headers()[blocks].iter().map(|h| h.content_digest).collect()
+}
+
+/// A check that treats all parts of these blocks alike.
+pub(crate) fn checked(
+    ring: &VerifiedRing,
+    blocks: std::ops::Range<usize>,
+    check: Check,
+) -> Checked {
+    Checked::uniform(check, ring.headers()[blocks].iter().map(|h| h.parts.len())).unwrap()
 }
 
 /// Opens Genesis and a chain with it.
@@ -43,8 +52,18 @@ pub(crate) fn items(values: &[u8]) -> Vec<Item> {
 pub(crate) fn chain(ring: &VerifiedRing, values: &[u8]) -> Chain {
     let outputs: Vec<u8> = values.iter().map(|n| n + 100).collect();
     let mut chain = open_chain(ring, &host_a(), batch_of("x0", values));
-    chain.extend(&host_a(), content(ring, 1..2), Check::Run, batch_of("x1", values));
-    chain.extend(&host_b(), content(ring, 2..4), Check::Load, batch_of("y", &outputs));
+    chain.extend(
+        &host_a(),
+        content(ring, 1..2),
+        checked(ring, 1..2, Check::Run),
+        batch_of("x1", values),
+    );
+    chain.extend(
+        &host_b(),
+        content(ring, 2..4),
+        checked(ring, 2..4, Check::Load),
+        batch_of("y", &outputs),
+    );
     chain
 }
 

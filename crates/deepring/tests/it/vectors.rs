@@ -48,7 +48,7 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors")
 }
 
-fn index() -> Index {
+pub(crate) fn index() -> Index {
     serde_json::from_slice(&std::fs::read(folder().join("index.json")).unwrap()).unwrap()
 }
 

@@ -1,7 +1,6 @@
 //! Makes `vectors/` anew. Block keys, encapsulations and query ids are random, so every file changes.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use deepring::{Owner, PartKind, PublicKey, SecretKey, Trust, TrustStore, UnverifiedRing, grant};
 use serde_json::Value;
@@ -17,7 +16,7 @@ use crate::small_ring::{
     HOST_A_SEED, HOST_B_SEED, HOST_C_SEED, Places, STRANGER_SEED, f32_spec, host_a, host_b, host_c,
     intact, next_version, owner, plan, seal, splice, stranger,
 };
-use crate::vectors::{Expected, Index, Vector, examine, folder};
+use crate::vectors::{Expected, Index, Vector, examine, folder, index};
 
 /// The vectors so far; each is written as it is added.
 struct Folder {
@@ -382,8 +381,8 @@ fn receipts(f: &mut Folder, ring: &[u8], second: &[u8]) {
     );
     let padded = [honest.as_slice(), &[0]].concat();
     f.receipt("receipt_padded", "a byte follows the end", &padded, file(None));
-    let bytes = edited(&|r| r.edit_receipt(0, Field::Check, &[3]));
-    f.receipt("receipt_check_unknown", "check 3", &bytes, file(None));
+    let bytes = edited(&|r| r.edit_receipt(0, Field::Check, &[6]));
+    f.receipt("receipt_check_unknown", "check 6", &bytes, file(None));
     f.receipt(
         "opening_bit_flipped",
         "one bit of the inputs",
@@ -464,7 +463,7 @@ fn readme(vectors: &[Vector]) -> String {
          Genesis and block 1, host B of Genesis and blocks 2 and 3, host C of nothing.\n\n\
          Checked by `cargo test -p deepring --test it vectors` and by `reference/`. Made by\n\
          `cargo test -p deepring --test it vectors_generate -- --ignored`, which replaces every file: block keys,\n\
-         encapsulations and query ids are random.\n\n\
+         encapsulations and query ids are random. With `VECTORS=receipts` in the environment the rings stay.\n\n\
          | file | defect | verdict | block | part | tensor |\n|---|---|---|---|---|---|\n",
     );
     let text = |o: &Option<String>| o.clone().unwrap_or_default();
@@ -482,20 +481,18 @@ fn readme(vectors: &[Vector]) -> String {
     out
 }
 
-fn remove_old(folder: &Path) {
-    for entry in std::fs::read_dir(folder).unwrap() {
+fn remove_old(kinds: &[&str]) {
+    for entry in std::fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|e| e == "ring" || e == "receipt") {
+        if path.extension().is_some_and(|e| kinds.iter().any(|kind| e == *kind)) {
             std::fs::remove_file(path).unwrap();
         }
     }
 }
 
-#[test]
-#[ignore = "replaces the files of vectors/; run it by name when the format changes"]
-fn vectors_generate() {
-    std::fs::create_dir_all(folder()).unwrap();
-    remove_old(&folder());
+/// All rings anew; returns them, and versions 1 and 2 of the intact one.
+fn new_rings() -> (Folder, [Vec<u8>; 2]) {
+    remove_old(&["ring"]);
     keys();
     let first = seal(&plan(), &owner());
     let second = seal(&next_version(&intact(&first)), &owner());
@@ -505,6 +502,23 @@ fn vectors_generate() {
     blocks(&mut f, &first, &second);
     signed(&mut f, &first);
     trusted(&mut f, &first, &second);
+    (f, [first, second])
+}
+
+/// The rings as they are.
+fn old_rings() -> (Folder, [Vec<u8>; 2]) {
+    let vectors = index().vectors.into_iter().filter(|v| v.kind == "ring").collect();
+    let read = |name| std::fs::read(folder().join(name)).unwrap();
+    (Folder { vectors }, ["intact.ring", "intact_version_2.ring"].map(read))
+}
+
+#[test]
+#[ignore = "replaces the files of vectors/; run it by name when the format changes"]
+fn vectors_generate() {
+    std::fs::create_dir_all(folder()).unwrap();
+    let receipts_only = std::env::var_os("VECTORS").is_some_and(|v| v == "receipts");
+    let (mut f, [first, second]) = if receipts_only { old_rings() } else { new_rings() };
+    remove_old(&["receipt"]);
     receipts(&mut f, &first, &second);
     for vector in &f.vectors {
         assert_eq!(examine(vector), vector.expected, "{}: {}", vector.file, vector.defect);

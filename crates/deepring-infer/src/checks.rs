@@ -1,0 +1,258 @@
+//! What is checked of a block at each use, and how.
+//!
+//! A block's parameters fall into three classes. Those of linear operators can be checked by their *product*:
+//! what came out is held against a secret projection, which costs one look at the activations whatever the size of
+//! the weights. Of *tables*, only the rows that a run gathers are checked. Of all *others*, and of linear
+//! operators for which it is cheaper, every byte is compared with its tag. A product says that the output is right
+//! up to rounding; so the bytes under products are compared in rotation besides, a share at each use.
+
+mod anatomy;
+mod cost;
+mod products;
+mod projection;
+mod rows;
+mod watch;
+mod window;
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use deepring::Part;
+
+use crate::engine::View;
+use crate::mac::{Changed, LiveMac, Place, Tag};
+use anatomy::{Anatomy, Linear};
+use products::Products;
+use projection::Projection;
+use rows::{BadRow, RowTags};
+
+pub(crate) use anatomy::exposing;
+pub(crate) use cost::Costs;
+pub(crate) use watch::{ROTATION, Slot, Watch};
+
+/// Uses after which a secret is drawn anew. What an attacker can learn from one is whether a query was refused,
+/// which ends his try; still no secret serves for ever.
+pub(crate) const SECRET_LIFE: u64 = 4096;
+
+/// How a block is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Every byte.
+    Bytes,
+    /// Products wherever there are any.
+    Compute,
+    /// The cheaper of both.
+    Auto,
+}
+
+/// The tags and secrets of one block.
+#[derive(Debug)]
+pub(crate) struct BlockCheck {
+    mode: Mode,
+    tags: LiveMac,
+    anatomy: Anatomy,
+    secrets: Vec<Mutex<Arc<Secret>>>,
+    tables: Vec<RowTags>,
+    /// Parts of the block.
+    parts: usize,
+    uses: AtomicU64,
+    /// Elements of each linear operator's input and output, once a run has shown them.
+    sizes: OnceLock<Vec<[usize; 2]>>,
+    watches: [OnceLock<Watch>; Slot::COUNT],
+}
+
+/// A projection and the tag that covers it.
+#[derive(Debug)]
+struct Secret {
+    projection: Projection,
+    tag: Tag,
+    drawn: u32,
+}
+
+/// What a check found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Live bytes are not what they were: part and range.
+    Bytes { part: usize, range: Range<usize> },
+    /// An operator's output is not that of its sealed parameters; the part is that of its weights.
+    Product { part: usize },
+    /// What the check itself keeps in memory is not what it was.
+    Secret,
+    /// The system gives no randomness.
+    NoRandomness,
+}
+
+impl From<Changed> for Fault {
+    fn from(c: Changed) -> Self {
+        Self::Bytes { part: c.part, range: c.range }
+    }
+}
+
+impl From<BadRow> for Fault {
+    fn from(b: BadRow) -> Self {
+        Self::Bytes { part: b.part, range: b.range }
+    }
+}
+
+impl BlockCheck {
+    /// Tags the bytes as they are now and draws secrets from them. `None` if the system gives no randomness.
+    ///
+    /// The caller must compare the bytes with the block's digest *after* this: what changed before is seen by
+    /// the digest, what changes later by the tags, and there is no moment in between.
+    pub(crate) fn of(mode: Mode, bytes: &[u8], graph: Range<usize>, parts: &[Part]) -> Option<Self> {
+        let anatomy = match mode {
+            Mode::Bytes => Anatomy::default(),
+            Mode::Compute | Mode::Auto => Anatomy::of(bytes.get(graph)?, parts),
+        };
+        let tags = LiveMac::of(bytes, parts)?;
+        let mut check = Self {
+            mode,
+            secrets: Vec::new(),
+            tables: Vec::new(),
+            parts: parts.len(),
+            uses: AtomicU64::new(0),
+            sizes: OnceLock::new(),
+            watches: Default::default(),
+            anatomy,
+            tags,
+        };
+        for (number, table) in (0..).zip(&check.anatomy.tables) {
+            check.tables.push(RowTags::of(check.tags.key(), number, table, parts, bytes)?);
+        }
+        // Linear operators whose parameters are not laid out as their form says are checked byte by byte.
+        let linears = std::mem::take(&mut check.anatomy.linears);
+        for linear in linears {
+            let Some(secret) = check.draw(check.secrets.len(), &linear, 0, bytes, parts)? else {
+                continue;
+            };
+            check.secrets.push(Mutex::new(Arc::new(secret)));
+            check.anatomy.linears.push(linear);
+        }
+        Some(check)
+    }
+
+    /// `None` if the system gives no randomness, `Some(None)` if the parameters are not as the operator says.
+    fn draw(
+        &self,
+        number: usize,
+        linear: &Linear,
+        drawn: u32,
+        bytes: &[u8],
+        parts: &[Part],
+    ) -> Option<Option<Secret>> {
+        let floats = |part: usize| -> Option<&[f32]> {
+            let part = parts.get(part)?;
+            let (start, end) = (usize::try_from(part.offset).ok()?, usize::try_from(part.end()).ok()?);
+            bytemuck::try_cast_slice(bytes.get(start..end)?).ok()
+        };
+        let Some(weights) = floats(linear.weight) else { return Some(None) };
+        let bias = match linear.bias.map(floats) {
+            Some(None) => return Some(None),
+            Some(bias) => bias,
+            None => None,
+        };
+        if !Projection::fits(linear, weights, bias) {
+            return Some(None);
+        }
+        let projection = Projection::draw(linear, weights, bias)?;
+        let place = Place::Secret(u32::try_from(number).ok()?, drawn);
+        let tag = self.tags.key().tag(place, projection.bytes())?;
+        Some(Some(Secret { projection, tag, drawn }))
+    }
+
+    /// What to do for queries that pass this block `together` at a time.
+    pub(crate) fn watch(&self, together: usize, costs: &Costs) -> &Watch {
+        let (slot, sizes) = match (self.mode, self.sizes.get()) {
+            (Mode::Bytes, _) => (Slot::BARE, None),
+            (Mode::Compute, _) | (Mode::Auto, None) => (Slot::ALL, None),
+            (Mode::Auto, Some(sizes)) => (Slot::of(together), Some(sizes)),
+        };
+        let watch = || {
+            let chosen = match sizes {
+                Some(sizes) => costs.choose(&self.anatomy, sizes, &self.tags, together),
+                None => vec![true; self.anatomy.linears.len()],
+            };
+            Watch::new(slot, &self.anatomy, &chosen, &self.tags, self.parts)
+        };
+        self.watches[slot.index()].get_or_init(watch)
+    }
+
+    /// Compares, before the engine reads them, the bytes that are due: all that no product covers, and this
+    /// use's share of the others. Draws secrets anew when their life is over.
+    pub(crate) fn before(&self, watch: &Watch, bytes: &[u8], parts: &[Part]) -> Result<(), Fault> {
+        let n = self.uses.fetch_add(1, Ordering::Relaxed);
+        if n > 0 && n.is_multiple_of(SECRET_LIFE) {
+            self.redraw(bytes, parts)?;
+        }
+        self.tags.check_pieces(bytes, watch.due(n))?;
+        Ok(())
+    }
+
+    /// Compares once more, after the use, the bytes that no product covers.
+    pub(crate) fn after(&self, watch: &Watch, bytes: &[u8]) -> Result<(), Fault> {
+        if self.mode == Mode::Compute {
+            self.tags.check_pieces(bytes, watch.always())?;
+        }
+        Ok(())
+    }
+
+    /// Compares every byte.
+    pub(crate) fn bytes_fit(&self, bytes: &[u8]) -> Result<(), Fault> {
+        Ok(self.tags.check(bytes)?)
+    }
+
+    fn redraw(&self, bytes: &[u8], parts: &[Part]) -> Result<(), Fault> {
+        self.tags.check(bytes)?;
+        for (i, (linear, place)) in self.anatomy.linears.iter().zip(&self.secrets).enumerate() {
+            let drawn = self.secret(place).drawn.wrapping_add(1);
+            let secret = self.draw(i, linear, drawn, bytes, parts).flatten();
+            let secret = Arc::new(secret.ok_or(Fault::NoRandomness)?);
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = secret;
+        }
+        // What was projected are the bytes that have their tags.
+        self.tags.check(bytes)?;
+        Ok(())
+    }
+
+    fn secret(&self, place: &Mutex<Arc<Secret>>) -> Arc<Secret> {
+        Arc::clone(&place.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Holds what a run gave against the secrets, and the rows that it gathered against their tags.
+    ///
+    /// `value` finds a value of the run by its name: an input, an output or an exposed one.
+    pub(crate) fn outputs_fit<'a>(
+        &self,
+        watch: &Watch,
+        bytes: &[u8],
+        value: &(dyn Fn(&str) -> Option<View<'a>> + Sync),
+    ) -> Result<(), Fault> {
+        for table in &self.tables {
+            let indices = value(table.indices());
+            let whole = Fault::Product { part: table.part() };
+            table.check(self.tags.key(), bytes, &indices.ok_or(whole)?)?;
+        }
+        let mut secrets: Vec<Option<Arc<Secret>>> = vec![None; self.secrets.len()];
+        for i in watch.products() {
+            let (Some(place), Some(slot)) = (self.secrets.get(*i), secrets.get_mut(*i)) else {
+                return Err(Fault::Secret);
+            };
+            let secret = self.secret(place);
+            let number = Place::Secret(*i as u32, secret.drawn);
+            if !self.tags.key().fits(number, secret.projection.bytes(), &secret.tag) {
+                return Err(Fault::Secret);
+            }
+            *slot = Some(secret);
+        }
+        let projection = |i: usize| Some(&secrets.get(i)?.as_ref()?.projection);
+        let mut products = Products::new(&self.anatomy.linears);
+        let fit = products.fit(watch.readings(), watch.products(), &projection, value);
+        if self.mode == Mode::Auto && self.sizes.get().is_none() && fit.is_ok() {
+            let _ = self.sizes.set(products.sizes());
+        }
+        fit.map_err(|linear| Fault::Product {
+            part: self.anatomy.linears.get(linear).map_or(0, |l| l.weight),
+        })
+    }
+}

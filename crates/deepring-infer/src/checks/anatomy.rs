@@ -1,0 +1,293 @@
+//! Which parameters of a block take part in which operators, as far as checks can use it.
+//!
+//! An operator is *linear* here if its output is `W·x + b` with constant `W` and `b`: then a secret
+//! projection of `W` tells whether an output came from these parameters. A *table* is a parameter of which
+//! a run reads single rows. Everything else is parameters of which a check must read every byte.
+
+use std::collections::{HashMap, HashSet};
+
+use deepring::{DType, Dim, Part, TensorSpec};
+use prost::Message as _;
+
+use super::window::Window;
+use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+
+/// A table with fewer bytes is checked whole: that costs less than looking at indices.
+const SMALL_TABLE: u64 = 64 * 1024;
+
+/// What a block's graph is made of.
+#[derive(Debug, Default)]
+pub(crate) struct Anatomy {
+    pub(crate) linears: Vec<Linear>,
+    pub(crate) tables: Vec<Table>,
+}
+
+/// An operator with constant parameters, linear in its one input.
+#[derive(Debug, Clone)]
+pub(crate) struct Linear {
+    /// What it reads.
+    pub(crate) x: Source,
+    /// The value that it gives, bias included.
+    pub(crate) y: String,
+    /// Part that holds the weights, and whether nothing but linear operators read it.
+    pub(crate) weight: usize,
+    /// Part that holds the bias.
+    pub(crate) bias: Option<usize>,
+    /// Factors on product and bias (`Gemm`).
+    pub(crate) scales: [f32; 2],
+    pub(crate) form: Form,
+}
+
+/// A value as an operator reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Source {
+    pub(crate) value: String,
+    /// Whether what is read is this value with its negatives set to zero. A check that does so itself
+    /// spares the engine giving out a second tensor.
+    pub(crate) relu: bool,
+}
+
+/// How the weights are laid out and applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A convolution over one or two dimensions, channels first.
+    Conv(Window),
+    /// Rows of `x` times a matrix: `inner` × `outer`, or its transpose.
+    Rows {
+        inner: usize,
+        outer: usize,
+        transposed: bool,
+    },
+}
+
+/// A parameter of which a run gathers rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    pub(crate) part: usize,
+    /// The value that holds the row numbers.
+    pub(crate) indices: String,
+    pub(crate) rows: usize,
+    pub(crate) row_len: usize,
+}
+
+impl Anatomy {
+    /// Reads a block's graph. What is not understood is left out, and so has every byte checked.
+    pub(crate) fn of(graph: &[u8], parts: &[Part]) -> Self {
+        let Ok(ModelProto { graph: Some(graph), .. }) = ModelProto::decode(graph) else {
+            return Self::default();
+        };
+        let reader = Reader::new(&graph, parts);
+        let mut linears = Vec::new();
+        let mut tables = Vec::new();
+        for node in &graph.node {
+            if let Some(linear) = reader.linear(node) {
+                linears.push(linear);
+            } else if let Some(table) = reader.table(node) {
+                tables.push(table);
+            }
+        }
+        // A parameter that something else reads too is not covered by what is checked here.
+        let uses = |part: usize| reader.uses.get(&part).copied().unwrap_or(0);
+        let by_linears = |linears: &[Linear], part: usize| {
+            linears.iter().filter(|l| l.weight == part).count()
+        };
+        let all = linears.clone();
+        linears.retain(|l| uses(l.weight) == by_linears(&all, l.weight));
+        let gathered = tables.clone();
+        tables.retain(|t| {
+            uses(t.part) == gathered.iter().filter(|other| other.part == t.part).count()
+        });
+        Self { linears, tables }
+    }
+}
+
+/// A graph with its values indexed.
+struct Reader<'a> {
+    parts: &'a [Part],
+    /// Part of each initializer.
+    place: HashMap<&'a str, usize>,
+    /// How many operators read a part. One inside a branch or a loop counts as many.
+    uses: HashMap<usize, usize>,
+    /// Who makes a value.
+    maker: HashMap<&'a str, &'a NodeProto>,
+    /// Who reads a value, the graph's outputs not counted.
+    readers: HashMap<&'a str, Vec<&'a NodeProto>>,
+    outputs: HashSet<&'a str>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(graph: &'a GraphProto, parts: &'a [Part]) -> Self {
+        let mut place = HashMap::new();
+        for tensor in &graph.initializer {
+            let part = offset_of(tensor).and_then(|at| {
+                parts.iter().position(|p| p.offset == at && p.parameter_name().is_some())
+            });
+            if let (Some(name), Some(part)) = (tensor.name.as_deref(), part) {
+                place.insert(name, part);
+            }
+        }
+        let mut uses: HashMap<usize, usize> = HashMap::new();
+        let mut maker = HashMap::new();
+        let mut readers: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
+        for node in &graph.node {
+            let nested =
+                node.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty());
+            for name in &node.input {
+                readers.entry(name).or_default().push(node);
+                if let Some(part) = place.get(name.as_str()) {
+                    *uses.entry(*part).or_default() += 1;
+                }
+            }
+            if nested {
+                // What a branch reads is not looked into: it may read anything.
+                place.values().for_each(|part| *uses.entry(*part).or_default() += usize::MAX / 4);
+            }
+            maker.extend(node.output.iter().map(|name| (name.as_str(), node)));
+        }
+        let outputs = graph.output.iter().filter_map(|o| o.name.as_deref()).collect();
+        Self { parts, place, uses, maker, readers, outputs }
+    }
+
+    fn parameter(&self, name: Option<&str>, dtype: DType) -> Option<(usize, Vec<usize>)> {
+        let part = *self.place.get(name?)?;
+        let spec = match &self.parts.get(part)?.kind {
+            deepring::PartKind::Parameter(spec) if spec.dtype == dtype => spec,
+            _ => return None,
+        };
+        Some((part, fixed(spec)?))
+    }
+
+    fn linear(&self, node: &NodeProto) -> Option<Linear> {
+        let y = node.output.first()?;
+        match node.onnx_op() {
+            "Conv" => {
+                let (weight, dims) = self.parameter(node.arg(1), DType::F32)?;
+                let window = Window::of(node, &dims)?;
+                let bias = self.vector(node.arg(2), window.outputs)?;
+                let form = Form::Conv(window);
+                self.made(node.arg(0)?, y, weight, bias, [1.0, 1.0], form)
+            }
+            "Gemm" => {
+                if node.attr_int("transA").unwrap_or(0) != 0 {
+                    return None;
+                }
+                let (weight, dims) = self.parameter(node.arg(1), DType::F32)?;
+                let transposed = node.attr_int("transB").unwrap_or(0) != 0;
+                let form = rows(&dims, transposed)?;
+                let Form::Rows { outer, .. } = form else { return None };
+                let bias = self.vector(node.arg(2), outer)?;
+                let scale = |name| node.attr_float(name).unwrap_or(1.0);
+                self.made(node.arg(0)?, y, weight, bias, [scale("alpha"), scale("beta")], form)
+            }
+            "MatMul" => {
+                let (weight, dims) = self.parameter(node.arg(1), DType::F32)?;
+                let form = rows(&dims, false)?;
+                let Form::Rows { outer, .. } = form else { return None };
+                // The engine may merge a product with the vector that is added to it; asking for the sum
+                // keeps that possible.
+                let (y, bias) = match self.added_vector(y, outer) {
+                    Some((sum, bias)) => (sum, Some(bias)),
+                    None => (y.as_str(), None),
+                };
+                self.made(node.arg(0)?, y, weight, bias, [1.0, 1.0], form)
+            }
+            _ => None,
+        }
+    }
+
+    fn made(
+        &self,
+        x: &str,
+        y: &str,
+        weight: usize,
+        bias: Option<usize>,
+        scales: [f32; 2],
+        form: Form,
+    ) -> Option<Linear> {
+        if self.place.contains_key(x) || y.is_empty() {
+            return None;
+        }
+        let relu = self.maker.get(x).filter(|n| n.onnx_op() == "Relu").and_then(|n| n.arg(0));
+        // Only a value that is given out anyway, as another operator's output, is worth reading through.
+        let through = relu.filter(|v| {
+            self.maker.get(v).is_some_and(|n| matches!(n.onnx_op(), "Conv" | "Gemm" | "MatMul"))
+        });
+        let x = match through {
+            Some(value) => Source { value: value.to_owned(), relu: true },
+            None => Source { value: x.to_owned(), relu: false },
+        };
+        Some(Linear { x, y: y.to_owned(), weight, bias, scales, form })
+    }
+
+    /// A bias: absent, or a parameter with one float for each output. `None` if it is something else.
+    fn vector(&self, name: Option<&str>, len: usize) -> Option<Option<usize>> {
+        let Some(name) = name else { return Some(None) };
+        let (part, dims) = self.parameter(Some(name), DType::F32)?;
+        (dims.iter().product::<usize>() == len && dims.last() == Some(&len)).then_some(Some(part))
+    }
+
+    /// The sum of `product` and a parameter of `len` floats, if that is all that happens to `product`.
+    fn added_vector(&self, product: &str, len: usize) -> Option<(&'a str, usize)> {
+        let [node] = self.readers.get(product)?.as_slice() else { return None };
+        if node.onnx_op() != "Add" || self.outputs.contains(product) {
+            return None;
+        }
+        let other = match (node.arg(0)?, node.arg(1)?) {
+            (a, b) if a == product && b != product => b,
+            (a, b) if b == product && a != product => a,
+            _ => return None,
+        };
+        let (part, dims) = self.parameter(Some(other), DType::F32)?;
+        (dims == [len]).then_some((node.output.first()?.as_str(), part))
+    }
+
+    fn table(&self, node: &NodeProto) -> Option<Table> {
+        if node.onnx_op() != "Gather" || node.attr_int("axis").unwrap_or(0) != 0 {
+            return None;
+        }
+        let part = *self.place.get(node.arg(0)?)?;
+        let deepring::PartKind::Parameter(spec) = &self.parts.get(part)?.kind else { return None };
+        let dims = fixed(spec)?;
+        let indices = node.arg(1)?.to_owned();
+        let rows = *dims.first()?;
+        let len = usize::try_from(self.parts.get(part)?.len).ok()?;
+        let row_len = len.checked_div(rows)?;
+        let worth = self.parts.get(part)?.len >= SMALL_TABLE && row_len >= 64;
+        (worth && !self.place.contains_key(indices.as_str()))
+            .then_some(Table { part, indices, rows, row_len })
+    }
+}
+
+fn rows(dims: &[usize], transposed: bool) -> Option<Form> {
+    match (dims, transposed) {
+        (&[inner, outer], false) | (&[outer, inner], true) => {
+            Some(Form::Rows { inner, outer, transposed })
+        }
+        _ => None,
+    }
+}
+
+fn fixed(spec: &TensorSpec) -> Option<Vec<usize>> {
+    let one = |d: &Dim| match d {
+        Dim::Fixed(n) => usize::try_from(*n).ok().filter(|n| *n > 0),
+        Dim::Named(_) => None,
+    };
+    spec.dims.as_ref()?.iter().map(one).collect()
+}
+
+fn offset_of(tensor: &TensorProto) -> Option<u64> {
+    let entry = tensor.external_data.iter().find(|e| e.key.as_deref() == Some("offset"))?;
+    entry.value.as_deref()?.parse().ok()
+}
+
+/// The same graph with more of its values given out.
+pub(crate) fn exposing(graph: &[u8], names: &[String]) -> Option<Vec<u8>> {
+    let mut model = ModelProto::decode(graph).ok()?;
+    let outputs = &mut model.graph.as_mut()?.output;
+    for name in names {
+        if !outputs.iter().any(|o| o.name.as_ref() == Some(name)) {
+            outputs.push(ValueInfoProto { name: Some(name.clone()), ..ValueInfoProto::default() });
+        }
+    }
+    Some(model.encode_to_vec())
+}

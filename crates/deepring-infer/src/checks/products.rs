@@ -1,0 +1,185 @@
+//! Holding the values of a run against the projections: one pass over each value, then a comparison for each
+//! operator.
+
+use super::anatomy::{Form, Linear};
+use super::projection::Projection;
+use super::watch::{Readings, Role};
+use crate::engine::{Elements, View};
+use crate::kernels::{self, columns, rows};
+
+/// What was summed over one side of an operator.
+#[derive(Debug, Default)]
+struct Side {
+    /// Pictures, and pixels of each, or 1 and rows.
+    images: usize,
+    /// Height and width of a picture.
+    size: [usize; 2],
+    planes: usize,
+    /// For each picture, each plane, each pixel.
+    sums: Vec<f32>,
+    /// For each picture, each pixel.
+    squares: Vec<f32>,
+}
+
+impl Side {
+    fn pixels(&self) -> usize {
+        self.size[0] * self.size[1]
+    }
+}
+
+/// The sums of one run.
+pub(super) struct Products<'a> {
+    linears: &'a [Linear],
+    sides: Vec<[Side; 2]>,
+    sizes: Vec<[usize; 2]>,
+}
+
+impl<'a> Products<'a> {
+    pub(super) fn new(linears: &'a [Linear]) -> Self {
+        let sides = linears.iter().map(|_| Default::default()).collect();
+        Self { linears, sides, sizes: vec![[0; 2]; linears.len()] }
+    }
+
+    /// Elements of input and output of each operator that was looked at.
+    pub(super) fn sizes(self) -> Vec<[usize; 2]> {
+        self.sizes
+    }
+
+    /// Whether every output is that of its operator; else the number of one whose is not.
+    pub(super) fn fit<'v, 'p>(
+        &mut self,
+        readings: &[Readings],
+        products: &[usize],
+        projection: &impl Fn(usize) -> Option<&'p Projection>,
+        value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
+    ) -> Result<(), usize> {
+        for reading in readings {
+            self.read(reading, projection, value)?;
+        }
+        for i in products {
+            let projection = projection(*i).ok_or(*i)?;
+            self.compare(*i, projection).ok_or(*i)?;
+        }
+        Ok(())
+    }
+
+    /// One pass over a value, for all that read it.
+    fn read<'v, 'p>(
+        &mut self,
+        readings: &Readings,
+        projection: &impl Fn(usize) -> Option<&'p Projection>,
+        value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
+    ) -> Result<(), usize> {
+        let blamed = readings.of.first().map_or(0, |r| r.linear);
+        let view = value(&readings.value).ok_or(blamed)?;
+        let Elements::F32(elements) = &view.elements else { return Err(blamed) };
+        let shape = if readings.channels_first { picture(&view.dims) } else { matrix(&view.dims) };
+        let (images, channels, size) = shape.ok_or(blamed)?;
+        let pixels = size[0] * size[1];
+        if images * channels * pixels != elements.len() {
+            return Err(blamed);
+        }
+        let mut sides = Vec::with_capacity(readings.of.len());
+        let mut coefficients = Vec::with_capacity(readings.of.len());
+        for reading in &readings.of {
+            let projection = projection(reading.linear).ok_or(reading.linear)?;
+            let ((planes, squares), count) = match reading.role {
+                Role::Output => (projection.for_outputs(), 1),
+                Role::Input => (projection.for_inputs(), projection.taps()),
+            };
+            if squares.len() != channels || planes.len() != count * channels {
+                return Err(reading.linear);
+            }
+            coefficients.push((planes, squares));
+            sides.push(Side {
+                images,
+                size,
+                planes: count,
+                sums: vec![0.0; images * count * pixels],
+                squares: vec![0.0; images * pixels],
+            });
+            if let Some(sizes) = self.sizes.get_mut(reading.linear) {
+                sizes[usize::from(reading.role == Role::Output)] = elements.len();
+            }
+        }
+        for (image, x) in elements.chunks_exact((channels * pixels).max(1)).enumerate() {
+            let mut passes: Vec<kernels::Reading<'_>> = readings
+                .of
+                .iter()
+                .zip(&mut sides)
+                .zip(&coefficients)
+                .map(|((reading, side), (planes, squares))| kernels::Reading {
+                    relu: reading.relu,
+                    planes,
+                    squares,
+                    sums: nth(&mut side.sums, image, side.planes * pixels),
+                    square_sums: nth(&mut side.squares, image, pixels),
+                })
+                .collect();
+            if readings.channels_first {
+                columns(x, channels, pixels, &mut passes);
+            } else {
+                rows(x, channels, pixels, &mut passes);
+            }
+        }
+        for (reading, side) in readings.of.iter().zip(sides) {
+            let place = self.sides.get_mut(reading.linear).ok_or(reading.linear)?;
+            place[usize::from(reading.role == Role::Output)] = side;
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, i: usize, projection: &Projection) -> Option<()> {
+        let linear = self.linears.get(i)?;
+        let [x, y] = self.sides.get_mut(i)?;
+        if x.images != y.images {
+            return None;
+        }
+        let pixels = y.pixels();
+        let pointwise = match &linear.form {
+            Form::Rows { .. } => true,
+            Form::Conv(window) => window.is_pointwise(),
+        };
+        for image in 0..y.images {
+            let (ys, y2) = (nth(&mut y.sums, image, pixels), nth(&mut y.squares, image, pixels));
+            let input = x.pixels();
+            let (xs, x2) =
+                (nth(&mut x.sums, image, x.planes * input), nth(&mut x.squares, image, input));
+            match &linear.form {
+                Form::Conv(window) if !pointwise => {
+                    let (mut met, mut met2) = (vec![0.0; pixels], vec![0.0; pixels]);
+                    for tap in 0..x.planes {
+                        let plane = nth(xs, tap, input);
+                        window.gather(tap, x.size, plane, y.size, &mut met);
+                        window.gather(tap, x.size, x2, y.size, &mut met2);
+                    }
+                    projection.compare(ys, y2, &met, &met2).ok()?;
+                }
+                _ => projection.compare(ys, y2, xs, x2).ok()?,
+            }
+        }
+        Some(())
+    }
+}
+
+/// Pictures, channels, height and width of a convolution's tensor.
+fn picture(dims: &[usize]) -> Option<(usize, usize, [usize; 2])> {
+    match *dims {
+        [n, c, w] => Some((n, c, [1, w])),
+        [n, c, h, w] => Some((n, c, [h, w])),
+        _ => None,
+    }
+}
+
+/// One picture of all rows.
+fn matrix(dims: &[usize]) -> Option<(usize, usize, [usize; 2])> {
+    let (last, outer) = dims.split_last()?;
+    Some((1, *last, [1, outer.iter().product()]))
+}
+
+/// The `i`-th stretch of `len` elements; shorter where there are not as many.
+fn nth(all: &mut [f32], i: usize, len: usize) -> &mut [f32] {
+    let start = (i * len).min(all.len());
+    let end = (start + len).min(all.len());
+    &mut all[start..end]
+}

@@ -1,0 +1,142 @@
+//! The window of a convolution: which input pixel meets which tap for which output pixel.
+
+use std::ops::Range;
+
+use crate::onnx::proto::NodeProto;
+
+/// Shape and movement of a convolution's kernel, over two dimensions; one dimension is a picture of height 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) outputs: usize,
+    pub(crate) inputs_per_group: usize,
+    pub(crate) group: usize,
+    pub(crate) kernel: [usize; 2],
+    strides: [usize; 2],
+    dilations: [usize; 2],
+    pads: Pads,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Pads {
+    /// Before each dimension; what is after follows from the output's size.
+    Explicit([usize; 2]),
+    SameUpper,
+    SameLower,
+}
+
+impl Window {
+    /// `None` for what is not understood.
+    pub(crate) fn of(node: &NodeProto, dims: &[usize]) -> Option<Self> {
+        let (outputs, inputs_per_group, kernel) = match *dims {
+            [o, i, w] => (o, i, [1, w]),
+            [o, i, h, w] => (o, i, [h, w]),
+            _ => return None,
+        };
+        let flat = dims.len() == 3;
+        let pair = |name: &str, default: usize| -> Option<[usize; 2]> {
+            let Some(given) = node.attr_ints(name).filter(|v| !v.is_empty()) else {
+                return Some(if flat { [1, default] } else { [default; 2] });
+            };
+            let given: Vec<usize> =
+                given.iter().map(|v| usize::try_from(*v).ok()).collect::<Option<_>>()?;
+            match (given.as_slice(), flat) {
+                (&[w], true) => Some([1, w]),
+                (&[h, w], false) => Some([h, w]),
+                _ => None,
+            }
+        };
+        let (strides, dilations) = (pair("strides", 1)?, pair("dilations", 1)?);
+        if strides.contains(&0) || dilations.contains(&0) {
+            return None;
+        }
+        let pads = match node.attr_str("auto_pad").unwrap_or("NOTSET") {
+            "NOTSET" => {
+                let given = node.attr_ints("pads").unwrap_or_default();
+                let given: Vec<usize> =
+                    given.iter().map(|v| usize::try_from(*v).ok()).collect::<Option<_>>()?;
+                Pads::Explicit(match (given.as_slice(), flat) {
+                    ([], _) => [0, 0],
+                    (&[left, _], true) => [0, left],
+                    (&[top, left, _, _], false) => [top, left],
+                    _ => return None,
+                })
+            }
+            "VALID" => Pads::Explicit([0, 0]),
+            "SAME_UPPER" => Pads::SameUpper,
+            "SAME_LOWER" => Pads::SameLower,
+            _ => return None,
+        };
+        let group = usize::try_from(node.attr_int("group").unwrap_or(1)).ok()?;
+        let divides = group > 0 && outputs % group == 0;
+        divides.then_some(Self { outputs, inputs_per_group, group, kernel, strides, dilations, pads })
+    }
+
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs_per_group.saturating_mul(self.group)
+    }
+
+    pub(crate) fn taps(&self) -> usize {
+        self.kernel.iter().product()
+    }
+
+    /// Whether output pixel and input pixel are one and the same.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1]
+            && self.strides == [1, 1]
+            && matches!(self.pads, Pads::Explicit([0, 0]) | Pads::SameUpper | Pads::SameLower)
+    }
+
+    /// For each output pixel, adds what stands in the tap's plane at the input pixel that the tap meets.
+    /// `from` is `size[0]` × `size[1]`, `to` is `out[0]` × `out[1]`.
+    pub(crate) fn gather(
+        &self,
+        tap: usize,
+        size: [usize; 2],
+        from: &[f32],
+        out: [usize; 2],
+        to: &mut [f32],
+    ) {
+        let [ky, kx] = [tap / self.kernel[1].max(1), tap % self.kernel[1].max(1)];
+        let (rows, top) = self.reach(0, ky, size[0], out[0]);
+        let (columns, left) = self.reach(1, kx, size[1], out[1]);
+        if columns.is_empty() {
+            return;
+        }
+        for oy in rows {
+            let iy = oy * self.strides[0] + top.0 - top.1;
+            let start = iy * size[1] + columns.start * self.strides[1] + left.0 - left.1;
+            let line = from.get(start..).unwrap_or_default();
+            let into = oy * out[1];
+            let target = to.get_mut(into + columns.start..into + columns.end).unwrap_or_default();
+            if self.strides[1] == 1 {
+                target.iter_mut().zip(line).for_each(|(t, v)| *t += v);
+            } else {
+                let stepped = line.iter().step_by(self.strides[1]);
+                target.iter_mut().zip(stepped).for_each(|(t, v)| *t += v);
+            }
+        }
+    }
+
+    /// The output places along a dimension for which a tap is inside the input, and what to add and take
+    /// away to come from `place * stride` to the input.
+    fn reach(&self, dim: usize, k: usize, size: usize, out: usize) -> (Range<usize>, (usize, usize)) {
+        let (stride, ahead) = (self.strides[dim], k * self.dilations[dim]);
+        let pad = self.pad(dim, size, out);
+        // First place with place*stride + ahead >= pad, first with place*stride + ahead - pad >= size.
+        let first = pad.saturating_sub(ahead).div_ceil(stride).min(out);
+        let end = (size + pad).saturating_sub(ahead).div_ceil(stride).min(out);
+        (first..end.max(first), (ahead, pad))
+    }
+
+    fn pad(&self, dim: usize, size: usize, out: usize) -> usize {
+        let total = || {
+            let reach = (self.kernel[dim] - 1) * self.dilations[dim] + 1;
+            (out.saturating_sub(1) * self.strides[dim] + reach).saturating_sub(size)
+        };
+        match self.pads {
+            Pads::Explicit(pads) => pads[dim],
+            Pads::SameUpper => total() / 2,
+            Pads::SameLower => total().div_ceil(2),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! A stretch of blocks over a batch of queries: which values live how long, and what was checked meanwhile.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::time::Instant;
+
+use deepring::{Check, Checked, Coverage, Header, TensorSpec, TensorValue};
+
+use super::live::{Given, Live};
+use super::{RingHost, Split};
+use crate::checks::{Fault, ROTATION};
+use crate::engine::{Engine, Input};
+use crate::error::RunError;
+
+/// Queries that pass a block together, one after the other: so many share one look at its bytes where the
+/// check allows that, and find its parameters in the cache.
+const TOGETHER: usize = 32;
+/// Bytes that values of queries between two blocks may take; fewer queries pass together if theirs are large.
+const BETWEEN_BLOCKS: u64 = 64 << 20;
+
+/// Values by name, in the engine's form.
+type Values<E> = HashMap<String, <E as Engine>::Value>;
+
+/// What ran, and what each part of each block had at its weakest.
+pub(super) struct Ran {
+    pub(super) outputs: Vec<Vec<TensorValue>>,
+    pub(super) checked: Checked,
+    pub(super) split: Split,
+}
+
+struct Stretch<'a, E: Engine> {
+    host: &'a RingHost<E>,
+    range: Range<u32>,
+    leaving: Vec<&'a TensorSpec>,
+    coverage: Vec<Option<Vec<Coverage>>>,
+    split: Split,
+}
+
+/// Runs the blocks in `range` on each query.
+pub(super) fn run<E: Engine>(
+    host: &RingHost<E>,
+    batch: &[Vec<TensorValue>],
+    range: Range<u32>,
+) -> Result<Ran, RunError> {
+    let leaving = range.end.checked_sub(1).map(|last| host.ring.live_after(last));
+    let mut stretch = Stretch {
+        host,
+        leaving: leaving.unwrap_or_default(),
+        coverage: vec![None; range.len()],
+        range,
+        split: Split::default(),
+    };
+    let mut outputs = Vec::with_capacity(batch.len());
+    for queries in batch.chunks(stretch.together(batch)) {
+        stretch.pass(queries, &mut outputs)?;
+    }
+    let coverage: Vec<Vec<Coverage>> =
+        stretch.coverage.into_iter().map(Option::unwrap_or_default).collect();
+    let by_product = coverage.iter().flatten().any(|c| *c == Coverage::Product);
+    let rotation = if by_product { ROTATION } else { 0 };
+    let checked = Checked::new(host.check, rotation, coverage)?;
+    Ok(Ran { outputs, checked, split: stretch.split })
+}
+
+impl<E: Engine> Stretch<'_, E> {
+    /// How many queries pass together.
+    fn together(&self, batch: &[Vec<TensorValue>]) -> usize {
+        let bytes = |tensors: &Vec<TensorValue>| {
+            tensors.iter().map(|t| t.data().len() as u64).sum::<u64>().max(1)
+        };
+        let entering = batch.iter().map(bytes).max().unwrap_or(1);
+        let widest = self.range.clone().filter_map(|i| {
+            let live = self.host.ring.live_after(i);
+            live.iter().map(|s| Some(s.len()?.saturating_mul(s.dtype.size() as u64))).sum()
+        });
+        let widest = widest.max().unwrap_or(0).max(entering);
+        usize::try_from(BETWEEN_BLOCKS / widest).unwrap_or(TOGETHER).clamp(1, TOGETHER)
+    }
+
+    /// Some queries through all blocks, block by block.
+    fn pass(
+        &mut self,
+        queries: &[Vec<TensorValue>],
+        outputs: &mut Vec<Vec<TensorValue>>,
+    ) -> Result<(), RunError> {
+        let start = Instant::now();
+        let engine = &*self.host.engine;
+        let import = |tensors: &Vec<TensorValue>| {
+            tensors.iter().map(|t| Ok((t.name().to_owned(), engine.import(t)?))).collect()
+        };
+        let mut live: Vec<Values<E>> = queries.iter().map(import).collect::<Result<_, RunError>>()?;
+        self.split.receipt += start.elapsed();
+        for index in self.range.clone() {
+            self.block(index, &mut live)?;
+        }
+        let start = Instant::now();
+        for values in live {
+            let given = self.leaving.iter().map(|spec| match values.get(&spec.name) {
+                Some(value) => Ok(engine.export(value, spec)?),
+                None => Err(RunError::MissingTensor { name: spec.name.clone() }),
+            });
+            outputs.push(given.collect::<Result<_, RunError>>()?);
+        }
+        self.split.receipt += start.elapsed();
+        Ok(())
+    }
+
+    fn block(&mut self, index: u32, live: &mut [Values<E>]) -> Result<(), RunError> {
+        let host = self.host;
+        let block = host.block(index)?;
+        let header = host.header(index).ok_or(RunError::NoGraph { block: index })?;
+        let refuse = |fault: Fault| block.describe(&host.ring, &host.key, header, fault);
+        // `run` promises every byte for each query, `spot` decides for each; the others share a look.
+        let shared = matches!(host.check, Check::Auto | Check::Compute);
+        let watch = block.watch(if shared { live.len() } else { 1 });
+        if let (Some(watch), true) = (watch, shared) {
+            self.timed(|| block.before(header, watch)).map_err(refuse)?;
+        }
+        let kept = self.kept(index, header);
+        for values in live {
+            let looked_at = match (watch, host.check) {
+                (Some(watch), Check::Run) => Some(watch),
+                (Some(watch), Check::Spot(share)) => host.picks(share)?.then_some(watch),
+                _ => None,
+            };
+            if let Some(watch) = looked_at {
+                self.timed(|| block.before(header, watch)).map_err(refuse)?;
+            }
+            let shown = if shared { watch } else { None };
+            let start = Instant::now();
+            let (given, lent) = compute(host, block, header, shown, &kept, values)?;
+            self.split.engine += start.elapsed();
+            if let Some(watch) = shown {
+                let input = |name: &str| values.get(name);
+                let fit = self.timed(|| block.outputs_fit(&*host.engine, watch, &given, &input));
+                fit.map_err(refuse)?;
+            }
+            lent.iter().for_each(|name| drop(values.remove(name)));
+            values.extend(given.into_outputs());
+            let spared = matches!(host.check, Check::Spot(_)) && looked_at.is_none();
+            let watched = if spared { None } else { watch };
+            self.note(index, block.coverage(header, watched, host.check));
+        }
+        if let (Some(watch), true) = (watch, shared) {
+            self.timed(|| block.after(watch)).map_err(refuse)?;
+        }
+        Ok(())
+    }
+
+    fn timed<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let done = work();
+        self.split.check += start.elapsed();
+        done
+    }
+
+    /// Of the block's inputs, those that a later block reads or that leave the stretch.
+    fn kept(&self, index: u32, header: &Header) -> Vec<bool> {
+        let later = |name: &str| {
+            self.leaving.iter().any(|t| t.name == name)
+                || (index + 1..self.range.end)
+                    .filter_map(|i| self.host.header(i))
+                    .any(|h| h.inputs.iter().any(|t| t.name == name))
+        };
+        header.inputs.iter().map(|spec| later(&spec.name)).collect()
+    }
+
+    /// Remembers the weakest that each part had.
+    fn note(&mut self, index: u32, had: Vec<Coverage>) {
+        let Some(place) = self.coverage.get_mut((index - self.range.start) as usize) else { return };
+        match place {
+            Some(before) => before.iter_mut().zip(had).for_each(|(b, h)| *b = (*b).min(h)),
+            None => *place = Some(had),
+        }
+    }
+}
+
+/// Runs a block on one query's values. What nothing after it reads, its check neither, is given away, so that
+/// the engine may work in place; the names of what was lent for the check alone come back.
+fn compute<E: Engine>(
+    host: &RingHost<E>,
+    block: &Live<E>,
+    header: &Header,
+    watch: Option<&crate::checks::Watch>,
+    kept: &[bool],
+    values: &mut Values<E>,
+) -> Result<(Given<E::Value>, Vec<String>), RunError> {
+    let looks_at = |name: &str| watch.is_some_and(|w| w.looks_at().any(|n| n == name));
+    let mut lent = Vec::new();
+    let mut given: Vec<Option<E::Value>> = Vec::with_capacity(header.inputs.len());
+    for (i, (spec, kept)) in header.inputs.iter().zip(kept).enumerate() {
+        let again = header.inputs.iter().skip(i + 1).any(|t| t.name == spec.name);
+        if !kept && looks_at(&spec.name) {
+            lent.push(spec.name.clone());
+        }
+        let stays = *kept || again || looks_at(&spec.name);
+        given.push(if stays { None } else { values.remove(&spec.name) });
+    }
+    let inputs = header
+        .inputs
+        .iter()
+        .zip(given)
+        .map(|(spec, given)| match given {
+            Some(value) => Ok(Input::Given(value)),
+            None => values
+                .get(&spec.name)
+                .map(Input::Lent)
+                .ok_or_else(|| RunError::MissingTensor { name: spec.name.clone() }),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok((block.compute(&host.engine, header, watch, inputs)?, lent))
+}

@@ -1,0 +1,233 @@
+//! A block in memory: opened, loaded, and checked at each use.
+
+use std::ops::Range;
+
+use deepring::{
+    AuthenticRing, Check, Coverage, Finding, Header, Host, OpenError, OpenedBlock, OpeningKey,
+    PartKind, PartName, SecretKey,
+};
+
+use super::CHANGED_IN_MEMORY;
+use crate::checks::{BlockCheck, Costs, Fault, Mode, Watch, exposing};
+use crate::engine::{Engine, Input, View};
+use crate::error::RunError;
+use crate::inputs::names;
+use crate::weights::{Buffer, Resident};
+
+/// An opened block.
+pub(super) struct Live<E: Engine> {
+    resident: Resident<E>,
+    opened: OpenedBlock,
+    check: Option<BlockCheck>,
+    graph: Range<usize>,
+}
+
+/// What a block gave for one query: its outputs, and what was given out for the check.
+pub(super) struct Given<V> {
+    names: Vec<String>,
+    values: Vec<V>,
+    /// The first so many are the block's outputs.
+    outputs: usize,
+}
+
+impl<V> Given<V> {
+    pub(super) fn into_outputs(self) -> impl Iterator<Item = (String, V)> {
+        self.names.into_iter().zip(self.values).take(self.outputs)
+    }
+
+    fn find(&self, name: &str) -> Option<&V> {
+        self.values.get(self.names.iter().position(|n| n == name)?)
+    }
+}
+
+impl<E: Engine> Live<E> {
+    pub(super) fn open(
+        ring: &AuthenticRing,
+        engine: &E,
+        key: &SecretKey<Host>,
+        index: u32,
+        check: Check,
+    ) -> Result<Self, RunError> {
+        let header = ring.headers().get(index as usize).ok_or_else(|| OpenError::NoSuchBlock {
+            index,
+            count: u32::try_from(ring.headers().len()).unwrap_or(u32::MAX),
+        })?;
+        let buffer = decrypt(ring, key, header)?;
+        let (buffer, opened) = buffer;
+        let graph = graph_range(header).ok_or(RunError::NoGraph { block: index })?;
+        let (inputs, outputs) = (names(&header.inputs), names(&header.outputs));
+        let resident = Resident::load(engine, buffer, graph.clone(), &inputs, &outputs)
+            .map_err(|source| RunError::Engine { block: header.name.clone(), source })?;
+        let mode = match check {
+            Check::None | Check::Load => None,
+            Check::Spot(_) | Check::Run => Some(Mode::Bytes),
+            Check::Auto => Some(Mode::Auto),
+            Check::Compute => Some(Mode::Compute),
+        };
+        let mut live = Self { resident, opened, check: None, graph };
+        if let Some(mode) = mode {
+            // Tags and secrets first, digest second: what changes before them is seen by the digest, what
+            // changes after by the tags. There is no moment in between.
+            let bytes = live.resident.bytes();
+            let check = BlockCheck::of(mode, bytes, live.graph.clone(), &header.parts);
+            live.check = Some(check.ok_or(RunError::NoRandomness)?);
+            if !live.opened.still_holds(live.resident.bytes()) {
+                let finding = Finding::tampered(PartName::Body, CHANGED_IN_MEMORY);
+                let finding = finding.in_block(header.index, Some(&header.name));
+                return Err(RunError::Tampered(finding));
+            }
+        }
+        Ok(live)
+    }
+
+    pub(super) fn opened(&self) -> &OpenedBlock {
+        &self.opened
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.resident.bytes()
+    }
+
+    /// The plan for queries that pass `together`; `None` if nothing is checked.
+    pub(super) fn watch(&self, together: usize) -> Option<&Watch> {
+        let check = self.check.as_ref()?;
+        Some(check.watch(together, Costs::measured()))
+    }
+
+    /// What each part has under a plan, or without one.
+    pub(super) fn coverage(&self, header: &Header, watch: Option<&Watch>, check: Check) -> Vec<Coverage> {
+        match (watch, check) {
+            (Some(watch), _) => watch.coverage().to_vec(),
+            (None, Check::None) => vec![Coverage::Unchecked; header.parts.len()],
+            (None, _) => vec![Coverage::Opened; header.parts.len()],
+        }
+    }
+
+    /// The check before a use.
+    pub(super) fn before(&self, header: &Header, watch: &Watch) -> Result<(), Fault> {
+        let Some(check) = &self.check else { return Ok(()) };
+        check.before(watch, self.resident.bytes(), &header.parts)
+    }
+
+    /// The check after a use.
+    pub(super) fn after(&self, watch: &Watch) -> Result<(), Fault> {
+        let Some(check) = &self.check else { return Ok(()) };
+        check.after(watch, self.resident.bytes())
+    }
+
+    /// Runs the block on one query. With a plan, what its check needs is given out besides.
+    pub(super) fn compute(
+        &self,
+        engine: &E,
+        header: &Header,
+        watch: Option<&Watch>,
+        inputs: Vec<Input<'_, E::Value>>,
+    ) -> Result<Given<E::Value>, RunError> {
+        let failed = |source| RunError::Engine { block: header.name.clone(), source };
+        let (given_in, mut given_out) = (names(&header.inputs), names(&header.outputs));
+        let outputs = given_out.len();
+        let slot = watch.map_or(0, |w| w.slot().index());
+        if let Some(watch) = watch {
+            for name in watch.looks_at() {
+                if !given_in.contains(&name) && !given_out.contains(&name) {
+                    given_out.push(name);
+                }
+            }
+        }
+        let graph = || {
+            let exposed: Vec<_> = given_out.iter().skip(outputs).map(|n| (*n).to_owned()).collect();
+            exposing(self.resident.bytes().get(self.graph.clone())?, &exposed)
+        };
+        let program = self.resident.program_or_load(engine, slot, graph, &given_in, &given_out);
+        let values = engine.run(program.map_err(failed)?, inputs).map_err(failed)?;
+        let names = given_out.into_iter().map(ToOwned::to_owned).collect();
+        Ok(Given { names, values, outputs })
+    }
+
+    /// Holds what a run gave against the secrets. `input` finds the values that were lent to it.
+    pub(super) fn outputs_fit<'v>(
+        &self,
+        engine: &E,
+        watch: &Watch,
+        given: &'v Given<E::Value>,
+        input: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
+    ) -> Result<(), Fault>
+    where
+        E::Value: 'v,
+    {
+        let Some(check) = &self.check else { return Ok(()) };
+        let value = |name: &str| -> Option<View<'v>> {
+            engine.view(given.find(name).or_else(|| input(name))?)
+        };
+        check.outputs_fit(watch, self.resident.bytes(), &value)
+    }
+
+    /// Says what was found. The ring's own copy tells just which bytes; where it cannot be read any more, the
+    /// piece that a tag refused is named.
+    pub(super) fn describe(
+        &self,
+        ring: &AuthenticRing,
+        key: &SecretKey<Host>,
+        header: &Header,
+        fault: Fault,
+    ) -> RunError {
+        let finding = |reason: &str, part: usize| {
+            let finding = Finding::tampered(PartName::Body, reason)
+                .in_block(header.index, Some(&header.name));
+            match header.parts.get(part) {
+                Some(part) => finding.of_tensor(part.label()),
+                None => finding,
+            }
+        };
+        // Where an output is wrong, bytes that have changed say why.
+        let by_bytes = self.check.as_ref().and_then(|c| c.bytes_fit(self.resident.bytes()).err());
+        match (fault, by_bytes) {
+            (Fault::NoRandomness, _) => RunError::NoRandomness,
+            (Fault::Bytes { part, range }, _) | (_, Some(Fault::Bytes { part, range })) => {
+                let exact = decrypt(ring, key, header).ok().and_then(|(sealed, _)| {
+                    differing(sealed.bytes(), self.resident.bytes(), range.clone())
+                });
+                let range = exact.unwrap_or(range);
+                let finding = finding(CHANGED_IN_MEMORY, part);
+                RunError::Tampered(finding.at(range.start as u64..range.end as u64))
+            }
+            (Fault::Product { part }, _) => RunError::Tampered(finding(NOT_THE_PRODUCT, part)),
+            (Fault::Secret, _) => RunError::Tampered(finding(SECRET_CHANGED, usize::MAX)),
+        }
+    }
+}
+
+/// Parameters that were changed only while they were read, a kernel that computes wrongly, and sums that
+/// overflow all end here.
+const NOT_THE_PRODUCT: &str =
+    "what was computed is not what the sealed parameters give, or is not finite";
+const SECRET_CHANGED: &str = "what the check keeps in memory is not what it was";
+
+/// A block's plaintext, in memory that an engine can read in place.
+fn decrypt(
+    ring: &AuthenticRing,
+    key: &SecretKey<Host>,
+    header: &Header,
+) -> Result<(Buffer, OpenedBlock), OpenError> {
+    let too_large = || OpenError::TooLarge { bytes: header.plain_len };
+    let len = usize::try_from(header.plain_len).map_err(|_| too_large())?;
+    let mut buffer = Buffer::zeroed(len).ok_or_else(too_large)?;
+    let opened = ring.open_block(header.index, OpeningKey::Host(key), buffer.bytes_mut())?;
+    Ok((buffer, opened))
+}
+
+/// First and one past the last byte of `range` in which the two differ.
+fn differing(a: &[u8], b: &[u8], range: Range<usize>) -> Option<Range<usize>> {
+    let start = range.start;
+    let pairs = || {
+        a.get(range.clone()).into_iter().flatten().zip(b.get(range.clone()).into_iter().flatten())
+    };
+    let first = pairs().position(|(x, y)| x != y)?;
+    let last = pairs().enumerate().filter(|(_, (x, y))| x != y).last()?.0;
+    Some(start + first..start + last + 1)
+}
+
+fn graph_range(header: &Header) -> Option<Range<usize>> {
+    let part = header.parts.iter().find(|p| p.kind == PartKind::Graph)?;
+    Some(usize::try_from(part.offset).ok()?..usize::try_from(part.end()).ok()?)
+}

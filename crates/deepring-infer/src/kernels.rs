@@ -1,0 +1,173 @@
+//! The vector kernels of the Freivalds check: weighted sums over the channels of a tensor.
+//!
+//! They read every activation of a query, so they must run at the speed of the caches. Each kernel is
+//! written once, as safe code over fixed arrays of lanes that the compiler turns into vectors;
+//! `dispatch` compiles it for each instruction set and picks one when the program runs. The portable
+//! instance is the twin that tests hold the others against.
+//!
+//! A value that is not finite reaches the sums of its pixel, whatever the lane, the reading and the
+//! coefficient: nothing here goes through a `max` that drops a NaN. A pixel's sum takes the channels in
+//! ascending order; only a tensor of few pixels, shared out by channels, adds the threads' sums at the end.
+
+mod columns;
+mod dispatch;
+mod integers;
+mod lanes;
+mod project;
+mod rows;
+mod share;
+#[cfg(test)]
+mod tests;
+
+use dispatch::Isa;
+pub(crate) use integers::{columns_int, rows_int};
+use share::{Span, shared};
+
+/// Below this many bytes waking another thread costs more than it saves.
+const PARALLEL: usize = 128 << 10;
+
+/// What is taken from one pass over a tensor. `planes` holds T ≥ 1 coefficient vectors of `channels`
+/// each, plane-major; `sums` holds T × pixels, and `square_sums` one per pixel.
+pub(crate) struct Reading<'a> {
+    /// Whether max(x, 0) is read instead of x; NaN stays NaN.
+    pub(crate) relu: bool,
+    pub(crate) planes: &'a [f32],
+    pub(crate) squares: &'a [f32],
+    /// `sums[t][p] += Σ_c planes[t][c] · x[c][p]`
+    pub(crate) sums: &'a mut [f32],
+    /// `square_sums[p] += Σ_c squares[c] · x[c][p]²`
+    pub(crate) square_sums: &'a mut [f32],
+}
+
+impl Reading<'_> {
+    fn fits(&self, channels: usize, pixels: usize) -> bool {
+        let planes = self.planes.len() / channels.max(1);
+        planes > 0
+            && self.planes.len() == planes * channels
+            && self.squares.len() == channels
+            && self.square_sums.len() == pixels
+            && planes.checked_mul(pixels) == Some(self.sums.len())
+    }
+}
+
+/// Reads `x[c * pixels + p]`, channels first: one image of a convolution. If lengths disagree, nothing is
+/// added.
+pub(crate) fn columns(x: &[f32], channels: usize, pixels: usize, readings: &mut [Reading<'_>]) {
+    columns_with(Isa::detect(), threads(x.len()), x, channels, pixels, readings);
+}
+
+/// Reads `x[m * channels + c]`, channels last: the rows of a matrix, which stand for the pixels. If
+/// lengths disagree, nothing is added.
+pub(crate) fn rows(x: &[f32], channels: usize, rows: usize, readings: &mut [Reading<'_>]) {
+    rows_with(Isa::detect(), threads(x.len()), x, channels, rows, readings);
+}
+
+/// `out[p] += Σ_c r[c] · w[c][p]` and `out2[p] += Σ_c r[c]² · w[c][p]²`. If lengths disagree, nothing is
+/// added.
+pub(crate) fn project_columns(
+    w: &[f32],
+    channels: usize,
+    pixels: usize,
+    r: &[f32],
+    out: &mut [f64],
+    out2: &mut [f64],
+) {
+    project_with(Isa::detect(), threads(w.len()), true, (w, channels, pixels), r, out, out2);
+}
+
+/// `out[m] += Σ_c r[c] · w[m][c]` and `out2[m] += Σ_c r[c]² · w[m][c]²`. If lengths disagree, nothing is
+/// added.
+pub(crate) fn project_rows(
+    w: &[f32],
+    rows: usize,
+    channels: usize,
+    r: &[f32],
+    out: &mut [f64],
+    out2: &mut [f64],
+) {
+    project_with(Isa::detect(), threads(w.len()), false, (w, channels, rows), r, out, out2);
+}
+
+fn threads(values: usize) -> usize {
+    if values.saturating_mul(4) > PARALLEL { rayon::current_num_threads() } else { 1 }
+}
+
+fn columns_with(
+    isa: Isa,
+    threads: usize,
+    x: &[f32],
+    channels: usize,
+    pixels: usize,
+    readings: &mut [Reading<'_>],
+) {
+    if pixels == 1 {
+        return rows_with(isa, threads, x, channels, 1, readings);
+    }
+    let Some(span) = span(x, channels, pixels, readings) else { return };
+    let planes = readings.iter().map(|r| r.planes.len() / channels + 1).sum();
+    shared(span, threads, columns::width(planes), readings, |span, first, parts, scratch| {
+        dispatch::columns(isa, span, first, parts, scratch);
+    });
+}
+
+fn rows_with(
+    isa: Isa,
+    threads: usize,
+    x: &[f32],
+    channels: usize,
+    rows: usize,
+    readings: &mut [Reading<'_>],
+) {
+    let Some(span) = span(x, channels, rows, readings) else { return };
+    shared(span, threads, rows::width(channels), readings, |span, first, parts, scratch| {
+        dispatch::rows(isa, span, first, parts, scratch);
+    });
+}
+
+/// `None` if there is nothing to read, or if a length is not what the others say.
+fn span<'a>(
+    x: &'a [f32],
+    channels: usize,
+    pixels: usize,
+    readings: &[Reading<'_>],
+) -> Option<Span<'a>> {
+    let agree = channels.checked_mul(pixels) == Some(x.len())
+        && (x.is_empty() || readings.iter().all(|r| r.fits(channels, pixels)));
+    debug_assert!(agree, "lengths disagree");
+    (agree && !x.is_empty() && !readings.is_empty())
+        .then_some(Span { x, channels, pixels, part: 0..channels })
+}
+
+fn project_with(
+    isa: Isa,
+    threads: usize,
+    columns: bool,
+    (w, channels, pixels): (&[f32], usize, usize),
+    r: &[f32],
+    out: &mut [f64],
+    out2: &mut [f64],
+) {
+    use rayon::prelude::*;
+
+    let agree = channels.checked_mul(pixels) == Some(w.len())
+        && r.len() == channels
+        && out.len() == pixels
+        && out2.len() == pixels;
+    debug_assert!(agree, "lengths disagree");
+    if !agree || w.is_empty() {
+        return;
+    }
+    let width = if columns { project::WIDTH } else { rows::width(channels) };
+    let one = |(i, (out, out2)): (usize, (&mut [f64], &mut [f64]))| {
+        if columns {
+            dispatch::project_columns(isa, (w, pixels), i * width, r, out, out2);
+        } else {
+            dispatch::project_rows(isa, w, i * width, r, out, out2);
+        }
+    };
+    if threads > 1 {
+        out.par_chunks_mut(width).zip(out2.par_chunks_mut(width)).enumerate().for_each(one);
+    } else {
+        out.chunks_mut(width).zip(out2.chunks_mut(width)).enumerate().for_each(one);
+    }
+}

@@ -1,0 +1,111 @@
+//! The kernels compiled for each instruction set, and the choice among them when the program runs.
+//!
+//! `unsafe` is allowed here for one thing: to call a function that is compiled for instructions which
+//! not every processor has. The functions themselves are safe code. [`Isa`] says which instructions the
+//! processor was seen to have; its field is private to this file, where nothing but [`Isa::all`] makes
+//! one, after asking the processor. So whoever holds an [`Isa`] may make the call.
+#![allow(unsafe_code)]
+
+use super::lanes::Scratch;
+use super::share::{Part, Span};
+
+/// Whether the instructions that every processor of this architecture has include a fused a·b + c.
+const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+
+/// An instruction set that this processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Isa(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Isa {
+    /// The fastest.
+    pub(super) fn detect() -> Self {
+        Self::all().last().unwrap_or(Self(Kind::Portable))
+    }
+
+    /// All that this processor has, slowest first.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let has = |kind: &Kind| match kind {
+            Kind::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("fma")
+            }
+        };
+        [
+            Kind::Portable,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512,
+        ]
+        .into_iter()
+        .filter(has)
+        .map(Self)
+    }
+}
+
+macro_rules! instances {
+    ($(
+        $name:ident($($arg:ident: $type:ty),*):
+            portable $portable:expr, avx2 $avx2:expr, avx512 $avx512:expr;
+    )*) => { $(
+        pub(super) fn $name(isa: Isa, $($arg: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($arg: $type),*) {
+                $avx2($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,fma")]
+            fn avx512($($arg: $type),*) {
+                $avx512($($arg),*)
+            }
+            match isa.0 {
+                Kind::Portable => $portable($($arg),*),
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: `Isa::all` makes a `Kind::Avx2` only where the processor has avx2 and fma.
+                Kind::Avx2 => unsafe { avx2($($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: `Isa::all` makes a `Kind::Avx512` only where the processor has every feature
+                // that the function is compiled for.
+                Kind::Avx512 => unsafe { avx512($($arg),*) },
+            }
+        }
+    )* };
+}
+
+// The numbers: lanes of a block, then channels of a group (columns) or lanes for one row alone (rows).
+// A vector is 16 floats with 32 registers (avx512), 8 with 16 (avx2), else taken to be 4.
+instances! {
+    columns(span: &Span<'_>, first: usize, parts: &mut [Part<'_>], scratch: &mut Scratch):
+        portable super::columns::run::<4, 4, FUSED>,
+        avx2 super::columns::run::<8, 4, true>,
+        avx512 super::columns::run::<16, 8, true>;
+    rows(span: &Span<'_>, first: usize, parts: &mut [Part<'_>], scratch: &mut Scratch):
+        portable super::rows::run::<16, FUSED>,
+        avx2 super::rows::run::<32, true>,
+        avx512 super::rows::run::<64, true>;
+    project_columns(w: (&[f32], usize), first: usize, r: &[f32], out: &mut [f64], out2: &mut [f64]):
+        portable super::project::columns::<2, 4, FUSED>,
+        avx2 super::project::columns::<4, 4, true>,
+        avx512 super::project::columns::<8, 8, true>;
+    project_rows(w: &[f32], first: usize, r: &[f32], out: &mut [f64], out2: &mut [f64]):
+        portable super::project::rows::<8, FUSED>,
+        avx2 super::project::rows::<16, true>,
+        avx512 super::project::rows::<16, true>;
+}

@@ -1,0 +1,223 @@
+//! Which check each part of each block had: what a receipt says layer by layer.
+
+use std::fmt;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use super::check::Check;
+use crate::block::MAX_PARTS;
+use crate::encoding::{DecodeError, Reader, Writer};
+use crate::ring::layout::MAX_BLOCKS;
+
+/// How one part of a block was checked when it was used, from the weakest to the strongest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum Coverage {
+    /// Not: as it was opened, or not even that.
+    Unchecked = 0,
+    /// By digest, when its block was opened, and not since.
+    Opened = 1,
+    /// The rows of a table that a query read, each by MAC at each use; the other rows not.
+    Rows = 2,
+    /// By what was computed: the operator's output was held against a secret projection of this
+    /// tensor at each use; its bytes by MAC in rotation.
+    Product = 3,
+    /// Every byte by MAC at each use.
+    Bytes = 4,
+}
+
+impl Coverage {
+    const ALL: [Self; 5] = [Self::Unchecked, Self::Opened, Self::Rows, Self::Product, Self::Bytes];
+
+    /// The word for people and JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unchecked => "unchecked",
+            Self::Opened => "opened",
+            Self::Rows => "rows",
+            Self::Product => "product",
+            Self::Bytes => "bytes",
+        }
+    }
+
+    /// Whether this is a check of bytes against the sealed ones at each use.
+    fn is_by_mac(self) -> bool {
+        matches!(self, Self::Rows | Self::Bytes)
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a host says about its checks of some blocks: one that contradicts itself cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    check: Check,
+    rotation: u16,
+    coverage: Vec<Vec<Coverage>>,
+}
+
+/// Why a statement about checks was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CheckedError {
+    /// A part had less, or something else, than the check claims.
+    #[error(
+        "part {part} of block {block} of the receipt is `{found}`, which is not what `{check}` claims"
+    )]
+    NotAsClaimed {
+        /// The check.
+        check: Check,
+        /// Which of the receipt's blocks, counted from 0.
+        block: usize,
+        /// Which of the block's parts, counted from 0.
+        part: usize,
+        /// What it had.
+        found: Coverage,
+    },
+    /// Tensors are covered by what was computed, and nothing says how often their bytes are looked at.
+    #[error("a product is covered without a rotation of its bytes")]
+    NoRotation,
+    /// There is a rotation, and nothing that rotates.
+    #[error("a rotation of {rotation} uses without a product")]
+    IdleRotation {
+        /// The rotation.
+        rotation: u16,
+    },
+    /// The check does not treat all parts alike.
+    #[error("`{check}` does not say what each part had")]
+    NotUniform {
+        /// The check.
+        check: Check,
+    },
+    /// More blocks or parts than the format writes.
+    #[error("more blocks or parts than a ring has")]
+    TooMany,
+}
+
+impl Checked {
+    /// A statement about consecutive blocks: for each, what its parts had, in the order of its header.
+    /// Of a batch, the weakest that any of its queries had.
+    ///
+    /// `rotation` is the number of uses within which every byte under [`Coverage::Product`] was held
+    /// against the sealed one bit by bit; 0 where no part is under it.
+    pub fn new(
+        check: Check,
+        rotation: u16,
+        coverage: Vec<Vec<Coverage>>,
+    ) -> Result<Self, CheckedError> {
+        if coverage.len() > MAX_BLOCKS as usize || coverage.iter().any(|b| b.len() > MAX_PARTS) {
+            return Err(CheckedError::TooMany);
+        }
+        for (block, parts) in coverage.iter().enumerate() {
+            if let Some((part, found)) = contradiction(check, parts) {
+                return Err(CheckedError::NotAsClaimed { check, block, part, found });
+            }
+        }
+        let product = coverage.iter().flatten().any(|c| *c == Coverage::Product);
+        match (product, rotation) {
+            (true, 0) => Err(CheckedError::NoRotation),
+            (false, 1..) => Err(CheckedError::IdleRotation { rotation }),
+            _ => Ok(Self { check, rotation, coverage }),
+        }
+    }
+
+    /// The statement of a check that treats all parts alike: none, load or run.
+    pub fn uniform(
+        check: Check,
+        parts_per_block: impl IntoIterator<Item = usize>,
+    ) -> Result<Self, CheckedError> {
+        let coverage = match check {
+            Check::None => Coverage::Unchecked,
+            Check::Load => Coverage::Opened,
+            Check::Run => Coverage::Bytes,
+            Check::Spot(_) | Check::Auto | Check::Compute => {
+                return Err(CheckedError::NotUniform { check });
+            }
+        };
+        let blocks = parts_per_block.into_iter().map(|parts| match parts {
+            0..=MAX_PARTS => Ok(vec![coverage; parts]),
+            _ => Err(CheckedError::TooMany),
+        });
+        Self::new(check, 0, blocks.collect::<Result<_, _>>()?)
+    }
+
+    /// The check.
+    #[must_use]
+    pub fn check(&self) -> Check {
+        self.check
+    }
+
+    /// Uses within which every byte under [`Coverage::Product`] was compared bit by bit; 0 if there is
+    /// no such part.
+    #[must_use]
+    pub fn rotation(&self) -> u16 {
+        self.rotation
+    }
+
+    /// For each block, what its parts had.
+    #[must_use]
+    pub fn coverage(&self) -> &[Vec<Coverage>] {
+        &self.coverage
+    }
+
+    pub(crate) fn into_parts(self) -> (Check, u16, Vec<Vec<Coverage>>) {
+        (self.check, self.rotation, self.coverage)
+    }
+
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let check = Check::decode(r)?;
+        let rotation = r.u16("rotation")?;
+        let n = r.count("coverage", MAX_BLOCKS as usize, 4)?;
+        let coverage = (0..n).map(|_| decode_block(r)).collect::<Result<_, _>>()?;
+        Self::new(check, rotation, coverage).map_err(|e| match e {
+            CheckedError::NoRotation | CheckedError::IdleRotation { .. } => {
+                DecodeError::Contradiction { field: "rotation", with: "coverage" }
+            }
+            _ => DecodeError::Contradiction { field: "coverage", with: "check" },
+        })
+    }
+}
+
+/// `check code 1 | share 4 | rotation 2 | coverage: list of (list of code 1)`
+pub(crate) fn encode(check: Check, rotation: u16, coverage: &[Vec<Coverage>], w: &mut Writer) {
+    check.encode(w);
+    w.u16(rotation).count(coverage.len());
+    for parts in coverage {
+        w.count(parts.len());
+        for part in parts {
+            w.u8(*part as u8);
+        }
+    }
+}
+
+fn decode_block(r: &mut Reader<'_>) -> Result<Vec<Coverage>, DecodeError> {
+    let codes = r.bytes("coverage of a block", MAX_PARTS)?;
+    let coverage = |code: &u8| {
+        let found = Coverage::ALL.into_iter().find(|c| *c as u8 == *code);
+        found.ok_or(DecodeError::BadValue { field: "coverage", found: u64::from(*code) })
+    };
+    codes.iter().map(coverage).collect()
+}
+
+/// The first part of a block that had something else than the check claims.
+fn contradiction(check: Check, parts: &[Coverage]) -> Option<(usize, Coverage)> {
+    let holds = |c: Coverage| match check {
+        Check::None => c == Coverage::Unchecked,
+        Check::Load => c >= Coverage::Opened,
+        // A block is drawn whole or not at all.
+        Check::Spot(_) => match parts.first() {
+            Some(Coverage::Opened) => c == Coverage::Opened,
+            _ => c.is_by_mac(),
+        },
+        Check::Run => c.is_by_mac(),
+        Check::Auto | Check::Compute => c >= Coverage::Rows,
+    };
+    parts.iter().copied().enumerate().find(|(_, c)| !holds(*c))
+}
