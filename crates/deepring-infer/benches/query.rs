@@ -30,7 +30,7 @@ fn query(c: &mut Criterion) {
             let ring = UnverifiedRing::open(&path)
                 .and_then(|r| r.authenticate(&Trust::owner(owner.public())))
                 .expect("the ring is ours");
-            let options = SessionOptions { check, threads: None };
+            let options = SessionOptions { check, ..SessionOptions::default() };
             let session = Session::open(ring, std::slice::from_ref(&host), options)
                 .expect("the key opens it");
             group.bench_function(check.name(), |b| {

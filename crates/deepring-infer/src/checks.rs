@@ -28,7 +28,7 @@ use projection::Projection;
 use rows::{BadRow, RowTags};
 
 pub(crate) use anatomy::exposing;
-pub(crate) use cost::Costs;
+use cost::Costs;
 pub(crate) use watch::{ROTATION, Slot, Watch};
 
 /// Uses after which a secret is drawn anew. What an attacker can learn from one is whether a query was refused,
@@ -162,7 +162,7 @@ impl BlockCheck {
     }
 
     /// What to do for queries that pass this block `together` at a time.
-    pub(crate) fn watch(&self, together: usize, costs: &Costs) -> &Watch {
+    pub(crate) fn watch(&self, together: usize) -> &Watch {
         let (slot, sizes) = match (self.mode, self.sizes.get()) {
             (Mode::Bytes, _) => (Slot::BARE, None),
             (Mode::Compute, _) | (Mode::Auto, None) => (Slot::ALL, None),
@@ -170,7 +170,7 @@ impl BlockCheck {
         };
         let watch = || {
             let chosen = match sizes {
-                Some(sizes) => costs.choose(&self.anatomy, sizes, &self.tags, together),
+                Some(sizes) => Costs::measured().choose(&self.anatomy, sizes, &self.tags, together),
                 None => vec![true; self.anatomy.linears.len()],
             };
             Watch::new(slot, &self.anatomy, &chosen, &self.tags, self.parts)
@@ -180,19 +180,25 @@ impl BlockCheck {
 
     /// Compares, before the engine reads them, the bytes that are due: all that no product covers, and this
     /// use's share of the others. Draws secrets anew when their life is over.
-    pub(crate) fn before(&self, watch: &Watch, bytes: &[u8], parts: &[Part]) -> Result<(), Fault> {
+    pub(crate) fn before(
+        &self,
+        watch: &Watch,
+        bytes: &[u8],
+        parts: &[Part],
+        all_threads: bool,
+    ) -> Result<(), Fault> {
         let n = self.uses.fetch_add(1, Ordering::Relaxed);
         if n > 0 && n.is_multiple_of(SECRET_LIFE) {
             self.redraw(bytes, parts)?;
         }
-        self.tags.check_pieces(bytes, watch.due(n))?;
+        self.tags.check_pieces(bytes, watch.due(n), all_threads)?;
         Ok(())
     }
 
     /// Compares once more, after the use, the bytes that no product covers.
     pub(crate) fn after(&self, watch: &Watch, bytes: &[u8]) -> Result<(), Fault> {
         if self.mode == Mode::Compute {
-            self.tags.check_pieces(bytes, watch.always())?;
+            self.tags.check_pieces(bytes, watch.always(), true)?;
         }
         Ok(())
     }
@@ -213,6 +219,11 @@ impl BlockCheck {
         // What was projected are the bytes that have their tags.
         self.tags.check(bytes)?;
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn secrets(&self) -> Vec<Vec<u8>> {
+        self.secrets.iter().map(|s| self.secret(s).projection.bytes().to_vec()).collect()
     }
 
     fn secret(&self, place: &Mutex<Arc<Secret>>) -> Arc<Secret> {

@@ -70,6 +70,9 @@ pub enum RunError {
         /// The check asked for.
         check: deepring::Check,
     },
+    /// The thread that compares bytes beside the engine ended without a verdict.
+    #[error("the check ended without a verdict")]
+    CheckDied,
     /// The system's generator failed.
     #[error("the system's random number generator failed")]
     NoRandomness,

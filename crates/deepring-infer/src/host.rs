@@ -3,6 +3,9 @@
 mod batch;
 mod genesis;
 mod live;
+mod shadow;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -30,6 +33,7 @@ pub struct RingHost<E: Engine> {
     genesis: Manifested,
     blocks: BTreeMap<u32, Live<E>>,
     check: Check,
+    shadow: bool,
 }
 
 impl<E: Engine> std::fmt::Debug for RingHost<E> {
@@ -75,7 +79,7 @@ impl<E: Engine> RingHost<E> {
             return Err(RunError::CheckNeedsBytes { check });
         }
         let genesis = Manifested::open(&ring, &key, check > Check::Load)?;
-        let mut host = Self { ring, engine, key, genesis, blocks: BTreeMap::new(), check };
+        let mut host = Self { ring, engine, key, genesis, blocks: BTreeMap::new(), check, shadow: false };
         for index in range {
             host.load_block(index)?;
             progress(host.header(index).map_or(0, |h| h.plain_len));
@@ -99,6 +103,12 @@ impl<E: Engine> RingHost<E> {
     #[must_use]
     pub fn public(&self) -> PublicKey<Host> {
         self.key.public()
+    }
+
+    /// Whether bytes are compared on a thread of its own while the engine computes; for machines on which the
+    /// engine leaves a core free. Off at first.
+    pub fn set_shadow(&mut self, shadow: bool) {
+        self.shadow = shadow && self.check > Check::Load;
     }
 
     /// The blocks that are loaded.

@@ -134,8 +134,12 @@ fn span<'a>(
     let agree = channels.checked_mul(pixels) == Some(x.len())
         && (x.is_empty() || readings.iter().all(|r| r.fits(channels, pixels)));
     debug_assert!(agree, "lengths disagree");
-    (agree && !x.is_empty() && !readings.is_empty())
-        .then_some(Span { x, channels, pixels, part: 0..channels })
+    (agree && !x.is_empty() && !readings.is_empty()).then_some(Span {
+        x,
+        channels,
+        pixels,
+        part: 0..channels,
+    })
 }
 
 fn project_with(

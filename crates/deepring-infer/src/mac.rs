@@ -146,18 +146,25 @@ impl LiveMac {
 
     /// Compares every byte with the tags; the first piece that differs is the answer.
     pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), Changed> {
-        self.compare(bytes, self.pieces.iter().enumerate())
+        self.compare(bytes, self.pieces.iter().enumerate(), true)
     }
 
-    /// Compares some pieces.
-    pub(crate) fn check_pieces(&self, bytes: &[u8], pieces: &[usize]) -> Result<(), Changed> {
-        self.compare(bytes, pieces.iter().filter_map(|i| Some((*i, self.pieces.get(*i)?))))
+    /// Compares some pieces, by all threads of the pool that this is called in or by this one alone.
+    pub(crate) fn check_pieces(
+        &self,
+        bytes: &[u8],
+        pieces: &[usize],
+        all_threads: bool,
+    ) -> Result<(), Changed> {
+        let pieces = pieces.iter().filter_map(|i| Some((*i, self.pieces.get(*i)?)));
+        self.compare(bytes, pieces, all_threads)
     }
 
     fn compare<'a>(
         &self,
         bytes: &[u8],
         pieces: impl Iterator<Item = (usize, &'a Piece)> + Clone,
+        all_threads: bool,
     ) -> Result<(), Changed> {
         let differs = |(i, piece): (usize, &Piece)| {
             let now = bytes.get(piece.range.clone());
@@ -165,7 +172,7 @@ impl LiveMac {
             (!same).then(|| Changed { part: piece.part, range: piece.range.clone() })
         };
         let total: usize = pieces.clone().map(|(_, p)| p.range.len()).sum();
-        let changed = if total >= PARALLEL_FROM && rayon::current_num_threads() > 1 {
+        let changed = if all_threads && total >= PARALLEL_FROM && rayon::current_num_threads() > 1 {
             let pieces: Vec<_> = pieces.collect();
             pieces.into_par_iter().find_map_first(differs)
         } else {
@@ -212,8 +219,8 @@ mod tests {
                 let changed = mac.check(&bytes).unwrap_err();
                 assert_eq!(changed.part, part);
                 assert!(changed.range.contains(&at));
-                assert_eq!(mac.check_pieces(&bytes, &its), Err(changed));
-                assert_eq!(mac.check_pieces(&bytes, &others), Ok(()));
+                assert_eq!(mac.check_pieces(&bytes, &its, true), Err(changed));
+                assert_eq!(mac.check_pieces(&bytes, &others, false), Ok(()));
                 bytes[at] ^= 0x10;
             }
         }

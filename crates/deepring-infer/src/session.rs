@@ -22,11 +22,13 @@ pub struct SessionOptions {
     pub check: Check,
     /// Threads of the engine; `None` for one a core.
     pub threads: Option<NonZeroUsize>,
+    /// Whether bytes are compared on a further thread while the engine computes.
+    pub shadow: bool,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { check: Check::Run, threads: None }
+        Self { check: Check::Auto, threads: None, shadow: false }
     }
 }
 
@@ -67,7 +69,9 @@ impl Session<Rten> {
         options: SessionOptions,
     ) -> Result<Self, RunError> {
         let engine = Rten::new(options.threads);
-        Self::open_on(engine, ring, keys, options.check, &|_| ())
+        let mut session = Self::open_on(engine, ring, keys, options.check, &|_| ())?;
+        session.set_shadow(options.shadow);
+        Ok(session)
     }
 }
 
@@ -110,6 +114,12 @@ impl<E: Engine> Session<E> {
             legs.push(Leg { host, blocks });
         }
         Ok(Self { ring, hosts, route: legs })
+    }
+
+    /// Whether bytes are compared on a thread of its own while the engine computes; for machines on which the
+    /// engine leaves a core free.
+    pub fn set_shadow(&mut self, shadow: bool) {
+        self.hosts.iter_mut().for_each(|host| host.set_shadow(shadow));
     }
 
     /// The ring.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use deepring::{Check, Checked, Coverage, Header, TensorSpec, TensorValue};
 
 use super::live::{Given, Live};
+use super::shadow::{self, Shadow};
 use super::{RingHost, Split};
 use crate::checks::{Fault, ROTATION};
 use crate::engine::{Engine, Input};
@@ -90,8 +91,11 @@ impl<E: Engine> Stretch<'_, E> {
         };
         let mut live: Vec<Values<E>> = queries.iter().map(import).collect::<Result<_, RunError>>()?;
         self.split.receipt += start.elapsed();
-        for index in self.range.clone() {
-            self.block(index, &mut live)?;
+        if self.host.shadow {
+            let host = self.host;
+            shadow::beside(host, |shadow| self.blocks(&mut live, Some(shadow)))?;
+        } else {
+            self.blocks(&mut live, None)?;
         }
         let start = Instant::now();
         for values in live {
@@ -105,16 +109,36 @@ impl<E: Engine> Stretch<'_, E> {
         Ok(())
     }
 
-    fn block(&mut self, index: u32, live: &mut [Values<E>]) -> Result<(), RunError> {
+    fn blocks(&mut self, live: &mut [Values<E>], shadow: Option<&Shadow>) -> Result<(), RunError> {
+        for index in self.range.clone() {
+            self.block(index, live, shadow)?;
+        }
+        Ok(())
+    }
+
+    fn block(
+        &mut self,
+        index: u32,
+        live: &mut [Values<E>],
+        shadow: Option<&Shadow>,
+    ) -> Result<(), RunError> {
         let host = self.host;
         let block = host.block(index)?;
         let header = host.header(index).ok_or(RunError::NoGraph { block: index })?;
         let refuse = |fault: Fault| block.describe(&host.ring, &host.key, header, fault);
         // `run` promises every byte for each query, `spot` decides for each; the others share a look.
         let shared = matches!(host.check, Check::Auto | Check::Compute);
-        let watch = block.watch(if shared { live.len() } else { 1 });
+        let together = if shared { live.len() } else { 1 };
+        let watch = block.watch(together);
+        let before = |watch| match shadow {
+            Some(shadow) => {
+                shadow.look_at(index, together);
+                Ok(())
+            }
+            None => block.before(header, watch, true).map_err(refuse),
+        };
         if let (Some(watch), true) = (watch, shared) {
-            self.timed(|| block.before(header, watch)).map_err(refuse)?;
+            self.timed(|| before(watch))?;
         }
         let kept = self.kept(index, header);
         for values in live {
@@ -124,7 +148,7 @@ impl<E: Engine> Stretch<'_, E> {
                 _ => None,
             };
             if let Some(watch) = looked_at {
-                self.timed(|| block.before(header, watch)).map_err(refuse)?;
+                self.timed(|| before(watch))?;
             }
             let shown = if shared { watch } else { None };
             let start = Instant::now();

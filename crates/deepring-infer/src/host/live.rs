@@ -8,7 +8,7 @@ use deepring::{
 };
 
 use super::CHANGED_IN_MEMORY;
-use crate::checks::{BlockCheck, Costs, Fault, Mode, Watch, exposing};
+use crate::checks::{BlockCheck, Fault, Mode, Watch, exposing};
 use crate::engine::{Engine, Input, View};
 use crate::error::RunError;
 use crate::inputs::names;
@@ -33,6 +33,12 @@ pub(super) struct Given<V> {
 impl<V> Given<V> {
     pub(super) fn into_outputs(self) -> impl Iterator<Item = (String, V)> {
         self.names.into_iter().zip(self.values).take(self.outputs)
+    }
+
+    /// The last value that was given out: of a convolution under a product, its sums.
+    #[cfg(test)]
+    pub(super) fn last_mut(&mut self) -> Option<&mut V> {
+        self.values.last_mut()
     }
 
     fn find(&self, name: &str) -> Option<&V> {
@@ -91,7 +97,7 @@ impl<E: Engine> Live<E> {
     /// The plan for queries that pass `together`; `None` if nothing is checked.
     pub(super) fn watch(&self, together: usize) -> Option<&Watch> {
         let check = self.check.as_ref()?;
-        Some(check.watch(together, Costs::measured()))
+        Some(check.watch(together))
     }
 
     /// What each part has under a plan, or without one.
@@ -103,10 +109,10 @@ impl<E: Engine> Live<E> {
         }
     }
 
-    /// The check before a use.
-    pub(super) fn before(&self, header: &Header, watch: &Watch) -> Result<(), Fault> {
+    /// The check before a use, by all threads of the pool that it is called in or by this one alone.
+    pub(super) fn before(&self, header: &Header, watch: &Watch, all: bool) -> Result<(), Fault> {
         let Some(check) = &self.check else { return Ok(()) };
-        check.before(watch, self.resident.bytes(), &header.parts)
+        check.before(watch, self.resident.bytes(), &header.parts, all)
     }
 
     /// The check after a use.
@@ -160,6 +166,12 @@ impl<E: Engine> Live<E> {
             engine.view(given.find(name).or_else(|| input(name))?)
         };
         check.outputs_fit(watch, self.resident.bytes(), &value)
+    }
+
+    /// The secrets of the block's products.
+    #[cfg(test)]
+    pub(super) fn secrets(&self) -> Vec<Vec<u8>> {
+        self.check.as_ref().map(BlockCheck::secrets).unwrap_or_default()
     }
 
     /// Says what was found. The ring's own copy tells just which bytes; where it cannot be read any more, the

@@ -2,8 +2,8 @@
 //!
 //! `unsafe` is allowed here for one thing: to call a function that is compiled for instructions which
 //! not every processor has. The functions themselves are safe code. [`Isa`] says which instructions the
-//! processor was seen to have; its field is private to this file, where nothing but [`Isa::all`] makes
-//! one, after asking the processor. So whoever holds an [`Isa`] may make the call.
+//! processor was seen to have: its field is private to this file, where only [`Isa::all`] makes one of
+//! more than the portable instructions, after asking the processor. So whoever holds an [`Isa`] may call.
 #![allow(unsafe_code)]
 
 use super::lanes::Scratch;
@@ -97,7 +97,7 @@ instances! {
         avx2 super::columns::run::<8, 4, true>,
         avx512 super::columns::run::<16, 8, true>;
     rows(span: &Span<'_>, first: usize, parts: &mut [Part<'_>], scratch: &mut Scratch):
-        portable super::rows::run::<16, FUSED>,
+        portable super::rows::run::<8, FUSED>,
         avx2 super::rows::run::<32, true>,
         avx512 super::rows::run::<64, true>;
     project_columns(w: (&[f32], usize), first: usize, r: &[f32], out: &mut [f64], out2: &mut [f64]):
@@ -105,7 +105,7 @@ instances! {
         avx2 super::project::columns::<4, 4, true>,
         avx512 super::project::columns::<8, 8, true>;
     project_rows(w: &[f32], first: usize, r: &[f32], out: &mut [f64], out2: &mut [f64]):
-        portable super::project::rows::<8, FUSED>,
+        portable super::project::rows::<4, FUSED>,
         avx2 super::project::rows::<16, true>,
         avx512 super::project::rows::<16, true>;
 }

@@ -82,19 +82,34 @@ pub(super) fn rows<const L: usize, const FUSED: bool>(
 ) {
     let rows = w[first * r.len()..].chunks_exact(r.len());
     let (r, r_end) = r.as_chunks::<L>();
+    let r_end = padded(r_end);
+    // Added up from memory, as in `rows`.
+    let mut lanes = vec![[0.0; L]; 2];
     for (w, (out, out2)) in rows.zip(out.iter_mut().zip(out2)) {
         let (w, w_end) = w.as_chunks::<L>();
         let (mut sum, mut square_sum) = ([0.0; L], [0.0; L]);
-        let end = (padded(w_end), padded(r_end));
-        let pairs = w.iter().zip(r).chain(std::iter::once((&end.0, &end.1)));
-        for (w, r) in pairs {
-            for i in 0..L {
-                let term = f64::from(r[i]) * f64::from(w[i]);
-                sum[i] += term;
-                square_sum[i] = fma64::<FUSED>(term, term, square_sum[i]);
-            }
+        for (w, r) in w.iter().zip(r) {
+            row_step::<L, FUSED>(w, r, &mut sum, &mut square_sum);
         }
-        *out += sum.iter().sum::<f64>();
-        *out2 += square_sum.iter().sum::<f64>();
+        row_step::<L, FUSED>(&padded(w_end), &r_end, &mut sum, &mut square_sum);
+        lanes[0] = sum;
+        lanes[1] = square_sum;
+        for (out, lanes) in [out, out2].into_iter().zip(&lanes) {
+            *out += lanes.iter().sum::<f64>();
+        }
+    }
+}
+
+#[inline(always)]
+fn row_step<const L: usize, const FUSED: bool>(
+    w: &[f32; L],
+    r: &[f32; L],
+    sum: &mut [f64; L],
+    square_sum: &mut [f64; L],
+) {
+    for i in 0..L {
+        let term = f64::from(r[i]) * f64::from(w[i]);
+        sum[i] += term;
+        square_sum[i] = fma64::<FUSED>(term, term, square_sum[i]);
     }
 }

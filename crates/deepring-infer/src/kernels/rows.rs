@@ -14,53 +14,100 @@ pub(super) fn run<const L: usize, const FUSED: bool>(
     span: &Span<'_>,
     first: usize,
     parts: &mut [Part<'_>],
-    _: &mut Scratch,
+    scratch: &mut Scratch,
 ) {
     let Some(count) = parts.first().map(|part| part.square_sums.len()) else { return };
+    let planes = parts.iter().map(|part| part.sums.len() + 1).max().unwrap_or_default();
+    // The lanes are added up from memory: from registers the compiler would do both sums at once, and
+    // to that end mix them all along the row.
+    let lanes = scratch.blocks::<L>(planes);
     for m in 0..count {
         let row = &span.x[(first + m) * span.channels..][span.part.clone()];
         for part in &mut *parts {
-            let squares = &part.squares[span.part.clone()];
-            for (t, sums) in part.sums.iter_mut().enumerate() {
-                let plane = &part.planes[t * span.channels..][span.part.clone()];
-                let (sum, square_sum) = match (t, part.relu) {
-                    (0, false) => dot::<L, FUSED, false, true>(row, plane, squares),
-                    (0, true) => dot::<L, FUSED, true, true>(row, plane, squares),
-                    (_, false) => dot::<L, FUSED, false, false>(row, plane, squares),
-                    (_, true) => dot::<L, FUSED, true, false>(row, plane, squares),
-                };
-                sums[m] += sum;
-                part.square_sums[m] += square_sum;
+            let Some((squares, lanes)) = lanes.split_first_mut() else { return };
+            let plane = |t: usize| &part.planes[t * span.channels..][span.part.clone()];
+            for (t, lanes) in lanes.iter_mut().enumerate().take(part.sums.len()) {
+                let own = &part.squares[span.part.clone()];
+                match (t, part.relu) {
+                    (0, false) => both::<L, FUSED, false>(row, plane(t), own, lanes, squares),
+                    (0, true) => both::<L, FUSED, true>(row, plane(t), own, lanes, squares),
+                    (_, false) => linear::<L, FUSED, false>(row, plane(t), lanes),
+                    (_, true) => linear::<L, FUSED, true>(row, plane(t), lanes),
+                }
             }
+            for (sums, lanes) in part.sums.iter_mut().zip(&*lanes) {
+                sums[m] += total(*lanes);
+            }
+            part.square_sums[m] += total(*squares);
         }
     }
 }
 
-/// The sum of a row, and that of its squares if `SQUARES`, else zero.
+/// One plane and the squares of one row.
 #[inline(always)]
-fn dot<const L: usize, const FUSED: bool, const RELU: bool, const SQUARES: bool>(
+fn both<const L: usize, const FUSED: bool, const RELU: bool>(
     row: &[f32],
     plane: &[f32],
     squares: &[f32],
-) -> (f32, f32) {
+    sums: &mut [f32; L],
+    square_sums: &mut [f32; L],
+) {
     let (mut sum, mut square_sum) = ([0.0; L], [0.0; L]);
-    let mut step = |x: &[f32; L], plane: &[f32; L], squares: &[f32; L]| {
-        for i in 0..L {
-            let x = rectified::<RELU>(x[i]);
-            sum[i] = fma::<FUSED>(plane[i], x, sum[i]);
-            if SQUARES {
-                square_sum[i] = fma::<FUSED>(squares[i] * x, x, square_sum[i]);
-            }
-        }
-    };
     let (row, row_end) = row.as_chunks();
     let (plane, plane_end) = plane.as_chunks();
     let (squares, squares_end) = squares.as_chunks();
     for ((x, plane), squares) in row.iter().zip(plane).zip(squares) {
-        step(x, plane, squares);
+        step::<L, FUSED, RELU>(x, plane, &mut sum);
+        square_step::<L, FUSED, RELU>(x, squares, &mut square_sum);
     }
     if !row_end.is_empty() {
-        step(&padded(row_end), &padded(plane_end), &padded(squares_end));
+        let x = padded(row_end);
+        step::<L, FUSED, RELU>(&x, &padded(plane_end), &mut sum);
+        square_step::<L, FUSED, RELU>(&x, &padded(squares_end), &mut square_sum);
     }
-    (total(sum), total(square_sum))
+    *sums = sum;
+    *square_sums = square_sum;
+}
+
+/// One plane of one row.
+#[inline(always)]
+fn linear<const L: usize, const FUSED: bool, const RELU: bool>(
+    row: &[f32],
+    plane: &[f32],
+    sums: &mut [f32; L],
+) {
+    let mut sum = [0.0; L];
+    let (row, row_end) = row.as_chunks();
+    let (plane, plane_end) = plane.as_chunks();
+    for (x, plane) in row.iter().zip(plane) {
+        step::<L, FUSED, RELU>(x, plane, &mut sum);
+    }
+    if !row_end.is_empty() {
+        step::<L, FUSED, RELU>(&padded(row_end), &padded(plane_end), &mut sum);
+    }
+    *sums = sum;
+}
+
+// Functions, not closures: a closure that is not inlined is compiled without its caller's instructions.
+#[inline(always)]
+fn step<const L: usize, const FUSED: bool, const RELU: bool>(
+    x: &[f32; L],
+    plane: &[f32; L],
+    sum: &mut [f32; L],
+) {
+    for i in 0..L {
+        sum[i] = fma::<FUSED>(plane[i], rectified::<RELU>(x[i]), sum[i]);
+    }
+}
+
+#[inline(always)]
+fn square_step<const L: usize, const FUSED: bool, const RELU: bool>(
+    x: &[f32; L],
+    squares: &[f32; L],
+    sum: &mut [f32; L],
+) {
+    for i in 0..L {
+        let x = rectified::<RELU>(x[i]);
+        sum[i] = fma::<FUSED>(squares[i] * x, x, sum[i]);
+    }
 }

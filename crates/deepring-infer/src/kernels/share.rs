@@ -64,8 +64,7 @@ fn by_channels(
 ) {
     let step = span.channels.div_ceil(threads).next_multiple_of(GROUP);
     let lengths: Vec<_> = readings.iter().map(|r| (r.sums.len(), r.square_sums.len())).collect();
-    let coefficients: Vec<_> =
-        readings.iter().map(|r| (r.relu, r.planes, r.squares)).collect();
+    let coefficients: Vec<_> = readings.iter().map(|r| (r.relu, r.planes, r.squares)).collect();
     let shares: Vec<_> = (0..span.channels)
         .into_par_iter()
         .step_by(step)
@@ -107,11 +106,7 @@ fn add(to: &mut [f32], from: &[f32]) {
 }
 
 /// The readings cut into runs of `width` pixels.
-fn runs_of<'a>(
-    readings: &'a mut [Reading<'_>],
-    pixels: usize,
-    width: usize,
-) -> Vec<Vec<Part<'a>>> {
+fn runs_of<'a>(readings: &'a mut [Reading<'_>], pixels: usize, width: usize) -> Vec<Vec<Part<'a>>> {
     let mut runs: Vec<Vec<Part<'a>>> = Vec::new();
     runs.resize_with(pixels.div_ceil(width), || Vec::with_capacity(readings.len()));
     for reading in readings {

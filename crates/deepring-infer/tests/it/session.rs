@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use deepring::{Check, DType, TensorValue};
+use deepring::{Check, DType, Share, TensorValue};
 use deepring_infer::{CutPolicy, InputError, PlainModel, RunError, write_npy};
 
 use crate::graphs::{self, FLOAT, Net};
@@ -19,6 +19,11 @@ const BOUND: f32 = 1e-5;
 /// Against another engine, as the project promises.
 const OTHER_ENGINE: f32 = 1e-4;
 
+fn every_check() -> [Check; 6] {
+    let half = Share::new(0.5).unwrap();
+    [Check::None, Check::Load, Check::Spot(half), Check::Run, Check::Auto, Check::Compute]
+}
+
 #[test]
 fn a_ring_answers_as_the_plain_network_however_it_is_cut_and_checked() {
     let input = images(0, 32);
@@ -28,10 +33,11 @@ fn a_ring_answers_as_the_plain_network_however_it_is_cut_and_checked() {
         for cut in ["auto", "op", "1", "3"] {
             let ring = Sealed::new(&network(name), cut.parse().unwrap());
             for threads in [1, 2] {
-                let answers = [Check::None, Check::Load, Check::Run]
-                    .map(|check| answer(&ring.session_of(&[1], check, threads), &input));
-                assert_eq!(answers[0], answers[1], "{name}, cut {cut}, {threads} threads");
-                assert_eq!(answers[0], answers[2], "{name}, cut {cut}, {threads} threads");
+                let answers =
+                    every_check().map(|check| answer(&ring.session_of(&[1], check, threads), &input));
+                for (check, other) in every_check().iter().zip(&answers) {
+                    assert_eq!(&answers[0], other, "{name}, cut {cut}, {threads} threads, {check}");
+                }
                 assert_eq!(classes(&answers[0]), classes(&wanted));
                 worst = worst.max(difference(&answers[0], &wanted));
             }
@@ -75,7 +81,7 @@ fn a_batch_of_queries_gives_what_each_query_gives_and_one_decision() {
 #[test]
 fn a_decision_states_the_check_that_was_made() {
     let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Auto);
-    for check in [Check::None, Check::Load, Check::Run] {
+    for check in every_check() {
         let outcome = ring.session(check).run(vec![images(0, 1)]).unwrap();
         assert_eq!(outcome.decision.verify(&ring.ring()).unwrap().check, check);
     }

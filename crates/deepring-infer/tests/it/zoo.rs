@@ -122,7 +122,7 @@ impl Sealed {
 
     pub(crate) fn session_of(&self, hosts: &[u8], check: Check, threads: usize) -> Session {
         let keys: Vec<_> = hosts.iter().map(|seed| host(*seed)).collect();
-        let options = SessionOptions { check, threads: threads.try_into().ok() };
+        let options = SessionOptions { check, threads: threads.try_into().ok(), shadow: false };
         Session::open(self.ring(), &keys, options).unwrap()
     }
 }

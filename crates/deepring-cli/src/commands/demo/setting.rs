@@ -90,7 +90,7 @@ impl Setting {
     /// Opens the ring file as both hosts.
     pub(super) fn open(&mut self, check: Check) -> Result<Session, RunFailure> {
         let ring = self.trusting.authenticate(&self.folder.path(RING))?;
-        Ok(Session::open(ring, &self.hosts, SessionOptions { check, threads: None })?)
+        Ok(Session::open(ring, &self.hosts, SessionOptions { check, ..SessionOptions::default() })?)
     }
 
     /// Has every test image answered by the ring, as one batch, and records the decision.
