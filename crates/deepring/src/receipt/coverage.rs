@@ -221,3 +221,114 @@ fn contradiction(check: Check, parts: &[Coverage]) -> Option<(usize, Coverage)> 
     };
     parts.iter().copied().enumerate().find(|(_, c)| !holds(*c))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Coverage::{Bytes, Opened, Product, Rows, Unchecked};
+    use super::*;
+    use crate::receipt::Share;
+
+    const ALL: [Coverage; 5] = Coverage::ALL;
+
+    fn checks() -> [Check; 6] {
+        let spot = Check::Spot(Share::from_millionths(100_000).unwrap());
+        [Check::None, Check::Load, spot, Check::Run, Check::Auto, Check::Compute]
+    }
+
+    /// One part, with the rotation that it needs.
+    fn one(check: Check, part: Coverage) -> Result<Checked, CheckedError> {
+        Checked::new(check, u16::from(part == Product), vec![vec![part]])
+    }
+
+    #[test]
+    fn coverage_is_ordered_by_strength_and_its_code() {
+        assert!(ALL.is_sorted_by(|a, b| a < b));
+        assert_eq!(ALL.map(|c| c as u8), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_part_that_had_something_else_than_the_check_claims_is_refused() {
+        let [none, load, spot, run, auto, compute] = checks();
+        let allowed: [(Check, &[Coverage]); 6] = [
+            (none, &[Unchecked]),
+            (load, &[Opened, Rows, Product, Bytes]),
+            (spot, &[Opened, Rows, Bytes]),
+            (run, &[Rows, Bytes]),
+            (auto, &[Rows, Product, Bytes]),
+            (compute, &[Rows, Product, Bytes]),
+        ];
+        for (check, allowed) in allowed {
+            for found in ALL {
+                let wanted = if allowed.contains(&found) {
+                    None
+                } else {
+                    Some(CheckedError::NotAsClaimed { check, block: 0, part: 0, found })
+                };
+                assert_eq!(one(check, found).err(), wanted, "{check} {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_part_that_contradicts_is_named_also_behind_others() {
+        let coverage = vec![vec![Bytes], vec![], vec![Bytes, Rows, Opened, Opened]];
+        let refused = Checked::new(Check::Run, 0, coverage).unwrap_err();
+        let wanted =
+            CheckedError::NotAsClaimed { check: Check::Run, block: 2, part: 2, found: Opened };
+        assert_eq!(refused, wanted);
+    }
+
+    #[test]
+    fn a_spot_check_meets_a_block_whole_or_not_at_all() {
+        let spot = checks()[2];
+        let of = |blocks: &[&[Coverage]]| {
+            Checked::new(spot, 0, blocks.iter().map(|b| b.to_vec()).collect())
+        };
+        of(&[&[Opened, Opened], &[Rows, Bytes], &[]]).unwrap();
+        for mixed in [&[Opened, Bytes], &[Bytes, Opened], &[Rows, Opened], &[Opened, Unchecked]] {
+            assert!(of(&[&[Bytes], mixed]).is_err(), "{mixed:?}");
+        }
+    }
+
+    #[test]
+    fn there_is_a_rotation_exactly_where_there_is_a_product() {
+        let new = |rotation, parts: &[Coverage]| {
+            Checked::new(Check::Compute, rotation, vec![vec![], parts.to_vec()])
+        };
+        for rotation in [1, 16, u16::MAX] {
+            assert_eq!(new(rotation, &[Bytes, Product]).unwrap().rotation(), rotation);
+            let idle = Err(CheckedError::IdleRotation { rotation });
+            assert_eq!(new(rotation, &[Bytes, Rows]), idle);
+            assert_eq!(new(rotation, &[]), idle);
+        }
+        assert_eq!(new(0, &[Bytes, Product]), Err(CheckedError::NoRotation));
+        new(0, &[Bytes, Rows]).unwrap();
+    }
+
+    #[test]
+    fn checks_that_treat_all_parts_alike_need_no_list() {
+        let [none, load, spot, run, auto, compute] = checks();
+        for (check, part) in [(none, Unchecked), (load, Opened), (run, Bytes)] {
+            let checked = Checked::uniform(check, [2, 0, 1]).unwrap();
+            assert_eq!(checked.coverage(), [vec![part; 2], vec![], vec![part]]);
+            assert_eq!((checked.check(), checked.rotation()), (check, 0));
+        }
+        for check in [spot, auto, compute] {
+            assert_eq!(Checked::uniform(check, [1]), Err(CheckedError::NotUniform { check }));
+        }
+    }
+
+    #[test]
+    fn more_than_the_format_writes_is_refused_before_it_is_signed() {
+        let blocks = MAX_BLOCKS as usize;
+        Checked::new(Check::Run, 0, vec![vec![]; blocks]).unwrap();
+        for too_many in [
+            Checked::new(Check::Run, 0, vec![vec![]; blocks + 1]),
+            Checked::new(Check::Run, 0, vec![vec![Bytes; MAX_PARTS + 1]]),
+            Checked::uniform(Check::Run, [1, MAX_PARTS + 1]),
+            Checked::uniform(Check::Run, [usize::MAX]),
+        ] {
+            assert_eq!(too_many, Err(CheckedError::TooMany));
+        }
+    }
+}

@@ -17,6 +17,7 @@ mod opening;
 mod parcels;
 mod rearranged;
 mod receipts;
+mod receipts_coverage;
 mod receipts_forged;
 mod repair;
 mod round_trip;

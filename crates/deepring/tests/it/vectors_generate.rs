@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use deepring::{Owner, PartKind, PublicKey, SecretKey, Trust, TrustStore, UnverifiedRing, grant};
+use deepring::{
+    Owner, PartKind, PublicKey, SecretKey, Trust, TrustStore, UnverifiedRing, VerifiedRing, grant,
+};
 use serde_json::Value;
 
 use crate::forge::{Field, RawReceipts, RawRing, signed_by_weak_owner, weak_owner};
@@ -10,6 +12,7 @@ use crate::opening::{
     COMMITMENT, CONTENT_DIGEST, HOST_WRAP, signed_edit, wrapped_for_another_block,
 };
 use crate::rearranged::{dropped, duplicated, swapped};
+use crate::receipts_coverage::{decided, layer_by_layer};
 use crate::signed_nonsense::CASES;
 use crate::small_query::decision;
 use crate::small_ring::{
@@ -381,8 +384,6 @@ fn receipts(f: &mut Folder, ring: &[u8], second: &[u8]) {
     );
     let padded = [honest.as_slice(), &[0]].concat();
     f.receipt("receipt_padded", "a byte follows the end", &padded, file(None));
-    let bytes = edited(&|r| r.edit_receipt(0, Field::Check, &[6]));
-    f.receipt("receipt_check_unknown", "check 6", &bytes, file(None));
     f.receipt(
         "opening_bit_flipped",
         "one bit of the inputs",
@@ -449,6 +450,67 @@ fn receipts(f: &mut Folder, ring: &[u8], second: &[u8]) {
     );
     let bytes = decision(&intact(&seal(&plan(), &owner()))).encode();
     f.receipt("receipt_of_other_ring", "about another ring", &bytes, file(None));
+    claims(f, &about, &honest);
+}
+
+/// What receipts say about checks.
+fn claims(f: &mut Folder, ring: &VerifiedRing, honest: &[u8]) {
+    let (a, b) = layer_by_layer();
+    let bytes = decided(ring, a, b).encode();
+    let defect = "nothing; parts checked by rows, product and bytes, and a spot check";
+    f.receipt("intact_layer_by_layer", defect, &bytes, Nowhere);
+    let mut version_1 = honest.to_vec();
+    version_1[8] = 1;
+    f.receipt("receipt_version_1", "format version 1", &version_1, Tampered(None, "file"));
+
+    let (file, body) = (|b| Tampered(b, "file"), |b| Tampered(Some(b), "body"));
+    // Code, share and rotation, then the codes of the parts of blocks 2 and 3, in host B's receipt.
+    type Claim<'a> = (&'a str, &'a str, (u8, u32, u16), &'a [&'a [u8]], Place);
+    let cases: [Claim<'_>; 13] = [
+        ("check_unknown", "check 6", (6, 0, 0), &[&[4, 4, 4], &[4]], file(None)),
+        ("share_without_spot", "run with a share", (3, 1, 0), &[&[4, 4, 4], &[4]], file(None)),
+        ("spot_without_share", "spot with share 0", (2, 0, 0), &[&[4, 4, 4], &[4]], file(None)),
+        ("spot_always", "spot with share 1", (2, 1_000_000, 0), &[&[4, 4, 4], &[4]], file(None)),
+        ("spot_in_part", "spot in half a block", (2, 1, 0), &[&[4, 1, 4], &[4]], file(None)),
+        ("coverage_unknown", "coverage 5", (3, 0, 0), &[&[4, 5, 4], &[4]], file(None)),
+        (
+            "coverage_weaker_than_check",
+            "run, and a tensor only opened",
+            (3, 0, 0),
+            &[&[4, 1, 4], &[4]],
+            file(None),
+        ),
+        (
+            "product_under_run",
+            "run, and a tensor by its product",
+            (3, 0, 16),
+            &[&[3, 4, 4], &[4]],
+            file(None),
+        ),
+        (
+            "product_without_rotation",
+            "a product, and rotation 0",
+            (5, 0, 0),
+            &[&[3, 4, 4], &[4]],
+            file(None),
+        ),
+        (
+            "rotation_without_product",
+            "rotation 16, and no product",
+            (5, 0, 16),
+            &[&[4, 4, 4], &[4]],
+            file(None),
+        ),
+        ("coverage_of_one_block", "block 3 left out", (3, 0, 0), &[&[4, 4, 4]], file(Some(2))),
+        ("coverage_of_two_parts", "a part left out", (3, 0, 0), &[&[4, 4], &[4]], body(2)),
+        ("graph_by_product", "a product of the graph", (5, 0, 16), &[&[3, 4, 4], &[3]], body(3)),
+    ];
+    for (name, defect, check, coverage, place) in cases {
+        let mut raw = RawReceipts::of(honest);
+        raw.claim(1, check, coverage);
+        raw.sign_receipt(1, &HOST_B_SEED);
+        f.receipt(&format!("receipt_{name}"), defect, &raw.closed_by(&HOST_A_SEED), place);
+    }
 }
 
 fn readme(vectors: &[Vector]) -> String {
