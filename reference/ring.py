@@ -32,7 +32,8 @@ PARTS = ["header", "body", "link", "closure", "file"]                # in the or
 CHUNK, TAG, ALIGN = 65536, 16, 64
 OWNER, HOST = 0, 1                                                   # roles
 MANIFEST, GRAPH, PARAMETER = 0, 1, 2                                 # kinds of parts
-CHECKS = ["none", "load", "run"]
+CHECKS = ["none", "load", "spot", "run", "auto", "compute"]
+UNCHECKED, OPENED, ROWS, PRODUCT, BYTES = range(5)                     # coverage of a part, §14
 ELEMENT_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
 
 class Refused(ValueError):
@@ -679,7 +680,8 @@ def batch_digest(digests):
 # §14 receipt file ---------------------------------------------------------------------------------
 
 Opening = namedtuple("Opening", "query ring_id ring version genesis inputs opened_at host signature digest")
-Receipt = namedtuple("Receipt", "query ring first contents check inputs outputs previous host signature digest")
+Receipt = namedtuple("Receipt", "query ring first contents check rotation coverage inputs outputs previous host "
+                                "signature digest")                    # check: (code, share); coverage: codes, a block
 Decision = namedtuple("Decision", "opening receipts items signature digest")      # items: (inputs, outputs)
 
 def read_opening(r):
@@ -688,23 +690,47 @@ def read_opening(r):
     digest = derive("deepring v1 opening digest", r.data[start:r.at])
     return Opening(*fields, r.raw(64), digest)
 
+def claims(check, parts):
+    """Whether the parts of one block may have had this coverage, where a receipt states this check."""
+    if CHECKS[check] == "spot":
+        return all(c == OPENED for c in parts) or all(c in (ROWS, BYTES) for c in parts)
+    allowed = {"none": (UNCHECKED,), "load": (OPENED, ROWS, PRODUCT, BYTES), "run": (ROWS, BYTES),
+               "auto": (ROWS, PRODUCT, BYTES), "compute": (ROWS, PRODUCT, BYTES)}[CHECKS[check]]
+    return all(c in allowed for c in parts)
+
+def read_check(r):
+    """Check with its share, rotation and coverage, which must not contradict each other."""
+    code, share = r.u8(), r.u32()
+    if code >= len(CHECKS):
+        raise Refused(f"check {code}")
+    if not (1 <= share <= 999_999 if CHECKS[code] == "spot" else share == 0):
+        raise Refused(f"{CHECKS[code]} with a share of {share} millionths")
+    rotation = r.u16()
+    coverage = r.list(65536, 4, lambda: r.bytes(2 ** 20))
+    for parts in coverage:
+        if any(c > BYTES for c in parts):
+            raise Refused("an unknown coverage")
+        if not claims(code, parts):
+            raise Refused(f"coverage that {CHECKS[code]} does not claim")
+    if any(PRODUCT in parts for parts in coverage) != (rotation > 0):
+        raise Refused(f"a rotation of {rotation} contradicts the coverage")
+    return (code, share), rotation, coverage
+
 def read_receipt(r):
     start = r.at
-    fields = (r.raw(32), r.raw(32), r.u32(), r.list(65536, 32, lambda: r.raw(32)), r.u8(),
+    fields = (r.raw(32), r.raw(32), r.u32(), r.list(65536, 32, lambda: r.raw(32)), *read_check(r),
               r.raw(32), r.raw(32), r.raw(32), r.raw(64))
-    digest = derive("deepring v1 receipt digest", r.data[start:r.at])
-    if fields[4] > 2:
-        raise Refused(f"check {fields[4]}")
+    digest = derive("deepring v2 receipt digest", r.data[start:r.at])
     return Receipt(*fields, r.raw(64), digest)
 
 def read_decision(data):
     r = Reader(data)
     if r.raw(8) != b"DRECEIPT":
         raise Refused("not a receipt")
-    if r.u16() != 1:
+    if r.u16() != 2:
         raise Refused("another format version")
     opening = read_opening(r)
-    receipts = r.list(65536, 297, lambda: read_receipt(r))
+    receipts = r.list(65536, 307, lambda: read_receipt(r))
     items = r.list(2 ** 20, 64, lambda: (r.raw(32), r.raw(32)))
     digest = derive("deepring v1 decision digest", data[10:r.at])
     decision = Decision(opening, receipts, items, r.raw(64), digest)
@@ -726,11 +752,11 @@ def verify_receipt(data, ring):
     except Refused as e:
         return failed(TAMPERED, None, "file", f"the receipt: {e}")
     opening, receipts, items = decision.opening, decision.receipts, decision.items
-    problem, ended = check_chain(opening, receipts, ring)            # checks 2 … 13
+    problem, ended = check_chain(opening, receipts, ring)            # checks 2 … 14
     if problem:
         return failed(*problem)
     for fits, reason in [
-            (ended == ring.closure.count, "not all blocks ran"),     # checks 14 … 18
+            (ended == ring.closure.count, "not all blocks ran"),     # checks 15 … 19
             (items, "there is no item"),
             (batch_digest([i for i, _ in items]) == opening.inputs, "other inputs than the opening's"),
             (receipts and batch_digest([o for _, o in items]) == receipts[-1].outputs,
@@ -742,7 +768,7 @@ def verify_receipt(data, ring):
     return decision, []
 
 def check_chain(opening, receipts, ring):
-    """Checks 2 … 13. Returns the first problem (or None) and one past the last block that ran."""
+    """Checks 2 … 14. Returns the first problem (or None) and one past the last block that ran."""
     closure = ring.closure
     older = opening.ring_id == closure.ring_id and opening.version != closure.version
     for fits, verdict, block, reason in [
@@ -758,20 +784,26 @@ def check_chain(opening, receipts, ring):
     b, before, passed_on = 1, opening, opening.inputs
     for receipt in receipts:
         for fits, reason in [
-                (signed(receipt.host, "deepring v1 sign receipt", receipt.digest, receipt.signature),
+                (signed(receipt.host, "deepring v2 sign receipt", receipt.digest, receipt.signature),
                  "the receipt's signature does not fit"),
                 ((receipt.query, receipt.ring) == (opening.query, opening.ring), "a receipt of another query"),
                 (receipt.previous == before.digest, "previous is not the record before"),
                 (receipt.inputs == passed_on, "other inputs than what was passed on"),
                 (receipt.first == b and receipt.contents, "blocks left out, twice or none"),
+                (len(receipt.coverage) == len(receipt.contents), "coverage of other blocks than ran"),
                 (receipt.first + len(receipt.contents) <= closure.count, "more blocks than the ring's")]:
             if not fits:
                 return (TAMPERED, b, "file", reason), b
-        for block, content in enumerate(receipt.contents, b):
+        for block, (content, coverage) in enumerate(zip(receipt.contents, receipt.coverage), b):
             if content != ring.headers[block].content:
                 return (TAMPERED, block, "body", "other content ran than the ring's"), b
             if not ring.headers[block].has_host(receipt.host):
                 return (TAMPERED, block, "body", "the block is not for this host"), b
+            parts = ring.headers[block].parts
+            if len(coverage) != len(parts):
+                return (TAMPERED, block, "body", "coverage of other parts than the block has"), b
+            if any(c in (ROWS, PRODUCT) and part.kind != PARAMETER for part, c in zip(parts, coverage)):
+                return (TAMPERED, block, "body", "a graph has neither rows nor a product"), b
         b, before, passed_on = b + len(receipt.contents), receipt, receipt.outputs
     return None, b
 
@@ -790,6 +822,10 @@ def verify_receipt_at(path, ring_path, owner, trust):
         data = file.read(2 ** 32)
     decision, findings = verify_receipt(data, ring)
     return findings, decision
+
+def check_word(check):
+    code, share = check
+    return f"spot:0.{share:06}".rstrip("0") if CHECKS[code] == "spot" else CHECKS[code]
 
 def read_keys(owner_path, trust_path, key_path=None):
     if owner_path is None and trust_path is None:
@@ -861,7 +897,7 @@ def main():
             return report(ring.verdict(), ring.findings, args.json)
         findings, decision = verify_receipt_at(args.file, args.ring, owner, trust)
         return report(worst(findings), findings, args.json, None if findings else
-                      {"decision": decision.digest.hex(), "check": CHECKS[min(r.check for r in decision.receipts)]})
+                      {"decision": decision.digest.hex(), "check": check_word(min(r.check for r in decision.receipts))})
     except (OSError, ValueError, KeyError, TypeError, MemoryError) as error:      # the last three: index.json
         print(f"ring.py: {error}", file=sys.stderr)
         return 1

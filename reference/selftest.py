@@ -70,6 +70,28 @@ check("order of tensors", ring.tensors_digest([a, b]) == ring.tensors_digest([b,
 refused("tensor", ring.read_tensor, Reader(tensor("a", [2, 2], b"123")))
 refused("tensor, dimensions that overflow", ring.read_tensor, Reader(tensor("a", [2 ** 63, 2], b"")))
 
+# What a receipt says about checks: §14. Code, share, rotation, and the codes of each block's parts.
+def check_bytes(code, share, rotation, *coverage):
+    return (bytes([code]) + ring.u32(share) + rotation.to_bytes(2, "little") + ring.u32(len(coverage))
+            + b"".join(ring.u32(len(parts)) + bytes(parts) for parts in coverage))
+
+allowed = {0: {0}, 1: {1, 2, 3, 4}, 2: {1, 2, 4}, 3: {2, 4}, 4: {2, 3, 4}, 5: {2, 3, 4}}
+for code in range(7):
+    for part in range(6):
+        data = Reader(check_bytes(code, int(code == 2), 16 * int(part == 3), [part]))
+        what = f"check {code}, coverage {part}"
+        if part in allowed.get(code, ()):
+            check(what, ring.read_check(data) == ((code, int(code == 2)), 16 * int(part == 3), [bytes([part])]))
+        else:
+            refused(what, ring.read_check, data)
+check("spot, block by block", ring.read_check(Reader(check_bytes(2, 1, 0, [1, 1], [4, 2], []))))
+for what, args in {"spot in part": (2, 1, 0, [4, 1]), "spot with share 0": (2, 0, 0, [4]),
+                   "spot with share 1": (2, 10 ** 6, 0, [4]), "run with a share": (3, 1, 0, [4]),
+                   "product without rotation": (5, 0, 0, [4], [3]), "rotation without product": (5, 0, 1, [4])}.items():
+    refused(what, ring.read_check, Reader(check_bytes(*args)))
+for check_of, word in {(0, 0): "none", (2, 100_000): "spot:0.1", (2, 1): "spot:0.000001", (5, 0): "compute"}.items():
+    check(word, ring.check_word(check_of) == word)
+
 # Ed25519: keys that §4 refuses, with a signature that fits every message under the identity.
 P, D = 2 ** 255 - 19, -121665 * pow(121666, -1, 2 ** 255 - 19)
 any_message = bytes.fromhex("58" + "66" * 31) + (1).to_bytes(32, "little")
