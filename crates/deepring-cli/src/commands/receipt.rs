@@ -1,5 +1,7 @@
 //! `deepring receipt verify`: a decision against its ring, and a ledger or a proof.
 
+mod coverage;
+
 use std::path::Path;
 
 use deepring::{
@@ -19,7 +21,7 @@ pub(crate) fn receipt(args: &Receipt, trust: Option<&Path>) -> Result<(), CliErr
     let outcome = verify(args, trust);
     if args.json {
         match &outcome {
-            Ok((decision, entry)) => output::json(&json!({
+            Ok(Verified { decision, entry, .. }) => output::json(&json!({
                 "verdict": "intact",
                 "findings": [],
                 "decision": decision,
@@ -35,17 +37,22 @@ pub(crate) fn receipt(args: &Receipt, trust: Option<&Path>) -> Result<(), CliErr
             }
             Err(_) => {}
         }
-    } else if let Ok((decision, entry)) = &outcome {
-        print(decision, *entry)?;
+    } else if let Ok(verified) = &outcome {
+        print(verified)?;
     }
     outcome.map(|_| ())
 }
 
-/// The verified decision, and the index of its ledger entry where one was asked for.
-fn verify(
-    args: &ReceiptVerify,
-    trust: Option<&Path>,
-) -> Result<(VerifiedDecision, Option<u64>), CliError> {
+/// What held.
+struct Verified {
+    decision: VerifiedDecision,
+    /// Index of its ledger entry, where one was asked for.
+    entry: Option<u64>,
+    /// Names of the ring's blocks.
+    blocks: Vec<String>,
+}
+
+fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliError> {
     let trusting = Trusting::new(args.owner.owner.as_deref(), trust)?;
     // An auditor asks about the past: that a newer version was seen since takes nothing away.
     let ring = trusting.look_back(&args.ring)?;
@@ -87,7 +94,8 @@ fn verify(
             }
         }
     }
-    Ok((decision, shown.map(|s| s.index())))
+    let blocks = ring.headers().iter().map(|h| h.name.clone()).collect();
+    Ok(Verified { decision, entry: shown.map(|s| s.index()), blocks })
 }
 
 /// Holds the decision against the inputs and outputs that the caller has. Without them a receipt says that
@@ -172,19 +180,20 @@ fn read_key(path: &Path) -> Result<String, CliError> {
     Ok(text.trim().to_owned())
 }
 
-fn print(decision: &VerifiedDecision, entry: Option<u64>) -> Result<(), CliError> {
+fn print(Verified { decision, entry, blocks: names }: &Verified) -> Result<(), CliError> {
     output::line(format_args!("intact: decision {}", decision.id))?;
     output::line(format_args!(
         "model version {}, {}, parameters checked: {}",
         decision.model_version,
         output::count(decision.items.len(), "query", "queries"),
-        decision.check.name()
+        decision.check
     ))?;
     for receipt in decision.chain.receipts() {
         let (first, last) = (receipt.first_block, receipt.end_block().saturating_sub(1));
         let blocks =
             if first == last { format!("block {first}") } else { format!("blocks {first}-{last}") };
-        output::line(format_args!("{blocks} by {}", receipt.host.short()))?;
+        output::line(format_args!("{blocks} by {}: {}", receipt.host.short(), receipt.check))?;
+        coverage::lines(receipt, names).iter().try_for_each(output::line)?;
     }
     match entry {
         Some(index) => output::line(format_args!("on the ledger as entry {index}")),

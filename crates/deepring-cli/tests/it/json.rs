@@ -136,6 +136,12 @@ fn the_other_commands_print_documents_too() {
     let verified = desk.run(&format!("{receipt} --ledger ledger")).succeeds().json();
     assert_eq!((&verified["verdict"], &verified["entry"]), (&"intact".into(), &1.into()));
     assert_eq!(verified["decision"]["id"], decision);
+    let stated = &verified["decision"]["chain"]["receipts"][0];
+    assert_eq!((&stated["check"], &stated["rotation"]), (&"run".into(), &0.into()));
+    let parts = |block: &Value| block["parts"].as_array().unwrap().len();
+    let blocks = &inspected["blocks"].as_array().unwrap()[1..];
+    let all_bytes: Vec<_> = blocks.iter().map(|b| vec!["bytes"; parts(b)]).collect();
+    assert_eq!(stated["coverage"], serde_json::json!(all_bytes));
     let shown = desk.run("ledger show --ledger ledger --json").succeeds().json();
     assert_eq!((&shown["size"], &shown["entries"][1]["index"]), (&2.into(), &1.into()));
     let ledger = desk.run("ledger verify --ledger ledger --json").succeeds().json();

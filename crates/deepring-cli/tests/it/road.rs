@@ -49,6 +49,7 @@ fn a_network_is_sealed_run_recorded_damaged_repaired_shared_and_exported() {
     let verified = desk.run(receipt).succeeds();
     assert!(verified.stdout.contains(decision), "{}", verified.stdout);
     assert!(verified.stdout.contains("blocks 1-5 by drhost1"), "{}", verified.stdout);
+    assert!(verified.stdout.contains("\n  conv1   bytes 3\n"), "{}", verified.stdout);
     // It is about this question and this answer, and no other.
     desk.run(&format!("{receipt} --input x.npy --output out/logits.npy")).succeeds();
     write_npy(&desk.path("other.npy"), &images(1, 2)).unwrap();
@@ -138,6 +139,23 @@ fn several_hosts_play_together_and_none_alone() {
     desk.run(&format!("{run} --key second/host.key --key keys/host.key")).succeeds();
     let shown = desk.run("receipt verify x.receipt --ring net.ring").succeeds().stdout;
     assert!(shown.contains("blocks 1-2 by") && shown.contains("blocks 3-5 by"), "{shown}");
+    // Each receipt names its own blocks; a weaker check is shown as one.
+    let lines_of = |shown: &str| -> Vec<String> {
+        shown.lines().filter_map(|l| l.strip_prefix("  ")).map(str::to_owned).collect()
+    };
+    let names = desk.run("inspect net.ring --json").succeeds().json()["blocks"].clone();
+    let names: Vec<_> = (1..6).map(|i| names[i]["name"].as_str().unwrap().to_owned()).collect();
+    let lines = lines_of(&shown);
+    assert_eq!(lines.len(), 5, "{shown}");
+    assert!(lines.iter().zip(&names).all(|(l, n)| l.starts_with(n) && l.contains("  bytes ")));
+    for (check, word) in [("load", "opened"), ("none", "unchecked")] {
+        desk.run(&format!("{run} --key second/host.key --key keys/host.key --check {check}"))
+            .succeeds();
+        let shown = desk.run("receipt verify x.receipt --ring net.ring").succeeds().stdout;
+        assert!(shown.contains(&format!("parameters checked: {check}\n")), "{shown}");
+        let lines = lines_of(&shown);
+        assert!(lines.len() == 5 && lines.iter().all(|l| l.contains(word)), "{shown}");
+    }
     let opened = desk.run("verify net.ring --key second/host.key").succeeds();
     assert!(opened.stdout.contains("the content of 4 of these 6"), "{}", opened.stdout);
     desk.run("export net.ring --key second/host.key -o out.onnx").exits(4);

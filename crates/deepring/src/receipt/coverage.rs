@@ -29,7 +29,9 @@ pub enum Coverage {
 }
 
 impl Coverage {
-    const ALL: [Self; 5] = [Self::Unchecked, Self::Opened, Self::Rows, Self::Product, Self::Bytes];
+    /// Every kind, from the weakest to the strongest.
+    pub const ALL: [Self; 5] =
+        [Self::Unchecked, Self::Opened, Self::Rows, Self::Product, Self::Bytes];
 
     /// The word for people and JSON.
     #[must_use]

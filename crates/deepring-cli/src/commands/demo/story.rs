@@ -211,7 +211,7 @@ pub(super) fn certified(c: &Certificate) -> Result<(), CliError> {
         "   about {} images, model version {}, parameters checked: {}",
         d.items.len(),
         d.model_version,
-        d.check.name()
+        d.check
     ))?;
     for receipt in d.chain.receipts() {
         let indices: Vec<u32> = (receipt.first_block..receipt.end_block()).collect();

@@ -55,7 +55,7 @@ pub(super) fn certificate(show: &Show) -> String {
         d.items.len(),
         d.model_version,
         date(Duration::from_millis(d.opened_at)),
-        esc(d.check.name()),
+        esc(&d.check.to_string()),
         esc(c.checkpoint.trim_end()),
         c.entries.len(),
     )
@@ -70,7 +70,7 @@ fn receipt_step(show: &Show, receipt: &Receipt) -> String {
         &format!(
             "computed and signed by {}; check {}; digests of {} blocks inside",
             host(show, &receipt.host.short()),
-            receipt.check.name(),
+            receipt.check,
             receipt.blocks.len()
         ),
         &format!("outputs {}", receipt.outputs),
