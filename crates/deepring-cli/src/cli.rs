@@ -155,10 +155,14 @@ pub(crate) struct Run {
     /// An input: a .npy file as it is, or a picture by the sealed recipe; repeat for more inputs or queries
     #[arg(long, required = true, value_name = "[NAME=]X.npy|IMAGE")]
     pub(crate) input: Vec<String>,
-    /// When parameters are checked: never after opening (none), when opened (load), or every byte in memory
-    /// before each use (run)
-    #[arg(long, default_value_t = Check::Run)]
+    /// How parameters are checked: none, load (when opened), spot:Q (at each query each block with probability
+    /// Q), run (every byte in memory at each use), compute (what came out, against secret projections), or
+    /// auto (the cheaper of these two for each layer)
+    #[arg(long, default_value_t = Check::Auto)]
     pub(crate) check: Check,
+    /// Compare bytes on a thread of its own while the engine computes; with --threads below the cores
+    #[arg(long, conflicts_with = "plain")]
+    pub(crate) shadow: bool,
     /// Run the inputs this many times in one session
     #[arg(long, default_value = "1", value_name = "N")]
     pub(crate) repeat: NonZeroU32,

@@ -21,10 +21,6 @@ use crate::rings::Trusting;
 use crate::top::{Shown, shown};
 
 pub(crate) fn run(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
-    if !matches!(args.check, Check::None | Check::Load | Check::Run) {
-        return Err(CliError::usage(format!("`--check {}` cannot be run here", args.check))
-            .hint("`--check` takes none, load or run"));
-    }
     if args.plain {
         return run_plain(args);
     }
@@ -150,7 +146,9 @@ fn open_session(
     let total = ring.layers().iter().map(|h| h.plain_len).sum();
     let progress = Progress::bytes("opening", total);
     let engine = Rten::new(args.threads);
-    Session::open_on(engine, ring, keys, args.check, &|n| progress.add(n))
+    let mut session = Session::open_on(engine, ring, keys, args.check, &|n| progress.add(n))?;
+    session.set_shadow(args.shadow);
+    Ok(session)
 }
 
 fn run_plain(args: &Run) -> Result<(), CliError> {
@@ -273,9 +271,21 @@ impl Answer<'_> {
             "findings": [],
             "decision": self.decision,
             "check": if plain { Value::Null } else { json!(self.args.check) },
+            "spot": self.spot().map(|(queries, probability)| {
+                json!({ "queries": queries, "detection": probability })
+            }),
             "outputs": outputs,
             "timings": self.times.json(),
         }))
+    }
+
+    /// For a spot check: the queries that this run answered, and how probable it is that a block that was
+    /// changed all the while would have been met.
+    fn spot(&self) -> Option<(u64, f64)> {
+        let Check::Spot(share) = self.args.check else { return None };
+        self.decision.as_ref()?;
+        let queries = (self.times.queries.len() * self.times.batch) as u64;
+        Some((queries, share.detection(queries)))
     }
 
     fn print_text(&self, shown: &[Vec<Shown>]) -> Result<(), CliError> {
@@ -302,6 +312,12 @@ impl Answer<'_> {
         }
         if let Some(id) = &self.decision {
             output::line(format_args!("decision {id}"))?;
+        }
+        if let Some((queries, probability)) = self.spot() {
+            output::note(format_args!(
+                "{}: a block changed before the first of these {queries} queries was met with probability {:.4}",
+                self.args.check, probability
+            ));
         }
         let times = self.times.json();
         let at = |path: &str| times.pointer(path).and_then(Value::as_f64).unwrap_or(0.0);
