@@ -1,8 +1,8 @@
 //! The owner of a block's live bytes: one aligned buffer that the engine reads in place.
 //!
-//! This is the one place of the workspace where `unsafe` is allowed. The engine wants its parameters
-//! as a `&'static [u8]`, which it keeps as long as the loaded program lives; a buffer that is never
-//! freed would do, but sessions come and go. [`Resident`] therefore owns both, gives the slice to
+//! `unsafe` is allowed here and, for another reason, in `kernels/dispatch.rs`. The engine wants its
+//! parameters as a `&'static [u8]`, which it keeps as long as the loaded program lives; a buffer that is
+//! never freed would do, but sessions come and go. [`Resident`] therefore owns both, gives the slice to
 //! nothing but the engine's `load` (the [`Engine`] trait is sealed, and our engines keep it only in the
 //! program), and drops its programs before the buffer.
 //!

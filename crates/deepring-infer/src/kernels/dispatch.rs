@@ -89,8 +89,9 @@ macro_rules! instances {
     )* };
 }
 
-// The numbers: lanes of a block, then channels of a group (columns) or lanes for one row alone (rows).
-// A vector is 16 floats with 32 registers (avx512), 8 with 16 (avx2), else taken to be 4.
+// The numbers: lanes, and for columns channels of a group. A vector holds 16 floats (avx512, of which there
+// are 32 registers), 8 (avx2, 16 registers) or 4. Columns take one vector and as many channels as leave
+// their coefficients in registers; rows take several vectors, to hide the latency of one.
 instances! {
     columns(span: &Span<'_>, first: usize, parts: &mut [Part<'_>], scratch: &mut Scratch):
         portable super::columns::run::<4, 4, FUSED>,
