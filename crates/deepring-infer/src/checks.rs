@@ -8,6 +8,8 @@
 
 mod anatomy;
 mod cost;
+mod integer;
+mod margin;
 mod products;
 mod projection;
 mod rows;
@@ -18,16 +20,18 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use deepring::Part;
+use deepring::{DType, Part, PartKind};
 
 use crate::engine::View;
 use crate::mac::{Changed, LiveMac, Place, Tag};
-use anatomy::{Anatomy, Linear};
+use anatomy::{Anatomy, Linear, Numbers, Zero};
+use integer::{IntegerProjection, numbers};
 use products::Products;
 use projection::Projection;
 use rows::{BadRow, RowTags};
 
 pub(crate) use anatomy::exposing;
+pub(crate) use margin::Margin;
 use cost::Costs;
 pub(crate) use watch::{ROTATION, Slot, Watch};
 
@@ -65,9 +69,25 @@ pub(crate) struct BlockCheck {
 /// A projection and the tag that covers it.
 #[derive(Debug)]
 struct Secret {
-    projection: Projection,
+    kind: Kind,
     tag: Tag,
     drawn: u32,
+}
+
+/// A projection of floats or of bytes.
+#[derive(Debug)]
+enum Kind {
+    Floats(Projection),
+    Bytes(IntegerProjection),
+}
+
+impl Kind {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Floats(p) => p.bytes(),
+            Self::Bytes(p) => p.bytes(),
+        }
+    }
 }
 
 /// What a check found.
@@ -141,24 +161,10 @@ impl BlockCheck {
         bytes: &[u8],
         parts: &[Part],
     ) -> Option<Option<Secret>> {
-        let floats = |part: usize| -> Option<&[f32]> {
-            let part = parts.get(part)?;
-            let (start, end) = (usize::try_from(part.offset).ok()?, usize::try_from(part.end()).ok()?);
-            bytemuck::try_cast_slice(bytes.get(start..end)?).ok()
-        };
-        let Some(weights) = floats(linear.weight) else { return Some(None) };
-        let bias = match linear.bias.map(floats) {
-            Some(None) => return Some(None),
-            Some(bias) => bias,
-            None => None,
-        };
-        if !Projection::fits(linear, weights, bias) {
-            return Some(None);
-        }
-        let projection = Projection::draw(linear, weights, bias)?;
+        let Some(kind) = project(linear, bytes, parts)? else { return Some(None) };
         let place = Place::Secret(u32::try_from(number).ok()?, drawn);
-        let tag = self.tags.key().tag(place, projection.bytes())?;
-        Some(Some(Secret { projection, tag, drawn }))
+        let tag = self.tags.key().tag(place, kind.bytes())?;
+        Some(Some(Secret { kind, tag, drawn }))
     }
 
     /// What to do for queries that pass this block `together` at a time.
@@ -223,7 +229,7 @@ impl BlockCheck {
 
     #[cfg(test)]
     pub(crate) fn secrets(&self) -> Vec<Vec<u8>> {
-        self.secrets.iter().map(|s| self.secret(s).projection.bytes().to_vec()).collect()
+        self.secrets.iter().map(|s| self.secret(s).kind.bytes().to_vec()).collect()
     }
 
     fn secret(&self, place: &Mutex<Arc<Secret>>) -> Arc<Secret> {
@@ -244,19 +250,23 @@ impl BlockCheck {
             let whole = Fault::Product { part: table.part() };
             table.check(self.tags.key(), bytes, &indices.ok_or(whole)?)?;
         }
-        let mut secrets: Vec<Option<Arc<Secret>>> = vec![None; self.secrets.len()];
-        for i in watch.products() {
-            let (Some(place), Some(slot)) = (self.secrets.get(*i), secrets.get_mut(*i)) else {
-                return Err(Fault::Secret);
-            };
-            let secret = self.secret(place);
-            let number = Place::Secret(*i as u32, secret.drawn);
-            if !self.tags.key().fits(number, secret.projection.bytes(), &secret.tag) {
-                return Err(Fault::Secret);
+        let secrets = self.secrets_of(watch)?;
+        for (i, linear) in self.anatomy.linears.iter().enumerate() {
+            let kind = secrets.get(i).and_then(|s| s.as_ref()).map(|s| &s.kind);
+            if let Some(Kind::Bytes(projection)) = kind {
+                let (x, y) = (value(&linear.x.value), value(&linear.y));
+                let zero = integer::input_zero(linear).map(value);
+                let wrong = Fault::Product { part: linear.weight };
+                let (Some(x), Some(y), None | Some(Some(_))) = (x, y, &zero) else {
+                    return Err(wrong);
+                };
+                projection.fits(linear, &x, &y, zero.flatten().as_ref()).ok_or(wrong)?;
             }
-            *slot = Some(secret);
         }
-        let projection = |i: usize| Some(&secrets.get(i)?.as_ref()?.projection);
+        let projection = |i: usize| match &secrets.get(i)?.as_ref()?.kind {
+            Kind::Floats(projection) => Some(projection),
+            Kind::Bytes(_) => None,
+        };
         let mut products = Products::new(&self.anatomy.linears);
         let fit = products.fit(watch.readings(), watch.products(), &projection, value);
         if self.mode == Mode::Auto && self.sizes.get().is_none() && fit.is_ok() {
@@ -265,5 +275,105 @@ impl BlockCheck {
         fit.map_err(|linear| Fault::Product {
             part: self.anatomy.linears.get(linear).map_or(0, |l| l.weight),
         })
+    }
+}
+
+impl BlockCheck {
+    /// The secrets of a plan's products, each held against its tag.
+    fn secrets_of(&self, watch: &Watch) -> Result<Vec<Option<Arc<Secret>>>, Fault> {
+        let mut secrets = vec![None; self.secrets.len()];
+        for i in watch.products() {
+            let (Some(place), Some(slot)) = (self.secrets.get(*i), secrets.get_mut(*i)) else {
+                return Err(Fault::Secret);
+            };
+            let secret = self.secret(place);
+            let number = Place::Secret(*i as u32, secret.drawn);
+            if !self.tags.key().fits(number, secret.kind.bytes(), &secret.tag) {
+                return Err(Fault::Secret);
+            }
+            *slot = Some(secret);
+        }
+        Ok(secrets)
+    }
+
+    /// Measures what the products of a run can tell apart. Operators on bytes are exact and not measured.
+    pub(crate) fn margins<'a>(
+        &self,
+        watch: &Watch,
+        bytes: &[u8],
+        parts: &[Part],
+        value: &(dyn Fn(&str) -> Option<View<'a>> + Sync),
+        random: &mut dyn FnMut() -> usize,
+    ) -> Result<Vec<Margin>, Fault> {
+        let secrets = self.secrets_of(watch)?;
+        let projection = |i: usize| match &secrets.get(i)?.as_ref()?.kind {
+            Kind::Floats(projection) => Some(projection),
+            Kind::Bytes(_) => None,
+        };
+        let mut products = Products::new(&self.anatomy.linears);
+        let wrong = |i: usize| Fault::Product {
+            part: self.anatomy.linears.get(i).map_or(0, |l| l.weight),
+        };
+        products.fit(watch.readings(), watch.products(), &projection, value).map_err(wrong)?;
+        let mut margins = Vec::new();
+        for i in watch.products() {
+            let (Some(projection), Some(linear)) = (projection(*i), self.anatomy.linears.get(*i))
+            else {
+                continue;
+            };
+            let weights = floats(bytes, parts, linear.weight).ok_or_else(|| wrong(*i))?;
+            let x = value(&linear.x.value).ok_or_else(|| wrong(*i))?;
+            let margin =
+                margin::measure(&mut products, *i, linear, projection, weights, &x, random);
+            margins.push(margin.ok_or_else(|| wrong(*i))?);
+        }
+        Ok(margins)
+    }
+}
+
+fn live<'b>(bytes: &'b [u8], parts: &[Part], part: usize) -> Option<&'b [u8]> {
+    let part = parts.get(part)?;
+    bytes.get(usize::try_from(part.offset).ok()?..usize::try_from(part.end()).ok()?)
+}
+
+fn floats<'b>(bytes: &'b [u8], parts: &[Part], part: usize) -> Option<&'b [f32]> {
+    bytemuck::try_cast_slice(live(bytes, parts, part)?).ok()
+}
+
+/// Projects an operator's parameters. `None` if the system gives no randomness, `Some(None)` if they are not as
+/// the operator says.
+fn project(linear: &Linear, bytes: &[u8], parts: &[Part]) -> Option<Option<Kind>> {
+    let signed = |part: usize| match parts.get(part).map(|p| &p.kind) {
+        Some(PartKind::Parameter(spec)) => spec.dtype == DType::I8,
+        _ => false,
+    };
+    match &linear.numbers {
+        Numbers::Floats { .. } => {
+            let floats = |part: usize| floats(bytes, parts, part);
+            let (weights, bias) = (floats(linear.weight), linear.bias.map(floats));
+            let (Some(weights), None | Some(Some(_))) = (weights, bias) else { return Some(None) };
+            let bias = bias.flatten();
+            if !Projection::fits(linear, weights, bias) {
+                return Some(None);
+            }
+            Projection::draw(linear, weights, bias).map(|p| Some(Kind::Floats(p)))
+        }
+        Numbers::Bytes { input_zero, weight_zero } => {
+            let read = |part: usize| live(bytes, parts, part).map(|b| numbers(b, signed(part)));
+            let zero = match input_zero {
+                Some(Zero::Part(part)) => Some(read(*part)),
+                _ => None,
+            };
+            let (weights, weight_zero) = (read(linear.weight), weight_zero.map(read));
+            let (Some(weights), None | Some(Some(_)), None | Some(Some(_))) =
+                (weights, &zero, &weight_zero)
+            else {
+                return Some(None);
+            };
+            let (zero, weight_zero) = (zero.flatten(), weight_zero.flatten());
+            let drawn =
+                IntegerProjection::draw(linear, &weights, weight_zero.as_deref(), zero.as_deref())?;
+            Some(drawn.map(Kind::Bytes))
+        }
     }
 }

@@ -19,6 +19,7 @@ use deepring::{
 
 use crate::engine::Engine;
 use crate::error::RunError;
+pub use batch::LayerMargin;
 use genesis::Manifested;
 use live::Live;
 
@@ -158,6 +159,17 @@ impl<E: Engine> RingHost<E> {
         chain.extend(&self.key, digests, ran.checked, digest_of(&ran.outputs));
         ran.split.receipt += start.elapsed();
         Ok((ran.outputs, ran.split))
+    }
+
+    /// Runs the blocks in `range` on one query and measures what the product of each layer could tell apart. Of
+    /// use for a host whose check is [`Check::Compute`]; signs nothing.
+    pub fn margins(
+        &self,
+        query: &[TensorValue],
+        range: Range<u32>,
+        random: &mut (dyn FnMut() -> usize + Send),
+    ) -> Result<(Vec<TensorValue>, Vec<LayerMargin>), RunError> {
+        self.engine.within(|| batch::margins(self, query, range, random))
     }
 
     /// Closes a chain that this host began and that has returned from the last block.

@@ -65,7 +65,7 @@ pub use cut::{
 pub use engine::{Elements, Engine, EngineError, Input, Rten, RtenProgram, View};
 pub use error::{InputError, RunError};
 pub use exporting::{ExportRingError, export_ring};
-pub use host::{RingHost, Split};
+pub use host::{LayerMargin, RingHost, Split};
 pub use npy::{NpyError, read_npy, write_npy};
 pub use onnx::{ImportError, OnnxModel, ParamSource, looks_like_onnx, read_onnx};
 pub use picture::{PictureError, read_picture};

@@ -12,7 +12,7 @@ use deepring::{
 
 use crate::engine::{Engine, Rten};
 use crate::error::{InputError, RunError};
-use crate::host::{RingHost, Split};
+use crate::host::{LayerMargin, RingHost, Split};
 use crate::inputs::{check_inputs, list};
 
 /// How a session runs.
@@ -187,6 +187,25 @@ impl<E: Engine> Session<E> {
         let decision = first.close(chain, items)?;
         split.receipt += start.elapsed();
         Ok(Outcome { outputs: self.in_declared_order(current), decision, split })
+    }
+
+    /// Answers one query, and measures what the product of each layer could tell apart on it: how close the
+    /// right output came to being refused, and how small an edit would have been met. For a session that checks
+    /// with [`Check::Compute`]; nothing is signed.
+    pub fn margins(
+        &self,
+        inputs: Vec<TensorValue>,
+        random: &mut (dyn FnMut() -> usize + Send),
+    ) -> Result<Vec<LayerMargin>, RunError> {
+        check_inputs(&self.ring.genesis().outputs, &inputs)?;
+        let (mut current, mut all) = (inputs, Vec::new());
+        for leg in &self.route {
+            let host = self.hosts.get(leg.host).ok_or(RunError::NotLoaded { block: 1 })?;
+            let (out, margins) = host.margins(&current, leg.blocks.clone(), random)?;
+            all.extend(margins);
+            current = out;
+        }
+        Ok(all)
     }
 
     /// The live bytes of a block, as they are now, at the places that its header's parts name. For whoever

@@ -33,9 +33,25 @@ pub(crate) struct Linear {
     pub(crate) weight: usize,
     /// Part that holds the bias.
     pub(crate) bias: Option<usize>,
-    /// Factors on product and bias (`Gemm`).
-    pub(crate) scales: [f32; 2],
     pub(crate) form: Form,
+    pub(crate) numbers: Numbers,
+}
+
+/// What an operator computes with.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Numbers {
+    /// 32-bit floats; with factors on product and bias (`Gemm`).
+    Floats { scales: [f32; 2] },
+    /// Bytes, summed exactly in 32 bits. What is subtracted from each input: the value that holds it, a part
+    /// or a result; and what is subtracted from each weight: the part that holds it.
+    Bytes { input_zero: Option<Zero>, weight_zero: Option<usize> },
+}
+
+/// Where a zero point is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Zero {
+    Part(usize),
+    Value(String),
 }
 
 /// A value as an operator reads it.
@@ -84,6 +100,15 @@ impl Anatomy {
                 linears.push(linear);
             } else if let Some(table) = reader.table(node) {
                 tables.push(table);
+            }
+        }
+        // What is given out anyway, as an operator's output, is read through the Relu that follows it.
+        let given: HashSet<String> = linears.iter().map(|l| l.y.clone()).collect();
+        for linear in &mut linears {
+            let maker = reader.maker.get(linear.x.value.as_str());
+            let before = maker.filter(|n| n.onnx_op() == "Relu").and_then(|n| n.arg(0));
+            if let Some(value) = before.filter(|v| given.contains(*v)) {
+                linear.x = Source { value: value.to_owned(), relu: true };
             }
         }
         // A parameter that something else reads too is not covered by what is checked here.
@@ -165,7 +190,16 @@ impl<'a> Reader<'a> {
                 let window = Window::of(node, &dims)?;
                 let bias = self.vector(node.arg(2), window.outputs)?;
                 let form = Form::Conv(window);
-                self.made(node.arg(0)?, y, weight, bias, [1.0, 1.0], form)
+                self.made(node.arg(0)?, y, (weight, bias), ONCE, form)
+            }
+            "ConvInteger" => {
+                let (weight, dims) = self.byte_parameter(node.arg(1))?;
+                let form = Form::Conv(Window::of(node, &dims)?);
+                self.made(node.arg(0)?, y, (weight, None), self.zeros(node)?, form)
+            }
+            "MatMulInteger" => {
+                let (weight, dims) = self.byte_parameter(node.arg(1))?;
+                self.made(node.arg(0)?, y, (weight, None), self.zeros(node)?, rows(&dims, false)?)
             }
             "Gemm" => {
                 if node.attr_int("transA").unwrap_or(0) != 0 {
@@ -177,7 +211,8 @@ impl<'a> Reader<'a> {
                 let Form::Rows { outer, .. } = form else { return None };
                 let bias = self.vector(node.arg(2), outer)?;
                 let scale = |name| node.attr_float(name).unwrap_or(1.0);
-                self.made(node.arg(0)?, y, weight, bias, [scale("alpha"), scale("beta")], form)
+                let numbers = Numbers::Floats { scales: [scale("alpha"), scale("beta")] };
+                self.made(node.arg(0)?, y, (weight, bias), numbers, form)
             }
             "MatMul" => {
                 let (weight, dims) = self.parameter(node.arg(1), DType::F32)?;
@@ -189,7 +224,7 @@ impl<'a> Reader<'a> {
                     Some((sum, bias)) => (sum, Some(bias)),
                     None => (y.as_str(), None),
                 };
-                self.made(node.arg(0)?, y, weight, bias, [1.0, 1.0], form)
+                self.made(node.arg(0)?, y, (weight, bias), ONCE, form)
             }
             _ => None,
         }
@@ -199,24 +234,32 @@ impl<'a> Reader<'a> {
         &self,
         x: &str,
         y: &str,
-        weight: usize,
-        bias: Option<usize>,
-        scales: [f32; 2],
+        (weight, bias): (usize, Option<usize>),
+        numbers: Numbers,
         form: Form,
     ) -> Option<Linear> {
         if self.place.contains_key(x) || y.is_empty() {
             return None;
         }
-        let relu = self.maker.get(x).filter(|n| n.onnx_op() == "Relu").and_then(|n| n.arg(0));
-        // Only a value that is given out anyway, as another operator's output, is worth reading through.
-        let through = relu.filter(|v| {
-            self.maker.get(v).is_some_and(|n| matches!(n.onnx_op(), "Conv" | "Gemm" | "MatMul"))
+        let x = Source { value: x.to_owned(), relu: false };
+        Some(Linear { x, y: y.to_owned(), weight, bias, form, numbers })
+    }
+
+    fn byte_parameter(&self, name: Option<&str>) -> Option<(usize, Vec<usize>)> {
+        self.parameter(name, DType::I8).or_else(|| self.parameter(name, DType::U8))
+    }
+
+    /// The zero points of an operator on bytes.
+    fn zeros(&self, node: &NodeProto) -> Option<Numbers> {
+        let input_zero = node.arg(2).map(|name| match self.place.get(name) {
+            Some(part) => Zero::Part(*part),
+            None => Zero::Value(name.to_owned()),
         });
-        let x = match through {
-            Some(value) => Source { value: value.to_owned(), relu: true },
-            None => Source { value: x.to_owned(), relu: false },
+        let weight_zero = match node.arg(3) {
+            Some(name) => Some(self.byte_parameter(Some(name))?.0),
+            None => None,
         };
-        Some(Linear { x, y: y.to_owned(), weight, bias, scales, form })
+        Some(Numbers::Bytes { input_zero, weight_zero })
     }
 
     /// A bias: absent, or a parameter with one float for each output. `None` if it is something else.
@@ -257,6 +300,8 @@ impl<'a> Reader<'a> {
             .then_some(Table { part, indices, rows, row_len })
     }
 }
+
+const ONCE: Numbers = Numbers::Floats { scales: [1.0, 1.0] };
 
 fn rows(dims: &[usize], transposed: bool) -> Option<Form> {
     match (dims, transposed) {

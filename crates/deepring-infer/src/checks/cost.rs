@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use super::anatomy::{Anatomy, Form};
+use super::anatomy::{Anatomy, Form, Numbers};
 use crate::kernels::{Reading, columns};
 use crate::mac::{LiveMac, MacKey, Place};
 
@@ -91,6 +91,9 @@ impl Costs {
             };
             let (x, y) = (*x as f64, *y as f64);
             let product = self.element * (x + y) + self.tap * x * (taps - 1) as f64 + self.operator;
+            // Bytes are summed without vectors of their own.
+            let slower = if matches!(linear.numbers, Numbers::Bytes { .. }) { 4.0 } else { 1.0 };
+            let product = product * slower;
             let bytes = self.byte * tags.part_len(linear.weight) as f64 / together.max(1) as f64;
             product < bytes
         };

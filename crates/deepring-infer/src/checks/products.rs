@@ -45,6 +45,11 @@ impl<'a> Products<'a> {
         self.sizes
     }
 
+    /// Height and width of an operator's output.
+    pub(super) fn output_size(&self, i: usize) -> Option<[usize; 2]> {
+        self.sides.get(i).map(|[_, y]| y.size)
+    }
+
     /// Whether every output is that of its operator; else the number of one whose is not.
     pub(super) fn fit<'v, 'p>(
         &mut self,
@@ -57,8 +62,10 @@ impl<'a> Products<'a> {
             self.read(reading, projection, value)?;
         }
         for i in products {
-            let projection = projection(*i).ok_or(*i)?;
-            self.compare(*i, projection).ok_or(*i)?;
+            // Operators on bytes are held against their own projections.
+            if let Some(projection) = projection(*i) {
+                self.compare(*i, projection).ok_or(*i)?;
+            }
         }
         Ok(())
     }
@@ -129,7 +136,17 @@ impl<'a> Products<'a> {
         Ok(())
     }
 
+    /// Whether the two sides of an operator fit each other.
     fn compare(&mut self, i: usize, projection: &Projection) -> Option<()> {
+        self.sides(i, |y, y2, x, x2| projection.compare(y, y2, x, x2).ok())
+    }
+
+    /// Gives for each picture what was summed over the outputs and, at the same places, over the inputs.
+    pub(super) fn sides(
+        &mut self,
+        i: usize,
+        mut each: impl FnMut(&[f32], &[f32], &[f32], &[f32]) -> Option<()>,
+    ) -> Option<()> {
         let linear = self.linears.get(i)?;
         let [x, y] = self.sides.get_mut(i)?;
         if x.images != y.images {
@@ -150,12 +167,13 @@ impl<'a> Products<'a> {
                     let (mut met, mut met2) = (vec![0.0; pixels], vec![0.0; pixels]);
                     for tap in 0..x.planes {
                         let plane = nth(xs, tap, input);
-                        window.gather(tap, x.size, plane, y.size, &mut met);
-                        window.gather(tap, x.size, x2, y.size, &mut met2);
+                        let add = |a: f32, b: f32| a + b;
+                        window.gather(tap, (&*plane, x.size), (&mut met, y.size), add);
+                        window.gather(tap, (&*x2, x.size), (&mut met2, y.size), add);
                     }
-                    projection.compare(ys, y2, &met, &met2).ok()?;
+                    each(ys, y2, &met, &met2)?;
                 }
-                _ => projection.compare(ys, y2, xs, x2).ok()?,
+                _ => each(ys, y2, xs, x2)?,
             }
         }
         Some(())
@@ -163,7 +181,7 @@ impl<'a> Products<'a> {
 }
 
 /// Pictures, channels, height and width of a convolution's tensor.
-fn picture(dims: &[usize]) -> Option<(usize, usize, [usize; 2])> {
+pub(super) fn picture(dims: &[usize]) -> Option<(usize, usize, [usize; 2])> {
     match *dims {
         [n, c, w] => Some((n, c, [1, w])),
         [n, c, h, w] => Some((n, c, [h, w])),
@@ -172,7 +190,7 @@ fn picture(dims: &[usize]) -> Option<(usize, usize, [usize; 2])> {
 }
 
 /// One picture of all rows.
-fn matrix(dims: &[usize]) -> Option<(usize, usize, [usize; 2])> {
+pub(super) fn matrix(dims: &[usize]) -> Option<(usize, usize, [usize; 2])> {
     let (last, outer) = dims.split_last()?;
     Some((1, *last, [1, outer.iter().product()]))
 }

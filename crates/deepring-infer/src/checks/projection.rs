@@ -7,7 +7,7 @@
 
 use zeroize::Zeroizing;
 
-use super::anatomy::{Form, Linear};
+use super::anatomy::{Form, Linear, Numbers};
 use crate::kernels::{project_columns, project_rows};
 
 /// Standard deviations that rounding may reach. Rounding errors are taken as independent; see
@@ -73,7 +73,8 @@ impl Projection {
                 }
             }
         }
-        let [alpha, beta] = linear.scales.map(f64::from);
+        let Numbers::Floats { scales } = &linear.numbers else { return None };
+        let [alpha, beta] = scales.map(f64::from);
         let mut constant = [0f64; 2];
         for (r, b) in r.iter().zip(bias.unwrap_or_default()) {
             let term = f64::from(*r) * f64::from(*b) * beta;
@@ -122,14 +123,10 @@ impl Projection {
     ///
     /// A sum that is not finite never fits: the comparison is written so that NaN fails it.
     pub(crate) fn compare(&self, y: &[f32], y2: &[f32], x: &[f32], x2: &[f32]) -> Result<(), usize> {
-        let constant = self.part(2 * self.outputs + (self.taps + 1) * self.inputs, 2);
-        let [rb, rb2] = *constant else { return Err(0) };
-        let scale = LAMBDA * LAMBDA * UNIT * UNIT * self.terms;
-        let vanished = VANISHED * self.terms;
+        let Some(gap) = self.gap() else { return Err(0) };
         let fits = |((y, y2), (x, x2)): ((&f32, &f32), (&f32, &f32))| {
-            let d = (y - x - rb).abs();
-            let bound = (scale * (y2 + x2 + rb2)).sqrt() + vanished;
-            d <= bound && bound.is_finite()
+            let gap = gap(*y, *y2, *x, *x2);
+            gap.found <= gap.bound && gap.bound.is_finite()
         };
         let places = || y.iter().zip(y2).zip(x.iter().zip(x2));
         if y.len() != x.len() || y2.len() != x2.len() || y.len() != y2.len() {
@@ -141,6 +138,40 @@ impl Projection {
     }
 }
 
+impl Projection {
+    /// What makes a gap of the sums of both sides.
+    #[inline]
+    fn gap(&self) -> Option<impl Fn(f32, f32, f32, f32) -> Gap + Copy> {
+        let at = 2 * self.outputs + (self.taps + 1) * self.inputs;
+        let &[rb, rb2] = self.part(at, 2) else { return None };
+        let scale = LAMBDA * LAMBDA * UNIT * UNIT * self.terms;
+        let vanished = VANISHED * self.terms;
+        Some(move |y: f32, y2: f32, x: f32, x2: f32| Gap {
+            found: (y - x - rb).abs(),
+            bound: (scale * (y2 + x2 + rb2)).sqrt() + vanished,
+        })
+    }
+
+    /// The gap at every place.
+    pub(super) fn gaps(&self, y: &[f32], y2: &[f32], x: &[f32], x2: &[f32]) -> Vec<Gap> {
+        let Some(gap) = self.gap() else { return Vec::new() };
+        let places = y.iter().zip(y2).zip(x.iter().zip(x2));
+        places.map(|((y, y2), (x, x2))| gap(*y, *y2, *x, *x2)).collect()
+    }
+
+    /// The size of an output's coefficient.
+    pub(super) fn size(&self, output: usize) -> f32 {
+        self.part(output, 1).first().map_or(0.0, |r| r.abs())
+    }
+}
+
+/// How far two sides are apart at one place, and how far rounding may bring them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gap {
+    pub(super) found: f32,
+    pub(super) bound: f32,
+}
+
 impl std::fmt::Debug for Projection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Projection").field("outputs", &self.outputs).finish_non_exhaustive()
@@ -149,17 +180,17 @@ impl std::fmt::Debug for Projection {
 
 /// How many numbers an operator has of what.
 #[derive(Clone, Copy)]
-struct Shape {
-    outputs: usize,
-    inputs: usize,
-    taps: usize,
+pub(super) struct Shape {
+    pub(super) outputs: usize,
+    pub(super) inputs: usize,
+    pub(super) taps: usize,
     /// Products that one output sums.
-    inner: usize,
+    pub(super) inner: usize,
 }
 
 impl Shape {
     /// `None` if the product does not fit.
-    fn of(form: &Form) -> Option<Self> {
+    pub(super) fn of(form: &Form) -> Option<Self> {
         Some(match form {
             Form::Conv(w) => Self {
                 outputs: w.outputs,

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use deepring::Coverage;
 
-use super::anatomy::{Anatomy, Form, Source};
+use super::anatomy::{Anatomy, Form, Numbers, Source};
+use super::integer;
 use crate::mac::LiveMac;
 
 /// Uses within which every byte under a product is compared.
@@ -61,7 +62,8 @@ pub(crate) struct Watch {
     slot: Slot,
     products: Vec<usize>,
     readings: Vec<Readings>,
-    indices: Vec<String>,
+    /// Values that are looked at otherwise: row numbers, and what operators on bytes read and give.
+    others: Vec<String>,
     always: Vec<usize>,
     due: Vec<Vec<usize>>,
     coverage: Vec<Coverage>,
@@ -113,9 +115,15 @@ impl Watch {
             })
             .collect();
         let readings = readings(anatomy, &products);
-        let indices = anatomy.tables.iter().map(|t| t.indices.clone()).collect();
+        let mut others: Vec<String> = anatomy.tables.iter().map(|t| t.indices.clone()).collect();
+        for linear in products.iter().filter_map(|i| anatomy.linears.get(*i)) {
+            if matches!(linear.numbers, Numbers::Bytes { .. }) {
+                let zero = integer::input_zero(linear).map(ToOwned::to_owned);
+                others.extend([linear.x.value.clone(), linear.y.clone()].into_iter().chain(zero));
+            }
+        }
         let slot = if products.is_empty() && anatomy.tables.is_empty() { Slot::BARE } else { slot };
-        Self { slot, products, readings, indices, always, due, coverage }
+        Self { slot, products, readings, others, always, due, coverage }
     }
 
     /// Which program to run.
@@ -133,7 +141,7 @@ impl Watch {
 
     /// The values that the check looks at.
     pub(crate) fn looks_at(&self) -> impl Iterator<Item = &str> {
-        self.readings.iter().map(|r| r.value.as_str()).chain(self.indices.iter().map(String::as_str))
+        self.readings.iter().map(|r| r.value.as_str()).chain(self.others.iter().map(String::as_str))
     }
 
     /// Pieces compared at every use.
@@ -171,6 +179,9 @@ fn readings(anatomy: &Anatomy, products: &[usize]) -> Vec<Readings> {
     };
     for i in products {
         let Some(linear) = anatomy.linears.get(*i) else { continue };
+        if !matches!(linear.numbers, Numbers::Floats { .. }) {
+            continue;
+        }
         let channels_first = matches!(linear.form, Form::Conv(_));
         add(&linear.x, channels_first, *i, Role::Input);
         let y = Source { value: linear.y.clone(), relu: false };

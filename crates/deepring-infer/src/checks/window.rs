@@ -86,15 +86,14 @@ impl Window {
             && matches!(self.pads, Pads::Explicit([0, 0]) | Pads::SameUpper | Pads::SameLower)
     }
 
-    /// For each output pixel, adds what stands in the tap's plane at the input pixel that the tap meets.
+    /// For each output pixel, joins what stands in the tap's plane at the input pixel that the tap meets.
     /// `from` is `size[0]` × `size[1]`, `to` is `out[0]` × `out[1]`.
-    pub(crate) fn gather(
+    pub(crate) fn gather<T: Copy>(
         &self,
         tap: usize,
-        size: [usize; 2],
-        from: &[f32],
-        out: [usize; 2],
-        to: &mut [f32],
+        (from, size): (&[T], [usize; 2]),
+        (to, out): (&mut [T], [usize; 2]),
+        join: impl Fn(T, T) -> T + Copy,
     ) {
         let [ky, kx] = [tap / self.kernel[1].max(1), tap % self.kernel[1].max(1)];
         let (rows, top) = self.reach(0, ky, size[0], out[0]);
@@ -109,10 +108,10 @@ impl Window {
             let into = oy * out[1];
             let target = to.get_mut(into + columns.start..into + columns.end).unwrap_or_default();
             if self.strides[1] == 1 {
-                target.iter_mut().zip(line).for_each(|(t, v)| *t += v);
+                target.iter_mut().zip(line).for_each(|(t, v)| *t = join(*t, *v));
             } else {
                 let stepped = line.iter().step_by(self.strides[1]);
-                target.iter_mut().zip(stepped).for_each(|(t, v)| *t += v);
+                target.iter_mut().zip(stepped).for_each(|(t, v)| *t = join(*t, *v));
             }
         }
     }

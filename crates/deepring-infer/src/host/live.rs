@@ -8,7 +8,7 @@ use deepring::{
 };
 
 use super::CHANGED_IN_MEMORY;
-use crate::checks::{BlockCheck, Fault, Mode, Watch, exposing};
+use crate::checks::{BlockCheck, Fault, Margin, Mode, Watch, exposing};
 use crate::engine::{Engine, Input, View};
 use crate::error::RunError;
 use crate::inputs::names;
@@ -166,6 +166,26 @@ impl<E: Engine> Live<E> {
             engine.view(given.find(name).or_else(|| input(name))?)
         };
         check.outputs_fit(watch, self.resident.bytes(), &value)
+    }
+
+    /// What the block's products could tell apart in a run.
+    pub(super) fn margins<'v>(
+        &self,
+        engine: &E,
+        header: &Header,
+        watch: &Watch,
+        given: &'v Given<E::Value>,
+        input: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
+        random: &mut dyn FnMut() -> usize,
+    ) -> Result<Vec<Margin>, Fault>
+    where
+        E::Value: 'v,
+    {
+        let Some(check) = &self.check else { return Ok(Vec::new()) };
+        let value = |name: &str| -> Option<View<'v>> {
+            engine.view(given.find(name).or_else(|| input(name))?)
+        };
+        check.margins(watch, self.resident.bytes(), &header.parts, &value, random)
     }
 
     /// The secrets of the block's products.
