@@ -4,7 +4,7 @@
 //! open, and answers queries; every answer comes with a [`Decision`](deepring::Decision) that others can
 //! check. [`RingHost`] is one party of a session: the same code serves a process that plays all hosts and
 //! one that plays a single one. [`PlainModel`] runs an unprotected file in the same engine, for comparison.
-//! [`export_ring`] gives back a plain ONNX file.
+//! [`export_ring`] gives back a plain ONNX file. [`synthetic`] makes networks of known size, for measuring.
 //!
 //! Underneath: [`read_onnx`], [`canonicalise`] and [`cut()`] make blocks that are ONNX models of their own;
 //! an [`Engine`] loads them over a buffer of parameters that it reads in place, so that the bytes that a
@@ -54,6 +54,7 @@ mod preprocess;
 mod sealing;
 mod session;
 mod settle;
+pub mod synthetic;
 mod trial;
 mod weights;
 

@@ -17,4 +17,5 @@ mod preprocess_npy;
 mod running;
 mod sealing;
 mod session;
+mod synthetic;
 mod zoo;
