@@ -9,6 +9,7 @@ mod decompose;
 mod fold;
 mod graph;
 mod kinds;
+mod padding;
 mod scope;
 mod shapes;
 mod simplify;

@@ -8,6 +8,7 @@
 
 mod anatomy;
 mod cost;
+mod direct;
 mod integer;
 mod margin;
 mod products;
@@ -31,8 +32,8 @@ use projection::Projection;
 use rows::{BadRow, RowTags};
 
 pub(crate) use anatomy::exposing;
-pub(crate) use margin::Margin;
 use cost::Costs;
+pub(crate) use margin::Margin;
 pub(crate) use watch::{ROTATION, Slot, Watch};
 
 /// Uses after which a secret is drawn anew. What an attacker can learn from one is whether a query was refused,
@@ -120,7 +121,12 @@ impl BlockCheck {
     ///
     /// The caller must compare the bytes with the block's digest *after* this: what changed before is seen by
     /// the digest, what changes later by the tags, and there is no moment in between.
-    pub(crate) fn of(mode: Mode, bytes: &[u8], graph: Range<usize>, parts: &[Part]) -> Option<Self> {
+    pub(crate) fn of(
+        mode: Mode,
+        bytes: &[u8],
+        graph: Range<usize>,
+        parts: &[Part],
+    ) -> Option<Self> {
         let anatomy = match mode {
             Mode::Bytes => Anatomy::default(),
             Mode::Compute | Mode::Auto => Anatomy::of(bytes.get(graph)?, parts),
@@ -260,7 +266,7 @@ impl BlockCheck {
                 let (Some(x), Some(y), None | Some(Some(_))) = (x, y, &zero) else {
                     return Err(wrong);
                 };
-                projection.fits(linear, &x, &y, zero.flatten().as_ref()).ok_or(wrong)?;
+                projection.fits(&x, &y, zero.flatten().as_ref()).ok_or(wrong)?;
             }
         }
         let projection = |i: usize| match &secrets.get(i)?.as_ref()?.kind {
@@ -311,9 +317,8 @@ impl BlockCheck {
             Kind::Bytes(_) => None,
         };
         let mut products = Products::new(&self.anatomy.linears);
-        let wrong = |i: usize| Fault::Product {
-            part: self.anatomy.linears.get(i).map_or(0, |l| l.weight),
-        };
+        let wrong =
+            |i: usize| Fault::Product { part: self.anatomy.linears.get(i).map_or(0, |l| l.weight) };
         products.fit(watch.readings(), watch.products(), &projection, value).map_err(wrong)?;
         let mut margins = Vec::new();
         for i in watch.products() {
@@ -322,9 +327,7 @@ impl BlockCheck {
                 continue;
             };
             let weights = floats(bytes, parts, linear.weight).ok_or_else(|| wrong(*i))?;
-            let x = value(&linear.x.value).ok_or_else(|| wrong(*i))?;
-            let margin =
-                margin::measure(&mut products, *i, linear, projection, weights, &x, random);
+            let margin = margin::measure(&products, *i, linear, projection, weights, value, random);
             margins.push(margin.ok_or_else(|| wrong(*i))?);
         }
         Ok(margins)

@@ -80,7 +80,8 @@ impl<E: Engine> RingHost<E> {
             return Err(RunError::CheckNeedsBytes { check });
         }
         let genesis = Manifested::open(&ring, &key, check > Check::Load)?;
-        let mut host = Self { ring, engine, key, genesis, blocks: BTreeMap::new(), check, shadow: false };
+        let mut host =
+            Self { ring, engine, key, genesis, blocks: BTreeMap::new(), check, shadow: false };
         for index in range {
             host.load_block(index)?;
             progress(host.header(index).map_or(0, |h| h.plain_len));
@@ -134,8 +135,12 @@ impl<E: Engine> RingHost<E> {
 
     /// Begins a query as the host of Genesis: commits to the batch's inputs.
     pub fn begin(&self, batch: &[Vec<TensorValue>], opened_at: u64) -> Result<Chain, RunError> {
+        self.begin_on(digest_of(batch), opened_at)
+    }
+
+    /// As [`begin`](Self::begin), where the digest over the inputs is known already.
+    pub(crate) fn begin_on(&self, inputs: Digest, opened_at: u64) -> Result<Chain, RunError> {
         self.genesis.check(self.ring.genesis())?;
-        let inputs = digest_of(batch);
         Chain::open(&self.ring, self.genesis.opened(), &self.key, inputs, opened_at)
             .map_err(|_| RunError::NoRandomness)
     }

@@ -20,9 +20,10 @@ mod share;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod weighted;
 
 use dispatch::Isa;
-pub(crate) use integers::{columns_int, rows_int};
+pub(crate) use integers::rows_int;
 use share::{Span, shared};
 
 /// Below this many bytes waking another thread costs more than it saves.
@@ -62,6 +63,16 @@ pub(crate) fn columns(x: &[f32], channels: usize, pixels: usize, readings: &mut 
 /// lengths disagree, nothing is added.
 pub(crate) fn rows(x: &[f32], channels: usize, rows: usize, readings: &mut [Reading<'_>]) {
     rows_with(Isa::detect(), threads(x.len()), x, channels, rows, readings);
+}
+
+/// `out[i] += Σ_l a[l] · lines[l][i]`. If a line is shorter than `out`, what follows is not a number, so that
+/// nothing passes for a sum that is none.
+pub(crate) fn weighted(lines: &[&[f32]], a: &[f32], out: &mut [f32]) {
+    if lines.len() != a.len() || lines.iter().any(|l| l.len() < out.len()) {
+        debug_assert!(false, "lengths disagree");
+        return out.fill(f32::NAN);
+    }
+    dispatch::weighted(Isa::detect(), lines, a, out);
 }
 
 /// `out[p] += Σ_c r[c] · w[c][p]` and `out2[p] += Σ_c r[c]² · w[c][p]²`. If lengths disagree, nothing is

@@ -239,8 +239,13 @@ mod tests {
     #[test]
     fn one_place_has_one_tag_and_another_place_another() {
         let key = MacKey::random().unwrap();
-        let places =
-            [Place::Piece(0), Place::Piece(1), Place::Secret(0, 1), Place::Row(0, 1), Place::Row(1, 0)];
+        let places = [
+            Place::Piece(0),
+            Place::Piece(1),
+            Place::Secret(0, 1),
+            Place::Row(0, 1),
+            Place::Row(1, 0),
+        ];
         for (i, a) in places.iter().enumerate() {
             let tag = key.tag(*a, b"bytes").unwrap();
             assert!(key.fits(*a, b"bytes", &tag));

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use deepring::{
     AuthenticRing, Chain, Check, Decision, Host, Item, Manifest, OpeningKey, Parcel, SecretKey,
-    TensorValue, tensors_digest,
+    TensorValue, batch_digest, tensors_digest,
 };
 
 use crate::engine::{Engine, Rten};
@@ -158,7 +158,7 @@ impl<E: Engine> Session<E> {
         let mut split = Split::default();
         let start = Instant::now();
         let input_digests: Vec<_> = batch.iter().map(|t| tensors_digest(t)).collect();
-        let mut chain = first.begin(&batch, now_ms())?;
+        let mut chain = first.begin_on(batch_digest(&input_digests), now_ms())?;
         split.receipt += start.elapsed();
         let mut current = batch;
         let mut at = self.route.first().map(|leg| leg.host);

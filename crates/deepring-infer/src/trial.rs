@@ -51,8 +51,13 @@ impl<'a> Trial<'a> {
         let Some(block) = self.model.blocks.get(index) else {
             return Err(EngineError::Load { reason: format!("there is no block {index}") });
         };
-        let resident =
-            Resident::load(&self.engine, plaintext, graph, &names(&block.inputs), &names(&block.outputs))?;
+        let resident = Resident::load(
+            &self.engine,
+            plaintext,
+            graph,
+            &names(&block.inputs),
+            &names(&block.outputs),
+        )?;
         if let Some(mut values) = self.values.take() {
             let inputs: Option<Vec<_>> =
                 block.inputs.iter().map(|t| values.get(&t.name).map(Input::Lent)).collect();

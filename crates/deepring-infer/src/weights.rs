@@ -125,9 +125,10 @@ impl<E: Engine> Resident<E> {
         let parameters: &'static [u8] =
             unsafe { std::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
         let program = engine.load(graph, parameters, inputs, outputs)?;
-        let place = self.programs.get(slot).ok_or_else(|| EngineError::Load {
-            reason: format!("there is no program {slot}"),
-        })?;
+        let place = self
+            .programs
+            .get(slot)
+            .ok_or_else(|| EngineError::Load { reason: format!("there is no program {slot}") })?;
         // Where another thread was faster, its program is as good.
         Ok(place.get_or_init(|| program))
     }

@@ -4,6 +4,7 @@ use deepring::{DType, Dim};
 
 use super::decompose;
 use super::graph::Graph;
+use super::padding;
 use super::scope;
 use super::shapes::Shapes;
 use crate::onnx::proto::{NodeProto, TensorProto};
@@ -83,11 +84,16 @@ impl Upgrade<'_> {
             "Softmax" | "LogSoftmax" if self.opset < SOFTMAX_ONE_AXIS => self.softmax(node),
             "Conv" | "ConvTranspose" | "ConvInteger" => {
                 self.state_kernel(&mut node);
+                padding::explicit(self.shapes, &mut node)?;
                 if node.op() == "ConvInteger" {
                     decompose::conv_integer(self, node)?;
                 } else {
                     self.nodes.push(node);
                 }
+            }
+            "MaxPool" | "AveragePool" | "LpPool" => {
+                padding::explicit(self.shapes, &mut node)?;
+                self.nodes.push(node);
             }
             "Selu" => decompose::selu(self, &node),
             "Sign" => decompose::sign(self, node),

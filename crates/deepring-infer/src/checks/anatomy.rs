@@ -69,11 +69,7 @@ pub(crate) enum Form {
     /// A convolution over one or two dimensions, channels first.
     Conv(Window),
     /// Rows of `x` times a matrix: `inner` × `outer`, or its transpose.
-    Rows {
-        inner: usize,
-        outer: usize,
-        transposed: bool,
-    },
+    Rows { inner: usize, outer: usize, transposed: bool },
 }
 
 /// A parameter of which a run gathers rows.
@@ -113,9 +109,8 @@ impl Anatomy {
         }
         // A parameter that something else reads too is not covered by what is checked here.
         let uses = |part: usize| reader.uses.get(&part).copied().unwrap_or(0);
-        let by_linears = |linears: &[Linear], part: usize| {
-            linears.iter().filter(|l| l.weight == part).count()
-        };
+        let by_linears =
+            |linears: &[Linear], part: usize| linears.iter().filter(|l| l.weight == part).count();
         let all = linears.clone();
         linears.retain(|l| uses(l.weight) == by_linears(&all, l.weight));
         let gathered = tables.clone();
@@ -155,8 +150,7 @@ impl<'a> Reader<'a> {
         let mut maker = HashMap::new();
         let mut readers: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
         for node in &graph.node {
-            let nested =
-                node.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty());
+            let nested = node.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty());
             for name in &node.input {
                 readers.entry(name).or_default().push(node);
                 if let Some(part) = place.get(name.as_str()) {
@@ -191,11 +185,6 @@ impl<'a> Reader<'a> {
                 let bias = self.vector(node.arg(2), window.outputs)?;
                 let form = Form::Conv(window);
                 self.made(node.arg(0)?, y, (weight, bias), ONCE, form)
-            }
-            "ConvInteger" => {
-                let (weight, dims) = self.byte_parameter(node.arg(1))?;
-                let form = Form::Conv(Window::of(node, &dims)?);
-                self.made(node.arg(0)?, y, (weight, None), self.zeros(node)?, form)
             }
             "MatMulInteger" => {
                 let (weight, dims) = self.byte_parameter(node.arg(1))?;
@@ -296,8 +285,12 @@ impl<'a> Reader<'a> {
         let len = usize::try_from(self.parts.get(part)?.len).ok()?;
         let row_len = len.checked_div(rows)?;
         let worth = self.parts.get(part)?.len >= SMALL_TABLE && row_len >= 64;
-        (worth && !self.place.contains_key(indices.as_str()))
-            .then_some(Table { part, indices, rows, row_len })
+        (worth && !self.place.contains_key(indices.as_str())).then_some(Table {
+            part,
+            indices,
+            rows,
+            row_len,
+        })
     }
 }
 

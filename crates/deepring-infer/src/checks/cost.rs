@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::anatomy::{Anatomy, Form, Numbers};
+use super::direct;
 use crate::kernels::{Reading, columns};
 use crate::mac::{LiveMac, MacKey, Place};
 
@@ -86,11 +87,18 @@ impl Costs {
     ) -> Vec<bool> {
         let one = |(linear, [x, y]): (&super::Linear, &[usize; 2])| {
             let taps = match &linear.form {
-                Form::Conv(w) => w.taps(),
-                Form::Rows { .. } => 1,
+                Form::Conv(w) => w.taps() as f64,
+                Form::Rows { .. } => 1.0,
             };
             let (x, y) = (*x as f64, *y as f64);
-            let product = self.element * (x + y) + self.tap * x * (taps - 1) as f64 + self.operator;
+            let taps = match &linear.form {
+                // Only as many sums as there are outputs.
+                Form::Conv(w) if direct::suits(w) => {
+                    y / w.outputs as f64 * w.inputs() as f64 * taps / x
+                }
+                _ => taps - 1.0,
+            };
+            let product = self.element * (x + y) + self.tap * x * taps + self.operator;
             // Bytes are summed without vectors of their own.
             let slower = if matches!(linear.numbers, Numbers::Bytes { .. }) { 4.0 } else { 1.0 };
             let product = product * slower;

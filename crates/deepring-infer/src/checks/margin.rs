@@ -24,17 +24,18 @@ pub(crate) struct Margin {
 const SAMPLES: usize = 64;
 
 /// Measures an operator whose sums are in `products`. `random` gives numbers to sample with.
-pub(super) fn measure(
-    products: &mut Products<'_>,
+pub(super) fn measure<'v>(
+    products: &Products<'_>,
     number: usize,
     linear: &Linear,
     projection: &Projection,
     weights: &[f32],
-    x: &View<'_>,
+    value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
     random: &mut dyn FnMut() -> usize,
 ) -> Option<Margin> {
+    let x = &value(&linear.x.value)?;
     let mut pictures: Vec<Vec<Gap>> = Vec::new();
-    products.sides(number, |y, y2, x, x2| {
+    products.sides(number, projection, value, |y, y2, x, x2| {
         pictures.push(projection.gaps(y, y2, x, x2));
         Some(())
     })?;
@@ -48,7 +49,9 @@ pub(super) fn measure(
             .values
             .iter()
             .zip(pictures.iter().flatten())
-            .map(|(x, gap)| (gap.bound + gap.found) / (projection.size(met.output) * met.relu(*x).abs()))
+            .map(|(x, gap)| {
+                (gap.bound + gap.found) / (projection.size(met.output) * met.relu(*x).abs())
+            })
             .fold(f32::INFINITY, f32::min);
         floors.push(floor);
     }

@@ -2,8 +2,9 @@
 //! operator.
 
 use super::anatomy::{Form, Linear};
+use super::direct;
 use super::projection::Projection;
-use super::watch::{Readings, Role};
+use super::watch::{Reading, Readings, Role};
 use crate::engine::{Elements, View};
 use crate::kernels::{self, columns, rows};
 
@@ -64,7 +65,10 @@ impl<'a> Products<'a> {
         for i in products {
             // Operators on bytes are held against their own projections.
             if let Some(projection) = projection(*i) {
-                self.compare(*i, projection).ok_or(*i)?;
+                let each = |y: &[f32], y2: &[f32], x: &[f32], x2: &[f32]| {
+                    projection.compare(y, y2, x, x2).ok()
+                };
+                self.sides(*i, projection, value, each).ok_or(*i)?;
             }
         }
         Ok(())
@@ -86,9 +90,21 @@ impl<'a> Products<'a> {
         if images * channels * pixels != elements.len() {
             return Err(blamed);
         }
-        let mut sides = Vec::with_capacity(readings.of.len());
-        let mut coefficients = Vec::with_capacity(readings.of.len());
+        // The inputs of a convolution of few channels are summed when its output's size is known.
+        let now =
+            |reading: &&Reading| reading.role == Role::Output || !self.is_direct(reading.linear);
+        let of: Vec<Reading> = readings.of.iter().filter(now).copied().collect();
         for reading in &readings.of {
+            if let Some(sizes) = self.sizes.get_mut(reading.linear) {
+                sizes[usize::from(reading.role == Role::Output)] = elements.len();
+            }
+        }
+        if of.is_empty() {
+            return Ok(());
+        }
+        let mut sides = Vec::with_capacity(of.len());
+        let mut coefficients = Vec::with_capacity(of.len());
+        for reading in &of {
             let projection = projection(reading.linear).ok_or(reading.linear)?;
             let ((planes, squares), count) = match reading.role {
                 Role::Output => (projection.for_outputs(), 1),
@@ -105,13 +121,9 @@ impl<'a> Products<'a> {
                 sums: vec![0.0; images * count * pixels],
                 squares: vec![0.0; images * pixels],
             });
-            if let Some(sizes) = self.sizes.get_mut(reading.linear) {
-                sizes[usize::from(reading.role == Role::Output)] = elements.len();
-            }
         }
         for (image, x) in elements.chunks_exact((channels * pixels).max(1)).enumerate() {
-            let mut passes: Vec<kernels::Reading<'_>> = readings
-                .of
+            let mut passes: Vec<kernels::Reading<'_>> = of
                 .iter()
                 .zip(&mut sides)
                 .zip(&coefficients)
@@ -119,8 +131,8 @@ impl<'a> Products<'a> {
                     relu: reading.relu,
                     planes,
                     squares,
-                    sums: nth(&mut side.sums, image, side.planes * pixels),
-                    square_sums: nth(&mut side.squares, image, pixels),
+                    sums: nth_mut(&mut side.sums, image, side.planes * pixels),
+                    square_sums: nth_mut(&mut side.squares, image, pixels),
                 })
                 .collect();
             if readings.channels_first {
@@ -129,47 +141,63 @@ impl<'a> Products<'a> {
                 rows(x, channels, pixels, &mut passes);
             }
         }
-        for (reading, side) in readings.of.iter().zip(sides) {
+        for (reading, side) in of.iter().zip(sides) {
             let place = self.sides.get_mut(reading.linear).ok_or(reading.linear)?;
             place[usize::from(reading.role == Role::Output)] = side;
         }
         Ok(())
     }
 
-    /// Whether the two sides of an operator fit each other.
-    fn compare(&mut self, i: usize, projection: &Projection) -> Option<()> {
-        self.sides(i, |y, y2, x, x2| projection.compare(y, y2, x, x2).ok())
+    fn is_direct(&self, i: usize) -> bool {
+        match self.linears.get(i).map(|l| &l.form) {
+            Some(Form::Conv(window)) => direct::suits(window),
+            _ => false,
+        }
     }
 
     /// Gives for each picture what was summed over the outputs and, at the same places, over the inputs.
-    pub(super) fn sides(
-        &mut self,
+    pub(super) fn sides<'v>(
+        &self,
         i: usize,
+        projection: &Projection,
+        value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
         mut each: impl FnMut(&[f32], &[f32], &[f32], &[f32]) -> Option<()>,
     ) -> Option<()> {
         let linear = self.linears.get(i)?;
-        let [x, y] = self.sides.get_mut(i)?;
+        let [x, y] = self.sides.get(i)?;
+        let places = y.pixels();
+        if let (Form::Conv(window), true) = (&linear.form, self.is_direct(i)) {
+            let view = value(&linear.x.value)?;
+            let (images, channels, size) = picture(&view.dims)?;
+            let Elements::F32(elements) = &view.elements else { return None };
+            if (images, channels) != (y.images, window.inputs()) {
+                return None;
+            }
+            let len = channels * size[0] * size[1];
+            for image in 0..images {
+                let x = (elements.get(image * len..)?.get(..len)?, size);
+                let [xs, x2] =
+                    direct::sums(window, x, y.size, projection.for_inputs(), linear.x.relu)?;
+                each(nth(&y.sums, image, places)?, nth(&y.squares, image, places)?, &xs, &x2)?;
+            }
+            return Some(());
+        }
         if x.images != y.images {
             return None;
         }
-        let pixels = y.pixels();
-        let pointwise = match &linear.form {
-            Form::Rows { .. } => true,
-            Form::Conv(window) => window.is_pointwise(),
-        };
+        let pixels = x.pixels();
         for image in 0..y.images {
-            let (ys, y2) = (nth(&mut y.sums, image, pixels), nth(&mut y.squares, image, pixels));
-            let input = x.pixels();
-            let (xs, x2) =
-                (nth(&mut x.sums, image, x.planes * input), nth(&mut x.squares, image, input));
+            let (ys, y2) = (nth(&y.sums, image, places)?, nth(&y.squares, image, places)?);
+            let xs = nth(&x.sums, image, x.planes * pixels)?;
+            let x2 = nth(&x.squares, image, pixels)?;
             match &linear.form {
-                Form::Conv(window) if !pointwise => {
-                    let (mut met, mut met2) = (vec![0.0; pixels], vec![0.0; pixels]);
+                Form::Conv(window) if !window.is_pointwise() => {
+                    let (mut met, mut met2) = (vec![0.0; places], vec![0.0; places]);
                     for tap in 0..x.planes {
-                        let plane = nth(xs, tap, input);
+                        let plane = nth(xs, tap, pixels)?;
                         let add = |a: f32, b: f32| a + b;
-                        window.gather(tap, (&*plane, x.size), (&mut met, y.size), add);
-                        window.gather(tap, (&*x2, x.size), (&mut met2, y.size), add);
+                        window.gather(tap, (plane, x.size), (&mut met, y.size), add);
+                        window.gather(tap, (x2, x.size), (&mut met2, y.size), add);
                     }
                     each(ys, y2, &met, &met2)?;
                 }
@@ -195,8 +223,13 @@ pub(super) fn matrix(dims: &[usize]) -> Option<(usize, usize, [usize; 2])> {
     Some((1, *last, [1, outer.iter().product()]))
 }
 
-/// The `i`-th stretch of `len` elements; shorter where there are not as many.
-fn nth(all: &mut [f32], i: usize, len: usize) -> &mut [f32] {
+/// The `i`-th stretch of `len` elements.
+fn nth(all: &[f32], i: usize, len: usize) -> Option<&[f32]> {
+    all.get(i.checked_mul(len)?..)?.get(..len)
+}
+
+/// As [`nth`]; shorter where there are not as many.
+fn nth_mut(all: &mut [f32], i: usize, len: usize) -> &mut [f32] {
     let start = (i * len).min(all.len());
     let end = (start + len).min(all.len());
     &mut all[start..end]

@@ -122,7 +122,13 @@ impl Projection {
     /// the inputs; the answer is the first place that does not fit.
     ///
     /// A sum that is not finite never fits: the comparison is written so that NaN fails it.
-    pub(crate) fn compare(&self, y: &[f32], y2: &[f32], x: &[f32], x2: &[f32]) -> Result<(), usize> {
+    pub(crate) fn compare(
+        &self,
+        y: &[f32],
+        y2: &[f32],
+        x: &[f32],
+        x2: &[f32],
+    ) -> Result<(), usize> {
         let Some(gap) = self.gap() else { return Err(0) };
         let fits = |((y, y2), (x, x2)): ((&f32, &f32), (&f32, &f32))| {
             let gap = gap(*y, *y2, *x, *x2);
@@ -180,17 +186,17 @@ impl std::fmt::Debug for Projection {
 
 /// How many numbers an operator has of what.
 #[derive(Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) outputs: usize,
-    pub(super) inputs: usize,
-    pub(super) taps: usize,
+struct Shape {
+    outputs: usize,
+    inputs: usize,
+    taps: usize,
     /// Products that one output sums.
-    pub(super) inner: usize,
+    inner: usize,
 }
 
 impl Shape {
     /// `None` if the product does not fit.
-    pub(super) fn of(form: &Form) -> Option<Self> {
+    fn of(form: &Form) -> Option<Self> {
         Some(match form {
             Form::Conv(w) => Self {
                 outputs: w.outputs,

@@ -48,7 +48,12 @@ impl RowTags {
     }
 
     /// Checks the rows that `indices` names. A negative number counts from the end, as in ONNX.
-    pub(crate) fn check(&self, key: &MacKey, bytes: &[u8], indices: &View<'_>) -> Result<(), BadRow> {
+    pub(crate) fn check(
+        &self,
+        key: &MacKey,
+        bytes: &[u8],
+        indices: &View<'_>,
+    ) -> Result<(), BadRow> {
         let whole = self.start..self.start + self.table.rows * self.table.row_len;
         let none = || BadRow { part: self.table.part, range: whole.clone() };
         let Elements::I32(indices) = &indices.elements else { return Err(none()) };

@@ -90,7 +90,8 @@ impl Watch {
             products.iter().filter_map(|i| Some(anatomy.linears.get(*i)?.weight)).collect();
         let tables: HashSet<usize> = anatomy.tables.iter().map(|t| t.part).collect();
         let always = tags.pieces(|part| !covered.contains(&part) && !tables.contains(&part));
-        let mut turns = vec![Vec::new(); if covered.is_empty() { 1 } else { usize::from(ROTATION) }];
+        let mut turns =
+            vec![Vec::new(); if covered.is_empty() { 1 } else { usize::from(ROTATION) }];
         // In an order that nobody outside knows, so that nobody can wait for a tensor's turn to have passed.
         for (i, piece) in shuffled(tags.pieces(|p| covered.contains(&p))).into_iter().enumerate() {
             let n = turns.len();
@@ -165,9 +166,8 @@ fn readings(anatomy: &Anatomy, products: &[usize]) -> Vec<Readings> {
     let mut all: Vec<Readings> = Vec::new();
     let mut add = |source: &Source, channels_first: bool, linear: usize, role: Role| {
         let reading = Reading { linear, role, relu: source.relu };
-        let same = |r: &&mut Readings| {
-            r.value == source.value && r.channels_first == channels_first
-        };
+        let same =
+            |r: &&mut Readings| r.value == source.value && r.channels_first == channels_first;
         match all.iter_mut().find(same) {
             Some(found) => found.of.push(reading),
             None => all.push(Readings {

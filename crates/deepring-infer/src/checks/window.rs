@@ -21,7 +21,6 @@ enum Pads {
     /// Before each dimension; what is after follows from the output's size.
     Explicit([usize; 2]),
     SameUpper,
-    SameLower,
 }
 
 impl Window {
@@ -63,12 +62,19 @@ impl Window {
             }
             "VALID" => Pads::Explicit([0, 0]),
             "SAME_UPPER" => Pads::SameUpper,
-            "SAME_LOWER" => Pads::SameLower,
             _ => return None,
         };
         let group = usize::try_from(node.attr_int("group").unwrap_or(1)).ok()?;
         let divides = group > 0 && outputs % group == 0;
-        divides.then_some(Self { outputs, inputs_per_group, group, kernel, strides, dilations, pads })
+        divides.then_some(Self {
+            outputs,
+            inputs_per_group,
+            group,
+            kernel,
+            strides,
+            dilations,
+            pads,
+        })
     }
 
     pub(crate) fn inputs(&self) -> usize {
@@ -79,11 +85,31 @@ impl Window {
         self.kernel.iter().product()
     }
 
+    pub(crate) fn strides(&self) -> [usize; 2] {
+        self.strides
+    }
+
+    /// How far a tap looks ahead of the first, in pixels.
+    pub(crate) fn ahead(&self, tap: usize) -> [usize; 2] {
+        let width = self.kernel[1].max(1);
+        [tap / width * self.dilations[0], tap % width * self.dilations[1]]
+    }
+
+    /// How far the last tap looks ahead.
+    pub(crate) fn reach_of_taps(&self) -> [usize; 2] {
+        [0, 1].map(|d| (self.kernel[d] - 1) * self.dilations[d])
+    }
+
+    /// What is put before each dimension.
+    pub(crate) fn pads(&self, size: [usize; 2], out: [usize; 2]) -> [usize; 2] {
+        [0, 1].map(|d| self.pad(d, size[d], out[d]))
+    }
+
     /// Whether output pixel and input pixel are one and the same.
     pub(crate) fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1]
             && self.strides == [1, 1]
-            && matches!(self.pads, Pads::Explicit([0, 0]) | Pads::SameUpper | Pads::SameLower)
+            && matches!(self.pads, Pads::Explicit([0, 0]) | Pads::SameUpper)
     }
 
     /// For each output pixel, joins what stands in the tap's plane at the input pixel that the tap meets.
@@ -95,9 +121,9 @@ impl Window {
         (to, out): (&mut [T], [usize; 2]),
         join: impl Fn(T, T) -> T + Copy,
     ) {
-        let [ky, kx] = [tap / self.kernel[1].max(1), tap % self.kernel[1].max(1)];
-        let (rows, top) = self.reach(0, ky, size[0], out[0]);
-        let (columns, left) = self.reach(1, kx, size[1], out[1]);
+        let [ahead_y, ahead_x] = self.ahead(tap);
+        let (rows, top) = self.reach(0, ahead_y, size[0], out[0]);
+        let (columns, left) = self.reach(1, ahead_x, size[1], out[1]);
         if columns.is_empty() {
             return;
         }
@@ -118,8 +144,14 @@ impl Window {
 
     /// The output places along a dimension for which a tap is inside the input, and what to add and take
     /// away to come from `place * stride` to the input.
-    fn reach(&self, dim: usize, k: usize, size: usize, out: usize) -> (Range<usize>, (usize, usize)) {
-        let (stride, ahead) = (self.strides[dim], k * self.dilations[dim]);
+    fn reach(
+        &self,
+        dim: usize,
+        ahead: usize,
+        size: usize,
+        out: usize,
+    ) -> (Range<usize>, (usize, usize)) {
+        let stride = self.strides[dim];
         let pad = self.pad(dim, size, out);
         // First place with place*stride + ahead >= pad, first with place*stride + ahead - pad >= size.
         let first = pad.saturating_sub(ahead).div_ceil(stride).min(out);
@@ -135,7 +167,6 @@ impl Window {
         match self.pads {
             Pads::Explicit(pads) => pads[dim],
             Pads::SameUpper => total() / 2,
-            Pads::SameLower => total().div_ceil(2),
         }
     }
 }

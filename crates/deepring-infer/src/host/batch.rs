@@ -89,7 +89,8 @@ impl<E: Engine> Stretch<'_, E> {
         let import = |tensors: &Vec<TensorValue>| {
             tensors.iter().map(|t| Ok((t.name().to_owned(), engine.import(t)?))).collect()
         };
-        let mut live: Vec<Values<E>> = queries.iter().map(import).collect::<Result<_, RunError>>()?;
+        let mut live: Vec<Values<E>> =
+            queries.iter().map(import).collect::<Result<_, RunError>>()?;
         self.split.receipt += start.elapsed();
         if self.host.shadow {
             let host = self.host;
@@ -191,7 +192,9 @@ impl<E: Engine> Stretch<'_, E> {
 
     /// Remembers the weakest that each part had.
     fn note(&mut self, index: u32, had: Vec<Coverage>) {
-        let Some(place) = self.coverage.get_mut((index - self.range.start) as usize) else { return };
+        let Some(place) = self.coverage.get_mut((index - self.range.start) as usize) else {
+            return;
+        };
         match place {
             Some(before) => before.iter_mut().zip(had).for_each(|(b, h)| *b = (*b).min(h)),
             None => *place = Some(had),

@@ -101,7 +101,12 @@ impl<E: Engine> Live<E> {
     }
 
     /// What each part has under a plan, or without one.
-    pub(super) fn coverage(&self, header: &Header, watch: Option<&Watch>, check: Check) -> Vec<Coverage> {
+    pub(super) fn coverage(
+        &self,
+        header: &Header,
+        watch: Option<&Watch>,
+        check: Check,
+    ) -> Vec<Coverage> {
         match (watch, check) {
             (Some(watch), _) => watch.coverage().to_vec(),
             (None, Check::None) => vec![Coverage::Unchecked; header.parts.len()],

@@ -23,7 +23,8 @@ type Values = HashMap<String, Value>;
 /// A host with all blocks of a network of the zoo, one linear operator each.
 fn host(network: &str, check: Check) -> RingHost<Rten> {
     let folder = tempfile::tempdir().unwrap();
-    let (owner, key) = (SecretKey::<Owner>::generate().unwrap(), SecretKey::<Host>::generate().unwrap());
+    let (owner, key) =
+        (SecretKey::<Owner>::generate().unwrap(), SecretKey::<Host>::generate().unwrap());
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo").join(network);
     let path = folder.path().join("ring");
     let seal = Seal::new(&model, &owner).cut(CutPolicy::Op).host(Blocks::All, key.public());
@@ -92,7 +93,8 @@ fn largest(live: &[u8], start: usize, end: usize) -> usize {
 /// No output is further from the untouched one than a thousandth of its root mean square.
 fn assert_close(found: &Values, wanted: &Values, header: &deepring::Header) {
     for spec in &header.outputs {
-        let [Value::FloatTensor(a), Value::FloatTensor(b)] = [&found[&spec.name], &wanted[&spec.name]]
+        let [Value::FloatTensor(a), Value::FloatTensor(b)] =
+            [&found[&spec.name], &wanted[&spec.name]]
         else {
             panic!("floats")
         };
@@ -135,7 +137,12 @@ fn a_weight_changed_between_check_and_use_is_met_by_its_product() {
                         harmless += 1;
                         continue;
                     }
-                    assert_eq!(met, Err(Fault::Product { part }), "{network} {} {mask:x}", spec.name);
+                    assert_eq!(
+                        met,
+                        Err(Fault::Product { part }),
+                        "{network} {} {mask:x}",
+                        spec.name
+                    );
                     met_at_all += 1;
                 }
             }
@@ -167,13 +174,19 @@ fn a_made_up_output_is_met_however_it_is_made_up() {
     ];
     for header in host.ring.layers() {
         for falsify in first {
-            let met = use_block(&host, header.index, &mut values.clone(), |_| (), |given| {
-                let Some(Value::FloatTensor(t)) = given.last_mut() else { panic!("floats") };
-                let mut elements = t.to_vec();
-                falsify(&mut elements);
-                let shape = t.shape().to_vec();
-                *t = rten_tensor::Tensor::from_data(&shape, elements);
-            });
+            let met = use_block(
+                &host,
+                header.index,
+                &mut values.clone(),
+                |_| (),
+                |given| {
+                    let Some(Value::FloatTensor(t)) = given.last_mut() else { panic!("floats") };
+                    let mut elements = t.to_vec();
+                    falsify(&mut elements);
+                    let shape = t.shape().to_vec();
+                    *t = rten_tensor::Tensor::from_data(&shape, elements);
+                },
+            );
             assert!(matches!(met, Err(Fault::Product { .. })), "block {}: {met:?}", header.index);
         }
         use_block(&host, header.index, &mut values, |_| (), |_| ()).unwrap();

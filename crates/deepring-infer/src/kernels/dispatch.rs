@@ -101,6 +101,10 @@ instances! {
         portable super::rows::run::<8, FUSED>,
         avx2 super::rows::run::<32, true>,
         avx512 super::rows::run::<64, true>;
+    weighted(lines: &[&[f32]], a: &[f32], out: &mut [f32]):
+        portable super::weighted::run::<16, FUSED>,
+        avx2 super::weighted::run::<32, true>,
+        avx512 super::weighted::run::<64, true>;
     project_columns(w: (&[f32], usize), first: usize, r: &[f32], out: &mut [f64], out2: &mut [f64]):
         portable super::project::columns::<2, 4, FUSED>,
         avx2 super::project::columns::<4, 4, true>,

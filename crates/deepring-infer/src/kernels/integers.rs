@@ -1,32 +1,5 @@
 //! The exact kernels for integer tensors: sums modulo 2^64, in which no order and no overflow is wrong.
 
-/// How many sums to work on at a time: 4 KiB of them.
-const WIDTH: usize = 512;
-
-/// `sums[t][p] += Σ_c planes[t][c] · x[c * pixels + p]` modulo 2^64. If lengths disagree, nothing is added.
-pub(crate) fn columns_int<T: Copy + Into<i64>>(
-    x: &[T],
-    channels: usize,
-    pixels: usize,
-    planes: &[i64],
-    sums: &mut [i64],
-) {
-    if !agree(x.len(), channels, pixels, planes.len(), sums.len()) {
-        return;
-    }
-    for first in (0..pixels).step_by(WIDTH) {
-        for (c, row) in x.chunks_exact(pixels).enumerate() {
-            let row = &row[first..pixels.min(first + WIDTH)];
-            for (plane, sums) in planes.chunks_exact(channels).zip(sums.chunks_exact_mut(pixels)) {
-                let a = plane[c];
-                for (sum, x) in sums[first..].iter_mut().zip(row) {
-                    *sum = sum.wrapping_add(a.wrapping_mul((*x).into()));
-                }
-            }
-        }
-    }
-}
-
 /// `sums[t][m] += Σ_c planes[t][c] · x[m * channels + c]` modulo 2^64. If lengths disagree, nothing is added.
 pub(crate) fn rows_int<T: Copy + Into<i64>>(
     x: &[T],

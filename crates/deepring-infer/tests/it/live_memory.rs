@@ -12,10 +12,10 @@ use crate::graphs::{FLOAT, Net};
 use crate::zoo::{NETWORKS, Sealed, answer, floats, host, images, network};
 
 /// Writes over memory that Rust believes nobody writes to, as an attacker does.
-struct Memory(File);
+pub(crate) struct Memory(File);
 
 impl Memory {
-    fn of_this_process() -> Option<Self> {
+    pub(crate) fn of_this_process() -> Option<Self> {
         let file = File::options().read(true).write(true).open("/proc/self/mem");
         if let Err(e) = &file {
             println!("skipped: this process may not write to its own memory: {e}");
@@ -23,7 +23,7 @@ impl Memory {
         file.ok().map(Self)
     }
 
-    fn flip(&self, live: &[u8], at: usize, mask: u8) {
+    pub(crate) fn flip(&self, live: &[u8], at: usize, mask: u8) {
         let address = live.as_ptr() as u64 + at as u64;
         let mut byte = [0];
         self.0.read_exact_at(&mut byte, address).unwrap();

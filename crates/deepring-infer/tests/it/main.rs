@@ -14,6 +14,7 @@ mod hosts;
 mod import;
 mod live_memory;
 mod preprocess_npy;
+mod products;
 mod running;
 mod sealing;
 mod session;

@@ -33,8 +33,8 @@ fn a_ring_answers_as_the_plain_network_however_it_is_cut_and_checked() {
         for cut in ["auto", "op", "1", "3"] {
             let ring = Sealed::new(&network(name), cut.parse().unwrap());
             for threads in [1, 2] {
-                let answers =
-                    every_check().map(|check| answer(&ring.session_of(&[1], check, threads), &input));
+                let answers = every_check()
+                    .map(|check| answer(&ring.session_of(&[1], check, threads), &input));
                 for (check, other) in every_check().iter().zip(&answers) {
                     assert_eq!(&answers[0], other, "{name}, cut {cut}, {threads} threads, {check}");
                 }
