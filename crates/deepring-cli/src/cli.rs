@@ -1,11 +1,17 @@
 //! Arguments of the command, and nothing else.
 
+mod bench;
+
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use deepring::Check;
+
+pub(crate) use bench::{
+    Bench, BenchGrowth, BenchOutput, BenchPart, BenchQueries, BenchRest, BenchStep, Bytes, StepKind,
+};
 
 /// Seals trained networks into rings of verified blocks, runs them, and checks what they decided.
 #[derive(Debug, Parser)]
@@ -50,6 +56,7 @@ pub(crate) enum Command {
     Grant(Grant),
     Export(Export),
     Demo(Demo),
+    Bench(Bench),
     Completions(Completions),
 }
 

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod bench;
 mod completions;
 mod demo;
 mod export;
@@ -31,6 +32,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Grant(args) => grant::grant(&args, trust),
         Command::Export(args) => export::export(&args, trust),
         Command::Demo(args) => demo::demo(&args),
+        Command::Bench(args) => bench::bench(&args),
         Command::Completions(args) => completions::completions(&args),
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -74,6 +75,27 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
+/// The day of a time since 1970, in universal time: `2026-08-01 12:30 UTC`.
+pub(crate) fn date(since: Duration) -> String {
+    let seconds = since.as_secs();
+    let (mut year, mut day) = (1970, seconds / 86_400);
+    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
+    while day >= 365 + u64::from(leap(year)) {
+        day -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    for days in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if day < days {
+            break;
+        }
+        day -= days;
+        month += 1;
+    }
+    let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
+    format!("{year}-{month:02}-{:02} {hour:02}:{minute:02} UTC", day + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +104,12 @@ mod tests {
     fn names_cannot_steer_the_terminal() {
         assert_eq!(harmless("\u{1b}[2K\rintact"), "\u{fffd}[2K\u{fffd}intact");
         assert_eq!(harmless("two\nlines\tand é"), "two\nlines\tand é");
+    }
+
+    #[test]
+    fn dates_know_leap_years() {
+        assert_eq!(date(Duration::from_secs(0)), "1970-01-01 00:00 UTC");
+        assert_eq!(date(Duration::from_secs(951_782_400)), "2000-02-29 00:00 UTC");
+        assert_eq!(date(Duration::from_secs(1_785_587_445)), "2026-08-01 12:30 UTC");
     }
 }

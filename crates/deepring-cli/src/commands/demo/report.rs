@@ -14,8 +14,8 @@ use super::compare::{ALONE, ROUNDS};
 use super::plain::PlainOutcome;
 use super::setting::MODEL;
 use super::show::{HOSTS, Show, count};
-use crate::output::size;
-use markup::{date, esc};
+use crate::output::{date, size};
+use markup::esc;
 
 const STYLE: &str = include_str!("report/style.css");
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use deepring::Receipt;
 
 use super::drawing::class_of;
-use super::markup::{date, esc};
+use super::markup::esc;
 use crate::commands::demo::show::{HOSTS, Show, list};
+use crate::output::date;
 
 pub(super) fn certificate(show: &Show) -> String {
     let c = &show.certificate;

@@ -1,0 +1,153 @@
+//! Arguments of `deepring bench`.
+
+mod bytes;
+mod check;
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use deepring_infer::CutPolicy;
+use deepring_infer::synthetic::Network;
+
+pub(crate) use bytes::Bytes;
+use check::CheckName;
+
+/// Measure what protection costs here: queries, plain and protected in turn; at rest; and how it grows
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Each protected query stands beside a plain one of the same inputs in the same process, first and
+last by turns, so that whatever slows the machine meets both. Networks have random weights and the
+shape of those that they are named after.
+
+Examples:
+  deepring bench
+  deepring bench --network resnet50 --check load --check run --threads 1 --json
+  deepring bench --model model.onnx --ledger -o results
+  deepring bench rest --size 1G
+  deepring bench growth --max-size 8G"
+)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    pub(crate) part: Option<BenchPart>,
+    #[command(flatten)]
+    pub(crate) queries: BenchQueries,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchPart {
+    Rest(BenchRest),
+    Growth(BenchGrowth),
+    #[command(hide = true)]
+    Step(BenchStep),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchQueries {
+    /// resnet50, efficientnet, minilm or lenet; repeat for more [default: all, or none with --model]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) network: Vec<Network>,
+    /// An ONNX file; inputs are made up, open dimensions are 1; repeat for more
+    #[arg(long, value_name = "MODEL.onnx")]
+    pub(crate) model: Vec<PathBuf>,
+    /// How parameters are checked; repeat for more
+    #[arg(long, value_name = "CHECK", default_values_t = CheckName::usual())]
+    pub(crate) check: Vec<CheckName>,
+    /// Threads of the engine, plain and protected; repeat for more
+    #[arg(long, value_name = "N", default_values = ["1", "2"])]
+    pub(crate) threads: Vec<NonZeroUsize>,
+    /// Queries that share one chain of receipts
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) batch: NonZeroUsize,
+    /// Measure the plain network beside itself too: how far ratios are off by chance
+    #[arg(long)]
+    pub(crate) control: bool,
+    /// Measure each check a second time with every decision put on a ledger and on disk
+    #[arg(long)]
+    pub(crate) ledger: bool,
+    /// Pairs of runs for each row; short queries get more
+    #[arg(long, value_name = "N", default_value = "21")]
+    pub(crate) repeat: NonZeroU32,
+    #[command(flatten)]
+    pub(crate) output: BenchOutput,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchOutput {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write JSON and a table in Markdown into this folder
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Sealing, verifying and opening, each beside the least that could be done instead; decisions a second
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deepring bench rest
+  deepring bench rest --size 100M --size 1G --dir /mnt/disk --json")]
+pub(crate) struct BenchRest {
+    /// Bytes of parameters (K, M and G are powers of 1024); repeat for more
+    #[arg(long, value_name = "BYTES", default_value = "1G")]
+    pub(crate) size: Vec<Bytes>,
+    /// Where the files of some three times the size go [default: the system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Pairs of runs for each row
+    #[arg(long, value_name = "N", default_value = "21")]
+    pub(crate) repeat: NonZeroU32,
+    #[command(flatten)]
+    pub(crate) output: BenchOutput,
+}
+
+/// Time and memory over ring size, number of blocks and inputs in a batch; a process for each row
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deepring bench growth
+  deepring bench growth --max-size 8G --repeat 5 -o results")]
+pub(crate) struct BenchGrowth {
+    /// Largest ring of 1M, 8M, 64M, 512M, 1G, 2G, 4G, 8G
+    #[arg(long, value_name = "BYTES", default_value = "1G")]
+    pub(crate) max_size: Bytes,
+    /// Where the files of some twice the size go [default: the system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Threads of the engine
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) threads: NonZeroUsize,
+    /// Runs for each row
+    #[arg(long, value_name = "N", default_value = "21")]
+    pub(crate) repeat: NonZeroU32,
+    #[command(flatten)]
+    pub(crate) output: BenchOutput,
+}
+
+/// One row's work in a process of its own, so that the peak of memory is its own
+#[derive(Debug, Args)]
+pub(crate) struct BenchStep {
+    #[arg(value_enum)]
+    pub(crate) kind: StepKind,
+    /// Folder with keys, model and ring
+    #[arg(long)]
+    pub(crate) folder: PathBuf,
+    #[arg(long, default_value = "op")]
+    pub(crate) cut: CutPolicy,
+    #[arg(long, default_value = "1")]
+    pub(crate) batch: NonZeroUsize,
+    #[arg(long, default_value = "1")]
+    pub(crate) threads: NonZeroUsize,
+    #[arg(long, default_value = "1")]
+    pub(crate) repeat: NonZeroU32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StepKind {
+    Seal,
+    Verify,
+    Run,
+}

@@ -1,0 +1,37 @@
+//! `deepring bench`: what protection costs on this machine, measured beside what it is compared with.
+
+mod growth;
+mod machine;
+mod pairs;
+mod queries;
+mod report;
+mod rest;
+mod step;
+mod summary;
+mod table;
+mod workshop;
+
+use std::io;
+use std::path::Path;
+
+use crate::cli::{Bench, BenchPart};
+use crate::error::{CliError, Exit};
+
+/// Runs of each kind that nobody counts: caches, pools and lazily made buffers settle.
+const WARM_UP: usize = 3;
+/// Networks and inputs are drawn from it, so that all runs everywhere are about the same ones.
+const SEED: u64 = 20_190_617;
+
+pub(crate) fn bench(args: &Bench) -> Result<(), CliError> {
+    match &args.part {
+        None => queries::queries(&args.queries),
+        Some(BenchPart::Rest(args)) => rest::rest(args),
+        Some(BenchPart::Growth(args)) => growth::growth(args),
+        Some(BenchPart::Step(args)) => step::step(args),
+    }
+}
+
+/// A failure to read or write `path`.
+fn at(path: &Path) -> impl Fn(io::Error) -> CliError + '_ {
+    move |e| CliError::new(Exit::Failed, format!("{}: {e}", path.display()))
+}

@@ -1,0 +1,51 @@
+//! Which machine measured, and its memory.
+
+use serde::Serialize;
+
+/// What the numbers of a report depend on.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Machine {
+    pub(super) cpu: String,
+    pub(super) cores: usize,
+    pub(super) memory_bytes: Option<u64>,
+    pub(super) system: String,
+    /// Wherever a build is not optimised, its numbers say nothing.
+    pub(super) optimised: bool,
+}
+
+impl Machine {
+    pub(super) fn this() -> Self {
+        let cpu = value_of("/proc/cpuinfo", "model name");
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let system = format!("{} {}", std::env::consts::OS, kernel.trim());
+        Self {
+            cpu: cpu.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: kilobytes("/proc/meminfo", "MemTotal"),
+            system: system.trim().to_owned(),
+            optimised: !cfg!(debug_assertions),
+        }
+    }
+}
+
+/// Memory that a new process could have without driving others out; `None` where the system does not say.
+pub(super) fn available_memory() -> Option<u64> {
+    kilobytes("/proc/meminfo", "MemAvailable")
+}
+
+/// The most memory that this process had so far; `None` where the system does not say.
+pub(super) fn peak_memory() -> Option<u64> {
+    kilobytes("/proc/self/status", "VmHWM")
+}
+
+fn kilobytes(file: &str, name: &str) -> Option<u64> {
+    value_of(file, name)?.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The value of the first line `NAME: VALUE`.
+fn value_of(file: &str, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let mut values = text.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = values.find(|(found, _)| found.trim() == name)?;
+    Some(value.trim().to_owned())
+}

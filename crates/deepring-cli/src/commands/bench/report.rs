@@ -1,0 +1,100 @@
+//! What a measurement gives: rows for programs, tables for people, and the machine that it is true of.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::at;
+use super::machine::Machine;
+use super::table::Table;
+use crate::cli::BenchOutput;
+use crate::error::CliError;
+use crate::output;
+
+/// The findings of one measurement.
+pub(super) struct Report {
+    /// What was measured; names the files too.
+    pub(super) bench: &'static str,
+    /// How: what the numbers mean.
+    pub(super) method: Value,
+    pub(super) rows: Vec<Value>,
+    pub(super) tables: Vec<Table>,
+    /// What a reader must know beside the numbers.
+    pub(super) notes: Vec<String>,
+}
+
+impl Report {
+    pub(super) fn give(&self, to: &BenchOutput) -> Result<(), CliError> {
+        let machine = Machine::this();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let command: Vec<String> =
+            std::env::args_os().map(|a| a.to_string_lossy().into_owned()).skip(1).collect();
+        let document = json!({
+            "bench": self.bench,
+            "version": env!("CARGO_PKG_VERSION"),
+            "command": format!("deepring {}", command.join(" ")),
+            "date": output::date(since),
+            "machine": machine,
+            "method": self.method,
+            "rows": self.rows,
+            "notes": self.notes,
+        });
+        let mut about = vec![format!(
+            "{} on {} ({}), {}",
+            document["command"].as_str().unwrap_or_default(),
+            machine.cpu,
+            output::count(machine.cores, "core", "cores"),
+            machine.system,
+        )];
+        about.push(format!(
+            "version {}, {}",
+            env!("CARGO_PKG_VERSION"),
+            document["date"].as_str().unwrap_or_default()
+        ));
+        let mut notes = self.notes.clone();
+        if !machine.optimised {
+            notes.push("this build is not optimised: its numbers say nothing".to_owned());
+        }
+        if let Some(folder) = &to.output {
+            self.write(folder, &document, &about, &notes)?;
+        }
+        if to.json {
+            notes.iter().for_each(|note| output::note(format_args!("note: {note}")));
+            return output::json(&document);
+        }
+        for line in about {
+            output::line(line)?;
+        }
+        for table in &self.tables {
+            output::line(format_args!("\n{}", table.text()))?;
+        }
+        for note in notes {
+            output::line(format_args!("\nnote: {note}"))?;
+        }
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        folder: &Path,
+        document: &Value,
+        about: &[String],
+        notes: &[String],
+    ) -> Result<(), CliError> {
+        let stem = match self.bench {
+            "queries" => "bench".to_owned(),
+            other => format!("bench-{other}"),
+        };
+        let mut text = about.join("\n\n") + "\n";
+        self.tables.iter().for_each(|table| text += &format!("\n{}", table.markdown()));
+        notes.iter().for_each(|note| text += &format!("\nNote: {note}.\n"));
+        std::fs::create_dir_all(folder).map_err(at(folder))?;
+        for (name, content) in [("json", format!("{document:#}\n")), ("md", text)] {
+            let path = folder.join(format!("{stem}.{name}"));
+            std::fs::write(&path, content).map_err(at(&path))?;
+            output::note(format_args!("wrote {}", path.display()));
+        }
+        Ok(())
+    }
+}
