@@ -103,6 +103,7 @@ mod ring;
 mod seal;
 mod tensor;
 mod trust;
+mod write_back;
 
 pub use block::{Header, Part, PartKind, Recipient, RecipientRole};
 pub use crypto::{Digest, NoRandomness};
@@ -122,8 +123,8 @@ pub use receipt::{
 pub use repair::{RepairError, Repaired, repair};
 pub use replace::replace_file;
 pub use ring::{
-    AuthenticRing, Finding, OpenedBlock, PartName, Report, RingError, RingId, Storage,
-    UnverifiedRing, Verdict, VerifiedRing,
+    AuthenticRing, DecryptedBlock, Finding, OpenedBlock, PartName, Report, RingError, RingId,
+    Storage, UnverifiedRing, Verdict, VerifiedRing,
 };
 pub use seal::{BlockPlan, RingPlan, RingSealer, SealError, Sealed};
 pub use tensor::{DType, Dim, TensorSpec};

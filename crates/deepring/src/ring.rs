@@ -8,6 +8,7 @@
 pub(crate) mod closure;
 mod examine;
 pub(crate) mod layout;
+mod opened;
 mod report;
 pub(crate) mod storage;
 mod verified;
@@ -17,9 +18,10 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 pub use examine::UnverifiedRing;
+pub use opened::{DecryptedBlock, OpenedBlock};
 pub use report::{Finding, PartName, Report, Verdict};
 pub use storage::Storage;
-pub use verified::{AuthenticRing, OpenedBlock, RingError, VerifiedRing};
+pub use verified::{AuthenticRing, RingError, VerifiedRing};
 
 /// Names a ring for all its versions; random, made at the first sealing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,15 +1,14 @@
 //! Sealing: blocks in, one after the other; a signed ring file out, or nothing.
 
-use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
-use crate::block::chunks::{ChunkSpan, chunk_count, segments};
+use crate::block::chunks::{Segment, chunk_count, gaps, segments};
 use crate::block::header::{MAX_RECIPIENTS, body_digest, chunk_context, header_digest, wrap_key};
-use crate::block::{Header, Part, PartKind, RecipientRole, lay_out};
+use crate::block::{Header, PartKind, RecipientRole, lay_out};
 use crate::crypto::aead::{BlockKey, ChunkCipher};
 use crate::crypto::{Digest, NoRandomness, random};
 use crate::encoding::MAX_STRING;
@@ -18,7 +17,9 @@ use crate::replace;
 use crate::ring::RingId;
 use crate::ring::closure::{Closure, Row, closure_len};
 use crate::ring::layout::{MAX_BLOCKS, PREAMBLE_LEN, Preamble};
+use crate::ring::storage::write_at;
 use crate::tensor::TensorSpec;
+use crate::write_back::WriteBack;
 
 /// Why a ring was not sealed. The target file is untouched in every case.
 #[derive(Debug, Error)]
@@ -102,7 +103,10 @@ pub struct RingPlan {
 pub struct RingSealer {
     owner: SecretKey<Owner>,
     target: PathBuf,
-    file: BufWriter<NamedTempFile>,
+    file: NamedTempFile,
+    write_back: WriteBack,
+    /// Where the next block's body begins in the file.
+    at: u64,
     model_version: u64,
     previous: Digest,
     sealed_at: u64,
@@ -142,12 +146,14 @@ impl RingSealer {
             .collect::<Result<Vec<_>, _>>()?;
         let io = |source| SealError::Io { path: target.into(), source };
         let front: u64 = headers.iter().map(|h| h.encode().len() as u64).sum();
-        let mut file = BufWriter::new(replace::temporary_beside(target).map_err(io)?);
-        file.seek(SeekFrom::Start(PREAMBLE_LEN + closure_len(count) + front)).map_err(io)?;
+        let file = replace::temporary_beside(target).map_err(io)?;
+        let bodies = headers.iter().map(Header::body_len).fold(0, u64::saturating_add);
         Ok(Self {
             owner: owner.clone(),
             target: target.into(),
+            write_back: WriteBack::of(file.as_file(), bodies),
             file,
+            at: PREAMBLE_LEN + closure_len(count) + front,
             model_version: plan.model_version,
             previous,
             sealed_at: plan.sealed_at,
@@ -192,26 +198,21 @@ impl RingSealer {
             *recipient = wrap_key(&key, recipient.role, header.ring_id, header.index)?;
         }
 
-        let io = |source| SealError::Io { path: self.target.clone(), source };
-        let segments = segments(&header.parts);
-        // A few segments at a time: threads are kept busy, memory stays bounded.
-        let mut at = 0;
-        for group in segments.chunks(2 * rayon::current_num_threads().max(1)) {
-            let sealed: Vec<_> = group
-                .par_iter()
-                .map(|segment| seal_segment(&cipher, &segment.spans, plaintext))
-                .collect::<Option<Vec<_>>>()
-                .ok_or_else(unusable)?;
-            for (bytes, digests) in sealed {
-                for digest in digests {
-                    if let Some(place) = header.chunks.get_mut(at) {
-                        *place = digest;
-                    }
-                    at += 1;
-                }
-                self.file.write_all(&bytes).map_err(io)?;
-            }
-        }
+        let target = &self.target;
+        let io = |source| SealError::Io { path: target.clone(), source };
+        let Header { parts, chunks, .. } = header;
+        let (at, file, write_back) = (self.at, self.file.as_file(), &self.write_back);
+        // Each thread encrypts and hashes a segment in its own cache and writes it to its place.
+        digest_places(chunks, segments(parts)).par_bridge().try_for_each_init(
+            Vec::new,
+            |buf, (segment, digests)| {
+                seal_segment(&cipher, &segment, plaintext, digests, buf).ok_or_else(unusable)?;
+                write_at(file, at + segment.body.start, buf).map_err(io)?;
+                write_back.wrote(buf.len());
+                Ok::<(), SealError>(())
+            },
+        )?;
+        self.at += header.body_len();
         header.body_digest =
             body_digest(header.ring_id, header.index, header.plain_len, &header.chunks);
         self.next += 1;
@@ -241,10 +242,9 @@ impl RingSealer {
         let front = close(&mut closure, &self.headers, &self.owner);
         let target = self.target;
         let io = |source| SealError::Io { path: target.clone(), source };
-        self.file.seek(SeekFrom::Start(0)).map_err(io)?;
-        self.file.write_all(&front).map_err(io)?;
-        let file = self.file.into_inner().map_err(|e| io(e.into_error()))?;
-        replace::commit(file, &target).map_err(io)?;
+        write_at(self.file.as_file(), 0, &front).map_err(io)?;
+        self.write_back.finish().map_err(io)?;
+        replace::commit(self.file, &target).map_err(io)?;
         Ok(Sealed { ring_id: closure.ring_id, digest: closure.ring_digest() })
     }
 }
@@ -350,14 +350,6 @@ fn plan_header(
     Ok(header)
 }
 
-/// The ranges of the plaintext between parts; they are not stored, so they must be zero.
-fn gaps(parts: &[Part]) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
-    parts.windows(2).map(|pair| match pair {
-        [a, b] => a.end() as usize..b.offset as usize,
-        _ => 0..0,
-    })
-}
-
 fn fits_strings(block: &BlockPlan) -> bool {
     let specs = block.inputs.iter().chain(&block.outputs);
     let parameters = block.parts.iter().filter_map(|(kind, _)| match kind {
@@ -374,20 +366,36 @@ fn fits_strings(block: &BlockPlan) -> bool {
         && specs.chain(parameters).all(|s| s.name.len() <= MAX_STRING && dims(s))
 }
 
-/// Ciphertext of a run of chunks, and each chunk's digest.
+/// Each segment with the places of its chunks' digests.
+fn digest_places(
+    digests: &mut [Digest],
+    segments: impl Iterator<Item = Segment>,
+) -> impl Iterator<Item = (Segment, &mut [Digest])> {
+    let mut rest = digests;
+    segments.map(move |segment| {
+        // There is a digest for each chunk: both are counted from the same parts.
+        let n = segment.spans.len().min(rest.len());
+        let (taken, left) = std::mem::take(&mut rest).split_at_mut(n);
+        rest = left;
+        (segment, taken)
+    })
+}
+
+/// Makes `out` the ciphertext of a run of chunks, and `digests` theirs.
 fn seal_segment(
     cipher: &ChunkCipher,
-    spans: &[ChunkSpan],
+    segment: &Segment,
     plaintext: &[u8],
-) -> Option<(Vec<u8>, Vec<Digest>)> {
-    let len = spans.last()?.body.end - spans.first()?.body.start;
-    let mut out = Vec::with_capacity(usize::try_from(len).ok()?);
-    let mut digests = Vec::with_capacity(spans.len());
-    for span in spans {
+    digests: &mut [Digest],
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    out.clear();
+    out.reserve_exact(segment.body_len());
+    for (span, digest) in segment.spans.iter().zip(digests) {
         let plain = plaintext.get(span.plain.start as usize..span.plain.end as usize)?;
         let start = out.len();
-        cipher.seal(span.index, span.last, plain, &mut out).ok()?;
-        digests.push(Digest::of_chunk(&out[start..]));
+        cipher.seal(span.index, span.last, plain, out).ok()?;
+        *digest = Digest::of_chunk(&out[start..]);
     }
-    Some((out, digests))
+    Some(())
 }

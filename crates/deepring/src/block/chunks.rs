@@ -50,7 +50,7 @@ pub(crate) fn chunk_spans(parts: &[Part]) -> impl Iterator<Item = ChunkSpan> + '
         })
 }
 
-/// A run of neighbouring chunks that are read together.
+/// A run of neighbouring chunks that are read and written together.
 #[derive(Debug, Clone)]
 pub(crate) struct Segment {
     pub(crate) spans: Vec<ChunkSpan>,
@@ -58,20 +58,74 @@ pub(crate) struct Segment {
     pub(crate) body: Range<u64>,
 }
 
-/// About 2 MiB: large enough to read at full speed, small enough for a buffer per thread.
-const SEGMENT_LEN: u64 = 2 << 20;
+impl Segment {
+    /// Number of bytes in the body: a few chunks, so the conversion cannot lose anything.
+    pub(crate) fn body_len(&self) -> usize {
+        usize::try_from(self.body.end - self.body.start).unwrap_or(usize::MAX)
+    }
+}
 
-/// The body's chunks, grouped into runs that are read at once.
-pub(crate) fn segments(parts: &[Part]) -> Vec<Segment> {
-    let mut out: Vec<Segment> = Vec::new();
-    for span in chunk_spans(parts) {
-        match out.last_mut() {
-            Some(s) if span.body.end - s.body.start <= SEGMENT_LEN => {
-                s.body.end = span.body.end;
-                s.spans.push(span);
+/// A segment takes chunks up to 512 KiB of body. What is read is then hashed and decrypted while it is
+/// in a core's own cache, and one more system call for each half MiB cannot be measured.
+const SEGMENT_LEN: u64 = 8 * (CHUNK_LEN + TAG_LEN) as u64;
+
+/// The body's chunks, grouped into runs that are read at once; made while they are asked for, because
+/// a large ring has many.
+pub(crate) fn segments(parts: &[Part]) -> impl Iterator<Item = Segment> + '_ {
+    let mut spans = chunk_spans(parts).peekable();
+    std::iter::from_fn(move || {
+        let first = spans.next()?;
+        let start = first.body.start;
+        let mut segment = Segment { body: first.body.clone(), spans: vec![first] };
+        while let Some(span) = spans.next_if(|s| s.body.end - start <= SEGMENT_LEN) {
+            segment.body.end = span.body.end;
+            segment.spans.push(span);
+        }
+        Some(segment)
+    })
+}
+
+/// The ranges of the plaintext between parts: they are not stored, and zero.
+pub(crate) fn gaps(parts: &[Part]) -> impl Iterator<Item = Range<usize>> + '_ {
+    parts.windows(2).map(|pair| match pair {
+        [a, b] => a.end() as usize..b.offset as usize,
+        _ => 0..0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::{PartKind, lay_out};
+
+    #[test]
+    fn segments_hold_every_chunk_once_in_order_and_no_more_than_a_buffer() {
+        let chunk = CHUNK_LEN as u64;
+        for lens in [
+            vec![1],
+            vec![chunk],
+            vec![8 * chunk - 1],
+            vec![8 * chunk],
+            vec![8 * chunk + 1],
+            vec![3, 7 * chunk, chunk - 1, 16 * chunk, 1, 1, 9 * chunk],
+            vec![1; 5000],
+        ] {
+            let planned = lens.into_iter().map(|len| (PartKind::Graph, len)).collect();
+            let (parts, _) = lay_out(planned).unwrap_or_default();
+            let segments: Vec<_> = segments(&parts).collect();
+            for segment in &segments {
+                let spans = &segment.spans;
+                assert!(segment.body.end - segment.body.start <= SEGMENT_LEN);
+                assert_eq!(spans.first().map(|s| s.body.start), Some(segment.body.start));
+                assert_eq!(spans.last().map(|s| s.body.end), Some(segment.body.end));
             }
-            _ => out.push(Segment { body: span.body.clone(), spans: vec![span] }),
+            // Each could not have taken the next one's first chunk.
+            for pair in segments.windows(2) {
+                assert!(pair[1].spans[0].body.end - pair[0].body.start > SEGMENT_LEN);
+            }
+            let spans: Vec<_> = segments.into_iter().flat_map(|s| s.spans).collect();
+            assert_eq!(spans, chunk_spans(&parts).collect::<Vec<_>>());
+            assert_eq!(spans.len() as u64, chunk_count(&parts));
         }
     }
-    out
 }

@@ -317,25 +317,25 @@ impl UnverifiedRing {
         headers: &[Option<Header>],
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Vec<Finding>, RingError> {
-        let work: Vec<_> = headers
+        let work = headers
             .iter()
             .zip(&self.layout.bodies)
             .filter_map(|(header, body)| Some((header.as_ref()?, body)))
-            .flat_map(|(header, body)| {
-                segments(&header.parts).into_iter().map(move |s| (header, body, s))
-            })
-            .collect();
-        let bad: Vec<Finding> = work
-            .par_iter()
-            .map_init(Vec::new, |buf, (header, body, segment)| {
-                let found = self.examine_segment(header, body, segment, buf);
+            .flat_map(|(header, body)| segments(&header.parts).map(move |s| (header, body, s)))
+            .enumerate();
+        // Threads take segments in the order of the file, so that a disk is read forward; a thread's one
+        // buffer is all that is held.
+        let mut bad = work
+            .par_bridge()
+            .map_init(Vec::new, |buf, (at, (header, body, segment))| {
+                let found = self.examine_segment(header, body, &segment, buf)?;
                 progress(segment.body.end - segment.body.start);
-                found
+                Ok((at, found))
             })
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .flatten()
-            .collect();
+            .filter(|examined| !matches!(examined, Ok((_, found)) if found.is_empty()))
+            .collect::<Result<Vec<_>, RingError>>()?;
+        bad.sort_by_key(|(at, _)| *at);
+        let bad = bad.into_iter().flat_map(|(_, found)| found).collect();
         Ok(merge_neighbours(bad))
     }
 

@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::RingId;
 use super::closure::Closure;
 use super::layout::Layout;
+use super::opened::{DecryptedBlock, OpenedBlock};
 use super::report::{Finding, PartName, Report, Verdict};
 use super::storage::Storage;
 use crate::block::Header;
@@ -192,13 +193,29 @@ impl AuthenticRing {
         key: OpeningKey<'_>,
         out: &mut [u8],
     ) -> Result<OpenedBlock, OpenError> {
+        let decrypted = self.decrypt_block(index, key, out)?;
+        decrypted.confirm(out).inspect_err(|_| out.fill(0))
+    }
+
+    /// The first half of [`open_block`](Self::open_block): every chunk is checked and decrypted, and the
+    /// content digest is left to [`DecryptedBlock::confirm`].
+    ///
+    /// For who watches the live bytes from here on: whatever it notes of them, it notes before the one
+    /// pass that computes the digest, so that no change is seen by neither. On failure the buffer holds
+    /// nothing of the block.
+    pub fn decrypt_block(
+        &self,
+        index: u32,
+        key: OpeningKey<'_>,
+        out: &mut [u8],
+    ) -> Result<DecryptedBlock, OpenError> {
         let at = index as usize;
         let (Some(header), Some(body)) = (self.headers.get(at), self.layout.bodies.get(at)) else {
             return Err(OpenError::NoSuchBlock { index, count: self.closure.count() });
         };
-        crate::open::open_body(&*self.storage, header, body, key, out)
+        crate::open::decrypt_body(&*self.storage, header, body, key, out)
             .inspect_err(|_| out.fill(0))
-            .map(|(content_digest, hasher)| OpenedBlock { index, content_digest, hasher })
+            .map(|block_key| DecryptedBlock::of(header, &block_key))
     }
 
     /// Where byte `offset` of a block's plaintext lies, encrypted, in the file; `None` for padding, which
@@ -249,50 +266,6 @@ impl AuthenticRing {
 
     pub(crate) fn storage(&self) -> &dyn Storage {
         &*self.storage
-    }
-}
-
-/// Says that a block was opened out of an authentic ring, and can say later whether its bytes still
-/// are what was opened.
-#[derive(Clone)]
-pub struct OpenedBlock {
-    index: u32,
-    content_digest: Digest,
-    /// Keyed for this block; the key is wiped with it.
-    hasher: blake3::Hasher,
-}
-
-impl OpenedBlock {
-    /// Which block.
-    #[must_use]
-    pub fn index(&self) -> u32 {
-        self.index
-    }
-
-    /// The digest over the opened bytes, equal to the header's.
-    #[must_use]
-    pub fn content_digest(&self) -> Digest {
-        self.content_digest
-    }
-
-    /// Computes the content digest anew over `plaintext`, wherever it lives now, and compares.
-    #[must_use]
-    pub fn still_holds(&self, plaintext: &[u8]) -> bool {
-        let mut hasher = self.hasher.clone();
-        hasher.update_rayon(plaintext);
-        hasher.finalize() == self.content_digest.0
-    }
-}
-
-impl std::fmt::Debug for OpenedBlock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenedBlock").field("index", &self.index).finish_non_exhaustive()
-    }
-}
-
-impl Drop for OpenedBlock {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.hasher);
     }
 }
 

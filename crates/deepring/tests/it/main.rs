@@ -22,6 +22,7 @@ mod receipts_forged;
 mod repair;
 mod round_trip;
 mod sealing;
+mod segments;
 mod signed_nonsense;
 mod small_query;
 mod small_ring;
