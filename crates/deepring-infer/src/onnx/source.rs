@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::error::ImportError;
 use super::recipe::Recipe;
 use super::skeleton::Form;
 use super::wire::{SharedFile, WireReader};
+
+/// What one thread reads at once of a tensor in a file: one thread alone does not reach the speed of memory.
+const PIECE_LEN: usize = 1 << 20;
 
 /// Elements of one tensor, little-endian and dense, produced when they are asked for.
 ///
@@ -97,7 +102,12 @@ impl ParamSource {
             });
         }
         match &self.0 {
-            Inner::File { file, offset, .. } => file.read_exact_at(*offset, out),
+            Inner::File { file, offset, .. } => {
+                let pieces = out.par_chunks_mut(PIECE_LEN).enumerate();
+                pieces.try_for_each(|(i, piece)| {
+                    file.read_exact_at(offset + (i * PIECE_LEN) as u64, piece)
+                })
+            }
             Inner::Numbers { file, offset, end, width, .. } => {
                 let mut reader = WireReader::new(file);
                 reader.skip_to(*offset);
@@ -125,5 +135,26 @@ impl ParamSource {
         let mut out = vec![0; len];
         self.read_into(&mut out)?;
         Ok(out)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "what a test needs is there, or the test has failed")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tensor_of_several_pieces_is_read_from_its_place_and_a_cut_file_is_an_error() {
+        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+        let bytes: Vec<u8> = (0..3 * PIECE_LEN + 9).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let file = Arc::new(SharedFile::open(&path).unwrap());
+        for (offset, len) in [(5, 2 * PIECE_LEN + 3), (0, PIECE_LEN), (7, 1), (9, 3 * PIECE_LEN)] {
+            let source = ParamSource::file(Arc::clone(&file), offset as u64, len as u64);
+            assert!(source.read().unwrap() == bytes[offset..offset + len]);
+        }
+        let source = ParamSource::file(file, 9, 3 * PIECE_LEN as u64);
+        std::fs::write(&path, &bytes[..2 * PIECE_LEN]).unwrap();
+        assert!(matches!(source.read(), Err(ImportError::Io { .. })));
     }
 }

@@ -1,9 +1,9 @@
 //! Protocol buffer fields read from a file at a position, never more of it than asked for.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+
+use deepring::Storage as _;
 
 use super::error::ImportError;
 
@@ -14,7 +14,7 @@ const WINDOW: usize = 64 * 1024;
 pub(crate) struct SharedFile {
     path: PathBuf,
     len: u64,
-    file: Mutex<File>,
+    file: File,
 }
 
 impl SharedFile {
@@ -26,7 +26,7 @@ impl SharedFile {
             // A pipe or device has no length to check offsets against.
             return Err(ImportError::NotOnnx { path: path.to_path_buf() });
         }
-        Ok(Self { path: path.to_path_buf(), len: meta.len(), file: Mutex::new(file) })
+        Ok(Self { path: path.to_path_buf(), len: meta.len(), file })
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -35,9 +35,7 @@ impl SharedFile {
 
     pub(crate) fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ImportError> {
         let io = |source| ImportError::Io { path: self.path.clone(), source };
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(offset)).map_err(io)?;
-        file.read_exact(out).map_err(io)
+        self.file.read_at(offset, out).map_err(io)
     }
 }
 
