@@ -10,7 +10,8 @@ use clap_complete::Shell;
 use deepring::Check;
 
 pub(crate) use bench::{
-    Bench, BenchGrowth, BenchOutput, BenchPart, BenchQueries, BenchRest, BenchStep, Bytes, StepKind,
+    Bench, BenchGrowth, BenchOutput, BenchPart, BenchProducts, BenchQueries, BenchRest, BenchStep,
+    Bytes, StepKind,
 };
 
 /// Seals trained networks into rings of verified blocks, runs them, and checks what they decided.

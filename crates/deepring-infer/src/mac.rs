@@ -115,17 +115,20 @@ pub(crate) struct Changed {
 impl LiveMac {
     /// Tags the bytes as they are now; `None` if the system gives no random key.
     pub(crate) fn of(bytes: &[u8], parts: &[Part]) -> Option<Self> {
-        let mut mac = Self { key: MacKey::random()?, pieces: Vec::new() };
+        let key = MacKey::random()?;
+        let mut places = Vec::new();
         for (part, p) in parts.iter().enumerate() {
             let (start, end) = (usize::try_from(p.offset).ok()?, usize::try_from(p.end()).ok()?);
-            for from in (start..end).step_by(PIECE_LEN) {
-                let range = from..end.min(from + PIECE_LEN);
-                let place = Place::Piece(mac.pieces.len());
-                let tag = mac.key.tag(place, bytes.get(range.clone())?)?;
-                mac.pieces.push(Piece { range, part, tag });
-            }
+            let ranges =
+                (start..end).step_by(PIECE_LEN).map(|from| from..end.min(from + PIECE_LEN));
+            places.extend(ranges.map(|range| (part, range)));
         }
-        Some(mac)
+        let tagged = places.into_par_iter().enumerate().map(|(i, (part, range))| {
+            let tag = key.tag(Place::Piece(i), bytes.get(range.clone())?)?;
+            Some(Piece { range, part, tag })
+        });
+        let pieces = tagged.collect::<Option<_>>()?;
+        Some(Self { key, pieces })
     }
 
     /// The key, for tags of what belongs to the block's check besides its bytes.

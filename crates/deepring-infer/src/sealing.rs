@@ -278,8 +278,16 @@ impl<'a> Seal<'a> {
         sealer.seal_block(&manifest)?;
         let mut trial = Trial::new(engine, &model);
         let mut parameter_bytes = 0;
+        // One buffer for all blocks, as long as the longest.
+        let (block, bytes) = (1..=model.blocks.len())
+            .map(|i| (i, sealer.plain_len(i)))
+            .max_by_key(|(_, len)| *len)
+            .unwrap_or_default();
+        let too_large = || SealModelError::TooLarge { block, bytes };
+        let longest = usize::try_from(bytes).map_err(|_| too_large())?;
+        let mut buffer = Buffer::zeroed(longest).ok_or_else(too_large)?;
         for (i, block) in model.blocks.iter().enumerate() {
-            let (plaintext, graph) = plaintext_of(&sealer, i + 1, block)?;
+            let (plaintext, graph) = plaintext_of(&sealer, i + 1, block, buffer)?;
             let loaded = trial.load(i, plaintext, graph).map_err(|source| {
                 let (name, operators) = (block.name.clone(), block.op_types.join(", "));
                 SealModelError::Engine { block: i + 1, name, operators, source }
@@ -287,6 +295,7 @@ impl<'a> Seal<'a> {
             sealer.seal_block(loaded.bytes())?;
             parameter_bytes += block.params.iter().map(|p| p.len).sum::<u64>();
             progress(SealProgress::Sealed { bytes: loaded.bytes().len() as u64 });
+            buffer = loaded.into_buffer();
         }
         let sealed = sealer.finish()?;
         let blocks = model.blocks.iter().map(|b| b.name.clone()).collect();
@@ -377,15 +386,18 @@ impl<'a> Seal<'a> {
     }
 }
 
-/// The block's parameters and graph, each at the place that the sealer gives it, and where the graph is.
+/// Makes `buffer` the block's plaintext, parameters and graph each at the place that the sealer gives it;
+/// gives it back, and where the graph is.
 fn plaintext_of(
     sealer: &RingSealer,
     index: usize,
     block: &CutBlock,
+    buffer: Buffer,
 ) -> Result<(Buffer, Range<usize>), SealModelError> {
     let len = sealer.plain_len(index);
     let too_large = || SealModelError::TooLarge { block: index, bytes: len };
-    let mut out = usize::try_from(len).ok().and_then(Buffer::zeroed).ok_or_else(too_large)?;
+    let plain_len = usize::try_from(len).map_err(|_| too_large())?;
+    let mut out = buffer.reused(plain_len).ok_or_else(too_large)?;
     let layout = || SealError::Layout {
         block: u32::try_from(index).unwrap_or(u32::MAX),
         reason: "parameters are not where the graph looks for them",
@@ -400,6 +412,8 @@ fn plaintext_of(
     let graph = parts.last().ok_or_else(layout)?;
     // Both ends are at most `len`, which fits.
     let place = graph.offset as usize..graph.end() as usize;
+    // What another block left between the last parameter and the graph.
+    out.bytes_mut().get_mut(params_len..place.start).ok_or_else(layout)?.fill(0);
     out.bytes_mut().get_mut(place.clone()).ok_or_else(layout)?.copy_from_slice(&block.graph);
     Ok((out, place))
 }

@@ -11,6 +11,7 @@
 //! bytes as they are then.
 #![allow(unsafe_code)]
 
+use std::alloc::{Layout, alloc_zeroed};
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -19,40 +20,66 @@ use zeroize::Zeroize as _;
 use crate::engine::{Engine, EngineError};
 
 /// Enough for any tensor's alignment, and a cache line.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
+const ALIGNMENT: usize = 64;
 
 /// A zeroed, 64-byte aligned buffer; wiped when dropped.
 pub(crate) struct Buffer {
-    lines: Vec<Line>,
+    /// Never grows, so its bytes never move.
+    room: Vec<u8>,
+    /// Where the aligned bytes begin.
+    start: usize,
     len: usize,
 }
 
 impl Buffer {
     /// `None` if the memory is not to be had.
+    ///
+    /// The zeros are the system's: its pages come when they are first written, to the threads that open a
+    /// block into them, and not to this one all at once.
     pub(crate) fn zeroed(len: usize) -> Option<Self> {
-        let mut lines = Vec::new();
-        lines.try_reserve_exact(len.div_ceil(64)).ok()?;
-        lines.resize(len.div_ceil(64), Line([0; 64]));
-        Some(Self { lines, len })
+        let room = len.checked_add(ALIGNMENT)?;
+        let layout = Layout::array::<u8>(room).ok()?;
+        // SAFETY: the layout's size is at least `ALIGNMENT`, so not zero.
+        let first = unsafe { alloc_zeroed(layout) };
+        if first.is_null() {
+            return None;
+        }
+        // SAFETY: allocated just now by the global allocator with the layout of `room` bytes, all of them
+        // initialised to zero, and owned by nothing else.
+        let room = unsafe { Vec::from_raw_parts(first, room, room) };
+        let start = (room.as_ptr() as usize).wrapping_neg() % ALIGNMENT;
+        Some(Self { room, start, len })
+    }
+
+    /// This buffer, its bytes as they are, with another length; a new one if it is too short for that.
+    ///
+    /// For one block after the other: fresh memory costs a page fault for each 4 KiB.
+    pub(crate) fn reused(mut self, len: usize) -> Option<Self> {
+        if len <= self.room.len().saturating_sub(ALIGNMENT) {
+            self.len = len;
+            return Some(self);
+        }
+        drop(self);
+        Self::zeroed(len)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: `lines` holds at least `len` initialised bytes (`Line` is `repr(C)`, 64 bytes without
-        // padding), `u8` has no alignment, and the borrow is that of `self`.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        self.room.get(self.start..self.start + self.len).unwrap_or_default()
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above; the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        self.room.get_mut(self.start..self.start + self.len).unwrap_or_default()
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.bytes_mut().zeroize();
+        // All of it: it may have been longer before it was reused. `zeroize` makes one store of each
+        // element, so in words: in bytes it takes as long as opening the block did.
+        let (head, words, tail) = bytemuck::pod_align_to_mut::<u8, u64>(&mut self.room);
+        head.zeroize();
+        words.zeroize();
+        tail.zeroize();
     }
 }
 
@@ -116,7 +143,7 @@ impl<E: Engine> Resident<E> {
         outputs: &[&str],
     ) -> Result<&E::Program, EngineError> {
         let bytes = self.buffer.bytes();
-        // SAFETY: the slice points into the heap allocation of `buffer.lines`, which does not move when
+        // SAFETY: the slice points into the heap allocation of `buffer.room`, which does not move when
         // `buffer` does, is not resized (no method does), and is freed only when `buffer` drops. Programs
         // are the only holders of the slice; they live in `programs` alone, from where they are lent and
         // never moved, and `Resident` drops them first; on an error of `load` there is no program. Nothing
@@ -136,6 +163,13 @@ impl<E: Engine> Resident<E> {
     /// The block as it is.
     pub(crate) fn program(&self) -> Option<&E::Program> {
         self.programs.first().and_then(OnceLock::get)
+    }
+
+    /// Unloads the programs; their buffer can be used again.
+    pub(crate) fn into_buffer(self) -> Buffer {
+        // The programs are the slice's only holders: they must be gone before anybody can write.
+        drop(self.programs);
+        self.buffer
     }
 
     /// The live bytes, as they are now.
@@ -158,5 +192,20 @@ mod tests {
             buffer.bytes_mut().fill(7);
             assert!(buffer.bytes().iter().all(|b| *b == 7));
         }
+    }
+
+    #[test]
+    fn a_buffer_is_reused_where_it_is_long_enough_and_made_anew_where_not() {
+        let mut buffer = Buffer::zeroed(1000).unwrap();
+        buffer.bytes_mut().fill(7);
+        let first = buffer.bytes().as_ptr();
+        for len in [65, 0, 1000] {
+            buffer = buffer.reused(len).unwrap();
+            assert_eq!((buffer.bytes().len(), buffer.bytes().as_ptr()), (len, first));
+            assert!(buffer.bytes().iter().all(|b| *b == 7));
+        }
+        let buffer = buffer.reused(1001).unwrap();
+        assert!(buffer.bytes().len() == 1001 && buffer.bytes().iter().all(|b| *b == 0));
+        assert_eq!(buffer.bytes().as_ptr() as usize % 64, 0);
     }
 }

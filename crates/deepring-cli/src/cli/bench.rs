@@ -1,17 +1,16 @@
 //! Arguments of `deepring bench`.
 
 mod bytes;
-mod check;
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use deepring::Check;
 use deepring_infer::CutPolicy;
 use deepring_infer::synthetic::Network;
 
 pub(crate) use bytes::Bytes;
-use check::CheckName;
 
 /// Measure what protection costs here: queries, plain and protected in turn; at rest; and how it grows
 #[derive(Debug, Args)]
@@ -40,6 +39,7 @@ pub(crate) struct Bench {
 pub(crate) enum BenchPart {
     Rest(BenchRest),
     Growth(BenchGrowth),
+    Products(BenchProducts),
     #[command(hide = true)]
     Step(BenchStep),
 }
@@ -53,8 +53,11 @@ pub(crate) struct BenchQueries {
     #[arg(long, value_name = "MODEL.onnx")]
     pub(crate) model: Vec<PathBuf>,
     /// How parameters are checked; repeat for more
-    #[arg(long, value_name = "CHECK", default_values_t = CheckName::usual())]
-    pub(crate) check: Vec<CheckName>,
+    #[arg(long, value_name = "CHECK", default_values_t = [Check::Run, Check::Auto, Check::Compute])]
+    pub(crate) check: Vec<Check>,
+    /// Compare bytes on a thread of its own beside the engine
+    #[arg(long)]
+    pub(crate) shadow: bool,
     /// Threads of the engine, plain and protected; repeat for more
     #[arg(long, value_name = "N", default_values = ["1", "2"])]
     pub(crate) threads: Vec<NonZeroUsize>,
@@ -123,6 +126,33 @@ pub(crate) struct BenchGrowth {
     /// Runs for each row
     #[arg(long, value_name = "N", default_value = "21")]
     pub(crate) repeat: NonZeroU32,
+    #[command(flatten)]
+    pub(crate) output: BenchOutput,
+}
+
+/// How far right answers stay from being refused under `compute`, and how small an edit of each layer is met
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Inputs are random: normal, positive, faint, smooth and sparse ones by turns. Secrets are drawn anew
+with each session, of which there is one for every hundred queries.
+
+Examples:
+  deepring bench products
+  deepring bench products --network resnet50 --queries 1000 --json
+  deepring bench products --model model.onnx")]
+pub(crate) struct BenchProducts {
+    /// resnet50, efficientnet, minilm or lenet; repeat for more [default: all, or none with --model]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) network: Vec<Network>,
+    /// An ONNX file; inputs are made up, open dimensions are 1; repeat for more
+    #[arg(long, value_name = "MODEL.onnx")]
+    pub(crate) model: Vec<PathBuf>,
+    /// Queries for each network
+    #[arg(long, value_name = "N", default_value = "200")]
+    pub(crate) queries: NonZeroU32,
+    /// Threads of the engine [default: one a core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
     #[command(flatten)]
     pub(crate) output: BenchOutput,
 }

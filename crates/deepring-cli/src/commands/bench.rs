@@ -3,6 +3,7 @@
 mod growth;
 mod machine;
 mod pairs;
+mod products;
 mod queries;
 mod report;
 mod rest;
@@ -27,6 +28,7 @@ pub(crate) fn bench(args: &Bench) -> Result<(), CliError> {
         None => queries::queries(&args.queries),
         Some(BenchPart::Rest(args)) => rest::rest(args),
         Some(BenchPart::Growth(args)) => growth::growth(args),
+        Some(BenchPart::Products(args)) => products::products(args),
         Some(BenchPart::Step(args)) => step::step(args),
     }
 }

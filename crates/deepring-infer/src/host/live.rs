@@ -58,32 +58,27 @@ impl<E: Engine> Live<E> {
             index,
             count: u32::try_from(ring.headers().len()).unwrap_or(u32::MAX),
         })?;
-        let buffer = decrypt(ring, key, header)?;
-        let (buffer, opened) = buffer;
+        let mut buffer = room(header)?;
+        let decrypted = ring.decrypt_block(index, OpeningKey::Host(key), buffer.bytes_mut())?;
         let graph = graph_range(header).ok_or(RunError::NoGraph { block: index })?;
-        let (inputs, outputs) = (names(&header.inputs), names(&header.outputs));
-        let resident = Resident::load(engine, buffer, graph.clone(), &inputs, &outputs)
-            .map_err(|source| RunError::Engine { block: header.name.clone(), source })?;
         let mode = match check {
             Check::None | Check::Load => None,
             Check::Spot(_) | Check::Run => Some(Mode::Bytes),
             Check::Auto => Some(Mode::Auto),
             Check::Compute => Some(Mode::Compute),
         };
-        let mut live = Self { resident, opened, check: None, graph };
-        if let Some(mode) = mode {
-            // Tags and secrets first, digest second: what changes before them is seen by the digest, what
-            // changes after by the tags. There is no moment in between.
-            let bytes = live.resident.bytes();
-            let check = BlockCheck::of(mode, bytes, live.graph.clone(), &header.parts);
-            live.check = Some(check.ok_or(RunError::NoRandomness)?);
-            if !live.opened.still_holds(live.resident.bytes()) {
-                let finding = Finding::tampered(PartName::Body, CHANGED_IN_MEMORY);
-                let finding = finding.in_block(header.index, Some(&header.name));
-                return Err(RunError::Tampered(finding));
-            }
-        }
-        Ok(live)
+        // Tags and secrets first, digest second: what changes before they were made is seen by the digest that
+        // confirms the block, what changes after by the tags. There is no moment in between.
+        let made = |mode| {
+            let bytes = std::hint::black_box(buffer.bytes());
+            BlockCheck::of(mode, bytes, graph.clone(), &header.parts).ok_or(RunError::NoRandomness)
+        };
+        let check = mode.map(made).transpose()?;
+        let opened = decrypted.confirm(buffer.bytes())?;
+        let (inputs, outputs) = (names(&header.inputs), names(&header.outputs));
+        let resident = Resident::load(engine, buffer, graph.clone(), &inputs, &outputs)
+            .map_err(|source| RunError::Engine { block: header.name.clone(), source })?;
+        Ok(Self { resident, opened, check, graph })
     }
 
     pub(super) fn opened(&self) -> &OpenedBlock {
@@ -221,7 +216,9 @@ impl<E: Engine> Live<E> {
         match (fault, by_bytes) {
             (Fault::NoRandomness, _) => RunError::NoRandomness,
             (Fault::Bytes { part, range }, _) | (_, Some(Fault::Bytes { part, range })) => {
-                let exact = decrypt(ring, key, header).ok().and_then(|(sealed, _)| {
+                let exact = room(header).ok().and_then(|mut sealed| {
+                    let key = OpeningKey::Host(key);
+                    ring.open_block(header.index, key, sealed.bytes_mut()).ok()?;
                     differing(sealed.bytes(), self.resident.bytes(), range.clone())
                 });
                 let range = exact.unwrap_or(range);
@@ -240,17 +237,11 @@ const NOT_THE_PRODUCT: &str =
     "what was computed is not what the sealed parameters give, or is not finite";
 const SECRET_CHANGED: &str = "what the check keeps in memory is not what it was";
 
-/// A block's plaintext, in memory that an engine can read in place.
-fn decrypt(
-    ring: &AuthenticRing,
-    key: &SecretKey<Host>,
-    header: &Header,
-) -> Result<(Buffer, OpenedBlock), OpenError> {
+/// Memory for a block's plaintext that an engine can read in place.
+fn room(header: &Header) -> Result<Buffer, OpenError> {
     let too_large = || OpenError::TooLarge { bytes: header.plain_len };
     let len = usize::try_from(header.plain_len).map_err(|_| too_large())?;
-    let mut buffer = Buffer::zeroed(len).ok_or_else(too_large)?;
-    let opened = ring.open_block(header.index, OpeningKey::Host(key), buffer.bytes_mut())?;
-    Ok((buffer, opened))
+    Buffer::zeroed(len).ok_or_else(too_large)
 }
 
 /// First and one past the last byte of `range` in which the two differ.

@@ -184,10 +184,8 @@ proptest! {
         let (planes, before): (Vec<i64>, Vec<i64>) = (take(t * channels), take(t * pixels));
         let x: Vec<i64> = take(channels * pixels);
         let small: Vec<i8> = x.iter().map(|x| *x as i8).collect();
-        for order in ORDERS {
-            hold_integers(&x, (channels, pixels), &planes, &before);
-            hold_integers(&small, (channels, pixels), &planes, &before);
-        }
+        hold_integers(&x, (channels, pixels), &planes, &before);
+        hold_integers(&small, (channels, pixels), &planes, &before);
     }
 }
 

@@ -72,7 +72,11 @@ pub(super) fn queries(args: &BenchQueries) -> Result<(), CliError> {
 fn ways(args: &BenchQueries) -> Vec<Way> {
     let ledgers: &[bool] = if args.ledger { &[false, true] } else { &[false] };
     let rings = args.check.iter().flat_map(|check| {
-        ledgers.iter().map(|ledger| Way::Ring { check: check.0, ledger: *ledger })
+        ledgers.iter().map(|ledger| Way::Ring {
+            check: *check,
+            ledger: *ledger,
+            shadow: args.shadow,
+        })
     });
     args.control.then_some(Way::Plain).into_iter().chain(rings).collect()
 }
@@ -86,6 +90,7 @@ struct Row {
     batch: usize,
     threads: usize,
     check: String,
+    shadow: bool,
     ledger: bool,
     pairs: usize,
     /// Medians, in milliseconds a query.
@@ -119,7 +124,8 @@ fn measure(
         blocks: subject.blocks,
         batch,
         threads: threads.get(),
-        check: way.name().to_owned(),
+        check: way.name(),
+        shadow: args.shadow,
         ledger: way.has_ledger(),
         pairs,
         plain_ms: base_ms,

@@ -136,7 +136,7 @@ impl Bench {
             Ok(timed(|| std::fs::copy(ring, &copy).map_err(at(&copy)))?.0)
         });
         let opening = || {
-            let session = self.workshop.session(ring, Check::Run, None)?;
+            let session = self.workshop.session(ring, Check::Auto, None, false)?;
             let outcome = session.run_batch(self.subject.batch.clone())?;
             Ok((session, outcome))
         };

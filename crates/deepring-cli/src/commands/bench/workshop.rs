@@ -102,9 +102,10 @@ impl Workshop {
         ring: &Path,
         check: Check,
         threads: Option<NonZeroUsize>,
+        shadow: bool,
     ) -> Result<Session, CliError> {
         let ring = self.authenticate(ring)?;
-        let options = SessionOptions { check, threads };
+        let options = SessionOptions { check, threads, shadow };
         Ok(Session::open(ring, std::slice::from_ref(&self.host), options)?)
     }
 }

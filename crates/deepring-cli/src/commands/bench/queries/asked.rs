@@ -16,14 +16,15 @@ use crate::rings::Trusting;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     Plain,
-    Ring { check: Check, ledger: bool },
+    Ring { check: Check, ledger: bool, shadow: bool },
 }
 
 impl Way {
-    pub(super) fn name(self) -> &'static str {
+    pub(super) fn name(self) -> String {
         match self {
-            Self::Plain => "plain",
-            Self::Ring { check, .. } => check.name(),
+            Self::Plain => "plain".to_owned(),
+            Self::Ring { check, shadow: false, .. } => check.to_string(),
+            Self::Ring { check, shadow: true, .. } => format!("{check}, shadow"),
         }
     }
 
@@ -55,10 +56,10 @@ impl Asked {
         threads: NonZeroUsize,
         way: Way,
     ) -> Result<Self, CliError> {
-        let Way::Ring { check, ledger } = way else {
+        let Way::Ring { check, ledger, shadow } = way else {
             return Ok(Self::Plain(Box::new(PlainModel::load(&subject.model, Some(threads))?)));
         };
-        let session = workshop.session(&subject.ring, check, Some(threads))?;
+        let session = workshop.session(&subject.ring, check, Some(threads), shadow)?;
         let recorder = ledger.then(|| record(workshop, &session)).transpose()?;
         Ok(Self::Ring(Box::new(session), recorder.map(|r| Box::new(RefCell::new(r)))))
     }

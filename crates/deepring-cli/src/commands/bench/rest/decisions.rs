@@ -29,7 +29,7 @@ pub(super) struct Decisions {
 pub(super) fn decisions(repeat: usize) -> Result<Decisions, CliError> {
     let workshop = Workshop::open(None)?;
     let subject = workshop.network(Network::ResNet50, 1)?;
-    let session = workshop.session(&subject.ring, Check::Run, None)?;
+    let session = workshop.session(&subject.ring, Check::Auto, None, false)?;
     let bytes = session.run_batch(subject.batch.clone())?.decision.encode();
     let ring = workshop.authenticate(&subject.ring)?;
     let verify = || {
