@@ -19,7 +19,8 @@ mod window;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use deepring::{DType, Part, PartKind};
 
@@ -32,7 +33,7 @@ use projection::Projection;
 use rows::{BadRow, RowTags};
 
 pub(crate) use anatomy::exposing;
-use cost::Costs;
+use cost::Observed;
 pub(crate) use margin::Margin;
 pub(crate) use watch::{ROTATION, Slot, Watch};
 
@@ -62,8 +63,7 @@ pub(crate) struct BlockCheck {
     /// Parts of the block.
     parts: usize,
     uses: AtomicU64,
-    /// Elements of each linear operator's input and output, once a run has shown them.
-    sizes: OnceLock<Vec<[usize; 2]>>,
+    observed: Mutex<Observed>,
     watches: [OnceLock<Watch>; Slot::COUNT],
 }
 
@@ -138,7 +138,7 @@ impl BlockCheck {
             tables: Vec::new(),
             parts: parts.len(),
             uses: AtomicU64::new(0),
-            sizes: OnceLock::new(),
+            observed: Mutex::default(),
             watches: Default::default(),
             anatomy,
             tags,
@@ -175,16 +175,24 @@ impl BlockCheck {
 
     /// What to do for queries that pass this block `together` at a time.
     pub(crate) fn watch(&self, together: usize) -> &Watch {
-        let (slot, sizes) = match (self.mode, self.sizes.get()) {
-            (Mode::Bytes, _) => (Slot::BARE, None),
-            (Mode::Compute, _) | (Mode::Auto, None) => (Slot::ALL, None),
-            (Mode::Auto, Some(sizes)) => (Slot::of(together), Some(sizes)),
+        let all = || vec![true; self.anatomy.linears.len()];
+        let slot = match self.mode {
+            Mode::Bytes => Slot::BARE,
+            Mode::Compute => Slot::ALL,
+            Mode::Auto => Slot::of(together),
         };
+        if let Some(watch) = self.watches[slot.index()].get() {
+            return watch;
+        }
+        let chosen = match self.mode {
+            Mode::Bytes => Some(Vec::new()),
+            Mode::Compute => Some(all()),
+            Mode::Auto => self.observed().choose(&self.anatomy, &self.tags, together),
+        };
+        // Until it is known what is cheaper, everything is checked by its product and observed.
+        let slot = if chosen.is_some() { slot } else { Slot::ALL };
         let watch = || {
-            let chosen = match sizes {
-                Some(sizes) => Costs::measured().choose(&self.anatomy, sizes, &self.tags, together),
-                None => vec![true; self.anatomy.linears.len()],
-            };
+            let chosen = chosen.unwrap_or_else(all);
             Watch::new(slot, &self.anatomy, &chosen, &self.tags, self.parts)
         };
         self.watches[slot.index()].get_or_init(watch)
@@ -203,7 +211,13 @@ impl BlockCheck {
         if n > 0 && n.is_multiple_of(SECRET_LIFE) {
             self.redraw(bytes, parts)?;
         }
-        self.tags.check_pieces(bytes, watch.due(n), all_threads)?;
+        if watch.slot() != Slot::ALL || self.mode != Mode::Auto {
+            self.tags.check_pieces(bytes, watch.due(n), all_threads)?;
+            return Ok(());
+        }
+        let start = Instant::now();
+        self.tags.check(bytes)?;
+        self.observed().bytes(bytes.len(), start.elapsed());
         Ok(())
     }
 
@@ -231,6 +245,10 @@ impl BlockCheck {
         // What was projected are the bytes that have their tags.
         self.tags.check(bytes)?;
         Ok(())
+    }
+
+    fn observed(&self) -> MutexGuard<'_, Observed> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
@@ -274,9 +292,11 @@ impl BlockCheck {
             Kind::Bytes(_) => None,
         };
         let mut products = Products::new(&self.anatomy.linears);
+        let start = Instant::now();
         let fit = products.fit(watch.readings(), watch.products(), &projection, value);
-        if self.mode == Mode::Auto && self.sizes.get().is_none() && fit.is_ok() {
-            let _ = self.sizes.set(products.sizes());
+        if self.mode == Mode::Auto && watch.slot() == Slot::ALL && fit.is_ok() {
+            let took = start.elapsed();
+            self.observed().products(&self.anatomy.linears, products.sizes(), took);
         }
         fit.map_err(|linear| Fault::Product {
             part: self.anatomy.linears.get(linear).map_or(0, |l| l.weight),

@@ -46,6 +46,13 @@ impl<E: Engine> std::fmt::Debug for RingHost<E> {
     }
 }
 
+/// What a stretch gave, and the digest of each query's outputs.
+pub(crate) struct Digested {
+    pub(crate) outputs: Vec<Vec<TensorValue>>,
+    pub(crate) digests: Vec<Digest>,
+    pub(crate) split: Split,
+}
+
 /// Where the time of a query went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Split {
@@ -157,13 +164,25 @@ impl<E: Engine> RingHost<E> {
         batch: &[Vec<TensorValue>],
         range: Range<u32>,
     ) -> Result<(Vec<Vec<TensorValue>>, Split), RunError> {
-        let mut ran = self.engine.within(|| batch::run(self, batch, range.clone()))?;
+        self.run_digested(chain, batch, range).map(|ran| (ran.outputs, ran.split))
+    }
+
+    /// As [`run`](Self::run), with the digest of each query's outputs.
+    pub(crate) fn run_digested(
+        &self,
+        chain: &mut Chain,
+        batch: &[Vec<TensorValue>],
+        range: Range<u32>,
+    ) -> Result<Digested, RunError> {
+        let ran = self.engine.within(|| batch::run(self, batch, range.clone()))?;
+        let (outputs, mut split) = (ran.outputs, ran.split);
         let start = Instant::now();
-        let digests = range.map(|i| self.block(i).map(|b| b.opened().content_digest()));
-        let digests = digests.collect::<Result<Vec<_>, _>>()?;
-        chain.extend(&self.key, digests, ran.checked, digest_of(&ran.outputs));
-        ran.split.receipt += start.elapsed();
-        Ok((ran.outputs, ran.split))
+        let blocks = range.map(|i| self.block(i).map(|b| b.opened().content_digest()));
+        let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
+        let digests: Vec<Digest> = outputs.iter().map(|t| tensors_digest(t)).collect();
+        chain.extend(&self.key, blocks, ran.checked, batch_digest(&digests));
+        split.receipt += start.elapsed();
+        Ok(Digested { outputs, digests, split })
     }
 
     /// Runs the blocks in `range` on one query and measures what the product of each layer could tell apart. Of

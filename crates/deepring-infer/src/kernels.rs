@@ -26,8 +26,9 @@ use dispatch::Isa;
 pub(crate) use integers::rows_int;
 use share::{Span, shared};
 
-/// Below this many bytes waking another thread costs more than it saves.
-const PARALLEL: usize = 256 << 10;
+/// Below this many bytes a tensor is read by one thread: a run has several tensors to look at, and threads that
+/// each take one of them wait less than threads that share one.
+const PARALLEL: usize = 2 << 20;
 
 /// What is taken from one pass over a tensor. `planes` holds T ≥ 1 coefficient vectors of `channels`
 /// each, plane-major; `sums` holds T × pixels, and `square_sums` one per pixel.

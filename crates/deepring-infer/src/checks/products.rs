@@ -1,12 +1,17 @@
 //! Holding the values of a run against the projections: one pass over each value, then a comparison for each
 //! operator.
 
+use rayon::prelude::*;
+
 use super::anatomy::{Form, Linear};
 use super::direct;
 use super::projection::Projection;
 use super::watch::{Reading, Readings, Role};
 use crate::engine::{Elements, View};
 use crate::kernels::{self, columns, rows};
+
+/// Below so many elements, starting threads costs more than they save.
+const PARALLEL_FROM: usize = 1 << 16;
 
 /// What was summed over one side of an operator.
 #[derive(Debug, Default)]
@@ -56,11 +61,25 @@ impl<'a> Products<'a> {
         &mut self,
         readings: &[Readings],
         products: &[usize],
-        projection: &impl Fn(usize) -> Option<&'p Projection>,
+        projection: &(impl Fn(usize) -> Option<&'p Projection> + Sync),
         value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
     ) -> Result<(), usize> {
-        for reading in readings {
-            self.read(reading, projection, value)?;
+        let read = |readings: &Readings| self.read(readings, projection, value);
+        let elements = |r: &Readings| value(&r.value).map_or(0, |v| v.dims.iter().product());
+        let much = readings.len() > 1
+            && rayon::current_num_threads() > 1
+            && readings.iter().map(elements).sum::<usize>() >= PARALLEL_FROM;
+        let read: Result<Vec<_>, usize> = if much {
+            readings.par_iter().map(read).collect()
+        } else {
+            readings.iter().map(read).collect()
+        };
+        for (reading, len, side) in read?.into_iter().flatten() {
+            let role = usize::from(reading.role == Role::Output);
+            let sizes = self.sizes.get_mut(reading.linear).ok_or(reading.linear)?;
+            sizes[role] = len;
+            let sides = self.sides.get_mut(reading.linear).ok_or(reading.linear)?;
+            sides[role] = side;
         }
         for i in products {
             // Operators on bytes are held against their own projections.
@@ -74,13 +93,13 @@ impl<'a> Products<'a> {
         Ok(())
     }
 
-    /// One pass over a value, for all that read it.
+    /// One pass over a value, for all that read it; with the number of its elements.
     fn read<'v, 'p>(
-        &mut self,
+        &self,
         readings: &Readings,
         projection: &impl Fn(usize) -> Option<&'p Projection>,
         value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
-    ) -> Result<(), usize> {
+    ) -> Result<Vec<(Reading, usize, Side)>, usize> {
         let blamed = readings.of.first().map_or(0, |r| r.linear);
         let view = value(&readings.value).ok_or(blamed)?;
         let Elements::F32(elements) = &view.elements else { return Err(blamed) };
@@ -91,17 +110,12 @@ impl<'a> Products<'a> {
             return Err(blamed);
         }
         // The inputs of a convolution of few channels are summed when its output's size is known.
-        let now =
-            |reading: &&Reading| reading.role == Role::Output || !self.is_direct(reading.linear);
-        let of: Vec<Reading> = readings.of.iter().filter(now).copied().collect();
-        for reading in &readings.of {
-            if let Some(sizes) = self.sizes.get_mut(reading.linear) {
-                sizes[usize::from(reading.role == Role::Output)] = elements.len();
-            }
-        }
-        if of.is_empty() {
-            return Ok(());
-        }
+        let later =
+            |reading: &Reading| reading.role == Role::Input && self.is_direct(reading.linear);
+        let (later, of): (Vec<Reading>, Vec<Reading>) =
+            readings.of.iter().copied().partition(later);
+        let mut done: Vec<_> =
+            later.into_iter().map(|r| (r, elements.len(), Side::default())).collect();
         let mut sides = Vec::with_capacity(of.len());
         let mut coefficients = Vec::with_capacity(of.len());
         for reading in &of {
@@ -141,11 +155,8 @@ impl<'a> Products<'a> {
                 rows(x, channels, pixels, &mut passes);
             }
         }
-        for (reading, side) in of.iter().zip(sides) {
-            let place = self.sides.get_mut(reading.linear).ok_or(reading.linear)?;
-            place[usize::from(reading.role == Role::Output)] = side;
-        }
-        Ok(())
+        done.extend(of.into_iter().zip(sides).map(|(r, side)| (r, elements.len(), side)));
+        Ok(done)
     }
 
     fn is_direct(&self, i: usize) -> bool {

@@ -9,7 +9,7 @@ use super::integer;
 use crate::mac::LiveMac;
 
 /// Uses within which every byte under a product is compared.
-pub(crate) const ROTATION: u16 = 16;
+pub(crate) const ROTATION: u16 = 64;
 
 /// Which of a block's plans, and of its loaded programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -63,7 +63,7 @@ pub(super) fn run<E: Engine>(
     Ok(Ran { outputs, checked, split: stretch.split })
 }
 
-impl<E: Engine> Stretch<'_, E> {
+impl<'a, E: Engine> Stretch<'a, E> {
     /// How many queries pass together.
     fn together(&self, batch: &[Vec<TensorValue>]) -> usize {
         let bytes = |tensors: &Vec<TensorValue>| {
@@ -111,21 +111,24 @@ impl<E: Engine> Stretch<'_, E> {
     }
 
     fn blocks(&mut self, live: &mut [Values<E>], shadow: Option<&Shadow>) -> Result<(), RunError> {
+        let mut seen = false;
         for index in self.range.clone() {
-            self.block(index, live, shadow)?;
+            seen = self.block(index, live, shadow, seen)?;
         }
         Ok(())
     }
 
+    /// One block on all queries. `seen` says that its bytes have been compared for this use already; the answer
+    /// says so of the next block.
     fn block(
         &mut self,
         index: u32,
         live: &mut [Values<E>],
         shadow: Option<&Shadow>,
-    ) -> Result<(), RunError> {
+        seen: bool,
+    ) -> Result<bool, RunError> {
         let host = self.host;
-        let block = host.block(index)?;
-        let header = host.header(index).ok_or(RunError::NoGraph { block: index })?;
+        let (block, header) = self.at(index)?;
         let refuse = |fault: Fault| block.describe(&host.ring, &host.key, header, fault);
         // `run` promises every byte for each query, `spot` decides for each; the others share a look.
         let shared = matches!(host.check, Check::Auto | Check::Compute);
@@ -138,11 +141,12 @@ impl<E: Engine> Stretch<'_, E> {
             }
             None => block.before(header, watch, true).map_err(refuse),
         };
-        if let (Some(watch), true) = (watch, shared) {
+        if let (Some(watch), true, false) = (watch, shared, seen) {
             self.timed(|| before(watch))?;
         }
-        let kept = self.kept(index, header);
-        for values in live {
+        let (kept, last) = (self.kept(index, header), live.len().saturating_sub(1));
+        let mut seen_next = false;
+        for (number, values) in live.iter_mut().enumerate() {
             let looked_at = match (watch, host.check) {
                 (Some(watch), Check::Run) => Some(watch),
                 (Some(watch), Check::Spot(share)) => host.picks(share)?.then_some(watch),
@@ -157,8 +161,21 @@ impl<E: Engine> Stretch<'_, E> {
             self.split.engine += start.elapsed();
             if let Some(watch) = shown {
                 let input = |name: &str| values.get(name);
-                let fit = self.timed(|| block.outputs_fit(&*host.engine, watch, &given, &input));
-                fit.map_err(refuse)?;
+                let fit = || block.outputs_fit(&*host.engine, watch, &given, &input).map_err(refuse);
+                // One thread looks at what this block gave, the other at what the next one will read.
+                let ahead = number == last && shadow.is_none() && rayon::current_num_threads() > 1;
+                match self.at(index + 1) {
+                    Ok(next) if ahead && index + 1 < self.range.end => {
+                        let look = || self.look_ahead(next, together);
+                        let start = Instant::now();
+                        let (fit, looked) = rayon::join(fit, look);
+                        self.split.check += start.elapsed();
+                        fit?;
+                        looked?;
+                        seen_next = true;
+                    }
+                    _ => self.timed(fit)?,
+                }
             }
             lent.iter().for_each(|name| drop(values.remove(name)));
             values.extend(given.into_outputs());
@@ -169,7 +186,23 @@ impl<E: Engine> Stretch<'_, E> {
         if let (Some(watch), true) = (watch, shared) {
             self.timed(|| block.after(watch)).map_err(refuse)?;
         }
-        Ok(())
+        Ok(seen_next)
+    }
+
+    fn at(&self, index: u32) -> Result<(&'a Live<E>, &'a Header), RunError> {
+        let header = self.host.header(index).ok_or(RunError::NoGraph { block: index })?;
+        Ok((self.host.block(index)?, header))
+    }
+
+    fn look_ahead(
+        &self,
+        (block, header): (&Live<E>, &Header),
+        together: usize,
+    ) -> Result<(), RunError> {
+        let Some(watch) = block.watch(together) else { return Ok(()) };
+        let refuse =
+            |fault: Fault| block.describe(&self.host.ring, &self.host.key, header, fault);
+        block.before(header, watch, true).map_err(refuse)
     }
 
     fn timed<T>(&mut self, work: impl FnOnce() -> T) -> T {
