@@ -5,7 +5,7 @@ mod bench;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use deepring::Check;
 
@@ -186,6 +186,14 @@ pub(crate) struct Run {
     /// How many of the highest elements to show
     #[arg(long, default_value_t = 5, value_name = "K")]
     pub(crate) top: usize,
+    /// What computes: the built-in engine, or onnxruntime, with which only the checks none, load and compute
+    /// say something
+    #[arg(long, value_enum, default_value_t = EngineName::Rten, value_name = "rten|ort")]
+    pub(crate) engine: EngineName,
+    /// With --engine ort: the shared library of onnxruntime, whose code runs in this process [default: what the
+    /// environment's DEEPRING_ORT_LIBRARY names]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ort_library: Option<PathBuf>,
     /// Threads of the engine [default: one a core]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
@@ -201,6 +209,15 @@ pub(crate) struct Run {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Engines by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineName {
+    /// Pure Rust, built in
+    Rten,
+    /// onnxruntime, loaded from a shared library
+    Ort,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,7 +9,8 @@ use deepring::{
     TrustError, Verdict,
 };
 use deepring_infer::{
-    ExportRingError, InputError, NpyError, PictureError, PlainError, RunError, SealModelError,
+    EngineError, ExportRingError, InputError, NpyError, PictureError, PlainError, RunError,
+    SealModelError,
 };
 use deepring_ledger::{Fault, LedgerError};
 
@@ -284,6 +285,7 @@ macro_rules! plain_failures {
 }
 
 plain_failures!(
+    EngineError,
     KeyFileError,
     NpyError,
     PictureError,

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use deepring::{DType, Part, PartKind};
+use deepring::{Coverage, DType, Part, PartKind, TensorSpec};
 
 use crate::engine::View;
 use crate::mac::{Changed, LiveMac, Place, Tag};
@@ -196,6 +196,24 @@ impl BlockCheck {
             Watch::new(slot, &self.anatomy, &chosen, &self.tags, self.parts)
         };
         self.watches[slot.index()].get_or_init(watch)
+    }
+
+    /// Where the parameters stand of which a plan checks the bytes, so that an engine must read these very bytes.
+    ///
+    /// Left out are single numbers and short lists of integers: operators want them as constants, and every
+    /// engine makes them something of its own.
+    pub(crate) fn read_in_place(&self, watch: &Watch, parts: &[Part]) -> Vec<u64> {
+        let by_product = |i: usize, had: Coverage| {
+            had == Coverage::Product || self.anatomy.is_bias(i, watch.products())
+        };
+        let covered = parts.iter().zip(watch.coverage()).enumerate();
+        covered
+            .filter(|(i, (part, had))| match &part.kind {
+                PartKind::Parameter(spec) => !is_constant(spec, part) && !by_product(*i, **had),
+                _ => false,
+            })
+            .map(|(_, (part, _))| part.offset)
+            .collect()
     }
 
     /// Compares, before the engine reads them, the bytes that are due: all that no product covers, and this
@@ -399,4 +417,14 @@ fn project(linear: &Linear, bytes: &[u8], parts: &[Part]) -> Option<Option<Kind>
             Some(drawn.map(Kind::Bytes))
         }
     }
+}
+
+/// Integers up to this many are a shape, axes, or the like.
+const FEW: u64 = 64;
+
+fn is_constant(spec: &TensorSpec, part: &Part) -> bool {
+    let count = part.len / (spec.dtype.size() as u64).max(1);
+    let float = matches!(spec.dtype, DType::F32 | DType::F64 | DType::F16 | DType::Bf16);
+    let byte = matches!(spec.dtype, DType::I8 | DType::U8);
+    count <= if float || byte { 1 } else { FEW }
 }

@@ -1,15 +1,21 @@
 //! The seam to a tensor runtime: load a block's graph over a buffer of parameters, run it.
 //!
-//! An engine must read parameters where they lie. One that copies them at load would compute with
-//! bytes that no check covers.
+//! An engine that reads parameters where they lie computes with bytes that a check can compare. One that copies
+//! them at load says so, and is offered those checks only that hold what came out against the sealed parameters.
 
+#[cfg(feature = "ort")]
+mod ort;
 mod rten;
 
 use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 
 use deepring::{TensorSpec, TensorValue};
 use thiserror::Error;
 
+#[cfg(feature = "ort")]
+pub use ort::{Ort, OrtProgram};
 pub use rten::{Rten, RtenProgram};
 
 /// What went wrong inside an engine.
@@ -20,6 +26,14 @@ pub enum EngineError {
     #[error("the engine cannot load this graph: {reason}")]
     Load {
         /// What the engine said; it names the operator.
+        reason: String,
+    },
+    /// The engine's shared library could not be loaded.
+    #[error("cannot load onnxruntime from `{}`: {reason}", path.display())]
+    Library {
+        /// The library.
+        path: PathBuf,
+        /// What the system or the library said.
         reason: String,
     },
     /// The engine refused to run the graph on these inputs.
@@ -65,10 +79,21 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
 
     /// Loads a graph whose parameters are external data in `parameters`. The slice outlives the
     /// program; nothing else may keep it. `outputs` must be outputs of the graph.
+    ///
+    /// A parameter that is an input of the graph besides must be read from `parameters` at each run, also by
+    /// an engine that copies the others.
     fn load(
         &self,
         graph: &[u8],
         parameters: &'static [u8],
+        inputs: &[&str],
+        outputs: &[&str],
+    ) -> Result<Self::Program, EngineError>;
+
+    /// Loads an ONNX file as the engine itself does, for comparison with a ring.
+    fn load_file(
+        &self,
+        path: &Path,
         inputs: &[&str],
         outputs: &[&str],
     ) -> Result<Self::Program, EngineError>;
@@ -124,4 +149,27 @@ pub enum Elements<'a> {
     I8(Cow<'a, [i8]>),
     /// Unsigned bytes.
     U8(Cow<'a, [u8]>),
+}
+
+/// Runs a piece of an engine, whose panics on unusual graphs and inputs are no more than errors here: nothing of
+/// ours is half done when one unwinds.
+fn unwinding<T>(piece: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(piece)).map_err(|panic| {
+        let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+        format!("it panicked: {}", said.unwrap_or_default())
+    })
+}
+
+fn elements<const N: usize, T>(data: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
+    data.as_chunks().0.iter().map(|b| read(*b)).collect()
+}
+
+fn bytes<const N: usize, T>(
+    values: impl Iterator<Item = T>,
+    write: impl Fn(T) -> [u8; N],
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(values.size_hint().0 * N);
+    values.for_each(|v| out.extend_from_slice(&write(v)));
+    out
 }

@@ -64,6 +64,8 @@ pub use cut::{
     ParseCutError, cut, export,
 };
 pub use engine::{Elements, Engine, EngineError, Input, Rten, RtenProgram, View};
+#[cfg(feature = "ort")]
+pub use engine::{Ort, OrtProgram};
 pub use error::{InputError, RunError};
 pub use exporting::{ExportRingError, export_ring};
 pub use host::{LayerMargin, RingHost, Split};

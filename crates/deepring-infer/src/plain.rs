@@ -6,18 +6,26 @@ use std::path::Path;
 use deepring::{TensorSpec, TensorValue};
 
 use crate::canonical::canonicalise;
-use crate::engine::{Engine as _, EngineError, Input, Rten, RtenProgram};
+use crate::engine::{Engine, EngineError, Input, Rten};
 use crate::error::{InputError, RunError};
 use crate::inputs::{check_inputs, list, names};
 use crate::onnx::{ImportError, read_onnx};
 
 /// A network loaded by the engine itself, with nothing checked and nothing signed.
-#[derive(Debug)]
-pub struct PlainModel {
-    engine: Rten,
-    program: RtenProgram,
+pub struct PlainModel<E: Engine = Rten> {
+    engine: E,
+    program: E::Program,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
+}
+
+impl<E: Engine> std::fmt::Debug for PlainModel<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlainModel")
+            .field("inputs", &self.inputs)
+            .field("outputs", &self.outputs)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a plain network could not be loaded.
@@ -33,15 +41,20 @@ pub enum PlainError {
 }
 
 impl PlainModel {
+    /// Loads an ONNX file in the default engine.
+    pub fn load(path: &Path, threads: Option<NonZeroUsize>) -> Result<Self, PlainError> {
+        Self::load_on(Rten::new(threads), path)
+    }
+}
+
+impl<E: Engine> PlainModel<E> {
     /// Loads an ONNX file. Only its declared inputs and outputs come from our importer; the graph and
     /// the weights are read by the engine's own loader.
-    pub fn load(path: &Path, threads: Option<NonZeroUsize>) -> Result<Self, PlainError> {
+    pub fn load_on(engine: E, path: &Path) -> Result<Self, PlainError> {
         let declared = canonicalise(read_onnx(path)?)?;
         let (inputs, outputs) = (declared.inputs(), declared.outputs());
         drop(declared);
-        let engine = Rten::new(threads);
-        let model = engine.load_plain(path)?;
-        let program = Rten::plain_program(model, &names(&inputs), &names(&outputs))?;
+        let program = engine.load_file(path, &names(&inputs), &names(&outputs))?;
         Ok(Self { engine, program, inputs, outputs })
     }
 

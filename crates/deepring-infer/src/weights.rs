@@ -108,12 +108,17 @@ impl<E: Engine> Resident<E> {
         inputs: &[&str],
         outputs: &[&str],
     ) -> Result<Self, EngineError> {
-        let resident = Self { programs: Default::default(), buffer };
+        let resident = Self::hold(buffer);
         let graph = resident.bytes().get(graph).ok_or_else(|| EngineError::Load {
             reason: "the block has no graph where its header says".to_owned(),
         })?;
         resident.load_program(engine, 0, graph, inputs, outputs)?;
         Ok(resident)
+    }
+
+    /// Just the buffer, with no program loaded yet.
+    pub(crate) fn hold(buffer: Buffer) -> Self {
+        Self { programs: Default::default(), buffer }
     }
 
     /// The program of a slot; loads another graph over the same parameters if the slot is empty.
@@ -129,7 +134,7 @@ impl<E: Engine> Resident<E> {
             return Ok(program);
         }
         let graph = graph().ok_or_else(|| EngineError::Load {
-            reason: "the block's graph cannot be read".to_owned(),
+            reason: "the block's graph cannot be given out for its check".to_owned(),
         })?;
         self.load_program(engine, slot, &graph, inputs, outputs)
     }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use deepring::{
     AuthenticRing, Check, Finding, Host, RingError, SecretKey, TensorValue, UnverifiedRing,
 };
-use deepring_infer::{PlainModel, Preprocess, Rten, RunError, Session, Split, write_npy};
+use deepring_infer::{Engine, PlainModel, Preprocess, Rten, RunError, Session, Split, write_npy};
 use serde_json::{Value, json};
 
 use super::recording::Recorder;
 use super::seal::read_labels;
-use crate::cli::Run;
+use crate::cli::{EngineName, Run};
 use crate::error::{CliError, Exit};
 use crate::inputs::read_queries;
 use crate::output;
@@ -21,10 +21,40 @@ use crate::rings::Trusting;
 use crate::top::{Shown, shown};
 
 pub(crate) fn run(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
-    if args.plain {
-        return run_plain(args);
+    match args.engine {
+        EngineName::Rten => run_on(args, trust, || Ok(Rten::new(args.threads))),
+        #[cfg(feature = "ort")]
+        EngineName::Ort => {
+            if !args.plain && !matches!(args.check, Check::None | Check::Load | Check::Compute) {
+                let needs = RunError::CheckNeedsBytes { check: args.check };
+                return Err(CliError::usage(needs)
+                    .hint("with `--engine ort`, `--check` takes none, load or compute"));
+            }
+            run_on(args, trust, || {
+                let set = std::env::var_os("DEEPRING_ORT_LIBRARY").filter(|v| !v.is_empty());
+                let named = || set.map(PathBuf::from);
+                let library = args.ort_library.clone().or_else(named).ok_or_else(|| {
+                    CliError::usage("`--engine ort` needs the shared library of onnxruntime")
+                        .hint("name it with `--ort-library PATH` or DEEPRING_ORT_LIBRARY")
+                })?;
+                Ok(deepring_infer::Ort::load_library(&library, args.threads)?)
+            })
+        }
+        #[cfg(not(feature = "ort"))]
+        EngineName::Ort => Err(CliError::usage("this build has no engine `ort`")
+            .hint("build it with `cargo build --release -p deepring-cli --features ort`")),
     }
-    let outcome = run_ring(args, trust);
+}
+
+fn run_on<E: Engine>(
+    args: &Run,
+    trust: Option<&Path>,
+    engine: impl FnOnce() -> Result<E, CliError>,
+) -> Result<(), CliError> {
+    if args.plain {
+        return run_plain(args, engine()?);
+    }
+    let outcome = run_ring(args, trust, engine);
     if let (true, Err(e)) = (args.json, &outcome)
         && matches!(e.exit, Exit::Tampered | Exit::Untrusted | Exit::Stale)
     {
@@ -40,7 +70,11 @@ pub(crate) fn run(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
     outcome
 }
 
-fn run_ring(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
+fn run_ring<E: Engine>(
+    args: &Run,
+    trust: Option<&Path>,
+    engine: impl FnOnce() -> Result<E, CliError>,
+) -> Result<(), CliError> {
     if args.key.is_empty() {
         return Err(CliError::new(Exit::Untrusted, "no key given").hint(
             "give a host's secret key with `--key host.key`, or run a plain file with `--plain`",
@@ -52,6 +86,7 @@ fn run_ring(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
     }
     let keys =
         args.key.iter().map(|p| SecretKey::<Host>::read(p)).collect::<Result<Vec<_>, _>>()?;
+    let engine = engine()?;
     let mut trusting = Trusting::new(args.owner.owner.as_deref(), trust)?;
     let mut recorder =
         args.ledger.as_deref().map(|dir| Recorder::open(dir, &mut trusting)).transpose()?;
@@ -78,7 +113,7 @@ fn run_ring(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
         }
         _ => Ok(()),
     };
-    let session = match open_session(args, ring, &keys) {
+    let session = match open_session(args, engine, ring, &keys) {
         Ok(session) => session,
         Err(e) => {
             alarm(e.finding())?;
@@ -138,22 +173,22 @@ fn run_ring(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
     answer.give()
 }
 
-fn open_session(
+fn open_session<E: Engine>(
     args: &Run,
+    engine: E,
     ring: AuthenticRing,
     keys: &[SecretKey<Host>],
-) -> Result<Session, RunError> {
+) -> Result<Session<E>, RunError> {
     let total = ring.layers().iter().map(|h| h.plain_len).sum();
     let progress = Progress::bytes("opening", total);
-    let engine = Rten::new(args.threads);
     let mut session = Session::open_on(engine, ring, keys, args.check, &|n| progress.add(n))?;
     session.set_shadow(args.shadow);
     Ok(session)
 }
 
-fn run_plain(args: &Run) -> Result<(), CliError> {
+fn run_plain<E: Engine>(args: &Run, engine: E) -> Result<(), CliError> {
     let started = Instant::now();
-    let model = PlainModel::load(&args.model, args.threads).map_err(|e| {
+    let model = PlainModel::load_on(engine, &args.model).map_err(|e| {
         let e = CliError::from(e);
         match UnverifiedRing::open(&args.model) {
             Ok(_) => e.hint("this is a ring: run it without `--plain`, with `--key`"),

@@ -10,7 +10,10 @@ use deepring::{DType, Dim, Part, TensorSpec};
 use prost::Message as _;
 
 use super::window::Window;
-use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use crate::onnx::proto::{
+    DimensionProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto,
+    TensorTypeProto, TypeProto, ValueInfoProto,
+};
 
 /// A table with fewer bytes is checked whole: that costs less than looking at indices.
 const SMALL_TABLE: u64 = 64 * 1024;
@@ -20,6 +23,8 @@ const SMALL_TABLE: u64 = 64 * 1024;
 pub(crate) struct Anatomy {
     pub(crate) linears: Vec<Linear>,
     pub(crate) tables: Vec<Table>,
+    /// How many operators read a part. One inside a branch or a loop counts as many.
+    uses: HashMap<usize, usize>,
 }
 
 /// An operator with constant parameters, linear in its one input.
@@ -117,7 +122,16 @@ impl Anatomy {
         tables.retain(|t| {
             uses(t.part) == gathered.iter().filter(|other| other.part == t.part).count()
         });
-        Self { linears, tables }
+        Self { linears, tables, uses: reader.uses }
+    }
+
+    /// Whether products tell if what was added is this part, and nothing else reads it.
+    pub(crate) fn is_bias(&self, part: usize, products: &[usize]) -> bool {
+        let added = products
+            .iter()
+            .filter(|i| self.linears.get(**i).is_some_and(|l| l.bias == Some(part)))
+            .count();
+        added > 0 && self.uses.get(&part) == Some(&added)
     }
 }
 
@@ -318,14 +332,35 @@ fn offset_of(tensor: &TensorProto) -> Option<u64> {
     entry.value.as_deref()?.parse().ok()
 }
 
-/// The same graph with more of its values given out.
-pub(crate) fn exposing(graph: &[u8], names: &[String]) -> Option<Vec<u8>> {
+/// The same graph with more of its values given out, and with the parameters at these offsets as inputs that a run
+/// may be given. `None` if the graph is none, or has no such parameter outside of branches.
+pub(crate) fn exposing(graph: &[u8], names: &[String], lent: &[u64]) -> Option<Vec<u8>> {
     let mut model = ModelProto::decode(graph).ok()?;
-    let outputs = &mut model.graph.as_mut()?.output;
+    let graph = model.graph.as_mut()?;
     for name in names {
-        if !outputs.iter().any(|o| o.name.as_ref() == Some(name)) {
-            outputs.push(ValueInfoProto { name: Some(name.clone()), ..ValueInfoProto::default() });
+        if !graph.output.iter().any(|o| o.name.as_ref() == Some(name)) {
+            let output = ValueInfoProto { name: Some(name.clone()), ..ValueInfoProto::default() };
+            graph.output.push(output);
         }
     }
+    for offset in lent {
+        let mut found =
+            graph.initializer.iter().filter(|t| offset_of(t) == Some(*offset)).peekable();
+        found.peek()?;
+        graph.input.extend(found.map(typed));
+    }
     Some(model.encode_to_vec())
+}
+
+/// A tensor as an input of its type.
+fn typed(tensor: &TensorProto) -> ValueInfoProto {
+    let dim = |n: &i64| DimensionProto { dim_value: Some(*n), dim_param: None };
+    let tensor_type = TensorTypeProto {
+        elem_type: tensor.data_type,
+        shape: Some(TensorShapeProto { dim: tensor.dims.iter().map(dim).collect() }),
+    };
+    ValueInfoProto {
+        name: tensor.name.clone(),
+        r#type: Some(TypeProto { tensor_type: Some(tensor_type), ..TypeProto::default() }),
+    }
 }

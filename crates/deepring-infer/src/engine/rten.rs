@@ -4,14 +4,14 @@ mod in_place;
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
 use deepring::{DType, TensorSpec, TensorValue};
 use rten::{Model, ModelOptions, NodeId, RunErrorKind, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::{AsView as _, Layout as _, Tensor};
 
-use super::{Elements, Engine, EngineError, Input, View, sealed};
+use super::{Elements, Engine, EngineError, Input, View, bytes, elements, sealed, unwinding};
 use crate::cut::PARAMS_FILE;
 
 /// The rten runtime with a thread pool of its own.
@@ -46,14 +46,7 @@ impl Rten {
         RunOptions::default().with_thread_pool(Some(Arc::clone(&self.pool)))
     }
 
-    /// Loads an ONNX file as rten itself would, for comparison with a ring.
-    pub(crate) fn load_plain(&self, path: &std::path::Path) -> Result<Model, EngineError> {
-        let load =
-            || Model::load_file(path).map_err(|e| EngineError::Load { reason: e.to_string() });
-        unwinding(load).unwrap_or_else(|reason| Err(EngineError::Load { reason }))
-    }
-
-    pub(crate) fn plain_program(
+    fn program(
         model: Model,
         inputs: &[&str],
         outputs: &[&str],
@@ -96,7 +89,19 @@ impl Engine for Rten {
             tracing::debug!("loaded without optimisation, so that parameters are read in place");
             model = load(false)?;
         }
-        Self::plain_program(model, inputs, outputs)
+        Self::program(model, inputs, outputs)
+    }
+
+    fn load_file(
+        &self,
+        path: &Path,
+        inputs: &[&str],
+        outputs: &[&str],
+    ) -> Result<RtenProgram, EngineError> {
+        let load =
+            || Model::load_file(path).map_err(|e| EngineError::Load { reason: e.to_string() });
+        let model = unwinding(load).unwrap_or_else(|reason| Err(EngineError::Load { reason }))?;
+        Self::program(model, inputs, outputs)
     }
 
     fn run(
@@ -233,16 +238,6 @@ impl Engine for Rten {
     }
 }
 
-/// Runs a piece of the engine, whose panics on unusual graphs and inputs are no more than errors here:
-/// nothing of ours is half done when one unwinds.
-fn unwinding<T>(piece: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(piece)).map_err(|panic| {
-        let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-        let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
-        format!("it panicked: {}", said.unwrap_or_default())
-    })
-}
-
 fn node_ids(model: &Model, names: &[&str]) -> Result<Vec<NodeId>, EngineError> {
     names
         .iter()
@@ -263,17 +258,4 @@ where
     Value: From<Tensor<T>>,
 {
     Tensor::try_from_data(&shape, data).ok().map(Value::from)
-}
-
-fn elements<const N: usize, T>(data: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
-    data.as_chunks().0.iter().map(|b| read(*b)).collect()
-}
-
-fn bytes<const N: usize, T>(
-    values: impl Iterator<Item = T>,
-    write: impl Fn(T) -> [u8; N],
-) -> Vec<u8> {
-    let mut out = Vec::with_capacity(values.size_hint().0 * N);
-    values.for_each(|v| out.extend_from_slice(&write(v)));
-    out
 }

@@ -161,7 +161,8 @@ impl<'a, E: Engine> Stretch<'a, E> {
             self.split.engine += start.elapsed();
             if let Some(watch) = shown {
                 let input = |name: &str| values.get(name);
-                let fit = || block.outputs_fit(&*host.engine, watch, &given, &input).map_err(refuse);
+                let fit =
+                    || block.outputs_fit(&*host.engine, watch, &given, &input).map_err(refuse);
                 // One thread looks at what this block gave, the other at what the next one will read.
                 let ahead = number == last && shadow.is_none() && rayon::current_num_threads() > 1;
                 match self.at(index + 1) {
@@ -200,8 +201,7 @@ impl<'a, E: Engine> Stretch<'a, E> {
         together: usize,
     ) -> Result<(), RunError> {
         let Some(watch) = block.watch(together) else { return Ok(()) };
-        let refuse =
-            |fault: Fault| block.describe(&self.host.ring, &self.host.key, header, fault);
+        let refuse = |fault: Fault| block.describe(&self.host.ring, &self.host.key, header, fault);
         block.before(header, watch, true).map_err(refuse)
     }
 

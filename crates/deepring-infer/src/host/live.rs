@@ -8,7 +8,7 @@ use deepring::{
 };
 
 use super::CHANGED_IN_MEMORY;
-use crate::checks::{BlockCheck, Fault, Margin, Mode, Watch, exposing};
+use crate::checks::{BlockCheck, Fault, Margin, Mode, Slot, Watch, exposing};
 use crate::engine::{Engine, Input, View};
 use crate::error::RunError;
 use crate::inputs::names;
@@ -76,9 +76,20 @@ impl<E: Engine> Live<E> {
         let check = mode.map(made).transpose()?;
         let opened = decrypted.confirm(buffer.bytes())?;
         let (inputs, outputs) = (names(&header.inputs), names(&header.outputs));
-        let resident = Resident::load(engine, buffer, graph.clone(), &inputs, &outputs)
-            .map_err(|source| RunError::Engine { block: header.name.clone(), source })?;
-        Ok(Self { resident, opened, check, graph })
+        // An engine that copies has one program for a block: that of the check, if there is one.
+        let with_check = !E::IN_PLACE && check.is_some();
+        let resident = if with_check {
+            Resident::hold(buffer)
+        } else {
+            Resident::load(engine, buffer, graph.clone(), &inputs, &outputs)
+                .map_err(|source| RunError::Engine { block: header.name.clone(), source })?
+        };
+        let live = Self { resident, opened, check, graph };
+        if with_check {
+            let watch = live.watch(1);
+            live.program(engine, header, watch, &inputs, &live.given_out(header, watch))?;
+        }
+        Ok(live)
     }
 
     pub(super) fn opened(&self) -> &OpenedBlock {
@@ -129,25 +140,55 @@ impl<E: Engine> Live<E> {
         watch: Option<&Watch>,
         inputs: Vec<Input<'_, E::Value>>,
     ) -> Result<Given<E::Value>, RunError> {
-        let failed = |source| RunError::Engine { block: header.name.clone(), source };
+        let (given_in, given_out) = (names(&header.inputs), self.given_out(header, watch));
+        let program = self.program(engine, header, watch, &given_in, &given_out)?;
+        let values = engine
+            .run(program, inputs)
+            .map_err(|source| RunError::Engine { block: header.name.clone(), source })?;
+        let names = given_out.into_iter().map(ToOwned::to_owned).collect();
+        Ok(Given { names, values, outputs: header.outputs.len() })
+    }
+
+    /// The block's outputs, then what a plan looks at besides.
+    fn given_out<'a>(&self, header: &'a Header, watch: Option<&'a Watch>) -> Vec<&'a str> {
         let (given_in, mut given_out) = (names(&header.inputs), names(&header.outputs));
-        let outputs = given_out.len();
-        let slot = watch.map_or(0, |w| w.slot().index());
-        if let Some(watch) = watch {
-            for name in watch.looks_at() {
-                if !given_in.contains(&name) && !given_out.contains(&name) {
-                    given_out.push(name);
-                }
+        for name in watch.into_iter().flat_map(Watch::looks_at) {
+            if !given_in.contains(&name) && !given_out.contains(&name) {
+                given_out.push(name);
             }
         }
-        let graph = || {
-            let exposed: Vec<_> = given_out.iter().skip(outputs).map(|n| (*n).to_owned()).collect();
-            exposing(self.resident.bytes().get(self.graph.clone())?, &exposed)
+        given_out
+    }
+
+    /// The program that a plan wants, loaded if it is not yet.
+    fn program(
+        &self,
+        engine: &E,
+        header: &Header,
+        watch: Option<&Watch>,
+        given_in: &[&str],
+        given_out: &[&str],
+    ) -> Result<&E::Program, RunError> {
+        let slot = match watch {
+            None => Slot::BARE,
+            // Also where nothing is exposed, parameters are to be read in place.
+            Some(_) if !E::IN_PLACE => Slot::ALL,
+            Some(watch) => watch.slot(),
         };
-        let program = self.resident.program_or_load(engine, slot, graph, &given_in, &given_out);
-        let values = engine.run(program.map_err(failed)?, inputs).map_err(failed)?;
-        let names = given_out.into_iter().map(ToOwned::to_owned).collect();
-        Ok(Given { names, values, outputs })
+        let graph = || {
+            let exposed: Vec<_> =
+                given_out.iter().skip(header.outputs.len()).map(|n| (*n).to_owned()).collect();
+            let lent = match (watch, &self.check) {
+                (Some(watch), Some(check)) if !E::IN_PLACE => {
+                    check.read_in_place(watch, &header.parts)
+                }
+                _ => Vec::new(),
+            };
+            exposing(self.resident.bytes().get(self.graph.clone())?, &exposed, &lent)
+        };
+        self.resident
+            .program_or_load(engine, slot.index(), graph, given_in, given_out)
+            .map_err(|source| RunError::Engine { block: header.name.clone(), source })
     }
 
     /// Holds what a run gave against the secrets. `input` finds the values that were lent to it.

@@ -24,10 +24,32 @@ impl Memory {
     }
 
     pub(crate) fn flip(&self, live: &[u8], at: usize, mask: u8) {
-        let address = live.as_ptr() as u64 + at as u64;
+        self.flip_at(live.as_ptr() as u64 + at as u64, mask);
+    }
+
+    pub(crate) fn flip_at(&self, address: u64, mask: u8) {
         let mut byte = [0];
         self.0.read_exact_at(&mut byte, address).unwrap();
         self.0.write_all_at(&[byte[0] ^ mask], address).unwrap();
+    }
+
+    /// Where these bytes stand in this process' writable memory, themselves included.
+    #[cfg(feature = "ort")]
+    pub(crate) fn find(&self, needle: &[u8]) -> Vec<u64> {
+        let mut found = Vec::new();
+        for line in std::fs::read_to_string("/proc/self/maps").unwrap().lines() {
+            let mut fields = line.split_whitespace();
+            let (range, mode) = (fields.next().unwrap(), fields.next().unwrap());
+            let (start, end) = range.split_once('-').unwrap();
+            let [start, end] = [start, end].map(|n| u64::from_str_radix(n, 16).unwrap());
+            let mut bytes = vec![0; (end - start) as usize];
+            if !mode.starts_with("rw") || self.0.read_exact_at(&mut bytes, start).is_err() {
+                continue;
+            }
+            let at = bytes.windows(needle.len()).enumerate().step_by(4);
+            found.extend(at.filter(|(_, w)| *w == needle).map(|(i, _)| start + i as u64));
+        }
+        found
     }
 }
 

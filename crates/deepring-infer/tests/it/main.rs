@@ -13,6 +13,8 @@ mod hostile;
 mod hosts;
 mod import;
 mod live_memory;
+#[cfg(feature = "ort")]
+mod ort;
 mod preprocess_npy;
 mod products;
 mod running;

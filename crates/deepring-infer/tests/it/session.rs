@@ -264,7 +264,7 @@ fn efficientnet_answers_as_the_plain_network() {
 }
 
 /// An input for EfficientNet, in the range of a normalised picture.
-fn noise() -> TensorValue {
+pub(crate) fn noise() -> TensorValue {
     let mut state = 1u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
