@@ -274,6 +274,16 @@ impl BlockCheck {
         self.secrets.iter().map(|s| self.secret(s).kind.bytes().to_vec()).collect()
     }
 
+    #[cfg(test)]
+    pub(crate) fn secret_places(&self) -> Vec<Range<usize>> {
+        let place = |s: &Mutex<Arc<Secret>>| {
+            let secret = self.secret(s);
+            let range = secret.kind.bytes().as_ptr_range();
+            range.start as usize..range.end as usize
+        };
+        self.secrets.iter().map(place).collect()
+    }
+
     fn secret(&self, place: &Mutex<Arc<Secret>>) -> Arc<Secret> {
         Arc::clone(&place.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -301,17 +301,18 @@ impl Answer<'_> {
             })
             .collect();
         let plain = self.decision.is_none();
-        output::json(&json!({
+        let mut document = json!({
             "verdict": if plain { Value::Null } else { "intact".into() },
             "findings": [],
             "decision": self.decision,
             "check": if plain { Value::Null } else { json!(self.args.check) },
-            "spot": self.spot().map(|(queries, probability)| {
-                json!({ "queries": queries, "detection": probability })
-            }),
             "outputs": outputs,
             "timings": self.times.json(),
-        }))
+        });
+        if let (Some((queries, detection)), Some(map)) = (self.spot(), document.as_object_mut()) {
+            map.insert("spot".to_owned(), json!({ "queries": queries, "detection": detection }));
+        }
+        output::json(&document)
     }
 
     /// For a spot check: the queries that this run answered, and how probable it is that a block that was
@@ -350,8 +351,9 @@ impl Answer<'_> {
         }
         if let Some((queries, probability)) = self.spot() {
             output::note(format_args!(
-                "{}: a block changed before the first of these {queries} queries was met with probability {:.4}",
-                self.args.check, probability
+                "{}: a block that was changed all the while would have been met with probability {probability:.4} within {}",
+                self.args.check,
+                output::count(usize::try_from(queries).unwrap_or(usize::MAX), "query", "queries"),
             ));
         }
         let times = self.times.json();

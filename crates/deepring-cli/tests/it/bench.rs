@@ -66,6 +66,7 @@ fn queries_are_measured_plain_and_protected() {
                 "plain_ms",
                 "protected_ms",
                 "ratio",
+                "shadow",
                 "split_ms",
                 "threads"
             ]

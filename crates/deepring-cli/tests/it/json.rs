@@ -60,7 +60,7 @@ fn run_prints_verdict_findings_decision_check_outputs_and_timings() {
     let promised = ["check", "decision", "findings", "outputs", "timings", "verdict"];
     let ran = desk.run(&format!("{run} --repeat 7 --top 3 --ledger ledger")).succeeds().json();
     assert_eq!(keys(&ran), promised);
-    assert_eq!((&ran["verdict"], &ran["check"]), (&"intact".into(), &"run".into()));
+    assert_eq!((&ran["verdict"], &ran["check"]), (&"intact".into(), &"auto".into()));
     assert_eq!(ran["decision"].as_str().map(str::len), Some(64));
     let output = &ran["outputs"][0];
     assert_eq!(keys(output), ["name", "shape", "top"]);
@@ -87,6 +87,12 @@ fn run_prints_verdict_findings_decision_check_outputs_and_timings() {
         assert_eq!(ran["check"], word);
         assert_eq!(ran["timings"]["split_ms"]["check"].as_f64(), Some(0.0));
     }
+
+    let spot = desk.run(&format!("{run} --check spot:0.25 --repeat 3")).succeeds().json();
+    assert_eq!(spot["check"], "spot:0.25");
+    assert_eq!(spot["spot"]["queries"], 3);
+    let detection = spot["spot"]["detection"].as_f64().unwrap();
+    assert!((detection - (1.0 - 0.75f64.powi(3))).abs() < 1e-9);
 
     let plain = desk.run("run net.onnx --plain --input x.npy --json --repeat 2").succeeds().json();
     assert_eq!(keys(&plain), promised);
@@ -124,7 +130,7 @@ fn a_batch_lists_the_top_of_every_row() {
 fn the_other_commands_print_documents_too() {
     let desk = Desk::with_ring();
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy \
-               --ledger ledger --receipt x.receipt --json";
+               --check run --ledger ledger --receipt x.receipt --json";
     let decision = desk.run(run).succeeds().json()["decision"].clone();
     let inspected = desk.run("inspect net.ring --json").succeeds().json();
     assert_eq!(inspected["blocks"].as_array().unwrap().len(), 6);

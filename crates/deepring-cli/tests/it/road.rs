@@ -49,7 +49,11 @@ fn a_network_is_sealed_run_recorded_damaged_repaired_shared_and_exported() {
     let verified = desk.run(receipt).succeeds();
     assert!(verified.stdout.contains(decision), "{}", verified.stdout);
     assert!(verified.stdout.contains("blocks 1-5 by drhost1"), "{}", verified.stdout);
-    assert!(verified.stdout.contains("\n  conv1   bytes 3\n"), "{}", verified.stdout);
+    assert!(
+        verified.stdout.contains("\n  conv1   product 1, bytes 2 (bit by bit within 64 uses)\n"),
+        "{}",
+        verified.stdout
+    );
     // It is about this question and this answer, and no other.
     desk.run(&format!("{receipt} --input x.npy --output out/logits.npy")).succeeds();
     write_npy(&desk.path("other.npy"), &images(1, 2)).unwrap();
@@ -147,7 +151,12 @@ fn several_hosts_play_together_and_none_alone() {
     let names: Vec<_> = (1..6).map(|i| names[i]["name"].as_str().unwrap().to_owned()).collect();
     let lines = lines_of(&shown);
     assert_eq!(lines.len(), 5, "{shown}");
-    assert!(lines.iter().zip(&names).all(|(l, n)| l.starts_with(n) && l.contains("  bytes ")));
+    assert!(
+        lines
+            .iter()
+            .zip(&names)
+            .all(|(l, n)| l.starts_with(n) && l.contains("  product 1, bytes "))
+    );
     for (check, word) in [("load", "opened"), ("none", "unchecked")] {
         desk.run(&format!("{run} --key second/host.key --key keys/host.key --check {check}"))
             .succeeds();

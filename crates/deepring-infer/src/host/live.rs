@@ -235,6 +235,12 @@ impl<E: Engine> Live<E> {
         self.check.as_ref().map(BlockCheck::secrets).unwrap_or_default()
     }
 
+    /// Where the secrets of the block's products lie in memory.
+    #[cfg(test)]
+    pub(super) fn secret_places(&self) -> Vec<std::ops::Range<usize>> {
+        self.check.as_ref().map(BlockCheck::secret_places).unwrap_or_default()
+    }
+
     /// Says what was found. The ring's own copy tells just which bytes; where it cannot be read any more, the
     /// piece that a tag refused is named.
     pub(super) fn describe(

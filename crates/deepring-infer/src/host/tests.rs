@@ -69,8 +69,11 @@ fn use_block(
 }
 
 fn flip(live: &[u8], at: usize, mask: u8) {
+    flip_at(live.as_ptr() as u64 + at as u64, mask);
+}
+
+fn flip_at(address: u64, mask: u8) {
     let memory = File::options().read(true).write(true).open("/proc/self/mem").unwrap();
-    let address = live.as_ptr() as u64 + at as u64;
     let mut byte = [0];
     memory.read_exact_at(&mut byte, address).unwrap();
     memory.write_all_at(&[byte[0] ^ mask], address).unwrap();
@@ -218,6 +221,28 @@ fn bytes_under_products_are_all_compared_within_one_rotation() {
         }
         use_block(&host, header.index, &mut values, |_| (), |_| ()).unwrap();
     }
+}
+
+/// With all of it zero, every output would fit.
+#[test]
+fn a_secret_that_is_changed_is_refused() {
+    if !can_write_memory() {
+        return;
+    }
+    let host = host("fashion-lenet5.onnx", Check::Compute);
+    let values = picture(&host);
+    let block = host.block(1).unwrap();
+    let places = block.secret_places();
+    assert!(!places.is_empty());
+    for place in places {
+        for address in place.step_by(7) {
+            flip_at(address as u64, 0x10);
+            let met = use_block(&host, 1, &mut values.clone(), |_| (), |_| ());
+            flip_at(address as u64, 0x10);
+            assert_eq!(met, Err(Fault::Secret));
+        }
+    }
+    use_block(&host, 1, &mut values.clone(), |_| (), |_| ()).unwrap();
 }
 
 #[test]

@@ -339,6 +339,8 @@ fn of_a_table_the_rows_that_are_read_are_checked() {
         let session = ring.session(check);
         let had = coverage(&session, &ids(&[3, 3, 499]));
         assert!(had.contains(&("table".to_owned(), Coverage::Rows)), "{check}: {had:?}");
+        // The first uses of `auto` look at every byte, to learn what that costs.
+        (0..4).for_each(|_| drop(session.run(vec![ids(&[1])]).unwrap()));
         let (block, start, _) = place_of(&session, "table");
         let live = session.live_bytes(block).unwrap();
         let row = start + 7 * 48 * 4;
@@ -411,6 +413,32 @@ fn no_wrong_answer_is_accepted_while_somebody_writes_during_the_run() {
         println!("{name}: {refused} refused, {accepted} accepted and right");
         assert!(refused > 0, "{name}: the writer was never met");
         assert_eq!(answer(&session, &input), wanted, "{name}: put back");
+    }
+}
+
+#[test]
+fn beside_the_engine_every_change_is_met_too() {
+    let Some(memory) = Memory::of_this_process() else { return };
+    let ring = Sealed::new(&network("fashion-resnet8"), CutPolicy::Auto);
+    let input = images(0, 1);
+    let wanted = answer(&ring.session(Check::Run), &input);
+    for check in [Check::Run, Check::Auto, Check::Compute] {
+        let mut session = ring.session_of(&[1], check, 1);
+        session.set_shadow(true);
+        (0..5).for_each(|_| assert_eq!(answer(&session, &input), wanted, "{check}"));
+        for header in session.ring().layers() {
+            let live = session.live_bytes(header.index).unwrap();
+            for part in &header.parts {
+                let at = part.offset as usize + 3;
+                memory.flip(live, at, 0x40);
+                let found = refusal(&session, &input);
+                memory.flip(live, at, 0x40);
+                // Such a change of a weight shows in what is computed; of all else, in its tag.
+                let found = found.unwrap_or_else(|| panic!("{check}, {}: accepted", part.label()));
+                assert_eq!(found.block, Some(header.index), "{check}, {}", part.label());
+            }
+        }
+        assert_eq!(answer(&session, &input), wanted, "{check}");
     }
 }
 
