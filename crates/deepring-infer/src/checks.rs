@@ -14,6 +14,7 @@ mod margin;
 mod products;
 mod projection;
 mod rows;
+mod secret;
 mod watch;
 mod window;
 
@@ -25,12 +26,11 @@ use std::time::Instant;
 use deepring::{Coverage, DType, Part, PartKind, TensorSpec};
 
 use crate::engine::View;
-use crate::mac::{Changed, LiveMac, Place, Tag};
-use anatomy::{Anatomy, Linear, Numbers, Zero};
-use integer::{IntegerProjection, numbers};
+use crate::mac::{Changed, LiveMac, Place};
+use anatomy::{Anatomy, Linear};
 use products::Products;
-use projection::Projection;
 use rows::{BadRow, RowTags};
+use secret::{Kind, Secret, floats, project};
 
 pub(crate) use anatomy::exposing;
 use cost::Observed;
@@ -65,30 +65,6 @@ pub(crate) struct BlockCheck {
     uses: AtomicU64,
     observed: Mutex<Observed>,
     watches: [OnceLock<Watch>; Slot::COUNT],
-}
-
-/// A projection and the tag that covers it.
-#[derive(Debug)]
-struct Secret {
-    kind: Kind,
-    tag: Tag,
-    drawn: u32,
-}
-
-/// A projection of floats or of bytes.
-#[derive(Debug)]
-enum Kind {
-    Floats(Projection),
-    Bytes(IntegerProjection),
-}
-
-impl Kind {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Floats(p) => p.bytes(),
-            Self::Bytes(p) => p.bytes(),
-        }
-    }
 }
 
 /// What a check found.
@@ -379,53 +355,6 @@ impl BlockCheck {
             margins.push(margin.ok_or_else(|| wrong(*i))?);
         }
         Ok(margins)
-    }
-}
-
-fn live<'b>(bytes: &'b [u8], parts: &[Part], part: usize) -> Option<&'b [u8]> {
-    let part = parts.get(part)?;
-    bytes.get(usize::try_from(part.offset).ok()?..usize::try_from(part.end()).ok()?)
-}
-
-fn floats<'b>(bytes: &'b [u8], parts: &[Part], part: usize) -> Option<&'b [f32]> {
-    bytemuck::try_cast_slice(live(bytes, parts, part)?).ok()
-}
-
-/// Projects an operator's parameters. `None` if the system gives no randomness, `Some(None)` if they are not as
-/// the operator says.
-fn project(linear: &Linear, bytes: &[u8], parts: &[Part]) -> Option<Option<Kind>> {
-    let signed = |part: usize| match parts.get(part).map(|p| &p.kind) {
-        Some(PartKind::Parameter(spec)) => spec.dtype == DType::I8,
-        _ => false,
-    };
-    match &linear.numbers {
-        Numbers::Floats { .. } => {
-            let floats = |part: usize| floats(bytes, parts, part);
-            let (weights, bias) = (floats(linear.weight), linear.bias.map(floats));
-            let (Some(weights), None | Some(Some(_))) = (weights, bias) else { return Some(None) };
-            let bias = bias.flatten();
-            if !Projection::fits(linear, weights, bias) {
-                return Some(None);
-            }
-            Projection::draw(linear, weights, bias).map(|p| Some(Kind::Floats(p)))
-        }
-        Numbers::Bytes { input_zero, weight_zero } => {
-            let read = |part: usize| live(bytes, parts, part).map(|b| numbers(b, signed(part)));
-            let zero = match input_zero {
-                Some(Zero::Part(part)) => Some(read(*part)),
-                _ => None,
-            };
-            let (weights, weight_zero) = (read(linear.weight), weight_zero.map(read));
-            let (Some(weights), None | Some(Some(_)), None | Some(Some(_))) =
-                (weights, &zero, &weight_zero)
-            else {
-                return Some(None);
-            };
-            let (zero, weight_zero) = (zero.flatten(), weight_zero.flatten());
-            let drawn =
-                IntegerProjection::draw(linear, &weights, weight_zero.as_deref(), zero.as_deref())?;
-            Some(drawn.map(Kind::Bytes))
-        }
     }
 }
 

@@ -3,8 +3,9 @@
 mod batch;
 mod genesis;
 mod live;
+mod margins;
 mod shadow;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -19,9 +20,9 @@ use deepring::{
 
 use crate::engine::Engine;
 use crate::error::RunError;
-pub use batch::LayerMargin;
 use genesis::Manifested;
 use live::Live;
+pub use margins::LayerMargin;
 
 const CHANGED_IN_MEMORY: &str = "the bytes in memory are not those that were verified";
 
@@ -193,7 +194,7 @@ impl<E: Engine> RingHost<E> {
         range: Range<u32>,
         random: &mut (dyn FnMut() -> usize + Send),
     ) -> Result<(Vec<TensorValue>, Vec<LayerMargin>), RunError> {
-        self.engine.within(|| batch::margins(self, query, range, random))
+        self.engine.within(|| margins::margins(self, query, range, random))
     }
 
     /// Closes a chain that this host began and that has returned from the last block.

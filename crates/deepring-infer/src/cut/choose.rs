@@ -2,23 +2,28 @@
 
 use super::live::Boundary;
 
-/// Most blocks that are made where nobody asked for a number.
-const MOST_BLOCKS: usize = 24;
+/// Blocks that are made of a network of any size where nobody asked for a number. Each costs the engine a call,
+/// which small networks feel.
+const BLOCKS: usize = 12;
+/// Blocks of a larger network have this many bytes of parameters, if it can be cut so: what seals or repairs a
+/// block holds it in memory.
+const LARGE_BLOCK: u64 = 64 << 20;
 /// A block with more than this share of all parameters is split where several tensors cross.
 const LARGE_SHARE: u64 = 3;
 /// Fewer linear operators than this are not split further.
 const FEW_ANCHORS: usize = 4;
 
-/// Boundaries where one tensor crosses, or few where there are none such, at most
-/// [`MOST_BLOCKS`] - 1.
+/// Boundaries where one tensor crosses, or few where there are none such: at most one fewer than [`BLOCKS`], or
+/// than as many as keep blocks at [`LARGE_BLOCK`].
 pub(super) fn automatic(all: &[Boundary], total: u64) -> Vec<Boundary> {
+    let most = usize::try_from(total.div_ceil(LARGE_BLOCK)).unwrap_or(usize::MAX).max(BLOCKS);
     let fewest = all.iter().map(|b| b.live).min().unwrap_or(0);
     let mut chosen: Vec<Boundary> =
         all.iter().filter(|b| b.live <= fewest.max(1)).copied().collect();
-    if chosen.len() >= MOST_BLOCKS {
-        chosen = spread(&chosen, total, MOST_BLOCKS);
+    if chosen.len() >= most {
+        chosen = spread(&chosen, total, most);
     }
-    while chosen.len() + 1 < MOST_BLOCKS {
+    while chosen.len() + 1 < most {
         let Some(extra) = split_largest(all, &chosen, total) else { break };
         chosen.push(extra);
         chosen.sort_by_key(|b| b.position);

@@ -42,8 +42,11 @@ fn automatic_cuts_where_one_tensor_crosses() {
     let all = boundaries(&[(1, 5), (2, 5), (1, 5), (3, 5), (1, 5)]);
     assert_eq!(positions(&automatic(&all, 30)), [1, 3, 5]);
     let many = boundaries(&[(1, 7); 100]);
-    assert_eq!(automatic(&many, 707).len(), MOST_BLOCKS - 1);
+    assert_eq!(automatic(&many, 707).len(), BLOCKS - 1);
     assert!(automatic(&[], 0).is_empty());
+    // A large network is cut finer: 100 boundaries, 6400 MiB, blocks of 64 MiB.
+    let large = boundaries(&[(1, 64 << 20); 100]);
+    assert_eq!(automatic(&large, 6400 << 20).len(), 99);
 }
 
 #[test]

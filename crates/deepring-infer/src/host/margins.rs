@@ -1,0 +1,68 @@
+//! Measuring what products can tell apart, on a query that is answered and not signed.
+
+use std::ops::Range;
+
+use deepring::TensorValue;
+
+use super::RingHost;
+use super::batch::{Values, compute};
+use crate::checks::Fault;
+use crate::engine::Engine;
+use crate::error::RunError;
+
+/// What one layer's product could tell apart on one query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerMargin {
+    /// The block.
+    pub block: u32,
+    /// The layer's weights.
+    pub tensor: String,
+    /// Output places that were compared.
+    pub places: usize,
+    /// The largest difference that the right output showed, as a share of what is allowed; 1 would be a false alarm.
+    pub worst: f32,
+    /// For weights sampled at random, the smallest change that is met for certain; infinite where the query
+    /// does not excite the weight.
+    pub floors: Vec<f32>,
+    /// Root mean square of the layer's weights, to hold the floors against.
+    pub rms: f32,
+}
+
+/// Runs the blocks in `range` on one query and measures each product.
+pub(super) fn margins<E: Engine>(
+    host: &RingHost<E>,
+    query: &[TensorValue],
+    range: Range<u32>,
+    random: &mut (dyn FnMut() -> usize + Send),
+) -> Result<(Vec<TensorValue>, Vec<LayerMargin>), RunError> {
+    let last = range.end.checked_sub(1).ok_or(RunError::NotLoaded { block: 0 })?;
+    let import = |t: &TensorValue| Ok((t.name().to_owned(), host.engine.import(t)?));
+    let mut values: Values<E> = query.iter().map(import).collect::<Result<_, RunError>>()?;
+    let mut margins = Vec::new();
+    for index in range {
+        let block = host.block(index)?;
+        let header = host.header(index).ok_or(RunError::NoGraph { block: index })?;
+        let refuse = |fault: Fault| block.describe(&host.ring, &host.key, header, fault);
+        let watch = block.watch(1);
+        let all = vec![true; header.inputs.len()];
+        let (given, _) = compute(host, block, header, watch, &all, &mut values)?;
+        if let Some(watch) = watch {
+            let input = |name: &str| values.get(name);
+            let found = block.margins(&host.engine, header, watch, &given, &input, random);
+            margins.extend(found.map_err(refuse)?.into_iter().map(|m| LayerMargin {
+                block: index,
+                tensor: header.parts.get(m.part).map(|p| p.label().to_owned()).unwrap_or_default(),
+                places: m.places,
+                worst: m.worst,
+                floors: m.floors,
+                rms: m.rms,
+            }));
+        }
+        values.extend(given.into_outputs());
+    }
+    let outputs = host.ring.live_after(last).into_iter().map(|spec| match values.get(&spec.name) {
+        Some(value) => Ok(host.engine.export(value, spec)?),
+        None => Err(RunError::MissingTensor { name: spec.name.clone() }),
+    });
+    Ok((outputs.collect::<Result<_, RunError>>()?, margins))
+}
