@@ -31,7 +31,7 @@ PARTS = ["header", "body", "link", "closure", "file"]                # in the or
 
 CHUNK, TAG, ALIGN = 65536, 16, 64
 OWNER, HOST = 0, 1                                                   # roles
-MANIFEST, GRAPH, PARAMETER = 0, 1, 2                                 # kinds of parts
+MANIFEST, GRAPH, PARAMETER, CHECK = range(4)                         # kinds of parts
 CHECKS = ["none", "load", "spot", "run", "auto", "compute"]
 UNCHECKED, OPENED, ROWS, PRODUCT, BYTES = range(5)                     # coverage of a part, §14
 ELEMENT_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
@@ -275,7 +275,7 @@ def read_preamble(file):
     r = Reader(file.read(0, 24))
     if r.raw(8) != b"DEEPRING":
         raise Refused("not a ring")
-    if (r.u16(), r.u16()) != (1, 1):
+    if (r.u16(), r.u16()) != (2, 1):
         raise Refused("another format version or suite")
     count, length = r.u32(), r.u64()
     if not 2 <= count <= 65536:
@@ -328,9 +328,9 @@ def read_closure(file, count):
 TensorSpec = namedtuple("TensorSpec", "name element dims")          # dims: numbers or names; None: rank unknown
 Recipient = namedtuple("Recipient", "role public enc wrapped")
 
-class Part(namedtuple("Part", "kind spec offset length")):           # spec: of a parameter, else None
+class Part(namedtuple("Part", "kind spec offset length")):           # spec: of a parameter; the block that a check is of
     def name(self):
-        return {MANIFEST: "manifest", GRAPH: "graph"}.get(self.kind) or self.spec.name
+        return {MANIFEST: "manifest", GRAPH: "graph", CHECK: "check"}.get(self.kind) or self.spec.name
 
 class Header(namedtuple("Header", "ring_id version index count name plaintext_length body content commitment previous "
                         "next inputs outputs parts recipients chunks digest signature")):
@@ -377,9 +377,9 @@ def read_spec(r):
 
 def read_part(r):
     kind = r.u8()
-    if kind > 2:
+    if kind > CHECK:
         raise Refused(f"part of kind {kind}")
-    spec = read_spec(r) if kind == PARAMETER else None
+    spec = read_spec(r) if kind == PARAMETER else r.u32() if kind == CHECK else None
     return Part(kind, spec, r.u64(), r.u64())
 
 def read_recipient(r):
@@ -390,8 +390,14 @@ def read_recipient(r):
 
 def check_parts(header):
     kinds = [p.kind for p in header.parts]
-    if kinds != ([MANIFEST] if header.index == 0 else [PARAMETER] * (len(kinds) - 1) + [GRAPH]):
+    checks = kinds.count(CHECK)
+    parameters = len(kinds) - 1 - checks
+    if checks > 1 or kinds != ([MANIFEST] if header.index == 0 else
+                               [PARAMETER] * parameters + [CHECK] * checks + [GRAPH]):
         raise Refused("parts that this block does not have")         # covers the empty list too
+    if checks and (header.parts[-2].spec != (header.index - 1 if header.index > 1 else header.count - 1)
+                   or header.index == 1 and header.count <= 2):
+        raise Refused("a check of a block that is not the neighbour")
     end = chunks = 0
     for part in header.parts:
         if part.length < 1 or part.offset != -(-end // ALIGN) * ALIGN:

@@ -27,7 +27,7 @@ use crate::onnx::{ImportError, OnnxModel};
 
 pub(crate) use graph::Graph;
 pub(crate) use kinds::Kind;
-pub(crate) use scope::{needs, op_types, subgraphs_mut};
+pub(crate) use scope::{needs, op_types, subgraphs, subgraphs_mut};
 pub(crate) use shapes::{Shapes, value_info};
 
 /// A network in canonical form; its parameters are still where they were.

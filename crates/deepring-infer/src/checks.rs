@@ -27,15 +27,16 @@ use deepring::{Coverage, DType, Part, PartKind, TensorSpec};
 
 use crate::engine::View;
 use crate::mac::{Changed, LiveMac, Place};
-use anatomy::{Anatomy, Linear};
-use products::Products;
 use rows::{BadRow, RowTags};
 use secret::{Kind, Secret, floats, project};
 
-pub(crate) use anatomy::exposing;
+pub(crate) use anatomy::{Anatomy, Form, Linear, Numbers, Source, exposing};
 use cost::Observed;
 pub(crate) use margin::Margin;
-pub(crate) use watch::{ROTATION, Slot, Watch};
+pub(crate) use products::Products;
+pub(crate) use projection::Projection;
+pub(crate) use watch::{ROTATION, Slot, Watch, readings};
+pub(crate) use window::Window;
 
 /// Uses after which a secret is drawn anew. What an attacker can learn from one is whether a query was refused,
 /// which ends his try; still no secret serves for ever.
@@ -221,6 +222,11 @@ impl BlockCheck {
             self.tags.check_pieces(bytes, watch.always(), true)?;
         }
         Ok(())
+    }
+
+    /// Compares every byte of one part.
+    pub(crate) fn part_fits(&self, bytes: &[u8], part: usize) -> Result<(), Fault> {
+        Ok(self.tags.check_pieces(bytes, &self.tags.pieces(|p| p == part), false)?)
     }
 
     /// Compares every byte.

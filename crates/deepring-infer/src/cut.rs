@@ -142,6 +142,13 @@ pub struct Param {
     source: ParamSource,
 }
 
+impl Param {
+    /// Its elements.
+    pub(crate) fn read(&self) -> Result<Vec<u8>, ImportError> {
+        self.source.read()
+    }
+}
+
 impl CutBlock {
     /// Bytes of the block's parameter region: the end of its last parameter.
     #[must_use]

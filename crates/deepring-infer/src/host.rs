@@ -4,6 +4,7 @@ mod batch;
 mod genesis;
 mod live;
 mod margins;
+mod received;
 mod shadow;
 #[cfg(test)]
 mod tests;
@@ -47,13 +48,6 @@ impl<E: Engine> std::fmt::Debug for RingHost<E> {
     }
 }
 
-/// What a stretch gave, and the digest of each query's outputs.
-pub(crate) struct Digested {
-    pub(crate) outputs: Vec<Vec<TensorValue>>,
-    pub(crate) digests: Vec<Digest>,
-    pub(crate) split: Split,
-}
-
 /// Where the time of a query went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Split {
@@ -63,6 +57,18 @@ pub struct Split {
     pub check: Duration,
     /// Digests, signatures, sealing between hosts.
     pub receipt: Duration,
+}
+
+/// What a stretch of blocks gave, and what shows it to the next host.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// For each query, the live tensors after the last block.
+    pub outputs: Vec<Vec<TensorValue>>,
+    /// For each query, what the next host's check of the last block looks at. No query at all unless this host's
+    /// check is [`Check::Compute`] and the owner sealed a check of that block.
+    pub witness: Vec<Vec<TensorValue>>,
+    /// Where the time went.
+    pub split: Split,
 }
 
 impl std::ops::AddAssign for Split {
@@ -154,8 +160,17 @@ impl<E: Engine> RingHost<E> {
     }
 
     /// Takes a parcel from the host before: verifies the chain so far, then opens the tensors.
+    ///
+    /// With [`Check::Compute`], and where the owner sealed a check of the last block that ran, the tensors must
+    /// besides be what that block's sealed parameters give: its host must use the same check, and show what it
+    /// computed. What checks it is carried by the block that follows, after the last block by the first; this
+    /// host must have loaded that.
     pub fn accept(&self, parcel: Parcel) -> Result<(Chain, Vec<Vec<TensorValue>>), RunError> {
-        Ok(parcel.open(&self.ring, &self.key)?)
+        let delivered = parcel.open(&self.ring, &self.key)?;
+        if self.check == Check::Compute {
+            self.engine.within(|| received::hold(self, &delivered))?;
+        }
+        Ok((delivered.chain, delivered.batch))
     }
 
     /// Runs the blocks in `range` on a batch, and signs one receipt for it.
@@ -165,25 +180,36 @@ impl<E: Engine> RingHost<E> {
         batch: &[Vec<TensorValue>],
         range: Range<u32>,
     ) -> Result<(Vec<Vec<TensorValue>>, Split), RunError> {
-        self.run_digested(chain, batch, range).map(|ran| (ran.outputs, ran.split))
+        self.run_stretch(chain, batch, range, false).map(|(ran, _)| (ran.outputs, ran.split))
     }
 
-    /// As [`run`](Self::run), with the digest of each query's outputs.
-    pub(crate) fn run_digested(
+    /// Runs the blocks in `range` like [`run`](Self::run), and gives besides what shows the next host that the last
+    /// of them computed its outputs: for [`Parcel::seal_with_witness`].
+    pub fn run_with_witness(
         &self,
         chain: &mut Chain,
         batch: &[Vec<TensorValue>],
         range: Range<u32>,
-    ) -> Result<Digested, RunError> {
-        let ran = self.engine.within(|| batch::run(self, batch, range.clone()))?;
-        let (outputs, mut split) = (ran.outputs, ran.split);
+    ) -> Result<Shown, RunError> {
+        self.run_stretch(chain, batch, range, true).map(|(ran, _)| ran)
+    }
+
+    /// As [`run`](Self::run), with the digest of each query's outputs; `shown` asks for the witness.
+    pub(crate) fn run_stretch(
+        &self,
+        chain: &mut Chain,
+        batch: &[Vec<TensorValue>],
+        range: Range<u32>,
+        shown: bool,
+    ) -> Result<(Shown, Vec<Digest>), RunError> {
+        let mut ran = self.engine.within(|| batch::run(self, batch, range.clone(), shown))?;
         let start = Instant::now();
         let blocks = range.map(|i| self.block(i).map(|b| b.opened().content_digest()));
         let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
-        let digests: Vec<Digest> = outputs.iter().map(|t| tensors_digest(t)).collect();
+        let digests: Vec<Digest> = ran.outputs.iter().map(|t| tensors_digest(t)).collect();
         chain.extend(&self.key, blocks, ran.checked, batch_digest(&digests));
-        split.receipt += start.elapsed();
-        Ok(Digested { outputs, digests, split })
+        ran.split.receipt += start.elapsed();
+        Ok((Shown { outputs: ran.outputs, witness: ran.witness, split: ran.split }, digests))
     }
 
     /// Runs the blocks in `range` on one query and measures what the product of each layer could tell apart. Of

@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::canonical::canonicalise;
 use crate::cut::{CutBlock, CutError, CutModel, CutPolicy, cut};
 use crate::engine::{EngineError, Rten};
+use crate::neighbour::Vectors;
 use crate::onnx::{ImportError, read_onnx};
 use crate::preprocess::Preprocess;
 use crate::settle::settle;
@@ -184,6 +185,7 @@ pub struct Seal<'a> {
     cut: CutPolicy,
     model_version: Option<u64>,
     previous: Option<(RingId, Digest, u64, PublicKey<Owner>)>,
+    neighbour_checks: bool,
 }
 
 /// What a sealing gave.
@@ -213,6 +215,7 @@ impl<'a> Seal<'a> {
             cut: CutPolicy::default(),
             model_version: None,
             previous: None,
+            neighbour_checks: false,
         }
     }
 
@@ -258,6 +261,14 @@ impl<'a> Seal<'a> {
         self
     }
 
+    /// Whether the hosts of each block get what they need to check the block before. Off at first, since it gives
+    /// away something of that block's parameters; THREATS.md says what.
+    #[must_use]
+    pub fn neighbour_checks(mut self, with: bool) -> Self {
+        self.neighbour_checks = with;
+        self
+    }
+
     /// Seals into `target`, whole or not at all.
     pub fn write(
         &self,
@@ -270,7 +281,11 @@ impl<'a> Seal<'a> {
         let model = cut(model, self.cut)?;
         self.check_hosts(model.blocks.len())?;
         let manifest = self.manifest(&model)?;
-        let plan = self.plan(&model, &manifest, model_version);
+        let mut vectors = match self.neighbour_checks {
+            true => Vectors::plan(&model, &engine),
+            false => Vectors::default(),
+        };
+        let plan = self.plan(&model, &manifest, model_version, &vectors);
         let bytes = model.blocks.iter().map(|b| b.params_len() + b.graph.len() as u64).sum();
         progress(SealProgress::Planned { blocks: model.blocks.len(), bytes });
 
@@ -287,7 +302,8 @@ impl<'a> Seal<'a> {
         let longest = usize::try_from(bytes).map_err(|_| too_large())?;
         let mut buffer = Buffer::zeroed(longest).ok_or_else(too_large)?;
         for (i, block) in model.blocks.iter().enumerate() {
-            let (plaintext, graph) = plaintext_of(&sealer, i + 1, block, buffer)?;
+            let (mut plaintext, graph) = plaintext_of(&sealer, i + 1, block, buffer)?;
+            vectors.pass(i, &model, plaintext.bytes_mut(), sealer.parts_of(i + 1))?;
             let loaded = trial.load(i, plaintext, graph).map_err(|source| {
                 let (name, operators) = (block.name.clone(), block.op_types.join(", "));
                 SealModelError::Engine { block: i + 1, name, operators, source }
@@ -349,7 +365,13 @@ impl<'a> Seal<'a> {
         .encode())
     }
 
-    fn plan(&self, model: &CutModel, manifest: &[u8], model_version: u64) -> RingPlan {
+    fn plan(
+        &self,
+        model: &CutModel,
+        manifest: &[u8],
+        model_version: u64,
+        vectors: &Vectors,
+    ) -> RingPlan {
         let all_hosts: BTreeSet<_> = self.hosts.iter().map(|(_, h)| *h.as_bytes()).collect();
         let mut blocks = vec![BlockPlan {
             name: "genesis".to_owned(),
@@ -372,7 +394,7 @@ impl<'a> Seal<'a> {
                 name: block.name.clone(),
                 inputs: block.inputs.clone(),
                 outputs: block.outputs.clone(),
-                parts: parameters.chain([graph]).collect(),
+                parts: parameters.chain(vectors.part(index as usize - 1)).chain([graph]).collect(),
                 hosts: hosts.into_iter().map(PublicKey::from_bytes).collect(),
             });
         }

@@ -161,24 +161,27 @@ impl<E: Engine> Session<E> {
         let mut chain = first.begin_on(batch_digest(&input_digests), now_ms())?;
         split.receipt += start.elapsed();
         let mut current = batch;
-        let mut output_digests = Vec::new();
+        let (mut output_digests, mut witness) = (Vec::new(), Vec::new());
         let mut at = self.route.first().map(|leg| leg.host);
-        for leg in &self.route {
+        for (i, leg) in self.route.iter().enumerate() {
             let host = self.hosts.get(leg.host).ok_or_else(nothing)?;
             if at != Some(leg.host) {
                 let start = Instant::now();
-                (chain, current) = hand_over(chain, &current, host)?;
+                (chain, current) = hand_over(chain, &current, &witness, host)?;
                 split.receipt += start.elapsed();
                 at = Some(leg.host);
             }
-            let ran = host.run_digested(&mut chain, &current, leg.blocks.clone())?;
+            let next = self.route.get(i + 1).or(self.route.first());
+            let shown = next.is_some_and(|next| next.host != leg.host);
+            let (ran, digests) =
+                host.run_stretch(&mut chain, &current, leg.blocks.clone(), shown)?;
             split += ran.split;
-            (current, output_digests) = (ran.outputs, ran.digests);
+            (current, witness, output_digests) = (ran.outputs, ran.witness, digests);
         }
         let start = Instant::now();
         if at != self.route.first().map(|leg| leg.host) {
             // The answer is Genesis' to give, and its host believes the last one no more than any other.
-            (chain, current) = hand_over(chain, &current, first)?;
+            (chain, current) = hand_over(chain, &current, &witness, first)?;
         }
         // A parcel is opened only if its tensors are those of the last receipt, so these digests stand.
         let pairs = input_digests.into_iter().zip(output_digests);
@@ -244,9 +247,10 @@ impl<E: Engine> Session<E> {
 fn hand_over<E: Engine>(
     chain: Chain,
     batch: &[Vec<TensorValue>],
+    witness: &[Vec<TensorValue>],
     next: &RingHost<E>,
 ) -> Result<(Chain, Vec<Vec<TensorValue>>), RunError> {
-    let parcel = Parcel::seal(chain, batch, &next.public())?.encode();
+    let parcel = Parcel::seal_with_witness(chain, batch, witness, &next.public())?.encode();
     let parcel = Parcel::decode(&parcel).map_err(deepring::ParcelError::from)?;
     next.accept(parcel)
 }

@@ -90,7 +90,7 @@ impl std::fmt::Debug for Buffer {
 }
 
 /// Programs that one buffer may have: the block as it is, and with some of its values given out.
-const PROGRAMS: usize = 8;
+const PROGRAMS: usize = 9;
 
 /// Loaded programs and the buffer that they read; dropped in this order.
 pub(crate) struct Resident<E: Engine> {

@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::block::chunks::chunk_count;
-use crate::block::{Header, PartKind, Recipient, RecipientRole, lay_out};
+use crate::block::{Header, PartKind, Recipient, RecipientRole, checked_by, lay_out};
 use crate::crypto::Digest;
 use crate::encoding::Writer;
 use crate::keys::{PublicKey, Role};
@@ -53,12 +53,15 @@ fn parameter() -> impl Strategy<Value = (PartKind, u64)> {
     })
 }
 
-fn parts(index: u32) -> BoxedStrategy<Vec<(PartKind, u64)>> {
+fn parts(index: u32, count: u32) -> BoxedStrategy<Vec<(PartKind, u64)>> {
     if index == 0 {
         return (1..200_000u64).prop_map(|len| vec![(PartKind::Manifest, len)]).boxed();
     }
-    (vec(parameter(), 0..5), 1..200_000u64)
-        .prop_map(|(mut parts, len)| {
+    let check = option::of(1..100_000u64);
+    (vec(parameter(), 0..5), check, 1..200_000u64)
+        .prop_map(move |(mut parts, check, len)| {
+            let check = checked_by(index, count).zip(check);
+            parts.extend(check.map(|(of, len)| (PartKind::Check(of), len)));
             parts.push((PartKind::Graph, len));
             parts
         })
@@ -73,22 +76,29 @@ fn recipient() -> impl Strategy<Value = Recipient> {
 
 /// A header that decodes: laid out well, with as many chunk digests as its parts have chunks.
 pub(crate) fn header() -> impl Strategy<Value = Header> {
-    let index = prop_oneof![Just(0), any::<u32>()];
-    let rest = index.prop_flat_map(|index| {
-        (Just(index), parts(index), vec(recipient(), 0..4), vec(digest(), 5), digest())
+    let index = prop_oneof![0..4u32, any::<u32>()];
+    let count = prop_oneof![1..4u32, any::<u32>()];
+    let rest = (index, count).prop_flat_map(|(index, count)| {
+        (
+            Just((index, count)),
+            parts(index, count),
+            vec(recipient(), 0..4),
+            vec(digest(), 5),
+            digest(),
+        )
     });
-    let place = (ring_id(), any::<u64>(), any::<u32>(), any::<String>());
+    let place = (ring_id(), any::<u64>(), any::<String>());
     let tensors = (vec(spec(), 0..4), vec(spec(), 0..4));
     (place, rest, tensors, bytes()).prop_map(|(place, rest, (inputs, outputs), signature)| {
-        let (index, parts, recipients, digests, chunk) = rest;
+        let ((index, count), parts, recipients, digests, chunk) = rest;
         let (parts, plain_len) = lay_out(parts).unwrap();
         let chunks = usize::try_from(chunk_count(&parts)).unwrap();
         Header {
             ring_id: place.0,
             model_version: place.1,
             index,
-            count: place.2,
-            name: place.3,
+            count,
+            name: place.2,
             plain_len,
             body_digest: digests[0],
             content_digest: digests[1],

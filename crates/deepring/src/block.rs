@@ -6,4 +6,4 @@ mod part;
 
 pub use header::{Header, Recipient, RecipientRole};
 pub(crate) use part::{MAX_PARTS, lay_out};
-pub use part::{Part, PartKind};
+pub use part::{Part, PartKind, checked_by};

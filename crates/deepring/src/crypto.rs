@@ -1,4 +1,4 @@
-//! The one suite of format version 1: which reviewed implementation does what, and every label.
+//! The one suite of the format: which reviewed implementation does what, and every label.
 //!
 //! Nothing here is of our own invention; each file is a thin wrapper that fixes sizes, labels and
 //! errors. `docs/CRYPTO.md` argues the choices. There is no negotiation: another suite is another
@@ -35,7 +35,7 @@ pub(crate) mod label {
 
     /// HPKE `info` strings.
     pub(crate) const WRAP_BLOCK_KEY: &str = "deepring v1 wrap block key";
-    pub(crate) const SEAL_PARCEL: &str = "deepring v1 seal parcel";
+    pub(crate) const SEAL_PARCEL: &str = "deepring v2 seal parcel";
 }
 
 /// The system's random generator failed; nothing can be sealed or signed without it.

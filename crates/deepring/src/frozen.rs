@@ -11,7 +11,7 @@ use crate::keys::{Host, Owner, SecretKey};
 use crate::manifest::Manifest;
 use crate::receipt::{
     Chain, Check, Checked, Coverage, Opening, Receipt, Share, TensorValue, batch_digest,
-    encode_batch, tensors_digest,
+    encode_contents, tensors_digest,
 };
 use crate::ring::RingId;
 use crate::ring::closure::{Closure, Row};
@@ -47,9 +47,10 @@ fn spec(name: &str, dtype: DType, dims: Option<Vec<Dim>>) -> TensorSpec {
 
 fn header() -> Header {
     let weight = spec("w", DType::I8, Some(vec![Dim::Fixed(300), Dim::Fixed(300)]));
-    let parts = vec![(PartKind::Parameter(weight), 90_000), (PartKind::Graph, 77)];
+    let weight = (PartKind::Parameter(weight), 90_000);
+    let parts = vec![weight, (PartKind::Check(1), 70_000), (PartKind::Graph, 77)];
     let (parts, plain_len) = lay_out(parts).unwrap();
-    let chunks = vec![filled(20), filled(21), filled(22)];
+    let chunks = (20..25).map(filled).collect::<Vec<_>>();
     let ring_id = RingId([9; 16]);
     let roles = [RecipientRole::Owner(owner().public()), RecipientRole::Host(host().public())];
     let mut header = Header {
@@ -81,16 +82,16 @@ fn header() -> Header {
 #[test]
 fn the_preamble_is_frozen() {
     let bytes = Preamble { count: 5, file_len: 123_456 }.encode();
-    assert_eq!(bytes, b"DEEPRING\x01\0\x01\0\x05\0\0\0\x40\xe2\x01\0\0\0\0\0");
+    assert_eq!(bytes, b"DEEPRING\x02\0\x01\0\x05\0\0\0\x40\xe2\x01\0\0\0\0\0");
 }
 
 #[test]
 fn the_header_its_digest_and_its_signature_are_frozen() {
     let bytes = header().encode();
-    frozen(&bytes, "4668d4d79975ecb3df825b56b7593a75107d6c81fa90af747586544165403cf2");
+    frozen(&bytes, "3f16862f9a6ccc6b77aed84b78af0d402206c7a2b06eec948baff802c8dba840");
     frozen(
         &header_digest(&bytes).0,
-        "953bbecb7741bae9d9c8d1d1c3124263430ad77d590c432299ae5f802a930a6d",
+        "d8439f4ff479a3a71f82377807fdab44ffa7736da71c4b0f82d6934ee43dfafc",
     );
 }
 
@@ -180,8 +181,8 @@ fn tensors_and_their_digests_are_frozen() {
         "b937c79aa194b6a18a696a8560e9681120254ff58a9c49cd46332b58b393ef38",
     );
     frozen(
-        &encode_batch(&[tensors, Vec::new()]),
-        "8152ab7a9a532b618952befcfca2c2c23b38394dececd0bb770db0f391ab765b",
+        &encode_contents(&[tensors, Vec::new()], &[vec![tensor()]]),
+        "a0a17dd6d1149bebc6dabeca5b7b5513f493c8ad4d4b97c5b2ccacbe4ab63755",
     );
 }
 

@@ -105,7 +105,7 @@ mod tensor;
 mod trust;
 mod write_back;
 
-pub use block::{Header, Part, PartKind, Recipient, RecipientRole};
+pub use block::{Header, Part, PartKind, Recipient, RecipientRole, checked_by};
 pub use crypto::{Digest, NoRandomness};
 pub use encoding::{DecodeError, Reader, Writer};
 pub use grant::{GrantError, grant};
@@ -116,8 +116,8 @@ pub use keys::{
 pub use manifest::Manifest;
 pub use open::{OpenError, OpeningKey};
 pub use receipt::{
-    Chain, ChainError, Check, Checked, CheckedError, Coverage, Decision, Item, Opening, Parcel,
-    ParcelError, ParseCheckError, Receipt, ReceiptError, Share, ShareError, TensorValue,
+    Chain, ChainError, Check, Checked, CheckedError, Coverage, Decision, Delivered, Item, Opening,
+    Parcel, ParcelError, ParseCheckError, Receipt, ReceiptError, Share, ShareError, TensorValue,
     ValueError, VerifiedChain, VerifiedDecision, batch_digest, tensors_digest,
 };
 pub use repair::{RepairError, Repaired, repair};

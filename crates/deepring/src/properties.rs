@@ -10,7 +10,7 @@ use crate::arbitrary::{
 use crate::block::Header;
 use crate::encoding::{Reader, Writer};
 use crate::manifest::Manifest;
-use crate::receipt::{Chain, Decision, Parcel, decode_batch, encode_batch, tensors_digest};
+use crate::receipt::{Chain, Decision, Parcel, decode_contents, encode_contents, tensors_digest};
 use crate::ring::closure::{Closure, closure_len};
 use crate::ring::layout::Preamble;
 use crate::tensor::TensorSpec;
@@ -32,7 +32,7 @@ fn encoded_again(bytes: &[u8]) -> [Option<Vec<u8>>; 7] {
         Manifest::decode(bytes).ok().map(|v| v.encode()),
         Decision::decode(bytes).ok().map(|v| v.encode()),
         Parcel::decode(bytes).ok().map(|v| v.encode()),
-        decode_batch(bytes).ok().map(|v| encode_batch(&v)),
+        decode_contents(bytes).ok().map(|(v, w)| encode_contents(&v, &w)),
         Preamble::decode(bytes).ok().map(|v| v.encode()),
     ]
 }
@@ -86,8 +86,9 @@ proptest! {
     }
 
     #[test]
-    fn tensors_survive_their_encoding_and_keep_their_digest(batch in batch()) {
-        let back = decode_batch(&encode_batch(&batch)).unwrap();
+    fn tensors_survive_their_encoding_and_keep_their_digest(batch in batch(), witness in batch()) {
+        let (back, shown) = decode_contents(&encode_contents(&batch, &witness)).unwrap();
+        prop_assert_eq!(shown, witness);
         for (one, other) in batch.iter().zip(&back) {
             prop_assert_eq!(tensors_digest(one), tensors_digest(other));
         }
@@ -132,7 +133,7 @@ proptest! {
             manifest.encode(),
             file,
             parcel,
-            encode_batch(&batch),
+            encode_contents(&batch, &batch),
         ];
         for bytes in encodings {
             only_canonical(&damaged(bytes, &damages));

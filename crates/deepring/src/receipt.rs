@@ -22,8 +22,8 @@ pub use chain::{Chain, ChainError, VerifiedChain};
 pub use check::{Check, ParseCheckError, Share, ShareError};
 pub use coverage::{Checked, CheckedError, Coverage};
 pub use decision::{Decision, Item, ReceiptError, VerifiedDecision};
-pub use parcel::{Parcel, ParcelError};
+pub use parcel::{Delivered, Parcel, ParcelError};
 #[cfg(any(test, fuzzing))]
-pub(crate) use parcel::{decode_batch, encode_batch};
+pub(crate) use parcel::{decode_contents, encode_contents};
 pub use record::{Opening, Receipt};
 pub use value::{TensorValue, ValueError, batch_digest, tensors_digest};

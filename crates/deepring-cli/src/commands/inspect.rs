@@ -1,6 +1,6 @@
 //! `deepring inspect`: what a ring says of itself, checked against its own signature only.
 
-use deepring::{AuthenticRing, Header, RecipientRole, Trust};
+use deepring::{AuthenticRing, Header, PartKind, RecipientRole, Trust};
 use serde_json::json;
 
 use crate::cli::Inspect;
@@ -71,8 +71,13 @@ fn print_text(ring: &AuthenticRing) -> Result<(), CliError> {
             })
             .collect::<Vec<_>>()
             .join(" ");
+        let checked = header.parts.iter().find_map(|p| match p.kind {
+            PartKind::Check(of) => Some(of),
+            _ => None,
+        });
+        let checks = checked.map(|of| format!("  checks block {of}")).unwrap_or_default();
         output::line(format_args!(
-            "{:>4}  {:<28} {:>9}  {}…  {hosts}",
+            "{:>4}  {:<28} {:>9}  {}…  {hosts}{checks}",
             header.index,
             header.name,
             output::size(header.plain_len),

@@ -16,7 +16,8 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
     let mut read: Vec<PathBuf> = vec![args.model.clone(), args.owner.clone()];
     read.extend(args.labels.clone());
     let owner = SecretKey::<Owner>::read(&args.owner)?;
-    let mut sealing = Sealing::new(&args.model, &owner).cut(args.cut);
+    let mut sealing =
+        Sealing::new(&args.model, &owner).cut(args.cut).neighbour_checks(args.neighbour_checks);
     for host in &args.host {
         let (blocks, key, file) = parse_host(host)?;
         read.push(file.into());

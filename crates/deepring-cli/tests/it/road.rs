@@ -171,6 +171,42 @@ fn several_hosts_play_together_and_none_alone() {
     assert!(!desk.path("out.onnx").exists());
 }
 
+/// Neighbours are given what they need to check each other if the owner says so.
+#[test]
+fn a_ring_with_neighbour_checks_and_one_without_answer_and_export_alike() {
+    let desk = Desk::with_keys();
+    desk.run("keygen --out second").succeeds();
+    let seal = "seal net.onnx --owner keys/owner.key --host 1,3,5=keys/host.pub --host 2,4=second/host.pub";
+    desk.run(&format!("{seal} --neighbour-checks -o with.ring")).succeeds();
+    desk.run(&format!("{seal} -o without.ring")).succeeds();
+    let checks = |ring: &str| -> Vec<Option<u64>> {
+        let blocks =
+            desk.run(&format!("inspect {ring} --json")).succeeds().json()["blocks"].clone();
+        let parts = |block: &serde_json::Value| {
+            block["parts"].as_array().unwrap().iter().find_map(|p| p["kind"]["check"].as_u64())
+        };
+        blocks.as_array().unwrap().iter().map(parts).collect()
+    };
+    assert_eq!(checks("with.ring"), [None, Some(5), Some(1), Some(2), Some(3), Some(4)]);
+    assert_eq!(checks("without.ring"), [None; 6]);
+    let shown = desk.run("inspect with.ring").succeeds().stdout;
+    assert!(shown.contains("  checks block 5\n"), "{shown}");
+    let answers = ["with.ring", "without.ring"].map(|ring| {
+        let keys = "--key keys/host.key --key second/host.key --json";
+        let run = format!("run {ring} --owner keys/owner.pub {keys} --input x.npy");
+        desk.run(&run).succeeds().json()["outputs"].clone()
+    });
+    assert_eq!(answers[0], answers[1]);
+    // A check is no parameter: what is exported is the network.
+    for ring in ["with", "without"] {
+        desk.run(&format!("export {ring}.ring --key keys/owner.key -o {ring}.onnx")).succeeds();
+    }
+    assert_eq!(
+        fs::read(desk.path("with.onnx")).unwrap(),
+        fs::read(desk.path("without.onnx")).unwrap()
+    );
+}
+
 #[test]
 fn many_inputs_are_many_queries_and_their_outputs_are_numbered() {
     let desk = Desk::with_ring();

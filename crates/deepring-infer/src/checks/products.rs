@@ -34,14 +34,14 @@ impl Side {
 }
 
 /// The sums of one run.
-pub(super) struct Products<'a> {
+pub(crate) struct Products<'a> {
     linears: &'a [Linear],
     sides: Vec<[Side; 2]>,
     sizes: Vec<[usize; 2]>,
 }
 
 impl<'a> Products<'a> {
-    pub(super) fn new(linears: &'a [Linear]) -> Self {
+    pub(crate) fn new(linears: &'a [Linear]) -> Self {
         let sides = linears.iter().map(|_| Default::default()).collect();
         Self { linears, sides, sizes: vec![[0; 2]; linears.len()] }
     }
@@ -57,7 +57,7 @@ impl<'a> Products<'a> {
     }
 
     /// Whether every output is that of its operator; else the number of one whose is not.
-    pub(super) fn fit<'v, 'p>(
+    pub(crate) fn fit<'v, 'p>(
         &mut self,
         readings: &[Readings],
         products: &[usize],

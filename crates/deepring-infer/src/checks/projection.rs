@@ -5,6 +5,8 @@
 //! makes `y` up must do so without knowing `r`. Floats round, so the two sides agree up to a bound; it is
 //! derived in `docs/CHECKS.md` and evaluated at each place from the very values that were met.
 
+mod sealed;
+
 use zeroize::Zeroizing;
 
 use super::anatomy::{Form, Linear, Numbers};
@@ -88,9 +90,13 @@ impl Projection {
         secret.extend(squares.iter().map(|v| (v * alpha * alpha) as f32));
         secret.extend(constant.map(|v| v as f32));
         zeroize::Zeroize::zeroize(&mut planes);
-        // The engine's sums, those over the outputs, those over inputs and taps.
-        let terms = (inner + outputs + inputs * taps + taps) as f32;
+        let terms = Self::terms(outputs, inputs, taps, inner);
         Some(Self { secret, outputs, inputs, taps, terms })
+    }
+
+    /// The engine's sums, those over the outputs, those over inputs and taps.
+    fn terms(outputs: usize, inputs: usize, taps: usize, inner: usize) -> f32 {
+        (inner + outputs + inputs * taps + taps) as f32
     }
 
     /// Everything that is secret, for the tag that covers it.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use deepring::Coverage;
 
-use super::anatomy::{Anatomy, Form, Numbers, Source};
+use super::anatomy::{Anatomy, Form, Linear, Numbers, Source};
 use super::integer;
 use crate::mac::LiveMac;
 
@@ -21,6 +21,8 @@ impl Slot {
     /// Everything that any product needs is exposed.
     pub(crate) const ALL: Self = Self(1);
     pub(crate) const COUNT: usize = 8;
+    /// What the next host looks at is exposed besides; a program, and no plan.
+    pub(crate) const WITNESS: Self = Self(Self::COUNT);
 
     /// Plans for one query, two, four ... up to 32 and more at a time.
     pub(crate) fn of(together: usize) -> Self {
@@ -115,7 +117,7 @@ impl Watch {
                 (false, false) => Coverage::Bytes,
             })
             .collect();
-        let readings = readings(anatomy, &products);
+        let readings = readings(&anatomy.linears, &products);
         let mut others: Vec<String> = anatomy.tables.iter().map(|t| t.indices.clone()).collect();
         for linear in products.iter().filter_map(|i| anatomy.linears.get(*i)) {
             if matches!(linear.numbers, Numbers::Bytes { .. }) {
@@ -162,7 +164,8 @@ impl Watch {
     }
 }
 
-fn readings(anatomy: &Anatomy, products: &[usize]) -> Vec<Readings> {
+/// The values that some products look at.
+pub(crate) fn readings(linears: &[Linear], products: &[usize]) -> Vec<Readings> {
     let mut all: Vec<Readings> = Vec::new();
     let mut add = |source: &Source, channels_first: bool, linear: usize, role: Role| {
         let reading = Reading { linear, role, relu: source.relu };
@@ -178,7 +181,7 @@ fn readings(anatomy: &Anatomy, products: &[usize]) -> Vec<Readings> {
         }
     };
     for i in products {
-        let Some(linear) = anatomy.linears.get(*i) else { continue };
+        let Some(linear) = linears.get(*i) else { continue };
         if !matches!(linear.numbers, Numbers::Floats { .. }) {
             continue;
         }

@@ -1,5 +1,7 @@
 //! The window of a convolution: which input pixel meets which tap for which output pixel.
 
+mod wire;
+
 use std::ops::Range;
 
 use crate::onnx::proto::NodeProto;
@@ -18,8 +20,8 @@ pub(crate) struct Window {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Pads {
-    /// Before each dimension; what is after follows from the output's size.
-    Explicit([usize; 2]),
+    /// Before and after each dimension.
+    Explicit([usize; 2], [usize; 2]),
     SameUpper,
 }
 
@@ -53,14 +55,16 @@ impl Window {
                 let given = node.attr_ints("pads").unwrap_or_default();
                 let given: Vec<usize> =
                     given.iter().map(|v| usize::try_from(*v).ok()).collect::<Option<_>>()?;
-                Pads::Explicit(match (given.as_slice(), flat) {
-                    ([], _) => [0, 0],
-                    (&[left, _], true) => [0, left],
-                    (&[top, left, _, _], false) => [top, left],
+                match (given.as_slice(), flat) {
+                    ([], _) => Pads::Explicit([0, 0], [0, 0]),
+                    (&[left, right], true) => Pads::Explicit([0, left], [0, right]),
+                    (&[top, left, bottom, right], false) => {
+                        Pads::Explicit([top, left], [bottom, right])
+                    }
                     _ => return None,
-                })
+                }
             }
-            "VALID" => Pads::Explicit([0, 0]),
+            "VALID" => Pads::Explicit([0, 0], [0, 0]),
             "SAME_UPPER" => Pads::SameUpper,
             _ => return None,
         };
@@ -109,7 +113,21 @@ impl Window {
     pub(crate) fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1]
             && self.strides == [1, 1]
-            && matches!(self.pads, Pads::Explicit([0, 0]) | Pads::SameUpper)
+            && matches!(self.pads, Pads::Explicit([0, 0], [0, 0]) | Pads::SameUpper)
+    }
+
+    /// The output's size for an input's. `None` if the kernel does not fit in.
+    pub(crate) fn output(&self, size: [usize; 2]) -> Option<[usize; 2]> {
+        let one = |dim: usize| -> Option<usize> {
+            let stride = self.strides[dim];
+            let Pads::Explicit(before, after) = &self.pads else {
+                return Some(size[dim].div_ceil(stride));
+            };
+            let padded = size[dim].checked_add(before[dim])?.checked_add(after[dim])?;
+            let reach = (self.kernel[dim].checked_sub(1)?).checked_mul(self.dilations[dim])?;
+            Some(padded.checked_sub(reach)?.checked_sub(1)? / stride + 1)
+        };
+        Some([one(0)?, one(1)?])
     }
 
     /// For each output pixel, joins what stands in the tap's plane at the input pixel that the tap meets.
@@ -165,7 +183,7 @@ impl Window {
             (out.saturating_sub(1) * self.strides[dim] + reach).saturating_sub(size)
         };
         match self.pads {
-            Pads::Explicit(pads) => pads[dim],
+            Pads::Explicit(before, _) => before[dim],
             Pads::SameUpper => total() / 2,
         }
     }

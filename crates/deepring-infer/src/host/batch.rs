@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Instant;
 
-use deepring::{Check, Checked, Coverage, Header, TensorSpec, TensorValue};
+use deepring::{Check, Checked, Coverage, DType, Header, TensorSpec, TensorValue};
 
 use super::live::{Given, Live};
 use super::shadow::{self, Shadow};
 use super::{RingHost, Split};
 use crate::checks::{Fault, ROTATION};
-use crate::engine::{Engine, Input};
+use crate::engine::{Elements, Engine, EngineError, Input, View};
 use crate::error::RunError;
 
 /// Queries that pass a block together, one after the other: so many share one look at its bytes where the
@@ -26,6 +26,8 @@ pub(super) type Values<E> = HashMap<String, <E as Engine>::Value>;
 pub(super) struct Ran {
     pub(super) outputs: Vec<Vec<TensorValue>>,
     pub(super) checked: Checked,
+    /// For each query what the next host is shown; empty where it could not check it.
+    pub(super) witness: Vec<Vec<TensorValue>>,
     pub(super) split: Split,
 }
 
@@ -34,14 +36,17 @@ struct Stretch<'a, E: Engine> {
     range: Range<u32>,
     leaving: Vec<&'a TensorSpec>,
     coverage: Vec<Option<Vec<Coverage>>>,
+    /// What was shown so far, if it is wanted.
+    witness: Option<Vec<Vec<TensorValue>>>,
     split: Split,
 }
 
-/// Runs the blocks in `range` on each query.
+/// Runs the blocks in `range` on each query; `shown` if the next host is to see what the last one computed.
 pub(super) fn run<E: Engine>(
     host: &RingHost<E>,
     batch: &[Vec<TensorValue>],
     range: Range<u32>,
+    shown: bool,
 ) -> Result<Ran, RunError> {
     let leaving = range.end.checked_sub(1).map(|last| host.ring.live_after(last));
     let mut stretch = Stretch {
@@ -49,6 +54,7 @@ pub(super) fn run<E: Engine>(
         leaving: leaving.unwrap_or_default(),
         coverage: vec![None; range.len()],
         range,
+        witness: shown.then(Vec::new),
         split: Split::default(),
     };
     let mut outputs = Vec::with_capacity(batch.len());
@@ -60,7 +66,14 @@ pub(super) fn run<E: Engine>(
     let by_product = coverage.iter().flatten().any(|c| *c == Coverage::Product);
     let rotation = if by_product { ROTATION } else { 0 };
     let checked = Checked::new(host.check, rotation, coverage)?;
-    Ok(Ran { outputs, checked, split: stretch.split })
+    let mut witness = stretch.witness.unwrap_or_default();
+    // A single block's host shows all that it was given: that has a digest in the record before.
+    if stretch.range.len() == 1 {
+        for (shown, given) in witness.iter_mut().zip(batch) {
+            shown.extend(given.iter().cloned());
+        }
+    }
+    Ok(Ran { outputs, checked, witness, split: stretch.split })
 }
 
 impl<'a, E: Engine> Stretch<'a, E> {
@@ -145,6 +158,8 @@ impl<'a, E: Engine> Stretch<'a, E> {
             self.timed(|| before(watch))?;
         }
         let (kept, last) = (self.kept(index, header), live.len().saturating_sub(1));
+        let last_block = index + 1 == self.range.end;
+        let shows = block.shows().filter(|_| last_block && self.witness.is_some());
         let mut seen_next = false;
         for (number, values) in live.iter_mut().enumerate() {
             let looked_at = match (watch, host.check) {
@@ -156,9 +171,22 @@ impl<'a, E: Engine> Stretch<'a, E> {
                 self.timed(|| before(watch))?;
             }
             let shown = if shared { watch } else { None };
+            let mut witness = match shows {
+                Some(_) if self.range.len() > 1 => entering(host, header, values)?,
+                _ => Vec::new(),
+            };
             let start = Instant::now();
-            let (given, lent) = compute(host, block, header, shown, &kept, values)?;
+            let (given, lent) =
+                compute(host, block, header, shown, shows.unwrap_or_default(), &kept, values)?;
             self.split.engine += start.elapsed();
+            if let (Some(names), Some(all)) = (shows, &mut self.witness) {
+                for name in names {
+                    let value = given.find(name).and_then(|v| host.engine.view(v));
+                    let missing = || RunError::MissingTensor { name: name.clone() };
+                    witness.push(as_held(name, &value.ok_or_else(missing)?)?);
+                }
+                all.push(witness);
+            }
             if let Some(watch) = shown {
                 let input = |name: &str| values.get(name);
                 let fit =
@@ -235,6 +263,32 @@ impl<'a, E: Engine> Stretch<'a, E> {
     }
 }
 
+/// What a block reads, as the ring declares it.
+fn entering<E: Engine>(
+    host: &RingHost<E>,
+    header: &Header,
+    values: &Values<E>,
+) -> Result<Vec<TensorValue>, RunError> {
+    let one = |spec: &TensorSpec| match values.get(&spec.name) {
+        Some(value) => Ok(host.engine.export(value, spec)?),
+        None => Err(RunError::MissingTensor { name: spec.name.clone() }),
+    };
+    header.inputs.iter().map(one).collect()
+}
+
+/// A value inside a block, for which the ring declares nothing: in the type in which the engine holds it.
+fn as_held(name: &str, view: &View<'_>) -> Result<TensorValue, RunError> {
+    let (dtype, data) = match &view.elements {
+        Elements::F32(v) => (DType::F32, bytemuck::cast_slice(v).to_vec()),
+        Elements::I32(v) => (DType::I32, bytemuck::cast_slice(v).to_vec()),
+        Elements::I8(v) => (DType::I8, bytemuck::cast_slice(v).to_vec()),
+        Elements::U8(v) => (DType::U8, v.to_vec()),
+    };
+    let dims = view.dims.iter().map(|d| *d as u64).collect();
+    TensorValue::new(name, dtype, dims, data)
+        .map_err(|e| EngineError::Value { name: name.to_owned(), reason: e.to_string() }.into())
+}
+
 /// Runs a block on one query's values. What nothing after it reads, its check neither, is given away, so that
 /// the engine may work in place; the names of what was lent for the check alone come back.
 pub(super) fn compute<E: Engine>(
@@ -242,6 +296,7 @@ pub(super) fn compute<E: Engine>(
     block: &Live<E>,
     header: &Header,
     watch: Option<&crate::checks::Watch>,
+    shown: &[String],
     kept: &[bool],
     values: &mut Values<E>,
 ) -> Result<(Given<E::Value>, Vec<String>), RunError> {
@@ -268,5 +323,5 @@ pub(super) fn compute<E: Engine>(
                 .ok_or_else(|| RunError::MissingTensor { name: spec.name.clone() }),
         })
         .collect::<Result<Vec<_>, _>>()?;
-    Ok((block.compute(&host.engine, header, watch, inputs)?, lent))
+    Ok((block.compute(&host.engine, header, watch, shown, inputs)?, lent))
 }

@@ -12,6 +12,7 @@ use crate::checks::{BlockCheck, Fault, Margin, Mode, Slot, Watch, exposing};
 use crate::engine::{Engine, Input, View};
 use crate::error::RunError;
 use crate::inputs::names;
+use crate::neighbour::{self, Blame, LoadError, Neighbour, Query};
 use crate::weights::{Buffer, Resident};
 
 /// An opened block.
@@ -20,6 +21,9 @@ pub(super) struct Live<E: Engine> {
     opened: OpenedBlock,
     check: Option<BlockCheck>,
     graph: Range<usize>,
+    /// What this host shows of the block to the next one; `None` if that one could not check it.
+    shows: Option<Vec<String>>,
+    neighbour: Option<Neighbour<E>>,
 }
 
 /// What a block gave for one query: its outputs, and what was given out for the check.
@@ -41,7 +45,8 @@ impl<V> Given<V> {
         self.values.last_mut()
     }
 
-    fn find(&self, name: &str) -> Option<&V> {
+    /// An output, or what was given out besides.
+    pub(super) fn find(&self, name: &str) -> Option<&V> {
         self.values.get(self.names.iter().position(|n| n == name)?)
     }
 }
@@ -73,23 +78,78 @@ impl<E: Engine> Live<E> {
             let bytes = std::hint::black_box(buffer.bytes());
             BlockCheck::of(mode, bytes, graph.clone(), &header.parts).ok_or(RunError::NoRandomness)
         };
-        let check = mode.map(made).transpose()?;
+        let made = mode.map(made).transpose()?;
         let opened = decrypted.confirm(buffer.bytes())?;
         let (inputs, outputs) = (names(&header.inputs), names(&header.outputs));
         // An engine that copies has one program for a block: that of the check, if there is one.
-        let with_check = !E::IN_PLACE && check.is_some();
+        let with_check = !E::IN_PLACE && made.is_some();
         let resident = if with_check {
             Resident::hold(buffer)
         } else {
             Resident::load(engine, buffer, graph.clone(), &inputs, &outputs)
                 .map_err(|source| RunError::Engine { block: header.name.clone(), source })?
         };
-        let live = Self { resident, opened, check, graph };
+        let mut live = Self { resident, opened, check: made, graph, shows: None, neighbour: None };
         if with_check {
             let watch = live.watch(1);
-            live.program(engine, header, watch, &inputs, &live.given_out(header, watch))?;
+            live.program(engine, header, watch, &inputs, &live.given_out(header, watch, &[]))?;
+        }
+        if check == Check::Compute {
+            live.meet_neighbours(ring, engine, header)?;
         }
         Ok(live)
+    }
+
+    /// Finds what the next host must be shown, and loads the check of the block before.
+    fn meet_neighbours(
+        &mut self,
+        ring: &AuthenticRing,
+        engine: &E,
+        header: &Header,
+    ) -> Result<(), RunError> {
+        let carrier = neighbour::carrier(header.index, header.count);
+        let carrier = carrier.and_then(|i| ring.headers().get(i as usize));
+        if carrier.is_some_and(|h| neighbour::carried(h).is_some()) {
+            let graph = self.resident.bytes().get(self.graph.clone()).unwrap_or_default();
+            self.shows = neighbour::shown_by(graph, &header.parts, header);
+        }
+        let Some((part, of)) = neighbour::carried(header) else { return Ok(()) };
+        let range = header.parts.get(part).map_or(0..0, |p| p.offset as usize..p.end() as usize);
+        let loaded = Neighbour::load(engine, of, part, self.resident.bytes(), range);
+        self.neighbour = Some(loaded.map_err(|e| match e {
+            LoadError::Malformed(source) => {
+                OpenError::Malformed { index: header.index, source }.into()
+            }
+            LoadError::Engine(source) => RunError::Engine { block: header.name.clone(), source },
+        })?);
+        Ok(())
+    }
+
+    /// The values that the next host is shown.
+    pub(super) fn shows(&self) -> Option<&[String]> {
+        self.shows.as_deref()
+    }
+
+    /// Holds what the host of another block sent against the check that this block carries. `None` if it
+    /// carries none of that block.
+    pub(super) fn hold(
+        &self,
+        engine: &E,
+        checked: &Header,
+        shown: &[Query<'_>],
+    ) -> Option<Result<(), Held>> {
+        let neighbour = self.neighbour.as_ref().filter(|n| n.of == checked.index)?;
+        let intact = || match &self.check {
+            Some(check) => check.part_fits(self.resident.bytes(), neighbour.part),
+            None => Ok(()),
+        };
+        // The check may be changed while it is used; then what it said counts for nothing.
+        let held = intact().map_err(Held::Changed).and_then(|()| {
+            let held = neighbour.hold(engine, self.resident.bytes(), checked, shown);
+            intact().map_err(Held::Changed)?;
+            held.map_err(Held::Blamed)
+        });
+        Some(held)
     }
 
     pub(super) fn opened(&self) -> &OpenedBlock {
@@ -132,15 +192,17 @@ impl<E: Engine> Live<E> {
         check.after(watch, self.resident.bytes())
     }
 
-    /// Runs the block on one query. With a plan, what its check needs is given out besides.
+    /// Runs the block on one query. With a plan, what its check needs is given out besides; and `shown`, where
+    /// the next host is to see it.
     pub(super) fn compute(
         &self,
         engine: &E,
         header: &Header,
         watch: Option<&Watch>,
+        shown: &[String],
         inputs: Vec<Input<'_, E::Value>>,
     ) -> Result<Given<E::Value>, RunError> {
-        let (given_in, given_out) = (names(&header.inputs), self.given_out(header, watch));
+        let (given_in, given_out) = (names(&header.inputs), self.given_out(header, watch, shown));
         let program = self.program(engine, header, watch, &given_in, &given_out)?;
         let values = engine
             .run(program, inputs)
@@ -149,18 +211,28 @@ impl<E: Engine> Live<E> {
         Ok(Given { names, values, outputs: header.outputs.len() })
     }
 
-    /// The block's outputs, then what a plan looks at besides.
-    fn given_out<'a>(&self, header: &'a Header, watch: Option<&'a Watch>) -> Vec<&'a str> {
+    /// The block's outputs, then what a plan looks at besides, then what is shown to the next host.
+    fn given_out<'a>(
+        &self,
+        header: &'a Header,
+        watch: Option<&'a Watch>,
+        shown: &'a [String],
+    ) -> Vec<&'a str> {
         let (given_in, mut given_out) = (names(&header.inputs), names(&header.outputs));
         for name in watch.into_iter().flat_map(Watch::looks_at) {
             if !given_in.contains(&name) && !given_out.contains(&name) {
                 given_out.push(name);
             }
         }
+        for name in shown {
+            if !given_out.contains(&name.as_str()) {
+                given_out.push(name);
+            }
+        }
         given_out
     }
 
-    /// The program that a plan wants, loaded if it is not yet.
+    /// The program that a plan wants, and what is shown besides, loaded if it is not yet.
     fn program(
         &self,
         engine: &E,
@@ -169,7 +241,9 @@ impl<E: Engine> Live<E> {
         given_in: &[&str],
         given_out: &[&str],
     ) -> Result<&E::Program, RunError> {
+        let planned = self.given_out(header, watch, &[]).len();
         let slot = match watch {
+            _ if given_out.len() > planned => Slot::WITNESS,
             None => Slot::BARE,
             // Also where nothing is exposed, parameters are to be read in place.
             Some(_) if !E::IN_PLACE => Slot::ALL,
@@ -276,6 +350,14 @@ impl<E: Engine> Live<E> {
             (Fault::Secret, _) => RunError::Tampered(finding(SECRET_CHANGED, usize::MAX)),
         }
     }
+}
+
+/// Why a neighbour's block was not believed.
+pub(super) enum Held {
+    /// The check itself is not what it was.
+    Changed(Fault),
+    /// What was sent is not right.
+    Blamed(Blame),
 }
 
 /// Parameters that were changed only while they were read, a kernel that computes wrongly, and sums that

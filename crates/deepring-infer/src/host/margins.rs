@@ -45,7 +45,7 @@ pub(super) fn margins<E: Engine>(
         let refuse = |fault: Fault| block.describe(&host.ring, &host.key, header, fault);
         let watch = block.watch(1);
         let all = vec![true; header.inputs.len()];
-        let (given, _) = compute(host, block, header, watch, &all, &mut values)?;
+        let (given, _) = compute(host, block, header, watch, &[], &all, &mut values)?;
         if let Some(watch) = watch {
             let input = |name: &str| values.get(name);
             let found = block.margins(&host.engine, header, watch, &given, &input, random);

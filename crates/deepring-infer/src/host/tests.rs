@@ -62,7 +62,7 @@ fn use_block(
     block.before(header, watch, true)?;
     meddle(block);
     let inputs = header.inputs.iter().map(|t| Input::Lent(&values[&t.name])).collect();
-    let mut given = block.compute(&host.engine, header, Some(watch), inputs).unwrap();
+    let mut given = block.compute(&host.engine, header, Some(watch), &[], inputs).unwrap();
     falsify(&mut given);
     block.outputs_fit(&*host.engine, watch, &given, &|name| values.get(name))?;
     values.extend(given.into_outputs());

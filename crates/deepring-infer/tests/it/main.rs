@@ -13,6 +13,7 @@ mod hostile;
 mod hosts;
 mod import;
 mod live_memory;
+mod neighbours;
 #[cfg(feature = "ort")]
 mod ort;
 mod preprocess_npy;

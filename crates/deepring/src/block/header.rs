@@ -199,7 +199,7 @@ impl Header {
         let next_body = digest("next body")?;
         let inputs = decode_specs(&mut r, "inputs")?;
         let outputs = decode_specs(&mut r, "outputs")?;
-        let parts = decode_parts(&mut r, index, plain_len)?;
+        let parts = decode_parts(&mut r, index, count, plain_len)?;
         let n = r.count("recipients", MAX_RECIPIENTS, 1 + 64 + wrap::ENC_LEN + WRAPPED_LEN)?;
         let recipients = (0..n).map(|_| Recipient::decode(&mut r)).collect::<Result<_, _>>()?;
         let n = r.count("chunks", MAX_CHUNKS, 32)?;

@@ -22,6 +22,9 @@ pub enum PartKind {
     Graph,
     /// One parameter tensor; its dimensions are all fixed.
     Parameter(TensorSpec),
+    /// With what this block's hosts check what the block of this index computed: the one before, for the
+    /// first block the last. At most one, between parameters and graph.
+    Check(u32),
 }
 
 /// A named range of a body's plaintext.
@@ -45,13 +48,14 @@ impl Part {
         }
     }
 
-    /// A word for messages: the parameter's name, `graph` or `manifest`.
+    /// A word for messages: the parameter's name, `graph`, `manifest` or `check`.
     #[must_use]
     pub fn label(&self) -> &str {
         match &self.kind {
             PartKind::Manifest => "manifest",
             PartKind::Graph => "graph",
             PartKind::Parameter(spec) => &spec.name,
+            PartKind::Check(_) => "check",
         }
     }
 
@@ -73,6 +77,9 @@ impl Part {
                 w.u8(2);
                 spec.encode(w);
             }
+            PartKind::Check(of) => {
+                w.u8(3).u32(*of);
+            }
         }
         w.u64(self.offset).u64(self.len);
     }
@@ -82,6 +89,7 @@ impl Part {
             0 => PartKind::Manifest,
             1 => PartKind::Graph,
             2 => PartKind::Parameter(TensorSpec::decode(r)?),
+            3 => PartKind::Check(r.u32("checked block")?),
             found => {
                 return Err(DecodeError::BadValue { field: "part kind", found: u64::from(found) });
             }
@@ -121,6 +129,7 @@ pub(crate) fn encode_parts(parts: &[Part], w: &mut Writer) {
 pub(crate) fn decode_parts(
     r: &mut Reader<'_>,
     index: u32,
+    count: u32,
     plain_len: u64,
 ) -> Result<Vec<Part>, DecodeError> {
     let n = r.count("parts", MAX_PARTS, 17)?;
@@ -146,6 +155,10 @@ pub(crate) fn decode_parts(
                 }
                 index != 0 && !last
             }
+            // Just before the graph, so there are no two.
+            PartKind::Check(of) => {
+                index != 0 && i + 2 == n && checked_by(index, count) == Some(*of)
+            }
         };
         if !allowed {
             return bad("part kind", i as u64);
@@ -156,6 +169,17 @@ pub(crate) fn decode_parts(
         return Err(DecodeError::BadValue { field: "plaintext length", found: plain_len });
     }
     Ok(parts)
+}
+
+/// The block whose check a block carries: the one before; the first carries that of the last, since its hosts
+/// play Genesis. None where that would be the block itself.
+#[must_use]
+pub fn checked_by(index: u32, count: u32) -> Option<u32> {
+    match index {
+        0 => None,
+        1 => count.checked_sub(1).filter(|last| *last > 1),
+        _ => Some(index - 1),
+    }
 }
 
 fn parameter_len(spec: &TensorSpec) -> Option<u64> {

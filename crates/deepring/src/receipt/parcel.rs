@@ -1,4 +1,5 @@
-//! What one host sends to the next: the chain so far, and the live tensors sealed for that host.
+//! What one host sends to the next: the chain so far, and sealed for that host the live tensors with what shows
+//! that they were computed.
 
 use thiserror::Error;
 
@@ -20,6 +21,17 @@ pub struct Parcel {
     chain: Chain,
     enc: [u8; wrap::ENC_LEN],
     sealed: Vec<u8>,
+}
+
+/// What was in a parcel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// The chain so far, verified.
+    pub chain: Chain,
+    /// For each query the live tensors: those that the chain's last record names.
+    pub batch: Vec<Vec<TensorValue>>,
+    /// For each query what the sender shows of its last block; empty if it shows nothing.
+    pub witness: Vec<Vec<TensorValue>>,
 }
 
 /// Why a parcel was not made or not accepted.
@@ -57,7 +69,18 @@ impl Parcel {
         batch: &[Vec<TensorValue>],
         next: &PublicKey<Host>,
     ) -> Result<Self, ParcelError> {
-        let plaintext = zeroize::Zeroizing::new(encode_batch(batch));
+        Self::seal_with_witness(chain, batch, &[], next)
+    }
+
+    /// Seals besides the live tensors what shows that the last block computed them: for each query the values
+    /// that the next host's check of that block looks at.
+    pub fn seal_with_witness(
+        chain: Chain,
+        batch: &[Vec<TensorValue>],
+        witness: &[Vec<TensorValue>],
+        next: &PublicKey<Host>,
+    ) -> Result<Self, ParcelError> {
+        let plaintext = zeroize::Zeroizing::new(encode_contents(batch, witness));
         let (enc, sealed) = next
             .seal_for(label::SEAL_PARCEL.as_bytes(), &chain.head().0, &plaintext)
             .map_err(|_| ParcelError::UnusableRecipient)?;
@@ -68,12 +91,12 @@ impl Parcel {
     }
 
     /// Checks the chain so far against the ring, and only then opens the tensors and compares them
-    /// with what the last record names.
+    /// with what the last record names. The witness is as it was sent: nothing here says what it shows.
     pub fn open(
         self,
         ring: &AuthenticRing,
         host: &SecretKey<Host>,
-    ) -> Result<(Chain, Vec<Vec<TensorValue>>), ParcelError> {
+    ) -> Result<Delivered, ParcelError> {
         let verified = self.chain.verify(ring)?;
         let expected = verified.outputs();
         let plaintext = host
@@ -84,7 +107,7 @@ impl Parcel {
                 &self.sealed,
             )
             .map_err(|_| ParcelError::NotForThisHost)?;
-        let batch = decode_batch(&plaintext)?;
+        let (batch, witness) = decode_contents(&plaintext)?;
         let digests: Vec<Digest> = batch.iter().map(|t| tensors_digest(t)).collect();
         if batch_digest(&digests) != expected {
             let finding = Finding::tampered(
@@ -93,7 +116,7 @@ impl Parcel {
             );
             return Err(ParcelError::Refused(finding.in_block(verified.next_block(), None)));
         }
-        Ok((self.chain, batch))
+        Ok(Delivered { chain: self.chain, batch, witness })
     }
 
     /// The chain, not verified here.
@@ -122,24 +145,34 @@ impl Parcel {
     }
 }
 
-pub(crate) fn encode_batch(batch: &[Vec<TensorValue>]) -> Vec<u8> {
+/// Two lists of queries: live tensors and witness.
+pub(crate) fn encode_contents(batch: &[Vec<TensorValue>], witness: &[Vec<TensorValue>]) -> Vec<u8> {
     let mut w = Writer::new();
-    w.count(batch.len());
-    for tensors in batch {
-        w.count(tensors.len());
-        tensors.iter().for_each(|t| t.encode(&mut w));
+    for list in [batch, witness] {
+        w.count(list.len());
+        for tensors in list {
+            w.count(tensors.len());
+            tensors.iter().for_each(|t| t.encode(&mut w));
+        }
     }
     w.finish()
 }
 
-pub(crate) fn decode_batch(bytes: &[u8]) -> Result<Vec<Vec<TensorValue>>, DecodeError> {
+type Lists = (Vec<Vec<TensorValue>>, Vec<Vec<TensorValue>>);
+
+pub(crate) fn decode_contents(bytes: &[u8]) -> Result<Lists, DecodeError> {
     let mut r = Reader::new(bytes);
+    let lists = (decode_list(&mut r)?, decode_list(&mut r)?);
+    r.finish()?;
+    Ok(lists)
+}
+
+fn decode_list(r: &mut Reader<'_>) -> Result<Vec<Vec<TensorValue>>, DecodeError> {
     let n = r.count("items", MAX_ITEMS, 4)?;
-    let mut batch = Vec::with_capacity(n);
+    let mut list = Vec::with_capacity(n);
     for _ in 0..n {
         let n = r.count("tensors", MAX_TENSORS, 11)?;
-        batch.push((0..n).map(|_| TensorValue::decode(&mut r)).collect::<Result<_, _>>()?);
+        list.push((0..n).map(|_| TensorValue::decode(r)).collect::<Result<_, _>>()?);
     }
-    r.finish()?;
-    Ok(batch)
+    Ok(list)
 }

@@ -25,8 +25,8 @@ fn honest(ring: &VerifiedRing) -> Parcel {
 #[test]
 fn a_parcel_opens_for_its_host_only() {
     let ring = intact(&small_ring());
-    let (_, batch) = honest(&ring).open(&ring, &host_b()).unwrap();
-    assert_eq!(batch, [[tensor("x1", 5)]]);
+    let delivered = honest(&ring).open(&ring, &host_b()).unwrap();
+    assert_eq!(delivered.batch, [[tensor("x1", 5)]]);
     for other in [host_a(), host_c()] {
         let err = honest(&ring).open(&ring, &other).unwrap_err();
         assert_eq!(err, ParcelError::NotForThisHost);

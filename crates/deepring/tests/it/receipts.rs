@@ -54,14 +54,16 @@ fn a_query_hops_from_host_to_host_in_parcels_and_returns_to_genesis() {
     let travels = Parcel::seal(chain, &x1, &b.public()).unwrap().encode();
 
     // Host B opens it, runs blocks 2 and 3, and sends the result back.
-    let (mut chain, received) = Parcel::decode(&travels).unwrap().open(&ring, &b).unwrap();
+    let delivered = Parcel::decode(&travels).unwrap().open(&ring, &b).unwrap();
+    let (mut chain, received) = (delivered.chain, delivered.batch);
     assert_eq!(received, x1);
     assert_eq!(chain.verify(&ring).unwrap().next_block(), 2);
     let y = batch("y", [101, 102]);
     chain.extend(&b, content(&ring, 2..4), checked(&ring, 2..4, Check::Run), digest_of(&y));
     let returns = Parcel::seal(chain, &y, &a.public()).unwrap().encode();
 
-    let (chain, received) = Parcel::decode(&returns).unwrap().open(&ring, &a).unwrap();
+    let delivered = Parcel::decode(&returns).unwrap().open(&ring, &a).unwrap();
+    let (chain, received) = (delivered.chain, delivered.batch);
     assert_eq!(received, y);
     let decision = Decision::close(chain, items(&[1, 2]), &ring, &a).unwrap();
     assert_eq!(decision.verify(&ring).unwrap().check, Check::Run);

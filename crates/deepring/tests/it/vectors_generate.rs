@@ -17,7 +17,7 @@ use crate::signed_nonsense::CASES;
 use crate::small_query::decision;
 use crate::small_ring::{
     HOST_A_SEED, HOST_B_SEED, HOST_C_SEED, Places, STRANGER_SEED, f32_spec, host_a, host_b, host_c,
-    intact, next_version, owner, plan, seal, splice, stranger,
+    intact, next_version, owner, plan, plan_with_checks, seal, splice, stranger,
 };
 use crate::vectors::{Expected, Index, Vector, examine, folder, index};
 
@@ -155,6 +155,16 @@ fn intact_rings(f: &mut Folder, ring: &[u8], second: &[u8]) {
     let v = f.ring("intact_version_2", "nothing; it names its predecessor", second, Nowhere);
     v.store = Some(store_of(&[(ring, Trust::owner(owner().public()))]));
 
+    let with_checks = seal(&plan_with_checks(), &owner());
+    let defect = "nothing; each block carries a check of its neighbour";
+    for key in ["owner", "host-a", "host-b"] {
+        let v = f.ring("intact_with_checks", defect, &with_checks, Nowhere);
+        v.open_with = Some(format!("keys/{key}.key"));
+    }
+    let check = Places::of(&with_checks).bodies[2].end - 1 - 37;
+    let damaged = flipped(&with_checks, check);
+    f.ring("check_bit_flipped", "one bit of the check in block 2", &damaged, Tensor(2, "check"));
+
     let mut large = plan();
     let weight = PartKind::Parameter(f32_spec("conv1.weight", &[16_385]));
     large.blocks[1].parts = vec![(weight, 65_540), (PartKind::Graph, 5)];
@@ -169,7 +179,8 @@ fn outlines(f: &mut Folder, ring: &[u8]) {
     f.ring("empty", "no byte at all", b"", file());
     f.ring("foreign", "a text", &b"This is not a ring.\n".repeat(20), file());
     f.ring("magic_changed", "one bit of the magic", &flipped(ring, 0), file());
-    f.ring("format_version_2", "format version 2", &overwritten(ring, 8, &[2]), file());
+    f.ring("format_version_1", "format version 1", &overwritten(ring, 8, &[1]), file());
+    f.ring("format_version_3", "format version 3", &overwritten(ring, 8, &[3]), file());
     f.ring("suite_2", "suite 2", &overwritten(ring, 10, &[2]), file());
     f.ring(
         "preamble_count_wrong",
@@ -312,6 +323,11 @@ fn signed(f: &mut Folder, ring: &[u8]) {
         ("part_overlaps", "the second part begins within the first"),
         ("part_after_gap", "64 unused bytes between two parts"),
         ("parameter_shape_wrong", "a parameter longer than its shape"),
+        ("check_of_another_block", "block 1 carries a check of block 2"),
+        ("two_checks", "block 1 carries two checks"),
+        ("check_before_parameter", "a check before a parameter"),
+        ("check_after_graph", "a check after the graph"),
+        ("check_in_genesis", "Genesis holds a check in place of the manifest"),
         ("recipient_role_unknown", "a recipient of role 2"),
         ("last_block_dropped_but_signed", "a closure of 3 blocks over headers of 4"),
     ];

@@ -1,0 +1,307 @@
+//! The receiving side: what a host sent and showed, held against the check of its last block.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use deepring::{DecodeError, Header, TensorSpec, TensorValue};
+
+use super::compare::{near, same};
+use super::dissect::names_of;
+use super::sketch::{self, Sketch};
+use crate::checks::{Form, Linear, Products, readings};
+use crate::engine::{Engine, EngineError, Input, View};
+use crate::weights::{Buffer, Resident};
+
+/// The check of a neighbour that a block in memory carries.
+pub(crate) struct Neighbour<E: Engine> {
+    /// The block that is checked.
+    pub(crate) of: u32,
+    /// The part that holds the check.
+    pub(crate) part: usize,
+    range: Range<usize>,
+    rest: Option<Rest<E>>,
+}
+
+/// The block's graph without parameters, loaded.
+struct Rest<E: Engine> {
+    program: Resident<E>,
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+}
+
+/// One query's share of a parcel.
+#[derive(Clone, Copy)]
+pub(crate) struct Query<'a> {
+    /// The live tensors after the block, as sent.
+    pub(crate) sent: &'a [TensorValue],
+    /// What the sender shows.
+    pub(crate) witness: &'a [TensorValue],
+}
+
+/// What did not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// What was sent does not follow from what is shown; or an operator's output is not that of its sealed
+    /// weights, which are this part.
+    Wrong(Option<usize>),
+    /// Something is not shown.
+    NotShown,
+    /// The check in memory is not one, though its bytes are those that were sealed.
+    Malformed,
+}
+
+impl From<EngineError> for Blame {
+    /// An engine that stops at what is shown was shown something that no run gives.
+    fn from(_: EngineError) -> Self {
+        Self::Wrong(None)
+    }
+}
+
+impl<E: Engine> Neighbour<E> {
+    /// Reads the check that stands at `range` of a block's plaintext, and loads the rest.
+    pub(crate) fn load(
+        engine: &E,
+        of: u32,
+        part: usize,
+        bytes: &[u8],
+        range: Range<usize>,
+    ) -> Result<Self, LoadError> {
+        let none = || DecodeError::Contradiction { field: "check", with: "layout" };
+        let sketch = sketch::decode(bytes.get(range.clone()).ok_or_else(none)?)?;
+        let rest =
+            if sketch.rest.is_empty() { None } else { Some(Rest::load(engine, &sketch.rest)?) };
+        Ok(Self { of, part, range, rest })
+    }
+
+    /// Holds one query against the check, decoded anew from the block's bytes as they are now.
+    pub(crate) fn hold(
+        &self,
+        engine: &E,
+        bytes: &[u8],
+        checked: &Header,
+        shown: &[Query<'_>],
+    ) -> Result<(), Blame> {
+        let bytes = bytes.get(self.range.clone()).ok_or(Blame::Malformed)?;
+        let sketch = sketch::decode(bytes).map_err(|_| Blame::Malformed)?;
+        shown.iter().try_for_each(|query| self.hold_one(engine, &sketch, checked, *query))
+    }
+
+    fn hold_one(
+        &self,
+        engine: &E,
+        sketch: &Sketch,
+        checked: &Header,
+        Query { sent, witness }: Query<'_>,
+    ) -> Result<(), Blame> {
+        let is_shown = |name: &str| {
+            checked.inputs.iter().any(|s| s.name == name)
+                || sketch.linears.iter().any(|l| l.y == name)
+                || sketch.opaque.iter().any(|o| o == name)
+        };
+        // What may not be shown is not believed: it would pass in place of what must be computed.
+        let mut values: Values<'_, E> = HashMap::new();
+        for tensor in witness.iter().filter(|t| is_shown(t.name())) {
+            values.insert(tensor.name(), engine.import(tensor)?);
+        }
+        let computed = match &self.rest {
+            Some(rest) => rest.run(engine, &values)?,
+            None => HashMap::new(),
+        };
+        hold_values(engine, sketch, checked, sent, &values, &computed)
+    }
+}
+
+type Values<'a, E> = HashMap<&'a str, <E as Engine>::Value>;
+
+/// Holds what was sent, what was shown and what was computed from it against each other.
+fn hold_values<'v, E: Engine>(
+    engine: &E,
+    sketch: &Sketch,
+    checked: &Header,
+    sent: &[TensorValue],
+    values: &'v Values<'_, E>,
+    computed: &'v Values<'_, E>,
+) -> Result<(), Blame> {
+    let value = |name: &str| -> Option<View<'v>> {
+        engine.view(computed.get(name).or_else(|| values.get(name))?)
+    };
+    for spec in &checked.inputs {
+        fits_spec(&value(&spec.name).ok_or(Blame::NotShown)?, spec)?;
+    }
+    for spec in &checked.outputs {
+        // What nothing after it reads is not sent.
+        let Some(tensor) = sent.iter().find(|t| t.name() == spec.name) else { continue };
+        let imported = engine.import(tensor)?;
+        let sent = engine.view(&imported).ok_or(Blame::Wrong(None))?;
+        fits_spec(&sent, spec)?;
+        let given = value(&spec.name).ok_or(Blame::NotShown)?;
+        let fits = if computed.contains_key(spec.name.as_str()) { near } else { same };
+        if !fits(&sent, &given) {
+            return Err(Blame::Wrong(None));
+        }
+    }
+    for linear in &sketch.linears {
+        let (x, y) = (value(&linear.x.value), value(&linear.y));
+        if !fits_shape(linear, &x.ok_or(Blame::NotShown)?.dims, &y.ok_or(Blame::NotShown)?.dims) {
+            return Err(Blame::Wrong(Some(linear.weight)));
+        }
+    }
+    let all: Vec<usize> = (0..sketch.linears.len()).collect();
+    let projection = |i: usize| sketch.projections.get(i);
+    Products::new(&sketch.linears)
+        .fit(&readings(&sketch.linears, &all), &all, &projection, &value)
+        .map_err(|linear| Blame::Wrong(sketch.linears.get(linear).map(|l| l.weight)))
+}
+
+/// Why a check was not loaded.
+#[derive(Debug)]
+pub(crate) enum LoadError {
+    Malformed(DecodeError),
+    Engine(EngineError),
+}
+
+impl From<DecodeError> for LoadError {
+    fn from(e: DecodeError) -> Self {
+        Self::Malformed(e)
+    }
+}
+
+impl From<EngineError> for LoadError {
+    fn from(e: EngineError) -> Self {
+        Self::Engine(e)
+    }
+}
+
+impl<E: Engine> Rest<E> {
+    fn load(engine: &E, rest: &[u8]) -> Result<Self, EngineError> {
+        let unreadable = || EngineError::Load { reason: "the rest cannot be read".to_owned() };
+        let (inputs, outputs) = names_of(rest).ok_or_else(unreadable)?;
+        let mut buffer = Buffer::zeroed(rest.len()).ok_or_else(unreadable)?;
+        buffer.bytes_mut().copy_from_slice(rest);
+        let given_in: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let given_out: Vec<&str> = outputs.iter().map(String::as_str).collect();
+        let program = Resident::load(engine, buffer, 0..rest.len(), &given_in, &given_out)?;
+        Ok(Self { program, inputs, outputs })
+    }
+
+    fn run(&self, engine: &E, values: &Values<'_, E>) -> Result<Values<'_, E>, Blame> {
+        let inputs = self
+            .inputs
+            .iter()
+            .map(|name| values.get(name.as_str()).map(Input::Lent).ok_or(Blame::NotShown))
+            .collect::<Result<Vec<_>, _>>()?;
+        let program = self.program.program().ok_or(Blame::Malformed)?;
+        let outputs = engine.run(program, inputs)?;
+        Ok(self.outputs.iter().map(String::as_str).zip(outputs).collect())
+    }
+}
+
+/// Whether a value has the dimensions that the ring states for it.
+fn fits_spec(view: &View<'_>, spec: &TensorSpec) -> Result<(), Blame> {
+    let Some(dims) = &spec.dims else { return Ok(()) };
+    let one = |(found, stated): (&usize, &deepring::Dim)| match stated {
+        deepring::Dim::Fixed(n) => *found as u64 == *n,
+        deepring::Dim::Named(_) => true,
+    };
+    let fits = view.dims.len() == dims.len() && view.dims.iter().zip(dims).all(one);
+    if fits { Ok(()) } else { Err(Blame::Wrong(None)) }
+}
+
+/// Whether an operator gives an output of this shape for an input of that: a part of a picture has the right
+/// sums too, and is another picture.
+fn fits_shape(linear: &Linear, x: &[usize], y: &[usize]) -> bool {
+    match &linear.form {
+        Form::Rows { inner, outer, .. } => match (x.split_last(), y.split_last()) {
+            (Some((i, before)), Some((o, after))) => i == inner && o == outer && before == after,
+            _ => false,
+        },
+        Form::Conv(window) => match (x, y) {
+            (&[n, c, w], &[m, o, v]) => {
+                n == m
+                    && c == window.inputs()
+                    && o == window.outputs
+                    && window.output([1, w]) == Some([1, v])
+            }
+            (&[n, c, h, w], &[m, o, u, v]) => {
+                n == m
+                    && c == window.inputs()
+                    && o == window.outputs
+                    && window.output([h, w]) == Some([u, v])
+            }
+            _ => false,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::{Source, Window};
+    use crate::onnx::proto::{AttributeProto, NodeProto};
+
+    fn linear(form: Form) -> Linear {
+        let x = Source { value: "x".into(), relu: false };
+        Linear {
+            x,
+            y: "y".into(),
+            weight: 0,
+            bias: None,
+            form,
+            numbers: crate::checks::Numbers::Floats { scales: [1.0; 2] },
+        }
+    }
+
+    fn conv(attributes: &[(&str, &[i64])], auto_pad: Option<&str>, dims: &[usize]) -> Linear {
+        let mut node = NodeProto::default();
+        for (name, values) in attributes {
+            node.attribute.push(AttributeProto {
+                name: Some((*name).into()),
+                ints: values.to_vec(),
+                ..AttributeProto::default()
+            });
+        }
+        if let Some(pad) = auto_pad {
+            node.attribute.push(AttributeProto {
+                name: Some("auto_pad".into()),
+                s: Some(pad.as_bytes().to_vec()),
+                ..AttributeProto::default()
+            });
+        }
+        linear(Form::Conv(Window::of(&node, dims).unwrap()))
+    }
+
+    #[test]
+    fn only_the_shape_that_an_operator_gives_is_believed() {
+        let rows = linear(Form::Rows { inner: 3, outer: 5, transposed: false });
+        assert!(fits_shape(&rows, &[2, 7, 3], &[2, 7, 5]));
+        assert!(fits_shape(&rows, &[3], &[5]));
+        for (x, y) in [
+            (&[2, 7, 3][..], &[7, 2, 5][..]),
+            (&[2, 7, 3], &[14, 5]),
+            (&[2, 7, 3], &[2, 6, 5]),
+            (&[2, 7, 4], &[2, 7, 5]),
+            (&[], &[]),
+        ] {
+            assert!(!fits_shape(&rows, x, y), "{x:?} {y:?}");
+        }
+        let w = &[4, 2, 3, 3];
+        // ONNX's definition: floor((size + pads - reach) / stride) + 1.
+        let cases: [(Linear, [usize; 2]); 6] = [
+            (conv(&[], None, w), [8, 7]),
+            (conv(&[("pads", &[1, 1, 1, 1])], None, w), [10, 9]),
+            (conv(&[("pads", &[0, 0, 1, 1]), ("strides", &[2, 2])], None, w), [5, 4]),
+            (conv(&[("dilations", &[2, 3])], None, w), [6, 3]),
+            (conv(&[("strides", &[2, 2])], Some("SAME_UPPER"), w), [5, 5]),
+            (conv(&[("strides", &[3, 1])], Some("VALID"), w), [3, 7]),
+        ];
+        for (linear, [h, v]) in cases {
+            let x = [6, 2, 10, 9];
+            assert!(fits_shape(&linear, &x, &[6, 4, h, v]), "{h} {v}");
+            for wrong in [[6, 4, h - 1, v], [6, 4, h, v + 1], [5, 4, h, v], [6, 3, h, v]] {
+                assert!(!fits_shape(&linear, &x, &wrong), "{wrong:?}");
+            }
+        }
+        let small = conv(&[], None, w);
+        assert!(!fits_shape(&small, &[1, 2, 2, 2], &[1, 4, 1, 1]), "the kernel does not fit in");
+    }
+}
