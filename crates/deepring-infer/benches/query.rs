@@ -26,7 +26,7 @@ fn query(c: &mut Criterion) {
         group.bench_function("plain", |b| {
             b.iter(|| black_box(plain.run(std::slice::from_ref(&input))));
         });
-        for check in [Check::None, Check::Load, Check::Run] {
+        for check in [Check::None, Check::Load, Check::Run, Check::Auto, Check::Compute] {
             let ring = UnverifiedRing::open(&path)
                 .and_then(|r| r.authenticate(&Trust::owner(owner.public())))
                 .expect("the ring is ours");

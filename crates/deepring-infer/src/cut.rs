@@ -34,7 +34,7 @@ pub use join::JoinBlock;
 /// How many blocks a network is cut into, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CutPolicy {
-    /// Where one tensor crosses: at most 12 blocks of similar size, or as many as have 64 MiB each.
+    /// Where one tensor crosses: at most 24 blocks of similar size, or as many as have 64 MiB each.
     #[default]
     Auto,
     /// Before every linear operator.

@@ -61,6 +61,9 @@ pub(crate) struct BenchQueries {
     /// Threads of the engine, plain and protected; repeat for more
     #[arg(long, value_name = "N", default_values = ["1", "2"])]
     pub(crate) threads: Vec<NonZeroUsize>,
+    /// Where to cut: `auto`, `op` (before every linear operator) or a number of blocks
+    #[arg(long, default_value = "auto", value_name = "auto|op|N")]
+    pub(crate) cut: CutPolicy,
     /// Queries that share one chain of receipts
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) batch: NonZeroUsize,

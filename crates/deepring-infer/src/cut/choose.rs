@@ -2,9 +2,9 @@
 
 use super::live::Boundary;
 
-/// Blocks that are made of a network of any size where nobody asked for a number. Each costs the engine a call,
-/// which small networks feel.
-const BLOCKS: usize = 12;
+/// Most blocks that are made of a network of ordinary size where nobody asked for a number. Each costs the engine
+/// a call; few and large ones cost `compute` more than that.
+const BLOCKS: usize = 24;
 /// Blocks of a larger network have this many bytes of parameters, if it can be cut so: what seals or repairs a
 /// block holds it in memory.
 const LARGE_BLOCK: u64 = 64 << 20;

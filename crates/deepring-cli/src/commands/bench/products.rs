@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use deepring::{Check, DType, TensorSpec, TensorValue};
 use deepring_infer::synthetic::Network;
-use deepring_infer::{LayerMargin, RunError};
+use deepring_infer::{CutPolicy, LayerMargin, RunError};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -62,11 +62,17 @@ pub(super) fn products(args: &BenchProducts) -> Result<(), CliError> {
     let progress = Progress::items("measuring", count);
     let mut rows = Vec::new();
     for network in networks {
-        let subject = workshop.network(network, 1)?;
+        let subject = workshop.network(network, CutPolicy::Auto, 1)?;
         rows.extend(measure(args, &workshop, &subject, Some(network), &progress)?);
     }
     for model in &args.model {
-        rows.extend(measure(args, &workshop, &workshop.file(model, 1)?, None, &progress)?);
+        rows.extend(measure(
+            args,
+            &workshop,
+            &workshop.file(model, CutPolicy::Auto, 1)?,
+            None,
+            &progress,
+        )?);
     }
     drop(progress);
     report(&rows).give(&args.output)

@@ -59,10 +59,10 @@ pub(super) fn queries(args: &BenchQueries) -> Result<(), CliError> {
         Ok::<_, CliError>(())
     };
     for network in networks {
-        measure(&workshop.network(network, args.batch.get())?)?;
+        measure(&workshop.network(network, args.cut, args.batch.get())?)?;
     }
     for model in &args.model {
-        measure(&workshop.file(model, args.batch.get())?)?;
+        measure(&workshop.file(model, args.cut, args.batch.get())?)?;
     }
     drop(progress);
     report(args, &rows).give(&args.output)

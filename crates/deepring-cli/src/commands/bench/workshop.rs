@@ -53,15 +53,25 @@ impl Workshop {
         &self.host
     }
 
-    pub(super) fn network(&self, network: Network, batch: usize) -> Result<Subject, CliError> {
+    pub(super) fn network(
+        &self,
+        network: Network,
+        cut: CutPolicy,
+        batch: usize,
+    ) -> Result<Subject, CliError> {
         let folder = self.folder.path();
         let model = network.write(folder, SEED).map_err(at(folder))?;
         let batch = (0..batch as u64).map(|i| network.query(SEED + i)).collect();
-        self.seal(network.name(), model, CutPolicy::Auto, batch)
+        self.seal(network.name(), model, cut, batch)
     }
 
     /// Somebody's own network; its inputs are made up.
-    pub(super) fn file(&self, model: &Path, batch: usize) -> Result<Subject, CliError> {
+    pub(super) fn file(
+        &self,
+        model: &Path,
+        cut: CutPolicy,
+        batch: usize,
+    ) -> Result<Subject, CliError> {
         let inputs = PlainModel::load(model, NonZeroUsize::new(1))?.inputs().to_vec();
         let query = |i: u64| {
             let mut random = fastrand::Rng::with_seed(SEED + i);
@@ -69,7 +79,7 @@ impl Workshop {
         };
         let batch = (0..batch as u64).map(query).collect::<Result<_, _>>()?;
         let name = model.file_stem().unwrap_or_default().to_string_lossy();
-        self.seal(&name, model.to_owned(), CutPolicy::Auto, batch)
+        self.seal(&name, model.to_owned(), cut, batch)
     }
 
     /// A stack of dense layers, only its plain file.

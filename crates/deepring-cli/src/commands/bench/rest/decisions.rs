@@ -1,6 +1,7 @@
 //! How many decisions one core verifies, from a receipt's bytes, with the ring at hand and no secret.
 
 use deepring::{Check, Decision};
+use deepring_infer::CutPolicy;
 use deepring_infer::synthetic::Network;
 use serde::Serialize;
 
@@ -28,7 +29,7 @@ pub(super) struct Decisions {
 
 pub(super) fn decisions(repeat: usize) -> Result<Decisions, CliError> {
     let workshop = Workshop::open(None)?;
-    let subject = workshop.network(Network::ResNet50, 1)?;
+    let subject = workshop.network(Network::ResNet50, CutPolicy::Auto, 1)?;
     let session = workshop.session(&subject.ring, Check::Auto, None, false)?;
     let bytes = session.run_batch(subject.batch.clone())?.decision.encode();
     let ring = workshop.authenticate(&subject.ring)?;
