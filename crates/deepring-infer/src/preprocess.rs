@@ -194,7 +194,7 @@ impl Preprocess {
     }
 
     /// The value of `pixel` (0 to 255) in `channel`.
-    pub(crate) fn value(&self, pixel: u8, channel: usize) -> f32 {
+    pub fn value(&self, pixel: u8, channel: usize) -> f32 {
         let of = |values: &[f64], none: f64| {
             values.get(channel).or(values.first()).copied().unwrap_or(none)
         };

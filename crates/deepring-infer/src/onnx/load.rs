@@ -7,10 +7,13 @@ use prost::Message;
 
 use super::error::{ImportError, MAX_OPSET, MIN_OPSET};
 use super::external::ExternalFiles;
-use super::proto::{GraphProto, ModelProto};
+use super::proto::{GraphProto, ModelProto, TensorProto};
 use super::skeleton;
 use super::tensor::{Normaliser, Store, unsupported};
 use super::wire::SharedFile;
+
+/// Most bytes of parameters in one message: a protocol buffer ends at 2 GiB.
+const EMBED_LIMIT: u64 = 1_900_000_000;
 
 /// A model as it was read: nothing is changed yet, large tensors are still in their files.
 #[derive(Debug, Clone)]
@@ -54,6 +57,51 @@ pub fn read_onnx(path: &Path) -> Result<OnnxModel, ImportError> {
 #[must_use]
 pub fn looks_like_onnx(path: &Path) -> bool {
     SharedFile::open(path).is_ok_and(|file| skeleton::has_model_fields(&file))
+}
+
+impl OnnxModel {
+    /// The whole file as one message with its elements in it, for whoever edits a plain network.
+    ///
+    /// What `onnx.proto` has beyond the fields of [`ModelProto`] (documentation strings, annotations) is gone.
+    ///
+    /// # Errors
+    /// If the elements are more than a protocol buffer can hold, or a file cannot be read any more.
+    pub fn into_proto(self) -> Result<ModelProto, ImportError> {
+        let Self { mut proto, mut graph, store, .. } = self;
+        let mut left = EMBED_LIMIT;
+        embed(&mut graph, &store, &mut left)?;
+        proto.graph = Some(graph);
+        Ok(proto)
+    }
+}
+
+fn embed(graph: &mut GraphProto, store: &Store, left: &mut u64) -> Result<(), ImportError> {
+    let nodes = graph.node.iter_mut().flat_map(|n| &mut n.attribute);
+    for attribute in nodes {
+        let tensors = attribute.t.as_deref_mut().into_iter();
+        for tensor in tensors.chain(&mut attribute.tensors) {
+            embed_tensor(tensor, store, left)?;
+        }
+        let graphs = attribute.g.as_deref_mut().into_iter();
+        for graph in graphs.chain(&mut attribute.graphs) {
+            embed(graph, store, left)?;
+        }
+    }
+    graph.initializer.iter_mut().try_for_each(|tensor| embed_tensor(tensor, store, left))
+}
+
+fn embed_tensor(
+    tensor: &mut TensorProto,
+    store: &Store,
+    left: &mut u64,
+) -> Result<(), ImportError> {
+    let Some(source) = store.of(tensor) else { return Ok(()) };
+    let too_large =
+        || ImportError::TooLarge { what: "bytes of parameters in one file", limit: EMBED_LIMIT };
+    *left = left.checked_sub(source.len()).ok_or_else(too_large)?;
+    tensor.raw_data = Some(source.read()?);
+    tensor.payload = None;
+    Ok(())
 }
 
 fn default_opset(proto: &ModelProto) -> Result<i64, ImportError> {
