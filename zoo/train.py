@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Trains the networks of this folder on Fashion-MNIST, writes them as ONNX and measures them.
+"""Trains the networks of this folder, writes them as ONNX and measures them.
 
-    python3 train.py lenet5            # fashion-lenet5.onnx
-    python3 train.py resnet8           # fashion-resnet8.onnx
+    python3 train.py fashion-lenet5    # fashion-lenet5.onnx; likewise the other networks
     python3 train.py sample            # fashion-sample/ (400 test images)
-    python3 train.py check             # accuracy, size, SHA-256 and layers of both files, in onnxruntime
+    python3 train.py check             # accuracy, size, SHA-256 and layers of the files, in onnxruntime
 
-The data comes from `fetch.py fashion-mnist`. Made with the versions in requirements.txt, on Python 3.11.
+The data comes from `fetch.py fashion-mnist mnist cifar10`. Made with the versions in requirements.txt, on Python 3.11.
 Each network is written once, as a function of a backend: `TensorFlowNet` runs and trains it, `OnnxNet`
 writes it down node by node, so BatchNormalization stays in the file, with its running statistics.
 Initial weights, shuffling and augmentation come from NumPy generators seeded with --seed. The weights of
@@ -29,16 +28,21 @@ LABELS = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shir
 BN_EPSILON = 1e-5
 BN_MOMENTUM = 0.9
 SGD_MOMENTUM = 0.9
-SHIFT = 2  # augmentation: random shift by up to so many pixels each way, and a random mirror image
 SAMPLE_PER_CLASS = 40
 OPSET = 13
 IR_VERSION = 7
 
-# Defaults of each network: these made the committed files.
-SETTINGS = {
-    "lenet5": {"epochs": 40, "rate": 0.05, "decay": 5e-4, "batch": 128, "seed": 1},
-    "resnet8": {"epochs": 20, "rate": 0.1, "decay": 5e-4, "batch": 128, "seed": 1},
-}
+
+class DataSet:
+    """Where a data set lies, and how its images are augmented in training."""
+
+    def __init__(self, folder, shape, labels, shift, mirror, load):
+        self.folder = folder  # below data/
+        self.shape = shape  # channels, height, width
+        self.labels = labels
+        self.shift = shift  # by up to so many pixels each way
+        self.mirror = mirror  # whether a mirror image shows the same thing
+        self.load = load  # (folder, "train" or "t10k") -> images [n, height, width, channels], labels
 
 
 # ---------------------------------------------------------------- the networks
@@ -67,7 +71,34 @@ def resnet8(net, x):
     return net.dense(net.flatten(net.average(x)), "logits", len(LABELS))
 
 
-NETWORKS = {"lenet5": lenet5, "resnet8": resnet8}
+def resnet20(net, x):
+    """He et al. 2016, section 4.2, n = 3; the shortcut of a stage is a 1x1 convolution."""
+    x = net.relu(net.norm(net.conv(x, "stem.conv", 16, kernel=3, pad=1), "stem.bn"))
+    for stage, channels in enumerate([16, 32, 64], start=1):
+        for number in range(1, 4):
+            block, stride = f"stage{stage}.block{number}", 2 if stage > 1 and number == 1 else 1
+            y = net.conv(x, f"{block}.conv1", channels, kernel=3, pad=1, stride=stride)
+            y = net.relu(net.norm(y, f"{block}.bn1"))
+            y = net.norm(net.conv(y, f"{block}.conv2", channels, kernel=3, pad=1), f"{block}.bn2")
+            if stride != 1:
+                x = net.conv(x, f"{block}.short", channels, kernel=1, pad=0, stride=stride)
+                x = net.norm(x, f"{block}.short_bn")
+            x = net.relu(net.add(x, y))
+    return net.dense(net.flatten(net.average(x)), "logits", 10)
+
+
+def vgg11(net, x):
+    """The eight convolutions of VGG-11 with BatchNormalization, at about a third of its width, and one dense layer."""
+    plan = [24, "pool", 48, "pool", 96, 96, "pool", 176, 176, "pool", 176, 176, "pool"]
+    number = 0
+    for channels in plan:
+        if channels == "pool":
+            x = net.pool(x)
+            continue
+        number += 1
+        x = net.conv(x, f"conv{number}", channels, kernel=3, pad=1)
+        x = net.relu(net.norm(x, f"bn{number}"))
+    return net.dense(net.flatten(x), "logits", 10)
 
 
 class TensorFlowNet:
@@ -197,15 +228,15 @@ class OnnxNet:
         inputs = [x, self._parameter(f"{name}.weight"), self._parameter(f"{name}.bias")]
         return self._node("Gemm", name, inputs, alpha=1.0, beta=1.0, transB=1)
 
-    def model(self, title, x, y):
+    def model(self, title, shape, x, y):
         import onnx
         from onnx import TensorProto, helper
 
         graph = helper.make_graph(
             self.nodes,
             title,
-            [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["batch", 1, 28, 28])],
-            [helper.make_tensor_value_info(y, TensorProto.FLOAT, ["batch", len(LABELS)])],
+            [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["batch", *shape])],
+            [helper.make_tensor_value_info(y, TensorProto.FLOAT, ["batch", 10])],
             self.initialisers,
         )
         opsets = [helper.make_opsetid("", OPSET)]
@@ -225,7 +256,7 @@ def read_idx(folder, name):
     elif (packed := path.with_name(name + ".gz")).exists():
         raw = gzip.decompress(packed.read_bytes())
     else:
-        sys.exit(f"{path}(.gz) not found: run `python3 fetch.py fashion-mnist` or give --data")
+        sys.exit(f"{path}(.gz) not found: run `fetch.py` or give --data")
     if raw[:3] != b"\0\0\x08":
         sys.exit(f"{path}: not an idx file of unsigned bytes")
     shape = np.frombuffer(raw, ">u4", raw[3], 4)
@@ -237,22 +268,48 @@ def write_idx(path, array):
     path.write_bytes(header + array.astype(np.uint8).tobytes())
 
 
-def load(folder, part):
-    return read_idx(folder, f"{part}-images-idx3-ubyte"), read_idx(folder, f"{part}-labels-idx1-ubyte")
+def load_idx(folder, part):
+    images = read_idx(folder, f"{part}-images-idx3-ubyte")
+    return images[..., np.newaxis], read_idx(folder, f"{part}-labels-idx1-ubyte")
 
 
-def batches(images, labels, size, rng):
-    """One epoch of shuffled, shifted and mirrored batches; the last partial batch is left out."""
-    padded = np.pad(images, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (28, 28), axis=(1, 2))
+def load_cifar(folder, part):
+    """Reads the binary format of CIFAR-10: a label byte, then 1,024 red, green and blue bytes each."""
+    names = [f"data_batch_{n}.bin" for n in range(1, 6)] if part == "train" else ["test_batch.bin"]
+    if not (Path(folder) / names[0]).exists():
+        sys.exit(f"{Path(folder) / names[0]} not found: run `python3 fetch.py cifar10` or give --data")
+    records = np.concatenate([np.fromfile(Path(folder) / n, np.uint8).reshape(-1, 3073) for n in names])
+    return np.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), records[:, 0]
+
+
+def batches(images, labels, size, rng, shift, mirror):
+    """One epoch of shuffled, shifted and perhaps mirrored batches; the last partial batch is left out."""
+    padded = np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, images.shape[1:3], axis=(1, 2))
     order = rng.permutation(len(images))
     for start in range(0, len(order) - size + 1, size):
         pick = order[start : start + size]
-        dy, dx = rng.integers(0, 2 * SHIFT + 1, (2, size))
-        batch = windows[pick, dy, dx]
-        mirror = rng.random(size) < 0.5
-        batch[mirror] = batch[mirror, :, ::-1]
+        dy, dx = rng.integers(0, 2 * shift + 1, (2, size))
+        batch = windows[pick, dy, dx].transpose(0, 2, 3, 1)
+        if mirror:
+            turned = rng.random(size) < 0.5
+            batch[turned] = batch[turned, :, ::-1]
         yield batch, labels[pick].astype(np.int32)
+
+
+CIFAR_LABELS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+FASHION = DataSet("fashion-mnist", (1, 28, 28), LABELS, 2, True, load_idx)
+MNIST = DataSet("mnist", (1, 28, 28), [str(digit) for digit in range(10)], 2, False, load_idx)
+CIFAR = DataSet("cifar10", (3, 32, 32), CIFAR_LABELS, 4, True, load_cifar)
+
+# Network, data set, and the defaults that made the files.
+NETWORKS = {
+    "fashion-lenet5": (lenet5, FASHION, {"epochs": 40, "rate": 0.05, "decay": 5e-4, "batch": 128, "seed": 1}),
+    "fashion-resnet8": (resnet8, FASHION, {"epochs": 20, "rate": 0.1, "decay": 5e-4, "batch": 128, "seed": 1}),
+    "mnist-lenet5": (lenet5, MNIST, {"epochs": 10, "rate": 0.05, "decay": 5e-4, "batch": 128, "seed": 1}),
+    "cifar-resnet20": (resnet20, CIFAR, {"epochs": 28, "rate": 0.1, "decay": 5e-4, "batch": 128, "seed": 1}),
+    "cifar-vgg11": (vgg11, CIFAR, {"epochs": 32, "rate": 0.1, "decay": 5e-4, "batch": 128, "seed": 1}),
+}
 
 
 # ---------------------------------------------------------------- commands
@@ -267,18 +324,19 @@ def train(args):
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
 
-    images, labels = load(args.data, "train")
+    network, data, _ = NETWORKS[args.command]
+    folder = args.data / data.folder
+    images, labels = data.load(folder, "train")
     held = None
     if args.holdout:
         order = np.random.default_rng([args.seed, 2]).permutation(len(images))
         out, kept = order[: args.holdout], order[args.holdout :]
         held, images, labels = (images[out], labels[out]), images[kept], labels[kept]
 
-    network = NETWORKS[args.command]
     net = TensorFlowNet(tf, np.random.default_rng([args.seed, 0]))
 
     def scaled(batch):
-        return tf.cast(batch, tf.float32)[..., tf.newaxis] / 255.0
+        return tf.cast(batch, tf.float32) / 255.0
 
     network(net, scaled(images[:1]))  # makes the parameters
     trained = list(net.weights.values()) + list(net.others.values())
@@ -303,8 +361,8 @@ def train(args):
 
     def export():
         writer = OnnxNet(net.arrays())
-        title = f"fashion-{args.command}"
-        model = writer.model(title, "image", network(writer, "image"))
+        title = args.command
+        model = writer.model(title, data.shape, "image", network(writer, "image"))
         path = args.out / f"{title}.onnx"
         part = path.with_suffix(".part")
         onnx.save(model, part)
@@ -318,7 +376,7 @@ def train(args):
     args.out.mkdir(parents=True, exist_ok=True)
     for epoch in range(1, args.epochs + 1):
         losses = right = 0.0
-        for batch, target in batches(images, labels, args.batch, rng):
+        for batch, target in batches(images, labels, args.batch, rng, data.shift, data.mirror):
             done += 1
             rate = args.rate * (
                 done / warm if done <= warm else 0.5 + 0.5 * math.cos(math.pi * (done - warm) / (total - warm))
@@ -330,7 +388,7 @@ def train(args):
         if held:
             line += f", held out {accuracy(path, *held)[0]:.4f}"
         print(f"{line}, {time.monotonic() - begun:.0f} s", flush=True)
-    images, labels = load(args.data, "t10k")
+    images, labels = data.load(folder, "t10k")
     print(f"{path.name}: test accuracy {accuracy(path, images, labels)[0]:.4f}, SHA-256 {digest(path)}")
 
 
@@ -343,7 +401,7 @@ def accuracy(path, images, labels):
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     answers = []
     for start in range(0, len(images), 500):
-        batch = images[start : start + 500, np.newaxis].astype(np.float32) / 255
+        batch = images[start : start + 500].transpose(0, 3, 1, 2).astype(np.float32) / 255
         answers.append(session.run(["logits"], {"image": batch})[0].argmax(1))
     answers = np.concatenate(answers)
     return float((answers == labels).mean()), answers
@@ -355,13 +413,13 @@ def digest(path):
 
 def sample(args):
     """Draws SAMPLE_PER_CLASS test images of each class, kept in the order of the test set."""
-    images, labels = load(args.data, "t10k")
+    images, labels = FASHION.load(args.data / FASHION.folder, "t10k")
     rng = np.random.default_rng(args.seed)
     pick = [rng.choice(np.flatnonzero(labels == c), SAMPLE_PER_CLASS, replace=False) for c in range(len(LABELS))]
     pick = np.sort(np.concatenate(pick))
     folder = args.out / "fashion-sample"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, array in [("images-idx3-ubyte", images[pick]), ("labels-idx1-ubyte", labels[pick])]:
+    for name, array in [("images-idx3-ubyte", images[pick, :, :, 0]), ("labels-idx1-ubyte", labels[pick])]:
         write_idx(folder / name, array)
         print(f"{digest(folder / name)}  {name}  {(folder / name).stat().st_size}")
     (args.out / "labels.txt").write_text("\n".join(LABELS) + "\n")
@@ -371,17 +429,22 @@ def check(args):
     import onnx
     from onnx import shape_inference
 
-    full = load(args.data, "t10k")
-    few = [read_idx(args.out / "fashion-sample", n) for n in ("images-idx3-ubyte", "labels-idx1-ubyte")]
-    for command in NETWORKS:
-        path = args.out / f"fashion-{command}.onnx"
+    for command, (_, data, _) in NETWORKS.items():
+        path = args.out / f"{command}.onnx"
+        if not path.exists():
+            print(f"\n{path.name}: not here; `train.py {command}` makes it")
+            continue
+        full = data.load(args.data / data.folder, "t10k")
         model = onnx.load(path)
         onnx.checker.check_model(model, full_check=True)
         share, answers = accuracy(path, *full)
-        small, _ = accuracy(path, *few)
         print(f"\n{path.name}: {path.stat().st_size} bytes, SHA-256 {digest(path)}")
-        print(f"test {share:.4f} ({round(share * 10000)} of 10000), sample {small:.4f} ({round(small * 400)} of 400)")
-        for c, label in enumerate(LABELS):
+        print(f"test {share:.4f} ({round(share * 10000)} of 10000)")
+        if data is FASHION:
+            few = [read_idx(args.out / "fashion-sample", n) for n in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+            small, _ = accuracy(path, few[0][..., np.newaxis], few[1])
+            print(f"sample {small:.4f} ({round(small * 400)} of 400)")
+        for c, label in enumerate(data.labels):
             print(f"  {label}: {(answers[full[1] == c] == c).mean():.3f}")
         sizes = {t.name: (list(t.dims), math.prod(t.dims)) for t in model.graph.initializer}
         known = shape_inference.infer_shapes(model).graph
@@ -403,14 +466,12 @@ def main():
     commands = top.add_subparsers(dest="command", required=True)
     for name in [*NETWORKS, "sample", "check"]:
         command = commands.add_parser(name, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        command.add_argument(
-            "--data", type=Path, default=HERE / "data" / "fashion-mnist", help="idx files, packed or not"
-        )
+        command.add_argument("--data", type=Path, default=HERE / "data", help="where fetch.py put the sets")
         command.add_argument("--out", type=Path, default=HERE, help="folder to write to (check: to read)")
         if name == "sample":
             command.add_argument("--seed", type=int, default=1)
         if name in NETWORKS:
-            for key, value in SETTINGS[name].items():
+            for key, value in NETWORKS[name][2].items():
                 command.add_argument(f"--{key}", type=type(value), default=value)
             command.add_argument("--threads", type=int, default=2, help="another number may change the last bits")
             command.add_argument("--holdout", type=int, default=0, help="keep so many training images out, to tune by")
