@@ -1,0 +1,106 @@
+//! The attacker who knows the defence, but not its secrets.
+
+mod crc;
+mod harm;
+mod radar;
+
+use std::collections::HashSet;
+
+use super::hashtag::covered;
+use super::{DefenceKind, DefenceOptions, Moment};
+use crate::attack::AttackError;
+use crate::judge::Judge;
+use crate::network::Network;
+use harm::Edit;
+
+pub use radar::evade_in_scope;
+
+/// A network that was edited so that a defence stays silent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evasion {
+    /// The network after it.
+    pub network: Network,
+    /// Where the edit is made.
+    pub moment: Moment,
+    /// What was done, in a sentence.
+    pub what: String,
+}
+
+/// Edits a network so that it does harm and `kind` stays silent. The attacker knows the scheme and `options`, but not
+/// the secrets: `options.seed` is not read. `seed` begins the attacker's own numbers.
+///
+/// With a judge, the most harmful of several candidates is chosen by its samples; without one it is the first. A spot
+/// check is evaded only with probability `1 - share`, for one inference: a deterministic attacker has no better.
+pub fn evade(
+    kind: DefenceKind,
+    network: &Network,
+    options: &DefenceOptions,
+    seed: u64,
+    judge: Option<&Judge>,
+) -> Result<Evasion, AttackError> {
+    let random = &mut fastrand::Rng::with_seed(seed);
+    let everywhere = |_: &str| true;
+    let (edits, moment, how) = match kind {
+        DefenceKind::None => (
+            harm::edits(network, everywhere, random),
+            Moment::AtRest,
+            "nothing to evade".to_owned(),
+        ),
+        DefenceKind::FileDigest => {
+            let how = "in memory after loading, where no digest is taken";
+            (harm::edits(network, everywhere, random), Moment::Live, how.to_owned())
+        }
+        DefenceKind::Crc32 => {
+            let edits = harm::edits(network, everywhere, random).into_iter();
+            let edits = edits.filter_map(|edit| crc::restored(network, edit)).collect();
+            let how = "low bits of other elements chosen so that every tensor keeps its CRC";
+            (edits, Moment::Live, how.to_owned())
+        }
+        DefenceKind::Radar => {
+            let weights: HashSet<String> = network.layers().into_iter().map(|l| l.weight).collect();
+            let edits = harm::edits(network, |name| !weights.contains(name), random);
+            (
+                edits,
+                Moment::Live,
+                "in a tensor that is no weight, so it has no signature".to_owned(),
+            )
+        }
+        DefenceKind::Hashtag => {
+            let covered = covered(network, options);
+            let edits = harm::edits(network, |name| covered.iter().all(|c| c != name), random);
+            let how = format!("outside of the {} tensors that are hashed", covered.len());
+            (edits, Moment::Live, how)
+        }
+        DefenceKind::SpotCheck => {
+            let how = format!(
+                "in one chunk, for one inference, then put back: found with probability {}",
+                options.share.clamp(0.0, 1.0)
+            );
+            (harm::single_elements(network, random), Moment::Live, how)
+        }
+    };
+    let chosen = most_harmful(kind, edits, judge)?;
+    Ok(Evasion { network: chosen.network, moment, what: format!("{}; {how}", chosen.what) })
+}
+
+/// The edit that leaves the least accuracy; of equals, and without a judge, the first.
+fn most_harmful(
+    kind: DefenceKind,
+    edits: Vec<Edit>,
+    judge: Option<&Judge>,
+) -> Result<Edit, AttackError> {
+    let mut best: Option<(Edit, f64)> = None;
+    for edit in edits {
+        let accuracy = match judge {
+            Some(judge) => judge.ask(&edit.network)?.accuracy(),
+            None => 1.0,
+        };
+        if best.as_ref().is_none_or(|(_, least)| accuracy < *least) {
+            best = Some((edit, accuracy));
+        }
+    }
+    best.map(|(edit, _)| edit).ok_or(AttackError::NoEvasion { defence: kind })
+}
+
+#[cfg(test)]
+mod tests;

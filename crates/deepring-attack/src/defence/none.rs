@@ -1,0 +1,21 @@
+//! No defence: the row that shows what an attack does where nothing is checked.
+
+use super::{Defence, DefenceKind, Moment, Verdict};
+use crate::network::Network;
+
+#[derive(Debug)]
+pub(super) struct Nothing;
+
+impl Defence for Nothing {
+    fn kind(&self) -> DefenceKind {
+        DefenceKind::None
+    }
+
+    fn stored_bytes(&self) -> usize {
+        0
+    }
+
+    fn check(&self, _: &Network, _: Moment, _: &mut fastrand::Rng) -> Verdict {
+        Verdict::silent()
+    }
+}

@@ -1,0 +1,251 @@
+//! Cells: one attack on one network with one strength and one seed, and what each is called.
+
+use serde::{Deserialize, Serialize};
+
+use super::item::AttackItem;
+use crate::attack::Options;
+use crate::catalogue::{Family, Kind};
+use crate::network::Layer;
+
+/// How strong an attack is, in what the attack counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Strength {
+    /// Standard deviations of noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rho: Option<f64>,
+    /// Flipped bits, or the most that a search may flip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flips: Option<usize>,
+    /// Which bit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bit: Option<u32>,
+    /// Class to which inputs shall go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<usize>,
+    /// Class whose inputs shall go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<usize>,
+}
+
+/// One attack with one strength and one seed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// The attack.
+    pub kind: Kind,
+    /// The layer, where one is meant; drawn by the seed otherwise, if the attack is on one.
+    pub layer: Option<String>,
+    /// How strong.
+    pub strength: Strength,
+    /// Begins its numbers.
+    pub seed: u64,
+}
+
+/// Over what the attacks of an evaluation are spread.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spread {
+    /// Layers for attacks on one layer; empty for all of the network.
+    pub layers: Vec<String>,
+    /// Strengths of noise.
+    pub rhos: Vec<f64>,
+    /// Bits to flip.
+    pub flips: Vec<usize>,
+    /// Seeds 0, 1, ... up to so many.
+    pub seeds: u64,
+}
+
+impl Strength {
+    /// `rho 0.5`, `5 flips, bit 30`; empty where the attack has no strength.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let parts = [
+            self.rho.map(|r| format!("rho {r}")),
+            self.flips.map(|n| format!("{n} flip{}", if n == 1 { "" } else { "s" })),
+            self.bit.map(|b| format!("bit {b}")),
+            self.source.map(|c| format!("from class {c}")),
+            self.target.map(|c| format!("to class {c}")),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Cell {
+    /// What tells it from all other cells of this network and these settings.
+    #[must_use]
+    pub fn key(&self, model: &str, settings: &str) -> String {
+        let Strength { rho, flips, bit, target, source } = self.strength;
+        let mut key = format!("{}|{}", model.get(..16).unwrap_or(model), self.kind);
+        let mut add = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                key += &format!("|{name}={value}");
+            }
+        };
+        add("layer", self.layer.clone());
+        add("rho", rho.map(|v| v.to_string()));
+        add("flips", flips.map(|v| v.to_string()));
+        add("bit", bit.map(|v| v.to_string()));
+        add("source", source.map(|v| v.to_string()));
+        add("target", target.map(|v| v.to_string()));
+        format!("{key}|seed={}|{}", self.seed, settings.get(..16).unwrap_or(settings))
+    }
+
+    /// What the attack is told. A targeted attack that is told no class gets one by the seed, so that it is
+    /// known here where inputs shall go.
+    pub(super) fn options(&self, classes: usize) -> Options {
+        let Strength { rho, flips, bit, mut target, mut source } = self.strength;
+        let classes = classes.max(1) as u64;
+        if target.is_none() && targeted(self.kind) {
+            target = Some((self.seed % classes) as usize);
+        }
+        if source.is_none() && matches!(self.kind, Kind::Tbfa1To1 | Kind::TbfaStealthy) {
+            let after = target.map_or(0, |t| t as u64 + 1);
+            source = Some((after % classes) as usize);
+        }
+        Options { layer: self.layer.clone(), rho, flips, bit, target, source, seed: self.seed }
+    }
+}
+
+/// The cells of an item on a network with these layers.
+pub(super) fn expand(item: &AttackItem, spread: &Spread, layers: &[Layer]) -> Vec<Cell> {
+    let kind = item.kind;
+    let places: Vec<Option<String>> = match (one_layer(kind), item.layers.is_empty()) {
+        (_, false) => item.layers.iter().cloned().map(Some).collect(),
+        (true, true) if spread.layers.is_empty() => {
+            layers.iter().map(|l| Some(l.name.clone())).collect()
+        }
+        (true, true) => spread.layers.iter().cloned().map(Some).collect(),
+        (false, true) => vec![None],
+    };
+    let or = |own: &[f64], all: &[f64]| if own.is_empty() { all.to_vec() } else { own.to_vec() };
+    let rhos: Vec<Option<f64>> = match noisy(kind) {
+        true => or(&item.rhos, &spread.rhos).into_iter().map(Some).collect(),
+        false => vec![None],
+    };
+    let flips: Vec<Option<usize>> = match (counted(kind), item.flips.is_empty()) {
+        (true, true) => spread.flips.iter().copied().map(Some).collect(),
+        (false, true) => vec![None],
+        (_, false) => item.flips.iter().copied().map(Some).collect(),
+    };
+    let seeds = if drawn(kind, item) { spread.seeds.max(1) } else { 1 };
+    let mut out: Vec<Cell> = Vec::new();
+    for layer in &places {
+        for rho in &rhos {
+            for flips in &flips {
+                for seed in 0..seeds {
+                    let AttackItem { bit, target, source, .. } = *item;
+                    let strength = Strength { rho: *rho, flips: *flips, bit, target, source };
+                    let cell = Cell { kind, layer: layer.clone(), strength, seed };
+                    if !out.contains(&cell) {
+                        out.push(cell);
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Attacks that are tried on each layer in turn.
+fn one_layer(kind: Kind) -> bool {
+    use Kind::*;
+    matches!(kind, NoiseLayer | NoiseFilter | Reinit | Zero | PermuteUnpaired | PermutePaired)
+}
+
+fn noisy(kind: Kind) -> bool {
+    matches!(kind, Kind::NoiseDense | Kind::NoiseAll | Kind::NoiseLayer | Kind::NoiseFilter)
+}
+
+/// Attacks that flip as many bits as they are told. A search flips as few as it can.
+fn counted(kind: Kind) -> bool {
+    use Kind::*;
+    matches!(kind, SignRandom | SignDnl | SignDnlPass | ExponentSample | Int8Random)
+}
+
+/// Whether another seed makes another attack. `sign-dnl` ranks by magnitude alone; `zero` and `label-swap`
+/// leave nothing to chance.
+fn drawn(kind: Kind, item: &AttackItem) -> bool {
+    match kind {
+        Kind::LabelSwap | Kind::LabelMap | Kind::Zero | Kind::SignDnl => false,
+        Kind::SingleBias | Kind::Trigger => item.target.is_none(),
+        _ => true,
+    }
+}
+
+/// Attacks that send inputs to a class.
+fn targeted(kind: Kind) -> bool {
+    use Kind::*;
+    matches!(kind, SingleBias | TbfaNTo1 | Tbfa1To1 | TbfaStealthy | Trigger)
+}
+
+/// Attacks on a network whose weights are quantised to 8 bits.
+pub(super) fn on_quantised(kind: Kind) -> bool {
+    kind.family() == Family::Search || matches!(kind, Kind::Int8Random | Kind::ScaleEdit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::LinearOp;
+
+    fn layers() -> Vec<Layer> {
+        let layer = |name: &str| Layer {
+            name: name.to_owned(),
+            node: 0,
+            op: LinearOp::Gemm,
+            weight: format!("{name}.weight"),
+            scale: None,
+            bias: None,
+            dims: vec![2, 2],
+            out_axis: 0,
+        };
+        vec![layer("a"), layer("b"), layer("c")]
+    }
+
+    fn spread() -> Spread {
+        Spread { layers: Vec::new(), rhos: vec![0.1, 1.0], flips: vec![1, 2, 5], seeds: 4 }
+    }
+
+    fn count(text: &str, spread: &Spread) -> usize {
+        expand(&text.parse().unwrap(), spread, &layers()).len()
+    }
+
+    #[test]
+    fn an_attack_is_spread_over_layers_strengths_and_seeds() {
+        let all = spread();
+        assert_eq!(count("noise-layer", &all), 3 * 2 * 4);
+        assert_eq!(count("noise-layer:layer=b", &all), 2 * 4);
+        assert_eq!(count("noise-layer:rho=3", &all), 3 * 4);
+        assert_eq!(count("noise-layer:rho=3,rho=3", &all), 3 * 4);
+        assert_eq!(count("noise-all", &all), 2 * 4);
+        assert_eq!(count("sign-random", &all), 3 * 4);
+        assert_eq!(count("bfa", &all), 4);
+        let two = Spread { layers: vec!["a".into(), "c".into()], ..spread() };
+        assert_eq!(count("reinit", &two), 2 * 4);
+    }
+
+    #[test]
+    fn what_leaves_nothing_to_chance_has_one_seed() {
+        assert_eq!(count("label-swap", &spread()), 1);
+        assert_eq!(count("zero", &spread()), 3);
+        assert_eq!(count("sign-dnl", &spread()), 3);
+        assert_eq!(count("single-bias", &spread()), 4);
+        assert_eq!(count("single-bias:target=2", &spread()), 1);
+    }
+
+    #[test]
+    fn keys_are_stable_and_no_two_cells_share_one() {
+        let mut keys = Vec::new();
+        for text in ["noise-layer", "noise-all", "sign-random", "sign-random:bit=3", "bfa", "zero"]
+        {
+            let cells = expand(&text.parse().unwrap(), &spread(), &layers());
+            keys.extend(cells.iter().map(|c| c.key("m0", "s0")));
+        }
+        assert_eq!(keys[0], "m0|noise-layer|layer=a|rho=0.1|seed=0|s0");
+        let count = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
+        let cell = &expand(&"zero".parse().unwrap(), &spread(), &layers())[0];
+        assert_ne!(cell.key("m0", "s0"), cell.key("m1", "s0"));
+        assert_ne!(cell.key("m0", "s0"), cell.key("m0", "s1"));
+    }
+}

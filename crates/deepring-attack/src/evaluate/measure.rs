@@ -1,0 +1,172 @@
+//! One cell: the attack is made, and the network, the baselines and the ring are asked what they make of it.
+
+use std::time::Instant;
+
+use super::EvaluateError;
+use super::cell::Cell;
+use super::forms;
+use super::record::{Measured, Outcome, Sight};
+use super::subject::Subject;
+use crate::attack::{AttackError, Attacked, Step, attack};
+use crate::catalogue::Kind;
+use crate::defence::{Defence, Moment, Verdict};
+use crate::differences::Differences;
+use crate::judge::{Answers, Judge, JudgeError};
+use crate::network::Network;
+
+/// After how many flips of a search accuracy is looked at on the test samples, beside the last.
+const LOOKS: [usize; 13] = [1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 75, 100];
+
+/// Measures a cell. What an attack, or the engine after it, refuses is a result and no error.
+pub(super) fn measure(
+    subject: &Subject,
+    cell: &Cell,
+    key: &str,
+    test: &Judge,
+    search: &Judge,
+) -> Result<Outcome, EvaluateError> {
+    let began = Instant::now();
+    let options = cell.options(subject.line.classes);
+    let made = match attack(&subject.network, cell.kind, &options, Some(search), &|_| ()) {
+        Ok(made) => made,
+        Err(AttackError::Judge(e)) => return unusable(e),
+        Err(e) => return Ok(Outcome::NotApplicable(e.to_string())),
+    };
+    let seconds = began.elapsed().as_secs_f64();
+    let answers = match test.ask(&made.network) {
+        Ok(answers) => answers,
+        Err(e) => return unusable(e),
+    };
+    let differences = Differences::between(&subject.network, &made.network);
+    let changed: Vec<&str> = differences.tensors.iter().map(|t| t.tensor.as_str()).collect();
+    let mut random = random_of(key);
+    let mut defences = Vec::with_capacity(subject.guards.len());
+    for guard in &subject.guards {
+        defences.push(sight(guard.as_ref(), &made.network, &changed, &mut random, test)?);
+    }
+    let ring = subject.trial.as_ref().map(|t| t.meet(&made.network));
+    Ok(Outcome::Measured(Box::new(Measured {
+        clean: subject.line.accuracy,
+        attacked: answers.accuracy(),
+        recovered: ring
+            .as_ref()
+            .and_then(|r| (r.recovered == Some(true)).then_some(subject.line.accuracy)),
+        success: success(cell.kind, options.source, options.target, &answers, &made, test)?,
+        values: differences.values(),
+        bits: differences.bits(),
+        tensors: differences.tensors.len(),
+        graph: differences.graph.len(),
+        seconds,
+        trace: trace(&subject.network, &made, answers.accuracy(), test)?,
+        what: made.what,
+        defences,
+        ring,
+    })))
+}
+
+/// No file to write is an obstacle of this machine; everything else is the attacked network's own.
+fn unusable(e: JudgeError) -> Result<Outcome, EvaluateError> {
+    match e {
+        JudgeError::Temporary(_) => Err(e.into()),
+        e => Ok(Outcome::Unusable(e.to_string())),
+    }
+}
+
+/// Numbers that belong to the cell, whatever was computed before it.
+fn random_of(key: &str) -> fastrand::Rng {
+    use sha2::{Digest as _, Sha256};
+    let digest = Sha256::digest(key.as_bytes());
+    let first = digest.iter().take(8).fold(0u64, |n, b| n << 8 | u64::from(*b));
+    fastrand::Rng::with_seed(first)
+}
+
+fn sight(
+    guard: &dyn Defence,
+    network: &Network,
+    changed: &[&str],
+    random: &mut fastrand::Rng,
+    test: &Judge,
+) -> Result<Sight, EvaluateError> {
+    let began = Instant::now();
+    let at_rest = guard.check(network, Moment::AtRest, random);
+    let ms = began.elapsed().as_secs_f64() * 1e3;
+    let live = guard.check(network, Moment::Live, random);
+    let seen = if live.detected { &live } else { &at_rest };
+    let mut restored = network.clone();
+    guard.recover(&mut restored, seen);
+    let recovered = match seen.detected && restored != *network {
+        true => test.ask(&restored).ok().map(|a| a.accuracy()),
+        false => None,
+    };
+    Ok(Sight {
+        defence: guard.kind().name().to_owned(),
+        at_rest: at_rest.detected,
+        live: live.detected,
+        located: seen.detected.then(|| names_only(seen, changed)),
+        ms,
+        recovered,
+    })
+}
+
+/// Whether it names a tensor, and none that was left as it is.
+fn names_only(verdict: &Verdict, changed: &[&str]) -> bool {
+    !verdict.located.is_empty()
+        && verdict.located.iter().all(|l| changed.contains(&l.tensor.as_str()))
+}
+
+fn success(
+    kind: Kind,
+    source: Option<usize>,
+    target: Option<usize>,
+    answers: &Answers,
+    made: &Attacked,
+    test: &Judge,
+) -> Result<Option<f64>, EvaluateError> {
+    let Some(target) = target else { return Ok(None) };
+    Ok(match kind {
+        Kind::SingleBias | Kind::TbfaNTo1 => Some(answers.share_given(target, |l| l != target)),
+        Kind::Tbfa1To1 | Kind::TbfaStealthy => {
+            source.map(|source| answers.share_given(target, |l| l == source))
+        }
+        Kind::Trigger => {
+            let answers = forms::stamped(test).ask(&made.network)?;
+            Some(answers.share_given(target, |l| l != target))
+        }
+        _ => None,
+    })
+}
+
+/// Accuracy on the test samples along a search.
+fn trace(
+    before: &Network,
+    made: &Attacked,
+    last: f64,
+    test: &Judge,
+) -> Result<Vec<(usize, f64)>, EvaluateError> {
+    let all = made.steps.len();
+    // Only where the steps are the whole edit can it be made again step by step.
+    if all == 0 || flipped(before, &made.steps).as_ref() != Some(&made.network) {
+        return Ok(Vec::new());
+    }
+    let mut out = Vec::new();
+    for count in LOOKS.into_iter().filter(|n| *n < all) {
+        let part = made.steps.get(..count).unwrap_or_default();
+        if let Some(network) = flipped(before, part) {
+            out.push((count, test.ask(&network)?.accuracy()));
+        }
+    }
+    out.push((all, last));
+    Ok(out)
+}
+
+fn flipped(before: &Network, steps: &[Step]) -> Option<Network> {
+    let mut network = before.clone();
+    for step in steps {
+        let tensor = network.tensor(&step.tensor).ok()?;
+        let mut bytes = tensor.bytes().to_vec();
+        let at = step.index.checked_mul(tensor.dtype().size())? + step.bit as usize / 8;
+        *bytes.get_mut(at)? ^= 1 << (step.bit % 8);
+        network.set_bytes(&step.tensor, bytes).ok()?;
+    }
+    Some(network)
+}

@@ -1,0 +1,57 @@
+//! Elements of a drawing, and how they look by day and by night.
+
+use svg::node::element::{Element, SVG, Text};
+
+/// Colours follow the reader's setting. Those of lines are Okabe and Ito's, which the colour-blind can tell apart;
+/// each line has a mark of its own besides.
+pub(in crate::evaluate) const STYLE: &str = include_str!("style.css");
+
+/// Text that is drawn, without characters that no document may hold.
+pub(super) fn text(x: f64, y: f64, class: &str, content: &str) -> Text {
+    let clean: String = content
+        .chars()
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    Text::new(clean).set("x", round(x)).set("y", round(y)).set("class", class)
+}
+
+/// An empty drawing of this size in pixels, described for those who cannot see it.
+pub(super) fn canvas(width: f64, height: f64, label: &str) -> SVG {
+    let mut svg = SVG::new()
+        .set("viewBox", (0, 0, width.ceil() as i64, height.ceil() as i64))
+        .set("width", width.ceil() as i64)
+        .set("height", height.ceil() as i64)
+        .set("class", "plot")
+        .set("role", "img")
+        .set("aria-label", label.to_owned());
+    // Inside a page there is no need of a namespace, and the page names no address.
+    svg::Node::get_attributes_mut(&mut svg).map(|a| a.remove("xmlns"));
+    svg
+}
+
+pub(super) fn element(name: &str, class: &str) -> Element {
+    let mut element = Element::new(name);
+    svg::Node::assign(&mut element, "class", class);
+    element
+}
+
+/// To a tenth of a pixel.
+pub(super) fn round(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+/// About how wide a text is.
+pub(super) fn width_of(text: &str) -> f64 {
+    text.chars().count() as f64 * 7.2
+}
+
+/// At most so many characters; the middle of a longer name is left out.
+pub(super) fn short(name: &str, most: usize) -> String {
+    let count = name.chars().count();
+    if count <= most {
+        return name.to_owned();
+    }
+    let head: String = name.chars().take(most / 2).collect();
+    let tail: String = name.chars().skip(count + 1 + most / 2 - most).collect();
+    format!("{head}…{tail}")
+}

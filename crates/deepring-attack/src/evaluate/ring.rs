@@ -1,0 +1,144 @@
+//! DeepRing among the defences.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use deepring::Check;
+use deepring_infer::SessionOptions;
+
+use super::EvaluateError;
+use super::record::{RingAttack, RingLine, RingSight};
+use super::subject::Bench;
+use crate::defence::false_alarm_bound;
+use crate::network::Network;
+use crate::ring::{Besieged, Met, Place, RingTrial, RingTrialError, overhead, siege};
+use crate::samples::Samples;
+
+/// Samples that a ring is asked while it is tampered with: an answer is the clean one bit for bit, or it is not.
+const ASKED: usize = 8;
+/// Queries of the intact ring, by which false alarms are counted.
+const CLEAN_QUERIES: usize = 100;
+
+/// A network's rings: each trial meets one tampered network at a time.
+#[derive(Debug)]
+pub(super) struct Trial {
+    network: Network,
+    check: Check,
+    samples: Samples,
+    idle: Mutex<Vec<RingTrial>>,
+}
+
+/// Seals a network; or says why it cannot be sealed.
+pub(super) fn seal(bench: &Bench<'_>, network: &Network) -> (Option<Trial>, Option<String>) {
+    let check = bench.plan.check;
+    let samples = bench.test.samples().choose(ASKED, 3);
+    match open(network, check) {
+        Ok(first) => {
+            let idle = Mutex::new(vec![first]);
+            (Some(Trial { network: network.clone(), check, samples, idle }), None)
+        }
+        Err(e) => (None, Some(e.to_string())),
+    }
+}
+
+fn open(network: &Network, check: Check) -> Result<RingTrial, RingTrialError> {
+    RingTrial::seal_with(network, options(check))
+}
+
+/// One thread, since cells run side by side, and plain queries are timed on one too.
+fn options(check: Check) -> SessionOptions {
+    SessionOptions { check, threads: NonZeroUsize::new(1), ..SessionOptions::default() }
+}
+
+impl Trial {
+    fn with<T>(
+        &self,
+        of: impl FnOnce(&mut RingTrial) -> Result<T, RingTrialError>,
+    ) -> Result<T, RingTrialError> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = idle().pop();
+        let mut trial = match waiting {
+            Some(trial) => trial,
+            None => open(&self.network, self.check)?,
+        };
+        // One that failed is not known to be intact, and is not used again.
+        let done = of(&mut trial)?;
+        idle().push(trial);
+        Ok(done)
+    }
+
+    /// What the ring makes of a tampered network.
+    pub(super) fn meet(&self, attacked: &Network) -> RingSight {
+        match self.with(|trial| trial.meet(attacked, &self.samples)) {
+            Ok(met) => sight(&met),
+            Err(e) => RingSight {
+                detected: false,
+                block: None,
+                tensor: None,
+                recovered: None,
+                answers: 0,
+                ms: 0.0,
+                how: format!("could not be brought to the ring: {e}"),
+            },
+        }
+    }
+
+    /// What protection costs, and whether it refuses what nobody touched.
+    pub(super) fn measure(&self, bench: &Bench<'_>) -> Result<RingLine, EvaluateError> {
+        let rounds = CLEAN_QUERIES.div_ceil(self.samples.len());
+        let ring = |e: RingTrialError| EvaluateError::Ring { reason: e.to_string() };
+        let (blocks, stored_bytes) = self
+            .with(|trial| {
+                let sealed: u64 = trial.ring().headers().iter().map(|h| h.body_len()).sum();
+                let more = sealed.saturating_sub(self.network.encode().len() as u64);
+                Ok((trial.blocks().len().saturating_sub(1), more as usize))
+            })
+            .map_err(ring)?;
+        let mut false_alarms = 0;
+        for _ in 0..rounds {
+            false_alarms += usize::from(self.with(|trial| trial.run(&self.samples)).is_err());
+        }
+        let clean_checks = rounds * self.samples.len();
+        let cost = overhead(&self.network, &self.samples, options(self.check), rounds)
+            .map_err(|e| EvaluateError::Ring { reason: e.to_string() })?;
+        let attacks = siege(&self.network, bench.test.samples(), self.check)
+            .map_err(|reason| EvaluateError::Ring { reason })?;
+        Ok(RingLine {
+            blocks,
+            stored_bytes,
+            ms: cost.added_ms,
+            percent: cost.added_percent,
+            clean_checks,
+            false_alarms,
+            false_alarm_bound: false_alarm_bound(false_alarms, clean_checks),
+            attacks: attacks.into_iter().map(attack).collect(),
+        })
+    }
+}
+
+fn attack(one: Besieged) -> RingAttack {
+    RingAttack {
+        attack: one.kind.name().to_owned(),
+        atlas: one.kind.atlas().to_owned(),
+        detected: one.detected,
+        located: one.located,
+        what: one.what,
+    }
+}
+
+fn sight(met: &Met) -> RingSight {
+    // Where the two networks seal alike there is nothing to see, and where other blocks are presented altogether it is
+    // the closure that is refused, whichever block was edited.
+    let touched = !met.touched.is_empty() && met.place != Place::WholeRing;
+    let tensors =
+        met.touched.iter().any(|t| !matches!(t.part.as_str(), "graph" | "manifest" | "header"));
+    RingSight {
+        detected: met.detected,
+        block: touched.then_some(met.located),
+        tensor: (touched && tensors).then_some(met.located_tensor),
+        recovered: Some(met.recovered),
+        answers: met.answers_given,
+        ms: met.repair_ms,
+        how: met.presented.first().map(|p| p.how.to_owned()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,226 @@
+//! A network that is evaluated: measured while clean, with its defences set up.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Instant;
+
+use deepring_infer::PlainModel;
+use sha2::{Digest as _, Sha256};
+
+use super::lanes::side_by_side;
+use super::record::{Adaptive, DefenceLine, LayerLine, Model};
+use super::ring::{self, Trial};
+use super::{EvaluateError, Plan};
+use crate::defence::{Defence, DefenceOptions, Moment, evade, false_alarm_bound, protect};
+use crate::judge::Judge;
+use crate::network::{Layer, Network};
+use crate::sensitivity::sensitivities;
+
+/// Numbers in the samples on which layers' sensitivities are computed: 64 pictures of CIFAR-10. Gradients keep every value in
+/// between, which for one picture of ImageNet is half a gigabyte.
+const SENSITIVITY_NUMBERS: usize = 64 * 3 * 32 * 32;
+const SENSITIVITY_SAMPLES: usize = 64;
+/// Most seeds of an adaptive attacker: each tries several edits of the whole network.
+const ADAPTIVE_SEEDS: u64 = 5;
+/// Checks of the clean network, by which false alarms and cost are measured.
+const CLEAN_CHECKS: usize = 100;
+
+/// A network with all that cells need of it.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) line: Model,
+    pub(super) network: Network,
+    pub(super) layers: Vec<Layer>,
+    pub(super) guards: Vec<Box<dyn Defence>>,
+    pub(super) trial: Option<Trial>,
+    /// Whether its 8-bit form is evaluated too, and takes the attacks on such.
+    pub(super) quantised_beside: bool,
+}
+
+/// A network that is to be evaluated.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) name: String,
+    pub(super) network: Network,
+    /// Whether it was quantised for this evaluation.
+    pub(super) quantised: bool,
+    /// Whether its 8-bit form is evaluated too.
+    pub(super) beside: bool,
+}
+
+/// What all networks of an evaluation share.
+#[derive(Debug)]
+pub(super) struct Bench<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) settings: &'a str,
+    /// On all cores.
+    pub(super) test: &'a Judge,
+    /// On all cores.
+    pub(super) search: &'a Judge,
+    pub(super) shared_samples: bool,
+}
+
+/// SHA-256 of the network's file, in hexadecimal.
+pub(super) fn digest(network: &Network) -> String {
+    hex(&Sha256::digest(network.encode()))
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The file's name without its folders and `.onnx`.
+pub(super) fn name_of(path: &Path) -> String {
+    path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+impl Subject {
+    /// Sets the defences up; measures, where `known` does not tell already.
+    pub(super) fn prepare(
+        bench: &Bench<'_>,
+        given: Given,
+        known: &[Model],
+    ) -> Result<Self, EvaluateError> {
+        let Given { name, network, quantised, beside } = given;
+        let options = bench.options(&network);
+        let kinds = &bench.plan.defences;
+        let guards: Vec<Box<dyn Defence>> =
+            kinds.iter().map(|kind| protect(*kind, &network, &options)).collect();
+        let (trial, no_ring) = ring::seal(bench, &network);
+        let (layers, sha256) = (network.layers(), digest(&network));
+        let found = known.iter().find(|m| m.sha256 == sha256 && m.settings == bench.settings);
+        let line = match found {
+            Some(line) => line.clone(),
+            None => {
+                let answers = bench.test.ask(&network)?;
+                let search_accuracy = bench.search.ask(&network)?.accuracy();
+                let defences = bench.defences(&network, &guards, &options)?;
+                let ring = trial.as_ref().map(|t| t.measure(bench)).transpose()?;
+                Model {
+                    settings: bench.settings.to_owned(),
+                    name,
+                    sha256,
+                    quantised,
+                    parameters: network.tensors().map(|t| t.len()).sum(),
+                    layers: layers.iter().map(layer_line).collect(),
+                    classes: answers.classes(),
+                    accuracy: answers.accuracy(),
+                    search_accuracy,
+                    test: bench.test.samples().len(),
+                    search: bench.search.samples().len(),
+                    shared_samples: bench.shared_samples,
+                    defences,
+                    ring,
+                    no_ring,
+                }
+            }
+        };
+        Ok(Self { line, network, layers, guards, trial, quantised_beside: beside })
+    }
+}
+
+fn layer_line(layer: &Layer) -> LayerLine {
+    LayerLine { name: layer.name.clone(), weights: layer.len(), dense: layer.is_dense() }
+}
+
+impl Bench<'_> {
+    /// RADAR's groups as its paper has them for networks of this size, and HASHTAG's sensitivities where this build has
+    /// gradients and they go through the network; else it ranks layers without them.
+    fn options(&self, network: &Network) -> DefenceOptions {
+        let weights: usize = network.layers().iter().map(Layer::len).sum();
+        let group = if weights < 1_000_000 { 16 } else { 512 };
+        let samples = self.search.samples();
+        let fit = SENSITIVITY_NUMBERS / samples.values(0..1).len().max(1);
+        let samples = samples.choose(fit.clamp(1, SENSITIVITY_SAMPLES), 1);
+        let sensitivities = sensitivities(network, &samples).ok();
+        DefenceOptions { group, sensitivities, ..DefenceOptions::default() }
+    }
+
+    fn defences(
+        &self,
+        network: &Network,
+        guards: &[Box<dyn Defence>],
+        options: &DefenceOptions,
+    ) -> Result<Vec<DefenceLine>, EvaluateError> {
+        let mut lines = Vec::with_capacity(guards.len());
+        for guard in guards {
+            let (plain, check, false_alarms) = self.clean(network, guard.as_ref())?;
+            let kind = guard.kind();
+            lines.push(DefenceLine {
+                defence: kind.name().to_owned(),
+                misses: kind.misses().to_owned(),
+                stored_bytes: guard.stored_bytes(),
+                ms: check,
+                percent: 100.0 * check / plain.max(f64::MIN_POSITIVE),
+                clean_checks: CLEAN_CHECKS,
+                false_alarms,
+                false_alarm_bound: false_alarm_bound(false_alarms, CLEAN_CHECKS),
+                adaptive: self.adaptive(network, guard.as_ref(), options)?,
+            });
+        }
+        Ok(lines)
+    }
+
+    /// Milliseconds of a plain run of one sample and of a check, medians of runs in turn, and false alarms.
+    fn clean(
+        &self,
+        network: &Network,
+        guard: &dyn Defence,
+    ) -> Result<(f64, f64, usize), EvaluateError> {
+        let file =
+            tempfile::Builder::new().suffix(".onnx").tempfile().map_err(crate::JudgeError::from)?;
+        std::fs::write(file.path(), network.encode()).map_err(crate::JudgeError::from)?;
+        let model =
+            PlainModel::load(file.path(), NonZeroUsize::new(1)).map_err(crate::JudgeError::from)?;
+        let name = model.inputs().first().map(|i| i.name.clone()).unwrap_or_default();
+        let samples = self.test.samples();
+        let mut random = fastrand::Rng::with_seed(0);
+        let (mut plain, mut check, mut alarms) = (Vec::new(), Vec::new(), 0);
+        for round in 0..CLEAN_CHECKS {
+            let at = round % samples.len();
+            let input = samples.batch(&name, at..at + 1, 1).map_err(crate::JudgeError::from)?;
+            let began = Instant::now();
+            // A network of a fixed batch is not run alone; its cost then has no share.
+            let ran = model.run(&[input]).is_ok();
+            plain.push(if ran { began.elapsed().as_secs_f64() * 1e3 } else { f64::INFINITY });
+            let began = Instant::now();
+            let verdict = guard.check(network, Moment::AtRest, &mut random);
+            check.push(began.elapsed().as_secs_f64() * 1e3);
+            let live = guard.check(network, Moment::Live, &mut random);
+            alarms += usize::from(verdict.detected || live.detected);
+        }
+        Ok((median(plain), median(check), alarms))
+    }
+
+    fn adaptive(
+        &self,
+        network: &Network,
+        guard: &dyn Defence,
+        options: &DefenceOptions,
+    ) -> Result<Option<Adaptive>, EvaluateError> {
+        let (test, search) = self.single();
+        let seeds: Vec<u64> = (0..self.plan.spread.seeds.clamp(1, ADAPTIVE_SEEDS)).collect();
+        let tries = side_by_side(rayon::current_num_threads(), &seeds, |seed| {
+            let Ok(evasion) = evade(guard.kind(), network, options, *seed, Some(&search)) else {
+                return Ok::<_, EvaluateError>(None);
+            };
+            let mut random = fastrand::Rng::with_seed(*seed);
+            let verdict = guard.check(&evasion.network, evasion.moment, &mut random);
+            let accuracy = test.ask(&evasion.network).map_or(0.0, |a| a.accuracy());
+            Ok(Some((evasion.what, verdict.detected, accuracy)))
+        })?;
+        let tries: Vec<_> = tries.into_iter().flatten().collect();
+        Ok(tries.first().map(|(what, ..)| Adaptive {
+            what: what.clone(),
+            tried: tries.len(),
+            detected: tries.iter().filter(|(_, seen, _)| *seen).count(),
+            accuracy: tries.iter().map(|(.., accuracy)| *accuracy).collect(),
+        }))
+    }
+}
+
+/// The middle one; of an even number, the upper of the two in the middle.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}

@@ -1,0 +1,49 @@
+//! Tampering with networks: the attacks, the defences that are held against them, and their evaluation.
+//!
+//! A [`Network`] is a plain ONNX file that can be edited and stays valid. [`attack()`] makes one [`Kind`] of the
+//! [catalogue](Kind::all) on it with a seed; [`Differences`] tells, from the two networks alone, what was
+//! changed. [`Samples`] are labelled inputs, and a [`Judge`] says how well a network answers them.
+//! [`protect`] builds one of the [defences](DefenceKind) that DeepRing is compared with, and [`evade`] is the attacker
+//! who knows that defence.
+#![forbid(unsafe_code)]
+
+mod attack;
+mod bits;
+mod catalogue;
+mod defence;
+mod differences;
+pub mod evaluate;
+#[cfg(feature = "gradients")]
+mod gradient;
+mod graph;
+mod judge;
+mod network;
+mod quantise;
+mod ring;
+mod samples;
+mod search;
+mod sensitivity;
+mod weights;
+
+pub use attack::{AttackError, Attacked, Options, Step, attack};
+pub use catalogue::{Family, Kind, Needs, ParseKindError};
+pub use defence::{
+    Defence, DefenceKind, DefenceOptions, Evasion, Located, Moment, ParseDefenceError, Summary,
+    Verdict, evade, evade_in_scope, false_alarm_bound, protect, wilson,
+};
+pub use differences::{Differences, ElementDifference, GraphDifference, TensorDifference};
+#[cfg(feature = "gradients")]
+pub use gradient::{Gradients, Objective, Pass};
+pub use graph::stamp;
+pub use judge::{Answers, Judge, JudgeError};
+pub use network::{Element, Layer, LinearOp, Network, NetworkError, Tensor};
+pub use quantise::{QuantiseError, quantise};
+pub use ring::{
+    Besieged, Claim, FlipOptions, Fork, ForkError, Judged, Met, Named, Overhead, OverheadError,
+    Pace, Place, Presented, Raced, ResealForm, RingAttackError, RingChange, RingFileError,
+    RingTampered, RingTrial, RingTrialError, SwapForm, Touched, judge_claim, judge_ledger,
+    judge_ring, ledger_fork, output_swap, overhead, race, receipt_replay, ring_flip, ring_relabel,
+    ring_reseal, ring_rollback, ring_splice, siege,
+};
+pub use samples::{Part, Samples, SamplesError};
+pub use sensitivity::sensitivities;

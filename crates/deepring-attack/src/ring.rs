@@ -1,0 +1,23 @@
+//! DeepRing under attack: what it says of a tampered network, and the attacks on rings, receipts, ledgers and memory.
+
+mod attacks;
+mod claim;
+mod file;
+mod fork;
+mod memory;
+mod overhead;
+mod siege;
+mod trial;
+mod verdict;
+
+pub use attacks::{
+    FlipOptions, ResealForm, RingAttackError, RingChange, RingTampered, ring_flip, ring_relabel,
+    ring_reseal, ring_rollback, ring_splice,
+};
+pub use claim::{Claim, SwapForm, output_swap, receipt_replay};
+pub use file::RingFileError;
+pub use fork::{Fork, ForkError, judge_ledger, ledger_fork};
+pub use overhead::{Overhead, OverheadError, overhead};
+pub use siege::{Besieged, race, siege};
+pub use trial::{Met, Named, Pace, Place, Presented, Raced, RingTrial, RingTrialError, Touched};
+pub use verdict::{Judged, judge_claim, judge_ring};

@@ -1,0 +1,62 @@
+//! Attacks on decisions: an old receipt for another question, another answer under a receipt.
+
+use deepring::{Decision, TensorValue, tensors_digest};
+use serde::Serialize;
+
+/// What somebody is told: this was asked, this was answered, and here is the receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Bytes of a receipt file.
+    pub receipt: Vec<u8>,
+    /// The question.
+    pub inputs: Vec<TensorValue>,
+    /// The answer.
+    pub outputs: Vec<TensorValue>,
+}
+
+/// What an attacker without the host's key can do to a receipt when he exchanges the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwapForm {
+    /// Leaves the receipt as it is.
+    Beside,
+    /// Writes the digest of his answer into the receipt.
+    Inside,
+}
+
+impl Claim {
+    /// What an honest host tells of one query.
+    #[must_use]
+    pub fn honest(
+        decision: &Decision,
+        inputs: Vec<TensorValue>,
+        outputs: Vec<TensorValue>,
+    ) -> Self {
+        Self { receipt: decision.encode(), inputs, outputs }
+    }
+}
+
+/// `receipt-replay`: the old receipt and its answer, for another question.
+#[must_use]
+pub fn receipt_replay(old: &Claim, inputs: Vec<TensorValue>) -> Claim {
+    Claim { inputs, ..old.clone() }
+}
+
+/// `output-swap`: another answer to the same question.
+#[must_use]
+pub fn output_swap(honest: &Claim, outputs: Vec<TensorValue>, form: SwapForm) -> Claim {
+    let mut receipt = honest.receipt.clone();
+    if form == SwapForm::Inside {
+        let (old, new) = (tensors_digest(&honest.outputs).0, tensors_digest(&outputs).0);
+        // Also where the last host says it: wherever the digest stands.
+        let places: Vec<usize> = (0..receipt.len().saturating_sub(31))
+            .filter(|at| receipt.get(*at..at + 32) == Some(&old[..]))
+            .collect();
+        for at in places {
+            if let Some(room) = receipt.get_mut(at..at + 32) {
+                room.copy_from_slice(&new);
+            }
+        }
+    }
+    Claim { receipt, inputs: honest.inputs.clone(), outputs }
+}

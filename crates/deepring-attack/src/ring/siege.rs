@@ -1,0 +1,259 @@
+//! All attacks of the family `Ring` on one sealed network, each judged by a reader who saw both of its versions.
+//!
+//! This is the attacker who knows how DeepRing works, may write everywhere, and lacks the owner's key.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use deepring::{
+    AuthenticRing, Check, Host, Owner, SecretKey, TensorValue, Trust, TrustStore, UnverifiedRing,
+    Verdict,
+};
+use deepring_infer::{Blocks, Seal, Session, SessionOptions};
+use deepring_ledger::{Entry, Event, Ledger};
+
+use super::attacks::{FlipOptions, ResealForm};
+use super::trial::Pace;
+use super::{
+    Claim, Judged, RingTrial, SwapForm, judge_claim, judge_ledger, judge_ring, ledger_fork,
+    output_swap, receipt_replay, ring_flip, ring_relabel, ring_reseal, ring_rollback, ring_splice,
+};
+use crate::catalogue::Kind;
+use crate::network::Network;
+use crate::samples::Samples;
+
+/// What came of one attack.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Besieged {
+    /// The attack.
+    pub kind: Kind,
+    /// Whether it was noticed.
+    pub detected: bool,
+    /// Whether the block that was touched, and no other, is named; `None` where no one block was.
+    pub located: Option<bool>,
+    /// What was done and what was seen, in a sentence.
+    pub what: String,
+}
+
+/// Any of the errors that the attacks have; there is nothing to be done about one but to tell it.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// How often live memory is tampered with in a race.
+const WRITES: u64 = 200;
+
+/// Makes every attack of the family on the network's ring, in a temporary folder with keys of its own.
+///
+/// # Errors
+/// If the network cannot be sealed, or an attack cannot be made at all, in words.
+pub fn siege(network: &Network, samples: &Samples, check: Check) -> Result<Vec<Besieged>, String> {
+    laid(network, samples, check).map_err(|e| e.to_string())
+}
+
+fn laid(network: &Network, samples: &Samples, check: Check) -> Result<Vec<Besieged>, Failure> {
+    let town = Town::built(network)?;
+    let mut out = files(&town, network)?;
+    out.extend(decisions(&town, samples)?);
+    out.push(fork(&town)?);
+    out.extend(memory(network, samples, check)?);
+    Ok(out)
+}
+
+/// The attack `live-memory` alone, under each check that looks at memory; nothing, where memory cannot be written.
+///
+/// # Errors
+/// If the network cannot be sealed or asked, in words.
+pub fn race(network: &Network, samples: &Samples) -> Result<Vec<Besieged>, String> {
+    memory(network, samples, Check::Auto).map_err(|e| e.to_string())
+}
+
+/// Two versions of one ring in a folder, and a store that has seen both.
+struct Town {
+    folder: tempfile::TempDir,
+    owner: SecretKey<Owner>,
+    host: SecretKey<Host>,
+    store: TrustStore,
+}
+
+impl Town {
+    fn built(network: &Network) -> Result<Self, Failure> {
+        let folder = tempfile::tempdir()?;
+        let (owner, host) = (SecretKey::generate()?, SecretKey::generate()?);
+        let mut store = TrustStore::open(&folder.path().join("trust.json"))?;
+        let model = folder.path().join("model.onnx");
+        network.write(&model)?;
+        let mut previous: Option<AuthenticRing> = None;
+        for file in ["old.ring", "new.ring"] {
+            let path = folder.path().join(file);
+            let mut seal = Seal::new(&model, &owner).host(Blocks::All, host.public());
+            if let Some(previous) = &previous {
+                seal = seal.upgrade_of(previous);
+            }
+            seal.write(&path, &|_| ())?;
+            let ring = UnverifiedRing::open(&path)?.authenticate(&Trust::owner(owner.public()))?;
+            store.remember(&ring)?;
+            previous = Some(ring);
+        }
+        Ok(Self { folder, owner, host, store })
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    fn trust(&self) -> Trust<'_> {
+        Trust::owner(self.owner.public()).and_store(&self.store)
+    }
+
+    fn ring(&self) -> Result<AuthenticRing, Failure> {
+        Ok(UnverifiedRing::open(&self.path("new.ring"))?.authenticate(&self.trust())?)
+    }
+
+    fn judge(&self, attacked: &Path) -> Result<Judged, Failure> {
+        Ok(judge_ring(attacked, &self.trust())?)
+    }
+}
+
+fn besieged(kind: Kind, block: Option<u32>, did: &str, judged: &Judged) -> Besieged {
+    let saw = judged.findings.first().map_or("nothing seen".to_owned(), ToString::to_string);
+    Besieged {
+        kind,
+        detected: judged.verdict != Verdict::Intact,
+        located: block.map(|block| judged.blocks() == [block]),
+        what: format!("{did}: {saw}"),
+    }
+}
+
+fn files(town: &Town, network: &Network) -> Result<Vec<Besieged>, Failure> {
+    let (old, new, out) =
+        (town.path("old.ring"), town.path("new.ring"), town.path("attacked.ring"));
+    let block = town.ring()?.layers().iter().find(|h| !h.parts.is_empty()).map(|h| h.index);
+    let mut done = Vec::new();
+
+    let options = FlipOptions { block, flips: 1, ..FlipOptions::default() };
+    ring_flip(&new, &out, &options)?;
+    done.push(besieged(Kind::RingFlip, block, "one stored bit flipped", &town.judge(&out)?));
+
+    let mut tampered = network.clone();
+    if let Some(weight) = network.layers().first().map(|l| l.weight.clone()) {
+        let bytes = network.tensor(&weight)?.bytes().iter().map(|b| b ^ 0x80).collect();
+        tampered.set_bytes(&weight, bytes)?;
+    }
+    let forms = [
+        (ResealForm::OwnSignature, "sealed anew under another signature"),
+        (ResealForm::OwnersSignature, "sealed anew under the owner's old signature"),
+    ];
+    for (form, did) in forms {
+        ring_reseal(&new, &tampered, &out, form)?;
+        done.push(besieged(Kind::RingReseal, None, did, &town.judge(&out)?));
+    }
+
+    ring_splice(&new, &old, &out, block, 0)?;
+    let did = "an authentic block of the older version put in";
+    done.push(besieged(Kind::RingSplice, block, did, &town.judge(&out)?));
+
+    ring_rollback(&old, &out)?;
+    let did = "the older version presented";
+    done.push(besieged(Kind::RingRollback, None, did, &town.judge(&out)?));
+
+    ring_relabel(&new, &out, None, 0)?;
+    let did = "the sealed labels and recipe edited";
+    done.push(besieged(Kind::RingRelabel, Some(0), did, &town.judge(&out)?));
+    Ok(done)
+}
+
+fn decisions(town: &Town, samples: &Samples) -> Result<Vec<Besieged>, Failure> {
+    let ring = town.ring()?;
+    let session =
+        Session::open(town.ring()?, std::slice::from_ref(&town.host), SessionOptions::default())?;
+    let name = ring.genesis().outputs.first().map(|s| s.name.clone()).unwrap_or_default();
+    let ask = |at: usize| -> Result<Claim, Failure> {
+        let inputs: Vec<TensorValue> = vec![samples.batch(&name, at..at + 1, 1)?];
+        let outcome = session.run(inputs.clone())?;
+        let outputs = outcome.outputs.into_iter().next().unwrap_or_default();
+        Ok(Claim::honest(&outcome.decision, inputs, outputs))
+    };
+    let (first, second) = (ask(0)?, ask(samples.len() - 1)?);
+    let replay = receipt_replay(&first, second.inputs.clone());
+    let did = "an old receipt shown for another question";
+    let mut done = vec![besieged(Kind::ReceiptReplay, None, did, &judge_claim(&replay, &ring))];
+    let forms = [
+        (SwapForm::Beside, "another answer beside an honest receipt"),
+        (SwapForm::Inside, "another answer's digest in the receipt"),
+    ];
+    for (form, did) in forms {
+        let swapped = output_swap(&first, second.outputs.clone(), form);
+        done.push(besieged(Kind::OutputSwap, None, did, &judge_claim(&swapped, &ring)));
+    }
+    Ok(done)
+}
+
+fn fork(town: &Town) -> Result<Besieged, Failure> {
+    let entry = |n: u8| Entry {
+        at: u64::from(n),
+        event: Event::Decisions { ring_digest: [0; 32], decision_id: [n; 32], count: 1 },
+    };
+    let original = town.path("ledger");
+    let mut ledger = Ledger::open(&original)?;
+    ledger.append(&[entry(1), entry(2)])?;
+    drop(ledger);
+    let fork = ledger_fork(&original, &town.path("fork"), [&[entry(3)], &[entry(4)]])?;
+    let ([first, _], [_, kept]) = (&fork.folders, &fork.checkpoints);
+    let judged = judge_ledger(first, kept)?;
+    let did = "one branch shown to a reader who kept a checkpoint of the other";
+    Ok(besieged(Kind::LedgerFork, None, did, &judged))
+}
+
+/// The race is run under every check that looks at memory: what each does not see is the point.
+fn memory(network: &Network, samples: &Samples, own: Check) -> Result<Vec<Besieged>, Failure> {
+    let mut tampered = network.clone();
+    let Some(weight) = network.layers().first().map(|l| l.weight.clone()) else {
+        return Ok(Vec::new());
+    };
+    let bytes = network.tensor(&weight)?.bytes().iter().map(|b| b ^ 0x80).collect();
+    tampered.set_bytes(&weight, bytes)?;
+    let pace =
+        Pace { there: Duration::from_micros(30), away: Duration::from_micros(150), writes: WRITES };
+    let mut checks = vec![Check::Run, Check::Auto, Check::Compute];
+    if !checks.contains(&own) {
+        checks.push(own);
+    }
+    let mut done = Vec::new();
+    for check in checks {
+        let mut trial = RingTrial::seal(network, check)?;
+        let Some(raced) = trial.race(&tampered, samples, pace)? else { continue };
+        done.push(Besieged {
+            kind: Kind::LiveMemory,
+            detected: raced.wrong == 0,
+            located: None,
+            what: format!(
+                "the first layer tampered with for 30 µs and put back {} times under `{check}`: of {} queries {} were refused, {} answered rightly, {} wrongly",
+                raced.writes, raced.queries, raced.refused, raced.right, raced.wrong
+            ),
+        });
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::Part;
+
+    #[test]
+    fn every_attack_but_the_race_is_noticed_and_the_block_named() {
+        let zoo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo");
+        let network = Network::read(&zoo.join("fashion-lenet5.onnx")).unwrap();
+        let samples = Samples::open(&zoo.join("fashion-sample"), Part::Test, None).unwrap();
+        let out = siege(&network, &samples.choose(4, 1), Check::Auto).unwrap();
+        for one in out.iter().filter(|o| o.kind != Kind::LiveMemory) {
+            assert!(one.detected, "{one:?}");
+            assert_ne!(one.located, Some(false), "{one:?}");
+        }
+        let located = out.iter().filter(|o| o.located == Some(true)).map(|o| o.kind);
+        let named: Vec<Kind> = located.collect();
+        assert_eq!(named, [Kind::RingFlip, Kind::RingSplice, Kind::RingRelabel]);
+        // Put back before the next look, tampering is not seen by a check of bytes; by one of products it is.
+        let compute = out.iter().filter(|o| o.what.contains("`compute`"));
+        assert!(compute.clone().all(|o| o.detected), "{out:?}");
+    }
+}

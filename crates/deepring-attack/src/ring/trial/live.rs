@@ -1,0 +1,123 @@
+//! Tampering in live memory: written, asked, refused, healed block by block.
+
+use std::time::Instant;
+
+use deepring::{TensorValue, Verdict};
+
+use super::super::memory::Memory;
+use super::compare::Edit;
+use super::{
+    Met, Named, Place, Presented, RingTrial, RingTrialError, Touched, answers, each_once, furthest,
+    located,
+};
+use crate::samples::Samples;
+
+/// Queries within which every byte is compared, whatever the check (docs/CHECKS.md: one rotation), and one to spare.
+const ROTATION: usize = 65;
+
+impl RingTrial {
+    pub(super) fn meet_live(
+        &mut self,
+        edits: &[Edit],
+        mut memory: Memory,
+        samples: &Samples,
+        clean: &[Vec<TensorValue>],
+    ) -> Result<Met, RingTrialError> {
+        let written = self.write(edits, &mut memory);
+        let met = match written {
+            Ok(()) => self.ask_and_heal(edits, samples, clean),
+            Err(e) => Err(e),
+        };
+        // Whatever happened, the next network is to meet a clean ring.
+        for block in blocks(edits) {
+            if !self.is_clean(block) {
+                self.session.reload_block(block)?;
+            }
+        }
+        met
+    }
+
+    fn write(&self, edits: &[Edit], memory: &mut Memory) -> Result<(), RingTrialError> {
+        for edit in edits {
+            let live = self.session.live_bytes(edit.block).unwrap_or_default();
+            memory.replace(live, edit.at, &edit.before, &edit.after)?;
+        }
+        Ok(())
+    }
+
+    fn ask_and_heal(
+        &mut self,
+        edits: &[Edit],
+        samples: &Samples,
+        clean: &[Vec<TensorValue>],
+    ) -> Result<Met, RingTrialError> {
+        let touched: Vec<Touched> = each_once(edits.iter().map(Edit::touched));
+        let (mut found, mut repair_ms) = (Vec::new(), 0.0);
+        let (mut given, mut wrong, mut off) = (0, 0, 0f32);
+        // Each refusal names one block; a ring that names them without end would be a defect.
+        let mut reloads = 2 * self.blocks().len();
+        let queries = self.queries(samples)?;
+        let most = queries.len().max(ROTATION);
+        'queries: for (query, right) in queries.iter().zip(clean).cycle().take(most) {
+            while self.in_place(edits) {
+                match self.session.run(query.clone()) {
+                    Ok(outcome) => {
+                        given += 1;
+                        let answer = outcome.outputs.into_iter().next().unwrap_or_default();
+                        wrong += usize::from(answer != *right);
+                        off = off.max(furthest(&answer, right));
+                        continue 'queries;
+                    }
+                    Err(e) => {
+                        let Some(finding) = e.finding().cloned() else { return Err(e.into()) };
+                        let block = finding.block.filter(|_| reloads > 0);
+                        found.push(finding);
+                        let Some(block) = block else { break 'queries };
+                        reloads -= 1;
+                        let start = Instant::now();
+                        self.session.reload_block(block)?;
+                        repair_ms += start.elapsed().as_secs_f64() * 1e3;
+                    }
+                }
+            }
+            break;
+        }
+        let healed = !self.in_place(edits);
+        let recovered = healed && answers(&self.session, queries)? == clean;
+        let named: Vec<Named> = each_once(found.iter().map(Named::of));
+        let (located, located_tensor) = located(&touched, &named);
+        let refusal = found.first().map(ToString::to_string).unwrap_or_default();
+        let verdict = if found.is_empty() { Verdict::Intact } else { Verdict::Tampered };
+        let how = "parameters written into the open session";
+        Ok(Met {
+            place: Place::LiveMemory,
+            touched,
+            detected: !found.is_empty(),
+            named,
+            located,
+            located_tensor,
+            recovered,
+            answers_given: given,
+            answers_wrong: wrong,
+            answers_off_by: off,
+            refusal: refusal.clone(),
+            presented: vec![Presented { how, verdict, refusal }],
+            repair_ms,
+        })
+    }
+
+    /// Whether something of the edits is still in memory: looked up, and not what a check says.
+    fn in_place(&self, edits: &[Edit]) -> bool {
+        blocks(edits).into_iter().any(|block| !self.is_clean(block))
+    }
+
+    fn is_clean(&self, block: u32) -> bool {
+        let live = self.session.live_bytes(block).unwrap_or_default();
+        // The bytes were changed behind the compiler's back.
+        std::hint::black_box(live) == self.clean.bytes(block)
+    }
+}
+
+fn blocks(edits: &[Edit]) -> Vec<u32> {
+    each_once(edits.iter().map(|e| e.block))
+}

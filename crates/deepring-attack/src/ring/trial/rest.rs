@@ -1,0 +1,211 @@
+//! Tampering in the stored file: shown to a reader in each form that an attacker has, refused, repaired.
+
+use std::path::Path;
+use std::time::Instant;
+
+use deepring::{
+    Finding, OpenError, RepairError, RingError, TensorValue, Trust, UnverifiedRing, Verdict, repair,
+};
+use deepring_infer::{RunError, Session};
+
+use super::compare::{Change, Edit};
+use super::{
+    Met, Named, Place, Presented, RingTrial, RingTrialError, Touched, answers, each_once, furthest,
+    located,
+};
+use crate::ring::file::RingFile;
+use crate::samples::Samples;
+
+/// A file that an attacker puts in the ring's place.
+struct Form {
+    how: &'static str,
+    bytes: Vec<u8>,
+}
+
+/// What a reader made of a form.
+struct Reception {
+    verdict: Verdict,
+    findings: Vec<Finding>,
+    given: usize,
+    wrong: usize,
+    off: f32,
+}
+
+impl RingTrial {
+    pub(super) fn meet_stored(
+        &mut self,
+        change: &Change,
+        samples: &Samples,
+        clean: &[Vec<TensorValue>],
+    ) -> Result<Met, RingTrialError> {
+        let (place, touched, forms) = self.forms(change)?;
+        let target = self.path("presented.ring");
+        let mut met = Met {
+            place,
+            touched,
+            detected: !forms.is_empty(),
+            named: Vec::new(),
+            located: false,
+            located_tensor: false,
+            recovered: true,
+            answers_given: 0,
+            answers_wrong: 0,
+            answers_off_by: 0.0,
+            refusal: String::new(),
+            presented: Vec::new(),
+            repair_ms: 0.0,
+        };
+        for (at, form) in forms.iter().enumerate() {
+            std::fs::write(&target, &form.bytes)?;
+            let reception = self.receive(&target, samples, clean)?;
+            let refusal = reception.findings.first().map(ToString::to_string).unwrap_or_default();
+            met.detected &= !reception.findings.is_empty();
+            met.answers_given += reception.given;
+            met.answers_wrong += reception.wrong;
+            met.answers_off_by = met.answers_off_by.max(reception.off);
+            // The first form leaves the closure alone, so it is the one in which a place can be named.
+            if at == 0 {
+                met.refusal.clone_from(&refusal);
+                met.named = each_once(reception.findings.iter().map(Named::of));
+            }
+            let (how, verdict) = (form.how, reception.verdict);
+            met.presented.push(Presented { how, verdict, refusal });
+            met.repair_ms += self.restore(&target)?;
+            met.recovered &= self.answers_of(&target, samples)?.is_some_and(|a| a == clean);
+        }
+        (met.located, met.located_tensor) = located(&met.touched, &met.named);
+        Ok(met)
+    }
+
+    fn forms(&self, change: &Change) -> Result<(Place, Vec<Touched>, Vec<Form>), RingTrialError> {
+        let clean = &self.clean.file;
+        Ok(match change {
+            Change::Parameters(edits) => {
+                let touched = each_once(edits.iter().map(Edit::touched));
+                let mut forms = Vec::new();
+                if !edits.is_empty() {
+                    let bytes = self.flipped(edits).bytes().to_vec();
+                    forms.push(Form { how: "bits of the ciphertext flipped", bytes });
+                }
+                (Place::AtRest, touched, forms)
+            }
+            Change::Blocks { touched, edits, rebuilt, theirs } => {
+                let mut overwritten = self.flipped(edits);
+                for block in rebuilt {
+                    overwritten.overwrite(*block, theirs)?;
+                }
+                let all = each_once(touched.iter().map(|t| t.block));
+                let transplanted = clean.transplant(&all, theirs)?;
+                let forms = vec![
+                    Form {
+                        how: "the attacker's blocks in the place of the owner's",
+                        bytes: overwritten.bytes().to_vec(),
+                    },
+                    Form {
+                        how: "the attacker's blocks, lengths and digests made to agree with them",
+                        bytes: transplanted.bytes().to_vec(),
+                    },
+                ];
+                (Place::AtRest, touched.clone(), forms)
+            }
+            Change::Ring { touched, theirs } => {
+                let forms = vec![
+                    Form {
+                        how: "the attacker's ring, signed by himself",
+                        bytes: theirs.bytes().to_vec(),
+                    },
+                    Form {
+                        how: "the attacker's ring under the owner's name and signature",
+                        bytes: theirs.in_the_name_of(clean)?.bytes().to_vec(),
+                    },
+                    Form {
+                        how: "the attacker's blocks behind the owner's closure",
+                        bytes: theirs.behind(clean),
+                    },
+                ];
+                (Place::WholeRing, touched.clone(), forms)
+            }
+        })
+    }
+
+    /// The stored ring with these edits, made without a key: the bits that are flipped in the ciphertext are flipped in
+    /// the plaintext.
+    fn flipped(&self, edits: &[Edit]) -> RingFile {
+        let mut file = self.clean.file.clone();
+        for edit in edits {
+            let pairs = edit.before.iter().zip(&edit.after).enumerate();
+            for (i, (before, after)) in pairs.filter(|(_, (b, a))| b != a) {
+                let at = self.ring().stored_at(edit.block, (edit.at + i) as u64);
+                at.map(|at| file.flip(at, before ^ after));
+            }
+        }
+        file
+    }
+
+    /// What `verify` says of a file, and what a session that opens it without verifying answers.
+    fn receive(
+        &self,
+        target: &Path,
+        samples: &Samples,
+        clean: &[Vec<TensorValue>],
+    ) -> Result<Reception, RingTrialError> {
+        let trust = Trust::owner(self.owner.public());
+        let verified = UnverifiedRing::open(target).and_then(|r| r.verify(&trust, &|_| ()));
+        let (verdict, findings) = match verified {
+            Ok(_) => (Verdict::Intact, Vec::new()),
+            Err(RingError::Refused(report)) => (report.verdict, report.findings),
+            Err(e) => return Err(e.into()),
+        };
+        let (mut given, mut wrong, mut off) = (0, 0, 0f32);
+        if let Some(answers) = self.answers_of(target, samples)? {
+            given = answers.len();
+            wrong = answers.iter().zip(clean).filter(|(a, b)| a != b).count();
+            off = answers.iter().zip(clean).map(|(a, b)| furthest(a, b)).fold(0.0, f32::max);
+        }
+        Ok(Reception { verdict, findings, given, wrong, off })
+    }
+
+    /// What a session answers; `None` if the ring or a query is refused.
+    fn answers_of(
+        &self,
+        target: &Path,
+        samples: &Samples,
+    ) -> Result<Option<Vec<Vec<TensorValue>>>, RingTrialError> {
+        let trust = Trust::owner(self.owner.public());
+        let ring = match UnverifiedRing::open(target).and_then(|r| r.authenticate(&trust)) {
+            Ok(ring) => ring,
+            Err(RingError::Refused(_)) => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        let keys = std::slice::from_ref(&self.host);
+        let session = match Session::open(ring, keys, self.options) {
+            Ok(session) => session,
+            Err(RunError::Open(OpenError::Tampered(_))) => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        match answers(&session, self.queries(samples)?) {
+            Ok(answers) => Ok(Some(answers)),
+            Err(e) if e.finding().is_some() => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Makes the file whole again, and says how many milliseconds it took. What shares nothing with the ring is no
+    /// damaged ring, and a repair refuses to overwrite it: then the copy takes its place, as a person would have it.
+    fn restore(&self, target: &Path) -> Result<f64, RingTrialError> {
+        let (copy, trust) = (self.path("intact.ring"), Trust::owner(self.owner.public()));
+        let start = Instant::now();
+        match repair(target, &copy, &trust, &|_| ()) {
+            Ok(_) => {}
+            Err(
+                RepairError::NotRepairable(_)
+                | RepairError::NothingInCommon
+                | RepairError::AnotherRing { .. },
+            ) => {
+                std::fs::copy(&copy, target)?;
+            }
+            Err(e) => return Err(e.into()),
+        }
+        Ok(start.elapsed().as_secs_f64() * 1e3)
+    }
+}

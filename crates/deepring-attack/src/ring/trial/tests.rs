@@ -1,0 +1,95 @@
+//! Edits of the graph, which no public function makes, and the outline of files.
+
+use std::path::Path;
+
+use super::*;
+use crate::ring::file::RingFile;
+use crate::samples::Part;
+
+fn zoo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo")
+}
+
+fn network(name: &str) -> Network {
+    Network::read(&zoo().join(name)).unwrap()
+}
+
+fn samples(count: usize) -> Samples {
+    Samples::open(&zoo().join("fashion-sample"), Part::Test, None).unwrap().choose(count, 1)
+}
+
+#[test]
+fn an_activation_swap_is_refused_where_it_was_made_and_repaired() {
+    for name in ["fashion-lenet5.onnx", "fashion-resnet8.onnx"] {
+        let (clean, samples) = (network(name), samples(4));
+        let mut trial = RingTrial::seal(&clean, Check::Auto).unwrap();
+        let is_relu =
+            |n: &deepring_infer::onnx::proto::NodeProto| n.op_type.as_deref() == Some("Relu");
+        let nodes: Vec<usize> =
+            (0..clean.nodes().len()).filter(|i| is_relu(&clean.nodes()[*i])).collect();
+        assert!(!nodes.is_empty());
+        for node in nodes {
+            for op in ["Tanh", "Sigmoid", "Identity"] {
+                let mut attacked = clean.clone();
+                attacked.graph_mut().node[node].op_type = Some(op.to_owned());
+                let met = trial.meet(&attacked, &samples).unwrap();
+                assert!(met.detected && met.recovered, "{met:?}");
+                assert_eq!((met.place, met.answers_given), (Place::AtRest, 0));
+                assert!(met.located, "{met:?}");
+                assert!(
+                    met.touched.iter().all(|t| t.part == "graph" || t.part == "header"),
+                    "{met:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_network_of_other_blocks_is_refused_as_a_whole() {
+    let (clean, samples) = (network("fashion-lenet5.onnx"), samples(2));
+    let mut trial = RingTrial::seal(&clean, Check::Auto).unwrap();
+    let other = network("fashion-resnet8.onnx");
+    let met = trial.meet(&other, &samples).unwrap();
+    assert!(met.detected && met.recovered && !met.located, "{met:?}");
+    assert_eq!((met.place, met.answers_given), (Place::WholeRing, 0));
+    let verdicts: Vec<_> = met.presented.iter().map(|p| p.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Untrusted, Verdict::Tampered, Verdict::Tampered]);
+}
+
+#[test]
+fn several_blocks_are_all_named_and_healed() {
+    let (clean, samples) = (network("fashion-resnet8.onnx"), samples(2));
+    let mut trial = RingTrial::seal(&clean, Check::Auto).unwrap();
+    let mut attacked = clean.clone();
+    for layer in clean.layers() {
+        let values: Vec<f32> =
+            clean.floats(&layer.weight).unwrap().iter().map(|v| v * 1.5).collect();
+        attacked.set_floats(&layer.weight, &values).unwrap();
+    }
+    let met = trial.meet(&attacked, &samples).unwrap();
+    assert!(met.detected && met.located && met.located_tensor && met.recovered, "{met:?}");
+    assert_eq!(met.answers_given, 0);
+    assert_eq!(each_once(met.named.iter().map(|n| n.block)).len(), clean_blocks(&trial));
+    let met = trial.meet_at_rest(&attacked, &samples).unwrap();
+    assert!(met.detected && met.located && met.located_tensor && met.recovered, "{met:?}");
+    assert_eq!(met.named.len(), met.touched.len());
+}
+
+fn clean_blocks(trial: &RingTrial) -> usize {
+    trial.ring().layers().len()
+}
+
+#[test]
+fn a_file_without_a_rings_outline_is_not_rearranged() {
+    let trial = RingTrial::seal(&network("fashion-lenet5.onnx"), Check::Load).unwrap();
+    let bytes = trial.clean.file.bytes().to_vec();
+    assert_eq!(RingFile::parse(bytes.clone()).unwrap(), trial.clean.file);
+    for len in (0..600).chain(bytes.len() - 40..bytes.len()) {
+        assert!(RingFile::parse(bytes[..len].to_vec()).is_err(), "{len}");
+    }
+    // A count that the file does not pay for.
+    let mut vast = bytes;
+    vast[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert!(RingFile::parse(vast).is_err());
+}

@@ -1,0 +1,104 @@
+//! Progressive bit search: within each layer, then across the layers.
+
+use crate::attack::{AttackError, Attacked, Job, Step};
+use crate::gradient::Gradients;
+
+use super::aim::Aim;
+use super::bits::{Bit, Steps};
+
+/// Bits that are tried at once in a layer, where fewer do not help.
+const MOST_AT_ONCE: usize = 16;
+
+/// Searches until the aim is reached, the flips are used up, or nothing helps any more.
+pub(super) fn search(job: &Job<'_>) -> Result<Attacked, AttackError> {
+    job.judge()?;
+    let mut random = job.random();
+    let mut layers = Steps::of(job, &job.network.layers())?;
+    if layers.is_empty() {
+        return Err(job.nothing("quantise first: deepring quantise"));
+    }
+    let gradients = Gradients::new(job.network)?;
+    let aim = Aim::new(job, &gradients, &mut random)?;
+    let mut out = job.made(job.network.clone(), "");
+    let mut answers = aim.judge.ask(&out.network)?;
+    let mut flips = 0;
+    let mut end = "the flips are used up";
+    while flips < aim.flips {
+        if aim.is_reached(&answers) {
+            end = "reached";
+            break;
+        }
+        let Some(found) = best(&gradients, &layers, &aim, aim.flips - flips)? else {
+            end = "no bit helps any more";
+            break;
+        };
+        let Some(layer) = layers.get_mut(found.layer) else { break };
+        layer.flip(&found.bits);
+        gradients.set_weight(found.layer, &layer.floats_with(&[]))?;
+        out.network.set_int8s(&layer.tensor, &layer.steps)?;
+        answers = aim.judge.ask(&out.network)?;
+        flips += found.bits.len();
+        for bit in found.bits {
+            let step = Step {
+                tensor: layer.tensor.clone(),
+                index: bit.index,
+                bit: bit.bit,
+                loss: found.loss,
+                accuracy: answers.accuracy(),
+            };
+            (job.progress)(&step);
+            out.steps.push(step);
+        }
+    }
+    if aim.is_reached(&answers) {
+        end = "reached";
+    }
+    if out.steps.is_empty() {
+        return Err(job.nothing("no flip moves the loss where it shall go"));
+    }
+    let success = aim.success(&answers);
+    let success = success.map_or(String::new(), |s| format!(", {:.2} % there", 100.0 * s));
+    out.what = format!("{} after {} flips: {end}{success}", aim.text(), out.steps.len());
+    Ok(out)
+}
+
+/// The flips that a round settles on.
+struct Found {
+    layer: usize,
+    bits: Vec<Bit>,
+    loss: f64,
+}
+
+/// One round: the best bits of each layer by gradient, and of these the ones that move the loss most. If none moves
+/// it the right way, one bit more is taken in each layer.
+fn best(
+    gradients: &Gradients,
+    layers: &[Steps],
+    aim: &Aim,
+    left: usize,
+) -> Result<Option<Found>, AttackError> {
+    let (now, slopes) = gradients.loss_and_gradients(&aim.objective)?;
+    let pass = gradients.pass(&aim.objective.samples)?;
+    for count in 1..=left.min(MOST_AT_ONCE) {
+        let mut found: Option<Found> = None;
+        for (layer, (steps, slope)) in layers.iter().zip(&slopes).enumerate() {
+            let bits = steps.best(slope, aim.sign, count);
+            if bits.len() < count {
+                continue;
+            }
+            let changed = steps.floats_with(&bits);
+            let loss = gradients.loss_with(&pass, &aim.objective, layer, &changed)?;
+            let best = found.as_ref().map_or(now, |f| f.loss);
+            if (loss - best) * aim.sign > 0.0 {
+                found = Some(Found { layer, bits, loss });
+            }
+        }
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests;

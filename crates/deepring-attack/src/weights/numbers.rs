@@ -1,0 +1,117 @@
+//! Noise on weights, weights drawn anew, weights set to zero.
+
+use fastrand_contrib::RngExt as _;
+
+use super::Values;
+use crate::attack::{AttackError, Attacked, Job};
+use crate::catalogue::Kind;
+use crate::network::Layer;
+
+/// Strength of noise where none is asked for, in standard deviations of the tensor.
+const RHO: f64 = 2.0;
+
+/// Types 1 and 2 of the paper. A tensor that several layers share is changed once.
+pub(super) fn noise_on_layers(job: &Job<'_>) -> Result<Attacked, AttackError> {
+    let rho = rho(job)?;
+    let (mut random, mut network) = (job.random(), job.network.clone());
+    let wanted = |layer: &Layer| job.kind == Kind::NoiseAll || layer.is_dense();
+    let named = |layer: &Layer| match &job.options.layer {
+        Some(name) => layer.name == *name || layer.weight == *name,
+        None => true,
+    };
+    if job.options.layer.is_some() {
+        job.layer(&mut random, wanted)?;
+    }
+    let layers: Vec<Layer> =
+        job.network.layers().into_iter().filter(|l| wanted(l) && named(l)).collect();
+    if layers.is_empty() {
+        return Err(job.nothing("the network has no dense layer with a parameter as its weight"));
+    }
+    for layer in &layers {
+        let values = Values::needed(job, layer)?;
+        let strength = rho * values.deviation();
+        let noisy: Vec<f64> =
+            values.numbers().iter().map(|v| random.f64_normal(*v, strength)).collect();
+        values.store(&mut network, &noisy)?;
+    }
+    let kind = if job.kind == Kind::NoiseAll { "" } else { "dense " };
+    let what = format!(
+        "Gaussian noise of {rho} standard deviations on the weights of {} {kind}layers",
+        layers.len()
+    );
+    Ok(job.made(network, what))
+}
+
+pub(super) fn noise_on_layer(job: &Job<'_>) -> Result<Attacked, AttackError> {
+    let rho = rho(job)?;
+    let what = |layer: &Layer| {
+        format!(
+            "Gaussian noise of {rho} standard deviations on the weights of layer `{}`",
+            layer.name
+        )
+    };
+    on_one_layer(job, what, |_, values, random| {
+        let strength = rho * values.deviation();
+        values.numbers().iter().map(|v| random.f64_normal(*v, strength)).collect()
+    })
+}
+
+/// The unit is the standard deviation of the layer's whole weight, so that filters can be compared.
+pub(super) fn noise_on_filter(job: &Job<'_>) -> Result<Attacked, AttackError> {
+    let rho = rho(job)?;
+    let mut random = job.random();
+    let layer = job.layer(&mut random, |l| Values::fit(job.network, l) && !l.is_empty())?;
+    let values = Values::needed(job, &layer)?;
+    let filter = random.usize(0..layer.outputs().max(1));
+    let strength = rho * values.deviation();
+    let noisy: Vec<f64> = (values.numbers().iter().enumerate())
+        .map(|(index, v)| match layer.output_of(index) == filter {
+            true => random.f64_normal(*v, strength),
+            false => *v,
+        })
+        .collect();
+    let mut network = job.network.clone();
+    values.store(&mut network, &noisy)?;
+    let what = format!(
+        "Gaussian noise of {rho} standard deviations on filter {filter} of layer `{}`",
+        layer.name
+    );
+    Ok(job.made(network, what))
+}
+
+/// He normal: mean 0, variance 2 / fan-in (He et al. 2015). The bias stays.
+pub(super) fn reinit(job: &Job<'_>) -> Result<Attacked, AttackError> {
+    let what = |layer: &Layer| format!("the weights of layer `{}` drawn anew", layer.name);
+    on_one_layer(job, what, |layer, values, random| {
+        let deviation = (2.0 / layer.fan_in().max(1) as f64).sqrt();
+        values.numbers().iter().map(|_| random.f64_normal(0.0, deviation)).collect()
+    })
+}
+
+/// The bias stays.
+pub(super) fn zero(job: &Job<'_>) -> Result<Attacked, AttackError> {
+    let what = |layer: &Layer| format!("the weights of layer `{}` set to zero", layer.name);
+    on_one_layer(job, what, |_, values, _| vec![0.0; values.numbers().len()])
+}
+
+fn on_one_layer(
+    job: &Job<'_>,
+    what: impl Fn(&Layer) -> String,
+    numbers: impl Fn(&Layer, &Values, &mut fastrand::Rng) -> Vec<f64>,
+) -> Result<Attacked, AttackError> {
+    let mut random = job.random();
+    let layer = job.layer(&mut random, |l| Values::fit(job.network, l) && !l.is_empty())?;
+    let values = Values::needed(job, &layer)?;
+    let mut network = job.network.clone();
+    values.store(&mut network, &numbers(&layer, &values, &mut random))?;
+    Ok(job.made(network, what(&layer)))
+}
+
+fn rho(job: &Job<'_>) -> Result<f64, AttackError> {
+    let rho = job.options.rho.unwrap_or(RHO);
+    if rho.is_finite() && rho > 0.0 {
+        return Ok(rho);
+    }
+    let reason = "it must be a number above 0".to_owned();
+    Err(AttackError::Option { option: "rho", found: rho.to_string(), reason })
+}

@@ -1,0 +1,87 @@
+//! Attacks on decisions and on ledgers.
+
+use deepring::{Check, TensorValue};
+use deepring_attack::{
+    Claim, SwapForm, judge_claim, judge_ledger, ledger_fork, output_swap, receipt_replay,
+};
+use deepring_infer::{Session, SessionOptions};
+use deepring_ledger::{Entry, Event, Ledger};
+
+use super::files::Rings;
+use super::{NETWORKS, samples};
+
+/// Two questions, each with its answer and receipt.
+fn claims(rings: &Rings) -> [Claim; 2] {
+    let options = SessionOptions { check: Check::Auto, ..SessionOptions::default() };
+    let session = Session::open(rings.ring(), std::slice::from_ref(&rings.host), options).unwrap();
+    let name = session.ring().genesis().outputs[0].name.clone();
+    [0, 1].map(|at| {
+        let inputs: Vec<TensorValue> = vec![samples(4).batch(&name, at..at + 1, 1).unwrap()];
+        let outcome = session.run(inputs.clone()).unwrap();
+        Claim::honest(&outcome.decision, inputs, outcome.outputs[0].clone())
+    })
+}
+
+#[test]
+fn a_receipt_fits_its_own_question_and_answer_only() {
+    for name in NETWORKS {
+        let rings = Rings::of(name);
+        let (ring, claims) = (rings.ring(), claims(&rings));
+        for claim in &claims {
+            assert_eq!(judge_claim(claim, &ring).exit, 0);
+        }
+        let [first, second] = claims;
+        assert_ne!(first.outputs, second.outputs);
+
+        let replayed = receipt_replay(&first, second.inputs.clone());
+        let judged = judge_claim(&replayed, &ring);
+        assert_eq!((judged.exit, judged.findings.len()), (3, 1));
+        assert!(judged.findings[0].reason.contains("other inputs"));
+
+        let beside = output_swap(&first, second.outputs.clone(), SwapForm::Beside);
+        assert_eq!(beside.receipt, first.receipt);
+        let judged = judge_claim(&beside, &ring);
+        assert_eq!(judged.exit, 3);
+        assert!(judged.findings[0].reason.contains("other inputs or outputs"));
+
+        let inside = output_swap(&first, second.outputs.clone(), SwapForm::Inside);
+        assert_ne!(inside.receipt, first.receipt);
+        assert_eq!(inside.receipt.len(), first.receipt.len());
+        let judged = judge_claim(&inside, &ring);
+        assert_eq!(judged.exit, 3);
+        assert!(judged.findings[0].reason.contains("items' outputs"), "{:?}", judged.findings);
+
+        let cut = Claim { receipt: first.receipt[..50].to_vec(), ..first };
+        assert_eq!(judge_claim(&cut, &ring).exit, 3);
+    }
+}
+
+#[test]
+fn a_forked_ledger_is_found_by_who_kept_a_checkpoint_of_the_other_branch() {
+    let folder = tempfile::tempdir().unwrap();
+    let original = folder.path().join("ledger");
+    let entry = |n: u8| Entry {
+        at: u64::from(n),
+        event: Event::Decisions { ring_digest: [1; 32], decision_id: [n; 32], count: 1 },
+    };
+    let mut ledger = Ledger::open(&original).unwrap();
+    ledger.append(&[entry(1), entry(2), entry(3)]).unwrap();
+    let before = ledger.checkpoint().as_str().to_owned();
+    drop(ledger);
+
+    let out = folder.path().join("fork");
+    let fork = ledger_fork(&original, &out, [&[entry(4)], &[entry(5)]]).unwrap();
+    assert_eq!((fork.common, fork.sizes), (3, [4, 4]));
+    assert_ne!(fork.roots[0], fork.roots[1]);
+    for i in [0, 1] {
+        // Each branch is intact in itself, and extends the beginning that both have.
+        let branch = Ledger::open_read(&fork.folders[i], None).unwrap();
+        assert!(branch.verify().unwrap().is_intact());
+        assert_eq!(judge_ledger(&fork.folders[i], &before).unwrap().exit, 0);
+        assert_eq!(judge_ledger(&fork.folders[i], &fork.checkpoints[i]).unwrap().exit, 0);
+        // Only what the other branch showed speaks against it.
+        let judged = judge_ledger(&fork.folders[i], &fork.checkpoints[1 - i]).unwrap();
+        assert_eq!((judged.exit, judged.findings.len()), (3, 1));
+    }
+    assert_eq!(Ledger::open_read(&original, None).unwrap().len(), 3);
+}

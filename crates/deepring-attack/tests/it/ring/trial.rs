@@ -1,0 +1,104 @@
+//! A trial names what a tampered network changed, and recovers.
+
+use deepring::Check;
+use deepring_attack::{Place, RingTrial};
+
+use super::{NETWORKS, network, samples};
+
+#[test]
+fn a_sign_flip_in_each_layer_is_named_with_its_tensor_and_healed() {
+    for name in NETWORKS {
+        let (clean, samples) = (network(name), samples(4));
+        for check in [Check::Auto, Check::Run] {
+            let mut trial = RingTrial::seal(&clean, check).unwrap();
+            for layer in clean.layers() {
+                let mut attacked = clean.clone();
+                let mut values = clean.floats(&layer.weight).unwrap();
+                let largest =
+                    (0..values.len()).max_by(|a, b| values[*a].abs().total_cmp(&values[*b].abs()));
+                values[largest.unwrap()] *= -1.0;
+                attacked.set_floats(&layer.weight, &values).unwrap();
+                let met = trial.meet(&attacked, &samples).unwrap();
+                assert!(
+                    met.detected && met.located && met.located_tensor && met.recovered,
+                    "{met:?}"
+                );
+                if RingTrial::live_memory_obstacle().is_none() {
+                    assert_eq!(met.place, Place::LiveMemory);
+                }
+                // A flipped sign is far above rounding, and met at once unless the input does not light the weight.
+                assert!(met.answers_wrong == 0 && met.touched.len() == 1, "{met:?}");
+                assert!(check != Check::Run || met.answers_given == 0, "{met:?}");
+                let met = trial.meet_at_rest(&attacked, &samples).unwrap();
+                assert!(
+                    met.detected && met.located && met.located_tensor && met.recovered,
+                    "{met:?}"
+                );
+                assert_eq!((met.place, met.answers_given), (Place::AtRest, 0));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_network_itself_is_not_refused() {
+    for name in NETWORKS {
+        let (clean, samples) = (network(name), samples(4));
+        let mut trial = RingTrial::seal(&clean, Check::Auto).unwrap();
+        let met = trial.meet(&clean, &samples).unwrap();
+        assert!(met.touched.is_empty() && met.named.is_empty() && !met.detected, "{met:?}");
+        assert!(met.recovered && met.refusal.is_empty());
+        let met = trial.meet_at_rest(&clean, &samples).unwrap();
+        assert!(met.touched.is_empty() && met.named.is_empty() && !met.detected, "{met:?}");
+        assert_eq!(trial.run(&samples).unwrap().len(), 4);
+    }
+}
+
+/// The lowest bit of a fraction: no product tells it from rounding.
+#[test]
+fn the_smallest_edit_is_met_within_one_rotation() {
+    if let Some(obstacle) = RingTrial::live_memory_obstacle() {
+        println!("skipped: {obstacle}");
+        return;
+    }
+    let (clean, samples) = (network("fashion-lenet5.onnx"), samples(3));
+    for check in [Check::Run, Check::Auto, Check::Compute] {
+        let mut trial = RingTrial::seal(&clean, check).unwrap();
+        // The automatic check has made its choice then.
+        for _ in 0..3 {
+            trial.run(&samples).unwrap();
+        }
+        for layer in clean.layers() {
+            let mut attacked = clean.clone();
+            let mut values = clean.floats(&layer.weight).unwrap();
+            values[0] = f32::from_bits(values[0].to_bits() ^ 1);
+            attacked.set_floats(&layer.weight, &values).unwrap();
+            let met = trial.meet(&attacked, &samples).unwrap();
+            assert!(met.detected && met.located && met.located_tensor && met.recovered, "{met:?}");
+            assert!(met.answers_given <= 64 && met.answers_off_by < 1e-3, "{met:?}");
+            assert!(check != Check::Run || met.answers_given == 0, "{met:?}");
+        }
+    }
+}
+
+/// Without it, a trial that always says `detected` would pass.
+#[test]
+fn a_ring_that_checks_only_when_it_loads_answers_wrongly_from_tampered_memory() {
+    if let Some(obstacle) = RingTrial::live_memory_obstacle() {
+        println!("skipped: {obstacle}");
+        return;
+    }
+    let (clean, samples) = (network("fashion-resnet8.onnx"), samples(2));
+    let mut trial = RingTrial::seal(&clean, Check::Load).unwrap();
+    let before = trial.run(&samples).unwrap();
+    let mut attacked = clean.clone();
+    let layer = &clean.layers()[0].weight;
+    let values: Vec<f32> = clean.floats(layer).unwrap().iter().map(|v| -v).collect();
+    attacked.set_floats(layer, &values).unwrap();
+    let met = trial.meet(&attacked, &samples).unwrap();
+    assert!(!met.detected && !met.located && !met.recovered && met.named.is_empty(), "{met:?}");
+    assert!(met.answers_wrong == met.answers_given && met.answers_given >= 65, "{met:?}");
+    assert!(met.answers_off_by > 0.1, "{met:?}");
+    // The trial is clean again for the next network.
+    assert_eq!(trial.run(&samples).unwrap(), before);
+}
