@@ -1,6 +1,8 @@
 //! Arguments of the command, and nothing else.
 
+mod attack;
 mod bench;
+mod evaluate;
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -9,10 +11,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use deepring::Check;
 
+pub(crate) use attack::{Attack, AttackOptions, DataOptions, Quantise};
 pub(crate) use bench::{
     Bench, BenchGrowth, BenchOutput, BenchPart, BenchProducts, BenchQueries, BenchRest, BenchStep,
     Bytes, StepKind,
 };
+pub(crate) use evaluate::Evaluate;
 
 /// Seals trained networks into rings of verified blocks, runs them, and checks what they decided.
 #[derive(Debug, Parser)]
@@ -56,8 +60,11 @@ pub(crate) enum Command {
     Repair(Repair),
     Grant(Grant),
     Export(Export),
+    Attack(Attack),
+    Quantise(Quantise),
     Demo(Demo),
     Bench(Bench),
+    Evaluate(Evaluate),
     Completions(Completions),
 }
 

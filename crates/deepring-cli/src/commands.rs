@@ -1,13 +1,16 @@
 //! The commands, one file each.
 
+mod attack;
 mod bench;
 mod completions;
 mod demo;
+mod evaluate;
 mod export;
 mod grant;
 mod inspect;
 mod keygen;
 mod ledger;
+mod quantise;
 mod receipt;
 mod recording;
 mod repair;
@@ -31,8 +34,11 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Repair(args) => repair::repair(&args, trust),
         Command::Grant(args) => grant::grant(&args, trust),
         Command::Export(args) => export::export(&args, trust),
+        Command::Attack(args) => attack::attack(&args),
+        Command::Quantise(args) => quantise::quantise(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Evaluate(args) => evaluate::evaluate(&args),
         Command::Completions(args) => completions::completions(&args),
     }
 }

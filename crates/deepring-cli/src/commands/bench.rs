@@ -18,6 +18,8 @@ use std::path::Path;
 use crate::cli::{Bench, BenchPart};
 use crate::error::{CliError, Exit};
 
+pub(super) use machine::Machine;
+
 /// Runs of each kind that nobody counts: caches, pools and lazily made buffers settle.
 const WARM_UP: usize = 3;
 /// Networks and inputs are drawn from it, so that all runs everywhere are about the same ones.

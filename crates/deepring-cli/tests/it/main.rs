@@ -6,6 +6,7 @@
     reason = "tests may fail loudly, and say what they skip"
 )]
 
+mod attack;
 mod bench;
 mod desk;
 mod disks;

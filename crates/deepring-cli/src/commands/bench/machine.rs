@@ -4,17 +4,17 @@ use serde::Serialize;
 
 /// What the numbers of a report depend on.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Machine {
-    pub(super) cpu: String,
-    pub(super) cores: usize,
-    pub(super) memory_bytes: Option<u64>,
-    pub(super) system: String,
+pub(in crate::commands) struct Machine {
+    pub(in crate::commands) cpu: String,
+    pub(in crate::commands) cores: usize,
+    pub(in crate::commands) memory_bytes: Option<u64>,
+    pub(in crate::commands) system: String,
     /// Wherever a build is not optimised, its numbers say nothing.
-    pub(super) optimised: bool,
+    pub(in crate::commands) optimised: bool,
 }
 
 impl Machine {
-    pub(super) fn this() -> Self {
+    pub(in crate::commands) fn this() -> Self {
         let cpu = value_of("/proc/cpuinfo", "model name");
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let system = format!("{} {}", std::env::consts::OS, kernel.trim());

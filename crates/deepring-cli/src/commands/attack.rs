@@ -1,0 +1,115 @@
+//! `deepring attack`: a tampered network, and what was changed in it.
+
+mod list;
+mod met;
+mod race;
+mod sealed;
+mod show;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use deepring_attack::{
+    Attacked, Differences, Family, Judge, Kind, Met, Network, Options, Part, Samples, Step,
+};
+
+use crate::cli::{Attack, AttackOptions, DataOptions};
+use crate::error::CliError;
+use crate::output;
+use crate::progress::Progress;
+
+/// Bits after which a search without a limit of its own is shown as done.
+const SEARCH_BAR: u64 = 50;
+
+pub(crate) fn attack(args: &Attack) -> Result<(), CliError> {
+    let (Some(model), Some(kind)) = (&args.model, args.kind) else { return list::list() };
+    if kind == Kind::LiveMemory {
+        return race::race(args, model);
+    }
+    let target = args.output.as_deref().ok_or_else(|| {
+        CliError::usage("where shall the tampered file go?").hint("say so with `-o`")
+    })?;
+    if kind.family() == Family::Ring {
+        return sealed::attack(args, kind, model, target);
+    }
+    output::keep(target, [model.as_path()])?;
+    let network = Network::read(model)?;
+    let data = Data::open(&args.data)?;
+    let bar = Progress::items("searching", args.how.flips.map_or(SEARCH_BAR, |n| n as u64));
+    let step = |_: &Step| bar.add(1);
+    let options = options(&args.how);
+    let search = data.as_ref().map(|d| &d.search);
+    let attacked = deepring_attack::attack(&network, kind, &options, search, &step)?;
+    drop(bar);
+    let accuracy = match &data {
+        Some(data) => Some(data.accuracy(&network, &attacked.network)?),
+        None => None,
+    };
+    attacked.network.write(target)?;
+    let met = match args.ring {
+        true => Some(met::meet(&network, &attacked.network, data.as_ref(), args.check)?),
+        false => None,
+    };
+    let made = Made { kind, target, attacked: &attacked, accuracy, met };
+    let differences = Differences::between(&network, &attacked.network);
+    if args.json { show::json(&made, &differences) } else { show::text(&made, &differences) }
+}
+
+/// An attack as it is shown.
+struct Made<'a> {
+    kind: Kind,
+    target: &'a Path,
+    attacked: &'a Attacked,
+    accuracy: Option<Accuracy>,
+    met: Option<Met>,
+}
+
+/// Before and after, and on how many samples.
+#[derive(Debug, Clone, Copy)]
+struct Accuracy {
+    samples: usize,
+    before: f64,
+    after: f64,
+}
+
+/// What a search searches on, and what accuracy is measured on.
+struct Data {
+    search: Judge,
+    test: Judge,
+}
+
+impl Data {
+    fn open(options: &DataOptions) -> Result<Option<Self>, CliError> {
+        let Some(folder) = &options.data else { return Ok(None) };
+        let lanes = available_parallelism().map_or(1, usize::from);
+        let judge = |part, count: Option<usize>| {
+            let samples = Samples::open(folder, part, options.preprocess.as_ref())?;
+            // Which samples are taken is the same whatever the attack's seed is.
+            let samples = count.map_or_else(|| samples.clone(), |count| samples.choose(count, 0));
+            Ok::<_, CliError>(Judge::new(Arc::new(samples), lanes))
+        };
+        let search = judge(Part::Train, Some(options.search))?;
+        Ok(Some(Self { search, test: judge(Part::Test, options.limit)? }))
+    }
+
+    fn accuracy(&self, before: &Network, after: &Network) -> Result<Accuracy, CliError> {
+        Ok(Accuracy {
+            samples: self.test.samples().len(),
+            before: self.test.ask(before)?.accuracy(),
+            after: self.test.ask(after)?.accuracy(),
+        })
+    }
+}
+
+fn options(how: &AttackOptions) -> Options {
+    Options {
+        layer: how.layer.clone(),
+        rho: how.rho,
+        flips: how.flips,
+        bit: how.bit,
+        target: how.target,
+        source: how.source,
+        seed: how.seed,
+    }
+}

@@ -1,0 +1,50 @@
+//! `--ring`: what the sealed network makes of the tampering.
+
+use deepring::Check;
+use deepring_attack::{Met, Network, Place, RingTrial, Samples};
+
+use super::Data;
+use crate::error::{CliError, Exit};
+use crate::output;
+
+/// Samples that the ring is asked.
+const ASKED: usize = 8;
+
+pub(super) fn meet(
+    clean: &Network,
+    attacked: &Network,
+    data: Option<&Data>,
+    check: Check,
+) -> Result<Met, CliError> {
+    let samples: Samples = data
+        .map(|d| d.test.samples().choose(ASKED, 0))
+        .ok_or_else(|| CliError::usage("`--ring` needs queries to ask").hint("give `--data`"))?;
+    let failed = |e| CliError::new(Exit::Failed, e);
+    RingTrial::seal(clean, check).and_then(|mut t| t.meet(attacked, &samples)).map_err(failed)
+}
+
+pub(super) fn text(met: &Met) -> Result<(), CliError> {
+    let place = match met.place {
+        Place::LiveMemory => "in the open ring's memory",
+        Place::AtRest => "in the stored ring",
+        _ => "as a whole other ring",
+    };
+    if met.touched.is_empty() {
+        return output::line(
+            "the ring: sealed, both networks are the same; there is nothing to see",
+        );
+    }
+    if !met.detected {
+        output::line(format_args!("the ring: {place}, NOT noticed"))?;
+    } else {
+        output::line(format_args!("the ring: {place}, refused: {}", met.refusal))?;
+    }
+    let named = match (met.located, met.place) {
+        (true, _) => "every touched block named, and no other",
+        (false, Place::LiveMemory | Place::AtRest) => "NOT every touched block named",
+        (false, _) => "its closure is refused, so no block is named",
+    };
+    let restored = if met.recovered { "restored bit for bit" } else { "NOT restored" };
+    let answers = output::count(met.answers_given, "answer", "answers");
+    output::line(format_args!("          {named}; {answers} given meanwhile; {restored}"))
+}
