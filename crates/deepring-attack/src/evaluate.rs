@@ -41,7 +41,7 @@ pub use item::{AttackItem, ParseItemError, Suite};
 pub use journal::{JournalError, Results};
 
 /// Changes whenever the same cell would give another result: no older result is then taken for a new one.
-const GENERATION: u32 = 1;
+const GENERATION: u32 = 2;
 
 /// What is evaluated.
 #[derive(Debug, Clone)]
@@ -316,7 +316,9 @@ fn samples(plan: &Plan) -> Result<(Arc<Samples>, Arc<Samples>, bool), EvaluateEr
 /// Digest of what decides results, beside the cell and its network.
 fn settings(plan: &Plan, test: &Samples, search: &Samples) -> String {
     let mut hash = Sha256::new();
-    hash.update(format!("{GENERATION} {} {:?}", plan.check, plan.defences));
+    // HASHTAG ranks layers by gradients where the build has them, and otherwise without.
+    let gradients = cfg!(feature = "gradients");
+    hash.update(format!("{GENERATION} {gradients} {} {:?}", plan.check, plan.defences));
     for samples in [test, search] {
         hash.update(format!("{:?} {:?}", samples.dims(), samples.labels()));
         for value in samples.values(0..samples.len()) {
