@@ -1,0 +1,25 @@
+//! The pages under a region: a mapping of the system where there is one, the heap elsewhere.
+
+#[cfg(not(unix))]
+mod heap;
+#[cfg(target_os = "linux")]
+mod secret;
+#[cfg(unix)]
+mod unix;
+
+#[cfg(not(unix))]
+pub(crate) use heap::Pages;
+#[cfg(unix)]
+pub(crate) use unix::Pages;
+
+/// What pages are, whether or not they are read-only now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(unix), allow(dead_code))]
+pub(crate) enum Kind {
+    /// Memory as any other.
+    Private,
+    /// Never written to swap.
+    Locked,
+    /// Absent from the kernel's map of memory.
+    Secret,
+}

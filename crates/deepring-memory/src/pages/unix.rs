@@ -1,0 +1,261 @@
+//! The owner of a mapping: the one place where pages are mapped, protected, written although frozen, unmapped.
+//!
+//! Every `unsafe` of this crate but one system call is here. A [`Pages`] owns its addresses from its making
+//! until its drop, gives them out as slices that borrow it, and lets nobody have a slice to write while the
+//! pages are read-only. An attacker who changes them from outside is beyond what any language can describe;
+//! readers look through `black_box`, so that each look is one.
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mlock, mmap_anonymous, mprotect, munmap};
+use zeroize::Zeroize as _;
+
+use super::Kind;
+
+/// A mapping with a guard page on both sides.
+pub(crate) struct Pages {
+    /// The first of `room` bytes, at the beginning of a page.
+    first: NonNull<u8>,
+    room: usize,
+    kind: Kind,
+    writable: bool,
+    /// Unmapped last.
+    _around: Reserved,
+}
+
+// SAFETY: a `Pages` is the only owner of its mapping, which any thread may use and unmap. The fields that say
+// what it is change under `&mut` only.
+unsafe impl Send for Pages {}
+// SAFETY: a shared `Pages` gives out shared slices only; a slice to write needs `&mut`. `tamper` is the
+// exception that it says it is.
+unsafe impl Sync for Pages {}
+
+impl Pages {
+    /// Bytes of the pages that `len` bytes take: at least one page.
+    pub(crate) fn whole(len: usize) -> Option<usize> {
+        len.max(1).checked_next_multiple_of(page())
+    }
+
+    /// Memory as any other; with `huge`, in huge pages where the system has them.
+    pub(crate) fn private(len: usize, huge: bool) -> Option<Self> {
+        let room = Self::whole(len)?;
+        let around = Reserved::new(room, if huge { HUGE } else { page() })?;
+        let first = around.first();
+        // SAFETY: the pages lie within `around`, which nobody has a slice of.
+        unsafe { mprotect(first.as_ptr().cast(), room, read_write()) }.ok()?;
+        let pages = Self { first, room, kind: Kind::Private, writable: true, _around: around };
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::mm::Advice;
+            pages.advise(Advice::LinuxDontDump);
+            if huge {
+                pages.advise(Advice::LinuxHugepage);
+            }
+        }
+        Some(pages)
+    }
+
+    /// Memory that is never written to swap, or memory as any other where the system does not allow that.
+    pub(crate) fn locked(len: usize) -> Option<Self> {
+        let mut pages = Self::private(len, false)?;
+        // SAFETY: the mapping is this one's; locking changes nothing that a reader sees.
+        if unsafe { mlock(pages.first.as_ptr().cast(), pages.room) }.is_ok() {
+            pages.kind = Kind::Locked;
+        }
+        Some(pages)
+    }
+
+    /// Memory that is absent from the kernel's map of memory; `None` where the system has none, or no more.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn secret(len: usize) -> Option<Self> {
+        use rustix::mm::{Advice, MremapFlags, mmap, mremap_fixed};
+
+        let room = Self::whole(len)?;
+        let file = super::secret::file(room)?;
+        let mut around = Reserved::new(room, page())?;
+        let first = around.first();
+        // First anywhere, where it can fail without a trace (the limit of locked memory), and then to its place.
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let anywhere = unsafe {
+            let access = ProtFlags::READ | ProtFlags::WRITE;
+            mmap(std::ptr::null_mut(), room, access, MapFlags::SHARED, &file, 0)
+        }
+        .ok()?;
+        // SAFETY: both ranges are whole pages of `room` bytes that belong to this function alone: the mapping
+        // just made, and the middle of `around`, which nobody has a slice of.
+        let moved = unsafe {
+            let flags = MremapFlags::MAYMOVE;
+            mremap_fixed(anywhere, room, room, flags, first.as_ptr().cast::<c_void>())
+        };
+        if moved.is_err() {
+            // The middle of `around` may be unmapped, so it may be somebody else's by now.
+            around.forget_middle();
+            // SAFETY: the mapping made above, which did not move.
+            let _ = unsafe { munmap(anywhere, room) };
+            return None;
+        }
+        let pages = Self { first, room, kind: Kind::Secret, writable: true, _around: around };
+        // It is shared memory: a child that is forked would wipe it for its parent.
+        pages.advise(Advice::LinuxDontFork);
+        pages.advise(Advice::LinuxDontDump);
+        Some(pages)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn secret(_len: usize) -> Option<Self> {
+        None
+    }
+
+    /// What the system does not take as advice is not missed.
+    #[cfg(target_os = "linux")]
+    fn advise(&self, advice: rustix::mm::Advice) {
+        // SAFETY: the mapping is this one's, and none of the advice that is given here (no dump, no fork, huge
+        // pages) changes a byte.
+        let _ = unsafe { rustix::mm::madvise(self.first.as_ptr().cast(), self.room, advice) };
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Returns whether the pages are now as asked.
+    pub(crate) fn set_writable(&mut self, writable: bool) -> bool {
+        if self.writable != writable {
+            let access = if writable { read_write() } else { MprotectFlags::READ };
+            // SAFETY: the mapping is this one's, it stays readable, and `&mut self` says that nobody has a slice
+            // of it to write.
+            if unsafe { mprotect(self.first.as_ptr().cast(), self.room, access) }.is_ok() {
+                self.writable = writable;
+            }
+        }
+        self.writable == writable
+    }
+
+    /// All bytes of the pages.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: `room` bytes from `first` are mapped, readable and initialised (zeros at first) as long as this
+        // lives, and nobody writes them through Rust while the slice is borrowed (but `tamper`).
+        unsafe { std::slice::from_raw_parts(self.first.as_ptr(), self.room) }
+    }
+
+    /// All bytes of the pages; none while they are read-only.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        let room = if self.writable { self.room } else { 0 };
+        // SAFETY: as in `bytes`; writable, and borrowed from `&mut self`, so by nobody else.
+        unsafe { std::slice::from_raw_parts_mut(self.first.as_ptr(), room) }
+    }
+
+    /// Zeros the first `len` bytes and the rest of their last word, in words: a store for each byte takes as
+    /// long as opening a block does.
+    pub(crate) fn wipe(&mut self, len: usize) {
+        let len = len.next_multiple_of(size_of::<u64>());
+        let bytes = self.bytes_mut();
+        let bytes = bytes.get_mut(..len).unwrap_or_default();
+        // SAFETY: any eight bytes are a `u64`. Pages begin aligned and have whole words, so nothing is left over.
+        let (_, words, _) = unsafe { bytes.align_to_mut::<u64>() };
+        words.zeroize();
+    }
+
+    /// Writes to the pages though they are frozen, and freezes them again.
+    #[cfg(any(test, feature = "tamper"))]
+    pub(crate) fn tamper(&self, at: usize, bytes: &[u8]) -> bool {
+        use std::sync::{Mutex, PoisonError};
+
+        /// Two at once could freeze the page under each other's hands.
+        static ONE: Mutex<()> = Mutex::new(());
+
+        let Some(end) = at.checked_add(bytes.len()).filter(|end| *end <= self.room) else {
+            return false;
+        };
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = at - at % page();
+        let len = end - begin;
+        // SAFETY: `begin` is within the mapping or at its end, where `len` is 0.
+        let touched = unsafe { self.first.as_ptr().add(begin) }.cast::<c_void>();
+        // SAFETY: whole pages of this mapping, which stay readable.
+        if !self.writable && unsafe { mprotect(touched, len, read_write()) }.is_err() {
+            return false;
+        }
+        for (i, byte) in bytes.iter().enumerate() {
+            // SAFETY: `at + i < end <= room`, and the pages are writable now. Who reads these bytes at the same
+            // time may see either: this is an attack on memory, as one from outside the process would be.
+            unsafe { self.first.as_ptr().add(at + i).write_volatile(*byte) };
+        }
+        // SAFETY: as above.
+        self.writable || unsafe { mprotect(touched, len, MprotectFlags::READ) }.is_ok()
+    }
+}
+
+/// Where huge pages begin.
+const HUGE: usize = 2 << 20;
+
+/// Addresses that are taken and not accessible: room for pages in the middle, and guards around it.
+struct Reserved {
+    start: NonNull<u8>,
+    /// Bytes before the middle; at least a page.
+    before: usize,
+    room: usize,
+    /// Bytes after it; at least a page.
+    after: usize,
+    /// The middle may be somebody else's.
+    middle_forgotten: bool,
+}
+
+impl Reserved {
+    /// Room for `room` bytes (whole pages) that begins at a multiple of `alignment` (of whole pages).
+    fn new(room: usize, alignment: usize) -> Option<Self> {
+        let page = page();
+        let len = room.checked_add(alignment)?.checked_add(page)?;
+        // Slices are of at most so many bytes.
+        isize::try_from(len).ok()?;
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let start = unsafe {
+            mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::empty(), MapFlags::PRIVATE)
+        };
+        let start = NonNull::new(start.ok()?.cast::<u8>())?;
+        // Between one page and `alignment` bytes before it, as `start` begins a page.
+        let before = page + (start.as_ptr() as usize + page).wrapping_neg() % alignment;
+        Some(Self { start, before, room, after: len - before - room, middle_forgotten: false })
+    }
+
+    fn first(&self) -> NonNull<u8> {
+        // SAFETY: `before` is less than the length of the mapping.
+        unsafe { self.start.add(self.before) }
+    }
+
+    /// The middle is left as it is when this is dropped.
+    #[cfg(target_os = "linux")]
+    fn forget_middle(&mut self) {
+        self.middle_forgotten = true;
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let end = self.before + self.room;
+        let unmap = |at: usize, len: usize| {
+            // SAFETY: whole pages that are this one's, and that nobody has a slice of any more.
+            let _ = unsafe { munmap(self.start.as_ptr().add(at).cast(), len) };
+        };
+        if self.middle_forgotten {
+            unmap(0, self.before);
+            unmap(end, self.after);
+        } else {
+            unmap(0, end + self.after);
+        }
+    }
+}
+
+fn page() -> usize {
+    rustix::param::page_size()
+}
+
+fn read_write() -> MprotectFlags {
+    MprotectFlags::READ | MprotectFlags::WRITE
+}
