@@ -49,6 +49,17 @@ pub enum RunError {
     /// The inputs are not what the network declares.
     #[error("{0}")]
     Input(#[from] InputError),
+    /// Some queries of a batch have inputs that cannot be answered; the others can, without them.
+    #[error("{} of the batch's queries cannot be answered; the first: {}", .0.len(), first(.0))]
+    Rejected(Vec<Rejected>),
+    /// A check found tampering in the block before; it must be loaded anew.
+    #[error("block {block} ({name}) is out of use since tampering was found in it; load it anew")]
+    OutOfUse {
+        /// The block.
+        block: u32,
+        /// Its name.
+        name: String,
+    },
     /// A tensor that a block needs was not given by those before it.
     #[error("no block gives tensor `{name}`")]
     MissingTensor {
@@ -76,6 +87,19 @@ pub enum RunError {
     /// The system's generator failed.
     #[error("the system's random number generator failed")]
     NoRandomness,
+}
+
+/// A query that was not answered because of its inputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rejected {
+    /// Its number in the batch, from 0.
+    pub query: usize,
+    /// What is wrong with its inputs.
+    pub error: InputError,
+}
+
+fn first(rejected: &[Rejected]) -> String {
+    rejected.first().map_or_else(String::new, |r| format!("query {}: {}", r.query, r.error))
 }
 
 impl RunError {
@@ -112,7 +136,7 @@ impl From<ReceiptError> for RunError {
 }
 
 /// Inputs that the network does not take.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum InputError {
     /// A declared input is not given.
@@ -164,6 +188,28 @@ pub enum InputError {
         name: String,
         /// Element.
         at: usize,
+    },
+    /// So large, somewhere on their way, that sums over them leave 32-bit floats.
+    #[error(
+        "the inputs make values in block {block} too large for the check of `{tensor}`: beyond 2^60, or not finite"
+    )]
+    OutOfRange {
+        /// The block's name.
+        block: String,
+        /// The weights that the values meet.
+        tensor: String,
+    },
+    /// Too large for the linear operator that reads it.
+    #[error(
+        "input `{name}` holds {value:e} at element {at}: beyond 2^60, which no check can bound"
+    )]
+    TooLarge {
+        /// The input.
+        name: String,
+        /// Element.
+        at: usize,
+        /// What it holds.
+        value: f32,
     },
     /// No query at all.
     #[error("no input given; the network takes {expected}")]

@@ -6,7 +6,7 @@ use deepring::{AuthenticRing, OpenError, OpeningKey, PartKind};
 use thiserror::Error;
 
 use crate::cut::{ExportError, JoinBlock, export};
-use crate::weights::Buffer;
+use crate::weights::scratch;
 
 /// Why a ring was not exported.
 #[derive(Debug, Error)]
@@ -33,7 +33,7 @@ pub fn export_ring(
     for header in ring.layers() {
         let too_large = || OpenError::TooLarge { bytes: header.plain_len };
         let len = usize::try_from(header.plain_len).map_err(|_| too_large())?;
-        let mut buffer = Buffer::zeroed(len).ok_or_else(too_large)?;
+        let mut buffer = scratch(len).ok_or_else(too_large)?;
         ring.open_block(header.index, key, buffer.bytes_mut())?;
         progress(header.plain_len);
         let graph = header.parts.iter().find(|p| p.kind == PartKind::Graph);

@@ -1,28 +1,35 @@
-//! One host: opens the blocks that it was granted, and runs a query's stretch of them.
+//! One host: opens the blocks that it was granted, and runs a query's leg of them.
 
-mod batch;
+mod alarms;
+mod background;
+mod block;
+mod block_use;
+mod fault;
 mod genesis;
-mod live;
+mod leg;
 mod margins;
+mod opening;
 mod received;
-mod shadow;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use deepring::{
-    AuthenticRing, Chain, Check, Decision, Digest, Header, Host, Item, Manifest, Parcel, PublicKey,
-    SecretKey, Share, TensorValue, batch_digest, tensors_digest,
+    AuthenticRing, Chain, Check, Decision, Digest, Finding, Header, Host, Item, Manifest, Parcel,
+    PublicKey, SecretKey, Share, TensorValue, batch_digest, tensors_digest,
 };
 
+use crate::checks::{BlockCosts, Choice, PlanKind};
 use crate::engine::Engine;
 use crate::error::RunError;
-use genesis::Manifested;
-use live::Live;
+use alarms::Alarms;
+pub use block::{BlockProtection, LoadedBlock};
+pub use block_use::{BlockOutputs, BlockUse, Unchecked, VerifiedOutputs};
+use genesis::GenesisBlock;
 pub use margins::LayerMargin;
 
 const CHANGED_IN_MEMORY: &str = "the bytes in memory are not those that were verified";
@@ -33,10 +40,20 @@ pub struct RingHost<E: Engine> {
     ring: Arc<AuthenticRing>,
     engine: Arc<E>,
     key: SecretKey<Host>,
-    genesis: Manifested,
-    blocks: BTreeMap<u32, Live<E>>,
+    genesis: GenesisBlock,
+    blocks: BTreeMap<u32, LoadedBlock<E>>,
     check: Check,
-    shadow: bool,
+    background: bool,
+    /// Legs for which it is known what is cheaper, and of these, those for which that is every product.
+    chosen: Mutex<Chosen>,
+    alarms: Arc<Alarms>,
+}
+
+/// What `auto` settled on, by the first block of a leg and the one after its last.
+#[derive(Debug, Default)]
+struct Chosen {
+    auto: HashSet<(u32, u32)>,
+    compute: HashSet<(u32, u32)>,
 }
 
 impl<E: Engine> std::fmt::Debug for RingHost<E> {
@@ -59,7 +76,7 @@ pub struct Split {
     pub receipt: Duration,
 }
 
-/// What a stretch of blocks gave, and what shows it to the next host.
+/// What a leg of blocks gave, and what shows it to the next host.
 #[derive(Debug, Clone)]
 pub struct Shown {
     /// For each query, the live tensors after the last block.
@@ -93,9 +110,19 @@ impl<E: Engine> RingHost<E> {
         if !E::IN_PLACE && !matches!(check, Check::None | Check::Load | Check::Compute) {
             return Err(RunError::CheckNeedsBytes { check });
         }
-        let genesis = Manifested::open(&ring, &key, check > Check::Load)?;
-        let mut host =
-            Self { ring, engine, key, genesis, blocks: BTreeMap::new(), check, shadow: false };
+        let alarms = Arc::<Alarms>::default();
+        let genesis = GenesisBlock::open(&ring, &key, check > Check::Load, &alarms)?;
+        let mut host = Self {
+            ring,
+            engine,
+            key,
+            genesis,
+            blocks: BTreeMap::new(),
+            check,
+            background: false,
+            chosen: Mutex::default(),
+            alarms,
+        };
         for index in range {
             host.load_block(index)?;
             progress(host.header(index).map_or(0, |h| h.plain_len));
@@ -107,12 +134,85 @@ impl<E: Engine> RingHost<E> {
     /// live memory.
     pub fn load_block(&mut self, index: u32) -> Result<(), RunError> {
         if index == 0 {
-            self.genesis = Manifested::open(&self.ring, &self.key, self.check > Check::Load)?;
+            let checked = self.check > Check::Load;
+            self.genesis = GenesisBlock::open(&self.ring, &self.key, checked, &self.alarms)?;
             return Ok(());
         }
-        let live = Live::open(&self.ring, &*self.engine, &self.key, index, self.check)?;
-        self.blocks.insert(index, live);
+        // Freed first: what it had of secret memory is the next one's.
+        self.blocks.remove(&index);
+        let (place, key) = ((&self.ring, &self.engine), &self.key);
+        let block = LoadedBlock::open(place, key, index, self.check, &self.alarms)?;
+        self.blocks.insert(index, block);
+        // Its costs are observed anew.
+        *self.chosen() = Chosen::default();
         Ok(())
+    }
+
+    /// What was found to be tampered with in this host's memory since it was opened, oldest first. A block that is named
+    /// here is out of use until it is loaded anew. Whoever embeds a host records these where they outlive it.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<Finding> {
+        self.alarms.all()
+    }
+
+    /// What protects each loaded block's memory, by its index.
+    pub fn protections(&self) -> impl Iterator<Item = (u32, BlockProtection)> + '_ {
+        self.blocks.iter().map(|(index, block)| (*index, block.protection()))
+    }
+
+    /// A loaded block.
+    ///
+    /// # Errors
+    /// [`RunError::NotLoaded`].
+    pub fn loaded_block(&self, index: u32) -> Result<&LoadedBlock<E>, RunError> {
+        self.blocks.get(&index).ok_or(RunError::NotLoaded { block: index })
+    }
+
+    /// Inputs of the network that linear operators of loaded blocks read as they are.
+    pub(crate) fn read_by_linear_operators(&self) -> Vec<String> {
+        let declared = &self.ring.genesis().outputs;
+        let read = |name: &String| self.blocks.values().any(|b| b.reads_linearly(name));
+        declared.iter().map(|s| &s.name).filter(|n| read(n)).cloned().collect()
+    }
+
+    /// The plan of each block of a leg, for a whole batch: under `auto` every check of everything, until it is known what
+    /// is cheaper.
+    fn plans(&self, range: &Range<u32>) -> Result<Vec<Option<PlanKind>>, RunError> {
+        let blocks = range.clone().map(|i| self.loaded_block(i)).collect::<Result<Vec<_>, _>>()?;
+        if self.check != Check::Auto {
+            return Ok(blocks.iter().map(|b| b.fixed_plan()).collect());
+        }
+        let kind = self.choose(&blocks, (range.start, range.end));
+        Ok(vec![Some(kind); blocks.len()])
+    }
+
+    fn choose(&self, blocks: &[&LoadedBlock<E>], leg: (u32, u32)) -> PlanKind {
+        let mut chosen = self.chosen();
+        if chosen.auto.contains(&leg) {
+            return PlanKind::Auto;
+        }
+        if chosen.compute.contains(&leg) {
+            return PlanKind::Compute;
+        }
+        let costs: Option<Vec<BlockCosts>> = blocks.iter().map(|b| b.check()?.costs()).collect();
+        let Some(costs) = costs else { return PlanKind::Both };
+        match Choice::of(&costs) {
+            Choice::Compute => {
+                chosen.compute.insert(leg);
+                PlanKind::Compute
+            }
+            Choice::Auto(rates) => {
+                for (check, rates) in blocks.iter().filter_map(|b| b.check()).zip(rates) {
+                    check.set_auto(|| rates);
+                }
+                chosen.auto.insert(leg);
+                PlanKind::Auto
+            }
+        }
+    }
+
+    fn chosen(&self) -> MutexGuard<'_, Chosen> {
+        self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The host's public key.
@@ -124,7 +224,7 @@ impl<E: Engine> RingHost<E> {
     /// Whether bytes are compared on a thread of its own while the engine computes; for machines on which the
     /// engine leaves a core free. Off at first.
     pub fn set_shadow(&mut self, shadow: bool) {
-        self.shadow = shadow && self.check > Check::Load;
+        self.background = shadow && self.check > Check::Load;
     }
 
     /// The blocks that are loaded.
@@ -180,7 +280,7 @@ impl<E: Engine> RingHost<E> {
         batch: &[Vec<TensorValue>],
         range: Range<u32>,
     ) -> Result<(Vec<Vec<TensorValue>>, Split), RunError> {
-        self.run_stretch(chain, batch, range, false).map(|(ran, _)| (ran.outputs, ran.split))
+        self.run_leg(chain, batch, range, false).map(|(ran, _)| (ran.outputs, ran.split))
     }
 
     /// Runs the blocks in `range` like [`run`](Self::run), and gives besides what shows the next host that the last
@@ -191,20 +291,20 @@ impl<E: Engine> RingHost<E> {
         batch: &[Vec<TensorValue>],
         range: Range<u32>,
     ) -> Result<Shown, RunError> {
-        self.run_stretch(chain, batch, range, true).map(|(ran, _)| ran)
+        self.run_leg(chain, batch, range, true).map(|(ran, _)| ran)
     }
 
     /// As [`run`](Self::run), with the digest of each query's outputs; `shown` asks for the witness.
-    pub(crate) fn run_stretch(
+    pub(crate) fn run_leg(
         &self,
         chain: &mut Chain,
         batch: &[Vec<TensorValue>],
         range: Range<u32>,
         shown: bool,
     ) -> Result<(Shown, Vec<Digest>), RunError> {
-        let mut ran = self.engine.within(|| batch::run(self, batch, range.clone(), shown))?;
+        let mut ran = self.engine.within(|| leg::run(self, batch, range.clone(), shown))?;
         let start = Instant::now();
-        let blocks = range.map(|i| self.block(i).map(|b| b.opened().content_digest()));
+        let blocks = range.map(|i| self.loaded_block(i).map(|b| b.opened().content_digest()));
         let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
         let digests: Vec<Digest> = ran.outputs.iter().map(|t| tensors_digest(t)).collect();
         chain.extend(&self.key, blocks, ran.checked, batch_digest(&digests));
@@ -230,10 +330,6 @@ impl<E: Engine> RingHost<E> {
 
     fn header(&self, index: u32) -> Option<&Header> {
         self.ring.headers().get(index as usize)
-    }
-
-    fn block(&self, index: u32) -> Result<&Live<E>, RunError> {
-        self.blocks.get(&index).ok_or(RunError::NotLoaded { block: index })
     }
 
     /// Draws whether a block is looked at.

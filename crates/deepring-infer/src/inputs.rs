@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use deepring::{DType, Dim, TensorSpec, TensorValue};
 
+use crate::checks::LIMIT;
 use crate::error::InputError;
 
 /// Checks names, types, shapes (named dimensions must agree with each other) and that floats are
@@ -27,6 +28,25 @@ pub(crate) fn check_inputs(
             InputError::Missing { name: spec.name.clone(), expected: list(declared) }
         })?;
         check_one(spec, value, &mut named)?;
+    }
+    Ok(())
+}
+
+/// Checks that no value of these inputs is larger than what the operators that read them can be checked with.
+pub(crate) fn check_ranges(ranged: &[String], given: &[TensorValue]) -> Result<(), InputError> {
+    for value in
+        given.iter().filter(|v| v.dtype() == DType::F32 && ranged.iter().any(|n| n == v.name()))
+    {
+        let mut floats = value.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b));
+        // Written so that what is not finite is too large as well.
+        if let Some(at) = floats.clone().position(|v| !(v.abs() <= LIMIT)) {
+            let name = value.name().to_owned();
+            return Err(InputError::TooLarge {
+                name,
+                at,
+                value: floats.nth(at).unwrap_or(f32::NAN),
+            });
+        }
     }
     Ok(())
 }

@@ -59,6 +59,15 @@ pub mod synthetic;
 mod trial;
 mod weights;
 
+/// One block at a time: a use that is begun, run and verified, for whoever builds something else than [`Session`] of them.
+pub mod block {
+    pub use crate::checks::{Measure, PartMeasure};
+    pub use crate::host::{
+        BlockOutputs, BlockProtection, BlockUse, LoadedBlock, Unchecked, VerifiedOutputs,
+    };
+    pub use deepring_memory::Protection;
+}
+
 pub use canonical::{CanonicalModel, canonicalise};
 pub use cut::{
     CutBlock, CutError, CutModel, CutPolicy, ExportError, JoinBlock, PARAMS_FILE, Param,
@@ -67,7 +76,7 @@ pub use cut::{
 pub use engine::{Elements, Engine, EngineError, Input, Rten, RtenProgram, View};
 #[cfg(feature = "ort")]
 pub use engine::{Ort, OrtProgram};
-pub use error::{InputError, RunError};
+pub use error::{InputError, Rejected, RunError};
 pub use exporting::{ExportRingError, export_ring};
 pub use host::{LayerMargin, RingHost, Shown, Split};
 pub use npy::{NpyError, read_npy, write_npy};

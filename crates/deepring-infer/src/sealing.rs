@@ -20,7 +20,9 @@ use crate::onnx::{ImportError, read_onnx};
 use crate::preprocess::Preprocess;
 use crate::settle::settle;
 use crate::trial::Trial;
-use crate::weights::Buffer;
+use deepring_memory::Region;
+
+use crate::weights::scratch;
 
 /// Longest label, model or producer name.
 const MAX_TEXT: usize = 4096;
@@ -300,7 +302,7 @@ impl<'a> Seal<'a> {
             .unwrap_or_default();
         let too_large = || SealModelError::TooLarge { block, bytes };
         let longest = usize::try_from(bytes).map_err(|_| too_large())?;
-        let mut buffer = Buffer::zeroed(longest).ok_or_else(too_large)?;
+        let mut buffer = scratch(longest).ok_or_else(too_large)?;
         for (i, block) in model.blocks.iter().enumerate() {
             let (mut plaintext, graph) = plaintext_of(&sealer, i + 1, block, buffer)?;
             vectors.pass(i, &model, plaintext.bytes_mut(), sealer.parts_of(i + 1))?;
@@ -414,12 +416,12 @@ fn plaintext_of(
     sealer: &RingSealer,
     index: usize,
     block: &CutBlock,
-    buffer: Buffer,
-) -> Result<(Buffer, Range<usize>), SealModelError> {
+    buffer: Region,
+) -> Result<(Region, Range<usize>), SealModelError> {
     let len = sealer.plain_len(index);
     let too_large = || SealModelError::TooLarge { block: index, bytes: len };
     let plain_len = usize::try_from(len).map_err(|_| too_large())?;
-    let mut out = buffer.reused(plain_len).ok_or_else(too_large)?;
+    let mut out = buffer.resized(plain_len).ok_or_else(too_large)?;
     let layout = || SealError::Layout {
         block: u32::try_from(index).unwrap_or(u32::MAX),
         reason: "parameters are not where the graph looks for them",

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use deepring::{
-    AuthenticRing, Chain, Check, Decision, Host, Item, Manifest, OpeningKey, Parcel, SecretKey,
-    TensorValue, batch_digest, tensors_digest,
+    AuthenticRing, Chain, Check, Decision, Finding, Host, Item, Manifest, OpeningKey, Parcel,
+    SecretKey, TensorValue, batch_digest, tensors_digest,
 };
 
 use crate::engine::{Engine, Rten};
-use crate::error::{InputError, RunError};
-use crate::host::{LayerMargin, RingHost, Split};
-use crate::inputs::{check_inputs, list};
+use crate::error::{InputError, Rejected, RunError};
+use crate::host::{BlockProtection, LayerMargin, RingHost, Split};
+use crate::inputs::{check_inputs, check_ranges, list};
 
 /// How a session runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +35,10 @@ impl Default for SessionOptions {
 /// What a query, or a batch of queries, gave.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// The outputs of each query, in the order of the network's outputs.
+    /// The outputs of each query that was answered, in the order of the network's outputs.
     pub outputs: Vec<Vec<TensorValue>>,
+    /// The queries that were not, by their number in the batch: the decision is about the others.
+    pub rejected: Vec<Rejected>,
     /// The closed and signed chain of receipts.
     pub decision: Decision,
     /// Where the time went.
@@ -52,6 +54,8 @@ pub struct Session<E: Engine = Rten> {
     ring: Arc<AuthenticRing>,
     hosts: Vec<RingHost<E>>,
     route: Vec<Leg>,
+    /// Inputs of the network that a linear operator reads as they are: their values have a bound.
+    ranged: Vec<String>,
 }
 
 /// A stretch of blocks, and which of the session's hosts runs it.
@@ -113,7 +117,8 @@ impl<E: Engine> Session<E> {
             }
             legs.push(Leg { host, blocks });
         }
-        Ok(Self { ring, hosts, route: legs })
+        let ranged = hosts.iter().flat_map(RingHost::read_by_linear_operators).collect();
+        Ok(Self { ring, hosts, route: legs, ranged })
     }
 
     /// Whether bytes are compared on a thread of its own while the engine computes; for machines on which the
@@ -142,8 +147,11 @@ impl<E: Engine> Session<E> {
 
     /// Answers a batch of queries with one chain of receipts.
     ///
-    /// Each query is checked and computed on its own; signatures are shared. The first tampering met
-    /// ends the batch, and nothing is signed for it.
+    /// Each query is checked and computed on its own; signatures are shared. The first tampering that is found ends the batch,
+    /// and nothing is signed for it. A query whose inputs are at fault is rejected, and the others are answered without it.
+    ///
+    /// # Errors
+    /// Any [`RunError`]; [`RunError::Input`] where no query is left to answer.
     pub fn run_batch(&self, batch: Vec<Vec<TensorValue>>) -> Result<Outcome, RunError> {
         let declared = &self.ring.genesis().outputs;
         if batch.is_empty() {
@@ -152,6 +160,42 @@ impl<E: Engine> Session<E> {
         for inputs in &batch {
             check_inputs(declared, inputs)?;
         }
+        let mut rejected: Vec<Rejected> = Vec::new();
+        let mut left: Vec<(usize, Vec<TensorValue>)> = Vec::with_capacity(batch.len());
+        for (query, inputs) in batch.into_iter().enumerate() {
+            match check_ranges(&self.ranged, &inputs) {
+                Ok(()) => left.push((query, inputs)),
+                Err(error) => rejected.push(Rejected { query, error }),
+            }
+        }
+        // Each round ends with fewer queries, and there are as many rounds as legs at most, and one more: a leg rejects
+        // all that it must at once.
+        loop {
+            let inputs: Vec<_> = left.iter().map(|(_, inputs)| inputs.clone()).collect();
+            if inputs.is_empty() {
+                rejected.sort_by_key(|r| r.query);
+                let first = rejected.into_iter().next().map(|r| r.error);
+                let nothing = InputError::Nothing { expected: list(declared) };
+                return Err(first.unwrap_or(nothing).into());
+            }
+            match self.answer(inputs) {
+                Err(RunError::Rejected(some)) if !some.is_empty() => {
+                    let number = |r: &Rejected| left.get(r.query).map_or(r.query, |(n, _)| *n);
+                    rejected.extend(
+                        some.iter().map(|r| Rejected { query: number(r), error: r.error.clone() }),
+                    );
+                    left.retain(|(n, _)| !rejected.iter().any(|r| r.query == *n));
+                }
+                Ok(outcome) => {
+                    rejected.sort_by_key(|r| r.query);
+                    return Ok(Outcome { rejected, ..outcome });
+                }
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn answer(&self, batch: Vec<Vec<TensorValue>>) -> Result<Outcome, RunError> {
         let nothing = || RunError::NotLoaded { block: 1 };
         let first =
             self.route.first().and_then(|leg| self.hosts.get(leg.host)).ok_or_else(nothing)?;
@@ -173,8 +217,7 @@ impl<E: Engine> Session<E> {
             }
             let next = self.route.get(i + 1).or(self.route.first());
             let shown = next.is_some_and(|next| next.host != leg.host);
-            let (ran, digests) =
-                host.run_stretch(&mut chain, &current, leg.blocks.clone(), shown)?;
+            let (ran, digests) = host.run_leg(&mut chain, &current, leg.blocks.clone(), shown)?;
             split += ran.split;
             (current, witness, output_digests) = (ran.outputs, ran.witness, digests);
         }
@@ -188,7 +231,20 @@ impl<E: Engine> Session<E> {
         let items = pairs.map(|(inputs, outputs)| Item { inputs, outputs }).collect();
         let decision = first.close(chain, items)?;
         split.receipt += start.elapsed();
-        Ok(Outcome { outputs: self.in_declared_order(current), decision, split })
+        let outputs = self.in_declared_order(current);
+        Ok(Outcome { outputs, rejected: Vec::new(), decision, split })
+    }
+
+    /// What was found to be tampered with in live memory since the session was opened, host by host. Whoever embeds a
+    /// session records these where they outlive it.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<Finding> {
+        self.hosts.iter().flat_map(RingHost::alarms).collect()
+    }
+
+    /// What protects each block's memory, by its index.
+    pub fn protections(&self) -> impl Iterator<Item = (u32, BlockProtection)> + '_ {
+        self.hosts.iter().flat_map(RingHost::protections)
     }
 
     /// Answers one query, and measures what the product of each layer could tell apart on it: how close the

@@ -13,7 +13,7 @@ use crate::engine::{Engine as _, Rten};
 use crate::inputs::names;
 use crate::onnx::ImportError;
 use crate::onnx::proto::NodeProto;
-use crate::weights::{Buffer, Resident};
+use crate::weights::{Resident, scratch};
 
 /// Operators whose result does not follow from their inputs.
 const RANDOM: [&str; 6] = [
@@ -82,7 +82,7 @@ fn compute(
     let block = single(model, node)?;
     let len = usize::try_from(block.params_len()).ok();
     let graph_at = len.map(|n| n.next_multiple_of(64));
-    let buffer = graph_at.and_then(|at| Buffer::zeroed(at.checked_add(block.graph.len())?));
+    let buffer = graph_at.and_then(|at| scratch(at.checked_add(block.graph.len())?));
     let (Some(len), Some(at), Some(mut buffer)) = (len, graph_at, buffer) else { return Ok(None) };
     let place = at..at + block.graph.len();
     let Some(region) = buffer.bytes_mut().get_mut(..len) else { return Ok(None) };
@@ -93,7 +93,7 @@ fn compute(
     let Ok(loaded) = Resident::load(engine, buffer, place, &[], &names(&block.outputs)) else {
         return Ok(None);
     };
-    let Some(program) = loaded.program() else { return Ok(None) };
+    let Some(program) = loaded.program(0) else { return Ok(None) };
     let Ok(values) = engine.run(program, Vec::new()) else { return Ok(None) };
     let results: Option<Vec<Computed>> = values
         .iter()

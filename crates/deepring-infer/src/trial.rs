@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 
 use deepring::{DType, Dim, TensorSpec, TensorValue};
+use deepring_memory::Region;
 
 use crate::cut::CutModel;
 use crate::engine::{Engine as _, EngineError, Input, Rten};
 use crate::inputs::names;
-use crate::weights::{Buffer, Resident};
+use crate::weights::Resident;
 
 /// Larger inputs than this are not made up.
 const MAX_ELEMENTS: u64 = 1 << 25;
@@ -45,7 +46,7 @@ impl<'a> Trial<'a> {
     pub(crate) fn load(
         &mut self,
         index: usize,
-        plaintext: Buffer,
+        plaintext: Region,
         graph: std::ops::Range<usize>,
     ) -> Result<Resident<Rten>, EngineError> {
         let Some(block) = self.model.blocks.get(index) else {
@@ -61,7 +62,7 @@ impl<'a> Trial<'a> {
         if let Some(mut values) = self.values.take() {
             let inputs: Option<Vec<_>> =
                 block.inputs.iter().map(|t| values.get(&t.name).map(Input::Lent)).collect();
-            let (Some(inputs), Some(program)) = (inputs, resident.program()) else {
+            let (Some(inputs), Some(program)) = (inputs, resident.program(0)) else {
                 return Ok(resident);
             };
             let ran = self.engine.within(|| self.engine.run(program, inputs));

@@ -34,8 +34,12 @@ mod pages;
 mod protection;
 mod region;
 mod secret;
+#[cfg(any(test, feature = "tamper"))]
+mod tamper;
 
 pub use harden::{Hardening, harden_process};
 pub use protection::{Protection, Use};
 pub use region::Region;
 pub use secret::SecretBytes;
+#[cfg(any(test, feature = "tamper"))]
+pub use tamper::tamper;

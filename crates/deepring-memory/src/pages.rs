@@ -11,6 +11,8 @@ mod unix;
 pub(crate) use heap::Pages;
 #[cfg(unix)]
 pub(crate) use unix::Pages;
+#[cfg(all(unix, any(test, feature = "tamper")))]
+pub(crate) use unix::tampering;
 
 /// What pages are, whether or not they are read-only now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -114,7 +114,7 @@ pub use keys::{
     write_key_pair,
 };
 pub use manifest::Manifest;
-pub use open::{OpenError, OpeningKey};
+pub use open::{ChunkObserver, DecryptedChunk, OpenError, OpeningKey};
 pub use receipt::{
     Chain, ChainError, Check, Checked, CheckedError, Coverage, Decision, Delivered, Item, Opening,
     Parcel, ParcelError, ParseCheckError, Receipt, ReceiptError, Share, ShareError, TensorValue,

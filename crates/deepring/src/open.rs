@@ -1,7 +1,8 @@
-//! Opening a block: chunk digests, decryption into place, content digest; each byte read once.
+//! Opening a block: chunk digests, decryption, content digest.
 
 use std::ops::Range;
 
+use deepring_memory::{Region, Use};
 use rayon::prelude::*;
 use thiserror::Error;
 
@@ -9,7 +10,7 @@ use crate::block::Header;
 use crate::block::chunks::{Segment, gaps, segments};
 use crate::block::header::unwrap_key;
 use crate::crypto::Digest;
-use crate::crypto::aead::BlockKey;
+use crate::crypto::aead::{BlockKey, CHUNK_LEN};
 use crate::encoding::DecodeError;
 use crate::keys::{Host, Owner, SecretKey};
 use crate::ring::{Finding, PartName, Storage};
@@ -117,13 +118,30 @@ pub(crate) fn buffer(len: u64) -> Result<Vec<u8>, OpenError> {
     Ok(out)
 }
 
-/// Checks and decrypts a body into `out`; gives the key, with which the content digest is computed.
+/// A chunk's plaintext, in the copy that was just decrypted and authenticated.
+#[derive(Debug)]
+pub struct DecryptedChunk<'a> {
+    /// Where it goes in the block's plaintext.
+    pub offset: usize,
+    /// The bytes.
+    pub bytes: &'a [u8],
+}
+
+/// What is told of each chunk before it is put into its place; called from several threads.
+pub type ChunkObserver<'a> = &'a (dyn Fn(&DecryptedChunk<'_>) + Sync);
+
+/// Checks and decrypts a body into `out`; returns the key, with which the content digest is computed.
+///
+/// Each chunk is decrypted into a copy of one thread's own, in secret memory where there is some, told to
+/// `observer`, and copied into its place: what the observer notes is about the bytes that were authenticated, and nobody
+/// who writes to `out` meanwhile changes that.
 pub(crate) fn decrypt_body(
     storage: &dyn Storage,
     header: &Header,
     body: &Range<u64>,
     key: OpeningKey<'_>,
     out: &mut [u8],
+    observer: ChunkObserver<'_>,
 ) -> Result<BlockKey, OpenError> {
     let index = header.index;
     if out.len() as u64 != header.plain_len {
@@ -154,7 +172,10 @@ pub(crate) fn decrypt_body(
     }
     // Threads take segments in the order of the file, so that a disk is read forward.
     let work = places(out, segments(&header.parts)).par_bridge();
-    work.try_for_each_init(Vec::new, |buf, (segment, place)| {
+    let room = || (Vec::new(), Region::new(CHUNK_LEN, Use::Secrets));
+    work.try_for_each_init(room, |(buf, copy), (segment, place)| {
+        let no_memory = || OpenError::TooLarge { bytes: CHUNK_LEN as u64 };
+        let copy = copy.as_mut().ok_or_else(no_memory)?.bytes_mut();
         buf.resize(segment.body_len(), 0);
         match storage.read_at(body.start + segment.body.start, buf) {
             Ok(()) => {}
@@ -185,9 +206,13 @@ pub(crate) fn decrypt_body(
             if header.chunks.get(span.index as usize) != Some(&Digest::of_chunk(sealed)) {
                 return Err(refuse("the bytes are not those that were sealed"));
             }
+            let copy = copy.get_mut(..plain.len()).ok_or_else(no_memory)?;
             cipher
-                .open(span.index, span.last, sealed, plain)
+                .open(span.index, span.last, sealed, copy)
                 .map_err(|_| refuse("the chunk does not decrypt"))?;
+            let copy = std::hint::black_box(copy);
+            observer(&DecryptedChunk { offset: span.plain.start as usize, bytes: copy });
+            plain.copy_from_slice(copy);
         }
         Ok(())
     })?;

@@ -4,7 +4,7 @@
 //! projection of `W` tells whether an output came from these parameters. A *table* is a parameter of which
 //! a run reads single rows. Everything else is parameters of which a check must read every byte.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use deepring::{DType, Dim, Part, TensorSpec};
 use prost::Message as _;
@@ -19,16 +19,16 @@ use crate::onnx::proto::{
 const SMALL_TABLE: u64 = 64 * 1024;
 
 /// What a block's graph is made of.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Hash)]
 pub(crate) struct Anatomy {
     pub(crate) linears: Vec<Linear>,
     pub(crate) tables: Vec<Table>,
     /// How many operators read a part. One inside a branch or a loop counts as many.
-    uses: HashMap<usize, usize>,
+    uses: BTreeMap<usize, usize>,
 }
 
 /// An operator with constant parameters, linear in its one input.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct Linear {
     /// What it reads.
     pub(crate) x: Source,
@@ -43,17 +43,24 @@ pub(crate) struct Linear {
 }
 
 /// What an operator computes with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Numbers {
-    /// 32-bit floats; with factors on product and bias (`Gemm`).
-    Floats { scales: [f32; 2] },
+    /// 32-bit floats; with the bits of the factors on product and bias (`Gemm`).
+    Floats { scales: [u32; 2] },
     /// Bytes, summed exactly in 32 bits. What is subtracted from each input: the value that holds it, a part
     /// or a result; and what is subtracted from each weight: the part that holds it.
     Bytes { input_zero: Option<Zero>, weight_zero: Option<usize> },
 }
 
+impl Numbers {
+    /// Floats without factors.
+    pub(crate) const fn once() -> Self {
+        Self::Floats { scales: [1f32.to_bits(); 2] }
+    }
+}
+
 /// Where a zero point is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Zero {
     Part(usize),
     Value(String),
@@ -69,7 +76,7 @@ pub(crate) struct Source {
 }
 
 /// How the weights are laid out and applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Form {
     /// A convolution over one or two dimensions, channels first.
     Conv(Window),
@@ -77,10 +84,22 @@ pub(crate) enum Form {
     Rows { inner: usize, outer: usize, transposed: bool },
 }
 
+impl Form {
+    /// Outputs that an operator computes at one place.
+    pub(crate) fn outputs(&self) -> usize {
+        match self {
+            Self::Conv(window) => window.outputs,
+            Self::Rows { outer, .. } => *outer,
+        }
+    }
+}
+
 /// A parameter of which a run gathers rows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct Table {
     pub(crate) part: usize,
+    /// The value that the gathered rows make: bit copies of them.
+    pub(crate) rows_value: String,
     /// The value that holds the row numbers.
     pub(crate) indices: String,
     pub(crate) rows: usize,
@@ -125,6 +144,23 @@ impl Anatomy {
         Self { linears, tables, uses: reader.uses }
     }
 
+    /// The values that a check looks at, block inputs included: what linear operators read and give, what is gathered
+    /// and by which numbers.
+    pub(crate) fn looks_at(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        let linears = self.linears.iter().flat_map(|l| {
+            let zero = super::integer::input_zero(l);
+            [l.x.value.as_str(), l.y.as_str()].into_iter().chain(zero)
+        });
+        let tables = self.tables.iter().flat_map(|t| [t.indices.as_str(), t.rows_value.as_str()]);
+        for name in linears.chain(tables) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// Whether products tell if what was added is this part, and nothing else reads it.
     pub(crate) fn is_bias(&self, part: usize, products: &[usize]) -> bool {
         let added = products
@@ -141,7 +177,7 @@ struct Reader<'a> {
     /// Part of each initializer.
     place: HashMap<&'a str, usize>,
     /// How many operators read a part. One inside a branch or a loop counts as many.
-    uses: HashMap<usize, usize>,
+    uses: BTreeMap<usize, usize>,
     /// Who makes a value.
     maker: HashMap<&'a str, &'a NodeProto>,
     /// Who reads a value, the graph's outputs not counted.
@@ -160,7 +196,7 @@ impl<'a> Reader<'a> {
                 place.insert(name, part);
             }
         }
-        let mut uses: HashMap<usize, usize> = HashMap::new();
+        let mut uses: BTreeMap<usize, usize> = BTreeMap::new();
         let mut maker = HashMap::new();
         let mut readers: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
         for node in &graph.node {
@@ -198,7 +234,7 @@ impl<'a> Reader<'a> {
                 let window = Window::of(node, &dims)?;
                 let bias = self.vector(node.arg(2), window.outputs)?;
                 let form = Form::Conv(window);
-                self.made(node.arg(0)?, y, (weight, bias), ONCE, form)
+                self.made(node.arg(0)?, y, (weight, bias), Numbers::once(), form)
             }
             "MatMulInteger" => {
                 let (weight, dims) = self.byte_parameter(node.arg(1))?;
@@ -213,7 +249,7 @@ impl<'a> Reader<'a> {
                 let form = rows(&dims, transposed)?;
                 let Form::Rows { outer, .. } = form else { return None };
                 let bias = self.vector(node.arg(2), outer)?;
-                let scale = |name| node.attr_float(name).unwrap_or(1.0);
+                let scale = |name| node.attr_float(name).unwrap_or(1.0).to_bits();
                 let numbers = Numbers::Floats { scales: [scale("alpha"), scale("beta")] };
                 self.made(node.arg(0)?, y, (weight, bias), numbers, form)
             }
@@ -227,7 +263,7 @@ impl<'a> Reader<'a> {
                     Some((sum, bias)) => (sum, Some(bias)),
                     None => (y.as_str(), None),
                 };
-                self.made(node.arg(0)?, y, (weight, bias), ONCE, form)
+                self.made(node.arg(0)?, y, (weight, bias), Numbers::once(), form)
             }
             _ => None,
         }
@@ -299,16 +335,18 @@ impl<'a> Reader<'a> {
         let len = usize::try_from(self.parts.get(part)?.len).ok()?;
         let row_len = len.checked_div(rows)?;
         let worth = self.parts.get(part)?.len >= SMALL_TABLE && row_len >= 64;
-        (worth && !self.place.contains_key(indices.as_str())).then_some(Table {
+        // Of other types the engine holds a row in another form than the sealed one.
+        let bit_copies = matches!(spec.dtype, DType::F32 | DType::I32 | DType::I8 | DType::U8);
+        let rows_value = node.output.first().filter(|o| !o.is_empty())?.clone();
+        (worth && bit_copies && !self.place.contains_key(indices.as_str())).then_some(Table {
             part,
+            rows_value,
             indices,
             rows,
             row_len,
         })
     }
 }
-
-const ONCE: Numbers = Numbers::Floats { scales: [1.0, 1.0] };
 
 fn rows(dims: &[usize], transposed: bool) -> Option<Form> {
     match (dims, transposed) {

@@ -1,10 +1,10 @@
-//! What products and tags cost this block on this machine, observed in its first uses.
+//! What the checks of a block cost on this machine, observed in its first uses, and the rates that follow.
 
 use std::time::Duration;
 
 use super::anatomy::{Anatomy, Form, Linear, Numbers};
 use super::direct;
-use crate::mac::LiveMac;
+use super::plan::Rate;
 
 /// Uses that are observed. The first ones meet memory that nobody has touched, so the fastest counts.
 const USES: u32 = 3;
@@ -14,50 +14,158 @@ const TAP: f64 = 0.125;
 const BYTE_SUMS: f64 = 4.0;
 /// Two comparisons and their bookkeeping, in seconds.
 const OPERATOR: f64 = 2e-6;
+/// A first or last operator is always verified by its product if that costs at most this share of the whole network's
+/// time in the engine; else at half of its uses.
+const EDGE_SHARE: f64 = 0.015;
+/// `compute` is taken outright where it costs at most this share of the engine's time more than `auto`.
+const COMPUTE_SHARE: f64 = 0.03;
 
-/// What the first uses of a block showed.
+/// What the first uses of a block showed. Times are in seconds.
 #[derive(Debug, Default)]
-pub(super) struct Observed {
+pub(crate) struct Observed {
     uses: u32,
     /// Elements of each linear operator's input and output.
     sizes: Vec<[usize; 2]>,
-    /// Seconds for each byte that was compared, and for each unit of a product's work.
+    /// For each byte that was compared, for each unit of a product's work.
     byte: Option<f64>,
     unit: Option<f64>,
+    /// All products of one use.
+    products: Option<f64>,
+    /// One run of the block, one run of its rest.
+    engine: Option<f64>,
+    rest: Option<f64>,
 }
 
 impl Observed {
     /// What comparing so many bytes took.
     pub(super) fn bytes(&mut self, bytes: usize, took: Duration) {
-        let each = took.as_secs_f64() / bytes.max(1) as f64;
-        self.byte = Some(self.byte.map_or(each, |b| b.min(each)));
+        least(&mut self.byte, took.as_secs_f64() / bytes.max(1) as f64);
+    }
+
+    /// How large the operators' inputs and outputs are.
+    pub(super) fn sizes(&mut self, sizes: Vec<[usize; 2]>) {
+        self.sizes = sizes;
     }
 
     /// What the products of all operators took.
-    pub(super) fn products(&mut self, linears: &[Linear], sizes: Vec<[usize; 2]>, took: Duration) {
-        let units: f64 = linears.iter().zip(&sizes).map(|(l, s)| work(l, *s)).sum();
-        let each = took.as_secs_f64() / units.max(1.0);
-        self.unit = Some(self.unit.map_or(each, |u| u.min(each)));
-        self.sizes = sizes;
+    pub(super) fn products(&mut self, took: Duration) {
+        least(&mut self.products, took.as_secs_f64());
         self.uses += 1;
     }
 
-    /// Which linear operators are cheaper to check by their product, if `together` queries share one
-    /// comparison of the bytes; `None` while there is too little to tell.
-    pub(super) fn choose(
-        &self,
+    /// What one run of the block took.
+    pub(crate) fn engine(&mut self, took: Duration) {
+        least(&mut self.engine, took.as_secs_f64());
+    }
+
+    /// What one run of the rest and the comparison took.
+    pub(crate) fn rest(&mut self, took: Duration) {
+        least(&mut self.rest, took.as_secs_f64());
+    }
+
+    /// The costs of a block, when enough uses were observed.
+    pub(crate) fn costs(
+        &mut self,
         anatomy: &Anatomy,
-        tags: &LiveMac,
-        together: usize,
-    ) -> Option<Vec<bool>> {
-        let (Some(byte), Some(unit), USES..) = (self.byte, self.unit, self.uses) else {
+        part_len: impl Fn(usize) -> u64,
+    ) -> Option<BlockCosts> {
+        if self.uses < USES {
             return None;
+        }
+        let units: f64 = anatomy.linears.iter().zip(&self.sizes).map(|(l, s)| work(l, *s)).sum();
+        let unit = *self.unit.get_or_insert(self.products? / units.max(1.0));
+        let byte = self.byte?;
+        let operators = anatomy.linears.iter().enumerate().map(|(i, linear)| {
+            let sizes = self.sizes.get(i).copied().unwrap_or_default();
+            OperatorCosts {
+                product: unit * work(linear, sizes) + OPERATOR,
+                bytes: byte * part_len(linear.weight) as f64,
+            }
+        });
+        Some(BlockCosts {
+            operators: operators.collect(),
+            rest: self.rest.unwrap_or(0.0),
+            engine: self.engine.unwrap_or(0.0),
+        })
+    }
+}
+
+fn least(place: &mut Option<f64>, found: f64) {
+    *place = Some(place.map_or(found, |before| before.min(found)));
+}
+
+/// What one operator's two ways of being checked cost, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OperatorCosts {
+    product: f64,
+    bytes: f64,
+}
+
+/// What a block's checks cost, in seconds.
+#[derive(Debug, Clone)]
+pub(crate) struct BlockCosts {
+    operators: Vec<OperatorCosts>,
+    rest: f64,
+    engine: f64,
+}
+
+/// What is taken for the blocks of a stretch.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Choice {
+    /// Every product, always.
+    Compute,
+    /// For each block, the rates of its operators.
+    Auto(Vec<Vec<Rate>>),
+}
+
+impl Choice {
+    /// Chooses for blocks that follow each other, by what they cost.
+    ///
+    /// The cheaper of bytes and product for each operator; an operator on bytes has its product verified in a draw all the
+    /// same. The first and the last operator are what an attacker wants most, and are verified always or at half of
+    /// their uses.
+    pub(crate) fn of(blocks: &[BlockCosts]) -> Self {
+        let engine: f64 = blocks.iter().map(|b| b.engine).sum();
+        let of_block = |b: &BlockCosts| -> Vec<Rate> {
+            let cheaper = |o: &OperatorCosts| o.product < o.bytes;
+            b.operators
+                .iter()
+                .map(|o| if cheaper(o) { Rate::Always } else { Rate::Eighth })
+                .collect()
         };
-        let one = |(linear, sizes): (&Linear, &[usize; 2])| {
-            let bytes = tags.part_len(linear.weight) as f64 / together.max(1) as f64;
-            unit * work(linear, *sizes) + OPERATOR < byte * bytes
+        let mut rates: Vec<Vec<Rate>> = blocks.iter().map(of_block).collect();
+        let with_operators = || blocks.iter().enumerate().filter(|(_, b)| !b.operators.is_empty());
+        let first = with_operators().next().map(|(i, _)| (i, 0));
+        let last = with_operators().next_back().map(|(i, b)| (i, b.operators.len() - 1));
+        for (block, operator) in first.into_iter().chain(last) {
+            let costs = blocks.get(block).and_then(|b| b.operators.get(operator));
+            let rate = rates.get_mut(block).and_then(|r| r.get_mut(operator));
+            if let (Some(costs), Some(rate)) = (costs, rate)
+                && *rate != Rate::Always
+            {
+                let cheap = costs.product <= EDGE_SHARE * engine;
+                *rate = if cheap { Rate::Always } else { Rate::Half };
+            }
+        }
+        let auto: f64 = blocks.iter().zip(&rates).map(|(b, r)| b.auto(r)).sum();
+        let compute: f64 = blocks.iter().map(BlockCosts::compute).sum();
+        if compute <= auto + COMPUTE_SHARE * engine { Self::Compute } else { Self::Auto(rates) }
+    }
+}
+
+impl BlockCosts {
+    fn auto(&self, rates: &[Rate]) -> f64 {
+        let one = |(o, rate): (&OperatorCosts, &Rate)| match rate {
+            Rate::Never => o.bytes,
+            Rate::Eighth => o.bytes + o.product / 8.0,
+            Rate::Half => o.bytes + o.product / 2.0,
+            Rate::Always => o.product,
         };
-        Some(anatomy.linears.iter().zip(&self.sizes).map(one).collect())
+        self.operators.iter().zip(rates).map(one).sum::<f64>() + self.rest / 8.0
+    }
+
+    fn compute(&self) -> f64 {
+        self.operators.iter().map(|o| o.product).sum::<f64>() + self.rest
     }
 }
 
@@ -72,4 +180,37 @@ fn work(linear: &Linear, [x, y]: [usize; 2]) -> f64 {
     };
     let slower = if matches!(linear.numbers, Numbers::Bytes { .. }) { BYTE_SUMS } else { 1.0 };
     (x + y + TAP * further) * slower
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(operators: &[(f64, f64)], rest: f64, engine: f64) -> BlockCosts {
+        let operators = operators
+            .iter()
+            .map(|(product, bytes)| OperatorCosts { product: *product, bytes: *bytes });
+        BlockCosts { operators: operators.collect(), rest, engine }
+    }
+
+    #[test]
+    fn the_cheaper_way_is_taken_and_the_edges_are_verified_more_often() {
+        // The first is cheap to verify, the last dear; between them, one of each kind.
+        let blocks = [
+            block(&[(0.001, 0.0001)], 0.0, 0.2),
+            block(&[], 0.0, 0.1),
+            block(&[(0.01, 0.5), (0.5, 0.01)], 0.4, 0.6),
+            block(&[(0.02, 0.001)], 0.0, 0.1),
+        ];
+        let wanted =
+            vec![vec![Rate::Always], vec![], vec![Rate::Always, Rate::Eighth], vec![Rate::Half]];
+        assert_eq!(Choice::of(&blocks), Choice::Auto(wanted));
+    }
+
+    #[test]
+    fn compute_is_taken_where_it_costs_little_more() {
+        let cheap = |rest| [block(&[(0.01, 0.009)], rest, 1.0)];
+        assert_eq!(Choice::of(&cheap(0.02)), Choice::Compute);
+        assert!(matches!(Choice::of(&cheap(0.1)), Choice::Auto(_)));
+    }
 }

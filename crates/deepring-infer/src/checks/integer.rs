@@ -8,19 +8,20 @@ use zeroize::Zeroizing;
 
 use super::anatomy::{Form, Linear, Numbers, Zero};
 use super::products::matrix;
+use super::projection::DrawError;
 use crate::engine::{Elements, View};
 use crate::kernels::rows_int;
 
-/// `r`, and then `r·W`. Secret as a projection of floats is.
-pub(crate) struct IntegerProjection {
-    secret: Zeroizing<Vec<i64>>,
+/// Numbers before `r`: whether the input's zero point is a parameter, and that.
+const HEAD: usize = 2;
+
+/// `has zero | zero | r[outputs] | r·W[inputs]`. Secret as a projection of floats is.
+pub(crate) struct IntegerProjection<'a> {
+    numbers: &'a [i64],
     outputs: usize,
-    inputs: usize,
-    /// What is subtracted from each input, where it is a parameter.
-    zero: Option<i64>,
 }
 
-impl std::fmt::Debug for IntegerProjection {
+impl std::fmt::Debug for IntegerProjection<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("IntegerProjection").field("outputs", &self.outputs).finish_non_exhaustive()
     }
@@ -31,33 +32,45 @@ pub(crate) fn numbers(bytes: &[u8], signed: bool) -> Vec<i64> {
     bytes.iter().map(|b| if signed { i64::from(*b as i8) } else { i64::from(*b) }).collect()
 }
 
-impl IntegerProjection {
-    /// Draws `r` and projects the weights. `None` if the system gives no randomness, `Some(None)` if lengths
-    /// are not what the form says.
-    pub(crate) fn draw(
-        linear: &Linear,
+impl<'a> IntegerProjection<'a> {
+    /// Numbers that an operator's projection has. `None` if there is none of its form.
+    pub(crate) fn len(form: &Form) -> Option<usize> {
+        match form {
+            Form::Rows { inner, outer, .. } => outer.checked_add(*inner)?.checked_add(HEAD),
+            Form::Conv(_) => None,
+        }
+    }
+
+    /// Draws `r` into `out` and projects the weights.
+    pub(crate) fn draw_into<E>(
+        form: &Form,
+        out: &mut [i64],
         weights: &[i64],
         weight_zero: Option<&[i64]>,
         zero: Option<&[i64]>,
-    ) -> Option<Option<Self>> {
-        let Form::Rows { inner, outer: outputs, transposed } = linear.form else {
-            return Some(None);
+    ) -> Result<(), DrawError<E>> {
+        let Form::Rows { inner, outer: outputs, transposed } = *form else {
+            return Err(DrawError::Unsuitable);
         };
         let zeros = weight_zero.unwrap_or(&[0]);
         let scalar = |v: &[i64]| matches!(v, [_]);
         if outputs.checked_mul(inner) != Some(weights.len())
             || !(scalar(zeros) || zeros.len() == outputs)
             || zero.is_some_and(|z| !scalar(z))
+            || Self::len(form) != Some(out.len())
         {
-            return Some(None);
+            return Err(DrawError::Unsuitable);
         }
-        let mut random = Zeroizing::new(vec![0u8; outputs.checked_mul(4)?]);
-        aws_lc_rs::rand::fill(&mut random).ok()?;
-        let mut secret = Zeroizing::new(vec![0i64; outputs.checked_add(inner)?]);
-        let (r, plane) = secret.split_at_mut(outputs);
+        let mut random = Zeroizing::new(vec![0u8; outputs * 4]);
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| DrawError::NoRandomness)?;
+        let (head, numbers) = out.split_at_mut(HEAD);
+        let zero = zero.and_then(|z| z.first());
+        head.copy_from_slice(&[i64::from(zero.is_some()), zero.copied().unwrap_or(0)]);
+        let (r, plane) = numbers.split_at_mut(outputs);
         for (r, b) in r.iter_mut().zip(random.as_chunks().0) {
             *r = i64::from(u32::from_le_bytes(*b));
         }
+        plane.fill(0);
         let weight = |output: usize, i: usize| {
             let zero = zeros.get(if zeros.len() == 1 { 0 } else { output });
             let at = if transposed { output * inner + i } else { i * outputs + output };
@@ -65,31 +78,41 @@ impl IntegerProjection {
         };
         for (output, r) in r.iter().enumerate() {
             for (i, place) in plane.iter_mut().enumerate() {
-                *place = place.wrapping_add(r.wrapping_mul(weight(output, i)?));
+                let weight = weight(output, i).ok_or(DrawError::Unsuitable)?;
+                *place = place.wrapping_add(r.wrapping_mul(weight));
             }
         }
-        let zero = zero.and_then(|z| z.first().copied());
-        Some(Some(Self { secret, outputs, inputs: inner, zero }))
+        Ok(())
     }
 
-    /// Everything that is secret, for the tag that covers it.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.secret)
+    /// A projection as it lies in a vault. `None` if it has not the length that the form says.
+    pub(crate) fn lent(form: &Form, bytes: &'a [u8]) -> Option<Self> {
+        let numbers: &[i64] = bytemuck::try_cast_slice(bytes).ok()?;
+        (Self::len(form)? == numbers.len()).then_some(Self { numbers, outputs: form.outputs() })
     }
 
-    /// Whether `y` is the operator's output for `x`; `None` if not, or if a shape is not as it should be.
-    pub(crate) fn fits(&self, x: &View<'_>, y: &View<'_>, zero: Option<&View<'_>>) -> Option<()> {
-        let (r, plane) = self.secret.split_at_checked(self.outputs)?;
-        let zero = match (self.zero, zero) {
-            (Some(zero), _) => zero,
-            (None, Some(view)) => single(view)?,
-            (None, None) => 0,
+    /// Verifies `y` as the operator's output for `x`. Returns the number of rows that were compared, which is all;
+    /// `None` if one differs, or if a shape is not as it should be.
+    pub(crate) fn verify(
+        &self,
+        x: &View<'_>,
+        y: &View<'_>,
+        zero: Option<&View<'_>>,
+    ) -> Option<u64> {
+        let (head, numbers) = self.numbers.split_at_checked(HEAD)?;
+        let (r, plane) = numbers.split_at_checked(self.outputs)?;
+        let zero = match (head, zero) {
+            ([1, zero], _) => *zero,
+            ([0, _], Some(view)) => single(view)?,
+            ([0, _], None) => 0,
+            _ => return None,
         };
         // What the plane gives too much for inputs that are `zero` too large.
         let excess = plane.iter().fold(0i64, |s, v| s.wrapping_add(*v)).wrapping_mul(zero);
-        let (given, wanted) = (sums(x, self.inputs, plane)?, sums(y, self.outputs, r)?);
+        let (given, wanted) = (sums(x, plane.len(), plane)?, sums(y, self.outputs, r)?);
         let same = |(x, y): (&i64, &i64)| x.wrapping_sub(excess) == *y;
-        (given.len() == wanted.len() && given.iter().zip(&wanted).all(same)).then_some(())
+        let fits = given.len() == wanted.len() && given.iter().zip(&wanted).all(same);
+        fits.then_some(given.len() as u64)
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn measure<'v>(
     products: &Products<'_>,
     number: usize,
     linear: &Linear,
-    projection: &Projection,
+    projection: &Projection<'_>,
     weights: &[f32],
     value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
     random: &mut dyn FnMut() -> usize,

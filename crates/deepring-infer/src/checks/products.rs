@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use super::anatomy::{Form, Linear};
 use super::direct;
-use super::projection::Projection;
-use super::watch::{Reading, Readings, Role};
+use super::projection::{LIMIT, Mismatch, Projection};
+use super::readings::{Reading, Readings, Role};
 use crate::engine::{Elements, View};
 use crate::kernels::{self, columns, rows};
 
@@ -33,6 +33,48 @@ impl Side {
     }
 }
 
+/// What was compared of one operator's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Compared {
+    pub(crate) linear: usize,
+    pub(crate) places: usize,
+    /// Whether these are all places: those whose input is not finite have no sums to compare.
+    pub(crate) complete: bool,
+}
+
+/// The operator whose output was not verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Misfit {
+    /// It is not what the sealed parameters give.
+    Wrong(usize),
+    /// Activations are so large that sums of them leave 32-bit floats: nothing can be said of the output.
+    OutOfRange(usize),
+}
+
+/// How large a tensor's elements are.
+struct Size {
+    all_finite: bool,
+    /// The largest of the finite ones.
+    finite: f32,
+}
+
+impl Size {
+    fn of(view: &View<'_>, relu: bool) -> Self {
+        let Elements::F32(elements) = &view.elements else {
+            return Self { all_finite: true, finite: 0.0 };
+        };
+        let mut size = Self { all_finite: true, finite: 0.0 };
+        for v in elements.iter().map(|v| if relu && *v < 0.0 { 0.0 } else { *v }) {
+            if v.is_finite() {
+                size.finite = size.finite.max(v.abs());
+            } else {
+                size.all_finite = false;
+            }
+        }
+        size
+    }
+}
+
 /// The sums of one run.
 pub(crate) struct Products<'a> {
     linears: &'a [Linear],
@@ -56,14 +98,14 @@ impl<'a> Products<'a> {
         self.sides.get(i).map(|[_, y]| y.size)
     }
 
-    /// Whether every output is that of its operator; else the number of one whose is not.
-    pub(crate) fn fit<'v, 'p>(
+    /// Verifies the outputs of these operators, at every place. Returns what was compared of each.
+    pub(crate) fn verify<'v, 'p>(
         &mut self,
         readings: &[Readings],
         products: &[usize],
-        projection: &(impl Fn(usize) -> Option<&'p Projection> + Sync),
+        projection: &(impl Fn(usize) -> Option<&'p Projection<'p>> + Sync),
         value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
-    ) -> Result<(), usize> {
+    ) -> Result<Vec<Compared>, Misfit> {
         let read = |readings: &Readings| self.read(readings, projection, value);
         let elements = |r: &Readings| value(&r.value).map_or(0, |v| v.dims.iter().product());
         let much = readings.len() > 1
@@ -74,30 +116,69 @@ impl<'a> Products<'a> {
         } else {
             readings.iter().map(read).collect()
         };
-        for (reading, len, side) in read?.into_iter().flatten() {
+        for (reading, len, side) in read.map_err(Misfit::Wrong)?.into_iter().flatten() {
             let role = usize::from(reading.role == Role::Output);
-            let sizes = self.sizes.get_mut(reading.linear).ok_or(reading.linear)?;
-            sizes[role] = len;
-            let sides = self.sides.get_mut(reading.linear).ok_or(reading.linear)?;
-            sides[role] = side;
+            let wrong = || Misfit::Wrong(reading.linear);
+            self.sizes.get_mut(reading.linear).ok_or_else(wrong)?[role] = len;
+            self.sides.get_mut(reading.linear).ok_or_else(wrong)?[role] = side;
         }
-        for i in products {
-            // Operators on bytes are held against their own projections.
-            if let Some(projection) = projection(*i) {
-                let each = |y: &[f32], y2: &[f32], x: &[f32], x2: &[f32]| {
-                    projection.compare(y, y2, x, x2).ok()
-                };
-                self.sides(*i, projection, value, each).ok_or(*i)?;
+        products.iter().map(|i| self.verify_one(*i, projection(*i), value)).collect()
+    }
+
+    fn verify_one<'v>(
+        &self,
+        i: usize,
+        projection: Option<&Projection<'_>>,
+        value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
+    ) -> Result<Compared, Misfit> {
+        let wrong = || Misfit::Wrong(i);
+        let (linear, projection) = self.linears.get(i).zip(projection).ok_or_else(wrong)?;
+        let (x, y) = value(&linear.x.value).zip(value(&linear.y)).ok_or_else(wrong)?;
+        if !fits_shape(linear, &x.dims, &y.dims) {
+            return Err(wrong());
+        }
+        // At least one place unless the shapes, which were verified, give none.
+        let all = y.dims.iter().product::<usize>() / linear.form.outputs().max(1);
+        let mut places = 0;
+        let mut mismatch = None;
+        let mut compare = |skip: bool| {
+            places = 0;
+            mismatch = None;
+            self.sides(i, projection, value, |y, y2, x, x2| {
+                match projection.compare([y, y2, x, x2], skip) {
+                    Ok(n) => places += n,
+                    Err(m) => mismatch = Some(m),
+                }
+                mismatch.is_none().then_some(())
+            });
+            (places, mismatch)
+        };
+        match compare(false) {
+            (places, None) if places == all => {
+                return Ok(Compared { linear: i, places, complete: true });
             }
+            (_, None) => return Err(wrong()),
+            _ => {}
         }
-        Ok(())
+        // Whatever decides between tampering and an input that is too large must not depend on the secret.
+        let (x, y) = (Size::of(&x, linear.x.relu), Size::of(&y, false));
+        let large = x.finite > LIMIT || y.finite > LIMIT;
+        if x.all_finite {
+            return Err(if large || !y.all_finite { Misfit::OutOfRange(i) } else { wrong() });
+        }
+        match compare(true) {
+            (places, None) if places < all => Ok(Compared { linear: i, places, complete: false }),
+            (_, Some(Mismatch::NotFinite)) => Err(Misfit::OutOfRange(i)),
+            _ if large => Err(Misfit::OutOfRange(i)),
+            _ => Err(wrong()),
+        }
     }
 
     /// One pass over a value, for all that read it; with the number of its elements.
     fn read<'v, 'p>(
         &self,
         readings: &Readings,
-        projection: &impl Fn(usize) -> Option<&'p Projection>,
+        projection: &impl Fn(usize) -> Option<&'p Projection<'p>>,
         value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
     ) -> Result<Vec<(Reading, usize, Side)>, usize> {
         let blamed = readings.of.first().map_or(0, |r| r.linear);
@@ -170,7 +251,7 @@ impl<'a> Products<'a> {
     pub(super) fn sides<'v>(
         &self,
         i: usize,
-        projection: &Projection,
+        projection: &Projection<'_>,
         value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
         mut each: impl FnMut(&[f32], &[f32], &[f32], &[f32]) -> Option<()>,
     ) -> Option<()> {
@@ -244,4 +325,96 @@ fn nth_mut(all: &mut [f32], i: usize, len: usize) -> &mut [f32] {
     let start = (i * len).min(all.len());
     let end = (start + len).min(all.len());
     &mut all[start..end]
+}
+
+/// Whether an operator gives an output of this shape for an input of that: a part of a picture has the right
+/// sums too, and is another picture.
+pub(crate) fn fits_shape(linear: &Linear, x: &[usize], y: &[usize]) -> bool {
+    match &linear.form {
+        Form::Rows { inner, outer, .. } => match (x.split_last(), y.split_last()) {
+            (Some((i, before)), Some((o, after))) => i == inner && o == outer && before == after,
+            _ => false,
+        },
+        Form::Conv(window) => match (x, y) {
+            (&[n, c, w], &[m, o, v]) => {
+                n == m
+                    && c == window.inputs()
+                    && o == window.outputs
+                    && window.output([1, w]) == Some([1, v])
+            }
+            (&[n, c, h, w], &[m, o, u, v]) => {
+                n == m
+                    && c == window.inputs()
+                    && o == window.outputs
+                    && window.output([h, w]) == Some([u, v])
+            }
+            _ => false,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::{Numbers, Source, Window};
+    use crate::onnx::proto::{AttributeProto, NodeProto};
+
+    fn linear(form: Form) -> Linear {
+        let x = Source { value: "x".into(), relu: false };
+        Linear { x, y: "y".into(), weight: 0, bias: None, form, numbers: Numbers::once() }
+    }
+
+    fn conv(attributes: &[(&str, &[i64])], auto_pad: Option<&str>, dims: &[usize]) -> Linear {
+        let mut node = NodeProto::default();
+        for (name, values) in attributes {
+            node.attribute.push(AttributeProto {
+                name: Some((*name).into()),
+                ints: values.to_vec(),
+                ..AttributeProto::default()
+            });
+        }
+        if let Some(pad) = auto_pad {
+            node.attribute.push(AttributeProto {
+                name: Some("auto_pad".into()),
+                s: Some(pad.as_bytes().to_vec()),
+                ..AttributeProto::default()
+            });
+        }
+        linear(Form::Conv(Window::of(&node, dims).unwrap()))
+    }
+
+    #[test]
+    fn only_the_shape_that_an_operator_gives_is_believed() {
+        let rows = linear(Form::Rows { inner: 3, outer: 5, transposed: false });
+        assert!(fits_shape(&rows, &[2, 7, 3], &[2, 7, 5]));
+        assert!(fits_shape(&rows, &[3], &[5]));
+        for (x, y) in [
+            (&[2, 7, 3][..], &[7, 2, 5][..]),
+            (&[2, 7, 3], &[14, 5]),
+            (&[2, 7, 3], &[2, 6, 5]),
+            (&[2, 7, 4], &[2, 7, 5]),
+            (&[], &[]),
+        ] {
+            assert!(!fits_shape(&rows, x, y), "{x:?} {y:?}");
+        }
+        let w = &[4, 2, 3, 3];
+        // ONNX's definition: floor((size + pads - reach) / stride) + 1.
+        let cases: [(Linear, [usize; 2]); 6] = [
+            (conv(&[], None, w), [8, 7]),
+            (conv(&[("pads", &[1, 1, 1, 1])], None, w), [10, 9]),
+            (conv(&[("pads", &[0, 0, 1, 1]), ("strides", &[2, 2])], None, w), [5, 4]),
+            (conv(&[("dilations", &[2, 3])], None, w), [6, 3]),
+            (conv(&[("strides", &[2, 2])], Some("SAME_UPPER"), w), [5, 5]),
+            (conv(&[("strides", &[3, 1])], Some("VALID"), w), [3, 7]),
+        ];
+        for (linear, [h, v]) in cases {
+            let x = [6, 2, 10, 9];
+            assert!(fits_shape(&linear, &x, &[6, 4, h, v]), "{h} {v}");
+            for wrong in [[6, 4, h - 1, v], [6, 4, h, v + 1], [5, 4, h, v], [6, 3, h, v]] {
+                assert!(!fits_shape(&linear, &x, &wrong), "{wrong:?}");
+            }
+        }
+        let small = conv(&[], None, w);
+        assert!(!fits_shape(&small, &[1, 2, 2, 2], &[1, 4, 1, 1]), "the kernel does not fit in");
+    }
 }

@@ -17,147 +17,297 @@ use crate::kernels::{project_columns, project_rows};
 pub(super) const LAMBDA: f32 = 8.0;
 /// Half a unit in the last place of 1.
 const UNIT: f32 = 1.0 / (1u32 << 24) as f32;
+/// Beyond this, squares of activations and sums over them leave 32-bit floats: 2^60. An input that makes an activation
+/// larger is refused as an input, never as tampering.
+pub(crate) const LIMIT: f32 = (1u64 << 60) as f32;
 /// Squares of values below 2^-63 vanish in 32 bits; their rounding is below this, for each term.
 const VANISHED: f32 = UNIT / (1u64 << 62) as f32 / 2.0;
 
 /// `r` and what follows from it and the weights. Secret: whoever knows it can make up outputs that pass.
-pub(crate) struct Projection {
-    /// One block of memory, so that one tag covers it: r, r², r·W (one plane for each tap), then for each
-    /// input the largest Σ r²W² of its taps, then Σ r·b and Σ r²b².
-    secret: Zeroizing<Vec<f32>>,
-    outputs: usize,
-    inputs: usize,
-    taps: usize,
-    /// Roundings that meet at one place.
-    terms: f32,
+///
+/// ```text
+/// r[outputs] | r²[outputs] | r·W[tap][input] | per input the largest Σ r²W² of its taps | Σ r·b | Σ r²b²
+/// ```
+pub(crate) struct Projection<'a> {
+    numbers: Numbers32<'a>,
+    shape: Shape,
 }
 
-impl Projection {
-    /// Whether weights and bias have the lengths that the operator's form says.
-    pub(crate) fn fits(linear: &Linear, weights: &[f32], bias: Option<&[f32]>) -> bool {
-        let shape = Shape::of(&linear.form);
-        let len = shape.and_then(|s| s.outputs.checked_mul(s.inner));
-        len == Some(weights.len())
-            && bias.is_none_or(|b| shape.is_some_and(|s| s.outputs == b.len()))
+/// A projection's numbers: in a vault, or owned by who decoded them.
+enum Numbers32<'a> {
+    Lent(&'a [f32]),
+    Owned(Zeroizing<Vec<f32>>),
+}
+
+impl std::ops::Deref for Numbers32<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Self::Lent(numbers) => numbers,
+            Self::Owned(numbers) => numbers,
+        }
+    }
+}
+
+/// Why no projection was drawn.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum DrawError<E> {
+    /// The system gives no randomness.
+    NoRandomness,
+    /// The parameters are not laid out as the operator says, or so large that sums of them overflow: such an operator
+    /// has its bytes compared.
+    Unsuitable,
+    /// The parameters could not be read.
+    Read(E),
+}
+
+/// Gives weights row by row: calls back with the number of the first row and some whole rows.
+pub(crate) type EachRows<'a> = &'a mut dyn FnMut(usize, &[f32]) -> Option<()>;
+
+impl<'a> Projection<'a> {
+    /// Numbers that an operator's projection has. `None` if they do not fit this machine.
+    pub(crate) fn len(form: &Form) -> Option<usize> {
+        let Shape { outputs, inputs, taps, .. } = Shape::of(form)?;
+        let of_inputs = taps.checked_add(1)?.checked_mul(inputs)?;
+        outputs.checked_mul(2)?.checked_add(of_inputs)?.checked_add(2)
     }
 
-    /// Draws `r` and projects the weights, which must fit. `None` if the system gives no randomness.
-    pub(crate) fn draw(linear: &Linear, weights: &[f32], bias: Option<&[f32]>) -> Option<Self> {
-        let Shape { outputs, inputs, taps, inner } = Shape::of(&linear.form)?;
-        let r = signs_and_sizes(outputs)?;
-        let mut planes = vec![0f64; taps * inputs];
-        let mut squares = vec![0f64; inputs];
-        match &linear.form {
-            Form::Rows { transposed: false, .. } => {
-                project_rows(weights, inputs, outputs, &r, &mut planes, &mut squares);
-            }
-            Form::Rows { transposed: true, .. } => {
-                project_columns(weights, outputs, inputs, &r, &mut planes, &mut squares);
-            }
-            Form::Conv(window) => {
-                let per_group = outputs / window.group.max(1);
-                let mut sums = vec![0f64; inner];
-                let mut sums2 = vec![0f64; inner];
-                for group in 0..window.group {
-                    let w = weights.get(group * per_group * inner..)?.get(..per_group * inner)?;
-                    let r = r.get(group * per_group..)?.get(..per_group)?;
-                    sums.fill(0.0);
-                    sums2.fill(0.0);
-                    project_columns(w, per_group, inner, r, &mut sums, &mut sums2);
-                    for i in 0..window.inputs_per_group {
-                        let input = group * window.inputs_per_group + i;
-                        for tap in 0..taps {
-                            *planes.get_mut(tap * inputs + input)? = *sums.get(i * taps + tap)?;
-                            let q = squares.get_mut(input)?;
-                            *q = q.max(*sums2.get(i * taps + tap)?);
-                        }
-                    }
-                }
-            }
+    /// Floats of a row of the weights, and rows: of a convolution and of a transposed matrix a row is an output's, else
+    /// an input's.
+    pub(crate) fn rows(form: &Form) -> Option<(usize, usize)> {
+        let shape = Shape::of(form)?;
+        Some(match form {
+            Form::Rows { transposed: false, .. } => (shape.outputs, shape.inputs),
+            _ => (shape.inner, shape.outputs),
+        })
+    }
+
+    /// Whether weights and bias have the lengths that the operator's form says.
+    pub(crate) fn fits(linear: &Linear, weights: usize, bias: Option<usize>) -> bool {
+        let shape = Shape::of(&linear.form);
+        let len = shape.and_then(|s| s.outputs.checked_mul(s.inner));
+        len == Some(weights) && bias.is_none_or(|b| shape.is_some_and(|s| s.outputs == b))
+    }
+
+    /// Draws `r` into `out` and projects the weights, whose rows `read` gives.
+    pub(crate) fn draw_into<E>(
+        linear: &Linear,
+        out: &mut [f32],
+        bias: Option<&[f32]>,
+        read: impl FnOnce(EachRows<'_>) -> Result<(), E>,
+    ) -> Result<(), DrawError<E>> {
+        let unsuitable = || DrawError::Unsuitable;
+        let shape = Shape::of(&linear.form).ok_or_else(unsuitable)?;
+        let Numbers::Floats { scales } = &linear.numbers else { return Err(unsuitable()) };
+        let [alpha, beta] = scales.map(|bits| f64::from(f32::from_bits(bits)));
+        if Self::len(&linear.form) != Some(out.len()) {
+            return Err(unsuitable());
         }
-        let Numbers::Floats { scales } = &linear.numbers else { return None };
-        let [alpha, beta] = scales.map(f64::from);
+        let (r, rest) = out.split_at_mut(shape.outputs);
+        signs_and_sizes(r).ok_or(DrawError::NoRandomness)?;
+        let mut sums = Sums::new(linear, shape, r);
+        let mut rows = 0;
+        read(&mut |first, some| {
+            rows += some.len();
+            sums.add(first, some)
+        })
+        .map_err(DrawError::Read)?;
+        if Some(rows) != shape.outputs.checked_mul(shape.inner) {
+            return Err(unsuitable());
+        }
+        let (planes, squares) = sums.finish().ok_or_else(unsuitable)?;
         let mut constant = [0f64; 2];
         for (r, b) in r.iter().zip(bias.unwrap_or_default()) {
             let term = f64::from(*r) * f64::from(*b) * beta;
             constant[0] += term;
             constant[1] += term * term;
         }
-        let mut secret = Zeroizing::new(Vec::with_capacity(2 * outputs + (taps + 1) * inputs + 2));
-        secret.extend(r.iter());
-        secret.extend(r.iter().map(|r| r * r));
-        secret.extend(planes.iter().map(|v| (v * alpha) as f32));
-        secret.extend(squares.iter().map(|v| (v * alpha * alpha) as f32));
-        secret.extend(constant.map(|v| v as f32));
-        zeroize::Zeroize::zeroize(&mut planes);
-        let terms = Self::terms(outputs, inputs, taps, inner);
-        Some(Self { secret, outputs, inputs, taps, terms })
+        let numbers = r.iter().map(|r| r * r);
+        let numbers = numbers.chain(planes.iter().map(|v| (v * alpha) as f32));
+        let numbers = numbers.chain(squares.iter().map(|v| (v * alpha * alpha) as f32));
+        let numbers = numbers.chain(constant.map(|v| v as f32));
+        rest.iter_mut().zip(numbers).for_each(|(to, v)| *to = v);
+        if rest.iter().all(|v| v.abs() <= LIMIT) { Ok(()) } else { Err(unsuitable()) }
     }
 
-    /// The engine's sums, those over the outputs, those over inputs and taps.
-    fn terms(outputs: usize, inputs: usize, taps: usize, inner: usize) -> f32 {
+    /// Draws a projection of weights that nobody else can write meanwhile.
+    pub(crate) fn draw(
+        linear: &Linear,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Result<Projection<'static>, DrawError<std::convert::Infallible>> {
+        let len = Self::len(&linear.form).ok_or(DrawError::Unsuitable)?;
+        let mut numbers = Zeroizing::new(vec![0.0; len]);
+        Self::draw_into(linear, &mut numbers, bias, |each| {
+            // Too few rows are found by their count.
+            let _ = each(0, weights);
+            Ok(())
+        })?;
+        let shape = Shape::of(&linear.form).ok_or(DrawError::Unsuitable)?;
+        Ok(Projection { numbers: Numbers32::Owned(numbers), shape })
+    }
+
+    /// A projection as it lies in a vault. `None` if it has not the length that the form says.
+    pub(crate) fn lent(form: &Form, bytes: &'a [u8]) -> Option<Self> {
+        let numbers: &[f32] = bytemuck::try_cast_slice(bytes).ok()?;
+        (Self::len(form)? == numbers.len())
+            .then_some(Self { numbers: Numbers32::Lent(numbers), shape: Shape::of(form)? })
+    }
+
+    /// Roundings that meet at one place: the engine's sums, those over the outputs, those over inputs and taps.
+    fn terms(&self) -> f32 {
+        let Shape { outputs, inputs, taps, inner } = self.shape;
         (inner + outputs + inputs * taps + taps) as f32
     }
 
-    /// Everything that is secret, for the tag that covers it.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.secret)
-    }
-
     pub(crate) fn taps(&self) -> usize {
-        self.taps
+        self.shape.taps
     }
 
     fn part(&self, start: usize, len: usize) -> &[f32] {
-        self.secret.get(start..start + len).unwrap_or_default()
+        self.numbers.get(start..start + len).unwrap_or_default()
     }
 
     /// Coefficients and squared ones with which outputs are read.
     pub(crate) fn for_outputs(&self) -> (&[f32], &[f32]) {
-        (self.part(0, self.outputs), self.part(self.outputs, self.outputs))
+        (self.part(0, self.shape.outputs), self.part(self.shape.outputs, self.shape.outputs))
     }
 
     /// Coefficients, a plane for each tap, and squared ones with which inputs are read.
     pub(crate) fn for_inputs(&self) -> (&[f32], &[f32]) {
-        let at = 2 * self.outputs;
-        let planes = self.taps * self.inputs;
-        (self.part(at, planes), self.part(at + planes, self.inputs))
+        let at = 2 * self.shape.outputs;
+        let planes = self.shape.taps * self.shape.inputs;
+        (self.part(at, planes), self.part(at + planes, self.shape.inputs))
     }
 
-    /// Compares the two sides at every place. `x` and `x2` are what was gathered for each place from
-    /// the inputs; the answer is the first place that does not fit.
+    /// Compares the two sides at every place. `x` and `x2` are what was gathered for each place from the inputs.
+    /// Returns how many places were compared, which is all of them.
     ///
-    /// A sum that is not finite never fits: the comparison is written so that NaN fails it.
+    /// A sum that is not finite never fits: the comparison is written so that NaN fails it. With `skip_not_finite`, places
+    /// at which neither side is finite are left out, and not counted.
     pub(crate) fn compare(
         &self,
-        y: &[f32],
-        y2: &[f32],
-        x: &[f32],
-        x2: &[f32],
-    ) -> Result<(), usize> {
-        let Some(gap) = self.gap() else { return Err(0) };
+        [y, y2, x, x2]: [&[f32]; 4],
+        skip_not_finite: bool,
+    ) -> Result<usize, Mismatch> {
+        let Some(gap) = self.gap() else { return Err(Mismatch::Differs) };
         let fits = |((y, y2), (x, x2)): ((&f32, &f32), (&f32, &f32))| {
             let gap = gap(*y, *y2, *x, *x2);
             gap.found <= gap.bound && gap.bound.is_finite()
         };
         let places = || y.iter().zip(y2).zip(x.iter().zip(x2));
         if y.len() != x.len() || y2.len() != x2.len() || y.len() != y2.len() {
-            return Err(0);
+            return Err(Mismatch::Differs);
+        }
+        if skip_not_finite {
+            let neither =
+                |((y, _), (x, _)): &((&f32, &f32), (&f32, &f32))| !y.is_finite() && !x.is_finite();
+            let compared = || places().filter(|p| !neither(p));
+            if compared().all(fits) {
+                return Ok(compared().count());
+            }
+            let differs = |((y, y2), (x, x2)): ((&f32, &f32), (&f32, &f32))| {
+                let gap = gap(*y, *y2, *x, *x2);
+                gap.found.is_finite() && gap.bound.is_finite() && gap.found > gap.bound
+            };
+            let kind =
+                if compared().any(differs) { Mismatch::Differs } else { Mismatch::NotFinite };
+            return Err(kind);
         }
         // No early end: without one the comparison is made in vectors.
         let all = places().fold(true, |all, place| all & fits(place));
-        if all { Ok(()) } else { Err(places().position(|p| !fits(p)).unwrap_or(0)) }
+        if all { Ok(y.len()) } else { Err(Mismatch::Differs) }
     }
 }
 
-impl Projection {
+/// Why two sides do not fit each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mismatch {
+    /// They differ by more than rounding somewhere, or have different lengths.
+    Differs,
+    /// Wherever they do not fit, a sum or a bound is not finite.
+    NotFinite,
+}
+
+/// The sums over a projection's weights while rows come in.
+struct Sums<'a> {
+    linear: &'a Linear,
+    shape: Shape,
+    r: &'a [f32],
+    /// For rows of outputs: `[group][input of the group][tap]`; for rows of inputs: `[input]`.
+    sums: Zeroizing<Vec<f64>>,
+    squares: Zeroizing<Vec<f64>>,
+}
+
+impl<'a> Sums<'a> {
+    fn new(linear: &'a Linear, shape: Shape, r: &'a [f32]) -> Self {
+        let len = shape.inputs * shape.taps;
+        let zeros = || Zeroizing::new(vec![0f64; len]);
+        Self { linear, shape, r, sums: zeros(), squares: zeros() }
+    }
+
+    fn add(&mut self, first: usize, rows: &[f32]) -> Option<()> {
+        let Shape { outputs, inner, .. } = self.shape;
+        match &self.linear.form {
+            Form::Rows { transposed: false, .. } => {
+                let n = rows.len().checked_div(outputs)?;
+                let (sums, squares) =
+                    (self.sums.get_mut(first..first + n)?, self.squares.get_mut(first..first + n)?);
+                project_rows(rows, n, outputs, self.r, sums, squares);
+            }
+            Form::Rows { transposed: true, .. } => {
+                let n = rows.len().checked_div(inner)?;
+                let r = self.r.get(first..first + n)?;
+                project_columns(rows, n, inner, r, &mut self.sums, &mut self.squares);
+            }
+            Form::Conv(window) => {
+                let per_group = outputs / window.group.max(1);
+                let (mut row, mut rest) = (first, rows);
+                while !rest.is_empty() {
+                    let group = row.checked_div(per_group)?;
+                    let n = ((group + 1) * per_group - row).min(rest.len() / inner.max(1)).max(1);
+                    let (some, after) = rest.split_at_checked(n.checked_mul(inner)?)?;
+                    let place = group * inner..(group + 1) * inner;
+                    let (sums, squares) =
+                        (self.sums.get_mut(place.clone())?, self.squares.get_mut(place)?);
+                    project_columns(some, n, inner, self.r.get(row..row + n)?, sums, squares);
+                    (row, rest) = (row + n, after);
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Planes as `[tap][input]`, and for each input the largest square sum of its taps.
+    fn finish(self) -> Option<(Zeroizing<Vec<f64>>, Zeroizing<Vec<f64>>)> {
+        let Form::Conv(window) = &self.linear.form else { return Some((self.sums, self.squares)) };
+        let Shape { inputs, taps, inner, .. } = self.shape;
+        let mut planes = Zeroizing::new(vec![0f64; inputs * taps]);
+        let mut squares = Zeroizing::new(vec![0f64; inputs]);
+        for group in 0..window.group {
+            for i in 0..window.inputs_per_group {
+                let input = group * window.inputs_per_group + i;
+                for tap in 0..taps {
+                    let at = group * inner + i * taps + tap;
+                    *planes.get_mut(tap * inputs + input)? = *self.sums.get(at)?;
+                    let q = squares.get_mut(input)?;
+                    *q = q.max(*self.squares.get(at)?);
+                }
+            }
+        }
+        Some((planes, squares))
+    }
+}
+
+impl Projection<'_> {
     /// What makes a gap of the sums of both sides.
     #[inline]
     fn gap(&self) -> Option<impl Fn(f32, f32, f32, f32) -> Gap + Copy> {
-        let at = 2 * self.outputs + (self.taps + 1) * self.inputs;
+        let at = 2 * self.shape.outputs + (self.shape.taps + 1) * self.shape.inputs;
         let &[rb, rb2] = self.part(at, 2) else { return None };
-        let scale = LAMBDA * LAMBDA * UNIT * UNIT * self.terms;
-        let vanished = VANISHED * self.terms;
+        let scale = LAMBDA * LAMBDA * UNIT * UNIT * self.terms();
+        let vanished = VANISHED * self.terms();
         Some(move |y: f32, y2: f32, x: f32, x2: f32| Gap {
             found: (y - x - rb).abs(),
             bound: (scale * (y2 + x2 + rb2)).sqrt() + vanished,
@@ -184,9 +334,9 @@ pub(super) struct Gap {
     pub(super) bound: f32,
 }
 
-impl std::fmt::Debug for Projection {
+impl std::fmt::Debug for Projection<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Projection").field("outputs", &self.outputs).finish_non_exhaustive()
+        f.debug_struct("Projection").field("outputs", &self.shape.outputs).finish_non_exhaustive()
     }
 }
 
@@ -217,16 +367,12 @@ impl Shape {
     }
 }
 
-/// Random numbers of either sign with sizes in [1/2, 1).
+/// Fills with random numbers of either sign with sizes in [1/2, 1). `None` without randomness.
 ///
 /// Not ±1: with equal sizes, the same change made to two outputs cancels half the time.
-fn signs_and_sizes(n: usize) -> Option<Zeroizing<Vec<f32>>> {
-    let mut random = Zeroizing::new(vec![0u8; n.checked_mul(4)?]);
-    aws_lc_rs::rand::fill(&mut random).ok()?;
-    let one = |b: &[u8; 4]| {
-        let bits = u32::from_le_bytes(*b);
-        // Sign and fraction are random, the exponent is that of [1/2, 1).
-        f32::from_bits((bits & 0x807f_ffff) | 0x3f00_0000)
-    };
-    Some(Zeroizing::new(random.as_chunks().0.iter().map(one).collect()))
+fn signs_and_sizes(r: &mut [f32]) -> Option<()> {
+    aws_lc_rs::rand::fill(bytemuck::cast_slice_mut(r)).ok()?;
+    // Sign and fraction are random, the exponent is that of [1/2, 1).
+    r.iter_mut().for_each(|r| *r = f32::from_bits((r.to_bits() & 0x807f_ffff) | 0x3f00_0000));
+    Some(())
 }

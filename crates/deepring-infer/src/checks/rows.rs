@@ -1,80 +1,75 @@
-//! Tags for the rows of a table, so that a run pays for the rows it gathers and not for the table.
-
-use deepring::Part;
+//! Rows that a run gathered from a table, verified as they were gathered.
+//!
+//! What is tagged is the row that came out, a bit copy of the table's, so there is no moment between its check and
+//! its use. The tag binds the row's number.
 
 use super::anatomy::Table;
+use super::vault::{OpenVault, ReadError, Vault, VerifiedReader};
 use crate::engine::{Elements, View};
-use crate::mac::{MacKey, Place, Tag};
+use crate::mac::{Mac, TagDomain};
 
-/// A tag for each row.
-pub(crate) struct RowTags {
-    table: Table,
-    /// Which of the block's tables this is; part of every tag's place.
-    number: u32,
-    start: usize,
-    tags: Vec<Tag>,
-}
-
-/// A row that is not what it was, or a row number that is none.
+/// A row that is not that of the table, or a row number that is none.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BadRow {
     pub(crate) part: usize,
-    /// The row's bytes in the block's plaintext; the whole table's where the number is none.
-    pub(crate) range: std::ops::Range<usize>,
+    /// The row, if there is one.
+    pub(crate) row: Option<usize>,
 }
 
-impl RowTags {
-    pub(crate) fn of(
-        key: &MacKey,
-        number: u32,
-        table: &Table,
-        parts: &[Part],
-        bytes: &[u8],
-    ) -> Option<Self> {
-        let start = usize::try_from(parts.get(table.part)?.offset).ok()?;
-        let whole = bytes.get(start..start.checked_add(table.rows.checked_mul(table.row_len)?)?)?;
-        u32::try_from(table.rows).ok()?;
-        let tags = whole.chunks_exact(table.row_len).zip(0..);
-        let tags = tags.map(|(row, i)| key.tag(Place::Row(number, i), row));
-        Some(Self { table: table.clone(), number, start, tags: tags.collect::<Option<_>>()? })
+impl Table {
+    /// Bytes of all rows. `None` if they do not fit this machine or the numbers of rows do not fit a tag.
+    pub(crate) fn len(&self) -> Option<usize> {
+        u32::try_from(self.rows).ok()?;
+        self.rows.checked_mul(self.row_len)
     }
 
-    pub(crate) fn part(&self) -> usize {
-        self.table.part
-    }
-
-    pub(crate) fn indices(&self) -> &str {
-        &self.table.indices
-    }
-
-    /// Checks the rows that `indices` names. A negative number counts from the end, as in ONNX.
-    pub(crate) fn check(
+    /// Tags every row as it is in the live bytes, which must be those that have their tags.
+    pub(crate) fn tag_rows(
         &self,
-        key: &MacKey,
-        bytes: &[u8],
+        number: usize,
+        reader: &VerifiedReader<'_>,
+        vault: &mut OpenVault,
+    ) -> Result<(), ReadError> {
+        let number_u32 = u32::try_from(number).map_err(|_| ReadError::Stopped)?;
+        reader.rows(self.part, self.row_len, |first, rows| {
+            for (row, bytes) in (first..).zip(rows.chunks_exact(self.row_len)) {
+                let domain = TagDomain::Row(number_u32, u32::try_from(row).ok()?);
+                vault.note_row(number, row, &reader.mac.tag(domain, bytes)?)?;
+            }
+            Some(())
+        })
+    }
+
+    /// Verifies what was gathered. Returns how many rows. A negative number counts from the end, as in ONNX.
+    pub(crate) fn verify(
+        &self,
+        number: usize,
+        vault: &Vault,
+        mac: &Mac,
         indices: &View<'_>,
-    ) -> Result<(), BadRow> {
-        let whole = self.start..self.start + self.table.rows * self.table.row_len;
-        let none = || BadRow { part: self.table.part, range: whole.clone() };
-        let Elements::I32(indices) = &indices.elements else { return Err(none()) };
-        for index in indices.iter() {
-            let from_end = if *index < 0 { self.table.rows as i64 } else { 0 };
-            let row = usize::try_from(i64::from(*index) + from_end).map_err(|_| none())?;
-            let tag = self.tags.get(row).ok_or_else(none)?;
-            let at = self.start + row * self.table.row_len;
-            let range = at..at + self.table.row_len;
-            let live = bytes.get(range.clone()).ok_or_else(none)?;
+        gathered: &View<'_>,
+    ) -> Result<u64, BadRow> {
+        let bad = |row| BadRow { part: self.part, row };
+        let Elements::I32(indices) = &indices.elements else { return Err(bad(None)) };
+        let bytes: &[u8] = match &gathered.elements {
+            Elements::F32(v) => bytemuck::cast_slice(v),
+            Elements::I32(v) => bytemuck::cast_slice(v),
+            Elements::I8(v) => bytemuck::cast_slice(v),
+            Elements::U8(v) => v,
+        };
+        if Some(bytes.len()) != indices.len().checked_mul(self.row_len) {
+            return Err(bad(None));
+        }
+        let number_u32 = u32::try_from(number).map_err(|_| bad(None))?;
+        for (index, bytes) in indices.iter().zip(bytes.chunks_exact(self.row_len)) {
+            let from_end = if *index < 0 { self.rows as i64 } else { 0 };
+            let row = usize::try_from(i64::from(*index) + from_end).map_err(|_| bad(None))?;
+            let tag = vault.tag_of_row(number, row).ok_or_else(|| bad(None))?;
             // Fits: there were no more rows than 32 bits number when the tags were made.
-            if !key.fits(Place::Row(self.number, row as u32), live, tag) {
-                return Err(BadRow { part: self.table.part, range });
+            if !mac.matches(TagDomain::Row(number_u32, row as u32), bytes, tag) {
+                return Err(bad(Some(row)));
             }
         }
-        Ok(())
-    }
-}
-
-impl std::fmt::Debug for RowTags {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RowTags").field("rows", &self.tags.len()).finish_non_exhaustive()
+        Ok(indices.len() as u64)
     }
 }

@@ -1,81 +1,75 @@
-//! The secret of one linear operator's check: drawn from its live parameters, covered by a tag.
+//! Drawing the secret of one linear operator's check from verified copies of its parameters.
 
 use deepring::{DType, Part, PartKind};
 
 use super::anatomy::{Linear, Numbers, Zero};
 use super::integer::{IntegerProjection, numbers};
-use super::projection::Projection;
-use crate::mac::Tag;
+use super::projection::{DrawError, Projection};
+use super::vault::{ReadError, VerifiedReader};
 
-/// A projection and the tag that covers it.
-#[derive(Debug)]
-pub(super) struct Secret {
-    pub(super) kind: Kind,
-    pub(super) tag: Tag,
-    /// How often the secret had been drawn before.
-    pub(super) drawn: u32,
-}
+/// Longest row that is copied whole; an operator with longer ones has its bytes compared.
+const MAX_ROW: usize = 16 << 20;
 
-/// A projection of floats or of bytes.
-#[derive(Debug)]
-pub(super) enum Kind {
-    Floats(Projection),
-    Bytes(IntegerProjection),
-}
-
-impl Kind {
-    pub(super) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Floats(p) => p.bytes(),
-            Self::Bytes(p) => p.bytes(),
+/// Bytes of an operator's projection. `None` if there is none for parameters of these lengths.
+pub(super) fn len_of(linear: &Linear, parts: &[Part]) -> Option<usize> {
+    let floats = |part: usize| -> Option<usize> {
+        let len = usize::try_from(parts.get(part)?.len).ok()?;
+        len.is_multiple_of(4).then_some(len / 4)
+    };
+    match linear.numbers {
+        Numbers::Floats { .. } => {
+            let bias = match linear.bias {
+                Some(part) => Some(floats(part)?),
+                None => None,
+            };
+            let (row, _) = Projection::rows(&linear.form)?;
+            let fits = Projection::fits(linear, floats(linear.weight)?, bias);
+            (fits && row > 0 && row <= MAX_ROW / 4).then_some(())?;
+            Projection::len(&linear.form)?.checked_mul(4)
         }
+        Numbers::Bytes { .. } => IntegerProjection::len(&linear.form)?.checked_mul(8),
     }
 }
 
-fn live<'b>(bytes: &'b [u8], parts: &[Part], part: usize) -> Option<&'b [u8]> {
-    let part = parts.get(part)?;
-    bytes.get(usize::try_from(part.offset).ok()?..usize::try_from(part.end()).ok()?)
-}
-
-/// A part's floats; `None` if its bytes do not divide into floats.
-pub(super) fn floats<'b>(bytes: &'b [u8], parts: &[Part], part: usize) -> Option<&'b [f32]> {
-    bytemuck::try_cast_slice(live(bytes, parts, part)?).ok()
-}
-
-/// Projects an operator's parameters. `None` if the system gives no randomness, `Some(None)` if they are not as
-/// the operator says.
-pub(super) fn project(linear: &Linear, bytes: &[u8], parts: &[Part]) -> Option<Option<Kind>> {
-    let signed = |part: usize| match parts.get(part).map(|p| &p.kind) {
-        Some(PartKind::Parameter(spec)) => spec.dtype == DType::I8,
-        _ => false,
-    };
+/// Draws a projection into `out`.
+pub(super) fn draw(
+    linear: &Linear,
+    parts: &[Part],
+    reader: &VerifiedReader<'_>,
+    out: &mut [u8],
+) -> Result<(), DrawError<ReadError>> {
+    let unsuitable = |_| DrawError::Unsuitable;
     match &linear.numbers {
         Numbers::Floats { .. } => {
-            let floats = |part: usize| floats(bytes, parts, part);
-            let (weights, bias) = (floats(linear.weight), linear.bias.map(floats));
-            let (Some(weights), None | Some(Some(_))) = (weights, bias) else { return Some(None) };
-            let bias = bias.flatten();
-            if !Projection::fits(linear, weights, bias) {
-                return Some(None);
-            }
-            Projection::draw(linear, weights, bias).map(|p| Some(Kind::Floats(p)))
+            let out = bytemuck::try_cast_slice_mut(out).map_err(unsuitable)?;
+            let bias = linear.bias.map(|part| reader.part(part)).transpose();
+            let bias = bias.map_err(DrawError::Read)?;
+            let bias: Option<Vec<f32>> =
+                bias.map(|b| b.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect());
+            let (row, _) = Projection::rows(&linear.form).ok_or(DrawError::Unsuitable)?;
+            Projection::draw_into(linear, out, bias.as_deref(), |each| {
+                reader.rows(linear.weight, row * 4, |first, rows| {
+                    each(first, bytemuck::try_cast_slice(rows).ok()?)
+                })
+            })
         }
         Numbers::Bytes { input_zero, weight_zero } => {
-            let read = |part: usize| live(bytes, parts, part).map(|b| numbers(b, signed(part)));
+            let out = bytemuck::try_cast_slice_mut(out).map_err(unsuitable)?;
+            let signed = |part: usize| match parts.get(part).map(|p| &p.kind) {
+                Some(PartKind::Parameter(spec)) => spec.dtype == DType::I8,
+                _ => false,
+            };
+            let read = |part: usize| {
+                reader.part(part).map(|b| numbers(&b, signed(part))).map_err(DrawError::Read)
+            };
             let zero = match input_zero {
-                Some(Zero::Part(part)) => Some(read(*part)),
+                Some(Zero::Part(part)) => Some(read(*part)?),
                 _ => None,
             };
-            let (weights, weight_zero) = (read(linear.weight), weight_zero.map(read));
-            let (Some(weights), None | Some(Some(_)), None | Some(Some(_))) =
-                (weights, &zero, &weight_zero)
-            else {
-                return Some(None);
-            };
-            let (zero, weight_zero) = (zero.flatten(), weight_zero.flatten());
-            let drawn =
-                IntegerProjection::draw(linear, &weights, weight_zero.as_deref(), zero.as_deref())?;
-            Some(drawn.map(Kind::Bytes))
+            let weight_zero = weight_zero.map(read).transpose()?;
+            let weights = read(linear.weight)?;
+            let (zero, weight_zero) = (zero.as_deref(), weight_zero.as_deref());
+            IntegerProjection::draw_into(&linear.form, out, &weights, weight_zero, zero)
         }
     }
 }

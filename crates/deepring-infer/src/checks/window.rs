@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::onnx::proto::NodeProto;
 
 /// Shape and movement of a convolution's kernel, over two dimensions; one dimension is a picture of height 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Window {
     pub(crate) outputs: usize,
     pub(crate) inputs_per_group: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Window {
     pads: Pads,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Pads {
     /// Before and after each dimension.
     Explicit([usize; 2], [usize; 2]),

@@ -1,40 +1,38 @@
 //! Genesis in memory: labels and pre-processing, checked like parameters.
 
+use std::sync::Arc;
+
 use deepring::{
-    AuthenticRing, Finding, Header, Host, Manifest, OpenError, OpenedBlock, OpeningKey, PartName,
-    SecretKey,
+    AuthenticRing, Finding, Header, Host, Manifest, OpenError, OpenedBlock, PartName, SecretKey,
 };
+use deepring_memory::Region;
 
 use super::CHANGED_IN_MEMORY;
+use super::alarms::Alarms;
+use super::opening::Opening;
+use crate::checks::{BlockCheck, Fault, Mode, PlanKind};
 use crate::error::RunError;
-use crate::mac::LiveMac;
-use crate::weights::Buffer;
 
 /// Genesis, opened. Labels and pre-processing decide as much as weights do, so they stay in their checked
-/// bytes and are decoded anew whenever somebody asks.
-pub(super) struct Manifested {
-    bytes: Buffer,
+/// bytes and are decoded anew, from a verified copy, whenever somebody asks.
+pub(super) struct GenesisBlock {
+    buffer: Region,
     opened: OpenedBlock,
-    tags: Option<LiveMac>,
+    check: Option<BlockCheck>,
+    alarms: Arc<Alarms>,
 }
 
-impl Manifested {
+impl GenesisBlock {
     /// Opens Genesis; with tags where live memory is to be checked.
     pub(super) fn open(
         ring: &AuthenticRing,
         key: &SecretKey<Host>,
         tagged: bool,
+        alarms: &Arc<Alarms>,
     ) -> Result<Self, RunError> {
-        let header = ring.genesis();
-        let too_large = || OpenError::TooLarge { bytes: header.plain_len };
-        let len = usize::try_from(header.plain_len).map_err(|_| too_large())?;
-        let mut bytes = Buffer::zeroed(len).ok_or_else(too_large)?;
-        let decrypted = ring.decrypt_block(0, OpeningKey::Host(key), bytes.bytes_mut())?;
-        // Tags first, digest second: there is no moment in between.
-        let made = || LiveMac::of(std::hint::black_box(bytes.bytes()), &header.parts);
-        let tags = tagged.then(|| made().ok_or(RunError::NoRandomness)).transpose()?;
-        let opened = decrypted.confirm(bytes.bytes())?;
-        Ok(Self { bytes, opened, tags })
+        let mode = tagged.then_some(Mode::Bytes);
+        let Opening { buffer, opened, check } = Opening::of(ring, key, ring.genesis(), mode)?;
+        Ok(Self { buffer, opened, check, alarms: Arc::clone(alarms) })
     }
 
     pub(super) fn opened(&self) -> &OpenedBlock {
@@ -42,25 +40,44 @@ impl Manifested {
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        std::hint::black_box(self.bytes.bytes())
+        self.buffer.bytes()
     }
 
     pub(super) fn check(&self, header: &Header) -> Result<(), RunError> {
-        let Some(tags) = &self.tags else { return Ok(()) };
-        tags.check(self.bytes()).map_err(|_| changed(header))
+        let Some(check) = &self.check else { return Ok(()) };
+        let compared = check.begin(PlanKind::Bytes).and_then(|mut verification| {
+            verification.compare_bytes(self.bytes())?;
+            verification.finish()
+        });
+        compared.map(|_| ()).map_err(|fault| self.refuse(check, header, &fault))
     }
 
-    /// The manifest, decoded from its bytes as they are now, if these are the verified ones.
+    /// The manifest, decoded from a copy of its bytes as they are now, if these are the verified ones.
     pub(super) fn manifest(&self, header: &Header) -> Result<Manifest, RunError> {
         self.check(header)?;
-        let decoded = Manifest::decode(self.bytes());
+        let decoded = match &self.check {
+            Some(check) => {
+                let copy = check.copy_of(self.bytes(), 0);
+                Manifest::decode(&copy.map_err(|fault| self.refuse(check, header, &fault))?)
+            }
+            None => Manifest::decode(self.bytes()),
+        };
         Ok(decoded.map_err(|source| OpenError::Malformed { index: 0, source })?)
     }
-}
 
-fn changed(header: &Header) -> RunError {
-    let finding = Finding::tampered(PartName::Body, CHANGED_IN_MEMORY)
-        .in_block(header.index, Some(&header.name))
-        .of_tensor("manifest");
-    RunError::Tampered(finding)
+    fn refuse(&self, check: &BlockCheck, header: &Header, fault: &Fault) -> RunError {
+        match fault {
+            Fault::NoRandomness => return RunError::NoRandomness,
+            Fault::Retired => {
+                return RunError::OutOfUse { block: header.index, name: header.name.clone() };
+            }
+            _ => {}
+        }
+        check.retire();
+        let finding = Finding::tampered(PartName::Body, CHANGED_IN_MEMORY)
+            .in_block(header.index, Some(&header.name))
+            .of_tensor("manifest");
+        self.alarms.raise(&finding);
+        RunError::Tampered(finding)
+    }
 }

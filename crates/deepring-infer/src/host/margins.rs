@@ -5,8 +5,7 @@ use std::ops::Range;
 use deepring::TensorValue;
 
 use super::RingHost;
-use super::batch::{Values, compute};
-use crate::checks::Fault;
+use super::leg::{Values, compute};
 use crate::engine::Engine;
 use crate::error::RunError;
 
@@ -40,16 +39,18 @@ pub(super) fn margins<E: Engine>(
     let mut values: Values<E> = query.iter().map(import).collect::<Result<_, RunError>>()?;
     let mut margins = Vec::new();
     for index in range {
-        let block = host.block(index)?;
-        let header = host.header(index).ok_or(RunError::NoGraph { block: index })?;
-        let refuse = |fault: Fault| block.describe(&host.ring, &host.key, header, fault);
-        let watch = block.watch(1);
+        let block = host.loaded_block(index)?;
+        let header = block.header();
         let all = vec![true; header.inputs.len()];
-        let (given, _) = compute(host, block, header, watch, &[], &all, &mut values)?;
-        if let Some(watch) = watch {
-            let input = |name: &str| values.get(name);
-            let found = block.margins(&host.engine, header, watch, &given, &input, random);
-            margins.extend(found.map_err(refuse)?.into_iter().map(|m| LayerMargin {
+        let begun = block.begin_as(block.fixed_plan())?;
+        let (unchecked, _) = compute(begun.compare_bytes()?, &all, &mut values, false)?;
+        if let Some(verification) = unchecked.verification() {
+            let outputs = unchecked.peek();
+            let find =
+                |name: &str| host.engine.view(outputs.find(name).or_else(|| values.get(name))?);
+            let found = verification.margins(block.bytes(), &find, random);
+            let found = found.map_err(|fault| block.refuse(fault))?;
+            margins.extend(found.into_iter().map(|m| LayerMargin {
                 block: index,
                 tensor: header.parts.get(m.part).map(|p| p.label().to_owned()).unwrap_or_default(),
                 places: m.places,
@@ -58,7 +59,8 @@ pub(super) fn margins<E: Engine>(
                 rms: m.rms,
             }));
         }
-        values.extend(given.into_outputs());
+        let verified = unchecked.verify(&|name: &str| values.get(name))?;
+        values.extend(verified.outputs.into_outputs());
     }
     let outputs = host.ring.live_after(last).into_iter().map(|spec| match values.get(&spec.name) {
         Some(value) => Ok(host.engine.export(value, spec)?),

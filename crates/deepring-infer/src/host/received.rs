@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use deepring::{Delivered, Finding, Header, PartName, TensorValue};
 
-use super::live::Held;
+use super::block::Held;
 use super::{RingHost, digest_of};
 use crate::checks::Fault;
 use crate::engine::Engine;
-use crate::error::RunError;
+use crate::error::{InputError, RunError};
 use crate::neighbour::{self, Blame, Query};
 
 const NOT_GIVEN: &str = "what the host of this block gave is not what the sealed parameters give";
@@ -60,11 +60,14 @@ pub(super) fn hold<E: Engine>(host: &RingHost<E>, delivered: &Delivered) -> Resu
     }
     let shown: Vec<Query<'_>> =
         batch.iter().zip(witness).map(|(sent, witness)| Query { sent, witness }).collect();
-    let live = host.block(carrier.index)?;
-    let held = live.hold(&*host.engine, checked, &shown);
+    let block = host.loaded_block(carrier.index)?;
+    let held = block.hold(checked, &shown);
     let held = held.ok_or(RunError::NotLoaded { block: carrier.index })?;
     held.map_err(|held| match held {
-        Held::Changed(fault) => live.describe(&host.ring, &host.key, carrier, fault),
+        Held::Changed(fault) => block.refuse(fault),
+        Held::Blamed(Blame::OutOfRange) => {
+            InputError::OutOfRange { block: checked.name.clone(), tensor: String::new() }.into()
+        }
         Held::Blamed(Blame::NotShown) => RunError::Tampered(finding(NOT_SHOWN)),
         Held::Blamed(Blame::Wrong(weight)) => {
             let weight = weight.and_then(|part| checked.parts.get(part));
@@ -75,9 +78,7 @@ pub(super) fn hold<E: Engine>(host: &RingHost<E>, delivered: &Delivered) -> Resu
             })
         }
         // Its bytes have their tags, and were read when the block was loaded.
-        Held::Blamed(Blame::Malformed) => {
-            live.describe(&host.ring, &host.key, carrier, Fault::Secret)
-        }
+        Held::Blamed(Blame::Malformed) => block.refuse(Fault::Structure),
     })
 }
 

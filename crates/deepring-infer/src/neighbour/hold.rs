@@ -8,9 +8,9 @@ use deepring::{DecodeError, Header, TensorSpec, TensorValue};
 use super::compare::{near, same};
 use super::dissect::names_of;
 use super::sketch::{self, Sketch};
-use crate::checks::{Form, Linear, Products, readings};
+use crate::checks::{Misfit, Products, fits_shape, readings};
 use crate::engine::{Engine, EngineError, Input, View};
-use crate::weights::{Buffer, Resident};
+use crate::weights::{Resident, scratch};
 
 /// The check of a neighbour that a block in memory carries.
 pub(crate) struct Neighbour<E: Engine> {
@@ -46,6 +46,8 @@ pub(crate) enum Blame {
     Wrong(Option<usize>),
     /// Something is not shown.
     NotShown,
+    /// What is shown is so large that nothing can be said of it; no fault of its host.
+    OutOfRange,
     /// The check in memory is not one, though its bytes are those that were sealed.
     Malformed,
 }
@@ -149,8 +151,12 @@ fn hold_values<'v, E: Engine>(
     let all: Vec<usize> = (0..sketch.linears.len()).collect();
     let projection = |i: usize| sketch.projections.get(i);
     Products::new(&sketch.linears)
-        .fit(&readings(&sketch.linears, &all), &all, &projection, &value)
-        .map_err(|linear| Blame::Wrong(sketch.linears.get(linear).map(|l| l.weight)))
+        .verify(&readings(&sketch.linears, &all), &all, &projection, &value)
+        .map_err(|misfit| match misfit {
+            Misfit::Wrong(linear) => Blame::Wrong(sketch.linears.get(linear).map(|l| l.weight)),
+            Misfit::OutOfRange(_) => Blame::OutOfRange,
+        })?;
+    Ok(())
 }
 
 /// Why a check was not loaded.
@@ -176,7 +182,7 @@ impl<E: Engine> Rest<E> {
     fn load(engine: &E, rest: &[u8]) -> Result<Self, EngineError> {
         let unreadable = || EngineError::Load { reason: "the rest cannot be read".to_owned() };
         let (inputs, outputs) = names_of(rest).ok_or_else(unreadable)?;
-        let mut buffer = Buffer::zeroed(rest.len()).ok_or_else(unreadable)?;
+        let mut buffer = scratch(rest.len()).ok_or_else(unreadable)?;
         buffer.bytes_mut().copy_from_slice(rest);
         let given_in: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let given_out: Vec<&str> = outputs.iter().map(String::as_str).collect();
@@ -190,7 +196,7 @@ impl<E: Engine> Rest<E> {
             .iter()
             .map(|name| values.get(name.as_str()).map(Input::Lent).ok_or(Blame::NotShown))
             .collect::<Result<Vec<_>, _>>()?;
-        let program = self.program.program().ok_or(Blame::Malformed)?;
+        let program = self.program.program(0).ok_or(Blame::Malformed)?;
         let outputs = engine.run(program, inputs)?;
         Ok(self.outputs.iter().map(String::as_str).zip(outputs).collect())
     }
@@ -205,103 +211,4 @@ fn fits_spec(view: &View<'_>, spec: &TensorSpec) -> Result<(), Blame> {
     };
     let fits = view.dims.len() == dims.len() && view.dims.iter().zip(dims).all(one);
     if fits { Ok(()) } else { Err(Blame::Wrong(None)) }
-}
-
-/// Whether an operator gives an output of this shape for an input of that: a part of a picture has the right
-/// sums too, and is another picture.
-fn fits_shape(linear: &Linear, x: &[usize], y: &[usize]) -> bool {
-    match &linear.form {
-        Form::Rows { inner, outer, .. } => match (x.split_last(), y.split_last()) {
-            (Some((i, before)), Some((o, after))) => i == inner && o == outer && before == after,
-            _ => false,
-        },
-        Form::Conv(window) => match (x, y) {
-            (&[n, c, w], &[m, o, v]) => {
-                n == m
-                    && c == window.inputs()
-                    && o == window.outputs
-                    && window.output([1, w]) == Some([1, v])
-            }
-            (&[n, c, h, w], &[m, o, u, v]) => {
-                n == m
-                    && c == window.inputs()
-                    && o == window.outputs
-                    && window.output([h, w]) == Some([u, v])
-            }
-            _ => false,
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::checks::{Source, Window};
-    use crate::onnx::proto::{AttributeProto, NodeProto};
-
-    fn linear(form: Form) -> Linear {
-        let x = Source { value: "x".into(), relu: false };
-        Linear {
-            x,
-            y: "y".into(),
-            weight: 0,
-            bias: None,
-            form,
-            numbers: crate::checks::Numbers::Floats { scales: [1.0; 2] },
-        }
-    }
-
-    fn conv(attributes: &[(&str, &[i64])], auto_pad: Option<&str>, dims: &[usize]) -> Linear {
-        let mut node = NodeProto::default();
-        for (name, values) in attributes {
-            node.attribute.push(AttributeProto {
-                name: Some((*name).into()),
-                ints: values.to_vec(),
-                ..AttributeProto::default()
-            });
-        }
-        if let Some(pad) = auto_pad {
-            node.attribute.push(AttributeProto {
-                name: Some("auto_pad".into()),
-                s: Some(pad.as_bytes().to_vec()),
-                ..AttributeProto::default()
-            });
-        }
-        linear(Form::Conv(Window::of(&node, dims).unwrap()))
-    }
-
-    #[test]
-    fn only_the_shape_that_an_operator_gives_is_believed() {
-        let rows = linear(Form::Rows { inner: 3, outer: 5, transposed: false });
-        assert!(fits_shape(&rows, &[2, 7, 3], &[2, 7, 5]));
-        assert!(fits_shape(&rows, &[3], &[5]));
-        for (x, y) in [
-            (&[2, 7, 3][..], &[7, 2, 5][..]),
-            (&[2, 7, 3], &[14, 5]),
-            (&[2, 7, 3], &[2, 6, 5]),
-            (&[2, 7, 4], &[2, 7, 5]),
-            (&[], &[]),
-        ] {
-            assert!(!fits_shape(&rows, x, y), "{x:?} {y:?}");
-        }
-        let w = &[4, 2, 3, 3];
-        // ONNX's definition: floor((size + pads - reach) / stride) + 1.
-        let cases: [(Linear, [usize; 2]); 6] = [
-            (conv(&[], None, w), [8, 7]),
-            (conv(&[("pads", &[1, 1, 1, 1])], None, w), [10, 9]),
-            (conv(&[("pads", &[0, 0, 1, 1]), ("strides", &[2, 2])], None, w), [5, 4]),
-            (conv(&[("dilations", &[2, 3])], None, w), [6, 3]),
-            (conv(&[("strides", &[2, 2])], Some("SAME_UPPER"), w), [5, 5]),
-            (conv(&[("strides", &[3, 1])], Some("VALID"), w), [3, 7]),
-        ];
-        for (linear, [h, v]) in cases {
-            let x = [6, 2, 10, 9];
-            assert!(fits_shape(&linear, &x, &[6, 4, h, v]), "{h} {v}");
-            for wrong in [[6, 4, h - 1, v], [6, 4, h, v + 1], [5, 4, h, v], [6, 3, h, v]] {
-                assert!(!fits_shape(&linear, &x, &wrong), "{wrong:?}");
-            }
-        }
-        let small = conv(&[], None, w);
-        assert!(!fits_shape(&small, &[1, 2, 2, 2], &[1, 4, 1, 1]), "the kernel does not fit in");
-    }
 }

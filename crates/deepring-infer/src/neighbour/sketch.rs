@@ -22,7 +22,7 @@ pub(super) struct Sketch {
     pub(super) opaque: Vec<String>,
     /// `weight` is a part of the block that is checked; biases and scales are inside the projections.
     pub(super) linears: Vec<Linear>,
-    pub(super) projections: Vec<Projection>,
+    pub(super) projections: Vec<Projection<'static>>,
 }
 
 /// All but the secret numbers, and how many of these follow. `None` if it cannot be written.
@@ -93,17 +93,10 @@ fn linear(r: &mut Reader<'_>) -> Result<Linear, DecodeError> {
         1 => Form::Conv(Window::decode(r)?),
         found => return Err(DecodeError::BadValue { field: "form", found: u64::from(found) }),
     };
-    Ok(Linear {
-        x: Source { value, relu },
-        y,
-        weight,
-        bias: None,
-        form,
-        numbers: Numbers::Floats { scales: [1.0; 2] },
-    })
+    Ok(Linear { x: Source { value, relu }, y, weight, bias: None, form, numbers: Numbers::once() })
 }
 
-fn projection(form: &Form, r: &mut Reader<'_>) -> Result<Projection, DecodeError> {
+fn projection(form: &Form, r: &mut Reader<'_>) -> Result<Projection<'static>, DecodeError> {
     let too_long =
         || DecodeError::TooLong { field: "numbers", found: u64::MAX, limit: bytes_left(r) / 4 };
     let len = Projection::sealed_len(form).and_then(|n| n.checked_mul(4)).ok_or_else(too_long)?;

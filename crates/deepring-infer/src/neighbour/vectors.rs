@@ -6,11 +6,11 @@ use zeroize::Zeroizing;
 
 use super::dissect::{Dissected, is_single, names_of};
 use super::sketch;
-use crate::checks::{Linear, Projection};
+use crate::checks::{DrawError, Linear, Projection};
 use crate::cut::{CutBlock, CutModel};
 use crate::engine::Rten;
 use crate::sealing::SealModelError;
-use crate::weights::{Buffer, Resident};
+use crate::weights::{Resident, scratch};
 
 /// The checks of a ring's blocks, from the sealer's side.
 #[derive(Debug, Default)]
@@ -108,11 +108,13 @@ impl Vectors {
                 Some(part) => Some(floats(part).ok_or_else(layout)?),
                 None => None,
             };
-            if !Projection::fits(linear, weights, bias) {
+            if !Projection::fits(linear, weights.len(), bias.map(<[f32]>::len)) {
                 return Err(layout().into());
             }
-            let drawn =
-                Projection::draw(linear, weights, bias).ok_or(SealError::from(NoRandomness))?;
+            let drawn = Projection::draw(linear, weights, bias).map_err(|e| match e {
+                DrawError::NoRandomness => SealError::from(NoRandomness),
+                DrawError::Unsuitable | DrawError::Read(_) => layout(),
+            })?;
             drawn.to_seal().iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
         }
         Ok(Some(out))
@@ -125,7 +127,7 @@ impl Vectors {
         };
         let bytes = block.params_len();
         let too_large = || SealModelError::TooLarge { block: model.blocks.len(), bytes };
-        let buffer = usize::try_from(bytes).ok().and_then(Buffer::zeroed);
+        let buffer = usize::try_from(bytes).ok().and_then(scratch);
         let mut buffer = buffer.ok_or_else(too_large)?;
         block.read_params(buffer.bytes_mut())?;
         self.draw(self.planned.len() - 1, buffer.bytes())
@@ -162,7 +164,7 @@ fn loads(engine: &Rten, rest: &[u8]) -> bool {
         return true;
     }
     let Some((inputs, outputs)) = names_of(rest) else { return false };
-    let Some(mut buffer) = Buffer::zeroed(rest.len()) else { return false };
+    let Some(mut buffer) = scratch(rest.len()) else { return false };
     buffer.bytes_mut().copy_from_slice(rest);
     let (inputs, outputs): (Vec<&str>, Vec<&str>) =
         (inputs.iter().map(String::as_str).collect(), outputs.iter().map(String::as_str).collect());

@@ -46,6 +46,8 @@ impl Pages {
         // SAFETY: the pages lie within `around`, which nobody has a slice of.
         unsafe { mprotect(first.as_ptr().cast(), room, read_write()) }.ok()?;
         let pages = Self { first, room, kind: Kind::Private, writable: true, _around: around };
+        #[cfg(any(test, feature = "tamper"))]
+        tampering::note(first.as_ptr() as usize, room, true);
         #[cfg(target_os = "linux")]
         {
             use rustix::mm::Advice;
@@ -97,6 +99,8 @@ impl Pages {
             return None;
         }
         let pages = Self { first, room, kind: Kind::Secret, writable: true, _around: around };
+        #[cfg(any(test, feature = "tamper"))]
+        tampering::note(first.as_ptr() as usize, room, true);
         // It is shared memory: a child that is forked would wipe it for its parent.
         pages.advise(Advice::LinuxDontFork);
         pages.advise(Advice::LinuxDontDump);
@@ -132,6 +136,8 @@ impl Pages {
             // of it to write.
             if unsafe { mprotect(self.first.as_ptr().cast(), self.room, access) }.is_ok() {
                 self.writable = writable;
+                #[cfg(any(test, feature = "tamper"))]
+                tampering::note(self.first.as_ptr() as usize, self.room, writable);
             }
         }
         self.writable == writable
@@ -165,30 +171,70 @@ impl Pages {
     /// Writes to the pages though they are frozen, and freezes them again.
     #[cfg(any(test, feature = "tamper"))]
     pub(crate) fn tamper(&self, at: usize, bytes: &[u8]) -> bool {
-        use std::sync::{Mutex, PoisonError};
+        let first = self.first.as_ptr() as usize;
+        first.checked_add(at).is_some_and(|address| tampering::write(address, bytes))
+    }
+}
 
-        /// Two at once could freeze the page under each other's hands.
-        static ONE: Mutex<()> = Mutex::new(());
+impl Drop for Pages {
+    fn drop(&mut self) {
+        #[cfg(any(test, feature = "tamper"))]
+        tampering::forget(self.first.as_ptr() as usize);
+    }
+}
 
-        let Some(end) = at.checked_add(bytes.len()).filter(|end| *end <= self.room) else {
+/// Writing to frozen pages, for attacks and tests: which pages there are, and whether they are frozen now.
+#[cfg(any(test, feature = "tamper"))]
+pub(crate) mod tampering {
+    use std::collections::BTreeMap;
+    use std::ffi::c_void;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use rustix::mm::{MprotectFlags, mprotect};
+
+    use super::{page, read_write};
+
+    /// First address of each mapping; bytes that it has, whether it is writable.
+    static ALL: Mutex<BTreeMap<usize, (usize, bool)>> = Mutex::new(BTreeMap::new());
+
+    fn all() -> MutexGuard<'static, BTreeMap<usize, (usize, bool)>> {
+        ALL.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note(first: usize, room: usize, writable: bool) {
+        all().insert(first, (room, writable));
+    }
+
+    /// Waits for a write that is going on.
+    pub(crate) fn forget(first: usize) {
+        all().remove(&first);
+    }
+
+    /// Writes at an address inside of a mapping that is noted; `false` if there is none, or it ends before.
+    ///
+    /// The lock is held meanwhile, so the mapping stays, and no two writers freeze a page under each other's hands.
+    pub(crate) fn write(address: usize, bytes: &[u8]) -> bool {
+        let all = all();
+        let Some((first, (room, writable))) = all.range(..=address).next_back() else {
             return false;
         };
-        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let begin = at - at % page();
+        let Some(end) = address.checked_add(bytes.len()).filter(|end| *end <= first + room) else {
+            return false;
+        };
+        let begin = address - address % page();
         let len = end - begin;
-        // SAFETY: `begin` is within the mapping or at its end, where `len` is 0.
-        let touched = unsafe { self.first.as_ptr().add(begin) }.cast::<c_void>();
-        // SAFETY: whole pages of this mapping, which stay readable.
-        if !self.writable && unsafe { mprotect(touched, len, read_write()) }.is_err() {
+        // SAFETY: whole pages of a mapping that lives as long as the lock is held (`forget` takes it), and that
+        // stay readable.
+        if !writable && unsafe { mprotect(begin as *mut c_void, len, read_write()) }.is_err() {
             return false;
         }
         for (i, byte) in bytes.iter().enumerate() {
-            // SAFETY: `at + i < end <= room`, and the pages are writable now. Who reads these bytes at the same
-            // time may see either: this is an attack on memory, as one from outside the process would be.
-            unsafe { self.first.as_ptr().add(at + i).write_volatile(*byte) };
+            // SAFETY: within the same mapping, writable now. Who reads these bytes at the same time may see
+            // either: this is an attack on memory, as one from outside the process would be.
+            unsafe { ((address + i) as *mut u8).write_volatile(*byte) };
         }
         // SAFETY: as above.
-        self.writable || unsafe { mprotect(touched, len, MprotectFlags::READ) }.is_ok()
+        *writable || unsafe { mprotect(begin as *mut c_void, len, MprotectFlags::READ) }.is_ok()
     }
 }
 

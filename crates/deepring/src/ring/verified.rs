@@ -17,7 +17,7 @@ use crate::block::Header;
 use crate::crypto::Digest;
 use crate::keys::{Owner, PublicKey};
 use crate::manifest::Manifest;
-use crate::open::{OpenError, OpeningKey};
+use crate::open::{ChunkObserver, OpenError, OpeningKey};
 use crate::tensor::TensorSpec;
 
 /// Why a ring could not be read, or was refused.
@@ -184,7 +184,7 @@ impl AuthenticRing {
 
     /// Opens one block into a buffer of [`Header::plain_len`] bytes.
     ///
-    /// Every chunk is read once, its digest is checked, and it is decrypted straight into its place;
+    /// Every chunk is read once, its digest is checked, and it is decrypted and put into its place;
     /// then the content digest is computed over the buffer itself. On failure the buffer holds
     /// nothing of the block.
     pub fn open_block(
@@ -193,27 +193,27 @@ impl AuthenticRing {
         key: OpeningKey<'_>,
         out: &mut [u8],
     ) -> Result<OpenedBlock, OpenError> {
-        let decrypted = self.decrypt_block(index, key, out)?;
+        let decrypted = self.decrypt_block(index, key, out, &|_| ())?;
         decrypted.confirm(out).inspect_err(|_| out.fill(0))
     }
 
-    /// The first half of [`open_block`](Self::open_block): every chunk is checked and decrypted, and the
-    /// content digest is left to [`DecryptedBlock::confirm`].
+    /// The first half of [`open_block`](Self::open_block): every chunk is checked and decrypted, told to `observer`, and
+    /// put into its place; the content digest is left to [`DecryptedBlock::confirm`].
     ///
-    /// For who watches the live bytes from here on: whatever it notes of them, it notes before the one
-    /// pass that computes the digest, so that no change is seen by neither. On failure the buffer holds
-    /// nothing of the block.
+    /// For who watches the live bytes from here on: what the observer notes is about the very copy of a chunk that was
+    /// authenticated, before anybody could write to its place in `out`. On failure the buffer holds nothing of the block.
     pub fn decrypt_block(
         &self,
         index: u32,
         key: OpeningKey<'_>,
         out: &mut [u8],
+        observer: ChunkObserver<'_>,
     ) -> Result<DecryptedBlock, OpenError> {
         let at = index as usize;
         let (Some(header), Some(body)) = (self.headers.get(at), self.layout.bodies.get(at)) else {
             return Err(OpenError::NoSuchBlock { index, count: self.closure.count() });
         };
-        crate::open::decrypt_body(&*self.storage, header, body, key, out)
+        crate::open::decrypt_body(&*self.storage, header, body, key, out, observer)
             .inspect_err(|_| out.fill(0))
             .map(|block_key| DecryptedBlock::of(header, &block_key))
     }

@@ -131,11 +131,11 @@ fn a_change_between_decryption_and_confirmation_is_refused() {
     // Content, and the padding behind `p0`, which no chunk holds.
     for place in [0, 1, 63, parts[7].offset, parts[9].end() - 1] {
         let key = owner();
-        let decrypted = ring.decrypt_block(1, OpeningKey::Owner(&key), &mut out).unwrap();
+        let decrypted = ring.decrypt_block(1, OpeningKey::Owner(&key), &mut out, &|_| ()).unwrap();
         out[at(place)] ^= 1;
         let err = decrypted.confirm(&out).unwrap_err();
         assert!(matches!(err, OpenError::Tampered(f) if f.block == Some(1)));
-        let decrypted = ring.decrypt_block(1, OpeningKey::Owner(&key), &mut out).unwrap();
+        let decrypted = ring.decrypt_block(1, OpeningKey::Owner(&key), &mut out, &|_| ()).unwrap();
         assert_eq!(decrypted.confirm(&out).unwrap().index(), 1);
     }
 }

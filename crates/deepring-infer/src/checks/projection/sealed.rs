@@ -2,9 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use super::{Form, Projection, Shape};
+use super::{Form, Numbers32, Projection, Shape};
 
-impl Projection {
+impl Projection<'_> {
     /// How many numbers are sealed for an operator. `None` if they do not fit.
     pub(crate) fn sealed_len(form: &Form) -> Option<usize> {
         let Shape { outputs, inputs, taps, inner } = Shape::of(form)?;
@@ -20,10 +20,11 @@ impl Projection {
     /// The sums of squares serve the bound alone. They are rounded up to powers of two: that makes the bound
     /// wider by less than 3/2 and keeps what they say about the parameters small.
     pub(crate) fn to_seal(&self) -> Zeroizing<Vec<f32>> {
-        let planes = self.taps * self.inputs;
+        let Shape { outputs, inputs, taps, .. } = self.shape;
+        let planes = taps * inputs;
         let ((r, _), (rw, squares)) = (self.for_outputs(), self.for_inputs());
-        let constant = self.part(2 * self.outputs + planes + self.inputs, 2);
-        let mut out = Zeroizing::new(Vec::with_capacity(self.outputs + planes + self.inputs + 2));
+        let constant = self.part(2 * outputs + planes + inputs, 2);
+        let mut out = Zeroizing::new(Vec::with_capacity(outputs + planes + inputs + 2));
         out.extend_from_slice(r);
         out.extend_from_slice(rw);
         out.extend(squares.iter().copied().map(power_of_two));
@@ -33,18 +34,17 @@ impl Projection {
     }
 
     /// The projection of an operator of this form from what was sealed. `None` if that has another length.
-    pub(crate) fn from_sealed(form: &Form, sealed: &[f32]) -> Option<Self> {
+    pub(crate) fn from_sealed(form: &Form, sealed: &[f32]) -> Option<Projection<'static>> {
         if Self::sealed_len(form)? != sealed.len() {
             return None;
         }
-        let Shape { outputs, inputs, taps, inner } = Shape::of(form)?;
-        let (r, rest) = sealed.split_at_checked(outputs)?;
-        let mut secret = Zeroizing::new(Vec::with_capacity(sealed.len() + outputs));
-        secret.extend_from_slice(r);
-        secret.extend(r.iter().map(|r| r * r));
-        secret.extend_from_slice(rest);
-        let terms = Self::terms(outputs, inputs, taps, inner);
-        Some(Self { secret, outputs, inputs, taps, terms })
+        let shape = Shape::of(form)?;
+        let (r, rest) = sealed.split_at_checked(shape.outputs)?;
+        let mut numbers = Zeroizing::new(Vec::with_capacity(sealed.len() + shape.outputs));
+        numbers.extend_from_slice(r);
+        numbers.extend(r.iter().map(|r| r * r));
+        numbers.extend_from_slice(rest);
+        Some(Projection { numbers: Numbers32::Owned(numbers), shape })
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
         let dims = [outputs, weights.len() / outputs / 9, 3, 3];
         let form = Form::Conv(crate::checks::Window::of(&node, &dims).unwrap());
         let x = crate::checks::Source { value: "x".into(), relu: false };
-        let numbers = crate::checks::Numbers::Floats { scales: [1.0; 2] };
+        let numbers = crate::checks::Numbers::once();
         let (y, form_of) = ("y".into(), form.clone());
         let linear = crate::checks::Linear { x, y, weight: 0, bias: None, form: form_of, numbers };
         let sealed = Projection::draw(&linear, weights, None).unwrap().to_seal();

@@ -1,0 +1,405 @@
+//! The check of one block: made when the block is opened, begun at each use.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use deepring::{Part, PartKind, TensorSpec};
+use deepring_memory::{Protection, SecretBytes};
+use rayon::prelude::*;
+
+use super::anatomy::Anatomy;
+use super::cost::{BlockCosts, Observed};
+use super::plan::{CheckPlan, PlanKind, Rate};
+use super::projection::DrawError;
+use super::rotation::Rotation;
+use super::transcript::Transcript;
+use super::usage::Verification;
+use super::vault::{Changed, Draft, Layout, OpenVault, ReadError, Vault, VerifiedReader};
+use super::{Fault, Mode, secret};
+use crate::mac::{Mac, Piece, TagDomain};
+
+/// Uses after which secrets are drawn anew: what an attacker can learn from one is whether a use was refused, and that
+/// ends its life at once; still none serves for ever.
+pub(crate) const SECRET_LIFE: u64 = 4096;
+
+/// What is needed to check one block.
+pub(crate) struct BlockCheck {
+    mode: Mode,
+    anatomy: Anatomy,
+    parts: Vec<Part>,
+    pieces: Vec<Piece>,
+    vault: Mutex<Arc<Vault>>,
+    rotation: Mutex<Arc<Rotation>>,
+    plans: [OnceLock<TaggedPlan>; PlanKind::COUNT],
+    observed: Mutex<Observed>,
+    /// Set by the first fault; never cleared. The block must be opened anew.
+    retired: AtomicBool,
+}
+
+/// A plan, and the tag that it is compared with at each use; no tag where there was no memory for it.
+struct TaggedPlan {
+    plan: CheckPlan,
+    tag: Option<SecretBytes>,
+}
+
+impl BlockCheck {
+    /// Makes the check of a block whose pieces were tagged in `draft` as they were decrypted.
+    ///
+    /// Every byte of `bytes` is compared with its tag once more on the way, all that is drawn from them through
+    /// verified copies.
+    ///
+    /// # Errors
+    /// [`Fault::Bytes`] if the live bytes are not what was decrypted, [`Fault::NoRandomness`] also without memory.
+    pub(crate) fn new(
+        mode: Mode,
+        draft: &Draft,
+        pieces: Vec<Piece>,
+        bytes: &[u8],
+        parts: &[Part],
+    ) -> Result<Self, Fault> {
+        let mac = draft.mac().ok_or(Fault::NoRandomness)?;
+        let reader =
+            VerifiedReader { mac: &mac, tags: draft.tags_of_pieces(), pieces: &pieces, bytes };
+        let graph = parts.iter().position(|p| p.kind == PartKind::Graph);
+        let mut anatomy = match (mode, graph) {
+            (Mode::Compute | Mode::Auto, Some(part)) => Anatomy::of(&reader.part(part)?, parts),
+            _ => Anatomy::default(),
+        };
+        anatomy.linears.retain(|l| secret::len_of(l, parts).is_some());
+        anatomy.tables.retain(|t| t.len().is_some());
+        let vault = loop {
+            let lens = anatomy.linears.iter().filter_map(|l| secret::len_of(l, parts));
+            let rows = anatomy.tables.iter().map(|t| t.rows);
+            let layout = Layout::new(pieces.len(), rows, lens).ok_or(Fault::NoRandomness)?;
+            let mut vault = OpenVault::of(draft, layout.clone()).ok_or(Fault::NoRandomness)?;
+            for (number, table) in anatomy.tables.iter().enumerate() {
+                table.tag_rows(number, &reader, &mut vault)?;
+            }
+            let unsuitable = draw_all(&anatomy, parts, &reader, &mut vault)?;
+            if unsuitable.is_empty() {
+                let structure = structure(&anatomy, parts, &pieces);
+                break vault.close(0, &structure).ok_or(Fault::NoRandomness)?;
+            }
+            let mut number = 0;
+            anatomy.linears.retain(|_| {
+                number += 1;
+                !unsuitable.contains(&(number - 1))
+            });
+        };
+        let read = |piece: &Piece| {
+            anatomy.linears.iter().any(|l| l.weight == piece.part)
+                || anatomy.tables.iter().any(|t| t.part == piece.part)
+        };
+        // What was read through copies has been compared on the way.
+        let unread = (0u32..).zip(&pieces).filter(|(_, p)| !read(p));
+        compare(&mac, &vault, bytes, unread, |_| ())?;
+        let rotation = rotation_of(&anatomy, &pieces).ok_or(Fault::NoRandomness)?;
+        Ok(Self {
+            mode,
+            anatomy,
+            parts: parts.to_vec(),
+            pieces,
+            vault: Mutex::new(Arc::new(vault)),
+            rotation: Mutex::new(Arc::new(rotation)),
+            plans: Default::default(),
+            observed: Mutex::default(),
+            retired: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn anatomy(&self) -> &Anatomy {
+        &self.anatomy
+    }
+
+    /// Whether a use has anything verified that comes out.
+    pub(crate) fn looks_at_outputs(&self) -> bool {
+        self.mode != Mode::Bytes
+    }
+
+    /// A verified copy of the block's graph; `None` if it has none.
+    pub(crate) fn graph(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        let part = self.parts.iter().position(|p| p.kind == PartKind::Graph);
+        part.map(|part| self.copy_of(bytes, part)).transpose()
+    }
+
+    /// A verified copy of a part.
+    pub(crate) fn copy_of(&self, bytes: &[u8], part: usize) -> Result<Vec<u8>, Fault> {
+        let vault = self.vault();
+        let mac = vault.mac().ok_or(Fault::Structure)?;
+        let tags = vault.tags_of_pieces();
+        Ok(VerifiedReader { mac: &mac, tags, pieces: &self.pieces, bytes }.part(part)?)
+    }
+
+    /// The costs of the block's checks, when enough uses were observed.
+    pub(crate) fn costs(&self) -> Option<BlockCosts> {
+        let len = |part: usize| self.parts.get(part).map_or(0, |p| p.len);
+        self.observed().costs(&self.anatomy, len)
+    }
+
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    pub(super) fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// What the pages of keys, tags and secrets got from the system.
+    pub(crate) fn protection(&self) -> Protection {
+        self.vault().protection()
+    }
+
+    /// What was observed of the block's cost, for whoever chooses its plan.
+    pub(crate) fn observed(&self) -> MutexGuard<'_, Observed> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The kind of plan that is followed whatever was observed: of `run` and `spot` every byte, of `compute` every
+    /// product. `None` under `auto`.
+    pub(crate) fn fixed_plan(&self) -> Option<PlanKind> {
+        match self.mode {
+            Mode::Bytes => Some(PlanKind::Bytes),
+            Mode::Compute => Some(PlanKind::Compute),
+            Mode::Auto => None,
+        }
+    }
+
+    /// Sets the plan of kind [`PlanKind::Auto`]; of several, the first stays.
+    pub(crate) fn set_auto(&self, rates: impl FnOnce() -> Vec<Rate>) {
+        self.plan_or(PlanKind::Auto, |anatomy, pieces| CheckPlan::auto(rates(), anatomy, pieces));
+    }
+
+    fn plan(&self, kind: PlanKind) -> Option<&TaggedPlan> {
+        Some(match kind {
+            PlanKind::Bytes => self.plan_or(kind, CheckPlan::bytes),
+            PlanKind::Both => self.plan_or(kind, CheckPlan::both),
+            PlanKind::Compute => self.plan_or(kind, CheckPlan::compute),
+            PlanKind::Auto => return self.plans.get(kind.index())?.get(),
+        })
+    }
+
+    fn plan_or(
+        &self,
+        kind: PlanKind,
+        make: impl FnOnce(&Anatomy, &[Piece]) -> CheckPlan,
+    ) -> &TaggedPlan {
+        self.plans[kind.index()].get_or_init(|| {
+            let plan = make(&self.anatomy, &self.pieces);
+            let mac = self.vault().mac();
+            let tag =
+                mac.and_then(|m| m.tag(TagDomain::Plan(kind as u32), &Transcript::of(&[&plan])));
+            let tag = tag.and_then(|tag| SecretBytes::new(&tag));
+            TaggedPlan { plan, tag }
+        })
+    }
+
+    /// Begins one use under a plan. Compares what the check itself is made of with its tags, and whether the block is
+    /// retired; bytes are compared by [`Verification::compare_bytes`].
+    ///
+    /// # Errors
+    /// [`Fault::Retired`]; [`Fault::Structure`] also where no such plan was chosen.
+    pub(crate) fn begin(&self, kind: PlanKind) -> Result<Verification<'_>, Fault> {
+        if self.retired.load(Ordering::Acquire) {
+            return Err(Fault::Retired);
+        }
+        let vault = self.vault();
+        let mac = vault.mac().ok_or(Fault::Structure)?;
+        let TaggedPlan { plan, tag } = self.plan(kind).ok_or(Fault::Structure)?;
+        let tag = tag.as_ref().ok_or(Fault::NoRandomness)?;
+        let plan_fits =
+            mac.matches(TagDomain::Plan(kind as u32), &Transcript::of(&[plan]), tag.expose());
+        let structure = structure(&self.anatomy, &self.parts, &self.pieces);
+        if !plan_fits || !vault.is_intact(&mac, &structure) {
+            return Err(Fault::Structure);
+        }
+        Ok(Verification::new(self, plan, vault, mac))
+    }
+
+    /// The turn of one use.
+    pub(super) fn rotation(&self) -> Arc<Rotation> {
+        Arc::clone(&self.rotation.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Draws all secrets and turns anew, from bytes that are compared on the way.
+    pub(crate) fn redraw(&self, bytes: &[u8]) -> Result<(), Fault> {
+        let old = self.vault();
+        let mac = old.mac().ok_or(Fault::Structure)?;
+        let tags = old.tags_of_pieces();
+        let reader = VerifiedReader { mac: &mac, tags, pieces: &self.pieces, bytes };
+        let mut vault = OpenVault::again(&old).ok_or(Fault::NoRandomness)?;
+        if !draw_all(&self.anatomy, &self.parts, &reader, &mut vault)?.is_empty() {
+            return Err(Fault::Structure);
+        }
+        let structure = structure(&self.anatomy, &self.parts, &self.pieces);
+        let vault = vault.close(old.generation().wrapping_add(1), &structure);
+        let rotation = rotation_of(&self.anatomy, &self.pieces).ok_or(Fault::NoRandomness)?;
+        let vault = vault.ok_or(Fault::NoRandomness)?;
+        *self.vault.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(vault);
+        *self.rotation.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rotation);
+        Ok(())
+    }
+
+    /// Takes the block out of use.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// Compares every byte.
+    pub(crate) fn bytes_fit(&self, bytes: &[u8]) -> Result<(), Fault> {
+        let vault = self.vault();
+        let mac = vault.mac().ok_or(Fault::Structure)?;
+        compare(&mac, &vault, bytes, (0u32..).zip(&self.pieces), |_| ())
+    }
+
+    /// Compares every byte of one part.
+    pub(crate) fn part_fits(&self, bytes: &[u8], part: usize) -> Result<(), Fault> {
+        let vault = self.vault();
+        let mac = vault.mac().ok_or(Fault::Structure)?;
+        let pieces = (0u32..).zip(&self.pieces).filter(|(_, p)| p.part == part);
+        let mut compared = 0;
+        compare(&mac, &vault, bytes, pieces, |p| compared += p.range.len() as u64)?;
+        let len = self.parts.get(part).map(|p| p.len);
+        if len == Some(compared) { Ok(()) } else { Err(Fault::NothingCompared { part }) }
+    }
+
+    pub(super) fn vault(&self) -> Arc<Vault> {
+        Arc::clone(&self.vault.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where the parameters stand of which a plan compares the bytes, so that an engine must read these very bytes.
+    ///
+    /// Left out are single numbers and short lists of integers: operators want them as constants, and every
+    /// engine makes them something of its own.
+    pub(crate) fn read_in_place(&self) -> Vec<u64> {
+        let all: Vec<usize> = (0..self.anatomy.linears.len()).collect();
+        let by_product = |part: usize| {
+            self.anatomy.linears.iter().any(|l| l.weight == part)
+                || self.anatomy.is_bias(part, &all)
+        };
+        let parts = self.parts.iter().enumerate();
+        parts
+            .filter(|(i, part)| match &part.kind {
+                PartKind::Parameter(spec) => !is_constant(spec, part) && !by_product(*i),
+                _ => false,
+            })
+            .map(|(_, part)| part.offset)
+            .collect()
+    }
+
+    /// The bytes of keys, tags and secrets, for tests that edit them.
+    #[cfg(test)]
+    pub(crate) fn with_vault<T>(&self, f: impl FnOnce(&deepring_memory::Region) -> T) -> T {
+        f(self.vault().region())
+    }
+
+    /// The projections as they are now.
+    #[cfg(test)]
+    pub(crate) fn projections(&self) -> Vec<Vec<u8>> {
+        let vault = self.vault();
+        (0..self.anatomy.linears.len()).map(|i| vault.projection(i).to_vec()).collect()
+    }
+}
+
+impl std::fmt::Debug for BlockCheck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlockCheck").field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+/// Draws the projection of each linear operator; returns the numbers of those that have none.
+fn draw_all(
+    anatomy: &Anatomy,
+    parts: &[Part],
+    reader: &VerifiedReader<'_>,
+    vault: &mut OpenVault,
+) -> Result<Vec<usize>, Fault> {
+    let places = vault.projections_mut();
+    let drawn: Vec<_> = anatomy
+        .linears
+        .par_iter()
+        .zip(places)
+        .map(|(linear, place)| secret::draw(linear, parts, reader, place))
+        .collect();
+    let mut unsuitable = Vec::new();
+    for (number, drawn) in drawn.into_iter().enumerate() {
+        match drawn {
+            Ok(()) => {}
+            Err(DrawError::Unsuitable) => unsuitable.push(number),
+            Err(DrawError::NoRandomness) => return Err(Fault::NoRandomness),
+            Err(DrawError::Read(e)) => return Err(e.into()),
+        }
+    }
+    Ok(unsuitable)
+}
+
+/// What decides a verdict and is not secret, for its tag.
+fn structure(anatomy: &Anatomy, parts: &[Part], pieces: &[Piece]) -> Vec<u8> {
+    let parts: Vec<(u64, u64, bool)> =
+        parts.iter().map(|p| (p.offset, p.len, p.kind == PartKind::Graph)).collect();
+    let pieces: Vec<(usize, usize, usize)> =
+        pieces.iter().map(|p| (p.part, p.range.start, p.range.end)).collect();
+    Transcript::of(&[anatomy, &parts, &pieces])
+}
+
+fn rotation_of(anatomy: &Anatomy, pieces: &[Piece]) -> Option<Rotation> {
+    let of_product = |p: &Piece| anatomy.linears.iter().any(|l| l.weight == p.part);
+    let due: Vec<u32> =
+        (0u32..).zip(pieces).filter(|(_, p)| of_product(p)).map(|(i, _)| i).collect();
+    Rotation::new(&due)
+}
+
+/// Below this, starting threads costs more than they save.
+const PARALLEL_FROM: usize = 1 << 20;
+
+/// Compares pieces with their tags, by all threads of the pool that this is called in; `each` hears of those that fit.
+pub(super) fn compare<'p>(
+    mac: &Mac,
+    vault: &Vault,
+    bytes: &[u8],
+    pieces: impl Iterator<Item = (u32, &'p Piece)>,
+    mut each: impl FnMut(&Piece),
+) -> Result<(), Fault> {
+    let tags = vault.tags_of_pieces();
+    let pieces: Vec<(u32, &Piece)> = pieces.collect();
+    let differs = |(number, piece): &&(u32, &Piece)| {
+        let live = bytes.get(piece.range.clone());
+        !live.is_some_and(|b| tags.matches(mac, *number, b))
+    };
+    let total: usize = pieces.iter().map(|(_, p)| p.range.len()).sum();
+    let changed = if total >= PARALLEL_FROM && rayon::current_num_threads() > 1 {
+        pieces.par_iter().find_first(differs)
+    } else {
+        pieces.iter().find(differs)
+    };
+    if let Some((_, piece)) = changed {
+        return Err(Changed((*piece).clone()).into());
+    }
+    pieces.iter().for_each(|(_, piece)| each(piece));
+    Ok(())
+}
+
+impl From<Changed> for Fault {
+    fn from(Changed(piece): Changed) -> Self {
+        Self::Bytes { part: piece.part, range: piece.range }
+    }
+}
+
+impl From<ReadError> for Fault {
+    fn from(e: ReadError) -> Self {
+        match e {
+            ReadError::Changed(changed) => changed.into(),
+            ReadError::Stopped => Self::NoRandomness,
+        }
+    }
+}
+
+/// Integers up to this many are a shape, axes, or the like.
+const FEW: u64 = 64;
+
+fn is_constant(spec: &TensorSpec, part: &Part) -> bool {
+    use deepring::DType;
+    let count = part.len / (spec.dtype.size() as u64).max(1);
+    let float = matches!(spec.dtype, DType::F32 | DType::F64 | DType::F16 | DType::Bf16);
+    let byte = matches!(spec.dtype, DType::I8 | DType::U8);
+    count <= if float || byte { 1 } else { FEW }
+}

@@ -1,0 +1,184 @@
+//! What is checked of a block at each use: a value that is chosen before a batch begins.
+
+use std::collections::HashSet;
+
+use super::anatomy::Anatomy;
+use crate::mac::Piece;
+
+/// Parts up to this many bytes are compared after each use too: that costs less than a microsecond a part, and leaves an
+/// edit that is put back after the use nothing to hide behind but the rest of the use.
+const SMALL: usize = 16 * 1024;
+
+/// How often something is checked: at each use with this probability, drawn after the engine ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Rate {
+    Never,
+    Eighth,
+    Half,
+    Always,
+}
+
+impl Rate {
+    /// Whether a uniformly random number picks this use. What one rate picks, every higher one does too.
+    pub(crate) fn picks(self, random: u64) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Eighth => random.is_multiple_of(8),
+            Self::Half => random.is_multiple_of(2),
+            Self::Always => true,
+        }
+    }
+}
+
+/// Which of a block's plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum PlanKind {
+    /// Every byte, nothing of what comes out.
+    Bytes,
+    /// Every byte, every product and the rest: while it is not known yet what is cheaper.
+    Both,
+    /// Every product and the rest; the bytes of what has no product, before and after.
+    Compute,
+    /// What was cheaper in the uses that were observed, and a draw.
+    Auto,
+}
+
+impl PlanKind {
+    /// Kinds that a block may have at one time.
+    pub(crate) const COUNT: usize = 4;
+
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What to check of a block for each query.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct CheckPlan {
+    kind: PlanKind,
+    /// How often each linear operator's product is verified.
+    products: Vec<Rate>,
+    /// How often what has no product is computed a second time.
+    recompute: Rate,
+    /// Pieces compared before each use, besides those whose turn it is.
+    before: Vec<u32>,
+    /// Pieces compared after each use.
+    after: Vec<u32>,
+}
+
+impl CheckPlan {
+    pub(crate) fn bytes(anatomy: &Anatomy, pieces: &[Piece]) -> Self {
+        Self::new(
+            PlanKind::Bytes,
+            vec![Rate::Never; anatomy.linears.len()],
+            Rate::Never,
+            anatomy,
+            pieces,
+        )
+    }
+
+    pub(crate) fn both(anatomy: &Anatomy, pieces: &[Piece]) -> Self {
+        let mut plan = Self::compute(anatomy, pieces);
+        let table = |part: usize| anatomy.tables.iter().any(|t| t.part == part);
+        plan.kind = PlanKind::Both;
+        plan.before = numbers(pieces, |p| !table(p.part));
+        plan
+    }
+
+    pub(crate) fn compute(anatomy: &Anatomy, pieces: &[Piece]) -> Self {
+        Self::new(
+            PlanKind::Compute,
+            vec![Rate::Always; anatomy.linears.len()],
+            Rate::Always,
+            anatomy,
+            pieces,
+        )
+    }
+
+    pub(crate) fn auto(products: Vec<Rate>, anatomy: &Anatomy, pieces: &[Piece]) -> Self {
+        Self::new(PlanKind::Auto, products, Rate::Eighth, anatomy, pieces)
+    }
+
+    fn new(
+        kind: PlanKind,
+        products: Vec<Rate>,
+        recompute: Rate,
+        anatomy: &Anatomy,
+        pieces: &[Piece],
+    ) -> Self {
+        // A weight is covered only if the product of every operator that reads it is always verified.
+        let rated = || anatomy.linears.iter().zip(&products);
+        let left: HashSet<usize> =
+            rated().filter(|(_, rate)| **rate != Rate::Always).map(|(l, _)| l.weight).collect();
+        let covered: HashSet<usize> =
+            rated().map(|(l, _)| l.weight).filter(|part| !left.contains(part)).collect();
+        let tables: HashSet<usize> = if kind == PlanKind::Bytes {
+            HashSet::new()
+        } else {
+            anatomy.tables.iter().map(|t| t.part).collect()
+        };
+        let before = numbers(pieces, |p| !covered.contains(&p.part) && !tables.contains(&p.part));
+        let len = |part: usize| -> usize {
+            pieces.iter().filter(|p| p.part == part).map(|p| p.range.len()).sum()
+        };
+        let small: HashSet<usize> =
+            pieces.iter().map(|p| p.part).filter(|part| len(*part) <= SMALL).collect();
+        let after = match kind {
+            PlanKind::Compute => before.clone(),
+            PlanKind::Bytes => Vec::new(),
+            PlanKind::Both | PlanKind::Auto => before
+                .iter()
+                .copied()
+                .filter(|i| pieces.get(*i as usize).is_some_and(|p| small.contains(&p.part)))
+                .collect(),
+        };
+        Self { kind, products, recompute, before, after }
+    }
+
+    pub(crate) fn kind(&self) -> PlanKind {
+        self.kind
+    }
+
+    /// The operators whose products this use verifies.
+    pub(crate) fn products(&self, random: u64) -> Vec<usize> {
+        let picked = self.products.iter().enumerate().filter(|(_, rate)| rate.picks(random));
+        picked.map(|(i, _)| i).collect()
+    }
+
+    /// Whether this use has the rest computed a second time.
+    pub(crate) fn recomputes(&self, random: u64) -> bool {
+        self.recompute.picks(random)
+    }
+
+    /// Whether anything of it looks at what comes out.
+    pub(crate) fn looks_at_outputs(&self) -> bool {
+        self.kind != PlanKind::Bytes
+    }
+
+    pub(crate) fn before(&self) -> &[u32] {
+        &self.before
+    }
+
+    pub(crate) fn after(&self) -> &[u32] {
+        &self.after
+    }
+}
+
+fn numbers(pieces: &[Piece], wanted: impl Fn(&Piece) -> bool) -> Vec<u32> {
+    (0u32..).zip(pieces).filter(|(_, p)| wanted(p)).map(|(i, _)| i).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_picks_as_often_as_it_says_and_what_a_lower_one_picks() {
+        let picked = |rate: Rate| (0..8000u64).filter(|n| rate.picks(*n)).count();
+        assert_eq!(
+            [Rate::Never, Rate::Eighth, Rate::Half, Rate::Always].map(picked),
+            [0, 1000, 4000, 8000]
+        );
+        assert!((0..8000).all(|n| !Rate::Eighth.picks(n) || Rate::Half.picks(n)));
+    }
+}

@@ -1,0 +1,171 @@
+//! The rest of a block: what its operators compute from values that products and row tags verify.
+//!
+//! A linear operator's output is verified against its parameters, and then goes through a Relu, a pooling, an addition,
+//! a softmax: operators that no product covers. The rest is these operators as a graph of its own, from the block's
+//! inputs and the verified values to the block's outputs and to whatever linear operators read. A second program,
+//! loaded separately, computes it again; who changes one of the two programs, or an activation between them, is
+//! detected. By induction over the block's operators every output then follows from the block's inputs.
+
+use std::collections::{HashMap, HashSet};
+
+use deepring::TensorSpec;
+use prost::Message as _;
+
+use super::anatomy::Anatomy;
+use super::integer;
+use crate::canonical::{needs, subgraphs};
+use crate::engine::{Elements, View};
+use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+
+/// Operators that give something else each time.
+const RANDOM: [&str; 6] = [
+    "RandomNormal",
+    "RandomUniform",
+    "RandomNormalLike",
+    "RandomUniformLike",
+    "Bernoulli",
+    "Multinomial",
+];
+
+/// The rest of one block, as a graph over the block's own parameters.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    /// An ONNX model; empty where every output is verified directly.
+    pub(crate) graph: Vec<u8>,
+    /// What it reads: inputs of the block and verified values.
+    pub(crate) inputs: Vec<String>,
+    /// What it computes again.
+    pub(crate) outputs: Vec<String>,
+}
+
+impl Rest {
+    /// `None` where it cannot be computed again: the graph is not understood, or draws random numbers.
+    pub(crate) fn of(
+        graph: &[u8],
+        anatomy: &Anatomy,
+        inputs: &[TensorSpec],
+        outputs: &[TensorSpec],
+    ) -> Option<Self> {
+        let model = ModelProto::decode(graph).ok()?;
+        let graph = model.graph.as_ref()?;
+        if graph.node.iter().any(is_random) {
+            return None;
+        }
+        let given: HashSet<&str> = inputs.iter().map(|s| s.name.as_str()).collect();
+        let verified: HashSet<&str> = anatomy
+            .linears
+            .iter()
+            .map(|l| l.y.as_str())
+            .chain(anatomy.tables.iter().map(|t| t.rows_value.as_str()))
+            .collect();
+        let constants: HashSet<&str> =
+            graph.initializer.iter().filter_map(|t| t.name.as_deref()).collect();
+        let mut maker: HashMap<&str, usize> = HashMap::new();
+        for (i, node) in graph.node.iter().enumerate() {
+            maker.extend(node.output.iter().map(|name| (name.as_str(), i)));
+        }
+        let read_by_checks = anatomy
+            .linears
+            .iter()
+            .flat_map(|l| [Some(l.x.value.as_str()), integer::input_zero(l)])
+            .flatten()
+            .chain(anatomy.tables.iter().map(|t| t.indices.as_str()));
+        let mut roots: Vec<&str> = Vec::new();
+        for name in outputs.iter().map(|s| s.name.as_str()).chain(read_by_checks) {
+            let known = given.contains(name) || verified.contains(name) || constants.contains(name);
+            if !known && !roots.contains(&name) {
+                roots.push(name);
+            }
+        }
+        if roots.is_empty() {
+            return Some(Self { graph: Vec::new(), inputs: Vec::new(), outputs: Vec::new() });
+        }
+        let needs: Vec<Vec<String>> = graph.node.iter().map(needs).collect();
+        let mut wanted = roots.clone();
+        let (mut kept, mut seen): (HashSet<usize>, HashSet<&str>) = Default::default();
+        let mut read: Vec<&str> = Vec::new();
+        while let Some(name) = wanted.pop() {
+            if name.is_empty() || !seen.insert(name) || constants.contains(name) {
+                continue;
+            }
+            if given.contains(name) || verified.contains(name) {
+                read.push(name);
+                continue;
+            }
+            let node = *maker.get(name)?;
+            if kept.insert(node) {
+                wanted.extend(needs.get(node)?.iter().map(String::as_str));
+            }
+        }
+        read.sort_unstable();
+        Some(Self {
+            graph: graph_of(&model, graph, &kept, &needs, &read, &roots),
+            inputs: read.into_iter().map(str::to_owned).collect(),
+            outputs: roots.into_iter().map(str::to_owned).collect(),
+        })
+    }
+}
+
+fn graph_of(
+    model: &ModelProto,
+    graph: &GraphProto,
+    kept: &HashSet<usize>,
+    needs: &[Vec<String>],
+    inputs: &[&str],
+    outputs: &[&str],
+) -> Vec<u8> {
+    let used: HashSet<&str> =
+        kept.iter().filter_map(|i| needs.get(*i)).flatten().map(String::as_str).collect();
+    // With the types that the block's graph states, so that the engine treats both alike.
+    let info = |name: &&str| {
+        let stated = [&graph.input, &graph.output, &graph.value_info]
+            .into_iter()
+            .flatten()
+            .find(|v| v.name.as_deref() == Some(*name));
+        let bare = || ValueInfoProto { name: Some((*name).to_owned()), ..Default::default() };
+        stated.cloned().unwrap_or_else(bare)
+    };
+    let rest = GraphProto {
+        name: Some("rest".to_owned()),
+        node: (0..)
+            .zip(&graph.node)
+            .filter(|(i, _)| kept.contains(i))
+            .map(|(_, n)| n.clone())
+            .collect(),
+        initializer: graph
+            .initializer
+            .iter()
+            .filter(|t| t.name.as_deref().is_some_and(|n| used.contains(n) || outputs.contains(&n)))
+            .cloned()
+            .collect(),
+        input: inputs.iter().map(info).collect(),
+        output: outputs.iter().map(info).collect(),
+        value_info: graph.value_info.clone(),
+        ..GraphProto::default()
+    };
+    ModelProto { graph: Some(rest), ..model.clone() }.encode_to_vec()
+}
+
+fn is_random(node: &NodeProto) -> bool {
+    RANDOM.contains(&node.onnx_op())
+        || subgraphs(node).any(|graph| graph.node.iter().any(is_random))
+}
+
+/// Whether two values have the same shape and the same bits; one NaN is as good as another.
+pub(crate) fn same_bits(a: &View<'_>, b: &View<'_>) -> bool {
+    let floats = |a: &[f32], b: &[f32]| {
+        a.len() == b.len()
+            // No early end: without one the comparison is made in vectors.
+            && a.iter().zip(b).fold(true, |all, (a, b)| {
+                all & ((a.to_bits() == b.to_bits()) | (a.is_nan() & b.is_nan()))
+            })
+    };
+    a.dims == b.dims
+        && match (&a.elements, &b.elements) {
+            (Elements::F32(a), Elements::F32(b)) => floats(a, b),
+            (Elements::I32(a), Elements::I32(b)) => a == b,
+            (Elements::I8(a), Elements::I8(b)) => a == b,
+            (Elements::U8(a), Elements::U8(b)) => a == b,
+            _ => false,
+        }
+}

@@ -1,0 +1,290 @@
+//! One use of a block under its check: what is compared before, what after, and the measure of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::block_check::{BlockCheck, SECRET_LIFE, compare};
+use super::integer::{self, IntegerProjection};
+use super::margin::{self, Margin};
+use super::measure::Measure;
+use super::plan::{CheckPlan, PlanKind};
+use super::products::{Compared, Misfit, Products};
+use super::projection::Projection;
+use super::readings::readings;
+use super::vault::Vault;
+use super::{Fault, Mode, Numbers};
+use crate::engine::View;
+use crate::mac::Mac;
+
+/// Finds a value of the run by its name: an input, an output or an exposed one.
+pub(crate) type Find<'f, 'v> = &'f (dyn Fn(&str) -> Option<View<'v>> + Sync);
+
+/// A use that has begun. Its measure grows with what is compared, and with nothing else.
+pub(crate) struct Verification<'c> {
+    check: &'c BlockCheck,
+    plan: &'c CheckPlan,
+    vault: Arc<Vault>,
+    mac: Mac,
+    measure: Measure,
+}
+
+impl<'c> Verification<'c> {
+    pub(super) fn new(
+        check: &'c BlockCheck,
+        plan: &'c CheckPlan,
+        vault: Arc<Vault>,
+        mac: Mac,
+    ) -> Self {
+        let mut measure = Measure::new(check.parts());
+        check.anatomy().linears.iter().for_each(|l| measure.read_by(l.weight));
+        Self { check, plan, vault, mac, measure }
+    }
+
+    pub(crate) fn plan(&self) -> &CheckPlan {
+        self.plan
+    }
+
+    /// Compares the bytes that are due before the engine reads them: all that no product covers, and this use's share of
+    /// the others. Draws secrets anew when their life is over.
+    pub(crate) fn compare_bytes(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let turn = self.check.rotation().next().ok_or(Fault::NoRandomness)?;
+        if turn.use_number > 0 && turn.use_number.is_multiple_of(SECRET_LIFE) {
+            self.check.redraw(bytes)?;
+            self.vault = self.check.vault();
+        }
+        let before = self.plan.before();
+        let due = turn.pieces.into_iter().filter(|i| before.binary_search(i).is_err());
+        let start = Instant::now();
+        self.compare(bytes, before.iter().copied().chain(due), true)?;
+        if self.plan.kind() == PlanKind::Both {
+            self.check.observed().bytes(bytes.len(), start.elapsed());
+        }
+        Ok(())
+    }
+
+    /// What only looks at part of a block: the share of it that the measure states.
+    fn compare(
+        &mut self,
+        bytes: &[u8],
+        numbers: impl Iterator<Item = u32>,
+        counted: bool,
+    ) -> Result<(), Fault> {
+        let all = self.check.pieces();
+        let mut pieces = Vec::with_capacity(numbers.size_hint().0);
+        for number in numbers {
+            // A piece that is missing was never compared.
+            let piece = all.get(number as usize).ok_or(Fault::Structure)?;
+            pieces.push((number, piece));
+        }
+        let measure = &mut self.measure;
+        compare(&self.mac, &self.vault, bytes, pieces.into_iter(), |piece| {
+            if counted {
+                measure.bytes(piece.part, piece.range.len());
+            }
+        })
+    }
+
+    /// Draws, after the engine ran, what is verified of this use: a number that nobody could know before.
+    pub(crate) fn draw() -> Result<u64, Fault> {
+        let mut random = [0; 8];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| Fault::NoRandomness)?;
+        Ok(u64::from_le_bytes(random))
+    }
+
+    /// Verifies what came out: the rows that were gathered, and the outputs of the operators that `drawn` picks.
+    pub(crate) fn verify_outputs(
+        &mut self,
+        bytes: &[u8],
+        drawn: u64,
+        find: Find<'_, '_>,
+    ) -> Result<(), Fault> {
+        if !self.plan.looks_at_outputs() {
+            return Ok(());
+        }
+        self.verify_rows(find)?;
+        let picked = self.plan.products(drawn);
+        let start = Instant::now();
+        let compared = self.verify_products(&picked, find)?;
+        for one in &compared {
+            let Some(linear) = self.check.anatomy().linears.get(one.linear) else { continue };
+            if one.complete {
+                self.measure.product(linear.weight, one.places as u64);
+            } else {
+                self.compare_instead(bytes, linear.weight)?;
+            }
+        }
+        if self.plan.kind() == PlanKind::Both && compared.len() == picked.len() {
+            self.check.observed().products(start.elapsed());
+        }
+        Ok(())
+    }
+
+    fn verify_rows(&mut self, find: Find<'_, '_>) -> Result<(), Fault> {
+        for (number, table) in self.check.anatomy().tables.iter().enumerate() {
+            let missing = Fault::NothingCompared { part: table.part };
+            let (indices, rows) =
+                find(&table.indices).zip(find(&table.rows_value)).ok_or(missing)?;
+            let compared = table.verify(number, &self.vault, &self.mac, &indices, &rows);
+            let rows = compared.map_err(|bad| Fault::Row { part: bad.part, row: bad.row })?;
+            self.measure.rows(table.part, rows);
+        }
+        Ok(())
+    }
+
+    fn verify_products(
+        &self,
+        picked: &[usize],
+        find: Find<'_, '_>,
+    ) -> Result<Vec<Compared>, Fault> {
+        let linears = &self.check.anatomy().linears;
+        let part = |i: usize| linears.get(i).map_or(usize::MAX, |l| l.weight);
+        let (mut floats, mut compared) = (Vec::new(), Vec::new());
+        let mut projections: Vec<Option<Projection<'_>>> = linears.iter().map(|_| None).collect();
+        for i in picked {
+            let linear = linears.get(*i).ok_or(Fault::Structure)?;
+            let bytes = self.vault.projection(*i);
+            match linear.numbers {
+                Numbers::Floats { .. } => {
+                    let projection = Projection::lent(&linear.form, bytes);
+                    *projections.get_mut(*i).ok_or(Fault::Structure)? =
+                        Some(projection.ok_or(Fault::Structure)?);
+                    floats.push(*i);
+                }
+                Numbers::Bytes { .. } => {
+                    let projection = IntegerProjection::lent(&linear.form, bytes);
+                    let projection = projection.ok_or(Fault::Structure)?;
+                    let zero = integer::input_zero(linear).map(find);
+                    let wrong = Fault::Product { part: linear.weight };
+                    let (Some(x), Some(y), None | Some(Some(_))) =
+                        (find(&linear.x.value), find(&linear.y), &zero)
+                    else {
+                        return Err(wrong);
+                    };
+                    let places = projection.verify(&x, &y, zero.flatten().as_ref()).ok_or(wrong)?;
+                    compared.push(Compared { linear: *i, places: places as usize, complete: true });
+                }
+            }
+        }
+        let projection = |i: usize| projections.get(i)?.as_ref();
+        let mut products = Products::new(linears);
+        let verified = products.verify(&readings(linears, &floats), &floats, &projection, find);
+        if self.plan.kind() == PlanKind::Both && verified.is_ok() {
+            self.check.observed().sizes(products.sizes());
+        }
+        compared.extend(verified.map_err(|misfit| match misfit {
+            Misfit::Wrong(i) => Fault::Product { part: part(i) },
+            Misfit::OutOfRange(i) => Fault::OutOfRange { part: part(i) },
+        })?);
+        Ok(compared)
+    }
+
+    /// Compares every byte of a part whose product says nothing about this query, because its input is not finite.
+    fn compare_instead(&mut self, bytes: &[u8], part: usize) -> Result<(), Fault> {
+        let known = self.measure.parts().get(part).is_some_and(|p| p.bytes == p.len);
+        let pieces = self.check.pieces();
+        let numbers = (0u32..).zip(pieces).filter(|(_, p)| p.part == part).map(|(i, _)| i);
+        let numbers: Vec<u32> = numbers.collect();
+        if !known {
+            // Those that had their turn are counted once.
+            self.measure.forget_bytes(part);
+        }
+        self.compare(bytes, numbers.into_iter(), !known)
+    }
+
+    /// Compares once more, after the use, the bytes that the plan says.
+    pub(crate) fn compare_after(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let after = self.plan.after();
+        self.compare(bytes, after.iter().copied(), false)
+    }
+
+    /// Notes that so many values were computed a second time and were the same.
+    pub(crate) fn recomputed(&mut self, values: usize) {
+        self.measure.recomputed(values as u64);
+    }
+
+    /// What was compared. Fails closed: a part of which the plan promises something and nothing was compared is a fault.
+    pub(crate) fn finish(self) -> Result<Measure, Fault> {
+        self.promised()?;
+        Ok(self.measure)
+    }
+
+    /// As [`finish`](Self::finish), for a use whose bytes another thread compares.
+    pub(crate) fn finish_with(mut self, bytes: &Measure) -> Result<Measure, Fault> {
+        self.measure.add_bytes_of(bytes);
+        self.finish()
+    }
+
+    /// What was compared so far.
+    pub(crate) fn into_measure(self) -> Measure {
+        self.measure
+    }
+
+    fn promised(&self) -> Result<(), Fault> {
+        let nothing =
+            self.measure.coverage().into_iter().position(|c| {
+                matches!(c, deepring::Coverage::Opened | deepring::Coverage::Unchecked)
+            });
+        match nothing {
+            Some(part) => Err(Fault::NothingCompared { part }),
+            None => Ok(()),
+        }
+    }
+
+    /// Measures what the products of a run can tell apart. Operators on bytes are exact and not measured.
+    pub(crate) fn margins(
+        &self,
+        bytes: &[u8],
+        find: Find<'_, '_>,
+        random: &mut dyn FnMut() -> usize,
+    ) -> Result<Vec<Margin>, Fault> {
+        let linears = &self.check.anatomy().linears;
+        let lent = |(i, l): (usize, &super::Linear)| match l.numbers {
+            Numbers::Floats { .. } => Projection::lent(&l.form, self.vault.projection(i)),
+            Numbers::Bytes { .. } => None,
+        };
+        let projections: Vec<_> = linears.iter().enumerate().map(lent).collect();
+        let all: Vec<usize> = (0..linears.len()).filter(|i| projections[*i].is_some()).collect();
+        let projection = |i: usize| projections.get(i)?.as_ref();
+        let wrong = |i: usize| Fault::Product { part: linears.get(i).map_or(0, |l| l.weight) };
+        let mut products = Products::new(linears);
+        let verified = products.verify(&readings(linears, &all), &all, &projection, find);
+        verified.map_err(|misfit| match misfit {
+            Misfit::Wrong(i) => wrong(i),
+            Misfit::OutOfRange(i) => {
+                Fault::OutOfRange { part: linears.get(i).map_or(0, |l| l.weight) }
+            }
+        })?;
+        let mut margins = Vec::new();
+        for i in all {
+            let (Some(projection), Some(linear)) = (projection(i), linears.get(i)) else {
+                continue;
+            };
+            let part = self.check.parts().get(linear.weight).ok_or_else(|| wrong(i))?;
+            let weights = bytes.get(part.offset as usize..part.end() as usize);
+            let weights = weights.and_then(|b| bytemuck::try_cast_slice(b).ok());
+            let weights = weights.ok_or_else(|| wrong(i))?;
+            let margin = margin::measure(&products, i, linear, projection, weights, find, random);
+            margins.push(margin.ok_or_else(|| wrong(i))?);
+        }
+        Ok(margins)
+    }
+}
+
+impl std::fmt::Debug for Verification<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verification").field("plan", &self.plan.kind()).finish_non_exhaustive()
+    }
+}
+
+impl Mode {
+    /// The mode of a check; `None` for one that compares nothing at a use.
+    pub(crate) fn of(check: deepring::Check) -> Option<Self> {
+        use deepring::Check;
+        match check {
+            Check::None | Check::Load => None,
+            Check::Spot(_) | Check::Run => Some(Self::Bytes),
+            Check::Auto => Some(Self::Auto),
+            Check::Compute => Some(Self::Compute),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! A block in memory: opened so that its tags are of what was authenticated, loaded, and used under its check.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use deepring::{AuthenticRing, Check, Header, Host, OpenError, OpenedBlock, PartKind, SecretKey};
+use deepring_memory::Protection;
+
+use super::alarms::Alarms;
+use super::block_use::BlockUse;
+use super::opening::Opening;
+use crate::checks::{BlockCheck, Fault, Mode, Numbers, PlanKind, Rest, exposing};
+use crate::engine::{Engine, EngineError};
+use crate::error::RunError;
+use crate::inputs::names;
+use crate::neighbour::{self, Blame, LoadError, Neighbour, Query};
+use crate::weights::{ProgramSource, Resident};
+
+/// An opened block: its parameters, read-only, the programs that read them, and its check.
+///
+/// A use of it is a value: [`begin`](Self::begin) compares what is due before, [`BlockUse::run`] computes,
+/// [`Unchecked::verify`](super::Unchecked::verify) verifies and measures. A fault takes the block out of use until it is
+/// opened anew.
+pub struct LoadedBlock<E: Engine> {
+    ring: Arc<AuthenticRing>,
+    engine: Arc<E>,
+    key: SecretKey<Host>,
+    header: Header,
+    resident: Resident<E>,
+    programs: Programs,
+    opened: OpenedBlock,
+    check: Option<BlockCheck>,
+    /// Values that the engine gives out for the check, besides inputs and outputs.
+    exposed: Vec<String>,
+    rest: Option<Rest>,
+    /// What this host shows of the block to the next one; `None` if that one could not check it.
+    shows: Option<Vec<String>>,
+    neighbour: Option<Neighbour<E>>,
+    alarms: Arc<Alarms>,
+}
+
+/// Which of the loaded programs does what; all are loaded when the block is opened, from a verified copy of its graph.
+#[derive(Debug, Default, Clone, Copy)]
+struct Programs {
+    /// Gives out what the check looks at; for a host that looks at nothing, the block as it is.
+    main: usize,
+    /// Gives out what the next host is shown, too.
+    witness: Option<usize>,
+    rest: Option<usize>,
+}
+
+/// What protects a block's bytes in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockProtection {
+    /// The parameters' pages.
+    pub parameters: Protection,
+    /// The pages of keys, tags and secrets; `None` where nothing is compared.
+    pub secrets: Option<Protection>,
+}
+
+impl<E: Engine> std::fmt::Debug for LoadedBlock<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadedBlock").field("index", &self.header.index).finish_non_exhaustive()
+    }
+}
+
+impl<E: Engine> LoadedBlock<E> {
+    pub(super) fn open(
+        (ring, engine): (&Arc<AuthenticRing>, &Arc<E>),
+        key: &SecretKey<Host>,
+        index: u32,
+        check: Check,
+        alarms: &Arc<Alarms>,
+    ) -> Result<Self, RunError> {
+        let header = ring.headers().get(index as usize).ok_or_else(|| OpenError::NoSuchBlock {
+            index,
+            count: u32::try_from(ring.headers().len()).unwrap_or(u32::MAX),
+        })?;
+        let Opening { buffer, opened, check: made } =
+            Opening::of(ring, key, header, Mode::of(check))?;
+        let graph = match &made {
+            Some(check) => check.graph(buffer.bytes()),
+            None => Ok(graph_range(header).and_then(|at| Some(buffer.bytes().get(at)?.to_vec()))),
+        };
+        let graph = graph.map_err(|fault| super::fault::at_opening(header, fault))?;
+        let graph = graph.ok_or(RunError::NoGraph { block: index })?;
+        let mut block = Self {
+            ring: Arc::clone(ring),
+            engine: Arc::clone(engine),
+            key: key.clone(),
+            header: header.clone(),
+            resident: Resident::hold(buffer),
+            programs: Programs::default(),
+            opened,
+            check: made,
+            exposed: Vec::new(),
+            rest: None,
+            shows: None,
+            neighbour: None,
+            alarms: Arc::clone(alarms),
+        };
+        if check == Check::Compute {
+            block.meet_neighbours(&graph)?;
+        }
+        let loaded = block.load_programs(&graph);
+        loaded.map_err(|source| RunError::Engine { block: header.name.clone(), source })?;
+        Ok(block)
+    }
+
+    fn load_programs(&mut self, graph: &[u8]) -> Result<(), EngineError> {
+        let header = self.header.clone();
+        let (given_in, outputs) = (names(&header.inputs), names(&header.outputs));
+        let Some(check) = self.check.as_ref() else {
+            let source = ProgramSource { graph, inputs: &given_in, outputs: &outputs };
+            self.programs.main = self.resident.add(&self.engine, source)?;
+            return Ok(());
+        };
+        let anatomy = check.anatomy();
+        let known = |name: &&str| given_in.contains(name) || outputs.contains(name);
+        let exposed: Vec<String> =
+            anatomy.looks_at().into_iter().filter(|n| !known(n)).map(str::to_owned).collect();
+        // An engine that computes with copies has parameters that no product covers given to each run in place.
+        let lent = if E::IN_PLACE { Vec::new() } else { check.read_in_place() };
+        let rest = (E::IN_PLACE && check.looks_at_outputs())
+            .then(|| Rest::of(graph, anatomy, &header.inputs, &header.outputs))
+            .flatten();
+        let mut load = |more: &[String]| {
+            let all: Vec<String> = exposed.iter().chain(more).cloned().collect();
+            let given_out: Vec<&str> =
+                outputs.iter().copied().chain(all.iter().map(String::as_str)).collect();
+            let graph = exposing(graph, &all, &lent).ok_or_else(|| EngineError::Load {
+                reason: "the block's graph cannot be given out for its check".to_owned(),
+            })?;
+            let source = ProgramSource { graph: &graph, inputs: &given_in, outputs: &given_out };
+            self.resident.add(&self.engine, source)
+        };
+        self.programs.main = load(&[])?;
+        if let Some(shows) = &self.shows {
+            let outputs = names(&header.outputs);
+            let more = |n: &&String| !exposed.contains(n) && !outputs.contains(&n.as_str());
+            let more: Vec<String> = shows.iter().filter(more).cloned().collect();
+            self.programs.witness =
+                Some(if more.is_empty() { self.programs.main } else { load(&more)? });
+        }
+        if let Some(rest) = rest.as_ref().filter(|r| !r.graph.is_empty()) {
+            let inputs: Vec<&str> = rest.inputs.iter().map(String::as_str).collect();
+            let outputs: Vec<&str> = rest.outputs.iter().map(String::as_str).collect();
+            let source = ProgramSource { graph: &rest.graph, inputs: &inputs, outputs: &outputs };
+            self.programs.rest = Some(self.resident.add(&self.engine, source)?);
+        }
+        self.rest = rest;
+        self.exposed = exposed;
+        Ok(())
+    }
+
+    /// Finds what the next host must be shown, and loads the check of the block before.
+    fn meet_neighbours(&mut self, graph: &[u8]) -> Result<(), RunError> {
+        let header = &self.header;
+        let carrier = neighbour::carrier(header.index, header.count);
+        let carrier = carrier.and_then(|i| self.ring.headers().get(i as usize));
+        if carrier.is_some_and(|h| neighbour::carried(h).is_some()) {
+            self.shows = neighbour::shown_by(graph, &header.parts, header);
+        }
+        let Some((part, of)) = neighbour::carried(header) else { return Ok(()) };
+        let range = header.parts.get(part).map_or(0..0, |p| p.offset as usize..p.end() as usize);
+        let loaded = Neighbour::load(&*self.engine, of, part, self.resident.bytes(), range);
+        self.neighbour = Some(loaded.map_err(|e| match e {
+            LoadError::Malformed(source) => {
+                OpenError::Malformed { index: header.index, source }.into()
+            }
+            LoadError::Engine(source) => RunError::Engine { block: header.name.clone(), source },
+        })?);
+        Ok(())
+    }
+
+    /// Begins a use in which every byte and every output is verified, and compares the bytes.
+    ///
+    /// # Errors
+    /// [`RunError::Tampered`] if a byte or the check itself is not what it was; [`RunError::OutOfUse`] after an earlier fault.
+    pub fn begin(&self) -> Result<BlockUse<'_, E>, RunError> {
+        let kind = self.fixed_plan().or(self.check.as_ref().map(|_| PlanKind::Both));
+        self.begin_as(kind)?.compare_bytes()
+    }
+
+    /// Begins a use under a plan; nothing is compared without one.
+    pub(super) fn begin_as(&self, kind: Option<PlanKind>) -> Result<BlockUse<'_, E>, RunError> {
+        let verification = match (kind, &self.check) {
+            (Some(kind), Some(check)) => {
+                Some(check.begin(kind).map_err(|fault| self.refuse(fault))?)
+            }
+            (Some(_), None) => return Err(self.refuse(Fault::Structure)),
+            (None, _) => None,
+        };
+        Ok(BlockUse::new(self, verification))
+    }
+
+    /// The plan that is followed whatever was observed.
+    pub(super) fn fixed_plan(&self) -> Option<PlanKind> {
+        self.check.as_ref().and_then(BlockCheck::fixed_plan)
+    }
+
+    pub(super) fn check(&self) -> Option<&BlockCheck> {
+        self.check.as_ref()
+    }
+
+    pub(super) fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    pub(super) fn ring(&self) -> &AuthenticRing {
+        &self.ring
+    }
+
+    pub(super) fn key(&self) -> &SecretKey<Host> {
+        &self.key
+    }
+
+    pub(super) fn alarms(&self) -> &Alarms {
+        &self.alarms
+    }
+
+    /// The block's header.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Whether a use must leave the block's inputs as they are, because its check looks at them.
+    pub(super) fn keeps_inputs(&self) -> bool {
+        self.check.as_ref().is_some_and(BlockCheck::looks_at_outputs)
+    }
+
+    /// Whether a linear operator of floats reads this value as it is.
+    pub(super) fn reads_linearly(&self, name: &str) -> bool {
+        let linears = self.check.iter().flat_map(|c| &c.anatomy().linears);
+        linears.filter(|l| matches!(l.numbers, Numbers::Floats { .. })).any(|l| l.x.value == name)
+    }
+
+    pub(super) fn program(&self, witness: bool) -> Option<&E::Program> {
+        let number = if witness { self.programs.witness? } else { self.programs.main };
+        self.resident.program(number)
+    }
+
+    /// Names of what a program gives out: outputs, what the check looks at, what is shown.
+    pub(super) fn given_out(&self, witness: bool) -> Vec<&str> {
+        let mut given_out = names(&self.header.outputs);
+        given_out.extend(self.exposed.iter().map(String::as_str));
+        for name in self.shows.iter().flatten().filter(|_| witness) {
+            if !given_out.contains(&name.as_str()) {
+                given_out.push(name);
+            }
+        }
+        given_out
+    }
+
+    /// What is computed a second time, and the program that does; no program where there is nothing to compute.
+    pub(super) fn rest(&self) -> Option<(&Rest, Option<&E::Program>)> {
+        let rest = self.rest.as_ref()?;
+        Some((rest, self.programs.rest.and_then(|number| self.resident.program(number))))
+    }
+
+    /// The values that the next host is shown.
+    pub(super) fn shows(&self) -> Option<&[String]> {
+        self.shows.as_deref()
+    }
+
+    /// Verifies what the host of another block sent with the check that this block carries. `None` if it carries none of
+    /// that block.
+    pub(super) fn hold(&self, checked: &Header, shown: &[Query<'_>]) -> Option<Result<(), Held>> {
+        let neighbour = self.neighbour.as_ref().filter(|n| n.of == checked.index)?;
+        let intact = || match &self.check {
+            Some(check) => check.part_fits(self.resident.bytes(), neighbour.part),
+            None => Ok(()),
+        };
+        // The check may be changed while it is used; then what it said counts for nothing.
+        let held = intact().map_err(Held::Changed).and_then(|()| {
+            let held = neighbour.hold(&*self.engine, self.resident.bytes(), checked, shown);
+            intact().map_err(Held::Changed)?;
+            held.map_err(Held::Blamed)
+        });
+        Some(held)
+    }
+
+    pub(super) fn opened(&self) -> &OpenedBlock {
+        &self.opened
+    }
+
+    /// The live bytes, as they are now, at the places that the header's parts name.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.resident.bytes()
+    }
+
+    /// What protects the block's bytes and the secrets of its check.
+    #[must_use]
+    pub fn protection(&self) -> BlockProtection {
+        BlockProtection {
+            parameters: self.resident.protection(),
+            secrets: self.check.as_ref().map(BlockCheck::protection),
+        }
+    }
+}
+
+/// Why a neighbour's block was not believed.
+pub(super) enum Held {
+    /// The check itself is not what it was.
+    Changed(Fault),
+    /// What was sent is not right.
+    Blamed(Blame),
+}
+
+fn graph_range(header: &Header) -> Option<Range<usize>> {
+    let part = header.parts.iter().find(|p| p.kind == PartKind::Graph)?;
+    Some(usize::try_from(part.offset).ok()?..usize::try_from(part.end()).ok()?)
+}

@@ -1,0 +1,294 @@
+//! One use of a block, as a value: begun, run, verified. What a run computed cannot be had before it is verified.
+
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use super::block::LoadedBlock;
+use crate::checks::{Fault, Measure, Verification, same_bits};
+use crate::engine::{Engine, Input, View};
+use crate::error::RunError;
+
+/// A use that has begun. Nothing was computed yet.
+pub struct BlockUse<'b, E: Engine> {
+    block: &'b LoadedBlock<E>,
+    verification: Option<Verification<'b>>,
+    bytes: ByteCheck,
+    took: Duration,
+}
+
+/// Who compares the bytes that are due.
+enum ByteCheck {
+    /// Whoever begins the use; it is done.
+    Here,
+    /// A thread beside the engine, whose verdict is still out.
+    Pending(Receiver<Result<Measure, Fault>>),
+}
+
+/// What a run computed, and nobody verified. There is no way to its outputs but [`verify`](Self::verify):
+///
+/// ```compile_fail
+/// use deepring_infer::block::Unchecked;
+/// use deepring_infer::{Engine, Rten};
+///
+/// fn go_on(unchecked: Unchecked<'_, Rten>) -> Vec<<Rten as Engine>::Value> {
+///     unchecked.outputs.into_values() // error: the field is private
+/// }
+/// ```
+///
+/// With it:
+///
+/// ```
+/// use deepring_infer::block::{BlockOutputs, Unchecked};
+/// use deepring_infer::{Engine, Rten, RunError};
+///
+/// type Value = <Rten as Engine>::Value;
+///
+/// fn go_on(
+///     unchecked: Unchecked<'_, Rten>,
+///     inputs: &(dyn Fn(&str) -> Option<&'static Value> + Sync),
+/// ) -> Result<BlockOutputs<Value>, RunError> {
+///     Ok(unchecked.verify(inputs)?.outputs)
+/// }
+/// ```
+pub struct Unchecked<'b, E: Engine> {
+    of: BlockUse<'b, E>,
+    outputs: BlockOutputs<E::Value>,
+    engine: Duration,
+}
+
+/// What a block computed for one query: its outputs, and what was given out for the check.
+pub struct BlockOutputs<V> {
+    names: Vec<String>,
+    values: Vec<V>,
+    /// The first so many are the block's outputs.
+    outputs: usize,
+}
+
+/// Outputs that were verified, and the measure of it.
+pub struct VerifiedOutputs<V> {
+    /// What the block computed.
+    pub outputs: BlockOutputs<V>,
+    /// What was compared for it; `None` where nothing is compared at a use.
+    pub measure: Option<Measure>,
+    pub(super) times: UseTimes,
+}
+
+/// Where the time of one use went.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct UseTimes {
+    pub(super) engine: Duration,
+    pub(super) check: Duration,
+}
+
+impl<V> BlockOutputs<V> {
+    /// The block's outputs by name, in the order of its header.
+    pub fn into_outputs(self) -> impl Iterator<Item = (String, V)> {
+        self.names.into_iter().zip(self.values).take(self.outputs)
+    }
+
+    /// An output, or what was given out besides.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&V> {
+        self.values.get(self.names.iter().position(|n| n == name)?)
+    }
+
+    #[cfg(test)]
+    pub(super) fn find_mut(&mut self, name: &str) -> Option<&mut V> {
+        self.values.get_mut(self.names.iter().position(|n| n == name)?)
+    }
+}
+
+impl<'b, E: Engine> BlockUse<'b, E> {
+    pub(super) fn new(block: &'b LoadedBlock<E>, verification: Option<Verification<'b>>) -> Self {
+        Self { block, verification, bytes: ByteCheck::Here, took: Duration::ZERO }
+    }
+
+    /// The block that is used.
+    #[must_use]
+    pub fn block(&self) -> &'b LoadedBlock<E> {
+        self.block
+    }
+
+    /// Compares the bytes that are due, by the threads of the pool that this is called in.
+    ///
+    /// # Errors
+    /// [`RunError::Tampered`] if one is not what it was.
+    pub fn compare_bytes(mut self) -> Result<Self, RunError> {
+        let start = Instant::now();
+        if let Some(verification) = &mut self.verification {
+            let compared = verification.compare_bytes(self.block.bytes());
+            compared.map_err(|fault| self.block.refuse(fault))?;
+        }
+        self.took += start.elapsed();
+        Ok(self)
+    }
+
+    /// Leaves the comparison to another thread, whose verdict is waited for when the outputs are verified.
+    pub(super) fn bytes_elsewhere(self, verdict: Receiver<Result<Measure, Fault>>) -> Self {
+        Self { bytes: ByteCheck::Pending(verdict), ..self }
+    }
+
+    /// Computes. `inputs` are in the order of the block's header; where the check looks at outputs, they must be lent.
+    ///
+    /// # Errors
+    /// [`RunError::Engine`].
+    pub fn run(self, inputs: Vec<Input<'_, E::Value>>) -> Result<Unchecked<'b, E>, RunError> {
+        self.run_as(inputs, false)
+    }
+
+    /// As [`run`](Self::run); with `witness`, what the next host is shown is given out besides.
+    pub(super) fn run_as(
+        self,
+        inputs: Vec<Input<'_, E::Value>>,
+        witness: bool,
+    ) -> Result<Unchecked<'b, E>, RunError> {
+        let block = self.block;
+        let missing = || RunError::NoGraph { block: block.header().index };
+        let program = block.program(witness).ok_or_else(missing)?;
+        let start = Instant::now();
+        let values = block
+            .engine()
+            .run(program, inputs)
+            .map_err(|source| RunError::Engine { block: block.header().name.clone(), source })?;
+        let engine = start.elapsed();
+        if let Some(check) = block.check() {
+            check.observed().engine(engine);
+        }
+        let names = block.given_out(witness).into_iter().map(ToOwned::to_owned).collect();
+        let outputs = BlockOutputs { names, values, outputs: block.header().outputs.len() };
+        Ok(Unchecked { of: self, outputs, engine })
+    }
+}
+
+impl<'b, E: Engine> Unchecked<'b, E> {
+    /// Verifies what was computed: what is looked at is drawn only now. `input` finds the values that were lent to the
+    /// run.
+    ///
+    /// # Errors
+    /// [`RunError::Tampered`] if the outputs do not follow from the sealed parameters and these inputs;
+    /// [`RunError::Input`] if the inputs are so large that nothing can be said, and the block's bytes are what they were.
+    pub fn verify<'v>(
+        self,
+        input: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
+    ) -> Result<VerifiedOutputs<E::Value>, RunError>
+    where
+        E::Value: 'v,
+    {
+        let Self { of, outputs, engine } = self;
+        let start = Instant::now();
+        let block = of.block;
+        let measured = of.verification.map(|verification| {
+            let measured = verify(block, verification, of.bytes, &outputs, input);
+            measured.map_err(|fault| block.refuse(fault))
+        });
+        let measure = measured.transpose()?;
+        let times = UseTimes { engine, check: of.took + start.elapsed() };
+        Ok(VerifiedOutputs { outputs, measure, times })
+    }
+
+    /// What was computed, to be read by who measures or shows it and not to go on with.
+    pub(super) fn peek(&self) -> &BlockOutputs<E::Value> {
+        &self.outputs
+    }
+
+    #[cfg(test)]
+    pub(super) fn outputs_mut(&mut self) -> &mut BlockOutputs<E::Value> {
+        &mut self.outputs
+    }
+
+    pub(super) fn verification(&self) -> Option<&Verification<'b>> {
+        self.of.verification.as_ref()
+    }
+}
+
+fn verify<'o, 'v: 'o, E: Engine>(
+    block: &LoadedBlock<E>,
+    mut verification: Verification<'_>,
+    bytes: ByteCheck,
+    outputs: &'o BlockOutputs<E::Value>,
+    input: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
+) -> Result<Measure, Fault>
+where
+    E::Value: 'v,
+{
+    let live = block.bytes();
+    let value = |name: &str| -> Option<&'o E::Value> { outputs.find(name).or_else(|| input(name)) };
+    if verification.plan().looks_at_outputs() {
+        let drawn = Verification::draw()?;
+        let find = |name: &str| -> Option<View<'o>> { block.engine().view(value(name)?) };
+        verification.verify_outputs(live, drawn, &find)?;
+        if verification.plan().recomputes(drawn)
+            && let Some(values) = recompute(block, &value)?
+        {
+            verification.recomputed(values);
+        }
+    }
+    verification.compare_after(live)?;
+    match bytes {
+        ByteCheck::Here => verification.finish(),
+        // A thread that ended without a verdict compared nothing.
+        ByteCheck::Pending(verdict) => match verdict.recv() {
+            Ok(compared) => verification.finish_with(&compared?),
+            Err(_) => verification.finish(),
+        },
+    }
+}
+
+/// Computes the rest of the block a second time, and compares. Returns how many values; `None` where there is no such
+/// program.
+fn recompute<'v, E: Engine>(
+    block: &LoadedBlock<E>,
+    value: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
+) -> Result<Option<usize>, Fault>
+where
+    E::Value: 'v,
+{
+    let Some((rest, program)) = block.rest() else { return Ok(None) };
+    let Some(program) = program else {
+        return if rest.outputs.is_empty() { Ok(Some(0)) } else { Err(Fault::Structure) };
+    };
+    let start = Instant::now();
+    let differs = |name: &str| Fault::Rest { value: name.to_owned() };
+    let given = |name: &String| value(name).map(Input::Lent).ok_or_else(|| differs(name));
+    let inputs = rest.inputs.iter().map(given).collect::<Result<Vec<_>, _>>()?;
+    let first = || rest.outputs.first().map_or_else(String::new, Clone::clone);
+    let again = block.engine().run(program, inputs).map_err(|_| Fault::Rest { value: first() })?;
+    if again.len() != rest.outputs.len() {
+        return Err(Fault::Structure);
+    }
+    for (name, again) in rest.outputs.iter().zip(&again) {
+        let (a, b) = (value(name).and_then(|v| block.engine().view(v)), block.engine().view(again));
+        let (Some(a), Some(b)) = (a, b) else { return Err(differs(name)) };
+        if !same_bits(&a, &b) {
+            return Err(differs(name));
+        }
+    }
+    if let Some(check) = block.check() {
+        check.observed().rest(start.elapsed());
+    }
+    Ok(Some(again.len()))
+}
+
+impl<E: Engine> std::fmt::Debug for BlockUse<'_, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlockUse").field("block", &self.block).finish_non_exhaustive()
+    }
+}
+
+impl<E: Engine> std::fmt::Debug for Unchecked<'_, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unchecked").field("block", &self.of.block).finish_non_exhaustive()
+    }
+}
+
+impl<V> std::fmt::Debug for BlockOutputs<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlockOutputs").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl<V> std::fmt::Debug for VerifiedOutputs<V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VerifiedOutputs").field("measure", &self.measure).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! From what a check found to the error that names block, tensor and bytes; and what follows for the block.
+
+use std::ops::Range;
+
+use deepring::{Finding, Header, OpeningKey, PartName};
+
+use super::CHANGED_IN_MEMORY;
+use super::block::LoadedBlock;
+use crate::checks::Fault;
+use crate::engine::Engine;
+use crate::error::{InputError, RunError};
+use crate::weights::scratch;
+
+/// Parameters that were changed only while they were read, and a kernel that computes wrongly, end here.
+const NOT_THE_PRODUCT: &str = "what was computed is not what the sealed parameters give";
+const NOT_THE_ROW: &str = "a row that was read is not that of the sealed table";
+const NOT_RECOMPUTED: &str = "what was computed is not what a second program computes";
+const CHECK_CHANGED: &str = "what the check keeps in memory is not what it was";
+const NOTHING_COMPARED: &str = "the check compared nothing of it";
+
+impl<E: Engine> LoadedBlock<E> {
+    /// Turns a fault into an error. Tampering takes the block out of use and is an alarm. Inputs that are too large are no
+    /// tampering if every byte is what it was; secrets and turns are drawn anew all the same, so that nobody learns about
+    /// them by trying.
+    pub(super) fn refuse(&self, fault: Fault) -> RunError {
+        let header = self.header();
+        match fault {
+            Fault::Retired => {
+                return RunError::OutOfUse { block: header.index, name: header.name.clone() };
+            }
+            Fault::NoRandomness => return RunError::NoRandomness,
+            _ => {}
+        }
+        let bytes = self.check().and_then(|c| c.bytes_fit(self.bytes()).err());
+        if let (Fault::OutOfRange { part }, None, Some(check)) = (&fault, &bytes, self.check()) {
+            return match check.redraw(self.bytes()) {
+                Ok(()) => InputError::OutOfRange {
+                    block: header.name.clone(),
+                    tensor: header
+                        .parts
+                        .get(*part)
+                        .map_or_else(String::new, |p| p.label().to_owned()),
+                }
+                .into(),
+                Err(fault) => self.tampered(fault),
+            };
+        }
+        // Where an output is wrong, bytes that have changed say why.
+        self.tampered(match bytes {
+            Some(changed @ Fault::Bytes { .. }) if !matches!(fault, Fault::Bytes { .. }) => changed,
+            _ => fault,
+        })
+    }
+
+    fn tampered(&self, fault: Fault) -> RunError {
+        if let Some(check) = self.check() {
+            check.retire();
+        }
+        let finding = match fault {
+            Fault::Bytes { part, range } => {
+                let range = self.exact(range.clone()).unwrap_or(range);
+                let range = range.start as u64..range.end as u64;
+                finding(self.header(), CHANGED_IN_MEMORY, part).at(range)
+            }
+            other => {
+                let (reason, part) = words(&other);
+                let finding = finding(self.header(), reason, part);
+                match other {
+                    Fault::Rest { value } => finding.of_tensor(value),
+                    _ => finding,
+                }
+            }
+        };
+        self.alarms().raise(&finding);
+        RunError::Tampered(finding)
+    }
+
+    /// The ring's own copy tells just which bytes differ; `None` where it cannot be read any more.
+    fn exact(&self, range: Range<usize>) -> Option<Range<usize>> {
+        let mut sealed = scratch(self.bytes().len())?;
+        let key = OpeningKey::Host(self.key());
+        self.ring().open_block(self.header().index, key, sealed.bytes_mut()).ok()?;
+        differing(sealed.bytes(), self.bytes(), range)
+    }
+}
+
+/// A fault that was found before the block was in use.
+pub(super) fn at_opening(header: &Header, fault: Fault) -> RunError {
+    match fault {
+        Fault::NoRandomness => RunError::NoRandomness,
+        Fault::Bytes { part, range } => {
+            let range = range.start as u64..range.end as u64;
+            RunError::Tampered(finding(header, CHANGED_IN_MEMORY, part).at(range))
+        }
+        other => {
+            let (reason, part) = words(&other);
+            RunError::Tampered(finding(header, reason, part))
+        }
+    }
+}
+
+fn words(fault: &Fault) -> (&'static str, usize) {
+    match fault {
+        Fault::Bytes { part, .. } => (CHANGED_IN_MEMORY, *part),
+        Fault::Row { part, .. } => (NOT_THE_ROW, *part),
+        Fault::Product { part } | Fault::OutOfRange { part } => (NOT_THE_PRODUCT, *part),
+        Fault::Rest { .. } => (NOT_RECOMPUTED, usize::MAX),
+        Fault::NothingCompared { part } => (NOTHING_COMPARED, *part),
+        Fault::Structure | Fault::Retired | Fault::NoRandomness => (CHECK_CHANGED, usize::MAX),
+    }
+}
+
+fn finding(header: &Header, reason: &str, part: usize) -> Finding {
+    let finding =
+        Finding::tampered(PartName::Body, reason).in_block(header.index, Some(&header.name));
+    match header.parts.get(part) {
+        Some(part) => finding.of_tensor(part.label()),
+        None => finding,
+    }
+}
+
+/// First and one past the last byte of `range` in which the two differ.
+fn differing(a: &[u8], b: &[u8], range: Range<usize>) -> Option<Range<usize>> {
+    let start = range.start;
+    let pairs = || {
+        a.get(range.clone()).into_iter().flatten().zip(b.get(range.clone()).into_iter().flatten())
+    };
+    let first = pairs().position(|(x, y)| x != y)?;
+    let last = pairs().enumerate().filter(|(_, (x, y))| x != y).last()?.0;
+    Some(start + first..start + last + 1)
+}

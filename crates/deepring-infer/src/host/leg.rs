@@ -1,0 +1,378 @@
+//! A leg of blocks over a batch of queries: which values live how long, which plan each block follows, and what was
+//! measured meanwhile.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::time::Instant;
+
+use deepring::{Check, Checked, Coverage, DType, Header, TensorSpec, TensorValue};
+
+use super::background::{self, Background};
+use super::block::LoadedBlock;
+use super::block_use::{BlockUse, Unchecked, VerifiedOutputs};
+use super::{RingHost, Split};
+use crate::checks::{PlanKind, ROTATION};
+use crate::engine::{Elements, Engine, EngineError, Input, View};
+use crate::error::{Rejected, RunError};
+
+/// Queries that pass a block together, one after the other, and so find its parameters in the cache.
+const TOGETHER: usize = 32;
+/// Bytes that values of queries between two blocks may take; fewer queries pass together if theirs are large.
+const BETWEEN_BLOCKS: u64 = 64 << 20;
+
+/// Values by name, in the engine's form.
+pub(super) type Values<E> = HashMap<String, <E as Engine>::Value>;
+
+/// What ran, and what every query had of each part of each block.
+pub(super) struct Ran {
+    pub(super) outputs: Vec<Vec<TensorValue>>,
+    pub(super) checked: Checked,
+    /// For each query what the next host is shown; empty where it could not check it.
+    pub(super) witness: Vec<Vec<TensorValue>>,
+    pub(super) split: Split,
+}
+
+struct Leg<'a, E: Engine> {
+    host: &'a RingHost<E>,
+    range: Range<u32>,
+    /// The plan of each block: chosen before the batch begins and kept for all of it.
+    plans: Vec<Option<PlanKind>>,
+    leaving: Vec<&'a TensorSpec>,
+    coverage: Vec<Option<Vec<Coverage>>>,
+    rejected: Vec<Rejected>,
+    /// What was shown so far, if it is wanted.
+    witness: Option<Vec<Vec<TensorValue>>>,
+    split: Split,
+}
+
+/// One query on its way: its number in the batch, and what later blocks read of it.
+struct Query<E: Engine> {
+    number: usize,
+    values: Values<E>,
+}
+
+/// Runs the blocks in `range` on each query; `shown` if the next host is to see what the last one computed.
+///
+/// # Errors
+/// [`RunError::Rejected`] names every query whose inputs are at fault; the others may be asked again without them.
+pub(super) fn run<E: Engine>(
+    host: &RingHost<E>,
+    batch: &[Vec<TensorValue>],
+    range: Range<u32>,
+    shown: bool,
+) -> Result<Ran, RunError> {
+    let leaving = range.end.checked_sub(1).map(|last| host.ring.live_after(last));
+    let mut leg = Leg {
+        host,
+        leaving: leaving.unwrap_or_default(),
+        plans: host.plans(&range)?,
+        coverage: vec![None; range.len()],
+        range,
+        rejected: Vec::new(),
+        witness: shown.then(Vec::new),
+        split: Split::default(),
+    };
+    let mut outputs = Vec::with_capacity(batch.len());
+    let together = leg.together(batch);
+    for (i, queries) in batch.chunks(together).enumerate() {
+        leg.pass(queries, i * together, &mut outputs)?;
+    }
+    leg.finish(batch, outputs)
+}
+
+impl<'a, E: Engine> Leg<'a, E> {
+    fn finish(
+        self,
+        batch: &[Vec<TensorValue>],
+        outputs: Vec<Vec<TensorValue>>,
+    ) -> Result<Ran, RunError> {
+        if !self.rejected.is_empty() {
+            return Err(RunError::Rejected(self.rejected));
+        }
+        let coverage: Vec<Vec<Coverage>> =
+            self.coverage.into_iter().map(Option::unwrap_or_default).collect();
+        let in_rotation = |c: &Coverage| matches!(c, Coverage::Product | Coverage::Either);
+        let rotation = if coverage.iter().flatten().any(in_rotation) { ROTATION } else { 0 };
+        let checked = Checked::new(self.host.check, rotation, coverage)?;
+        let mut witness = self.witness.unwrap_or_default();
+        // A single block's host shows all that it was given: that has a digest in the record before.
+        if self.range.len() == 1 {
+            for (shown, given) in witness.iter_mut().zip(batch) {
+                shown.extend(given.iter().cloned());
+            }
+        }
+        Ok(Ran { outputs, checked, witness, split: self.split })
+    }
+
+    /// How many queries pass together.
+    fn together(&self, batch: &[Vec<TensorValue>]) -> usize {
+        let bytes = |tensors: &Vec<TensorValue>| {
+            tensors.iter().map(|t| t.data().len() as u64).sum::<u64>().max(1)
+        };
+        let entering = batch.iter().map(bytes).max().unwrap_or(1);
+        let widest = self.range.clone().filter_map(|i| {
+            let live = self.host.ring.live_after(i);
+            live.iter().map(|s| Some(s.len()?.saturating_mul(s.dtype.size() as u64))).sum()
+        });
+        let widest = widest.max().unwrap_or(0).max(entering);
+        usize::try_from(BETWEEN_BLOCKS / widest).unwrap_or(TOGETHER).clamp(1, TOGETHER)
+    }
+
+    /// Some queries through all blocks, block by block.
+    fn pass(
+        &mut self,
+        queries: &[Vec<TensorValue>],
+        first: usize,
+        outputs: &mut Vec<Vec<TensorValue>>,
+    ) -> Result<(), RunError> {
+        let start = Instant::now();
+        let engine = &*self.host.engine;
+        let import = |(i, tensors): (usize, &Vec<TensorValue>)| {
+            let one = |t: &TensorValue| Ok((t.name().to_owned(), engine.import(t)?));
+            let values = tensors.iter().map(one).collect::<Result<_, RunError>>()?;
+            Ok(Query { number: first + i, values })
+        };
+        let mut live: Vec<Query<E>> =
+            queries.iter().enumerate().map(import).collect::<Result<_, RunError>>()?;
+        self.split.receipt += start.elapsed();
+        if self.host.background {
+            background::beside(|beside| self.blocks(&mut live, Some(beside)))?;
+        } else {
+            self.blocks(&mut live, None)?;
+        }
+        let start = Instant::now();
+        for query in live {
+            let given = self.leaving.iter().map(|spec| match query.values.get(&spec.name) {
+                Some(value) => Ok(engine.export(value, spec)?),
+                None => Err(RunError::MissingTensor { name: spec.name.clone() }),
+            });
+            outputs.push(given.collect::<Result<_, RunError>>()?);
+        }
+        self.split.receipt += start.elapsed();
+        Ok(())
+    }
+
+    fn blocks(
+        &mut self,
+        live: &mut Vec<Query<E>>,
+        beside: Option<&Background<'a, E>>,
+    ) -> Result<(), RunError> {
+        let mut ready = None;
+        for index in self.range.clone() {
+            ready = self.block(index, live, beside, ready)?;
+        }
+        Ok(())
+    }
+
+    /// One block on all queries. `ready` is a use of it that was begun ahead; what comes back is one of the next block.
+    fn block(
+        &mut self,
+        index: u32,
+        live: &mut Vec<Query<E>>,
+        beside: Option<&Background<'a, E>>,
+        mut ready: Option<BlockUse<'a, E>>,
+    ) -> Result<Option<BlockUse<'a, E>>, RunError> {
+        let block = self.host.loaded_block(index)?;
+        let kept = self.kept(index, block.header());
+        let mut ahead = None;
+        let mut answered = Vec::with_capacity(live.len());
+        let count = live.len();
+        for (i, mut query) in live.drain(..).enumerate() {
+            let begun = match ready.take() {
+                Some(ready) => ready,
+                None => self.begin(block, beside)?,
+            };
+            // One thread looks at what this block computed, the other at what the next one will read.
+            let next = self.next_block(index, beside).filter(|_| i + 1 == count);
+            match self.use_block(begun, &kept, &mut query.values, next) {
+                Ok(next) => {
+                    ahead = next;
+                    answered.push(query);
+                }
+                Err(RunError::Input(error)) => {
+                    self.rejected.push(Rejected { query: query.number, error });
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        *live = answered;
+        Ok(ahead)
+    }
+
+    /// The block whose bytes can be compared while this one's outputs are verified.
+    fn next_block(
+        &self,
+        index: u32,
+        beside: Option<&Background<'a, E>>,
+    ) -> Option<&'a LoadedBlock<E>> {
+        let idle = beside.is_none() && rayon::current_num_threads() > 1;
+        let next = (idle && index + 1 < self.range.end).then_some(index + 1)?;
+        self.host.loaded_block(next).ok().filter(|block| block.keeps_inputs())
+    }
+
+    /// Begins one use: of a spot check, if it is drawn.
+    fn begin(
+        &self,
+        block: &'a LoadedBlock<E>,
+        beside: Option<&Background<'a, E>>,
+    ) -> Result<BlockUse<'a, E>, RunError> {
+        let at = (block.header().index - self.range.start) as usize;
+        let plan = self.plans.get(at).copied().flatten();
+        let plan = match self.host.check {
+            Check::Spot(share) if !self.host.picks(share)? => None,
+            _ => plan,
+        };
+        let begun = block.begin_as(plan)?;
+        match (beside, plan) {
+            (Some(beside), Some(kind)) => Ok(begun.bytes_elsewhere(beside.compare(block, kind))),
+            _ => begun.compare_bytes(),
+        }
+    }
+
+    /// Computes and verifies one query's use; meanwhile, begins one of the block after.
+    fn use_block(
+        &mut self,
+        begun: BlockUse<'a, E>,
+        kept: &[bool],
+        values: &mut Values<E>,
+        next: Option<&'a LoadedBlock<E>>,
+    ) -> Result<Option<BlockUse<'a, E>>, RunError> {
+        let block = begun.block();
+        let header = block.header();
+        let last = header.index + 1 == self.range.end;
+        let shows = block.shows().filter(|_| last && self.witness.is_some());
+        let mut witness = match shows {
+            Some(_) if self.range.len() > 1 => entering(self.host, header, values)?,
+            _ => Vec::new(),
+        };
+        let (unchecked, lent) = compute(begun, kept, values, shows.is_some())?;
+        if let Some(names) = shows {
+            witness.extend(shown(self.host, &unchecked, names)?);
+        }
+        let input = |name: &str| values.get(name);
+        let (verified, ahead) = match next {
+            Some(next) => {
+                let begin = || self.begin(next, None).map(Some);
+                rayon::join(|| unchecked.verify(&input), begin)
+            }
+            None => (unchecked.verify(&input), Ok(None)),
+        };
+        let VerifiedOutputs { outputs, measure, times } = verified?;
+        self.split.engine += times.engine;
+        self.split.check += times.check;
+        lent.iter().for_each(|name| drop(values.remove(name)));
+        values.extend(outputs.into_outputs());
+        if let (Some(_), Some(all)) = (shows, &mut self.witness) {
+            all.push(witness);
+        }
+        let coverage = measure.map_or_else(|| self.unmeasured(header), |m| m.coverage());
+        self.note(header.index, coverage);
+        ahead
+    }
+
+    /// What the parts of a block had for a query for which nothing was compared.
+    fn unmeasured(&self, header: &Header) -> Vec<Coverage> {
+        let had = match self.host.check {
+            Check::None => Coverage::Unchecked,
+            _ => Coverage::Opened,
+        };
+        vec![had; header.parts.len()]
+    }
+
+    /// Of the block's inputs, those that a later block reads or that leave the leg.
+    fn kept(&self, index: u32, header: &Header) -> Vec<bool> {
+        let later = |name: &str| {
+            self.leaving.iter().any(|t| t.name == name)
+                || (index + 1..self.range.end)
+                    .filter_map(|i| self.host.header(i))
+                    .any(|h| h.inputs.iter().any(|t| t.name == name))
+        };
+        header.inputs.iter().map(|spec| later(&spec.name)).collect()
+    }
+
+    /// Remembers what every query had so far.
+    fn note(&mut self, index: u32, had: Vec<Coverage>) {
+        let Some(place) = self.coverage.get_mut((index - self.range.start) as usize) else {
+            return;
+        };
+        match place {
+            Some(before) => before.iter_mut().zip(had).for_each(|(b, h)| *b = b.meet(h)),
+            None => *place = Some(had),
+        }
+    }
+}
+
+/// What a block reads, as the ring declares it.
+fn entering<E: Engine>(
+    host: &RingHost<E>,
+    header: &Header,
+    values: &Values<E>,
+) -> Result<Vec<TensorValue>, RunError> {
+    let one = |spec: &TensorSpec| match values.get(&spec.name) {
+        Some(value) => Ok(host.engine.export(value, spec)?),
+        None => Err(RunError::MissingTensor { name: spec.name.clone() }),
+    };
+    header.inputs.iter().map(one).collect()
+}
+
+/// What the next host is shown of a run.
+fn shown<E: Engine>(
+    host: &RingHost<E>,
+    unchecked: &Unchecked<'_, E>,
+    names: &[String],
+) -> Result<Vec<TensorValue>, RunError> {
+    let one = |name: &String| {
+        let value = unchecked.peek().find(name).and_then(|v| host.engine.view(v));
+        as_held(name, &value.ok_or_else(|| RunError::MissingTensor { name: name.clone() })?)
+    };
+    names.iter().map(one).collect()
+}
+
+/// A value inside a block, for which the ring declares nothing: in the type in which the engine holds it.
+fn as_held(name: &str, view: &View<'_>) -> Result<TensorValue, RunError> {
+    let (dtype, data) = match &view.elements {
+        Elements::F32(v) => (DType::F32, bytemuck::cast_slice(v).to_vec()),
+        Elements::I32(v) => (DType::I32, bytemuck::cast_slice(v).to_vec()),
+        Elements::I8(v) => (DType::I8, bytemuck::cast_slice(v).to_vec()),
+        Elements::U8(v) => (DType::U8, v.to_vec()),
+    };
+    let dims = view.dims.iter().map(|d| *d as u64).collect();
+    TensorValue::new(name, dtype, dims, data)
+        .map_err(|e| EngineError::Value { name: name.to_owned(), reason: e.to_string() }.into())
+}
+
+/// Runs a block on one query's values. What nothing after it reads, its check neither, is given away, so that
+/// the engine may work in place; the names of what was lent for the check alone come back.
+pub(super) fn compute<'b, E: Engine>(
+    begun: BlockUse<'b, E>,
+    kept: &[bool],
+    values: &mut Values<E>,
+    witness: bool,
+) -> Result<(Unchecked<'b, E>, Vec<String>), RunError> {
+    let block = begun.block();
+    let header = block.header();
+    let mut lent = Vec::new();
+    let mut given: Vec<Option<E::Value>> = Vec::with_capacity(header.inputs.len());
+    for (i, (spec, kept)) in header.inputs.iter().zip(kept).enumerate() {
+        let again = header.inputs.iter().skip(i + 1).any(|t| t.name == spec.name);
+        let looked_at = block.keeps_inputs();
+        if !kept && looked_at {
+            lent.push(spec.name.clone());
+        }
+        let stays = *kept || again || looked_at;
+        given.push(if stays { None } else { values.remove(&spec.name) });
+    }
+    let inputs = header
+        .inputs
+        .iter()
+        .zip(given)
+        .map(|(spec, given)| match given {
+            Some(value) => Ok(Input::Given(value)),
+            None => values
+                .get(&spec.name)
+                .map(Input::Lent)
+                .ok_or_else(|| RunError::MissingTensor { name: spec.name.clone() }),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok((begun.run_as(inputs, witness)?, lent))
+}
