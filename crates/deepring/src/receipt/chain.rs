@@ -3,7 +3,8 @@
 use serde::Serialize;
 use thiserror::Error;
 
-use super::coverage::{Checked, Coverage};
+use super::checked::Checked;
+use super::coverage::Coverage;
 use super::record::{Opening, Receipt};
 use crate::crypto::{Digest, NoRandomness, random};
 use crate::encoding::{DecodeError, Reader, Writer};

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::check::Check;
-use super::coverage::{self, Checked, Coverage};
+use super::checked::{self, Checked};
+use super::coverage::Coverage;
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
@@ -132,7 +133,7 @@ impl Receipt {
         for block in &self.blocks {
             w.raw(&block.0);
         }
-        coverage::encode(self.check, self.rotation, &self.coverage, w);
+        checked::encode(self.check, self.rotation, &self.coverage, w);
         w.raw(&self.inputs.0).raw(&self.outputs.0).raw(&self.previous.0);
         w.raw(self.host.as_bytes());
     }
