@@ -22,7 +22,7 @@ const BETWEEN_BLOCKS: u64 = 64 << 20;
 /// Values by name, in the engine's form.
 pub(super) type Values<E> = HashMap<String, <E as Engine>::Value>;
 
-/// What ran, and what each part of each block had at its weakest.
+/// What ran, and what each part of each block had for every query.
 pub(super) struct Ran {
     pub(super) outputs: Vec<Vec<TensorValue>>,
     pub(super) checked: Checked,
@@ -63,8 +63,8 @@ pub(super) fn run<E: Engine>(
     }
     let coverage: Vec<Vec<Coverage>> =
         stretch.coverage.into_iter().map(Option::unwrap_or_default).collect();
-    let by_product = coverage.iter().flatten().any(|c| *c == Coverage::Product);
-    let rotation = if by_product { ROTATION } else { 0 };
+    let rotates = coverage.iter().flatten().any(|c| c.rotates());
+    let rotation = if rotates { ROTATION } else { 0 };
     let checked = Checked::new(host.check, rotation, coverage)?;
     let mut witness = stretch.witness.unwrap_or_default();
     // A single block's host shows all that it was given: that has a digest in the record before.
@@ -251,13 +251,13 @@ impl<'a, E: Engine> Stretch<'a, E> {
         header.inputs.iter().map(|spec| later(&spec.name)).collect()
     }
 
-    /// Remembers the weakest that each part had.
+    /// Remembers what each part had for every query so far.
     fn note(&mut self, index: u32, had: Vec<Coverage>) {
         let Some(place) = self.coverage.get_mut((index - self.range.start) as usize) else {
             return;
         };
         match place {
-            Some(before) => before.iter_mut().zip(had).for_each(|(b, h)| *b = (*b).min(h)),
+            Some(before) => before.iter_mut().zip(had).for_each(|(b, h)| *b = (*b).meet(h)),
             None => *place = Some(had),
         }
     }

@@ -20,7 +20,7 @@ pub struct Checked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CheckedError {
-    /// A part had less, or something else, than the check claims.
+    /// A part had something else than the check claims.
     #[error(
         "part {part} of block {block} of the receipt is `{found}`, which is not what `{check}` claims"
     )]
@@ -34,11 +34,11 @@ pub enum CheckedError {
         /// What it had.
         found: Coverage,
     },
-    /// Tensors are covered by what was computed, and nothing says how often their bytes are looked at.
-    #[error("a product is covered without a rotation of its bytes")]
+    /// Tensors are covered by what was computed, and nothing says how often their bytes are compared.
+    #[error("product or either without a rotation of the bytes")]
     NoRotation,
     /// There is a rotation, and nothing that rotates.
-    #[error("a rotation of {rotation} uses without a product")]
+    #[error("a rotation of {rotation} uses without product or either")]
     IdleRotation {
         /// The rotation.
         rotation: u16,
@@ -56,10 +56,15 @@ pub enum CheckedError {
 
 impl Checked {
     /// A statement about consecutive blocks: for each, what its parts had, in the order of its header.
-    /// Of a batch, the weakest that any of its queries had.
+    /// Of a batch, the [meet](Coverage::meet) over its queries.
     ///
-    /// `rotation` is the number of uses within which every byte under [`Coverage::Product`] was held
-    /// against the sealed one bit by bit; 0 where no part is under it.
+    /// `rotation` is the number of uses within which every byte under [`Coverage::Product`] or
+    /// [`Coverage::Either`] was compared with the sealed one bit by bit; 0 where no part is under one
+    /// of the two.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckedError`] where the statement contradicts itself or exceeds the format.
     pub fn new(
         check: Check,
         rotation: u16,
@@ -73,8 +78,8 @@ impl Checked {
                 return Err(CheckedError::NotAsClaimed { check, block, part, found });
             }
         }
-        let product = coverage.iter().flatten().any(|c| *c == Coverage::Product);
-        match (product, rotation) {
+        let rotates = coverage.iter().flatten().any(|c| c.rotates());
+        match (rotates, rotation) {
             (true, 0) => Err(CheckedError::NoRotation),
             (false, 1..) => Err(CheckedError::IdleRotation { rotation }),
             _ => Ok(Self { check, rotation, coverage }),
@@ -107,8 +112,8 @@ impl Checked {
         self.check
     }
 
-    /// Uses within which every byte under [`Coverage::Product`] was compared bit by bit; 0 if there is
-    /// no such part.
+    /// Uses within which every byte under [`Coverage::Product`] or [`Coverage::Either`] was compared bit
+    /// by bit; 0 if there is no such part.
     #[must_use]
     pub fn rotation(&self) -> u16 {
         self.rotation
@@ -161,27 +166,27 @@ fn decode_block(r: &mut Reader<'_>) -> Result<Vec<Coverage>, DecodeError> {
 
 /// The first part of a block that had something else than the check claims.
 fn contradiction(check: Check, parts: &[Coverage]) -> Option<(usize, Coverage)> {
+    use Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
     let holds = |c: Coverage| match check {
-        Check::None => c == Coverage::Unchecked,
-        Check::Load => c >= Coverage::Opened,
+        Check::None => c == Unchecked,
+        Check::Load => c != Unchecked,
         // A block is drawn whole or not at all.
-        Check::Spot(_) => match parts.first() {
-            Some(Coverage::Opened) => c == Coverage::Opened,
-            _ => c.is_by_mac(),
-        },
-        Check::Run => c.is_by_mac(),
-        Check::Auto | Check::Compute => c >= Coverage::Rows,
+        Check::Spot(_) if parts.first() == Some(&Opened) => c == Opened,
+        Check::Spot(_) | Check::Run => matches!(c, Rows | Bytes),
+        Check::Auto => matches!(c, Rows | Product | Bytes | Either | Both | Recomputed),
+        // One plan for all queries: nothing had now bytes and now a product.
+        Check::Compute => matches!(c, Rows | Product | Bytes | Both | Recomputed),
     };
     parts.iter().copied().enumerate().find(|(_, c)| !holds(*c))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Coverage::{Bytes, Opened, Product, Rows, Unchecked};
+    use super::Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
     use super::*;
     use crate::receipt::Share;
 
-    const ALL: [Coverage; 5] = Coverage::ALL;
+    const ALL: [Coverage; 8] = Coverage::ALL;
 
     fn checks() -> [Check; 6] {
         let spot = Check::Spot(Share::from_millionths(100_000).unwrap());
@@ -190,7 +195,7 @@ mod tests {
 
     /// One part, with the rotation that it needs.
     fn one(check: Check, part: Coverage) -> Result<Checked, CheckedError> {
-        Checked::new(check, u16::from(part == Product), vec![vec![part]])
+        Checked::new(check, u16::from(matches!(part, Product | Either)), vec![vec![part]])
     }
 
     #[test]
@@ -198,11 +203,11 @@ mod tests {
         let [none, load, spot, run, auto, compute] = checks();
         let allowed: [(Check, &[Coverage]); 6] = [
             (none, &[Unchecked]),
-            (load, &[Opened, Rows, Product, Bytes]),
+            (load, &[Opened, Rows, Product, Bytes, Either, Both, Recomputed]),
             (spot, &[Opened, Rows, Bytes]),
             (run, &[Rows, Bytes]),
-            (auto, &[Rows, Product, Bytes]),
-            (compute, &[Rows, Product, Bytes]),
+            (auto, &[Rows, Product, Bytes, Either, Both, Recomputed]),
+            (compute, &[Rows, Product, Bytes, Both, Recomputed]),
         ];
         for (check, allowed) in allowed {
             for found in ALL {
@@ -232,24 +237,38 @@ mod tests {
             Checked::new(spot, 0, blocks.iter().map(|b| b.to_vec()).collect())
         };
         of(&[&[Opened, Opened], &[Rows, Bytes], &[]]).unwrap();
-        for mixed in [&[Opened, Bytes], &[Bytes, Opened], &[Rows, Opened], &[Opened, Unchecked]] {
+        for mixed in [
+            &[Opened, Bytes],
+            &[Bytes, Opened],
+            &[Rows, Opened],
+            &[Opened, Unchecked],
+            &[Opened, Recomputed],
+            &[Bytes, Both],
+        ] {
             assert!(of(&[&[Bytes], mixed]).is_err(), "{mixed:?}");
         }
     }
 
     #[test]
-    fn there_is_a_rotation_exactly_where_there_is_a_product() {
+    fn there_is_a_rotation_exactly_where_there_is_product_or_either() {
         let new = |rotation, parts: &[Coverage]| {
-            Checked::new(Check::Compute, rotation, vec![vec![], parts.to_vec()])
+            Checked::new(Check::Auto, rotation, vec![vec![], parts.to_vec()])
         };
         for rotation in [1, 16, u16::MAX] {
-            assert_eq!(new(rotation, &[Bytes, Product]).unwrap().rotation(), rotation);
             let idle = Err(CheckedError::IdleRotation { rotation });
-            assert_eq!(new(rotation, &[Bytes, Rows]), idle);
             assert_eq!(new(rotation, &[]), idle);
+            // Every byte at each use: nothing rotates.
+            for part in [Rows, Both, Recomputed] {
+                assert_eq!(new(rotation, &[Bytes, part]), idle, "{part}");
+            }
+            for part in [Product, Either] {
+                assert_eq!(new(rotation, &[Bytes, part]).unwrap().rotation(), rotation, "{part}");
+            }
         }
-        assert_eq!(new(0, &[Bytes, Product]), Err(CheckedError::NoRotation));
-        new(0, &[Bytes, Rows]).unwrap();
+        for part in [Product, Either] {
+            assert_eq!(new(0, &[Bytes, part]), Err(CheckedError::NoRotation), "{part}");
+        }
+        new(0, &[Bytes, Rows, Both, Recomputed]).unwrap();
     }
 
     #[test]

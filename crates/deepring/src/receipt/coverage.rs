@@ -4,8 +4,14 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// How one part of a block was checked when it was used, from the weakest to the strongest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+use crate::block::PartKind;
+
+/// How one part of a block was checked when it was used, by each query.
+///
+/// Not a scale: `product` and `bytes` are evidence of different things, and neither contains the other.
+/// What several queries had in common is their [meet](Self::meet). Codes and meanings as in FORMAT.md,
+/// section 14.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Coverage {
@@ -13,19 +19,36 @@ pub enum Coverage {
     Unchecked = 0,
     /// By digest, when its block was opened, and not since.
     Opened = 1,
-    /// The rows of a table that a query read, each by MAC at each use; the other rows not.
+    /// Of a table, the rows that each query gathered, as they were gathered, each against a tag that
+    /// binds its row number; the other rows not.
     Rows = 2,
-    /// By what was computed: the operator's output was held against a secret projection of this
-    /// tensor at each use; its bytes by MAC in rotation.
+    /// The operator's output was verified against a secret projection of this tensor for each query;
+    /// its bytes by MAC in rotation.
     Product = 3,
-    /// Every byte by MAC at each use.
+    /// Every byte by MAC for each query, before it computed.
     Bytes = 4,
+    /// Every query had its bytes compared or its product, but not all of them the same one.
+    Either = 5,
+    /// Every query had every byte compared and the product.
+    Both = 6,
+    /// Of a graph: every byte of it was compared, and what its operators compute from verified values
+    /// (everything that no product and no row tag covers) was computed a second time by a separately
+    /// loaded program and was the same bit for bit.
+    Recomputed = 7,
 }
 
 impl Coverage {
-    /// Every kind, from the weakest to the strongest.
-    pub const ALL: [Self; 5] =
-        [Self::Unchecked, Self::Opened, Self::Rows, Self::Product, Self::Bytes];
+    /// Every kind, in the order of the codes.
+    pub const ALL: [Self; 8] = [
+        Self::Unchecked,
+        Self::Opened,
+        Self::Rows,
+        Self::Product,
+        Self::Bytes,
+        Self::Either,
+        Self::Both,
+        Self::Recomputed,
+    ];
 
     /// The word for people and JSON.
     #[must_use]
@@ -36,12 +59,50 @@ impl Coverage {
             Self::Rows => "rows",
             Self::Product => "product",
             Self::Bytes => "bytes",
+            Self::Either => "either",
+            Self::Both => "both",
+            Self::Recomputed => "recomputed",
         }
     }
 
-    /// Whether this is a check of bytes against the sealed ones at each use.
-    pub(super) fn is_by_mac(self) -> bool {
-        matches!(self, Self::Rows | Self::Bytes)
+    /// What every query had, of some of which had this and the others that: the strongest coverage that
+    /// claims nothing which one of the two does not.
+    ///
+    /// Commutative, associative and idempotent; `Unchecked` with anything is `Unchecked`.
+    #[must_use]
+    pub fn meet(self, other: Self) -> Self {
+        use Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
+        match (self, other) {
+            (a, b) if a == b => a,
+            (Unchecked, _) | (_, Unchecked) => Unchecked,
+            (Opened, _) | (_, Opened) => Opened,
+            // A product is about the operators that multiply by a tensor, rows are of a table that is
+            // gathered: the digest at opening is all that they share.
+            (Rows, Product | Either) | (Product | Either, Rows) => Opened,
+            // Every byte, and the rows among them.
+            (Rows, _) | (_, Rows) => Rows,
+            (Product, Both) | (Both, Product) => Product,
+            (Product | Either, _) | (_, Product | Either) => Either,
+            (Bytes | Both | Recomputed, Bytes | Both | Recomputed) => Bytes,
+        }
+    }
+
+    /// Whether some query had not every byte of the part compared, so that a receipt states the rotation
+    /// of its bytes.
+    #[must_use]
+    pub fn rotates(self) -> bool {
+        matches!(self, Self::Product | Self::Either)
+    }
+
+    /// Whether a part of this kind can have had this.
+    pub(super) fn stands_for(self, kind: &PartKind) -> bool {
+        match self {
+            Self::Unchecked | Self::Opened | Self::Bytes => true,
+            Self::Rows | Self::Product | Self::Either | Self::Both => {
+                matches!(kind, PartKind::Parameter(_))
+            }
+            Self::Recomputed => matches!(kind, PartKind::Graph),
+        }
     }
 }
 
@@ -53,11 +114,106 @@ impl fmt::Display for Coverage {
 
 #[cfg(test)]
 mod tests {
+    use super::Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
     use super::*;
+    use crate::tensor::{DType, TensorSpec};
+
+    const ALL: [Coverage; 8] = Coverage::ALL;
+
+    /// What each code claims of every query, one bit for each kind of evidence.
+    fn evidence(coverage: Coverage) -> u8 {
+        const DIGEST: u8 = 1;
+        const ROWS: u8 = 2;
+        const PRODUCT_OR_BYTES: u8 = 4;
+        const PRODUCT: u8 = 8;
+        const BYTES: u8 = 16;
+        const SECOND_PROGRAM: u8 = 32;
+        // Who compared every byte compared those of the rows, and did one of the two.
+        let bytes = DIGEST | ROWS | PRODUCT_OR_BYTES | BYTES;
+        match coverage {
+            Unchecked => 0,
+            Opened => DIGEST,
+            Rows => DIGEST | ROWS,
+            Product => DIGEST | PRODUCT_OR_BYTES | PRODUCT,
+            Bytes => bytes,
+            Either => DIGEST | PRODUCT_OR_BYTES,
+            Both => bytes | PRODUCT,
+            Recomputed => bytes | SECOND_PROGRAM,
+        }
+    }
+
+    fn pairs() -> impl Iterator<Item = (Coverage, Coverage)> {
+        ALL.into_iter().flat_map(|a| ALL.into_iter().map(move |b| (a, b)))
+    }
 
     #[test]
-    fn coverage_is_ordered_by_strength_and_its_code() {
-        assert!(Coverage::ALL.is_sorted_by(|a, b| a < b));
-        assert_eq!(Coverage::ALL.map(|c| c as u8), [0, 1, 2, 3, 4]);
+    fn codes_are_those_of_the_format() {
+        assert_eq!(ALL.map(|c| c as u8), [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn a_meet_claims_what_both_claim_and_nothing_that_one_of_them_does_not() {
+        for (a, b) in pairs() {
+            let common = evidence(a) & evidence(b);
+            assert_eq!(evidence(a.meet(b)), common, "{a} and {b} are {}", a.meet(b));
+        }
+    }
+
+    #[test]
+    fn a_meet_depends_neither_on_the_order_of_the_queries_nor_on_how_they_are_grouped() {
+        for (a, b) in pairs() {
+            assert_eq!(a.meet(b), b.meet(a), "{a} {b}");
+            for c in ALL {
+                assert_eq!(a.meet(b).meet(c), a.meet(b.meet(c)), "{a} {b} {c}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_meet_with_the_same_is_the_same_and_with_unchecked_is_unchecked() {
+        for a in ALL {
+            assert_eq!(a.meet(a), a);
+            assert_eq!(a.meet(Unchecked), Unchecked, "{a}");
+        }
+    }
+
+    #[test]
+    fn meets_are_those_of_the_format() {
+        for (a, b, wanted) in [
+            (Bytes, Product, Either),
+            (Both, Bytes, Bytes),
+            (Both, Product, Product),
+            (Both, Either, Either),
+            (Either, Bytes, Either),
+            (Either, Product, Either),
+            (Rows, Bytes, Rows),
+            (Rows, Both, Rows),
+            (Rows, Product, Opened),
+            (Rows, Either, Opened),
+            (Recomputed, Bytes, Bytes),
+            (Recomputed, Both, Bytes),
+            (Recomputed, Product, Either),
+            (Recomputed, Rows, Rows),
+            (Recomputed, Opened, Opened),
+        ] {
+            assert_eq!(a.meet(b), wanted, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn what_only_tensors_or_only_graphs_have_stands_for_nothing_else() {
+        let spec = TensorSpec { name: "w".into(), dtype: DType::F32, dims: Some(Vec::new()) };
+        let all: &[Coverage] = &[Unchecked, Opened, Bytes];
+        for (kind, besides) in [
+            (PartKind::Parameter(spec), &[Rows, Product, Either, Both][..]),
+            (PartKind::Graph, &[Recomputed]),
+            (PartKind::Check(1), &[]),
+            (PartKind::Manifest, &[]),
+        ] {
+            for c in ALL {
+                let wanted = all.contains(&c) || besides.contains(&c);
+                assert_eq!(c.stands_for(&kind), wanted, "{c} of {kind:?}");
+            }
+        }
     }
 }

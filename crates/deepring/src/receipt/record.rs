@@ -88,11 +88,11 @@ pub struct Receipt {
     pub blocks: Vec<Digest>,
     /// How the parameters were checked.
     pub check: Check,
-    /// Uses within which every byte under [`Coverage::Product`] was compared bit by bit; 0 where no
-    /// part is under it.
+    /// Uses within which every byte under [`Coverage::Product`] or [`Coverage::Either`] was compared
+    /// bit by bit; 0 where no part is under one of the two.
     pub rotation: u16,
-    /// For each block, what each of its parts had, in the order of its header; of a batch, the weakest
-    /// that any query had.
+    /// For each block, what each of its parts had, in the order of its header; of a batch, the
+    /// [meet](Coverage::meet) over its queries.
     pub coverage: Vec<Vec<Coverage>>,
     /// Digest over what came in, for the whole batch.
     pub inputs: Digest,
