@@ -33,7 +33,7 @@ CHUNK, TAG, ALIGN = 65536, 16, 64
 OWNER, HOST = 0, 1                                                   # roles
 MANIFEST, GRAPH, PARAMETER, CHECK = range(4)                         # kinds of parts
 CHECKS = ["none", "load", "spot", "run", "auto", "compute"]
-UNCHECKED, OPENED, ROWS, PRODUCT, BYTES = range(5)                     # coverage of a part, §14
+UNCHECKED, OPENED, ROWS, PRODUCT, BYTES, EITHER, BOTH, RECOMPUTED = range(8)      # coverage of a part, §14
 ELEMENT_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
 
 class Refused(ValueError):
@@ -700,8 +700,9 @@ def claims(check, parts):
     """Whether the parts of one block may have had this coverage, where a receipt states this check."""
     if CHECKS[check] == "spot":
         return all(c == OPENED for c in parts) or all(c in (ROWS, BYTES) for c in parts)
-    allowed = {"none": (UNCHECKED,), "load": (OPENED, ROWS, PRODUCT, BYTES), "run": (ROWS, BYTES),
-               "auto": (ROWS, PRODUCT, BYTES), "compute": (ROWS, PRODUCT, BYTES)}[CHECKS[check]]
+    allowed = {"none": (UNCHECKED,), "load": range(OPENED, RECOMPUTED + 1), "run": (ROWS, BYTES),
+               "auto": (ROWS, PRODUCT, BYTES, EITHER, BOTH, RECOMPUTED),
+               "compute": (ROWS, PRODUCT, BYTES, BOTH, RECOMPUTED)}[CHECKS[check]]
     return all(c in allowed for c in parts)
 
 def read_check(r):
@@ -714,11 +715,11 @@ def read_check(r):
     rotation = r.u16()
     coverage = r.list(65536, 4, lambda: r.bytes(2 ** 20))
     for parts in coverage:
-        if any(c > BYTES for c in parts):
+        if any(c > RECOMPUTED for c in parts):
             raise Refused("an unknown coverage")
         if not claims(code, parts):
             raise Refused(f"coverage that {CHECKS[code]} does not claim")
-    if any(PRODUCT in parts for parts in coverage) != (rotation > 0):
+    if any(PRODUCT in parts or EITHER in parts for parts in coverage) != (rotation > 0):
         raise Refused(f"a rotation of {rotation} contradicts the coverage")
     return (code, share), rotation, coverage
 
@@ -726,14 +727,14 @@ def read_receipt(r):
     start = r.at
     fields = (r.raw(32), r.raw(32), r.u32(), r.list(65536, 32, lambda: r.raw(32)), *read_check(r),
               r.raw(32), r.raw(32), r.raw(32), r.raw(64))
-    digest = derive("deepring v2 receipt digest", r.data[start:r.at])
+    digest = derive("deepring v3 receipt digest", r.data[start:r.at])
     return Receipt(*fields, r.raw(64), digest)
 
 def read_decision(data):
     r = Reader(data)
     if r.raw(8) != b"DRECEIPT":
         raise Refused("not a receipt")
-    if r.u16() != 2:
+    if r.u16() != 3:
         raise Refused("another format version")
     opening = read_opening(r)
     receipts = r.list(65536, 307, lambda: read_receipt(r))
@@ -773,6 +774,12 @@ def verify_receipt(data, ring):
             return failed(TAMPERED, None, "closure", reason)
     return decision, []
 
+def stands_for(code, kind):
+    """Whether a part of this kind can have had this coverage."""
+    if code in (ROWS, PRODUCT, EITHER, BOTH):
+        return kind == PARAMETER
+    return code != RECOMPUTED or kind == GRAPH
+
 def check_chain(opening, receipts, ring):
     """Checks 2 … 14. Returns the first problem (or None) and one past the last block that ran."""
     closure = ring.closure
@@ -790,7 +797,7 @@ def check_chain(opening, receipts, ring):
     b, before, passed_on = 1, opening, opening.inputs
     for receipt in receipts:
         for fits, reason in [
-                (signed(receipt.host, "deepring v2 sign receipt", receipt.digest, receipt.signature),
+                (signed(receipt.host, "deepring v3 sign receipt", receipt.digest, receipt.signature),
                  "the receipt's signature does not fit"),
                 ((receipt.query, receipt.ring) == (opening.query, opening.ring), "a receipt of another query"),
                 (receipt.previous == before.digest, "previous is not the record before"),
@@ -808,8 +815,8 @@ def check_chain(opening, receipts, ring):
             parts = ring.headers[block].parts
             if len(coverage) != len(parts):
                 return (TAMPERED, block, "body", "coverage of other parts than the block has"), b
-            if any(c in (ROWS, PRODUCT) and part.kind != PARAMETER for part, c in zip(parts, coverage)):
-                return (TAMPERED, block, "body", "a graph has neither rows nor a product"), b
+            if not all(stands_for(c, part.kind) for part, c in zip(parts, coverage)):
+                return (TAMPERED, block, "body", "coverage that a part of that kind cannot have"), b
         b, before, passed_on = b + len(receipt.contents), receipt, receipt.outputs
     return None, b
 

@@ -75,20 +75,23 @@ def check_bytes(code, share, rotation, *coverage):
     return (bytes([code]) + ring.u32(share) + rotation.to_bytes(2, "little") + ring.u32(len(coverage))
             + b"".join(ring.u32(len(parts)) + bytes(parts) for parts in coverage))
 
-allowed = {0: {0}, 1: {1, 2, 3, 4}, 2: {1, 2, 4}, 3: {2, 4}, 4: {2, 3, 4}, 5: {2, 3, 4}}
+allowed = {0: {0}, 1: set(range(1, 8)), 2: {1, 2, 4}, 3: {2, 4}, 4: set(range(2, 8)), 5: {2, 3, 4, 6, 7}}
 for code in range(7):
-    for part in range(6):
-        data = Reader(check_bytes(code, int(code == 2), 16 * int(part == 3), [part]))
+    for part in range(9):
+        data = Reader(check_bytes(code, int(code == 2), 16 * int(part in (3, 5)), [part]))
         what = f"check {code}, coverage {part}"
         if part in allowed.get(code, ()):
-            check(what, ring.read_check(data) == ((code, int(code == 2)), 16 * int(part == 3), [bytes([part])]))
+            check(what, ring.read_check(data) == ((code, int(code == 2)), 16 * int(part in (3, 5)), [bytes([part])]))
         else:
             refused(what, ring.read_check, data)
 check("spot, block by block", ring.read_check(Reader(check_bytes(2, 1, 0, [1, 1], [4, 2], []))))
 for what, args in {"spot in part": (2, 1, 0, [4, 1]), "spot with share 0": (2, 0, 0, [4]),
                    "spot with share 1": (2, 10 ** 6, 0, [4]), "run with a share": (3, 1, 0, [4]),
-                   "product without rotation": (5, 0, 0, [4], [3]), "rotation without product": (5, 0, 1, [4])}.items():
+                   "product without rotation": (5, 0, 0, [4], [3]), "rotation without product": (5, 0, 1, [4]),
+                   "either without rotation": (4, 0, 0, [4], [5]), "both with a rotation": (5, 0, 1, [6])}.items():
     refused(what, ring.read_check, Reader(check_bytes(*args)))
+for kind, codes in {ring.PARAMETER: range(7), ring.GRAPH: (0, 1, 4, 7), ring.CHECK: (0, 1, 4)}.items():
+    check(f"coverage of kind {kind}", [c for c in range(8) if ring.stands_for(c, kind)] == list(codes))
 for check_of, word in {(0, 0): "none", (2, 100_000): "spot:0.1", (2, 1): "spot:0.000001", (5, 0): "compute"}.items():
     check(word, ring.check_word(check_of) == word)
 

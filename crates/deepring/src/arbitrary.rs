@@ -177,22 +177,23 @@ fn check() -> impl Strategy<Value = Check> {
 
 /// What the parts of one block may have had, where the check claims this.
 fn coverage(check: Check) -> BoxedStrategy<Vec<Coverage>> {
-    use Coverage::{Bytes, Opened, Product, Rows, Unchecked};
+    use Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
     let of = |choices: &[Coverage]| vec(prop::sample::select(choices.to_vec()), 0..5);
     match check {
         Check::None => of(&[Unchecked]).boxed(),
-        Check::Load => of(&[Opened, Rows, Product, Bytes]).boxed(),
+        Check::Load => of(&Coverage::ALL[1..]).boxed(),
         Check::Spot(_) => prop_oneof![of(&[Opened]), of(&[Rows, Bytes])].boxed(),
         Check::Run => of(&[Rows, Bytes]).boxed(),
-        Check::Auto | Check::Compute => of(&[Rows, Product, Bytes]).boxed(),
+        Check::Auto => of(&[Rows, Product, Bytes, Either, Both, Recomputed]).boxed(),
+        Check::Compute => of(&[Rows, Product, Bytes, Both, Recomputed]).boxed(),
     }
 }
 
 fn checked() -> impl Strategy<Value = Checked> {
     let blocks = |check| (Just(check), vec(coverage(check), 0..4), 1..=u16::MAX);
     check().prop_flat_map(blocks).prop_map(|(check, coverage, uses)| {
-        let product = coverage.iter().flatten().any(|c| *c == Coverage::Product);
-        Checked::new(check, if product { uses } else { 0 }, coverage).unwrap()
+        let rotates = coverage.iter().flatten().any(|c| c.rotates());
+        Checked::new(check, if rotates { uses } else { 0 }, coverage).unwrap()
     })
 }
 
@@ -227,7 +228,7 @@ pub(crate) fn receipt_file() -> impl Strategy<Value = Vec<u8>> {
     (chain(), vec([digest(), digest()], 0..5), bytes::<64>()).prop_map(
         |(chain, items, signature)| {
             let mut w = Writer::new();
-            w.raw(b"DRECEIPT").u16(2);
+            w.raw(b"DRECEIPT").u16(3);
             chain.encode(&mut w);
             w.count(items.len());
             items.iter().flatten().for_each(|d| _ = w.raw(&d.0));

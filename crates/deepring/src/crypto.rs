@@ -23,14 +23,14 @@ pub(crate) mod label {
     pub(crate) const TENSORS: &str = "deepring v1 tensor digest";
     pub(crate) const BATCH: &str = "deepring v1 batch digest";
     pub(crate) const OPENING: &str = "deepring v1 opening digest";
-    pub(crate) const RECEIPT: &str = "deepring v2 receipt digest";
+    pub(crate) const RECEIPT: &str = "deepring v3 receipt digest";
     pub(crate) const DECISION: &str = "deepring v1 decision digest";
 
     /// Prefixes of signed messages.
     pub(crate) const SIGN_HEADER: &str = "deepring v1 sign header";
     pub(crate) const SIGN_CLOSURE: &str = "deepring v1 sign closure";
     pub(crate) const SIGN_OPENING: &str = "deepring v1 sign opening";
-    pub(crate) const SIGN_RECEIPT: &str = "deepring v2 sign receipt";
+    pub(crate) const SIGN_RECEIPT: &str = "deepring v3 sign receipt";
     pub(crate) const SIGN_DECISION: &str = "deepring v1 sign decision";
 
     /// HPKE `info` strings.

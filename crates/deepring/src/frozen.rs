@@ -211,10 +211,13 @@ fn the_chain_and_its_signatures_are_frozen() {
     chain.extend(&host(), vec![filled(47)], checked, filled(48));
     let checked = Checked::new(spot, 0, vec![opened, vec![rows, bytes]]).unwrap();
     chain.extend(&host(), vec![filled(49), filled(50)], checked, filled(51));
+    let coverage = vec![vec![Coverage::Either, Coverage::Both, Coverage::Recomputed]];
+    let checked = Checked::new(Check::Auto, 64, coverage).unwrap();
+    chain.extend(&host(), vec![filled(52)], checked, filled(53));
     let mut w = crate::encoding::Writer::new();
     chain.encode(&mut w);
-    frozen(&w.finish(), "82b9c78c5003a910045bec9ee7cfddf260645be6ac2d51c3cc2711d51e8b69f7");
-    frozen(&chain.head().0, "5b0b0ad4655fc22943f51c3975031e57134f60f20101cfe9255d460e6650ddd3");
+    frozen(&w.finish(), "e06b5a243181f92bde01ffbd185b8d42ab7a4647ee28db6621c13e4b78112298");
+    frozen(&chain.head().0, "9c79b25fbef0b3bd1f664a4fd3a50e8bd30fb4e771230458a70b1cb55e915b6b");
     let receipts: &[Receipt] = chain.receipts();
     assert_eq!(receipts[1].previous, receipts[0].digest());
 }

@@ -12,6 +12,7 @@
 
 mod chain;
 mod check;
+mod checked;
 mod coverage;
 mod decision;
 mod parcel;
@@ -20,7 +21,8 @@ mod value;
 
 pub use chain::{Chain, ChainError, VerifiedChain};
 pub use check::{Check, ParseCheckError, Share, ShareError};
-pub use coverage::{Checked, CheckedError, Coverage};
+pub use checked::{Checked, CheckedError};
+pub use coverage::Coverage;
 pub use decision::{Decision, Item, ReceiptError, VerifiedDecision};
 pub use parcel::{Delivered, Parcel, ParcelError};
 #[cfg(any(test, fuzzing))]

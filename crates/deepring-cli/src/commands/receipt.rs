@@ -195,6 +195,7 @@ fn print(Verified { decision, entry, blocks: names }: &Verified) -> Result<(), C
         output::line(format_args!("{blocks} by {}: {}", receipt.host.short(), receipt.check))?;
         coverage::lines(receipt, names).iter().try_for_each(output::line)?;
     }
+    coverage::legend(decision.chain.receipts()).iter().try_for_each(output::line)?;
     match entry {
         Some(index) => output::line(format_args!("on the ledger as entry {index}")),
         None => Ok(()),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use thiserror::Error;
 
-use super::coverage::{Checked, Coverage};
+use super::checked::Checked;
 use super::record::{Opening, Receipt};
 use crate::crypto::{Digest, NoRandomness, random};
 use crate::encoding::{DecodeError, Reader, Writer};
@@ -252,10 +252,9 @@ fn object_to_receipt(
         if header.parts.len() != coverage.len() {
             return bad("the receipt does not say for each part how it was checked");
         }
-        let by_row_or_product = |c| matches!(c, Coverage::Rows | Coverage::Product);
         let mut parts = header.parts.iter().zip(coverage);
-        if parts.any(|(p, c)| p.parameter_name().is_none() && by_row_or_product(*c)) {
-            return bad("the receipt claims a check of the graph that only tensors can have");
+        if parts.any(|(p, c)| !c.stands_for(&p.kind)) {
+            return bad("the receipt claims a check that a part of this kind cannot have");
         }
     }
     None

@@ -1,17 +1,17 @@
-//! Which check each part of each block had: what a receipt says layer by layer.
+//! Which check a part of a block had: what a receipt says layer by layer.
 
 use std::fmt;
 
 use serde::Serialize;
-use thiserror::Error;
 
-use super::check::Check;
-use crate::block::MAX_PARTS;
-use crate::encoding::{DecodeError, Reader, Writer};
-use crate::ring::layout::MAX_BLOCKS;
+use crate::block::PartKind;
 
-/// How one part of a block was checked when it was used, from the weakest to the strongest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+/// How one part of a block was checked when it was used, by each query.
+///
+/// Not a scale: `product` and `bytes` are evidence of different things, and neither contains the other.
+/// What several queries had in common is their [meet](Self::meet). Codes and meanings as in FORMAT.md,
+/// section 14.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Coverage {
@@ -19,19 +19,36 @@ pub enum Coverage {
     Unchecked = 0,
     /// By digest, when its block was opened, and not since.
     Opened = 1,
-    /// The rows of a table that a query read, each by MAC at each use; the other rows not.
+    /// Of a table, the rows that each query gathered, as they were gathered, each against a tag that
+    /// binds its row number; the other rows not.
     Rows = 2,
-    /// By what was computed: the operator's output was held against a secret projection of this
-    /// tensor at each use; its bytes by MAC in rotation.
+    /// The operator's output was verified against a secret projection of this tensor for each query;
+    /// its bytes by MAC in rotation.
     Product = 3,
-    /// Every byte by MAC at each use.
+    /// Every byte by MAC for each query, before it computed.
     Bytes = 4,
+    /// Every query had its bytes compared or its product, but not all of them the same one.
+    Either = 5,
+    /// Every query had every byte compared and the product.
+    Both = 6,
+    /// Of a graph: every byte of it was compared, and what its operators compute from verified values
+    /// (everything that no product and no row tag covers) was computed a second time by a separately
+    /// loaded program and was the same bit for bit.
+    Recomputed = 7,
 }
 
 impl Coverage {
-    /// Every kind, from the weakest to the strongest.
-    pub const ALL: [Self; 5] =
-        [Self::Unchecked, Self::Opened, Self::Rows, Self::Product, Self::Bytes];
+    /// Every kind, in the order of the codes.
+    pub const ALL: [Self; 8] = [
+        Self::Unchecked,
+        Self::Opened,
+        Self::Rows,
+        Self::Product,
+        Self::Bytes,
+        Self::Either,
+        Self::Both,
+        Self::Recomputed,
+    ];
 
     /// The word for people and JSON.
     #[must_use]
@@ -42,12 +59,50 @@ impl Coverage {
             Self::Rows => "rows",
             Self::Product => "product",
             Self::Bytes => "bytes",
+            Self::Either => "either",
+            Self::Both => "both",
+            Self::Recomputed => "recomputed",
         }
     }
 
-    /// Whether this is a check of bytes against the sealed ones at each use.
-    fn is_by_mac(self) -> bool {
-        matches!(self, Self::Rows | Self::Bytes)
+    /// What every query had, of some of which had this and the others that: the strongest coverage that
+    /// claims nothing which one of the two does not.
+    ///
+    /// Commutative, associative and idempotent; `Unchecked` with anything is `Unchecked`.
+    #[must_use]
+    pub fn meet(self, other: Self) -> Self {
+        use Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
+        match (self, other) {
+            (a, b) if a == b => a,
+            (Unchecked, _) | (_, Unchecked) => Unchecked,
+            (Opened, _) | (_, Opened) => Opened,
+            // A product is about the operators that multiply by a tensor, rows are of a table that is
+            // gathered: the digest at opening is all that they share.
+            (Rows, Product | Either) | (Product | Either, Rows) => Opened,
+            // Every byte, and the rows among them.
+            (Rows, _) | (_, Rows) => Rows,
+            (Product, Both) | (Both, Product) => Product,
+            (Product | Either, _) | (_, Product | Either) => Either,
+            (Bytes | Both | Recomputed, Bytes | Both | Recomputed) => Bytes,
+        }
+    }
+
+    /// Whether some query had not every byte of the part compared, so that a receipt states the rotation
+    /// of its bytes.
+    #[must_use]
+    pub fn rotates(self) -> bool {
+        matches!(self, Self::Product | Self::Either)
+    }
+
+    /// Whether a part of this kind can have had this.
+    pub(super) fn stands_for(self, kind: &PartKind) -> bool {
+        match self {
+            Self::Unchecked | Self::Opened | Self::Bytes => true,
+            Self::Rows | Self::Product | Self::Either | Self::Both => {
+                matches!(kind, PartKind::Parameter(_))
+            }
+            Self::Recomputed => matches!(kind, PartKind::Graph),
+        }
     }
 }
 
@@ -57,280 +112,108 @@ impl fmt::Display for Coverage {
     }
 }
 
-/// What a host says about its checks of some blocks: one that contradicts itself cannot be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
-    check: Check,
-    rotation: u16,
-    coverage: Vec<Vec<Coverage>>,
-}
-
-/// Why a statement about checks was not made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum CheckedError {
-    /// A part had less, or something else, than the check claims.
-    #[error(
-        "part {part} of block {block} of the receipt is `{found}`, which is not what `{check}` claims"
-    )]
-    NotAsClaimed {
-        /// The check.
-        check: Check,
-        /// Which of the receipt's blocks, counted from 0.
-        block: usize,
-        /// Which of the block's parts, counted from 0.
-        part: usize,
-        /// What it had.
-        found: Coverage,
-    },
-    /// Tensors are covered by what was computed, and nothing says how often their bytes are looked at.
-    #[error("a product is covered without a rotation of its bytes")]
-    NoRotation,
-    /// There is a rotation, and nothing that rotates.
-    #[error("a rotation of {rotation} uses without a product")]
-    IdleRotation {
-        /// The rotation.
-        rotation: u16,
-    },
-    /// The check does not treat all parts alike.
-    #[error("`{check}` does not say what each part had")]
-    NotUniform {
-        /// The check.
-        check: Check,
-    },
-    /// More blocks or parts than the format writes.
-    #[error("more blocks or parts than a ring has")]
-    TooMany,
-}
-
-impl Checked {
-    /// A statement about consecutive blocks: for each, what its parts had, in the order of its header.
-    /// Of a batch, the weakest that any of its queries had.
-    ///
-    /// `rotation` is the number of uses within which every byte under [`Coverage::Product`] was held
-    /// against the sealed one bit by bit; 0 where no part is under it.
-    pub fn new(
-        check: Check,
-        rotation: u16,
-        coverage: Vec<Vec<Coverage>>,
-    ) -> Result<Self, CheckedError> {
-        if coverage.len() > MAX_BLOCKS as usize || coverage.iter().any(|b| b.len() > MAX_PARTS) {
-            return Err(CheckedError::TooMany);
-        }
-        for (block, parts) in coverage.iter().enumerate() {
-            if let Some((part, found)) = contradiction(check, parts) {
-                return Err(CheckedError::NotAsClaimed { check, block, part, found });
-            }
-        }
-        let product = coverage.iter().flatten().any(|c| *c == Coverage::Product);
-        match (product, rotation) {
-            (true, 0) => Err(CheckedError::NoRotation),
-            (false, 1..) => Err(CheckedError::IdleRotation { rotation }),
-            _ => Ok(Self { check, rotation, coverage }),
-        }
-    }
-
-    /// The statement of a check that treats all parts alike: none, load or run.
-    pub fn uniform(
-        check: Check,
-        parts_per_block: impl IntoIterator<Item = usize>,
-    ) -> Result<Self, CheckedError> {
-        let coverage = match check {
-            Check::None => Coverage::Unchecked,
-            Check::Load => Coverage::Opened,
-            Check::Run => Coverage::Bytes,
-            Check::Spot(_) | Check::Auto | Check::Compute => {
-                return Err(CheckedError::NotUniform { check });
-            }
-        };
-        let blocks = parts_per_block.into_iter().map(|parts| match parts {
-            0..=MAX_PARTS => Ok(vec![coverage; parts]),
-            _ => Err(CheckedError::TooMany),
-        });
-        Self::new(check, 0, blocks.collect::<Result<_, _>>()?)
-    }
-
-    /// The check.
-    #[must_use]
-    pub fn check(&self) -> Check {
-        self.check
-    }
-
-    /// Uses within which every byte under [`Coverage::Product`] was compared bit by bit; 0 if there is
-    /// no such part.
-    #[must_use]
-    pub fn rotation(&self) -> u16 {
-        self.rotation
-    }
-
-    /// For each block, what its parts had.
-    #[must_use]
-    pub fn coverage(&self) -> &[Vec<Coverage>] {
-        &self.coverage
-    }
-
-    pub(crate) fn into_parts(self) -> (Check, u16, Vec<Vec<Coverage>>) {
-        (self.check, self.rotation, self.coverage)
-    }
-
-    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let check = Check::decode(r)?;
-        let rotation = r.u16("rotation")?;
-        let n = r.count("coverage", MAX_BLOCKS as usize, 4)?;
-        let coverage = (0..n).map(|_| decode_block(r)).collect::<Result<_, _>>()?;
-        Self::new(check, rotation, coverage).map_err(|e| match e {
-            CheckedError::NoRotation | CheckedError::IdleRotation { .. } => {
-                DecodeError::Contradiction { field: "rotation", with: "coverage" }
-            }
-            _ => DecodeError::Contradiction { field: "coverage", with: "check" },
-        })
-    }
-}
-
-/// `check code 1 | share 4 | rotation 2 | coverage: list of (list of code 1)`
-pub(crate) fn encode(check: Check, rotation: u16, coverage: &[Vec<Coverage>], w: &mut Writer) {
-    check.encode(w);
-    w.u16(rotation).count(coverage.len());
-    for parts in coverage {
-        w.count(parts.len());
-        for part in parts {
-            w.u8(*part as u8);
-        }
-    }
-}
-
-fn decode_block(r: &mut Reader<'_>) -> Result<Vec<Coverage>, DecodeError> {
-    let codes = r.bytes("coverage of a block", MAX_PARTS)?;
-    let coverage = |code: &u8| {
-        let found = Coverage::ALL.into_iter().find(|c| *c as u8 == *code);
-        found.ok_or(DecodeError::BadValue { field: "coverage", found: u64::from(*code) })
-    };
-    codes.iter().map(coverage).collect()
-}
-
-/// The first part of a block that had something else than the check claims.
-fn contradiction(check: Check, parts: &[Coverage]) -> Option<(usize, Coverage)> {
-    let holds = |c: Coverage| match check {
-        Check::None => c == Coverage::Unchecked,
-        Check::Load => c >= Coverage::Opened,
-        // A block is drawn whole or not at all.
-        Check::Spot(_) => match parts.first() {
-            Some(Coverage::Opened) => c == Coverage::Opened,
-            _ => c.is_by_mac(),
-        },
-        Check::Run => c.is_by_mac(),
-        Check::Auto | Check::Compute => c >= Coverage::Rows,
-    };
-    parts.iter().copied().enumerate().find(|(_, c)| !holds(*c))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::Coverage::{Bytes, Opened, Product, Rows, Unchecked};
+    use super::Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
     use super::*;
-    use crate::receipt::Share;
+    use crate::tensor::{DType, TensorSpec};
 
-    const ALL: [Coverage; 5] = Coverage::ALL;
+    const ALL: [Coverage; 8] = Coverage::ALL;
 
-    fn checks() -> [Check; 6] {
-        let spot = Check::Spot(Share::from_millionths(100_000).unwrap());
-        [Check::None, Check::Load, spot, Check::Run, Check::Auto, Check::Compute]
+    /// What each code claims of every query, one bit for each kind of evidence.
+    fn evidence(coverage: Coverage) -> u8 {
+        const DIGEST: u8 = 1;
+        const ROWS: u8 = 2;
+        const PRODUCT_OR_BYTES: u8 = 4;
+        const PRODUCT: u8 = 8;
+        const BYTES: u8 = 16;
+        const SECOND_PROGRAM: u8 = 32;
+        // Who compared every byte compared those of the rows, and did one of the two.
+        let bytes = DIGEST | ROWS | PRODUCT_OR_BYTES | BYTES;
+        match coverage {
+            Unchecked => 0,
+            Opened => DIGEST,
+            Rows => DIGEST | ROWS,
+            Product => DIGEST | PRODUCT_OR_BYTES | PRODUCT,
+            Bytes => bytes,
+            Either => DIGEST | PRODUCT_OR_BYTES,
+            Both => bytes | PRODUCT,
+            Recomputed => bytes | SECOND_PROGRAM,
+        }
     }
 
-    /// One part, with the rotation that it needs.
-    fn one(check: Check, part: Coverage) -> Result<Checked, CheckedError> {
-        Checked::new(check, u16::from(part == Product), vec![vec![part]])
+    fn pairs() -> impl Iterator<Item = (Coverage, Coverage)> {
+        ALL.into_iter().flat_map(|a| ALL.into_iter().map(move |b| (a, b)))
     }
 
     #[test]
-    fn coverage_is_ordered_by_strength_and_its_code() {
-        assert!(ALL.is_sorted_by(|a, b| a < b));
-        assert_eq!(ALL.map(|c| c as u8), [0, 1, 2, 3, 4]);
+    fn codes_are_those_of_the_format() {
+        assert_eq!(ALL.map(|c| c as u8), [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 
     #[test]
-    fn a_part_that_had_something_else_than_the_check_claims_is_refused() {
-        let [none, load, spot, run, auto, compute] = checks();
-        let allowed: [(Check, &[Coverage]); 6] = [
-            (none, &[Unchecked]),
-            (load, &[Opened, Rows, Product, Bytes]),
-            (spot, &[Opened, Rows, Bytes]),
-            (run, &[Rows, Bytes]),
-            (auto, &[Rows, Product, Bytes]),
-            (compute, &[Rows, Product, Bytes]),
-        ];
-        for (check, allowed) in allowed {
-            for found in ALL {
-                let wanted = if allowed.contains(&found) {
-                    None
-                } else {
-                    Some(CheckedError::NotAsClaimed { check, block: 0, part: 0, found })
-                };
-                assert_eq!(one(check, found).err(), wanted, "{check} {found}");
+    fn a_meet_claims_what_both_claim_and_nothing_that_one_of_them_does_not() {
+        for (a, b) in pairs() {
+            let common = evidence(a) & evidence(b);
+            assert_eq!(evidence(a.meet(b)), common, "{a} and {b} are {}", a.meet(b));
+        }
+    }
+
+    #[test]
+    fn a_meet_depends_neither_on_the_order_of_the_queries_nor_on_how_they_are_grouped() {
+        for (a, b) in pairs() {
+            assert_eq!(a.meet(b), b.meet(a), "{a} {b}");
+            for c in ALL {
+                assert_eq!(a.meet(b).meet(c), a.meet(b.meet(c)), "{a} {b} {c}");
             }
         }
     }
 
     #[test]
-    fn the_part_that_contradicts_is_named_also_behind_others() {
-        let coverage = vec![vec![Bytes], vec![], vec![Bytes, Rows, Opened, Opened]];
-        let refused = Checked::new(Check::Run, 0, coverage).unwrap_err();
-        let wanted =
-            CheckedError::NotAsClaimed { check: Check::Run, block: 2, part: 2, found: Opened };
-        assert_eq!(refused, wanted);
-    }
-
-    #[test]
-    fn a_spot_check_meets_a_block_whole_or_not_at_all() {
-        let spot = checks()[2];
-        let of = |blocks: &[&[Coverage]]| {
-            Checked::new(spot, 0, blocks.iter().map(|b| b.to_vec()).collect())
-        };
-        of(&[&[Opened, Opened], &[Rows, Bytes], &[]]).unwrap();
-        for mixed in [&[Opened, Bytes], &[Bytes, Opened], &[Rows, Opened], &[Opened, Unchecked]] {
-            assert!(of(&[&[Bytes], mixed]).is_err(), "{mixed:?}");
+    fn a_meet_with_the_same_is_the_same_and_with_unchecked_is_unchecked() {
+        for a in ALL {
+            assert_eq!(a.meet(a), a);
+            assert_eq!(a.meet(Unchecked), Unchecked, "{a}");
         }
     }
 
     #[test]
-    fn there_is_a_rotation_exactly_where_there_is_a_product() {
-        let new = |rotation, parts: &[Coverage]| {
-            Checked::new(Check::Compute, rotation, vec![vec![], parts.to_vec()])
-        };
-        for rotation in [1, 16, u16::MAX] {
-            assert_eq!(new(rotation, &[Bytes, Product]).unwrap().rotation(), rotation);
-            let idle = Err(CheckedError::IdleRotation { rotation });
-            assert_eq!(new(rotation, &[Bytes, Rows]), idle);
-            assert_eq!(new(rotation, &[]), idle);
-        }
-        assert_eq!(new(0, &[Bytes, Product]), Err(CheckedError::NoRotation));
-        new(0, &[Bytes, Rows]).unwrap();
-    }
-
-    #[test]
-    fn checks_that_treat_all_parts_alike_need_no_list() {
-        let [none, load, spot, run, auto, compute] = checks();
-        for (check, part) in [(none, Unchecked), (load, Opened), (run, Bytes)] {
-            let checked = Checked::uniform(check, [2, 0, 1]).unwrap();
-            assert_eq!(checked.coverage(), [vec![part; 2], vec![], vec![part]]);
-            assert_eq!((checked.check(), checked.rotation()), (check, 0));
-        }
-        for check in [spot, auto, compute] {
-            assert_eq!(Checked::uniform(check, [1]), Err(CheckedError::NotUniform { check }));
-        }
-    }
-
-    #[test]
-    fn more_than_the_format_writes_is_refused_before_it_is_signed() {
-        let blocks = MAX_BLOCKS as usize;
-        Checked::new(Check::Run, 0, vec![vec![]; blocks]).unwrap();
-        for too_many in [
-            Checked::new(Check::Run, 0, vec![vec![]; blocks + 1]),
-            Checked::new(Check::Run, 0, vec![vec![Bytes; MAX_PARTS + 1]]),
-            Checked::uniform(Check::Run, [1, MAX_PARTS + 1]),
-            Checked::uniform(Check::Run, [usize::MAX]),
+    fn meets_are_those_of_the_format() {
+        for (a, b, wanted) in [
+            (Bytes, Product, Either),
+            (Both, Bytes, Bytes),
+            (Both, Product, Product),
+            (Both, Either, Either),
+            (Either, Bytes, Either),
+            (Either, Product, Either),
+            (Rows, Bytes, Rows),
+            (Rows, Both, Rows),
+            (Rows, Product, Opened),
+            (Rows, Either, Opened),
+            (Recomputed, Bytes, Bytes),
+            (Recomputed, Both, Bytes),
+            (Recomputed, Product, Either),
+            (Recomputed, Rows, Rows),
+            (Recomputed, Opened, Opened),
         ] {
-            assert_eq!(too_many, Err(CheckedError::TooMany));
+            assert_eq!(a.meet(b), wanted, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn what_only_tensors_or_only_graphs_have_stands_for_nothing_else() {
+        let spec = TensorSpec { name: "w".into(), dtype: DType::F32, dims: Some(Vec::new()) };
+        let all: &[Coverage] = &[Unchecked, Opened, Bytes];
+        for (kind, besides) in [
+            (PartKind::Parameter(spec), &[Rows, Product, Either, Both][..]),
+            (PartKind::Graph, &[Recomputed]),
+            (PartKind::Check(1), &[]),
+            (PartKind::Manifest, &[]),
+        ] {
+            for c in ALL {
+                let wanted = all.contains(&c) || besides.contains(&c);
+                assert_eq!(c.stands_for(&kind), wanted, "{c} of {kind:?}");
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::replace::replace_file;
 use crate::ring::{AuthenticRing, Finding, PartName};
 
 const MAGIC: [u8; 8] = *b"DRECEIPT";
-const FORMAT_VERSION: u16 = 2;
+const FORMAT_VERSION: u16 = 3;
 /// Most queries in one batch.
 const MAX_ITEMS: usize = 1 << 20;
 /// Longest receipt file that is read: the largest batch and any real chain fit.

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::check::Check;
-use super::coverage::{self, Checked, Coverage};
+use super::checked::{self, Checked};
+use super::coverage::Coverage;
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
@@ -87,11 +88,11 @@ pub struct Receipt {
     pub blocks: Vec<Digest>,
     /// How the parameters were checked.
     pub check: Check,
-    /// Uses within which every byte under [`Coverage::Product`] was compared bit by bit; 0 where no
-    /// part is under it.
+    /// Uses within which every byte under [`Coverage::Product`] or [`Coverage::Either`] was compared
+    /// bit by bit; 0 where no part is under one of the two.
     pub rotation: u16,
-    /// For each block, what each of its parts had, in the order of its header; of a batch, the weakest
-    /// that any query had.
+    /// For each block, what each of its parts had, in the order of its header; of a batch, the
+    /// [meet](Coverage::meet) over its queries.
     pub coverage: Vec<Vec<Coverage>>,
     /// Digest over what came in, for the whole batch.
     pub inputs: Digest,
@@ -132,7 +133,7 @@ impl Receipt {
         for block in &self.blocks {
             w.raw(&block.0);
         }
-        coverage::encode(self.check, self.rotation, &self.coverage, w);
+        checked::encode(self.check, self.rotation, &self.coverage, w);
         w.raw(&self.inputs.0).raw(&self.outputs.0).raw(&self.previous.0);
         w.raw(self.host.as_bytes());
     }

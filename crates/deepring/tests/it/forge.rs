@@ -166,16 +166,16 @@ impl RawReceipts {
     }
 
     pub(crate) fn sign_receipt(&mut self, i: usize, seed: &[u8; 32]) {
-        let digest = self.receipt_digest(i);
-        let receipt = &mut self.receipts[i];
-        let unsigned = receipt.len() - 64;
-        let signature = sign(seed, "deepring v2 sign receipt", &digest);
-        receipt[unsigned..].copy_from_slice(&signature);
+        self.sign_receipt_as("v3", i, seed);
     }
 
-    pub(crate) fn receipt_digest(&self, i: usize) -> [u8; 32] {
-        let receipt = &self.receipts[i];
-        derive("deepring v2 receipt digest", &receipt[..receipt.len() - 64])
+    /// Signs receipt `i` under the two labels of a version: `v1`, `v2` or `v3`.
+    pub(crate) fn sign_receipt_as(&mut self, version: &str, i: usize, seed: &[u8; 32]) {
+        let receipt = &mut self.receipts[i];
+        let unsigned = receipt.len() - 64;
+        let digest = derive(&format!("deepring {version} receipt digest"), &receipt[..unsigned]);
+        let signature = sign(seed, &format!("deepring {version} sign receipt"), &digest);
+        receipt[unsigned..].copy_from_slice(&signature);
     }
 
     /// Overwrites bytes of receipt `i`, from where a field begins.
@@ -215,7 +215,7 @@ impl RawReceipts {
     }
 
     pub(crate) fn file(&self) -> Vec<u8> {
-        [b"DRECEIPT\x02\0".as_slice(), &self.unsigned(), &self.signature].concat()
+        [b"DRECEIPT\x03\0".as_slice(), &self.unsigned(), &self.signature].concat()
     }
 
     /// The file, closed anew by a key.

@@ -7,9 +7,11 @@ use deepring::{
 use crate::forge::{Field, RawReceipts};
 use crate::receipts::refusal;
 use crate::small_query::{batch_of, checked, content, decision, items, open_chain};
-use crate::small_ring::{HOST_A_SEED, HOST_B_SEED, host_a, host_b, intact, small_ring};
+use crate::small_ring::{
+    HOST_A_SEED, HOST_B_SEED, host_a, host_b, intact, owner, plan_with_checks, seal, small_ring,
+};
 
-use Coverage::{Bytes, Opened, Product, Rows, Unchecked};
+use Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
 
 const NONE: u8 = 0;
 const LOAD: u8 = 1;
@@ -34,6 +36,13 @@ pub(crate) fn layer_by_layer() -> (Checked, Checked) {
     (a.unwrap(), b.unwrap())
 }
 
+/// As [`layer_by_layer`], with what a batch under `auto` comes to, and tensors that had bytes and product.
+pub(crate) fn of_a_batch() -> (Checked, Checked) {
+    let a = Checked::new(Check::Auto, 64, vec![vec![Either, Both, Recomputed]]);
+    let b = Checked::new(Check::Compute, 0, vec![vec![Both, Bytes, Recomputed], vec![Recomputed]]);
+    (a.unwrap(), b.unwrap())
+}
+
 /// The honest decision with another claim in host B's receipt about blocks 2 and 3, signed and closed.
 fn claimed(ring: &VerifiedRing, check: (u8, u32, u16), coverage: &[&[u8]]) -> Vec<u8> {
     let mut raw = RawReceipts::of(&decision(ring).encode());
@@ -45,14 +54,17 @@ fn claimed(ring: &VerifiedRing, check: (u8, u32, u16), coverage: &[&[u8]]) -> Ve
 #[test]
 fn a_decision_tells_what_each_part_of_each_block_had() {
     let ring = intact(&small_ring());
-    let (a, b) = layer_by_layer();
-    let decision = decided(&ring, a.clone(), b.clone());
-    let read = Decision::decode(&decision.encode()).unwrap().verify(&ring).unwrap();
-    assert_eq!(read.check, b.check(), "the weaker of compute and spot");
-    let said = |r: &Receipt| (r.check, r.rotation, r.coverage.clone());
-    let meant = |c: &Checked| (c.check(), c.rotation(), c.coverage().to_vec());
-    let receipts: Vec<_> = read.chain.receipts().iter().map(said).collect();
-    assert_eq!(receipts, [meant(&a), meant(&b)]);
+    for ((a, b), weaker) in
+        [(layer_by_layer(), Check::Spot(Share::new(0.25).unwrap())), (of_a_batch(), Check::Auto)]
+    {
+        let decision = decided(&ring, a.clone(), b.clone());
+        let read = Decision::decode(&decision.encode()).unwrap().verify(&ring).unwrap();
+        assert_eq!(read.check, weaker);
+        let said = |r: &Receipt| (r.check, r.rotation, r.coverage.clone());
+        let meant = |c: &Checked| (c.check(), c.rotation(), c.coverage().to_vec());
+        let receipts: Vec<_> = read.chain.receipts().iter().map(said).collect();
+        assert_eq!(receipts, [meant(&a), meant(&b)]);
+    }
 }
 
 #[test]
@@ -79,6 +91,11 @@ fn json_has_words() {
     assert_eq!(receipts[0]["coverage"], serde_json::json!([["product", "rows", "bytes"]]));
     let b = serde_json::json!([["rows", "bytes", "bytes"], ["opened"]]);
     assert_eq!(receipts[1]["coverage"], b);
+    let (a, b) = of_a_batch();
+    let verified = decided(&ring, a, b).verify(&ring).unwrap();
+    let json = serde_json::to_value(&verified).unwrap();
+    let a = serde_json::json!([["either", "both", "recomputed"]]);
+    assert_eq!(json["chain"]["receipts"][0]["coverage"], a);
 }
 
 #[test]
@@ -110,6 +127,8 @@ fn a_claim_that_contradicts_itself_is_malformed() {
     let contradiction = |field, with| DecodeError::Contradiction { field, with };
     let bytes: &[&[u8]] = &[&[4, 4, 4], &[4]];
     let product: &[&[u8]] = &[&[3, 4, 4], &[4]];
+    let either: &[&[u8]] = &[&[5, 4, 4], &[4]];
+    let both: &[&[u8]] = &[&[6, 4, 7], &[7]];
     let cases = [
         ((6, 0, 0), bytes, value("check", 6)),
         ((255, 0, 0), bytes, value("check", 255)),
@@ -117,10 +136,14 @@ fn a_claim_that_contradicts_itself_is_malformed() {
         ((NONE, 1, 0), &[&[0, 0, 0], &[0]], value("share", 1)),
         ((SPOT, 0, 0), bytes, value("share", 0)),
         ((SPOT, 1_000_000, 0), bytes, value("share", 1_000_000)),
-        ((RUN, 0, 0), &[&[4, 5, 4], &[4]], value("coverage", 5)),
+        ((RUN, 0, 0), &[&[4, 8, 4], &[4]], value("coverage", 8)),
+        ((AUTO, 0, 16), &[&[5, 255, 4], &[4]], value("coverage", 255)),
         ((COMPUTE, 0, 0), product, contradiction("rotation", "coverage")),
         ((AUTO, 0, 16), bytes, contradiction("rotation", "coverage")),
         ((RUN, 0, 1), bytes, contradiction("rotation", "coverage")),
+        ((AUTO, 0, 0), either, contradiction("rotation", "coverage")),
+        ((LOAD, 0, 0), either, contradiction("rotation", "coverage")),
+        ((COMPUTE, 0, 16), both, contradiction("rotation", "coverage")),
         ((NONE, 0, 0), &[&[0, 0, 0], &[1]], contradiction("coverage", "check")),
         ((LOAD, 0, 0), &[&[1, 1, 0], &[1]], contradiction("coverage", "check")),
         ((SPOT, 1, 0), &[&[1, 1, 4], &[1]], contradiction("coverage", "check")),
@@ -129,6 +152,13 @@ fn a_claim_that_contradicts_itself_is_malformed() {
         ((RUN, 0, 16), product, contradiction("coverage", "check")),
         ((AUTO, 0, 16), &[&[3, 4, 4], &[1]], contradiction("coverage", "check")),
         ((COMPUTE, 0, 16), &[&[3, 4, 4], &[0]], contradiction("coverage", "check")),
+        ((COMPUTE, 0, 16), either, contradiction("coverage", "check")),
+        ((RUN, 0, 16), either, contradiction("coverage", "check")),
+        ((RUN, 0, 0), both, contradiction("coverage", "check")),
+        ((RUN, 0, 0), &[&[4, 4, 4], &[7]], contradiction("coverage", "check")),
+        ((SPOT, 1, 0), &[&[4, 4, 7], &[4]], contradiction("coverage", "check")),
+        ((SPOT, 1, 16), &[&[5, 4, 4], &[4]], contradiction("coverage", "check")),
+        ((NONE, 0, 0), both, contradiction("coverage", "check")),
     ];
     for (check, coverage, wanted) in cases {
         assert_eq!(malformed(check, coverage), wanted, "{check:?} {coverage:?}");
@@ -142,6 +172,10 @@ fn a_claim_that_contradicts_itself_is_malformed() {
         ((AUTO, 0, 0), bytes),
         ((COMPUTE, 0, 16), product),
         ((AUTO, 0, u16::MAX), &[&[3, 2, 4], &[4]]),
+        ((AUTO, 0, 16), either),
+        ((AUTO, 0, 0), both),
+        ((COMPUTE, 0, 0), both),
+        ((LOAD, 0, 1), &[&[5, 6, 7], &[1]]),
     ] {
         let file = claimed(&ring, check, coverage);
         Decision::decode(&file).unwrap().verify(&ring).unwrap();
@@ -182,25 +216,50 @@ fn coverage_of_other_parts_than_the_block_has_is_refused() {
 }
 
 #[test]
-fn a_graph_has_neither_rows_nor_a_product() {
+fn a_graph_has_neither_rows_nor_a_product_and_nothing_else_is_recomputed() {
     let ring = intact(&small_ring());
-    let cases: [(_, &[&[u8]], u32); 4] = [
+    let cases: [(_, &[&[u8]], u32); 10] = [
         ((COMPUTE, 0, 16), &[&[3, 4, 3], &[4]], 2),
         ((RUN, 0, 0), &[&[4, 4, 2], &[4]], 2),
         ((COMPUTE, 0, 16), &[&[3, 4, 4], &[3]], 3),
         ((LOAD, 0, 0), &[&[1, 1, 1], &[2]], 3),
+        ((AUTO, 0, 16), &[&[4, 4, 5], &[4]], 2),
+        ((AUTO, 0, 16), &[&[4, 4, 4], &[5]], 3),
+        ((COMPUTE, 0, 0), &[&[4, 4, 6], &[4]], 2),
+        ((COMPUTE, 0, 0), &[&[4, 4, 4], &[6]], 3),
+        ((COMPUTE, 0, 0), &[&[7, 4, 4], &[4]], 2),
+        ((LOAD, 0, 0), &[&[1, 7, 1], &[1]], 2),
     ];
     for (check, coverage, block) in cases {
         let decision = Decision::decode(&claimed(&ring, check, coverage)).unwrap();
-        assert_eq!(refusal(&decision, &ring), (Some(block), "body", Verdict::Tampered));
+        let found = refusal(&decision, &ring);
+        assert_eq!(found, (Some(block), "body", Verdict::Tampered), "{coverage:?}");
     }
 }
 
 #[test]
-fn a_receipt_of_format_version_1_is_malformed() {
+fn a_check_of_a_neighbour_has_its_bytes_compared_and_nothing_besides() {
+    let ring = intact(&seal(&plan_with_checks(), &owner()));
+    // Weight, bias, check and graph of block 1.
+    let of = |check, part, rotation| {
+        let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
+        let said = Checked::new(check, rotation, vec![vec![Bytes, Bytes, part, Bytes]]).unwrap();
+        chain.extend(&host_a(), content(&ring, 1..2), said, batch_of("x1", &[1]));
+        chain.verify(&ring).map(|_| ()).map_err(|e| (e.finding.block, e.finding.part.name()))
+    };
+    of(Check::Auto, Bytes, 0).unwrap();
+    of(Check::Load, Opened, 0).unwrap();
+    for part in [Rows, Product, Either, Both, Recomputed] {
+        let rotation = u16::from(part.rotates());
+        assert_eq!(of(Check::Auto, part, rotation), Err((Some(1), "body")), "{part}");
+    }
+}
+
+#[test]
+fn a_receipt_of_another_format_version_is_malformed() {
     let file = decision(&intact(&small_ring())).encode();
-    assert_eq!(file[8..10], [2, 0]);
-    for version in [0, 1, 3] {
+    assert_eq!(file[8..10], [3, 0]);
+    for version in [0, 1, 2, 4] {
         let mut other = file.clone();
         other[8] = version;
         let wanted = DecodeError::BadValue { field: "format version", found: u64::from(version) };
@@ -209,15 +268,18 @@ fn a_receipt_of_format_version_1_is_malformed() {
 }
 
 #[test]
-fn a_receipt_signed_under_the_labels_of_version_1_is_refused() {
+fn a_receipt_signed_under_the_labels_of_an_older_version_is_refused() {
     let ring = intact(&small_ring());
-    let mut raw = RawReceipts::of(&decision(&ring).encode());
-    let host = Field::Host.read(&raw.receipts[1], 64);
-    assert_eq!(host, host_b().public().as_bytes());
-    let unsigned = raw.receipts[1].len() - 64;
-    let digest = crate::forge::derive("deepring v1 receipt digest", &raw.receipts[1][..unsigned]);
-    let signature = crate::forge::sign(&HOST_B_SEED, "deepring v1 sign receipt", &digest);
-    raw.receipts[1][unsigned..].copy_from_slice(&signature);
-    let decision = Decision::decode(&raw.closed_by(&HOST_A_SEED)).unwrap();
-    assert_eq!(refusal(&decision, &ring), (Some(2), "file", Verdict::Tampered));
+    let signed_as = |version: &str| {
+        let mut raw = RawReceipts::of(&decision(&ring).encode());
+        let host = Field::Host.read(&raw.receipts[1], 64);
+        assert_eq!(host, host_b().public().as_bytes());
+        raw.sign_receipt_as(version, 1, &HOST_B_SEED);
+        Decision::decode(&raw.closed_by(&HOST_A_SEED)).unwrap()
+    };
+    for version in ["v1", "v2"] {
+        let found = refusal(&signed_as(version), &ring);
+        assert_eq!(found, (Some(2), "file", Verdict::Tampered), "{version}");
+    }
+    signed_as("v3").verify(&ring).unwrap();
 }

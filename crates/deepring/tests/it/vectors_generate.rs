@@ -12,7 +12,7 @@ use crate::opening::{
     COMMITMENT, CONTENT_DIGEST, HOST_WRAP, signed_edit, wrapped_for_another_block,
 };
 use crate::rearranged::{dropped, duplicated, swapped};
-use crate::receipts_coverage::{decided, layer_by_layer};
+use crate::receipts_coverage::{decided, layer_by_layer, of_a_batch};
 use crate::signed_nonsense::CASES;
 use crate::small_query::decision;
 use crate::small_ring::{
@@ -475,20 +475,31 @@ fn claims(f: &mut Folder, ring: &VerifiedRing, honest: &[u8]) {
     let bytes = decided(ring, a, b).encode();
     let defect = "nothing; parts checked by rows, product and bytes, and a spot check";
     f.receipt("intact_layer_by_layer", defect, &bytes, Nowhere);
-    let mut version_1 = honest.to_vec();
-    version_1[8] = 1;
-    f.receipt("receipt_version_1", "format version 1", &version_1, Tampered(None, "file"));
+    let (a, b) = of_a_batch();
+    let bytes = decided(ring, a, b).encode();
+    let defect = "nothing; parts checked by either and both, and graphs recomputed";
+    f.receipt("intact_of_a_batch", defect, &bytes, Nowhere);
 
     let (file, body) = (|b| Tampered(b, "file"), |b| Tampered(Some(b), "body"));
+    for version in [1, 2] {
+        let name = format!("receipt_version_{version}");
+        let defect = format!("format version {version}");
+        f.receipt(&name, &defect, &overwritten(honest, 8, &[version]), file(None));
+    }
+    let mut raw = RawReceipts::of(honest);
+    raw.sign_receipt_as("v2", 1, &HOST_B_SEED);
+    let defect = "host B signed under the labels of version 2";
+    f.receipt("receipt_signed_as_version_2", defect, &raw.closed_by(&HOST_A_SEED), file(Some(2)));
+
     // Code, share and rotation, then the codes of the parts of blocks 2 and 3, in host B's receipt.
     type Claim<'a> = (&'a str, &'a str, (u8, u32, u16), &'a [&'a [u8]], Place);
-    let cases: [Claim<'_>; 13] = [
+    let cases: [Claim<'_>; 20] = [
         ("check_unknown", "check 6", (6, 0, 0), &[&[4, 4, 4], &[4]], file(None)),
         ("share_without_spot", "run with a share", (3, 1, 0), &[&[4, 4, 4], &[4]], file(None)),
         ("spot_without_share", "spot with share 0", (2, 0, 0), &[&[4, 4, 4], &[4]], file(None)),
         ("spot_always", "spot with share 1", (2, 1_000_000, 0), &[&[4, 4, 4], &[4]], file(None)),
         ("spot_in_part", "spot in half a block", (2, 1, 0), &[&[4, 1, 4], &[4]], file(None)),
-        ("coverage_unknown", "coverage 5", (3, 0, 0), &[&[4, 5, 4], &[4]], file(None)),
+        ("coverage_unknown", "coverage 8", (3, 0, 0), &[&[4, 8, 4], &[4]], file(None)),
         (
             "coverage_weaker_than_check",
             "run, and a tensor only opened",
@@ -517,9 +528,34 @@ fn claims(f: &mut Folder, ring: &VerifiedRing, honest: &[u8]) {
             &[&[4, 4, 4], &[4]],
             file(None),
         ),
+        (
+            "either_without_rotation",
+            "either, and rotation 0",
+            (4, 0, 0),
+            &[&[5, 4, 4], &[4]],
+            file(None),
+        ),
+        (
+            "both_with_rotation",
+            "both, and rotation 16",
+            (5, 0, 16),
+            &[&[6, 4, 4], &[4]],
+            file(None),
+        ),
+        (
+            "either_under_compute",
+            "compute, and a tensor by either",
+            (5, 0, 16),
+            &[&[5, 4, 4], &[4]],
+            file(None),
+        ),
         ("coverage_of_one_block", "block 3 left out", (3, 0, 0), &[&[4, 4, 4]], file(Some(2))),
         ("coverage_of_two_parts", "a part left out", (3, 0, 0), &[&[4, 4], &[4]], body(2)),
         ("graph_by_product", "a product of the graph", (5, 0, 16), &[&[3, 4, 4], &[3]], body(3)),
+        ("graph_by_either", "either of the graph", (4, 0, 16), &[&[4, 4, 5], &[4]], body(2)),
+        ("graph_by_both", "both of the graph", (5, 0, 0), &[&[4, 4, 4], &[6]], body(3)),
+        ("graph_by_rows", "rows of the graph", (3, 0, 0), &[&[4, 4, 2], &[4]], body(2)),
+        ("tensor_recomputed", "a tensor recomputed", (5, 0, 0), &[&[7, 4, 4], &[4]], body(2)),
     ];
     for (name, defect, check, coverage, place) in cases {
         let mut raw = RawReceipts::of(honest);

@@ -29,30 +29,68 @@ fn summary(parts: &[Coverage], rotation: u16) -> String {
         .filter(|c| count(*c) > 0)
         .map(|c| format!("{c} {}", count(c)))
         .collect();
-    let within = match count(Coverage::Product) {
-        0 => String::new(),
-        _ => format!(" (bit by bit within {rotation} use{})", if rotation == 1 { "" } else { "s" }),
+    let within = if parts.iter().any(|c| c.rotates()) {
+        format!(" (bit by bit within {rotation} use{})", if rotation == 1 { "" } else { "s" })
+    } else {
+        String::new()
     };
     counts.join(", ") + &within
 }
 
+/// A line for each word in these receipts that does not explain itself.
+pub(super) fn legend(receipts: &[Receipt]) -> Vec<String> {
+    let said: Vec<Coverage> =
+        receipts.iter().flat_map(|r| r.coverage.iter().flatten().copied()).collect();
+    explain(&said)
+}
+
+fn explain(said: &[Coverage]) -> Vec<String> {
+    let line = |c: Coverage| {
+        let meaning = match c {
+            Coverage::Either => {
+                "each query had its bytes compared or its product verified, not all queries the same"
+            }
+            Coverage::Both => "each query had every byte compared and its product verified",
+            Coverage::Recomputed => {
+                "each query had the graph's bytes compared, and a second program computed the same bits"
+            }
+            _ => return None,
+        };
+        said.contains(&c).then(|| format!("{c}: {meaning}"))
+    };
+    Coverage::ALL.into_iter().filter_map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::summary;
-    use deepring::Coverage::{Bytes, Opened, Product, Rows, Unchecked};
+    use super::{explain, summary};
+    use deepring::Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
 
     #[test]
-    fn each_kind_of_check_is_counted_from_the_weakest_on() {
+    fn each_kind_of_check_is_counted_in_the_order_of_the_codes() {
         for (parts, rotation, wanted) in [
             (&[Unchecked; 2][..], 0, "unchecked 2"),
             (&[Opened], 0, "opened 1"),
             (&[Bytes, Rows, Bytes], 0, "rows 1, bytes 2"),
             (&[Bytes, Product, Product], 16, "product 2, bytes 1 (bit by bit within 16 uses)"),
             (&[Product], 1, "product 1 (bit by bit within 1 use)"),
+            (&[Either, Bytes], 64, "bytes 1, either 1 (bit by bit within 64 uses)"),
+            // Every byte at each use.
+            (&[Both, Recomputed], 0, "both 1, recomputed 1"),
             // Another block of the receipt has the product.
             (&[Bytes], 16, "bytes 1"),
+            (&[Both, Recomputed], 16, "both 1, recomputed 1"),
         ] {
             assert_eq!(summary(parts, rotation), wanted);
         }
+    }
+
+    #[test]
+    fn words_that_do_not_explain_themselves_are_explained_once_and_only_where_they_occur() {
+        assert_eq!(explain(&[Unchecked, Opened, Rows, Product, Bytes]), [""; 0]);
+        let lines = explain(&[Both, Recomputed, Either, Bytes, Both]);
+        let words: Vec<_> = lines.iter().map(|l| l.split(':').next().unwrap()).collect();
+        assert_eq!(words, ["either", "both", "recomputed"]);
+        assert_eq!(explain(&[Bytes, Both]), lines[1..2]);
     }
 }
