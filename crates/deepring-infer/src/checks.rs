@@ -44,7 +44,7 @@ pub(crate) use projection::{DrawError, LIMIT, Projection};
 pub(crate) use readings::readings;
 pub(crate) use rest::{Rest, same_bits};
 pub(crate) use rotation::ROTATION;
-pub(crate) use usage::Verification;
+pub(crate) use usage::{Completeness, Verification};
 pub(crate) use vault::Draft;
 pub(crate) use window::Window;
 

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "ort")]
 mod ort;
+#[cfg(any(test, feature = "tamper"))]
+mod racing;
 mod rten;
 
 use std::borrow::Cow;
@@ -16,6 +18,8 @@ use thiserror::Error;
 
 #[cfg(feature = "ort")]
 pub use ort::{Ort, OrtProgram};
+#[cfg(any(test, feature = "tamper"))]
+pub use racing::{Race, RacedProgram, Racing};
 pub use rten::{Rten, RtenProgram};
 
 /// What went wrong inside an engine.

@@ -138,8 +138,6 @@ impl<E: Engine> RingHost<E> {
             self.genesis = GenesisBlock::open(&self.ring, &self.key, checked, &self.alarms)?;
             return Ok(());
         }
-        // Freed first: what it had of secret memory is the next one's.
-        self.blocks.remove(&index);
         let (place, key) = ((&self.ring, &self.engine), &self.key);
         let block = LoadedBlock::open(place, key, index, self.check, &self.alarms)?;
         self.blocks.insert(index, block);

@@ -73,9 +73,13 @@ pub use cut::{
     CutBlock, CutError, CutModel, CutPolicy, ExportError, JoinBlock, PARAMS_FILE, Param,
     ParseCutError, cut, export,
 };
+#[cfg(any(test, feature = "tamper"))]
+pub use deepring_memory::tamper;
 pub use engine::{Elements, Engine, EngineError, Input, Rten, RtenProgram, View};
 #[cfg(feature = "ort")]
 pub use engine::{Ort, OrtProgram};
+#[cfg(any(test, feature = "tamper"))]
+pub use engine::{Race, RacedProgram, Racing};
 pub use error::{InputError, Rejected, RunError};
 pub use exporting::{ExportRingError, export_ring};
 pub use host::{LayerMargin, RingHost, Shown, Split};

@@ -19,6 +19,15 @@ use crate::mac::Mac;
 /// Finds a value of the run by its name: an input, an output or an exposed one.
 pub(crate) type Find<'f, 'v> = &'f (dyn Fn(&str) -> Option<View<'v>> + Sync);
 
+/// Whether products could be verified at every place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Completeness {
+    Complete,
+    /// Some operator's input is not finite somewhere, so that there is nothing to compare there. Every byte of its
+    /// weights was compared instead.
+    NotFinite,
+}
+
 /// A use that has begun. Its measure grows with what is compared, and with nothing else.
 pub(crate) struct Verification<'c> {
     check: &'c BlockCheck,
@@ -97,26 +106,25 @@ impl<'c> Verification<'c> {
         bytes: &[u8],
         drawn: u64,
         find: Find<'_, '_>,
-    ) -> Result<(), Fault> {
-        if !self.plan.looks_at_outputs() {
-            return Ok(());
-        }
+    ) -> Result<Completeness, Fault> {
         self.verify_rows(find)?;
         let picked = self.plan.products(drawn);
         let start = Instant::now();
         let compared = self.verify_products(&picked, find)?;
+        let mut completeness = Completeness::Complete;
         for one in &compared {
             let Some(linear) = self.check.anatomy().linears.get(one.linear) else { continue };
             if one.complete {
                 self.measure.product(linear.weight, one.places as u64);
             } else {
+                completeness = Completeness::NotFinite;
                 self.compare_instead(bytes, linear.weight)?;
             }
         }
         if self.plan.kind() == PlanKind::Both && compared.len() == picked.len() {
             self.check.observed().products(start.elapsed());
         }
-        Ok(())
+        Ok(completeness)
     }
 
     fn verify_rows(&mut self, find: Find<'_, '_>) -> Result<(), Fault> {

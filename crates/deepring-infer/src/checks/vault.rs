@@ -221,7 +221,7 @@ impl Vault {
     }
 
     /// Where the bytes after the key lie, for tests that edit them.
-    #[cfg(any(test, feature = "tamper"))]
+    #[cfg(test)]
     pub(crate) fn region(&self) -> &Region {
         &self.region
     }

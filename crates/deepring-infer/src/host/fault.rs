@@ -46,8 +46,10 @@ impl<E: Engine> LoadedBlock<E> {
             };
         }
         // Where an output is wrong, bytes that have changed say why.
+        let by_output =
+            matches!(fault, Fault::Product { .. } | Fault::Rest { .. } | Fault::OutOfRange { .. });
         self.tampered(match bytes {
-            Some(changed @ Fault::Bytes { .. }) if !matches!(fault, Fault::Bytes { .. }) => changed,
+            Some(changed @ Fault::Bytes { .. }) if by_output => changed,
             _ => fault,
         })
     }

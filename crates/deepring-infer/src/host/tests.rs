@@ -3,20 +3,21 @@
 #![cfg(target_os = "linux")]
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use deepring::{Check, Host, Owner, PartKind, SecretKey, TensorValue, Trust, UnverifiedRing};
+use deepring::{
+    Check, Finding, Host, Owner, PartKind, SecretKey, TensorValue, Trust, UnverifiedRing,
+};
+use deepring_memory::Region;
 use rten::Value;
 use rten_tensor::prelude::*;
 
 use super::RingHost;
-use super::live::{Given, Live};
-use crate::checks::Fault;
+use super::{BlockOutputs, LoadedBlock};
 use crate::cut::CutPolicy;
 use crate::engine::{Engine as _, Input, Rten};
+use crate::error::RunError;
 use crate::sealing::{Blocks, Seal};
 
 type Values = HashMap<String, Value>;
@@ -48,44 +49,42 @@ fn picture(host: &RingHost<Rten>) -> Values {
 }
 
 /// One block on values, everything lent. `meddle` comes between the check of the bytes and their use, `falsify`
-/// between the use and the check of what came out.
+/// between the use and the check of what came out. `reload`s leave the block usable again.
 fn use_block(
     host: &RingHost<Rten>,
     index: u32,
     values: &mut Values,
-    meddle: impl FnOnce(&Live<Rten>),
-    falsify: impl FnOnce(&mut Given<Value>),
-) -> Result<(), Fault> {
-    let block = host.block(index).unwrap();
-    let header = host.header(index).unwrap();
-    let watch = block.watch(1).unwrap();
-    block.before(header, watch, true)?;
+    meddle: impl FnOnce(&LoadedBlock<Rten>),
+    falsify: impl FnOnce(&mut BlockOutputs<Value>),
+) -> Result<(), Finding> {
+    let block = host.loaded_block(index).unwrap();
+    let tampered = |e: RunError| match e {
+        RunError::Tampered(finding) => finding,
+        other => panic!("{other}"),
+    };
+    let begun = block.begin().map_err(tampered)?;
     meddle(block);
-    let inputs = header.inputs.iter().map(|t| Input::Lent(&values[&t.name])).collect();
-    let mut given = block.compute(&host.engine, header, Some(watch), &[], inputs).unwrap();
-    falsify(&mut given);
-    block.outputs_fit(&*host.engine, watch, &given, &|name| values.get(name))?;
-    values.extend(given.into_outputs());
+    let inputs = block.header().inputs.iter().map(|t| Input::Lent(&values[&t.name])).collect();
+    let mut unchecked = begun.run(inputs).unwrap();
+    falsify(unchecked.outputs_mut());
+    let verified = unchecked.verify(&|name| values.get(name)).map_err(tampered)?;
+    let outputs: Vec<_> = verified.outputs.into_outputs().collect();
+    values.extend(outputs);
     Ok(())
 }
 
 fn flip(live: &[u8], at: usize, mask: u8) {
-    flip_at(live.as_ptr() as u64 + at as u64, mask);
+    assert!(deepring_memory::tamper(live, at, &[live[at] ^ mask]));
 }
 
-fn flip_at(address: u64, mask: u8) {
-    let memory = File::options().read(true).write(true).open("/proc/self/mem").unwrap();
-    let mut byte = [0];
-    memory.read_exact_at(&mut byte, address).unwrap();
-    memory.write_all_at(&[byte[0] ^ mask], address).unwrap();
+/// The last value that a linear operator of the block computes.
+fn linear(host: &RingHost<Rten>, index: u32) -> String {
+    let check = host.loaded_block(index).unwrap().check().unwrap();
+    check.anatomy().linears.last().unwrap().y.clone()
 }
 
-fn can_write_memory() -> bool {
-    let file = File::options().write(true).open("/proc/self/mem");
-    if let Err(e) = &file {
-        println!("skipped: this process may not write to its own memory: {e}");
-    }
-    file.is_ok()
+fn secrets<T>(host: &RingHost<Rten>, index: u32, f: impl FnOnce(&Region) -> T) -> T {
+    host.loaded_block(index).unwrap().check().unwrap().with_vault(f)
 }
 
 /// The largest element of each weight, and where its highest byte is.
@@ -111,42 +110,38 @@ fn assert_close(found: &Values, wanted: &Values, header: &deepring::Header) {
 
 #[test]
 fn a_weight_changed_between_check_and_use_is_met_by_its_product() {
-    if !can_write_memory() {
-        return;
-    }
     for network in ["fashion-lenet5.onnx", "fashion-resnet8.onnx"] {
-        let host = host(network, Check::Compute);
+        let mut host = host(network, Check::Compute);
         let mut values = picture(&host);
         let (mut met_at_all, mut harmless) = (0, 0);
-        for header in host.ring.layers() {
+        for header in Arc::clone(&host.ring).layers() {
             let index = header.index;
             let mut untouched = values.clone();
             use_block(&host, index, &mut untouched, |_| (), |_| ()).unwrap();
-            for (part, p) in header.parts.iter().enumerate() {
+            for p in &header.parts {
                 let PartKind::Parameter(spec) = &p.kind else { continue };
                 if spec.dims.as_ref().unwrap().len() < 2 {
                     continue;
                 }
-                let live = host.live_bytes(index).unwrap();
-                let at = largest(live, p.offset as usize, p.end() as usize);
                 // Sign; exponent, to something vast, and to almost nothing.
-                for (at, mask) in [(at, 0x80), (at, 0x40), (at, 0x04), (at - 1, 0x80)] {
+                for (back, mask) in [(0, 0x80), (0, 0x40), (0, 0x04), (1, 0x80)] {
                     let mut after = values.clone();
-                    let meddle = |block: &Live<Rten>| flip(block.bytes(), at, mask);
+                    let at =
+                        |live: &[u8]| largest(live, p.offset as usize, p.end() as usize) - back;
+                    let meddle = |block: &LoadedBlock<Rten>| {
+                        flip(block.bytes(), at(block.bytes()), mask);
+                    };
                     let met = use_block(&host, index, &mut after, meddle, |_| ());
-                    flip(live, at, mask);
+                    host.load_block(index).unwrap();
                     if met.is_ok() {
                         // Nothing lit the weight, or so little that nothing comes of it.
                         assert_close(&after, &untouched, header);
                         harmless += 1;
                         continue;
                     }
-                    assert_eq!(
-                        met,
-                        Err(Fault::Product { part }),
-                        "{network} {} {mask:x}",
-                        spec.name
-                    );
+                    let finding = met.unwrap_err();
+                    assert_eq!(finding.block, Some(index));
+                    assert_eq!(finding.tensor.as_deref(), Some(spec.name.as_str()), "{mask:x}");
                     met_at_all += 1;
                 }
             }
@@ -159,7 +154,7 @@ fn a_weight_changed_between_check_and_use_is_met_by_its_product() {
 
 #[test]
 fn a_made_up_output_is_met_however_it_is_made_up() {
-    let host = host("fashion-resnet8.onnx", Check::Compute);
+    let mut host = host("fashion-resnet8.onnx", Check::Compute);
     let mut values = picture(&host);
     let first: &[fn(&mut Vec<f32>)] = &[
         |v| v.fill(0.0),
@@ -176,7 +171,7 @@ fn a_made_up_output_is_met_however_it_is_made_up() {
         |v| v.fill(1e30),
         |v| v.fill(f32::MAX),
     ];
-    for header in host.ring.layers() {
+    for header in Arc::clone(&host.ring).layers() {
         for falsify in first {
             let met = use_block(
                 &host,
@@ -184,14 +179,18 @@ fn a_made_up_output_is_met_however_it_is_made_up() {
                 &mut values.clone(),
                 |_| (),
                 |given| {
-                    let Some(Value::FloatTensor(t)) = given.last_mut() else { panic!("floats") };
+                    let y = &linear(&host, header.index);
+                    let Some(Value::FloatTensor(t)) = given.find_mut(y) else { panic!("floats") };
                     let mut elements = t.to_vec();
                     falsify(&mut elements);
                     let shape = t.shape().to_vec();
                     *t = rten_tensor::Tensor::from_data(&shape, elements);
                 },
             );
-            assert!(matches!(met, Err(Fault::Product { .. })), "block {}: {met:?}", header.index);
+            let finding = met.unwrap_err();
+            assert_eq!(finding.block, Some(header.index));
+            assert!(finding.reason.contains("sealed parameters"), "{finding}");
+            host.load_block(header.index).unwrap();
         }
         use_block(&host, header.index, &mut values, |_| (), |_| ()).unwrap();
     }
@@ -199,26 +198,21 @@ fn a_made_up_output_is_met_however_it_is_made_up() {
 
 #[test]
 fn bytes_under_products_are_all_compared_within_one_rotation() {
-    if !can_write_memory() {
-        return;
-    }
-    let host = host("fashion-resnet8.onnx", Check::Compute);
+    let mut host = host("fashion-resnet8.onnx", Check::Compute);
     let mut values = picture(&host);
-    for header in host.ring.layers() {
-        let live = host.live_bytes(header.index).unwrap();
-        for (part, p) in header.parts.iter().enumerate() {
+    for header in Arc::clone(&host.ring).layers() {
+        for p in &header.parts {
+            let live = host.live_bytes(header.index).unwrap();
             // The lowest bit of a fraction, which no product sees.
             let at = p.offset as usize;
             flip(live, at, 0x01);
             let met = (0..crate::checks::ROTATION).find_map(|_| {
                 use_block(&host, header.index, &mut values.clone(), |_| (), |_| ()).err()
             });
-            flip(live, at, 0x01);
-            let Some(Fault::Bytes { part: found, range }) = met else {
-                panic!("block {} {}: {met:?}", header.index, p.label());
-            };
-            assert_eq!(found, part);
-            assert!(range.contains(&at));
+            let finding = met.unwrap_or_else(|| panic!("block {} {}", header.index, p.label()));
+            assert_eq!(finding.tensor.as_deref(), Some(p.label()));
+            assert_eq!(finding.bytes, Some([at as u64, at as u64 + 1]));
+            host.load_block(header.index).unwrap();
         }
         use_block(&host, header.index, &mut values, |_| (), |_| ()).unwrap();
     }
@@ -226,39 +220,35 @@ fn bytes_under_products_are_all_compared_within_one_rotation() {
 
 /// With all of it zero, every output would fit.
 #[test]
-fn a_secret_that_is_changed_is_refused() {
-    if !can_write_memory() {
-        return;
-    }
-    let host = host("fashion-lenet5.onnx", Check::Compute);
-    let values = picture(&host);
-    let block = host.block(1).unwrap();
-    let places = block.secret_places();
-    assert!(!places.is_empty());
-    for place in places {
-        for address in place.step_by(7) {
-            flip_at(address as u64, 0x10);
+fn a_secret_a_tag_or_a_key_that_is_changed_is_refused() {
+    for check in [Check::Run, Check::Auto, Check::Compute] {
+        let mut host = host("fashion-lenet5.onnx", check);
+        let values = picture(&host);
+        let len = secrets(&host, 1, |vault| vault.bytes().len());
+        for at in (0..len).step_by(if check == Check::Run { 1 } else { 7 }) {
+            secrets(&host, 1, |vault| assert!(vault.tamper(at, &[vault.bytes()[at] ^ 0x10])));
             let met = use_block(&host, 1, &mut values.clone(), |_| (), |_| ());
-            flip_at(address as u64, 0x10);
-            assert_eq!(met, Err(Fault::Secret));
+            assert!(met.unwrap_err().reason.contains("what the check keeps"), "{check} {at}");
+            host.load_block(1).unwrap();
         }
+        use_block(&host, 1, &mut values.clone(), |_| (), |_| ()).unwrap();
     }
-    use_block(&host, 1, &mut values.clone(), |_| (), |_| ()).unwrap();
 }
 
 #[test]
 fn secrets_are_drawn_anew_and_the_run_goes_on() {
     let host = host("fashion-lenet5.onnx", Check::Compute);
     let values = picture(&host);
-    let block = host.block(1).unwrap();
-    let before = block.secrets();
+    let block = host.loaded_block(1).unwrap();
+    let now = || block.check().unwrap().projections();
+    let before = now();
     assert!(!before.is_empty());
     for _ in 0..crate::checks::SECRET_LIFE {
         use_block(&host, 1, &mut values.clone(), |_| (), |_| ()).unwrap();
     }
-    assert_eq!(block.secrets(), before, "they live as long as is said");
+    assert_eq!(now(), before, "they live as long as is said");
     use_block(&host, 1, &mut values.clone(), |_| (), |_| ()).unwrap();
-    for (old, new) in before.iter().zip(block.secrets()) {
+    for (old, new) in before.iter().zip(now()) {
         assert_ne!(*old, new);
     }
 }

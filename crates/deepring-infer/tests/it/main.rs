@@ -18,6 +18,7 @@ mod neighbours;
 mod ort;
 mod preprocess_npy;
 mod products;
+mod racing;
 mod running;
 mod sealing;
 mod session;

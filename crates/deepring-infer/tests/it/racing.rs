@@ -1,0 +1,340 @@
+//! The attacker who writes right after the checks before a use and takes it back right after the engine has read, every
+//! time: what each check makes of him, the checks that promise nothing among them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use deepring::{Check, Coverage, DType, TensorValue};
+use deepring_infer::{CutPolicy, Race, Racing, Rten, RunError, Session, tamper};
+use rten::Value;
+use rten_tensor::prelude::*;
+
+use crate::graphs::{FLOAT, INT64, Net};
+use crate::zoo::{NETWORKS, Sealed, classes, difference, host, images, labels, network};
+
+type Raced = Session<Racing<Rten>>;
+type Attacker = Arc<Mutex<Box<dyn FnMut(Race<'_, Value>) + Send>>>;
+
+/// A session that is raced by whatever stands in the attacker's place.
+fn raced(ring: &Sealed, check: Check) -> (Raced, Attacker) {
+    let attacker: Attacker = Arc::new(Mutex::new(Box::new(|_| ())));
+    let inside = Arc::clone(&attacker);
+    let engine = Racing::new(Rten::new(1.try_into().ok()), move |race| {
+        (inside.lock().unwrap())(race);
+    });
+    let session = Session::open_on(engine, ring.ring(), &[host(1)], check, &|_| ()).unwrap();
+    (session, attacker)
+}
+
+fn set(attacker: &Attacker, with: impl FnMut(Race<'_, Value>) + Send + 'static) {
+    *attacker.lock().unwrap() = Box::new(with);
+}
+
+/// Where a tensor's bytes lie: block, and range in its plaintext.
+fn place(session: &Raced, tensor: &str) -> (u32, std::ops::Range<usize>) {
+    let headers = session.ring().layers().iter();
+    let mut all = headers.flat_map(|h| h.parts.iter().map(move |p| (h.index, p)));
+    let (block, part) = all.find(|(_, p)| p.label() == tensor).unwrap();
+    (block, part.offset as usize..part.end() as usize)
+}
+
+/// Negates a tensor for just as long as the engine reads it; counts how often.
+fn negate(session: &Raced, attacker: &Attacker, tensor: &str) -> Arc<AtomicUsize> {
+    let (block, range) = place(session, tensor);
+    let live = session.live_bytes(block).unwrap();
+    let (whose, len) = (live.as_ptr() as usize, live.len());
+    let right = live[range.clone()].to_vec();
+    let negated: Vec<u8> =
+        right.as_chunks().0.iter().flat_map(|b| (-f32::from_le_bytes(*b)).to_le_bytes()).collect();
+    let uses = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&uses);
+    set(attacker, move |race| match race {
+        Race::Before { live, .. } if (live.as_ptr() as usize, live.len()) == (whose, len) => {
+            assert!(tamper(live, range.start, &negated));
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+        Race::After { live, .. } if (live.as_ptr() as usize, live.len()) == (whose, len) => {
+            assert!(tamper(live, range.start, &right));
+        }
+        _ => {}
+    });
+    uses
+}
+
+fn weights(session: &Raced) -> Vec<(u32, String)> {
+    let headers = session.ring().layers().iter();
+    headers
+        .flat_map(|h| h.parts.iter().map(move |p| (h.index, p)))
+        .filter(|(_, p)| p.parameter_name().is_some_and(|n| n.ends_with("weight")))
+        .map(|(block, p)| (block, p.label().to_owned()))
+        .collect()
+}
+
+/// What `run` does not promise. If this fails, THREATS says too little.
+#[test]
+fn under_run_a_synchronised_writer_is_never_detected() {
+    let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+    let (session, attacker) = raced(&ring, Check::Run);
+    let uses = negate(&session, &attacker, "conv1.weight");
+    let labels = labels();
+    let mut right = 0;
+    for i in 0..100 {
+        let outcome = session.run(vec![images(i, i + 1)]).unwrap();
+        right += usize::from(classes(&outcome.outputs[0][0])[0] == labels[i]);
+        outcome.decision.verify(session.ring()).unwrap();
+    }
+    assert_eq!(uses.load(Ordering::Relaxed), 100);
+    assert!(right < 50, "the attack had no effect: {right} of 100 right");
+}
+
+#[test]
+fn under_compute_a_synchronised_writer_is_detected_at_once_in_every_layer() {
+    for (name, _) in NETWORKS {
+        let ring = Sealed::new(&network(name), CutPolicy::Auto);
+        let (mut session, attacker) = raced(&ring, Check::Compute);
+        for (block, tensor) in weights(&session) {
+            let uses = negate(&session, &attacker, &tensor);
+            let refused = session.run(vec![images(0, 1)]).unwrap_err();
+            let finding = refused.finding().unwrap_or_else(|| panic!("{tensor}: {refused}"));
+            assert_eq!(finding.block, Some(block), "{tensor}");
+            assert_eq!(finding.tensor.as_deref(), Some(tensor.as_str()));
+            assert_eq!(uses.load(Ordering::Relaxed), 1);
+            set(&attacker, |_| ());
+            session.reload_block(block).unwrap();
+        }
+        session.run(vec![images(0, 1)]).unwrap();
+    }
+}
+
+/// The draw is made after the engine ran, so an attacker of one block cannot know which of its uses are verified. For a
+/// layer on bytes the number of uses until one is has mean 8; of 48 means the sum is 384 with a standard deviation of
+/// 52, and the test fails by chance once in 10^6 runs.
+#[test]
+fn by_default_a_synchronised_writer_is_detected_within_eight_uses_on_average() {
+    let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+    let (mut session, attacker) = raced(&ring, Check::Auto);
+    let mut total = 0;
+    let tensors = weights(&session);
+    let trials = 48 / tensors.len() * tensors.len();
+    for (block, tensor) in tensors.iter().cycle().take(trials) {
+        set(&attacker, |_| ());
+        // Reloaded blocks are observed anew, under every check.
+        (0..6).for_each(|i| drop(session.run(vec![images(i, i + 1)]).unwrap()));
+        let uses = negate(&session, &attacker, tensor);
+        let refused = (0..400).find_map(|i| session.run(vec![images(i, i + 1)]).err());
+        let refused = refused.unwrap_or_else(|| panic!("{tensor}: never"));
+        assert_eq!(refused.finding().unwrap().block, Some(*block), "{tensor}: {refused}");
+        total += uses.load(Ordering::Relaxed);
+        session.reload_block(*block).unwrap();
+    }
+    println!("{total} uses in {trials} trials");
+    assert!(total <= 8 * trials + 5 * 52, "{total} uses in {trials} trials");
+    assert_eq!(session.alarms().len(), trials, "each is an alarm");
+}
+
+/// A batch has one plan. The writer leaves its first queries alone, and the receipt that says `product` of all of them is
+/// not to be had.
+#[test]
+fn a_batch_that_is_raced_from_its_middle_on_is_refused() {
+    let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+    let (session, attacker) = raced(&ring, Check::Auto);
+    let batch: Vec<_> = (0..400).map(|i| vec![images(i, i + 1)]).collect();
+    let honest = session.run_batch(batch.clone()).unwrap();
+    let honest = honest.decision.verify(session.ring()).unwrap();
+    // Its first batch: everything of every query.
+    let had = honest.chain.receipts()[0].coverage.iter().flatten();
+    assert!(had.clone().all(|c| !matches!(c, Coverage::Product | Coverage::Either)), "{had:?}");
+    for skipped in [116, 300] {
+        let (session, attacker_of_new) = raced(&ring, Check::Auto);
+        let (block, range) = place(&session, "conv1.weight");
+        let live = session.live_bytes(block).unwrap();
+        let whose = live.as_ptr() as usize;
+        let right = live[range.clone()].to_vec();
+        let mut wrong = right.clone();
+        wrong.iter_mut().skip(3).step_by(4).for_each(|b| *b ^= 0x80);
+        let mut n = 0;
+        set(&attacker_of_new, move |race| match race {
+            Race::Before { live, .. } if live.as_ptr() as usize == whose => {
+                n += 1;
+                if n > skipped {
+                    assert!(tamper(live, range.start, &wrong));
+                }
+            }
+            Race::After { live, .. } if live.as_ptr() as usize == whose => {
+                assert!(tamper(live, range.start, &right));
+            }
+            _ => {}
+        });
+        let refused = session.run_batch(batch.clone()).unwrap_err();
+        assert_eq!(refused.finding().unwrap().block, Some(block));
+    }
+    drop(attacker);
+}
+
+/// Rows are verified as they were gathered: there is no moment in between.
+#[test]
+fn a_row_that_is_wrong_only_while_it_is_gathered_is_refused() {
+    let mut net = Net::new(12);
+    net.input("ids", INT64, &["1", "n"]).output("y", FLOAT);
+    let (table, w) = (net.param("table", &[500, 48]), net.param("w", &[48, 6]));
+    net.node("Gather", &[&table, "ids"], "rows");
+    net.node("MatMul", &["rows", &w], "y");
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+    let ids: Vec<u8> = [3i64, 7, 499].iter().flat_map(|i| i.to_le_bytes()).collect();
+    let ids = TensorValue::new("ids", DType::I64, vec![1, 3], ids).unwrap();
+    for check in [Check::Auto, Check::Compute] {
+        let (session, attacker) = raced(&ring, check);
+        (0..5).for_each(|_| drop(session.run(vec![ids.clone()]).unwrap()));
+        negate(&session, &attacker, "table");
+        let refused = session.run(vec![ids.clone()]).unwrap_err();
+        assert_eq!(
+            refused.finding().unwrap().tensor.as_deref(),
+            Some("table"),
+            "{check}: {refused}"
+        );
+    }
+}
+
+/// One write outside of parameters: an operator of the tail becomes another one in the engine's graph. Here the block's
+/// output is what it would be after that, while every linear operator's is right.
+#[test]
+fn a_tail_that_computes_something_else_is_detected() {
+    let edits: [fn(f32) -> f32; 3] = [|v| -v, |v| if v > 1.0 { v } else { 0.0 }, |v| v + 1e-6];
+    for check in [Check::Compute, Check::Auto] {
+        let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+        let (mut session, attacker) = raced(&ring, check);
+        let blocks: Vec<u32> = session.ring().layers().iter().map(|h| h.index).collect();
+        let (mut uses, mut trials) = (0, 0);
+        for (block, edit) in blocks.iter().flat_map(|b| edits.map(|e| (*b, e))) {
+            set(&attacker, |_| ());
+            (0..5).for_each(|i| drop(session.run(vec![images(i, i + 1)]).unwrap()));
+            let whose = session.live_bytes(block).unwrap().as_ptr() as usize;
+            let first = Arc::new(Mutex::new(None));
+            set(&attacker, move |race| {
+                let Race::After { live, program, outputs } = race else { return };
+                if live.as_ptr() as usize != whose {
+                    return;
+                }
+                // The block's first program; the second one has memory of its own.
+                if program != *first.lock().unwrap().get_or_insert(program) {
+                    return;
+                }
+                if let Some(Value::FloatTensor(t)) = outputs.first_mut() {
+                    *t = t.map(|v| edit(*v));
+                }
+            });
+            let asked = (0..400).map(|i| session.run(vec![images(i, i + 1)]));
+            let (mut n, mut found) = (0, None);
+            for asked in asked {
+                n += 1;
+                if let Err(e) = asked {
+                    found = Some(e);
+                    break;
+                }
+            }
+            let refused = found.unwrap_or_else(|| panic!("{check}, block {block}: never"));
+            assert_eq!(refused.finding().unwrap().block, Some(block), "{check}: {refused}");
+            assert!(check == Check::Auto || n == 1, "{check}, block {block}: after {n} uses");
+            uses += n;
+            trials += 1;
+            session.reload_block(block).unwrap();
+        }
+        println!("{check}: {uses} uses in {trials} trials");
+        // As above: the mean is 8 for each trial, its standard deviation 7.5.
+        assert!(f64::from(uses) <= 8.0 * f64::from(trials) + 5.0 * 7.5 * f64::from(trials).sqrt());
+    }
+}
+
+/// Someone who writes here and there while queries run and takes back what he wrote: no answer that is accepted is wrong
+/// by more than the check's resolution.
+#[test]
+fn no_wrong_answer_is_accepted_while_somebody_writes_during_the_run() {
+    for (name, _) in NETWORKS {
+        let ring = Sealed::new(&network(name), CutPolicy::Auto);
+        let (mut session, attacker) = raced(&ring, Check::Compute);
+        let input = images(0, 8);
+        let wanted = session.run(vec![input.clone()]).unwrap().outputs.remove(0).remove(0);
+        let mut n = 0usize;
+        let mut written: Option<(usize, u8)> = None;
+        set(&attacker, move |race| match race {
+            Race::Before { live, .. } => {
+                n += 1;
+                if n.is_multiple_of(3) && live.len() > 64 {
+                    let at = (n.wrapping_mul(2_654_435_761) % (live.len() / 4)) * 4 + 3;
+                    written = Some((at, live[at]));
+                    assert!(tamper(live, at, &[live[at] ^ 0x40]));
+                }
+            }
+            Race::After { live, .. } => {
+                if let Some((at, byte)) = written.take() {
+                    assert!(tamper(live, at, &[byte]));
+                }
+            }
+        });
+        let (mut refused, mut accepted) = (0, 0);
+        for _ in 0..300 {
+            match session.run(vec![input.clone()]) {
+                Ok(mut outcome) => {
+                    accepted += 1;
+                    let found = outcome.outputs.remove(0).remove(0);
+                    let off = difference(&found, &wanted);
+                    assert!(off <= 1e-3, "{name}: accepted an answer {off} of the peak off");
+                }
+                Err(RunError::Engine { .. }) => {}
+                Err(e) => {
+                    let finding = e.finding().unwrap_or_else(|| panic!("{name}: {e}"));
+                    session.reload_block(finding.block.unwrap()).unwrap();
+                    refused += 1;
+                }
+            }
+        }
+        println!("{name}: {refused} refused, {accepted} accepted and right");
+        assert!(refused > 0 && accepted > 0, "{name}: {refused} refused, {accepted} accepted");
+    }
+}
+
+/// Each refusal tells its maker one bit about the secret of the block that was tried; the next try meets another secret.
+#[test]
+fn a_refused_try_takes_the_block_out_of_use_and_the_next_secret_is_another() {
+    let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+    let (mut session, attacker) = raced(&ring, Check::Compute);
+    negate(&session, &attacker, "fc2.weight");
+    let first = session.run(vec![images(0, 1)]).unwrap_err();
+    let block = first.finding().unwrap().block.unwrap();
+    set(&attacker, |_| ());
+    for _ in 0..3 {
+        let again = session.run(vec![images(0, 1)]).unwrap_err();
+        assert!(matches!(again, RunError::OutOfUse { block: b, .. } if b == block), "{again}");
+    }
+    assert_eq!(session.alarms().len(), 1, "one alarm for one fault");
+    session.reload_block(block).unwrap();
+    session.run(vec![images(0, 1)]).unwrap();
+}
+
+/// Whatever the sizes of batches, each byte under a product has its turn within 64 uses.
+#[test]
+fn every_byte_has_its_turn_whatever_the_sizes_of_batches() {
+    let ring = Sealed::new(&network("fashion-resnet8"), CutPolicy::Op);
+    for (trial, sizes) in [[1, 2], [2, 1], [1, 1], [3, 7], [32, 1], [1, 31]].iter().enumerate() {
+        let mut session = ring.session_of(&[1], Check::Compute, 1);
+        for header in ring.ring().layers() {
+            let part = header.parts.iter().max_by_key(|p| p.len).unwrap();
+            // The lowest bit of a fraction, which no product detects.
+            let at = part.offset as usize + 4 * (trial * 37 % (part.len as usize / 4));
+            crate::live_memory::flip(session.live_bytes(header.index).unwrap(), at, 0x01);
+            let (mut uses, mut found) = (0, None);
+            for size in sizes.iter().cycle() {
+                let batch = (0..*size).map(|i| vec![images(i, i + 1)]).collect();
+                uses += size;
+                found = session.run_batch(batch).err();
+                if found.is_some() || uses > 64 {
+                    break;
+                }
+            }
+            let found = found.unwrap_or_else(|| panic!("{sizes:?}: not within {uses} uses"));
+            assert_eq!(found.finding().unwrap().block, Some(header.index));
+            session.reload_block(header.index).unwrap();
+        }
+    }
+}
