@@ -702,7 +702,7 @@ def claims(check, parts):
         return all(c == OPENED for c in parts) or all(c in (ROWS, BYTES) for c in parts)
     allowed = {"none": (UNCHECKED,), "load": range(OPENED, RECOMPUTED + 1), "run": (ROWS, BYTES),
                "auto": (ROWS, PRODUCT, BYTES, EITHER, BOTH, RECOMPUTED),
-               "compute": (ROWS, PRODUCT, BYTES, BOTH, RECOMPUTED)}[CHECKS[check]]
+               "compute": (ROWS, PRODUCT, BYTES, EITHER, BOTH, RECOMPUTED)}[CHECKS[check]]
     return all(c in allowed for c in parts)
 
 def read_check(r):

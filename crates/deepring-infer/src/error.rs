@@ -181,9 +181,9 @@ pub enum InputError {
         /// Spec declared.
         expected: String,
     },
-    /// Not a number, or infinite: the answer would mean nothing.
-    #[error("input `{name}` holds a value that is not finite, at element {at}")]
-    NotFinite {
+    /// Not a number: the answer would mean nothing.
+    #[error("input `{name}` holds a value that is not a number, at element {at}")]
+    NotANumber {
         /// The input.
         name: String,
         /// Element.

@@ -7,8 +7,8 @@ use deepring::{DType, Dim, TensorSpec, TensorValue};
 use crate::checks::LIMIT;
 use crate::error::InputError;
 
-/// Checks names, types, shapes (named dimensions must agree with each other) and that floats are
-/// finite: with a NaN among the inputs, any class can come out on top.
+/// Checks names, types, shapes (named dimensions must agree with each other) and that floats are numbers: with a NaN
+/// among the inputs, any class can come out on top. Infinities pass: masks hold them.
 pub(crate) fn check_inputs(
     declared: &[TensorSpec],
     given: &[TensorValue],
@@ -88,17 +88,17 @@ fn check_one<'a>(
             });
         }
     }
-    let not_finite = match value.dtype() {
+    let not_a_number = match value.dtype() {
         DType::F32 => {
-            value.data().as_chunks().0.iter().position(|b| !f32::from_le_bytes(*b).is_finite())
+            value.data().as_chunks().0.iter().position(|b| f32::from_le_bytes(*b).is_nan())
         }
         DType::F64 => {
-            value.data().as_chunks().0.iter().position(|b| !f64::from_le_bytes(*b).is_finite())
+            value.data().as_chunks().0.iter().position(|b| f64::from_le_bytes(*b).is_nan())
         }
         _ => None,
     };
-    match not_finite {
-        Some(at) => Err(InputError::NotFinite { name: spec.name.clone(), at }),
+    match not_a_number {
+        Some(at) => Err(InputError::NotANumber { name: spec.name.clone(), at }),
         None => Ok(()),
     }
 }
@@ -131,7 +131,7 @@ mod tests {
     fn nan_is_refused_with_its_place() {
         let declared = [spec("a", vec![Dim::Fixed(2)])];
         let a = floats("a", vec![2], &[1.0, f32::NAN]);
-        assert!(matches!(check_inputs(&declared, &[a]), Err(InputError::NotFinite { at: 1, .. })));
+        assert!(matches!(check_inputs(&declared, &[a]), Err(InputError::NotANumber { at: 1, .. })));
     }
 
     #[test]

@@ -31,9 +31,7 @@ pub(crate) enum TagDomain {
     Vault(u32),
     /// A row of a table.
     Row(u32, u32),
-    /// What a check is made of: operators, shapes, parts; of this generation.
-    Structure(u32),
-    /// A plan of this kind.
+    /// A plan of this kind, and what it is about: operators, shapes, parts, pieces.
     Plan(u32),
 }
 
@@ -43,8 +41,7 @@ impl TagDomain {
             Self::Piece(i) => (0, 0, i),
             Self::Vault(generation) => (1, 0, generation),
             Self::Row(table, row) => (2, table, row),
-            Self::Structure(generation) => (3, 0, generation),
-            Self::Plan(kind) => (4, 0, kind),
+            Self::Plan(kind) => (3, 0, kind),
         };
         let mut nonce = [0; 12];
         nonce[..4].copy_from_slice(&u32::to_be_bytes(kind));
@@ -138,7 +135,6 @@ mod tests {
             TagDomain::Vault(1),
             TagDomain::Row(0, 1),
             TagDomain::Row(1, 0),
-            TagDomain::Structure(1),
             TagDomain::Plan(1),
         ];
         for (i, a) in domains.iter().enumerate() {

@@ -184,8 +184,9 @@ fn coverage(check: Check) -> BoxedStrategy<Vec<Coverage>> {
         Check::Load => of(&Coverage::ALL[1..]).boxed(),
         Check::Spot(_) => prop_oneof![of(&[Opened]), of(&[Rows, Bytes])].boxed(),
         Check::Run => of(&[Rows, Bytes]).boxed(),
-        Check::Auto => of(&[Rows, Product, Bytes, Either, Both, Recomputed]).boxed(),
-        Check::Compute => of(&[Rows, Product, Bytes, Both, Recomputed]).boxed(),
+        Check::Auto | Check::Compute => {
+            of(&[Rows, Product, Bytes, Either, Both, Recomputed]).boxed()
+        }
     }
 }
 

@@ -80,7 +80,7 @@ fn one_is_for_inputs_that_the_network_does_not_take() {
     file(&of(">f4", "(1, 1, 28, 28)"), &[0; 784 * 4]).says("element type '>f4' cannot be used");
     file(&of("<f4", "(28, 28)"), &[0; 784 * 4]).says("has shape [28, 28]");
     file(&of("<f4", "(1, 1, 28, 28)"), &[0; 784 * 4 - 1]).says("the file has 3135");
-    file(&of("<f4", "(1, 1, 28, 28)"), &[0xff; 784 * 4]).says("not finite, at element 0");
+    file(&of("<f4", "(1, 1, 28, 28)"), &[0xff; 784 * 4]).says("not a number, at element 0");
     file(&of("<f4", "(99999999999, 99999999999)"), &[0; 16]).says("bad.npy");
     file("nonsense", &[]).says("bad.npy");
 }

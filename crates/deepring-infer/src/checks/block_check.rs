@@ -1,6 +1,6 @@
 //! The check of one block: made when the block is opened, begun at each use.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::hash::Hash as _;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use deepring::{Part, PartKind, TensorSpec};
@@ -28,12 +28,17 @@ pub(crate) struct BlockCheck {
     anatomy: Anatomy,
     parts: Vec<Part>,
     pieces: Vec<Piece>,
-    vault: Mutex<Arc<Vault>>,
-    rotation: Mutex<Arc<Rotation>>,
+    /// `None` from the first fault on: secrets and turns are wiped, and the block must be opened anew.
+    secrets: Mutex<Option<Secrets>>,
     plans: [OnceLock<TaggedPlan>; PlanKind::COUNT],
     observed: Mutex<Observed>,
-    /// Set by the first fault; never cleared. The block must be opened anew.
-    retired: AtomicBool,
+}
+
+/// What is drawn at random for a block, and shared by the uses that are under way.
+#[derive(Clone)]
+struct Secrets {
+    vault: Arc<Vault>,
+    rotation: Arc<Rotation>,
 }
 
 /// A plan, and the tag that it is compared with at each use; no tag where there was no memory for it.
@@ -77,8 +82,7 @@ impl BlockCheck {
             }
             let unsuitable = draw_all(&anatomy, parts, &reader, &mut vault)?;
             if unsuitable.is_empty() {
-                let structure = structure(&anatomy, parts, &pieces);
-                break vault.close(0, &structure).ok_or(Fault::NoRandomness)?;
+                break vault.close(0).ok_or(Fault::NoRandomness)?;
             }
             let mut number = 0;
             anatomy.linears.retain(|_| {
@@ -94,17 +98,25 @@ impl BlockCheck {
         let unread = (0u32..).zip(&pieces).filter(|(_, p)| !read(p));
         compare(&mac, &vault, bytes, unread, |_| ())?;
         let rotation = rotation_of(&anatomy, &pieces).ok_or(Fault::NoRandomness)?;
-        Ok(Self {
+        let check = Self {
             mode,
             anatomy,
             parts: parts.to_vec(),
             pieces,
-            vault: Mutex::new(Arc::new(vault)),
-            rotation: Mutex::new(Arc::new(rotation)),
+            secrets: Mutex::new(Some(Secrets {
+                vault: Arc::new(vault),
+                rotation: Arc::new(rotation),
+            })),
             plans: Default::default(),
             observed: Mutex::default(),
-            retired: AtomicBool::new(false),
-        })
+        };
+        // Tagged now, from what was read out of verified copies, and not at their first use.
+        match mode {
+            Mode::Bytes => check.plan(PlanKind::Bytes),
+            Mode::Compute => check.plan(PlanKind::Compute),
+            Mode::Auto => check.plan(PlanKind::Both).and(check.plan(PlanKind::Compute)),
+        };
+        Ok(check)
     }
 
     pub(crate) fn anatomy(&self) -> &Anatomy {
@@ -124,7 +136,7 @@ impl BlockCheck {
 
     /// A verified copy of a part.
     pub(crate) fn copy_of(&self, bytes: &[u8], part: usize) -> Result<Vec<u8>, Fault> {
-        let vault = self.vault();
+        let vault = self.vault()?;
         let mac = vault.mac().ok_or(Fault::Structure)?;
         let tags = vault.tags_of_pieces();
         Ok(VerifiedReader { mac: &mac, tags, pieces: &self.pieces, bytes }.part(part)?)
@@ -146,7 +158,7 @@ impl BlockCheck {
 
     /// What the pages of keys, tags and secrets got from the system.
     pub(crate) fn protection(&self) -> Protection {
-        self.vault().protection()
+        self.vault().map_or(Protection::Plain, |vault| vault.protection())
     }
 
     /// What was observed of the block's cost, for whoever chooses its plan.
@@ -164,9 +176,17 @@ impl BlockCheck {
         }
     }
 
-    /// Sets the plan of kind [`PlanKind::Auto`]; of several, the first stays.
+    /// Sets the plan of kind [`PlanKind::Auto`]; of several, the first stays. Where the block is not what it was, none is
+    /// set, and its next use is a fault.
     pub(crate) fn set_auto(&self, rates: impl FnOnce() -> Vec<Rate>) {
-        self.plan_or(PlanKind::Auto, |anatomy, pieces| CheckPlan::auto(rates(), anatomy, pieces));
+        let mac = self.vault().ok().and_then(|vault| vault.mac());
+        let both = self.plan(PlanKind::Both);
+        let intact = mac.zip(both).map(|(mac, both)| self.is_plan(&both.plan, &mac));
+        if intact == Some(Ok(())) {
+            let make =
+                |anatomy: &Anatomy, pieces: &[Piece]| CheckPlan::auto(rates(), anatomy, pieces);
+            self.plan_or(PlanKind::Auto, make);
+        }
     }
 
     fn plan(&self, kind: PlanKind) -> Option<&TaggedPlan> {
@@ -185,9 +205,9 @@ impl BlockCheck {
     ) -> &TaggedPlan {
         self.plans[kind.index()].get_or_init(|| {
             let plan = make(&self.anatomy, &self.pieces);
-            let mac = self.vault().mac();
-            let tag =
-                mac.and_then(|m| m.tag(TagDomain::Plan(kind as u32), &Transcript::of(&[&plan])));
+            let mac = self.vault().ok().and_then(|vault| vault.mac());
+            let domain = TagDomain::Plan(kind as u32);
+            let tag = mac.and_then(|mac| mac.tag(domain, &self.transcript(&plan)));
             let tag = tag.and_then(|tag| SecretBytes::new(&tag));
             TaggedPlan { plan, tag }
         })
@@ -199,30 +219,46 @@ impl BlockCheck {
     /// # Errors
     /// [`Fault::Retired`]; [`Fault::Structure`] also where no such plan was chosen.
     pub(crate) fn begin(&self, kind: PlanKind) -> Result<Verification<'_>, Fault> {
-        if self.retired.load(Ordering::Acquire) {
-            return Err(Fault::Retired);
-        }
-        let vault = self.vault();
+        let vault = self.vault()?;
         let mac = vault.mac().ok_or(Fault::Structure)?;
-        let TaggedPlan { plan, tag } = self.plan(kind).ok_or(Fault::Structure)?;
-        let tag = tag.as_ref().ok_or(Fault::NoRandomness)?;
-        let plan_fits =
-            mac.matches(TagDomain::Plan(kind as u32), &Transcript::of(&[plan]), tag.expose());
-        let structure = structure(&self.anatomy, &self.parts, &self.pieces);
-        if !plan_fits || !vault.is_intact(&mac, &structure) {
-            return Err(Fault::Structure);
-        }
+        let TaggedPlan { plan, .. } = self.plan(kind).ok_or(Fault::Structure)?;
+        self.is_intact(plan, &vault, &mac)?;
         Ok(Verification::new(self, plan, vault, mac))
     }
 
-    /// The turn of one use.
-    pub(super) fn rotation(&self) -> Arc<Rotation> {
-        Arc::clone(&self.rotation.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Whether everything that decides a verdict is what it was: secrets, structure and plan.
+    fn is_intact(&self, plan: &CheckPlan, vault: &Vault, mac: &Mac) -> Result<(), Fault> {
+        self.is_plan(plan, mac)?;
+        if vault.is_intact(mac) { Ok(()) } else { Err(Fault::Structure) }
+    }
+
+    /// Whether the plan and what it is about are what they were when it was chosen.
+    pub(super) fn is_plan(&self, plan: &CheckPlan, mac: &Mac) -> Result<(), Fault> {
+        let tagged = self.plans.get(plan.kind().index()).and_then(OnceLock::get);
+        let tag = tagged.and_then(|tagged| tagged.tag.as_ref()).ok_or(Fault::Structure)?;
+        let domain = TagDomain::Plan(plan.kind() as u32);
+        let fits = mac.matches(domain, &self.transcript(plan), tag.expose());
+        if fits { Ok(()) } else { Err(Fault::Structure) }
+    }
+
+    fn transcript(&self, plan: &CheckPlan) -> Vec<u8> {
+        let parts = self.parts.iter().map(|p| (p.offset, p.len, p.kind == PartKind::Graph));
+        let mut transcript = Transcript::default();
+        self.anatomy.hash(&mut transcript);
+        parts.for_each(|part| part.hash(&mut transcript));
+        self.pieces.iter().for_each(|p| (p.part, p.range.start, p.range.end).hash(&mut transcript));
+        plan.hash(&mut transcript);
+        transcript.into_bytes()
+    }
+
+    /// Whose turn it is.
+    pub(super) fn rotation(&self) -> Result<Arc<Rotation>, Fault> {
+        self.secrets().as_ref().map(|s| Arc::clone(&s.rotation)).ok_or(Fault::Retired)
     }
 
     /// Draws all secrets and turns anew, from bytes that are compared on the way.
     pub(crate) fn redraw(&self, bytes: &[u8]) -> Result<(), Fault> {
-        let old = self.vault();
+        let old = self.vault()?;
         let mac = old.mac().ok_or(Fault::Structure)?;
         let tags = old.tags_of_pieces();
         let reader = VerifiedReader { mac: &mac, tags, pieces: &self.pieces, bytes };
@@ -230,30 +266,33 @@ impl BlockCheck {
         if !draw_all(&self.anatomy, &self.parts, &reader, &mut vault)?.is_empty() {
             return Err(Fault::Structure);
         }
-        let structure = structure(&self.anatomy, &self.parts, &self.pieces);
-        let vault = vault.close(old.generation().wrapping_add(1), &structure);
+        let vault = vault.close(old.generation().wrapping_add(1));
         let rotation = rotation_of(&self.anatomy, &self.pieces).ok_or(Fault::NoRandomness)?;
         let vault = vault.ok_or(Fault::NoRandomness)?;
-        *self.vault.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(vault);
-        *self.rotation.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rotation);
+        let drawn = Secrets { vault: Arc::new(vault), rotation: Arc::new(rotation) };
+        // A fault in another thread may have taken the block out of use meanwhile.
+        match &mut *self.secrets() {
+            Some(secrets) => *secrets = drawn,
+            None => return Err(Fault::Retired),
+        }
         Ok(())
     }
 
-    /// Takes the block out of use.
+    /// Takes the block out of use for good, and wipes its secrets when the uses that are under way have ended.
     pub(crate) fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
+        *self.secrets() = None;
     }
 
     /// Compares every byte.
     pub(crate) fn bytes_fit(&self, bytes: &[u8]) -> Result<(), Fault> {
-        let vault = self.vault();
+        let vault = self.vault()?;
         let mac = vault.mac().ok_or(Fault::Structure)?;
         compare(&mac, &vault, bytes, (0u32..).zip(&self.pieces), |_| ())
     }
 
     /// Compares every byte of one part.
     pub(crate) fn part_fits(&self, bytes: &[u8], part: usize) -> Result<(), Fault> {
-        let vault = self.vault();
+        let vault = self.vault()?;
         let mac = vault.mac().ok_or(Fault::Structure)?;
         let pieces = (0u32..).zip(&self.pieces).filter(|(_, p)| p.part == part);
         let mut compared = 0;
@@ -262,8 +301,12 @@ impl BlockCheck {
         if len == Some(compared) { Ok(()) } else { Err(Fault::NothingCompared { part }) }
     }
 
-    pub(super) fn vault(&self) -> Arc<Vault> {
-        Arc::clone(&self.vault.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn vault(&self) -> Result<Arc<Vault>, Fault> {
+        self.secrets().as_ref().map(|s| Arc::clone(&s.vault)).ok_or(Fault::Retired)
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, Option<Secrets>> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the parameters stand of which a plan compares the bytes, so that an engine must read these very bytes.
@@ -289,13 +332,13 @@ impl BlockCheck {
     /// The bytes of keys, tags and secrets, for tests that edit them.
     #[cfg(test)]
     pub(crate) fn with_vault<T>(&self, f: impl FnOnce(&deepring_memory::Region) -> T) -> T {
-        f(self.vault().region())
+        f(self.vault().unwrap().region())
     }
 
     /// The projections as they are now.
     #[cfg(test)]
     pub(crate) fn projections(&self) -> Vec<Vec<u8>> {
-        let vault = self.vault();
+        let vault = self.vault().unwrap();
         (0..self.anatomy.linears.len()).map(|i| vault.projection(i).to_vec()).collect()
     }
 }
@@ -330,15 +373,6 @@ fn draw_all(
         }
     }
     Ok(unsuitable)
-}
-
-/// What decides a verdict and is not secret, for its tag.
-fn structure(anatomy: &Anatomy, parts: &[Part], pieces: &[Piece]) -> Vec<u8> {
-    let parts: Vec<(u64, u64, bool)> =
-        parts.iter().map(|p| (p.offset, p.len, p.kind == PartKind::Graph)).collect();
-    let pieces: Vec<(usize, usize, usize)> =
-        pieces.iter().map(|p| (p.part, p.range.start, p.range.end)).collect();
-    Transcript::of(&[anatomy, &parts, &pieces])
 }
 
 fn rotation_of(anatomy: &Anatomy, pieces: &[Piece]) -> Option<Rotation> {

@@ -14,8 +14,8 @@ const TAP: f64 = 0.125;
 const BYTE_SUMS: f64 = 4.0;
 /// Two comparisons and their bookkeeping, in seconds.
 const OPERATOR: f64 = 2e-6;
-/// A first or last operator is always verified by its product if that costs at most this share of the whole network's
-/// time in the engine; else at half of its uses.
+/// A first or last operator is verified by its product as often as costs at most this share of the whole leg's time in
+/// the engine: always, in half or in a quarter of its uses, and never less often.
 const EDGE_SHARE: f64 = 0.015;
 /// `compute` is taken outright where it costs at most this share of the engine's time more than `auto`.
 const COMPUTE_SHARE: f64 = 0.03;
@@ -122,8 +122,7 @@ impl Choice {
     /// Chooses for blocks that follow each other, by what they cost.
     ///
     /// The cheaper of bytes and product for each operator; an operator on bytes has its product verified in a draw all the
-    /// same. The first and the last operator are what an attacker wants most, and are verified always or at half of
-    /// their uses.
+    /// same. The first and the last operator are what an attacker wants most, and are verified more often.
     pub(crate) fn of(blocks: &[BlockCosts]) -> Self {
         let engine: f64 = blocks.iter().map(|b| b.engine).sum();
         let of_block = |b: &BlockCosts| -> Vec<Rate> {
@@ -143,8 +142,12 @@ impl Choice {
             if let (Some(costs), Some(rate)) = (costs, rate)
                 && *rate != Rate::Always
             {
-                let cheap = costs.product <= EDGE_SHARE * engine;
-                *rate = if cheap { Rate::Always } else { Rate::Half };
+                let affordable = EDGE_SHARE * engine;
+                *rate = match costs.product {
+                    all if all <= affordable => Rate::Always,
+                    all if all / 2.0 <= affordable => Rate::Half,
+                    _ => Rate::Quarter,
+                };
             }
         }
         let auto: f64 = blocks.iter().zip(&rates).map(|(b, r)| b.auto(r)).sum();
@@ -158,6 +161,7 @@ impl BlockCosts {
         let one = |(o, rate): (&OperatorCosts, &Rate)| match rate {
             Rate::Never => o.bytes,
             Rate::Eighth => o.bytes + o.product / 8.0,
+            Rate::Quarter => o.bytes + o.product / 4.0,
             Rate::Half => o.bytes + o.product / 2.0,
             Rate::Always => o.product,
         };

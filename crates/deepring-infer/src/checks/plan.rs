@@ -14,6 +14,7 @@ const SMALL: usize = 16 * 1024;
 pub(crate) enum Rate {
     Never,
     Eighth,
+    Quarter,
     Half,
     Always,
 }
@@ -24,6 +25,7 @@ impl Rate {
         match self {
             Self::Never => false,
             Self::Eighth => random.is_multiple_of(8),
+            Self::Quarter => random.is_multiple_of(4),
             Self::Half => random.is_multiple_of(2),
             Self::Always => true,
         }
@@ -175,10 +177,10 @@ mod tests {
     #[test]
     fn a_rate_picks_as_often_as_it_says_and_what_a_lower_one_picks() {
         let picked = |rate: Rate| (0..8000u64).filter(|n| rate.picks(*n)).count();
-        assert_eq!(
-            [Rate::Never, Rate::Eighth, Rate::Half, Rate::Always].map(picked),
-            [0, 1000, 4000, 8000]
-        );
-        assert!((0..8000).all(|n| !Rate::Eighth.picks(n) || Rate::Half.picks(n)));
+        let rates = [Rate::Never, Rate::Eighth, Rate::Quarter, Rate::Half, Rate::Always];
+        assert_eq!(rates.map(picked), [0, 1000, 2000, 4000, 8000]);
+        for pair in rates.windows(2) {
+            assert!((0..8000).all(|n| !pair[0].picks(n) || pair[1].picks(n)));
+        }
     }
 }

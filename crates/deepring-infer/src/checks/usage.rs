@@ -56,10 +56,10 @@ impl<'c> Verification<'c> {
     /// Compares the bytes that are due before the engine reads them: all that no product covers, and this use's share of
     /// the others. Draws secrets anew when their life is over.
     pub(crate) fn compare_bytes(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let turn = self.check.rotation().next().ok_or(Fault::NoRandomness)?;
+        let turn = self.check.rotation()?.next().ok_or(Fault::NoRandomness)?;
         if turn.use_number > 0 && turn.use_number.is_multiple_of(SECRET_LIFE) {
             self.check.redraw(bytes)?;
-            self.vault = self.check.vault();
+            self.vault = self.check.vault()?;
         }
         let before = self.plan.before();
         let due = turn.pieces.into_iter().filter(|i| before.binary_search(i).is_err());
@@ -210,9 +210,11 @@ impl<'c> Verification<'c> {
         self.measure.recomputed(values as u64);
     }
 
-    /// What was compared. Fails closed: a part of which the plan promises something and nothing was compared is a fault.
+    /// What was compared. Fails closed: a part of which the plan promises something and nothing was compared is a fault,
+    /// and so is a plan that is not what it was.
     pub(crate) fn finish(self) -> Result<Measure, Fault> {
         self.promised()?;
+        self.check.is_plan(self.plan, &self.mac)?;
         Ok(self.measure)
     }
 

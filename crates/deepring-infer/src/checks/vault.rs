@@ -1,7 +1,7 @@
 //! What one block's check must keep secret and unchanged: key, tags and projections, in memory of their own.
 //!
 //! ```text
-//! key 32 | tag of all that follows 16 | tag of the structure 16 | tags of pieces | tags of rows | projections
+//! key 32 | tag of all that follows 16 | tags of pieces | tags of rows | projections
 //! ```
 //!
 //! The region is a [`deepring_memory::Use::Secrets`] and frozen when it is complete: nobody reads or writes it from
@@ -15,8 +15,7 @@ use deepring_memory::{Protection, Region, Use};
 use crate::mac::{KEY_LEN, Mac, Piece, TAG_LEN, TagDomain};
 
 const TAG_AT: usize = KEY_LEN;
-const STRUCTURE_AT: usize = TAG_AT + TAG_LEN;
-const PIECES_AT: usize = STRUCTURE_AT + TAG_LEN;
+const PIECES_AT: usize = TAG_AT + TAG_LEN;
 /// Where a projection begins: its numbers are read in vectors.
 const ALIGNMENT: usize = 64;
 
@@ -154,14 +153,12 @@ impl OpenVault {
         places
     }
 
-    /// Tags everything under this generation and makes it read-only. `structure` is what the check is made of.
-    pub(crate) fn close(mut self, generation: u32, structure: &[u8]) -> Option<Vault> {
+    /// Tags everything under this generation and makes it read-only.
+    pub(crate) fn close(mut self, generation: u32) -> Option<Vault> {
         let mac = Mac::new(self.region.bytes().get(..KEY_LEN)?)?;
-        let tag = mac.tag(TagDomain::Structure(generation), structure)?;
         let bytes = self.region.bytes_mut();
-        bytes.get_mut(STRUCTURE_AT..PIECES_AT)?.copy_from_slice(&tag);
-        let tag = mac.tag(TagDomain::Vault(generation), bytes.get(STRUCTURE_AT..)?)?;
-        bytes.get_mut(TAG_AT..STRUCTURE_AT)?.copy_from_slice(&tag);
+        let tag = mac.tag(TagDomain::Vault(generation), bytes.get(PIECES_AT..)?)?;
+        bytes.get_mut(TAG_AT..PIECES_AT)?.copy_from_slice(&tag);
         self.region.freeze();
         Some(Vault { region: self.region, layout: self.layout, generation })
     }
@@ -180,18 +177,13 @@ impl Vault {
         Mac::new(self.region.bytes().get(..KEY_LEN)?)
     }
 
-    /// Whether everything here, and the structure of the check, is what it was.
-    pub(crate) fn is_intact(&self, mac: &Mac, structure: &[u8]) -> bool {
+    /// Whether everything here is what it was.
+    pub(crate) fn is_intact(&self, mac: &Mac) -> bool {
         let bytes = self.region.bytes();
-        let (Some(tag), Some(structure_tag), Some(all)) = (
-            bytes.get(TAG_AT..STRUCTURE_AT),
-            bytes.get(STRUCTURE_AT..PIECES_AT),
-            bytes.get(STRUCTURE_AT..),
-        ) else {
+        let (Some(tag), Some(all)) = (bytes.get(TAG_AT..PIECES_AT), bytes.get(PIECES_AT..)) else {
             return false;
         };
         mac.matches(TagDomain::Vault(self.generation), all, tag)
-            && mac.matches(TagDomain::Structure(self.generation), structure, structure_tag)
     }
 
     pub(crate) fn tags_of_pieces(&self) -> PieceTags<'_> {

@@ -9,7 +9,7 @@ use deepring_memory::Protection;
 use super::alarms::Alarms;
 use super::block_use::BlockUse;
 use super::opening::Opening;
-use crate::checks::{BlockCheck, Fault, Mode, Numbers, PlanKind, Rest, exposing};
+use crate::checks::{Anatomy, BlockCheck, Fault, Mode, Numbers, PlanKind, Rest, exposing};
 use crate::engine::{Engine, EngineError};
 use crate::error::RunError;
 use crate::inputs::names;
@@ -30,6 +30,8 @@ pub struct LoadedBlock<E: Engine> {
     programs: Programs,
     opened: OpenedBlock,
     check: Option<BlockCheck>,
+    /// Inputs of the block that linear operators of floats read as they are.
+    read_linearly: Vec<String>,
     /// Values that the engine gives out for the check, besides inputs and outputs.
     exposed: Vec<String>,
     rest: Option<Rest>,
@@ -93,6 +95,7 @@ impl<E: Engine> LoadedBlock<E> {
             programs: Programs::default(),
             opened,
             check: made,
+            read_linearly: read_linearly(&graph, header),
             exposed: Vec::new(),
             rest: None,
             shows: None,
@@ -230,10 +233,9 @@ impl<E: Engine> LoadedBlock<E> {
         self.check.as_ref().is_some_and(BlockCheck::looks_at_outputs)
     }
 
-    /// Whether a linear operator of floats reads this value as it is.
+    /// Whether a linear operator of floats reads this input of the block as it is.
     pub(super) fn reads_linearly(&self, name: &str) -> bool {
-        let linears = self.check.iter().flat_map(|c| &c.anatomy().linears);
-        linears.filter(|l| matches!(l.numbers, Numbers::Floats { .. })).any(|l| l.x.value == name)
+        self.read_linearly.iter().any(|read| read == name)
     }
 
     pub(super) fn program(&self, witness: bool) -> Option<&E::Program> {
@@ -307,6 +309,14 @@ pub(super) enum Held {
     Changed(Fault),
     /// What was sent is not right.
     Blamed(Blame),
+}
+
+/// The same whatever is checked, so that the same inputs are taken.
+fn read_linearly(graph: &[u8], header: &Header) -> Vec<String> {
+    let linears = Anatomy::of(graph, &header.parts).linears;
+    let floats = linears.into_iter().filter(|l| matches!(l.numbers, Numbers::Floats { .. }));
+    let read = floats.map(|l| l.x.value);
+    read.filter(|name| header.inputs.iter().any(|s| s.name == *name)).collect()
 }
 
 fn graph_range(header: &Header) -> Option<Range<usize>> {

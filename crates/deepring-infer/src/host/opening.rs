@@ -29,6 +29,17 @@ impl Opening {
         header: &Header,
         mode: Option<Mode>,
     ) -> Result<Self, RunError> {
+        Self::staged(ring, key, header, mode, |_, _| ())
+    }
+
+    /// As [`of`](Self::of); `meddle` is called between the stages, with the live bytes.
+    fn staged(
+        ring: &AuthenticRing,
+        key: &SecretKey<Host>,
+        header: &Header,
+        mode: Option<Mode>,
+        meddle: impl Fn(Stage, &[u8]),
+    ) -> Result<Self, RunError> {
         let too_large = || OpenError::TooLarge { bytes: header.plain_len };
         let pieces = pieces_of(&header.parts).ok_or_else(too_large)?;
         let len = usize::try_from(header.plain_len).map_err(|_| too_large())?;
@@ -44,8 +55,11 @@ impl Opening {
         };
         let (index, opening) = (header.index, OpeningKey::Host(key));
         let decrypted = ring.decrypt_block(index, opening, buffer.bytes_mut(), &observe)?;
+        meddle(Stage::Decrypted, buffer.bytes());
         buffer.freeze();
+        meddle(Stage::Frozen, buffer.bytes());
         let opened = decrypted.confirm(buffer.bytes())?;
+        meddle(Stage::Confirmed, buffer.bytes());
         let check = tagging.map(|(mode, tagging)| {
             let draft = tagging.into_draft();
             BlockCheck::new(mode, &draft, pieces, buffer.bytes(), &header.parts)
@@ -53,6 +67,17 @@ impl Opening {
         });
         Ok(Self { buffer, opened, check: check.transpose()? })
     }
+}
+
+/// How far an opening is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Every chunk is in its place and has its tag.
+    Decrypted,
+    /// The pages are read-only.
+    Frozen,
+    /// The content digest is the header's.
+    Confirmed,
 }
 
 /// Tags pieces as they are decrypted, by several threads.
@@ -83,5 +108,61 @@ impl Tagging {
 
     fn into_draft(self) -> Draft {
         self.draft.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deepring::{Owner, Trust, UnverifiedRing};
+    use deepring_memory::tamper;
+
+    use super::*;
+    use crate::checks::PlanKind;
+    use crate::sealing::{Blocks, Seal};
+
+    /// An edit that is there while tags and secrets are made, absent while the digest is computed, and there again after,
+    /// was accepted for ever once: the tags were of the edited bytes.
+    #[test]
+    fn an_edit_while_a_block_is_opened_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (owner, key) =
+            (SecretKey::<Owner>::generate().unwrap(), SecretKey::<Host>::generate().unwrap());
+        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../zoo/fashion-lenet5.onnx");
+        let path = folder.path().join("ring");
+        let seal = Seal::new(model.as_ref(), &owner).host(Blocks::All, key.public());
+        seal.write(&path, &|_| ()).unwrap();
+        let trust = Trust::owner(owner.public());
+        let ring = UnverifiedRing::open(&path).unwrap().authenticate(&trust).unwrap();
+        let header = ring.layers().last().unwrap();
+        let at = header.parts[0].offset as usize + 3;
+        let flip = |live: &[u8]| assert!(tamper(live, at, &[live[at] ^ 0x40]));
+        for mode in [Mode::Bytes, Mode::Compute, Mode::Auto] {
+            let open = |stages: &[Stage]| {
+                Opening::staged(&ring, &key, header, Some(mode), |stage, live| {
+                    if stages.contains(&stage) {
+                        flip(live);
+                    }
+                })
+            };
+            // In place through all stages, and in place while tags are made, away for the digest, in place again.
+            for stages in [
+                &[Stage::Decrypted][..],
+                &[Stage::Frozen],
+                &[Stage::Confirmed],
+                &[Stage::Decrypted, Stage::Frozen, Stage::Confirmed],
+            ] {
+                let refused = open(stages).err().unwrap_or_else(|| panic!("{mode:?} {stages:?}"));
+                let finding = refused.finding().unwrap_or_else(|| panic!("{refused}"));
+                assert_eq!(finding.block, Some(header.index));
+            }
+            // Away before anything was compared: what is opened is what was sealed, and an edit after that is found.
+            let opened = open(&[Stage::Decrypted, Stage::Frozen]).unwrap();
+            flip(opened.buffer.bytes());
+            let check = opened.check.unwrap();
+            let kind = if mode == Mode::Bytes { PlanKind::Bytes } else { PlanKind::Compute };
+            let found = (0..64)
+                .any(|_| check.begin(kind).unwrap().compare_bytes(opened.buffer.bytes()).is_err());
+            assert!(found, "{mode:?}");
+        }
     }
 }

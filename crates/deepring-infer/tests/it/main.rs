@@ -14,6 +14,7 @@ mod hosts;
 mod import;
 mod live_memory;
 mod neighbours;
+mod numbers;
 #[cfg(feature = "ort")]
 mod ort;
 mod preprocess_npy;

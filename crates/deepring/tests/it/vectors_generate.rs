@@ -542,13 +542,6 @@ fn claims(f: &mut Folder, ring: &VerifiedRing, honest: &[u8]) {
             &[&[6, 4, 4], &[4]],
             file(None),
         ),
-        (
-            "either_under_compute",
-            "compute, and a tensor by either",
-            (5, 0, 16),
-            &[&[5, 4, 4], &[4]],
-            file(None),
-        ),
         ("coverage_of_one_block", "block 3 left out", (3, 0, 0), &[&[4, 4, 4]], file(Some(2))),
         ("coverage_of_two_parts", "a part left out", (3, 0, 0), &[&[4, 4], &[4]], body(2)),
         ("graph_by_product", "a product of the graph", (5, 0, 16), &[&[3, 4, 4], &[3]], body(3)),

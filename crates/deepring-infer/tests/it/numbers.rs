@@ -1,0 +1,142 @@
+//! Numbers that are no tampering: inputs that are too large, and infinities and NaN that a network has by design.
+
+use deepring::{Check, Coverage, Share, TensorValue};
+use deepring_infer::{CutPolicy, InputError, RunError, Session};
+
+use crate::graphs::{self, FLOAT, Net};
+use crate::zoo::{Sealed, answer, floats, images, network, tensor};
+
+fn every_check() -> [Check; 6] {
+    let spot = Check::Spot(Share::new(0.5).unwrap());
+    [Check::None, Check::Load, spot, Check::Run, Check::Auto, Check::Compute]
+}
+
+fn refused(session: &Session, input: &TensorValue) -> InputError {
+    match session.run(vec![input.clone()]).unwrap_err() {
+        RunError::Input(error) => error,
+        other => panic!("refused as something else: {other}"),
+    }
+}
+
+/// One pixel of 10^25 raised a false alarm once, and switched its host off.
+#[test]
+fn a_pixel_that_is_too_large_is_an_input_error_under_every_check() {
+    let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+    let mut pixels = floats(&images(0, 1));
+    pixels[99] = 1e25;
+    let bad = tensor("image", &[1, 1, 28, 28], &pixels);
+    for check in every_check() {
+        let session = ring.session(check);
+        for _ in 0..5 {
+            let error = refused(&session, &bad);
+            assert!(matches!(error, InputError::TooLarge { at: 99, .. }), "{check}: {error}");
+            answer(&session, &images(1, 2));
+        }
+        assert!(session.alarms().is_empty(), "{check}");
+        // In a batch, the others are answered, and the decision is about them.
+        let batch = [0, 1, 2, 3].map(|i| vec![if i == 2 { bad.clone() } else { images(i, i + 1) }]);
+        let outcome = session.run_batch(batch.to_vec()).unwrap();
+        assert_eq!(outcome.rejected.iter().map(|r| r.query).collect::<Vec<_>>(), [2], "{check}");
+        let wanted = [0, 1, 3].map(|i| answer(&session, &images(i, i + 1)));
+        let found: Vec<_> = outcome.outputs.into_iter().map(|mut o| o.remove(0)).collect();
+        assert_eq!(found, wanted, "{check}");
+        assert_eq!(outcome.decision.verify(session.ring()).unwrap().items.len(), 3);
+    }
+}
+
+/// `y = x⁸ W`: what is within range at the input leaves it on the way.
+fn power() -> Net {
+    let mut net = Net::new(21);
+    net.input("x", FLOAT, &["1", "8"]).output("y", FLOAT);
+    let w = net.param("w", &[8, 3]);
+    net.node("Mul", &["x", "x"], "x2");
+    net.node("Mul", &["x2", "x2"], "x4");
+    net.node("Mul", &["x4", "x4"], "x8");
+    net.node("MatMul", &["x8", &w], "y");
+    net
+}
+
+#[test]
+fn what_overflows_on_its_way_is_an_input_error_wherever_it_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&power().save(folder.path()), CutPolicy::Auto);
+    let (good, bad) = (tensor("x", &[1, 8], &[0.5; 8]), tensor("x", &[1, 8], &[1e4; 8]));
+    for check in [Check::Auto, Check::Compute] {
+        let session = ring.session(check);
+        for _ in 0..6 {
+            let error = refused(&session, &bad);
+            assert!(matches!(error, InputError::OutOfRange { .. }), "{check}: {error}");
+            answer(&session, &good);
+        }
+        assert!(session.alarms().is_empty());
+        let batch = vec![vec![bad.clone()], vec![good.clone()], vec![bad.clone()]];
+        let outcome = session.run_batch(batch).unwrap();
+        assert_eq!(outcome.rejected.iter().map(|r| r.query).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(outcome.outputs[0][0], answer(&session, &good));
+        let nothing = session.run_batch(vec![vec![bad.clone()], vec![bad.clone()]]).unwrap_err();
+        assert!(matches!(nothing, RunError::Input(_)), "{nothing}");
+    }
+    // Where nothing looks at what comes out, it is what the network computes.
+    let session = ring.session(Check::Run);
+    assert!(floats(&answer(&session, &bad)).iter().all(|v| !v.is_nan()));
+}
+
+/// Attention over four places, with a mask that is added to the scores.
+fn attention() -> Net {
+    let mut net = Net::new(22);
+    net.input("x", FLOAT, &["1", "4", "8"])
+        .input("mask", FLOAT, &["1", "4", "4"])
+        .output("y", FLOAT);
+    let [q, k, v, o] = ["q", "k", "v", "o"].map(|name| net.param(name, &[8, 8]));
+    net.node("MatMul", &["x", &q], "xq");
+    net.node("MatMul", &["x", &k], "xk");
+    net.node("MatMul", &["x", &v], "xv");
+    net.node("Transpose", &["xk"], "xkt").attribute = vec![graphs::ints("perm", &[0, 2, 1])];
+    net.node("MatMul", &["xq", "xkt"], "scores");
+    net.node("Add", &["scores", "mask"], "masked");
+    net.node("Softmax", &["masked"], "weights").attribute = vec![graphs::int("axis", -1)];
+    net.node("MatMul", &["weights", "xv"], "mixed");
+    net.node("MatMul", &["mixed", &o], "y");
+    net
+}
+
+#[test]
+fn masks_of_infinity_run_under_every_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = attention().save(folder.path());
+    let ring = Sealed::new(&path, CutPolicy::Auto);
+    let x = Net::new(23).randoms(32, 1.0);
+    let x = tensor("x", &[1, 4, 8], &x);
+    let masked = |rows: &[usize]| -> Vec<f32> {
+        let hidden = |i: usize| rows.contains(&(i / 4)) || i % 4 > i / 4;
+        (0..16).map(|i| if hidden(i) { f32::NEG_INFINITY } else { 0.0 }).collect()
+    };
+    // A causal mask; and one that hides everything from a row, which so is NaN.
+    for (rows, nan) in [(&[][..], 0), (&[2][..], 8)] {
+        let mask = tensor("mask", &[1, 4, 4], &masked(rows));
+        let model = deepring_infer::PlainModel::load(&path, 2.try_into().ok()).unwrap();
+        let wanted = floats(&model.run(&[x.clone(), mask.clone()]).unwrap()[0]);
+        assert_eq!(wanted.iter().filter(|v| v.is_nan()).count(), nan);
+        for check in every_check() {
+            let session = ring.session(check);
+            for _ in 0..6 {
+                let outcome = session.run(vec![x.clone(), mask.clone()]).unwrap();
+                for (found, wanted) in floats(&outcome.outputs[0][0]).iter().zip(&wanted) {
+                    let same = (found - wanted).abs() <= 1e-5 || found.is_nan() && wanted.is_nan();
+                    assert!(same, "{check}: {found} {wanted}");
+                }
+                if check == Check::Compute {
+                    let decision = outcome.decision.verify(session.ring()).unwrap();
+                    let had = &decision.chain.receipts()[0].coverage;
+                    let headers = session.ring().layers().iter().zip(had);
+                    let mut parts = headers.flat_map(|(h, had)| h.parts.iter().zip(had));
+                    let (_, o) = parts.find(|(p, _)| p.label() == "o").unwrap();
+                    // Where its input is NaN there is nothing to compare, and the receipt does not say there was.
+                    let product = matches!(o, Coverage::Product | Coverage::Both);
+                    assert_eq!(product, nan == 0, "{o}");
+                }
+            }
+            assert!(session.alarms().is_empty(), "{check}");
+        }
+    }
+}
