@@ -39,7 +39,7 @@ pub(crate) use block_check::SECRET_LIFE;
 pub(crate) use cost::{BlockCosts, Choice};
 pub use measure::{Measure, PartMeasure};
 pub(crate) use plan::PlanKind;
-pub(crate) use products::{Misfit, Products, fits_shape};
+pub(crate) use products::{Extent, Misfit, Products, fits_shape};
 pub(crate) use projection::{DrawError, LIMIT, Projection};
 pub(crate) use readings::readings;
 pub(crate) use rest::{Rest, same_bits};

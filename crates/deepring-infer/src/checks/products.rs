@@ -38,18 +38,22 @@ impl Side {
 pub(crate) struct Compared {
     pub(crate) linear: usize,
     pub(crate) places: usize,
-    /// Whether these are all places: those whose input is not finite have no sums to compare.
-    pub(crate) complete: bool,
+    pub(crate) extent: Extent,
 }
 
-/// The operator whose output was not verified.
+/// At which places an operator's output was verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Misfit {
-    /// It is not what the sealed parameters give.
-    Wrong(usize),
-    /// Activations are so large that sums of them leave 32-bit floats: nothing can be said of the output.
-    OutOfRange(usize),
+pub(crate) enum Extent {
+    Everywhere,
+    /// Where its input is finite; elsewhere there are no sums to compare.
+    WhereFinite,
+    /// Nowhere: activations are so large that sums of them leave 32-bit floats.
+    OutOfRange,
 }
+
+/// The operator whose output is not what the sealed parameters give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Misfit(pub(crate) usize);
 
 /// How large a tensor's elements are.
 struct Size {
@@ -116,9 +120,9 @@ impl<'a> Products<'a> {
         } else {
             readings.iter().map(read).collect()
         };
-        for (reading, len, side) in read.map_err(Misfit::Wrong)?.into_iter().flatten() {
+        for (reading, len, side) in read.map_err(Misfit)?.into_iter().flatten() {
             let role = usize::from(reading.role == Role::Output);
-            let wrong = || Misfit::Wrong(reading.linear);
+            let wrong = || Misfit(reading.linear);
             self.sizes.get_mut(reading.linear).ok_or_else(wrong)?[role] = len;
             self.sides.get_mut(reading.linear).ok_or_else(wrong)?[role] = side;
         }
@@ -131,7 +135,7 @@ impl<'a> Products<'a> {
         projection: Option<&Projection<'_>>,
         value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
     ) -> Result<Compared, Misfit> {
-        let wrong = || Misfit::Wrong(i);
+        let wrong = || Misfit(i);
         let (linear, projection) = self.linears.get(i).zip(projection).ok_or_else(wrong)?;
         let (x, y) = value(&linear.x.value).zip(value(&linear.y)).ok_or_else(wrong)?;
         if !fits_shape(linear, &x.dims, &y.dims) {
@@ -153,10 +157,9 @@ impl<'a> Products<'a> {
             });
             (places, mismatch)
         };
+        let compared = |places, extent| Ok(Compared { linear: i, places, extent });
         match compare(false) {
-            (places, None) if places == all => {
-                return Ok(Compared { linear: i, places, complete: true });
-            }
+            (places, None) if places == all => return compared(places, Extent::Everywhere),
             (_, None) => return Err(wrong()),
             _ => {}
         }
@@ -164,12 +167,13 @@ impl<'a> Products<'a> {
         let (x, y) = (Size::of(&x, linear.x.relu), Size::of(&y, false));
         let large = x.finite > LIMIT || y.finite > LIMIT;
         if x.all_finite {
-            return Err(if large || !y.all_finite { Misfit::OutOfRange(i) } else { wrong() });
+            let beyond = large || !y.all_finite;
+            return if beyond { compared(0, Extent::OutOfRange) } else { Err(wrong()) };
         }
         match compare(true) {
-            (places, None) if places < all => Ok(Compared { linear: i, places, complete: false }),
-            (_, Some(Mismatch::NotFinite)) => Err(Misfit::OutOfRange(i)),
-            _ if large => Err(Misfit::OutOfRange(i)),
+            (places, None) if places < all => compared(places, Extent::WhereFinite),
+            (_, Some(Mismatch::NotFinite)) => compared(0, Extent::OutOfRange),
+            _ if large => compared(0, Extent::OutOfRange),
             _ => Err(wrong()),
         }
     }

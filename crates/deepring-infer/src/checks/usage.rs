@@ -8,7 +8,7 @@ use super::integer::{self, IntegerProjection};
 use super::margin::{self, Margin};
 use super::measure::Measure;
 use super::plan::{CheckPlan, PlanKind};
-use super::products::{Compared, Misfit, Products};
+use super::products::{Compared, Extent, Misfit, Products};
 use super::projection::Projection;
 use super::readings::readings;
 use super::vault::Vault;
@@ -23,9 +23,9 @@ pub(crate) type Find<'f, 'v> = &'f (dyn Fn(&str) -> Option<View<'v>> + Sync);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Completeness {
     Complete,
-    /// Some operator's input is not finite somewhere, so that there is nothing to compare there. Every byte of its
-    /// weights was compared instead.
-    NotFinite,
+    /// Some operator's values are not finite or too large somewhere, so that there is nothing to compare there. Every
+    /// byte of its weights was compared instead.
+    NotEverywhere,
 }
 
 /// A use that has begun. Its measure grows with what is compared, and with nothing else.
@@ -114,11 +114,16 @@ impl<'c> Verification<'c> {
         let mut completeness = Completeness::Complete;
         for one in &compared {
             let Some(linear) = self.check.anatomy().linears.get(one.linear) else { continue };
-            if one.complete {
-                self.measure.product(linear.weight, one.places as u64);
-            } else {
-                completeness = Completeness::NotFinite;
-                self.compare_instead(bytes, linear.weight)?;
+            match one.extent {
+                Extent::Everywhere => self.measure.product(linear.weight, one.places as u64),
+                // A layer on bytes is known to be right without its product.
+                Extent::OutOfRange if !self.is_on_bytes(linear.weight) => {
+                    return Err(Fault::OutOfRange { part: linear.weight });
+                }
+                Extent::WhereFinite | Extent::OutOfRange => {
+                    completeness = Completeness::NotEverywhere;
+                    self.compare_instead(bytes, linear.weight)?;
+                }
             }
         }
         if self.plan.kind() == PlanKind::Both && compared.len() == picked.len() {
@@ -169,7 +174,8 @@ impl<'c> Verification<'c> {
                         return Err(wrong);
                     };
                     let places = projection.verify(&x, &y, zero.flatten().as_ref()).ok_or(wrong)?;
-                    compared.push(Compared { linear: *i, places: places as usize, complete: true });
+                    let extent = Extent::Everywhere;
+                    compared.push(Compared { linear: *i, places: places as usize, extent });
                 }
             }
         }
@@ -179,16 +185,13 @@ impl<'c> Verification<'c> {
         if self.plan.kind() == PlanKind::Both && verified.is_ok() {
             self.check.observed().sizes(products.sizes());
         }
-        compared.extend(verified.map_err(|misfit| match misfit {
-            Misfit::Wrong(i) => Fault::Product { part: part(i) },
-            Misfit::OutOfRange(i) => Fault::OutOfRange { part: part(i) },
-        })?);
+        compared.extend(verified.map_err(|Misfit(i)| Fault::Product { part: part(i) })?);
         Ok(compared)
     }
 
     /// Compares every byte of a part whose product says nothing about this query, because its input is not finite.
     fn compare_instead(&mut self, bytes: &[u8], part: usize) -> Result<(), Fault> {
-        let known = self.measure.parts().get(part).is_some_and(|p| p.bytes == p.len);
+        let known = self.has_all_bytes(part);
         let pieces = self.check.pieces();
         let numbers = (0u32..).zip(pieces).filter(|(_, p)| p.part == part).map(|(i, _)| i);
         let numbers: Vec<u32> = numbers.collect();
@@ -197,6 +200,16 @@ impl<'c> Verification<'c> {
             self.measure.forget_bytes(part);
         }
         self.compare(bytes, numbers.into_iter(), !known)
+    }
+
+    /// Whether the plan has every byte of a part compared at each use.
+    fn is_on_bytes(&self, part: usize) -> bool {
+        let mut its = (0u32..).zip(self.check.pieces()).filter(|(_, p)| p.part == part);
+        its.all(|(number, _)| self.plan.before().binary_search(&number).is_ok())
+    }
+
+    fn has_all_bytes(&self, part: usize) -> bool {
+        self.measure.parts().get(part).is_some_and(|p| p.bytes == p.len)
     }
 
     /// Compares once more, after the use, the bytes that the plan says.
@@ -258,12 +271,7 @@ impl<'c> Verification<'c> {
         let wrong = |i: usize| Fault::Product { part: linears.get(i).map_or(0, |l| l.weight) };
         let mut products = Products::new(linears);
         let verified = products.verify(&readings(linears, &all), &all, &projection, find);
-        verified.map_err(|misfit| match misfit {
-            Misfit::Wrong(i) => wrong(i),
-            Misfit::OutOfRange(i) => {
-                Fault::OutOfRange { part: linears.get(i).map_or(0, |l| l.weight) }
-            }
-        })?;
+        verified.map_err(|Misfit(i)| wrong(i))?;
         let mut margins = Vec::new();
         for i in all {
             let (Some(projection), Some(linear)) = (projection(i), linears.get(i)) else {

@@ -221,7 +221,7 @@ where
         match verification.verify_outputs(live, drawn, &find) {
             Ok(Completeness::Complete) => {}
             // Where sums say nothing, a second run does: an output that nobody made up comes again.
-            Ok(Completeness::NotFinite) => runs_again(block, outputs, input, usize::MAX)?,
+            Ok(Completeness::NotEverywhere) => runs_again(block, outputs, input, usize::MAX)?,
             Err(Fault::OutOfRange { part }) => {
                 runs_again(block, outputs, input, part)?;
                 return Err(Fault::OutOfRange { part });

@@ -8,7 +8,7 @@ use deepring::{DecodeError, Header, TensorSpec, TensorValue};
 use super::compare::{near, same};
 use super::dissect::names_of;
 use super::sketch::{self, Sketch};
-use crate::checks::{Misfit, Products, fits_shape, readings};
+use crate::checks::{Extent, Misfit, Products, fits_shape, readings};
 use crate::engine::{Engine, EngineError, Input, View};
 use crate::weights::{Resident, scratch};
 
@@ -152,11 +152,11 @@ fn hold_values<'v, E: Engine>(
     let projection = |i: usize| sketch.projections.get(i);
     Products::new(&sketch.linears)
         .verify(&readings(&sketch.linears, &all), &all, &projection, &value)
-        .map_err(|misfit| match misfit {
-            Misfit::Wrong(linear) => Blame::Wrong(sketch.linears.get(linear).map(|l| l.weight)),
-            Misfit::OutOfRange(_) => Blame::OutOfRange,
-        })?;
-    Ok(())
+        .map_err(|Misfit(linear)| Blame::Wrong(sketch.linears.get(linear).map(|l| l.weight)))
+        .and_then(|compared| {
+            let beyond = compared.iter().any(|c| c.extent != Extent::Everywhere);
+            if beyond { Err(Blame::OutOfRange) } else { Ok(()) }
+        })
 }
 
 /// Why a check was not loaded.

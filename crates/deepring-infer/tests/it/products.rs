@@ -202,7 +202,10 @@ fn products_of_matrices_are_checked_in_every_form() {
         ("d", Coverage::Product),
         ("e", Coverage::Bytes),
     ] {
-        assert!(had.contains(&(tensor.to_owned(), wanted)), "{tensor}: {had:?}");
+        let as_wanted = |(t, c): &(String, Coverage)| {
+            t == tensor && (*c == wanted || wanted == Coverage::Product && is_product(*c))
+        };
+        assert!(had.iter().any(as_wanted), "{tensor}: {had:?}");
         let (block, start, _) = place_of(&session, tensor);
         let found = asked_with_flip(&mut session, (block, start + 3, 0x40), &input);
         let found = found.unwrap_or_else(|| panic!("{tensor}: accepted"));
