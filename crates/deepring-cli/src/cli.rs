@@ -3,6 +3,7 @@
 mod attack;
 mod bench;
 mod evaluate;
+mod process;
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub(crate) use bench::{
     Bytes, StepKind,
 };
 pub(crate) use evaluate::Evaluate;
+pub(crate) use process::ProcessOptions;
 
 /// Seals trained networks into rings of verified blocks, runs them, and checks what they decided.
 #[derive(Debug, Parser)]
@@ -217,6 +219,8 @@ pub(crate) struct Run {
     /// Class labels, one a line; only with --plain
     #[arg(long, value_name = "FILE", requires = "plain")]
     pub(crate) labels: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) process: ProcessOptions,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,10 +4,12 @@
 mod cli;
 mod commands;
 mod error;
+mod hardening;
 mod inputs;
 mod output;
 mod progress;
 mod rings;
+mod sandbox;
 mod top;
 
 use std::process::ExitCode;
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    hardening::harden();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("DEEPRING_LOG"))

@@ -137,7 +137,7 @@ impl AnyKey {
     }
 }
 
-fn default_store() -> Option<PathBuf> {
+pub(crate) fn default_store() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let config = set("XDG_CONFIG_HOME")
         .or_else(|| Some(set("HOME")?.join(".config")))

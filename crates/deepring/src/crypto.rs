@@ -7,6 +7,7 @@
 pub(crate) mod aead;
 pub(crate) mod digest;
 pub(crate) mod signature;
+pub(crate) mod stack;
 pub(crate) mod wrap;
 
 pub use digest::Digest;
@@ -46,6 +47,12 @@ pub struct NoRandomness;
 /// Fills an array from the system's generator.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
     let mut out = [0; N];
-    aws_lc_rs::rand::fill(&mut out).map_err(|_| NoRandomness)?;
+    fill_randomly(&mut out)?;
     Ok(out)
+}
+
+/// Fills bytes from the system's generator, where they are. The library draws them in the process, so they may
+/// be in memory that no system call can write.
+pub(crate) fn fill_randomly(out: &mut [u8]) -> Result<(), NoRandomness> {
+    aws_lc_rs::rand::fill(out).map_err(|_| NoRandomness)
 }

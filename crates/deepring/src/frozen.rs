@@ -132,7 +132,7 @@ fn chunks_commitment_and_content_digest_are_frozen() {
     );
     frozen(&key.commitment().0, "30129d4177a222ce3f4699c18d43aff162aea0aad5efae22ca91c6d14350f4a8");
     frozen(
-        &crate::open::content_digest(&key, b"plaintext").0,
+        &key.content_digest(b"plaintext").0,
         "9d05753643995f854ced1efe53a9979d41ee41be1685ea0842511f080f81c827",
     );
 }

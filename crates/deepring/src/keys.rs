@@ -1,8 +1,8 @@
 //! Owner keys and host keys: one signing half (Ed25519) and one opening half (X25519) each.
 //!
 //! The two roles have different types and different text prefixes, so an owner key can never be
-//! given where a host key is due. Secrets are wiped when dropped, never printed, and written only
-//! to files that nobody else may read.
+//! given where a host key is due. A secret is kept once, in memory of its own that its clones share; it is wiped when the
+//! last of them is dropped, never printed, and written only to files that nobody else may read.
 
 mod file;
 mod text;
@@ -10,19 +10,20 @@ mod text;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
-use std::sync::Arc;
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use deepring_memory::{Protection, SecretBytes};
 use serde::{Serialize, Serializer};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use crate::crypto::{NoRandomness, random, signature, wrap};
+use crate::crypto::{NoRandomness, fill_randomly, signature, wrap};
 
 pub use file::{KeyFileError, write_key_pair};
 pub use text::ParseKeyError;
 
 /// Bytes of a public key: Ed25519 key, then X25519 key.
 pub(crate) const PUBLIC_LEN: usize = 64;
+/// Bytes of a secret key: Ed25519 seed, then X25519 secret.
+const SECRET_LEN: usize = 64;
 
 mod sealed {
     pub trait Sealed {}
@@ -114,14 +115,12 @@ impl<R: Role> PublicKey<R> {
 
 /// A secret key of one role, with its public key.
 pub struct SecretKey<R: Role> {
-    seed: Zeroizing<[u8; 32]>,
-    opening: Zeroizing<[u8; 32]>,
-    /// Shared by clones: the library's key pair cannot be copied.
-    signing: Arc<Ed25519KeyPair>,
+    /// Ed25519 seed, then X25519 secret.
+    secret: SecretBytes,
     public: PublicKey<R>,
 }
 
-/// The library refused secret bytes that it would not have made itself.
+/// The library refused secret bytes that it would not have made itself, or there was no memory to keep them in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not usable as a secret key")]
 pub struct UnusableKey;
@@ -129,26 +128,44 @@ pub struct UnusableKey;
 impl<R: Role> SecretKey<R> {
     /// A new key from the system's random generator.
     pub fn generate() -> Result<Self, NoRandomness> {
-        let mut seed = random::<32>()?;
-        let mut opening = random::<32>()?;
-        let key = Self::from_halves(&seed, &opening).map_err(|_| NoRandomness);
-        seed.zeroize();
-        opening.zeroize();
-        key
+        let secret = SecretBytes::filled(SECRET_LEN, |place| fill_randomly(place).is_ok());
+        Self::from_secret(secret.ok_or(NoRandomness)?).map_err(|_| NoRandomness)
     }
 
     /// The key with these secret halves: Ed25519 seed and X25519 secret.
     pub fn from_halves(seed: &[u8; 32], opening: &[u8; 32]) -> Result<Self, UnusableKey> {
-        let signing = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| UnusableKey)?;
-        let mut bytes = [0; PUBLIC_LEN];
-        bytes[..32].copy_from_slice(signing.public_key().as_ref());
-        bytes[32..].copy_from_slice(&wrap::public_of(opening).map_err(|_| UnusableKey)?);
-        Ok(Self {
-            seed: Zeroizing::new(*seed),
-            opening: Zeroizing::new(*opening),
-            signing: Arc::new(signing),
-            public: PublicKey::from_bytes(bytes),
-        })
+        let secret = SecretBytes::filled(SECRET_LEN, |place| {
+            let (signing, rest) = place.split_at_mut(seed.len());
+            signing.copy_from_slice(seed);
+            rest.copy_from_slice(opening);
+            true
+        });
+        Self::from_secret(secret.ok_or(UnusableKey)?)
+    }
+
+    /// The key with these halves, one behind the other.
+    pub(crate) fn from_secret(secret: SecretBytes) -> Result<Self, UnusableKey> {
+        let mut key = Self { secret, public: PublicKey::from_bytes([0; PUBLIC_LEN]) };
+        let signing = signature::public_of(key.seed()).ok_or(UnusableKey)?;
+        let opening = wrap::public_of(key.opening()).map_err(|_| UnusableKey)?;
+        key.public.bytes[..32].copy_from_slice(&signing);
+        key.public.bytes[32..].copy_from_slice(&opening);
+        Ok(key)
+    }
+
+    // A secret is 64 bytes long, so both halves always exist.
+    fn seed(&self) -> &[u8; 32] {
+        self.secret.expose().first_chunk().unwrap_or(&[0; 32])
+    }
+
+    fn opening(&self) -> &[u8; 32] {
+        self.secret.expose().last_chunk().unwrap_or(&[0; 32])
+    }
+
+    /// What keeps others from the secret in memory.
+    #[must_use]
+    pub fn protection(&self) -> Protection {
+        self.secret.protection()
     }
 
     /// The public key that belongs to it.
@@ -158,7 +175,7 @@ impl<R: Role> SecretKey<R> {
     }
 
     pub(crate) fn sign(&self, label: &str, message: &[u8]) -> [u8; signature::SIGNATURE_LEN] {
-        signature::sign(&self.signing, label, message)
+        signature::sign(self.seed(), label, message)
     }
 
     pub(crate) fn open_sealed(
@@ -168,25 +185,17 @@ impl<R: Role> SecretKey<R> {
         aad: &[u8],
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, wrap::HpkeFailed> {
-        wrap::open(&self.opening, enc, info, aad, ciphertext)
+        wrap::open(self.opening(), enc, info, aad, ciphertext)
     }
 
-    fn secret_bytes(&self) -> Zeroizing<[u8; 64]> {
-        let mut out = Zeroizing::new([0; 64]);
-        out[..32].copy_from_slice(self.seed.as_ref());
-        out[32..].copy_from_slice(self.opening.as_ref());
-        out
+    fn secret_bytes(&self) -> &[u8] {
+        self.secret.expose()
     }
 }
 
 impl<R: Role> Clone for SecretKey<R> {
     fn clone(&self) -> Self {
-        Self {
-            seed: self.seed.clone(),
-            opening: self.opening.clone(),
-            signing: Arc::clone(&self.signing),
-            public: self.public,
-        }
+        Self { secret: self.secret.clone(), public: self.public }
     }
 }
 

@@ -107,6 +107,7 @@ mod write_back;
 
 pub use block::{Header, Part, PartKind, Recipient, RecipientRole, checked_by};
 pub use crypto::{Digest, NoRandomness};
+pub use deepring_memory::Protection;
 pub use encoding::{DecodeError, Reader, Writer};
 pub use grant::{GrantError, grant};
 pub use keys::{

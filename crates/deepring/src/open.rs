@@ -220,13 +220,6 @@ pub(crate) fn decrypt_body(
     Ok(block_key)
 }
 
-/// The keyed digest over a block's plaintext.
-pub(crate) fn content_digest(key: &BlockKey, plaintext: &[u8]) -> Digest {
-    let mut hasher = key.content_hasher();
-    hasher.update_rayon(plaintext);
-    Digest(*hasher.finalize().as_bytes())
-}
-
 /// Each segment with its own slice of the plaintext, from its first chunk's first byte to its last's last.
 fn places(
     out: &mut [u8],

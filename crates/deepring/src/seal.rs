@@ -193,7 +193,7 @@ impl RingSealer {
         let key = BlockKey::random()?;
         let cipher = key.cipher(header.context()).ok_or_else(unusable)?;
         header.commitment = key.commitment();
-        header.content_digest = crate::open::content_digest(&key, plaintext);
+        header.content_digest = key.content_digest(plaintext);
         for recipient in &mut header.recipients {
             *recipient = wrap_key(&key, recipient.role, header.ring_id, header.index)?;
         }

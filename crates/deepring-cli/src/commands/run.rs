@@ -14,13 +14,21 @@ use super::recording::Recorder;
 use super::seal::read_labels;
 use crate::cli::{EngineName, Run};
 use crate::error::{CliError, Exit};
+use crate::hardening;
 use crate::inputs::read_queries;
 use crate::output;
 use crate::progress::Progress;
 use crate::rings::Trusting;
+use crate::sandbox;
 use crate::top::{Shown, shown};
 
 pub(crate) fn run(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
+    if args.process.sandbox {
+        hardening::confined(sandbox::enter(args, trust)?);
+    }
+    if args.process.verbose {
+        output::note(hardening::text());
+    }
     match args.engine {
         EngineName::Rten => run_on(args, trust, || Ok(Rten::new(args.threads))),
         #[cfg(feature = "ort")]
@@ -65,6 +73,7 @@ fn run_on<E: Engine>(
             "check": args.check,
             "outputs": [],
             "timings": null,
+            "hardening": hardening::json(),
         }))?;
     }
     outcome
@@ -308,6 +317,7 @@ impl Answer<'_> {
             "check": if plain { Value::Null } else { json!(self.args.check) },
             "outputs": outputs,
             "timings": self.times.json(),
+            "hardening": hardening::json(),
         });
         if let (Some((queries, detection)), Some(map)) = (self.spot(), document.as_object_mut()) {
             map.insert("spot".to_owned(), json!({ "queries": queries, "detection": detection }));

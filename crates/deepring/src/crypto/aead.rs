@@ -7,26 +7,31 @@
 //! before anything is decrypted.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{Digest, NoRandomness, label, random};
+use super::{Digest, NoRandomness, fill_randomly, label, stack};
 
 /// Plaintext bytes in every chunk but the last.
 pub(crate) const CHUNK_LEN: usize = 64 * 1024;
 /// Tag after each chunk's ciphertext.
 pub(crate) const TAG_LEN: usize = 16;
 
-/// A block's own random key; everything secret about a block follows from it.
-#[derive(Zeroize, ZeroizeOnDrop)]
-pub(crate) struct BlockKey([u8; 32]);
+/// A block's own random key; everything secret about a block follows from it. On the heap, so that a move leaves
+/// nothing behind.
+pub(crate) struct BlockKey(Box<Zeroizing<[u8; 32]>>);
 
 impl BlockKey {
     pub(crate) fn random() -> Result<Self, NoRandomness> {
-        Ok(Self(random()?))
+        let mut key = Self(Box::new(Zeroizing::new([0; 32])));
+        fill_randomly(key.0.as_mut_slice())?;
+        Ok(key)
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+        let mut key = Self(Box::new(Zeroizing::new([0; 32])));
+        let place = key.0.as_mut_slice();
+        (place.len() == bytes.len()).then(|| place.copy_from_slice(bytes))?;
+        Some(key)
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
@@ -35,29 +40,37 @@ impl BlockKey {
 
     /// A public value that fixes the key: nobody can find two keys with one commitment.
     pub(crate) fn commitment(&self) -> Digest {
-        Digest(blake3::derive_key(label::COMMITMENT, &self.0))
+        Digest(stack::wiped(|| blake3::derive_key(label::COMMITMENT, self.0.as_slice())))
     }
 
-    /// The key of the content digest, so that the digest tells nothing to who lacks the block key.
-    pub(crate) fn content_hasher(&self) -> blake3::Hasher {
-        let mut key = blake3::derive_key(label::CONTENT_KEY, &self.0);
-        let hasher = blake3::Hasher::new_keyed(&key);
-        key.zeroize();
-        hasher
+    /// The keyed digest over the block's plaintext: it tells nothing to who lacks the block key.
+    pub(crate) fn content_digest(&self, plaintext: &[u8]) -> Digest {
+        stack::wiped(|| {
+            let mut key = blake3::derive_key(label::CONTENT_KEY, self.0.as_slice());
+            let mut hasher = blake3::Hasher::new_keyed(&key);
+            key.zeroize();
+            hasher.update_rayon(plaintext);
+            let digest = Digest(*hasher.finalize().as_bytes());
+            hasher.zeroize();
+            digest
+        })
     }
 
     /// The cipher for this block's chunks; `None` only if the library refuses a 32-byte key.
     pub(crate) fn cipher(&self, context: [u8; 32]) -> Option<ChunkCipher> {
-        let mut key = blake3::derive_key(label::CHUNK_KEY, &self.0);
-        let unbound = UnboundKey::new(&AES_256_GCM, &key).ok();
-        key.zeroize();
-        Some(ChunkCipher { key: LessSafeKey::new(unbound?), context })
+        let key = stack::wiped(|| {
+            let mut key = blake3::derive_key(label::CHUNK_KEY, self.0.as_slice());
+            let unbound = UnboundKey::new(&AES_256_GCM, &key).ok();
+            key.zeroize();
+            unbound.map(|unbound| Box::new(LessSafeKey::new(unbound)))
+        });
+        Some(ChunkCipher { key: key?, context })
     }
 }
 
 /// Seals and opens single chunks of one body, in any order and from several threads.
 pub(crate) struct ChunkCipher {
-    key: LessSafeKey,
+    key: Box<LessSafeKey>,
     /// Which block of which ring this is; authenticated with every chunk.
     context: [u8; 32],
 }

@@ -1,15 +1,33 @@
 //! Ed25519 (RFC 8032) over labelled messages.
 
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+
+use super::stack;
 
 /// A signature's size.
 pub(crate) const SIGNATURE_LEN: usize = 64;
 
 /// Signs `label || 0x00 || message`. Labels contain no zero byte, so the split is unambiguous.
-pub(crate) fn sign(key: &Ed25519KeyPair, label: &str, message: &[u8]) -> [u8; SIGNATURE_LEN] {
-    let mut out = [0; SIGNATURE_LEN];
-    out.copy_from_slice(key.sign(&labelled(label, message)).as_ref());
-    out
+///
+/// The library's key pair, which holds the seed, is made for this one signature and freed (wiped) after it. Should
+/// that fail, for which only memory can be wanting, the signature is zeros: nobody accepts it.
+pub(crate) fn sign(seed: &[u8; 32], label: &str, message: &[u8]) -> [u8; SIGNATURE_LEN] {
+    let message = labelled(label, message);
+    stack::wiped(|| {
+        let mut out = [0; SIGNATURE_LEN];
+        if let Ok(pair) = Ed25519KeyPair::from_seed_unchecked(seed) {
+            out.copy_from_slice(pair.sign(&message).as_ref());
+        }
+        out
+    })
+}
+
+/// The public key that belongs to a seed; `None` only if memory is wanting.
+pub(crate) fn public_of(seed: &[u8; 32]) -> Option<[u8; 32]> {
+    stack::wiped(|| {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
+        pair.public_key().as_ref().try_into().ok()
+    })
 }
 
 /// Whether `signature` is `key`'s over `label || 0x00 || message`.
@@ -92,17 +110,13 @@ mod tests {
             negative[31] |= 0x80;
             assert!(has_small_order(&y) && has_small_order(&negative));
         }
-        let ordinary = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
-        use aws_lc_rs::signature::KeyPair as _;
-        assert!(!has_small_order(ordinary.public_key().as_ref().try_into().unwrap()));
+        assert!(!has_small_order(&public_of(&[7; 32]).unwrap()));
     }
 
     #[test]
     fn a_signature_under_another_label_key_or_message_does_not_fit() {
-        use aws_lc_rs::signature::KeyPair as _;
-        let pair = |n| Ed25519KeyPair::from_seed_unchecked(&[n; 32]).unwrap();
-        let public = |n| -> [u8; 32] { pair(n).public_key().as_ref().try_into().unwrap() };
-        let signature = sign(&pair(1), "label", b"message");
+        let public = |n| public_of(&[n; 32]).unwrap();
+        let signature = sign(&[1; 32], "label", b"message");
         assert!(is_signed(&public(1), "label", b"message", &signature));
         assert!(!is_signed(&public(2), "label", b"message", &signature));
         assert!(!is_signed(&public(1), "labe", b"l\0message", &signature));
@@ -112,21 +126,18 @@ mod tests {
 
     #[test]
     fn a_signature_with_s_not_below_the_group_order_does_not_fit() {
-        use aws_lc_rs::signature::KeyPair as _;
         // The group order, little-endian; S + order verifies where only the equation is checked.
         const ORDER: [u8; 32] = [
             0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9,
             0xde, 0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
         ];
-        let pair = Ed25519KeyPair::from_seed_unchecked(&[1; 32]).unwrap();
-        let mut signature = sign(&pair, "label", b"message");
+        let mut signature = sign(&[1; 32], "label", b"message");
         let mut carry = 0u16;
         for (s, l) in signature[32..].iter_mut().zip(ORDER) {
             carry += u16::from(*s) + u16::from(l);
             *s = carry.to_le_bytes()[0];
             carry >>= 8;
         }
-        let public = pair.public_key().as_ref().try_into().unwrap();
-        assert!(!is_signed(public, "label", b"message", &signature));
+        assert!(!is_signed(&public_of(&[1; 32]).unwrap(), "label", b"message", &signature));
     }
 }

@@ -9,6 +9,8 @@ use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
 use zeroize::Zeroizing;
 
+use super::stack;
+
 /// Size of the encapsulated key.
 pub(crate) const ENC_LEN: usize = 32;
 /// Size of the AEAD tag.
@@ -50,26 +52,30 @@ pub(crate) fn open(
     aad: &[u8],
     ciphertext: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, HpkeFailed> {
-    let secret =
-        <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(secret).map_err(|_| HpkeFailed)?;
     let enc = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(enc).map_err(|_| HpkeFailed)?;
-    hpke::single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
-        &OpModeR::Base,
-        &secret,
-        &enc,
-        info,
-        ciphertext,
-        aad,
-    )
-    .map(Zeroizing::new)
-    .map_err(|_| HpkeFailed)
+    stack::wiped(|| {
+        let secret =
+            <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(secret).map_err(|_| HpkeFailed)?;
+        hpke::single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
+            &OpModeR::Base,
+            &secret,
+            &enc,
+            info,
+            ciphertext,
+            aad,
+        )
+        .map(Zeroizing::new)
+        .map_err(|_| HpkeFailed)
+    })
 }
 
 /// The public key that belongs to an X25519 secret.
 pub(crate) fn public_of(secret: &[u8; 32]) -> Result<[u8; 32], HpkeFailed> {
-    let secret =
-        <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(secret).map_err(|_| HpkeFailed)?;
-    let mut out = [0; 32];
-    out.copy_from_slice(&<X25519HkdfSha256 as Kem>::sk_to_pk(&secret).to_bytes());
-    Ok(out)
+    stack::wiped(|| {
+        let secret =
+            <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(secret).map_err(|_| HpkeFailed)?;
+        let mut out = [0; 32];
+        out.copy_from_slice(&<X25519HkdfSha256 as Kem>::sk_to_pk(&secret).to_bytes());
+        Ok(out)
+    })
 }

@@ -69,11 +69,16 @@ pub fn write_key_pair<R: Role>(dir: &Path, key: &SecretKey<R>) -> Result<(), Key
         }
     }
     let name = R::NAME;
-    let text = Zeroizing::new(format!(
-        "# DeepRing {name} secret key. Whoever reads it can act as this {name}.\n# public key: {}\n{}\n",
+    let comment = format!(
+        "# DeepRing {name} secret key. Whoever reads it can act as this {name}.\n# public key: {}\n",
         key.public(),
-        *key.to_secret_text()
-    ));
+    );
+    let secret_text = key.to_secret_text();
+    // As long as it will be: a text that grows leaves its shorter forms behind, unwiped.
+    let mut text = Zeroizing::new(String::with_capacity(comment.len() + secret_text.len() + 1));
+    for part in [&comment, secret_text.as_str(), "\n"] {
+        text.push_str(part);
+    }
     create(&secret, text.as_bytes(), true)?;
     create(&public, format!("{}\n", key.public()).as_bytes(), false)
 }
@@ -102,7 +107,8 @@ fn create(path: &Path, bytes: &[u8], secret: bool) -> Result<(), KeyFileError> {
 
 fn read_text(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let io = |source| KeyFileError::Io { path: path.into(), source };
-    let mut text = Zeroizing::new(String::with_capacity(1024));
+    // As long as it may be, since it may be a secret: see `write_key_pair`.
+    let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_FILE as usize + 1));
     let file = fs::File::open(path).map_err(io)?;
     match file.take(MAX_KEY_FILE).read_to_string(&mut text) {
         Ok(_) => Ok(text),

@@ -5,10 +5,15 @@ use std::str::FromStr;
 
 use bech32::primitives::decode::CheckedHrpstring;
 use bech32::{Bech32m, Hrp};
+use deepring_memory::SecretBytes;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{Host, Owner, PublicKey, Role, SecretKey};
+use super::{Host, Owner, PUBLIC_LEN, PublicKey, Role, SECRET_LEN, SecretKey};
+use crate::crypto::stack;
+
+/// More than the text of any key takes: 64 bytes are 103 characters, prefix and checksum at most 20 more.
+const MAX_TEXT: usize = 160;
 
 /// Why a text is not a key of the role asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -41,8 +46,9 @@ impl<R: Role> FromStr for PublicKey<R> {
     type Err = ParseKeyError;
 
     fn from_str(text: &str) -> Result<Self, ParseKeyError> {
-        let bytes = decode(text, R::PUBLIC_PREFIX, || format!("{} public key", an::<R>()))?;
-        Ok(Self::from_bytes(*bytes))
+        let mut bytes = [0; PUBLIC_LEN];
+        decode(text, R::PUBLIC_PREFIX, "public key", an::<R>(), &mut bytes)?;
+        Ok(Self::from_bytes(bytes))
     }
 }
 
@@ -50,19 +56,29 @@ impl<R: Role> SecretKey<R> {
     /// The secret's text form; wiped when dropped. For writing to a key file, nothing else.
     #[must_use]
     pub fn to_secret_text(&self) -> Zeroizing<String> {
-        let text = Hrp::parse(R::SECRET_PREFIX).ok().and_then(|hrp| {
-            bech32::encode_upper::<Bech32m>(hrp, self.secret_bytes().as_ref()).ok()
-        });
-        Zeroizing::new(text.unwrap_or_default())
+        // As long as it will be: a text that grows leaves its shorter forms behind, unwiped.
+        let mut text = Zeroizing::new(String::with_capacity(MAX_TEXT));
+        if let Ok(hrp) = Hrp::parse(R::SECRET_PREFIX) {
+            stack::wiped(|| {
+                let secret = self.secret_bytes();
+                // Writing to a string does not fail, and a key is shorter than what the code allows.
+                let _ = bech32::encode_upper_to_fmt::<Bech32m, _>(&mut *text, hrp, secret);
+            });
+        }
+        text
     }
 
     /// Reads a secret key from a key file's text (comment lines start with `#`).
     pub fn from_secret_text(text: &str) -> Result<Self, ParseKeyError> {
-        let bytes = decode(text, R::SECRET_PREFIX, || format!("{} secret key", an::<R>()))?;
-        let (mut seed, mut opening) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
-        seed.copy_from_slice(&bytes[..32]);
-        opening.copy_from_slice(&bytes[32..]);
-        Self::from_halves(&seed, &opening).map_err(|_| ParseKeyError::Damaged)
+        let mut decoded = Err(ParseKeyError::Damaged);
+        let secret = SecretBytes::filled(SECRET_LEN, |place| {
+            decoded =
+                stack::wiped(|| decode(text, R::SECRET_PREFIX, "secret key", an::<R>(), place));
+            decoded.is_ok()
+        });
+        decoded?;
+        let secret = secret.ok_or(ParseKeyError::Damaged)?;
+        Self::from_secret(secret).map_err(|_| ParseKeyError::Damaged)
     }
 }
 
@@ -71,12 +87,14 @@ fn an<R: Role>() -> String {
     format!("{article} {}", R::NAME)
 }
 
-/// The 64 bytes of the first line that is neither empty nor a comment.
+/// Writes the bytes of the first line that is neither empty nor a comment; it must have just as many.
 fn decode(
     text: &str,
     prefix: &str,
-    expected: impl Fn() -> String,
-) -> Result<Zeroizing<[u8; 64]>, ParseKeyError> {
+    kind: &str,
+    role: String,
+    out: &mut [u8],
+) -> Result<(), ParseKeyError> {
     let line = text
         .lines()
         .map(str::trim)
@@ -86,17 +104,16 @@ fn decode(
     let hrp = checked.hrp().to_lowercase();
     if hrp != prefix {
         let found = kind_of(&hrp).ok_or(ParseKeyError::Damaged)?;
-        return Err(ParseKeyError::WrongKind { found, expected: expected() });
+        return Err(ParseKeyError::WrongKind { found, expected: format!("{role} {kind}") });
     }
     // The same rule as for SegWit addresses: few padding bits, all zero. One key, one text.
     checked.validate_segwit_padding().map_err(|_| ParseKeyError::Damaged)?;
-    let mut out = Zeroizing::new([0; 64]);
     let mut n = 0;
     for byte in checked.byte_iter() {
         *out.get_mut(n).ok_or(ParseKeyError::Damaged)? = byte;
         n += 1;
     }
-    if n == out.len() { Ok(out) } else { Err(ParseKeyError::Damaged) }
+    if n == out.len() { Ok(()) } else { Err(ParseKeyError::Damaged) }
 }
 
 fn kind_of(hrp: &str) -> Option<&'static str> {

@@ -215,7 +215,7 @@ impl AuthenticRing {
         };
         crate::open::decrypt_body(&*self.storage, header, body, key, out, observer)
             .inspect_err(|_| out.fill(0))
-            .map(|block_key| DecryptedBlock::of(header, &block_key))
+            .map(|block_key| DecryptedBlock::of(header, block_key))
     }
 
     /// Where byte `offset` of a block's plaintext lies, encrypted, in the file; `None` for padding, which

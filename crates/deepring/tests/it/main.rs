@@ -7,6 +7,7 @@
 )]
 
 mod child;
+mod copies;
 mod crash;
 mod every_bit;
 mod forge;

@@ -61,9 +61,8 @@ fn a_block_of_many_runs_opens_to_what_was_sealed_whatever_the_buffer_held() {
     let ring = intact(&seal(&large_plan(), &owner()));
     let expected = expected(&ring.headers()[1].parts);
     let mut out = vec![0xff; expected.len()];
-    let opened = ring.open_block(1, OpeningKey::Owner(&owner()), &mut out).unwrap();
+    ring.open_block(1, OpeningKey::Owner(&owner()), &mut out).unwrap();
     assert!(out == expected);
-    assert!(opened.still_holds(&out));
 }
 
 #[test]

@@ -1,0 +1,68 @@
+//! `run --sandbox`: the same answers, receipts and records, by a process that has given up everything else.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::desk::Desk;
+
+const RUN: &str = "run ring/net.ring --owner keys/owner.pub --key keys/host.key --json";
+
+/// Ring, trust store and what is written have folders of their own, as they would where it matters.
+fn desk() -> Desk {
+    let desk = Desk::with_ring();
+    for folder in ["ring", "in"] {
+        fs::create_dir(desk.path(folder)).unwrap();
+    }
+    fs::rename(desk.path("net.ring"), desk.path("ring/net.ring")).unwrap();
+    for input in ["x.npy", "batch.npy"] {
+        fs::rename(desk.path(input), desk.path("in").join(input)).unwrap();
+    }
+    desk
+}
+
+/// Without what differs from run to run.
+fn answer(mut document: Value) -> Value {
+    for key in ["decision", "timings", "hardening"] {
+        document.as_object_mut().unwrap().remove(key).unwrap();
+    }
+    document
+}
+
+#[test]
+fn a_sandboxed_run_answers_as_before() {
+    let desk = desk();
+    for input in ["in/x.npy", "image=in/x.npy", "in/batch.npy"] {
+        let free = desk.run(&format!("{RUN} --input {input}")).succeeds().json();
+        let more = "--sandbox --trust store/trust.json --ledger records/ledger --receipt out/x.receipt \
+                    --output-dir out/tensors";
+        fs::create_dir_all(desk.path("out")).unwrap();
+        let ran = desk.run(&format!("{RUN} --input {input} {more}")).succeeds();
+        assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
+        let ran = ran.json();
+        let sandbox = &ran["hardening"]["sandbox"];
+        assert!(sandbox["landlock_version"].as_u64().unwrap() >= 3);
+        assert!(sandbox["denied_system_calls"].as_u64().unwrap() > 40);
+        assert_eq!(answer(ran), answer(free));
+    }
+    let verify = "receipt verify out/x.receipt --ring ring/net.ring --owner keys/owner.pub";
+    let given = "--input in/batch.npy --output out/tensors/logits.npy --ledger records/ledger";
+    desk.run(&format!("{verify} {given}")).succeeds();
+    assert!(desk.path("store/trust.json").exists(), "the store was written");
+    let words = "no network, no programs";
+    desk.run(&format!("{RUN} --input in/x.npy --sandbox -v")).succeeds().says(words);
+}
+
+#[test]
+fn a_sandboxed_run_refuses_what_a_run_refuses() {
+    let desk = desk();
+    // A file that is not there is not said to be forbidden.
+    let none = desk.run(&format!("{RUN} --input in/none.npy --sandbox")).exits(1);
+    assert!(none.stderr.contains("in/none.npy: No such file"), "{}", none.stderr);
+    let at = desk.ring("ring/net.ring").stored_at(1, 0).unwrap();
+    desk.flip("ring/net.ring", usize::try_from(at).unwrap());
+    let ran =
+        desk.run(&format!("{RUN} --input in/x.npy --sandbox --ledger ledger")).exits(3).json();
+    assert_eq!(ran["findings"][0]["name"], "conv1");
+}
