@@ -309,6 +309,18 @@ impl From<EvaluateError> for CliError {
     }
 }
 
+impl From<KeyFileError> for CliError {
+    fn from(e: KeyFileError) -> Self {
+        let message = with_causes(&e);
+        match e {
+            KeyFileError::Loose { path, .. } => {
+                failed(message).hint(format!("chmod 600 {}", path.display()))
+            }
+            _ => failed(message),
+        }
+    }
+}
+
 macro_rules! plain_failures {
     ($($error:ty),*) => {
         $(impl From<$error> for CliError {
@@ -321,7 +333,6 @@ macro_rules! plain_failures {
 
 plain_failures!(
     EngineError,
-    KeyFileError,
     NpyError,
     PictureError,
     PlainError,

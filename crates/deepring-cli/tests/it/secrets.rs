@@ -27,6 +27,29 @@ fn secret_keys_have_mode_0600_whatever_the_umask() {
 }
 
 #[test]
+fn a_secret_key_that_others_can_read_or_write_is_refused_with_the_command_that_helps() {
+    let desk = Desk::with_ring();
+    let set = |name: &str, mode| {
+        fs::set_permissions(desk.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for mode in [0o644, 0o660, 0o602] {
+        set("keys/host.key", mode);
+        set("keys/owner.key", mode);
+        for words in [
+            "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy",
+            "verify net.ring --owner keys/owner.pub --key keys/host.key",
+            "verify net.ring --owner keys/owner.pub --key keys/owner.key",
+            "grant net.ring --owner-key keys/owner.key --host keys/host.pub",
+            "seal net.onnx --owner keys/owner.key --host keys/host.pub -o a.ring",
+        ] {
+            desk.run(words).exits(1).says("hint: chmod 600 keys/");
+        }
+    }
+    set("keys/host.key", 0o400);
+    desk.run("run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy").succeeds();
+}
+
+#[test]
 fn no_key_file_is_ever_overwritten_and_none_is_made_beside_one_that_is_there() {
     for there in ["owner.key", "owner.pub", "host.key", "host.pub"] {
         let desk = Desk::new();
