@@ -783,7 +783,7 @@ def check_chain(opening, receipts, ring):
             (opening.ring == closure.digest, STALE if older else TAMPERED, None, "a receipt of another ring"),
             ((opening.ring_id, opening.version) == (closure.ring_id, closure.version),
              TAMPERED, 0, "another ring id or model version"),
-            (ring.headers[0].has_host(opening.host), TAMPERED, 0, "Genesis is not for this host"),
+            (ring.headers[0].has_host(opening.host), STALE, 0, "this revision names no such host of Genesis"),
             (opening.genesis == ring.headers[0].content, TAMPERED, 0, "another Genesis")]:
         if not fits:
             return (verdict, block, "file", reason), 1
@@ -804,7 +804,7 @@ def check_chain(opening, receipts, ring):
             if content != ring.headers[block].content:
                 return (TAMPERED, block, "body", "other content ran than the ring's"), b
             if not ring.headers[block].has_host(receipt.host):
-                return (TAMPERED, block, "body", "the block is not for this host"), b
+                return (STALE, block, "body", "this revision names no such host of the block"), b
             parts = ring.headers[block].parts
             if len(coverage) != len(parts):
                 return (TAMPERED, block, "body", "coverage of other parts than the block has"), b

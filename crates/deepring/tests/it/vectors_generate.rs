@@ -412,9 +412,9 @@ fn receipts(f: &mut Folder, ring: &[u8], second: &[u8]) {
     });
     f.receipt(
         "opening_by_no_host",
-        "opened by a key that is no host of Genesis",
+        "opened by a key that is no host of Genesis in this revision",
         &bytes,
-        file(Some(0)),
+        Stale(Some(0), "file"),
     );
     let bytes = edited(&|r| r.receipts[1] = other.receipts[1].clone());
     f.receipt("receipt_replayed", "host B's receipt of another query", &bytes, file(Some(2)));
@@ -430,9 +430,9 @@ fn receipts(f: &mut Folder, ring: &[u8], second: &[u8]) {
     });
     f.receipt(
         "receipt_by_no_host",
-        "signed by a key that is no host of block 2",
+        "signed by a key that is no host of block 2 in this revision",
         &bytes,
-        Tampered(Some(2), "body"),
+        Stale(Some(2), "body"),
     );
     let bytes = edited(&|r| {
         r.edit_receipt(1, Field::Block(1), &[0; 32]);
