@@ -218,7 +218,7 @@ impl LedgerError {
             | Self::Rewritten { .. }
             | Self::DatabaseMissing { .. }
             | Self::CheckpointMissing { .. } => Fault::Tampered,
-            Self::OtherKey { .. } => Fault::Untrusted,
+            Self::OtherKey { .. } | Self::BadPinnedKey(KeyError::Weak) => Fault::Untrusted,
             Self::ReadOnly
             | Self::BadPinnedKey(_)
             | Self::NoSuchEntry { .. }
