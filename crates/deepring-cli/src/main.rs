@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod error;
 mod inputs;
+mod ledgers;
 mod output;
 mod progress;
 mod rings;

@@ -19,6 +19,7 @@ fn secret_keys_have_mode_0600_whatever_the_umask() {
         assert_eq!(mode(name), 0o600, "{name}");
     }
     desk.seal("net.ring", "");
+    desk.run("ledger init ledger").succeeds();
     desk.run(
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger",
     )
@@ -83,6 +84,7 @@ fn no_secret_is_ever_printed() {
     assert_eq!(secrets.len(), 2);
     for words in [
         "keygen --out more",
+        "ledger init ledger",
         "inspect net.ring --json",
         "verify net.ring --owner keys/owner.pub --key keys/owner.key --json",
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger --json",
