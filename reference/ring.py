@@ -211,7 +211,7 @@ def read_secret(path):
 
 # §18 trust store ----------------------------------------------------------------------------------
 
-Trust = namedtuple("Trust", "owners rings")                          # rings: id → (owner, model version, digest)
+Trust = namedtuple("Trust", "owners rings paths")      # rings: (owner, id) → (version, digest); paths: name → (owner, id)
 
 def parse_trust(data):
     def check(value, kind, good=True):
@@ -225,41 +225,64 @@ def parse_trust(data):
     def unique(pairs):
         return check(dict(pairs), dict, len(dict(pairs)) == len(pairs))
 
+    def owner_key(text):
+        return key_bytes(check(text, str), "drowner")
+
+    def hexadecimal(text, digits):
+        return bytes.fromhex(check(text, str, f"[0-9a-f]{{{digits}}}"))
+
     try:
         store = json.loads(data.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise Refused(f"the trust store: {error}") from None
-    for ledger_key in check(check(store, dict).pop("ledgers", {}), dict).values():
-        check(ledger_key, str)                                       # no part in a verdict
-    members(store, "format", "owners", "rings")
-    check(store["format"], int, store["format"] == 1)
-    owners = [key_bytes(check(owner, str), "drowner") for owner in check(store["owners"], list)]
+    members(store, "format", "owners", "rings", "paths", "ledgers", "ledger_paths")
+    check(store["format"], int, store["format"] == 2)
+    for head in check(store["ledgers"], dict).values():              # ledgers have no part in a verdict
+        members(head, "size", "checkpoint")
+        check(head["checkpoint"], str, type(head["size"]) is int)
+    owners = [owner_key(owner) for owner in check(store["owners"], list)]
     rings = {}
-    for ring_id, seen in check(store["rings"], dict).items():
-        members(seen, "owner", "model_version", "digest")
-        version = check(seen["model_version"], int)
-        rings[bytes.fromhex(check(ring_id, str, "[0-9a-f]{32}"))] = (
-            key_bytes(check(seen["owner"], str), "drowner"), check(version, int, 0 <= version < 2 ** 64),
-            bytes.fromhex(check(seen["digest"], str, "[0-9a-f]{64}")))
-    return Trust(owners, rings)
+    for owner, seen_rings in check(store["rings"], dict).items():
+        for ring_id, seen in check(seen_rings, dict).items():
+            members(seen, "model_version", "digest", "ledgers")
+            version = check(seen["model_version"], int)
+            rings[owner_key(owner), hexadecimal(ring_id, 32)] = (
+                check(version, int, 0 <= version < 2 ** 64), hexadecimal(seen["digest"], 64))
+            check(seen["ledgers"], list, all(key in store["ledgers"] for key in seen["ledgers"]))
+    paths = {}
+    for name, bound in check(store["paths"], dict).items():
+        members(bound, "owner", "ring")
+        paths[name] = owner_key(bound["owner"]), hexadecimal(bound["ring"], 32)
+    check(store["ledger_paths"], dict, all(key in store["ledgers"] for key in store["ledger_paths"].values()))
+    return Trust(owners, rings, paths)
 
 def read_trust(path):
     try:
         with open(path, "rb") as file:
             data = file.read(2 ** 26 + 1)
     except FileNotFoundError:
-        return Trust([], {})
+        return Trust([], {}, {})
     if len(data) > 2 ** 26:
         raise Refused("a trust store of more than 64 MiB")
     return parse_trust(data)
 
+def path_name(path):
+    """A path without `.` and repeated slashes, but with its links and `..`; or `bytes:` where it is no text."""
+    path = "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+    try:
+        path.encode()
+        return path
+    except UnicodeEncodeError:
+        return "bytes:" + os.fsencode(path).hex()
+
 # §6 preamble, §7 closure --------------------------------------------------------------------------
 
 class RingFile:
-    """A file read piece by piece."""
+    """A file read piece by piece. names: those of its path, as the trust store has them (§18)."""
 
     def __init__(self, file):
         self.file, self.size = file, os.fstat(file.fileno()).st_size
+        self.names = {path_name(os.path.join(os.getcwd(), file.name)), path_name(os.path.realpath(file.name))}
 
     def read(self, start, length):
         if start + length > self.size:
@@ -522,19 +545,21 @@ def read_ring(ring, owner, trust):
     elif file.size < closure.file_length:
         ring.add(TAMPERED, None, "file", "the file is cut short", span=(file.size, closure.file_length))
 
-    if owner is not None:                                            # check 7
+    named = closure.owner, closure.ring_id
+    if trust and any(trust.paths.get(name, named) != named for name in file.names):          # check 7
+        ring.add(UNTRUSTED, None, "closure", "the path is bound to another ring")
+        return False
+    if owner is not None:
         trusted = closure.owner == owner
     else:
-        seen = trust.rings.get(closure.ring_id)
-        trusted = closure.owner in trust.owners and (seen is None or seen[0] == closure.owner)
+        trusted = closure.owner in trust.owners and (
+            named in trust.rings or not any(ring_id == closure.ring_id for _, ring_id in trust.rings))
     if not trusted:
         ring.add(UNTRUSTED, None, "closure", "the owner is not trusted")
         return False
-    if trust and closure.ring_id in trust.rings:                     # check 8
-        seen_owner, version, digest = trust.rings[closure.ring_id]
-        if seen_owner != closure.owner:
-            pass                                     # a pinned owner: another one's versions say nothing
-        elif closure.version < version:
+    if trust and named in trust.rings:                               # check 8
+        version, digest = trust.rings[named]
+        if closure.version < version:
             ring.add(STALE, None, "closure", f"version {version} was seen before")
         elif closure.version == version and closure.digest != digest:
             ring.add(STALE, None, "closure", "another ring of this version was seen before")
@@ -790,7 +815,7 @@ def check_chain(opening, receipts, ring):
             (opening.ring == closure.digest, STALE if older else TAMPERED, None, "a receipt of another ring"),
             ((opening.ring_id, opening.version) == (closure.ring_id, closure.version),
              TAMPERED, 0, "another ring id or model version"),
-            (ring.headers[0].has_host(opening.host), TAMPERED, 0, "Genesis is not for this host"),
+            (ring.headers[0].has_host(opening.host), STALE, 0, "this revision names no such host of Genesis"),
             (opening.genesis == ring.headers[0].content, TAMPERED, 0, "another Genesis")]:
         if not fits:
             return (verdict, block, "file", reason), 1
@@ -811,7 +836,7 @@ def check_chain(opening, receipts, ring):
             if content != ring.headers[block].content:
                 return (TAMPERED, block, "body", "other content ran than the ring's"), b
             if not ring.headers[block].has_host(receipt.host):
-                return (TAMPERED, block, "body", "the block is not for this host"), b
+                return (STALE, block, "body", "this revision names no such host of the block"), b
             parts = ring.headers[block].parts
             if len(coverage) != len(parts):
                 return (TAMPERED, block, "body", "coverage of other parts than the block has"), b

@@ -107,13 +107,17 @@ for y in ring.SMALL_ORDER:                                           # doubled t
     check("small order", y == 1)
 
 # Trust stores: §18.
-good = {"format": 1, "owners": [], "rings": {}}
-check("trust store", ring.parse_trust(json.dumps(good).encode()) == ([], {}))
-for change in [{"format": 2}, {"format": True}, {"format": 1.0}, {"owners": {}}, {"owners": ["x"]}, {"rings": []},
-               {"other": 1}, {"rings": {"00": {}}}]:
+good = {"format": 2, "owners": [], "rings": {}, "paths": {}, "ledgers": {}, "ledger_paths": {}}
+check("trust store", ring.parse_trust(json.dumps(good).encode()) == ([], {}, {}))
+for change in [{"format": 1}, {"format": 3}, {"format": True}, {"format": 2.0}, {"owners": {}}, {"owners": ["x"]}, {"rings": []},
+               {"other": 1}, {"rings": {"00": {"00": {}}}}, {"paths": {"/a": {}}}, {"ledgers": {"k": {}}},
+               {"ledgers": {"k": {"size": "1", "checkpoint": ""}}}, {"ledger_paths": {"/a": "unknown"}}]:
     refused(f"trust store: {change}", ring.parse_trust, json.dumps({**good, **change}).encode())
-for text in [b"", b"[]", b"null", b"{}", b"\xff", b"[" * 99999, b'{"format":1,"format":1,"owners":[],"rings":{}}']:
+for text in [b"", b"[]", b"null", b"{}", b"\xff", b"[" * 99999,
+             json.dumps(good).encode().replace(b'"owners": []', b'"owners": [], "owners": []')]:
     refused(f"trust store: {text[:9]!r}", ring.parse_trust, text)
-check("no trust store", ring.read_trust(os.path.join(tempfile.gettempdir(), "there", "is", "none")) == ([], {}))
+check("no trust store", ring.read_trust(os.path.join(tempfile.gettempdir(), "there", "is", "none")) == ([], {}, {}))
+check("path", ring.path_name("/a//./b/../c") == "/a/b/../c")
+check("path that is no text", ring.path_name("/a/\udcff") == "bytes:2f612fff")
 
 print(f"{passed} checks passed")

@@ -4,6 +4,7 @@ mod attack;
 mod bench;
 mod evaluate;
 mod process;
+mod trust;
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -19,12 +20,13 @@ pub(crate) use bench::{
 };
 pub(crate) use evaluate::Evaluate;
 pub(crate) use process::ProcessOptions;
+pub(crate) use trust::{OwnerArg, Trust, TrustAdd, TrustBind, TrustList, TrustRemove};
 
 /// Seals trained networks into rings of verified blocks, runs them, and checks what they decided.
 #[derive(Debug, Parser)]
 #[command(name = "deepring", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// File that remembers trusted owners and the newest version seen of each ring
+    /// File that remembers trusted owners, the newest version seen of each ring, and which ring and ledger lie where
     #[arg(
         long,
         global = true,
@@ -43,7 +45,7 @@ Exit codes:
   1  could not do it (I/O, no such file, unsupported operator)
   2  wrong usage
   3  tampering found: a ring, receipt or ledger that does not verify
-  4  not trusted: unknown owner, no key for this host
+  4  not trusted: unknown owner, another ring or ledger than was known here, no key for this host
   5  stale: rollback, downgrade, mixed versions";
 
 #[derive(Debug, Subcommand)]
@@ -56,11 +58,13 @@ pub(crate) enum Command {
     /// Check a decision's receipts
     #[command(subcommand)]
     Receipt(Receipt),
-    /// Read and check a ledger
+    /// Make, read and check a ledger
     #[command(subcommand)]
     Ledger(Ledger),
     Repair(Repair),
     Grant(Grant),
+    #[command(subcommand)]
+    Trust(Trust),
     Export(Export),
     Attack(Attack),
     Quantise(Quantise),
@@ -150,13 +154,6 @@ pub(crate) struct Verify {
     pub(crate) json: bool,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct OwnerArg {
-    /// Public key of the owner to trust; without it the trust store decides
-    #[arg(long, value_name = "owner.pub")]
-    pub(crate) owner: Option<PathBuf>,
-}
-
 /// Run a ring (or, with --plain, an unprotected network) on inputs
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -187,15 +184,24 @@ pub(crate) struct Run {
     /// Run the inputs this many times in one session
     #[arg(long, default_value = "1", value_name = "N")]
     pub(crate) repeat: NonZeroU32,
-    /// Record decisions and alarms in this ledger; made if it does not exist
+    /// Record decisions and alarms in this ledger, which `ledger init` makes
     #[arg(long, value_name = "DIR", conflicts_with = "plain")]
     pub(crate) ledger: Option<PathBuf>,
+    /// Public key of the ledger; without it, the key that the trust store remembers
+    #[arg(long, value_name = "log.pub", requires = "ledger")]
+    pub(crate) ledger_key: Option<PathBuf>,
+    /// Make the ledger first, where there is none and none was known
+    #[arg(long, requires = "ledger", conflicts_with = "ledger_key")]
+    pub(crate) new_ledger: bool,
     /// Write the (last) decision's receipts here
     #[arg(long, value_name = "FILE", conflicts_with = "plain")]
     pub(crate) receipt: Option<PathBuf>,
     /// Write each output as NAME.npy into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) output_dir: Option<PathBuf>,
+    /// Write each input, as the network was given it, as NAME.npy into this folder: what `receipt verify --input` takes
+    #[arg(long, value_name = "DIR", conflicts_with = "plain")]
+    pub(crate) save_inputs: Option<PathBuf>,
     /// How many of the highest elements to show
     #[arg(long, default_value_t = 5, value_name = "K")]
     pub(crate) top: usize,
@@ -256,7 +262,7 @@ pub(crate) struct ReceiptVerify {
     pub(crate) ring: PathBuf,
     #[command(flatten)]
     pub(crate) owner: OwnerArg,
-    /// Inputs that the decision must be about; repeat as for `run`
+    /// Inputs that the decision must be about, from `run --save-inputs` where they were pictures; repeat as for `run`
     #[arg(long, value_name = "[NAME=]X.npy")]
     pub(crate) input: Vec<String>,
     /// Outputs that the decision must have given for these inputs (or at all), from `run --output-dir`
@@ -278,6 +284,7 @@ pub(crate) struct ReceiptVerify {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
+    Init(LedgerInit),
     /// List the entries
     #[command(after_help = "Example:\n  deepring ledger show --ledger ledger")]
     Show(LedgerArgs),
@@ -292,11 +299,22 @@ pub(crate) enum Ledger {
     Prove(LedgerProve),
 }
 
+/// Make a new, empty ledger with a key of its own
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  deepring ledger init ledger")]
+pub(crate) struct LedgerInit {
+    /// Folder of the ledger
+    pub(crate) dir: PathBuf,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct LedgerArgs {
     /// Folder of the ledger
     #[arg(long, value_name = "DIR")]
     pub(crate) ledger: PathBuf,
+    /// Public key of the ledger; without it, the key that the trust store remembers
+    #[arg(long, value_name = "log.pub")]
+    pub(crate) ledger_key: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -348,9 +366,15 @@ pub(crate) struct Repair {
     pub(crate) from: PathBuf,
     #[command(flatten)]
     pub(crate) owner: OwnerArg,
-    /// Record the repair in this ledger
+    /// Record the repair in this ledger, which `ledger init` makes
     #[arg(long, value_name = "DIR")]
     pub(crate) ledger: Option<PathBuf>,
+    /// Public key of the ledger; without it, the key that the trust store remembers
+    #[arg(long, value_name = "log.pub", requires = "ledger")]
+    pub(crate) ledger_key: Option<PathBuf>,
+    /// Make the ledger first, where there is none and none was known
+    #[arg(long, requires = "ledger", conflicts_with = "ledger_key")]
+    pub(crate) new_ledger: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

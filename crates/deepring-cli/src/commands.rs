@@ -16,6 +16,7 @@ mod recording;
 mod repair;
 mod run;
 mod seal;
+mod trust;
 mod verify;
 
 use crate::cli::{Cli, Command};
@@ -26,13 +27,14 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Keygen(args) => keygen::keygen(&args),
         Command::Seal(args) => seal::seal(&args, trust),
-        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Inspect(args) => inspect::inspect(&args, trust),
         Command::Verify(args) => verify::verify(&args, trust),
         Command::Run(args) => run::run(&args, trust),
         Command::Receipt(args) => receipt::receipt(&args, trust),
         Command::Ledger(args) => ledger::ledger(&args, trust),
         Command::Repair(args) => repair::repair(&args, trust),
         Command::Grant(args) => grant::grant(&args, trust),
+        Command::Trust(args) => trust::trust(&args, trust),
         Command::Export(args) => export::export(&args, trust),
         Command::Attack(args) => attack::attack(&args),
         Command::Quantise(args) => quantise::quantise(&args),

@@ -7,8 +7,8 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use deepring::{
-    Finding, GrantError, KeyFileError, OpenError, ReceiptError, RepairError, Report, RingError,
-    TrustError, Verdict,
+    Finding, GrantError, InLine, KeyFileError, OpenError, ReceiptError, RepairError, Report,
+    RingError, TrustError, Verdict,
 };
 use deepring_attack::evaluate::{EvaluateError, JournalError};
 use deepring_attack::{NetworkError, SamplesError};
@@ -17,8 +17,6 @@ use deepring_infer::{
     SealModelError,
 };
 use deepring_ledger::{Fault, LedgerError};
-
-use crate::output;
 
 /// The exit codes, in the order of the help text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +58,10 @@ impl Exit {
 #[derive(Debug)]
 pub(crate) struct CliError {
     pub(crate) exit: Exit,
+    /// One line.
     message: String,
+    /// The lines after it, one each.
+    more: Vec<String>,
     hint: Option<String>,
     /// The findings behind a refusal, for `--json`.
     pub(crate) findings: Vec<Finding>,
@@ -68,7 +69,23 @@ pub(crate) struct CliError {
 
 impl CliError {
     pub(crate) fn new(exit: Exit, message: impl Display) -> Self {
-        Self { exit, message: message.to_string(), hint: None, findings: Vec::new() }
+        let message = InLine(message).to_string();
+        Self { exit, message, more: Vec::new(), hint: None, findings: Vec::new() }
+    }
+
+    /// A refusal in the words of a report: its verdict, and a line for each finding.
+    fn of_report(exit: Exit, text: impl Display, findings: Vec<Finding>) -> Self {
+        // A report's text has a line for each finding, and no finding has two.
+        let text = text.to_string();
+        let mut lines = text.lines().map(|line| InLine(line).to_string());
+        let message = lines.next().unwrap_or_default();
+        Self { findings, more: lines.collect(), ..Self::new(exit, message) }
+    }
+
+    /// The same, with more lines, indented.
+    pub(crate) fn lines(mut self, more: impl IntoIterator<Item = impl Display>) -> Self {
+        self.more.extend(more.into_iter().map(|line| format!("  {}", InLine(line))));
+        self
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -89,10 +106,19 @@ impl CliError {
 
     #[allow(clippy::print_stderr, reason = "messages for people go to stderr")]
     pub(crate) fn report(&self) {
-        eprintln!("error: {}", output::harmless(&self.message));
-        if let Some(hint) = &self.hint {
-            eprintln!("\nhint: {}", output::harmless(hint));
+        eprintln!("error: {}", self.message);
+        for line in &self.more {
+            eprintln!("{line}");
         }
+        if let Some(hint) = &self.hint {
+            eprintln!("\nhint: {}", InLine(hint));
+        }
+    }
+}
+
+impl Display for CliError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
     }
 }
 
@@ -125,8 +151,13 @@ fn failed(e: impl Display) -> CliError {
     CliError::new(Exit::Failed, e)
 }
 
-fn hint_of(exit: Exit) -> Option<&'static str> {
-    match exit {
+fn hint_of(exit: Exit, findings: &[Finding]) -> Option<String> {
+    if findings.iter().any(Finding::is_against_binding) {
+        let hint = "put back what was there; if this path is to hold another ring from now on: \
+                    `deepring trust bind RING --owner owner.pub`";
+        return Some(hint.to_owned());
+    }
+    let hint = match exit {
         Exit::Tampered => Some(
             "do not use it; `deepring repair RING --from COPY` restores it from an intact copy",
         ),
@@ -137,7 +168,8 @@ fn hint_of(exit: Exit) -> Option<&'static str> {
             Some("get the newest ring from its owner; an old one may have been put back")
         }
         Exit::Failed | Exit::Usage => None,
-    }
+    };
+    hint.map(str::to_owned)
 }
 
 impl From<RingError> for CliError {
@@ -146,8 +178,8 @@ impl From<RingError> for CliError {
         match e {
             RingError::Refused(report) => {
                 let exit = Exit::of(report.verdict).unwrap_or(Exit::Tampered);
-                let hint = hint_of(exit).map(str::to_owned);
-                Self { exit, message, hint, findings: report.findings }
+                let hint = hint_of(exit, &report.findings);
+                Self { hint, ..Self::of_report(exit, message, report.findings) }
             }
             _ => failed(message),
         }
@@ -189,7 +221,15 @@ impl From<ReceiptError> for CliError {
     fn from(e: ReceiptError) -> Self {
         let message = e.to_string();
         match e {
-            ReceiptError::Refused(finding) => Self::refused(message, vec![finding]),
+            ReceiptError::Refused(finding) => {
+                let refused = Self::refused(message, vec![finding]);
+                match refused.exit {
+                    Exit::Stale => refused.hint(
+                        "give the ring that decided with `--ring`: the same version, in its newest revision",
+                    ),
+                    _ => refused.hint("the receipt is not that of a decision of this ring"),
+                }
+            }
             ReceiptError::Malformed(_) => {
                 let finding = Finding::tampered(deepring::PartName::File, &message);
                 Self::refused(message, vec![finding])
@@ -205,12 +245,14 @@ impl From<RepairError> for CliError {
         match e {
             RepairError::Copy(RingError::Refused(report))
             | RepairError::StillBad(RingError::Refused(report))
-            | RepairError::NotRepairable(report) => Self {
-                exit: Exit::of(report.verdict).unwrap_or(Exit::Tampered),
-                message,
-                hint: None,
-                findings: report.findings,
-            },
+            | RepairError::NotRepairable(report) => {
+                let exit = Exit::of(report.verdict).unwrap_or(Exit::Tampered);
+                let hint = match exit {
+                    Exit::Tampered => Some("look for another copy that is intact".to_owned()),
+                    _ => hint_of(exit, &report.findings),
+                };
+                Self { hint, ..Self::of_report(exit, message, report.findings) }
+            }
             RepairError::NothingInCommon => Self::new(Exit::Tampered, message)
                 .hint("if the copy is what you want, put it there yourself"),
             RepairError::AnotherRing { .. } => {
@@ -267,14 +309,64 @@ impl From<LedgerError> for CliError {
             Fault::Untrusted => Exit::Untrusted,
             _ => match &e {
                 // What is there in a ledger's place is foreign; where nothing is, there is just no ledger.
-                LedgerError::NotALedger { dir } if dir.exists() => Exit::Tampered,
+                LedgerError::NotALedger { dir } if holds_something(dir) => Exit::Tampered,
                 LedgerError::Io { source, .. } if source.kind() == ErrorKind::NotADirectory => {
                     Exit::Tampered
                 }
                 _ => Exit::Failed,
             },
         };
-        Self::new(exit, format!("ledger: {e}"))
+        let hint = match &e {
+            LedgerError::NotALedger { .. } if exit == Exit::Tampered => {
+                Some("give the folder of a ledger; what is there belongs to something else".into())
+            }
+            LedgerError::NotALedger { dir } => Some(format!(
+                "`deepring ledger init {}` makes one; `--new-ledger` makes it on the way",
+                dir.display()
+            )),
+            LedgerError::LooseKey { path, .. } => Some(format!("chmod 600 {}", path.display())),
+            LedgerError::InUse { path, .. } => Some(format!(
+                "`fuser {}` says which process has it open; wait for that one, or end it",
+                path.display()
+            )),
+            LedgerError::OtherKey { .. } | LedgerError::BadPinnedKey(_) => {
+                Some("give the public key of the ledger that you trust with `--ledger-key`".into())
+            }
+            _ if exit == Exit::Tampered => Some(
+                "do not append to it; `deepring ledger verify` names what is wrong, a kept copy restores it".into(),
+            ),
+            _ => None,
+        };
+        Self { hint, ..Self::new(exit, format!("ledger: {e}")) }
+    }
+}
+
+/// Whether there is a file, or a folder that is not empty.
+fn holds_something(path: &std::path::Path) -> bool {
+    match std::fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => path.exists(),
+    }
+}
+
+impl From<TrustError> for CliError {
+    fn from(e: TrustError) -> Self {
+        let message = e.to_string();
+        match e {
+            TrustError::OldFormat { .. } => failed(message).hint(
+                "move it away, and name the owners whom you trust with `deepring trust add owner.pub`",
+            ),
+            TrustError::Damaged { .. } => failed(message).hint(
+                "it may be the only memory of the versions seen: restore it, or move it away and begin with `deepring trust add`",
+            ),
+            TrustError::Busy { lock, .. } => failed(message).hint(format!(
+                "`fuser {}` says which process holds it; wait for that one, or end it",
+                lock.display()
+            )),
+            TrustError::BoundToAnother { .. } => Self::new(Exit::Untrusted, message)
+                .hint("`deepring trust bind RING --owner owner.pub` binds the path to another ring"),
+            _ => failed(message),
+        }
     }
 }
 
@@ -309,6 +401,18 @@ impl From<EvaluateError> for CliError {
     }
 }
 
+impl From<KeyFileError> for CliError {
+    fn from(e: KeyFileError) -> Self {
+        let message = with_causes(&e);
+        match e {
+            KeyFileError::Loose { path, .. } => {
+                failed(message).hint(format!("chmod 600 {}", path.display()))
+            }
+            _ => failed(message),
+        }
+    }
+}
+
 macro_rules! plain_failures {
     ($($error:ty),*) => {
         $(impl From<$error> for CliError {
@@ -319,12 +423,4 @@ macro_rules! plain_failures {
     };
 }
 
-plain_failures!(
-    EngineError,
-    KeyFileError,
-    NpyError,
-    PictureError,
-    PlainError,
-    TrustError,
-    deepring::NoRandomness
-);
+plain_failures!(EngineError, NpyError, PictureError, PlainError, deepring::NoRandomness);

@@ -7,6 +7,17 @@ use deepring_infer::{Preprocess, read_npy, read_picture};
 
 use crate::error::{CliError, Exit};
 
+/// How pictures become inputs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pictures<'a> {
+    /// By this recipe.
+    By(&'a Preprocess),
+    /// Not at all: there is no recipe.
+    NoRecipe,
+    /// Not here: the recipe, if any, is sealed in Genesis, which only hosts open.
+    Sealed,
+}
+
 /// Reads all inputs and groups them into queries.
 ///
 /// A network with one input takes any number of files, one a query. With several inputs, files are given
@@ -14,7 +25,7 @@ use crate::error::{CliError, Exit};
 pub(crate) fn read_queries(
     given: &[String],
     declared: &[TensorSpec],
-    recipe: Option<&Preprocess>,
+    pictures: Pictures<'_>,
 ) -> Result<Vec<Vec<TensorValue>>, CliError> {
     let mut files: Vec<Vec<&str>> = vec![Vec::new(); declared.len()];
     let mut unnamed = Vec::new();
@@ -51,7 +62,7 @@ pub(crate) fn read_queries(
             let pairs = declared.iter().zip(&files);
             pairs
                 .filter_map(|(spec, files)| Some((spec, *files.get(q)?)))
-                .map(|(spec, file)| read_one(Path::new(file), spec, recipe))
+                .map(|(spec, file)| read_one(Path::new(file), spec, pictures))
                 .collect()
         })
         .collect()
@@ -82,7 +93,7 @@ fn split_name<'a>(
 fn read_one(
     path: &Path,
     spec: &TensorSpec,
-    recipe: Option<&Preprocess>,
+    pictures: Pictures<'_>,
 ) -> Result<TensorValue, CliError> {
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy")) {
         return Ok(read_npy(path, &spec.name)?);
@@ -90,11 +101,16 @@ fn read_one(
     if !path.exists() {
         return Err(CliError::new(Exit::Failed, format!("{}: no such file", path.display())));
     }
-    let recipe = recipe.ok_or_else(|| {
-        CliError::new(Exit::Failed, format!("{}: no recipe for pictures", path.display()))
-            .hint("seal the ring with `--preprocess`, or give a .npy file")
-    })?;
-    Ok(read_picture(path, &spec.name, recipe)?)
+    let failed = |what| CliError::new(Exit::Failed, format!("{}: {what}", path.display()));
+    match pictures {
+        Pictures::By(recipe) => Ok(read_picture(path, &spec.name, recipe)?),
+        Pictures::NoRecipe => Err(failed("no recipe for pictures")
+            .hint("seal the ring with `--preprocess`, or give a .npy file")),
+        Pictures::Sealed => Err(failed(
+            "only a .npy file can be compared: how a picture becomes an input is sealed, and only the ring's hosts can read it",
+        )
+        .hint("have the host write the tensors that were asked with `run --save-inputs DIR`, and give DIR/NAME.npy")),
+    }
 }
 
 fn list(declared: &[TensorSpec]) -> String {

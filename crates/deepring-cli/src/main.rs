@@ -6,6 +6,7 @@ mod commands;
 mod error;
 mod hardening;
 mod inputs;
+mod ledgers;
 mod output;
 mod progress;
 mod rings;

@@ -5,35 +5,48 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use deepring::{InLine, disturbs_line};
 use serde::Serialize;
 
 use crate::error::{CliError, Exit};
 
-/// Prints one line of data.
+/// Prints one line of data. Names of blocks, tensors, outputs and labels come from files that somebody else wrote, and a
+/// line break, an escape sequence or a bidirectional control in one could make a refusal look like its opposite: one line
+/// stays one line.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), CliError> {
-    write(format_args!("{}\n", harmless(text)))
+    write(format_args!("{}\n", InLine(text)))
 }
 
-/// A text that cannot steer a terminal. Names of blocks, tensors and outputs come from files that somebody
-/// else wrote, and an escape sequence in one could make a refusal look like its opposite.
-pub(crate) fn harmless(text: impl std::fmt::Display) -> String {
-    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
-    text.to_string()
-        .chars()
-        .map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
+/// Prints lines of data that the caller made: each name in them is a line's own matter ([`InLine`]).
+pub(crate) fn text(text: impl std::fmt::Display) -> Result<(), CliError> {
+    let kept = |c: char| matches!(c, '\n' | '\t') || !disturbs_line(c);
+    let shown = |c| if kept(c) { c } else { char::REPLACEMENT_CHARACTER };
+    write(format_args!("{}\n", text.to_string().chars().map(shown).collect::<String>()))
 }
 
-/// Prints one JSON document.
+/// Prints one JSON document. What could steer a terminal is escaped, so nothing of it is lost.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(value).map_err(|e| CliError::new(Exit::Failed, e))?;
-    line(text)
+    write(format_args!("{}\n", escaped(&text)))
 }
 
-/// A remark for people, on stderr.
+/// JSON with `\uXXXX` for every character that disturbs a line. Outside of strings there is none but the line feeds.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !disturbs_line(c) {
+            out.push(c);
+        } else {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|u| out.push_str(&format!("\\u{u:04x}")));
+        }
+    }
+    out
+}
+
+/// A remark for people, in one line on stderr.
 #[allow(clippy::print_stderr, reason = "messages for people go to stderr")]
 pub(crate) fn note(text: impl std::fmt::Display) {
-    eprintln!("{}", harmless(text));
+    eprintln!("{}", InLine(text));
 }
 
 /// Refuses to write `target` where that is one of the files that this very command reads: a network, a
@@ -101,9 +114,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_cannot_steer_the_terminal() {
-        assert_eq!(harmless("\u{1b}[2K\rintact"), "\u{fffd}[2K\u{fffd}intact");
-        assert_eq!(harmless("two\nlines\tand é"), "two\nlines\tand é");
+    fn json_loses_nothing_and_steers_no_terminal() {
+        let name = "\u{1b}[2K\n\u{202e}\u{85}\u{2028}\u{e0041}é";
+        let text = escaped(&serde_json::to_string_pretty(&[name]).unwrap());
+        assert_eq!(serde_json::from_str::<[String; 1]>(&text).unwrap(), [name]);
+        assert!(text.chars().all(|c| c == '\n' || !disturbs_line(c)), "{text:?}");
     }
 
     #[test]

@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use deepring::{
-    AuthenticRing, Finding, Host, KeyFileError, Owner, PartName, PublicKey, Report, RingError,
-    SecretKey, Trust, TrustStore, UnverifiedRing, VerifiedRing,
+    AuthenticRing, Finding, Host, KeyFileError, OwnedRing, Owner, PartName, PublicKey, Report,
+    RingError, SecretKey, Trust, TrustError, TrustStore, UnverifiedRing, VerifiedRing,
 };
+use deepring_ledger::Ledger;
 
+use crate::cli::OwnerArg;
 use crate::error::{CliError, Exit};
+use crate::ledgers::seen;
 use crate::output;
 use crate::progress::Progress;
 
@@ -15,89 +18,177 @@ use crate::progress::Progress;
 pub(crate) struct Trusting {
     owner: Option<PublicKey<Owner>>,
     store: Option<TrustStore>,
+    /// Whether the owner is added to the store once a ring of his was seen (`--remember`).
+    adds_owner: bool,
+    /// Whether paths are bound to the rings that were seen there.
+    binds: bool,
 }
 
 impl Trusting {
     /// `store` is the `--trust` option; without it the store is in the user's configuration folder.
-    pub(crate) fn new(owner: Option<&Path>, store: Option<&Path>) -> Result<Self, CliError> {
-        let owner = owner.map(PublicKey::<Owner>::read).transpose()?;
-        let store = match store.map(PathBuf::from).or_else(default_store) {
-            Some(path) => Some(TrustStore::open(&path)?),
-            None => {
-                output::note(
-                    "warning: no home folder, so no trust store: an old ring would not be noticed",
-                );
-                None
+    pub(crate) fn new(given: &OwnerArg, store: Option<&Path>) -> Result<Self, CliError> {
+        let owner = given.owner.as_deref().map(PublicKey::<Owner>::read).transpose()?;
+        let store = open_store(store)?;
+        if store.is_none() {
+            output::note(
+                "warning: no home folder, so no trust store: an old ring would not be noticed",
+            );
+            if owner.is_none() {
+                let message = "no owner given, and no trust store to ask";
+                return Err(CliError::new(Exit::Untrusted, message)
+                    .hint("give the owner's public key with `--owner owner.pub`"));
             }
-        };
-        if owner.is_none() && store.is_none() {
-            return Err(CliError::new(
-                Exit::Untrusted,
-                "no owner given, and no trust store to ask",
-            )
-            .hint("give the owner's public key with `--owner owner.pub`"));
         }
-        Ok(Self { owner, store })
+        Ok(Self { owner, store, adds_owner: given.remember, binds: false })
     }
 
     /// Trusts one owner whose key is at hand.
     pub(crate) fn of(owner: PublicKey<Owner>, store: Option<&Path>) -> Result<Self, CliError> {
-        let store = store.map(PathBuf::from).or_else(default_store);
-        let store = store.map(|path| TrustStore::open(&path)).transpose()?;
-        Ok(Self { owner: Some(owner), store })
+        let store = open_store(store)?;
+        Ok(Self { owner: Some(owner), store, adds_owner: false, binds: false })
     }
 
-    pub(crate) fn trust(&self) -> Trust<'_> {
-        match (self.owner, &self.store) {
+    /// Where an owner's key was given: binds each path to the ring that is seen there, so that another ring in its
+    /// place is refused from then on.
+    pub(crate) fn binding(self) -> Self {
+        Self { binds: self.owner.is_some(), ..self }
+    }
+
+    /// Adds the owner to the store, as `--remember` does.
+    pub(crate) fn remembering(self) -> Self {
+        Self { adds_owner: true, ..self }
+    }
+
+    pub(crate) fn store(&self) -> Option<&TrustStore> {
+        self.store.as_ref()
+    }
+
+    /// What a ring at this path is held against.
+    pub(crate) fn trust_at<'a>(&'a self, path: &'a Path) -> Trust<'a> {
+        let trust = match (self.owner, &self.store) {
             (Some(owner), Some(store)) => Trust::owner(owner).and_store(store),
             (Some(owner), None) => Trust::owner(owner),
             (None, Some(store)) => Trust::store(store),
             (None, None) => Trust::default(),
-        }
+        };
+        trust.at(path)
     }
 
     /// Checks closure, headers and links, and remembers the ring.
     pub(crate) fn authenticate(&mut self, path: &Path) -> Result<AuthenticRing, RingError> {
-        let ring = open(path)?.authenticate(&self.trust())?;
-        self.remember(&ring);
+        let ring = open(path)?.authenticate(&self.trust_at(path))?;
+        self.saw(path, &ring);
         Ok(ring)
     }
 
     /// Checks closure, headers and links of a ring of any version, to look back at what it decided.
-    pub(crate) fn look_back(&self, path: &Path) -> Result<AuthenticRing, RingError> {
-        open(path)?.authenticate(&self.trust().any_version())
+    pub(crate) fn look_back(&mut self, path: &Path) -> Result<AuthenticRing, RingError> {
+        let ring = open(path)?.authenticate(&self.trust_at(path).any_version())?;
+        self.saw(path, &ring);
+        Ok(ring)
     }
 
     /// Checks every byte, and remembers the ring.
     pub(crate) fn verify(&mut self, path: &Path) -> Result<VerifiedRing, RingError> {
         let ring = open(path)?;
         let progress = Progress::bytes("verifying", ring.body_bytes());
-        let ring = ring.verify(&self.trust(), &|n| progress.add(n))?;
+        let ring = ring.verify(&self.trust_at(path), &|n| progress.add(n))?;
         drop(progress);
-        self.remember(&ring);
+        self.saw(path, &ring);
         Ok(ring)
     }
 
-    /// A store that cannot be written takes protection away from later runs, not from this one: said,
-    /// not fatal.
-    fn remember(&mut self, ring: &AuthenticRing) {
-        if let Some(store) = &mut self.store
-            && let Err(e) = store.remember(ring)
-        {
+    /// Refuses to put a ring where another one is bound.
+    pub(crate) fn may_write(&self, path: &Path, ring: &AuthenticRing) -> Result<(), CliError> {
+        let found = ring.owned();
+        match self.store.as_ref().and_then(|store| store.binding(path)) {
+            Some(bound) if bound != found => Err(TrustError::BoundToAnother {
+                path: path.into(),
+                bound: bound.into(),
+                found: found.into(),
+            }
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The version that the store knows of a ring beyond this one.
+    pub(crate) fn newer_than(&self, ring: &AuthenticRing) -> Option<u64> {
+        let (version, _) = self.store.as_ref()?.newest(&ring.owned())?;
+        (version > ring.model_version()).then_some(version)
+    }
+
+    /// Remembers what this command is to remember of a ring. A store that cannot be written takes protection away from
+    /// later runs, not from this one: said, not fatal.
+    fn saw(&mut self, path: &Path, ring: &AuthenticRing) {
+        let Some(store) = &mut self.store else { return };
+        let added = if self.adds_owner { store.add_owner(&ring.owner()).map(drop) } else { Ok(()) };
+        let kept = added.and_then(|()| match self.binds {
+            true => store.bind(path, ring),
+            false if is_known(store, &ring.owned()) => store.remember(ring),
+            false => {
+                output::note(
+                    "note: this version is not remembered, since the owner is not in the trust store (`deepring trust add`)",
+                );
+                Ok(())
+            }
+        });
+        if let Err(e) = kept {
             output::note(format_args!("warning: this ring will not be remembered: {e}"));
         }
     }
 
-    pub(crate) fn remember_ledger(&mut self, origin: &str, key: &str) {
-        if let Some(store) = &mut self.store
-            && let Err(e) = store.remember_ledger(origin, key)
-        {
-            output::note(format_args!("warning: the ledger's key will not be remembered: {e}"));
+    /// Remembers a ledger, that it lies at `dir` and, where a ring is given, that it holds it.
+    pub(crate) fn remember_ledger(&mut self, ledger: &Ledger, dir: &Path, ring: Option<OwnedRing>) {
+        self.keep_ledger(ledger, Some(dir), ring);
+    }
+
+    /// Remembers how far a ledger has grown, if it is one that is remembered.
+    pub(crate) fn remember_growth(&mut self, ledger: &Ledger) {
+        let known = |store: &TrustStore| store.ledger(ledger.key().as_str()).is_some();
+        if self.store.as_ref().is_some_and(known) {
+            self.keep_ledger(ledger, None, None);
         }
     }
 
-    pub(crate) fn ledger_key(&self, origin: &str) -> Option<String> {
-        self.store.as_ref()?.ledger_key(origin).map(str::to_owned)
+    fn keep_ledger(&mut self, ledger: &Ledger, dir: Option<&Path>, ring: Option<OwnedRing>) {
+        if let Some(store) = &mut self.store
+            && let Err(e) = store.remember_ledger(&seen(ledger), dir, ring.as_ref())
+        {
+            output::note(format_args!("warning: the ledger will not be remembered: {e}"));
+        }
+    }
+}
+
+/// Whether a ring's versions are remembered: those of trusted owners, and of rings that were bound.
+fn is_known(store: &TrustStore, ring: &OwnedRing) -> bool {
+    store.trusts(&ring.owner) || store.newest(ring).is_some()
+}
+
+/// The store at this path, or the user's; `None` where there is no home folder.
+pub(crate) fn open_store(given: Option<&Path>) -> Result<Option<TrustStore>, CliError> {
+    let path = given.map(PathBuf::from).or_else(default_store);
+    Ok(path.map(|path| TrustStore::open(&path)).transpose()?)
+}
+
+/// For a look that trusts nobody: remembers the version of a ring that is known, and nothing of others; says if the path
+/// is bound to another ring.
+pub(crate) fn glance(path: &Path, ring: &AuthenticRing, store: Option<&Path>) {
+    let kept = open_store(store).and_then(|store| {
+        let Some(mut store) = store else { return Ok(()) };
+        if let Some(bound) = store.binding(path).filter(|bound| *bound != ring.owned()) {
+            output::note(format_args!(
+                "warning: this path is bound to ring {} of owner {}",
+                bound.ring, bound.owner
+            ));
+        }
+        match is_known(&store, &ring.owned()) {
+            true => Ok(store.remember(ring)?),
+            false => Ok(()),
+        }
+    });
+    if let Err(e) = kept {
+        output::note(format_args!("warning: this ring will not be remembered: {e}"));
     }
 }
 

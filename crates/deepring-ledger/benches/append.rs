@@ -18,7 +18,7 @@ fn decisions(from: u64, count: u64) -> Vec<Entry> {
 fn append(c: &mut Criterion) {
     for batch in [1, 100] {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut ledger = Ledger::open(dir.path()).expect("a new ledger");
+        let mut ledger = Ledger::open_or_create(dir.path()).expect("a new ledger");
         let mut group = c.benchmark_group("append");
         group.throughput(Throughput::Elements(batch)).sample_size(20);
         group.bench_function(format!("batch={batch}"), |b| {
@@ -30,7 +30,7 @@ fn append(c: &mut Criterion) {
 fn read(c: &mut Criterion) {
     const SIZE: u64 = 10_000;
     let dir = tempfile::tempdir().expect("a temporary directory");
-    Ledger::open(dir.path())
+    Ledger::open_or_create(dir.path())
         .and_then(|mut ledger| ledger.append(&decisions(0, SIZE)))
         .expect("a new ledger");
     let mut group = c.benchmark_group("read");

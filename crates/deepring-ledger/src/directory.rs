@@ -12,8 +12,10 @@ use crate::error::LedgerError;
 use crate::key::{LogKey, VerifierKey};
 use crate::store::Store;
 
-/// Mode of the secret file, and of the others (less the process's umask).
-const SECRET: u32 = 0o600;
+/// Mode of the secret key and the database: what only the ledger's user opens. The database is no secret, but to open
+/// it is enough to lock it, and so to keep its user waiting.
+const PRIVATE: u32 = 0o600;
+/// Mode of the others, less the process's umask.
 const PUBLIC: u32 = 0o644;
 /// Longest key text that is read, in bytes.
 const MAX_KEY_TEXT: u64 = 4096;
@@ -27,10 +29,6 @@ pub(crate) struct Directory {
 impl Directory {
     pub(crate) fn new(dir: &Path) -> Self {
         Self { dir: dir.to_owned() }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.dir
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -70,9 +68,40 @@ impl Directory {
             }
             let text = LogKey::generate()
                 .map_err(|source| LedgerError::BadKey { path: secret.clone(), source })?;
-            self.place(&secret, SECRET, |file| file.write_all(text.as_bytes()))?;
+            self.place(&secret, PRIVATE, |file| file.write_all(text.as_bytes()))?;
         }
-        let key = read_secret(&secret)?;
+        let key = self.key_pair()?;
+        if !had_database && !self.has(&self.database())? {
+            if had_checkpoint {
+                return Err(LedgerError::DatabaseMissing { path: self.database() });
+            }
+            self.create_database(&key)?;
+        }
+        Ok(key)
+    }
+
+    /// The signing key of a ledger that is there.
+    pub(crate) fn signing_key(&self) -> Result<LogKey, LedgerError> {
+        self.check_database()?;
+        self.key_pair()
+    }
+
+    /// That there is a database; if not, whether there was one.
+    pub(crate) fn check_database(&self) -> Result<(), LedgerError> {
+        let path = self.database();
+        if self.has(&path)? {
+            return Ok(());
+        }
+        let remains = self.has(&self.checkpoint())? || self.has(&self.public_key())?;
+        Err(match remains {
+            true => LedgerError::DatabaseMissing { path },
+            false => LedgerError::NotALedger { dir: self.dir.clone() },
+        })
+    }
+
+    /// The signing key, and its public half in a file, which is made where it is missing.
+    fn key_pair(&self) -> Result<LogKey, LedgerError> {
+        let key = read_secret(&self.secret_key())?;
         let public = self.public_key();
         if !self.has(&public)? {
             let text = format!("{}\n", key.verifier);
@@ -85,12 +114,6 @@ impl Directory {
                 found: found.map(|key| key.to_string()).unwrap_or_default(),
                 expected: key.verifier.to_string(),
             });
-        }
-        if !had_database && !self.has(&self.database())? {
-            if had_checkpoint {
-                return Err(LedgerError::DatabaseMissing { path: self.database() });
-            }
-            self.create_database(&key)?;
         }
         Ok(key)
     }
@@ -128,7 +151,7 @@ impl Directory {
     fn create_database(&self, key: &LogKey) -> Result<(), LedgerError> {
         let path = self.database();
         let file = self
-            .temporary("ledger.redb", PUBLIC)
+            .temporary("ledger.redb", PRIVATE)
             .map_err(LedgerError::io("create a file in", &self.dir))?;
         Store::create(file.path(), key)?;
         self.settle(file, &path)
@@ -193,21 +216,39 @@ impl Directory {
     }
 }
 
+/// Reads the signing key from a file that nobody but its user can read or write.
 fn read_secret(path: &Path) -> Result<LogKey, LedgerError> {
-    let text = read_text(path, MAX_KEY_TEXT)?;
-    let text = text.ok_or_else(|| LedgerError::KeyMissing { path: path.to_owned() })?;
+    let opened =
+        open_text(path)?.ok_or_else(|| LedgerError::KeyMissing { path: path.to_owned() })?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let metadata = opened.metadata().map_err(LedgerError::io("read", path))?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(LedgerError::LooseKey { path: path.to_owned(), mode });
+        }
+    }
+    let text = read_opened(opened, path, MAX_KEY_TEXT)?;
     LogKey::parse(&text).map_err(|source| LedgerError::BadKey { path: path.to_owned(), source })
 }
 
 /// Reads at most `limit` bytes of a text file; `None` if there is none. Bytes that are not UTF-8
 /// become replacement characters, which no key and no checkpoint contains.
 fn read_text(path: &Path, limit: u64) -> Result<Option<Zeroizing<String>>, LedgerError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(LedgerError::io("open", path)(e)),
-    };
+    open_text(path)?.map(|file| read_opened(file, path, limit)).transpose()
+}
+
+fn open_text(path: &Path) -> Result<Option<File>, LedgerError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(LedgerError::io("open", path)(e)),
+    }
+}
+
+fn read_opened(file: File, path: &Path, limit: u64) -> Result<Zeroizing<String>, LedgerError> {
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(limit).read_to_end(&mut bytes).map_err(LedgerError::io("read", path))?;
-    Ok(Some(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned())))
+    Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
 }

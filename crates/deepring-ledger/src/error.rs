@@ -61,6 +61,14 @@ pub enum LedgerError {
         /// Where the key should be.
         path: PathBuf,
     },
+    /// Others than its user can read or write the signing key.
+    #[error("mode {mode:04o} lets others than you read or change the signing key {}", path.display())]
+    LooseKey {
+        /// The key file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// A key file or key text does not hold a key.
     #[error("not a ledger key: {}: {source}", path.display())]
     BadKey {
@@ -206,6 +214,7 @@ impl LedgerError {
             | Self::Io { .. }
             | Self::InUse { .. }
             | Self::KeyMissing { .. }
+            | Self::LooseKey { .. }
             | Self::UnknownFormat { .. }
             | Self::CheckpointFile { .. } => Fault::Io,
             Self::BadKey { .. }
@@ -218,7 +227,7 @@ impl LedgerError {
             | Self::Rewritten { .. }
             | Self::DatabaseMissing { .. }
             | Self::CheckpointMissing { .. } => Fault::Tampered,
-            Self::OtherKey { .. } => Fault::Untrusted,
+            Self::OtherKey { .. } | Self::BadPinnedKey(KeyError::Weak) => Fault::Untrusted,
             Self::ReadOnly
             | Self::BadPinnedKey(_)
             | Self::NoSuchEntry { .. }

@@ -5,6 +5,7 @@ use std::fmt;
 use aws_lc_rs::rand;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::prelude::{BASE64_STANDARD, Engine};
+use ed25519_dalek::VerifyingKey;
 use signed_note::{
     StandardSigner, StandardVerifier, VerificationError, Verifier, Verifiers, key_id,
 };
@@ -25,6 +26,10 @@ pub enum KeyError {
     /// The hash in the text is not that of the name and the key.
     #[error("key text names another key than it holds")]
     WrongId,
+    /// The key is of small order: one signature fits every checkpoint under it, so its holder could show each reader
+    /// another log and deny all of them, and anybody could sign for him.
+    #[error("a key under which one signature fits every checkpoint")]
+    Weak,
     /// The system has no randomness to make a key from.
     #[error("no randomness available")]
     NoRandomness,
@@ -44,7 +49,7 @@ impl VerifierKey {
     /// Reads the text form; white space around it is ignored.
     ///
     /// # Errors
-    /// [`KeyError::Malformed`] and [`KeyError::WrongId`].
+    /// [`KeyError::Malformed`], [`KeyError::WrongId`] and [`KeyError::Weak`].
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
         let note = StandardVerifier::new(text).map_err(|e| match e {
@@ -55,7 +60,11 @@ impl VerifierKey {
         // One key has one text, so that texts can be compared.
         let encoded = text.splitn(3, '+').nth(2).ok_or(KeyError::Malformed)?;
         let canonical = format!("{}+{:08x}+{encoded}", key.origin(), key.note.key_id());
-        if canonical == key.text { Ok(key) } else { Err(KeyError::Malformed) }
+        if canonical != key.text {
+            return Err(KeyError::Malformed);
+        }
+        check_point(encoded)?;
+        Ok(key)
     }
 
     /// Name of the log, the first line of its checkpoints.
@@ -157,6 +166,20 @@ impl fmt::Debug for LogKey {
     }
 }
 
+/// Checks the curve point of an encoded public key: not of small order, and in its one encoding.
+fn check_point(encoded: &str) -> Result<(), KeyError> {
+    let bytes = BASE64_STANDARD.decode(encoded).map_err(|_| KeyError::Malformed)?;
+    let point = bytes.get(1..).and_then(|b| b.first_chunk::<32>()).ok_or(KeyError::Malformed)?;
+    let key = VerifyingKey::from_bytes(point).map_err(|_| KeyError::Malformed)?;
+    if key.is_weak() {
+        return Err(KeyError::Weak);
+    }
+    if key.to_edwards().compress().as_bytes() != point {
+        return Err(KeyError::Malformed);
+    }
+    Ok(())
+}
+
 /// The public key of a seed, with the algorithm's identifier before it.
 fn public_half(seed: &[u8]) -> Result<Vec<u8>, KeyError> {
     let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| KeyError::Malformed)?;
@@ -190,6 +213,54 @@ mod tests {
             key.verifier.as_str(),
             "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
         );
+    }
+
+    /// A key text of these bytes, made as signed-note says.
+    fn text_of(point: [u8; 32]) -> String {
+        let public = [&[ALG_ED25519], point.as_slice()].concat();
+        let id = key_id("example.com/log", &public);
+        format!("example.com/log+{id:08x}+{}", BASE64_STANDARD.encode(&public))
+    }
+
+    /// The points of small order have five y coordinates (0, 1, -1 and two more), each with either sign, and two of them
+    /// a second encoding beyond the field's order.
+    #[test]
+    fn a_key_of_small_order_is_refused_in_every_encoding() {
+        let hex = |text: &str| -> [u8; 32] {
+            let byte = |i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap();
+            std::array::from_fn(byte)
+        };
+        let weak = [
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        ];
+        for text in weak {
+            for sign in [0, 0x80] {
+                let mut point = hex(text);
+                point[31] |= sign;
+                let refused = VerifierKey::parse(&text_of(point)).unwrap_err();
+                assert!(
+                    matches!(refused, KeyError::Weak | KeyError::Malformed),
+                    "{text}: {refused}"
+                );
+            }
+            // Without the check they are keys: what signed-note takes must be refused here.
+            assert_eq!(VerifierKey::parse(&text_of(hex(text))), Err(KeyError::Weak), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_second_encoding_of_an_ordinary_point_is_refused() {
+        // y = 3 is on the curve, and so is y = 3 + p, which is the same point.
+        let (mut once, mut twice) = ([0; 32], [0xff; 32]);
+        (once[0], twice[0], twice[31]) = (3, 0xf0, 0x7f);
+        VerifierKey::parse(&text_of(once)).unwrap();
+        assert_eq!(VerifierKey::parse(&text_of(twice)), Err(KeyError::Malformed));
     }
 
     #[test]

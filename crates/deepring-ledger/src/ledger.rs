@@ -89,18 +89,33 @@ impl LedgerOptions {
         self
     }
 
-    /// Opens a ledger for appending; makes directory, key and database where there are none.
+    /// Opens a ledger that is there for appending. Begins none: whoever can remove a ledger could else have what it
+    /// knew, revocations too, forgotten without a word.
     ///
     /// # Errors
-    /// Any [`LedgerError`]. In particular, a ledger that was rolled back or whose stored tree is not
-    /// the signed one is refused: its key signs nothing on top of that.
+    /// Any [`LedgerError`]; [`LedgerError::NotALedger`] where there is none. In particular, a ledger that was rolled
+    /// back or whose stored tree is not the signed one is refused: its key signs nothing on top of that.
     pub fn open(&self, dir: impl AsRef<Path>) -> Result<Ledger, LedgerError> {
         let directory = Directory::new(dir.as_ref());
-        // A ledger made now could not have the pinned key.
-        if self.pinned.is_some() && !directory.has(&directory.database())? {
-            return Err(LedgerError::NotALedger { dir: directory.path().to_owned() });
+        let secret = directory.signing_key()?;
+        self.open_to_append(directory, secret)
+    }
+
+    /// Opens a ledger for appending, and makes directory, key and database where there are none. With a pinned key it
+    /// begins none: a ledger made now could not have that key.
+    ///
+    /// # Errors
+    /// As [`LedgerOptions::open`].
+    pub fn open_or_create(&self, dir: impl AsRef<Path>) -> Result<Ledger, LedgerError> {
+        if self.pinned.is_some() {
+            return self.open(dir);
         }
+        let directory = Directory::new(dir.as_ref());
         let secret = directory.create()?;
+        self.open_to_append(directory, secret)
+    }
+
+    fn open_to_append(&self, directory: Directory, secret: LogKey) -> Result<Ledger, LedgerError> {
         self.check_pinned(&secret.verifier)?;
         let store = Store::open(&directory.database(), Access::Write, self.wait)?;
         let key = secret.verifier.clone();
@@ -145,15 +160,8 @@ impl LedgerOptions {
     }
 
     fn open_store(&self, directory: &Directory) -> Result<(Store, VerifierKey), LedgerError> {
+        directory.check_database()?;
         let path = directory.database();
-        if !directory.has(&path)? {
-            let remains = directory.has(&directory.checkpoint())?
-                || directory.has(&directory.public_key())?;
-            return Err(match remains {
-                true => LedgerError::DatabaseMissing { path },
-                false => LedgerError::NotALedger { dir: directory.path().to_owned() },
-            });
-        }
         let store = Store::open(&path, Access::Read, self.wait)?;
         let named = store.read(|snapshot| snapshot.meta(META_KEY))?;
         let named = named.ok_or_else(|| LedgerError::damaged(&path, "names no key"))?;
@@ -185,12 +193,20 @@ impl LedgerOptions {
 }
 
 impl Ledger {
-    /// Opens a ledger for appending; see [`LedgerOptions::open`].
+    /// Opens a ledger that is there for appending; see [`LedgerOptions::open`].
     ///
     /// # Errors
     /// As [`LedgerOptions::open`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, LedgerError> {
         LedgerOptions::new().open(dir)
+    }
+
+    /// Opens a ledger for appending, and begins one where there is none; see [`LedgerOptions::open_or_create`].
+    ///
+    /// # Errors
+    /// As [`LedgerOptions::open`].
+    pub fn open_or_create(dir: impl AsRef<Path>) -> Result<Self, LedgerError> {
+        LedgerOptions::new().open_or_create(dir)
     }
 
     /// Opens a ledger for reading, under `pinned_key` if one is given; see

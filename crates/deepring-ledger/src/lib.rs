@@ -6,7 +6,7 @@
 //! entry is in the ledger, an [`ExtensionProof`] that the ledger only grew. `docs/LEDGER.md` has the
 //! bytes and what each file is trusted for.
 //!
-//! Which type when: [`Ledger::open`] to record; [`Ledger::open_read`] to read, ask and prove;
+//! Which type when: [`Ledger::open_or_create`] to begin one, [`Ledger::open`] to record; [`Ledger::open_read`] to read, ask and prove;
 //! [`LedgerOptions::verify`] to recompute everything, damaged or not; [`Proof::parse`] and
 //! [`Proof::verify`] to check a proof with nothing but the ledger's public key.
 //!
@@ -16,7 +16,7 @@
 //!
 //! # let temporary = tempfile::tempdir()?;
 //! # let dir = temporary.path().join("ledger");
-//! let mut ledger = Ledger::open(&dir)?;
+//! let mut ledger = Ledger::open_or_create(&dir)?;
 //! let event = Event::Decisions { ring_digest: [1; 32], decision_id: [2; 32], count: 10 };
 //! let indices = ledger.append(&[Entry { at: 1_760_000_000_000, event }])?;
 //!

@@ -1,7 +1,9 @@
 //! The database: four tables in `ledger.redb`, one transaction per append.
 
 use std::any::Any;
-use std::fs::OpenOptions;
+#[cfg(unix)]
+use std::fs::Permissions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -123,6 +125,9 @@ impl Store {
         // redb makes a new database of an empty file; an emptied ledger must stay what it is.
         if empty && contents == Contents::Database {
             return Err(LedgerError::damaged(path, "file is empty"));
+        }
+        if access == Access::Write {
+            make_private(&file);
         }
         let backend = LedgerFile::new(file, access).map_err(LedgerError::io("read", path))?;
         Self::on(path, backend)
@@ -256,6 +261,18 @@ impl Snapshot {
         with_hashes(&self.path, &self.hashes, |hashes| tree_hash(size, hashes))
     }
 }
+
+/// Takes other users' access to the database away, where it is this user's. Whoever can open it can lock it.
+#[cfg(unix)]
+fn make_private(file: &File) {
+    use std::os::unix::fs::PermissionsExt;
+    if file.metadata().is_ok_and(|m| m.permissions().mode() & 0o077 != 0) {
+        let _ = file.set_permissions(Permissions::from_mode(0o600));
+    }
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &File) {}
 
 fn sign(key: &LogKey, size: u64, root: Hash) -> Result<Checkpoint, LedgerError> {
     Checkpoint::sign(key, size, root)

@@ -91,6 +91,7 @@ mod frozen;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grant;
+mod in_line;
 mod keys;
 mod manifest;
 mod open;
@@ -110,6 +111,7 @@ pub use crypto::{Digest, NoRandomness};
 pub use deepring_memory::Protection;
 pub use encoding::{DecodeError, Reader, Writer};
 pub use grant::{GrantError, grant};
+pub use in_line::{InLine, disturbs_line};
 pub use keys::{
     Host, KeyFileError, Owner, ParseKeyError, PublicKey, Role, SecretKey, UnusableKey,
     write_key_pair,
@@ -129,4 +131,4 @@ pub use ring::{
 };
 pub use seal::{BlockPlan, RingPlan, RingSealer, SealError, Sealed};
 pub use tensor::{DType, Dim, TensorSpec};
-pub use trust::{Trust, TrustError, TrustStore};
+pub use trust::{KnownLedger, OwnedRing, Trust, TrustError, TrustStore};

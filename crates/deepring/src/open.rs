@@ -12,6 +12,7 @@ use crate::block::header::unwrap_key;
 use crate::crypto::Digest;
 use crate::crypto::aead::{BlockKey, CHUNK_LEN};
 use crate::encoding::DecodeError;
+use crate::in_line::InLine;
 use crate::keys::{Host, Owner, SecretKey};
 use crate::ring::{Finding, PartName, Storage};
 
@@ -69,7 +70,7 @@ pub enum OpenError {
         count: u32,
     },
     /// The key is none of the block's recipients.
-    #[error("block {index} ({name}) is not sealed for this key")]
+    #[error("block {index} ({}) is not sealed for this key", InLine(name))]
     NotForThisKey {
         /// The block.
         index: u32,

@@ -37,6 +37,18 @@ pub fn replace_file(target: &Path, bytes: &[u8]) -> io::Result<()> {
     commit(file, target)
 }
 
+/// Writes `bytes` as the whole new content of `target`, which its user alone can read and write from then on.
+pub(crate) fn replace_private_file(target: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = temporary_beside(target)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
+    }
+    io::Write::write_all(&mut file, bytes)?;
+    commit(file, target)
+}
+
 fn folder_of(target: &Path) -> PathBuf {
     match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.into(),

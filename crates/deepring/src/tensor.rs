@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::encoding::{DecodeError, Reader, Writer};
+use crate::in_line::InLine;
 
 /// Most dimensions that a tensor may have.
 pub(crate) const MAX_RANK: usize = 32;
@@ -172,9 +173,10 @@ impl TensorSpec {
     }
 }
 
+/// In one line, whatever the names hold; for people, never to be parsed.
 impl std::fmt::Display for TensorSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.name, self.dtype.name())?;
+        write!(f, "{} {}", InLine(&self.name), self.dtype.name())?;
         match &self.dims {
             None => f.write_str("[..]"),
             Some(dims) => {
@@ -185,7 +187,7 @@ impl std::fmt::Display for TensorSpec {
                     }
                     match dim {
                         Dim::Fixed(n) => write!(f, "{n}")?,
-                        Dim::Named(name) => f.write_str(name)?,
+                        Dim::Named(name) => write!(f, "{}", InLine(name))?,
                     }
                 }
                 f.write_str("]")

@@ -193,7 +193,7 @@ fn fork(town: &Town) -> Result<Besieged, Failure> {
         event: Event::Decisions { ring_digest: [0; 32], decision_id: [n; 32], count: 1 },
     };
     let original = town.path("ledger");
-    let mut ledger = Ledger::open(&original)?;
+    let mut ledger = Ledger::open_or_create(&original)?;
     ledger.append(&[entry(1), entry(2)])?;
     drop(ledger);
     let fork = ledger_fork(&original, &town.path("fork"), [&[entry(3)], &[entry(4)]])?;

@@ -9,5 +9,5 @@ use crate::output;
 pub(crate) fn completions(args: &Completions) -> Result<(), CliError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "deepring", &mut script);
-    output::line(String::from_utf8_lossy(&script).trim_end())
+    output::text(String::from_utf8_lossy(&script).trim_end())
 }

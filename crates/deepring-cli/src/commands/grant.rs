@@ -15,10 +15,16 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     let (blocks, host, host_file) = parse_host(&args.host)?;
     let target = args.output.as_deref().unwrap_or(&args.ring);
     output::keep(target, [args.owner_key.as_path(), host_file])?;
-    let ring = Trusting::of(owner.public(), trust)?.verify(&args.ring).map_err(not_the_owner)?;
+    let mut trusting = Trusting::of(owner.public(), trust)?.binding();
+    let ring = trusting.verify(&args.ring).map_err(|e| not_the_owner(e, &args.ring, &owner))?;
+    trusting.may_write(target, &ring)?;
     let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
     let indices = blocks.indices(last);
     let granted = deepring::grant(&ring, &owner, &host, indices.as_deref(), target)?;
+    if granted > 0 && target != args.ring {
+        // What was written elsewhere is bound there, too.
+        trusting.authenticate(target)?;
+    }
     match granted {
         0 => output::line("nothing to do: the host can open these blocks already"),
         n => {
@@ -28,9 +34,13 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
 }
 
 /// Whom this command trusts is whoever's secret key it was given.
-fn not_the_owner(e: RingError) -> CliError {
+fn not_the_owner(e: RingError, ring: &Path, key: &SecretKey<Owner>) -> CliError {
+    let claimed = || crate::rings::open(ring).map(|ring| ring.claimed_owner());
     match &e {
-        RingError::Refused(report) if report.verdict == Verdict::Untrusted => {
+        RingError::Refused(report)
+            if report.verdict == Verdict::Untrusted
+                && claimed().is_ok_and(|owner| owner != key.public()) =>
+        {
             deepring::GrantError::NotTheOwner.into()
         }
         _ => e.into(),

@@ -1,6 +1,8 @@
 //! `deepring inspect`: what a ring says of itself, checked against its own signature only.
 
-use deepring::{AuthenticRing, Header, PartKind, RecipientRole, Trust};
+use std::path::Path;
+
+use deepring::{AuthenticRing, Header, InLine, PartKind, RecipientRole, Trust};
 use serde_json::json;
 
 use crate::cli::Inspect;
@@ -8,10 +10,11 @@ use crate::error::CliError;
 use crate::output;
 use crate::rings;
 
-pub(crate) fn inspect(args: &Inspect) -> Result<(), CliError> {
+pub(crate) fn inspect(args: &Inspect, trust: Option<&Path>) -> Result<(), CliError> {
     let ring = rings::open(&args.ring)?;
     let claimed = ring.claimed_owner();
     let ring = ring.authenticate(&Trust::owner(claimed))?;
+    rings::glance(&args.ring, &ring, trust);
     if args.json { print_json(&ring) } else { print_text(&ring) }
 }
 
@@ -79,7 +82,7 @@ fn print_text(ring: &AuthenticRing) -> Result<(), CliError> {
         output::line(format_args!(
             "{:>4}  {:<28} {:>9}  {}…  {hosts}{checks}",
             header.index,
-            header.name,
+            InLine(&header.name),
             output::size(header.plain_len),
             header.body_digest.to_hex().get(..12).unwrap_or_default(),
         ))?;

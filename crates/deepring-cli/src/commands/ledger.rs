@@ -1,27 +1,76 @@
-//! `deepring ledger`: show, verify, checkpoint, prove.
+//! `deepring ledger`: init, show, verify, checkpoint, prove.
 
 use std::path::Path;
 
-use deepring::Decision;
-use deepring_ledger::{Event, Ledger, LedgerFinding, LedgerOptions};
+use deepring::{Decision, InLine, TrustStore};
+use deepring_ledger::{Event, Ledger, LedgerFinding};
 use serde_json::json;
 
-use crate::cli::{Ledger as Args, LedgerArgs, LedgerProve, LedgerVerify};
+use crate::cli::{Ledger as Args, LedgerArgs, LedgerInit, LedgerProve, LedgerVerify};
 use crate::error::{CliError, Exit};
+use crate::ledgers::{Wanted, seen};
 use crate::output;
-use crate::rings::Trusting;
+use crate::rings::open_store;
 
 pub(crate) fn ledger(args: &Args, trust: Option<&Path>) -> Result<(), CliError> {
     match args {
-        Args::Show(args) => show(args),
-        Args::Verify(args) => verify(args),
-        Args::Checkpoint(args) => checkpoint(args),
+        Args::Init(args) => init(args, trust),
+        Args::Show(args) => show(args, trust),
+        Args::Verify(args) => verify(args, trust),
+        Args::Checkpoint(args) => checkpoint(args, trust),
         Args::Prove(args) => prove(args, trust),
     }
 }
 
-fn show(args: &LedgerArgs) -> Result<(), CliError> {
-    let ledger = Ledger::open_read(&args.ledger, None)?;
+fn init(args: &LedgerInit, trust: Option<&Path>) -> Result<(), CliError> {
+    let mut memory = Memory::open(trust)?;
+    let ledger = Wanted { dir: &args.dir, key: None }.begin(memory.store(), None)?.ledger;
+    memory.keep(&ledger, Some(&args.dir));
+    output::line(ledger.checkpoint().origin())?;
+    output::line(ledger.key().as_str())?;
+    output::note(format_args!(
+        "made {}; give the key above to those who verify, by another way than this machine's files",
+        args.dir.display()
+    ));
+    Ok(())
+}
+
+/// What is remembered of ledgers; nothing where there is no trust store.
+struct Memory(Option<TrustStore>);
+
+impl Memory {
+    fn open(trust: Option<&Path>) -> Result<Self, CliError> {
+        Ok(Self(open_store(trust)?))
+    }
+
+    fn store(&self) -> Option<&TrustStore> {
+        self.0.as_ref()
+    }
+
+    /// Opens a ledger that fits what is pinned or known, and remembers how far it has grown if it is known.
+    fn read(&mut self, args: &LedgerArgs) -> Result<Ledger, CliError> {
+        let ledger = wanted(args).read(self.store())?.ledger;
+        if self.store().is_some_and(|store| store.ledger(ledger.key().as_str()).is_some()) {
+            self.keep(&ledger, None);
+        }
+        Ok(ledger)
+    }
+
+    fn keep(&mut self, ledger: &Ledger, dir: Option<&Path>) {
+        if let Some(store) = &mut self.0
+            && let Err(e) = store.remember_ledger(&seen(ledger), dir, None)
+        {
+            output::note(format_args!("warning: the ledger will not be remembered: {e}"));
+        }
+    }
+}
+
+fn wanted(args: &LedgerArgs) -> Wanted<'_> {
+    Wanted { dir: &args.ledger, key: args.ledger_key.as_deref() }
+}
+
+fn show(args: &LedgerArgs, trust: Option<&Path>) -> Result<(), CliError> {
+    let ledger = Memory::open(trust)?.read(args)?;
     if args.json {
         let mut entries = Vec::new();
         for (index, entry) in (0..ledger.len()).map(|i| (i, ledger.entry(i))) {
@@ -36,15 +85,20 @@ fn show(args: &LedgerArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn verify(args: &LedgerVerify) -> Result<(), CliError> {
-    let dir = &args.args.ledger;
-    let report = LedgerOptions::new().verify(dir).map_err(|e| refused(e.into(), args.args.json))?;
+fn verify(args: &LedgerVerify, trust: Option<&Path>) -> Result<(), CliError> {
+    let mut memory = Memory::open(trust)?;
+    let report =
+        wanted(&args.args).recompute(memory.store()).map_err(|e| refused(e, args.args.json))?;
+    if report.is_intact() {
+        // Whole in itself; and not less than was seen before.
+        memory.read(&args.args).map_err(|e| refused(e, args.args.json))?;
+    }
     let mut extends = None;
     if let (Some(path), true) = (&args.against, report.is_intact()) {
         let bytes = std::fs::read(path)
             .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
         let text = String::from_utf8_lossy(&bytes);
-        let checked = Ledger::open_read(dir, None)?.verify_against(&text);
+        let checked = memory.read(&args.args)?.verify_against(&text);
         extends = Some(checked.map(|_| ()).map_err(CliError::from));
     }
     let intact = report.is_intact() && !matches!(extends, Some(Err(_)));
@@ -65,15 +119,15 @@ fn verify(args: &LedgerVerify) -> Result<(), CliError> {
     if intact {
         Ok(())
     } else {
-        let findings: Vec<String> = report.findings.iter().map(finding).collect();
-        let message = format!("the ledger does not verify:{}", findings.concat());
-        Err(CliError::new(Exit::Tampered, message))
+        Err(CliError::new(Exit::Tampered, "the ledger does not verify:")
+            .lines(report.findings.iter().map(finding))
+            .hint("do not append to it; restore it from a kept copy, and compare with a kept checkpoint"))
     }
 }
 
 /// Prints the verdict of a ledger that could not even be looked at, and hands its error on.
 fn refused(e: CliError, json: bool) -> CliError {
-    if json && matches!(e.exit, Exit::Tampered | Exit::Untrusted) {
+    if json && matches!(e.exit, Exit::Tampered | Exit::Untrusted | Exit::Stale) {
         let verdict =
             json!({ "verdict": e.exit.word(), "report": null, "extends_checkpoint": null });
         if let Err(unwritten) = output::json(&verdict) {
@@ -83,8 +137,8 @@ fn refused(e: CliError, json: bool) -> CliError {
     e
 }
 
-fn checkpoint(args: &LedgerArgs) -> Result<(), CliError> {
-    let ledger = Ledger::open_read(&args.ledger, None)?;
+fn checkpoint(args: &LedgerArgs, trust: Option<&Path>) -> Result<(), CliError> {
+    let ledger = Memory::open(trust)?.read(args)?;
     let checkpoint = ledger.checkpoint();
     if args.json {
         return output::json(&json!({
@@ -95,15 +149,14 @@ fn checkpoint(args: &LedgerArgs) -> Result<(), CliError> {
             "checkpoint": checkpoint.as_str(),
         }));
     }
-    output::line(checkpoint.as_str().trim_end_matches('\n'))
+    output::text(checkpoint.as_str().trim_end_matches('\n'))
 }
 
 fn prove(args: &LedgerProve, trust: Option<&Path>) -> Result<(), CliError> {
-    let ledger = Ledger::open_read(&args.args.ledger, None)?;
+    let mut memory = Memory::open(trust)?;
+    let ledger = memory.read(&args.args)?;
     // The key goes to whoever checks by another way; on this machine the trust store is that way.
-    if let Ok(mut trusting) = Trusting::new(None, trust) {
-        trusting.remember_ledger(ledger.checkpoint().origin(), &ledger.key().to_string());
-    }
+    memory.keep(&ledger, Some(&args.args.ledger));
     let index = match (&args.receipt, args.entry) {
         (Some(path), _) => {
             let id = Decision::read(path)?.id();
@@ -127,11 +180,15 @@ fn prove(args: &LedgerProve, trust: Option<&Path>) -> Result<(), CliError> {
         let key = ledger.key().to_string();
         return output::json(&json!({ "index": index, "key": key, "proof": proof }));
     }
-    output::line(proof.trim_end_matches('\n'))
+    output::text(proof.trim_end_matches('\n'))
 }
 
-/// An event in a line, for people.
+/// An event in a line, for people. What somebody else wrote into an entry stays in that line.
 pub(super) fn describe(event: &Event) -> String {
+    InLine(words(event)).to_string()
+}
+
+fn words(event: &Event) -> String {
     let hex = |bytes: &[u8]| bytes.iter().take(6).map(|b| format!("{b:02x}")).collect::<String>();
     match event {
         Event::RingRegistered { ring_id, model_version, .. } => {
@@ -162,8 +219,8 @@ pub(super) fn describe(event: &Event) -> String {
 
 fn finding(finding: &LedgerFinding) -> String {
     match finding.index {
-        Some(index) => format!("\n  entry {index}: {}", finding.what),
-        None => format!("\n  {}", finding.what),
+        Some(index) => format!("entry {index}: {}", finding.what),
+        None => finding.what.to_string(),
     }
 }
 

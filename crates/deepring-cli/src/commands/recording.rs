@@ -1,46 +1,100 @@
 //! What the commands write to a ledger, in the ledger's terms.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use deepring::{AuthenticRing, Decision, Finding, Host, SecretKey};
+use deepring::{AuthenticRing, Decision, Finding, Host, OwnedRing, SecretKey};
 use deepring_ledger::{Entry, Event, Ledger};
 
 use crate::error::{CliError, Exit};
+use crate::ledgers::{Held, Voucher, Wanted};
 use crate::output;
 use crate::rings::Trusting;
 
+const NEWEST: &str = "get the newest ring from its owner; an old one may have been put back";
+
+/// The ledger that a command is asked to append to, and whether to make it first.
+pub(crate) struct Asked<'a> {
+    ledger: Wanted<'a>,
+    new: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// Of the options `--ledger`, `--ledger-key` and `--new-ledger`.
+    pub(crate) fn of(dir: Option<&'a Path>, key: Option<&'a Path>, new: bool) -> Option<Self> {
+        Some(Self { ledger: Wanted { dir: dir?, key }, new })
+    }
+}
+
 /// A ledger that a command appends to.
 pub(crate) struct Recorder {
-    ledger: Ledger,
+    held: Held,
+    dir: PathBuf,
 }
 
 impl Recorder {
-    /// Opens (or begins) the ledger, and holds it against the ring that is to be used: a revoked ring or
-    /// owner is refused, a version older than the ledger knows is stale.
-    pub(crate) fn open(dir: &Path, trusting: &mut Trusting) -> Result<Self, CliError> {
-        let ledger = Ledger::open(dir)?;
-        trusting.remember_ledger(ledger.checkpoint().origin(), &ledger.key().to_string());
-        Ok(Self { ledger })
+    /// Opens the ledger, or makes it where that is asked for. `ring` is the file that is to be used: a new ledger is
+    /// not made for a ring that is known to be recorded elsewhere.
+    pub(crate) fn open(
+        asked: &Asked<'_>,
+        ring: &Path,
+        trusting: &Trusting,
+    ) -> Result<Self, CliError> {
+        let store = trusting.store();
+        let held = match asked.new {
+            // What the file claims is enough to see that the user is about to lose sight of a ledger.
+            true => {
+                let claimed = crate::rings::open(ring).ok().map(|ring| ring.claimed());
+                asked.ledger.begin(store, claimed)?
+            }
+            false => asked.ledger.append(store)?,
+        };
+        Ok(Self { held, dir: asked.ledger.dir.to_owned() })
     }
 
-    /// Refuses what the ledger says must not be used.
+    /// Makes a ledger in a folder of the caller's own.
+    pub(crate) fn begin(dir: &Path) -> Result<Self, CliError> {
+        let held = Held { ledger: Ledger::open_or_create(dir)?, voucher: Voucher::Remembered };
+        Ok(Self { held, dir: dir.to_owned() })
+    }
+
+    /// Remembers that this ledger lies here and holds the ring, and how far it has grown.
+    pub(crate) fn remember(&self, ring: &AuthenticRing, trusting: &mut Trusting) {
+        trusting.remember_ledger(&self.held.ledger, &self.dir, Some(ring.owned()));
+    }
+
+    /// Remembers how far the ledger has grown, if it is one that is remembered.
+    pub(crate) fn remember_growth(&self, trusting: &mut Trusting) {
+        trusting.remember_growth(&self.held.ledger);
+    }
+
+    /// Refuses another ledger than the ring is known to be recorded in.
+    pub(crate) fn holds(&self, ring: &OwnedRing, trusting: &Trusting) -> Result<(), CliError> {
+        self.held.holds(trusting.store(), ring)
+    }
+
+    /// Refuses another ledger than the ring is known to be recorded in, and what the ledger says must not be used: a
+    /// revoked ring, owner or host is not trusted, a version older than the ledger knows is stale.
     pub(crate) fn object_to(
         &self,
         ring: &AuthenticRing,
         hosts: &[SecretKey<Host>],
+        trusting: &Trusting,
     ) -> Result<(), CliError> {
+        self.holds(&ring.owned(), trusting)?;
+        let ledger = &self.held.ledger;
         let refuse = |exit, what: &str, entry: u64| {
-            Err(CliError::new(exit, format!("{what} by entry {entry} of the ledger")))
+            Err(CliError::new(exit, format!("{what} by entry {entry} of the ledger"))
+                .hint("`deepring ledger show --ledger DIR` shows the entry and its reason"))
         };
-        if let Some(entry) = self.ledger.ring_revocation(&ring.digest().0)? {
+        if let Some(entry) = ledger.ring_revocation(&ring.digest().0)? {
             return refuse(Exit::Untrusted, "this ring is revoked", entry);
         }
-        if let Some(entry) = self.ledger.key_revocation(ring.owner().as_bytes())? {
+        if let Some(entry) = ledger.key_revocation(ring.owner().as_bytes())? {
             return refuse(Exit::Untrusted, "the owner's key is revoked", entry);
         }
         for host in hosts {
-            if let Some(entry) = self.ledger.key_revocation(host.public().as_bytes())? {
+            if let Some(entry) = ledger.key_revocation(host.public().as_bytes())? {
                 return refuse(Exit::Untrusted, "a host's key is revoked", entry);
             }
         }
@@ -52,14 +106,15 @@ impl Recorder {
                     "model version {} is older than version {version}, which the ledger knows",
                     ring.model_version()
                 ),
-            ));
+            )
+            .hint(NEWEST));
         }
         let now = (ring.model_version(), ring.digest().0);
         if versions.iter().any(|v| v.0 == now.0 && v.1 != now.1) {
             let message = format!("the ledger knows another ring of the same version {}", now.0);
-            return Err(CliError::new(Exit::Stale, message));
+            return Err(CliError::new(Exit::Stale, message).hint(NEWEST));
         }
-        for block in self.ledger.quarantined(&ring.digest().0)? {
+        for block in ledger.quarantined(&ring.digest().0)? {
             output::note(format_args!(
                 "warning: block {block} raised an alarm before, and no repair of it is on the ledger"
             ));
@@ -98,7 +153,7 @@ impl Recorder {
     /// Version and digest of each registration of the ring by its owner. What somebody else registered under
     /// the same id says nothing.
     fn versions(&self, ring: &AuthenticRing) -> Result<Vec<(u64, [u8; 32])>, CliError> {
-        let entries = self.ledger.about_ring(&ring.ring_id().0)?;
+        let entries = self.held.ledger.about_ring(&ring.ring_id().0)?;
         let registration = |entry: &Entry| match &entry.event {
             Event::RingRegistered { owner, model_version, ring_digest, .. }
             | Event::RingUpgraded { owner, model_version, ring_digest, .. }
@@ -158,6 +213,6 @@ impl Recorder {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         let entries: Vec<Entry> = events.into_iter().map(|event| Entry { at, event }).collect();
-        Ok(self.ledger.append(&entries)?)
+        Ok(self.held.ledger.append(&entries)?)
     }
 }

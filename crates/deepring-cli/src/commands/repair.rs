@@ -5,7 +5,7 @@ use std::path::Path;
 use deepring::Repaired;
 use serde_json::json;
 
-use super::recording::Recorder;
+use super::recording::{Asked, Recorder};
 use crate::cli::Repair;
 use crate::error::CliError;
 use crate::output;
@@ -13,19 +13,26 @@ use crate::progress::Progress;
 use crate::rings::Trusting;
 
 pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError> {
-    let mut trusting = Trusting::new(args.owner.owner.as_deref(), trust)?;
+    let mut trusting = Trusting::new(&args.owner, trust)?.binding();
     // Opened before anything is written: a repair that cannot be recorded is not begun.
+    let asked = Asked::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
     let mut recorder =
-        args.ledger.as_deref().map(|dir| Recorder::open(dir, &mut trusting)).transpose()?;
+        asked.map(|asked| Recorder::open(&asked, &args.from, &trusting)).transpose()?;
+    if let (Some(recorder), Ok(copy)) = (&recorder, crate::rings::open(&args.from)) {
+        recorder.holds(&copy.claimed(), &trusting)?;
+    }
     let total = std::fs::metadata(&args.from).map_or(0, |m| m.len());
     let progress = Progress::bytes("repairing", total);
-    let done = deepring::repair(&args.ring, &args.from, &trusting.trust(), &|n| progress.add(n))?;
+    let done = deepring::repair(&args.ring, &args.from, &trusting.trust_at(&args.ring), &|n| {
+        progress.add(n);
+    })?;
     drop(progress);
     let ring = trusting.authenticate(&args.ring)?;
     if let (Some(recorder), Some(done)) = (&mut recorder, &done) {
         recorder.alarms(ring.ring_id().0, ring.digest().0, &done.before.findings)?;
         let blocks = done.blocks.clone();
         recorder.repair(ring.ring_id().0, ring.digest().0, blocks, &args.from)?;
+        recorder.remember(&ring, &mut trusting);
     }
     if args.json {
         return output::json(&json!({

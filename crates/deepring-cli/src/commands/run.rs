@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use deepring::{
-    AuthenticRing, Check, Finding, Host, RingError, SecretKey, TensorValue, UnverifiedRing,
+    AuthenticRing, Check, Finding, Host, InLine, OwnedRing, RingError, SecretKey, TensorValue,
+    UnverifiedRing,
 };
 use deepring_infer::{Engine, PlainModel, Preprocess, Rten, RunError, Session, Split, write_npy};
 use serde_json::{Value, json};
 
-use super::recording::Recorder;
+use super::recording::{Asked, Recorder};
 use super::seal::read_labels;
 use crate::cli::{EngineName, Run};
 use crate::error::{CliError, Exit};
 use crate::hardening;
-use crate::inputs::read_queries;
+use crate::inputs::{Pictures, read_queries};
 use crate::output;
 use crate::progress::Progress;
 use crate::rings::Trusting;
@@ -70,6 +71,9 @@ fn run_on<E: Engine>(
             "verdict": e.exit.word(),
             "findings": e.findings,
             "decision": null,
+            "owner": null,
+            "ring": null,
+            "model_version": null,
             "check": args.check,
             "outputs": [],
             "timings": null,
@@ -96,15 +100,30 @@ fn run_ring<E: Engine>(
     let keys =
         args.key.iter().map(|p| SecretKey::<Host>::read(p)).collect::<Result<Vec<_>, _>>()?;
     let engine = engine()?;
-    let mut trusting = Trusting::new(args.owner.owner.as_deref(), trust)?;
+    let mut trusting = Trusting::new(&args.owner, trust)?.binding();
+    let asked = Asked::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
     let mut recorder =
-        args.ledger.as_deref().map(|dir| Recorder::open(dir, &mut trusting)).transpose()?;
+        asked.map(|asked| Recorder::open(&asked, &args.model, &trusting)).transpose()?;
+    let outcome = decide(args, &keys, engine, &mut trusting, &mut recorder);
+    if let Some(recorder) = &recorder {
+        recorder.remember_growth(&mut trusting);
+    }
+    outcome
+}
 
+/// Authenticates the ring, opens it, answers the queries, and records what is decided or found.
+fn decide<E: Engine>(
+    args: &Run,
+    keys: &[SecretKey<Host>],
+    engine: E,
+    trusting: &mut Trusting,
+    recorder: &mut Option<Recorder>,
+) -> Result<(), CliError> {
     let started = Instant::now();
     let ring = match trusting.authenticate(&args.model) {
         Ok(ring) => ring,
         Err(e) => {
-            if let (Some(recorder), RingError::Refused(report)) = (&mut recorder, &e) {
+            if let (Some(recorder), RingError::Refused(report)) = (&mut *recorder, &e) {
                 let id = report.ring.map(|r| r.0).unwrap_or_default();
                 let digest = report.digest.map(|d| d.0).unwrap_or_default();
                 recorder.alarms(id, digest, &report.findings)?;
@@ -112,17 +131,17 @@ fn run_ring<E: Engine>(
             return Err(e.into());
         }
     };
-    if let Some(recorder) = &mut recorder {
-        recorder.object_to(&ring, &keys)?;
+    if let Some(recorder) = &recorder {
+        recorder.object_to(&ring, keys, trusting)?;
     }
     let (ring_id, ring_digest) = (ring.ring_id().0, ring.digest().0);
-    let mut alarm = |finding: Option<&Finding>| match (&mut recorder, finding) {
+    let mut alarm = |finding: Option<&Finding>| match (&mut *recorder, finding) {
         (Some(recorder), Some(finding)) => {
             recorder.alarms(ring_id, ring_digest, std::slice::from_ref(finding)).map(|_| ())
         }
         _ => Ok(()),
     };
-    let session = match open_session(args, engine, ring, &keys) {
+    let session = match open_session(args, engine, ring, keys) {
         Ok(session) => session,
         Err(e) => {
             alarm(e.finding())?;
@@ -130,9 +149,10 @@ fn run_ring<E: Engine>(
         }
     };
     let load = started.elapsed();
-    if let Some(recorder) = &mut recorder {
+    if let Some(recorder) = recorder.as_mut() {
         // Only now: what does not open is not put to use.
         recorder.register(session.ring())?;
+        recorder.remember(session.ring(), trusting);
     }
 
     let manifest = session.manifest()?;
@@ -142,8 +162,11 @@ fn run_ring<E: Engine>(
             format!("the sealed recipe for pictures is not understood: {e}"),
         )
     })?;
-    let recipe = (!manifest.preprocess.is_empty()).then_some(&recipe);
-    let queries = read_queries(&args.input, &session.ring().genesis().outputs, recipe)?;
+    let pictures = match manifest.preprocess.is_empty() {
+        true => Pictures::NoRecipe,
+        false => Pictures::By(&recipe),
+    };
+    let queries = read_queries(&args.input, &session.ring().genesis().outputs, pictures)?;
     let mut times = Times::new(load, queries.len());
     let mut last = None;
     for _ in 0..args.repeat.get() {
@@ -152,14 +175,14 @@ fn run_ring<E: Engine>(
             Ok(outcome) => outcome,
             Err(e) => {
                 let finding = e.finding().cloned();
-                if let (Some(recorder), Some(finding)) = (&mut recorder, &finding) {
+                if let (Some(recorder), Some(finding)) = (&mut *recorder, &finding) {
                     recorder.alarms(ring_id, ring_digest, std::slice::from_ref(finding))?;
                 }
                 return Err(e.into());
             }
         };
         let recording = Instant::now();
-        if let Some(recorder) = &mut recorder {
+        if let Some(recorder) = recorder.as_mut() {
             recorder.decision(&outcome.decision, queries.len())?;
         }
         times.ledger += recording.elapsed();
@@ -174,7 +197,12 @@ fn run_ring<E: Engine>(
     let labels = &session.manifest()?.labels;
     let answer = Answer {
         args,
-        decision: Some(outcome.decision.id().to_hex()),
+        decided: Some(Decided {
+            id: outcome.decision.id().to_hex(),
+            ring: session.ring().owned(),
+            model_version: session.ring().model_version(),
+        }),
+        inputs: &queries,
         outputs: &outcome.outputs,
         labels,
         times: &times,
@@ -206,7 +234,8 @@ fn run_plain<E: Engine>(args: &Run, engine: E) -> Result<(), CliError> {
     })?;
     let load = started.elapsed();
     let labels = args.labels.as_deref().map(read_labels).transpose()?.unwrap_or_default();
-    let queries = read_queries(&args.input, model.inputs(), args.preprocess.as_ref())?;
+    let pictures = args.preprocess.as_ref().map_or(Pictures::NoRecipe, Pictures::By);
+    let queries = read_queries(&args.input, model.inputs(), pictures)?;
     let mut times = Times::new(load, queries.len());
     let mut outputs = Vec::new();
     for _ in 0..args.repeat.get() {
@@ -215,7 +244,8 @@ fn run_plain<E: Engine>(args: &Run, engine: E) -> Result<(), CliError> {
         let spent = start.elapsed();
         times.query(spent, Split { engine: spent, ..Split::default() });
     }
-    Answer { args, decision: None, outputs: &outputs, labels: &labels, times: &times }.give()
+    let (inputs, outputs) = (queries.as_slice(), outputs.as_slice());
+    Answer { args, decided: None, inputs, outputs, labels: &labels, times: &times }.give()
 }
 
 /// Times of a session's queries.
@@ -271,11 +301,19 @@ fn median(sorted: &[f64]) -> Option<f64> {
     Some((low + high) / 2.0)
 }
 
+/// Which decision was made, and by what.
+struct Decided {
+    id: String,
+    ring: OwnedRing,
+    model_version: u64,
+}
+
 /// What a run answers.
 struct Answer<'a> {
     args: &'a Run,
     /// `None` for a plain run.
-    decision: Option<String>,
+    decided: Option<Decided>,
+    inputs: &'a [Vec<TensorValue>],
     outputs: &'a [Vec<TensorValue>],
     labels: &'a [String],
     times: &'a Times,
@@ -283,8 +321,13 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     fn give(&self) -> Result<(), CliError> {
+        // By their whole paths: both may go to one folder, and then have names of their own.
+        let mut taken = HashSet::new();
         if let Some(dir) = &self.args.output_dir {
-            self.write_outputs(dir)?;
+            write_tensors(dir, self.outputs, &mut taken)?;
+        }
+        if let Some(dir) = &self.args.save_inputs {
+            write_tensors(dir, self.inputs, &mut taken)?;
         }
         let shown: Vec<Vec<Shown>> = self
             .outputs
@@ -309,12 +352,15 @@ impl Answer<'_> {
                 })
             })
             .collect();
-        let plain = self.decision.is_none();
+        let decided = self.decided.as_ref();
         let mut document = json!({
-            "verdict": if plain { Value::Null } else { "intact".into() },
+            "verdict": decided.map(|_| "intact"),
             "findings": [],
-            "decision": self.decision,
-            "check": if plain { Value::Null } else { json!(self.args.check) },
+            "decision": decided.map(|d| &d.id),
+            "owner": decided.map(|d| d.ring.owner),
+            "ring": decided.map(|d| d.ring.ring),
+            "model_version": decided.map(|d| d.model_version),
+            "check": decided.map(|_| self.args.check),
             "outputs": outputs,
             "timings": self.times.json(),
             "hardening": hardening::json(),
@@ -329,7 +375,7 @@ impl Answer<'_> {
     /// changed all the while would have been met.
     fn spot(&self) -> Option<(u64, f64)> {
         let Check::Spot(share) = self.args.check else { return None };
-        self.decision.as_ref()?;
+        self.decided.as_ref()?;
         let queries = (self.times.queries.len() * self.times.batch) as u64;
         Some((queries, share.detection(queries)))
     }
@@ -342,12 +388,12 @@ impl Answer<'_> {
                 output::line(format_args!("{}", inputs.map_or("query", |i| i.as_str())))?;
             }
             for out in outputs {
-                output::line(format_args!("{} {:?}", out.name, out.shape))?;
+                output::line(format_args!("{} {:?}", InLine(&out.name), out.shape))?;
                 for row in
                     if out.rows.is_empty() { std::slice::from_ref(&out.top) } else { &out.rows }
                 {
                     for top in row {
-                        let label = top.label.as_deref().unwrap_or("");
+                        let label = InLine(top.label.as_deref().unwrap_or(""));
                         output::line(format_args!(
                             "{:>6}  {:>12.6}  {label}",
                             top.index, top.score
@@ -356,8 +402,11 @@ impl Answer<'_> {
                 }
             }
         }
-        if let Some(id) = &self.decision {
-            output::line(format_args!("decision {id}"))?;
+        if let Some(decided) = &self.decided {
+            output::line(format_args!("decision {}", decided.id))?;
+            let OwnedRing { owner, ring } = decided.ring;
+            output::line(format_args!("by ring {ring}, version {}", decided.model_version))?;
+            output::line(format_args!("of owner {owner}"))?;
         }
         if let Some((queries, probability)) = self.spot() {
             output::note(format_args!(
@@ -380,28 +429,32 @@ impl Answer<'_> {
         ));
         Ok(())
     }
-
-    fn write_outputs(&self, dir: &Path) -> Result<(), CliError> {
-        std::fs::create_dir_all(dir)
-            .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", dir.display())))?;
-        let mut taken = HashSet::new();
-        for (query, outputs) in self.outputs.iter().enumerate() {
-            for tensor in outputs {
-                let name = file_name(tensor.name());
-                let mut name =
-                    if self.outputs.len() > 1 { format!("{query}-{name}") } else { name };
-                // Names that differ only in what a file name cannot hold.
-                while !taken.insert(name.clone()) {
-                    name.push('_');
-                }
-                write_npy(&PathBuf::from(dir).join(name + ".npy"), tensor)?;
-            }
-        }
-        Ok(())
-    }
 }
 
-/// An output's name as a file name: it comes from the network's file, so it must not choose the folder.
+/// Writes the tensors of each query as NAME.npy (of several queries, as NUMBER-NAME.npy) into a folder.
+fn write_tensors(
+    dir: &Path,
+    queries: &[Vec<TensorValue>],
+    taken: &mut HashSet<PathBuf>,
+) -> Result<(), CliError> {
+    let failed = |e| CliError::new(Exit::Failed, format!("{}: {e}", dir.display()));
+    std::fs::create_dir_all(dir).map_err(failed)?;
+    let folder = dir.canonicalize().map_err(failed)?;
+    for (query, tensors) in queries.iter().enumerate() {
+        for tensor in tensors {
+            let name = file_name(tensor.name());
+            let mut name = if queries.len() > 1 { format!("{query}-{name}") } else { name };
+            // Names that differ only in what a file name cannot hold.
+            while !taken.insert(folder.join(&name)) {
+                name.push('_');
+            }
+            write_npy(&PathBuf::from(dir).join(name + ".npy"), tensor)?;
+        }
+    }
+    Ok(())
+}
+
+/// A tensor's name as a file name: it comes from the network's file, so it must not choose the folder.
 fn file_name(name: &str) -> String {
     let safe = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | ' ' | ':');
     let name: String = name.chars().map(|c| if safe(c) { c } else { '_' }).collect();

@@ -36,7 +36,7 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
     if let Some(previous) = &args.previous {
         // The previous ring must be authentic, and the newest: an upgrade of an old one would fork.
         let trusting = Trusting::of(owner.public(), trust)?;
-        let ring = crate::rings::open(previous)?.authenticate(&trusting.trust())?;
+        let ring = crate::rings::open(previous)?.authenticate(&trusting.trust_at(previous))?;
         sealing = sealing.upgrade_of(&ring);
     }
     let progress = Progress::bytes("sealing", 0);

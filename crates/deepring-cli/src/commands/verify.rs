@@ -11,7 +11,7 @@ use crate::rings::{AnyKey, Trusting};
 
 pub(crate) fn verify(args: &Verify, trust: Option<&Path>) -> Result<(), CliError> {
     let key = args.key.as_deref().map(AnyKey::read).transpose()?;
-    let mut trusting = Trusting::new(args.owner.owner.as_deref(), trust)?;
+    let mut trusting = Trusting::new(&args.owner, trust)?;
     let (report, opened) = match trusting.verify(&args.ring) {
         Ok(ring) => match &key {
             Some(key) => {

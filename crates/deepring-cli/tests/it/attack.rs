@@ -118,7 +118,7 @@ fn attacks_on_files_are_refused_by_the_commands_that_read_them() {
     verify(4, "not trusted");
     desk.run("attack new.ring --kind ring-relabel -o bad.ring").succeeds();
     verify(3, "genesis");
-    desk.run("verify new.ring --owner keys/owner.pub").succeeds();
+    desk.run("verify new.ring --owner keys/owner.pub --remember").succeeds();
     desk.run("attack new.ring --kind ring-rollback --with net.ring -o bad.ring").succeeds();
     verify(5, "older");
     desk.run("attack new.ring --kind ring-splice -o x.ring").exits(2).says("--with");
@@ -129,14 +129,17 @@ fn a_receipt_with_another_answer_is_refused() {
     let desk = Desk::with_ring();
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --receipt x.receipt";
     desk.run(&format!("{run} --input batch.npy --output-dir other")).succeeds();
-    desk.run(&format!("{run} --input x.npy --output-dir out --ledger ledger")).succeeds();
+    desk.run(&format!("{run} --input x.npy --output-dir out --ledger ledger --new-ledger"))
+        .succeeds();
     desk.run("attack x.receipt --kind output-swap --with out/logits.npy --with other/logits.npy -o bad.receipt")
         .succeeds();
     desk.run("receipt verify x.receipt --ring net.ring --owner keys/owner.pub").succeeds();
     desk.run("receipt verify bad.receipt --ring net.ring --owner keys/owner.pub").exits(3);
     desk.run("attack ledger --kind ledger-fork -o forks").succeeds();
     desk.run("ledger verify --ledger forks/a").succeeds();
-    let kept = desk.run("ledger checkpoint --ledger forks/b").succeeds().stdout;
+    // Who has seen one branch is not shown the other, whatever its folder; somebody else kept a checkpoint of it.
+    desk.run("ledger checkpoint --ledger forks/b").exits(3).says("rewritten");
+    let kept = desk.run("ledger checkpoint --ledger forks/b --trust theirs.json").succeeds().stdout;
     fs::write(desk.path("kept"), kept).unwrap();
     desk.run("ledger verify --ledger forks/a --against kept").exits(3);
 }

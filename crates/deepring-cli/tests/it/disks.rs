@@ -39,7 +39,7 @@ fn a_full_disk_is_an_error_and_what_was_there_stays() {
     if !is_limited(&desk) {
         return;
     }
-    desk.run("verify net.ring --owner keys/owner.pub").succeeds();
+    desk.run("trust add keys/owner.pub").succeeds();
     desk.run("keygen --out more").succeeds();
     fs::copy(desk.path("net.ring"), desk.path("copy.ring")).unwrap();
     let ring = fs::read(desk.path("net.ring")).unwrap();
@@ -57,7 +57,8 @@ fn a_full_disk_is_an_error_and_what_was_there_stays() {
     cramped(&desk, 0, "keygen --out none").exits(1);
     assert_eq!(fs::read_dir(desk.path("none")).unwrap().count(), 0, "half a key");
     // The trust store cannot be written either: said, but what was asked for is done.
-    let ran = cramped(&desk, 0, "verify net.ring --owner keys/owner.pub --trust new.json");
+    let ran =
+        cramped(&desk, 0, "verify net.ring --owner keys/owner.pub --remember --trust new.json");
     ran.succeeds().says("will not be remembered");
 }
 
@@ -75,9 +76,10 @@ fn a_run_whose_outputs_do_not_fit_the_disk_fails_and_says_so() {
         .exits(1)
         .says("logits.npy");
     assert!(!desk.path("x.receipt").exists());
-    cramped(&desk, 10, &format!("{run} --trust t.json --ledger ledger")).exits(1).says("ledger");
-    // A ledger that filled its disk goes on where there is room again.
-    desk.run(&format!("{run} --ledger ledger")).succeeds();
+    let begin = "--ledger ledger --new-ledger";
+    cramped(&desk, 10, &format!("{run} --trust t.json {begin}")).exits(1).says("ledger");
+    // A ledger that filled its disk goes on where there is room again, also one that was only begun.
+    desk.run(&format!("{run} {begin}")).succeeds();
     cramped(&desk, 10, &format!("{run} --ledger ledger")).exits(1);
     desk.run("ledger verify --ledger ledger").succeeds();
     desk.run(&format!("{run} --ledger ledger")).succeeds();
@@ -86,8 +88,7 @@ fn a_run_whose_outputs_do_not_fit_the_disk_fails_and_says_so() {
 
 #[test]
 fn a_folder_that_takes_no_files_is_an_error() {
-    let desk = Desk::with_ring();
-    desk.run("verify net.ring --owner keys/owner.pub").succeeds();
+    let desk = Desk::with_trusted_ring();
     let folder = desk.path("frozen");
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
@@ -107,7 +108,10 @@ fn a_folder_that_takes_no_files_is_an_error() {
         ),
         format!("run net.ring --key keys/host.key --input x.npy --receipt {folder}/a.receipt"),
         format!("run net.ring --key keys/host.key --input x.npy --output-dir {folder}/out"),
-        format!("run net.ring --key keys/host.key --input x.npy --ledger {folder}/ledger"),
+        format!(
+            "run net.ring --key keys/host.key --input x.npy --ledger {folder}/ledger --new-ledger"
+        ),
+        format!("ledger init {folder}/ledger"),
     ] {
         let ran = desk.run(&words);
         if words.starts_with("grant") {
@@ -121,8 +125,7 @@ fn a_folder_that_takes_no_files_is_an_error() {
 
 #[test]
 fn a_file_that_does_not_read_is_an_error() {
-    let desk = Desk::with_ring();
-    desk.run("verify net.ring --owner keys/owner.pub").succeeds();
+    let desk = Desk::with_trusted_ring();
     // A folder where a file is due is unreadable for root too.
     for words in [
         "verify keys",

@@ -122,6 +122,17 @@ fn two_is_for_wrong_usage_and_nothing_is_touched() {
         "grant net.ring --owner-key keys/owner.key --host 6=keys/host.pub",
         "grant net.ring --owner-key keys/owner.key --host 9-12=keys/host.pub",
         "completions tcl",
+        "verify net.ring --remember",
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --new-ledger",
+        "repair net.ring --from net.ring --new-ledger",
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger a --new-ledger \
+         --ledger-key b",
+        "trust",
+        "trust add",
+        "trust remove",
+        "trust remove keys/owner.pub --path net.ring",
+        "trust bind net.ring",
+        "ledger init",
     ] {
         let ran = desk.run(words);
         assert_eq!(ran.code, Some(2), "{words}: {}", ran.stderr);
@@ -135,8 +146,7 @@ fn two_is_for_wrong_usage_and_nothing_is_touched() {
 
 #[test]
 fn an_output_never_replaces_what_the_command_reads() {
-    let desk = Desk::with_ring();
-    desk.run("verify net.ring --owner keys/owner.pub").succeeds();
+    let desk = Desk::with_trusted_ring();
     fs::hard_link(desk.path("net.onnx"), desk.path("twin.onnx")).unwrap();
     let contents = || {
         let files = ["net.onnx", "net.ring", "labels.txt", "keys/owner.key", "keys/host.key"];
@@ -164,8 +174,8 @@ fn an_output_never_replaces_what_the_command_reads() {
 
 #[test]
 fn three_is_for_everything_given_as_ring_receipt_or_ledger_that_does_not_verify() {
-    let desk = Desk::with_ring();
-    desk.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
+    let desk = Desk::with_trusted_ring();
+    desk.run(&format!("{RUN} --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
     let file = |name: &str, bytes: &[u8]| fs::write(desk.path(name), bytes).unwrap();
     let good = fs::read(desk.path("net.ring")).unwrap();
     file("empty", b"");
@@ -193,11 +203,15 @@ fn three_is_for_everything_given_as_ring_receipt_or_ledger_that_does_not_verify(
     // Another ring's decision, and a ledger that has never heard of it.
     desk.seal("other.ring", "");
     desk.run("receipt verify x.receipt --ring other.ring").exits(3);
-    desk.run(&RUN.replace("net.ring", "other.ring").replace("x.npy", "x.npy --ledger strange"))
-        .succeeds();
-    desk.run("receipt verify x.receipt --ring net.ring --ledger strange").exits(3);
+    let strange = "x.npy --ledger strange --new-ledger";
+    desk.run(&RUN.replace("net.ring", "other.ring").replace("x.npy", strange)).succeeds();
+    let pinned = "--ledger-key strange/log.pub";
+    desk.run(&format!("receipt verify x.receipt --ring net.ring --ledger strange {pinned}"))
+        .exits(3);
     desk.run("ledger prove --ledger strange -o strange.tlog-proof").succeeds();
-    desk.run("receipt verify x.receipt --ring net.ring --proof strange.tlog-proof").exits(3);
+    let proof = "receipt verify x.receipt --ring net.ring --proof strange.tlog-proof";
+    desk.run(&format!("{proof} {pinned}")).exits(3);
+    desk.run(proof).exits(4).says("recorded in another ledger");
     // A checkpoint of another ledger, a folder and a file that are none, and a damaged database.
     let checkpoint = desk.run("ledger checkpoint --ledger strange").succeeds().stdout;
     file("strange.checkpoint", checkpoint.as_bytes());
@@ -232,7 +246,7 @@ fn four_is_for_owners_hosts_and_ledgers_that_are_not_trusted() {
     let seal = "seal net.onnx --owner other/owner.key --host keys/host.pub --previous net.ring";
     desk.run(&format!("{seal} -o a.ring")).exits(4);
     // A proof of a ledger whose key nobody named.
-    desk.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
+    desk.run(&format!("{RUN} --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
     desk.run("ledger prove --ledger ledger --receipt x.receipt -o x.tlog-proof").succeeds();
     let words = "receipt verify x.receipt --ring net.ring --owner keys/owner.pub --proof x.tlog-proof \
                  --trust elsewhere.json";
@@ -241,18 +255,8 @@ fn four_is_for_owners_hosts_and_ledgers_that_are_not_trusted() {
 }
 
 #[test]
-fn a_ledger_that_was_replaced_under_its_name_is_not_trusted() {
-    let desk = Desk::with_ring();
-    desk.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
-    desk.run(&format!("{RUN} --ledger forged")).succeeds();
-    let words = "receipt verify x.receipt --ring net.ring --ledger";
-    desk.run(&format!("{words} ledger --ledger-key forged/log.pub")).exits(4);
-    desk.run(&format!("{words} ledger --ledger-key ledger/log.pub")).succeeds();
-}
-
-#[test]
 fn five_is_for_rollback_downgrade_and_mixed_versions() {
-    let desk = Desk::with_ring();
+    let desk = Desk::with_trusted_ring();
     desk.run("verify net.ring --owner keys/owner.pub").succeeds();
     // A plain network where a ring is due.
     desk.run("verify net.onnx").exits(5).says("plain ONNX network");

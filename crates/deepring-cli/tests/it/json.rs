@@ -16,7 +16,7 @@ const FINDING: [&str; 6] = ["block", "bytes", "name", "part", "reason", "tensor"
 
 #[test]
 fn verify_prints_verdict_ring_version_blocks_and_findings() {
-    let desk = Desk::with_ring();
+    let desk = Desk::with_trusted_ring();
     let promised = ["blocks", "digest", "findings", "model_version", "ring", "verdict"];
     let intact = desk.run("verify net.ring --owner keys/owner.pub --json").succeeds().json();
     assert_eq!(keys(&intact), promised);
@@ -57,8 +57,26 @@ fn verify_prints_verdict_ring_version_blocks_and_findings() {
 fn run_prints_verdict_findings_decision_check_outputs_and_timings() {
     let desk = Desk::with_ring();
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --json";
-    let promised = ["check", "decision", "findings", "hardening", "outputs", "timings", "verdict"];
-    let ran = desk.run(&format!("{run} --repeat 7 --top 3 --ledger ledger")).succeeds().json();
+    let promised = [
+        "check",
+        "decision",
+        "findings",
+        "hardening",
+        "model_version",
+        "outputs",
+        "owner",
+        "ring",
+        "timings",
+        "verdict",
+    ];
+    let recorded = "--ledger ledger --new-ledger";
+    let ran = desk.run(&format!("{run} --repeat 7 --top 3 {recorded}")).succeeds().json();
+    let ring = desk.ring("net.ring");
+    assert_eq!(ran["owner"], ring.owner().to_string());
+    assert_eq!(
+        (&ran["ring"], &ran["model_version"]),
+        (&ring.ring_id().to_string().into(), &1.into())
+    );
     assert_eq!(keys(&ran), promised);
     assert_eq!((&ran["verdict"], &ran["check"]), (&"intact".into(), &"auto".into()));
     assert_eq!(ran["decision"].as_str().map(str::len), Some(64));
@@ -128,9 +146,9 @@ fn a_batch_lists_the_top_of_every_row() {
 
 #[test]
 fn the_other_commands_print_documents_too() {
-    let desk = Desk::with_ring();
+    let desk = Desk::with_trusted_ring();
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy \
-               --check run --ledger ledger --receipt x.receipt --json";
+               --check run --ledger ledger --new-ledger --receipt x.receipt --json";
     let decision = desk.run(run).succeeds().json()["decision"].clone();
     let inspected = desk.run("inspect net.ring --json").succeeds().json();
     assert_eq!(inspected["blocks"].as_array().unwrap().len(), 6);
@@ -142,6 +160,28 @@ fn the_other_commands_print_documents_too() {
     let verified = desk.run(&format!("{receipt} --ledger ledger")).succeeds().json();
     assert_eq!((&verified["verdict"], &verified["entry"]), (&"intact".into(), &1.into()));
     assert_eq!(verified["decision"]["id"], decision);
+    let said = [
+        "compared",
+        "decision",
+        "entry",
+        "findings",
+        "ledger_key",
+        "model_version",
+        "newer_version",
+        "owner",
+        "recorded_after",
+        "ring",
+        "verdict",
+    ];
+    assert_eq!(keys(&verified), said);
+    assert_eq!(verified["owner"], desk.ring("net.ring").owner().to_string());
+    assert_eq!((&verified["ring"], &verified["model_version"]), (&inspected["ring"], &1.into()));
+    assert_eq!(verified["compared"], serde_json::json!({ "inputs": false, "outputs": false }));
+    assert_eq!(
+        (&verified["newer_version"], &verified["recorded_after"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(verified["ledger_key"], "remembered");
     let stated = &verified["decision"]["chain"]["receipts"][0];
     assert_eq!((&stated["check"], &stated["rotation"]), (&"run".into(), &0.into()));
     let parts = |block: &Value| block["parts"].as_array().unwrap().len();
@@ -173,6 +213,16 @@ fn the_other_commands_print_documents_too() {
     desk.flip("x.receipt", 200);
     let refused = desk.run(receipt).exits(3).json();
     assert_eq!((&refused["verdict"], &refused["decision"]), (&"tampered".into(), &Value::Null));
+    assert_eq!(keys(&refused), said);
+
+    let listed = desk.run("trust list --json").succeeds().json();
+    assert_eq!(keys(&listed), ["ledgers", "owners", "paths", "rings"]);
+    assert_eq!(listed["owners"], serde_json::json!([inspected["claimed_owner"]]));
+    assert_eq!(keys(&listed["rings"][0]), ["digest", "ledgers", "model_version", "owner", "ring"]);
+    assert_eq!(listed["rings"][0]["ring"], inspected["ring"]);
+    assert_eq!(keys(&listed["paths"][0]), ["bound_to", "path"]);
+    assert_eq!(keys(&listed["ledgers"][0]), ["key", "origin", "paths", "size"]);
+    assert_eq!(listed["ledgers"][0]["size"], 2, "registered and decided");
     let foreign = desk.run("ledger verify --ledger keys --json").exits(3).json();
     assert_eq!(foreign["verdict"], "tampered");
 }

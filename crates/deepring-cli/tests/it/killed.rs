@@ -82,7 +82,8 @@ fn a_killed_seal_leaves_no_target_or_the_old_one() {
 
 #[test]
 fn a_killed_run_loses_no_entry_of_the_ledger() {
-    let desk = Desk::with_ring();
+    let desk = Desk::with_trusted_ring();
+    desk.run("ledger init ledger").succeeds();
     let run =
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger";
     let mut kept = Vec::new();

@@ -107,7 +107,7 @@ fn attack(desk: &Desk, check: &str, repeat: u32) -> Option<(Ran, usize, usize)> 
     let ledger = format!("ledger-{check}");
     let words = format!(
         "run net.ring --owner keys/owner.pub --key keys/host.key --input batch.npy --json \
-         --repeat {repeat} --check {check} --ledger {ledger} --threads 1"
+         --repeat {repeat} --check {check} --ledger {ledger} --new-ledger --threads 1 --trust {ledger}.json"
     );
     let mut child =
         desk.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

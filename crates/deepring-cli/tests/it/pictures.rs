@@ -46,14 +46,43 @@ fn pictures_that_do_not_fit_are_refused() {
     let good = bitmap(0);
     fs::write(desk.path("bag.bmp"), &good).unwrap();
     fs::write(desk.path("half.bmp"), &good[..900]).unwrap();
-    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input";
-    desk.seal("net.ring", "");
-    desk.run(&format!("{run} bag.bmp")).exits(1).says("--preprocess");
+    let run = |ring: &str, picture: &str| {
+        let keys = "--owner keys/owner.pub --key keys/host.key";
+        desk.run(&format!("run {ring} {keys} --input {picture}"))
+    };
+    desk.seal("none.ring", "");
+    run("none.ring", "bag.bmp").exits(1).says("--preprocess");
     // Three channels where the network takes one.
-    desk.run("keygen --out more").succeeds();
-    desk.seal("net.ring", "--preprocess resize=28,scale=1/255");
-    desk.run(&format!("{run} bag.bmp")).exits(1).says("[1, 3, 28, 28]");
+    desk.seal("three.ring", "--preprocess resize=28,scale=1/255");
+    run("three.ring", "bag.bmp").exits(1).says("[1, 3, 28, 28]");
     desk.seal("net.ring", "--preprocess resize=28,color=gray,scale=1/255");
-    desk.run(&format!("{run} half.bmp")).exits(1).says("half.bmp");
-    desk.run(&format!("{run} labels.txt")).exits(1).says("labels.txt");
+    run("net.ring", "half.bmp").exits(1).says("half.bmp");
+    run("net.ring", "labels.txt").exits(1).says("labels.txt");
+}
+
+/// The recipe is sealed in Genesis, which an auditor cannot open: the host writes the tensors that it asked.
+#[test]
+fn a_picture_is_held_against_a_receipt_by_the_tensor_that_the_host_saved() {
+    let desk = Desk::with_keys();
+    desk.seal("net.ring", "--preprocess resize=28,color=gray,scale=1/255");
+    fs::write(desk.path("bag.bmp"), bitmap(0)).unwrap();
+    fs::write(desk.path("other.bmp"), bitmap(1)).unwrap();
+    let keys = "--owner keys/owner.pub --key keys/host.key";
+    let run = format!("run net.ring {keys} --receipt x.receipt --input bag.bmp --input other.bmp");
+    desk.run(&format!("{run} --output-dir out --save-inputs out")).succeeds();
+    let mut written: Vec<_> =
+        fs::read_dir(desk.path("out")).unwrap().map(|f| f.unwrap().file_name()).collect();
+    written.sort();
+    assert_eq!(written, ["0-image.npy", "0-logits.npy", "1-image.npy", "1-logits.npy"]);
+
+    let verify = "receipt verify x.receipt --ring net.ring --owner keys/owner.pub";
+    desk.run(&format!("{verify} --input bag.bmp")).exits(1).says("hint: have the host write");
+    let pair = |input: u8, output: u8| {
+        format!("{verify} --input out/{input}-image.npy --output out/{output}-logits.npy --json")
+    };
+    for query in [0, 1] {
+        let held = desk.run(&pair(query, query)).succeeds().json();
+        assert_eq!(held["compared"], serde_json::json!({ "inputs": true, "outputs": true }));
+    }
+    desk.run(&pair(0, 1)).exits(3).says("other inputs or outputs");
 }

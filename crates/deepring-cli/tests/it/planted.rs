@@ -30,13 +30,15 @@ fn a_registration_in_another_owners_name_locks_nobody_out_and_ones_own_does_stal
             owner,
             closure_signature: [0; 64],
         };
-        Ledger::open(desk.path(ledger)).unwrap().append(&[Entry { at: 1, event }]).unwrap();
+        let mut ledger = Ledger::open_or_create(desk.path(ledger)).unwrap();
+        ledger.append(&[Entry { at: 1, event }]).unwrap();
     };
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger";
     register("squatted", [9; 64]);
     desk.run(&format!("{run} squatted")).succeeds();
     register("upgraded", *ring.owner().as_bytes());
-    desk.run(&format!("{run} upgraded")).exits(5).says("the ledger knows");
+    // By a reader who does not know the other ledger.
+    desk.run(&format!("{run} upgraded --trust new.json")).exits(5).says("the ledger knows");
 }
 
 #[test]
@@ -44,6 +46,7 @@ fn a_ring_that_does_not_open_is_not_registered() {
     let desk = Desk::with_ring();
     let last = fs::metadata(desk.path("net.ring")).unwrap().len() as usize - 1;
     desk.flip("net.ring", last);
+    desk.run("ledger init ledger").succeeds();
     desk.run(
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger",
     )

@@ -22,15 +22,20 @@ fn a_network_is_sealed_run_recorded_damaged_repaired_shared_and_exported() {
         assert!(shown.stdout.contains(word), "{word}: {}", shown.stdout);
     }
 
-    // Nobody is trusted before an owner was named once; then the trust store remembers.
+    // Nobody is trusted before an owner was added; to name one is not to add one.
     desk.run("verify net.ring").exits(4).says("--owner");
-    desk.run("verify net.ring --owner keys/owner.pub").succeeds();
+    desk.run("verify net.ring --owner keys/owner.pub").succeeds().says("not remembered");
+    desk.run("verify net.ring").exits(4);
+    desk.run("verify net.ring --owner keys/owner.pub --remember").succeeds();
     let opened = desk.run("verify net.ring --key keys/host.key").succeeds();
     assert!(opened.stdout.contains("opened and checked the content of 6"), "{}", opened.stdout);
     desk.run("verify net.ring --key keys/owner.key").succeeds();
 
     let run = "run net.ring --key keys/host.key --input x.npy --ledger ledger --receipt x.receipt \
                --output-dir out --top 3";
+    desk.run(run).exits(1).says("hint: `deepring ledger init ledger`");
+    assert!(!desk.path("ledger").exists());
+    desk.run("ledger init ledger").succeeds();
     let ran = desk.run(run).succeeds();
     assert!(ran.stdout.contains("logits [1, 10]"), "{}", ran.stdout);
     assert!(ran.stdout.contains("Bag"), "{}", ran.stdout);
@@ -102,8 +107,9 @@ fn a_network_is_sealed_run_recorded_damaged_repaired_shared_and_exported() {
 
 #[test]
 fn an_upgrade_replaces_its_predecessor_for_who_has_seen_it() {
-    let desk = Desk::with_ring();
-    desk.run("verify net.ring --owner keys/owner.pub").succeeds();
+    let desk = Desk::with_trusted_ring();
+    desk.run("verify net.ring").succeeds();
+    desk.run("ledger init ledger").succeeds();
     desk.seal("two.ring", "--previous net.ring");
     let upgraded = desk.run("verify two.ring --json").succeeds().json();
     assert_eq!(upgraded["model_version"], 2);
@@ -136,6 +142,7 @@ fn several_hosts_play_together_and_none_alone() {
          --cut op -o net.ring",
     )
     .succeeds();
+    desk.run("trust add keys/owner.pub").succeeds();
     let run = "run net.ring --owner keys/owner.pub --input x.npy --receipt x.receipt";
     desk.run(&format!("{run} --key keys/host.key")).exits(4).says("block 3 (fc1)");
     desk.run(&format!("{run} --key second/host.key")).exits(4).says("block 1 (conv1)");
@@ -198,6 +205,7 @@ fn a_ring_with_neighbour_checks_and_one_without_answer_and_export_alike() {
     });
     assert_eq!(answers[0], answers[1]);
     // A check is no parameter: what is exported is the network.
+    desk.run("trust add keys/owner.pub").succeeds();
     for ring in ["with", "without"] {
         desk.run(&format!("export {ring}.ring --key keys/owner.key -o {ring}.onnx")).succeeds();
     }
@@ -209,7 +217,7 @@ fn a_ring_with_neighbour_checks_and_one_without_answer_and_export_alike() {
 
 #[test]
 fn many_inputs_are_many_queries_and_their_outputs_are_numbered() {
-    let desk = Desk::with_ring();
+    let desk = Desk::with_trusted_ring();
     let ran = desk
         .run(
             "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy \

@@ -19,11 +19,35 @@ fn secret_keys_have_mode_0600_whatever_the_umask() {
         assert_eq!(mode(name), 0o600, "{name}");
     }
     desk.seal("net.ring", "");
+    desk.run("ledger init ledger").succeeds();
     desk.run(
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger",
     )
     .succeeds();
     assert_eq!(mode("ledger/log.key"), 0o600);
+}
+
+#[test]
+fn a_secret_key_that_others_can_read_or_write_is_refused_with_the_command_that_helps() {
+    let desk = Desk::with_ring();
+    let set = |name: &str, mode| {
+        fs::set_permissions(desk.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for mode in [0o644, 0o660, 0o602] {
+        set("keys/host.key", mode);
+        set("keys/owner.key", mode);
+        for words in [
+            "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy",
+            "verify net.ring --owner keys/owner.pub --key keys/host.key",
+            "verify net.ring --owner keys/owner.pub --key keys/owner.key",
+            "grant net.ring --owner-key keys/owner.key --host keys/host.pub",
+            "seal net.onnx --owner keys/owner.key --host keys/host.pub -o a.ring",
+        ] {
+            desk.run(words).exits(1).says("hint: chmod 600 keys/");
+        }
+    }
+    set("keys/host.key", 0o400);
+    desk.run("run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy").succeeds();
 }
 
 #[test]
@@ -60,6 +84,7 @@ fn no_secret_is_ever_printed() {
     assert_eq!(secrets.len(), 2);
     for words in [
         "keygen --out more",
+        "ledger init ledger",
         "inspect net.ring --json",
         "verify net.ring --owner keys/owner.pub --key keys/owner.key --json",
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger --json",

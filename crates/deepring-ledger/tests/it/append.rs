@@ -26,7 +26,7 @@ fn what_was_appended_reads_back_after_reopening() {
 #[test]
 fn indices_continue_over_batches_and_reopening() {
     let dir = tempfile::tempdir().unwrap();
-    let mut ledger = Ledger::open(dir.path()).unwrap();
+    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
     assert!(ledger.append(&[]).unwrap().is_empty());
     assert_eq!(ledger.append(&[decision(0), decision(1)]).unwrap(), [0, 1]);
     drop(ledger);
@@ -76,6 +76,66 @@ fn a_reader_creates_and_changes_nothing() {
 }
 
 #[test]
+fn a_ledger_that_is_gone_is_not_begun_anew() {
+    let dir = ledger_of(&mixed(3));
+    fs::remove_dir_all(dir.path()).unwrap();
+    let error = Ledger::open(dir.path()).unwrap_err();
+    assert!(matches!(error, LedgerError::NotALedger { .. }), "{error}");
+    assert!(!dir.path().exists());
+    fs::create_dir(dir.path()).unwrap();
+    assert!(matches!(Ledger::open(dir.path()), Err(LedgerError::NotALedger { .. })));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signing_key_that_others_can_read_or_write_is_not_used() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = ledger_of(&mixed(1));
+    let path = dir.path().join("log.key");
+    for mode in [0o640, 0o604, 0o602, 0o666] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let error = Ledger::open(dir.path()).unwrap_err();
+        assert!(matches!(error, LedgerError::LooseKey { mode: m, .. } if m == mode), "{error}");
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+    Ledger::open(dir.path()).unwrap();
+}
+
+/// To open the database for reading is enough to hold its lock.
+#[cfg(unix)]
+#[test]
+fn nobody_but_the_user_can_open_the_database_and_so_lock_it() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    let dir = ledger_of(&mixed(3));
+    let set = |name: &str, mode| {
+        fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().mode() & 0o777;
+    assert_eq!(mode("ledger.redb"), 0o600);
+    // One that was made otherwise becomes private when it is next written; a reader changes nothing.
+    set("ledger.redb", 0o644);
+    drop(Ledger::open_read(dir.path(), None).unwrap());
+    assert_eq!(mode("ledger.redb"), 0o644);
+    drop(Ledger::open(dir.path()).unwrap());
+    assert_eq!(mode("ledger.redb"), 0o600);
+
+    if fs::metadata(dir.path()).unwrap().uid() != 0 {
+        println!("skipped: another user can be played by root only");
+        return;
+    }
+    set("", 0o755);
+    let reads = |name: &str| {
+        let mut cat = std::process::Command::new("cat");
+        let cat = cat.arg(dir.path().join(name)).uid(65534).gid(65534);
+        cat.output().unwrap().status.success()
+    };
+    assert!(reads("log.pub"), "the folder can be entered");
+    assert!(!reads("ledger.redb"));
+}
+
+#[test]
 fn a_ledger_without_its_secret_key_is_read_and_not_appended_to() {
     let dir = ledger_of(&mixed(4));
     fs::remove_file(dir.path().join("log.key")).unwrap();
@@ -88,7 +148,7 @@ fn a_ledger_without_its_secret_key_is_read_and_not_appended_to() {
 fn two_writers_or_a_writer_and_a_reader_do_not_meet() {
     let dir = tempfile::tempdir().unwrap();
     let at_once = LedgerOptions::new().wait(Duration::ZERO);
-    let writer = at_once.open(dir.path()).unwrap();
+    let writer = at_once.open_or_create(dir.path()).unwrap();
     for error in [at_once.open(dir.path()).err(), at_once.open_read(dir.path()).err()] {
         let error = error.unwrap();
         assert!(matches!(error, LedgerError::InUse { .. }), "{error}");
@@ -106,7 +166,7 @@ fn two_writers_or_a_writer_and_a_reader_do_not_meet() {
 #[test]
 fn an_opening_waits_for_the_other_to_close() {
     let dir = tempfile::tempdir().unwrap();
-    let mut writer = Ledger::open(dir.path()).unwrap();
+    let mut writer = Ledger::open_or_create(dir.path()).unwrap();
     std::thread::scope(|scope| {
         let second = scope.spawn(|| {
             let mut ledger =
@@ -129,7 +189,7 @@ fn many_openings_of_a_ledger_that_is_not_there_yet_make_one() {
                 let place = &place;
                 scope.spawn(move || {
                     let options = LedgerOptions::new().wait(Duration::from_secs(60));
-                    options.open(place).unwrap().append(&[decision(n)]).unwrap()[0]
+                    options.open_or_create(place).unwrap().append(&[decision(n)]).unwrap()[0]
                 })
             })
             .collect();
@@ -143,7 +203,7 @@ fn many_openings_of_a_ledger_that_is_not_there_yet_make_one() {
 #[test]
 fn an_entry_beyond_the_limit_refuses_its_whole_batch() {
     let dir = tempfile::tempdir().unwrap();
-    let mut ledger = Ledger::open(dir.path()).unwrap();
+    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
     let repair = |blocks: u32| Entry {
         at: 0,
         event: Event::Repair {
@@ -174,9 +234,11 @@ fn a_pinned_key_decides() {
     let writing = LedgerOptions::new().pinned_key(&key).open(other.path());
     assert!(matches!(writing, Err(LedgerError::OtherKey { .. })));
     let absent = dir.path().join("absent");
-    let made = LedgerOptions::new().pinned_key(&key).open(&absent);
-    assert!(matches!(made, Err(LedgerError::NotALedger { .. })));
-    assert!(!absent.exists());
+    let options = LedgerOptions::new().pinned_key(&key);
+    for made in [options.open(&absent), options.open_or_create(&absent)] {
+        assert!(matches!(made, Err(LedgerError::NotALedger { .. })));
+        assert!(!absent.exists());
+    }
     assert!(matches!(
         Ledger::open_read(dir.path(), Some("a key")),
         Err(LedgerError::BadPinnedKey(_))

@@ -46,7 +46,7 @@ fn fuzz_seeds() {
     }
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("log.key"), format!("{KEY}\n")).unwrap();
-    let mut ledger = Ledger::open(dir.path()).unwrap();
+    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
     write("ledger_checkpoint", "empty", ledger.checkpoint().as_str().as_bytes());
     let key = ledger.key().to_string();
     write("ledger_checkpoint", "key", key.as_bytes());

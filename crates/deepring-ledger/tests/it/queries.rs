@@ -30,7 +30,7 @@ fn repair(version: u64, blocks: Vec<u32>) -> Entry {
 
 fn ledger(entries: &[Entry]) -> (tempfile::TempDir, Ledger) {
     let dir = tempfile::tempdir().unwrap();
-    let mut ledger = Ledger::open(dir.path()).unwrap();
+    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
     ledger.append(entries).unwrap();
     assert!(ledger.verify().unwrap().is_intact());
     (dir, ledger)

@@ -121,7 +121,7 @@ fn an_entry_beyond_the_signed_size_is_named_and_never_signed() {
         txn.open_table(ENTRIES).unwrap().insert(11, forged(1).as_slice()).unwrap();
     });
     assert_eq!(findings(dir.path()), [(Some(11), Defect::EntryUnsigned)]);
-    let mut ledger = Ledger::open(dir.path()).unwrap();
+    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
     assert!(matches!(ledger.append(&[decision(11)]), Err(LedgerError::Damaged { .. })));
     assert_eq!(ledger.len(), 11);
     assert!(matches!(ledger.entry(11), Err(LedgerError::NoSuchEntry { .. })));

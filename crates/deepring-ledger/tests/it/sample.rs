@@ -58,7 +58,7 @@ pub(crate) fn mixed(n: u64) -> Vec<Entry> {
 /// A closed ledger of these entries, appended in batches of up to five.
 pub(crate) fn ledger_of(entries: &[Entry]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let mut ledger = Ledger::open(dir.path()).unwrap();
+    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
     for batch in entries.chunks(5) {
         ledger.append(batch).unwrap();
     }

@@ -30,6 +30,14 @@ pub enum KeyFileError {
         /// The file.
         path: PathBuf,
     },
+    /// Others than its user can read or write the secret key file.
+    #[error("{}: mode {mode:04o} lets others than you read or change this secret key", path.display())]
+    Loose {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// The file holds no key of the kind asked for.
     #[error("{}: {source}", path.display())]
     Parse {
@@ -42,18 +50,30 @@ pub enum KeyFileError {
 
 impl<R: Role> PublicKey<R> {
     /// Reads a public key file.
+    ///
+    /// # Errors
+    /// [`KeyFileError::Io`] and [`KeyFileError::Parse`].
     pub fn read(path: &Path) -> Result<Self, KeyFileError> {
-        let text = read_text(path)?;
+        let (text, _) = read_text(path)?;
         text.parse().map_err(|source| KeyFileError::Parse { path: path.into(), source })
     }
 }
 
 impl<R: Role> SecretKey<R> {
-    /// Reads a secret key file.
+    /// Reads a secret key file that nobody but its user can read or write.
+    ///
+    /// # Errors
+    /// [`KeyFileError::Io`] and [`KeyFileError::Parse`]; [`KeyFileError::Loose`] where the key is one that others may
+    /// have, or may have put there. (On systems without Unix permissions this is not looked at.)
     pub fn read(path: &Path) -> Result<Self, KeyFileError> {
-        let text = read_text(path)?;
-        Self::from_secret_text(&text)
-            .map_err(|source| KeyFileError::Parse { path: path.into(), source })
+        let (text, mode) = read_text(path)?;
+        let key = Self::from_secret_text(&text)
+            .map_err(|source| KeyFileError::Parse { path: path.into(), source })?;
+        // Only now, so that a public key is called what it is.
+        match mode {
+            Some(mode) if mode & 0o077 != 0 => Err(KeyFileError::Loose { path: path.into(), mode }),
+            _ => Ok(key),
+        }
     }
 }
 
@@ -105,16 +125,29 @@ fn create(path: &Path, bytes: &[u8], secret: bool) -> Result<(), KeyFileError> {
     })
 }
 
-fn read_text(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+/// A key file's text, and its permissions where the system has them: those of the very file that was read.
+fn read_text(path: &Path) -> Result<(Zeroizing<String>, Option<u32>), KeyFileError> {
     let io = |source| KeyFileError::Io { path: path.into(), source };
     // As long as it may be, since it may be a secret: see `write_key_pair`.
     let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_FILE as usize + 1));
     let file = fs::File::open(path).map_err(io)?;
+    let mode = mode_of(&file).map_err(io)?;
     match file.take(MAX_KEY_FILE).read_to_string(&mut text) {
-        Ok(_) => Ok(text),
+        Ok(_) => Ok((text, mode)),
         Err(e) if e.kind() == io::ErrorKind::InvalidData => {
             Err(KeyFileError::Parse { path: path.into(), source: ParseKeyError::Damaged })
         }
         Err(e) => Err(io(e)),
     }
+}
+
+#[cfg(unix)]
+fn mode_of(file: &fs::File) -> io::Result<Option<u32>> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Ok(Some(file.metadata()?.permissions().mode() & 0o7777))
+}
+
+#[cfg(not(unix))]
+fn mode_of(_: &fs::File) -> io::Result<Option<u32>> {
+    Ok(None)
 }

@@ -7,7 +7,7 @@ use super::checked::Checked;
 use super::record::{Opening, Receipt};
 use crate::crypto::{Digest, NoRandomness, random};
 use crate::encoding::{DecodeError, Reader, Writer};
-use crate::keys::{Host, SecretKey};
+use crate::keys::{Host, PublicKey, SecretKey};
 use crate::ring::layout::MAX_BLOCKS;
 use crate::ring::{AuthenticRing, Finding, OpenedBlock, PartName};
 
@@ -22,7 +22,8 @@ pub struct Chain {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{finding}")]
 pub struct ChainError {
-    /// What does not fit. Its verdict is stale if the chain is about another version of the ring.
+    /// What does not fit. Its verdict is stale if the chain is about another version of the ring, or signed by a host
+    /// that this revision of the ring does not name.
     pub finding: Finding,
 }
 
@@ -150,7 +151,8 @@ impl Chain {
             return refuse(bad("the opening's ring id or version is not the ring's"));
         }
         if !genesis.hosts().any(|h| h == o.host) {
-            return refuse(bad("the opening is signed by a key that is no host of Genesis"));
+            let finding = unknown_host(PartName::File, &o.host);
+            return refuse(finding.in_block(0, Some(&genesis.name)));
         }
         if o.genesis != genesis.content_digest {
             return refuse(bad("the opening names another content of Genesis"));
@@ -185,6 +187,17 @@ impl Chain {
         let receipts = (0..n).map(|_| Receipt::decode(r)).collect::<Result<_, _>>()?;
         Ok(Self { opening, receipts })
     }
+}
+
+/// A signature by a key that the block is not sealed for. Anybody can make one; but so did an honest host that was
+/// granted the block after this copy of the ring was made (a grant changes headers and revision, not the version).
+/// From this revision the two cannot be told apart. It is refused either way, and not called tampering.
+fn unknown_host(part: PartName, host: &PublicKey<Host>) -> Finding {
+    let reason = format!(
+        "signed by a host that this revision of the ring does not name for the block: {host}; if it was granted later, \
+         verify against the newer revision"
+    );
+    Finding::stale(part, reason)
 }
 
 fn about_another_ring(opening: &Opening, ring: &AuthenticRing) -> Finding {
@@ -247,7 +260,8 @@ fn object_to_receipt(
             return bad("other content ran than was sealed");
         }
         if !header.hosts().any(|h| h == receipt.host) {
-            return bad("the receipt is signed by a key that is no host of the block");
+            let finding = unknown_host(PartName::Body, &receipt.host);
+            return Some(finding.in_block(header.index, Some(&header.name)));
         }
         if header.parts.len() != coverage.len() {
             return bad("the receipt does not say for each part how it was checked");

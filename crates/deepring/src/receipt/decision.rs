@@ -119,6 +119,10 @@ impl Decision {
 
     /// Checks everything: the chain against the ring, that it is complete, the items, the closing
     /// signature.
+    ///
+    /// # Errors
+    /// [`ReceiptError::Refused`]. Its verdict is stale if the decision is about another version of the ring, or signed
+    /// by a host that this revision of the ring does not name; else tampered.
     pub fn verify(&self, ring: &AuthenticRing) -> Result<VerifiedDecision, ReceiptError> {
         self.check_chain(ring)?;
         let id = self.id();

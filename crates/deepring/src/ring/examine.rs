@@ -16,7 +16,7 @@ use crate::block::Header;
 use crate::block::chunks::segments;
 use crate::block::header::header_digest;
 use crate::crypto::Digest;
-use crate::trust::Trust;
+use crate::trust::{OwnedRing, Trust};
 
 /// A file with the outline of a ring, nothing about which is trusted yet.
 pub struct UnverifiedRing {
@@ -122,6 +122,12 @@ impl UnverifiedRing {
     #[must_use]
     pub fn claimed_owner(&self) -> crate::keys::PublicKey<crate::keys::Owner> {
         self.closure.owner
+    }
+
+    /// Owner and ring id that the ring names; as much worth as [`claimed_owner`](Self::claimed_owner).
+    #[must_use]
+    pub fn claimed(&self) -> OwnedRing {
+        OwnedRing { owner: self.closure.owner, ring: self.closure.ring_id }
     }
 
     /// Number of bytes that [`verify`](Self::verify) will report as progress.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::RingId;
 use crate::crypto::Digest;
+use crate::in_line::InLine;
 
 /// The four answers of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -69,6 +70,9 @@ pub struct Finding {
     /// What kind of refusal this finding asks for.
     #[serde(skip)]
     pub(crate) verdict: Verdict,
+    /// Whether it says that another ring lies at a path than the one the path is bound to.
+    #[serde(skip)]
+    against_binding: bool,
 }
 
 impl Finding {
@@ -83,6 +87,7 @@ impl Finding {
             bytes: None,
             reason: reason.into(),
             verdict: Verdict::Tampered,
+            against_binding: false,
         }
     }
 
@@ -96,6 +101,17 @@ impl Finding {
     #[must_use]
     pub fn untrusted(part: PartName, reason: impl Into<String>) -> Self {
         Self { verdict: Verdict::Untrusted, ..Self::tampered(part, reason) }
+    }
+
+    /// The same, said of a path that is bound to another ring.
+    pub(crate) fn against_binding(self) -> Self {
+        Self { against_binding: true, ..self }
+    }
+
+    /// Whether the finding is that the path is bound to another ring ([`Trust::at`](crate::Trust::at)).
+    #[must_use]
+    pub fn is_against_binding(&self) -> bool {
+        self.against_binding
     }
 
     /// The same, about a block.
@@ -121,21 +137,22 @@ impl Finding {
     }
 }
 
+/// One line, whatever names it holds.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.block, &self.name) {
-            (Some(index), Some(name)) => write!(f, "block {index} ({name}), ")?,
+            (Some(index), Some(name)) => write!(f, "block {index} ({}), ", InLine(name))?,
             (Some(index), None) => write!(f, "block {index}, ")?,
             (None, _) => {}
         }
         f.write_str(self.part.name())?;
         if let Some(tensor) = &self.tensor {
-            write!(f, ", tensor {tensor}")?;
+            write!(f, ", tensor {}", InLine(tensor))?;
         }
         if let Some([start, end]) = self.bytes {
             write!(f, ", bytes {start}..{end}")?;
         }
-        write!(f, ": {}", self.reason)
+        write!(f, ": {}", InLine(&self.reason))
     }
 }
 

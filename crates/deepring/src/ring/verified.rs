@@ -19,6 +19,7 @@ use crate::keys::{Owner, PublicKey};
 use crate::manifest::Manifest;
 use crate::open::{ChunkObserver, OpenError, OpeningKey};
 use crate::tensor::TensorSpec;
+use crate::trust::OwnedRing;
 
 /// Why a ring could not be read, or was refused.
 #[derive(Debug, Error)]
@@ -100,6 +101,12 @@ impl AuthenticRing {
     #[must_use]
     pub fn ring_id(&self) -> RingId {
         self.closure.ring_id
+    }
+
+    /// Owner and ring id together: nobody else can make a ring of that name.
+    #[must_use]
+    pub fn owned(&self) -> OwnedRing {
+        OwnedRing { owner: self.closure.owner, ring: self.closure.ring_id }
     }
 
     /// Names this content: all bodies, their order, version, owner and predecessor.

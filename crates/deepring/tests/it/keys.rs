@@ -36,6 +36,33 @@ fn nobody_but_the_user_may_read_a_secret_key_file() {
     assert_eq!(mode("owner.pub") & 0o600, 0o600);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_secret_key_file_that_others_can_read_or_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = folder();
+    write_key_pair(dir.path(), &owner()).unwrap();
+    let path = dir.path().join("owner.key");
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for mode in [0o640, 0o620, 0o610, 0o604, 0o602, 0o666, 0o777] {
+        set(&path, mode);
+        let err = SecretKey::<Owner>::read(&path).unwrap_err();
+        assert!(matches!(err, KeyFileError::Loose { mode: m, .. } if m == mode), "{mode:o}: {err}");
+    }
+    for mode in [0o600, 0o400, 0o700] {
+        set(&path, mode);
+        SecretKey::<Owner>::read(&path).unwrap();
+    }
+    // A public key is everybody's; where a secret one is due, that is what is wrong with it.
+    let public = dir.path().join("owner.pub");
+    set(&public, 0o666);
+    PublicKey::<Owner>::read(&public).unwrap();
+    let err = SecretKey::<Owner>::read(&public).unwrap_err();
+    assert!(matches!(err, KeyFileError::Parse { .. }), "{err}");
+}
+
 #[test]
 fn existing_keys_are_never_overwritten() {
     for existing in ["owner.key", "owner.pub"] {

@@ -29,5 +29,6 @@ mod small_query;
 mod small_ring;
 mod truncation;
 mod trust;
+mod trust_memory;
 mod vectors;
 mod vectors_generate;

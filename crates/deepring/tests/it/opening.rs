@@ -158,13 +158,13 @@ fn a_byte_that_changes_between_decryption_and_confirmation_is_refused() {
     let key = host_a();
     let mut out = vec![0; ring.headers()[1].plain_len as usize];
     for bit in 0..out.len() * 8 {
-        let decrypted = ring.decrypt_block(1, (&key).into(), &mut out).unwrap();
+        let decrypted = ring.decrypt_block(1, (&key).into(), &mut out, &|_| ()).unwrap();
         out[bit / 8] ^= 1 << (bit % 8);
         assert!(matches!(decrypted.confirm(&out), Err(OpenError::Tampered(_))), "bit {bit}");
     }
-    let decrypted = ring.decrypt_block(1, (&key).into(), &mut out).unwrap();
+    let decrypted = ring.decrypt_block(1, (&key).into(), &mut out, &|_| ()).unwrap();
     assert!(decrypted.confirm(&out[1..]).is_err());
-    let decrypted = ring.decrypt_block(1, (&key).into(), &mut out).unwrap();
+    let decrypted = ring.decrypt_block(1, (&key).into(), &mut out, &|_| ()).unwrap();
     let opened = decrypted.confirm(&out).unwrap();
     assert_eq!(opened.content_digest(), ring.headers()[1].content_digest);
 }

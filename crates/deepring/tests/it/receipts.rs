@@ -1,11 +1,11 @@
 //! Decisions that hold: over several hosts, in batches, in files; and what `close` refuses.
 
 use deepring::{
-    Check, Decision, Parcel, ReceiptError, Report, Verdict, batch_digest, tensors_digest,
+    Check, Decision, Parcel, ReceiptError, Report, Verdict, batch_digest, grant, tensors_digest,
 };
 
 use crate::small_query::{batch_of, chain, checked, content, decision, items, open_chain, tensor};
-use crate::small_ring::{host_a, host_b, host_c, intact, small_ring, two_versions};
+use crate::small_ring::{host_a, host_b, host_c, intact, owner, small_ring, two_versions};
 
 /// The block and part that a decision is refused for, and the verdict.
 pub(crate) fn refusal(
@@ -176,6 +176,7 @@ fn a_batch_of_no_query_does_not_close_even_where_the_chain_is_about_none() {
 
 #[test]
 fn a_receipt_signed_by_who_is_no_host_of_the_block_is_refused() {
+    let verdict = |finding| Report::of_findings(vec![finding]).verdict;
     let ring = intact(&small_ring());
     for (host, blocks) in [(host_c(), 1..2), (host_b(), 1..2)] {
         let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
@@ -187,6 +188,8 @@ fn a_receipt_signed_by_who_is_no_host_of_the_block_is_refused() {
         );
         let err = chain.verify(&ring).unwrap_err();
         assert_eq!((err.finding.block, err.finding.part.name()), (Some(1), "body"));
+        assert!(err.finding.reason.contains(&host.public().to_string()), "{err}");
+        assert_eq!(verdict(err.finding), Verdict::Stale);
     }
     // Host A may run block 1, but not the block after it.
     let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
@@ -205,6 +208,29 @@ fn an_opening_signed_by_who_is_no_host_of_genesis_is_refused() {
     let chain = open_chain(&ring, &host_c(), batch_of("x0", &[1]));
     let err = chain.verify(&ring).unwrap_err();
     assert_eq!((err.finding.block, err.finding.part.name()), (Some(0), "file"));
+    assert_eq!(Report::of_findings(vec![err.finding]).verdict, Verdict::Stale);
+}
+
+/// An older revision of the same version is authentic, and its headers do not name who was granted since. Whoever puts
+/// it before an auditor must not make an honest host look like a forger.
+#[test]
+fn a_receipt_of_a_host_granted_since_is_stale_against_the_older_revision_and_holds_against_the_newer()
+ {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("granted.ring");
+    let older = intact(&small_ring());
+    grant(&older, &owner(), &host_c().public(), None, &target).unwrap();
+    let newer = intact(&std::fs::read(&target).unwrap());
+    let mut chain = open_chain(&newer, &host_c(), batch_of("x0", &[1]));
+    chain.extend(
+        &host_c(),
+        content(&newer, 1..4),
+        checked(&newer, 1..4, Check::Run),
+        batch_of("y", &[101]),
+    );
+    let decision = Decision::close(chain, items(&[1]), &newer, &host_c()).unwrap();
+    decision.verify(&newer).unwrap();
+    assert_eq!(refusal(&decision, &older), (Some(0), "file", Verdict::Stale));
 }
 
 #[test]

@@ -270,6 +270,7 @@ fn a_ring_that_is_stale_or_not_trusted_cannot_be_mended() {
     let (first, second) = two_versions();
     let dir = tempfile::tempdir().unwrap();
     let mut store = TrustStore::open(&dir.path().join("trust.json")).unwrap();
+    store.add_owner(&owner().public()).unwrap();
     store.remember(&intact(&second)).unwrap();
     let trust = Trust::store(&store);
     let cases = [(first, Verdict::Stale), (seal(&plan(), &stranger()), Verdict::Untrusted)];
@@ -285,6 +286,7 @@ fn an_old_copy_is_refused_even_where_the_damaged_file_cannot_tell_its_version() 
     let (first, second) = two_versions();
     let dir = tempfile::tempdir().unwrap();
     let mut store = TrustStore::open(&dir.path().join("trust.json")).unwrap();
+    store.add_owner(&owner().public()).unwrap();
     store.remember(&intact(&second)).unwrap();
     let mut damaged = second.clone();
     damaged[24 + 70] ^= 1;

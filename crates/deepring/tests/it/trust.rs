@@ -12,9 +12,10 @@ use crate::small_ring::{
     verify_under,
 };
 
-/// A store at `path` that has seen a ring.
+/// A store at `path` that trusts a ring's owner and has seen the ring.
 fn store_that_saw(path: &Path, ring: &VerifiedRing) -> TrustStore {
     let mut store = TrustStore::open(path).unwrap();
+    store.add_owner(&ring.owner()).unwrap();
     store.remember(ring).unwrap();
     store
 }
@@ -126,6 +127,7 @@ fn an_owner_trusted_for_one_ring_cannot_take_over_the_ring_of_another() {
     let mut store = store_that_saw(&path, &first);
     let own = stranger_ring(&plan());
     let pinned = Trust::owner(stranger().public());
+    store.add_owner(&stranger().public()).unwrap();
     store.remember(&verify_under(&own, &pinned).unwrap()).unwrap();
 
     let taken_over = stranger_ring(&next_version(&first));
@@ -143,8 +145,8 @@ fn remembering_never_goes_back() {
     let mut store = store_that_saw(&path, &second);
     store.remember(&first).unwrap();
     let newest = Some((2, second.digest()));
-    assert_eq!(store.newest(second.ring_id()), newest);
-    assert_eq!(TrustStore::open(&path).unwrap().newest(second.ring_id()), newest);
+    assert_eq!(store.newest(&second.owned()), newest);
+    assert_eq!(TrustStore::open(&path).unwrap().newest(&second.owned()), newest);
 }
 
 #[test]
@@ -156,7 +158,7 @@ fn a_store_opened_before_another_one_wrote_keeps_what_that_one_remembered() {
     store_that_saw(&path, &one);
     early.remember(&two).unwrap();
     let store = TrustStore::open(&path).unwrap();
-    assert!(store.newest(one.ring_id()).is_some() && store.newest(two.ring_id()).is_some());
+    assert!(store.newest(&one.owned()).is_some() && store.newest(&two.owned()).is_some());
 }
 
 #[test]
@@ -170,7 +172,7 @@ fn threads_that_remember_different_rings_lose_none() {
         }
     });
     let store = TrustStore::open(&path).unwrap();
-    assert!(rings.iter().all(|r| store.newest(r.ring_id()) == Some((1, r.digest()))));
+    assert!(rings.iter().all(|r| store.newest(&r.owned()) == Some((1, r.digest()))));
 }
 
 #[test]
@@ -190,7 +192,7 @@ fn processes_that_remember_different_rings_lose_none() {
         assert!(child.wait().unwrap().success());
     }
     let store = TrustStore::open(&dir.path().join("trust.json")).unwrap();
-    assert!(rings.iter().all(|r| store.newest(intact(r).ring_id()).is_some()));
+    assert!(rings.iter().all(|r| store.newest(&intact(r).owned()).is_some()));
 }
 
 #[test]
@@ -215,8 +217,10 @@ fn a_damaged_store_is_refused_and_left_as_it_is() {
     };
     let mut damaged: Vec<Vec<u8>> = (0..whole.len()).map(|n| whole[..n].into()).collect();
     damaged.extend([
-        replaced("\"format\": 1", "\"format\": 2"),
-        replaced("\"format\": 1", "\"format\": 1, \"more\": 0"),
+        replaced("\"format\": 2", "\"format\": 3"),
+        replaced("\"format\": 2", "\"format\": 2, \"more\": 0"),
+        replaced("\"ledger_paths\": {}", "\"ledger_paths\": { \"/l\": \"unknown\" }"),
+        replaced("\"paths\": {}", "\"paths\": { \"/r\": { \"owner\": \"me\", \"ring\": \"00\" } }"),
         replaced("\"model_version\": 1", "\"model_version\": -1"),
         replaced(&digest, &digest.to_uppercase()),
         replaced(&digest, &digest[1..]),
@@ -260,9 +264,10 @@ fn a_ring_id_claimed_by_another_owner_does_not_lock_its_owner_out() {
     let theirs = Trust::owner(stranger().public());
     let squatted = UnverifiedRing::read(Arc::new(squatted)).unwrap().authenticate(&theirs).unwrap();
     store.remember(&squatted).unwrap();
+    store.add_owner(&owner().public()).unwrap();
     let pinned = Trust::owner(owner().public()).and_store(&store);
     assert_eq!(verdict_under(&first, &pinned), Verdict::Intact);
     store.remember(&ring).unwrap();
-    assert_eq!(store.newest(ring.ring_id()), Some((1, ring.digest())));
+    assert_eq!(store.newest(&ring.owned()), Some((1, ring.digest())));
     assert_eq!(verdict_under(&first, &Trust::store(&store)), Verdict::Intact);
 }

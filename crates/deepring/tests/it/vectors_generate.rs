@@ -92,14 +92,16 @@ impl Place {
     }
 }
 
-/// The JSON of a store that has seen these rings.
+/// The JSON of a store that trusts the owners of these rings and has seen them.
 fn store_of(rings: &[(&[u8], Trust<'_>)]) -> Value {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("trust.json");
     let mut store = TrustStore::open(&path).unwrap();
     for (ring, trust) in rings {
         let ring = UnverifiedRing::read(std::sync::Arc::new(ring.to_vec())).unwrap();
-        store.remember(&ring.authenticate(trust).unwrap()).unwrap();
+        let ring = ring.authenticate(trust).unwrap();
+        store.add_owner(&ring.owner()).unwrap();
+        store.remember(&ring).unwrap();
     }
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
@@ -373,7 +375,32 @@ fn trusted(f: &mut Folder, ring: &[u8], second: &[u8]) {
     let defect = "nothing; the store alone trusts the owner";
     let v = f.ring("intact_version_2", defect, second, Nowhere);
     v.owner = None;
-    v.store = Some(saw_second);
+    v.store = Some(saw_second.clone());
+    let defect = "version 1, where 2 was seen, and another owner's ring of the same id";
+    let v = f.ring("ring_rolled_back", defect, ring, Stale(None, "closure"));
+    v.store = Some(with_rings_of(saw_second.clone(), &taken));
+    let defect = "nothing; the owner is not among those that the store trusts, but given";
+    let v = f.ring("intact_version_2", defect, second, Nowhere);
+    v.store = Some(without_owners(saw_second.clone()));
+    let defect = "the store has seen the ring, and trusts no owner";
+    let v = f.ring("intact_version_2", defect, second, Untrusted(Some("closure")));
+    v.owner = None;
+    v.store = Some(without_owners(saw_second));
+}
+
+/// The same store, which has also seen a ring of the other owner.
+fn with_rings_of(mut store: Value, ring: &[u8]) -> Value {
+    let other = store_of(&[(ring, Trust::owner(stranger().public()))]);
+    for (owner, rings) in other["rings"].as_object().unwrap() {
+        store["rings"][owner] = rings.clone();
+    }
+    store
+}
+
+/// The same store, which trusts nobody.
+fn without_owners(mut store: Value) -> Value {
+    store["owners"] = Value::Array(Vec::new());
+    store
 }
 
 fn receipts(f: &mut Folder, ring: &[u8], second: &[u8]) {
@@ -412,9 +439,9 @@ fn receipts(f: &mut Folder, ring: &[u8], second: &[u8]) {
     });
     f.receipt(
         "opening_by_no_host",
-        "opened by a key that is no host of Genesis",
+        "opened by a key that is no host of Genesis in this revision",
         &bytes,
-        file(Some(0)),
+        Stale(Some(0), "file"),
     );
     let bytes = edited(&|r| r.receipts[1] = other.receipts[1].clone());
     f.receipt("receipt_replayed", "host B's receipt of another query", &bytes, file(Some(2)));
@@ -430,9 +457,9 @@ fn receipts(f: &mut Folder, ring: &[u8], second: &[u8]) {
     });
     f.receipt(
         "receipt_by_no_host",
-        "signed by a key that is no host of block 2",
+        "signed by a key that is no host of block 2 in this revision",
         &bytes,
-        Tampered(Some(2), "body"),
+        Stale(Some(2), "body"),
     );
     let bytes = edited(&|r| {
         r.edit_receipt(1, Field::Block(1), &[0; 32]);
@@ -493,7 +520,7 @@ fn claims(f: &mut Folder, ring: &VerifiedRing, honest: &[u8]) {
 
     // Code, share and rotation, then the codes of the parts of blocks 2 and 3, in host B's receipt.
     type Claim<'a> = (&'a str, &'a str, (u8, u32, u16), &'a [&'a [u8]], Place);
-    let cases: [Claim<'_>; 20] = [
+    let cases: [Claim<'_>; 19] = [
         ("check_unknown", "check 6", (6, 0, 0), &[&[4, 4, 4], &[4]], file(None)),
         ("share_without_spot", "run with a share", (3, 1, 0), &[&[4, 4, 4], &[4]], file(None)),
         ("spot_without_share", "spot with share 0", (2, 0, 0), &[&[4, 4, 4], &[4]], file(None)),

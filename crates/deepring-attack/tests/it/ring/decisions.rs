@@ -64,7 +64,7 @@ fn a_forked_ledger_is_found_by_who_kept_a_checkpoint_of_the_other_branch() {
         at: u64::from(n),
         event: Event::Decisions { ring_digest: [1; 32], decision_id: [n; 32], count: 1 },
     };
-    let mut ledger = Ledger::open(&original).unwrap();
+    let mut ledger = Ledger::open_or_create(&original).unwrap();
     ledger.append(&[entry(1), entry(2), entry(3)]).unwrap();
     let before = ledger.checkpoint().as_str().to_owned();
     drop(ledger);

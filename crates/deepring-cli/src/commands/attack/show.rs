@@ -28,7 +28,8 @@ pub(super) fn text(made: &Made<'_>, differences: &Differences) -> Result<(), Cli
     for change in &differences.graph {
         let was = change.before.as_deref().unwrap_or("nothing");
         let is = change.after.as_deref().unwrap_or("nothing");
-        output::line(format_args!("  {}: {was}\n    is now {is}", change.name))?;
+        output::line(format_args!("  {}: {was}", change.name))?;
+        output::line(format_args!("    is now {is}"))?;
     }
     let (values, bits) = (differences.values() as u64, differences.bits());
     output::line(format_args!("{values} values and {bits} bits of parameters changed"))?;

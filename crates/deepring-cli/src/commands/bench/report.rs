@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use deepring::InLine;
 use serde_json::{Value, json};
 
 use super::at;
@@ -67,10 +68,10 @@ impl Report {
             output::line(line)?;
         }
         for table in &self.tables {
-            output::line(format_args!("\n{}", table.text()))?;
+            output::text(format_args!("\n{}", table.text()))?;
         }
         for note in notes {
-            output::line(format_args!("\nnote: {note}"))?;
+            output::text(format_args!("\nnote: {}", InLine(note)))?;
         }
         Ok(())
     }

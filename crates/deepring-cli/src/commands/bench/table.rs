@@ -1,5 +1,7 @@
 //! A table, as aligned text and as Markdown.
 
+use deepring::InLine;
+
 /// Rows of cells under headings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Table {
@@ -14,7 +16,8 @@ impl Table {
     }
 
     pub(super) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        // Cells hold names of networks and layers: each is one cell of one line.
+        self.rows.push(cells.into_iter().map(|cell| InLine(cell).to_string()).collect());
     }
 
     /// The first column to the left, all others to the right.

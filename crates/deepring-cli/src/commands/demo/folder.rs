@@ -25,7 +25,7 @@ const OWN_FILES: [&str; 28] = [
     "labels.txt",
     "first.npy",
     "trust.json",
-    "trust.lock",
+    "trust.json.lock",
     "decision.receipt",
     "decision.tlog-proof",
     "report.html",

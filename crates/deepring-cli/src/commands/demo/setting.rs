@@ -63,12 +63,14 @@ impl Setting {
             .labels(sample.labels.clone())
             .write(&folder.path(RING), &|_| ())?;
 
-        let mut trusting = Trusting::of(owner.public(), Some(&folder.path("trust.json")))?;
+        let store = folder.path("trust.json");
+        let mut trusting = Trusting::of(owner.public(), Some(&store))?.remembering().binding();
         let ring = trusting.verify(&folder.path(RING))?.into_authentic();
         folder.copy(RING, BACKUP)?;
         export_ring(&ring, (&owner).into(), &folder.path(PLAIN), &|_| ())?;
-        let mut recorder = Recorder::open(&folder.path("ledger"), &mut trusting)?;
+        let mut recorder = Recorder::begin(&folder.path("ledger"))?;
         recorder.register(&ring)?;
+        recorder.remember(&ring, &mut trusting);
 
         let input = ring.genesis().outputs.first().map_or("", |spec| spec.name.as_str());
         let queries = sample.queries(input)?;

@@ -50,8 +50,9 @@ pub(super) fn attack_stored(
     setting.alarm(&verify)?;
 
     let backup = setting.folder.path(BACKUP);
-    let trust = setting.trusting.trust();
-    let done = deepring::repair(&setting.ring_path(), &backup, &trust, &|_| ())?;
+    let ring = setting.ring_path();
+    let trust = setting.trusting.trust_at(&ring);
+    let done = deepring::repair(&ring, &backup, &trust, &|_| ())?;
     let done = done.ok_or_else(|| CliError::new(Exit::Failed, "there was nothing to repair"))?;
     let repair = setting.record_repair(done.blocks.clone(), BACKUP.as_ref())?;
     let session = setting.open(Check::Run)?;

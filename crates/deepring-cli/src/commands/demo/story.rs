@@ -15,7 +15,7 @@ use super::setting::{BACKUP, MODEL, Setting};
 use super::show::{HOSTS, Played, count, list, number};
 use super::stored::Stored;
 use crate::error::CliError;
-use crate::output::{line, size};
+use crate::output::{size, text as line};
 
 mod ending;
 

@@ -1,18 +1,15 @@
 //! What a receipt says about the parts of a block, in one line for people.
 
-use deepring::{Coverage, Receipt};
-
-use crate::output::harmless;
+use deepring::{Coverage, InLine, Receipt};
 
 /// A line for each block of the receipt: its name, and how many of its parts had which check.
 /// `names` are those of all blocks of the ring.
 pub(super) fn lines(receipt: &Receipt, names: &[String]) -> Vec<String> {
     let first = receipt.first_block as usize;
-    // A name with a line break in it must not look like a line of ours.
     let names: Vec<String> = (first..)
         .zip(&receipt.coverage)
         .map(|(i, _)| names.get(i).map_or("", String::as_str))
-        .map(|name| harmless(name).replace(['\n', '\t'], "\u{fffd}"))
+        .map(|name| InLine(name).to_string())
         .collect();
     let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
     let line = |(name, parts): (&String, &Vec<Coverage>)| {

@@ -10,7 +10,6 @@ use deepring_infer::{PlainModel, Session, Split};
 use super::super::workshop::{Subject, Workshop};
 use crate::commands::recording::Recorder;
 use crate::error::CliError;
-use crate::rings::Trusting;
 
 /// How a network is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,9 +87,7 @@ impl Asked {
 
 /// A ledger that knows the session's ring. Rows share one, as one host's would; it grows by an entry a run.
 fn record(workshop: &Workshop, session: &Session) -> Result<Recorder, CliError> {
-    let store = workshop.path("trust.json");
-    let mut trusting = Trusting::of(workshop.owner().public(), Some(&store))?;
-    let mut recorder = Recorder::open(&workshop.path("ledger"), &mut trusting)?;
+    let mut recorder = Recorder::begin(&workshop.path("ledger"))?;
     recorder.register(session.ring())?;
     Ok(recorder)
 }

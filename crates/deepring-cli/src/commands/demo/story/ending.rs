@@ -5,7 +5,7 @@ use crate::commands::demo::plain::PlainOutcome;
 use crate::commands::demo::setting::{BACKUP, RING};
 use crate::commands::demo::show::{Played, Show, list};
 use crate::error::CliError;
-use crate::output::{line, note};
+use crate::output::{note, text as line};
 use deepring::Finding;
 
 pub(in crate::commands::demo) fn end(show: &Show) -> Result<(), CliError> {

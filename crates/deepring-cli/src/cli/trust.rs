@@ -1,0 +1,77 @@
+//! Arguments of `deepring trust`, and the owner that other commands are given.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand};
+
+/// Whom to trust for this once.
+#[derive(Debug, Args)]
+pub(crate) struct OwnerArg {
+    /// Public key of the owner to trust; without it the trust store decides
+    #[arg(long, value_name = "owner.pub")]
+    pub(crate) owner: Option<PathBuf>,
+    /// Trust this owner from now on, in whatever the key signs, as `trust add` does
+    #[arg(long, requires = "owner")]
+    pub(crate) remember: bool,
+}
+
+/// Say whom to trust from now on, and see what is remembered
+#[derive(Debug, Subcommand)]
+pub(crate) enum Trust {
+    /// Trust owners from now on, in whatever their keys sign
+    #[command(after_help = "Example:\n  deepring trust add keys/owner.pub")]
+    Add(TrustAdd),
+    /// List the trusted owners, the versions seen, and what is bound to which path
+    #[command(after_help = "Example:\n  deepring trust list --json")]
+    List(TrustList),
+    Remove(TrustRemove),
+    /// Bind a path to the ring that lies there now, whatever it was bound to: no other ring is accepted there
+    /// any more
+    #[command(after_help = "Example:\n  deepring trust bind model.ring --owner keys/owner.pub")]
+    Bind(TrustBind),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrustAdd {
+    /// Public keys of owners
+    #[arg(required = true, value_name = "owner.pub")]
+    pub(crate) owner: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrustList {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Trust an owner no more, unbind a path, or forget a ledger; the versions seen of rings are never forgotten
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("what").required(true),
+    after_help = "\
+Examples:
+  deepring trust remove keys/owner.pub
+  deepring trust remove --path model.ring
+  deepring trust remove --ledger ledger"
+)]
+pub(crate) struct TrustRemove {
+    /// Public key of the owner, as a file or as its text
+    #[arg(group = "what", value_name = "owner.pub|drowner1...")]
+    pub(crate) owner: Option<String>,
+    /// Path that is bound to a ring, and need not be any more
+    #[arg(long, group = "what", value_name = "RING")]
+    pub(crate) path: Option<PathBuf>,
+    /// Ledger to forget, with all that it revoked: by its folder or its name
+    #[arg(long, group = "what", value_name = "DIR|ORIGIN")]
+    pub(crate) ledger: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrustBind {
+    /// The ring
+    pub(crate) ring: PathBuf,
+    /// Public key of the owner who signed it
+    #[arg(long, value_name = "owner.pub")]
+    pub(crate) owner: PathBuf,
+}

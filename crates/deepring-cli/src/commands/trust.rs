@@ -1,0 +1,153 @@
+//! `deepring trust`: who is trusted, and what is remembered; the only command that makes anybody trusted for good.
+
+use std::path::Path;
+
+use deepring::{OwnedRing, Owner, PublicKey, Trust as Against, TrustStore};
+use serde_json::json;
+
+use crate::cli::{Trust, TrustAdd, TrustBind, TrustList, TrustRemove};
+use crate::error::{CliError, Exit};
+use crate::ledgers::origin_of;
+use crate::output;
+use crate::rings;
+
+pub(crate) fn trust(args: &Trust, store: Option<&Path>) -> Result<(), CliError> {
+    let store = rings::open_store(store)?.ok_or_else(|| {
+        CliError::new(Exit::Failed, "no home folder, so no trust store")
+            .hint("name a file with `--trust trust.json`")
+    })?;
+    match args {
+        Trust::Add(args) => add(args, store),
+        Trust::List(args) => list(args, &store),
+        Trust::Remove(args) => remove(args, store),
+        Trust::Bind(args) => bind(args, store),
+    }
+}
+
+fn add(args: &TrustAdd, mut store: TrustStore) -> Result<(), CliError> {
+    // All are read before any is added.
+    let owners = args.owner.iter().map(|path| PublicKey::<Owner>::read(path));
+    for owner in owners.collect::<Result<Vec<_>, _>>()? {
+        match store.add_owner(&owner)? {
+            true => output::line(format_args!("trusted from now on: {owner}"))?,
+            false => output::line(format_args!("trusted already: {owner}"))?,
+        }
+    }
+    Ok(())
+}
+
+fn list(args: &TrustList, store: &TrustStore) -> Result<(), CliError> {
+    if args.json {
+        let of = |ring: &OwnedRing| json!({ "owner": ring.owner, "ring": ring.ring });
+        let ring = |(ring, version): (OwnedRing, u64)| {
+            let ledgers: Vec<_> = store.ledgers_of(&ring).into_iter().map(origin_of).collect();
+            let newest = store.newest(&ring).map(|(_, digest)| digest);
+            json!({ "owner": ring.owner, "ring": ring.ring, "model_version": version, "digest": newest, "ledgers": ledgers })
+        };
+        let ledger = |known: deepring::KnownLedger| {
+            let paths: Vec<_> = store.paths_of_ledger(&known.key).collect();
+            json!({ "origin": origin_of(&known.key), "key": known.key, "size": known.size, "paths": paths })
+        };
+        return output::json(&json!({
+            "owners": store.owners().collect::<Vec<_>>(),
+            "rings": store.rings().map(ring).collect::<Vec<_>>(),
+            "paths": store.bindings().map(|(path, bound)| json!({ "path": path, "bound_to": of(&bound) })).collect::<Vec<_>>(),
+            "ledgers": store.ledgers().map(ledger).collect::<Vec<_>>(),
+        }));
+    }
+    if store.owners().next().is_none() {
+        output::note("no owner is trusted; `deepring trust add owner.pub` adds one");
+    }
+    for owner in store.owners() {
+        output::line(format_args!("owner  {owner}"))?;
+    }
+    for (ring, version) in store.rings() {
+        let untrusted = if store.trusts(&ring.owner) { "" } else { ", who is not trusted" };
+        output::line(format_args!(
+            "ring   {}, version {version} seen, of {}{untrusted}",
+            ring.ring, ring.owner
+        ))?;
+    }
+    for (path, bound) in store.bindings() {
+        output::line(format_args!("path   {path}: ring {} of {}", bound.ring, bound.owner))?;
+    }
+    for known in store.ledgers() {
+        let paths: Vec<_> = store.paths_of_ledger(&known.key).collect();
+        let at =
+            if paths.is_empty() { String::new() } else { format!(", at {}", paths.join(", ")) };
+        output::line(format_args!(
+            "ledger {}, {} seen{at}",
+            origin_of(&known.key),
+            output::count(usize::try_from(known.size).unwrap_or(usize::MAX), "entry", "entries"),
+        ))?;
+    }
+    Ok(())
+}
+
+fn remove(args: &TrustRemove, mut store: TrustStore) -> Result<(), CliError> {
+    if let Some(owner) = &args.owner {
+        let key = match owner.parse::<PublicKey<Owner>>() {
+            Ok(key) => key,
+            Err(_) => PublicKey::<Owner>::read(Path::new(owner))?,
+        };
+        if !store.remove_owner(&key)? {
+            return Err(unknown(format_args!("owner {key} is not trusted here")));
+        }
+        output::line(format_args!("trusted no more: {key}"))?;
+        output::note(
+            "what was seen of this owner's rings stays remembered: should the owner be trusted again, or a command be given the key, older versions are still refused",
+        );
+    }
+    if let Some(path) = &args.path {
+        let Some(bound) = store.unbind(path)? else {
+            return Err(unknown(format_args!("{} is not bound", path.display())));
+        };
+        output::line(format_args!(
+            "{} is no longer bound to ring {} of {}",
+            path.display(),
+            bound.ring,
+            bound.owner
+        ))?;
+    }
+    if let Some(name) = &args.ledger {
+        let mut keys: Vec<String> =
+            store.ledgers_at(Path::new(name)).into_iter().map(str::to_owned).collect();
+        if keys.is_empty() {
+            keys = store.ledgers_named(name).into_iter().map(str::to_owned).collect();
+        }
+        if keys.is_empty() {
+            return Err(unknown(format_args!("ledger {name} is not known")));
+        }
+        for key in keys {
+            store.forget_ledger(&key)?;
+            output::line(format_args!("forgotten: ledger {}", origin_of(&key)))?;
+        }
+        output::note("what it recorded (versions, revocations, alarms) is not known here any more");
+    }
+    Ok(())
+}
+
+fn unknown(what: impl std::fmt::Display) -> CliError {
+    CliError::new(Exit::Failed, what).hint("`deepring trust list` shows what is remembered")
+}
+
+fn bind(args: &TrustBind, mut store: TrustStore) -> Result<(), CliError> {
+    let owner = PublicKey::<Owner>::read(&args.owner)?;
+    // Held against all that is remembered but the binding itself.
+    let ring = rings::open(&args.ring)?.authenticate(&Against::owner(owner).and_store(&store))?;
+    let before = match store.binding(&args.ring) {
+        Some(bound) if bound != ring.owned() => store.unbind(&args.ring)?,
+        _ => None,
+    };
+    store.bind(&args.ring, &ring)?;
+    output::line(format_args!(
+        "{} is bound to ring {} of {}",
+        args.ring.display(),
+        ring.ring_id(),
+        ring.owner()
+    ))?;
+    if let Some(before) = before {
+        output::note(format_args!("it was bound to ring {} of {}", before.ring, before.owner));
+    }
+    Ok(())
+}

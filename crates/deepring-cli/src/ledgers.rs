@@ -1,0 +1,236 @@
+//! Which ledger a command takes: that of the pinned key, or the one that was known; none is begun unless that is asked for.
+
+use std::path::Path;
+
+use deepring::{KnownLedger, OwnedRing, TrustStore};
+use deepring_ledger::{Ledger, LedgerError, LedgerOptions, LedgerReport};
+use serde::Serialize;
+
+use crate::error::{CliError, Exit};
+
+/// A ledger as a command line names it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) dir: &'a Path,
+    /// `--ledger-key`: decides alone which key is right.
+    pub(crate) key: Option<&'a Path>,
+}
+
+/// Who says that a ledger's key is the right one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Voucher {
+    /// The caller, by `--ledger-key`.
+    Pinned,
+    /// The trust store.
+    Remembered,
+    /// Nobody: whoever can write the folder may have made it.
+    Nobody,
+}
+
+/// A ledger that fits what is pinned or known.
+pub(crate) struct Held {
+    pub(crate) ledger: Ledger,
+    pub(crate) voucher: Voucher,
+}
+
+impl Wanted<'_> {
+    /// Opens the ledger for appending.
+    pub(crate) fn append(&self, store: Option<&TrustStore>) -> Result<Held, CliError> {
+        self.held(store, |options| options.open(self.dir))
+    }
+
+    /// Opens the ledger for reading.
+    pub(crate) fn read(&self, store: Option<&TrustStore>) -> Result<Held, CliError> {
+        self.held(store, |options| options.open_read(self.dir))
+    }
+
+    /// Recomputes the ledger, also one that is too damaged to be opened.
+    pub(crate) fn recompute(&self, store: Option<&TrustStore>) -> Result<LedgerReport, CliError> {
+        let expected = self.expected(store)?;
+        expected.options.verify(self.dir).map_err(|e| self.explain(e, &expected))
+    }
+
+    /// Makes a ledger where there is none, and none is known: neither at this place nor for this ring.
+    pub(crate) fn begin(
+        &self,
+        store: Option<&TrustStore>,
+        ring: Option<OwnedRing>,
+    ) -> Result<Held, CliError> {
+        if let Some(key) = store.and_then(|s| s.ledgers_at(self.dir).first().copied()) {
+            let message = format!(
+                "ledger {}: {} was known here, and a new one in its place would not know what it held",
+                self.dir.display(),
+                origin_of(key)
+            );
+            return Err(CliError::new(Exit::Untrusted, message).hint(self.way_to_forget()));
+        }
+        if let (Some(store), Some(ring)) = (store, ring) {
+            recorded_elsewhere(store, &ring, None)?;
+        }
+        if self.dir.join("ledger.redb").exists() {
+            let message = format!("ledger {}: there is one already", self.dir.display());
+            return Err(CliError::new(Exit::Failed, message).hint("leave `--new-ledger` out"));
+        }
+        let ledger = Ledger::open_or_create(self.dir)?;
+        if !ledger.is_empty() {
+            let message = format!("ledger {}: another process began it", self.dir.display());
+            return Err(CliError::new(Exit::Failed, message).hint("leave `--new-ledger` out"));
+        }
+        Ok(Held { ledger, voucher: Voucher::Remembered })
+    }
+
+    fn held(
+        &self,
+        store: Option<&TrustStore>,
+        open: impl FnOnce(&LedgerOptions) -> Result<Ledger, LedgerError>,
+    ) -> Result<Held, CliError> {
+        let expected = self.expected(store)?;
+        let ledger = open(&expected.options).map_err(|e| self.explain(e, &expected))?;
+        let key = ledger.key().as_str();
+        let mut voucher = expected.voucher;
+        if let Some(store) = store {
+            if voucher != Voucher::Pinned {
+                let origin = ledger.checkpoint().origin();
+                let named = store.ledgers_named(origin);
+                match named.contains(&key) {
+                    true => voucher = Voucher::Remembered,
+                    false if named.is_empty() => {}
+                    false => {
+                        let message = format!("ledger {origin} was seen before with another key");
+                        return Err(
+                            CliError::new(Exit::Untrusted, message).hint(self.way_to_forget())
+                        );
+                    }
+                }
+            }
+            if let Some(known) = store.ledger(key) {
+                self.extends(&ledger, &known)?;
+            }
+        }
+        Ok(Held { ledger, voucher })
+    }
+
+    /// Refuses a ledger that was rolled back, all its files at once, since it was last seen.
+    fn extends(&self, ledger: &Ledger, known: &KnownLedger) -> Result<(), CliError> {
+        match ledger.verify_against(&known.checkpoint) {
+            Ok(_) => Ok(()),
+            Err(LedgerError::RolledBack { size, known }) => {
+                let message = format!(
+                    "ledger {} was rolled back: it holds {size} entries, and {known} were seen before",
+                    self.dir.display()
+                );
+                Err(CliError::new(Exit::Stale, message).hint(self.way_to_forget()))
+            }
+            Err(e) => Err(CliError::from(e).hint(self.way_to_forget())),
+        }
+    }
+
+    fn expected(&self, store: Option<&TrustStore>) -> Result<Expected, CliError> {
+        let known = store.map(|s| s.ledgers_at(self.dir)).unwrap_or_default();
+        let (key, voucher) = match (self.key, known.as_slice()) {
+            (Some(path), _) => (Some(read_key(path)?), Voucher::Pinned),
+            (None, []) => (None, Voucher::Nobody),
+            (None, [key]) => (Some((*key).to_owned()), Voucher::Remembered),
+            (None, _) => {
+                let message = format!(
+                    "ledger {}: the path leads to another ledger than was known under it",
+                    self.dir.display()
+                );
+                return Err(CliError::new(Exit::Untrusted, message).hint(PIN));
+            }
+        };
+        let options = LedgerOptions::new();
+        let options = key.iter().fold(options, |options, key| options.pinned_key(key));
+        Ok(Expected { options, voucher })
+    }
+
+    fn explain(&self, e: LedgerError, expected: &Expected) -> CliError {
+        let dir = self.dir.display();
+        if expected.voucher == Voucher::Remembered {
+            let known = match &e {
+                LedgerError::OtherKey { found, pinned } => Some(format!(
+                    "ledger {dir} has the key `{found}`, and was known with `{pinned}`"
+                )),
+                LedgerError::NotALedger { .. } => {
+                    Some(format!("ledger {dir}: the ledger that was known here is gone"))
+                }
+                _ => None,
+            };
+            if let Some(message) = known {
+                return CliError::new(Exit::Untrusted, message).hint(self.way_to_forget());
+            }
+        }
+        CliError::from(e)
+    }
+
+    fn way_to_forget(&self) -> String {
+        format!(
+            "put the ledger back that was known, or give the key you trust with `--ledger-key log.pub`; \
+             `deepring trust remove --ledger {}` forgets it, and all that it revoked",
+            self.dir.display()
+        )
+    }
+}
+
+struct Expected {
+    options: LedgerOptions,
+    voucher: Voucher,
+}
+
+const PIN: &str = "give the ledger's key that you trust with `--ledger-key log.pub`";
+
+impl Held {
+    /// Refuses another ledger than those that are known to hold the ring, unless its key is pinned.
+    pub(crate) fn holds(
+        &self,
+        store: Option<&TrustStore>,
+        ring: &OwnedRing,
+    ) -> Result<(), CliError> {
+        match store {
+            Some(store) if self.voucher != Voucher::Pinned => {
+                recorded_elsewhere(store, ring, Some(self.ledger.key().as_str()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Refuses a key (or a new ledger, for `None`) that is none of those that are known to hold the ring.
+pub(crate) fn recorded_elsewhere(
+    store: &TrustStore,
+    ring: &OwnedRing,
+    key: Option<&str>,
+) -> Result<(), CliError> {
+    let known = store.ledgers_of(ring);
+    if known.is_empty() || key.is_some_and(|key| known.contains(&key)) {
+        return Ok(());
+    }
+    let origins: Vec<&str> = known.iter().map(|key| origin_of(key)).collect();
+    let message =
+        format!("ring {} is recorded in another ledger: {}", ring.ring, origins.join(", "));
+    Err(CliError::new(Exit::Untrusted, message).hint(
+        "record it there; to use another ledger too, give its key once with `--ledger-key log.pub`",
+    ))
+}
+
+/// A ledger as it is now, for the trust store.
+pub(crate) fn seen(ledger: &Ledger) -> KnownLedger {
+    KnownLedger {
+        key: ledger.key().to_string(),
+        size: ledger.len(),
+        checkpoint: ledger.checkpoint().as_str().to_owned(),
+    }
+}
+
+/// The name of a ledger, in its key.
+pub(crate) fn origin_of(key: &str) -> &str {
+    key.split('+').next().unwrap_or(key)
+}
+
+/// The text of a public key file.
+pub(crate) fn read_key(path: &Path) -> Result<String, CliError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
+    Ok(text.trim().to_owned())
+}

@@ -1,0 +1,350 @@
+//! Trust that does not forget: whom the store trusts, what it keeps of rings, and what is bound to which path.
+
+use std::fs;
+
+use deepring::{
+    BlockPlan, DType, Dim, Owner, PartKind, RingPlan, RingSealer, SecretKey, TensorSpec,
+};
+
+use crate::desk::Desk;
+
+/// A desk with `a.ring` and, of a second owner in `b`, `b.ring`; both for the host of `keys`.
+fn two_owners() -> Desk {
+    let desk = Desk::with_keys();
+    desk.run("keygen --out b").succeeds();
+    desk.seal("a.ring", "");
+    desk.run("seal net.onnx --owner b/owner.key --host keys/host.pub -o b.ring").succeeds();
+    desk
+}
+
+/// Seals, with B's key, a ring under the id of another's, as somebody would with software of his own.
+fn claimed(desk: &Desk, target: &str, id_of: &str) {
+    let theirs = desk.ring(id_of);
+    let tensor = |name: &str| TensorSpec {
+        name: name.into(),
+        dtype: DType::F32,
+        dims: Some(vec![Dim::Fixed(2)]),
+    };
+    let block = |name: &str, inputs, outputs, parts| BlockPlan {
+        name: name.into(),
+        inputs: vec![inputs],
+        outputs: vec![outputs],
+        parts,
+        hosts: vec![],
+    };
+    let plan = RingPlan {
+        model_version: u64::MAX,
+        previous: Some((theirs.ring_id(), theirs.digest())),
+        sealed_at: 0,
+        blocks: vec![
+            block("genesis", tensor("y"), tensor("x"), vec![(PartKind::Manifest, 8)]),
+            block("layer", tensor("x"), tensor("y"), vec![(PartKind::Graph, 3)]),
+        ],
+    };
+    let owner = SecretKey::<Owner>::read(&desk.path("b/owner.key")).unwrap();
+    let mut sealer = RingSealer::create(&desk.path(target), &plan, &owner).unwrap();
+    sealer.seal_block(b"manifest").unwrap();
+    sealer.seal_block(b"op!").unwrap();
+    sealer.finish().unwrap();
+}
+
+const RUN: &str = "--key keys/host.key --input x.npy";
+
+#[test]
+fn another_owners_ring_under_the_same_id_does_not_bring_an_old_version_back() {
+    let desk = two_owners();
+    desk.seal("a2.ring", "--previous a.ring");
+    desk.run("trust add keys/owner.pub").succeeds();
+    desk.run("verify a2.ring").succeeds();
+    desk.run("verify a.ring").exits(5);
+
+    claimed(&desk, "claimed.ring", "a.ring");
+    desk.run("verify claimed.ring --owner b/owner.pub").succeeds();
+    desk.run("verify claimed.ring --owner b/owner.pub --remember").succeeds();
+    // Bound and remembered, too; that it cannot be run is found later.
+    desk.run(&format!("run claimed.ring --owner b/owner.pub {RUN}")).exits(4);
+
+    for owner in ["", "--owner keys/owner.pub"] {
+        desk.run(&format!("verify a.ring {owner}")).exits(5).says("older than version 2");
+        desk.run(&format!("run a.ring {owner} {RUN}")).exits(5);
+        desk.run(&format!("verify a2.ring {owner}")).succeeds();
+    }
+}
+
+#[test]
+fn a_look_at_a_foreign_ring_makes_nobody_trusted() {
+    let desk = two_owners();
+    desk.run("inspect b.ring").succeeds();
+    desk.run("verify b.ring --owner b/owner.pub").succeeds();
+    desk.run(&format!("run b.ring --owner b/owner.pub {RUN} --receipt b.receipt")).succeeds();
+    desk.run("receipt verify b.receipt --ring b.ring --owner b/owner.pub").succeeds();
+    desk.run("repair b.ring --from b.ring --owner b/owner.pub").succeeds();
+    desk.run("grant b.ring --owner-key b/owner.key --host b/host.pub").succeeds();
+    let listed = desk.run("trust list --json").succeeds().json();
+    assert_eq!(listed["owners"], serde_json::json!([]));
+
+    desk.run("trust add keys/owner.pub").succeeds();
+    desk.run(&format!("run a.ring {RUN}")).succeeds();
+    fs::copy(desk.path("b.ring"), desk.path("a.ring")).unwrap();
+    desk.run(&format!("run a.ring {RUN}")).exits(4).says("not trusted here");
+}
+
+#[test]
+fn inspect_verify_and_receipts_remember_versions_of_trusted_owners_only() {
+    for trusted in [true, false] {
+        let desk = two_owners();
+        desk.seal("a2.ring", "--previous a.ring");
+        desk.run(&format!(
+            "run a2.ring --owner keys/owner.pub {RUN} --receipt x.receipt --trust else.json"
+        ))
+        .succeeds();
+        if trusted {
+            desk.run("trust add keys/owner.pub").succeeds();
+        }
+        for look in [
+            "inspect a2.ring",
+            "verify a2.ring --owner keys/owner.pub",
+            "receipt verify x.receipt --ring a2.ring --owner keys/owner.pub",
+        ] {
+            let before = fs::read(desk.path("trust.json")).ok();
+            desk.run(look).succeeds();
+            let listed = desk.run("trust list --json").succeeds().json();
+            let versions: Vec<_> = listed["rings"].as_array().unwrap().iter().collect();
+            if trusted {
+                assert_eq!(versions.len(), 1, "{look}");
+                assert_eq!(versions[0]["model_version"], 2, "{look}");
+                desk.run("verify a.ring --owner keys/owner.pub").exits(5);
+                // Each look is to be the first.
+                fs::write(desk.path("trust.json"), before.unwrap()).unwrap();
+            } else {
+                assert!(versions.is_empty() && !desk.path("trust.json").exists(), "{look}");
+            }
+        }
+    }
+}
+
+#[test]
+fn at_a_bound_path_no_other_ring_is_accepted_by_any_command_until_it_is_bound_anew() {
+    let desk = two_owners();
+    desk.seal("own.ring", "");
+    desk.run("trust add keys/owner.pub b/owner.pub").succeeds();
+    desk.run(&format!("run a.ring --owner keys/owner.pub {RUN} --receipt a.receipt")).succeeds();
+    let [a, b] = ["keys/owner.pub", "b/owner.pub"]
+        .map(|file| fs::read_to_string(desk.path(file)).unwrap().trim().to_owned());
+    fs::copy(desk.path("a.ring"), desk.path("kept.ring")).unwrap();
+
+    fs::copy(desk.path("b.ring"), desk.path("a.ring")).unwrap();
+    for words in [
+        format!("run a.ring {RUN}"),
+        format!("run a.ring --owner b/owner.pub {RUN}"),
+        format!("run a.ring --owner b/owner.pub --remember {RUN}"),
+        "verify a.ring".to_owned(),
+        "verify a.ring --owner b/owner.pub".to_owned(),
+        "receipt verify a.receipt --ring a.ring --owner b/owner.pub".to_owned(),
+        "repair a.ring --from b.ring --owner b/owner.pub".to_owned(),
+        "grant a.ring --owner-key b/owner.key --host b/host.pub".to_owned(),
+        "export a.ring --key b/owner.key -o out.onnx".to_owned(),
+        "seal net.onnx --owner b/owner.key --host keys/host.pub --previous a.ring -o c.ring"
+            .to_owned(),
+    ] {
+        let said = desk.run(&words).exits(4).says("is bound to").says("deepring trust bind").stderr;
+        assert!(said.contains(&a) && said.contains(&b), "{words}: {said}");
+    }
+    // Nor may a grant or a repair from another ring put it there.
+    desk.run("grant b.ring --owner-key b/owner.key --host b/host.pub -o a.ring")
+        .exits(4)
+        .says("is bound to");
+    fs::write(desk.path("a.ring"), "destroyed").unwrap();
+    desk.run("repair a.ring --from b.ring --owner b/owner.pub").exits(4).says("is bound to");
+    // Another ring of the same owner is another ring.
+    fs::copy(desk.path("own.ring"), desk.path("a.ring")).unwrap();
+    desk.run(&format!("run a.ring --owner keys/owner.pub {RUN}")).exits(4).says("is bound to");
+    // What is bound is fine, and so is its next version.
+    fs::copy(desk.path("kept.ring"), desk.path("a.ring")).unwrap();
+    desk.run(&format!("run a.ring {RUN}")).succeeds();
+    desk.seal("a.ring", "--previous kept.ring");
+    desk.run(&format!("run a.ring {RUN}")).succeeds();
+
+    fs::copy(desk.path("b.ring"), desk.path("a.ring")).unwrap();
+    desk.run("trust bind a.ring --owner keys/owner.pub").exits(4);
+    desk.run("trust bind a.ring --owner b/owner.pub").succeeds().says("it was bound to");
+    desk.run(&format!("run a.ring --owner b/owner.pub {RUN}")).succeeds();
+    fs::copy(desk.path("kept.ring"), desk.path("a.ring")).unwrap();
+    desk.run(&format!("run a.ring {RUN}")).exits(4);
+    // Unbound, any trusted ring passes; and what was seen of A's is remembered all the while.
+    desk.run("trust remove --path a.ring").succeeds();
+    desk.run(&format!("run a.ring {RUN}")).exits(5).says("older than version 2");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_a_bound_rings_place_is_not_followed_to_another_ring() {
+    let desk = two_owners();
+    desk.run("trust add keys/owner.pub b/owner.pub").succeeds();
+    desk.run(&format!("run a.ring --owner keys/owner.pub {RUN}")).succeeds();
+    fs::rename(desk.path("a.ring"), desk.path("kept.ring")).unwrap();
+    std::os::unix::fs::symlink("b.ring", desk.path("a.ring")).unwrap();
+    desk.run(&format!("run a.ring {RUN}")).exits(4).says("is bound to");
+}
+
+#[test]
+fn what_answered_is_named_by_run_and_by_receipt_verify() {
+    let desk = two_owners();
+    let ran =
+        desk.run(&format!("run b.ring --owner b/owner.pub {RUN} --receipt b.receipt")).succeeds();
+    let verified =
+        desk.run("receipt verify b.receipt --ring b.ring --owner b/owner.pub").succeeds();
+    let inspected = desk.run("inspect b.ring --json").succeeds().json();
+    for shown in [ran.stdout, verified.stdout] {
+        let ring = format!("\nby ring {}, version 1\n", inspected["ring"].as_str().unwrap());
+        let owner = format!("\nof owner {}\n", inspected["claimed_owner"].as_str().unwrap());
+        assert!(shown.contains(&ring) && shown.contains(&owner), "{shown}");
+    }
+}
+
+#[test]
+fn a_receipt_says_what_it_was_compared_with() {
+    let desk = two_owners();
+    desk.run(&format!(
+        "run a.ring --owner keys/owner.pub {RUN} --receipt x.receipt --output-dir out"
+    ))
+    .succeeds();
+    for (given, said) in [
+        ("", "question and answer: NOT compared"),
+        ("--input x.npy", "question: as given; answer: NOT compared"),
+        ("--output out/logits.npy", "question: NOT compared (`--input`); answer: as given"),
+        ("--input x.npy --output out/logits.npy", "question and answer: as given"),
+    ] {
+        let words =
+            format!("receipt verify x.receipt --ring a.ring --owner keys/owner.pub {given}");
+        let shown = desk.run(&words).succeeds().stdout;
+        assert!(shown.contains(said), "{given}: {shown}");
+        let compared = &desk.run(&format!("{words} --json")).succeeds().json()["compared"];
+        assert_eq!(compared["inputs"], given.contains("--input"), "{given}");
+        assert_eq!(compared["outputs"], given.contains("--output"), "{given}");
+    }
+}
+
+#[test]
+fn a_receipt_of_an_old_version_verifies_and_is_called_old() {
+    let desk = two_owners();
+    desk.run("trust add keys/owner.pub").succeeds();
+    desk.seal("a2.ring", "--previous a.ring");
+    let run = |ring: &str, more: &str| desk.run(&format!("run {ring} {RUN} {more}"));
+    run("a.ring", "--receipt early.receipt --ledger ledger --new-ledger").succeeds();
+    let verify = |receipt: &str, more: &str| {
+        desk.run(&format!("receipt verify {receipt} --ring a.ring --ledger ledger {more}"))
+            .succeeds()
+    };
+    assert_eq!(verify("early.receipt", "--json").json()["newer_version"], serde_json::Value::Null);
+    run("a2.ring", "--ledger ledger").succeeds();
+
+    let early = verify("early.receipt", "--json").json();
+    assert_eq!((&early["verdict"], &early["newer_version"]), (&"intact".into(), &2.into()));
+    assert_eq!(early["recorded_after"], serde_json::Value::Null);
+    assert!(
+        verify("early.receipt", "").stdout.contains("version 1 is OLD: version 2 was seen here")
+    );
+
+    // A host that goes on with the old version, on a machine that does not know the new one, and has it recorded.
+    let late = "--owner keys/owner.pub --trust forgetful.json --receipt late.receipt";
+    run("a.ring", late).succeeds();
+    let ring = desk.ring("a.ring");
+    let decision = deepring::Decision::read(&desk.path("late.receipt")).unwrap();
+    let event = deepring_ledger::Event::Decisions {
+        ring_digest: ring.digest().0,
+        decision_id: decision.id().0,
+        count: 1,
+    };
+    let mut ledger = deepring_ledger::Ledger::open(desk.path("ledger")).unwrap();
+    let entries = ledger.append(&[deepring_ledger::Entry { at: 1, event }]).unwrap();
+    drop(ledger);
+    let late = verify("late.receipt", "--json").json();
+    assert_eq!(late["entry"], entries[0]);
+    assert_eq!(late["recorded_after"], serde_json::json!({ "entry": 2, "model_version": 2 }));
+    assert!(verify("late.receipt", "").stdout.contains("recorded AFTER version 2"));
+}
+
+#[test]
+fn a_receipt_of_a_host_granted_since_is_stale_against_the_older_revision() {
+    let desk = two_owners();
+    fs::copy(desk.path("a.ring"), desk.path("older.ring")).unwrap();
+    desk.run("grant a.ring --owner-key keys/owner.key --host b/host.pub").succeeds();
+    let run =
+        "run a.ring --owner keys/owner.pub --key b/host.key --input x.npy --receipt x.receipt";
+    desk.run(run).succeeds();
+    let verify = |ring: &str| {
+        desk.run(&format!("receipt verify x.receipt --ring {ring} --owner keys/owner.pub --json"))
+    };
+    let stale = verify("older.ring").exits(5).says("in its newest revision");
+    assert_eq!(stale.json()["verdict"], "stale");
+    verify("a.ring").succeeds();
+}
+
+#[test]
+fn trust_is_added_listed_and_removed_by_name() {
+    let desk = two_owners();
+    let key = fs::read_to_string(desk.path("keys/owner.pub")).unwrap().trim().to_owned();
+    desk.run("trust list").succeeds().says("no owner is trusted");
+    let added = desk.run("trust add keys/owner.pub").succeeds().stdout;
+    assert_eq!(added, format!("trusted from now on: {key}\n"));
+    assert!(desk.run("trust add keys/owner.pub").succeeds().stdout.starts_with("trusted already"));
+    desk.run("trust add keys/owner.key").exits(1);
+    desk.run("verify a.ring").succeeds();
+    desk.seal("a2.ring", "--previous a.ring");
+    desk.run("verify a2.ring").succeeds();
+
+    desk.run(&format!("trust remove {key}")).succeeds().says("stays remembered");
+    desk.run("trust remove keys/owner.pub").exits(1).says("trust list");
+    desk.run("verify a2.ring").exits(4);
+    let listed = desk.run("trust list").succeeds().stdout;
+    assert!(listed.contains("version 2 seen") && listed.contains("who is not trusted"), "{listed}");
+    desk.run("verify a.ring --owner keys/owner.pub").exits(5);
+    desk.run("trust remove --path a.ring").exits(1).says("is not bound");
+    desk.run("trust remove --ledger nowhere").exits(1).says("is not known");
+}
+
+#[test]
+fn a_store_of_format_1_is_refused_with_what_to_do_and_left_as_it_is() {
+    let desk = two_owners();
+    let old = "{ \"format\": 1, \"owners\": [], \"rings\": {} }";
+    fs::write(desk.path("trust.json"), old).unwrap();
+    for words in ["verify a.ring --owner keys/owner.pub", "trust list", "trust add keys/owner.pub"]
+    {
+        desk.run(words).exits(1).says("format 1").says("hint: move it away");
+    }
+    assert_eq!(fs::read_to_string(desk.path("trust.json")).unwrap(), old);
+}
+
+/// Another user needs nothing but to open a file in order to lock it, and so to keep every command waiting.
+#[cfg(unix)]
+#[test]
+fn another_user_can_open_neither_the_stores_lock_nor_the_ledgers_database() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    let desk = two_owners();
+    let script = format!(
+        "umask 0; exec {} run a.ring --owner keys/owner.pub {RUN} --ledger ledger --new-ledger",
+        env!("CARGO_BIN_EXE_deepring")
+    );
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script]).current_dir(desk.path(""));
+    desk.surround(&mut shell);
+    assert!(shell.output().unwrap().status.success());
+    let private = ["trust.json.lock", "trust.json", "ledger/ledger.redb", "ledger/log.key"];
+    for name in private {
+        assert_eq!(fs::metadata(desk.path(name)).unwrap().mode() & 0o777, 0o600, "{name}");
+    }
+    if fs::metadata(desk.path("")).unwrap().uid() != 0 {
+        println!("skipped in part: only root can play another user");
+        return;
+    }
+    fs::set_permissions(desk.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let opens = |name: &str| {
+        let mut cat = std::process::Command::new("cat");
+        let cat = cat.arg(desk.path(name)).uid(65534).gid(65534);
+        cat.output().unwrap().status.success()
+    };
+    assert!(opens("ledger/log.pub"), "the folders can be entered");
+    private.iter().for_each(|name| assert!(!opens(name), "{name}"));
+}

@@ -1,0 +1,82 @@
+//! Names in rings cannot add a line to what is printed, hide one, or turn one round.
+
+use std::fs;
+
+use deepring::disturbs_line;
+
+use crate::desk::{Desk, Ran};
+
+/// The same network with other names: of the same length, so that the file stays well-formed.
+fn rename(desk: &Desk, from: &[u8], to: &[u8]) {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = fs::read(desk.path("net.onnx")).unwrap();
+    let mut found = 0;
+    for at in 0..bytes.len() - from.len() {
+        if &bytes[at..at + from.len()] == from {
+            bytes[at..at + to.len()].copy_from_slice(to);
+            found += 1;
+        }
+    }
+    assert!(found > 0);
+    fs::write(desk.path("net.onnx"), bytes).unwrap();
+}
+
+/// Everything that shows names of a ring, in text.
+fn shown(desk: &Desk) -> Vec<Ran> {
+    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --top 3";
+    let recorded = "--receipt x.receipt --ledger ledger --new-ledger";
+    let mut all = vec![
+        desk.run("inspect net.ring").succeeds(),
+        desk.run("verify net.ring --owner keys/owner.pub").succeeds(),
+        desk.run(&format!("{run} {recorded}")).succeeds(),
+        desk.run("receipt verify x.receipt --ring net.ring --owner keys/owner.pub").succeeds(),
+        desk.run(&format!("{run} --input y=x.npy")).exits(1),
+    ];
+    let at = desk.ring("net.ring").stored_at(5, 64).unwrap();
+    desk.flip("net.ring", usize::try_from(at).unwrap());
+    all.push(desk.run("verify net.ring --owner keys/owner.pub").exits(3));
+    all.push(desk.run(&format!("{run} --ledger ledger")).exits(3));
+    all.push(desk.run("ledger show --ledger ledger").succeeds());
+    all
+}
+
+#[test]
+fn names_of_blocks_tensors_and_labels_stay_within_their_lines() {
+    let desks = [false, true].map(|strange| {
+        let desk = Desk::with_keys();
+        if strange {
+            // A line break, an escape sequence, and a right-to-left override.
+            rename(&desk, b"logits", b"lo\n\x1b[A");
+            rename(&desk, b"conv1", "c\u{202e}v".as_bytes());
+            let labels = fs::read_to_string(desk.path("labels.txt")).unwrap();
+            let labels = labels.replace("Bag", "B\u{2028}decision deadbeef\u{202e}g\u{200b}");
+            fs::write(desk.path("labels.txt"), labels).unwrap();
+        }
+        desk.seal("net.ring", "--cut op");
+        desk
+    });
+    let [plain, strange] = desks.each_ref().map(shown);
+    for (plain, strange) in plain.iter().zip(&strange) {
+        for (plain, strange) in [(&plain.stdout, &strange.stdout), (&plain.stderr, &strange.stderr)]
+        {
+            assert_eq!(plain.lines().count(), strange.lines().count(), "{plain}\n{strange}");
+            let disturbing = strange.chars().find(|c| *c != '\n' && disturbs_line(*c));
+            assert_eq!(disturbing, None, "{strange:?}");
+        }
+    }
+    let text: String = strange.iter().map(|ran| ran.stdout.as_str()).collect();
+    assert!(text.contains("lo\u{fffd}\u{fffd}[A") && text.contains("c\u{fffd}v"), "{text}");
+    assert!(text.contains("B\u{fffd}decision deadbeef\u{fffd}g\u{fffd}"), "{text}");
+    assert!(!text.lines().any(|line| line.starts_with("decision deadbeef")), "{text}");
+}
+
+#[test]
+fn json_keeps_strange_names_and_escapes_what_would_steer_a_terminal() {
+    let desk = Desk::with_keys();
+    rename(&desk, b"logits", "l\u{202e}\u{85}".as_bytes());
+    desk.seal("net.ring", "");
+    let ran = desk.run("inspect net.ring --json").succeeds();
+    assert!(!ran.stdout.chars().any(|c| c != '\n' && disturbs_line(c)));
+    let outputs = &ran.json()["blocks"][5]["outputs"];
+    assert_eq!(outputs[0]["name"], "l\u{202e}\u{85}");
+}

@@ -1,0 +1,90 @@
+//! Names from elsewhere inside a line of text, without the characters that break or reorder a line.
+//!
+//! Names of blocks, tensors, labels and files are written by whoever made the ring or the file. A line break in one
+//! prints a line that looks like ours, an escape sequence steers the terminal, a bidirectional control turns the text
+//! after it round (Unicode TR36, section 3.2; UAX #9), and what has no width makes two names look alike.
+
+use std::fmt::{self, Display};
+
+/// Shows a value as part of one line: each character that could break, reorder, hide or steer the line is shown as
+/// U+FFFD. Width and alignment of the format string apply to the result.
+///
+/// ```
+/// use deepring::InLine;
+/// assert_eq!(InLine("conv1\nintact").to_string(), "conv1\u{fffd}intact");
+/// assert_eq!(format!("[{:<6}]", InLine("é")), "[é     ]");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct InLine<T>(pub T);
+
+impl<T: Display> Display for InLine<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |c| if disturbs_line(c) { char::REPLACEMENT_CHARACTER } else { c };
+        f.pad(&self.0.to_string().chars().map(shown).collect::<String>())
+    }
+}
+
+/// Whether a character breaks, reorders, hides in or steers a line: all controls (tab and line feed too), line and
+/// paragraph separators, bidirectional controls, and format characters without width.
+#[must_use]
+pub fn disturbs_line(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}'                        // soft hyphen
+            | '\u{61c}'                     // Arabic letter mark
+            | '\u{180e}'                    // Mongolian vowel separator
+            | '\u{200b}'..='\u{200f}'       // zero width; left-to-right and right-to-left marks
+            | '\u{2028}'..='\u{202e}'       // line and paragraph separators; embeddings and overrides
+            | '\u{2060}'..='\u{206f}'       // word joiner, invisible operators, isolates, deprecated controls
+            | '\u{feff}'                    // zero width no-break space
+            | '\u{fff9}'..='\u{fffb}'       // interlinear annotation
+            | '\u{e0000}'..='\u{e007f}'     // tags
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_breaks_reorders_hides_in_or_steers_a_line_is_left() {
+        for c in [
+            '\n',
+            '\r',
+            '\t',
+            '\u{b}',
+            '\u{c}',
+            '\0',
+            '\u{1b}',
+            '\u{7f}',
+            '\u{85}',
+            '\u{9b}',
+            '\u{ad}',
+            '\u{61c}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{feff}',
+            '\u{e0041}',
+        ] {
+            let shown = InLine(format!("a{c}b")).to_string();
+            assert_eq!(shown, "a\u{fffd}b", "U+{:04X}", u32::from(c));
+        }
+    }
+
+    #[test]
+    fn what_people_write_stays() {
+        for text in ["conv1.weight", "Größe 42 °C", "名前", "שלום", "T-shirt 👕", "a b\u{a0}c"]
+        {
+            assert_eq!(InLine(text).to_string(), text);
+        }
+    }
+}

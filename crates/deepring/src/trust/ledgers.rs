@@ -1,0 +1,120 @@
+//! What the store remembers of ledgers: which one lies where, which holds a ring, and how far it had grown.
+//!
+//! Keys and checkpoints are texts here; who writes them down has verified them (`deepring-ledger`).
+
+use std::path::Path;
+
+use super::OwnedRing;
+use super::file::Head;
+use super::place::names_of;
+use super::store::{TrustError, TrustStore};
+
+/// A ledger as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownLedger {
+    /// Its verifier key, `<origin>+<hash>+<key>`.
+    pub key: String,
+    /// Entries that its newest checkpoint commits to.
+    pub size: u64,
+    /// Its newest checkpoint, a signed note.
+    pub checkpoint: String,
+}
+
+impl TrustStore {
+    /// The ledger of this verifier key, if it was remembered.
+    #[must_use]
+    pub fn ledger(&self, key: &str) -> Option<KnownLedger> {
+        let Head { size, checkpoint } = self.data.ledgers.get(key)?.clone();
+        Some(KnownLedger { key: key.to_owned(), size, checkpoint })
+    }
+
+    /// All ledgers that are remembered.
+    pub fn ledgers(&self) -> impl Iterator<Item = KnownLedger> + '_ {
+        self.data.ledgers.keys().filter_map(|key| self.ledger(key))
+    }
+
+    /// The paths at which a ledger was seen.
+    pub fn paths_of_ledger(&self, key: &str) -> impl Iterator<Item = &str> + '_ {
+        let key = key.to_owned();
+        self.data.ledger_paths.iter().filter(move |(_, k)| **k == key).map(|(p, _)| p.as_str())
+    }
+
+    /// The verifier keys of the ledgers that were seen at a path, by the name given and by where it leads: one, unless a
+    /// link was put there since.
+    #[must_use]
+    pub fn ledgers_at(&self, dir: &Path) -> Vec<&str> {
+        let names = names_of(dir);
+        let mut keys: Vec<_> = names
+            .iter()
+            .filter_map(|n| self.data.ledger_paths.get(n))
+            .map(String::as_str)
+            .collect();
+        keys.dedup();
+        keys
+    }
+
+    /// The verifier keys of the ledgers that hold a ring, as far as is remembered.
+    #[must_use]
+    pub fn ledgers_of(&self, ring: &OwnedRing) -> Vec<&str> {
+        self.seen(ring).map(|s| s.ledgers.iter().map(String::as_str).collect()).unwrap_or_default()
+    }
+
+    /// The verifier keys that are remembered for an origin.
+    #[must_use]
+    pub fn ledgers_named(&self, origin: &str) -> Vec<&str> {
+        let named = |key: &&str| key.strip_prefix(origin).is_some_and(|rest| rest.starts_with('+'));
+        self.data.ledgers.keys().map(String::as_str).filter(named).collect()
+    }
+
+    /// Remembers a ledger, that it lies at `dir`, and that it holds `ring` (if its version is remembered). A checkpoint
+    /// replaces a smaller one only, and a path at which another ledger was seen stays that one's.
+    ///
+    /// # Errors
+    /// As [`add_owner`](Self::add_owner).
+    pub fn remember_ledger(
+        &mut self,
+        seen: &KnownLedger,
+        dir: Option<&Path>,
+        ring: Option<&OwnedRing>,
+    ) -> Result<(), TrustError> {
+        let names = dir.map(names_of).unwrap_or_default();
+        let known = self.data.ledgers.get(&seen.key).is_some_and(|head| head.size >= seen.size)
+            && names.iter().all(|name| self.data.ledger_paths.contains_key(name))
+            && ring.is_none_or(|r| self.ledgers_of(r).contains(&seen.key.as_str()));
+        if known {
+            return Ok(());
+        }
+        self.update(|data| {
+            let now = Head { size: seen.size, checkpoint: seen.checkpoint.clone() };
+            let head = data.ledgers.entry(seen.key.clone()).or_insert_with(|| now.clone());
+            if head.size < now.size {
+                *head = now;
+            }
+            for name in names {
+                data.ledger_paths.entry(name).or_insert_with(|| seen.key.clone());
+            }
+            if let Some(ring) = ring
+                && let Some(rings) = data.rings.get_mut(&ring.owner.to_string())
+                && let Some(record) = rings.get_mut(&ring.ring.to_string())
+                && !record.ledgers.contains(&seen.key)
+            {
+                record.ledgers.push(seen.key.clone());
+            }
+        })
+    }
+
+    /// Forgets a ledger: where it lies, what it holds and how far it had grown. `false` if it was not known. What is put
+    /// in its place afterwards is new, and is believed.
+    ///
+    /// # Errors
+    /// As [`add_owner`](Self::add_owner).
+    pub fn forget_ledger(&mut self, key: &str) -> Result<bool, TrustError> {
+        self.update(|data| {
+            data.ledger_paths.retain(|_, k| k != key);
+            for record in data.rings.values_mut().flat_map(|rings| rings.values_mut()) {
+                record.ledgers.retain(|k| k != key);
+            }
+            data.ledgers.remove(key).is_some()
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! A lock that only its user can take, and that is waited for no longer than is said.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Takes the exclusive lock on the file at `path`, which is made if it is not there; `None` if another holds it for
+/// longer than `wait`. Dropping the file gives the lock back.
+///
+/// Opening a file for reading is enough to lock it, so the file is readable by its user only: nobody else can keep the
+/// user waiting. It is never truncated: what a link there leads to stays as it is.
+pub(super) fn lock(path: &Path, wait: Duration) -> io::Result<Option<File>> {
+    // A pipe would be waited for when it is opened.
+    if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file"));
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    make_private(&file);
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(5);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::Error(e)) => return Err(e),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let left = wait.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        thread::sleep(pause.min(left));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Takes other users' access to a file away, where it is this user's; where it is not, they have it anyway.
+#[cfg(unix)]
+fn make_private(file: &File) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if file.metadata().is_ok_and(|m| m.permissions().mode() & 0o077 != 0) {
+        let _ = file.set_permissions(fs::Permissions::from_mode(0o600));
+    }
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &File) {}

@@ -1,0 +1,306 @@
+//! A file that remembers trusted owners, the newest version seen of each ring, and what is bound to which path.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::OwnedRing;
+use super::file::{Bound, Data, NoStore, Seen, owned, parse};
+use super::lock::lock;
+use super::place::names_of;
+use crate::crypto::Digest;
+use crate::in_line::InLine;
+use crate::keys::{Owner, PublicKey};
+use crate::replace::replace_private_file;
+use crate::ring::AuthenticRing;
+
+/// How long a change waits for another process's, unless told otherwise.
+const DEFAULT_WAIT: Duration = Duration::from_secs(10);
+
+/// Why the trust store could not be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// The file system refused.
+    #[error("{}: {source}", InLine(path.display()))]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not a trust store. It is not replaced: it may be the only memory of what was seen.
+    #[error("{}: not a trust store: {}", InLine(path.display()), InLine(reason))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file is of format 1, which no release wrote. Its owners were added by looking at their rings, so they are not
+    /// taken over.
+    #[error("{}: a trust store of format 1, which trusts owners that nobody added", InLine(path.display()))]
+    OldFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process has held the lock all the while.
+    #[error("{}: locked by another process (waited {waited:?})", InLine(lock.display()))]
+    Busy {
+        /// The lock file.
+        lock: PathBuf,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The path is bound to another ring; only [`TrustStore::unbind`] changes that.
+    #[error(
+        "{} is bound to ring {} of owner {}, not to ring {} of owner {}",
+        InLine(path.display()), bound.ring, bound.owner, found.ring, found.owner
+    )]
+    BoundToAnother {
+        /// The path.
+        path: PathBuf,
+        /// What it is bound to.
+        bound: Box<OwnedRing>,
+        /// What it was to be bound to.
+        found: Box<OwnedRing>,
+    },
+}
+
+/// A file that remembers.
+///
+/// Only [`add_owner`](Self::add_owner) gives trust. Everything else that is remembered takes some away, and is never
+/// replaced by what another owner, ring or ledger brings: versions and checkpoints only rise, and what is bound stays
+/// bound until it is unbound by name.
+#[derive(Debug)]
+pub struct TrustStore {
+    path: PathBuf,
+    wait: Duration,
+    pub(super) data: Data,
+}
+
+impl TrustStore {
+    /// Reads the store; a file that does not exist is an empty store.
+    ///
+    /// # Errors
+    /// [`TrustError::Io`], [`TrustError::Damaged`] and [`TrustError::OldFormat`]: a store that cannot be read is never
+    /// taken for an empty one.
+    pub fn open(path: &Path) -> Result<Self, TrustError> {
+        Ok(Self { path: path.into(), wait: DEFAULT_WAIT, data: read(path)? })
+    }
+
+    /// How long a change waits for that of another process; 10 seconds unless told otherwise.
+    #[must_use]
+    pub fn wait(self, wait: Duration) -> Self {
+        Self { wait, ..self }
+    }
+
+    /// Whether the owner is trusted for all that he signs.
+    #[must_use]
+    pub fn trusts(&self, owner: &PublicKey<Owner>) -> bool {
+        self.data.owners.contains(&owner.to_string())
+    }
+
+    /// The trusted owners, in the order in which they were added.
+    pub fn owners(&self) -> impl Iterator<Item = PublicKey<Owner>> + '_ {
+        self.data.owners.iter().filter_map(|text| text.parse().ok())
+    }
+
+    /// Trusts an owner for all that he signs; `false` if he was trusted already.
+    ///
+    /// # Errors
+    /// As every change: [`TrustError::Busy`] where another process holds the lock too long, else as [`open`](Self::open).
+    pub fn add_owner(&mut self, owner: &PublicKey<Owner>) -> Result<bool, TrustError> {
+        let owner = owner.to_string();
+        self.update(|data| {
+            let new = !data.owners.contains(&owner);
+            if new {
+                data.owners.push(owner);
+            }
+            new
+        })
+    }
+
+    /// Trusts an owner no more; `false` if he was not trusted. What was seen of his rings and what is bound to them
+    /// stays: forgetting it would let an old version of theirs pass later.
+    ///
+    /// # Errors
+    /// As [`add_owner`](Self::add_owner).
+    pub fn remove_owner(&mut self, owner: &PublicKey<Owner>) -> Result<bool, TrustError> {
+        let owner = owner.to_string();
+        self.update(|data| {
+            let before = data.owners.len();
+            data.owners.retain(|o| *o != owner);
+            data.owners.len() < before
+        })
+    }
+
+    /// The newest version seen of a ring.
+    #[must_use]
+    pub fn newest(&self, ring: &OwnedRing) -> Option<(u64, Digest)> {
+        let seen = self.seen(ring)?;
+        Some((seen.model_version, Digest::from_hex(&seen.digest)?))
+    }
+
+    /// The rings of which a version was seen, with that version.
+    pub fn rings(&self) -> impl Iterator<Item = (OwnedRing, u64)> + '_ {
+        self.data.rings.iter().flat_map(|(owner, rings)| {
+            rings.iter().filter_map(|(id, seen)| Some((owned(owner, id)?, seen.model_version)))
+        })
+    }
+
+    /// Remembers a ring's version, so that older ones are refused. Adds no owner. What another process remembered
+    /// meanwhile stays; a version never goes back, and another owner's record of the same ring id is another record.
+    ///
+    /// # Errors
+    /// As [`add_owner`](Self::add_owner).
+    pub fn remember(&mut self, ring: &AuthenticRing) -> Result<(), TrustError> {
+        if self.newest(&ring.owned()) == Some((ring.model_version(), ring.digest())) {
+            return Ok(());
+        }
+        self.update(|data| remember(data, ring))
+    }
+
+    /// The ring that a path is bound to, by the name given or, where it is a link, by where it leads.
+    #[must_use]
+    pub fn binding(&self, path: &Path) -> Option<OwnedRing> {
+        self.bindings_of(path).into_iter().flatten().next()
+    }
+
+    /// Every bound path, with its ring.
+    pub fn bindings(&self) -> impl Iterator<Item = (&str, OwnedRing)> + '_ {
+        self.data.paths.iter().filter_map(|(path, bound)| Some((path.as_str(), bound.ring()?)))
+    }
+
+    /// Binds a path to the ring that lies there, and remembers its version: another ring at that path is refused from
+    /// now on by [`Trust::at`](super::Trust::at). Adds no owner.
+    ///
+    /// # Errors
+    /// [`TrustError::BoundToAnother`] where the path is bound already to another ring; else as
+    /// [`add_owner`](Self::add_owner).
+    pub fn bind(&mut self, path: &Path, ring: &AuthenticRing) -> Result<(), TrustError> {
+        let (names, found) = (names_of(path), ring.owned());
+        let bound = Bound::of(&found);
+        let known = names.iter().all(|name| self.data.paths.get(name) == Some(&bound));
+        if known && self.newest(&found) == Some((ring.model_version(), ring.digest())) {
+            return Ok(());
+        }
+        let other = self.update(|data| {
+            let other = names.iter().filter_map(|name| data.paths.get(name)).find(|b| **b != bound);
+            if let Some(other) = other {
+                return other.ring();
+            }
+            data.paths.extend(names.into_iter().map(|name| (name, bound.clone())));
+            remember(data, ring);
+            None
+        })?;
+        match other {
+            Some(bound) => Err(TrustError::BoundToAnother {
+                path: path.into(),
+                bound: bound.into(),
+                found: found.into(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets what a path is bound to; gives it. Versions seen stay.
+    ///
+    /// # Errors
+    /// As [`add_owner`](Self::add_owner).
+    pub fn unbind(&mut self, path: &Path) -> Result<Option<OwnedRing>, TrustError> {
+        let names = names_of(path);
+        self.update(|data| {
+            let removed = names.iter().filter_map(|name| data.paths.remove(name));
+            // All of them, not the first only.
+            removed.collect::<Vec<_>>().first().and_then(Bound::ring)
+        })
+    }
+
+    /// What the path is bound to, by each of its names.
+    pub(super) fn bindings_of(&self, path: &Path) -> [Option<OwnedRing>; 2] {
+        let mut names = names_of(path).into_iter();
+        [(); 2].map(|()| names.next().and_then(|n| self.data.paths.get(&n)).and_then(Bound::ring))
+    }
+
+    /// Another owner under whom a ring of this id was seen.
+    pub(super) fn other_owner_of(&self, ring: &OwnedRing) -> Option<&str> {
+        let (owner, id) = (ring.owner.to_string(), ring.ring.to_string());
+        let mut others = self.data.rings.iter().filter(|(o, _)| **o != owner);
+        others.find(|(_, rings)| rings.contains_key(&id)).map(|(o, _)| o.as_str())
+    }
+
+    pub(super) fn seen(&self, ring: &OwnedRing) -> Option<&Seen> {
+        self.data.rings.get(&ring.owner.to_string())?.get(&ring.ring.to_string())
+    }
+
+    /// Changes the file under a lock, on top of what another process wrote meanwhile.
+    pub(super) fn update<T>(
+        &mut self,
+        change: impl FnOnce(&mut Data) -> T,
+    ) -> Result<T, TrustError> {
+        let io = |source| TrustError::Io { path: self.path.clone(), source };
+        if let Some(folder) = self.path.parent() {
+            create_private_folder(folder).map_err(io)?;
+        }
+        let mut name = self.path.clone().into_os_string();
+        name.push(".lock");
+        let name = PathBuf::from(name);
+        let locked = lock(&name, self.wait)
+            .map_err(|source| TrustError::Io { path: name.clone(), source })?;
+        let Some(_locked) = locked else {
+            return Err(TrustError::Busy { lock: name, waited: self.wait });
+        };
+        let mut data = read(&self.path)?;
+        let before = data.clone();
+        let result = change(&mut data);
+        if data != before {
+            let text = serde_json::to_string_pretty(&data).map_err(|e| TrustError::Damaged {
+                path: self.path.clone(),
+                reason: e.to_string(),
+            })?;
+            replace_private_file(&self.path, text.as_bytes()).map_err(io)?;
+        }
+        self.data = data;
+        Ok(result)
+    }
+}
+
+fn remember(data: &mut Data, ring: &AuthenticRing) {
+    let rings = data.rings.entry(ring.owner().to_string()).or_default();
+    let (model_version, digest) = (ring.model_version(), ring.digest().to_hex());
+    let now = Seen { model_version, digest, ledgers: Vec::new() };
+    let seen = rings.entry(ring.ring_id().to_string()).or_insert_with(|| now.clone());
+    if seen.model_version < now.model_version {
+        seen.model_version = now.model_version;
+        seen.digest = now.digest;
+    }
+}
+
+fn read(path: &Path) -> Result<Data, TrustError> {
+    let io = |source| TrustError::Io { path: path.into(), source };
+    // A pipe would be waited for.
+    if fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+        return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file")));
+    }
+    match fs::read(path) {
+        Ok(bytes) => parse(&bytes).map_err(|e| match e {
+            NoStore::Old => TrustError::OldFormat { path: path.into() },
+            NoStore::Damaged(reason) => TrustError::Damaged { path: path.into(), reason },
+        }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Data::default()),
+        Err(source) => Err(io(source)),
+    }
+}
+
+/// Makes a folder, and those above it, for its user only; one that is there stays as it is.
+fn create_private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}

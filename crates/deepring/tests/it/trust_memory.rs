@@ -1,0 +1,295 @@
+//! What the trust store keeps whatever comes after: versions by owner and ring, bindings of paths, ledgers; and its lock.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use deepring::{
+    AuthenticRing, KnownLedger, Owner, RingError, RingPlan, SecretKey, Trust, TrustError,
+    TrustStore, UnverifiedRing, Verdict,
+};
+
+use crate::small_ring::{
+    intact, next_version, owner, plan, seal, small_ring, stranger, two_versions,
+};
+
+/// A folder with an empty store.
+struct Memory {
+    dir: tempfile::TempDir,
+    store: TrustStore,
+}
+
+impl Memory {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = TrustStore::open(&dir.path().join("trust.json")).unwrap();
+        Self { dir, store }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().canonicalize().unwrap().join(name)
+    }
+
+    /// A file with these bytes.
+    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        fs::write(self.path(name), bytes).unwrap();
+        self.path(name)
+    }
+
+    /// The store as the next process reads it.
+    fn reread(&self) -> TrustStore {
+        TrustStore::open(&self.path("trust.json")).unwrap()
+    }
+}
+
+fn ring_of(bytes: &[u8], owner: &SecretKey<Owner>) -> AuthenticRing {
+    let trust = Trust::owner(owner.public());
+    UnverifiedRing::read(Arc::new(bytes.to_vec())).unwrap().authenticate(&trust).unwrap()
+}
+
+fn verdict_at(path: &Path, trust: &Trust<'_>) -> Verdict {
+    match UnverifiedRing::open(path).unwrap().authenticate(&trust.at(path)) {
+        Ok(_) => Verdict::Intact,
+        Err(RingError::Refused(report)) => report.verdict,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn another_owners_ring_of_the_same_id_does_not_erase_what_was_seen() {
+    let (first, second) = two_versions();
+    let ring = intact(&first);
+    let mut memory = Memory::new();
+    memory.store.add_owner(&owner().public()).unwrap();
+    memory.store.remember(&intact(&second)).unwrap();
+    // The other owner seals under the same id, and the reader looks at that ring with the other's key.
+    let claimed = RingPlan { model_version: u64::MAX, ..next_version(&ring) };
+    let claimed = seal(&claimed, &stranger());
+    memory.store.remember(&ring_of(&claimed, &stranger())).unwrap();
+
+    let store = memory.reread();
+    let path = memory.file("first.ring", &first);
+    for trust in [Trust::owner(owner().public()).and_store(&store), Trust::store(&store)] {
+        assert_eq!(verdict_at(&path, &trust), Verdict::Stale);
+    }
+}
+
+#[test]
+fn to_remember_or_bind_a_ring_is_not_to_trust_its_owner() {
+    let mut memory = Memory::new();
+    let path = memory.file("a.ring", &small_ring());
+    let ring = ring_of(&fs::read(&path).unwrap(), &owner());
+    memory.store.remember(&ring).unwrap();
+    memory.store.bind(&path, &ring).unwrap();
+    let store = memory.reread();
+    assert!(!store.trusts(&owner().public()));
+    assert_eq!(store.owners().count(), 0);
+    assert_eq!(verdict_at(&path, &Trust::store(&store)), Verdict::Untrusted);
+}
+
+#[test]
+fn a_removed_owner_is_trusted_no_more_and_the_versions_of_his_rings_are_still_known() {
+    let (first, second) = two_versions();
+    let mut memory = Memory::new();
+    let path = memory.file("a.ring", &second);
+    assert!(memory.store.add_owner(&owner().public()).unwrap());
+    assert!(!memory.store.add_owner(&owner().public()).unwrap());
+    memory.store.bind(&path, &intact(&second)).unwrap();
+    assert!(memory.store.remove_owner(&owner().public()).unwrap());
+    assert!(!memory.store.remove_owner(&owner().public()).unwrap());
+
+    let mut store = memory.reread();
+    assert_eq!(verdict_at(&path, &Trust::store(&store)), Verdict::Untrusted);
+    assert_eq!(store.binding(&path), Some(intact(&second).owned()));
+    store.add_owner(&owner().public()).unwrap();
+    fs::write(&path, &first).unwrap();
+    assert_eq!(verdict_at(&path, &Trust::store(&store)), Verdict::Stale);
+}
+
+#[test]
+fn at_a_bound_path_every_other_ring_is_untrusted_and_the_next_version_is_not() {
+    let (first, second) = two_versions();
+    let mut memory = Memory::new();
+    let path = memory.file("model.ring", &first);
+    memory.store.bind(&path, &intact(&first)).unwrap();
+    for owner in [owner(), stranger()] {
+        memory.store.add_owner(&owner.public()).unwrap();
+    }
+    let store = memory.reread();
+    let both = |owner: &SecretKey<Owner>| {
+        [Trust::store(&store), Trust::owner(owner.public()).and_store(&store)]
+    };
+    for (bytes, signer) in [(seal(&plan(), &stranger()), stranger()), (small_ring(), owner())] {
+        fs::write(&path, &bytes).unwrap();
+        for trust in both(&signer) {
+            assert_eq!(verdict_at(&path, &trust), Verdict::Untrusted);
+            let elsewhere = memory.file("elsewhere.ring", &bytes);
+            assert_eq!(verdict_at(&elsewhere, &trust), Verdict::Intact);
+        }
+    }
+    fs::write(&path, &second).unwrap();
+    both(&owner()).iter().for_each(|t| assert_eq!(verdict_at(&path, t), Verdict::Intact));
+}
+
+#[test]
+fn a_refusal_at_a_bound_path_names_both_owners_and_both_rings() {
+    let (bound, other) = (small_ring(), seal(&plan(), &stranger()));
+    let mut memory = Memory::new();
+    let path = memory.file("model.ring", &other);
+    memory.store.bind(&path, &intact(&bound)).unwrap();
+    let trust = Trust::owner(stranger().public()).and_store(&memory.store).at(&path);
+    let err = UnverifiedRing::open(&path).unwrap().authenticate(&trust).unwrap_err();
+    let RingError::Refused(report) = err else { panic!("{err}") };
+    let [finding] = report.findings.as_slice() else { panic!("{report}") };
+    assert!(finding.is_against_binding());
+    let other = ring_of(&other, &stranger());
+    for name in [intact(&bound).owned(), other.owned()] {
+        assert!(finding.reason.contains(&name.owner.to_string()), "{finding}");
+        assert!(finding.reason.contains(&name.ring.to_string()), "{finding}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_a_bound_rings_place_and_another_way_to_it_are_bound_too() {
+    let bound = small_ring();
+    let mut memory = Memory::new();
+    let path = memory.file("model.ring", &bound);
+    memory.store.bind(&path, &intact(&bound)).unwrap();
+    memory.store.add_owner(&stranger().public()).unwrap();
+    let trust = Trust::store(&memory.store);
+
+    let other = seal(&plan(), &stranger());
+    let foreign = memory.file("foreign.ring", &other);
+    let way = memory.path("way.ring");
+    std::os::unix::fs::symlink(&path, &way).unwrap();
+    fs::write(&path, &other).unwrap();
+    assert_eq!(verdict_at(&way, &trust), Verdict::Untrusted, "the same file by another way");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&foreign, &path).unwrap();
+    assert_eq!(verdict_at(&path, &trust), Verdict::Untrusted, "a link in the file's place");
+    assert_eq!(verdict_at(&foreign, &trust), Verdict::Intact);
+}
+
+#[test]
+fn a_path_is_bound_anew_only_after_it_was_unbound() {
+    let mut memory = Memory::new();
+    let path = memory.file("model.ring", &small_ring());
+    let (one, two) = (intact(&small_ring()), intact(&small_ring()));
+    memory.store.bind(&path, &one).unwrap();
+    memory.store.bind(&path, &one).unwrap();
+    let err = memory.store.bind(&path, &two).unwrap_err();
+    let TrustError::BoundToAnother { bound, found, .. } = err else { panic!("{err}") };
+    assert_eq!((*bound, *found), (one.owned(), two.owned()));
+    assert_eq!(memory.reread().binding(&path), Some(one.owned()));
+    assert_eq!(memory.reread().newest(&two.owned()), None, "nothing of it was remembered");
+
+    assert_eq!(memory.store.unbind(&path).unwrap(), Some(one.owned()));
+    assert_eq!(memory.store.unbind(&path).unwrap(), None);
+    memory.store.bind(&path, &two).unwrap();
+    assert_eq!(memory.reread().binding(&path), Some(two.owned()));
+    assert!(memory.reread().newest(&one.owned()).is_some(), "versions seen stay");
+}
+
+#[test]
+fn a_store_of_format_1_is_refused_by_name_and_left_as_it_is() {
+    let memory = Memory::new();
+    let old = r#"{ "format": 1, "owners": [], "rings": {}, "ledgers": {} }"#;
+    let path = memory.file("old.json", old.as_bytes());
+    assert!(matches!(TrustStore::open(&path), Err(TrustError::OldFormat { path: p }) if p == path));
+    assert_eq!(fs::read_to_string(&path).unwrap(), old);
+}
+
+fn ledger(key: &str, size: u64) -> KnownLedger {
+    KnownLedger { key: key.into(), size, checkpoint: format!("{key} of {size}") }
+}
+
+#[test]
+fn a_checkpoint_only_grows_and_a_path_stays_its_ledgers() {
+    let ring = intact(&small_ring());
+    let mut memory = Memory::new();
+    let dir = memory.path("ledger");
+    let (one, two) = (ledger("one+1+k", 5), ledger("two+2+k", 9));
+    memory.store.remember(&ring).unwrap();
+    memory.store.remember_ledger(&one, Some(&dir), Some(&ring.owned())).unwrap();
+    memory.store.remember_ledger(&ledger("one+1+k", 3), Some(&dir), None).unwrap();
+    memory.store.remember_ledger(&two, Some(&dir), None).unwrap();
+
+    let store = memory.reread();
+    assert_eq!(store.ledger("one+1+k"), Some(one.clone()));
+    assert_eq!(store.ledger("two+2+k"), Some(two));
+    assert_eq!(store.ledgers_at(&dir), ["one+1+k"]);
+    assert_eq!(store.ledgers_of(&ring.owned()), ["one+1+k"]);
+    assert_eq!(store.ledgers_named("one"), ["one+1+k"]);
+    assert!(store.ledgers_named("on").is_empty());
+
+    assert!(memory.store.forget_ledger("one+1+k").unwrap());
+    assert!(!memory.store.forget_ledger("one+1+k").unwrap());
+    let store = memory.reread();
+    assert!(store.ledgers_at(&dir).is_empty() && store.ledgers_of(&ring.owned()).is_empty());
+    assert_eq!(store.newest(&ring.owned()), Some((1, ring.digest())));
+}
+
+#[test]
+fn a_ledger_stays_a_rings_when_the_ring_is_upgraded() {
+    let (first, second) = two_versions();
+    let mut memory = Memory::new();
+    let name = intact(&first).owned();
+    memory.store.remember(&intact(&first)).unwrap();
+    memory.store.remember_ledger(&ledger("one+1+k", 5), None, Some(&name)).unwrap();
+    memory.store.remember(&intact(&second)).unwrap();
+    assert_eq!(memory.reread().ledgers_of(&name), ["one+1+k"]);
+}
+
+#[test]
+fn a_lock_that_another_holds_is_not_waited_for_for_ever() {
+    let memory = Memory::new();
+    let held = File::create(memory.path("trust.json.lock")).unwrap();
+    held.lock().unwrap();
+    let mut store = memory.reread().wait(Duration::ZERO);
+    let err = store.add_owner(&owner().public()).unwrap_err();
+    assert!(
+        matches!(&err, TrustError::Busy { lock, .. } if *lock == memory.path("trust.json.lock"))
+    );
+    assert!(err.to_string().contains("trust.json.lock"), "{err}");
+    assert!(!memory.path("trust.json").exists());
+    drop(held);
+    store.add_owner(&owner().public()).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn store_and_lock_are_their_users_alone_also_where_they_were_not() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut memory = Memory::new();
+    let dir = memory.path("");
+    let mode = |name: &str| fs::metadata(dir.join(name)).unwrap().permissions().mode() & 0o777;
+    let (lock, file) = (memory.path("trust.json.lock"), memory.path("trust.json"));
+    memory.store.add_owner(&owner().public()).unwrap();
+    assert_eq!((mode("trust.json.lock"), mode("trust.json")), (0o600, 0o600));
+    for path in [&lock, &file] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    memory.store.add_owner(&stranger().public()).unwrap();
+    assert_eq!((mode("trust.json.lock"), mode("trust.json")), (0o600, 0o600));
+
+    let deep = memory.path("deep/er/trust.json");
+    TrustStore::open(&deep).unwrap().add_owner(&owner().public()).unwrap();
+    assert_eq!((mode("deep"), mode("deep/er")), (0o700, 0o700));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_store_or_lock_is_refused_and_not_waited_for() {
+    for name in ["trust.json", "trust.json.lock"] {
+        let mut memory = Memory::new();
+        let made = std::process::Command::new("mkfifo").arg(memory.path(name)).status();
+        if !made.is_ok_and(|s| s.success()) {
+            println!("skipped: no mkfifo here");
+            return;
+        }
+        let err = memory.store.add_owner(&owner().public()).unwrap_err();
+        assert!(matches!(&err, TrustError::Io { path, .. } if *path == memory.path(name)), "{err}");
+    }
+}
