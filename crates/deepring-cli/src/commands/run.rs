@@ -149,6 +149,10 @@ fn decide<E: Engine>(
         }
     };
     let load = started.elapsed();
+    hardening::opened(session.protections());
+    if let (true, Some(text)) = (args.process.verbose, hardening::memory_text()) {
+        output::note(text);
+    }
     if let Some(recorder) = recorder.as_mut() {
         // Only now: what does not open is not put to use.
         recorder.register(session.ring())?;

@@ -80,12 +80,22 @@ fn a_run_says_what_keeps_others_out() {
     let desk = Desk::with_ring();
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
     let ran = desk.run(&format!("{run} --json")).succeeds().json();
+    let found = &ran["hardening"];
     assert_eq!(
-        ran["hardening"],
-        json!({ "not_dumpable": true, "no_core_files": true, "sandbox": null })
+        [&found["not_dumpable"], &found["no_core_files"], &found["sandbox"]],
+        [&json!(true), &json!(true), &json!(null)]
     );
+    // Each block's parameters and secrets got something, and no pages are left as they were.
+    let blocks = desk.ring("net.ring").layers().len() as u64;
+    for memory in [&found["memory"]["parameters"], &found["memory"]["check_secrets"]] {
+        let memory = memory.as_object().unwrap();
+        assert_eq!(memory.values().map(|n| n.as_u64().unwrap()).sum::<u64>(), blocks);
+        assert!(!memory.contains_key("plain"), "{memory:?}");
+    }
     let words =
         "process: closed to its own user (ptrace, /proc/PID/mem, process_vm_*), without core files";
-    desk.run(&format!("{run} --verbose")).succeeds().says(words);
+    let verbose = desk.run(&format!("{run} --verbose")).succeeds();
+    verbose.says(words);
+    assert!(verbose.stderr.contains("memory: parameters of blocks: "), "{}", verbose.stderr);
     assert!(!desk.run(run).succeeds().stderr.contains("process: "));
 }

@@ -35,7 +35,7 @@ fn a_sandboxed_run_answers_as_before() {
     let desk = desk();
     for input in ["in/x.npy", "image=in/x.npy", "in/batch.npy"] {
         let free = desk.run(&format!("{RUN} --input {input}")).succeeds().json();
-        let more = "--sandbox --trust store/trust.json --ledger records/ledger --receipt out/x.receipt \
+        let more = "--sandbox --trust store/trust.json --ledger records/ledger --new-ledger --receipt out/x.receipt \
                     --output-dir out/tensors";
         fs::create_dir_all(desk.path("out")).unwrap();
         let ran = desk.run(&format!("{RUN} --input {input} {more}")).succeeds();
