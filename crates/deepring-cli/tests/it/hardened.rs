@@ -94,8 +94,7 @@ fn a_run_says_what_keeps_others_out() {
     }
     let words =
         "process: closed to its own user (ptrace, /proc/PID/mem, process_vm_*), without core files";
-    let verbose = desk.run(&format!("{run} --verbose")).succeeds();
-    verbose.says(words);
+    let verbose = desk.run(&format!("{run} --verbose")).succeeds().says(words);
     assert!(verbose.stderr.contains("memory: parameters of blocks: "), "{}", verbose.stderr);
     assert!(!desk.run(run).succeeds().stderr.contains("process: "));
 }
