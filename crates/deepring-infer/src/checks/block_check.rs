@@ -3,7 +3,7 @@
 use std::hash::Hash as _;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use deepring::{Part, PartKind, TensorSpec};
+use deepring::{Header, Part, PartKind, TensorSpec};
 use deepring_memory::{Protection, SecretBytes};
 use rayon::prelude::*;
 
@@ -11,6 +11,7 @@ use super::anatomy::Anatomy;
 use super::cost::{BlockCosts, Observed};
 use super::plan::{CheckPlan, PlanKind, Rate};
 use super::projection::DrawError;
+use super::rest::Rest;
 use super::rotation::Rotation;
 use super::transcript::Transcript;
 use super::usage::Verification;
@@ -26,6 +27,7 @@ pub(crate) const SECRET_LIFE: u64 = 4096;
 pub(crate) struct BlockCheck {
     mode: Mode,
     anatomy: Anatomy,
+    rest: Option<Rest>,
     parts: Vec<Part>,
     pieces: Vec<Piece>,
     /// `None` from the first fault on: secrets and turns are wiped, and the block must be opened anew.
@@ -60,63 +62,55 @@ impl BlockCheck {
         draft: &Draft,
         pieces: Vec<Piece>,
         bytes: &[u8],
-        parts: &[Part],
+        header: &Header,
     ) -> Result<Self, Fault> {
+        let parts = &header.parts;
         let mac = draft.mac().ok_or(Fault::NoRandomness)?;
         let reader =
             VerifiedReader { mac: &mac, tags: draft.tags_of_pieces(), pieces: &pieces, bytes };
-        let graph = parts.iter().position(|p| p.kind == PartKind::Graph);
-        let mut anatomy = match (mode, graph) {
-            (Mode::Compute | Mode::Auto, Some(part)) => Anatomy::of(&reader.part(part)?, parts),
-            _ => Anatomy::default(),
-        };
-        anatomy.linears.retain(|l| secret::len_of(l, parts).is_some());
-        anatomy.tables.retain(|t| t.len().is_some());
-        let vault = loop {
-            let lens = anatomy.linears.iter().filter_map(|l| secret::len_of(l, parts));
-            let rows = anatomy.tables.iter().map(|t| t.rows);
-            let layout = Layout::new(pieces.len(), rows, lens).ok_or(Fault::NoRandomness)?;
-            let mut vault = OpenVault::of(draft, layout.clone()).ok_or(Fault::NoRandomness)?;
-            for (number, table) in anatomy.tables.iter().enumerate() {
-                table.tag_rows(number, &reader, &mut vault)?;
-            }
-            let unsuitable = draw_all(&anatomy, parts, &reader, &mut vault)?;
-            if unsuitable.is_empty() {
-                break vault.close(0).ok_or(Fault::NoRandomness)?;
-            }
-            let mut number = 0;
-            anatomy.linears.retain(|_| {
-                number += 1;
-                !unsuitable.contains(&(number - 1))
-            });
-        };
+        let part = parts.iter().position(|p| p.kind == PartKind::Graph);
+        let graph = part.filter(|_| mode != Mode::Bytes).map(|part| reader.part(part));
+        let graph = graph.transpose()?;
+        let anatomy = graph.as_deref().map(|graph| Anatomy::of(graph, parts));
+        let mut anatomy = anatomy.unwrap_or_default();
+        let vault = vault_of(&mut anatomy, draft, parts, &reader)?;
+        let rest =
+            graph.and_then(|graph| Rest::of(&graph, &anatomy, &header.inputs, &header.outputs));
+        // What was read through copies has been compared on the way.
         let read = |piece: &Piece| {
             anatomy.linears.iter().any(|l| l.weight == piece.part)
                 || anatomy.tables.iter().any(|t| t.part == piece.part)
         };
-        // What was read through copies has been compared on the way.
         let unread = (0u32..).zip(&pieces).filter(|(_, p)| !read(p));
         compare(&mac, &vault, bytes, unread, |_| ())?;
         let rotation = rotation_of(&anatomy, &pieces).ok_or(Fault::NoRandomness)?;
+        let secrets = Secrets { vault: Arc::new(vault), rotation: Arc::new(rotation) };
         let check = Self {
             mode,
             anatomy,
-            parts: parts.to_vec(),
+            rest,
+            parts: parts.clone(),
             pieces,
-            secrets: Mutex::new(Some(Secrets {
-                vault: Arc::new(vault),
-                rotation: Arc::new(rotation),
-            })),
+            secrets: Mutex::new(Some(secrets)),
             plans: Default::default(),
             observed: Mutex::default(),
         };
-        // Tagged now, from what was read out of verified copies, and not at their first use.
-        match mode {
-            Mode::Bytes => check.plan(PlanKind::Bytes),
-            Mode::Compute => check.plan(PlanKind::Compute),
-            Mode::Auto => check.plan(PlanKind::Both).and(check.plan(PlanKind::Compute)),
-        };
+        check.tag_plans();
         Ok(check)
+    }
+
+    /// Tags the plans that are known now, out of verified copies, and not at their first use.
+    fn tag_plans(&self) {
+        match self.mode {
+            Mode::Bytes => self.plan(PlanKind::Bytes),
+            Mode::Compute => self.plan(PlanKind::Compute),
+            Mode::Auto => self.plan(PlanKind::Both).and(self.plan(PlanKind::Compute)),
+        };
+    }
+
+    /// What is computed a second time; `None` where nothing of the block can be.
+    pub(crate) fn rest(&self) -> Option<&Rest> {
+        self.rest.as_ref()
     }
 
     pub(crate) fn anatomy(&self) -> &Anatomy {
@@ -245,6 +239,7 @@ impl BlockCheck {
         let parts = self.parts.iter().map(|p| (p.offset, p.len, p.kind == PartKind::Graph));
         let mut transcript = Transcript::default();
         self.anatomy.hash(&mut transcript);
+        self.rest.hash(&mut transcript);
         parts.for_each(|part| part.hash(&mut transcript));
         self.pieces.iter().for_each(|p| (p.part, p.range.start, p.range.end).hash(&mut transcript));
         plan.hash(&mut transcript);
@@ -346,6 +341,33 @@ impl BlockCheck {
 impl std::fmt::Debug for BlockCheck {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BlockCheck").field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+/// Tags rows and draws projections from verified copies. Operators that turn out to have no projection are taken out of
+/// the anatomy: their bytes are compared.
+fn vault_of(
+    anatomy: &mut Anatomy,
+    draft: &Draft,
+    parts: &[Part],
+    reader: &VerifiedReader<'_>,
+) -> Result<Vault, Fault> {
+    anatomy.linears.retain(|l| secret::len_of(l, parts).is_some());
+    anatomy.tables.retain(|t| t.len().is_some());
+    loop {
+        let lens = anatomy.linears.iter().filter_map(|l| secret::len_of(l, parts));
+        let rows = anatomy.tables.iter().map(|t| t.rows);
+        let layout = Layout::new(reader.pieces.len(), rows, lens).ok_or(Fault::NoRandomness)?;
+        let mut vault = OpenVault::of(draft, layout).ok_or(Fault::NoRandomness)?;
+        for (number, table) in anatomy.tables.iter().enumerate() {
+            table.tag_rows(number, reader, &mut vault)?;
+        }
+        let unsuitable = draw_all(anatomy, parts, reader, &mut vault)?;
+        if unsuitable.is_empty() {
+            return vault.close(0).ok_or(Fault::NoRandomness);
+        }
+        let mut numbers = 0..;
+        anatomy.linears.retain(|_| numbers.next().is_some_and(|n| !unsuitable.contains(&n)));
     }
 }
 

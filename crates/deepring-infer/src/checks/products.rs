@@ -143,25 +143,11 @@ impl<'a> Products<'a> {
         }
         // At least one place unless the shapes, which were verified, give none.
         let all = y.dims.iter().product::<usize>() / linear.form.outputs().max(1);
-        let mut places = 0;
-        let mut mismatch = None;
-        let mut compare = |skip: bool| {
-            places = 0;
-            mismatch = None;
-            self.sides(i, projection, value, |y, y2, x, x2| {
-                match projection.compare([y, y2, x, x2], skip) {
-                    Ok(n) => places += n,
-                    Err(m) => mismatch = Some(m),
-                }
-                mismatch.is_none().then_some(())
-            });
-            (places, mismatch)
-        };
         let compared = |places, extent| Ok(Compared { linear: i, places, extent });
-        match compare(false) {
-            (places, None) if places == all => return compared(places, Extent::Everywhere),
-            (_, None) => return Err(wrong()),
-            _ => {}
+        match self.compare(i, projection, value, false) {
+            Ok(places) if places == all => return compared(places, Extent::Everywhere),
+            Ok(_) => return Err(wrong()),
+            Err(_) => {}
         }
         // Whatever decides between tampering and an input that is too large must not depend on the secret.
         let (x, y) = (Size::of(&x, linear.x.relu), Size::of(&y, false));
@@ -170,11 +156,35 @@ impl<'a> Products<'a> {
             let beyond = large || !y.all_finite;
             return if beyond { compared(0, Extent::OutOfRange) } else { Err(wrong()) };
         }
-        match compare(true) {
-            (places, None) if places < all => compared(places, Extent::WhereFinite),
-            (_, Some(Mismatch::NotFinite)) => compared(0, Extent::OutOfRange),
+        match self.compare(i, projection, value, true) {
+            Ok(places) if places < all => compared(places, Extent::WhereFinite),
+            Err(Mismatch::NotFinite) => compared(0, Extent::OutOfRange),
             _ if large => compared(0, Extent::OutOfRange),
             _ => Err(wrong()),
+        }
+    }
+
+    /// Compares both sides of an operator at every place; with `skip`, but where neither is finite. Returns the number
+    /// of places.
+    fn compare<'v>(
+        &self,
+        i: usize,
+        projection: &Projection<'_>,
+        value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
+        skip: bool,
+    ) -> Result<usize, Mismatch> {
+        let (mut places, mut mismatch) = (0, None);
+        let gathered = self.sides(i, projection, value, |y, y2, x, x2| {
+            match projection.compare([y, y2, x, x2], skip) {
+                Ok(n) => places += n,
+                Err(m) => mismatch = Some(m),
+            }
+            mismatch.is_none().then_some(())
+        });
+        match (gathered, mismatch) {
+            (Some(()), None) => Ok(places),
+            // Sides that do not fit each other have no places to compare.
+            (_, mismatch) => Err(mismatch.unwrap_or(Mismatch::Differs)),
         }
     }
 

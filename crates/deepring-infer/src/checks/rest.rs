@@ -7,6 +7,7 @@
 //! detected. By induction over the block's operators every output then follows from the block's inputs.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 
 use deepring::TensorSpec;
 use prost::Message as _;
@@ -36,6 +37,13 @@ pub(crate) struct Rest {
     pub(crate) inputs: Vec<String>,
     /// What it computes again.
     pub(crate) outputs: Vec<String>,
+}
+
+impl Hash for Rest {
+    /// Without the graph, of which a program is made when the block is opened, and which is not looked at again.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.inputs, &self.outputs).hash(state);
+    }
 }
 
 impl Rest {

@@ -12,7 +12,7 @@ use super::products::{Compared, Extent, Misfit, Products};
 use super::projection::Projection;
 use super::readings::readings;
 use super::vault::Vault;
-use super::{Fault, Mode, Numbers};
+use super::{Fault, Linear, Mode, Numbers};
 use crate::engine::View;
 use crate::mac::Mac;
 
@@ -150,34 +150,18 @@ impl<'c> Verification<'c> {
         find: Find<'_, '_>,
     ) -> Result<Vec<Compared>, Fault> {
         let linears = &self.check.anatomy().linears;
-        let part = |i: usize| linears.get(i).map_or(usize::MAX, |l| l.weight);
         let (mut floats, mut compared) = (Vec::new(), Vec::new());
         let mut projections: Vec<Option<Projection<'_>>> = linears.iter().map(|_| None).collect();
         for i in picked {
             let linear = linears.get(*i).ok_or(Fault::Structure)?;
-            let bytes = self.vault.projection(*i);
-            match linear.numbers {
-                Numbers::Floats { .. } => {
-                    let projection = Projection::lent(&linear.form, bytes);
-                    *projections.get_mut(*i).ok_or(Fault::Structure)? =
-                        Some(projection.ok_or(Fault::Structure)?);
-                    floats.push(*i);
-                }
-                Numbers::Bytes { .. } => {
-                    let projection = IntegerProjection::lent(&linear.form, bytes);
-                    let projection = projection.ok_or(Fault::Structure)?;
-                    let zero = integer::input_zero(linear).map(find);
-                    let wrong = Fault::Product { part: linear.weight };
-                    let (Some(x), Some(y), None | Some(Some(_))) =
-                        (find(&linear.x.value), find(&linear.y), &zero)
-                    else {
-                        return Err(wrong);
-                    };
-                    let places = projection.verify(&x, &y, zero.flatten().as_ref()).ok_or(wrong)?;
-                    let extent = Extent::Everywhere;
-                    compared.push(Compared { linear: *i, places: places as usize, extent });
-                }
+            if let Numbers::Bytes { .. } = linear.numbers {
+                compared.push(self.verify_integers(*i, linear, find)?);
+                continue;
             }
+            let projection = Projection::lent(&linear.form, self.vault.projection(*i));
+            *projections.get_mut(*i).ok_or(Fault::Structure)? =
+                Some(projection.ok_or(Fault::Structure)?);
+            floats.push(*i);
         }
         let projection = |i: usize| projections.get(i)?.as_ref();
         let mut products = Products::new(linears);
@@ -185,8 +169,29 @@ impl<'c> Verification<'c> {
         if self.plan.kind() == PlanKind::Both && verified.is_ok() {
             self.check.observed().sizes(products.sizes());
         }
-        compared.extend(verified.map_err(|Misfit(i)| Fault::Product { part: part(i) })?);
+        compared.extend(verified.map_err(|Misfit(i)| Fault::Product {
+            part: linears.get(i).map_or(usize::MAX, |l| l.weight),
+        })?);
         Ok(compared)
+    }
+
+    fn verify_integers(
+        &self,
+        number: usize,
+        linear: &Linear,
+        find: Find<'_, '_>,
+    ) -> Result<Compared, Fault> {
+        let projection = IntegerProjection::lent(&linear.form, self.vault.projection(number));
+        let projection = projection.ok_or(Fault::Structure)?;
+        let zero = integer::input_zero(linear).map(find);
+        let wrong = Fault::Product { part: linear.weight };
+        let (Some(x), Some(y), None | Some(Some(_))) =
+            (find(&linear.x.value), find(&linear.y), &zero)
+        else {
+            return Err(wrong);
+        };
+        let places = projection.verify(&x, &y, zero.flatten().as_ref()).ok_or(wrong)?;
+        Ok(Compared { linear: number, places: places as usize, extent: Extent::Everywhere })
     }
 
     /// Compares every byte of a part whose product says nothing about this query, because its input is not finite.
@@ -261,7 +266,7 @@ impl<'c> Verification<'c> {
         random: &mut dyn FnMut() -> usize,
     ) -> Result<Vec<Margin>, Fault> {
         let linears = &self.check.anatomy().linears;
-        let lent = |(i, l): (usize, &super::Linear)| match l.numbers {
+        let lent = |(i, l): (usize, &Linear)| match l.numbers {
             Numbers::Floats { .. } => Projection::lent(&l.form, self.vault.projection(i)),
             Numbers::Bytes { .. } => None,
         };

@@ -34,7 +34,6 @@ pub struct LoadedBlock<E: Engine> {
     read_linearly: Vec<String>,
     /// Values that the engine gives out for the check, besides inputs and outputs.
     exposed: Vec<String>,
-    rest: Option<Rest>,
     /// What this host shows of the block to the next one; `None` if that one could not check it.
     shows: Option<Vec<String>>,
     neighbour: Option<Neighbour<E>>,
@@ -74,18 +73,13 @@ impl<E: Engine> LoadedBlock<E> {
         check: Check,
         alarms: &Arc<Alarms>,
     ) -> Result<Self, RunError> {
-        let header = ring.headers().get(index as usize).ok_or_else(|| OpenError::NoSuchBlock {
-            index,
-            count: u32::try_from(ring.headers().len()).unwrap_or(u32::MAX),
-        })?;
+        let count = ring.headers().len();
+        let missing =
+            || OpenError::NoSuchBlock { index, count: u32::try_from(count).unwrap_or(u32::MAX) };
+        let header = ring.headers().get(index as usize).ok_or_else(missing)?;
         let Opening { buffer, opened, check: made } =
             Opening::of(ring, key, header, Mode::of(check))?;
-        let graph = match &made {
-            Some(check) => check.graph(buffer.bytes()),
-            None => Ok(graph_range(header).and_then(|at| Some(buffer.bytes().get(at)?.to_vec()))),
-        };
-        let graph = graph.map_err(|fault| super::fault::at_opening(header, fault))?;
-        let graph = graph.ok_or(RunError::NoGraph { block: index })?;
+        let graph = graph_of(header, buffer.bytes(), made.as_ref())?;
         let mut block = Self {
             ring: Arc::clone(ring),
             engine: Arc::clone(engine),
@@ -97,7 +91,6 @@ impl<E: Engine> LoadedBlock<E> {
             check: made,
             read_linearly: read_linearly(&graph, header),
             exposed: Vec::new(),
-            rest: None,
             shows: None,
             neighbour: None,
             alarms: Arc::clone(alarms),
@@ -110,49 +103,59 @@ impl<E: Engine> LoadedBlock<E> {
         Ok(block)
     }
 
+    /// Loads every program that a use may need.
     fn load_programs(&mut self, graph: &[u8]) -> Result<(), EngineError> {
         let header = self.header.clone();
-        let (given_in, outputs) = (names(&header.inputs), names(&header.outputs));
+        let outputs = names(&header.outputs);
         let Some(check) = self.check.as_ref() else {
-            let source = ProgramSource { graph, inputs: &given_in, outputs: &outputs };
+            let source = ProgramSource { graph, inputs: &names(&header.inputs), outputs: &outputs };
             self.programs.main = self.resident.add(&self.engine, source)?;
             return Ok(());
         };
-        let anatomy = check.anatomy();
-        let known = |name: &&str| given_in.contains(name) || outputs.contains(name);
-        let exposed: Vec<String> =
-            anatomy.looks_at().into_iter().filter(|n| !known(n)).map(str::to_owned).collect();
+        let known =
+            |name: &&str| header.inputs.iter().any(|s| s.name == *name) || outputs.contains(name);
+        let looks_at = check.anatomy().looks_at().into_iter();
+        self.exposed = looks_at.filter(|n| !known(n)).map(str::to_owned).collect();
         // An engine that computes with copies has parameters that no product covers given to each run in place.
         let lent = if E::IN_PLACE { Vec::new() } else { check.read_in_place() };
-        let rest = (E::IN_PLACE && check.looks_at_outputs())
-            .then(|| Rest::of(graph, anatomy, &header.inputs, &header.outputs))
-            .flatten();
-        let mut load = |more: &[String]| {
-            let all: Vec<String> = exposed.iter().chain(more).cloned().collect();
-            let given_out: Vec<&str> =
-                outputs.iter().copied().chain(all.iter().map(String::as_str)).collect();
-            let graph = exposing(graph, &all, &lent).ok_or_else(|| EngineError::Load {
-                reason: "the block's graph cannot be given out for its check".to_owned(),
-            })?;
-            let source = ProgramSource { graph: &graph, inputs: &given_in, outputs: &given_out };
-            self.resident.add(&self.engine, source)
-        };
-        self.programs.main = load(&[])?;
-        if let Some(shows) = &self.shows {
-            let outputs = names(&header.outputs);
-            let more = |n: &&String| !exposed.contains(n) && !outputs.contains(&n.as_str());
-            let more: Vec<String> = shows.iter().filter(more).cloned().collect();
-            self.programs.witness =
-                Some(if more.is_empty() { self.programs.main } else { load(&more)? });
+        self.programs.main = self.load_exposing(graph, &[], &lent)?;
+        if let Some(shows) = self.shows.clone() {
+            let more = |n: &String| !self.exposed.contains(n) && !outputs.contains(&n.as_str());
+            let more: Vec<String> = shows.into_iter().filter(more).collect();
+            self.programs.witness = Some(match more.is_empty() {
+                true => self.programs.main,
+                false => self.load_exposing(graph, &more, &lent)?,
+            });
         }
-        if let Some(rest) = rest.as_ref().filter(|r| !r.graph.is_empty()) {
+        self.load_rest()
+    }
+
+    /// Loads the block's graph with what the check looks at and `more` given out.
+    fn load_exposing(
+        &mut self,
+        graph: &[u8],
+        more: &[String],
+        lent: &[u64],
+    ) -> Result<usize, EngineError> {
+        let all: Vec<String> = self.exposed.iter().chain(more).cloned().collect();
+        let mut given_out = names(&self.header.outputs);
+        given_out.extend(all.iter().map(String::as_str));
+        let graph = exposing(graph, &all, lent).ok_or_else(|| EngineError::Load {
+            reason: "the block's graph cannot be given out for its check".to_owned(),
+        })?;
+        let inputs = names(&self.header.inputs);
+        let source = ProgramSource { graph: &graph, inputs: &inputs, outputs: &given_out };
+        self.resident.add(&self.engine, source)
+    }
+
+    fn load_rest(&mut self) -> Result<(), EngineError> {
+        let Some(rest) = self.check.as_ref().and_then(BlockCheck::rest) else { return Ok(()) };
+        if E::IN_PLACE && !rest.graph.is_empty() {
             let inputs: Vec<&str> = rest.inputs.iter().map(String::as_str).collect();
             let outputs: Vec<&str> = rest.outputs.iter().map(String::as_str).collect();
             let source = ProgramSource { graph: &rest.graph, inputs: &inputs, outputs: &outputs };
             self.programs.rest = Some(self.resident.add(&self.engine, source)?);
         }
-        self.rest = rest;
-        self.exposed = exposed;
         Ok(())
     }
 
@@ -257,7 +260,8 @@ impl<E: Engine> LoadedBlock<E> {
 
     /// What is computed a second time, and the program that does; no program where there is nothing to compute.
     pub(super) fn rest(&self) -> Option<(&Rest, Option<&E::Program>)> {
-        let rest = self.rest.as_ref()?;
+        // An engine that optimises a whole graph need not give the same bits for a part of it.
+        let rest = self.check.as_ref().filter(|_| E::IN_PLACE)?.rest()?;
         Some((rest, self.programs.rest.and_then(|number| self.resident.program(number))))
     }
 
@@ -317,6 +321,20 @@ fn read_linearly(graph: &[u8], header: &Header) -> Vec<String> {
     let floats = linears.into_iter().filter(|l| matches!(l.numbers, Numbers::Floats { .. }));
     let read = floats.map(|l| l.x.value);
     read.filter(|name| header.inputs.iter().any(|s| s.name == *name)).collect()
+}
+
+/// The block's graph: a verified copy, where there are tags to verify it with.
+fn graph_of(
+    header: &Header,
+    bytes: &[u8],
+    check: Option<&BlockCheck>,
+) -> Result<Vec<u8>, RunError> {
+    let graph = match check {
+        Some(check) => check.graph(bytes),
+        None => Ok(graph_range(header).and_then(|at| Some(bytes.get(at)?.to_vec()))),
+    };
+    let graph = graph.map_err(|fault| super::fault::at_opening(header, fault))?;
+    graph.ok_or(RunError::NoGraph { block: header.index })
 }
 
 fn graph_range(header: &Header) -> Option<Range<usize>> {

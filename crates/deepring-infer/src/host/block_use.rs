@@ -214,25 +214,8 @@ where
     E::Value: 'v,
 {
     let live = block.bytes();
-    let value = |name: &str| -> Option<&'o E::Value> { outputs.find(name).or_else(|| input(name)) };
     if verification.plan().looks_at_outputs() {
-        let drawn = Verification::draw()?;
-        let find = |name: &str| -> Option<View<'o>> { block.engine().view(value(name)?) };
-        match verification.verify_outputs(live, drawn, &find) {
-            Ok(Completeness::Complete) => {}
-            // Where sums say nothing, a second run does: an output that nobody made up comes again.
-            Ok(Completeness::NotEverywhere) => runs_again(block, outputs, input, usize::MAX)?,
-            Err(Fault::OutOfRange { part }) => {
-                runs_again(block, outputs, input, part)?;
-                return Err(Fault::OutOfRange { part });
-            }
-            Err(fault) => return Err(fault),
-        }
-        if verification.plan().recomputes(drawn)
-            && let Some(values) = recompute(block, &value)?
-        {
-            verification.recomputed(values);
-        }
+        verify_outputs(block, &mut verification, outputs, input)?;
     }
     verification.compare_after(live)?;
     match bytes {
@@ -243,6 +226,37 @@ where
             Err(_) => verification.finish(),
         },
     }
+}
+
+/// Draws what is looked at of this use, and verifies it.
+fn verify_outputs<'o, 'v: 'o, E: Engine>(
+    block: &LoadedBlock<E>,
+    verification: &mut Verification<'_>,
+    outputs: &'o BlockOutputs<E::Value>,
+    input: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
+) -> Result<(), Fault>
+where
+    E::Value: 'v,
+{
+    let value = |name: &str| -> Option<&'o E::Value> { outputs.find(name).or_else(|| input(name)) };
+    let find = |name: &str| -> Option<View<'o>> { block.engine().view(value(name)?) };
+    let drawn = Verification::draw()?;
+    match verification.verify_outputs(block.bytes(), drawn, &find) {
+        Ok(Completeness::Complete) => {}
+        // Where sums say nothing, a second run does: an output that nobody made up comes again.
+        Ok(Completeness::NotEverywhere) => runs_again(block, outputs, input, usize::MAX)?,
+        Err(Fault::OutOfRange { part }) => {
+            runs_again(block, outputs, input, part)?;
+            return Err(Fault::OutOfRange { part });
+        }
+        Err(fault) => return Err(fault),
+    }
+    if verification.plan().recomputes(drawn)
+        && let Some(values) = recompute(block, &value)?
+    {
+        verification.recomputed(values);
+    }
+    Ok(())
 }
 
 /// Runs the whole block again on the same inputs; what differs is a fault of the weights that are `part`.

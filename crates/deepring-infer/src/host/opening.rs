@@ -62,7 +62,7 @@ impl Opening {
         meddle(Stage::Confirmed, buffer.bytes());
         let check = tagging.map(|(mode, tagging)| {
             let draft = tagging.into_draft();
-            BlockCheck::new(mode, &draft, pieces, buffer.bytes(), &header.parts)
+            BlockCheck::new(mode, &draft, pieces, buffer.bytes(), header)
                 .map_err(|fault| super::fault::at_opening(header, fault))
         });
         Ok(Self { buffer, opened, check: check.transpose()? })
