@@ -47,7 +47,8 @@ impl Hash for Rest {
 }
 
 impl Rest {
-    /// `None` where it cannot be computed again: the graph is not understood, or draws random numbers.
+    /// `None` where it cannot be computed again: the graph is not understood, draws random numbers, or gives out an input
+    /// or a constant as it is.
     pub(crate) fn of(
         graph: &[u8],
         anatomy: &Anatomy,
@@ -56,61 +57,101 @@ impl Rest {
     ) -> Option<Self> {
         let model = ModelProto::decode(graph).ok()?;
         let graph = model.graph.as_ref()?;
-        if graph.node.iter().any(is_random) {
+        let values = Values::of(graph, anatomy, inputs);
+        let bare = |s: &TensorSpec| {
+            values.given.contains(s.name.as_str()) || values.constants.contains(s.name.as_str())
+        };
+        if graph.node.iter().any(is_random) || outputs.iter().any(bare) {
             return None;
         }
-        let given: HashSet<&str> = inputs.iter().map(|s| s.name.as_str()).collect();
-        let verified: HashSet<&str> = anatomy
-            .linears
-            .iter()
-            .map(|l| l.y.as_str())
-            .chain(anatomy.tables.iter().map(|t| t.rows_value.as_str()))
-            .collect();
-        let constants: HashSet<&str> =
-            graph.initializer.iter().filter_map(|t| t.name.as_deref()).collect();
-        let mut maker: HashMap<&str, usize> = HashMap::new();
-        for (i, node) in graph.node.iter().enumerate() {
-            maker.extend(node.output.iter().map(|name| (name.as_str(), i)));
-        }
-        let read_by_checks = anatomy
-            .linears
-            .iter()
-            .flat_map(|l| [Some(l.x.value.as_str()), integer::input_zero(l)])
-            .flatten()
-            .chain(anatomy.tables.iter().map(|t| t.indices.as_str()));
-        let mut roots: Vec<&str> = Vec::new();
-        for name in outputs.iter().map(|s| s.name.as_str()).chain(read_by_checks) {
-            let known = given.contains(name) || verified.contains(name) || constants.contains(name);
-            if !known && !roots.contains(&name) {
-                roots.push(name);
-            }
-        }
+        let roots = values.roots(anatomy, outputs);
         if roots.is_empty() {
             return Some(Self { graph: Vec::new(), inputs: Vec::new(), outputs: Vec::new() });
         }
         let needs: Vec<Vec<String>> = graph.node.iter().map(needs).collect();
-        let mut wanted = roots.clone();
-        let (mut kept, mut seen): (HashSet<usize>, HashSet<&str>) = Default::default();
-        let mut read: Vec<&str> = Vec::new();
-        while let Some(name) = wanted.pop() {
-            if name.is_empty() || !seen.insert(name) || constants.contains(name) {
-                continue;
-            }
-            if given.contains(name) || verified.contains(name) {
-                read.push(name);
-                continue;
-            }
-            let node = *maker.get(name)?;
-            if kept.insert(node) {
-                wanted.extend(needs.get(node)?.iter().map(String::as_str));
-            }
-        }
-        read.sort_unstable();
+        let (kept, read) = values.reach(&roots, &needs)?;
         Some(Self {
             graph: graph_of(&model, graph, &kept, &needs, &read, &roots),
             inputs: read.into_iter().map(str::to_owned).collect(),
             outputs: roots.into_iter().map(str::to_owned).collect(),
         })
+    }
+}
+
+/// The values of a block's graph by what verifies them.
+struct Values<'a> {
+    /// Inputs of the block.
+    given: HashSet<&'a str>,
+    /// Outputs of linear operators, and gathered rows.
+    verified: HashSet<&'a str>,
+    constants: HashSet<&'a str>,
+    /// The node that makes a value.
+    maker: HashMap<&'a str, usize>,
+}
+
+impl<'a> Values<'a> {
+    fn of(graph: &'a GraphProto, anatomy: &'a Anatomy, inputs: &'a [TensorSpec]) -> Self {
+        let linears = anatomy.linears.iter().map(|l| l.y.as_str());
+        let rows = anatomy.tables.iter().map(|t| t.rows_value.as_str());
+        let mut maker = HashMap::new();
+        for (i, node) in graph.node.iter().enumerate() {
+            maker.extend(node.output.iter().map(|name| (name.as_str(), i)));
+        }
+        Self {
+            given: inputs.iter().map(|s| s.name.as_str()).collect(),
+            verified: linears.chain(rows).collect(),
+            constants: graph.initializer.iter().filter_map(|t| t.name.as_deref()).collect(),
+            maker,
+        }
+    }
+
+    /// What must be computed again: the block's outputs, and what checks read, where nothing else verifies them.
+    fn roots(&self, anatomy: &'a Anatomy, outputs: &'a [TensorSpec]) -> Vec<&'a str> {
+        let linears = anatomy
+            .linears
+            .iter()
+            .flat_map(|l| [Some(l.x.value.as_str()), integer::input_zero(l)])
+            .flatten();
+        let indices = anatomy.tables.iter().map(|t| t.indices.as_str());
+        let mut roots = Vec::new();
+        for name in outputs.iter().map(|s| s.name.as_str()).chain(linears).chain(indices) {
+            let known = self.is_source(name) || self.constants.contains(name);
+            if !known && !roots.contains(&name) {
+                roots.push(name);
+            }
+        }
+        roots
+    }
+
+    /// From the roots back to inputs and verified values: the nodes on the way, and what they read of these. `None` if a
+    /// value comes from nowhere.
+    fn reach<'n>(
+        &self,
+        roots: &[&'n str],
+        needs: &'n [Vec<String>],
+    ) -> Option<(HashSet<usize>, Vec<&'n str>)> {
+        let mut wanted = roots.to_vec();
+        let (mut kept, mut seen): (HashSet<usize>, HashSet<&str>) = Default::default();
+        let mut read = Vec::new();
+        while let Some(name) = wanted.pop() {
+            if name.is_empty() || !seen.insert(name) || self.constants.contains(name) {
+                continue;
+            }
+            if self.is_source(name) {
+                read.push(name);
+                continue;
+            }
+            let node = *self.maker.get(name)?;
+            if kept.insert(node) {
+                wanted.extend(needs.get(node)?.iter().map(String::as_str));
+            }
+        }
+        read.sort_unstable();
+        Some((kept, read))
+    }
+
+    fn is_source(&self, name: &str) -> bool {
+        self.given.contains(name) || self.verified.contains(name)
     }
 }
 
@@ -176,4 +217,73 @@ pub(crate) fn same_bits(a: &View<'_>, b: &View<'_>) -> bool {
             (Elements::U8(a), Elements::U8(b)) => a == b,
             _ => false,
         }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::{Form, Linear, Numbers, Source};
+    use deepring::DType;
+
+    fn spec(name: &str) -> TensorSpec {
+        TensorSpec { name: name.into(), dtype: DType::F32, dims: None }
+    }
+
+    fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
+        NodeProto {
+            op_type: Some(op.into()),
+            input: inputs.iter().map(|s| (*s).to_owned()).collect(),
+            output: vec![output.into()],
+            ..NodeProto::default()
+        }
+    }
+
+    fn rest(nodes: Vec<NodeProto>, linears: &[(&str, &str)], output: &str) -> Option<Rest> {
+        let graph = GraphProto { node: nodes, ..GraphProto::default() };
+        let model = ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec();
+        let linears = linears.iter().map(|(x, y)| Linear {
+            x: Source { value: (*x).into(), relu: false },
+            y: (*y).into(),
+            weight: 0,
+            bias: None,
+            form: Form::Rows { inner: 1, outer: 1, transposed: false },
+            numbers: Numbers::once(),
+        });
+        let mut anatomy = Anatomy::default();
+        anatomy.linears = linears.collect();
+        Rest::of(&model, &anatomy, &[spec("x")], &[spec(output)])
+    }
+
+    fn ops(rest: &Rest) -> Vec<String> {
+        let graph = ModelProto::decode(rest.graph.as_slice()).unwrap().graph.unwrap();
+        graph.node.into_iter().map(|n| n.op_type.unwrap()).collect()
+    }
+
+    #[test]
+    fn the_rest_is_all_that_no_product_verifies() {
+        let nodes = vec![
+            node("Sqrt", &["x"], "root"),
+            node("MatMul", &["root", "w"], "a"),
+            node("Relu", &["a"], "lit"),
+            node("MatMul", &["lit", "v"], "b"),
+            node("Softmax", &["b"], "y"),
+        ];
+        let found = rest(nodes, &[("root", "a"), ("lit", "b")], "y").unwrap();
+        assert_eq!(ops(&found), ["Sqrt", "Relu", "Softmax"]);
+        assert_eq!(found.inputs, ["a", "b", "x"]);
+        assert_eq!(found.outputs, ["y", "root", "lit"]);
+    }
+
+    #[test]
+    fn where_every_output_is_verified_nothing_is_left() {
+        let found = rest(vec![node("MatMul", &["x", "w"], "y")], &[("x", "y")], "y").unwrap();
+        assert!(found.graph.is_empty() && found.outputs.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_computed_again_has_no_rest() {
+        assert!(rest(vec![node("RandomNormalLike", &["x"], "y")], &[], "y").is_none());
+        assert!(rest(vec![node("Relu", &["nothing makes it"], "y")], &[], "y").is_none());
+        assert!(rest(vec![], &[], "x").is_none(), "an input that is given out as it is");
+    }
 }
