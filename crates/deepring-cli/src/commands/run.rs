@@ -1,5 +1,7 @@
 //! `deepring run`: a ring, or a plain network for comparison, answers queries.
 
+mod rejected;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -7,7 +9,9 @@ use std::time::{Duration, Instant};
 use deepring::{
     AuthenticRing, Check, Finding, Host, RingError, SecretKey, TensorValue, UnverifiedRing,
 };
-use deepring_infer::{Engine, PlainModel, Preprocess, Rten, RunError, Session, Split, write_npy};
+use deepring_infer::{
+    Engine, PlainModel, Preprocess, Rejected, Rten, RunError, Session, Split, write_npy,
+};
 use serde_json::{Value, json};
 
 use super::recording::Recorder;
@@ -64,6 +68,7 @@ fn run_on<E: Engine>(
             "decision": null,
             "check": args.check,
             "outputs": [],
+            "rejected": [],
             "timings": null,
         }))?;
     }
@@ -151,7 +156,7 @@ fn run_ring<E: Engine>(
         };
         let recording = Instant::now();
         if let Some(recorder) = &mut recorder {
-            recorder.decision(&outcome.decision, queries.len())?;
+            recorder.decision(&outcome.decision, outcome.outputs.len())?;
         }
         times.ledger += recording.elapsed();
         times.query(start.elapsed(), outcome.split);
@@ -166,11 +171,14 @@ fn run_ring<E: Engine>(
     let answer = Answer {
         args,
         decision: Some(outcome.decision.id().to_hex()),
+        asked: queries.len(),
+        rejected: &outcome.rejected,
         outputs: &outcome.outputs,
         labels,
         times: &times,
     };
-    answer.give()
+    answer.give()?;
+    rejected::fail(queries.len(), &args.input, &outcome.rejected)
 }
 
 fn open_session<E: Engine>(
@@ -206,7 +214,9 @@ fn run_plain<E: Engine>(args: &Run, engine: E) -> Result<(), CliError> {
         let spent = start.elapsed();
         times.query(spent, Split { engine: spent, ..Split::default() });
     }
-    Answer { args, decision: None, outputs: &outputs, labels: &labels, times: &times }.give()
+    let (asked, rejected) = (queries.len(), &[]);
+    let (outputs, labels, times) = (&outputs, &labels, &times);
+    Answer { args, decision: None, asked, rejected, outputs, labels, times }.give()
 }
 
 /// Times of a session's queries.
@@ -267,6 +277,9 @@ struct Answer<'a> {
     args: &'a Run,
     /// `None` for a plain run.
     decision: Option<String>,
+    /// Queries asked, those among them that were not answered, and the outputs of the others.
+    asked: usize,
+    rejected: &'a [Rejected],
     outputs: &'a [Vec<TensorValue>],
     labels: &'a [String],
     times: &'a Times,
@@ -286,10 +299,10 @@ impl Answer<'_> {
     }
 
     fn print_json(&self, shown: &[Vec<Shown>]) -> Result<(), CliError> {
-        let several = shown.len() > 1;
-        let outputs: Vec<Value> = shown
-            .iter()
-            .enumerate()
+        let several = self.asked > 1;
+        let outputs: Vec<Value> = self
+            .answered()
+            .zip(shown)
             .flat_map(|(query, outputs)| {
                 outputs.iter().map(move |o| {
                     let mut value = serde_json::to_value(o).unwrap_or(Value::Null);
@@ -307,6 +320,7 @@ impl Answer<'_> {
             "decision": self.decision,
             "check": if plain { Value::Null } else { json!(self.args.check) },
             "outputs": outputs,
+            "rejected": rejected::json(self.rejected),
             "timings": self.times.json(),
         });
         if let (Some((queries, detection)), Some(map)) = (self.spot(), document.as_object_mut()) {
@@ -324,11 +338,16 @@ impl Answer<'_> {
         Some((queries, share.detection(queries)))
     }
 
+    /// The number of each query that was answered.
+    fn answered(&self) -> impl Iterator<Item = usize> {
+        rejected::answered(self.asked, self.rejected).into_iter()
+    }
+
     fn print_text(&self, shown: &[Vec<Shown>]) -> Result<(), CliError> {
-        for (query, outputs) in shown.iter().enumerate() {
-            if shown.len() > 1 {
+        for (query, outputs) in self.answered().zip(shown) {
+            if self.asked > 1 {
                 let inputs =
-                    self.args.input.get(query).filter(|_| self.args.input.len() == shown.len());
+                    self.args.input.get(query).filter(|_| self.args.input.len() == self.asked);
                 output::line(format_args!("{}", inputs.map_or("query", |i| i.as_str())))?;
             }
             for out in outputs {
@@ -375,11 +394,10 @@ impl Answer<'_> {
         std::fs::create_dir_all(dir)
             .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", dir.display())))?;
         let mut taken = HashSet::new();
-        for (query, outputs) in self.outputs.iter().enumerate() {
+        for (query, outputs) in self.answered().zip(self.outputs) {
             for tensor in outputs {
                 let name = file_name(tensor.name());
-                let mut name =
-                    if self.outputs.len() > 1 { format!("{query}-{name}") } else { name };
+                let mut name = if self.asked > 1 { format!("{query}-{name}") } else { name };
                 // Names that differ only in what a file name cannot hold.
                 while !taken.insert(name.clone()) {
                     name.push('_');

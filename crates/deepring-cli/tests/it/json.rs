@@ -57,7 +57,7 @@ fn verify_prints_verdict_ring_version_blocks_and_findings() {
 fn run_prints_verdict_findings_decision_check_outputs_and_timings() {
     let desk = Desk::with_ring();
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --json";
-    let promised = ["check", "decision", "findings", "outputs", "timings", "verdict"];
+    let promised = ["check", "decision", "findings", "outputs", "rejected", "timings", "verdict"];
     let ran = desk.run(&format!("{run} --repeat 7 --top 3 --ledger ledger")).succeeds().json();
     assert_eq!(keys(&ran), promised);
     assert_eq!((&ran["verdict"], &ran["check"]), (&"intact".into(), &"auto".into()));

@@ -6,6 +6,7 @@
     reason = "tests may fail loudly, and say what they skip"
 )]
 
+#[cfg(feature = "attacks")]
 mod attack;
 mod bench;
 mod desk;
@@ -17,6 +18,7 @@ mod live_memory;
 mod output;
 mod pictures;
 mod planted;
+mod rejected;
 mod road;
 mod secrets;
 mod synthetic;
