@@ -199,7 +199,9 @@ impl<'t> Tally<'t> {
         let width = (scores.len() / self.rows).max(1);
         let labels = self.labels.iter().skip(at * self.rows).take(self.rows);
         for (row, label) in scores.chunks(width).zip(labels) {
-            let highest = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
+            // The first of equal ones.
+            let ranked = row.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1));
+            let highest = ranked.map(|(class, _)| class);
             let comparable = row.iter().all(|score| !score.is_nan());
             self.correct += usize::from(comparable && highest == Some(*label));
             self.scored += 1;
