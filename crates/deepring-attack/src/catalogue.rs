@@ -187,8 +187,20 @@ kinds! {
         "Exchanges the answer of a signed decision";
     LedgerFork "ledger-fork" Ring Nothing SUPPLY
         "Continues a ledger in two ways from one height";
-    LiveMemory "live-memory" Ring Nothing POISON
-        "Edits live memory after the check of its bytes and before their use, and puts them back after";
+    LiveMemoryBlind "live-memory-blind" Ring Samples POISON
+        "Edits live parameters while queries run and puts them back, at a pace of its own";
+    LiveMemorySync "live-memory-sync" Ring Samples POISON
+        "Edits live parameters after the checks before each use and puts them back before those after it";
+    LiveTailSync "live-tail-sync" Ring Samples ARCHITECTURE
+        "Edits what a block computed behind its linear operator, at each use; no parameter changes";
+}
+
+impl Kind {
+    /// The attacks on a running host's memory: [`race`](crate::race) makes them.
+    #[must_use]
+    pub fn races() -> &'static [Self] {
+        &[Self::LiveMemoryBlind, Self::LiveMemorySync, Self::LiveTailSync]
+    }
 }
 
 /// No attack has this name.
@@ -230,7 +242,10 @@ mod tests {
             let expected = match kind.family() {
                 Family::Weights | Family::Bits | Family::Search => "AML.T0018.000",
                 Family::Graph => "AML.T0018.001",
-                Family::Ring if *kind == Kind::LiveMemory => "AML.T0018.000",
+                Family::Ring if Kind::races().contains(kind) => match kind {
+                    Kind::LiveTailSync => "AML.T0018.001",
+                    _ => "AML.T0018.000",
+                },
                 Family::Ring => "AML.T0010.003",
             };
             assert_eq!(kind.atlas(), expected, "{kind}");

@@ -39,11 +39,11 @@ pub use judge::{Answers, Judge, JudgeError};
 pub use network::{Element, Layer, LinearOp, Network, NetworkError, Tensor};
 pub use quantise::{QuantiseError, quantise};
 pub use ring::{
-    Besieged, Claim, FlipOptions, Fork, ForkError, Judged, Met, Named, Overhead, OverheadError,
-    Pace, Place, Presented, Raced, ResealForm, RingAttackError, RingChange, RingFileError,
-    RingTampered, RingTrial, RingTrialError, SwapForm, Touched, judge_claim, judge_ledger,
-    judge_ring, ledger_fork, output_swap, overhead, race, receipt_replay, ring_flip, ring_relabel,
-    ring_reseal, ring_rollback, ring_splice, siege,
+    Besieged, Bout, Claim, FlipOptions, Fork, ForkError, Judged, Met, Named, Overhead,
+    OverheadError, Pace, Place, Presented, Raced, ResealForm, RingAttackError, RingChange,
+    RingFileError, RingTampered, RingTrial, RingTrialError, SwapForm, Touched, Writer, judge_claim,
+    judge_ledger, judge_ring, ledger_fork, output_swap, overhead, race, receipt_replay, ring_flip,
+    ring_relabel, ring_reseal, ring_rollback, ring_splice, siege,
 };
 pub use samples::{Part, Samples, SamplesError};
 pub use sensitivity::sensitivities;

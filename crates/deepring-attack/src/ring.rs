@@ -19,5 +19,7 @@ pub use file::RingFileError;
 pub use fork::{Fork, ForkError, judge_ledger, ledger_fork};
 pub use overhead::{Overhead, OverheadError, overhead};
 pub use siege::{Besieged, race, siege};
-pub use trial::{Met, Named, Pace, Place, Presented, Raced, RingTrial, RingTrialError, Touched};
+pub use trial::{
+    Bout, Met, Named, Pace, Place, Presented, Raced, RingTrial, RingTrialError, Touched, Writer,
+};
 pub use verdict::{Judged, judge_claim, judge_ring};

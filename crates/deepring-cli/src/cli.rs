@@ -1,7 +1,9 @@
 //! Arguments of the command, and nothing else.
 
+#[cfg(feature = "attacks")]
 mod attack;
 mod bench;
+#[cfg(feature = "attacks")]
 mod evaluate;
 mod process;
 mod trust;
@@ -13,11 +15,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use deepring::Check;
 
+#[cfg(feature = "attacks")]
 pub(crate) use attack::{Attack, AttackOptions, DataOptions, Quantise};
 pub(crate) use bench::{
     Bench, BenchGrowth, BenchOutput, BenchPart, BenchProducts, BenchQueries, BenchRest, BenchStep,
     Bytes, StepKind,
 };
+#[cfg(feature = "attacks")]
 pub(crate) use evaluate::Evaluate;
 pub(crate) use process::ProcessOptions;
 pub(crate) use trust::{OwnerArg, Trust, TrustAdd, TrustBind, TrustList, TrustRemove};
@@ -66,10 +70,14 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Trust(Trust),
     Export(Export),
+    #[cfg(feature = "attacks")]
     Attack(Attack),
+    #[cfg(feature = "attacks")]
     Quantise(Quantise),
+    #[cfg(feature = "attacks")]
     Demo(Demo),
     Bench(Bench),
+    #[cfg(feature = "attacks")]
     Evaluate(Evaluate),
     Completions(Completions),
 }
@@ -418,6 +426,7 @@ pub(crate) struct Export {
     pub(crate) output: PathBuf,
 }
 
+#[cfg(feature = "attacks")]
 /// Show it all in a minute: seal, run, attack, refuse, repair, and a report to look at
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  deepring demo --out demo-out")]

@@ -1,15 +1,19 @@
 //! The commands, one file each.
 
+#[cfg(feature = "attacks")]
 mod attack;
 mod bench;
 mod completions;
+#[cfg(feature = "attacks")]
 mod demo;
+#[cfg(feature = "attacks")]
 mod evaluate;
 mod export;
 mod grant;
 mod inspect;
 mod keygen;
 mod ledger;
+#[cfg(feature = "attacks")]
 mod quantise;
 mod receipt;
 mod recording;
@@ -36,10 +40,14 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Grant(args) => grant::grant(&args, trust),
         Command::Trust(args) => trust::trust(&args, trust),
         Command::Export(args) => export::export(&args, trust),
+        #[cfg(feature = "attacks")]
         Command::Attack(args) => attack::attack(&args),
+        #[cfg(feature = "attacks")]
         Command::Quantise(args) => quantise::quantise(&args),
+        #[cfg(feature = "attacks")]
         Command::Demo(args) => demo::demo(&args),
         Command::Bench(args) => bench::bench(&args),
+        #[cfg(feature = "attacks")]
         Command::Evaluate(args) => evaluate::evaluate(&args),
         Command::Completions(args) => completions::completions(&args),
     }

@@ -1,5 +1,6 @@
 //! What a user is told when something did not work: a sentence, a hint, an exit code.
 
+#[cfg(feature = "attacks")]
 mod attack;
 
 use std::fmt::Display;
@@ -10,8 +11,6 @@ use deepring::{
     Finding, GrantError, InLine, KeyFileError, OpenError, ReceiptError, RepairError, Report,
     RingError, TrustError, Verdict,
 };
-use deepring_attack::evaluate::{EvaluateError, JournalError};
-use deepring_attack::{NetworkError, SamplesError};
 use deepring_infer::{
     EngineError, ExportRingError, InputError, NpyError, PictureError, PlainError, RunError,
     SealModelError,
@@ -365,37 +364,6 @@ impl From<TrustError> for CliError {
             )),
             TrustError::BoundToAnother { .. } => Self::new(Exit::Untrusted, message)
                 .hint("`deepring trust bind RING --owner owner.pub` binds the path to another ring"),
-            _ => failed(message),
-        }
-    }
-}
-
-impl From<EvaluateError> for CliError {
-    fn from(e: EvaluateError) -> Self {
-        let message = with_causes(&e);
-        match e {
-            EvaluateError::Nothing => Self::usage(message).hint("give `--attack` or `--suite`"),
-            EvaluateError::NoLayer { there, .. } => {
-                Self::usage(message).hint(format!("the layers are {}", there.join(", ")))
-            }
-            EvaluateError::Samples(SamplesError::NoRecipe { .. }) => {
-                failed(message).hint("say how pixels become inputs with `--preprocess`")
-            }
-            EvaluateError::Samples(SamplesError::Unknown { .. }) => failed(message).hint(
-                "`--data` takes idx files, CIFAR-10's .bin files, inputs.npy with labels.npy, or NAME_LABEL.jpg",
-            ),
-            EvaluateError::Network(NetworkError::Import(_)) => {
-                failed(message).hint("`--model` takes ONNX files")
-            }
-            EvaluateError::Judge(_) => failed(message).hint(
-                "the network must take one f32 input of the data's shape and give a row of scores",
-            ),
-            EvaluateError::Journal(JournalError::Busy { .. }) => {
-                failed(message).hint("wait for it, or write to another folder with `-o`")
-            }
-            EvaluateError::Journal(JournalError::Malformed { .. }) => {
-                failed(message).hint("write to another folder with `-o`, or take the line out")
-            }
             _ => failed(message),
         }
     }

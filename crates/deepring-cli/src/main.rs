@@ -19,10 +19,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     hardening::harden();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(tracing_subscriber::EnvFilter::from_env("DEEPRING_LOG"))
-        .init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(log_filter()).init();
     quiet_engine_panics();
     let cli = cli::Cli::parse();
     match commands::dispatch(cli) {
@@ -32,6 +29,14 @@ fn main() -> ExitCode {
             e.exit.into()
         }
     }
+}
+
+/// What DEEPRING_LOG asks for; else errors. A command tells itself what it refuses, and attacks are refused by the hundred,
+/// so alarms are logged only if asked for.
+fn log_filter() -> tracing_subscriber::EnvFilter {
+    let asked = std::env::var("DEEPRING_LOG").ok().filter(|asked| !asked.is_empty());
+    let default = || "error,deepring_infer::host::alarms=off".to_owned();
+    tracing_subscriber::EnvFilter::new(asked.unwrap_or_else(default))
 }
 
 /// A panic inside the engine is caught and reported as an error with its text; the trace that the default

@@ -6,7 +6,14 @@
 fn recorded_cases() {
     // What a build says depends on whether it has the second engine.
     let other = if cfg!(feature = "ort") { "without-ort" } else { "with-ort" };
-    trycmd::TestCases::new()
+    let cases = trycmd::TestCases::new();
+    // What a host for production does not have.
+    if !cfg!(feature = "attacks") {
+        for name in ["help", "help-attack", "help-demo", "help-evaluate", "help-quantise"] {
+            cases.skip(format!("tests/cmd/{name}.trycmd"));
+        }
+    }
+    cases
         .env("DEEPRING_TRUST", "trust.json")
         .env("NO_COLOR", "1")
         .env("COLUMNS", "100")

@@ -140,6 +140,28 @@ pub struct RingLine {
     pub false_alarm_bound: f64,
     /// Attacks on the ring, its receipts and the ledger.
     pub attacks: Vec<RingAttack>,
+    /// The attacker who knows when checks are done, under each check.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adaptive: Vec<RingAdaptive>,
+}
+
+/// A race in live memory by an attacker who is synchronised with the queries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RingAdaptive {
+    /// The attack.
+    pub attack: String,
+    /// How parameters were checked.
+    pub check: String,
+    /// Queries asked, all of them tampered with.
+    pub queries: usize,
+    /// Of these, refused.
+    pub refused: usize,
+    /// Of these, answered otherwise than by the clean network.
+    pub wrong: usize,
+    /// Queries until one was refused, mean over refusals.
+    pub until_refused: Option<f64>,
+    /// Accuracy of the answers given, 0 to 1.
+    pub accuracy: Option<f64>,
 }
 
 /// An attack on a ring, a receipt or a ledger.

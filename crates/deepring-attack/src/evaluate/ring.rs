@@ -7,11 +7,11 @@ use deepring::Check;
 use deepring_infer::SessionOptions;
 
 use super::EvaluateError;
-use super::record::{RingAttack, RingLine, RingSight};
+use super::record::{RingAdaptive, RingAttack, RingLine, RingSight};
 use super::subject::Bench;
 use crate::defence::false_alarm_bound;
 use crate::network::Network;
-use crate::ring::{Besieged, Met, Place, RingTrial, RingTrialError, overhead, siege};
+use crate::ring::{Besieged, Met, Place, RingTrial, RingTrialError, Writer, overhead, siege};
 use crate::samples::Samples;
 
 /// Samples that a ring is asked while it is tampered with: an answer is the clean one bit for bit, or it is not.
@@ -111,6 +111,7 @@ impl Trial {
             clean_checks,
             false_alarms,
             false_alarm_bound: false_alarm_bound(false_alarms, clean_checks),
+            adaptive: attacks.iter().filter_map(adaptive).collect(),
             attacks: attacks.into_iter().map(attack).collect(),
         })
     }
@@ -124,6 +125,19 @@ fn attack(one: Besieged) -> RingAttack {
         located: one.located,
         what: one.what,
     }
+}
+
+fn adaptive(one: &Besieged) -> Option<RingAdaptive> {
+    let raced = one.raced.as_ref().filter(|r| r.writer != Writer::Blind)?;
+    Some(RingAdaptive {
+        attack: one.kind.name().to_owned(),
+        check: raced.check.to_string(),
+        queries: raced.queries,
+        refused: raced.refused,
+        wrong: raced.wrong,
+        until_refused: raced.mean_until_refused(),
+        accuracy: raced.accuracy,
+    })
 }
 
 fn sight(met: &Met) -> RingSight {

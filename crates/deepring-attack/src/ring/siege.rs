@@ -13,7 +13,7 @@ use deepring_infer::{Blocks, Seal, Session, SessionOptions};
 use deepring_ledger::{Entry, Event, Ledger};
 
 use super::attacks::{FlipOptions, ResealForm};
-use super::trial::Pace;
+use super::trial::{Bout, Pace, Raced, Writer};
 use super::{
     Claim, Judged, RingTrial, SwapForm, judge_claim, judge_ledger, judge_ring, ledger_fork,
     output_swap, receipt_replay, ring_flip, ring_relabel, ring_reseal, ring_rollback, ring_splice,
@@ -33,13 +33,20 @@ pub struct Besieged {
     pub located: Option<bool>,
     /// What was done and what was seen, in a sentence.
     pub what: String,
+    /// The counts, of a race in live memory.
+    pub raced: Option<Raced>,
 }
 
 /// Any of the errors that the attacks have; there is nothing to be done about one but to tell it.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// How often live memory is tampered with in a race.
-const WRITES: u64 = 200;
+/// Under these checks every race is run.
+const RACED: [Check; 3] = [Check::Run, Check::Auto, Check::Compute];
+/// The blind writer's pace: short enough to fall between two looks now and then.
+const PACE: Pace =
+    Pace { there: Duration::from_micros(30), away: Duration::from_micros(150), writes: 200 };
+/// A synchronised race is long enough to see how rare an unnoticed use is, and ends soon where each is refused.
+const BOUT: Bout = Bout { queries: 200, refusals: 25 };
 
 /// Makes every attack of the family on the network's ring, in a temporary folder with keys of its own.
 ///
@@ -54,16 +61,29 @@ fn laid(network: &Network, samples: &Samples, check: Check) -> Result<Vec<Besieg
     let mut out = files(&town, network)?;
     out.extend(decisions(&town, samples)?);
     out.push(fork(&town)?);
-    out.extend(memory(network, samples, check)?);
+    out.extend(memory(network, samples, check)?.into_iter().map(Besieged::of));
     Ok(out)
 }
 
-/// The attack `live-memory` alone, under each check that looks at memory; nothing, where memory cannot be written.
+/// One of the [races](Kind::races) alone, under each check that looks at memory; nothing, where memory cannot be written.
 ///
 /// # Errors
 /// If the network cannot be sealed or asked, in words.
-pub fn race(network: &Network, samples: &Samples) -> Result<Vec<Besieged>, String> {
-    memory(network, samples, Check::Auto).map_err(|e| e.to_string())
+pub fn race(network: &Network, samples: &Samples, kind: Kind) -> Result<Vec<Raced>, String> {
+    let under = |check: &Check| raced(network, samples, kind, *check).map_err(|e| e.to_string());
+    Ok(RACED.iter().map(under).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+impl Besieged {
+    fn of(raced: Raced) -> Self {
+        let kind = match raced.writer {
+            Writer::Blind => Kind::LiveMemoryBlind,
+            Writer::Synchronised => Kind::LiveMemorySync,
+            Writer::SynchronisedTail => Kind::LiveTailSync,
+        };
+        let (what, detected) = (raced.sentence(), raced.wrong == 0);
+        Self { kind, detected, located: None, what, raced: Some(raced) }
+    }
 }
 
 /// Two versions of one ring in a folder, and a store that has seen both.
@@ -120,6 +140,7 @@ fn besieged(kind: Kind, block: Option<u32>, did: &str, judged: &Judged) -> Besie
         detected: judged.verdict != Verdict::Intact,
         located: block.map(|block| judged.blocks() == [block]),
         what: format!("{did}: {saw}"),
+        raced: None,
     }
 }
 
@@ -203,35 +224,54 @@ fn fork(town: &Town) -> Result<Besieged, Failure> {
     Ok(besieged(Kind::LedgerFork, None, did, &judged))
 }
 
-/// The race is run under every check that looks at memory: what each does not see is the point.
-fn memory(network: &Network, samples: &Samples, own: Check) -> Result<Vec<Besieged>, Failure> {
-    let mut tampered = network.clone();
-    let Some(weight) = network.layers().first().map(|l| l.weight.clone()) else {
-        return Ok(Vec::new());
-    };
-    let bytes = network.tensor(&weight)?.bytes().iter().map(|b| b ^ 0x80).collect();
-    tampered.set_bytes(&weight, bytes)?;
-    let pace =
-        Pace { there: Duration::from_micros(30), away: Duration::from_micros(150), writes: WRITES };
-    let mut checks = vec![Check::Run, Check::Auto, Check::Compute];
+/// The races are run under every check that looks at memory: what each does not see is the point.
+fn memory(network: &Network, samples: &Samples, own: Check) -> Result<Vec<Raced>, Failure> {
+    let mut checks = RACED.to_vec();
     if !checks.contains(&own) {
         checks.push(own);
     }
     let mut done = Vec::new();
-    for check in checks {
-        let mut trial = RingTrial::seal(network, check)?;
-        let Some(raced) = trial.race(&tampered, samples, pace)? else { continue };
-        done.push(Besieged {
-            kind: Kind::LiveMemory,
-            detected: raced.wrong == 0,
-            located: None,
-            what: format!(
-                "the first layer tampered with for 30 µs and put back {} times under `{check}`: of {} queries {} were refused, {} answered rightly, {} wrongly",
-                raced.writes, raced.queries, raced.refused, raced.right, raced.wrong
-            ),
-        });
+    for kind in Kind::races() {
+        for check in &checks {
+            done.extend(raced(network, samples, *kind, *check)?);
+        }
     }
     Ok(done)
+}
+
+/// One race: the signs of the first layer's weights are flipped, or what the first block computed is negated.
+fn raced(
+    network: &Network,
+    samples: &Samples,
+    kind: Kind,
+    check: Check,
+) -> Result<Option<Raced>, Failure> {
+    let mut trial = RingTrial::seal(network, check)?;
+    if kind == Kind::LiveTailSync {
+        return Ok(trial.race_tail(samples, BOUT)?);
+    }
+    let Some(weight) = network.layers().first().map(|l| l.weight.clone()) else {
+        return Ok(None);
+    };
+    let tampered = signs_flipped(network, &weight)?;
+    Ok(match kind {
+        Kind::LiveMemorySync => trial.race_synchronised(&tampered, samples, BOUT)?,
+        _ => trial.race_blind(&tampered, samples, PACE)?,
+    })
+}
+
+/// The same network with the highest bit of each element of a tensor flipped: of a float, its sign.
+fn signs_flipped(network: &Network, tensor: &str) -> Result<Network, Failure> {
+    let mut tampered = network.clone();
+    let of = network.tensor(tensor)?;
+    let mut bytes = of.bytes().to_vec();
+    for element in bytes.chunks_mut(of.dtype().size().max(1)) {
+        if let Some(highest) = element.last_mut() {
+            *highest ^= 0x80;
+        }
+    }
+    tampered.set_bytes(tensor, bytes)?;
+    Ok(tampered)
 }
 
 #[cfg(test)]
@@ -240,20 +280,25 @@ mod tests {
     use crate::samples::Part;
 
     #[test]
-    fn every_attack_but_the_race_is_noticed_and_the_block_named() {
+    fn every_attack_but_a_race_is_noticed_and_the_block_named() {
         let zoo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo");
         let network = Network::read(&zoo.join("fashion-lenet5.onnx")).unwrap();
         let samples = Samples::open(&zoo.join("fashion-sample"), Part::Test, None).unwrap();
         let out = siege(&network, &samples.choose(4, 1), Check::Auto).unwrap();
-        for one in out.iter().filter(|o| o.kind != Kind::LiveMemory) {
+        for one in out.iter().filter(|o| o.raced.is_none()) {
             assert!(one.detected, "{one:?}");
             assert_ne!(one.located, Some(false), "{one:?}");
         }
         let located = out.iter().filter(|o| o.located == Some(true)).map(|o| o.kind);
         let named: Vec<Kind> = located.collect();
         assert_eq!(named, [Kind::RingFlip, Kind::RingSplice, Kind::RingRelabel]);
+        let races: Vec<&Raced> = out.iter().filter_map(|o| o.raced.as_ref()).collect();
+        assert_eq!(races.len(), RACED.len() * Kind::races().len());
         // Put back before the next look, tampering is not seen by a check of bytes; by one of products it is.
-        let compute = out.iter().filter(|o| o.what.contains("`compute`"));
-        assert!(compute.clone().all(|o| o.detected), "{out:?}");
+        let compute = races.iter().filter(|r| r.check == Check::Compute);
+        assert!(compute.clone().all(|r| r.wrong == 0 && r.refused > 0), "{out:?}");
+        let sync = races.iter().filter(|r| r.writer != Writer::Blind);
+        let mut run = sync.filter(|r| r.check == Check::Run);
+        assert!(run.all(|r| r.wrong == r.queries && r.queries > 0), "{out:?}");
     }
 }

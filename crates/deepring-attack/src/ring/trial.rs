@@ -20,11 +20,11 @@ use tempfile::TempDir;
 use thiserror::Error;
 
 use super::file::RingFileError;
-use super::memory::Memory;
+use super::memory;
 use crate::network::{Network, NetworkError};
 use crate::samples::{Samples, SamplesError};
 use compare::{Change, Opened};
-pub use race::{Pace, Raced};
+pub use race::{Bout, Pace, Raced, Writer};
 
 /// A clean network, sealed in a temporary folder with keys of its own, in an open session; and an intact copy.
 ///
@@ -180,12 +180,6 @@ impl RingTrial {
         self.ring().headers().iter().map(|h| (h.index, h.name.clone())).collect()
     }
 
-    /// Why live memory cannot be written on this system; `None` if it can.
-    #[must_use]
-    pub fn live_memory_obstacle() -> Option<String> {
-        Memory::open().err().map(|e| e.to_string())
-    }
-
     /// The clean ring.
     #[must_use]
     pub fn ring(&self) -> &AuthenticRing {
@@ -245,10 +239,9 @@ impl RingTrial {
         let wanted_answers = self.clean_answers(samples)?;
         let theirs = self.seal_attacked(attacked)?;
         match Change::between(&self.clean, &theirs) {
-            Change::Parameters(edits) if wanted == Place::LiveMemory => match Memory::open() {
-                Ok(memory) => self.meet_live(&edits, memory, samples, &wanted_answers),
-                Err(_) => self.meet_stored(&Change::Parameters(edits), samples, &wanted_answers),
-            },
+            Change::Parameters(edits) if wanted == Place::LiveMemory && memory::WRITABLE => {
+                self.meet_live(&edits, samples, &wanted_answers)
+            }
             change => self.meet_stored(&change, samples, &wanted_answers),
         }
     }

@@ -19,7 +19,7 @@ Examples:
   deepring attack model.ring --kind ring-splice --with old.ring -o tampered.ring
   deepring attack x.receipt --kind output-swap --with out/logits.npy --with other.npy -o y.receipt
   deepring attack ledger --kind ledger-fork -o forks
-  deepring attack model.onnx --kind live-memory --data zoo/fashion-sample")]
+  deepring attack model.onnx --kind live-memory-sync --data zoo/fashion-sample")]
 pub(crate) struct Attack {
     /// The network, plain ONNX; for attacks on rings, receipts and ledgers one of these. It stays as it is
     #[arg(required_unless_present = "list")]

@@ -24,8 +24,8 @@ const SEARCH_BAR: u64 = 50;
 
 pub(crate) fn attack(args: &Attack) -> Result<(), CliError> {
     let (Some(model), Some(kind)) = (&args.model, args.kind) else { return list::list() };
-    if kind == Kind::LiveMemory {
-        return race::race(args, model);
+    if Kind::races().contains(&kind) {
+        return race::race(args, kind, model);
     }
     let target = args.output.as_deref().ok_or_else(|| {
         CliError::usage("where shall the tampered file go?").hint("say so with `-o`")

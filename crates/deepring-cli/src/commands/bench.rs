@@ -18,6 +18,7 @@ use std::path::Path;
 use crate::cli::{Bench, BenchPart};
 use crate::error::{CliError, Exit};
 
+#[cfg(feature = "attacks")]
 pub(super) use machine::Machine;
 
 /// Runs of each kind that nobody counts: caches, pools and lazily made buffers settle.

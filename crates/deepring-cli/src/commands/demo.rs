@@ -47,7 +47,7 @@ fn play(args: &Demo) -> Result<(), CliError> {
     story::compared(&comparison, &setting.sample)?;
 
     let obstacle = memory::obstacle();
-    story::attacks_begin(obstacle.as_deref())?;
+    story::attacks_begin(obstacle)?;
     let tensors = edits::parameters(&setting.ring, &setting.owner)?;
     let attacks = [
         attacks::label_swap(&tensors, &setting.sample.labels)?,

@@ -1,5 +1,7 @@
 //! `deepring run`: a ring, or a plain network for comparison, answers queries.
 
+mod rejected;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,7 +10,9 @@ use deepring::{
     AuthenticRing, Check, Finding, Host, InLine, OwnedRing, RingError, SecretKey, TensorValue,
     UnverifiedRing,
 };
-use deepring_infer::{Engine, PlainModel, Preprocess, Rten, RunError, Session, Split, write_npy};
+use deepring_infer::{
+    Engine, PlainModel, Preprocess, Rejected, Rten, RunError, Session, Split, write_npy,
+};
 use serde_json::{Value, json};
 
 use super::recording::{Asked, Recorder};
@@ -76,6 +80,7 @@ fn run_on<E: Engine>(
             "model_version": null,
             "check": args.check,
             "outputs": [],
+            "rejected": [],
             "timings": null,
             "hardening": hardening::json(),
         }))?;
@@ -187,7 +192,7 @@ fn decide<E: Engine>(
         };
         let recording = Instant::now();
         if let Some(recorder) = recorder.as_mut() {
-            recorder.decision(&outcome.decision, queries.len())?;
+            recorder.decision(&outcome.decision, outcome.outputs.len())?;
         }
         times.ledger += recording.elapsed();
         times.query(start.elapsed(), outcome.split);
@@ -207,11 +212,13 @@ fn decide<E: Engine>(
             model_version: session.ring().model_version(),
         }),
         inputs: &queries,
+        rejected: &outcome.rejected,
         outputs: &outcome.outputs,
         labels,
         times: &times,
     };
-    answer.give()
+    answer.give()?;
+    rejected::fail(queries.len(), &args.input, &outcome.rejected)
 }
 
 fn open_session<E: Engine>(
@@ -248,8 +255,9 @@ fn run_plain<E: Engine>(args: &Run, engine: E) -> Result<(), CliError> {
         let spent = start.elapsed();
         times.query(spent, Split { engine: spent, ..Split::default() });
     }
-    let (inputs, outputs) = (queries.as_slice(), outputs.as_slice());
-    Answer { args, decided: None, inputs, outputs, labels: &labels, times: &times }.give()
+    let (inputs, outputs, rejected) = (queries.as_slice(), outputs.as_slice(), &[]);
+    let (labels, times) = (&labels, &times);
+    Answer { args, decided: None, inputs, rejected, outputs, labels, times }.give()
 }
 
 /// Times of a session's queries.
@@ -317,7 +325,9 @@ struct Answer<'a> {
     args: &'a Run,
     /// `None` for a plain run.
     decided: Option<Decided>,
+    /// Queries asked, those among them that were not answered, and the outputs of the others.
     inputs: &'a [Vec<TensorValue>],
+    rejected: &'a [Rejected],
     outputs: &'a [Vec<TensorValue>],
     labels: &'a [String],
     times: &'a Times,
@@ -328,10 +338,12 @@ impl Answer<'_> {
         // By their whole paths: both may go to one folder, and then have names of their own.
         let mut taken = HashSet::new();
         if let Some(dir) = &self.args.output_dir {
-            write_tensors(dir, self.outputs, &mut taken)?;
+            let answered = self.answered().zip(self.outputs);
+            write_tensors(dir, answered, self.inputs.len(), &mut taken)?;
         }
         if let Some(dir) = &self.args.save_inputs {
-            write_tensors(dir, self.inputs, &mut taken)?;
+            let asked = self.inputs.iter().enumerate();
+            write_tensors(dir, asked, self.inputs.len(), &mut taken)?;
         }
         let shown: Vec<Vec<Shown>> = self
             .outputs
@@ -342,10 +354,10 @@ impl Answer<'_> {
     }
 
     fn print_json(&self, shown: &[Vec<Shown>]) -> Result<(), CliError> {
-        let several = shown.len() > 1;
-        let outputs: Vec<Value> = shown
-            .iter()
-            .enumerate()
+        let several = self.inputs.len() > 1;
+        let outputs: Vec<Value> = self
+            .answered()
+            .zip(shown)
             .flat_map(|(query, outputs)| {
                 outputs.iter().map(move |o| {
                     let mut value = serde_json::to_value(o).unwrap_or(Value::Null);
@@ -366,6 +378,7 @@ impl Answer<'_> {
             "model_version": decided.map(|d| d.model_version),
             "check": decided.map(|_| self.args.check),
             "outputs": outputs,
+            "rejected": rejected::json(self.rejected),
             "timings": self.times.json(),
             "hardening": hardening::json(),
         });
@@ -384,11 +397,19 @@ impl Answer<'_> {
         Some((queries, share.detection(queries)))
     }
 
+    /// The number of each query that was answered.
+    fn answered(&self) -> impl Iterator<Item = usize> {
+        rejected::answered(self.inputs.len(), self.rejected).into_iter()
+    }
+
     fn print_text(&self, shown: &[Vec<Shown>]) -> Result<(), CliError> {
-        for (query, outputs) in shown.iter().enumerate() {
-            if shown.len() > 1 {
-                let inputs =
-                    self.args.input.get(query).filter(|_| self.args.input.len() == shown.len());
+        for (query, outputs) in self.answered().zip(shown) {
+            if self.inputs.len() > 1 {
+                let inputs = self
+                    .args
+                    .input
+                    .get(query)
+                    .filter(|_| self.args.input.len() == self.inputs.len());
                 output::line(format_args!("{}", inputs.map_or("query", |i| i.as_str())))?;
             }
             for out in outputs {
@@ -436,18 +457,19 @@ impl Answer<'_> {
 }
 
 /// Writes the tensors of each query as NAME.npy (of several queries, as NUMBER-NAME.npy) into a folder.
-fn write_tensors(
+fn write_tensors<'t>(
     dir: &Path,
-    queries: &[Vec<TensorValue>],
+    queries: impl Iterator<Item = (usize, &'t Vec<TensorValue>)>,
+    asked: usize,
     taken: &mut HashSet<PathBuf>,
 ) -> Result<(), CliError> {
     let failed = |e| CliError::new(Exit::Failed, format!("{}: {e}", dir.display()));
     std::fs::create_dir_all(dir).map_err(failed)?;
     let folder = dir.canonicalize().map_err(failed)?;
-    for (query, tensors) in queries.iter().enumerate() {
+    for (query, tensors) in queries {
         for tensor in tensors {
             let name = file_name(tensor.name());
-            let mut name = if queries.len() > 1 { format!("{query}-{name}") } else { name };
+            let mut name = if asked > 1 { format!("{query}-{name}") } else { name };
             // Names that differ only in what a file name cannot hold.
             while !taken.insert(folder.join(&name)) {
                 name.push('_');

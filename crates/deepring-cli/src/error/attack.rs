@@ -1,5 +1,6 @@
-//! Errors of attacks and of the samples that they are measured on.
+//! Errors of attacks, of their evaluation and of the samples that they are measured on.
 
+use deepring_attack::evaluate::{EvaluateError, JournalError};
 use deepring_attack::{AttackError, JudgeError, NetworkError, QuantiseError, SamplesError};
 
 use super::{CliError, failed, with_causes};
@@ -60,5 +61,36 @@ impl From<NetworkError> for CliError {
 impl From<QuantiseError> for CliError {
     fn from(e: QuantiseError) -> Self {
         failed(with_causes(&e))
+    }
+}
+
+impl From<EvaluateError> for CliError {
+    fn from(e: EvaluateError) -> Self {
+        let message = with_causes(&e);
+        match e {
+            EvaluateError::Nothing => Self::usage(message).hint("give `--attack` or `--suite`"),
+            EvaluateError::NoLayer { there, .. } => {
+                Self::usage(message).hint(format!("the layers are {}", there.join(", ")))
+            }
+            EvaluateError::Samples(SamplesError::NoRecipe { .. }) => {
+                failed(message).hint("say how pixels become inputs with `--preprocess`")
+            }
+            EvaluateError::Samples(SamplesError::Unknown { .. }) => failed(message).hint(
+                "`--data` takes idx files, CIFAR-10's .bin files, inputs.npy with labels.npy, or NAME_LABEL.jpg",
+            ),
+            EvaluateError::Network(NetworkError::Import(_)) => {
+                failed(message).hint("`--model` takes ONNX files")
+            }
+            EvaluateError::Judge(_) => failed(message).hint(
+                "the network must take one f32 input of the data's shape and give a row of scores",
+            ),
+            EvaluateError::Journal(JournalError::Busy { .. }) => {
+                failed(message).hint("wait for it, or write to another folder with `-o`")
+            }
+            EvaluateError::Journal(JournalError::Malformed { .. }) => {
+                failed(message).hint("write to another folder with `-o`, or take the line out")
+            }
+            _ => failed(message),
+        }
     }
 }

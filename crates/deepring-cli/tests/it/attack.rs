@@ -103,6 +103,30 @@ fn the_ring_refuses_the_tampering_and_names_the_block() {
 }
 
 #[test]
+fn a_race_in_live_memory_is_counted_for_each_check_and_logs_no_alarms() {
+    let desk = Desk::new();
+    for kind in ["live-memory-sync", "live-tail-sync"] {
+        let words = format!(
+            "attack net.onnx --kind {kind} --json --data {}",
+            zoo("fashion-sample").display()
+        );
+        let ran = desk.run(&words).succeeds();
+        assert_eq!(ran.stderr, "");
+        let checks = ran.json()["checks"].clone();
+        let of = |check: &str| -> Value {
+            let mut all = checks.as_array().unwrap().iter();
+            all.find(|c| c["check"] == check).unwrap().clone()
+        };
+        let (run, auto, compute) = (of("run"), of("auto"), of("compute"));
+        assert_eq!((&run["wrong"], &run["mean_until_refused"]), (&run["queries"], &Value::Null));
+        assert!(run["accuracy"].as_f64().unwrap() < 0.5, "{run}");
+        assert!(auto["refused"].as_u64().unwrap() > 0 && auto["right"] == 0, "{auto}");
+        assert_eq!((&compute["wrong"], &compute["refused"]), (&0.into(), &compute["queries"]));
+    }
+    desk.run("attack net.onnx --kind live-memory-blind").exits(2).says("--data");
+}
+
+#[test]
 fn attacks_on_files_are_refused_by_the_commands_that_read_them() {
     let desk = Desk::with_ring();
     desk.seal("new.ring", "--previous net.ring");

@@ -65,6 +65,7 @@ fn run_prints_verdict_findings_decision_check_outputs_and_timings() {
         "model_version",
         "outputs",
         "owner",
+        "rejected",
         "ring",
         "timings",
         "verdict",

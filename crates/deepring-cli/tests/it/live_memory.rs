@@ -1,20 +1,25 @@
-//! Somebody outside writes into the running command's memory: the next query refuses and names the byte.
+//! Somebody outside reads and writes the running command's memory: secret pages refuse him, and what he writes elsewhere the
+//! next query refuses, naming the byte.
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use deepring::{Host, OpeningKey, PartKind, SecretKey};
+use deepring::{DType, Host, OpeningKey, PartKind, SecretKey, TensorValue};
+use deepring_infer::write_npy;
 
 use crate::desk::{Desk, Ran};
+use crate::synthetic::matrices;
 
-/// The block that is attacked, and its tensor.
-const BLOCK: u32 = 3;
-const TENSOR: &str = "fc1.weight";
-/// How many bytes tell the tensor from everything else in memory.
+/// How many bytes tell a tensor from everything else in memory.
 const PATTERN: usize = 256;
+/// Elements of a row of the large network: a matrix of 4 MiB is more than a block of secret memory holds.
+const WIDTH: u64 = 1024;
+/// The large network's tensor that is attacked.
+const TENSOR: &str = "w1";
 
 /// Another process's memory, as a debugger sees it.
 struct Memory {
@@ -23,6 +28,7 @@ struct Memory {
 }
 
 impl Memory {
+    /// Of a process that is halted, so that it does not end meanwhile.
     fn of(child: &Child) -> Option<Self> {
         let pid = child.id();
         let file = File::options().read(true).write(true).open(format!("/proc/{pid}/mem"));
@@ -32,20 +38,29 @@ impl Memory {
         Some(Self { file: file.ok()?, pid })
     }
 
-    /// Addresses of all places in private writable memory that hold these bytes.
+    /// Mappings whose line in the list says so: from where to where.
+    fn mappings(&self, wanted: impl Fn(&str) -> bool) -> Vec<Range<u64>> {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.pid)).unwrap();
+        let range = |line: &str| {
+            let (start, end) = line.split_whitespace().next()?.split_once('-')?;
+            let number = |text| u64::from_str_radix(text, 16).ok();
+            Some(number(start)?..number(end)?)
+        };
+        maps.lines().filter(|line| wanted(line)).filter_map(range).collect()
+    }
+
+    fn secret(&self) -> Vec<Range<u64>> {
+        self.mappings(|line| line.contains("secretmem"))
+    }
+
+    /// Addresses of all places in readable memory that is no file's which hold these bytes.
     fn find(&self, pattern: &[u8]) -> Vec<u64> {
-        let maps = fs::read_to_string(format!("/proc/{}/maps", self.pid)).unwrap_or_default();
+        let anonymous = |line: &str| {
+            let mut fields = line.split_whitespace().skip(1);
+            fields.next().is_some_and(|mode| mode.starts_with('r')) && fields.nth(2) == Some("0")
+        };
         let mut found = Vec::new();
-        for line in maps.lines() {
-            let mut fields = line.split_whitespace();
-            let (Some(range), Some(mode)) = (fields.next(), fields.next()) else { continue };
-            let inode = fields.nth(2);
-            if !mode.starts_with("rw") || inode != Some("0") {
-                continue;
-            }
-            let ends: Vec<u64> =
-                range.split('-').filter_map(|n| u64::from_str_radix(n, 16).ok()).collect();
-            let &[start, end] = ends.as_slice() else { continue };
+        for Range { start, end } in self.mappings(anonymous) {
             let mut bytes = vec![0; (end - start) as usize];
             if self.file.read_exact_at(&mut bytes, start).is_err() {
                 continue;
@@ -66,8 +81,10 @@ impl Memory {
     }
 }
 
-/// A byte of the open block that is worth an attack, and what lies around it.
+/// A byte of an open block that is worth an attack, and what lies around it.
 struct Target {
+    block: u32,
+    name: String,
     /// The tensor's largest element's highest byte: whoever multiplies with it shows that it changed.
     at: usize,
     /// The bytes from `start` on.
@@ -75,77 +92,135 @@ struct Target {
     start: usize,
 }
 
-fn target(desk: &Desk) -> Target {
+fn target(desk: &Desk, tensor: &str) -> Target {
     let ring = desk.ring("net.ring");
     let key = SecretKey::<Host>::read(&desk.path("keys/host.key")).unwrap();
-    let header = &ring.headers()[BLOCK as usize];
+    let of = |part: &deepring::Part| {
+        matches!(part.kind, PartKind::Parameter(_)) && part.parameter_name() == Some(tensor)
+    };
+    let header = ring.layers().iter().find(|h| h.parts.iter().any(of)).unwrap();
     let mut plain = vec![0; usize::try_from(header.plain_len).unwrap()];
-    ring.open_block(BLOCK, OpeningKey::Host(&key), &mut plain).unwrap();
-    let part = header.parts.iter().find(|p| matches!(p.kind, PartKind::Parameter(_))).unwrap();
-    assert_eq!(part.parameter_name(), Some(TENSOR));
-    let values = plain[..part.end() as usize].as_chunks().0.iter();
+    ring.open_block(header.index, OpeningKey::Host(&key), &mut plain).unwrap();
+    let part = header.parts.iter().find(|p| of(p)).unwrap();
+    let (from, end) = (part.offset as usize, part.end() as usize);
+    let values = plain[from..end].as_chunks().0.iter();
     let sizes = values.map(|b| f32::from_le_bytes(*b).abs()).enumerate();
-    let at = 4 * sizes.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0 + 3;
-    let start = (at - 3).min(part.end() as usize - PATTERN);
-    Target { at, pattern: plain[start..start + PATTERN].to_vec(), start }
+    let at = from + 4 * sizes.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0 + 3;
+    let start = (at - 3).min(end - PATTERN);
+    let pattern = plain[start..start + PATTERN].to_vec();
+    Target { block: header.index, name: header.name.clone(), at, pattern, start }
 }
 
-/// Looks until the session has answered its first query, so that no check of the opening is left.
-fn wait_for_a_decision(desk: &Desk, ledger: &str, child: &mut Child) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    // The first entry registers the ring.
-    while desk.acknowledged(ledger) < 2 {
-        assert!(child.try_wait().unwrap().is_none(), "the run ended before it was attacked");
-        assert!(Instant::now() < deadline, "nothing was decided");
-        std::thread::yield_now();
-    }
+/// `net.ring` of three matrices, one a block, and a query `x.npy`.
+fn large() -> Desk {
+    let desk = Desk::with_keys();
+    matrices(&desk.path("net.onnx"), 3, WIDTH);
+    let values = (0..WIDTH).flat_map(|i| ((i % 7) as f32 - 3.0).to_le_bytes()).collect();
+    let x = TensorValue::new("x", DType::F32, vec![1, WIDTH], values).unwrap();
+    write_npy(&desk.path("x.npy"), &x).unwrap();
+    desk.seal("net.ring", "--cut op");
+    desk
 }
 
-/// What a run did whose memory was changed on the way, the byte, and how often the weights stood there.
-fn attack(desk: &Desk, check: &str, repeat: u32) -> Option<(Ran, usize, usize)> {
-    let target = target(desk);
+/// A session that answers a query again and again, halted after its first answer, so that no check of the opening is left.
+fn halted(desk: &Desk, check: &str, repeat: u32) -> (String, Child) {
     let ledger = format!("ledger-{check}");
     let words = format!(
-        "run net.ring --owner keys/owner.pub --key keys/host.key --input batch.npy --json \
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --json \
          --repeat {repeat} --check {check} --ledger {ledger} --new-ledger --threads 1 --trust {ledger}.json"
     );
     let mut child =
         desk.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // The first entry registers the ring.
+    while desk.acknowledged(&ledger) < 2 {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before it was attacked");
+        assert!(Instant::now() < deadline, "nothing was decided");
+        std::thread::yield_now();
+    }
+    signal(&child, "STOP");
+    (words, child)
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+fn go_on(words: &str, child: Child) -> Ran {
+    signal(&child, "CONT");
+    Ran::of(words, child.wait_with_output().unwrap())
+}
+
+fn end(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// What a run did whose memory was changed on the way, the byte, and how often the weights stood there.
+fn attack(desk: &Desk, check: &str, repeat: u32) -> Option<(Ran, Target, usize)> {
+    let target = target(desk, TENSOR);
+    let (words, child) = halted(desk, check, repeat);
     let Some(memory) = Memory::of(&child) else {
-        child.kill().unwrap();
-        child.wait().unwrap();
+        end(child);
         return None;
     };
-    wait_for_a_decision(desk, &ledger, &mut child);
     let places = memory.find(&target.pattern);
     assert!(!places.is_empty(), "the weights are nowhere in memory");
     memory.flip(places[0] + (target.at - target.start) as u64);
-    Some((Ran::of(&words, child.wait_with_output().unwrap()), target.at, places.len()))
+    Some((go_on(&words, child), target, places.len()))
 }
 
 #[test]
-fn a_byte_changed_from_outside_during_a_run_ends_it_naming_block_tensor_and_byte() {
+fn small_blocks_in_secret_memory_are_neither_read_nor_written_from_outside() {
     let desk = Desk::with_ring();
-    let Some((ran, at, copies)) = attack(&desk, "run", 1_000_000) else { return };
+    let run =
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --json --threads 1";
+    let good = desk.run(run).succeeds().json();
+    let (words, child) = halted(&desk, "run", 200);
+    let Some(memory) = Memory::of(&child) else { return end(child) };
+    let secret = memory.secret();
+    if secret.is_empty() {
+        println!("skipped: this system has no secret memory");
+        return end(child);
+    }
+    let all: u64 = desk.ring("net.ring").layers().iter().map(|h| h.plain_len).sum();
+    assert!(secret.iter().map(|s| s.end - s.start).sum::<u64>() >= all, "a block is elsewhere");
+    for range in secret {
+        memory.file.read_exact_at(&mut [0; 64], range.start).unwrap_err();
+        memory.file.write_all_at(&[0x40; 64], range.start).unwrap_err();
+    }
+    assert!(memory.find(&target(&desk, "fc1.weight").pattern).is_empty(), "a copy of the weights");
+    let ran = go_on(&words, child).succeeds().json();
+    assert_eq!((&ran["verdict"], &ran["outputs"]), (&"intact".into(), &good["outputs"]));
+}
+
+/// As root: pages that are only read-only do not stop a debugger, and the check does.
+#[test]
+fn a_byte_changed_from_outside_during_a_run_ends_it_naming_block_tensor_and_byte() {
+    let desk = large();
+    let Some((ran, target, copies)) = attack(&desk, "run", 1_000_000) else { return };
     println!("the process holds the weights {copies} time(s)");
     assert_eq!(copies, 1, "a copy that no check covers");
-    let answer = ran.exits(3).says("block 3 (fc1)").json();
+    let (block, at) = (target.block, target.at);
+    let answer = ran.exits(3).says(&format!("block {block} ({})", target.name)).json();
     assert_eq!(answer["verdict"], "tampered");
     assert_eq!(answer["decision"], serde_json::Value::Null);
     let finding = &answer["findings"][0];
-    assert_eq!((&finding["block"], &finding["name"]), (&BLOCK.into(), &"fc1".into()));
+    assert_eq!((&finding["block"], &finding["name"]), (&block.into(), &target.name.into()));
     assert_eq!((&finding["part"], &finding["tensor"]), (&"body".into(), &TENSOR.into()));
     assert_eq!(finding["bytes"], serde_json::json!([at, at + 1]));
 }
 
 #[test]
 fn an_alarm_about_changed_memory_is_on_the_ledger() {
-    let desk = Desk::with_ring();
-    let Some((ran, ..)) = attack(&desk, "run", 1_000_000) else { return };
+    let desk = large();
+    let Some((ran, target, _)) = attack(&desk, "run", 1_000_000) else { return };
     ran.exits(3);
     let shown = desk.run("ledger show --ledger ledger-run").succeeds().stdout;
     let last = shown.lines().last().unwrap();
-    assert!(last.contains("ALARM: block 3 (fc1), body, tensor fc1.weight"), "{last}");
+    let alarm = format!("ALARM: block {} ({}), body, tensor {TENSOR}", target.block, target.name);
+    assert!(last.contains(&alarm), "{last}");
     desk.run("ledger verify --ledger ledger-run").succeeds();
     // The ring on disk is as good as before, and the next run says that there was an alarm.
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
@@ -155,8 +230,9 @@ fn an_alarm_about_changed_memory_is_on_the_ledger() {
 /// Shows that the byte above was one that the engine multiplies with.
 #[test]
 fn without_checks_the_same_byte_changes_the_answer() {
-    let desk = Desk::with_ring();
-    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input batch.npy --json --threads 1";
+    let desk = large();
+    let run =
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --json --threads 1";
     let good = desk.run(run).succeeds().json();
     for check in ["none", "load"] {
         let Some((ran, ..)) = attack(&desk, check, 300) else { return };

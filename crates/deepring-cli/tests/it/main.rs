@@ -6,6 +6,7 @@
     reason = "tests may fail loudly, and say what they skip"
 )]
 
+#[cfg(feature = "attacks")]
 mod attack;
 mod bench;
 mod desk;
@@ -21,6 +22,7 @@ mod names;
 mod output;
 mod pictures;
 mod planted;
+mod rejected;
 mod road;
 mod sandboxed;
 mod secrets;

@@ -55,7 +55,7 @@ fn a_network_is_sealed_run_recorded_damaged_repaired_shared_and_exported() {
     assert!(verified.stdout.contains(decision), "{}", verified.stdout);
     assert!(verified.stdout.contains("blocks 1-5 by drhost1"), "{}", verified.stdout);
     assert!(
-        verified.stdout.contains("\n  conv1   product 1, bytes 2 (bit by bit within 64 uses)\n"),
+        verified.stdout.contains("\n  conv1   bytes 1, both 1, recomputed 1\n"),
         "{}",
         verified.stdout
     );
@@ -162,7 +162,7 @@ fn several_hosts_play_together_and_none_alone() {
         lines
             .iter()
             .zip(&names)
-            .all(|(l, n)| l.starts_with(n) && l.contains("  product 1, bytes "))
+            .all(|(l, n)| l.starts_with(n) && l.contains("  bytes 1, both 1, recomputed 1"))
     );
     for (check, word) in [("load", "opened"), ("none", "unchecked")] {
         desk.run(&format!("{run} --key second/host.key --key keys/host.key --check {check}"))

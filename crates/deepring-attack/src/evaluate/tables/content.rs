@@ -241,12 +241,24 @@ fn adaptive(model: &Model) -> Table {
         let after: Vec<f64> = a.accuracy.iter().map(|v| 100.0 * v).collect();
         Some(vec![d.defence.clone(), a.what.clone(), yes(a.detected, a.tried), mean(&after, 2)])
     });
+    let rings = model.ring.iter().flat_map(|r| &r.adaptive).map(|a| {
+        let until = a.until_refused.map_or_else(String::new, |mean| {
+            format!("; one is refused after {mean:.1} on average")
+        });
+        let what = format!(
+            "{}: at each of {} queries; {} wrong answers{until}",
+            a.attack, a.queries, a.wrong
+        );
+        let after: Vec<f64> = a.accuracy.iter().map(|v| 100.0 * v).collect();
+        let defence = format!("DeepRing, {}", a.check);
+        vec![defence, what, yes(a.refused, a.queries), mean(&after, 2)]
+    });
     Table {
         title: "The attacker who knows the defence, not its keys".to_owned(),
-        note: "Of so many tries detected; accuracy in per cent after them".to_owned(),
+        note: "Of so many tries detected; accuracy in per cent after them (DeepRing: of the answers given)".to_owned(),
         columns: vec!["defence", "attack", "detected", "attacked"],
         texts: 2,
-        rows: rows.collect(),
+        rows: rows.chain(rings).collect(),
     }
 }
 

@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use deepring::{TensorValue, Verdict};
+use deepring_infer::RunError;
 
-use super::super::memory::Memory;
+use super::super::memory;
 use super::compare::Edit;
 use super::{
     Met, Named, Place, Presented, RingTrial, RingTrialError, Touched, answers, each_once, furthest,
@@ -19,11 +20,10 @@ impl RingTrial {
     pub(super) fn meet_live(
         &mut self,
         edits: &[Edit],
-        mut memory: Memory,
         samples: &Samples,
         clean: &[Vec<TensorValue>],
     ) -> Result<Met, RingTrialError> {
-        let written = self.write(edits, &mut memory);
+        let written = self.write(edits);
         let met = match written {
             Ok(()) => self.ask_and_heal(edits, samples, clean),
             Err(e) => Err(e),
@@ -37,10 +37,10 @@ impl RingTrial {
         met
     }
 
-    fn write(&self, edits: &[Edit], memory: &mut Memory) -> Result<(), RingTrialError> {
+    fn write(&self, edits: &[Edit]) -> Result<(), RingTrialError> {
         for edit in edits {
             let live = self.session.live_bytes(edit.block).unwrap_or_default();
-            memory.replace(live, edit.at, &edit.before, &edit.after)?;
+            memory::replace(live, edit.at, &edit.before, &edit.after)?;
         }
         Ok(())
     }
@@ -69,9 +69,15 @@ impl RingTrial {
                         continue 'queries;
                     }
                     Err(e) => {
-                        let Some(finding) = e.finding().cloned() else { return Err(e.into()) };
-                        let block = finding.block.filter(|_| reloads > 0);
-                        found.push(finding);
+                        let named = match (&e, e.finding()) {
+                            (RunError::OutOfUse { block, .. }, _) => Some(*block),
+                            (_, Some(finding)) => {
+                                found.push(finding.clone());
+                                finding.block
+                            }
+                            _ => return Err(e.into()),
+                        };
+                        let block = named.filter(|_| reloads > 0);
                         let Some(block) = block else { break 'queries };
                         reloads -= 1;
                         let start = Instant::now();

@@ -1,30 +1,51 @@
-//! `live-memory`: an attacker who changes parameters while queries run and puts them back, again and again.
+//! Live memory that is tampered with while queries run, and put back: what each check sees of it.
 //!
-//! Whoever is fast enough writes after the check of a block's bytes and restores before the next. What then is not seen
-//! is stated in `docs/THREATS.md`; this measures it.
+//! Two attackers. The blind one writes and restores at a pace of his own, and meets a gap between two looks by chance. The
+//! synchronised one knows when the checks before a use are done and when the engine has read: his tampering is in place
+//! for exactly that long, at every use. `docs/THREATS.md` says what each check promises against them.
+//!
+//! A refusal takes a block out of use, so a race is run in rounds: tampering from the first query of a round on, until one
+//! is refused; then the block is opened anew.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+mod blind;
+mod synchronised;
 
-use deepring::Check;
+use deepring::{Check, TensorValue};
+use deepring_infer::{Engine, RunError, Session};
 use serde::Serialize;
 
-use super::super::memory::Memory;
-use super::compare::{Change, Edit};
 use super::{Named, RingTrial, RingTrialError, Touched, each_once, furthest};
-use crate::network::Network;
 use crate::samples::Samples;
+pub use blind::Pace;
+pub use synchronised::Bout;
+
+/// Queries before a round under `auto`: the first uses of a block that was opened anew are under every check.
+const SETTLING: usize = 8;
+
+/// Who tampers, and with what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Writer {
+    /// Parameters, at a pace that nothing of the queries determines.
+    Blind,
+    /// Parameters, for exactly as long as the engine reads them.
+    Synchronised,
+    /// What the engine computed, after each run of a block: an edited operator behind the linear one. No parameter.
+    SynchronisedTail,
+}
 
 /// What a session that was raced against answered.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Raced {
+    /// Who raced.
+    pub writer: Writer,
     /// How parameters were checked.
     pub check: Check,
     /// What the attacker changed and put back.
     pub touched: Vec<Touched>,
     /// How often he did.
     pub writes: u64,
-    /// Queries asked.
+    /// Queries asked while he was at work; of the synchronised ones each is one tampered use of each block touched.
     pub queries: usize,
     /// Queries that were refused.
     pub refused: usize,
@@ -32,121 +53,166 @@ pub struct Raced {
     pub right: usize,
     /// Queries that got another answer, with a receipt: what the check did not see.
     pub wrong: usize,
-    /// The largest difference of any score of those from the clean one; infinite if it is not a number.
+    /// Accuracy of the answers given, 0 to 1; `None` if there was none.
+    pub accuracy: Option<f64>,
+    /// The largest difference of any score of the wrong ones from the clean one; infinite if it is not a number.
     pub furthest: f32,
+    /// Queries of each round that ended with a refusal, the refused one included.
+    pub until_refused: Vec<usize>,
     /// What the refusals named, each once.
     pub named: Vec<Named>,
 }
 
-/// How the attacker times his writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// How long tampering stays in place.
-    pub there: Duration,
-    /// How long the memory is clean between two writes.
-    pub away: Duration,
-    /// How often he writes at least: the samples are asked again and again until then.
-    pub writes: u64,
-}
+impl Raced {
+    /// Mean of [`until_refused`](Self::until_refused); `None` if nothing was refused.
+    #[must_use]
+    pub fn mean_until_refused(&self) -> Option<f64> {
+        let n = self.until_refused.len();
+        (n > 0).then(|| self.until_refused.iter().sum::<usize>() as f64 / n as f64)
+    }
 
-impl RingTrial {
-    /// Asks the samples while another thread writes the tampered parameters into live memory and puts the clean ones
-    /// back, at this pace. `None` where memory cannot be written, or the change is not one of parameters only.
-    pub fn race(
-        &mut self,
-        attacked: &Network,
-        samples: &Samples,
-        pace: Pace,
-    ) -> Result<Option<Raced>, RingTrialError> {
-        let clean = self.clean_answers(samples)?;
-        let theirs = self.seal_attacked(attacked)?;
-        let (Change::Parameters(edits), Ok(mut memory)) =
-            (Change::between(&self.clean, &theirs), Memory::open())
-        else {
-            return Ok(None);
+    /// What was done and what came of it, in a sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let done = match self.writer {
+            Writer::Blind => {
+                format!("the first layer tampered with and put back {} times", self.writes)
+            }
+            Writer::Synchronised => {
+                "the first layer tampered with while the engine reads it, at each use".to_owned()
+            }
+            Writer::SynchronisedTail => {
+                "what the first block computed is negated at each use, no parameter changed"
+                    .to_owned()
+            }
         };
-        let mut places = Vec::with_capacity(edits.len());
-        for edit in &edits {
-            let live = self.session.live_bytes(edit.block).unwrap_or_default();
-            // Shows that the place is right before anything is written there unseen.
-            memory.replace(live, edit.at, &edit.before, &edit.before)?;
-            places.push((live.as_ptr().addr() as u64 + edit.at as u64, edit));
-        }
-        let queries = self.queries(samples)?;
-        let (stop, writes) = (AtomicBool::new(false), AtomicU64::new(0));
-        let mut raced = Raced {
-            check: self.options.check,
-            touched: each_once(edits.iter().map(Edit::touched)),
-            writes: 0,
-            queries: 0,
-            refused: 0,
-            right: 0,
-            wrong: 0,
-            furthest: 0.0,
-            named: Vec::new(),
-        };
-        let session = &self.session;
-        let asked = std::thread::scope(|scope| {
-            let writer = scope.spawn(|| {
-                let mut put = |tampered: bool| {
-                    places.iter().try_for_each(|(address, edit)| {
-                        let bytes = if tampered { &edit.after } else { &edit.before };
-                        memory.write(*address, bytes)
-                    })
-                };
-                let mut outcome = Ok(());
-                while outcome.is_ok() && !stop.load(Ordering::Relaxed) {
-                    outcome = put(true);
-                    writes.fetch_add(1, Ordering::Relaxed);
-                    wait(pace.there);
-                    outcome = outcome.and(put(false));
-                    wait(pace.away);
-                }
-                outcome.and(put(false))
-            });
-            let mut named = Vec::new();
-            let mut ask = || -> Result<(), RingTrialError> {
-                let pairs = queries.iter().zip(&clean).cycle();
-                for (at, (query, right)) in pairs.enumerate() {
-                    let done = writes.load(Ordering::Relaxed) >= pace.writes;
-                    if (at >= queries.len() && done) || writer.is_finished() {
-                        break;
-                    }
-                    raced.queries += 1;
-                    match session.run(query.clone()) {
-                        Ok(outcome) if outcome.outputs.first() == Some(right) => raced.right += 1,
-                        Ok(outcome) => {
-                            raced.wrong += 1;
-                            let given = outcome.outputs.first().map_or(&[][..], Vec::as_slice);
-                            raced.furthest = raced.furthest.max(furthest(given, right));
-                        }
-                        Err(e) => {
-                            let Some(finding) = e.finding() else { return Err(e.into()) };
-                            raced.refused += 1;
-                            named.push(Named::of(finding));
-                        }
-                    }
-                }
-                Ok(())
-            };
-            let asked = ask();
-            stop.store(true, Ordering::Relaxed);
-            raced.named = each_once(named);
-            let written = writer.join().unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()));
-            asked.and(written.map_err(Into::into))
+        let until = self.mean_until_refused().map_or_else(String::new, |mean| {
+            format!("; {mean:.1} queries until one is refused, on average")
         });
-        raced.writes = writes.into_inner();
-        for block in each_once(edits.iter().map(|e| e.block)) {
-            self.session.reload_block(block)?;
-        }
-        asked.map(|()| Some(raced))
+        format!(
+            "{done}, under `{}`: of {} queries {} refused, {} answered rightly, {} wrongly{until}",
+            self.check, self.queries, self.refused, self.right, self.wrong
+        )
     }
 }
 
-/// Sleeping takes longer than a small network does.
-fn wait(time: Duration) {
-    let start = std::time::Instant::now();
-    while start.elapsed() < time {
-        std::hint::spin_loop();
+/// What came of a query.
+enum Asked {
+    Answered,
+    /// The block that is out of use now, where one is.
+    Refused(Option<u32>),
+}
+
+/// Asks the samples again and again, and counts what comes of it.
+struct Tally<'t> {
+    queries: Vec<Vec<TensorValue>>,
+    clean: Vec<Vec<TensorValue>>,
+    labels: &'t [usize],
+    rows: usize,
+    raced: Raced,
+    in_round: usize,
+    correct: usize,
+    scored: usize,
+    named: Vec<Named>,
+}
+
+impl<'t> Tally<'t> {
+    fn new(
+        trial: &mut RingTrial,
+        samples: &'t Samples,
+        (writer, touched): (Writer, Vec<Touched>),
+    ) -> Result<Self, RingTrialError> {
+        Ok(Self {
+            queries: trial.queries(samples)?,
+            clean: trial.clean_answers(samples)?,
+            labels: samples.labels(),
+            rows: trial.rows(samples.len()),
+            raced: Raced {
+                writer,
+                check: trial.options.check,
+                touched,
+                writes: 0,
+                queries: 0,
+                refused: 0,
+                right: 0,
+                wrong: 0,
+                accuracy: None,
+                furthest: 0.0,
+                until_refused: Vec::new(),
+                named: Vec::new(),
+            },
+            in_round: 0,
+            correct: 0,
+            scored: 0,
+            named: Vec::new(),
+        })
+    }
+
+    /// Asks until `auto` has settled on what is cheaper. Nobody tampers meanwhile.
+    fn settle<E: Engine>(&self, session: &Session<E>) -> Result<(), RingTrialError> {
+        if self.raced.check == Check::Auto {
+            for query in self.queries.iter().cycle().take(SETTLING) {
+                session.run(query.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the next query.
+    fn ask<E: Engine>(&mut self, session: &Session<E>) -> Result<Asked, RingTrialError> {
+        let at = self.raced.queries % self.queries.len().max(1);
+        let Some((query, right)) = self.queries.get(at).zip(self.clean.get(at)) else {
+            return Ok(Asked::Refused(None));
+        };
+        self.raced.queries += 1;
+        self.in_round += 1;
+        let block = match session.run(query.clone()) {
+            Ok(outcome) => {
+                let given = outcome.outputs.into_iter().next().unwrap_or_default();
+                match given == *right {
+                    true => self.raced.right += 1,
+                    false => {
+                        self.raced.wrong += 1;
+                        self.raced.furthest = self.raced.furthest.max(furthest(&given, right));
+                    }
+                }
+                self.score(at, &given);
+                return Ok(Asked::Answered);
+            }
+            Err(RunError::OutOfUse { block, .. }) => Some(block),
+            // A network of tampered weights may compute what no check bounds, or what the engine rejects.
+            Err(RunError::Input(_) | RunError::Engine { .. }) => None,
+            Err(e) => {
+                let Some(finding) = e.finding() else { return Err(e.into()) };
+                self.named.push(Named::of(finding));
+                finding.block
+            }
+        };
+        self.raced.refused += 1;
+        self.raced.until_refused.push(std::mem::take(&mut self.in_round));
+        Ok(Asked::Refused(block))
+    }
+
+    fn score(&mut self, at: usize, given: &[TensorValue]) {
+        let bytes = given.first().map_or(&[][..], |t| t.data().as_chunks().0);
+        let scores: Vec<f32> = bytes.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let width = (scores.len() / self.rows).max(1);
+        let labels = self.labels.iter().skip(at * self.rows).take(self.rows);
+        for (row, label) in scores.chunks(width).zip(labels) {
+            // The first of equal ones.
+            let ranked = row.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1));
+            let highest = ranked.map(|(class, _)| class);
+            let comparable = row.iter().all(|score| !score.is_nan());
+            self.correct += usize::from(comparable && highest == Some(*label));
+            self.scored += 1;
+        }
+    }
+
+    fn finish(mut self, writes: u64) -> Raced {
+        let some = self.scored > 0;
+        self.raced.accuracy = some.then(|| self.correct as f64 / self.scored as f64);
+        self.raced.writes = writes;
+        self.raced.named = each_once(self.named);
+        self.raced
     }
 }

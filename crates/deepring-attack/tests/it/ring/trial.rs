@@ -23,9 +23,7 @@ fn a_sign_flip_in_each_layer_is_named_with_its_tensor_and_healed() {
                     met.detected && met.located && met.located_tensor && met.recovered,
                     "{met:?}"
                 );
-                if RingTrial::live_memory_obstacle().is_none() {
-                    assert_eq!(met.place, Place::LiveMemory);
-                }
+                assert_eq!(met.place, Place::LiveMemory);
                 // A flipped sign is far above rounding, and met at once unless the input does not light the weight.
                 assert!(met.answers_wrong == 0 && met.touched.len() == 1, "{met:?}");
                 assert!(check != Check::Run || met.answers_given == 0, "{met:?}");
@@ -57,10 +55,6 @@ fn the_network_itself_is_not_refused() {
 /// The lowest bit of a fraction: no product tells it from rounding.
 #[test]
 fn the_smallest_edit_is_met_within_one_rotation() {
-    if let Some(obstacle) = RingTrial::live_memory_obstacle() {
-        println!("skipped: {obstacle}");
-        return;
-    }
     let (clean, samples) = (network("fashion-lenet5.onnx"), samples(3));
     for check in [Check::Run, Check::Auto, Check::Compute] {
         let mut trial = RingTrial::seal(&clean, check).unwrap();
@@ -84,10 +78,6 @@ fn the_smallest_edit_is_met_within_one_rotation() {
 /// Without it, a trial that always says `detected` would pass.
 #[test]
 fn a_ring_that_checks_only_when_it_loads_answers_wrongly_from_tampered_memory() {
-    if let Some(obstacle) = RingTrial::live_memory_obstacle() {
-        println!("skipped: {obstacle}");
-        return;
-    }
     let (clean, samples) = (network("fashion-resnet8.onnx"), samples(2));
     let mut trial = RingTrial::seal(&clean, Check::Load).unwrap();
     let before = trial.run(&samples).unwrap();

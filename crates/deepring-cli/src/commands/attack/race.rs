@@ -1,37 +1,44 @@
-//! `live-memory`: tampering that is put back before anybody looks, against each check.
+//! Tampering in live memory that is put back before anybody looks, against each check.
 
 use std::path::Path;
 
-use deepring_attack::{Besieged, Kind, Network};
-use serde_json::json;
+use deepring_attack::{Kind, Network, Raced};
+use serde_json::{Value, json};
 
 use super::Data;
 use crate::cli::Attack;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-pub(super) fn race(args: &Attack, model: &Path) -> Result<(), CliError> {
+/// Different samples that are asked, again and again.
+const ASKED: usize = 100;
+
+pub(super) fn race(args: &Attack, kind: Kind, model: &Path) -> Result<(), CliError> {
     let network = Network::read(model)?;
-    let data = Data::open(&args.data)?;
-    let data = data.ok_or_else(|| {
-        CliError::usage("`live-memory` needs queries to ask").hint("give them with `--data`")
+    let data = Data::open(&args.data)?.ok_or_else(|| {
+        CliError::usage(format!("`{kind}` needs queries to ask")).hint("give them with `--data`")
     })?;
-    let raced: Vec<Besieged> = race_with(&network, &data)?;
+    let samples = data.test.samples().choose(ASKED, 0);
+    let raced = deepring_attack::race(&network, &samples, kind)
+        .map_err(|e| CliError::new(Exit::Failed, e))?;
     if raced.is_empty() {
         return Err(CliError::new(Exit::Failed, "live memory cannot be written on this system"));
     }
     if args.json {
-        let lines: Vec<_> =
-            raced.iter().map(|r| json!({"no_wrong_answer": r.detected, "what": r.what})).collect();
+        let checks: Vec<Value> = raced.iter().map(document).collect();
         return output::json(&json!({
-            "kind": Kind::LiveMemory.name(), "atlas": Kind::LiveMemory.atlas(), "checks": lines,
+            "kind": kind.name(), "atlas": kind.atlas(), "checks": checks,
         }));
     }
-    output::line(format_args!("{} [{}]", Kind::LiveMemory, Kind::LiveMemory.atlas()))?;
-    raced.iter().try_for_each(|r| output::line(format_args!("  {}", r.what)))
+    output::line(format_args!("{kind} [{}]", kind.atlas()))?;
+    raced.iter().try_for_each(|r| output::line(format_args!("  {}", r.sentence())))
 }
 
-fn race_with(network: &Network, data: &Data) -> Result<Vec<Besieged>, CliError> {
-    let samples = data.test.samples().choose(8, 0);
-    deepring_attack::race(network, &samples).map_err(|e| CliError::new(Exit::Failed, e))
+fn document(raced: &Raced) -> Value {
+    let mut value = serde_json::to_value(raced).unwrap_or(Value::Null);
+    if let Some(map) = value.as_object_mut() {
+        map.insert("mean_until_refused".to_owned(), json!(raced.mean_until_refused()));
+        map.insert("what".to_owned(), json!(raced.sentence()));
+    }
+    value
 }

@@ -1,20 +1,15 @@
-//! The same edits in live memory, written through `/proc/self/mem` as a debugger or an exploit would.
+//! The same edits in live memory, written behind its pages' protection as an exploit within the process would.
 //!
-//! Where the system has no such file, this part is skipped, and the demo says so.
-
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+//! Where the system has no pages that can be written so, this part is skipped, and the demo says so.
 
 use deepring::{Check, Finding};
-use deepring_infer::Session;
+use deepring_infer::{Session, tamper};
 
 use super::answers::Answers;
 use super::attacks::Attack;
 use super::edits::{Edit, bytes};
 use super::setting::{RING, RunFailure, Setting};
 use crate::error::{CliError, Exit};
-
-const MEMORY: &str = "/proc/self/mem";
 
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -33,8 +28,8 @@ pub(super) struct Memory {
 }
 
 /// Why live memory cannot be written here; `None` if it can.
-pub(super) fn obstacle() -> Option<String> {
-    open_memory().err().map(|e| format!("{MEMORY}: {e}"))
+pub(super) fn obstacle() -> Option<&'static str> {
+    (!cfg!(unix)).then_some("pages cannot be made writable here")
 }
 
 /// Edits live memory under `--check none`, then under `--check run`. `session` is open already, stays open,
@@ -79,29 +74,20 @@ pub(super) fn attack_memory(
 
 fn write_all(session: &Session, attack: &Attack) -> Result<(), CliError> {
     attack.edits.iter().try_for_each(|edit| {
-        write(session, edit).map_err(|e| CliError::new(Exit::Failed, format!("{MEMORY}: {e}")))
+        write(session, edit).map_err(|e| {
+            CliError::new(Exit::Failed, format!("tensor {} in live memory: {e}", edit.tensor))
+        })
     })
 }
 
-/// Overwrites a live tensor. The addresses are those of the session's own buffers.
-fn write(session: &Session, edit: &Edit) -> io::Result<()> {
-    let live = session.live_bytes(edit.block).ok_or(io::ErrorKind::NotFound)?;
-    let at = live.as_ptr().addr() as u64 + edit.offset;
+/// Overwrites a live tensor.
+fn write(session: &Session, edit: &Edit) -> Result<(), &'static str> {
+    let live = session.live_bytes(edit.block).ok_or("its block is not loaded")?;
     let (before, after) = (bytes(&edit.before), bytes(&edit.after));
-    if edit.offset + before.len() as u64 > live.len() as u64 {
-        return Err(io::ErrorKind::InvalidInput.into());
+    let at = usize::try_from(edit.offset).map_err(|_| "it is out of range")?;
+    let end = at.checked_add(before.len()).ok_or("it is out of range")?;
+    if live.get(at..end) != Some(before.as_slice()) {
+        return Err("it is not where it should be");
     }
-    let mut memory = open_memory()?;
-    let mut present = vec![0; before.len()];
-    memory.seek(SeekFrom::Start(at))?;
-    memory.read_exact(&mut present)?;
-    if present != before {
-        return Err(io::Error::other("the tensor is not where it should be"));
-    }
-    memory.seek(SeekFrom::Start(at))?;
-    memory.write_all(&after)
-}
-
-fn open_memory() -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(MEMORY)
+    if tamper(live, at, &after) { Ok(()) } else { Err("it was not written") }
 }

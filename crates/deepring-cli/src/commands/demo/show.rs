@@ -24,7 +24,7 @@ pub(super) struct Show {
     pub(super) parameter_bytes: u64,
     pub(super) comparison: Comparison,
     /// Why live memory was left alone, if it was.
-    pub(super) obstacle: Option<String>,
+    pub(super) obstacle: Option<&'static str>,
     pub(super) played: Vec<Played>,
     pub(super) certificate: Certificate,
     pub(super) took: Duration,
