@@ -49,7 +49,7 @@ pub(crate) use vault::Draft;
 pub(crate) use window::Window;
 
 /// How a block is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Mode {
     /// Every byte.
     Bytes,

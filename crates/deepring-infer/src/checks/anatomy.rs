@@ -103,7 +103,9 @@ pub(crate) struct Table {
     /// The value that holds the row numbers.
     pub(crate) indices: String,
     pub(crate) rows: usize,
+    /// Bytes of a row, and its dimensions.
     pub(crate) row_len: usize,
+    pub(crate) row_dims: Vec<usize>,
 }
 
 impl Anatomy {
@@ -142,6 +144,18 @@ impl Anatomy {
             uses(t.part) == gathered.iter().filter(|other| other.part == t.part).count()
         });
         Self { linears, tables, uses: reader.uses }
+    }
+
+    /// Takes out every operator of a weight that something else reads too, an operator that was taken out among them.
+    pub(crate) fn keep_covered(&mut self) {
+        let count = |part: usize| self.linears.iter().filter(|l| l.weight == part).count();
+        let covered: Vec<bool> = self
+            .linears
+            .iter()
+            .map(|l| self.uses.get(&l.weight).copied() == Some(count(l.weight)))
+            .collect();
+        let mut covered = covered.into_iter();
+        self.linears.retain(|_| covered.next() == Some(true));
     }
 
     /// The values that a check looks at, block inputs included: what linear operators read and give, what is gathered
@@ -344,6 +358,7 @@ impl<'a> Reader<'a> {
             indices,
             rows,
             row_len,
+            row_dims: dims.get(1..)?.to_vec(),
         })
     }
 }

@@ -101,11 +101,14 @@ impl BlockCheck {
 
     /// Tags the plans that are known now, out of verified copies, and not at their first use.
     fn tag_plans(&self) {
-        match self.mode {
-            Mode::Bytes => self.plan(PlanKind::Bytes),
-            Mode::Compute => self.plan(PlanKind::Compute),
-            Mode::Auto => self.plan(PlanKind::Both).and(self.plan(PlanKind::Compute)),
-        };
+        if self.mode == Mode::Bytes {
+            self.plan_or(PlanKind::Bytes, CheckPlan::bytes);
+            return;
+        }
+        self.plan_or(PlanKind::Compute, CheckPlan::compute);
+        if self.mode == Mode::Auto {
+            self.plan_or(PlanKind::Both, CheckPlan::both);
+        }
     }
 
     /// What is computed a second time; `None` where nothing of the block can be.
@@ -183,13 +186,9 @@ impl BlockCheck {
         }
     }
 
+    /// A plan that was made: none is made at a use, when what it is made of may not be what was opened.
     fn plan(&self, kind: PlanKind) -> Option<&TaggedPlan> {
-        Some(match kind {
-            PlanKind::Bytes => self.plan_or(kind, CheckPlan::bytes),
-            PlanKind::Both => self.plan_or(kind, CheckPlan::both),
-            PlanKind::Compute => self.plan_or(kind, CheckPlan::compute),
-            PlanKind::Auto => return self.plans.get(kind.index())?.get(),
-        })
+        self.plans.get(kind.index())?.get()
     }
 
     fn plan_or(
@@ -238,12 +237,18 @@ impl BlockCheck {
     fn transcript(&self, plan: &CheckPlan) -> Vec<u8> {
         let parts = self.parts.iter().map(|p| (p.offset, p.len, p.kind == PartKind::Graph));
         let mut transcript = Transcript::default();
+        self.mode.hash(&mut transcript);
         self.anatomy.hash(&mut transcript);
         self.rest.hash(&mut transcript);
         parts.for_each(|part| part.hash(&mut transcript));
         self.pieces.iter().for_each(|p| (p.part, p.range.start, p.range.end).hash(&mut transcript));
         plan.hash(&mut transcript);
         transcript.into_bytes()
+    }
+
+    /// Pieces that the rotation has to deal.
+    pub(super) fn in_rotation(&self) -> usize {
+        self.pieces.iter().filter(|p| of_product(&self.anatomy, p)).count()
     }
 
     /// Whose turn it is.
@@ -353,6 +358,7 @@ fn vault_of(
     reader: &VerifiedReader<'_>,
 ) -> Result<Vault, Fault> {
     anatomy.linears.retain(|l| secret::len_of(l, parts).is_some());
+    anatomy.keep_covered();
     anatomy.tables.retain(|t| t.len().is_some());
     loop {
         let lens = anatomy.linears.iter().filter_map(|l| secret::len_of(l, parts));
@@ -368,6 +374,7 @@ fn vault_of(
         }
         let mut numbers = 0..;
         anatomy.linears.retain(|_| numbers.next().is_some_and(|n| !unsuitable.contains(&n)));
+        anatomy.keep_covered();
     }
 }
 
@@ -398,10 +405,13 @@ fn draw_all(
 }
 
 fn rotation_of(anatomy: &Anatomy, pieces: &[Piece]) -> Option<Rotation> {
-    let of_product = |p: &Piece| anatomy.linears.iter().any(|l| l.weight == p.part);
     let due: Vec<u32> =
-        (0u32..).zip(pieces).filter(|(_, p)| of_product(p)).map(|(i, _)| i).collect();
+        (0u32..).zip(pieces).filter(|(_, p)| of_product(anatomy, p)).map(|(i, _)| i).collect();
     Rotation::new(&due)
+}
+
+fn of_product(anatomy: &Anatomy, piece: &Piece) -> bool {
+    anatomy.linears.iter().any(|l| l.weight == piece.part)
 }
 
 /// Below this, starting threads costs more than they save.

@@ -4,6 +4,8 @@
 //! them for 3 channels. Here the picture is first laid out by its phases under the stride, with its padding, so
 //! that what a tap meets along an output row is one stretch of memory.
 
+use zeroize::Zeroizing;
+
 use super::window::Window;
 use crate::kernels::weighted;
 
@@ -38,7 +40,8 @@ pub(super) fn sums(
     let (mut met, mut met2) = (vec![0.0; out[0] * out[1]], vec![0.0; out[0] * out[1]]);
     let taps = window.taps();
     // In the order of the lines below: for each tap, every channel.
-    let weights: Vec<f32> = planes.chunks_exact(channels).flatten().copied().collect();
+    let weights: Zeroizing<Vec<f32>> =
+        Zeroizing::new(planes.chunks_exact(channels).flatten().copied().collect());
     let ones = vec![1.0; taps];
     for (y, (met, met2)) in
         met.chunks_exact_mut(out[1]).zip(met2.chunks_exact_mut(out[1])).enumerate()

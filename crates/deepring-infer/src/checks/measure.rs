@@ -107,10 +107,11 @@ impl Measure {
         }
     }
 
-    /// Adds what another thread compared for the same query.
-    pub(crate) fn add_bytes_of(&mut self, other: &Self) {
+    /// Takes in what another thread compared for the same query. Of a part that both looked at, the larger count: they may
+    /// have compared the same bytes.
+    pub(crate) fn with_bytes_of(&mut self, other: &Self) {
         for (part, other) in self.parts.iter_mut().zip(&other.parts) {
-            part.bytes += other.bytes;
+            part.bytes = part.bytes.max(other.bytes);
         }
     }
 }

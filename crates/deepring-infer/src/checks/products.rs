@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use super::anatomy::{Form, Linear};
 use super::direct;
-use super::projection::{LIMIT, Mismatch, Projection};
-use super::readings::{Reading, Readings, Role};
+use super::projection::{Mismatch, Projection, Scaled};
+use super::readings::{Reading, Readings, Role, readings};
 use crate::engine::{Elements, View};
 use crate::kernels::{self, columns, rows};
 
@@ -54,6 +54,14 @@ pub(crate) enum Extent {
 /// The operator whose output is not what the sealed parameters give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Misfit(pub(crate) usize);
+
+/// The power of two that brings values of this size to about 2^20, so that their squares and sums over them stay within
+/// 32-bit floats; 1 for smaller ones.
+fn scale_down(largest: f32) -> f32 {
+    let exponent = (largest.to_bits() >> 23) & 0xff;
+    let above = exponent.saturating_sub(127 + 20);
+    f32::from_bits((127 - above.min(126)) << 23)
+}
 
 /// How large a tensor's elements are.
 struct Size {
@@ -144,47 +152,85 @@ impl<'a> Products<'a> {
         // At least one place unless the shapes, which were verified, give none.
         let all = y.dims.iter().product::<usize>() / linear.form.outputs().max(1);
         let compared = |places, extent| Ok(Compared { linear: i, places, extent });
-        match self.compare(i, projection, value, false) {
+        let plain = Scaled { scale: 1.0, skip_not_finite: false };
+        match self.compare(i, projection, value, plain) {
             Ok(places) if places == all => return compared(places, Extent::Everywhere),
             Ok(_) => return Err(wrong()),
             Err(_) => {}
         }
-        // Whatever decides between tampering and an input that is too large must not depend on the secret.
-        let (x, y) = (Size::of(&x, linear.x.relu), Size::of(&y, false));
-        let large = x.finite > LIMIT || y.finite > LIMIT;
-        if x.all_finite {
-            let beyond = large || !y.all_finite;
-            return if beyond { compared(0, Extent::OutOfRange) } else { Err(wrong()) };
-        }
-        match self.compare(i, projection, value, true) {
-            Ok(places) if places < all => compared(places, Extent::WhereFinite),
-            Err(Mismatch::NotFinite) => compared(0, Extent::OutOfRange),
-            _ if large => compared(0, Extent::OutOfRange),
+        let (size_x, size_y) = (Size::of(&x, linear.x.relu), Size::of(&y, false));
+        // Sums of large values may have left 32-bit floats. What is scaled down is compared like any other: how large an
+        // output is never decides, since who makes it up chooses that.
+        let scale = scale_down(size_x.finite.max(size_y.finite));
+        let scaled = Scaled { scale, skip_not_finite: !size_x.all_finite };
+        match self.compare_scaled(linear, projection, [&x, &y], scaled) {
+            Ok(places) if places == all => compared(places, Extent::Everywhere),
+            Ok(places) if scaled.skip_not_finite && places < all => {
+                compared(places, Extent::WhereFinite)
+            }
+            // An output can only be infinite where the sealed weights make it so for an input of this size.
+            Err(Mismatch::NotFinite) if projection.can_overflow(size_x.finite) => {
+                compared(0, Extent::OutOfRange)
+            }
             _ => Err(wrong()),
         }
     }
 
-    /// Compares both sides of an operator at every place; with `skip`, but where neither is finite. Returns the number
-    /// of places.
+    /// As [`compare`](Self::compare), with both tensors multiplied by a power of two.
+    fn compare_scaled(
+        &self,
+        linear: &Linear,
+        projection: &Projection<'_>,
+        [x, y]: [&View<'_>; 2],
+        scaled: Scaled,
+    ) -> Result<usize, Mismatch> {
+        let multiplied = |view: &View<'_>| {
+            let Elements::F32(elements) = &view.elements else { return None };
+            let elements: Vec<f32> = elements.iter().map(|v| v * scaled.scale).collect();
+            Some(View { dims: view.dims.clone(), elements: Elements::F32(elements.into()) })
+        };
+        let (x, y) = (multiplied(x), multiplied(y));
+        let value = |name: &str| match name {
+            name if name == linear.y => y.clone(),
+            name if name == linear.x.value => x.clone(),
+            _ => None,
+        };
+        let alone = std::slice::from_ref(linear);
+        let mut products = Products::new(alone);
+        let only = |number: usize| (number == 0).then_some(projection);
+        let read = readings(alone, &[0]).iter().map(|r| products.read(r, &only, &value)).collect();
+        let read: Result<Vec<_>, usize> = read;
+        for (reading, _, side) in read.map_err(|_| Mismatch::Differs)?.into_iter().flatten() {
+            if let Some([sides]) = products.sides.first_chunk_mut::<1>() {
+                sides[usize::from(reading.role == Role::Output)] = side;
+            }
+        }
+        products.compare(0, projection, &value, scaled)
+    }
+
+    /// Compares both sides of an operator at every place. Returns the number of places.
     fn compare<'v>(
         &self,
         i: usize,
         projection: &Projection<'_>,
         value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
-        skip: bool,
+        scaled: Scaled,
     ) -> Result<usize, Mismatch> {
         let (mut places, mut mismatch) = (0, None);
         let gathered = self.sides(i, projection, value, |y, y2, x, x2| {
-            match projection.compare([y, y2, x, x2], skip) {
+            match projection.compare([y, y2, x, x2], scaled) {
                 Ok(n) => places += n,
-                Err(m) => mismatch = Some(m),
+                // One that differs tells more than one that says nothing.
+                Err(m) if mismatch != Some(Mismatch::Differs) => mismatch = Some(m),
+                Err(_) => {}
             }
-            mismatch.is_none().then_some(())
+            Some(())
         });
         match (gathered, mismatch) {
             (Some(()), None) => Ok(places),
             // Sides that do not fit each other have no places to compare.
-            (_, mismatch) => Err(mismatch.unwrap_or(Mismatch::Differs)),
+            (None, _) => Err(Mismatch::Differs),
+            (_, Some(mismatch)) => Err(mismatch),
         }
     }
 

@@ -17,8 +17,8 @@ use crate::kernels::{project_columns, project_rows};
 pub(super) const LAMBDA: f32 = 8.0;
 /// Half a unit in the last place of 1.
 const UNIT: f32 = 1.0 / (1u32 << 24) as f32;
-/// Beyond this, squares of activations and sums over them leave 32-bit floats: 2^60. An input that makes an activation
-/// larger is refused as an input, never as tampering.
+/// An input of the network that a linear operator reads as it is may be as large as 2^60, and so may a number of a
+/// projection.
 pub(crate) const LIMIT: f32 = (1u64 << 60) as f32;
 /// Squares of values below 2^-63 vanish in 32 bits; their rounding is below this, for each term.
 const VANISHED: f32 = UNIT / (1u64 << 62) as f32 / 2.0;
@@ -182,16 +182,16 @@ impl<'a> Projection<'a> {
     }
 
     /// Compares the two sides at every place. `x` and `x2` are what was gathered for each place from the inputs.
-    /// Returns how many places were compared, which is all of them.
+    /// Returns how many places were compared, which is all of them. Both tensors were multiplied by `scale`.
     ///
     /// A sum that is not finite never fits: the comparison is written so that NaN fails it. With `skip_not_finite`, places
     /// at which neither side is finite are left out, and not counted.
     pub(crate) fn compare(
         &self,
         [y, y2, x, x2]: [&[f32]; 4],
-        skip_not_finite: bool,
+        Scaled { scale, skip_not_finite }: Scaled,
     ) -> Result<usize, Mismatch> {
-        let Some(gap) = self.gap() else { return Err(Mismatch::Differs) };
+        let Some(gap) = self.gap(scale) else { return Err(Mismatch::Differs) };
         let fits = |((y, y2), (x, x2)): ((&f32, &f32), (&f32, &f32))| {
             let gap = gap(*y, *y2, *x, *x2);
             gap.found <= gap.bound && gap.bound.is_finite()
@@ -200,6 +200,10 @@ impl<'a> Projection<'a> {
         if y.len() != x.len() || y2.len() != x2.len() || y.len() != y2.len() {
             return Err(Mismatch::Differs);
         }
+        let differs = |((y, y2), (x, x2)): ((&f32, &f32), (&f32, &f32))| {
+            let gap = gap(*y, *y2, *x, *x2);
+            gap.found.is_finite() && gap.bound.is_finite() && gap.found > gap.bound
+        };
         if skip_not_finite {
             let neither =
                 |((y, _), (x, _)): &((&f32, &f32), (&f32, &f32))| !y.is_finite() && !x.is_finite();
@@ -207,18 +211,25 @@ impl<'a> Projection<'a> {
             if compared().all(fits) {
                 return Ok(compared().count());
             }
-            let differs = |((y, y2), (x, x2)): ((&f32, &f32), (&f32, &f32))| {
-                let gap = gap(*y, *y2, *x, *x2);
-                gap.found.is_finite() && gap.bound.is_finite() && gap.found > gap.bound
-            };
             let kind =
                 if compared().any(differs) { Mismatch::Differs } else { Mismatch::NotFinite };
             return Err(kind);
         }
         // No early end: without one the comparison is made in vectors.
-        let all = places().fold(true, |all, place| all & fits(place));
-        if all { Ok(y.len()) } else { Err(Mismatch::Differs) }
+        if places().fold(true, |all, place| all & fits(place)) {
+            return Ok(y.len());
+        }
+        Err(if places().any(differs) { Mismatch::Differs } else { Mismatch::NotFinite })
     }
+}
+
+/// How two sides are compared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scaled {
+    /// What input and output were multiplied by: a power of two, so that nothing is rounded.
+    pub(crate) scale: f32,
+    /// Whether places at which neither side is finite are left out.
+    pub(crate) skip_not_finite: bool,
 }
 
 /// Why two sides do not fit each other.
@@ -303,10 +314,11 @@ impl<'a> Sums<'a> {
 impl Projection<'_> {
     /// What makes a gap of the sums of both sides.
     #[inline]
-    fn gap(&self) -> Option<impl Fn(f32, f32, f32, f32) -> Gap + Copy> {
+    fn gap(&self, factor: f32) -> Option<impl Fn(f32, f32, f32, f32) -> Gap + Copy> {
         let at = 2 * self.shape.outputs + (self.shape.taps + 1) * self.shape.inputs;
         let &[rb, rb2] = self.part(at, 2) else { return None };
         let scale = LAMBDA * LAMBDA * UNIT * UNIT * self.terms();
+        let (rb, rb2) = (rb * factor, rb2 * factor * factor);
         let vanished = VANISHED * self.terms();
         Some(move |y: f32, y2: f32, x: f32, x2: f32| Gap {
             found: (y - x - rb).abs(),
@@ -316,9 +328,22 @@ impl Projection<'_> {
 
     /// The gap at every place.
     pub(super) fn gaps(&self, y: &[f32], y2: &[f32], x: &[f32], x2: &[f32]) -> Vec<Gap> {
-        let Some(gap) = self.gap() else { return Vec::new() };
+        let Some(gap) = self.gap(1.0) else { return Vec::new() };
         let places = y.iter().zip(y2).zip(x.iter().zip(x2));
         places.map(|((y, y2), (x, x2))| gap(*y, *y2, *x, *x2)).collect()
+    }
+
+    /// Whether an output of the sealed weights can leave 32-bit floats for inputs of this size, in 64 bits: by Cauchy and
+    /// Schwarz no product is larger than `2·√(K·Σ Q_i)·max|x|`, since `r² ≥ 1/4`, and no bias than `2·√(Σ r²b²)`.
+    pub(crate) fn can_overflow(&self, largest: f32) -> bool {
+        let Shape { inner, taps, inputs, outputs } = self.shape;
+        let (_, squares) = self.for_inputs();
+        let squares: f64 = squares.iter().map(|q| f64::from(*q)).sum::<f64>() * taps as f64;
+        let at = 2 * outputs + (taps + 1) * inputs + 1;
+        let bias = self.part(at, 1).first().map_or(0.0, |b| 2.0 * f64::from(*b).sqrt());
+        let product = 2.0 * (inner as f64 * squares).sqrt() * f64::from(largest);
+        // A partial sum is no larger than the sum of sizes, which is what was bounded.
+        product + bias >= f64::from(f32::MAX) / 2.0
     }
 
     /// The size of an output's coefficient.

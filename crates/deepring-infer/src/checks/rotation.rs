@@ -23,6 +23,8 @@ pub(crate) struct Rotation {
 pub(crate) struct Turn {
     /// How many uses came before.
     pub(crate) use_number: u64,
+    /// How many pieces are dealt in a round.
+    pub(crate) dealt: usize,
     /// The pieces to compare.
     pub(crate) pieces: Vec<u32>,
 }
@@ -52,7 +54,7 @@ impl Rotation {
         let next = use_number.wrapping_add(1);
         *head.first_mut()? = next as u32;
         *head.get_mut(1)? = (next >> 32) as u32;
-        Some(Turn { use_number, pieces })
+        Some(Turn { use_number, dealt: order.len(), pieces })
     }
 
     fn lock(&self) -> MutexGuard<'_, Region> {

@@ -50,6 +50,7 @@ impl Table {
         gathered: &View<'_>,
     ) -> Result<u64, BadRow> {
         let bad = |row| BadRow { part: self.part, row };
+        let indices_dims = &indices.dims;
         let Elements::I32(indices) = &indices.elements else { return Err(bad(None)) };
         let bytes: &[u8] = match &gathered.elements {
             Elements::F32(v) => bytemuck::cast_slice(v),
@@ -57,7 +58,10 @@ impl Table {
             Elements::I8(v) => bytemuck::cast_slice(v),
             Elements::U8(v) => v,
         };
-        if Some(bytes.len()) != indices.len().checked_mul(self.row_len) {
+        // Of each index one row, in the places of the indices, as they are shaped.
+        let dims = indices_dims.iter().chain(&self.row_dims);
+        let fits = gathered.dims.iter().eq(dims);
+        if !fits || Some(bytes.len()) != indices.len().checked_mul(self.row_len) {
             return Err(bad(None));
         }
         let number_u32 = u32::try_from(number).map_err(|_| bad(None))?;

@@ -8,7 +8,7 @@ use super::integer::{self, IntegerProjection};
 use super::margin::{self, Margin};
 use super::measure::Measure;
 use super::plan::{CheckPlan, PlanKind};
-use super::products::{Compared, Extent, Misfit, Products};
+use super::products::{Compared, Extent, Misfit, Products, fits_shape};
 use super::projection::Projection;
 use super::readings::readings;
 use super::vault::Vault;
@@ -57,6 +57,9 @@ impl<'c> Verification<'c> {
     /// the others. Draws secrets anew when their life is over.
     pub(crate) fn compare_bytes(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let turn = self.check.rotation()?.next().ok_or(Fault::NoRandomness)?;
+        if turn.dealt != self.check.in_rotation() {
+            return Err(Fault::Structure);
+        }
         if turn.use_number > 0 && turn.use_number.is_multiple_of(SECRET_LIFE) {
             self.check.redraw(bytes)?;
             self.vault = self.check.vault()?;
@@ -190,6 +193,9 @@ impl<'c> Verification<'c> {
         else {
             return Err(wrong);
         };
+        if !fits_shape(linear, &x.dims, &y.dims) {
+            return Err(wrong);
+        }
         let places = projection.verify(&x, &y, zero.flatten().as_ref()).ok_or(wrong)?;
         Ok(Compared { linear: number, places: places as usize, extent: Extent::Everywhere })
     }
@@ -238,7 +244,7 @@ impl<'c> Verification<'c> {
 
     /// As [`finish`](Self::finish), for a use whose bytes another thread compares.
     pub(crate) fn finish_with(mut self, bytes: &Measure) -> Result<Measure, Fault> {
-        self.measure.add_bytes_of(bytes);
+        self.measure.with_bytes_of(bytes);
         self.finish()
     }
 

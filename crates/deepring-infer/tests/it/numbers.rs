@@ -4,6 +4,7 @@ use deepring::{Check, Coverage, Share, TensorValue};
 use deepring_infer::{CutPolicy, InputError, RunError, Session};
 
 use crate::graphs::{self, FLOAT, Net};
+use crate::live_memory::asked_with_flip;
 use crate::zoo::{Sealed, answer, floats, images, network, tensor};
 
 fn every_check() -> [Check; 6] {
@@ -44,11 +45,11 @@ fn a_pixel_that_is_too_large_is_an_input_error_under_every_check() {
     }
 }
 
-/// `y = x⁸ W`: what is within range at the input leaves it on the way.
+/// `y = x⁸ W`, every weight 1: what is within range at the input leaves it on the way.
 fn power() -> Net {
     let mut net = Net::new(21);
     net.input("x", FLOAT, &["1", "8"]).output("y", FLOAT);
-    let w = net.param("w", &[8, 3]);
+    let w = net.floats("w", &[8, 3], &[1.0; 24]);
     net.node("Mul", &["x", "x"], "x2");
     net.node("Mul", &["x2", "x2"], "x4");
     net.node("Mul", &["x4", "x4"], "x8");
@@ -60,28 +61,74 @@ fn power() -> Net {
 fn what_overflows_on_its_way_is_an_input_error_wherever_it_is_looked_at() {
     let folder = tempfile::tempdir().unwrap();
     let ring = Sealed::new(&power().save(folder.path()), CutPolicy::Auto);
-    let (good, bad) = (tensor("x", &[1, 8], &[0.5; 8]), tensor("x", &[1, 8], &[1e4; 8]));
-    for check in [Check::Compute] {
-        let session = ring.session(check);
-        for _ in 0..6 {
-            let error = refused(&session, &bad);
-            assert!(matches!(error, InputError::OutOfRange { .. }), "{check}: {error}");
-            answer(&session, &good);
-        }
-        assert!(session.alarms().is_empty());
-        let batch = vec![vec![bad.clone()], vec![good.clone()], vec![bad.clone()]];
-        let outcome = session.run_batch(batch).unwrap();
-        assert_eq!(outcome.rejected.iter().map(|r| r.query).collect::<Vec<_>>(), [0, 2]);
-        assert_eq!(outcome.outputs[0][0], answer(&session, &good));
-        let nothing = session.run_batch(vec![vec![bad.clone()], vec![bad.clone()]]).unwrap_err();
-        assert!(matches!(nothing, RunError::Input(_)), "{nothing}");
+    // 2.8e38 is a number, and eight of them are none.
+    let (good, bad) = (tensor("x", &[1, 8], &[0.5; 8]), tensor("x", &[1, 8], &[6.4e4; 8]));
+    let session = ring.session(Check::Compute);
+    for _ in 0..6 {
+        let error = refused(&session, &bad);
+        assert!(matches!(error, InputError::OutOfRange { .. }), "{error}");
+        answer(&session, &good);
     }
+    assert!(session.alarms().is_empty());
+    let batch = vec![vec![bad.clone()], vec![good.clone()], vec![bad.clone()]];
+    let outcome = session.run_batch(batch).unwrap();
+    assert_eq!(outcome.rejected.iter().map(|r| r.query).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(outcome.outputs[0][0], answer(&session, &good));
+    let nothing = session.run_batch(vec![vec![bad.clone()], vec![bad.clone()]]).unwrap_err();
+    assert!(matches!(nothing, RunError::Input(_)), "{nothing}");
     // Where every byte of the weights was compared, it is what the network computes, drawn or not.
     for check in [Check::Run, Check::Auto] {
         let session = ring.session(check);
         for _ in 0..100 {
-            assert!(floats(&answer(&session, &bad)).iter().all(|v| v.abs() > 1e18), "{check}");
+            assert!(floats(&answer(&session, &bad)).iter().all(|v| v.is_infinite()), "{check}");
         }
+        assert!(session.alarms().is_empty(), "{check}");
+    }
+}
+
+/// Squares and sums of large activations leave 32-bit floats where the activations do not. They are verified all the same.
+#[test]
+fn large_activations_are_verified_and_neither_refused_nor_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut wide = Net::new(24);
+    wide.input("x", FLOAT, &["1", "4"]).output("y", FLOAT);
+    let signs: Vec<f32> = (0..4096).map(|i| if i % 3 == 0 { -1.0 } else { 1.0 }).collect();
+    let w = wide.floats("w", &[4, 1024], &signs);
+    wide.node("MatMul", &["x", &w], "y");
+    for (name, net, input) in [
+        ("power", power(), tensor("x", &[1, 8], &[1e4; 8])),
+        ("wide", wide, tensor("x", &[1, 4], &[1.1e18, 0.0, 0.0, 0.0])),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        let ring = Sealed::new(&net.save(&path), CutPolicy::Auto);
+        let wanted = answer(&ring.session(Check::None), &input);
+        for check in [Check::Auto, Check::Compute] {
+            let mut session = ring.session(check);
+            (0..40).for_each(|_| assert_eq!(answer(&session, &input), wanted, "{name} {check}"));
+            assert!(session.alarms().is_empty(), "{name} {check}");
+            // An edit of a large product is as much of an edit.
+            let header = ring.ring().layers()[0].clone();
+            let part = header.parts.iter().find(|p| p.label() == "w").unwrap();
+            let edit = (header.index, part.offset as usize + 3, 0x80);
+            assert!(asked_with_flip(&mut session, edit, &input).is_some(), "{name} {check}");
+        }
+    }
+}
+
+/// A mask of infinities has bytes compared in place of sums; whoever compares bytes beside the engine counts them once.
+#[test]
+fn beside_the_engine_infinities_raise_no_alarm() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&attention().save(folder.path()), CutPolicy::Auto);
+    let x = tensor("x", &[1, 4, 8], &Net::new(23).randoms(32, 1.0));
+    let mask: Vec<f32> =
+        (0..16).map(|i| if i / 4 == 2 { f32::NEG_INFINITY } else { 0.0 }).collect();
+    let mask = tensor("mask", &[1, 4, 4], &mask);
+    for check in [Check::Auto, Check::Compute] {
+        let mut session = ring.session_of(&[1], check, 1);
+        session.set_shadow(true);
+        (0..100).for_each(|_| drop(session.run(vec![x.clone(), mask.clone()]).unwrap()));
         assert!(session.alarms().is_empty(), "{check}");
     }
 }

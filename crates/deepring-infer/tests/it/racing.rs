@@ -132,6 +132,84 @@ fn by_default_a_synchronised_writer_is_detected_within_eight_uses_on_average() {
     assert_eq!(session.alarms().len(), trials, "each is an alarm");
 }
 
+/// An output so large that sums of it leave 32-bit floats must not buy anything: a channel of such weights beside a negated
+/// rest, for as long as the engine reads, once passed every check that is a sum.
+#[test]
+fn a_vast_channel_hides_nothing() {
+    let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+    for check in [Check::Compute, Check::Auto] {
+        let (mut session, attacker) = raced(&ring, check);
+        for (block, tensor) in weights(&session) {
+            set(&attacker, |_| ());
+            (0..6).for_each(|i| drop(session.run(vec![images(i, i + 1)]).unwrap()));
+            let (_, range) = place(&session, &tensor);
+            let live = session.live_bytes(block).unwrap();
+            let whose = live.as_ptr() as usize;
+            let right = live[range.clone()].to_vec();
+            let header = session.ring().layers().iter().find(|h| h.index == block).unwrap();
+            let part = header.parts.iter().find(|p| p.label() == tensor).unwrap();
+            let deepring::PartKind::Parameter(spec) = &part.kind else { panic!("a parameter") };
+            let first = (spec.len().unwrap()
+                / match spec.dims.as_ref().unwrap()[0] {
+                    deepring::Dim::Fixed(n) => n,
+                    deepring::Dim::Named(_) => 1,
+                }) as usize;
+            let values = right.as_chunks().0.iter().map(|b| -f32::from_le_bytes(*b)).enumerate();
+            let wrong: Vec<u8> = values
+                .flat_map(|(i, v)| (if i < first { -1e22 } else { v }).to_le_bytes())
+                .collect();
+            let uses = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&uses);
+            set(&attacker, move |race| match race {
+                Race::Before { live, .. } if live.as_ptr() as usize == whose => {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    assert!(tamper(live, range.start, &wrong));
+                }
+                Race::After { live, .. } if live.as_ptr() as usize == whose => {
+                    assert!(tamper(live, range.start, &right));
+                }
+                _ => {}
+            });
+            let refused = (0..200).find_map(|i| session.run(vec![images(i, i + 1)]).err());
+            let refused = refused.unwrap_or_else(|| panic!("{check} {tensor}: never"));
+            let finding =
+                refused.finding().unwrap_or_else(|| panic!("{check} {tensor}: {refused}"));
+            assert_eq!(finding.block, Some(block), "{check} {tensor}");
+            assert!(check == Check::Auto || uses.load(Ordering::Relaxed) <= 2, "{tensor}");
+            set(&attacker, |_| ());
+            session.reload_block(block).unwrap();
+        }
+    }
+}
+
+/// What an operator computed has the shape that its input and the sealed weights give, or is refused.
+#[test]
+fn gathered_rows_of_another_shape_are_refused() {
+    let mut net = Net::new(12);
+    net.input("ids", INT64, &["m", "n"]).output("y", FLOAT);
+    let (table, w) = (net.param("table", &[500, 48]), net.param("w", &[48, 6]));
+    net.node("Gather", &[&table, "ids"], "rows");
+    net.node("MatMul", &["rows", &w], "y");
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+    let ids: Vec<u8> = (0..9i64).flat_map(|i| i.to_le_bytes()).collect();
+    let ids = TensorValue::new("ids", DType::I64, vec![3, 3], ids).unwrap();
+    let (session, attacker) = raced(&ring, Check::Compute);
+    session.run(vec![ids.clone()]).unwrap();
+    set(&attacker, |race| {
+        let Race::After { outputs, .. } = race else { return };
+        for output in outputs.iter_mut() {
+            if let Value::FloatTensor(t) = output
+                && t.shape().to_vec() == [3, 3, 48]
+            {
+                *t = t.reshaped([1, 9, 48].as_slice()).to_tensor();
+            }
+        }
+    });
+    let refused = session.run(vec![ids]).unwrap_err();
+    assert_eq!(refused.finding().unwrap().tensor.as_deref(), Some("table"), "{refused}");
+}
+
 /// A batch has one plan. The writer leaves its first queries alone, and the receipt that says `product` of all of them is
 /// not to be had.
 #[test]
