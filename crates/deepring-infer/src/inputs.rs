@@ -38,8 +38,8 @@ pub(crate) fn check_ranges(ranged: &[String], given: &[TensorValue]) -> Result<(
         given.iter().filter(|v| v.dtype() == DType::F32 && ranged.iter().any(|n| n == v.name()))
     {
         let mut floats = value.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b));
-        // Written so that what is not finite is too large as well.
-        if let Some(at) = floats.clone().position(|v| !(v.abs() <= LIMIT)) {
+        let too_large = |v: f32| !v.is_finite() || v.abs() > LIMIT;
+        if let Some(at) = floats.clone().position(too_large) {
             let name = value.name().to_owned();
             return Err(InputError::TooLarge {
                 name,

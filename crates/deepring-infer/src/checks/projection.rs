@@ -241,14 +241,17 @@ pub(crate) enum Mismatch {
     NotFinite,
 }
 
+/// Sums of 64 bits, wiped when dropped.
+type Wide = Zeroizing<Vec<f64>>;
+
 /// The sums over a projection's weights while rows come in.
 struct Sums<'a> {
     linear: &'a Linear,
     shape: Shape,
     r: &'a [f32],
     /// For rows of outputs: `[group][input of the group][tap]`; for rows of inputs: `[input]`.
-    sums: Zeroizing<Vec<f64>>,
-    squares: Zeroizing<Vec<f64>>,
+    sums: Wide,
+    squares: Wide,
 }
 
 impl<'a> Sums<'a> {
@@ -291,7 +294,7 @@ impl<'a> Sums<'a> {
     }
 
     /// Planes as `[tap][input]`, and for each input the largest square sum of its taps.
-    fn finish(self) -> Option<(Zeroizing<Vec<f64>>, Zeroizing<Vec<f64>>)> {
+    fn finish(self) -> Option<(Wide, Wide)> {
         let Form::Conv(window) = &self.linear.form else { return Some((self.sums, self.squares)) };
         let Shape { inputs, taps, inner, .. } = self.shape;
         let mut planes = Zeroizing::new(vec![0f64; inputs * taps]);

@@ -106,10 +106,12 @@ impl<E: Engine> Engine for Racing<E> {
     ) -> Result<Vec<Self::Value>, EngineError> {
         let RacedProgram { program, number, live } = program;
         self.attack(Race::Before { program: *number, live });
-        let ran = self.engine.run(program, inputs);
-        let mut outputs = ran?;
-        self.attack(Race::After { program: *number, live, outputs: &mut outputs });
-        Ok(outputs)
+        let mut ran = self.engine.run(program, inputs);
+        // Also after a run that failed: what was put in place is to be taken back.
+        let mut nothing = Vec::new();
+        let outputs = ran.as_mut().unwrap_or(&mut nothing);
+        self.attack(Race::After { program: *number, live, outputs });
+        ran
     }
 
     fn import(&self, tensor: &TensorValue) -> Result<Self::Value, EngineError> {
