@@ -78,9 +78,9 @@ fn under_run_a_synchronised_writer_is_never_detected() {
     let uses = negate(&session, &attacker, "conv1.weight");
     let labels = labels();
     let mut right = 0;
-    for i in 0..100 {
+    for (i, label) in labels.iter().enumerate().take(100) {
         let outcome = session.run(vec![images(i, i + 1)]).unwrap();
-        right += usize::from(classes(&outcome.outputs[0][0])[0] == labels[i]);
+        right += usize::from(classes(&outcome.outputs[0][0])[0] == *label);
         outcome.decision.verify(session.ring()).unwrap();
     }
     assert_eq!(uses.load(Ordering::Relaxed), 100);
