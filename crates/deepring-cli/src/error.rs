@@ -355,6 +355,10 @@ impl From<TrustError> for CliError {
             TrustError::OldFormat { .. } => failed(message).hint(
                 "move it away, and name the owners whom you trust with `deepring trust add owner.pub`",
             ),
+            TrustError::Loose { path, .. } => failed(message).hint(format!(
+                "`chmod 600 {}`, and then look with `deepring trust list` for what you did not add",
+                path.display()
+            )),
             TrustError::Damaged { .. } => failed(message).hint(
                 "it may be the only memory of the versions seen: restore it, or move it away and begin with `deepring trust add`",
             ),

@@ -85,13 +85,13 @@ pub(crate) fn text() -> String {
         || "no sandbox".to_owned(),
         |s| {
             format!(
-                "a sandbox (files of this run only by Landlock {}, no network, no programs, {} system calls denied)",
+                "a sandbox (only files that it reads and folders that it writes to, by Landlock {}; no network, no programs, {} system calls denied)",
                 s.landlock, s.denied
             )
         },
     );
     format!(
-        "process: {}closed to its own user (ptrace, /proc/PID/mem, process_vm_*), {}without core files, {sandbox}",
+        "process: {}closed to its own user since main began, not to root (ptrace, /proc/PID/mem, process_vm_*), {}without core files, {sandbox}",
         not(not_dumpable),
         not(no_core)
     )

@@ -34,6 +34,11 @@ pub(crate) struct Held {
     pub(crate) voucher: Voucher,
 }
 
+const DATABASE: &str = "ledger.redb";
+
+/// What a ledger consists of.
+const FILES: [&str; 4] = [DATABASE, "log.key", "log.pub", "checkpoint"];
+
 impl Wanted<'_> {
     /// Opens the ledger for appending.
     pub(crate) fn append(&self, store: Option<&TrustStore>) -> Result<Held, CliError> {
@@ -68,9 +73,23 @@ impl Wanted<'_> {
         if let (Some(store), Some(ring)) = (store, ring) {
             recorded_elsewhere(store, &ring, None)?;
         }
-        if self.dir.join("ledger.redb").exists() {
-            let message = format!("ledger {}: there is one already", self.dir.display());
-            return Err(CliError::new(Exit::Failed, message).hint("leave `--new-ledger` out"));
+        let there = |name: &str| self.dir.join(name).symlink_metadata().is_ok();
+        match FILES.into_iter().find(|name| there(name)) {
+            None => {}
+            Some(DATABASE) => {
+                let message = format!("ledger {}: there is one already", self.dir.display());
+                return Err(CliError::new(Exit::Failed, message).hint("leave `--new-ledger` out"));
+            }
+            // A key that somebody else put there would sign, and he could too.
+            Some(name) => {
+                let message = format!(
+                    "ledger {}: `{name}` is there already, and no ledger",
+                    self.dir.display()
+                );
+                return Err(CliError::new(Exit::Failed, message).hint(
+                    "make the ledger in an empty folder; what an interrupted `ledger init` left can be removed",
+                ));
+            }
         }
         let ledger = Ledger::open_or_create(self.dir)?;
         if !ledger.is_empty() {

@@ -10,7 +10,7 @@ use deepring_ledger::Ledger;
 
 use crate::cli::OwnerArg;
 use crate::error::{CliError, Exit};
-use crate::ledgers::seen;
+use crate::ledgers::{origin_of, seen};
 use crate::output;
 use crate::progress::Progress;
 
@@ -81,6 +81,23 @@ impl Trusting {
         Ok(ring)
     }
 
+    /// Checks closure, headers and links. What is known of the ring already, its version, is remembered at once: a newer
+    /// one was seen, whether it opens or not. Path and owner are for [`put_to_use`](Self::put_to_use).
+    pub(crate) fn authenticate_to_use(&mut self, path: &Path) -> Result<AuthenticRing, RingError> {
+        let ring = open(path)?.authenticate(&self.trust_at(path))?;
+        if let Some(store) = &mut self.store
+            && is_known(store, &ring.owned())
+        {
+            warn(store.remember(&ring));
+        }
+        Ok(ring)
+    }
+
+    /// Remembers a ring that opened: binds its path and adds its owner, where this command does.
+    pub(crate) fn put_to_use(&mut self, path: &Path, ring: &AuthenticRing) {
+        self.saw(path, ring);
+    }
+
     /// Checks closure, headers and links of a ring of any version, to look back at what it decided.
     pub(crate) fn look_back(&mut self, path: &Path) -> Result<AuthenticRing, RingError> {
         let ring = open(path)?.authenticate(&self.trust_at(path).any_version())?;
@@ -133,8 +150,18 @@ impl Trusting {
                 Ok(())
             }
         });
-        if let Err(e) = kept {
-            output::note(format_args!("warning: this ring will not be remembered: {e}"));
+        warn(kept);
+    }
+
+    /// Says that a ring is recorded in a ledger that this command was not given, and so does not ask.
+    pub(crate) fn note_ledgers_of(&self, ring: &OwnedRing) {
+        let known = self.store.as_ref().map(|store| store.ledgers_of(ring)).unwrap_or_default();
+        if !known.is_empty() {
+            let origins: Vec<&str> = known.iter().map(|key| origin_of(key)).collect();
+            output::note(format_args!(
+                "note: this ring is recorded in {}, which is not asked and records nothing without `--ledger`",
+                origins.join(", ")
+            ));
         }
     }
 
@@ -157,6 +184,12 @@ impl Trusting {
         {
             output::note(format_args!("warning: the ledger will not be remembered: {e}"));
         }
+    }
+}
+
+fn warn(kept: Result<(), TrustError>) {
+    if let Err(e) = kept {
+        output::note(format_args!("warning: this ring will not be remembered: {e}"));
     }
 }
 

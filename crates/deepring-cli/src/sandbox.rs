@@ -62,6 +62,7 @@ impl Needs {
         needs.read.extend(args.owner.owner.clone());
         needs.read.extend(args.key.iter().cloned());
         needs.read.extend(args.labels.clone());
+        needs.read.extend(args.ledger_key.clone());
         for input in &args.input {
             // `NAME=FILE` or a file with `=` in its name: which one it is, the network will say.
             needs.read.push(input.into());
@@ -90,7 +91,7 @@ impl Needs {
             needs.change.push(folder);
         }
         needs.change.extend(args.receipt.as_deref().map(folder_of));
-        for folder in args.ledger.iter().chain(&args.output_dir) {
+        for folder in args.ledger.iter().chain(&args.output_dir).chain(&args.save_inputs) {
             let made = fs::create_dir_all(folder).and_then(|()| sync(&folder_of(folder)));
             made.map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", folder.display())))?;
             needs.change.push(folder.clone());

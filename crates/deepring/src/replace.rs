@@ -6,8 +6,21 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
+/// Who can open a new file.
+#[derive(Clone, Copy)]
+enum Access {
+    /// Those who can open the target, or would if it were made now.
+    AsTarget,
+    /// Its user.
+    Private,
+}
+
 /// A temporary file in the target's folder, removed when dropped before [`commit`].
 pub(crate) fn temporary_beside(target: &Path) -> io::Result<NamedTempFile> {
+    temporary(target, Access::AsTarget)
+}
+
+fn temporary(target: &Path, access: Access) -> io::Result<NamedTempFile> {
     if target.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
@@ -18,7 +31,7 @@ pub(crate) fn temporary_beside(target: &Path) -> io::Result<NamedTempFile> {
     let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     Builder::new()
         .prefix(&format!(".{name}.partial-"))
-        .permissions_like(target)
+        .accessible(target, access)
         .tempfile_in(folder_of(target))
 }
 
@@ -39,12 +52,7 @@ pub fn replace_file(target: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Writes `bytes` as the whole new content of `target`, which its user alone can read and write from then on.
 pub(crate) fn replace_private_file(target: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = temporary_beside(target)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
-    }
+    let mut file = temporary(target, Access::Private)?;
     io::Write::write_all(&mut file, bytes)?;
     commit(file, target)
 }
@@ -66,22 +74,27 @@ fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives a temporary file the target's mode, or what a new file would get.
-trait PermissionsLike {
-    fn permissions_like(&mut self, target: &Path) -> &mut Self;
+/// Makes a temporary file with its mode: `run --sandbox` has given up changing modes.
+trait Accessible {
+    fn accessible(&mut self, target: &Path, access: Access) -> &mut Self;
 }
 
-impl PermissionsLike for Builder<'_, '_> {
+impl Accessible for Builder<'_, '_> {
     #[cfg(unix)]
-    fn permissions_like(&mut self, target: &Path) -> &mut Self {
+    fn accessible(&mut self, target: &Path, access: Access) -> &mut Self {
         use std::os::unix::fs::PermissionsExt as _;
-        // Without a target, 0o666 less the process's umask, which the system applies at creation.
-        let mode = fs::metadata(target).map_or(0o666, |m| m.permissions().mode() & 0o777);
+        let mode = match access {
+            // Without a target, 0o666 less the process's umask, which the system applies at creation.
+            Access::AsTarget => {
+                fs::metadata(target).map_or(0o666, |m| m.permissions().mode() & 0o777)
+            }
+            Access::Private => 0o600,
+        };
         self.permissions(fs::Permissions::from_mode(mode))
     }
 
     #[cfg(not(unix))]
-    fn permissions_like(&mut self, _: &Path) -> &mut Self {
+    fn accessible(&mut self, _: &Path, _: Access) -> &mut Self {
         self
     }
 }

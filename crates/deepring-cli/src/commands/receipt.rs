@@ -55,7 +55,7 @@ struct Verified {
     ring: OwnedRing,
     /// Names of the ring's blocks.
     blocks: Vec<String>,
-    /// Whether the question, and the answer, were compared with what the caller has.
+    /// How many questions, and answers, were compared with what the caller has.
     compared: Compared,
     /// The version that the trust store knows, where it is newer than the one that decided.
     newer: Option<u64>,
@@ -63,10 +63,12 @@ struct Verified {
     recorded: Option<Recorded>,
 }
 
-/// What of a decision was compared with tensors that the caller gave.
+/// How many queries of a decision were compared with tensors that the caller gave.
 struct Compared {
-    inputs: bool,
-    outputs: bool,
+    inputs: usize,
+    outputs: usize,
+    /// All of them.
+    queries: usize,
 }
 
 fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliError> {
@@ -74,13 +76,13 @@ fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliErr
     // An auditor asks about the past: that a newer version was seen since takes nothing away, and is said.
     let ring = trusting.look_back(&args.ring)?;
     let decision = Decision::read(&args.receipt)?.verify(&ring)?;
-    about_these(args, &ring, &decision)?;
+    let compared = about_these(args, &ring, &decision)?;
     let recorded = recorded::recorded(args, &ring, &decision, &mut trusting)?;
     Ok(Verified {
         decision,
         ring: ring.owned(),
         blocks: ring.headers().iter().map(|h| h.name.clone()).collect(),
-        compared: Compared { inputs: !args.input.is_empty(), outputs: !args.output.is_empty() },
+        compared,
         newer: trusting.newer_than(&ring),
         recorded,
     })
@@ -96,7 +98,11 @@ impl Verified {
             "owner": self.ring.owner,
             "ring": self.ring.ring,
             "model_version": self.decision.model_version,
-            "compared": { "inputs": self.compared.inputs, "outputs": self.compared.outputs },
+            "compared": {
+                "inputs": self.compared.inputs,
+                "outputs": self.compared.outputs,
+                "queries": self.compared.queries,
+            },
             "newer_version": self.newer,
             "entry": recorded.map(|r| r.entry),
             "ledger_key": recorded.map(|r| r.voucher),
@@ -109,23 +115,28 @@ impl Verified {
 
 impl Compared {
     /// What the reader must know before taking the receipt for an answer.
-    fn line(&self) -> &'static str {
+    fn line(&self) -> String {
+        let given = |n: usize| match n == self.queries {
+            true => "as given".to_owned(),
+            false => format!("{n} of {} as given, the others NOT compared", self.queries),
+        };
         match (self.inputs, self.outputs) {
-            (true, true) => "question and answer: as given",
-            (true, false) => "question: as given; answer: NOT compared (`--output`)",
-            (false, true) => "question: NOT compared (`--input`); answer: as given",
-            (false, false) => "question and answer: NOT compared (`--input`, `--output`)",
+            (0, 0) => "question and answer: NOT compared (`--input`, `--output`)".to_owned(),
+            (n, 0) => format!("question: {}; answer: NOT compared (`--output`)", given(n)),
+            (0, n) => format!("question: NOT compared (`--input`); answer: {}", given(n)),
+            // Given together, they are compared in pairs.
+            (n, _) => format!("question and answer: {}", given(n)),
         }
     }
 }
 
 /// Holds the decision against the inputs and outputs that the caller has. Without them a receipt says that
-/// somebody was answered, not that this was the answer.
+/// somebody was answered, not that this was the answer. Returns how many of its queries are among those given.
 fn about_these(
     args: &ReceiptVerify,
     ring: &AuthenticRing,
     decision: &VerifiedDecision,
-) -> Result<(), CliError> {
+) -> Result<Compared, CliError> {
     let genesis = ring.genesis();
     let digests = |files: &[String], specs| -> Result<Vec<Digest>, CliError> {
         if files.is_empty() {
@@ -141,12 +152,15 @@ fn about_these(
     if !inputs.is_empty() && !outputs.is_empty() && inputs.len() != outputs.len() {
         return Err(CliError::usage("inputs and outputs are of different numbers of queries"));
     }
+    let fits = |asked: Option<&Digest>, found: Digest| asked.is_none_or(|d| *d == found);
+    let mut met = vec![false; decision.items.len()];
     for k in 0..inputs.len().max(outputs.len()) {
-        let fits = |asked: Option<&Digest>, found: Digest| asked.is_none_or(|d| *d == found);
-        let answered = decision
-            .items
-            .iter()
-            .any(|i| fits(inputs.get(k), i.inputs) && fits(outputs.get(k), i.outputs));
+        let mut answered = false;
+        for (item, met) in decision.items.iter().zip(&mut met) {
+            if fits(inputs.get(k), item.inputs) && fits(outputs.get(k), item.outputs) {
+                (answered, *met) = (true, true);
+            }
+        }
         if !answered {
             let reason = "the decision is about other inputs or outputs than those given";
             let finding = Finding::tampered(PartName::File, reason);
@@ -155,7 +169,9 @@ fn about_these(
             ));
         }
     }
-    Ok(())
+    let compared = met.iter().filter(|met| **met).count();
+    let of = |given: &[Digest]| if given.is_empty() { 0 } else { compared };
+    Ok(Compared { inputs: of(&inputs), outputs: of(&outputs), queries: met.len() })
 }
 
 fn print(verified: &Verified) -> Result<(), CliError> {

@@ -74,8 +74,25 @@ impl Recorder {
     }
 
     /// Refuses another ledger than the ring is known to be recorded in, and what the ledger says must not be used: a
-    /// revoked ring, owner or host is not trusted, a version older than the ledger knows is stale.
+    /// revoked ring, owner or host is not trusted, a version older than the ledger knows is stale. Says which blocks
+    /// raised an alarm and were not repaired since.
     pub(crate) fn object_to(
+        &self,
+        ring: &AuthenticRing,
+        hosts: &[SecretKey<Host>],
+        trusting: &Trusting,
+    ) -> Result<(), CliError> {
+        self.object_to_use(ring, hosts, trusting)?;
+        for block in self.held.ledger.quarantined(&ring.digest().0)? {
+            output::note(format_args!(
+                "warning: block {block} raised an alarm before, and no repair of it is on the ledger"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The refusals of [`object_to`](Self::object_to) alone.
+    pub(crate) fn object_to_use(
         &self,
         ring: &AuthenticRing,
         hosts: &[SecretKey<Host>],
@@ -113,11 +130,6 @@ impl Recorder {
         if versions.iter().any(|v| v.0 == now.0 && v.1 != now.1) {
             let message = format!("the ledger knows another ring of the same version {}", now.0);
             return Err(CliError::new(Exit::Stale, message).hint(NEWEST));
-        }
-        for block in ledger.quarantined(&ring.digest().0)? {
-            output::note(format_args!(
-                "warning: block {block} raised an alarm before, and no repair of it is on the ledger"
-            ));
         }
         Ok(())
     }

@@ -20,6 +20,10 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
         asked.map(|asked| Recorder::open(&asked, &args.from, &trusting)).transpose()?;
     if let (Some(recorder), Ok(copy)) = (&recorder, crate::rings::open(&args.from)) {
         recorder.holds(&copy.claimed(), &trusting)?;
+        // What must not be used is not made whole. A copy that is not authentic the repair itself refuses.
+        if let Ok(copy) = copy.authenticate(&trusting.trust_at(&args.ring)) {
+            recorder.object_to_use(&copy, &[], &trusting)?;
+        }
     }
     let total = std::fs::metadata(&args.from).map_or(0, |m| m.len());
     let progress = Progress::bytes("repairing", total);

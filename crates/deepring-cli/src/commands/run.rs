@@ -125,7 +125,7 @@ fn decide<E: Engine>(
     recorder: &mut Option<Recorder>,
 ) -> Result<(), CliError> {
     let started = Instant::now();
-    let ring = match trusting.authenticate(&args.model) {
+    let ring = match trusting.authenticate_to_use(&args.model) {
         Ok(ring) => ring,
         Err(e) => {
             if let (Some(recorder), RingError::Refused(report)) = (&mut *recorder, &e) {
@@ -136,8 +136,9 @@ fn decide<E: Engine>(
             return Err(e.into());
         }
     };
-    if let Some(recorder) = &recorder {
-        recorder.object_to(&ring, keys, trusting)?;
+    match &recorder {
+        Some(recorder) => recorder.object_to(&ring, keys, trusting)?,
+        None => trusting.note_ledgers_of(&ring.owned()),
     }
     let (ring_id, ring_digest) = (ring.ring_id().0, ring.digest().0);
     let mut alarm = |finding: Option<&Finding>| match (&mut *recorder, finding) {
@@ -158,8 +159,9 @@ fn decide<E: Engine>(
     if let (true, Some(text)) = (args.process.verbose, hardening::memory_text()) {
         output::note(text);
     }
+    // Only now: what does not open is not put to use.
+    trusting.put_to_use(&args.model, session.ring());
     if let Some(recorder) = recorder.as_mut() {
-        // Only now: what does not open is not put to use.
         recorder.register(session.ring())?;
         recorder.remember(session.ring(), trusting);
     }

@@ -1,5 +1,7 @@
 //! The sandbox as Linux has it: Landlock for files and the network, seccomp for system calls.
 
+mod denied;
+
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -12,84 +14,14 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
+use self::denied::{NEVER, TERMINAL};
+#[cfg(target_arch = "x86_64")]
+use self::denied::{X32, X32_IOCTL, X32_OWN};
 use super::{Needs, Sandbox};
 
 /// Rights on files that a kernel must know (Linux 6.2): without the right to truncate, a file that may only be read
 /// could be emptied.
 const FILES: ABI = ABI::V3;
-
-/// System calls that no run makes, and that reach into other processes, the kernel, or this one from outside the
-/// language: each is an attacker's next step.
-const NEVER: &[i64] = &[
-    // Other processes' memory and descriptors, and this one's through the back door.
-    libc::SYS_ptrace,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_process_madvise,
-    libc::SYS_pidfd_open,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_kcmp,
-    libc::SYS_userfaultfd,
-    // Other programs.
-    libc::SYS_execve,
-    libc::SYS_execveat,
-    // Files by other ways than their names.
-    libc::SYS_open_by_handle_at,
-    libc::SYS_name_to_handle_at,
-    libc::SYS_io_uring_setup,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
-    libc::SYS_fanotify_init,
-    // The network; Landlock knows TCP alone.
-    libc::SYS_socket,
-    libc::SYS_socketpair,
-    libc::SYS_connect,
-    libc::SYS_bind,
-    libc::SYS_listen,
-    libc::SYS_accept,
-    libc::SYS_accept4,
-    // The kernel itself, where most of its faults were found.
-    libc::SYS_bpf,
-    libc::SYS_perf_event_open,
-    libc::SYS_keyctl,
-    libc::SYS_add_key,
-    libc::SYS_request_key,
-    libc::SYS_init_module,
-    libc::SYS_finit_module,
-    libc::SYS_delete_module,
-    libc::SYS_kexec_load,
-    libc::SYS_personality,
-    libc::SYS_acct,
-    libc::SYS_quotactl,
-    libc::SYS_reboot,
-    libc::SYS_swapon,
-    libc::SYS_swapoff,
-    libc::SYS_syslog,
-    libc::SYS_vhangup,
-    // What names mean.
-    libc::SYS_mount,
-    libc::SYS_umount2,
-    libc::SYS_pivot_root,
-    libc::SYS_chroot,
-    libc::SYS_setns,
-    libc::SYS_unshare,
-    libc::SYS_open_tree,
-    libc::SYS_move_mount,
-    libc::SYS_mount_setattr,
-    libc::SYS_fsopen,
-    libc::SYS_fsconfig,
-    libc::SYS_fsmount,
-    libc::SYS_fspick,
-];
-
-/// Numbers of the third kind of system call that a 64-bit x86 kernel may have: the same ones with this bit.
-#[cfg(target_arch = "x86_64")]
-const X32: i64 = 0x4000_0000;
-
-/// And those that have a number of their own there: execve, ptrace, kexec_load, process_vm_readv,
-/// process_vm_writev, execveat.
-#[cfg(target_arch = "x86_64")]
-const X32_OWN: [i64; 6] = [520, 521, 528, 539, 540, 545];
 
 /// Both halves hold for the calling thread and for those that it starts, so there must be no other yet.
 pub(super) fn only_thread() -> Result<(), String> {
@@ -145,6 +77,8 @@ fn files(needs: &Needs) -> Result<u32, String> {
 
 /// The filter, and how many system calls it denies altogether.
 fn filter(code: bool) -> Result<(BpfProgram, usize), seccompiler::Error> {
+    use SeccompCmpOp::{Eq, MaskedEq, Ne};
+
     let arch: TargetArch = std::env::consts::ARCH.try_into()?;
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     for call in NEVER {
@@ -152,11 +86,17 @@ fn filter(code: bool) -> Result<(BpfProgram, usize), seccompiler::Error> {
     }
     let denied = rules.len();
     // Whoever has taken the process over cannot open it to others again.
-    rules.insert(libc::SYS_prctl, vec![when_equal(0, libc::PR_SET_DUMPABLE)?]);
+    rules.insert(libc::SYS_prctl, vec![when(0, Eq, libc::PR_SET_DUMPABLE.unsigned_abs())?]);
+    let typing = TERMINAL.map(|request| when(1, Eq, request));
+    let typing = typing.into_iter().collect::<Result<Vec<_>, _>>()?;
+    rules.insert(libc::SYS_ioctl, typing.clone());
+    // Its own limits a library may ask for, and lower; other processes' are their own.
+    rules.insert(libc::SYS_prlimit64, vec![when(0, Ne, 0)?]);
     if !code {
         // No page becomes code that was not when the process began.
+        let exec = libc::PROT_EXEC.unsigned_abs();
         for call in [libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_pkey_mprotect] {
-            rules.insert(call, vec![when_set(2, libc::PROT_EXEC)?]);
+            rules.insert(call, vec![when(2, MaskedEq(u64::from(exec)), exec)?]);
         }
     }
     #[cfg(target_arch = "x86_64")]
@@ -164,22 +104,22 @@ fn filter(code: bool) -> Result<(BpfProgram, usize), seccompiler::Error> {
         let x32: Vec<_> = rules.iter().map(|(call, rules)| (call | X32, rules.clone())).collect();
         rules.extend(x32);
         rules.extend(X32_OWN.map(|call| (call | X32, Vec::new())));
+        rules.insert(X32_IOCTL | X32, typing);
     }
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?;
     Ok((filter.try_into()?, denied))
 }
 
-fn when_equal(argument: u8, value: i32) -> Result<SeccompRule, seccompiler::BackendError> {
-    let value = u64::from(value.unsigned_abs());
-    let equal = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)?;
-    SeccompRule::new(vec![equal])
-}
-
-fn when_set(argument: u8, bits: i32) -> Result<SeccompRule, seccompiler::BackendError> {
-    let bits = u64::from(bits.unsigned_abs());
-    let set = SeccompCmpOp::MaskedEq(bits);
-    SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, set, bits)?])
+/// Where the lower half of an argument compares so: that half is all that the kernel reads of those that are asked about.
+fn when(
+    argument: u8,
+    compares: SeccompCmpOp,
+    value: u32,
+) -> Result<SeccompRule, seccompiler::BackendError> {
+    let value = u64::from(value);
+    let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, compares, value)?;
+    SeccompRule::new(vec![condition])
 }
 
 #[cfg(test)]

@@ -78,8 +78,11 @@ fn a_run_whose_outputs_do_not_fit_the_disk_fails_and_says_so() {
     assert!(!desk.path("x.receipt").exists());
     let begin = "--ledger ledger --new-ledger";
     cramped(&desk, 10, &format!("{run} --trust t.json {begin}")).exits(1).says("ledger");
-    // A ledger that filled its disk goes on where there is room again, also one that was only begun.
+    // What was only begun is not gone on with: whose key lies there cannot be told.
+    desk.run(&format!("{run} {begin}")).exits(1).says("hint: make the ledger in an empty folder");
+    fs::remove_dir_all(desk.path("ledger")).unwrap();
     desk.run(&format!("{run} {begin}")).succeeds();
+    // A ledger that filled its disk goes on where there is room again.
     cramped(&desk, 10, &format!("{run} --ledger ledger")).exits(1);
     desk.run("ledger verify --ledger ledger").succeeds();
     desk.run(&format!("{run} --ledger ledger")).succeeds();

@@ -54,7 +54,7 @@ fn the_running_command_is_closed_to_its_own_user_and_leaves_no_core() {
         return;
     }
 
-    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger \
+    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger --new-ledger \
                --repeat 1000000";
     let mut child = match as_user(&mut desk.command(run)) {
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
@@ -92,8 +92,8 @@ fn a_run_says_what_keeps_others_out() {
         assert_eq!(memory.values().map(|n| n.as_u64().unwrap()).sum::<u64>(), blocks);
         assert!(!memory.contains_key("plain"), "{memory:?}");
     }
-    let words =
-        "process: closed to its own user (ptrace, /proc/PID/mem, process_vm_*), without core files";
+    let words = "process: closed to its own user since main began, not to root \
+                 (ptrace, /proc/PID/mem, process_vm_*), without core files";
     let verbose = desk.run(&format!("{run} --verbose")).succeeds().says(words);
     assert!(verbose.stderr.contains("memory: parameters of blocks: "), "{}", verbose.stderr);
     assert!(!desk.run(run).succeeds().stderr.contains("process: "));

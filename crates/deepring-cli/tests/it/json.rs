@@ -177,7 +177,10 @@ fn the_other_commands_print_documents_too() {
     assert_eq!(keys(&verified), said);
     assert_eq!(verified["owner"], desk.ring("net.ring").owner().to_string());
     assert_eq!((&verified["ring"], &verified["model_version"]), (&inspected["ring"], &1.into()));
-    assert_eq!(verified["compared"], serde_json::json!({ "inputs": false, "outputs": false }));
+    assert_eq!(
+        verified["compared"],
+        serde_json::json!({ "inputs": 0, "outputs": 0, "queries": 1 })
+    );
     assert_eq!(
         (&verified["newer_version"], &verified["recorded_after"]),
         (&Value::Null, &Value::Null)

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use deepring_ledger::{Entry, Event, Ledger};
+
 use crate::desk::Desk;
 
 const RUN: &str = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
@@ -198,4 +200,47 @@ fn a_proof_under_a_key_of_small_order_proves_nothing() {
         .says("one signature fits every checkpoint");
     desk.run(&format!("{receipt} --ledger ledger --ledger-key weak.pub")).exits(4);
     desk.run(&format!("{receipt} --proof x.tlog-proof --ledger-key ledger/log.pub")).succeeds();
+}
+
+#[test]
+fn repair_asks_the_ledger_before_it_writes() {
+    let desk = Desk::with_ring();
+    desk.seal("two.ring", "--previous net.ring");
+    fs::copy(desk.path("net.ring"), desk.path("whole.ring")).unwrap();
+    let last = fs::metadata(desk.path("net.ring")).unwrap().len() as usize - 1;
+    desk.flip("net.ring", last);
+    let damaged = fs::read(desk.path("net.ring")).unwrap();
+    let repair = "repair net.ring --from whole.ring --owner keys/owner.pub";
+    let refused = |code, words: String| {
+        desk.run(&words).exits(code);
+        assert_eq!(fs::read(desk.path("net.ring")).unwrap(), damaged, "{words}");
+    };
+
+    // The ledger knows a newer version, which the reader does not.
+    desk.run("ledger init newer").succeeds();
+    let two = RUN.replace("net.ring", "two.ring");
+    desk.run(&format!("{two} --ledger newer --trust other.json")).succeeds();
+    refused(5, format!("{repair} --ledger newer"));
+
+    desk.run("ledger init revoked").succeeds();
+    let ring = desk.ring("whole.ring");
+    let (ring_id, ring_digest) = (ring.ring_id().0, ring.digest().0);
+    let event = Event::RingRevoked { ring_id, ring_digest, reason: "poisoned".to_owned() };
+    let mut ledger = Ledger::open_or_create(desk.path("revoked")).unwrap();
+    ledger.append(&[Entry { at: 1, event }]).unwrap();
+    drop(ledger);
+    refused(4, format!("{repair} --ledger revoked"));
+
+    desk.run("ledger init ledger").succeeds();
+    desk.run(&format!("{repair} --ledger ledger")).succeeds();
+}
+
+#[test]
+fn a_run_says_that_a_ring_is_recorded_in_a_ledger_that_it_was_not_given() {
+    let desk = Desk::with_ring();
+    let note = "note: this ring is recorded in deepring.local/ledger/";
+    assert!(!desk.run(RUN).succeeds().stderr.contains(note));
+    let recorded = desk.run(&format!("{RUN} --ledger ledger --new-ledger")).succeeds();
+    assert!(!recorded.stderr.contains(note), "{}", recorded.stderr);
+    desk.run(RUN).succeeds().says(note);
 }

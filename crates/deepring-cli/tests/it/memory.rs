@@ -5,8 +5,9 @@ use std::fs;
 use deepring::{
     BlockPlan, DType, Dim, Owner, PartKind, RingPlan, RingSealer, SecretKey, TensorSpec,
 };
+use deepring_infer::write_npy;
 
-use crate::desk::Desk;
+use crate::desk::{Desk, images};
 
 /// A desk with `a.ring` and, of a second owner in `b`, `b.ring`; both for the host of `keys`.
 fn two_owners() -> Desk {
@@ -220,8 +221,35 @@ fn a_receipt_says_what_it_was_compared_with() {
         let shown = desk.run(&words).succeeds().stdout;
         assert!(shown.contains(said), "{given}: {shown}");
         let compared = &desk.run(&format!("{words} --json")).succeeds().json()["compared"];
-        assert_eq!(compared["inputs"], given.contains("--input"), "{given}");
-        assert_eq!(compared["outputs"], given.contains("--output"), "{given}");
+        assert_eq!(compared["inputs"], u64::from(given.contains("--input")), "{given}");
+        assert_eq!(compared["outputs"], u64::from(given.contains("--output")), "{given}");
+    }
+}
+
+#[test]
+fn a_receipt_of_a_batch_says_how_many_of_its_queries_were_compared() {
+    let desk = Desk::with_ring();
+    for (k, name) in ["y.npy", "z.npy"].into_iter().enumerate() {
+        write_npy(&desk.path(name), &images(k + 1, k + 2)).unwrap();
+    }
+    desk.run(&format!(
+        "run net.ring --owner keys/owner.pub {RUN} --input y.npy --input z.npy --receipt r --output-dir out"
+    ))
+    .succeeds();
+    let verify = "receipt verify r --ring net.ring --owner keys/owner.pub";
+    for (given, said, [inputs, outputs]) in [
+        ("--input y.npy", "question: 1 of 3 as given, the others NOT compared", [1, 0]),
+        ("--input y.npy --input y.npy", "question: 1 of 3 as given", [1, 0]),
+        ("--output out/0-logits.npy --output out/2-logits.npy", "answer: 2 of 3 as given", [0, 2]),
+        ("--input z.npy --output out/2-logits.npy", "question and answer: 1 of 3", [1, 1]),
+        ("--input x.npy --input y.npy --input z.npy", "question: as given; answer: NOT", [3, 0]),
+    ] {
+        let words = format!("{verify} {given}");
+        let shown = desk.run(&words).succeeds().stdout;
+        assert!(shown.contains(said), "{given}: {shown}");
+        let compared = &desk.run(&format!("{words} --json")).succeeds().json()["compared"];
+        let wanted = serde_json::json!({ "inputs": inputs, "outputs": outputs, "queries": 3 });
+        assert_eq!(*compared, wanted, "{given}");
     }
 }
 
@@ -347,4 +375,33 @@ fn another_user_can_open_neither_the_stores_lock_nor_the_ledgers_database() {
     };
     assert!(opens("ledger/log.pub"), "the folders can be entered");
     private.iter().for_each(|name| assert!(!opens(name), "{name}"));
+}
+
+#[test]
+fn a_run_that_does_not_open_the_ring_binds_nothing_and_trusts_nobody() {
+    let desk = two_owners();
+    desk.run("keygen --out theirs").succeeds();
+    // A host of no block: the ring is authentic, and the run fails.
+    let run = "run a.ring --owner keys/owner.pub --remember --key theirs/host.key --input x.npy";
+    assert_ne!(desk.run(run).code, Some(0));
+    let listed = desk.run("trust list --json").succeeds().stdout;
+    assert!(!listed.contains("a.ring") && !listed.contains("drowner1"), "{listed}");
+    fs::copy(desk.path("b.ring"), desk.path("a.ring")).unwrap();
+    desk.run(&format!("run a.ring --owner b/owner.pub {RUN}")).succeeds();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_others_can_write_is_refused_with_the_command_that_helps() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let desk = Desk::with_trusted_ring();
+    let store = desk.path("trust.json");
+    for mode in [0o620, 0o602, 0o666] {
+        fs::set_permissions(&store, fs::Permissions::from_mode(mode)).unwrap();
+        for words in ["verify net.ring", "trust list", "trust add keys/owner.pub"] {
+            desk.run(words).exits(1).says("others can write").says("chmod 600 ");
+        }
+    }
+    fs::set_permissions(&store, fs::Permissions::from_mode(0o600)).unwrap();
+    desk.run("verify net.ring").succeeds();
 }

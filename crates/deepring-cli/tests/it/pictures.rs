@@ -82,7 +82,10 @@ fn a_picture_is_held_against_a_receipt_by_the_tensor_that_the_host_saved() {
     };
     for query in [0, 1] {
         let held = desk.run(&pair(query, query)).succeeds().json();
-        assert_eq!(held["compared"], serde_json::json!({ "inputs": true, "outputs": true }));
+        assert_eq!(
+            held["compared"],
+            serde_json::json!({ "inputs": 1, "outputs": 1, "queries": 2 })
+        );
     }
     desk.run(&pair(0, 1)).exits(3).says("other inputs or outputs");
 }

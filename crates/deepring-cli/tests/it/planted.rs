@@ -69,3 +69,21 @@ fn a_pipe_in_the_place_of_a_ring_or_receipt_is_refused_and_not_waited_for() {
     let receipt = "receipt verify pipe --ring net.ring --owner keys/owner.pub";
     desk.run(receipt).exits(1).says(refused);
 }
+
+#[test]
+fn a_ledger_is_not_made_around_a_key_that_lies_there() {
+    let desk = Desk::with_ring();
+    desk.run("ledger init theirs --trust theirs.json").succeeds();
+    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
+    for name in ["log.key", "log.pub", "checkpoint"] {
+        fs::create_dir(desk.path("ledger")).unwrap();
+        fs::copy(desk.path("theirs").join(name), desk.path("ledger").join(name)).unwrap();
+        let new = format!("{run} --ledger ledger --new-ledger");
+        for words in ["ledger init ledger", &new] {
+            desk.run(words).exits(1).says(&format!("`{name}` is there already"));
+        }
+        assert_eq!(fs::read_dir(desk.path("ledger")).unwrap().count(), 1);
+        fs::remove_dir_all(desk.path("ledger")).unwrap();
+    }
+    desk.run("ledger init ledger").succeeds();
+}

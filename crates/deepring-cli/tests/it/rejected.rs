@@ -25,7 +25,8 @@ fn the_other_queries_of_a_batch_are_answered_and_no_alarm_is_raised() {
     let alone = desk.run(&format!("{RUN} --input x.npy --input y.npy --json")).succeeds().json();
     assert_eq!(alone["rejected"], serde_json::json!([]));
     let batch = format!(
-        "{RUN} --input x.npy --input big.npy --input y.npy --ledger ledger --receipt r --output-dir out"
+        "{RUN} --input x.npy --input big.npy --input y.npy --ledger ledger --new-ledger --receipt r \
+         --output-dir out"
     );
     let ran = desk.run(&format!("{batch} --json")).exits(1).says("query 1 (big.npy)").json();
     assert_eq!(ran["verdict"], "intact");
@@ -58,7 +59,7 @@ fn people_are_told_which_query_is_at_fault() {
 #[test]
 fn a_query_alone_that_is_at_fault_is_refused() {
     let desk = desk();
-    desk.run(&format!("{RUN} --input big.npy --ledger ledger")).exits(1).says("2^60");
+    desk.run(&format!("{RUN} --input big.npy --ledger ledger --new-ledger")).exits(1).says("2^60");
     let shown = desk.run("ledger show --ledger ledger").succeeds().stdout;
     assert!(!shown.contains("ALARM"), "{shown}");
 }

@@ -33,12 +33,13 @@ fn answer(mut document: Value) -> Value {
 #[test]
 fn a_sandboxed_run_answers_as_before() {
     let desk = desk();
-    for input in ["in/x.npy", "image=in/x.npy", "in/batch.npy"] {
+    for (new, input) in [("--new-ledger", "in/x.npy"), ("", "image=in/x.npy"), ("", "in/batch.npy")]
+    {
         let free = desk.run(&format!("{RUN} --input {input}")).succeeds().json();
-        let more = "--sandbox --trust store/trust.json --ledger records/ledger --new-ledger --receipt out/x.receipt \
+        let more = "--sandbox --trust store/trust.json --ledger records/ledger --receipt out/x.receipt \
                     --output-dir out/tensors";
         fs::create_dir_all(desk.path("out")).unwrap();
-        let ran = desk.run(&format!("{RUN} --input {input} {more}")).succeeds();
+        let ran = desk.run(&format!("{RUN} --input {input} {more} {new}")).succeeds();
         assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
         let ran = ran.json();
         let sandbox = &ran["hardening"]["sandbox"];
@@ -55,6 +56,19 @@ fn a_sandboxed_run_answers_as_before() {
 }
 
 #[test]
+fn a_sandboxed_run_saves_inputs_and_reads_a_ledgers_key_from_elsewhere() {
+    let desk = desk();
+    desk.run("ledger init ledger").succeeds();
+    fs::create_dir(desk.path("pins")).unwrap();
+    fs::rename(desk.path("ledger/log.pub"), desk.path("pins/log.pub")).unwrap();
+    fs::copy(desk.path("pins/log.pub"), desk.path("ledger/log.pub")).unwrap();
+    let more = "--sandbox --trust store/trust.json --ledger ledger --ledger-key pins/log.pub --save-inputs saved/in";
+    desk.run(&format!("{RUN} --input in/x.npy {more}")).succeeds();
+    let saved = fs::read_dir(desk.path("saved/in")).unwrap().count();
+    assert_eq!(saved, 1);
+}
+
+#[test]
 fn a_sandboxed_run_refuses_what_a_run_refuses() {
     let desk = desk();
     // A file that is not there is not said to be forbidden.
@@ -62,7 +76,9 @@ fn a_sandboxed_run_refuses_what_a_run_refuses() {
     assert!(none.stderr.contains("in/none.npy: No such file"), "{}", none.stderr);
     let at = desk.ring("ring/net.ring").stored_at(1, 0).unwrap();
     desk.flip("ring/net.ring", usize::try_from(at).unwrap());
-    let ran =
-        desk.run(&format!("{RUN} --input in/x.npy --sandbox --ledger ledger")).exits(3).json();
+    let ran = desk
+        .run(&format!("{RUN} --input in/x.npy --sandbox --ledger ledger --new-ledger"))
+        .exits(3)
+        .json();
     assert_eq!(ran["findings"][0]["name"], "conv1");
 }

@@ -13,7 +13,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// longer than `wait`. Dropping the file gives the lock back.
 ///
 /// Opening a file for reading is enough to lock it, so the file is readable by its user only: nobody else can keep the
-/// user waiting. It is never truncated: what a link there leads to stays as it is.
+/// user waiting. A link in its place is not followed: neither the file that it leads to nor its mode is changed.
 pub(super) fn lock(path: &Path, wait: Duration) -> io::Result<Option<File>> {
     // A pipe would be waited for when it is opened.
     if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
@@ -22,7 +22,11 @@ pub(super) fn lock(path: &Path, wait: Duration) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let no_link = rustix::fs::OFlags::NOFOLLOW.bits();
+        options.mode(0o600).custom_flags(i32::try_from(no_link).unwrap_or(0));
+    }
     let file = options.open(path)?;
     make_private(&file);
     let started = Instant::now();

@@ -1,7 +1,7 @@
 //! A file that remembers trusted owners, the newest version seen of each ring, and what is bound to which path.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,6 +47,14 @@ pub enum TrustError {
         /// The file.
         path: PathBuf,
     },
+    /// Its group or others can write the file, and so add owners to it, or take away what was seen.
+    #[error("{}: others can write this trust store (mode {mode:03o})", InLine(path.display()))]
+    Loose {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// Another process has held the lock all the while.
     #[error("{}: locked by another process (waited {waited:?})", InLine(lock.display()))]
     Busy {
@@ -87,7 +95,7 @@ impl TrustStore {
     ///
     /// # Errors
     /// [`TrustError::Io`], [`TrustError::Damaged`] and [`TrustError::OldFormat`]: a store that cannot be read is never
-    /// taken for an empty one.
+    /// taken for an empty one. [`TrustError::Loose`] where others than its user can write it.
     pub fn open(path: &Path) -> Result<Self, TrustError> {
         Ok(Self { path: path.into(), wait: DEFAULT_WAIT, data: read(path)? })
     }
@@ -286,14 +294,27 @@ fn read(path: &Path) -> Result<Data, TrustError> {
     if fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
         return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file")));
     }
-    match fs::read(path) {
-        Ok(bytes) => parse(&bytes).map_err(|e| match e {
+    match read_private(path) {
+        Ok((_, Some(mode))) => Err(TrustError::Loose { path: path.into(), mode }),
+        Ok((bytes, None)) => parse(&bytes).map_err(|e| match e {
             NoStore::Old => TrustError::OldFormat { path: path.into() },
             NoStore::Damaged(reason) => TrustError::Damaged { path: path.into(), reason },
         }),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Data::default()),
         Err(source) => Err(io(source)),
     }
+}
+
+/// A file's bytes and, where others than its user can write it, its permissions.
+fn read_private(path: &Path) -> io::Result<(Vec<u8>, Option<u32>)> {
+    let mut file = File::open(path)?;
+    #[cfg(unix)]
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata()?.permissions()) & 0o777;
+    #[cfg(not(unix))]
+    let mode = 0;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok((bytes, (mode & 0o022 != 0).then_some(mode)))
 }
 
 /// Makes a folder, and those above it, for its user only; one that is there stays as it is.

@@ -293,3 +293,40 @@ fn a_pipe_in_the_place_of_store_or_lock_is_refused_and_not_waited_for() {
         assert!(matches!(&err, TrustError::Io { path, .. } if *path == memory.path(name)), "{err}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_its_group_or_others_can_write_is_neither_read_nor_replaced() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut memory = Memory::new();
+    memory.store.add_owner(&owner().public()).unwrap();
+    let path = memory.path("trust.json");
+    let before = fs::read(&path).unwrap();
+    for mode in [0o620, 0o602] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let opened = TrustStore::open(&path).map(drop);
+        let changed = memory.store.add_owner(&stranger().public()).map(drop);
+        for refused in [opened, changed] {
+            assert!(matches!(refused, Err(TrustError::Loose { mode: m, .. }) if m == mode));
+        }
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_locks_place_is_not_followed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut memory = Memory::new();
+    let theirs = memory.path("theirs");
+    fs::write(&theirs, "theirs").unwrap();
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o644)).unwrap();
+    for target in ["theirs", "none"] {
+        std::os::unix::fs::symlink(target, memory.path("trust.json.lock")).unwrap();
+        let err = memory.store.add_owner(&owner().public()).unwrap_err();
+        assert!(matches!(err, TrustError::Io { .. }), "{err}");
+        fs::remove_file(memory.path("trust.json.lock")).unwrap();
+    }
+    assert_eq!(fs::metadata(&theirs).unwrap().permissions().mode() & 0o777, 0o644);
+    assert!(!memory.path("none").exists());
+}

@@ -3,16 +3,21 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IoSliceMut, Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
-use rustix::process::{DumpableBehavior, PidfdFlags, pidfd_open, set_dumpable_behavior};
+use rustix::process::{
+    DumpableBehavior, PidfdFlags, Resource, Rlimit, getrlimit, pidfd_open, prlimit,
+    set_dumpable_behavior, setpriority_process,
+};
 
 use super::*;
 
@@ -72,6 +77,24 @@ fn spread() -> [io::Result<()>; 5] {
     ]
 }
 
+/// What an attacker tries so that other processes get less of the machine.
+fn starve(other: &Child) -> [io::Result<()>; 2] {
+    let pid = Some(rustix::process::Pid::from_child(other));
+    let limit = || prlimit(pid, Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    [setpriority_process(pid, 19), limit().map(|_| ())].map(|r| r.map_err(io::Error::from))
+}
+
+/// What an attacker tries so that others may open a file, or to hide that it changed; `readable` he may read.
+fn mark(other: &Path, readable: &Path) -> [io::Result<()>; 4] {
+    let everybody = || fs::Permissions::from_mode(0o666);
+    [
+        fs::set_permissions(other, everybody()),
+        fs::set_permissions(readable, everybody()),
+        File::open(readable).and_then(|file| file.set_permissions(everybody())),
+        File::open(readable).and_then(|file| file.set_modified(SystemTime::UNIX_EPOCH)),
+    ]
+}
+
 fn denied<T: std::fmt::Debug>(outcome: io::Result<T>) {
     assert_eq!(outcome.unwrap_err().kind(), ErrorKind::PermissionDenied);
 }
@@ -85,6 +108,9 @@ fn confined(folder: &Path) {
     other.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     assert_eq!(reach(&other), [Ok(()), Ok(()), Ok(())], "nothing else is in the way");
     assert!(spread().iter().all(io::Result::is_ok));
+    assert!(starve(&other).iter().all(io::Result::is_ok));
+    let marks = || mark(&in_folder("other"), &in_folder("read"));
+    assert!(marks().iter().all(io::Result::is_ok));
 
     let needs =
         Needs { read: vec![in_folder("read")], change: vec![in_folder("change")], code: false };
@@ -110,9 +136,10 @@ fn confined(folder: &Path) {
         denied(File::open(path));
     }
     assert_eq!(reach(&other), [Err(Errno::EPERM); 3]);
-    for outcome in spread() {
-        denied(outcome);
-    }
+    let tried = spread().into_iter().chain(starve(&other)).chain(marks());
+    tried.for_each(denied);
+    // Its own limits it may have.
+    assert_eq!(prlimit(None, Resource::Core, getrlimit(Resource::Core)).map(drop), Ok(()));
     if sandbox.landlock >= 6 {
         denied(other.kill());
     }
@@ -128,4 +155,75 @@ fn a_process_of_several_threads_is_not_confined_by_half() {
     // The thread of this test is the second one.
     let refused = only_thread().unwrap_err();
     assert!(refused.contains("threads already"), "{refused}");
+}
+
+/// What the kernel will do with a system call: the program it is given, run here, since no safe function makes the call.
+fn verdict(program: &BpfProgram, call: i64, arguments: [u64; 6]) -> u32 {
+    let arch: u32 = match std::env::consts::ARCH {
+        "x86_64" => 0xC000_003E,
+        "aarch64" => 0xC000_00B7,
+        "riscv64" => 0xC000_00F3,
+        other => panic!("{other}"),
+    };
+    // `struct seccomp_data`: number, architecture, instruction pointer, arguments.
+    let mut data = Vec::new();
+    data.extend_from_slice(&u32::try_from(call).unwrap().to_le_bytes());
+    data.extend_from_slice(&arch.to_le_bytes());
+    data.extend_from_slice(&0u64.to_le_bytes());
+    arguments.iter().for_each(|a| data.extend_from_slice(&a.to_le_bytes()));
+
+    let (mut at, mut a) = (0, 0u32);
+    loop {
+        let step = &program[at];
+        at += 1;
+        let jump = |taken: bool| usize::from(if taken { step.jt } else { step.jf });
+        match step.code {
+            0x20 => {
+                let from = step.k as usize;
+                a = u32::from_le_bytes(data[from..from + 4].try_into().unwrap());
+            }
+            0x54 => a &= step.k,
+            0x05 => at += step.k as usize,
+            0x15 => at += jump(a == step.k),
+            0x25 => at += jump(a > step.k),
+            0x35 => at += jump(a >= step.k),
+            0x06 => return step.k,
+            other => panic!("instruction {other:#x}"),
+        }
+    }
+}
+
+#[test]
+fn what_only_numbers_can_ask_for_is_refused_too() {
+    const REFUSED: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+    let (program, _) = filter(false).unwrap();
+    let of = |call, arguments: &[u64]| {
+        let mut all = [0; 6];
+        all[..arguments.len()].copy_from_slice(arguments);
+        verdict(&program, call, all)
+    };
+    for call in [libc::SYS_shmget, libc::SYS_semget, libc::SYS_msgget, libc::SYS_mq_open] {
+        assert_eq!(of(call, &[]), REFUSED, "{call}");
+    }
+    for call in [libc::SYS_lsetxattr, libc::SYS_lremovexattr, 452, 463, 466, 469] {
+        assert_eq!(of(call, &[]), REFUSED, "{call}");
+    }
+    // The kernel reads the lower half of a request: what is in the upper one hides nothing.
+    let [sti, linux, setd, winsize] = [0x5412, 0x541C, 0x5423, 0x5413];
+    for request in [sti, linux, setd] {
+        assert_eq!(of(libc::SYS_ioctl, &[0, request]), REFUSED);
+        assert_eq!(of(libc::SYS_ioctl, &[0, request | 1 << 32]), REFUSED);
+    }
+    let limit = |pid| of(libc::SYS_prlimit64, &[pid]);
+    assert_eq!([limit(1), limit(1 << 32 | 1)], [REFUSED; 2]);
+    #[cfg(target_arch = "x86_64")]
+    {
+        assert_eq!(of(X32 | libc::SYS_shmget, &[]), REFUSED);
+        assert_eq!(of(X32 | X32_IOCTL, &[0, sti]), REFUSED);
+    }
+
+    // And what a run does is allowed.
+    let window = of(libc::SYS_ioctl, &[0, winsize]);
+    let rest = [of(libc::SYS_openat, &[]), of(libc::SYS_futex, &[]), limit(0), limit(1 << 32)];
+    assert_eq!((window, rest), (libc::SECCOMP_RET_ALLOW, [libc::SECCOMP_RET_ALLOW; 4]));
 }
