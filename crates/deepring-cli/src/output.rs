@@ -30,7 +30,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
     write(format_args!("{}\n", escaped(&text)))
 }
 
-/// JSON with `\uXXXX` for every character that disturbs a line. Outside of strings there is none but the line feeds.
+/// JSON with an escape of four hexadecimal digits for every character that disturbs a line. Outside of strings there is none but the line feeds.
 fn escaped(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
