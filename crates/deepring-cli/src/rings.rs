@@ -55,6 +55,7 @@ impl Trusting {
     }
 
     /// Adds the owner to the store, as `--remember` does.
+    #[cfg(feature = "attacks")]
     pub(crate) fn remembering(self) -> Self {
         Self { adds_owner: true, ..self }
     }
