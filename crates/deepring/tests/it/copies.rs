@@ -106,7 +106,7 @@ fn after_use_a_secret_is_in_its_own_place_and_nowhere_else() {
 }
 
 #[test]
-#[ignore = "run by the test above"]
+#[ignore = "the process that after_use_a_secret_is_in_its_own_place_and_nowhere_else looks through"]
 fn a_child_that_uses_a_key() {
     let dir = child::path();
     let (key, blocks) = use_a_key(&dir);
