@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
+use crate::keys::is_secret_key_file;
+
 /// Who can open a new file.
 #[derive(Clone, Copy)]
 enum Access {
@@ -27,6 +29,11 @@ fn temporary(target: &Path, access: Access) -> io::Result<NamedTempFile> {
     // A rename would put a plain file in a device's or pipe's place (`-o /dev/null`).
     if fs::metadata(target).is_ok_and(|m| !m.is_file()) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "exists and is not a plain file"));
+    }
+    // Nothing brings a secret key back (`-o owner.key`).
+    if is_secret_key_file(target) {
+        let kept = "is a secret key file, which no command replaces";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, kept));
     }
     let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     Builder::new()

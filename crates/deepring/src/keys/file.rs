@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{ParseKeyError, PublicKey, Role, SecretKey};
+use super::{Host, Owner, ParseKeyError, PublicKey, Role, SecretKey};
 
 /// A key file is a few hundred bytes; nothing longer is read.
 const MAX_KEY_FILE: u64 = 16 * 1024;
@@ -101,6 +101,14 @@ pub fn write_key_pair<R: Role>(dir: &Path, key: &SecretKey<R>) -> Result<(), Key
     }
     create(&secret, text.as_bytes(), true)?;
     create(&public, format!("{}\n", key.public()).as_bytes(), false)
+}
+
+/// Whether a file is one that [`write_key_pair`] writes for a secret key, of whichever role.
+pub(crate) fn is_secret_key_file(path: &Path) -> bool {
+    read_text(path).is_ok_and(|(text, _)| {
+        SecretKey::<Owner>::from_secret_text(&text).is_ok()
+            || SecretKey::<Host>::from_secret_text(&text).is_ok()
+    })
 }
 
 fn create(path: &Path, bytes: &[u8], secret: bool) -> Result<(), KeyFileError> {

@@ -76,6 +76,19 @@ fn existing_keys_are_never_overwritten() {
     }
 }
 
+#[test]
+fn nothing_is_written_in_a_secret_keys_place() {
+    let dir = folder();
+    write_key_pair(dir.path(), &owner()).unwrap();
+    let (secret, public) = (dir.path().join("owner.key"), dir.path().join("owner.pub"));
+    let before = std::fs::read(&secret).unwrap();
+    let err = deepring::replace_file(&secret, b"a receipt").unwrap_err();
+    assert_eq!(err.kind(), std::io::ErrorKind::AlreadyExists, "{err}");
+    assert_eq!(std::fs::read(&secret).unwrap(), before);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left beside it");
+    deepring::replace_file(&public, b"what is not a secret key is replaced").unwrap();
+}
+
 #[cfg(unix)]
 #[test]
 fn a_dangling_link_is_not_written_through() {
