@@ -25,20 +25,29 @@ impl<T: Display> Display for InLine<T> {
 }
 
 /// Whether a character breaks, reorders, hides in or steers a line: all controls (tab and line feed too), line and
-/// paragraph separators, bidirectional controls, and format characters without width.
+/// paragraph separators, bidirectional controls, and what has no width or no ink: format characters
+/// and the default ignorable code points (Unicode, DerivedCoreProperties), and the empty Braille pattern.
 #[must_use]
 pub fn disturbs_line(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}'                        // soft hyphen
+            | '\u{34f}'                     // combining grapheme joiner
             | '\u{61c}'                     // Arabic letter mark
-            | '\u{180e}'                    // Mongolian vowel separator
+            | '\u{115f}'..='\u{1160}'       // Hangul fillers
+            | '\u{17b4}'..='\u{17b5}'       // Khmer inherent vowels
+            | '\u{180b}'..='\u{180f}'       // Mongolian variation selectors, vowel separator
             | '\u{200b}'..='\u{200f}'       // zero width; left-to-right and right-to-left marks
             | '\u{2028}'..='\u{202e}'       // line and paragraph separators; embeddings and overrides
             | '\u{2060}'..='\u{206f}'       // word joiner, invisible operators, isolates, deprecated controls
+            | '\u{2800}'                    // Braille pattern of no dots
+            | '\u{3164}' | '\u{ffa0}'       // Hangul fillers
+            | '\u{fe00}'..='\u{fe0f}'       // variation selectors
             | '\u{feff}'                    // zero width no-break space
-            | '\u{fff9}'..='\u{fffb}'       // interlinear annotation
-            | '\u{e0000}'..='\u{e007f}'     // tags
+            | '\u{fff0}'..='\u{fffb}'       // ignorable, unassigned; interlinear annotation
+            | '\u{1bca0}'..='\u{1bca3}'     // shorthand format controls
+            | '\u{1d173}'..='\u{1d17a}'     // musical format controls
+            | '\u{e0000}'..='\u{e0fff}'     // tags, variation selectors, ignorable
         )
 }
 
@@ -74,6 +83,21 @@ mod tests {
             '\u{2069}',
             '\u{feff}',
             '\u{e0041}',
+            '\u{34f}',
+            '\u{1160}',
+            '\u{17b4}',
+            '\u{180b}',
+            '\u{180f}',
+            '\u{2800}',
+            '\u{3164}',
+            '\u{ffa0}',
+            '\u{fe00}',
+            '\u{fe0f}',
+            '\u{fff0}',
+            '\u{1bca0}',
+            '\u{1d17a}',
+            '\u{e0100}',
+            '\u{e01ef}',
         ] {
             let shown = InLine(format!("a{c}b")).to_string();
             assert_eq!(shown, "a\u{fffd}b", "U+{:04X}", u32::from(c));
