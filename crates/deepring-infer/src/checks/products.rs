@@ -155,8 +155,9 @@ impl<'a> Products<'a> {
         let plain = Scaled { scale: 1.0, skip_not_finite: false };
         match self.compare(i, projection, value, plain) {
             Ok(places) if places == all => return compared(places, Extent::Everywhere),
-            Ok(_) => return Err(wrong()),
-            Err(_) => {}
+            // A place whose sums and bound are numbers and do not fit is wrong, whatever the others are.
+            Ok(_) | Err(Mismatch::Differs) => return Err(wrong()),
+            Err(Mismatch::NotFinite) => {}
         }
         let (size_x, size_y) = (Size::of(&x, linear.x.relu), Size::of(&y, false));
         // Sums of large values may have left 32-bit floats. What is scaled down is compared like any other: how large an

@@ -74,7 +74,7 @@ impl<'c> Verification<'c> {
         Ok(())
     }
 
-    /// What only looks at part of a block: the share of it that the measure states.
+    /// Compares these pieces by MAC; those that count go into the measure.
     fn compare(
         &mut self,
         bytes: &[u8],

@@ -243,17 +243,22 @@ where
     let value = |name: &str| -> Option<&'o E::Value> { outputs.find(name).or_else(|| input(name)) };
     let find = |name: &str| -> Option<View<'o>> { block.engine().view(value(name)?) };
     let drawn = Verification::draw()?;
-    match verification.verify_outputs(block.bytes(), drawn, &find) {
-        Ok(Completeness::Complete) => {}
-        // Where sums say nothing, a second run does: an output that nobody made up comes again.
-        Ok(Completeness::NotEverywhere) => runs_again(block, outputs, input, usize::MAX)?,
+    // Where sums say nothing, a second run does: an output that nobody made up comes again, and so does the rest, whether
+    // it was drawn or not: what was made up in between may be why the sums say nothing.
+    let complete = match verification.verify_outputs(block.bytes(), drawn, &find) {
+        Ok(Completeness::Complete) => true,
+        Ok(Completeness::NotEverywhere) => {
+            runs_again(block, outputs, input, usize::MAX)?;
+            false
+        }
         Err(Fault::OutOfRange { part }) => {
             runs_again(block, outputs, input, part)?;
+            recompute(block, &value)?;
             return Err(Fault::OutOfRange { part });
         }
         Err(fault) => return Err(fault),
-    }
-    if verification.plan().recomputes(drawn)
+    };
+    if (!complete || verification.plan().recomputes(drawn))
         && let Some(values) = recompute(block, &value)?
     {
         verification.recomputed(values);
