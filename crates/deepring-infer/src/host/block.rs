@@ -8,7 +8,7 @@ use deepring_memory::Protection;
 
 use super::alarms::Alarms;
 use super::block_use::BlockUse;
-use super::opening::Opening;
+use super::opening::BlockMemory;
 use crate::checks::{Anatomy, BlockCheck, Fault, Mode, Numbers, PlanKind, Rest, exposing};
 use crate::engine::{Engine, EngineError};
 use crate::error::RunError;
@@ -77,8 +77,8 @@ impl<E: Engine> LoadedBlock<E> {
         let missing =
             || OpenError::NoSuchBlock { index, count: u32::try_from(count).unwrap_or(u32::MAX) };
         let header = ring.headers().get(index as usize).ok_or_else(missing)?;
-        let Opening { buffer, opened, check: made } =
-            Opening::of(ring, key, header, Mode::of(check))?;
+        let BlockMemory { buffer, opened, check: made } =
+            BlockMemory::of(ring, key, header, Mode::of(check))?;
         let graph = graph_of(header, buffer.bytes(), made.as_ref())?;
         let mut block = Self {
             ring: Arc::clone(ring),

@@ -9,7 +9,7 @@ use deepring_memory::Region;
 
 use super::CHANGED_IN_MEMORY;
 use super::alarms::Alarms;
-use super::opening::Opening;
+use super::opening::BlockMemory;
 use crate::checks::{BlockCheck, Fault, Mode, PlanKind};
 use crate::error::RunError;
 
@@ -31,7 +31,8 @@ impl GenesisBlock {
         alarms: &Arc<Alarms>,
     ) -> Result<Self, RunError> {
         let mode = tagged.then_some(Mode::Bytes);
-        let Opening { buffer, opened, check } = Opening::of(ring, key, ring.genesis(), mode)?;
+        let BlockMemory { buffer, opened, check } =
+            BlockMemory::of(ring, key, ring.genesis(), mode)?;
         Ok(Self { buffer, opened, check, alarms: Arc::clone(alarms) })
     }
 

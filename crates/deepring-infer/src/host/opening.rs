@@ -13,14 +13,14 @@ use crate::mac::{Mac, Piece, TagDomain, pieces_of};
 use crate::weights::room;
 
 /// A block's plaintext, read-only, and its check.
-pub(super) struct Opening {
+pub(super) struct BlockMemory {
     pub(super) buffer: Region,
     pub(super) opened: OpenedBlock,
     /// `None` where nothing is compared later.
     pub(super) check: Option<BlockCheck>,
 }
 
-impl Opening {
+impl BlockMemory {
     /// Decrypts a block. Each chunk is tagged in the copy that was authenticated, before it is put into its place; the pages
     /// are then made read-only, the content digest is computed over them, and they are compared with the tags once more.
     pub(super) fn of(
@@ -138,7 +138,7 @@ mod tests {
         let flip = |live: &[u8]| assert!(tamper(live, at, &[live[at] ^ 0x40]));
         for mode in [Mode::Bytes, Mode::Compute, Mode::Auto] {
             let open = |stages: &[Stage]| {
-                Opening::staged(&ring, &key, header, Some(mode), |stage, live| {
+                BlockMemory::staged(&ring, &key, header, Some(mode), |stage, live| {
                     if stages.contains(&stage) {
                         flip(live);
                     }
