@@ -92,10 +92,11 @@ impl Vectors {
 
     fn draw(&self, of: usize, bytes: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, SealModelError> {
         let Some(Some(planned)) = self.planned.get(of) else { return Ok(None) };
-        let layout = || SealError::Layout {
-            block: u32::try_from(of + 1).unwrap_or(u32::MAX),
-            reason: "a parameter is not as long as its operator says",
-        };
+        let block = u32::try_from(of + 1).unwrap_or(u32::MAX);
+        let refused = |reason| SealError::Layout { block, reason };
+        let layout = || refused("a parameter is not as long as its operator says");
+        let large =
+            "a parameter is too large for neighbours to check; seal without neighbour checks";
         let floats = |part: usize| -> Option<&[f32]> {
             let part = planned.parts.get(part)?;
             bytemuck::try_cast_slice(bytes.get(part.offset as usize..part.end() as usize)?).ok()
@@ -113,7 +114,7 @@ impl Vectors {
             }
             let drawn = Projection::draw(linear, weights, bias).map_err(|e| match e {
                 DrawError::NoRandomness => SealError::from(NoRandomness),
-                DrawError::Unsuitable | DrawError::Read(_) => layout(),
+                DrawError::Unsuitable | DrawError::Read(_) => refused(large),
             })?;
             drawn.to_seal().iter().for_each(|v| out.extend_from_slice(&v.to_le_bytes()));
         }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use deepring::{
     AuthenticRing, Chain, Check, Checked, DType, Digest, Finding, Header, Item, OpenError,
-    OpeningKey, Parcel, PartKind, TensorValue, batch_digest, tensors_digest,
+    OpeningKey, Owner, Parcel, PartKind, SecretKey, TensorValue, batch_digest, tensors_digest,
 };
-use deepring_infer::{CutPolicy, RingHost, Rten, RunError};
+use deepring_infer::{Blocks, CutPolicy, RingHost, Rten, RunError, Seal};
 
 use crate::graphs::{FLOAT, INT64, Net, int, ints};
 use crate::zoo::{
@@ -721,4 +721,27 @@ fn many_pictures_pass_between_hosts_that_check_each_other() {
         println!("{name}: {pictures} pictures, one host {alone:?}, two in turns {in_turns:?}");
         assert_eq!(found, wanted, "{name}");
     }
+}
+
+/// A mask of -10^10 that is added as a bias leaves no room for a neighbour's sums. It was called too short once.
+#[test]
+fn a_parameter_that_no_neighbour_can_check_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut net = Net::new(45);
+    net.input("x", FLOAT, &["1", "8"]).output("y", FLOAT);
+    let (v, w) = (net.param("v", &[8, 6]), net.param("w", &[6, 4]));
+    let b = net.floats("b", &[4], &[-1e10; 4]);
+    net.node("MatMul", &["x", &v], "h");
+    net.node("Gemm", &["h", &w, &b], "y");
+    let path = net.save(folder.path());
+    let owner = SecretKey::<Owner>::generate().unwrap();
+    let sealed = |checks: bool, ring: &str| {
+        let seal = Seal::new(&path, &owner).cut(CutPolicy::Op).neighbour_checks(checks);
+        let seal = seal.host(Blocks::All, host(1).public());
+        seal.write(&folder.path().join(ring), &|_| ())
+    };
+    let refused = sealed(true, "with").unwrap_err().to_string();
+    assert!(refused.contains("too large for neighbours"), "{refused}");
+    assert!(!folder.path().join("with").exists());
+    sealed(false, "without").unwrap();
 }
