@@ -335,6 +335,19 @@ impl BlockCheck {
         f(self.vault().unwrap().region())
     }
 
+    /// Deals other pieces than were dealt, for tests of what is refused.
+    #[cfg(test)]
+    pub(crate) fn deal(&self, pieces: &[u32]) {
+        let rotation = Arc::new(Rotation::new(pieces).unwrap());
+        self.secrets().as_mut().unwrap().rotation = rotation;
+    }
+
+    /// What plans are made of, for tests that edit it.
+    #[cfg(test)]
+    pub(crate) fn anatomy_mut(&mut self) -> &mut Anatomy {
+        &mut self.anatomy
+    }
+
     /// The projections as they are now.
     #[cfg(test)]
     pub(crate) fn projections(&self) -> Vec<Vec<u8>> {

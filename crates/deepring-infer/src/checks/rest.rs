@@ -223,6 +223,7 @@ pub(crate) fn same_bits(a: &View<'_>, b: &View<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::checks::{Form, Linear, Numbers, Source};
+    use crate::onnx::proto::TensorProto;
     use deepring::DType;
 
     fn spec(name: &str) -> TensorSpec {
@@ -285,5 +286,10 @@ mod tests {
         assert!(rest(vec![node("RandomNormalLike", &["x"], "y")], &[], "y").is_none());
         assert!(rest(vec![node("Relu", &["nothing makes it"], "y")], &[], "y").is_none());
         assert!(rest(vec![], &[], "x").is_none(), "an input that is given out as it is");
+        let spec = [spec("c")];
+        let constant = TensorProto { name: Some("c".into()), ..TensorProto::default() };
+        let graph = GraphProto { initializer: vec![constant], ..GraphProto::default() };
+        let model = ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec();
+        assert!(Rest::of(&model, &Anatomy::default(), &[], &spec).is_none(), "a constant");
     }
 }

@@ -117,13 +117,11 @@ mod tests {
     use deepring_memory::tamper;
 
     use super::*;
-    use crate::checks::PlanKind;
+    use crate::checks::{Fault, PlanKind};
     use crate::sealing::{Blocks, Seal};
 
-    /// An edit that is there while tags and secrets are made, absent while the digest is computed, and there again after,
-    /// was accepted for ever once: the tags were of the edited bytes.
-    #[test]
-    fn an_edit_while_a_block_is_opened_is_refused() {
+    /// A sealed network of the zoo, and the key of its host.
+    fn sealed() -> (AuthenticRing, SecretKey<Host>) {
         let folder = tempfile::tempdir().unwrap();
         let (owner, key) =
             (SecretKey::<Owner>::generate().unwrap(), SecretKey::<Host>::generate().unwrap());
@@ -132,7 +130,36 @@ mod tests {
         let seal = Seal::new(model.as_ref(), &owner).host(Blocks::All, key.public());
         seal.write(&path, &|_| ()).unwrap();
         let trust = Trust::owner(owner.public());
-        let ring = UnverifiedRing::open(&path).unwrap().authenticate(&trust).unwrap();
+        (UnverifiedRing::open(&path).unwrap().authenticate(&trust).unwrap(), key)
+    }
+
+    /// A plan that is chosen after uses were observed is tagged then; of a block that was edited before, none is.
+    #[test]
+    fn plans_are_made_of_what_was_opened_or_not_at_all() {
+        let (ring, key) = sealed();
+        let header = ring.layers().last().unwrap();
+        for edited in [false, true] {
+            let opened = BlockMemory::of(&ring, &key, header, Some(Mode::Auto)).unwrap();
+            let mut check = opened.check.unwrap();
+            assert!(matches!(check.begin(PlanKind::Auto), Err(Fault::Structure)), "not yet chosen");
+            if edited {
+                assert!(check.anatomy_mut().linears.pop().is_some());
+            }
+            // No operator by its product: every byte is compared.
+            check.set_auto(Vec::new);
+            for kind in [PlanKind::Auto, PlanKind::Both, PlanKind::Compute] {
+                let begun = check.begin(kind).map(drop);
+                let wanted = if edited { Err(Fault::Structure) } else { Ok(()) };
+                assert_eq!(begun, wanted, "{kind:?}");
+            }
+        }
+    }
+
+    /// An edit that is there while tags and secrets are made, absent while the digest is computed, and there again after,
+    /// was accepted for ever once: the tags were of the edited bytes.
+    #[test]
+    fn an_edit_while_a_block_is_opened_is_refused() {
+        let (ring, key) = sealed();
         let header = ring.layers().last().unwrap();
         let at = header.parts[0].offset as usize + 3;
         let flip = |live: &[u8]| assert!(tamper(live, at, &[live[at] ^ 0x40]));

@@ -10,6 +10,7 @@ use deepring::{
     Check, Finding, Host, Owner, PartKind, SecretKey, TensorValue, Trust, UnverifiedRing,
 };
 use deepring_memory::Region;
+use prost::Message as _;
 use rten::Value;
 use rten_tensor::prelude::*;
 
@@ -18,18 +19,25 @@ use super::{BlockOutputs, LoadedBlock};
 use crate::cut::CutPolicy;
 use crate::engine::{Engine as _, Input, Rten};
 use crate::error::RunError;
+use crate::onnx::proto::{
+    AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+};
 use crate::sealing::{Blocks, Seal};
 
 type Values = HashMap<String, Value>;
 
 /// A host with all blocks of a network of the zoo, one linear operator each.
 fn host(network: &str, check: Check) -> RingHost<Rten> {
+    host_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo").join(network), check)
+}
+
+fn host_of(model: &Path, check: Check) -> RingHost<Rten> {
     let folder = tempfile::tempdir().unwrap();
     let (owner, key) =
         (SecretKey::<Owner>::generate().unwrap(), SecretKey::<Host>::generate().unwrap());
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo").join(network);
     let path = folder.path().join("ring");
-    let seal = Seal::new(&model, &owner).cut(CutPolicy::Op).host(Blocks::All, key.public());
+    let seal = Seal::new(model, &owner).cut(CutPolicy::Op).host(Blocks::All, key.public());
     let sealed = seal.write(&path, &|_| ()).unwrap();
     let ring = UnverifiedRing::open(&path).unwrap().authenticate(&Trust::owner(owner.public()));
     let end = sealed.blocks.len() as u32 + 1;
@@ -194,6 +202,110 @@ fn a_made_up_output_is_met_however_it_is_made_up() {
         }
         use_block(&host, header.index, &mut values, |_| (), |_| ()).unwrap();
     }
+}
+
+/// `y = MatMulInteger(quantised x, w)`, and what gives it to the outside as floats.
+fn quantised() -> ModelProto {
+    let node = |op: &str, inputs: &[&str], outputs: &[&str]| NodeProto {
+        op_type: Some(op.into()),
+        input: inputs.iter().map(|s| (*s).to_owned()).collect(),
+        output: outputs.iter().map(|s| (*s).to_owned()).collect(),
+        ..NodeProto::default()
+    };
+    let value = |name: &str, dims: [i64; 2]| {
+        let dim = |n| DimensionProto { dim_value: Some(n), dim_param: None };
+        let shape = Some(TensorShapeProto { dim: dims.map(dim).to_vec() });
+        let tensor_type = Some(TensorTypeProto { elem_type: Some(1), shape });
+        let r#type = Some(TypeProto { tensor_type, ..TypeProto::default() });
+        ValueInfoProto { name: Some(name.into()), r#type }
+    };
+    let mut cast = node("Cast", &["p"], &["y"]);
+    let to = AttributeProto { name: Some("to".into()), i: Some(1), ..AttributeProto::default() };
+    cast.attribute = vec![AttributeProto { r#type: Some(2), ..to }];
+    let w = TensorProto {
+        name: Some("w".into()),
+        dims: vec![4, 2],
+        data_type: Some(3),
+        raw_data: Some(vec![5, 251, 17, 2, 255, 60, 9, 33]),
+        ..TensorProto::default()
+    };
+    let graph = GraphProto {
+        name: Some("net".into()),
+        node: vec![
+            node("DynamicQuantizeLinear", &["x"], &["q", "scale", "zero"]),
+            node("MatMulInteger", &["q", "w", "zero"], &["p"]),
+            cast,
+        ],
+        initializer: vec![w],
+        input: vec![value("x", [3, 4])],
+        output: vec![value("y", [3, 2])],
+        ..GraphProto::default()
+    };
+    let opset = OperatorSetIdProto { domain: None, version: Some(17) };
+    ModelProto {
+        ir_version: Some(8),
+        opset_import: vec![opset],
+        graph: Some(graph),
+        ..ModelProto::default()
+    }
+}
+
+/// Sums of rows fit whatever the rows are called; what broadcasts differently afterwards is another output.
+#[test]
+fn sums_of_bytes_in_another_shape_or_order_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.onnx");
+    std::fs::write(&path, quantised().encode_to_vec()).unwrap();
+    let mut host = host_of(&path, Check::Compute);
+    let pixels: Vec<f32> = (0..12).map(|i| i as f32 / 3.0 - 1.0).collect();
+    let x = rten_tensor::Tensor::from_data(&[3, 4], pixels);
+    let mut values = HashMap::from([("x".to_owned(), Value::from(x))]);
+    let y = linear(&host, 1);
+    type Falsify = fn(Vec<i32>) -> (Vec<usize>, Vec<i32>);
+    let falsify: &[Falsify] = &[
+        |v| (vec![1, 3, 2], v),
+        |v| (vec![3, 1, 2], v),
+        |v| (vec![2, 3], v),
+        |v| (vec![6], v),
+        |v| (vec![2, 2], v[..4].to_vec()),
+        |v| (vec![3, 2], v.into_iter().rev().collect()),
+        |mut v| {
+            (vec![3, 2], {
+                v[5] += 1;
+                v
+            })
+        },
+    ];
+    for (number, falsify) in falsify.iter().enumerate() {
+        let made_up = |given: &mut BlockOutputs<Value>| {
+            let Some(Value::Int32Tensor(t)) = given.find_mut(&y) else { panic!("integers") };
+            let (shape, elements) = falsify(t.to_vec());
+            *t = rten_tensor::Tensor::from_data(&shape, elements);
+        };
+        let met = use_block(&host, 1, &mut values.clone(), |_| (), made_up);
+        let finding = met.err().unwrap_or_else(|| panic!("{number} was accepted"));
+        assert_eq!(finding.tensor.as_deref(), Some("w"), "{number}");
+        host.load_block(1).unwrap();
+    }
+    use_block(&host, 1, &mut values, |_| (), |_| ()).unwrap();
+}
+
+/// Of what is not dealt, no edit would be met that products do not show.
+#[test]
+fn a_rotation_that_deals_another_number_of_pieces_is_refused() {
+    let mut host = host("fashion-lenet5.onnx", Check::Compute);
+    let values = picture(&host);
+    let check = |host: &RingHost<Rten>, pieces: &[u32]| {
+        host.loaded_block(1).unwrap().check().unwrap().deal(pieces);
+        let block = host.loaded_block(1).unwrap();
+        block.begin().and_then(|begun| begun.compare_bytes().map(drop))
+    };
+    for pieces in [&[][..], &[0, 1, 2, 3, 4]] {
+        let RunError::Tampered(finding) = check(&host, pieces).unwrap_err() else { panic!() };
+        assert!(finding.reason.contains("what the check keeps"), "{finding}");
+        host.load_block(1).unwrap();
+    }
+    use_block(&host, 1, &mut values.clone(), |_| (), |_| ()).unwrap();
 }
 
 #[test]

@@ -216,6 +216,41 @@ fn products_of_matrices_are_checked_in_every_form() {
     }
 }
 
+/// Next to a bias of 10^10 an edit of the weight does not show, so its operator has no product; and then the other
+/// operator's product says nothing of what this one read.
+#[test]
+fn a_weight_that_one_operator_reads_without_a_product_is_on_bytes() {
+    for (bias, on_bytes) in [(0.5, false), (-1e10, true)] {
+        let mut net = Net::new(44);
+        net.input("x", FLOAT, &["2", "8"]).input("z", FLOAT, &["2", "8"]);
+        net.output("p", FLOAT).output("y", FLOAT);
+        let w = net.param("w", &[8, 6]);
+        let b = net.floats("b", &[6], &[bias; 6]);
+        net.node("MatMul", &["x", &w], "p");
+        net.node("Gemm", &["z", &w, &b], "y");
+        let folder = tempfile::tempdir().unwrap();
+        let path = net.save(folder.path());
+        let ring = Sealed::new(&path, "1".parse().unwrap());
+        let session = ring.session(Check::Compute);
+        let inputs = || vec![positive("x", &[2, 8], 1), positive("z", &[2, 8], 2)];
+        let outcome = session.run(inputs()).unwrap();
+        let decision = outcome.decision.verify(session.ring()).unwrap();
+        let (block, start, _) = place_of(&session, "w");
+        let place = session.ring().layers().iter().position(|h| h.index == block).unwrap();
+        let part = session.ring().layers()[place].parts.iter().position(|p| p.label() == "w");
+        let had = decision.chain.receipts()[0].coverage[place][part.unwrap()];
+        let wanted = if on_bytes { had == Coverage::Bytes } else { is_product(had) };
+        assert!(wanted, "bias {bias}: {had}");
+        if on_bytes {
+            // The lowest bit there is, at the first use.
+            flip(session.live_bytes(block).unwrap(), start, 0x01);
+            let error = session.run(inputs()).unwrap_err();
+            let found = error.finding().unwrap_or_else(|| panic!("{error}"));
+            assert_eq!((found.block, found.tensor.as_deref()), (Some(block), Some("w")));
+        }
+    }
+}
+
 fn bytes_tensor(name: &str, dims: &[i64], elem: i32, values: Vec<u8>) -> TensorProto {
     TensorProto {
         name: Some(name.into()),
