@@ -40,15 +40,17 @@ pub(super) fn is_anchor(graph: &Graph, node: &NodeProto) -> bool {
 }
 
 /// Whether the node only prepares the operand of the linear operator that follows it, and is fused
-/// with that by the engine: then both belong in one block.
-pub(super) fn is_prefix(graph: &Graph, node: &NodeProto) -> bool {
+/// with that by the engine: then both belong in one block. A scale is fused with a product of matrices only; before
+/// any other operator it is the tail of what it follows, and may be fused with that.
+fn is_prefix(graph: &Graph, node: &NodeProto, anchor: &NodeProto) -> bool {
     let scalar = |arg: usize| {
         graph.constant(node.arg(arg)).is_some_and(|t| t.sizes().iter().all(|&d| d == 1))
     };
+    let product = matches!(anchor.onnx_op(), "MatMul" | "FusedMatMul");
     match node.onnx_op() {
         "Transpose" | "Pad" | "DynamicQuantizeLinear" | "QuantizeLinear" => true,
-        "Mul" => scalar(0) || scalar(1),
-        "Div" => scalar(1),
+        "Mul" => product && (scalar(0) || scalar(1)),
+        "Div" => product && scalar(1),
         _ => false,
     }
 }
@@ -67,13 +69,16 @@ pub(super) fn prefixes(graph: &Graph, anchors: &[bool]) -> HashMap<usize, usize>
     for (index, node) in graph.nodes.iter().enumerate().rev() {
         let [output] = node.output.as_slice() else { continue };
         let single = uses.get(output) == Some(&1) && !outputs.contains(output);
-        if !single || !is_prefix(graph, node) || anchors.get(index) == Some(&true) {
+        if !single || anchors.get(index) == Some(&true) {
             continue;
         }
         let Some(&next) = consumer.get(output.as_str()) else { continue };
         let anchor =
             if anchors.get(next) == Some(&true) { Some(next) } else { found.get(&next).copied() };
-        if let Some(anchor) = anchor {
+        let operator = anchor.and_then(|anchor| graph.nodes.get(anchor));
+        if let (Some(anchor), Some(operator)) = (anchor, operator)
+            && is_prefix(graph, node, operator)
+        {
             found.insert(index, anchor);
         }
     }
