@@ -724,8 +724,8 @@ def read_opening(r):
 def claims(check, parts):
     """Whether the parts of one block may have had this coverage, where a receipt states this check."""
     if CHECKS[check] == "spot":
-        return all(c == OPENED for c in parts) or all(c in (ROWS, BYTES) for c in parts)
-    allowed = {"none": (UNCHECKED,), "load": range(OPENED, RECOMPUTED + 1), "run": (ROWS, BYTES),
+        return all(c == OPENED for c in parts) or all(c == BYTES for c in parts)
+    allowed = {"none": (UNCHECKED,), "load": range(OPENED, RECOMPUTED + 1), "run": (BYTES,),
                "auto": (ROWS, PRODUCT, BYTES, EITHER, BOTH, RECOMPUTED),
                "compute": (ROWS, PRODUCT, BYTES, EITHER, BOTH, RECOMPUTED)}[CHECKS[check]]
     return all(c in allowed for c in parts)

@@ -182,8 +182,8 @@ fn coverage(check: Check) -> BoxedStrategy<Vec<Coverage>> {
     match check {
         Check::None => of(&[Unchecked]).boxed(),
         Check::Load => of(&Coverage::ALL[1..]).boxed(),
-        Check::Spot(_) => prop_oneof![of(&[Opened]), of(&[Rows, Bytes])].boxed(),
-        Check::Run => of(&[Rows, Bytes]).boxed(),
+        Check::Spot(_) => prop_oneof![of(&[Opened]), of(&[Bytes])].boxed(),
+        Check::Run => of(&[Bytes]).boxed(),
         Check::Auto | Check::Compute => {
             of(&[Rows, Product, Bytes, Either, Both, Recomputed]).boxed()
         }

@@ -172,7 +172,7 @@ fn contradiction(check: Check, parts: &[Coverage]) -> Option<(usize, Coverage)> 
         Check::Load => c != Unchecked,
         // A block is drawn whole or not at all.
         Check::Spot(_) if parts.first() == Some(&Opened) => c == Opened,
-        Check::Spot(_) | Check::Run => matches!(c, Rows | Bytes),
+        Check::Spot(_) | Check::Run => c == Bytes,
         Check::Auto | Check::Compute => {
             matches!(c, Rows | Product | Bytes | Either | Both | Recomputed)
         }
@@ -204,8 +204,8 @@ mod tests {
         let allowed: [(Check, &[Coverage]); 6] = [
             (none, &[Unchecked]),
             (load, &[Opened, Rows, Product, Bytes, Either, Both, Recomputed]),
-            (spot, &[Opened, Rows, Bytes]),
-            (run, &[Rows, Bytes]),
+            (spot, &[Opened, Bytes]),
+            (run, &[Bytes]),
             (auto, &[Rows, Product, Bytes, Either, Both, Recomputed]),
             (compute, &[Rows, Product, Bytes, Either, Both, Recomputed]),
         ];
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_part_that_contradicts_is_named_also_behind_others() {
-        let coverage = vec![vec![Bytes], vec![], vec![Bytes, Rows, Opened, Opened]];
+        let coverage = vec![vec![Bytes], vec![], vec![Bytes, Bytes, Opened, Opened]];
         let refused = Checked::new(Check::Run, 0, coverage).unwrap_err();
         let wanted =
             CheckedError::NotAsClaimed { check: Check::Run, block: 2, part: 2, found: Opened };
@@ -236,11 +236,11 @@ mod tests {
         let of = |blocks: &[&[Coverage]]| {
             Checked::new(spot, 0, blocks.iter().map(|b| b.to_vec()).collect())
         };
-        of(&[&[Opened, Opened], &[Rows, Bytes], &[]]).unwrap();
+        of(&[&[Opened, Opened], &[Bytes, Bytes], &[]]).unwrap();
         for mixed in [
             &[Opened, Bytes],
             &[Bytes, Opened],
-            &[Rows, Opened],
+            &[Rows, Bytes],
             &[Opened, Unchecked],
             &[Opened, Recomputed],
             &[Bytes, Both],

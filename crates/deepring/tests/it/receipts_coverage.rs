@@ -32,7 +32,7 @@ pub(crate) fn decided(ring: &VerifiedRing, a: Checked, b: Checked) -> Decision {
 pub(crate) fn layer_by_layer() -> (Checked, Checked) {
     let spot = Check::Spot(Share::new(0.25).unwrap());
     let a = Checked::new(Check::Compute, 16, vec![vec![Product, Rows, Bytes]]);
-    let b = Checked::new(spot, 0, vec![vec![Rows, Bytes, Bytes], vec![Opened]]);
+    let b = Checked::new(spot, 0, vec![vec![Bytes, Bytes, Bytes], vec![Opened]]);
     (a.unwrap(), b.unwrap())
 }
 
@@ -89,7 +89,7 @@ fn json_has_words() {
     assert_eq!(receipts[0]["check"], "compute");
     assert_eq!(receipts[0]["rotation"], 16);
     assert_eq!(receipts[0]["coverage"], serde_json::json!([["product", "rows", "bytes"]]));
-    let b = serde_json::json!([["rows", "bytes", "bytes"], ["opened"]]);
+    let b = serde_json::json!([["bytes", "bytes", "bytes"], ["opened"]]);
     assert_eq!(receipts[1]["coverage"], b);
     let (a, b) = of_a_batch();
     let verified = decided(&ring, a, b).verify(&ring).unwrap();
@@ -220,7 +220,7 @@ fn a_graph_has_neither_rows_nor_a_product_and_nothing_else_is_recomputed() {
     let ring = intact(&small_ring());
     let cases: [(_, &[&[u8]], u32); 10] = [
         ((COMPUTE, 0, 16), &[&[3, 4, 3], &[4]], 2),
-        ((RUN, 0, 0), &[&[4, 4, 2], &[4]], 2),
+        ((AUTO, 0, 0), &[&[4, 4, 2], &[4]], 2),
         ((COMPUTE, 0, 16), &[&[3, 4, 4], &[3]], 3),
         ((LOAD, 0, 0), &[&[1, 1, 1], &[2]], 3),
         ((AUTO, 0, 16), &[&[4, 4, 5], &[4]], 2),

@@ -520,7 +520,7 @@ fn claims(f: &mut Folder, ring: &VerifiedRing, honest: &[u8]) {
 
     // Code, share and rotation, then the codes of the parts of blocks 2 and 3, in host B's receipt.
     type Claim<'a> = (&'a str, &'a str, (u8, u32, u16), &'a [&'a [u8]], Place);
-    let cases: [Claim<'_>; 19] = [
+    let cases: [Claim<'_>; 20] = [
         ("check_unknown", "check 6", (6, 0, 0), &[&[4, 4, 4], &[4]], file(None)),
         ("share_without_spot", "run with a share", (3, 1, 0), &[&[4, 4, 4], &[4]], file(None)),
         ("spot_without_share", "spot with share 0", (2, 0, 0), &[&[4, 4, 4], &[4]], file(None)),
@@ -574,7 +574,8 @@ fn claims(f: &mut Folder, ring: &VerifiedRing, honest: &[u8]) {
         ("graph_by_product", "a product of the graph", (5, 0, 16), &[&[3, 4, 4], &[3]], body(3)),
         ("graph_by_either", "either of the graph", (4, 0, 16), &[&[4, 4, 5], &[4]], body(2)),
         ("graph_by_both", "both of the graph", (5, 0, 0), &[&[4, 4, 4], &[6]], body(3)),
-        ("graph_by_rows", "rows of the graph", (3, 0, 0), &[&[4, 4, 2], &[4]], body(2)),
+        ("graph_by_rows", "rows of the graph", (5, 0, 0), &[&[4, 4, 2], &[4]], body(2)),
+        ("rows_under_run", "run, and a tensor by rows", (3, 0, 0), &[&[4, 2, 4], &[4]], file(None)),
         ("tensor_recomputed", "a tensor recomputed", (5, 0, 0), &[&[7, 4, 4], &[4]], body(2)),
     ];
     for (name, defect, check, coverage, place) in cases {
