@@ -38,6 +38,8 @@ pub(crate) use block_check::BlockCheck;
 pub(crate) use block_check::SECRET_LIFE;
 pub(crate) use cost::{BlockCosts, Choice};
 pub use measure::{Measure, PartMeasure};
+#[cfg(test)]
+pub(crate) use plan::CheckPlan;
 pub(crate) use plan::PlanKind;
 pub(crate) use products::{Extent, Misfit, Products, fits_shape};
 pub(crate) use projection::{DrawError, LIMIT, Projection};

@@ -135,18 +135,28 @@ impl<E: Engine> RingHost<E> {
     pub fn load_block(&mut self, index: u32) -> Result<(), RunError> {
         if index == 0 {
             let checked = self.check > Check::Load;
-            self.genesis = GenesisBlock::open(&self.ring, &self.key, checked, &self.alarms)?;
+            let genesis = GenesisBlock::open(&self.ring, &self.key, checked, &self.alarms);
+            self.genesis = self.alarmed(genesis)?;
             return Ok(());
         }
         let (place, key) = ((&self.ring, &self.engine), &self.key);
-        let block = LoadedBlock::open(place, key, index, self.check, &self.alarms)?;
+        let block = LoadedBlock::open(place, key, index, self.check, &self.alarms);
+        let block = self.alarmed(block)?;
         self.blocks.insert(index, block);
         // Its costs are observed anew.
         *self.chosen() = Chosen::default();
         Ok(())
     }
 
-    /// What was found to be tampered with in this host's memory since it was opened, oldest first. A block that is named
+    fn alarmed<T>(&self, opened: Result<T, RunError>) -> Result<T, RunError> {
+        if let Err(RunError::Tampered(finding)) = &opened {
+            self.alarms.raise(finding);
+        }
+        opened
+    }
+
+    /// What was found to be tampered with in this host's memory since it was opened, or in what was opened anew, oldest first,
+    /// of more than 1024 the first. What a neighbour is blamed for is an error of that query and not among them. A block that is named
     /// here is out of use until it is loaded anew. Whoever embeds a host records these where they outlive it.
     #[must_use]
     pub fn alarms(&self) -> Vec<Finding> {

@@ -18,12 +18,16 @@ use crate::onnx::proto::{
 /// A table with fewer bytes is checked whole: that costs less than looking at indices.
 const SMALL_TABLE: u64 = 64 * 1024;
 
+/// So many products of two differences of bytes stay within 32 bits when they are summed.
+const MAX_BYTE_TERMS: usize = (i32::MAX / (255 * 255)) as usize;
+
 /// What a block's graph is made of.
 #[derive(Debug, Default, Hash)]
 pub(crate) struct Anatomy {
     pub(crate) linears: Vec<Linear>,
     pub(crate) tables: Vec<Table>,
-    /// How many operators read a part. One inside a branch or a loop counts as many.
+    /// How many operators read a part; one that gives it out as it is counts too. One inside a branch or a loop counts as
+    /// more than there can be.
     uses: BTreeMap<usize, usize>,
 }
 
@@ -190,13 +194,15 @@ struct Reader<'a> {
     parts: &'a [Part],
     /// Part of each initializer.
     place: HashMap<&'a str, usize>,
-    /// How many operators read a part. One inside a branch or a loop counts as many.
+    /// As in [`Anatomy`].
     uses: BTreeMap<usize, usize>,
     /// Who makes a value.
     maker: HashMap<&'a str, &'a NodeProto>,
     /// Who reads a value, the graph's outputs not counted.
     readers: HashMap<&'a str, Vec<&'a NodeProto>>,
     outputs: HashSet<&'a str>,
+    /// Values that are stated to have one element.
+    single: HashSet<&'a str>,
 }
 
 impl<'a> Reader<'a> {
@@ -211,6 +217,10 @@ impl<'a> Reader<'a> {
             }
         }
         let mut uses: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut read = |part: usize, times: usize| {
+            let uses = uses.entry(part).or_default();
+            *uses = uses.saturating_add(times);
+        };
         let mut maker = HashMap::new();
         let mut readers: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
         for node in &graph.node {
@@ -218,17 +228,22 @@ impl<'a> Reader<'a> {
             for name in &node.input {
                 readers.entry(name).or_default().push(node);
                 if let Some(part) = place.get(name.as_str()) {
-                    *uses.entry(*part).or_default() += 1;
+                    read(*part, 1);
                 }
             }
             if nested {
                 // What a branch reads is not looked into: it may read anything.
-                place.values().for_each(|part| *uses.entry(*part).or_default() += usize::MAX / 4);
+                place.values().for_each(|part| read(*part, usize::MAX));
             }
             maker.extend(node.output.iter().map(|name| (name.as_str(), node)));
         }
-        let outputs = graph.output.iter().filter_map(|o| o.name.as_deref()).collect();
-        Self { parts, place, uses, maker, readers, outputs }
+        let outputs: HashSet<&str> =
+            graph.output.iter().filter_map(|o| o.name.as_deref()).collect();
+        outputs.iter().filter_map(|name| place.get(name)).for_each(|part| read(*part, 1));
+        let stated = graph.input.iter().chain(&graph.value_info);
+        let single =
+            stated.filter(|v| has_one_element(v)).filter_map(|v| v.name.as_deref()).collect();
+        Self { parts, place, uses, maker, readers, outputs, single }
     }
 
     fn parameter(&self, name: Option<&str>, dtype: DType) -> Option<(usize, Vec<usize>)> {
@@ -252,7 +267,11 @@ impl<'a> Reader<'a> {
             }
             "MatMulInteger" => {
                 let (weight, dims) = self.byte_parameter(node.arg(1))?;
-                self.made(node.arg(0)?, y, (weight, None), self.zeros(node)?, rows(&dims, false)?)
+                let form = rows(&dims, false)?;
+                // Longer sums may wrap in the engine's 32 bits, and ours are of 64.
+                let exact = matches!(form, Form::Rows { inner, .. } if inner <= MAX_BYTE_TERMS);
+                let numbers = self.zeros(node).filter(|_| exact)?;
+                self.made(node.arg(0)?, y, (weight, None), numbers, form)
             }
             "Gemm" => {
                 if node.attr_int("transA").unwrap_or(0) != 0 {
@@ -302,12 +321,23 @@ impl<'a> Reader<'a> {
         self.parameter(name, DType::I8).or_else(|| self.parameter(name, DType::U8))
     }
 
-    /// The zero points of an operator on bytes.
+    /// The zero points of an operator on bytes. `None` where the input's may be one for each row.
     fn zeros(&self, node: &NodeProto) -> Option<Numbers> {
-        let input_zero = node.arg(2).map(|name| match self.place.get(name) {
-            Some(part) => Zero::Part(*part),
-            None => Zero::Value(name.to_owned()),
-        });
+        let input_zero = match node.arg(2) {
+            None => None,
+            Some(name) if self.place.contains_key(name) => {
+                let (part, dims) = self.byte_parameter(Some(name))?;
+                Some(Zero::Part(part)).filter(|_| dims.iter().all(|d| *d == 1))
+            }
+            Some(name) => {
+                let maker = self.maker.get(name).map(|node| node.onnx_op());
+                let single = maker == Some("DynamicQuantizeLinear") || self.single.contains(name);
+                Some(Zero::Value(single.then(|| name.to_owned())?))
+            }
+        };
+        if input_zero.is_none() && node.arg(2).is_some() {
+            return None;
+        }
         let weight_zero = match node.arg(3) {
             Some(name) => Some(self.byte_parameter(Some(name))?.0),
             None => None,
@@ -361,6 +391,12 @@ impl<'a> Reader<'a> {
             row_dims: dims.get(1..)?.to_vec(),
         })
     }
+}
+
+fn has_one_element(value: &ValueInfoProto) -> bool {
+    let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+    let shape = tensor.and_then(|t| t.shape.as_ref());
+    shape.is_some_and(|s| s.dim.iter().all(|d| d.dim_value == Some(1)))
 }
 
 fn rows(dims: &[usize], transposed: bool) -> Option<Form> {

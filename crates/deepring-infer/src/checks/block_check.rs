@@ -142,14 +142,17 @@ impl BlockCheck {
     /// The costs of the block's checks, when enough uses were observed.
     pub(crate) fn costs(&self) -> Option<BlockCosts> {
         let len = |part: usize| self.parts.get(part).map_or(0, |p| p.len);
-        self.observed().costs(&self.anatomy, len)
+        let compute = self.plan(PlanKind::Compute)?;
+        let piece = |i: &u32| self.pieces.get(*i as usize).map_or(0, |p| p.range.len() as u64);
+        let after = compute.plan.after().iter().map(piece).sum();
+        self.observed().costs(&self.anatomy, len, after)
     }
 
     pub(crate) fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    pub(super) fn pieces(&self) -> &[Piece] {
+    pub(crate) fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
 
@@ -333,6 +336,20 @@ impl BlockCheck {
     #[cfg(test)]
     pub(crate) fn with_vault<T>(&self, f: impl FnOnce(&deepring_memory::Region) -> T) -> T {
         f(self.vault().unwrap().region())
+    }
+
+    /// Whether nothing is left of what was drawn.
+    #[cfg(test)]
+    pub(crate) fn is_retired(&self) -> bool {
+        self.secrets().is_none()
+    }
+
+    /// A use under any plan, for tests of what is refused.
+    #[cfg(test)]
+    pub(crate) fn under<'c>(&'c self, plan: &'c CheckPlan) -> Verification<'c> {
+        let vault = self.vault().unwrap();
+        let mac = vault.mac().unwrap();
+        Verification::new(self, plan, vault, mac)
     }
 
     /// Deals other pieces than were dealt, for tests of what is refused.

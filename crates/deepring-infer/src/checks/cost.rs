@@ -63,11 +63,12 @@ impl Observed {
         least(&mut self.rest, took.as_secs_f64());
     }
 
-    /// The costs of a block, when enough uses were observed.
+    /// The costs of a block, when enough uses were observed. `after` is how many bytes only `compute` compares after a use.
     pub(crate) fn costs(
         &mut self,
         anatomy: &Anatomy,
         part_len: impl Fn(usize) -> u64,
+        after: u64,
     ) -> Option<BlockCosts> {
         if self.uses < USES {
             return None;
@@ -85,6 +86,7 @@ impl Observed {
         Some(BlockCosts {
             operators: operators.collect(),
             rest: self.rest.unwrap_or(0.0),
+            after: byte * after as f64,
             engine: self.engine.unwrap_or(0.0),
         })
     }
@@ -106,6 +108,8 @@ pub(crate) struct OperatorCosts {
 pub(crate) struct BlockCosts {
     operators: Vec<OperatorCosts>,
     rest: f64,
+    /// Comparing what has no product once more.
+    after: f64,
     engine: f64,
 }
 
@@ -169,7 +173,7 @@ impl BlockCosts {
     }
 
     fn compute(&self) -> f64 {
-        self.operators.iter().map(|o| o.product).sum::<f64>() + self.rest
+        self.operators.iter().map(|o| o.product).sum::<f64>() + self.rest + self.after
     }
 }
 
@@ -194,7 +198,7 @@ mod tests {
         let operators = operators
             .iter()
             .map(|(product, bytes)| OperatorCosts { product: *product, bytes: *bytes });
-        BlockCosts { operators: operators.collect(), rest, engine }
+        BlockCosts { operators: operators.collect(), rest, after: 0.0, engine }
     }
 
     #[test]
@@ -216,5 +220,7 @@ mod tests {
         let cheap = |rest| [block(&[(0.01, 0.009)], rest, 1.0)];
         assert_eq!(Choice::of(&cheap(0.02)), Choice::Compute);
         assert!(matches!(Choice::of(&cheap(0.1)), Choice::Auto(_)));
+        let [dear] = cheap(0.02);
+        assert!(matches!(Choice::of(&[BlockCosts { after: 0.1, ..dear }]), Choice::Auto(_)));
     }
 }

@@ -173,6 +173,55 @@ fn numbers(pieces: &[Piece], wanted: impl Fn(&Piece) -> bool) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checks::{Form, Linear, Numbers, Source};
+
+    /// A large weight, a small one, and a part that no operator multiplies with.
+    fn anatomy() -> (Anatomy, Vec<Piece>) {
+        let linear = |weight| Linear {
+            weight,
+            bias: None,
+            x: Source { value: format!("x{weight}"), relu: false },
+            y: format!("y{weight}"),
+            form: Form::Rows { inner: 8, outer: 8, transposed: false },
+            numbers: Numbers::once(),
+        };
+        let mut anatomy = Anatomy::default();
+        anatomy.linears = vec![linear(1), linear(2)];
+        let piece = |part, range| Piece { part, range };
+        let pieces = vec![
+            piece(0, 0..100),
+            piece(1, 100..100 + SMALL),
+            piece(1, 100 + SMALL..100 + 2 * SMALL),
+            piece(2, 40_000..40_100),
+        ];
+        (anatomy, pieces)
+    }
+
+    /// What is promised of `auto` is decided here: the rest in an eighth of the uses, an operator's product as often as its
+    /// rate says, the bytes of every operator that is not always verified before the use, and of small parts after it too.
+    #[test]
+    fn what_a_plan_compares_follows_from_the_rates() {
+        let (anatomy, pieces) = anatomy();
+        let auto = CheckPlan::auto(vec![Rate::Eighth, Rate::Always], &anatomy, &pieces);
+        let drawn = |plan: &CheckPlan, what: &dyn Fn(&CheckPlan, u64) -> bool| {
+            (0..8000u64).filter(|n| what(plan, *n)).count()
+        };
+        assert_eq!(drawn(&auto, &|p, n| p.recomputes(n)), 1000);
+        assert_eq!(drawn(&auto, &|p, n| p.products(n).contains(&0)), 1000);
+        assert_eq!(drawn(&auto, &|p, n| p.products(n).contains(&1)), 8000);
+        // Whenever the rest is recomputed, what it is recomputed from is verified.
+        assert!((0..8000).all(|n| !auto.recomputes(n) || auto.products(n) == [0, 1]));
+        assert_eq!((auto.before(), auto.after()), (&[0, 1, 2][..], &[0][..]));
+        let compute = CheckPlan::compute(&anatomy, &pieces);
+        assert_eq!(drawn(&compute, &|p, n| p.recomputes(n) && p.products(n) == [0, 1]), 8000);
+        assert_eq!((compute.before(), compute.after()), (&[0][..], &[0][..]));
+        let both = CheckPlan::both(&anatomy, &pieces);
+        assert_eq!(both.before(), [0, 1, 2, 3]);
+        assert_eq!(drawn(&both, &|p, n| p.recomputes(n) && p.products(n) == [0, 1]), 8000);
+        let bytes = CheckPlan::bytes(&anatomy, &pieces);
+        assert_eq!((bytes.before(), bytes.after()), (&[0, 1, 2, 3][..], &[][..]));
+        assert_eq!(drawn(&bytes, &|p, n| p.recomputes(n) || !p.products(n).is_empty()), 0);
+    }
 
     #[test]
     fn a_rate_picks_as_often_as_it_says_and_what_a_lower_one_picks() {

@@ -20,6 +20,8 @@ const UNIT: f32 = 1.0 / (1u32 << 24) as f32;
 /// An input of the network that a linear operator reads as it is may be as large as 2^60, and so may a number of a
 /// projection.
 pub(crate) const LIMIT: f32 = (1u64 << 60) as f32;
+/// An operator whose weights are all below 2^-40 has no projection.
+const SMALLEST: f64 = 1.0 / (1u128 << 80) as f64;
 /// Squares of values below 2^-63 vanish in 32 bits; their rounding is below this, for each term.
 const VANISHED: f32 = UNIT / (1u64 << 62) as f32 / 2.0;
 
@@ -55,7 +57,7 @@ impl std::ops::Deref for Numbers32<'_> {
 pub(crate) enum DrawError<E> {
     /// The system gives no randomness.
     NoRandomness,
-    /// The parameters are not laid out as the operator says, or so large that sums of them overflow: such an operator
+    /// The parameters are not laid out as the operator says, so large that sums of them overflow, or so small that squares vanish: such an operator
     /// has its bytes compared.
     Unsuitable,
     /// The parameters could not be read.
@@ -117,6 +119,11 @@ impl<'a> Projection<'a> {
             return Err(unsuitable());
         }
         let (planes, squares) = sums.finish().ok_or_else(unsuitable)?;
+        // Of weights this small the bound would be nothing but what vanishes.
+        let largest = squares.iter().fold(0.0, |most: f64, v| most.max(v * alpha * alpha));
+        if largest > 0.0 && largest < SMALLEST {
+            return Err(unsuitable());
+        }
         let mut constant = [0f64; 2];
         for (r, b) in r.iter().zip(bias.unwrap_or_default()) {
             let term = f64::from(*r) * f64::from(*b) * beta;

@@ -197,6 +197,8 @@ fn graph_of(
 
 fn is_random(node: &NodeProto) -> bool {
     RANDOM.contains(&node.onnx_op())
+        // In training, if its third input says so.
+        || (node.onnx_op() == "Dropout" && node.arg(2).is_some())
         || subgraphs(node).any(|graph| graph.node.iter().any(is_random))
 }
 

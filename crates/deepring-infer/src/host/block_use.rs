@@ -148,10 +148,12 @@ impl<'b, E: Engine> BlockUse<'b, E> {
         let missing = || RunError::NoGraph { block: block.header().index };
         let program = block.program(witness).ok_or_else(missing)?;
         let start = Instant::now();
-        let values = block
-            .engine()
-            .run(program, inputs)
-            .map_err(|source| RunError::Engine { block: block.header().name.clone(), source })?;
+        let values = block.engine().run(program, inputs).map_err(|source| {
+            // What was written to may be why it fails.
+            let changed = block.check().and_then(|check| check.bytes_fit(block.bytes()).err());
+            let failed = || RunError::Engine { block: block.header().name.clone(), source };
+            changed.map_or_else(failed, |fault| block.refuse(fault))
+        })?;
         let engine = start.elapsed();
         if let Some(check) = block.check() {
             check.observed().engine(engine);
@@ -258,8 +260,13 @@ where
         }
         Err(fault) => return Err(fault),
     };
-    if (!complete || verification.plan().recomputes(drawn))
+    // It is claimed only where all that it starts from was verified: where it was drawn, with every product, and at every
+    // place.
+    let drawn = verification.plan().recomputes(drawn);
+    if (drawn || !complete)
         && let Some(values) = recompute(block, &value)?
+        && drawn
+        && complete
     {
         verification.recomputed(values);
     }

@@ -25,9 +25,7 @@ impl<E: Engine> LoadedBlock<E> {
     pub(super) fn refuse(&self, fault: Fault) -> RunError {
         let header = self.header();
         match fault {
-            Fault::Retired => {
-                return RunError::OutOfUse { block: header.index, name: header.name.clone() };
-            }
+            Fault::Retired => return self.out_of_use(),
             Fault::NoRandomness => return RunError::NoRandomness,
             _ => {}
         }
@@ -42,6 +40,12 @@ impl<E: Engine> LoadedBlock<E> {
                         .map_or_else(String::new, |p| p.label().to_owned()),
                 }
                 .into(),
+                // Without new secrets the old ones would answer another try.
+                Err(Fault::NoRandomness) => {
+                    check.retire();
+                    RunError::NoRandomness
+                }
+                Err(Fault::Retired) => self.out_of_use(),
                 Err(fault) => self.tampered(fault),
             };
         }
@@ -52,6 +56,11 @@ impl<E: Engine> LoadedBlock<E> {
             Some(changed @ Fault::Bytes { .. }) if by_output => changed,
             _ => fault,
         })
+    }
+
+    fn out_of_use(&self) -> RunError {
+        let header = self.header();
+        RunError::OutOfUse { block: header.index, name: header.name.clone() }
     }
 
     fn tampered(&self, fault: Fault) -> RunError {

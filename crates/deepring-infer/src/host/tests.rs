@@ -16,6 +16,7 @@ use rten_tensor::prelude::*;
 
 use super::RingHost;
 use super::{BlockOutputs, LoadedBlock};
+use crate::checks::{Anatomy, CheckPlan, Fault, PlanKind};
 use crate::cut::CutPolicy;
 use crate::engine::{Engine as _, Input, Rten};
 use crate::error::RunError;
@@ -306,6 +307,76 @@ fn a_rotation_that_deals_another_number_of_pieces_is_refused() {
         host.load_block(1).unwrap();
     }
     use_block(&host, 1, &mut values.clone(), |_| (), |_| ()).unwrap();
+}
+
+/// A use of which nothing was compared, or not all that its plan promises, has no measure; nor has one whose plan is another
+/// when it ends than was tagged.
+#[test]
+fn nothing_compared_is_a_fault_and_so_is_another_plan_at_the_end() {
+    let host = host("fashion-lenet5.onnx", Check::Auto);
+    let block = host.loaded_block(1).unwrap();
+    let check = block.check().unwrap();
+    for kind in [PlanKind::Both, PlanKind::Compute] {
+        let finished = check.begin(kind).unwrap().finish().map(drop);
+        assert!(matches!(finished, Err(Fault::NothingCompared { .. })), "{kind:?}: {finished:?}");
+    }
+    let mut begun = check.begin(PlanKind::Both).unwrap();
+    begun.compare_bytes(block.bytes()).unwrap();
+    begun.finish().map(drop).unwrap();
+    // Of what is verified by its product, nothing was compared yet; its bytes had their turn in the use before.
+    let mut begun = check.begin(PlanKind::Compute).unwrap();
+    begun.compare_bytes(block.bytes()).unwrap();
+    let finished = begun.finish().map(drop);
+    assert!(matches!(finished, Err(Fault::NothingCompared { .. })), "{finished:?}");
+    for (plan, wanted) in [
+        (CheckPlan::both(check.anatomy(), check.pieces()), Ok(())),
+        (CheckPlan::both(&Anatomy::default(), check.pieces()), Err(Fault::Structure)),
+    ] {
+        let mut under = check.under(&plan);
+        under.compare_bytes(block.bytes()).unwrap();
+        assert_eq!(under.finish().map(drop), wanted);
+    }
+}
+
+/// The lowest bit of a bias is below every product's bound. It is put in place after the bytes were compared, and stays.
+#[test]
+fn what_changes_in_a_small_part_during_a_use_is_refused_after_it() {
+    for check in [Check::Compute, Check::Auto] {
+        let mut host = host("fashion-lenet5.onnx", check);
+        let values = picture(&host);
+        for _ in 0..5 {
+            use_block(&host, 1, &mut values.clone(), |_| (), |_| ()).unwrap();
+        }
+        let header = host.ring.layers()[0].clone();
+        let bias = header.parts.iter().find(|p| p.label().ends_with("bias")).unwrap();
+        let meddle = |block: &LoadedBlock<Rten>| flip(block.bytes(), bias.offset as usize, 0x01);
+        let met = use_block(&host, 1, &mut values.clone(), meddle, |_| ()).unwrap_err();
+        assert_eq!(met.tensor.as_deref(), Some(bias.label()), "{check}: {met}");
+        assert!(met.reason.contains("in memory"), "{check}: {met}");
+        host.load_block(1).unwrap();
+        use_block(&host, 1, &mut values.clone(), |_| (), |_| ()).unwrap();
+    }
+}
+
+#[test]
+fn a_fault_leaves_no_secrets_and_a_reload_draws_others() {
+    let mut host = host("fashion-lenet5.onnx", Check::Compute);
+    let values = picture(&host);
+    let now = |host: &RingHost<Rten>| host.loaded_block(1).unwrap().check().unwrap().projections();
+    let before = now(&host);
+    let falsify = |given: &mut BlockOutputs<Value>| {
+        let y = &linear(&host, 1);
+        let Some(Value::FloatTensor(t)) = given.find_mut(y) else { panic!("floats") };
+        *t = t.map(|v| -v);
+    };
+    use_block(&host, 1, &mut values.clone(), |_| (), falsify).unwrap_err();
+    assert!(host.loaded_block(1).unwrap().check().unwrap().is_retired());
+    let again = host.loaded_block(1).unwrap().begin().map(drop).unwrap_err();
+    assert!(matches!(again, RunError::OutOfUse { block: 1, .. }), "{again}");
+    host.load_block(1).unwrap();
+    for (old, new) in before.iter().zip(now(&host)) {
+        assert_ne!(*old, new);
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use deepring_infer::onnx::proto::{
 use prost::Message;
 
 pub(crate) const FLOAT: i32 = 1;
+pub(crate) const INT32: i32 = 6;
 pub(crate) const INT64: i32 = 7;
 pub(crate) const BOOL: i32 = 9;
 

@@ -6,7 +6,7 @@ use deepring::{Check, Coverage, DType, Finding, Share, TensorValue};
 use deepring_infer::onnx::proto::{NodeProto, TensorProto};
 use deepring_infer::{CutPolicy, Session};
 
-use crate::graphs::{self, FLOAT, INT64, Net};
+use crate::graphs::{self, BOOL, FLOAT, INT64, Net};
 use crate::live_memory::{asked_with_flip, flip};
 use crate::zoo::{Sealed, answer, difference, floats, images, network, tensor};
 
@@ -251,6 +251,86 @@ fn a_weight_that_one_operator_reads_without_a_product_is_on_bytes() {
     }
 }
 
+/// A parameter that the network gives out is read there too, and neither its rows nor a product say what was given out.
+#[test]
+fn a_parameter_that_is_given_out_is_on_bytes() {
+    let mut net = Net::new(45);
+    net.input("ids", INT64, &["1", "n"]).input("x", FLOAT, &["2", "48"]);
+    net.output("y", FLOAT).output("z", FLOAT).output("table", FLOAT).output("w", FLOAT);
+    let (table, w) = (net.param("table", &[500, 48]), net.param("w", &[48, 6]));
+    net.node("Gather", &[&table, "ids"], "y");
+    net.node("MatMul", &["x", &w], "z");
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&net.save(folder.path()), "1".parse().unwrap());
+    let inputs = || {
+        let ids = [3i64, 7].iter().flat_map(|i| i.to_le_bytes()).collect();
+        let ids = TensorValue::new("ids", deepring::DType::I64, vec![1, 2], ids).unwrap();
+        vec![ids, positive("x", &[2, 48], 1)]
+    };
+    for check in [Check::Compute, Check::Auto] {
+        for tensor in ["table", "w"] {
+            let session = ring.session(check);
+            let outcome = session.run(inputs()).unwrap();
+            let decision = outcome.decision.verify(session.ring()).unwrap();
+            let (block, start, _) = place_of(&session, tensor);
+            let header = session.ring().layers().iter().find(|h| h.index == block).unwrap();
+            let part = header.parts.iter().position(|p| p.label() == tensor).unwrap();
+            let had = decision.chain.receipts()[0].coverage[0][part];
+            assert_eq!(had, Coverage::Bytes, "{check} {tensor}");
+            // A row that is not gathered, the lowest bit.
+            flip(session.live_bytes(block).unwrap(), start + 4 * 48, 0x01);
+            let error = session.run(inputs()).unwrap_err();
+            let found = error.finding().unwrap_or_else(|| panic!("{check} {tensor}: {error}"));
+            assert_eq!((found.block, found.tensor.as_deref()), (Some(block), Some(tensor)));
+        }
+    }
+}
+
+/// Branches may read anything, however many there are.
+#[test]
+fn beside_branches_every_parameter_is_on_bytes() {
+    for branches in [1, 3, 4, 5, 8] {
+        let mut net = Net::new(46);
+        net.input("ids", INT64, &["1", "n"]).input("flag", BOOL, &[]).output("y", FLOAT);
+        let table = net.param("table", &[500, 48]);
+        net.node("Gather", &[&table, "ids"], "v0");
+        for i in 0..branches {
+            let branch = |seed, op: &str| {
+                let mut branch = Net::new(seed);
+                branch.output("b", FLOAT);
+                branch.node(op, &[&format!("v{i}")], "b");
+                branch.graph
+            };
+            let (then, other) = (branch(1, "Relu"), branch(2, "Neg"));
+            net.node("If", &["flag"], &format!("v{}", i + 1)).attribute =
+                vec![graphs::graph("then_branch", then), graphs::graph("else_branch", other)];
+        }
+        // As many readers as once made the count come out right again.
+        let mut sum = format!("v{branches}");
+        for i in 0..branches {
+            net.node("ReduceMax", &[&table], &format!("m{i}"));
+            net.node("Add", &[&sum, &format!("m{i}")], &format!("s{i}"));
+            sum = format!("s{i}");
+        }
+        net.node("Identity", &[&sum], "y");
+        let folder = tempfile::tempdir().unwrap();
+        let ring = Sealed::new(&net.save(folder.path()), "1".parse().unwrap());
+        let session = ring.session(Check::Compute);
+        let ids = [3i64, 7].iter().flat_map(|i| i.to_le_bytes()).collect();
+        let ids = TensorValue::new("ids", deepring::DType::I64, vec![1, 2], ids).unwrap();
+        let flag = TensorValue::new("flag", deepring::DType::Bool, vec![], vec![1]).unwrap();
+        let inputs = || vec![ids.clone(), flag.clone()];
+        let outcome = session.run(inputs()).unwrap();
+        let decision = outcome.decision.verify(session.ring()).unwrap();
+        let coverage = decision.chain.receipts()[0].coverage[0].clone();
+        assert!(coverage.iter().all(|c| *c == Coverage::Bytes || *c == Coverage::Recomputed));
+        let (block, start, _) = place_of(&session, "table");
+        flip(session.live_bytes(block).unwrap(), start + 4 * 48 * 100, 0x01);
+        let error = session.run(inputs()).unwrap_err();
+        assert_eq!(error.finding().unwrap().tensor.as_deref(), Some("table"), "{branches}");
+    }
+}
+
 fn bytes_tensor(name: &str, dims: &[i64], elem: i32, values: Vec<u8>) -> TensorProto {
     TensorProto {
         name: Some(name.into()),
@@ -332,6 +412,32 @@ fn operators_on_bytes_are_checked_exactly() {
     // An input that is just its zero point leaves its weights without effect.
     println!("{met} met, {dead} without effect");
     assert!(met >= 4 * dead && met > 0, "{met} met, {dead} accepted");
+}
+
+/// What is right must not be called tampering: a zero point for each row, and sums that wrap in 32 bits, are beyond what the
+/// product of bytes verifies.
+#[test]
+fn zero_points_of_rows_and_sums_that_may_wrap_are_on_bytes() {
+    for (rows, inner, zeros) in [(2, 8, 2), (1, 40_000, 1)] {
+        let mut net = Net::new(49);
+        net.input("x", UINT8, &[&rows.to_string(), &inner.to_string()]);
+        net.input("zero", UINT8, &[&zeros.to_string()]).output("y", graphs::INT32);
+        let values = (0..inner * 2).map(|i| (i % 7 + 249) as u8).collect();
+        net.graph.initializer.push(bytes_tensor("w", &[inner, 2], UINT8, values));
+        net.node("MatMulInteger", &["x", "w", "zero"], "y");
+        let ring = sealed(&net);
+        let session = ring.session(Check::Compute);
+        let x = vec![255; (rows * inner) as usize];
+        let x = TensorValue::new("x", DType::U8, vec![rows as u64, inner as u64], x).unwrap();
+        let zero = (0..zeros).map(|i| 3 * i as u8).collect();
+        let zero = TensorValue::new("zero", DType::U8, vec![zeros as u64], zero).unwrap();
+        for _ in 0..3 {
+            let outcome = session.run(vec![x.clone(), zero.clone()]).unwrap();
+            let decision = outcome.decision.verify(session.ring()).unwrap();
+            let had = &decision.chain.receipts()[0].coverage[0];
+            assert!(had.contains(&Coverage::Bytes) && !had.iter().any(|c| is_product(*c)));
+        }
+    }
 }
 
 /// The engine takes `SAME_LOWER` for `SAME_UPPER`; this check is what showed it.

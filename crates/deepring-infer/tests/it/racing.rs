@@ -182,6 +182,82 @@ fn a_vast_channel_hides_nothing() {
     }
 }
 
+/// Values may be as small as a network likes, and made large again by what follows: squares of them vanish in 32 bits, and
+/// with them what a bound is made of.
+#[test]
+fn tiny_values_hide_nothing() {
+    for (scale, weights) in [(1e-27, 1.0), (1.0, 1e-27), (1e-16, 1e-14), (1e-10, 1e-9)] {
+        let mut net = Net::new(47);
+        net.input("x", FLOAT, &["n", "48"]).output("y", FLOAT);
+        let down = net.floats("down", &[1], &[scale]);
+        net.node("Mul", &["x", &down], "small");
+        let values: Vec<f32> = (0..48 * 6).map(|i| ((i * 7 % 13) as f32 - 6.0) * weights).collect();
+        let w = net.floats("w", &[48, 6], &values);
+        net.node("MatMul", &["small", &w], "z");
+        // Twice, since one float does not hold the reciprocal of all.
+        let up = net.floats("up", &[1], &[(1.0 / scale / weights).sqrt()]);
+        net.node("Relu", &["z"], "r");
+        net.node("Mul", &["r", &up], "half");
+        net.node("Mul", &["half", &up], "y");
+        let folder = tempfile::tempdir().unwrap();
+        let ring = Sealed::new(&net.save(folder.path()), "1".parse().unwrap());
+        let x: Vec<u8> = (0..96).flat_map(|i| ((i % 5) as f32).to_le_bytes()).collect();
+        let x = TensorValue::new("x", DType::F32, vec![2, 48], x).unwrap();
+        let (session, attacker) = raced(&ring, Check::Compute);
+        (0..3).for_each(|_| drop(session.run(vec![x.clone()]).unwrap()));
+        let outcome = session.run(vec![x.clone()]).unwrap();
+        let decision = outcome.decision.verify(session.ring()).unwrap();
+        let (_, range) = place(&session, "w");
+        let part = session.ring().layers()[0].parts.iter();
+        let part = part.clone().position(|p| p.offset as usize == range.start).unwrap();
+        let had = decision.chain.receipts()[0].coverage[0][part];
+        if had == Coverage::Bytes {
+            assert!(weights < 1e-12, "{scale} {weights}: {had}");
+            continue;
+        }
+        negate(&session, &attacker, "w");
+        let refused = session.run(vec![x]).unwrap_err();
+        assert_eq!(refused.finding().unwrap().tensor.as_deref(), Some("w"), "{scale} {weights}");
+    }
+}
+
+/// What THREATS says of parameters without a product: here slopes, in place for both runs and gone at both comparisons.
+#[test]
+fn a_parameter_without_a_product_is_not_held_against_a_synchronised_writer() {
+    let mut net = Net::new(48);
+    net.input("x", FLOAT, &["n", "48"]).output("y", FLOAT);
+    let (w, slope) = (net.param("w", &[48, 6]), net.param("slope", &[6]));
+    net.node("MatMul", &["x", &w], "z");
+    net.node("PRelu", &["z", &slope], "y");
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&net.save(folder.path()), "1".parse().unwrap());
+    let x: Vec<u8> = (0..96).flat_map(|i| ((i % 5) as f32 - 2.0).to_le_bytes()).collect();
+    let x = TensorValue::new("x", DType::F32, vec![2, 48], x).unwrap();
+    for check in [Check::Run, Check::Auto, Check::Compute] {
+        let (session, attacker) = raced(&ring, check);
+        let right = session.run(vec![x.clone()]).unwrap();
+        // The second program reads the same bytes: whoever writes for each run writes for both.
+        let (block, range) = place(&session, "slope");
+        let live = session.live_bytes(block).unwrap();
+        let kept = live[range.clone()].to_vec();
+        let wrong: Vec<u8> =
+            kept.iter().enumerate().map(|(i, b)| if i % 4 == 3 { b ^ 0x80 } else { *b }).collect();
+        let whole = live.as_ptr() as usize;
+        set(&attacker, move |race| match race {
+            Race::Before { live, .. } if live.as_ptr() as usize == whole => {
+                assert!(tamper(live, range.start, &wrong));
+            }
+            Race::After { live, .. } if live.as_ptr() as usize == whole => {
+                assert!(tamper(live, range.start, &kept));
+            }
+            _ => {}
+        });
+        let answered = session.run(vec![x.clone()]).unwrap();
+        assert_ne!(answered.outputs, right.outputs, "{check}");
+        answered.decision.verify(session.ring()).unwrap();
+    }
+}
+
 /// What an operator computed has the shape that its input and the sealed weights give, or is refused.
 #[test]
 fn gathered_rows_of_another_shape_are_refused() {
@@ -247,6 +323,45 @@ fn a_batch_that_is_raced_from_its_middle_on_is_refused() {
         assert_eq!(refused.finding().unwrap().block, Some(block));
     }
     drop(attacker);
+}
+
+/// Under the default, once the costs are known. A batch of 32 with one draw for all its queries would pass seven times of
+/// eight; with a draw for each, once in 72. Of 24 batches, fewer than 18 are refused once in 10^7 runs.
+#[test]
+fn each_query_of_a_batch_has_a_draw_of_its_own() {
+    let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+    let (mut session, attacker) = raced(&ring, Check::Auto);
+    let (block, _) = place(&session, "fc1.weight");
+    let mut refused = 0;
+    for _ in 0..24 {
+        set(&attacker, |_| ());
+        (0..4).for_each(|i| drop(session.run(vec![images(i, i + 1)]).unwrap()));
+        negate(&session, &attacker, "fc1.weight");
+        let batch = (0..32).map(|i| vec![images(i, i + 1)]).collect();
+        if let Err(error) = session.run_batch(batch) {
+            assert_eq!(error.finding().unwrap().block, Some(block));
+            refused += 1;
+            session.reload_block(block).unwrap();
+        }
+    }
+    assert!(refused >= 18, "{refused} of 24");
+}
+
+/// A graph's word is what was done for every query: under `compute` it was computed a second time for all, under `auto` for
+/// those that were drawn.
+#[test]
+fn a_graph_is_recomputed_under_compute_and_says_so_only_there() {
+    let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+    for (check, wanted) in [(Check::Compute, Coverage::Recomputed), (Check::Run, Coverage::Bytes)] {
+        let (session, _) = raced(&ring, check);
+        let outcome = session.run(vec![images(0, 1)]).unwrap();
+        let decision = outcome.decision.verify(session.ring()).unwrap();
+        let coverage = &decision.chain.receipts()[0].coverage;
+        for (header, parts) in session.ring().layers().iter().zip(coverage) {
+            let graph = header.parts.iter().position(|p| p.kind == deepring::PartKind::Graph);
+            assert_eq!(parts[graph.unwrap()], wanted, "{check} {}", header.name);
+        }
+    }
 }
 
 /// Rows are verified as they were gathered: there is no moment in between.
