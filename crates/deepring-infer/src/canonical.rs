@@ -6,10 +6,13 @@
 mod batchnorm;
 mod bias;
 mod decompose;
+mod differences;
 mod fold;
 mod graph;
 mod kinds;
+mod lacking;
 mod padding;
+mod rewrite;
 mod scope;
 mod shapes;
 mod simplify;
@@ -24,6 +27,7 @@ use deepring::{DType, TensorSpec};
 
 use crate::onnx::proto::{OperatorSetIdProto, ValueInfoProto};
 use crate::onnx::{ImportError, OnnxModel};
+use crate::operators;
 
 pub(crate) use graph::Graph;
 pub(crate) use kinds::Kind;
@@ -55,6 +59,7 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     let mut opsets = model.proto.opset_import.clone();
     let opset = model.opset;
     let (mut graph, name) = Graph::new(model)?;
+    operators::check(&graph.nodes, opset)?;
     graph.sort()?;
     let opset = graph.modernise(opset)?;
     graph.widen();

@@ -109,9 +109,8 @@ pub fn write_npy(path: &Path, tensor: &TensorValue) -> Result<(), NpyError> {
         DType::F16 => "<f2",
         DType::F32 => "<f4",
         DType::F64 => "<f8",
-        DType::Bf16 => {
-            return Err(NpyError::DType { path: path.into(), found: "bf16".to_owned() });
-        }
+        // numpy has no such type; what adds it there (ml_dtypes) writes two bytes of no kind.
+        DType::Bf16 => "<V2",
     };
     let dtype: TypeStr =
         text.parse().map_err(|_| NpyError::DType { path: path.into(), found: text.to_owned() })?;
@@ -183,6 +182,7 @@ fn element_type(dtype: &NpyType) -> Option<DType> {
         "<f2" => DType::F16,
         "<f4" => DType::F32,
         "<f8" => DType::F64,
+        "<V2" | "|V2" => DType::Bf16,
         _ => return None,
     })
 }

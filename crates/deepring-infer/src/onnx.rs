@@ -14,7 +14,7 @@ mod source;
 mod tensor;
 mod wire;
 
-pub use error::{ImportError, MAX_OPSET, MIN_OPSET};
+pub use error::{ImportError, MAX_OPSET, MIN_OPSET, OperatorFault};
 pub use load::{OnnxModel, looks_like_onnx, read_onnx};
 pub use source::ParamSource;
 

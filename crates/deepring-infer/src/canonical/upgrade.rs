@@ -1,19 +1,27 @@
 //! Older operators rewritten so that they mean the same in opset 9 and in what the engine runs.
 
+use std::collections::{BTreeMap, HashMap};
+
 use deepring::{DType, Dim};
 
 use super::decompose;
+use super::differences::{self, ENGINE};
 use super::graph::Graph;
+use super::kinds::{self, Kind};
 use super::padding;
 use super::scope;
 use super::shapes::Shapes;
 use crate::onnx::proto::{NodeProto, TensorProto};
-use crate::onnx::{ImportError, ParamSource, Store, unsupported};
+use crate::onnx::{ImportError, OperatorFault, ParamSource, Store, unsupported};
 
 /// Since this version `Softmax` normalises one axis; before, it flattened the input to a matrix.
 const SOFTMAX_ONE_AXIS: i64 = 13;
 /// Since this version operands broadcast as numpy has it; before, by attributes.
 const BROADCASTING: i64 = 7;
+/// Since this version the axes of `Squeeze` and `Unsqueeze` are an input.
+const AXES_AS_INPUT: i64 = 13;
+/// Since this version those of `ReduceMean` are.
+const REDUCE_AXES_AS_INPUT: i64 = 18;
 /// Nothing older is written.
 const OLDEST_WRITTEN: i64 = 9;
 
@@ -21,10 +29,13 @@ impl Graph {
     /// Rewrites all nodes, subgraphs included; the opset that they then are of.
     pub(crate) fn modernise(&mut self, opset: i64) -> Result<i64, ImportError> {
         let shapes = Shapes::infer(self)?;
+        let kinds = kinds::infer(self);
         let nodes = std::mem::take(&mut self.nodes);
         let mut upgrade = Upgrade {
             opset,
             shapes: &shapes,
+            kinds: &kinds,
+            constants: &self.constants,
             store: &mut self.store,
             nodes: vec![],
             added: vec![],
@@ -46,6 +57,8 @@ impl Graph {
 pub(super) struct Upgrade<'a> {
     opset: i64,
     pub(super) shapes: &'a Shapes,
+    kinds: &'a HashMap<String, Kind>,
+    constants: &'a BTreeMap<String, TensorProto>,
     store: &'a mut Store,
     pub(super) nodes: Vec<NodeProto>,
     added: Vec<TensorProto>,
@@ -58,6 +71,8 @@ impl Upgrade<'_> {
                 let mut inner = Upgrade {
                     opset: self.opset,
                     shapes: self.shapes,
+                    kinds: self.kinds,
+                    constants: self.constants,
                     store: self.store,
                     nodes: vec![],
                     added: vec![],
@@ -80,6 +95,7 @@ impl Upgrade<'_> {
         if self.opset < OLDEST_WRITTEN {
             self.before_nine(&mut node)?;
         }
+        let Some(mut node) = differences::apply(self, node)? else { return Ok(()) };
         match node.op() {
             "Softmax" | "LogSoftmax" if self.opset < SOFTMAX_ONE_AXIS => self.softmax(node),
             "Conv" | "ConvTranspose" | "ConvInteger" => {
@@ -107,6 +123,129 @@ impl Upgrade<'_> {
         self.store.charge(bytes)
     }
 
+    /// Version of the default operator set that the file is of.
+    pub(super) fn opset(&self) -> i64 {
+        self.opset
+    }
+
+    /// What a value is; `None` inside branches and loops, whose values are not looked into.
+    pub(super) fn kind(&self, name: Option<&str>) -> Option<Kind> {
+        self.kinds.get(name?).copied()
+    }
+
+    /// How many elements a value has, where that is known.
+    pub(super) fn elements(&self, name: Option<&str>) -> Option<u64> {
+        let one = |n: u64, d: &Dim| match d {
+            Dim::Fixed(d) => n.checked_mul(*d),
+            Dim::Named(_) => None,
+        };
+        self.shapes.of(name)?.iter().try_fold(1, one)
+    }
+
+    pub(super) fn is_list_of_one(&self, name: &str) -> bool {
+        self.shapes.of(Some(name)).is_some_and(|s| s.as_slice() == [Dim::Fixed(1)])
+    }
+
+    /// The elements of a small constant.
+    pub(super) fn constant_bytes(&self, name: Option<&str>) -> Option<Vec<u8>> {
+        let source = self.store.of(self.constants.get(name?)?)?;
+        if source.len() <= 4096 { source.read().ok() } else { None }
+    }
+
+    /// The refusal of a form that the engine does not compute as ONNX says.
+    pub(super) fn differs(&self, node: &NodeProto, what: &'static str) -> ImportError {
+        ImportError::Operator {
+            node: node.label(),
+            operator: node.op().to_owned(),
+            fault: OperatorFault::Differs { what, engine: ENGINE },
+        }
+    }
+
+    /// `Squeeze` or `Unsqueeze`, whose axes were an attribute before version 13.
+    pub(super) fn reshaped(&mut self, op: &str, x: &str, axes: &[i64], y: &str) {
+        if self.opset < AXES_AS_INPUT {
+            self.push(op, &[x], y).set_ints("axes", axes.to_vec());
+        } else {
+            let axes = self.ints(y, axes);
+            self.push(op, &[x, &axes], y);
+        }
+    }
+
+    /// `x / divisor`, rounded once: of a single divisor the engine multiplies by the reciprocal, so it gets as many as `x`
+    /// has columns, or elements.
+    pub(super) fn divided(&mut self, x: &str, divisor: &str, y: &str) {
+        if self.elements(Some(divisor)).is_some_and(|n| n > 1) {
+            self.push("Div", &[x, divisor], y);
+            return;
+        }
+        let (shape, many) = (format!("{y}.shape"), format!("{y}.divisors"));
+        let columns = match self.shapes.of(Some(x)).and_then(|s| s.last()) {
+            Some(Dim::Fixed(n)) if *n > 1 => i64::try_from(*n).ok(),
+            _ => None,
+        };
+        let shape = match columns {
+            Some(columns) => self.ints(&shape, &[columns]),
+            None => {
+                self.push("Shape", &[x], &shape);
+                shape
+            }
+        };
+        self.push("Expand", &[divisor, &shape], &many);
+        self.push("Div", &[x, &many], y);
+    }
+
+    /// As [`divided`](Self::divided), of two numbers.
+    pub(super) fn divided_number(&mut self, x: &str, divisor: &str, y: &str) {
+        let part = |suffix: &str| format!("{y}.{suffix}");
+        let two = self.ints(&part("two"), &[2]);
+        self.push("Expand", &[divisor, &two], &part("divisors"));
+        self.push("Div", &[x, &part("divisors")], &part("twice"));
+        self.push("ReduceMax", &[&part("twice")], y).set_int("keepdims", 0);
+    }
+
+    /// The mean over these axes, which stay as ones.
+    pub(super) fn mean(&mut self, x: &str, axes: &[i64], y: &str) {
+        if self.opset < REDUCE_AXES_AS_INPUT {
+            self.push("ReduceMean", &[x], y).set_ints("axes", axes.to_vec());
+        } else {
+            let axes = self.ints(y, axes);
+            self.push("ReduceMean", &[x, &axes], y);
+        }
+    }
+
+    /// A scale or zero point of `x` so that it broadcasts: a single one as it is, one for each channel along `axis`. `None`
+    /// where ranks are not known.
+    pub(super) fn along_axis(
+        &mut self,
+        value: &str,
+        x: &str,
+        axis: i64,
+        wish: &str,
+    ) -> Option<String> {
+        match self.shapes.rank(Some(value))? {
+            0 => Some(value.to_owned()),
+            _ if self.is_list_of_one(value) => {
+                self.reshaped("Squeeze", value, &[0], wish);
+                Some(wish.to_owned())
+            }
+            1 => {
+                let rank = i64::try_from(self.shapes.rank(Some(x))?).ok()?;
+                let axis = if axis < 0 { axis.checked_add(rank)? } else { axis };
+                let after = rank.checked_sub(1)?.checked_sub(axis).filter(|n| *n >= 0)?;
+                if axis < 0 {
+                    return None;
+                }
+                if after == 0 {
+                    return Some(value.to_owned());
+                }
+                let axes: Vec<i64> = (1..=after).collect();
+                self.reshaped("Unsqueeze", value, &axes, wish);
+                Some(wish.to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// A constant beside the nodes, named after `wish`.
     pub(super) fn constant(
         &mut self,
@@ -127,6 +266,10 @@ impl Upgrade<'_> {
     pub(super) fn ints(&mut self, wish: &str, values: &[i64]) -> String {
         let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constant(wish, DType::I64, &[values.len() as u64], bytes)
+    }
+
+    pub(super) fn int(&mut self, wish: &str, value: i64) -> String {
+        self.constant(wish, DType::I64, &[], value.to_le_bytes().to_vec())
     }
 
     /// Adds a node whose output is named after that of the node it serves.

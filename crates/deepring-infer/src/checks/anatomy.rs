@@ -241,8 +241,12 @@ impl<'a> Reader<'a> {
             graph.output.iter().filter_map(|o| o.name.as_deref()).collect();
         outputs.iter().filter_map(|name| place.get(name)).for_each(|part| read(*part, 1));
         let stated = graph.input.iter().chain(&graph.value_info);
-        let single =
-            stated.filter(|v| has_one_element(v)).filter_map(|v| v.name.as_deref()).collect();
+        let constants = graph.initializer.iter().filter(|t| t.dims.iter().all(|d| *d == 1));
+        let single = stated
+            .filter(|v| has_one_element(v))
+            .filter_map(|v| v.name.as_deref())
+            .chain(constants.filter_map(|t| t.name.as_deref()))
+            .collect();
         Self { parts, place, uses, maker, readers, outputs, single }
     }
 
@@ -329,11 +333,7 @@ impl<'a> Reader<'a> {
                 let (part, dims) = self.byte_parameter(Some(name))?;
                 Some(Zero::Part(part)).filter(|_| dims.iter().all(|d| *d == 1))
             }
-            Some(name) => {
-                let maker = self.maker.get(name).map(|node| node.onnx_op());
-                let single = maker == Some("DynamicQuantizeLinear") || self.single.contains(name);
-                Some(Zero::Value(single.then(|| name.to_owned())?))
-            }
+            Some(name) => Some(Zero::Value(self.is_single(name, 0).then(|| name.to_owned())?)),
         };
         if input_zero.is_none() && node.arg(2).is_some() {
             return None;
@@ -343,6 +343,25 @@ impl<'a> Reader<'a> {
             None => None,
         };
         Some(Numbers::Bytes { input_zero, weight_zero })
+    }
+
+    /// Whether a value has one element, as far as a few steps back tell: of the zero points that quantised networks compute.
+    fn is_single(&self, name: &str, depth: u32) -> bool {
+        if depth > 8 || self.single.contains(name) {
+            return self.single.contains(name);
+        }
+        let Some(node) = self.maker.get(name) else { return false };
+        let all = || node.input.iter().all(|x| self.is_single(x, depth + 1));
+        match node.onnx_op() {
+            "DynamicQuantizeLinear" => node.output.first().is_none_or(|y| y != name),
+            "ReduceMin" | "ReduceMax" => {
+                node.input.len() == 1
+                    && node.attr("axes").is_none()
+                    && node.attr_int("keepdims") == Some(0)
+            }
+            "Min" | "Max" | "Sub" | "Div" | "Neg" | "Round" | "Clip" | "Cast" => all(),
+            _ => false,
+        }
     }
 
     /// A bias: absent, or a parameter with one float for each output. `None` if it is something else.

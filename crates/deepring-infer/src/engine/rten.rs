@@ -1,6 +1,7 @@
 //! The rten engine: pure Rust, reads parameters in place.
 
 mod in_place;
+mod prepared;
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
@@ -24,7 +25,9 @@ pub struct Rten {
 pub struct RtenProgram {
     model: Model,
     inputs: Vec<NodeId>,
-    outputs: Vec<NodeId>,
+    /// Stations of the planner, then the outputs.
+    wanted: Vec<NodeId>,
+    stations: usize,
 }
 
 impl std::fmt::Debug for RtenProgram {
@@ -49,11 +52,17 @@ impl Rten {
     fn program(
         model: Model,
         inputs: &[&str],
+        stations: &[String],
         outputs: &[&str],
     ) -> Result<RtenProgram, EngineError> {
         let inputs = node_ids(&model, inputs)?;
         let outputs = node_ids(&model, outputs)?;
-        Ok(RtenProgram { model, inputs, outputs })
+        // What the engine fused away is no station, and needs none.
+        let found = stations.iter().filter_map(|name| model.find_node(name));
+        let stations: Vec<NodeId> = found.filter(|id| !outputs.contains(id)).collect();
+        let count = stations.len();
+        let wanted = stations.into_iter().chain(outputs).collect();
+        Ok(RtenProgram { model, inputs, wanted, stations: count })
     }
 }
 
@@ -72,6 +81,10 @@ impl Engine for Rten {
         inputs: &[&str],
         outputs: &[&str],
     ) -> Result<RtenProgram, EngineError> {
+        let prepared = prepared::prepare(graph).ok_or_else(|| EngineError::Load {
+            reason: "no graph, or a branch or loop of more than 256 nodes in a row".to_owned(),
+        })?;
+        let graph = prepared.graph.as_slice();
         let load = |optimise: bool| {
             let load = || {
                 ModelOptions::with_all_ops()
@@ -89,7 +102,7 @@ impl Engine for Rten {
             tracing::debug!("loaded without optimisation, so that parameters are read in place");
             model = load(false)?;
         }
-        Self::program(model, inputs, outputs)
+        Self::program(model, inputs, &prepared.stations, outputs)
     }
 
     fn load_file(
@@ -101,7 +114,7 @@ impl Engine for Rten {
         let load =
             || Model::load_file(path).map_err(|e| EngineError::Load { reason: e.to_string() });
         let model = unwinding(load).unwrap_or_else(|reason| Err(EngineError::Load { reason }))?;
-        Self::program(model, inputs, outputs)
+        Self::program(model, inputs, &[], outputs)
     }
 
     fn run(
@@ -121,9 +134,10 @@ impl Engine for Rten {
                 (*id, value)
             })
             .collect();
-        let run = || program.model.run(inputs, &program.outputs, Some(self.options()));
+        let run = || program.model.run(inputs, &program.wanted, Some(self.options()));
         let ran =
             unwinding(run).map_err(|reason| EngineError::Run { reason, unsupported: false })?;
+        let ran = ran.map(|mut values| values.split_off(program.stations.min(values.len())));
         ran.map_err(|e| {
             let reason = e.to_string();
             let said = reason.to_lowercase();
@@ -147,8 +161,14 @@ impl Engine for Rten {
             .collect::<Result<_, _>>()
             .map_err(|_| refuse("a dimension does not fit this machine"))?;
         let data = tensor.data();
+        let wide = || refuse("the engine holds signed integers of 32 bits, and one does not fit");
         let value = match tensor.dtype() {
             DType::F32 => shaped(shape, elements(data, f32::from_le_bytes)),
+            // Exact: every number of half precision is one of single precision.
+            DType::F16 => shaped(shape, elements(data, |b| half::f16::from_le_bytes(b).to_f32())),
+            DType::Bf16 => shaped(shape, elements(data, |b| half::bf16::from_le_bytes(b).to_f32())),
+            DType::U16 => shaped(shape, elements(data, |b| i32::from(u16::from_le_bytes(b)))),
+            DType::I16 => shaped(shape, elements(data, |b| i32::from(i16::from_le_bytes(b)))),
             DType::F64 => {
                 let wide = elements(data, f64::from_le_bytes);
                 if wide.iter().any(|v| v.is_finite() && !(*v as f32).is_finite()) {
@@ -157,20 +177,21 @@ impl Engine for Rten {
                 shaped(shape, wide.into_iter().map(|v| v as f32).collect())
             }
             DType::I32 => shaped(shape, elements(data, i32::from_le_bytes)),
-            DType::I64 => {
-                let wide = elements(data, i64::from_le_bytes);
-                let narrow: Result<Vec<i32>, _> = wide.into_iter().map(i32::try_from).collect();
-                let narrow = narrow.map_err(|_| {
-                    refuse("the engine holds integers of 32 bits, and one is wider")
-                })?;
-                shaped(shape, narrow)
-            }
+            DType::I64 => shaped(
+                shape,
+                narrow::<_, i32>(elements(data, i64::from_le_bytes)).ok_or_else(wide)?,
+            ),
+            DType::U32 => shaped(
+                shape,
+                narrow::<_, i32>(elements(data, u32::from_le_bytes)).ok_or_else(wide)?,
+            ),
+            DType::U64 => shaped(
+                shape,
+                narrow::<_, i32>(elements(data, u64::from_le_bytes)).ok_or_else(wide)?,
+            ),
             DType::Bool => shaped(shape, elements(data, |[b]| i32::from(b != 0))),
             DType::U8 => shaped(shape, data.to_vec()),
             DType::I8 => shaped(shape, elements(data, i8::from_le_bytes)),
-            other => {
-                return Err(refuse(&format!("the engine has no element type {}", other.name())));
-            }
         };
         value.ok_or_else(|| refuse("shape and data do not fit each other"))
     }
@@ -200,9 +221,18 @@ impl Engine for Rten {
 
     fn export(&self, value: &Value, spec: &TensorSpec) -> Result<TensorValue, EngineError> {
         let refuse = |reason: String| EngineError::Value { name: spec.name.clone(), reason };
+        let beyond = || refuse(format!("an integer is none of {}", spec.dtype.name()));
         let (shape, data) = match (value, spec.dtype) {
             (Value::FloatTensor(t), DType::F32) => {
                 (t.shape().to_vec(), bytes(t.iter().copied(), f32::to_le_bytes))
+            }
+            (Value::FloatTensor(t), DType::F16) => {
+                let halves = t.iter().map(|v| half::f16::from_f32(*v));
+                (t.shape().to_vec(), bytes(halves, half::f16::to_le_bytes))
+            }
+            (Value::FloatTensor(t), DType::Bf16) => {
+                let halves = t.iter().map(|v| half::bf16::from_f32(*v));
+                (t.shape().to_vec(), bytes(halves, half::bf16::to_le_bytes))
             }
             (Value::FloatTensor(t), DType::F64) => {
                 (t.shape().to_vec(), bytes(t.iter().map(|v| f64::from(*v)), f64::to_le_bytes))
@@ -212,6 +242,22 @@ impl Engine for Rten {
             }
             (Value::Int32Tensor(t), DType::I64) => {
                 (t.shape().to_vec(), bytes(t.iter().map(|v| i64::from(*v)), i64::to_le_bytes))
+            }
+            (Value::Int32Tensor(t), DType::U16) => {
+                let fitting = narrow(t.iter().copied()).ok_or_else(beyond)?;
+                (t.shape().to_vec(), bytes(fitting.into_iter(), u16::to_le_bytes))
+            }
+            (Value::Int32Tensor(t), DType::I16) => {
+                let fitting = narrow(t.iter().copied()).ok_or_else(beyond)?;
+                (t.shape().to_vec(), bytes(fitting.into_iter(), i16::to_le_bytes))
+            }
+            (Value::Int32Tensor(t), DType::U32) => {
+                let fitting = narrow(t.iter().copied()).ok_or_else(beyond)?;
+                (t.shape().to_vec(), bytes(fitting.into_iter(), u32::to_le_bytes))
+            }
+            (Value::Int32Tensor(t), DType::U64) => {
+                let fitting = narrow(t.iter().copied()).ok_or_else(beyond)?;
+                (t.shape().to_vec(), bytes(fitting.into_iter(), u64::to_le_bytes))
             }
             (Value::Int32Tensor(t), DType::Bool) => {
                 (t.shape().to_vec(), t.iter().map(|v| u8::from(*v != 0)).collect())
@@ -251,6 +297,11 @@ fn node_ids(model: &Model, names: &[&str]) -> Result<Vec<NodeId>, EngineError> {
 fn viewed<T: Clone>(tensor: &Tensor<T>) -> (Vec<usize>, Cow<'_, [T]>) {
     let elements = tensor.data().map_or_else(|| Cow::Owned(tensor.to_vec()), Cow::Borrowed);
     (tensor.shape().to_vec(), elements)
+}
+
+/// `None` if one does not fit.
+fn narrow<T, U: TryFrom<T>>(wide: impl IntoIterator<Item = T>) -> Option<Vec<U>> {
+    wide.into_iter().map(|v| U::try_from(v).ok()).collect()
 }
 
 fn shaped<T>(shape: Vec<usize>, data: Vec<T>) -> Option<Value>

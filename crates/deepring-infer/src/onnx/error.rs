@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Lowest version of the default operator set that is read (below 9 is rewritten to 9).
 pub const MIN_OPSET: i64 = 6;
 /// Highest version of the default operator set that is read.
-pub const MAX_OPSET: i64 = 21;
+pub const MAX_OPSET: i64 = 28;
 
 /// Why a model could not be imported.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +83,16 @@ pub enum ImportError {
         feature: &'static str,
         /// Where.
         name: String,
+    },
+    /// A node is not as its operator set has it, or its form is not computed as that says.
+    #[error("{operator} `{node}`: {fault}")]
+    Operator {
+        /// The node.
+        node: String,
+        /// Its operator.
+        operator: String,
+        /// What is wrong.
+        fault: OperatorFault,
     },
     /// An element type is not supported.
     #[error("element type {code} of `{name}` is not supported")]
@@ -167,5 +177,33 @@ pub enum ImportError {
         expected: u64,
         /// Bytes given.
         found: u64,
+    },
+}
+
+/// Why an operator is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperatorFault {
+    /// The operator set does not have it.
+    #[error("version {opset} of ONNX's operator set has no such operator")]
+    Unknown {
+        /// Version that the file states.
+        opset: i64,
+    },
+    /// An attribute is not as ONNX says.
+    #[error("attribute `{name}` {what}")]
+    Attribute {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The engine computes this form otherwise than ONNX says, or not at all.
+    #[error("{what}: {engine} does not compute that as ONNX says")]
+    Differs {
+        /// The form.
+        what: &'static str,
+        /// The engine and its version.
+        engine: &'static str,
     },
 }

@@ -127,11 +127,18 @@ pub struct AttributeProto {
     pub sparse_tensors: Vec<Vec<u8>>,
 }
 
-/// `AttributeProto.type`, as far as the importer writes it.
+/// `AttributeProto.type`.
 pub(crate) mod attribute_type {
     pub(crate) const FLOAT: i32 = 1;
     pub(crate) const INT: i32 = 2;
+    pub(crate) const STRING: i32 = 3;
+    pub(crate) const TENSOR: i32 = 4;
+    pub(crate) const GRAPH: i32 = 5;
+    pub(crate) const FLOATS: i32 = 6;
     pub(crate) const INTS: i32 = 7;
+    pub(crate) const STRINGS: i32 = 8;
+    pub(crate) const TENSORS: i32 = 9;
+    pub(crate) const GRAPHS: i32 = 10;
 }
 
 /// A constant tensor.

@@ -157,23 +157,10 @@ fn to_f32(from: DType, bytes: &[u8]) -> f32 {
         (DType::F64, &[a, b, c, d, e, f, g, h]) => {
             f64::from_le_bytes([a, b, c, d, e, f, g, h]) as f32
         }
-        (DType::F16, &[a, b]) => half(u16::from_le_bytes([a, b])),
-        (DType::Bf16, &[a, b]) => f32::from_bits(u32::from(u16::from_le_bytes([a, b])) << 16),
+        (DType::F16, &[a, b]) => half::f16::from_le_bytes([a, b]).to_f32(),
+        (DType::Bf16, &[a, b]) => half::bf16::from_le_bytes([a, b]).to_f32(),
         _ => to_i64(from, bytes) as f32,
     }
-}
-
-/// Exact: every half-precision number is a single-precision one.
-fn half(bits: u16) -> f32 {
-    let sign = u32::from(bits >> 15) << 31;
-    let exponent = u32::from(bits >> 10) & 0x1f;
-    let fraction = u32::from(bits & 0x3ff);
-    let magnitude = match exponent {
-        0 => (fraction as f32 * 2f32.powi(-24)).to_bits(),
-        0x1f => 0x7f80_0000 | fraction << 13,
-        _ => (exponent + 112) << 23 | fraction << 13,
-    };
-    f32::from_bits(sign | magnitude)
 }
 
 #[cfg(test)]

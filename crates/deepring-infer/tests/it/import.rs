@@ -195,7 +195,8 @@ fn a_flattening_softmax_stays_one() {
 #[test]
 fn opsets_outside_the_range_are_refused_by_number() {
     let folder = tempfile::tempdir().unwrap();
-    for (opset, accepted) in [(5, false), (6, true), (9, true), (21, true), (22, false)] {
+    for (opset, accepted) in [(5, false), (6, true), (9, true), (21, true), (28, true), (29, false)]
+    {
         let mut net = graphs::lenet(1);
         net.opset = opset;
         match read_onnx(&net.save(folder.path())) {

@@ -48,7 +48,7 @@ fn what_the_engine_lacks_is_refused_by_the_name_of_the_operator() {
         node.name = None;
         net.save(folder.path())
     };
-    for op in ["Shrink", "Det"] {
+    for op in ["RoiAlign", "Det"] {
         let net = case(op, 2, vec![], false);
         let error = refused(&net, |s| s.host(Blocks::All, host(1).public()));
         assert!(error.to_string().contains(op), "{error}");

@@ -1,0 +1,306 @@
+//! Forms of operators that the engine computes otherwise than ONNX says, written with operators that it computes rightly.
+
+use deepring::DType;
+
+use super::kinds::Kind;
+use super::upgrade::Upgrade;
+use crate::onnx::ImportError;
+use crate::onnx::proto::NodeProto;
+
+type Rewritten = Result<Option<NodeProto>, ImportError>;
+
+/// First input and first output; a node without them is left to the engine's complaint.
+fn edge(node: &NodeProto) -> Option<(String, String)> {
+    Some((node.arg(0)?.to_owned(), node.output.first().filter(|y| !y.is_empty())?.clone()))
+}
+
+/// The first of equal extremes is the last one in a reversed axis.
+pub(super) fn first_extreme(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let last = node.take_attr("select_last_index").is_some_and(|a| a.i == Some(1));
+    let Some((x, y)) = edge(&node).filter(|_| !last) else { return Ok(Some(node)) };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let axis = node.attr_int("axis").unwrap_or(0);
+    let [start, end, step] = [-1, i64::from(i32::MIN), -1];
+    let start = upgrade.ints(&part("start"), &[start]);
+    let end = upgrade.ints(&part("end"), &[end]);
+    let step = upgrade.ints(&part("step"), &[step]);
+    let axes = upgrade.ints(&part("axes"), &[axis]);
+    let place = upgrade.int(&part("axis"), axis);
+    let one = upgrade.int(&part("one"), 1);
+    upgrade.push("Slice", &[&x, &start, &end, &axes, &step], &part("reversed"));
+    node.input = vec![part("reversed")];
+    node.output = vec![part("from_behind")];
+    upgrade.nodes.push(node);
+    upgrade.push("Shape", &[&x], &part("shape"));
+    upgrade.push("Gather", &[&part("shape"), &place], &part("size"));
+    upgrade.push("Sub", &[&part("size"), &one], &part("last"));
+    upgrade.push("Sub", &[&part("last"), &part("from_behind")], &y);
+    Ok(None)
+}
+
+/// What is not zero is true.
+pub(super) fn cast_to_bool(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
+    let to_bool = node.attr_int("to") == Some(i64::from(DType::Bool.onnx()));
+    let Some((x, y)) = edge(&node).filter(|_| to_bool) else { return Ok(Some(node)) };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let zero = upgrade.float(&part("zero"), 0.0);
+    upgrade.push("Cast", &[&x], &part("float")).set_int("to", i64::from(DType::F32.onnx()));
+    upgrade.push("Equal", &[&part("float"), &zero], &part("is_zero"));
+    upgrade.push("Not", &[&part("is_zero")], &y);
+    Ok(None)
+}
+
+/// A vector is a matrix of one row or column, whose dimension is taken out of the result.
+pub(super) fn matrix_times_vector(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let ranks = [0, 1].map(|arg| upgrade.shapes.rank(node.arg(arg)));
+    let (Some((_, y)), [Some(a), Some(b)]) = (edge(&node), ranks) else { return Ok(Some(node)) };
+    if a.min(b) != 1 || a.max(b) < 3 {
+        return Ok(Some(node));
+    }
+    let (operand, axis) = if a == 1 { (0, -2) } else { (1, -1) };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let Some(vector) = node.arg(operand).map(str::to_owned) else { return Ok(Some(node)) };
+    // The vector becomes `[1, k]` before a matrix, `[k, 1]` after one.
+    let added = if operand == 0 { 0 } else { 1 };
+    upgrade.reshaped("Unsqueeze", &vector, &[added], &part("matrix"));
+    if let Some(input) = node.input.get_mut(operand) {
+        *input = part("matrix");
+    }
+    node.output = vec![part("product")];
+    upgrade.nodes.push(node);
+    upgrade.reshaped("Squeeze", &part("product"), &[axis], &y);
+    Ok(None)
+}
+
+/// Ones, where strides are absent.
+pub(super) fn state_strides(_: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    if node.attr_ints("strides").is_none_or(<[i64]>::is_empty)
+        && let Some(kernel) = node.attr_ints("kernel_shape")
+    {
+        let ones = vec![1; kernel.len()];
+        node.set_ints("strides", ones);
+    }
+    Ok(Some(node))
+}
+
+/// Floats have powers by floats.
+pub(super) fn float_exponent(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let Some((_, y)) = edge(&node) else { return Ok(Some(node)) };
+    let is_float = |kind: Option<Kind>| kind.is_none_or(|k| k == Kind::Tensor(DType::F32));
+    let (base, exponent) = (upgrade.kind(node.arg(0)), upgrade.kind(node.arg(1)));
+    if !is_float(base) || is_float(exponent) {
+        return Ok(Some(node));
+    }
+    let Some(power) = node.arg(1).map(str::to_owned) else { return Ok(Some(node)) };
+    let float = format!("{y}.exponent");
+    upgrade.push("Cast", &[&power], &float).set_int("to", i64::from(DType::F32.onnx()));
+    if let Some(input) = node.input.get_mut(1) {
+        *input = float;
+    }
+    Ok(Some(node))
+}
+
+/// `clip(round(x / scale) + zero)`, divided as ONNX divides.
+pub(super) fn quantise(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
+    let Some((x, y)) = edge(&node) else { return Ok(Some(node)) };
+    let Some(scale) = node.arg(1).map(str::to_owned) else { return Ok(Some(node)) };
+    let zero = node.arg(2).map(str::to_owned);
+    let kind = match (&zero, node.attr_int("output_dtype").filter(|d| *d != 0)) {
+        (Some(zero), _) => upgrade.kind(Some(zero)),
+        (None, None) => Some(Kind::Tensor(DType::U8)),
+        (None, Some(code)) => i32::try_from(code).ok().and_then(DType::from_onnx).map(Kind::Tensor),
+    };
+    let (to, range) = match kind {
+        Some(Kind::Tensor(DType::U8)) => (DType::U8, [0.0, 255.0]),
+        Some(Kind::Tensor(DType::I8)) => (DType::I8, [-128.0, 127.0]),
+        // Of other types, and in blocks, the engine says what it lacks.
+        _ => return Ok(Some(node)),
+    };
+    if node.attr_int("block_size").unwrap_or(0) != 0 {
+        return Ok(Some(node));
+    }
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let axis = node.attr_int("axis").unwrap_or(1);
+    let Some(scale) = upgrade.along_axis(&scale, &x, axis, &part("scale")) else {
+        return Err(upgrade.differs(&node, "a scale of unknown rank"));
+    };
+    let float = i64::from(DType::F32.onnx());
+    upgrade.divided(&x, &scale, &part("ratio"));
+    upgrade.push("Round", &[&part("ratio")], &part("rounded"));
+    let mut shifted = part("rounded");
+    if let Some(zero) = zero {
+        let Some(zero) = upgrade.along_axis(&zero, &x, axis, &part("zero")) else {
+            return Err(upgrade.differs(&node, "a zero point of unknown rank"));
+        };
+        upgrade.push("Cast", &[&zero], &part("zero_float")).set_int("to", float);
+        upgrade.push("Add", &[&part("rounded"), &part("zero_float")], &part("shifted"));
+        shifted = part("shifted");
+    }
+    let [low, high] = range.map(|v| upgrade.float(&part(if v > 0.0 { "high" } else { "low" }), v));
+    upgrade.push("Clip", &[&shifted, &low, &high], &part("clipped"));
+    upgrade.push("Cast", &[&part("clipped")], &y).set_int("to", i64::from(to.onnx()));
+    Ok(None)
+}
+
+/// The scale of `x`'s range, zero in it, and `x` quantised by that, as ONNX's function has it.
+pub(super) fn quantise_dynamically(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
+    let [y, scale, zero] = node.output.as_slice() else { return Ok(Some(node)) };
+    if [y, scale, zero].iter().any(|o| o.is_empty()) {
+        return Ok(Some(node));
+    }
+    let Some(x) = node.arg(0).map(str::to_owned) else { return Ok(Some(node)) };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let (byte, float) = (i64::from(DType::U8.onnx()), i64::from(DType::F32.onnx()));
+    let nothing = upgrade.float(&part("nothing"), 0.0);
+    let most = upgrade.float(&part("most"), 255.0);
+    for (reduce, extend, name) in [("ReduceMin", "Min", "low"), ("ReduceMax", "Max", "high")] {
+        upgrade.push(reduce, &[&x], &part(&format!("{name}est"))).set_int("keepdims", 0);
+        upgrade.push(extend, &[&part(&format!("{name}est")), &nothing], &part(name));
+    }
+    upgrade.push("Sub", &[&part("high"), &part("low")], &part("range"));
+    upgrade.divided_number(&part("range"), &most, scale);
+    upgrade.divided_number(&part("low"), scale, &part("low_ratio"));
+    upgrade.push("Neg", &[&part("low_ratio")], &part("exact_zero"));
+    upgrade.push("Clip", &[&part("exact_zero"), &nothing, &most], &part("zero_clipped"));
+    upgrade.push("Round", &[&part("zero_clipped")], &part("zero_float"));
+    upgrade.push("Cast", &[&part("zero_float")], zero).set_int("to", byte);
+    upgrade.push("Cast", &[zero], &part("zero_again")).set_int("to", float);
+    upgrade.divided(&x, scale, &part("ratio"));
+    upgrade.push("Round", &[&part("ratio")], &part("rounded"));
+    upgrade.push("Add", &[&part("rounded"), &part("zero_again")], &part("shifted"));
+    upgrade.push("Clip", &[&part("shifted"), &nothing, &most], &part("clipped"));
+    upgrade.push("Cast", &[&part("clipped")], y).set_int("to", byte);
+    Ok(None)
+}
+
+/// A list of one is the one.
+pub(super) fn single_scale(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    if node.attr_int("block_size").unwrap_or(0) != 0 {
+        return Ok(Some(node));
+    }
+    let Some((_, y)) = edge(&node) else { return Ok(Some(node)) };
+    for (arg, name) in [(1, "scale"), (2, "zero")] {
+        let Some(value) = node.arg(arg).map(str::to_owned) else { continue };
+        if upgrade.is_list_of_one(&value) {
+            let single = format!("{y}.{name}");
+            upgrade.reshaped("Squeeze", &value, &[0], &single);
+            if let Some(input) = node.input.get_mut(arg) {
+                *input = single;
+            }
+        }
+    }
+    Ok(Some(node))
+}
+
+/// Without axes, and told to do nothing then, a reduction gives what it is given.
+pub(super) fn reduce_nothing(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let noop = node.take_attr("noop_with_empty_axes").is_some_and(|a| a.i == Some(1));
+    let Some((x, y)) = edge(&node).filter(|_| noop) else { return Ok(Some(node)) };
+    if node.arg(1).is_some() {
+        match upgrade.elements(node.arg(1)) {
+            Some(0) => {}
+            Some(_) => return Ok(Some(node)),
+            None => return Err(upgrade.differs(&node, "axes that a query decides, or none")),
+        }
+    }
+    match node.op() {
+        "ReduceMax" | "ReduceMin" | "ReduceMean" | "ReduceProd" | "ReduceSum" => {
+            upgrade.push("Identity", &[&x], &y);
+        }
+        "ReduceL1" | "ReduceL2" => {
+            upgrade.push("Abs", &[&x], &y);
+        }
+        "ReduceSumSquare" => {
+            upgrade.push("Mul", &[&x, &x], &y);
+        }
+        "ReduceLogSum" => {
+            upgrade.push("Log", &[&x], &y);
+        }
+        _ => return Err(upgrade.differs(&node, "a reduction of nothing")),
+    }
+    Ok(None)
+}
+
+/// Whether a third input may have it drop.
+pub(super) fn trains(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'static str> {
+    node.arg(2)?;
+    let never = upgrade.constant_bytes(node.arg(2)).is_some_and(|b| b == [0]);
+    (!never).then_some("training mode")
+}
+
+/// Whether the engine holds either type in another form than the file's.
+pub(super) fn held_otherwise(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'static str> {
+    let same = |kind: Option<Kind>| {
+        matches!(kind, Some(Kind::Tensor(DType::F32 | DType::I32 | DType::U8 | DType::I8)))
+    };
+    let to = node.attr_int("to").and_then(|t| DType::from_onnx(i32::try_from(t).ok()?));
+    let both = same(upgrade.kind(node.arg(0))) && same(to.map(Kind::Tensor));
+    (!both).then_some("bits of a type that is held in another form")
+}
+
+/// One axis becomes a list of one.
+pub(super) fn list_axes(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let Some((_, y)) = edge(&node) else { return Ok(Some(node)) };
+    let Some(axes) = node.arg(1).map(str::to_owned) else { return Ok(Some(node)) };
+    if upgrade.shapes.rank(Some(&axes)) != Some(0) {
+        return Ok(Some(node));
+    }
+    let list = format!("{y}.axes");
+    let shape = upgrade.ints(&list, &[-1]);
+    upgrade.push("Reshape", &[&axes, &shape], &list);
+    if let Some(input) = node.input.get_mut(1) {
+        *input = list;
+    }
+    Ok(Some(node))
+}
+
+/// A list of one zero point is the one.
+pub(super) fn single_zeros(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let Some((_, y)) = edge(&node) else { return Ok(Some(node)) };
+    for (arg, name) in [(2, "input_zero"), (3, "weight_zero")] {
+        let Some(value) = node.arg(arg).map(str::to_owned) else { continue };
+        if upgrade.is_list_of_one(&value) {
+            let single = format!("{y}.{name}");
+            upgrade.reshaped("Squeeze", &value, &[0], &single);
+            if let Some(input) = node.input.get_mut(arg) {
+                *input = single;
+            }
+        }
+    }
+    Ok(Some(node))
+}
+
+/// The largest of bytes is the largest of the floats that they are.
+pub(super) fn pool_of_floats(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let dtype = match upgrade.kind(node.arg(0)) {
+        Some(Kind::Tensor(dtype @ (DType::U8 | DType::I8))) => dtype,
+        _ => return Ok(Some(node)),
+    };
+    let Some((x, y)) = edge(&node).filter(|_| node.output.len() == 1) else {
+        return Ok(Some(node));
+    };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    upgrade.push("Cast", &[&x], &part("float")).set_int("to", i64::from(DType::F32.onnx()));
+    super::padding::explicit(upgrade.shapes, &mut node)?;
+    node.input = vec![part("float")];
+    node.output = vec![part("pooled")];
+    upgrade.nodes.push(node);
+    upgrade.push("Cast", &[&part("pooled")], &y).set_int("to", i64::from(dtype.onnx()));
+    Ok(None)
+}
+
+/// The largest of nothing is false, the least true.
+pub(super) fn reduce_truths(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let truths = upgrade.kind(node.arg(0)) == Some(Kind::Tensor(DType::Bool));
+    let Some((x, y)) = edge(&node).filter(|_| truths) else { return Ok(Some(node)) };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let zero = upgrade.float(&part("zero"), 0.0);
+    upgrade.push("Cast", &[&x], &part("float")).set_int("to", i64::from(DType::F32.onnx()));
+    if let Some(input) = node.input.first_mut() {
+        *input = part("float");
+    }
+    node.output = vec![part("extreme")];
+    upgrade.nodes.push(node);
+    upgrade.push("Greater", &[&part("extreme"), &zero], &y);
+    Ok(None)
+}

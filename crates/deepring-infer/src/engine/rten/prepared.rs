@@ -1,0 +1,102 @@
+//! A block's graph as rten takes it: in the element types that it has, and planned without recursion as deep as the graph.
+
+use std::collections::HashMap;
+
+use deepring::DType;
+use prost::Message as _;
+
+use crate::onnx::proto::{GraphProto, ModelProto, ValueInfoProto};
+
+/// So many nodes may follow each other before rten's planner, which calls itself for each, needs a place to begin.
+const DEPTH: usize = 256;
+
+/// A graph, and values in it from which the planner goes on.
+pub(super) struct Prepared {
+    pub(super) graph: Vec<u8>,
+    /// Values that are asked for before the outputs, in the order in which they are computed.
+    pub(super) stations: Vec<String>,
+}
+
+/// `None` if the bytes are no graph, or a branch or loop of it is too deep.
+pub(super) fn prepare(bytes: &[u8]) -> Option<Prepared> {
+    let mut model = ModelProto::decode(bytes).ok()?;
+    let graph = model.graph.as_mut()?;
+    let stations = stations(graph);
+    let types = with_types_of_engine(graph);
+    let within = graph.node.iter().flat_map(|n| &n.attribute);
+    if within.flat_map(|a| a.g.as_deref().into_iter().chain(&a.graphs)).any(is_too_deep) {
+        return None;
+    }
+    if stations.is_empty() && !types {
+        return Some(Prepared { graph: bytes.to_vec(), stations });
+    }
+    for name in stations.iter().rev() {
+        if !graph.output.iter().any(|o| o.name.as_ref() == Some(name)) {
+            let output = ValueInfoProto { name: Some(name.clone()), ..ValueInfoProto::default() };
+            graph.output.insert(0, output);
+        }
+    }
+    Some(Prepared { graph: model.encode_to_vec(), stations })
+}
+
+fn is_too_deep(graph: &GraphProto) -> bool {
+    let within = graph.node.iter().flat_map(|n| &n.attribute);
+    !stations(graph).is_empty()
+        || within.flat_map(|a| a.g.as_deref().into_iter().chain(&a.graphs)).any(is_too_deep)
+}
+
+/// A value of every node that is a multiple of [`DEPTH`] nodes behind the inputs.
+fn stations(graph: &GraphProto) -> Vec<String> {
+    let mut depths: HashMap<&str, usize> = HashMap::new();
+    let mut stations = Vec::new();
+    for node in &graph.node {
+        let depth = node.input.iter().filter_map(|x| depths.get(x.as_str())).max();
+        let depth = depth.map_or(0, |d| d + 1);
+        for output in node.output.iter().filter(|y| !y.is_empty()) {
+            depths.insert(output, depth);
+        }
+        if depth > 0
+            && depth.is_multiple_of(DEPTH)
+            && let Some(output) = node.output.iter().find(|y| !y.is_empty())
+        {
+            stations.push(output.clone());
+        }
+    }
+    stations
+}
+
+/// What the engine holds in place of an element type that it lacks.
+fn held_as(code: i32) -> Option<DType> {
+    match DType::from_onnx(code)? {
+        DType::Bf16 => Some(DType::F32),
+        DType::U16 | DType::I16 | DType::U32 | DType::U64 => Some(DType::I32),
+        _ => None,
+    }
+}
+
+/// Whether any type was replaced.
+fn with_types_of_engine(graph: &mut GraphProto) -> bool {
+    let mut any = false;
+    let values = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
+    for value in values {
+        let tensor = value.r#type.as_mut().and_then(|t| t.tensor_type.as_mut());
+        if let Some(code) = tensor.and_then(|t| t.elem_type.as_mut())
+            && let Some(held) = held_as(*code)
+        {
+            *code = held.onnx();
+            any = true;
+        }
+    }
+    for node in &mut graph.node {
+        let to = node.attr_int("to").filter(|_| node.onnx_op() == "Cast");
+        if let Some(held) = to.and_then(|t| held_as(i32::try_from(t).ok()?)) {
+            node.set_int("to", i64::from(held.onnx()));
+            any = true;
+        }
+        for attribute in &mut node.attribute {
+            let graphs = attribute.g.as_deref_mut().into_iter().chain(&mut attribute.graphs);
+            graphs.for_each(|graph| any |= with_types_of_engine(graph));
+        }
+    }
+    any
+}
