@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use deepring::{InLine, disturbs_line};
+use deepring::{InLine, Replacement, disturbs_line};
 use serde::Serialize;
 
 use crate::error::{CliError, Exit};
@@ -63,6 +63,13 @@ pub(crate) fn keep<'a>(
             Err(CliError::usage(message).hint("write to another file"))
         }
     }
+}
+
+/// Refuses a file that could not be written, before the work is done that is to be written to it.
+pub(crate) fn writable(target: &Path) -> Result<(), CliError> {
+    Replacement::of(target)
+        .map(drop)
+        .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", target.display())))
 }
 
 /// A number and what it counts.

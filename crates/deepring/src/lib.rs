@@ -124,7 +124,7 @@ pub use receipt::{
     ValueError, VerifiedChain, VerifiedDecision, batch_digest, tensors_digest,
 };
 pub use repair::{RepairError, Repaired, repair};
-pub use replace::replace_file;
+pub use replace::{Replacement, replace_file};
 pub use ring::{
     AuthenticRing, DecryptedBlock, Finding, OpenedBlock, PartName, Report, RingError, RingId,
     Storage, UnverifiedRing, Verdict, VerifiedRing,

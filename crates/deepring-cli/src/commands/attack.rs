@@ -34,6 +34,7 @@ pub(crate) fn attack(args: &Attack) -> Result<(), CliError> {
         return sealed::attack(args, kind, model, target);
     }
     output::keep(target, [model.as_path()])?;
+    output::writable(target)?;
     let network = Network::read(model)?;
     let data = Data::open(&args.data)?;
     let bar = Progress::items("searching", args.how.flips.map_or(SEARCH_BAR, |n| n as u64));
