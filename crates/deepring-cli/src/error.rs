@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use deepring::{
     Finding, GrantError, InLine, KeyFileError, OpenError, ReceiptError, RepairError, Report,
-    RingError, TrustError, Verdict,
+    RingError, TrustError, TurnError, Verdict,
 };
 use deepring_infer::{
     EngineError, ExportRingError, InputError, NpyError, PictureError, PlainError, RunError,
@@ -368,6 +368,19 @@ impl From<TrustError> for CliError {
             )),
             TrustError::BoundToAnother { .. } => Self::new(Exit::Untrusted, message)
                 .hint("`deepring trust bind RING --owner owner.pub` binds the path to another ring"),
+            _ => failed(message),
+        }
+    }
+}
+
+impl From<TurnError> for CliError {
+    fn from(e: TurnError) -> Self {
+        let message = e.to_string();
+        match e {
+            TurnError::Busy { path, .. } => failed(message).hint(format!(
+                "`fuser {}` says which process holds it; wait for that one, or end it",
+                path.display()
+            )),
             _ => failed(message),
         }
     }

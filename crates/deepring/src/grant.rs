@@ -47,7 +47,7 @@ pub enum GrantError {
 /// `None`); returns the number of blocks for which the host is new.
 ///
 /// The ring digest stays, so receipts stay valid; the revision goes up by one. `target` may be the file
-/// that the ring was read from.
+/// that the ring was read from; who shares it with others holds its [`Turn`](crate::Turn) from before it is read.
 pub fn grant(
     ring: &VerifiedRing,
     owner: &SecretKey<Owner>,

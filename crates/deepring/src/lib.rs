@@ -104,6 +104,7 @@ mod ring;
 mod seal;
 mod tensor;
 mod trust;
+mod turn;
 mod write_back;
 
 pub use block::{Header, Part, PartKind, Recipient, RecipientRole, checked_by};
@@ -132,3 +133,4 @@ pub use ring::{
 pub use seal::{BlockPlan, RingPlan, RingSealer, SealError, Sealed};
 pub use tensor::{DType, Dim, TensorSpec};
 pub use trust::{KnownLedger, OwnedRing, Trust, TrustError, TrustStore};
+pub use turn::{Turn, TurnError};

@@ -75,7 +75,7 @@ pub struct Repaired {
 ///
 /// The copy is verified whole first. Then every header and every chunk of `target` that is as it was
 /// sealed is kept, everything else is taken from the copy; the result is verified before it replaces
-/// `target`. Returns `None` if `target` is intact.
+/// `target`. Returns `None` if `target` is intact. Who shares `target` with others holds its [`Turn`](crate::Turn).
 pub fn repair(
     target: &Path,
     copy: &Path,

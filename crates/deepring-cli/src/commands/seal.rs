@@ -10,7 +10,7 @@ use crate::cli::Seal;
 use crate::error::{CliError, Exit};
 use crate::output;
 use crate::progress::Progress;
-use crate::rings::Trusting;
+use crate::rings::{self, Trusting};
 
 pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
     let mut read: Vec<PathBuf> = vec![args.model.clone(), args.owner.clone()];
@@ -24,6 +24,9 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
         sealing = sealing.host(blocks, key);
     }
     output::keep(&args.output, read.iter().map(PathBuf::as_path))?;
+    output::writable(&args.output)?;
+    // Where a ring lies already, one that is just being granted or upgraded must not come out on top again.
+    let _turn = rings::turn(&args.output)?;
     if let Some(path) = &args.labels {
         sealing = sealing.labels(read_labels(path)?);
     }
@@ -36,7 +39,7 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
     if let Some(previous) = &args.previous {
         // The previous ring must be authentic, and the newest: an upgrade of an old one would fork.
         let trusting = Trusting::of(owner.public(), trust)?;
-        let ring = crate::rings::open(previous)?.authenticate(&trusting.trust_at(previous))?;
+        let ring = rings::open(previous)?.authenticate(&trusting.trust_at(previous))?;
         sealing = sealing.upgrade_of(&ring);
     }
     let progress = Progress::bytes("sealing", 0);

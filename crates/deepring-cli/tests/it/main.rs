@@ -6,6 +6,7 @@
     reason = "tests may fail loudly, and say what they skip"
 )]
 
+mod at_once;
 #[cfg(feature = "attacks")]
 mod attack;
 mod bench;
