@@ -4,7 +4,6 @@
 mod attack;
 
 use std::fmt::Display;
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use deepring::{
@@ -309,9 +308,6 @@ impl From<LedgerError> for CliError {
             _ => match &e {
                 // What is there in a ledger's place is foreign; where nothing is, there is just no ledger.
                 LedgerError::NotALedger { dir } if holds_something(dir) => Exit::Tampered,
-                LedgerError::Io { source, .. } if source.kind() == ErrorKind::NotADirectory => {
-                    Exit::Tampered
-                }
                 _ => Exit::Failed,
             },
         };
