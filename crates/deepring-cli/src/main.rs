@@ -7,6 +7,7 @@ mod error;
 mod hardening;
 mod inputs;
 mod ledgers;
+mod named;
 mod output;
 mod progress;
 mod rings;

@@ -3,6 +3,7 @@
 mod rejected;
 
 use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -412,7 +413,8 @@ impl Answer<'_> {
                     .input
                     .get(query)
                     .filter(|_| self.args.input.len() == self.inputs.len());
-                output::line(format_args!("{}", inputs.map_or("query", |i| i.as_str())))?;
+                let asked = inputs.map_or(OsStr::new("query"), OsString::as_os_str);
+                output::line(asked.display())?;
             }
             for out in outputs {
                 output::line(format_args!("{} {:?}", InLine(&out.name), out.shape))?;

@@ -1,5 +1,6 @@
 //! `deepring seal`: an ONNX network becomes a ring.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use deepring_infer::{Blocks, Seal as Sealing, SealProgress};
 
 use crate::cli::Seal;
 use crate::error::{CliError, Exit};
+use crate::named;
 use crate::output;
 use crate::progress::Progress;
 use crate::rings::{self, Trusting};
@@ -62,16 +64,16 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
 
 /// `[BLOCKS=]FILE`; a file whose name holds `=` behind something that selects no blocks is found too.
 /// Gives the file too.
-pub(crate) fn parse_host(text: &str) -> Result<(Blocks, PublicKey<Host>, &Path), CliError> {
+pub(crate) fn parse_host(given: &OsStr) -> Result<(Blocks, PublicKey<Host>, &Path), CliError> {
     // What reads as a selection is one, whatever files lie about: a file planted under the name
     // `2-3=host.pub` must not widen a grant to all blocks.
-    if let Some((blocks, file)) = text.split_once('=')
+    if let Some((blocks, file)) = named::split(given)
         && let Ok(blocks) = blocks.parse()
     {
         return Ok((blocks, PublicKey::read(Path::new(file))?, Path::new(file)));
     }
-    let whole = Path::new(text);
-    match text.split_once('=') {
+    let whole = Path::new(given);
+    match named::split(given) {
         Some((blocks, _)) if !whole.exists() => Err(CliError::usage(
             blocks.parse::<Blocks>().err().map(|e| e.to_string()).unwrap_or_default(),
         )),
