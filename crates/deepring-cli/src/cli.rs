@@ -83,6 +83,25 @@ pub(crate) enum Command {
     Completions(Completions),
 }
 
+impl Command {
+    /// Whether it is to print JSON, however it ends.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Self::Inspect(args) => args.json,
+            Self::Verify(args) => args.json,
+            Self::Run(args) => args.json,
+            Self::Receipt(Receipt::Verify(args)) => args.json,
+            Self::Ledger(args) => args.json(),
+            Self::Repair(args) => args.json,
+            Self::Trust(Trust::List(args)) => args.json,
+            #[cfg(feature = "attacks")]
+            Self::Attack(args) => args.json,
+            Self::Bench(args) => args.json(),
+            _ => false,
+        }
+    }
+}
+
 /// Make an owner's and a host's key pair: owner.key owner.pub host.key host.pub
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  deepring keygen --out keys")]
@@ -306,6 +325,18 @@ pub(crate) enum Ledger {
     Checkpoint(LedgerArgs),
     /// Print a proof that an entry is in the ledger
     Prove(LedgerProve),
+}
+
+impl Ledger {
+    fn json(&self) -> bool {
+        match self {
+            Self::Init(_) => false,
+            Self::Show(args) | Self::Checkpoint(args) => args.json,
+            Self::Verify(LedgerVerify { args, .. }) | Self::Prove(LedgerProve { args, .. }) => {
+                args.json
+            }
+        }
+    }
 }
 
 /// Make a new, empty ledger with a key of its own

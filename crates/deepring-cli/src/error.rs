@@ -15,6 +15,7 @@ use deepring_infer::{
     SealModelError,
 };
 use deepring_ledger::{Fault, LedgerError};
+use serde_json::{Value, json};
 
 /// The exit codes, in the order of the help text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,8 @@ impl Exit {
 
     pub(crate) fn word(self) -> &'static str {
         match self {
-            Self::Failed | Self::Usage => "failed",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
             Self::Tampered => "tampered",
             Self::Untrusted => "untrusted",
             Self::Stale => "stale",
@@ -100,6 +102,25 @@ impl CliError {
         let report = Report::of_findings(findings);
         let exit = Exit::of(report.verdict).unwrap_or(Exit::Tampered);
         Self { findings: report.findings, ..Self::new(exit, what) }
+    }
+
+    /// What a ring, receipt or ledger is, where that is why the command failed.
+    pub(crate) fn verdict(&self) -> Option<&'static str> {
+        match self.exit {
+            Exit::Failed | Exit::Usage => None,
+            Exit::Tampered | Exit::Untrusted | Exit::Stale => Some(self.exit.word()),
+        }
+    }
+
+    /// The error as `--json` shows it.
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "kind": self.exit.word(),
+            "exit": self.exit as u8,
+            "message": self.message,
+            "more": self.more.iter().map(|line| line.trim_start()).collect::<Vec<_>>(),
+            "hint": self.hint.as_ref().map(|hint| InLine(hint).to_string()),
+        })
     }
 
     #[allow(clippy::print_stderr, reason = "messages for people go to stderr")]

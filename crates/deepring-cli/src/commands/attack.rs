@@ -23,7 +23,7 @@ use crate::progress::Progress;
 const SEARCH_BAR: u64 = 50;
 
 pub(crate) fn attack(args: &Attack) -> Result<(), CliError> {
-    let (Some(model), Some(kind)) = (&args.model, args.kind) else { return list::list() };
+    let (Some(model), Some(kind)) = (&args.model, args.kind) else { return list::list(args.json) };
     if Kind::races().contains(&kind) {
         return race::race(args, kind, model);
     }
