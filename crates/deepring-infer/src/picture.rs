@@ -55,15 +55,18 @@ pub fn read_picture(
     recipe: &Preprocess,
 ) -> Result<TensorValue, PictureError> {
     let io = |source| PictureError::Io { path: path.into(), source };
+    let decode =
+        |reason: &str| PictureError::Decode { path: path.into(), reason: reason.to_owned() };
+    if std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() == 0) {
+        return Err(decode("the file is empty, and no picture"));
+    }
     let mut reader = ImageReader::open(path).map_err(io)?.with_guessed_format().map_err(io)?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
-    let picture = reader
-        .decode()
-        .map_err(|e| PictureError::Decode { path: path.into(), reason: e.to_string() })?;
+    let picture = reader.decode().map_err(|e| decode(&e.to_string()))?;
     tensor_of(&picture, name, recipe, path)
 }
 

@@ -84,5 +84,7 @@ pub(crate) fn parse_host(given: &OsStr) -> Result<(Blocks, PublicKey<Host>, &Pat
 pub(crate) fn read_labels(path: &Path) -> Result<Vec<String>, CliError> {
     let text = fs::read_to_string(path)
         .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
+    // An editor's byte order mark is no character of the first label.
+    let text = text.trim_start_matches('\u{feff}');
     Ok(text.lines().map(|l| l.trim_end_matches('\r').to_owned()).collect())
 }

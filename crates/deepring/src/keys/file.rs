@@ -134,7 +134,7 @@ fn read_text(path: &Path) -> Result<(Zeroizing<String>, Option<u32>), KeyFileErr
     match file.take(MAX_KEY_FILE).read_to_string(&mut text) {
         Ok(_) => Ok((text, mode)),
         Err(e) if e.kind() == io::ErrorKind::InvalidData => {
-            Err(KeyFileError::Parse { path: path.into(), source: ParseKeyError::Damaged })
+            Err(KeyFileError::Parse { path: path.into(), source: ParseKeyError::NotText })
         }
         Err(e) => Err(io(e)),
     }
