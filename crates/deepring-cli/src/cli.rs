@@ -8,6 +8,7 @@ mod evaluate;
 mod process;
 mod trust;
 
+use std::ffi::OsString;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
@@ -82,6 +83,25 @@ pub(crate) enum Command {
     Completions(Completions),
 }
 
+impl Command {
+    /// Whether it is to print JSON, however it ends.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Self::Inspect(args) => args.json,
+            Self::Verify(args) => args.json,
+            Self::Run(args) => args.json,
+            Self::Receipt(Receipt::Verify(args)) => args.json,
+            Self::Ledger(args) => args.json(),
+            Self::Repair(args) => args.json,
+            Self::Trust(Trust::List(args)) => args.json,
+            #[cfg(feature = "attacks")]
+            Self::Attack(args) => args.json,
+            Self::Bench(args) => args.json(),
+            _ => false,
+        }
+    }
+}
+
 /// Make an owner's and a host's key pair: owner.key owner.pub host.key host.pub
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  deepring keygen --out keys")]
@@ -106,7 +126,7 @@ pub(crate) struct Seal {
     pub(crate) owner: PathBuf,
     /// Host that may run all blocks, or those named (`1-4,7=host.pub`); repeat for more
     #[arg(long, required = true, value_name = "[BLOCKS=]host.pub")]
-    pub(crate) host: Vec<String>,
+    pub(crate) host: Vec<OsString>,
     /// Class labels, one a line, sealed in Genesis
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
@@ -180,7 +200,7 @@ pub(crate) struct Run {
     pub(crate) key: Vec<PathBuf>,
     /// An input: a .npy file as it is, or a picture by the sealed recipe; repeat for more inputs or queries
     #[arg(long, required = true, value_name = "[NAME=]X.npy|IMAGE")]
-    pub(crate) input: Vec<String>,
+    pub(crate) input: Vec<OsString>,
     /// How parameters are checked: none, load (when opened), spot:Q (at each query each block with probability
     /// Q), run (every byte in memory at each use), compute (what came out, against secret projections), or
     /// auto (the cheaper of these two for each layer)
@@ -272,10 +292,10 @@ pub(crate) struct ReceiptVerify {
     pub(crate) owner: OwnerArg,
     /// Inputs that the decision must be about, from `run --save-inputs` where they were pictures; repeat as for `run`
     #[arg(long, value_name = "[NAME=]X.npy")]
-    pub(crate) input: Vec<String>,
+    pub(crate) input: Vec<OsString>,
     /// Outputs that the decision must have given for these inputs (or at all), from `run --output-dir`
     #[arg(long, value_name = "[NAME=]Y.npy")]
-    pub(crate) output: Vec<String>,
+    pub(crate) output: Vec<OsString>,
     /// Ledger that must hold the decision
     #[arg(long, value_name = "DIR", conflicts_with = "proof")]
     pub(crate) ledger: Option<PathBuf>,
@@ -305,6 +325,18 @@ pub(crate) enum Ledger {
     Checkpoint(LedgerArgs),
     /// Print a proof that an entry is in the ledger
     Prove(LedgerProve),
+}
+
+impl Ledger {
+    fn json(&self) -> bool {
+        match self {
+            Self::Init(_) => false,
+            Self::Show(args) | Self::Checkpoint(args) => args.json,
+            Self::Verify(LedgerVerify { args, .. }) | Self::Prove(LedgerProve { args, .. }) => {
+                args.json
+            }
+        }
+    }
 }
 
 /// Make a new, empty ledger with a key of its own
@@ -402,7 +434,7 @@ pub(crate) struct Grant {
     pub(crate) owner_key: PathBuf,
     /// The new host, for all blocks or those named
     #[arg(long, value_name = "[BLOCKS=]new.pub")]
-    pub(crate) host: String,
+    pub(crate) host: OsString,
     /// Write here instead of replacing the ring
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

@@ -4,18 +4,18 @@
 mod attack;
 
 use std::fmt::Display;
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use deepring::{
     Finding, GrantError, InLine, KeyFileError, OpenError, ReceiptError, RepairError, Report,
-    RingError, TrustError, Verdict,
+    RingError, TrustError, TurnError, Verdict,
 };
 use deepring_infer::{
     EngineError, ExportRingError, InputError, NpyError, PictureError, PlainError, RunError,
     SealModelError,
 };
 use deepring_ledger::{Fault, LedgerError};
+use serde_json::{Value, json};
 
 /// The exit codes, in the order of the help text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,8 @@ impl Exit {
 
     pub(crate) fn word(self) -> &'static str {
         match self {
-            Self::Failed | Self::Usage => "failed",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
             Self::Tampered => "tampered",
             Self::Untrusted => "untrusted",
             Self::Stale => "stale",
@@ -101,6 +102,25 @@ impl CliError {
         let report = Report::of_findings(findings);
         let exit = Exit::of(report.verdict).unwrap_or(Exit::Tampered);
         Self { findings: report.findings, ..Self::new(exit, what) }
+    }
+
+    /// What a ring, receipt or ledger is, where that is why the command failed.
+    pub(crate) fn verdict(&self) -> Option<&'static str> {
+        match self.exit {
+            Exit::Failed | Exit::Usage => None,
+            Exit::Tampered | Exit::Untrusted | Exit::Stale => Some(self.exit.word()),
+        }
+    }
+
+    /// The error as `--json` shows it.
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "kind": self.exit.word(),
+            "exit": self.exit as u8,
+            "message": self.message,
+            "more": self.more.iter().map(|line| line.trim_start()).collect::<Vec<_>>(),
+            "hint": self.hint.as_ref().map(|hint| InLine(hint).to_string()),
+        })
     }
 
     #[allow(clippy::print_stderr, reason = "messages for people go to stderr")]
@@ -309,9 +329,6 @@ impl From<LedgerError> for CliError {
             _ => match &e {
                 // What is there in a ledger's place is foreign; where nothing is, there is just no ledger.
                 LedgerError::NotALedger { dir } if holds_something(dir) => Exit::Tampered,
-                LedgerError::Io { source, .. } if source.kind() == ErrorKind::NotADirectory => {
-                    Exit::Tampered
-                }
                 _ => Exit::Failed,
             },
         };
@@ -368,6 +385,19 @@ impl From<TrustError> for CliError {
             )),
             TrustError::BoundToAnother { .. } => Self::new(Exit::Untrusted, message)
                 .hint("`deepring trust bind RING --owner owner.pub` binds the path to another ring"),
+            _ => failed(message),
+        }
+    }
+}
+
+impl From<TurnError> for CliError {
+    fn from(e: TurnError) -> Self {
+        let message = e.to_string();
+        match e {
+            TurnError::Busy { path, .. } => failed(message).hint(format!(
+                "`fuser {}` says which process holds it; wait for that one, or end it",
+                path.display()
+            )),
             _ => failed(message),
         }
     }

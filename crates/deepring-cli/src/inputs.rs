@@ -1,11 +1,13 @@
 //! `--input [NAME=]FILE`: files to tensors, tensors to queries.
 
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use deepring::{TensorSpec, TensorValue};
 use deepring_infer::{Preprocess, read_npy, read_picture};
 
 use crate::error::{CliError, Exit};
+use crate::named::{split, strip_prefix};
 
 /// How pictures become inputs.
 #[derive(Debug, Clone, Copy)]
@@ -23,11 +25,11 @@ pub(crate) enum Pictures<'a> {
 /// A network with one input takes any number of files, one a query. With several inputs, files are given
 /// by name (or all in the declared order); a name given k times makes k queries.
 pub(crate) fn read_queries(
-    given: &[String],
+    given: &[OsString],
     declared: &[TensorSpec],
     pictures: Pictures<'_>,
 ) -> Result<Vec<Vec<TensorValue>>, CliError> {
-    let mut files: Vec<Vec<&str>> = vec![Vec::new(); declared.len()];
+    let mut files: Vec<Vec<&OsStr>> = vec![Vec::new(); declared.len()];
     let mut unnamed = Vec::new();
     for item in given {
         match split_name(item, declared)? {
@@ -71,17 +73,15 @@ pub(crate) fn read_queries(
 /// `NAME=FILE`, where NAME is an input of the network; else the whole text is a file, whose name may
 /// hold `=`.
 fn split_name<'a>(
-    item: &'a str,
+    item: &'a OsStr,
     declared: &[TensorSpec],
-) -> Result<(Option<usize>, &'a str), CliError> {
-    let place = declared
-        .iter()
-        .position(|s| item.strip_prefix(s.name.as_str()).is_some_and(|rest| rest.starts_with('=')));
-    if let Some(place) = place {
-        let skip = declared.get(place).map_or(0, |s| s.name.len() + 1);
-        return Ok((Some(place), item.get(skip..).unwrap_or_default()));
+) -> Result<(Option<usize>, &'a OsStr), CliError> {
+    let file = |spec: &TensorSpec| strip_prefix(strip_prefix(item, &spec.name)?, "=");
+    let named = declared.iter().enumerate().find_map(|(place, spec)| Some((place, file(spec)?)));
+    if let Some((place, file)) = named {
+        return Ok((Some(place), file));
     }
-    if let Some((name, _)) = item.split_once('=')
+    if let Some((name, _)) = split(item)
         && !Path::new(item).exists()
     {
         return Err(CliError::new(Exit::Failed, format!("the network has no input `{name}`"))

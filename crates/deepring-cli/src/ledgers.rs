@@ -251,5 +251,6 @@ pub(crate) fn origin_of(key: &str) -> &str {
 pub(crate) fn read_key(path: &Path) -> Result<String, CliError> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
-    Ok(text.trim().to_owned())
+    // An editor's byte order mark is no character of the key.
+    Ok(text.trim_start_matches('\u{feff}').trim().to_owned())
 }

@@ -7,6 +7,7 @@ mod error;
 mod hardening;
 mod inputs;
 mod ledgers;
+mod named;
 mod output;
 mod progress;
 mod rings;
@@ -21,14 +22,33 @@ fn main() -> ExitCode {
     hardening::harden();
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(log_filter()).init();
     quiet_engine_panics();
-    let cli = cli::Cli::parse();
-    match commands::dispatch(cli) {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return misused(&e),
+    };
+    let json = cli.command.json();
+    match output::end(commands::dispatch(cli), json) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             e.report();
             e.exit.into()
         }
     }
+}
+
+/// Ends a command whose arguments do not fit, or that was asked for help.
+fn misused(e: &clap::Error) -> ExitCode {
+    let _ = e.print();
+    if !e.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    // What was asked for is not understood; whether it was JSON is plain to see.
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    let text = e.to_string();
+    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let error = error::CliError::usage(message).hint("`deepring help` shows what there is");
+    let _ = output::end(Err(error), json);
+    error::Exit::Usage.into()
 }
 
 /// What DEEPRING_LOG asks for; else errors. A command tells itself what it refuses, and attacks are refused by the hundred,

@@ -1,12 +1,14 @@
-//! Printing: data to stdout, for people or as JSON; a closed pipe is no error.
+//! Printing: data to stdout, for people or as one JSON document; a closed pipe is no error.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use deepring::{InLine, disturbs_line};
+use deepring::{InLine, Replacement, disturbs_line};
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use crate::error::{CliError, Exit};
 
@@ -24,10 +26,41 @@ pub(crate) fn text(text: impl std::fmt::Display) -> Result<(), CliError> {
     write(format_args!("{}\n", text.to_string().chars().map(shown).collect::<String>()))
 }
 
-/// Prints one JSON document. What could steer a terminal is escaped, so nothing of it is lost.
+/// The document that this command prints when it ends.
+static DOCUMENT: Mutex<Option<String>> = Mutex::new(None);
+
+/// Sets the one JSON document that the command prints when it [ends](end).
 pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(value).map_err(|e| CliError::new(Exit::Failed, e))?;
-    write(format_args!("{}\n", escaped(&text)))
+    *DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    Ok(())
+}
+
+/// Prints the document that the command has set. Where it failed, what it failed with is added, and if `wanted`, there is a
+/// document in any case: whoever asked for JSON need not understand anything else.
+pub(crate) fn end(outcome: Result<(), CliError>, wanted: bool) -> Result<(), CliError> {
+    let text = DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let text = match (&outcome, text) {
+        (Ok(()), Some(text)) => text,
+        (Err(e), Some(text)) => with_error(serde_json::from_str(&text).ok(), e),
+        (Err(e), None) if wanted => with_error(None, e),
+        (_, None) => return outcome,
+    };
+    // What could steer a terminal is escaped, so nothing of it is lost.
+    let written = write(format_args!("{}\n", escaped(&text)));
+    // Of two failures the command's own is told.
+    outcome.and(written)
+}
+
+/// A document of a command that failed, as text.
+fn with_error(document: Option<Map<String, Value>>, e: &CliError) -> String {
+    let mut document = document.unwrap_or_else(|| {
+        [("verdict".to_owned(), json!(e.verdict())), ("findings".to_owned(), json!(e.findings))]
+            .into_iter()
+            .collect()
+    });
+    document.insert("error".to_owned(), e.json());
+    format!("{:#}", Value::Object(document))
 }
 
 /// JSON with an escape of four hexadecimal digits for every character that disturbs a line. Outside of strings there is none but the line feeds.
@@ -63,6 +96,13 @@ pub(crate) fn keep<'a>(
             Err(CliError::usage(message).hint("write to another file"))
         }
     }
+}
+
+/// Refuses a file that could not be written, before the work is done that is to be written to it.
+pub(crate) fn writable(target: &Path) -> Result<(), CliError> {
+    Replacement::of(target)
+        .map(drop)
+        .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", target.display())))
 }
 
 /// A number and what it counts.

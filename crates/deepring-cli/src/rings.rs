@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use deepring::{
     AuthenticRing, Finding, Host, KeyFileError, OwnedRing, Owner, PartName, PublicKey, Report,
-    RingError, SecretKey, Trust, TrustError, TrustStore, UnverifiedRing, VerifiedRing,
+    RingError, SecretKey, Trust, TrustError, TrustStore, Turn, UnverifiedRing, VerifiedRing,
 };
 use deepring_ledger::Ledger;
 
@@ -235,6 +235,12 @@ pub(crate) fn open(path: &Path) -> Result<UnverifiedRing, RingError> {
         }
         other => other,
     })
+}
+
+/// Waits for the turn to rewrite the ring at `path`. Held from before the ring is read until what becomes of it is
+/// written, so that of two commands at once none takes back what the other did.
+pub(crate) fn turn(path: &Path) -> Result<Turn, CliError> {
+    Ok(Turn::take(path, Turn::WAIT)?)
 }
 
 /// A secret key of either role.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{EngineName, Run};
 use crate::error::{CliError, Exit};
+use crate::named;
 use crate::rings::default_store;
 
 /// What was given up.
@@ -66,7 +67,7 @@ impl Needs {
         for input in &args.input {
             // `NAME=FILE` or a file with `=` in its name: which one it is, the network will say.
             needs.read.push(input.into());
-            needs.read.extend(input.split_once('=').map(|(_, file)| file.into()));
+            needs.read.extend(named::split(input).map(|(_, file)| file.into()));
         }
         // By these the number of threads is found.
         needs.read.extend(

@@ -127,9 +127,15 @@ pub fn write_npy(path: &Path, tensor: &TensorValue) -> Result<(), NpyError> {
 
 /// Magic, version, length and text of the header.
 fn header_bytes(reader: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; 10];
-    reader.read_exact(&mut bytes)?;
-    let no_header = || io::Error::new(io::ErrorKind::InvalidData, "not a NumPy file");
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
+    let no_header = || invalid("not a NumPy file");
+    let mut bytes = Vec::new();
+    reader.by_ref().take(10).read_to_end(&mut bytes)?;
+    match bytes.len() {
+        0 => return Err(invalid("the file is empty, and no NumPy file")),
+        1..10 => return Err(no_header()),
+        _ => {}
+    }
     if !bytes.starts_with(b"\x93NUMPY") {
         return Err(no_header());
     }
@@ -146,7 +152,7 @@ fn header_bytes(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     let start = bytes.len() as u64;
     reader.take(len).read_to_end(&mut bytes)?;
     if bytes.len() as u64 != start + len {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+        return Err(invalid("the file ends within NumPy's header"));
     }
     Ok(bytes)
 }

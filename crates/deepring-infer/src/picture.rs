@@ -55,15 +55,18 @@ pub fn read_picture(
     recipe: &Preprocess,
 ) -> Result<TensorValue, PictureError> {
     let io = |source| PictureError::Io { path: path.into(), source };
+    let decode =
+        |reason: &str| PictureError::Decode { path: path.into(), reason: reason.to_owned() };
+    if std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() == 0) {
+        return Err(decode("the file is empty, and no picture"));
+    }
     let mut reader = ImageReader::open(path).map_err(io)?.with_guessed_format().map_err(io)?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
-    let picture = reader
-        .decode()
-        .map_err(|e| PictureError::Decode { path: path.into(), reason: e.to_string() })?;
+    let picture = reader.decode().map_err(|e| decode(&e.to_string()))?;
     tensor_of(&picture, name, recipe, path)
 }
 
@@ -88,13 +91,11 @@ fn tensor_of(
         rgb = crop_imm(&rgb, x, y, width, height).to_image();
     }
     let (width, height) = rgb.dimensions();
-    let gray =
-        (recipe.color == Color::Gray).then(|| DynamicImage::ImageRgb8(rgb.clone()).to_luma8());
     let channels = recipe.color.channels();
-    let pixel = |x: u32, y: u32, c: usize| match (&gray, recipe.color) {
-        (Some(gray), _) => gray.get_pixel(x, y).0[0],
-        (None, Color::Bgr) => rgb.get_pixel(x, y).0[2 - c],
-        (None, _) => rgb.get_pixel(x, y).0[c],
+    let pixel = |x: u32, y: u32, c: usize| match recipe.color {
+        Color::Gray => luma(rgb.get_pixel(x, y).0),
+        Color::Bgr => rgb.get_pixel(x, y).0[2 - c],
+        Color::Rgb => rgb.get_pixel(x, y).0[c],
     };
     let mut data = Vec::with_capacity(4 * channels * (width as usize) * (height as usize));
     let mut push = |x, y, c| data.extend(recipe.value(pixel(x, y, c), c).to_le_bytes());
@@ -114,10 +115,18 @@ fn tensor_of(
     Ok(TensorValue::new(name, DType::F32, dims.to_vec(), data)?)
 }
 
+/// The luma of ITU-R BT.601, which networks for grey pictures are trained with: Pillow's `convert("L")` to the bit; OpenCV
+/// and torchvision differ by rounding at most. (`image` weighs by BT.709, up to 32 of 255 apart.)
+fn luma([red, green, blue]: [u8; 3]) -> u8 {
+    let [red, green, blue] = [red, green, blue].map(u32::from);
+    // The weights add up to 65536, so the quotient fits, and a grey pixel stays as it is.
+    ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{Rgb, RgbImage};
+    use image::{ImageBuffer, Rgb, RgbImage, Rgba};
 
     fn two_pixels() -> DynamicImage {
         let mut image = RgbImage::new(2, 1);
@@ -141,6 +150,46 @@ mod tests {
         let (dims, data) = floats("layout=NHWC,color=bgr");
         assert_eq!(dims, [1, 1, 2, 3]);
         assert_eq!(data, [30.0, 20.0, 10.0, 60.0, 50.0, 40.0]);
+    }
+
+    fn grey_of(picture: &DynamicImage) -> Vec<f32> {
+        let t = tensor_of(picture, "x", &"color=gray".parse().unwrap(), Path::new("x.png"));
+        t.unwrap().data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+    }
+
+    /// Pixels, and what Pillow's `convert("L")` makes of them.
+    const LUMAS: [([u8; 3], u8); 8] = [
+        ([255, 0, 0], 76),
+        ([0, 255, 0], 150),
+        ([0, 0, 255], 29),
+        ([200, 30, 30], 81),
+        ([128, 128, 128], 128),
+        ([255, 255, 0], 226),
+        ([255, 255, 255], 255),
+        ([1, 2, 3], 2),
+    ];
+
+    #[test]
+    fn grey_is_the_luma_that_pillow_computes() {
+        let mut picture = RgbImage::new(LUMAS.len() as u32, 1);
+        LUMAS.iter().zip(0..).for_each(|((rgb, _), x)| picture.put_pixel(x, 0, Rgb(*rgb)));
+        let due: Vec<f32> = LUMAS.iter().map(|(_, luma)| f32::from(*luma)).collect();
+        assert_eq!(grey_of(&DynamicImage::ImageRgb8(picture)), due);
+        assert!((0..=255).all(|grey| luma([grey; 3]) == grey));
+    }
+
+    #[test]
+    fn alpha_is_left_out_of_grey_and_16_bits_become_8_first() {
+        let clear = ImageBuffer::from_fn(LUMAS.len() as u32, 1, |x, _| {
+            let [r, g, b] = LUMAS[x as usize].0;
+            Rgba([r, g, b, (x * 30) as u8])
+        });
+        let deep = ImageBuffer::from_fn(LUMAS.len() as u32, 1, |x, _| {
+            Rgb(LUMAS[x as usize].0.map(|v| u16::from(v) * 257))
+        });
+        let due: Vec<f32> = LUMAS.iter().map(|(_, luma)| f32::from(*luma)).collect();
+        assert_eq!(grey_of(&DynamicImage::ImageRgba8(clear)), due);
+        assert_eq!(grey_of(&DynamicImage::ImageRgb16(deep)), due);
     }
 
     #[test]

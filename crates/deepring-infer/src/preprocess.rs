@@ -38,7 +38,7 @@ pub enum Color {
     Rgb,
     /// Blue, green, red.
     Bgr,
-    /// One channel of luminance.
+    /// One channel: the luma of BT.601, as Pillow's `convert("L")` computes it.
     Gray,
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile};
+use deepring::Replacement;
 use zeroize::Zeroizing;
 
 use crate::checkpoint::MAX_CHECKPOINT_TEXT;
@@ -137,11 +137,9 @@ impl Directory {
     /// The new one is synced before it takes the name; the rename itself is not: after a power cut
     /// the older file may be back, and an older checkpoint is as true as a newer one.
     pub(crate) fn write_checkpoint(&self, text: &str) -> io::Result<()> {
-        let mut file = self.temporary("checkpoint", PUBLIC)?;
+        let mut file = Replacement::with_mode(&self.checkpoint(), PUBLIC)?;
         file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(self.checkpoint())?;
-        Ok(())
+        file.commit_unsynced()
     }
 
     pub(crate) fn has(&self, path: &Path) -> Result<bool, LedgerError> {
@@ -150,51 +148,34 @@ impl Directory {
 
     fn create_database(&self, key: &LogKey) -> Result<(), LedgerError> {
         let path = self.database();
-        let file = self
-            .temporary("ledger.redb", PRIVATE)
+        let file = Replacement::with_mode(&path, PRIVATE)
             .map_err(LedgerError::io("create a file in", &self.dir))?;
-        Store::create(file.path(), key)?;
+        Store::create(&file.path(), key)?;
         self.settle(file, &path)
     }
 
-    /// Writes a file under a name of its own, syncs it, and gives it its name unless taken.
+    /// Writes a file that has no name yet, syncs it, and gives it its name unless taken.
     fn place(
         &self,
         path: &Path,
         mode: u32,
-        write: impl FnOnce(&mut File) -> io::Result<()>,
+        write: impl FnOnce(&mut Replacement) -> io::Result<()>,
     ) -> Result<(), LedgerError> {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let mut file =
-            self.temporary(name, mode).map_err(LedgerError::io("create a file in", &self.dir))?;
-        write(file.as_file_mut()).map_err(LedgerError::io("write", path))?;
+        let mut file = Replacement::with_mode(path, mode)
+            .map_err(LedgerError::io("create a file in", &self.dir))?;
+        write(&mut file).map_err(LedgerError::io("write", path))?;
         self.settle(file, path)
     }
 
-    fn settle(&self, file: NamedTempFile, path: &Path) -> Result<(), LedgerError> {
-        file.as_file().sync_all().map_err(LedgerError::io("sync", path))?;
-        match file.persist_noclobber(path) {
-            Ok(_) => {}
+    fn settle(&self, file: Replacement, path: &Path) -> Result<(), LedgerError> {
+        match file.commit_new() {
+            Ok(()) => {}
             // Another process was first; its file is as good.
-            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(LedgerError::io("create", path)(e.error)),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(LedgerError::io("create", path)(e)),
         }
         // An entry acknowledged later must not vanish with the name of its file.
         self.sync_names().map_err(LedgerError::io("sync", &self.dir))
-    }
-
-    fn temporary(&self, name: &str, mode: u32) -> io::Result<NamedTempFile> {
-        let prefix = format!(".{name}.");
-        let mut builder = Builder::new();
-        builder.prefix(&prefix).suffix(".new");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(fs::Permissions::from_mode(mode));
-        }
-        #[cfg(not(unix))]
-        let _ = mode;
-        builder.tempfile_in(&self.dir)
     }
 
     #[cfg(unix)]

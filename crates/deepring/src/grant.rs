@@ -10,7 +10,7 @@ use crate::block::{Header, RecipientRole};
 use crate::copy::copy_range;
 use crate::crypto::Digest;
 use crate::keys::{Host, Owner, PublicKey, SecretKey};
-use crate::replace;
+use crate::replace::Replacement;
 use crate::ring::{AuthenticRing, RingError, VerifiedRing};
 use crate::seal::{SealError, close};
 
@@ -47,7 +47,7 @@ pub enum GrantError {
 /// `None`); returns the number of blocks for which the host is new.
 ///
 /// The ring digest stays, so receipts stay valid; the revision goes up by one. `target` may be the file
-/// that the ring was read from.
+/// that the ring was read from; who shares it with others holds its [`Turn`](crate::Turn) from before it is read.
 pub fn grant(
     ring: &VerifiedRing,
     owner: &SecretKey<Owner>,
@@ -94,12 +94,12 @@ fn rewrite_front(
     let front = close(&mut closure, headers, owner);
     debug_assert_eq!(digest, closure.ring_digest(), "a grant does not change the content");
     let io = |source| SealError::Io { path: target.into(), source };
-    let mut file = BufWriter::new(replace::temporary_beside(target).map_err(io)?);
+    let mut file = BufWriter::new(Replacement::of(target).map_err(io)?);
     file.write_all(&front).map_err(io)?;
     for body in &ring.layout().bodies {
         copy_range(ring.storage(), body.clone(), &mut file).map_err(io)?;
     }
     let file = file.into_inner().map_err(|e| io(e.into_error()))?;
-    replace::commit(file, target).map_err(io)?;
+    file.commit().map_err(io)?;
     Ok(())
 }

@@ -104,6 +104,7 @@ mod ring;
 mod seal;
 mod tensor;
 mod trust;
+mod turn;
 mod write_back;
 
 pub use block::{Header, Part, PartKind, Recipient, RecipientRole, checked_by};
@@ -124,7 +125,7 @@ pub use receipt::{
     ValueError, VerifiedChain, VerifiedDecision, batch_digest, tensors_digest,
 };
 pub use repair::{RepairError, Repaired, repair};
-pub use replace::replace_file;
+pub use replace::{Replacement, replace_file};
 pub use ring::{
     AuthenticRing, DecryptedBlock, Finding, OpenedBlock, PartName, Report, RingError, RingId,
     Storage, UnverifiedRing, Verdict, VerifiedRing,
@@ -132,3 +133,4 @@ pub use ring::{
 pub use seal::{BlockPlan, RingPlan, RingSealer, SealError, Sealed};
 pub use tensor::{DType, Dim, TensorSpec};
 pub use trust::{KnownLedger, OwnedRing, Trust, TrustError, TrustStore};
+pub use turn::{Turn, TurnError};

@@ -11,7 +11,7 @@ use crate::block::Header;
 use crate::block::chunks::{chunk_spans, segments};
 use crate::block::header::header_digest;
 use crate::crypto::Digest;
-use crate::replace;
+use crate::replace::Replacement;
 use crate::ring::closure::Closure;
 use crate::ring::layout::{Layout, PREAMBLE_LEN, Preamble};
 use crate::ring::storage::read_range;
@@ -75,7 +75,7 @@ pub struct Repaired {
 ///
 /// The copy is verified whole first. Then every header and every chunk of `target` that is as it was
 /// sealed is kept, everything else is taken from the copy; the result is verified before it replaces
-/// `target`. Returns `None` if `target` is intact.
+/// `target`. Returns `None` if `target` is intact. Who shares `target` with others holds its [`Turn`](crate::Turn).
 pub fn repair(
     target: &Path,
     copy: &Path,
@@ -111,7 +111,7 @@ pub fn repair(
     if damaged.closure.is_none() && !damaged.shares_content_with(&copy) {
         return Err(RepairError::NothingInCommon);
     }
-    let mut file = BufWriter::new(replace::temporary_beside(target).map_err(io)?);
+    let mut file = BufWriter::new(Replacement::of(target).map_err(io)?);
     let mut outcome = Repaired { before, blocks: Vec::new(), front: false, bytes: 0 };
     let mut touched = BTreeSet::new();
     damaged.write_front(&copy, &mut file, &mut outcome, &mut touched).map_err(io)?;
@@ -124,10 +124,10 @@ pub fn repair(
     }
     outcome.blocks = touched.into_iter().collect();
     let file = file.into_inner().map_err(|e| io(e.into_error()))?;
-    UnverifiedRing::open(file.path())
+    UnverifiedRing::open(&file.path())
         .and_then(|r| r.verify(trust, &|_| ()))
         .map_err(RepairError::StillBad)?;
-    replace::commit(file, target).map_err(io)?;
+    file.commit().map_err(io)?;
     Ok(Some(outcome))
 }
 

@@ -1,67 +1,192 @@
-//! Replacing a file at once: written beside the target, synced, renamed; never half there.
+//! Replacing a file at once: written where no name leads to it, synced, named; never half there.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, TempPath};
 
 use crate::keys::is_secret_key_file;
 
-/// Who can open a new file.
-#[derive(Clone, Copy)]
-enum Access {
-    /// Those who can open the target, or would if it were made now.
-    AsTarget,
-    /// Its user.
-    Private,
+/// Bytes of a target's name that the name of its temporary file begins with: both fit where the target's alone does.
+const NAME_PART: usize = 100;
+
+/// The new content of a file, which no one finds under the file's name before all of it is there.
+///
+/// Where the system has files without a name (Linux, on most file systems), it has none before
+/// [`commit`](Self::commit): whatever ends the process, nothing of it stays. Elsewhere it lies beside its target under a
+/// hidden name, and is removed when it is dropped.
+#[derive(Debug)]
+pub struct Replacement {
+    file: File,
+    /// `None` while it has no name.
+    named: Option<TempPath>,
+    target: PathBuf,
 }
 
-/// A temporary file in the target's folder, removed when dropped before [`commit`].
-pub(crate) fn temporary_beside(target: &Path) -> io::Result<NamedTempFile> {
-    temporary(target, Access::AsTarget)
+impl Replacement {
+    /// For `target`, to be opened by whoever can open it now, or could if it were made now.
+    ///
+    /// # Errors
+    /// Where `target` is a folder, a device or a pipe, or a secret key file, which nothing would bring back; and where
+    /// the system refuses.
+    pub fn of(target: &Path) -> io::Result<Self> {
+        Self::with_mode(target, mode_of(target).unwrap_or(0o666))
+    }
+
+    /// For `target`, as it can be opened now; by its user alone, if there is none.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn private_unless_there(target: &Path) -> io::Result<Self> {
+        Self::with_mode(target, mode_of(target).unwrap_or(0o600))
+    }
+
+    /// For `target`, with these permissions less the process's umask. They are given when the file is made:
+    /// `run --sandbox` has given up changing them.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn with_mode(target: &Path, mode: u32) -> io::Result<Self> {
+        if target.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if target.file_name().is_none() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // A rename would put a plain file in a device's or pipe's place (`-o /dev/null`).
+        if fs::metadata(target).is_ok_and(|m| !m.is_file()) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "exists and is not a plain file",
+            ));
+        }
+        // Nothing brings a secret key back (`-o owner.key`).
+        if is_secret_key_file(target) {
+            let kept = "is a secret key file, which no command replaces";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, kept));
+        }
+        // Else met only when the name is given, after all the work.
+        let looked_for = fs::symlink_metadata(target);
+        if let Err(e) = looked_for
+            && e.kind() == io::ErrorKind::InvalidFilename
+        {
+            return Err(e);
+        }
+        match unnamed::open(&folder_of(target), mode) {
+            Some(file) => Ok(Self { file, named: None, target: target.into() }),
+            None => Self::named(target, mode),
+        }
+    }
+
+    fn named(target: &Path, mode: u32) -> io::Result<Self> {
+        let (file, path) = temporary(target, mode)?.into_parts();
+        Ok(Self { file, named: Some(path), target: target.into() })
+    }
+
+    /// The file that is written to.
+    #[must_use]
+    pub fn as_file(&self) -> &File {
+        &self.file
+    }
+
+    /// Where this process can open the file before it is committed.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.named.as_ref().map_or_else(|| unnamed::path(&self.file), |path| path.to_path_buf())
+    }
+
+    /// Puts the file in its target's place: its bytes are on disk before the name points to them, and the name is on
+    /// disk before this returns.
+    ///
+    /// # Errors
+    /// Where the system refuses; the target is as it was, or replaced whole.
+    pub fn commit(self) -> io::Result<()> {
+        let folder = folder_of(&self.target);
+        self.commit_unsynced()?;
+        sync_folder(&folder)
+    }
+
+    /// The same, but for the name: a power cut may bring the old file back, whole.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn commit_unsynced(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        let Self { file, named, target } = self;
+        match named {
+            Some(path) => path.persist(&target).map_err(|e| e.error),
+            None => match unnamed::link(&file, &target) {
+                // A link takes no other file's name; a rename does.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => replace(&file, &target),
+                linked => linked,
+            },
+        }
+    }
+
+    /// Gives the file its target's name, unless that is taken; syncs the file, not the folder.
+    ///
+    /// # Errors
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where the name is taken; else as [`commit`](Self::commit).
+    pub fn commit_new(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        match self.named {
+            Some(path) => path.persist_noclobber(&self.target).map_err(|e| e.error),
+            None => unnamed::link(&self.file, &self.target),
+        }
+    }
 }
 
-fn temporary(target: &Path, access: Access) -> io::Result<NamedTempFile> {
-    if target.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
+impl io::Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
     }
-    // A rename would put a plain file in a device's or pipe's place (`-o /dev/null`).
-    if fs::metadata(target).is_ok_and(|m| !m.is_file()) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "exists and is not a plain file"));
-    }
-    // Nothing brings a secret key back (`-o owner.key`).
-    if is_secret_key_file(target) {
-        let kept = "is a secret key file, which no command replaces";
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, kept));
-    }
-    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    Builder::new()
-        .prefix(&format!(".{name}.partial-"))
-        .accessible(target, access)
-        .tempfile_in(folder_of(target))
-}
 
-/// Puts the temporary file in the target's place: its bytes are on disk before the name points to
-/// them, and the name is on disk before this returns.
-pub(crate) fn commit(file: NamedTempFile, target: &Path) -> io::Result<()> {
-    file.as_file().sync_all()?;
-    file.persist(target).map_err(|e| e.error)?;
-    sync_folder(&folder_of(target))
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Writes `bytes` as the whole new content of `target`.
+///
+/// # Errors
+/// As [`Replacement::of`] and [`Replacement::commit`].
 pub fn replace_file(target: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = temporary_beside(target)?;
+    let mut file = Replacement::of(target)?;
     io::Write::write_all(&mut file, bytes)?;
-    commit(file, target)
+    file.commit()
 }
 
 /// Writes `bytes` as the whole new content of `target`, which its user alone can read and write from then on.
 pub(crate) fn replace_private_file(target: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = temporary(target, Access::Private)?;
+    let mut file = Replacement::with_mode(target, 0o600)?;
     io::Write::write_all(&mut file, bytes)?;
-    commit(file, target)
+    file.commit()
+}
+
+/// Puts a file without a name in another's place, by a name that is there from one system call to the next.
+fn replace(file: &File, target: &Path) -> io::Result<()> {
+    let mut builder = Builder::new();
+    let prefix = prefix_for(target);
+    let linked =
+        builder.prefix(&prefix).make_in(folder_of(target), |path| unnamed::link(file, path))?;
+    linked.into_temp_path().persist(target).map_err(|e| e.error)
+}
+
+fn temporary(target: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile> {
+    let prefix = prefix_for(target);
+    let mut builder = Builder::new();
+    builder.prefix(&prefix);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+    #[cfg(not(unix))]
+    let _ = mode;
+    builder.tempfile_in(folder_of(target))
+}
+
+fn prefix_for(target: &Path) -> String {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{}.partial-", name.get(..name.floor_char_boundary(NAME_PART)).unwrap_or_default())
 }
 
 fn folder_of(target: &Path) -> PathBuf {
@@ -69,6 +194,17 @@ fn folder_of(target: &Path) -> PathBuf {
         Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
         _ => PathBuf::from("."),
     }
+}
+
+#[cfg(unix)]
+fn mode_of(target: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(target).ok().map(|m| m.permissions().mode() & 0o777)
+}
+
+#[cfg(not(unix))]
+fn mode_of(_: &Path) -> Option<u32> {
+    None
 }
 
 #[cfg(unix)]
@@ -81,27 +217,54 @@ fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a temporary file with its mode: `run --sandbox` has given up changing modes.
-trait Accessible {
-    fn accessible(&mut self, target: &Path, access: Access) -> &mut Self;
-}
+/// Files without a name, which the system forgets with the process.
+#[cfg(target_os = "linux")]
+mod unnamed {
+    use std::fs::{File, OpenOptions};
+    use std::io;
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    use std::path::{Path, PathBuf};
 
-impl Accessible for Builder<'_, '_> {
-    #[cfg(unix)]
-    fn accessible(&mut self, target: &Path, access: Access) -> &mut Self {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = match access {
-            // Without a target, 0o666 less the process's umask, which the system applies at creation.
-            Access::AsTarget => {
-                fs::metadata(target).map_or(0o666, |m| m.permissions().mode() & 0o777)
-            }
-            Access::Private => 0o600,
-        };
-        self.permissions(fs::Permissions::from_mode(mode))
+    use rustix::fs::{AtFlags, CWD, OFlags, linkat};
+
+    /// `None` where the file system has none, or where it could not be named later.
+    pub(super) fn open(folder: &Path, mode: u32) -> Option<File> {
+        let flags = i32::try_from(OFlags::TMPFILE.bits()).ok()?;
+        let mut options = OpenOptions::new();
+        let file =
+            options.read(true).write(true).mode(mode).custom_flags(flags).open(folder).ok()?;
+        // Without /proc there is no way to it.
+        path(&file).exists().then_some(file)
     }
 
-    #[cfg(not(unix))]
-    fn accessible(&mut self, _: &Path, _: Access) -> &mut Self {
-        self
+    pub(super) fn path(file: &File) -> PathBuf {
+        format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+    }
+
+    pub(super) fn link(file: &File, target: &Path) -> io::Result<()> {
+        Ok(linkat(CWD, path(file), CWD, target, AtFlags::SYMLINK_FOLLOW)?)
     }
 }
+
+#[cfg(not(target_os = "linux"))]
+mod unnamed {
+    use std::fs::File;
+    use std::io;
+    use std::path::{Path, PathBuf};
+
+    pub(super) fn open(_: &Path, _: u32) -> Option<File> {
+        None
+    }
+
+    pub(super) fn path(_: &File) -> PathBuf {
+        PathBuf::new()
+    }
+
+    pub(super) fn link(_: &File, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use tempfile::NamedTempFile;
 use thiserror::Error;
 
 use crate::block::chunks::{Segment, chunk_count, gaps, segments};
@@ -13,7 +12,7 @@ use crate::crypto::aead::{BlockKey, ChunkCipher};
 use crate::crypto::{Digest, NoRandomness, random};
 use crate::encoding::MAX_STRING;
 use crate::keys::{Host, Owner, PublicKey, SecretKey};
-use crate::replace;
+use crate::replace::Replacement;
 use crate::ring::RingId;
 use crate::ring::closure::{Closure, Row, closure_len};
 use crate::ring::layout::{MAX_BLOCKS, PREAMBLE_LEN, Preamble};
@@ -98,12 +97,12 @@ pub struct RingPlan {
 
 /// Writes a ring, block by block; memory stays near the largest block.
 ///
-/// The bytes go to a temporary file beside the target. [`finish`](Self::finish) signs, syncs and
+/// The bytes go to a file that has not the target's name ([`Replacement`]). [`finish`](Self::finish) signs, syncs and
 /// renames; before that, the target does not change.
 pub struct RingSealer {
     owner: SecretKey<Owner>,
     target: PathBuf,
-    file: NamedTempFile,
+    file: Replacement,
     write_back: WriteBack,
     /// Where the next block's body begins in the file.
     at: u64,
@@ -146,7 +145,7 @@ impl RingSealer {
             .collect::<Result<Vec<_>, _>>()?;
         let io = |source| SealError::Io { path: target.into(), source };
         let front: u64 = headers.iter().map(|h| h.encode().len() as u64).sum();
-        let file = replace::temporary_beside(target).map_err(io)?;
+        let file = Replacement::of(target).map_err(io)?;
         let bodies = headers.iter().map(Header::body_len).fold(0, u64::saturating_add);
         Ok(Self {
             owner: owner.clone(),
@@ -244,7 +243,7 @@ impl RingSealer {
         let io = |source| SealError::Io { path: target.clone(), source };
         write_at(self.file.as_file(), 0, &front).map_err(io)?;
         self.write_back.finish().map_err(io)?;
-        replace::commit(self.file, &target).map_err(io)?;
+        self.file.commit().map_err(io)?;
         Ok(Sealed { ring_id: closure.ring_id, digest: closure.ring_digest() })
     }
 }

@@ -60,7 +60,9 @@ pub(crate) fn flip_best(
         best.extend(of_filter.into_iter().flatten().map(|(score, index)| (score, at, index)));
     }
     if best.is_empty() {
-        return Err(job.nothing("no layer has f32 or quantised 8-bit weights that are not zero"));
+        return Err(job.nothing(
+            "no layer has f32, half-precision or quantised 8-bit weights that are not zero",
+        ));
     }
     let count = flips(job, FLIPS, best.len(), "filters of the layers attacked")?;
     // Of equals the first in the network comes first: the sort is stable.

@@ -1,31 +1,27 @@
-//! Bits of f32 weights: sampled, or the worst of some.
+//! Bits of floating-point weights: sampled, or the worst of some.
 //!
 //! S. Hong, P. Frigo, Y. Kaya, C. Giuffrida, T. Dumitras: Terminal Brain Damage, USENIX Security 2019.
 
-use deepring::DType;
+use std::ops::Range;
 
 use super::flips;
 use crate::attack::{AttackError, Attacked, Job, Step};
-use crate::network::{Layer, Network};
+use crate::network::{Element, Layer, Network};
 
-/// The highest bit of the exponent.
-const BIT: u32 = 30;
-/// Exponent bits of an f32.
-const EXPONENT: std::ops::Range<u32> = 23..31;
 /// Bits that a search tries.
 const TRIED: usize = 64;
 
-/// Bit `bit` (30 by default) of `flips` weights (1 by default), drawn among all, none twice.
+/// Bit `bit` (the highest of the exponent by default: 30 of an f32, 14 of an f16 or bf16) of `flips` weights (1 by
+/// default), drawn among all, none twice.
 pub(super) fn sample(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let mut random = job.random();
-    let bit = bit(job)?.unwrap_or(BIT);
-    let weights = Weights::of(job, &mut random)?;
-    let count = flips(job, 1, weights.total, "f32 weights")?;
+    let bits = Bits::of(job, &mut random, |exponent| exponent.end - 1..exponent.end)?;
+    let count = flips(job, 1, bits.total, "floating-point weights")?;
     let mut network = job.network.clone();
-    for place in random.choose_multiple(0..weights.total, count) {
-        weights.flip(&mut network, place, bit)?;
+    for draw in random.choose_multiple(0..bits.total, count) {
+        bits.flip(&mut network, draw)?;
     }
-    Ok(job.made(network, format!("bit {bit} of {count} random weights flipped")))
+    Ok(job.made(network, format!("{} of {count} random weights flipped", bits.words(job))))
 }
 
 /// Tries `flips` (64 by default) random exponent bits, or bits `bit` if that is given, and keeps the one after
@@ -36,17 +32,12 @@ pub(super) fn sample(job: &Job<'_>) -> Result<Attacked, AttackError> {
 pub(super) fn worst(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let judge = job.judge()?;
     let mut random = job.random();
-    let bits: Vec<u32> = match bit(job)? {
-        Some(bit) => vec![bit],
-        None => EXPONENT.collect(),
-    };
-    let weights = Weights::of(job, &mut random)?;
-    let count = flips(job, TRIED, weights.total * bits.len(), "bits that can be tried")?;
+    let bits = Bits::of(job, &mut random, |exponent| exponent)?;
+    let count = flips(job, TRIED, bits.total, "bits that can be tried")?;
     let mut worst: Option<((bool, f64), Network, Step)> = None;
-    for draw in random.choose_multiple(0..weights.total * bits.len(), count) {
-        let bit = bits.get(draw % bits.len()).copied().unwrap_or(BIT);
+    for draw in random.choose_multiple(0..bits.total, count) {
         let mut network = job.network.clone();
-        let (tensor, index) = weights.flip(&mut network, draw / bits.len(), bit)?;
+        let (tensor, index, bit) = bits.flip(&mut network, draw)?;
         let answers = judge.ask(&network)?;
         let finite = answers.rows().flatten().all(|score| score.is_finite());
         let (loss, accuracy) = (answers.loss(answers.labels()), answers.accuracy());
@@ -62,61 +53,85 @@ pub(super) fn worst(job: &Job<'_>) -> Result<Attacked, AttackError> {
     Ok(Attacked { network, what, steps: vec![step] })
 }
 
-fn bit(job: &Job<'_>) -> Result<Option<u32>, AttackError> {
-    match job.options.bit {
-        Some(bit) if bit > 31 => Err(AttackError::Option {
-            option: "bit",
-            found: bit.to_string(),
-            reason: "an f32 has the bits 0 to 31".to_owned(),
-        }),
-        bit => Ok(bit),
-    }
-}
-
-/// The f32 weights of a network, counted through.
-struct Weights {
-    layers: Vec<Layer>,
+/// The bits of a network's floating-point weights that an attack can flip, counted through: all of the first weight, then
+/// all of the second.
+struct Bits {
+    /// Layers, and which bits of each of their weights.
+    layers: Vec<(Layer, Range<u32>)>,
     total: usize,
 }
 
-impl Weights {
-    fn of(job: &Job<'_>, random: &mut fastrand::Rng) -> Result<Self, AttackError> {
-        let float = |l: &Layer| {
-            let dtype = job.network.tensor(&l.weight).map(|t| t.dtype());
-            matches!(dtype, Ok(DType::F32)) && !l.is_empty()
-        };
+impl Bits {
+    /// The bits `of` an exponent, or the bit that is asked for, in the layers whose weights have it.
+    fn of(
+        job: &Job<'_>,
+        random: &mut fastrand::Rng,
+        of: impl Fn(Range<u32>) -> Range<u32>,
+    ) -> Result<Self, AttackError> {
+        let format = |l: &Layer| Element::exponent(job.network.tensor(&l.weight).ok()?.dtype());
+        let float = |l: &Layer| format(l).is_some() && !l.is_empty();
         let layers: Vec<Layer> = match &job.options.layer {
             Some(_) => vec![job.layer(random, float)?],
             None => job.network.layers().into_iter().filter(float).collect(),
         };
-        let total = layers.iter().map(Layer::len).sum();
-        match total {
-            0 => Err(job.nothing("the network has no f32 weight, and others have no exponent")),
+        if layers.is_empty() {
+            let reason = "the network has no floating-point weight, and others have no exponent";
+            return Err(job.nothing(reason));
+        }
+        let most = layers.iter().filter_map(|l| Some(format(l)?.0)).max().unwrap_or_default();
+        let bits = |layer: Layer| {
+            let (width, exponent) = format(&layer)?;
+            let bits = match job.options.bit {
+                Some(bit) => (bit < width).then(|| bit..bit + 1)?,
+                None => of(exponent),
+            };
+            Some((layer, bits))
+        };
+        let layers: Vec<_> = layers.into_iter().filter_map(bits).collect();
+        let total = layers.iter().map(|(layer, bits)| layer.len() * bits.len()).sum();
+        match (total, job.options.bit) {
+            (0, Some(bit)) => Err(AttackError::Option {
+                option: "bit",
+                found: bit.to_string(),
+                reason: format!("the weights have the bits 0 to {}", most.saturating_sub(1)),
+            }),
             _ => Ok(Self { layers, total }),
         }
     }
 
-    /// Flips a bit of the weight with this number; returns its tensor and its place there.
+    /// Flips the bit with this number; returns its tensor, its place there, and which of its bits it is.
     fn flip(
         &self,
         network: &mut Network,
-        place: usize,
-        bit: u32,
-    ) -> Result<(String, usize), AttackError> {
-        let mut index = place;
-        let mut name = String::new();
-        for layer in &self.layers {
-            name.clone_from(&layer.weight);
-            if index < layer.len() {
-                break;
+        number: usize,
+    ) -> Result<(String, usize, u32), AttackError> {
+        let mut rest = number;
+        for (layer, bits) in &self.layers {
+            let here = layer.len() * bits.len();
+            if rest >= here {
+                rest -= here;
+                continue;
             }
-            index -= layer.len();
+            let (index, bit) = (rest / bits.len(), bits.start + (rest % bits.len()) as u32);
+            let tensor = network.tensor(&layer.weight)?;
+            let at = index * tensor.dtype().size() + (bit / 8) as usize;
+            let mut bytes = tensor.bytes().to_vec();
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << (bit % 8);
+            }
+            network.set_bytes(&layer.weight, bytes)?;
+            return Ok((layer.weight.clone(), index, bit));
         }
-        let mut values = network.floats(&name)?;
-        if let Some(value) = values.get_mut(index) {
-            *value = f32::from_bits(value.to_bits() ^ (1 << bit));
+        Ok((String::new(), 0, 0))
+    }
+
+    /// Which bit of each weight, in words.
+    fn words(&self, job: &Job<'_>) -> String {
+        let first = self.layers.first().map(|(_, bits)| bits.start);
+        let same = self.layers.iter().all(|(_, bits)| Some(bits.start) == first);
+        match job.options.bit.or(first.filter(|_| same)) {
+            Some(bit) => format!("bit {bit}"),
+            None => "the highest bit of the exponent".to_owned(),
         }
-        network.set_floats(&name, &values)?;
-        Ok((name, index))
     }
 }

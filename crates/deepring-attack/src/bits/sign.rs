@@ -57,7 +57,7 @@ fn layers(job: &Job<'_>, random: &mut fastrand::Rng) -> Result<Vec<(Layer, Value
     let read = |l: Layer| Values::of(job.network, &l).map(|values| (l, values));
     let found: Vec<(Layer, Values)> = all.into_iter().filter_map(read).collect();
     match found.is_empty() {
-        true => Err(job.nothing("no layer has f32 or quantised 8-bit weights")),
+        true => Err(job.nothing("no layer has f32, half-precision or quantised 8-bit weights")),
         false => Ok(found),
     }
 }

@@ -1,5 +1,7 @@
 //! One element of a parameter tensor, of whatever type, as bits and as a number.
 
+use std::ops::Range;
+
 use deepring::DType;
 use serde::{Serialize, Serializer};
 
@@ -24,6 +26,29 @@ impl Element {
     #[must_use]
     pub fn bits(self) -> u64 {
         self.bits
+    }
+
+    /// Bits of a floating-point type, and which of them are its exponent; `None` for other types.
+    #[must_use]
+    pub fn exponent(dtype: DType) -> Option<(u32, Range<u32>)> {
+        match dtype {
+            DType::F32 => Some((32, 23..31)),
+            DType::F64 => Some((64, 52..63)),
+            DType::F16 => Some((16, 10..15)),
+            DType::Bf16 => Some((16, 7..15)),
+            _ => None,
+        }
+    }
+
+    /// The finite half-precision number nearest to `value`, of equally near ones the even one; `None` for other types.
+    #[must_use]
+    pub fn nearest_half(dtype: DType, value: f64) -> Option<[u8; 2]> {
+        let bits = match dtype {
+            DType::F16 => to_half(value),
+            DType::Bf16 => to_bfloat(value),
+            _ => return None,
+        };
+        Some(bits.to_le_bytes())
     }
 
     /// The number that the bits mean; half precision is widened.
@@ -56,6 +81,37 @@ fn half(bits: u16) -> f32 {
     }
 }
 
+/// To IEEE 754 binary16. Two such formats differ in where their fraction ends and what their exponents begin with.
+fn to_half(value: f64) -> u16 {
+    to_narrow(value, 10, 15, 0x7bff)
+}
+
+/// To the upper half of an IEEE 754 binary32.
+fn to_bfloat(value: f64) -> u16 {
+    to_narrow(value, 7, 127, 0x7f7f)
+}
+
+/// To a format of 16 bits with so many bits of fraction, this bias, and this largest finite number.
+fn to_narrow(value: f64, fraction: u32, bias: i32, largest: u16) -> u16 {
+    let sign = if value.is_sign_negative() { 0x8000 } else { 0 };
+    if value.is_nan() {
+        // Above every infinity, whose fraction is 0.
+        return sign | (largest + 1) | 1;
+    }
+    let magnitude = value.abs();
+    let steps = 2f64.powi(fraction as i32);
+    // The exponent of the number, or that of numbers too small for one of their own, which have no leading 1.
+    let smallest = 1 - bias;
+    let exponent = match magnitude {
+        0.0 => smallest,
+        _ => ((magnitude.to_bits() >> 52) as i32 - 1023).clamp(smallest, bias),
+    };
+    // Counted in steps from zero on; a fraction that rounds up to the next power of two carries into the exponent.
+    let counted = (magnitude / 2f64.powi(exponent) * steps).round_ties_even();
+    let bits = f64::from(exponent - smallest) * steps + counted;
+    sign | (bits.min(f64::from(largest)) as u16)
+}
+
 impl std::fmt::Display for Element {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.dtype {
@@ -78,6 +134,44 @@ impl Serialize for Element {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_half_is_the_nearest_to_itself() {
+        for dtype in [DType::F16, DType::Bf16] {
+            for bits in 0..=u16::MAX {
+                let value = Element::from_le_bytes(dtype, &bits.to_le_bytes()).value();
+                if value.is_finite() {
+                    assert_eq!(
+                        Element::nearest_half(dtype, value),
+                        Some(bits.to_le_bytes()),
+                        "{value}"
+                    );
+                }
+            }
+        }
+        assert_eq!(Element::nearest_half(DType::F32, 1.0), None);
+    }
+
+    #[test]
+    fn a_number_between_two_halves_becomes_the_nearer_and_none_becomes_infinite() {
+        let near = |dtype, value| {
+            Element::from_le_bytes(dtype, &Element::nearest_half(dtype, value).unwrap()).value()
+        };
+        let step = 2f64.powi(-10);
+        assert_eq!(near(DType::F16, 1.0 + 0.4 * step), 1.0);
+        assert_eq!(near(DType::F16, -1.0 - 0.6 * step), -1.0 - step);
+        // Of two that are as near, the even one.
+        assert_eq!(near(DType::F16, 1.0 + 0.5 * step), 1.0);
+        assert_eq!(near(DType::F16, 1.0 + 1.5 * step), 1.0 + 2.0 * step);
+        assert_eq!(near(DType::F16, 2.0 - 0.1 * step), 2.0);
+        assert_eq!(near(DType::F16, 2f64.powi(-26)), 0.0);
+        assert_eq!(near(DType::F16, 0.7 * 2f64.powi(-24)), 2f64.powi(-24));
+        assert_eq!(near(DType::F16, 1e9), 65504.0);
+        assert_eq!(near(DType::F16, f64::NEG_INFINITY), -65504.0);
+        assert!(near(DType::F16, f64::NAN).is_nan() && near(DType::Bf16, f64::NAN).is_nan());
+        assert_eq!(near(DType::Bf16, 1.0 + 2f64.powi(-8)), 1.0);
+        assert_eq!(near(DType::Bf16, 1e39), f64::from(f32::from_bits(0x7f7f_0000)));
+    }
 
     #[test]
     fn bits_mean_what_their_type_says() {

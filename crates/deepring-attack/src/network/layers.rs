@@ -1,5 +1,6 @@
 //! The linear layers of a network: where its weights are, and what belongs to them.
 
+use deepring::DType;
 use deepring_infer::onnx::proto::NodeProto;
 use serde::Serialize;
 
@@ -28,7 +29,8 @@ pub struct Layer {
     pub node: usize,
     /// Operator.
     pub op: LinearOp,
-    /// Name of the parameter tensor that is its weight: f32, or, where it is quantised, i8 or u8.
+    /// Name of the parameter tensor that is its weight: f32; i8 or u8, where it is quantised; f16 or bf16, behind a `Cast` or
+    /// not.
     pub weight: String,
     /// Name of the weight's scale, where a `DequantizeLinear` stands between the tensor and the layer.
     pub scale: Option<String>,
@@ -134,12 +136,25 @@ impl Network {
         Some(Layer { name, node: index, op, weight, scale, bias, dims, out_axis })
     }
 
-    /// The tensor behind a value, and its scale if it is dequantised on the way.
+    /// The half-precision parameter tensor that a `Cast` widens.
+    pub(crate) fn half_behind<'n>(&self, node: &'n NodeProto) -> Option<&'n str> {
+        if node.op_type.as_deref() != Some("Cast") {
+            return None;
+        }
+        let name = node.input.first()?;
+        let dtype = self.tensor(name).ok()?.dtype();
+        matches!(dtype, DType::F16 | DType::Bf16).then_some(name)
+    }
+
+    /// The tensor behind a value, and its scale if it is dequantised on the way. Half precision may be widened on the way.
     fn parameter(&self, name: &str) -> Option<(String, Option<String>)> {
         if self.tensor(name).is_ok() {
             return Some((name.to_owned(), None));
         }
         let producer = self.nodes().iter().find(|n| n.output.iter().any(|o| o == name))?;
+        if let Some(half) = self.half_behind(producer) {
+            return Some((half.to_owned(), None));
+        }
         if producer.op_type.as_deref() != Some("DequantizeLinear") {
             return None;
         }

@@ -8,6 +8,8 @@ pub(super) struct Parameter {
     pub(super) tensor: String,
     pub(super) dims: Vec<usize>,
     pub(super) quantised: Option<Quantised>,
+    /// What the node takes, where half precision is widened for it.
+    widened: Option<String>,
 }
 
 /// How a tensor is dequantised.
@@ -25,9 +27,14 @@ impl Parameter {
     /// What stands behind a value, if it is a parameter. One that is dequantised block by block is none.
     pub(super) fn find(network: &Network, value: &str) -> Option<Self> {
         if let Ok(tensor) = network.tensor(value) {
-            return Some(Self { tensor: value.to_owned(), dims: tensor.dims(), quantised: None });
+            let (tensor, dims) = (value.to_owned(), tensor.dims());
+            return Some(Self { tensor, dims, quantised: None, widened: None });
         }
         let node = network.nodes().iter().find(|n| n.output.iter().any(|o| o == value))?;
+        if let Some(half) = network.half_behind(node) {
+            let (tensor, dims) = (half.to_owned(), network.tensor(half).ok()?.dims());
+            return Some(Self { tensor, dims, quantised: None, widened: Some(value.to_owned()) });
+        }
         if node.op_type.as_deref() != Some("DequantizeLinear") {
             return None;
         }
@@ -52,7 +59,7 @@ impl Parameter {
         };
         let output = value.to_owned();
         let quantised = Some(Quantised { scale: scale.clone(), zero, axis, output });
-        Some(Self { tensor: name.clone(), dims, quantised })
+        Some(Self { tensor: name.clone(), dims, quantised, widened: None })
     }
 
     /// The weight of a layer.
@@ -70,6 +77,7 @@ impl Parameter {
     /// them and the node.
     pub(super) fn taken(&self, axis: usize) -> Vec<&str> {
         let mut out = vec![self.tensor.as_str()];
+        out.extend(self.widened.as_deref());
         if let Some(quantised) = &self.quantised {
             out.push(&quantised.output);
             if quantised.axis == Some(axis) {

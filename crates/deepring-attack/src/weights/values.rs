@@ -4,7 +4,7 @@ use deepring::DType;
 
 use super::parameter::Parameter;
 use crate::attack::{AttackError, Job};
-use crate::network::{Layer, Network, NetworkError};
+use crate::network::{Element, Layer, Network, NetworkError};
 
 /// Weights as numbers.
 #[derive(Debug, Clone)]
@@ -18,13 +18,13 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// The weights of a layer: f32, or i8 or u8 behind a `DequantizeLinear`. `None` for others.
+    /// The weights of a layer: f32, f16 or bf16, or i8 or u8 behind a `DequantizeLinear`. `None` for others.
     pub(crate) fn of(network: &Network, layer: &Layer) -> Option<Self> {
         let parameter = Parameter::of_layer(network, layer)?;
         let tensor = network.tensor(&parameter.tensor).ok()?;
         let dtype = tensor.dtype();
         let Some(quantised) = &parameter.quantised else {
-            let numbers = tensor.floats()?.into_iter().map(f64::from).collect();
+            let numbers = floating(dtype, tensor.bytes())?;
             return Some(Self { parameter, dtype, scales: vec![], zeros: vec![], numbers });
         };
         let stored: Vec<f64> = whole(dtype, tensor.bytes())?;
@@ -52,14 +52,19 @@ impl Values {
         let parameter = Parameter::of_layer(network, layer);
         matches!(
             (dtype, parameter.map(|p| p.quantised.is_some())),
-            (Ok(DType::F32), Some(false)) | (Ok(DType::I8 | DType::U8), Some(true))
+            (Ok(DType::F32 | DType::F16 | DType::Bf16), Some(false))
+                | (Ok(DType::I8 | DType::U8), Some(true))
         )
     }
 
     /// As [`Values::of`], with the reason if there are none.
     pub(crate) fn needed(job: &Job<'_>, layer: &Layer) -> Result<Self, AttackError> {
-        let reason =
-            || format!("layer `{}` has neither f32 nor quantised 8-bit weights", layer.name);
+        let reason = || {
+            format!(
+                "layer `{}` has neither f32, half-precision nor quantised 8-bit weights",
+                layer.name
+            )
+        };
         Self::of(job.network, layer).ok_or_else(|| job.nothing(reason()))
     }
 
@@ -83,6 +88,14 @@ impl Values {
             return network.set_floats(name, &floats);
         }
         let mut bytes = network.tensor(name)?.bytes().to_vec();
+        if matches!(self.dtype, DType::F16 | DType::Bf16) {
+            let places = bytes.as_chunks_mut::<2>().0.iter_mut();
+            let changes = places.zip(&self.numbers).zip(to).filter(|((_, b), a)| b != a);
+            for ((place, _), after) in changes {
+                *place = Element::nearest_half(self.dtype, *after).unwrap_or(*place);
+            }
+            return network.set_bytes(name, bytes);
+        }
         let changes = bytes.iter_mut().zip(&self.numbers).zip(to).enumerate();
         for (index, ((byte, _), after)) in changes.filter(|(_, ((_, b), a))| b != a) {
             let (scale, zero) = self.step(index);
@@ -105,6 +118,14 @@ impl Values {
         let of = |all: &[f64]| all.get(at).copied();
         (of(&self.scales).unwrap_or(1.0), of(&self.zeros).unwrap_or(0.0))
     }
+}
+
+/// Numbers of single and half precision.
+fn floating(dtype: DType, bytes: &[u8]) -> Option<Vec<f64>> {
+    matches!(dtype, DType::F32 | DType::F16 | DType::Bf16).then(|| {
+        let elements = bytes.chunks_exact(dtype.size());
+        elements.map(|e| Element::from_le_bytes(dtype, e).value()).collect()
+    })
 }
 
 /// 8-bit integers as numbers.

@@ -8,6 +8,7 @@
 
 mod evaluate;
 mod graph;
+mod half;
 mod kinds;
 mod neutral;
 mod onnxruntime;

@@ -35,6 +35,18 @@ pub(crate) struct Bench {
     pub(crate) queries: BenchQueries,
 }
 
+impl Bench {
+    pub(super) fn json(&self) -> bool {
+        match &self.part {
+            None => self.queries.output.json,
+            Some(BenchPart::Rest(args)) => args.output.json,
+            Some(BenchPart::Growth(args)) => args.output.json,
+            Some(BenchPart::Products(args)) => args.output.json,
+            Some(BenchPart::Step(_)) => false,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchPart {
     Rest(BenchRest),

@@ -1,5 +1,6 @@
 //! Arguments of `deepring trust`, and the owner that other commands are given.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
@@ -58,13 +59,13 @@ Examples:
 pub(crate) struct TrustRemove {
     /// Public key of the owner, as a file or as its text
     #[arg(group = "what", value_name = "owner.pub|drowner1...")]
-    pub(crate) owner: Option<String>,
+    pub(crate) owner: Option<OsString>,
     /// Path that is bound to a ring, and need not be any more
     #[arg(long, group = "what", value_name = "RING")]
     pub(crate) path: Option<PathBuf>,
     /// Ledger to forget, with all that it revoked: by its folder or its name
     #[arg(long, group = "what", value_name = "DIR|ORIGIN")]
-    pub(crate) ledger: Option<String>,
+    pub(crate) ledger: Option<OsString>,
 }
 
 #[derive(Debug, Args)]

@@ -23,7 +23,7 @@ use crate::progress::Progress;
 const SEARCH_BAR: u64 = 50;
 
 pub(crate) fn attack(args: &Attack) -> Result<(), CliError> {
-    let (Some(model), Some(kind)) = (&args.model, args.kind) else { return list::list() };
+    let (Some(model), Some(kind)) = (&args.model, args.kind) else { return list::list(args.json) };
     if Kind::races().contains(&kind) {
         return race::race(args, kind, model);
     }
@@ -34,6 +34,7 @@ pub(crate) fn attack(args: &Attack) -> Result<(), CliError> {
         return sealed::attack(args, kind, model, target);
     }
     output::keep(target, [model.as_path()])?;
+    output::writable(target)?;
     let network = Network::read(model)?;
     let data = Data::open(&args.data)?;
     let bar = Progress::items("searching", args.how.flips.map_or(SEARCH_BAR, |n| n as u64));

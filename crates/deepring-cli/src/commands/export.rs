@@ -13,6 +13,7 @@ use crate::rings::{AnyKey, Trusting};
 pub(crate) fn export(args: &Export, trust: Option<&Path>) -> Result<(), CliError> {
     let key = AnyKey::read(&args.key)?;
     output::keep(&args.output, [args.ring.as_path(), args.key.as_path()])?;
+    output::writable(&args.output)?;
     let ring = Trusting::new(&args.owner, trust)?.authenticate(&args.ring)?;
     let total = ring.layers().iter().map(|h| h.plain_len).sum();
     let progress = Progress::bytes("opening", total);

@@ -8,13 +8,14 @@ use super::seal::parse_host;
 use crate::cli::Grant;
 use crate::error::CliError;
 use crate::output;
-use crate::rings::Trusting;
+use crate::rings::{self, Trusting};
 
 pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> {
     let owner = SecretKey::<Owner>::read(&args.owner_key)?;
     let (blocks, host, host_file) = parse_host(&args.host)?;
     let target = args.output.as_deref().unwrap_or(&args.ring);
     output::keep(target, [args.owner_key.as_path(), host_file])?;
+    let _turn = rings::turn(&args.ring)?;
     let mut trusting = Trusting::of(owner.public(), trust)?.binding();
     let ring = trusting.verify(&args.ring).map_err(|e| not_the_owner(e, &args.ring, &owner))?;
     trusting.may_write(target, &ring)?;
@@ -35,7 +36,7 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
 
 /// Whom this command trusts is whoever's secret key it was given.
 fn not_the_owner(e: RingError, ring: &Path, key: &SecretKey<Owner>) -> CliError {
-    let claimed = || crate::rings::open(ring).map(|ring| ring.claimed_owner());
+    let claimed = || rings::open(ring).map(|ring| ring.claimed_owner());
     match &e {
         RingError::Refused(report)
             if report.verdict == Verdict::Untrusted

@@ -174,11 +174,13 @@ fn prove(args: &LedgerProve, trust: Option<&Path>) -> Result<(), CliError> {
         deepring::replace_file(path, proof.as_bytes())
             .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
         output::note(format_args!("wrote the proof of entry {index} to {}", path.display()));
-        return Ok(());
     }
     if args.args.json {
         let key = ledger.key().to_string();
         return output::json(&json!({ "index": index, "key": key, "proof": proof }));
+    }
+    if args.output.is_some() {
+        return Ok(());
     }
     output::text(proof.trim_end_matches('\n'))
 }

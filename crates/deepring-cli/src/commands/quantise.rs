@@ -8,6 +8,7 @@ use crate::output;
 
 pub(crate) fn quantise(args: &Quantise) -> Result<(), CliError> {
     output::keep(&args.output, [args.model.as_path()])?;
+    output::writable(&args.output)?;
     let network = Network::read(&args.model)?;
     let quantised = deepring_attack::quantise(&network)?;
     quantised.write(&args.output)?;

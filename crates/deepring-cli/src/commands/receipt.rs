@@ -3,6 +3,7 @@
 mod coverage;
 mod recorded;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -138,7 +139,7 @@ fn about_these(
     decision: &VerifiedDecision,
 ) -> Result<Compared, CliError> {
     let genesis = ring.genesis();
-    let digests = |files: &[String], specs| -> Result<Vec<Digest>, CliError> {
+    let digests = |files: &[OsString], specs| -> Result<Vec<Digest>, CliError> {
         if files.is_empty() {
             return Ok(Vec::new());
         }

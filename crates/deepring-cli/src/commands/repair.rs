@@ -10,15 +10,16 @@ use crate::cli::Repair;
 use crate::error::CliError;
 use crate::output;
 use crate::progress::Progress;
-use crate::rings::Trusting;
+use crate::rings::{self, Trusting};
 
 pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError> {
+    let _turn = rings::turn(&args.ring)?;
     let mut trusting = Trusting::new(&args.owner, trust)?.binding();
     // Opened before anything is written: a repair that cannot be recorded is not begun.
     let asked = Asked::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
     let mut recorder =
         asked.map(|asked| Recorder::open(&asked, &args.from, &trusting)).transpose()?;
-    if let (Some(recorder), Ok(copy)) = (&recorder, crate::rings::open(&args.from)) {
+    if let (Some(recorder), Ok(copy)) = (&recorder, rings::open(&args.from)) {
         recorder.holds(&copy.claimed(), &trusting)?;
         // What must not be used is not made whole. A copy that is not authentic the repair itself refuses.
         if let Ok(copy) = copy.authenticate(&trusting.trust_at(&args.ring)) {

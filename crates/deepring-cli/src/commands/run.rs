@@ -1,8 +1,10 @@
 //! `deepring run`: a ring, or a plain network for comparison, answers queries.
 
 mod rejected;
+mod tensors;
 
 use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,9 +12,7 @@ use deepring::{
     AuthenticRing, Check, Finding, Host, InLine, OwnedRing, RingError, SecretKey, TensorValue,
     UnverifiedRing,
 };
-use deepring_infer::{
-    Engine, PlainModel, Preprocess, Rejected, Rten, RunError, Session, Split, write_npy,
-};
+use deepring_infer::{Engine, PlainModel, Preprocess, Rejected, Rten, RunError, Session, Split};
 use serde_json::{Value, json};
 
 use super::recording::{Asked, Recorder};
@@ -101,7 +101,9 @@ fn run_ring<E: Engine>(
     if let Some(path) = &args.receipt {
         let read = args.key.iter().chain([&args.model]).chain(&args.owner.owner);
         output::keep(path, read.map(PathBuf::as_path))?;
+        output::writable(path)?;
     }
+    tensors::writable(args)?;
     let keys =
         args.key.iter().map(|p| SecretKey::<Host>::read(p)).collect::<Result<Vec<_>, _>>()?;
     let engine = engine()?;
@@ -237,6 +239,7 @@ fn open_session<E: Engine>(
 }
 
 fn run_plain<E: Engine>(args: &Run, engine: E) -> Result<(), CliError> {
+    tensors::writable(args)?;
     let started = Instant::now();
     let model = PlainModel::load_on(engine, &args.model).map_err(|e| {
         let e = CliError::from(e);
@@ -341,11 +344,11 @@ impl Answer<'_> {
         let mut taken = HashSet::new();
         if let Some(dir) = &self.args.output_dir {
             let answered = self.answered().zip(self.outputs);
-            write_tensors(dir, answered, self.inputs.len(), &mut taken)?;
+            tensors::write(dir, answered, self.inputs.len(), &mut taken)?;
         }
         if let Some(dir) = &self.args.save_inputs {
             let asked = self.inputs.iter().enumerate();
-            write_tensors(dir, asked, self.inputs.len(), &mut taken)?;
+            tensors::write(dir, asked, self.inputs.len(), &mut taken)?;
         }
         let shown: Vec<Vec<Shown>> = self
             .outputs
@@ -412,7 +415,8 @@ impl Answer<'_> {
                     .input
                     .get(query)
                     .filter(|_| self.args.input.len() == self.inputs.len());
-                output::line(format_args!("{}", inputs.map_or("query", |i| i.as_str())))?;
+                let asked = inputs.map_or(OsStr::new("query"), OsString::as_os_str);
+                output::line(asked.display())?;
             }
             for out in outputs {
                 output::line(format_args!("{} {:?}", InLine(&out.name), out.shape))?;
@@ -458,48 +462,9 @@ impl Answer<'_> {
     }
 }
 
-/// Writes the tensors of each query as NAME.npy (of several queries, as NUMBER-NAME.npy) into a folder.
-fn write_tensors<'t>(
-    dir: &Path,
-    queries: impl Iterator<Item = (usize, &'t Vec<TensorValue>)>,
-    asked: usize,
-    taken: &mut HashSet<PathBuf>,
-) -> Result<(), CliError> {
-    let failed = |e| CliError::new(Exit::Failed, format!("{}: {e}", dir.display()));
-    std::fs::create_dir_all(dir).map_err(failed)?;
-    let folder = dir.canonicalize().map_err(failed)?;
-    for (query, tensors) in queries {
-        for tensor in tensors {
-            let name = file_name(tensor.name());
-            let mut name = if asked > 1 { format!("{query}-{name}") } else { name };
-            // Names that differ only in what a file name cannot hold.
-            while !taken.insert(folder.join(&name)) {
-                name.push('_');
-            }
-            write_npy(&PathBuf::from(dir).join(name + ".npy"), tensor)?;
-        }
-    }
-    Ok(())
-}
-
-/// A tensor's name as a file name: it comes from the network's file, so it must not choose the folder.
-fn file_name(name: &str) -> String {
-    let safe = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | ' ' | ':');
-    let name: String = name.chars().map(|c| if safe(c) { c } else { '_' }).collect();
-    if name.starts_with('.') || name.is_empty() { format!("_{name}") } else { name }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_output_name_cannot_leave_the_folder() {
-        assert_eq!(file_name("../../etc/passwd"), "_.._.._etc_passwd");
-        assert_eq!(file_name("/fc/Gemm_output_0"), "_fc_Gemm_output_0");
-        assert_eq!(file_name(""), "_");
-        assert_eq!(file_name("logits"), "logits");
-    }
 
     #[test]
     fn the_median_of_an_even_number_is_between_the_middle_two() {

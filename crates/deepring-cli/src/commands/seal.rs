@@ -1,5 +1,6 @@
 //! `deepring seal`: an ONNX network becomes a ring.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +9,10 @@ use deepring_infer::{Blocks, Seal as Sealing, SealProgress};
 
 use crate::cli::Seal;
 use crate::error::{CliError, Exit};
+use crate::named;
 use crate::output;
 use crate::progress::Progress;
-use crate::rings::Trusting;
+use crate::rings::{self, Trusting};
 
 pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
     let mut read: Vec<PathBuf> = vec![args.model.clone(), args.owner.clone()];
@@ -24,6 +26,9 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
         sealing = sealing.host(blocks, key);
     }
     output::keep(&args.output, read.iter().map(PathBuf::as_path))?;
+    output::writable(&args.output)?;
+    // Where a ring lies already, one that is just being granted or upgraded must not come out on top again.
+    let _turn = rings::turn(&args.output)?;
     if let Some(path) = &args.labels {
         sealing = sealing.labels(read_labels(path)?);
     }
@@ -36,7 +41,7 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
     if let Some(previous) = &args.previous {
         // The previous ring must be authentic, and the newest: an upgrade of an old one would fork.
         let trusting = Trusting::of(owner.public(), trust)?;
-        let ring = crate::rings::open(previous)?.authenticate(&trusting.trust_at(previous))?;
+        let ring = rings::open(previous)?.authenticate(&trusting.trust_at(previous))?;
         sealing = sealing.upgrade_of(&ring);
     }
     let progress = Progress::bytes("sealing", 0);
@@ -59,16 +64,16 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
 
 /// `[BLOCKS=]FILE`; a file whose name holds `=` behind something that selects no blocks is found too.
 /// Gives the file too.
-pub(crate) fn parse_host(text: &str) -> Result<(Blocks, PublicKey<Host>, &Path), CliError> {
+pub(crate) fn parse_host(given: &OsStr) -> Result<(Blocks, PublicKey<Host>, &Path), CliError> {
     // What reads as a selection is one, whatever files lie about: a file planted under the name
     // `2-3=host.pub` must not widen a grant to all blocks.
-    if let Some((blocks, file)) = text.split_once('=')
+    if let Some((blocks, file)) = named::split(given)
         && let Ok(blocks) = blocks.parse()
     {
         return Ok((blocks, PublicKey::read(Path::new(file))?, Path::new(file)));
     }
-    let whole = Path::new(text);
-    match text.split_once('=') {
+    let whole = Path::new(given);
+    match named::split(given) {
         Some((blocks, _)) if !whole.exists() => Err(CliError::usage(
             blocks.parse::<Blocks>().err().map(|e| e.to_string()).unwrap_or_default(),
         )),
@@ -79,5 +84,7 @@ pub(crate) fn parse_host(text: &str) -> Result<(Blocks, PublicKey<Host>, &Path),
 pub(crate) fn read_labels(path: &Path) -> Result<Vec<String>, CliError> {
     let text = fs::read_to_string(path)
         .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
+    // An editor's byte order mark is no character of the first label.
+    let text = text.trim_start_matches('\u{feff}');
     Ok(text.lines().map(|l| l.trim_end_matches('\r').to_owned()).collect())
 }

@@ -86,9 +86,9 @@ fn list(args: &TrustList, store: &TrustStore) -> Result<(), CliError> {
 
 fn remove(args: &TrustRemove, mut store: TrustStore) -> Result<(), CliError> {
     if let Some(owner) = &args.owner {
-        let key = match owner.parse::<PublicKey<Owner>>() {
-            Ok(key) => key,
-            Err(_) => PublicKey::<Owner>::read(Path::new(owner))?,
+        let key = match owner.to_str().and_then(|text| text.parse::<PublicKey<Owner>>().ok()) {
+            Some(key) => key,
+            None => PublicKey::<Owner>::read(Path::new(owner))?,
         };
         if !store.remove_owner(&key)? {
             return Err(unknown(format_args!("owner {key} is not trusted here")));
@@ -113,10 +113,11 @@ fn remove(args: &TrustRemove, mut store: TrustStore) -> Result<(), CliError> {
         let mut keys: Vec<String> =
             store.ledgers_at(Path::new(name)).into_iter().map(str::to_owned).collect();
         if keys.is_empty() {
-            keys = store.ledgers_named(name).into_iter().map(str::to_owned).collect();
+            let named = name.to_str().map(|name| store.ledgers_named(name)).unwrap_or_default();
+            keys = named.into_iter().map(str::to_owned).collect();
         }
         if keys.is_empty() {
-            return Err(unknown(format_args!("ledger {name} is not known")));
+            return Err(unknown(format_args!("ledger {} is not known", name.display())));
         }
         for key in keys {
             store.forget_ledger(&key)?;

@@ -219,7 +219,6 @@ fn three_is_for_everything_given_as_ring_receipt_or_ledger_that_does_not_verify(
         desk.run(&format!("ledger verify --ledger ledger --against {name}")).exits(3);
     }
     desk.run("ledger verify --ledger keys").exits(3);
-    desk.run("ledger show --ledger net.ring").exits(3);
     file("strange/ledger.redb", &[7; 9000]);
     desk.run("ledger verify --ledger strange").exits(3);
     desk.run("ledger show --ledger strange").exits(3);

@@ -1,11 +1,13 @@
-//! `kill -9` at any moment: what was there stays, what was acknowledged stays.
-#![cfg(unix)]
+//! Interrupted at any moment, `kill -9` included: what was there stays, what was acknowledged stays, and nothing else does.
+#![cfg(target_os = "linux")]
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::desk::Desk;
@@ -26,41 +28,54 @@ fn until(child: &mut Child, mut holds: impl FnMut() -> bool) -> bool {
     panic!("nothing happened for a minute");
 }
 
-/// Length of the file that a sealing writes beside its target, if there is one.
-fn partial(folder: &Path) -> Option<u64> {
-    fs::read_dir(folder).unwrap().filter_map(Result::ok).find_map(|f| {
-        let name = f.file_name().into_string().ok()?;
-        name.contains(".partial-").then(|| f.metadata().ok().map(|m| m.len()))?
-    })
+/// Names in a folder, but those that are allowed.
+fn strangers(folder: &Path, allowed: &[&str]) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name());
+    let names = names.map(|name| name.to_string_lossy().into_owned());
+    names.filter(|name| !allowed.contains(&name.as_str())).collect()
 }
+
+/// How long a command takes when nothing stops it.
+fn duration(desk: &Desk, words: &str) -> Duration {
+    let started = Instant::now();
+    desk.run(words).succeeds();
+    started.elapsed()
+}
+
+/// Starts a command and sends it a signal after so long; whether it was stopped by that.
+fn stopped(desk: &Desk, words: &str, after: Duration, signal: Signal) -> bool {
+    let started = Instant::now();
+    let mut child =
+        desk.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until(&mut child, || started.elapsed() >= after);
+    // A child that has ended is nobody's else: it was not waited for yet.
+    let _ = kill_process(Pid::from_child(&child), signal);
+    let ended = child.wait().unwrap();
+    assert!(ended.success() || ended.signal() == Some(signal.as_raw()), "{words}: {ended}");
+    !ended.success()
+}
+
+/// Shares of the time that a command takes; the end of it is where it writes most.
+const SHARES: [f64; 7] = [0.2, 0.5, 0.7, 0.8, 0.87, 0.94, 0.98];
 
 #[test]
 fn a_killed_seal_leaves_no_target_or_the_old_one() {
     let desk = Desk::with_keys();
     matrices(&desk.path("big.onnx"), 12, 1024);
+    fs::create_dir(desk.path("out")).unwrap();
     let seal = "seal big.onnx --owner keys/owner.key --host keys/host.pub --cut op -o out/big.ring";
     let whole = 12 * 4 * 1024 * 1024;
+    let takes = duration(&desk, seal);
     let mut caught = 0;
     for old in [None, Some("what was there before")] {
-        for share in [0, 1, 20, 50, 80, 99] {
+        for share in SHARES {
             let folder = desk.path("out");
             let _ = fs::remove_dir_all(&folder);
             fs::create_dir(&folder).unwrap();
             if let Some(old) = old {
                 fs::write(folder.join("big.ring"), old).unwrap();
             }
-            let mut child =
-                desk.command(seal).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            let met =
-                until(&mut child, || partial(&folder).is_some_and(|n| n >= whole * share / 100));
-            child.kill().unwrap();
-            let ended = child.wait().unwrap();
-            if ended.success() {
-                // It was quicker than we were.
-                desk.run("verify out/big.ring --owner keys/owner.pub").succeeds();
-                continue;
-            }
-            caught += u32::from(met);
+            caught += u32::from(stopped(&desk, seal, takes.mul_f64(share), Signal::KILL));
             let there = fs::read(folder.join("big.ring")).ok();
             let finished = there.as_ref().is_some_and(|bytes| bytes.len() as u64 > whole);
             match old {
@@ -68,16 +83,57 @@ fn a_killed_seal_leaves_no_target_or_the_old_one() {
                     drop(desk.run("verify out/big.ring --owner keys/owner.pub").succeeds())
                 }
                 None => {
-                    assert!(there.is_none(), "{share} %: something stands under the target's name")
+                    assert!(there.is_none(), "{share}: something stands under the target's name")
                 }
-                Some(old) => assert_eq!(there.as_deref(), Some(old.as_bytes()), "{share} %"),
+                Some(old) => assert_eq!(there.as_deref(), Some(old.as_bytes()), "{share}"),
             }
         }
     }
-    println!("killed {caught} of 12 sealings while they wrote");
+    println!("killed {caught} of 14 sealings");
     assert!(caught >= 2, "no sealing was caught in the middle");
     desk.run(seal).succeeds();
     desk.run("verify out/big.ring --owner keys/owner.pub").succeeds();
+}
+
+/// On Linux a file has no name before it is whole, so that nothing stays of it even after `kill -9`.
+#[test]
+fn what_is_interrupted_leaves_its_whole_result_or_nothing() {
+    let desk = Desk::with_keys();
+    matrices(&desk.path("net.onnx"), 8, 1024);
+    desk.run("keygen --out more").succeeds();
+    desk.seal("net.ring", "--cut op");
+    fs::create_dir(desk.path("out")).unwrap();
+    let owner = "--owner-key keys/owner.key";
+    for (words, target) in [
+        (
+            "export net.ring --key keys/owner.key --owner keys/owner.pub -o out/m.onnx".to_owned(),
+            "m.onnx",
+        ),
+        (format!("grant net.ring {owner} --host more/host.pub -o out/more.ring"), "more.ring"),
+        (
+            "seal net.onnx --owner keys/owner.key --host keys/host.pub -o out/new.ring".to_owned(),
+            "new.ring",
+        ),
+    ] {
+        let takes = duration(&desk, &words);
+        let whole = fs::metadata(desk.path("out").join(target)).unwrap().len();
+        let mut caught = 0;
+        for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL] {
+            for share in SHARES {
+                let _ = fs::remove_file(desk.path("out").join(target));
+                caught += u32::from(stopped(&desk, &words, takes.mul_f64(share), signal));
+                let left = strangers(&desk.path("out"), &[target]);
+                assert!(left.is_empty(), "{words}, {share}: {left:?}");
+                if let Ok(there) = fs::metadata(desk.path("out").join(target)) {
+                    // Secrets of neighbours and wrapped keys have one length.
+                    assert_eq!(there.len(), whole, "{words}, {share}");
+                }
+            }
+        }
+        println!("interrupted {caught} of 28 times: {words}");
+        assert!(caught >= 4, "{words}: never caught in the middle");
+        fs::remove_file(desk.path("out").join(target)).ok();
+    }
 }
 
 #[test]
@@ -125,26 +181,21 @@ fn a_killed_repair_or_grant_leaves_a_ring_that_is_repairable_or_whole() {
     desk.seal("big.ring", "--cut op");
     fs::copy(desk.path("big.ring"), desk.path("copy.ring")).unwrap();
     let grant = "grant big.ring --owner-key keys/owner.key --host more/host.pub";
-    for _ in 0..4 {
-        let mut child =
-            desk.command(grant).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        until(&mut child, || partial(&desk.path("")).is_some());
-        child.kill().unwrap();
-        child.wait().unwrap();
-        desk.run("verify big.ring --owner keys/owner.pub").succeeds();
-        for file in desk.files().iter().filter(|f| f.contains(".partial-")) {
-            fs::remove_file(desk.path(file)).unwrap();
-        }
+    let takes = duration(&desk, grant);
+    for share in SHARES {
         fs::copy(desk.path("copy.ring"), desk.path("big.ring")).unwrap();
+        stopped(&desk, grant, takes.mul_f64(share), Signal::KILL);
+        desk.run("verify big.ring --owner keys/owner.pub").succeeds();
     }
     let at = desk.ring("big.ring").stored_at(5, 100).unwrap();
-    desk.flip("big.ring", usize::try_from(at).unwrap());
+    let at = usize::try_from(at).unwrap();
+    desk.flip("big.ring", at);
     let repair = "repair big.ring --from copy.ring --owner keys/owner.pub";
-    let mut child =
-        desk.command(repair).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    until(&mut child, || partial(&desk.path("")).is_some());
-    child.kill().unwrap();
-    child.wait().unwrap();
-    desk.run(repair).succeeds();
-    desk.run("verify big.ring --owner keys/owner.pub").succeeds();
+    let takes = duration(&desk, repair);
+    for share in SHARES {
+        desk.flip("big.ring", at);
+        stopped(&desk, repair, takes.mul_f64(share), Signal::KILL);
+        desk.run(repair).succeeds();
+        desk.run("verify big.ring --owner keys/owner.pub").succeeds();
+    }
 }

@@ -6,6 +6,7 @@
     reason = "tests may fail loudly, and say what they skip"
 )]
 
+mod at_once;
 #[cfg(feature = "attacks")]
 mod attack;
 mod bench;
@@ -14,12 +15,14 @@ mod disks;
 mod exit_codes;
 mod hardened;
 mod json;
+mod json_refused;
 mod killed;
 mod ledgers;
 mod live_memory;
 mod memory;
 mod names;
 mod output;
+mod paths;
 mod pictures;
 mod planted;
 mod rejected;

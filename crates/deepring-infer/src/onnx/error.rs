@@ -18,6 +18,12 @@ pub enum ImportError {
         /// The file.
         path: PathBuf,
     },
+    /// The file holds no byte.
+    #[error("`{}` is empty, and no ONNX model", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// The operating system refused.
     #[error("cannot read `{}`", path.display())]
     Io {
@@ -77,7 +83,7 @@ pub enum ImportError {
     #[error("model imports no default operator set")]
     NoOpset,
     /// Something in the model is valid ONNX and not supported.
-    #[error("{feature} is not supported: `{name}`")]
+    #[error("{feature} is not supported{}", called(name))]
     Unsupported {
         /// What.
         feature: &'static str,
@@ -206,4 +212,9 @@ pub enum OperatorFault {
         /// The engine and its version.
         engine: &'static str,
     },
+}
+
+/// What is behind a colon; nothing for what has no name.
+fn called(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(": `{name}`") }
 }

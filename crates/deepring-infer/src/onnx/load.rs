@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::error::{ImportError, MAX_OPSET, MIN_OPSET};
 use super::external::ExternalFiles;
-use super::proto::{GraphProto, ModelProto, TensorProto};
+use super::proto::{FunctionName, GraphProto, ModelProto, TensorProto};
 use super::skeleton;
 use super::tensor::{Normaliser, Store, unsupported};
 use super::wire::SharedFile;
@@ -27,9 +27,12 @@ pub struct OnnxModel {
 /// Reads the model in `path`.
 ///
 /// # Errors
-/// [`ImportError::NotOnnx`] for another kind of file; otherwise what is wrong, or not supported.
+/// [`ImportError::NotOnnx`] and [`ImportError::Empty`] for another kind of file; otherwise what is wrong, or not supported.
 pub fn read_onnx(path: &Path) -> Result<OnnxModel, ImportError> {
     let file = Arc::new(SharedFile::open(path)?);
+    if std::fs::metadata(path).is_ok_and(|m| m.len() == 0) {
+        return Err(ImportError::Empty { path: path.to_path_buf() });
+    }
     if !skeleton::has_model_fields(&file) {
         return Err(ImportError::NotOnnx { path: path.to_path_buf() });
     }
@@ -38,8 +41,9 @@ pub fn read_onnx(path: &Path) -> Result<OnnxModel, ImportError> {
     drop(bytes);
     let mut graph =
         proto.graph.take().ok_or_else(|| ImportError::NotOnnx { path: path.to_path_buf() })?;
-    if !proto.functions.is_empty() {
-        return Err(unsupported("model-local function", proto.producer_name.as_deref()));
+    if let Some(function) = proto.functions.first() {
+        let name = FunctionName::decode(&function[..]).ok().and_then(|function| function.name);
+        return Err(unsupported("a function that the model itself defines", name.as_deref()));
     }
     if !proto.training_info.is_empty() {
         return Err(unsupported("training information", proto.producer_name.as_deref()));

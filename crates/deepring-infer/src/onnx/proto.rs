@@ -30,6 +30,13 @@ pub struct ModelProto {
     pub functions: Vec<Vec<u8>>,
 }
 
+/// Of a function that a model defines: its name.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct FunctionName {
+    #[prost(string, optional, tag = "1")]
+    pub name: Option<String>,
+}
+
 /// Version of one operator domain.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct OperatorSetIdProto {

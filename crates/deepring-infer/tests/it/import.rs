@@ -302,7 +302,7 @@ fn external_data_may_not_leave_the_folder() {
 fn other_files_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
-    for bytes in [&b""[..], b"plain text\n", b"\x08\x07", b"\x89PNG\r\n\x1a\n", &[0; 64]] {
+    for bytes in [&b"\n"[..], b"plain text\n", b"\x08\x07", b"\x89PNG\r\n\x1a\n", &[0; 64]] {
         std::fs::write(&path, bytes).unwrap();
         assert!(!looks_like_onnx(&path));
         assert!(matches!(read_onnx(&path), Err(ImportError::NotOnnx { .. })), "{bytes:?}");
@@ -313,6 +313,10 @@ fn other_files_are_told_apart() {
     assert!(matches!(read_onnx(&path), Err(ImportError::Truncated { .. })));
     assert!(!looks_like_onnx(folder.path()));
     assert!(matches!(read_onnx(&folder.path().join("none")), Err(ImportError::Io { .. })));
+    std::fs::write(&path, b"").unwrap();
+    assert!(!looks_like_onnx(&path));
+    let empty = read_onnx(&path).unwrap_err();
+    assert!(matches!(empty, ImportError::Empty { .. }) && empty.to_string().contains("empty"));
 }
 
 #[test]
@@ -359,7 +363,9 @@ fn unsupported_parts_are_refused_by_name() {
     };
     let mut model = graphs::lenet(1).model();
     model.functions = vec![vec![]];
-    assert!(write(&model).contains("function"));
+    assert_eq!(write(&model), "a function that the model itself defines is not supported");
+    model.functions = vec![b"\x0a\x05twice".to_vec()];
+    assert!(write(&model).ends_with("is not supported: `twice`"));
 
     let mut model = graphs::lenet(1).model();
     model.graph.as_mut().unwrap().sparse_initializer = vec![vec![]];

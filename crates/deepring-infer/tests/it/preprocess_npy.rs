@@ -175,6 +175,7 @@ fn lengths_that_do_not_fit_are_refused_before_memory_is_asked_for() {
 
 #[test]
 fn what_is_no_numpy_file_is_refused() {
+    assert!(load(b"").unwrap_err().to_string().contains("the file is empty"));
     for bytes in [&b""[..], b"\x93NUMP", b"hello", b"\x93NUMPY\x01\x00\xff\xff", b"PK\x03\x04"] {
         assert!(load(bytes).is_err());
     }

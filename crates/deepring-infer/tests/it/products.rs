@@ -461,6 +461,23 @@ fn padding_at_the_lower_end_is_padding_at_the_lower_end() {
 }
 
 #[test]
+fn a_transposed_convolution_is_cut_off_at_the_lower_end() {
+    let build = |attributes: &dyn Fn(&mut NodeProto)| {
+        let mut net = Net::new(6);
+        net.input("x", FLOAT, &["1", "2", "h", "w"]).output("y", FLOAT);
+        let w = net.param("w", &[2, 3, 3, 4]);
+        let node = net.node("ConvTranspose", &["x", &w], "y");
+        set(node, "strides", &[2, 3]);
+        attributes(node);
+        sealed(&net).session(Check::Compute)
+    };
+    let lower = build(&|n| text(n, "SAME_LOWER"));
+    let explicit = build(&|n| pads(n, &[1, 1, 0, 0]));
+    let input = positive("x", &[1, 2, 4, 5], 3);
+    assert_eq!(answer(&lower, &input), answer(&explicit, &input));
+}
+
+#[test]
 fn of_a_table_the_rows_that_are_read_are_checked() {
     let mut net = Net::new(12);
     net.input("ids", INT64, &["1", "n"]).output("y", FLOAT);

@@ -1,6 +1,6 @@
 //! Key files: secrets that only their owner may read, and that are never overwritten.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::{Host, Owner, ParseKeyError, PublicKey, Role, SecretKey};
+use crate::replace::Replacement;
 
 /// A key file is a few hundred bytes; nothing longer is read.
 const MAX_KEY_FILE: u64 = 16 * 1024;
@@ -99,8 +100,8 @@ pub fn write_key_pair<R: Role>(dir: &Path, key: &SecretKey<R>) -> Result<(), Key
     for part in [&comment, secret_text.as_str(), "\n"] {
         text.push_str(part);
     }
-    create(&secret, text.as_bytes(), true)?;
-    create(&public, format!("{}\n", key.public()).as_bytes(), false)
+    create(&secret, text.as_bytes(), 0o600)?;
+    create(&public, format!("{}\n", key.public()).as_bytes(), 0o644)
 }
 
 /// Whether a file is one that [`write_key_pair`] writes for a secret key, of whichever role.
@@ -111,25 +112,15 @@ pub(crate) fn is_secret_key_file(path: &Path) -> bool {
     })
 }
 
-fn create(path: &Path, bytes: &[u8], secret: bool) -> Result<(), KeyFileError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(if secret { 0o600 } else { 0o644 });
-    }
-    #[cfg(not(unix))]
-    let _ = secret;
-    let mut file = options.open(path).map_err(|source| match source.kind() {
+/// Puts a file there whole, if none is.
+fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
+    let written = Replacement::with_mode(path, mode).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.commit_new()
+    });
+    written.map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.into() },
         _ => KeyFileError::Io { path: path.into(), source },
-    })?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    written.map_err(|source| {
-        // A half-written key is worse than none, and nobody can hold it yet.
-        let _ = fs::remove_file(path);
-        KeyFileError::Io { path: path.into(), source }
     })
 }
 
@@ -143,7 +134,7 @@ fn read_text(path: &Path) -> Result<(Zeroizing<String>, Option<u32>), KeyFileErr
     match file.take(MAX_KEY_FILE).read_to_string(&mut text) {
         Ok(_) => Ok((text, mode)),
         Err(e) if e.kind() == io::ErrorKind::InvalidData => {
-            Err(KeyFileError::Parse { path: path.into(), source: ParseKeyError::Damaged })
+            Err(KeyFileError::Parse { path: path.into(), source: ParseKeyError::NotText })
         }
         Err(e) => Err(io(e)),
     }

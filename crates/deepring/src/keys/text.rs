@@ -30,6 +30,9 @@ pub enum ParseKeyError {
         /// What was asked for.
         expected: String,
     },
+    /// The file is no text, or text of another encoding.
+    #[error("this is no UTF-8 text: another kind of file, or saved as UTF-16")]
+    NotText,
     /// The text is damaged: bad characters, checksum or length.
     #[error("the key's text is damaged")]
     Damaged,
@@ -95,7 +98,9 @@ fn decode(
     role: String,
     out: &mut [u8],
 ) -> Result<(), ParseKeyError> {
+    // An editor's byte order mark is no character of the key.
     let line = text
+        .trim_start_matches('\u{feff}')
         .lines()
         .map(str::trim)
         .find(|l| !l.is_empty() && !l.starts_with('#'))
@@ -137,6 +142,19 @@ mod tests {
         let back = SecretKey::<Owner>::from_secret_text(&text).unwrap();
         assert_eq!(back.public(), key.public());
         assert_eq!(key.public().to_string().parse::<PublicKey<Owner>>().unwrap(), key.public());
+    }
+
+    #[test]
+    fn what_an_editor_puts_around_a_key_is_not_part_of_it() {
+        let key = SecretKey::<Owner>::generate().unwrap();
+        for (before, after) in
+            [("\u{feff}", ""), ("\u{feff}# a comment\r\n", "\r\n"), ("\r\n\t ", " \t\r\n\r\n")]
+        {
+            let text = format!("{before}{}{after}", key.public());
+            assert_eq!(text.parse::<PublicKey<Owner>>().unwrap(), key.public(), "{text:?}");
+            let text = format!("{before}{}{after}", *key.to_secret_text());
+            assert_eq!(SecretKey::<Owner>::from_secret_text(&text).unwrap().public(), key.public());
+        }
     }
 
     #[test]

@@ -1,13 +1,11 @@
 //! A lock that only its user can take, and that is waited for no longer than is said.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// The longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+use crate::turn::wait_for;
 
 /// Takes the exclusive lock on the file at `path`, which is made if it is not there; `None` if another holds it for
 /// longer than `wait`. Dropping the file gives the lock back.
@@ -29,21 +27,7 @@ pub(super) fn lock(path: &Path, wait: Duration) -> io::Result<Option<File>> {
     }
     let file = options.open(path)?;
     make_private(&file);
-    let started = Instant::now();
-    let mut pause = Duration::from_millis(5);
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(Some(file)),
-            Err(TryLockError::Error(e)) => return Err(e),
-            Err(TryLockError::WouldBlock) => {}
-        }
-        let left = wait.saturating_sub(started.elapsed());
-        if left.is_zero() {
-            return Ok(None);
-        }
-        thread::sleep(pause.min(left));
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
+    Ok(wait_for(&file, wait)?.then_some(file))
 }
 
 /// Takes other users' access to a file away, where it is this user's; where it is not, they have it anyway.

@@ -1,11 +1,24 @@
 //! `deepring attack --list`.
 
 use deepring_attack::{Family, Kind, Needs};
+use serde_json::json;
 
 use crate::error::CliError;
 use crate::output;
 
-pub(super) fn list() -> Result<(), CliError> {
+pub(super) fn list(json: bool) -> Result<(), CliError> {
+    if json {
+        let kinds: Vec<_> = Kind::all()
+            .iter()
+            .map(|kind| {
+                json!({
+                    "kind": kind.name(), "family": heading(kind.family()), "what": kind.summary(),
+                    "atlas": kind.atlas(), "needs": needs(kind.needs()),
+                })
+            })
+            .collect();
+        return output::json(&json!({ "attacks": kinds }));
+    }
     let mut family = None;
     for kind in Kind::all() {
         if family != Some(kind.family()) {
@@ -13,15 +26,19 @@ pub(super) fn list() -> Result<(), CliError> {
             output::line(format_args!("{gap}{}", heading(kind.family())))?;
             family = Some(kind.family());
         }
-        let needs = match kind.needs() {
-            Needs::Nothing => "",
-            Needs::Samples => "; needs --data",
-            Needs::Gradients => "; needs a build with gradients",
-            Needs::SamplesAndGradients => "; needs --data and a build with gradients",
-        };
+        let needs = needs(kind.needs()).map(|what| format!("; needs {what}")).unwrap_or_default();
         output::line(format_args!("  {kind:16} {} [{}{needs}]", kind.summary(), kind.atlas()))?;
     }
     Ok(())
+}
+
+fn needs(needs: Needs) -> Option<&'static str> {
+    match needs {
+        Needs::Nothing => None,
+        Needs::Samples => Some("--data"),
+        Needs::Gradients => Some("a build with gradients"),
+        Needs::SamplesAndGradients => Some("--data and a build with gradients"),
+    }
 }
 
 fn heading(family: Family) -> &'static str {

@@ -1,5 +1,7 @@
 //! Queries of a batch whose inputs are at fault: the others are answered, and each of these is an error.
 
+use std::ffi::OsString;
+
 use deepring_infer::Rejected;
 use serde_json::{Value, json};
 
@@ -16,10 +18,14 @@ pub(super) fn json(rejected: &[Rejected]) -> Value {
 
 /// An error for each, the last of which is what the command ends with. `inputs` are as they were given: their names tell
 /// the queries where there is one for each.
-pub(super) fn fail(asked: usize, inputs: &[String], rejected: &[Rejected]) -> Result<(), CliError> {
+pub(super) fn fail(
+    asked: usize,
+    inputs: &[OsString],
+    rejected: &[Rejected],
+) -> Result<(), CliError> {
     let error = |r: &Rejected| {
         let name = inputs.get(r.query).filter(|_| inputs.len() == asked);
-        let name = name.map_or_else(String::new, |name| format!(" ({name})"));
+        let name = name.map_or_else(String::new, |name| format!(" ({})", name.display()));
         let message = format!("query {}{name} is not answered: {}", r.query, r.error);
         CliError::new(Exit::Failed, message)
     };

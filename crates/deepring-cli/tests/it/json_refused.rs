@@ -1,0 +1,91 @@
+//! With `--json` there is one document on stdout however a command ends, and it says why it failed.
+
+use std::fs;
+
+use crate::desk::Desk;
+
+#[test]
+fn every_end_is_one_document_with_kind_exit_message_and_hint() {
+    let desk = Desk::with_ring();
+    fs::copy(desk.path("net.ring"), desk.path("bad.ring")).unwrap();
+    desk.flip("bad.ring", 900);
+    fs::write(desk.path("empty"), "").unwrap();
+    fs::create_dir(desk.path("folder")).unwrap();
+    desk.run("keygen --out other").succeeds();
+    desk.run("trust add keys/owner.pub").succeeds();
+    let run = "run --key keys/host.key --input x.npy";
+    for (words, exit, kind) in [
+        ("inspect bad.ring", 3, "tampered"),
+        ("inspect empty", 3, "tampered"),
+        ("inspect none.ring", 1, "failed"),
+        ("inspect folder", 1, "failed"),
+        ("inspect", 2, "usage"),
+        ("inspect net.ring --frobnicate", 2, "usage"),
+        ("verify bad.ring", 3, "tampered"),
+        ("verify none.ring", 1, "failed"),
+        ("verify net.ring --owner other/owner.pub", 4, "untrusted"),
+        ("verify net.ring --key other/host.key", 4, "untrusted"),
+        ("verify net.onnx", 5, "stale"),
+        ("verify net.ring --owner none.pub", 1, "failed"),
+        (format!("{run} bad.ring").as_str(), 3, "tampered"),
+        (format!("{run} none.ring").as_str(), 1, "failed"),
+        (format!("{run} net.ring --input none.npy").as_str(), 1, "failed"),
+        (format!("{run} net.ring --key other/owner.key").as_str(), 1, "failed"),
+        (format!("{run} none.onnx --plain").as_str(), 1, "failed"),
+        ("run net.ring", 2, "usage"),
+        ("repair none.ring --from net.ring", 1, "failed"),
+        ("repair bad.ring --from bad.ring", 3, "tampered"),
+        ("repair bad.ring --from net.onnx", 3, "tampered"),
+        ("repair bad.ring --from net.ring --owner other/owner.pub", 4, "untrusted"),
+        ("receipt verify none.receipt --ring net.ring", 1, "failed"),
+        ("receipt verify empty --ring net.ring", 3, "tampered"),
+        ("ledger show --ledger none", 1, "failed"),
+        ("ledger verify --ledger none", 1, "failed"),
+        ("ledger verify --ledger net.ring", 1, "failed"),
+        ("ledger checkpoint --ledger keys", 3, "tampered"),
+        ("ledger prove --ledger none", 1, "failed"),
+        ("trust list --trust folder", 1, "failed"),
+        ("trust list --trust net.onnx", 1, "failed"),
+        ("bench --model none.onnx", 1, "failed"),
+    ] {
+        let ran = desk.run(&format!("{words} --json")).exits(exit);
+        let document = ran.json();
+        let error = &document["error"];
+        assert_eq!(error["kind"], kind, "{words}");
+        assert_eq!(error["exit"], exit, "{words}");
+        let message = error["message"].as_str().unwrap();
+        assert!(ran.stderr.contains(message) && !message.is_empty(), "{words}: {message}");
+        let hint = ran.stderr.lines().find_map(|line| line.strip_prefix("hint: "));
+        if exit != 2 {
+            assert_eq!(error["hint"].as_str(), hint, "{words}");
+        }
+        if exit > 2 {
+            assert_eq!(document["verdict"], kind, "{words}");
+        }
+    }
+    assert_eq!(
+        desk.run("inspect bad.ring --json").exits(3).json()["findings"][0]["part"],
+        "header"
+    );
+}
+
+#[cfg(feature = "attacks")]
+#[test]
+fn attacks_end_in_documents_too() {
+    let desk = Desk::new();
+    let refused = desk.run("attack net.onnx --kind noise-layer --layer none -o t.onnx --json");
+    assert_eq!(refused.exits(2).json()["error"]["kind"], "usage");
+    let listed = desk.run("attack --list --json").succeeds().json();
+    assert_eq!(listed["attacks"][0]["needs"], serde_json::Value::Null);
+    assert!(listed["attacks"].as_array().unwrap().iter().any(|a| a["kind"] == "zero"));
+}
+
+#[test]
+fn a_proof_that_is_written_is_printed_as_json_too_where_that_is_asked_for() {
+    let desk = Desk::with_ring();
+    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
+    desk.run(format!("{run} --ledger ledger --new-ledger").as_str()).succeeds();
+    let proved = desk.run("ledger prove --ledger ledger -o x.tlog-proof --json").succeeds().json();
+    let written = fs::read_to_string(desk.path("x.tlog-proof")).unwrap();
+    assert_eq!(proved["proof"], written);
+}

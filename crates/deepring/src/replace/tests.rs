@@ -1,0 +1,96 @@
+use std::io::Write as _;
+
+use super::*;
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Both ways of writing, whatever this system has.
+fn both(target: &Path) -> [Replacement; 2] {
+    [Replacement::of(target).unwrap(), Replacement::named(target, 0o600).unwrap()]
+}
+
+#[test]
+fn a_file_is_there_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("file");
+    for old in [None, Some(&b"before"[..])] {
+        for mut new in both(&target) {
+            let _ = fs::remove_file(&target);
+            old.iter().for_each(|old| fs::write(&target, old).unwrap());
+            new.write_all(b"after").unwrap();
+            assert_eq!(fs::read(new.path()).unwrap(), b"after");
+            assert_eq!(fs::read(&target).ok().as_deref(), old);
+            new.commit().unwrap();
+            assert_eq!(fs::read(&target).unwrap(), b"after");
+            assert_eq!(names(folder.path()), ["file"]);
+        }
+    }
+    for new in both(&target) {
+        drop(new);
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_is_not_taken_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("file");
+    for mut new in both(&target) {
+        new.write_all(b"mine").unwrap();
+        fs::write(&target, b"theirs").unwrap();
+        assert_eq!(new.commit_new().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&target).unwrap(), b"theirs");
+        assert_eq!(names(folder.path()), ["file"]);
+        fs::remove_file(&target).unwrap();
+    }
+    for new in both(&target) {
+        new.commit_new().unwrap();
+        fs::remove_file(&target).unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_not_committed_has_no_name_that_could_stay() {
+    // Memory is a file system that has files without a name.
+    let Ok(folder) = tempfile::tempdir_in("/dev/shm") else { return };
+    let mut new = Replacement::of(&folder.path().join("file")).unwrap();
+    new.write_all(b"secret").unwrap();
+    assert_eq!(names(folder.path()), [""; 0]);
+    std::mem::forget(new);
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_longest_name_is_written_and_a_longer_one_refused_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let longest = "é".repeat(127);
+    for new in both(&folder.path().join(&longest)) {
+        new.commit().unwrap();
+        assert_eq!(names(folder.path()), [longest.clone()]);
+    }
+    let longer = folder.path().join("n".repeat(256));
+    assert_eq!(Replacement::of(&longer).unwrap_err().kind(), io::ErrorKind::InvalidFilename);
+}
+
+#[cfg(unix)]
+#[test]
+fn permissions_are_the_targets_or_those_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("file");
+    replace_private_file(&target, b"").unwrap();
+    assert_eq!(mode_of(&target), Some(0o600));
+    replace_file(&target, b"").unwrap();
+    assert_eq!(mode_of(&target), Some(0o600));
+    let new = folder.path().join("new");
+    Replacement::private_unless_there(&new).unwrap().commit().unwrap();
+    assert_eq!(mode_of(&new), Some(0o600));
+}

@@ -1,0 +1,168 @@
+//! Whose turn it is to rewrite a file: of several processes, one after the other.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::in_line::InLine;
+
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Why a file's turn was not had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TurnError {
+    /// The system refused.
+    #[error("{}: {source}", InLine(path.display()))]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process has held the file all the while.
+    #[error("{}: another process is rewriting it (waited {waited:?})", InLine(path.display()))]
+    Busy {
+        /// The file.
+        path: PathBuf,
+        /// How long was waited.
+        waited: Duration,
+    },
+}
+
+/// The right to rewrite a file, until it is dropped.
+///
+/// Who reads a file, and writes it anew as what was read and a change, takes the file's turn before it is read: else a
+/// change that another process makes in between is lost. The lock is on the file itself, so nothing lies beside it, nothing
+/// stays of a process that was killed, and users who share a folder wait for each other.
+#[derive(Debug)]
+pub struct Turn(#[allow(dead_code, reason = "holds the lock")] Option<File>);
+
+impl Turn {
+    /// How long is waited for others, unless told otherwise.
+    pub const WAIT: Duration = Duration::from_secs(30);
+
+    /// Waits for the turn to rewrite the file at `path`; there is nothing to wait for where no file is.
+    ///
+    /// # Errors
+    /// [`TurnError::Busy`] where another process holds it for longer than `wait`; [`TurnError::Io`] where the file cannot
+    /// be opened or locked.
+    pub fn take(path: &Path, wait: Duration) -> Result<Self, TurnError> {
+        let io = |source| TurnError::Io { path: path.into(), source };
+        let started = Instant::now();
+        loop {
+            // A pipe would be waited for; whoever reads it says what it is.
+            if !path.metadata().is_ok_and(|m| m.is_file()) {
+                return Ok(Self(None));
+            }
+            let file = open(path).map_err(io)?;
+            match wait_for(&file, wait.saturating_sub(started.elapsed())) {
+                // A file system without locks is one process's own.
+                Err(e) if e.kind() == io::ErrorKind::Unsupported => return Ok(Self(None)),
+                Err(e) => return Err(io(e)),
+                Ok(false) => return Err(TurnError::Busy { path: path.into(), waited: wait }),
+                // Who had the turn before may have put another file there: that one is due.
+                Ok(true) if !is_at(&file, path) => {}
+                Ok(true) => return Ok(Self(Some(file))),
+            }
+        }
+    }
+}
+
+/// Waits for the exclusive lock on a file; `false` if another holds it for longer than `wait`.
+pub(crate) fn wait_for(file: &File, wait: Duration) -> io::Result<bool> {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(5);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::Error(e)) => return Err(e),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let left = wait.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        thread::sleep(pause.min(left));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Opens a file for as much as is allowed: over a network, only who may write can lock.
+fn open(path: &Path) -> io::Result<File> {
+    match OpenOptions::new().read(true).write(true).open(path) {
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            File::open(path)
+        }
+        opened => opened,
+    }
+}
+
+/// Whether it is still this file that lies there.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let (Ok(held), Ok(there)) = (file.metadata(), path.metadata()) else { return false };
+    (held.dev(), held.ino()) == (there.dev(), there.ino())
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_TIME: Duration = Duration::ZERO;
+
+    #[test]
+    fn one_waits_for_the_other_and_not_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "1").unwrap();
+        let held = Turn::take(&path, NO_TIME).unwrap();
+        assert!(matches!(Turn::take(&path, NO_TIME), Err(TurnError::Busy { .. })));
+        drop(held);
+        Turn::take(&path, NO_TIME).unwrap();
+    }
+
+    #[test]
+    fn the_turn_is_of_the_file_that_lies_there_when_it_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "0").unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let _turn = Turn::take(&path, Turn::WAIT).unwrap();
+                        let n: u32 = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+                        crate::replace_file(&path, (n + 1).to_string().as_bytes()).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "160");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn where_no_file_is_nothing_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        Turn::take(&folder.path().join("none"), NO_TIME).unwrap();
+        Turn::take(folder.path(), NO_TIME).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
