@@ -37,7 +37,7 @@ pub(crate) struct Held {
 const DATABASE: &str = "ledger.redb";
 
 /// What a ledger consists of.
-const FILES: [&str; 4] = [DATABASE, "log.key", "log.pub", "checkpoint"];
+pub(crate) const FILES: [&str; 4] = [DATABASE, "log.key", "log.pub", "checkpoint"];
 
 impl Wanted<'_> {
     /// Opens the ledger for appending.

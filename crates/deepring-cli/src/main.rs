@@ -1,5 +1,9 @@
 //! The command `deepring`: seals networks into rings, runs them, checks what they decided.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")
+)]
 
 mod cli;
 mod commands;

@@ -1,11 +1,10 @@
 //! Printing: data to stdout, for people or as JSON; a closed pipe is no error.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use deepring::{InLine, disturbs_line};
+use deepring::{InLine, Replacement, disturbs_line, resolved};
 use serde::Serialize;
 
 use crate::error::{CliError, Exit};
@@ -55,14 +54,21 @@ pub(crate) fn keep<'a>(
     target: &Path,
     read: impl IntoIterator<Item = &'a Path>,
 ) -> Result<(), CliError> {
-    let Ok(place) = fs::canonicalize(target) else { return Ok(()) };
-    match read.into_iter().find(|path| fs::canonicalize(path).is_ok_and(|p| p == place)) {
+    let place = resolved(target);
+    match read.into_iter().find(|path| resolved(path) == place) {
         None => Ok(()),
         Some(path) => {
             let message = format!("{} would be overwritten, and is needed", path.display());
             Err(CliError::usage(message).hint("write to another file"))
         }
     }
+}
+
+/// Refuses a file that could not be written, before the work is done that is to be written to it.
+pub(crate) fn writable(target: &Path) -> Result<(), CliError> {
+    Replacement::of(target)
+        .map(drop)
+        .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", target.display())))
 }
 
 /// A number and what it counts.

@@ -16,6 +16,7 @@ use crate::keys::{Owner, PublicKey};
 use crate::ring::closure::Closure;
 use crate::ring::{Finding, PartName, RingId};
 
+pub(crate) use file::MAX_STORE;
 #[cfg(any(test, fuzzing))]
 pub(crate) use file::reprint;
 pub use ledgers::KnownLedger;

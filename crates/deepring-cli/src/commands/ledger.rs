@@ -1,6 +1,6 @@
 //! `deepring ledger`: init, show, verify, checkpoint, prove.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use deepring::{Decision, InLine, TrustStore};
 use deepring_ledger::{Event, Ledger, LedgerFinding};
@@ -153,6 +153,11 @@ fn checkpoint(args: &LedgerArgs, trust: Option<&Path>) -> Result<(), CliError> {
 }
 
 fn prove(args: &LedgerProve, trust: Option<&Path>) -> Result<(), CliError> {
+    if let Some(path) = &args.output {
+        let read = args.receipt.iter().chain(&args.args.ledger_key);
+        output::keep(path, read.map(PathBuf::as_path))?;
+        output::writable(path)?;
+    }
     let mut memory = Memory::open(trust)?;
     let ledger = memory.read(&args.args)?;
     // The key goes to whoever checks by another way; on this machine the trust store is that way.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use deepring::{Host, Owner, PublicKey, SecretKey};
-use deepring_infer::{Blocks, Seal as Sealing, SealProgress};
+use deepring_infer::{Blocks, Seal as Sealing, SealProgress, network_files};
 
 use crate::cli::Seal;
 use crate::error::{CliError, Exit};
@@ -13,7 +13,8 @@ use crate::progress::Progress;
 use crate::rings::Trusting;
 
 pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
-    let mut read: Vec<PathBuf> = vec![args.model.clone(), args.owner.clone()];
+    let mut read = network_files(&args.model);
+    read.push(args.owner.clone());
     read.extend(args.labels.clone());
     let owner = SecretKey::<Owner>::read(&args.owner)?;
     let mut sealing =
@@ -24,6 +25,7 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
         sealing = sealing.host(blocks, key);
     }
     output::keep(&args.output, read.iter().map(PathBuf::as_path))?;
+    output::writable(&args.output)?;
     if let Some(path) = &args.labels {
         sealing = sealing.labels(read_labels(path)?);
     }

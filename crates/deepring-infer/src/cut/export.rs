@@ -4,10 +4,9 @@ use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use deepring::TensorSpec;
+use deepring::{Replacement, TensorSpec};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
-use tempfile::NamedTempFile;
 
 use super::build::{ALIGNMENT, envelope};
 use super::join::{JoinBlock, Joined};
@@ -181,32 +180,11 @@ fn replace(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), ExportError> {
     let io = |source| ExportError::Io { path: path.to_path_buf(), source };
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    if path.exists() && !path.is_file() {
-        // A rename would put a plain file in a device's place.
-        return Err(io(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "exists and is not a plain file",
-        )));
-    }
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".export-");
-    // A temporary file is its user's alone, and so is a new export: it holds in the clear what the ring
-    // keeps secret. One that is replaced keeps its mode.
-    #[cfg(unix)]
-    if let Ok(old) = std::fs::metadata(path) {
-        builder.permissions(old.permissions());
-    }
-    let file: NamedTempFile = builder.tempfile_in(folder).map_err(io)?;
-    let mut out = BufWriter::new(file);
+    // A new export is its user's alone: it holds in the clear what the ring keeps secret.
+    let mut out = BufWriter::new(Replacement::private_unless_there(path).map_err(io)?);
     write(&mut out).map_err(io)?;
     let file = out.into_inner().map_err(|e| io(e.into_error()))?;
-    file.as_file().sync_all().map_err(io)?;
-    file.persist(path).map_err(|e| io(e.error))?;
-    Ok(())
+    file.commit().map_err(io)
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ impl Folder {
 
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, CliError> {
         let path = self.path(name);
-        fs::write(&path, bytes).map_err(|e| failed(&path, &e))?;
+        deepring::replace_file(&path, bytes).map_err(|e| failed(&path, &e))?;
         Ok(path)
     }
 
