@@ -17,6 +17,8 @@ use deepring_infer::{
 };
 use deepring_ledger::{Fault, LedgerError};
 
+use crate::output::complain;
+
 /// The exit codes, in the order of the help text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -103,14 +105,13 @@ impl CliError {
         Self { findings: report.findings, ..Self::new(exit, what) }
     }
 
-    #[allow(clippy::print_stderr, reason = "messages for people go to stderr")]
     pub(crate) fn report(&self) {
-        eprintln!("error: {}", self.message);
+        complain(format_args!("error: {}\n", self.message));
         for line in &self.more {
-            eprintln!("{line}");
+            complain(format_args!("{line}\n"));
         }
         if let Some(hint) = &self.hint {
-            eprintln!("\nhint: {}", InLine(hint));
+            complain(format_args!("\nhint: {}\n", InLine(hint)));
         }
     }
 }

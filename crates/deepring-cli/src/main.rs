@@ -17,22 +17,51 @@ mod rings;
 mod sandbox;
 mod top;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use deepring::InLine;
 
 fn main() -> ExitCode {
     hardening::harden();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(log_filter()).init();
+    // A log that cannot be written is left out: told of on stderr, as it would be, it ends the process.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(log_filter())
+        .log_internal_errors(false)
+        .init();
     quiet_engine_panics();
-    let cli = cli::Cli::parse();
-    match commands::dispatch(cli) {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return misused(&e),
+    };
+    match output::end(commands::dispatch(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             e.report();
             e.exit.into()
         }
     }
+}
+
+/// Ends a command whose arguments do not fit, or that was asked for help. An argument can come from somebody else, as a file
+/// name does, so what it shows of one stays in its line.
+fn misused(e: &clap::Error) -> ExitCode {
+    if !e.use_stderr() {
+        // A reader that has gone away is no error.
+        let _ = e.print();
+        return ExitCode::SUCCESS;
+    }
+    let shown = |argument: OsString| InLine(argument.to_string_lossy()).to_string();
+    match cli::Cli::try_parse_from(std::env::args_os().map(shown)) {
+        Err(e) if e.use_stderr() => {
+            let _ = e.print();
+        }
+        // What is wrong is only in what cannot be shown.
+        _ => output::complain(format_args!("{}\n", InLine(e))),
+    }
+    error::Exit::Usage.into()
 }
 
 /// What DEEPRING_LOG asks for; else errors. A command tells itself what it refuses, and attacks are refused by the hundred,

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use deepring::{InLine, Replacement, disturbs_line, resolved};
@@ -43,12 +44,16 @@ fn escaped(json: &str) -> String {
 }
 
 /// A remark for people, in one line on stderr.
-#[allow(clippy::print_stderr, reason = "messages for people go to stderr")]
 pub(crate) fn note(text: impl std::fmt::Display) {
-    eprintln!("{}", InLine(text));
+    complain(format_args!("{}\n", InLine(text)));
 }
 
-/// Refuses to write `target` where that is one of the files that this very command reads: a network, a
+/// Writes to stderr what is made for it. Where that fails there is nobody left to tell, and the exit code says the rest.
+pub(crate) fn complain(args: std::fmt::Arguments<'_>) {
+    let _ = io::stderr().lock().write_fmt(args);
+}
+
+/// Refuses to write `target` where that is one of the files that this very command reads, or will: a network, a
 /// ring or a secret key would be gone.
 pub(crate) fn keep<'a>(
     target: &Path,
@@ -76,12 +81,25 @@ pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
+/// Why stdout could not be written to, the first time that it could not.
+static UNWRITTEN: OnceLock<String> = OnceLock::new();
+
+/// Fails never: a verdict must not turn into another one because nobody could be told of it. [`end`] tells.
 fn write(args: std::fmt::Arguments<'_>) -> Result<(), CliError> {
-    match io::stdout().lock().write_fmt(args) {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(e) => Err(CliError::new(Exit::Failed, format!("stdout: {e}"))),
-        Ok(()) => Ok(()),
+    let mut stdout = io::stdout().lock();
+    match stdout.write_fmt(args).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = UNWRITTEN.set(e.to_string());
+        }
+        _ => {}
     }
+    Ok(())
+}
+
+/// What a command ends with: its own failure or verdict, and only without one that its output could not be written.
+pub(crate) fn end(outcome: Result<(), CliError>) -> Result<(), CliError> {
+    outcome?;
+    UNWRITTEN.get().map_or(Ok(()), |e| Err(CliError::new(Exit::Failed, format!("stdout: {e}"))))
 }
 
 /// Bytes in a unit that people read.
