@@ -360,6 +360,14 @@ impl From<TrustError> for CliError {
                 "`chmod 600 {}`, and then look with `deepring trust list` for what you did not add",
                 path.display()
             )),
+            TrustError::Foreign { .. } => failed(message).hint(
+                "keep one of your own: name another file with `--trust`, and the owners whom you trust with `deepring trust add`",
+            ),
+            TrustError::LooseFolder { folder, .. } => failed(message).hint(format!(
+                "`chmod go-w {}` where it is yours, and then look with `deepring trust list` for what you did not add; \
+                 or name a file in a folder of your own with `--trust`",
+                folder.display()
+            )),
             TrustError::Damaged { .. } => failed(message).hint(
                 "it may be the only memory of the versions seen: restore it, or move it away and begin with `deepring trust add`",
             ),

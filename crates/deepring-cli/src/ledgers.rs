@@ -161,19 +161,21 @@ impl Wanted<'_> {
         };
         let options = LedgerOptions::new();
         let options = key.iter().fold(options, |options, key| options.pinned_key(key));
-        Ok(Expected { options, voucher })
+        Ok(Expected { options, known_here: !known.is_empty(), voucher })
     }
 
     fn explain(&self, e: LedgerError, expected: &Expected) -> CliError {
         let dir = self.dir.display();
+        let gone = matches!(e, LedgerError::NotALedger { .. }) && expected.known_here;
+        if gone {
+            let message = format!("ledger {dir}: the ledger that was known here is gone");
+            return CliError::new(Exit::Untrusted, message).hint(self.way_to_forget());
+        }
         if expected.voucher == Voucher::Remembered {
             let known = match &e {
                 LedgerError::OtherKey { found, pinned } => Some(format!(
                     "ledger {dir} has the key `{found}`, and was known with `{pinned}`"
                 )),
-                LedgerError::NotALedger { .. } => {
-                    Some(format!("ledger {dir}: the ledger that was known here is gone"))
-                }
                 _ => None,
             };
             if let Some(message) = known {
@@ -194,6 +196,8 @@ impl Wanted<'_> {
 
 struct Expected {
     options: LedgerOptions,
+    /// Whether a ledger was seen at this place, whichever key is pinned.
+    known_here: bool,
     voucher: Voucher,
 }
 

@@ -9,6 +9,8 @@ mod linux;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use deepring::resolved;
+
 use crate::cli::{EngineName, Run};
 use crate::error::{CliError, Exit};
 use crate::rings::default_store;
@@ -85,9 +87,15 @@ impl Needs {
         }
         if let (Some(store), false) = (trust.map(PathBuf::from).or_else(default_store), args.plain)
         {
-            let folder = folder_of(&store);
+            // Where it leads: there it is written, and its lock lies there.
+            let folder = folder_of(&resolved(&store));
             // A store that cannot be written is said, and is not fatal.
-            let _ = fs::create_dir_all(&folder);
+            let mut made = fs::DirBuilder::new();
+            made.recursive(true);
+            // As the store itself would make it: its user's alone.
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut made, 0o700);
+            let _ = made.create(&folder);
             needs.change.push(folder);
         }
         needs.change.extend(args.receipt.as_deref().map(folder_of));

@@ -40,7 +40,13 @@ struct Memory(Option<TrustStore>);
 
 impl Memory {
     fn open(trust: Option<&Path>) -> Result<Self, CliError> {
-        Ok(Self(open_store(trust)?))
+        let store = open_store(trust)?;
+        if store.is_none() {
+            output::note(
+                "warning: no home folder, so no trust store: no ledger is remembered, and one that is gone, new or old is not noticed",
+            );
+        }
+        Ok(Self(store))
     }
 
     fn store(&self) -> Option<&TrustStore> {

@@ -54,7 +54,12 @@ impl Folder {
     /// the way if they have a name that the demo needs.
     pub(super) fn prepare(root: &Path) -> Result<Self, CliError> {
         let folder = Self { root: root.into() };
-        fs::create_dir_all(root).map_err(|e| failed(root, &e))?;
+        let mut made = fs::DirBuilder::new();
+        made.recursive(true);
+        // Others could put another trust store into one that they can write, whatever the umask is.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut made, 0o755);
+        made.create(root).map_err(|e| failed(root, &e))?;
         let present = |name: &&&str| fs::symlink_metadata(folder.path(name)).is_ok();
         if present(&&MARKER) {
             folder.clear()?;
