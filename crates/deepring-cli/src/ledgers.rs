@@ -1,5 +1,6 @@
 //! Which ledger a command takes: that of the pinned key, or the one that was known; none is begun unless that is asked for.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use deepring::{KnownLedger, OwnedRing, TrustStore};
@@ -251,9 +252,25 @@ pub(crate) fn origin_of(key: &str) -> &str {
     key.split('+').next().unwrap_or(key)
 }
 
+/// Most bytes of a ledger's key.
+const MAX_KEY: u64 = 4096;
+/// Most bytes of a proof, or of a checkpoint: more than any has.
+const MAX_SHOWN: u64 = 4 << 20;
+
+/// The text of a proof or a checkpoint. What is no text, or more than there can be, is none; whoever parses it says so.
+pub(crate) fn read_shown(path: &Path) -> Result<String, CliError> {
+    match deepring::read_plain(path, MAX_SHOWN) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(e) if e.kind() == ErrorKind::FileTooLarge => {
+            Err(CliError::new(Exit::Tampered, format!("{}: {e}", path.display())))
+        }
+        Err(e) => Err(CliError::new(Exit::Failed, format!("{}: {e}", path.display()))),
+    }
+}
+
 /// The text of a public key file.
 pub(crate) fn read_key(path: &Path) -> Result<String, CliError> {
-    let text = std::fs::read_to_string(path)
+    let text = deepring::read_plain_text(path, MAX_KEY)
         .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
     Ok(text.trim().to_owned())
 }

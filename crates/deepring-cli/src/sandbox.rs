@@ -109,6 +109,7 @@ impl Needs {
 }
 
 /// The folder's new names are on disk: the ledger, once confined, cannot see to that.
+#[allow(clippy::disallowed_methods, reason = "a folder, which is not read")]
 fn sync(folder: &Path) -> std::io::Result<()> {
     // A folder that may not be read cannot be synced, confined or not.
     File::open(folder).map_or(Ok(()), |folder| folder.sync_all())

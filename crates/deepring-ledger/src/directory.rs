@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use deepring::open_plain;
 use tempfile::{Builder, NamedTempFile};
 use zeroize::Zeroizing;
 
@@ -198,6 +199,7 @@ impl Directory {
     }
 
     #[cfg(unix)]
+    #[allow(clippy::disallowed_methods, reason = "folders, which are not read")]
     fn sync_names(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()?;
         match self.dir.canonicalize()?.parent() {
@@ -240,7 +242,7 @@ fn read_text(path: &Path, limit: u64) -> Result<Option<Zeroizing<String>>, Ledge
 }
 
 fn open_text(path: &Path) -> Result<Option<File>, LedgerError> {
-    match File::open(path) {
+    match open_plain(path) {
         Ok(file) => Ok(Some(file)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(LedgerError::io("open", path)(e)),

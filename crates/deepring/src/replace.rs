@@ -115,6 +115,7 @@ pub(crate) fn replace_private_file(target: &Path, bytes: &[u8]) -> io::Result<()
 }
 
 #[cfg(unix)]
+#[allow(clippy::disallowed_methods, reason = "a folder, which is not read")]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::{Ledger as Args, LedgerArgs, LedgerInit, LedgerProve, LedgerVerify};
 use crate::error::{CliError, Exit};
-use crate::ledgers::{Wanted, seen};
+use crate::ledgers::{Wanted, read_shown, seen};
 use crate::output;
 use crate::rings::open_store;
 
@@ -101,9 +101,7 @@ fn verify(args: &LedgerVerify, trust: Option<&Path>) -> Result<(), CliError> {
     }
     let mut extends = None;
     if let (Some(path), true) = (&args.against, report.is_intact()) {
-        let bytes = std::fs::read(path)
-            .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
-        let text = String::from_utf8_lossy(&bytes);
+        let text = read_shown(path)?;
         let checked = memory.read(&args.args)?.verify_against(&text);
         extends = Some(checked.map(|_| ()).map_err(CliError::from));
     }

@@ -1,6 +1,5 @@
 //! `deepring seal`: an ONNX network becomes a ring.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use deepring::{Host, Owner, PublicKey, SecretKey};
@@ -78,8 +77,11 @@ pub(crate) fn parse_host(text: &str) -> Result<(Blocks, PublicKey<Host>, &Path),
     }
 }
 
+/// Most bytes of a file of labels.
+const MAX_LABELS: u64 = 16 << 20;
+
 pub(crate) fn read_labels(path: &Path) -> Result<Vec<String>, CliError> {
-    let text = fs::read_to_string(path)
+    let text = deepring::read_plain_text(path, MAX_LABELS)
         .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
     Ok(text.lines().map(|l| l.trim_end_matches('\r').to_owned()).collect())
 }

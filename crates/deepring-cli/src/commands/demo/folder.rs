@@ -44,6 +44,9 @@ const OWN_FILES: [&str; 28] = [
 /// The folders that a demo makes, inner ones first; removed only when empty.
 const OWN_FOLDERS: [&str; 5] = ["ledger", "keys/owner", "keys/host-a", "keys/host-b", "keys"];
 
+/// Most bytes of a file that a demo wrote.
+const MAX_FILE: u64 = 1 << 30;
+
 #[derive(Debug)]
 pub(super) struct Folder {
     root: PathBuf,
@@ -89,7 +92,7 @@ impl Folder {
 
     pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, CliError> {
         let path = self.path(name);
-        fs::read(&path).map_err(|e| failed(&path, &e))
+        deepring::read_plain(&path, MAX_FILE).map_err(|e| failed(&path, &e))
     }
 
     pub(super) fn copy(&self, from: &str, to: &str) -> Result<(), CliError> {
