@@ -47,9 +47,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             writeln!(lines, "{line}")?;
             table.push((name.into_owned(), raced));
         }
-        std::fs::write(folder.join("results.jsonl"), &lines)?;
+        deepring::replace_file(&folder.join("results.jsonl"), lines.as_bytes())?;
     }
-    std::fs::write(folder.join("tables.md"), tables(&table)?)?;
+    deepring::replace_file(&folder.join("tables.md"), tables(&table)?.as_bytes())?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! How well a network answers labelled samples, in the engine's plain run.
 
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -68,8 +69,8 @@ impl Judge {
 
     /// Runs the network on all samples.
     pub fn ask(&self, network: &Network) -> Result<Answers, JudgeError> {
-        let file = tempfile::Builder::new().suffix(".onnx").tempfile()?;
-        std::fs::write(file.path(), network.encode())?;
+        let mut file = tempfile::Builder::new().suffix(".onnx").tempfile()?;
+        file.write_all(&network.encode())?;
         let model = || PlainModel::load(file.path(), NonZeroUsize::new(1));
         let models: Vec<PlainModel> = (0..self.lanes).map(|_| model()).collect::<Result<_, _>>()?;
         let first = models.first().ok_or_else(|| no_classifier("nothing was loaded"))?;

@@ -15,7 +15,7 @@ mod pictures;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use deepring::{DType, TensorValue, ValueError};
+use deepring::{DType, TensorValue, ValueError, read_plain};
 use deepring_infer::{NpyError, PictureError, Preprocess};
 use thiserror::Error;
 
@@ -196,8 +196,11 @@ fn scaled(pixel: u8, channel: usize, recipe: Option<&Preprocess>) -> f32 {
     recipe.map_or_else(|| f32::from(pixel) / 255.0, |r| r.value(pixel, channel))
 }
 
+/// Most bytes of a file of samples.
+const MAX_SAMPLES: u64 = 8 << 30;
+
 fn read_file(path: &Path) -> Result<Vec<u8>, SamplesError> {
-    std::fs::read(path).map_err(|source| SamplesError::Io { path: path.into(), source })
+    read_plain(path, MAX_SAMPLES).map_err(|source| SamplesError::Io { path: path.into(), source })
 }
 
 #[cfg(test)]

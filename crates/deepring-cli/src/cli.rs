@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use deepring::Check;
 
@@ -241,8 +241,8 @@ pub(crate) struct Run {
     /// environment's DEEPRING_ORT_LIBRARY names]
     #[arg(long, value_name = "PATH")]
     pub(crate) ort_library: Option<PathBuf>,
-    /// Threads of the engine [default: one a core]
-    #[arg(long, value_name = "N")]
+    /// Threads of the engine, 1024 at most [default: one a core]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Run a plain ONNX file in the same engine, with no protection
     #[arg(long)]
@@ -258,6 +258,18 @@ pub(crate) struct Run {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Most threads of an engine. Each has a stack and is started at once; what has more cores has other tools.
+const MAX_THREADS: usize = 1024;
+
+/// A number of threads that can be started in a reasonable time.
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let number: NonZeroUsize = text.parse().map_err(|e: std::num::ParseIntError| e.to_string())?;
+    match number.get() {
+        1..=MAX_THREADS => Ok(number),
+        _ => Err(format!("an engine has {MAX_THREADS} threads at most")),
+    }
 }
 
 /// Engines by name.
@@ -276,6 +288,7 @@ pub(crate) enum Receipt {
 
 /// Check a receipt against its ring and, if given, that a ledger holds it
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("recorded").args(["ledger", "proof"])))]
 #[command(after_help = "\
 Examples:
   deepring receipt verify x.receipt --ring model.ring --owner keys/owner.pub
@@ -297,13 +310,13 @@ pub(crate) struct ReceiptVerify {
     #[arg(long, value_name = "[NAME=]Y.npy")]
     pub(crate) output: Vec<OsString>,
     /// Ledger that must hold the decision
-    #[arg(long, value_name = "DIR", conflicts_with = "proof")]
+    #[arg(long, value_name = "DIR")]
     pub(crate) ledger: Option<PathBuf>,
     /// Proof that a ledger holds the decision, from `ledger prove`
     #[arg(long, value_name = "FILE")]
     pub(crate) proof: Option<PathBuf>,
     /// Public key of the ledger; without it, the key that the trust store remembers
-    #[arg(long, value_name = "log.pub")]
+    #[arg(long, value_name = "log.pub", requires = "recorded")]
     pub(crate) ledger_key: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]

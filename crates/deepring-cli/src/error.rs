@@ -17,6 +17,8 @@ use deepring_infer::{
 use deepring_ledger::{Fault, LedgerError};
 use serde_json::{Value, json};
 
+use crate::output::complain;
+
 /// The exit codes, in the order of the help text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -123,14 +125,13 @@ impl CliError {
         })
     }
 
-    #[allow(clippy::print_stderr, reason = "messages for people go to stderr")]
     pub(crate) fn report(&self) {
-        eprintln!("error: {}", self.message);
+        complain(format_args!("error: {}\n", self.message));
         for line in &self.more {
-            eprintln!("{line}");
+            complain(format_args!("{line}\n"));
         }
         if let Some(hint) = &self.hint {
-            eprintln!("\nhint: {}", InLine(hint));
+            complain(format_args!("\nhint: {}\n", InLine(hint)));
         }
     }
 }
@@ -375,6 +376,14 @@ impl From<TrustError> for CliError {
             TrustError::Loose { path, .. } => failed(message).hint(format!(
                 "`chmod 600 {}`, and then look with `deepring trust list` for what you did not add",
                 path.display()
+            )),
+            TrustError::Foreign { .. } => failed(message).hint(
+                "keep one of your own: name another file with `--trust`, and the owners whom you trust with `deepring trust add`",
+            ),
+            TrustError::LooseFolder { folder, .. } => failed(message).hint(format!(
+                "`chmod go-w {}` where it is yours, and then look with `deepring trust list` for what you did not add; \
+                 or name a file in a folder of your own with `--trust`",
+                folder.display()
             )),
             TrustError::Damaged { .. } => failed(message).hint(
                 "it may be the only memory of the versions seen: restore it, or move it away and begin with `deepring trust add`",

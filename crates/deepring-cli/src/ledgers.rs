@@ -1,5 +1,6 @@
 //! Which ledger a command takes: that of the pinned key, or the one that was known; none is begun unless that is asked for.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use deepring::{KnownLedger, OwnedRing, TrustStore};
@@ -37,7 +38,7 @@ pub(crate) struct Held {
 const DATABASE: &str = "ledger.redb";
 
 /// What a ledger consists of.
-const FILES: [&str; 4] = [DATABASE, "log.key", "log.pub", "checkpoint"];
+pub(crate) const FILES: [&str; 4] = [DATABASE, "log.key", "log.pub", "checkpoint"];
 
 impl Wanted<'_> {
     /// Opens the ledger for appending.
@@ -161,19 +162,21 @@ impl Wanted<'_> {
         };
         let options = LedgerOptions::new();
         let options = key.iter().fold(options, |options, key| options.pinned_key(key));
-        Ok(Expected { options, voucher })
+        Ok(Expected { options, known_here: !known.is_empty(), voucher })
     }
 
     fn explain(&self, e: LedgerError, expected: &Expected) -> CliError {
         let dir = self.dir.display();
+        let gone = matches!(e, LedgerError::NotALedger { .. }) && expected.known_here;
+        if gone {
+            let message = format!("ledger {dir}: the ledger that was known here is gone");
+            return CliError::new(Exit::Untrusted, message).hint(self.way_to_forget());
+        }
         if expected.voucher == Voucher::Remembered {
             let known = match &e {
                 LedgerError::OtherKey { found, pinned } => Some(format!(
                     "ledger {dir} has the key `{found}`, and was known with `{pinned}`"
                 )),
-                LedgerError::NotALedger { .. } => {
-                    Some(format!("ledger {dir}: the ledger that was known here is gone"))
-                }
                 _ => None,
             };
             if let Some(message) = known {
@@ -194,6 +197,8 @@ impl Wanted<'_> {
 
 struct Expected {
     options: LedgerOptions,
+    /// Whether a ledger was seen at this place, whichever key is pinned.
+    known_here: bool,
     voucher: Voucher,
 }
 
@@ -247,9 +252,25 @@ pub(crate) fn origin_of(key: &str) -> &str {
     key.split('+').next().unwrap_or(key)
 }
 
+/// Most bytes of a ledger's key.
+const MAX_KEY: u64 = 4096;
+/// Most bytes of a proof, or of a checkpoint: more than any has.
+const MAX_SHOWN: u64 = 4 << 20;
+
+/// The text of a proof or a checkpoint. What is no text, or more than there can be, is none; whoever parses it says so.
+pub(crate) fn read_shown(path: &Path) -> Result<String, CliError> {
+    match deepring::read_plain(path, MAX_SHOWN) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(e) if e.kind() == ErrorKind::FileTooLarge => {
+            Err(CliError::new(Exit::Tampered, format!("{}: {e}", path.display())))
+        }
+        Err(e) => Err(CliError::new(Exit::Failed, format!("{}: {e}", path.display()))),
+    }
+}
+
 /// The text of a public key file.
 pub(crate) fn read_key(path: &Path) -> Result<String, CliError> {
-    let text = std::fs::read_to_string(path)
+    let text = deepring::read_plain_text(path, MAX_KEY)
         .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
     // An editor's byte order mark is no character of the key.
     Ok(text.trim_start_matches('\u{feff}').trim().to_owned())

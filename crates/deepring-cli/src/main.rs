@@ -1,5 +1,9 @@
 //! The command `deepring`: seals networks into rings, runs them, checks what they decided.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")
+)]
 
 mod cli;
 mod commands;
@@ -14,13 +18,20 @@ mod rings;
 mod sandbox;
 mod top;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use deepring::InLine;
 
 fn main() -> ExitCode {
     hardening::harden();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(log_filter()).init();
+    // A log that cannot be written is left out: told of on stderr, as it would be, it ends the process.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(log_filter())
+        .log_internal_errors(false)
+        .init();
     quiet_engine_panics();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
@@ -36,15 +47,29 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ends a command whose arguments do not fit, or that was asked for help.
+/// Ends a command whose arguments do not fit, or that was asked for help. An argument can come from somebody else, as a file
+/// name does, so what it shows of one stays in its line.
 fn misused(e: &clap::Error) -> ExitCode {
-    let _ = e.print();
     if !e.use_stderr() {
+        // A reader that has gone away is no error.
+        let _ = e.print();
         return ExitCode::SUCCESS;
     }
+    let shown = |argument: OsString| InLine(argument.to_string_lossy()).to_string();
+    let text = match cli::Cli::try_parse_from(std::env::args_os().map(shown)) {
+        Err(e) if e.use_stderr() => {
+            let _ = e.print();
+            e.to_string()
+        }
+        // What is wrong is only in what cannot be shown.
+        _ => {
+            let text = InLine(e).to_string();
+            output::complain(format_args!("{text}\n"));
+            text
+        }
+    };
     // What was asked for is not understood; whether it was JSON is plain to see.
     let json = std::env::args_os().any(|argument| argument == "--json");
-    let text = e.to_string();
     let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
     let error = error::CliError::usage(message).hint("`deepring help` shows what there is");
     let _ = output::end(Err(error), json);

@@ -1,12 +1,11 @@
 //! Printing: data to stdout, for people or as one JSON document; a closed pipe is no error.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use deepring::{InLine, Replacement, disturbs_line};
+use deepring::{InLine, Replacement, disturbs_line, resolved};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -44,12 +43,15 @@ pub(crate) fn end(outcome: Result<(), CliError>, wanted: bool) -> Result<(), Cli
         (Ok(()), Some(text)) => text,
         (Err(e), Some(text)) => with_error(serde_json::from_str(&text).ok(), e),
         (Err(e), None) if wanted => with_error(None, e),
-        (_, None) => return outcome,
+        (_, None) => String::new(),
     };
-    // What could steer a terminal is escaped, so nothing of it is lost.
-    let written = write(format_args!("{}\n", escaped(&text)));
-    // Of two failures the command's own is told.
-    outcome.and(written)
+    if !text.is_empty() {
+        // What could steer a terminal is escaped, so nothing of it is lost.
+        write(format_args!("{}\n", escaped(&text)))?;
+    }
+    // Of two failures the command's own is told, and only without one that its output could not be written.
+    outcome?;
+    UNWRITTEN.get().map_or(Ok(()), |e| Err(CliError::new(Exit::Failed, format!("stdout: {e}"))))
 }
 
 /// A document of a command that failed, as text.
@@ -77,19 +79,23 @@ fn escaped(json: &str) -> String {
 }
 
 /// A remark for people, in one line on stderr.
-#[allow(clippy::print_stderr, reason = "messages for people go to stderr")]
 pub(crate) fn note(text: impl std::fmt::Display) {
-    eprintln!("{}", InLine(text));
+    complain(format_args!("{}\n", InLine(text)));
 }
 
-/// Refuses to write `target` where that is one of the files that this very command reads: a network, a
+/// Writes to stderr what is made for it. Where that fails there is nobody left to tell, and the exit code says the rest.
+pub(crate) fn complain(args: std::fmt::Arguments<'_>) {
+    let _ = io::stderr().lock().write_fmt(args);
+}
+
+/// Refuses to write `target` where that is one of the files that this very command reads, or will: a network, a
 /// ring or a secret key would be gone.
 pub(crate) fn keep<'a>(
     target: &Path,
     read: impl IntoIterator<Item = &'a Path>,
 ) -> Result<(), CliError> {
-    let Ok(place) = fs::canonicalize(target) else { return Ok(()) };
-    match read.into_iter().find(|path| fs::canonicalize(path).is_ok_and(|p| p == place)) {
+    let place = resolved(target);
+    match read.into_iter().find(|path| resolved(path) == place) {
         None => Ok(()),
         Some(path) => {
             let message = format!("{} would be overwritten, and is needed", path.display());
@@ -110,12 +116,19 @@ pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
+/// Why stdout could not be written to, the first time that it could not.
+static UNWRITTEN: OnceLock<String> = OnceLock::new();
+
+/// Fails never: a verdict must not turn into another one because nobody could be told of it. [`end`] tells.
 fn write(args: std::fmt::Arguments<'_>) -> Result<(), CliError> {
-    match io::stdout().lock().write_fmt(args) {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(e) => Err(CliError::new(Exit::Failed, format!("stdout: {e}"))),
-        Ok(()) => Ok(()),
+    let mut stdout = io::stdout().lock();
+    match stdout.write_fmt(args).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = UNWRITTEN.set(e.to_string());
+        }
+        _ => {}
     }
+    Ok(())
 }
 
 /// Bytes in a unit that people read.

@@ -116,9 +116,8 @@ impl Trusting {
         Ok(ring)
     }
 
-    /// Refuses to put a ring where another one is bound.
-    pub(crate) fn may_write(&self, path: &Path, ring: &AuthenticRing) -> Result<(), CliError> {
-        let found = ring.owned();
+    /// Refuses to put a ring where another one is bound, or to take it from there.
+    pub(crate) fn belongs(&self, path: &Path, found: OwnedRing) -> Result<(), CliError> {
         match self.store.as_ref().and_then(|store| store.binding(path)) {
             Some(bound) if bound != found => Err(TrustError::BoundToAnother {
                 path: path.into(),
@@ -205,25 +204,21 @@ pub(crate) fn open_store(given: Option<&Path>) -> Result<Option<TrustStore>, Cli
     Ok(path.map(|path| TrustStore::open(&path)).transpose()?)
 }
 
-/// For a look that trusts nobody: remembers the version of a ring that is known, and nothing of others; says if the path
-/// is bound to another ring.
-pub(crate) fn glance(path: &Path, ring: &AuthenticRing, store: Option<&Path>) {
-    let kept = open_store(store).and_then(|store| {
-        let Some(mut store) = store else { return Ok(()) };
-        if let Some(bound) = store.binding(path).filter(|bound| *bound != ring.owned()) {
-            output::note(format_args!(
-                "warning: this path is bound to ring {} of owner {}",
-                bound.ring, bound.owner
-            ));
+/// For a look that trusts nobody: remembers the version of a ring that is known, and nothing of others. Gives the ring that
+/// the path is bound to, where that is another one.
+pub(crate) fn glance(path: &Path, ring: &AuthenticRing, store: Option<&Path>) -> Option<OwnedRing> {
+    let bound = open_store(store).map(|store| {
+        let mut store = store?;
+        let other = store.binding(path).filter(|bound| *bound != ring.owned());
+        if is_known(&store, &ring.owned()) {
+            warn(store.remember(ring));
         }
-        match is_known(&store, &ring.owned()) {
-            true => Ok(store.remember(ring)?),
-            false => Ok(()),
-        }
+        other
     });
-    if let Err(e) = kept {
+    bound.unwrap_or_else(|e| {
         output::note(format_args!("warning: this ring will not be remembered: {e}"));
-    }
+        None
+    })
 }
 
 /// Opens a file as a ring. A plain network in its place is named as what it is: a downgrade.

@@ -9,6 +9,8 @@ mod linux;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use deepring::resolved;
+
 use crate::cli::{EngineName, Run};
 use crate::error::{CliError, Exit};
 use crate::named;
@@ -86,9 +88,15 @@ impl Needs {
         }
         if let (Some(store), false) = (trust.map(PathBuf::from).or_else(default_store), args.plain)
         {
-            let folder = folder_of(&store);
+            // Where it leads: there it is written, and its lock lies there.
+            let folder = folder_of(&resolved(&store));
             // A store that cannot be written is said, and is not fatal.
-            let _ = fs::create_dir_all(&folder);
+            let mut made = fs::DirBuilder::new();
+            made.recursive(true);
+            // As the store itself would make it: its user's alone.
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut made, 0o700);
+            let _ = made.create(&folder);
             needs.change.push(folder);
         }
         needs.change.extend(args.receipt.as_deref().map(folder_of));
@@ -102,6 +110,7 @@ impl Needs {
 }
 
 /// The folder's new names are on disk: the ledger, once confined, cannot see to that.
+#[allow(clippy::disallowed_methods, reason = "a folder, which is not read")]
 fn sync(folder: &Path) -> std::io::Result<()> {
     // A folder that may not be read cannot be synced, confined or not.
     File::open(folder).map_or(Ok(()), |folder| folder.sync_all())

@@ -35,6 +35,10 @@
 //! # }
 //! ```
 #![deny(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")
+)]
 
 mod canonical;
 mod checks;
@@ -85,7 +89,9 @@ pub use error::{InputError, Rejected, RunError};
 pub use exporting::{ExportRingError, export_ring};
 pub use host::{LayerMargin, RingHost, Shown, Split};
 pub use npy::{NpyError, read_npy, write_npy};
-pub use onnx::{ImportError, OnnxModel, OperatorFault, ParamSource, looks_like_onnx, read_onnx};
+pub use onnx::{
+    ImportError, OnnxModel, OperatorFault, ParamSource, looks_like_onnx, network_files, read_onnx,
+};
 pub use picture::{PictureError, read_picture};
 pub use plain::{PlainError, PlainModel};
 pub use preprocess::{Color, Layout, Preprocess, PreprocessError};

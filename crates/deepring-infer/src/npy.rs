@@ -1,15 +1,17 @@
 //! Reading and writing `.npy` files (NumPy format versions 1 to 3).
 
-use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use deepring::{DType, TensorValue, ValueError};
+use deepring::{DType, TensorValue, ValueError, open_plain};
 use npyz::{DType as NpyType, NpyHeader, Order, TypeStr, WriterBuilder as _};
 use thiserror::Error;
 
 /// Longest header text that is read; NumPy's own are below 200 bytes.
 const MAX_HEADER: u64 = 1 << 14;
+
+/// Most bytes of a tensor that the format takes (docs/FORMAT.md), so that no more are read.
+const MAX_DATA: u64 = 1 << 31;
 
 /// Why a `.npy` file was not read or written.
 #[derive(Debug, Error)]
@@ -32,7 +34,7 @@ pub enum NpyError {
         found: String,
     },
     /// The file is shorter or longer than its header says.
-    #[error("{}: shape {shape:?} needs {expected:?} bytes, the file has {found}", path.display())]
+    #[error("{}: shape {shape:?} needs {}, the file has {found}", path.display(), needed(*expected))]
     Length {
         /// The file.
         path: PathBuf,
@@ -53,13 +55,18 @@ pub enum NpyError {
     },
 }
 
+/// Bytes in words.
+fn needed(expected: Option<u64>) -> String {
+    expected.map_or_else(|| "more bytes than can be counted".to_owned(), |n| format!("{n} bytes"))
+}
+
 /// Reads a tensor; `name` is the input that it is for.
 ///
 /// The length is compared with the file's before memory is reserved, so a header cannot ask for more
 /// than there is.
 pub fn read_npy(path: &Path, name: &str) -> Result<TensorValue, NpyError> {
     let io = |source| NpyError::Io { path: path.into(), source };
-    let file = File::open(path).map_err(io)?;
+    let file = open_plain(path).map_err(io)?;
     let len = file.metadata().map_err(io)?.len();
     let mut reader = BufReader::new(file);
     let text = header_bytes(&mut reader).map_err(io)?;
@@ -83,6 +90,10 @@ pub fn read_npy(path: &Path, name: &str) -> Result<TensorValue, NpyError> {
     let expected = shape.iter().try_fold(dtype.size() as u64, |n, d| n.checked_mul(*d));
     if expected != Some(found) {
         return Err(NpyError::Length { path: path.into(), shape, expected, found });
+    }
+    if found > MAX_DATA {
+        let source = ValueError::TooLarge { name: name.to_owned() };
+        return Err(NpyError::Value { path: path.into(), source });
     }
     let mut data = Vec::new();
     reader.read_to_end(&mut data).map_err(io)?;

@@ -15,7 +15,7 @@ mod tensor;
 mod wire;
 
 pub use error::{ImportError, MAX_OPSET, MIN_OPSET, OperatorFault};
-pub use load::{OnnxModel, looks_like_onnx, read_onnx};
+pub use load::{OnnxModel, looks_like_onnx, network_files, read_onnx};
 pub use source::ParamSource;
 
 pub(crate) use recipe::{Channels, Recipe};

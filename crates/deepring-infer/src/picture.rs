@@ -1,10 +1,11 @@
 //! Picture files as input tensors, by the recipe that Genesis seals.
 
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use deepring::{DType, TensorValue, ValueError};
+use deepring::{DType, TensorValue, ValueError, open_plain};
 use image::imageops::{FilterType, crop_imm, resize};
-use image::{DynamicImage, ImageReader, Limits};
+use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 use thiserror::Error;
 
 use crate::preprocess::{Color, Layout, Preprocess};
@@ -60,7 +61,11 @@ pub fn read_picture(
     if std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() == 0) {
         return Err(decode("the file is empty, and no picture"));
     }
-    let mut reader = ImageReader::open(path).map_err(io)?.with_guessed_format().map_err(io)?;
+    let mut reader = ImageReader::new(BufReader::new(open_plain(path).map_err(io)?));
+    if let Ok(format) = ImageFormat::from_path(path) {
+        reader.set_format(format);
+    }
+    let mut reader = reader.with_guessed_format().map_err(io)?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use deepring::Replacement;
+use deepring::{Replacement, open_plain};
 use zeroize::Zeroizing;
 
 use crate::checkpoint::MAX_CHECKPOINT_TEXT;
@@ -179,6 +179,7 @@ impl Directory {
     }
 
     #[cfg(unix)]
+    #[allow(clippy::disallowed_methods, reason = "folders, which are not read")]
     fn sync_names(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()?;
         match self.dir.canonicalize()?.parent() {
@@ -221,7 +222,7 @@ fn read_text(path: &Path, limit: u64) -> Result<Option<Zeroizing<String>>, Ledge
 }
 
 fn open_text(path: &Path) -> Result<Option<File>, LedgerError> {
-    match File::open(path) {
+    match open_plain(path) {
         Ok(file) => Ok(Some(file)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(LedgerError::io("open", path)(e)),

@@ -34,6 +34,10 @@
 //! **Caution.** A ledger held by one party shows tampering only against something that party cannot
 //! change: a pinned key and checkpoints kept elsewhere ([`Ledger::verify_against`]).
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")
+)]
 
 mod backend;
 mod checkpoint;

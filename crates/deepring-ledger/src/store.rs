@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use deepring::open_plain_with;
 use redb::{
     Builder, Database, Durability, MultimapTableDefinition, ReadOnlyMultimapTable, ReadOnlyTable,
     ReadableDatabase, StorageBackend, TableDefinition, WriteTransaction,
@@ -119,7 +120,8 @@ impl Store {
     }
 
     fn try_open(path: &Path, access: Access, contents: Contents) -> Result<Self, LedgerError> {
-        let file = OpenOptions::new().read(true).write(access == Access::Write).open(path);
+        let mut options = OpenOptions::new();
+        let file = open_plain_with(path, options.read(true).write(access == Access::Write));
         let file = file.map_err(LedgerError::io("open", path))?;
         let empty = file.metadata().map_err(LedgerError::io("read", path))?.len() == 0;
         // redb makes a new database of an empty file; an emptied ledger must stay what it is.

@@ -28,6 +28,10 @@
 //! assert_eq!(key.expose(), [1; 32]);
 //! ```
 #![deny(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests look at the system's own files")
+)]
 
 mod harden;
 mod pages;

@@ -17,7 +17,6 @@ use zeroize::Zeroizing;
 
 use crate::crypto::{NoRandomness, fill_randomly, signature, wrap};
 
-pub(crate) use file::is_secret_key_file;
 pub use file::{KeyFileError, write_key_pair};
 pub use text::ParseKeyError;
 

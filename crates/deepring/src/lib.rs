@@ -78,6 +78,10 @@
 //! # }
 //! ```
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")
+)]
 
 #[cfg(test)]
 mod arbitrary;
@@ -92,9 +96,12 @@ mod frozen;
 pub mod fuzzing;
 mod grant;
 mod in_line;
+mod kept;
 mod keys;
 mod manifest;
 mod open;
+mod path;
+mod plain_file;
 #[cfg(test)]
 mod properties;
 mod receipt;
@@ -113,12 +120,15 @@ pub use deepring_memory::Protection;
 pub use encoding::{DecodeError, Reader, Writer};
 pub use grant::{GrantError, grant};
 pub use in_line::{InLine, disturbs_line};
+pub use kept::spare_kept;
 pub use keys::{
     Host, KeyFileError, Owner, ParseKeyError, PublicKey, Role, SecretKey, UnusableKey,
     write_key_pair,
 };
 pub use manifest::Manifest;
 pub use open::{ChunkObserver, DecryptedChunk, OpenError, OpeningKey};
+pub use path::resolved;
+pub use plain_file::{open_plain, open_plain_with, read_plain, read_plain_text};
 pub use receipt::{
     Chain, ChainError, Check, Checked, CheckedError, Coverage, Decision, Delivered, Item, Opening,
     Parcel, ParcelError, ParseCheckError, Receipt, ReceiptError, Share, ShareError, TensorValue,

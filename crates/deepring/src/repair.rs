@@ -11,6 +11,7 @@ use crate::block::Header;
 use crate::block::chunks::{chunk_spans, segments};
 use crate::block::header::header_digest;
 use crate::crypto::Digest;
+use crate::plain_file::open_plain;
 use crate::replace::Replacement;
 use crate::ring::closure::Closure;
 use crate::ring::layout::{Layout, PREAMBLE_LEN, Preamble};
@@ -141,7 +142,7 @@ struct Damaged {
 
 impl Damaged {
     fn read(path: &Path) -> std::io::Result<Self> {
-        let file = std::fs::File::open(path)?;
+        let file = open_plain(path)?;
         let storage: Arc<dyn Storage> = Arc::new(file);
         let len = storage.len()?;
         let closure = Closure::read_self_signed(&*storage, len)?;

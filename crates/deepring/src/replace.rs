@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, TempPath};
 
-use crate::keys::is_secret_key_file;
+use crate::kept::spare_kept;
+use crate::path::folder_of;
 
 /// Bytes of a target's name that the name of its temporary file begins with: both fit where the target's alone does.
 const NAME_PART: usize = 100;
@@ -28,9 +29,10 @@ impl Replacement {
     /// For `target`, to be opened by whoever can open it now, or could if it were made now.
     ///
     /// # Errors
-    /// Where `target` is a folder, a device or a pipe, or a secret key file, which nothing would bring back; and where
-    /// the system refuses.
+    /// Where `target` is a folder, a device or a pipe, or [kept](spare_kept) by another command; and where the system
+    /// refuses.
     pub fn of(target: &Path) -> io::Result<Self> {
+        spare_kept(target)?;
         Self::with_mode(target, mode_of(target).unwrap_or(0o666))
     }
 
@@ -39,11 +41,12 @@ impl Replacement {
     /// # Errors
     /// As [`of`](Self::of).
     pub fn private_unless_there(target: &Path) -> io::Result<Self> {
+        spare_kept(target)?;
         Self::with_mode(target, mode_of(target).unwrap_or(0o600))
     }
 
     /// For `target`, with these permissions less the process's umask. They are given when the file is made:
-    /// `run --sandbox` has given up changing them.
+    /// `run --sandbox` has given up changing them. Does not look at what is kept there: for who keeps it.
     ///
     /// # Errors
     /// As [`of`](Self::of).
@@ -60,11 +63,6 @@ impl Replacement {
                 io::ErrorKind::InvalidInput,
                 "exists and is not a plain file",
             ));
-        }
-        // Nothing brings a secret key back (`-o owner.key`).
-        if is_secret_key_file(target) {
-            let kept = "is a secret key file, which no command replaces";
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, kept));
         }
         // Else met only when the name is given, after all the work.
         let looked_for = fs::symlink_metadata(target);
@@ -189,13 +187,6 @@ fn prefix_for(target: &Path) -> String {
     format!(".{}.partial-", name.get(..name.floor_char_boundary(NAME_PART)).unwrap_or_default())
 }
 
-fn folder_of(target: &Path) -> PathBuf {
-    match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
-        _ => PathBuf::from("."),
-    }
-}
-
 #[cfg(unix)]
 fn mode_of(target: &Path) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -208,6 +199,7 @@ fn mode_of(_: &Path) -> Option<u32> {
 }
 
 #[cfg(unix)]
+#[allow(clippy::disallowed_methods, reason = "a folder, which is not read")]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -16,6 +16,7 @@ use crate::keys::{Owner, PublicKey};
 use crate::ring::closure::Closure;
 use crate::ring::{Finding, PartName, RingId};
 
+pub(crate) use file::MAX_STORE;
 #[cfg(any(test, fuzzing))]
 pub(crate) use file::reprint;
 pub use ledgers::KnownLedger;
@@ -78,7 +79,7 @@ impl<'a> Trust<'a> {
         let found = OwnedRing { owner: closure.owner, ring: closure.ring_id };
         let untrusted = |reason| Some(Finding::untrusted(PartName::Closure, reason));
         let bound = self.store.zip(self.at).map(|(store, path)| store.bindings_of(path));
-        if let Some(bound) = bound.iter().flatten().flatten().find(|bound| **bound != found) {
+        if let Some(bound) = bound.iter().flatten().find(|bound| **bound != found) {
             let reason = format!(
                 "this path is bound to ring {} of owner {}; here is ring {} of owner {}",
                 bound.ring, bound.owner, found.ring, found.owner

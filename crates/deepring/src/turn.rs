@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use crate::in_line::InLine;
+use crate::plain_file::{open_plain, open_plain_with};
 
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
@@ -95,14 +96,14 @@ pub(crate) fn wait_for(file: &File, wait: Duration) -> io::Result<bool> {
 
 /// Opens a file for as much as is allowed: over a network, only who may write can lock.
 fn open(path: &Path) -> io::Result<File> {
-    match OpenOptions::new().read(true).write(true).open(path) {
+    match open_plain_with(path, OpenOptions::new().read(true).write(true)) {
         Err(e)
             if matches!(
                 e.kind(),
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
             ) =>
         {
-            File::open(path)
+            open_plain(path)
         }
         opened => opened,
     }

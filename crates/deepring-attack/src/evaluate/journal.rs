@@ -5,10 +5,14 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use deepring::{open_plain_with, read_plain, spare_kept};
 use thiserror::Error;
 
 use super::record::{Line, Model, Row, Run};
 use crate::catalogue::Kind;
+
+/// Most bytes of results that are read.
+const MAX_RESULTS: u64 = 4 << 30;
 
 /// Why results could not be read or written.
 #[derive(Debug, Error)]
@@ -63,9 +67,11 @@ impl Journal {
     /// died while it wrote it.
     pub(super) fn open(path: &Path) -> Result<(Self, Results), JournalError> {
         let io = |source| JournalError::Io { path: path.into(), source };
-        let open =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let mut file = open.map_err(io)?;
+        // What has no line yet would be cut off, a key among it.
+        spare_kept(path).map_err(io)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = open_plain_with(path, &mut options).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalError::Busy { path: path.into() }),
@@ -93,7 +99,7 @@ impl Results {
     /// Reads a file of results.
     pub fn read(path: &Path) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io { path: path.into(), source };
-        let bytes = std::fs::read(path).map_err(io)?;
+        let bytes = read_plain(path, MAX_RESULTS).map_err(io)?;
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         parse(path, bytes.get(..whole).unwrap_or_default())
     }

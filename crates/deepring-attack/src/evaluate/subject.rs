@@ -1,5 +1,6 @@
 //! A network that is evaluated: measured while clean, with its defences set up.
 
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
@@ -167,9 +168,9 @@ impl Bench<'_> {
         network: &Network,
         guard: &dyn Defence,
     ) -> Result<(f64, f64, usize), EvaluateError> {
-        let file =
+        let mut file =
             tempfile::Builder::new().suffix(".onnx").tempfile().map_err(crate::JudgeError::from)?;
-        std::fs::write(file.path(), network.encode()).map_err(crate::JudgeError::from)?;
+        file.write_all(&network.encode()).map_err(crate::JudgeError::from)?;
         let model =
             PlainModel::load(file.path(), NonZeroUsize::new(1)).map_err(crate::JudgeError::from)?;
         let name = model.inputs().first().map(|i| i.name.clone()).unwrap_or_default();

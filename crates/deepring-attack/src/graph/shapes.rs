@@ -1,6 +1,7 @@
 //! Dimensions of all values of a network, as the importer infers them.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 
 use deepring::{DType, Dim, TensorSpec};
 use deepring_infer::onnx::proto::{TensorTypeProto, TypeProto, ValueInfoProto};
@@ -26,8 +27,8 @@ impl Shapes {
             .map(|v| unknown(v))
             .collect();
         open.graph_mut().output.extend(inner);
-        let file = tempfile::NamedTempFile::new().map_err(JudgeError::Temporary)?;
-        std::fs::write(file.path(), open.encode()).map_err(JudgeError::Temporary)?;
+        let mut file = tempfile::NamedTempFile::new().map_err(JudgeError::Temporary)?;
+        file.write_all(&open.encode()).map_err(JudgeError::Temporary)?;
         let model = read_onnx(file.path()).and_then(canonicalise).map_err(NetworkError::Import)?;
         let specs = model.inputs().into_iter().chain(model.outputs());
         Ok(Self(specs.map(|s| (s.name.clone(), s)).collect()))

@@ -48,9 +48,12 @@ pub enum RingFileError {
     },
 }
 
+/// Most bytes of a ring that is held whole, to be tampered with.
+const MAX_RING: u64 = 64 << 30;
+
 impl RingFile {
     pub(crate) fn read(path: &Path) -> Result<Self, RingFileError> {
-        let bytes = std::fs::read(path);
+        let bytes = deepring::read_plain(path, MAX_RING);
         Self::parse(bytes.map_err(|source| RingFileError::Io { path: path.into(), source })?)
     }
 

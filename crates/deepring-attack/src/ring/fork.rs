@@ -41,7 +41,7 @@ pub enum ForkError {
     Ledger(#[from] LedgerError),
 }
 
-/// Copies a ledger twice, to `a` and `b` in the folder `out`, and continues each copy with entries of its own.
+/// Copies a ledger twice, to the new folders `a` and `b` in the folder `out`, and continues each copy with entries of its own.
 ///
 /// The attacker is the ledger's holder: the folder has its key. The ledger itself stays as it is.
 pub fn ledger_fork(
@@ -87,10 +87,17 @@ pub fn judge_ledger(ledger: &Path, kept: &str) -> Result<Judged, ForkError> {
     }
 }
 
-/// Copies the plain files of a folder; a ledger has no others.
+/// Copies the plain files of a folder into a new one; a ledger has no others.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the folder is made here, so nothing is there to be written over"
+)]
 fn copy_folder(from: &Path, to: &Path) -> Result<(), ForkError> {
     let io = |path: &Path, source| ForkError::Io { path: path.into(), source };
-    std::fs::create_dir_all(to).map_err(|e| io(to, e))?;
+    if let Some(above) = to.parent() {
+        std::fs::create_dir_all(above).map_err(|e| io(above, e))?;
+    }
+    std::fs::create_dir(to).map_err(|e| io(to, e))?;
     for entry in std::fs::read_dir(from).map_err(|e| io(from, e))? {
         let entry = entry.map_err(|e| io(from, e))?;
         let path = entry.path();

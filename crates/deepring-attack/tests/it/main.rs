@@ -1,5 +1,6 @@
 //! Integration tests, in one binary.
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,

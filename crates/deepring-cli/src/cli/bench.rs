@@ -71,7 +71,7 @@ pub(crate) struct BenchQueries {
     #[arg(long)]
     pub(crate) shadow: bool,
     /// Threads of the engine, plain and protected; repeat for more
-    #[arg(long, value_name = "N", default_values = ["1", "2"])]
+    #[arg(long, value_name = "N", default_values = ["1", "2"], value_parser = super::threads)]
     pub(crate) threads: Vec<NonZeroUsize>,
     /// Where to cut: `auto`, `op` (before every linear operator) or a number of blocks
     #[arg(long, default_value = "auto", value_name = "auto|op|N")]
@@ -136,7 +136,7 @@ pub(crate) struct BenchGrowth {
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     /// Threads of the engine
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = super::threads)]
     pub(crate) threads: NonZeroUsize,
     /// Runs for each row
     #[arg(long, value_name = "N", default_value = "21")]
@@ -166,7 +166,7 @@ pub(crate) struct BenchProducts {
     #[arg(long, value_name = "N", default_value = "200")]
     pub(crate) queries: NonZeroU32,
     /// Threads of the engine [default: one a core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::threads)]
     pub(crate) threads: Option<NonZeroUsize>,
     #[command(flatten)]
     pub(crate) output: BenchOutput,
@@ -184,7 +184,7 @@ pub(crate) struct BenchStep {
     pub(crate) cut: CutPolicy,
     #[arg(long, default_value = "1")]
     pub(crate) batch: NonZeroUsize,
-    #[arg(long, default_value = "1")]
+    #[arg(long, default_value = "1", value_parser = super::threads)]
     pub(crate) threads: NonZeroUsize,
     #[arg(long, default_value = "1")]
     pub(crate) repeat: NonZeroU32,

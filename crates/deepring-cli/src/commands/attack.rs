@@ -6,7 +6,7 @@ mod race;
 mod sealed;
 mod show;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -33,7 +33,8 @@ pub(crate) fn attack(args: &Attack) -> Result<(), CliError> {
     if kind.family() == Family::Ring {
         return sealed::attack(args, kind, model, target);
     }
-    output::keep(target, [model.as_path()])?;
+    let read = deepring_infer::network_files(model);
+    output::keep(target, read.iter().map(PathBuf::as_path))?;
     output::writable(target)?;
     let network = Network::read(model)?;
     let data = Data::open(&args.data)?;

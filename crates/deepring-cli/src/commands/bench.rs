@@ -28,10 +28,23 @@ const SEED: u64 = 20_190_617;
 
 pub(crate) fn bench(args: &Bench) -> Result<(), CliError> {
     match &args.part {
-        None => queries::queries(&args.queries),
-        Some(BenchPart::Rest(args)) => rest::rest(args),
-        Some(BenchPart::Growth(args)) => growth::growth(args),
-        Some(BenchPart::Products(args)) => products::products(args),
+        None => {
+            let args = &args.queries;
+            report::before_measuring(&args.output, "queries", &args.model)?;
+            queries::queries(args)
+        }
+        Some(BenchPart::Rest(args)) => {
+            report::before_measuring(&args.output, "rest", &[])?;
+            rest::rest(args)
+        }
+        Some(BenchPart::Growth(args)) => {
+            report::before_measuring(&args.output, "growth", &[])?;
+            growth::growth(args)
+        }
+        Some(BenchPart::Products(args)) => {
+            report::before_measuring(&args.output, "products", &args.model)?;
+            products::products(args)
+        }
         Some(BenchPart::Step(args)) => step::step(args),
     }
 }

@@ -1,6 +1,6 @@
 //! `deepring export`: a plain ONNX file out of a ring.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use deepring_infer::export_ring;
 
@@ -12,7 +12,8 @@ use crate::rings::{AnyKey, Trusting};
 
 pub(crate) fn export(args: &Export, trust: Option<&Path>) -> Result<(), CliError> {
     let key = AnyKey::read(&args.key)?;
-    output::keep(&args.output, [args.ring.as_path(), args.key.as_path()])?;
+    let read = [&args.ring, &args.key].into_iter().chain(&args.owner.owner);
+    output::keep(&args.output, read.map(PathBuf::as_path))?;
     output::writable(&args.output)?;
     let ring = Trusting::new(&args.owner, trust)?.authenticate(&args.ring)?;
     let total = ring.layers().iter().map(|h| h.plain_len).sum();

@@ -18,7 +18,7 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     let _turn = rings::turn(&args.ring)?;
     let mut trusting = Trusting::of(owner.public(), trust)?.binding();
     let ring = trusting.verify(&args.ring).map_err(|e| not_the_owner(e, &args.ring, &owner))?;
-    trusting.may_write(target, &ring)?;
+    trusting.belongs(target, ring.owned())?;
     let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
     let indices = blocks.indices(last);
     let granted = deepring::grant(&ring, &owner, &host, indices.as_deref(), target)?;

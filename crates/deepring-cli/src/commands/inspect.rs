@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring::{AuthenticRing, Header, InLine, PartKind, RecipientRole, Trust};
+use deepring::{AuthenticRing, Header, InLine, PartKind, RecipientRole, Trust, TrustError};
 use serde_json::json;
 
 use crate::cli::Inspect;
@@ -14,8 +14,13 @@ pub(crate) fn inspect(args: &Inspect, trust: Option<&Path>) -> Result<(), CliErr
     let ring = rings::open(&args.ring)?;
     let claimed = ring.claimed_owner();
     let ring = ring.authenticate(&Trust::owner(claimed))?;
-    rings::glance(&args.ring, &ring, trust);
-    if args.json { print_json(&ring) } else { print_text(&ring) }
+    let bound = rings::glance(&args.ring, &ring, trust);
+    if args.json { print_json(&ring) } else { print_text(&ring) }?;
+    // Shown, since that is how its user finds out what lies there; and not with the exit code of what belongs there.
+    bound.map_or(Ok(()), |bound| {
+        let (path, found) = (args.ring.clone(), ring.owned());
+        Err(TrustError::BoundToAnother { path, bound: bound.into(), found: found.into() }.into())
+    })
 }
 
 fn print_json(ring: &AuthenticRing) -> Result<(), CliError> {

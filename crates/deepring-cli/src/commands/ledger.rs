@@ -1,6 +1,6 @@
 //! `deepring ledger`: init, show, verify, checkpoint, prove.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use deepring::{Decision, InLine, TrustStore};
 use deepring_ledger::{Event, Ledger, LedgerFinding};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::{Ledger as Args, LedgerArgs, LedgerInit, LedgerProve, LedgerVerify};
 use crate::error::{CliError, Exit};
-use crate::ledgers::{Wanted, seen};
+use crate::ledgers::{Wanted, read_shown, seen};
 use crate::output;
 use crate::rings::open_store;
 
@@ -40,7 +40,13 @@ struct Memory(Option<TrustStore>);
 
 impl Memory {
     fn open(trust: Option<&Path>) -> Result<Self, CliError> {
-        Ok(Self(open_store(trust)?))
+        let store = open_store(trust)?;
+        if store.is_none() {
+            output::note(
+                "warning: no home folder, so no trust store: no ledger is remembered, and one that is gone, new or old is not noticed",
+            );
+        }
+        Ok(Self(store))
     }
 
     fn store(&self) -> Option<&TrustStore> {
@@ -95,9 +101,7 @@ fn verify(args: &LedgerVerify, trust: Option<&Path>) -> Result<(), CliError> {
     }
     let mut extends = None;
     if let (Some(path), true) = (&args.against, report.is_intact()) {
-        let bytes = std::fs::read(path)
-            .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
-        let text = String::from_utf8_lossy(&bytes);
+        let text = read_shown(path)?;
         let checked = memory.read(&args.args)?.verify_against(&text);
         extends = Some(checked.map(|_| ()).map_err(CliError::from));
     }
@@ -153,6 +157,11 @@ fn checkpoint(args: &LedgerArgs, trust: Option<&Path>) -> Result<(), CliError> {
 }
 
 fn prove(args: &LedgerProve, trust: Option<&Path>) -> Result<(), CliError> {
+    if let Some(path) = &args.output {
+        let read = args.receipt.iter().chain(&args.args.ledger_key);
+        output::keep(path, read.map(PathBuf::as_path))?;
+        output::writable(path)?;
+    }
     let mut memory = Memory::open(trust)?;
     let ledger = memory.read(&args.args)?;
     // The key goes to whoever checks by another way; on this machine the trust store is that way.

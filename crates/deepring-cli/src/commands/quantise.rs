@@ -1,13 +1,17 @@
 //! `deepring quantise`: a network with 8-bit weights.
 
+use std::path::PathBuf;
+
 use deepring_attack::Network;
+use deepring_infer::network_files;
 
 use crate::cli::Quantise;
 use crate::error::CliError;
 use crate::output;
 
 pub(crate) fn quantise(args: &Quantise) -> Result<(), CliError> {
-    output::keep(&args.output, [args.model.as_path()])?;
+    let read = network_files(&args.model);
+    output::keep(&args.output, read.iter().map(PathBuf::as_path))?;
     output::writable(&args.output)?;
     let network = Network::read(&args.model)?;
     let quantised = deepring_attack::quantise(&network)?;

@@ -15,6 +15,9 @@ use crate::rings::{self, Trusting};
 pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError> {
     let _turn = rings::turn(&args.ring)?;
     let mut trusting = Trusting::new(&args.owner, trust)?.binding();
+    if let Ok(copy) = crate::rings::open(&args.from) {
+        trusting.belongs(&args.from, copy.claimed())?;
+    }
     // Opened before anything is written: a repair that cannot be recorded is not begun.
     let asked = Asked::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
     let mut recorder =

@@ -1,11 +1,12 @@
 //! `deepring run`: a ring, or a plain network for comparison, answers queries.
 
 mod rejected;
+mod targets;
 mod tensors;
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use deepring::{
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
             }
             run_on(args, trust, || {
                 let set = std::env::var_os("DEEPRING_ORT_LIBRARY").filter(|v| !v.is_empty());
-                let named = || set.map(PathBuf::from);
+                let named = || set.map(std::path::PathBuf::from);
                 let library = args.ort_library.clone().or_else(named).ok_or_else(|| {
                     CliError::usage("`--engine ort` needs the shared library of onnxruntime")
                         .hint("name it with `--ort-library PATH` or DEEPRING_ORT_LIBRARY")
@@ -65,7 +66,7 @@ fn run_on<E: Engine>(
     engine: impl FnOnce() -> Result<E, CliError>,
 ) -> Result<(), CliError> {
     if args.plain {
-        return run_plain(args, engine()?);
+        return run_plain(args, trust, engine()?);
     }
     let outcome = run_ring(args, trust, engine);
     if let (true, Err(e)) = (args.json, &outcome)
@@ -98,12 +99,7 @@ fn run_ring<E: Engine>(
             "give a host's secret key with `--key host.key`, or run a plain file with `--plain`",
         ));
     }
-    if let Some(path) = &args.receipt {
-        let read = args.key.iter().chain([&args.model]).chain(&args.owner.owner);
-        output::keep(path, read.map(PathBuf::as_path))?;
-        output::writable(path)?;
-    }
-    tensors::writable(args)?;
+    targets::before_anything(args, trust)?;
     let keys =
         args.key.iter().map(|p| SecretKey::<Host>::read(p)).collect::<Result<Vec<_>, _>>()?;
     let engine = engine()?;
@@ -111,7 +107,7 @@ fn run_ring<E: Engine>(
     let asked = Asked::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
     let mut recorder =
         asked.map(|asked| Recorder::open(&asked, &args.model, &trusting)).transpose()?;
-    let outcome = decide(args, &keys, engine, &mut trusting, &mut recorder);
+    let outcome = decide(args, trust, &keys, engine, &mut trusting, &mut recorder);
     if let Some(recorder) = &recorder {
         recorder.remember_growth(&mut trusting);
     }
@@ -121,6 +117,7 @@ fn run_ring<E: Engine>(
 /// Authenticates the ring, opens it, answers the queries, and records what is decided or found.
 fn decide<E: Engine>(
     args: &Run,
+    trust: Option<&Path>,
     keys: &[SecretKey<Host>],
     engine: E,
     trusting: &mut Trusting,
@@ -180,6 +177,8 @@ fn decide<E: Engine>(
         false => Pictures::By(&recipe),
     };
     let queries = read_queries(&args.input, &session.ring().genesis().outputs, pictures)?;
+    let genesis = session.ring().genesis();
+    targets::before_it_computes(args, trust, &genesis.outputs, &genesis.inputs, queries.len())?;
     let mut times = Times::new(load, queries.len());
     let mut last = None;
     for _ in 0..args.repeat.get() {
@@ -238,8 +237,8 @@ fn open_session<E: Engine>(
     Ok(session)
 }
 
-fn run_plain<E: Engine>(args: &Run, engine: E) -> Result<(), CliError> {
-    tensors::writable(args)?;
+fn run_plain<E: Engine>(args: &Run, trust: Option<&Path>, engine: E) -> Result<(), CliError> {
+    targets::before_anything(args, trust)?;
     let started = Instant::now();
     let model = PlainModel::load_on(engine, &args.model).map_err(|e| {
         let e = CliError::from(e);
@@ -252,6 +251,7 @@ fn run_plain<E: Engine>(args: &Run, engine: E) -> Result<(), CliError> {
     let labels = args.labels.as_deref().map(read_labels).transpose()?.unwrap_or_default();
     let pictures = args.preprocess.as_ref().map_or(Pictures::NoRecipe, Pictures::By);
     let queries = read_queries(&args.input, model.inputs(), pictures)?;
+    targets::before_it_computes(args, trust, model.inputs(), model.outputs(), queries.len())?;
     let mut times = Times::new(load, queries.len());
     let mut outputs = Vec::new();
     for _ in 0..args.repeat.get() {

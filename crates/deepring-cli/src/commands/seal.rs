@@ -1,11 +1,10 @@
 //! `deepring seal`: an ONNX network becomes a ring.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use deepring::{Host, Owner, PublicKey, SecretKey};
-use deepring_infer::{Blocks, Seal as Sealing, SealProgress};
+use deepring_infer::{Blocks, Seal as Sealing, SealProgress, network_files};
 
 use crate::cli::Seal;
 use crate::error::{CliError, Exit};
@@ -15,7 +14,8 @@ use crate::progress::Progress;
 use crate::rings::{self, Trusting};
 
 pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
-    let mut read: Vec<PathBuf> = vec![args.model.clone(), args.owner.clone()];
+    let mut read = network_files(&args.model);
+    read.push(args.owner.clone());
     read.extend(args.labels.clone());
     let owner = SecretKey::<Owner>::read(&args.owner)?;
     let mut sealing =
@@ -81,8 +81,11 @@ pub(crate) fn parse_host(given: &OsStr) -> Result<(Blocks, PublicKey<Host>, &Pat
     }
 }
 
+/// Most bytes of a file of labels.
+const MAX_LABELS: u64 = 16 << 20;
+
 pub(crate) fn read_labels(path: &Path) -> Result<Vec<String>, CliError> {
-    let text = fs::read_to_string(path)
+    let text = deepring::read_plain_text(path, MAX_LABELS)
         .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
     // An editor's byte order mark is no character of the first label.
     let text = text.trim_start_matches('\u{feff}');

@@ -288,3 +288,24 @@ fn five_is_for_rollback_downgrade_and_mixed_versions() {
     desk.run("repair net.ring --from old.ring").exits(5);
     assert!(!desk.path("a.ring").exists() && !desk.path("a.onnx").exists());
 }
+
+#[test]
+fn no_more_threads_are_started_than_can_be() {
+    let desk = Desk::new();
+    for number in ["1025", "100000", "18446744073709551615"] {
+        for words in
+            ["run net.onnx --plain --input x.npy", "bench", "bench products", "bench growth"]
+        {
+            desk.run(&format!("{words} --threads {number}")).exits(2).says("1024 threads at most");
+        }
+    }
+}
+
+#[test]
+fn a_ledgers_key_without_a_ledger_or_a_proof_is_wrong_usage() {
+    let desk = Desk::with_ring();
+    desk.run(&format!("{RUN} --receipt x.receipt")).succeeds();
+    let words = "receipt verify x.receipt --ring net.ring --owner keys/owner.pub";
+    desk.run(words).succeeds();
+    desk.run(&format!("{words} --ledger-key keys/owner.pub")).exits(2).says("--ledger");
+}

@@ -4,7 +4,7 @@ use std::fs;
 
 use deepring_ledger::{Entry, Event, Ledger};
 
-use crate::desk::Desk;
+use crate::desk::{Desk, Ran};
 
 const RUN: &str = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
 
@@ -73,6 +73,41 @@ fn a_ledger_that_was_known_and_is_gone_is_not_begun_anew() {
     desk.run("trust remove --ledger ledger").succeeds().says("not known here any more");
     desk.run("ledger init ledger").succeeds();
     desk.run(&format!("{RUN} --ledger ledger")).exits(5).says("older than version 2");
+}
+
+/// What was known and is gone has no other name than it had, and a pinned key does not bring it back.
+#[cfg(unix)]
+#[test]
+fn a_ledger_that_is_gone_is_known_by_every_way_to_its_place() {
+    let desk = Desk::with_ring();
+    fs::create_dir_all(desk.path("p/sub")).unwrap();
+    std::os::unix::fs::symlink("p", desk.path("way")).unwrap();
+    desk.run("ledger init p/lg").succeeds();
+    fs::copy(desk.path("p/lg/log.pub"), desk.path("kept.pub")).unwrap();
+    fs::remove_dir_all(desk.path("p/lg")).unwrap();
+    for dir in ["p/lg", "p/sub/../lg", "keys/../p/lg", "way/lg", "way/sub/../lg", "./p/./lg"] {
+        for words in [
+            format!("ledger init {dir}"),
+            format!("ledger verify --ledger {dir}"),
+            format!("ledger show --ledger {dir}"),
+            format!("ledger verify --ledger {dir} --ledger-key kept.pub"),
+            format!("{RUN} --ledger {dir}"),
+            format!("{RUN} --ledger {dir} --new-ledger"),
+            format!("{RUN} --ledger {dir} --ledger-key kept.pub"),
+        ] {
+            desk.run(&words).exits(4).says("was known here").says("trust remove --ledger");
+        }
+        assert!(!desk.path("p/lg").exists(), "{dir}");
+    }
+    desk.run("trust remove --ledger way/sub/../lg").succeeds();
+    desk.run("ledger init p/lg").succeeds();
+}
+
+#[test]
+fn where_nothing_is_remembered_a_new_ledger_says_so() {
+    let desk = Desk::new();
+    let ran = desk.command("ledger init ledger").env_remove("DEEPRING_TRUST").output().unwrap();
+    Ran::of("ledger init ledger", ran).succeeds().says("no ledger is remembered");
 }
 
 #[test]

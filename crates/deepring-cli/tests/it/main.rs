@@ -1,5 +1,6 @@
 //! The built command, run from end to end, in one binary.
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
@@ -30,3 +31,4 @@ mod road;
 mod sandboxed;
 mod secrets;
 mod synthetic;
+mod targets;

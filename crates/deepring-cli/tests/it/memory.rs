@@ -151,6 +151,14 @@ fn at_a_bound_path_no_other_ring_is_accepted_by_any_command_until_it_is_bound_an
         let said = desk.run(&words).exits(4).says("is bound to").says("deepring trust bind").stderr;
         assert!(said.contains(&a) && said.contains(&b), "{words}: {said}");
     }
+    // Shown, and not as what belongs there.
+    for words in ["inspect a.ring", "inspect a.ring --json"] {
+        let shown = desk.run(words).exits(4).says("is bound to");
+        assert!(shown.stdout.contains(&b), "{}", shown.stdout);
+    }
+    fs::copy(desk.path("b.ring"), desk.path("other.ring")).unwrap();
+    let repair = "repair other.ring --from a.ring --owner b/owner.pub";
+    desk.run(repair).exits(4).says("is bound to");
     // Nor may a grant or a repair from another ring put it there.
     desk.run("grant b.ring --owner-key b/owner.key --host b/host.pub -o a.ring")
         .exits(4)
@@ -175,6 +183,24 @@ fn at_a_bound_path_no_other_ring_is_accepted_by_any_command_until_it_is_bound_an
     // Unbound, any trusted ring passes; and what was seen of A's is remembered all the while.
     desk.run("trust remove --path a.ring").succeeds();
     desk.run(&format!("run a.ring {RUN}")).exits(5).says("older than version 2");
+}
+
+/// By whatever way the path is named, and though nothing is there.
+#[cfg(unix)]
+#[test]
+fn no_other_ring_is_put_where_a_bound_one_is_gone() {
+    let desk = two_owners();
+    desk.run("trust add keys/owner.pub b/owner.pub").succeeds();
+    fs::create_dir_all(desk.path("w/sub")).unwrap();
+    std::os::unix::fs::symlink("w", desk.path("way")).unwrap();
+    fs::copy(desk.path("a.ring"), desk.path("w/a.ring")).unwrap();
+    desk.run(&format!("run w/a.ring --owner keys/owner.pub {RUN}")).succeeds();
+    fs::remove_file(desk.path("w/a.ring")).unwrap();
+    for path in ["w/a.ring", "w/sub/../a.ring", "way/a.ring", "b/../way/sub/../a.ring"] {
+        let words = format!("grant b.ring --owner-key b/owner.key --host keys/host.pub -o {path}");
+        desk.run(&words).exits(4).says("is bound to");
+        assert!(!desk.path("w/a.ring").exists(), "{path}");
+    }
 }
 
 #[cfg(unix)]
@@ -404,4 +430,63 @@ fn a_store_that_others_can_write_is_refused_with_the_command_that_helps() {
     }
     fs::set_permissions(&store, fs::Permissions::from_mode(0o600)).unwrap();
     desk.run("verify net.ring").succeeds();
+}
+
+/// What a store says counts for nothing where others can change it, or put another in its place.
+#[cfg(unix)]
+#[test]
+fn a_store_of_another_user_or_in_a_folder_that_others_can_write_is_refused() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    let desk = Desk::with_ring();
+    fs::create_dir(desk.path("f")).unwrap();
+    let set = |mode| fs::set_permissions(desk.path("f"), fs::Permissions::from_mode(mode)).unwrap();
+    let all = [
+        "verify net.ring --owner keys/owner.pub --trust f/t.json",
+        "trust list --trust f/t.json",
+        "trust add keys/owner.pub --trust f/t.json",
+        "ledger init ledger --trust f/t.json",
+    ];
+    let refused = |why: &str| {
+        for words in all {
+            desk.run(words).exits(1).says(why);
+        }
+        assert!(!desk.path("ledger").exists());
+    };
+    for there in [false, true] {
+        for mode in [0o777, 0o775, 0o757] {
+            set(mode);
+            refused("others can put another file in the place of this trust store");
+        }
+        // As in /tmp: what others add is theirs, and what is ours stays.
+        set(0o1777);
+        desk.run(all[0]).succeeds();
+        if !there {
+            desk.run(all[2]).succeeds();
+        }
+    }
+    set(0o700);
+    desk.run(all[0]).succeeds();
+    if chown(desk.path("f/t.json"), Some(12_345), None).is_err() {
+        println!("skipped: only root gives files away");
+        return;
+    }
+    refused("belongs to another user (uid 12345)");
+    chown(desk.path("f/t.json"), Some(0), None).unwrap();
+    chown(desk.path("f"), Some(12_345), None).unwrap();
+    refused("uid 12345");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_behind_a_link_is_written_where_the_link_leads() {
+    let desk = Desk::with_ring();
+    fs::create_dir(desk.path("real")).unwrap();
+    for (link, leads_to) in [("one", "real/trust"), ("two", "real/new")] {
+        std::os::unix::fs::symlink(leads_to, desk.path(link)).unwrap();
+        desk.run(&format!("trust add keys/owner.pub --trust {link}")).succeeds();
+        assert!(desk.path(link).is_symlink());
+        desk.run(&format!("verify net.ring --trust {leads_to}")).succeeds();
+        assert!(desk.path(&format!("{leads_to}.lock")).exists());
+        assert!(!desk.path(&format!("{link}.lock")).exists());
+    }
 }

@@ -80,3 +80,25 @@ fn json_keeps_strange_names_and_escapes_what_would_steer_a_terminal() {
     let outputs = &ran.json()["blocks"][5]["outputs"];
     assert_eq!(outputs[0]["name"], "l\u{202e}\u{85}");
 }
+
+#[test]
+fn arguments_that_do_not_fit_stay_within_their_lines() {
+    let desk = Desk::new();
+    for evil in ["x\nerror: none", "x\u{202e}y", "x\u{1b}[2Ky", "x\u{2028}y"] {
+        for words in [
+            vec!["verify", "a.ring", evil],
+            vec![evil],
+            vec!["completions", evil],
+            vec!["run", "a", "--input", "x", "--check", evil],
+            vec!["run", "a", "--input", "x", "--threads", evil],
+            vec!["seal", "a", "--owner", "b", "--host", "c", "-o", "d", "--preprocess", evil],
+        ] {
+            let output = desk.command_of(&words).output().unwrap();
+            let ran = Ran::of(&words.join(" "), output).exits(2);
+            let disturbing = ran.stderr.chars().find(|c| *c != '\n' && disturbs_line(*c));
+            assert_eq!(disturbing, None, "{:?}", ran.stderr);
+            let told = ran.stderr.lines().filter(|line| line.starts_with("error: ")).count();
+            assert_eq!(told, 1, "{}", ran.stderr);
+        }
+    }
+}

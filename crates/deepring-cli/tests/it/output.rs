@@ -106,3 +106,52 @@ fn every_command_has_help_with_an_example() {
         assert!(help.contains(&format!("  deepring {command} ")), "{command}: {help}");
     }
 }
+
+/// Whoever looks at the exit code must not be told less than whoever reads.
+#[test]
+fn a_verdict_is_the_exit_code_whatever_becomes_of_what_is_said() {
+    let Ok(full) = File::options().write(true).open("/dev/full") else {
+        println!("skipped: there is no /dev/full");
+        return;
+    };
+    let desk = Desk::with_trusted_ring();
+    let run = "run net.ring --key keys/host.key --input x.npy";
+    desk.run(&format!("{run} --ledger ledger --new-ledger")).succeeds();
+    let mut bytes = std::fs::read(desk.path("net.ring")).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(desk.path("bad.ring"), bytes).unwrap();
+    std::fs::create_dir(desk.path("other")).unwrap();
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    let full = || Stdio::from(full.try_clone().unwrap());
+    for (words, code) in [
+        ("verify bad.ring", 3),
+        ("verify bad.ring --json", 3),
+        ("run bad.ring --key keys/host.key --input x.npy --json --check load", 3),
+        ("ledger verify --ledger keys --json", 3),
+        ("run net.ring --input x.npy --json", 4),
+        ("verify net.onnx --json", 5),
+        ("verify nowhere", 1),
+        ("frobnicate", 2),
+    ] {
+        for log in ["", "trace"] {
+            for out in [true, false] {
+                for err in [closed(), full()] {
+                    let mut command = desk.command(words);
+                    command.env("DEEPRING_LOG", log).stderr(err);
+                    command.stdout(if out { full() } else { closed() });
+                    assert_eq!(command.status().unwrap().code(), Some(code), "{words}");
+                }
+            }
+        }
+    }
+    for err in [closed(), full()] {
+        let mut command = desk.command(run);
+        command.stdout(Stdio::null()).stderr(err).env("DEEPRING_LOG", "trace");
+        assert_eq!(command.status().unwrap().code(), Some(0));
+    }
+}

@@ -96,7 +96,7 @@ fn what_cannot_be_read_is_never_called_tampered_with() {
 fn a_ledger_that_may_not_be_read_is_not_called_damaged() {
     let desk = Desk::with_trusted_ring();
     desk.run("ledger init ledger").succeeds();
-    let forbidden = fs::Permissions::from_mode(0);
+    let forbidden = fs::Permissions::from_mode(0o000);
     fs::set_permissions(desk.path("ledger/ledger.redb"), forbidden).unwrap();
     // For root nothing is forbidden.
     if fs::read(desk.path("ledger/ledger.redb")).is_ok() {

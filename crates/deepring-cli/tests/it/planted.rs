@@ -4,7 +4,7 @@ use std::fs;
 
 use deepring_ledger::{Entry, Event, Ledger};
 
-use crate::desk::Desk;
+use crate::desk::{Desk, Ran};
 
 #[test]
 fn a_key_planted_under_the_name_of_a_selection_is_not_granted_everything() {
@@ -86,4 +86,80 @@ fn a_ledger_is_not_made_around_a_key_that_lies_there() {
         fs::remove_dir_all(desk.path("ledger")).unwrap();
     }
     desk.run("ledger init ledger").succeeds();
+}
+
+/// Every file that a command reads, with a pipe, an endless device, or a length that nothing stands behind in its place.
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_but_a_plain_file_is_read_and_no_more_of_one_than_it_can_be() {
+    let desk = Desk::with_trusted_ring();
+    let made = std::process::Command::new("mkfifo").arg(desk.path("pipe.npy")).status();
+    if !made.is_ok_and(|s| s.success()) {
+        println!("skipped: no mkfifo here");
+        return;
+    }
+    let sparse = fs::File::create(desk.path("sparse.npy")).unwrap();
+    sparse.set_len(1 << 40).unwrap();
+    fs::copy(desk.path("pipe.npy").with_file_name("x.npy"), desk.path("y.npy")).unwrap();
+    let link = |to: &str| {
+        let _ = fs::remove_file(desk.path("zero.npy"));
+        std::os::unix::fs::symlink(to, desk.path("zero.npy")).unwrap();
+    };
+    link("/dev/zero");
+    let run = "run net.ring --key keys/host.key --input";
+    desk.run(&format!("{run} x.npy --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
+    let receipt = "receipt verify x.receipt --ring net.ring";
+    for (words, too_long) in [
+        (format!("{receipt} --proof FILE --ledger-key ledger/log.pub"), 3),
+        (format!("{receipt} --ledger ledger --ledger-key FILE"), 1),
+        (format!("{receipt} --input FILE"), 1),
+        (format!("{run} FILE"), 1),
+        ("ledger verify --ledger ledger --against FILE".to_owned(), 3),
+        ("ledger verify --ledger ledger --ledger-key FILE".to_owned(), 1),
+        (
+            "seal net.onnx --owner keys/owner.key --host keys/host.pub --labels FILE -o a.ring"
+                .to_owned(),
+            1,
+        ),
+        ("verify net.ring --trust FILE".to_owned(), 1),
+        ("verify net.ring --owner FILE".to_owned(), 1),
+        ("verify net.ring --key FILE".to_owned(), 1),
+    ] {
+        for (file, code) in [("pipe.npy", 1), ("zero.npy", 1), ("sparse.npy", too_long)] {
+            // A quarter of the memory that the length claims a thousandth of.
+            let mut shell = std::process::Command::new("sh");
+            let command = words.replace("FILE", file);
+            let script = format!(
+                "ulimit -v 4000000; exec timeout 60 {} {command}",
+                env!("CARGO_BIN_EXE_deepring")
+            );
+            shell.args(["-c", &script]).current_dir(desk.path(""));
+            desk.surround(&mut shell);
+            let ran = Ran::of(&command, shell.output().unwrap()).exits(code);
+            if file != "sparse.npy" {
+                ran.says("not a plain file");
+            }
+        }
+    }
+    desk.run("run pipe.npy --plain --input x.npy").exits(1);
+    // And in a ledger.
+    for name in ["checkpoint", "log.pub", "log.key", "ledger.redb"] {
+        let place = desk.path("ledger").join(name);
+        let kept = fs::read(&place).unwrap();
+        fs::remove_file(&place).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&place).status().unwrap();
+        assert!(made.success());
+        for words in ["ledger verify --ledger ledger", "ledger show --ledger ledger"] {
+            // To a reader who knows no key, so that the one beside the ledger is looked at.
+            if name != "log.key" {
+                desk.run(&format!("{words} --trust new.json")).exits(1).says("not a plain file");
+            }
+        }
+        desk.run(&format!("{run} x.npy --ledger ledger")).exits(1).says("not a plain file");
+        fs::remove_file(&place).unwrap();
+        fs::write(&place, kept).unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    desk.run("ledger verify --ledger ledger").succeeds();
 }

@@ -69,6 +69,21 @@ fn a_sandboxed_run_saves_inputs_and_reads_a_ledgers_key_from_elsewhere() {
 }
 
 #[test]
+fn a_sandboxed_run_writes_to_the_store_that_a_link_leads_to() {
+    let desk = desk();
+    fs::create_dir_all(desk.path("real")).unwrap();
+    fs::create_dir_all(desk.path("store")).unwrap();
+    desk.run("trust add keys/owner.pub --trust real/trust.json").succeeds();
+    std::os::unix::fs::symlink("../real/trust.json", desk.path("store/trust.json")).unwrap();
+    let more = "--sandbox --trust store/trust.json";
+    let ran = desk.run(&format!("{RUN} --input in/x.npy {more}")).succeeds();
+    assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
+    assert!(desk.path("store/trust.json").is_symlink());
+    let known = desk.run("trust list --json --trust real/trust.json").succeeds().json();
+    assert_eq!(known["rings"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_sandboxed_run_refuses_what_a_run_refuses() {
     let desk = desk();
     // A file that is not there is not said to be forbidden.

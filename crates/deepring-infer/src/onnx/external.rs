@@ -60,6 +60,11 @@ impl ExternalFiles {
         Ok(ParamSource::file(file, offset, length))
     }
 
+    /// The files that were read from.
+    pub(super) fn paths(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.open.keys().map(|location| self.folder.join(location))
+    }
+
     fn file(&mut self, name: &str, location: &str) -> Result<Arc<SharedFile>, ImportError> {
         if let Some(file) = self.open.get(location) {
             return Ok(Arc::clone(file));

@@ -1,6 +1,6 @@
 //! From a file to a model whose large tensors are still in that file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use prost::Message;
@@ -22,6 +22,13 @@ pub struct OnnxModel {
     pub(crate) graph: GraphProto,
     pub(crate) opset: i64,
     pub(crate) store: Store,
+    files: Vec<PathBuf>,
+}
+
+/// The files that a network is read from: its own, and those beside it that hold its parameters, as far as it can be read.
+#[must_use]
+pub fn network_files(path: &Path) -> Vec<PathBuf> {
+    read_onnx(path).map_or_else(|_| vec![path.to_path_buf()], |model| model.files)
 }
 
 /// Reads the model in `path`.
@@ -52,7 +59,9 @@ pub fn read_onnx(path: &Path) -> Result<OnnxModel, ImportError> {
     let external = ExternalFiles::beside(path);
     let mut normaliser = Normaliser { file, payloads, external, store: Store::default() };
     normaliser.graph(&mut graph)?;
-    Ok(OnnxModel { proto, graph, opset, store: normaliser.store })
+    let beside = normaliser.external.paths();
+    let files = std::iter::once(path.to_path_buf()).chain(beside).collect();
+    Ok(OnnxModel { proto, graph, opset, store: normaliser.store, files })
 }
 
 /// Whether the file has the outer structure of an ONNX model, whatever is inside.

@@ -1,9 +1,10 @@
 //! Protocol buffer fields read from a file at a position, never more of it than asked for.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use deepring::Storage as _;
+use deepring::{Storage as _, open_plain};
 
 use super::error::ImportError;
 
@@ -20,13 +21,15 @@ pub(crate) struct SharedFile {
 impl SharedFile {
     pub(crate) fn open(path: &Path) -> Result<Self, ImportError> {
         let io = |source| ImportError::Io { path: path.to_path_buf(), source };
-        let file = File::open(path).map_err(io)?;
-        let meta = file.metadata().map_err(io)?;
-        if !meta.is_file() {
+        let file = open_plain(path).map_err(|e| match e.kind() {
             // A pipe or device has no length to check offsets against.
-            return Err(ImportError::NotOnnx { path: path.to_path_buf() });
-        }
-        Ok(Self { path: path.to_path_buf(), len: meta.len(), file })
+            ErrorKind::InvalidInput | ErrorKind::IsADirectory => {
+                ImportError::NotOnnx { path: path.to_path_buf() }
+            }
+            _ => io(e),
+        })?;
+        let len = file.metadata().map_err(io)?.len();
+        Ok(Self { path: path.to_path_buf(), len, file })
     }
 
     pub(crate) fn len(&self) -> u64 {

@@ -184,6 +184,7 @@ impl Builder {
         self.node("Flatten", &[&pooled], y, vec![int("axis", 1)])
     }
 
+    #[allow(clippy::disallowed_methods, reason = "a folder of its caller's own")]
     pub(super) fn write(self, path: &Path) -> io::Result<()> {
         let mut file = File::create(path)?;
         file.write_all(&model(self.graph).encode_to_vec())

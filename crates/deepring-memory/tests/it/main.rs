@@ -1,6 +1,7 @@
 //! Regions as the system sees them: faults, other processes, limits.
 #![cfg(target_os = "linux")]
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{Host, Owner, ParseKeyError, PublicKey, Role, SecretKey};
+use super::{ParseKeyError, PublicKey, Role, SecretKey};
+use crate::plain_file::open_plain;
 use crate::replace::Replacement;
 
 /// A key file is a few hundred bytes; nothing longer is read.
@@ -104,14 +105,6 @@ pub fn write_key_pair<R: Role>(dir: &Path, key: &SecretKey<R>) -> Result<(), Key
     create(&public, format!("{}\n", key.public()).as_bytes(), 0o644)
 }
 
-/// Whether a file is one that [`write_key_pair`] writes for a secret key, of whichever role.
-pub(crate) fn is_secret_key_file(path: &Path) -> bool {
-    read_text(path).is_ok_and(|(text, _)| {
-        SecretKey::<Owner>::from_secret_text(&text).is_ok()
-            || SecretKey::<Host>::from_secret_text(&text).is_ok()
-    })
-}
-
 /// Puts a file there whole, if none is.
 fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
     let written = Replacement::with_mode(path, mode).and_then(|mut file| {
@@ -129,7 +122,7 @@ fn read_text(path: &Path) -> Result<(Zeroizing<String>, Option<u32>), KeyFileErr
     let io = |source| KeyFileError::Io { path: path.into(), source };
     // As long as it may be, since it may be a secret: see `write_key_pair`.
     let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_FILE as usize + 1));
-    let file = fs::File::open(path).map_err(io)?;
+    let file = open_plain(path).map_err(io)?;
     let mode = mode_of(&file).map_err(io)?;
     match file.take(MAX_KEY_FILE).read_to_string(&mut text) {
         Ok(_) => Ok((text, mode)),

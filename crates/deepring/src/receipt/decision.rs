@@ -1,6 +1,5 @@
 //! A decision: a chain that reached the last block and returned to Genesis, closed and signed.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +13,7 @@ use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{Host, SecretKey};
+use crate::plain_file::open_plain;
 use crate::replace::replace_file;
 use crate::ring::{AuthenticRing, Finding, PartName};
 
@@ -215,12 +215,8 @@ impl Decision {
     /// Reads a receipt file.
     pub fn read(path: &Path) -> Result<Self, ReceiptError> {
         let io = |source| ReceiptError::Io { path: path.into(), source };
-        // A pipe would be waited on for ever.
-        if !std::fs::metadata(path).map_err(io)?.is_file() {
-            return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file")));
-        }
         let mut bytes = Vec::new();
-        File::open(path).map_err(io)?.take(MAX_FILE).read_to_end(&mut bytes).map_err(io)?;
+        open_plain(path).map_err(io)?.take(MAX_FILE).read_to_end(&mut bytes).map_err(io)?;
         Ok(Self::decode(&bytes)?)
     }
 

@@ -75,7 +75,7 @@ fn the_longest_name_is_written_and_a_longer_one_refused_before_the_work() {
     let longest = "é".repeat(127);
     for new in both(&folder.path().join(&longest)) {
         new.commit().unwrap();
-        assert_eq!(names(folder.path()), [longest.clone()]);
+        assert_eq!(names(folder.path()), std::slice::from_ref(&longest));
     }
     let longer = folder.path().join("n".repeat(256));
     assert_eq!(Replacement::of(&longer).unwrap_err().kind(), io::ErrorKind::InvalidFilename);

@@ -1,6 +1,5 @@
 //! Looking at a ring file: outline, closure, headers and links, bodies; every finding is collected.
 
-use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use crate::block::Header;
 use crate::block::chunks::segments;
 use crate::block::header::header_digest;
 use crate::crypto::Digest;
+use crate::plain_file::open_plain;
 use crate::trust::{OwnedRing, Trust};
 
 /// A file with the outline of a ring, nothing about which is trusted yet.
@@ -38,16 +38,8 @@ impl UnverifiedRing {
     /// Opens a ring file. Fails with [`RingError::Refused`] if it has not even the outline of a ring.
     pub fn open(path: &Path) -> Result<Self, RingError> {
         let io = |source| RingError::Io { path: Some(path.into()), source };
-        let kind = std::fs::metadata(path).map_err(io)?;
-        if kind.is_dir() {
-            return Err(io(std::io::ErrorKind::IsADirectory.into()));
-        }
-        // A pipe would be waited on for ever, and cannot be read at an offset.
-        if !kind.is_file() {
-            let reason = "not a plain file";
-            return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidInput, reason)));
-        }
-        let file = File::open(path).map_err(io)?;
+        // What is no plain file cannot be read at an offset.
+        let file = open_plain(path).map_err(io)?;
         Self::read(Arc::new(file))
     }
 

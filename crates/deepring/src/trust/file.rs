@@ -11,6 +11,9 @@ use crate::ring::RingId;
 /// Version of the store's own format.
 pub(super) const STORE_FORMAT: u32 = 2;
 
+/// Most bytes of a store: some hundred thousand rings.
+pub(crate) const MAX_STORE: u64 = 64 << 20;
+
 /// What the store remembers. Keys, ids and digests are compared as texts, so each is in its one canonical form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

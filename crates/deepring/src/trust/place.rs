@@ -3,15 +3,25 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// The names of a path: as it was given, made absolute, and where it leads once links are followed.
+use crate::path::resolved;
+
+/// The names of a path: as it was given, made absolute; in the folder that it leads into; and where it leads once it is
+/// followed too. Whether anything is there makes no difference: what was known and is gone keeps its names.
 ///
-/// Both are needed. By the second alone, a link put in a file's place would lead to a name that nothing is bound to;
-/// by the first alone, another way to the same file would.
+/// All are needed. By the last alone, a link put in a file's place would lead to a name that nothing is bound to; by the
+/// first alone, another way to the same file would; without the second, another way to such a link.
 pub(super) fn names_of(path: &Path) -> Vec<String> {
-    let given = std::path::absolute(path).ok();
-    let real = path.canonicalize().ok();
-    let mut names: Vec<String> = given.iter().chain(&real).map(|p| name_of(p)).collect();
-    names.dedup();
+    let given = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let in_folder = match (given.parent(), given.file_name()) {
+        (Some(folder), Some(name)) => resolved(folder).join(name),
+        _ => resolved(&given),
+    };
+    let mut names: Vec<String> = Vec::new();
+    for name in [&given, &in_folder, &resolved(&given)].map(|p| name_of(p)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     names
 }
 
@@ -47,6 +57,21 @@ mod tests {
         assert_eq!(names_of(&dir.join("link")), [text("link"), text("file")]);
         assert_eq!(names_of(&dir.join("./file")), [text("file")]);
         assert_eq!(names_of(&dir.join("none")), [text("none")]);
+    }
+
+    #[test]
+    fn what_is_gone_keeps_its_names_by_every_way_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(dir.join("real/sub")).unwrap();
+        std::os::unix::fs::symlink("real", dir.join("way")).unwrap();
+        let text = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+        for way in ["real/sub/../gone", "way/gone", "way/sub/../gone", "none/../real/gone"] {
+            assert_eq!(names_of(&dir.join(way)), [text(way), text("real/gone")], "{way}");
+        }
+        std::os::unix::fs::symlink("elsewhere", dir.join("real/gone")).unwrap();
+        let names = [text("way/gone"), text("real/gone"), text("real/elsewhere")];
+        assert_eq!(names_of(&dir.join("way/gone")), names);
     }
 
     #[test]

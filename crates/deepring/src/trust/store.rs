@@ -8,12 +8,14 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::OwnedRing;
-use super::file::{Bound, Data, NoStore, Seen, owned, parse};
+use super::file::{Bound, Data, MAX_STORE, NoStore, Seen, owned, parse};
 use super::lock::lock;
 use super::place::names_of;
 use crate::crypto::Digest;
 use crate::in_line::InLine;
 use crate::keys::{Owner, PublicKey};
+use crate::path::{folder_of, resolved};
+use crate::plain_file::open_plain;
 use crate::replace::replace_private_file;
 use crate::ring::AuthenticRing;
 
@@ -55,6 +57,29 @@ pub enum TrustError {
         /// Its permissions.
         mode: u32,
     },
+    /// Another user owns the file, and so can write it.
+    #[error("{}: this trust store belongs to another user (uid {owner}), who can write it", InLine(path.display()))]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// Others than its user and root can put another file in the store's place.
+    #[error(
+        "{}: others can put another file in the place of this trust store (folder {}: mode {mode:04o}, uid {owner})",
+        InLine(path.display()), InLine(folder.display())
+    )]
+    LooseFolder {
+        /// The file, there or not.
+        path: PathBuf,
+        /// The folder that it lies in.
+        folder: PathBuf,
+        /// The folder's permissions.
+        mode: u32,
+        /// Whose the folder is.
+        owner: u32,
+    },
     /// Another process has held the lock all the while.
     #[error("{}: locked by another process (waited {waited:?})", InLine(lock.display()))]
     Busy {
@@ -91,13 +116,18 @@ pub struct TrustStore {
 }
 
 impl TrustStore {
-    /// Reads the store; a file that does not exist is an empty store.
+    /// Reads the store; a file that does not exist is an empty store. A link is followed once, here: what is written
+    /// later goes where the link leads, too.
     ///
     /// # Errors
     /// [`TrustError::Io`], [`TrustError::Damaged`] and [`TrustError::OldFormat`]: a store that cannot be read is never
-    /// taken for an empty one. [`TrustError::Loose`] where others than its user can write it.
+    /// taken for an empty one. [`TrustError::Loose`], [`TrustError::Foreign`] and [`TrustError::LooseFolder`] where
+    /// others than its user and root can write it, or put another file in its place. (On systems without Unix
+    /// permissions this is not looked at.)
     pub fn open(path: &Path) -> Result<Self, TrustError> {
-        Ok(Self { path: path.into(), wait: DEFAULT_WAIT, data: read(path)? })
+        let path = resolved(path);
+        let data = read(&path)?;
+        Ok(Self { path, wait: DEFAULT_WAIT, data })
     }
 
     /// How long a change waits for that of another process; 10 seconds unless told otherwise.
@@ -175,7 +205,7 @@ impl TrustStore {
     /// The ring that a path is bound to, by the name given or, where it is a link, by where it leads.
     #[must_use]
     pub fn binding(&self, path: &Path) -> Option<OwnedRing> {
-        self.bindings_of(path).into_iter().flatten().next()
+        self.bindings_of(path).into_iter().next()
     }
 
     /// Every bound path, with its ring.
@@ -229,9 +259,9 @@ impl TrustStore {
     }
 
     /// What the path is bound to, by each of its names.
-    pub(super) fn bindings_of(&self, path: &Path) -> [Option<OwnedRing>; 2] {
-        let mut names = names_of(path).into_iter();
-        [(); 2].map(|()| names.next().and_then(|n| self.data.paths.get(&n)).and_then(Bound::ring))
+    pub(super) fn bindings_of(&self, path: &Path) -> Vec<OwnedRing> {
+        let names = names_of(path);
+        names.iter().filter_map(|name| self.data.paths.get(name)).filter_map(Bound::ring).collect()
     }
 
     /// Another owner under whom a ring of this id was seen.
@@ -270,6 +300,9 @@ impl TrustStore {
                 path: self.path.clone(),
                 reason: e.to_string(),
             })?;
+            if text.len() as u64 > MAX_STORE {
+                return Err(io(io::ErrorKind::FileTooLarge.into()));
+            }
             replace_private_file(&self.path, text.as_bytes()).map_err(io)?;
         }
         self.data = data;
@@ -290,31 +323,68 @@ fn remember(data: &mut Data, ring: &AuthenticRing) {
 
 fn read(path: &Path) -> Result<Data, TrustError> {
     let io = |source| TrustError::Io { path: path.into(), source };
-    // A pipe would be waited for.
-    if fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
-        return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file")));
+    guarded_folder(path)?;
+    let file = match open_plain(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Data::default()),
+        opened => opened.map_err(io)?,
+    };
+    guarded(path, &file)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_STORE + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > MAX_STORE {
+        let reason = format!("longer than the {MAX_STORE} bytes that one may have");
+        return Err(TrustError::Damaged { path: path.into(), reason });
     }
-    match read_private(path) {
-        Ok((_, Some(mode))) => Err(TrustError::Loose { path: path.into(), mode }),
-        Ok((bytes, None)) => parse(&bytes).map_err(|e| match e {
-            NoStore::Old => TrustError::OldFormat { path: path.into() },
-            NoStore::Damaged(reason) => TrustError::Damaged { path: path.into(), reason },
-        }),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Data::default()),
-        Err(source) => Err(io(source)),
+    parse(&bytes).map_err(|e| match e {
+        NoStore::Old => TrustError::OldFormat { path: path.into() },
+        NoStore::Damaged(reason) => TrustError::Damaged { path: path.into(), reason },
+    })
+}
+
+/// Refuses a file that others than its user and root can write.
+#[cfg(unix)]
+fn guarded(path: &Path, file: &File) -> Result<(), TrustError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let about = file.metadata().map_err(|source| TrustError::Io { path: path.into(), source })?;
+    if !is_own(about.uid()) {
+        return Err(TrustError::Foreign { path: path.into(), owner: about.uid() });
+    }
+    match about.mode() & 0o777 {
+        mode if mode & 0o022 != 0 => Err(TrustError::Loose { path: path.into(), mode }),
+        _ => Ok(()),
     }
 }
 
-/// A file's bytes and, where others than its user can write it, its permissions.
-fn read_private(path: &Path) -> io::Result<(Vec<u8>, Option<u32>)> {
-    let mut file = File::open(path)?;
-    #[cfg(unix)]
-    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata()?.permissions()) & 0o777;
-    #[cfg(not(unix))]
-    let mode = 0;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok((bytes, (mode & 0o022 != 0).then_some(mode)))
+/// Refuses a folder in which others than its user and root can put another file in the store's place. In one with the
+/// sticky bit, as /tmp, others can add files, and take away or rename their own only.
+#[cfg(unix)]
+fn guarded_folder(path: &Path) -> Result<(), TrustError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = folder_of(path);
+    // Where there is none, it is made for its user only.
+    let Ok(about) = fs::metadata(&folder) else { return Ok(()) };
+    let (mode, owner) = (about.mode() & 0o7777, about.uid());
+    let loose = mode & 0o022 != 0 && mode & 0o1000 == 0;
+    match loose || !is_own(owner) {
+        true => Err(TrustError::LooseFolder { path: path.into(), folder, mode, owner }),
+        false => Ok(()),
+    }
+}
+
+/// Whether this is a user against whom no file of ours is protected anyway.
+#[cfg(unix)]
+fn is_own(user: u32) -> bool {
+    user == 0 || user == rustix::process::geteuid().as_raw()
+}
+
+#[cfg(not(unix))]
+fn guarded(_: &Path, _: &File) -> Result<(), TrustError> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn guarded_folder(_: &Path) -> Result<(), TrustError> {
+    Ok(())
 }
 
 /// Makes a folder, and those above it, for its user only; one that is there stays as it is.

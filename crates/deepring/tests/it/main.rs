@@ -1,5 +1,6 @@
 //! The crate from outside: what holds, and for each check the input that it refuses.
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use deepring::{
-    Finding, OpenError, RepairError, RingError, TensorValue, Trust, UnverifiedRing, Verdict, repair,
+    Finding, OpenError, RepairError, RingError, TensorValue, Trust, UnverifiedRing, Verdict,
+    repair, replace_file,
 };
 use deepring_infer::{RunError, Session};
 
@@ -56,7 +57,7 @@ impl RingTrial {
             repair_ms: 0.0,
         };
         for (at, form) in forms.iter().enumerate() {
-            std::fs::write(&target, &form.bytes)?;
+            replace_file(&target, &form.bytes)?;
             let reception = self.receive(&target, samples, clean)?;
             let refusal = reception.findings.first().map(ToString::to_string).unwrap_or_default();
             met.detected &= !reception.findings.is_empty();
@@ -192,6 +193,10 @@ impl RingTrial {
 
     /// Makes the file whole again, and says how many milliseconds it took. What shares nothing with the ring is no
     /// damaged ring, and a repair refuses to overwrite it: then the copy takes its place, as a person would have it.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "in a folder of the trial's own, and timed as what a user would do"
+    )]
     fn restore(&self, target: &Path) -> Result<f64, RingTrialError> {
         let (copy, trust) = (self.path("intact.ring"), Trust::owner(self.owner.public()));
         let start = Instant::now();

@@ -127,8 +127,11 @@ fn told(args: &Attack, kind: Kind, what: &str, target: &Path) -> Result<(), CliE
     output::line(format_args!("wrote {}", target.display()))
 }
 
+/// Most bytes of a receipt that is read.
+const MAX_RECEIPT: u64 = 256 << 20;
+
 fn receipt(path: &Path) -> Result<Vec<u8>, CliError> {
-    std::fs::read(path).map_err(|e| io(path, &e))
+    deepring::read_plain(path, MAX_RECEIPT).map_err(|e| io(path, &e))
 }
 
 fn io(path: &Path, e: &std::io::Error) -> CliError {

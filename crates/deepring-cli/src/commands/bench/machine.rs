@@ -1,6 +1,12 @@
 //! Which machine measured, and its memory.
 
+use std::path::Path;
+
+use deepring::read_plain_text;
 use serde::Serialize;
+
+/// Most bytes of what the system says of itself.
+const MAX_TEXT: u64 = 4 << 20;
 
 /// What the numbers of a report depend on.
 #[derive(Debug, Clone, Serialize)]
@@ -16,7 +22,8 @@ pub(in crate::commands) struct Machine {
 impl Machine {
     pub(in crate::commands) fn this() -> Self {
         let cpu = value_of("/proc/cpuinfo", "model name");
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let kernel =
+            read_plain_text(Path::new("/proc/sys/kernel/osrelease"), MAX_TEXT).unwrap_or_default();
         let system = format!("{} {}", std::env::consts::OS, kernel.trim());
         Self {
             cpu: cpu.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
@@ -44,7 +51,7 @@ fn kilobytes(file: &str, name: &str) -> Option<u64> {
 
 /// The value of the first line `NAME: VALUE`.
 fn value_of(file: &str, name: &str) -> Option<String> {
-    let text = std::fs::read_to_string(file).ok()?;
+    let text = read_plain_text(Path::new(file), MAX_TEXT).ok()?;
     let mut values = text.lines().filter_map(|line| line.split_once(':'));
     let (_, value) = values.find(|(found, _)| found.trim() == name)?;
     Some(value.trim().to_owned())

@@ -1,6 +1,6 @@
 //! What a measurement gives: rows for programs, tables for people, and the machine that it is true of.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use deepring::InLine;
@@ -23,6 +23,31 @@ pub(super) struct Report {
     pub(super) tables: Vec<Table>,
     /// What a reader must know beside the numbers.
     pub(super) notes: Vec<String>,
+}
+
+/// The files of a measurement: JSON, and a table.
+fn files(folder: &Path, bench: &str) -> [PathBuf; 2] {
+    let stem = match bench {
+        "queries" => "bench".to_owned(),
+        other => format!("bench-{other}"),
+    };
+    ["json", "md"].map(|extension| folder.join(format!("{stem}.{extension}")))
+}
+
+/// Makes the folder that the measurement's files go to, and refuses files that could not be written or that the
+/// measurement reads, before anything is measured.
+pub(super) fn before_measuring(
+    to: &BenchOutput,
+    bench: &str,
+    models: &[PathBuf],
+) -> Result<(), CliError> {
+    let Some(folder) = &to.output else { return Ok(()) };
+    std::fs::create_dir_all(folder).map_err(at(folder))?;
+    for file in files(folder, bench) {
+        output::keep(&file, models.iter().map(PathBuf::as_path))?;
+        output::writable(&file)?;
+    }
+    Ok(())
 }
 
 impl Report {
@@ -83,17 +108,13 @@ impl Report {
         about: &[String],
         notes: &[String],
     ) -> Result<(), CliError> {
-        let stem = match self.bench {
-            "queries" => "bench".to_owned(),
-            other => format!("bench-{other}"),
-        };
         let mut text = about.join("\n\n") + "\n";
         self.tables.iter().for_each(|table| text += &format!("\n{}", table.markdown()));
         notes.iter().for_each(|note| text += &format!("\nNote: {note}.\n"));
-        std::fs::create_dir_all(folder).map_err(at(folder))?;
-        for (name, content) in [("json", format!("{document:#}\n")), ("md", text)] {
-            let path = folder.join(format!("{stem}.{name}"));
-            std::fs::write(&path, content).map_err(at(&path))?;
+        for (path, content) in
+            files(folder, self.bench).into_iter().zip([format!("{document:#}\n"), text])
+        {
+            deepring::replace_file(&path, content.as_bytes()).map_err(at(&path))?;
             output::note(format_args!("wrote {}", path.display()));
         }
         Ok(())

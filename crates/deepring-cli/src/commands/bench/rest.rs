@@ -124,6 +124,10 @@ impl Bench {
         self.row("seal", "BLAKE3 and a synced copy of the weights", &self.weights, &pairs)
     }
 
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "into a temporary folder, measured as what a user would do"
+    )]
     fn open(&self, repeat: usize) -> Result<Row, CliError> {
         let shared = Path::new(SHARED_MEMORY);
         let to = if shared.is_dir() { shared } else { &std::env::temp_dir() };

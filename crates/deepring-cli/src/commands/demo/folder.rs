@@ -44,6 +44,9 @@ const OWN_FILES: [&str; 28] = [
 /// The folders that a demo makes, inner ones first; removed only when empty.
 const OWN_FOLDERS: [&str; 5] = ["ledger", "keys/owner", "keys/host-a", "keys/host-b", "keys"];
 
+/// Most bytes of a file that a demo wrote.
+const MAX_FILE: u64 = 1 << 30;
+
 #[derive(Debug)]
 pub(super) struct Folder {
     root: PathBuf,
@@ -54,7 +57,12 @@ impl Folder {
     /// the way if they have a name that the demo needs.
     pub(super) fn prepare(root: &Path) -> Result<Self, CliError> {
         let folder = Self { root: root.into() };
-        fs::create_dir_all(root).map_err(|e| failed(root, &e))?;
+        let mut made = fs::DirBuilder::new();
+        made.recursive(true);
+        // Others could put another trust store into one that they can write, whatever the umask is.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut made, 0o755);
+        made.create(root).map_err(|e| failed(root, &e))?;
         let present = |name: &&&str| fs::symlink_metadata(folder.path(name)).is_ok();
         if present(&&MARKER) {
             folder.clear()?;
@@ -78,13 +86,13 @@ impl Folder {
 
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, CliError> {
         let path = self.path(name);
-        fs::write(&path, bytes).map_err(|e| failed(&path, &e))?;
+        deepring::replace_file(&path, bytes).map_err(|e| failed(&path, &e))?;
         Ok(path)
     }
 
     pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, CliError> {
         let path = self.path(name);
-        fs::read(&path).map_err(|e| failed(&path, &e))
+        deepring::read_plain(&path, MAX_FILE).map_err(|e| failed(&path, &e))
     }
 
     pub(super) fn copy(&self, from: &str, to: &str) -> Result<(), CliError> {

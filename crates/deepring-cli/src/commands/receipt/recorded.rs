@@ -5,7 +5,7 @@ use deepring_ledger::{Event, KeyError, Ledger, Proof, ProofError, VerifiedInclus
 
 use crate::cli::ReceiptVerify;
 use crate::error::{CliError, Exit};
-use crate::ledgers::{Voucher, Wanted, read_key, recorded_elsewhere};
+use crate::ledgers::{Voucher, Wanted, read_key, read_shown, recorded_elsewhere};
 use crate::rings::Trusting;
 
 /// A decision's entry on a ledger.
@@ -43,12 +43,9 @@ pub(super) fn recorded(
         trusting.remember_growth(&ledger);
         (shown, voucher, after)
     } else if let Some(path) = &args.proof {
-        let bytes = std::fs::read(path)
-            .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
         let pinned = key.map(read_key).transpose()?;
         let voucher = if pinned.is_some() { Voucher::Pinned } else { Voucher::Remembered };
-        // What is no text is no proof either; the parser says so.
-        let text = String::from_utf8_lossy(&bytes);
+        let text = read_shown(path)?;
         (check_proof(&text, pinned, &ring.owned(), trusting)?, voucher, None)
     } else {
         return Ok(None);

@@ -1,30 +1,18 @@
 //! The tensors of a run as files in a folder, each under a name that its own becomes.
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use deepring::TensorValue;
 use deepring_infer::write_npy;
 
-use crate::cli::Run;
 use crate::error::{CliError, Exit};
-use crate::output;
 
 /// Most bytes of a tensor's name in a file's. What file systems take (255 bytes at the least) leaves room for the query's
 /// number, for what keeps names apart, and for `.npy`.
 const LONGEST: usize = 200;
 /// Bytes of a longer name that are kept, before a digest of all of it.
 const KEPT: usize = 160;
-
-/// Makes the folders that a run writes tensors to, and refuses those that it could not write to, before it runs.
-pub(super) fn writable(args: &Run) -> Result<(), CliError> {
-    for dir in args.output_dir.iter().chain(&args.save_inputs) {
-        fs::create_dir_all(dir).map_err(|e| failed(dir, &e))?;
-        output::writable(&dir.join(".npy"))?;
-    }
-    Ok(())
-}
 
 /// Writes the tensors of each query as NAME.npy (of several queries, as NUMBER-NAME.npy) into a folder.
 pub(super) fn write<'t>(
@@ -36,16 +24,27 @@ pub(super) fn write<'t>(
     let folder = dir.canonicalize().map_err(|e| failed(dir, &e))?;
     for (query, tensors) in queries {
         for tensor in tensors {
-            let name = file_name(tensor.name());
-            let mut name = if asked > 1 { format!("{query}-{name}") } else { name };
-            // Names that differ only in what a file name cannot hold.
-            while !taken.insert(folder.join(&name)) {
-                name.push('_');
-            }
-            write_npy(&dir.join(name + ".npy"), tensor)?;
+            let name = untaken_name(&folder, tensor.name(), query, asked, taken);
+            write_npy(&dir.join(name), tensor)?;
         }
     }
     Ok(())
+}
+
+/// The name of a query's tensor in a folder, apart from those that differ only in what a file name cannot hold.
+pub(super) fn untaken_name(
+    folder: &Path,
+    tensor: &str,
+    query: usize,
+    asked: usize,
+    taken: &mut HashSet<PathBuf>,
+) -> String {
+    let name = file_name(tensor);
+    let mut name = if asked > 1 { format!("{query}-{name}") } else { name };
+    while !taken.insert(folder.join(&name)) {
+        name.push('_');
+    }
+    name + ".npy"
 }
 
 fn failed(dir: &Path, e: &std::io::Error) -> CliError {

@@ -1,0 +1,84 @@
+//! The files that a run will write: that it can, and that it writes over none that it reads or keeps.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use deepring::{TensorSpec, resolved, spare_kept};
+use deepring_infer::network_files;
+
+use super::tensors::untaken_name;
+use crate::cli::Run;
+use crate::error::{CliError, Exit};
+use crate::ledgers::FILES;
+use crate::named;
+use crate::output;
+use crate::rings::default_store;
+
+/// Makes the folders that tensors go to, and refuses what could not be written or must not be. To be called before
+/// anything is decided, and so recorded.
+pub(super) fn before_anything(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
+    for dir in args.output_dir.iter().chain(&args.save_inputs) {
+        fs::create_dir_all(dir).map_err(|e| failed(dir, &e))?;
+        output::writable(&dir.join(".npy"))?;
+    }
+    let Some(receipt) = &args.receipt else { return Ok(()) };
+    output::keep(receipt, read(args, trust).iter().map(PathBuf::as_path))?;
+    output::writable(receipt)
+}
+
+/// The same for the files of the tensors, whose names the network gives.
+pub(super) fn before_it_computes(
+    args: &Run,
+    trust: Option<&Path>,
+    inputs: &[TensorSpec],
+    outputs: &[TensorSpec],
+    queries: usize,
+) -> Result<(), CliError> {
+    let mut read = read(args, trust);
+    read.extend(args.receipt.clone());
+    let read: HashSet<PathBuf> = read.iter().map(|path| resolved(path)).collect();
+    let mut taken = HashSet::new();
+    for (dir, specs) in [(&args.output_dir, outputs), (&args.save_inputs, inputs)] {
+        let Some(dir) = dir else { continue };
+        let folder = dir.canonicalize().map_err(|e| failed(dir, &e))?;
+        for query in 0..queries {
+            for spec in specs {
+                let name = untaken_name(&folder, &spec.name, query, queries, &mut taken);
+                let (file, place) = (dir.join(&name), resolved(&folder.join(&name)));
+                if read.contains(&place) {
+                    output::keep(&file, [place.as_path()])?;
+                }
+                spare_kept(&place).map_err(|e| failed(&file, &e))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every file that a run reads, or keeps what it learns in.
+fn read(args: &Run, trust: Option<&Path>) -> Vec<PathBuf> {
+    let mut files = match args.plain {
+        true => network_files(&args.model),
+        false => vec![args.model.clone()],
+    };
+    files.extend(args.key.iter().cloned());
+    let one = [&args.owner.owner, &args.labels, &args.ledger_key, &args.ort_library];
+    files.extend(one.into_iter().flatten().cloned());
+    for input in &args.input {
+        // Which of the two it is, the network will say.
+        files.push(input.into());
+        files.extend(named::split(input).map(|(_, file)| file.into()));
+    }
+    files.extend(args.ledger.iter().flat_map(|dir| FILES.map(|name| dir.join(name))));
+    if let Some(store) = trust.map(PathBuf::from).or_else(default_store) {
+        let mut lock = resolved(&store).into_os_string();
+        lock.push(".lock");
+        files.extend([store, lock.into()]);
+    }
+    files
+}
+
+fn failed(path: &Path, e: &std::io::Error) -> CliError {
+    CliError::new(Exit::Failed, format!("{}: {e}", path.display()))
+}

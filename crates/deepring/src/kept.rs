@@ -1,0 +1,215 @@
+//! What no command may write over but the one that keeps it: secret keys, the files of a ledger, trust stores.
+
+use std::ffi::OsStr;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use zeroize::Zeroizing;
+
+use crate::keys::{Host, Owner, Role};
+use crate::path::{folder_of, resolved};
+use crate::plain_file::open_plain;
+use crate::trust::MAX_STORE;
+
+/// How much of a file is looked at for a key. A key file is a few hundred bytes.
+const HEAD: u64 = 16 * 1024;
+
+/// What a ledger's secret key begins with (`c2sp.org/signed-note`).
+const NOTE_SECRET: &str = "PRIVATE+KEY+";
+
+/// The first bytes of a database of redb, which a ledger is kept in.
+const DATABASE_MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1a, 0x0a, 0xa9, 0x0d, 0x0a];
+
+/// The files that a ledger consists of, its database first (docs/LEDGER.md).
+const LEDGER_FILES: [&str; 4] = ["ledger.redb", "log.key", "log.pub", "checkpoint"];
+
+/// Refuses a path at which something lies, or belongs, that nothing would bring back: a secret key of whatever kind, a file
+/// of a ledger, a trust store, its lock. Links are followed.
+///
+/// # Errors
+/// [`AlreadyExists`](io::ErrorKind::AlreadyExists) for these; and where a file that is there cannot be looked at.
+pub fn spare_kept(target: &Path) -> io::Result<()> {
+    match what(target)? {
+        None => Ok(()),
+        Some(what) => {
+            let kept = format!("is {what}, which no other command replaces");
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, kept))
+        }
+    }
+}
+
+fn what(target: &Path) -> io::Result<Option<&'static str>> {
+    let target = resolved(target);
+    if belongs_to_a_ledger(&target) {
+        return Ok(Some("a file of a ledger"));
+    }
+    if let Some(store) = target.file_name().and_then(without_lock)
+        && of_content(&target.with_file_name(store)).is_ok_and(|kept| kept == Some(STORE))
+    {
+        return Ok(Some("the lock of a trust store"));
+    }
+    match of_content(&target) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) if matches!(e.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput) => {
+            Err(e)
+        }
+        // It could be a key that its user has locked away.
+        Err(e) => {
+            Err(io::Error::new(e.kind(), format!("cannot be looked at before it is replaced: {e}")))
+        }
+        kept => kept,
+    }
+}
+
+const STORE: &str = "a trust store";
+
+fn of_content(path: &Path) -> io::Result<Option<&'static str>> {
+    let mut file = open_plain(path)?;
+    // As long as it may be, since it may be a secret: a buffer that grows leaves its shorter forms behind, unwiped.
+    let mut head = Zeroizing::new(Vec::with_capacity(HEAD as usize + 1));
+    file.by_ref().take(HEAD).read_to_end(&mut head)?;
+    if head.starts_with(&DATABASE_MAGIC) {
+        return Ok(Some("a ledger's database"));
+    }
+    if head.split(|b| *b == b'\n').any(is_secret) {
+        return Ok(Some("a secret key file"));
+    }
+    let text = head.trim_ascii_start();
+    if begins_a_store(text) {
+        return Ok(Some(STORE));
+    }
+    if text.starts_with(b"{") {
+        let mut whole = std::mem::take(&mut *head);
+        file.take(MAX_STORE).read_to_end(&mut whole)?;
+        return Ok(is_store(&whole).then_some(STORE));
+    }
+    Ok(None)
+}
+
+/// Whether a line begins as a secret key does, damaged or not.
+fn is_secret(line: &[u8]) -> bool {
+    let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line).trim_ascii_start();
+    // Bech32 is the same in capitals.
+    let ours = |prefix: &str| {
+        line.get(..prefix.len()).is_some_and(|l| l.eq_ignore_ascii_case(prefix.as_bytes()))
+            && line.get(prefix.len()) == Some(&b'1')
+    };
+    ours(Owner::SECRET_PREFIX)
+        || ours(Host::SECRET_PREFIX)
+        || line.starts_with(NOTE_SECRET.as_bytes())
+}
+
+/// Whether a text begins as a trust store is written; a damaged one does, too.
+fn begins_a_store(text: &[u8]) -> bool {
+    let mut rest = text;
+    for token in ["{", "\"format\"", ":"] {
+        let Some(after) = rest.strip_prefix(token.as_bytes()) else { return false };
+        rest = after.trim_ascii_start();
+    }
+    rest.first().is_some_and(u8::is_ascii_digit)
+}
+
+/// Whether this is a trust store in whatever order somebody's editor left it.
+fn is_store(text: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Store {
+        #[serde(rename = "format")]
+        _format: u32,
+        #[serde(rename = "owners")]
+        _owners: IgnoredAny,
+    }
+    serde_json::from_slice::<Store>(text).is_ok()
+}
+
+/// Whether this is the place of one of a ledger's files, there or not, in a folder that holds a ledger's database.
+fn belongs_to_a_ledger(target: &Path) -> bool {
+    let named = target.file_name().is_some_and(|n| LEDGER_FILES.iter().any(|file| n == *file));
+    named
+        && open_plain(&folder_of(target).join(LEDGER_FILES[0])).is_ok_and(|mut database| {
+            let mut magic = [0; DATABASE_MAGIC.len()];
+            database.read_exact(&mut magic).is_ok() && magic == DATABASE_MAGIC
+        })
+}
+
+/// The name that a store has whose lock has this one.
+fn without_lock(name: &OsStr) -> Option<&str> {
+    name.to_str()?.strip_suffix(".lock")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(name: &str, bytes: &[u8]) -> Option<&'static str> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        what(&path).unwrap()
+    }
+
+    #[test]
+    fn secret_keys_of_every_form_are_known_also_damaged_or_behind_comments() {
+        for text in [
+            "DROWNERSECRET1QQQQ",
+            "# mine\n\n\t drhostsecret1qqqq\n",
+            "\u{feff}DRHOSTSECRET1",
+            "PRIVATE+KEY+deepring.local/ledger/01020304+00000000+AAAA",
+            "\r\n PRIVATE+KEY+x+00000000+AAAA\r\n",
+        ] {
+            assert_eq!(kept("x", text.as_bytes()), Some("a secret key file"), "{text}");
+        }
+        for text in
+            ["", "drowner1qqqq", "x+00000000+AAAA", "about DROWNERSECRET1", "DROWNERSECRETS"]
+        {
+            assert_eq!(kept("x", text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn trust_stores_are_known_whoever_wrote_them_and_so_are_their_locks() {
+        for text in [
+            r#"{"format": 2, "owners": []}"#,
+            "{\n  \"format\": 2,\n  \"own",
+            r#" {"owners": [], "format": 1}"#,
+        ] {
+            assert_eq!(kept("x", text.as_bytes()), Some(STORE), "{text}");
+        }
+        for text in [r#"{"format": "x"}"#, r#"{"bench": 1}"#, "{", "[]"] {
+            assert_eq!(kept("x", text.as_bytes()), None, "{text}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let [store, lock] = ["t", "t.lock"].map(|n| folder.path().join(n));
+        assert_eq!(what(&lock).unwrap(), None);
+        std::fs::write(store, r#"{"format": 2, "owners": []}"#).unwrap();
+        assert_eq!(what(&lock).unwrap(), Some("the lock of a trust store"));
+    }
+
+    #[test]
+    fn every_file_of_a_ledger_is_known_by_its_place_and_the_database_anywhere() {
+        let database = [&DATABASE_MAGIC[..], &[0; 100]].concat();
+        assert_eq!(kept("x", &database), Some("a ledger's database"));
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("log.pub"), "x+00000000+AAAA").unwrap();
+        assert_eq!(what(&folder.path().join("log.pub")).unwrap(), None);
+        std::fs::write(folder.path().join("ledger.redb"), &database).unwrap();
+        for file in LEDGER_FILES {
+            assert_eq!(
+                what(&folder.path().join(file)).unwrap(),
+                Some("a file of a ledger"),
+                "{file}"
+            );
+        }
+        assert_eq!(what(&folder.path().join("x.tlog-proof")).unwrap(), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("secret"), "PRIVATE+KEY+").unwrap();
+        std::os::unix::fs::symlink("secret", folder.path().join("link")).unwrap();
+        assert_eq!(what(&folder.path().join("link")).unwrap(), Some("a secret key file"));
+    }
+}
