@@ -7,6 +7,7 @@ mod batchnorm;
 mod bias;
 mod decompose;
 mod differences;
+mod doubles;
 mod fold;
 mod graph;
 mod kinds;
@@ -76,9 +77,10 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     graph.sort()?;
     graph.drop_unused();
     graph.name_nodes();
-    graph.refuse_vast()?;
     let shapes = Shapes::infer(&graph)?;
+    graph.refuse_vast(&shapes)?;
     let kinds = kinds::infer(&graph);
+    graph.refuse_doubles(&kinds)?;
     let name = name.unwrap_or_default();
     Ok(CanonicalModel { name, producer, opset, opsets, graph, shapes, kinds })
 }

@@ -1,37 +1,80 @@
-//! Refusal of operators that ask for vast tensors by a constant: a file of a hundred bytes must not be able
-//! to exhaust memory while it is sealed.
+//! Refusal of operators that ask for vast tensors, and of loops that do not end: a file of a hundred bytes must not be able
+//! to exhaust memory or time while it is sealed.
 
-use deepring::DType;
+use deepring::{DType, Dim};
 
 use super::graph::Graph;
+use super::shapes::Shapes;
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{ImportError, unsupported};
 
-/// Most elements that one such operator may make; a tensor of 1 GiB as f32.
-const LIMIT: f64 = (1u64 << 28) as f64;
+/// Most elements that one operator may make; a tensor of 512 MiB as f32.
+const LIMIT: f64 = (1u64 << 27) as f64;
+/// Most iterations that a constant may ask of a loop.
+const ITERATIONS: i64 = 1 << 24;
 
 impl Graph {
-    /// Checks every operator whose result's size is a constant's to decide.
-    pub(super) fn refuse_vast(&self) -> Result<(), ImportError> {
+    /// Checks every operator whose result's size follows from constants or shapes; a dimension that a query decides counts
+    /// as one.
+    pub(super) fn refuse_vast(&self, shapes: &Shapes) -> Result<(), ImportError> {
+        let vast = |n: f64| n.is_nan() || n > LIMIT;
+        let one = |d: &Dim| match d {
+            Dim::Fixed(n) => *n as f64,
+            Dim::Named(_) => 1.0,
+        };
+        let elements = |name: &String| -> f64 {
+            shapes.of(Some(name)).map_or(1.0, |dims| dims.iter().map(one).product())
+        };
         for node in &self.nodes {
-            if self.elements_asked_for(node)?.is_some_and(|n| n.is_nan() || n > LIMIT) {
+            if self.elements_asked_for(node, &elements)?.is_some_and(vast)
+                || node.output.iter().map(elements).any(vast)
+            {
                 return Err(unsupported(
-                    "a tensor of more than 2^28 elements",
+                    "a tensor of more than 2^27 elements",
                     node.name.as_deref(),
                 ));
+            }
+            if node.onnx_op() == "Loop" && self.is_endless(node)? {
+                return Err(unsupported("a loop of more than 2^24 turns", node.name.as_deref()));
             }
         }
         Ok(())
     }
 
+    /// Whether nothing but a vast number, or nothing at all, ends a loop.
+    fn is_endless(&self, node: &NodeProto) -> Result<bool, ImportError> {
+        let count = self.ints(node.arg(0))?.and_then(|v| v.first().copied());
+        if node.arg(0).is_some() && count.is_none_or(|n| n <= ITERATIONS) {
+            return Ok(false);
+        }
+        let Some(body) = node.attr("body").and_then(|a| a.g.as_deref()) else { return Ok(false) };
+        // The body's condition: its second input, and its first output.
+        let given = body.input.get(1).and_then(|v| v.name.as_deref());
+        let mut goes_on = body.output.first().and_then(|v| v.name.as_deref());
+        for node in body.node.iter().rev() {
+            if node.onnx_op() == "Identity" && node.output.first().map(String::as_str) == goes_on {
+                goes_on = node.arg(0);
+            }
+        }
+        let constant = body.initializer.iter().any(|t| t.name.as_deref() == goes_on);
+        let outside = goes_on.is_some_and(|name| self.constants.contains_key(name));
+        Ok(goes_on == given || constant || outside)
+    }
+
     /// A lower bound of the number of elements, where constants tell one.
-    fn elements_asked_for(&self, node: &NodeProto) -> Result<Option<f64>, ImportError> {
+    fn elements_asked_for(
+        &self,
+        node: &NodeProto,
+        elements: &impl Fn(&String) -> f64,
+    ) -> Result<Option<f64>, ImportError> {
+        let given = || node.input.first().map_or(1.0, elements);
         let product =
             |values: Option<Vec<f64>>| values.map(|v| v.iter().map(|x| x.abs()).product());
         Ok(match node.onnx_op() {
             "Expand" | "Tile" => product(self.numbers(node.arg(1))?),
             "ConstantOfShape" => product(self.numbers(node.arg(0))?),
             "Pad" => self.numbers(node.arg(1))?.map(|pads| pads.iter().map(|x| x.abs()).sum()),
+            "OneHot" => product(self.numbers(node.arg(1))?).map(|n| n * given()),
             "Upsample" => product(self.numbers(node.arg(1))?),
             "Resize" => match product(self.numbers(node.arg(2))?) {
                 Some(by) if by > 0.0 => Some(by),

@@ -8,6 +8,7 @@
 )]
 
 mod cut;
+mod differences;
 mod fuzz_seeds;
 mod graphs;
 mod hostile;

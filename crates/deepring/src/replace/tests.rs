@@ -12,8 +12,10 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// Both ways of writing, whatever this system has.
-fn both(target: &Path) -> [Replacement; 2] {
-    [Replacement::of(target).unwrap(), Replacement::named(target, 0o600).unwrap()]
+fn both(target: &Path) -> impl Iterator<Item = Replacement> {
+    let ways: [fn(&Path) -> io::Result<Replacement>; 2] =
+        [Replacement::of, |target| Replacement::named(target, 0o600)];
+    ways.into_iter().map(|way| way(target).unwrap())
 }
 
 #[test]

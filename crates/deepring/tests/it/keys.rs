@@ -131,7 +131,7 @@ fn a_file_that_holds_no_key_is_refused() {
         assert_eq!(parse_error(&path), expected);
     }
     std::fs::write(&path, [0xff; 100]).unwrap();
-    assert_eq!(parse_error(&path), ParseKeyError::Damaged);
+    assert_eq!(parse_error(&path), ParseKeyError::NotText);
 }
 
 #[test]

@@ -1,0 +1,288 @@
+//! Forms of operators that the engine computes otherwise than ONNX says: each is right all the same, or refused by name.
+//! Expected values follow from the standard's text.
+
+use std::path::Path;
+
+use deepring::{Check, DType, TensorValue};
+use deepring_infer::onnx::proto::AttributeProto;
+use deepring_infer::{CutPolicy, ImportError, OperatorFault, PlainModel, canonicalise, read_onnx};
+
+use crate::graphs::{BOOL, FLOAT, INT64, Net, float, graph, int, ints};
+use crate::zoo::{Sealed, floats, tensor};
+
+const UINT8: i32 = 2;
+const UINT16: i32 = 4;
+const FLOAT16: i32 = 10;
+
+/// A network of one operator over inputs of fixed dimensions.
+fn net(op: &str, inputs: &[(&str, i32, &[&str])], attributes: Vec<AttributeProto>, y: i32) -> Net {
+    let mut net = Net::new(7);
+    for (name, elem, dims) in inputs {
+        net.input(name, *elem, dims);
+    }
+    let names: Vec<&str> = inputs.iter().map(|(name, ..)| *name).collect();
+    net.node(op, &names, "y").attribute = attributes;
+    net.output("y", y);
+    net
+}
+
+/// What the sealed network answers under a check that verifies what comes out.
+fn answer(net: &Net, inputs: Vec<TensorValue>) -> TensorValue {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+    ring.session(Check::Compute).run(inputs).unwrap().outputs.remove(0).remove(0)
+}
+
+fn i64s(value: &TensorValue) -> Vec<i64> {
+    assert_eq!(value.dtype(), DType::I64);
+    value.data().as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect()
+}
+
+fn fault(path: &Path) -> OperatorFault {
+    match canonicalise(read_onnx(path).unwrap()).unwrap_err() {
+        ImportError::Operator { fault, .. } => fault,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn of_equal_extremes_the_first_is_named_or_the_last_if_asked() {
+    let x = tensor("x", &[2, 4], &[1.0, 3.0, 3.0, 1.0, -2.0, 0.0, -2.0, 0.0]);
+    let cases: [(_, &[i64], _); 4] = [
+        ("ArgMax", &[1, 1], 0),
+        ("ArgMin", &[0, 0], 0),
+        ("ArgMax", &[2, 3], 1),
+        ("ArgMin", &[3, 2], 1),
+    ];
+    for (op, wanted, last) in cases {
+        for (axis, keep) in [(1, 1), (-1, 0)] {
+            let attributes =
+                vec![int("axis", axis), int("keepdims", keep), int("select_last_index", last)];
+            let mut net = net(op, &[("x", FLOAT, &["n", "4"])], attributes, INT64);
+            net.opset = 13;
+            let y = answer(&net, vec![x.clone()]);
+            assert_eq!(i64s(&y), wanted, "{op} {last}");
+            assert_eq!(y.dims().len(), 1 + keep as usize);
+        }
+    }
+}
+
+#[test]
+fn whatever_is_not_zero_is_true() {
+    let net = net("Cast", &[("x", FLOAT, &["5"])], vec![int("to", BOOL.into())], BOOL);
+    let x = tensor("x", &[5], &[0.5, -0.25, 0.0, 1e-30, f32::INFINITY]);
+    assert_eq!(answer(&net, vec![x]).data(), [1, 1, 0, 1, 1]);
+}
+
+#[test]
+fn a_matrix_of_any_rank_times_a_vector_has_no_dimension_of_it() {
+    let a = tensor("a", &[2, 2, 3], &[1.0, 2.0, 3.0, 0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 2.0, 0.0, 2.0]);
+    let v = tensor("v", &[3], &[1.0, 10.0, 100.0]);
+    let product =
+        net("MatMul", &[("a", FLOAT, &["2", "2", "3"]), ("v", FLOAT, &["3"])], vec![], FLOAT);
+    let y = answer(&product, vec![a, v]);
+    assert_eq!((y.dims(), floats(&y)), (&[2, 2][..], vec![321.0, 10.0, 111.0, 202.0]));
+    let b = tensor("b", &[2, 3, 1], &[1.0, 2.0, 3.0, 0.0, 1.0, 0.0]);
+    let v = tensor("v", &[3], &[1.0, 10.0, 100.0]);
+    let product =
+        net("MatMul", &[("v", FLOAT, &["3"]), ("b", FLOAT, &["2", "3", "1"])], vec![], FLOAT);
+    let y = answer(&product, vec![v, b]);
+    assert_eq!((y.dims(), floats(&y)), (&[2, 1][..], vec![321.0, 10.0]));
+}
+
+#[test]
+fn pools_without_strides_take_each_place() {
+    for op in ["MaxPool", "AveragePool"] {
+        let pool = net(
+            op,
+            &[("x", FLOAT, &["1", "1", "2", "3"])],
+            vec![ints("kernel_shape", &[2, 2])],
+            FLOAT,
+        );
+        let x = tensor("x", &[1, 1, 2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let wanted = if op == "MaxPool" { [5.0, 6.0] } else { [3.0, 4.0] };
+        let y = answer(&pool, vec![x]);
+        assert_eq!((y.dims(), floats(&y)), (&[1, 1, 1, 2][..], wanted.to_vec()));
+    }
+}
+
+#[test]
+fn quantisation_divides_rounds_ties_to_even_and_takes_the_second_axis() {
+    // A scale for each of two channels, in a picture of two columns and three rows; without zero point.
+    let inputs: &[(&str, i32, &[&str])] =
+        &[("x", FLOAT, &["1", "2", "3", "2"]), ("s", FLOAT, &["2"])];
+    let quantise = net("QuantizeLinear", inputs, vec![], UINT8);
+    let x: Vec<f32> = (0..12).map(|i| i as f32).collect();
+    let y = answer(&quantise, vec![tensor("x", &[1, 2, 3, 2], &x), tensor("s", &[2], &[2.0, 4.0])]);
+    // 0, 1, 2, 3, 4, 5 by 2 and 6, 7, 8, 9, 10, 11 by 4.
+    assert_eq!(y.data(), [0, 0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3]);
+    // One scale in a list of one; and division, since 0.1 is not what its reciprocal is of.
+    let inputs: &[(&str, i32, &[&str])] =
+        &[("x", FLOAT, &["n", "1"]), ("s", FLOAT, &["1"]), ("z", UINT8, &["1"])];
+    let quantise = net("QuantizeLinear", inputs, vec![], UINT8);
+    let scale = 0.1f32;
+    let x: Vec<f32> = (0..200).map(|i| (i as f32 + 0.5) * scale).collect();
+    let wanted: Vec<u8> =
+        x.iter().map(|x| ((x / scale).round_ties_even() as u8).saturating_add(3)).collect();
+    let zero = TensorValue::new("z", DType::U8, vec![1], vec![3]).unwrap();
+    let y = answer(&quantise, vec![tensor("x", &[200, 1], &x), tensor("s", &[1], &[scale]), zero]);
+    assert_eq!(y.data(), wanted);
+}
+
+/// The first of the three examples that the standard gives.
+#[test]
+fn dynamic_quantisation_is_that_of_the_standard() {
+    let mut net = Net::new(7);
+    net.input("x", FLOAT, &["6"]).output("y", UINT8).output("s", FLOAT).output("z", UINT8);
+    net.graph.node.push(crate::graphs::node("DynamicQuantizeLinear", &["x"], &["y", "s", "z"]));
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+    let x = tensor("x", &[6], &[0.0, 2.0, -3.0, -2.5, 1.34, 0.5]);
+    let outputs = ring.session(Check::Compute).run(vec![x]).unwrap().outputs.remove(0);
+    assert_eq!(outputs[0].data(), [153, 255, 0, 26, 221, 179]);
+    assert_eq!((floats(&outputs[1]), outputs[2].data()), (vec![5.0 / 255.0], &[153][..]));
+}
+
+#[test]
+fn a_reduction_of_no_axes_that_says_so_reduces_nothing() {
+    let mut net = Net::new(7);
+    net.opset = 18;
+    net.input("x", FLOAT, &["2", "2"]).output("y", FLOAT);
+    let axes = net.ints("axes", &[]);
+    net.node("ReduceMean", &["x", &axes], "y").attribute = vec![int("noop_with_empty_axes", 1)];
+    let x = tensor("x", &[2, 2], &[1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(floats(&answer(&net, vec![x.clone()])), [1.0, 2.0, 3.0, 4.0]);
+    net.graph.node[0].attribute = vec![];
+    let y = answer(&net, vec![x]);
+    assert_eq!((y.dims(), floats(&y)), (&[1, 1][..], vec![2.5]));
+}
+
+#[test]
+fn an_integer_is_an_exponent_of_floats() {
+    let mut net = Net::new(7);
+    net.input("x", FLOAT, &["3"]).output("y", FLOAT);
+    let two = net.ints("two", &[2]);
+    net.node("Pow", &["x", &two], "y");
+    let y = answer(&net, vec![tensor("x", &[3], &[-2.0, 0.5, 3.0])]);
+    assert_eq!(floats(&y), [4.0, 0.25, 9.0]);
+}
+
+#[test]
+fn half_precision_and_short_integers_come_and_go_as_they_are() {
+    let relu = net("Relu", &[("x", FLOAT16, &["4"])], vec![], FLOAT16);
+    // 1, -2, the smallest number above zero, and one that has no exact neighbour in tenths.
+    let x: Vec<u8> =
+        [0x3c00u16, 0xc000, 0x0001, 0x2e66].iter().flat_map(|b| b.to_le_bytes()).collect();
+    let x = TensorValue::new("x", DType::F16, vec![4], x).unwrap();
+    let wanted: Vec<u8> =
+        [0x3c00u16, 0, 0x0001, 0x2e66].iter().flat_map(|b| b.to_le_bytes()).collect();
+    assert_eq!(answer(&relu, vec![x]).data(), wanted);
+    let max = net("Max", &[("a", UINT16, &["2"]), ("b", UINT16, &["2"])], vec![], UINT16);
+    let u16s = |name: &str, values: [u16; 2]| {
+        let data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        TensorValue::new(name, DType::U16, vec![2], data).unwrap()
+    };
+    let y = answer(&max, vec![u16s("a", [1, 65_535]), u16s("b", [40_000, 7])]);
+    assert_eq!(y.data(), u16s("y", [40_000, 65_535]).data());
+}
+
+#[test]
+fn what_is_not_computed_as_onnx_says_is_refused_by_name() {
+    let boxes: &[(&str, i32, &[&str])] =
+        &[("b", FLOAT, &["1", "4", "4"]), ("s", FLOAT, &["1", "1", "4"])];
+    let picture: &[(&str, i32, &[&str])] =
+        &[("x", FLOAT, &["1", "1", "4", "4"]), ("r", FLOAT, &["0"]), ("s", FLOAT, &["4"])];
+    let text = |name: &str, value: &str| AttributeProto {
+        name: Some(name.to_owned()),
+        s: Some(value.as_bytes().to_vec()),
+        r#type: Some(3),
+        ..AttributeProto::default()
+    };
+    let lengths: &[(&str, i32, &[&str])] = &[
+        ("x", FLOAT, &["5", "2", "3"]),
+        ("w", FLOAT, &["1", "16", "3"]),
+        ("r", FLOAT, &["1", "16", "4"]),
+        ("b", FLOAT, &["1", "32"]),
+        ("l", 6, &["2"]),
+    ];
+    let x: &[(&str, i32, &[&str])] = &[("x", FLOAT, &["2"])];
+    let cases = [
+        ("suppression of overlapping boxes", net("NonMaxSuppression", boxes, vec![], INT64)),
+        ("lengths of sequences", net("LSTM", lengths, vec![int("hidden_size", 4)], FLOAT)),
+        ("cubic interpolation", net("Resize", picture, vec![text("mode", "cubic")], FLOAT)),
+        ("random numbers", net("RandomNormalLike", x, vec![float("seed", 1.0)], FLOAT)),
+        ("random numbers", net("RandomUniformLike", x, vec![], FLOAT)),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (wanted, net) in cases {
+        let found = fault(&net.save(folder.path()));
+        assert!(matches!(found, OperatorFault::Differs { what, .. } if what == wanted), "{found}");
+    }
+    let mut leaky = net("LeakyRelu", x, vec![int("alpha", 1)], FLOAT);
+    let wrong = fault(&leaky.save(folder.path()));
+    assert!(
+        matches!(wrong, OperatorFault::Attribute { ref name, .. } if name == "alpha"),
+        "{wrong}"
+    );
+    // And in a branch.
+    let mut then = Net::new(1);
+    then.node("RandomUniformLike", &["x"], "t");
+    then.output("t", FLOAT);
+    let mut other = Net::new(1);
+    other.node("Relu", &["x"], "t");
+    other.output("t", FLOAT);
+    leaky.graph.node.clear();
+    leaky.input("flag", BOOL, &[]);
+    leaky.node("If", &["flag"], "y").attribute =
+        vec![graph("then_branch", then.graph), graph("else_branch", other.graph)];
+    let found = fault(&leaky.save(folder.path()));
+    assert!(matches!(found, OperatorFault::Differs { what: "random numbers", .. }), "{found}");
+}
+
+/// The engine's planner calls itself for each node that follows another.
+#[test]
+fn many_nodes_in_a_row_overflow_no_stack() {
+    let mut net = Net::new(7);
+    net.input("x", FLOAT, &["2"]).output("y", FLOAT);
+    let mut from = "x".to_owned();
+    for i in 0..5000 {
+        let to = if i == 4999 { "y".to_owned() } else { format!("v{i}") };
+        net.node("Neg", &[&from], &to);
+        from = to;
+    }
+    let y = answer(&net, vec![tensor("x", &[2], &[1.0, -2.0])]);
+    assert_eq!(floats(&y), [1.0, -2.0]);
+}
+
+/// Held against the engine's own reading of the file, where that is right.
+#[test]
+fn what_the_engine_lacks_is_what_onnx_says() {
+    let x = [-2.0f32, -0.4, 0.0, 0.3, 1.5, 7.0];
+    type Formula = fn(f32) -> f32;
+    let cases: [(&str, Vec<AttributeProto>, Formula); 3] = [
+        ("Celu", vec![float("alpha", 2.0)], |x| {
+            x.max(0.0) + (2.0 * ((x / 2.0).exp() - 1.0)).min(0.0)
+        }),
+        ("ThresholdedRelu", vec![float("alpha", 1.0)], |x| if x > 1.0 { x } else { 0.0 }),
+        ("Shrink", vec![float("lambd", 1.0), float("bias", 0.5)], |x| {
+            if x < -1.0 {
+                x + 0.5
+            } else if x > 1.0 {
+                x - 0.5
+            } else {
+                0.0
+            }
+        }),
+    ];
+    for (op, attributes, formula) in cases {
+        let net = net(op, &[("x", FLOAT, &["6"])], attributes, FLOAT);
+        for (found, x) in floats(&answer(&net, vec![tensor("x", &[6], &x)])).iter().zip(x) {
+            assert!((found - formula(x)).abs() < 1e-6, "{op} {x}: {found}");
+        }
+    }
+    let hard = net("Hardmax", &[("x", FLOAT, &["2", "3"])], vec![int("axis", 1)], FLOAT);
+    let y = answer(&hard, vec![tensor("x", &[2, 3], &[1.0, 4.0, 4.0, 9.0, 0.0, 9.0])]);
+    assert_eq!(floats(&y), [0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
+    let folder = tempfile::tempdir().unwrap();
+    assert!(PlainModel::load(&hard.save(folder.path()), None).is_err(), "the engine has one now");
+}
