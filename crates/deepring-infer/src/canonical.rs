@@ -10,6 +10,7 @@ mod differences;
 mod doubles;
 mod fold;
 mod graph;
+mod integers;
 mod kinds;
 mod lacking;
 mod padding;
@@ -81,6 +82,8 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     graph.refuse_vast(&shapes)?;
     let kinds = kinds::infer(&graph);
     graph.refuse_doubles(&kinds)?;
+    graph.guard_integers(&kinds)?;
+    let (shapes, kinds) = (Shapes::infer(&graph)?, kinds::infer(&graph));
     let name = name.unwrap_or_default();
     Ok(CanonicalModel { name, producer, opset, opsets, graph, shapes, kinds })
 }

@@ -73,7 +73,19 @@ impl Graph {
         Ok(match node.onnx_op() {
             "Expand" | "Tile" => product(self.numbers(node.arg(1))?),
             "ConstantOfShape" => product(self.numbers(node.arg(0))?),
-            "Pad" => self.numbers(node.arg(1))?.map(|pads| pads.iter().map(|x| x.abs()).sum()),
+            "Pad" => {
+                let pads = match node.attr_ints("pads") {
+                    Some(pads) => Some(pads.iter().map(|p| *p as f64).collect()),
+                    None => self.numbers(node.arg(1))?,
+                };
+                let padded = |pads: Vec<f64>| {
+                    let (before, after) = pads.split_at(pads.len() / 2);
+                    let added = before.iter().zip(after).map(|(b, a)| (b + a).max(0.0));
+                    // Dimensions that are not known count as one, and the least that all is made of is what is given.
+                    added.map(|n| n + 1.0).product::<f64>().max(given())
+                };
+                pads.map(padded)
+            }
             "OneHot" => product(self.numbers(node.arg(1))?).map(|n| n * given()),
             "Upsample" => product(self.numbers(node.arg(1))?),
             "Resize" => match product(self.numbers(node.arg(2))?) {

@@ -97,8 +97,10 @@ impl Engine for Rten {
             };
             unwinding(load).unwrap_or_else(|reason| Err(EngineError::Load { reason }))
         };
-        let mut model = load(true)?;
-        if unwinding(|| in_place::has_own_constants(&model, graph)).unwrap_or(true) {
+        // Of a graph that is too deep for the planner, what optimisation makes of it cannot be looked into either.
+        let deep = !prepared.stations.is_empty();
+        let mut model = load(!deep)?;
+        if !deep && unwinding(|| in_place::has_own_constants(&model, graph)).unwrap_or(true) {
             tracing::debug!("loaded without optimisation, so that parameters are read in place");
             model = load(false)?;
         }

@@ -239,6 +239,50 @@ fn what_is_not_computed_as_onnx_says_is_refused_by_name() {
     assert!(matches!(found, OperatorFault::Differs { what: "random numbers", .. }), "{found}");
 }
 
+/// The engine holds integers in 32 bits; what leaves them is an error, and nothing else.
+#[test]
+fn integers_are_right_or_an_error() {
+    let i64s_of = |name: &str, values: &[i64]| {
+        let data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        TensorValue::new(name, DType::I64, vec![values.len() as u64], data).unwrap()
+    };
+    let refused = |net: &Net, inputs: Vec<TensorValue>| {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+        let error = ring.session(Check::Compute).run(inputs).unwrap_err();
+        assert!(error.finding().is_none(), "{error}");
+    };
+    let square = |elem| net("Mul", &[("a", elem, &["n"]), ("b", elem, &["n"])], vec![], elem);
+    let large = 40_000;
+    let (a, b) = (i64s_of("a", &[3, -large]), i64s_of("b", &[-5, large]));
+    assert_eq!(i64s(&answer(&square(INT64), vec![a, b])), [-15, -large * large]);
+    let (a, b) = (i64s_of("a", &[3, 100_000]), i64s_of("b", &[-5, 100_000]));
+    refused(&square(INT64), vec![a, b]);
+    refused(&square(INT64), vec![i64s_of("a", &[1 << 40]), i64s_of("b", &[1])]);
+    let u16s = |name: &str, value: u16| {
+        TensorValue::new(name, DType::U16, vec![1], value.to_le_bytes().to_vec()).unwrap()
+    };
+    let sum = net("Add", &[("a", UINT16, &["1"]), ("b", UINT16, &["1"])], vec![], UINT16);
+    let y = answer(&sum, vec![u16s("a", 65_530), u16s("b", 5)]);
+    assert_eq!(y.data(), 65_535u16.to_le_bytes());
+    refused(&sum, vec![u16s("a", 65_530), u16s("b", 6)]);
+    // A running sum, and a constant that no 32 bits hold.
+    let mut running = Net::new(7);
+    running.input("x", INT64, &["n"]).output("y", INT64);
+    let axis = running.ints("axis", &[0]);
+    running.node("CumSum", &["x", &axis], "y");
+    let y = answer(&running, vec![i64s_of("x", &[1 << 30, 1, -7])]);
+    assert_eq!(i64s(&y), [1 << 30, (1 << 30) + 1, (1 << 30) - 6]);
+    refused(&running, vec![i64s_of("x", &[1 << 30, 1 << 30])]);
+    let mut offset = Net::new(7);
+    offset.input("x", INT64, &["n"]).output("y", INT64);
+    let far = offset.ints("far", &[1 << 33]);
+    offset.node("Add", &["x", &far], "y");
+    let folder = tempfile::tempdir().unwrap();
+    let error = canonicalise(read_onnx(&offset.save(folder.path())).unwrap()).unwrap_err();
+    assert!(matches!(error, ImportError::Unsupported { feature: "an integer beyond 32 bits", .. }));
+}
+
 /// The engine's planner calls itself for each node that follows another.
 #[test]
 fn many_nodes_in_a_row_overflow_no_stack() {

@@ -242,6 +242,11 @@ fn constants_that_ask_for_vast_tensors_are_refused_by_name() {
         net.floats("zero", &[], &[0.0]);
         net.floats("far", &[], &[1e12]);
         net.floats("one", &[], &[1.0]);
+        net.floats("pair", &[2], &[0.0, 1.0]);
+        net.ints("some", &[10_000; 4]);
+        net.ints("rows", &[1, 2]);
+        net.input("m", FLOAT, &["2", "3"]);
+        net.input("column", FLOAT, &["100000", "1"]).input("row", FLOAT, &["1", "100000"]);
         net.node(op, inputs, "y");
         let folder = tempfile::tempdir().unwrap();
         let read = deepring_infer::read_onnx(&net.save(folder.path())).unwrap();
@@ -251,6 +256,11 @@ fn constants_that_ask_for_vast_tensors_are_refused_by_name() {
         ("Expand", vec!["x", "vast"]),
         ("Tile", vec!["x", "vast"]),
         ("Pad", vec!["x", "both"]),
+        // No one of them is vast.
+        ("Pad", vec!["m", "some"]),
+        ("OneHot", vec!["rows", "vast", "pair"]),
+        ("MatMul", vec!["column", "row"]),
+        ("Mul", vec!["column", "row"]),
         ("ConstantOfShape", vec!["vast"]),
         ("Range", vec!["zero", "far", "one"]),
         ("Resize", vec!["x", "", "far"]),

@@ -1,0 +1,251 @@
+//! Integers that the engine holds in 32 bits, though the network's are wider: what could leave these is refused or guarded.
+//!
+//! An interval follows each integer through the graph. Where arithmetic on what a query gives could leave the range that is
+//! held, the same is computed in floats beside it, and an index that is out of bounds where it does leave it ends the query
+//! with an error. Arithmetic on dimensions is left alone: tensors of so many elements cannot be had.
+
+use std::collections::HashMap;
+
+use deepring::DType;
+
+use super::graph::Graph;
+use super::kinds::Kind;
+use crate::onnx::proto::NodeProto;
+use crate::onnx::{ImportError, ParamSource, unsupported};
+
+/// Least and largest of what an integer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Interval {
+    low: i128,
+    high: i128,
+    /// Whether it follows from dimensions alone, or is a place within them.
+    of_shape: bool,
+}
+
+impl Interval {
+    const HELD: Self = Self { low: i32::MIN as i128, high: i32::MAX as i128, of_shape: false };
+
+    fn within(self, range: Self) -> bool {
+        range.low <= self.low && self.high <= range.high
+    }
+
+    fn union(self, other: Self) -> Self {
+        Self {
+            low: self.low.min(other.low),
+            high: self.high.max(other.high),
+            of_shape: self.of_shape && other.of_shape,
+        }
+    }
+}
+
+/// What the engine holds of a type that it lacks; `None` for types that it has.
+fn held(kind: Option<&Kind>) -> Option<Interval> {
+    let (low, high) = match kind? {
+        Kind::Tensor(DType::I64) => (i32::MIN.into(), i32::MAX.into()),
+        Kind::Tensor(DType::U32 | DType::U64) => (0, i32::MAX.into()),
+        Kind::Tensor(DType::U16) => (0, u16::MAX.into()),
+        Kind::Tensor(DType::I16) => (i16::MIN.into(), i16::MAX.into()),
+        _ => return None,
+    };
+    Some(Interval { low, high, of_shape: false })
+}
+
+impl Graph {
+    /// Guards every operator of the outermost graph whose result may leave what is held. Nodes must be in order.
+    ///
+    /// # Errors
+    /// If a constant beyond 32 bits is computed with or given out.
+    pub(super) fn guard_integers(
+        &mut self,
+        kinds: &HashMap<String, Kind>,
+    ) -> Result<(), ImportError> {
+        let mut known: HashMap<String, Interval> = HashMap::new();
+        for name in self.constants.keys() {
+            if let Some(values) = self.ints(Some(name))?
+                && let (Some(low), Some(high)) = (values.iter().min(), values.iter().max())
+            {
+                let (low, high) = (i128::from(*low), i128::from(*high));
+                // It joins what it is used with.
+                known.insert(name.clone(), Interval { low, high, of_shape: true });
+            }
+        }
+        let mut guarded = Vec::with_capacity(self.nodes.len());
+        for mut node in std::mem::take(&mut self.nodes) {
+            let range = node.output.first().and_then(|y| held(kinds.get(y)));
+            let vast = |name: &String| {
+                known.get(name).is_some_and(|i| !i.within(Interval::HELD) && !i.of_shape)
+                    || self.constants.contains_key(name)
+                        && known.get(name).is_some_and(|i| !i.within(Interval::HELD))
+            };
+            if is_arithmetic(node.onnx_op()) && node.input.iter().any(vast) {
+                return Err(unsupported("an integer beyond 32 bits", Some(&node.label())));
+            }
+            let Some(range) = range else {
+                guarded.push(node);
+                continue;
+            };
+            let found = interval(&node, &known, range);
+            let result = match found {
+                Some(found) if found.of_shape || found.within(range) => found,
+                _ if is_arithmetic(node.onnx_op()) => {
+                    guarded.extend(self.guard(&mut node, kinds, range));
+                    range
+                }
+                _ => range,
+            };
+            for output in node.output.iter().filter(|y| !y.is_empty()) {
+                known.insert(output.clone(), result);
+            }
+            guarded.push(node);
+        }
+        self.nodes = guarded;
+        let outputs = self.outputs.iter().filter_map(|v| v.name.as_deref());
+        for output in outputs {
+            let vast = known.get(output).is_some_and(|i| !i.within(Interval::HELD));
+            if vast
+                && !known
+                    .get(output)
+                    .is_some_and(|i| i.of_shape && !self.constants.contains_key(output))
+            {
+                return Err(unsupported("an integer beyond 32 bits", Some(output)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a node's result is held against, and makes the node's result follow from that: nodes that go before it, but for the
+    /// last, which is in its place. The node keeps computing what it did, under another name.
+    fn guard(
+        &mut self,
+        node: &mut NodeProto,
+        kinds: &HashMap<String, Kind>,
+        range: Interval,
+    ) -> Vec<NodeProto> {
+        let Some(y) = node.output.first().cloned() else { return Vec::new() };
+        let part = |suffix: &str| format!("{y}.{suffix}");
+        let float = i64::from(DType::F32.onnx());
+        let cast = |x: &str, to: i64, y: &str| {
+            let mut cast = NodeProto::new("Cast", y, &[x], &[y]);
+            cast.set_int("to", to);
+            cast
+        };
+        let mut nodes = Vec::new();
+        let mut twin = node.clone();
+        let operands = if is_binary(node.onnx_op()) { 2 } else { 1 };
+        for (i, input) in twin.input.iter_mut().enumerate().take(operands) {
+            let name = part(&format!("float{i}"));
+            if held(kinds.get(input)).is_some() || self.constants.contains_key(input) {
+                nodes.push(cast(input, float, &name));
+                *input = name;
+            }
+        }
+        twin.output = vec![part("in_floats")];
+        twin.name = Some(part("in_floats"));
+        let raw = part("in_32_bits");
+        node.output = vec![raw.clone()];
+        let middle = (range.low + range.high) as f64 / 2.0;
+        let half = (range.high - range.low) as f64 / 2.0;
+        // Floats hold what is below 2^24 exactly; of larger ones, what is nearly too large is too large.
+        let bound = if half < f64::from(1 << 23) { half } else { half * (1.0 - 2f64.powi(-20)) };
+        let mut number = |name: &str, value: f64| {
+            let name = part(name);
+            let bytes = (value as f32).to_le_bytes().to_vec();
+            self.set_constant(&name, DType::F32, &[], ParamSource::owned(bytes));
+            name
+        };
+        let (middle, bound, none) =
+            (number("middle", middle), number("bound", bound), number("none", 0.0));
+        let table = part("zero");
+        self.set_constant(&table, DType::I64, &[1], ParamSource::owned(vec![0; 8]));
+        nodes.push(twin);
+        let mut step = |op: &str, inputs: &[&str], to: &str| {
+            nodes.push(NodeProto::new(op, &part(to), inputs, &[&part(to)]));
+        };
+        step("Sub", &[&part("in_floats"), &middle], "centred");
+        step("Abs", &[&part("centred")], "size");
+        step("Greater", &[&part("size"), &bound], "beyond");
+        nodes.push(cast(&part("beyond"), float, &part("beyond_float")));
+        let mut any =
+            NodeProto::new("ReduceMax", &part("any"), &[&part("beyond_float")], &[&part("any")]);
+        any.set_int("keepdims", 0);
+        nodes.push(any);
+        nodes.push(NodeProto::new(
+            "Max",
+            &part("any_or_none"),
+            &[&part("any"), &none],
+            &[&part("any_or_none")],
+        ));
+        nodes.push(cast(&part("any_or_none"), i64::from(DType::I64.onnx()), &part("index")));
+        let beyond = format!("{y}: an integer beyond what is held");
+        nodes.push(NodeProto::new(
+            "Gather",
+            &beyond,
+            &[&table, &part("index")],
+            &[&part("nothing")],
+        ));
+        // In the node's place: its own result, which waits for the guard.
+        let kept =
+            std::mem::replace(node, NodeProto::new("Add", &y, &[&raw, &part("nothing")], &[&y]));
+        nodes.push(kept);
+        nodes
+    }
+}
+
+fn is_binary(op: &str) -> bool {
+    matches!(op, "Add" | "Sub" | "Mul" | "Pow" | "Sum")
+}
+
+fn negated(a: Interval) -> Interval {
+    Interval { low: a.high.saturating_neg(), high: a.low.saturating_neg(), ..a }
+}
+
+/// Operators whose result can be larger than what they are given.
+fn is_arithmetic(op: &str) -> bool {
+    is_binary(op)
+        || matches!(
+            op,
+            "Neg" | "Abs" | "CumSum" | "ReduceSum" | "ReduceProd" | "ReduceSumSquare" | "ReduceL1"
+        )
+}
+
+/// What a node can give, if that follows from what it is given; `None` where nothing is known of it.
+fn interval(
+    node: &NodeProto,
+    known: &HashMap<String, Interval>,
+    range: Interval,
+) -> Option<Interval> {
+    let of = |arg: usize| node.arg(arg).and_then(|x| known.get(x)).copied();
+    let corners = |f: fn(i128, i128) -> i128| {
+        let (a, b) = (of(0)?, of(1)?);
+        let all = [f(a.low, b.low), f(a.low, b.high), f(a.high, b.low), f(a.high, b.high)];
+        let (low, high) = (*all.iter().min()?, *all.iter().max()?);
+        Some(Interval { low, high, of_shape: a.of_shape && b.of_shape })
+    };
+    let all = |from: usize| {
+        let mut each = (from..node.input.len()).map(of);
+        let first = each.next()??;
+        each.try_fold(first, |sum, next| Some(sum.union(next?)))
+    };
+    match node.onnx_op() {
+        "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" | "TopK" | "Unique" => {
+            Some(Interval { low: 0, high: i32::MAX.into(), of_shape: true })
+        }
+        "Add" => corners(i128::saturating_add),
+        "Sub" => corners(i128::saturating_sub),
+        "Mul" => corners(i128::saturating_mul),
+        "Neg" => of(0).map(negated),
+        "Abs" => of(0).map(|a| Interval { low: 0, ..a.union(negated(a)) }),
+        "Gather" | "GatherElements" | "GatherND" | "Slice" | "Reshape" | "Squeeze"
+        | "Unsqueeze" | "Transpose" | "Identity" | "Expand" | "Tile" | "Split" | "Flatten"
+        | "ReduceMax" | "ReduceMin" | "Clip" => of(0),
+        "Concat" | "Max" | "Min" => all(0),
+        "Where" => all(1),
+        // Of dimensions, whatever is made of them but by counting up.
+        "Div" | "Mod" | "ReduceProd" | "ReduceSum" | "Cast" | "Range" | "ConstantOfShape"
+        | "Floor" | "Ceil" => {
+            let a = of(0)?;
+            Some(Interval { low: range.low, high: range.high, of_shape: a.of_shape })
+        }
+        _ => None,
+    }
+}
