@@ -82,6 +82,7 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     graph.refuse_vast(&shapes)?;
     let kinds = kinds::infer(&graph);
     graph.refuse_doubles(&kinds)?;
+    graph.refuse_short_sums()?;
     graph.guard_integers(&kinds)?;
     let (shapes, kinds) = (Shapes::infer(&graph)?, kinds::infer(&graph));
     let name = name.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Refusal of networks that take or give doubles: the engine computes in single precision.
+//! Refusal of networks whose results would be rounded otherwise than their types say: the engine computes in single precision.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,24 @@ use super::scope;
 use crate::onnx::{ImportError, unsupported};
 
 impl Graph {
-    /// What is only converted is right: an input that becomes single precision at once, an output that was.
+    /// Refuses sums that are given as bfloat16: rounded at each step, they differ from one that is rounded at its end by more than
+    /// ONNX's own tests allow.
+    pub(super) fn refuse_short_sums(&self) -> Result<(), ImportError> {
+        let short = |v: &crate::onnx::proto::ValueInfoProto| {
+            let tensor = v.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+            tensor.and_then(|t| t.elem_type).and_then(DType::from_onnx) == Some(DType::Bf16)
+        };
+        let sums = |op: &str| matches!(op, "MatMul" | "Gemm" | "Conv" | "Softmax" | "Attention");
+        let given = self.outputs.iter().find(|v| short(v));
+        match (given, self.nodes.iter().any(|n| sums(n.onnx_op()))) {
+            (Some(output), true) => {
+                Err(unsupported("sums given as bfloat16", output.name.as_deref()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses doubles. What is only converted is right: an input that becomes single precision at once, an output that was.
     pub(super) fn refuse_doubles(&self, kinds: &HashMap<String, Kind>) -> Result<(), ImportError> {
         let is_double = |name: &str| kinds.get(name) == Some(&Kind::Tensor(DType::F64));
         let refuse = |name: &str| Err(unsupported("double precision", Some(name)));

@@ -143,27 +143,29 @@ impl Graph {
         twin.name = Some(part("in_floats"));
         let raw = part("in_32_bits");
         node.output = vec![raw.clone()];
-        let middle = (range.low + range.high) as f64 / 2.0;
-        let half = (range.high - range.low) as f64 / 2.0;
         // Floats hold what is below 2^24 exactly; of larger ones, what is nearly too large is too large.
-        let bound = if half < f64::from(1 << 23) { half } else { half * (1.0 - 2f64.powi(-20)) };
+        let bound = |end: i128| match end.unsigned_abs() < 1 << 23 {
+            true => end as f64 + if end > 0 { 0.5 } else { -0.5 },
+            false => end as f64 * (1.0 - 2f64.powi(-20)),
+        };
         let mut number = |name: &str, value: f64| {
             let name = part(name);
             let bytes = (value as f32).to_le_bytes().to_vec();
             self.set_constant(&name, DType::F32, &[], ParamSource::owned(bytes));
             name
         };
-        let (middle, bound, none) =
-            (number("middle", middle), number("bound", bound), number("none", 0.0));
+        let low = number("low", bound(range.low));
+        let high = number("high", bound(range.high));
+        let none = number("none", 0.0);
         let table = part("zero");
         self.set_constant(&table, DType::I64, &[1], ParamSource::owned(vec![0; 8]));
         nodes.push(twin);
         let mut step = |op: &str, inputs: &[&str], to: &str| {
             nodes.push(NodeProto::new(op, &part(to), inputs, &[&part(to)]));
         };
-        step("Sub", &[&part("in_floats"), &middle], "centred");
-        step("Abs", &[&part("centred")], "size");
-        step("Greater", &[&part("size"), &bound], "beyond");
+        step("Less", &[&part("in_floats"), &low], "below");
+        step("Greater", &[&part("in_floats"), &high], "above");
+        step("Or", &[&part("below"), &part("above")], "beyond");
         nodes.push(cast(&part("beyond"), float, &part("beyond_float")));
         let mut any =
             NodeProto::new("ReduceMax", &part("any"), &[&part("beyond_float")], &[&part("any")]);

@@ -266,6 +266,14 @@ fn integers_are_right_or_an_error() {
     let y = answer(&sum, vec![u16s("a", 65_530), u16s("b", 5)]);
     assert_eq!(y.data(), 65_535u16.to_le_bytes());
     refused(&sum, vec![u16s("a", 65_530), u16s("b", 6)]);
+    // Of types without a sign, nothing is below zero.
+    let u32s = |name: &str, value: u32| {
+        TensorValue::new(name, DType::U32, vec![1], value.to_le_bytes().to_vec()).unwrap()
+    };
+    let difference = net("Sub", &[("a", 12, &["1"]), ("b", 12, &["1"])], vec![], 12);
+    let y = answer(&difference, vec![u32s("a", 9), u32s("b", 9)]);
+    assert_eq!(y.data(), 0u32.to_le_bytes());
+    refused(&difference, vec![u32s("a", 9), u32s("b", 10)]);
     // A running sum, and a constant that no 32 bits hold.
     let mut running = Net::new(7);
     running.input("x", INT64, &["n"]).output("y", INT64);
