@@ -7,13 +7,13 @@ mod batchnorm;
 mod bias;
 mod decompose;
 mod differences;
-mod doubles;
 mod fold;
 mod graph;
 mod integers;
 mod kinds;
 mod lacking;
 mod padding;
+mod precision;
 mod rewrite;
 mod scope;
 mod shapes;
@@ -28,7 +28,7 @@ use std::collections::HashMap;
 use deepring::{DType, TensorSpec};
 
 use crate::onnx::proto::{OperatorSetIdProto, ValueInfoProto};
-use crate::onnx::{ImportError, OnnxModel};
+use crate::onnx::{ImportError, OnnxModel, unsupported};
 use crate::operators;
 
 pub(crate) use graph::Graph;
@@ -61,6 +61,9 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     let mut opsets = model.proto.opset_import.clone();
     let opset = model.opset;
     let (mut graph, name) = Graph::new(model)?;
+    if graph.inputs.is_empty() {
+        return Err(unsupported("a network that is asked nothing", name.as_deref()));
+    }
     operators::check(&graph.nodes, opset)?;
     graph.sort()?;
     let opset = graph.modernise(opset)?;

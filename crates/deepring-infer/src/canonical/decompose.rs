@@ -19,8 +19,7 @@ pub(super) fn selu(upgrade: &mut Upgrade<'_>, node: &NodeProto) {
 /// `x` where it is zero, else its sign: the engine's own one takes zero for positive. Only zero equals
 /// its own negative, whatever the element type.
 pub(super) fn sign(upgrade: &mut Upgrade<'_>, node: NodeProto) {
-    let edge = node.arg(0).map(str::to_owned).zip(node.output.first().cloned());
-    let Some((x, y)) = edge else {
+    let Some((x, y)) = node.edge() else {
         upgrade.nodes.push(node);
         return;
     };
@@ -87,8 +86,7 @@ pub(super) fn lrn(upgrade: &mut Upgrade<'_>, node: NodeProto) {
         Some(Dim::Fixed(c)) if s.len() >= 3 => i64::try_from(*c).ok(),
         _ => None,
     });
-    let edge = node.arg(0).map(str::to_owned).zip(node.output.first().cloned());
-    let (Some(size), Some(channels), Some((x, y))) = (size, channels, edge) else {
+    let (Some(size), Some(channels), Some((x, y))) = (size, channels, node.edge()) else {
         upgrade.nodes.push(node);
         return;
     };

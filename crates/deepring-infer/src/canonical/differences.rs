@@ -6,8 +6,8 @@
 
 use super::upgrade::Upgrade;
 use super::{lacking, rewrite};
+use crate::onnx::ImportError;
 use crate::onnx::proto::NodeProto;
-use crate::onnx::{ImportError, OperatorFault};
 
 /// The engine that the list is of.
 pub(super) const ENGINE: &str = "rten 0.27";
@@ -18,15 +18,18 @@ struct Difference {
     rule: Rule,
 }
 
+/// The node, perhaps changed; `None` where others took its place.
+pub(super) type Rewritten = Result<Option<NodeProto>, ImportError>;
+
 enum Rule {
-    /// Writes the node with others; gives it back, perhaps changed, where nothing else takes its place.
-    Rewrite(fn(&mut Upgrade<'_>, NodeProto) -> Result<Option<NodeProto>, ImportError>),
+    /// Writes the node with others.
+    Rewrite(fn(&mut Upgrade<'_>, NodeProto) -> Rewritten),
     /// Says what is not computed as ONNX says; `None` where this node's form is.
     Refuse(fn(&Upgrade<'_>, &NodeProto) -> Option<&'static str>),
 }
 use Rule::{Refuse, Rewrite};
 
-/// In the order in which they are applied.
+/// Refusals count wherever they stand; what is rewritten is rewritten in this order.
 const DIFFERENCES: &[Difference] = &[
     // Of equal extremes the engine takes the last, ONNX the first.
     Difference { operators: &["ArgMax", "ArgMin"], rule: Rewrite(rewrite::first_extreme) },
@@ -170,28 +173,25 @@ fn other_than(
     node.attr_int(name).filter(|v| !known.contains(v)).map(|_| what)
 }
 
-/// Applies every rule to a node. `None` if others took its place.
-pub(super) fn apply(
-    upgrade: &mut Upgrade<'_>,
-    mut node: NodeProto,
-) -> Result<Option<NodeProto>, ImportError> {
-    for difference in DIFFERENCES {
-        if !difference.operators.contains(&node.op()) {
-            continue;
+/// Applies every rule to a node. Refusals come first: what is written in a node's place may no longer say for what the node
+/// is refused.
+pub(super) fn apply(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let of = |node: &NodeProto| {
+        let op = node.op().to_owned();
+        DIFFERENCES.iter().filter(move |d| d.operators.contains(&op.as_str()))
+    };
+    for difference in of(&node) {
+        if let Refuse(refuse) = difference.rule
+            && let Some(what) = refuse(upgrade, &node)
+        {
+            return Err(upgrade.differs(&node, what));
         }
-        match difference.rule {
-            Rewrite(rewrite) => match rewrite(upgrade, node)? {
+    }
+    for difference in of(&node) {
+        if let Rewrite(rewrite) = difference.rule {
+            match rewrite(upgrade, node)? {
                 Some(left) => node = left,
                 None => return Ok(None),
-            },
-            Refuse(refuse) => {
-                if let Some(what) = refuse(upgrade, &node) {
-                    return Err(ImportError::Operator {
-                        node: node.label(),
-                        operator: node.op().to_owned(),
-                        fault: OperatorFault::Differs { what, engine: ENGINE },
-                    });
-                }
             }
         }
     }

@@ -4,7 +4,7 @@
 //! held, the same is computed in floats beside it, and an index that is out of bounds where it does leave it ends the query
 //! with an error. Arithmetic on dimensions is left alone: tensors of so many elements cannot be had.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use deepring::DType;
 
@@ -54,44 +54,51 @@ impl Graph {
     /// Guards every operator of the outermost graph whose result may leave what is held. Nodes must be in order.
     ///
     /// # Errors
-    /// If a constant beyond 32 bits is computed with or given out.
+    /// If a constant beyond 32 bits reaches more than a bound, which is as good there when it is nearer.
     pub(super) fn guard_integers(
         &mut self,
         kinds: &HashMap<String, Kind>,
     ) -> Result<(), ImportError> {
         let mut known: HashMap<String, Interval> = HashMap::new();
+        let mut beyond: HashSet<String> = HashSet::new();
         for name in self.constants.keys() {
             if let Some(values) = self.ints(Some(name))?
                 && let (Some(low), Some(high)) = (values.iter().min(), values.iter().max())
             {
-                let (low, high) = (i128::from(*low), i128::from(*high));
                 // It joins what it is used with.
-                known.insert(name.clone(), Interval { low, high, of_shape: true });
+                let interval =
+                    Interval { low: (*low).into(), high: (*high).into(), of_shape: true };
+                if !interval.within(Interval::HELD) {
+                    beyond.insert(name.clone());
+                }
+                known.insert(name.clone(), interval);
             }
         }
+        let refuse = |name: &str| Err(unsupported("an integer beyond 32 bits", Some(name)));
         let mut guarded = Vec::with_capacity(self.nodes.len());
         for mut node in std::mem::take(&mut self.nodes) {
-            let range = node.output.first().and_then(|y| held(kinds.get(y)));
-            let vast = |name: &String| {
-                known.get(name).is_some_and(|i| !i.within(Interval::HELD) && !i.of_shape)
-                    || self.constants.contains_key(name)
-                        && known.get(name).is_some_and(|i| !i.within(Interval::HELD))
-            };
-            if is_arithmetic(node.onnx_op()) && node.input.iter().any(vast) {
-                return Err(unsupported("an integer beyond 32 bits", Some(&node.label())));
+            if node.input.iter().any(|x| beyond.contains(x)) {
+                match node.onnx_op() {
+                    "Concat" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => {
+                        beyond.extend(node.output.iter().cloned());
+                    }
+                    "Slice" | "Clip" if node.arg(0).is_some_and(|x| !beyond.contains(x)) => {}
+                    "Loop" if node.input.iter().skip(1).all(|x| !beyond.contains(x)) => {}
+                    _ => return refuse(&node.label()),
+                }
             }
-            let Some(range) = range else {
+            let Some(range) = node.output.first().and_then(|y| held(kinds.get(y))) else {
                 guarded.push(node);
                 continue;
             };
-            let found = interval(&node, &known, range);
-            let result = match found {
+            let result = match interval(&node, &known, range) {
                 Some(found) if found.of_shape || found.within(range) => found,
-                _ if is_arithmetic(node.onnx_op()) => {
-                    guarded.extend(self.guard(&mut node, kinds, range));
+                _ => {
+                    if is_arithmetic(node.onnx_op()) {
+                        self.guard(&mut node, kinds, range, &mut guarded);
+                    }
                     range
                 }
-                _ => range,
             };
             for output in node.output.iter().filter(|y| !y.is_empty()) {
                 known.insert(output.clone(), result);
@@ -100,49 +107,35 @@ impl Graph {
         }
         self.nodes = guarded;
         let outputs = self.outputs.iter().filter_map(|v| v.name.as_deref());
-        for output in outputs {
-            let vast = known.get(output).is_some_and(|i| !i.within(Interval::HELD));
-            if vast
-                && !known
-                    .get(output)
-                    .is_some_and(|i| i.of_shape && !self.constants.contains_key(output))
-            {
-                return Err(unsupported("an integer beyond 32 bits", Some(output)));
-            }
-        }
-        Ok(())
+        outputs.filter(|y| beyond.contains(*y)).try_for_each(refuse)
     }
 
-    /// What a node's result is held against, and makes the node's result follow from that: nodes that go before it, but for the
-    /// last, which is in its place. The node keeps computing what it did, under another name.
+    /// Has a node wait for a guard, whose nodes are added: the same in floats, held against the range, and an index that is out
+    /// of bounds if any of it is outside.
     fn guard(
         &mut self,
         node: &mut NodeProto,
         kinds: &HashMap<String, Kind>,
         range: Interval,
-    ) -> Vec<NodeProto> {
-        let Some(y) = node.output.first().cloned() else { return Vec::new() };
+        nodes: &mut Vec<NodeProto>,
+    ) {
+        let Some((x, y)) = node.edge() else { return };
         let part = |suffix: &str| format!("{y}.{suffix}");
         let float = i64::from(DType::F32.onnx());
-        let cast = |x: &str, to: i64, y: &str| {
-            let mut cast = NodeProto::new("Cast", y, &[x], &[y]);
-            cast.set_int("to", to);
-            cast
-        };
-        let mut nodes = Vec::new();
         let mut twin = node.clone();
-        let operands = if is_binary(node.onnx_op()) { 2 } else { 1 };
+        // What follows the first input of these says along which axes.
+        let along = matches!(node.onnx_op(), "CumSum") || node.onnx_op().starts_with("Reduce");
+        let operands = if along { 1 } else { node.input.len() };
         for (i, input) in twin.input.iter_mut().enumerate().take(operands) {
-            let name = part(&format!("float{i}"));
-            if held(kinds.get(input)).is_some() || self.constants.contains_key(input) {
+            if held(kinds.get(input)).is_some() {
+                let name = part(&format!("float{i}"));
                 nodes.push(cast(input, float, &name));
                 *input = name;
             }
         }
         twin.output = vec![part("in_floats")];
         twin.name = Some(part("in_floats"));
-        let raw = part("in_32_bits");
-        node.output = vec![raw.clone()];
+        nodes.push(twin);
         // Floats hold what is below 2^24 exactly; of larger ones, what is nearly too large is too large.
         let bound = |end: i128| match end.unsigned_abs() < 1 << 23 {
             true => end as f64 + if end > 0 { 0.5 } else { -0.5 },
@@ -159,42 +152,34 @@ impl Graph {
         let none = number("none", 0.0);
         let table = part("zero");
         self.set_constant(&table, DType::I64, &[1], ParamSource::owned(vec![0; 8]));
-        nodes.push(twin);
         let mut step = |op: &str, inputs: &[&str], to: &str| {
             nodes.push(NodeProto::new(op, &part(to), inputs, &[&part(to)]));
         };
         step("Less", &[&part("in_floats"), &low], "below");
         step("Greater", &[&part("in_floats"), &high], "above");
-        step("Or", &[&part("below"), &part("above")], "beyond");
-        nodes.push(cast(&part("beyond"), float, &part("beyond_float")));
-        let mut any =
-            NodeProto::new("ReduceMax", &part("any"), &[&part("beyond_float")], &[&part("any")]);
-        any.set_int("keepdims", 0);
-        nodes.push(any);
-        nodes.push(NodeProto::new(
-            "Max",
-            &part("any_or_none"),
-            &[&part("any"), &none],
-            &[&part("any_or_none")],
-        ));
-        nodes.push(cast(&part("any_or_none"), i64::from(DType::I64.onnx()), &part("index")));
-        let beyond = format!("{y}: an integer beyond what is held");
-        nodes.push(NodeProto::new(
-            "Gather",
-            &beyond,
-            &[&table, &part("index")],
-            &[&part("nothing")],
-        ));
-        // In the node's place: its own result, which waits for the guard.
-        let kept =
-            std::mem::replace(node, NodeProto::new("Add", &y, &[&raw, &part("nothing")], &[&y]));
-        nodes.push(kept);
-        nodes
+        step("Or", &[&part("below"), &part("above")], "outside");
+        nodes.push(cast(&part("outside"), float, &part("outside_float")));
+        let (some, any) = (part("outside_float"), part("any"));
+        let mut most = NodeProto::new("ReduceMax", &any, &[&some], &[&any]);
+        most.set_int("keepdims", 0);
+        nodes.push(most);
+        // Of no elements, none is outside.
+        let index = part("index");
+        let any_or_none = part("any_or_none");
+        nodes.push(NodeProto::new("Max", &any_or_none, &[&any, &none], &[&any_or_none]));
+        nodes.push(cast(&any_or_none, i64::from(DType::I64.onnx()), &index));
+        let complaint = format!("{y}: an integer beyond what is held");
+        let (nothing, checked) = (part("nothing"), part("guarded"));
+        nodes.push(NodeProto::new("Gather", &complaint, &[&table, &index], &[&nothing]));
+        nodes.push(NodeProto::new("Add", &checked, &[&x, &nothing], &[&checked]));
+        node.set_input(0, checked);
     }
 }
 
-fn is_binary(op: &str) -> bool {
-    matches!(op, "Add" | "Sub" | "Mul" | "Pow" | "Sum")
+fn cast(x: &str, to: i64, y: &str) -> NodeProto {
+    let mut cast = NodeProto::new("Cast", y, &[x], &[y]);
+    cast.set_int("to", to);
+    cast
 }
 
 fn negated(a: Interval) -> Interval {
@@ -203,11 +188,21 @@ fn negated(a: Interval) -> Interval {
 
 /// Operators whose result can be larger than what they are given.
 fn is_arithmetic(op: &str) -> bool {
-    is_binary(op)
-        || matches!(
-            op,
-            "Neg" | "Abs" | "CumSum" | "ReduceSum" | "ReduceProd" | "ReduceSumSquare" | "ReduceL1"
-        )
+    matches!(
+        op,
+        "Add"
+            | "Sub"
+            | "Mul"
+            | "Pow"
+            | "Sum"
+            | "Neg"
+            | "Abs"
+            | "CumSum"
+            | "ReduceSum"
+            | "ReduceProd"
+            | "ReduceSumSquare"
+            | "ReduceL1"
+    )
 }
 
 /// What a node can give, if that follows from what it is given; `None` where nothing is known of it.

@@ -2,21 +2,15 @@
 
 use deepring::{DType, Dim};
 
+use super::differences::Rewritten;
 use super::upgrade::Upgrade;
-use crate::onnx::ImportError;
 use crate::onnx::proto::NodeProto;
-
-type Rewritten = Result<Option<NodeProto>, ImportError>;
 
 const FLOAT: i64 = 1;
 
-fn edge(node: &NodeProto) -> Option<(String, String)> {
-    Some((node.arg(0)?.to_owned(), node.output.first().filter(|y| !y.is_empty())?.clone()))
-}
-
 /// `max(0, x) + min(0, alpha * (exp(x / alpha) - 1))`.
 pub(super) fn celu(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
-    let Some((x, y)) = edge(&node) else { return Ok(Some(node)) };
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
     let part = |suffix: &str| format!("{y}.{suffix}");
     let alpha = upgrade.float(&part("alpha"), node.attr_float("alpha").unwrap_or(1.0));
     upgrade.push("Div", &[&x, &alpha], &part("ratio"));
@@ -31,7 +25,7 @@ pub(super) fn celu(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
 
 /// `x` above alpha, zero elsewhere.
 pub(super) fn thresholded_relu(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
-    let Some((x, y)) = edge(&node) else { return Ok(Some(node)) };
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
     let part = |suffix: &str| format!("{y}.{suffix}");
     let alpha = upgrade.float(&part("alpha"), node.attr_float("alpha").unwrap_or(1.0));
     let zero = upgrade.float(&part("zero"), 0.0);
@@ -42,7 +36,7 @@ pub(super) fn thresholded_relu(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Re
 
 /// `x + bias` below `-lambd`, `x - bias` above `lambd`, zero between.
 pub(super) fn shrink(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
-    let Some((x, y)) = edge(&node) else { return Ok(Some(node)) };
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
     let part = |suffix: &str| format!("{y}.{suffix}");
     let lambd = node.attr_float("lambd").unwrap_or(0.5);
     let bias = upgrade.float(&part("bias"), node.attr_float("bias").unwrap_or(0.0));
@@ -59,7 +53,7 @@ pub(super) fn shrink(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
 
 /// One at the first of the largest along the axis, zero elsewhere. Before version 13, of the input flattened to a matrix.
 pub(super) fn hardmax(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
-    let Some((x, y)) = edge(&node) else { return Ok(Some(node)) };
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
     let part = |suffix: &str| format!("{y}.{suffix}");
     let flattens = upgrade.opset() < 13;
     let axis = node.attr_int("axis").unwrap_or(if flattens { 1 } else { -1 });
@@ -92,7 +86,7 @@ pub(super) fn hardmax(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
 /// Blocks of pixels become channels.
 pub(super) fn space_to_depth(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
     let block = node.attr_int("blocksize").filter(|b| *b > 0);
-    let (Some((x, y)), Some(b)) = (edge(&node), block) else { return Ok(Some(node)) };
+    let (Some((x, y)), Some(b)) = (node.edge(), block) else { return Ok(Some(node)) };
     let sizes: Option<Vec<i64>> = upgrade.shapes.of(Some(&x)).and_then(|dims| {
         dims.iter()
             .map(|d| match d {
@@ -131,7 +125,7 @@ pub(super) fn space_to_depth(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewr
 /// Sums of powers over windows: means of them, times the size of the window.
 pub(super) fn lp_pool(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
     let kernel = node.attr_ints("kernel_shape").map(<[i64]>::to_vec);
-    let (Some((x, y)), Some(kernel)) = (edge(&node), kernel) else { return Ok(Some(node)) };
+    let (Some((x, y)), Some(kernel)) = (node.edge(), kernel) else { return Ok(Some(node)) };
     let dilated = node.attr_ints("dilations").is_some_and(|d| d.iter().any(|d| *d != 1));
     if dilated || node.attr_int("ceil_mode").unwrap_or(0) != 0 {
         return Ok(Some(node));
@@ -158,7 +152,7 @@ pub(super) fn lp_pool(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritt
 /// Normalisation that also gives out mean and inverse deviation, which the engine does not.
 pub(super) fn layer_normalisation(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
     let gives = |at: usize| node.output.get(at).is_some_and(|o| !o.is_empty());
-    let Some((x, y)) = edge(&node).filter(|_| gives(1) || gives(2)) else { return Ok(Some(node)) };
+    let Some((x, y)) = node.edge().filter(|_| gives(1) || gives(2)) else { return Ok(Some(node)) };
     let rank = upgrade.shapes.rank(Some(&x)).and_then(|r| i64::try_from(r).ok());
     let Some(rank) = rank else {
         return Err(upgrade.differs(&node, "a mean over an unknown number of dimensions"));
@@ -193,7 +187,7 @@ pub(super) fn layer_normalisation(upgrade: &mut Upgrade<'_>, node: NodeProto) ->
 /// Since version 21: channels in groups, normalised each, with a scale and a bias for each channel.
 pub(super) fn group_normalisation(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
     let groups = node.attr_int("num_groups").filter(|g| *g > 0);
-    let (Some((x, y)), Some(groups)) = (edge(&node), groups) else { return Ok(Some(node)) };
+    let (Some((x, y)), Some(groups)) = (node.edge(), groups) else { return Ok(Some(node)) };
     let (Some(scale), Some(bias)) = (node.arg(1), node.arg(2)) else { return Ok(Some(node)) };
     let (scale, bias) = (scale.to_owned(), bias.to_owned());
     let part = |suffix: &str| format!("{y}.{suffix}");
@@ -222,7 +216,7 @@ pub(super) fn group_normalisation(upgrade: &mut Upgrade<'_>, node: NodeProto) ->
 
 /// The mean, or sum, or each, of minus the entry of the target's class, weighted by class.
 pub(super) fn nll_loss(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
-    let Some((x, y)) = edge(&node) else { return Ok(Some(node)) };
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
     let Some(target) = node.arg(1).map(str::to_owned) else { return Ok(Some(node)) };
     let weight = node.arg(2).map(str::to_owned);
     let part = |suffix: &str| format!("{y}.{suffix}");
@@ -283,15 +277,13 @@ pub(super) fn nll_loss(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten 
 
 /// [`nll_loss`] of the logarithms of the softmax, which are given out besides.
 pub(super) fn cross_entropy(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
-    let Some((x, y)) = edge(&node) else { return Ok(Some(node)) };
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
     let log = match node.output.get(1) {
         Some(name) if !name.is_empty() => name.clone(),
         _ => format!("{y}.log"),
     };
     upgrade.push("LogSoftmax", &[&x], &log).set_int("axis", 1);
-    if let Some(input) = node.input.first_mut() {
-        *input = log;
-    }
+    node.set_input(0, log);
     node.output.truncate(1);
     nll_loss(upgrade, node)
 }
@@ -300,7 +292,7 @@ pub(super) fn cross_entropy(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> R
 pub(super) fn is_inf(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
     let detects = |name: &str| node.attr_int(name).unwrap_or(1) != 0;
     let (negative, positive) = (detects("detect_negative"), detects("detect_positive"));
-    let Some((x, y)) = edge(&node).filter(|_| !(negative && positive)) else {
+    let Some((x, y)) = node.edge().filter(|_| !(negative && positive)) else {
         node.take_attr("detect_negative");
         node.take_attr("detect_positive");
         return Ok(Some(node));
@@ -315,7 +307,7 @@ pub(super) fn is_inf(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritte
 
 /// Windows of cosines: `a0 - a1 cos(2 pi n / N) + a2 cos(4 pi n / N)`.
 pub(super) fn window(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
-    let Some((size, y)) = edge(&node) else { return Ok(Some(node)) };
+    let Some((size, y)) = node.edge() else { return Ok(Some(node)) };
     if node.attr_int("output_datatype").unwrap_or(FLOAT) != FLOAT {
         return Ok(Some(node));
     }
@@ -357,7 +349,7 @@ pub(super) fn window(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
 
 /// An index of another type than integers, as an integer.
 pub(super) fn one_hot(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
-    let Some((_, y)) = edge(&node) else { return Ok(Some(node)) };
+    let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
     let int = |kind: Option<super::Kind>| {
         kind.is_none_or(|k| matches!(k, super::Kind::Tensor(DType::I32 | DType::I64)))
     };
@@ -366,9 +358,7 @@ pub(super) fn one_hot(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritt
         if !int(upgrade.kind(Some(&value))) {
             let cast = format!("{y}.{name}");
             upgrade.push("Cast", &[&value], &cast).set_int("to", i64::from(DType::I64.onnx()));
-            if let Some(input) = node.input.get_mut(arg) {
-                *input = cast;
-            }
+            node.set_input(arg, cast);
         }
     }
     Ok(Some(node))

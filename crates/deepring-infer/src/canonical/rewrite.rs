@@ -2,22 +2,15 @@
 
 use deepring::DType;
 
+use super::differences::Rewritten;
 use super::kinds::Kind;
 use super::upgrade::Upgrade;
-use crate::onnx::ImportError;
 use crate::onnx::proto::NodeProto;
-
-type Rewritten = Result<Option<NodeProto>, ImportError>;
-
-/// First input and first output; a node without them is left to the engine's complaint.
-fn edge(node: &NodeProto) -> Option<(String, String)> {
-    Some((node.arg(0)?.to_owned(), node.output.first().filter(|y| !y.is_empty())?.clone()))
-}
 
 /// The first of equal extremes is the last one in a reversed axis.
 pub(super) fn first_extreme(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
     let last = node.take_attr("select_last_index").is_some_and(|a| a.i == Some(1));
-    let Some((x, y)) = edge(&node).filter(|_| !last) else { return Ok(Some(node)) };
+    let Some((x, y)) = node.edge().filter(|_| !last) else { return Ok(Some(node)) };
     let part = |suffix: &str| format!("{y}.{suffix}");
     let axis = node.attr_int("axis").unwrap_or(0);
     let [start, end, step] = [-1, i64::from(i32::MIN), -1];
@@ -41,7 +34,7 @@ pub(super) fn first_extreme(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> R
 /// What is not zero is true.
 pub(super) fn cast_to_bool(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
     let to_bool = node.attr_int("to") == Some(i64::from(DType::Bool.onnx()));
-    let Some((x, y)) = edge(&node).filter(|_| to_bool) else { return Ok(Some(node)) };
+    let Some((x, y)) = node.edge().filter(|_| to_bool) else { return Ok(Some(node)) };
     let part = |suffix: &str| format!("{y}.{suffix}");
     let zero = upgrade.float(&part("zero"), 0.0);
     upgrade.push("Cast", &[&x], &part("float")).set_int("to", i64::from(DType::F32.onnx()));
@@ -53,7 +46,7 @@ pub(super) fn cast_to_bool(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewrit
 /// A vector is a matrix of one row or column, whose dimension is taken out of the result.
 pub(super) fn matrix_times_vector(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
     let ranks = [0, 1].map(|arg| upgrade.shapes.rank(node.arg(arg)));
-    let (Some((_, y)), [Some(a), Some(b)]) = (edge(&node), ranks) else { return Ok(Some(node)) };
+    let (Some((_, y)), [Some(a), Some(b)]) = (node.edge(), ranks) else { return Ok(Some(node)) };
     if a.min(b) != 1 || a.max(b) < 3 {
         return Ok(Some(node));
     }
@@ -63,9 +56,7 @@ pub(super) fn matrix_times_vector(upgrade: &mut Upgrade<'_>, mut node: NodeProto
     // The vector becomes `[1, k]` before a matrix, `[k, 1]` after one.
     let added = if operand == 0 { 0 } else { 1 };
     upgrade.reshaped("Unsqueeze", &vector, &[added], &part("matrix"));
-    if let Some(input) = node.input.get_mut(operand) {
-        *input = part("matrix");
-    }
+    node.set_input(operand, part("matrix"));
     node.output = vec![part("product")];
     upgrade.nodes.push(node);
     upgrade.reshaped("Squeeze", &part("product"), &[axis], &y);
@@ -85,7 +76,7 @@ pub(super) fn state_strides(_: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritt
 
 /// Floats have powers by floats.
 pub(super) fn float_exponent(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
-    let Some((_, y)) = edge(&node) else { return Ok(Some(node)) };
+    let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
     let is_float = |kind: Option<Kind>| kind.is_none_or(|k| k == Kind::Tensor(DType::F32));
     let (base, exponent) = (upgrade.kind(node.arg(0)), upgrade.kind(node.arg(1)));
     if !is_float(base) || is_float(exponent) {
@@ -94,15 +85,13 @@ pub(super) fn float_exponent(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> 
     let Some(power) = node.arg(1).map(str::to_owned) else { return Ok(Some(node)) };
     let float = format!("{y}.exponent");
     upgrade.push("Cast", &[&power], &float).set_int("to", i64::from(DType::F32.onnx()));
-    if let Some(input) = node.input.get_mut(1) {
-        *input = float;
-    }
+    node.set_input(1, float);
     Ok(Some(node))
 }
 
 /// `clip(round(x / scale) + zero)`, divided as ONNX divides.
 pub(super) fn quantise(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
-    let Some((x, y)) = edge(&node) else { return Ok(Some(node)) };
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
     let Some(scale) = node.arg(1).map(str::to_owned) else { return Ok(Some(node)) };
     let zero = node.arg(2).map(str::to_owned);
     let kind = match (&zero, node.attr_int("output_dtype").filter(|d| *d != 0)) {
@@ -173,29 +162,41 @@ pub(super) fn quantise_dynamically(upgrade: &mut Upgrade<'_>, node: NodeProto) -
     Ok(None)
 }
 
-/// A list of one is the one.
-pub(super) fn single_scale(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+/// Scale and zero point.
+pub(super) fn single_scale(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
     if node.attr_int("block_size").unwrap_or(0) != 0 {
         return Ok(Some(node));
     }
-    let Some((_, y)) = edge(&node) else { return Ok(Some(node)) };
-    for (arg, name) in [(1, "scale"), (2, "zero")] {
-        let Some(value) = node.arg(arg).map(str::to_owned) else { continue };
+    Ok(Some(without_lists(upgrade, node, &[(1, "scale"), (2, "zero")])))
+}
+
+/// Zero points of input and weight.
+pub(super) fn single_zeros(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
+    Ok(Some(without_lists(upgrade, node, &[(2, "input_zero"), (3, "weight_zero")])))
+}
+
+/// A list of one is the one.
+fn without_lists(
+    upgrade: &mut Upgrade<'_>,
+    mut node: NodeProto,
+    args: &[(usize, &str)],
+) -> NodeProto {
+    let Some((_, y)) = node.edge() else { return node };
+    for (arg, name) in args {
+        let Some(value) = node.arg(*arg).map(str::to_owned) else { continue };
         if upgrade.is_list_of_one(&value) {
             let single = format!("{y}.{name}");
             upgrade.reshaped("Squeeze", &value, &[0], &single);
-            if let Some(input) = node.input.get_mut(arg) {
-                *input = single;
-            }
+            node.set_input(*arg, single);
         }
     }
-    Ok(Some(node))
+    node
 }
 
 /// Without axes, and told to do nothing then, a reduction gives what it is given.
 pub(super) fn reduce_nothing(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
     let noop = node.take_attr("noop_with_empty_axes").is_some_and(|a| a.i == Some(1));
-    let Some((x, y)) = edge(&node).filter(|_| noop) else { return Ok(Some(node)) };
+    let Some((x, y)) = node.edge().filter(|_| noop) else { return Ok(Some(node)) };
     if node.arg(1).is_some() {
         match upgrade.elements(node.arg(1)) {
             Some(0) => {}
@@ -240,7 +241,7 @@ pub(super) fn held_otherwise(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<
 
 /// One axis becomes a list of one.
 pub(super) fn list_axes(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
-    let Some((_, y)) = edge(&node) else { return Ok(Some(node)) };
+    let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
     let Some(axes) = node.arg(1).map(str::to_owned) else { return Ok(Some(node)) };
     if upgrade.shapes.rank(Some(&axes)) != Some(0) {
         return Ok(Some(node));
@@ -248,25 +249,7 @@ pub(super) fn list_axes(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewri
     let list = format!("{y}.axes");
     let shape = upgrade.ints(&list, &[-1]);
     upgrade.push("Reshape", &[&axes, &shape], &list);
-    if let Some(input) = node.input.get_mut(1) {
-        *input = list;
-    }
-    Ok(Some(node))
-}
-
-/// A list of one zero point is the one.
-pub(super) fn single_zeros(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
-    let Some((_, y)) = edge(&node) else { return Ok(Some(node)) };
-    for (arg, name) in [(2, "input_zero"), (3, "weight_zero")] {
-        let Some(value) = node.arg(arg).map(str::to_owned) else { continue };
-        if upgrade.is_list_of_one(&value) {
-            let single = format!("{y}.{name}");
-            upgrade.reshaped("Squeeze", &value, &[0], &single);
-            if let Some(input) = node.input.get_mut(arg) {
-                *input = single;
-            }
-        }
-    }
+    node.set_input(1, list);
     Ok(Some(node))
 }
 
@@ -276,7 +259,7 @@ pub(super) fn pool_of_floats(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> 
         Some(Kind::Tensor(dtype @ (DType::U8 | DType::I8))) => dtype,
         _ => return Ok(Some(node)),
     };
-    let Some((x, y)) = edge(&node).filter(|_| node.output.len() == 1) else {
+    let Some((x, y)) = node.edge().filter(|_| node.output.len() == 1) else {
         return Ok(Some(node));
     };
     let part = |suffix: &str| format!("{y}.{suffix}");
@@ -292,13 +275,11 @@ pub(super) fn pool_of_floats(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> 
 /// The largest of nothing is false, the least true.
 pub(super) fn reduce_truths(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
     let truths = upgrade.kind(node.arg(0)) == Some(Kind::Tensor(DType::Bool));
-    let Some((x, y)) = edge(&node).filter(|_| truths) else { return Ok(Some(node)) };
+    let Some((x, y)) = node.edge().filter(|_| truths) else { return Ok(Some(node)) };
     let part = |suffix: &str| format!("{y}.{suffix}");
     let zero = upgrade.float(&part("zero"), 0.0);
     upgrade.push("Cast", &[&x], &part("float")).set_int("to", i64::from(DType::F32.onnx()));
-    if let Some(input) = node.input.first_mut() {
-        *input = part("float");
-    }
+    node.set_input(0, part("float"));
     node.output = vec![part("extreme")];
     upgrade.nodes.push(node);
     upgrade.push("Greater", &[&part("extreme"), &zero], &y);

@@ -94,6 +94,18 @@ impl NodeProto {
         self.input.get(index).map(String::as_str).filter(|name| !name.is_empty())
     }
 
+    /// First input and first output.
+    pub(crate) fn edge(&self) -> Option<(String, String)> {
+        Some((self.arg(0)?.to_owned(), self.output.first().filter(|y| !y.is_empty())?.clone()))
+    }
+
+    /// Has input `index`, which is there, be another value.
+    pub(crate) fn set_input(&mut self, index: usize, value: String) {
+        if let Some(input) = self.input.get_mut(index) {
+            *input = value;
+        }
+    }
+
     /// A node of the default domain.
     pub(crate) fn new(op: &str, name: &str, inputs: &[&str], outputs: &[&str]) -> Self {
         Self {
