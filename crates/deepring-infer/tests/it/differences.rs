@@ -306,7 +306,333 @@ fn many_nodes_in_a_row_overflow_no_stack() {
     assert_eq!(floats(&y), [1.0, -2.0]);
 }
 
-/// Held against the engine's own reading of the file, where that is right.
+/// What is refused besides, each form by its own words.
+#[test]
+fn forms_that_the_engine_does_not_look_at_are_refused_by_name() {
+    let text = |name: &str, value: &str| AttributeProto {
+        name: Some(name.to_owned()),
+        s: Some(value.as_bytes().to_vec()),
+        r#type: Some(3),
+        ..AttributeProto::default()
+    };
+    let of = |what, op, rank: usize, inputs: &[usize], attributes, opset| {
+        (what, op, rank, inputs.to_vec(), attributes, opset)
+    };
+    let cases = [
+        of("peepholes", "LSTM", 3, &[0, 1, 2, 7], vec![int("hidden_size", 4)], 17),
+        of("training mode", "Dropout", 2, &[0, 1, 2], vec![], 17),
+        of(
+            "training mode",
+            "BatchNormalization",
+            2,
+            &[0, 1, 2, 3, 4],
+            vec![int("training_mode", 1)],
+            17,
+        ),
+        of(
+            "a scale for each group",
+            "GroupNormalization",
+            3,
+            &[0, 1, 2],
+            vec![int("num_groups", 1)],
+            18,
+        ),
+        of(
+            "another output type",
+            "DequantizeLinear",
+            2,
+            &[0, 1],
+            vec![int("output_dtype", 10)],
+            23,
+        ),
+        of("another precision", "QuantizeLinear", 0, &[0, 1], vec![int("precision", 10)], 23),
+        of("another precision", "Range", 0, &[0, 1, 2], vec![int("stash_type", 10)], 27),
+        of(
+            "another order of depth",
+            "SpaceToDepth",
+            4,
+            &[0],
+            vec![int("blocksize", 2), text("mode", "CRD")],
+            28,
+        ),
+        of("a transform that precise", "DFT", 3, &[0], vec![], 20),
+        of("lengths of keys", "Attention", 4, &[0, 1, 2, 6], vec![], 24),
+        of(
+            "bits of a type that is held in another form",
+            "BitCast",
+            2,
+            &[0],
+            vec![int("to", 7)],
+            26,
+        ),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (wanted, op, rank, inputs, attributes, opset) in cases {
+        let mut net = Net::new(7);
+        net.opset = opset;
+        let dims = ["2", "2", "2", "2"];
+        let mut names = vec![String::new(); inputs.iter().max().unwrap() + 1];
+        for input in inputs {
+            names[input] = format!("x{input}");
+            net.input(&names[input], FLOAT, &dims[..rank]);
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        net.node(op, &names, "y").attribute = attributes;
+        net.output("y", FLOAT);
+        let found = fault(&net.save(folder.path()));
+        assert!(
+            matches!(found, OperatorFault::Differs { what, .. } if what == wanted),
+            "{op}: {found}"
+        );
+    }
+}
+
+#[test]
+fn doubles_and_short_sums_are_refused_and_conversions_are_right() {
+    const DOUBLE: i32 = 11;
+    const BFLOAT16: i32 = 16;
+    let folder = tempfile::tempdir().unwrap();
+    let unsupported = |net: &Net| match canonicalise(read_onnx(&net.save(folder.path())).unwrap()) {
+        Err(ImportError::Unsupported { feature, .. }) => feature,
+        other => panic!("{other:?}"),
+    };
+    let doubled = net("Add", &[("a", DOUBLE, &["2"]), ("b", DOUBLE, &["2"])], vec![], DOUBLE);
+    assert_eq!(unsupported(&doubled), "double precision");
+    let matrix: &[&str] = &["2", "2"];
+    let short =
+        net("MatMul", &[("a", BFLOAT16, matrix), ("b", BFLOAT16, matrix)], vec![], BFLOAT16);
+    assert_eq!(unsupported(&short), "sums given as bfloat16");
+    let mut asked_nothing = Net::new(7);
+    asked_nothing.floats("k", &[1], &[1.0]);
+    asked_nothing.output("k", FLOAT);
+    assert_eq!(unsupported(&asked_nothing), "a network that is asked nothing");
+    let widened = net("Cast", &[("x", FLOAT, &["1"])], vec![int("to", DOUBLE.into())], DOUBLE);
+    let y = answer(&widened, vec![tensor("x", &[1], &[0.1])]);
+    assert_eq!(y.data(), f64::from(0.1f32).to_le_bytes());
+}
+
+/// A loop that goes on while its own condition, which nothing changes, is true.
+#[test]
+fn loops_without_end_are_refused_and_others_run() {
+    let body = |goes_on: &str| {
+        let mut body = Net::new(1);
+        body.input("i", INT64, &[]).input("on", BOOL, &[]).input("v", FLOAT, &["1"]);
+        body.node("Identity", &["on"], "still_on");
+        let one = body.floats("one", &[1], &[1.0]);
+        body.node("Add", &["v", &one], "more");
+        let five = body.floats("five", &[], &[5.0]);
+        body.node("Less", &["more", &five], "few");
+        body.node("Squeeze", &["few"], "fewer");
+        body.output(goes_on, BOOL).output("more", FLOAT);
+        body.graph
+    };
+    let counted = |turns: Option<i64>, goes_on: &str| {
+        let mut net = Net::new(1);
+        net.opset = 13;
+        net.input("x", FLOAT, &["1"]).output("y", FLOAT);
+        let count = turns.map(|n| net.ints("count", &[n])).unwrap_or_default();
+        net.node("Loop", &[&count, "", "x"], "y").attribute = vec![graph("body", body(goes_on))];
+        net
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for turns in [None, Some(1 << 31), Some(i64::MAX)] {
+        let path = counted(turns, "still_on").save(folder.path());
+        let error = canonicalise(read_onnx(&path).unwrap()).unwrap_err();
+        let endless =
+            matches!(error, ImportError::Unsupported { feature, .. } if feature.contains("turns"));
+        assert!(endless, "{turns:?}: {error}");
+    }
+    let y = answer(&counted(Some(3), "still_on"), vec![tensor("x", &[1], &[0.5])]);
+    assert_eq!(floats(&y), [3.5]);
+    let y = answer(&counted(Some(1 << 31), "fewer"), vec![tensor("x", &[1], &[0.5])]);
+    assert_eq!(floats(&y), [5.5]);
+}
+
+fn bytes_of(name: &str, dims: &[u64], dtype: DType, data: &[u8]) -> TensorValue {
+    TensorValue::new(name, dtype, dims.to_vec(), data.to_vec()).unwrap()
+}
+
+#[test]
+fn a_list_of_one_scale_or_zero_point_is_the_one() {
+    let inputs: &[(&str, i32, &[&str])] =
+        &[("x", UINT8, &["2", "2"]), ("s", FLOAT, &["1"]), ("z", UINT8, &["1"])];
+    let dequantise = net("DequantizeLinear", inputs, vec![], FLOAT);
+    let (x, z) =
+        (bytes_of("x", &[2, 2], DType::U8, &[2, 4, 0, 6]), bytes_of("z", &[1], DType::U8, &[2]));
+    let y = answer(&dequantise, vec![x, tensor("s", &[1], &[0.5]), z]);
+    assert_eq!(floats(&y), [0.0, 1.0, -1.0, 2.0]);
+    let inputs: &[(&str, i32, &[&str])] = &[
+        ("x", UINT8, &["1", "2"]),
+        ("w", UINT8, &["2", "1"]),
+        ("a", UINT8, &["1"]),
+        ("b", UINT8, &["1"]),
+    ];
+    let product = net("MatMulInteger", inputs, vec![], 6);
+    let y = answer(
+        &product,
+        vec![
+            bytes_of("x", &[1, 2], DType::U8, &[3, 4]),
+            bytes_of("w", &[2, 1], DType::U8, &[5, 6]),
+            bytes_of("a", &[1], DType::U8, &[1]),
+            bytes_of("b", &[1], DType::U8, &[2]),
+        ],
+    );
+    assert_eq!(y.data(), 18i32.to_le_bytes());
+}
+
+#[test]
+fn pools_and_reductions_of_bytes_and_truths_are_those_of_their_numbers() {
+    let attributes = vec![ints("kernel_shape", &[2, 2])];
+    let pool = net("MaxPool", &[("x", UINT8, &["1", "1", "2", "2"])], attributes, UINT8);
+    let y = answer(&pool, vec![bytes_of("x", &[1, 1, 2, 2], DType::U8, &[7, 200, 0, 255])]);
+    assert_eq!(y.data(), [255]);
+    for (op, of_some, of_none) in [("ReduceMax", [1, 0], [0, 0]), ("ReduceMin", [0, 0], [1, 1])] {
+        let mut net = Net::new(7);
+        net.opset = 20;
+        net.input("x", BOOL, &["2", "n"]).output("y", BOOL);
+        let axes = net.ints("axes", &[1]);
+        net.node(op, &["x", &axes], "y").attribute = vec![int("keepdims", 0)];
+        let y = answer(&net, vec![bytes_of("x", &[2, 2], DType::Bool, &[1, 0, 0, 0])]);
+        assert_eq!(y.data(), of_some, "{op}");
+        let y = answer(&net, vec![bytes_of("x", &[2, 0], DType::Bool, &[])]);
+        assert_eq!(y.data(), of_none, "{op}");
+    }
+}
+
+#[test]
+fn axes_in_no_list_and_indices_that_are_floats() {
+    let mut squeezed = Net::new(7);
+    squeezed.opset = 13;
+    squeezed.input("x", FLOAT, &["1", "2"]).output("y", FLOAT);
+    squeezed.graph.initializer.push(crate::graphs::int_tensor("axes", &[], &[0]));
+    squeezed.node("Squeeze", &["x", "axes"], "y");
+    let y = answer(&squeezed, vec![tensor("x", &[1, 2], &[3.0, 4.0])]);
+    assert_eq!((y.dims(), floats(&y)), (&[2][..], vec![3.0, 4.0]));
+    let mut hot = Net::new(7);
+    hot.input("x", FLOAT, &["2"]).output("y", FLOAT);
+    let (depth, values) =
+        (hot.floats("depth", &[], &[3.0]), hot.floats("values", &[2], &[0.0, 5.0]));
+    hot.node("OneHot", &["x", &depth, &values], "y");
+    let y = answer(&hot, vec![tensor("x", &[2], &[1.0, -1.0])]);
+    assert_eq!(floats(&y), [0.0, 5.0, 0.0, 0.0, 0.0, 5.0]);
+}
+
+/// By the formulas of the standard, worked out by hand.
+#[test]
+fn losses_are_weighted_and_ignore_what_they_are_told_to() {
+    let text = |value: &str| AttributeProto {
+        name: Some("reduction".to_owned()),
+        s: Some(value.as_bytes().to_vec()),
+        r#type: Some(3),
+        ..AttributeProto::default()
+    };
+    let inputs: &[(&str, i32, &[&str])] =
+        &[("x", FLOAT, &["2", "3"]), ("t", INT64, &["2"]), ("w", FLOAT, &["3"])];
+    let targets = || {
+        let data = [2i64, 0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        TensorValue::new("t", DType::I64, vec![2], data).unwrap()
+    };
+    let x = || tensor("x", &[2, 3], &[-1.0, -2.0, -3.0, -4.0, -5.0, -6.0]);
+    let w = || tensor("w", &[3], &[1.0, 2.0, 3.0]);
+    // Entries 3 and 4, weights 3 and 1.
+    let cases: [(Vec<AttributeProto>, bool, &[f32]); 7] = [
+        (vec![], true, &[13.0 / 4.0]),
+        (vec![text("sum")], true, &[13.0]),
+        (vec![text("none")], true, &[9.0, 4.0]),
+        (vec![int("ignore_index", 2)], true, &[4.0]),
+        (vec![], false, &[3.5]),
+        (vec![int("ignore_index", 0)], false, &[3.0]),
+        (vec![int("ignore_index", 0), text("none")], false, &[3.0, 0.0]),
+    ];
+    for (attributes, weighted, wanted) in cases {
+        let net = net(
+            "NegativeLogLikelihoodLoss",
+            &inputs[..2 + usize::from(weighted)],
+            attributes,
+            FLOAT,
+        );
+        let mut given = vec![x(), targets()];
+        given.extend(weighted.then(w));
+        assert_eq!(floats(&answer(&net, given)), wanted);
+    }
+    let inputs: &[(&str, i32, &[&str])] = &[("x", FLOAT, &["2", "3"]), ("t", INT64, &["2"])];
+    let entropy = net("SoftmaxCrossEntropyLoss", inputs, vec![], FLOAT);
+    let y = floats(&answer(&entropy, vec![tensor("x", &[2, 3], &[0.0; 6]), targets()]));
+    assert!((y[0] - 3f32.ln()).abs() < 1e-6, "{y:?}");
+}
+
+#[test]
+fn normalisations_pools_and_windows_are_those_of_the_standard() {
+    let close = |found: &[f32], wanted: &[f32]| {
+        assert_eq!(found.len(), wanted.len());
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
+        assert!(found.iter().zip(wanted).all(near), "{found:?} {wanted:?}");
+    };
+    let mut layer = Net::new(7);
+    layer.input("x", FLOAT, &["n", "2"]).output("y", FLOAT).output("m", FLOAT).output("d", FLOAT);
+    let (scale, bias) =
+        (layer.floats("scale", &[2], &[1.0, 2.0]), layer.floats("bias", &[2], &[0.5, 0.0]));
+    layer.graph.node.push(crate::graphs::node(
+        "LayerNormalization",
+        &["x", &scale, &bias],
+        &["y", "m", "d"],
+    ));
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&layer.save(folder.path()), CutPolicy::Auto);
+    let x = tensor("x", &[1, 2], &[1.0, 5.0]);
+    let outputs = ring.session(Check::Compute).run(vec![x]).unwrap().outputs.remove(0);
+    close(&floats(&outputs[0]), &[-0.5, 2.0]);
+    close(&floats(&outputs[1]), &[3.0]);
+    close(&floats(&outputs[2]), &[0.5]);
+    let mut group = Net::new(7);
+    group.opset = 21;
+    group.input("x", FLOAT, &["n", "2", "2"]).output("y", FLOAT);
+    let (scale, bias) =
+        (group.floats("scale", &[2], &[1.0, 10.0]), group.floats("bias", &[2], &[0.0, 1.0]));
+    group.node("GroupNormalization", &["x", &scale, &bias], "y").attribute =
+        vec![int("num_groups", 1)];
+    let root = 5f32.sqrt();
+    let y = answer(&group, vec![tensor("x", &[1, 2, 2], &[1.0, 3.0, 5.0, 7.0])]);
+    close(&floats(&y), &[-3.0 / root, -1.0 / root, 10.0 / root + 1.0, 30.0 / root + 1.0]);
+    let pool =
+        net("LpPool", &[("x", FLOAT, &["1", "1", "3"])], vec![ints("kernel_shape", &[2])], FLOAT);
+    close(&floats(&answer(&pool, vec![tensor("x", &[1, 1, 3], &[-3.0, 4.0, 0.0])])), &[5.0, 4.0]);
+    let depth = net(
+        "SpaceToDepth",
+        &[("x", FLOAT, &["n", "2", "2", "2"])],
+        vec![int("blocksize", 2)],
+        FLOAT,
+    );
+    let x: Vec<f32> = (1..9).map(|v| v as f32).collect();
+    let y = answer(&depth, vec![tensor("x", &[1, 2, 2, 2], &x)]);
+    assert_eq!(
+        (y.dims(), floats(&y)),
+        (&[1, 8, 1, 1][..], vec![1.0, 5.0, 2.0, 6.0, 3.0, 7.0, 4.0, 8.0])
+    );
+    let size = || TensorValue::new("n", DType::I64, vec![], 4i64.to_le_bytes().to_vec()).unwrap();
+    for (op, periodic, wanted) in [
+        ("HannWindow", 1, [0.0, 0.5, 1.0, 0.5]),
+        ("HannWindow", 0, [0.0, 0.75, 0.75, 0.0]),
+        ("HammingWindow", 1, [4.0 / 46.0, 25.0 / 46.0, 1.0, 25.0 / 46.0]),
+        ("BlackmanWindow", 1, [0.0, 0.34, 1.0, 0.34]),
+    ] {
+        let window = net(op, &[("n", INT64, &[])], vec![int("periodic", periodic)], FLOAT);
+        close(&floats(&answer(&window, vec![size()])), &wanted);
+    }
+    let inf = |negative, positive| {
+        let attributes = vec![int("detect_negative", negative), int("detect_positive", positive)];
+        let net = net("IsInf", &[("x", FLOAT, &["3"])], attributes, BOOL);
+        answer(&net, vec![tensor("x", &[3], &[f32::NEG_INFINITY, 0.0, f32::INFINITY])])
+            .data()
+            .to_vec()
+    };
+    assert_eq!(
+        [inf(1, 1), inf(1, 0), inf(0, 1), inf(0, 0)],
+        [[1, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0]]
+    );
+}
+
+/// Element by element, against the formulas of the standard.
 #[test]
 fn what_the_engine_lacks_is_what_onnx_says() {
     let x = [-2.0f32, -0.4, 0.0, 0.3, 1.5, 7.0];
