@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
 use crate::keys::{Host, Owner, Role};
-use crate::path::{folder_of, resolved};
+use crate::path::{folder_of, is_absence, resolved};
 use crate::plain_file::open_plain;
 use crate::trust::MAX_STORE;
 
@@ -41,7 +41,7 @@ pub fn spare_kept(target: &Path) -> io::Result<()> {
 }
 
 fn what(target: &Path) -> io::Result<Option<&'static str>> {
-    let target = resolved(target);
+    let target = resolved(target)?;
     if belongs_to_a_ledger(&target) {
         return Ok(Some("a file of a ledger"));
     }
@@ -51,7 +51,7 @@ fn what(target: &Path) -> io::Result<Option<&'static str>> {
         return Ok(Some("the lock of a trust store"));
     }
     match of_content(&target) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) if is_absence(&e) => Ok(None),
         Err(e) if matches!(e.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput) => {
             Err(e)
         }
@@ -88,9 +88,11 @@ fn of_content(path: &Path) -> io::Result<Option<&'static str>> {
     Ok(None)
 }
 
-/// Whether a line begins as a secret key does, damaged or not.
+/// Whether a line begins as a secret key does, damaged or not. Whoever reads keys ignores white space of every script and
+/// byte order marks before them: all that begins no key is skipped here.
 fn is_secret(line: &[u8]) -> bool {
-    let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line).trim_ascii_start();
+    let begin = line.iter().position(u8::is_ascii_alphanumeric).unwrap_or(line.len());
+    let line = line.get(begin..).unwrap_or_default();
     // Bech32 is the same in capitals.
     let ours = |prefix: &str| {
         line.get(..prefix.len()).is_some_and(|l| l.eq_ignore_ascii_case(prefix.as_bytes()))
@@ -126,11 +128,23 @@ fn is_store(text: &[u8]) -> bool {
 /// Whether this is the place of one of a ledger's files, there or not, in a folder that holds a ledger's database.
 fn belongs_to_a_ledger(target: &Path) -> bool {
     let named = target.file_name().is_some_and(|n| LEDGER_FILES.iter().any(|file| n == *file));
-    named
-        && open_plain(&folder_of(target).join(LEDGER_FILES[0])).is_ok_and(|mut database| {
-            let mut magic = [0; DATABASE_MAGIC.len()];
-            database.read_exact(&mut magic).is_ok() && magic == DATABASE_MAGIC
-        })
+    named && is_database(&folder_of(target).join(LEDGER_FILES[0]))
+}
+
+/// Whether a file is a ledger's database, or may be one: what cannot be looked at could be somebody's.
+fn is_database(path: &Path) -> bool {
+    let mut magic = [0; DATABASE_MAGIC.len()];
+    match open_plain(path).and_then(|mut file| file.read_exact(&mut magic)) {
+        Ok(()) => magic == DATABASE_MAGIC,
+        Err(e) => !matches!(
+            e.kind(),
+            io::ErrorKind::NotFound
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::IsADirectory
+                | io::ErrorKind::InvalidInput
+                | io::ErrorKind::UnexpectedEof
+        ),
+    }
 }
 
 /// The name that a store has whose lock has this one.
@@ -159,6 +173,14 @@ mod tests {
             "\r\n PRIVATE+KEY+x+00000000+AAAA\r\n",
         ] {
             assert_eq!(kept("x", text.as_bytes()), Some("a secret key file"), "{text}");
+        }
+        // All that those who read keys trim.
+        let blanks = (0..=char::MAX as u32).filter_map(char::from_u32);
+        for blank in blanks.filter(|c| c.is_whitespace() || *c == '\u{feff}') {
+            for key in ["DRHOSTSECRET1QQ", "PRIVATE+KEY+x+00000000+AAAA"] {
+                let line = format!("{blank}{blank}{key}");
+                assert!(line.split('\n').any(|line| is_secret(line.as_bytes())), "{line:?}");
+            }
         }
         for text in
             ["", "drowner1qqqq", "x+00000000+AAAA", "about DROWNERSECRET1", "DROWNERSECRETS"]
@@ -202,6 +224,17 @@ mod tests {
             );
         }
         assert_eq!(what(&folder.path().join("x.tlog-proof")).unwrap(), None);
+    }
+
+    /// A circle of links is what no user, root included, can look at.
+    #[cfg(unix)]
+    #[test]
+    fn a_database_that_cannot_be_looked_at_counts_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("checkpoint");
+        assert_eq!(what(&file).unwrap(), None);
+        std::os::unix::fs::symlink("ledger.redb", folder.path().join("ledger.redb")).unwrap();
+        assert_eq!(what(&file).unwrap(), Some("a file of a ledger"));
     }
 
     #[cfg(unix)]

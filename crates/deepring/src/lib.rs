@@ -127,7 +127,7 @@ pub use keys::{
 };
 pub use manifest::Manifest;
 pub use open::{ChunkObserver, DecryptedChunk, OpenError, OpeningKey};
-pub use path::resolved;
+pub use path::{Place, resolved};
 pub use plain_file::{open_plain, open_plain_with, read_plain, read_plain_text};
 pub use receipt::{
     Chain, ChainError, Check, Checked, CheckedError, Coverage, Decision, Delivered, Item, Opening,

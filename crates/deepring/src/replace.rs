@@ -14,9 +14,10 @@ const NAME_PART: usize = 100;
 
 /// The new content of a file, which no one finds under the file's name before all of it is there.
 ///
-/// Where the system has files without a name (Linux, on most file systems), it has none before
-/// [`commit`](Self::commit): whatever ends the process, nothing of it stays. Elsewhere it lies beside its target under a
-/// hidden name, and is removed when it is dropped.
+/// Where the system has files without a name (Linux with /proc, on most file systems), it has none before
+/// [`commit`](Self::commit): whatever ends the process, nothing of it stays, unless it is killed between two system calls
+/// of a `commit` that replaces a file. Elsewhere it lies beside its target under a hidden name, `.NAME.partial-` and six
+/// characters, and is removed when it is dropped; of a process that is killed it stays, and may be deleted.
 #[derive(Debug)]
 pub struct Replacement {
     file: File,

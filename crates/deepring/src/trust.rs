@@ -79,6 +79,10 @@ impl<'a> Trust<'a> {
         let found = OwnedRing { owner: closure.owner, ring: closure.ring_id };
         let untrusted = |reason| Some(Finding::untrusted(PartName::Closure, reason));
         let bound = self.store.zip(self.at).map(|(store, path)| store.bindings_of(path));
+        let bound = match bound.transpose() {
+            Ok(bound) => bound,
+            Err(e) => return untrusted(format!("what is bound to this path is not known: {e}")),
+        };
         if let Some(bound) = bound.iter().flatten().find(|bound| **bound != found) {
             let reason = format!(
                 "this path is bound to ring {} of owner {}; here is ring {} of owner {}",

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use super::OwnedRing;
 use super::file::Head;
-use super::place::names_of;
-use super::store::{TrustError, TrustStore};
+use super::store::{TrustError, TrustStore, names};
 
 /// A ledger as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,16 +40,18 @@ impl TrustStore {
 
     /// The verifier keys of the ledgers that were seen at a path, by the name given and by where it leads: one, unless a
     /// link was put there since.
-    #[must_use]
-    pub fn ledgers_at(&self, dir: &Path) -> Vec<&str> {
-        let names = names_of(dir);
+    ///
+    /// # Errors
+    /// [`TrustError::Io`] where nobody can say where the path leads.
+    pub fn ledgers_at(&self, dir: &Path) -> Result<Vec<&str>, TrustError> {
+        let names = names(dir)?;
         let mut keys: Vec<_> = names
             .iter()
             .filter_map(|n| self.data.ledger_paths.get(n))
             .map(String::as_str)
             .collect();
         keys.dedup();
-        keys
+        Ok(keys)
     }
 
     /// The verifier keys of the ledgers that hold a ring, as far as is remembered.
@@ -77,7 +78,7 @@ impl TrustStore {
         dir: Option<&Path>,
         ring: Option<&OwnedRing>,
     ) -> Result<(), TrustError> {
-        let names = dir.map(names_of).unwrap_or_default();
+        let names = dir.map(names).transpose()?.unwrap_or_default();
         let known = self.data.ledgers.get(&seen.key).is_some_and(|head| head.size >= seen.size)
             && names.iter().all(|name| self.data.ledger_paths.contains_key(name))
             && ring.is_none_or(|r| self.ledgers_of(r).contains(&seen.key.as_str()));

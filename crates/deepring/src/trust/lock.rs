@@ -13,19 +13,26 @@ use crate::turn::wait_for;
 /// Opening a file for reading is enough to lock it, so the file is readable by its user only: nobody else can keep the
 /// user waiting. A link in its place is not followed: neither the file that it leads to nor its mode is changed.
 pub(super) fn lock(path: &Path, wait: Duration) -> io::Result<Option<File>> {
-    // A pipe would be waited for when it is opened.
-    if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file"));
-    }
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     {
+        use rustix::fs::OFlags;
         use std::os::unix::fs::OpenOptionsExt as _;
-        let no_link = rustix::fs::OFlags::NOFOLLOW.bits();
-        options.mode(0o600).custom_flags(i32::try_from(no_link).unwrap_or(0));
+        // A pipe would be waited for.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+        options.mode(0o600).custom_flags(i32::try_from(flags).unwrap_or(0));
     }
-    let file = options.open(path)?;
+    let opened = options.open(path);
+    // What was opened, not what lay there before; a pipe that nobody reads cannot be opened at all.
+    let is_file = match &opened {
+        Ok(file) => file.metadata()?.is_file(),
+        Err(_) => fs::metadata(path).map_or(true, |about| about.is_file()),
+    };
+    if !is_file {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file"));
+    }
+    let file = opened?;
     make_private(&file);
     Ok(wait_for(&file, wait)?.then_some(file))
 }

@@ -1,6 +1,7 @@
 //! Under which names a path is remembered.
 
 use std::fmt::Write as _;
+use std::io;
 use std::path::Path;
 
 use crate::path::resolved;
@@ -10,19 +11,22 @@ use crate::path::resolved;
 ///
 /// All are needed. By the last alone, a link put in a file's place would lead to a name that nothing is bound to; by the
 /// first alone, another way to the same file would; without the second, another way to such a link.
-pub(super) fn names_of(path: &Path) -> Vec<String> {
-    let given = std::path::absolute(path).unwrap_or_else(|_| path.into());
+///
+/// # Errors
+/// As [`resolved`]: by a name that is not its own, a path would be taken for one that nothing is bound to.
+pub(super) fn names_of(path: &Path) -> io::Result<Vec<String>> {
+    let given = std::path::absolute(path)?;
     let in_folder = match (given.parent(), given.file_name()) {
-        (Some(folder), Some(name)) => resolved(folder).join(name),
-        _ => resolved(&given),
+        (Some(folder), Some(name)) => resolved(folder)?.join(name),
+        _ => resolved(&given)?,
     };
     let mut names: Vec<String> = Vec::new();
-    for name in [&given, &in_folder, &resolved(&given)].map(|p| name_of(p)) {
+    for name in [&given, &in_folder, &resolved(&given)?].map(|p| name_of(p)) {
         if !names.contains(&name) {
             names.push(name);
         }
     }
-    names
+    Ok(names)
 }
 
 /// A path as text, no two alike. An absolute path never begins with `bytes:`.
@@ -54,9 +58,9 @@ mod tests {
         std::fs::write(dir.join("file"), "").unwrap();
         std::os::unix::fs::symlink("file", dir.join("link")).unwrap();
         let text = |name: &str| dir.join(name).to_str().unwrap().to_owned();
-        assert_eq!(names_of(&dir.join("link")), [text("link"), text("file")]);
-        assert_eq!(names_of(&dir.join("./file")), [text("file")]);
-        assert_eq!(names_of(&dir.join("none")), [text("none")]);
+        assert_eq!(names_of(&dir.join("link")).unwrap(), [text("link"), text("file")]);
+        assert_eq!(names_of(&dir.join("./file")).unwrap(), [text("file")]);
+        assert_eq!(names_of(&dir.join("none")).unwrap(), [text("none")]);
     }
 
     #[test]
@@ -67,11 +71,11 @@ mod tests {
         std::os::unix::fs::symlink("real", dir.join("way")).unwrap();
         let text = |name: &str| dir.join(name).to_str().unwrap().to_owned();
         for way in ["real/sub/../gone", "way/gone", "way/sub/../gone", "none/../real/gone"] {
-            assert_eq!(names_of(&dir.join(way)), [text(way), text("real/gone")], "{way}");
+            assert_eq!(names_of(&dir.join(way)).unwrap(), [text(way), text("real/gone")], "{way}");
         }
         std::os::unix::fs::symlink("elsewhere", dir.join("real/gone")).unwrap();
         let names = [text("way/gone"), text("real/gone"), text("real/elsewhere")];
-        assert_eq!(names_of(&dir.join("way/gone")), names);
+        assert_eq!(names_of(&dir.join("way/gone")).unwrap(), names);
     }
 
     #[test]

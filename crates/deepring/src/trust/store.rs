@@ -14,7 +14,7 @@ use super::place::names_of;
 use crate::crypto::Digest;
 use crate::in_line::InLine;
 use crate::keys::{Owner, PublicKey};
-use crate::path::{folder_of, resolved};
+use crate::path::{Step, is_absence, resolved, resolved_through};
 use crate::plain_file::open_plain;
 use crate::replace::replace_private_file;
 use crate::ring::AuthenticRing;
@@ -57,8 +57,8 @@ pub enum TrustError {
         /// Its permissions.
         mode: u32,
     },
-    /// Another user owns the file, and so can write it.
-    #[error("{}: this trust store belongs to another user (uid {owner}), who can write it", InLine(path.display()))]
+    /// Another user owns the file, or a link to it, and so can write it or put another in its place.
+    #[error("{}: this trust store, or a link to it, belongs to another user (uid {owner}), who decides what is read here", InLine(path.display()))]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -73,7 +73,7 @@ pub enum TrustError {
     LooseFolder {
         /// The file, there or not.
         path: PathBuf,
-        /// The folder that it lies in.
+        /// The folder on the way to it.
         folder: PathBuf,
         /// The folder's permissions.
         mode: u32,
@@ -116,18 +116,24 @@ pub struct TrustStore {
 }
 
 impl TrustStore {
-    /// Reads the store; a file that does not exist is an empty store. A link is followed once, here: what is written
-    /// later goes where the link leads, too.
+    /// Reads the store; a file that does not exist is an empty store. Links are followed once, here: what is written
+    /// later goes where they lead, too.
     ///
     /// # Errors
-    /// [`TrustError::Io`], [`TrustError::Damaged`] and [`TrustError::OldFormat`]: a store that cannot be read is never
-    /// taken for an empty one. [`TrustError::Loose`], [`TrustError::Foreign`] and [`TrustError::LooseFolder`] where
-    /// others than its user and root can write it, or put another file in its place. (On systems without Unix
-    /// permissions this is not looked at.)
+    /// [`TrustError::Io`], [`TrustError::Damaged`] and [`TrustError::OldFormat`]: a store that cannot be read, a pipe among
+    /// them, is never taken for an empty one. [`TrustError::Loose`], [`TrustError::Foreign`] and
+    /// [`TrustError::LooseFolder`] where others than its user and root can write it, or put another file in its place, by
+    /// any folder on the way to it. (On systems without Unix permissions this is not looked at.)
     pub fn open(path: &Path) -> Result<Self, TrustError> {
-        let path = resolved(path);
-        let data = read(&path)?;
-        Ok(Self { path, wait: DEFAULT_WAIT, data })
+        let io = |source| TrustError::Io { path: path.into(), source };
+        let place = resolved(path).map_err(io)?;
+        // A pipe or a deleted file that a descriptor's name leads to has no place, and would pass for an absent store.
+        if path.exists() && !place.exists() {
+            return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file")));
+        }
+        guarded_way(path)?;
+        let data = read(&place)?;
+        Ok(Self { path: place, wait: DEFAULT_WAIT, data })
     }
 
     /// How long a change waits for that of another process; 10 seconds unless told otherwise.
@@ -203,9 +209,11 @@ impl TrustStore {
     }
 
     /// The ring that a path is bound to, by the name given or, where it is a link, by where it leads.
-    #[must_use]
-    pub fn binding(&self, path: &Path) -> Option<OwnedRing> {
-        self.bindings_of(path).into_iter().next()
+    ///
+    /// # Errors
+    /// [`TrustError::Io`] where nobody can say where the path leads.
+    pub fn binding(&self, path: &Path) -> Result<Option<OwnedRing>, TrustError> {
+        Ok(self.bindings_of(path)?.into_iter().next())
     }
 
     /// Every bound path, with its ring.
@@ -220,7 +228,7 @@ impl TrustStore {
     /// [`TrustError::BoundToAnother`] where the path is bound already to another ring; else as
     /// [`add_owner`](Self::add_owner).
     pub fn bind(&mut self, path: &Path, ring: &AuthenticRing) -> Result<(), TrustError> {
-        let (names, found) = (names_of(path), ring.owned());
+        let (names, found) = (names(path)?, ring.owned());
         let bound = Bound::of(&found);
         let known = names.iter().all(|name| self.data.paths.get(name) == Some(&bound));
         if known && self.newest(&found) == Some((ring.model_version(), ring.digest())) {
@@ -250,7 +258,7 @@ impl TrustStore {
     /// # Errors
     /// As [`add_owner`](Self::add_owner).
     pub fn unbind(&mut self, path: &Path) -> Result<Option<OwnedRing>, TrustError> {
-        let names = names_of(path);
+        let names = names(path)?;
         self.update(|data| {
             let removed = names.iter().filter_map(|name| data.paths.remove(name));
             // All of them, not the first only.
@@ -259,9 +267,9 @@ impl TrustStore {
     }
 
     /// What the path is bound to, by each of its names.
-    pub(super) fn bindings_of(&self, path: &Path) -> Vec<OwnedRing> {
-        let names = names_of(path);
-        names.iter().filter_map(|name| self.data.paths.get(name)).filter_map(Bound::ring).collect()
+    pub(super) fn bindings_of(&self, path: &Path) -> Result<Vec<OwnedRing>, TrustError> {
+        let bound = names(path)?.into_iter().filter_map(|name| self.data.paths.get(&name));
+        Ok(bound.filter_map(Bound::ring).collect())
     }
 
     /// Another owner under whom a ring of this id was seen.
@@ -323,7 +331,7 @@ fn remember(data: &mut Data, ring: &AuthenticRing) {
 
 fn read(path: &Path) -> Result<Data, TrustError> {
     let io = |source| TrustError::Io { path: path.into(), source };
-    guarded_folder(path)?;
+    guarded_way(path)?;
     let file = match open_plain(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Data::default()),
         opened => opened.map_err(io)?,
@@ -355,20 +363,36 @@ fn guarded(path: &Path, file: &File) -> Result<(), TrustError> {
     }
 }
 
-/// Refuses a folder in which others than its user and root can put another file in the store's place. In one with the
-/// sticky bit, as /tmp, others can add files, and take away or rename their own only.
+/// Refuses a way to a file on which others than its user and root can put another file in its place: in the folder that
+/// it lies in, in one above, or in one that holds a link to it. In one with the sticky bit, as /tmp, others can add files,
+/// and take away or rename their own only.
 #[cfg(unix)]
-fn guarded_folder(path: &Path) -> Result<(), TrustError> {
+fn guarded_way(path: &Path) -> Result<(), TrustError> {
     use std::os::unix::fs::MetadataExt as _;
-    let folder = folder_of(path);
-    // Where there is none, it is made for its user only.
-    let Ok(about) = fs::metadata(&folder) else { return Ok(()) };
-    let (mode, owner) = (about.mode() & 0o7777, about.uid());
-    let loose = mode & 0o022 != 0 && mode & 0o1000 == 0;
-    match loose || !is_own(owner) {
-        true => Err(TrustError::LooseFolder { path: path.into(), folder, mode, owner }),
-        false => Ok(()),
+    let io = |source| TrustError::Io { path: path.into(), source };
+    for step in resolved_through(path).map_err(io)?.1 {
+        let about = match &step {
+            Step::Folder(folder) => fs::metadata(folder),
+            Step::Link(link) => fs::symlink_metadata(link),
+        };
+        let about = match about {
+            Ok(about) => about,
+            // Where there is none, it is made for its user only.
+            Err(e) if is_absence(&e) => break,
+            Err(e) => return Err(io(e)),
+        };
+        let (mode, owner) = (about.mode() & 0o7777, about.uid());
+        match step {
+            Step::Link(_) if !is_own(owner) => {
+                return Err(TrustError::Foreign { path: path.into(), owner });
+            }
+            Step::Folder(folder) if !is_own(owner) || (mode & 0o022 != 0 && mode & 0o1000 == 0) => {
+                return Err(TrustError::LooseFolder { path: path.into(), folder, mode, owner });
+            }
+            Step::Link(_) | Step::Folder(_) => {}
+        }
     }
+    Ok(())
 }
 
 /// Whether this is a user against whom no file of ours is protected anyway.
@@ -383,8 +407,13 @@ fn guarded(_: &Path, _: &File) -> Result<(), TrustError> {
 }
 
 #[cfg(not(unix))]
-fn guarded_folder(_: &Path) -> Result<(), TrustError> {
+fn guarded_way(_: &Path) -> Result<(), TrustError> {
     Ok(())
+}
+
+/// The names under which a path is remembered.
+pub(super) fn names(path: &Path) -> Result<Vec<String>, TrustError> {
+    names_of(path).map_err(|source| TrustError::Io { path: path.into(), source })
 }
 
 /// Makes a folder, and those above it, for its user only; one that is there stays as it is.

@@ -101,7 +101,7 @@ fn a_removed_owner_is_trusted_no_more_and_the_versions_of_his_rings_are_still_kn
 
     let mut store = memory.reread();
     assert_eq!(verdict_at(&path, &Trust::store(&store)), Verdict::Untrusted);
-    assert_eq!(store.binding(&path), Some(intact(&second).owned()));
+    assert_eq!(store.binding(&path).unwrap(), Some(intact(&second).owned()));
     store.add_owner(&owner().public()).unwrap();
     fs::write(&path, &first).unwrap();
     assert_eq!(verdict_at(&path, &Trust::store(&store)), Verdict::Stale);
@@ -182,13 +182,13 @@ fn a_path_is_bound_anew_only_after_it_was_unbound() {
     let err = memory.store.bind(&path, &two).unwrap_err();
     let TrustError::BoundToAnother { bound, found, .. } = err else { panic!("{err}") };
     assert_eq!((*bound, *found), (one.owned(), two.owned()));
-    assert_eq!(memory.reread().binding(&path), Some(one.owned()));
+    assert_eq!(memory.reread().binding(&path).unwrap(), Some(one.owned()));
     assert_eq!(memory.reread().newest(&two.owned()), None, "nothing of it was remembered");
 
     assert_eq!(memory.store.unbind(&path).unwrap(), Some(one.owned()));
     assert_eq!(memory.store.unbind(&path).unwrap(), None);
     memory.store.bind(&path, &two).unwrap();
-    assert_eq!(memory.reread().binding(&path), Some(two.owned()));
+    assert_eq!(memory.reread().binding(&path).unwrap(), Some(two.owned()));
     assert!(memory.reread().newest(&one.owned()).is_some(), "versions seen stay");
 }
 
@@ -219,7 +219,7 @@ fn a_checkpoint_only_grows_and_a_path_stays_its_ledgers() {
     let store = memory.reread();
     assert_eq!(store.ledger("one+1+k"), Some(one.clone()));
     assert_eq!(store.ledger("two+2+k"), Some(two));
-    assert_eq!(store.ledgers_at(&dir), ["one+1+k"]);
+    assert_eq!(store.ledgers_at(&dir).unwrap(), ["one+1+k"]);
     assert_eq!(store.ledgers_of(&ring.owned()), ["one+1+k"]);
     assert_eq!(store.ledgers_named("one"), ["one+1+k"]);
     assert!(store.ledgers_named("on").is_empty());
@@ -227,7 +227,9 @@ fn a_checkpoint_only_grows_and_a_path_stays_its_ledgers() {
     assert!(memory.store.forget_ledger("one+1+k").unwrap());
     assert!(!memory.store.forget_ledger("one+1+k").unwrap());
     let store = memory.reread();
-    assert!(store.ledgers_at(&dir).is_empty() && store.ledgers_of(&ring.owned()).is_empty());
+    assert!(
+        store.ledgers_at(&dir).unwrap().is_empty() && store.ledgers_of(&ring.owned()).is_empty()
+    );
     assert_eq!(store.newest(&ring.owned()), Some((1, ring.digest())));
 }
 
@@ -291,6 +293,57 @@ fn a_pipe_in_the_place_of_store_or_lock_is_refused_and_not_waited_for() {
         }
         let err = memory.store.add_owner(&owner().public()).unwrap_err();
         assert!(matches!(&err, TrustError::Io { path, .. } if *path == memory.path(name)), "{err}");
+    }
+}
+
+/// The name of a descriptor leads nowhere that a path could name; so does a link in a circle.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_or_a_deleted_file_by_a_descriptors_name_is_no_absent_store() {
+    use std::os::fd::AsRawFd as _;
+    let memory = Memory::new();
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let deleted = File::create(memory.path("deleted")).unwrap();
+    fs::remove_file(memory.path("deleted")).unwrap();
+    std::os::unix::fs::symlink("circle", memory.path("circle")).unwrap();
+    for path in [
+        format!("/proc/self/fd/{}", reader.as_raw_fd()).into(),
+        format!("/dev/fd/{}", deleted.as_raw_fd()).into(),
+        memory.path("circle"),
+    ] {
+        let refused = TrustStore::open(&path);
+        assert!(matches!(refused, Err(TrustError::Io { .. })), "{}", path.display());
+    }
+}
+
+/// Whoever can write a folder on the way, above the store or around a link to it, can put another store there.
+#[cfg(unix)]
+#[test]
+fn a_way_to_the_store_that_others_can_change_is_refused_wherever_it_is_loose() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let memory = Memory::new();
+    for folder in ["above/mine", "hops"] {
+        fs::create_dir_all(memory.path(folder)).unwrap();
+    }
+    std::os::unix::fs::symlink("hops/hop", memory.path("link")).unwrap();
+    std::os::unix::fs::symlink("../above/mine/trust.json", memory.path("hops/hop")).unwrap();
+    let (store, link) = (memory.path("above/mine/trust.json"), memory.path("link"));
+    TrustStore::open(&store).unwrap().add_owner(&owner().public()).unwrap();
+    assert!(TrustStore::open(&link).unwrap().trusts(&owner().public()));
+    for (folder, ways) in [("above", vec![&store, &link]), ("hops", vec![&link])] {
+        let set = |mode| fs::set_permissions(memory.path(folder), fs::Permissions::from_mode(mode));
+        set(0o775).unwrap();
+        for way in ways {
+            let refused = TrustStore::open(way).map(drop).unwrap_err();
+            let TrustError::LooseFolder { folder: found, .. } = &refused else {
+                panic!("{refused}")
+            };
+            assert!(found.ends_with(folder), "{}", found.display());
+        }
+        // As /tmp is.
+        set(0o1777).unwrap();
+        TrustStore::open(&link).unwrap();
+        set(0o755).unwrap();
     }
 }
 
