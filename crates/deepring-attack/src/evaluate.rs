@@ -17,6 +17,7 @@ mod ring;
 mod subject;
 mod tables;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,6 +43,11 @@ pub use journal::{JournalError, Results};
 
 /// Changes whenever the same cell would give another result: no older result is then taken for a new one.
 const GENERATION: u32 = 2;
+
+/// The names of the files in the folder of an evaluation, beside the plots.
+const RESULTS: &str = "results.jsonl";
+const TABLES: &str = "tables.md";
+const PAGE: &str = "report.html";
 
 /// What is evaluated.
 #[derive(Debug, Clone)]
@@ -157,7 +163,7 @@ pub fn evaluate(plan: &Plan, watch: &dyn Watch) -> Result<Evaluated, EvaluateErr
     }
     let write = |source| EvaluateError::Write { path: plan.folder.clone(), source };
     std::fs::create_dir_all(&plan.folder).map_err(write)?;
-    let (mut journal, mut results) = Journal::open(&plan.folder.join("results.jsonl"))?;
+    let (mut journal, mut results) = Journal::open(&plan.folder.join(RESULTS))?;
 
     watch.step("reading samples");
     let (test, search, shared_samples) = samples(plan)?;
@@ -205,14 +211,21 @@ pub fn evaluate(plan: &Plan, watch: &dyn Watch) -> Result<Evaluated, EvaluateErr
     Ok(Evaluated { computed, known: there.len(), left, results, files })
 }
 
+/// Whether an evaluation writes a file of this name into its folder.
+#[must_use]
+pub fn writes(name: &OsStr) -> bool {
+    let fixed = [RESULTS, TABLES, PAGE].iter().any(|file| name == *file);
+    fixed || Path::new(name).extension().is_some_and(|e| e == "svg")
+}
+
 /// Writes `tables.md`, `report.html` and the plots from results alone.
 ///
 /// # Errors
 /// If a file cannot be written.
 pub fn write_report(folder: &Path, results: &Results) -> Result<Vec<PathBuf>, EvaluateError> {
-    let mut files = vec![("tables.md".to_owned(), tables::tables(results))];
+    let mut files = vec![(TABLES.to_owned(), tables::tables(results))];
     let plots = plot::plots(results);
-    files.push(("report.html".to_owned(), page::page(results, &plots)));
+    files.push((PAGE.to_owned(), page::page(results, &plots)));
     files.extend(plots.iter().map(|p| (format!("{}.svg", p.name), p.file())));
     let write = |(name, text): (String, String)| {
         let path = folder.join(name);

@@ -41,9 +41,9 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Trust(args) => trust::trust(&args, trust),
         Command::Export(args) => export::export(&args, trust),
         #[cfg(feature = "attacks")]
-        Command::Attack(args) => attack::attack(&args),
+        Command::Attack(args) => attack::attack(&args, trust),
         #[cfg(feature = "attacks")]
-        Command::Quantise(args) => quantise::quantise(&args),
+        Command::Quantise(args) => quantise::quantise(&args, trust),
         #[cfg(feature = "attacks")]
         Command::Demo(args) => demo::demo(&args),
         Command::Bench(args) => bench::bench(&args),

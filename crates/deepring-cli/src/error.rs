@@ -325,6 +325,7 @@ impl From<SealModelError> for CliError {
 impl From<LedgerError> for CliError {
     fn from(e: LedgerError) -> Self {
         let exit = match e.fault() {
+            Fault::Tampered if matches!(e, LedgerError::RolledBack { .. }) => Exit::Stale,
             Fault::Tampered => Exit::Tampered,
             Fault::Untrusted => Exit::Untrusted,
             _ => match &e {

@@ -63,7 +63,8 @@ impl Wanted<'_> {
         store: Option<&TrustStore>,
         ring: Option<OwnedRing>,
     ) -> Result<Held, CliError> {
-        if let Some(key) = store.and_then(|s| s.ledgers_at(self.dir).first().copied()) {
+        let known = store.map(|s| s.ledgers_at(self.dir)).transpose()?.unwrap_or_default();
+        if let Some(key) = known.first() {
             let message = format!(
                 "ledger {}: {} was known here, and a new one in its place would not know what it held",
                 self.dir.display(),
@@ -147,7 +148,7 @@ impl Wanted<'_> {
     }
 
     fn expected(&self, store: Option<&TrustStore>) -> Result<Expected, CliError> {
-        let known = store.map(|s| s.ledgers_at(self.dir)).unwrap_or_default();
+        let known = store.map(|s| s.ledgers_at(self.dir)).transpose()?.unwrap_or_default();
         let (key, voucher) = match (self.key, known.as_slice()) {
             (Some(path), _) => (Some(read_key(path)?), Voucher::Pinned),
             (None, []) => (None, Voucher::Nobody),

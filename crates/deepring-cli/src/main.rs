@@ -51,9 +51,11 @@ fn main() -> ExitCode {
 /// name does, so what it shows of one stays in its line.
 fn misused(e: &clap::Error) -> ExitCode {
     if !e.use_stderr() {
-        // A reader that has gone away is no error.
-        let _ = e.print();
-        return ExitCode::SUCCESS;
+        return match e.print() {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => error::Exit::Failed.into(),
+            // A reader that has gone away is no error.
+            _ => ExitCode::SUCCESS,
+        };
     }
     let shown = |argument: OsString| InLine(argument.to_string_lossy()).to_string();
     let text = match cli::Cli::try_parse_from(std::env::args_os().map(shown)) {

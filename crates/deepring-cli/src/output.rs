@@ -1,11 +1,11 @@
 //! Printing: data to stdout, for people or as one JSON document; a closed pipe is no error.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use deepring::{InLine, Replacement, disturbs_line, resolved};
+use deepring::{InLine, Place, Replacement, disturbs_line, resolved};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -94,14 +94,47 @@ pub(crate) fn keep<'a>(
     target: &Path,
     read: impl IntoIterator<Item = &'a Path>,
 ) -> Result<(), CliError> {
-    let place = resolved(target);
-    match read.into_iter().find(|path| resolved(path) == place) {
-        None => Ok(()),
-        Some(path) => {
+    let place = place_of(target)?;
+    for path in read {
+        if place_of(path)? == place {
             let message = format!("{} would be overwritten, and is needed", path.display());
-            Err(CliError::usage(message).hint("write to another file"))
+            return Err(CliError::usage(message).hint("write to another file"));
         }
     }
+    Ok(())
+}
+
+/// Refuses to replace a file in a data set, which is read whole: in `folder` or below it. A network there is none of its files.
+#[cfg(feature = "attacks")]
+pub(crate) fn keep_out_of(folder: &Path, target: &Path) -> Result<(), CliError> {
+    if !target.exists() || target.extension().is_some_and(|e| e == "onnx") {
+        return Ok(());
+    }
+    // Any name: places are equal where their folders are.
+    let inside = |folder: &Path| place_of(&folder.join("x"));
+    let read = inside(folder)?;
+    for above in resolved_for(target)?.ancestors() {
+        if inside(above)? == read {
+            let (target, folder) = (target.display(), folder.display());
+            let message = format!("{target} lies in {folder}, which this command reads");
+            return Err(CliError::usage(message).hint("write to another file"));
+        }
+    }
+    Ok(())
+}
+
+/// The place that a path leads to.
+pub(crate) fn place_of(path: &Path) -> Result<Place, CliError> {
+    Place::of(path).map_err(|e| leads_nowhere(path, &e))
+}
+
+/// The path of that place.
+pub(crate) fn resolved_for(path: &Path) -> Result<PathBuf, CliError> {
+    resolved(path).map_err(|e| leads_nowhere(path, &e))
+}
+
+fn leads_nowhere(path: &Path, e: &io::Error) -> CliError {
+    CliError::new(Exit::Failed, format!("{}: {e}", path.display()))
 }
 
 /// Refuses a file that could not be written, before the work is done that is to be written to it.

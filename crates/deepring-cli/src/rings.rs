@@ -118,7 +118,7 @@ impl Trusting {
 
     /// Refuses to put a ring where another one is bound, or to take it from there.
     pub(crate) fn belongs(&self, path: &Path, found: OwnedRing) -> Result<(), CliError> {
-        match self.store.as_ref().and_then(|store| store.binding(path)) {
+        match self.bound(path)? {
             Some(bound) if bound != found => Err(TrustError::BoundToAnother {
                 path: path.into(),
                 bound: bound.into(),
@@ -127,6 +127,18 @@ impl Trusting {
             .into()),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses to put a ring that is not known yet where one is bound: whoever runs it would refuse it.
+    pub(crate) fn spares(&self, path: &Path) -> Result<(), CliError> {
+        match self.bound(path)? {
+            Some(bound) => Err(taken(path, bound)),
+            None => Ok(()),
+        }
+    }
+
+    fn bound(&self, path: &Path) -> Result<Option<OwnedRing>, CliError> {
+        Ok(self.store.as_ref().map(|store| store.binding(path)).transpose()?.flatten())
     }
 
     /// The version that the store knows of a ring beyond this one.
@@ -204,18 +216,37 @@ pub(crate) fn open_store(given: Option<&Path>) -> Result<Option<TrustStore>, Cli
     Ok(path.map(|path| TrustStore::open(&path)).transpose()?)
 }
 
+/// Refuses to write a file of whatever kind where a ring is bound.
+#[cfg(feature = "attacks")]
+pub(crate) fn spare_bound(target: &Path, store: Option<&Path>) -> Result<(), CliError> {
+    let bound = open_store(store)?.map(|store| store.binding(target)).transpose()?.flatten();
+    bound.map_or(Ok(()), |bound| Err(taken(target, bound)))
+}
+
+fn taken(path: &Path, bound: OwnedRing) -> CliError {
+    let (ring, owner) = (bound.ring, bound.owner);
+    let message = format!(
+        "{} is bound to ring {ring} of owner {owner}: nothing else is put there",
+        path.display()
+    );
+    CliError::new(Exit::Untrusted, message).hint(
+        "write to another file; seal a new version of that ring with `--previous`; or free the path with \
+         `deepring trust remove --path RING`",
+    )
+}
+
 /// For a look that trusts nobody: remembers the version of a ring that is known, and nothing of others. Gives the ring that
 /// the path is bound to, where that is another one.
 pub(crate) fn glance(path: &Path, ring: &AuthenticRing, store: Option<&Path>) -> Option<OwnedRing> {
     let bound = open_store(store).map(|store| {
         let mut store = store?;
-        let other = store.binding(path).filter(|bound| *bound != ring.owned());
+        let other = store.binding(path).map(|b| b.filter(|bound| *bound != ring.owned()));
         if is_known(&store, &ring.owned()) {
             warn(store.remember(ring));
         }
-        other
+        Some(other)
     });
-    bound.unwrap_or_else(|e| {
+    bound.and_then(|other| Ok(other.transpose()?.flatten())).unwrap_or_else(|e| {
         output::note(format_args!("warning: this ring will not be remembered: {e}"));
         None
     })
@@ -236,6 +267,42 @@ pub(crate) fn open(path: &Path) -> Result<UnverifiedRing, RingError> {
 /// written, so that of two commands at once none takes back what the other did.
 pub(crate) fn turn(path: &Path) -> Result<Turn, CliError> {
     Ok(Turn::take(path, Turn::WAIT)?)
+}
+
+/// [`turn`], of a ring that is read and of the file that becomes of it; of one alone where they are the same. In one order
+/// whichever is which, so that two commands do not wait for each other.
+pub(crate) fn turns(read: &Path, written: &Path) -> Result<[Option<Turn>; 2], CliError> {
+    let [read, written] = [output::resolved_for(read)?, output::resolved_for(written)?];
+    if output::place_of(&read)? == output::place_of(&written)? {
+        return Ok([Some(turn(&read)?), None]);
+    }
+    let (first, second) = if read < written { (read, written) } else { (written, read) };
+    Ok([Some(turn(&first)?), Some(turn(&second)?)])
+}
+
+/// Refuses to write a version and revision of a ring over one that is as new, or newer: what that one was made for, a host
+/// that was granted among it, would be gone. To be asked in the [`turn`] of `target`.
+pub(crate) fn spare_newer(
+    target: &Path,
+    ring: &AuthenticRing,
+    new: (u64, u32),
+) -> Result<(), CliError> {
+    let Ok(there) = open(target) else { return Ok(()) };
+    let whoever = Trust::owner(ring.owner()).any_version();
+    let Ok(there) = there.authenticate(&whoever) else { return Ok(()) };
+    let has = (there.model_version(), there.revision());
+    if there.owned() != ring.owned() || has < new {
+        return Ok(());
+    }
+    let of = |(version, revision)| format!("version {version}, revision {revision}");
+    let message = format!(
+        "{} holds {} of this ring, and would become {}",
+        target.display(),
+        of(has),
+        of(new)
+    );
+    Err(CliError::new(Exit::Stale, message)
+        .hint("begin with the newer ring, or write to another file"))
 }
 
 /// A secret key of either role.

@@ -9,11 +9,10 @@ mod linux;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use deepring::resolved;
-
 use crate::cli::{EngineName, Run};
 use crate::error::{CliError, Exit};
 use crate::named;
+use crate::output;
 use crate::rings::default_store;
 
 /// What was given up.
@@ -89,7 +88,7 @@ impl Needs {
         if let (Some(store), false) = (trust.map(PathBuf::from).or_else(default_store), args.plain)
         {
             // Where it leads: there it is written, and its lock lies there.
-            let folder = folder_of(&resolved(&store));
+            let folder = folder_of(&output::resolved_for(&store)?);
             // A store that cannot be written is said, and is not fatal.
             let mut made = fs::DirBuilder::new();
             made.recursive(true);

@@ -18,11 +18,12 @@ use crate::cli::{Attack, AttackOptions, DataOptions};
 use crate::error::CliError;
 use crate::output;
 use crate::progress::Progress;
+use crate::rings;
 
 /// Bits after which a search without a limit of its own is shown as done.
 const SEARCH_BAR: u64 = 50;
 
-pub(crate) fn attack(args: &Attack) -> Result<(), CliError> {
+pub(crate) fn attack(args: &Attack, trust: Option<&Path>) -> Result<(), CliError> {
     let (Some(model), Some(kind)) = (&args.model, args.kind) else { return list::list(args.json) };
     if Kind::races().contains(&kind) {
         return race::race(args, kind, model);
@@ -30,11 +31,16 @@ pub(crate) fn attack(args: &Attack) -> Result<(), CliError> {
     let target = args.output.as_deref().ok_or_else(|| {
         CliError::usage("where shall the tampered file go?").hint("say so with `-o`")
     })?;
+    // The tampered file is made to be refused, not to be put where a ring is used.
+    rings::spare_bound(target, trust)?;
     if kind.family() == Family::Ring {
         return sealed::attack(args, kind, model, target);
     }
     let read = deepring_infer::network_files(model);
     output::keep(target, read.iter().map(PathBuf::as_path))?;
+    if let Some(data) = &args.data.data {
+        output::keep_out_of(data, target)?;
+    }
     output::writable(target)?;
     let network = Network::read(model)?;
     let data = Data::open(&args.data)?;

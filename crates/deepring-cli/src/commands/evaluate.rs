@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use deepring_attack::DefenceKind;
 use deepring_attack::evaluate::record::{Row, Run};
-use deepring_attack::evaluate::{AttackItem, Plan, Spread, Watch, evaluate as run};
+use deepring_attack::evaluate::{AttackItem, Plan, Spread, Watch, evaluate as run, writes};
+use deepring_infer::network_files;
 
 use super::bench::Machine;
 use crate::cli::Evaluate;
@@ -14,6 +15,11 @@ use crate::output;
 use crate::progress::Progress;
 
 pub(crate) fn evaluate(args: &Evaluate) -> Result<(), CliError> {
+    for file in args.model.iter().flat_map(|model| network_files(model)) {
+        if let Some(name) = file.file_name().filter(|name| writes(name)) {
+            output::keep(&args.output.join(name), [file.as_path()])?;
+        }
+    }
     let plan = plan(args);
     let bar = Bar::default();
     let done = run(&plan, &bar)?;

@@ -15,14 +15,20 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     let (blocks, host, host_file) = parse_host(&args.host)?;
     let target = args.output.as_deref().unwrap_or(&args.ring);
     output::keep(target, [args.owner_key.as_path(), host_file])?;
-    let _turn = rings::turn(&args.ring)?;
+    let elsewhere = output::place_of(target)? != output::place_of(&args.ring)?;
+    let _turns = rings::turns(&args.ring, target)?;
     let mut trusting = Trusting::of(owner.public(), trust)?.binding();
     let ring = trusting.verify(&args.ring).map_err(|e| not_the_owner(e, &args.ring, &owner))?;
     trusting.belongs(target, ring.owned())?;
     let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
     let indices = blocks.indices(last);
-    let granted = deepring::grant(&ring, &owner, &host, indices.as_deref(), target)?;
-    if granted > 0 && target != args.ring {
+    if elsewhere {
+        rings::spare_newer(target, &ring, (ring.model_version(), ring.revision() + 1))?;
+    }
+    // A link stays one: what it leads to is rewritten.
+    let file = output::resolved_for(target)?;
+    let granted = deepring::grant(&ring, &owner, &host, indices.as_deref(), &file)?;
+    if granted > 0 && elsewhere {
         // What was written elsewhere is bound there, too.
         trusting.authenticate(target)?;
     }

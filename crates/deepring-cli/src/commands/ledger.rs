@@ -106,10 +106,15 @@ fn verify(args: &LedgerVerify, trust: Option<&Path>) -> Result<(), CliError> {
         extends = Some(checked.map(|_| ()).map_err(CliError::from));
     }
     let intact = report.is_intact() && !matches!(extends, Some(Err(_)));
+    let verdict = match &extends {
+        Some(Err(e)) => e.verdict(),
+        _ if intact => Some("intact"),
+        _ => Some(Exit::Tampered.word()),
+    };
     if args.args.json {
         let against = extends.as_ref().map(Result::is_ok);
         output::json(&json!({
-            "verdict": if intact { "intact" } else { "tampered" },
+            "verdict": verdict,
             "report": report,
             "extends_checkpoint": against,
         }))?;

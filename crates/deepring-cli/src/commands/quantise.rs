@@ -1,6 +1,6 @@
 //! `deepring quantise`: a network with 8-bit weights.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use deepring_attack::Network;
 use deepring_infer::network_files;
@@ -8,10 +8,12 @@ use deepring_infer::network_files;
 use crate::cli::Quantise;
 use crate::error::CliError;
 use crate::output;
+use crate::rings;
 
-pub(crate) fn quantise(args: &Quantise) -> Result<(), CliError> {
+pub(crate) fn quantise(args: &Quantise, trust: Option<&Path>) -> Result<(), CliError> {
     let read = network_files(&args.model);
     output::keep(&args.output, read.iter().map(PathBuf::as_path))?;
+    rings::spare_bound(&args.output, trust)?;
     output::writable(&args.output)?;
     let network = Network::read(&args.model)?;
     let quantised = deepring_attack::quantise(&network)?;

@@ -31,7 +31,9 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     }
     let total = std::fs::metadata(&args.from).map_or(0, |m| m.len());
     let progress = Progress::bytes("repairing", total);
-    let done = deepring::repair(&args.ring, &args.from, &trusting.trust_at(&args.ring), &|n| {
+    // A link stays one: what it leads to is rewritten.
+    let file = output::resolved_for(&args.ring)?;
+    let done = deepring::repair(&file, &args.from, &trusting.trust_at(&args.ring), &|n| {
         progress.add(n);
     })?;
     drop(progress);

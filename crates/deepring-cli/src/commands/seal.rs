@@ -38,11 +38,16 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
     if let Some(version) = args.model_version {
         sealing = sealing.model_version(version);
     }
+    let trusting = Trusting::of(owner.public(), trust)?;
     if let Some(previous) = &args.previous {
         // The previous ring must be authentic, and the newest: an upgrade of an old one would fork.
-        let trusting = Trusting::of(owner.public(), trust)?;
         let ring = rings::open(previous)?.authenticate(&trusting.trust_at(previous))?;
+        trusting.belongs(&args.output, ring.owned())?;
+        let next = args.model_version.unwrap_or(ring.model_version().saturating_add(1));
+        rings::spare_newer(&args.output, &ring, (next, 0))?;
         sealing = sealing.upgrade_of(&ring);
+    } else {
+        trusting.spares(&args.output)?;
     }
     let progress = Progress::bytes("sealing", 0);
     let sealed = sealing.write(&args.output, &|p| match p {

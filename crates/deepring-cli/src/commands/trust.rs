@@ -111,7 +111,7 @@ fn remove(args: &TrustRemove, mut store: TrustStore) -> Result<(), CliError> {
     }
     if let Some(name) = &args.ledger {
         let mut keys: Vec<String> =
-            store.ledgers_at(Path::new(name)).into_iter().map(str::to_owned).collect();
+            store.ledgers_at(Path::new(name))?.into_iter().map(str::to_owned).collect();
         if keys.is_empty() {
             let named = name.to_str().map(|name| store.ledgers_named(name)).unwrap_or_default();
             keys = named.into_iter().map(str::to_owned).collect();
@@ -136,7 +136,7 @@ fn bind(args: &TrustBind, mut store: TrustStore) -> Result<(), CliError> {
     let owner = PublicKey::<Owner>::read(&args.owner)?;
     // Held against all that is remembered but the binding itself.
     let ring = rings::open(&args.ring)?.authenticate(&Against::owner(owner).and_store(&store))?;
-    let before = match store.binding(&args.ring) {
+    let before = match store.binding(&args.ring)? {
         Some(bound) if bound != ring.owned() => store.unbind(&args.ring)?,
         _ => None,
     };

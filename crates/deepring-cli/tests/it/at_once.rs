@@ -32,6 +32,57 @@ fn of_grants_at_once_none_that_ended_well_is_lost() {
 }
 
 #[test]
+fn of_grants_into_one_file_each_is_in_it_or_refused() {
+    let desk = Desk::with_ring();
+    let hosts: Vec<String> = (0..4).map(|n| format!("host{n}")).collect();
+    for host in &hosts {
+        desk.run(&format!("keygen --out {host}")).succeeds();
+    }
+    let grant = |from: &str, host: &String| {
+        format!("grant {from} --owner-key keys/owner.key --host {host}/host.pub -o out.ring")
+    };
+    let children: Vec<Child> =
+        hosts.iter().map(|host| start(&desk, &grant("net.ring", host))).collect();
+    let mut granted = 0;
+    for (host, mut child) in hosts.iter().zip(children) {
+        let verify = format!("verify out.ring --owner keys/owner.pub --key {host}/host.key");
+        if child.wait().unwrap().success() {
+            desk.run(&verify).succeeds();
+            granted += 1;
+        }
+    }
+    assert_eq!(granted, 1, "from one revision one grant can be the next");
+    for host in &hosts {
+        // Of the file that is there, one after the other.
+        let grant = format!("grant out.ring --owner-key keys/owner.key --host {host}/host.pub");
+        desk.run(&grant).succeeds();
+    }
+    desk.run(&grant("net.ring", &hosts[0])).exits(5).says("holds version 1, revision 4");
+    // Nor is a newer version written over.
+    desk.seal("out.ring", "--previous net.ring --model-version 7");
+    desk.run(&grant("net.ring", &hosts[0])).exits(5).says("version 7");
+    let older = "seal net.onnx --owner keys/owner.key --host keys/host.pub --previous net.ring";
+    desk.run(&format!("{older} -o out.ring")).exits(5).says("version 7");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_ring_behind_a_link_is_granted_where_it_lies() {
+    let desk = Desk::with_ring();
+    desk.run("keygen --out other").succeeds();
+    std::os::unix::fs::symlink("net.ring", desk.path("link.ring")).unwrap();
+    desk.run("grant link.ring --owner-key keys/owner.key --host other/host.pub").succeeds();
+    assert!(desk.path("link.ring").is_symlink());
+    desk.run("verify net.ring --owner keys/owner.pub --key other/host.key").succeeds();
+    let intact = std::fs::read(desk.path("net.ring")).unwrap();
+    std::fs::copy(desk.path("net.ring"), desk.path("copy.ring")).unwrap();
+    desk.flip("net.ring", intact.len() - 100);
+    desk.run("repair link.ring --from copy.ring --owner keys/owner.pub").succeeds();
+    assert!(desk.path("link.ring").is_symlink());
+    assert!(std::fs::read(desk.path("net.ring")).unwrap() == intact);
+}
+
+#[test]
 fn of_upgrades_at_once_each_has_a_version_of_its_own() {
     let desk = Desk::with_ring();
     let seal =

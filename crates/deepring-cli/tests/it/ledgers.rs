@@ -197,6 +197,12 @@ fn a_ledger_that_is_shorter_than_it_was_is_stale_though_all_its_files_agree() {
     );
     copy(&desk, "late", "ledger");
     desk.run(&format!("{RUN} --ledger ledger")).succeeds();
+    // The same against a checkpoint that was kept, for whoever remembers nothing else.
+    let kept = desk.run("ledger checkpoint --ledger ledger").succeeds().stdout;
+    std::fs::write(desk.path("kept"), kept).unwrap();
+    copy(&desk, "early", "ledger");
+    let words = "ledger verify --ledger ledger --against kept --trust new.json --json";
+    assert_eq!(desk.run(words).exits(5).json()["verdict"], "stale");
 }
 
 #[test]

@@ -197,9 +197,22 @@ fn no_other_ring_is_put_where_a_bound_one_is_gone() {
     desk.run(&format!("run w/a.ring --owner keys/owner.pub {RUN}")).succeeds();
     fs::remove_file(desk.path("w/a.ring")).unwrap();
     for path in ["w/a.ring", "w/sub/../a.ring", "way/a.ring", "b/../way/sub/../a.ring"] {
-        let words = format!("grant b.ring --owner-key b/owner.key --host keys/host.pub -o {path}");
-        desk.run(&words).exits(4).says("is bound to");
-        assert!(!desk.path("w/a.ring").exists(), "{path}");
+        for words in [
+            "grant b.ring --owner-key b/owner.key --host keys/host.pub",
+            "seal net.onnx --owner b/owner.key --host keys/host.pub",
+            "seal net.onnx --owner keys/owner.key --host keys/host.pub",
+            "seal net.onnx --owner b/owner.key --host keys/host.pub --previous b.ring",
+            #[cfg(feature = "attacks")]
+            "attack a.ring --kind ring-rollback --with b.ring",
+            #[cfg(feature = "attacks")]
+            "attack net.onnx --kind zero",
+            #[cfg(feature = "attacks")]
+            "quantise net.onnx",
+        ] {
+            let words = format!("{words} -o {path}");
+            desk.run(&words).exits(4).says("is bound to");
+            assert!(!desk.path("w/a.ring").exists(), "{words}");
+        }
     }
 }
 

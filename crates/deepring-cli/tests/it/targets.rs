@@ -155,6 +155,29 @@ fn what_could_not_be_written_is_said_before_anything_is_recorded() {
     }
 }
 
+/// A data set is read file by file, and an evaluation's own files have names that a network could have.
+#[cfg(feature = "attacks")]
+#[test]
+fn nothing_is_written_into_a_data_set_nor_over_an_evaluated_network() {
+    let desk = Desk::with_keys();
+    fs::create_dir_all(desk.path("data/images")).unwrap();
+    fs::create_dir(desk.path("ev")).unwrap();
+    fs::write(desk.path("data/images/a_1.jpg"), "picture").unwrap();
+    for name in ["ev/report.html", "ev/tables.md", "ev/results.jsonl", "ev/plot.svg"] {
+        fs::copy(desk.path("net.onnx"), desk.path(name)).unwrap();
+        let words = format!("evaluate --model {name} --data data --attack zero -o ./data/../ev");
+        desk.run(&words).exits(2).says("would be overwritten");
+    }
+    for words in [
+        "attack net.onnx --kind zero --data data -o data/images/a_1.jpg",
+        "attack net.onnx --kind zero --data ./ev/../data/images -o data/images/a_1.jpg",
+    ] {
+        desk.run(words).exits(2).says("which this command reads");
+    }
+    assert_eq!(fs::read(desk.path("data/images/a_1.jpg")).unwrap(), b"picture");
+    assert_eq!(fs::read_dir(desk.path("data/images")).unwrap().count(), 1);
+}
+
 #[test]
 fn the_parameters_beside_a_network_are_read_too() {
     let desk = Desk::with_keys();
@@ -162,13 +185,13 @@ fn the_parameters_beside_a_network_are_read_too() {
     stack.write(&desk.path("stack.onnx"), 1).unwrap();
     let parameters = fs::read(desk.path("stack.data")).unwrap();
     fs::create_dir(desk.path("out")).unwrap();
-    for words in [
-        "seal stack.onnx --owner keys/owner.key --host keys/host.pub -o stack.data",
-        #[cfg(feature = "attacks")]
+    let seal = ["seal stack.onnx --owner keys/owner.key --host keys/host.pub -o stack.data"];
+    let attacks = [
         "quantise stack.onnx -o ./out/../stack.data",
-        #[cfg(feature = "attacks")]
         "attack stack.onnx --kind zero -o stack.data",
-    ] {
+    ];
+    let attacks = attacks.into_iter().filter(|_| cfg!(feature = "attacks"));
+    for words in seal.into_iter().chain(attacks) {
         desk.run(words).exits(2).says("would be overwritten");
         assert_eq!(fs::read(desk.path("stack.data")).unwrap(), parameters, "{words}");
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use deepring::{TensorSpec, resolved, spare_kept};
+use deepring::{Place, TensorSpec, resolved, spare_kept};
 use deepring_infer::network_files;
 
 use super::tensors::untaken_name;
@@ -37,7 +37,8 @@ pub(super) fn before_it_computes(
 ) -> Result<(), CliError> {
     let mut read = read(args, trust);
     read.extend(args.receipt.clone());
-    let read: HashSet<PathBuf> = read.iter().map(|path| resolved(path)).collect();
+    let read = read.iter().map(|path| output::place_of(path));
+    let read: HashSet<Place> = read.collect::<Result<_, _>>()?;
     let mut taken = HashSet::new();
     for (dir, specs) in [(&args.output_dir, outputs), (&args.save_inputs, inputs)] {
         let Some(dir) = dir else { continue };
@@ -45,8 +46,8 @@ pub(super) fn before_it_computes(
         for query in 0..queries {
             for spec in specs {
                 let name = untaken_name(&folder, &spec.name, query, queries, &mut taken);
-                let (file, place) = (dir.join(&name), resolved(&folder.join(&name)));
-                if read.contains(&place) {
+                let (file, place) = (dir.join(&name), folder.join(&name));
+                if read.contains(&output::place_of(&place)?) {
                     output::keep(&file, [place.as_path()])?;
                 }
                 spare_kept(&place).map_err(|e| failed(&file, &e))?;
@@ -72,7 +73,8 @@ fn read(args: &Run, trust: Option<&Path>) -> Vec<PathBuf> {
     }
     files.extend(args.ledger.iter().flat_map(|dir| FILES.map(|name| dir.join(name))));
     if let Some(store) = trust.map(PathBuf::from).or_else(default_store) {
-        let mut lock = resolved(&store).into_os_string();
+        // A store that leads nowhere is refused when it is opened.
+        let mut lock = resolved(&store).unwrap_or_else(|_| store.clone()).into_os_string();
         lock.push(".lock");
         files.extend([store, lock.into()]);
     }
