@@ -22,7 +22,7 @@ fn query(c: &mut Criterion) {
             .expect("the shape fits");
 
         let mut group = c.benchmark_group(name);
-        let plain = PlainModel::load(&model, None).expect("the zoo loads");
+        let plain = PlainModel::unaltered(&model, None).expect("the zoo loads");
         group.bench_function("plain", |b| {
             b.iter(|| black_box(plain.run(std::slice::from_ref(&input))));
         });

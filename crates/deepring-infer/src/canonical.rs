@@ -32,6 +32,7 @@ use crate::onnx::{ImportError, OnnxModel, unsupported};
 use crate::operators;
 
 pub(crate) use graph::Graph;
+pub(crate) use integers::complaint;
 pub(crate) use kinds::Kind;
 pub(crate) use scope::{needs, op_types, subgraphs, subgraphs_mut};
 pub(crate) use shapes::{Shapes, value_info};

@@ -48,6 +48,12 @@ pub enum EngineError {
         /// Whether what was met is something the engine lacks, rather than a bad input.
         unsupported: bool,
     },
+    /// An integer of this query is beyond its type, or beyond the 32 bits that the engine has for one of 64.
+    #[error("`{tensor}` would hold an integer beyond its type or beyond 32 bits")]
+    Integer {
+        /// The tensor.
+        tensor: String,
+    },
     /// The engine has no such element type, or the values do not fit it.
     #[error("tensor `{name}`: {reason}")]
     Value {

@@ -199,6 +199,16 @@ pub enum InputError {
         /// The weights that the values meet.
         tensor: String,
     },
+    /// So large, somewhere on their way, that integers leave their type, or the 32 bits that the engine has for those of 64.
+    #[error(
+        "the inputs make integers in block {block} too large: `{tensor}` would hold one beyond its type or beyond 32 bits"
+    )]
+    Integer {
+        /// The block's name.
+        block: String,
+        /// What would hold them.
+        tensor: String,
+    },
     /// Too large for the linear operator that reads it.
     #[error(
         "input `{name}` holds {value:e} at element {at}: beyond 2^60, which no check can bound"

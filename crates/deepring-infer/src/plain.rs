@@ -1,4 +1,4 @@
-//! The unprotected run, for comparison: the network's file as it is, in the same engine.
+//! The unprotected run, for comparison: a network's plain file, in the same engine.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -10,13 +10,23 @@ use crate::engine::{Engine, EngineError, Input, Rten};
 use crate::error::{InputError, RunError};
 use crate::inputs::{check_inputs, list, names};
 use crate::onnx::{ImportError, read_onnx};
+use crate::settle::settle;
+use crate::weights::Resident;
 
-/// A network loaded by the engine itself, with nothing checked and nothing signed.
+/// A network with nothing checked and nothing signed.
 pub struct PlainModel<E: Engine = Rten> {
+    // Declared first, so dropped before the engine.
+    loaded: Loaded<E>,
     engine: E,
-    program: E::Program,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
+}
+
+enum Loaded<E: Engine> {
+    /// By our importer.
+    Imported(Resident<E>),
+    /// By the engine's own loader.
+    Unaltered(E::Program),
 }
 
 impl<E: Engine> std::fmt::Debug for PlainModel<E> {
@@ -41,21 +51,49 @@ pub enum PlainError {
 }
 
 impl PlainModel {
-    /// Loads an ONNX file in the default engine.
+    /// Loads an ONNX file in the default engine, as [`load_on`](Self::load_on) does.
     pub fn load(path: &Path, threads: Option<NonZeroUsize>) -> Result<Self, PlainError> {
         Self::load_on(Rten::new(threads), path)
+    }
+
+    /// Loads an ONNX file in the default engine, as [`unaltered_on`](Self::unaltered_on) does.
+    pub fn unaltered(path: &Path, threads: Option<NonZeroUsize>) -> Result<Self, PlainError> {
+        Self::unaltered_on(Rten::new(threads), path)
     }
 }
 
 impl<E: Engine> PlainModel<E> {
-    /// Loads an ONNX file. Only its declared inputs and outputs come from our importer; the graph and
-    /// the weights are read by the engine's own loader.
+    /// Loads an ONNX file as it would be sealed, uncut: what the engine computes otherwise than ONNX says is written in
+    /// other operators, or refused.
+    ///
+    /// # Errors
+    /// [`PlainError::Import`] for what would not be sealed either; [`PlainError::Engine`] where the engine refuses it.
     pub fn load_on(engine: E, path: &Path) -> Result<Self, PlainError> {
+        let model = settle(canonicalise(read_onnx(path)?)?, &Rten::new(None))?;
+        let (inputs, outputs) = (model.inputs(), model.outputs());
+        let resident = Resident::of(&engine, &model.whole()?)??;
+        Ok(Self { loaded: Loaded::Imported(resident), engine, inputs, outputs })
+    }
+
+    /// Leaves graph and weights to the engine's own loader, with what it computes wrongly: what somebody without this
+    /// program has, for measurements beside it. Only the declared inputs and outputs come from our importer.
+    ///
+    /// # Errors
+    /// As [`load_on`](Self::load_on).
+    pub fn unaltered_on(engine: E, path: &Path) -> Result<Self, PlainError> {
         let declared = canonicalise(read_onnx(path)?)?;
         let (inputs, outputs) = (declared.inputs(), declared.outputs());
         drop(declared);
         let program = engine.load_file(path, &names(&inputs), &names(&outputs))?;
-        Ok(Self { engine, program, inputs, outputs })
+        Ok(Self { loaded: Loaded::Unaltered(program), engine, inputs, outputs })
+    }
+
+    fn program(&self) -> Result<&E::Program, EngineError> {
+        let none = || EngineError::Load { reason: "no graph was loaded".to_owned() };
+        match &self.loaded {
+            Loaded::Unaltered(program) => Ok(program),
+            Loaded::Imported(resident) => resident.program(0).ok_or_else(none),
+        }
     }
 
     /// The network's inputs.
@@ -84,7 +122,7 @@ impl<E: Engine> PlainModel<E> {
                     given.push(Input::Given(engine.import(value)?));
                 }
             }
-            let outputs = engine.run(&self.program, given)?;
+            let outputs = engine.run(self.program()?, given)?;
             let pairs = outputs.iter().zip(&self.outputs);
             Ok(pairs.map(|(v, spec)| engine.export(v, spec)).collect::<Result<_, _>>()?)
         })

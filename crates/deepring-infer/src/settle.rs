@@ -10,10 +10,9 @@ use deepring::DType;
 use crate::canonical::{CanonicalModel, needs};
 use crate::cut::single;
 use crate::engine::{Engine as _, Rten};
-use crate::inputs::names;
 use crate::onnx::ImportError;
 use crate::onnx::proto::NodeProto;
-use crate::weights::{Resident, scratch};
+use crate::weights::Resident;
 
 /// Operators whose result does not follow from their inputs.
 const RANDOM: [&str; 6] = [
@@ -80,19 +79,7 @@ fn compute(
     engine: &Rten,
 ) -> Result<Option<Vec<Computed>>, ImportError> {
     let block = single(model, node)?;
-    let len = usize::try_from(block.params_len()).ok();
-    let graph_at = len.map(|n| n.next_multiple_of(64));
-    let buffer = graph_at.and_then(|at| scratch(at.checked_add(block.graph.len())?));
-    let (Some(len), Some(at), Some(mut buffer)) = (len, graph_at, buffer) else { return Ok(None) };
-    let place = at..at + block.graph.len();
-    let Some(region) = buffer.bytes_mut().get_mut(..len) else { return Ok(None) };
-    block.read_params(region)?;
-    if let Some(graph) = buffer.bytes_mut().get_mut(place.clone()) {
-        graph.copy_from_slice(&block.graph);
-    }
-    let Ok(loaded) = Resident::load(engine, buffer, place, &[], &names(&block.outputs)) else {
-        return Ok(None);
-    };
+    let Ok(loaded) = Resident::of(engine, &block)? else { return Ok(None) };
     let Some(program) = loaded.program(0) else { return Ok(None) };
     let Ok(values) = engine.run(program, Vec::new()) else { return Ok(None) };
     let results: Option<Vec<Computed>> = values

@@ -79,6 +79,7 @@ impl<'a> Trial<'a> {
                 Err(EngineError::Run { reason, unsupported }) if unsupported || self.exact => {
                     return Err(EngineError::Run { reason, unsupported });
                 }
+                Err(e @ EngineError::Integer { .. }) if self.exact => return Err(e),
                 Err(e) => tracing::debug!(block = %block.name, "trial run ended: {e}"),
             }
         }

@@ -15,7 +15,10 @@ use std::ops::Range;
 
 use deepring_memory::{Protection, Region, Use};
 
+use crate::cut::CutBlock;
 use crate::engine::{Engine, EngineError};
+use crate::inputs::names;
+use crate::onnx::ImportError;
 
 /// Blocks with at most this many bytes of plaintext are kept in secret memory, where there is some left.
 const SMALL: usize = 1 << 20;
@@ -47,6 +50,32 @@ pub(crate) struct ProgramSource<'a> {
 }
 
 impl<E: Engine> Resident<E> {
+    /// A block that nobody has sealed.
+    ///
+    /// # Errors
+    /// The outer one where its parameters cannot be read; the inner one where the engine, or memory, is at fault.
+    pub(crate) fn of(
+        engine: &E,
+        block: &CutBlock,
+    ) -> Result<Result<Self, EngineError>, ImportError> {
+        let len = usize::try_from(block.params_len()).ok();
+        let at = len.and_then(|len| len.checked_next_multiple_of(64));
+        let end = at.and_then(|at| at.checked_add(block.graph.len()));
+        let (Some(len), Some(at), Some(end), Some(mut buffer)) =
+            (len, at, end, end.and_then(scratch))
+        else {
+            return Ok(Err(EngineError::Load { reason: "there is no memory for it".to_owned() }));
+        };
+        if let Some(parameters) = buffer.bytes_mut().get_mut(..len) {
+            block.read_params(parameters)?;
+        }
+        if let Some(graph) = buffer.bytes_mut().get_mut(at..end) {
+            graph.copy_from_slice(&block.graph);
+        }
+        let (inputs, outputs) = (names(&block.inputs), names(&block.outputs));
+        Ok(Self::load(engine, buffer, at..end, &inputs, &outputs))
+    }
+
     /// Just the buffer, read-only from here on, with no program loaded yet.
     pub(crate) fn hold(mut buffer: Region) -> Self {
         buffer.freeze();

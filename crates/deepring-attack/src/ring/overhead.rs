@@ -58,7 +58,7 @@ pub fn overhead(
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("plain.onnx");
     network.write(&path)?;
-    let plain = PlainModel::load(&path, options.threads)?;
+    let plain = PlainModel::unaltered(&path, options.threads)?;
     let queries = trial.queries(samples)?;
     let (mut plain_ms, mut ring_ms, mut added) = (Vec::new(), Vec::new(), Vec::new());
     for query in queries.iter().cycle().take(WARM_UP) {

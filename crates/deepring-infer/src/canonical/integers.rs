@@ -13,6 +13,15 @@ use super::kinds::Kind;
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{ImportError, ParamSource, unsupported};
 
+/// What the name of a guard ends with, behind that of the tensor: the engine tells it when the guard ends a query.
+const COMPLAINT: &str = ": an integer beyond what is held";
+
+/// The tensor that a guard complained of, where that is what the engine says.
+pub(crate) fn complaint(said: &str) -> Option<&str> {
+    let (before, _) = said.split_once(COMPLAINT)?;
+    Some(before.split_once('"').map_or(before, |(_, tensor)| tensor))
+}
+
 /// Least and largest of what an integer may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Interval {
@@ -168,7 +177,7 @@ impl Graph {
         let any_or_none = part("any_or_none");
         nodes.push(NodeProto::new("Max", &any_or_none, &[&any, &none], &[&any_or_none]));
         nodes.push(cast(&any_or_none, i64::from(DType::I64.onnx()), &index));
-        let complaint = format!("{y}: an integer beyond what is held");
+        let complaint = format!("{y}{COMPLAINT}");
         let (nothing, checked) = (part("nothing"), part("guarded"));
         nodes.push(NodeProto::new("Gather", &complaint, &[&table, &index], &[&nothing]));
         nodes.push(NodeProto::new("Add", &checked, &[&x, &nothing], &[&checked]));

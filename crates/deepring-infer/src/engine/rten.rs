@@ -13,6 +13,7 @@ use rten::{Model, ModelOptions, NodeId, RunErrorKind, RunOptions, ThreadPool, Va
 use rten_tensor::{AsView as _, Layout as _, Tensor};
 
 use super::{Elements, Engine, EngineError, Input, View, bytes, elements, sealed, unwinding};
+use crate::canonical::complaint;
 use crate::cut::PARAMS_FILE;
 
 /// The rten runtime with a thread pool of its own.
@@ -142,6 +143,9 @@ impl Engine for Rten {
         let ran = ran.map(|mut values| values.split_off(program.stations.min(values.len())));
         ran.map_err(|e| {
             let reason = e.to_string();
+            if let Some(tensor) = complaint(&reason) {
+                return EngineError::Integer { tensor: tensor.to_owned() };
+            }
             let said = reason.to_lowercase();
             // A rank does not depend on what the inputs hold: one that is refused always will be.
             let rank = said.contains("must have") && said.contains(" dims");

@@ -7,8 +7,8 @@ use super::block::LoadedBlock;
 use deepring::TensorSpec;
 
 use crate::checks::{Completeness, Fault, Measure, Verification, same_bits};
-use crate::engine::{Engine, Input, View};
-use crate::error::RunError;
+use crate::engine::{Engine, EngineError, Input, View};
+use crate::error::{InputError, RunError};
 
 /// A use that has begun. Nothing was computed yet.
 pub struct BlockUse<'b, E: Engine> {
@@ -133,7 +133,7 @@ impl<'b, E: Engine> BlockUse<'b, E> {
     /// Computes. `inputs` are in the order of the block's header; where the check looks at outputs, they must be lent.
     ///
     /// # Errors
-    /// [`RunError::Engine`].
+    /// [`RunError::Engine`]; [`RunError::Input`] where the inputs make integers that the engine cannot hold.
     pub fn run(self, inputs: Vec<Input<'_, E::Value>>) -> Result<Unchecked<'b, E>, RunError> {
         self.run_as(inputs, false)
     }
@@ -151,7 +151,13 @@ impl<'b, E: Engine> BlockUse<'b, E> {
         let values = block.engine().run(program, inputs).map_err(|source| {
             // What was written to may be why it fails.
             let changed = block.check().and_then(|check| check.bytes_fit(block.bytes()).err());
-            let failed = || RunError::Engine { block: block.header().name.clone(), source };
+            let name = block.header().name.clone();
+            let failed = || match source {
+                EngineError::Integer { tensor } => {
+                    InputError::Integer { block: name, tensor }.into()
+                }
+                source => RunError::Engine { block: name, source },
+            };
             changed.map_or_else(failed, |fault| block.refuse(fault))
         })?;
         let engine = start.elapsed();

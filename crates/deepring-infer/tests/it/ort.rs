@@ -66,7 +66,7 @@ fn the_plain_network_answers_as_on_the_other_engine() {
     let Some(library) = library() else { return };
     for (name, _) in NETWORKS {
         let path = network(name);
-        let model = PlainModel::load_on(engine(&library, 2), &path).unwrap();
+        let model = PlainModel::unaltered_on(engine(&library, 2), &path).unwrap();
         let found = model.run(&[images(0, 8)]).unwrap().remove(0);
         assert!(difference(&found, &plain(&path, &images(0, 8))) <= OTHER_ENGINE, "{name}");
     }
@@ -170,7 +170,7 @@ fn integers_of_64_bits_and_truths_go_out_as_the_network_declares_them() {
     let path = net.save(folder.path());
     let values: Vec<f32> = (0..12).map(|i| (i * 5 % 7) as f32 / 3.0 - 1.0).collect();
     let input = tensor("x", &[2, 6], &values);
-    let model = PlainModel::load(&path, None).unwrap();
+    let model = PlainModel::unaltered(&path, None).unwrap();
     let wanted = model.run(std::slice::from_ref(&input)).unwrap();
     let ring = Sealed::new(&path, CutPolicy::Op);
     let session = session(&ring, &[1], engine(&library, 1), Check::Compute).unwrap();

@@ -56,7 +56,10 @@ impl Asked {
         way: Way,
     ) -> Result<Self, CliError> {
         let Way::Ring { check, ledger, shadow } = way else {
-            return Ok(Self::Plain(Box::new(PlainModel::load(&subject.model, Some(threads))?)));
+            return Ok(Self::Plain(Box::new(PlainModel::unaltered(
+                &subject.model,
+                Some(threads),
+            )?)));
         };
         let session = workshop.session(&subject.ring, check, Some(threads), shadow)?;
         let recorder = ledger.then(|| record(workshop, &session)).transpose()?;
