@@ -13,6 +13,7 @@ mod integers;
 mod kinds;
 mod lacking;
 mod padding;
+mod places;
 mod precision;
 mod rewrite;
 mod scope;

@@ -25,6 +25,7 @@ mod rest;
 mod rotation;
 mod rows;
 mod secret;
+mod terms;
 mod transcript;
 mod usage;
 mod vault;
@@ -41,7 +42,7 @@ pub use measure::{Measure, PartMeasure};
 #[cfg(test)]
 pub(crate) use plan::CheckPlan;
 pub(crate) use plan::PlanKind;
-pub(crate) use products::{Extent, Misfit, Products, fits_shape};
+pub(crate) use products::{Misfit, Products, fits_shape};
 pub(crate) use projection::{DrawError, LIMIT, Projection};
 pub(crate) use readings::readings;
 pub(crate) use rest::{Rest, same_bits};

@@ -5,7 +5,7 @@
 //! `tests/it/differences.rs`, and the official node tests (`conformance/`) are run besides.
 
 use super::upgrade::Upgrade;
-use super::{lacking, rewrite};
+use super::{lacking, places, rewrite};
 use crate::onnx::ImportError;
 use crate::onnx::proto::NodeProto;
 
@@ -35,6 +35,10 @@ const DIFFERENCES: &[Difference] = &[
     Difference { operators: &["ArgMax", "ArgMin"], rule: Rewrite(rewrite::first_extreme) },
     // A fraction becomes false: it is made an integer first.
     Difference { operators: &["Cast"], rule: Rewrite(rewrite::cast_to_bool) },
+    // Fewer elements than the data has along other axes are taken for a stretch of it.
+    Difference { operators: &["ScatterElements"], rule: Rewrite(places::scatter_elements) },
+    Difference { operators: &["Slice"], rule: Rewrite(places::slice) },
+    Difference { operators: &["Pad"], rule: Rewrite(places::pad) },
     // An operand of one dimension keeps a dimension of one where the other has three or more.
     Difference { operators: &["MatMul"], rule: Rewrite(rewrite::matrix_times_vector) },
     // Without strides, the engine has none instead of ones.
@@ -80,6 +84,23 @@ const DIFFERENCES: &[Difference] = &[
         rule: Refuse(|_, node| node.arg(4).map(|_| "lengths of sequences")),
     },
     Difference { operators: &["LSTM"], rule: Refuse(|_, node| node.arg(7).map(|_| "peepholes")) },
+    // The reset gate comes after the product only.
+    Difference {
+        operators: &["GRU"],
+        rule: Refuse(|_, node| {
+            let after = node.attr_int("linear_before_reset").unwrap_or(0) != 0;
+            (!after).then_some("a reset before the product")
+        }),
+    },
+    // Dilations of one dimension are taken for those of two.
+    Difference {
+        operators: &["ConvTranspose"],
+        rule: Refuse(|_, node| {
+            let dilated = node.attr_ints("dilations").is_some_and(|d| d.len() == 1 && d != [1]);
+            dilated.then_some("dilations in one dimension")
+        }),
+    },
+    Difference { operators: &["ConvTranspose"], rule: Rewrite(rewrite::drop_ones) },
     // Cubic interpolation is computed as linear.
     Difference {
         operators: &["Resize", "Upsample"],
@@ -147,6 +168,7 @@ const DIFFERENCES: &[Difference] = &[
     Difference { operators: &["ReduceMax", "ReduceMin"], rule: Rewrite(rewrite::reduce_truths) },
     // What the engine lacks.
     Difference { operators: &["Celu"], rule: Rewrite(lacking::celu) },
+    Difference { operators: &["Mish"], rule: Rewrite(lacking::mish) },
     Difference { operators: &["ThresholdedRelu"], rule: Rewrite(lacking::thresholded_relu) },
     Difference { operators: &["Shrink"], rule: Rewrite(lacking::shrink) },
     Difference { operators: &["Hardmax"], rule: Rewrite(lacking::hardmax) },

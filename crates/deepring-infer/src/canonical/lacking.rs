@@ -23,6 +23,16 @@ pub(super) fn celu(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
     Ok(None)
 }
 
+/// `x · tanh(ln(1 + e^x))`.
+pub(super) fn mish(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    upgrade.push("Softplus", &[&x], &part("softplus"));
+    upgrade.push("Tanh", &[&part("softplus")], &part("tanh"));
+    upgrade.push("Mul", &[&x, &part("tanh")], &y);
+    Ok(None)
+}
+
 /// `x` above alpha, zero elsewhere.
 pub(super) fn thresholded_relu(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
     let Some((x, y)) = node.edge() else { return Ok(Some(node)) };

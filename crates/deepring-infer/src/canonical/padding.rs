@@ -9,14 +9,21 @@ use crate::onnx::{ImportError, unsupported};
 /// Writes `SAME_LOWER` out as explicit pads: the engine takes it for `SAME_UPPER`, which differs where the
 /// total is odd.
 pub(super) fn explicit(shapes: &Shapes, node: &mut NodeProto) -> Result<(), ImportError> {
-    if node.attr_str("auto_pad") != Some("SAME_LOWER") {
-        return Ok(());
+    let refused = |what| unsupported(what, Some(&node.label()));
+    match node.attr_str("auto_pad") {
+        Some("SAME_LOWER") => {}
+        Some("SAME_UPPER")
+            if node.op() == "ConvTranspose" && node.attr_ints("kernel_shape").is_some() =>
+        {
+            return transposed(node).map(drop).map_err(refused);
+        }
+        _ => return Ok(()),
     }
     let totals = match node.op() {
         "ConvTranspose" => transposed(node),
         _ => totals(shapes, node),
     };
-    let totals = totals.map_err(|what| unsupported(what, Some(&node.label())))?;
+    let totals = totals.map_err(refused)?;
     // Of an odd total the greater part lies before.
     let pads = totals.iter().map(|n| n - n / 2).chain(totals.iter().map(|n| n / 2)).collect();
     node.take_attr("auto_pad");
@@ -26,6 +33,9 @@ pub(super) fn explicit(shapes: &Shapes, node: &mut NodeProto) -> Result<(), Impo
 
 const NO_KERNEL: &str = "SAME_LOWER without a kernel_shape";
 const OPEN: &str = "SAME_LOWER over dimensions that the model leaves open";
+const SHAPE: &str = "equal padding of a ConvTranspose with an output_shape";
+// What is added then, and where, other programs do not agree on.
+const LARGE: &str = "equal padding of a ConvTranspose whose strides are larger than its kernel";
 const WRONG: &str = "SAME_LOWER with strides, dilations or a kernel_shape that do not fit";
 
 /// What is put around each dimension, both ends together: as much as makes the output `ceil(size / stride)`.
@@ -53,7 +63,7 @@ fn totals(shapes: &Shapes, node: &NodeProto) -> Result<Vec<i64>, &'static str> {
 /// `size · stride`, whatever the size is.
 fn transposed(node: &NodeProto) -> Result<Vec<i64>, &'static str> {
     if node.attr_ints("output_shape").is_some_and(|shape| !shape.is_empty()) {
-        return Err("SAME_LOWER of a ConvTranspose with an output_shape");
+        return Err(SHAPE);
     }
     let kernel = node.attr_ints("kernel_shape").ok_or(NO_KERNEL)?;
     let total = |dim: usize| {
@@ -62,9 +72,11 @@ fn transposed(node: &NodeProto) -> Result<Vec<i64>, &'static str> {
             _ => 0,
         };
         let all = reach(node, kernel, dim)?.checked_add(more)?;
-        Some(all.checked_sub(along(node, "strides", dim)?)?.max(0))
+        all.checked_sub(along(node, "strides", dim)?)
     };
-    (0..kernel.len()).map(|dim| total(dim).ok_or(WRONG)).collect()
+    let fitting =
+        |dim| total(dim).ok_or(WRONG).and_then(|n| if n < 0 { Err(LARGE) } else { Ok(n) });
+    (0..kernel.len()).map(fitting).collect()
 }
 
 /// Stride or dilation of a dimension; 1 unless given.

@@ -74,6 +74,14 @@ pub(super) fn state_strides(_: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritt
     Ok(Some(node))
 }
 
+/// Dilations of one are none.
+pub(super) fn drop_ones(_: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    if node.attr_ints("dilations").is_some_and(|d| d.iter().all(|n| *n == 1)) {
+        node.take_attr("dilations");
+    }
+    Ok(Some(node))
+}
+
 /// Floats have powers by floats.
 pub(super) fn float_exponent(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
     let Some((_, y)) = node.edge() else { return Ok(Some(node)) };

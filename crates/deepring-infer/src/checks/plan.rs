@@ -10,7 +10,7 @@ use crate::mac::Piece;
 const SMALL: usize = 16 * 1024;
 
 /// How often something is checked: at each use with this probability, drawn after the engine ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Rate {
     Never,
     Eighth,
@@ -48,6 +48,17 @@ pub(crate) enum PlanKind {
 impl PlanKind {
     /// Kinds that a block may have at one time.
     pub(crate) const COUNT: usize = 4;
+
+    /// Whether a use under this plan has what the check promises.
+    pub(crate) fn keeps(self, check: deepring::Check) -> bool {
+        use deepring::Check;
+        match check {
+            Check::None | Check::Load => false,
+            Check::Spot(_) | Check::Run => self == Self::Bytes,
+            Check::Compute => self == Self::Compute,
+            Check::Auto => self != Self::Bytes,
+        }
+    }
 
     pub(crate) fn index(self) -> usize {
         self as usize
@@ -141,15 +152,24 @@ impl CheckPlan {
         self.kind
     }
 
-    /// The operators whose products this use verifies.
-    pub(crate) fn products(&self, random: u64) -> Vec<usize> {
-        let picked = self.products.iter().enumerate().filter(|(_, rate)| rate.picks(random));
-        picked.map(|(i, _)| i).collect()
+    /// Which of `count` operators this use verifies by their products. What the kind promises does not hang on what is
+    /// written here: of `compute` all, of `auto` each at least as often as in every eighth use.
+    pub(crate) fn products(&self, random: u64, count: usize) -> Vec<usize> {
+        let rate = |i: &usize| self.products.get(*i).copied().unwrap_or(Rate::Never);
+        (0..count).filter(|i| self.at_least(rate(i)).picks(random)).collect()
     }
 
     /// Whether this use has the rest computed a second time.
     pub(crate) fn recomputes(&self, random: u64) -> bool {
-        self.recompute.picks(random)
+        self.at_least(self.recompute).picks(random)
+    }
+
+    fn at_least(&self, rate: Rate) -> Rate {
+        match self.kind {
+            PlanKind::Bytes => Rate::Never,
+            PlanKind::Both | PlanKind::Compute => Rate::Always,
+            PlanKind::Auto => rate.max(Rate::Eighth),
+        }
     }
 
     /// Whether anything of it looks at what comes out.
@@ -207,20 +227,32 @@ mod tests {
             (0..8000u64).filter(|n| what(plan, *n)).count()
         };
         assert_eq!(drawn(&auto, &|p, n| p.recomputes(n)), 1000);
-        assert_eq!(drawn(&auto, &|p, n| p.products(n).contains(&0)), 1000);
-        assert_eq!(drawn(&auto, &|p, n| p.products(n).contains(&1)), 8000);
+        assert_eq!(drawn(&auto, &|p, n| p.products(n, 2).contains(&0)), 1000);
+        assert_eq!(drawn(&auto, &|p, n| p.products(n, 2).contains(&1)), 8000);
         // Whenever the rest is recomputed, what it is recomputed from is verified.
-        assert!((0..8000).all(|n| !auto.recomputes(n) || auto.products(n) == [0, 1]));
+        assert!((0..8000).all(|n| !auto.recomputes(n) || auto.products(n, 2) == [0, 1]));
         assert_eq!((auto.before(), auto.after()), (&[0, 1, 2][..], &[0][..]));
         let compute = CheckPlan::compute(&anatomy, &pieces);
-        assert_eq!(drawn(&compute, &|p, n| p.recomputes(n) && p.products(n) == [0, 1]), 8000);
+        assert_eq!(drawn(&compute, &|p, n| p.recomputes(n) && p.products(n, 2) == [0, 1]), 8000);
         assert_eq!((compute.before(), compute.after()), (&[0][..], &[0][..]));
         let both = CheckPlan::both(&anatomy, &pieces);
         assert_eq!(both.before(), [0, 1, 2, 3]);
-        assert_eq!(drawn(&both, &|p, n| p.recomputes(n) && p.products(n) == [0, 1]), 8000);
+        assert_eq!(drawn(&both, &|p, n| p.recomputes(n) && p.products(n, 2) == [0, 1]), 8000);
         let bytes = CheckPlan::bytes(&anatomy, &pieces);
         assert_eq!((bytes.before(), bytes.after()), (&[0, 1, 2, 3][..], &[][..]));
-        assert_eq!(drawn(&bytes, &|p, n| p.recomputes(n) || !p.products(n).is_empty()), 0);
+        assert_eq!(drawn(&bytes, &|p, n| p.recomputes(n) || !p.products(n, 2).is_empty()), 0);
+    }
+
+    /// A rate that somebody wrote between the choice and its tag.
+    #[test]
+    fn no_rate_takes_away_what_the_kind_promises() {
+        let (anatomy, pieces) = anatomy();
+        for rates in [vec![Rate::Never; 2], Vec::new()] {
+            let auto = CheckPlan::auto(rates.clone(), &anatomy, &pieces);
+            assert_eq!((0..8000).filter(|n| auto.products(*n, 2) == [0, 1]).count(), 1000);
+            let edited = CheckPlan { products: rates, ..CheckPlan::compute(&anatomy, &pieces) };
+            assert!((0..8).all(|n| edited.products(n, 2) == [0, 1] && edited.recomputes(n)));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::anatomy::{Form, Linear};
 use super::direct;
-use super::projection::{Mismatch, Projection, Scaled};
+use super::projection::{Mismatch, Projection};
 use super::readings::{Reading, Readings, Role, readings};
 use crate::engine::{Elements, View};
 use crate::kernels::{self, columns, rows};
@@ -37,21 +37,12 @@ impl Side {
 }
 
 /// What was compared of one operator's output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Compared {
     pub(crate) linear: usize,
     pub(crate) places: usize,
-    pub(crate) extent: Extent,
-}
-
-/// At which places an operator's output was verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Extent {
-    Everywhere,
-    /// Where its input is finite; elsewhere there are no sums to compare.
-    WhereFinite,
-    /// Nowhere: activations are so large that sums of them leave 32-bit floats.
-    OutOfRange,
+    /// Places at which there are no sums to compare: an input is no finite number, or sums leave 32-bit floats.
+    pub(crate) open: Vec<usize>,
 }
 
 /// The operator whose output is not what the sealed parameters give.
@@ -73,28 +64,43 @@ fn scale_up(largest: f32) -> f32 {
     if largest > 0.0 { f32::from_bits((127 + below) << 23) } else { 1.0 }
 }
 
-/// How large a tensor's elements are.
-struct Size {
-    all_finite: bool,
-    /// The largest of the finite ones.
-    finite: f32,
+/// The largest of a tensor's finite elements, by size.
+fn largest(view: &View<'_>, relu: bool) -> f32 {
+    let Elements::F32(elements) = &view.elements else { return 0.0 };
+    let read = elements.iter().filter(|v| v.is_finite() && !(relu && **v < 0.0));
+    read.fold(0.0, |most: f32, v| most.max(v.abs()))
 }
 
-impl Size {
-    fn of(view: &View<'_>, relu: bool) -> Self {
-        let Elements::F32(elements) = &view.elements else {
-            return Self { all_finite: true, finite: 0.0 };
-        };
-        let mut size = Self { all_finite: true, finite: 0.0 };
-        for v in elements.iter().map(|v| if relu && *v < 0.0 { 0.0 } else { *v }) {
-            if v.is_finite() {
-                size.finite = size.finite.max(v.abs());
-            } else {
-                size.all_finite = false;
-            }
+/// [`Products::close`], with both tensors multiplied by a power of two.
+fn close_scaled(
+    linear: &Linear,
+    projection: &Projection<'_>,
+    [x, y]: [&View<'_>; 2],
+    scale: f32,
+    open: &mut [bool],
+) -> Result<(), Mismatch> {
+    let multiplied = |view: &View<'_>| {
+        let Elements::F32(elements) = &view.elements else { return None };
+        let elements: Vec<f32> = elements.iter().map(|v| v * scale).collect();
+        Some(View { dims: view.dims.clone(), elements: Elements::F32(elements.into()) })
+    };
+    let (x, y) = (multiplied(x), multiplied(y));
+    let value = |name: &str| match name {
+        name if name == linear.y => y.clone(),
+        name if name == linear.x.value => x.clone(),
+        _ => None,
+    };
+    let alone = std::slice::from_ref(linear);
+    let mut products = Products::new(alone);
+    let only = |number: usize| (number == 0).then_some(projection);
+    let read = readings(alone, &[0]).iter().map(|r| products.read(r, &only, &value)).collect();
+    let read: Result<Vec<_>, usize> = read;
+    for (reading, _, side) in read.map_err(|_| Mismatch::Differs)?.into_iter().flatten() {
+        if let Some([sides]) = products.sides.first_chunk_mut::<1>() {
+            sides[usize::from(reading.role == Role::Output)] = side;
         }
-        size
     }
+    products.close(0, projection, &value, scale, open)
 }
 
 /// The sums of one run.
@@ -161,21 +167,16 @@ impl<'a> Products<'a> {
         }
         // At least one place unless the shapes, which were verified, give none.
         let all = y.dims.iter().product::<usize>() / linear.form.outputs().max(1);
-        let compared = |places, extent| Ok(Compared { linear: i, places, extent });
-        let plain = Scaled { scale: 1.0, skip_not_finite: false };
-        match self.compare(i, projection, value, plain) {
-            Ok(places) if places == all && !self.is_tiny(i) => {
-                return compared(places, Extent::Everywhere);
-            }
+        let everywhere = || Ok(Compared { linear: i, places: all, open: Vec::new() });
+        match self.compare(i, projection, value) {
+            Ok(places) if places == all && !self.is_tiny(i) => return everywhere(),
             // The squares of an output this small have vanished, and with them what the bound is made of: both sides are
             // compared once more, large enough.
             Ok(places) if places == all => {
-                let largest =
-                    [(&x, linear.x.relu), (&y, false)].map(|(v, r)| Size::of(v, r).finite);
-                let scaled =
-                    Scaled { scale: scale_up(largest[0].max(largest[1])), skip_not_finite: false };
-                return match self.compare_scaled(linear, projection, [&x, &y], scaled) {
-                    Ok(places) if places == all => compared(places, Extent::Everywhere),
+                let mut open = vec![true; all];
+                let scale = scale_up(largest(&x, linear.x.relu).max(largest(&y, false)));
+                return match close_scaled(linear, projection, [&x, &y], scale, &mut open) {
+                    Ok(()) if !open.contains(&true) => everywhere(),
                     _ => Err(wrong()),
                 };
             }
@@ -183,22 +184,15 @@ impl<'a> Products<'a> {
             Ok(_) | Err(Mismatch::Differs) => return Err(wrong()),
             Err(Mismatch::NotFinite) => {}
         }
-        let (size_x, size_y) = (Size::of(&x, linear.x.relu), Size::of(&y, false));
-        // Sums of large values may have left 32-bit floats. What is scaled down is compared like any other: how large an
-        // output is never decides, since who makes it up chooses that.
-        let scale = scale_down(size_x.finite.max(size_y.finite));
-        let scaled = Scaled { scale, skip_not_finite: !size_x.all_finite };
-        match self.compare_scaled(linear, projection, [&x, &y], scaled) {
-            Ok(places) if places == all => compared(places, Extent::Everywhere),
-            Ok(places) if scaled.skip_not_finite && places < all => {
-                compared(places, Extent::WhereFinite)
-            }
-            // An output can only be infinite where the sealed weights make it so for an input of this size.
-            Err(Mismatch::NotFinite) if projection.can_overflow(size_x.finite) => {
-                compared(0, Extent::OutOfRange)
-            }
-            _ => Err(wrong()),
-        }
+        // Sums of large values may have left 32-bit floats. What is scaled down is compared like any other, where nothing
+        // was compared before: how large an output is never decides, since who makes it up chooses that.
+        let mut open = vec![true; all];
+        self.close(i, projection, value, 1.0, &mut open).map_err(|_| wrong())?;
+        let scale = scale_down(largest(&x, linear.x.relu).max(largest(&y, false)));
+        close_scaled(linear, projection, [&x, &y], scale, &mut open).map_err(|_| wrong())?;
+        let open: Vec<usize> =
+            (0..).zip(&open).filter(|(_, open)| **open).map(|(i, _)| i).collect();
+        Ok(Compared { linear: i, places: all - open.len(), open })
     }
 
     /// Whether every output is so small that squares may have vanished.
@@ -207,49 +201,16 @@ impl<'a> Products<'a> {
         squares.iter().fold(0.0, |most: f32, v| most.max(*v)) < TINY
     }
 
-    /// As [`compare`](Self::compare), with both tensors multiplied by a power of two.
-    fn compare_scaled(
-        &self,
-        linear: &Linear,
-        projection: &Projection<'_>,
-        [x, y]: [&View<'_>; 2],
-        scaled: Scaled,
-    ) -> Result<usize, Mismatch> {
-        let multiplied = |view: &View<'_>| {
-            let Elements::F32(elements) = &view.elements else { return None };
-            let elements: Vec<f32> = elements.iter().map(|v| v * scaled.scale).collect();
-            Some(View { dims: view.dims.clone(), elements: Elements::F32(elements.into()) })
-        };
-        let (x, y) = (multiplied(x), multiplied(y));
-        let value = |name: &str| match name {
-            name if name == linear.y => y.clone(),
-            name if name == linear.x.value => x.clone(),
-            _ => None,
-        };
-        let alone = std::slice::from_ref(linear);
-        let mut products = Products::new(alone);
-        let only = |number: usize| (number == 0).then_some(projection);
-        let read = readings(alone, &[0]).iter().map(|r| products.read(r, &only, &value)).collect();
-        let read: Result<Vec<_>, usize> = read;
-        for (reading, _, side) in read.map_err(|_| Mismatch::Differs)?.into_iter().flatten() {
-            if let Some([sides]) = products.sides.first_chunk_mut::<1>() {
-                sides[usize::from(reading.role == Role::Output)] = side;
-            }
-        }
-        products.compare(0, projection, &value, scaled)
-    }
-
     /// Compares both sides of an operator at every place. Returns the number of places.
     fn compare<'v>(
         &self,
         i: usize,
         projection: &Projection<'_>,
         value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
-        scaled: Scaled,
     ) -> Result<usize, Mismatch> {
         let (mut places, mut mismatch) = (0, None);
         let gathered = self.sides(i, projection, value, |y, y2, x, x2| {
-            match projection.compare([y, y2, x, x2], scaled) {
+            match projection.compare([y, y2, x, x2], 1.0) {
                 Ok(n) => places += n,
                 // One that differs tells more than one that says nothing.
                 Err(m) if mismatch != Some(Mismatch::Differs) => mismatch = Some(m),
@@ -262,6 +223,30 @@ impl<'a> Products<'a> {
             // Sides that do not fit each other have no places to compare.
             (None, _) => Err(Mismatch::Differs),
             (_, Some(mismatch)) => Err(mismatch),
+        }
+    }
+
+    /// Compares both sides at the places that are open, one for each; closes those that fit.
+    fn close<'v>(
+        &self,
+        i: usize,
+        projection: &Projection<'_>,
+        value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
+        scale: f32,
+        open: &mut [bool],
+    ) -> Result<(), Mismatch> {
+        let (mut rest, mut closed) = (open, Ok(()));
+        let gathered = self.sides(i, projection, value, |y, y2, x, x2| {
+            let (some, after) = std::mem::take(&mut rest).split_at_mut_checked(y.len())?;
+            rest = after;
+            if closed.is_ok() {
+                closed = projection.close([y, y2, x, x2], scale, some);
+            }
+            Some(())
+        });
+        match (gathered, rest.is_empty()) {
+            (Some(()), true) => closed,
+            _ => Err(Mismatch::Differs),
         }
     }
 

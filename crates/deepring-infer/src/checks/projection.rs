@@ -191,52 +191,45 @@ impl<'a> Projection<'a> {
     /// Compares the two sides at every place. `x` and `x2` are what was gathered for each place from the inputs.
     /// Returns how many places were compared, which is all of them. Both tensors were multiplied by `scale`.
     ///
-    /// A sum that is not finite never fits: the comparison is written so that NaN fails it. With `skip_not_finite`, places
-    /// at which neither side is finite are left out, and not counted.
-    pub(crate) fn compare(
-        &self,
-        [y, y2, x, x2]: [&[f32]; 4],
-        Scaled { scale, skip_not_finite }: Scaled,
-    ) -> Result<usize, Mismatch> {
+    /// A sum that is not finite never fits: the comparison is written so that NaN fails it.
+    pub(crate) fn compare(&self, sides: [&[f32]; 4], scale: f32) -> Result<usize, Mismatch> {
+        let [y, y2, x, x2] = sides;
         let Some(gap) = self.gap(scale) else { return Err(Mismatch::Differs) };
-        let fits = |((y, y2), (x, x2)): ((&f32, &f32), (&f32, &f32))| {
-            let gap = gap(*y, *y2, *x, *x2);
-            gap.found <= gap.bound && gap.bound.is_finite()
-        };
-        let places = || y.iter().zip(y2).zip(x.iter().zip(x2));
         if y.len() != x.len() || y2.len() != x2.len() || y.len() != y2.len() {
             return Err(Mismatch::Differs);
         }
-        let differs = |((y, y2), (x, x2)): ((&f32, &f32), (&f32, &f32))| {
-            let gap = gap(*y, *y2, *x, *x2);
-            gap.found.is_finite() && gap.bound.is_finite() && gap.found > gap.bound
-        };
-        if skip_not_finite {
-            let neither =
-                |((y, _), (x, _)): &((&f32, &f32), (&f32, &f32))| !y.is_finite() && !x.is_finite();
-            let compared = || places().filter(|p| !neither(p));
-            if compared().all(fits) {
-                return Ok(compared().count());
-            }
-            let kind =
-                if compared().any(differs) { Mismatch::Differs } else { Mismatch::NotFinite };
-            return Err(kind);
-        }
+        let places = || y.iter().zip(y2).zip(x.iter().zip(x2));
         // No early end: without one the comparison is made in vectors.
-        if places().fold(true, |all, place| all & fits(place)) {
+        let all = places().fold(true, |all, ((y, y2), (x, x2))| all & gap(*y, *y2, *x, *x2).fits());
+        if all {
             return Ok(y.len());
         }
-        Err(if places().any(differs) { Mismatch::Differs } else { Mismatch::NotFinite })
+        let differs = places().any(|((y, y2), (x, x2))| gap(*y, *y2, *x, *x2).differs());
+        Err(if differs { Mismatch::Differs } else { Mismatch::NotFinite })
     }
-}
 
-/// How two sides are compared.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Scaled {
-    /// What input and output were multiplied by: a power of two, so that nothing is rounded.
-    pub(crate) scale: f32,
-    /// Whether places at which neither side is finite are left out.
-    pub(crate) skip_not_finite: bool,
+    /// As [`compare`](Self::compare), at the places that are `open` alone; closes those that fit. What is left open has no
+    /// sums that are numbers.
+    pub(crate) fn close(
+        &self,
+        [y, y2, x, x2]: [&[f32]; 4],
+        scale: f32,
+        open: &mut [bool],
+    ) -> Result<(), Mismatch> {
+        let Some(gap) = self.gap(scale) else { return Err(Mismatch::Differs) };
+        if [y2.len(), x.len(), x2.len(), open.len()].iter().any(|len| *len != y.len()) {
+            return Err(Mismatch::Differs);
+        }
+        let places = y.iter().zip(y2).zip(x.iter().zip(x2)).zip(open);
+        for (((y, y2), (x, x2)), open) in places.filter(|(_, open)| **open) {
+            let gap = gap(*y, *y2, *x, *x2);
+            if gap.differs() {
+                return Err(Mismatch::Differs);
+            }
+            *open = !gap.fits();
+        }
+        Ok(())
+    }
 }
 
 /// Why two sides do not fit each other.
@@ -327,12 +320,16 @@ impl Projection<'_> {
     fn gap(&self, factor: f32) -> Option<impl Fn(f32, f32, f32, f32) -> Gap + Copy> {
         let at = 2 * self.shape.outputs + (self.shape.taps + 1) * self.shape.inputs;
         let &[rb, rb2] = self.part(at, 2) else { return None };
-        let scale = LAMBDA * LAMBDA * UNIT * UNIT * self.terms();
+        // Not under one root: a product of small squares and this would vanish.
+        let scale = LAMBDA * UNIT * self.terms().sqrt();
         let (rb, rb2) = (rb * factor, rb2 * factor * factor);
-        let vanished = VANISHED * self.terms();
+        // An output that is no normal number is rounded to a multiple of the smallest, at each of its terms.
+        let Shape { outputs, inner, .. } = self.shape;
+        let denormal = outputs as f32 * (inner + 1) as f32 * (f32::from_bits(1) * factor);
+        let vanished = VANISHED * self.terms() + denormal;
         Some(move |y: f32, y2: f32, x: f32, x2: f32| Gap {
             found: (y - x - rb).abs(),
-            bound: (scale * (y2 + x2 + rb2)).sqrt() + vanished,
+            bound: scale * (y2 + x2 + rb2).sqrt() + vanished,
         })
     }
 
@@ -341,19 +338,6 @@ impl Projection<'_> {
         let Some(gap) = self.gap(1.0) else { return Vec::new() };
         let places = y.iter().zip(y2).zip(x.iter().zip(x2));
         places.map(|((y, y2), (x, x2))| gap(*y, *y2, *x, *x2)).collect()
-    }
-
-    /// Whether an output of the sealed weights can leave 32-bit floats for inputs of this size, in 64 bits: by Cauchy and
-    /// Schwarz no product is larger than `2·√(K·Σ Q_i)·max|x|`, since `r² ≥ 1/4`, and no bias than `2·√(Σ r²b²)`.
-    pub(crate) fn can_overflow(&self, largest: f32) -> bool {
-        let Shape { inner, taps, inputs, outputs } = self.shape;
-        let (_, squares) = self.for_inputs();
-        let squares: f64 = squares.iter().map(|q| f64::from(*q)).sum::<f64>() * taps as f64;
-        let at = 2 * outputs + (taps + 1) * inputs + 1;
-        let bias = self.part(at, 1).first().map_or(0.0, |b| 2.0 * f64::from(*b).sqrt());
-        let product = 2.0 * (inner as f64 * squares).sqrt() * f64::from(largest);
-        // A partial sum is no larger than the sum of sizes, which is what was bounded.
-        product + bias >= f64::from(f32::MAX) / 2.0
     }
 
     /// The size of an output's coefficient.
@@ -367,6 +351,19 @@ impl Projection<'_> {
 pub(super) struct Gap {
     pub(super) found: f32,
     pub(super) bound: f32,
+}
+
+impl Gap {
+    /// NaN fits nothing.
+    #[inline]
+    fn fits(self) -> bool {
+        self.found <= self.bound && self.bound.is_finite()
+    }
+
+    /// Whether both are numbers, and too far apart.
+    fn differs(self) -> bool {
+        self.found.is_finite() && self.bound.is_finite() && self.found > self.bound
+    }
 }
 
 impl std::fmt::Debug for Projection<'_> {

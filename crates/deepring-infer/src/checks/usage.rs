@@ -8,9 +8,10 @@ use super::integer::{self, IntegerProjection};
 use super::margin::{self, Margin};
 use super::measure::Measure;
 use super::plan::{CheckPlan, PlanKind};
-use super::products::{Compared, Extent, Misfit, Products, fits_shape};
+use super::products::{Compared, Misfit, Products, fits_shape};
 use super::projection::Projection;
 use super::readings::readings;
+use super::terms::{self, Outcome};
 use super::vault::Vault;
 use super::{Fault, Linear, Mode, Numbers};
 use crate::engine::View;
@@ -23,8 +24,8 @@ pub(crate) type Find<'f, 'v> = &'f (dyn Fn(&str) -> Option<View<'v>> + Sync);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Completeness {
     Complete,
-    /// Some operator's values are not finite or too large somewhere, so that there is nothing to compare there. Every
-    /// byte of its weights was compared instead.
+    /// Some operator's sums leave 32-bit floats somewhere, so that there is nothing to compare there. Every byte of its weights
+    /// was compared instead.
     NotEverywhere,
 }
 
@@ -35,6 +36,10 @@ pub(crate) struct Verification<'c> {
     vault: Arc<Vault>,
     mac: Mac,
     measure: Measure,
+    /// What decided which outputs were verified.
+    drawn: Option<u64>,
+    /// Weights whose bytes were compared because nothing can be said of an output.
+    instead: Vec<usize>,
 }
 
 impl<'c> Verification<'c> {
@@ -46,7 +51,7 @@ impl<'c> Verification<'c> {
     ) -> Self {
         let mut measure = Measure::new(check.parts());
         check.anatomy().linears.iter().for_each(|l| measure.read_by(l.weight));
-        Self { check, plan, vault, mac, measure }
+        Self { check, plan, vault, mac, measure, drawn: None, instead: Vec::new() }
     }
 
     pub(crate) fn plan(&self) -> &CheckPlan {
@@ -111,21 +116,24 @@ impl<'c> Verification<'c> {
         find: Find<'_, '_>,
     ) -> Result<Completeness, Fault> {
         self.verify_rows(find)?;
-        let picked = self.plan.products(drawn);
+        self.drawn = Some(drawn);
+        let picked = self.plan.products(drawn, self.check.anatomy().linears.len());
         let start = Instant::now();
         let compared = self.verify_products(&picked, find)?;
         let mut completeness = Completeness::Complete;
         for one in &compared {
-            let Some(linear) = self.check.anatomy().linears.get(one.linear) else { continue };
-            match one.extent {
-                Extent::Everywhere => self.measure.product(linear.weight, one.places as u64),
+            let linear = self.check.anatomy().linears.get(one.linear).ok_or(Fault::Structure)?;
+            let part = linear.weight;
+            match self.verify_terms(bytes, linear, &one.open, find)? {
+                Outcome::Right => self.measure.product(part, (one.places + one.open.len()) as u64),
+                Outcome::Wrong => return Err(Fault::Product { part }),
                 // A layer on bytes is known to be right without its product.
-                Extent::OutOfRange if !self.is_on_bytes(linear.weight) => {
-                    return Err(Fault::OutOfRange { part: linear.weight });
+                Outcome::OutOfRange if !self.is_on_bytes(part) => {
+                    return Err(Fault::OutOfRange { part });
                 }
-                Extent::WhereFinite | Extent::OutOfRange => {
+                Outcome::OutOfRange => {
                     completeness = Completeness::NotEverywhere;
-                    self.compare_instead(bytes, linear.weight)?;
+                    self.compare_instead(bytes, part)?;
                 }
             }
         }
@@ -133,6 +141,29 @@ impl<'c> Verification<'c> {
             self.check.observed().products(start.elapsed());
         }
         Ok(completeness)
+    }
+
+    /// Verifies, term by term and against verified copies of weights and bias, the places at which an operator has no sums.
+    fn verify_terms(
+        &self,
+        bytes: &[u8],
+        linear: &Linear,
+        open: &[usize],
+        find: Find<'_, '_>,
+    ) -> Result<Outcome, Fault> {
+        if open.is_empty() {
+            return Ok(Outcome::Right);
+        }
+        let copy = |part: usize| -> Result<Vec<f32>, Fault> {
+            let copy = self.check.copy_of(bytes, part)?;
+            Ok(copy.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+        };
+        let weights = copy(linear.weight)?;
+        let bias = linear.bias.map(copy).transpose()?;
+        let (Some(x), Some(y)) = (find(&linear.x.value), find(&linear.y)) else {
+            return Err(Fault::Product { part: linear.weight });
+        };
+        Ok(terms::verify(linear, [&x, &y], open, &weights, bias.as_deref()))
     }
 
     fn verify_rows(&mut self, find: Find<'_, '_>) -> Result<(), Fault> {
@@ -197,11 +228,12 @@ impl<'c> Verification<'c> {
             return Err(wrong);
         }
         let places = projection.verify(&x, &y, zero.flatten().as_ref()).ok_or(wrong)?;
-        Ok(Compared { linear: number, places: places as usize, extent: Extent::Everywhere })
+        Ok(Compared { linear: number, places: places as usize, open: Vec::new() })
     }
 
     /// Compares every byte of a part whose product says nothing about this query, because its input is not finite.
     fn compare_instead(&mut self, bytes: &[u8], part: usize) -> Result<(), Fault> {
+        self.instead.push(part);
         let known = self.has_all_bytes(part);
         let pieces = self.check.pieces();
         let numbers = (0u32..).zip(pieces).filter(|(_, p)| p.part == part).map(|(i, _)| i);
@@ -235,11 +267,39 @@ impl<'c> Verification<'c> {
     }
 
     /// What was compared. Fails closed: a part of which the plan promises something and nothing was compared is a fault,
-    /// and so is a plan that is not what it was.
+    /// and so is a plan that is not what it was, or that was not followed.
     pub(crate) fn finish(self) -> Result<Measure, Fault> {
         self.promised()?;
         self.check.is_plan(self.plan, &self.mac)?;
+        self.followed()?;
         Ok(self.measure)
+    }
+
+    /// Whether all that the plan, as it is now, has verified of the outputs was: it may have been another one meanwhile.
+    fn followed(&self) -> Result<(), Fault> {
+        if !self.plan.looks_at_outputs() {
+            return Ok(());
+        }
+        let drawn = self.drawn.ok_or(Fault::Structure)?;
+        let linears = &self.check.anatomy().linears;
+        let picked = self.plan.products(drawn, linears.len());
+        for linear in picked.iter().filter_map(|i| linears.get(*i)) {
+            let part = linear.weight;
+            let due = picked.iter().filter(|i| linears.get(**i).is_some_and(|l| l.weight == part));
+            let had = self.measure.parts().get(part).map_or(0, |p| p.verified as usize);
+            if had < due.count() && !self.instead.contains(&part) {
+                return Err(Fault::NothingCompared { part });
+            }
+        }
+        let due = self.plan.recomputes(drawn) && self.check.rest().is_some();
+        let had = || self.measure.parts().iter().any(|p| p.recomputed.is_some());
+        let graph = self.check.parts().iter().position(|p| p.kind == deepring::PartKind::Graph);
+        match graph {
+            Some(part) if due && self.instead.is_empty() && !had() => {
+                Err(Fault::NothingCompared { part })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// As [`finish`](Self::finish), for a use whose bytes another thread compares.

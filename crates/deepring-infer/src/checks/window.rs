@@ -160,6 +160,22 @@ impl Window {
         }
     }
 
+    /// The input pixel that a tap meets for an output pixel; `None` in the padding.
+    pub(crate) fn met(
+        &self,
+        place: [usize; 2],
+        tap: usize,
+        size: [usize; 2],
+        out: [usize; 2],
+    ) -> Option<[usize; 2]> {
+        let (ahead, pads) = (self.ahead(tap), self.pads(size, out));
+        let one = |d: usize| {
+            let at = (place[d] * self.strides[d] + ahead[d]).checked_sub(pads[d])?;
+            (at < size[d]).then_some(at)
+        };
+        Some([one(0)?, one(1)?])
+    }
+
     /// The output places along a dimension for which a tap is inside the input, and what to add and take
     /// away to come from `place * stride` to the input.
     fn reach(

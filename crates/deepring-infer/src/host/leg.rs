@@ -11,7 +11,7 @@ use super::background::{self, Background};
 use super::block::LoadedBlock;
 use super::block_use::{BlockUse, Unchecked, VerifiedOutputs};
 use super::{RingHost, Split};
-use crate::checks::{PlanKind, ROTATION};
+use crate::checks::{Fault, PlanKind, ROTATION};
 use crate::engine::{Elements, Engine, EngineError, Input, View};
 use crate::error::{Rejected, RunError};
 
@@ -219,8 +219,13 @@ impl<'a, E: Engine> Leg<'a, E> {
         let at = (block.header().index - self.range.start) as usize;
         let plan = self.plans.get(at).copied().flatten();
         let plan = match self.host.check {
+            Check::None | Check::Load => None,
             Check::Spot(share) if !self.host.picks(share)? => None,
-            _ => plan,
+            // Fails closed: a list that says otherwise than the check is not this leg's.
+            check => match plan.filter(|kind| kind.keeps(check)) {
+                Some(kind) => Some(kind),
+                None => return Err(block.refuse(Fault::Structure)),
+            },
         };
         let begun = block.begin_as(plan)?;
         match (beside, plan) {

@@ -8,7 +8,7 @@ use deepring::{DecodeError, Header, TensorSpec, TensorValue};
 use super::compare::{near, same};
 use super::dissect::names_of;
 use super::sketch::{self, Sketch};
-use crate::checks::{Extent, Misfit, Products, fits_shape, readings};
+use crate::checks::{Misfit, Products, fits_shape, readings};
 use crate::engine::{Engine, EngineError, Input, View};
 use crate::weights::{Resident, scratch};
 
@@ -154,7 +154,7 @@ fn hold_values<'v, E: Engine>(
         .verify(&readings(&sketch.linears, &all), &all, &projection, &value)
         .map_err(|Misfit(linear)| Blame::Wrong(sketch.linears.get(linear).map(|l| l.weight)))
         .and_then(|compared| {
-            let beyond = compared.iter().any(|c| c.extent != Extent::Everywhere);
+            let beyond = compared.iter().any(|c| !c.open.is_empty());
             if beyond { Err(Blame::OutOfRange) } else { Ok(()) }
         })
 }

@@ -183,9 +183,8 @@ fn masks_of_infinity_run_under_every_check() {
                     let headers = session.ring().layers().iter().zip(had);
                     let mut parts = headers.flat_map(|(h, had)| h.parts.iter().zip(had));
                     let (_, o) = parts.find(|(p, _)| p.label() == "o").unwrap();
-                    // Where its input is NaN there is nothing to compare, and the receipt does not say there was.
-                    let product = matches!(o, Coverage::Product | Coverage::Both);
-                    assert_eq!(product, nan == 0, "{o}");
+                    // Where its input is NaN, too: its output is verified term by term there.
+                    assert!(matches!(o, Coverage::Product | Coverage::Both), "{o}");
                 }
             }
             assert!(session.alarms().is_empty(), "{check}");

@@ -106,6 +106,33 @@ fn under_compute_a_synchronised_writer_is_detected_at_once_in_every_layer() {
     }
 }
 
+/// A place without sums is verified term by term: by the sealed weights, one infinity is the other one's opposite.
+#[test]
+fn infinities_that_a_synchronised_writer_turns_around_are_detected_at_once() {
+    let mut net = Net::new(5);
+    net.input("x", FLOAT, &["2", "8"]).output("y", FLOAT);
+    let w = net.param("w", &[8, 3]);
+    net.node("Log", &["x"], "log");
+    net.node("MatMul", &["log", &w], "sums");
+    net.node("Sigmoid", &["sums"], "y");
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+    let mut x = [0.5f32; 16];
+    x[3] = 0.0;
+    let data = x.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let x = TensorValue::new("x", DType::F32, vec![2, 8], data).unwrap();
+    let (mut session, attacker) = raced(&ring, Check::Compute);
+    for _ in 0..4 {
+        session.run(vec![x.clone()]).unwrap();
+        let uses = negate(&session, &attacker, &w);
+        let refused = session.run(vec![x.clone()]).unwrap_err();
+        assert_eq!(refused.finding().unwrap().tensor.as_deref(), Some(w.as_str()), "{refused}");
+        assert!(uses.load(Ordering::Relaxed) > 0);
+        set(&attacker, |_| ());
+        session.reload_block(1).unwrap();
+    }
+}
+
 /// The draw is made after the engine ran, so an attacker of one block cannot know which of its uses are verified. For a
 /// layer on bytes the number of uses until one is has mean 8; of 48 means the sum is 384 with a standard deviation of
 /// 52, and the test fails by chance once in 10^6 runs.

@@ -1,0 +1,169 @@
+//! Where elements lie, said in full: forms of slices, paddings and scattering in which the engine takes others than ONNX does,
+//! or none.
+
+use deepring::{DType, Dim};
+
+use super::differences::Rewritten;
+use super::upgrade::Upgrade;
+use crate::onnx::proto::NodeProto;
+
+/// More places than this along an axis are not written out.
+const MAX_PLACES: i64 = 1 << 20;
+
+/// The axes, where they are left out and there are fewer starts than axes: the engine wants one for each.
+pub(super) fn slice(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
+    if node.arg(1).is_none() || node.arg(3).is_some() {
+        return Ok(Some(node));
+    }
+    let Some(starts) = upgrade.elements(node.arg(1)).and_then(|n| i64::try_from(n).ok()) else {
+        return Ok(Some(node));
+    };
+    if starts <= MAX_PLACES {
+        let axes: Vec<i64> = (0..starts).collect();
+        let axes = upgrade.ints(&format!("{y}.axes"), &axes);
+        node.input.resize(node.input.len().max(4), String::new());
+        node.set_input(3, axes);
+    }
+    Ok(Some(node))
+}
+
+/// Which element stands where, along each axis that is padded: the engine pads the last two alone by what lies there.
+pub(super) fn pad(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
+    let mode = match node.attr_str("mode") {
+        None | Some("constant") => return Ok(Some(node)),
+        Some(mode) => mode.to_owned(),
+    };
+    let ints = |name: Option<&str>| -> Option<Vec<i64>> {
+        let bytes = upgrade.constant_bytes(name)?;
+        Some(bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
+    };
+    let (Some((x, y)), Some(pads)) = (node.edge(), ints(node.arg(1))) else {
+        return Ok(Some(node));
+    };
+    let dims = upgrade.shapes.of(Some(&x)).cloned().unwrap_or_default();
+    let rank = i64::try_from(dims.len()).unwrap_or(0);
+    let axes = match node.arg(3) {
+        Some(name) => ints(Some(name)),
+        None => Some((0..rank).collect()),
+    };
+    let (before, after) = pads.split_at(pads.len() / 2);
+    let padded: Vec<(i64, i64, i64)> = axes
+        .into_iter()
+        .flatten()
+        .zip(before.iter().zip(after))
+        .map(|(axis, (before, after))| (if axis < 0 { axis + rank } else { axis }, *before, *after))
+        .filter(|(_, before, after)| (*before, *after) != (0, 0))
+        .collect();
+    if padded.iter().all(|(axis, before, after)| *axis >= rank - 2 && *before >= 0 && *after >= 0) {
+        return Ok(Some(node));
+    }
+    let mut from = x;
+    for (i, (axis, before, after)) in padded.iter().enumerate() {
+        let size = usize::try_from(*axis).ok().and_then(|axis| dims.get(axis));
+        let places = match size {
+            Some(Dim::Fixed(size)) => places(&mode, *size, *before, *after),
+            _ => None,
+        };
+        let Some(places) = places else {
+            return Err(upgrade.differs(
+                &node,
+                "padding by what lies there, of a dimension that is open or empty",
+            ));
+        };
+        let places = upgrade.ints(&format!("{y}.places{axis}"), &places);
+        let to = if i + 1 == padded.len() { y.clone() } else { format!("{y}.along{axis}") };
+        upgrade.push("Gather", &[&from, &places], &to).set_int("axis", *axis);
+        from = to;
+    }
+    Ok(None)
+}
+
+/// For each place of a padded axis the one that it is taken from.
+fn places(mode: &str, size: u64, before: i64, after: i64) -> Option<Vec<i64>> {
+    let size = i64::try_from(size).ok().filter(|n| (1..=MAX_PLACES).contains(n))?;
+    let end = size.checked_add(after)?;
+    let count = end.checked_add(before)?;
+    if !(0..=MAX_PLACES).contains(&count) {
+        return None;
+    }
+    let from = |at: i64| match mode {
+        "edge" => Some(at.clamp(0, size - 1)),
+        "wrap" => Some(at.rem_euclid(size)),
+        "reflect" if size == 1 => Some(0),
+        "reflect" => {
+            let at = at.rem_euclid(2 * (size - 1));
+            Some(at.min(2 * (size - 1) - at))
+        }
+        _ => None,
+    };
+    (before.checked_neg()?..end).map(from).collect()
+}
+
+/// Each element's place in full, where fewer elements are written than lie along the other axes: the engine takes the
+/// written ones for a stretch of the data as it lies in memory.
+pub(super) fn scatter_elements(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
+    let arg = |i: usize| node.arg(i).map(str::to_owned);
+    let (Some(x), Some(index), Some(updates)) = (arg(0), arg(1), arg(2)) else {
+        return Ok(Some(node));
+    };
+    let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
+    let axis = node.attr_int("axis").unwrap_or(0);
+    let dims = |name: &str| upgrade.shapes.of(Some(name)).cloned();
+    let (data, written) = (dims(&x), dims(&index));
+    let rank = match (&data, &written) {
+        (Some(data), _) => data.len(),
+        (_, Some(written)) => written.len(),
+        (None, None) => return Err(upgrade.differs(&node, "a tensor of unknown rank")),
+    };
+    let rank = i64::try_from(rank).unwrap_or(0);
+    let axis = if axis < 0 { axis + rank } else { axis };
+    if !(0..rank).contains(&axis) {
+        return Ok(Some(node));
+    }
+    if let (Some(data), Some(written)) = (&data, &written) {
+        let whole = |(i, (d, w)): (usize, (&Dim, &Dim))| {
+            i as i64 == axis || (matches!(d, Dim::Fixed(_)) && d == w)
+        };
+        if data.iter().zip(written).enumerate().all(whole) {
+            return Ok(Some(node));
+        }
+    }
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let int = i64::from(DType::I64.onnx());
+    let row = upgrade.ints(&part("row"), &[1, -1]);
+    let flat = upgrade.ints(&part("flat"), &[-1]);
+    let (nothing, place) = (upgrade.int(&part("nothing"), 0), upgrade.int(&part("axis"), axis));
+    // Places from behind are counted from before.
+    upgrade.push("Cast", &[&index], &part("index")).set_int("to", int);
+    upgrade.push("Shape", &[&x], &part("data_shape"));
+    upgrade.push("Gather", &[&part("data_shape"), &place], &part("size"));
+    upgrade.push("Add", &[&part("index"), &part("size")], &part("from_before"));
+    upgrade.push("Less", &[&part("index"), &nothing], &part("from_behind"));
+    upgrade.push(
+        "Where",
+        &[&part("from_behind"), &part("from_before"), &part("index")],
+        &part("along"),
+    );
+    // A row for each axis, a column for each element.
+    upgrade.push("Shape", &[&index], &part("shape"));
+    upgrade.push("ConstantOfShape", &[&part("shape")], &part("zeros"));
+    upgrade.push("Equal", &[&part("zeros"), &part("zeros")], &part("all"));
+    upgrade.push("NonZero", &[&part("all")], &part("places"));
+    let bound = |upgrade: &mut Upgrade<'_>, name: &str, n: i64| upgrade.ints(&part(name), &[n]);
+    let (first, at, next) =
+        (bound(upgrade, "first", 0), bound(upgrade, "at", axis), bound(upgrade, "next", axis + 1));
+    let (last, rows) = (bound(upgrade, "last", rank), bound(upgrade, "rows", 0));
+    upgrade.push("Slice", &[&part("places"), &first, &at, &rows], &part("above"));
+    upgrade.push("Slice", &[&part("places"), &next, &last, &rows], &part("below"));
+    upgrade.push("Reshape", &[&part("along"), &row], &part("middle"));
+    let parts = [part("above"), part("middle"), part("below")];
+    upgrade.push("Concat", &[&parts[0], &parts[1], &parts[2]], &part("full")).set_int("axis", 0);
+    upgrade.push("Transpose", &[&part("full")], &part("elements")).set_ints("perm", vec![1, 0]);
+    upgrade.push("Reshape", &[&updates, &flat], &part("updates"));
+    let scatter = upgrade.push("ScatterND", &[&x, &part("elements"), &part("updates")], &y);
+    scatter
+        .attribute
+        .extend(node.attribute.into_iter().filter(|a| a.name.as_deref() == Some("reduction")));
+    Ok(None)
+}

@@ -1,0 +1,219 @@
+//! Outputs computed term by term, at the places where sums over a projection say nothing: where an input or a sum is no
+//! finite number.
+//!
+//! The weights are a verified copy, so what is held against an output there is what the sealed weights make of the input: which
+//! infinity, or no number, or a number up to rounding.
+
+use super::anatomy::{Form, Linear, Numbers};
+use super::products::{matrix, picture};
+use super::window::Window;
+use crate::engine::{Elements, View};
+
+/// What can be said of outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Right,
+    Wrong,
+    /// Sums of finite terms leave 32-bit floats, and what an engine makes of them depends on the order in which it adds.
+    OutOfRange,
+}
+
+/// Verifies the outputs at these places, counted picture by picture and pixel by pixel, or row by row.
+pub(super) fn verify(
+    linear: &Linear,
+    [x, y]: [&View<'_>; 2],
+    places: &[usize],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+) -> Outcome {
+    let (Elements::F32(xs), Elements::F32(ys)) = (&x.elements, &y.elements) else {
+        return Outcome::Wrong;
+    };
+    let mut met = Outcome::Right;
+    for place in places {
+        let outcome = match &linear.form {
+            Form::Rows { inner, outer, transposed } => {
+                let row = || {
+                    let x = xs.get(place * inner..)?.get(..*inner)?;
+                    Some((x, ys.get(place * outer..)?.get(..*outer)?))
+                };
+                let weight = |k: usize, j: usize| {
+                    let at = if *transposed { j * inner + k } else { k * outer + j };
+                    weights.get(at).copied()
+                };
+                matrix(&x.dims).and(row()).and_then(|(x, y)| {
+                    let x: Vec<f32> = x.iter().map(|v| read(linear, *v)).collect();
+                    let all = (0..*outer).zip(y).map(|(j, y)| (j, *y));
+                    outputs(linear, &x, all, weight, bias)
+                })
+            }
+            Form::Conv(window) => {
+                pixel(linear, window, (xs, &x.dims), (ys, &y.dims), *place, weights, bias)
+            }
+        };
+        match outcome {
+            Some(Outcome::Right) => {}
+            Some(Outcome::OutOfRange) => met = Outcome::OutOfRange,
+            // What does not fit the operator's form is not its output.
+            Some(Outcome::Wrong) | None => return Outcome::Wrong,
+        }
+    }
+    met
+}
+
+fn read(linear: &Linear, v: f32) -> f32 {
+    if linear.x.relu && v < 0.0 { 0.0 } else { v }
+}
+
+/// One output pixel of a convolution, all groups.
+fn pixel(
+    linear: &Linear,
+    window: &Window,
+    (xs, x_dims): (&[f32], &[usize]),
+    (ys, y_dims): (&[f32], &[usize]),
+    place: usize,
+    weights: &[f32],
+    bias: Option<&[f32]>,
+) -> Option<Outcome> {
+    let (images, channels, size) = picture(x_dims)?;
+    let (_, _, out) = picture(y_dims)?;
+    let (pixels, out_pixels) = (size[0] * size[1], out[0] * out[1]);
+    let (image, pixel) = (place.checked_div(out_pixels)?, place % out_pixels.max(1));
+    if image >= images || channels != window.inputs() {
+        return None;
+    }
+    let (taps, per_group) = (window.taps(), window.outputs / window.group.max(1));
+    let inner = window.inputs_per_group * taps;
+    let mut met = Outcome::Right;
+    for group in 0..window.group {
+        let mut x = Vec::with_capacity(inner);
+        for input in 0..window.inputs_per_group {
+            let plane = (image * channels + group * window.inputs_per_group + input) * pixels;
+            for tap in 0..taps {
+                // Outside the picture there is padding, which is zero.
+                let from = window.met([pixel / out[1], pixel % out[1]], tap, size, out);
+                let at = from.map(|[row, column]| plane + row * size[1] + column);
+                x.push(at.map_or(Some(0.0), |at| xs.get(at).map(|v| read(linear, *v)))?);
+            }
+        }
+        let first = group * per_group;
+        let y = |j: usize| ys.get((image * window.outputs + j) * out_pixels + pixel).copied();
+        let all =
+            (first..first + per_group).map(|j| Some((j, y(j)?))).collect::<Option<Vec<_>>>()?;
+        let weight = |k: usize, j: usize| weights.get(j * inner + k).copied();
+        match outputs(linear, &x, all.into_iter(), weight, bias)? {
+            Outcome::Right => {}
+            Outcome::OutOfRange => met = Outcome::OutOfRange,
+            Outcome::Wrong => return Some(Outcome::Wrong),
+        }
+    }
+    Some(met)
+}
+
+/// Outputs of one place: their number and what was given out, held against the same inputs.
+fn outputs(
+    linear: &Linear,
+    x: &[f32],
+    all: impl Iterator<Item = (usize, f32)>,
+    weight: impl Fn(usize, usize) -> Option<f32>,
+    bias: Option<&[f32]>,
+) -> Option<Outcome> {
+    let Numbers::Floats { scales } = &linear.numbers else { return None };
+    let [alpha, beta] = scales.map(|bits| f64::from(f32::from_bits(bits)));
+    // Whatever the weights are, no sum with it is a number.
+    let no_number = x.iter().any(|v| v.is_nan());
+    let mut met = Outcome::Right;
+    for (j, y) in all {
+        if no_number && y.is_nan() {
+            continue;
+        }
+        let (mut sum, mut sizes) = (0f64, 0f64);
+        for (k, x) in x.iter().enumerate() {
+            let term = f64::from(*x) * f64::from(weight(k, j)?) * alpha;
+            sum += term;
+            sizes += if x.is_finite() { term.abs() } else { 0.0 };
+        }
+        let b = f64::from(bias.map_or(Some(0.0), |b| b.get(j).copied())?) * beta;
+        (sum, sizes) = (sum + b, sizes + b.abs());
+        // An engine may leave a product with nothing out.
+        if sizes > f64::from(f32::MAX) / 2.0 || alpha == 0.0 {
+            met = Outcome::OutOfRange;
+            continue;
+        }
+        let y = f64::from(y);
+        let right = match (sum.is_nan(), sum.is_infinite()) {
+            (true, _) => y.is_nan(),
+            (_, true) => y == sum,
+            // Each product and each sum rounds once; what vanishes is smaller than the smallest number for each.
+            _ => {
+                let roundings = (x.len() + 8) as f64;
+                let bound = roundings * (sizes * 2f64.powi(-23) + f64::from(f32::MIN_POSITIVE));
+                (y - sum).abs() <= bound
+            }
+        };
+        if !right {
+            return Some(Outcome::Wrong);
+        }
+    }
+    Some(met)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::Source;
+
+    fn view(dims: &[usize], values: &[f32]) -> View<'static> {
+        View { dims: dims.to_vec(), elements: Elements::F32(values.to_vec().into()) }
+    }
+
+    fn linear(form: Form) -> Linear {
+        let x = Source { value: "x".into(), relu: false };
+        Linear { x, y: "y".into(), weight: 0, bias: None, form, numbers: Numbers::once() }
+    }
+
+    #[test]
+    fn infinities_have_the_sign_of_the_sealed_weights_and_no_other() {
+        const INF: f32 = f32::INFINITY;
+        let rows = linear(Form::Rows { inner: 2, outer: 3, transposed: false });
+        // Two inputs of three outputs.
+        let weights = [1.0, -1.0, 2.0, 5.0, 5.0, 0.0];
+        let judge = |x: [f32; 2], y: [f32; 3]| {
+            verify(&rows, [&view(&[1, 2], &x), &view(&[1, 3], &y)], &[0], &weights, None)
+        };
+        assert_eq!(judge([-INF, 1.0], [-INF, INF, -INF]), Outcome::Right);
+        for wrong in [[INF, INF, -INF], [-INF, f32::NAN, -INF], [-INF, 3.0, -INF]] {
+            assert_eq!(judge([-INF, 1.0], wrong), Outcome::Wrong, "{wrong:?}");
+        }
+        // Nothing times infinity is no number, and nothing else.
+        assert_eq!(judge([1.0, INF], [INF, INF, f32::NAN]), Outcome::Right);
+        assert_eq!(judge([1.0, INF], [INF, INF, 2.0]), Outcome::Wrong);
+        assert_eq!(judge([f32::NAN, 1.0], [f32::NAN; 3]), Outcome::Right);
+        assert_eq!(judge([f32::NAN, 1.0], [f32::NAN, 0.0, f32::NAN]), Outcome::Wrong);
+        // Of finite inputs a sum that leaves the floats is not decided here; one that does not is.
+        assert_eq!(judge([f32::MAX, 0.0], [f32::MAX, -f32::MAX, INF]), Outcome::OutOfRange);
+        assert_eq!(judge([2.0, 1.0], [7.0, 3.0, 4.0]), Outcome::Right);
+        assert_eq!(judge([2.0, 1.0], [7.0, INF, 4.0]), Outcome::Wrong);
+    }
+
+    #[test]
+    fn only_the_pixels_and_groups_that_meet_an_infinity_may_have_one() {
+        let mut node = crate::onnx::proto::NodeProto::default();
+        node.set_int("group", 2);
+        node.set_ints("pads", vec![0, 1]);
+        let window = Window::of(&node, &[2, 1, 2]).unwrap();
+        let conv = linear(Form::Conv(window));
+        let (weights, inf) = ([1.0, -2.0, 3.0, 4.0], f32::INFINITY);
+        // Two channels of three pixels, padded by one behind.
+        let x = view(&[1, 2, 3], &[1.0, 2.0, inf, 1.0, 1.0, 1.0]);
+        let right = [-3.0, -inf, inf, 7.0, 7.0, 3.0];
+        let judge =
+            |y: &[f32]| verify(&conv, [&x, &view(&[1, 2, 3], y)], &[0, 1, 2], &weights, None);
+        assert_eq!(judge(&right), Outcome::Right);
+        for at in 0..6 {
+            let mut wrong = right;
+            wrong[at] = if right[at] == inf { -inf } else { inf };
+            assert_eq!(judge(&wrong), Outcome::Wrong, "{at}");
+        }
+    }
+}
