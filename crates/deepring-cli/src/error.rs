@@ -381,6 +381,9 @@ impl From<TrustError> for CliError {
             TrustError::Foreign { .. } => failed(message).hint(
                 "keep one of your own: name another file with `--trust`, and the owners whom you trust with `deepring trust add`",
             ),
+            TrustError::LooseFolder { mode, .. } if mode & 0o022 == 0 => failed(message).hint(
+                "its owner can change it at any time: name a file with `--trust` whose folders are all yours or root's",
+            ),
             TrustError::LooseFolder { folder, .. } => failed(message).hint(format!(
                 "`chmod go-w {}` where it is yours, and then look with `deepring trust list` for what you did not add; \
                  or name a file in a folder of your own with `--trust`",

@@ -38,13 +38,23 @@ fn main() -> ExitCode {
         Err(e) => return misused(&e),
     };
     let json = cli.command.json();
-    match output::end(commands::dispatch(cli), json) {
+    match output::end(with_threads().and_then(|()| commands::dispatch(cli)), json) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             e.report();
             e.exit.into()
         }
     }
+}
+
+/// Refuses to begin where no thread can be made, as under a limit on processes: those who need some would end the process
+/// then, without a verdict.
+fn with_threads() -> Result<(), error::CliError> {
+    let tried = std::thread::Builder::new().spawn(|| ()).map(std::thread::JoinHandle::join);
+    tried.map(drop).map_err(|e| {
+        error::CliError::new(error::Exit::Failed, format!("no thread can be made: {e}"))
+            .hint("a limit on processes or memory, as `ulimit -u` sets, is in the way")
+    })
 }
 
 /// Ends a command whose arguments do not fit, or that was asked for help. An argument can come from somebody else, as a file

@@ -139,9 +139,12 @@ fn leads_nowhere(path: &Path, e: &io::Error) -> CliError {
 
 /// Refuses a file that could not be written, before the work is done that is to be written to it.
 pub(crate) fn writable(target: &Path) -> Result<(), CliError> {
-    Replacement::of(target)
-        .map(drop)
-        .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", target.display())))
+    begun(target).map(drop)
+}
+
+/// A file that is to take the target's place.
+pub(crate) fn begun(target: &Path) -> Result<Replacement, CliError> {
+    Replacement::of(target).map_err(|e| leads_nowhere(target, &e))
 }
 
 /// A number and what it counts.

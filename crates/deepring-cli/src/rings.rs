@@ -118,27 +118,25 @@ impl Trusting {
 
     /// Refuses to put a ring where another one is bound, or to take it from there.
     pub(crate) fn belongs(&self, path: &Path, found: OwnedRing) -> Result<(), CliError> {
-        match self.bound(path)? {
-            Some(bound) if bound != found => Err(TrustError::BoundToAnother {
+        match self.bound(path)?.into_iter().find(|bound| *bound != found) {
+            Some(bound) => Err(TrustError::BoundToAnother {
                 path: path.into(),
                 bound: bound.into(),
                 found: found.into(),
             }
             .into()),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
     /// Refuses to put a ring that is not known yet where one is bound: whoever runs it would refuse it.
     pub(crate) fn spares(&self, path: &Path) -> Result<(), CliError> {
-        match self.bound(path)? {
-            Some(bound) => Err(taken(path, bound)),
-            None => Ok(()),
-        }
+        self.bound(path)?.first().map_or(Ok(()), |bound| Err(taken(path, *bound)))
     }
 
-    fn bound(&self, path: &Path) -> Result<Option<OwnedRing>, CliError> {
-        Ok(self.store.as_ref().map(|store| store.binding(path)).transpose()?.flatten())
+    fn bound(&self, path: &Path) -> Result<Vec<OwnedRing>, CliError> {
+        let bound = self.store.as_ref().map(|store| store.bindings_at(path)).transpose()?;
+        Ok(bound.unwrap_or_default())
     }
 
     /// The version that the store knows of a ring beyond this one.
@@ -217,10 +215,10 @@ pub(crate) fn open_store(given: Option<&Path>) -> Result<Option<TrustStore>, Cli
 }
 
 /// Refuses to write a file of whatever kind where a ring is bound.
-#[cfg(feature = "attacks")]
 pub(crate) fn spare_bound(target: &Path, store: Option<&Path>) -> Result<(), CliError> {
-    let bound = open_store(store)?.map(|store| store.binding(target)).transpose()?.flatten();
-    bound.map_or(Ok(()), |bound| Err(taken(target, bound)))
+    let bound = open_store(store)?.map(|store| store.bindings_at(target)).transpose()?;
+    let bound = bound.unwrap_or_default();
+    bound.first().map_or(Ok(()), |bound| Err(taken(target, *bound)))
 }
 
 fn taken(path: &Path, bound: OwnedRing) -> CliError {
@@ -240,7 +238,8 @@ fn taken(path: &Path, bound: OwnedRing) -> CliError {
 pub(crate) fn glance(path: &Path, ring: &AuthenticRing, store: Option<&Path>) -> Option<OwnedRing> {
     let bound = open_store(store).map(|store| {
         let mut store = store?;
-        let other = store.binding(path).map(|b| b.filter(|bound| *bound != ring.owned()));
+        let other = store.bindings_at(path);
+        let other = other.map(|all| all.into_iter().find(|bound| *bound != ring.owned()));
         if is_known(&store, &ring.owned()) {
             warn(store.remember(ring));
         }

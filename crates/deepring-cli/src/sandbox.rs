@@ -9,6 +9,8 @@ mod linux;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use deepring_infer::network_files;
+
 use crate::cli::{EngineName, Run};
 use crate::error::{CliError, Exit};
 use crate::named;
@@ -60,7 +62,10 @@ impl Needs {
     /// Makes the folders that are written to: they can be allowed only if they exist.
     fn of(args: &Run, trust: Option<&Path>) -> Result<Self, CliError> {
         let mut needs = Self::default();
-        needs.read.push(args.model.clone());
+        match args.plain {
+            true => needs.read.extend(network_files(&args.model)),
+            false => needs.read.push(args.model.clone()),
+        }
         needs.read.extend(args.owner.owner.clone());
         needs.read.extend(args.key.iter().cloned());
         needs.read.extend(args.labels.clone());

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use deepring::{
-    AuthenticRing, BlockPlan, Digest, Host, Manifest, Owner, PartKind, PublicKey, RingId, RingPlan,
-    RingSealer, SealError, Sealed, SecretKey,
+    AuthenticRing, BlockPlan, Digest, Host, Manifest, Owner, PartKind, PublicKey, Replacement,
+    RingId, RingPlan, RingSealer, SealError, Sealed, SecretKey,
 };
 use thiserror::Error;
 
@@ -277,6 +277,16 @@ impl<'a> Seal<'a> {
         target: &Path,
         progress: &dyn Fn(SealProgress),
     ) -> Result<SealedModel, SealModelError> {
+        let io = |source| SealError::Io { path: target.into(), source };
+        self.write_in(Replacement::of(target).map_err(io)?, progress)
+    }
+
+    /// As [`write`](Self::write), in a file that was begun before: what has been put at its target since is not replaced.
+    pub fn write_in(
+        &self,
+        file: Replacement,
+        progress: &dyn Fn(SealProgress),
+    ) -> Result<SealedModel, SealModelError> {
         let model_version = self.check_version()?;
         let engine = Rten::new(None);
         let model = settle(canonicalise(read_onnx(&self.model)?)?, &engine)?;
@@ -291,7 +301,7 @@ impl<'a> Seal<'a> {
         let bytes = model.blocks.iter().map(|b| b.params_len() + b.graph.len() as u64).sum();
         progress(SealProgress::Planned { blocks: model.blocks.len(), bytes });
 
-        let mut sealer = RingSealer::create(target, &plan, self.owner)?;
+        let mut sealer = RingSealer::create_in(file, &plan, self.owner)?;
         sealer.seal_block(&manifest)?;
         let mut trial = Trial::new(engine, &model);
         let mut parameter_bytes = 0;

@@ -1,6 +1,6 @@
 //! What no command may write over but the one that keeps it: secret keys, the files of a ledger, trust stores.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -46,7 +46,7 @@ fn what(target: &Path) -> io::Result<Option<&'static str>> {
         return Ok(Some("a file of a ledger"));
     }
     if let Some(store) = target.file_name().and_then(without_lock)
-        && of_content(&target.with_file_name(store)).is_ok_and(|kept| kept == Some(STORE))
+        && of_content(&target.with_file_name(&store)).is_ok_and(|kept| kept == Some(STORE))
     {
         return Ok(Some("the lock of a trust store"));
     }
@@ -148,8 +148,10 @@ fn is_database(path: &Path) -> bool {
 }
 
 /// The name that a store has whose lock has this one.
-fn without_lock(name: &OsStr) -> Option<&str> {
-    name.to_str()?.strip_suffix(".lock")
+fn without_lock(name: &OsStr) -> Option<OsString> {
+    // Not by its text: a name need be none.
+    (Path::new(name).extension()? == "lock")
+        .then(|| Path::new(name).file_stem().map(OsStr::to_owned))?
 }
 
 #[cfg(test)]

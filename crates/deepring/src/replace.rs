@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, TempPath};
 
 use crate::kept::spare_kept;
-use crate::path::folder_of;
+use crate::path::{Step, folder_of, is_absence, resolved_through};
 
 /// Bytes of a target's name that the name of its temporary file begins with: both fit where the target's alone does.
 const NAME_PART: usize = 100;
@@ -24,7 +24,12 @@ pub struct Replacement {
     /// `None` while it has no name.
     named: Option<TempPath>,
     target: PathBuf,
+    /// What lay at the target when this was begun.
+    seen: Seen,
 }
+
+/// Which file lies at a path: device and number; `None` where none does. On systems without these, whether one does.
+type Seen = Option<(u64, u64)>;
 
 impl Replacement {
     /// For `target`, to be opened by whoever can open it now, or could if it were made now.
@@ -58,6 +63,10 @@ impl Replacement {
         if target.file_name().is_none() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
+        if leads_through_a_descriptor(target) {
+            let reason = "is a name of an open descriptor: name the file itself";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
         // A rename would put a plain file in a device's or pipe's place (`-o /dev/null`).
         if fs::metadata(target).is_ok_and(|m| !m.is_file()) {
             return Err(io::Error::new(
@@ -72,15 +81,22 @@ impl Replacement {
         {
             return Err(e);
         }
+        let seen = seen_at(target)?;
         match unnamed::open(&folder_of(target), mode) {
-            Some(file) => Ok(Self { file, named: None, target: target.into() }),
-            None => Self::named(target, mode),
+            Some(file) => Ok(Self { file, named: None, target: target.into(), seen }),
+            None => Self::named(target, mode, seen),
         }
     }
 
-    fn named(target: &Path, mode: u32) -> io::Result<Self> {
+    fn named(target: &Path, mode: u32, seen: Seen) -> io::Result<Self> {
         let (file, path) = temporary(target, mode)?.into_parts();
-        Ok(Self { file, named: Some(path), target: target.into() })
+        Ok(Self { file, named: Some(path), target: target.into(), seen })
+    }
+
+    /// The path that the file is for.
+    #[must_use]
+    pub fn target(&self) -> &Path {
+        &self.target
     }
 
     /// The file that is written to.
@@ -99,7 +115,8 @@ impl Replacement {
     /// disk before this returns.
     ///
     /// # Errors
-    /// Where the system refuses; the target is as it was, or replaced whole.
+    /// Where the system refuses; the target is as it was, or replaced whole. [`AlreadyExists`](io::ErrorKind::AlreadyExists)
+    /// where another file lies there than when this was begun: what was looked at then was that one, or none.
     pub fn commit(self) -> io::Result<()> {
         let folder = folder_of(&self.target);
         self.commit_unsynced()?;
@@ -111,15 +128,25 @@ impl Replacement {
     /// # Errors
     /// As [`commit`](Self::commit).
     pub fn commit_unsynced(self) -> io::Result<()> {
+        let meanwhile = || {
+            let reason = "another file was put there meanwhile, and is not replaced";
+            io::Error::new(io::ErrorKind::AlreadyExists, reason)
+        };
+        if self.seen.is_none() {
+            return self.commit_new().map_err(|e| match e.kind() {
+                io::ErrorKind::AlreadyExists => meanwhile(),
+                _ => e,
+            });
+        }
         self.file.sync_all()?;
-        let Self { file, named, target } = self;
+        let Self { file, named, target, seen } = self;
+        if seen_at(&target)? != seen {
+            return Err(meanwhile());
+        }
         match named {
             Some(path) => path.persist(&target).map_err(|e| e.error),
-            None => match unnamed::link(&file, &target) {
-                // A link takes no other file's name; a rename does.
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => replace(&file, &target),
-                linked => linked,
-            },
+            // A link takes no other file's name; a rename does.
+            None => replace(&file, &target),
         }
     }
 
@@ -144,6 +171,29 @@ impl io::Write for Replacement {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+fn seen_at(target: &Path) -> io::Result<Seen> {
+    match fs::symlink_metadata(target) {
+        #[cfg(unix)]
+        Ok(about) => {
+            use std::os::unix::fs::MetadataExt as _;
+            Ok(Some((about.dev(), about.ino())))
+        }
+        #[cfg(not(unix))]
+        Ok(_) => Ok(Some((0, 0))),
+        Err(e) if is_absence(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Whether a path leads through one of the links that the system makes for open descriptors, as `/dev/stdout` does: the new
+/// file would be put in the link's place.
+fn leads_through_a_descriptor(target: &Path) -> bool {
+    let of_the_system = |link: &Path| ["/proc", "/dev"].iter().any(|top| link.starts_with(top));
+    resolved_through(target).is_ok_and(|(_, steps)| {
+        steps.iter().any(|step| matches!(step, Step::Link(link) if of_the_system(link)))
+    })
 }
 
 /// Writes `bytes` as the whole new content of `target`.

@@ -127,6 +127,16 @@ impl RingSealer {
         plan: &RingPlan,
         owner: &SecretKey<Owner>,
     ) -> Result<Self, SealError> {
+        let io = |source| SealError::Io { path: target.into(), source };
+        Self::create_in(Replacement::of(target).map_err(io)?, plan, owner)
+    }
+
+    /// As [`create`](Self::create), in a file that was begun before: what has been put at its target since is not replaced.
+    pub fn create_in(
+        file: Replacement,
+        plan: &RingPlan,
+        owner: &SecretKey<Owner>,
+    ) -> Result<Self, SealError> {
         let count = u32::try_from(plan.blocks.len()).unwrap_or(u32::MAX);
         if !(2..=MAX_BLOCKS).contains(&count) {
             return Err(SealError::BlockCount { found: plan.blocks.len().saturating_sub(1) });
@@ -143,13 +153,11 @@ impl RingSealer {
                 plan_header(block, ring_id, plan.model_version, index, count, owner.public())
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let io = |source| SealError::Io { path: target.into(), source };
         let front: u64 = headers.iter().map(|h| h.encode().len() as u64).sum();
-        let file = Replacement::of(target).map_err(io)?;
         let bodies = headers.iter().map(Header::body_len).fold(0, u64::saturating_add);
         Ok(Self {
             owner: owner.clone(),
-            target: target.into(),
+            target: file.target().into(),
             write_back: WriteBack::of(file.as_file(), bodies),
             file,
             at: PREAMBLE_LEN + closure_len(count) + front,

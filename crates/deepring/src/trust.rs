@@ -78,7 +78,7 @@ impl<'a> Trust<'a> {
     pub(crate) fn object_to(&self, closure: &Closure) -> Option<Finding> {
         let found = OwnedRing { owner: closure.owner, ring: closure.ring_id };
         let untrusted = |reason| Some(Finding::untrusted(PartName::Closure, reason));
-        let bound = self.store.zip(self.at).map(|(store, path)| store.bindings_of(path));
+        let bound = self.store.zip(self.at).map(|(store, path)| store.bindings_at(path));
         let bound = match bound.transpose() {
             Ok(bound) => bound,
             Err(e) => return untrusted(format!("what is bound to this path is not known: {e}")),

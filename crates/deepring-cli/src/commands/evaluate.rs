@@ -16,7 +16,8 @@ use crate::progress::Progress;
 
 pub(crate) fn evaluate(args: &Evaluate) -> Result<(), CliError> {
     for file in args.model.iter().flat_map(|model| network_files(model)) {
-        if let Some(name) = file.file_name().filter(|name| writes(name)) {
+        let leads = output::resolved_for(&file)?;
+        if let Some(name) = leads.file_name().filter(|name| writes(name)) {
             output::keep(&args.output.join(name), [file.as_path()])?;
         }
     }

@@ -8,12 +8,13 @@ use crate::cli::Export;
 use crate::error::CliError;
 use crate::output;
 use crate::progress::Progress;
-use crate::rings::{AnyKey, Trusting};
+use crate::rings::{self, AnyKey, Trusting};
 
 pub(crate) fn export(args: &Export, trust: Option<&Path>) -> Result<(), CliError> {
     let key = AnyKey::read(&args.key)?;
     let read = [&args.ring, &args.key].into_iter().chain(&args.owner.owner);
     output::keep(&args.output, read.map(PathBuf::as_path))?;
+    rings::spare_bound(&args.output, trust)?;
     output::writable(&args.output)?;
     let ring = Trusting::new(&args.owner, trust)?.authenticate(&args.ring)?;
     let total = ring.layers().iter().map(|h| h.plain_len).sum();

@@ -10,7 +10,7 @@ use crate::cli::{Ledger as Args, LedgerArgs, LedgerInit, LedgerProve, LedgerVeri
 use crate::error::{CliError, Exit};
 use crate::ledgers::{Wanted, read_shown, seen};
 use crate::output;
-use crate::rings::open_store;
+use crate::rings::{self, open_store};
 
 pub(crate) fn ledger(args: &Args, trust: Option<&Path>) -> Result<(), CliError> {
     match args {
@@ -165,6 +165,7 @@ fn prove(args: &LedgerProve, trust: Option<&Path>) -> Result<(), CliError> {
     if let Some(path) = &args.output {
         let read = args.receipt.iter().chain(&args.args.ledger_key);
         output::keep(path, read.map(PathBuf::as_path))?;
+        rings::spare_bound(path, trust)?;
         output::writable(path)?;
     }
     let mut memory = Memory::open(trust)?;

@@ -26,9 +26,10 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
         sealing = sealing.host(blocks, key);
     }
     output::keep(&args.output, read.iter().map(PathBuf::as_path))?;
-    output::writable(&args.output)?;
     // Where a ring lies already, one that is just being granted or upgraded must not come out on top again.
     let _turn = rings::turn(&args.output)?;
+    // Begun before anything is asked about what lies there: another file that is put there meanwhile stays.
+    let file = output::begun(&args.output)?;
     if let Some(path) = &args.labels {
         sealing = sealing.labels(read_labels(path)?);
     }
@@ -50,7 +51,7 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
         trusting.spares(&args.output)?;
     }
     let progress = Progress::bytes("sealing", 0);
-    let sealed = sealing.write(&args.output, &|p| match p {
+    let sealed = sealing.write_in(file, &|p| match p {
         SealProgress::Planned { bytes, .. } => progress.set_total(bytes),
         SealProgress::Sealed { bytes } => progress.add(bytes),
     })?;

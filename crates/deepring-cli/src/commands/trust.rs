@@ -136,18 +136,14 @@ fn bind(args: &TrustBind, mut store: TrustStore) -> Result<(), CliError> {
     let owner = PublicKey::<Owner>::read(&args.owner)?;
     // Held against all that is remembered but the binding itself.
     let ring = rings::open(&args.ring)?.authenticate(&Against::owner(owner).and_store(&store))?;
-    let before = match store.binding(&args.ring)? {
-        Some(bound) if bound != ring.owned() => store.unbind(&args.ring)?,
-        _ => None,
-    };
-    store.bind(&args.ring, &ring)?;
+    let before = store.rebind(&args.ring, &ring)?;
     output::line(format_args!(
         "{} is bound to ring {} of {}",
         args.ring.display(),
         ring.ring_id(),
         ring.owner()
     ))?;
-    if let Some(before) = before {
+    for before in before {
         output::note(format_args!("it was bound to ring {} of {}", before.ring, before.owner));
     }
     Ok(())

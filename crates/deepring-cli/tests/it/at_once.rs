@@ -52,6 +52,12 @@ fn of_grants_into_one_file_each_is_in_it_or_refused() {
         }
     }
     assert_eq!(granted, 1, "from one revision one grant can be the next");
+    // Of two rings at once on a path where none was, one is put there, and the other command says that it was not.
+    let seal =
+        "seal net.onnx --owner keys/owner.key --host keys/host.pub --previous net.ring -o new.ring";
+    let children: Vec<Child> = (0..3).map(|_| start(&desk, seal)).collect();
+    let done = children.into_iter().map(|mut c| c.wait().unwrap().success());
+    assert_eq!(done.filter(|well| *well).count(), 1);
     for host in &hosts {
         // Of the file that is there, one after the other.
         let grant = format!("grant out.ring --owner-key keys/owner.key --host {host}/host.pub");

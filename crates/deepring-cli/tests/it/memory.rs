@@ -202,6 +202,7 @@ fn no_other_ring_is_put_where_a_bound_one_is_gone() {
             "seal net.onnx --owner b/owner.key --host keys/host.pub",
             "seal net.onnx --owner keys/owner.key --host keys/host.pub",
             "seal net.onnx --owner b/owner.key --host keys/host.pub --previous b.ring",
+            "export b.ring --key b/owner.key --owner b/owner.pub",
             #[cfg(feature = "attacks")]
             "attack a.ring --kind ring-rollback --with b.ring",
             #[cfg(feature = "attacks")]
@@ -225,6 +226,38 @@ fn a_link_in_a_bound_rings_place_is_not_followed_to_another_ring() {
     fs::rename(desk.path("a.ring"), desk.path("kept.ring")).unwrap();
     std::os::unix::fs::symlink("b.ring", desk.path("a.ring")).unwrap();
     desk.run(&format!("run a.ring {RUN}")).exits(4).says("is bound to");
+}
+
+/// A link that was bound, and leads to another bound ring now, has two bindings.
+#[cfg(unix)]
+#[test]
+fn a_bound_link_that_leads_to_another_bound_ring_is_neither_written_through_nor_taken_from() {
+    let desk = two_owners();
+    desk.run("trust add keys/owner.pub b/owner.pub").succeeds();
+    fs::copy(desk.path("a.ring"), desk.path("first.ring")).unwrap();
+    std::os::unix::fs::symlink("first.ring", desk.path("link.ring")).unwrap();
+    desk.run("trust bind link.ring --owner keys/owner.pub").succeeds();
+    desk.run("trust bind b.ring --owner b/owner.pub").succeeds();
+    fs::remove_file(desk.path("link.ring")).unwrap();
+    std::os::unix::fs::symlink("b.ring", desk.path("link.ring")).unwrap();
+    let before = fs::read(desk.path("b.ring")).unwrap();
+    fs::write(desk.path("broken.ring"), "broken").unwrap();
+    for words in [
+        "grant a.ring --owner-key keys/owner.key --host b/host.pub -o link.ring",
+        "grant b.ring --owner-key b/owner.key --host b/host.pub -o link.ring",
+        "repair broken.ring --from link.ring --owner b/owner.pub",
+        "inspect link.ring",
+        "verify link.ring",
+    ] {
+        desk.run(words).exits(4).says("is bound to");
+        assert!(fs::read(desk.path("b.ring")).unwrap() == before, "{words}");
+    }
+    // What is forgotten is what was named.
+    desk.run("trust remove --path link.ring").succeeds();
+    let listed = desk.run("trust list --json").succeeds().json();
+    let paths: Vec<_> = listed["paths"].as_array().unwrap().iter().map(|p| &p["path"]).collect();
+    assert!(paths.iter().any(|p| p.as_str().unwrap().ends_with("/b.ring")), "{paths:?}");
+    assert!(!paths.iter().any(|p| p.as_str().unwrap().ends_with("/link.ring")), "{paths:?}");
 }
 
 #[test]

@@ -168,6 +168,22 @@ fn nothing_is_written_into_a_data_set_nor_over_an_evaluated_network() {
         let words = format!("evaluate --model {name} --data data --attack zero -o ./data/../ev");
         desk.run(&words).exits(2).says("would be overwritten");
     }
+    // By the name that leads there, and through the parameters beside a network.
+    let stack = deepring_infer::synthetic::Stack { layers: 2, width: 8 };
+    stack.write(&desk.path("stack.onnx"), 1).unwrap();
+    desk.run("seal net.onnx --owner keys/owner.key --host keys/host.pub -o net.ring").succeeds();
+    let reseal = "attack net.ring --kind ring-reseal --with stack.onnx -o stack.data";
+    desk.run(reseal).exits(2).says("would be overwritten");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("ev/tables.md", desk.path("link.onnx")).unwrap();
+        let words = "evaluate --model link.onnx --data data --attack zero -o ev";
+        desk.run(words).exits(2).says("would be overwritten");
+        fs::create_dir(desk.path("bench")).unwrap();
+        fs::rename(desk.path("stack.data"), desk.path("bench/bench.json")).unwrap();
+        std::os::unix::fs::symlink("bench/bench.json", desk.path("stack.data")).unwrap();
+        desk.run("bench --model stack.onnx -o bench").exits(2).says("would be overwritten");
+    }
     for words in [
         "attack net.onnx --kind zero --data data -o data/images/a_1.jpg",
         "attack net.onnx --kind zero --data ./ev/../data/images -o data/images/a_1.jpg",

@@ -14,7 +14,7 @@ fn names(folder: &Path) -> Vec<String> {
 /// Both ways of writing, whatever this system has.
 fn both(target: &Path) -> impl Iterator<Item = Replacement> {
     let ways: [fn(&Path) -> io::Result<Replacement>; 2] =
-        [Replacement::of, |target| Replacement::named(target, 0o600)];
+        [Replacement::of, |target| Replacement::named(target, 0o600, seen_at(target)?)];
     ways.into_iter().map(|way| way(target).unwrap())
 }
 
@@ -22,10 +22,10 @@ fn both(target: &Path) -> impl Iterator<Item = Replacement> {
 fn a_file_is_there_whole_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("file");
-    for old in [None, Some(&b"before"[..])] {
-        for mut new in both(&target) {
-            let _ = fs::remove_file(&target);
-            old.iter().for_each(|old| fs::write(&target, old).unwrap());
+    for (old, way) in [(None, 0), (None, 1), (Some(&b"before"[..]), 0), (Some(b"before"), 1)] {
+        let _ = fs::remove_file(&target);
+        old.iter().for_each(|old| fs::write(&target, old).unwrap());
+        for mut new in both(&target).skip(way).take(1) {
             new.write_all(b"after").unwrap();
             assert_eq!(fs::read(new.path()).unwrap(), b"after");
             assert_eq!(fs::read(&target).ok().as_deref(), old);
@@ -55,6 +55,41 @@ fn a_name_that_is_taken_is_not_taken_away() {
     for new in both(&target) {
         new.commit_new().unwrap();
         fs::remove_file(&target).unwrap();
+    }
+}
+
+/// Whatever was looked at before the work was that file, or that none was there.
+#[test]
+fn what_was_put_there_meanwhile_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("file");
+    for old in [None, Some("before")] {
+        for way in 0..2 {
+            let _ = fs::remove_file(&target);
+            old.iter().for_each(|old| fs::write(&target, old).unwrap());
+            let new = both(&target).nth(way).unwrap();
+            // By another name, since the system may give a number again.
+            fs::write(folder.path().join("other"), "key").unwrap();
+            fs::rename(folder.path().join("other"), &target).unwrap();
+            assert_eq!(new.commit().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(&target).unwrap(), b"key");
+            assert_eq!(names(folder.path()), ["file"]);
+        }
+    }
+}
+
+/// `/dev/stdout` and its like are links: a rename would put the file in their place.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_names_of_descriptors_are_refused_though_a_file_is_behind_them() {
+    use std::os::fd::AsRawFd as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = File::create(folder.path().join("file")).unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(format!("/proc/self/fd/{}", file.as_raw_fd()), &link).unwrap();
+    for target in [link, format!("/dev/fd/{}", file.as_raw_fd()).into()] {
+        let refused = Replacement::of(&target).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{}", target.display());
     }
 }
 

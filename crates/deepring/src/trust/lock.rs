@@ -33,8 +33,30 @@ pub(super) fn lock(path: &Path, wait: Duration) -> io::Result<Option<File>> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file"));
     }
     let file = opened?;
+    refuse_others(&file)?;
     make_private(&file);
     Ok(wait_for(&file, wait)?.then_some(file))
+}
+
+/// Refuses a lock that another user put there, who could hold it for ever, and one with another name, whose mode would be
+/// changed under that too.
+#[cfg(unix)]
+fn refuse_others(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let about = file.metadata()?;
+    let reason = if !super::store::is_own(about.uid()) {
+        "belongs to another user, who can keep it: remove it, or name another trust store"
+    } else if about.nlink() > 1 {
+        "has other names besides: remove it"
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
+}
+
+#[cfg(not(unix))]
+fn refuse_others(_: &File) -> io::Result<()> {
+    Ok(())
 }
 
 /// Takes other users' access to a file away, where it is this user's; where it is not, they have it anyway.

@@ -208,12 +208,18 @@ impl TrustStore {
         self.update(|data| remember(data, ring))
     }
 
-    /// The ring that a path is bound to, by the name given or, where it is a link, by where it leads.
+    /// The rings that a path is bound to: by the name given and, where it is a link, by where it leads; two, where a link
+    /// that was bound leads to another bound file now.
     ///
     /// # Errors
     /// [`TrustError::Io`] where nobody can say where the path leads.
-    pub fn binding(&self, path: &Path) -> Result<Option<OwnedRing>, TrustError> {
-        Ok(self.bindings_of(path)?.into_iter().next())
+    pub fn bindings_at(&self, path: &Path) -> Result<Vec<OwnedRing>, TrustError> {
+        let mut bound: Vec<OwnedRing> = Vec::new();
+        for name in names(path)? {
+            let ring = self.data.paths.get(&name).and_then(Bound::ring);
+            bound.extend(ring.filter(|ring| !bound.contains(ring)));
+        }
+        Ok(bound)
     }
 
     /// Every bound path, with its ring.
@@ -253,23 +259,38 @@ impl TrustStore {
         }
     }
 
-    /// Forgets what a path is bound to; gives it. Versions seen stay.
+    /// Forgets what a path is bound to; gives it. Where the path is a link, what it leads to is forgotten too if it is bound
+    /// to the same ring, and stays if to another. Versions seen stay.
     ///
     /// # Errors
     /// As [`add_owner`](Self::add_owner).
     pub fn unbind(&mut self, path: &Path) -> Result<Option<OwnedRing>, TrustError> {
         let names = names(path)?;
         self.update(|data| {
-            let removed = names.iter().filter_map(|name| data.paths.remove(name));
-            // All of them, not the first only.
-            removed.collect::<Vec<_>>().first().and_then(Bound::ring)
+            let first = names.iter().find_map(|name| data.paths.get(name)).cloned()?;
+            data.paths.retain(|name, bound| *bound != first || !names.contains(name));
+            first.ring()
         })
     }
 
-    /// What the path is bound to, by each of its names.
-    pub(super) fn bindings_of(&self, path: &Path) -> Result<Vec<OwnedRing>, TrustError> {
-        let bound = names(path)?.into_iter().filter_map(|name| self.data.paths.get(&name));
-        Ok(bound.filter_map(Bound::ring).collect())
+    /// Binds a path to the ring that lies there, whatever it was bound to, and remembers its version; gives the other rings
+    /// that it was bound to. At no moment is it bound to nothing.
+    ///
+    /// # Errors
+    /// As [`add_owner`](Self::add_owner).
+    pub fn rebind(
+        &mut self,
+        path: &Path,
+        ring: &AuthenticRing,
+    ) -> Result<Vec<OwnedRing>, TrustError> {
+        let (names, found) = (names(path)?, ring.owned());
+        let bound = Bound::of(&found);
+        let before = self.bindings_at(path)?;
+        self.update(|data| {
+            data.paths.extend(names.into_iter().map(|name| (name, bound.clone())));
+            remember(data, ring);
+        })?;
+        Ok(before.into_iter().filter(|b| *b != found).collect())
     }
 
     /// Another owner under whom a ring of this id was seen.
@@ -378,7 +399,7 @@ fn guarded_way(path: &Path) -> Result<(), TrustError> {
         let about = match about {
             Ok(about) => about,
             // Where there is none, it is made for its user only.
-            Err(e) if is_absence(&e) => break,
+            Err(e) if is_absence(&e) => continue,
             Err(e) => return Err(io(e)),
         };
         let (mode, owner) = (about.mode() & 0o7777, about.uid());
@@ -386,7 +407,10 @@ fn guarded_way(path: &Path) -> Result<(), TrustError> {
             Step::Link(_) if !is_own(owner) => {
                 return Err(TrustError::Foreign { path: path.into(), owner });
             }
-            Step::Folder(folder) if !is_own(owner) || (mode & 0o022 != 0 && mode & 0o1000 == 0) => {
+            Step::Folder(folder)
+                if !(is_own(owner) || is_unmapped(owner))
+                    || (mode & 0o022 != 0 && mode & 0o1000 == 0) =>
+            {
                 return Err(TrustError::LooseFolder { path: path.into(), folder, mode, owner });
             }
             Step::Link(_) | Step::Folder(_) => {}
@@ -397,8 +421,20 @@ fn guarded_way(path: &Path) -> Result<(), TrustError> {
 
 /// Whether this is a user against whom no file of ours is protected anyway.
 #[cfg(unix)]
-fn is_own(user: u32) -> bool {
+pub(super) fn is_own(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
+}
+
+/// Whether this is nobody whom this process could tell from root: in a user namespace that maps some users only, the others,
+/// root among them, appear as one, and the folders above everything are theirs.
+#[cfg(unix)]
+fn is_unmapped(user: u32) -> bool {
+    let read = |name: &str| fs::read_to_string(name).unwrap_or_default();
+    let everybody = format!("{}", u32::MAX);
+    let maps_all = |line: &str| line.split_whitespace().eq(["0", "0", everybody.as_str()]);
+    let map = read("/proc/self/uid_map");
+    let overflow = read("/proc/sys/kernel/overflowuid").trim().parse() == Ok(user);
+    overflow && !map.is_empty() && !map.lines().any(maps_all)
 }
 
 #[cfg(not(unix))]

@@ -101,7 +101,7 @@ fn a_removed_owner_is_trusted_no_more_and_the_versions_of_his_rings_are_still_kn
 
     let mut store = memory.reread();
     assert_eq!(verdict_at(&path, &Trust::store(&store)), Verdict::Untrusted);
-    assert_eq!(store.binding(&path).unwrap(), Some(intact(&second).owned()));
+    assert_eq!(store.bindings_at(&path).unwrap(), [intact(&second).owned()]);
     store.add_owner(&owner().public()).unwrap();
     fs::write(&path, &first).unwrap();
     assert_eq!(verdict_at(&path, &Trust::store(&store)), Verdict::Stale);
@@ -182,13 +182,13 @@ fn a_path_is_bound_anew_only_after_it_was_unbound() {
     let err = memory.store.bind(&path, &two).unwrap_err();
     let TrustError::BoundToAnother { bound, found, .. } = err else { panic!("{err}") };
     assert_eq!((*bound, *found), (one.owned(), two.owned()));
-    assert_eq!(memory.reread().binding(&path).unwrap(), Some(one.owned()));
+    assert_eq!(memory.reread().bindings_at(&path).unwrap(), [one.owned()]);
     assert_eq!(memory.reread().newest(&two.owned()), None, "nothing of it was remembered");
 
     assert_eq!(memory.store.unbind(&path).unwrap(), Some(one.owned()));
     assert_eq!(memory.store.unbind(&path).unwrap(), None);
     memory.store.bind(&path, &two).unwrap();
-    assert_eq!(memory.reread().binding(&path).unwrap(), Some(two.owned()));
+    assert_eq!(memory.reread().bindings_at(&path).unwrap(), [two.owned()]);
     assert!(memory.reread().newest(&one.owned()).is_some(), "versions seen stay");
 }
 
@@ -364,6 +364,31 @@ fn a_store_that_its_group_or_others_can_write_is_neither_read_nor_replaced() {
         }
     }
     assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+/// In a folder like /tmp, anybody can make the lock first, and hold it.
+#[cfg(unix)]
+#[test]
+fn a_lock_of_another_user_or_with_another_name_is_refused_at_once() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    let mut memory = Memory::new();
+    let lock = memory.path("trust.json.lock");
+    let theirs = memory.path("theirs");
+    fs::write(&theirs, "theirs").unwrap();
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::hard_link(&theirs, &lock).unwrap();
+    assert!(matches!(memory.store.add_owner(&owner().public()), Err(TrustError::Io { .. })));
+    assert_eq!(fs::metadata(&theirs).unwrap().permissions().mode() & 0o777, 0o644);
+    fs::remove_file(&lock).unwrap();
+    let held = File::create(&lock).unwrap();
+    held.lock().unwrap();
+    if chown(&lock, Some(12_345), None).is_err() {
+        println!("skipped: only root gives files away");
+        return;
+    }
+    let started = std::time::Instant::now();
+    assert!(matches!(memory.store.add_owner(&owner().public()), Err(TrustError::Io { .. })));
+    assert!(started.elapsed() < Duration::from_secs(5), "it was waited for");
 }
 
 #[cfg(unix)]

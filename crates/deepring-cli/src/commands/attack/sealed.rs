@@ -21,8 +21,9 @@ pub(super) fn attack(
     given: &Path,
     target: &Path,
 ) -> Result<(), CliError> {
-    let others = args.with.iter().map(std::path::PathBuf::as_path);
-    output::keep(target, others.chain([given]))?;
+    let others = args.with.iter().flat_map(|with| deepring_infer::network_files(with));
+    let others: Vec<_> = others.collect();
+    output::keep(target, others.iter().map(std::path::PathBuf::as_path).chain([given]))?;
     let with = |at: usize, what: &str| {
         args.with.get(at).map(std::path::PathBuf::as_path).ok_or_else(|| {
             CliError::usage(format!("`{kind}` needs {what}")).hint("give it with `--with`")

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use deepring::InLine;
+use deepring_infer::network_files;
 use serde_json::{Value, json};
 
 use super::at;
@@ -43,8 +44,9 @@ pub(super) fn before_measuring(
 ) -> Result<(), CliError> {
     let Some(folder) = &to.output else { return Ok(()) };
     std::fs::create_dir_all(folder).map_err(at(folder))?;
+    let read: Vec<PathBuf> = models.iter().flat_map(|model| network_files(model)).collect();
     for file in files(folder, bench) {
-        output::keep(&file, models.iter().map(PathBuf::as_path))?;
+        output::keep(&file, read.iter().map(PathBuf::as_path))?;
         output::writable(&file)?;
     }
     Ok(())

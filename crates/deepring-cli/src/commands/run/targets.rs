@@ -13,7 +13,7 @@ use crate::error::{CliError, Exit};
 use crate::ledgers::FILES;
 use crate::named;
 use crate::output;
-use crate::rings::default_store;
+use crate::rings::{self, default_store};
 
 /// Makes the folders that tensors go to, and refuses what could not be written or must not be. To be called before
 /// anything is decided, and so recorded.
@@ -24,6 +24,8 @@ pub(super) fn before_anything(args: &Run, trust: Option<&Path>) -> Result<(), Cl
     }
     let Some(receipt) = &args.receipt else { return Ok(()) };
     output::keep(receipt, read(args, trust).iter().map(PathBuf::as_path))?;
+    // A plain run asks no trust store; nor does it write a receipt.
+    rings::spare_bound(receipt, trust)?;
     output::writable(receipt)
 }
 
