@@ -1,6 +1,5 @@
 //! The rten engine: pure Rust, reads parameters in place.
 
-mod in_place;
 mod prepared;
 
 use std::borrow::Cow;
@@ -85,26 +84,18 @@ impl Engine for Rten {
         let prepared = prepared::prepare(graph).ok_or_else(|| EngineError::Load {
             reason: "no graph, or a branch or loop of more than 256 nodes in a row".to_owned(),
         })?;
-        let graph = prepared.graph.as_slice();
-        let load = |optimise: bool| {
-            let load = || {
-                ModelOptions::with_all_ops()
-                    // A packed weight is a copy, which no check would cover.
-                    .prepack_weights(false)
-                    .enable_optimization(optimise)
-                    .external_data_static(PARAMS_FILE, parameters)
-                    .load(graph.to_vec())
-                    .map_err(|e| EngineError::Load { reason: e.to_string() })
-            };
-            unwinding(load).unwrap_or_else(|reason| Err(EngineError::Load { reason }))
+        let load = || {
+            ModelOptions::with_all_ops()
+                // A packed weight is a copy, which no check would cover.
+                .prepack_weights(false)
+                // Nor one that optimisation makes of constants; and some of what it puts in the place of several
+                // operators computes something else (docs/adr/0009).
+                .enable_optimization(false)
+                .external_data_static(PARAMS_FILE, parameters)
+                .load(prepared.graph)
+                .map_err(|e| EngineError::Load { reason: e.to_string() })
         };
-        // Of a graph that is too deep for the planner, what optimisation makes of it cannot be looked into either.
-        let deep = !prepared.stations.is_empty();
-        let mut model = load(!deep)?;
-        if !deep && unwinding(|| in_place::has_own_constants(&model, graph)).unwrap_or(true) {
-            tracing::debug!("loaded without optimisation, so that parameters are read in place");
-            model = load(false)?;
-        }
+        let model = unwinding(load).unwrap_or_else(|reason| Err(EngineError::Load { reason }))?;
         Self::program(model, inputs, &prepared.stations, outputs)
     }
 

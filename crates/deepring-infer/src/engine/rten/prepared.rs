@@ -21,13 +21,14 @@ pub(super) struct Prepared {
 pub(super) fn prepare(bytes: &[u8]) -> Option<Prepared> {
     let mut model = ModelProto::decode(bytes).ok()?;
     let graph = model.graph.as_mut()?;
+    let swishes = with_swishes(graph);
     let stations = stations(graph);
     let types = with_types_of_engine(graph);
     let within = graph.node.iter().flat_map(|n| &n.attribute);
     if within.flat_map(|a| a.g.as_deref().into_iter().chain(&a.graphs)).any(is_too_deep) {
         return None;
     }
-    if stations.is_empty() && !types {
+    if stations.is_empty() && !types && !swishes {
         return Some(Prepared { graph: bytes.to_vec(), stations });
     }
     for name in stations.iter().rev() {
@@ -37,6 +38,43 @@ pub(super) fn prepare(bytes: &[u8]) -> Option<Prepared> {
         }
     }
     Some(Prepared { graph: model.encode_to_vec(), stations })
+}
+
+/// One operator for a value times its sigmoid, where nothing else reads that: it is what optimisation is missed for. Returns
+/// whether there was any.
+fn with_swishes(graph: &mut GraphProto) -> bool {
+    let mut readers: HashMap<&str, usize> = HashMap::new();
+    let within = graph.node.iter().flat_map(|n| &n.attribute);
+    let outputs = graph.output.iter().filter_map(|o| o.name.as_deref());
+    // What a branch or a loop reads is not looked into.
+    if within.flat_map(|a| a.g.as_deref().into_iter().chain(&a.graphs)).next().is_some() {
+        return false;
+    }
+    for name in graph.node.iter().flat_map(|n| &n.input).map(String::as_str).chain(outputs) {
+        *readers.entry(name).or_default() += 1;
+    }
+    let sigmoids: HashMap<String, (usize, String)> = graph
+        .node
+        .iter()
+        .enumerate()
+        .filter(|(_, n)| n.onnx_op() == "Sigmoid")
+        .filter_map(|(i, n)| Some((n.output.first()?.clone(), (i, n.input.first()?.clone()))))
+        .filter(|(y, _)| readers.get(y.as_str()) == Some(&1))
+        .collect();
+    let mut gone = Vec::new();
+    for node in graph.node.iter_mut().filter(|n| n.onnx_op() == "Mul") {
+        let [a, b] = node.input.as_slice() else { continue };
+        let sigmoid = |x: &str, y: &str| sigmoids.get(y).filter(|(_, of)| of == x).map(|(i, _)| *i);
+        if let Some(i) = sigmoid(a, b).or_else(|| sigmoid(b, a)) {
+            gone.push(i);
+            let x = if sigmoid(a, b).is_some() { a.clone() } else { b.clone() };
+            node.op_type = Some("Swish".to_owned());
+            node.input = vec![x];
+        }
+    }
+    let mut at = 0..;
+    graph.node.retain(|_| at.next().is_some_and(|i| !gone.contains(&i)));
+    !gone.is_empty()
 }
 
 fn is_too_deep(graph: &GraphProto) -> bool {
