@@ -39,6 +39,14 @@ const DIFFERENCES: &[Difference] = &[
     Difference { operators: &["ScatterElements"], rule: Rewrite(places::scatter_elements) },
     Difference { operators: &["Slice"], rule: Rewrite(places::slice) },
     Difference { operators: &["Pad"], rule: Rewrite(places::pad) },
+    // By a single divisor the engine multiplies with the reciprocal.
+    Difference { operators: &["Div"], rule: Rewrite(rewrite::divide) },
+    Difference { operators: &["CastLike"], rule: Rewrite(rewrite::cast_like) },
+    // Powers overflow where the result does not.
+    Difference { operators: &["Softplus"], rule: Rewrite(rewrite::softplus) },
+    Difference { operators: &["Asinh", "Acosh"], rule: Rewrite(rewrite::area_function) },
+    // An axis that keeps its size is taken for one that is not scaled.
+    Difference { operators: &["Resize", "Upsample"], rule: Refuse(rewrite::scale_without_effect) },
     // An operand of one dimension keeps a dimension of one where the other has three or more.
     Difference { operators: &["MatMul"], rule: Rewrite(rewrite::matrix_times_vector) },
     // Without strides, the engine has none instead of ones.
@@ -92,15 +100,18 @@ const DIFFERENCES: &[Difference] = &[
             (!after).then_some("a reset before the product")
         }),
     },
-    // Dilations of one dimension are taken for those of two.
+    // Dilations and added outputs of one dimension are taken for those of two.
     Difference {
         operators: &["ConvTranspose"],
         rule: Refuse(|_, node| {
-            let dilated = node.attr_ints("dilations").is_some_and(|d| d.len() == 1 && d != [1]);
-            dilated.then_some("dilations in one dimension")
+            let is = |name: &str, nothing: i64| {
+                node.attr_ints(name).is_some_and(|d| d.len() == 1 && d != [nothing])
+            };
+            (is("dilations", 1) || is("output_padding", 0))
+                .then_some("dilations or added outputs in one dimension")
         }),
     },
-    Difference { operators: &["ConvTranspose"], rule: Rewrite(rewrite::drop_ones) },
+    Difference { operators: &["ConvTranspose"], rule: Rewrite(rewrite::drop_nothing) },
     // Cubic interpolation is computed as linear.
     Difference {
         operators: &["Resize", "Upsample"],
@@ -209,9 +220,11 @@ pub(super) fn apply(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten
             return Err(upgrade.differs(&node, what));
         }
     }
+    let op = node.op().to_owned();
     for difference in of(&node) {
         if let Rewrite(rewrite) = difference.rule {
             match rewrite(upgrade, node)? {
+                Some(left) if left.op() != op => return apply(upgrade, left),
                 Some(left) => node = left,
                 None => return Ok(None),
             }

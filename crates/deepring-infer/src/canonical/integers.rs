@@ -13,6 +13,9 @@ use super::kinds::Kind;
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{ImportError, ParamSource, unsupported};
 
+/// Constants beyond this are no factors and offsets of dimensions.
+const LARGE: i128 = 1 << 16;
+
 /// What the name of a guard ends with, behind that of the tensor: the engine tells it when the guard ends a query.
 const COMPLAINT: &str = ": an integer beyond what is held";
 
@@ -91,7 +94,16 @@ impl Graph {
                     "Concat" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => {
                         beyond.extend(node.output.iter().cloned());
                     }
-                    "Slice" | "Clip" if node.arg(0).is_some_and(|x| !beyond.contains(x)) => {}
+                    "Slice" if node.arg(0).is_some_and(|x| !beyond.contains(x)) => {}
+                    // A bound that is never met is as good where it is nearer; one that always is, is not.
+                    "Clip" if node.arg(0).is_some_and(|x| !beyond.contains(x)) => {
+                        let bound = |arg: usize| node.arg(arg).and_then(|x| known.get(x));
+                        let low = bound(1).is_none_or(|b| b.high <= Interval::HELD.high);
+                        let high = bound(2).is_none_or(|b| b.low >= Interval::HELD.low);
+                        if !(low && high) {
+                            return refuse(&node.label());
+                        }
+                    }
                     "Loop" if node.input.iter().skip(1).all(|x| !beyond.contains(x)) => {}
                     _ => return refuse(&node.label()),
                 }
@@ -100,10 +112,16 @@ impl Graph {
                 guarded.push(node);
                 continue;
             };
+            // A dimension times a number that is none is no dimension.
+            let far = |x: &String| {
+                self.constants.contains_key(x)
+                    && known.get(x).is_some_and(|i| i.low < -LARGE || i.high > LARGE)
+            };
+            let of_shape = !(is_arithmetic(node.onnx_op()) && node.input.iter().any(far));
             let result = match interval(&node, &known, range) {
-                Some(found) if found.of_shape || found.within(range) => found,
+                Some(found) if found.of_shape && of_shape || found.within(range) => found,
                 _ => {
-                    if is_arithmetic(node.onnx_op()) {
+                    if is_arithmetic(node.onnx_op()) || is_narrowing(&node, kinds, range) {
                         self.guard(&mut node, kinds, range, &mut guarded);
                     }
                     range
@@ -131,7 +149,11 @@ impl Graph {
         let Some((x, y)) = node.edge() else { return };
         let part = |suffix: &str| format!("{y}.{suffix}");
         let float = i64::from(DType::F32.onnx());
-        let mut twin = node.clone();
+        let mut twin = match node.onnx_op() {
+            // What is cast, and not what it is cast to.
+            "Cast" => cast(&x, float, ""),
+            _ => node.clone(),
+        };
         // What follows the first input of these says along which axes.
         let along = matches!(node.onnx_op(), "CumSum") || node.onnx_op().starts_with("Reduce");
         let operands = if along { 1 } else { node.input.len() };
@@ -178,8 +200,15 @@ impl Graph {
         nodes.push(NodeProto::new("Max", &any_or_none, &[&any, &none], &[&any_or_none]));
         nodes.push(cast(&any_or_none, i64::from(DType::I64.onnx()), &index));
         let complaint = format!("{y}{COMPLAINT}");
-        let (nothing, checked) = (part("nothing"), part("guarded"));
+        let (mut nothing, checked) = (part("nothing"), part("guarded"));
         nodes.push(NodeProto::new("Gather", &complaint, &[&table, &index], &[&nothing]));
+        if let Some(Kind::Tensor(dtype)) = kinds.get(&x)
+            && held(kinds.get(&x)).is_none()
+        {
+            let of_its_type = part("nothing_of_its_type");
+            nodes.push(cast(&nothing, i64::from(dtype.onnx()), &of_its_type));
+            nothing = of_its_type;
+        }
         nodes.push(NodeProto::new("Add", &checked, &[&x, &nothing], &[&checked]));
         node.set_input(0, checked);
     }
@@ -193,6 +222,18 @@ fn cast(x: &str, to: i64, y: &str) -> NodeProto {
 
 fn negated(a: Interval) -> Interval {
     Interval { low: a.high.saturating_neg(), high: a.low.saturating_neg(), ..a }
+}
+
+/// Whether a cast may give what its type, or what holds it, does not hold: of floats that are too large, of wider integers, and
+/// of negative ones.
+fn is_narrowing(node: &NodeProto, kinds: &HashMap<String, Kind>, range: Interval) -> bool {
+    let Some(Kind::Tensor(from)) = node.arg(0).and_then(|x| kinds.get(x)) else { return false };
+    node.onnx_op() == "Cast"
+        && match from {
+            DType::Bool | DType::U8 => false,
+            DType::I8 | DType::I32 => range.low == 0,
+            _ => true,
+        }
 }
 
 /// Operators whose result can be larger than what they are given.
@@ -233,7 +274,9 @@ fn interval(
         each.try_fold(first, |sum, next| Some(sum.union(next?)))
     };
     match node.onnx_op() {
-        "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" | "TopK" | "Unique" => {
+        // Its values, which come before their places.
+        "TopK" => of(0).map(|a| Interval { of_shape: false, ..a }),
+        "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" | "Unique" => {
             Some(Interval { low: 0, high: i32::MAX.into(), of_shape: true })
         }
         "Add" => corners(i128::saturating_add),
@@ -247,6 +290,7 @@ fn interval(
         "Concat" | "Max" | "Min" => all(0),
         "Where" => all(1),
         // Of dimensions, whatever is made of them but by counting up.
+        "Cast" if of(0).is_some_and(|a| a.within(range)) => of(0),
         "Div" | "Mod" | "ReduceProd" | "ReduceSum" | "Cast" | "Range" | "ConstantOfShape"
         | "Floor" | "Ceil" => {
             let a = of(0)?;

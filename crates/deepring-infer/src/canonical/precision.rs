@@ -40,6 +40,32 @@ impl Graph {
                 return refuse(input);
             }
         }
+        // Within, doubles may be moved and converted, and not computed with.
+        for node in &self.nodes {
+            let moves = matches!(
+                node.onnx_op(),
+                "Cast"
+                    | "Identity"
+                    | "Constant"
+                    | "Shape"
+                    | "Size"
+                    | "Reshape"
+                    | "Squeeze"
+                    | "Unsqueeze"
+                    | "Transpose"
+                    | "Concat"
+                    | "Gather"
+                    | "Slice"
+                    | "Expand"
+                    | "Flatten"
+                    | "Tile"
+                    | "Split"
+            );
+            let computed = node.input.iter().find(|x| is_double(x) && !moves);
+            if let Some(name) = computed {
+                return refuse(name);
+            }
+        }
         let producers = self.producers();
         let outputs = self.outputs.iter().filter_map(|v| v.name.as_deref());
         for output in outputs.filter(|name| is_double(name)) {

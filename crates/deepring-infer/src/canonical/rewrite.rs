@@ -1,6 +1,6 @@
 //! Forms of operators that the engine computes otherwise than ONNX says, written with operators that it computes rightly.
 
-use deepring::DType;
+use deepring::{DType, Dim};
 
 use super::differences::Rewritten;
 use super::kinds::Kind;
@@ -46,7 +46,22 @@ pub(super) fn cast_to_bool(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewrit
 /// A vector is a matrix of one row or column, whose dimension is taken out of the result.
 pub(super) fn matrix_times_vector(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
     let ranks = [0, 1].map(|arg| upgrade.shapes.rank(node.arg(arg)));
-    let (Some((_, y)), [Some(a), Some(b)]) = (node.edge(), ranks) else { return Ok(Some(node)) };
+    let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
+    let (a, b) = match ranks {
+        [Some(a), Some(b)] => (a, b),
+        // Of two matrices nothing differs, and of one of them with a vector neither.
+        [Some(..=2), _] | [_, Some(..=2)] if ranks.contains(&Some(2)) => return Ok(Some(node)),
+        _ => {
+            // Where it is a vector after all, the query ends with an error.
+            for arg in (0..2).filter(|arg| ranks[*arg].is_none()) {
+                if let Some(x) = node.arg(arg).map(str::to_owned) {
+                    let matrix = upgrade.no_vector(&x, &format!("{y}.operand{arg}"));
+                    node.set_input(arg, matrix);
+                }
+            }
+            return Ok(Some(node));
+        }
+    };
     if a.min(b) != 1 || a.max(b) < 3 {
         return Ok(Some(node));
     }
@@ -74,8 +89,95 @@ pub(super) fn state_strides(_: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritt
     Ok(Some(node))
 }
 
-/// Dilations of one are none.
-pub(super) fn drop_ones(_: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+/// By a single divisor the engine multiplies with the reciprocal, which is right for powers of two.
+pub(super) fn divide(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
+    let floats = upgrade.kind(Some(&x)).is_none_or(|k| k == Kind::Tensor(DType::F32));
+    let Some(divisor) = node.arg(1).map(str::to_owned).filter(|_| floats) else {
+        return Ok(Some(node));
+    };
+    let power_of_two = |bytes: Vec<u8>| match bytes.as_chunks().0 {
+        [one] => f32::from_le_bytes(*one).to_bits() & 0x007f_ffff == 0,
+        _ => false,
+    };
+    // A divisor of more dimensions gives the quotient its own.
+    let (of_x, of_divisor) = (upgrade.shapes.rank(Some(&x)), upgrade.shapes.rank(Some(&divisor)));
+    let single = upgrade.elements(Some(&divisor)) == Some(1)
+        && of_x.zip(of_divisor).is_some_and(|(x, divisor)| divisor <= x);
+    if !single || upgrade.constant_bytes(Some(&divisor)).is_some_and(power_of_two) {
+        return Ok(Some(node));
+    }
+    upgrade.divided(&x, &divisor, &y);
+    Ok(None)
+}
+
+/// A cast to the type of the other value.
+pub(super) fn cast_like(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let Some(Kind::Tensor(to)) = upgrade.kind(node.arg(1)) else {
+        return Err(upgrade.differs(&node, "a cast to a type that is not known"));
+    };
+    node.input.truncate(1);
+    node.op_type = Some("Cast".to_owned());
+    node.set_int("to", i64::from(to.onnx()));
+    Ok(Some(node))
+}
+
+/// What overflows on its way is computed as what it is then to the last bit: from 30 on the value itself.
+pub(super) fn softplus(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let most = upgrade.float(&part("most"), 30.0);
+    upgrade.push("Min", &[&x, &most], &part("small"));
+    node.input = vec![part("small")];
+    node.output = vec![part("of_small")];
+    upgrade.nodes.push(node);
+    upgrade.push("Greater", &[&x, &most], &part("large"));
+    upgrade.push("Where", &[&part("large"), &x, &part("of_small")], &y);
+    Ok(None)
+}
+
+/// As [`softplus`], for `asinh` and `acosh`: of `x` beyond 2^40, the logarithm of `2·x`, with the sign of `x`.
+pub(super) fn area_function(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let most = upgrade.float(&part("most"), 1_099_511_627_776.0);
+    let least = upgrade.float(&part("least"), -1_099_511_627_776.0);
+    let two = upgrade.float(&part("two"), std::f32::consts::LN_2);
+    upgrade.push("Clip", &[&x, &least, &most], &part("small"));
+    node.input = vec![part("small")];
+    node.output = vec![part("of_small")];
+    upgrade.nodes.push(node);
+    upgrade.push("Abs", &[&x], &part("size"));
+    upgrade.push("Greater", &[&part("size"), &most], &part("large"));
+    upgrade.push("Log", &[&part("size")], &part("log"));
+    upgrade.push("Add", &[&part("log"), &two], &part("sum"));
+    upgrade.push("Sign", &[&x], &part("sign"));
+    upgrade.push("Mul", &[&part("sum"), &part("sign")], &part("of_large"));
+    upgrade.push("Where", &[&part("large"), &part("of_large"), &part("of_small")], &y);
+    Ok(None)
+}
+
+/// A scale that leaves an axis its size still moves what is sampled.
+pub(super) fn scale_without_effect(
+    upgrade: &Upgrade<'_>,
+    node: &NodeProto,
+) -> Option<&'static str> {
+    let at = if node.op() == "Upsample" { 1 } else { 2 };
+    let scales = upgrade.constant_bytes(node.arg(at))?;
+    let dims = upgrade.shapes.of(node.arg(0))?;
+    let unmoved = |(dim, scale): (&Dim, &[u8; 4])| {
+        let (Dim::Fixed(size), scale) = (dim, f32::from_le_bytes(*scale)) else { return false };
+        scale != 1.0 && (*size as f64 * f64::from(scale)).floor() == *size as f64
+    };
+    let any = dims.iter().zip(scales.as_chunks().0).any(unmoved);
+    any.then_some("a scale that leaves an axis its size")
+}
+
+/// Dilations of one are none, and so is an output that is padded by nothing.
+pub(super) fn drop_nothing(_: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    if node.attr_ints("output_padding").is_some_and(|d| d.iter().all(|n| *n == 0)) {
+        node.take_attr("output_padding");
+    }
     if node.attr_ints("dilations").is_some_and(|d| d.iter().all(|n| *n == 1)) {
         node.take_attr("dilations");
     }

@@ -1,6 +1,6 @@
 //! Older operators rewritten so that they mean the same in opset 9 and in what the engine runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use deepring::{DType, Dim};
 
@@ -30,9 +30,14 @@ impl Graph {
     pub(crate) fn modernise(&mut self, opset: i64) -> Result<i64, ImportError> {
         let shapes = Shapes::infer(self)?;
         let kinds = kinds::infer(self);
+        let mut taken = HashSet::new();
+        names_of(&self.nodes, &mut taken);
+        taken.extend(self.constants.keys().cloned());
+        taken.extend(self.inputs.iter().filter_map(|v| v.name.clone()));
         let nodes = std::mem::take(&mut self.nodes);
         let mut upgrade = Upgrade {
             opset,
+            taken: &taken,
             shapes: &shapes,
             kinds: &kinds,
             constants: &self.constants,
@@ -53,9 +58,23 @@ impl Graph {
     }
 }
 
+/// The names of all values that nodes give, those in branches and loops among them, and of what these are given.
+fn names_of(nodes: &[NodeProto], names: &mut HashSet<String>) {
+    for node in nodes {
+        names.extend(node.output.iter().cloned());
+        for graph in scope::subgraphs(node) {
+            names.extend(graph.initializer.iter().filter_map(|t| t.name.clone()));
+            names.extend(graph.input.iter().filter_map(|v| v.name.clone()));
+            names_of(&graph.node, names);
+        }
+    }
+}
+
 /// One graph's nodes while they are rewritten.
 pub(super) struct Upgrade<'a> {
     opset: i64,
+    /// Every name in the file: a value that is added under one of them would be taken for the file's, or hide it.
+    taken: &'a HashSet<String>,
     pub(super) shapes: &'a Shapes,
     kinds: &'a HashMap<String, Kind>,
     constants: &'a BTreeMap<String, TensorProto>,
@@ -70,6 +89,7 @@ impl Upgrade<'_> {
             for graph in scope::subgraphs_mut(&mut node) {
                 let mut inner = Upgrade {
                     opset: self.opset,
+                    taken: self.taken,
                     shapes: self.shapes,
                     kinds: self.kinds,
                     constants: self.constants,
@@ -93,7 +113,15 @@ impl Upgrade<'_> {
         }
         node.domain = None;
         let (before, as_it_was) = (self.nodes.len(), node.clone());
+        let constants = self.added.len();
         self.in_default_domain(node)?;
+        let nodes = self.nodes.get(before..).unwrap_or_default().iter().flat_map(|n| &n.output);
+        let constants = self.added.get(constants..).unwrap_or_default();
+        let added = nodes.chain(constants.iter().filter_map(|t| t.name.as_ref()));
+        let mut added = added.filter(|name| !as_it_was.output.contains(name));
+        if let Some(name) = added.find(|name| self.taken.contains(*name)) {
+            return Err(ImportError::Duplicate { value: name.clone() });
+        }
         if self.nodes.get(before..) != Some(std::slice::from_ref(&as_it_was)) {
             // `conformance/node_tests.py` reads this.
             tracing::debug!(operator = as_it_was.op(), "written otherwise");
@@ -181,6 +209,22 @@ impl Upgrade<'_> {
         }
     }
 
+    /// `x`, which is no vector: of one, an index is out of bounds when the network runs.
+    pub(super) fn no_vector(&mut self, x: &str, y: &str) -> String {
+        let part = |suffix: &str| format!("{y}.{suffix}");
+        let (two, table) = (self.int(&part("two"), 2), self.ints(&part("zero"), &[0]));
+        self.push("Shape", &[x], &part("shape"));
+        self.push("Size", &[&part("shape")], &part("rank"));
+        self.push("Min", &[&part("rank"), &two], &part("least"));
+        self.push("Sub", &[&two, &part("least")], &part("missing"));
+        let gather = self.push("Gather", &[&table, &part("missing")], &part("nothing"));
+        gather.name = Some(format!("{y}: a vector in a product of tensors of unknown rank"));
+        let float = i64::from(DType::F32.onnx());
+        self.push("Cast", &[&part("nothing")], &part("nothing_float")).set_int("to", float);
+        self.push("Add", &[x, &part("nothing_float")], y);
+        y.to_owned()
+    }
+
     /// `x / divisor`, rounded once: of a single divisor the engine multiplies by the reciprocal, so it gets as many as `x`
     /// has columns, or elements.
     pub(super) fn divided(&mut self, x: &str, divisor: &str, y: &str) {
@@ -196,8 +240,16 @@ impl Upgrade<'_> {
         let shape = match columns {
             Some(columns) => self.ints(&shape, &[columns]),
             None => {
-                self.push("Shape", &[x], &shape);
-                shape
+                // Twice, since there may be a single element, and one of both is taken.
+                let (first, twice) =
+                    (self.int(&format!("{y}.first"), 0), self.ints(&format!("{y}.two"), &[2]));
+                let (of_x, both) = (format!("{y}.of_x"), format!("{y}.both"));
+                self.push("Shape", &[x], &of_x);
+                self.push("Concat", &[&twice, &of_x], &shape).set_int("axis", 0);
+                self.push("Expand", &[divisor, &shape], &many);
+                self.push("Div", &[x, &many], &both);
+                self.push("Gather", &[&both, &first], y).set_int("axis", 0);
+                return;
             }
         };
         self.push("Expand", &[divisor, &shape], &many);
@@ -310,10 +362,29 @@ impl Upgrade<'_> {
         self.push("Reshape", &[&part("rows"), &part("shape")], &y);
     }
 
-    /// States a convolution's kernel where only the weights show it: the engine asks the attribute.
+    /// States a convolution's kernel where only the weights show it: the engine asks the attribute. Where not even these do,
+    /// since a query brings them, what else the engine would take from it.
     fn state_kernel(&self, node: &mut NodeProto) {
         if node.attr("kernel_shape").is_some() {
             return;
+        }
+        let rank = [1, 0].iter().find_map(|arg| self.shapes.rank(node.arg(*arg)));
+        let count = rank.and_then(|rank| rank.checked_sub(2)).unwrap_or(0);
+        let state = |node: &mut NodeProto, name: &str, value: i64, count: usize| {
+            if node.attr_ints(name).is_none_or(<[i64]>::is_empty) && count > 0 {
+                node.set_ints(name, vec![value; count]);
+            }
+        };
+        state(node, "strides", 1, count);
+        // Those of one dimension the engine takes for two.
+        if node.op() != "ConvTranspose" || count > 1 {
+            state(node, "dilations", 1, count);
+        }
+        if matches!(node.attr_str("auto_pad"), None | Some("NOTSET" | "VALID")) {
+            if node.take_attr("auto_pad").is_some_and(|a| a.s.as_deref() == Some(b"VALID")) {
+                node.take_attr("pads");
+            }
+            state(node, "pads", 0, 2 * count);
         }
         let Some(weight) = self.shapes.of(node.arg(1)).and_then(|w| w.get(2..)) else { return };
         let kernel: Option<Vec<i64>> = weight

@@ -12,7 +12,7 @@ use deepring_infer::{
     SessionOptions, export_ring,
 };
 
-use crate::graphs::{FLOAT, INT64, Net, ints};
+use crate::graphs::{FLOAT, Net, ints};
 use crate::zoo::{NETWORKS, Sealed, answer, host, images, network, owner, plain};
 
 fn authentic(path: &Path) -> AuthenticRing {
@@ -78,11 +78,14 @@ fn what_the_engine_lacks_is_refused_by_the_name_of_the_operator() {
 fn a_network_on_which_the_engine_panics_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut net = Net::new(1);
-    net.input("x", FLOAT, &["1", "3", "1"]).input("shape", INT64, &["2"]).output("y", FLOAT);
-    net.node("Expand", &["x", "shape"], "y");
+    net.input("x", FLOAT, &["2", "2"]).output("y", FLOAT);
+    // Beyond what the engine can add to a row's number.
+    let k = net.ints("k", &[i64::from(i32::MAX)]);
+    net.node("Squeeze", &[&k], "diagonal");
+    net.node("Trilu", &["x", "diagonal"], "y");
     let path = net.save(folder.path());
     let error = refused(&path, |s| s.host(Blocks::All, host(1).public()));
-    assert!(error.to_string().contains("Expand"), "{error}");
+    assert!(error.to_string().contains("Trilu"), "{error}");
 }
 
 #[test]
