@@ -145,9 +145,12 @@ def cases(only):
 def plain(why):
     """A reason without the names of nodes and values, which are the test's own."""
     why = re.sub(r"^\w+ `[^`]*`: ", "", why)
+    why = re.sub(r"element type (\d+) of `[^`]*`", lambda m: onnx.TensorProto.DataType.Name(int(m[1])).lower(), why)
     why = re.sub(r":? `[^`]*`", "", why)
     why = re.sub(r"^block \d+ \(.*?\) cannot be run: ", "", why)
     why = re.sub(r'in node "[^"]*": |operator "[^"]*" failed: | Inputs were .*$', "", why)
+    why = re.sub(r"^the engine (stopped|cannot load this graph): (operator error: )?", "", why).rstrip(". ")
+    why = re.sub(r"^\w+ operator not supported or not enabled$", "the engine lacks it", why)
     return re.sub(r": rten [\d.]+ does not compute that as ONNX says$", "", why)
 
 
