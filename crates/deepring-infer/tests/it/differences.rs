@@ -742,7 +742,8 @@ fn quotients_and_functions_of_large_values_are_rounded_once_and_do_not_overflow(
     }
     let x = [-80.0, -1.0, 0.0, 1.0, 29.0, 31.0, 100.0, 3e38f32];
     let positive = x.map(|v| v.abs() + 1.0);
-    let cases: [(&str, [f32; 8], fn(f64) -> f64); 3] = [
+    type Formula = fn(f64) -> f64;
+    let cases: [(&str, [f32; 8], Formula); 3] = [
         ("Softplus", x, |v| v.max(0.0) + (-v.abs()).exp().ln_1p()),
         ("Asinh", x, f64::asinh),
         ("Acosh", positive, f64::acosh),

@@ -15,7 +15,7 @@ use crate::crypto::Digest;
 use crate::in_line::InLine;
 use crate::keys::{Owner, PublicKey};
 use crate::path::{Step, is_absence, resolved, resolved_through};
-use crate::plain_file::open_plain;
+use crate::plain_file::{open_plain, read_plain_text};
 use crate::replace::replace_private_file;
 use crate::ring::AuthenticRing;
 
@@ -429,7 +429,7 @@ pub(super) fn is_own(user: u32) -> bool {
 /// root among them, appear as one, and the folders above everything are theirs.
 #[cfg(unix)]
 fn is_unmapped(user: u32) -> bool {
-    let read = |name: &str| fs::read_to_string(name).unwrap_or_default();
+    let read = |name: &str| read_plain_text(Path::new(name), 4096).unwrap_or_default();
     let everybody = format!("{}", u32::MAX);
     let maps_all = |line: &str| line.split_whitespace().eq(["0", "0", everybody.as_str()]);
     let map = read("/proc/self/uid_map");
