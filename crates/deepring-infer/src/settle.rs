@@ -14,6 +14,11 @@ use crate::onnx::ImportError;
 use crate::onnx::proto::NodeProto;
 use crate::weights::Resident;
 
+/// What is computed from constants may be so many times as long as they are, and so much longer: of a file of a few bytes
+/// no more memory is taken than that.
+const GROWTH: u64 = 8;
+const SMALL: u64 = 1 << 27;
+
 /// Operators whose result does not follow from their inputs.
 const RANDOM: [&str; 6] = [
     "Bernoulli",
@@ -34,6 +39,8 @@ pub(crate) fn settle(
     let outputs = model.graph.output_names();
     let nodes = std::mem::take(&mut model.graph.nodes);
     let before = nodes.len();
+    let limit = GROWTH.saturating_mul(model.graph.store.bytes()).saturating_add(SMALL);
+    let mut left = limit;
     for node in nodes {
         let keeps_outputs = node.output.iter().any(|o| outputs.contains(o));
         if keeps_outputs || !follows_from_parameters(&model, &node) {
@@ -43,6 +50,10 @@ pub(crate) fn settle(
         match compute(&model, &node, engine)? {
             Some(results) => {
                 for (name, dtype, dims, bytes) in results {
+                    let what = "bytes computed from constants";
+                    left = left
+                        .checked_sub(bytes.len() as u64)
+                        .ok_or(ImportError::TooLarge { what, limit })?;
                     model.graph.set_constant(
                         &name,
                         dtype,

@@ -36,6 +36,11 @@ impl Store {
     }
 
     /// Counts what a pass is about to hold for one node, however large the file is.
+    /// Bytes of all tensors, each counted once.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.sources.iter().fold(0, |sum, source| sum.saturating_add(source.len()))
+    }
+
     pub(crate) fn charge(&mut self, bytes: u64) -> Result<(), ImportError> {
         self.made = self.made.saturating_add(bytes);
         if self.made <= MADE_LIMIT {

@@ -269,3 +269,30 @@ fn constants_that_ask_for_vast_tensors_are_refused_by_name() {
         assert!(refusal.contains(op) && refusal.contains("2^27"), "{op}: {refusal}");
     }
 }
+
+/// A file of a hundred bytes whose constant is doubled until it is half a gigabyte.
+#[test]
+fn what_is_computed_from_constants_is_in_proportion_to_them() {
+    let doubled = |times: usize| {
+        let mut net = Net::new(1);
+        net.input("x", FLOAT, &["1"]).output("y", FLOAT);
+        let mut from = net.floats("a", &[4], &[1.0; 4]);
+        for i in 0..times {
+            let to = format!("a{i}");
+            net.node("Concat", &[&from, &from], &to).attribute = vec![graphs::int("axis", 0)];
+            from = to;
+        }
+        let all = net.ints("all", &[0]);
+        net.node("ReduceSum", &[&from, &all], "k");
+        net.node("Add", &["x", "k"], "y");
+        let folder = tempfile::tempdir().unwrap();
+        let owner = crate::zoo::owner(1);
+        let path = net.save(folder.path());
+        let host = crate::zoo::host(1).public();
+        let seal = deepring_infer::Seal::new(&path, &owner).host(deepring_infer::Blocks::All, host);
+        seal.write(&folder.path().join("net.ring"), &|_| ()).map(drop)
+    };
+    doubled(16).unwrap();
+    let error = doubled(24).unwrap_err().to_string();
+    assert!(error.contains("bytes computed from constants"), "{error}");
+}
