@@ -2,7 +2,7 @@
 //! operators that the engine computes rightly, or refused when the network is sealed.
 //!
 //! The list is of one version of the engine. Another version is held against all of it: each has a test in
-//! `tests/it/differences.rs`, and the official node tests (`conformance/`) are run besides.
+//! `tests/it/differences.rs` or `tests/it/differences_found.rs`, and the official node tests (`conformance/`) are run besides.
 
 use super::upgrade::Upgrade;
 use super::{lacking, places, rewrite};

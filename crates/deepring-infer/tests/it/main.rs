@@ -9,6 +9,7 @@
 
 mod cut;
 mod differences;
+mod differences_found;
 mod fuzz_seeds;
 mod graphs;
 mod hostile;
