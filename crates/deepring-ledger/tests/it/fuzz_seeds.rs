@@ -45,7 +45,13 @@ fn fuzz_seeds() {
         write("ledger_entry", &i.to_string(), &entry.encode());
     }
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("log.key"), format!("{KEY}\n")).unwrap();
+    let key = dir.path().join("log.key");
+    std::fs::write(&key, format!("{KEY}\n")).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
     let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
     write("ledger_checkpoint", "empty", ledger.checkpoint().as_str().as_bytes());
     let key = ledger.key().to_string();
