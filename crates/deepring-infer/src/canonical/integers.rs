@@ -73,6 +73,7 @@ impl Graph {
     ) -> Result<(), ImportError> {
         let mut known: HashMap<String, Interval> = HashMap::new();
         let mut beyond: HashSet<String> = HashSet::new();
+        let mut fixed: HashSet<String> = self.constants.keys().cloned().collect();
         for name in self.constants.keys() {
             if let Some(values) = self.ints(Some(name))?
                 && let (Some(low), Some(high)) = (values.iter().min(), values.iter().max())
@@ -117,7 +118,12 @@ impl Graph {
                 self.constants.contains_key(x)
                     && known.get(x).is_some_and(|i| i.low < -LARGE || i.high > LARGE)
             };
-            let of_shape = !(is_arithmetic(node.onnx_op()) && node.input.iter().any(far));
+            // Nor is what follows from constants alone.
+            let alone = node.input.iter().all(|x| x.is_empty() || fixed.contains(x));
+            if alone {
+                fixed.extend(node.output.iter().cloned());
+            }
+            let of_shape = !(alone || is_arithmetic(node.onnx_op()) && node.input.iter().any(far));
             let result = match interval(&node, &known, range) {
                 Some(found) if found.of_shape && of_shape || found.within(range) => found,
                 _ => {

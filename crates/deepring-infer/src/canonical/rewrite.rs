@@ -100,10 +100,16 @@ pub(super) fn divide(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
         [one] => f32::from_le_bytes(*one).to_bits() & 0x007f_ffff == 0,
         _ => false,
     };
-    // A divisor of more dimensions gives the quotient its own.
+    let single = upgrade.elements(Some(&divisor)) == Some(1);
     let (of_x, of_divisor) = (upgrade.shapes.rank(Some(&x)), upgrade.shapes.rank(Some(&divisor)));
-    let single = upgrade.elements(Some(&divisor)) == Some(1)
-        && of_x.zip(of_divisor).is_some_and(|(x, divisor)| divisor <= x);
+    if single && let Some(more) = of_divisor.filter(|rank| of_x.is_none_or(|x| x < *rank)) {
+        // A divisor of more dimensions gives the quotient its own, which the engine leaves out.
+        let (shape, wide) = (format!("{y}.wide_shape"), format!("{y}.wide"));
+        let shape = upgrade.ints(&shape, &vec![1; more]);
+        upgrade.push("Expand", &[&x, &shape], &wide);
+        upgrade.divided(&wide, &divisor, &y);
+        return Ok(None);
+    }
     if !single || upgrade.constant_bytes(Some(&divisor)).is_some_and(power_of_two) {
         return Ok(Some(node));
     }

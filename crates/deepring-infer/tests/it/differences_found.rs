@@ -59,6 +59,12 @@ fn quotients_and_functions_of_large_values_are_rounded_once_and_do_not_overflow(
         let wanted: Vec<f32> = x.iter().map(|v| (v / 41.0).floor()).collect();
         assert_eq!(floats(&y), wanted);
     }
+    let mut wide = Net::new(7);
+    wide.input("x", FLOAT, &["2"]).output("y", FLOAT);
+    let by = wide.floats("by", &[1, 1], &[4.0]);
+    wide.node("Div", &["x", &by], "y");
+    let y = answer(&wide, vec![tensor("x", &[2], &[4.0, 2.0])]);
+    assert_eq!((y.dims(), floats(&y)), (&[1, 2][..], vec![1.0, 0.5]));
     let x = [-80.0, -1.0, 0.0, 1.0, 29.0, 31.0, 100.0, 3e38f32];
     let positive = x.map(|v| v.abs() + 1.0);
     type Formula = fn(f64) -> f64;
@@ -127,6 +133,16 @@ fn casts_and_bounds_beyond_what_is_held_are_errors_and_names_stay_the_files_own(
     clip.node("Clip", &["x", "least"], "y");
     let error = canonicalise(read_onnx(&clip.save(folder.path())).unwrap()).unwrap_err();
     assert!(matches!(error, ImportError::Unsupported { feature: "an integer beyond 32 bits", .. }));
+    // What constants alone give is no dimension.
+    let mut product = Net::new(7);
+    product.input("x", INT64, &["1"]).output("y", INT64);
+    let many = product.ints("many", &[1 << 12; 3]);
+    product.node("ReduceProd", &[&many], "p").attribute = vec![int("keepdims", 1)];
+    product.node("Add", &["x", "p"], "y");
+    let ring = Sealed::new(&product.save(folder.path()), CutPolicy::Auto);
+    let x = TensorValue::new("x", DType::I64, vec![1], vec![0; 8]).unwrap();
+    let error = ring.session(Check::Compute).run(vec![x]).unwrap_err();
+    assert!(error.finding().is_none(), "{error}");
     // A name that rewriting would give to a value of its own.
     let mut taken = Net::new(7);
     taken.input("x", FLOAT, &["2"]).output("y", BOOL);
