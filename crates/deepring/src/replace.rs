@@ -129,7 +129,7 @@ impl Replacement {
     /// As [`commit`](Self::commit).
     pub fn commit_unsynced(self) -> io::Result<()> {
         let meanwhile = || {
-            let reason = "another file was put there meanwhile, and is not replaced";
+            let reason = "what lies there is not what lay there when this was begun";
             io::Error::new(io::ErrorKind::AlreadyExists, reason)
         };
         if self.seen.is_none() {
@@ -190,7 +190,9 @@ fn seen_at(target: &Path) -> io::Result<Seen> {
 /// Whether a path leads through one of the links that the system makes for open descriptors, as `/dev/stdout` does: the new
 /// file would be put in the link's place.
 fn leads_through_a_descriptor(target: &Path) -> bool {
-    let of_the_system = |link: &Path| ["/proc", "/dev"].iter().any(|top| link.starts_with(top));
+    // `/dev/stdout` leads through one of these, too.
+    let of_the_system =
+        |link: &Path| link.starts_with("/proc") && link.parent().is_some_and(|p| p.ends_with("fd"));
     resolved_through(target).is_ok_and(|(_, steps)| {
         steps.iter().any(|step| matches!(step, Step::Link(link) if of_the_system(link)))
     })

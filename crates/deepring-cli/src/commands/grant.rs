@@ -23,7 +23,11 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
     let indices = blocks.indices(last);
     if elsewhere {
-        rings::spare_newer(target, &ring, (ring.model_version(), ring.revision() + 1))?;
+        rings::spare_newer(
+            target,
+            &ring,
+            (ring.model_version(), ring.revision().saturating_add(1)),
+        )?;
     }
     // A link stays one: what it leads to is rewritten.
     let file = output::resolved_for(target)?;

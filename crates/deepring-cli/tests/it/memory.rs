@@ -196,6 +196,7 @@ fn no_other_ring_is_put_where_a_bound_one_is_gone() {
     fs::copy(desk.path("a.ring"), desk.path("w/a.ring")).unwrap();
     desk.run(&format!("run w/a.ring --owner keys/owner.pub {RUN}")).succeeds();
     fs::remove_file(desk.path("w/a.ring")).unwrap();
+    desk.run("ledger init ledger").succeeds();
     for path in ["w/a.ring", "w/sub/../a.ring", "way/a.ring", "b/../way/sub/../a.ring"] {
         for words in [
             "grant b.ring --owner-key b/owner.key --host keys/host.pub",
@@ -211,6 +212,13 @@ fn no_other_ring_is_put_where_a_bound_one_is_gone() {
             "quantise net.onnx",
         ] {
             let words = format!("{words} -o {path}");
+            desk.run(&words).exits(4).says("is bound to");
+            assert!(!desk.path("w/a.ring").exists(), "{words}");
+        }
+        for words in [
+            format!("run b.ring --owner b/owner.pub {RUN} --receipt {path}"),
+            format!("ledger prove --ledger ledger -o {path}"),
+        ] {
             desk.run(&words).exits(4).says("is bound to");
             assert!(!desk.path("w/a.ring").exists(), "{words}");
         }

@@ -210,7 +210,7 @@ impl<'a> Products<'a> {
     ) -> Result<usize, Mismatch> {
         let (mut places, mut mismatch) = (0, None);
         let gathered = self.sides(i, projection, value, |y, y2, x, x2| {
-            match projection.compare([y, y2, x, x2], 1.0) {
+            match projection.compare([y, y2, x, x2]) {
                 Ok(n) => places += n,
                 // One that differs tells more than one that says nothing.
                 Err(m) if mismatch != Some(Mismatch::Differs) => mismatch = Some(m),

@@ -189,12 +189,11 @@ impl<'a> Projection<'a> {
     }
 
     /// Compares the two sides at every place. `x` and `x2` are what was gathered for each place from the inputs.
-    /// Returns how many places were compared, which is all of them. Both tensors were multiplied by `scale`.
+    /// Returns how many places were compared, which is all of them.
     ///
     /// A sum that is not finite never fits: the comparison is written so that NaN fails it.
-    pub(crate) fn compare(&self, sides: [&[f32]; 4], scale: f32) -> Result<usize, Mismatch> {
-        let [y, y2, x, x2] = sides;
-        let Some(gap) = self.gap(scale) else { return Err(Mismatch::Differs) };
+    pub(crate) fn compare(&self, [y, y2, x, x2]: [&[f32]; 4]) -> Result<usize, Mismatch> {
+        let Some(gap) = self.gap(1.0) else { return Err(Mismatch::Differs) };
         if y.len() != x.len() || y2.len() != x2.len() || y.len() != y2.len() {
             return Err(Mismatch::Differs);
         }
@@ -208,8 +207,8 @@ impl<'a> Projection<'a> {
         Err(if differs { Mismatch::Differs } else { Mismatch::NotFinite })
     }
 
-    /// As [`compare`](Self::compare), at the places that are `open` alone; closes those that fit. What is left open has no
-    /// sums that are numbers.
+    /// As [`compare`](Self::compare), of tensors that were multiplied by `scale`, at the places that are `open` alone; closes
+    /// those that fit. What is left open has no sums that are numbers.
     pub(crate) fn close(
         &self,
         [y, y2, x, x2]: [&[f32]; 4],

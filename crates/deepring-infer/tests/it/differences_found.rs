@@ -68,13 +68,15 @@ fn quotients_and_functions_of_large_values_are_rounded_once_and_do_not_overflow(
     let x = [-80.0, -1.0, 0.0, 1.0, 29.0, 31.0, 100.0, 3e38f32];
     let positive = x.map(|v| v.abs() + 1.0);
     type Formula = fn(f64) -> f64;
-    let cases: [(&str, [f32; 8], Formula); 3] = [
+    let cases: [(&str, [f32; 8], Formula); 4] = [
         ("Softplus", x, |v| v.max(0.0) + (-v.abs()).exp().ln_1p()),
+        ("Mish", x, |v| v * (v.max(0.0) + (-v.abs()).exp().ln_1p()).tanh()),
         ("Asinh", x, f64::asinh),
         ("Acosh", positive, f64::acosh),
     ];
     for (op, x, formula) in cases {
-        let net = net(op, &[("x", FLOAT, &["8"])], vec![], FLOAT);
+        let mut net = net(op, &[("x", FLOAT, &["8"])], vec![], FLOAT);
+        net.opset = 18;
         for (found, x) in floats(&answer(&net, vec![tensor("x", &[8], &x)])).iter().zip(x) {
             let due = formula(f64::from(x)) as f32;
             assert!((found - due).abs() <= 1e-5 * due.abs().max(1.0), "{op} {x}: {found} {due}");
@@ -127,6 +129,10 @@ fn casts_and_bounds_beyond_what_is_held_are_errors_and_names_stay_the_files_own(
         let error = ring.session(Check::Compute).run(vec![tensor("x", &[1], &[beyond])]);
         assert!(matches!(error.unwrap_err(), RunError::Input(_)));
     }
+    let mut like = net("CastLike", &[("x", FLOAT, &["2"]), ("t", BOOL, &["1"])], vec![], BOOL);
+    like.opset = 18;
+    let t = TensorValue::new("t", DType::Bool, vec![1], vec![1]).unwrap();
+    assert_eq!(answer(&like, vec![tensor("x", &[2], &[0.5, 0.0]), t]).data(), [1, 0]);
     let mut clip = Net::new(7);
     clip.input("x", INT64, &["n"]).output("y", INT64);
     clip.graph.initializer.push(int_tensor("least", &[], &[1 << 40]));
