@@ -44,16 +44,36 @@ pub enum GrantError {
 }
 
 /// Writes `target` as the same ring with `host` as a recipient of Genesis and of `blocks` (all, if
-/// `None`); returns the number of blocks for which the host is new.
+/// `None`); returns the number of blocks for which the host is new. Where that is none, nothing is written.
 ///
 /// The ring digest stays, so receipts stay valid; the revision goes up by one. `target` may be the file
 /// that the ring was read from; who shares it with others holds its [`Turn`](crate::Turn) from before it is read.
+///
+/// # Errors
+/// As [`grant_in`], and where `target` cannot be replaced.
 pub fn grant(
     ring: &VerifiedRing,
     owner: &SecretKey<Owner>,
     host: &PublicKey<Host>,
     blocks: Option<&[u32]>,
     target: &Path,
+) -> Result<u32, GrantError> {
+    let file =
+        Replacement::of(target).map_err(|source| SealError::Io { path: target.into(), source })?;
+    grant_in(file, ring, owner, host, blocks)
+}
+
+/// [`grant`] into a file that the caller began before he looked at what lies at its target: what is put there from then on
+/// is not replaced.
+///
+/// # Errors
+/// [`GrantError`]; the target is as it was.
+pub fn grant_in(
+    file: Replacement,
+    ring: &VerifiedRing,
+    owner: &SecretKey<Owner>,
+    host: &PublicKey<Host>,
+    blocks: Option<&[u32]>,
 ) -> Result<u32, GrantError> {
     if owner.public() != ring.owner() {
         return Err(GrantError::NotTheOwner);
@@ -77,7 +97,7 @@ pub fn grant(
         granted += 1;
     }
     if granted > 0 {
-        rewrite_front(ring, &headers, owner, target)?;
+        rewrite_front(ring, &headers, owner, file)?;
     }
     Ok(granted)
 }
@@ -86,15 +106,16 @@ fn rewrite_front(
     ring: &AuthenticRing,
     headers: &[Header],
     owner: &SecretKey<Owner>,
-    target: &Path,
+    file: Replacement,
 ) -> Result<(), GrantError> {
+    let target = file.target().to_owned();
     let mut closure = ring.closure().clone();
     closure.revision = closure.revision.saturating_add(1);
     let digest: Digest = closure.ring_digest();
     let front = close(&mut closure, headers, owner);
     debug_assert_eq!(digest, closure.ring_digest(), "a grant does not change the content");
-    let io = |source| SealError::Io { path: target.into(), source };
-    let mut file = BufWriter::new(Replacement::of(target).map_err(io)?);
+    let io = |source| SealError::Io { path: target.clone(), source };
+    let mut file = BufWriter::new(file);
     file.write_all(&front).map_err(io)?;
     for body in &ring.layout().bodies {
         copy_range(ring.storage(), body.clone(), &mut file).map_err(io)?;

@@ -118,7 +118,7 @@ pub use block::{Header, Part, PartKind, Recipient, RecipientRole, checked_by};
 pub use crypto::{Digest, NoRandomness};
 pub use deepring_memory::Protection;
 pub use encoding::{DecodeError, Reader, Writer};
-pub use grant::{GrantError, grant};
+pub use grant::{GrantError, grant, grant_in};
 pub use in_line::{InLine, disturbs_line};
 pub use kept::spare_kept;
 pub use keys::{

@@ -17,6 +17,9 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     output::keep(target, [args.owner_key.as_path(), host_file])?;
     let elsewhere = output::place_of(target)? != output::place_of(&args.ring)?;
     let _turns = rings::turns(&args.ring, target)?;
+    // Begun before anything is asked about what lies there: another file that is put there meanwhile stays. A link stays
+    // one: what it leads to is rewritten.
+    let file = output::begun(&output::resolved_for(target)?)?;
     let mut trusting = Trusting::of(owner.public(), trust)?.binding();
     let ring = trusting.verify(&args.ring).map_err(|e| not_the_owner(e, &args.ring, &owner))?;
     trusting.belongs(target, ring.owned())?;
@@ -29,14 +32,16 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
             (ring.model_version(), ring.revision().saturating_add(1)),
         )?;
     }
-    // A link stays one: what it leads to is rewritten.
-    let file = output::resolved_for(target)?;
-    let granted = deepring::grant(&ring, &owner, &host, indices.as_deref(), &file)?;
+    let granted = deepring::grant_in(file, &ring, &owner, &host, indices.as_deref())?;
     if granted > 0 && elsewhere {
         // What was written elsewhere is bound there, too.
         trusting.authenticate(target)?;
     }
     match granted {
+        0 if elsewhere => output::line(format_args!(
+            "nothing to do: the host can open these blocks already; {} is not written",
+            target.display()
+        )),
         0 => output::line("nothing to do: the host can open these blocks already"),
         n => {
             output::line(format_args!("granted {n} blocks (Genesis included) to {}", host.short()))

@@ -71,6 +71,34 @@ fn of_grants_into_one_file_each_is_in_it_or_refused() {
     desk.run(&format!("{older} -o out.ring")).exits(5).says("version 7");
 }
 
+/// From two copies of one ring: neither's turn is the other's, and of what is put where nothing was one stays.
+#[test]
+fn of_grants_from_copies_into_one_absent_file_none_that_ended_well_is_lost() {
+    let desk = Desk::with_ring();
+    let hosts: Vec<String> = (0..4).map(|n| format!("host{n}")).collect();
+    for (n, host) in hosts.iter().enumerate() {
+        desk.run(&format!("keygen --out {host}")).succeeds();
+        std::fs::copy(desk.path("net.ring"), desk.path(&format!("copy{n}.ring"))).unwrap();
+    }
+    for round in 0..5 {
+        let grant = |(n, host): (usize, &String)| {
+            let words =
+                format!("grant copy{n}.ring --owner-key keys/owner.key --host {host}/host.pub");
+            start(&desk, &format!("{words} -o out{round}.ring"))
+        };
+        let children: Vec<Child> = hosts.iter().enumerate().map(grant).collect();
+        let mut granted = 0;
+        for (host, mut child) in hosts.iter().zip(children) {
+            if child.wait().unwrap().success() {
+                let verify = format!("verify out{round}.ring --owner keys/owner.pub");
+                desk.run(&format!("{verify} --key {host}/host.key")).succeeds();
+                granted += 1;
+            }
+        }
+        assert_eq!(granted, 1, "{round}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_ring_behind_a_link_is_granted_where_it_lies() {

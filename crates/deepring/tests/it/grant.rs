@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use deepring::{GrantError, PublicKey, SealError, Trust, UnverifiedRing, VerifiedRing, grant};
+use deepring::{
+    GrantError, PublicKey, Replacement, SealError, Trust, UnverifiedRing, VerifiedRing, grant,
+    grant_in,
+};
 
 use crate::small_query::decision;
 use crate::small_ring::{Places, host_a, host_b, host_c, owner, small_ring, stranger};
@@ -89,6 +92,23 @@ fn a_host_that_has_everything_already_changes_nothing() {
     let n = grant(&open(&f.source), &owner(), &host_a().public(), Some(&[1]), &f.target).unwrap();
     assert_eq!(n, 0);
     assert!(!f.target.exists());
+}
+
+/// Another grant that is put there between the look at the target and the end would be lost.
+#[test]
+fn a_grant_does_not_replace_what_came_after_it_was_begun() {
+    let f = folder();
+    let ring = open(&f.source);
+    let file = Replacement::of(&f.target).unwrap();
+    grant(&ring, &owner(), &host_c().public(), None, &f.target).unwrap();
+    let there = std::fs::read(&f.target).unwrap();
+    let other = deepring::SecretKey::generate().unwrap().public();
+    let refused = grant_in(file, &ring, &owner(), &other, None).unwrap_err();
+    assert!(matches!(
+        &refused,
+        GrantError::Seal(SealError::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists
+    ));
+    assert!(std::fs::read(&f.target).unwrap() == there);
 }
 
 #[test]
