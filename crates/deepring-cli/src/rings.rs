@@ -216,9 +216,21 @@ pub(crate) fn open_store(given: Option<&Path>) -> Result<Option<TrustStore>, Cli
 
 /// Refuses to write a file of whatever kind where a ring is bound.
 pub(crate) fn spare_bound(target: &Path, store: Option<&Path>) -> Result<(), CliError> {
-    let bound = open_store(store)?.map(|store| store.bindings_at(target)).transpose()?;
-    let bound = bound.unwrap_or_default();
-    bound.first().map_or(Ok(()), |bound| Err(taken(target, *bound)))
+    spare_all_bound([target], store)
+}
+
+/// The same, of several files.
+pub(crate) fn spare_all_bound<'a>(
+    targets: impl IntoIterator<Item = &'a Path>,
+    store: Option<&Path>,
+) -> Result<(), CliError> {
+    let Some(store) = open_store(store)? else { return Ok(()) };
+    for target in targets {
+        if let Some(bound) = store.bindings_at(target)?.first() {
+            return Err(taken(target, *bound));
+        }
+    }
+    Ok(())
 }
 
 fn taken(path: &Path, bound: OwnedRing) -> CliError {

@@ -1,7 +1,7 @@
 //! Where a path leads, whether or not anything is there.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -16,7 +16,7 @@ const MAX_LINKS: usize = 40;
 /// Where there is no working directory, where a name on the way cannot be looked at, and beyond 40 links: nobody can say
 /// then where the path leads.
 pub fn resolved(path: &Path) -> io::Result<PathBuf> {
-    walk(path, drop)
+    walk(path, |_| {})
 }
 
 /// What a path leads through, in the order in which it is met.
@@ -31,7 +31,12 @@ pub(crate) enum Step {
 /// [`resolved`], and all that the path leads through.
 pub(crate) fn resolved_through(path: &Path) -> io::Result<(PathBuf, Vec<Step>)> {
     let mut steps: Vec<Step> = Vec::new();
-    let place = walk(path, |step| {
+    let place = walk(path, |walked| {
+        let step = match walked {
+            Walked::Folder(folder) => Step::Folder(folder.into()),
+            Walked::Link(link) => Step::Link(link.into()),
+            Walked::Plain(_) | Walked::LinkEnds | Walked::Up => return,
+        };
         if !steps.contains(&step) {
             steps.push(step);
         }
@@ -39,17 +44,93 @@ pub(crate) fn resolved_through(path: &Path) -> io::Result<(PathBuf, Vec<Step>)> 
     Ok((place, steps))
 }
 
-fn walk(path: &Path, mut step: impl FnMut(Step)) -> io::Result<PathBuf> {
+/// The names by which a path reaches its place: as far as each link on the way and then on as it is written, and the place
+/// itself last. Who turns one of the links leads the names before it elsewhere, not those behind it.
+pub(crate) fn names_through(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut names = Names::default();
+    let place = walk(path, |step| names.take(step))?;
+    let mut names: Vec<PathBuf> = names.known.into_iter().map(|name| name.path).collect();
+    names.push(place);
+    Ok(names)
+}
+
+/// Spellings of where a walk has come to, by the links that it followed.
+#[derive(Default)]
+struct Names {
+    known: Vec<Name>,
+    /// What was known before each link that is being followed, its own name included.
+    outside: Vec<Vec<Name>>,
+}
+
+struct Name {
+    path: PathBuf,
+    /// Its last components that are no links: `..` takes one of them back, and means nothing of a link.
+    plain: usize,
+}
+
+impl Names {
+    fn take(&mut self, step: Walked<'_>) {
+        match step {
+            Walked::Folder(_) => {}
+            Walked::Plain(name) => self.known.iter_mut().for_each(|known| {
+                known.path.push(name);
+                known.plain += 1;
+            }),
+            Walked::Link(link) => {
+                let name = link.file_name().unwrap_or_default();
+                let mut outside = std::mem::take(&mut self.known);
+                for known in &mut outside {
+                    known.path.push(name);
+                    known.plain = 0;
+                }
+                outside.push(Name { path: link.into(), plain: 0 });
+                self.outside.push(outside);
+            }
+            Walked::LinkEnds => self.known.extend(self.outside.pop().into_iter().flatten()),
+            Walked::Up => self.known.retain_mut(|known| {
+                known.path.pop();
+                known.plain = known.plain.wrapping_sub(1);
+                known.plain != usize::MAX
+            }),
+        }
+    }
+}
+
+/// What a walk meets, in order.
+enum Walked<'a> {
+    /// A folder in which a name is looked up.
+    Folder(&'a Path),
+    /// A name that is no link, or of which nothing is there.
+    Plain(&'a OsStr),
+    /// A link, which is followed.
+    Link(&'a Path),
+    /// All of a link's own path was followed.
+    LinkEnds,
+    /// The folder above.
+    Up,
+}
+
+/// What is left to be walked.
+enum Left {
+    Part(OsString),
+    LinkEnds,
+}
+
+fn walk(path: &Path, mut step: impl FnMut(Walked<'_>)) -> io::Result<PathBuf> {
     // `absolute` keeps `..`, which means another folder behind a link than before it.
     let absolute = std::path::absolute(path)?;
-    let mut left: VecDeque<OsString> = VecDeque::new();
+    let mut left: VecDeque<Left> = VecDeque::new();
     push(&mut left, &absolute);
     let mut at = PathBuf::new();
     let mut links = 0;
     while let Some(part) = left.pop_front() {
+        let Left::Part(part) = part else {
+            step(Walked::LinkEnds);
+            continue;
+        };
         match Path::new(&part).components().next() {
             Some(Component::Normal(name)) => {
-                step(Step::Folder(at.clone()));
+                step(Walked::Folder(&at));
                 let next = at.join(name);
                 match std::fs::symlink_metadata(&next) {
                     Ok(about) if about.is_symlink() => {
@@ -58,15 +139,20 @@ fn walk(path: &Path, mut step: impl FnMut(Step)) -> io::Result<PathBuf> {
                             let reason = "leads through too many links";
                             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
                         }
+                        left.push_front(Left::LinkEnds);
                         push(&mut left, &std::fs::read_link(&next)?);
-                        step(Step::Link(next));
+                        step(Walked::Link(&next));
+                        continue;
                     }
-                    Ok(_) => at = next,
-                    Err(e) if is_absence(&e) => at = next,
+                    Ok(_) => {}
+                    Err(e) if is_absence(&e) => {}
                     Err(e) => return Err(e),
                 }
+                step(Walked::Plain(name));
+                at = next;
             }
             Some(Component::ParentDir) => {
+                step(Walked::Up);
                 at.pop();
             }
             Some(Component::CurDir) | None => {}
@@ -81,8 +167,9 @@ pub(crate) fn is_absence(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn push(left: &mut VecDeque<OsString>, path: &Path) {
-    path.components().rev().for_each(|part| left.push_front(part.as_os_str().to_owned()));
+fn push(left: &mut VecDeque<Left>, path: &Path) {
+    let parts = path.components().rev().map(|part| Left::Part(part.as_os_str().to_owned()));
+    parts.for_each(|part| left.push_front(part));
 }
 
 /// Where a file lies or would lie: a name in a folder. Two paths to one place are equal, through links and through
@@ -174,6 +261,32 @@ mod tests {
         }
         assert_eq!(resolved(Path::new("/../..")).unwrap(), Path::new("/"));
         assert_ne!(Place::of(&dir.join("real/x")).unwrap(), Place::of(&dir.join("x")).unwrap());
+    }
+
+    #[test]
+    fn each_link_on_the_way_gives_a_place_a_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(dir.join("real/inner/sub")).unwrap();
+        symlink("real", dir.join("outer")).unwrap();
+        symlink("inner", dir.join("real/mid")).unwrap();
+        symlink("hop", dir.join("first")).unwrap();
+        symlink(dir.join("real"), dir.join("hop")).unwrap();
+        let names = |way: &str| {
+            let names = names_through(&dir.join(way)).unwrap();
+            let names = names.iter().map(|n| n.strip_prefix(&dir).unwrap().to_str().unwrap());
+            names.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(names("real/x"), ["real/x"]);
+        assert_eq!(names("outer/x"), ["outer/x", "real/x"]);
+        assert_eq!(names("outer/mid/x"), ["outer/mid/x", "real/mid/x", "real/inner/x"]);
+        assert_eq!(names("first/x"), ["hop/x", "first/x", "real/x"]);
+        // Up again: to the folder that a link led to, and out of it.
+        let up = ["outer/mid/x", "real/mid/x", "real/inner/x"];
+        assert_eq!(names("outer/mid/sub/../x"), up);
+        assert_eq!(names("outer/mid/../x"), ["real/x"]);
+        assert_eq!(names("outer/inner/../x"), ["outer/x", "real/x"]);
+        assert_eq!(names("outer/none/../x"), ["outer/x", "real/x"]);
     }
 
     #[test]

@@ -225,6 +225,49 @@ fn no_other_ring_is_put_where_a_bound_one_is_gone() {
     }
 }
 
+/// Each link on the way counts, whichever of them is turned.
+#[cfg(unix)]
+#[test]
+fn where_a_link_on_the_way_is_turned_every_name_behind_it_stays_bound() {
+    use std::os::unix::fs::symlink;
+    let desk = two_owners();
+    desk.run("trust add keys/owner.pub b/owner.pub").succeeds();
+    for folder in ["one", "two"] {
+        fs::create_dir_all(desk.path(folder)).unwrap();
+    }
+    symlink("now", desk.path("way")).unwrap();
+    symlink("one", desk.path("now")).unwrap();
+    fs::copy(desk.path("a.ring"), desk.path("one/x.ring")).unwrap();
+    desk.run(&format!("run way/x.ring --owner keys/owner.pub {RUN}")).succeeds();
+    fs::remove_file(desk.path("now")).unwrap();
+    symlink("two", desk.path("now")).unwrap();
+    fs::copy(desk.path("b.ring"), desk.path("two/x.ring")).unwrap();
+    for path in ["way/x.ring", "now/x.ring", "two/../now/x.ring"] {
+        desk.run(&format!("run {path} {RUN}")).exits(4).says("is bound to");
+        let seal = format!("seal net.onnx --owner b/owner.key --host keys/host.pub -o {path}");
+        desk.run(&seal).exits(4).says("is bound to");
+    }
+    // Named by none of the links it is another file.
+    desk.run(&format!("run two/x.ring --owner b/owner.pub {RUN}")).succeeds();
+}
+
+/// A tensor's file is no ring; still nothing else is put where one is bound.
+#[test]
+fn no_tensor_is_written_where_a_ring_is_bound() {
+    let desk = two_owners();
+    let inspected = desk.run("inspect a.ring --json").succeeds().json();
+    let output = inspected["outputs"][0]["name"].as_str().unwrap().to_owned();
+    fs::create_dir_all(desk.path("out")).unwrap();
+    let bound = format!("out/{output}.npy");
+    fs::copy(desk.path("a.ring"), desk.path(&bound)).unwrap();
+    desk.run(&format!("trust bind {bound} --owner keys/owner.pub")).succeeds();
+    let before = fs::read(desk.path(&bound)).unwrap();
+    desk.run(&format!("run b.ring --owner b/owner.pub {RUN} --output-dir out"))
+        .exits(4)
+        .says("is bound to");
+    assert!(fs::read(desk.path(&bound)).unwrap() == before);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_in_a_bound_rings_place_is_not_followed_to_another_ring() {

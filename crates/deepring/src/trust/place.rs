@@ -4,24 +4,19 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use crate::path::resolved;
+use crate::path::names_through;
 
-/// The names of a path: as it was given, made absolute; in the folder that it leads into; and where it leads once it is
-/// followed too. Whether anything is there makes no difference: what was known and is gone keeps its names.
+/// The names of a path: as it was given, made absolute; as far as each link on the way and then on as it is written; and
+/// where it leads. Whether anything is there makes no difference: what was known and is gone keeps its names.
 ///
-/// All are needed. By the last alone, a link put in a file's place would lead to a name that nothing is bound to; by the
-/// first alone, another way to the same file would; without the second, another way to such a link.
+/// All are needed. By the last alone, a link put in a file's place, or turned on the way to it, would lead to a name that
+/// nothing is bound to; by the first alone, another way to the same file would; without those between, another way to such a link.
 ///
 /// # Errors
-/// As [`resolved`]: by a name that is not its own, a path would be taken for one that nothing is bound to.
+/// As [`resolved`](crate::resolved): by a name that is not its own, a path would be taken for one that nothing is bound to.
 pub(super) fn names_of(path: &Path) -> io::Result<Vec<String>> {
-    let given = std::path::absolute(path)?;
-    let in_folder = match (given.parent(), given.file_name()) {
-        (Some(folder), Some(name)) => resolved(folder)?.join(name),
-        _ => resolved(&given)?,
-    };
-    let mut names: Vec<String> = Vec::new();
-    for name in [&given, &in_folder, &resolved(&given)?].map(|p| name_of(p)) {
+    let mut names = vec![name_of(&std::path::absolute(path)?)];
+    for name in names_through(path)?.iter().map(|name| name_of(name)) {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -70,9 +65,12 @@ mod tests {
         std::fs::create_dir_all(dir.join("real/sub")).unwrap();
         std::os::unix::fs::symlink("real", dir.join("way")).unwrap();
         let text = |name: &str| dir.join(name).to_str().unwrap().to_owned();
-        for way in ["real/sub/../gone", "way/gone", "way/sub/../gone", "none/../real/gone"] {
+        for way in ["real/sub/../gone", "way/gone", "none/../real/gone"] {
             assert_eq!(names_of(&dir.join(way)).unwrap(), [text(way), text("real/gone")], "{way}");
         }
+        let way = "way/sub/../gone";
+        let names = [text(way), text("way/gone"), text("real/gone")];
+        assert_eq!(names_of(&dir.join(way)).unwrap(), names);
         std::os::unix::fs::symlink("elsewhere", dir.join("real/gone")).unwrap();
         let names = [text("way/gone"), text("real/gone"), text("real/elsewhere")];
         assert_eq!(names_of(&dir.join("way/gone")).unwrap(), names);

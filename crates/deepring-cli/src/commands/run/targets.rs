@@ -24,7 +24,6 @@ pub(super) fn before_anything(args: &Run, trust: Option<&Path>) -> Result<(), Cl
     }
     let Some(receipt) = &args.receipt else { return Ok(()) };
     output::keep(receipt, read(args, trust).iter().map(PathBuf::as_path))?;
-    // A plain run asks no trust store; nor does it write a receipt.
     rings::spare_bound(receipt, trust)?;
     output::writable(receipt)
 }
@@ -41,7 +40,7 @@ pub(super) fn before_it_computes(
     read.extend(args.receipt.clone());
     let read = read.iter().map(|path| output::place_of(path));
     let read: HashSet<Place> = read.collect::<Result<_, _>>()?;
-    let mut taken = HashSet::new();
+    let (mut taken, mut files) = (HashSet::new(), Vec::new());
     for (dir, specs) in [(&args.output_dir, outputs), (&args.save_inputs, inputs)] {
         let Some(dir) = dir else { continue };
         let folder = dir.canonicalize().map_err(|e| failed(dir, &e))?;
@@ -53,10 +52,11 @@ pub(super) fn before_it_computes(
                     output::keep(&file, [place.as_path()])?;
                 }
                 spare_kept(&place).map_err(|e| failed(&file, &e))?;
+                files.push(file);
             }
         }
     }
-    Ok(())
+    rings::spare_all_bound(files.iter().map(PathBuf::as_path), trust)
 }
 
 /// Every file that a run reads, or keeps what it learns in.
