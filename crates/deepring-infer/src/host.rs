@@ -10,6 +10,7 @@ mod leg;
 mod margins;
 mod opening;
 mod received;
+mod second_run;
 #[cfg(test)]
 mod tests;
 

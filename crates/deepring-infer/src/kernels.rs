@@ -30,6 +30,11 @@ use share::{Span, shared};
 /// each take one of them wait less than threads that share one.
 const PARALLEL: usize = 2 << 20;
 
+/// Terms that one running sum takes before it is added to the total. Where weights and inputs are nearly equal, a running sum
+/// rounds the same way at each term: its error grows with their number, the check's bound with the root of it
+/// (docs/CHECKS.md). In blocks, the first is bounded.
+pub(crate) const BLOCK: usize = 64;
+
 /// What is taken from one pass over a tensor. `planes` holds T ≥ 1 coefficient vectors of `channels`
 /// each, plane-major; `sums` holds T × pixels, and `square_sums` one per pixel.
 pub(crate) struct Reading<'a> {

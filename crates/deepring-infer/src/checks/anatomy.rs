@@ -46,6 +46,17 @@ pub(crate) struct Linear {
     pub(crate) numbers: Numbers,
 }
 
+impl Linear {
+    /// How many times what a sum lost where it vanished may be found in an output: the size of the factor on the product
+    /// (`Gemm`), and once at least. Of a neighbour's operator the factor is inside the projection, and this is 1.
+    pub(crate) fn magnified(&self) -> f32 {
+        match &self.numbers {
+            Numbers::Floats { scales: [alpha, _] } => f32::from_bits(*alpha).abs().max(1.0),
+            Numbers::Bytes { .. } => 1.0,
+        }
+    }
+}
+
 /// What an operator computes with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Numbers {

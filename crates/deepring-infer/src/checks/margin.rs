@@ -36,7 +36,7 @@ pub(super) fn measure<'v>(
     let x = &value(&linear.x.value)?;
     let mut pictures: Vec<Vec<Gap>> = Vec::new();
     products.sides(number, projection, value, |y, y2, x, x2| {
-        pictures.push(projection.gaps(y, y2, x, x2));
+        pictures.push(projection.gaps([y, y2, x, x2], linear.magnified()));
         Some(())
     })?;
     let worst = pictures.iter().flatten().map(|g| g.found / g.bound).fold(0.0, f32::max);

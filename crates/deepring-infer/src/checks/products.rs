@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::anatomy::{Form, Linear};
 use super::direct;
-use super::projection::{Mismatch, Projection};
+use super::projection::{Fit, Projection};
 use super::readings::{Reading, Readings, Role, readings};
 use crate::engine::{Elements, View};
 use crate::kernels::{self, columns, rows};
@@ -40,9 +40,19 @@ impl Side {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Compared {
     pub(crate) linear: usize,
+    /// How many places agree.
     pub(crate) places: usize,
     /// Places at which there are no sums to compare: an input is no finite number, or sums leave 32-bit floats.
     pub(crate) open: Vec<usize>,
+    /// Places at which the sides differ by more than independent rounding errors give. Wrong, unless the operator's own
+    /// sums, term by term, say otherwise.
+    pub(crate) differing: Vec<usize>,
+}
+
+impl Compared {
+    pub(crate) fn everywhere(linear: usize, places: usize) -> Self {
+        Self { linear, places, open: Vec::new(), differing: Vec::new() }
+    }
 }
 
 /// The operator whose output is not what the sealed parameters give.
@@ -77,8 +87,8 @@ fn close_scaled(
     projection: &Projection<'_>,
     [x, y]: [&View<'_>; 2],
     scale: f32,
-    open: &mut [bool],
-) -> Result<(), Mismatch> {
+    places: &mut [Fit],
+) -> Option<()> {
     let multiplied = |view: &View<'_>| {
         let Elements::F32(elements) = &view.elements else { return None };
         let elements: Vec<f32> = elements.iter().map(|v| v * scale).collect();
@@ -95,12 +105,12 @@ fn close_scaled(
     let only = |number: usize| (number == 0).then_some(projection);
     let read = readings(alone, &[0]).iter().map(|r| products.read(r, &only, &value)).collect();
     let read: Result<Vec<_>, usize> = read;
-    for (reading, _, side) in read.map_err(|_| Mismatch::Differs)?.into_iter().flatten() {
+    for (reading, _, side) in read.ok()?.into_iter().flatten() {
         if let Some([sides]) = products.sides.first_chunk_mut::<1>() {
             sides[usize::from(reading.role == Role::Output)] = side;
         }
     }
-    products.close(0, projection, &value, scale, open)
+    products.close(0, projection, &value, scale, places)
 }
 
 /// The sums of one run.
@@ -167,32 +177,31 @@ impl<'a> Products<'a> {
         }
         // At least one place unless the shapes, which were verified, give none.
         let all = y.dims.iter().product::<usize>() / linear.form.outputs().max(1);
-        let everywhere = || Ok(Compared { linear: i, places: all, open: Vec::new() });
-        match self.compare(i, projection, value) {
-            Ok(places) if places == all && !self.is_tiny(i) => return everywhere(),
-            // The squares of an output this small have vanished, and with them what the bound is made of: both sides are
-            // compared once more, large enough.
-            Ok(places) if places == all => {
-                let mut open = vec![true; all];
-                let scale = scale_up(largest(&x, linear.x.relu).max(largest(&y, false)));
-                return match close_scaled(linear, projection, [&x, &y], scale, &mut open) {
-                    Ok(()) if !open.contains(&true) => everywhere(),
-                    _ => Err(wrong()),
-                };
-            }
-            // A place whose sums and bound are numbers and do not fit is wrong, whatever the others are.
-            Ok(_) | Err(Mismatch::Differs) => return Err(wrong()),
-            Err(Mismatch::NotFinite) => {}
+        let tiny = self.is_tiny(i);
+        if self.agrees(i, projection, value, all).ok_or_else(wrong)? && !tiny {
+            return Ok(Compared::everywhere(i, all));
         }
-        // Sums of large values may have left 32-bit floats. What is scaled down is compared like any other, where nothing
-        // was compared before: how large an output is never decides, since who makes it up chooses that.
-        let mut open = vec![true; all];
-        self.close(i, projection, value, 1.0, &mut open).map_err(|_| wrong())?;
-        let scale = scale_down(largest(&x, linear.x.relu).max(largest(&y, false)));
-        close_scaled(linear, projection, [&x, &y], scale, &mut open).map_err(|_| wrong())?;
-        let open: Vec<usize> =
-            (0..).zip(&open).filter(|(_, open)| **open).map(|(i, _)| i).collect();
-        Ok(Compared { linear: i, places: all - open.len(), open })
+        // Once more, place by place. A place whose sums and bound are numbers is not compared in another scale: how large an
+        // output is never decides, since who makes it up chooses that.
+        let mut places = vec![Fit::Open; all];
+        let most = largest(&x, linear.x.relu).max(largest(&y, false));
+        let scale = if tiny {
+            // The squares of outputs this small have vanished, and with them what the bound is made of: both sides are
+            // compared large enough, and in no other way.
+            scale_up(most)
+        } else {
+            // Sums of large values may have left 32-bit floats.
+            self.close(i, projection, value, 1.0, &mut places).ok_or_else(wrong)?;
+            scale_down(most)
+        };
+        if places.contains(&Fit::Open) {
+            close_scaled(linear, projection, [&x, &y], scale, &mut places).ok_or_else(wrong)?;
+        }
+        let those = |fit: Fit| -> Vec<usize> {
+            (0..).zip(&places).filter(|(_, place)| **place == fit).map(|(i, _)| i).collect()
+        };
+        let (open, differing) = (those(Fit::Open), those(Fit::Differs));
+        Ok(Compared { linear: i, places: all - open.len() - differing.len(), open, differing })
     }
 
     /// Whether every output is so small that squares may have vanished.
@@ -201,53 +210,41 @@ impl<'a> Products<'a> {
         squares.iter().fold(0.0, |most: f32, v| most.max(*v)) < TINY
     }
 
-    /// Compares both sides of an operator at every place. Returns the number of places.
-    fn compare<'v>(
+    /// Whether both sides of an operator agree at every place. `None` if they do not fit each other, or have not so many places.
+    fn agrees<'v>(
         &self,
         i: usize,
         projection: &Projection<'_>,
         value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
-    ) -> Result<usize, Mismatch> {
-        let (mut places, mut mismatch) = (0, None);
-        let gathered = self.sides(i, projection, value, |y, y2, x, x2| {
-            match projection.compare([y, y2, x, x2]) {
-                Ok(n) => places += n,
-                // One that differs tells more than one that says nothing.
-                Err(m) if mismatch != Some(Mismatch::Differs) => mismatch = Some(m),
-                Err(_) => {}
-            }
+        places: usize,
+    ) -> Option<bool> {
+        let (mut count, mut agrees) = (0, true);
+        let magnified = self.linears.get(i)?.magnified();
+        self.sides(i, projection, value, |y, y2, x, x2| {
+            count += y.len();
+            agrees &= projection.agrees([y, y2, x, x2], magnified)?;
             Some(())
-        });
-        match (gathered, mismatch) {
-            (Some(()), None) => Ok(places),
-            // Sides that do not fit each other have no places to compare.
-            (None, _) => Err(Mismatch::Differs),
-            (_, Some(mismatch)) => Err(mismatch),
-        }
+        })?;
+        (count == places).then_some(agrees)
     }
 
-    /// Compares both sides at the places that are open, one for each; closes those that fit.
+    /// Compares both sides at the places that are open, one for each. `None` if the sides do not fit each other.
     fn close<'v>(
         &self,
         i: usize,
         projection: &Projection<'_>,
         value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
         scale: f32,
-        open: &mut [bool],
-    ) -> Result<(), Mismatch> {
-        let (mut rest, mut closed) = (open, Ok(()));
-        let gathered = self.sides(i, projection, value, |y, y2, x, x2| {
+        places: &mut [Fit],
+    ) -> Option<()> {
+        let mut rest = places;
+        let magnified = self.linears.get(i)?.magnified();
+        self.sides(i, projection, value, |y, y2, x, x2| {
             let (some, after) = std::mem::take(&mut rest).split_at_mut_checked(y.len())?;
             rest = after;
-            if closed.is_ok() {
-                closed = projection.close([y, y2, x, x2], scale, some);
-            }
-            Some(())
-        });
-        match (gathered, rest.is_empty()) {
-            (Some(()), true) => closed,
-            _ => Err(Mismatch::Differs),
-        }
+            projection.close([y, y2, x, x2], [scale, magnified], some)
+        })?;
+        rest.is_empty().then_some(())
     }
 
     /// One pass over a value, for all that read it; with the number of its elements.
@@ -360,12 +357,17 @@ impl<'a> Products<'a> {
             let x2 = nth(&x.squares, image, pixels)?;
             match &linear.form {
                 Form::Conv(window) if !window.is_pointwise() => {
-                    let (mut met, mut met2) = (vec![0.0; places], vec![0.0; places]);
-                    for tap in 0..x.planes {
-                        let plane = nth(xs, tap, pixels)?;
-                        let add = |a: f32, b: f32| a + b;
-                        window.gather(tap, (plane, x.size), (&mut met, y.size), add);
-                        window.gather(tap, (x2, x.size), (&mut met2, y.size), add);
+                    let zeros = || vec![0.0; places];
+                    let (mut met, mut met2, mut block) = (zeros(), zeros(), zeros());
+                    let add = |a: f32, b: f32| a + b;
+                    for first in (0..x.planes).step_by(kernels::BLOCK) {
+                        block.fill(0.0);
+                        for tap in first..x.planes.min(first + kernels::BLOCK) {
+                            let plane = nth(xs, tap, pixels)?;
+                            window.gather(tap, (plane, x.size), (&mut block, y.size), add);
+                            window.gather(tap, (x2, x.size), (&mut met2, y.size), add);
+                        }
+                        met.iter_mut().zip(&block).for_each(|(met, block)| *met += block);
                     }
                     each(ys, y2, &met, &met2)?;
                 }

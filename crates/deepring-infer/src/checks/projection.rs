@@ -188,56 +188,54 @@ impl<'a> Projection<'a> {
         (self.part(at, planes), self.part(at + planes, self.shape.inputs))
     }
 
-    /// Compares the two sides at every place. `x` and `x2` are what was gathered for each place from the inputs.
-    /// Returns how many places were compared, which is all of them.
+    /// Whether the two sides agree at every place. `x` and `x2` are what was gathered for each place from the inputs;
+    /// `magnified` is [`Linear::magnified`]. `None` if lengths differ.
     ///
     /// A sum that is not finite never fits: the comparison is written so that NaN fails it.
-    pub(crate) fn compare(&self, [y, y2, x, x2]: [&[f32]; 4]) -> Result<usize, Mismatch> {
-        let Some(gap) = self.gap(1.0) else { return Err(Mismatch::Differs) };
-        if y.len() != x.len() || y2.len() != x2.len() || y.len() != y2.len() {
-            return Err(Mismatch::Differs);
+    pub(crate) fn agrees(&self, [y, y2, x, x2]: [&[f32]; 4], magnified: f32) -> Option<bool> {
+        let gap = self.gap(1.0, magnified)?;
+        if [y2.len(), x.len(), x2.len()].iter().any(|len| *len != y.len()) {
+            return None;
         }
-        let places = || y.iter().zip(y2).zip(x.iter().zip(x2));
+        let places = y.iter().zip(y2).zip(x.iter().zip(x2));
         // No early end: without one the comparison is made in vectors.
-        let all = places().fold(true, |all, ((y, y2), (x, x2))| all & gap(*y, *y2, *x, *x2).fits());
-        if all {
-            return Ok(y.len());
-        }
-        let differs = places().any(|((y, y2), (x, x2))| gap(*y, *y2, *x, *x2).differs());
-        Err(if differs { Mismatch::Differs } else { Mismatch::NotFinite })
+        Some(places.fold(true, |all, ((y, y2), (x, x2))| all & gap(*y, *y2, *x, *x2).fits()))
     }
 
-    /// As [`compare`](Self::compare), of tensors that were multiplied by `scale`, at the places that are `open` alone; closes
-    /// those that fit. What is left open has no sums that are numbers.
+    /// As [`agrees`](Self::agrees), of tensors that were multiplied by `scale`, at the places that are still
+    /// [open](Fit::Open), place by place. What is left open has no sums that are numbers. `None` if lengths differ.
     pub(crate) fn close(
         &self,
         [y, y2, x, x2]: [&[f32]; 4],
-        scale: f32,
-        open: &mut [bool],
-    ) -> Result<(), Mismatch> {
-        let Some(gap) = self.gap(scale) else { return Err(Mismatch::Differs) };
-        if [y2.len(), x.len(), x2.len(), open.len()].iter().any(|len| *len != y.len()) {
-            return Err(Mismatch::Differs);
+        [scale, magnified]: [f32; 2],
+        places: &mut [Fit],
+    ) -> Option<()> {
+        let gap = self.gap(scale, magnified)?;
+        if [y2.len(), x.len(), x2.len(), places.len()].iter().any(|len| *len != y.len()) {
+            return None;
         }
-        let places = y.iter().zip(y2).zip(x.iter().zip(x2)).zip(open);
-        for (((y, y2), (x, x2)), open) in places.filter(|(_, open)| **open) {
+        let sums = y.iter().zip(y2).zip(x.iter().zip(x2));
+        for (((y, y2), (x, x2)), place) in sums.zip(places).filter(|(_, p)| **p == Fit::Open) {
             let gap = gap(*y, *y2, *x, *x2);
-            if gap.differs() {
-                return Err(Mismatch::Differs);
-            }
-            *open = !gap.fits();
+            *place = match (gap.fits(), gap.differs()) {
+                (true, _) => Fit::Fits,
+                (false, true) => Fit::Differs,
+                (false, false) => Fit::Open,
+            };
         }
-        Ok(())
+        Some(())
     }
 }
 
-/// Why two sides do not fit each other.
+/// What the sums of one place say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mismatch {
-    /// They differ by more than rounding somewhere, or have different lengths.
+pub(crate) enum Fit {
+    /// Nothing: a sum or the bound is no finite number.
+    Open,
+    /// They agree up to rounding.
+    Fits,
+    /// They differ by more than rounding errors that are independent give.
     Differs,
-    /// Wherever they do not fit, a sum or a bound is not finite.
-    NotFinite,
 }
 
 /// Sums of 64 bits, wiped when dropped.
@@ -316,15 +314,21 @@ impl<'a> Sums<'a> {
 impl Projection<'_> {
     /// What makes a gap of the sums of both sides.
     #[inline]
-    fn gap(&self, factor: f32) -> Option<impl Fn(f32, f32, f32, f32) -> Gap + Copy> {
+    fn gap(
+        &self,
+        factor: f32,
+        magnified: f32,
+    ) -> Option<impl Fn(f32, f32, f32, f32) -> Gap + Copy> {
         let at = 2 * self.shape.outputs + (self.shape.taps + 1) * self.shape.inputs;
         let &[rb, rb2] = self.part(at, 2) else { return None };
         // Not under one root: a product of small squares and this would vanish.
         let scale = LAMBDA * UNIT * self.terms().sqrt();
         let (rb, rb2) = (rb * factor, rb2 * factor * factor);
-        // An output that is no normal number is rounded to a multiple of the smallest, at each of its terms.
+        // A sum that is no normal number is rounded to a multiple of the smallest, at each of its terms; and what it is
+        // multiplied with multiplies that.
         let Shape { outputs, inner, .. } = self.shape;
-        let denormal = outputs as f32 * (inner + 1) as f32 * (f32::from_bits(1) * factor);
+        let denormal =
+            outputs as f32 * (inner + 1) as f32 * (f32::from_bits(1) * factor) * magnified;
         let vanished = VANISHED * self.terms() + denormal;
         Some(move |y: f32, y2: f32, x: f32, x2: f32| Gap {
             found: (y - x - rb).abs(),
@@ -333,8 +337,8 @@ impl Projection<'_> {
     }
 
     /// The gap at every place.
-    pub(super) fn gaps(&self, y: &[f32], y2: &[f32], x: &[f32], x2: &[f32]) -> Vec<Gap> {
-        let Some(gap) = self.gap(1.0) else { return Vec::new() };
+    pub(super) fn gaps(&self, [y, y2, x, x2]: [&[f32]; 4], magnified: f32) -> Vec<Gap> {
+        let Some(gap) = self.gap(1.0, magnified) else { return Vec::new() };
         let places = y.iter().zip(y2).zip(x.iter().zip(x2));
         places.map(|((y, y2), (x, x2))| gap(*y, *y2, *x, *x2)).collect()
     }

@@ -120,6 +120,7 @@ fn outputs(
 ) -> Option<Outcome> {
     let Numbers::Floats { scales } = &linear.numbers else { return None };
     let [alpha, beta] = scales.map(|bits| f64::from(f32::from_bits(bits)));
+    let magnified = f64::from(linear.magnified());
     // Whatever the weights are, no sum with it is a number.
     let no_number = x.iter().any(|v| v.is_nan());
     let mut met = Outcome::Right;
@@ -129,14 +130,17 @@ fn outputs(
         }
         let (mut sum, mut sizes) = (0f64, 0f64);
         for (k, x) in x.iter().enumerate() {
-            let term = f64::from(*x) * f64::from(weight(k, j)?) * alpha;
-            sum += term;
+            let term = f64::from(*x) * f64::from(weight(k, j)?);
+            sum += term * alpha;
             sizes += if x.is_finite() { term.abs() } else { 0.0 };
         }
+        // The factor is on the sum, which must be within the floats before and after.
+        let most = sizes * magnified;
+        sizes *= alpha.abs();
         let b = f64::from(bias.map_or(Some(0.0), |b| b.get(j).copied())?) * beta;
         (sum, sizes) = (sum + b, sizes + b.abs());
         // An engine may leave a product with nothing out.
-        if sizes > f64::from(f32::MAX) / 2.0 || alpha == 0.0 {
+        if most + b.abs() > f64::from(f32::MAX) / 2.0 || alpha == 0.0 {
             met = Outcome::OutOfRange;
             continue;
         }
@@ -147,7 +151,8 @@ fn outputs(
             // Each product and each sum rounds once; what vanishes is smaller than the smallest number for each.
             _ => {
                 let roundings = (x.len() + 8) as f64;
-                let bound = roundings * (sizes * 2f64.powi(-23) + f64::from(f32::MIN_POSITIVE));
+                let vanished = f64::from(f32::MIN_POSITIVE) * magnified;
+                let bound = roundings * (sizes * 2f64.powi(-23) + vanished);
                 (y - sum).abs() <= bound
             }
         };
@@ -170,6 +175,24 @@ mod tests {
     fn linear(form: Form) -> Linear {
         let x = Source { value: "x".into(), relu: false };
         Linear { x, y: "y".into(), weight: 0, bias: None, form, numbers: Numbers::once() }
+    }
+
+    #[test]
+    fn a_factor_is_on_the_sum_and_on_what_the_sum_lost() {
+        let judge = |alpha: f32, x: f32, y: f32| {
+            let mut rows = linear(Form::Rows { inner: 2, outer: 1, transposed: false });
+            rows.numbers = Numbers::Floats { scales: [alpha.to_bits(), 1f32.to_bits()] };
+            let x = view(&[1, 2], &[x, x]);
+            verify(&rows, [&x, &view(&[1, 1], &[y])], &[0], &[1.0, 1.0], None)
+        };
+        // The sum leaves the floats before the factor brings it back.
+        assert_eq!(judge(1e-3, 3e38, f32::INFINITY), Outcome::OutOfRange);
+        assert_eq!(judge(1e-3, 1e30, 2e27), Outcome::Right);
+        assert_eq!(judge(1e-3, 1e30, 2.001e27), Outcome::Wrong);
+        // Twice the smallest number, and what the factor makes of one that was rounded otherwise.
+        let smallest = f32::from_bits(1);
+        assert_eq!(judge(1e30, smallest, 3.0 * smallest * 1e30), Outcome::Right);
+        assert_eq!(judge(1e30, smallest, 1e3), Outcome::Wrong);
     }
 
     #[test]

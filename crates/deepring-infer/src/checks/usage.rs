@@ -20,13 +20,16 @@ use crate::mac::Mac;
 /// Finds a value of the run by its name: an input, an output or an exposed one.
 pub(crate) type Find<'f, 'v> = &'f (dyn Fn(&str) -> Option<View<'v>> + Sync);
 
-/// Whether products could be verified at every place.
+/// How far products were verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Completeness {
-    Complete,
-    /// Some operator's sums leave 32-bit floats somewhere, so that there is nothing to compare there. Every byte of its weights
-    /// was compared instead.
-    NotEverywhere,
+pub(crate) struct Completeness {
+    /// At every place. Otherwise some operator's sums leave 32-bit floats somewhere, so that there is nothing to compare
+    /// there, and every byte of its weights was compared instead.
+    pub(crate) complete: bool,
+    /// Weights of an operator whose outputs are somewhere further off than independent rounding errors, and within what
+    /// some order of adding up gives. That is wide where many terms are added: whoever takes these outputs has them computed
+    /// anew from a verified copy of the weights, and the same bits come.
+    pub(crate) doubtful: Option<usize>,
 }
 
 /// A use that has begun. Its measure grows with what is compared, and with nothing else.
@@ -120,19 +123,27 @@ impl<'c> Verification<'c> {
         let picked = self.plan.products(drawn, self.check.anatomy().linears.len());
         let start = Instant::now();
         let compared = self.verify_products(&picked, find)?;
-        let mut completeness = Completeness::Complete;
+        let mut found = Completeness { complete: true, doubtful: None };
         for one in &compared {
             let linear = self.check.anatomy().linears.get(one.linear).ok_or(Fault::Structure)?;
             let part = linear.weight;
+            // Rounding errors that are not independent, as those of equal terms are, can be larger than is allowed.
+            if !one.differing.is_empty() {
+                if self.verify_terms(bytes, linear, &one.differing, find)? != Outcome::Right {
+                    return Err(Fault::Product { part });
+                }
+                found.doubtful = Some(part);
+            }
+            let places = (one.places + one.differing.len() + one.open.len()) as u64;
             match self.verify_terms(bytes, linear, &one.open, find)? {
-                Outcome::Right => self.measure.product(part, (one.places + one.open.len()) as u64),
+                Outcome::Right => self.measure.product(part, places),
                 Outcome::Wrong => return Err(Fault::Product { part }),
                 // A layer on bytes is known to be right without its product.
                 Outcome::OutOfRange if !self.is_on_bytes(part) => {
                     return Err(Fault::OutOfRange { part });
                 }
                 Outcome::OutOfRange => {
-                    completeness = Completeness::NotEverywhere;
+                    found.complete = false;
                     self.compare_instead(bytes, part)?;
                 }
             }
@@ -140,7 +151,7 @@ impl<'c> Verification<'c> {
         if self.plan.kind() == PlanKind::Both && compared.len() == picked.len() {
             self.check.observed().products(start.elapsed());
         }
-        Ok(completeness)
+        Ok(found)
     }
 
     /// Verifies, term by term and against verified copies of weights and bias, the places at which an operator has no sums.
@@ -228,7 +239,7 @@ impl<'c> Verification<'c> {
             return Err(wrong);
         }
         let places = projection.verify(&x, &y, zero.flatten().as_ref()).ok_or(wrong)?;
-        Ok(Compared { linear: number, places: places as usize, open: Vec::new() })
+        Ok(Compared::everywhere(number, places as usize))
     }
 
     /// Compares every byte of a part whose product says nothing about this query, because its input is not finite.

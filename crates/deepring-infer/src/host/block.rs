@@ -14,7 +14,7 @@ use crate::engine::{Engine, EngineError};
 use crate::error::RunError;
 use crate::inputs::names;
 use crate::neighbour::{self, Blame, LoadError, Neighbour, Query};
-use crate::weights::{ProgramSource, Resident};
+use crate::weights::{ProgramSource, Resident, room};
 
 /// An opened block: its parameters, read-only, the programs that read them, and its check.
 ///
@@ -138,14 +138,25 @@ impl<E: Engine> LoadedBlock<E> {
         lent: &[u64],
     ) -> Result<usize, EngineError> {
         let all: Vec<String> = self.exposed.iter().chain(more).cloned().collect();
-        let mut given_out = names(&self.header.outputs);
-        given_out.extend(all.iter().map(String::as_str));
-        let graph = exposing(graph, &all, lent).ok_or_else(|| EngineError::Load {
-            reason: "the block's graph cannot be given out for its check".to_owned(),
-        })?;
-        let inputs = names(&self.header.inputs);
-        let source = ProgramSource { graph: &graph, inputs: &inputs, outputs: &given_out };
-        self.resident.add(&self.engine, source)
+        add_exposing(&*self.engine, &mut self.resident, &self.header, (graph, &all, lent))
+    }
+
+    /// The block once more: its parameters copied, and each piece of the copy compared with its tag; and the program of a use.
+    pub(super) fn copied(&self) -> Result<(Resident<E>, usize), Fault> {
+        let check = self.check.as_ref().ok_or(Fault::Structure)?;
+        let mut buffer = room(self.bytes().len()).ok_or(Fault::Structure)?;
+        for (number, part) in self.header.parts.iter().enumerate() {
+            let copy = check.copy_of(self.bytes(), number)?;
+            let place = buffer.bytes_mut().get_mut(part.offset as usize..part.end() as usize);
+            let place = place.filter(|place| place.len() == copy.len()).ok_or(Fault::Structure)?;
+            place.copy_from_slice(&copy);
+        }
+        let mut copy = Resident::hold(buffer);
+        let graph = check.graph(self.bytes())?.ok_or(Fault::Structure)?;
+        let lent = if E::IN_PLACE { Vec::new() } else { check.read_in_place() };
+        let source = (&graph[..], &self.exposed[..], &lent[..]);
+        let program = add_exposing(&*self.engine, &mut copy, &self.header, source);
+        Ok((copy, program.map_err(|_| Fault::Structure)?))
     }
 
     fn load_rest(&mut self) -> Result<(), EngineError> {
@@ -305,6 +316,22 @@ impl<E: Engine> LoadedBlock<E> {
             secrets: self.check.as_ref().map(BlockCheck::protection),
         }
     }
+}
+
+/// Loads a block's graph over its parameters with these values given out besides its outputs, and these parameters given in.
+fn add_exposing<E: Engine>(
+    engine: &E,
+    resident: &mut Resident<E>,
+    header: &Header,
+    (graph, exposed, lent): (&[u8], &[String], &[u64]),
+) -> Result<usize, EngineError> {
+    let mut given_out = names(&header.outputs);
+    given_out.extend(exposed.iter().map(String::as_str));
+    let graph = exposing(graph, exposed, lent).ok_or_else(|| EngineError::Load {
+        reason: "the block's graph cannot be given out for its check".to_owned(),
+    })?;
+    let inputs = names(&header.inputs);
+    resident.add(engine, ProgramSource { graph: &graph, inputs: &inputs, outputs: &given_out })
 }
 
 /// Why a neighbour's block was not believed.

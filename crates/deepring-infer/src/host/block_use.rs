@@ -4,9 +4,8 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use super::block::LoadedBlock;
-use deepring::TensorSpec;
-
-use crate::checks::{Completeness, Fault, Measure, Verification, same_bits};
+use super::second_run::{recompute, runs_again, runs_from_a_copy};
+use crate::checks::{Completeness, Fault, Measure, Verification};
 use crate::engine::{Engine, EngineError, Input, View};
 use crate::error::{InputError, RunError};
 
@@ -92,6 +91,11 @@ impl<V> BlockOutputs<V> {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&V> {
         self.values.get(self.names.iter().position(|n| n == name)?)
+    }
+
+    /// All that was given out, outputs first.
+    pub(super) fn all(&self) -> &[V] {
+        &self.values
     }
 
     #[cfg(test)]
@@ -254,10 +258,14 @@ where
     // Where sums say nothing, a second run does: an output that nobody made up comes again, and so does the rest, whether
     // it was drawn or not: what was made up in between may be why the sums say nothing.
     let complete = match verification.verify_outputs(block.bytes(), drawn, &find) {
-        Ok(Completeness::Complete) => true,
-        Ok(Completeness::NotEverywhere) => {
-            runs_again(block, outputs, input, usize::MAX)?;
-            false
+        Ok(Completeness { complete, doubtful }) => {
+            if let Some(part) = doubtful {
+                runs_from_a_copy(block, outputs, input, part)?;
+            }
+            if !complete {
+                runs_again(block, outputs, input, usize::MAX)?;
+            }
+            complete
         }
         Err(Fault::OutOfRange { part }) => {
             runs_again(block, outputs, input, part)?;
@@ -277,65 +285,6 @@ where
         verification.recomputed(values);
     }
     Ok(())
-}
-
-/// Runs the whole block again on the same inputs; what differs is a fault of the weights that are `part`.
-fn runs_again<'v, E: Engine>(
-    block: &LoadedBlock<E>,
-    outputs: &BlockOutputs<E::Value>,
-    input: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
-    part: usize,
-) -> Result<(), Fault>
-where
-    E::Value: 'v,
-{
-    let wrong = || Fault::Product { part };
-    let program = block.program(false).ok_or_else(wrong)?;
-    let lent = |spec: &TensorSpec| input(&spec.name).map(Input::Lent).ok_or_else(wrong);
-    let inputs = block.header().inputs.iter().map(lent).collect::<Result<Vec<_>, _>>()?;
-    let again = block.engine().run(program, inputs).map_err(|_| wrong())?;
-    let same = |(a, b): (&E::Value, &E::Value)| {
-        let views = block.engine().view(a).zip(block.engine().view(b));
-        views.is_some_and(|(a, b)| same_bits(&a, &b))
-    };
-    // What is shown to the next host besides comes after these.
-    let all = outputs.values.len() >= again.len() && outputs.values.iter().zip(&again).all(same);
-    if all { Ok(()) } else { Err(wrong()) }
-}
-
-/// Computes the rest of the block a second time, and compares. Returns how many values; `None` where there is no such
-/// program.
-fn recompute<'v, E: Engine>(
-    block: &LoadedBlock<E>,
-    value: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
-) -> Result<Option<usize>, Fault>
-where
-    E::Value: 'v,
-{
-    let Some((rest, program)) = block.rest() else { return Ok(None) };
-    let Some(program) = program else {
-        return if rest.outputs.is_empty() { Ok(Some(0)) } else { Err(Fault::Structure) };
-    };
-    let start = Instant::now();
-    let differs = |name: &str| Fault::Rest { value: name.to_owned() };
-    let given = |name: &String| value(name).map(Input::Lent).ok_or_else(|| differs(name));
-    let inputs = rest.inputs.iter().map(given).collect::<Result<Vec<_>, _>>()?;
-    let first = || rest.outputs.first().map_or_else(String::new, Clone::clone);
-    let again = block.engine().run(program, inputs).map_err(|_| Fault::Rest { value: first() })?;
-    if again.len() != rest.outputs.len() {
-        return Err(Fault::Structure);
-    }
-    for (name, again) in rest.outputs.iter().zip(&again) {
-        let (a, b) = (value(name).and_then(|v| block.engine().view(v)), block.engine().view(again));
-        let (Some(a), Some(b)) = (a, b) else { return Err(differs(name)) };
-        if !same_bits(&a, &b) {
-            return Err(differs(name));
-        }
-    }
-    if let Some(check) = block.check() {
-        check.observed().rest(start.elapsed());
-    }
-    Ok(Some(again.len()))
 }
 
 impl<E: Engine> std::fmt::Debug for BlockUse<'_, E> {

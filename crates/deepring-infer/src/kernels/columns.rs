@@ -4,6 +4,9 @@
 //! lanes behind it are the next channel's first pixels, and what they add up to is thrown away. Only
 //! behind the tensor's end is there a copy with zeros.
 
+use std::ops::Range;
+
+use super::BLOCK;
 use super::lanes::{Scratch, padded};
 use super::share::{Part, Span};
 use super::tile::{both, linear, pair};
@@ -27,11 +30,39 @@ pub(super) fn run<const L: usize, const K: usize, const FUSED: bool>(
     let planes: usize = parts.iter().map(|part| part.sums.len() + 1).sum();
     let memory = scratch.blocks::<L>((planes + 2 * K + 1) * blocks);
     let (sums, memory) = memory.split_at_mut(planes * blocks);
+    for from in span.part.clone().step_by(BLOCK) {
+        let channels = from..span.part.end.min(from + BLOCK);
+        add::<L, K, FUSED>(span, first, channels, parts, sums, memory);
+        let mut sums = &mut *sums;
+        for part in &mut *parts {
+            let totals = part.sums.iter_mut().map(|sums| &mut **sums);
+            for to in std::iter::once(&mut *part.square_sums).chain(totals) {
+                let own;
+                (own, sums) = sums.split_at_mut(blocks);
+                for (to, own) in to.iter_mut().zip(own.as_flattened()) {
+                    *to += own;
+                }
+                own.fill([0.0; L]);
+            }
+        }
+    }
+}
+
+/// Adds up some channels, as few as one running sum takes.
+#[inline(always)]
+fn add<const L: usize, const K: usize, const FUSED: bool>(
+    span: &Span<'_>,
+    first: usize,
+    channels: Range<usize>,
+    parts: &[Part<'_>],
+    sums: &mut [[f32; L]],
+    memory: &mut [[f32; L]],
+) {
+    let blocks = memory.len() / (2 * K + 1);
     let (kept, memory) = memory.split_at_mut(K * blocks);
     let (ends, zeros) = memory.split_at_mut(K * blocks);
-
-    for c in span.part.clone().step_by(K) {
-        let group = K.min(span.part.end - c);
+    for c in channels.clone().step_by(K) {
+        let group = K.min(channels.end - c);
         let start = |k: usize| (c + k) * span.pixels + first;
         for k in 0..group {
             if start(k) + blocks * L > span.x.len() {
@@ -48,7 +79,7 @@ pub(super) fn run<const L: usize, const K: usize, const FUSED: bool>(
         }
 
         let at = (c, group, span.channels);
-        if let [first, then] = &*parts
+        if let [first, then] = parts
             && (first.relu, then.relu) == (false, true)
         {
             let (own, others) = sums.split_at_mut((first.sums.len() + 1) * blocks);
@@ -56,22 +87,10 @@ pub(super) fn run<const L: usize, const K: usize, const FUSED: bool>(
             continue;
         }
         let mut sums = &mut *sums;
-        for part in &*parts {
+        for part in parts {
             let own;
             (own, sums) = sums.split_at_mut((part.sums.len() + 1) * blocks);
             read::<L, K, FUSED>(&rows, part, at, own, kept);
-        }
-    }
-
-    let mut sums = &*sums;
-    for part in parts {
-        let totals = part.sums.iter_mut().map(|sums| &mut **sums);
-        for to in std::iter::once(&mut *part.square_sums).chain(totals) {
-            let own;
-            (own, sums) = sums.split_at(blocks);
-            for (to, own) in to.iter_mut().zip(own.as_flattened()) {
-                *to += own;
-            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The kernel for channels last: one row at a time, with enough lanes to hide the latency of a sum.
 
+use super::BLOCK;
 use super::lanes::{Scratch, fma, padded, rectified, total};
 use super::share::{Part, Span};
 
@@ -52,21 +53,25 @@ fn both<const L: usize, const FUSED: bool, const RELU: bool>(
     sums: &mut [f32; L],
     square_sums: &mut [f32; L],
 ) {
-    let (mut sum, mut square_sum) = ([0.0; L], [0.0; L]);
     let (row, row_end) = row.as_chunks();
     let (plane, plane_end) = plane.as_chunks();
     let (squares, squares_end) = squares.as_chunks();
-    for ((x, plane), squares) in row.iter().zip(plane).zip(squares) {
-        step::<L, FUSED, RELU>(x, plane, &mut sum);
-        square_step::<L, FUSED, RELU>(x, squares, &mut square_sum);
+    (*sums, *square_sums) = ([0.0; L], [0.0; L]);
+    let blocks = row.chunks(BLOCK).zip(plane.chunks(BLOCK)).zip(squares.chunks(BLOCK));
+    for ((row, plane), squares) in blocks {
+        let (mut sum, mut square_sum) = ([0.0; L], [0.0; L]);
+        for ((x, plane), squares) in row.iter().zip(plane).zip(squares) {
+            step::<L, FUSED, RELU>(x, plane, &mut sum);
+            square_step::<L, FUSED, RELU>(x, squares, &mut square_sum);
+        }
+        add(sums, &sum);
+        add(square_sums, &square_sum);
     }
     if !row_end.is_empty() {
         let x = padded(row_end);
-        step::<L, FUSED, RELU>(&x, &padded(plane_end), &mut sum);
-        square_step::<L, FUSED, RELU>(&x, &padded(squares_end), &mut square_sum);
+        step::<L, FUSED, RELU>(&x, &padded(plane_end), sums);
+        square_step::<L, FUSED, RELU>(&x, &padded(squares_end), square_sums);
     }
-    *sums = sum;
-    *square_sums = square_sum;
 }
 
 /// One plane of one row.
@@ -76,16 +81,19 @@ fn linear<const L: usize, const FUSED: bool, const RELU: bool>(
     plane: &[f32],
     sums: &mut [f32; L],
 ) {
-    let mut sum = [0.0; L];
     let (row, row_end) = row.as_chunks();
     let (plane, plane_end) = plane.as_chunks();
-    for (x, plane) in row.iter().zip(plane) {
-        step::<L, FUSED, RELU>(x, plane, &mut sum);
+    *sums = [0.0; L];
+    for (row, plane) in row.chunks(BLOCK).zip(plane.chunks(BLOCK)) {
+        let mut sum = [0.0; L];
+        for (x, plane) in row.iter().zip(plane) {
+            step::<L, FUSED, RELU>(x, plane, &mut sum);
+        }
+        add(sums, &sum);
     }
     if !row_end.is_empty() {
-        step::<L, FUSED, RELU>(&padded(row_end), &padded(plane_end), &mut sum);
+        step::<L, FUSED, RELU>(&padded(row_end), &padded(plane_end), sums);
     }
-    *sums = sum;
 }
 
 // Functions, not closures: a closure that is not inlined is compiled without its caller's instructions.
@@ -97,6 +105,13 @@ fn step<const L: usize, const FUSED: bool, const RELU: bool>(
 ) {
     for i in 0..L {
         sum[i] = fma::<FUSED>(plane[i], rectified::<RELU>(x[i]), sum[i]);
+    }
+}
+
+#[inline(always)]
+fn add<const L: usize>(to: &mut [f32; L], from: &[f32; L]) {
+    for i in 0..L {
+        to[i] += from[i];
     }
 }
 

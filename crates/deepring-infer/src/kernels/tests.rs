@@ -397,3 +397,35 @@ fn weighted_lines_add_up_whatever_their_length() {
         }
     }
 }
+
+/// Nearly equal terms round one way, each at a sum as large as all before it.
+#[test]
+fn the_error_of_many_equal_terms_does_not_grow_with_their_number() {
+    // Short of 1 + 2^-k by an ulp or so at each step, in f32.
+    let (channels, pixels, term) = (40_000, 16, 1.100_000_1_f32);
+    let x = vec![1.0; channels * pixels];
+    let exact = f64::from(term) * channels as f64;
+    let within = |sums: &[f32], what: &str| {
+        for sum in sums {
+            let error = (f64::from(*sum) - exact).abs() / exact * 2f64.powi(24);
+            assert!(error < (BLOCK + channels / BLOCK) as f64, "{what}: {error} units");
+        }
+    };
+    for isa in Isa::all() {
+        for order in ORDERS {
+            let own = Own {
+                relu: false,
+                planes: vec![term; channels],
+                squares: vec![term; channels],
+                sums: vec![0.0; pixels],
+                square_sums: vec![0.0; pixels],
+            };
+            let own = order.run((isa, 1), &x, (channels, pixels), &[own]);
+            within(&own[0].all().collect::<Vec<_>>(), &format!("{order:?}"));
+        }
+        let lines = vec![&x[..pixels]; channels];
+        let mut out = vec![0.0; pixels];
+        dispatch::weighted(isa, &lines, &vec![term; channels], &mut out);
+        within(&out, "weighted");
+    }
+}

@@ -1,5 +1,6 @@
 //! The kernel for a weighted sum of lines: what a convolution of few channels comes down to.
 
+use super::BLOCK;
 use super::lanes::fma;
 
 /// `out[i] += Σ_l a[l] · lines[l][i]`; every line is at least as long as `out`.
@@ -27,12 +28,18 @@ fn add<const L: usize, const FUSED: bool>(
     at: usize,
     out: &mut [f32; L],
 ) {
-    let mut sums = *out;
-    for (line, a) in lines.iter().zip(a) {
-        let Some(values) = line.get(at..).and_then(|l| l.first_chunk::<L>()) else { return };
+    let mut totals = *out;
+    for (lines, a) in lines.chunks(BLOCK).zip(a.chunks(BLOCK)) {
+        let mut sums = [0.0; L];
+        for (line, a) in lines.iter().zip(a) {
+            let Some(values) = line.get(at..).and_then(|l| l.first_chunk::<L>()) else { return };
+            for i in 0..L {
+                sums[i] = fma::<FUSED>(*a, values[i], sums[i]);
+            }
+        }
         for i in 0..L {
-            sums[i] = fma::<FUSED>(*a, values[i], sums[i]);
+            totals[i] += sums[i];
         }
     }
-    *out = sums;
+    *out = totals;
 }

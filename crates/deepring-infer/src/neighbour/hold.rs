@@ -154,6 +154,10 @@ fn hold_values<'v, E: Engine>(
         .verify(&readings(&sketch.linears, &all), &all, &projection, &value)
         .map_err(|Misfit(linear)| Blame::Wrong(sketch.linears.get(linear).map(|l| l.weight)))
         .and_then(|compared| {
+            // A neighbour has no weights to look at term by term.
+            if let Some(wrong) = compared.iter().find(|c| !c.differing.is_empty()) {
+                return Err(Blame::Wrong(sketch.linears.get(wrong.linear).map(|l| l.weight)));
+            }
             let beyond = compared.iter().any(|c| !c.open.is_empty());
             if beyond { Err(Blame::OutOfRange) } else { Ok(()) }
         })

@@ -191,3 +191,90 @@ fn masks_of_infinity_run_under_every_check() {
         }
     }
 }
+
+/// Running sums of nearly equal terms round one way at each. The check adds up in blocks; of an engine that does not, what is
+/// beyond the bound is looked at term by term and computed anew.
+#[test]
+fn equal_weights_on_even_inputs_raise_no_alarm() {
+    let even = |net: &mut Net, dims: &[i64], value: f32| {
+        net.floats("w", dims, &vec![value; dims.iter().product::<i64>() as usize])
+    };
+    let conv = |x: &[&str], weight: &[i64], value: f32| {
+        let mut net = Net::new(31);
+        net.input("x", FLOAT, x).output("y", FLOAT);
+        let w = even(&mut net, weight, value);
+        let group = x[1].parse::<i64>().unwrap() / weight[1];
+        net.node("Conv", &["x", &w], "y").attribute = vec![graphs::int("group", group)];
+        net
+    };
+    let rows = |inner: i64, value: f32| {
+        let mut net = Net::new(32);
+        net.input("x", FLOAT, &["2", &inner.to_string()]).output("y", FLOAT);
+        let w = even(&mut net, &[inner, 3], value);
+        net.node("MatMul", &["x", &w], "y");
+        net
+    };
+    let nets = [
+        (conv(&["1", "1", "64", "64"], &[1, 1, 48, 48], 1.0 / 2304.3), vec![1, 1, 64, 64]),
+        (conv(&["1", "1", "5000"], &[1, 1, 4095], 1.0 / 4095.0), vec![1, 1, 5000]),
+        (conv(&["1", "12", "50", "50"], &[2, 12, 48, 48], 0.013), vec![1, 12, 50, 50]),
+        (conv(&["1", "24000", "2", "2"], &[2, 24000, 1, 1], 0.007), vec![1, 24_000, 2, 2]),
+        (rows(200_000, 0.003), vec![2, 200_000]),
+        (conv(&["1", "1", "100", "100"], &[1, 1, 96, 96], 1.0 / 9216.7), vec![1, 1, 100, 100]),
+        (conv(&["1", "1", "16500"], &[1, 1, 16383], 1.0 / 16383.7), vec![1, 1, 16_500]),
+        // One input channel for each output: the engine has a way of its own for these.
+        (conv(&["1", "12", "50", "50"], &[12, 1, 48, 48], 0.013), vec![1, 12, 50, 50]),
+        (conv(&["1", "12", "5000"], &[12, 1, 4095], 0.000_3), vec![1, 12, 5000]),
+    ];
+    let mut beyond = false;
+    for (i, (net, dims)) in nets.iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+        for seed in 0..3 {
+            // Secrets are drawn anew for each.
+            let session = ring.session(Check::Compute);
+            let value = 0.7 + 0.113 * seed as f32;
+            let input = tensor("x", dims, &vec![value; dims.iter().product::<u64>() as usize]);
+            let ran = session.run(vec![input.clone()]);
+            assert!(ran.is_ok(), "network {i}, {value}: {}", ran.unwrap_err());
+            let margins = session.margins(vec![input], &mut || 0).unwrap();
+            beyond |= margins.iter().any(|margin| margin.worst > 1.0);
+        }
+    }
+    assert!(beyond, "the engine's own sums are beyond the bound of independent errors somewhere");
+}
+
+/// `Gemm` multiplies a sum, which may have left the floats or vanished before.
+#[test]
+fn a_factor_on_a_sum_raises_no_alarm() {
+    let gemm = |alpha: f32, weight: f32| {
+        let mut net = Net::new(33);
+        net.input("x", FLOAT, &["1", "8"]).output("y", FLOAT);
+        let values: Vec<f32> = net.randoms(24, 0.3).iter().map(|v| weight * (1.0 + v)).collect();
+        let w = net.floats("w", &[8, 3], &values);
+        net.node("Gemm", &["x", &w], "y").attribute = vec![graphs::float("alpha", alpha)];
+        let folder = tempfile::tempdir().unwrap();
+        Sealed::new(&net.save(folder.path()), CutPolicy::Auto)
+    };
+    // Beyond the floats, and back by the factor.
+    let ring = gemm(0.01, 1e21);
+    for check in every_check() {
+        let session = ring.session(check);
+        let large = tensor("x", &[1, 8], &[1.1e18; 8]);
+        match session.run(vec![large]) {
+            Ok(_) | Err(RunError::Input(InputError::OutOfRange { .. })) => {}
+            Err(other) => panic!("{check}: {other}"),
+        }
+        answer(&session, &tensor("x", &[1, 8], &[1e12; 8]));
+    }
+    for alpha in [100.0, 1e4, 1e12] {
+        for size in [1e-30, 1e-33, 1e-38] {
+            let ring = gemm(alpha, 1e-8);
+            let values: Vec<f32> = (0..8).map(|i| size * (1.0 + 0.3 * i as f32)).collect();
+            for _ in 0..4 {
+                let session = ring.session(Check::Compute);
+                answer(&session, &tensor("x", &[1, 8], &values));
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Computing once more what was computed, and comparing it bit for bit.
+
+use std::time::Instant;
+
+use deepring::TensorSpec;
+
+use super::block::LoadedBlock;
+use super::block_use::BlockOutputs;
+use crate::checks::{Fault, same_bits};
+use crate::engine::{Engine, Input};
+
+/// Runs the whole block again on the same inputs; what differs is a fault of the weights that are `part`.
+pub(super) fn runs_again<'v, E: Engine>(
+    block: &LoadedBlock<E>,
+    outputs: &BlockOutputs<E::Value>,
+    input: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
+    part: usize,
+) -> Result<(), Fault>
+where
+    E::Value: 'v,
+{
+    let program = block.program(false).ok_or(Fault::Product { part })?;
+    compare(block, program, outputs, input, part)
+}
+
+/// Runs the block anew on the same inputs, with parameters that were just copied and compared with their tags; what differs
+/// is a fault of the weights that are `part`. Whoever had the engine read other bytes for a moment would have to find the
+/// copy, and do so there too.
+pub(super) fn runs_from_a_copy<'v, E: Engine>(
+    block: &LoadedBlock<E>,
+    outputs: &BlockOutputs<E::Value>,
+    input: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
+    part: usize,
+) -> Result<(), Fault>
+where
+    E::Value: 'v,
+{
+    let (copy, program) = block.copied()?;
+    let program = copy.program(program).ok_or(Fault::Structure)?;
+    compare(block, program, outputs, input, part)
+}
+
+fn compare<'v, E: Engine>(
+    block: &LoadedBlock<E>,
+    program: &E::Program,
+    outputs: &BlockOutputs<E::Value>,
+    input: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
+    part: usize,
+) -> Result<(), Fault>
+where
+    E::Value: 'v,
+{
+    let wrong = || Fault::Product { part };
+    let lent = |spec: &TensorSpec| input(&spec.name).map(Input::Lent).ok_or_else(wrong);
+    let inputs = block.header().inputs.iter().map(lent).collect::<Result<Vec<_>, _>>()?;
+    let again = block.engine().run(program, inputs).map_err(|_| wrong())?;
+    let same = |(a, b): (&E::Value, &E::Value)| {
+        let views = block.engine().view(a).zip(block.engine().view(b));
+        views.is_some_and(|(a, b)| same_bits(&a, &b))
+    };
+    // What is shown to the next host besides comes after these.
+    let all = outputs.all();
+    if all.len() >= again.len() && all.iter().zip(&again).all(same) { Ok(()) } else { Err(wrong()) }
+}
+
+/// Computes the rest of the block a second time, and compares. Returns how many values; `None` where there is no such
+/// program.
+pub(super) fn recompute<'v, E: Engine>(
+    block: &LoadedBlock<E>,
+    value: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
+) -> Result<Option<usize>, Fault>
+where
+    E::Value: 'v,
+{
+    let Some((rest, program)) = block.rest() else { return Ok(None) };
+    let Some(program) = program else {
+        return if rest.outputs.is_empty() { Ok(Some(0)) } else { Err(Fault::Structure) };
+    };
+    let start = Instant::now();
+    let differs = |name: &str| Fault::Rest { value: name.to_owned() };
+    let given = |name: &String| value(name).map(Input::Lent).ok_or_else(|| differs(name));
+    let inputs = rest.inputs.iter().map(given).collect::<Result<Vec<_>, _>>()?;
+    let first = || rest.outputs.first().map_or_else(String::new, Clone::clone);
+    let again = block.engine().run(program, inputs).map_err(|_| Fault::Rest { value: first() })?;
+    if again.len() != rest.outputs.len() {
+        return Err(Fault::Structure);
+    }
+    for (name, again) in rest.outputs.iter().zip(&again) {
+        let (a, b) = (value(name).and_then(|v| block.engine().view(v)), block.engine().view(again));
+        let (Some(a), Some(b)) = (a, b) else { return Err(differs(name)) };
+        if !same_bits(&a, &b) {
+            return Err(differs(name));
+        }
+    }
+    if let Some(check) = block.check() {
+        check.observed().rest(start.elapsed());
+    }
+    Ok(Some(again.len()))
+}
