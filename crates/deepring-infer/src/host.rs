@@ -10,6 +10,7 @@ mod leg;
 mod margins;
 mod opening;
 mod received;
+mod rehearsal;
 mod second_run;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use block::{BlockProtection, LoadedBlock};
 pub use block_use::{BlockOutputs, BlockUse, Unchecked, VerifiedOutputs};
 use genesis::GenesisBlock;
 pub use margins::LayerMargin;
+pub use rehearsal::{Floor, Rehearsal};
 
 const CHANGED_IN_MEMORY: &str = "the bytes in memory are not those that were verified";
 
@@ -330,6 +332,20 @@ impl<E: Engine> RingHost<E> {
         random: &mut (dyn FnMut() -> usize + Send),
     ) -> Result<(Vec<TensorValue>, Vec<LayerMargin>), RunError> {
         self.engine.within(|| margins::margins(self, query, range, random))
+    }
+
+    /// Answers one query with the blocks in `range`, and keeps what passes between them for [`floor`](Self::floor).
+    pub(crate) fn rehearse(
+        &self,
+        query: &[TensorValue],
+        range: Range<u32>,
+    ) -> Result<(Vec<TensorValue>, Rehearsal<E>), RunError> {
+        self.engine.within(|| Rehearsal::of(self, query, range))
+    }
+
+    /// What the parts of a check cost alone, on that query.
+    pub(crate) fn floor(&self, rehearsal: &Rehearsal<E>) -> Result<Floor, RunError> {
+        self.engine.within(|| rehearsal.floor(self))
     }
 
     /// Closes a chain that this host began and that has returned from the last block.

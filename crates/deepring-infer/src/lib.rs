@@ -87,7 +87,7 @@ pub use engine::{Ort, OrtProgram};
 pub use engine::{Race, RacedProgram, Racing};
 pub use error::{InputError, Rejected, RunError};
 pub use exporting::{ExportRingError, export_ring};
-pub use host::{LayerMargin, RingHost, Shown, Split};
+pub use host::{Floor, LayerMargin, Rehearsal, RingHost, Shown, Split};
 pub use npy::{NpyError, read_npy, write_npy};
 pub use onnx::{
     ImportError, OnnxModel, OperatorFault, ParamSource, looks_like_onnx, network_files, read_onnx,

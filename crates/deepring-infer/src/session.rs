@@ -12,7 +12,7 @@ use deepring::{
 
 use crate::engine::{Engine, Rten};
 use crate::error::{InputError, Rejected, RunError};
-use crate::host::{BlockProtection, LayerMargin, RingHost, Split};
+use crate::host::{BlockProtection, Floor, LayerMargin, Rehearsal, RingHost, Split};
 use crate::inputs::{check_inputs, check_ranges, list};
 
 /// How a session runs.
@@ -264,6 +264,38 @@ impl<E: Engine> Session<E> {
             current = out;
         }
         Ok(all)
+    }
+
+    /// Answers one query, and keeps what passed between its blocks, to measure with [`floor`](Self::floor); signs nothing.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn rehearse(&self, inputs: Vec<TensorValue>) -> Result<Vec<Rehearsal<E>>, RunError> {
+        check_inputs(&self.ring.genesis().outputs, &inputs)?;
+        let (mut current, mut all) = (inputs, Vec::new());
+        for leg in &self.route {
+            let host = self.hosts.get(leg.host).ok_or(RunError::NotLoaded { block: 1 })?;
+            let (out, rehearsal) = host.rehearse(&current, leg.blocks.clone())?;
+            all.push(rehearsal);
+            current = out;
+        }
+        Ok(all)
+    }
+
+    /// What parts of this session's check cost alone on a query that was [rehearsed](Self::rehearse): the least that a
+    /// query under it can cost. Nothing is verified, and nothing answered.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn floor(&self, rehearsed: &[Rehearsal<E>]) -> Result<Floor, RunError> {
+        let mut sum = Floor::default();
+        for (leg, rehearsal) in self.route.iter().zip(rehearsed) {
+            let host = self.hosts.get(leg.host).ok_or(RunError::NotLoaded { block: 1 })?;
+            let floor = host.floor(rehearsal)?;
+            sum.engine += floor.engine;
+            sum.bytes += floor.bytes;
+        }
+        Ok(sum)
     }
 
     /// The live bytes of a block, as they are now, at the places that its header's parts name. For whoever

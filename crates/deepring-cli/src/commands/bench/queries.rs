@@ -78,7 +78,12 @@ fn ways(args: &BenchQueries) -> Vec<Way> {
             shadow: args.shadow,
         })
     });
-    args.control.then_some(Way::Plain).into_iter().chain(rings).collect()
+    let floors: &[bool] = if args.floor { &[false, true] } else { &[] };
+    let floors = args
+        .check
+        .iter()
+        .flat_map(|check| floors.iter().map(|bytes| Way::Floor { check: *check, bytes: *bytes }));
+    args.control.then_some(Way::Plain).into_iter().chain(rings).chain(floors).collect()
 }
 
 /// A check's cost on one network.

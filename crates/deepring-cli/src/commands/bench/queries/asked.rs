@@ -5,8 +5,10 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use deepring::{Check, TensorValue};
-use deepring_infer::{PlainModel, Session, Split};
+use deepring_infer::{PlainModel, Rehearsal, Rten, Session, Split};
 
+use super::super::WARM_UP;
+use super::super::pairs::timed;
 use super::super::workshop::{Subject, Workshop};
 use crate::commands::recording::Recorder;
 use crate::error::CliError;
@@ -15,7 +17,17 @@ use crate::error::CliError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     Plain,
-    Ring { check: Check, ledger: bool, shadow: bool },
+    Ring {
+        check: Check,
+        ledger: bool,
+        shadow: bool,
+    },
+    /// What a check must cost at least: the engine gives out what it looks at, and with `bytes`, those that are due are
+    /// compared. Nothing that came out is verified, and nothing signed.
+    Floor {
+        check: Check,
+        bytes: bool,
+    },
 }
 
 impl Way {
@@ -24,6 +36,8 @@ impl Way {
             Self::Plain => "plain".to_owned(),
             Self::Ring { check, shadow: false, .. } => check.to_string(),
             Self::Ring { check, shadow: true, .. } => format!("{check}, shadow"),
+            Self::Floor { check, bytes: false } => format!("{check}, given out alone"),
+            Self::Floor { check, bytes: true } => format!("{check}, given out and bytes alone"),
         }
     }
 
@@ -37,6 +51,12 @@ pub(super) enum Asked {
     Plain(Box<PlainModel>),
     /// With a recorder, every decision is put on a ledger before the answer counts as given.
     Ring(Box<Session>, Option<Box<RefCell<Recorder>>>),
+    /// A query for each rehearsal.
+    Floor {
+        session: Box<Session>,
+        rehearsed: Vec<Vec<Rehearsal<Rten>>>,
+        bytes: bool,
+    },
 }
 
 /// Where the time of one run went.
@@ -55,15 +75,44 @@ impl Asked {
         threads: NonZeroUsize,
         way: Way,
     ) -> Result<Self, CliError> {
-        let Way::Ring { check, ledger, shadow } = way else {
-            return Ok(Self::Plain(Box::new(PlainModel::unaltered(
-                &subject.model,
-                Some(threads),
-            )?)));
+        let session = |check, shadow| -> Result<Box<Session>, CliError> {
+            Ok(Box::new(workshop.session(&subject.ring, check, Some(threads), shadow)?))
         };
-        let session = workshop.session(&subject.ring, check, Some(threads), shadow)?;
-        let recorder = ledger.then(|| record(workshop, &session)).transpose()?;
-        Ok(Self::Ring(Box::new(session), recorder.map(|r| Box::new(RefCell::new(r)))))
+        Ok(match way {
+            Way::Plain => {
+                Self::Plain(Box::new(PlainModel::unaltered(&subject.model, Some(threads))?))
+            }
+            Way::Ring { check, ledger, shadow } => {
+                let session = session(check, shadow)?;
+                let recorder = ledger.then(|| record(workshop, &session)).transpose()?;
+                Self::Ring(session, recorder.map(|r| Box::new(RefCell::new(r))))
+            }
+            Way::Floor { check, bytes } => {
+                let session = session(check, false)?;
+                // Until it is known what is cheaper, everything is looked at.
+                for _ in 0..WARM_UP {
+                    session.run_batch(subject.batch.clone())?;
+                }
+                let rehearsed = subject.batch.iter().map(|query| session.rehearse(query.clone()));
+                let rehearsed = rehearsed.collect::<Result<_, _>>()?;
+                Self::Floor { session, rehearsed, bytes }
+            }
+        })
+    }
+
+    /// How long the answers took; those of a floor count alone what it is the floor of.
+    pub(super) fn took(&self, batch: Tensors) -> Result<(Duration, Option<Spent>), CliError> {
+        let Self::Floor { session, rehearsed, bytes } = self else {
+            let (took, (_, spent)) = timed(|| self.ask(batch))?;
+            return Ok((took, spent));
+        };
+        let mut split = Split::default();
+        for query in rehearsed {
+            let floor = session.floor(query)?;
+            split.engine += floor.engine;
+            split.check += if *bytes { floor.bytes } else { Duration::ZERO };
+        }
+        Ok((split.engine + split.check, Some(Spent { split, ledger: Duration::ZERO })))
     }
 
     /// The answers; a ring also says where the time went.
@@ -84,6 +133,7 @@ impl Asked {
                 }
                 Ok((outcome.outputs, Some(spent)))
             }
+            Self::Floor { session, .. } => Ok((session.run_batch(batch)?.outputs, None)),
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn sit(
     let spent = RefCell::new(Vec::new());
     let mut measured: Timed<'_> = Box::new(|| {
         let given = subject.batch.clone();
-        let (took, (_, by_ring)) = timed(|| asked.ask(given))?;
+        let (took, by_ring) = asked.took(given)?;
         let mut by_plain = Spent::default();
         by_plain.split.engine = took;
         spent.borrow_mut().push(by_ring.unwrap_or(by_plain));

@@ -1,0 +1,83 @@
+//! The least that a check costs: the engine giving out what is looked at, and the comparison of the bytes that are due,
+//! each alone. Measured, never answered with: what these runs compute is dropped.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use deepring::TensorValue;
+
+use super::RingHost;
+use super::leg::Values;
+use crate::engine::{Engine, Input};
+use crate::error::RunError;
+
+/// The values that enter and leave the blocks of one host for one query, all verified.
+pub struct Rehearsal<E: Engine> {
+    pub(crate) range: Range<u32>,
+    values: Values<E>,
+}
+
+/// What parts of a check cost alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Floor {
+    /// The engine computes, and gives out all that the check looks at. Nothing is verified.
+    pub engine: Duration,
+    /// The bytes that are due before a use are compared. Nothing is computed.
+    pub bytes: Duration,
+}
+
+impl<E: Engine> Rehearsal<E> {
+    /// Answers a query, every use verified whole, and keeps what passes between blocks. Gives what leaves the last one.
+    pub(super) fn of(
+        host: &RingHost<E>,
+        query: &[TensorValue],
+        range: Range<u32>,
+    ) -> Result<(Vec<TensorValue>, Self), RunError> {
+        let last = range.end.checked_sub(1).ok_or(RunError::NotLoaded { block: 0 })?;
+        let import = |t: &TensorValue| Ok((t.name().to_owned(), host.engine.import(t)?));
+        let mut values: Values<E> = query.iter().map(import).collect::<Result<_, RunError>>()?;
+        for index in range.clone() {
+            let block = host.loaded_block(index)?;
+            let unchecked = block.begin()?.run(inputs_of(block.header(), &values)?)?;
+            let verified = unchecked.verify(&|name: &str| values.get(name))?;
+            values.extend(verified.outputs.into_outputs());
+        }
+        let outputs = host.ring.live_after(last).into_iter().map(|spec| {
+            let missing = || RunError::MissingTensor { name: spec.name.clone() };
+            Ok(host.engine.export(values.get(&spec.name).ok_or_else(missing)?, spec)?)
+        });
+        Ok((outputs.collect::<Result<_, RunError>>()?, Self { range, values }))
+    }
+
+    /// Runs every block's program on what entered it, and compares what is due, block by block.
+    pub(super) fn floor(&self, host: &RingHost<E>) -> Result<Floor, RunError> {
+        let mut floor = Floor::default();
+        for (index, plan) in self.range.clone().zip(host.plans(&self.range)?) {
+            let block = host.loaded_block(index)?;
+            let start = Instant::now();
+            drop(block.begin_as(plan)?.compare_bytes()?);
+            floor.bytes += start.elapsed();
+            let start = Instant::now();
+            drop(block.begin_as(None)?.run(inputs_of(block.header(), &self.values)?)?);
+            floor.engine += start.elapsed();
+        }
+        Ok(floor)
+    }
+}
+
+fn inputs_of<'v, V>(
+    header: &deepring::Header,
+    values: &'v std::collections::HashMap<String, V>,
+) -> Result<Vec<Input<'v, V>>, RunError> {
+    let lent = |spec: &deepring::TensorSpec| {
+        let missing = || RunError::MissingTensor { name: spec.name.clone() };
+        values.get(&spec.name).map(Input::Lent).ok_or_else(missing)
+    };
+    header.inputs.iter().map(lent).collect()
+}
+
+impl<E: Engine> std::fmt::Debug for Rehearsal<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rehearsal").field("range", &self.range).finish_non_exhaustive()
+    }
+}
