@@ -139,7 +139,7 @@ def from_spectrum(recipe):
         # As most programs have it: eight powers of ten at most, then within -1 and 1.
         values = np.log10(np.maximum(values, 1e-10))
         values = (np.maximum(values, values.max() - 8) + 4) / 4
-    return values.T if recipe.get("bands_first") else values
+    return np.broadcast_to(values.T if recipe.get("bands_first") else values, recipe["shape"])
 
 
 def from_noise(recipe):
