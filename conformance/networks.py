@@ -25,8 +25,8 @@ from node_tests import crashed, file_of, reason
 
 LIMIT_S = 300
 # Of the largest element of an output: sums are in another order. A network that rounds to 8 bits on the way turns the last bit of a
-# sum into a step: such a one (`rounds`) may be off by four times as much as onnxruntime is when the network's numbers move in
-# their last bit, so many times over.
+# sum into a step: one that does such a thing (`amplifies`) may be off by four times as much as onnxruntime is when the network's
+# numbers move in their last bit, tried so many times.
 SHAKEN = 4
 TOLERANCE = {"float16": 2e-3, "float32": 1e-4}
 TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64", "tensor(bool)": "bool"}
@@ -136,7 +136,7 @@ class Reference:
     def __init__(self, path, network):
         self.session, self.network = session_of(str(path)), network
         self.outputs = [o.name for o in self.session.get_outputs()]
-        self.shaken = [session_of(shaken(path, seed)) for seed in range(SHAKEN if network.get("rounds") else 0)]
+        self.shaken = [session_of(shaken(path, seed)) for seed in range(SHAKEN if network.get("amplifies") else 0)]
 
     def first(self):
         types = {i.name: numpy_type(i.type) for i in self.session.get_inputs()}
