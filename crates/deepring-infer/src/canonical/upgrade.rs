@@ -86,6 +86,9 @@ pub(super) struct Upgrade<'a> {
 impl Upgrade<'_> {
     fn all(&mut self, nodes: Vec<NodeProto>) -> Result<(), ImportError> {
         for mut node in nodes {
+            // The engine counts what is left out behind the last input.
+            let given = node.input.iter().rposition(|x| !x.is_empty()).map_or(0, |last| last + 1);
+            node.input.truncate(given);
             for graph in scope::subgraphs_mut(&mut node) {
                 let mut inner = Upgrade {
                     opset: self.opset,

@@ -17,6 +17,7 @@ mod hosts;
 mod import;
 mod live_memory;
 mod neighbours;
+mod networks_found;
 mod numbers;
 #[cfg(feature = "ort")]
 mod ort;
