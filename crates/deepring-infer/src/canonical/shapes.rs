@@ -78,6 +78,14 @@ impl Shapes {
         self.of(name).map(Vec::len)
     }
 
+    /// Of a list that states dimensions, how many it states.
+    fn length(&self, name: Option<&str>) -> Option<usize> {
+        match self.of(name)?.as_slice() {
+            [Dim::Fixed(n)] => usize::try_from(*n).ok().filter(|n| *n <= MAX_RANK),
+            _ => None,
+        }
+    }
+
     fn of_node(&self, graph: &Graph, node: &NodeProto) -> Result<Vec<Option<Shape>>, ImportError> {
         let output = node.output.first().map(String::as_str).unwrap_or_default();
         let x = self.of(node.arg(0));
@@ -166,7 +174,10 @@ impl Shapes {
             "Shape" | "Range" => one(Some(unknown(output, 1))),
             "Size" => one(Some(vec![])),
             "NonZero" => one(Some(unknown(output, 2))),
-            "ConstantOfShape" => one(graph.ints(node.arg(0))?.and_then(|s| fixed(&s))),
+            "ConstantOfShape" => one(match graph.ints(node.arg(0))? {
+                Some(dims) => fixed(&dims),
+                None => self.length(node.arg(0)).map(|rank| unknown(output, rank)),
+            }),
             _ => match linear::of_node(self, node) {
                 Some(shapes) => shapes,
                 None => layout::of_node(self, graph, node)?,

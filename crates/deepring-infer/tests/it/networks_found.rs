@@ -1,7 +1,9 @@
 //! What trained networks of other people found (`conformance/networks.py`): each kind is right.
 
-use crate::differences::answer;
-use crate::graphs::{FLOAT, Net, int};
+use deepring::{DType, TensorValue};
+
+use crate::differences::{answer, text};
+use crate::graphs::{FLOAT, INT64, Net, int};
 use crate::zoo::{floats, tensor};
 
 /// Converters write names for all inputs that an operator may have, empty for those that are left out.
@@ -18,4 +20,28 @@ fn inputs_left_out_behind_the_last_are_none() {
     // Input, output, forget and cell gate.
     let wanted = sigmoid(0.25) * (sigmoid(0.5) * 1f32.tanh()).tanh();
     assert!((floats(&y)[0] - wanted).abs() < 1e-6, "{} {wanted}", floats(&y)[0]);
+}
+
+/// What a list of dimensions holds is not known, but how many it holds.
+#[test]
+fn tensors_whose_dimensions_a_query_decides_have_a_known_rank() {
+    let mut net = Net::new(7);
+    net.input("x", FLOAT, &["n", "2"]).input("to", INT64, &["n"]).output("y", FLOAT);
+    // Rows of `x`, added up where `to` says: how graph networks gather messages.
+    net.node("Shape", &["x"], "shape");
+    net.node("ConstantOfShape", &["shape"], "sums");
+    let last = net.ints("last", &[-1]);
+    net.node("Unsqueeze", &["to", &last], "column");
+    net.node("Expand", &["column", "shape"], "places");
+    net.node("ScatterElements", &["sums", "places", "x"], "y").attribute =
+        vec![int("axis", 0), text("reduction", "add")];
+    net.opset = 18;
+    let x = tensor("x", &[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    let y = answer(&net, vec![x, places("to", &[2, 0, 2])]);
+    assert_eq!((y.dims(), floats(&y)), (&[3, 2][..], vec![3.0, 4.0, 0.0, 0.0, 6.0, 8.0]));
+}
+
+fn places(name: &str, values: &[i64]) -> TensorValue {
+    let data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    TensorValue::new(name, DType::I64, vec![values.len() as u64], data).unwrap()
 }

@@ -4,7 +4,7 @@ use deepring::Dim;
 
 use super::super::fold::{axis_of, reshaped};
 use super::super::graph::Graph;
-use super::{Shape, Shapes, broadcast, unknown, unnamed};
+use super::{Shape, Shapes, broadcast, fixed, unknown, unnamed};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{ImportError, MAX_RANK};
 
@@ -27,12 +27,7 @@ pub(super) fn of_node(
             match graph.ints(node.arg(1))? {
                 Some(shape) => Some(reshape(x, &shape, keep_zero, output)),
                 // The number of dimensions is the length of the shape tensor.
-                None => match shapes.of(node.arg(1)).map(Vec::as_slice) {
-                    Some(&[Dim::Fixed(rank)]) if rank <= MAX_RANK as u64 => {
-                        Some(unknown(output, rank as usize))
-                    }
-                    _ => None,
-                },
+                None => shapes.length(node.arg(1)).map(|rank| unknown(output, rank)),
             }
         }
         "Transpose" => match node.attr_ints("perm") {
@@ -61,11 +56,10 @@ pub(super) fn of_node(
         "GatherElements" => shapes.of(node.arg(1)).cloned(),
         "Slice" | "Tile" | "Resize" | "Upsample" | "Pad" | "DepthToSpace" | "SpaceToDepth"
         | "ReverseSequence" => Some(unknown(output, x.len())),
-        "Expand" => graph.ints(node.arg(1))?.and_then(|shape| {
-            let dims: Option<Shape> =
-                shape.iter().map(|&d| u64::try_from(d).ok().map(Dim::Fixed)).collect();
-            Some(broadcast(x, &dims?, output))
-        }),
+        "Expand" => match graph.ints(node.arg(1))? {
+            Some(shape) => fixed(&shape).map(|dims| broadcast(x, &dims, output)),
+            None => shapes.length(node.arg(1)).map(|rank| unknown(output, rank.max(x.len()))),
+        },
         "TopK" => {
             let axis = axis(-1);
             let of = |name: &String| {
