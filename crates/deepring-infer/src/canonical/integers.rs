@@ -297,11 +297,16 @@ fn interval(
         "Where" => all(1),
         // Of dimensions, whatever is made of them but by counting up.
         "Cast" if of(0).is_some_and(|a| a.within(range)) => of(0),
-        "Div" | "Mod" | "ReduceProd" | "ReduceSum" | "Cast" | "Range" | "ConstantOfShape"
-        | "Floor" | "Ceil" => {
+        "Div" | "Mod" | "Range" | "ConstantOfShape" | "Floor" | "Ceil" => {
             let a = of(0)?;
             Some(Interval { low: range.low, high: range.high, of_shape: a.of_shape })
         }
+        // These may leave the range, if it is not dimensions that they are of.
+        "ReduceProd" | "ReduceSum" | "Cast" => of(0).filter(|a| a.of_shape).map(|_| Interval {
+            low: range.low - 1,
+            high: range.high + 1,
+            of_shape: true,
+        }),
         _ => None,
     }
 }

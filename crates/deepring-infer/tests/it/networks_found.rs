@@ -1,10 +1,13 @@
 //! What trained networks of other people found (`conformance/networks.py`): each kind is right.
 
-use deepring::{DType, TensorValue};
+use deepring::{Check, DType, TensorValue};
+use deepring_infer::{CutPolicy, RunError};
 
-use crate::differences::{answer, text};
+use crate::differences::{answer, i64s, text};
 use crate::graphs::{FLOAT, INT64, Net, int};
-use crate::zoo::{floats, tensor};
+use crate::zoo::{Sealed, floats, tensor};
+
+const UINT16: i32 = 4;
 
 /// Converters write names for all inputs that an operator may have, empty for those that are left out.
 #[test]
@@ -39,6 +42,32 @@ fn tensors_whose_dimensions_a_query_decides_have_a_known_rank() {
     let x = tensor("x", &[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     let y = answer(&net, vec![x, places("to", &[2, 0, 2])]);
     assert_eq!((y.dims(), floats(&y)), (&[3, 2][..], vec![3.0, 4.0, 0.0, 0.0, 6.0, 8.0]));
+}
+
+/// Of sums that are held, a sum need not be; nor what it is cast to.
+#[test]
+fn what_follows_from_integers_that_are_held_is_right_or_an_error() {
+    let refused = |net: &Net, x: &[i64]| {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+        let error = ring.session(Check::Compute).run(vec![places("x", x)]).unwrap_err();
+        assert!(matches!(error, RunError::Input(_)), "{error}");
+    };
+    for (op, beyond) in [("ReduceSum", 1 << 29), ("ReduceProd", 1 << 20)] {
+        let mut net = Net::new(7);
+        net.input("x", INT64, &["n"]).output("y", INT64);
+        net.node("Add", &["x", "x"], "twice");
+        net.node(op, &["twice"], "y");
+        let due = if op == "ReduceSum" { 10 } else { 24 };
+        assert_eq!(i64s(&answer(&net, vec![places("x", &[2, 3])])), [due]);
+        refused(&net, &[beyond, beyond]);
+    }
+    let mut cast = Net::new(7);
+    cast.input("x", INT64, &["n"]).output("y", UINT16);
+    cast.node("Add", &["x", "x"], "twice");
+    cast.node("Cast", &["twice"], "y").attribute = vec![int("to", UINT16.into())];
+    assert_eq!(answer(&cast, vec![places("x", &[3])]).data(), [6, 0]);
+    refused(&cast, &[40_000]);
 }
 
 fn places(name: &str, values: &[i64]) -> TensorValue {
