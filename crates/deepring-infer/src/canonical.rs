@@ -5,6 +5,7 @@
 
 mod batchnorm;
 mod bias;
+mod chosen;
 mod decompose;
 mod differences;
 mod fold;

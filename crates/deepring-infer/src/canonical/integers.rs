@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use deepring::DType;
 
+use super::chosen::{self, Place};
 use super::graph::Graph;
 use super::kinds::Kind;
 use crate::onnx::proto::NodeProto;
@@ -88,6 +89,9 @@ impl Graph {
             }
         }
         let refuse = |name: &str| Err(unsupported("an integer beyond 32 bits", Some(name)));
+        let places = chosen::places(self);
+        // Values that may be out of range where they are not chosen, by what chooses.
+        let mut open: HashMap<Place, Vec<String>> = HashMap::new();
         let mut guarded = Vec::with_capacity(self.nodes.len());
         for mut node in std::mem::take(&mut self.nodes) {
             if node.input.iter().any(|x| beyond.contains(x)) {
@@ -110,6 +114,7 @@ impl Graph {
                 }
             }
             let Some(range) = node.output.first().and_then(|y| held(kinds.get(y))) else {
+                self.guard_chosen(&mut node, kinds, &open, &mut guarded);
                 guarded.push(node);
                 continue;
             };
@@ -128,7 +133,7 @@ impl Graph {
                 Some(found) if found.of_shape && of_shape || found.within(range) => found,
                 _ => {
                     if is_arithmetic(node.onnx_op()) || is_narrowing(&node, kinds, range) {
-                        self.guard(&mut node, kinds, range, &mut guarded);
+                        self.guard(&mut node, kinds, range, (&places, &mut open), &mut guarded);
                     }
                     range
                 }
@@ -136,6 +141,7 @@ impl Graph {
             for output in node.output.iter().filter(|y| !y.is_empty()) {
                 known.insert(output.clone(), result);
             }
+            self.guard_chosen(&mut node, kinds, &open, &mut guarded);
             guarded.push(node);
         }
         self.nodes = guarded;
@@ -144,12 +150,13 @@ impl Graph {
     }
 
     /// Has a node wait for a guard, whose nodes are added: the same in floats, held against the range, and an index that is out
-    /// of bounds if any of it is outside.
+    /// of bounds if any of it is outside. Where its result is chosen from, what chooses waits instead.
     fn guard(
         &mut self,
         node: &mut NodeProto,
         kinds: &HashMap<String, Kind>,
         range: Interval,
+        (places, open): (&HashMap<String, Vec<Place>>, &mut HashMap<Place, Vec<String>>),
         nodes: &mut Vec<NodeProto>,
     ) {
         let Some((x, y)) = node.edge() else { return };
@@ -186,16 +193,79 @@ impl Graph {
         };
         let low = number("low", bound(range.low));
         let high = number("high", bound(range.high));
-        let none = number("none", 0.0);
-        let table = part("zero");
-        self.set_constant(&table, DType::I64, &[1], ParamSource::owned(vec![0; 8]));
         let mut step = |op: &str, inputs: &[&str], to: &str| {
             nodes.push(NodeProto::new(op, &part(to), inputs, &[&part(to)]));
         };
         step("Less", &[&part("in_floats"), &low], "below");
         step("Greater", &[&part("in_floats"), &high], "above");
         step("Or", &[&part("below"), &part("above")], "outside");
-        nodes.push(cast(&part("outside"), float, &part("outside_float")));
+        match places.get(&y) {
+            Some(places) => {
+                for place in places {
+                    open.entry(place.clone()).or_default().push(y.clone());
+                }
+            }
+            None => {
+                let complaint = format!("{y}{COMPLAINT}");
+                self.stop(node, (0, &y), &complaint, &part("outside"), kinds, nodes);
+            }
+        }
+    }
+
+    /// Has a node that chooses wait for the guards of what it chooses from.
+    fn guard_chosen(
+        &mut self,
+        node: &mut NodeProto,
+        kinds: &HashMap<String, Kind>,
+        open: &HashMap<Place, Vec<String>>,
+        nodes: &mut Vec<NodeProto>,
+    ) {
+        if node.onnx_op() != "Where" || open.is_empty() {
+            return;
+        }
+        let (Some(by), Some(condition)) = (node.output.first().cloned(), node.arg(0)) else {
+            return;
+        };
+        let condition = condition.to_owned();
+        for arg in [1, 2] {
+            let place = Place { by: by.clone(), arg };
+            for value in open.get(&place).into_iter().flatten() {
+                // The same may be open at several places.
+                let part = |suffix: &str| format!("{value}.{suffix}.{arg}.{by}");
+                let chosen = match arg {
+                    1 => condition.clone(),
+                    _ => {
+                        let not = part("not");
+                        nodes.push(NodeProto::new("Not", &not, &[&condition], &[&not]));
+                        not
+                    }
+                };
+                let (outside, both) = (format!("{value}.outside"), part("chosen"));
+                nodes.push(NodeProto::new("And", &both, &[&outside, &chosen], &[&both]));
+                let complaint = format!("{value}{COMPLAINT}, {arg} of {by}");
+                self.stop(node, (arg, &part("at")), &complaint, &both, kinds, nodes);
+            }
+        }
+    }
+
+    /// Has a node's input wait for a guard: an index that is out of bounds if any of `outside` is true. `y` names what is added.
+    fn stop(
+        &mut self,
+        node: &mut NodeProto,
+        (arg, y): (usize, &str),
+        complaint: &str,
+        outside: &str,
+        kinds: &HashMap<String, Kind>,
+        nodes: &mut Vec<NodeProto>,
+    ) {
+        let Some(x) = node.arg(arg).map(str::to_owned) else { return };
+        let part = |suffix: &str| format!("{y}.{suffix}");
+        let float = i64::from(DType::F32.onnx());
+        let none = part("none");
+        self.set_constant(&none, DType::F32, &[], ParamSource::owned(vec![0; 4]));
+        let table = part("zero");
+        self.set_constant(&table, DType::I64, &[1], ParamSource::owned(vec![0; 8]));
+        nodes.push(cast(outside, float, &part("outside_float")));
         let (some, any) = (part("outside_float"), part("any"));
         let mut most = NodeProto::new("ReduceMax", &any, &[&some], &[&any]);
         most.set_int("keepdims", 0);
@@ -205,9 +275,8 @@ impl Graph {
         let any_or_none = part("any_or_none");
         nodes.push(NodeProto::new("Max", &any_or_none, &[&any, &none], &[&any_or_none]));
         nodes.push(cast(&any_or_none, i64::from(DType::I64.onnx()), &index));
-        let complaint = format!("{y}{COMPLAINT}");
         let (mut nothing, checked) = (part("nothing"), part("guarded"));
-        nodes.push(NodeProto::new("Gather", &complaint, &[&table, &index], &[&nothing]));
+        nodes.push(NodeProto::new("Gather", complaint, &[&table, &index], &[&nothing]));
         if let Some(Kind::Tensor(dtype)) = kinds.get(&x)
             && held(kinds.get(&x)).is_none()
         {
@@ -216,7 +285,7 @@ impl Graph {
             nothing = of_its_type;
         }
         nodes.push(NodeProto::new("Add", &checked, &[&x, &nothing], &[&checked]));
-        node.set_input(0, checked);
+        node.set_input(arg, checked);
     }
 }
 

@@ -44,6 +44,36 @@ fn tensors_whose_dimensions_a_query_decides_have_a_known_rank() {
     assert_eq!((y.dims(), floats(&y)), (&[3, 2][..], vec![3.0, 4.0, 0.0, 0.0, 6.0, 8.0]));
 }
 
+/// Relative positions of T5: near ones as they are, far ones by their logarithm, which is none where they are near.
+#[test]
+fn an_integer_out_of_range_that_is_not_chosen_is_no_error() {
+    let mut net = Net::new(7);
+    net.input("distance", INT64, &["n"]).output("bucket", INT64);
+    let (near, most) = (net.ints("near", &[8]), net.ints("most", &[15]));
+    let (eight, step) = (net.floats("eight", &[1], &[8.0]), net.floats("step", &[1], &[2.0]));
+    net.node("Less", &["distance", &near], "is_near");
+    net.node("Cast", &["distance"], "far").attribute = vec![int("to", FLOAT.into())];
+    net.node("Div", &["far", &eight], "ratio");
+    net.node("Log", &["ratio"], "log");
+    net.node("Mul", &["log", &step], "steps");
+    net.node("Cast", &["steps"], "whole").attribute = vec![int("to", INT64.into())];
+    net.node("Add", &["whole", &near], "from_near");
+    net.node("Min", &["from_near", &most], "at_most");
+    net.node("Where", &["is_near", "distance", "at_most"], "bucket");
+    let y = answer(&net, vec![places("distance", &[0, 1, 7, 8, 80, 4000])]);
+    assert_eq!(i64s(&y), [0, 1, 7, 8, 12, 15]);
+    // One that is chosen is an error as before.
+    let index = net.graph.node.len() - 1;
+    net.graph.node[index].input = vec!["is_near".into(), "at_most".into(), "distance".into()];
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+    let session = ring.session(Check::Compute);
+    let y = session.run(vec![places("distance", &[8, 9])]).unwrap().outputs.remove(0).remove(0);
+    assert_eq!(i64s(&y), [8, 9]);
+    let error = session.run(vec![places("distance", &[0, 9])]).unwrap_err();
+    assert!(matches!(error, RunError::Input(_)), "{error}");
+}
+
 /// Of sums that are held, a sum need not be; nor what it is cast to.
 #[test]
 fn what_follows_from_integers_that_are_held_is_right_or_an_error() {
