@@ -37,6 +37,8 @@ const DIFFERENCES: &[Difference] = &[
     Difference { operators: &["Cast"], rule: Rewrite(rewrite::cast_to_bool) },
     // Fewer elements than the data has along other axes are taken for a stretch of it.
     Difference { operators: &["ScatterElements"], rule: Rewrite(places::scatter_elements) },
+    // Of places from behind, one more than there are is counted.
+    Difference { operators: &["SequenceInsert"], rule: Rewrite(places::sequence_insert) },
     Difference { operators: &["Slice"], rule: Rewrite(places::slice) },
     Difference { operators: &["Pad"], rule: Rewrite(places::pad) },
     // By a single divisor the engine multiplies with the reciprocal.

@@ -100,6 +100,26 @@ fn places(mode: &str, size: u64, before: i64, after: i64) -> Option<Vec<i64>> {
     (before.checked_neg()?..end).map(from).collect()
 }
 
+/// Where in a sequence something is put: from behind, the engine counts the one that is not there yet.
+pub(super) fn sequence_insert(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let (Some((sequence, y)), Some(at)) = (node.edge(), node.arg(2).map(str::to_owned)) else {
+        return Ok(Some(node));
+    };
+    if upgrade.constant_bytes(Some(&at)).and_then(|b| b.last().copied()).is_some_and(|b| b < 128) {
+        return Ok(Some(node));
+    }
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let nothing = upgrade.int(&part("nothing"), 0);
+    upgrade.push("Cast", &[&at], &part("at")).set_int("to", i64::from(DType::I64.onnx()));
+    upgrade.push("SequenceLength", &[&sequence], &part("length"));
+    upgrade.push("Add", &[&part("at"), &part("length")], &part("from_before"));
+    upgrade.push("Less", &[&part("at"), &nothing], &part("from_behind"));
+    let either = [part("from_behind"), part("from_before"), part("at")];
+    upgrade.push("Where", &[&either[0], &either[1], &either[2]], &part("place"));
+    node.set_input(2, part("place"));
+    Ok(Some(node))
+}
+
 /// Each element's place in full, where fewer elements are written than lie along the other axes: the engine takes the
 /// written ones for a stretch of the data as it lies in memory.
 pub(super) fn scatter_elements(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {

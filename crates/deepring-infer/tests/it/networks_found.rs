@@ -4,7 +4,7 @@ use deepring::{Check, DType, TensorValue};
 use deepring_infer::{CutPolicy, RunError};
 
 use crate::differences::{answer, i64s, text};
-use crate::graphs::{FLOAT, INT64, Net, int};
+use crate::graphs::{FLOAT, INT64, Net, int, int_tensor};
 use crate::zoo::{Sealed, floats, tensor};
 
 const UINT16: i32 = 4;
@@ -98,6 +98,21 @@ fn what_follows_from_integers_that_are_held_is_right_or_an_error() {
     cast.node("Cast", &["twice"], "y").attribute = vec![int("to", UINT16.into())];
     assert_eq!(answer(&cast, vec![places("x", &[3])]).data(), [6, 0]);
     refused(&cast, &[40_000]);
+}
+
+#[test]
+fn a_place_from_behind_in_a_sequence_is_before_the_last() {
+    for (at, due) in [(-1, 1), (-2, 0), (0, 0), (2, 2)] {
+        let mut net = Net::new(7);
+        net.input("x", FLOAT, &["1"]).output("y", FLOAT);
+        let (one, two) = (net.floats("one", &[1], &[1.0]), net.floats("two", &[1], &[2.0]));
+        net.graph.initializer.push(int_tensor("at", &[], &[at]));
+        net.graph.initializer.push(int_tensor("due", &[], &[due]));
+        net.node("SequenceConstruct", &[&one, &two], "both");
+        net.node("SequenceInsert", &["both", "x", "at"], "all");
+        net.node("SequenceAt", &["all", "due"], "y");
+        assert_eq!(floats(&answer(&net, vec![tensor("x", &[1], &[7.0])])), [7.0], "{at}");
+    }
 }
 
 fn places(name: &str, values: &[i64]) -> TensorValue {
