@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Writes what ONNX says of each operator of its default set, one line each, for the importer:
 
-    Name since[,since...] attribute:type ...
+    Name since[,since...] attribute:type[:since,...] ...
 
-`since` are the versions of the operator set in which the operator got another form or other types. Attributes are those of all versions;
-types are `f i s t g` (float, integer, text, tensor, graph), doubled for lists, and `?` for what the importer does not take (sparse tensors,
-types). Versions that were replaced up to operator set 6, the oldest that is read, are left out. Run it again for a newer `onnx` package: schema.py > ../crates/deepring-infer/src/operators/onnx.txt"""
+`since` are the versions of the operator set in which the operator got another form or other types; behind an attribute those that have it,
+where not all do. Types are `f i s t g` (float, integer, text, tensor, graph), doubled for lists, and `?` for what the importer does not
+take (sparse tensors, types). Versions that were replaced up to operator set 6, the oldest that is read, are left out. Run it again for a newer `onnx` package: schema.py > ../crates/deepring-infer/src/operators/onnx.txt"""
 
 import collections
 
@@ -25,9 +25,12 @@ for name, schemas in sorted(operators.items()):
     schemas.sort(key=lambda s: s.since_version)
     schemas = [s for s, after in zip(schemas, [*schemas[1:], None]) if after is None or after.since_version > OLDEST]
     since = ",".join(str(v) for v in sorted({s.since_version for s in schemas}))
-    types = {}
+    types, of = {}, collections.defaultdict(set)
     for schema in schemas:
         for attribute, value in schema.attributes.items():
             letter = LETTERS.get(str(value.type).split(".")[-1], "?")
             assert types.setdefault(attribute, letter) == letter, (name, attribute)
-    print(" ".join([name, since, *(f"{a}:{t}" for a, t in sorted(types.items()))]))
+            of[attribute].add(schema.since_version)
+    versions = {s.since_version for s in schemas}
+    where = {a: "" if of[a] == versions else ":" + ",".join(str(v) for v in sorted(of[a])) for a in types}
+    print(" ".join([name, since, *(f"{a}:{t}{where[a]}" for a, t in sorted(types.items()))]))

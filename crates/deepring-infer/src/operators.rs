@@ -17,8 +17,15 @@ const ONNX: &str = include_str!("operators/onnx.txt");
 struct Operator {
     /// Versions of the operator set in which it got another form or other types, ascending.
     since: Vec<i64>,
-    /// Names of its attributes in all versions, and their types in letters.
-    attributes: HashMap<&'static str, &'static str>,
+    attributes: HashMap<&'static str, Attribute>,
+}
+
+/// What ONNX says of one attribute.
+struct Attribute {
+    /// Its type in letters.
+    letters: &'static str,
+    /// The versions of the operator that have it; empty if all do.
+    of: Vec<i64>,
 }
 
 fn operators() -> &'static HashMap<&'static str, Operator> {
@@ -29,9 +36,14 @@ fn operators() -> &'static HashMap<&'static str, Operator> {
 fn parsed(line: &'static str) -> Option<(&'static str, Operator)> {
     let mut words = line.split(' ');
     let name = words.next()?;
-    let since = words.next()?.split(',').filter_map(|v| v.parse().ok()).collect();
-    let attributes = words.filter_map(|w| w.split_once(':')).collect();
-    Some((name, Operator { since, attributes }))
+    let versions = |list: &str| list.split(',').filter_map(|v| v.parse().ok()).collect();
+    let since = versions(words.next()?);
+    let attribute = |word: &'static str| {
+        let (name, rest) = word.split_once(':')?;
+        let (letters, of) = rest.split_once(':').unwrap_or((rest, ""));
+        Some((name, Attribute { letters, of: versions(of) }))
+    };
+    Some((name, Operator { since, attributes: words.filter_map(attribute).collect() }))
 }
 
 /// Checks every node of the default set, those of branches and loops among them.
@@ -58,9 +70,9 @@ pub(crate) fn check(nodes: &[NodeProto], opset: i64) -> Result<(), ImportError> 
 fn check_node(node: &NodeProto, opset: i64) -> Result<(), OperatorFault> {
     let unknown = OperatorFault::Unknown { opset };
     let operator = operators().get(node.op()).ok_or_else(|| unknown.clone())?;
-    if !operator.since.iter().any(|since| *since <= opset) {
+    let Some(version) = operator.since.iter().rfind(|since| **since <= opset) else {
         return Err(unknown);
-    }
+    };
     let mut names = Vec::with_capacity(node.attribute.len());
     for attribute in &node.attribute {
         let name = attribute.name.as_deref().unwrap_or_default();
@@ -73,7 +85,10 @@ fn check_node(node: &NodeProto, opset: i64) -> Result<(), OperatorFault> {
             return Err(fault("refers to a function's"));
         }
         let wanted = operator.attributes.get(name).ok_or_else(|| fault("is not known"))?;
-        if !is_of(attribute, wanted) {
+        if !(wanted.of.is_empty() || wanted.of.contains(version)) {
+            return Err(fault("is not one of this version of the operator"));
+        }
+        if !is_of(attribute, wanted.letters) {
             return Err(fault("is of another type than ONNX says"));
         }
     }
@@ -139,7 +154,7 @@ mod tests {
         assert!(operators().values().all(|o| !o.since.is_empty() && o.since.is_sorted()));
         let letters = ["f", "i", "s", "t", "g", "ff", "ii", "ss", "tt", "gg", "?"];
         let types = operators().values().flat_map(|o| o.attributes.values());
-        types.for_each(|t| assert!(letters.contains(t), "{t}"));
+        types.for_each(|t| assert!(letters.contains(&t.letters), "{}", t.letters));
     }
 
     #[test]
@@ -162,6 +177,17 @@ mod tests {
         );
         let twice = vec![float("alpha", Some(1)), float("alpha", Some(1))];
         assert_eq!(fault(node("LeakyRelu", twice), 17), attribute("is there twice"));
+        let later = "is not one of this version of the operator";
+        for (op, name, without, with) in
+            [("ArgMax", "select_last_index", 11, 12), ("ReduceMax", "axes", 18, 17)]
+        {
+            let of = |opset| match fault(node(op, vec![integer(name)]), opset) {
+                Some(OperatorFault::Attribute { what, .. }) => Some(what),
+                _ => None,
+            };
+            assert_eq!(of(without), Some(later));
+            assert_ne!(of(with), Some(later));
+        }
         let refers = AttributeProto { ref_attr_name: Some("a".into()), ..float("alpha", Some(1)) };
         let wanted = attribute("refers to a function's");
         assert_eq!(fault(node("LeakyRelu", vec![refers]), 17), wanted);
