@@ -14,6 +14,8 @@ pub(crate) enum Recipe {
     Transpose { of: ParamSource, dims: Vec<usize>, perm: Vec<usize>, width: usize },
     /// f32, multiplied by the factor of its channel, in f64, rounded once.
     Scale { of: ParamSource, channels: Channels, factors: Vec<f64> },
+    /// Bytes of which each that is not zero is one: truths that a file writes otherwise.
+    Truths { of: ParamSource, width: usize },
     /// f32 from another element type.
     ToFloat { of: ParamSource, from: DType },
     /// `(x - zero) * scale` in f32, as ONNX defines `DequantizeLinear`.
@@ -58,6 +60,7 @@ impl Recipe {
         match self {
             Self::Fill { len, .. } => *len,
             Self::Transpose { of, .. } | Self::Scale { of, .. } => of.len(),
+            Self::Truths { of, width } => of.len() / (*width).max(1) as u64,
             Self::ToFloat { of, from } | Self::Dequantize { of, from, .. } => {
                 of.len() / from.size() as u64 * 4
             }
@@ -85,6 +88,13 @@ impl Recipe {
                     let factor = factors.get(channels.of(i)).copied().unwrap_or(1.0);
                     let value = f64::from(f32::from_le_bytes(*element)) * factor;
                     *element = (value as f32).to_le_bytes();
+                }
+                Ok(())
+            }
+            Self::Truths { of, width } => {
+                let source = of.read()?;
+                for (element, bytes) in out.iter_mut().zip(source.chunks_exact((*width).max(1))) {
+                    *element = u8::from(bytes.iter().any(|b| *b != 0));
                 }
                 Ok(())
             }

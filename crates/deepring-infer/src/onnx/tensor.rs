@@ -7,6 +7,7 @@ use deepring::DType;
 use super::error::ImportError;
 use super::external::ExternalFiles;
 use super::proto::{EXTERNAL, GraphProto, TensorProto};
+use super::recipe::Recipe;
 use super::skeleton::{Form, Payload};
 use super::source::ParamSource;
 use super::wire::SharedFile;
@@ -150,7 +151,8 @@ impl Normaliser {
         expected: u64,
     ) -> Result<ParamSource, ImportError> {
         if tensor.data_location == Some(EXTERNAL) {
-            return self.external.source(name, tensor, expected);
+            let source = self.external.source(name, tensor, expected)?;
+            return Ok(truths(dtype, source, 1));
         }
         if let Some(index) = tensor.payload {
             let payload = usize::try_from(index).ok().and_then(|i| self.payloads.get(i));
@@ -162,12 +164,21 @@ impl Normaliser {
                 });
             };
             check_form(name, dtype, form)?;
-            return ParamSource::packed(&self.file, offset, len, form, dtype.size());
+            // A truth in a field of integers is all four bytes of one.
+            let width = if dtype == DType::Bool && form == Form::Int32s { 4 } else { dtype.size() };
+            let source = ParamSource::packed(&self.file, offset, len, form, width)?;
+            return Ok(truths(dtype, source, width));
         }
-        Ok(ParamSource::owned(match tensor.raw_data.take() {
-            Some(raw) => raw,
-            None => typed(tensor, dtype),
-        }))
+        let raw = tensor.raw_data.take();
+        Ok(truths(dtype, ParamSource::owned(raw.unwrap_or_else(|| typed(tensor, dtype))), 1))
+    }
+}
+
+/// What is no zero is true, and only 0 and 1 are known of from here on.
+fn truths(dtype: DType, source: ParamSource, width: usize) -> ParamSource {
+    match dtype {
+        DType::Bool => ParamSource::derived(Recipe::Truths { of: source, width }),
+        _ => source,
     }
 }
 
@@ -217,7 +228,8 @@ fn typed(tensor: &TensorProto, dtype: DType) -> Vec<u8> {
         DType::I16 | DType::U16 | DType::F16 | DType::Bf16 => {
             tensor.int32_data.iter().flat_map(|v| (*v as u16).to_le_bytes()).collect()
         }
-        DType::I8 | DType::U8 | DType::Bool => tensor.int32_data.iter().map(|v| *v as u8).collect(),
+        DType::Bool => tensor.int32_data.iter().map(|v| u8::from(*v != 0)).collect(),
+        DType::I8 | DType::U8 => tensor.int32_data.iter().map(|v| *v as u8).collect(),
     }
 }
 
