@@ -4,28 +4,149 @@
 use deepring::{DType, Dim};
 
 use super::differences::Rewritten;
+use super::kinds::Kind;
 use super::upgrade::Upgrade;
 use crate::onnx::proto::NodeProto;
 
 /// More places than this along an axis are not written out.
 const MAX_PLACES: i64 = 1 << 20;
 
-/// The axes, where they are left out and there are fewer starts than axes: the engine wants one for each.
+/// The axes, where they are left out and there are fewer starts than axes: the engine wants one for each. Steps backwards
+/// start within the axis, which the engine does not see to.
 pub(super) fn slice(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
     let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
-    if node.arg(1).is_none() || node.arg(3).is_some() {
+    if node.arg(1).is_none() {
         return Ok(Some(node));
     }
-    let Some(starts) = upgrade.elements(node.arg(1)).and_then(|n| i64::try_from(n).ok()) else {
-        return Ok(Some(node));
-    };
-    if starts <= MAX_PLACES {
+    let starts = upgrade.elements(node.arg(1)).and_then(|n| i64::try_from(n).ok());
+    if let Some(starts) = starts.filter(|n| node.arg(3).is_none() && *n <= MAX_PLACES) {
         let axes: Vec<i64> = (0..starts).collect();
         let axes = upgrade.ints(&format!("{y}.axes"), &axes);
         node.input.resize(node.input.len().max(4), String::new());
         node.set_input(3, axes);
     }
-    Ok(Some(node))
+    let forwards = |upgrade: &Upgrade<'_>| {
+        ints(upgrade, node.arg(4)).is_some_and(|steps| steps.iter().all(|s| *s > 0))
+    };
+    if node.arg(4).is_none() || forwards(upgrade) || starts_within(upgrade, &mut node) {
+        return Ok(Some(node));
+    }
+    start_within(upgrade, &mut node)
+}
+
+/// The elements of a small constant of integers.
+fn ints(upgrade: &Upgrade<'_>, name: Option<&str>) -> Option<Vec<i64>> {
+    let bytes = upgrade.constant_bytes(name)?;
+    match upgrade.kind(name)? {
+        Kind::Tensor(DType::I64) => {
+            Some(bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
+        }
+        Kind::Tensor(DType::I32) => {
+            Some(bytes.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b).into()).collect())
+        }
+        _ => None,
+    }
+}
+
+/// Writes the starts so that they lie within the axes, where constants and dimensions say which these are.
+fn starts_within(upgrade: &mut Upgrade<'_>, node: &mut NodeProto) -> bool {
+    let Some((x, y)) = node.edge() else { return false };
+    let of = |arg: usize| ints(upgrade, node.arg(arg));
+    let (Some(mut starts), Some(axes), Some(mut steps)) = (of(1), of(3), of(4)) else {
+        return false;
+    };
+    let Some(dims) = upgrade.shapes.of(Some(&x)).cloned() else { return false };
+    let rank = i64::try_from(dims.len()).unwrap_or(0);
+    for (start, (axis, step)) in starts.iter_mut().zip(axes.iter().zip(&mut steps)) {
+        if *step > 0 {
+            continue;
+        }
+        let axis = usize::try_from(if *axis < 0 { axis.saturating_add(rank) } else { *axis });
+        let size = axis.ok().and_then(|axis| dims.get(axis));
+        let Some(size) = size.and_then(|d| match d {
+            Dim::Fixed(n) => i64::try_from(*n).ok(),
+            Dim::Named(_) => None,
+        }) else {
+            return false;
+        };
+        if size == 0 {
+            (*start, *step) = (0, 1);
+        } else {
+            let from_before = if *start < 0 { start.saturating_add(size) } else { *start };
+            *start = from_before.clamp(0, size - 1);
+        }
+    }
+    let held = |v: &i64| *v.clamp(&i64::from(i32::MIN), &i64::from(i32::MAX));
+    let (starts, steps): (Vec<_>, Vec<_>) =
+        (starts.iter().map(held).collect(), steps.iter().map(held).collect());
+    let (starts, steps) = (
+        upgrade.ints(&format!("{y}.starts"), &starts),
+        upgrade.ints(&format!("{y}.steps"), &steps),
+    );
+    node.set_input(1, starts);
+    node.set_input(4, steps);
+    true
+}
+
+/// As [`starts_within`], of dimensions that a query gives: an empty axis is stepped through forwards.
+fn start_within(upgrade: &mut Upgrade<'_>, node: &mut NodeProto) -> Rewritten {
+    let arg = |i: usize| node.arg(i).map(str::to_owned);
+    let (Some((x, y)), Some(steps)) = (node.edge(), arg(4)) else { return Ok(None) };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    // What no axis is as long as is as good where it is nearer.
+    let far = 1 << 29;
+    let starts = match (ints(upgrade, node.arg(1)), arg(1)) {
+        (Some(starts), _) => {
+            let near: Vec<i64> = starts.iter().map(|s| *s.clamp(&-far, &far)).collect();
+            upgrade.ints(&part("starts"), &near)
+        }
+        (None, Some(starts)) => {
+            let (least, most) =
+                (upgrade.ints(&part("least"), &[-far]), upgrade.ints(&part("most"), &[far]));
+            let int = i64::from(DType::I64.onnx());
+            upgrade.push("Cast", &[&starts], &part("starts_wide")).set_int("to", int);
+            upgrade.push("Max", &[&part("starts_wide"), &least], &part("starts_above"));
+            upgrade.push("Min", &[&part("starts_above"), &most], &part("starts"));
+            part("starts")
+        }
+        (None, None) => return Ok(None),
+    };
+    let (none, one) = (upgrade.ints(&part("none"), &[0]), upgrade.ints(&part("one"), &[1]));
+    upgrade.push("Shape", &[&x], &part("shape"));
+    match node.arg(3) {
+        Some(axes) => upgrade.push("Gather", &[&part("shape"), axes], &part("sizes")),
+        None => {
+            upgrade.push("Shape", &[&starts], &part("count"));
+            upgrade.push("Slice", &[&part("shape"), &none, &part("count"), &none], &part("sizes"))
+        }
+    };
+    let int = i64::from(DType::I64.onnx());
+    upgrade.push("Cast", &[&steps], &part("wide_steps")).set_int("to", int);
+    upgrade.push("Less", &[&part("wide_steps"), &none], &part("backwards"));
+    upgrade.push("Less", &[&starts, &none], &part("from_behind"));
+    upgrade.push("Add", &[&starts, &part("sizes")], &part("counted"));
+    upgrade.push("Where", &[&part("from_behind"), &part("counted"), &starts], &part("places"));
+    upgrade.push("Sub", &[&part("sizes"), &one], &part("last"));
+    upgrade.push("Min", &[&part("places"), &part("last")], &part("not_after"));
+    upgrade.push("Max", &[&part("not_after"), &none], &part("within"));
+    upgrade.push("Where", &[&part("backwards"), &part("within"), &starts], &part("from"));
+    upgrade.push("Equal", &[&part("sizes"), &none], &part("empty"));
+    upgrade.push("Where", &[&part("empty"), &one, &part("wide_steps")], &part("by"));
+    let (from, by) = (part("from"), part("by"));
+    // Bounds of another integer type would no longer be of one type with these.
+    let end = node.arg(2).map(str::to_owned).unwrap_or_default();
+    let axes = node.arg(3).map(str::to_owned).unwrap_or_default();
+    let (mut to, mut along) = (end.clone(), axes.clone());
+    if upgrade.kind(Some(&end)) == Some(Kind::Tensor(DType::I32)) {
+        to = part("to");
+        upgrade.push("Cast", &[&end], &to).set_int("to", int);
+        if !axes.is_empty() && !axes.starts_with(&y) {
+            along = part("along");
+            upgrade.push("Cast", &[&axes], &along).set_int("to", int);
+        }
+    }
+    upgrade.push("Slice", &[&x, &from, &to, &along, &by], &y);
+    Ok(None)
 }
 
 /// Which element stands where, along each axis that is padded: the engine pads the last two alone by what lies there.
@@ -34,17 +155,13 @@ pub(super) fn pad(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
         None | Some("constant") => return Ok(Some(node)),
         Some(mode) => mode.to_owned(),
     };
-    let ints = |name: Option<&str>| -> Option<Vec<i64>> {
-        let bytes = upgrade.constant_bytes(name)?;
-        Some(bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
-    };
-    let (Some((x, y)), Some(pads)) = (node.edge(), ints(node.arg(1))) else {
+    let (Some((x, y)), Some(pads)) = (node.edge(), ints(upgrade, node.arg(1))) else {
         return Ok(Some(node));
     };
     let dims = upgrade.shapes.of(Some(&x)).cloned().unwrap_or_default();
     let rank = i64::try_from(dims.len()).unwrap_or(0);
     let axes = match node.arg(3) {
-        Some(name) => ints(Some(name)),
+        Some(name) => ints(upgrade, Some(name)),
         None => Some((0..rank).collect()),
     };
     let (before, after) = pads.split_at(pads.len() / 2);
