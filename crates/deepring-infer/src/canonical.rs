@@ -10,6 +10,7 @@ mod decompose;
 mod differences;
 mod fold;
 mod graph;
+mod halves;
 mod integers;
 mod kinds;
 mod lacking;
@@ -69,6 +70,7 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     }
     operators::check(&graph.nodes, opset)?;
     graph.sort()?;
+    graph.round_halves();
     let opset = graph.modernise(opset)?;
     graph.widen();
     opsets.retain(|o| !matches!(o.domain.as_deref(), None | Some("" | "ai.onnx")));

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use deepring::DType;
 
 use super::graph::Graph;
-use crate::onnx::proto::{NodeProto, ValueInfoProto};
+use super::scope;
+use crate::onnx::proto::{GraphProto, NodeProto, ValueInfoProto};
 
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,29 +123,48 @@ fn of_output(node: &NodeProto, index: usize, kind: impl Fn(&str) -> Option<Kind>
 fn of_body(node: &NodeProto, outer: &HashMap<String, Kind>) -> Vec<Option<Kind>> {
     let body = ["then_branch", "body"].into_iter().find_map(|n| node.attr(n)?.g.as_deref());
     let Some(body) = body else { return Vec::new() };
-    let mut inner: HashMap<&str, Kind> = HashMap::new();
-    for tensor in &body.initializer {
-        if let (Some(name), Some(dtype)) = (&tensor.name, tensor.dtype()) {
-            inner.insert(name, Kind::Tensor(dtype));
-        }
-    }
-    for value in &body.input {
-        if let (Some(name), Some(kind)) = (&value.name, declared(value)) {
-            inner.insert(name, kind);
-        }
-    }
-    for node in &body.node {
-        for (index, output) in node.output.iter().enumerate() {
-            let of = |name: &str| inner.get(name).or_else(|| outer.get(name)).copied();
-            let kind = of_output(node, index, of);
-            inner.insert(output, kind);
-        }
-    }
+    let inner = inside(body, outer);
     let of = |v: &ValueInfoProto| {
         let name = v.name.as_deref()?;
-        declared(v).or_else(|| inner.get(name).or_else(|| outer.get(name)).copied())
+        declared(v).or_else(|| inner.get(name).copied())
     };
     // The first output of a loop's body is its condition.
     let skip = usize::from(node.op() == "Loop");
     body.output.iter().skip(skip).map(of).collect()
+}
+
+/// Kinds of the values inside a branch or loop, and of what it takes from the graph around it.
+pub(super) fn inside(body: &GraphProto, outer: &HashMap<String, Kind>) -> HashMap<String, Kind> {
+    let mut inner: HashMap<String, Kind> = HashMap::new();
+    for tensor in &body.initializer {
+        if let (Some(name), Some(dtype)) = (&tensor.name, tensor.dtype()) {
+            inner.insert(name.clone(), Kind::Tensor(dtype));
+        }
+    }
+    for value in &body.input {
+        if let (Some(name), Some(kind)) = (&value.name, declared(value)) {
+            inner.insert(name.clone(), kind);
+        }
+    }
+    let taken = |inner: &mut HashMap<String, Kind>, name: &str| {
+        if let (false, Some(kind)) = (inner.contains_key(name), outer.get(name)) {
+            inner.insert(name.to_owned(), *kind);
+        }
+    };
+    for node in &body.node {
+        for name in scope::needs(node) {
+            taken(&mut inner, &name);
+        }
+        let of_bodies = of_body(node, &inner);
+        for (index, output) in node.output.iter().enumerate() {
+            let kind = of_bodies.get(index).copied().flatten();
+            let kind = kind
+                .unwrap_or_else(|| of_output(node, index, |name: &str| inner.get(name).copied()));
+            inner.insert(output.clone(), kind);
+        }
+    }
+    for name in body.output.iter().filter_map(|v| v.name.as_deref()) {
+        taken(&mut inner, name);
+    }
+    inner
 }
