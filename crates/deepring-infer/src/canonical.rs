@@ -14,6 +14,7 @@ mod halves;
 mod integers;
 mod kinds;
 mod lacking;
+mod no_number;
 mod padding;
 mod places;
 mod precision;
@@ -73,6 +74,7 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     graph.round_halves();
     let opset = graph.modernise(opset)?;
     graph.widen();
+    graph.keep_no_numbers();
     opsets.retain(|o| !matches!(o.domain.as_deref(), None | Some("" | "ai.onnx")));
     opsets.insert(0, OperatorSetIdProto { domain: Some(String::new()), version: Some(opset) });
     // Names that the rewriting made must not meet names of the file.
