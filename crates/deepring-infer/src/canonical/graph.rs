@@ -133,7 +133,13 @@ impl Graph {
 
     /// Values of a constant of integers that is small enough to decide by.
     pub(crate) fn ints(&self, name: Option<&str>) -> Result<Option<Vec<i64>>, ImportError> {
-        let Some((tensor, source)) = self.readable(name) else { return Ok(None) };
+        self.constant(name).map_or(Ok(None), |tensor| self.ints_of(tensor))
+    }
+
+    /// Likewise of any tensor, of a branch's or a loop's own.
+    pub(crate) fn ints_of(&self, tensor: &TensorProto) -> Result<Option<Vec<i64>>, ImportError> {
+        let readable = self.source(tensor).filter(|source| source.len() <= READ_LIMIT * 8);
+        let Some(source) = readable else { return Ok(None) };
         let bytes = || source.read();
         Ok(match tensor.dtype() {
             Some(DType::I64) => {

@@ -10,7 +10,8 @@ use deepring::DType;
 
 use super::chosen::{self, Place};
 use super::graph::Graph;
-use super::kinds::Kind;
+use super::kinds::{self, Kind};
+use super::scope;
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{ImportError, ParamSource, unsupported};
 
@@ -23,7 +24,8 @@ const COMPLAINT: &str = ": an integer beyond what is held";
 /// The tensor that a guard complained of, where that is what the engine says.
 pub(crate) fn complaint(said: &str) -> Option<&str> {
     let (before, _) = said.split_once(COMPLAINT)?;
-    Some(before.split_once('"').map_or(before, |(_, tensor)| tensor))
+    // Inside branches and loops, the operators around it are named before.
+    Some(before.rsplit_once('"').map_or(before, |(_, tensor)| tensor))
 }
 
 /// Least and largest of what an integer may be.
@@ -63,8 +65,65 @@ fn held(kind: Option<&Kind>) -> Option<Interval> {
     Some(Interval { low, high, of_shape: false })
 }
 
+/// What is known of the values of a graph, or of a branch or loop.
+#[derive(Debug, Default)]
+struct Known {
+    intervals: HashMap<String, Interval>,
+    /// Constants that are not held.
+    beyond: HashSet<String>,
+    constants: HashSet<String>,
+    /// What follows from constants alone.
+    fixed: HashSet<String>,
+}
+
+impl Known {
+    fn constant(&mut self, name: &str, values: Option<Vec<i64>>) {
+        self.constants.insert(name.to_owned());
+        self.fixed.insert(name.to_owned());
+        let Some(values) = values else { return };
+        if let (Some(low), Some(high)) = (values.iter().min(), values.iter().max()) {
+            // It joins what it is used with.
+            let interval = Interval { low: (*low).into(), high: (*high).into(), of_shape: true };
+            if !interval.within(Interval::HELD) {
+                self.beyond.insert(name.to_owned());
+            }
+            self.intervals.insert(name.to_owned(), interval);
+        }
+    }
+
+    /// What a body sees of it: what the node is given, and what its bodies take.
+    fn seen_by(&self, node: &NodeProto) -> Self {
+        let names = scope::needs(node);
+        let of = |set: &HashSet<String>| {
+            names.iter().filter(|name| set.contains(*name)).cloned().collect()
+        };
+        let interval = |name: &String| Some((name.clone(), *self.intervals.get(name)?));
+        Self {
+            intervals: names.iter().filter_map(interval).collect(),
+            beyond: of(&self.beyond),
+            constants: of(&self.constants),
+            fixed: of(&self.fixed),
+        }
+    }
+}
+
+/// The graph, or branch or loop, whose nodes are guarded.
+struct Around<'a> {
+    kinds: &'a HashMap<String, Kind>,
+    /// Names what is added.
+    prefix: &'a str,
+    /// What chooses which values.
+    places: HashMap<String, Vec<Place>>,
+    /// Values that may be out of range where they are not chosen, by what chooses.
+    open: HashMap<Place, Vec<String>>,
+}
+
+fn refuse(name: &str) -> Result<(), ImportError> {
+    Err(unsupported("an integer beyond 32 bits", Some(name)))
+}
+
 impl Graph {
-    /// Guards every operator of the outermost graph whose result may leave what is held. Nodes must be in order.
+    /// Guards every operator, those of branches and loops among them, whose result may leave what is held. Nodes must be in order.
     ///
     /// # Errors
     /// If a constant beyond 32 bits reaches more than a bound, which is as good there when it is nearer.
@@ -72,28 +131,72 @@ impl Graph {
         &mut self,
         kinds: &HashMap<String, Kind>,
     ) -> Result<(), ImportError> {
-        let mut known: HashMap<String, Interval> = HashMap::new();
-        let mut beyond: HashSet<String> = HashSet::new();
-        let mut fixed: HashSet<String> = self.constants.keys().cloned().collect();
+        let mut known = Known::default();
         for name in self.constants.keys() {
-            if let Some(values) = self.ints(Some(name))?
-                && let (Some(low), Some(high)) = (values.iter().min(), values.iter().max())
-            {
-                // It joins what it is used with.
-                let interval =
-                    Interval { low: (*low).into(), high: (*high).into(), of_shape: true };
-                if !interval.within(Interval::HELD) {
-                    beyond.insert(name.clone());
-                }
-                known.insert(name.clone(), interval);
-            }
+            known.constant(name, self.ints(Some(name))?);
         }
-        let refuse = |name: &str| Err(unsupported("an integer beyond 32 bits", Some(name)));
-        let places = chosen::places(self);
-        // Values that may be out of range where they are not chosen, by what chooses.
-        let mut open: HashMap<Place, Vec<String>> = HashMap::new();
-        let mut guarded = Vec::with_capacity(self.nodes.len());
-        for mut node in std::mem::take(&mut self.nodes) {
+        let mut around =
+            Around { kinds, prefix: "", places: chosen::places(self), open: HashMap::new() };
+        let nodes = std::mem::take(&mut self.nodes);
+        self.nodes = self.guarding(nodes, &mut known, &mut around)?;
+        let outputs = self.outputs.iter().filter_map(|v| v.name.as_deref());
+        outputs.filter(|y| known.beyond.contains(*y)).try_for_each(refuse)
+    }
+
+    /// As [`guard_integers`](Self::guard_integers), inside the node's branches and loops: what turns carry may be any number.
+    fn guard_bodies(
+        &mut self,
+        node: &mut NodeProto,
+        kinds: &HashMap<String, Kind>,
+        known: &Known,
+        prefix: &str,
+    ) -> Result<(), ImportError> {
+        if scope::subgraphs(node).next().is_none() {
+            return Ok(());
+        }
+        let is_loop = node.onnx_op() == "Loop";
+        let of = node.output.iter().find(|y| !y.is_empty()).cloned().unwrap_or_default();
+        let seen = known.seen_by(node);
+        for (i, body) in scope::subgraphs_mut(node).enumerate() {
+            let mut inner = Known {
+                intervals: seen.intervals.clone(),
+                beyond: seen.beyond.clone(),
+                constants: seen.constants.clone(),
+                fixed: seen.fixed.clone(),
+            };
+            for tensor in &body.initializer {
+                inner.constant(tensor.name.as_deref().unwrap_or_default(), self.ints_of(tensor)?);
+            }
+            if let Some(turn) = body.input.first().and_then(|v| v.name.clone()).filter(|_| is_loop)
+            {
+                let interval = Interval { low: 0, high: i32::MAX.into(), of_shape: true };
+                inner.intervals.insert(turn, interval);
+            }
+            let inside = kinds::inside(body, kinds);
+            let nodes = std::mem::take(&mut body.node);
+            // Names are one graph's own, and two branches may have the same.
+            let prefix = format!("{prefix}{of}.{i}.");
+            // What is chosen from there is guarded where it is made.
+            let (places, open) = (HashMap::new(), HashMap::new());
+            let mut around = Around { kinds: &inside, prefix: &prefix, places, open };
+            body.node = self.guarding(nodes, &mut inner, &mut around)?;
+            let outputs = body.output.iter().filter_map(|v| v.name.as_deref());
+            outputs.filter(|y| inner.beyond.contains(*y)).try_for_each(refuse)?;
+        }
+        Ok(())
+    }
+
+    fn guarding(
+        &mut self,
+        nodes: Vec<NodeProto>,
+        seen: &mut Known,
+        around: &mut Around<'_>,
+    ) -> Result<Vec<NodeProto>, ImportError> {
+        let kinds = around.kinds;
+        let mut guarded = Vec::with_capacity(nodes.len());
+        for mut node in nodes {
+            self.guard_bodies(&mut node, kinds, seen, around.prefix)?;
+            let Known { intervals: known, beyond, constants, fixed } = &mut *seen;
             if node.input.iter().any(|x| beyond.contains(x)) {
                 match node.onnx_op() {
                     "Concat" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => {
@@ -106,21 +209,21 @@ impl Graph {
                         let low = bound(1).is_none_or(|b| b.high <= Interval::HELD.high);
                         let high = bound(2).is_none_or(|b| b.low >= Interval::HELD.low);
                         if !(low && high) {
-                            return refuse(&node.label());
+                            refuse(&node.label())?;
                         }
                     }
                     "Loop" if node.input.iter().skip(1).all(|x| !beyond.contains(x)) => {}
-                    _ => return refuse(&node.label()),
+                    _ => refuse(&node.label())?,
                 }
             }
             let Some(range) = node.output.first().and_then(|y| held(kinds.get(y))) else {
-                self.guard_chosen(&mut node, kinds, &open, &mut guarded);
+                self.guard_chosen(&mut node, around, &mut guarded);
                 guarded.push(node);
                 continue;
             };
             // A dimension times a number that is none is no dimension.
             let far = |x: &String| {
-                self.constants.contains_key(x)
+                constants.contains(x)
                     && known.get(x).is_some_and(|i| i.low < -LARGE || i.high > LARGE)
             };
             // Nor is what follows from constants alone.
@@ -129,11 +232,11 @@ impl Graph {
                 fixed.extend(node.output.iter().cloned());
             }
             let of_shape = !(alone || is_arithmetic(node.onnx_op()) && node.input.iter().any(far));
-            let result = match interval(&node, &known, range) {
+            let result = match interval(&node, known, range) {
                 Some(found) if found.of_shape && of_shape || found.within(range) => found,
                 _ => {
                     if is_arithmetic(node.onnx_op()) || is_narrowing(&node, kinds, range) {
-                        self.guard(&mut node, kinds, range, (&places, &mut open), &mut guarded);
+                        self.guard(&mut node, range, around, &mut guarded);
                     }
                     range
                 }
@@ -141,12 +244,10 @@ impl Graph {
             for output in node.output.iter().filter(|y| !y.is_empty()) {
                 known.insert(output.clone(), result);
             }
-            self.guard_chosen(&mut node, kinds, &open, &mut guarded);
+            self.guard_chosen(&mut node, around, &mut guarded);
             guarded.push(node);
         }
-        self.nodes = guarded;
-        let outputs = self.outputs.iter().filter_map(|v| v.name.as_deref());
-        outputs.filter(|y| beyond.contains(*y)).try_for_each(refuse)
+        Ok(guarded)
     }
 
     /// Has a node wait for a guard, whose nodes are added: the same in floats, held against the range, and an index that is out
@@ -154,13 +255,13 @@ impl Graph {
     fn guard(
         &mut self,
         node: &mut NodeProto,
-        kinds: &HashMap<String, Kind>,
         range: Interval,
-        (places, open): (&HashMap<String, Vec<Place>>, &mut HashMap<Place, Vec<String>>),
+        around: &mut Around<'_>,
         nodes: &mut Vec<NodeProto>,
     ) {
         let Some((x, y)) = node.edge() else { return };
-        let part = |suffix: &str| format!("{y}.{suffix}");
+        let (kinds, prefix) = (around.kinds, around.prefix);
+        let part = |suffix: &str| format!("{prefix}{y}.{suffix}");
         let float = i64::from(DType::F32.onnx());
         let mut twin = match node.onnx_op() {
             // What is cast, and not what it is cast to.
@@ -199,15 +300,16 @@ impl Graph {
         step("Less", &[&part("in_floats"), &low], "below");
         step("Greater", &[&part("in_floats"), &high], "above");
         step("Or", &[&part("below"), &part("above")], "outside");
-        match places.get(&y) {
+        match around.places.get(&y) {
             Some(places) => {
                 for place in places {
-                    open.entry(place.clone()).or_default().push(y.clone());
+                    around.open.entry(place.clone()).or_default().push(y.clone());
                 }
             }
             None => {
-                let complaint = format!("{y}{COMPLAINT}");
-                self.stop(node, (0, &y), &complaint, &part("outside"), kinds, nodes);
+                let complaint = format!("{prefix}{y}{COMPLAINT}");
+                let named = format!("{prefix}{y}");
+                self.stop(node, (0, &named), &complaint, &part("outside"), kinds, nodes);
             }
         }
     }
@@ -216,8 +318,7 @@ impl Graph {
     fn guard_chosen(
         &mut self,
         node: &mut NodeProto,
-        kinds: &HashMap<String, Kind>,
-        open: &HashMap<Place, Vec<String>>,
+        Around { kinds, open, .. }: &Around<'_>,
         nodes: &mut Vec<NodeProto>,
     ) {
         if node.onnx_op() != "Where" || open.is_empty() {
