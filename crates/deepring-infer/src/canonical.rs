@@ -23,6 +23,7 @@ mod scope;
 mod shapes;
 mod simplify;
 mod sort;
+mod turns;
 mod upgrade;
 mod vast;
 mod widen;
@@ -94,6 +95,8 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     graph.refuse_doubles(&kinds)?;
     graph.refuse_short_sums()?;
     graph.guard_integers(&kinds)?;
+    let kinds = kinds::infer(&graph);
+    graph.spare_loops(&kinds);
     let (shapes, kinds) = (Shapes::infer(&graph)?, kinds::infer(&graph));
     let name = name.unwrap_or_default();
     Ok(CanonicalModel { name, producer, opset, opsets, graph, shapes, kinds })
