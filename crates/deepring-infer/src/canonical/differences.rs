@@ -134,12 +134,7 @@ const DIFFERENCES: &[Difference] = &[
         rule: Refuse(|_, _| Some("random numbers")),
     },
     Difference { operators: &["Dropout"], rule: Refuse(rewrite::trains) },
-    Difference {
-        operators: &["BatchNormalization"],
-        rule: Refuse(|_, node| {
-            (node.attr_int("training_mode").unwrap_or(0) != 0).then_some("training mode")
-        }),
-    },
+    Difference { operators: &["BatchNormalization"], rule: Refuse(rewrite::trains_or_tells) },
     // Scales of versions 18 to 20 are one for each group.
     Difference {
         operators: &["GroupNormalization"],
@@ -163,6 +158,23 @@ const DIFFERENCES: &[Difference] = &[
         rule: Refuse(|_, node| {
             node.attr_str("mode").filter(|m| *m != "DCR").map(|_| "another order of depth")
         }),
+    },
+    // Floats only: of integers, sums and powers would have to be exact.
+    Difference { operators: &["Relu"], rule: Rewrite(rewrite::relu_of_integers) },
+    Difference {
+        operators: &[
+            "MatMul",
+            "Gemm",
+            "Einsum",
+            "ReduceL2",
+            "ReduceLogSum",
+            "ReduceLogSumExp",
+            "ReduceMean",
+            "PRelu",
+            "Erf",
+            "GridSample",
+        ],
+        rule: Refuse(rewrite::of_integers),
     },
     // Sums of sines and cosines are less exact than ONNX's own tests ask.
     Difference { operators: &["DFT"], rule: Refuse(|_, _| Some("a transform that precise")) },

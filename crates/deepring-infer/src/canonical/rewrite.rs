@@ -179,13 +179,10 @@ pub(super) fn scale_without_effect(
     any.then_some("a scale that leaves an axis its size")
 }
 
-/// Dilations of one are none, and so is an output that is padded by nothing.
+/// An output that is padded by nothing is not padded.
 pub(super) fn drop_nothing(_: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
     if node.attr_ints("output_padding").is_some_and(|d| d.iter().all(|n| *n == 0)) {
         node.take_attr("output_padding");
-    }
-    if node.attr_ints("dilations").is_some_and(|d| d.iter().all(|n| *n == 1)) {
-        node.take_attr("dilations");
     }
     Ok(Some(node))
 }
@@ -263,7 +260,11 @@ pub(super) fn quantise_dynamically(upgrade: &mut Upgrade<'_>, node: NodeProto) -
         upgrade.push(extend, &[&part(&format!("{name}est")), &nothing], &part(name));
     }
     upgrade.push("Sub", &[&part("high"), &part("low")], &part("range"));
-    upgrade.divided_number(&part("range"), &most, scale);
+    // Of zeros alone, any scale will do but none: onnxruntime's is one.
+    let one = upgrade.float(&part("one"), 1.0);
+    upgrade.divided_number(&part("range"), &most, &part("exact_scale"));
+    upgrade.push("Equal", &[&part("exact_scale"), &nothing], &part("no_range"));
+    upgrade.push("Where", &[&part("no_range"), &one, &part("exact_scale")], scale);
     upgrade.divided_number(&part("low"), scale, &part("low_ratio"));
     upgrade.push("Neg", &[&part("low_ratio")], &part("exact_zero"));
     upgrade.push("Clip", &[&part("exact_zero"), &nothing, &most], &part("zero_clipped"));
@@ -338,11 +339,46 @@ pub(super) fn reduce_nothing(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> 
     Ok(None)
 }
 
+/// Since this version the mask of what a dropout left is all true where it dropped nothing; before, nothing is said of it.
+const MASK_OF_ALL: i64 = 12;
+
+/// Whether it says that it trains, or gives out what only training changes.
+pub(super) fn trains_or_tells(_: &Upgrade<'_>, node: &NodeProto) -> Option<&'static str> {
+    let more = node.output.iter().skip(1).any(|o| !o.is_empty());
+    (node.attr_int("training_mode").unwrap_or(0) != 0 || more).then_some("training mode")
+}
+
 /// Whether a third input may have it drop.
 pub(super) fn trains(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'static str> {
+    if upgrade.opset() < MASK_OF_ALL && node.output.get(1).is_some_and(|o| !o.is_empty()) {
+        return Some("a mask of what was left");
+    }
     node.arg(2)?;
     let never = upgrade.constant_bytes(node.arg(2)).is_some_and(|b| b == [0]);
     (!never).then_some("training mode")
+}
+
+/// Whether it is of integers.
+pub(super) fn of_integers(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'static str> {
+    let float = |dtype: DType| matches!(dtype, DType::F32 | DType::F64 | DType::F16 | DType::Bf16);
+    match upgrade.kind(node.arg(0))? {
+        Kind::Tensor(dtype) if !float(dtype) => Some("integers"),
+        _ => None,
+    }
+}
+
+/// The larger of it and zero.
+pub(super) fn relu_of_integers(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
+    let zero = match upgrade.kind(node.arg(0)) {
+        Some(Kind::Tensor(dtype @ (DType::I64 | DType::I32))) => {
+            let name = node.output.first().map(|y| format!("{y}.zero")).unwrap_or_default();
+            upgrade.constant(&name, dtype, &[], vec![0; dtype.size()])
+        }
+        _ => return Ok(Some(node)),
+    };
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
+    upgrade.push("Max", &[&x, &zero], &y);
+    Ok(None)
 }
 
 /// Whether the engine holds either type in another form than the file's.

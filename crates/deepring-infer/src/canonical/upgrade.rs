@@ -140,7 +140,7 @@ impl Upgrade<'_> {
         match node.op() {
             "Softmax" | "LogSoftmax" if self.opset < SOFTMAX_ONE_AXIS => self.softmax(node),
             "Conv" | "ConvTranspose" | "ConvInteger" => {
-                self.state_kernel(&mut node);
+                self.state_kernel(&mut node)?;
                 padding::explicit(self.shapes, &mut node)?;
                 if node.op() == "ConvInteger" {
                     decompose::conv_integer(self, node)?;
@@ -367,29 +367,38 @@ impl Upgrade<'_> {
 
     /// States a convolution's kernel where only the weights show it: the engine asks the attribute. Where not even these do,
     /// since a query brings them, what else the engine would take from it.
-    fn state_kernel(&self, node: &mut NodeProto) {
+    fn state_kernel(&self, node: &mut NodeProto) -> Result<(), ImportError> {
         if node.attr("kernel_shape").is_some() {
-            return;
+            return Ok(());
         }
+        let stated = |name: &str, each: usize| {
+            node.attr_ints(name).map(|l| l.len() / each).filter(|n| *n > 0)
+        };
         let rank = [1, 0].iter().find_map(|arg| self.shapes.rank(node.arg(*arg)));
-        let count = rank.and_then(|rank| rank.checked_sub(2)).unwrap_or(0);
+        let count = rank
+            .and_then(|rank| rank.checked_sub(2))
+            .or_else(|| stated("strides", 1))
+            .or_else(|| stated("dilations", 1))
+            .or_else(|| stated("pads", 2));
+        let Some(count) = count else {
+            return Err(self.differs(node, "a convolution of an unknown number of dimensions"));
+        };
         let state = |node: &mut NodeProto, name: &str, value: i64, count: usize| {
             if node.attr_ints(name).is_none_or(<[i64]>::is_empty) && count > 0 {
                 node.set_ints(name, vec![value; count]);
             }
         };
         state(node, "strides", 1, count);
-        // Those of one dimension the engine takes for two.
-        if node.op() != "ConvTranspose" || count > 1 {
-            state(node, "dilations", 1, count);
-        }
+        state(node, "dilations", 1, count);
         if matches!(node.attr_str("auto_pad"), None | Some("NOTSET" | "VALID")) {
             if node.take_attr("auto_pad").is_some_and(|a| a.s.as_deref() == Some(b"VALID")) {
                 node.take_attr("pads");
             }
             state(node, "pads", 0, 2 * count);
         }
-        let Some(weight) = self.shapes.of(node.arg(1)).and_then(|w| w.get(2..)) else { return };
+        let Some(weight) = self.shapes.of(node.arg(1)).and_then(|w| w.get(2..)) else {
+            return Ok(());
+        };
         let kernel: Option<Vec<i64>> = weight
             .iter()
             .map(|d| match d {
@@ -400,21 +409,19 @@ impl Upgrade<'_> {
         if let Some(kernel) = kernel {
             node.set_ints("kernel_shape", kernel);
         }
+        Ok(())
     }
 
     fn before_nine(&mut self, node: &mut NodeProto) -> Result<(), ImportError> {
         node.take_attr("consumed_inputs");
         match node.op() {
             "BatchNormalization" => {
-                node.take_attr("is_test");
+                self.refuse_training(node)?;
                 if node.take_attr("spatial").is_some_and(|a| a.i == Some(0)) {
                     return Err(unsupported("normalisation per position", Some(&node.label())));
                 }
-                node.output.truncate(1);
             }
-            "Dropout" => {
-                node.take_attr("is_test");
-            }
+            "Dropout" => self.refuse_training(node)?,
             "Scan" => return Err(unsupported("Scan before opset 9", Some(&node.label()))),
             "LSTM" | "GRU" | "RNN" => {
                 node.take_attr("output_sequence");
@@ -446,6 +453,15 @@ impl Upgrade<'_> {
                 }
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Refuses a node of version 6 that is not said to be one of tests: without a word, it trains.
+    fn refuse_training(&self, node: &mut NodeProto) -> Result<(), ImportError> {
+        let tests = node.take_attr("is_test").is_some_and(|a| a.i.unwrap_or(0) != 0);
+        if self.opset < BROADCASTING && !tests {
+            return Err(self.differs(node, "training mode"));
         }
         Ok(())
     }

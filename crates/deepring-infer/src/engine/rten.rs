@@ -140,8 +140,10 @@ impl Engine for Rten {
             let said = reason.to_lowercase();
             // A rank does not depend on what the inputs hold: one that is refused always will be.
             let rank = said.contains("must have") && said.contains(" dims");
-            let unsupported =
-                e.kind() == RunErrorKind::OperatorError && (rank || said.contains("unsupported"));
+            // Nor does a type.
+            let kind = said.contains("expected tensor with type");
+            let unsupported = e.kind() == RunErrorKind::OperatorError
+                && (rank || kind || said.contains("unsupported"));
             EngineError::Run { reason, unsupported }
         })
     }

@@ -216,3 +216,246 @@ fn equal_padding_of_a_kernel_that_is_smaller_than_its_strides_is_refused() {
     let error = canonicalise(read_onnx(&net.save(folder.path())).unwrap()).unwrap_err();
     assert!(error.to_string().contains("strides are larger than its kernel"), "{error}");
 }
+
+fn refusal(net: &Net) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    canonicalise(read_onnx(&net.save(folder.path())).unwrap()).unwrap_err().to_string()
+}
+
+fn values(name: &str, dtype: DType, data: Vec<u8>) -> TensorValue {
+    TensorValue::new(name, dtype, vec![(data.len() / dtype.size()) as u64], data).unwrap()
+}
+
+#[test]
+fn what_is_cast_to_half_precision_is_rounded_to_even_and_overflows() {
+    let x = [1.0001, 0.1, 65504.0, 65519.99, 65520.0, -1e6, 2.9e-8, 1e-5, 2049.0, 2051.0, -0.3f32];
+    let forms: [(i32, fn(f32) -> f32); 2] =
+        [(10, |v| half::f16::from_f32(v).to_f32()), (16, |v| half::bf16::from_f32(v).to_f32())];
+    for (code, round) in forms {
+        let mut net = Net::new(7);
+        net.input("x", FLOAT, &["n"]).output("y", FLOAT);
+        net.node("Cast", &["x"], "h").attribute = vec![int("to", code.into())];
+        net.node("Cast", &["h"], "y").attribute = vec![int("to", 1)];
+        let y = answer(&net, vec![tensor("x", &[x.len() as u64], &x)]);
+        assert_eq!(floats(&y), x.map(round), "{code}");
+    }
+    // Computed in half precision, and then compared.
+    let mut more = Net::new(7);
+    more.input("x", 10, &["2"]).output("y", BOOL);
+    let half = |v: f32| half::f16::from_f32(v).to_le_bytes();
+    let mut part = crate::graphs::float_tensor("part", &[], &[]);
+    (part.data_type, part.raw_data) = (Some(10), Some(half(0.5).to_vec()));
+    more.graph.initializer.push(part);
+    more.node("Add", &["x", "part"], "sum");
+    more.node("Greater", &["sum", "x"], "y");
+    let x = values("x", DType::F16, [half(2048.0), half(1.0)].concat());
+    assert_eq!(answer(&more, vec![x]).data(), [0, 1]);
+}
+
+#[test]
+fn truths_that_a_file_writes_as_other_numbers_are_truths() {
+    let mut net = Net::new(7);
+    net.input("x", FLOAT, &["3"]).output("y", FLOAT);
+    let mut raw = crate::graphs::float_tensor("raw", &[3], &[]);
+    (raw.data_type, raw.raw_data) = (Some(BOOL), Some(vec![0, 2, 255]));
+    let mut listed = crate::graphs::float_tensor("listed", &[3], &[]);
+    (listed.data_type, listed.raw_data) = (Some(BOOL), None);
+    listed.int32_data = vec![256, 0, -1];
+    net.graph.initializer.extend([raw, listed]);
+    for (from, to) in [("raw", "a"), ("listed", "b")] {
+        net.node("Cast", &[from], to).attribute = vec![int("to", 1)];
+    }
+    net.node("Add", &["x", "a"], "s");
+    let ten = net.floats("ten", &[], &[10.0]);
+    net.node("Mul", &["b", &ten], "tens");
+    net.node("Add", &["s", "tens"], "y");
+    assert_eq!(floats(&answer(&net, vec![tensor("x", &[3], &[0.0; 3])])), [10.0, 1.0, 11.0]);
+}
+
+#[test]
+fn steps_backwards_begin_within_the_axis_and_an_empty_axis_stays_empty() {
+    let sliced = |dims: &str, x: &[f32], [start, end, step]: [i64; 3]| {
+        let mut net = Net::new(7);
+        net.input("x", FLOAT, &[dims]).output("y", FLOAT);
+        let [a, b] = [("a", start), ("b", end)].map(|(name, v)| net.ints(name, &[v]));
+        let (axis, by) = (net.ints("axis", &[0]), net.ints("by", &[step]));
+        net.node("Slice", &["x", &a, &b, &axis, &by], "y");
+        floats(&answer(&net, vec![tensor("x", &[x.len() as u64], x)]))
+    };
+    let x = [1.0, 2.0, 3.0, 4.0];
+    let least = i64::MIN;
+    for dims in ["4", "n"] {
+        assert_eq!(sliced(dims, &x, [-1, least, -1]), [4.0, 3.0, 2.0, 1.0], "{dims}");
+        assert_eq!(sliced(dims, &x, [1 << 40, -3, -2]), [4.0], "{dims}");
+        assert_eq!(sliced(dims, &x, [-100, -200, -1]), [1.0], "{dims}");
+        assert_eq!(sliced(dims, &x, [-9, 9, 3]), [1.0, 4.0], "{dims}");
+    }
+    for dims in ["0", "n"] {
+        for start in [-1, 5, -5] {
+            assert!(sliced(dims, &[], [start, least, -1]).is_empty(), "{dims} {start}");
+        }
+    }
+}
+
+#[test]
+fn training_forms_of_old_versions_masks_of_nothing_and_products_of_integers_are_refused() {
+    let mut old = net("Dropout", &[("x", FLOAT, &["2"])], vec![], FLOAT);
+    old.opset = 6;
+    assert!(refusal(&old).contains("training mode"));
+    let vectors = [("x", FLOAT, &["1", "2"][..])].into_iter();
+    let inputs: Vec<_> =
+        vectors.chain(["s", "b", "m", "v"].map(|n| (n, FLOAT, &["2"][..]))).collect();
+    for (opset, outputs) in [(6, 1), (7, 5), (9, 5)] {
+        let mut norm = net("BatchNormalization", &inputs, vec![], FLOAT);
+        norm.opset = opset;
+        let names = (1..outputs).map(|i| format!("more{i}"));
+        norm.graph.node[0].output.extend(names);
+        assert!(refusal(&norm).contains("training mode"), "{opset}");
+    }
+    let mut mask = net("Dropout", &[("x", FLOAT, &["2"])], vec![], FLOAT);
+    mask.opset = 10;
+    mask.graph.node[0].output.push("mask".into());
+    assert!(refusal(&mask).contains("a mask of what was left"));
+    for op in ["MatMul", "ReduceLogSumExp", "ReduceMean"] {
+        let one: &[_] = &[("x", INT64, &["2", "2"][..])];
+        let both: &[_] = &[("x", INT64, &["2", "2"][..]), ("w", INT64, &["2", "2"][..])];
+        let of = net(op, if op == "MatMul" { both } else { one }, vec![], INT64);
+        assert!(refusal(&of).contains("integers"), "{op}");
+    }
+    let positive = net("Relu", &[("x", INT64, &["2"])], vec![], INT64);
+    let x = values("x", DType::I64, [-3i64, 4].iter().flat_map(|v| v.to_le_bytes()).collect());
+    assert_eq!(i64s(&answer(&positive, vec![x])), [0, 4]);
+}
+
+#[test]
+fn zeros_are_quantised_with_a_scale_of_one_and_convolutions_say_how_many_dimensions() {
+    let mut zeros = Net::new(7);
+    zeros.input("x", FLOAT, &["2"]).output("s", FLOAT);
+    let node = zeros.node("DynamicQuantizeLinear", &["x"], "q");
+    node.output.extend(["s".into(), "z".into()]);
+    assert_eq!(floats(&answer(&zeros, vec![tensor("x", &[2], &[0.0, 0.0])])), [1.0]);
+    // A kernel that a query brings, in one dimension.
+    let inputs: &[_] = &[("x", FLOAT, &["1", "1", "n"][..]), ("w", FLOAT, &["1", "1", "k"][..])];
+    let line = net("ConvTranspose", inputs, vec![], FLOAT);
+    let given = || vec![tensor("x", &[1, 1, 2], &[1.0, 2.0]), tensor("w", &[1, 1, 2], &[1.0, 1.0])];
+    assert_eq!(floats(&answer(&line, given())), [1.0, 3.0, 2.0]);
+    let mut open = Net::new(7);
+    open.graph.input.push(crate::graphs::value("x", FLOAT, None));
+    open.graph.input.push(crate::graphs::value("w", FLOAT, None));
+    open.output("y", FLOAT).node("ConvTranspose", &["x", "w"], "y");
+    assert!(refusal(&open).contains("an unknown number of dimensions"));
+}
+
+#[test]
+fn what_is_no_number_is_none_behind_bounds() {
+    let mut net = Net::new(7);
+    net.input("x", FLOAT, &["4"]).output("y", FLOAT).output("z", FLOAT).output("w", FLOAT);
+    net.node("Log", &["x"], "n");
+    net.node("Relu", &["n"], "y");
+    let (low, high) = (net.floats("low", &[], &[-1.0]), net.floats("high", &[], &[0.5]));
+    net.node("Clip", &["n", &low, &high], "z");
+    net.node("Clip", &["n", "", &high], "w");
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+    let x = tensor("x", &[4], &[-1.0, 0.0, 1.0, 4.0]);
+    let y = ring.session(Check::Run).run(vec![x]).unwrap();
+    let due = [[0.0, 0.0, 4f32.ln()], [-1.0, 0.0, 0.5], [f32::MIN, 0.0, 0.5]];
+    for (found, due) in y.outputs[0].iter().zip(due) {
+        let found = floats(found);
+        assert!(found[0].is_nan(), "{found:?}");
+        assert!(found[1..].iter().zip(due).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+        assert!(found.iter().all(|v| *v != 0.0 || v.is_sign_positive()));
+    }
+    // Behind a linear operator nothing is written otherwise.
+    let mut linear = Net::new(7);
+    linear.input("x", FLOAT, &["1", "4"]).output("y", FLOAT);
+    linear.dense("x", "d", 4, 4);
+    linear.node("Relu", &["d"], "y");
+    let model = canonicalise(read_onnx(&linear.save(folder.path())).unwrap()).unwrap();
+    assert_eq!(model.whole().unwrap().op_types, ["Gemm", "Relu"]);
+}
+
+/// As in the outermost graph: right, or the query ends with an error.
+#[test]
+fn integers_in_branches_and_loops_do_not_leave_what_is_held() {
+    use crate::graphs::{graph, node, value};
+    use deepring_infer::onnx::proto::GraphProto;
+    let given = |n: i64| {
+        let condition = TensorValue::new("c", DType::Bool, vec![], vec![1]).unwrap();
+        vec![condition, values("x", DType::I64, n.to_le_bytes().to_vec())]
+    };
+    let branch = |op: &str| GraphProto {
+        name: Some(op.into()),
+        node: vec![node(op, if op == "Mul" { &["x", "x"] } else { &["x"] }, &["t"])],
+        output: vec![value("t", INT64, None)],
+        ..GraphProto::default()
+    };
+    let mut either = Net::new(7);
+    either.input("c", BOOL, &[]).input("x", INT64, &["1"]).output("y", INT64);
+    either.node("If", &["c"], "y").attribute =
+        vec![graph("then_branch", branch("Mul")), graph("else_branch", branch("Identity"))];
+    let body = GraphProto {
+        name: Some("body".into()),
+        node: vec![node("Add", &["a", "a"], &["o"]), node("Identity", &["c"], &["d"])],
+        input: vec![
+            value("i", INT64, Some(&[])),
+            value("c", BOOL, Some(&[])),
+            value("a", INT64, None),
+        ],
+        output: vec![value("d", BOOL, Some(&[])), value("o", INT64, None)],
+        ..GraphProto::default()
+    };
+    let mut turns = Net::new(7);
+    turns.input("c", BOOL, &[]).input("x", INT64, &["1"]).output("y", INT64);
+    turns.graph.initializer.push(int_tensor("n", &[], &[2]));
+    turns.node("Loop", &["n", "c", "x"], "y").attribute = vec![graph("body", body)];
+    for (net, due) in [(either, 9), (turns, 12)] {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+        let session = ring.session(Check::Compute);
+        assert_eq!(i64s(&session.run(given(3)).unwrap().outputs[0][0]), [due]);
+        let error = session.run(given(1 << 30)).unwrap_err();
+        assert!(matches!(error, RunError::Input(_)), "{error}");
+    }
+}
+
+#[test]
+fn a_loop_without_a_turn_gives_empty_lists() {
+    use crate::graphs::{graph, node, value};
+    use deepring_infer::onnx::proto::GraphProto;
+    let body = GraphProto {
+        name: Some("body".into()),
+        node: vec![
+            node("Add", &["a", "x"], &["o"]),
+            node("Identity", &["c"], &["d"]),
+            node("Neg", &["o"], &["s"]),
+        ],
+        input: vec![
+            value("i", INT64, Some(&[])),
+            value("c", BOOL, Some(&[])),
+            value("a", FLOAT, Some(&["2"])),
+        ],
+        output: vec![
+            value("d", BOOL, Some(&[])),
+            value("o", FLOAT, Some(&["2"])),
+            value("s", FLOAT, Some(&["2"])),
+        ],
+        ..GraphProto::default()
+    };
+    let mut net = Net::new(7);
+    net.input("n", INT64, &[]).input("x", FLOAT, &["2"]).output("y", FLOAT).output("z", FLOAT);
+    let turns = net.node("Loop", &["n", "", "x"], "y");
+    turns.output.push("z".into());
+    turns.attribute = vec![graph("body", body)];
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+    let session = ring.session(Check::Compute);
+    for (n, y, z) in [(0, [1.0, 2.0], vec![]), (2, [3.0, 6.0], vec![-2.0, -4.0, -3.0, -6.0])] {
+        let n = i64::to_le_bytes(n).to_vec();
+        let n = TensorValue::new("n", DType::I64, vec![], n).unwrap();
+        let found = session.run(vec![n, tensor("x", &[2], &[1.0, 2.0])]).unwrap();
+        let found: Vec<&TensorValue> = found.outputs[0].iter().collect();
+        assert_eq!(floats(found[0]), y);
+        assert_eq!((floats(found[1]), found[1].dims()[1]), (z, 2));
+    }
+}
