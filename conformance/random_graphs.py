@@ -248,11 +248,29 @@ def where(g):
 
 def cast(g):
     x = g.value(g.pick([F, F, I64, I32, B, U8, I8]), lambda v: v.size == 0 or np.all(np.abs(v.astype(D)) < 120))
-    # Not to half precision: it is held in single, and not rounded (docs/adr/0020).
     to = g.pick([F, I64, I32, B, U8, I8])
     if to == U8 and np.any(g.values[x].astype(D) < 0):
         raise Retry
     g.add("Cast", [x], to=helper.np_dtype_to_tensor_dtype(np.dtype(to)))
+
+
+def halve(g):
+    """Rounded to half precision and back; what lies between operators in it is held in single (docs/adr/0020)."""
+    x = g.value(F, lambda v: v.size)
+    third = g.add("Mul", [x, g.const(F(g.pick([1 / 3, 0.7, 3000.7, 1e-5, 30000])))])[0]
+    half = g.add("Cast", [third], to=TensorProto.FLOAT16)[0]
+    g.add("Cast", [half], to=TensorProto.FLOAT)
+    del g.values[half]
+
+
+def no_number(g):
+    """Whether what is no number is still none behind a bound; operators that pick among several differ about it."""
+    x = g.value(F, lambda v: v.size)
+    log = g.add("Log", [x])[0]
+    bounds = [g.const(F(-1)), g.const(F(1))] if g.flip() else []
+    kept = g.add("Clip", [log, *bounds])[0] if bounds and g.opset >= 11 else g.add("Relu", [log])[0]
+    g.add("IsNaN", [kept])
+    del g.values[log], g.values[kept]
 
 
 def clip(g):
@@ -344,7 +362,7 @@ def slice_(g):
         n = v.shape[i]
         step = g.pick([1, 1, 1, 2, -1, -2])
         far = g.pick([n, n + 3, 2**31 - 1, 2**63 - 1]) if step > 0 else g.pick([-n - 1, -n - 4, -(2**31), -(2**63)])
-        starts.append(g.int(-n, n - 1) if n else 0)
+        starts.append(g.pick([n + 3, -n - 2, 2**40, -(2**40)]) if g.flip(0.15) else g.int(-n, n - 1) if n else 0)
         ends.append(far if g.flip(0.4) else g.int(-n, n))
         steps.append(step)
     form = g.int(0, 2)
@@ -690,26 +708,30 @@ def einsum(g):
 
 
 def if_(g):
-    x = g.value(F)
+    dtype = g.pick([F, F, I64])
+    x = g.value(dtype)
     condition = g.new(np.asarray(g.flip(), B))
     branches = []
-    for op in (g.pick(["Neg", "Relu", "Abs"]), g.pick(["Identity", "Neg", "Sigmoid"])):
+    for op in (g.pick(["Neg", "Abs"]), g.pick(["Identity", "Neg", "Abs"])):
         y = g.name("b")
         node = helper.make_node(op, [x], [y])
-        branches.append(helper.make_graph([node], op, [], [helper.make_tensor_value_info(y, TensorProto.FLOAT, None)]))
+        branches.append(helper.make_graph([node], op, [], [helper.make_tensor_value_info(y, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), None)]))
     g.add("If", [condition], then_branch=branches[0], else_branch=branches[1])
 
 
 def loop(g):
-    x = g.value(F, lambda v: v.size)
-    i, keep, acc, out, keeps = (g.name("l") for _ in range(5))
+    dtype = g.pick([F, F, I64])
+    x = g.value(dtype, lambda v: v.size)
+    kind, dims, lists = helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), g.values[x].shape, g.flip()
+    i, keep, acc, out, keeps, each = (g.name("l") for _ in range(6))
+    outs = [helper.make_tensor_value_info(keeps, TensorProto.BOOL, []), helper.make_tensor_value_info(out, kind, dims)]
     body = helper.make_graph(
-        [helper.make_node("Add", [acc, x], [out]), helper.make_node("Identity", [keep], [keeps])],
+        [helper.make_node("Add", [acc, x], [out]), helper.make_node("Identity", [keep], [keeps]), helper.make_node("Neg", [out], [each])],
         "body",
-        [helper.make_tensor_value_info(i, TensorProto.INT64, []), helper.make_tensor_value_info(keep, TensorProto.BOOL, []), helper.make_tensor_value_info(acc, TensorProto.FLOAT, None)],
-        [helper.make_tensor_value_info(keeps, TensorProto.BOOL, []), helper.make_tensor_value_info(out, TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info(i, TensorProto.INT64, []), helper.make_tensor_value_info(keep, TensorProto.BOOL, []), helper.make_tensor_value_info(acc, kind, dims)],
+        outs + ([helper.make_tensor_value_info(each, kind, dims)] if lists else []),
     )
-    g.add("Loop", [g.new(np.asarray(g.int(0, 4), I64)), "", g.new(g.numbers(g.values[x].shape))], body=body)
+    g.add("Loop", [g.new(np.asarray(g.int(0, 4), I64)), "", g.new(g.numbers(dims, dtype))], 1 + lists, body=body)
 
 
 def normalise(g):
@@ -749,7 +771,7 @@ TEMPLATES = [
     divide, modulo, power,
     *(variadic(op) for op in ("Min", "Max", "Sum", "Mean")),
     *(compare(op) for op in ("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual")),
-    where, cast, cast, clip, clip, reshape, reshape, transpose, transpose, squeeze, unsqueeze, concat, concat, split, slice_, slice_,
+    where, cast, cast, halve, no_number, clip, clip, reshape, reshape, transpose, transpose, squeeze, unsqueeze, concat, concat, split, slice_, slice_,
     gather, gather, gather_elements, gather_nd, scatter_elements, scatter_nd, expand, tile, pad, pad,
     rearranged("DepthToSpace"), rearranged("SpaceToDepth"),
     *(reduce_(op) for op in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceSum", "ReduceMean", "ReduceLogSumExp")),
