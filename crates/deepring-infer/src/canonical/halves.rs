@@ -78,7 +78,22 @@ impl Graph {
                 let body = std::mem::take(&mut graph.node);
                 graph.node = self.rounding(body, &inside, rounded.clone(), &|_| false);
             }
-            if decides(node.onnx_op()) {
+            let to = match node.onnx_op() {
+                "Cast" => {
+                    node.attr_int("to").and_then(|t| DType::from_onnx(i32::try_from(t).ok()?))
+                }
+                "CastLike" => match node.arg(1).and_then(|like| kinds.get(like)) {
+                    Some(Kind::Tensor(dtype)) => Some(*dtype),
+                    _ => None,
+                },
+                _ => None,
+            };
+            let to = to.and_then(form);
+            // A cast to the type that it has already moves it.
+            let kept =
+                |x: &String| half(x).is_some_and(|from| to.is_some_and(|to| from.name == to.name));
+            let moved = node.input.first().is_some_and(kept);
+            if decides(node.onnx_op()) && !moved {
                 for x in node.input.iter_mut().filter(|x| !x.is_empty()) {
                     if let Some(form) = half(x).filter(|_| !rounded.contains(x)) {
                         let y = format!("{x}.{}", form.name);
@@ -89,14 +104,12 @@ impl Graph {
                     }
                 }
             }
-            let to = node.attr_int("to").and_then(|t| DType::from_onnx(i32::try_from(t).ok()?));
-            let to = to.and_then(form).filter(|_| node.onnx_op() == "Cast");
             let exact = |x: &String| {
                 use DType::{Bool, I8, U8};
                 matches!(kinds.get(x), Some(Kind::Tensor(U8 | I8 | Bool)))
-                    || half(x).is_some_and(|from| to.is_some_and(|to| from.name == to.name))
             };
-            if let (Some(form), Some((x, y))) = (to, node.edge()) {
+            let rounds = to.filter(|_| node.onnx_op() == "Cast" && !moved);
+            if let (Some(form), Some((x, y))) = (rounds, node.edge()) {
                 rounded.insert(y.clone());
                 if !exact(&x) && !only_given(&y) {
                     let single = format!("{y}.single");
@@ -106,7 +119,7 @@ impl Graph {
                     self.round(&single, &y, form, &mut nodes);
                     continue;
                 }
-            } else if moves(node.onnx_op())
+            } else if (moved || moves(node.onnx_op()))
                 && node.input.iter().all(|x| half(x).is_none() || rounded.contains(x))
             {
                 rounded.extend(node.output.iter().cloned());
