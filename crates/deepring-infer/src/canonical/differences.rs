@@ -41,6 +41,8 @@ const DIFFERENCES: &[Difference] = &[
     Difference { operators: &["SequenceInsert"], rule: Rewrite(places::sequence_insert) },
     Difference { operators: &["Slice"], rule: Rewrite(places::slice) },
     Difference { operators: &["Pad"], rule: Rewrite(places::pad) },
+    // Of a far diagonal, the sum of it and a row wraps.
+    Difference { operators: &["Trilu"], rule: Rewrite(places::trilu) },
     // By a single divisor the engine multiplies with the reciprocal.
     Difference { operators: &["Div"], rule: Rewrite(rewrite::divide) },
     Difference { operators: &["CastLike"], rule: Rewrite(rewrite::cast_like) },

@@ -34,6 +34,28 @@ pub(super) fn slice(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten
     start_within(upgrade, &mut node)
 }
 
+/// A diagonal that no matrix reaches is as good where it is nearer.
+pub(super) fn trilu(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let (Some((_, y)), Some(k)) = (node.edge(), node.arg(1).map(str::to_owned)) else {
+        return Ok(Some(node));
+    };
+    let far = 1 << 29;
+    let near = match ints(upgrade, Some(&k)).as_deref() {
+        Some([k]) if (-far..=far).contains(k) => return Ok(Some(node)),
+        Some([k]) => upgrade.int(&format!("{y}.diagonal"), *k.clamp(&-far, &far)),
+        _ => {
+            let part = |suffix: &str| format!("{y}.{suffix}");
+            let (least, most) =
+                (upgrade.int(&part("least"), -far), upgrade.int(&part("most"), far));
+            upgrade.push("Max", &[&k, &least], &part("not_before"));
+            upgrade.push("Min", &[&part("not_before"), &most], &part("diagonal"));
+            part("diagonal")
+        }
+    };
+    node.set_input(1, near);
+    Ok(Some(node))
+}
+
 /// The elements of a small constant of integers.
 fn ints(upgrade: &Upgrade<'_>, name: Option<&str>) -> Option<Vec<i64>> {
     let bytes = upgrade.constant_bytes(name)?;

@@ -246,7 +246,7 @@ fn a_shape_may_be_an_output() {
 fn a_network_without_parameters_is_one_block() {
     let mut net = Net::new(11);
     net.input("x", FLOAT, &["n", "6"]).output("y", FLOAT);
-    net.node("Relu", &["x"], "y");
+    net.node("Sigmoid", &["x"], "y");
     let blocks = check(net, 2, &["y"]);
     assert_eq!((blocks.len(), blocks[0].params_len()), (1, 0));
 }

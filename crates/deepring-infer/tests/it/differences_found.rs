@@ -459,3 +459,15 @@ fn a_loop_without_a_turn_gives_empty_lists() {
         assert_eq!((floats(found[1]), found[1].dims()[1]), (z, 2));
     }
 }
+
+#[test]
+fn a_diagonal_that_no_matrix_reaches_leaves_all_or_nothing() {
+    for (k, due) in [(i64::from(i32::MAX), 0.0), (-i64::from(i32::MAX), 1.0)] {
+        let mut net = Net::new(7);
+        net.input("x", FLOAT, &["2", "2"]).output("y", FLOAT);
+        let k = net.ints("k", &[k]);
+        net.node("Squeeze", &[&k], "diagonal");
+        net.node("Trilu", &["x", "diagonal"], "y");
+        assert_eq!(floats(&answer(&net, vec![tensor("x", &[2, 2], &[1.0; 4])])), [due; 4]);
+    }
+}
