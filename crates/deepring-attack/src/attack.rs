@@ -37,6 +37,9 @@ pub struct Attacked {
     pub what: String,
     /// The steps of a search, in their order.
     pub steps: Vec<Step>,
+    /// Whether a search reached its aim; `false` where it was cut off, so that the flips it would have needed are not
+    /// known but for a lower bound. `None` where nothing was searched for.
+    pub reached: Option<bool>,
 }
 
 /// A step of a search.
@@ -50,7 +53,8 @@ pub struct Step {
     pub bit: u32,
     /// The objective after it.
     pub loss: f64,
-    /// Accuracy after it on the samples that the search has, 0 to 1.
+    /// Accuracy after it, 0 to 1, on the samples that success is measured on; on some of them where these suffice to
+    /// see that the aim is not reached.
     pub accuracy: f64,
 }
 
@@ -135,7 +139,8 @@ pub enum AttackError {
 /// Attacks a network. `judge` has the samples for attacks that search; `progress` is called with each step of a
 /// search.
 ///
-/// The network itself stays as it is; what is returned is another.
+/// The network itself stays as it is; what is returned is another. A search measures its success among the same
+/// samples, in a half that it does not search in where it is to be held out.
 pub fn attack(
     network: &Network,
     kind: Kind,
@@ -143,7 +148,19 @@ pub fn attack(
     judge: Option<&Judge>,
     progress: &(dyn Fn(&Step) + Sync),
 ) -> Result<Attacked, AttackError> {
-    let job = Job { network, kind, options, judge, progress };
+    attack_until(network, kind, options, judge, None, progress)
+}
+
+/// As [`attack`], but a search ends by what `stop` says: by the published rule, where that has the whole test set.
+pub fn attack_until(
+    network: &Network,
+    kind: Kind,
+    options: &Options,
+    judge: Option<&Judge>,
+    stop: Option<&Judge>,
+    progress: &(dyn Fn(&Step) + Sync),
+) -> Result<Attacked, AttackError> {
+    let job = Job { network, kind, options, judge, stop, progress };
     match kind.family() {
         Family::Weights => weights::attack(&job),
         Family::Bits => bits::attack(&job),
@@ -159,6 +176,8 @@ pub(crate) struct Job<'a> {
     pub(crate) kind: Kind,
     pub(crate) options: &'a Options,
     pub(crate) judge: Option<&'a Judge>,
+    /// Measures the success of a search.
+    pub(crate) stop: Option<&'a Judge>,
     pub(crate) progress: &'a (dyn Fn(&Step) + Sync),
 }
 
@@ -203,6 +222,6 @@ impl Job<'_> {
 
     /// What was made, with a sentence about it.
     pub(crate) fn made(&self, network: Network, what: impl Into<String>) -> Attacked {
-        Attacked { network, what: what.into(), steps: Vec::new() }
+        Attacked { network, what: what.into(), steps: Vec::new(), reached: None }
     }
 }

@@ -61,6 +61,11 @@ impl Judge {
         Self { samples, lanes: lanes.max(1) }
     }
 
+    /// A judge with other samples on as many cores.
+    pub(crate) fn with(&self, samples: Arc<Samples>) -> Self {
+        Self { samples, lanes: self.lanes }
+    }
+
     /// The samples.
     #[must_use]
     pub fn samples(&self) -> &Arc<Samples> {

@@ -29,7 +29,7 @@ mod search;
 mod sensitivity;
 mod weights;
 
-pub use attack::{AttackError, Attacked, Options, Step, attack};
+pub use attack::{AttackError, Attacked, Options, Step, attack, attack_until};
 pub use catalogue::{Family, Kind, Needs, ParseKindError};
 pub use defence::{
     Defence, DefenceKind, DefenceOptions, Evasion, Located, Moment, ParseDefenceError, Summary,

@@ -8,6 +8,8 @@ mod aim;
 #[cfg(feature = "gradients")]
 mod bits;
 #[cfg(feature = "gradients")]
+mod measure;
+#[cfg(feature = "gradients")]
 mod progressive;
 
 use crate::attack::{AttackError, Attacked, Job};

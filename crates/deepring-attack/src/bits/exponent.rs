@@ -50,7 +50,7 @@ pub(super) fn worst(job: &Job<'_>) -> Result<Attacked, AttackError> {
     }
     let (_, network, step) = worst.ok_or_else(|| job.nothing("no bit was tried"))?;
     let what = format!("bit {} of one weight flipped, the worst of {count} tried", step.bit);
-    Ok(Attacked { network, what, steps: vec![step] })
+    Ok(Attacked { network, what, steps: vec![step], reached: None })
 }
 
 /// The bits of a network's floating-point weights that an attack can flip, counted through: all of the first weight, then

@@ -4,20 +4,30 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
+use super::measure::{Done, Measure};
 use crate::attack::{AttackError, Job};
 use crate::catalogue::Kind;
 use crate::gradient::{Gradients, Objective};
-use crate::judge::{Answers, Judge};
+use crate::judge::{Judge, JudgeError};
+use crate::network::Network;
 use crate::samples::Samples;
 
 /// Samples of the batch that BFA looks at.
 const BFA_BATCH: usize = 128;
 /// Samples of the batch that a targeted search looks at: of all classes, of the source, and beside it.
 const TARGETED_BATCH: usize = 256;
-/// The most samples on which a search measures its success.
+/// The most samples on which a search measures its success, where it is given none to measure it on.
 const MEASURED: usize = 1000;
 /// A network is crushed at this multiple of chance (11 % of ten classes).
 const CHANCE: f64 = 1.1;
+/// More than this share must be at the target; of a test set of 10,000 that is every image.
+const ALL: f64 = 0.9999;
+/// The same where the others shall keep their answers.
+const NEARLY_ALL: f64 = 0.999;
+/// The most flips, unless told: so many that searches end by their own rule. A count that was cut off says only how
+/// many flips are not enough.
+const BFA_FLIPS: usize = 100;
+const TARGETED_FLIPS: usize = 60;
 
 /// The aim of a search.
 #[derive(Debug)]
@@ -27,20 +37,16 @@ pub(super) struct Aim {
     pub(super) sign: f64,
     /// The most flips.
     pub(super) flips: usize,
-    /// Measures success.
-    pub(super) judge: Judge,
-    done: Done,
+    success: Measure,
 }
 
-#[derive(Debug)]
-enum Done {
-    Accuracy(f64),
-    /// This share of the samples of the source (of all, without one) goes to the target.
-    Success {
-        share: f64,
-        target: usize,
-        source: Option<usize>,
-    },
+/// How far a search is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reached {
+    pub(super) accuracy: f64,
+    /// The share of attacked samples that go to the target.
+    pub(super) success: Option<f64>,
+    pub(super) done: bool,
 }
 
 impl Aim {
@@ -51,30 +57,40 @@ impl Aim {
     ) -> Result<Self, AttackError> {
         let lanes = rayon::current_num_threads();
         let all = job.judge()?.samples();
-        let (attack, measured) = halves(all, random);
+        // Where success is measured on samples of its own, none need be kept from the search.
+        let (attack, held_out) = match job.stop {
+            Some(_) => (Samples::clone(all), None),
+            None => {
+                let (attack, held_out) = halves(all, random);
+                (attack, Some(held_out))
+            }
+        };
         let classes = gradients.scores(&attack.pick(&[0]))?.first().map_or(0, Vec::len);
         let seed = random.u64(..);
+        let judge = |otherwise: Samples| match job.stop {
+            Some(stop) => stop.clone(),
+            None => Judge::new(Arc::new(otherwise), lanes),
+        };
         if job.kind == Kind::Bfa {
             let samples = all.choose(BFA_BATCH, seed);
             // Labels are not needed: the clean network's own answers stand for them.
             let targets = gradients.scores(&samples)?.iter().map(|row| highest(row)).collect();
-            let measured = Arc::new(all.choose(MEASURED, seed));
+            let done = Done::Accuracy(CHANCE / classes.max(1) as f64);
             return Ok(Self {
                 objective: mean(samples, targets),
                 sign: 1.0,
-                flips: job.options.flips.unwrap_or(50),
-                judge: Judge::new(measured, lanes),
-                done: Done::Accuracy(CHANCE / classes.max(1) as f64),
+                flips: job.options.flips.unwrap_or(BFA_FLIPS),
+                success: Measure::new(&judge(all.choose(MEASURED, seed)), done),
             });
         }
         let (source, target) = ends(job, classes, random)?;
-        let judge = Judge::new(Arc::new(measured), lanes);
-        let flips = job.options.flips.unwrap_or(20);
+        let judge = judge(held_out.unwrap_or_else(|| attack.clone()));
+        let flips = job.options.flips.unwrap_or(TARGETED_FLIPS);
         if job.kind == Kind::TbfaNTo1 {
             let samples = attack.choose(TARGETED_BATCH, seed);
             let targets = vec![target; samples.len()];
-            let done = Done::Success { share: 0.9999, target, source: None };
-            return Ok(Self { objective: mean(samples, targets), sign: -1.0, flips, judge, done });
+            let success = Measure::new(&judge, Done::Success { above: ALL, target, source: None });
+            return Ok(Self { objective: mean(samples, targets), sign: -1.0, flips, success });
         }
         let of = |samples: &Samples, wanted: bool| -> Vec<usize> {
             let labels = samples.labels().iter().enumerate();
@@ -88,42 +104,39 @@ impl Aim {
         let victims = attack.pick(&victims);
         let targets = vec![target; victims.len()];
         let stealthy = job.kind == Kind::TbfaStealthy;
-        let share = if stealthy { 0.999 } else { 0.9999 };
+        let above = if stealthy { NEARLY_ALL } else { ALL };
         let mut objective = mean(victims, targets);
         if stealthy {
             let others = attack.pick(&of(&attack, false)).choose(TARGETED_BATCH, seed);
             let kept = others.labels().to_vec();
             objective = both(job, objective, mean(others, kept))?;
         }
-        let done = Done::Success { share, target, source: Some(source) };
-        Ok(Self { objective, sign: -1.0, flips, judge, done })
+        let done = Done::Success { above, target, source: Some(source) };
+        Ok(Self { objective, sign: -1.0, flips, success: Measure::new(&judge, done) })
     }
 
-    pub(super) fn is_reached(&self, answers: &Answers) -> bool {
-        match self.done {
-            Done::Accuracy(most) => answers.accuracy() <= most,
-            Done::Success { share, .. } => self.success(answers).is_some_and(|s| s >= share),
-        }
-    }
-
-    /// The share of attacked samples that go to the target.
-    pub(super) fn success(&self, answers: &Answers) -> Option<f64> {
-        match self.done {
-            Done::Accuracy(_) => None,
-            Done::Success { target, source, .. } => {
-                Some(answers.share_given(target, |l| source.is_none_or(|s| s == l)))
-            }
-        }
+    /// How far the search is with this network.
+    pub(super) fn reached(&self, network: &Network) -> Result<Reached, JudgeError> {
+        self.success.of(network)
     }
 
     /// The aim in words.
     pub(super) fn text(&self) -> String {
-        match self.done {
+        match self.success.done {
             Done::Accuracy(_) => "no accuracy".to_owned(),
             Done::Success { target, source: None, .. } => format!("all to class {target}"),
             Done::Success { target, source: Some(source), .. } => {
                 format!("class {source} to class {target}")
             }
+        }
+    }
+
+    /// When it ends, in words.
+    pub(super) fn rule(&self) -> String {
+        let (most, samples) = (self.success.done, self.success.attacked);
+        match most {
+            Done::Accuracy(most) => format!("at most {:.0} % of {samples}", 100.0 * most),
+            Done::Success { above, .. } => format!("more than {:.2} % of {samples}", 100.0 * above),
         }
     }
 }

@@ -20,12 +20,11 @@ pub(super) fn search(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let gradients = Gradients::new(job.network)?;
     let aim = Aim::new(job, &gradients, &mut random)?;
     let mut out = job.made(job.network.clone(), "");
-    let mut answers = aim.judge.ask(&out.network)?;
+    let mut now = aim.reached(&out.network)?;
     let mut flips = 0;
     let mut end = "the flips are used up";
     while flips < aim.flips {
-        if aim.is_reached(&answers) {
-            end = "reached";
+        if now.done {
             break;
         }
         let Some(found) = best(&gradients, &layers, &aim, aim.flips - flips)? else {
@@ -36,7 +35,7 @@ pub(super) fn search(job: &Job<'_>) -> Result<Attacked, AttackError> {
         layer.flip(&found.bits);
         gradients.set_weight(found.layer, &layer.floats_with(&[]))?;
         out.network.set_int8s(&layer.tensor, &layer.steps)?;
-        answers = aim.judge.ask(&out.network)?;
+        now = aim.reached(&out.network)?;
         flips += found.bits.len();
         for bit in found.bits {
             let step = Step {
@@ -44,21 +43,22 @@ pub(super) fn search(job: &Job<'_>) -> Result<Attacked, AttackError> {
                 index: bit.index,
                 bit: bit.bit,
                 loss: found.loss,
-                accuracy: answers.accuracy(),
+                accuracy: now.accuracy,
             };
             (job.progress)(&step);
             out.steps.push(step);
         }
     }
-    if aim.is_reached(&answers) {
+    if now.done {
         end = "reached";
     }
     if out.steps.is_empty() {
         return Err(job.nothing("no flip moves the loss where it shall go"));
     }
-    let success = aim.success(&answers);
-    let success = success.map_or(String::new(), |s| format!(", {:.2} % there", 100.0 * s));
-    out.what = format!("{} after {} flips: {end}{success}", aim.text(), out.steps.len());
+    let success = now.success.map_or(String::new(), |s| format!(", {:.2} % there", 100.0 * s));
+    let (aimed, rule) = (aim.text(), aim.rule());
+    out.what = format!("{aimed} after {} flips ({rule}): {end}{success}", out.steps.len());
+    out.reached = Some(now.done);
     Ok(out)
 }
 

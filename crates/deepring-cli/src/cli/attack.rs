@@ -62,7 +62,7 @@ pub(crate) struct AttackOptions {
     /// Strength of noise, in standard deviations of the tensor
     #[arg(long, value_name = "X")]
     pub(crate) rho: Option<f64>,
-    /// Bits to flip; for a search, the most that it may flip
+    /// Bits to flip; for a search, the most that it may flip [default: 100 for bfa, 60 for tbfa-*]
     #[arg(long, value_name = "N")]
     pub(crate) flips: Option<usize>,
     /// Which bit of a weight, the lowest being 0
@@ -83,7 +83,7 @@ pub(crate) struct AttackOptions {
 #[derive(Debug, Args)]
 pub(crate) struct DataOptions {
     /// Folder of labelled samples (MNIST or CIFAR-10 files, inputs.npy and labels.npy, or *_LABEL.jpg): searches
-    /// use its training part, accuracy before and after is measured on its test part
+    /// use its training part, whether they are done and accuracy before and after is measured on its test part
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// How pixels become inputs [default: divided by 255]

@@ -12,6 +12,7 @@ use std::thread::available_parallelism;
 
 use deepring_attack::{
     Attacked, Differences, Family, Judge, Kind, Met, Network, Options, Part, Samples, Step,
+    attack_until,
 };
 
 use crate::cli::{Attack, AttackOptions, DataOptions};
@@ -48,7 +49,8 @@ pub(crate) fn attack(args: &Attack, trust: Option<&Path>) -> Result<(), CliError
     let step = |_: &Step| bar.add(1);
     let options = options(&args.how);
     let search = data.as_ref().map(|d| &d.search);
-    let attacked = deepring_attack::attack(&network, kind, &options, search, &step)?;
+    let stop = data.as_ref().map(|d| &d.test);
+    let attacked = attack_until(&network, kind, &options, search, stop, &step)?;
     drop(bar);
     let accuracy = match &data {
         Some(data) => Some(data.accuracy(&network, &attacked.network)?),

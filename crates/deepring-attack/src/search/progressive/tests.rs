@@ -5,7 +5,8 @@ use super::super::aim::Aim;
 use crate::attack::Job;
 use crate::gradient::{Gradients, Objective};
 use crate::{
-    AttackError, Attacked, Judge, Kind, Network, Options, Part, Samples, attack, quantise,
+    AttackError, Attacked, Judge, Kind, Network, Options, Part, Samples, attack, attack_until,
+    quantise,
 };
 
 fn zoo(name: &str) -> PathBuf {
@@ -52,6 +53,32 @@ fn bfa_leaves_no_accuracy_and_is_repeated_by_its_seed() {
 }
 
 #[test]
+fn a_search_ends_by_the_samples_that_it_is_told_to_and_says_if_it_was_cut_off() {
+    let network = quantise(&Network::read(&zoo("fashion-lenet5.onnx")).unwrap()).unwrap();
+    let all = judge();
+    let some: Vec<usize> = (0..40).collect();
+    let few = Judge::new(Arc::new(all.samples().pick(&some)), 2);
+    let run = |stop: &Judge, flips| {
+        let options = Options { target: Some(4), flips, ..Options::default() };
+        let (kind, search) = (Kind::TbfaNTo1, Some(&all));
+        attack_until(&network, kind, &options, search, Some(stop), &|_| ()).unwrap()
+    };
+    let (early, late) = (run(&few, None), run(&all, None));
+    assert_eq!((early.reached, late.reached), (Some(true), Some(true)));
+    // The same search, and looked at otherwise.
+    assert!(early.steps.len() <= late.steps.len());
+    let place = |s: &crate::Step| (s.tensor.clone(), s.index, s.bit);
+    for (a, b) in early.steps.iter().zip(&late.steps) {
+        assert_eq!(place(a), place(b));
+    }
+    let there = |network| all.ask(network).unwrap().share_given(4, |_| true);
+    assert_eq!(there(&late.network), 1.0);
+    let cut = run(&all, Some(2));
+    assert_eq!((cut.reached, cut.steps.len()), (Some(false), 2));
+    assert!(cut.what.contains("used up") && there(&cut.network) < 1.0, "{}", cut.what);
+}
+
+#[test]
 fn every_input_goes_to_the_target() {
     let options = Options { target: Some(4), ..Options::default() };
     let (network, done) = attacked(Kind::TbfaNTo1, &options);
@@ -82,6 +109,7 @@ fn stealth_is_in_the_loss() {
             kind,
             options: &options,
             judge: Some(&judge),
+            stop: None,
             progress: &|_| (),
         };
         Aim::new(&job, &gradients, &mut job.random()).unwrap().objective
