@@ -85,6 +85,10 @@ impl Cell {
         add("bit", bit.map(|v| v.to_string()));
         add("source", source.map(|v| v.to_string()));
         add("target", target.map(|v| v.to_string()));
+        if self.kind.family() == Family::Search {
+            // Older results ended by what training samples said, and are no results of this rule.
+            key += "|stop=test";
+        }
         format!("{key}|seed={}|{}", self.seed, settings.get(..16).unwrap_or(settings))
     }
 

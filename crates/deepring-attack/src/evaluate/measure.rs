@@ -7,14 +7,14 @@ use super::cell::Cell;
 use super::forms;
 use super::record::{Measured, Outcome, Sight};
 use super::subject::Subject;
-use crate::attack::{AttackError, Attacked, Step, attack};
-use crate::catalogue::Kind;
+use crate::attack::{AttackError, Attacked, Step, attack_until};
+use crate::catalogue::{Family, Kind};
 use crate::defence::{Defence, Moment, Verdict};
 use crate::differences::Differences;
 use crate::judge::{Answers, Judge, JudgeError};
 use crate::network::Network;
 
-/// After how many flips of a search accuracy is looked at on the test samples, beside the last.
+/// After how many flips accuracy is looked at on the test samples, beside the last.
 const LOOKS: [usize; 13] = [1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 75, 100];
 
 /// Measures a cell. What an attack, or the engine after it, refuses is a result and no error.
@@ -27,7 +27,11 @@ pub(super) fn measure(
 ) -> Result<Outcome, EvaluateError> {
     let began = Instant::now();
     let options = cell.options(subject.line.classes);
-    let made = match attack(&subject.network, cell.kind, &options, Some(search), &|_| ()) {
+    // A search ends by the published rule: by what the test samples say.
+    let searched = cell.kind.family() == Family::Search;
+    let stop = searched.then_some(test);
+    let network = &subject.network;
+    let made = match attack_until(network, cell.kind, &options, Some(search), stop, &|_| ()) {
         Ok(made) => made,
         Err(AttackError::Judge(e)) => return unusable(e),
         Err(e) => return Ok(Outcome::NotApplicable(e.to_string())),
@@ -57,7 +61,11 @@ pub(super) fn measure(
         tensors: differences.tensors.len(),
         graph: differences.graph.len(),
         seconds,
-        trace: trace(&subject.network, &made, answers.accuracy(), test)?,
+        reached: made.reached,
+        trace: match searched {
+            true => searched_trace(&made.steps, answers.accuracy()),
+            false => trace(network, &made, answers.accuracy(), test)?,
+        },
         what: made.what,
         defences,
         ring,
@@ -136,7 +144,22 @@ fn success(
     })
 }
 
-/// Accuracy on the test samples along a search.
+/// Accuracy along a search, which looked itself. The flips of one round were made at once: they have one place.
+fn searched_trace(steps: &[Step], last: f64) -> Vec<(usize, f64)> {
+    let mut out: Vec<(usize, f64)> = Vec::with_capacity(steps.len());
+    for (at, step) in steps.iter().enumerate() {
+        let same = |next: &Step| (next.loss, next.accuracy) == (step.loss, step.accuracy);
+        if !steps.get(at + 1).is_some_and(same) {
+            out.push((at + 1, step.accuracy));
+        }
+    }
+    if let Some(end) = out.last_mut() {
+        end.1 = last;
+    }
+    out
+}
+
+/// Accuracy on the test samples along other attacks that tell their steps.
 fn trace(
     before: &Network,
     made: &Attacked,

@@ -235,7 +235,11 @@ pub struct Measured {
     pub graph: usize,
     /// Seconds that the attack took.
     pub seconds: f64,
-    /// Accuracy on the test samples after so many flips of a search.
+    /// Whether a search reached its aim; `false` where it was cut off, so that its flips are a lower bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<bool>,
+    /// Accuracy on the test samples after so many flips. Along a search the last is of all of them, the others of as many
+    /// thousands as showed that it was not at its end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<(usize, f64)>,
     /// What each baseline saw.

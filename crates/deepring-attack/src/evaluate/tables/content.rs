@@ -1,5 +1,7 @@
 //! What stands in the tables.
 
+mod searches;
+
 use std::str::FromStr as _;
 
 use super::Table;
@@ -15,6 +17,7 @@ pub(in crate::evaluate) fn tables_of(results: &Results, model: &Model) -> Vec<Ta
     let all = [
         paper(model, &rows),
         attacks(&rows),
+        searches::table(model, &rows),
         harm(&rows),
         defences(model, &rows),
         costs(model),

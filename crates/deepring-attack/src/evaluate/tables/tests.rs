@@ -51,6 +51,7 @@ fn row(attack: &str, rho: Option<f64>, seed: u64, attacked: f64, seen: bool) -> 
             tensors: 1,
             graph: 0,
             seconds: 0.0,
+            reached: None,
             trace: Vec::new(),
             defences: vec![sight],
             ring: None,
