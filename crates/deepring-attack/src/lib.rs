@@ -41,7 +41,7 @@ pub use gradient::{Gradients, Objective, Pass};
 pub use graph::stamp;
 pub use judge::{Answers, Judge, JudgeError};
 pub use network::{Element, Layer, LinearOp, Network, NetworkError, Tensor};
-pub use quantise::{QuantiseError, quantise};
+pub use quantise::{QuantiseError, Steps, quantise, quantise_with};
 pub use ring::{
     Besieged, Bout, Claim, FlipOptions, Fork, ForkError, Judged, Met, Named, Overhead,
     OverheadError, Pace, Place, Presented, Raced, ResealForm, RingAttackError, RingChange,

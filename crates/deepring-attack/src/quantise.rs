@@ -1,7 +1,8 @@
 //! Post-training quantisation of linear layers to 8 bits.
 //!
 //! Per layer, symmetric, without a zero point, as the bit-flip literature has it (Rakin, He, Fan, "Bit-Flip Attack",
-//! ICCV 2019): step = max|W| / 127, and a weight is the nearest multiple of the step.
+//! ICCV 2019): step = max|W| / 127, and a weight is the nearest multiple of the step. T-BFA's program (Rakin and others,
+//! TPAMI 2021) has a step of 2 max|W| / 127, so that a flipped bit moves a weight twice as far: [`Steps`] says which.
 
 use deepring::DType;
 use deepring_infer::onnx::proto::{NodeProto, TensorProto};
@@ -37,9 +38,45 @@ pub enum QuantiseError {
         /// The name.
         name: String,
     },
+    /// No layer has the name for which a step is asked.
+    #[error("the network has no layer `{name}` with f32 weights")]
+    NoLayer {
+        /// Its name.
+        name: String,
+    },
+    /// A step is asked for with which 127 of them do not reach the largest weight.
+    #[error(
+        "a top bit of layer `{name}` must move a weight by {least:.2} standard deviations at least: with {found} its largest weight has no place in 8 bits"
+    )]
+    Fine {
+        /// The layer.
+        name: String,
+        /// What was asked for.
+        found: f64,
+        /// What its weights need.
+        least: f64,
+    },
     /// An edit failed.
     #[error(transparent)]
     Network(#[from] NetworkError),
+}
+
+/// How large the steps of weights are.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Steps {
+    /// 2 max|W| / 127 instead of max|W| / 127: weights lie in -64 to 64, and half of the range is for flipped bits.
+    pub half_range: bool,
+    /// Layers (or their weight tensors) of which a top bit, 128 steps, shall move a weight by so many standard deviations
+    /// of the layer's weights; what a single large weight makes of a layer, without that weight.
+    pub coarse: Vec<(String, f64)>,
+}
+
+/// As [`quantise_with`], with a step of max|W| / 127 in every layer.
+///
+/// # Errors
+/// As there.
+pub fn quantise(network: &Network) -> Result<Network, QuantiseError> {
+    quantise_with(network, &Steps::default())
 }
 
 /// The network with every linear layer's f32 weight `W` as 8-bit integers.
@@ -49,8 +86,9 @@ pub enum QuantiseError {
 /// than half a step.
 ///
 /// # Errors
-/// If the operator set is older than 10, if there is no f32 weight, or if one is not finite.
-pub fn quantise(network: &Network) -> Result<Network, QuantiseError> {
+/// If the operator set is older than 10, if there is no f32 weight, if one is not finite, or if a layer cannot have the
+/// step that is asked for.
+pub fn quantise_with(network: &Network, how: &Steps) -> Result<Network, QuantiseError> {
     if network.opset() < OPSET {
         return Err(QuantiseError::OperatorSet { found: network.opset() });
     }
@@ -59,11 +97,20 @@ pub fn quantise(network: &Network) -> Result<Network, QuantiseError> {
     if layers.is_empty() {
         return Err(QuantiseError::Nothing);
     }
+    let is = |layer: &Layer, name: &str| layer.name == name || layer.weight == name;
+    if let Some((name, _)) = how.coarse.iter().find(|(n, _)| !layers.iter().any(|l| is(l, n))) {
+        return Err(QuantiseError::NoLayer { name: name.clone() });
+    }
     let mut out = network.clone();
     for layer in &layers {
         let values = network.floats(&layer.weight)?;
-        let step = step_of(&values)
+        let finest = step_of(&values)
             .ok_or_else(|| QuantiseError::NotFinite { name: layer.weight.clone() })?;
+        let step = match how.coarse.iter().find(|(name, _)| is(layer, name)) {
+            Some((_, deviations)) => coarse(layer, &values, *deviations, finest)?,
+            None if how.half_range => 2.0 * finest,
+            None => finest,
+        };
         let steps = values.iter().map(|v| (v / step).round().clamp(-127.0, 127.0) as i8 as u8);
         insert(&mut out, &layer.weight, step, steps.collect())?;
     }
@@ -77,6 +124,24 @@ fn step_of(values: &[f32]) -> Option<f32> {
     }
     let step = values.iter().fold(0f32, |m, v| m.max(v.abs())) / 127.0;
     Some(if step > 0.0 { step } else { 1.0 })
+}
+
+/// The step with which 128 of them are so many standard deviations of the weights.
+fn coarse(
+    layer: &Layer,
+    values: &[f32],
+    deviations: f64,
+    finest: f32,
+) -> Result<f32, QuantiseError> {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+    let sd = (values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n).sqrt();
+    let least = 128.0 * f64::from(finest) / sd;
+    // A layer whose weights are all equal has no deviation, and no step by it.
+    match deviations >= least && deviations.is_finite() {
+        true => Ok((deviations * sd / 128.0) as f32),
+        false => Err(QuantiseError::Fine { name: layer.name.clone(), found: deviations, least }),
+    }
 }
 
 /// Puts the integers in place of the initializer, with the node that makes floats of them.
@@ -126,80 +191,4 @@ fn is_taken(network: &Network, name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::{Path, PathBuf};
-    use std::sync::Arc;
-
-    use deepring::{Host, Owner, SecretKey};
-    use deepring_infer::onnx::proto::ModelProto;
-    use deepring_infer::{Blocks, Seal};
-    use prost::Message as _;
-
-    use super::*;
-    use crate::{Judge, Part, Samples};
-
-    fn zoo(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo").join(name)
-    }
-
-    #[test]
-    fn no_weight_moves_by_more_than_half_a_step() {
-        for name in ["fashion-lenet5.onnx", "fashion-resnet8.onnx"] {
-            let clean = Network::read(&zoo(name)).unwrap();
-            let quantised = quantise(&clean).unwrap();
-            let (before, after) = (clean.layers(), quantised.layers());
-            assert_eq!(before.len(), after.len());
-            for (b, a) in before.iter().zip(&after) {
-                assert_eq!(
-                    (&a.name, a.op, &a.dims, a.out_axis),
-                    (&b.name, b.op, &b.dims, b.out_axis)
-                );
-                assert_eq!(a.weight, format!("{}_quantised", b.weight));
-                let step = quantised.floats(a.scale.as_ref().unwrap()).unwrap()[0];
-                let steps = quantised.int8s(&a.weight).unwrap();
-                assert!(steps.iter().any(|s| s.abs() == 127) && !steps.contains(&-128));
-                for (s, v) in steps.iter().zip(clean.floats(&b.weight).unwrap()) {
-                    assert!((f32::from(*s) * step - v).abs() <= step * 0.500_01);
-                }
-            }
-            // Nothing is left to quantise.
-            assert!(matches!(quantise(&quantised), Err(QuantiseError::Nothing)));
-        }
-    }
-
-    #[test]
-    fn it_answers_as_before_and_can_be_sealed() {
-        let samples = Samples::open(&zoo("fashion-sample"), Part::Test, None).unwrap();
-        let judge = Judge::new(Arc::new(samples), 2);
-        let clean = Network::read(&zoo("fashion-resnet8.onnx")).unwrap();
-        let quantised = quantise(&clean).unwrap();
-        let (a, b) = (judge.ask(&clean).unwrap(), judge.ask(&quantised).unwrap());
-        assert_ne!(a, b);
-        assert!((a.accuracy() - b.accuracy()).abs() <= 0.005);
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("quantised.onnx");
-        quantised.write(&path).unwrap();
-        assert_eq!(Network::read(&path).unwrap(), quantised);
-        let owner = SecretKey::<Owner>::generate().unwrap();
-        let host = SecretKey::<Host>::generate().unwrap();
-        let ring = folder.path().join("quantised.ring");
-        Seal::new(&path, &owner).host(Blocks::All, host.public()).write(&ring, &|_| ()).unwrap();
-    }
-
-    #[test]
-    fn an_old_operator_set_and_weights_that_are_no_numbers_are_refused() {
-        let mut network = Network::read(&zoo("fashion-lenet5.onnx")).unwrap();
-        let mut values = network.floats("fc2.weight").unwrap();
-        values[3] = f32::NAN;
-        network.set_floats("fc2.weight", &values).unwrap();
-        assert!(
-            matches!(quantise(&network), Err(QuantiseError::NotFinite { name }) if name == "fc2.weight")
-        );
-        let mut proto = ModelProto::decode(network.encode().as_slice()).unwrap();
-        proto.opset_import[0].version = Some(9);
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), proto.encode_to_vec()).unwrap();
-        let old = Network::read(file.path()).unwrap();
-        assert!(matches!(quantise(&old), Err(QuantiseError::OperatorSet { found: 9 })));
-    }
-}
+mod tests;

@@ -97,13 +97,32 @@ pub(crate) struct DataOptions {
     pub(crate) search: usize,
 }
 
-/// Write a network with 8-bit weights (per layer, symmetric), as the bit searches attack it
+/// Write a network with 8-bit weights (per layer, symmetric, step max|W| / 127), as the bit searches attack it
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  deepring quantise model.onnx -o model-int8.onnx")]
+#[command(after_help = "\
+Examples:
+  deepring quantise model.onnx -o model-int8.onnx
+  deepring quantise model.onnx --half-range -o model-half.onnx
+  deepring quantise model.onnx --coarse logits=46 -o model-coarse.onnx")]
 pub(crate) struct Quantise {
     /// The network, plain ONNX
     pub(crate) model: PathBuf,
+    /// A step of 2 max|W| / 127 instead of max|W| / 127, as the program of T-BFA has it: weights use half of the 8 bits'
+    /// range, and a flipped bit moves one twice as far
+    #[arg(long)]
+    pub(crate) half_range: bool,
+    /// A step of this layer with which a flipped top bit moves a weight by so many standard deviations of its weights, as
+    /// a single large weight in the layer would make it; repeat for more
+    #[arg(long, value_parser = coarse, value_name = "LAYER=X")]
+    pub(crate) coarse: Vec<(String, f64)>,
     /// Write here, whole or not at all
     #[arg(short, long, value_name = "OUT.onnx")]
     pub(crate) output: PathBuf,
+}
+
+fn coarse(text: &str) -> Result<(String, f64), String> {
+    let (layer, deviations) = text.rsplit_once('=').ok_or("it is LAYER=X")?;
+    let found = deviations.parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0);
+    let deviations = found.ok_or("X is a number of standard deviations, more than 0")?;
+    Ok((layer.to_owned(), deviations))
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deepring_attack::Network;
+use deepring_attack::{Network, Steps};
 use deepring_infer::network_files;
 
 use crate::cli::Quantise;
@@ -16,7 +16,8 @@ pub(crate) fn quantise(args: &Quantise, trust: Option<&Path>) -> Result<(), CliE
     rings::spare_bound(&args.output, trust)?;
     output::writable(&args.output)?;
     let network = Network::read(&args.model)?;
-    let quantised = deepring_attack::quantise(&network)?;
+    let how = Steps { half_range: args.half_range, coarse: args.coarse.clone() };
+    let quantised = deepring_attack::quantise_with(&network, &how)?;
     quantised.write(&args.output)?;
     let layers = quantised.layers().iter().filter(|l| l.scale.is_some()).count();
     output::line(format_args!(
