@@ -101,4 +101,6 @@ fn best(
 }
 
 #[cfg(test)]
+mod published;
+#[cfg(test)]
 mod tests;
