@@ -7,6 +7,7 @@
     reason = "helpers of tests may fail loudly"
 )]
 
+mod checkpoint;
 mod evaluate;
 mod graph;
 mod half;
