@@ -70,6 +70,9 @@ pub struct Plan {
     pub defences: Vec<DefenceKind>,
     /// How DeepRing checks parameters.
     pub check: Check,
+    /// Whether cost, false alarms, the attackers who know a defence, and the siege of the ring are measured beside the
+    /// cells.
+    pub beside: bool,
     /// No cell is begun after so long.
     pub budget: Option<Duration>,
     /// Folder for the results.
@@ -332,6 +335,10 @@ fn settings(plan: &Plan, test: &Samples, search: &Samples) -> String {
     // HASHTAG ranks layers by gradients where the build has them, and otherwise without.
     let gradients = cfg!(feature = "gradients");
     hash.update(format!("{GENERATION} {gradients} {} {:?}", plan.check, plan.defences));
+    // A network that was measured without is measured again with; older results are of that kind.
+    if !plan.beside {
+        hash.update("cells alone");
+    }
     for samples in [test, search] {
         hash.update(format!("{:?} {:?}", samples.dims(), samples.labels()));
         for value in samples.values(0..samples.len()) {

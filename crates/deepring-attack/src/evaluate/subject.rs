@@ -95,8 +95,13 @@ impl Subject {
             None => {
                 let answers = bench.test.ask(&network)?;
                 let search_accuracy = bench.search.ask(&network)?.accuracy();
-                let defences = bench.defences(&network, &guards, &options)?;
-                let ring = trial.as_ref().map(|t| t.measure(bench)).transpose()?;
+                let (defences, ring) = match bench.plan.beside {
+                    true => (
+                        bench.defences(&network, &guards, &options)?,
+                        trial.as_ref().map(|t| t.measure(bench)).transpose()?,
+                    ),
+                    false => (Vec::new(), None),
+                };
                 Model {
                     settings: bench.settings.to_owned(),
                     name,

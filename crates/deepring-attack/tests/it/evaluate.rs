@@ -30,6 +30,7 @@ fn plan(folder: &std::path::Path, items: &[&str]) -> Plan {
         search: 20,
         defences: vec![DefenceKind::None, DefenceKind::Crc32],
         check: Check::Run,
+        beside: true,
         budget: None,
         folder: folder.to_owned(),
         run: Run {

@@ -63,6 +63,9 @@ pub(crate) struct Evaluate {
     /// How DeepRing checks parameters: none, load, spot:Q, run, compute or auto
     #[arg(long, default_value_t = Check::Auto)]
     pub(crate) check: Check,
+    /// Measure the attacks alone, and not cost, false alarms, attackers who know a defence, and attacks on the ring itself
+    #[arg(long)]
+    pub(crate) cells_alone: bool,
     /// Folder for results.jsonl, tables.md, report.html and the plots
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,

@@ -72,6 +72,7 @@ fn plan(args: &Evaluate) -> Plan {
         search: args.search.get(),
         defences,
         check: args.check,
+        beside: !args.cells_alone,
         budget: args.budget.map(|minutes| Duration::from_secs_f64(60.0 * minutes)),
         folder: args.output.clone(),
         run: circumstances(args),

@@ -6,7 +6,7 @@ use std::str::FromStr as _;
 
 use super::Table;
 use crate::catalogue::Kind;
-use crate::defence::{Summary, false_alarm_bound, wilson};
+use crate::defence::{DefenceKind, Summary, false_alarm_bound, wilson};
 use crate::evaluate::journal::Results;
 use crate::evaluate::plot::{accuracy, tallies};
 use crate::evaluate::record::{Measured, Model, Outcome, Row};
@@ -188,8 +188,9 @@ fn defences(model: &Model, rows: &[&Row]) -> Table {
         of.filter(|s| s.defence == name).filter_map(|s| s.recovered.map(|r| 100.0 * r)).collect()
     };
     let out = tallies(rows).into_iter().map(|t| {
-        let misses = match line(&t.defence) {
-            Some(line) => line.misses.clone(),
+        let kind = DefenceKind::from_str(&t.defence).ok().map(|k| k.misses().to_owned());
+        let misses = match line(&t.defence).map(|line| line.misses.clone()).or(kind) {
+            Some(misses) => misses,
             None => "What is sealed by the owner to begin with; an edit in memory that is put back between two uses".to_owned(),
         };
         vec![
