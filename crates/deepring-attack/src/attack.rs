@@ -177,6 +177,7 @@ pub(crate) struct Job<'a> {
     pub(crate) options: &'a Options,
     pub(crate) judge: Option<&'a Judge>,
     /// Measures the success of a search.
+    #[cfg_attr(not(feature = "gradients"), expect(dead_code, reason = "only searches look at it"))]
     pub(crate) stop: Option<&'a Judge>,
     pub(crate) progress: &'a (dyn Fn(&Step) + Sync),
 }

@@ -62,6 +62,7 @@ impl Judge {
     }
 
     /// A judge with other samples on as many cores.
+    #[cfg(feature = "gradients")]
     pub(crate) fn with(&self, samples: Arc<Samples>) -> Self {
         Self { samples, lanes: self.lanes }
     }
