@@ -14,13 +14,41 @@ const MOST_PLACES: usize = 8;
 
 /// An input, 1 or 2, of the `Where` that gives the value of this name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    pub(super) by: String,
-    pub(super) arg: usize,
+struct Place {
+    by: String,
+    arg: usize,
+}
+
+/// What chooses each value, and which values wait for that with their guard.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    places: HashMap<String, Vec<Place>>,
+    open: HashMap<Place, Vec<String>>,
+}
+
+impl Chosen {
+    pub(super) fn of(graph: &Graph) -> Self {
+        Self { places: places(graph), open: HashMap::new() }
+    }
+
+    /// Leaves the guard of a value to what chooses it; whether anything does.
+    pub(super) fn leave_open(&mut self, value: &str) -> bool {
+        let Some(places) = self.places.get(value) else { return false };
+        for place in places {
+            self.open.entry(place.clone()).or_default().push(value.to_owned());
+        }
+        true
+    }
+
+    /// The values that are open where the `Where` that gives `by` chooses its input `arg`.
+    pub(super) fn open_at(&self, by: &str, arg: usize) -> &[String] {
+        let place = Place { by: by.to_owned(), arg };
+        self.open.get(&place).map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 /// The places that choose each value, for values that reach nothing but through one: element by element on the way.
-pub(super) fn places(graph: &Graph) -> HashMap<String, Vec<Place>> {
+fn places(graph: &Graph) -> HashMap<String, Vec<Place>> {
     let mut uses: HashMap<&str, Vec<(&NodeProto, usize)>> = HashMap::new();
     let mut seen: HashSet<String> =
         graph.outputs.iter().filter_map(|value| value.name.clone()).collect();

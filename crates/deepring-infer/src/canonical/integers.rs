@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use deepring::DType;
 
-use super::chosen::{self, Place};
+use super::chosen::Chosen;
 use super::graph::Graph;
 use super::kinds::{self, Kind};
 use super::scope;
@@ -112,10 +112,7 @@ struct Around<'a> {
     kinds: &'a HashMap<String, Kind>,
     /// Names what is added.
     prefix: &'a str,
-    /// What chooses which values.
-    places: HashMap<String, Vec<Place>>,
-    /// Values that may be out of range where they are not chosen, by what chooses.
-    open: HashMap<Place, Vec<String>>,
+    chosen: Chosen,
 }
 
 fn refuse(name: &str) -> Result<(), ImportError> {
@@ -135,8 +132,7 @@ impl Graph {
         for name in self.constants.keys() {
             known.constant(name, self.ints(Some(name))?);
         }
-        let mut around =
-            Around { kinds, prefix: "", places: chosen::places(self), open: HashMap::new() };
+        let mut around = Around { kinds, prefix: "", chosen: Chosen::of(self) };
         let nodes = std::mem::take(&mut self.nodes);
         self.nodes = self.guarding(nodes, &mut known, &mut around)?;
         let outputs = self.outputs.iter().filter_map(|v| v.name.as_deref());
@@ -177,8 +173,8 @@ impl Graph {
             // Names are one graph's own, and two branches may have the same.
             let prefix = format!("{prefix}{of}.{i}.");
             // What is chosen from there is guarded where it is made.
-            let (places, open) = (HashMap::new(), HashMap::new());
-            let mut around = Around { kinds: &inside, prefix: &prefix, places, open };
+            let chosen = Chosen::default();
+            let mut around = Around { kinds: &inside, prefix: &prefix, chosen };
             body.node = self.guarding(nodes, &mut inner, &mut around)?;
             let outputs = body.output.iter().filter_map(|v| v.name.as_deref());
             outputs.filter(|y| inner.beyond.contains(*y)).try_for_each(refuse)?;
@@ -300,17 +296,10 @@ impl Graph {
         step("Less", &[&part("in_floats"), &low], "below");
         step("Greater", &[&part("in_floats"), &high], "above");
         step("Or", &[&part("below"), &part("above")], "outside");
-        match around.places.get(&y) {
-            Some(places) => {
-                for place in places {
-                    around.open.entry(place.clone()).or_default().push(y.clone());
-                }
-            }
-            None => {
-                let complaint = format!("{prefix}{y}{COMPLAINT}");
-                let named = format!("{prefix}{y}");
-                self.stop(node, (0, &named), &complaint, &part("outside"), kinds, nodes);
-            }
+        if !around.chosen.leave_open(&y) {
+            let complaint = format!("{prefix}{y}{COMPLAINT}");
+            let named = format!("{prefix}{y}");
+            self.stop(node, (0, &named), &complaint, &part("outside"), kinds, nodes);
         }
     }
 
@@ -318,10 +307,10 @@ impl Graph {
     fn guard_chosen(
         &mut self,
         node: &mut NodeProto,
-        Around { kinds, open, .. }: &Around<'_>,
+        Around { kinds, chosen: open, .. }: &Around<'_>,
         nodes: &mut Vec<NodeProto>,
     ) {
-        if node.onnx_op() != "Where" || open.is_empty() {
+        if node.onnx_op() != "Where" {
             return;
         }
         let (Some(by), Some(condition)) = (node.output.first().cloned(), node.arg(0)) else {
@@ -329,8 +318,7 @@ impl Graph {
         };
         let condition = condition.to_owned();
         for arg in [1, 2] {
-            let place = Place { by: by.clone(), arg };
-            for value in open.get(&place).into_iter().flatten() {
+            for value in open.open_at(&by, arg) {
                 // The same may be open at several places.
                 let part = |suffix: &str| format!("{value}.{suffix}.{arg}.{by}");
                 let chosen = match arg {
