@@ -229,7 +229,8 @@ fn values(name: &str, dtype: DType, data: Vec<u8>) -> TensorValue {
 #[test]
 fn what_is_cast_to_half_precision_is_rounded_to_even_and_overflows() {
     let x = [1.0001, 0.1, 65504.0, 65519.99, 65520.0, -1e6, 2.9e-8, 1e-5, 2049.0, 2051.0, -0.3f32];
-    let forms: [(i32, fn(f32) -> f32); 2] =
+    type Rounding = fn(f32) -> f32;
+    let forms: [(i32, Rounding); 2] =
         [(10, |v| half::f16::from_f32(v).to_f32()), (16, |v| half::bf16::from_f32(v).to_f32())];
     for (code, round) in forms {
         let mut net = Net::new(7);
