@@ -380,7 +380,6 @@ fn long_sum() -> ModelProto {
     let value = |name: &str, dims: &[i64]| ValueInfoProto {
         name: Some(name.into()),
         r#type: Some(tensor(dims)),
-        ..ValueInfoProto::default()
     };
     let node = NodeProto {
         op_type: Some("MatMul".into()),
@@ -392,7 +391,7 @@ fn long_sum() -> ModelProto {
         name: Some("w".into()),
         dims: vec![8192, 1],
         data_type: Some(1),
-        raw_data: Some(weights.into()),
+        raw_data: Some(weights),
         ..TensorProto::default()
     };
     let graph = GraphProto {
