@@ -24,6 +24,11 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use deepring::InLine;
 
+/// Activations are large, live as long as a layer, and are made and freed by the engine's threads: the system's allocator
+/// gives their pages back and has each of them zeroed anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     hardening::harden();
     // A log that cannot be written is left out: told of on stderr, as it would be, it ends the process.

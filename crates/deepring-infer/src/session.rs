@@ -294,6 +294,7 @@ impl<E: Engine> Session<E> {
             let floor = host.floor(rehearsal)?;
             sum.engine += floor.engine;
             sum.bytes += floor.bytes;
+            sum.outputs += floor.outputs;
         }
         Ok(sum)
     }

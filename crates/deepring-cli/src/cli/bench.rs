@@ -82,8 +82,8 @@ pub(crate) struct BenchQueries {
     /// Measure the plain network beside itself too: how far ratios are off by chance
     #[arg(long)]
     pub(crate) control: bool,
-    /// Measure for each check what it must cost at least: the engine giving out what the check looks at, alone, and with the
-    /// comparison of the bytes that are due
+    /// Measure for each check what it must cost at least: the engine giving out what the check looks at, alone; with the
+    /// comparison of the bytes that are due; and with an eighth of verifying all that came out
     #[arg(long)]
     pub(crate) floor: bool,
     /// Measure each check a second time with every decision put on a ledger and on disk

@@ -19,7 +19,7 @@ use crate::cli::BenchQueries;
 use crate::error::CliError;
 use crate::output;
 use crate::progress::Progress;
-use asked::Way;
+use asked::{Least, Way};
 use likeness::Likeness;
 use sitting::{Parts, SITTINGS, Seen, sit};
 
@@ -78,11 +78,11 @@ fn ways(args: &BenchQueries) -> Vec<Way> {
             shadow: args.shadow,
         })
     });
-    let floors: &[bool] = if args.floor { &[false, true] } else { &[] };
+    let least: &[Least] = if args.floor { &Least::ALL } else { &[] };
     let floors = args
         .check
         .iter()
-        .flat_map(|check| floors.iter().map(|bytes| Way::Floor { check: *check, bytes: *bytes }));
+        .flat_map(|check| least.iter().map(|floor| Way::Floor { check: *check, floor: *floor }));
     args.control.then_some(Way::Plain).into_iter().chain(rings).chain(floors).collect()
 }
 

@@ -22,12 +22,26 @@ pub(super) enum Way {
         ledger: bool,
         shadow: bool,
     },
-    /// What a check must cost at least: the engine gives out what it looks at, and with `bytes`, those that are due are
-    /// compared. Nothing that came out is verified, and nothing signed.
+    /// What a check must cost at least. Nothing is signed.
     Floor {
         check: Check,
-        bytes: bool,
+        floor: Least,
     },
+}
+
+/// What of a check is measured alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Least {
+    /// The engine gives out what the check looks at.
+    GivenOut,
+    /// And the bytes that are due are compared.
+    Bytes,
+    /// And all that came out is verified in every eighth use: an eighth of what that takes.
+    Eighth,
+}
+
+impl Least {
+    pub(super) const ALL: [Self; 3] = [Self::GivenOut, Self::Bytes, Self::Eighth];
 }
 
 impl Way {
@@ -36,8 +50,11 @@ impl Way {
             Self::Plain => "plain".to_owned(),
             Self::Ring { check, shadow: false, .. } => check.to_string(),
             Self::Ring { check, shadow: true, .. } => format!("{check}, shadow"),
-            Self::Floor { check, bytes: false } => format!("{check}, given out alone"),
-            Self::Floor { check, bytes: true } => format!("{check}, given out and bytes alone"),
+            Self::Floor { check, floor } => match floor {
+                Least::GivenOut => format!("{check}: given out"),
+                Least::Bytes => format!("{check}: and bytes"),
+                Least::Eighth => format!("{check}: and an eighth"),
+            },
         }
     }
 
@@ -55,7 +72,7 @@ pub(super) enum Asked {
     Floor {
         session: Box<Session>,
         rehearsed: Vec<Vec<Rehearsal<Rten>>>,
-        bytes: bool,
+        floor: Least,
     },
 }
 
@@ -87,7 +104,7 @@ impl Asked {
                 let recorder = ledger.then(|| record(workshop, &session)).transpose()?;
                 Self::Ring(session, recorder.map(|r| Box::new(RefCell::new(r))))
             }
-            Way::Floor { check, bytes } => {
+            Way::Floor { check, floor } => {
                 let session = session(check, false)?;
                 // Until it is known what is cheaper, everything is looked at.
                 for _ in 0..WARM_UP {
@@ -95,22 +112,23 @@ impl Asked {
                 }
                 let rehearsed = subject.batch.iter().map(|query| session.rehearse(query.clone()));
                 let rehearsed = rehearsed.collect::<Result<_, _>>()?;
-                Self::Floor { session, rehearsed, bytes }
+                Self::Floor { session, rehearsed, floor }
             }
         })
     }
 
     /// How long the answers took; those of a floor count alone what it is the floor of.
     pub(super) fn took(&self, batch: Tensors) -> Result<(Duration, Option<Spent>), CliError> {
-        let Self::Floor { session, rehearsed, bytes } = self else {
+        let Self::Floor { session, rehearsed, floor } = self else {
             let (took, (_, spent)) = timed(|| self.ask(batch))?;
             return Ok((took, spent));
         };
         let mut split = Split::default();
         for query in rehearsed {
-            let floor = session.floor(query)?;
-            split.engine += floor.engine;
-            split.check += if *bytes { floor.bytes } else { Duration::ZERO };
+            let alone = session.floor(query)?;
+            split.engine += alone.engine;
+            split.check += if *floor >= Least::Bytes { alone.bytes } else { Duration::ZERO };
+            split.check += if *floor >= Least::Eighth { alone.outputs / 8 } else { Duration::ZERO };
         }
         Ok((split.engine + split.check, Some(Spent { split, ledger: Duration::ZERO })))
     }
