@@ -18,6 +18,7 @@ mod no_number;
 mod padding;
 mod places;
 mod precision;
+mod resample;
 mod rewrite;
 mod scope;
 mod shapes;

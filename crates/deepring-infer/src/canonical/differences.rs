@@ -5,7 +5,7 @@
 //! `tests/it/differences.rs` or `tests/it/differences_found.rs`, and the official node tests (`conformance/`) are run besides.
 
 use super::upgrade::Upgrade;
-use super::{lacking, places, rewrite};
+use super::{lacking, places, resample, rewrite};
 use crate::onnx::ImportError;
 use crate::onnx::proto::NodeProto;
 
@@ -117,12 +117,7 @@ const DIFFERENCES: &[Difference] = &[
     },
     Difference { operators: &["ConvTranspose"], rule: Rewrite(rewrite::drop_nothing) },
     // Cubic interpolation is computed as linear.
-    Difference {
-        operators: &["Resize", "Upsample"],
-        rule: Refuse(|_, node| {
-            (node.attr_str("mode") == Some("cubic")).then_some("cubic interpolation")
-        }),
-    },
+    Difference { operators: &["Resize"], rule: Rewrite(resample::cubic) },
     // What is drawn is not defined by the standard, and two runs of one ring must give the same; who trains is not who answers.
     Difference {
         operators: &[

@@ -202,6 +202,37 @@ fn half_precision_and_short_integers_come_and_go_as_they_are() {
     assert_eq!(y.data(), u16s("y", [40_000, 65_535]).data());
 }
 
+/// Expected values are onnxruntime's.
+#[test]
+fn cubic_interpolation_between_known_sizes_is_right() {
+    let x = tensor("x", &[1, 1, 2, 4], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+    let row =
+        [0.894_531_25, 1.191_406_2, 1.667_968_8, 2.296_875, 2.703_125, 3.332_031_2, 3.808_593_8];
+    let wanted: Vec<f32> = row.into_iter().chain([4.105_468_8]).collect();
+    for by_sizes in [false, true] {
+        let mut net = Net::new(7);
+        net.input("x", FLOAT, &["1", "1", "2", "4"]).output("y", FLOAT);
+        let inputs = if by_sizes {
+            let sizes = net.ints("sizes", &[1, 1, 2, 8]);
+            ["x".to_owned(), String::new(), String::new(), sizes]
+        } else {
+            let scales = net.floats("scales", &[4], &[1.0, 1.0, 1.0, 2.0]);
+            ["x".to_owned(), String::new(), scales, String::new()]
+        };
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let inputs = if by_sizes { &inputs[..] } else { &inputs[..3] };
+        net.node("Resize", inputs, "y").attribute = vec![text("mode", "cubic")];
+        let y = answer(&net, vec![x.clone()]);
+        assert_eq!(y.dims(), [1, 1, 2, 8]);
+        let y = floats(&y);
+        let (first, second) = y.split_at(8);
+        for (i, wanted) in wanted.iter().enumerate() {
+            assert!((first[i] - wanted).abs() < 1e-5, "{i}: {first:?}");
+            assert!((second[i] - wanted - 4.0).abs() < 1e-5, "{i}: {second:?}");
+        }
+    }
+}
+
 #[test]
 fn what_is_not_computed_as_onnx_says_is_refused_by_name() {
     let boxes: &[(&str, i32, &[&str])] =
@@ -219,7 +250,10 @@ fn what_is_not_computed_as_onnx_says_is_refused_by_name() {
     let cases = [
         ("suppression of overlapping boxes", net("NonMaxSuppression", boxes, vec![], INT64)),
         ("lengths of sequences", net("LSTM", lengths, vec![int("hidden_size", 4)], FLOAT)),
-        ("cubic interpolation", net("Resize", picture, vec![text("mode", "cubic")], FLOAT)),
+        (
+            "cubic interpolation of open sizes, or of this form",
+            net("Resize", picture, vec![text("mode", "cubic")], FLOAT),
+        ),
         ("random numbers", net("RandomNormalLike", x, vec![float("seed", 1.0)], FLOAT)),
         ("random numbers", net("RandomUniformLike", x, vec![], FLOAT)),
     ];
