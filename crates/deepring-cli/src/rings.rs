@@ -284,11 +284,24 @@ pub(crate) fn turn(path: &Path) -> Result<Turn, CliError> {
 /// whichever is which, so that two commands do not wait for each other.
 pub(crate) fn turns(read: &Path, written: &Path) -> Result<[Option<Turn>; 2], CliError> {
     let [read, written] = [output::resolved_for(read)?, output::resolved_for(written)?];
-    if output::place_of(&read)? == output::place_of(&written)? {
+    // A hard link is the same file, and so the same turn.
+    if output::place_of(&read)? == output::place_of(&written)? || is_one_file(&read, &written) {
         return Ok([Some(turn(&read)?), None]);
     }
     let (first, second) = if read < written { (read, written) } else { (written, read) };
     Ok([Some(turn(&first)?), Some(turn(&second)?)])
+}
+
+#[cfg(unix)]
+fn is_one_file(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let number = |path: &Path| path.metadata().ok().map(|m| (m.dev(), m.ino()));
+    number(a).is_some_and(|a| number(b) == Some(a))
+}
+
+#[cfg(not(unix))]
+fn is_one_file(_: &Path, _: &Path) -> bool {
+    false
 }
 
 /// Refuses to write a version and revision of a ring over one that is as new, or newer: what that one was made for, a host

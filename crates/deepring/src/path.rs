@@ -64,7 +64,7 @@ struct Names {
 
 struct Name {
     path: PathBuf,
-    /// Its last components that are no links: `..` takes one of them back, and means nothing of a link.
+    /// How many of its last components are no links: `..` takes one of them back, and not a link.
     plain: usize,
 }
 
@@ -87,10 +87,15 @@ impl Names {
                 self.outside.push(outside);
             }
             Walked::LinkEnds => self.known.extend(self.outside.pop().into_iter().flatten()),
-            Walked::Up => self.known.retain_mut(|known| {
-                known.path.pop();
-                known.plain = known.plain.wrapping_sub(1);
-                known.plain != usize::MAX
+            Walked::Up => self.known.iter_mut().for_each(|known| {
+                match known.plain.checked_sub(1) {
+                    Some(plain) => {
+                        known.path.pop();
+                        known.plain = plain;
+                    }
+                    // Where a link leads to, it is the folder above that; as text it stays.
+                    None => known.path.push(".."),
+                }
             }),
         }
     }
@@ -284,7 +289,7 @@ mod tests {
         // Up again: to the folder that a link led to, and out of it.
         let up = ["outer/mid/x", "real/mid/x", "real/inner/x"];
         assert_eq!(names("outer/mid/sub/../x"), up);
-        assert_eq!(names("outer/mid/../x"), ["real/x"]);
+        assert_eq!(names("outer/mid/../x"), ["outer/mid/../x", "real/mid/../x", "real/x"]);
         assert_eq!(names("outer/inner/../x"), ["outer/x", "real/x"]);
         assert_eq!(names("outer/none/../x"), ["outer/x", "real/x"]);
     }

@@ -26,6 +26,8 @@ pub struct Replacement {
     target: PathBuf,
     /// What lay at the target when this was begun.
     seen: Seen,
+    /// Keeps its number from being given to another file meanwhile.
+    _held: Option<held::Held>,
 }
 
 /// Which file lies at a path: device and number; `None` where none does. On systems without these, whether one does.
@@ -81,16 +83,17 @@ impl Replacement {
         {
             return Err(e);
         }
+        let held = held::hold(target);
         let seen = seen_at(target)?;
         match unnamed::open(&folder_of(target), mode) {
-            Some(file) => Ok(Self { file, named: None, target: target.into(), seen }),
-            None => Self::named(target, mode, seen),
+            Some(file) => Ok(Self { file, named: None, target: target.into(), seen, _held: held }),
+            None => Self::named(target, mode, seen, held),
         }
     }
 
-    fn named(target: &Path, mode: u32, seen: Seen) -> io::Result<Self> {
+    fn named(target: &Path, mode: u32, seen: Seen, held: Option<held::Held>) -> io::Result<Self> {
         let (file, path) = temporary(target, mode)?.into_parts();
-        Ok(Self { file, named: Some(path), target: target.into(), seen })
+        Ok(Self { file, named: Some(path), target: target.into(), seen, _held: held })
     }
 
     /// The path that the file is for.
@@ -139,7 +142,7 @@ impl Replacement {
             });
         }
         self.file.sync_all()?;
-        let Self { file, named, target, seen } = self;
+        let Self { file, named, target, seen, _held } = self;
         if seen_at(&target)? != seen {
             return Err(meanwhile());
         }
@@ -260,6 +263,33 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// What lies at a path, held without being opened to be read: a number of a file that is gone can be another's at once.
+#[cfg(target_os = "linux")]
+mod held {
+    use std::os::fd::OwnedFd;
+    use std::path::Path;
+
+    use rustix::fs::{Mode, OFlags, open};
+
+    pub(super) type Held = OwnedFd;
+
+    /// `None` where nothing is, or where it cannot be held.
+    pub(super) fn hold(target: &Path) -> Option<Held> {
+        open(target, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).ok()
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod held {
+    use std::path::Path;
+
+    pub(super) type Held = std::convert::Infallible;
+
+    pub(super) fn hold(_: &Path) -> Option<Held> {
+        None
+    }
 }
 
 /// Files without a name, which the system forgets with the process.

@@ -13,21 +13,26 @@ use crate::rings::{self, Trusting};
 pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> {
     let owner = SecretKey::<Owner>::read(&args.owner_key)?;
     let (blocks, host, host_file) = parse_host(&args.host)?;
-    let target = args.output.as_deref().unwrap_or(&args.ring);
-    output::keep(target, [args.owner_key.as_path(), host_file])?;
-    let elsewhere = output::place_of(target)? != output::place_of(&args.ring)?;
-    let _turns = rings::turns(&args.ring, target)?;
-    // Begun before anything is asked about what lies there: another file that is put there meanwhile stays. A link stays
-    // one: what it leads to is rewritten.
-    let file = output::begun(&output::resolved_for(target)?)?;
+    let named = args.output.as_deref().unwrap_or(&args.ring);
+    output::keep(named, [args.owner_key.as_path(), host_file])?;
+    // Links are followed once, here: who turns one meanwhile must not have another file read, locked or written. A link
+    // stays one: what it leads to is rewritten.
+    let (read, target) = (output::resolved_for(&args.ring)?, output::resolved_for(named)?);
+    let elsewhere = output::place_of(&target)? != output::place_of(&read)?;
+    let _turns = rings::turns(&read, &target)?;
+    // Begun before anything is asked about what lies there: another file that is put there meanwhile stays.
+    let file = output::begun(&target)?;
     let mut trusting = Trusting::of(owner.public(), trust)?.binding();
-    let ring = trusting.verify(&args.ring).map_err(|e| not_the_owner(e, &args.ring, &owner))?;
-    trusting.belongs(target, ring.owned())?;
+    let ring = trusting.verify(&read).map_err(|e| not_the_owner(e, &read, &owner))?;
+    for path in [&args.ring, named, target.as_path()] {
+        trusting.belongs(path, ring.owned())?;
+    }
+    trusting.put_to_use(&args.ring, &ring);
     let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
     let indices = blocks.indices(last);
     if elsewhere {
         rings::spare_newer(
-            target,
+            &target,
             &ring,
             (ring.model_version(), ring.revision().saturating_add(1)),
         )?;
@@ -35,12 +40,12 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     let granted = deepring::grant_in(file, &ring, &owner, &host, indices.as_deref())?;
     if granted > 0 && elsewhere {
         // What was written elsewhere is bound there, too.
-        trusting.authenticate(target)?;
+        trusting.authenticate(named)?;
     }
     match granted {
         0 if elsewhere => output::line(format_args!(
             "nothing to do: the host can open these blocks already; {} is not written",
-            target.display()
+            named.display()
         )),
         0 => output::line("nothing to do: the host can open these blocks already"),
         n => {

@@ -13,7 +13,9 @@ use crate::progress::Progress;
 use crate::rings::{self, Trusting};
 
 pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError> {
-    let _turn = rings::turn(&args.ring)?;
+    // Followed once: who turns a link meanwhile must not have another file rewritten. A link stays one: what it leads to is.
+    let file = output::resolved_for(&args.ring)?;
+    let _turn = rings::turn(&file)?;
     let mut trusting = Trusting::new(&args.owner, trust)?.binding();
     if let Ok(copy) = crate::rings::open(&args.from) {
         trusting.belongs(&args.from, copy.claimed())?;
@@ -31,8 +33,6 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     }
     let total = std::fs::metadata(&args.from).map_or(0, |m| m.len());
     let progress = Progress::bytes("repairing", total);
-    // A link stays one: what it leads to is rewritten.
-    let file = output::resolved_for(&args.ring)?;
     let done = deepring::repair(&file, &args.from, &trusting.trust_at(&args.ring), &|n| {
         progress.add(n);
     })?;

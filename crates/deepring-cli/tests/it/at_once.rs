@@ -116,6 +116,20 @@ fn a_ring_behind_a_link_is_granted_where_it_lies() {
     assert!(std::fs::read(desk.path("net.ring")).unwrap() == intact);
 }
 
+/// The same file by another name is no other file to wait for.
+#[test]
+fn a_grant_into_a_hard_link_of_its_ring_does_not_wait_for_itself() {
+    let desk = Desk::with_ring();
+    desk.run("keygen --out other").succeeds();
+    std::fs::hard_link(desk.path("net.ring"), desk.path("hard.ring")).unwrap();
+    let began = std::time::Instant::now();
+    desk.run("grant net.ring --owner-key keys/owner.key --host other/host.pub -o hard.ring")
+        .succeeds();
+    assert!(began.elapsed() < std::time::Duration::from_secs(20));
+    desk.run("verify hard.ring --owner keys/owner.pub --key other/host.key").succeeds();
+    assert_eq!(desk.ring("net.ring").revision(), 0);
+}
+
 #[test]
 fn of_upgrades_at_once_each_has_a_version_of_its_own() {
     let desk = Desk::with_ring();

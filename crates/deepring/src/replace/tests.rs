@@ -14,7 +14,7 @@ fn names(folder: &Path) -> Vec<String> {
 /// Both ways of writing, whatever this system has.
 fn both(target: &Path) -> impl Iterator<Item = Replacement> {
     let ways: [fn(&Path) -> io::Result<Replacement>; 2] =
-        [Replacement::of, |target| Replacement::named(target, 0o600, seen_at(target)?)];
+        [Replacement::of, |target| Replacement::named(target, 0o600, seen_at(target)?, None)];
     ways.into_iter().map(|way| way(target).unwrap())
 }
 
@@ -130,4 +130,19 @@ fn permissions_are_the_targets_or_those_asked_for() {
     let new = folder.path().join("new");
     Replacement::private_unless_there(&new).unwrap().commit().unwrap();
     assert_eq!(mode_of(&new), Some(0o600));
+}
+
+/// File systems give the number of a file that is gone to the next one.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_in_the_place_and_with_the_number_of_one_that_is_gone_is_not_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("file");
+    std::fs::write(&target, "old").unwrap();
+    let begun = Replacement::of(&target).unwrap();
+    std::fs::remove_file(&target).unwrap();
+    std::fs::write(&target, "another").unwrap();
+    let refused = begun.commit().unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::AlreadyExists);
+    assert_eq!(std::fs::read(&target).unwrap(), b"another");
 }
