@@ -10,6 +10,7 @@ mod sealed;
 use zeroize::Zeroizing;
 
 use super::anatomy::{Form, Linear, Numbers};
+use super::direct;
 use crate::kernels::{project_columns, project_rows};
 
 /// Standard deviations that rounding may reach. Rounding errors are taken as independent; see
@@ -22,6 +23,8 @@ const UNIT: f32 = 1.0 / (1u32 << 24) as f32;
 pub(crate) const LIMIT: f32 = (1u64 << 60) as f32;
 /// An operator whose weights are all below 2^-40 has no projection.
 const SMALLEST: f64 = 1.0 / (1u128 << 80) as f64;
+/// Of a convolution of many channels, a plane of the input's size is held for each tap; one of more taps has its bytes compared.
+const MOST_TAPS: usize = 1024;
 /// Squares of values below 2^-63 vanish in 32 bits; their rounding is below this, for each term.
 const VANISHED: f32 = UNIT / (1u64 << 62) as f32 / 2.0;
 
@@ -101,6 +104,9 @@ impl<'a> Projection<'a> {
     ) -> Result<(), DrawError<E>> {
         let unsuitable = || DrawError::Unsuitable;
         let shape = Shape::of(&linear.form).ok_or_else(unsuitable)?;
+        if shape.taps > MOST_TAPS && !matches!(&linear.form, Form::Conv(w) if direct::suits(w)) {
+            return Err(unsuitable());
+        }
         let Numbers::Floats { scales } = &linear.numbers else { return Err(unsuitable()) };
         let [alpha, beta] = scales.map(|bits| f64::from(f32::from_bits(bits)));
         if Self::len(&linear.form) != Some(out.len()) {

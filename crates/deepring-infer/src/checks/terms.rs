@@ -9,6 +9,9 @@ use super::products::{matrix, picture};
 use super::window::Window;
 use crate::engine::{Elements, View};
 
+/// Two units in the last place of 1, as a share: what a rounding can be, twice.
+const UNIT: f64 = 1.0 / (1u32 << 23) as f64;
+
 /// What can be said of outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -16,6 +19,17 @@ pub(super) enum Outcome {
     Wrong,
     /// Sums of finite terms leave 32-bit floats, and what an engine makes of them depends on the order in which it adds.
     OutOfRange,
+}
+
+impl Outcome {
+    /// Of outputs at other places of the same operator.
+    pub(super) fn or_worse(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Wrong, _) | (_, Self::Wrong) => Self::Wrong,
+            (Self::OutOfRange, _) | (_, Self::OutOfRange) => Self::OutOfRange,
+            (Self::Right, Self::Right) => Self::Right,
+        }
+    }
 }
 
 /// Verifies the outputs at these places, counted picture by picture and pixel by pixel, or row by row.
@@ -139,8 +153,11 @@ fn outputs(
         sizes *= alpha.abs();
         let b = f64::from(bias.map_or(Some(0.0), |b| b.get(j).copied())?) * beta;
         (sum, sizes) = (sum + b, sizes + b.abs());
-        // An engine may leave a product with nothing out.
-        if most + b.abs() > f64::from(f32::MAX) / 2.0 || alpha == 0.0 {
+        // Each product and each sum rounds once.
+        let roundings = (x.len() + 8) as f64;
+        let beyond = (most + b.abs()) * (1.0 + roundings * UNIT) > f64::from(f32::MAX);
+        // An engine may leave a product with nothing out, and then no infinity becomes no number.
+        if beyond || alpha == 0.0 && x.iter().any(|v| !v.is_finite()) {
             met = Outcome::OutOfRange;
             continue;
         }
@@ -148,11 +165,10 @@ fn outputs(
         let right = match (sum.is_nan(), sum.is_infinite()) {
             (true, _) => y.is_nan(),
             (_, true) => y == sum,
-            // Each product and each sum rounds once; what vanishes is smaller than the smallest number for each.
+            // What vanishes is smaller than the smallest number for each.
             _ => {
-                let roundings = (x.len() + 8) as f64;
                 let vanished = f64::from(f32::MIN_POSITIVE) * magnified;
-                let bound = roundings * (sizes * 2f64.powi(-23) + vanished);
+                let bound = roundings * (sizes * UNIT + vanished);
                 (y - sum).abs() <= bound
             }
         };
@@ -185,6 +201,12 @@ mod tests {
             let x = view(&[1, 2], &[x, x]);
             verify(&rows, [&x, &view(&[1, 1], &[y])], &[0], &[1.0, 1.0], None)
         };
+        // A sum that is large, and within the floats, is decided.
+        assert_eq!(judge(1.0, 1.5e38, 3e38), Outcome::Right);
+        assert_eq!(judge(1.0, 1.5e38, 2.9e38), Outcome::Wrong);
+        // Of a factor of nothing, nothing is left.
+        assert_eq!((judge(0.0, 2.0, 0.0), judge(0.0, 2.0, 4.0)), (Outcome::Right, Outcome::Wrong));
+        assert_eq!(judge(0.0, f32::INFINITY, 0.0), Outcome::OutOfRange);
         // The sum leaves the floats before the factor brings it back.
         assert_eq!(judge(1e-3, 3e38, f32::INFINITY), Outcome::OutOfRange);
         assert_eq!(judge(1e-3, 1e30, 2e27), Outcome::Right);

@@ -128,14 +128,12 @@ impl<'c> Verification<'c> {
             let linear = self.check.anatomy().linears.get(one.linear).ok_or(Fault::Structure)?;
             let part = linear.weight;
             // Rounding errors that are not independent, as those of equal terms are, can be larger than is allowed.
-            if !one.differing.is_empty() {
-                if self.verify_terms(bytes, linear, &one.differing, find)? != Outcome::Right {
-                    return Err(Fault::Product { part });
-                }
+            let differing = self.verify_terms(bytes, linear, &one.differing, find)?;
+            if !one.differing.is_empty() && differing == Outcome::Right {
                 found.doubtful = Some(part);
             }
             let places = (one.places + one.differing.len() + one.open.len()) as u64;
-            match self.verify_terms(bytes, linear, &one.open, find)? {
+            match self.verify_terms(bytes, linear, &one.open, find)?.or_worse(differing) {
                 Outcome::Right => self.measure.product(part, places),
                 Outcome::Wrong => return Err(Fault::Product { part }),
                 // A layer on bytes is known to be right without its product.

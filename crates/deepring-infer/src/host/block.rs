@@ -142,9 +142,10 @@ impl<E: Engine> LoadedBlock<E> {
     }
 
     /// The block once more: its parameters copied, and each piece of the copy compared with its tag; and the program of a use.
+    /// Where there is no memory for it, nothing can be said, which is no tampering.
     pub(super) fn copied(&self) -> Result<(Resident<E>, usize), Fault> {
         let check = self.check.as_ref().ok_or(Fault::Structure)?;
-        let mut buffer = room(self.bytes().len()).ok_or(Fault::Structure)?;
+        let mut buffer = room(self.bytes().len()).ok_or(Fault::NoRandomness)?;
         for (number, part) in self.header.parts.iter().enumerate() {
             let copy = check.copy_of(self.bytes(), number)?;
             let place = buffer.bytes_mut().get_mut(part.offset as usize..part.end() as usize);
@@ -156,7 +157,7 @@ impl<E: Engine> LoadedBlock<E> {
         let lent = if E::IN_PLACE { Vec::new() } else { check.read_in_place() };
         let source = (&graph[..], &self.exposed[..], &lent[..]);
         let program = add_exposing(&*self.engine, &mut copy, &self.header, source);
-        Ok((copy, program.map_err(|_| Fault::Structure)?))
+        Ok((copy, program.map_err(|_| Fault::NoRandomness)?))
     }
 
     fn load_rest(&mut self) -> Result<(), EngineError> {

@@ -278,3 +278,29 @@ fn a_factor_on_a_sum_raises_no_alarm() {
         }
     }
 }
+
+/// What rounding brings beyond the bound in sums that are large and within the floats is right all the same.
+#[test]
+fn equal_terms_whose_sum_is_nearly_too_large_raise_no_alarm() {
+    let mut net = Net::new(34);
+    net.input("x", FLOAT, &["1", "200000"]).output("y", FLOAT);
+    let large = net.floats("large", &[1], &[1e20]);
+    let w = net.floats("w", &[200_000, 1], &vec![1.0 / 3.0; 200_000]);
+    net.node("Mul", &["x", &large], "z");
+    net.node("MatMul", &["z", &w], "y");
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+    for (value, fits) in
+        [(1.3e13, true), (2.6e13, true), (3.1e13, true), (4.5e13, true), (6e13, false)]
+    {
+        for _ in 0..4 {
+            let session = ring.session(Check::Compute);
+            let input = tensor("x", &[1, 200_000], &vec![value; 200_000]);
+            match session.run(vec![input]) {
+                Ok(_) => assert!(fits, "{value}"),
+                Err(RunError::Input(InputError::OutOfRange { .. })) => assert!(!fits, "{value}"),
+                Err(other) => panic!("{value}: {other}"),
+            }
+        }
+    }
+}

@@ -178,6 +178,18 @@ fn every_shape_of_convolution_is_checked_by_its_product_and_every_edit_is_met() 
     }
 }
 
+/// A plane of the input's size for each tap would be gigabytes.
+#[test]
+fn a_window_of_very_many_taps_over_many_channels_is_on_bytes() {
+    let mut net = Net::new(3);
+    net.input("x", FLOAT, &["1", "12", "45", "45"]).output("y", FLOAT);
+    let w = net.param("w", &[12, 1, 40, 40]);
+    group(net.node("Conv", &["x", &w], "y"), 12);
+    let session = sealed(&net).session(Check::Compute);
+    let had = coverage(&session, &positive("x", &[1, 12, 45, 45], 1));
+    assert!(had.iter().any(|(t, c)| t == "w" && *c == Coverage::Bytes), "{had:?}");
+}
+
 #[test]
 fn products_of_matrices_are_checked_in_every_form() {
     let mut net = Net::new(5);
