@@ -48,6 +48,9 @@ pub enum Use {
     SmallParameters,
     /// Parameters: a mapping of its own, read-only when frozen, not locked.
     Bulk,
+    /// Parameters that appear in several regions ([`Region::with_shared`](crate::Region::with_shared)): as [`Use::Bulk`], of
+    /// pages that are in memory once.
+    Shared,
 }
 
 /// The most secret memory that parameters take, whatever the limit is: no page of it can be swapped out.

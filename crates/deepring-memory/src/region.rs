@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use crate::pages::{Kind, Pages};
 use crate::protection::Share;
@@ -9,6 +10,8 @@ use crate::{Protection, Use};
 
 /// From here on a mapping asks for huge pages, and begins where one can.
 const HUGE: usize = 2 << 20;
+/// Where shared bytes may begin: at a page, whatever the machine's are.
+const PLACES: usize = 64 << 10;
 
 /// Whole pages of its own with an inaccessible guard page on both sides; zeroed at first; wiped when dropped.
 ///
@@ -17,10 +20,14 @@ const HUGE: usize = 2 << 20;
 pub struct Region {
     pages: Pages,
     len: usize,
+    /// The first so many bytes are this region's; behind them are those of shared ones.
+    own: usize,
     purpose: Use,
     /// The first so many bytes may have been written; the rest was never.
     written: usize,
-    /// Returned after the pages: fields are dropped in this order.
+    /// Whose bytes appear here. Frozen, and wiped when the last that shows them is gone: fields are dropped in this order.
+    shared: Vec<Arc<Region>>,
+    /// Returned after the pages.
     _share: Option<Share>,
 }
 
@@ -38,8 +45,44 @@ impl Region {
                 }
             }
             Use::Bulk => (Pages::private(len, len >= HUGE), None),
+            Use::Shared => (Pages::shared(len), None),
         };
-        Some(Self { pages: pages?, len, purpose, written: 0, _share: share })
+        let (pages, shared) = (pages?, Vec::new());
+        Some(Self { pages, len, own: len, purpose, written: 0, shared, _share: share })
+    }
+
+    /// A region of use [`Use::Bulk`] with `len` bytes of its own, behind which the bytes of `shared` appear, each at the
+    /// place that is given with it, with zeros between. They take no memory here (but where the system cannot show a page
+    /// twice: there they are copied), cannot be written here, and stay as long as this does.
+    ///
+    /// Of [`bytes`](Self::bytes) all are bytes; [`bytes_mut`](Self::bytes_mut) and [`freeze`](Self::freeze) are about
+    /// the region's own.
+    ///
+    /// `None` if the memory is not to be had, a region is not [frozen](Self::freeze) or not of [`Use::Shared`], or a
+    /// place is no multiple of 64 KiB, or before the end of what precedes it.
+    #[must_use]
+    pub fn with_shared(len: usize, shared: Vec<(usize, Arc<Self>)>) -> Option<Self> {
+        let mut end = len;
+        for (at, region) in &shared {
+            let fits = *at >= end && at % PLACES == 0;
+            let ready = region.purpose == Use::Shared && (region.frozen() || !cfg!(unix));
+            if !fits || !ready {
+                return None;
+            }
+            end = at.checked_add(region.len)?;
+        }
+        let pages: Vec<(usize, &Pages)> = shared.iter().map(|(at, r)| (*at, &r.pages)).collect();
+        if let Some(pages) = Pages::behind(len, &pages) {
+            let shared = shared.into_iter().map(|(_, region)| region).collect();
+            let purpose = Use::Bulk;
+            return Some(Self { pages, len: end, own: len, purpose, written: 0, shared, _share: None });
+        }
+        let mut copied = Self::new(end, Use::Bulk)?;
+        for (at, region) in &shared {
+            copied.bytes_mut().get_mut(*at..*at + region.len)?.copy_from_slice(region.bytes());
+        }
+        copied.own = len;
+        Some(copied)
     }
 
     /// The bytes, as they are now: the compiler cannot know what they were.
@@ -48,13 +91,13 @@ impl Region {
         black_box(self.pages.bytes().get(..self.len).unwrap_or_default())
     }
 
-    /// The bytes, to be written. Makes the pages writable again if they were frozen; should the system refuse
+    /// The region's own bytes, to be written. Makes the pages writable again if they were frozen; should the system refuse
     /// that, the slice is empty.
     #[must_use]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.pages.set_writable(true);
-        self.written = self.written.max(self.len);
-        self.pages.bytes_mut().get_mut(..self.len).unwrap_or_default()
+        self.written = self.written.max(self.own);
+        self.pages.bytes_mut().get_mut(..self.own).unwrap_or_default()
     }
 
     /// Makes the pages read-only and returns what they have now. A second call changes nothing.
@@ -88,8 +131,9 @@ impl Region {
     /// For one block after the other: fresh memory costs a page fault for each page.
     #[must_use]
     pub fn resized(mut self, len: usize) -> Option<Self> {
-        if len <= self.pages.bytes().len() && self.pages.set_writable(true) {
-            self.len = len;
+        let room = self.pages.bytes().len();
+        if self.shared.is_empty() && len <= room && self.pages.set_writable(true) {
+            (self.len, self.own) = (len, len);
             return Some(self);
         }
         let purpose = self.purpose;
@@ -222,6 +266,79 @@ mod tests {
             assert!(!region.tamper(9_999, &[1; 2]) && !region.tamper(usize::MAX, &[1]));
             assert!(region.tamper(10_000, &[]));
         }
+    }
+
+    /// A frozen region of use `Shared`, full of one byte.
+    fn shared(len: usize, fill: u8) -> Arc<Region> {
+        let mut region = Region::new(len, Use::Shared).unwrap();
+        region.bytes_mut().fill(fill);
+        region.freeze();
+        Arc::new(region)
+    }
+
+    #[test]
+    fn shared_bytes_appear_behind_those_of_each_region_and_only_its_own_are_written() {
+        let (a, b) = (shared(100_000, 1), shared(70, 2));
+        let places = [(65_536, Arc::clone(&a)), (196_608, Arc::clone(&b))];
+        for len in [0, 1, 4097, 65_536] {
+            let mut region = Region::with_shared(len, places.to_vec()).unwrap();
+            assert_eq!(region.bytes_mut().len(), len);
+            region.bytes_mut().fill(7);
+            let obtained = region.freeze();
+            assert!(obtained >= Protection::ReadOnly || !cfg!(unix));
+            let bytes = region.bytes();
+            assert_eq!(bytes.len(), 196_608 + 70);
+            assert!(bytes[..len].iter().all(|b| *b == 7));
+            assert!(bytes[len..65_536].iter().all(|b| *b == 0));
+            assert!(bytes[65_536..165_536].iter().all(|b| *b == 1));
+            assert!(bytes[165_536..196_608].iter().all(|b| *b == 0));
+            assert!(bytes[196_608..].iter().all(|b| *b == 2));
+        }
+    }
+
+    #[test]
+    fn shared_bytes_stay_as_long_as_a_region_shows_them_and_are_gone_with_the_last() {
+        let a = shared(100_000, 1);
+        let weak = Arc::downgrade(&a);
+        let first = Region::with_shared(10, vec![(65_536, Arc::clone(&a))]).unwrap();
+        let second = Region::with_shared(20, vec![(65_536, a)]).unwrap();
+        drop(first);
+        assert!(second.bytes()[65_536..].iter().all(|b| *b == 1));
+        #[cfg(target_os = "linux")]
+        assert!(weak.upgrade().is_some());
+        drop(second);
+        assert!(weak.upgrade().is_none());
+    }
+
+    #[test]
+    fn shared_bytes_in_no_place_for_them_are_refused() {
+        let a = shared(100, 1);
+        let with = |len, places: &[usize]| {
+            Region::with_shared(len, places.iter().map(|at| (*at, Arc::clone(&a))).collect())
+        };
+        assert!(with(65_536, &[65_536, 131_072]).is_some());
+        for (len, places) in [(0, &[4096][..]), (65_537, &[65_536]), (0, &[65_536, 65_536])] {
+            assert!(with(len, places).is_none(), "{len} {places:?}");
+        }
+        assert!(with(usize::MAX - 70_000, &[usize::MAX - 65_535]).is_none());
+        let bulk = Arc::new(Region::new(100, Use::Bulk).unwrap());
+        assert!(Region::with_shared(0, vec![(65_536, bulk)]).is_none(), "of another use");
+        let writable = Arc::new(Region::new(100, Use::Shared).unwrap());
+        #[cfg(unix)]
+        assert!(Region::with_shared(0, vec![(65_536, writable)]).is_none(), "not frozen");
+    }
+
+    /// In memory once: an edit shows in every region, and the pages are read-only in each.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn an_edit_of_shared_bytes_shows_wherever_they_appear() {
+        let a = shared(100_000, 1);
+        let one = Region::with_shared(10, vec![(65_536, Arc::clone(&a))]).unwrap();
+        let other = Region::with_shared(10, vec![(65_536, Arc::clone(&a))]).unwrap();
+        assert!(crate::tamper(one.bytes(), 65_536 + 5_000, &[9]));
+        assert_eq!((a.bytes()[5_000], other.bytes()[65_536 + 5_000]), (9, 9));
+        assert_eq!(access(&one)[16..], vec!["r--"; 25]);
+        assert!(!crate::tamper(one.bytes(), 30_000, &[9]), "between the two");
     }
 
     /// What the system lets this process do with each page of a region.

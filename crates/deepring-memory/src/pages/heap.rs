@@ -39,6 +39,15 @@ impl Pages {
         None
     }
 
+    pub(crate) fn shared(len: usize) -> Option<Self> {
+        Self::private(len, false)
+    }
+
+    /// Where no page can be shown twice, there is none to do it with.
+    pub(crate) fn behind(_len: usize, _shared: &[(usize, &Self)]) -> Option<Self> {
+        None
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         Kind::Private
     }

@@ -19,6 +19,8 @@ pub(crate) struct Pages {
     /// The first of `room` bytes, at the beginning of a page.
     first: NonNull<u8>,
     room: usize,
+    /// The first so many bytes are this one's: whole pages. Behind them are pages that nobody writes through this one.
+    own: usize,
     kind: Kind,
     writable: bool,
     /// Unmapped last.
@@ -45,17 +47,82 @@ impl Pages {
         let first = around.first();
         // SAFETY: the pages lie within `around`, which nobody has a slice of.
         unsafe { mprotect(first.as_ptr().cast(), room, read_write()) }.ok()?;
-        let pages = Self { first, room, kind: Kind::Private, writable: true, _around: around };
+        let kind = Kind::Private;
+        let pages = Self { first, room, own: room, kind, writable: true, _around: around };
+        pages.begin(huge);
+        Some(pages)
+    }
+
+    /// Tells the system, and in tests the attacker's hook, what new pages of this process's own memory are.
+    fn begin(&self, huge: bool) {
         #[cfg(any(test, feature = "tamper"))]
-        tampering::note(first.as_ptr() as usize, room, true);
+        tampering::note(self.first.as_ptr() as usize, self.own, true);
         #[cfg(target_os = "linux")]
         {
             use rustix::mm::Advice;
-            pages.advise(Advice::LinuxDontDump);
+            self.advise(Advice::LinuxDontDump);
             if huge {
-                pages.advise(Advice::LinuxHugepage);
+                self.advise(Advice::LinuxHugepage);
             }
         }
+        #[cfg(not(target_os = "linux"))]
+        let _ = huge;
+    }
+
+    /// Memory whose pages [`behind`](Self::behind) can have other mappings show, too.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn shared(len: usize) -> Option<Self> {
+        let room = Self::whole(len)?;
+        let mut around = Reserved::new(room, page())?;
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let anywhere = unsafe {
+            let access = ProtFlags::READ | ProtFlags::WRITE;
+            mmap_anonymous(std::ptr::null_mut(), room, access, MapFlags::SHARED)
+        };
+        around.take(0, anywhere.ok()?, room)?;
+        let (first, kind) = (around.first(), Kind::Private);
+        let pages = Self { first, room, own: room, kind, writable: true, _around: around };
+        pages.begin(false);
+        // A child that is forked would write, and wipe, its parent's pages.
+        pages.advise(rustix::mm::Advice::LinuxDontFork);
+        Some(pages)
+    }
+
+    /// Memory for `len` bytes as any other, and behind it, each at its place, the pages of `shared`: they are in memory
+    /// once, and read-only here while they are there. Between them are zeros. `None` if a place is no page's
+    /// beginning, or two of them overlap.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn behind(len: usize, shared: &[(usize, &Self)]) -> Option<Self> {
+        let own = Self::whole(len)?;
+        let mut room = own;
+        for (at, pages) in shared {
+            if at % page() != 0 || *at < room || pages.writable {
+                return None;
+            }
+            room = at.checked_add(pages.room)?;
+        }
+        let huge = own >= HUGE;
+        let mut around = Reserved::new(room, if huge { HUGE } else { page() })?;
+        let first = around.first();
+        // SAFETY: the pages lie within `around`, which nobody has a slice of. What is only read between the pages that
+        // follow takes no memory.
+        unsafe { mprotect(first.as_ptr().cast(), room, MprotectFlags::READ) }.ok()?;
+        // SAFETY: the first of them.
+        unsafe { mprotect(first.as_ptr().cast(), own, read_write()) }.ok()?;
+        for (at, pages) in shared {
+            // SAFETY: of a shared mapping, no bytes are moved: its pages appear a second time, at an address of the
+            // kernel's choice, and with the same access.
+            let again = unsafe {
+                let flags = rustix::mm::MremapFlags::MAYMOVE;
+                rustix::mm::mremap(pages.first.as_ptr().cast(), 0, pages.room, flags)
+            };
+            around.take(*at, again.ok()?, pages.room)?;
+            #[cfg(any(test, feature = "tamper"))]
+            tampering::note(first.as_ptr() as usize + at, pages.room, false);
+        }
+        let pages =
+            Self { first, room, own, kind: Kind::Private, writable: true, _around: around };
+        pages.begin(huge);
         Some(pages)
     }
 
@@ -72,12 +139,11 @@ impl Pages {
     /// Memory that is absent from the kernel's map of memory; `None` where the system has none, or no more.
     #[cfg(target_os = "linux")]
     pub(crate) fn secret(len: usize) -> Option<Self> {
-        use rustix::mm::{Advice, MremapFlags, mmap, mremap_fixed};
+        use rustix::mm::{Advice, mmap};
 
         let room = Self::whole(len)?;
         let file = super::secret::file(room)?;
         let mut around = Reserved::new(room, page())?;
-        let first = around.first();
         // First anywhere, where it can fail without a trace (the limit of locked memory), and then to its place.
         // SAFETY: a new mapping at an address of the kernel's choice.
         let anywhere = unsafe {
@@ -85,20 +151,9 @@ impl Pages {
             mmap(std::ptr::null_mut(), room, access, MapFlags::SHARED, &file, 0)
         }
         .ok()?;
-        // SAFETY: both ranges are whole pages of `room` bytes that belong to this function alone: the mapping
-        // just made, and the middle of `around`, which nobody has a slice of.
-        let moved = unsafe {
-            let flags = MremapFlags::MAYMOVE;
-            mremap_fixed(anywhere, room, room, flags, first.as_ptr().cast::<c_void>())
-        };
-        if moved.is_err() {
-            // The middle of `around` may be unmapped, so it may be somebody else's by now.
-            around.forget_middle();
-            // SAFETY: the mapping made above, which did not move.
-            let _ = unsafe { munmap(anywhere, room) };
-            return None;
-        }
-        let pages = Self { first, room, kind: Kind::Secret, writable: true, _around: around };
+        around.take(0, anywhere, room)?;
+        let (first, kind) = (around.first(), Kind::Secret);
+        let pages = Self { first, room, own: room, kind, writable: true, _around: around };
         #[cfg(any(test, feature = "tamper"))]
         tampering::note(first.as_ptr() as usize, room, true);
         // It is shared memory: a child that is forked would wipe it for its parent.
@@ -112,12 +167,23 @@ impl Pages {
         None
     }
 
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn shared(len: usize) -> Option<Self> {
+        Self::private(len, false)
+    }
+
+    /// Where no page can be shown twice, there is none to do it with.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn behind(_len: usize, _shared: &[(usize, &Self)]) -> Option<Self> {
+        None
+    }
+
     /// What the system does not take as advice is not missed.
     #[cfg(target_os = "linux")]
     fn advise(&self, advice: rustix::mm::Advice) {
         // SAFETY: the mapping is this one's, and none of the advice that is given here (no dump, no fork, huge
         // pages) changes a byte.
-        let _ = unsafe { rustix::mm::madvise(self.first.as_ptr().cast(), self.room, advice) };
+        let _ = unsafe { rustix::mm::madvise(self.first.as_ptr().cast(), self.own, advice) };
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -134,10 +200,10 @@ impl Pages {
             let access = if writable { read_write() } else { MprotectFlags::READ };
             // SAFETY: the mapping is this one's, it stays readable, and `&mut self` says that nobody has a slice
             // of it to write.
-            if unsafe { mprotect(self.first.as_ptr().cast(), self.room, access) }.is_ok() {
+            if unsafe { mprotect(self.first.as_ptr().cast(), self.own, access) }.is_ok() {
                 self.writable = writable;
                 #[cfg(any(test, feature = "tamper"))]
-                tampering::note(self.first.as_ptr() as usize, self.room, writable);
+                tampering::note(self.first.as_ptr() as usize, self.own, writable);
             }
         }
         self.writable == writable
@@ -146,15 +212,17 @@ impl Pages {
     /// All bytes of the pages.
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: `room` bytes from `first` are mapped, readable and initialised (zeros at first) as long as this
-        // lives, and nobody writes them through Rust while the slice is borrowed (but `tamper`).
+        // lives, and nobody writes them through Rust while the slice is borrowed (but `tamper`): shared pages were
+        // read-only when they came here, and whoever made them keeps them so while others show them (`Region`).
         unsafe { std::slice::from_raw_parts(self.first.as_ptr(), self.room) }
     }
 
-    /// All bytes of the pages; none while they are read-only.
+    /// All bytes of this one's own pages; none while they are read-only.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        let room = if self.writable { self.room } else { 0 };
-        // SAFETY: as in `bytes`; writable, and borrowed from `&mut self`, so by nobody else.
-        unsafe { std::slice::from_raw_parts_mut(self.first.as_ptr(), room) }
+        let own = if self.writable { self.own } else { 0 };
+        // SAFETY: as in `bytes`; writable, and borrowed from `&mut self`, so by nobody else: the pages behind them, which
+        // others show too, are no part of it.
+        unsafe { std::slice::from_raw_parts_mut(self.first.as_ptr(), own) }
     }
 
     /// Zeros the first `len` bytes and the rest of their last word, in words: a store for each byte takes as
@@ -179,7 +247,7 @@ impl Pages {
 impl Drop for Pages {
     fn drop(&mut self) {
         #[cfg(any(test, feature = "tamper"))]
-        tampering::forget(self.first.as_ptr() as usize);
+        tampering::forget(self.first.as_ptr() as usize, self.room);
     }
 }
 
@@ -205,9 +273,9 @@ pub(crate) mod tampering {
         all().insert(first, (room, writable));
     }
 
-    /// Waits for a write that is going on.
-    pub(crate) fn forget(first: usize) {
-        all().remove(&first);
+    /// Forgets all mappings that begin in this range. Waits for a write that is going on.
+    pub(crate) fn forget(first: usize, room: usize) {
+        all().retain(|start, _| !(first..first + room).contains(start));
     }
 
     /// Writes at an address inside of a mapping that is noted; `false` if there is none, or it ends before.
@@ -275,10 +343,26 @@ impl Reserved {
         unsafe { self.start.add(self.before) }
     }
 
-    /// The middle is left as it is when this is dropped.
+    /// Moves a mapping of `room` bytes to a place in the middle, `at` bytes from its beginning. `None` if the system
+    /// refuses, or it does not fit there; then the mapping is gone.
     #[cfg(target_os = "linux")]
-    fn forget_middle(&mut self) {
-        self.middle_forgotten = true;
+    fn take(&mut self, at: usize, mapping: *mut c_void, room: usize) -> Option<()> {
+        let fits = at.checked_add(room).is_some_and(|end| end <= self.room);
+        // SAFETY: both ranges are whole pages of `room` bytes that belong to the caller alone: a mapping that it has
+        // just made, and a part of the middle, which nobody has a slice of.
+        let moved = fits.then(|| unsafe {
+            let flags = rustix::mm::MremapFlags::MAYMOVE;
+            let to = self.first().add(at).as_ptr().cast::<c_void>();
+            rustix::mm::mremap_fixed(mapping, room, room, flags, to)
+        });
+        if moved.is_some_and(|moved| moved.is_ok()) {
+            return Some(());
+        }
+        // The middle may be unmapped there, so it may be somebody else's by now: it is left as it is.
+        self.middle_forgotten |= fits;
+        // SAFETY: the caller's mapping, which did not move.
+        let _ = unsafe { munmap(mapping, room) };
+        None
     }
 }
 
