@@ -75,7 +75,15 @@ impl Region {
         if let Some(pages) = Pages::behind(len, &pages) {
             let shared = shared.into_iter().map(|(_, region)| region).collect();
             let purpose = Use::Bulk;
-            return Some(Self { pages, len: end, own: len, purpose, written: 0, shared, _share: None });
+            return Some(Self {
+                pages,
+                len: end,
+                own: len,
+                purpose,
+                written: 0,
+                shared,
+                _share: None,
+            });
         }
         let mut copied = Self::new(end, Use::Bulk)?;
         for (at, region) in &shared {

@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::block::chunks::chunk_count;
-use crate::block::{Header, PartKind, Recipient, RecipientRole, checked_by, lay_out};
+use crate::block::{Header, PartKind, Recipient, RecipientRole, checked_by, lay_out, shared_at};
 use crate::crypto::Digest;
 use crate::encoding::Writer;
 use crate::keys::{PublicKey, Role};
@@ -68,6 +68,11 @@ fn parts(index: u32, count: u32) -> BoxedStrategy<Vec<(PartKind, u64)>> {
         .boxed()
 }
 
+/// What shared blocks hold of a block of this index: how far each is behind the one before it, and its parts.
+fn shared() -> impl Strategy<Value = Vec<(u32, Vec<(PartKind, u64)>)>> {
+    vec((1..3u32, vec(parameter(), 1..4)), 0..3)
+}
+
 fn recipient() -> impl Strategy<Value = Recipient> {
     let role =
         prop_oneof![key().prop_map(RecipientRole::Owner), key().prop_map(RecipientRole::Host)];
@@ -81,7 +86,7 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
     let rest = (index, count).prop_flat_map(|(index, count)| {
         (
             Just((index, count)),
-            parts(index, count),
+            (parts(index, count), shared(), any::<bool>()),
             vec(recipient(), 0..4),
             vec(digest(), 5),
             digest(),
@@ -91,7 +96,23 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
     let tensors = (vec(spec(), 0..4), vec(spec(), 0..4));
     (place, rest, tensors, bytes()).prop_map(|(place, rest, (inputs, outputs), signature)| {
         let ((index, count), parts, recipients, digests, chunk) = rest;
-        let (parts, plain_len) = lay_out(parts).unwrap();
+        let (parts, shared, is_shared) = parts;
+        // A block that computes, or one of parameters alone.
+        let only = |parts: Vec<(PartKind, u64)>| {
+            let parameter = |p: &(PartKind, u64)| matches!(p.0, PartKind::Parameter(_));
+            parts.into_iter().filter(parameter).collect::<Vec<_>>()
+        };
+        let alone = only(parts.clone());
+        let is_shared = is_shared && index != 0 && !alone.is_empty();
+        let (mut parts, mut plain_len) = lay_out(if is_shared { alone } else { parts }).unwrap();
+        let mut block = index;
+        for (further, of_it) in shared.into_iter().filter(|_| index != 0 && !is_shared) {
+            block = block.saturating_add(further);
+            if block < count {
+                parts.extend(shared_at(plain_len, block, &lay_out(of_it).unwrap().0).unwrap());
+                plain_len = parts.last().unwrap().end();
+            }
+        }
         let chunks = usize::try_from(chunk_count(&parts)).unwrap();
         Header {
             ring_id: place.0,

@@ -4,7 +4,7 @@
 //! vectors, and a reader for what was sealed before.
 
 use crate::block::header::{body_digest, header_digest};
-use crate::block::{Header, PartKind, Recipient, RecipientRole, lay_out};
+use crate::block::{Header, PartKind, Recipient, RecipientRole, lay_out, shared_at};
 use crate::crypto::Digest;
 use crate::crypto::aead::BlockKey;
 use crate::keys::{Host, Owner, SecretKey};
@@ -60,7 +60,7 @@ fn header() -> Header {
         count: 5,
         name: "conv, \u{e9}".into(),
         plain_len,
-        body_digest: body_digest(ring_id, 2, plain_len, &chunks),
+        body_digest: Digest::NONE,
         content_digest: filled(12),
         commitment: block_key().commitment(),
         previous_body: filled(14),
@@ -75,14 +75,42 @@ fn header() -> Header {
         chunks,
         signature: [0; 64],
     };
+    header.body_digest = body_digest(&header, |_| None).unwrap();
+    header.sign(&owner());
+    header
+}
+
+/// The header again, with parameters that blocks 3 and 4 hold.
+fn header_with_shared() -> Header {
+    let mut header = header();
+    let spec = spec("t", DType::F32, Some(vec![Dim::Fixed(10)]));
+    let (shared, _) = lay_out(vec![(PartKind::Parameter(spec), 40); 2]).unwrap();
+    for block in [3, 4] {
+        let end = header.parts.last().unwrap().end();
+        header.parts.extend(shared_at(end, block, &shared).unwrap());
+    }
+    header.plain_len = header.parts.last().unwrap().end();
+    header.body_digest = body_digest(&header, |i| Some(filled(u8::try_from(i).unwrap()))).unwrap();
     header.sign(&owner());
     header
 }
 
 #[test]
+fn a_header_with_shared_parameters_is_frozen_and_decodes() {
+    let header = header_with_shared();
+    let bytes = header.encode();
+    assert_eq!(Header::decode(&bytes).unwrap(), header);
+    frozen(&bytes, "a9383c629b85c4491dcd642e9199c1687f56832e9ffb4001b4ae09b82855107b");
+    frozen(
+        &block_key().content_digest(b"plaintext", &[filled(3), filled(4)]).0,
+        "963ed9618ad5c8b3e8b63734a77af0d9dd2c791a42c7d7b025cea66f2692ddb8",
+    );
+}
+
+#[test]
 fn the_preamble_is_frozen() {
     let bytes = Preamble { count: 5, file_len: 123_456 }.encode();
-    assert_eq!(bytes, b"DEEPRING\x02\0\x01\0\x05\0\0\0\x40\xe2\x01\0\0\0\0\0");
+    assert_eq!(bytes, b"DEEPRING\x03\0\x01\0\x05\0\0\0\x40\xe2\x01\0\0\0\0\0");
 }
 
 #[test]
@@ -132,7 +160,7 @@ fn chunks_commitment_and_content_digest_are_frozen() {
     );
     frozen(&key.commitment().0, "30129d4177a222ce3f4699c18d43aff162aea0aad5efae22ca91c6d14350f4a8");
     frozen(
-        &key.content_digest(b"plaintext").0,
+        &key.content_digest(b"plaintext", &[]).0,
         "9d05753643995f854ced1efe53a9979d41ee41be1685ea0842511f080f81c827",
     );
 }

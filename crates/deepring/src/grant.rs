@@ -1,5 +1,6 @@
 //! Granting: wrapping block keys for another host; no body is re-encrypted.
 
+use std::collections::HashSet;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -43,8 +44,8 @@ pub enum GrantError {
     Seal(#[from] SealError),
 }
 
-/// Writes `target` as the same ring with `host` as a recipient of Genesis and of `blocks` (all, if
-/// `None`); returns the number of blocks for which the host is new. Where that is none, nothing is written.
+/// Writes `target` as the same ring with `host` as a recipient of Genesis, of `blocks` (all, if
+/// `None`) and of the shared blocks that these use; returns the number of blocks for which the host is new. Where that is none, nothing is written.
 ///
 /// The ring digest stays, so receipts stay valid; the revision goes up by one. `target` may be the file
 /// that the ring was read from; who shares it with others holds its [`Turn`](crate::Turn) from before it is read.
@@ -82,7 +83,11 @@ pub fn grant_in(
     if let Some(index) = blocks.unwrap_or_default().iter().find(|i| **i > last) {
         return Err(GrantError::NoSuchBlock { index: *index, last });
     }
-    let wanted = |h: &Header| h.index == 0 || blocks.is_none_or(|b| b.contains(&h.index));
+    let named = |h: &&Header| blocks.is_none_or(|b| b.contains(&h.index));
+    // With a block goes what it shares with others.
+    let used: HashSet<u32> =
+        ring.layers().iter().filter(named).flat_map(Header::shared_blocks).collect();
+    let wanted = |h: &Header| h.index == 0 || named(&h) || used.contains(&h.index);
     let mut headers = ring.headers().to_vec();
     let mut granted = 0;
     for header in headers.iter_mut().filter(|h| wanted(h)) {

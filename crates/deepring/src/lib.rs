@@ -43,6 +43,7 @@
 //!     inputs: vec![inputs],
 //!     outputs: vec![outputs],
 //!     parts,
+//!     shared: vec![],
 //!     hosts: vec![host.public()],
 //! };
 //! let plan = RingPlan {

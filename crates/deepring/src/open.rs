@@ -145,10 +145,10 @@ pub(crate) fn decrypt_body(
     observer: ChunkObserver<'_>,
 ) -> Result<BlockKey, OpenError> {
     let index = header.index;
-    if out.len() as u64 != header.plain_len {
+    if out.len() as u64 != header.own_len() {
         return Err(OpenError::WrongBuffer {
             index,
-            needed: header.plain_len,
+            needed: header.own_len(),
             given: out.len() as u64,
         });
     }

@@ -21,6 +21,7 @@ pub use examine::UnverifiedRing;
 pub use opened::{DecryptedBlock, OpenedBlock};
 pub use report::{Finding, PartName, Report, Verdict};
 pub use storage::Storage;
+pub(crate) use verified::examine_sharing;
 pub use verified::{AuthenticRing, RingError, VerifiedRing};
 
 /// Names a ring for all its versions; random, made at the first sealing.

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::block::chunks::{Segment, chunk_count, gaps, segments};
 use crate::block::header::{MAX_RECIPIENTS, body_digest, chunk_context, header_digest, wrap_key};
-use crate::block::{Header, PartKind, RecipientRole, lay_out};
+use crate::block::{Header, PartKind, RecipientRole, lay_out, shared_at};
 use crate::crypto::aead::{BlockKey, ChunkCipher};
 use crate::crypto::{Digest, NoRandomness, random};
 use crate::encoding::MAX_STRING;
@@ -76,8 +76,11 @@ pub struct BlockPlan {
     pub inputs: Vec<TensorSpec>,
     /// Tensors that it gives. For Genesis: the network's inputs.
     pub outputs: Vec<TensorSpec>,
-    /// Kind and length of each part, in order.
+    /// Kind and length of each part, in order, those left out that are shared.
     pub parts: Vec<(PartKind, u64)>,
+    /// Indices of the shared blocks that it uses, ascending: all their parameters follow its own parts. Empty for Genesis
+    /// and for shared blocks.
+    pub shared: Vec<u32>,
     /// Hosts that may open it, besides the owner.
     pub hosts: Vec<PublicKey<Host>>,
 }
@@ -91,11 +94,11 @@ pub struct RingPlan {
     pub previous: Option<(RingId, Digest)>,
     /// Seconds since 1970, for people.
     pub sealed_at: u64,
-    /// All blocks, Genesis first.
+    /// All blocks: Genesis, those that compute, then the shared ones, which have parameters and nothing else.
     pub blocks: Vec<BlockPlan>,
 }
 
-/// Writes a ring, block by block; memory stays near the largest block.
+/// Writes a ring, block by block: Genesis, the shared blocks, then those that compute. Memory stays near the largest block.
 ///
 /// The bytes go to a file that has not the target's name ([`Replacement`]). [`finish`](Self::finish) signs, syncs and
 /// renames; before that, the target does not change.
@@ -104,8 +107,10 @@ pub struct RingSealer {
     target: PathBuf,
     file: Replacement,
     write_back: WriteBack,
-    /// Where the next block's body begins in the file.
-    at: u64,
+    /// Where each block's body begins in the file.
+    starts: Vec<u64>,
+    /// The order in which blocks are sealed: those that others use before them.
+    order: Vec<usize>,
     model_version: u64,
     previous: Digest,
     sealed_at: u64,
@@ -153,14 +158,25 @@ impl RingSealer {
                 plan_header(block, ring_id, plan.model_version, index, count, owner.public())
             })
             .collect::<Result<Vec<_>, _>>()?;
+        let headers = with_shared(headers, &plan.blocks)?;
         let front: u64 = headers.iter().map(|h| h.encode().len() as u64).sum();
         let bodies = headers.iter().map(Header::body_len).fold(0, u64::saturating_add);
+        let mut at = PREAMBLE_LEN + closure_len(count) + front;
+        let starts = headers.iter().map(|h| {
+            at = at.saturating_add(h.body_len());
+            at - h.body_len()
+        });
+        let starts = starts.collect();
+        let (computing, mut order): (Vec<usize>, Vec<usize>) =
+            (0..headers.len()).partition(|i| headers.get(*i).is_some_and(|h| !is_early(h)));
+        order.extend(computing);
         Ok(Self {
             owner: owner.clone(),
             target: file.target().into(),
             write_back: WriteBack::of(file.as_file(), bodies),
             file,
-            at: PREAMBLE_LEN + closure_len(count) + front,
+            starts,
+            order,
             model_version: plan.model_version,
             previous,
             sealed_at: plan.sealed_at,
@@ -177,21 +193,38 @@ impl RingSealer {
         self.headers.get(block).map(|h| h.parts.as_slice()).unwrap_or_default()
     }
 
-    /// Number of bytes of a block's plaintext.
+    /// Number of bytes of a block's plaintext that its own body holds.
+    #[must_use]
+    pub fn own_len(&self, block: usize) -> u64 {
+        self.headers.get(block).map_or(0, Header::own_len)
+    }
+
+    /// Number of bytes of a block's plaintext, with what is shared.
     #[must_use]
     pub fn plain_len(&self, block: usize) -> u64 {
         self.headers.get(block).map_or(0, |h| h.plain_len)
     }
 
-    /// Encrypts and writes the next block. Bytes between parts must be zero.
+    /// The block that [`seal_block`](Self::seal_block) takes next; `None` after the last.
+    #[must_use]
+    pub fn next_block(&self) -> Option<usize> {
+        self.order.get(self.next).copied()
+    }
+
+    /// Encrypts and writes the [next block](Self::next_block): of its plaintext what its own body holds. Bytes between
+    /// parts must be zero.
     pub fn seal_block(&mut self, plaintext: &[u8]) -> Result<(), SealError> {
-        let block = u32::try_from(self.next).unwrap_or(u32::MAX);
-        let given = plaintext.len() as u64;
-        let Some(header) = self.headers.get_mut(self.next) else {
+        let at = self.next_block();
+        let block = at.unwrap_or(self.headers.len());
+        let start = self.starts.get(block).copied().unwrap_or_default();
+        let shared = self.contents_shared_by(block);
+        let index = u32::try_from(block).unwrap_or(u32::MAX);
+        let (given, block) = (plaintext.len() as u64, index);
+        let Some(header) = at.and_then(|at| self.headers.get_mut(at)) else {
             return Err(SealError::OutOfPlan { block, planned: 0, given });
         };
-        if header.plain_len != given {
-            return Err(SealError::OutOfPlan { block, planned: header.plain_len, given });
+        if header.own_len() != given {
+            return Err(SealError::OutOfPlan { block, planned: header.own_len(), given });
         }
         if !gaps(&header.parts).all(|gap| plaintext[gap].iter().all(|b| *b == 0)) {
             return Err(SealError::Layout { block, reason: "bytes between parts are not zero" });
@@ -200,7 +233,7 @@ impl RingSealer {
         let key = BlockKey::random()?;
         let cipher = key.cipher(header.context()).ok_or_else(unusable)?;
         header.commitment = key.commitment();
-        header.content_digest = key.content_digest(plaintext);
+        header.content_digest = key.content_digest(plaintext, &shared);
         for recipient in &mut header.recipients {
             *recipient = wrap_key(&key, recipient.role, header.ring_id, header.index)?;
         }
@@ -208,30 +241,40 @@ impl RingSealer {
         let target = &self.target;
         let io = |source| SealError::Io { path: target.clone(), source };
         let Header { parts, chunks, .. } = header;
-        let (at, file, write_back) = (self.at, self.file.as_file(), &self.write_back);
+        let (file, write_back) = (self.file.as_file(), &self.write_back);
         // Each thread encrypts and hashes a segment in its own cache and writes it to its place.
         digest_places(chunks, segments(parts)).par_bridge().try_for_each_init(
             Vec::new,
             |buf, (segment, digests)| {
                 seal_segment(&cipher, &segment, plaintext, digests, buf).ok_or_else(unusable)?;
-                write_at(file, at + segment.body.start, buf).map_err(io)?;
+                write_at(file, start + segment.body.start, buf).map_err(io)?;
                 write_back.wrote(buf.len());
                 Ok::<(), SealError>(())
             },
         )?;
-        self.at += header.body_len();
-        header.body_digest =
-            body_digest(header.ring_id, header.index, header.plain_len, &header.chunks);
         self.next += 1;
+        let digest = self.headers.get(index as usize).and_then(|header| {
+            let body = |i: u32| self.headers.get(i as usize).map(|h| h.body_digest);
+            body_digest(header, body)
+        });
+        let place = self.headers.get_mut(index as usize);
+        if let Some((header, digest)) = place.zip(digest) {
+            header.body_digest = digest;
+        }
         Ok(())
+    }
+
+    /// The content digests of the shared blocks that a block uses, which were sealed before it.
+    fn contents_shared_by(&self, block: usize) -> Vec<Digest> {
+        let used = self.headers.get(block).into_iter().flat_map(Header::shared_blocks);
+        used.filter_map(|i| self.headers.get(i as usize)).map(|h| h.content_digest).collect()
     }
 
     /// Links, signs, writes the front of the file, syncs, and puts it in the target's place.
     pub fn finish(mut self) -> Result<Sealed, SealError> {
-        if self.next != self.headers.len() {
-            let block = u32::try_from(self.next).unwrap_or(u32::MAX);
-            let planned = self.plain_len(self.next);
-            return Err(SealError::OutOfPlan { block, planned, given: 0 });
+        if let Some(next) = self.next_block() {
+            let block = u32::try_from(next).unwrap_or(u32::MAX);
+            return Err(SealError::OutOfPlan { block, planned: self.own_len(next), given: 0 });
         }
         let bodies: Vec<Digest> = self.headers.iter().map(|h| h.body_digest).collect();
         link_and_sign(&mut self.headers, &bodies, &self.owner);
@@ -304,7 +347,43 @@ pub(crate) fn close(
     front
 }
 
-/// A header in which everything that has a length is there, and digests, keys and signature are zero.
+/// Whether a block is sealed before those that compute.
+fn is_early(header: &Header) -> bool {
+    header.index == 0 || header.is_shared()
+}
+
+/// The same headers, each with the parameters of the shared blocks that it uses.
+fn with_shared(headers: Vec<Header>, plans: &[BlockPlan]) -> Result<Vec<Header>, SealError> {
+    let planned = headers.clone();
+    let mut out = Vec::with_capacity(headers.len());
+    for (mut header, plan) in headers.into_iter().zip(plans) {
+        let refuse = |reason| SealError::Layout { block: header.index, reason };
+        let used = || refuse("it uses as shared what is no shared block behind it");
+        for block in &plan.shared {
+            let shared = planned.get(*block as usize).filter(|h| h.is_shared()).ok_or_else(used)?;
+            let parts = shared_at(header.plain_len, *block, &shared.parts);
+            let parts = parts.ok_or_else(|| refuse("the block is too large"))?;
+            header.plain_len = parts.last().map_or(header.plain_len, crate::block::Part::end);
+            header.parts.extend(parts);
+        }
+        out.push(header);
+    }
+    // What cannot be read back must not be written.
+    let headers: Vec<&Header> = out.iter().collect();
+    for header in &headers {
+        let refuse = |reason| SealError::Layout { block: header.index, reason };
+        if Header::decode(&header.encode()).is_err() {
+            return Err(refuse("the header exceeds a limit of the format"));
+        }
+    }
+    if let Some(finding) = crate::ring::examine_sharing(&headers).first() {
+        let block = finding.block.unwrap_or_default();
+        return Err(SealError::Layout { block, reason: "blocks and shared blocks do not fit" });
+    }
+    Ok(out)
+}
+
+/// A header in which everything that has a length is there, and digests, keys and signature are zero. Without what is shared.
 fn plan_header(
     block: &BlockPlan,
     ring_id: RingId,
@@ -350,10 +429,6 @@ fn plan_header(
         signature: [0; 64],
     };
     debug_assert_eq!(header.context(), chunk_context(ring_id, model_version, index));
-    // What cannot be read back must not be written.
-    if Header::decode(&header.encode()).is_err() {
-        return refuse("the header exceeds a limit of the format");
-    }
     Ok(header)
 }
 

@@ -31,6 +31,7 @@ fn claimed(desk: &Desk, target: &str, id_of: &str) {
         inputs: vec![inputs],
         outputs: vec![outputs],
         parts,
+        shared: vec![],
         hosts: vec![],
     };
     let plan = RingPlan {

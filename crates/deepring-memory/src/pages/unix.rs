@@ -120,8 +120,7 @@ impl Pages {
             #[cfg(any(test, feature = "tamper"))]
             tampering::note(first.as_ptr() as usize + at, pages.room, false);
         }
-        let pages =
-            Self { first, room, own, kind: Kind::Private, writable: true, _around: around };
+        let pages = Self { first, room, own, kind: Kind::Private, writable: true, _around: around };
         pages.begin(huge);
         Some(pages)
     }

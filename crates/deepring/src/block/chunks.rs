@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::part::Part;
+use super::part::{Part, own};
 use crate::crypto::aead::{CHUNK_LEN, TAG_LEN};
 
 /// One chunk: its part, its plaintext in the block, and its ciphertext and tag in the body.
@@ -18,9 +18,9 @@ pub(crate) struct ChunkSpan {
     pub(crate) last: bool,
 }
 
-/// Number of chunks of a body with these parts.
+/// Number of chunks of a body with these parts, those left out that another body holds.
 pub(crate) fn chunk_count(parts: &[Part]) -> u64 {
-    parts.iter().map(|p| p.len.div_ceil(CHUNK_LEN as u64)).sum()
+    own(parts).iter().map(|p| p.len.div_ceil(CHUNK_LEN as u64)).sum()
 }
 
 /// The chunks in their order. The parts' layout was checked, so no sum overflows: plaintext lengths
@@ -29,7 +29,7 @@ pub(crate) fn chunk_spans(parts: &[Part]) -> impl Iterator<Item = ChunkSpan> + '
     let total = chunk_count(parts);
     let mut index = 0;
     let mut body = 0;
-    parts
+    own(parts)
         .iter()
         .enumerate()
         .flat_map(move |(part, p)| {
@@ -85,9 +85,9 @@ pub(crate) fn segments(parts: &[Part]) -> impl Iterator<Item = Segment> + '_ {
     })
 }
 
-/// The ranges of the plaintext between parts: they are not stored, and zero.
+/// The ranges of the plaintext between a block's own parts: they are not stored, and zero.
 pub(crate) fn gaps(parts: &[Part]) -> impl Iterator<Item = Range<usize>> + '_ {
-    parts.windows(2).map(|pair| match pair {
+    own(parts).windows(2).map(|pair| match pair {
         [a, b] => a.end() as usize..b.offset as usize,
         _ => 0..0,
     })

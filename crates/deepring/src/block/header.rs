@@ -15,10 +15,12 @@
 //! reason. A header is decoded only after its digest was found in a signed closure, or to explain
 //! why it was not.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 use super::chunks::{chunk_count, chunk_spans};
-use super::part::{Part, decode_parts, encode_parts};
+use super::part::{Part, PartKind, decode_parts, encode_parts, own, shared_blocks};
 use crate::crypto::aead::BlockKey;
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label, wrap};
@@ -68,7 +70,7 @@ pub struct Header {
     pub count: u32,
     /// Name of the block: its linear operator's, or `genesis`.
     pub name: String,
-    /// Bytes of the body before encryption.
+    /// Bytes of the plaintext: of the body before encryption, and of what other blocks hold of it.
     pub plain_len: u64,
     /// Digest over the encrypted body.
     pub body_digest: Digest,
@@ -92,19 +94,18 @@ pub struct Header {
     pub(crate) signature: [u8; SIGNATURE_LEN],
 }
 
-/// The body digest: over the block's place and every chunk's digest.
-pub(crate) fn body_digest(
-    ring_id: RingId,
-    index: u32,
-    plain_len: u64,
-    chunks: &[Digest],
-) -> Digest {
+/// The body digest: over the block's place, every chunk's digest, and index and body digest of each shared block that it
+/// uses. `None` if one of these is not known.
+pub(crate) fn body_digest(header: &Header, body: impl Fn(u32) -> Option<Digest>) -> Option<Digest> {
     let mut w = Writer::new();
-    w.raw(&ring_id.0).u32(index).u64(plain_len).count(chunks.len());
-    for chunk in chunks {
+    w.raw(&header.ring_id.0).u32(header.index).u64(header.plain_len).count(header.chunks.len());
+    for chunk in &header.chunks {
         w.raw(&chunk.0);
     }
-    Digest::of(label::BODY, &[&w.finish()])
+    for block in header.shared_blocks() {
+        w.u32(block).raw(&body(block)?.0);
+    }
+    Some(Digest::of(label::BODY, &[&w.finish()]))
 }
 
 /// The 32 bytes that say which block of which ring and version a chunk belongs to.
@@ -123,7 +124,34 @@ impl Header {
         chunk_spans(&self.parts).last().map_or(0, |span| span.body.end)
     }
 
-    /// Bytes of parameters in the block.
+    /// Bytes of the plaintext that the block's own body holds; what follows is shared with other blocks.
+    #[must_use]
+    pub fn own_len(&self) -> u64 {
+        own(&self.parts).last().map_or(0, Part::end)
+    }
+
+    /// Indices of the shared blocks whose parameters this block uses, in the order of their place in its plaintext.
+    pub fn shared_blocks(&self) -> impl Iterator<Item = u32> + '_ {
+        shared_blocks(&self.parts)
+    }
+
+    /// Where the plaintext of a shared block appears in this one's; empty if it does not use that block.
+    #[must_use]
+    pub fn place_of_shared(&self, block: u32) -> Range<usize> {
+        let mut parts = self.parts.iter().filter(|p| p.shared == Some(block));
+        let Some(first) = parts.next() else { return 0..0 };
+        let last = parts.next_back().unwrap_or(first);
+        let fits = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+        fits(first.offset)..fits(last.end())
+    }
+
+    /// Whether the block computes nothing, and holds parameters that several blocks use.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.index != 0 && !self.parts.iter().any(|p| p.kind == PartKind::Graph)
+    }
+
+    /// Bytes of parameters in the block, shared ones included.
     #[must_use]
     pub fn parameter_bytes(&self) -> u64 {
         self.parts.iter().filter(|p| p.parameter_name().is_some()).map(|p| p.len).sum()

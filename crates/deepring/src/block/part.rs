@@ -7,6 +7,8 @@ use crate::tensor::{Dim, TensorSpec};
 
 /// Parts start at multiples of this, so that an engine can read tensors in place.
 pub(crate) const ALIGNMENT: u64 = 64;
+/// What is shared starts at multiples of this behind a block's own parts, so that its pages can be shown there.
+pub(crate) const SHARED_ALIGNMENT: u64 = 64 * 1024;
 /// Most parts that a block may have.
 pub(crate) const MAX_PARTS: usize = 1 << 20;
 
@@ -18,9 +20,10 @@ pub enum PartKind {
     /// The manifest; Genesis has this part and no other.
     Manifest,
     /// The block's operators, attributes, edges and small constants: an ONNX model whose parameters
-    /// are external data, at offsets from the start of the body. The last part of every layer block.
+    /// are external data. The last part of every layer block but for what it shares.
     Graph,
-    /// One parameter tensor; its dimensions are all fixed.
+    /// One parameter tensor; its dimensions are all fixed. Of a block that computes the first parts, then those that it
+    /// shares with others; a shared block has nothing else.
     Parameter(TensorSpec),
     /// With what this block's hosts check what the block of this index computed: the one before, for the
     /// first block the last. At most one, between parameters and graph.
@@ -36,6 +39,8 @@ pub struct Part {
     pub offset: u64,
     /// Number of bytes.
     pub len: u64,
+    /// Index of the shared block whose body holds the bytes; `None` for this block's own body.
+    pub shared: Option<u32>,
 }
 
 impl Part {
@@ -74,8 +79,9 @@ impl Part {
                 w.u8(1);
             }
             PartKind::Parameter(spec) => {
-                w.u8(2);
+                w.u8(if self.shared.is_some() { 4 } else { 2 });
                 spec.encode(w);
+                self.shared.map(|block| w.u32(block));
             }
             PartKind::Check(of) => {
                 w.u8(3).u32(*of);
@@ -85,16 +91,22 @@ impl Part {
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut shared = None;
         let kind = match r.u8("part kind")? {
             0 => PartKind::Manifest,
             1 => PartKind::Graph,
             2 => PartKind::Parameter(TensorSpec::decode(r)?),
             3 => PartKind::Check(r.u32("checked block")?),
+            4 => {
+                let spec = TensorSpec::decode(r)?;
+                shared = Some(r.u32("shared block")?);
+                PartKind::Parameter(spec)
+            }
             found => {
                 return Err(DecodeError::BadValue { field: "part kind", found: u64::from(found) });
             }
         };
-        Ok(Self { kind, offset: r.u64("part offset")?, len: r.u64("part length")? })
+        Ok(Self { kind, offset: r.u64("part offset")?, len: r.u64("part length")?, shared })
     }
 }
 
@@ -111,9 +123,33 @@ pub(crate) fn lay_out(parts: Vec<(PartKind, u64)>) -> Option<(Vec<Part>, u64)> {
         }
         let offset = end.checked_next_multiple_of(ALIGNMENT)?;
         end = offset.checked_add(len).filter(|e| *e <= i64::MAX as u64)?;
-        out.push(Part { kind, offset, len });
+        out.push(Part { kind, offset, len, shared: None });
     }
     Some((out, end))
+}
+
+/// The parts of a block that are its own: those that its body holds.
+pub(crate) fn own(parts: &[Part]) -> &[Part] {
+    let n = parts.iter().take_while(|p| p.shared.is_none()).count();
+    parts.get(..n).unwrap_or_default()
+}
+
+/// Indices of the shared blocks that parts are in, each once, in order.
+pub(crate) fn shared_blocks(parts: &[Part]) -> impl Iterator<Item = u32> + '_ {
+    let mut last = None;
+    parts.iter().filter_map(|p| p.shared).filter(move |block| last.replace(*block) != Some(*block))
+}
+
+/// Where the parts of shared block `block` come behind parts that end at `end`: all of them, in their order, from the next
+/// multiple of 64 KiB on. `None` if that does not fit 63 bits.
+pub(crate) fn shared_at(end: u64, block: u32, parts: &[Part]) -> Option<Vec<Part>> {
+    let base = end.checked_next_multiple_of(SHARED_ALIGNMENT)?;
+    let moved = |part: &Part| {
+        let offset = base.checked_add(part.offset)?;
+        offset.checked_add(part.len).filter(|e| *e <= i64::MAX as u64)?;
+        Some(Part { offset, shared: Some(block), ..part.clone() })
+    };
+    parts.iter().map(moved).collect()
 }
 
 pub(crate) fn encode_parts(parts: &[Part], w: &mut Writer) {
@@ -125,7 +161,8 @@ pub(crate) fn encode_parts(parts: &[Part], w: &mut Writer) {
 
 /// Decodes the list and holds it to the layout's rules: no overlap, no gap but alignment, nothing empty, the end
 /// where the plaintext ends, a parameter just as long as its shape says, and the parts that a block
-/// of this index must have.
+/// of this index must have: Genesis the manifest; a block that computes parameters, perhaps a check, a graph, and
+/// parameters that later blocks hold; a shared block parameters alone.
 pub(crate) fn decode_parts(
     r: &mut Reader<'_>,
     index: u32,
@@ -135,35 +172,50 @@ pub(crate) fn decode_parts(
     let n = r.count("parts", MAX_PARTS, 17)?;
     let mut parts = Vec::with_capacity(n);
     let mut end = 0u64;
+    // Of which block the part before was, once the graph has come.
+    let mut graph = false;
+    let mut check = false;
+    let mut shared = index;
     for i in 0..n {
         let part = Part::decode(r)?;
         let bad = |field, found| Err(DecodeError::BadValue { field, found });
-        if end.checked_next_multiple_of(ALIGNMENT) != Some(part.offset) {
+        let begins = part.shared.is_some_and(|block| block != shared);
+        let alignment = if begins { SHARED_ALIGNMENT } else { ALIGNMENT };
+        if end.checked_next_multiple_of(alignment) != Some(part.offset) {
             return bad("part offset", part.offset);
         }
         end = match part.offset.checked_add(part.len) {
             Some(end) if part.len > 0 && end <= plain_len => end,
             _ => return bad("part length", part.len),
         };
-        let last = i + 1 == n;
         let allowed = match &part.kind {
             PartKind::Manifest => index == 0 && n == 1,
-            PartKind::Graph => index != 0 && last,
+            PartKind::Graph => index != 0 && !graph,
             PartKind::Parameter(spec) => {
                 if parameter_len(spec) != Some(part.len) {
                     return bad("parameter length", part.len);
                 }
-                index != 0 && !last
+                match part.shared {
+                    None => index != 0 && !graph && !check,
+                    Some(block) => graph && (shared..count).contains(&block) && block != index,
+                }
             }
             // Just before the graph, so there are no two.
             PartKind::Check(of) => {
-                index != 0 && i + 2 == n && checked_by(index, count) == Some(*of)
+                index != 0 && !graph && !check && checked_by(index, count) == Some(*of)
             }
         };
         if !allowed {
             return bad("part kind", i as u64);
         }
+        graph |= part.kind == PartKind::Graph;
+        check |= matches!(part.kind, PartKind::Check(_));
+        shared = part.shared.unwrap_or(shared);
         parts.push(part);
+    }
+    // A check is of a block that computes, and so is what carries it.
+    if check && !graph {
+        return Err(DecodeError::BadValue { field: "part kind", found: n as u64 });
     }
     if end != plain_len || parts.is_empty() {
         return Err(DecodeError::BadValue { field: "plaintext length", found: plain_len });

@@ -43,13 +43,15 @@ impl BlockKey {
         Digest(stack::wiped(|| blake3::derive_key(label::COMMITMENT, self.0.as_slice())))
     }
 
-    /// The keyed digest over the block's plaintext: it tells nothing to who lacks the block key.
-    pub(crate) fn content_digest(&self, plaintext: &[u8]) -> Digest {
+    /// The keyed digest over what the block's body holds of its plaintext, and over the content digests of the shared blocks
+    /// that hold the rest: it tells nothing to who lacks the block key.
+    pub(crate) fn content_digest(&self, plaintext: &[u8], shared: &[Digest]) -> Digest {
         stack::wiped(|| {
             let mut key = blake3::derive_key(label::CONTENT_KEY, self.0.as_slice());
             let mut hasher = blake3::Hasher::new_keyed(&key);
             key.zeroize();
             hasher.update_rayon(plaintext);
+            shared.iter().for_each(|digest| _ = hasher.update(&digest.0));
             let digest = Digest(*hasher.finalize().as_bytes());
             hasher.zeroize();
             digest

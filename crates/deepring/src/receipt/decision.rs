@@ -148,7 +148,7 @@ impl Decision {
         let refuse =
             |reason: &str| Err(ReceiptError::Refused(Finding::tampered(PartName::Closure, reason)));
         let verified = self.chain.verify(ring)?;
-        if verified.next_block() as usize != ring.headers().len() {
+        if verified.next_block() as usize != ring.layers().len() + 1 {
             return refuse("the chain ends before the last block");
         }
         if self.items.is_empty() {

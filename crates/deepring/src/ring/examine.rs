@@ -182,6 +182,7 @@ impl UnverifiedRing {
         let (headers, found): (Vec<_>, Vec<_>) = headers.into_iter().unzip();
         findings.extend(found.into_iter().flatten());
         if let Some(all) = headers.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
+            findings.extend(super::verified::examine_sharing(&all));
             findings.extend(super::verified::examine_wiring(&all));
         }
         (findings, headers)
@@ -291,16 +292,13 @@ impl UnverifiedRing {
             PartName::Header,
             "body length differs from the closure's",
         );
-        let digest = crate::block::header::body_digest(
-            header.ring_id,
-            header.index,
-            header.plain_len,
-            &header.chunks,
-        );
+        let digest = crate::block::header::body_digest(header, |block| {
+            c.bodies.get(block as usize).copied()
+        });
         check(
-            digest == header.body_digest,
+            digest == Some(header.body_digest),
             PartName::Header,
-            "chunk digests do not give the body digest",
+            "chunk digests and shared bodies do not give the body digest",
         );
         check(
             header.is_signed_by(&c.owner),

@@ -6,12 +6,14 @@ use crate::crypto::Digest;
 use crate::crypto::aead::BlockKey;
 use crate::open::OpenError;
 
-/// A block of which every chunk was checked and decrypted, and the content digest not yet compared.
+/// A block of which every chunk of its body was checked and decrypted, and the content digest not yet compared.
 ///
 /// Holds the block's key until then, and wipes it when dropped.
 #[must_use]
 pub struct DecryptedBlock {
     name: String,
+    /// The shared blocks that it uses, in order.
+    shared: Vec<u32>,
     block: OpenedBlock,
     key: BlockKey,
 }
@@ -19,13 +21,20 @@ pub struct DecryptedBlock {
 impl DecryptedBlock {
     pub(super) fn of(header: &Header, key: BlockKey) -> Self {
         let block = OpenedBlock { index: header.index, content_digest: header.content_digest };
-        Self { name: header.name.clone(), block, key }
+        Self { name: header.name.clone(), shared: header.shared_blocks().collect(), block, key }
     }
 
     /// Computes the content digest over `plaintext`, wherever it lives now, and compares it with the
-    /// header's. If it differs, the caller must not keep the buffer.
-    pub fn confirm(self, plaintext: &[u8]) -> Result<OpenedBlock, OpenError> {
-        if self.key.content_digest(plaintext) == self.block.content_digest {
+    /// header's. `plaintext` is what the block's own body holds; `shared` are the blocks that hold the rest, opened and in the
+    /// order of [`Header::shared_blocks`]. If it differs, the caller must not keep the buffer.
+    pub fn confirm(
+        self,
+        plaintext: &[u8],
+        shared: &[OpenedBlock],
+    ) -> Result<OpenedBlock, OpenError> {
+        let contents: Vec<Digest> = shared.iter().map(|s| s.content_digest).collect();
+        let known = shared.iter().map(|s| s.index).eq(self.shared.iter().copied());
+        if known && self.key.content_digest(plaintext, &contents) == self.block.content_digest {
             return Ok(self.block);
         }
         let reason = "the opened content is not what the header's content digest names";

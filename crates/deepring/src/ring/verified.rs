@@ -13,7 +13,7 @@ use super::layout::Layout;
 use super::opened::{DecryptedBlock, OpenedBlock};
 use super::report::{Finding, PartName, Report, Verdict};
 use super::storage::Storage;
-use crate::block::Header;
+use crate::block::{Header, PartKind, own, shared_at};
 use crate::crypto::Digest;
 use crate::keys::{Owner, PublicKey};
 use crate::manifest::Manifest;
@@ -164,18 +164,30 @@ impl AuthenticRing {
         &self.headers[0]
     }
 
-    /// The headers of the blocks that compute, without Genesis.
+    /// The headers of the blocks that compute: without Genesis and the shared blocks.
     #[must_use]
     pub fn layers(&self) -> &[Header] {
-        self.headers.get(1..).unwrap_or_default()
+        self.headers.get(1..self.after_layers()).unwrap_or_default()
+    }
+
+    /// The headers of the shared blocks: behind those that compute, and of parameters that several of them use.
+    #[must_use]
+    pub fn shared(&self) -> &[Header] {
+        self.headers.get(self.after_layers()..).unwrap_or_default()
+    }
+
+    /// Index one past the last block that computes.
+    fn after_layers(&self) -> usize {
+        // Shared blocks stand at the end: `examine_sharing`.
+        self.headers.iter().take_while(|h| !h.is_shared()).count()
     }
 
     /// The tensors that are live after block `index` (0: what Genesis hands out), in the order of
     /// their names: what a later block reads, or what returns to Genesis.
     #[must_use]
     pub fn live_after(&self, index: u32) -> Vec<&TensorSpec> {
-        let split = (index as usize + 1).min(self.headers.len());
-        let (before, after) = self.headers.split_at(split);
+        let computing = self.headers.get(..self.after_layers()).unwrap_or_default();
+        let (before, after) = computing.split_at((index as usize + 1).min(computing.len()));
         let needed = |name: &str| {
             after.iter().chain([self.genesis()]).any(|h| h.inputs.iter().any(|t| t.name == name))
         };
@@ -189,7 +201,7 @@ impl AuthenticRing {
         live
     }
 
-    /// Opens one block into a buffer of [`Header::plain_len`] bytes.
+    /// Opens one block into a buffer of [`Header::plain_len`] bytes, with what shared blocks hold of it.
     ///
     /// Every chunk is read once, its digest is checked, and it is decrypted and put into its place;
     /// then the content digest is computed over the buffer itself. On failure the buffer holds
@@ -200,12 +212,38 @@ impl AuthenticRing {
         key: OpeningKey<'_>,
         out: &mut [u8],
     ) -> Result<OpenedBlock, OpenError> {
-        let decrypted = self.decrypt_block(index, key, out, &|_| ())?;
-        decrypted.confirm(out).inspect_err(|_| out.fill(0))
+        self.open_whole(index, key, out).inspect_err(|_| out.fill(0))
     }
 
-    /// The first half of [`open_block`](Self::open_block): every chunk is checked and decrypted, told to `observer`, and
-    /// put into its place; the content digest is left to [`DecryptedBlock::confirm`].
+    fn open_whole(
+        &self,
+        index: u32,
+        key: OpeningKey<'_>,
+        out: &mut [u8],
+    ) -> Result<OpenedBlock, OpenError> {
+        let header = self.header(index)?;
+        let (needed, given) = (header.plain_len, out.len() as u64);
+        if needed != given {
+            return Err(OpenError::WrongBuffer { index, needed, given });
+        }
+        // Places lie one behind the other in a plaintext that fits this machine.
+        let own_len = usize::try_from(header.own_len()).unwrap_or(usize::MAX).min(out.len());
+        let (own, rest) = out.split_at_mut(own_len);
+        let decrypted = self.decrypt_block(index, key, own, &|_| ())?;
+        rest.fill(0);
+        let mut shared = Vec::new();
+        for block in header.shared_blocks() {
+            let place = header.place_of_shared(block);
+            let place = place.start.saturating_sub(own_len)..place.end.saturating_sub(own_len);
+            let place = rest.get_mut(place).unwrap_or_default();
+            shared.push(self.open_whole(block, key, place).map_err(|e| of_user(e, header))?);
+        }
+        decrypted.confirm(own, &shared)
+    }
+
+    /// The first half of [`open_block`](Self::open_block), of the block's own body alone: every chunk is checked and decrypted,
+    /// told to `observer`, and put into its place in a buffer of [`Header::own_len`] bytes; the content digest is left
+    /// to [`DecryptedBlock::confirm`].
     ///
     /// For who watches the live bytes from here on: what the observer notes is about the very copy of a chunk that was
     /// authenticated, before anybody could write to its place in `out`. On failure the buffer holds nothing of the block.
@@ -216,20 +254,28 @@ impl AuthenticRing {
         out: &mut [u8],
         observer: ChunkObserver<'_>,
     ) -> Result<DecryptedBlock, OpenError> {
-        let at = index as usize;
-        let (Some(header), Some(body)) = (self.headers.get(at), self.layout.bodies.get(at)) else {
-            return Err(OpenError::NoSuchBlock { index, count: self.closure.count() });
-        };
+        let header = self.header(index)?;
+        let missing = || OpenError::NoSuchBlock { index, count: self.closure.count() };
+        let body = self.layout.bodies.get(index as usize).ok_or_else(missing)?;
         crate::open::decrypt_body(&*self.storage, header, body, key, out, observer)
             .inspect_err(|_| out.fill(0))
             .map(|block_key| DecryptedBlock::of(header, block_key))
     }
 
+    fn header(&self, index: u32) -> Result<&Header, OpenError> {
+        let missing = || OpenError::NoSuchBlock { index, count: self.closure.count() };
+        self.headers.get(index as usize).ok_or_else(missing)
+    }
+
     /// Where byte `offset` of a block's plaintext lies, encrypted, in the file; `None` for padding, which
-    /// is not stored. For tools that place a finding, and for attackers.
+    /// is not stored. What is shared lies in the body of the shared block. For tools that place a finding, and for attackers.
     #[must_use]
     pub fn stored_at(&self, index: u32, offset: u64) -> Option<u64> {
         let header = self.headers.get(index as usize)?;
+        let part = header.parts.iter().find(|p| (p.offset..p.end()).contains(&offset))?;
+        if let Some(block) = part.shared {
+            return self.stored_at(block, offset - header.place_of_shared(block).start as u64);
+        }
         let body = self.layout.bodies.get(index as usize)?;
         let span = crate::block::chunks::chunk_spans(&header.parts)
             .find(|span| span.plain.contains(&offset))?;
@@ -276,12 +322,67 @@ impl AuthenticRing {
     }
 }
 
+/// What an opening of a shared block found, said of the block that uses it.
+pub(crate) fn of_user(error: OpenError, user: &Header) -> OpenError {
+    match error {
+        OpenError::Tampered(mut finding) => {
+            if let Some(block) = finding.block.filter(|block| *block != user.index) {
+                finding.reason = format!("{} (stored in shared block {block})", finding.reason);
+            }
+            OpenError::Tampered(finding.in_block(user.index, Some(&user.name)))
+        }
+        other => other,
+    }
+}
+
+/// Checks that there is a block that computes, that shared blocks stand behind all of these and give and read nothing, and
+/// that the shared parameters of each block are those of the shared blocks that it names.
+pub(crate) fn examine_sharing(headers: &[&Header]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let first = headers.iter().position(|h| h.is_shared()).unwrap_or(headers.len());
+    let mut check = |ok: bool, header: &Header, reason: &str| {
+        if !ok {
+            let finding = Finding::tampered(PartName::Header, reason);
+            found.push(finding.in_block(header.index, Some(&header.name)));
+        }
+    };
+    for (i, header) in headers.iter().enumerate() {
+        if i >= first {
+            check(i > 1, header, "a shared block stands where one that computes is due");
+            check(header.is_shared(), header, "a block that computes stands behind a shared one");
+            let still = header.inputs.is_empty() && header.outputs.is_empty();
+            check(still, header, "a shared block reads or gives tensors");
+        } else {
+            // The first block's would be of the last.
+            let checks = header.parts.iter().any(|p| matches!(p.kind, PartKind::Check(_)));
+            check(!checks || first == headers.len(), header, "a check where blocks are shared");
+        }
+        let fits = has_what_it_shares(header, headers);
+        check(fits, header, "shared parameters are not those of the block that holds them");
+    }
+    found
+}
+
+fn has_what_it_shares(header: &Header, headers: &[&Header]) -> bool {
+    let mut parts = own(&header.parts).to_vec();
+    for block in header.shared_blocks() {
+        let shared = headers.get(block as usize).filter(|h| h.is_shared());
+        let end = parts.last().map_or(0, crate::block::Part::end);
+        match shared.and_then(|shared| shared_at(end, block, own(&shared.parts))) {
+            Some(moved) => parts.extend(moved),
+            None => return false,
+        }
+    }
+    parts == header.parts
+}
+
 /// Checks that each block reads only what an earlier one gives, with one spec for each name, and
 /// that all that returns to Genesis is given.
 pub(super) fn examine_wiring(headers: &[&Header]) -> Vec<Finding> {
     let mut given: HashMap<&str, &TensorSpec> = HashMap::new();
     let mut found = Vec::new();
-    let genesis_last = headers.iter().skip(1).chain(headers.first());
+    let computing = headers.iter().skip(1).filter(|h| !h.is_shared());
+    let genesis_last = computing.chain(headers.first());
     if let Some(genesis) = headers.first() {
         given.extend(genesis.outputs.iter().map(|t| (t.name.as_str(), t)));
     }

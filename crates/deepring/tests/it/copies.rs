@@ -141,7 +141,7 @@ fn use_a_key(dir: &Path) -> (SecretKey<Host>, Vec<OpenedBlock>) {
             let mut out = vec![0; ring.headers()[block as usize].plain_len as usize];
             let decrypted =
                 at_depth(4, || ring.decrypt_block(block, (&clone).into(), &mut out, &|_| ()));
-            at_depth(3, || decrypted.unwrap().confirm(&out)).unwrap()
+            at_depth(3, || decrypted.unwrap().confirm(&out, &[])).unwrap()
         })
         .collect();
     at_depth(2, || drop(clone));

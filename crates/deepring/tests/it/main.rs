@@ -25,6 +25,7 @@ mod repair;
 mod round_trip;
 mod sealing;
 mod segments;
+mod sharing;
 mod signed_nonsense;
 mod small_query;
 mod small_ring;

@@ -160,11 +160,11 @@ fn a_byte_that_changes_between_decryption_and_confirmation_is_refused() {
     for bit in 0..out.len() * 8 {
         let decrypted = ring.decrypt_block(1, (&key).into(), &mut out, &|_| ()).unwrap();
         out[bit / 8] ^= 1 << (bit % 8);
-        assert!(matches!(decrypted.confirm(&out), Err(OpenError::Tampered(_))), "bit {bit}");
+        assert!(matches!(decrypted.confirm(&out, &[]), Err(OpenError::Tampered(_))), "bit {bit}");
     }
     let decrypted = ring.decrypt_block(1, (&key).into(), &mut out, &|_| ()).unwrap();
-    assert!(decrypted.confirm(&out[1..]).is_err());
+    assert!(decrypted.confirm(&out[1..], &[]).is_err());
     let decrypted = ring.decrypt_block(1, (&key).into(), &mut out, &|_| ()).unwrap();
-    let opened = decrypted.confirm(&out).unwrap();
+    let opened = decrypted.confirm(&out, &[]).unwrap();
     assert_eq!(opened.content_digest(), ring.headers()[1].content_digest);
 }

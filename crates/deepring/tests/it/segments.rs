@@ -132,9 +132,9 @@ fn a_change_between_decryption_and_confirmation_is_refused() {
         let key = owner();
         let decrypted = ring.decrypt_block(1, OpeningKey::Owner(&key), &mut out, &|_| ()).unwrap();
         out[at(place)] ^= 1;
-        let err = decrypted.confirm(&out).unwrap_err();
+        let err = decrypted.confirm(&out, &[]).unwrap_err();
         assert!(matches!(err, OpenError::Tampered(f) if f.block == Some(1)));
         let decrypted = ring.decrypt_block(1, OpeningKey::Owner(&key), &mut out, &|_| ()).unwrap();
-        assert_eq!(decrypted.confirm(&out).unwrap().index(), 1);
+        assert_eq!(decrypted.confirm(&out, &[]).unwrap().index(), 1);
     }
 }

@@ -78,6 +78,7 @@ pub(crate) fn plan() -> RingPlan {
             (PartKind::Parameter(f32_spec(&format!("conv{n}.bias"), &[4])), 16),
             (PartKind::Graph, 21),
         ],
+        shared: Vec::new(),
         hosts,
     };
     let tail = BlockPlan {
@@ -85,6 +86,7 @@ pub(crate) fn plan() -> RingPlan {
         inputs: vec![batched("x2", 4)],
         outputs: vec![batched("y", 2)],
         parts: vec![(PartKind::Graph, 9)],
+        shared: Vec::new(),
         hosts: vec![b],
     };
     let genesis = BlockPlan {
@@ -92,6 +94,7 @@ pub(crate) fn plan() -> RingPlan {
         inputs: vec![batched("y", 2)],
         outputs: vec![batched("x0", 4)],
         parts: vec![(PartKind::Manifest, manifest().encode().len() as u64)],
+        shared: Vec::new(),
         hosts: vec![a, b],
     };
     RingPlan {
@@ -112,6 +115,30 @@ pub(crate) fn plan_with_checks() -> RingPlan {
     plan
 }
 
+/// The small ring's plan, and behind it two shared blocks: of a table that the convolutions use, and of two
+/// vectors that the second of them and the tail use.
+pub(crate) fn plan_with_shared() -> RingPlan {
+    let (a, b) = (host_a().public(), host_b().public());
+    let shared = |name: &str, parts: Vec<(&str, u64)>, hosts| BlockPlan {
+        name: name.into(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        parts: parts
+            .into_iter()
+            .map(|(name, n)| (PartKind::Parameter(f32_spec(name, &[n])), 4 * n))
+            .collect(),
+        shared: Vec::new(),
+        hosts,
+    };
+    let mut plan = plan();
+    plan.blocks.push(shared("shared", vec![("table", 300)], vec![a, b]));
+    plan.blocks.push(shared("shared_1", vec![("gamma", 10), ("beta", 7)], vec![b]));
+    for (block, used) in [(1, vec![4]), (2, vec![4, 5]), (3, vec![5])] {
+        plan.blocks[block].shared = used;
+    }
+    plan
+}
+
 /// The plan of the version that follows `ring`.
 pub(crate) fn next_version(ring: &VerifiedRing) -> RingPlan {
     RingPlan {
@@ -126,8 +153,8 @@ pub(crate) fn plaintext(sealer: &RingSealer, block: usize) -> Vec<u8> {
     if block == 0 {
         return manifest().encode();
     }
-    let mut out = vec![0; usize::try_from(sealer.plain_len(block)).unwrap()];
-    for part in sealer.parts_of(block) {
+    let mut out = vec![0; usize::try_from(sealer.own_len(block)).unwrap()];
+    for part in sealer.parts_of(block).iter().filter(|p| p.shared.is_none()) {
         for at in part.offset..part.end() {
             out[usize::try_from(at).unwrap()] = (block as u64 * 31 + at * 7 + 1).to_le_bytes()[0];
         }
@@ -138,7 +165,7 @@ pub(crate) fn plaintext(sealer: &RingSealer, block: usize) -> Vec<u8> {
 /// Seals a plan at `target`.
 pub(crate) fn seal_at(target: &std::path::Path, plan: &RingPlan, owner: &SecretKey<Owner>) {
     let mut sealer = RingSealer::create(target, plan, owner).unwrap();
-    for block in 0..plan.blocks.len() {
+    while let Some(block) = sealer.next_block() {
         let plaintext = plaintext(&sealer, block);
         sealer.seal_block(&plaintext).unwrap();
     }

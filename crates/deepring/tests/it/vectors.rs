@@ -177,7 +177,7 @@ fn every_file_of_the_folder_is_in_the_index_and_in_the_list_for_people() {
             assert!(readme.contains(&format!("`{name}`")), "{name} is not in README.md");
         }
     }
-    assert!(bytes < 500_000, "vectors are small: {bytes}");
+    assert!(bytes < 600_000, "vectors are small: {bytes}");
 }
 
 #[test]

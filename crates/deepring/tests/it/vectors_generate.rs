@@ -13,11 +13,12 @@ use crate::opening::{
 };
 use crate::rearranged::{dropped, duplicated, swapped};
 use crate::receipts_coverage::{decided, layer_by_layer, of_a_batch};
+use crate::sharing::{SHARING, body_digest_without_shared, signed_sharing};
 use crate::signed_nonsense::CASES;
 use crate::small_query::decision;
 use crate::small_ring::{
     HOST_A_SEED, HOST_B_SEED, HOST_C_SEED, Places, STRANGER_SEED, f32_spec, host_a, host_b, host_c,
-    intact, next_version, owner, plan, plan_with_checks, seal, splice, stranger,
+    intact, next_version, owner, plan, plan_with_checks, plan_with_shared, seal, splice, stranger,
 };
 use crate::vectors::{Expected, Index, Vector, examine, folder, index};
 
@@ -167,6 +168,23 @@ fn intact_rings(f: &mut Folder, ring: &[u8], second: &[u8]) {
     let damaged = flipped(&with_checks, check);
     f.ring("check_bit_flipped", "one bit of the check in block 2", &damaged, Tensor(2, "check"));
 
+    let with_shared = seal(&plan_with_shared(), &owner());
+    let defect = "nothing; blocks share parameters";
+    for key in ["owner", "host-a", "host-b"] {
+        let v = f.ring("intact_with_shared", defect, &with_shared, Nowhere);
+        v.open_with = Some(format!("keys/{key}.key"));
+    }
+    let gamma = Places::of(&with_shared).bodies[5].start;
+    let damaged = flipped(&with_shared, gamma);
+    let defect = "one bit of what blocks 2 and 3 share";
+    f.ring("shared_bit_flipped", defect, &damaged, Tensor(5, "gamma"));
+    for (name, defect, edit) in SHARING {
+        f.ring(name, defect, &signed_sharing(edit), Tampered(Some(1), "header"));
+    }
+    let defect = "the body digest of block 1 leaves out what it shares";
+    let digest = body_digest_without_shared();
+    f.ring("body_digest_without_shared", defect, &digest, Tampered(Some(1), "header"));
+
     let mut large = plan();
     let weight = PartKind::Parameter(f32_spec("conv1.weight", &[16_385]));
     large.blocks[1].parts = vec![(weight, 65_540), (PartKind::Graph, 5)];
@@ -182,7 +200,8 @@ fn outlines(f: &mut Folder, ring: &[u8]) {
     f.ring("foreign", "a text", &b"This is not a ring.\n".repeat(20), file());
     f.ring("magic_changed", "one bit of the magic", &flipped(ring, 0), file());
     f.ring("format_version_1", "format version 1", &overwritten(ring, 8, &[1]), file());
-    f.ring("format_version_3", "format version 3", &overwritten(ring, 8, &[3]), file());
+    f.ring("format_version_2", "format version 2", &overwritten(ring, 8, &[2]), file());
+    f.ring("format_version_4", "format version 4", &overwritten(ring, 8, &[4]), file());
     f.ring("suite_2", "suite 2", &overwritten(ring, 10, &[2]), file());
     f.ring(
         "preamble_count_wrong",

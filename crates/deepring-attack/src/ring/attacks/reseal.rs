@@ -76,6 +76,7 @@ fn stand_in(
         inputs: vec![tensor(from)],
         outputs: vec![tensor(to)],
         parts: vec![(part, 1)],
+        shared: Vec::new(),
         hosts: Vec::new(),
     };
     let plan = RingPlan {
