@@ -29,9 +29,9 @@ VERDICTS = [INTACT, STALE, UNTRUSTED, TAMPERED]                      # from good
 EXIT = {INTACT: 0, TAMPERED: 3, UNTRUSTED: 4, STALE: 5}
 PARTS = ["header", "body", "link", "closure", "file"]                # in the order of findings
 
-CHUNK, TAG, ALIGN = 65536, 16, 64
+CHUNK, TAG, ALIGN, SHARED_ALIGN = 65536, 16, 64, 65536
 OWNER, HOST = 0, 1                                                   # roles
-MANIFEST, GRAPH, PARAMETER, CHECK = range(4)                         # kinds of parts
+MANIFEST, GRAPH, PARAMETER, CHECK, SHARED = range(5)                 # kinds of parts
 CHECKS = ["none", "load", "spot", "run", "auto", "compute"]
 UNCHECKED, OPENED, ROWS, PRODUCT, BYTES, EITHER, BOTH, RECOMPUTED = range(8)      # coverage of a part, §14
 ELEMENT_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
@@ -298,7 +298,7 @@ def read_preamble(file):
     r = Reader(file.read(0, 24))
     if r.raw(8) != b"DEEPRING":
         raise Refused("not a ring")
-    if (r.u16(), r.u16()) != (2, 1):
+    if (r.u16(), r.u16()) != (3, 1):
         raise Refused("another format version or suite")
     count, length = r.u32(), r.u64()
     if not 2 <= count <= 65536:
@@ -351,7 +351,7 @@ def read_closure(file, count):
 TensorSpec = namedtuple("TensorSpec", "name element dims")          # dims: numbers or names; None: rank unknown
 Recipient = namedtuple("Recipient", "role public enc wrapped")
 
-class Part(namedtuple("Part", "kind spec offset length")):           # spec: of a parameter; the block that a check is of
+class Part(namedtuple("Part", "kind spec block offset length")):     # block: which a check is of, or which holds it
     def name(self):
         return {MANIFEST: "manifest", GRAPH: "graph", CHECK: "check"}.get(self.kind) or self.spec.name
 
@@ -362,17 +362,35 @@ class Header(namedtuple("Header", "ring_id version index count name plaintext_le
     def signature_fits(self, owner):
         return signed(owner, "deepring v1 sign header", self.digest, self.signature)
 
-    def body_length(self):
-        return sum(p.length for p in self.parts) + TAG * len(self.chunks)
+    def is_shared(self):
+        """Whether this is a shared block. Every other one but Genesis computes."""
+        return all(p.kind == PARAMETER for p in self.parts)
 
-    def body_digest(self):
+    def own_parts(self):
+        return [p for p in self.parts if p.kind != SHARED]
+
+    def shared_parts(self):
+        return [p for p in self.parts if p.kind == SHARED]
+
+    def shared_blocks(self):
+        """The blocks that the parts name, each once and in order."""
+        return sorted({p.block for p in self.shared_parts()})
+
+    def body_length(self):
+        return sum(p.length for p in self.own_parts()) + TAG * len(self.chunks)
+
+    def body_digest(self, bodies):
+        """bodies: the closure's. None if the parts name a block that is not among them."""
+        if any(block >= len(bodies) for block in self.shared_blocks()):
+            return None
+        shared = b"".join(u32(block) + bodies[block] for block in self.shared_blocks())
         return derive("deepring v1 body digest", self.ring_id + u32(self.index) + u64(self.plaintext_length)
-                      + u32(len(self.chunks)) + b"".join(self.chunks))
+                      + u32(len(self.chunks)) + b"".join(self.chunks) + shared)
 
     def each_chunk(self):
         """Of each chunk: number, part, offset in the body, length in the body."""
         number = at = 0
-        for part in self.parts:
+        for part in self.own_parts():
             for start in range(0, part.length, CHUNK):
                 length = min(CHUNK, part.length - start) + TAG
                 yield number, part, at, length
@@ -400,10 +418,11 @@ def read_spec(r):
 
 def read_part(r):
     kind = r.u8()
-    if kind > CHECK:
+    if kind > SHARED:
         raise Refused(f"part of kind {kind}")
-    spec = read_spec(r) if kind == PARAMETER else r.u32() if kind == CHECK else None
-    return Part(kind, spec, r.u64(), r.u64())
+    spec = read_spec(r) if kind in (PARAMETER, SHARED) else None
+    block = r.u32() if kind in (CHECK, SHARED) else None
+    return Part(kind, spec, block, r.u64(), r.u64())
 
 def read_recipient(r):
     role = r.u8()
@@ -413,23 +432,30 @@ def read_recipient(r):
 
 def check_parts(header):
     kinds = [p.kind for p in header.parts]
-    checks = kinds.count(CHECK)
-    parameters = len(kinds) - 1 - checks
-    if checks > 1 or kinds != ([MANIFEST] if header.index == 0 else
-                               [PARAMETER] * parameters + [CHECK] * checks + [GRAPH]):
-        raise Refused("parts that this block does not have")         # covers the empty list too
-    if checks and (header.parts[-2].spec != (header.index - 1 if header.index > 1 else header.count - 1)
-                   or header.index == 1 and header.count <= 2):
+    parameters, checks, shared = ([kind] * kinds.count(kind) for kind in (PARAMETER, CHECK, SHARED))
+    allowed = [parameters, parameters + checks + [GRAPH] + shared] if header.index else [[MANIFEST]]
+    if not kinds or len(checks) > 1 or kinds not in allowed:
+        raise Refused("parts that this block does not have")
+    if checks and ([p.block for p in header.parts if p.kind == CHECK] != [
+            header.index - 1 if header.index > 1 else header.count - 1] or header.index == 1 and header.count <= 2):
         raise Refused("a check of a block that is not the neighbour")
+    blocks = [p.block for p in header.shared_parts()]
+    if blocks != sorted(blocks) or any(not header.index < block < header.count for block in blocks):
+        raise Refused("shared parameters of blocks out of order, or of none behind this one")
     end = chunks = 0
+    before = None                                                    # the shared block of the part before
     for part in header.parts:
-        if part.length < 1 or part.offset != -(-end // ALIGN) * ALIGN:
+        align = SHARED_ALIGN if part.kind == SHARED and part.block != before else ALIGN
+        if part.length < 1 or part.offset != -(-end // align) * align:
             raise Refused("parts that do not follow each other")
         end = part.offset + part.length
         if end > header.plaintext_length:
             raise Refused("a part beyond the plaintext")
-        chunks += -(-part.length // CHUNK)
-        if part.kind == PARAMETER:
+        if part.kind == SHARED:
+            before = part.block
+        else:
+            chunks += -(-part.length // CHUNK)
+        if part.kind in (PARAMETER, SHARED):
             size = ELEMENT_BYTES[part.spec.element]
             for dim in part.spec.dims if part.spec.dims is not None else ["unknown"]:
                 if isinstance(dim, str):
@@ -440,7 +466,7 @@ def check_parts(header):
     if end != header.plaintext_length:
         raise Refused("another plaintext length than the parts'")
     if chunks != len(header.chunks):
-        raise Refused("another number of chunks than the parts'")
+        raise Refused("another number of chunks than the own parts'")
 
 def read_header(data):
     r = Reader(data)
@@ -487,6 +513,10 @@ class Ring:
         header = self.headers[block] if block is not None and block < len(self.headers) else None
         self.findings.append(Finding(verdict, block, header and header.name, part, tensor, span, reason))
 
+    def end_of_computing(self):
+        """One past the last block that computes, in a ring that passed check 14a: where the shared ones begin."""
+        return sum(not header.is_shared() for header in self.headers)
+
     def verdict(self):
         return UNTRUSTED if self.strange_key else worst(self.findings)
 
@@ -494,7 +524,9 @@ def verify_ring(file, owner=None, trust=None, key=None, bodies=True):
     """Checks 1 … 16; without `bodies` 1 … 14 only."""
     ring = Ring(file)
     if read_ring(ring, owner, trust):
-        check_wiring(ring)
+        if None not in ring.headers:
+            check_shared(ring)
+            check_wiring(ring)
         if bodies:
             for index, header in enumerate(ring.headers):
                 if header:
@@ -602,7 +634,7 @@ def check_header(closure, index, data):
          == (closure.ring_id, closure.version, index, closure.count), "ring id, model version, index or count"),
         (header.body == closure.bodies[index], "body digest"),
         (header.body_length() == closure.rows[index][1], "body length"),
-        (header.body == header.body_digest(), "list of chunk digests"),
+        (header.body == header.body_digest(closure.bodies), "list of chunk digests, or what it shares"),
         (header.signature_fits(closure.owner), "signature")] if not fits]
     if header.previous != closure.bodies[(index - 1) % closure.count]:
         problems.append((TAMPERED, "link", "previous body is not the block before"))
@@ -610,14 +642,35 @@ def check_header(closure, index, data):
         problems.append((TAMPERED, "link", "next body is not the block after"))
     return header, problems
 
+def check_shared(ring):
+    """Check 14a: one finding for each block."""
+    shared = [index for index, header in enumerate(ring.headers) if header.is_shared()]
+    for index, header in enumerate(ring.headers):
+        for fits, reason in [
+                (index != 1 or not header.is_shared(), "a shared block where the first that computes is due"),
+                (header.is_shared() or not shared or index < shared[0], "behind a shared block, and not shared"),
+                (not header.is_shared() or not header.inputs + header.outputs, "a shared block with inputs or outputs"),
+                (not shared or CHECK not in [p.kind for p in header.parts], "a check beside shared blocks"),
+                (all(shares_all_of(header, block, ring.headers[block]) for block in header.shared_blocks()),
+                 "shares what the shared block does not hold")]:
+            if not fits:
+                ring.add(TAMPERED, index, "header", reason)
+                break
+
+def shares_all_of(header, block, holder):
+    """Whether what a header says of a shared block is what that block's own header says."""
+    parts = [p for p in header.shared_parts() if p.block == block]
+    return holder.is_shared() and ([(p.spec, p.length, p.offset - parts[0].offset) for p in parts]
+                                   == [(p.spec, p.length, p.offset) for p in holder.parts])
+
 def check_wiring(ring):
     """Check 14."""
-    if None in ring.headers:
-        return
     genesis = ring.headers[0]
     given = {spec.name: spec.element for spec in genesis.outputs}
     for index in list(range(1, len(ring.headers))) + [0]:
         header = ring.headers[index]
+        if header.is_shared():
+            continue
         for spec in header.inputs:
             if given.get(spec.name) != spec.element:
                 ring.add(TAMPERED, index, "header", f"nothing before gives {spec.name!r}")
@@ -639,15 +692,28 @@ def check_key(ring, key):
     """Check 16."""
     ring.strange_key = True
     for index, header in enumerate(ring.headers):
-        mine = [r for r in header.recipients if (r.role, r.public) == (key.role, key.public)]
-        if mine:
+        if recipients_of(header, key):
             ring.strange_key = False
-            try:
-                open_body(ring, index, header, unwrap(header, mine[0], key))
-            except Refused as e:
-                ring.add(TAMPERED, index, "header", f"the block key: {e}")
+            open_block(ring, index, key, index)
 
 # §10 opening a block, §11 manifest ----------------------------------------------------------------
+
+def recipients_of(header, key):
+    return [r for r in header.recipients if (r.role, r.public) == (key.role, key.public)]
+
+def open_block(ring, index, key, about):
+    """Opens a block; what is refused is a finding about block `about`: this one, or one that shares it. Whether it
+    opened: it does not either if it is not for this key, which is no finding."""
+    header = ring.headers[index]
+    mine = recipients_of(header, key)                                # step 1
+    if not mine:
+        return False
+    try:                                                             # step 2
+        block_key = unwrap(header, mine[0], key)
+    except Refused as e:
+        ring.add(TAMPERED, about, "header", f"the block key: {e}")
+        return False
+    return open_body(ring, index, block_key, key, about)
 
 def unwrap(header, recipient, key):
     info = b"deepring v1 wrap block key\0" + header.ring_id + u32(header.index)
@@ -656,8 +722,9 @@ def unwrap(header, recipient, key):
         raise Refused("is not the one that the header commits to")
     return block_key
 
-def open_body(ring, index, header, block_key):
-    """Steps 3 and 4 of §10, over chunks whose hashes fit. The plaintext goes through the digest, not into memory."""
+def open_body(ring, index, block_key, key, about):
+    """Steps 3 to 5 of §10, over chunks whose hashes fit. The plaintext goes through the digest, not into memory."""
+    header = ring.headers[index]
     cipher_key = derive("deepring v1 chunk encryption key", block_key)
     content = blake3(key=derive("deepring v1 content digest key", block_key))
     aad = header.ring_id + u64(header.version) + u32(header.index) + bytes(4)
@@ -670,12 +737,18 @@ def open_body(ring, index, header, block_key):
         try:
             plaintext = gcm_open(cipher_key, nonce, aad, ring.file.read(body + at, length))
         except Refused as e:
-            ring.add(TAMPERED, index, "body", str(e), part.name(), (body + at, body + at + length))
-            return
+            ring.add(TAMPERED, about, "body", str(e), part.name(), (body + at, body + at + length))
+            return False
         content.update(plaintext)
         done += len(plaintext)
+    for block in header.shared_blocks():
+        if not open_block(ring, block, key, about):
+            return False
+        content.update(ring.headers[block].content)
     if content.digest() != header.content:
-        ring.add(TAMPERED, index, "body", "the content digest does not fit")
+        ring.add(TAMPERED, about, "body", "the content digest does not fit")
+        return False
+    return True
 
 def read_manifest(data):
     r = Reader(data)
@@ -774,7 +847,7 @@ def read_decision(data):
 def verify_receipt(data, ring):
     """Against a ring without findings. Returns the decision (None if it does not decode) and findings: none or one."""
     def failed(verdict, block, part, reason):
-        block = block if block is not None and block < ring.closure.count else None
+        block = block if block is not None and block < ring.end_of_computing() else None
         name = None if block is None else ring.headers[block].name
         return decision, [Finding(verdict, block, name, part, None, None, reason)]
 
@@ -788,7 +861,7 @@ def verify_receipt(data, ring):
     if problem:
         return failed(*problem)
     for fits, reason in [
-            (ended == ring.closure.count, "not all blocks ran"),     # checks 15 … 19
+            (ended == ring.end_of_computing(), "not all blocks ran"),  # checks 15 … 19
             (items, "there is no item"),
             (batch_digest([i for i, _ in items]) == opening.inputs, "other inputs than the opening's"),
             (receipts and batch_digest([o for _, o in items]) == receipts[-1].outputs,
@@ -802,7 +875,7 @@ def verify_receipt(data, ring):
 def stands_for(code, kind):
     """Whether a part of this kind can have had this coverage."""
     if code in (ROWS, PRODUCT, EITHER, BOTH):
-        return kind == PARAMETER
+        return kind in (PARAMETER, SHARED)
     return code != RECOMPUTED or kind == GRAPH
 
 def check_chain(opening, receipts, ring):
@@ -829,7 +902,7 @@ def check_chain(opening, receipts, ring):
                 (receipt.inputs == passed_on, "other inputs than what was passed on"),
                 (receipt.first == b and receipt.contents, "blocks left out, twice or none"),
                 (len(receipt.coverage) == len(receipt.contents), "coverage of other blocks than ran"),
-                (receipt.first + len(receipt.contents) <= closure.count, "more blocks than the ring's")]:
+                (receipt.first + len(receipt.contents) <= ring.end_of_computing(), "more blocks than compute")]:
             if not fits:
                 return (TAMPERED, b, "file", reason), b
         for block, (content, coverage) in enumerate(zip(receipt.contents, receipt.coverage), b):

@@ -13,6 +13,7 @@ mod join;
 mod live;
 mod replicate;
 mod schedule;
+mod sharing;
 
 use std::num::NonZeroU32;
 use std::str::FromStr;
@@ -30,6 +31,7 @@ use crate::onnx::{ImportError, ParamSource};
 pub use build::PARAMS_FILE;
 pub use export::{ExportError, export};
 pub use join::JoinBlock;
+pub use sharing::{SHARED_FILE, SharedParams};
 
 /// How many blocks a network is cut into, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -109,6 +111,8 @@ pub struct CutModel {
     pub outputs: Vec<TensorSpec>,
     /// The blocks in the order in which they run.
     pub blocks: Vec<CutBlock>,
+    /// Parameters that several blocks use; none where each block has its own copy.
+    pub shared: Vec<SharedParams>,
 }
 
 /// One block: a model, and parameters that it refers to.
@@ -123,10 +127,13 @@ pub struct CutBlock {
     pub inputs: Vec<TensorSpec>,
     /// Values that later blocks or the answer need of it.
     pub outputs: Vec<TensorSpec>,
-    /// The encoded model. Its parameters are external data in [`PARAMS_FILE`].
+    /// The encoded model. Its parameters are external data in [`PARAMS_FILE`], those that it shares in [`SHARED_FILE`]: the
+    /// groups one behind the other, each from a multiple of 64 KiB on.
     pub graph: Vec<u8>,
-    /// Its parameters in the order of their place.
+    /// Its own parameters in the order of their place.
     pub params: Vec<Param>,
+    /// Which of [`CutModel::shared`] it uses, ascending.
+    pub shared: Vec<usize>,
 }
 
 /// One parameter of a block.
@@ -161,23 +168,36 @@ impl CutBlock {
     /// # Errors
     /// If `region` is not [`params_len`](Self::params_len) long or a source cannot be read.
     pub fn read_params(&self, region: &mut [u8]) -> Result<(), ImportError> {
-        let found = region.len() as u64;
-        let wrong = || ImportError::RegionLength { expected: self.params_len(), found };
-        if found != self.params_len() {
-            return Err(wrong());
-        }
-        let mut end = 0usize;
-        for param in &self.params {
-            let range = usize::try_from(param.offset)
-                .ok()
-                .zip(usize::try_from(param.offset + param.len).ok());
-            let (start, stop) = range.ok_or_else(wrong)?;
-            region.get_mut(end..start).ok_or_else(wrong)?.fill(0);
-            param.source.read_into(region.get_mut(start..stop).ok_or_else(wrong)?)?;
-            end = stop;
-        }
-        Ok(())
+        read_params(&self.params, region)
     }
+}
+
+impl SharedParams {
+    /// Fills a region of [`len`](Self::len) bytes, the gaps between parameters with zeros.
+    ///
+    /// # Errors
+    /// If `region` is of another length or a source cannot be read.
+    pub fn read(&self, region: &mut [u8]) -> Result<(), ImportError> {
+        read_params(&self.params, region)
+    }
+}
+
+fn read_params(params: &[Param], region: &mut [u8]) -> Result<(), ImportError> {
+    let (found, expected) = (region.len() as u64, params.last().map_or(0, |p| p.offset + p.len));
+    let wrong = || ImportError::RegionLength { expected, found };
+    if found != expected {
+        return Err(wrong());
+    }
+    let mut end = 0usize;
+    for param in params {
+        let range =
+            usize::try_from(param.offset).ok().zip(usize::try_from(param.offset + param.len).ok());
+        let (start, stop) = range.ok_or_else(wrong)?;
+        region.get_mut(end..start).ok_or_else(wrong)?.fill(0);
+        param.source.read_into(region.get_mut(start..stop).ok_or_else(wrong)?)?;
+        end = stop;
+    }
+    Ok(())
 }
 
 /// A block of one node that needs no input.
@@ -187,11 +207,23 @@ pub(crate) fn single(model: &CanonicalModel, node: &NodeProto) -> Result<CutBloc
     build::block(model, Parts { name, nodes: vec![node], inputs: Vec::new(), outputs })
 }
 
-/// Cuts a network.
+/// Cuts a network into blocks each of which has all its parameters: what several use is repeated.
 ///
 /// # Errors
 /// [`CutError::TooMany`] if it has not that many places to cut; else a tensor cannot be read.
 pub fn cut(model: CanonicalModel, policy: CutPolicy) -> Result<CutModel, CutError> {
+    cut_either(model, policy, false)
+}
+
+/// Cuts a network into blocks; parameters that several of them use are in [`CutModel::shared`].
+///
+/// # Errors
+/// As [`cut`].
+pub fn cut_sharing(model: CanonicalModel, policy: CutPolicy) -> Result<CutModel, CutError> {
+    cut_either(model, policy, true)
+}
+
+fn cut_either(model: CanonicalModel, policy: CutPolicy, share: bool) -> Result<CutModel, CutError> {
     let replicated = Replicated::find(&model)?;
     let schedule = Schedule::new(&model, &replicated)?;
     let (all, total) = live::boundaries(&model, &schedule);
@@ -206,10 +238,11 @@ pub fn cut(model: CanonicalModel, policy: CutPolicy) -> Result<CutModel, CutErro
             choose::spread(&all, total, requested.get() as usize)
         }
     };
-    let blocks = Assembly::new(&model, &replicated, &schedule, &boundaries).blocks()?;
+    let assembly = Assembly::new(&model, &replicated, &schedule, &boundaries);
+    let (blocks, shared) = assembly.blocks(share)?;
     let (inputs, outputs) = (model.inputs(), model.outputs());
     let CanonicalModel { name, producer, opset, .. } = model;
-    Ok(CutModel { name, producer, opset, inputs, outputs, blocks })
+    Ok(CutModel { name, producer, opset, inputs, outputs, blocks, shared })
 }
 
 impl CanonicalModel {

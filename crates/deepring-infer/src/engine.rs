@@ -76,6 +76,23 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
+/// What a graph's external data is.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameters {
+    /// All of it; the graph calls it [`PARAMS_FILE`](crate::PARAMS_FILE).
+    pub bytes: &'static [u8],
+    /// Where in it the part begins that the graph calls [`SHARED_FILE`](crate::SHARED_FILE).
+    pub shared_from: usize,
+}
+
+impl Parameters {
+    /// What the graph calls [`SHARED_FILE`](crate::SHARED_FILE).
+    #[must_use]
+    pub fn shared(&self) -> &'static [u8] {
+        self.bytes.get(self.shared_from..).unwrap_or_default()
+    }
+}
+
 /// A tensor runtime.
 pub trait Engine: sealed::Sealed + Send + Sync + 'static {
     /// A loaded graph.
@@ -87,15 +104,15 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
     /// bytes says nothing about a run, and only checks of what comes out do.
     const IN_PLACE: bool;
 
-    /// Loads a graph whose parameters are external data in `parameters`. The slice outlives the
-    /// program; nothing else may keep it. `outputs` must be outputs of the graph.
+    /// Loads a graph whose parameters are external data in `parameters`. The bytes outlive the
+    /// program; nothing else may keep them. `outputs` must be outputs of the graph.
     ///
     /// A parameter that is an input of the graph besides must be read from `parameters` at each run, also by
     /// an engine that copies the others.
     fn load(
         &self,
         graph: &[u8],
-        parameters: &'static [u8],
+        parameters: Parameters,
         inputs: &[&str],
         outputs: &[&str],
     ) -> Result<Self::Program, EngineError>;

@@ -6,7 +6,7 @@ use deepring::{AuthenticRing, OpenError, OpeningKey, PartKind};
 use thiserror::Error;
 
 use crate::cut::{ExportError, JoinBlock, export};
-use crate::weights::scratch;
+use crate::weights::{scratch, shared_from};
 
 /// Why a ring was not exported.
 #[derive(Debug, Error)]
@@ -38,13 +38,14 @@ pub fn export_ring(
         progress(header.plain_len);
         let graph = header.parts.iter().find(|p| p.kind == PartKind::Graph);
         let graph = graph.map_or(0..0, |p| p.offset as usize..p.end() as usize);
-        opened.push((buffer, graph));
+        opened.push((buffer, graph, shared_from(&header.parts)));
     }
     let blocks: Vec<JoinBlock<'_>> = opened
         .iter()
-        .map(|(buffer, graph)| JoinBlock {
+        .map(|(buffer, graph, shared)| JoinBlock {
             graph: buffer.bytes().get(graph.clone()).unwrap_or_default(),
             region: buffer.bytes(),
+            shared: *shared,
         })
         .collect();
     let genesis = ring.genesis();

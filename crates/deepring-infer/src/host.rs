@@ -12,6 +12,7 @@ mod opening;
 mod received;
 mod rehearsal;
 mod second_run;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ pub use block_use::{BlockOutputs, BlockUse, Unchecked, VerifiedOutputs};
 use genesis::GenesisBlock;
 pub use margins::LayerMargin;
 pub use rehearsal::{Floor, Rehearsal};
+use shared::SharedBlocks;
 
 const CHANGED_IN_MEMORY: &str = "the bytes in memory are not those that were verified";
 
@@ -45,6 +47,7 @@ pub struct RingHost<E: Engine> {
     key: SecretKey<Host>,
     genesis: GenesisBlock,
     blocks: BTreeMap<u32, LoadedBlock<E>>,
+    shared: SharedBlocks,
     check: Check,
     background: bool,
     /// Legs for which it is known what is cheaper, and of these, those for which that is every product.
@@ -121,6 +124,7 @@ impl<E: Engine> RingHost<E> {
             key,
             genesis,
             blocks: BTreeMap::new(),
+            shared: SharedBlocks::default(),
             check,
             background: false,
             chosen: Mutex::default(),
@@ -134,7 +138,7 @@ impl<E: Engine> RingHost<E> {
     }
 
     /// Opens one of this host's blocks anew from the ring, in place of what is in memory: the repair of
-    /// live memory.
+    /// live memory. Where what it shares with others is not what was opened, that is opened anew, too, and so are they.
     pub fn load_block(&mut self, index: u32) -> Result<(), RunError> {
         if index == 0 {
             let checked = self.check > Check::Load;
@@ -142,12 +146,34 @@ impl<E: Engine> RingHost<E> {
             self.genesis = self.alarmed(genesis)?;
             return Ok(());
         }
+        let used: Vec<u32> =
+            self.header(index).into_iter().flat_map(Header::shared_blocks).collect();
+        let again = self.blocks.contains_key(&index) || !self.alarms.all().is_empty();
+        let replaced = match again {
+            true => self.shared.remove_changed(&used),
+            false => Vec::new(),
+        };
+        let others = self.blocks.iter().filter(|(other, block)| {
+            **other != index && block.header().shared_blocks().any(|b| replaced.contains(&b))
+        });
+        let others: Vec<u32> = others.map(|(other, _)| *other).collect();
+        for index in std::iter::once(index).chain(others) {
+            self.open_block(index)?;
+        }
+        // Their costs are observed anew.
+        *self.chosen() = Chosen::default();
+        Ok(())
+    }
+
+    fn open_block(&mut self, index: u32) -> Result<(), RunError> {
+        let tagged = self.check > Check::Load;
+        let user = self.ring.headers().get(index as usize);
+        let shared = self.shared.of((&self.ring, &self.key), user, tagged);
+        let shared = self.alarmed(shared)?;
         let (place, key) = ((&self.ring, &self.engine), &self.key);
-        let block = LoadedBlock::open(place, key, index, self.check, &self.alarms);
+        let block = LoadedBlock::open(place, key, index, (self.check, &shared), &self.alarms);
         let block = self.alarmed(block)?;
         self.blocks.insert(index, block);
-        // Its costs are observed anew.
-        *self.chosen() = Chosen::default();
         Ok(())
     }
 

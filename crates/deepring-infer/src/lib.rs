@@ -76,11 +76,11 @@ pub mod block {
 pub use canonical::{CanonicalModel, canonicalise};
 pub use cut::{
     CutBlock, CutError, CutModel, CutPolicy, ExportError, JoinBlock, PARAMS_FILE, Param,
-    ParseCutError, cut, export,
+    ParseCutError, SHARED_FILE, SharedParams, cut, cut_sharing, export,
 };
 #[cfg(any(test, feature = "tamper"))]
 pub use deepring_memory::tamper;
-pub use engine::{Elements, Engine, EngineError, Input, Rten, RtenProgram, View};
+pub use engine::{Elements, Engine, EngineError, Input, Parameters, Rten, RtenProgram, View};
 #[cfg(feature = "ort")]
 pub use engine::{Ort, OrtProgram};
 #[cfg(any(test, feature = "tamper"))]

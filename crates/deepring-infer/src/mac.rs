@@ -110,7 +110,7 @@ mod tests {
             .map(|len| {
                 let offset = end.next_multiple_of(64);
                 end = offset + len;
-                Part { kind: PartKind::Graph, offset, len }
+                Part { kind: PartKind::Graph, offset, len, shared: None }
             })
             .collect();
         let pieces = pieces_of(&parts).unwrap();

@@ -13,7 +13,7 @@ use deepring::{
 use thiserror::Error;
 
 use crate::canonical::canonicalise;
-use crate::cut::{CutBlock, CutError, CutModel, CutPolicy, cut};
+use crate::cut::{CutBlock, CutError, CutModel, CutPolicy, SharedParams, cut, cut_sharing};
 use crate::engine::{EngineError, Rten};
 use crate::neighbour::Vectors;
 use crate::onnx::{ImportError, read_onnx};
@@ -22,7 +22,7 @@ use crate::settle::settle;
 use crate::trial::Trial;
 use deepring_memory::Region;
 
-use crate::weights::scratch;
+use crate::weights::{scratch, shared_from};
 
 /// Longest label, model or producer name.
 const MAX_TEXT: usize = 4096;
@@ -290,7 +290,11 @@ impl<'a> Seal<'a> {
         let model_version = self.check_version()?;
         let engine = Rten::new(None);
         let model = settle(canonicalise(read_onnx(&self.model)?)?, &engine)?;
-        let model = cut(model, self.cut)?;
+        // A neighbour's check is of a block that has all its parameters itself.
+        let model = match self.neighbour_checks {
+            true => cut(model, self.cut)?,
+            false => cut_sharing(model, self.cut)?,
+        };
         self.check_hosts(model.blocks.len())?;
         let manifest = self.manifest(&model)?;
         let mut vectors = match self.neighbour_checks {
@@ -298,13 +302,14 @@ impl<'a> Seal<'a> {
             false => Vectors::default(),
         };
         let plan = self.plan(&model, &manifest, model_version, &vectors);
-        let bytes = model.blocks.iter().map(|b| b.params_len() + b.graph.len() as u64).sum();
+        let own = model.blocks.iter().map(|b| b.params_len() + b.graph.len() as u64);
+        let bytes = own.chain(model.shared.iter().map(SharedParams::len)).sum();
         progress(SealProgress::Planned { blocks: model.blocks.len(), bytes });
 
         let mut sealer = RingSealer::create_in(file, &plan, self.owner)?;
         sealer.seal_block(&manifest)?;
+        let mut parameter_bytes = self.seal_shared(&mut sealer, &model, progress)?;
         let mut trial = Trial::new(engine, &model);
-        let mut parameter_bytes = 0;
         // One buffer for all blocks, as long as the longest.
         let (block, bytes) = (1..=model.blocks.len())
             .map(|i| (i, sealer.plain_len(i)))
@@ -314,20 +319,43 @@ impl<'a> Seal<'a> {
         let longest = usize::try_from(bytes).map_err(|_| too_large())?;
         let mut buffer = scratch(longest).ok_or_else(too_large)?;
         for (i, block) in model.blocks.iter().enumerate() {
-            let (mut plaintext, graph) = plaintext_of(&sealer, i + 1, block, buffer)?;
+            let (mut plaintext, graph) = plaintext_of(&sealer, i + 1, (block, &model), buffer)?;
             vectors.pass(i, &model, plaintext.bytes_mut(), sealer.parts_of(i + 1))?;
+            let plaintext = (plaintext, shared_from(sealer.parts_of(i + 1)));
             let loaded = trial.load(i, plaintext, graph).map_err(|source| {
                 let (name, operators) = (block.name.clone(), block.op_types.join(", "));
                 SealModelError::Engine { block: i + 1, name, operators, source }
             })?;
-            sealer.seal_block(loaded.bytes())?;
+            let own = usize::try_from(sealer.own_len(i + 1)).unwrap_or(usize::MAX);
+            let own = loaded.bytes().get(..own).unwrap_or_default();
+            sealer.seal_block(own)?;
             parameter_bytes += block.params.iter().map(|p| p.len).sum::<u64>();
-            progress(SealProgress::Sealed { bytes: loaded.bytes().len() as u64 });
+            progress(SealProgress::Sealed { bytes: own.len() as u64 });
             buffer = loaded.into_buffer();
         }
         let sealed = sealer.finish()?;
         let blocks = model.blocks.iter().map(|b| b.name.clone()).collect();
         Ok(SealedModel { sealed, model_version, blocks, parameter_bytes })
+    }
+
+    /// Seals what blocks share; returns how many bytes of parameters that is.
+    fn seal_shared(
+        &self,
+        sealer: &mut RingSealer,
+        model: &CutModel,
+        progress: &dyn Fn(SealProgress),
+    ) -> Result<u64, SealModelError> {
+        let mut parameter_bytes = 0;
+        for (group, block) in model.shared.iter().zip(1 + model.blocks.len()..) {
+            let too_large = || SealModelError::TooLarge { block, bytes: group.len() };
+            let buffer = usize::try_from(group.len()).ok().and_then(scratch);
+            let mut buffer = buffer.ok_or_else(too_large)?;
+            group.read(buffer.bytes_mut())?;
+            sealer.seal_block(buffer.bytes())?;
+            parameter_bytes += group.params.iter().map(|p| p.len).sum::<u64>();
+            progress(SealProgress::Sealed { bytes: group.len() });
+        }
+        Ok(parameter_bytes)
     }
 
     fn check_version(&self) -> Result<u64, SealModelError> {
@@ -390,15 +418,15 @@ impl<'a> Seal<'a> {
             inputs: model.outputs.clone(),
             outputs: model.inputs.clone(),
             parts: vec![(PartKind::Manifest, manifest.len() as u64)],
+            shared: Vec::new(),
             hosts: all_hosts.into_iter().map(PublicKey::from_bytes).collect(),
         }];
+        let granted = |runs: &dyn Fn(&Blocks) -> bool| -> Vec<PublicKey<Host>> {
+            let hosts = self.hosts.iter().filter(|(b, _)| runs(b)).map(|(_, h)| *h.as_bytes());
+            hosts.collect::<BTreeSet<_>>().into_iter().map(PublicKey::from_bytes).collect()
+        };
+        let number = |i: usize| u32::try_from(i).unwrap_or(u32::MAX);
         for (block, index) in model.blocks.iter().zip(1..) {
-            let hosts: BTreeSet<_> = self
-                .hosts
-                .iter()
-                .filter(|(b, _)| b.contains(index))
-                .map(|(_, h)| *h.as_bytes())
-                .collect();
             let parameters =
                 block.params.iter().map(|p| (PartKind::Parameter(p.spec.clone()), p.len));
             let graph = (PartKind::Graph, block.graph.len() as u64);
@@ -407,7 +435,20 @@ impl<'a> Seal<'a> {
                 inputs: block.inputs.clone(),
                 outputs: block.outputs.clone(),
                 parts: parameters.chain(vectors.part(index as usize - 1)).chain([graph]).collect(),
-                hosts: hosts.into_iter().map(PublicKey::from_bytes).collect(),
+                shared: block.shared.iter().map(|i| number(1 + model.blocks.len() + i)).collect(),
+                hosts: granted(&|blocks| blocks.contains(index)),
+            });
+        }
+        for (group, i) in model.shared.iter().zip(1..) {
+            let parameters = group.params.iter();
+            let runs = |blocks: &Blocks| group.users.iter().any(|u| blocks.contains(number(u + 1)));
+            blocks.push(BlockPlan {
+                name: format!("shared_{i}"),
+                inputs: Vec::new(),
+                outputs: Vec::new(),
+                parts: parameters.map(|p| (PartKind::Parameter(p.spec.clone()), p.len)).collect(),
+                shared: Vec::new(),
+                hosts: granted(&runs),
             });
         }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -425,7 +466,7 @@ impl<'a> Seal<'a> {
 fn plaintext_of(
     sealer: &RingSealer,
     index: usize,
-    block: &CutBlock,
+    (block, model): (&CutBlock, &CutModel),
     buffer: Region,
 ) -> Result<(Region, Range<usize>), SealModelError> {
     let len = sealer.plain_len(index);
@@ -441,9 +482,21 @@ fn plaintext_of(
     if parts.iter().zip(&block.params).any(|(part, param)| part.offset != param.offset) {
         return Err(layout().into());
     }
+    let own_len = parts.iter().filter(|p| p.shared.is_none()).map(|p| p.end() as usize).max();
+    let mut end = own_len.unwrap_or_default();
+    for used in &block.shared {
+        let group = model.shared.get(*used).ok_or_else(layout)?;
+        let number = u32::try_from(1 + model.blocks.len() + used).ok();
+        let first = parts.iter().find(|p| p.shared.is_some() && p.shared == number);
+        let start = first.ok_or_else(layout)?.offset as usize;
+        let stop = start.saturating_add(usize::try_from(group.len()).unwrap_or(usize::MAX));
+        out.bytes_mut().get_mut(end..start).ok_or_else(layout)?.fill(0);
+        group.read(out.bytes_mut().get_mut(start..stop).ok_or_else(layout)?)?;
+        end = stop;
+    }
     let params_len = usize::try_from(block.params_len()).map_err(|_| too_large())?;
     block.read_params(out.bytes_mut().get_mut(..params_len).ok_or_else(layout)?)?;
-    let graph = parts.last().ok_or_else(layout)?;
+    let graph = parts.iter().find(|p| p.kind == PartKind::Graph).ok_or_else(layout)?;
     // Both ends are at most `len`, which fits.
     let place = graph.offset as usize..graph.end() as usize;
     // What another block left between the last parameter and the graph.

@@ -349,7 +349,7 @@ fn plan_route(
     ring: &AuthenticRing,
     keys: &[SecretKey<Host>],
 ) -> Result<Vec<(usize, Range<u32>)>, RunError> {
-    let count = u32::try_from(ring.headers().len()).unwrap_or(u32::MAX);
+    let count = u32::try_from(ring.layers().len()).map_or(u32::MAX, |n| n.saturating_add(1));
     let reach = |key: &SecretKey<Host>, from: u32| {
         let opens = |i: &u32| {
             ring.headers().get(*i as usize).is_some_and(|h| OpeningKey::Host(key).is_recipient(h))

@@ -42,11 +42,11 @@ impl<'a> Trial<'a> {
         Self { engine, model, exact, values }
     }
 
-    /// Loads block `index` (from 0) out of its plaintext, and runs it if all before it ran.
+    /// Loads block `index` (from 0) out of its plaintext, where that is shared from, and runs it if all before it ran.
     pub(crate) fn load(
         &mut self,
         index: usize,
-        plaintext: Region,
+        plaintext: (Region, usize),
         graph: std::ops::Range<usize>,
     ) -> Result<Resident<Rten>, EngineError> {
         let Some(block) = self.model.blocks.get(index) else {

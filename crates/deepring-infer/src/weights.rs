@@ -13,10 +13,11 @@
 
 use std::ops::Range;
 
+use deepring::Part;
 use deepring_memory::{Protection, Region, Use};
 
 use crate::cut::CutBlock;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Parameters};
 use crate::inputs::names;
 use crate::onnx::ImportError;
 
@@ -34,11 +35,20 @@ pub(crate) fn scratch(len: usize) -> Option<Region> {
     Region::new(len, Use::Bulk)
 }
 
+/// Where in a block's plaintext what it shares with others begins: what a graph calls [`SHARED_FILE`](crate::SHARED_FILE).
+/// At its end where nothing is shared.
+pub(crate) fn shared_from(parts: &[Part]) -> usize {
+    let end = parts.last().map_or(0, Part::end);
+    let first = parts.iter().find(|p| p.shared.is_some()).map_or(end, |p| p.offset);
+    usize::try_from(first).unwrap_or(usize::MAX)
+}
+
 /// Loaded programs and the buffer that they read; dropped in this order.
 pub(crate) struct Resident<E: Engine> {
     // Declared first, so dropped first: while a program lives, the buffer does.
     programs: Vec<E::Program>,
     buffer: Region,
+    shared_from: usize,
 }
 
 /// A program to load: its graph, and the names of what is given in and given out.
@@ -73,24 +83,24 @@ impl<E: Engine> Resident<E> {
             graph.copy_from_slice(&block.graph);
         }
         let (inputs, outputs) = (names(&block.inputs), names(&block.outputs));
-        Ok(Self::load(engine, buffer, at..end, &inputs, &outputs))
+        Ok(Self::load(engine, (buffer, end), at..end, &inputs, &outputs))
     }
 
-    /// Just the buffer, read-only from here on, with no program loaded yet.
-    pub(crate) fn hold(mut buffer: Region) -> Self {
+    /// Just the buffer, read-only from here on, with no program loaded yet; what is shared begins at `shared_from`.
+    pub(crate) fn hold(mut buffer: Region, shared_from: usize) -> Self {
         buffer.freeze();
-        Self { programs: Vec::new(), buffer }
+        Self { programs: Vec::new(), buffer, shared_from }
     }
 
     /// Loads the graph that stands at `graph` in the buffer over the parameters in the same buffer.
     pub(crate) fn load(
         engine: &E,
-        buffer: Region,
+        (buffer, shared_from): (Region, usize),
         graph: Range<usize>,
         inputs: &[&str],
         outputs: &[&str],
     ) -> Result<Self, EngineError> {
-        let mut resident = Self::hold(buffer);
+        let mut resident = Self::hold(buffer, shared_from);
         let graph = resident.bytes().get(graph).map(<[u8]>::to_vec);
         let graph = graph.ok_or_else(|| EngineError::Load {
             reason: "the block has no graph where its header says".to_owned(),
@@ -111,8 +121,9 @@ impl<E: Engine> Resident<E> {
         // slice; they live in `programs` alone, from where they are lent and never moved out, and `Resident` drops
         // them first; on an error of `load` there is no program. Nothing writes to the buffer through Rust while a
         // program lives: only `bytes()` is reachable from a `Resident`.
-        let parameters: &'static [u8] =
+        let bytes: &'static [u8] =
             unsafe { std::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
+        let parameters = Parameters { bytes, shared_from: self.shared_from };
         let program = engine.load(source.graph, parameters, source.inputs, source.outputs)?;
         self.programs.push(program);
         Ok(self.programs.len() - 1)

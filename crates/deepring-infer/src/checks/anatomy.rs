@@ -10,6 +10,7 @@ use deepring::{DType, Dim, Part, TensorSpec};
 use prost::Message as _;
 
 use super::window::Window;
+use crate::cut::SHARED_FILE;
 use crate::onnx::proto::{
     DimensionProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto,
     TensorTypeProto, TypeProto, ValueInfoProto,
@@ -220,7 +221,7 @@ impl<'a> Reader<'a> {
     fn new(graph: &'a GraphProto, parts: &'a [Part]) -> Self {
         let mut place = HashMap::new();
         for tensor in &graph.initializer {
-            let part = offset_of(tensor).and_then(|at| {
+            let part = offset_of(tensor, parts).and_then(|at| {
                 parts.iter().position(|p| p.offset == at && p.parameter_name().is_some())
             });
             if let (Some(name), Some(part)) = (tensor.name.as_deref(), part) {
@@ -446,14 +447,26 @@ fn fixed(spec: &TensorSpec) -> Option<Vec<usize>> {
     spec.dims.as_ref()?.iter().map(one).collect()
 }
 
-fn offset_of(tensor: &TensorProto) -> Option<u64> {
-    let entry = tensor.external_data.iter().find(|e| e.key.as_deref() == Some("offset"))?;
-    entry.value.as_deref()?.parse().ok()
+/// Where a parameter begins in the plaintext of a block that has these parts.
+fn offset_of(tensor: &TensorProto, parts: &[Part]) -> Option<u64> {
+    let entry = |key| {
+        let entry = tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key))?;
+        entry.value.as_deref()
+    };
+    let offset: u64 = entry("offset")?.parse().ok()?;
+    match entry("location") {
+        Some(SHARED_FILE) => parts.iter().find(|p| p.shared.is_some())?.offset.checked_add(offset),
+        _ => Some(offset),
+    }
 }
 
 /// The same graph with more of its values given out, and with the parameters at these offsets as inputs that a run
 /// may be given. `None` if the graph is none, or has no such parameter outside of branches.
-pub(crate) fn exposing(graph: &[u8], names: &[String], lent: &[u64]) -> Option<Vec<u8>> {
+pub(crate) fn exposing(
+    graph: &[u8],
+    names: &[String],
+    (lent, parts): (&[u64], &[Part]),
+) -> Option<Vec<u8>> {
     let mut model = ModelProto::decode(graph).ok()?;
     let graph = model.graph.as_mut()?;
     for name in names {
@@ -464,7 +477,7 @@ pub(crate) fn exposing(graph: &[u8], names: &[String], lent: &[u64]) -> Option<V
     }
     for offset in lent {
         let mut found =
-            graph.initializer.iter().filter(|t| offset_of(t) == Some(*offset)).peekable();
+            graph.initializer.iter().filter(|t| offset_of(t, parts) == Some(*offset)).peekable();
         found.peek()?;
         graph.input.extend(found.map(typed));
     }

@@ -139,6 +139,18 @@ impl BlockCheck {
         Ok(VerifiedReader { mac: &mac, tags, pieces: &self.pieces, bytes }.part(part)?)
     }
 
+    /// A verified copy of every piece, with its number, to several threads and in any order; what `each` cannot do ends it.
+    pub(crate) fn copies_of_all(
+        &self,
+        bytes: &[u8],
+        each: impl Fn(usize, &[u8]) -> Option<()> + Sync,
+    ) -> Result<(), Fault> {
+        let vault = self.vault()?;
+        let mac = vault.mac().ok_or(Fault::Structure)?;
+        let tags = vault.tags_of_pieces();
+        Ok(VerifiedReader { mac: &mac, tags, pieces: &self.pieces, bytes }.all_pieces(each)?)
+    }
+
     /// The costs of the block's checks, when enough uses were observed.
     pub(crate) fn costs(&self) -> Option<BlockCosts> {
         let len = |part: usize| self.parts.get(part).map_or(0, |p| p.len);

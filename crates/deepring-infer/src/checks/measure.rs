@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     fn part(kind: PartKind, len: u64) -> Part {
-        Part { kind, offset: 0, len }
+        Part { kind, offset: 0, len, shared: None }
     }
 
     fn parameter(len: u64) -> Part {

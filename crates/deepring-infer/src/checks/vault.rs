@@ -11,6 +11,7 @@
 use std::ops::Range;
 
 use deepring_memory::{Protection, Region, Use};
+use rayon::prelude::*;
 
 use crate::mac::{KEY_LEN, Mac, Piece, TAG_LEN, TagDomain};
 
@@ -291,6 +292,37 @@ impl VerifiedReader<'_> {
         if filled == 0 { Ok(()) } else { Err(ReadError::Stopped) }
     }
 
+    /// A verified copy of every piece, with its number, to several threads and in any order.
+    pub(crate) fn all_pieces(
+        &self,
+        each: impl Fn(usize, &[u8]) -> Option<()> + Sync,
+    ) -> Result<(), ReadError> {
+        let scratch = || Region::new(crate::mac::PIECE_LEN, Use::Secrets);
+        self.pieces.par_iter().enumerate().try_for_each_init(scratch, |scratch, (i, piece)| {
+            let scratch = scratch.as_mut().ok_or(ReadError::Stopped)?;
+            let number = u32::try_from(i).map_err(|_| ReadError::Stopped)?;
+            let copy = self.copy(number, piece, scratch)?;
+            each(i, copy).ok_or(ReadError::Stopped)
+        })
+    }
+
+    /// Copies a piece, and compares the copy with its tag.
+    fn copy<'s>(
+        &self,
+        number: u32,
+        piece: &Piece,
+        scratch: &'s mut Region,
+    ) -> Result<&'s [u8], ReadError> {
+        let live = self.live(piece)?;
+        let copy = scratch.bytes_mut().get_mut(..live.len()).ok_or(ReadError::Stopped)?;
+        copy.copy_from_slice(live);
+        let copy: &[u8] = std::hint::black_box(copy);
+        if !self.tags.matches(self.mac, number, copy) {
+            return Err(ReadError::Changed(Changed(piece.clone())));
+        }
+        Ok(copy)
+    }
+
     fn each_piece(
         &self,
         part: usize,
@@ -299,13 +331,7 @@ impl VerifiedReader<'_> {
         let mut scratch =
             Region::new(crate::mac::PIECE_LEN, Use::Secrets).ok_or(ReadError::Stopped)?;
         for (number, piece) in self.of(part) {
-            let live = self.live(piece)?;
-            let copy = scratch.bytes_mut().get_mut(..live.len()).ok_or(ReadError::Stopped)?;
-            copy.copy_from_slice(live);
-            if !self.tags.matches(self.mac, number, std::hint::black_box(copy)) {
-                return Err(ReadError::Changed(Changed(piece.clone())));
-            }
-            each(copy).ok_or(ReadError::Stopped)?;
+            each(self.copy(number, piece, &mut scratch)?).ok_or(ReadError::Stopped)?;
         }
         Ok(())
     }

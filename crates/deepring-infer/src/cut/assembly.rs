@@ -7,6 +7,7 @@ use super::build::{self, BlockNames, Parts};
 use super::live::Boundary;
 use super::replicate::Replicated;
 use super::schedule::Schedule;
+use super::sharing::{SharedParams, Sharing};
 use crate::canonical::{CanonicalModel, needs};
 use crate::onnx::ImportError;
 use crate::onnx::proto::NodeProto;
@@ -49,7 +50,11 @@ impl<'a> Assembly<'a> {
         Self { model, replicated, schedule, ends, producers, made_in }
     }
 
-    pub(super) fn blocks(&self) -> Result<Vec<CutBlock>, ImportError> {
+    /// The blocks, and what they share: nothing, if each is to have all its parameters itself.
+    pub(super) fn blocks(
+        &self,
+        share: bool,
+    ) -> Result<(Vec<CutBlock>, Vec<SharedParams>), ImportError> {
         let last = self.ends.len() - 1;
         // Results of shape arithmetic that the answer holds are computed where they first can be.
         let mut extra: Vec<Vec<String>> = vec![Vec::new(); self.ends.len()];
@@ -83,6 +88,7 @@ impl<'a> Assembly<'a> {
             wanted.extend(list.iter().cloned());
             inputs.push(list);
         }
+        let sharing = if share { self.sharing(&nodes, &extra)? } else { Sharing::default() };
         let mut names = BlockNames::default();
         let mut anchor = self.schedule.anchors.iter();
         let mut starts = std::iter::once(0).chain(self.schedule.starts.iter().copied()).peekable();
@@ -106,9 +112,22 @@ impl<'a> Assembly<'a> {
                 .collect();
             outputs.extend(extra);
             let name = names.name(first, index);
-            blocks.push(build::block(self.model, Parts { name, nodes, inputs, outputs })?);
+            let parts = Parts { name, nodes, inputs, outputs };
+            blocks.push(build::block_sharing(self.model, parts, (&sharing, index))?);
         }
-        Ok(blocks)
+        Ok((blocks, sharing.groups))
+    }
+
+    fn sharing(
+        &self,
+        nodes: &[Vec<usize>],
+        outputs: &[Vec<String>],
+    ) -> Result<Sharing, ImportError> {
+        let all = nodes.iter().zip(outputs).map(|(indices, outputs)| {
+            let node = |i: &usize| self.model.graph.nodes.get(*i);
+            (indices.iter().filter_map(node).collect(), outputs.as_slice())
+        });
+        Sharing::find(self.model, all)
     }
 
     /// Nodes of a block with the shape arithmetic that they need, in order.

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use deepring::{DType, Dim, TensorSpec};
+use deepring::{Dim, TensorSpec};
 use prost::Message;
 
+use super::sharing::{SHARED_FILE, Sharing, is_in_place};
 use super::{CutBlock, Param};
 use crate::canonical::{CanonicalModel, Graph, needs, op_types, subgraphs_mut, value_info};
-use crate::onnx::ImportError;
 use crate::onnx::proto::{
     EXTERNAL, GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto,
 };
+use crate::onnx::{ImportError, ParamSource};
 
 /// File name under which a block's graph refers to its parameters; the engine takes no other
 /// extension than `data`.
@@ -32,10 +33,20 @@ pub(super) struct Parts<'a> {
     pub(super) outputs: Vec<String>,
 }
 
+/// A block that has all its parameters itself.
 pub(super) fn block(model: &CanonicalModel, parts: Parts<'_>) -> Result<CutBlock, ImportError> {
+    block_sharing(model, parts, (&Sharing::default(), 0))
+}
+
+/// Block `index` of several, some of whose parameters are stored once for all of them.
+pub(super) fn block_sharing(
+    model: &CanonicalModel,
+    parts: Parts<'_>,
+    (sharing, index): (&Sharing, usize),
+) -> Result<CutBlock, ImportError> {
     let Parts { name, nodes, inputs, outputs } = parts;
     let mut types = BTreeSet::new();
-    let mut layout = Layout::new(&model.graph);
+    let mut layout = Layout::new(&model.graph, (sharing, index));
     let mut graph = GraphProto { name: Some(name.clone()), ..GraphProto::default() };
     let mut placed = HashSet::new();
     for node in nodes {
@@ -63,6 +74,7 @@ pub(super) fn block(model: &CanonicalModel, parts: Parts<'_>) -> Result<CutBlock
         outputs,
         graph: proto.encode_to_vec(),
         params: layout.params,
+        shared: sharing.used_by(index).collect(),
     })
 }
 
@@ -83,14 +95,15 @@ pub(super) fn envelope(
 
 struct Layout<'a> {
     source: &'a Graph,
+    sharing: (&'a Sharing, usize),
     params: Vec<Param>,
     names: BTreeMap<String, u32>,
     end: u64,
 }
 
 impl<'a> Layout<'a> {
-    fn new(source: &'a Graph) -> Self {
-        Self { source, params: Vec::new(), names: BTreeMap::new(), end: 0 }
+    fn new(source: &'a Graph, sharing: (&'a Sharing, usize)) -> Self {
+        Self { source, sharing, params: Vec::new(), names: BTreeMap::new(), end: 0 }
     }
 
     fn initializer(
@@ -103,7 +116,14 @@ impl<'a> Layout<'a> {
         if placed.insert(name.to_owned()) {
             let mut tensor = tensor.clone();
             tensor.name = Some(name.to_owned());
-            self.tensor(&mut tensor, name)?;
+            let (sharing, block) = self.sharing;
+            match sharing.place(block, name) {
+                Some(place) => {
+                    let len = self.source.source(&tensor).map_or(0, ParamSource::len);
+                    refer(&mut tensor, SHARED_FILE, place, len);
+                }
+                None => self.tensor(&mut tensor, name)?,
+            }
             graph.initializer.push(tensor);
         }
         Ok(())
@@ -134,8 +154,7 @@ impl<'a> Layout<'a> {
 
     fn tensor(&mut self, tensor: &mut TensorProto, name: &str) -> Result<(), ImportError> {
         let Some(source) = self.source.source(tensor) else { return Ok(()) };
-        let in_place =
-            matches!(tensor.dtype(), Some(DType::F32 | DType::I32 | DType::I8 | DType::U8));
+        let in_place = tensor.dtype().is_some_and(is_in_place);
         let (Some(dtype), true, false) = (tensor.dtype(), in_place, source.is_empty()) else {
             return self.inline(tensor);
         };
@@ -147,17 +166,7 @@ impl<'a> Layout<'a> {
         let dims = tensor.sizes().into_iter().map(Dim::Fixed).collect();
         let spec = TensorSpec { name: self.unique(name), dtype, dims: Some(dims) };
         self.params.push(Param { spec, offset, len, source: source.clone() });
-        tensor.payload = None;
-        tensor.data_location = Some(EXTERNAL);
-        let entry = |key: &str, value: String| StringStringEntryProto {
-            key: Some(key.to_owned()),
-            value: Some(value),
-        };
-        tensor.external_data = vec![
-            entry("location", PARAMS_FILE.to_owned()),
-            entry("offset", offset.to_string()),
-            entry("length", len.to_string()),
-        ];
+        refer(tensor, PARAMS_FILE, offset, len);
         Ok(())
     }
 
@@ -174,6 +183,22 @@ impl<'a> Layout<'a> {
         *count += 1;
         if *count == 1 { name.to_owned() } else { format!("{name}#{count}") }
     }
+}
+
+/// Makes a tensor one whose elements stand elsewhere.
+fn refer(tensor: &mut TensorProto, location: &str, offset: u64, len: u64) {
+    tensor.payload = None;
+    tensor.raw_data = None;
+    tensor.data_location = Some(EXTERNAL);
+    let entry = |key: &str, value: String| StringStringEntryProto {
+        key: Some(key.to_owned()),
+        value: Some(value),
+    };
+    tensor.external_data = vec![
+        entry("location", location.to_owned()),
+        entry("offset", offset.to_string()),
+        entry("length", len.to_string()),
+    ];
 }
 
 /// Names for blocks, each once.

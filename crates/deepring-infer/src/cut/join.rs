@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::build::PARAMS_FILE;
 use super::export::ExportError;
+use super::sharing::SHARED_FILE;
 use crate::canonical::{needs, subgraphs_mut};
 use crate::onnx::byte_len;
 use crate::onnx::proto::{
@@ -20,6 +21,8 @@ pub struct JoinBlock<'a> {
     pub graph: &'a [u8],
     /// The parameter region.
     pub region: &'a [u8],
+    /// Where in it what the block shares with others begins.
+    pub shared: usize,
 }
 
 /// One graph, whose large tensors are still in the blocks' regions.
@@ -44,10 +47,10 @@ impl<'a> Joined<'a> {
             return Err(ExportError::Opsets);
         }
         for tensor in graph.initializer {
-            self.initializer(tensor, block.region)?;
+            self.initializer(tensor, block)?;
         }
         for node in graph.node {
-            self.node(node, block.region)?;
+            self.node(node, block)?;
         }
         Ok(())
     }
@@ -69,7 +72,11 @@ impl<'a> Joined<'a> {
         Ok(())
     }
 
-    fn initializer(&mut self, tensor: TensorProto, region: &'a [u8]) -> Result<(), ExportError> {
+    fn initializer(
+        &mut self,
+        tensor: TensorProto,
+        block: JoinBlock<'a>,
+    ) -> Result<(), ExportError> {
         let name = tensor.name.clone().unwrap_or_default();
         let conflict = || ExportError::Conflict { name: name.clone() };
         if tensor.data_location != Some(EXTERNAL) {
@@ -84,7 +91,7 @@ impl<'a> Joined<'a> {
                 }
             };
         }
-        let elements = elements(&tensor, region)?;
+        let elements = elements(&tensor, block)?;
         let header = TensorProto {
             dims: tensor.dims,
             data_type: tensor.data_type,
@@ -103,8 +110,8 @@ impl<'a> Joined<'a> {
         }
     }
 
-    fn node(&mut self, mut node: NodeProto, region: &[u8]) -> Result<(), ExportError> {
-        inline_subgraphs(&mut node, region)?;
+    fn node(&mut self, mut node: NodeProto, block: JoinBlock<'_>) -> Result<(), ExportError> {
+        inline_subgraphs(&mut node, block)?;
         let outputs: Vec<String> = node.output.iter().filter(|o| !o.is_empty()).cloned().collect();
         for output in &outputs {
             match self.nodes.get(output).and_then(|&i| self.graph.node.get(i)) {
@@ -122,24 +129,24 @@ impl<'a> Joined<'a> {
     }
 }
 
-fn inline_subgraphs(node: &mut NodeProto, region: &[u8]) -> Result<(), ExportError> {
+fn inline_subgraphs(node: &mut NodeProto, block: JoinBlock<'_>) -> Result<(), ExportError> {
     for graph in subgraphs_mut(node) {
         for tensor in &mut graph.initializer {
             if tensor.data_location == Some(EXTERNAL) {
-                tensor.raw_data = Some(elements(tensor, region)?.to_vec());
+                tensor.raw_data = Some(elements(tensor, block)?.to_vec());
                 tensor.data_location = None;
                 tensor.external_data.clear();
             }
         }
         for node in &mut graph.node {
-            inline_subgraphs(node, region)?;
+            inline_subgraphs(node, block)?;
         }
     }
     Ok(())
 }
 
 /// The bytes that an external tensor of a block refers to.
-fn elements<'a>(tensor: &TensorProto, region: &'a [u8]) -> Result<&'a [u8], ExportError> {
+fn elements<'a>(tensor: &TensorProto, block: JoinBlock<'a>) -> Result<&'a [u8], ExportError> {
     let field = |key: &str| {
         let entry = tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key));
         entry.and_then(|e| e.value.as_deref())
@@ -150,9 +157,13 @@ fn elements<'a>(tensor: &TensorProto, region: &'a [u8]) -> Result<&'a [u8], Expo
         Some(start..start.checked_add(number("length")?)?)
     };
     let expected = tensor.dtype().and_then(|d| byte_len(&tensor.dims, d));
+    let region = match field("location") {
+        Some(PARAMS_FILE) => Some(block.region),
+        Some(SHARED_FILE) => block.region.get(block.shared..),
+        _ => None,
+    };
     range()
-        .filter(|_| field("location") == Some(PARAMS_FILE))
-        .and_then(|r| region.get(r))
+        .and_then(|r| region?.get(r))
         .filter(|bytes| Some(bytes.len() as u64) == expected)
         .ok_or_else(|| ExportError::Parameter { name: tensor.name.clone().unwrap_or_default() })
 }

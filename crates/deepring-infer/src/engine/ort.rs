@@ -17,8 +17,8 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, DynValueRef};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::{Engine, EngineError, Input, View, sealed, unwinding};
-use crate::cut::PARAMS_FILE;
+use super::{Engine, EngineError, Input, Parameters, View, sealed, unwinding};
+use crate::cut::{PARAMS_FILE, SHARED_FILE};
 
 /// onnxruntime, from a shared library.
 ///
@@ -97,7 +97,7 @@ impl Engine for Ort {
     fn load(
         &self,
         graph: &[u8],
-        parameters: &'static [u8],
+        parameters: Parameters,
         inputs: &[&str],
         outputs: &[&str],
     ) -> Result<OrtProgram, EngineError> {
@@ -105,11 +105,15 @@ impl Engine for Ort {
             let graph::Split { model, lent, external } = graph::split(graph, parameters)?;
             let mut builder = self.builder()?;
             if external {
-                // The session has copied what it needs when it is made; this copy ends with the builder.
-                let file = Arc::from(parameters);
-                builder = builder
-                    .with_external_initializer_file_in_memory(PARAMS_FILE, file)
-                    .map_err(refused)?;
+                // The session has copied what it needs when it is made; these copies end with the builder.
+                let own = parameters.bytes.get(..parameters.shared_from).unwrap_or_default();
+                for (name, bytes) in [(PARAMS_FILE, own), (SHARED_FILE, parameters.shared())] {
+                    if !bytes.is_empty() {
+                        let file = Arc::from(bytes);
+                        let with = builder.with_external_initializer_file_in_memory(name, file);
+                        builder = with.map_err(refused)?;
+                    }
+                }
             }
             let session = builder.commit_from_memory(&model).map_err(refused)?;
             OrtProgram::new(session, inputs, outputs, lent)

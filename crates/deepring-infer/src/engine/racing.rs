@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use deepring::{TensorSpec, TensorValue};
 
-use super::{Engine, EngineError, Input, View, sealed};
+use super::{Engine, EngineError, Input, Parameters, View, sealed};
 
 /// What an attacker is called with.
 #[derive(Debug)]
@@ -78,14 +78,14 @@ impl<E: Engine> Engine for Racing<E> {
     fn load(
         &self,
         graph: &[u8],
-        parameters: &'static [u8],
+        parameters: Parameters,
         inputs: &[&str],
         outputs: &[&str],
     ) -> Result<Self::Program, EngineError> {
         let program = self.engine.load(graph, parameters, inputs, outputs)?;
         // Kept in the program alone, as the trait asks.
         let number = self.loaded.fetch_add(1, Ordering::Relaxed);
-        Ok(RacedProgram { program, number, live: parameters })
+        Ok(RacedProgram { program, number, live: parameters.bytes })
     }
 
     fn load_file(

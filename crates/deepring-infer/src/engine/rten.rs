@@ -11,9 +11,11 @@ use deepring::{DType, TensorSpec, TensorValue};
 use rten::{Model, ModelOptions, NodeId, RunErrorKind, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::{AsView as _, Layout as _, Tensor};
 
-use super::{Elements, Engine, EngineError, Input, View, bytes, elements, sealed, unwinding};
+use super::{
+    Elements, Engine, EngineError, Input, Parameters, View, bytes, elements, sealed, unwinding,
+};
 use crate::canonical::complaint;
-use crate::cut::PARAMS_FILE;
+use crate::cut::{PARAMS_FILE, SHARED_FILE};
 
 /// The rten runtime with a thread pool of its own.
 #[derive(Debug, Clone)]
@@ -77,7 +79,7 @@ impl Engine for Rten {
     fn load(
         &self,
         graph: &[u8],
-        parameters: &'static [u8],
+        parameters: Parameters,
         inputs: &[&str],
         outputs: &[&str],
     ) -> Result<RtenProgram, EngineError> {
@@ -91,7 +93,8 @@ impl Engine for Rten {
                 // Nor one that optimisation makes of constants; and some of what it puts in the place of several
                 // operators computes something else (docs/adr/0009).
                 .enable_optimization(false)
-                .external_data_static(PARAMS_FILE, parameters)
+                .external_data_static(PARAMS_FILE, parameters.bytes)
+                .external_data_static(SHARED_FILE, parameters.shared())
                 .load(prepared.graph)
                 .map_err(|e| EngineError::Load { reason: e.to_string() })
         };

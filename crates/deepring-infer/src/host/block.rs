@@ -9,12 +9,13 @@ use deepring_memory::Protection;
 use super::alarms::Alarms;
 use super::block_use::BlockUse;
 use super::opening::BlockMemory;
+use super::shared::SharedBlock;
 use crate::checks::{Anatomy, BlockCheck, Fault, Mode, Numbers, PlanKind, Rest, exposing};
 use crate::engine::{Engine, EngineError};
 use crate::error::RunError;
 use crate::inputs::names;
 use crate::neighbour::{self, Blame, LoadError, Neighbour, Query};
-use crate::weights::{ProgramSource, Resident, room};
+use crate::weights::{ProgramSource, Resident, room, shared_from};
 
 /// An opened block: its parameters, read-only, the programs that read them, and its check.
 ///
@@ -70,7 +71,7 @@ impl<E: Engine> LoadedBlock<E> {
         (ring, engine): (&Arc<AuthenticRing>, &Arc<E>),
         key: &SecretKey<Host>,
         index: u32,
-        check: Check,
+        (check, shared): (Check, &[SharedBlock]),
         alarms: &Arc<Alarms>,
     ) -> Result<Self, RunError> {
         let count = ring.headers().len();
@@ -78,14 +79,14 @@ impl<E: Engine> LoadedBlock<E> {
             || OpenError::NoSuchBlock { index, count: u32::try_from(count).unwrap_or(u32::MAX) };
         let header = ring.headers().get(index as usize).ok_or_else(missing)?;
         let BlockMemory { buffer, opened, check: made } =
-            BlockMemory::of(ring, key, header, Mode::of(check))?;
+            BlockMemory::of(ring, key, header, Mode::of(check), shared)?;
         let graph = graph_of(header, buffer.bytes(), made.as_ref())?;
         let mut block = Self {
             ring: Arc::clone(ring),
             engine: Arc::clone(engine),
             key: key.clone(),
             header: header.clone(),
-            resident: Resident::hold(buffer),
+            resident: Resident::hold(buffer, shared_from(&header.parts)),
             programs: Programs::default(),
             opened,
             check: made,
@@ -152,7 +153,7 @@ impl<E: Engine> LoadedBlock<E> {
             let place = place.filter(|place| place.len() == copy.len()).ok_or(Fault::Structure)?;
             place.copy_from_slice(&copy);
         }
-        let mut copy = Resident::hold(buffer);
+        let mut copy = Resident::hold(buffer, shared_from(&self.header.parts));
         let graph = check.graph(self.bytes())?.ok_or(Fault::Structure)?;
         let lent = if E::IN_PLACE { Vec::new() } else { check.read_in_place() };
         let source = (&graph[..], &self.exposed[..], &lent[..]);
@@ -328,9 +329,10 @@ fn add_exposing<E: Engine>(
 ) -> Result<usize, EngineError> {
     let mut given_out = names(&header.outputs);
     given_out.extend(exposed.iter().map(String::as_str));
-    let graph = exposing(graph, exposed, lent).ok_or_else(|| EngineError::Load {
-        reason: "the block's graph cannot be given out for its check".to_owned(),
-    })?;
+    let graph =
+        exposing(graph, exposed, (lent, &header.parts)).ok_or_else(|| EngineError::Load {
+            reason: "the block's graph cannot be given out for its check".to_owned(),
+        })?;
     let inputs = names(&header.inputs);
     resident.add(engine, ProgramSource { graph: &graph, inputs: &inputs, outputs: &given_out })
 }

@@ -32,7 +32,7 @@ impl GenesisBlock {
     ) -> Result<Self, RunError> {
         let mode = tagged.then_some(Mode::Bytes);
         let BlockMemory { buffer, opened, check } =
-            BlockMemory::of(ring, key, ring.genesis(), mode)?;
+            BlockMemory::of(ring, key, ring.genesis(), mode, &[])?;
         Ok(Self { buffer, opened, check, alarms: Arc::clone(alarms) })
     }
 

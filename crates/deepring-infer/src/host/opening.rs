@@ -5,9 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use deepring::{
     AuthenticRing, DecryptedChunk, Header, Host, OpenError, OpenedBlock, OpeningKey, SecretKey,
 };
-use deepring_memory::Region;
+use deepring_memory::{Region, Use};
 
-use crate::checks::{BlockCheck, Draft, Mode};
+use super::shared::SharedBlock;
+use crate::checks::{BlockCheck, Draft, Fault, Mode};
 use crate::error::RunError;
 use crate::mac::{Mac, Piece, TagDomain, pieces_of};
 use crate::weights::room;
@@ -23,27 +24,38 @@ pub(super) struct BlockMemory {
 impl BlockMemory {
     /// Decrypts a block. Each chunk is tagged in the copy that was authenticated, before it is put into its place; the pages
     /// are then made read-only, the content digest is computed over them, and they are compared with the tags once more.
+    /// `shared` are the shared blocks that it uses, in order: of these, each piece is tagged in a copy that was compared with
+    /// the tag that it got when it was decrypted.
     pub(super) fn of(
         ring: &AuthenticRing,
         key: &SecretKey<Host>,
         header: &Header,
         mode: Option<Mode>,
+        shared: &[SharedBlock],
     ) -> Result<Self, RunError> {
-        Self::staged(ring, key, header, mode, |_, _| ())
+        Self::staged((ring, key), header, mode, shared, |_, _| ())
     }
 
     /// As [`of`](Self::of); `meddle` is called between the stages, with the live bytes.
     fn staged(
-        ring: &AuthenticRing,
-        key: &SecretKey<Host>,
+        (ring, key): (&AuthenticRing, &SecretKey<Host>),
         header: &Header,
         mode: Option<Mode>,
+        shared: &[SharedBlock],
         meddle: impl Fn(Stage, &[u8]),
     ) -> Result<Self, RunError> {
         let too_large = || OpenError::TooLarge { bytes: header.plain_len };
         let pieces = pieces_of(&header.parts).ok_or_else(too_large)?;
-        let len = usize::try_from(header.plain_len).map_err(|_| too_large())?;
-        let mut buffer = room(len).ok_or_else(too_large)?;
+        let own = usize::try_from(header.own_len()).map_err(|_| too_large())?;
+        let mut buffer = if header.is_shared() {
+            Region::new(own, Use::Shared)
+        } else if shared.is_empty() {
+            room(own)
+        } else {
+            let place = |s: &SharedBlock| (header.place_of_shared(s.index()).start, s.region());
+            Region::with_shared(own, shared.iter().map(place).collect())
+        }
+        .ok_or_else(too_large)?;
         let tagging = match mode {
             Some(mode) => Some((mode, Tagging::new(&pieces).ok_or(RunError::NoRandomness)?)),
             None => None,
@@ -53,12 +65,19 @@ impl BlockMemory {
                 tagging.note(&pieces, chunk);
             }
         };
+        if let Some((_, tagging)) = &tagging {
+            for block in shared {
+                let noted = tagging.note_shared(&pieces, header, block);
+                noted.map_err(|fault| super::fault::at_opening(header, fault))?;
+            }
+        }
         let (index, opening) = (header.index, OpeningKey::Host(key));
         let decrypted = ring.decrypt_block(index, opening, buffer.bytes_mut(), &observe)?;
         meddle(Stage::Decrypted, buffer.bytes());
         buffer.freeze();
         meddle(Stage::Frozen, buffer.bytes());
-        let opened = decrypted.confirm(buffer.bytes())?;
+        let contents: Vec<OpenedBlock> = shared.iter().map(|s| s.opened().clone()).collect();
+        let opened = decrypted.confirm(buffer.bytes().get(..own).unwrap_or_default(), &contents)?;
         meddle(Stage::Confirmed, buffer.bytes());
         let check = tagging.map(|(mode, tagging)| {
             let draft = tagging.into_draft();
@@ -99,11 +118,36 @@ impl Tagging {
         if pieces.get(number).is_none_or(|p| p.range != whole) {
             return;
         }
-        let domain = u32::try_from(number).map(TagDomain::Piece);
-        let tag = domain.ok().and_then(|domain| self.mac.tag(domain, chunk.bytes));
-        if let (Some(tag), Ok(mut draft)) = (tag, self.draft.lock()) {
-            let _ = draft.note(number, &tag);
-        }
+        let _ = self.tag(number, chunk.bytes);
+    }
+
+    /// Tags the pieces of a shared block, as pieces of the block that uses it.
+    fn note_shared(
+        &self,
+        pieces: &[Piece],
+        user: &Header,
+        shared: &SharedBlock,
+    ) -> Result<(), Fault> {
+        let (check, part) = (shared.check().ok_or(Fault::Structure)?, shared.index());
+        let its = |p: &Piece| user.parts.get(p.part).is_some_and(|p| p.shared == Some(part));
+        // The same parts, cut in the same way, stand there one behind the other.
+        let first = pieces.iter().position(its).ok_or(Fault::Structure)?;
+        let noted = check.copies_of_all(shared.bytes(), |i, copy| self.tag(first + i, copy));
+        let parts = pieces.get(first).map_or(0, |p| p.part);
+        let base = user.place_of_shared(part).start;
+        noted.map_err(|fault| match fault {
+            Fault::Bytes { part, range } => {
+                let range = base + range.start..base + range.end;
+                Fault::Bytes { part: parts + part, range }
+            }
+            other => other,
+        })
+    }
+
+    fn tag(&self, number: usize, bytes: &[u8]) -> Option<()> {
+        let domain = TagDomain::Piece(u32::try_from(number).ok()?);
+        let tag = self.mac.tag(domain, bytes)?;
+        self.draft.lock().ok()?.note(number, &tag)
     }
 
     fn into_draft(self) -> Draft {
@@ -117,7 +161,7 @@ mod tests {
     use deepring_memory::tamper;
 
     use super::*;
-    use crate::checks::{Fault, PlanKind};
+    use crate::checks::PlanKind;
     use crate::sealing::{Blocks, Seal};
 
     /// A sealed network of the zoo, and the key of its host.
@@ -139,7 +183,7 @@ mod tests {
         let (ring, key) = sealed();
         let header = ring.layers().last().unwrap();
         for edited in [false, true] {
-            let opened = BlockMemory::of(&ring, &key, header, Some(Mode::Auto)).unwrap();
+            let opened = BlockMemory::of(&ring, &key, header, Some(Mode::Auto), &[]).unwrap();
             let mut check = opened.check.unwrap();
             assert!(matches!(check.begin(PlanKind::Auto), Err(Fault::Structure)), "not yet chosen");
             if edited {
@@ -165,7 +209,7 @@ mod tests {
         let flip = |live: &[u8]| assert!(tamper(live, at, &[live[at] ^ 0x40]));
         for mode in [Mode::Bytes, Mode::Compute, Mode::Auto] {
             let open = |stages: &[Stage]| {
-                BlockMemory::staged(&ring, &key, header, Some(mode), |stage, live| {
+                BlockMemory::staged((&ring, &key), header, Some(mode), &[], |stage, live| {
                     if stages.contains(&stage) {
                         flip(live);
                     }

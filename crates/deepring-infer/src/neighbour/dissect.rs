@@ -265,7 +265,12 @@ mod tests {
         for (name, dims) in parameters {
             let at = parts.last().map_or(0, |p: &Part| p.end().next_multiple_of(64));
             let len = dims.iter().product::<u64>() * 4;
-            parts.push(Part { kind: PartKind::Parameter(spec(name, dims)), offset: at, len });
+            parts.push(Part {
+                kind: PartKind::Parameter(spec(name, dims)),
+                offset: at,
+                len,
+                shared: None,
+            });
             graph.initializer.push(external(name, at));
         }
         let model = ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec();

@@ -190,7 +190,8 @@ impl<E: Engine> Rest<E> {
         buffer.bytes_mut().copy_from_slice(rest);
         let given_in: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let given_out: Vec<&str> = outputs.iter().map(String::as_str).collect();
-        let program = Resident::load(engine, buffer, 0..rest.len(), &given_in, &given_out)?;
+        let program =
+            Resident::load(engine, (buffer, rest.len()), 0..rest.len(), &given_in, &given_out)?;
         Ok(Self { program, inputs, outputs })
     }
 

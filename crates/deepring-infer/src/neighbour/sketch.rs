@@ -139,7 +139,12 @@ mod tests {
         let (mut parts, mut initializer) = (Vec::new(), Vec::new());
         for (name, dims) in [("w", vec![4u64, 2, 3, 3]), ("v", vec![5, 3])] {
             let len = dims.iter().product::<u64>() * 4;
-            parts.push(Part { kind: PartKind::Parameter(spec(name, &dims)), offset: end, len });
+            parts.push(Part {
+                kind: PartKind::Parameter(spec(name, &dims)),
+                offset: end,
+                len,
+                shared: None,
+            });
             let entry = |key: &str, value: u64| crate::onnx::proto::StringStringEntryProto {
                 key: Some(key.into()),
                 value: Some(value.to_string()),

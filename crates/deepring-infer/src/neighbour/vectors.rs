@@ -145,6 +145,7 @@ impl Planned {
                 kind: PartKind::Parameter(p.spec.clone()),
                 offset: p.offset,
                 len: p.len,
+                shared: None,
             })
             .collect();
         let dissected = Dissected::of(&block.graph, &parts, &block.inputs, &block.outputs)?;
@@ -169,5 +170,5 @@ fn loads(engine: &Rten, rest: &[u8]) -> bool {
     buffer.bytes_mut().copy_from_slice(rest);
     let (inputs, outputs): (Vec<&str>, Vec<&str>) =
         (inputs.iter().map(String::as_str).collect(), outputs.iter().map(String::as_str).collect());
-    Resident::load(engine, buffer, 0..rest.len(), &inputs, &outputs).is_ok()
+    Resident::load(engine, (buffer, rest.len()), 0..rest.len(), &inputs, &outputs).is_ok()
 }

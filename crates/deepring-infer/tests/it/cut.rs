@@ -35,7 +35,7 @@ fn export_to(path: &Path, cut: &CutModel) -> Result<(), ExportError> {
         .blocks
         .iter()
         .zip(&regions)
-        .map(|(b, region)| JoinBlock { graph: &b.graph, region })
+        .map(|(b, region)| JoinBlock { graph: &b.graph, region, shared: region.len() })
         .collect();
     export(path, &cut.name, &blocks, &cut.inputs, &cut.outputs)
 }
@@ -307,10 +307,10 @@ fn blocks_that_do_not_fit_are_not_exported() {
     mixed.blocks.extend(other.blocks);
     assert!(export_to(&target, &mixed).is_ok(), "the same twice is the same");
 
-    let block = JoinBlock { graph: &mixed.blocks[0].graph, region: &[0; 3] };
+    let block = JoinBlock { graph: &mixed.blocks[0].graph, region: &[0; 3], shared: 3 };
     let error = export(&target, "x", &[block], &mixed.inputs, &mixed.outputs).unwrap_err();
     assert!(matches!(error, ExportError::Parameter { .. }));
-    let block = JoinBlock { graph: b"no model", region: &[] };
+    let block = JoinBlock { graph: b"no model", region: &[], shared: 0 };
     let error = export(&target, "x", &[block], &mixed.inputs, &mixed.outputs).unwrap_err();
     assert!(matches!(error, ExportError::Decode(_)));
     let missing = folder.path().join("no/such/folder.onnx");

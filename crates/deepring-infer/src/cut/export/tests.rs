@@ -40,8 +40,11 @@ fn exported(limit: u64) -> (tempfile::TempDir, Vec<u8>) {
     let graphs = [block("a", "x", "h"), block("b", "h", "y")];
     let regions: Vec<Vec<u8>> =
         (0..2u8).map(|i| (0..144).map(|b| b ^ (i * 0x55)).collect()).collect();
-    let blocks: Vec<JoinBlock<'_>> =
-        graphs.iter().zip(&regions).map(|(graph, region)| JoinBlock { graph, region }).collect();
+    let blocks: Vec<JoinBlock<'_>> = graphs
+        .iter()
+        .zip(&regions)
+        .map(|(graph, region)| JoinBlock { graph, region, shared: region.len() })
+        .collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.onnx");
     export_with(&path, "joined", &blocks, &[spec("x")], &[spec("y")], limit).unwrap();
@@ -67,7 +70,7 @@ fn embedded_and_beside_are_the_same() {
 #[test]
 fn what_is_no_plain_file_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
-    let blocks = [JoinBlock { graph: &block("a", "x", "y"), region: &[0; 144] }];
+    let blocks = [JoinBlock { graph: &block("a", "x", "y"), region: &[0; 144], shared: 144 }];
     let error = export(folder.path(), "n", &blocks, &[spec("x")], &[spec("y")]).unwrap_err();
     assert!(matches!(error, ExportError::Io { .. }));
 }

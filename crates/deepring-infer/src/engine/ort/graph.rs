@@ -6,7 +6,8 @@ use deepring::DType;
 use ort::value::{DynValueRef, PrimitiveTensorElementType, TensorRef};
 use prost::Message as _;
 
-use crate::engine::EngineError;
+use crate::cut::SHARED_FILE;
+use crate::engine::{EngineError, Parameters};
 use crate::onnx::proto::{EXTERNAL, GraphProto, ModelProto, TensorProto};
 
 /// What is loaded, and what is given at each run.
@@ -19,7 +20,7 @@ pub(super) struct Split {
 }
 
 /// Takes out of the graph the parameters that are inputs of it besides.
-pub(super) fn split(graph: &[u8], parameters: &'static [u8]) -> Result<Split, EngineError> {
+pub(super) fn split(graph: &[u8], parameters: Parameters) -> Result<Split, EngineError> {
     let cannot = |reason: String| EngineError::Load { reason };
     let mut model = ModelProto::decode(graph).map_err(|e| cannot(e.to_string()))?;
     let mut lent = Vec::new();
@@ -52,13 +53,18 @@ fn has_external(graph: &GraphProto) -> bool {
         })
 }
 
-fn view(tensor: &TensorProto, parameters: &'static [u8]) -> Option<DynValueRef<'static>> {
+fn view(tensor: &TensorProto, parameters: Parameters) -> Option<DynValueRef<'static>> {
     let entry = |key: &str| -> Option<usize> {
         let entry = tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key))?;
         entry.value.as_deref()?.parse().ok()
     };
     let start = entry("offset")?;
-    let bytes = parameters.get(start..start.checked_add(entry("length")?)?)?;
+    let location = tensor.external_data.iter().find(|e| e.key.as_deref() == Some("location"))?;
+    let file = match location.value.as_deref()? {
+        SHARED_FILE => parameters.shared(),
+        _ => parameters.bytes,
+    };
+    let bytes = file.get(start..start.checked_add(entry("length")?)?)?;
     let dims = &tensor.dims;
     match DType::from_onnx(tensor.data_type?)? {
         DType::F32 => typed::<f32>(dims, bytes),
