@@ -29,6 +29,12 @@ pub(crate) fn room(len: usize) -> Option<Region> {
     Region::new(len, if len <= SMALL { Use::SmallParameters } else { Use::Bulk })
 }
 
+/// Room for a copy of parameters that lives for one use: in secret memory whatever its length, while there is some left, so
+/// that who watches for it cannot write to it in time.
+pub(crate) fn secret_room(len: usize) -> Option<Region> {
+    Region::new(len, Use::SmallParameters)
+}
+
 /// Room for a plaintext that is sealed or exported, and not run: files are read into it, which the system does not do
 /// into secret memory. `None` if the memory is not to be had.
 pub(crate) fn scratch(len: usize) -> Option<Region> {

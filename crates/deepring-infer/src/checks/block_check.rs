@@ -139,6 +139,18 @@ impl BlockCheck {
         Ok(VerifiedReader { mac: &mac, tags, pieces: &self.pieces, bytes }.part(part)?)
     }
 
+    /// As [`copy_of`](Self::copy_of), straight into a place of the part's length, and verified there.
+    pub(crate) fn copy_into(&self, bytes: &[u8], part: usize, out: &mut [u8]) -> Result<(), Fault> {
+        let vault = self.vault()?;
+        let mac = vault.mac().ok_or(Fault::Structure)?;
+        let tags = vault.tags_of_pieces();
+        let reader = VerifiedReader { mac: &mac, tags, pieces: &self.pieces, bytes };
+        if self.parts.get(part).map(|p| p.len) != Some(out.len() as u64) {
+            return Err(Fault::Structure);
+        }
+        Ok(reader.part_into(part, out)?)
+    }
+
     /// A verified copy of every piece, with its number, to several threads and in any order; what `each` cannot do ends it.
     pub(crate) fn copies_of_all(
         &self,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use deepring_memory::Region;
+
 use super::block_check::{BlockCheck, SECRET_LIFE, compare};
 use super::integer::{self, IntegerProjection};
 use super::margin::{self, Margin};
@@ -16,6 +18,7 @@ use super::vault::Vault;
 use super::{Fault, Linear, Mode, Numbers};
 use crate::engine::View;
 use crate::mac::Mac;
+use crate::weights::secret_room;
 
 /// Finds a value of the run by its name: an input, an output or an exposed one.
 pub(crate) type Find<'f, 'v> = &'f (dyn Fn(&str) -> Option<View<'v>> + Sync);
@@ -129,12 +132,13 @@ impl<'c> Verification<'c> {
             let part = linear.weight;
             // Rounding errors that are not independent, as those of equal terms are, can be larger than is allowed.
             let differing = self.verify_terms(bytes, linear, &one.differing, find)?;
-            if !one.differing.is_empty() && differing == Outcome::Right {
+            let places = (one.places + one.differing.len() + one.open.len()) as u64;
+            let outcome = self.verify_terms(bytes, linear, &one.open, find)?.or_worse(differing);
+            if outcome == Outcome::Doubtful || !one.differing.is_empty() {
                 found.doubtful = Some(part);
             }
-            let places = (one.places + one.differing.len() + one.open.len()) as u64;
-            match self.verify_terms(bytes, linear, &one.open, find)?.or_worse(differing) {
-                Outcome::Right => self.measure.product(part, places),
+            match outcome {
+                Outcome::Right | Outcome::Doubtful => self.measure.product(part, places),
                 Outcome::Wrong => return Err(Fault::Product { part }),
                 // A layer on bytes is known to be right without its product.
                 Outcome::OutOfRange if !self.is_on_bytes(part) => {
@@ -163,16 +167,23 @@ impl<'c> Verification<'c> {
         if open.is_empty() {
             return Ok(Outcome::Right);
         }
-        let copy = |part: usize| -> Result<Vec<f32>, Fault> {
-            let copy = self.check.copy_of(bytes, part)?;
-            Ok(copy.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+        let copy = |part: usize| -> Result<Region, Fault> {
+            let len = self.check.parts().get(part).and_then(|p| usize::try_from(p.len).ok());
+            let mut region = len.and_then(secret_room).ok_or(Fault::NoRandomness)?;
+            self.check.copy_into(bytes, part, region.bytes_mut())?;
+            region.freeze();
+            Ok(region)
         };
+        fn floats(region: &Region) -> Result<&[f32], Fault> {
+            bytemuck::try_cast_slice(region.bytes()).map_err(|_| Fault::Structure)
+        }
         let weights = copy(linear.weight)?;
         let bias = linear.bias.map(copy).transpose()?;
+        let bias = bias.as_ref().map(floats).transpose()?;
         let (Some(x), Some(y)) = (find(&linear.x.value), find(&linear.y)) else {
             return Err(Fault::Product { part: linear.weight });
         };
-        Ok(terms::verify(linear, [&x, &y], open, &weights, bias.as_deref()))
+        Ok(terms::verify(linear, [&x, &y], open, floats(&weights)?, bias))
     }
 
     fn verify_rows(&mut self, find: Find<'_, '_>) -> Result<(), Fault> {

@@ -251,11 +251,27 @@ impl VerifiedReader<'_> {
     /// A verified copy of a whole part.
     pub(crate) fn part(&self, part: usize) -> Result<Vec<u8>, ReadError> {
         let mut out = Vec::new();
+        let len = self.of(part).map(|(_, piece)| piece.range.len()).sum();
+        out.try_reserve_exact(len).map_err(|_| ReadError::Stopped)?;
         self.each_piece(part, |copy| {
             out.extend_from_slice(copy);
             Some(())
         })?;
         Ok(out)
+    }
+
+    /// Copies a whole part to `out`, which is as long as it, and verifies each piece there.
+    pub(crate) fn part_into(&self, part: usize, mut out: &mut [u8]) -> Result<(), ReadError> {
+        for (number, piece) in self.of(part) {
+            let live = self.live(piece)?;
+            let (place, rest) = out.split_at_mut_checked(live.len()).ok_or(ReadError::Stopped)?;
+            place.copy_from_slice(live);
+            if !self.tags.matches(self.mac, number, std::hint::black_box(place)) {
+                return Err(ReadError::Changed(Changed(piece.clone())));
+            }
+            out = rest;
+        }
+        if out.is_empty() { Ok(()) } else { Err(ReadError::Stopped) }
     }
 
     /// Whole rows of `row_len` bytes, in order, from verified copies: the number of the first, and the rows.

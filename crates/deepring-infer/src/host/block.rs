@@ -15,7 +15,7 @@ use crate::engine::{Engine, EngineError};
 use crate::error::RunError;
 use crate::inputs::names;
 use crate::neighbour::{self, Blame, LoadError, Neighbour, Query};
-use crate::weights::{ProgramSource, Resident, room, shared_from};
+use crate::weights::{ProgramSource, Resident, secret_room, shared_from};
 
 /// An opened block: its parameters, read-only, the programs that read them, and its check.
 ///
@@ -146,12 +146,10 @@ impl<E: Engine> LoadedBlock<E> {
     /// Where there is no memory for it, nothing can be said, which is no tampering.
     pub(super) fn copied(&self) -> Result<(Resident<E>, usize), Fault> {
         let check = self.check.as_ref().ok_or(Fault::Structure)?;
-        let mut buffer = room(self.bytes().len()).ok_or(Fault::NoRandomness)?;
+        let mut buffer = secret_room(self.bytes().len()).ok_or(Fault::NoRandomness)?;
         for (number, part) in self.header.parts.iter().enumerate() {
-            let copy = check.copy_of(self.bytes(), number)?;
             let place = buffer.bytes_mut().get_mut(part.offset as usize..part.end() as usize);
-            let place = place.filter(|place| place.len() == copy.len()).ok_or(Fault::Structure)?;
-            place.copy_from_slice(&copy);
+            check.copy_into(self.bytes(), number, place.ok_or(Fault::Structure)?)?;
         }
         let mut copy = Resident::hold(buffer, shared_from(&self.header.parts));
         let graph = check.graph(self.bytes())?.ok_or(Fault::Structure)?;

@@ -4,7 +4,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use super::block::LoadedBlock;
-use super::second_run::{recompute, runs_again, runs_from_a_copy};
+use super::second_run::{recompute, runs_from_a_copy};
 use crate::checks::{Completeness, Fault, Measure, Verification};
 use crate::engine::{Engine, EngineError, Input, View};
 use crate::error::{InputError, RunError};
@@ -263,12 +263,12 @@ where
                 runs_from_a_copy(block, outputs, input, part)?;
             }
             if !complete {
-                runs_again(block, outputs, input, usize::MAX)?;
+                runs_from_a_copy(block, outputs, input, usize::MAX)?;
             }
             complete
         }
         Err(Fault::OutOfRange { part }) => {
-            runs_again(block, outputs, input, part)?;
+            runs_from_a_copy(block, outputs, input, part)?;
             recompute(block, &value)?;
             return Err(Fault::OutOfRange { part });
         }

@@ -26,7 +26,15 @@ impl<E: Engine> LoadedBlock<E> {
         let header = self.header();
         match fault {
             Fault::Retired => return self.out_of_use(),
-            Fault::NoRandomness => return RunError::NoRandomness,
+            Fault::NoRandomness => {
+                // What could not be decided says something of the secrets to who made memory scarce.
+                if let Some(check) = self.check()
+                    && check.redraw(self.bytes()).is_err()
+                {
+                    check.retire();
+                }
+                return RunError::NoRandomness;
+            }
             _ => {}
         }
         let bytes = self.check().and_then(|c| c.bytes_fit(self.bytes()).err());

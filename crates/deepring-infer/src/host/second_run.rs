@@ -9,20 +9,6 @@ use super::block_use::BlockOutputs;
 use crate::checks::{Fault, same_bits};
 use crate::engine::{Engine, Input};
 
-/// Runs the whole block again on the same inputs; what differs is a fault of the weights that are `part`.
-pub(super) fn runs_again<'v, E: Engine>(
-    block: &LoadedBlock<E>,
-    outputs: &BlockOutputs<E::Value>,
-    input: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
-    part: usize,
-) -> Result<(), Fault>
-where
-    E::Value: 'v,
-{
-    let program = block.program(false).ok_or(Fault::Product { part })?;
-    compare(block, program, outputs, input, part)
-}
-
 /// Runs the block anew on the same inputs, with parameters that were just copied and compared with their tags; what differs
 /// is a fault of the weights that are `part`. Whoever had the engine read other bytes for a moment would have to find the
 /// copy, and do so there too.
@@ -60,7 +46,8 @@ where
     };
     // What is shown to the next host besides comes after these.
     let all = outputs.all();
-    if all.len() >= again.len() && all.iter().zip(&again).all(same) { Ok(()) } else { Err(wrong()) }
+    let as_many = again.len() == block.given_out(false).len() && all.len() >= again.len();
+    if as_many && all.iter().zip(&again).all(same) { Ok(()) } else { Err(wrong()) }
 }
 
 /// Computes the rest of the block a second time, and compares. Returns how many values; `None` where there is no such

@@ -26,6 +26,8 @@ mod products;
 mod racing;
 mod running;
 mod sealing;
+mod second_run;
 mod session;
+mod shared;
 mod synthetic;
 mod zoo;

@@ -12,11 +12,11 @@ use rten_tensor::prelude::*;
 use crate::graphs::{FLOAT, INT64, Net};
 use crate::zoo::{NETWORKS, Sealed, classes, difference, host, images, labels, network};
 
-type Raced = Session<Racing<Rten>>;
-type Attacker = Arc<Mutex<Box<dyn FnMut(Race<'_, Value>) + Send>>>;
+pub(crate) type Raced = Session<Racing<Rten>>;
+pub(crate) type Attacker = Arc<Mutex<Box<dyn FnMut(Race<'_, Value>) + Send>>>;
 
 /// A session that is raced by whatever stands in the attacker's place.
-fn raced(ring: &Sealed, check: Check) -> (Raced, Attacker) {
+pub(crate) fn raced(ring: &Sealed, check: Check) -> (Raced, Attacker) {
     let attacker: Attacker = Arc::new(Mutex::new(Box::new(|_| ())));
     let inside = Arc::clone(&attacker);
     let engine = Racing::new(Rten::new(1.try_into().ok()), move |race| {
@@ -26,12 +26,12 @@ fn raced(ring: &Sealed, check: Check) -> (Raced, Attacker) {
     (session, attacker)
 }
 
-fn set(attacker: &Attacker, with: impl FnMut(Race<'_, Value>) + Send + 'static) {
+pub(crate) fn set(attacker: &Attacker, with: impl FnMut(Race<'_, Value>) + Send + 'static) {
     *attacker.lock().unwrap() = Box::new(with);
 }
 
 /// Where a tensor's bytes lie: block, and range in its plaintext.
-fn place(session: &Raced, tensor: &str) -> (u32, std::ops::Range<usize>) {
+pub(crate) fn place(session: &Raced, tensor: &str) -> (u32, std::ops::Range<usize>) {
     let headers = session.ring().layers().iter();
     let mut all = headers.flat_map(|h| h.parts.iter().map(move |p| (h.index, p)));
     let (block, part) = all.find(|(_, p)| p.label() == tensor).unwrap();
@@ -40,12 +40,22 @@ fn place(session: &Raced, tensor: &str) -> (u32, std::ops::Range<usize>) {
 
 /// Negates a tensor for just as long as the engine reads it; counts how often.
 fn negate(session: &Raced, attacker: &Attacker, tensor: &str) -> Arc<AtomicUsize> {
+    edit(session, attacker, tensor, |_, w| -w)
+}
+
+/// Makes another number of each of a tensor's for just as long as the engine reads it from the block itself; counts how often.
+pub(crate) fn edit(
+    session: &Raced,
+    attacker: &Attacker,
+    tensor: &str,
+    with: impl Fn(usize, f32) -> f32,
+) -> Arc<AtomicUsize> {
     let (block, range) = place(session, tensor);
     let live = session.live_bytes(block).unwrap();
     let (whose, len) = (live.as_ptr() as usize, live.len());
     let right = live[range.clone()].to_vec();
-    let negated: Vec<u8> =
-        right.as_chunks().0.iter().flat_map(|b| (-f32::from_le_bytes(*b)).to_le_bytes()).collect();
+    let numbers = right.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).enumerate();
+    let negated: Vec<u8> = numbers.flat_map(|(i, w)| with(i, w).to_le_bytes()).collect();
     let uses = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&uses);
     set(attacker, move |race| match race {

@@ -1,0 +1,131 @@
+//! Networks that use one parameter in several blocks: stored once, in memory once, and each block's own in every check.
+
+use deepring::{Check, PartKind};
+use deepring_infer::CutPolicy;
+
+use crate::graphs::{FLOAT, Net};
+use crate::live_memory::flip;
+use crate::racing::{edit, raced};
+use crate::zoo::{Sealed, answer, difference, plain, tensor};
+
+/// Six times the same layer, between one of its own and another one.
+fn repeated(folder: &std::path::Path) -> std::path::PathBuf {
+    let mut net = Net::new(11);
+    net.input("x", FLOAT, &["2", "64"]).output("y", FLOAT);
+    let first = net.param("first.weight", &[64, 64]);
+    let (w, b) = (net.param("layer.weight", &[64, 64]), net.param("layer.bias", &[64]));
+    net.node("MatMul", &["x", &first], "h0");
+    for i in 0..6 {
+        let (from, to) = (format!("h{i}"), format!("h{}", i + 1));
+        net.node("MatMul", &[&from, &w], &format!("m{i}"));
+        net.node("Add", &[&format!("m{i}"), &b], &format!("a{i}"));
+        net.node("Tanh", &[&format!("a{i}")], &to);
+    }
+    let last = net.param("last.weight", &[64, 10]);
+    net.node("MatMul", &["h6", &last], "y");
+    net.save(folder)
+}
+
+fn sealed(network: &std::path::Path) -> Sealed {
+    Sealed::with(network, CutPolicy::Op, &[("", 1)], false)
+}
+
+fn input() -> deepring::TensorValue {
+    let values: Vec<f32> = (0..128).map(|i| (i as f32 * 0.37).sin()).collect();
+    tensor("x", &[2, 64], &values)
+}
+
+#[test]
+fn a_weight_of_six_layers_is_stored_once_and_answers_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = repeated(folder.path());
+    let ring = sealed(&path);
+    let authentic = ring.ring();
+    assert_eq!((authentic.layers().len(), authentic.shared().len()), (8, 1));
+    let stored: u64 = authentic.headers().iter().map(deepring::Header::body_len).sum();
+    // Bodies hold 3 weights of 16 KiB or less, and not 8.
+    assert!(stored < 50_000, "{stored}");
+    let using = |h: &&deepring::Header| h.shared_blocks().count() == 1;
+    assert_eq!(authentic.layers().iter().filter(using).count(), 6);
+    let wanted = plain(&path, &input());
+    for check in [Check::None, Check::Load, Check::Run, Check::Auto, Check::Compute] {
+        let session = ring.session(check);
+        for _ in 0..3 {
+            assert!(difference(&answer(&session, &input()), &wanted) < 1e-4, "{check}");
+        }
+    }
+    // One page of it is every block's.
+    let session = ring.session(Check::Run);
+    let shared = |h: &deepring::Header| -> Option<*const u8> {
+        let place = h.place_of_shared(h.shared_blocks().next()?);
+        Some(session.live_bytes(h.index).unwrap()[place].as_ptr())
+    };
+    let places: Vec<*const u8> = authentic.layers().iter().filter_map(shared).collect();
+    assert!(places.len() == 6 && places.windows(2).all(|p| p[0] != p[1]));
+}
+
+#[test]
+fn an_edit_of_shared_bytes_is_refused_by_each_block_as_its_own_and_one_reload_heals_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = sealed(&repeated(folder.path()));
+    for check in [Check::Run, Check::Auto, Check::Compute] {
+        let mut session = ring.session(check);
+        let wanted = answer(&session, &input());
+        let users: Vec<u32> = session.ring().layers().iter().map(|h| h.index).collect();
+        for user in users {
+            let header = session.ring().headers()[user as usize].clone();
+            let Some(shared) = header.shared_blocks().next() else { continue };
+            let at = header.place_of_shared(shared).start + 4 * 100 + 3;
+            flip(session.live_bytes(user).unwrap(), at, 0x40);
+            // Every block shows the same bytes: the first that runs finds it.
+            let refused = session.run(vec![input()]).unwrap_err();
+            let finding = refused.finding().unwrap_or_else(|| panic!("{refused}")).clone();
+            assert_eq!(finding.tensor.as_deref(), Some("layer.weight"), "{check}");
+            assert_eq!(finding.block, Some(2));
+            let at = header.place_of_shared(shared).start as u64;
+            assert!(finding.bytes.is_some_and(|[start, _]| start >= at), "{finding}");
+            session.reload_block(2).unwrap();
+            assert_eq!(answer(&session, &input()).data(), wanted.data(), "{check}");
+        }
+    }
+}
+
+#[test]
+fn a_synchronised_writer_of_shared_bytes_is_detected_at_once_under_compute() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = sealed(&repeated(folder.path()));
+    let (session, attacker) = raced(&ring, Check::Compute);
+    session.run(vec![input()]).unwrap();
+    edit(&session, &attacker, "layer.weight", |_, w| -w);
+    let refused = session.run(vec![input()]).unwrap_err();
+    let finding = refused.finding().unwrap_or_else(|| panic!("{refused}"));
+    assert_eq!(finding.tensor.as_deref(), Some("layer.weight"));
+}
+
+/// A host of some blocks gets keys of what these share, and no more.
+#[test]
+fn hosts_of_parts_of_a_network_open_what_their_blocks_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = repeated(folder.path());
+    let ring = Sealed::with(&path, CutPolicy::Op, &[("1-4", 1), ("5-8", 2)], false);
+    let session = ring.session_of(&[1, 2], Check::Compute, 2);
+    assert!(difference(&answer(&session, &input()), &plain(&path, &input())) < 1e-4);
+    for alone in [&[1][..], &[2]] {
+        let keys: Vec<_> = alone.iter().map(|seed| crate::zoo::host(*seed)).collect();
+        let refused = deepring_infer::Session::open(ring.ring(), &keys, Default::default());
+        assert!(refused.is_err(), "{alone:?}");
+    }
+    for header in ring.ring().shared() {
+        assert_eq!(header.hosts().count(), 2);
+        assert!(header.parts.iter().all(|p| matches!(p.kind, PartKind::Parameter(_))));
+    }
+}
+
+/// With checks of neighbours each block has its parameters itself.
+#[test]
+fn neighbour_checks_repeat_what_blocks_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = repeated(folder.path());
+    let ring = Sealed::with(&path, CutPolicy::Op, &[("", 1)], true).ring();
+    assert!(ring.shared().is_empty());
+}
