@@ -24,7 +24,9 @@ mod scope;
 mod shapes;
 mod simplify;
 mod sort;
+mod tied;
 mod turns;
+mod twins;
 mod upgrade;
 mod vast;
 mod widen;
@@ -82,6 +84,8 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     // Names that the rewriting made must not meet names of the file.
     graph.sort()?;
     graph.remove_pass_through()?;
+    graph.join_twins();
+    graph.keep_tied()?;
     graph.fold_constants()?;
     let shapes = Shapes::infer(&graph)?;
     graph.fold_batch_norm(&shapes)?;

@@ -3,7 +3,7 @@
 use deepring::{Check, PartKind};
 use deepring_infer::CutPolicy;
 
-use crate::graphs::{FLOAT, Net};
+use crate::graphs::{FLOAT, INT64, Net, ints};
 use crate::live_memory::flip;
 use crate::racing::{edit, raced};
 use crate::zoo::{Sealed, answer, difference, plain, tensor};
@@ -128,4 +128,48 @@ fn neighbour_checks_repeat_what_blocks_share() {
     let path = repeated(folder.path());
     let ring = Sealed::with(&path, CutPolicy::Op, &[("", 1)], true).ring();
     assert!(ring.shared().is_empty());
+}
+
+/// As exporters write it: a node for each use that transposes the same weight, and the first table transposed at the end.
+fn transposed_each_time(folder: &std::path::Path, rows: &[&str]) -> std::path::PathBuf {
+    let mut net = Net::new(12);
+    net.input("ids", INT64, rows).output("y", FLOAT);
+    let table = net.param("table", &[200, 32]);
+    let w = net.param("w", &[32, 32]);
+    net.node("Gather", &[&table, "ids"], "h0");
+    for i in 0..4 {
+        let (from, to) = (format!("h{i}"), format!("h{}", i + 1));
+        net.node("Transpose", &[&w], &format!("t{i}")).attribute = vec![ints("perm", &[1, 0])];
+        net.node("MatMul", &[&from, &format!("t{i}")], &format!("m{i}"));
+        net.node("Tanh", &[&format!("m{i}")], &to);
+    }
+    net.node("Transpose", &[&table], "head").attribute = vec![ints("perm", &[1, 0])];
+    net.node("MatMul", &["h4", "head"], "y");
+    net.save(folder)
+}
+
+fn ids(dims: &[u64]) -> deepring::TensorValue {
+    let n: u64 = dims.iter().product();
+    let data = (0..n).flat_map(|i| ((i * 37 + 5) % 200).to_le_bytes()).collect();
+    deepring::TensorValue::new("ids", deepring::DType::I64, dims.to_vec(), data).unwrap()
+}
+
+#[test]
+fn transposes_of_one_weight_are_one_and_tied_embeddings_are_not_repeated() {
+    for rows in [&["n"][..], &["b", "s"], &["7"], &["1", "s", "3"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = transposed_each_time(folder.path(), rows);
+        let ring = sealed(&path);
+        let stored: u64 = ring.ring().headers().iter().map(deepring::Header::body_len).sum();
+        let file = std::fs::metadata(&path).unwrap().len();
+        // Graphs and headers of five small blocks are what is added.
+        assert!(stored < file + 6_000, "{rows:?}: {stored} of {file}");
+        let dims: Vec<u64> = rows.iter().map(|r| r.parse().unwrap_or(5)).collect();
+        for check in [Check::Run, Check::Auto, Check::Compute] {
+            let (session, input) = (ring.session(check), ids(&dims));
+            let (found, wanted) = (answer(&session, &input), plain(&path, &input));
+            assert_eq!(found.dims(), wanted.dims());
+            assert!(difference(&found, &wanted) < 1e-4, "{rows:?} {check}");
+        }
+    }
 }
