@@ -692,7 +692,7 @@ def check_key(ring, key):
     """Check 16."""
     ring.strange_key = True
     for index, header in enumerate(ring.headers):
-        if recipients_of(header, key):
+        if is_for(ring, header, key):
             ring.strange_key = False
             open_block(ring, index, key, index)
 
@@ -700,6 +700,10 @@ def check_key(ring, key):
 
 def recipients_of(header, key):
     return [r for r in header.recipients if (r.role, r.public) == (key.role, key.public)]
+
+def is_for(ring, header, key):
+    used = [ring.headers[block] for block in header.shared_blocks()]
+    return all(recipients_of(h, key) for h in [header] + used)
 
 def open_block(ring, index, key, about):
     """Opens a block; what is refused is a finding about block `about`: this one, or one that shares it. Whether it

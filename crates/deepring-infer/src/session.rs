@@ -352,7 +352,7 @@ fn plan_route(
     let count = u32::try_from(ring.layers().len()).map_or(u32::MAX, |n| n.saturating_add(1));
     let reach = |key: &SecretKey<Host>, from: u32| {
         let opens = |i: &u32| {
-            ring.headers().get(*i as usize).is_some_and(|h| OpeningKey::Host(key).is_recipient(h))
+            ring.headers().get(*i as usize).is_some_and(|h| ring.is_for(h, OpeningKey::Host(key)))
         };
         from + u32::try_from((from..count).take_while(opens).count()).unwrap_or(0)
     };

@@ -29,6 +29,9 @@ fn print_json(ring: &AuthenticRing) -> Result<(), CliError> {
             "block": h.index,
             "name": h.name,
             "bytes": h.plain_len,
+            "own_bytes": h.own_len(),
+            "shared": h.is_shared(),
+            "uses_shared": h.shared_blocks().collect::<Vec<_>>(),
             "parameter_bytes": h.parameter_bytes(),
             "body_digest": h.body_digest,
             "content_digest": h.content_digest,
@@ -84,11 +87,16 @@ fn print_text(ring: &AuthenticRing) -> Result<(), CliError> {
             _ => None,
         });
         let checks = checked.map(|of| format!("  checks block {of}")).unwrap_or_default();
+        let used: Vec<String> = header.shared_blocks().map(|i| i.to_string()).collect();
+        let uses = match used.as_slice() {
+            [] => String::new(),
+            used => format!("  uses shared {}", used.join(", ")),
+        };
         output::line(format_args!(
-            "{:>4}  {:<28} {:>9}  {}…  {hosts}{checks}",
+            "{:>4}  {:<28} {:>9}  {}…  {hosts}{checks}{uses}",
             header.index,
             InLine(&header.name),
-            output::size(header.plain_len),
+            output::size(header.own_len()),
             header.body_digest.to_hex().get(..12).unwrap_or_default(),
         ))?;
     }

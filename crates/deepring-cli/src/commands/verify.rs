@@ -45,7 +45,7 @@ fn open_all(ring: &VerifiedRing, key: &AnyKey) -> Result<(Vec<Finding>, usize), 
     let mut findings = Vec::new();
     let mut opened = 0;
     for header in ring.headers() {
-        if !key.opening().is_recipient(header) {
+        if !ring.is_for(header, key.opening()) {
             continue;
         }
         let len = usize::try_from(header.plain_len).unwrap_or(usize::MAX);

@@ -201,6 +201,13 @@ impl AuthenticRing {
         live
     }
 
+    /// Whether a block is sealed for this key, and so is every shared block that it uses.
+    #[must_use]
+    pub fn is_for(&self, header: &Header, key: OpeningKey<'_>) -> bool {
+        let mut used = header.shared_blocks().map(|block| self.headers.get(block as usize));
+        key.is_recipient(header) && used.all(|shared| shared.is_some_and(|h| key.is_recipient(h)))
+    }
+
     /// Opens one block into a buffer of [`Header::plain_len`] bytes, with what shared blocks hold of it.
     ///
     /// Every chunk is read once, its digest is checked, and it is decrypted and put into its place;

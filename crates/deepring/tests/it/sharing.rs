@@ -46,6 +46,21 @@ fn each_block_opens_with_what_it_shares_and_the_body_is_there_once() {
     assert_eq!(ring.headers()[2].shared_blocks().collect::<Vec<_>>(), [4, 5]);
 }
 
+#[test]
+fn a_block_is_for_a_key_only_with_what_it_shares() {
+    let mut plan = plan_with_shared();
+    // Block 3 is host B's, and what it shares is not.
+    plan.blocks[5].hosts.clear();
+    let ring = intact(&seal(&plan, &owner()));
+    let (b, owner) = (host_b(), owner());
+    let is_for = |block: usize, key| ring.is_for(&ring.headers()[block], key);
+    assert!(!is_for(3, (&b).into()) && !is_for(2, (&b).into()));
+    assert!(is_for(0, (&b).into()) && is_for(4, (&b).into()));
+    assert!((0..6).all(|block| is_for(block, (&owner).into())));
+    let refused = opened(&ring, 3, (&b).into());
+    assert!(matches!(refused, Err(OpenError::NotForThisKey { index: 5, .. })));
+}
+
 /// More than a chunk, and a block that shares in two of its places.
 #[test]
 fn what_is_shared_has_as_many_chunks_as_it_needs() {
