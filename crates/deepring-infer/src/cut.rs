@@ -150,6 +150,11 @@ pub struct Param {
 }
 
 impl Param {
+    /// Bytes that the file has of it, where its elements are narrower there.
+    pub(crate) fn narrow_len(&self) -> Option<u64> {
+        self.source.narrow_len()
+    }
+
     /// Its elements.
     pub(crate) fn read(&self) -> Result<Vec<u8>, ImportError> {
         self.source.read()

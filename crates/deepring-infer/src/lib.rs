@@ -95,5 +95,7 @@ pub use onnx::{
 pub use picture::{PictureError, read_picture};
 pub use plain::{PlainError, PlainModel};
 pub use preprocess::{Color, Layout, Preprocess, PreprocessError};
-pub use sealing::{Blocks, ParseBlocksError, Seal, SealModelError, SealProgress, SealedModel};
+pub use sealing::{
+    Blocks, ParseBlocksError, Seal, SealModelError, SealProgress, SealedModel, Widened,
+};
 pub use session::{Outcome, Session, SessionOptions};

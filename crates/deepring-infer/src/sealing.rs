@@ -201,6 +201,29 @@ pub struct SealedModel {
     pub blocks: Vec<String>,
     /// Bytes of parameters.
     pub parameter_bytes: u64,
+    /// Weights that the file has in 16 or 8 bits and the ring as 32-bit floats.
+    pub widened: Widened,
+}
+
+/// Bytes of weights that an engine reads in another width than the file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Widened {
+    /// In the file.
+    pub file: u64,
+    /// In the ring.
+    pub ring: u64,
+}
+
+impl Widened {
+    fn of(model: &CutModel) -> Self {
+        let own = model.blocks.iter().flat_map(|b| &b.params);
+        let all = own.chain(model.shared.iter().flat_map(|s| &s.params));
+        let wide = all.filter_map(|p| Some((p.narrow_len()?, p.len)));
+        wide.fold(Self::default(), |sum, (file, ring)| Self {
+            file: sum.file.saturating_add(file),
+            ring: sum.ring.saturating_add(ring),
+        })
+    }
 }
 
 impl<'a> Seal<'a> {
@@ -335,7 +358,8 @@ impl<'a> Seal<'a> {
         }
         let sealed = sealer.finish()?;
         let blocks = model.blocks.iter().map(|b| b.name.clone()).collect();
-        Ok(SealedModel { sealed, model_version, blocks, parameter_bytes })
+        let widened = Widened::of(&model);
+        Ok(SealedModel { sealed, model_version, blocks, parameter_bytes, widened })
     }
 
     /// Seals what blocks share; returns how many bytes of parameters that is.

@@ -64,6 +64,14 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
         sealed.blocks.len(),
         output::size(sealed.parameter_bytes)
     ))?;
+    let wide = sealed.widened;
+    if wide.file > 0 {
+        output::line(format_args!(
+            "widened {} of weights in 16 or 8 bits to {} of 32-bit floats, which the engine multiplies",
+            output::size(wide.file),
+            output::size(wide.ring)
+        ))?;
+    }
     output::note(format_args!("sealed {}", args.output.display()));
     Ok(())
 }

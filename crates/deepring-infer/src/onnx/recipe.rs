@@ -67,6 +67,17 @@ impl Recipe {
         }
     }
 
+    /// As [`ParamSource::narrow_len`].
+    pub(crate) fn narrow_len(&self) -> Option<u64> {
+        match self {
+            Self::Transpose { of, .. } | Self::Scale { of, .. } => of.narrow_len(),
+            Self::ToFloat { of, from } | Self::Dequantize { of, from, .. } => {
+                (from.size() < 4).then(|| of.len())
+            }
+            Self::Fill { .. } | Self::Truths { .. } => None,
+        }
+    }
+
     /// `out` has the length that [`len`](Self::len) says.
     pub(crate) fn run(&self, out: &mut [u8]) -> Result<(), ImportError> {
         match self {

@@ -84,6 +84,14 @@ impl ParamSource {
         }
     }
 
+    /// Bytes that the file has of elements which are narrower there than here; `None` where they are as wide.
+    pub(crate) fn narrow_len(&self) -> Option<u64> {
+        match &self.0 {
+            Inner::Derived(recipe) => recipe.narrow_len(),
+            _ => None,
+        }
+    }
+
     /// Whether there is no element.
     #[must_use]
     pub fn is_empty(&self) -> bool {
