@@ -1,5 +1,6 @@
 //! The rten engine: pure Rust, reads parameters in place.
 
+mod bytes_exact;
 mod prepared;
 
 use std::borrow::Cow;
@@ -83,8 +84,10 @@ impl Engine for Rten {
         inputs: &[&str],
         outputs: &[&str],
     ) -> Result<RtenProgram, EngineError> {
-        let prepared = prepared::prepare(graph).ok_or_else(|| EngineError::Load {
-            reason: "no graph, or a branch or loop of more than 256 nodes in a row".to_owned(),
+        let prepared = prepared::prepare(graph, bytes_exact::is_needed()).ok_or_else(|| {
+            EngineError::Load {
+                reason: "no graph, or a branch or loop of more than 256 nodes in a row".to_owned(),
+            }
         })?;
         let load = || {
             ModelOptions::with_all_ops()

@@ -17,18 +17,20 @@ pub(super) struct Prepared {
     pub(super) stations: Vec<String>,
 }
 
-/// `None` if the bytes are no graph, or a branch or loop of it is too deep.
-pub(super) fn prepare(bytes: &[u8]) -> Option<Prepared> {
+/// With `exact`, products of bytes in a form that does not saturate. `None` if the bytes are no graph, or a branch or loop of it
+/// is too deep.
+pub(super) fn prepare(bytes: &[u8], exact: bool) -> Option<Prepared> {
     let mut model = ModelProto::decode(bytes).ok()?;
     let graph = model.graph.as_mut()?;
     let swishes = with_swishes(graph);
+    let exact = exact && super::bytes_exact::with_exact_products(graph);
     let stations = stations(graph);
     let types = with_types_of_engine(graph);
     let within = graph.node.iter().flat_map(|n| &n.attribute);
     if within.flat_map(|a| a.g.as_deref().into_iter().chain(&a.graphs)).any(is_too_deep) {
         return None;
     }
-    if stations.is_empty() && !types && !swishes {
+    if stations.is_empty() && !types && !swishes && !exact {
         return Some(Prepared { graph: bytes.to_vec(), stations });
     }
     for name in stations.iter().rev() {
