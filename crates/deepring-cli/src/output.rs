@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use deepring::{InLine, Place, Replacement, disturbs_line, resolved};
+use deepring::{InLine, Place, Replacement, Way, disturbs_line, resolved};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -94,9 +94,16 @@ pub(crate) fn keep<'a>(
     target: &Path,
     read: impl IntoIterator<Item = &'a Path>,
 ) -> Result<(), CliError> {
-    let place = place_of(target)?;
+    keep_at(&way(target)?, read)
+}
+
+/// The same, of a path that was walked.
+pub(crate) fn keep_at<'a>(
+    target: &Way,
+    read: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), CliError> {
     for path in read {
-        if place_of(path)? == place {
+        if is_one_place(&way(path)?, target)? {
             let message = format!("{} would be overwritten, and is needed", path.display());
             return Err(CliError::usage(message).hint("write to another file"));
         }
@@ -128,6 +135,17 @@ pub(crate) fn place_of(path: &Path) -> Result<Place, CliError> {
     Place::of(path).map_err(|e| leads_nowhere(path, &e))
 }
 
+/// Where a path leads, and by which names: walked once, by a command that then goes by this alone.
+pub(crate) fn way(path: &Path) -> Result<Way, CliError> {
+    Way::of(path).map_err(|e| leads_nowhere(path, &e))
+}
+
+/// Whether two ways lead to one place.
+pub(crate) fn is_one_place(a: &Way, b: &Way) -> Result<bool, CliError> {
+    let place = |way: &Way| way.to_compare().map_err(|e| leads_nowhere(way.given(), &e));
+    Ok(place(a)? == place(b)?)
+}
+
 /// The path of that place.
 pub(crate) fn resolved_for(path: &Path) -> Result<PathBuf, CliError> {
     resolved(path).map_err(|e| leads_nowhere(path, &e))
@@ -145,6 +163,21 @@ pub(crate) fn writable(target: &Path) -> Result<(), CliError> {
 /// A file that is to take the target's place.
 pub(crate) fn begun(target: &Path) -> Result<Replacement, CliError> {
     Replacement::of(target).map_err(|e| leads_nowhere(target, &e))
+}
+
+/// A file that is to take the target's place, by its own name: where that is a link, the file takes the link's.
+pub(crate) fn begun_at(target: &Way) -> Result<Replacement, CliError> {
+    Replacement::of(target.entry()).map_err(|e| leads_nowhere(target.given(), &e))
+}
+
+/// A file that is to take the place of what the path leads to: where that is a link, it stays one.
+pub(crate) fn begun_behind(target: &Way) -> Result<Replacement, CliError> {
+    if target.is_a_descriptors_name() {
+        let reason = "is a name of an open descriptor: name the file itself";
+        let e = io::Error::new(io::ErrorKind::InvalidInput, reason);
+        return Err(leads_nowhere(target.given(), &e));
+    }
+    Replacement::of(target.place()).map_err(|e| leads_nowhere(target.given(), &e))
 }
 
 /// A number and what it counts.

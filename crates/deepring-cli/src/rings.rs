@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use deepring::{
     AuthenticRing, Finding, Host, KeyFileError, OwnedRing, Owner, PartName, PublicKey, Report,
-    RingError, SecretKey, Trust, TrustError, TrustStore, Turn, UnverifiedRing, VerifiedRing,
+    RingError, SecretKey, Trust, TrustError, TrustStore, Turn, UnverifiedRing, VerifiedRing, Way,
 };
 use deepring_ledger::Ledger;
 
@@ -65,27 +65,27 @@ impl Trusting {
     }
 
     /// What a ring at this path is held against.
-    pub(crate) fn trust_at<'a>(&'a self, path: &'a Path) -> Trust<'a> {
+    pub(crate) fn trust_by<'a>(&'a self, way: &'a Way) -> Trust<'a> {
         let trust = match (self.owner, &self.store) {
             (Some(owner), Some(store)) => Trust::owner(owner).and_store(store),
             (Some(owner), None) => Trust::owner(owner),
             (None, Some(store)) => Trust::store(store),
             (None, None) => Trust::default(),
         };
-        trust.at(path)
+        trust.by(way)
     }
 
     /// Checks closure, headers and links, and remembers the ring.
-    pub(crate) fn authenticate(&mut self, path: &Path) -> Result<AuthenticRing, RingError> {
-        let ring = open(path)?.authenticate(&self.trust_at(path))?;
-        self.saw(path, &ring);
+    pub(crate) fn authenticate(&mut self, way: &Way) -> Result<AuthenticRing, RingError> {
+        let ring = open_at(way)?.authenticate(&self.trust_by(way))?;
+        self.saw(way, &ring);
         Ok(ring)
     }
 
     /// Checks closure, headers and links. What is known of the ring already, its version, is remembered at once: a newer
     /// one was seen, whether it opens or not. Path and owner are for [`put_to_use`](Self::put_to_use).
-    pub(crate) fn authenticate_to_use(&mut self, path: &Path) -> Result<AuthenticRing, RingError> {
-        let ring = open(path)?.authenticate(&self.trust_at(path))?;
+    pub(crate) fn authenticate_to_use(&mut self, way: &Way) -> Result<AuthenticRing, RingError> {
+        let ring = open_at(way)?.authenticate(&self.trust_by(way))?;
         if let Some(store) = &mut self.store
             && is_known(store, &ring.owned())
         {
@@ -95,32 +95,32 @@ impl Trusting {
     }
 
     /// Remembers a ring that opened: binds its path and adds its owner, where this command does.
-    pub(crate) fn put_to_use(&mut self, path: &Path, ring: &AuthenticRing) {
-        self.saw(path, ring);
+    pub(crate) fn put_to_use(&mut self, way: &Way, ring: &AuthenticRing) {
+        self.saw(way, ring);
     }
 
     /// Checks closure, headers and links of a ring of any version, to look back at what it decided.
-    pub(crate) fn look_back(&mut self, path: &Path) -> Result<AuthenticRing, RingError> {
-        let ring = open(path)?.authenticate(&self.trust_at(path).any_version())?;
-        self.saw(path, &ring);
+    pub(crate) fn look_back(&mut self, way: &Way) -> Result<AuthenticRing, RingError> {
+        let ring = open_at(way)?.authenticate(&self.trust_by(way).any_version())?;
+        self.saw(way, &ring);
         Ok(ring)
     }
 
     /// Checks every byte, and remembers the ring.
-    pub(crate) fn verify(&mut self, path: &Path) -> Result<VerifiedRing, RingError> {
-        let ring = open(path)?;
+    pub(crate) fn verify(&mut self, way: &Way) -> Result<VerifiedRing, RingError> {
+        let ring = open_at(way)?;
         let progress = Progress::bytes("verifying", ring.body_bytes());
-        let ring = ring.verify(&self.trust_at(path), &|n| progress.add(n))?;
+        let ring = ring.verify(&self.trust_by(way), &|n| progress.add(n))?;
         drop(progress);
-        self.saw(path, &ring);
+        self.saw(way, &ring);
         Ok(ring)
     }
 
     /// Refuses to put a ring where another one is bound, or to take it from there.
-    pub(crate) fn belongs(&self, path: &Path, found: OwnedRing) -> Result<(), CliError> {
-        match self.bound(path)?.into_iter().find(|bound| *bound != found) {
+    pub(crate) fn belongs(&self, way: &Way, found: OwnedRing) -> Result<(), CliError> {
+        match self.bound(way).into_iter().find(|bound| *bound != found) {
             Some(bound) => Err(TrustError::BoundToAnother {
-                path: path.into(),
+                path: way.given().into(),
                 bound: bound.into(),
                 found: found.into(),
             }
@@ -130,13 +130,12 @@ impl Trusting {
     }
 
     /// Refuses to put a ring that is not known yet where one is bound: whoever runs it would refuse it.
-    pub(crate) fn spares(&self, path: &Path) -> Result<(), CliError> {
-        self.bound(path)?.first().map_or(Ok(()), |bound| Err(taken(path, *bound)))
+    pub(crate) fn spares(&self, way: &Way) -> Result<(), CliError> {
+        self.bound(way).first().map_or(Ok(()), |bound| Err(taken(way.given(), *bound)))
     }
 
-    fn bound(&self, path: &Path) -> Result<Vec<OwnedRing>, CliError> {
-        let bound = self.store.as_ref().map(|store| store.bindings_at(path)).transpose()?;
-        Ok(bound.unwrap_or_default())
+    fn bound(&self, way: &Way) -> Vec<OwnedRing> {
+        self.store.as_ref().map(|store| store.bindings_by(way)).unwrap_or_default()
     }
 
     /// The version that the store knows of a ring beyond this one.
@@ -147,11 +146,11 @@ impl Trusting {
 
     /// Remembers what this command is to remember of a ring. A store that cannot be written takes protection away from
     /// later runs, not from this one: said, not fatal.
-    fn saw(&mut self, path: &Path, ring: &AuthenticRing) {
+    fn saw(&mut self, way: &Way, ring: &AuthenticRing) {
         let Some(store) = &mut self.store else { return };
         let added = if self.adds_owner { store.add_owner(&ring.owner()).map(drop) } else { Ok(()) };
         let kept = added.and_then(|()| match self.binds {
-            true => store.bind(path, ring),
+            true => store.bind_by(way, ring),
             false if is_known(store, &ring.owned()) => store.remember(ring),
             false => {
                 output::note(
@@ -265,8 +264,22 @@ pub(crate) fn glance(path: &Path, ring: &AuthenticRing, store: Option<&Path>) ->
 
 /// Opens a file as a ring. A plain network in its place is named as what it is: a downgrade.
 pub(crate) fn open(path: &Path) -> Result<UnverifiedRing, RingError> {
-    UnverifiedRing::open(path).map_err(|e| match e {
-        RingError::Refused(_) if deepring_infer::looks_like_onnx(path) => {
+    open_at(&way(path)?)
+}
+
+/// Where the path of a ring leads.
+pub(crate) fn way(path: &Path) -> Result<Way, RingError> {
+    Way::of(path).map_err(|source| RingError::Io { path: Some(path.into()), source })
+}
+
+/// The same, of a path that was walked.
+pub(crate) fn open_at(way: &Way) -> Result<UnverifiedRing, RingError> {
+    UnverifiedRing::open(way.place()).map_err(|e| match e {
+        // Shown as it was named.
+        RingError::Io { path: Some(_), source } => {
+            RingError::Io { path: Some(way.given().into()), source }
+        }
+        RingError::Refused(_) if deepring_infer::looks_like_onnx(way.place()) => {
             let reason = "a plain ONNX network stands where a sealed ring is due";
             RingError::Refused(Report::of_findings(vec![Finding::stale(PartName::File, reason)]))
         }
@@ -274,22 +287,22 @@ pub(crate) fn open(path: &Path) -> Result<UnverifiedRing, RingError> {
     })
 }
 
-/// Waits for the turn to rewrite the ring at `path`. Held from before the ring is read until what becomes of it is
-/// written, so that of two commands at once none takes back what the other did.
-pub(crate) fn turn(path: &Path) -> Result<Turn, CliError> {
-    Ok(Turn::take(path, Turn::WAIT)?)
+/// Waits for the turn to rewrite the ring that a path leads to. Held from before the ring is read until what becomes of it
+/// is written, so that of two commands at once none takes back what the other did.
+pub(crate) fn turn(way: &Way) -> Result<Turn, CliError> {
+    Ok(Turn::take(way.place(), Turn::WAIT)?)
 }
 
 /// [`turn`], of a ring that is read and of the file that becomes of it; of one alone where they are the same. In one order
 /// whichever is which, so that two commands do not wait for each other.
-pub(crate) fn turns(read: &Path, written: &Path) -> Result<[Option<Turn>; 2], CliError> {
-    let [read, written] = [output::resolved_for(read)?, output::resolved_for(written)?];
+pub(crate) fn turns(read: &Way, written: &Way) -> Result<[Option<Turn>; 2], CliError> {
     // A hard link is the same file, and so the same turn.
-    if output::place_of(&read)? == output::place_of(&written)? || is_one_file(&read, &written) {
-        return Ok([Some(turn(&read)?), None]);
+    if output::is_one_place(read, written)? || is_one_file(read.place(), written.place()) {
+        return Ok([Some(turn(read)?), None]);
     }
-    let (first, second) = if read < written { (read, written) } else { (written, read) };
-    Ok([Some(turn(&first)?), Some(turn(&second)?)])
+    let (first, second) =
+        if read.place() < written.place() { (read, written) } else { (written, read) };
+    Ok([Some(turn(first)?), Some(turn(second)?)])
 }
 
 #[cfg(unix)]
@@ -307,11 +320,11 @@ fn is_one_file(_: &Path, _: &Path) -> bool {
 /// Refuses to write a version and revision of a ring over one that is as new, or newer: what that one was made for, a host
 /// that was granted among it, would be gone. To be asked in the [`turn`] of `target`.
 pub(crate) fn spare_newer(
-    target: &Path,
+    target: &Way,
     ring: &AuthenticRing,
     new: (u64, u32),
 ) -> Result<(), CliError> {
-    let Ok(there) = open(target) else { return Ok(()) };
+    let Ok(there) = open_at(target) else { return Ok(()) };
     let whoever = Trust::owner(ring.owner()).any_version();
     let Ok(there) = there.authenticate(&whoever) else { return Ok(()) };
     let has = (there.model_version(), there.revision());
@@ -321,7 +334,7 @@ pub(crate) fn spare_newer(
     let of = |(version, revision)| format!("version {version}, revision {revision}");
     let message = format!(
         "{} holds {} of this ring, and would become {}",
-        target.display(),
+        target.given().display(),
         of(has),
         of(new)
     );

@@ -113,6 +113,7 @@ mod seal;
 mod tensor;
 mod trust;
 mod turn;
+mod way;
 mod write_back;
 
 pub use block::{Header, Part, PartKind, Recipient, RecipientRole, checked_by};
@@ -145,3 +146,4 @@ pub use seal::{BlockPlan, RingPlan, RingSealer, SealError, Sealed};
 pub use tensor::{DType, Dim, TensorSpec};
 pub use trust::{KnownLedger, OwnedRing, Trust, TrustError, TrustStore};
 pub use turn::{Turn, TurnError};
+pub use way::Way;

@@ -16,7 +16,7 @@ const MAX_LINKS: usize = 40;
 /// Where there is no working directory, where a name on the way cannot be looked at, and beyond 40 links: nobody can say
 /// then where the path leads.
 pub fn resolved(path: &Path) -> io::Result<PathBuf> {
-    walk(path, |_| {})
+    Ok(Walk::of(path)?.place)
 }
 
 /// What a path leads through, in the order in which it is met.
@@ -28,30 +28,49 @@ pub(crate) enum Step {
     Link(PathBuf),
 }
 
-/// [`resolved`], and all that the path leads through.
-pub(crate) fn resolved_through(path: &Path) -> io::Result<(PathBuf, Vec<Step>)> {
-    let mut steps: Vec<Step> = Vec::new();
-    let place = walk(path, |walked| {
-        let step = match walked {
-            Walked::Folder(folder) => Step::Folder(folder.into()),
-            Walked::Link(link) => Step::Link(link.into()),
-            Walked::Plain(_) | Walked::LinkEnds | Walked::Up => return,
-        };
-        if !steps.contains(&step) {
-            steps.push(step);
-        }
-    })?;
-    Ok((place, steps))
+/// A path followed from its beginning to its end, and all that was met.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    /// The path's last name in the folder that it lies in, before that is followed.
+    pub(crate) entry: PathBuf,
+    /// Where it leads.
+    pub(crate) place: PathBuf,
+    /// The path as it was given, made absolute.
+    pub(crate) given: PathBuf,
+    /// The names by which it reaches its place: as far as each link on the way and then on as it is written, and the place
+    /// itself last. Who turns one of the links leads the names before it elsewhere, not those behind it.
+    pub(crate) names: Vec<PathBuf>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) through_a_descriptor: bool,
 }
 
-/// The names by which a path reaches its place: as far as each link on the way and then on as it is written, and the place
-/// itself last. Who turns one of the links leads the names before it elsewhere, not those behind it.
-pub(crate) fn names_through(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut names = Names::default();
-    let place = walk(path, |step| names.take(step))?;
-    let mut names: Vec<PathBuf> = names.known.into_iter().map(|name| name.path).collect();
-    names.push(place);
-    Ok(names)
+impl Walk {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        // `absolute` keeps `..`, which means another folder behind a link than before it.
+        let absolute = std::path::absolute(path)?;
+        let (mut walk, mut names) = (Self::default(), Names::default());
+        (walk.entry, walk.place) = follow(&absolute, |step| {
+            names.take(&step);
+            walk.take(&step);
+        })?;
+        walk.names.extend(names.known.into_iter().map(|name| name.path));
+        walk.names.push(walk.place.clone());
+        walk.given = absolute;
+        Ok(walk)
+    }
+
+    fn take(&mut self, step: &Walked<'_>) {
+        let step = match step {
+            Walked::Folder(folder) => Step::Folder(folder.to_path_buf()),
+            Walked::Link(link) => {
+                self.through_a_descriptor |= link.starts_with("/proc")
+                    && link.parent().is_some_and(|folder| folder.ends_with("fd"));
+                Step::Link(link.to_path_buf())
+            }
+            Walked::Plain(_) | Walked::LinkEnds | Walked::Up => return,
+        };
+        self.steps.push(step);
+    }
 }
 
 /// Spellings of where a walk has come to, by the links that it followed.
@@ -69,7 +88,7 @@ struct Name {
 }
 
 impl Names {
-    fn take(&mut self, step: Walked<'_>) {
+    fn take(&mut self, step: &Walked<'_>) {
         match step {
             Walked::Folder(_) => {}
             Walked::Plain(name) => self.known.iter_mut().for_each(|known| {
@@ -83,7 +102,7 @@ impl Names {
                     known.path.push(name);
                     known.plain = 0;
                 }
-                outside.push(Name { path: link.into(), plain: 0 });
+                outside.push(Name { path: link.to_path_buf(), plain: 0 });
                 self.outside.push(outside);
             }
             Walked::LinkEnds => self.known.extend(self.outside.pop().into_iter().flatten()),
@@ -121,12 +140,11 @@ enum Left {
     LinkEnds,
 }
 
-fn walk(path: &Path, mut step: impl FnMut(Walked<'_>)) -> io::Result<PathBuf> {
-    // `absolute` keeps `..`, which means another folder behind a link than before it.
-    let absolute = std::path::absolute(path)?;
+/// The last name of an absolute path in the folder that it lies in, and where the path leads.
+fn follow(absolute: &Path, mut step: impl FnMut(Walked<'_>)) -> io::Result<(PathBuf, PathBuf)> {
     let mut left: VecDeque<Left> = VecDeque::new();
-    push(&mut left, &absolute);
-    let mut at = PathBuf::new();
+    push(&mut left, absolute);
+    let (mut at, mut entry) = (PathBuf::new(), None);
     let mut links = 0;
     while let Some(part) = left.pop_front() {
         let Left::Part(part) = part else {
@@ -137,6 +155,10 @@ fn walk(path: &Path, mut step: impl FnMut(Walked<'_>)) -> io::Result<PathBuf> {
             Some(Component::Normal(name)) => {
                 step(Walked::Folder(&at));
                 let next = at.join(name);
+                // What is left of a link that is being followed ends with [`Left::LinkEnds`].
+                if left.is_empty() {
+                    entry = Some(next.clone());
+                }
                 match std::fs::symlink_metadata(&next) {
                     Ok(about) if about.is_symlink() => {
                         links += 1;
@@ -164,7 +186,7 @@ fn walk(path: &Path, mut step: impl FnMut(Walked<'_>)) -> io::Result<PathBuf> {
             Some(root) => at.push(root),
         }
     }
-    Ok(at)
+    Ok((entry.unwrap_or_else(|| at.clone()), at))
 }
 
 /// Whether this says that nothing is there, rather than that it cannot be looked at.
@@ -200,9 +222,13 @@ impl Place {
     /// # Errors
     /// As [`resolved`].
     pub fn of(path: &Path) -> io::Result<Self> {
-        let path = resolved(path)?;
+        Self::at(&resolved(path)?)
+    }
+
+    /// The place at a path that was walked already.
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let name = path.file_name().unwrap_or_default().to_owned();
-        Ok(Self { folder: Folder::of(folder_of(&path))?, name })
+        Ok(Self { folder: Folder::of(folder_of(path))?, name })
     }
 }
 
@@ -278,7 +304,7 @@ mod tests {
         symlink("hop", dir.join("first")).unwrap();
         symlink(dir.join("real"), dir.join("hop")).unwrap();
         let names = |way: &str| {
-            let names = names_through(&dir.join(way)).unwrap();
+            let names = Walk::of(&dir.join(way)).unwrap().names;
             let names = names.iter().map(|n| n.strip_prefix(&dir).unwrap().to_str().unwrap());
             names.map(str::to_owned).collect::<Vec<_>>()
         };
@@ -313,7 +339,7 @@ mod tests {
         std::fs::create_dir_all(dir.join("mine")).unwrap();
         symlink("others/hop", dir.join("link")).unwrap();
         symlink("../mine", dir.join("others/hop")).unwrap();
-        let (place, steps) = resolved_through(&dir.join("link/store")).unwrap();
+        let Walk { place, steps, .. } = Walk::of(&dir.join("link/store")).unwrap();
         assert_eq!(place, dir.join("mine/store"));
         for folder in [Path::new("/"), &dir, &dir.join("others"), &dir.join("mine")] {
             assert!(steps.contains(&Step::Folder(folder.into())), "{}", folder.display());

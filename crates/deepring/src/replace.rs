@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, TempPath};
 
 use crate::kept::spare_kept;
-use crate::path::{Step, folder_of, is_absence, resolved_through};
+use crate::path::{Walk, folder_of, is_absence};
 
 /// Bytes of a target's name that the name of its temporary file begins with: both fit where the target's alone does.
 const NAME_PART: usize = 100;
@@ -65,7 +65,8 @@ impl Replacement {
         if target.file_name().is_none() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        if leads_through_a_descriptor(target) {
+        // `/dev/stdout` is a link, too: the new file would be put in its place.
+        if Walk::of(target)?.through_a_descriptor {
             let reason = "is a name of an open descriptor: name the file itself";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
@@ -188,17 +189,6 @@ fn seen_at(target: &Path) -> io::Result<Seen> {
         Err(e) if is_absence(&e) => Ok(None),
         Err(e) => Err(e),
     }
-}
-
-/// Whether a path leads through one of the links that the system makes for open descriptors, as `/dev/stdout` does: the new
-/// file would be put in the link's place.
-fn leads_through_a_descriptor(target: &Path) -> bool {
-    // `/dev/stdout` leads through one of these, too.
-    let of_the_system =
-        |link: &Path| link.starts_with("/proc") && link.parent().is_some_and(|p| p.ends_with("fd"));
-    resolved_through(target).is_ok_and(|(_, steps)| {
-        steps.iter().any(|step| matches!(step, Step::Link(link) if of_the_system(link)))
-    })
 }
 
 /// Writes `bytes` as the whole new content of `target`.

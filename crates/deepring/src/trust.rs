@@ -15,6 +15,7 @@ use std::path::Path;
 use crate::keys::{Owner, PublicKey};
 use crate::ring::closure::Closure;
 use crate::ring::{Finding, PartName, RingId};
+use crate::way::Way;
 
 pub(crate) use file::MAX_STORE;
 #[cfg(any(test, fuzzing))]
@@ -38,7 +39,14 @@ pub struct Trust<'a> {
     store: Option<&'a TrustStore>,
     any_version: bool,
     /// The path that the ring is read from.
-    at: Option<&'a Path>,
+    at: Option<At<'a>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum At<'a> {
+    /// Walked when it is asked about.
+    Path(&'a Path),
+    Way(&'a Way),
 }
 
 impl<'a> Trust<'a> {
@@ -64,7 +72,13 @@ impl<'a> Trust<'a> {
     /// it, is untrusted. Without a store it changes nothing.
     #[must_use]
     pub fn at(self, path: &'a Path) -> Self {
-        Self { at: Some(path), ..self }
+        Self { at: Some(At::Path(path)), ..self }
+    }
+
+    /// The same as [`at`](Self::at), of a path that was walked: what counts are the names that the walk met.
+    #[must_use]
+    pub fn by(self, way: &'a Way) -> Self {
+        Self { at: Some(At::Way(way)), ..self }
     }
 
     /// The same trust, and takes old versions too: for who looks back at what an old version decided. To
@@ -78,7 +92,10 @@ impl<'a> Trust<'a> {
     pub(crate) fn object_to(&self, closure: &Closure) -> Option<Finding> {
         let found = OwnedRing { owner: closure.owner, ring: closure.ring_id };
         let untrusted = |reason| Some(Finding::untrusted(PartName::Closure, reason));
-        let bound = self.store.zip(self.at).map(|(store, path)| store.bindings_at(path));
+        let bound = self.store.zip(self.at).map(|(store, at)| match at {
+            At::Path(path) => store.bindings_at(path),
+            At::Way(way) => Ok(store.bindings_by(way)),
+        });
         let bound = match bound.transpose() {
             Ok(bound) => bound,
             Err(e) => return untrusted(format!("what is bound to this path is not known: {e}")),

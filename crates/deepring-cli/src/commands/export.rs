@@ -16,7 +16,7 @@ pub(crate) fn export(args: &Export, trust: Option<&Path>) -> Result<(), CliError
     output::keep(&args.output, read.map(PathBuf::as_path))?;
     rings::spare_bound(&args.output, trust)?;
     output::writable(&args.output)?;
-    let ring = Trusting::new(&args.owner, trust)?.authenticate(&args.ring)?;
+    let ring = Trusting::new(&args.owner, trust)?.authenticate(&output::way(&args.ring)?)?;
     let total = ring.layers().iter().map(|h| h.plain_len).sum();
     let progress = Progress::bytes("opening", total);
     export_ring(&ring, key.opening(), &args.output, &|n| progress.add(n))?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring::{Owner, RingError, SecretKey, Verdict};
+use deepring::{Owner, RingError, SecretKey, Verdict, Way};
 
 use super::seal::parse_host;
 use crate::cli::Grant;
@@ -13,39 +13,35 @@ use crate::rings::{self, Trusting};
 pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> {
     let owner = SecretKey::<Owner>::read(&args.owner_key)?;
     let (blocks, host, host_file) = parse_host(&args.host)?;
-    let named = args.output.as_deref().unwrap_or(&args.ring);
-    output::keep(named, [args.owner_key.as_path(), host_file])?;
-    // Links are followed once, here: who turns one meanwhile must not have another file read, locked or written. A link
+    // Each path is walked once: who turns a link meanwhile must not have another file read, locked, bound or written. A link
     // stays one: what it leads to is rewritten.
-    let (read, target) = (output::resolved_for(&args.ring)?, output::resolved_for(named)?);
-    let elsewhere = output::place_of(&target)? != output::place_of(&read)?;
-    let _turns = rings::turns(&read, &target)?;
+    let read = output::way(&args.ring)?;
+    let other = args.output.as_deref().map(output::way).transpose()?;
+    let target = other.as_ref().unwrap_or(&read);
+    output::keep_at(target, [args.owner_key.as_path(), host_file])?;
+    let elsewhere = !output::is_one_place(target, &read)?;
+    let _turns = rings::turns(&read, target)?;
     // Begun before anything is asked about what lies there: another file that is put there meanwhile stays.
-    let file = output::begun(&target)?;
+    let file = output::begun_behind(target)?;
     let mut trusting = Trusting::of(owner.public(), trust)?.binding();
     let ring = trusting.verify(&read).map_err(|e| not_the_owner(e, &read, &owner))?;
-    for path in [&args.ring, named, target.as_path()] {
-        trusting.belongs(path, ring.owned())?;
-    }
-    trusting.put_to_use(&args.ring, &ring);
+    trusting.belongs(target, ring.owned())?;
+    trusting.put_to_use(&read, &ring);
     let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
     let indices = blocks.indices(last);
     if elsewhere {
-        rings::spare_newer(
-            &target,
-            &ring,
-            (ring.model_version(), ring.revision().saturating_add(1)),
-        )?;
+        let next = (ring.model_version(), ring.revision().saturating_add(1));
+        rings::spare_newer(target, &ring, next)?;
     }
     let granted = deepring::grant_in(file, &ring, &owner, &host, indices.as_deref())?;
     if granted > 0 && elsewhere {
-        // What was written elsewhere is bound there, too.
-        trusting.authenticate(named)?;
+        // What was written elsewhere is bound there, too. It is this very ring, with one host more.
+        trusting.put_to_use(target, &ring);
     }
     match granted {
         0 if elsewhere => output::line(format_args!(
             "nothing to do: the host can open these blocks already; {} is not written",
-            named.display()
+            target.given().display()
         )),
         0 => output::line("nothing to do: the host can open these blocks already"),
         n => {
@@ -55,8 +51,8 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
 }
 
 /// Whom this command trusts is whoever's secret key it was given.
-fn not_the_owner(e: RingError, ring: &Path, key: &SecretKey<Owner>) -> CliError {
-    let claimed = || rings::open(ring).map(|ring| ring.claimed_owner());
+fn not_the_owner(e: RingError, ring: &Way, key: &SecretKey<Owner>) -> CliError {
+    let claimed = || rings::open_at(ring).map(|ring| ring.claimed_owner());
     match &e {
         RingError::Refused(report)
             if report.verdict == Verdict::Untrusted

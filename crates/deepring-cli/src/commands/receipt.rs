@@ -75,7 +75,7 @@ struct Compared {
 fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliError> {
     let mut trusting = Trusting::new(&args.owner, trust)?;
     // An auditor asks about the past: that a newer version was seen since takes nothing away, and is said.
-    let ring = trusting.look_back(&args.ring)?;
+    let ring = trusting.look_back(&output::way(&args.ring)?)?;
     let decision = Decision::read(&args.receipt)?.verify(&ring)?;
     let compared = about_these(args, &ring, &decision)?;
     let recorded = recorded::recorded(args, &ring, &decision, &mut trusting)?;

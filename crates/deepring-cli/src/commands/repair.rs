@@ -13,31 +13,31 @@ use crate::progress::Progress;
 use crate::rings::{self, Trusting};
 
 pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError> {
-    // Followed once: who turns a link meanwhile must not have another file rewritten. A link stays one: what it leads to is.
-    let file = output::resolved_for(&args.ring)?;
-    let _turn = rings::turn(&file)?;
+    // Walked once: who turns a link meanwhile must not have another file rewritten, bound or shown. A link stays one: what
+    // it leads to is rewritten.
+    let (target, from) = (output::way(&args.ring)?, output::way(&args.from)?);
+    let _turn = rings::turn(&target)?;
     let mut trusting = Trusting::new(&args.owner, trust)?.binding();
-    if let Ok(copy) = crate::rings::open(&args.from) {
-        trusting.belongs(&args.from, copy.claimed())?;
+    if let Ok(copy) = rings::open_at(&from) {
+        trusting.belongs(&from, copy.claimed())?;
     }
     // Opened before anything is written: a repair that cannot be recorded is not begun.
     let asked = Asked::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
     let mut recorder =
         asked.map(|asked| Recorder::open(&asked, &args.from, &trusting)).transpose()?;
-    if let (Some(recorder), Ok(copy)) = (&recorder, rings::open(&args.from)) {
+    if let (Some(recorder), Ok(copy)) = (&recorder, rings::open_at(&from)) {
         recorder.holds(&copy.claimed(), &trusting)?;
         // What must not be used is not made whole. A copy that is not authentic the repair itself refuses.
-        if let Ok(copy) = copy.authenticate(&trusting.trust_at(&args.ring)) {
+        if let Ok(copy) = copy.authenticate(&trusting.trust_by(&target)) {
             recorder.object_to_use(&copy, &[], &trusting)?;
         }
     }
     let total = std::fs::metadata(&args.from).map_or(0, |m| m.len());
     let progress = Progress::bytes("repairing", total);
-    let done = deepring::repair(&file, &args.from, &trusting.trust_at(&args.ring), &|n| {
-        progress.add(n);
-    })?;
+    let trust = trusting.trust_by(&target);
+    let done = deepring::repair(target.place(), from.place(), &trust, &|n| progress.add(n))?;
     drop(progress);
-    let ring = trusting.authenticate(&args.ring)?;
+    let ring = trusting.authenticate(&target)?;
     if let (Some(recorder), Some(done)) = (&mut recorder, &done) {
         recorder.alarms(ring.ring_id().0, ring.digest().0, &done.before.findings)?;
         let blocks = done.blocks.clone();

@@ -124,7 +124,8 @@ fn decide<E: Engine>(
     recorder: &mut Option<Recorder>,
 ) -> Result<(), CliError> {
     let started = Instant::now();
-    let ring = match trusting.authenticate_to_use(&args.model) {
+    let way = output::way(&args.model)?;
+    let ring = match trusting.authenticate_to_use(&way) {
         Ok(ring) => ring,
         Err(e) => {
             if let (Some(recorder), RingError::Refused(report)) = (&mut *recorder, &e) {
@@ -159,7 +160,7 @@ fn decide<E: Engine>(
         output::note(text);
     }
     // Only now: what does not open is not put to use.
-    trusting.put_to_use(&args.model, session.ring());
+    trusting.put_to_use(&way, session.ring());
     if let Some(recorder) = recorder.as_mut() {
         recorder.register(session.ring())?;
         recorder.remember(session.ring(), trusting);

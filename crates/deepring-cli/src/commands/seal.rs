@@ -25,11 +25,12 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
         read.push(file.into());
         sealing = sealing.host(blocks, key);
     }
-    output::keep(&args.output, read.iter().map(PathBuf::as_path))?;
+    let target = output::way(&args.output)?;
+    output::keep_at(&target, read.iter().map(PathBuf::as_path))?;
     // Where a ring lies already, one that is just being granted or upgraded must not come out on top again.
-    let _turn = rings::turn(&args.output)?;
+    let _turn = rings::turn(&target)?;
     // Begun before anything is asked about what lies there: another file that is put there meanwhile stays.
-    let file = output::begun(&args.output)?;
+    let file = output::begun_at(&target)?;
     if let Some(path) = &args.labels {
         sealing = sealing.labels(read_labels(path)?);
     }
@@ -41,14 +42,15 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
     }
     let trusting = Trusting::of(owner.public(), trust)?;
     if let Some(previous) = &args.previous {
+        let previous = output::way(previous)?;
         // The previous ring must be authentic, and the newest: an upgrade of an old one would fork.
-        let ring = rings::open(previous)?.authenticate(&trusting.trust_at(previous))?;
-        trusting.belongs(&args.output, ring.owned())?;
+        let ring = rings::open_at(&previous)?.authenticate(&trusting.trust_by(&previous))?;
+        trusting.belongs(&target, ring.owned())?;
         let next = args.model_version.unwrap_or(ring.model_version().saturating_add(1));
-        rings::spare_newer(&args.output, &ring, (next, 0))?;
+        rings::spare_newer(&target, &ring, (next, 0))?;
         sealing = sealing.upgrade_of(&ring);
     } else {
-        trusting.spares(&args.output)?;
+        trusting.spares(&target)?;
     }
     let progress = Progress::bytes("sealing", 0);
     let sealed = sealing.write_in(file, &|p| match p {

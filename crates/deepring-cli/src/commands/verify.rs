@@ -12,7 +12,7 @@ use crate::rings::{AnyKey, Trusting};
 pub(crate) fn verify(args: &Verify, trust: Option<&Path>) -> Result<(), CliError> {
     let key = args.key.as_deref().map(AnyKey::read).transpose()?;
     let mut trusting = Trusting::new(&args.owner, trust)?;
-    let (report, opened) = match trusting.verify(&args.ring) {
+    let (report, opened) = match trusting.verify(&output::way(&args.ring)?) {
         Ok(ring) => match &key {
             Some(key) => {
                 let (findings, opened) = open_all(&ring, key)?;

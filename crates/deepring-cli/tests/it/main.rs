@@ -32,3 +32,4 @@ mod sandboxed;
 mod secrets;
 mod synthetic;
 mod targets;
+mod turned;

@@ -1,27 +1,16 @@
 //! Under which names a path is remembered.
 
 use std::fmt::Write as _;
-use std::io;
 use std::path::Path;
 
-use crate::path::names_through;
+use crate::way::Way;
 
-/// The names of a path: as it was given, made absolute; as far as each link on the way and then on as it is written; and
-/// where it leads. Whether anything is there makes no difference: what was known and is gone keeps its names.
+/// The names of a path, as text. Whether anything is there makes no difference: what was known and is gone keeps its names.
 ///
 /// All are needed. By the last alone, a link put in a file's place, or turned on the way to it, would lead to a name that
 /// nothing is bound to; by the first alone, another way to the same file would; without those between, another way to such a link.
-///
-/// # Errors
-/// As [`resolved`](crate::resolved): by a name that is not its own, a path would be taken for one that nothing is bound to.
-pub(super) fn names_of(path: &Path) -> io::Result<Vec<String>> {
-    let mut names = vec![name_of(&std::path::absolute(path)?)];
-    for name in names_through(path)?.iter().map(|name| name_of(name)) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    Ok(names)
+pub(super) fn names_of(way: &Way) -> Vec<String> {
+    way.names().iter().map(|name| name_of(name)).collect()
 }
 
 /// A path as text, no two alike. An absolute path never begins with `bytes:`.
@@ -46,6 +35,10 @@ mod tests {
 
     use super::*;
 
+    fn names_at(path: &Path) -> std::io::Result<Vec<String>> {
+        Way::of(path).map(|way| names_of(&way))
+    }
+
     #[test]
     fn a_link_has_its_own_name_and_that_of_where_it_leads() {
         let dir = tempfile::tempdir().unwrap();
@@ -53,9 +46,9 @@ mod tests {
         std::fs::write(dir.join("file"), "").unwrap();
         std::os::unix::fs::symlink("file", dir.join("link")).unwrap();
         let text = |name: &str| dir.join(name).to_str().unwrap().to_owned();
-        assert_eq!(names_of(&dir.join("link")).unwrap(), [text("link"), text("file")]);
-        assert_eq!(names_of(&dir.join("./file")).unwrap(), [text("file")]);
-        assert_eq!(names_of(&dir.join("none")).unwrap(), [text("none")]);
+        assert_eq!(names_at(&dir.join("link")).unwrap(), [text("link"), text("file")]);
+        assert_eq!(names_at(&dir.join("./file")).unwrap(), [text("file")]);
+        assert_eq!(names_at(&dir.join("none")).unwrap(), [text("none")]);
     }
 
     #[test]
@@ -66,14 +59,14 @@ mod tests {
         std::os::unix::fs::symlink("real", dir.join("way")).unwrap();
         let text = |name: &str| dir.join(name).to_str().unwrap().to_owned();
         for way in ["real/sub/../gone", "way/gone", "none/../real/gone"] {
-            assert_eq!(names_of(&dir.join(way)).unwrap(), [text(way), text("real/gone")], "{way}");
+            assert_eq!(names_at(&dir.join(way)).unwrap(), [text(way), text("real/gone")], "{way}");
         }
         let way = "way/sub/../gone";
         let names = [text(way), text("way/gone"), text("real/gone")];
-        assert_eq!(names_of(&dir.join(way)).unwrap(), names);
+        assert_eq!(names_at(&dir.join(way)).unwrap(), names);
         std::os::unix::fs::symlink("elsewhere", dir.join("real/gone")).unwrap();
         let names = [text("way/gone"), text("real/gone"), text("real/elsewhere")];
-        assert_eq!(names_of(&dir.join("way/gone")).unwrap(), names);
+        assert_eq!(names_at(&dir.join("way/gone")).unwrap(), names);
     }
 
     #[test]

@@ -14,10 +14,11 @@ use super::place::names_of;
 use crate::crypto::Digest;
 use crate::in_line::InLine;
 use crate::keys::{Owner, PublicKey};
-use crate::path::{Step, is_absence, resolved, resolved_through};
+use crate::path::{Step, Walk, is_absence, resolved};
 use crate::plain_file::{open_plain, read_plain_text};
 use crate::replace::replace_private_file;
 use crate::ring::AuthenticRing;
+use crate::way::Way;
 
 /// How long a change waits for another process's, unless told otherwise.
 const DEFAULT_WAIT: Duration = Duration::from_secs(10);
@@ -214,12 +215,18 @@ impl TrustStore {
     /// # Errors
     /// [`TrustError::Io`] where nobody can say where the path leads.
     pub fn bindings_at(&self, path: &Path) -> Result<Vec<OwnedRing>, TrustError> {
+        Ok(self.bindings_by(&way(path)?))
+    }
+
+    /// The same, of a path that was walked.
+    #[must_use]
+    pub fn bindings_by(&self, way: &Way) -> Vec<OwnedRing> {
         let mut bound: Vec<OwnedRing> = Vec::new();
-        for name in names(path)? {
+        for name in names_of(way) {
             let ring = self.data.paths.get(&name).and_then(Bound::ring);
             bound.extend(ring.filter(|ring| !bound.contains(ring)));
         }
-        Ok(bound)
+        bound
     }
 
     /// Every bound path, with its ring.
@@ -234,7 +241,15 @@ impl TrustStore {
     /// [`TrustError::BoundToAnother`] where the path is bound already to another ring; else as
     /// [`add_owner`](Self::add_owner).
     pub fn bind(&mut self, path: &Path, ring: &AuthenticRing) -> Result<(), TrustError> {
-        let (names, found) = (names(path)?, ring.owned());
+        self.bind_by(&way(path)?, ring)
+    }
+
+    /// The same, of a path that was walked: bound is what the walk met, wherever the path leads now.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_by(&mut self, way: &Way, ring: &AuthenticRing) -> Result<(), TrustError> {
+        let (names, found) = (names_of(way), ring.owned());
         let bound = Bound::of(&found);
         let known = names.iter().all(|name| self.data.paths.get(name) == Some(&bound));
         if known && self.newest(&found) == Some((ring.model_version(), ring.digest())) {
@@ -251,7 +266,7 @@ impl TrustStore {
         })?;
         match other {
             Some(bound) => Err(TrustError::BoundToAnother {
-                path: path.into(),
+                path: way.given().into(),
                 bound: bound.into(),
                 found: found.into(),
             }),
@@ -283,9 +298,10 @@ impl TrustStore {
         path: &Path,
         ring: &AuthenticRing,
     ) -> Result<Vec<OwnedRing>, TrustError> {
-        let (names, found) = (names(path)?, ring.owned());
+        let way = way(path)?;
+        let (names, found) = (names_of(&way), ring.owned());
         let bound = Bound::of(&found);
-        let before = self.bindings_at(path)?;
+        let before = self.bindings_by(&way);
         self.update(|data| {
             data.paths.extend(names.into_iter().map(|name| (name, bound.clone())));
             remember(data, ring);
@@ -391,7 +407,7 @@ fn guarded(path: &Path, file: &File) -> Result<(), TrustError> {
 fn guarded_way(path: &Path) -> Result<(), TrustError> {
     use std::os::unix::fs::MetadataExt as _;
     let io = |source| TrustError::Io { path: path.into(), source };
-    for step in resolved_through(path).map_err(io)?.1 {
+    for step in Walk::of(path).map_err(io)?.steps {
         let about = match &step {
             Step::Folder(folder) => fs::metadata(folder),
             Step::Link(link) => fs::symlink_metadata(link),
@@ -449,7 +465,11 @@ fn guarded_way(_: &Path) -> Result<(), TrustError> {
 
 /// The names under which a path is remembered.
 pub(super) fn names(path: &Path) -> Result<Vec<String>, TrustError> {
-    names_of(path).map_err(|source| TrustError::Io { path: path.into(), source })
+    Ok(names_of(&way(path)?))
+}
+
+fn way(path: &Path) -> Result<Way, TrustError> {
+    Way::of(path).map_err(|source| TrustError::Io { path: path.into(), source })
 }
 
 /// Makes a folder, and those above it, for its user only; one that is there stays as it is.

@@ -16,7 +16,7 @@ use super::data::{self, Sample};
 use super::folder::Folder;
 use crate::commands::recording::Recorder;
 use crate::error::{CliError, Exit};
-use crate::rings::Trusting;
+use crate::rings::{self, Trusting};
 
 pub(super) const MODEL: &str = "fashion-resnet8.onnx";
 pub(super) const RING: &str = "fashion-resnet8.ring";
@@ -65,7 +65,7 @@ impl Setting {
 
         let store = folder.path("trust.json");
         let mut trusting = Trusting::of(owner.public(), Some(&store))?.remembering().binding();
-        let ring = trusting.verify(&folder.path(RING))?.into_authentic();
+        let ring = trusting.verify(&rings::way(&folder.path(RING))?)?.into_authentic();
         folder.copy(RING, BACKUP)?;
         export_ring(&ring, (&owner).into(), &folder.path(PLAIN), &|_| ())?;
         let mut recorder = Recorder::begin(&folder.path("ledger"))?;
@@ -86,12 +86,12 @@ impl Setting {
 
     /// Reads every byte of the ring file and checks it.
     pub(super) fn verify(&mut self) -> Result<VerifiedRing, deepring::RingError> {
-        self.trusting.verify(&self.folder.path(RING))
+        self.trusting.verify(&rings::way(&self.ring_path())?)
     }
 
     /// Opens the ring file as both hosts.
     pub(super) fn open(&mut self, check: Check) -> Result<Session, RunFailure> {
-        let ring = self.trusting.authenticate(&self.folder.path(RING))?;
+        let ring = self.trusting.authenticate(&rings::way(&self.ring_path())?)?;
         Ok(Session::open(ring, &self.hosts, SessionOptions { check, ..SessionOptions::default() })?)
     }
 

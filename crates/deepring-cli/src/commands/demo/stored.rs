@@ -8,6 +8,7 @@ use super::attacks::Attack;
 use super::edits::edit_ring_file;
 use super::setting::{BACKUP, RING, RunFailure, Setting};
 use crate::error::{CliError, Exit};
+use crate::rings;
 
 #[derive(Debug)]
 pub(super) struct Stored {
@@ -50,9 +51,9 @@ pub(super) fn attack_stored(
     setting.alarm(&verify)?;
 
     let backup = setting.folder.path(BACKUP);
-    let ring = setting.ring_path();
-    let trust = setting.trusting.trust_at(&ring);
-    let done = deepring::repair(&ring, &backup, &trust, &|_| ())?;
+    let ring = rings::way(&setting.ring_path())?;
+    let trust = setting.trusting.trust_by(&ring);
+    let done = deepring::repair(ring.place(), &backup, &trust, &|_| ())?;
     let done = done.ok_or_else(|| CliError::new(Exit::Failed, "there was nothing to repair"))?;
     let repair = setting.record_repair(done.blocks.clone(), BACKUP.as_ref())?;
     let session = setting.open(Check::Run)?;

@@ -1,0 +1,75 @@
+//! One walk of a path, and all that is asked of it afterwards.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::path::{Place, Walk};
+
+/// Where a path led when it was walked, and by which names.
+///
+/// Links can be turned while a command runs. Who walks a path a second time may come to another file than the one that he
+/// looked at, locked or checked; so a path is walked once, and what is kept, read, bound and written after that is this one's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    given: PathBuf,
+    entry: PathBuf,
+    place: PathBuf,
+    names: Vec<PathBuf>,
+    through_a_descriptor: bool,
+}
+
+impl Way {
+    /// Walks a path, whether or not anything is there.
+    ///
+    /// # Errors
+    /// As [`resolved`](crate::resolved).
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let walk = Walk::of(path)?;
+        let mut names = vec![walk.given];
+        for name in walk.names {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let Walk { entry, place, through_a_descriptor, .. } = walk;
+        Ok(Self { given: path.into(), entry, place, names, through_a_descriptor })
+    }
+
+    /// The path as it was given, to be shown.
+    #[must_use]
+    pub fn given(&self) -> &Path {
+        &self.given
+    }
+
+    /// Its last name in the folder that it lies in: a link's own place, where the path is one.
+    #[must_use]
+    pub fn entry(&self) -> &Path {
+        &self.entry
+    }
+
+    /// Where it leads.
+    #[must_use]
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Where it leads, to be compared with other ways there.
+    ///
+    /// # Errors
+    /// Where the folder cannot be looked at.
+    pub fn to_compare(&self) -> io::Result<Place> {
+        Place::at(&self.place)
+    }
+
+    /// Whether it leads through a link that the system makes for an open descriptor, as `/dev/stdout` does.
+    #[must_use]
+    pub fn is_a_descriptors_name(&self) -> bool {
+        self.through_a_descriptor
+    }
+
+    /// All its names: as it was given, made absolute; as far as each link on the way and then on as it is written; and where
+    /// it leads.
+    pub(crate) fn names(&self) -> &[PathBuf] {
+        &self.names
+    }
+}
