@@ -172,12 +172,18 @@ pub(crate) fn begun_at(target: &Way) -> Result<Replacement, CliError> {
 
 /// A file that is to take the place of what the path leads to: where that is a link, it stays one.
 pub(crate) fn begun_behind(target: &Way) -> Result<Replacement, CliError> {
+    spare_descriptors(target)?;
+    Replacement::of(target.place()).map_err(|e| leads_nowhere(target.given(), &e))
+}
+
+/// Refuses to write to what the name of an open descriptor leads to, as `/dev/stdin`.
+pub(crate) fn spare_descriptors(target: &Way) -> Result<(), CliError> {
     if target.is_a_descriptors_name() {
         let reason = "is a name of an open descriptor: name the file itself";
         let e = io::Error::new(io::ErrorKind::InvalidInput, reason);
         return Err(leads_nowhere(target.given(), &e));
     }
-    Replacement::of(target.place()).map_err(|e| leads_nowhere(target.given(), &e))
+    Ok(())
 }
 
 /// A number and what it counts.

@@ -275,13 +275,20 @@ pub(crate) fn way(path: &Path) -> Result<Way, RingError> {
 /// The same, of a path that was walked.
 pub(crate) fn open_at(way: &Way) -> Result<UnverifiedRing, RingError> {
     UnverifiedRing::open(way.place()).map_err(|e| match e {
-        // Shown as it was named.
-        RingError::Io { path: Some(_), source } => {
-            RingError::Io { path: Some(way.given().into()), source }
-        }
+    open_as_it_is(way).map_err(|e| match e {
         RingError::Refused(_) if deepring_infer::looks_like_onnx(way.place()) => {
             let reason = "a plain ONNX network stands where a sealed ring is due";
             RingError::Refused(Report::of_findings(vec![Finding::stale(PartName::File, reason)]))
+        }
+        other => other,
+    })
+}
+
+/// The same, with no regard to what else it may be.
+pub(crate) fn open_as_it_is(way: &Way) -> Result<UnverifiedRing, RingError> {
+        // Shown as it was named.
+        RingError::Io { path: Some(_), source } => {
+            RingError::Io { path: Some(way.given().into()), source }
         }
         other => other,
     })

@@ -136,7 +136,7 @@ pub use receipt::{
     Parcel, ParcelError, ParseCheckError, Receipt, ReceiptError, Share, ShareError, TensorValue,
     ValueError, VerifiedChain, VerifiedDecision, batch_digest, tensors_digest,
 };
-pub use repair::{RepairError, Repaired, repair};
+pub use repair::{RepairError, Repaired, repair, repair_in};
 pub use replace::{Replacement, replace_file};
 pub use ring::{
     AuthenticRing, DecryptedBlock, Finding, OpenedBlock, PartName, Report, RingError, RingId,

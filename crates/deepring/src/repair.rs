@@ -83,18 +83,34 @@ pub fn repair(
     trust: &Trust<'_>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Option<Repaired>, RepairError> {
-    let before = match UnverifiedRing::open(target).and_then(|r| r.verify(trust, &|_| ())) {
-        Ok(_) => return Ok(None),
-        Err(RingError::Refused(report)) => report,
-        Err(RingError::Io { source, .. }) => {
-            return Err(RepairError::Io { path: target.into(), source });
-        }
-    };
-    let copy = UnverifiedRing::open(copy)
-        .and_then(|r| r.verify(trust, &|_| ()))
-        .map_err(RepairError::Copy)?;
+    let (file, copy) = (Replacement::of(target), UnverifiedRing::open(copy));
+    Ok(repair_in(target, file, copy, trust, progress)?.1)
+}
+
+/// [`repair`] with a file for `target` that the caller began, and from a copy that he opened, before he looked at what lies
+/// there: what is put at `target` from then on is not replaced, nor what is put in the copy's place read. That one could not be
+/// begun or opened matters where it is needed. Gives also the ring as it is then, read from that very file.
+///
+/// # Errors
+/// [`RepairError`]; the target is as it was.
+pub fn repair_in(
+    target: &Path,
+    file: std::io::Result<Replacement>,
+    copy: Result<UnverifiedRing, RingError>,
+    trust: &Trust<'_>,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<(VerifiedRing, Option<Repaired>), RepairError> {
     let io = |source| RepairError::Io { path: target.into(), source };
-    let damaged = Damaged::read(target).map_err(io)?;
+    // Opened once: it is one file that is looked at, taken from and replaced.
+    let storage: Arc<dyn Storage> = Arc::new(open_plain(target).map_err(io)?);
+    let there = UnverifiedRing::read(Arc::clone(&storage));
+    let before = match there.and_then(|r| r.verify(trust, &|_| ())) {
+        Ok(ring) => return Ok((ring, None)),
+        Err(RingError::Refused(report)) => report,
+        Err(RingError::Io { source, .. }) => return Err(io(source)),
+    };
+    let copy = copy.and_then(|r| r.verify(trust, &|_| ())).map_err(RepairError::Copy)?;
+    let damaged = Damaged::read(storage).map_err(io)?;
     if let Some(closure) = &damaged.closure {
         if let Some(finding) = trust.object_to(closure) {
             return Err(RepairError::NotRepairable(Report::of_findings(vec![finding])));
@@ -112,7 +128,7 @@ pub fn repair(
     if damaged.closure.is_none() && !damaged.shares_content_with(&copy) {
         return Err(RepairError::NothingInCommon);
     }
-    let mut file = BufWriter::new(Replacement::of(target).map_err(io)?);
+    let mut file = BufWriter::new(file.map_err(io)?);
     let mut outcome = Repaired { before, blocks: Vec::new(), front: false, bytes: 0 };
     let mut touched = BTreeSet::new();
     damaged.write_front(&copy, &mut file, &mut outcome, &mut touched).map_err(io)?;
@@ -125,11 +141,11 @@ pub fn repair(
     }
     outcome.blocks = touched.into_iter().collect();
     let file = file.into_inner().map_err(|e| io(e.into_error()))?;
-    UnverifiedRing::open(&file.path())
+    let repaired = UnverifiedRing::open(&file.path())
         .and_then(|r| r.verify(trust, &|_| ()))
         .map_err(RepairError::StillBad)?;
     file.commit().map_err(io)?;
-    Ok(Some(outcome))
+    Ok((repaired, Some(outcome)))
 }
 
 /// A file of which any byte may be wrong; its closure only if its owner's signature fits.
@@ -141,9 +157,7 @@ struct Damaged {
 }
 
 impl Damaged {
-    fn read(path: &Path) -> std::io::Result<Self> {
-        let file = open_plain(path)?;
-        let storage: Arc<dyn Storage> = Arc::new(file);
+    fn read(storage: Arc<dyn Storage>) -> std::io::Result<Self> {
         let len = storage.len()?;
         let closure = Closure::read_self_signed(&*storage, len)?;
         let layout = closure.as_ref().and_then(Layout::of);

@@ -33,20 +33,17 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Opens the ledger, or makes it where that is asked for. `ring` is the file that is to be used: a new ledger is
-    /// not made for a ring that is known to be recorded elsewhere.
+    /// Opens the ledger, or makes it where that is asked for. `claimed` is what the file that is to be used says that it is:
+    /// a new ledger is not made for a ring that is known to be recorded elsewhere.
     pub(crate) fn open(
         asked: &Asked<'_>,
-        ring: &Path,
+        claimed: impl FnOnce() -> Option<OwnedRing>,
         trusting: &Trusting,
     ) -> Result<Self, CliError> {
         let store = trusting.store();
         let held = match asked.new {
             // What the file claims is enough to see that the user is about to lose sight of a ledger.
-            true => {
-                let claimed = crate::rings::open(ring).ok().map(|ring| ring.claimed());
-                asked.ledger.begin(store, claimed)?
-            }
+            true => asked.ledger.begin(store, claimed())?,
             false => asked.ledger.append(store)?,
         };
         Ok(Self { held, dir: asked.ledger.dir.to_owned() })

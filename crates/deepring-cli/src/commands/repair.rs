@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring::Repaired;
+use deepring::{Repaired, Replacement, UnverifiedRing};
 use serde_json::json;
 
 use super::recording::{Asked, Recorder};
@@ -16,28 +16,33 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     // Walked once: who turns a link meanwhile must not have another file rewritten, bound or shown. A link stays one: what
     // it leads to is rewritten.
     let (target, from) = (output::way(&args.ring)?, output::way(&args.from)?);
+    output::spare_descriptors(&target)?;
     let _turn = rings::turn(&target)?;
+    // Begun before anything is read, as the copy is opened once: another file that is put in the place of one of them meanwhile
+    // is neither replaced nor read.
+    let (file, copy) = (Replacement::of(target.place()), rings::open_as_it_is(&from));
     let mut trusting = Trusting::new(&args.owner, trust)?.binding();
-    if let Ok(copy) = rings::open_at(&from) {
+    if let Ok(copy) = &copy {
         trusting.belongs(&from, copy.claimed())?;
     }
+    let claimed = || copy.as_ref().ok().map(UnverifiedRing::claimed);
     // Opened before anything is written: a repair that cannot be recorded is not begun.
     let asked = Asked::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
-    let mut recorder =
-        asked.map(|asked| Recorder::open(&asked, &args.from, &trusting)).transpose()?;
-    if let (Some(recorder), Ok(copy)) = (&recorder, rings::open_at(&from)) {
+    let mut recorder = asked.map(|asked| Recorder::open(&asked, claimed, &trusting)).transpose()?;
+    if let (Some(recorder), Ok(copy)) = (&recorder, &copy) {
         recorder.holds(&copy.claimed(), &trusting)?;
         // What must not be used is not made whole. A copy that is not authentic the repair itself refuses.
-        if let Ok(copy) = copy.authenticate(&trusting.trust_by(&target)) {
+        if let Ok(copy) = copy.clone().authenticate(&trusting.trust_by(&target)) {
             recorder.object_to_use(&copy, &[], &trusting)?;
         }
     }
-    let total = std::fs::metadata(&args.from).map_or(0, |m| m.len());
+    let total = std::fs::metadata(from.place()).map_or(0, |m| m.len());
     let progress = Progress::bytes("repairing", total);
     let trust = trusting.trust_by(&target);
-    let done = deepring::repair(target.place(), from.place(), &trust, &|n| progress.add(n))?;
+    let step = |n| progress.add(n);
+    let (ring, done) = deepring::repair_in(target.place(), file, copy, &trust, &step)?;
     drop(progress);
-    let ring = trusting.authenticate(&target)?;
+    trusting.put_to_use(&target, &ring);
     if let (Some(recorder), Some(done)) = (&mut recorder, &done) {
         recorder.alarms(ring.ring_id().0, ring.digest().0, &done.before.findings)?;
         let blocks = done.blocks.clone();

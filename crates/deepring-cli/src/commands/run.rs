@@ -24,7 +24,7 @@ use crate::hardening;
 use crate::inputs::{Pictures, read_queries};
 use crate::output;
 use crate::progress::Progress;
-use crate::rings::Trusting;
+use crate::rings::{self, Trusting};
 use crate::sandbox;
 use crate::top::{Shown, shown};
 
@@ -105,8 +105,8 @@ fn run_ring<E: Engine>(
     let engine = engine()?;
     let mut trusting = Trusting::new(&args.owner, trust)?.binding();
     let asked = Asked::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
-    let mut recorder =
-        asked.map(|asked| Recorder::open(&asked, &args.model, &trusting)).transpose()?;
+    let claimed = || rings::open(&args.model).ok().map(|ring| ring.claimed());
+    let mut recorder = asked.map(|asked| Recorder::open(&asked, claimed, &trusting)).transpose()?;
     let outcome = decide(args, trust, &keys, engine, &mut trusting, &mut recorder);
     if let Some(recorder) = &recorder {
         recorder.remember_growth(&mut trusting);

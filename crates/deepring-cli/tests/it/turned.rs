@@ -1,4 +1,5 @@
-//! A link that is turned while a command runs, stopped behind each look at one: links are followed once.
+//! What is put in a file's place, or a link's, while a command runs, which is stopped there: links are followed once, a file is
+//! opened once, and nothing that came meanwhile is lost.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -6,31 +7,58 @@ use std::os::unix::fs::symlink;
 
 use crate::desk::{Desk, Ran};
 
-/// Most links that a command reads here.
-const MOST: usize = 40;
+/// Most calls of one kind behind which a command is stopped.
+const MOST: usize = 60;
+
+/// Where a command is stopped: behind each of the calls `at` that succeeds, from the first of `since` on.
+#[derive(Clone, Copy)]
+struct Calls {
+    since: &'static [&'static str],
+    at: &'static [&'static str],
+}
+
+/// Behind each link that is read.
+const LINKS: Calls = Calls { since: &["readlink"], at: &["readlink"] };
+/// Behind each file that is opened after that.
+const OPENED: Calls = Calls { since: &["readlink"], at: &["open"] };
 
 /// What became of a command that was to be stopped.
 enum Stopped {
     /// It was, and then went on to its end.
     Ran(Ran),
-    /// It read fewer links.
+    /// It made fewer of these calls.
     Not,
     /// No process here may stop another.
     Refused(String),
 }
 
-/// Runs a command and, when it has read its `nth` link, does something before it goes on.
+/// Runs a command and, behind the `nth` of these calls, does something before it goes on.
 #[cfg(target_arch = "x86_64")]
-fn stopped_behind(desk: &Desk, words: &str, nth: usize, then: impl FnOnce()) -> Stopped {
+#[allow(clippy::zombie_processes, reason = "a process that has ended was waited for by its number")]
+fn stopped_behind(
+    desk: &Desk,
+    words: &str,
+    calls: Calls,
+    nth: usize,
+    then: impl FnOnce(),
+) -> Stopped {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
 
-    use nix::libc::{SYS_readlink, SYS_readlinkat};
+    use nix::libc;
     use nix::sys::ptrace::{self, Options};
     use nix::sys::signal::Signal;
     use nix::sys::wait::{WaitStatus, waitpid};
     use nix::unistd::Pid;
 
+    let name = |call: i64| match call {
+        libc::SYS_readlink | libc::SYS_readlinkat => "readlink",
+        libc::SYS_open | libc::SYS_openat => "open",
+        libc::SYS_flock => "flock",
+        libc::SYS_link | libc::SYS_linkat => "link",
+        libc::SYS_statx | libc::SYS_newfstatat | libc::SYS_lstat | libc::SYS_stat => "stat",
+        _ => "another",
+    };
     // Waits until it is watched; from then on the process is the command's.
     let mut command = Command::new("sh");
     command.args(["-c", "read go; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_deepring")]);
@@ -48,17 +76,18 @@ fn stopped_behind(desk: &Desk, words: &str, nth: usize, then: impl FnOnce()) -> 
     ptrace::interrupt(pid).unwrap();
     assert!(matches!(waitpid(pid, None).unwrap(), WaitStatus::PtraceEvent(..)));
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
-    let (mut read, mut signal) = (0, None);
+    let (mut since, mut met, mut signal) = (false, 0, None);
     loop {
         ptrace::syscall(pid, signal.take()).unwrap();
         match waitpid(pid, None).unwrap() {
             WaitStatus::PtraceSyscall(_) => {
                 let registers = ptrace::getregs(pid).unwrap();
                 let call = i64::try_from(registers.orig_rax).unwrap_or(-1);
-                // Negative while it is still to be done, and where there was no link.
-                let found = registers.rax.cast_signed() > 0;
-                read += usize::from(found && [SYS_readlink, SYS_readlinkat].contains(&call));
-                if read == nth {
+                // Negative while it is still to be done, and where it failed.
+                let well = registers.rax.cast_signed() >= 0;
+                since |= well && calls.since.contains(&name(call));
+                met += usize::from(since && well && calls.at.contains(&name(call)));
+                if met == nth {
                     break;
                 }
             }
@@ -76,7 +105,7 @@ fn stopped_behind(desk: &Desk, words: &str, nth: usize, then: impl FnOnce()) -> 
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn stopped_behind(_: &Desk, _: &str, _: usize, _: impl FnOnce()) -> Stopped {
+fn stopped_behind(_: &Desk, _: &str, _: Calls, _: usize, _: impl FnOnce()) -> Stopped {
     Stopped::Refused("which system call it was is not known on this processor".to_owned())
 }
 
@@ -86,35 +115,55 @@ fn turn(desk: &Desk, link: &str, to: &str) {
     fs::rename(desk.path("turned"), desk.path(link)).unwrap();
 }
 
+/// Runs a command again and again, each time prepared anew and stopped behind the next of the calls, and looks at what became
+/// of it. Gives how often that was, or nothing where no process here may stop another.
+fn at_each(
+    desk: &Desk,
+    words: &str,
+    calls: Calls,
+    prepare: impl Fn(),
+    then: impl Fn(),
+    look: impl Fn(Ran, usize),
+) -> Option<usize> {
+    for nth in 1..MOST {
+        prepare();
+        match stopped_behind(desk, words, calls, nth, &then) {
+            Stopped::Ran(ran) => look(ran, nth),
+            Stopped::Not => {
+                println!("{words}: stopped {} times", nth - 1);
+                return Some(nth - 1);
+            }
+            Stopped::Refused(why) => {
+                println!("skipped: no process here may stop another: {why}");
+                return None;
+            }
+        }
+    }
+    Some(MOST)
+}
+
 /// Has `link` lead from `from` to `to` behind each look at a link: all is well, at `from`; and `to` is as it was, unread, and
 /// bound to nothing.
 fn follows_once(desk: &Desk, words: &str, link: &str, from: &str, to: &str, prepare: impl Fn()) {
-    let mut met = 0;
-    for nth in 1..MOST {
+    let read = |name: &str| fs::read(desk.path(name)).ok();
+    let prepare = || {
         prepare();
         let _ = fs::remove_file(desk.path("trust.json"));
         turn(desk, link, from);
-        let [before, spared] = [from, to].map(|name| fs::read(desk.path(name)).ok());
-        let ran = match stopped_behind(desk, words, nth, || turn(desk, link, to)) {
-            Stopped::Ran(ran) => ran,
-            Stopped::Not => break,
-            Stopped::Refused(why) => {
-                println!("skipped: no process here may stop another: {why}");
-                return;
-            }
-        };
+    };
+    prepare();
+    let [before, spared] = [from, to].map(read);
+    let look = |ran: Ran, nth| {
         ran.succeeds();
-        let [after, still] = [from, to].map(|name| fs::read(desk.path(name)).ok());
-        assert!(still == spared, "{words}: {to} was written, stopped behind link {nth}");
-        assert!(after != before, "{words}: {from} was not written, stopped behind link {nth}");
+        assert!(read(to) == spared, "{words}: {to} was written, stopped behind link {nth}");
+        assert!(read(from) != before, "{words}: {from} was not written, stopped behind link {nth}");
         let store = fs::read_to_string(desk.path("trust.json")).unwrap();
         let bound = |name: &str| store.contains(&format!("/{name}\": {{"));
         assert!(!bound(to), "{words}: {to} was bound, stopped behind link {nth}");
         assert!(bound(from), "{words}: {from} was not bound, stopped behind link {nth}");
-        met = nth;
-    }
-    println!("{words}: stopped behind {met} links");
-    assert!((1..MOST - 1).contains(&met), "{words}: {met} links");
+    };
+    let met = at_each(desk, words, LINKS, prepare, || turn(desk, link, to), look);
+    assert!(met.is_none_or(|met| (1..MOST).contains(&met)), "{words}: {met:?} links");
 }
 
 /// A ring, another of the same owner, a third host, and something else that is not to be lost.
@@ -155,4 +204,61 @@ fn a_repair_follows_a_link_once() {
     for to in ["other.ring", "notes.txt", "none.ring"] {
         follows_once(&desk, words, "link.ring", "net.ring", to, damage);
     }
+}
+
+/// From a bound place no other ring is taken, though it came there when the copy had been looked at.
+#[test]
+fn a_repair_takes_from_the_copy_that_it_looked_at() {
+    let desk = desk();
+    desk.run("trust bind intact.ring --owner keys/owner.pub").succeeds();
+    symlink("intact.ring", desk.path("link.ring")).unwrap();
+    let prepare = || {
+        fs::copy(desk.path("net.ring"), desk.path("intact.ring")).unwrap();
+        for name in ["hurt.ring", "another.ring"] {
+            fs::copy(desk.path("other.ring"), desk.path(name)).unwrap();
+        }
+        let at = fs::metadata(desk.path("hurt.ring")).unwrap().len() - 100;
+        desk.flip("hurt.ring", usize::try_from(at).unwrap());
+    };
+    prepare();
+    let hurt = fs::read(desk.path("hurt.ring")).unwrap();
+    let words = "repair hurt.ring --from link.ring --owner keys/owner.pub";
+    let put = || fs::rename(desk.path("another.ring"), desk.path("intact.ring")).unwrap();
+    let met = at_each(&desk, words, OPENED, prepare, put, |ran, nth| {
+        assert!([Some(4), Some(5)].contains(&ran.code), "{nth}: {:?} {}", ran.code, ran.stderr);
+        assert!(fs::read(desk.path("hurt.ring")).unwrap() == hurt, "{nth}");
+    });
+    assert!(met.is_none_or(|met| (1..MOST).contains(&met)), "{met:?}");
+}
+
+/// Puts a file in a place behind each of the calls: there it is when the command has ended, whatever became of that.
+fn keeps_what_comes(desk: &Desk, words: &str, calls: Calls, place: &str, prepare: impl Fn()) {
+    let prepare = || {
+        prepare();
+        let _ = fs::remove_file(desk.path("trust.json"));
+        fs::copy(desk.path("more/owner.key"), desk.path("comes")).unwrap();
+    };
+    let put = || fs::rename(desk.path("comes"), desk.path(place)).unwrap();
+    let key = fs::read(desk.path("more/owner.key")).unwrap();
+    let met = at_each(desk, words, calls, prepare, put, |ran, nth| {
+        let there = fs::read(desk.path(place)).unwrap();
+        assert!(there == key, "{words}, stopped {nth} times: {:?} {}", ran.code, ran.stderr);
+        let left = desk.files().into_iter().find(|name| name.starts_with('.'));
+        assert!(left.is_none(), "{words}, stopped {nth} times: {left:?} was left");
+    });
+    assert!(met.is_none_or(|met| met < MOST), "{words}: {met:?}");
+}
+
+#[test]
+fn what_comes_while_a_repair_reads_is_not_lost() {
+    let desk = desk();
+    symlink("net.ring", desk.path("link.ring")).unwrap();
+    let at = fs::metadata(desk.path("net.ring")).unwrap().len() - 100;
+    let damage = || {
+        let _ = fs::remove_file(desk.path("net.ring"));
+        fs::copy(desk.path("intact.ring"), desk.path("net.ring")).unwrap();
+        desk.flip("net.ring", usize::try_from(at).unwrap());
+    };
+    let words = "repair link.ring --from intact.ring --owner keys/owner.pub";
+    keeps_what_comes(&desk, words, OPENED, "net.ring", damage);
 }

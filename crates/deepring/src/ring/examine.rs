@@ -19,6 +19,7 @@ use crate::plain_file::open_plain;
 use crate::trust::{OwnedRing, Trust};
 
 /// A file with the outline of a ring, nothing about which is trusted yet.
+#[derive(Clone)]
 pub struct UnverifiedRing {
     storage: Arc<dyn Storage>,
     closure: Closure,
