@@ -108,12 +108,16 @@ impl Trusting {
 
     /// Checks every byte, and remembers the ring.
     pub(crate) fn verify(&mut self, way: &Way) -> Result<VerifiedRing, RingError> {
-        let ring = open_at(way)?;
-        let progress = Progress::bytes("verifying", ring.body_bytes());
-        let ring = ring.verify(&self.trust_by(way), &|n| progress.add(n))?;
-        drop(progress);
+        let ring = self.verify_to_use(way)?;
         self.saw(way, &ring);
         Ok(ring)
+    }
+
+    /// Checks every byte, and remembers nothing: for who may refuse the ring yet, and else [puts it to use](Self::put_to_use).
+    pub(crate) fn verify_to_use(&self, way: &Way) -> Result<VerifiedRing, RingError> {
+        let ring = open_at(way)?;
+        let progress = Progress::bytes("verifying", ring.body_bytes());
+        ring.verify(&self.trust_by(way), &|n| progress.add(n))
     }
 
     /// Refuses to put a ring where another one is bound, or to take it from there.

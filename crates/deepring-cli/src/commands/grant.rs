@@ -24,9 +24,8 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     // Begun before anything is asked about what lies there: another file that is put there meanwhile stays.
     let file = output::begun_behind(target)?;
     let mut trusting = Trusting::of(owner.public(), trust)?.binding();
-    let ring = trusting.verify(&read).map_err(|e| not_the_owner(e, &read, &owner))?;
+    let ring = trusting.verify_to_use(&read).map_err(|e| not_the_owner(e, &read, &owner))?;
     trusting.belongs(target, ring.owned())?;
-    trusting.put_to_use(&read, &ring);
     let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
     let indices = blocks.indices(last);
     if elsewhere {
@@ -34,6 +33,8 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
         rings::spare_newer(target, &ring, next)?;
     }
     let granted = deepring::grant_in(file, &ring, &owner, &host, indices.as_deref())?;
+    // Only now: a grant that is refused binds nothing.
+    trusting.put_to_use(&read, &ring);
     if granted > 0 && elsewhere {
         // What was written elsewhere is bound there, too. It is this very ring, with one host more.
         trusting.put_to_use(target, &ring);

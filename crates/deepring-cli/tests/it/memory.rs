@@ -281,6 +281,36 @@ fn a_link_in_a_bound_rings_place_is_not_followed_to_another_ring() {
     desk.run(&format!("run a.ring {RUN}")).exits(4).says("is bound to");
 }
 
+/// What a grant was refused for is not remembered of it.
+#[cfg(unix)]
+#[test]
+fn a_refused_grant_binds_nothing() {
+    use std::os::unix::fs::symlink;
+    let desk = two_owners();
+    desk.seal("own.ring", "");
+    fs::copy(desk.path("a.ring"), desk.path("newer.ring")).unwrap();
+    let key = "--owner-key keys/owner.key --host b/host.pub";
+    desk.run(&format!("grant newer.ring {key}")).succeeds();
+    symlink("a.ring", desk.path("link.ring")).unwrap();
+    desk.run("trust bind link.ring --owner keys/owner.pub").succeeds();
+    fs::remove_file(desk.path("link.ring")).unwrap();
+    symlink("own.ring", desk.path("link.ring")).unwrap();
+    fs::copy(desk.path("a.ring"), desk.path("unbound.ring")).unwrap();
+    let before = fs::read(desk.path("trust.json")).unwrap();
+    for (words, code) in [
+        (format!("grant link.ring {key}"), 4),
+        (format!("grant own.ring {key} -o link.ring"), 4),
+        (format!("grant own.ring {key} -o a.ring"), 4),
+        (format!("grant unbound.ring {key} -o newer.ring"), 5),
+        ("grant own.ring --owner-key keys/owner.key --host 9=b/host.pub".to_owned(), 2),
+        (format!("grant own.ring {key} -o none/x.ring"), 1),
+        (format!("grant own.ring {}", key.replace("keys/", "b/")), 4),
+    ] {
+        desk.run(&words).exits(code);
+        assert!(fs::read(desk.path("trust.json")).unwrap() == before, "{words}");
+    }
+}
+
 /// A link that was bound, and leads to another bound ring now, has two bindings.
 #[cfg(unix)]
 #[test]
