@@ -5,6 +5,7 @@
     allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")
 )]
 
+mod begun;
 mod cli;
 mod commands;
 mod error;

@@ -218,19 +218,16 @@ pub(crate) fn open_store(given: Option<&Path>) -> Result<Option<TrustStore>, Cli
 }
 
 /// Refuses to write a file of whatever kind where a ring is bound.
-pub(crate) fn spare_bound(target: &Path, store: Option<&Path>) -> Result<(), CliError> {
-    spare_all_bound([target], store)
+pub(crate) fn spare_bound(target: &Way, store: Option<&Path>) -> Result<(), CliError> {
+    spare_all_bound(std::slice::from_ref(target), store)
 }
 
 /// The same, of several files.
-pub(crate) fn spare_all_bound<'a>(
-    targets: impl IntoIterator<Item = &'a Path>,
-    store: Option<&Path>,
-) -> Result<(), CliError> {
+pub(crate) fn spare_all_bound(targets: &[Way], store: Option<&Path>) -> Result<(), CliError> {
     let Some(store) = open_store(store)? else { return Ok(()) };
     for target in targets {
-        if let Some(bound) = store.bindings_at(target)?.first() {
-            return Err(taken(target, *bound));
+        if let Some(bound) = store.bindings_by(target).first() {
+            return Err(taken(target.given(), *bound));
         }
     }
     Ok(())
@@ -278,7 +275,6 @@ pub(crate) fn way(path: &Path) -> Result<Way, RingError> {
 
 /// The same, of a path that was walked.
 pub(crate) fn open_at(way: &Way) -> Result<UnverifiedRing, RingError> {
-    UnverifiedRing::open(way.place()).map_err(|e| match e {
     open_as_it_is(way).map_err(|e| match e {
         RingError::Refused(_) if deepring_infer::looks_like_onnx(way.place()) => {
             let reason = "a plain ONNX network stands where a sealed ring is due";
@@ -290,6 +286,7 @@ pub(crate) fn open_at(way: &Way) -> Result<UnverifiedRing, RingError> {
 
 /// The same, with no regard to what else it may be.
 pub(crate) fn open_as_it_is(way: &Way) -> Result<UnverifiedRing, RingError> {
+    UnverifiedRing::open(way.place()).map_err(|e| match e {
         // Shown as it was named.
         RingError::Io { path: Some(_), source } => {
             RingError::Io { path: Some(way.given().into()), source }

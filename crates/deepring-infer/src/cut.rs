@@ -30,6 +30,7 @@ use crate::onnx::{ImportError, ParamSource};
 
 pub use build::PARAMS_FILE;
 pub use export::{ExportError, export};
+pub(crate) use export::{export_in, private};
 pub use join::JoinBlock;
 pub use sharing::{SHARED_FILE, SharedParams};
 

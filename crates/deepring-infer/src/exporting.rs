@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use deepring::{AuthenticRing, OpenError, OpeningKey, PartKind};
+use deepring::{AuthenticRing, OpenError, OpeningKey, PartKind, Replacement};
 use thiserror::Error;
 
-use crate::cut::{ExportError, JoinBlock, export};
+use crate::cut::{ExportError, JoinBlock, export_in, private};
 use crate::weights::{scratch, shared_from};
 
 /// Why a ring was not exported.
@@ -26,6 +26,17 @@ pub fn export_ring(
     ring: &AuthenticRing,
     key: OpeningKey<'_>,
     target: &Path,
+    progress: &dyn Fn(u64),
+) -> Result<(), ExportRingError> {
+    export_ring_in(private(target)?, ring, key, progress)
+}
+
+/// [`export_ring`] into a file that the caller began before he looked at what lies at its target: what is put there from then
+/// on is not replaced.
+pub fn export_ring_in(
+    file: Replacement,
+    ring: &AuthenticRing,
+    key: OpeningKey<'_>,
     progress: &dyn Fn(u64),
 ) -> Result<(), ExportRingError> {
     let manifest = ring.open_manifest(key)?;
@@ -49,6 +60,6 @@ pub fn export_ring(
         })
         .collect();
     let genesis = ring.genesis();
-    export(target, &manifest.model_name, &blocks, &genesis.outputs, &genesis.inputs)?;
+    export_in(file, &manifest.model_name, &blocks, &genesis.outputs, &genesis.inputs)?;
     Ok(())
 }

@@ -86,7 +86,7 @@ pub use engine::{Ort, OrtProgram};
 #[cfg(any(test, feature = "tamper"))]
 pub use engine::{Race, RacedProgram, Racing};
 pub use error::{InputError, Rejected, RunError};
-pub use exporting::{ExportRingError, export_ring};
+pub use exporting::{ExportRingError, export_ring, export_ring_in};
 pub use host::{Floor, LayerMargin, Rehearsal, RingHost, Shown, Split};
 pub use npy::{NpyError, read_npy, write_npy};
 pub use onnx::{

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::in_line::InLine;
 use crate::plain_file::{open_plain, open_plain_with};
+use crate::replace::Replacement;
 
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
@@ -47,6 +48,15 @@ pub struct Turn(#[allow(dead_code, reason = "holds the lock")] Option<File>);
 impl Turn {
     /// How long is waited for others, unless told otherwise.
     pub const WAIT: Duration = Duration::from_secs(30);
+
+    /// The turn of a file that has not its name yet: who comes to it by that name waits until this is dropped, so that what its
+    /// maker has still to do when it is there is done first. No turn where the file system has no locks.
+    #[must_use]
+    pub fn of_new(file: &Replacement) -> Self {
+        // Elsewhere a lock keeps its own process from reading the file by another handle.
+        let own = if cfg!(unix) { file.as_file().try_clone().ok() } else { None };
+        Self(own.filter(|file| file.try_lock().is_ok()))
+    }
 
     /// Waits for the turn to rewrite the file at `path`; there is nothing to wait for where no file is.
     ///

@@ -15,11 +15,11 @@ use deepring_attack::{
     attack_until,
 };
 
+use crate::begun::Begun;
 use crate::cli::{Attack, AttackOptions, DataOptions};
 use crate::error::CliError;
 use crate::output;
 use crate::progress::Progress;
-use crate::rings;
 
 /// Bits after which a search without a limit of its own is shown as done.
 const SEARCH_BAR: u64 = 50;
@@ -32,17 +32,15 @@ pub(crate) fn attack(args: &Attack, trust: Option<&Path>) -> Result<(), CliError
     let target = args.output.as_deref().ok_or_else(|| {
         CliError::usage("where shall the tampered file go?").hint("say so with `-o`")
     })?;
-    // The tampered file is made to be refused, not to be put where a ring is used.
-    rings::spare_bound(target, trust)?;
     if kind.family() == Family::Ring {
-        return sealed::attack(args, kind, model, target);
+        return sealed::attack(args, kind, model, target, trust);
     }
     let read = deepring_infer::network_files(model);
-    output::keep(target, read.iter().map(PathBuf::as_path))?;
+    // The tampered file is made to be refused, not to be put where a ring is used.
+    let begun = Begun::at(target, read.iter().map(PathBuf::as_path), trust)?;
     if let Some(data) = &args.data.data {
         output::keep_out_of(data, target)?;
     }
-    output::writable(target)?;
     let network = Network::read(model)?;
     let data = Data::open(&args.data)?;
     let bar = Progress::items("searching", args.how.flips.map_or(SEARCH_BAR, |n| n as u64));
@@ -56,7 +54,7 @@ pub(crate) fn attack(args: &Attack, trust: Option<&Path>) -> Result<(), CliError
         Some(data) => Some(data.accuracy(&network, &attacked.network)?),
         None => None,
     };
-    attacked.network.write(target)?;
+    begun.write(&attacked.network.encode())?;
     let met = match args.ring {
         true => Some(met::meet(&network, &attacked.network, data.as_ref(), args.check)?),
         false => None,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring::{Owner, RingError, SecretKey, Verdict, Way};
+use deepring::{Owner, RingError, SecretKey, Turn, Verdict, Way};
 
 use super::seal::parse_host;
 use crate::cli::Grant;
@@ -23,6 +23,8 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     let _turns = rings::turns(&read, target)?;
     // Begun before anything is asked about what lies there: another file that is put there meanwhile stays.
     let file = output::begun_behind(target)?;
+    // What is put there is bound before another command's turn comes.
+    let _turn_of_the_new = Turn::of_new(&file);
     let mut trusting = Trusting::of(owner.public(), trust)?.binding();
     let ring = trusting.verify_to_use(&read).map_err(|e| not_the_owner(e, &read, &owner))?;
     trusting.belongs(target, ring.owned())?;

@@ -6,11 +6,12 @@ use deepring::{Decision, InLine, TrustStore};
 use deepring_ledger::{Event, Ledger, LedgerFinding};
 use serde_json::json;
 
+use crate::begun::Begun;
 use crate::cli::{Ledger as Args, LedgerArgs, LedgerInit, LedgerProve, LedgerVerify};
 use crate::error::{CliError, Exit};
 use crate::ledgers::{Wanted, read_shown, seen};
 use crate::output;
-use crate::rings::{self, open_store};
+use crate::rings::open_store;
 
 pub(crate) fn ledger(args: &Args, trust: Option<&Path>) -> Result<(), CliError> {
     match args {
@@ -162,12 +163,8 @@ fn checkpoint(args: &LedgerArgs, trust: Option<&Path>) -> Result<(), CliError> {
 }
 
 fn prove(args: &LedgerProve, trust: Option<&Path>) -> Result<(), CliError> {
-    if let Some(path) = &args.output {
-        let read = args.receipt.iter().chain(&args.args.ledger_key);
-        output::keep(path, read.map(PathBuf::as_path))?;
-        rings::spare_bound(path, trust)?;
-        output::writable(path)?;
-    }
+    let read = args.receipt.iter().chain(&args.args.ledger_key).map(PathBuf::as_path);
+    let begun = args.output.as_deref().map(|path| Begun::at(path, read, trust)).transpose()?;
     let mut memory = Memory::open(trust)?;
     let ledger = memory.read(&args.args)?;
     // The key goes to whoever checks by another way; on this machine the trust store is that way.
@@ -185,9 +182,8 @@ fn prove(args: &LedgerProve, trust: Option<&Path>) -> Result<(), CliError> {
         })?,
     };
     let proof = ledger.prove(index)?.to_string();
-    if let Some(path) = &args.output {
-        deepring::replace_file(path, proof.as_bytes())
-            .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
+    if let (Some(begun), Some(path)) = (begun, &args.output) {
+        begun.write(proof.as_bytes())?;
         output::note(format_args!("wrote the proof of entry {index} to {}", path.display()));
     }
     if args.args.json {

@@ -5,20 +5,18 @@ use std::path::{Path, PathBuf};
 use deepring_attack::{Network, Steps};
 use deepring_infer::network_files;
 
+use crate::begun::Begun;
 use crate::cli::Quantise;
 use crate::error::CliError;
 use crate::output;
-use crate::rings;
 
 pub(crate) fn quantise(args: &Quantise, trust: Option<&Path>) -> Result<(), CliError> {
     let read = network_files(&args.model);
-    output::keep(&args.output, read.iter().map(PathBuf::as_path))?;
-    rings::spare_bound(&args.output, trust)?;
-    output::writable(&args.output)?;
+    let begun = Begun::at(&args.output, read.iter().map(PathBuf::as_path), trust)?;
     let network = Network::read(&args.model)?;
     let how = Steps { half_range: args.half_range, coarse: args.coarse.clone() };
     let quantised = deepring_attack::quantise_with(&network, &how)?;
-    quantised.write(&args.output)?;
+    begun.write(&quantised.encode())?;
     let layers = quantised.layers().iter().filter(|l| l.scale.is_some()).count();
     output::line(format_args!(
         "wrote {}: the weights of {} in 8 bits",

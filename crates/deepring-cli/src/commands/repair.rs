@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring::{Repaired, Replacement, UnverifiedRing};
+use deepring::{Repaired, Replacement, Turn, UnverifiedRing};
 use serde_json::json;
 
 use super::recording::{Asked, Recorder};
@@ -21,6 +21,8 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     // Begun before anything is read, as the copy is opened once: another file that is put in the place of one of them meanwhile
     // is neither replaced nor read.
     let (file, copy) = (Replacement::of(target.place()), rings::open_as_it_is(&from));
+    // What is put there is bound before another command's turn comes.
+    let _turn_of_the_new = file.as_ref().ok().map(Turn::of_new);
     let mut trusting = Trusting::new(&args.owner, trust)?.binding();
     if let Ok(copy) = &copy {
         trusting.belongs(&from, copy.claimed())?;

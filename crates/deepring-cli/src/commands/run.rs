@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::recording::{Asked, Recorder};
 use super::seal::read_labels;
+use crate::begun::Begun;
 use crate::cli::{EngineName, Run};
 use crate::error::{CliError, Exit};
 use crate::hardening;
@@ -99,7 +100,7 @@ fn run_ring<E: Engine>(
             "give a host's secret key with `--key host.key`, or run a plain file with `--plain`",
         ));
     }
-    targets::before_anything(args, trust)?;
+    let receipt = targets::before_anything(args, trust)?;
     let keys =
         args.key.iter().map(|p| SecretKey::<Host>::read(p)).collect::<Result<Vec<_>, _>>()?;
     let engine = engine()?;
@@ -107,7 +108,7 @@ fn run_ring<E: Engine>(
     let asked = Asked::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
     let claimed = || rings::open(&args.model).ok().map(|ring| ring.claimed());
     let mut recorder = asked.map(|asked| Recorder::open(&asked, claimed, &trusting)).transpose()?;
-    let outcome = decide(args, trust, &keys, engine, &mut trusting, &mut recorder);
+    let outcome = decide(args, trust, &keys, engine, &mut trusting, &mut recorder, receipt);
     if let Some(recorder) = &recorder {
         recorder.remember_growth(&mut trusting);
     }
@@ -122,6 +123,7 @@ fn decide<E: Engine>(
     engine: E,
     trusting: &mut Trusting,
     recorder: &mut Option<Recorder>,
+    receipt: Option<Begun>,
 ) -> Result<(), CliError> {
     let started = Instant::now();
     let way = output::way(&args.model)?;
@@ -203,8 +205,8 @@ fn decide<E: Engine>(
         last = Some(outcome);
     }
     let Some(outcome) = last else { return Ok(()) };
-    if let Some(path) = &args.receipt {
-        outcome.decision.write(path)?;
+    if let Some(receipt) = receipt {
+        receipt.write(&outcome.decision.encode())?;
     }
     // Asked for only now: what was decoded before the query could have been changed since.
     let labels = &session.manifest()?.labels;

@@ -99,6 +99,42 @@ fn of_grants_from_copies_into_one_absent_file_none_that_ended_well_is_lost() {
     }
 }
 
+/// Whichever comes first: the ring is granted, or what came before says why not.
+#[test]
+fn a_grant_that_ended_well_is_not_taken_back_by_what_is_no_ring() {
+    let desk = Desk::with_ring();
+    desk.run("keygen --out more").succeeds();
+    desk.run("ledger init ledger").succeeds();
+    desk.run(
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger",
+    )
+    .succeeds();
+    std::fs::copy(desk.path("net.ring"), desk.path("kept.ring")).unwrap();
+    let grant = "grant net.ring --owner-key keys/owner.key --host more/host.pub";
+    let others = [
+        "export kept.ring --owner keys/owner.pub --key keys/host.key -o net.ring",
+        "run kept.ring --owner keys/owner.pub --key keys/host.key --input x.npy --receipt net.ring",
+        "ledger prove --ledger ledger -o net.ring",
+        #[cfg(feature = "attacks")]
+        "quantise net.onnx -o net.ring",
+        #[cfg(feature = "attacks")]
+        "attack net.onnx --kind zero -o net.ring",
+    ];
+    for round in 0..5 {
+        for other in others {
+            let _ = std::fs::remove_file(desk.path("trust.json"));
+            std::fs::copy(desk.path("kept.ring"), desk.path("net.ring")).unwrap();
+            let mut one = start(&desk, grant);
+            std::thread::sleep(std::time::Duration::from_millis(10 * round));
+            let mut two = start(&desk, other);
+            let [granted, written] = [&mut one, &mut two].map(|c| c.wait().unwrap().success());
+            let verify = desk.run("verify net.ring --owner keys/owner.pub --key more/host.key");
+            assert_eq!(verify.code == Some(0), granted, "{other}: {written}");
+            assert!(granted != written, "{other}: {granted}");
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_ring_behind_a_link_is_granted_where_it_lies() {

@@ -71,11 +71,22 @@ pub fn export(
     inputs: &[TensorSpec],
     outputs: &[TensorSpec],
 ) -> Result<(), ExportError> {
-    export_with(path, name, blocks, inputs, outputs, EMBED_LIMIT)
+    export_in(private(path)?, name, blocks, inputs, outputs)
+}
+
+/// [`export`] into a file that was begun for it.
+pub(crate) fn export_in(
+    file: Replacement,
+    name: &str,
+    blocks: &[JoinBlock<'_>],
+    inputs: &[TensorSpec],
+    outputs: &[TensorSpec],
+) -> Result<(), ExportError> {
+    export_with(file, name, blocks, inputs, outputs, EMBED_LIMIT)
 }
 
 fn export_with(
-    path: &Path,
+    file: Replacement,
     name: &str,
     blocks: &[JoinBlock<'_>],
     inputs: &[TensorSpec],
@@ -99,8 +110,9 @@ fn export_with(
     shell.graph = None;
     let total: u64 = tensors.iter().map(|(_, bytes)| bytes.len() as u64).sum();
     if total <= embed_limit {
-        return replace(path, |out| embedded(out, &shell, &graph, &tensors));
+        return fill(file, |out| embedded(out, &shell, &graph, &tensors));
     }
+    let path = file.target();
     let name = path.file_name().unwrap_or_default();
     // A location is text, whatever the path is.
     let location = format!("{}.data", name.to_string_lossy());
@@ -125,8 +137,9 @@ fn export_with(
         });
     }
     // The model last: while it is the old one or absent, nothing refers to the new data.
-    replace(&data, |out| beside(out, &tensors))?;
-    replace(path, |out| embedded(out, &shell, &graph, &[]))
+    let beside_it = private(&data)?;
+    fill(beside_it, |out| beside(out, &tensors))?;
+    fill(file, |out| embedded(out, &shell, &graph, &[]))
 }
 
 /// Writes the encoding of `shell` with `graph` and the tensors in it, never holding a copy of these.
@@ -175,13 +188,19 @@ fn beside(out: &mut dyn Write, tensors: &[(TensorProto, &[u8])]) -> io::Result<(
     Ok(())
 }
 
-fn replace(
-    path: &Path,
+/// Begins a file of an export. A new one is its user's alone: it holds in the clear what the ring keeps secret.
+pub(crate) fn private(path: &Path) -> Result<Replacement, ExportError> {
+    Replacement::private_unless_there(path)
+        .map_err(|source| ExportError::Io { path: path.into(), source })
+}
+
+fn fill(
+    file: Replacement,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), ExportError> {
-    let io = |source| ExportError::Io { path: path.to_path_buf(), source };
-    // A new export is its user's alone: it holds in the clear what the ring keeps secret.
-    let mut out = BufWriter::new(Replacement::private_unless_there(path).map_err(io)?);
+    let path = file.target().to_owned();
+    let io = |source| ExportError::Io { path: path.clone(), source };
+    let mut out = BufWriter::new(file);
     write(&mut out).map_err(io)?;
     let file = out.into_inner().map_err(|e| io(e.into_error()))?;
     file.commit().map_err(io)

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use deepring::replace_file;
 use deepring_attack::{
     Claim, FlipOptions, Kind, Network, ResealForm, RingTampered, SwapForm, ledger_fork,
     output_swap, ring_flip, ring_relabel, ring_reseal, ring_rollback, ring_splice,
@@ -11,19 +10,32 @@ use deepring_infer::read_npy;
 use deepring_ledger::{Entry, Event};
 use serde_json::json;
 
+use crate::begun::Begun;
 use crate::cli::Attack;
 use crate::error::{CliError, Exit};
 use crate::output;
+use crate::rings;
 
 pub(super) fn attack(
     args: &Attack,
     kind: Kind,
     given: &Path,
     target: &Path,
+    trust: Option<&Path>,
 ) -> Result<(), CliError> {
     let others = args.with.iter().flat_map(|with| deepring_infer::network_files(with));
     let others: Vec<_> = others.collect();
-    output::keep(target, others.iter().map(std::path::PathBuf::as_path).chain([given]))?;
+    let read = others.iter().map(std::path::PathBuf::as_path).chain([given]);
+    if kind == Kind::LedgerFork {
+        let folder = output::way(target)?;
+        output::keep_at(&folder, read)?;
+        rings::spare_bound(&folder, trust)?;
+        return fork(args, given, target);
+    }
+    let begun = Begun::at(target, read, trust)?;
+    // Where an attack makes its file, before that is put where it is to go.
+    let workshop = tempfile::tempdir().map_err(|e| CliError::new(Exit::Failed, e))?;
+    let made = workshop.path().join("made");
     let with = |at: usize, what: &str| {
         args.with.get(at).map(std::path::PathBuf::as_path).ok_or_else(|| {
             CliError::usage(format!("`{kind}` needs {what}")).hint("give it with `--with`")
@@ -36,29 +48,30 @@ pub(super) fn attack(
         Kind::RingFlip => {
             let flips = args.how.flips.unwrap_or(1);
             let tensor = args.how.layer.clone();
-            ring_flip(given, target, &FlipOptions { block: None, tensor, flips, seed })
+            ring_flip(given, &made, &FlipOptions { block: None, tensor, flips, seed })
         }
         Kind::RingReseal => {
             let tampered = Network::read(with(0, "the tampered network")?)?;
-            ring_reseal(given, &tampered, target, ResealForm::OwnSignature)
+            ring_reseal(given, &tampered, &made, ResealForm::OwnSignature)
         }
-        Kind::RingSplice => ring_splice(given, with(0, older)?, target, None, seed),
-        Kind::RingRollback => ring_rollback(with(0, older)?, target),
-        Kind::RingRelabel => ring_relabel(given, target, None, seed),
+        Kind::RingSplice => ring_splice(given, with(0, older)?, &made, None, seed),
+        Kind::RingRollback => ring_rollback(with(0, older)?, &made),
+        Kind::RingRelabel => ring_relabel(given, &made, None, seed),
         Kind::ReceiptReplay => {
-            replace_file(target, &receipt(given)?).map_err(|e| io(target, &e))?;
+            begun.write(&receipt(given)?)?;
             let what = "the receipt is the same; shown for another question it must be refused: \
                         `deepring receipt verify --input OTHER.npy`";
             return told(args, kind, what, target);
         }
         Kind::OutputSwap => {
             let (honest, other) = (with(0, "the honest output")?, with(1, "the other output")?);
-            return swap(args, given, [honest, other], target);
+            return swap(args, given, [honest, other], target, begun);
         }
-        Kind::LedgerFork => return fork(args, given, target),
         _ => return Err(CliError::usage(format!("`{kind}` is no attack on files"))),
     };
-    show(args, &done.map_err(failed)?, target)
+    let done = done.map_err(failed)?;
+    begun.copy(&made)?;
+    show(args, &done, target)
 }
 
 fn show(args: &Attack, done: &RingTampered, target: &Path) -> Result<(), CliError> {
@@ -82,7 +95,13 @@ fn show(args: &Attack, done: &RingTampered, target: &Path) -> Result<(), CliErro
     output::line(format_args!("wrote {}", target.display()))
 }
 
-fn swap(args: &Attack, given: &Path, files: [&Path; 2], target: &Path) -> Result<(), CliError> {
+fn swap(
+    args: &Attack,
+    given: &Path,
+    files: [&Path; 2],
+    target: &Path,
+    begun: Begun,
+) -> Result<(), CliError> {
     let named = |path: &Path| -> Result<_, CliError> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Ok(read_npy(path, &name)?)
@@ -98,7 +117,7 @@ fn swap(args: &Attack, given: &Path, files: [&Path; 2], target: &Path) -> Result
             "give the output that `run --output-dir` wrote with it; its file has the output's name",
         ));
     }
-    replace_file(target, &swapped.receipt).map_err(|e| io(target, &e))?;
+    begun.write(&swapped.receipt)?;
     told(args, Kind::OutputSwap, "the digest of the other answer stands in the receipt", target)
 }
 

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use deepring::{Place, TensorSpec, resolved, spare_kept};
+use deepring::{Place, TensorSpec, Way, resolved, spare_kept};
 use deepring_infer::network_files;
 
 use super::tensors::untaken_name;
+use crate::begun::Begun;
 use crate::cli::Run;
 use crate::error::{CliError, Exit};
 use crate::ledgers::FILES;
@@ -16,16 +17,16 @@ use crate::output;
 use crate::rings::{self, default_store};
 
 /// Makes the folders that tensors go to, and refuses what could not be written or must not be. To be called before
-/// anything is decided, and so recorded.
-pub(super) fn before_anything(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
+/// anything is decided, and so recorded. Gives the receipt's file, begun.
+pub(super) fn before_anything(args: &Run, trust: Option<&Path>) -> Result<Option<Begun>, CliError> {
     for dir in args.output_dir.iter().chain(&args.save_inputs) {
         fs::create_dir_all(dir).map_err(|e| failed(dir, &e))?;
         output::writable(&dir.join(".npy"))?;
     }
-    let Some(receipt) = &args.receipt else { return Ok(()) };
-    output::keep(receipt, read(args, trust).iter().map(PathBuf::as_path))?;
-    rings::spare_bound(receipt, trust)?;
-    output::writable(receipt)
+    let begin = |receipt: &PathBuf| {
+        Begun::at(receipt, read(args, trust).iter().map(PathBuf::as_path), trust)
+    };
+    args.receipt.as_ref().map(begin).transpose()
 }
 
 /// The same for the files of the tensors, whose names the network gives.
@@ -56,7 +57,8 @@ pub(super) fn before_it_computes(
             }
         }
     }
-    rings::spare_all_bound(files.iter().map(PathBuf::as_path), trust)
+    let files: Vec<Way> = files.iter().map(|file| output::way(file)).collect::<Result<_, _>>()?;
+    rings::spare_all_bound(&files, trust)
 }
 
 /// Every file that a run reads, or keeps what it learns in.

@@ -47,7 +47,8 @@ fn exported(limit: u64) -> (tempfile::TempDir, Vec<u8>) {
         .collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.onnx");
-    export_with(&path, "joined", &blocks, &[spec("x")], &[spec("y")], limit).unwrap();
+    export_with(private(&path).unwrap(), "joined", &blocks, &[spec("x")], &[spec("y")], limit)
+        .unwrap();
     let whole = canonicalise(read_onnx(&path).unwrap()).unwrap().whole().unwrap();
     let mut region = vec![0; whole.params_len() as usize];
     whole.read_params(&mut region).unwrap();
