@@ -1,5 +1,7 @@
 //! Where a path leads, whether or not anything is there.
 
+mod unnamed;
+
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,7 +16,8 @@ const MAX_LINKS: usize = 40;
 ///
 /// # Errors
 /// Where there is no working directory, where a name on the way cannot be looked at, and beyond 40 links: nobody can say
-/// then where the path leads.
+/// then where the path leads. On Linux also where a link of /proc leads to a file that its text does not lead to, as in
+/// another process's view of the folders, and where the working directory is not the one that its name leads to.
 pub fn resolved(path: &Path) -> io::Result<PathBuf> {
     Ok(Walk::of(path)?.place)
 }
@@ -48,6 +51,9 @@ impl Walk {
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         // `absolute` keeps `..`, which means another folder behind a link than before it.
         let absolute = std::path::absolute(path)?;
+        if path.is_relative() {
+            unnamed::spare_covered(&std::env::current_dir()?)?;
+        }
         let (mut walk, mut names) = (Self::default(), Names::default());
         (walk.entry, walk.place) = follow(&absolute, |step| {
             names.take(&step);
@@ -167,7 +173,9 @@ fn follow(absolute: &Path, mut step: impl FnMut(Walked<'_>)) -> io::Result<(Path
                             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
                         }
                         left.push_front(Left::LinkEnds);
-                        push(&mut left, &std::fs::read_link(&next)?);
+                        let leads_to = std::fs::read_link(&next)?;
+                        unnamed::spare_misleading(&at, &next, &at.join(&leads_to))?;
+                        push(&mut left, &leads_to);
                         step(Walked::Link(&next));
                         continue;
                     }

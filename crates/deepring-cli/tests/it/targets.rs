@@ -105,6 +105,48 @@ fn files_that_a_command_names_itself_are_no_more_written_over_nor_through_links(
     }
 }
 
+/// Another process's folders are reached through /proc, by a text that leads elsewhere in one's own.
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_is_written_or_read_in_another_view_of_the_folders() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+    let desk = desk();
+    fs::create_dir(desk.path("mnt")).unwrap();
+    fs::copy(desk.path("net.ring"), desk.path("mnt/a.ring")).unwrap();
+    let script = "mount -t tmpfs none mnt && cp theirs/owner.key mnt/k && cp net.ring mnt/a.ring && echo well && read end";
+    let mut other = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+        .current_dir(desk.path(""))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(other.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    if said != "well\n" {
+        println!("skipped: no view of the folders of one's own is to be had here");
+        other.wait().unwrap();
+        return;
+    }
+    let theirs = format!("/proc/{}/root{}", other.id(), desk.path("mnt").display());
+    let read = |name: &str| fs::read(format!("{theirs}/{name}")).unwrap();
+    let before = (read("k"), read("a.ring"), contents(&desk.path("mnt")));
+    for words in [
+        format!("seal net.onnx --owner keys/owner.key --host keys/host.pub -o {theirs}/k"),
+        format!("export net.ring --key keys/owner.key -o {theirs}/k"),
+        format!("grant {theirs}/a.ring --owner-key keys/owner.key --host theirs/host.pub"),
+        format!("repair {theirs}/a.ring --from net.ring"),
+        format!("bench -o {theirs}"),
+        format!("verify {theirs}/a.ring"),
+    ] {
+        desk.run(&words).exits(1).says("that no name leads to");
+        assert!((read("k"), read("a.ring"), contents(&desk.path("mnt"))) == before, "{words}");
+    }
+    drop(other.stdin.take());
+    other.wait().unwrap();
+}
+
 #[test]
 fn an_output_is_no_file_that_the_same_command_reads_or_writes_else() {
     let desk = desk();
