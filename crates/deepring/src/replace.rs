@@ -16,7 +16,7 @@ const NAME_PART: usize = 100;
 ///
 /// Where the system has files without a name (Linux with /proc, on most file systems), it has none before
 /// [`commit`](Self::commit): whatever ends the process, nothing of it stays, unless it is killed between two system calls
-/// of a `commit` that replaces a file. Elsewhere it lies beside its target under a hidden name, `.NAME.partial-` and six
+/// of a `commit` that replaces a file, when the new file or the old one can stay as below. Elsewhere it lies beside its target under a hidden name, `.NAME.partial-` and six
 /// characters, and is removed when it is dropped; of a process that is killed it stays, and may be deleted.
 #[derive(Debug)]
 pub struct Replacement {
@@ -24,10 +24,22 @@ pub struct Replacement {
     /// `None` while it has no name.
     named: Option<TempPath>,
     target: PathBuf,
-    /// What lay at the target when this was begun.
+    there: There,
+}
+
+/// What lay at a target when its replacement was begun.
+#[derive(Debug)]
+struct There {
     seen: Seen,
     /// Keeps its number from being given to another file meanwhile.
     _held: Option<held::Held>,
+}
+
+impl There {
+    fn at(target: &Path) -> io::Result<Self> {
+        let held = held::hold(target);
+        Ok(Self { seen: seen_at(target)?, _held: held })
+    }
 }
 
 /// Which file lies at a path: device and number; `None` where none does. On systems without these, whether one does.
@@ -40,8 +52,7 @@ impl Replacement {
     /// Where `target` is a folder, a device or a pipe, or [kept](spare_kept) by another command; and where the system
     /// refuses.
     pub fn of(target: &Path) -> io::Result<Self> {
-        spare_kept(target)?;
-        Self::with_mode(target, mode_of(target).unwrap_or(0o666))
+        Self::sparing(target, 0o666)
     }
 
     /// For `target`, as it can be opened now; by its user alone, if there is none.
@@ -49,8 +60,14 @@ impl Replacement {
     /// # Errors
     /// As [`of`](Self::of).
     pub fn private_unless_there(target: &Path) -> io::Result<Self> {
+        Self::sparing(target, 0o600)
+    }
+
+    fn sparing(target: &Path, mode: u32) -> io::Result<Self> {
+        // Held first: a key that is put there once this was looked at is another file, and not replaced.
+        let there = There::at(target)?;
         spare_kept(target)?;
-        Self::with_mode(target, mode_of(target).unwrap_or(0o600))
+        Self::begin(target, mode_of(target).unwrap_or(mode), there)
     }
 
     /// For `target`, with these permissions less the process's umask. They are given when the file is made:
@@ -59,6 +76,10 @@ impl Replacement {
     /// # Errors
     /// As [`of`](Self::of).
     pub fn with_mode(target: &Path, mode: u32) -> io::Result<Self> {
+        Self::begin(target, mode, There::at(target)?)
+    }
+
+    fn begin(target: &Path, mode: u32, there: There) -> io::Result<Self> {
         if target.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
@@ -84,17 +105,15 @@ impl Replacement {
         {
             return Err(e);
         }
-        let held = held::hold(target);
-        let seen = seen_at(target)?;
         match unnamed::open(&folder_of(target), mode) {
-            Some(file) => Ok(Self { file, named: None, target: target.into(), seen, _held: held }),
-            None => Self::named(target, mode, seen, held),
+            Some(file) => Ok(Self { file, named: None, target: target.into(), there }),
+            None => Self::named(target, mode, there),
         }
     }
 
-    fn named(target: &Path, mode: u32, seen: Seen, held: Option<held::Held>) -> io::Result<Self> {
+    fn named(target: &Path, mode: u32, there: There) -> io::Result<Self> {
         let (file, path) = temporary(target, mode)?.into_parts();
-        Ok(Self { file, named: Some(path), target: target.into(), seen, _held: held })
+        Ok(Self { file, named: Some(path), target: target.into(), there })
     }
 
     /// The path that the file is for.
@@ -132,26 +151,23 @@ impl Replacement {
     /// # Errors
     /// As [`commit`](Self::commit).
     pub fn commit_unsynced(self) -> io::Result<()> {
-        let meanwhile = || {
-            let reason = "what lies there is not what lay there when this was begun";
-            io::Error::new(io::ErrorKind::AlreadyExists, reason)
-        };
-        if self.seen.is_none() {
+        if self.there.seen.is_none() {
             return self.commit_new().map_err(|e| match e.kind() {
                 io::ErrorKind::AlreadyExists => meanwhile(),
                 _ => e,
             });
         }
         self.file.sync_all()?;
-        let Self { file, named, target, seen, _held } = self;
-        if seen_at(&target)? != seen {
+        let Self { file, named, target, there } = self;
+        if seen_at(&target)? != there.seen {
             return Err(meanwhile());
         }
-        match named {
-            Some(path) => path.persist(&target).map_err(|e| e.error),
-            // A link takes no other file's name; a rename does.
-            None => replace(&file, &target),
-        }
+        let named = match named {
+            Some(path) => path,
+            // A link takes no other file's name; so it gets one of its own first.
+            None => link_beside(&file, &target)?,
+        };
+        exchange::put(named, &target, there.seen)
     }
 
     /// Gives the file its target's name, unless that is taken; syncs the file, not the folder.
@@ -175,6 +191,11 @@ impl io::Write for Replacement {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+fn meanwhile() -> io::Error {
+    let reason = "what lies there is not what lay there when this was begun";
+    io::Error::new(io::ErrorKind::AlreadyExists, reason)
 }
 
 fn seen_at(target: &Path) -> io::Result<Seen> {
@@ -208,13 +229,13 @@ pub(crate) fn replace_private_file(target: &Path, bytes: &[u8]) -> io::Result<()
     file.commit()
 }
 
-/// Puts a file without a name in another's place, by a name that is there from one system call to the next.
-fn replace(file: &File, target: &Path) -> io::Result<()> {
+/// Gives a file without a name one beside the target, which is there for a few system calls.
+fn link_beside(file: &File, target: &Path) -> io::Result<TempPath> {
     let mut builder = Builder::new();
     let prefix = prefix_for(target);
     let linked =
         builder.prefix(&prefix).make_in(folder_of(target), |path| unnamed::link(file, path))?;
-    linked.into_temp_path().persist(target).map_err(|e| e.error)
+    Ok(linked.into_temp_path())
 }
 
 fn temporary(target: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile> {
@@ -254,6 +275,8 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
+
+mod exchange;
 
 /// What lies at a path, held without being opened to be read: a number of a file that is gone can be another's at once.
 #[cfg(target_os = "linux")]

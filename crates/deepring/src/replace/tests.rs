@@ -14,7 +14,7 @@ fn names(folder: &Path) -> Vec<String> {
 /// Both ways of writing, whatever this system has.
 fn both(target: &Path) -> impl Iterator<Item = Replacement> {
     let ways: [fn(&Path) -> io::Result<Replacement>; 2] =
-        [Replacement::of, |target| Replacement::named(target, 0o600, seen_at(target)?, None)];
+        [Replacement::of, |target| Replacement::named(target, 0o600, There::at(target)?)];
     ways.into_iter().map(|way| way(target).unwrap())
 }
 
