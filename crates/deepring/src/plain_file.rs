@@ -18,13 +18,25 @@ pub fn open_plain(path: &Path) -> io::Result<File> {
 /// # Errors
 /// As [`open_plain`].
 pub fn open_plain_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    open_following(path, options, true)
+}
+
+/// Opens a plain file for reading that lies at `path` itself: a link there is not followed.
+pub(crate) fn open_plain_itself(path: &Path) -> io::Result<File> {
+    open_following(path, OpenOptions::new().read(true), false)
+}
+
+fn open_following(path: &Path, options: &mut OpenOptions, follow: bool) -> io::Result<File> {
     #[cfg(unix)]
     {
+        use rustix::fs::OFlags;
         use std::os::unix::fs::OpenOptionsExt as _;
         // To open a pipe is to wait for its other end.
-        let no_wait = rustix::fs::OFlags::NONBLOCK.bits();
-        options.custom_flags(i32::try_from(no_wait).unwrap_or(0));
+        let flags = OFlags::NONBLOCK | if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+        options.custom_flags(i32::try_from(flags.bits()).unwrap_or(0));
     }
+    #[cfg(not(unix))]
+    let _ = follow;
     let opened = options.open(path);
     // A pipe that nobody reads, or a socket, cannot be opened at all.
     let kind = match &opened {

@@ -15,7 +15,7 @@ use crate::crypto::Digest;
 use crate::in_line::InLine;
 use crate::keys::{Owner, PublicKey};
 use crate::path::{Step, Walk, is_absence, resolved};
-use crate::plain_file::{open_plain, read_plain_text};
+use crate::plain_file::{open_plain_itself, read_plain_text};
 use crate::replace::replace_private_file;
 use crate::ring::AuthenticRing;
 use crate::way::Way;
@@ -369,7 +369,8 @@ fn remember(data: &mut Data, ring: &AuthenticRing) {
 fn read(path: &Path) -> Result<Data, TrustError> {
     let io = |source| TrustError::Io { path: path.into(), source };
     guarded_way(path)?;
-    let file = match open_plain(path) {
+    // No link is here: `path` was resolved. One that comes now is not the user's.
+    let file = match open_plain_itself(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Data::default()),
         opened => opened.map_err(io)?,
     };
@@ -479,4 +480,21 @@ fn create_private_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// In a folder like /tmp, another user can put a link there between the look at the way and the opening.
+    #[test]
+    fn a_link_in_the_stores_place_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let (store, link) = (dir.join("store"), dir.join("link"));
+        replace_private_file(&store, b"{\"format\": 2}").unwrap();
+        std::os::unix::fs::symlink(&store, &link).unwrap();
+        assert!(!matches!(read(&store), Err(TrustError::Io { .. })));
+        assert!(matches!(read(&link), Err(TrustError::Io { .. })));
+    }
 }
