@@ -233,7 +233,8 @@ pub(crate) fn spare_all_bound(targets: &[Way], store: Option<&Path>) -> Result<(
     Ok(())
 }
 
-fn taken(path: &Path, bound: OwnedRing) -> CliError {
+/// The refusal to put anything else where a ring is bound.
+pub(crate) fn taken(path: &Path, bound: OwnedRing) -> CliError {
     let (ring, owner) = (bound.ring, bound.owner);
     let message = format!(
         "{} is bound to ring {ring} of owner {owner}: nothing else is put there",

@@ -30,6 +30,7 @@ use crate::sandbox;
 use crate::top::{Shown, shown};
 
 pub(crate) fn run(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
+    targets::spare_bound_folders(args, trust)?;
     if args.process.sandbox {
         hardening::confined(sandbox::enter(args, trust)?);
     }

@@ -270,6 +270,28 @@ fn no_tensor_is_written_where_a_ring_is_bound() {
     assert!(fs::read(desk.path(&bound)).unwrap() == before);
 }
 
+/// Nor is a folder made there, of whatever kind.
+#[test]
+fn no_folder_is_made_where_a_bound_ring_is_gone() {
+    let desk = two_owners();
+    fs::copy(desk.path("a.ring"), desk.path("bound")).unwrap();
+    desk.run("trust bind bound --owner keys/owner.pub").succeeds();
+    fs::remove_file(desk.path("bound")).unwrap();
+    let run = format!("run b.ring --owner b/owner.pub {RUN}");
+    for words in [
+        format!("{run} --output-dir bound"),
+        format!("{run} --save-inputs ./bound"),
+        format!("{run} --output-dir bound --sandbox"),
+        format!("{run} --ledger bound --new-ledger"),
+        "run net.onnx --plain --input x.npy --output-dir bound".to_owned(),
+        "repair a.ring --from a.ring --owner keys/owner.pub --ledger bound --new-ledger".to_owned(),
+        "ledger init bound".to_owned(),
+    ] {
+        desk.run(&words).exits(4).says("is bound to");
+        assert!(!desk.path("bound").exists(), "{words}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_in_a_bound_rings_place_is_not_followed_to_another_ring() {

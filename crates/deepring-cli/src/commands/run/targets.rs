@@ -16,6 +16,14 @@ use crate::named;
 use crate::output;
 use crate::rings::{self, default_store};
 
+/// Refuses to make a folder where a ring is bound. To be called before any is made.
+pub(super) fn spare_bound_folders(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
+    let ledger = args.ledger.iter().filter(|_| args.new_ledger);
+    let folders = args.output_dir.iter().chain(&args.save_inputs).chain(ledger);
+    let folders: Vec<Way> = folders.map(|dir| output::way(dir)).collect::<Result<_, _>>()?;
+    if folders.is_empty() { Ok(()) } else { rings::spare_all_bound(&folders, trust) }
+}
+
 /// Makes the folders that tensors go to, and refuses what could not be written or must not be. To be called before
 /// anything is decided, and so recorded. Gives the receipt's file, begun.
 pub(super) fn before_anything(args: &Run, trust: Option<&Path>) -> Result<Option<Begun>, CliError> {
