@@ -309,21 +309,27 @@ pub(crate) fn turns(read: &Way, written: &Way) -> Result<[Option<Turn>; 2], CliE
     if output::is_one_place(read, written)? || is_one_file(read.place(), written.place()) {
         return Ok([Some(turn(read)?), None]);
     }
+    // By the files' numbers, which hard links have in common; where one is absent, nobody is waited for there.
+    let order = |way: &Way| (number(way.place()), way.place().to_owned());
     let (first, second) =
-        if read.place() < written.place() { (read, written) } else { (written, read) };
+        if order(read) < order(written) { (read, written) } else { (written, read) };
     Ok([Some(turn(first)?), Some(turn(second)?)])
 }
 
-#[cfg(unix)]
 fn is_one_file(a: &Path, b: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let number = |path: &Path| path.metadata().ok().map(|m| (m.dev(), m.ino()));
     number(a).is_some_and(|a| number(b) == Some(a))
 }
 
+/// What tells a file from every other one, whatever it is called.
+#[cfg(unix)]
+fn number(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    path.metadata().ok().map(|m| (m.dev(), m.ino()))
+}
+
 #[cfg(not(unix))]
-fn is_one_file(_: &Path, _: &Path) -> bool {
-    false
+fn number(_: &Path) -> Option<(u64, u64)> {
+    None
 }
 
 /// Refuses to write a version and revision of a ring over one that is as new, or newer: what that one was made for, a host
