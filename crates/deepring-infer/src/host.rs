@@ -16,7 +16,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -48,6 +48,8 @@ pub struct RingHost<E: Engine> {
     genesis: GenesisBlock,
     blocks: BTreeMap<u32, LoadedBlock<E>>,
     shared: SharedBlocks,
+    /// Blocks that are to be opened anew with the next one, because an earlier try did not get to them.
+    overdue: BTreeSet<u32>,
     check: Check,
     background: bool,
     /// Legs for which it is known what is cheaper, and of these, those for which that is every product.
@@ -125,6 +127,7 @@ impl<E: Engine> RingHost<E> {
             genesis,
             blocks: BTreeMap::new(),
             shared: SharedBlocks::default(),
+            overdue: BTreeSet::new(),
             check,
             background: false,
             chosen: Mutex::default(),
@@ -157,11 +160,17 @@ impl<E: Engine> RingHost<E> {
             **other != index && block.header().shared_blocks().any(|b| replaced.contains(&b))
         });
         let others: Vec<u32> = others.map(|(other, _)| *other).collect();
-        for index in std::iter::once(index).chain(others) {
-            self.open_block(index)?;
+        self.overdue.extend(others);
+        if self.blocks.contains_key(&index) {
+            self.overdue.insert(index);
         }
         // Their costs are observed anew.
         *self.chosen() = Chosen::default();
+        let due: Vec<u32> = self.overdue.iter().copied().filter(|due| *due != index).collect();
+        for index in std::iter::once(index).chain(due) {
+            self.open_block(index)?;
+            self.overdue.remove(&index);
+        }
         Ok(())
     }
 

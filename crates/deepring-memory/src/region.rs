@@ -12,6 +12,8 @@ use crate::{Protection, Use};
 const HUGE: usize = 2 << 20;
 /// Where shared bytes may begin: at a page, whatever the machine's are.
 const PLACES: usize = 64 << 10;
+/// More are copied: a process has a limit of mappings.
+const MOST: usize = 1024;
 
 /// Whole pages of its own with an inaccessible guard page on both sides; zeroed at first; wiped when dropped.
 ///
@@ -72,7 +74,8 @@ impl Region {
             end = at.checked_add(region.len)?;
         }
         let pages: Vec<(usize, &Pages)> = shared.iter().map(|(at, r)| (*at, &r.pages)).collect();
-        if let Some(pages) = Pages::behind(len, &pages) {
+        let pages = if pages.len() <= MOST { Pages::behind(len, &pages) } else { None };
+        if let Some(pages) = pages {
             let shared = shared.into_iter().map(|(_, region)| region).collect();
             let purpose = Use::Bulk;
             return Some(Self {

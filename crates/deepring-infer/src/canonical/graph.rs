@@ -95,6 +95,13 @@ impl Graph {
         producers
     }
 
+    /// All names that branches and loops give to values of their own.
+    pub(crate) fn names_within(&self) -> HashSet<String> {
+        let mut names = HashSet::new();
+        self.nodes.iter().for_each(|node| super::scope::names_within(node, &mut names));
+        names
+    }
+
     /// A name like `wish` that nothing has yet.
     pub(crate) fn fresh(&self, wish: &str) -> String {
         let taken = |name: &str| {

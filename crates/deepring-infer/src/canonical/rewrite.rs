@@ -287,9 +287,54 @@ pub(super) fn single_scale(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewrit
     Ok(Some(without_lists(upgrade, node, &[(1, "scale"), (2, "zero")])))
 }
 
-/// Zero points of input and weight.
+/// Zero points of input and weight: of a list of them, the engine takes the wrong ones beyond the first rows or columns.
 pub(super) fn single_zeros(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
-    Ok(Some(without_lists(upgrade, node, &[(2, "input_zero"), (3, "weight_zero")])))
+    let mut node = without_lists(upgrade, node, &[(2, "input_zero"), (3, "weight_zero")]);
+    let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
+    let count = |arg: usize| match node.arg(arg) {
+        Some(zero) if upgrade.shapes.rank(Some(zero)) == Some(0) => Some(1),
+        Some(zero) => upgrade.elements(Some(zero)),
+        None => Some(1),
+    };
+    let (rows, known) = match (count(2), count(3)) {
+        (Some(1), Some(1)) => return Ok(Some(node)),
+        (list, Some(1)) => (true, list.is_some()),
+        (Some(1), list) => (false, list.is_some()),
+        _ => return Err(upgrade.differs(&node, "zero points for each row and each column")),
+    };
+    // y = a·b with single zero points, less the list times what the other operand sums to.
+    let list = node.arg(if rows { 2 } else { 3 }).map(str::to_owned);
+    let inner = match upgrade.shapes.of(node.arg(1)).map(Vec::as_slice) {
+        Some([Dim::Fixed(inner), _]) => Some(*inner),
+        _ => None,
+    };
+    let matrix = upgrade.shapes.rank(node.arg(0)) == Some(2) || !rows;
+    let (Some(list), Some(inner), true) = (list, inner, matrix && known) else {
+        return Err(upgrade.differs(&node, "a list of zero points of an open number"));
+    };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let dims = if rows { [1, inner] } else { [inner, 1] };
+    let len = usize::try_from(inner).unwrap_or(usize::MAX).min(1 << 30);
+    upgrade.charge(inner)?;
+    let ones = upgrade.constant(&part("ones"), DType::U8, &dims, vec![1; len]);
+    let input = |arg: usize| node.arg(arg).unwrap_or_default().to_owned();
+    let (a, b, zero_a, zero_b) = (input(0), input(1), input(2), input(3));
+    let sums = if rows { [&ones, &b, "", &zero_b] } else { [&a, &ones, &zero_a, ""] };
+    upgrade.push("MatMulInteger", &sums, &part("sums"));
+    let wide = i64::from(DType::I32.onnx());
+    upgrade.push("Cast", &[&list], &part("zeros")).set_int("to", wide);
+    let zeros = if rows {
+        upgrade.reshaped("Unsqueeze", &part("zeros"), &[1], &part("zeros_of_rows"));
+        part("zeros_of_rows")
+    } else {
+        part("zeros")
+    };
+    upgrade.push("Mul", &[&part("sums"), &zeros], &part("shift"));
+    node.set_input(if rows { 2 } else { 3 }, String::new());
+    node.output = vec![part("product")];
+    upgrade.nodes.push(node);
+    upgrade.push("Sub", &[&part("product"), &part("shift")], &y);
+    Ok(None)
 }
 
 /// A list of one is the one.

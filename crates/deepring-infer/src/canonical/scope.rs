@@ -54,6 +54,14 @@ pub(crate) fn rename_uses(node: &mut NodeProto, names: &HashMap<String, String>)
     }
 }
 
+/// Adds the names that the node's subgraphs give to values of their own.
+pub(crate) fn names_within(node: &NodeProto, into: &mut HashSet<String>) {
+    for graph in subgraphs(node) {
+        into.extend(defined(graph));
+        graph.node.iter().for_each(|node| names_within(node, into));
+    }
+}
+
 /// Distinct operators of the node and of its subgraphs.
 pub(crate) fn op_types(node: &NodeProto, into: &mut BTreeSet<String>) {
     into.insert(node.qualified_op());

@@ -13,6 +13,7 @@ impl Graph {
         let uses = self.uses();
         let outputs = self.output_names();
         let producers = self.producers();
+        let within = self.names_within();
         // Values that are called otherwise from here on; chains are resolved as they are added.
         let mut names: HashMap<String, String> = HashMap::new();
         let mut produced_as: HashMap<String, String> = HashMap::new();
@@ -23,6 +24,11 @@ impl Graph {
                 continue;
             };
             let from = names.get(from).cloned().unwrap_or_else(|| from.to_owned());
+            // A branch or loop that has a value of that name would read its own instead.
+            if within.contains(&from) || within.contains(to) {
+                keep.push(true);
+                continue;
+            }
             if !outputs.contains(to) {
                 names.insert(to.to_owned(), from);
                 keep.push(false);

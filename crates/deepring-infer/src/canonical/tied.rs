@@ -114,13 +114,16 @@ impl Graph {
         gemm.output = vec![product.clone()];
         let mut concat = made("Concat", &[&lead, &width], &whole);
         concat.set_int("axis", 0);
+        // Of an empty batch a zero is a zero.
+        let mut shaped = made("Reshape", &[&product, &whole], y);
+        shaped.set_int("allowzero", 1);
         vec![
             made("Shape", &[x], &shape),
             made("Slice", &[&shape, &from, &to], &lead),
             concat,
             made("Reshape", &[x, &flat_shape], &flat),
             gemm,
-            made("Reshape", &[&product, &whole], y),
+            shaped,
         ]
     }
 }

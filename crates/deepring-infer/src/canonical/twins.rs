@@ -15,7 +15,7 @@ impl Graph {
     /// Joins nodes of the same operator, attributes and inputs, all of which are constants or follow from them. Only
     /// operators that move or convert elements, or scale them: what they give depends on nothing else.
     pub(crate) fn join_twins(&mut self) {
-        let outputs = self.output_names();
+        let (outputs, within) = (self.output_names(), self.names_within());
         let mut constant: HashSet<String> = HashSet::new();
         let mut first: BTreeMap<Vec<u8>, String> = BTreeMap::new();
         let mut names: HashMap<String, String> = HashMap::new();
@@ -37,6 +37,11 @@ impl Graph {
                 continue;
             }
             constant.insert(made.clone());
+            // A branch or loop that has a value of that name would read its own instead.
+            if within.contains(&made) {
+                nodes.push(node);
+                continue;
+            }
             match first.get(&key(&node)) {
                 Some(same) => {
                     names.insert(made, same.clone());

@@ -472,3 +472,86 @@ fn a_diagonal_that_no_matrix_reaches_leaves_all_or_nothing() {
         assert_eq!(floats(&answer(&net, vec![tensor("x", &[2, 2], &[1.0; 4])])), [due; 4]);
     }
 }
+
+/// Of a list of zero points the engine takes the wrong ones beyond the first sixteen.
+#[test]
+fn zero_points_for_each_row_or_column_are_theirs() {
+    const BYTES: i32 = 2;
+    const WIDE: i32 = 6;
+    let (rows, inner, columns) = (40usize, 24usize, 50usize);
+    let bytes =
+        |n: usize, step: usize| -> Vec<u8> { (0..n).map(|i| (i * step + i / 7) as u8).collect() };
+    let constant = |name: &str, dims: &[i64], data: &[u8]| {
+        let mut tensor = crate::graphs::float_tensor(name, dims, &[]);
+        (tensor.data_type, tensor.raw_data) = (Some(BYTES), Some(data.to_vec()));
+        tensor
+    };
+    let (a, b) = (bytes(rows * inner, 37), bytes(inner * columns, 91));
+    for of_rows in [false, true] {
+        let count = if of_rows { rows } else { columns };
+        let list = bytes(count, 53);
+        let mut net = Net::new(1);
+        net.input("a", BYTES, &["40", "24"]).output("y", WIDE);
+        net.graph.initializer.extend([
+            constant("b", &[inner as i64, columns as i64], &b),
+            constant("list", &[count as i64], &list),
+            constant("one", &[], &[7]),
+        ]);
+        let zeros = if of_rows { ["list", "one"] } else { ["one", "list"] };
+        net.node("MatMulInteger", &["a", "b", zeros[0], zeros[1]], "y");
+        let folder = tempfile::tempdir().unwrap();
+        let ring = Sealed::new(&net.save(folder.path()), "1".parse().unwrap());
+        let dims = vec![rows as u64, inner as u64];
+        let input = TensorValue::new("a", DType::U8, dims, a.clone()).unwrap();
+        for check in [deepring::Check::Run, deepring::Check::Compute] {
+            let found = crate::zoo::answer(&ring.session(check), &input);
+            let found = found.data().as_chunks().0.iter().map(|b| i32::from_le_bytes(*b));
+            let due = (0..rows * columns).map(|at| {
+                let (i, j) = (at / columns, at % columns);
+                let zero =
+                    |row: bool, at: usize| i32::from(if row == of_rows { list[at] } else { 7 });
+                let term = |k: usize| {
+                    (i32::from(a[i * inner + k]) - zero(true, i))
+                        * (i32::from(b[k * columns + j]) - zero(false, j))
+                };
+                (0..inner).map(term).sum::<i32>()
+            });
+            assert!(found.eq(due), "{of_rows} {check}");
+        }
+    }
+}
+
+/// A branch that has a value of its own reads that, also where nodes before it were joined.
+#[test]
+fn a_branch_reads_its_own_value_where_others_of_that_name_are_joined() {
+    use crate::graphs::{float_tensor, graph, node, value};
+    use deepring_infer::onnx::proto::GraphProto;
+    let mut net = Net::new(1);
+    net.input("x", FLOAT, &["2", "2"]).input("c", BOOL, &[]).output("y", FLOAT);
+    net.floats("s", &[2, 2], &[1.0, 2.0, 3.0, 4.0]);
+    for name in ["t1", "t2"] {
+        net.node("Transpose", &["s"], name).attribute = vec![ints("perm", &[1, 0])];
+    }
+    net.node("Add", &["x", "t1"], "z");
+    let branch = |name: &str| GraphProto {
+        name: Some(name.to_owned()),
+        node: vec![
+            node("Add", &["z", "t1"], &["u"]),
+            node("Add", &["u", "t2"], &[&format!("{name}_y")]),
+        ],
+        initializer: vec![float_tensor("t1", &[2, 2], &[10.0, 20.0, 30.0, 40.0])],
+        output: vec![value(&format!("{name}_y"), FLOAT, Some(&["2", "2"]))],
+        ..GraphProto::default()
+    };
+    net.node("If", &["c"], "y").attribute =
+        vec![graph("then_branch", branch("a")), graph("else_branch", branch("b"))];
+    let folder = tempfile::tempdir().unwrap();
+    let path = net.save(folder.path());
+    let ring = Sealed::new(&path, "1".parse().unwrap());
+    let condition = TensorValue::new("c", DType::Bool, vec![], vec![1]).unwrap();
+    let x = tensor("x", &[2, 2], &[0.0; 4]);
+    let session = ring.session(deepring::Check::Run);
+    let outcome = session.run_batch(vec![vec![x, condition]]).unwrap();
+    // x + tᵀ, and the branch's own, and tᵀ once more.
+    assert_eq!(floats(&outcome.outputs[0][0]), [12.0, 26.0, 34.0, 48.0]);
+}

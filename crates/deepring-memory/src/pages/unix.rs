@@ -72,14 +72,23 @@ impl Pages {
     /// Memory whose pages [`behind`](Self::behind) can have other mappings show, too.
     #[cfg(target_os = "linux")]
     pub(crate) fn shared(len: usize) -> Option<Self> {
+        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+
         let room = Self::whole(len)?;
         let mut around = Reserved::new(room, page())?;
+        let file =
+            memfd_create("deepring", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).ok()?;
+        ftruncate(&file, u64::try_from(room).ok()?).ok()?;
         // SAFETY: a new mapping at an address of the kernel's choice.
         let anywhere = unsafe {
             let access = ProtFlags::READ | ProtFlags::WRITE;
-            mmap_anonymous(std::ptr::null_mut(), room, access, MapFlags::SHARED)
+            rustix::mm::mmap(std::ptr::null_mut(), room, access, MapFlags::SHARED, &file, 0)
         };
         around.take(0, anywhere.ok()?, room)?;
+        // Root can open what is mapped (`/proc/PID/map_files`): the file takes no write but by the mapping that there is, no
+        // further one to write by, and no other length.
+        let seals = SealFlags::FUTURE_WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+        fcntl_add_seals(&file, seals).ok()?;
         let (first, kind) = (around.first(), Kind::Private);
         let pages = Self { first, room, own: room, kind, writable: true, _around: around };
         pages.begin(false);
@@ -117,7 +126,9 @@ impl Pages {
                 rustix::mm::mremap(pages.first.as_ptr().cast(), 0, pages.room, flags)
             };
             around.take(*at, again.ok()?, pages.room)?;
-            #[cfg(any(test, feature = "tamper"))]
+        }
+        #[cfg(any(test, feature = "tamper"))]
+        for (at, pages) in shared {
             tampering::note(first.as_ptr() as usize + at, pages.room, false);
         }
         let pages = Self { first, room, own, kind: Kind::Private, writable: true, _around: around };

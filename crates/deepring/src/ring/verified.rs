@@ -13,7 +13,7 @@ use super::layout::Layout;
 use super::opened::{DecryptedBlock, OpenedBlock};
 use super::report::{Finding, PartName, Report, Verdict};
 use super::storage::Storage;
-use crate::block::{Header, PartKind, own, shared_at};
+use crate::block::{Header, Part, PartKind, SHARED_ALIGNMENT, own};
 use crate::crypto::Digest;
 use crate::keys::{Owner, PublicKey};
 use crate::manifest::Manifest;
@@ -356,7 +356,8 @@ pub(crate) fn examine_sharing(headers: &[&Header]) -> Vec<Finding> {
     for (i, header) in headers.iter().enumerate() {
         if i >= first {
             check(i > 1, header, "a shared block stands where one that computes is due");
-            check(header.is_shared(), header, "a block that computes stands behind a shared one");
+            let shared = header.is_shared();
+            check(shared, header, "a block that computes stands behind a shared one");
             let still = header.inputs.is_empty() && header.outputs.is_empty();
             check(still, header, "a shared block reads or gives tensors");
         } else {
@@ -364,23 +365,33 @@ pub(crate) fn examine_sharing(headers: &[&Header]) -> Vec<Finding> {
             let checks = header.parts.iter().any(|p| matches!(p.kind, PartKind::Check(_)));
             check(!checks || first == headers.len(), header, "a check where blocks are shared");
         }
-        let fits = has_what_it_shares(header, headers);
+        let fits = has_what_it_shares(header, headers, first);
         check(fits, header, "shared parameters are not those of the block that holds them");
     }
     found
 }
 
-fn has_what_it_shares(header: &Header, headers: &[&Header]) -> bool {
-    let mut parts = own(&header.parts).to_vec();
-    for block in header.shared_blocks() {
-        let shared = headers.get(block as usize).filter(|h| h.is_shared());
-        let end = parts.last().map_or(0, crate::block::Part::end);
-        match shared.and_then(|shared| shared_at(end, block, own(&shared.parts))) {
-            Some(moved) => parts.extend(moved),
-            None => return false,
+/// In one walk of the header's own parts, so that the work is bounded by what the header takes in the file.
+fn has_what_it_shares(header: &Header, headers: &[&Header], first_shared: usize) -> bool {
+    let (mut parts, mut end) = (header.parts.as_slice(), header.own_len());
+    parts = parts.get(own(&header.parts).len()..).unwrap_or_default();
+    while let Some(block) = parts.first().and_then(|p| p.shared) {
+        let run = parts.iter().take_while(|p| p.shared == Some(block)).count();
+        let (mine, rest) = parts.split_at(run);
+        let at = block as usize;
+        let Some(shared) = headers.get(at).filter(|_| at >= first_shared) else { return false };
+        let Some(base) = end.checked_next_multiple_of(SHARED_ALIGNMENT) else { return false };
+        let moved = |(mine, held): (&Part, &Part)| {
+            base.checked_add(held.offset) == Some(mine.offset)
+                && (mine.len, &mine.kind) == (held.len, &held.kind)
+        };
+        if run != shared.parts.len() || !mine.iter().zip(&shared.parts).all(moved) {
+            return false;
         }
+        end = mine.last().map_or(end, Part::end);
+        parts = rest;
     }
-    parts == header.parts
+    parts.is_empty()
 }
 
 /// Checks that each block reads only what an earlier one gives, with one spec for each name, and
