@@ -14,6 +14,7 @@ mod anatomy;
 mod block_check;
 mod cost;
 mod direct;
+mod external;
 mod integer;
 mod margin;
 mod measure;
@@ -38,6 +39,7 @@ pub(crate) use block_check::BlockCheck;
 #[cfg(test)]
 pub(crate) use block_check::SECRET_LIFE;
 pub(crate) use cost::{BlockCosts, Choice};
+pub(crate) use external::names_parts_alone;
 pub use measure::{Measure, PartMeasure};
 #[cfg(test)]
 pub(crate) use plan::CheckPlan;

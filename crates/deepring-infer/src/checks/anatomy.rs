@@ -448,7 +448,7 @@ fn fixed(spec: &TensorSpec) -> Option<Vec<usize>> {
 }
 
 /// Where a parameter begins in the plaintext of a block that has these parts.
-fn offset_of(tensor: &TensorProto, parts: &[Part]) -> Option<u64> {
+pub(super) fn offset_of(tensor: &TensorProto, parts: &[Part]) -> Option<u64> {
     let entry = |key| {
         let entry = tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key))?;
         entry.value.as_deref()

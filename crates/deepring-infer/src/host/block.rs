@@ -3,14 +3,18 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use deepring::{AuthenticRing, Check, Header, Host, OpenError, OpenedBlock, PartKind, SecretKey};
+use deepring::{
+    AuthenticRing, Check, DecodeError, Header, Host, OpenError, OpenedBlock, PartKind, SecretKey,
+};
 use deepring_memory::Protection;
 
 use super::alarms::Alarms;
 use super::block_use::BlockUse;
 use super::opening::BlockMemory;
 use super::shared::SharedBlock;
-use crate::checks::{Anatomy, BlockCheck, Fault, Mode, Numbers, PlanKind, Rest, exposing};
+use crate::checks::{
+    Anatomy, BlockCheck, Fault, Mode, Numbers, PlanKind, Rest, exposing, names_parts_alone,
+};
 use crate::engine::{Engine, EngineError};
 use crate::error::RunError;
 use crate::inputs::names;
@@ -81,6 +85,10 @@ impl<E: Engine> LoadedBlock<E> {
         let BlockMemory { buffer, opened, check: made } =
             BlockMemory::of(ring, key, header, Mode::of(check), shared)?;
         let graph = graph_of(header, buffer.bytes(), made.as_ref())?;
+        if !names_parts_alone(&graph, &header.parts) {
+            let source = DecodeError::Contradiction { field: "graph", with: "parts" };
+            return Err(OpenError::Malformed { index, source }.into());
+        }
         let mut block = Self {
             ring: Arc::clone(ring),
             engine: Arc::clone(engine),
