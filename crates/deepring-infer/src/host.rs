@@ -160,8 +160,8 @@ impl<E: Engine> RingHost<E> {
             **other != index && block.header().shared_blocks().any(|b| replaced.contains(&b))
         });
         let others: Vec<u32> = others.map(|(other, _)| *other).collect();
-        self.overdue.extend(others);
-        if self.blocks.contains_key(&index) {
+        if !replaced.is_empty() {
+            self.overdue.extend(others);
             self.overdue.insert(index);
         }
         // Their costs are observed anew.

@@ -289,14 +289,13 @@ pub(super) fn single_scale(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewrit
 
 /// Zero points of input and weight: of a list of them, the engine takes the wrong ones beyond the first rows or columns.
 pub(super) fn single_zeros(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
-    let mut node = without_lists(upgrade, node, &[(2, "input_zero"), (3, "weight_zero")]);
-    let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
-    let count = |arg: usize| match node.arg(arg) {
-        Some(zero) if upgrade.shapes.rank(Some(zero)) == Some(0) => Some(1),
+    let counts = [2, 3].map(|arg| match node.arg(arg) {
         Some(zero) => upgrade.elements(Some(zero)),
         None => Some(1),
-    };
-    let (rows, known) = match (count(2), count(3)) {
+    });
+    let mut node = without_lists(upgrade, node, &[(2, "input_zero"), (3, "weight_zero")]);
+    let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
+    let (rows, known) = match (counts[0], counts[1]) {
         (Some(1), Some(1)) => return Ok(Some(node)),
         (list, Some(1)) => (true, list.is_some()),
         (Some(1), list) => (false, list.is_some()),
