@@ -13,6 +13,7 @@ use deepring::{
 use thiserror::Error;
 
 use crate::canonical::canonicalise;
+use crate::checks::names_parts_alone;
 use crate::cut::{CutBlock, CutError, CutModel, CutPolicy, SharedParams, cut, cut_sharing};
 use crate::engine::{EngineError, Rten};
 use crate::neighbour::Vectors;
@@ -502,8 +503,8 @@ fn plaintext_of(
         reason: "parameters are not where the graph looks for them",
     };
     let parts = sealer.parts_of(index);
-    // The graph refers to parameters by offset; they must be where it looks.
-    if parts.iter().zip(&block.params).any(|(part, param)| part.offset != param.offset) {
+    // The graph refers to parameters by offset; they must be where it looks. A host asks the same.
+    if !names_parts_alone(&block.graph, parts) {
         return Err(layout().into());
     }
     let own_len = parts.iter().filter(|p| p.shared.is_none()).map(|p| p.end() as usize).max();

@@ -352,6 +352,37 @@ mod tests {
         assert!(!crate::tamper(one.bytes(), 30_000, &[9]), "between the two");
     }
 
+    /// The ways by which root writes to other frozen pages: through `/proc/PID/mem`, and through the file that is mapped.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn shared_pages_are_written_neither_through_memory_nor_through_their_file() {
+        use std::fs::File;
+        use std::os::unix::fs::FileExt as _;
+
+        let a = shared(100_000, 1);
+        let one = Region::with_shared(10, vec![(65_536, Arc::clone(&a))]).unwrap();
+        let own = File::options().write(true).open("/proc/self/mem").unwrap();
+        let mut bulk = Region::new(10, Use::Bulk).unwrap();
+        bulk.freeze();
+        println!("of other pages: {:?}", own.write_at(&[9], bulk.bytes().as_ptr() as u64));
+        for bytes in [a.bytes(), &one.bytes()[65_536..]] {
+            assert!(own.write_at(&[9], bytes.as_ptr() as u64).is_err());
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            let start = format!("{:x}-", bytes.as_ptr() as usize);
+            let line = maps.lines().find(|line| line.trim_start_matches('0').starts_with(&start));
+            let range = line.unwrap().split_once(' ').unwrap().0;
+            let mapped = format!("/proc/self/map_files/{range}");
+            match File::options().read(true).write(true).open(&mapped) {
+                Ok(file) => {
+                    assert!(file.write_at(&[9], 0).is_err(), "{mapped}");
+                    assert!(file.set_len(0).is_err() && file.set_len(1 << 20).is_err());
+                }
+                Err(e) => println!("skipped: this user may not open {mapped}: {e}"),
+            }
+            assert!(bytes.iter().all(|b| *b == 1));
+        }
+    }
+
     /// What the system lets this process do with each page of a region.
     #[cfg(target_os = "linux")]
     fn access(region: &Region) -> Vec<String> {

@@ -5,5 +5,5 @@ pub(crate) mod header;
 mod part;
 
 pub use header::{Header, Recipient, RecipientRole};
-pub(crate) use part::{MAX_PARTS, SHARED_ALIGNMENT, lay_out, own, shared_at};
-pub use part::{Part, PartKind, checked_by};
+pub(crate) use part::{MAX_PARTS, lay_out, own, shared_at};
+pub use part::{Part, PartKind, SHARED_ALIGNMENT, checked_by};

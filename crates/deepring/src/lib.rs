@@ -116,7 +116,7 @@ mod turn;
 mod way;
 mod write_back;
 
-pub use block::{Header, Part, PartKind, Recipient, RecipientRole, checked_by};
+pub use block::{Header, Part, PartKind, Recipient, RecipientRole, SHARED_ALIGNMENT, checked_by};
 pub use crypto::{Digest, NoRandomness};
 pub use deepring_memory::Protection;
 pub use encoding::{DecodeError, Reader, Writer};

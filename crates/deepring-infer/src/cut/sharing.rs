@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use deepring::{DType, Dim, TensorSpec};
+use deepring::{DType, Dim, SHARED_ALIGNMENT, TensorSpec};
 
 use super::Param;
 use super::build::ALIGNMENT;
@@ -12,8 +12,6 @@ use crate::onnx::proto::NodeProto;
 
 /// File name under which a block's graph refers to parameters that it shares with others.
 pub const SHARED_FILE: &str = "shared.data";
-/// What is shared by the same blocks begins at a multiple of this in the places of each of them.
-const GROUP_ALIGNMENT: u64 = 64 * 1024;
 /// Shorter tensors are repeated: what they would save, their pages and headers cost.
 const WORTH: u64 = 4096;
 /// Most groups; what further ones would share is repeated.
@@ -103,7 +101,7 @@ impl Sharing {
         let (group, offset) = self.places.get(name)?;
         let mut end = 0u64;
         for used in self.used_by(block) {
-            let start = end.checked_next_multiple_of(GROUP_ALIGNMENT)?;
+            let start = end.checked_next_multiple_of(SHARED_ALIGNMENT)?;
             if used == *group {
                 return start.checked_add(*offset);
             }

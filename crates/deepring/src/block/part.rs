@@ -8,7 +8,7 @@ use crate::tensor::{Dim, TensorSpec};
 /// Parts start at multiples of this, so that an engine can read tensors in place.
 pub(crate) const ALIGNMENT: u64 = 64;
 /// What is shared starts at multiples of this behind a block's own parts, so that its pages can be shown there.
-pub(crate) const SHARED_ALIGNMENT: u64 = 64 * 1024;
+pub const SHARED_ALIGNMENT: u64 = 64 * 1024;
 /// Most parts that a block may have.
 pub(crate) const MAX_PARTS: usize = 1 << 20;
 
