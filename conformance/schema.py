@@ -5,7 +5,7 @@
 
 `since` are the versions of the operator set in which the operator got another form or other types; behind an attribute those that have it,
 where not all do. Types are `f i s t g` (float, integer, text, tensor, graph), doubled for lists, and `?` for what the importer does not
-take (sparse tensors, types). Versions that were replaced up to operator set 6, the oldest that is read, are left out. Run it again for a newer `onnx` package: schema.py > ../crates/deepring-infer/src/operators/onnx.txt"""
+take (sparse tensors, types). Versions that were replaced up to operator set 6, the oldest that is read, are left out. Run it again for a newer `onnx` package: schema.py > ../crates/deepring-onnx/src/operators/onnx.txt"""
 
 import collections
 

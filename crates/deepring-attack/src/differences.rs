@@ -1,6 +1,6 @@
 //! What differs between two networks, found from the networks alone and not from what an attack says of itself.
 
-use deepring_infer::onnx::proto::{AttributeProto, NodeProto};
+use deepring_onnx::proto::{AttributeProto, NodeProto};
 use serde::Serialize;
 
 use crate::network::{Element, Network, Tensor};

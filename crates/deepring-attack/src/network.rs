@@ -7,8 +7,8 @@ mod tensors;
 use std::path::{Path, PathBuf};
 
 use deepring::replace_file;
-use deepring_infer::onnx::proto::{GraphProto, ModelProto, NodeProto};
-use deepring_infer::{ImportError, read_onnx};
+use deepring_onnx::proto::{GraphProto, ModelProto, NodeProto};
+use deepring_onnx::{ImportError, read_onnx};
 use prost::Message as _;
 use thiserror::Error;
 

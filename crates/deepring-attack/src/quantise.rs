@@ -5,7 +5,7 @@
 //! TPAMI 2021) has a step of 2 max|W| / 127, so that a flipped bit moves a weight twice as far: [`Steps`] says which.
 
 use deepring::DType;
-use deepring_infer::onnx::proto::{NodeProto, TensorProto};
+use deepring_onnx::proto::{NodeProto, TensorProto};
 use thiserror::Error;
 
 use crate::network::{Layer, Network, NetworkError};

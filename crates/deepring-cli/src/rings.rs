@@ -277,7 +277,7 @@ pub(crate) fn way(path: &Path) -> Result<Way, RingError> {
 /// The same, of a path that was walked.
 pub(crate) fn open_at(way: &Way) -> Result<UnverifiedRing, RingError> {
     open_as_it_is(way).map_err(|e| match e {
-        RingError::Refused(_) if deepring_infer::looks_like_onnx(way.place()) => {
+        RingError::Refused(_) if deepring_onnx::looks_like_onnx(way.place()) => {
             let reason = "a plain ONNX network stands where a sealed ring is due";
             RingError::Refused(Report::of_findings(vec![Finding::stale(PartName::File, reason)]))
         }

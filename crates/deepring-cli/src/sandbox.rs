@@ -9,7 +9,7 @@ mod linux;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use deepring_infer::network_files;
+use deepring_onnx::network_files;
 
 use crate::cli::{EngineName, Run};
 use crate::error::{CliError, Exit};

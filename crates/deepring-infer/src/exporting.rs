@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use deepring::{AuthenticRing, OpenError, OpeningKey, PartKind, Replacement};
+use deepring_onnx::{ExportError, JoinBlock, begin_export, export_into};
 use thiserror::Error;
 
-use crate::cut::{ExportError, JoinBlock, export_in, private};
 use crate::weights::{scratch, shared_from};
 
 /// Why a ring was not exported.
@@ -28,7 +28,7 @@ pub fn export_ring(
     target: &Path,
     progress: &dyn Fn(u64),
 ) -> Result<(), ExportRingError> {
-    export_ring_in(private(target)?, ring, key, progress)
+    export_ring_in(begin_export(target)?, ring, key, progress)
 }
 
 /// [`export_ring`] into a file that the caller began before he looked at what lies at its target: what is put there from then
@@ -60,6 +60,6 @@ pub fn export_ring_in(
         })
         .collect();
     let genesis = ring.genesis();
-    export_in(file, &manifest.model_name, &blocks, &genesis.outputs, &genesis.inputs)?;
+    export_into(file, &manifest.model_name, &blocks, &genesis.outputs, &genesis.inputs)?;
     Ok(())
 }

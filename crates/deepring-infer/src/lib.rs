@@ -1,12 +1,12 @@
-//! Import, cutting and verified execution of sealed networks.
+//! Sealing of networks into rings, and verified execution of sealed networks.
 //!
 //! [`Seal`] turns an ONNX file into a ring. [`Session`] opens a ring with the host keys at hand, stays
 //! open, and answers queries; every answer comes with a [`Decision`](deepring::Decision) that others can
 //! check. [`RingHost`] is one party of a session: the same code serves a process that plays all hosts and
 //! one that plays a single one. [`PlainModel`] runs an unprotected file in the same engine, for comparison.
-//! [`export_ring`] gives back a plain ONNX file. [`synthetic`] makes networks of known size, for measuring.
+//! [`export_ring`] gives back a plain ONNX file.
 //!
-//! Underneath: [`read_onnx`], [`canonicalise`] and [`cut()`] make blocks that are ONNX models of their own;
+//! Underneath: `deepring-onnx` makes blocks that are ONNX models of their own;
 //! an [`Engine`] loads them over a buffer of parameters that it reads in place, so that the bytes that a
 //! check covers are the bytes that are multiplied.
 //!
@@ -40,27 +40,22 @@
     allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")
 )]
 
-mod canonical;
 mod checks;
-mod cut;
 mod engine;
 mod error;
 mod exporting;
 mod host;
+mod import;
 mod inputs;
 mod kernels;
 mod mac;
 mod neighbour;
 mod npy;
-pub mod onnx;
-mod operators;
 mod picture;
 mod plain;
 mod preprocess;
 mod sealing;
 mod session;
-mod settle;
-pub mod synthetic;
 mod trial;
 mod weights;
 
@@ -73,13 +68,9 @@ pub mod block {
     pub use deepring_memory::Protection;
 }
 
-pub use canonical::{CanonicalModel, canonicalise};
-pub use cut::{
-    CutBlock, CutError, CutModel, CutPolicy, ExportError, JoinBlock, PARAMS_FILE, Param,
-    ParseCutError, SHARED_FILE, SharedParams, cut, cut_sharing, export,
-};
 #[cfg(any(test, feature = "tamper"))]
 pub use deepring_memory::tamper;
+pub use deepring_onnx::CutPolicy;
 pub use engine::{Elements, Engine, EngineError, Input, Parameters, Rten, RtenProgram, View};
 #[cfg(feature = "ort")]
 pub use engine::{Ort, OrtProgram};
@@ -89,9 +80,6 @@ pub use error::{InputError, Rejected, RunError};
 pub use exporting::{ExportRingError, export_ring, export_ring_in};
 pub use host::{Floor, LayerMargin, Rehearsal, RingHost, Shown, Split};
 pub use npy::{NpyError, read_npy, write_npy};
-pub use onnx::{
-    ImportError, OnnxModel, OperatorFault, ParamSource, looks_like_onnx, network_files, read_onnx,
-};
 pub use picture::{PictureError, read_picture};
 pub use plain::{PlainError, PlainModel};
 pub use preprocess::{Color, Layout, Preprocess, PreprocessError};

@@ -4,13 +4,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use deepring::{TensorSpec, TensorValue};
+use deepring_onnx::{ImportError, canonicalise, read_onnx};
 
-use crate::canonical::canonicalise;
 use crate::engine::{Engine, EngineError, Input, Rten};
 use crate::error::{InputError, RunError};
+use crate::import::import;
 use crate::inputs::{check_inputs, list, names};
-use crate::onnx::{ImportError, read_onnx};
-use crate::settle::settle;
 use crate::weights::Resident;
 
 /// A network with nothing checked and nothing signed.
@@ -69,7 +68,7 @@ impl<E: Engine> PlainModel<E> {
     /// # Errors
     /// [`PlainError::Import`] for what would not be sealed either; [`PlainError::Engine`] where the engine refuses it.
     pub fn load_on(engine: E, path: &Path) -> Result<Self, PlainError> {
-        let model = settle(canonicalise(read_onnx(path)?)?, &Rten::new(None))?;
+        let model = import(path, &Rten::new(None))?;
         let (inputs, outputs) = (model.inputs(), model.outputs());
         let resident = Resident::of(&engine, &model.whole()?)??;
         Ok(Self { loaded: Loaded::Imported(resident), engine, inputs, outputs })

@@ -10,16 +10,15 @@ use deepring::{
     AuthenticRing, BlockPlan, Digest, Host, Manifest, Owner, PartKind, PublicKey, Replacement,
     RingId, RingPlan, RingSealer, SealError, Sealed, SecretKey,
 };
+use deepring_onnx::ImportError;
+use deepring_onnx::{CutBlock, CutError, CutModel, CutPolicy, SharedParams, cut, cut_sharing};
 use thiserror::Error;
 
-use crate::canonical::canonicalise;
 use crate::checks::names_parts_alone;
-use crate::cut::{CutBlock, CutError, CutModel, CutPolicy, SharedParams, cut, cut_sharing};
 use crate::engine::{EngineError, Rten};
+use crate::import::import;
 use crate::neighbour::Vectors;
-use crate::onnx::{ImportError, read_onnx};
 use crate::preprocess::Preprocess;
-use crate::settle::settle;
 use crate::trial::Trial;
 use deepring_memory::Region;
 
@@ -313,7 +312,7 @@ impl<'a> Seal<'a> {
     ) -> Result<SealedModel, SealModelError> {
         let model_version = self.check_version()?;
         let engine = Rten::new(None);
-        let model = settle(canonicalise(read_onnx(&self.model)?)?, &engine)?;
+        let model = import(&self.model, &engine)?;
         // A neighbour's check is of a block that has all its parameters itself.
         let model = match self.neighbour_checks {
             true => cut(model, self.cut)?,

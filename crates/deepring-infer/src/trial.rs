@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use deepring::{DType, Dim, TensorSpec, TensorValue};
 use deepring_memory::Region;
+use deepring_onnx::CutModel;
 
-use crate::cut::CutModel;
 use crate::engine::{Engine as _, EngineError, Input, Rten};
 use crate::inputs::names;
 use crate::weights::Resident;

@@ -15,11 +15,11 @@ use std::ops::Range;
 
 use deepring::Part;
 use deepring_memory::{Protection, Region, Use};
+use deepring_onnx::CutBlock;
+use deepring_onnx::ImportError;
 
-use crate::cut::CutBlock;
 use crate::engine::{Engine, EngineError, Parameters};
 use crate::inputs::names;
-use crate::onnx::ImportError;
 
 /// Blocks with at most this many bytes of plaintext are kept in secret memory, where there is some left.
 const SMALL: usize = 1 << 20;

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use deepring_infer::onnx::proto::{NodeProto, TensorProto};
+use deepring_onnx::proto::{NodeProto, TensorProto};
 
 use super::*;
 use crate::judge::Judge;

@@ -1,6 +1,6 @@
 //! Attributes of a node, with their defaults.
 
-use deepring_infer::onnx::proto::{AttributeProto, NodeProto};
+use deepring_onnx::proto::{AttributeProto, NodeProto};
 
 pub(super) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
     node.attribute.iter().find(|a| a.name.as_deref() == Some(name))

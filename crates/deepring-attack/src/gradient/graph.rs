@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
-use deepring_infer::onnx::proto::NodeProto;
+use deepring_onnx::proto::NodeProto;
 
 use super::attributes::{input, int};
 use super::value::Value;

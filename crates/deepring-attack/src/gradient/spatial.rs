@@ -1,7 +1,7 @@
 //! Operators over windows, as products of matrices: each window becomes a row (im2col).
 
 use candle_core::{Device, Tensor};
-use deepring_infer::onnx::proto::NodeProto;
+use deepring_onnx::proto::NodeProto;
 
 use super::attributes::{float, input, int, ints};
 use super::graph::Around;

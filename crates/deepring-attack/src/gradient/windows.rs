@@ -1,6 +1,6 @@
 //! Which inputs a window of a convolution or a pool looks at.
 
-use deepring_infer::onnx::proto::NodeProto;
+use deepring_onnx::proto::NodeProto;
 
 use super::attributes::{int, ints, text};
 
@@ -127,7 +127,7 @@ impl Windows {
 
 #[cfg(test)]
 mod tests {
-    use deepring_infer::onnx::proto::AttributeProto;
+    use deepring_onnx::proto::AttributeProto;
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! One activation becomes another.
 
-use deepring_infer::onnx::proto::{AttributeProto, NodeProto};
+use deepring_onnx::proto::{AttributeProto, NodeProto};
 
 use super::flow::{Flow, label, op};
 use super::surgery::{Surgery, float};

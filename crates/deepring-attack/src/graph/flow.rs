@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use deepring_infer::onnx::proto::{GraphProto, NodeProto, ValueInfoProto};
+use deepring_onnx::proto::{GraphProto, NodeProto, ValueInfoProto};
 
 use crate::network::Network;
 

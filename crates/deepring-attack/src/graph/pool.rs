@@ -1,6 +1,6 @@
 //! A maximum over windows becomes their mean.
 
-use deepring_infer::onnx::proto::NodeProto;
+use deepring_onnx::proto::NodeProto;
 
 use super::flow::{Flow, label, op};
 use super::surgery::{Surgery, int};

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::io::Write as _;
 
 use deepring::{DType, Dim, TensorSpec};
-use deepring_infer::onnx::proto::{TensorTypeProto, TypeProto, ValueInfoProto};
-use deepring_infer::{canonicalise, read_onnx};
+use deepring_onnx::proto::{TensorTypeProto, TypeProto, ValueInfoProto};
+use deepring_onnx::{canonicalise, read_onnx};
 
 use super::flow::{Flow, is_output};
 use crate::attack::{AttackError, Job};

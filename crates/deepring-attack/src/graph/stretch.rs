@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deepring_infer::onnx::proto::NodeProto;
+use deepring_onnx::proto::NodeProto;
 
 use super::flow::{Flow, holds_graph, op};
 use super::shapes::Shapes;

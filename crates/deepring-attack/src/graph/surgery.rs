@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use deepring_infer::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use deepring_onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 use super::flow::is_output;
 use crate::network::Network;

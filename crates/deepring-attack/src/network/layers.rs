@@ -1,7 +1,7 @@
 //! The linear layers of a network: where its weights are, and what belongs to them.
 
 use deepring::DType;
-use deepring_infer::onnx::proto::NodeProto;
+use deepring_onnx::proto::NodeProto;
 use serde::Serialize;
 
 use super::Network;

@@ -1,7 +1,7 @@
 //! Parameter tensors: looked at, and overwritten with as many elements as they have.
 
 use deepring::DType;
-use deepring_infer::onnx::proto::{GraphProto, TensorProto};
+use deepring_onnx::proto::{GraphProto, TensorProto};
 
 use super::{Network, NetworkError};
 

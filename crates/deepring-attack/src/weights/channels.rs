@@ -10,7 +10,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 
-use deepring_infer::onnx::proto::{GraphProto, NodeProto};
+use deepring_onnx::proto::{GraphProto, NodeProto};
 
 use super::parameter::Parameter;
 use crate::network::{Layer, LinearOp, Network, NetworkError};

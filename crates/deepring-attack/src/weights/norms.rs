@@ -1,6 +1,6 @@
 //! One value of a batch normalisation, edited.
 
-use deepring_infer::onnx::proto::NodeProto;
+use deepring_onnx::proto::NodeProto;
 
 use crate::attack::{AttackError, Attacked, Job};
 

@@ -7,8 +7,8 @@ use deepring::{Host, Owner, SecretKey, Trust, UnverifiedRing};
 use deepring_attack::{
     AttackError, Differences, Family, Judge, Kind, Network, Options, attack, stamp,
 };
-use deepring_infer::onnx::proto::{ModelProto, NodeProto, ValueInfoProto};
 use deepring_infer::{Blocks, Seal, Session, SessionOptions};
+use deepring_onnx::proto::{ModelProto, NodeProto, ValueInfoProto};
 use prost::Message as _;
 
 use crate::{NETWORKS, judge, network, options};

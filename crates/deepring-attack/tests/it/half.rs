@@ -2,7 +2,7 @@
 
 use deepring::DType;
 use deepring_attack::{AttackError, Differences, Element, Kind, Network, Options, attack};
-use deepring_infer::onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
+use deepring_onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use prost::Message as _;
 
 use crate::{judge, made, options};

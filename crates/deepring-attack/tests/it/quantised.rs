@@ -1,7 +1,7 @@
 //! Attacks on 8-bit weights behind `DequantizeLinear`.
 
 use deepring_attack::{AttackError, Differences, Kind, LinearOp, Network, Options, attack};
-use deepring_infer::onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
+use deepring_onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use prost::Message as _;
 
 use crate::{judge, made, options};

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use deepring::Check;
 use deepring_infer::CutPolicy;
-use deepring_infer::synthetic::Network;
+use deepring_onnx::synthetic::Network;
 
 pub(crate) use bytes::Bytes;
 

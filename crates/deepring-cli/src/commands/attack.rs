@@ -35,7 +35,7 @@ pub(crate) fn attack(args: &Attack, trust: Option<&Path>) -> Result<(), CliError
     if kind.family() == Family::Ring {
         return sealed::attack(args, kind, model, target, trust);
     }
-    let read = deepring_infer::network_files(model);
+    let read = deepring_onnx::network_files(model);
     // The tampered file is made to be refused, not to be put where a ring is used.
     let begun = Begun::at(target, read.iter().map(PathBuf::as_path), trust)?;
     if let Some(data) = &args.data.data {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use deepring_attack::DefenceKind;
 use deepring_attack::evaluate::record::{Row, Run};
 use deepring_attack::evaluate::{AttackItem, Plan, Spread, Watch, evaluate as run, writes};
-use deepring_infer::network_files;
+use deepring_onnx::network_files;
 
 use super::bench::Machine;
 use crate::cli::Evaluate;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use deepring_attack::{Network, Steps};
-use deepring_infer::network_files;
+use deepring_onnx::network_files;
 
 use crate::begun::Begun;
 use crate::cli::Quantise;

@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use deepring::{Host, Owner, PublicKey, SecretKey};
-use deepring_infer::{Blocks, Seal as Sealing, SealProgress, network_files};
+use deepring_infer::{Blocks, Seal as Sealing, SealProgress};
+use deepring_onnx::network_files;
 
 use crate::cli::Seal;
 use crate::error::{CliError, Exit};

@@ -211,7 +211,7 @@ fn nothing_is_written_into_a_data_set_nor_over_an_evaluated_network() {
         desk.run(&words).exits(2).says("would be overwritten");
     }
     // By the name that leads there, and through the parameters beside a network.
-    let stack = deepring_infer::synthetic::Stack { layers: 2, width: 8 };
+    let stack = deepring_onnx::synthetic::Stack { layers: 2, width: 8 };
     stack.write(&desk.path("stack.onnx"), 1).unwrap();
     desk.run("seal net.onnx --owner keys/owner.key --host keys/host.pub -o net.ring").succeeds();
     let reseal = "attack net.ring --kind ring-reseal --with stack.onnx -o stack.data";
@@ -239,7 +239,7 @@ fn nothing_is_written_into_a_data_set_nor_over_an_evaluated_network() {
 #[test]
 fn the_parameters_beside_a_network_are_read_too() {
     let desk = Desk::with_keys();
-    let stack = deepring_infer::synthetic::Stack { layers: 2, width: 8 };
+    let stack = deepring_onnx::synthetic::Stack { layers: 2, width: 8 };
     stack.write(&desk.path("stack.onnx"), 1).unwrap();
     let parameters = fs::read(desk.path("stack.data")).unwrap();
     fs::create_dir(desk.path("out")).unwrap();

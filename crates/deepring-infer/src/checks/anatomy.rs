@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use deepring::{DType, Dim, Part, TensorSpec};
-use prost::Message as _;
-
-use super::window::Window;
-use crate::cut::SHARED_FILE;
-use crate::onnx::proto::{
+use deepring_onnx::SHARED_FILE;
+use deepring_onnx::proto::{
     DimensionProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto,
     TensorTypeProto, TypeProto, ValueInfoProto,
 };
+use prost::Message as _;
+
+use super::window::Window;
 
 /// A table with fewer bytes is checked whole: that costs less than looking at indices.
 const SMALL_TABLE: u64 = 64 * 1024;

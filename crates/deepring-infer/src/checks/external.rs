@@ -1,10 +1,10 @@
 //! What a block's graph says of its parameters, held to what its header says.
 
 use deepring::{Dim, Part, PartKind};
+use deepring_onnx::proto::{EXTERNAL, GraphProto, ModelProto, TensorProto};
 use prost::Message as _;
 
 use super::anatomy::offset_of;
-use crate::onnx::proto::{EXTERNAL, GraphProto, ModelProto, TensorProto};
 
 /// Whether each tensor of a graph that stands elsewhere, in branches too, is one parameter of the block: its place, length, type
 /// and dimensions. What begins within one, or in no part, no tag would cover.
@@ -47,8 +47,8 @@ mod tests {
     use deepring::{DType, TensorSpec};
 
     use super::*;
-    use crate::cut::{PARAMS_FILE, SHARED_FILE};
-    use crate::onnx::proto::StringStringEntryProto;
+    use deepring_onnx::proto::StringStringEntryProto;
+    use deepring_onnx::{PARAMS_FILE, SHARED_FILE};
 
     fn graph(location: &str, offset: u64, len: u64, dims: &[i64], dtype: DType) -> Vec<u8> {
         let entry = |key: &str, value: String| StringStringEntryProto {

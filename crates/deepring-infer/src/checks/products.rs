@@ -435,7 +435,7 @@ pub(crate) fn fits_shape(linear: &Linear, x: &[usize], y: &[usize]) -> bool {
 mod tests {
     use super::*;
     use crate::checks::{Numbers, Source, Window};
-    use crate::onnx::proto::{AttributeProto, NodeProto};
+    use deepring_onnx::proto::{AttributeProto, NodeProto};
 
     fn linear(form: Form) -> Linear {
         let x = Source { value: "x".into(), relu: false };

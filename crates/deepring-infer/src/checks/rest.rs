@@ -10,13 +10,13 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
 use deepring::TensorSpec;
+use deepring_onnx::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use deepring_onnx::{needs, subgraphs};
 use prost::Message as _;
 
 use super::anatomy::Anatomy;
 use super::integer;
-use crate::canonical::{needs, subgraphs};
 use crate::engine::{Elements, View};
-use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 
 /// Operators that give something else each time.
 const RANDOM: [&str; 6] = [
@@ -225,8 +225,8 @@ pub(crate) fn same_bits(a: &View<'_>, b: &View<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::checks::{Form, Linear, Numbers, Source};
-    use crate::onnx::proto::TensorProto;
     use deepring::DType;
+    use deepring_onnx::proto::TensorProto;
 
     fn spec(name: &str) -> TensorSpec {
         TensorSpec { name: name.into(), dtype: DType::F32, dims: None }

@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn only_the_pixels_and_groups_that_meet_an_infinity_may_have_one() {
-        let mut node = crate::onnx::proto::NodeProto::default();
+        let mut node = deepring_onnx::proto::NodeProto::default();
         node.set_int("group", 2);
         node.set_ints("pads", vec![0, 1]);
         let window = Window::of(&node, &[2, 1, 2]).unwrap();

@@ -4,7 +4,7 @@ mod wire;
 
 use std::ops::Range;
 
-use crate::onnx::proto::NodeProto;
+use deepring_onnx::proto::NodeProto;
 
 /// Shape and movement of a convolution's kernel, over two dimensions; one dimension is a picture of height 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use deepring::{TensorSpec, TensorValue};
+use deepring_onnx::{PARAMS_FILE, SHARED_FILE};
 use ort::environment::Environment;
 use ort::error::ErrorCode;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
@@ -18,7 +19,6 @@ use ort::value::{DynValue, DynValueRef};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::{Engine, EngineError, Input, Parameters, View, sealed, unwinding};
-use crate::cut::{PARAMS_FILE, SHARED_FILE};
 
 /// onnxruntime, from a shared library.
 ///

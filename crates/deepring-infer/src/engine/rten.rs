@@ -9,14 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use deepring::{DType, TensorSpec, TensorValue};
+use deepring_onnx::complaint_of_guard;
+use deepring_onnx::{PARAMS_FILE, SHARED_FILE};
 use rten::{Model, ModelOptions, NodeId, RunErrorKind, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::{AsView as _, Layout as _, Tensor};
 
 use super::{
     Elements, Engine, EngineError, Input, Parameters, View, bytes, elements, sealed, unwinding,
 };
-use crate::canonical::complaint;
-use crate::cut::{PARAMS_FILE, SHARED_FILE};
 
 /// The rten runtime with a thread pool of its own.
 #[derive(Debug, Clone)]
@@ -140,7 +140,7 @@ impl Engine for Rten {
         let ran = ran.map(|mut values| values.split_off(program.stations.min(values.len())));
         ran.map_err(|e| {
             let reason = e.to_string();
-            if let Some(tensor) = complaint(&reason) {
+            if let Some(tensor) = complaint_of_guard(&reason) {
                 return EngineError::Integer { tensor: tensor.to_owned() };
             }
             let said = reason.to_lowercase();

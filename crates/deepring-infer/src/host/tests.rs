@@ -10,6 +10,11 @@ use deepring::{
     Check, Finding, Host, Owner, PartKind, SecretKey, TensorValue, Trust, UnverifiedRing,
 };
 use deepring_memory::Region;
+use deepring_onnx::CutPolicy;
+use deepring_onnx::proto::{
+    AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+};
 use prost::Message as _;
 use rten::Value;
 use rten_tensor::prelude::*;
@@ -17,13 +22,8 @@ use rten_tensor::prelude::*;
 use super::RingHost;
 use super::{BlockOutputs, LoadedBlock};
 use crate::checks::{CheckPlan, Fault, PlanKind};
-use crate::cut::CutPolicy;
 use crate::engine::{Engine as _, Input, Rten};
 use crate::error::RunError;
-use crate::onnx::proto::{
-    AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
-};
 use crate::sealing::{Blocks, Seal};
 
 type Values = HashMap<String, Value>;

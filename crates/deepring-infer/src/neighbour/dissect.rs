@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use deepring::{Part, PartKind, TensorSpec};
-use prost::Message as _;
-
-use crate::canonical::{needs, subgraphs};
-use crate::checks::{Anatomy, Linear, Numbers};
-use crate::onnx::proto::{
+use deepring_onnx::proto::{
     EXTERNAL, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 };
+use deepring_onnx::{needs, subgraphs};
+use prost::Message as _;
+
+use crate::checks::{Anatomy, Linear, Numbers};
 
 /// What a block's graph is made of, seen by one who may not see its parameters.
 ///
@@ -241,8 +241,8 @@ fn has_parameters_inside(node: &NodeProto) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::proto::{AttributeProto, StringStringEntryProto};
     use deepring::{DType, Dim};
+    use deepring_onnx::proto::{AttributeProto, StringStringEntryProto};
 
     fn spec(name: &str, dims: &[u64]) -> TensorSpec {
         let dims = Some(dims.iter().copied().map(Dim::Fixed).collect());

@@ -115,8 +115,8 @@ fn bytes_left(r: &Reader<'_>) -> u64 {
 mod tests {
     use super::*;
     use crate::checks::Anatomy;
-    use crate::onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
     use deepring::{DType, Dim, Part, PartKind, TensorSpec};
+    use deepring_onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
     use prost::Message as _;
 
     fn spec(name: &str, dims: &[u64]) -> TensorSpec {
@@ -145,13 +145,13 @@ mod tests {
                 len,
                 shared: None,
             });
-            let entry = |key: &str, value: u64| crate::onnx::proto::StringStringEntryProto {
+            let entry = |key: &str, value: u64| deepring_onnx::proto::StringStringEntryProto {
                 key: Some(key.into()),
                 value: Some(value.to_string()),
             };
             initializer.push(TensorProto {
                 name: Some(name.into()),
-                data_location: Some(crate::onnx::proto::EXTERNAL),
+                data_location: Some(deepring_onnx::proto::EXTERNAL),
                 external_data: vec![entry("offset", end), entry("length", len)],
                 ..TensorProto::default()
             });

@@ -2,12 +2,12 @@
 //! for the block that follows.
 
 use deepring::{NoRandomness, Part, PartKind, SealError};
+use deepring_onnx::{CutBlock, CutModel};
 use zeroize::Zeroizing;
 
 use super::dissect::{Dissected, is_single, names_of};
 use super::sketch;
 use crate::checks::{DrawError, Linear, Projection};
-use crate::cut::{CutBlock, CutModel};
 use crate::engine::Rten;
 use crate::sealing::SealModelError;
 use crate::weights::{Resident, scratch};

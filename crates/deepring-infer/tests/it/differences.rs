@@ -4,10 +4,9 @@
 use std::path::Path;
 
 use deepring::{Check, DType, TensorValue};
-use deepring_infer::onnx::proto::AttributeProto;
-use deepring_infer::{
-    CutPolicy, ImportError, OperatorFault, PlainModel, RunError, canonicalise, read_onnx,
-};
+use deepring_infer::{CutPolicy, PlainModel, RunError};
+use deepring_onnx::proto::AttributeProto;
+use deepring_onnx::{ImportError, OperatorFault, canonicalise, read_onnx};
 
 use crate::graphs::{BOOL, FLOAT, INT64, Net, float, graph, int, ints};
 use crate::zoo::{Sealed, floats, tensor};
@@ -728,7 +727,7 @@ fn plain_networks_answer_as_sealed_ones_do() {
     let unaltered = PlainModel::unaltered(&path, None).unwrap().run(&[x]).unwrap();
     assert_eq!(floats(&unaltered[0]), [1.0, 1.0], "the engine's own loader knows versions now");
 
-    let stack = deepring_infer::synthetic::Stack { layers: 2, width: 8 };
+    let stack = deepring_onnx::synthetic::Stack { layers: 2, width: 8 };
     let path = folder.path().join("stack.onnx");
     stack.write(&path, 1).unwrap();
     let renamed = folder.path().join("renamed.onnx");

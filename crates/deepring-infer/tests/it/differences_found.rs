@@ -1,7 +1,8 @@
 //! Differences that random graphs beside onnxruntime found (`conformance/differential.py`): each is right, or an error.
 
 use deepring::{Check, DType, TensorValue};
-use deepring_infer::{CutPolicy, ImportError, OperatorFault, RunError, canonicalise, read_onnx};
+use deepring_infer::{CutPolicy, RunError};
+use deepring_onnx::{ImportError, OperatorFault, canonicalise, read_onnx};
 
 use crate::differences::{answer, i64s, net, text};
 use crate::graphs::{BOOL, FLOAT, INT64, Net, int, int_tensor, ints};
@@ -380,7 +381,7 @@ fn what_is_no_number_is_none_behind_bounds() {
 #[test]
 fn integers_in_branches_and_loops_do_not_leave_what_is_held() {
     use crate::graphs::{graph, node, value};
-    use deepring_infer::onnx::proto::GraphProto;
+    use deepring_onnx::proto::GraphProto;
     let given = |n: i64| {
         let condition = TensorValue::new("c", DType::Bool, vec![], vec![1]).unwrap();
         vec![condition, values("x", DType::I64, n.to_le_bytes().to_vec())]
@@ -423,7 +424,7 @@ fn integers_in_branches_and_loops_do_not_leave_what_is_held() {
 #[test]
 fn a_loop_without_a_turn_gives_empty_lists() {
     use crate::graphs::{graph, node, value};
-    use deepring_infer::onnx::proto::GraphProto;
+    use deepring_onnx::proto::GraphProto;
     let body = GraphProto {
         name: Some("body".into()),
         node: vec![
@@ -525,7 +526,7 @@ fn zero_points_for_each_row_or_column_are_theirs() {
 #[test]
 fn a_branch_reads_its_own_value_where_others_of_that_name_are_joined() {
     use crate::graphs::{float_tensor, graph, node, value};
-    use deepring_infer::onnx::proto::GraphProto;
+    use deepring_onnx::proto::GraphProto;
     let mut net = Net::new(1);
     net.input("x", FLOAT, &["2", "2"]).input("c", BOOL, &[]).output("y", FLOAT);
     net.floats("s", &[2, 2], &[1.0, 2.0, 3.0, 4.0]);

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use deepring::{DType, TensorValue};
-use deepring_infer::onnx::proto::{GraphProto, ModelProto, NodeProto};
 use deepring_infer::write_npy;
+use deepring_onnx::proto::{GraphProto, ModelProto, NodeProto};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use prost::Message;
 

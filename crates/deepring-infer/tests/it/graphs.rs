@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deepring_infer::onnx::proto::{
+use deepring_onnx::proto::{
     AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
     ValueInfoProto,

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use deepring_infer::{CutPolicy, canonicalise, cut, read_onnx};
+use deepring_infer::CutPolicy;
+use deepring_onnx::{canonicalise, cut, read_onnx};
 
 use crate::graphs::{self, FLOAT, Net};
 
@@ -252,8 +253,8 @@ fn constants_that_ask_for_vast_tensors_are_refused_by_name() {
         net.input("column", FLOAT, &["100000", "1"]).input("row", FLOAT, &["1", "100000"]);
         net.node(op, inputs, "y");
         let folder = tempfile::tempdir().unwrap();
-        let read = deepring_infer::read_onnx(&net.save(folder.path())).unwrap();
-        deepring_infer::canonicalise(read).map(|_| ()).unwrap_err().to_string()
+        let read = deepring_onnx::read_onnx(&net.save(folder.path())).unwrap();
+        deepring_onnx::canonicalise(read).map(|_| ()).unwrap_err().to_string()
     };
     for (op, inputs) in [
         ("Expand", vec!["x", "vast"]),

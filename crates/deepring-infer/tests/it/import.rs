@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use deepring::{DType, Dim};
-use deepring_infer::{ImportError, canonicalise, looks_like_onnx, read_onnx};
+use deepring_onnx::{ImportError, canonicalise, looks_like_onnx, read_onnx};
 use rten::Value;
 use rten_tensor::Tensor;
 
@@ -14,7 +14,7 @@ use crate::running::{Values, distance, floats, run, run_file};
 /// Random values for all inputs; named dimensions are `batch` long.
 pub(crate) fn feed(net: &mut Net, batch: usize) -> Values {
     let inputs = net.graph.input.clone();
-    let one = |value: &deepring_infer::onnx::proto::ValueInfoProto| {
+    let one = |value: &deepring_onnx::proto::ValueInfoProto| {
         let tensor = value.r#type.clone().unwrap().tensor_type.unwrap();
         let dims: Vec<usize> = tensor
             .shape
@@ -357,7 +357,7 @@ fn broken_graphs_are_refused_by_name() {
 fn unsupported_parts_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.onnx");
-    let write = |model: &deepring_infer::onnx::proto::ModelProto| {
+    let write = |model: &deepring_onnx::proto::ModelProto| {
         std::fs::write(&path, prost::Message::encode_to_vec(model)).unwrap();
         read_onnx(&path).and_then(canonicalise).unwrap_err().to_string()
     };

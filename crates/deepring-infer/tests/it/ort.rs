@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use deepring::{Check, Coverage, DType, Finding, Share, TensorValue};
 use deepring_infer::{
-    CutPolicy, Elements, Engine as _, EngineError, Input, Ort, PARAMS_FILE, Parameters, PlainModel,
-    RunError, Session,
+    CutPolicy, Elements, Engine as _, EngineError, Input, Ort, Parameters, PlainModel, RunError,
+    Session,
 };
+use deepring_onnx::PARAMS_FILE;
 
 use crate::graphs::{self, FLOAT, INT64, Net};
 use crate::live_memory::flip;

@@ -3,8 +3,8 @@
 #![cfg(target_os = "linux")]
 
 use deepring::{Check, Coverage, DType, Finding, Share, TensorValue};
-use deepring_infer::onnx::proto::{NodeProto, TensorProto};
 use deepring_infer::{CutPolicy, Session};
+use deepring_onnx::proto::{NodeProto, TensorProto};
 
 use crate::graphs::{self, BOOL, FLOAT, INT64, Net};
 use crate::live_memory::{asked_with_flip, flip};

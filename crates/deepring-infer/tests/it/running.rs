@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use deepring_infer::{CutBlock, PARAMS_FILE};
+use deepring_onnx::{CutBlock, PARAMS_FILE};
 use rten::{ModelOptions, Value, ValueOrView};
 use rten_tensor::AsView;
 /// Tensors by name.

@@ -4,8 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use deepring::TensorValue;
-use deepring_infer::synthetic::{Network, Stack};
-use deepring_infer::{PlainModel, canonicalise, cut, read_onnx};
+use deepring_infer::PlainModel;
+use deepring_onnx::synthetic::{Network, Stack};
+use deepring_onnx::{canonicalise, cut, read_onnx};
 
 fn floats(tensor: &TensorValue) -> Vec<f32> {
     tensor.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()

@@ -1,4 +1,4 @@
-use deepring_infer::onnx::proto::TensorProto;
+use deepring_onnx::proto::TensorProto;
 
 use super::*;
 use crate::defence::tests::{int8, lenet};

@@ -23,8 +23,7 @@ fn an_activation_swap_is_refused_where_it_was_made_and_repaired() {
     for name in ["fashion-lenet5.onnx", "fashion-resnet8.onnx"] {
         let (clean, samples) = (network(name), samples(4));
         let mut trial = RingTrial::seal(&clean, Check::Auto).unwrap();
-        let is_relu =
-            |n: &deepring_infer::onnx::proto::NodeProto| n.op_type.as_deref() == Some("Relu");
+        let is_relu = |n: &deepring_onnx::proto::NodeProto| n.op_type.as_deref() == Some("Relu");
         let nodes: Vec<usize> =
             (0..clean.nodes().len()).filter(|i| is_relu(&clean.nodes()[*i])).collect();
         assert!(!nodes.is_empty());

@@ -1,7 +1,7 @@
 //! Nodes that move the channels to another place, or take axes beside them away.
 
 use deepring::DType;
-use deepring_infer::onnx::proto::NodeProto;
+use deepring_onnx::proto::NodeProto;
 
 use super::{Place, Run, Walk, number};
 

@@ -1,6 +1,6 @@
 //! What one node does to the channels that come to it.
 
-use deepring_infer::onnx::proto::NodeProto;
+use deepring_onnx::proto::NodeProto;
 
 use super::super::parameter::Parameter;
 use super::{Place, Run, Walk, group, meets, number};

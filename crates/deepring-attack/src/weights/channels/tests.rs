@@ -1,6 +1,6 @@
 //! Graphs that are no network of the zoo: what is followed, and what is refused.
 
-use deepring_infer::onnx::proto::{AttributeProto, NodeProto, TensorProto, ValueInfoProto};
+use deepring_onnx::proto::{AttributeProto, NodeProto, TensorProto, ValueInfoProto};
 
 use super::*;
 

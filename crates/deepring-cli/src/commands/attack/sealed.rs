@@ -23,7 +23,7 @@ pub(super) fn attack(
     target: &Path,
     trust: Option<&Path>,
 ) -> Result<(), CliError> {
-    let others = args.with.iter().flat_map(|with| deepring_infer::network_files(with));
+    let others = args.with.iter().flat_map(|with| deepring_onnx::network_files(with));
     let others: Vec<_> = others.collect();
     let read = others.iter().map(std::path::PathBuf::as_path).chain([given]);
     if kind == Kind::LedgerFork {

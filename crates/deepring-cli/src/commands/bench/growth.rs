@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use deepring::{Host, Owner, SecretKey, write_key_pair};
 use deepring_infer::CutPolicy;
-use deepring_infer::synthetic::Stack;
+use deepring_onnx::synthetic::Stack;
 use serde::Serialize;
 use serde_json::{Value, json};
 

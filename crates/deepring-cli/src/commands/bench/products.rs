@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use deepring::{Check, DType, TensorSpec, TensorValue};
-use deepring_infer::synthetic::Network;
 use deepring_infer::{CutPolicy, LayerMargin, RunError};
+use deepring_onnx::synthetic::Network;
 use serde::Serialize;
 use serde_json::{Value, json};
 

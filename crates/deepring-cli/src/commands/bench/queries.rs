@@ -6,7 +6,7 @@ mod sitting;
 
 use std::num::NonZeroUsize;
 
-use deepring_infer::synthetic::Network;
+use deepring_onnx::synthetic::Network;
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use deepring::InLine;
-use deepring_infer::network_files;
+use deepring_onnx::network_files;
 use serde_json::{Value, json};
 
 use super::at;

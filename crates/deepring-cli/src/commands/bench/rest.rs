@@ -6,8 +6,8 @@ mod decisions;
 use std::path::{Path, PathBuf};
 
 use deepring::{Check, Trust, UnverifiedRing};
-use deepring_infer::synthetic::Stack;
 use deepring_infer::{Blocks, CutPolicy, Seal};
+use deepring_onnx::synthetic::Stack;
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use deepring::{AuthenticRing, Check, DType, Host, Owner, SecretKey, TensorSpec, TensorValue};
 use deepring::{Dim, Trust, UnverifiedRing};
-use deepring_infer::synthetic::{Network, Stack};
 use deepring_infer::{Blocks, CutPolicy, PlainModel, Seal, Session, SessionOptions};
+use deepring_onnx::synthetic::{Network, Stack};
 use tempfile::TempDir;
 
 use super::{SEED, at};

@@ -8,8 +8,9 @@ use deepring::{
 };
 use deepring_infer::{
     Blocks, CutPolicy, Outcome, RunError, Seal, SealModelError, SealedModel, Session,
-    SessionOptions, canonicalise, cut, export_ring, read_onnx, write_npy,
+    SessionOptions, export_ring, write_npy,
 };
+use deepring_onnx::{canonicalise, cut, read_onnx};
 
 use super::answers::Answers;
 use super::data::{self, Sample};

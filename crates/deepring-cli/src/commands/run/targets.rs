@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use deepring::{Place, TensorSpec, Way, resolved, spare_kept};
-use deepring_infer::network_files;
+use deepring_onnx::network_files;
 
 use super::tensors::untaken_name;
 use crate::begun::Begun;

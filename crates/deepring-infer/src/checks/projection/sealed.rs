@@ -76,8 +76,8 @@ mod tests {
     }
 
     fn drawn(outputs: usize, group: usize, weights: &[f32]) -> (Form, Zeroizing<Vec<f32>>) {
-        let mut node = crate::onnx::proto::NodeProto::default();
-        node.attribute.push(crate::onnx::proto::AttributeProto {
+        let mut node = deepring_onnx::proto::NodeProto::default();
+        node.attribute.push(deepring_onnx::proto::AttributeProto {
             name: Some("group".into()),
             i: Some(group as i64),
             ..Default::default()

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use deepring::DType;
+use deepring_onnx::SHARED_FILE;
+use deepring_onnx::proto::{EXTERNAL, GraphProto, ModelProto, TensorProto};
 use ort::value::{DynValueRef, PrimitiveTensorElementType, TensorRef};
 use prost::Message as _;
 
-use crate::cut::SHARED_FILE;
 use crate::engine::{EngineError, Parameters};
-use crate::onnx::proto::{EXTERNAL, GraphProto, ModelProto, TensorProto};
 
 /// What is loaded, and what is given at each run.
 pub(super) struct Split {

@@ -14,10 +14,9 @@
 use std::collections::{BTreeSet, HashSet};
 
 use deepring::DType;
+use deepring_onnx::proto::{GraphProto, NodeProto, TensorProto};
+use deepring_onnx::subgraphs_mut;
 use rten_gemm::GemmExecutor;
-
-use crate::canonical::subgraphs_mut;
-use crate::onnx::proto::{GraphProto, NodeProto, TensorProto};
 
 /// Whether the engine's products of bytes can saturate on this machine.
 pub(super) fn is_needed() -> bool {

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use deepring::DType;
+use deepring_onnx::proto::{GraphProto, ModelProto, ValueInfoProto};
 use prost::Message as _;
-
-use crate::onnx::proto::{GraphProto, ModelProto, ValueInfoProto};
 
 /// So many nodes may follow each other before rten's planner, which calls itself for each, needs a place to begin.
 const DEPTH: usize = 256;

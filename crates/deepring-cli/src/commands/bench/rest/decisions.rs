@@ -2,7 +2,7 @@
 
 use deepring::{Check, Decision};
 use deepring_infer::CutPolicy;
-use deepring_infer::synthetic::Network;
+use deepring_onnx::synthetic::Network;
 use serde::Serialize;
 
 use super::super::WARM_UP;

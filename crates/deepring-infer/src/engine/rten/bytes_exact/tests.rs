@@ -1,13 +1,13 @@
+use deepring_onnx::proto::{ModelProto, OperatorSetIdProto};
 use prost::Message as _;
 use rten::{ModelOptions, Value};
 use rten_tensor::Tensor;
 
 use super::super::prepared::prepare;
 use super::*;
-use crate::onnx::proto::{ModelProto, OperatorSetIdProto};
 
 fn product(zeros: bool) -> Vec<u8> {
-    let value = |name: &str| crate::onnx::proto::ValueInfoProto {
+    let value = |name: &str| deepring_onnx::proto::ValueInfoProto {
         name: Some(name.to_owned()),
         ..Default::default()
     };

@@ -1,0 +1,153 @@
+//! One form for all networks: constants apart, nodes in order, what can be folded folded.
+//!
+//! Everything that the engine would otherwise copy when it loads a network is resolved here, so that
+//! it reads parameters in place and a check of the parameters covers the bytes that are multiplied.
+
+mod batchnorm;
+mod bias;
+mod chosen;
+mod decompose;
+mod differences;
+mod fold;
+mod fold_with_engine;
+mod graph;
+mod halves;
+mod integers;
+mod kinds;
+mod lacking;
+mod no_number;
+mod padding;
+mod places;
+mod precision;
+mod resample;
+mod rewrite;
+mod shapes;
+mod simplify;
+mod sort;
+mod tied;
+mod turns;
+mod twins;
+mod upgrade;
+mod vast;
+mod widen;
+
+use std::collections::HashMap;
+
+use deepring::{DType, TensorSpec};
+
+use crate::operators;
+use crate::proto::{OperatorSetIdProto, ValueInfoProto};
+use crate::read::{ImportError, OnnxModel, unsupported};
+
+pub use fold_with_engine::Folded;
+pub(crate) use graph::Graph;
+pub use integers::complaint_of_guard;
+pub(crate) use kinds::Kind;
+
+pub(crate) use shapes::{Shapes, value_info};
+
+/// A network in canonical form; its parameters are still where they were.
+#[derive(Debug)]
+pub struct CanonicalModel {
+    pub(crate) name: String,
+    pub(crate) producer: String,
+    pub(crate) opset: i64,
+    pub(crate) opsets: Vec<OperatorSetIdProto>,
+    pub(crate) graph: Graph,
+    pub(crate) shapes: Shapes,
+    pub(crate) kinds: HashMap<String, Kind>,
+}
+
+/// Brings a model into canonical form.
+///
+/// # Errors
+/// If its graph is inconsistent, or a small constant that decides its form cannot be read.
+pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
+    let producer = [&model.proto.producer_name, &model.proto.producer_version]
+        .into_iter()
+        .filter_map(|s| s.as_deref().filter(|s| !s.is_empty()))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let mut opsets = model.proto.opset_import.clone();
+    let opset = model.opset;
+    let (mut graph, name) = Graph::new(model)?;
+    if graph.inputs.is_empty() {
+        return Err(unsupported("a network that is asked nothing", name.as_deref()));
+    }
+    operators::check(&graph.nodes, opset)?;
+    graph.sort()?;
+    graph.round_halves();
+    let opset = graph.modernise(opset)?;
+    graph.widen();
+    graph.keep_no_numbers();
+    opsets.retain(|o| !matches!(o.domain.as_deref(), None | Some("" | "ai.onnx")));
+    opsets.insert(0, OperatorSetIdProto { domain: Some(String::new()), version: Some(opset) });
+    // Names that the rewriting made must not meet names of the file.
+    graph.sort()?;
+    graph.remove_pass_through()?;
+    graph.join_twins();
+    graph.keep_tied()?;
+    graph.fold_constants()?;
+    let shapes = Shapes::infer(&graph)?;
+    graph.fold_batch_norm(&shapes)?;
+    graph.fold_conv_bias()?;
+    graph.keep_scale_in_place(&shapes);
+    graph.sort()?;
+    graph.drop_unused();
+    graph.name_nodes();
+    let shapes = Shapes::infer(&graph)?;
+    graph.refuse_vast(&shapes)?;
+    let kinds = kinds::infer(&graph);
+    graph.refuse_doubles(&kinds)?;
+    graph.refuse_short_sums()?;
+    graph.guard_integers(&kinds)?;
+    let kinds = kinds::infer(&graph);
+    graph.spare_loops(&kinds);
+    let (shapes, kinds) = (Shapes::infer(&graph)?, kinds::infer(&graph));
+    let name = name.unwrap_or_default();
+    Ok(CanonicalModel { name, producer, opset, opsets, graph, shapes, kinds })
+}
+
+impl CanonicalModel {
+    /// Name of the graph, as the file gives it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Program that wrote the file, and its version.
+    #[must_use]
+    pub fn producer(&self) -> &str {
+        &self.producer
+    }
+
+    /// Version of the default operator set that the canonical graph uses.
+    #[must_use]
+    pub fn opset(&self) -> i64 {
+        self.opset
+    }
+
+    /// What a query must give, in the order of the file.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<TensorSpec> {
+        self.graph.inputs.iter().filter_map(|v| self.spec_of(v)).collect()
+    }
+
+    /// What a query gets, in the order of the file.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<TensorSpec> {
+        self.graph.outputs.iter().filter_map(|v| self.spec_of(v)).collect()
+    }
+
+    fn spec_of(&self, value: &ValueInfoProto) -> Option<TensorSpec> {
+        Some(self.spec(value.name.as_deref()?))
+    }
+
+    pub(crate) fn spec(&self, name: &str) -> TensorSpec {
+        let dtype = match self.kinds.get(name) {
+            Some(Kind::Tensor(dtype)) => *dtype,
+            _ => DType::F32,
+        };
+        TensorSpec { name: name.to_owned(), dtype, dims: self.shapes.of(Some(name)).cloned() }
+    }
+}

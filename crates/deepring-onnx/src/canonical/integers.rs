@@ -1,0 +1,470 @@
+//! Integers that the engine holds in 32 bits, though the network's are wider: what could leave these is refused or guarded.
+//!
+//! An interval follows each integer through the graph. Where arithmetic on what a query gives could leave the range that is
+//! held, the same is computed in floats beside it, and an index that is out of bounds where it does leave it ends the query
+//! with an error. Arithmetic on dimensions is left alone: tensors of so many elements cannot be had.
+
+use std::collections::{HashMap, HashSet};
+
+use deepring::DType;
+
+use super::chosen::Chosen;
+use super::graph::Graph;
+use super::kinds::{self, Kind};
+use crate::proto::NodeProto;
+use crate::read::{ImportError, ParamSource, unsupported};
+use crate::scope;
+
+/// Constants beyond this are no factors and offsets of dimensions.
+const LARGE: i128 = 1 << 16;
+
+/// What the name of a guard ends with, behind that of the tensor: the engine tells it when the guard ends a query.
+const COMPLAINT: &str = ": an integer beyond what is held";
+
+/// The tensor that a guard complained of, where that is what the engine says.
+pub fn complaint_of_guard(said: &str) -> Option<&str> {
+    let (before, _) = said.split_once(COMPLAINT)?;
+    // Inside branches and loops, the operators around it are named before.
+    Some(before.rsplit_once('"').map_or(before, |(_, tensor)| tensor))
+}
+
+/// Least and largest of what an integer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Interval {
+    low: i128,
+    high: i128,
+    /// Whether it follows from dimensions alone, or is a place within them.
+    of_shape: bool,
+}
+
+impl Interval {
+    const HELD: Self = Self { low: i32::MIN as i128, high: i32::MAX as i128, of_shape: false };
+
+    fn within(self, range: Self) -> bool {
+        range.low <= self.low && self.high <= range.high
+    }
+
+    fn union(self, other: Self) -> Self {
+        Self {
+            low: self.low.min(other.low),
+            high: self.high.max(other.high),
+            of_shape: self.of_shape && other.of_shape,
+        }
+    }
+}
+
+/// What the engine holds of a type that it lacks; `None` for types that it has.
+fn held(kind: Option<&Kind>) -> Option<Interval> {
+    let (low, high) = match kind? {
+        Kind::Tensor(DType::I64) => (i32::MIN.into(), i32::MAX.into()),
+        Kind::Tensor(DType::U32 | DType::U64) => (0, i32::MAX.into()),
+        Kind::Tensor(DType::U16) => (0, u16::MAX.into()),
+        Kind::Tensor(DType::I16) => (i16::MIN.into(), i16::MAX.into()),
+        _ => return None,
+    };
+    Some(Interval { low, high, of_shape: false })
+}
+
+/// What is known of the values of a graph, or of a branch or loop.
+#[derive(Debug, Default)]
+struct Known {
+    intervals: HashMap<String, Interval>,
+    /// Constants that are not held.
+    beyond: HashSet<String>,
+    constants: HashSet<String>,
+    /// What follows from constants alone.
+    fixed: HashSet<String>,
+}
+
+impl Known {
+    fn constant(&mut self, name: &str, values: Option<Vec<i64>>) {
+        self.constants.insert(name.to_owned());
+        self.fixed.insert(name.to_owned());
+        let Some(values) = values else { return };
+        if let (Some(low), Some(high)) = (values.iter().min(), values.iter().max()) {
+            // It joins what it is used with.
+            let interval = Interval { low: (*low).into(), high: (*high).into(), of_shape: true };
+            if !interval.within(Interval::HELD) {
+                self.beyond.insert(name.to_owned());
+            }
+            self.intervals.insert(name.to_owned(), interval);
+        }
+    }
+
+    /// What a body sees of it: what the node is given, and what its bodies take.
+    fn seen_by(&self, node: &NodeProto) -> Self {
+        let names = scope::needs(node);
+        let of = |set: &HashSet<String>| {
+            names.iter().filter(|name| set.contains(*name)).cloned().collect()
+        };
+        let interval = |name: &String| Some((name.clone(), *self.intervals.get(name)?));
+        Self {
+            intervals: names.iter().filter_map(interval).collect(),
+            beyond: of(&self.beyond),
+            constants: of(&self.constants),
+            fixed: of(&self.fixed),
+        }
+    }
+}
+
+/// The graph, or branch or loop, whose nodes are guarded.
+struct Around<'a> {
+    kinds: &'a HashMap<String, Kind>,
+    /// Names what is added.
+    prefix: &'a str,
+    chosen: Chosen,
+}
+
+fn refuse(name: &str) -> Result<(), ImportError> {
+    Err(unsupported("an integer beyond 32 bits", Some(name)))
+}
+
+impl Graph {
+    /// Guards every operator, those of branches and loops among them, whose result may leave what is held. Nodes must be in order.
+    ///
+    /// # Errors
+    /// If a constant beyond 32 bits reaches more than a bound, which is as good there when it is nearer.
+    pub(super) fn guard_integers(
+        &mut self,
+        kinds: &HashMap<String, Kind>,
+    ) -> Result<(), ImportError> {
+        let mut known = Known::default();
+        for name in self.constants.keys() {
+            known.constant(name, self.ints(Some(name))?);
+        }
+        let mut around = Around { kinds, prefix: "", chosen: Chosen::of(self) };
+        let nodes = std::mem::take(&mut self.nodes);
+        self.nodes = self.guarding(nodes, &mut known, &mut around)?;
+        let outputs = self.outputs.iter().filter_map(|v| v.name.as_deref());
+        outputs.filter(|y| known.beyond.contains(*y)).try_for_each(refuse)
+    }
+
+    /// As [`guard_integers`](Self::guard_integers), inside the node's branches and loops: what turns carry may be any number.
+    fn guard_bodies(
+        &mut self,
+        node: &mut NodeProto,
+        kinds: &HashMap<String, Kind>,
+        known: &Known,
+        prefix: &str,
+    ) -> Result<(), ImportError> {
+        if scope::subgraphs(node).next().is_none() {
+            return Ok(());
+        }
+        let is_loop = node.onnx_op() == "Loop";
+        let of = node.output.iter().find(|y| !y.is_empty()).cloned().unwrap_or_default();
+        let seen = known.seen_by(node);
+        for (i, body) in scope::subgraphs_mut(node).enumerate() {
+            let mut inner = Known {
+                intervals: seen.intervals.clone(),
+                beyond: seen.beyond.clone(),
+                constants: seen.constants.clone(),
+                fixed: seen.fixed.clone(),
+            };
+            for tensor in &body.initializer {
+                inner.constant(tensor.name.as_deref().unwrap_or_default(), self.ints_of(tensor)?);
+            }
+            if let Some(turn) = body.input.first().and_then(|v| v.name.clone()).filter(|_| is_loop)
+            {
+                let interval = Interval { low: 0, high: i32::MAX.into(), of_shape: true };
+                inner.intervals.insert(turn, interval);
+            }
+            let inside = kinds::inside(body, kinds);
+            let nodes = std::mem::take(&mut body.node);
+            // Names are one graph's own, and two branches may have the same.
+            let prefix = format!("{prefix}{of}.{i}.");
+            // What is chosen from there is guarded where it is made.
+            let chosen = Chosen::default();
+            let mut around = Around { kinds: &inside, prefix: &prefix, chosen };
+            body.node = self.guarding(nodes, &mut inner, &mut around)?;
+            let outputs = body.output.iter().filter_map(|v| v.name.as_deref());
+            outputs.filter(|y| inner.beyond.contains(*y)).try_for_each(refuse)?;
+        }
+        Ok(())
+    }
+
+    fn guarding(
+        &mut self,
+        nodes: Vec<NodeProto>,
+        seen: &mut Known,
+        around: &mut Around<'_>,
+    ) -> Result<Vec<NodeProto>, ImportError> {
+        let kinds = around.kinds;
+        let mut guarded = Vec::with_capacity(nodes.len());
+        for mut node in nodes {
+            self.guard_bodies(&mut node, kinds, seen, around.prefix)?;
+            let Known { intervals: known, beyond, constants, fixed } = &mut *seen;
+            if node.input.iter().any(|x| beyond.contains(x)) {
+                match node.onnx_op() {
+                    "Concat" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => {
+                        beyond.extend(node.output.iter().cloned());
+                    }
+                    "Slice" if node.arg(0).is_some_and(|x| !beyond.contains(x)) => {}
+                    // A bound that is never met is as good where it is nearer; one that always is, is not.
+                    "Clip" if node.arg(0).is_some_and(|x| !beyond.contains(x)) => {
+                        let bound = |arg: usize| node.arg(arg).and_then(|x| known.get(x));
+                        let low = bound(1).is_none_or(|b| b.high <= Interval::HELD.high);
+                        let high = bound(2).is_none_or(|b| b.low >= Interval::HELD.low);
+                        if !(low && high) {
+                            refuse(&node.label())?;
+                        }
+                    }
+                    "Loop" if node.input.iter().skip(1).all(|x| !beyond.contains(x)) => {}
+                    _ => refuse(&node.label())?,
+                }
+            }
+            let Some(range) = node.output.first().and_then(|y| held(kinds.get(y))) else {
+                self.guard_chosen(&mut node, around, &mut guarded);
+                guarded.push(node);
+                continue;
+            };
+            // A dimension times a number that is none is no dimension.
+            let far = |x: &String| {
+                constants.contains(x)
+                    && known.get(x).is_some_and(|i| i.low < -LARGE || i.high > LARGE)
+            };
+            // Nor is what follows from constants alone.
+            let alone = node.input.iter().all(|x| x.is_empty() || fixed.contains(x));
+            if alone {
+                fixed.extend(node.output.iter().cloned());
+            }
+            let of_shape = !(alone || is_arithmetic(node.onnx_op()) && node.input.iter().any(far));
+            let result = match interval(&node, known, range) {
+                Some(found) if found.of_shape && of_shape || found.within(range) => found,
+                _ => {
+                    if is_arithmetic(node.onnx_op()) || is_narrowing(&node, kinds, range) {
+                        self.guard(&mut node, range, around, &mut guarded);
+                    }
+                    range
+                }
+            };
+            for output in node.output.iter().filter(|y| !y.is_empty()) {
+                known.insert(output.clone(), result);
+            }
+            self.guard_chosen(&mut node, around, &mut guarded);
+            guarded.push(node);
+        }
+        Ok(guarded)
+    }
+
+    /// Has a node wait for a guard, whose nodes are added: the same in floats, held against the range, and an index that is out
+    /// of bounds if any of it is outside. Where its result is chosen from, what chooses waits instead.
+    fn guard(
+        &mut self,
+        node: &mut NodeProto,
+        range: Interval,
+        around: &mut Around<'_>,
+        nodes: &mut Vec<NodeProto>,
+    ) {
+        let Some((x, y)) = node.edge() else { return };
+        let (kinds, prefix) = (around.kinds, around.prefix);
+        let part = |suffix: &str| format!("{prefix}{y}.{suffix}");
+        let float = i64::from(DType::F32.onnx());
+        let mut twin = match node.onnx_op() {
+            // What is cast, and not what it is cast to.
+            "Cast" => cast(&x, float, ""),
+            _ => node.clone(),
+        };
+        // What follows the first input of these says along which axes.
+        let along = matches!(node.onnx_op(), "CumSum") || node.onnx_op().starts_with("Reduce");
+        let operands = if along { 1 } else { node.input.len() };
+        for (i, input) in twin.input.iter_mut().enumerate().take(operands) {
+            if held(kinds.get(input)).is_some() {
+                let name = part(&format!("float{i}"));
+                nodes.push(cast(input, float, &name));
+                *input = name;
+            }
+        }
+        twin.output = vec![part("in_floats")];
+        twin.name = Some(part("in_floats"));
+        nodes.push(twin);
+        // Floats hold what is below 2^24 exactly; of larger ones, what is nearly too large is too large.
+        let bound = |end: i128| match end.unsigned_abs() < 1 << 23 {
+            true => end as f64 + if end > 0 { 0.5 } else { -0.5 },
+            false => end as f64 * (1.0 - 2f64.powi(-20)),
+        };
+        let mut number = |name: &str, value: f64| {
+            let name = part(name);
+            let bytes = (value as f32).to_le_bytes().to_vec();
+            self.set_constant(&name, DType::F32, &[], ParamSource::owned(bytes));
+            name
+        };
+        let low = number("low", bound(range.low));
+        let high = number("high", bound(range.high));
+        let mut step = |op: &str, inputs: &[&str], to: &str| {
+            nodes.push(NodeProto::new(op, &part(to), inputs, &[&part(to)]));
+        };
+        step("Less", &[&part("in_floats"), &low], "below");
+        step("Greater", &[&part("in_floats"), &high], "above");
+        step("Or", &[&part("below"), &part("above")], "outside");
+        if !around.chosen.leave_open(&y) {
+            let complaint = format!("{prefix}{y}{COMPLAINT}");
+            let named = format!("{prefix}{y}");
+            self.stop(node, (0, &named), &complaint, &part("outside"), kinds, nodes);
+        }
+    }
+
+    /// Has a node that chooses wait for the guards of what it chooses from.
+    fn guard_chosen(
+        &mut self,
+        node: &mut NodeProto,
+        Around { kinds, chosen: open, .. }: &Around<'_>,
+        nodes: &mut Vec<NodeProto>,
+    ) {
+        if node.onnx_op() != "Where" {
+            return;
+        }
+        let (Some(by), Some(condition)) = (node.output.first().cloned(), node.arg(0)) else {
+            return;
+        };
+        let condition = condition.to_owned();
+        for arg in [1, 2] {
+            for value in open.open_at(&by, arg) {
+                // The same may be open at several places.
+                let part = |suffix: &str| format!("{value}.{suffix}.{arg}.{by}");
+                let chosen = match arg {
+                    1 => condition.clone(),
+                    _ => {
+                        let not = part("not");
+                        nodes.push(NodeProto::new("Not", &not, &[&condition], &[&not]));
+                        not
+                    }
+                };
+                let (outside, both) = (format!("{value}.outside"), part("chosen"));
+                nodes.push(NodeProto::new("And", &both, &[&outside, &chosen], &[&both]));
+                let complaint = format!("{value}{COMPLAINT}, {arg} of {by}");
+                self.stop(node, (arg, &part("at")), &complaint, &both, kinds, nodes);
+            }
+        }
+    }
+
+    /// Has a node's input wait for a guard: an index that is out of bounds if any of `outside` is true. `y` names what is added.
+    fn stop(
+        &mut self,
+        node: &mut NodeProto,
+        (arg, y): (usize, &str),
+        complaint: &str,
+        outside: &str,
+        kinds: &HashMap<String, Kind>,
+        nodes: &mut Vec<NodeProto>,
+    ) {
+        let Some(x) = node.arg(arg).map(str::to_owned) else { return };
+        let part = |suffix: &str| format!("{y}.{suffix}");
+        let float = i64::from(DType::F32.onnx());
+        let none = part("none");
+        self.set_constant(&none, DType::F32, &[], ParamSource::owned(vec![0; 4]));
+        let table = part("zero");
+        self.set_constant(&table, DType::I64, &[1], ParamSource::owned(vec![0; 8]));
+        nodes.push(cast(outside, float, &part("outside_float")));
+        let (some, any) = (part("outside_float"), part("any"));
+        let mut most = NodeProto::new("ReduceMax", &any, &[&some], &[&any]);
+        most.set_int("keepdims", 0);
+        nodes.push(most);
+        // Of no elements, none is outside.
+        let index = part("index");
+        let any_or_none = part("any_or_none");
+        nodes.push(NodeProto::new("Max", &any_or_none, &[&any, &none], &[&any_or_none]));
+        nodes.push(cast(&any_or_none, i64::from(DType::I64.onnx()), &index));
+        let (mut nothing, checked) = (part("nothing"), part("guarded"));
+        nodes.push(NodeProto::new("Gather", complaint, &[&table, &index], &[&nothing]));
+        if let Some(Kind::Tensor(dtype)) = kinds.get(&x)
+            && held(kinds.get(&x)).is_none()
+        {
+            let of_its_type = part("nothing_of_its_type");
+            nodes.push(cast(&nothing, i64::from(dtype.onnx()), &of_its_type));
+            nothing = of_its_type;
+        }
+        nodes.push(NodeProto::new("Add", &checked, &[&x, &nothing], &[&checked]));
+        node.set_input(arg, checked);
+    }
+}
+
+fn cast(x: &str, to: i64, y: &str) -> NodeProto {
+    let mut cast = NodeProto::new("Cast", y, &[x], &[y]);
+    cast.set_int("to", to);
+    cast
+}
+
+fn negated(a: Interval) -> Interval {
+    Interval { low: a.high.saturating_neg(), high: a.low.saturating_neg(), ..a }
+}
+
+/// Whether a cast may give what its type, or what holds it, does not hold: of floats that are too large, of wider integers, and
+/// of negative ones.
+fn is_narrowing(node: &NodeProto, kinds: &HashMap<String, Kind>, range: Interval) -> bool {
+    let Some(Kind::Tensor(from)) = node.arg(0).and_then(|x| kinds.get(x)) else { return false };
+    node.onnx_op() == "Cast"
+        && match from {
+            DType::Bool | DType::U8 => false,
+            DType::I8 | DType::I32 => range.low == 0,
+            _ => true,
+        }
+}
+
+/// Operators whose result can be larger than what they are given.
+fn is_arithmetic(op: &str) -> bool {
+    matches!(
+        op,
+        "Add"
+            | "Sub"
+            | "Mul"
+            | "Pow"
+            | "Sum"
+            | "Neg"
+            | "Abs"
+            | "CumSum"
+            | "ReduceSum"
+            | "ReduceProd"
+            | "ReduceSumSquare"
+            | "ReduceL1"
+    )
+}
+
+/// What a node can give, if that follows from what it is given; `None` where nothing is known of it.
+fn interval(
+    node: &NodeProto,
+    known: &HashMap<String, Interval>,
+    range: Interval,
+) -> Option<Interval> {
+    let of = |arg: usize| node.arg(arg).and_then(|x| known.get(x)).copied();
+    let corners = |f: fn(i128, i128) -> i128| {
+        let (a, b) = (of(0)?, of(1)?);
+        let all = [f(a.low, b.low), f(a.low, b.high), f(a.high, b.low), f(a.high, b.high)];
+        let (low, high) = (*all.iter().min()?, *all.iter().max()?);
+        Some(Interval { low, high, of_shape: a.of_shape && b.of_shape })
+    };
+    let all = |from: usize| {
+        let mut each = (from..node.input.len()).map(of);
+        let first = each.next()??;
+        each.try_fold(first, |sum, next| Some(sum.union(next?)))
+    };
+    match node.onnx_op() {
+        // Its values, which come before their places.
+        "TopK" => of(0).map(|a| Interval { of_shape: false, ..a }),
+        "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" | "Unique" => {
+            Some(Interval { low: 0, high: i32::MAX.into(), of_shape: true })
+        }
+        "Add" => corners(i128::saturating_add),
+        "Sub" => corners(i128::saturating_sub),
+        "Mul" => corners(i128::saturating_mul),
+        "Neg" => of(0).map(negated),
+        "Abs" => of(0).map(|a| Interval { low: 0, ..a.union(negated(a)) }),
+        "Gather" | "GatherElements" | "GatherND" | "Slice" | "Reshape" | "Squeeze"
+        | "Unsqueeze" | "Transpose" | "Identity" | "Expand" | "Tile" | "Split" | "Flatten"
+        | "ReduceMax" | "ReduceMin" | "Clip" => of(0),
+        "Concat" | "Max" | "Min" => all(0),
+        "Where" => all(1),
+        // Of dimensions, whatever is made of them but by counting up.
+        "Cast" if of(0).is_some_and(|a| a.within(range)) => of(0),
+        "Div" | "Mod" | "Range" | "ConstantOfShape" | "Floor" | "Ceil" => {
+            let a = of(0)?;
+            Some(Interval { low: range.low, high: range.high, of_shape: a.of_shape })
+        }
+        // These may leave the range, if it is not dimensions that they are of.
+        "ReduceProd" | "ReduceSum" | "Cast" => of(0).filter(|a| a.of_shape).map(|_| Interval {
+            low: range.low - 1,
+            high: range.high + 1,
+            of_shape: true,
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,233 @@
+//! What is no number stays none: of it, `Relu` and `Clip` give a bound in the engine, and ONNX's functions give it on.
+//!
+//! They are written otherwise where it can come to them: from an input that no linear operator reads before (one that does refuses
+//! it), or from an operator that gives it for numbers or infinities, as a logarithm does, or a softmax of a row that is masked
+//! throughout. What leaves the range of single precision on its way is not followed.
+
+use std::collections::HashMap;
+
+use deepring::DType;
+
+use super::graph::Graph;
+use super::kinds::{self, Kind};
+use crate::proto::NodeProto;
+use crate::read::ParamSource;
+use crate::scope;
+
+/// Where what is no number comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum From {
+    Input,
+    Operator,
+}
+
+impl Graph {
+    /// Writes these operators otherwise; nodes must be in order.
+    pub(super) fn keep_no_numbers(&mut self) {
+        let kinds = kinds::infer(self);
+        let inputs = self.inputs.iter().filter_map(|v| Some((v.name.clone()?, From::Input)));
+        let inputs = inputs.collect();
+        let nodes = std::mem::take(&mut self.nodes);
+        self.nodes = self.keeping(nodes, &kinds, Some(inputs));
+    }
+
+    /// `any` are the values that may be no numbers, and wherefrom; all may inside branches and loops.
+    fn keeping(
+        &mut self,
+        given: Vec<NodeProto>,
+        kinds: &HashMap<String, Kind>,
+        mut any: Option<HashMap<String, From>>,
+    ) -> Vec<NodeProto> {
+        let mut nodes = Vec::with_capacity(given.len());
+        for mut node in given {
+            for graph in scope::subgraphs_mut(&mut node) {
+                let inside = kinds::inside(graph, kinds);
+                let body = std::mem::take(&mut graph.node);
+                graph.node = self.keeping(body, &inside, None);
+            }
+            let from = match &any {
+                Some(any) => node.input.iter().filter_map(|x| any.get(x)).max().copied(),
+                None => Some(From::Operator),
+            };
+            let float = |x: Option<&str>| {
+                x.and_then(|x| kinds.get(x)).is_none_or(|k| *k == Kind::Tensor(DType::F32))
+            };
+            let stays = from.is_some() && float(node.arg(0));
+            let goes = match from {
+                _ if begins(self, &node) => Some(From::Operator),
+                Some(From::Input) if is_linear(&node) => None,
+                from => from,
+            };
+            if let (Some(any), Some(goes)) = (&mut any, goes) {
+                let outputs = node.output.iter().filter(|y| float(Some(y)));
+                any.extend(outputs.map(|y| (y.clone(), goes)));
+            }
+            match node.onnx_op() {
+                "Relu" if stays => self.relu(&node, &mut nodes),
+                "Clip" if stays => self.clip(&node, &mut nodes),
+                _ => nodes.push(node),
+            }
+        }
+        nodes
+    }
+
+    /// An exponential that is taken times nothing; and nothing is added, so that no zero is negative.
+    fn relu(&mut self, node: &NodeProto, nodes: &mut Vec<NodeProto>) {
+        let Some((x, y)) = node.edge() else { return };
+        let zero = self.number("zero", 0.0);
+        let above = format!("{y}.above");
+        let mut elu = NodeProto::new("Elu", &above, &[&x], &[&above]);
+        elu.set_float("alpha", 0.0);
+        nodes.push(elu);
+        nodes.push(NodeProto::new("Add", &y, &[&above, &zero], &[&y]));
+    }
+
+    /// The smaller of the larger: unlike bounds, these give it on.
+    fn clip(&mut self, node: &NodeProto, nodes: &mut Vec<NodeProto>) {
+        let Some((x, y)) = node.edge() else { return };
+        let mut bound = |arg: usize, name: &str, end: f32| match node.arg(arg) {
+            Some(bound) => bound.to_owned(),
+            None => match node.attr_float(name) {
+                Some(bound) => self.number(&format!("{y}.{name}"), bound),
+                None => self.number(if end < 0.0 { "least" } else { "most" }, end),
+            },
+        };
+        let (low, high) = (bound(1, "min", f32::MIN), bound(2, "max", f32::MAX));
+        let above = format!("{y}.above");
+        nodes.push(NodeProto::new("Max", &above, &[&x, &low], &[&above]));
+        nodes.push(NodeProto::new("Min", &y, &[&above, &high], &[&y]));
+    }
+
+    fn number(&mut self, name: &str, value: f32) -> String {
+        let name = format!("no number.{name}");
+        if !self.constants.contains_key(&name) {
+            let bytes = ParamSource::owned(value.to_le_bytes().to_vec());
+            self.set_constant(&name, DType::F32, &[], bytes);
+        }
+        name
+    }
+}
+
+/// Whether it refuses an input that is no number.
+fn is_linear(node: &NodeProto) -> bool {
+    matches!(
+        node.onnx_op(),
+        "Conv"
+            | "ConvTranspose"
+            | "ConvInteger"
+            | "Gemm"
+            | "MatMul"
+            | "MatMulInteger"
+            | "LSTM"
+            | "GRU"
+            | "RNN"
+            | "QLinearConv"
+            | "QLinearMatMul"
+    )
+}
+
+/// Whether it may give what is no number when it is given numbers; of an operator that is not known here, it may.
+fn begins(graph: &Graph, node: &NodeProto) -> bool {
+    let op = node.onnx_op();
+    match op {
+        "Div" => graph.constant(node.arg(1)).is_none(),
+        "Reciprocal" => true,
+        "Add"
+        | "Sub"
+        | "Mul"
+        | "Sum"
+        | "Mean"
+        | "Max"
+        | "Min"
+        | "Neg"
+        | "Abs"
+        | "Sign"
+        | "Relu"
+        | "LeakyRelu"
+        | "PRelu"
+        | "Elu"
+        | "Selu"
+        | "Celu"
+        | "Clip"
+        | "Sigmoid"
+        | "HardSigmoid"
+        | "HardSwish"
+        | "Tanh"
+        | "Erf"
+        | "Gelu"
+        | "Softplus"
+        | "Softsign"
+        | "Exp"
+        | "Sin"
+        | "Cos"
+        | "Atan"
+        | "Floor"
+        | "Ceil"
+        | "Round"
+        | "BatchNormalization"
+        | "InstanceNormalization"
+        | "LayerNormalization"
+        | "LRN"
+        | "MaxPool"
+        | "AveragePool"
+        | "GlobalMaxPool"
+        | "GlobalAveragePool"
+        | "ReduceMean"
+        | "ReduceMax"
+        | "ReduceMin"
+        | "ReduceSum"
+        | "ReduceSumSquare"
+        | "ReduceL1"
+        | "ReduceL2"
+        | "Resize"
+        | "Upsample"
+        | "Pad"
+        | "DepthToSpace"
+        | "SpaceToDepth"
+        | "Concat"
+        | "Split"
+        | "Slice"
+        | "Gather"
+        | "GatherElements"
+        | "GatherND"
+        | "Reshape"
+        | "Flatten"
+        | "Squeeze"
+        | "Unsqueeze"
+        | "Transpose"
+        | "Expand"
+        | "Tile"
+        | "Where"
+        | "Identity"
+        | "Dropout"
+        | "Cast"
+        | "Constant"
+        | "ConstantOfShape"
+        | "Range"
+        | "QuantizeLinear"
+        | "DynamicQuantizeLinear"
+        | "TopK"
+        | "Einsum"
+        | "Trilu"
+        | "CumSum"
+        | "OneHot"
+        | "ArgMax"
+        | "ArgMin"
+        | "NonZero"
+        | "Equal"
+        | "Greater"
+        | "Less"
+        | "GreaterOrEqual"
+        | "LessOrEqual"
+        | "DequantizeLinear"
+        | "IsNaN"
+        | "IsInf"
+        | "Shape"
+        | "Size"
+        | "And"
+        | "Or"
+        | "Not"
+        | "Xor" => false,
+        _ => !is_linear(node),
+    }
+}

@@ -1,0 +1,328 @@
+//! Where elements lie, said in full: forms of slices, paddings and scattering in which the engine takes others than ONNX does,
+//! or none.
+
+use deepring::{DType, Dim};
+
+use super::differences::Rewritten;
+use super::kinds::Kind;
+use super::upgrade::Upgrade;
+use crate::proto::NodeProto;
+
+/// More places than this along an axis are not written out.
+const MAX_PLACES: i64 = 1 << 20;
+
+/// The axes, where they are left out and there are fewer starts than axes: the engine wants one for each. Steps backwards
+/// start within the axis, which the engine does not see to.
+pub(super) fn slice(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
+    if node.arg(1).is_none() {
+        return Ok(Some(node));
+    }
+    let starts = upgrade.elements(node.arg(1)).and_then(|n| i64::try_from(n).ok());
+    if let Some(starts) = starts.filter(|n| node.arg(3).is_none() && *n <= MAX_PLACES) {
+        let axes: Vec<i64> = (0..starts).collect();
+        let axes = upgrade.ints(&format!("{y}.axes"), &axes);
+        node.input.resize(node.input.len().max(4), String::new());
+        node.set_input(3, axes);
+    }
+    let forwards = |upgrade: &Upgrade<'_>| {
+        ints(upgrade, node.arg(4)).is_some_and(|steps| steps.iter().all(|s| *s > 0))
+    };
+    if node.arg(4).is_none() || forwards(upgrade) || starts_within(upgrade, &mut node) {
+        return Ok(Some(node));
+    }
+    start_within(upgrade, &mut node)
+}
+
+/// A diagonal that no matrix reaches is as good where it is nearer.
+pub(super) fn trilu(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let (Some((_, y)), Some(k)) = (node.edge(), node.arg(1).map(str::to_owned)) else {
+        return Ok(Some(node));
+    };
+    let far = 1 << 29;
+    let near = match ints(upgrade, Some(&k)).as_deref() {
+        Some([k]) if (-far..=far).contains(k) => return Ok(Some(node)),
+        Some([k]) => upgrade.int(&format!("{y}.diagonal"), *k.clamp(&-far, &far)),
+        _ => {
+            let part = |suffix: &str| format!("{y}.{suffix}");
+            let (least, most) =
+                (upgrade.int(&part("least"), -far), upgrade.int(&part("most"), far));
+            upgrade.push("Max", &[&k, &least], &part("not_before"));
+            upgrade.push("Min", &[&part("not_before"), &most], &part("diagonal"));
+            part("diagonal")
+        }
+    };
+    node.set_input(1, near);
+    Ok(Some(node))
+}
+
+/// The elements of a small constant of integers.
+fn ints(upgrade: &Upgrade<'_>, name: Option<&str>) -> Option<Vec<i64>> {
+    let bytes = upgrade.constant_bytes(name)?;
+    match upgrade.kind(name)? {
+        Kind::Tensor(DType::I64) => {
+            Some(bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
+        }
+        Kind::Tensor(DType::I32) => {
+            Some(bytes.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b).into()).collect())
+        }
+        _ => None,
+    }
+}
+
+/// Writes the starts so that they lie within the axes, where constants and dimensions say which these are.
+fn starts_within(upgrade: &mut Upgrade<'_>, node: &mut NodeProto) -> bool {
+    let Some((x, y)) = node.edge() else { return false };
+    let of = |arg: usize| ints(upgrade, node.arg(arg));
+    let (Some(mut starts), Some(axes), Some(mut steps)) = (of(1), of(3), of(4)) else {
+        return false;
+    };
+    let Some(dims) = upgrade.shapes.of(Some(&x)).cloned() else { return false };
+    let rank = i64::try_from(dims.len()).unwrap_or(0);
+    for (start, (axis, step)) in starts.iter_mut().zip(axes.iter().zip(&mut steps)) {
+        if *step > 0 {
+            continue;
+        }
+        let axis = usize::try_from(if *axis < 0 { axis.saturating_add(rank) } else { *axis });
+        let size = axis.ok().and_then(|axis| dims.get(axis));
+        let Some(size) = size.and_then(|d| match d {
+            Dim::Fixed(n) => i64::try_from(*n).ok(),
+            Dim::Named(_) => None,
+        }) else {
+            return false;
+        };
+        if size == 0 {
+            (*start, *step) = (0, 1);
+        } else {
+            let from_before = if *start < 0 { start.saturating_add(size) } else { *start };
+            *start = from_before.clamp(0, size - 1);
+        }
+    }
+    let held = |v: &i64| *v.clamp(&i64::from(i32::MIN), &i64::from(i32::MAX));
+    let (starts, steps): (Vec<_>, Vec<_>) =
+        (starts.iter().map(held).collect(), steps.iter().map(held).collect());
+    let (starts, steps) = (
+        upgrade.ints(&format!("{y}.starts"), &starts),
+        upgrade.ints(&format!("{y}.steps"), &steps),
+    );
+    node.set_input(1, starts);
+    node.set_input(4, steps);
+    true
+}
+
+/// As [`starts_within`], of dimensions that a query gives: an empty axis is stepped through forwards.
+fn start_within(upgrade: &mut Upgrade<'_>, node: &mut NodeProto) -> Rewritten {
+    let arg = |i: usize| node.arg(i).map(str::to_owned);
+    let (Some((x, y)), Some(steps)) = (node.edge(), arg(4)) else { return Ok(None) };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    // What no axis is as long as is as good where it is nearer.
+    let far = 1 << 29;
+    let starts = match (ints(upgrade, node.arg(1)), arg(1)) {
+        (Some(starts), _) => {
+            let near: Vec<i64> = starts.iter().map(|s| *s.clamp(&-far, &far)).collect();
+            upgrade.ints(&part("starts"), &near)
+        }
+        (None, Some(starts)) => {
+            let (least, most) =
+                (upgrade.ints(&part("least"), &[-far]), upgrade.ints(&part("most"), &[far]));
+            let int = i64::from(DType::I64.onnx());
+            upgrade.push("Cast", &[&starts], &part("starts_wide")).set_int("to", int);
+            upgrade.push("Max", &[&part("starts_wide"), &least], &part("starts_above"));
+            upgrade.push("Min", &[&part("starts_above"), &most], &part("starts"));
+            part("starts")
+        }
+        (None, None) => return Ok(None),
+    };
+    let (none, one) = (upgrade.ints(&part("none"), &[0]), upgrade.ints(&part("one"), &[1]));
+    upgrade.push("Shape", &[&x], &part("shape"));
+    match node.arg(3) {
+        Some(axes) => upgrade.push("Gather", &[&part("shape"), axes], &part("sizes")),
+        None => {
+            upgrade.push("Shape", &[&starts], &part("count"));
+            upgrade.push("Slice", &[&part("shape"), &none, &part("count"), &none], &part("sizes"))
+        }
+    };
+    let int = i64::from(DType::I64.onnx());
+    upgrade.push("Cast", &[&steps], &part("wide_steps")).set_int("to", int);
+    upgrade.push("Less", &[&part("wide_steps"), &none], &part("backwards"));
+    upgrade.push("Less", &[&starts, &none], &part("from_behind"));
+    upgrade.push("Add", &[&starts, &part("sizes")], &part("counted"));
+    upgrade.push("Where", &[&part("from_behind"), &part("counted"), &starts], &part("places"));
+    upgrade.push("Sub", &[&part("sizes"), &one], &part("last"));
+    upgrade.push("Min", &[&part("places"), &part("last")], &part("not_after"));
+    upgrade.push("Max", &[&part("not_after"), &none], &part("within"));
+    upgrade.push("Where", &[&part("backwards"), &part("within"), &starts], &part("from"));
+    upgrade.push("Equal", &[&part("sizes"), &none], &part("empty"));
+    upgrade.push("Where", &[&part("empty"), &one, &part("wide_steps")], &part("by"));
+    let (from, by) = (part("from"), part("by"));
+    // Bounds of another integer type would no longer be of one type with these.
+    let end = node.arg(2).map(str::to_owned).unwrap_or_default();
+    let axes = node.arg(3).map(str::to_owned).unwrap_or_default();
+    let (mut to, mut along) = (end.clone(), axes.clone());
+    if upgrade.kind(Some(&end)) == Some(Kind::Tensor(DType::I32)) {
+        to = part("to");
+        upgrade.push("Cast", &[&end], &to).set_int("to", int);
+        if !axes.is_empty() && !axes.starts_with(&y) {
+            along = part("along");
+            upgrade.push("Cast", &[&axes], &along).set_int("to", int);
+        }
+    }
+    upgrade.push("Slice", &[&x, &from, &to, &along, &by], &y);
+    Ok(None)
+}
+
+/// Which element stands where, along each axis that is padded: the engine pads the last two alone by what lies there.
+pub(super) fn pad(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
+    let mode = match node.attr_str("mode") {
+        None | Some("constant") => return Ok(Some(node)),
+        Some(mode) => mode.to_owned(),
+    };
+    let (Some((x, y)), Some(pads)) = (node.edge(), ints(upgrade, node.arg(1))) else {
+        return Ok(Some(node));
+    };
+    let dims = upgrade.shapes.of(Some(&x)).cloned().unwrap_or_default();
+    let rank = i64::try_from(dims.len()).unwrap_or(0);
+    let axes = match node.arg(3) {
+        Some(name) => ints(upgrade, Some(name)),
+        None => Some((0..rank).collect()),
+    };
+    let (before, after) = pads.split_at(pads.len() / 2);
+    let padded: Vec<(i64, i64, i64)> = axes
+        .into_iter()
+        .flatten()
+        .zip(before.iter().zip(after))
+        .map(|(axis, (before, after))| (if axis < 0 { axis + rank } else { axis }, *before, *after))
+        .filter(|(_, before, after)| (*before, *after) != (0, 0))
+        .collect();
+    if padded.iter().all(|(axis, before, after)| *axis >= rank - 2 && *before >= 0 && *after >= 0) {
+        return Ok(Some(node));
+    }
+    let mut from = x;
+    for (i, (axis, before, after)) in padded.iter().enumerate() {
+        let size = usize::try_from(*axis).ok().and_then(|axis| dims.get(axis));
+        let places = match size {
+            Some(Dim::Fixed(size)) => places(&mode, *size, *before, *after),
+            _ => None,
+        };
+        let Some(places) = places else {
+            return Err(upgrade.differs(
+                &node,
+                "padding by what lies there, of a dimension that is open or empty",
+            ));
+        };
+        let places = upgrade.ints(&format!("{y}.places{axis}"), &places);
+        let to = if i + 1 == padded.len() { y.clone() } else { format!("{y}.along{axis}") };
+        upgrade.push("Gather", &[&from, &places], &to).set_int("axis", *axis);
+        from = to;
+    }
+    Ok(None)
+}
+
+/// For each place of a padded axis the one that it is taken from.
+fn places(mode: &str, size: u64, before: i64, after: i64) -> Option<Vec<i64>> {
+    let size = i64::try_from(size).ok().filter(|n| (1..=MAX_PLACES).contains(n))?;
+    let end = size.checked_add(after)?;
+    let count = end.checked_add(before)?;
+    if !(0..=MAX_PLACES).contains(&count) {
+        return None;
+    }
+    let from = |at: i64| match mode {
+        "edge" => Some(at.clamp(0, size - 1)),
+        "wrap" => Some(at.rem_euclid(size)),
+        "reflect" if size == 1 => Some(0),
+        "reflect" => {
+            let at = at.rem_euclid(2 * (size - 1));
+            Some(at.min(2 * (size - 1) - at))
+        }
+        _ => None,
+    };
+    (before.checked_neg()?..end).map(from).collect()
+}
+
+/// Where in a sequence something is put: from behind, the engine counts the one that is not there yet.
+pub(super) fn sequence_insert(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let (Some((sequence, y)), Some(at)) = (node.edge(), node.arg(2).map(str::to_owned)) else {
+        return Ok(Some(node));
+    };
+    if upgrade.constant_bytes(Some(&at)).and_then(|b| b.last().copied()).is_some_and(|b| b < 128) {
+        return Ok(Some(node));
+    }
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let nothing = upgrade.int(&part("nothing"), 0);
+    upgrade.push("Cast", &[&at], &part("at")).set_int("to", i64::from(DType::I64.onnx()));
+    upgrade.push("SequenceLength", &[&sequence], &part("length"));
+    upgrade.push("Add", &[&part("at"), &part("length")], &part("from_before"));
+    upgrade.push("Less", &[&part("at"), &nothing], &part("from_behind"));
+    let either = [part("from_behind"), part("from_before"), part("at")];
+    upgrade.push("Where", &[&either[0], &either[1], &either[2]], &part("place"));
+    node.set_input(2, part("place"));
+    Ok(Some(node))
+}
+
+/// Each element's place in full, where fewer elements are written than lie along the other axes: the engine takes the
+/// written ones for a stretch of the data as it lies in memory.
+pub(super) fn scatter_elements(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
+    let arg = |i: usize| node.arg(i).map(str::to_owned);
+    let (Some(x), Some(index), Some(updates)) = (arg(0), arg(1), arg(2)) else {
+        return Ok(Some(node));
+    };
+    let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
+    let axis = node.attr_int("axis").unwrap_or(0);
+    let dims = |name: &str| upgrade.shapes.of(Some(name)).cloned();
+    let (data, written) = (dims(&x), dims(&index));
+    let rank = match (&data, &written) {
+        (Some(data), _) => data.len(),
+        (_, Some(written)) => written.len(),
+        (None, None) => return Err(upgrade.differs(&node, "a tensor of unknown rank")),
+    };
+    let rank = i64::try_from(rank).unwrap_or(0);
+    let axis = if axis < 0 { axis + rank } else { axis };
+    if !(0..rank).contains(&axis) {
+        return Ok(Some(node));
+    }
+    if let (Some(data), Some(written)) = (&data, &written) {
+        let whole = |(i, (d, w)): (usize, (&Dim, &Dim))| {
+            i as i64 == axis || (matches!(d, Dim::Fixed(_)) && d == w)
+        };
+        if data.iter().zip(written).enumerate().all(whole) {
+            return Ok(Some(node));
+        }
+    }
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let int = i64::from(DType::I64.onnx());
+    let row = upgrade.ints(&part("row"), &[1, -1]);
+    let flat = upgrade.ints(&part("flat"), &[-1]);
+    let (nothing, place) = (upgrade.int(&part("nothing"), 0), upgrade.int(&part("axis"), axis));
+    // Places from behind are counted from before.
+    upgrade.push("Cast", &[&index], &part("index")).set_int("to", int);
+    upgrade.push("Shape", &[&x], &part("data_shape"));
+    upgrade.push("Gather", &[&part("data_shape"), &place], &part("size"));
+    upgrade.push("Add", &[&part("index"), &part("size")], &part("from_before"));
+    upgrade.push("Less", &[&part("index"), &nothing], &part("from_behind"));
+    upgrade.push(
+        "Where",
+        &[&part("from_behind"), &part("from_before"), &part("index")],
+        &part("along"),
+    );
+    // A row for each axis, a column for each element.
+    upgrade.push("Shape", &[&index], &part("shape"));
+    upgrade.push("ConstantOfShape", &[&part("shape")], &part("zeros"));
+    upgrade.push("Equal", &[&part("zeros"), &part("zeros")], &part("all"));
+    upgrade.push("NonZero", &[&part("all")], &part("places"));
+    let bound = |upgrade: &mut Upgrade<'_>, name: &str, n: i64| upgrade.ints(&part(name), &[n]);
+    let (first, at, next) =
+        (bound(upgrade, "first", 0), bound(upgrade, "at", axis), bound(upgrade, "next", axis + 1));
+    let (last, rows) = (bound(upgrade, "last", rank), bound(upgrade, "rows", 0));
+    upgrade.push("Slice", &[&part("places"), &first, &at, &rows], &part("above"));
+    upgrade.push("Slice", &[&part("places"), &next, &last, &rows], &part("below"));
+    upgrade.push("Reshape", &[&part("along"), &row], &part("middle"));
+    let parts = [part("above"), part("middle"), part("below")];
+    upgrade.push("Concat", &[&parts[0], &parts[1], &parts[2]], &part("full")).set_int("axis", 0);
+    upgrade.push("Transpose", &[&part("full")], &part("elements")).set_ints("perm", vec![1, 0]);
+    upgrade.push("Reshape", &[&updates, &flat], &part("updates"));
+    let scatter = upgrade.push("ScatterND", &[&x, &part("elements"), &part("updates")], &y);
+    scatter
+        .attribute
+        .extend(node.attribute.into_iter().filter(|a| a.name.as_deref() == Some("reduction")));
+    Ok(None)
+}
