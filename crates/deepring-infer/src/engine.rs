@@ -70,6 +70,11 @@ pub enum EngineError {
     },
 }
 
+/// The names of tensors, in order: what a program is loaded with.
+pub(crate) fn names(specs: &[TensorSpec]) -> Vec<&str> {
+    specs.iter().map(|s| s.name.as_str()).collect()
+}
+
 pub(crate) mod sealed {
     /// Closed, since an engine is handed slices that live only as long as their owner (see
     /// `weights`); an implementation that kept one would read freed memory.
@@ -79,14 +84,14 @@ pub(crate) mod sealed {
 /// What a graph's external data is.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameters {
-    /// All of it; the graph calls it [`PARAMS_FILE`](crate::PARAMS_FILE).
+    /// All of it; the graph calls it [`PARAMS_FILE`](deepring_onnx::PARAMS_FILE).
     pub bytes: &'static [u8],
-    /// Where in it the part begins that the graph calls [`SHARED_FILE`](crate::SHARED_FILE).
+    /// Where in it the part begins that the graph calls [`SHARED_FILE`](deepring_onnx::SHARED_FILE).
     pub shared_from: usize,
 }
 
 impl Parameters {
-    /// What the graph calls [`SHARED_FILE`](crate::SHARED_FILE).
+    /// What the graph calls [`SHARED_FILE`](deepring_onnx::SHARED_FILE).
     #[must_use]
     pub fn shared(&self) -> &'static [u8] {
         self.bytes.get(self.shared_from..).unwrap_or_default()

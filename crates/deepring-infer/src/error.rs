@@ -1,9 +1,14 @@
-//! Why a query was not answered.
+//! Why a query was not answered, or a network not sealed.
+
+mod seal;
 
 use deepring::{CheckedError, Finding, OpenError, ParcelError, ReceiptError};
 use thiserror::Error;
 
 use crate::engine::EngineError;
+
+pub(crate) use seal::MAX_TEXT;
+pub use seal::SealModelError;
 
 /// Why a ring could not be run, by fault.
 #[derive(Debug, Error)]

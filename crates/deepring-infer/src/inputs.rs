@@ -52,11 +52,6 @@ pub(crate) fn list(declared: &[TensorSpec]) -> String {
     declared.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The names alone.
-pub(crate) fn names(specs: &[TensorSpec]) -> Vec<&str> {
-    specs.iter().map(|s| s.name.as_str()).collect()
-}
-
 fn check_one(spec: &TensorSpec, value: &TensorValue) -> Result<(), InputError> {
     if spec.dtype != value.dtype() {
         return Err(InputError::DType {

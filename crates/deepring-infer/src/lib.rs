@@ -76,14 +76,12 @@ pub use engine::{Elements, Engine, EngineError, Input, Parameters, Rten, RtenPro
 pub use engine::{Ort, OrtProgram};
 #[cfg(any(test, feature = "tamper"))]
 pub use engine::{Race, RacedProgram, Racing};
-pub use error::{InputError, Rejected, RunError};
+pub use error::{InputError, Rejected, RunError, SealModelError};
 pub use exporting::{ExportRingError, export_ring, export_ring_in};
 pub use host::{Floor, LayerMargin, Rehearsal, RingHost, Shown, Split};
 pub use npy::{NpyError, read_npy, write_npy};
 pub use picture::{PictureError, read_picture};
 pub use plain::{PlainError, PlainModel};
 pub use preprocess::{Color, Layout, Preprocess, PreprocessError};
-pub use sealing::{
-    Blocks, ParseBlocksError, Seal, SealModelError, SealProgress, SealedModel, Widened,
-};
+pub use sealing::{Blocks, ParseBlocksError, Seal, SealProgress, SealedModel, Widened};
 pub use session::{Outcome, Session, SessionOptions};

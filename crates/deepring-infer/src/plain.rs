@@ -6,10 +6,11 @@ use std::path::Path;
 use deepring::{TensorSpec, TensorValue};
 use deepring_onnx::{ImportError, canonicalise, read_onnx};
 
+use crate::engine::names;
 use crate::engine::{Engine, EngineError, Input, Rten};
 use crate::error::{InputError, RunError};
 use crate::import::import;
-use crate::inputs::{check_inputs, list, names};
+use crate::inputs::{check_inputs, list};
 use crate::weights::Resident;
 
 /// A network with nothing checked and nothing signed.

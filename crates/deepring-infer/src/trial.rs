@@ -10,8 +10,8 @@ use deepring::{DType, Dim, TensorSpec, TensorValue};
 use deepring_memory::Region;
 use deepring_onnx::CutModel;
 
+use crate::engine::names;
 use crate::engine::{Engine as _, EngineError, Input, Rten};
-use crate::inputs::names;
 use crate::weights::Resident;
 
 /// Larger inputs than this are not made up.

@@ -18,8 +18,8 @@ use deepring_memory::{Protection, Region, Use};
 use deepring_onnx::CutBlock;
 use deepring_onnx::ImportError;
 
+use crate::engine::names;
 use crate::engine::{Engine, EngineError, Parameters};
-use crate::inputs::names;
 
 /// Blocks with at most this many bytes of plaintext are kept in secret memory, where there is some left.
 const SMALL: usize = 1 << 20;
@@ -41,7 +41,7 @@ pub(crate) fn scratch(len: usize) -> Option<Region> {
     Region::new(len, Use::Bulk)
 }
 
-/// Where in a block's plaintext what it shares with others begins: what a graph calls [`SHARED_FILE`](crate::SHARED_FILE).
+/// Where in a block's plaintext what it shares with others begins: what a graph calls [`SHARED_FILE`](deepring_onnx::SHARED_FILE).
 /// At its end where nothing is shared.
 pub(crate) fn shared_from(parts: &[Part]) -> usize {
     let end = parts.last().map_or(0, Part::end);

@@ -9,7 +9,6 @@ mod chosen;
 mod decompose;
 mod differences;
 mod fold;
-mod fold_with_engine;
 mod graph;
 mod halves;
 mod integers;
@@ -39,7 +38,6 @@ use crate::operators;
 use crate::proto::{OperatorSetIdProto, ValueInfoProto};
 use crate::read::{ImportError, OnnxModel, unsupported};
 
-pub use fold_with_engine::Folded;
 pub(crate) use graph::Graph;
 pub use integers::complaint_of_guard;
 pub(crate) use kinds::Kind;

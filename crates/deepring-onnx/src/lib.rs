@@ -20,17 +20,19 @@
 mod attributes;
 mod canonical;
 mod cut;
+mod fold_with_engine;
 mod operators;
 pub mod proto;
 mod read;
 mod scope;
 pub mod synthetic;
 
-pub use canonical::{CanonicalModel, Folded, canonicalise, complaint_of_guard};
+pub use canonical::{CanonicalModel, canonicalise, complaint_of_guard};
 pub use cut::{
     CutBlock, CutError, CutModel, CutPolicy, ExportError, JoinBlock, PARAMS_FILE, Param,
     ParseCutError, SHARED_FILE, SharedParams, begin_export, cut, cut_sharing, export, export_into,
 };
+pub use fold_with_engine::Folded;
 pub use read::{
     ImportError, MAX_OPSET, MIN_OPSET, OnnxModel, OperatorFault, ParamSource, looks_like_onnx,
     network_files, read_onnx,

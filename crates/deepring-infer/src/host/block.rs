@@ -15,9 +15,9 @@ use super::shared::SharedBlock;
 use crate::checks::{
     Anatomy, BlockCheck, Fault, Mode, Numbers, PlanKind, Rest, exposing, names_parts_alone,
 };
+use crate::engine::names;
 use crate::engine::{Engine, EngineError};
 use crate::error::RunError;
-use crate::inputs::names;
 use crate::neighbour::{self, Blame, LoadError, Neighbour, Query};
 use crate::weights::{ProgramSource, Resident, secret_room, shared_from};
 

@@ -9,7 +9,7 @@ use super::dissect::{Dissected, is_single, names_of};
 use super::sketch;
 use crate::checks::{DrawError, Linear, Projection};
 use crate::engine::Rten;
-use crate::sealing::SealModelError;
+use crate::error::SealModelError;
 use crate::weights::{Resident, scratch};
 
 /// The checks of a ring's blocks, from the sealer's side.

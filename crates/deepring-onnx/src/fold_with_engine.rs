@@ -7,7 +7,7 @@
 
 use deepring::{DType, TensorValue};
 
-use super::CanonicalModel;
+use crate::canonical::CanonicalModel;
 use crate::cut::{CutBlock, single};
 use crate::proto::NodeProto;
 use crate::read::{ImportError, ParamSource};
