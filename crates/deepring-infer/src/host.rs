@@ -216,7 +216,7 @@ impl<E: Engine> RingHost<E> {
 
     /// Inputs of the network that linear operators of loaded blocks read as they are.
     pub(crate) fn read_by_linear_operators(&self) -> Vec<String> {
-        let declared = &self.ring.genesis().outputs;
+        let declared = self.ring.inputs();
         let read = |name: &String| self.blocks.values().any(|b| b.reads_linearly(name));
         declared.iter().map(|s| &s.name).filter(|n| read(n)).cloned().collect()
     }

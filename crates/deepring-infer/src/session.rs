@@ -153,7 +153,7 @@ impl<E: Engine> Session<E> {
     /// # Errors
     /// Any [`RunError`]; [`RunError::Input`] where no query is left to answer.
     pub fn run_batch(&self, batch: Vec<Vec<TensorValue>>) -> Result<Outcome, RunError> {
-        let declared = &self.ring.genesis().outputs;
+        let declared = self.ring.inputs();
         if batch.is_empty() {
             return Err(InputError::Nothing { expected: list(declared) }.into());
         }
@@ -255,7 +255,7 @@ impl<E: Engine> Session<E> {
         inputs: Vec<TensorValue>,
         random: &mut (dyn FnMut() -> usize + Send),
     ) -> Result<Vec<LayerMargin>, RunError> {
-        check_inputs(&self.ring.genesis().outputs, &inputs)?;
+        check_inputs(self.ring.inputs(), &inputs)?;
         let (mut current, mut all) = (inputs, Vec::new());
         for leg in &self.route {
             let host = self.hosts.get(leg.host).ok_or(RunError::NotLoaded { block: 1 })?;
@@ -271,7 +271,7 @@ impl<E: Engine> Session<E> {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn rehearse(&self, inputs: Vec<TensorValue>) -> Result<Vec<Rehearsal<E>>, RunError> {
-        check_inputs(&self.ring.genesis().outputs, &inputs)?;
+        check_inputs(self.ring.inputs(), &inputs)?;
         let (mut current, mut all) = (inputs, Vec::new());
         for leg in &self.route {
             let host = self.hosts.get(leg.host).ok_or(RunError::NotLoaded { block: 1 })?;
@@ -320,7 +320,7 @@ impl<E: Engine> Session<E> {
 
     /// The live tensors are kept in the order of their names; a caller wants the network's.
     fn in_declared_order(&self, batch: Vec<Vec<TensorValue>>) -> Vec<Vec<TensorValue>> {
-        let order = &self.ring.genesis().inputs;
+        let order = self.ring.outputs();
         let place = |t: &TensorValue| order.iter().position(|s| s.name == t.name());
         batch
             .into_iter()

@@ -11,8 +11,8 @@ use crate::encoding::Writer;
 use crate::keys::{PublicKey, Role};
 use crate::manifest::Manifest;
 use crate::receipt::{Chain, Check, Checked, Coverage, Opening, Receipt, Share, TensorValue};
-use crate::ring::RingId;
 use crate::ring::closure::{Closure, Row};
+use crate::ring_id::RingId;
 use crate::tensor::{DType, Dim, TensorSpec};
 
 fn bytes<const N: usize>() -> impl Strategy<Value = [u8; N]> {

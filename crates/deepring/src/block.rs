@@ -1,5 +1,6 @@
 //! What a block is: a public header and an encrypted body made of named parts.
 
+mod chunk_check;
 pub(crate) mod chunks;
 pub(crate) mod header;
 mod part;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::ops::Range;
 
-use crate::ring::Storage;
+use crate::storage::Storage;
 
 const BUFFER_LEN: u64 = 1 << 20;
 

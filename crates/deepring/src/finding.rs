@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::RingId;
 use crate::crypto::Digest;
 use crate::in_line::InLine;
+use crate::ring_id::RingId;
 
 /// The four answers of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -13,9 +13,9 @@ use crate::receipt::{
     Chain, Check, Checked, Coverage, Opening, Receipt, Share, TensorValue, batch_digest,
     encode_contents, tensors_digest,
 };
-use crate::ring::RingId;
 use crate::ring::closure::{Closure, Row};
 use crate::ring::layout::Preamble;
+use crate::ring_id::RingId;
 use crate::tensor::{DType, Dim, TensorSpec};
 
 /// Holds the BLAKE3 hash of an encoding against the one that was approved.

@@ -97,7 +97,8 @@ pub fn grant_in(
         let index = header.index;
         let key = unwrap_key(header, owner).ok_or(GrantError::NoBlockKey { index })?;
         let role = RecipientRole::Host(*host);
-        header.recipients.push(wrap_key(&key, role, header.ring_id, index)?);
+        let wrapped = wrap_key(&key, role, header.ring_id, index);
+        header.recipients.push(wrapped.ok_or(SealError::UnusableRecipient { block: index })?);
         header.sign(owner);
         granted += 1;
     }

@@ -11,7 +11,9 @@ use zeroize::Zeroizing;
 use crate::keys::{Host, Owner, Role};
 use crate::path::{folder_of, is_absence, resolved};
 use crate::plain_file::open_plain;
-use crate::trust::MAX_STORE;
+
+/// Most bytes of a trust store: some hundred thousand rings.
+pub(crate) const MAX_STORE: u64 = 64 << 20;
 
 /// How much of a file is looked at for a key. A key file is a few hundred bytes.
 const HEAD: u64 = 16 * 1024;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{ParseKeyError, PublicKey, Role, SecretKey};
+use crate::keys::{ParseKeyError, PublicKey, Role, SecretKey};
 use crate::plain_file::open_plain;
 use crate::replace::Replacement;
 

@@ -4,7 +4,6 @@
 //! given where a host key is due. A secret is kept once, in memory of its own that its clones share; it is wiped when the
 //! last of them is dropped, never printed, and written only to files that nobody else may read.
 
-mod file;
 mod text;
 
 use std::fmt;
@@ -17,7 +16,6 @@ use zeroize::Zeroizing;
 
 use crate::crypto::{NoRandomness, fill_randomly, signature, wrap};
 
-pub use file::{KeyFileError, write_key_pair};
 pub use text::ParseKeyError;
 
 /// Bytes of a public key: Ed25519 key, then X25519 key.

@@ -90,6 +90,7 @@ mod block;
 mod copy;
 mod crypto;
 mod encoding;
+mod finding;
 #[cfg(test)]
 mod frozen;
 #[cfg(fuzzing)]
@@ -98,6 +99,7 @@ pub mod fuzzing;
 mod grant;
 mod in_line;
 mod kept;
+mod key_file;
 mod keys;
 mod manifest;
 mod open;
@@ -109,7 +111,9 @@ mod receipt;
 mod repair;
 mod replace;
 mod ring;
+mod ring_id;
 mod seal;
+mod storage;
 mod tensor;
 mod trust;
 mod turn;
@@ -120,13 +124,12 @@ pub use block::{Header, Part, PartKind, Recipient, RecipientRole, SHARED_ALIGNME
 pub use crypto::{Digest, NoRandomness};
 pub use deepring_memory::Protection;
 pub use encoding::{DecodeError, Reader, Writer};
+pub use finding::{Finding, PartName, Report, Verdict};
 pub use grant::{GrantError, grant, grant_in};
 pub use in_line::{InLine, disturbs_line};
 pub use kept::spare_kept;
-pub use keys::{
-    Host, KeyFileError, Owner, ParseKeyError, PublicKey, Role, SecretKey, UnusableKey,
-    write_key_pair,
-};
+pub use key_file::{KeyFileError, write_key_pair};
+pub use keys::{Host, Owner, ParseKeyError, PublicKey, Role, SecretKey, UnusableKey};
 pub use manifest::Manifest;
 pub use open::{ChunkObserver, DecryptedChunk, OpenError, OpeningKey};
 pub use path::{Place, resolved};
@@ -139,10 +142,11 @@ pub use receipt::{
 pub use repair::{RepairError, Repaired, repair, repair_in};
 pub use replace::{Replacement, replace_file};
 pub use ring::{
-    AuthenticRing, DecryptedBlock, Finding, OpenedBlock, PartName, Report, RingError, RingId,
-    Storage, UnverifiedRing, Verdict, VerifiedRing,
+    AuthenticRing, DecryptedBlock, OpenedBlock, RingError, UnverifiedRing, VerifiedRing,
 };
+pub use ring_id::RingId;
 pub use seal::{BlockPlan, RingPlan, RingSealer, SealError, Sealed};
+pub use storage::Storage;
 pub use tensor::{DType, Dim, TensorSpec};
 pub use trust::{KnownLedger, OwnedRing, Trust, TrustError, TrustStore};
 pub use turn::{Turn, TurnError};

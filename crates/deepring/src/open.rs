@@ -9,12 +9,12 @@ use thiserror::Error;
 use crate::block::Header;
 use crate::block::chunks::{Segment, gaps, segments};
 use crate::block::header::unwrap_key;
-use crate::crypto::Digest;
 use crate::crypto::aead::{BlockKey, CHUNK_LEN};
 use crate::encoding::DecodeError;
+use crate::finding::{Finding, PartName};
 use crate::in_line::InLine;
 use crate::keys::{Host, Owner, SecretKey};
-use crate::ring::{Finding, PartName, Storage};
+use crate::storage::Storage;
 
 /// A secret key that may open blocks.
 #[derive(Debug, Clone, Copy)]
@@ -194,19 +194,13 @@ pub(crate) fn decrypt_body(
             let from = (span.body.start - segment.body.start) as usize;
             let to = (span.body.end - segment.body.start) as usize;
             let into = (span.plain.start - base) as usize..(span.plain.end - base) as usize;
-            let refuse = |reason: &str| {
-                let mut finding = Finding::tampered(PartName::Body, reason)
-                    .in_block(index, Some(&header.name))
-                    .at(body.start + span.body.start..body.start + span.body.end);
-                finding.tensor = header.parts.get(span.part).map(|p| p.label().to_owned());
-                OpenError::Tampered(finding)
-            };
-            let (Some(sealed), Some(plain)) = (buf.get(from..to), place.get_mut(into)) else {
+            let refuse =
+                |reason| OpenError::Tampered(header.finding_at_chunk(span, body.start, reason));
+            let sealed = buf.get(from..to);
+            header.check_chunk(span, body.start, sealed).map_err(OpenError::Tampered)?;
+            let (Some(sealed), Some(plain)) = (sealed, place.get_mut(into)) else {
                 return Err(refuse("the layout does not fit"));
             };
-            if header.chunks.get(span.index as usize) != Some(&Digest::of_chunk(sealed)) {
-                return Err(refuse("the bytes are not those that were sealed"));
-            }
             let copy = copy.get_mut(..plain.len()).ok_or_else(no_memory)?;
             cipher
                 .open(span.index, span.last, sealed, copy)

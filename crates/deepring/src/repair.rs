@@ -11,12 +11,14 @@ use crate::block::Header;
 use crate::block::chunks::{chunk_spans, segments};
 use crate::block::header::header_digest;
 use crate::crypto::Digest;
+use crate::finding::Report;
 use crate::plain_file::open_plain;
 use crate::replace::Replacement;
 use crate::ring::closure::Closure;
 use crate::ring::layout::{Layout, PREAMBLE_LEN, Preamble};
-use crate::ring::storage::read_range;
-use crate::ring::{AuthenticRing, Report, RingError, Storage, UnverifiedRing, VerifiedRing};
+use crate::ring::{AuthenticRing, RingError, UnverifiedRing, VerifiedRing};
+use crate::storage::Storage;
+use crate::storage::read_range;
 use crate::trust::Trust;
 
 /// Why a ring was not repaired. The damaged file is untouched in every case.
@@ -112,7 +114,7 @@ pub fn repair_in(
     let copy = copy.and_then(|r| r.verify(trust, &|_| ())).map_err(RepairError::Copy)?;
     let damaged = Damaged::read(storage).map_err(io)?;
     if let Some(closure) = &damaged.closure {
-        if let Some(finding) = trust.object_to(closure) {
+        if let Some(finding) = trust.object_to(&closure.version()) {
             return Err(RepairError::NotRepairable(Report::of_findings(vec![finding])));
         }
         if closure.ring_digest() != copy.digest() {
@@ -182,10 +184,10 @@ impl Damaged {
     /// Whether a chunk of the copy stands `shift` bytes behind its place in this file.
     fn shares_chunk_with(&self, copy: &AuthenticRing, shift: i64) -> bool {
         copy.headers().iter().zip(&copy.layout().bodies).any(|(header, body)| {
-            chunk_spans(&header.parts).zip(&header.chunks).any(|(span, digest)| {
+            chunk_spans(&header.parts).any(|span| {
                 let at = (body.start + span.body.start).checked_add_signed(shift);
                 at.and_then(|at| self.range(&(at..at + (span.body.end - span.body.start))))
-                    .is_some_and(|b| Digest::of_chunk(&b) == *digest)
+                    .is_some_and(|b| header.is_chunk(&span, &b))
             })
         })
     }
@@ -263,10 +265,9 @@ impl Damaged {
         let mut restored = 0;
         for segment in segments(&header.parts) {
             for span in &segment.spans {
-                let expected = header.chunks.get(span.index as usize);
                 let own = own_body
                     .and_then(|b| self.range(&(b.start + span.body.start..b.start + span.body.end)))
-                    .filter(|bytes| expected == Some(&Digest::of_chunk(bytes)));
+                    .filter(|bytes| header.is_chunk(span, bytes));
                 if let Some(bytes) = own {
                     to.write_all(&bytes)?;
                     continue;

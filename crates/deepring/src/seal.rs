@@ -13,10 +13,10 @@ use crate::crypto::{Digest, NoRandomness, random};
 use crate::encoding::MAX_STRING;
 use crate::keys::{Host, Owner, PublicKey, SecretKey};
 use crate::replace::Replacement;
-use crate::ring::RingId;
 use crate::ring::closure::{Closure, Row, closure_len};
 use crate::ring::layout::{MAX_BLOCKS, PREAMBLE_LEN, Preamble};
-use crate::ring::storage::write_at;
+use crate::ring_id::RingId;
+use crate::storage::write_at;
 use crate::tensor::TensorSpec;
 use crate::write_back::WriteBack;
 
@@ -235,7 +235,8 @@ impl RingSealer {
         header.commitment = key.commitment();
         header.content_digest = key.content_digest(plaintext, &shared);
         for recipient in &mut header.recipients {
-            *recipient = wrap_key(&key, recipient.role, header.ring_id, header.index)?;
+            *recipient = wrap_key(&key, recipient.role, header.ring_id, header.index)
+                .ok_or_else(unusable)?;
         }
 
         let target = &self.target;

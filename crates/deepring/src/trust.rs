@@ -12,12 +12,12 @@ mod store;
 
 use std::path::Path;
 
+use crate::crypto::Digest;
+use crate::finding::{Finding, PartName};
 use crate::keys::{Owner, PublicKey};
-use crate::ring::closure::Closure;
-use crate::ring::{Finding, PartName, RingId};
+use crate::ring_id::RingId;
 use crate::way::Way;
 
-pub(crate) use file::MAX_STORE;
 #[cfg(any(test, fuzzing))]
 pub(crate) use file::reprint;
 pub use ledgers::KnownLedger;
@@ -30,6 +30,14 @@ pub struct OwnedRing {
     pub owner: PublicKey<Owner>,
     /// The same for all its versions.
     pub ring: RingId,
+}
+
+/// One version of a ring. Made of a closure, which only claims it, or of a ring that was authenticated; this module is told which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RingVersion {
+    pub(crate) ring: OwnedRing,
+    pub(crate) model_version: u64,
+    pub(crate) digest: Digest,
 }
 
 /// What a reader holds a ring against.
@@ -88,9 +96,9 @@ impl<'a> Trust<'a> {
         Self { any_version: true, ..self }
     }
 
-    /// What speaks against a closure that is consistent in itself.
-    pub(crate) fn object_to(&self, closure: &Closure) -> Option<Finding> {
-        let found = OwnedRing { owner: closure.owner, ring: closure.ring_id };
+    /// What speaks against a ring whose closure is consistent in itself and claims to be this version.
+    pub(crate) fn object_to(&self, claimed: &RingVersion) -> Option<Finding> {
+        let found = claimed.ring;
         let untrusted = |reason| Some(Finding::untrusted(PartName::Closure, reason));
         let bound = self.store.zip(self.at).map(|(store, at)| match at {
             At::Path(path) => store.bindings_at(path),
@@ -127,17 +135,17 @@ impl<'a> Trust<'a> {
         if self.any_version {
             return None;
         }
-        if closure.model_version < version {
+        if claimed.model_version < version {
             let reason = format!(
                 "model version {} is older than version {version}, seen before",
-                closure.model_version
+                claimed.model_version
             );
             return Some(Finding::stale(PartName::Closure, reason));
         }
-        if closure.model_version == version && closure.ring_digest() != digest {
+        if claimed.model_version == version && claimed.digest != digest {
             let reason = format!(
                 "another ring of the same model version {} was seen before",
-                closure.model_version
+                claimed.model_version
             );
             return Some(Finding::stale(PartName::Closure, reason));
         }

@@ -186,7 +186,7 @@ fn decisions(town: &Town, samples: &Samples) -> Result<Vec<Besieged>, Failure> {
     let ring = town.ring()?;
     let session =
         Session::open(town.ring()?, std::slice::from_ref(&town.host), SessionOptions::default())?;
-    let name = ring.genesis().outputs.first().map(|s| s.name.clone()).unwrap_or_default();
+    let name = ring.inputs().first().map(|s| s.name.clone()).unwrap_or_default();
     let ask = |at: usize| -> Result<Claim, Failure> {
         let inputs: Vec<TensorValue> = vec![samples.batch(&name, at..at + 1, 1)?];
         let outcome = session.run(inputs.clone())?;

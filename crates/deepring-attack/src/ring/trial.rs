@@ -260,7 +260,7 @@ impl RingTrial {
 
     /// Samples that one query takes.
     fn rows(&self, count: usize) -> usize {
-        let spec = self.ring().genesis().outputs.first();
+        let spec = self.ring().inputs().first();
         match spec.and_then(|s| s.dims.as_ref()).and_then(|d| d.first()) {
             Some(Dim::Fixed(n)) => usize::try_from(*n).unwrap_or(count).max(1),
             _ => 1,
@@ -277,8 +277,8 @@ impl RingTrial {
         &self,
         samples: &Samples,
     ) -> Result<Vec<Vec<TensorValue>>, RingTrialError> {
-        let inputs = &self.ring().genesis().outputs;
-        let [input] = inputs.as_slice() else {
+        let inputs = self.ring().inputs();
+        let [input] = inputs else {
             return Err(RingTrialError::Inputs { inputs: inputs.len() });
         };
         let rows = self.rows(samples.len());

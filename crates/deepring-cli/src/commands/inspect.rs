@@ -69,8 +69,8 @@ fn print_text(ring: &AuthenticRing) -> Result<(), CliError> {
     let list = |specs: &[deepring::TensorSpec]| {
         specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
-    output::line(format_args!("inputs   {}", list(&ring.genesis().outputs)))?;
-    output::line(format_args!("outputs  {}", list(&ring.genesis().inputs)))?;
+    output::line(format_args!("inputs   {}", list(ring.inputs())))?;
+    output::line(format_args!("outputs  {}", list(ring.outputs())))?;
     output::line("")?;
     for header in ring.headers() {
         let hosts = header

@@ -180,7 +180,7 @@ fn decide<E: Engine>(
         true => Pictures::NoRecipe,
         false => Pictures::By(&recipe),
     };
-    let queries = read_queries(&args.input, &session.ring().genesis().outputs, pictures)?;
+    let queries = read_queries(&args.input, session.ring().inputs(), pictures)?;
     let genesis = session.ring().genesis();
     targets::before_it_computes(args, trust, &genesis.outputs, &genesis.inputs, queries.len())?;
     let mut times = Times::new(load, queries.len());

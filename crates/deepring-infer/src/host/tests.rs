@@ -51,7 +51,7 @@ fn picture(host: &RingHost<Rten>) -> Values {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo/fashion-sample");
     let bytes = std::fs::read(sample.join("images-idx3-ubyte")).unwrap();
     let pixels = bytes[16..16 + 784].iter().flat_map(|p| (f32::from(*p) / 255.0).to_le_bytes());
-    let spec = &host.ring.genesis().outputs[0];
+    let spec = &host.ring.inputs()[0];
     let tensor =
         TensorValue::new(&spec.name, spec.dtype, vec![1, 1, 28, 28], pixels.collect()).unwrap();
     HashMap::from([(spec.name.clone(), host.engine.import(&tensor).unwrap())])

@@ -680,7 +680,7 @@ fn a_larger_network_passes_between_two_hosts_that_check_each_other() {
         size(&without)
     );
     assert_eq!(checks.len(), count);
-    let spec = ring.ring().genesis().outputs[0].clone();
+    let spec = ring.ring().inputs()[0].clone();
     let dims: Vec<u64> = spec
         .dims
         .unwrap()

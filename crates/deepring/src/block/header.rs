@@ -26,7 +26,7 @@ use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label, wrap};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{Host, Owner, PublicKey, Role, SecretKey};
-use crate::ring::RingId;
+use crate::ring_id::RingId;
 use crate::tensor::TensorSpec;
 
 /// Most tensors that may cross a cut.
@@ -298,21 +298,21 @@ impl Recipient {
     }
 }
 
-/// Wraps a block key for one recipient. The wrapping is bound to ring, block and recipient.
+/// Wraps a block key for one recipient. The wrapping is bound to ring, block and recipient. `None` if nothing can be
+/// encrypted to that key.
 pub(crate) fn wrap_key(
     key: &BlockKey,
     role: RecipientRole,
     ring_id: RingId,
     index: u32,
-) -> Result<Recipient, crate::seal::SealError> {
+) -> Option<Recipient> {
     let info = wrap_info(ring_id, index);
     let sealed = match role {
         RecipientRole::Owner(public) => public.seal_for(&info, public.as_bytes(), key.as_bytes()),
         RecipientRole::Host(public) => public.seal_for(&info, public.as_bytes(), key.as_bytes()),
     };
-    let bad_key = || crate::seal::SealError::UnusableRecipient { block: index };
-    let (enc, wrapped) = sealed.map_err(|_| bad_key())?;
-    Ok(Recipient { role, enc, wrapped: wrapped.try_into().map_err(|_| bad_key())? })
+    let (enc, wrapped) = sealed.ok()?;
+    Some(Recipient { role, enc, wrapped: wrapped.try_into().ok()? })
 }
 
 /// Unwraps the block key with a secret key, if the header names that key and the wrap is for it.

@@ -7,9 +7,10 @@ use super::checked::Checked;
 use super::record::{Opening, Receipt};
 use crate::crypto::{Digest, NoRandomness, random};
 use crate::encoding::{DecodeError, Reader, Writer};
+use crate::finding::{Finding, PartName};
 use crate::keys::{Host, PublicKey, SecretKey};
 use crate::ring::layout::MAX_BLOCKS;
-use crate::ring::{AuthenticRing, Finding, OpenedBlock, PartName};
+use crate::ring::{AuthenticRing, OpenedBlock};
 
 /// The opening of a query and the receipts signed so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

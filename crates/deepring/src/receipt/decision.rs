@@ -12,10 +12,11 @@ use super::value::batch_digest;
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
+use crate::finding::{Finding, PartName};
 use crate::keys::{Host, SecretKey};
 use crate::plain_file::open_plain;
 use crate::replace::replace_file;
-use crate::ring::{AuthenticRing, Finding, PartName};
+use crate::ring::AuthenticRing;
 
 const MAGIC: [u8; 8] = *b"DRECEIPT";
 const FORMAT_VERSION: u16 = 3;

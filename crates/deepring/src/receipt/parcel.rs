@@ -7,8 +7,9 @@ use super::chain::{Chain, ChainError};
 use super::value::{TensorValue, batch_digest, tensors_digest};
 use crate::crypto::{Digest, label, wrap};
 use crate::encoding::{DecodeError, Reader, Writer};
+use crate::finding::{Finding, PartName};
 use crate::keys::{Host, PublicKey, SecretKey};
-use crate::ring::{AuthenticRing, Finding, PartName};
+use crate::ring::AuthenticRing;
 
 /// Most bytes of sealed tensors in one parcel.
 const MAX_SEALED: usize = u32::MAX as usize;

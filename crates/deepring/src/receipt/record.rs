@@ -9,8 +9,8 @@ use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{Host, PublicKey, SecretKey};
-use crate::ring::RingId;
 use crate::ring::layout::MAX_BLOCKS;
+use crate::ring_id::RingId;
 
 /// The record that begins a query: which ring, which inputs, when, signed by the host of Genesis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -15,13 +15,14 @@
 
 use std::io;
 
-use super::RingId;
 use super::layout::{MAX_BLOCKS, PREAMBLE_LEN, Preamble};
-use super::storage::{Storage, read_range};
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{Owner, PublicKey, SecretKey};
+use crate::ring_id::RingId;
+use crate::storage::{Storage, read_range};
+use crate::trust::{OwnedRing, RingVersion};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Closure {
@@ -61,6 +62,12 @@ impl Closure {
 
     pub(crate) fn ring_digest(&self) -> Digest {
         Digest::of(label::RING, &[&self.statement()])
+    }
+
+    /// The version that it states; true only once its owner's signature and his headers were verified.
+    pub(crate) fn version(&self) -> RingVersion {
+        let ring = OwnedRing { owner: self.owner, ring: self.ring_id };
+        RingVersion { ring, model_version: self.model_version, digest: self.ring_digest() }
     }
 
     fn statement(&self) -> Vec<u8> {

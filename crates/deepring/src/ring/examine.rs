@@ -8,14 +8,14 @@ use rayon::prelude::*;
 
 use super::closure::Closure;
 use super::layout::{Layout, PREAMBLE_LEN, Preamble};
-use super::report::{Finding, PartName, Report, Verdict};
-use super::storage::{Storage, read_range};
 use super::verified::{AuthenticRing, RingError, VerifiedRing};
 use crate::block::Header;
 use crate::block::chunks::segments;
 use crate::block::header::header_digest;
 use crate::crypto::Digest;
+use crate::finding::{Finding, PartName, Report, Verdict};
 use crate::plain_file::open_plain;
+use crate::storage::{Storage, read_range};
 use crate::trust::{OwnedRing, Trust};
 
 /// A file with the outline of a ring, nothing about which is trusted yet.
@@ -166,7 +166,7 @@ impl UnverifiedRing {
             return (vec![finding], vec![None; count]);
         }
         let mut findings = self.outline.clone();
-        if let Some(finding) = trust.object_to(&self.closure) {
+        if let Some(finding) = trust.object_to(&self.closure.version()) {
             let stop = finding.verdict == Verdict::Untrusted;
             findings.push(finding);
             if stop {
@@ -359,17 +359,7 @@ impl UnverifiedRing {
         for span in &segment.spans {
             let range = (span.body.start - segment.body.start) as usize
                 ..(span.body.end - segment.body.start) as usize;
-            let expected = header.chunks.get(span.index as usize);
-            let reason = match buf.get(range) {
-                Some(bytes) if expected == Some(&Digest::of_chunk(bytes)) => continue,
-                Some(_) => "the bytes are not those that were sealed",
-                None => "truncated",
-            };
-            let mut finding = Finding::tampered(PartName::Body, reason)
-                .in_block(header.index, Some(&header.name))
-                .at(body.start + span.body.start..body.start + span.body.end);
-            finding.tensor = header.parts.get(span.part).map(|p| p.label().to_owned());
-            found.push(finding);
+            found.extend(header.check_chunk(span, body.start, buf.get(range)).err());
         }
         Ok(found)
     }

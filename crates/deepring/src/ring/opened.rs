@@ -1,9 +1,9 @@
 //! What an opening returns: a block decrypted, then a block whose content is confirmed.
 
-use super::report::{Finding, PartName};
 use crate::block::Header;
 use crate::crypto::Digest;
 use crate::crypto::aead::BlockKey;
+use crate::finding::{Finding, PartName};
 use crate::open::OpenError;
 
 /// A block of which every chunk of its body was checked and decrypted, and the content digest not yet compared.

@@ -7,19 +7,19 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::RingId;
 use super::closure::Closure;
 use super::layout::Layout;
 use super::opened::{DecryptedBlock, OpenedBlock};
-use super::report::{Finding, PartName, Report, Verdict};
-use super::storage::Storage;
 use crate::block::{Header, Part, PartKind, SHARED_ALIGNMENT, own};
 use crate::crypto::Digest;
+use crate::finding::{Finding, PartName, Report, Verdict};
 use crate::keys::{Owner, PublicKey};
 use crate::manifest::Manifest;
 use crate::open::{ChunkObserver, OpenError, OpeningKey};
+use crate::ring_id::RingId;
+use crate::storage::Storage;
 use crate::tensor::TensorSpec;
-use crate::trust::OwnedRing;
+use crate::trust::{OwnedRing, RingVersion};
 
 /// Why a ring could not be read, or was refused.
 #[derive(Debug, Error)]
@@ -109,6 +109,10 @@ impl AuthenticRing {
         OwnedRing { owner: self.closure.owner, ring: self.closure.ring_id }
     }
 
+    pub(super) fn version(&self) -> RingVersion {
+        self.closure.version()
+    }
+
     /// Names this content: all bodies, their order, version, owner and predecessor.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -164,6 +168,19 @@ impl AuthenticRing {
         &self.headers[0]
     }
 
+    /// What a query gives: the network's own inputs, in the order of its file. (Genesis hands them to the first block, so they are
+    /// the outputs of its header.)
+    #[must_use]
+    pub fn inputs(&self) -> &[TensorSpec] {
+        &self.genesis().outputs
+    }
+
+    /// What a query gets: the network's own outputs, in the order of its file.
+    #[must_use]
+    pub fn outputs(&self) -> &[TensorSpec] {
+        &self.genesis().inputs
+    }
+
     /// The headers of the blocks that compute: without Genesis and the shared blocks.
     #[must_use]
     pub fn layers(&self) -> &[Header] {
@@ -192,7 +209,7 @@ impl AuthenticRing {
             after.iter().chain([self.genesis()]).any(|h| h.inputs.iter().any(|t| t.name == name))
         };
         let mut live: Vec<&TensorSpec> = if after.is_empty() {
-            self.genesis().inputs.iter().collect()
+            self.outputs().iter().collect()
         } else {
             before.iter().flat_map(|h| &h.outputs).filter(|t| needed(&t.name)).collect()
         };

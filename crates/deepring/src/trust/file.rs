@@ -6,13 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::OwnedRing;
 use crate::keys::{Owner, PublicKey};
-use crate::ring::RingId;
+use crate::ring_id::RingId;
 
 /// Version of the store's own format.
 pub(super) const STORE_FORMAT: u32 = 2;
-
-/// Most bytes of a store: some hundred thousand rings.
-pub(crate) const MAX_STORE: u64 = 64 << 20;
 
 /// What the store remembers. Keys, ids and digests are compared as texts, so each is in its one canonical form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::OwnedRing;
-use super::file::{Bound, Data, MAX_STORE, NoStore, Seen, owned, parse};
+use super::file::{Bound, Data, NoStore, Seen, owned, parse};
 use super::lock::lock;
 use super::place::names_of;
+use super::{OwnedRing, RingVersion};
 use crate::crypto::Digest;
 use crate::in_line::InLine;
+use crate::kept::MAX_STORE;
 use crate::keys::{Owner, PublicKey};
 use crate::path::{Step, Walk, is_absence, resolved};
 use crate::plain_file::{open_plain_itself, read_plain_text};
 use crate::replace::replace_private_file;
-use crate::ring::AuthenticRing;
 use crate::way::Way;
 
 /// How long a change waits for another process's, unless told otherwise.
@@ -197,16 +197,16 @@ impl TrustStore {
         })
     }
 
-    /// Remembers a ring's version, so that older ones are refused. Adds no owner. What another process remembered
-    /// meanwhile stays; a version never goes back, and another owner's record of the same ring id is another record.
-    ///
-    /// # Errors
-    /// As [`add_owner`](Self::add_owner).
-    pub fn remember(&mut self, ring: &AuthenticRing) -> Result<(), TrustError> {
-        if self.newest(&ring.owned()) == Some((ring.model_version(), ring.digest())) {
+    pub(crate) fn way_to(path: &Path) -> Result<Way, TrustError> {
+        Way::of(path).map_err(|source| TrustError::Io { path: path.into(), source })
+    }
+
+    /// [`remember`](Self::remember), of a version that was authenticated.
+    pub(crate) fn remember_version(&mut self, seen: &RingVersion) -> Result<(), TrustError> {
+        if self.newest(&seen.ring) == Some((seen.model_version, seen.digest)) {
             return Ok(());
         }
-        self.update(|data| remember(data, ring))
+        self.update(|data| remember(data, seen))
     }
 
     /// The rings that a path is bound to: by the name given and, where it is a link, by where it leads; two, where a link
@@ -215,7 +215,7 @@ impl TrustStore {
     /// # Errors
     /// [`TrustError::Io`] where nobody can say where the path leads.
     pub fn bindings_at(&self, path: &Path) -> Result<Vec<OwnedRing>, TrustError> {
-        Ok(self.bindings_by(&way(path)?))
+        Ok(self.bindings_by(&Self::way_to(path)?))
     }
 
     /// The same, of a path that was walked.
@@ -234,25 +234,12 @@ impl TrustStore {
         self.data.paths.iter().filter_map(|(path, bound)| Some((path.as_str(), bound.ring()?)))
     }
 
-    /// Binds a path to the ring that lies there, and remembers its version: another ring at that path is refused from
-    /// now on by [`Trust::at`](super::Trust::at). Adds no owner.
-    ///
-    /// # Errors
-    /// [`TrustError::BoundToAnother`] where the path is bound already to another ring; else as
-    /// [`add_owner`](Self::add_owner).
-    pub fn bind(&mut self, path: &Path, ring: &AuthenticRing) -> Result<(), TrustError> {
-        self.bind_by(&way(path)?, ring)
-    }
-
-    /// The same, of a path that was walked: bound is what the walk met, wherever the path leads now.
-    ///
-    /// # Errors
-    /// As [`bind`](Self::bind).
-    pub fn bind_by(&mut self, way: &Way, ring: &AuthenticRing) -> Result<(), TrustError> {
-        let (names, found) = (names_of(way), ring.owned());
+    /// [`bind_by`](Self::bind_by), to a version that was authenticated.
+    pub(crate) fn bind_version(&mut self, way: &Way, seen: &RingVersion) -> Result<(), TrustError> {
+        let (names, found) = (names_of(way), seen.ring);
         let bound = Bound::of(&found);
         let known = names.iter().all(|name| self.data.paths.get(name) == Some(&bound));
-        if known && self.newest(&found) == Some((ring.model_version(), ring.digest())) {
+        if known && self.newest(&found) == Some((seen.model_version, seen.digest)) {
             return Ok(());
         }
         let other = self.update(|data| {
@@ -261,7 +248,7 @@ impl TrustStore {
                 return other.ring();
             }
             data.paths.extend(names.into_iter().map(|name| (name, bound.clone())));
-            remember(data, ring);
+            remember(data, seen);
             None
         })?;
         match other {
@@ -288,23 +275,18 @@ impl TrustStore {
         })
     }
 
-    /// Binds a path to the ring that lies there, whatever it was bound to, and remembers its version; gives the other rings
-    /// that it was bound to. At no moment is it bound to nothing.
-    ///
-    /// # Errors
-    /// As [`add_owner`](Self::add_owner).
-    pub fn rebind(
+    /// [`rebind`](Self::rebind), to a version that was authenticated.
+    pub(crate) fn rebind_version(
         &mut self,
-        path: &Path,
-        ring: &AuthenticRing,
+        way: &Way,
+        seen: &RingVersion,
     ) -> Result<Vec<OwnedRing>, TrustError> {
-        let way = way(path)?;
-        let (names, found) = (names_of(&way), ring.owned());
+        let (names, found) = (names_of(way), seen.ring);
         let bound = Bound::of(&found);
-        let before = self.bindings_by(&way);
+        let before = self.bindings_by(way);
         self.update(|data| {
             data.paths.extend(names.into_iter().map(|name| (name, bound.clone())));
-            remember(data, ring);
+            remember(data, seen);
         })?;
         Ok(before.into_iter().filter(|b| *b != found).collect())
     }
@@ -355,11 +337,11 @@ impl TrustStore {
     }
 }
 
-fn remember(data: &mut Data, ring: &AuthenticRing) {
-    let rings = data.rings.entry(ring.owner().to_string()).or_default();
-    let (model_version, digest) = (ring.model_version(), ring.digest().to_hex());
+fn remember(data: &mut Data, version: &RingVersion) {
+    let rings = data.rings.entry(version.ring.owner.to_string()).or_default();
+    let (model_version, digest) = (version.model_version, version.digest.to_hex());
     let now = Seen { model_version, digest, ledgers: Vec::new() };
-    let seen = rings.entry(ring.ring_id().to_string()).or_insert_with(|| now.clone());
+    let seen = rings.entry(version.ring.ring.to_string()).or_insert_with(|| now.clone());
     if seen.model_version < now.model_version {
         seen.model_version = now.model_version;
         seen.digest = now.digest;
@@ -466,11 +448,7 @@ fn guarded_way(_: &Path) -> Result<(), TrustError> {
 
 /// The names under which a path is remembered.
 pub(super) fn names(path: &Path) -> Result<Vec<String>, TrustError> {
-    Ok(names_of(&way(path)?))
-}
-
-fn way(path: &Path) -> Result<Way, TrustError> {
-    Way::of(path).map_err(|source| TrustError::Io { path: path.into(), source })
+    Ok(names_of(&TrustStore::way_to(path)?))
 }
 
 /// Makes a folder, and those above it, for its user only; one that is there stays as it is.

@@ -14,7 +14,7 @@ use super::{NETWORKS, samples};
 fn claims(rings: &Rings) -> [Claim; 2] {
     let options = SessionOptions { check: Check::Auto, ..SessionOptions::default() };
     let session = Session::open(rings.ring(), std::slice::from_ref(&rings.host), options).unwrap();
-    let name = session.ring().genesis().outputs[0].name.clone();
+    let name = session.ring().inputs()[0].name.clone();
     [0, 1].map(|at| {
         let inputs: Vec<TensorValue> = vec![samples(4).batch(&name, at..at + 1, 1).unwrap()];
         let outcome = session.run(inputs.clone()).unwrap();

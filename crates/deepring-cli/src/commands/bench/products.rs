@@ -92,7 +92,7 @@ fn measure(
         if number > 0 && number % SITTING == 0 {
             session = workshop.session(&subject.ring, Check::Compute, args.threads, false)?;
         }
-        let declared = session.ring().genesis().outputs.clone();
+        let declared = session.ring().inputs().to_vec();
         let whole = network.filter(|_| declared.iter().any(|s| s.dtype != DType::F32));
         let inputs = match whole {
             Some(network) => network.query(u64::from(number)),

@@ -75,7 +75,7 @@ fn run(
         (took, session) = timed(open)?;
         report.seconds.push(took.as_secs_f64());
     }
-    let inputs = &session.ring().genesis().outputs;
+    let inputs = session.ring().inputs();
     let mut random = fastrand::Rng::with_seed(SEED);
     let mut query = || inputs.iter().map(|spec| made_up(spec, &mut random)).collect();
     let batch = (0..args.batch.get()).map(|_| query()).collect::<Result<Vec<Vec<_>>, _>>()?;

@@ -73,7 +73,7 @@ impl Setting {
         recorder.register(&ring)?;
         recorder.remember(&ring, &mut trusting);
 
-        let input = ring.genesis().outputs.first().map_or("", |spec| spec.name.as_str());
+        let input = ring.inputs().first().map_or("", |spec| spec.name.as_str());
         let queries = sample.queries(input)?;
         if let Some(first) = queries.iter().flatten().next() {
             write_npy(&folder.path("first.npy"), first)?;

@@ -1,0 +1,49 @@
+//! What a trust store learns of a ring: of an authentic one only.
+
+use std::path::Path;
+
+use super::verified::AuthenticRing;
+use crate::trust::{OwnedRing, TrustError, TrustStore};
+use crate::way::Way;
+
+impl TrustStore {
+    /// Remembers a ring's version, so that older ones are refused. Adds no owner. What another process remembered
+    /// meanwhile stays; a version never goes back, and another owner's record of the same ring id is another record.
+    ///
+    /// # Errors
+    /// As [`add_owner`](Self::add_owner).
+    pub fn remember(&mut self, ring: &AuthenticRing) -> Result<(), TrustError> {
+        self.remember_version(&ring.version())
+    }
+
+    /// Binds a path to the ring that lies there, and remembers its version: another ring at that path is refused from
+    /// now on by [`Trust::at`](crate::Trust::at). Adds no owner.
+    ///
+    /// # Errors
+    /// [`TrustError::BoundToAnother`] where the path is bound already to another ring; else as
+    /// [`add_owner`](Self::add_owner).
+    pub fn bind(&mut self, path: &Path, ring: &AuthenticRing) -> Result<(), TrustError> {
+        self.bind_by(&Self::way_to(path)?, ring)
+    }
+
+    /// The same, of a path that was walked: bound is what the walk met, wherever the path leads now.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_by(&mut self, way: &Way, ring: &AuthenticRing) -> Result<(), TrustError> {
+        self.bind_version(way, &ring.version())
+    }
+
+    /// Binds a path to the ring that lies there, whatever it was bound to, and remembers its version; gives the other rings
+    /// that it was bound to. At no moment is it bound to nothing.
+    ///
+    /// # Errors
+    /// As [`add_owner`](Self::add_owner).
+    pub fn rebind(
+        &mut self,
+        path: &Path,
+        ring: &AuthenticRing,
+    ) -> Result<Vec<OwnedRing>, TrustError> {
+        self.rebind_version(&Self::way_to(path)?, &ring.version())
+    }
+}
