@@ -556,3 +556,29 @@ fn a_branch_reads_its_own_value_where_others_of_that_name_are_joined() {
     // x + tᵀ, and the branch's own, and tᵀ once more.
     assert_eq!(floats(&outcome.outputs[0][0]), [12.0, 26.0, 34.0, 48.0]);
 }
+
+/// A power by one number has the shape that base and exponent are broadcast to, whether the exponent's rank is known or not.
+#[test]
+fn a_power_by_one_number_of_higher_rank_has_that_rank() {
+    let constant = |net: &mut Net| net.floats("e", &[1, 1, 1], &[2.0]);
+    let mut net = Net::new(7);
+    net.input("x", FLOAT, &["2", "3"]).output("y", FLOAT);
+    let e = constant(&mut net);
+    net.node("Pow", &["x", &e], "y");
+    let x: Vec<f32> = (0..6).map(|v| v as f32).collect();
+    let squares: Vec<f32> = x.iter().map(|v| v * v).collect();
+    let y = answer(&net, vec![tensor("x", &[2, 3], &x)]);
+    assert_eq!((y.dims(), floats(&y)), (&[1, 2, 3][..], squares.clone()));
+
+    // Integers of the query, in open dimensions.
+    let mut net = Net::new(7);
+    net.input("x", FLOAT, &["1"]).input("e", INT64, &["n", "m"]).output("y", FLOAT);
+    net.node("Pow", &["x", "e"], "y");
+    for (dims, e) in [([1, 1], &[3i64][..]), ([2, 1], &[1, 2])] {
+        let bytes = e.iter().flat_map(|e: &i64| e.to_le_bytes()).collect();
+        let exponents = TensorValue::new("e", DType::I64, dims.to_vec(), bytes).unwrap();
+        let y = answer(&net, vec![tensor("x", &[1], &[2.0]), exponents]);
+        let wanted: Vec<f32> = e.iter().map(|e| 2f32.powi(*e as i32)).collect();
+        assert_eq!((y.dims(), floats(&y)), (&dims[..], wanted));
+    }
+}

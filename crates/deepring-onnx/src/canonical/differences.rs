@@ -59,7 +59,7 @@ const DIFFERENCES: &[Difference] = &[
         rule: Rewrite(rewrite::state_strides),
     },
     // An integer exponent of a float is refused, and none of integers is exact beyond 2^24.
-    Difference { operators: &["Pow"], rule: Rewrite(rewrite::float_exponent) },
+    Difference { operators: &["Pow"], rule: Rewrite(rewrite::power) },
     // The engine multiplies by the reciprocal of the scale, which is one off at ties; takes the last axis for the default
     // one; and knows no absent zero point.
     Difference { operators: &["QuantizeLinear"], rule: Rewrite(rewrite::quantise) },

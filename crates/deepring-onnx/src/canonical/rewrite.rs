@@ -187,18 +187,30 @@ pub(super) fn drop_nothing(_: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritte
     Ok(Some(node))
 }
 
-/// Floats have powers by floats.
-pub(super) fn float_exponent(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
-    let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
+/// Floats have powers by floats. A power by one number has the shape that both are broadcast to: the engine gives it that of the
+/// base, whatever the exponent's rank.
+pub(super) fn power(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
+    let Some(power) = node.arg(1).map(str::to_owned) else { return Ok(Some(node)) };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let single = |dims: &Vec<Dim>| dims.iter().all(|d| matches!(d, Dim::Named(_) | Dim::Fixed(1)));
+    let may_be_one = upgrade.shapes.of(Some(&power)).is_none_or(single);
+    let rank = |name: &str| upgrade.shapes.rank(Some(name));
+    let fits = matches!((rank(&x), rank(&power)), (Some(base), Some(exponent)) if exponent <= base)
+        || rank(&power) == Some(0);
     let is_float = |kind: Option<Kind>| kind.is_none_or(|k| k == Kind::Tensor(DType::F32));
     let (base, exponent) = (upgrade.kind(node.arg(0)), upgrade.kind(node.arg(1)));
-    if !is_float(base) || is_float(exponent) {
-        return Ok(Some(node));
+    if is_float(base) && !is_float(exponent) {
+        upgrade
+            .push("Cast", &[&power], &part("exponent"))
+            .set_int("to", i64::from(DType::F32.onnx()));
+        node.set_input(1, part("exponent"));
     }
-    let Some(power) = node.arg(1).map(str::to_owned) else { return Ok(Some(node)) };
-    let float = format!("{y}.exponent");
-    upgrade.push("Cast", &[&power], &float).set_int("to", i64::from(DType::F32.onnx()));
-    node.set_input(1, float);
+    if may_be_one && !fits {
+        upgrade.push("Shape", &[&power], &part("exponent_shape"));
+        upgrade.push("Expand", &[&x, &part("exponent_shape")], &part("base"));
+        node.set_input(0, part("base"));
+    }
     Ok(Some(node))
 }
 
