@@ -1,22 +1,40 @@
-# The one entrance. `just` lists.
+# The one entrance. `just` lists; `scripts/step --list` lists what CI runs, step by step.
 default:
     @just --list
 
+# One step of CI: just step clippy
+step name:
+    scripts/step {{name}}
+
 # Formatting, lints, docs, layers
-check:
-    cargo fmt --all --check
-    cargo clippy --workspace --all-targets -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
-    scripts/check-layers
-    scripts/check-threats
+check: (step "format") (step "clippy") (step "docs") (step "layers") (step "threats")
 
 # All tests, as README says
-test:
-    cargo test --workspace
+test: (step "tests")
 
 # The main job, with a report to look at
 demo:
     cargo run --release -- demo
+
+# Test vectors are written anew: only where the format changes
+vectors:
+    cargo test -p deepring --test it vectors_generate -- --ignored
+
+# Fuzzes one target for a minute (nightly, cargo-fuzz): just fuzz onnx_file
+fuzz target seconds="60":
+    cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+
+# What protection costs, beside the plain network
+bench *args:
+    cargo run --release -- bench {{args}}
+
+# Attacks held against every defence: just evaluate --model zoo/fashion-lenet5.onnx --data zoo/fashion-sample --suite paper -o report
+evaluate *args:
+    cargo run --release -- evaluate {{args}}
+
+# What takes too long for every change
+nightly:
+    scripts/nightly
 
 # Everything that CI runs
 pre-pr:
