@@ -4,20 +4,19 @@
 mod attack;
 
 use std::fmt::Display;
+use std::path::Path;
 use std::process::ExitCode;
 
 use deepring::{
-    Finding, GrantError, InLine, KeyFileError, OpenError, ReceiptError, RepairError, Report,
-    RingError, TrustError, TurnError, Verdict,
+    Finding, GrantError, InLine, KeyFileError, OpenError, OwnedRing, ReceiptError, RepairError,
+    Report, RingError, TrustError, TurnError, Verdict,
 };
 use deepring_infer::{
     EngineError, ExportRingError, InputError, NpyError, PictureError, PlainError, RunError,
     SealModelError,
 };
-use deepring_ledger::{Fault, LedgerError};
+use deepring_ledger::{AdmitError, Fault, LedgerError, Refusal};
 use serde_json::{Value, json};
-
-use crate::output::complain;
 
 /// The exit codes, in the order of the help text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,14 +124,30 @@ impl CliError {
         })
     }
 
-    pub(crate) fn report(&self) {
-        complain(format_args!("error: {}\n", self.message));
+    /// All of it, for people: message, further lines, hint.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("error: {}\n", self.message);
         for line in &self.more {
-            complain(format_args!("{line}\n"));
+            text.push_str(line);
+            text.push('\n');
         }
         if let Some(hint) = &self.hint {
-            complain(format_args!("\nhint: {}\n", InLine(hint)));
+            text.push_str(&format!("\nhint: {}\n", InLine(hint)));
         }
+        text
+    }
+
+    /// The refusal to put anything else where a ring is bound.
+    pub(crate) fn bound(path: &Path, bound: OwnedRing) -> Self {
+        let (ring, owner) = (bound.ring, bound.owner);
+        let message = format!(
+            "{} is bound to ring {ring} of owner {owner}: nothing else is put there",
+            path.display()
+        );
+        Self::new(Exit::Untrusted, message).hint(
+            "write to another file; seal a new version of that ring with `--previous`; or free the path with \
+             `deepring trust remove --path RING`",
+        )
     }
 }
 
@@ -364,6 +379,19 @@ fn holds_something(path: &std::path::Path) -> bool {
     match std::fs::read_dir(path) {
         Ok(mut entries) => entries.next().is_some(),
         Err(_) => path.exists(),
+    }
+}
+
+impl From<AdmitError> for CliError {
+    fn from(e: AdmitError) -> Self {
+        let message = e.to_string();
+        match e {
+            AdmitError::Ledger(e) => e.into(),
+            AdmitError::Refused(Refusal::Revoked(_)) => Self::new(Exit::Untrusted, message)
+                .hint("`deepring ledger show --ledger DIR` shows the entry and its reason"),
+            _ => Self::new(Exit::Stale, message)
+                .hint("get the newest ring from its owner; an old one may have been put back"),
+        }
     }
 }
 

@@ -8,7 +8,6 @@ use deepring_ledger::{Ledger, LedgerError, LedgerOptions, LedgerReport};
 use serde::Serialize;
 
 use crate::error::{CliError, Exit};
-use crate::rings::taken;
 
 /// A ledger as a command line names it.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +65,7 @@ impl Wanted<'_> {
     ) -> Result<Held, CliError> {
         let bound = store.map(|s| s.bindings_at(self.dir)).transpose()?.unwrap_or_default();
         if let Some(bound) = bound.first() {
-            return Err(taken(self.dir, *bound));
+            return Err(CliError::bound(self.dir, *bound));
         }
         let known = store.map(|s| s.ledgers_at(self.dir)).transpose()?.unwrap_or_default();
         if let Some(key) = known.first() {

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     match output::end(with_threads().and_then(|()| commands::dispatch(cli)), json) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            e.report();
+            output::complain(format_args!("{}", e.text()));
             e.exit.into()
         }
     }

@@ -135,7 +135,7 @@ impl Trusting {
 
     /// Refuses to put a ring that is not known yet where one is bound: whoever runs it would refuse it.
     pub(crate) fn spares(&self, way: &Way) -> Result<(), CliError> {
-        self.bound(way).first().map_or(Ok(()), |bound| Err(taken(way.given(), *bound)))
+        self.bound(way).first().map_or(Ok(()), |bound| Err(CliError::bound(way.given(), *bound)))
     }
 
     fn bound(&self, way: &Way) -> Vec<OwnedRing> {
@@ -227,23 +227,10 @@ pub(crate) fn spare_all_bound(targets: &[Way], store: Option<&Path>) -> Result<(
     let Some(store) = open_store(store)? else { return Ok(()) };
     for target in targets {
         if let Some(bound) = store.bindings_by(target).first() {
-            return Err(taken(target.given(), *bound));
+            return Err(CliError::bound(target.given(), *bound));
         }
     }
     Ok(())
-}
-
-/// The refusal to put anything else where a ring is bound.
-pub(crate) fn taken(path: &Path, bound: OwnedRing) -> CliError {
-    let (ring, owner) = (bound.ring, bound.owner);
-    let message = format!(
-        "{} is bound to ring {ring} of owner {owner}: nothing else is put there",
-        path.display()
-    );
-    CliError::new(Exit::Untrusted, message).hint(
-        "write to another file; seal a new version of that ring with `--previous`; or free the path with \
-         `deepring trust remove --path RING`",
-    )
 }
 
 /// For a look that trusts nobody: remembers the version of a ring that is known, and nothing of others. Gives the ring that

@@ -244,3 +244,23 @@ impl LedgerError {
         Self::Damaged { path: path.to_owned(), what: what.into() }
     }
 }
+
+/// What a failure of redb means: the machine's fault, somebody else's lock, or a damaged file.
+pub(crate) fn failure(path: &Path, error: impl Into<redb::Error>) -> LedgerError {
+    match error.into() {
+        redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
+            LedgerError::InUse { path: path.to_owned(), waited: Duration::ZERO }
+        }
+        // The file ends where a page should be, or is no database at all.
+        redb::Error::Io(e)
+            if matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData) =>
+        {
+            LedgerError::damaged(path, e.to_string())
+        }
+        redb::Error::Io(source) => LedgerError::io("read or write", path)(source),
+        e @ (redb::Error::PreviousIo | redb::Error::Backend(_) | redb::Error::Unsupported) => {
+            LedgerError::io("read or write", path)(io::Error::other(e.to_string()))
+        }
+        e => LedgerError::damaged(path, e.to_string()),
+    }
+}

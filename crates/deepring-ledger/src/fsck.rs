@@ -9,9 +9,9 @@ use tlog_tiles::tlog::{EMPTY_HASH, Hash};
 use crate::checkpoint::Checkpoint;
 use crate::directory::Directory;
 use crate::entry::Entry;
-use crate::error::LedgerError;
+use crate::error::{LedgerError, failure};
 use crate::key::VerifierKey;
-use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEY, Snapshot, Store, failure};
+use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEY, Snapshot, Store};
 
 pub use report::{Defect, LedgerFinding, LedgerReport};
 use walk::Walk;

@@ -421,7 +421,7 @@ impl Ledger {
     }
 
     /// Which entries are about what; reads every entry the first time.
-    pub(crate) fn register(&self, snapshot: &Snapshot) -> Result<&Register, LedgerError> {
+    pub(crate) fn by_subject(&self, snapshot: &Snapshot) -> Result<&Register, LedgerError> {
         if let Some(register) = self.register.get() {
             return Ok(register);
         }

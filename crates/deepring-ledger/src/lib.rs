@@ -49,8 +49,10 @@ mod fsck;
 mod json;
 mod key;
 mod ledger;
+mod policy;
 mod proof;
 mod query;
+mod recording;
 mod register;
 mod store;
 mod tree;
@@ -58,6 +60,9 @@ mod tree;
 // Recording and reading.
 pub use entry::{Entry, Event, MAX_ENTRY_BYTES};
 pub use ledger::{Ledger, LedgerOptions};
+
+// What it refuses.
+pub use policy::{AdmitError, Admitted, Refusal, Revocation, Revoked};
 
 // Checking.
 pub use checkpoint::Checkpoint;

@@ -113,7 +113,7 @@ impl Ledger {
 
     fn about(&self, subject: &Subject) -> Result<Vec<(u64, Entry)>, LedgerError> {
         self.store().read(|snapshot| {
-            let indices = self.register(snapshot)?.about(subject).iter();
+            let indices = self.by_subject(snapshot)?.about(subject).iter();
             indices.map(|index| Ok((*index, self.entry_in(snapshot, *index)?))).collect()
         })
     }

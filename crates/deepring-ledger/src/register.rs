@@ -6,8 +6,8 @@ use tlog_tiles::tlog::record_hash;
 
 use crate::checkpoint::Checkpoint;
 use crate::entry::{Entry, Subject};
-use crate::error::LedgerError;
-use crate::store::{Snapshot, failure};
+use crate::error::{LedgerError, failure};
+use crate::store::Snapshot;
 use crate::tree::Frontier;
 
 /// Indices of the entries about each subject, ascending.

@@ -4,7 +4,6 @@ use std::any::Any;
 #[cfg(unix)]
 use std::fs::Permissions;
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -19,7 +18,7 @@ use tlog_tiles::tlog::{Hash, stored_hash_index, stored_hashes, tree_hash};
 
 use crate::backend::{Access, LedgerFile};
 use crate::checkpoint::Checkpoint;
-use crate::error::LedgerError;
+use crate::error::{LedgerError, failure};
 use crate::key::LogKey;
 use crate::tree::{Frontier, with_hashes};
 
@@ -300,26 +299,6 @@ pub(crate) fn shielded<T>(
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown reason")
-}
-
-/// What a failure of redb means: the machine's fault, somebody else's lock, or a damaged file.
-pub(crate) fn failure(path: &Path, error: impl Into<redb::Error>) -> LedgerError {
-    match error.into() {
-        redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
-            LedgerError::InUse { path: path.to_owned(), waited: Duration::ZERO }
-        }
-        // The file ends where a page should be, or is no database at all.
-        redb::Error::Io(e)
-            if matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData) =>
-        {
-            LedgerError::damaged(path, e.to_string())
-        }
-        redb::Error::Io(source) => LedgerError::io("read or write", path)(source),
-        e @ (redb::Error::PreviousIo | redb::Error::Backend(_) | redb::Error::Unsupported) => {
-            LedgerError::io("read or write", path)(io::Error::other(e.to_string()))
-        }
-        e => LedgerError::damaged(path, e.to_string()),
-    }
 }
 
 #[cfg(test)]

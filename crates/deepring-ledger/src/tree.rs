@@ -6,8 +6,7 @@ use std::path::Path;
 use redb::{ReadableTable, StorageError};
 use tlog_tiles::tlog::{EMPTY_HASH, Error, Hash, HashReader, node_hash};
 
-use crate::error::LedgerError;
-use crate::store::failure;
+use crate::error::{LedgerError, failure};
 
 /// Hashes of the tree as they lie in a table, in the order of `stored_hash_index`.
 pub(crate) struct StoredHashes<'a, T> {

@@ -35,7 +35,7 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
         recorder.holds(&copy.claimed(), &trusting)?;
         // What must not be used is not made whole. A copy that is not authentic the repair itself refuses.
         if let Ok(copy) = copy.clone().authenticate(&trusting.trust_by(&target)) {
-            recorder.object_to_use(&copy, &[], &trusting)?;
+            recorder.admit_to_repair(&copy, &trusting)?;
         }
     }
     let total = std::fs::metadata(from.place()).map_or(0, |m| m.len());
@@ -46,9 +46,9 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     drop(progress);
     trusting.put_to_use(&target, &ring);
     if let (Some(recorder), Some(done)) = (&mut recorder, &done) {
-        recorder.alarms(ring.ring_id().0, ring.digest().0, &done.before.findings)?;
+        recorder.findings(ring.ring_id(), ring.digest(), &done.before.findings)?;
         let blocks = done.blocks.clone();
-        recorder.repair(ring.ring_id().0, ring.digest().0, blocks, &args.from)?;
+        recorder.repair(&ring, blocks, &args.from)?;
         recorder.remember(&ring, &mut trusting);
     }
     if args.json {

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use deepring::{
-    AuthenticRing, Check, Finding, Host, InLine, OwnedRing, RingError, SecretKey, TensorValue,
-    UnverifiedRing,
+    AuthenticRing, Check, Digest, Finding, Host, InLine, OwnedRing, RingError, RingId, SecretKey,
+    TensorValue, UnverifiedRing,
 };
 use deepring_infer::{Engine, PlainModel, Preprocess, Rejected, Rten, RunError, Session, Split};
 use serde_json::{Value, json};
@@ -132,21 +132,21 @@ fn decide<E: Engine>(
         Ok(ring) => ring,
         Err(e) => {
             if let (Some(recorder), RingError::Refused(report)) = (&mut *recorder, &e) {
-                let id = report.ring.map(|r| r.0).unwrap_or_default();
-                let digest = report.digest.map(|d| d.0).unwrap_or_default();
-                recorder.alarms(id, digest, &report.findings)?;
+                let id = report.ring.unwrap_or(RingId([0; 16]));
+                let digest = report.digest.unwrap_or(Digest::NONE);
+                recorder.findings(id, digest, &report.findings)?;
             }
             return Err(e.into());
         }
     };
     match &recorder {
-        Some(recorder) => recorder.object_to(&ring, keys, trusting)?,
+        Some(recorder) => recorder.admit(&ring, keys, trusting)?,
         None => trusting.note_ledgers_of(&ring.owned()),
     }
-    let (ring_id, ring_digest) = (ring.ring_id().0, ring.digest().0);
+    let (ring_id, ring_digest) = (ring.ring_id(), ring.digest());
     let mut alarm = |finding: Option<&Finding>| match (&mut *recorder, finding) {
         (Some(recorder), Some(finding)) => {
-            recorder.alarms(ring_id, ring_digest, std::slice::from_ref(finding)).map(|_| ())
+            recorder.findings(ring_id, ring_digest, std::slice::from_ref(finding))
         }
         _ => Ok(()),
     };
@@ -181,8 +181,8 @@ fn decide<E: Engine>(
         false => Pictures::By(&recipe),
     };
     let queries = read_queries(&args.input, session.ring().inputs(), pictures)?;
-    let genesis = session.ring().genesis();
-    targets::before_it_computes(args, trust, &genesis.outputs, &genesis.inputs, queries.len())?;
+    let (inputs, outputs) = (session.ring().inputs(), session.ring().outputs());
+    targets::before_it_computes(args, trust, inputs, outputs, queries.len())?;
     let mut times = Times::new(load, queries.len());
     let mut last = None;
     for _ in 0..args.repeat.get() {
@@ -192,7 +192,7 @@ fn decide<E: Engine>(
             Err(e) => {
                 let finding = e.finding().cloned();
                 if let (Some(recorder), Some(finding)) = (&mut *recorder, &finding) {
-                    recorder.alarms(ring_id, ring_digest, std::slice::from_ref(finding))?;
+                    recorder.findings(ring_id, ring_digest, std::slice::from_ref(finding))?;
                 }
                 return Err(e.into());
             }

@@ -27,7 +27,8 @@ impl Entry {
     }
 
     /// Id of the decision, or batch of decisions, that this entry records.
-    pub(crate) fn decision(&self) -> Option<[u8; 32]> {
+    #[must_use]
+    pub fn decision(&self) -> Option<[u8; 32]> {
         match &self.event {
             Event::Decisions { decision_id, .. } => Some(*decision_id),
             _ => None,

@@ -6,8 +6,8 @@ use tlog_tiles::tlog::{Hash, record_hash, stored_hash_count, stored_hash_index};
 use super::report::{Defect, LedgerReport};
 use crate::checkpoint::Checkpoint;
 use crate::entry::Entry;
-use crate::error::LedgerError;
-use crate::store::{Snapshot, failure};
+use crate::error::{LedgerError, failure};
+use crate::store::Snapshot;
 use crate::tree::Frontier;
 
 /// The trees that come out of a pass.

@@ -2,6 +2,7 @@
 // Clippy knows a test by its attribute; the simulated disk is one too.
 #![allow(clippy::unwrap_used)]
 
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use super::*;

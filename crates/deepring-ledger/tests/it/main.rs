@@ -1,11 +1,12 @@
 //! Ledgers as their users see them: recording, proving, crashes and tampering.
 // Clippy knows a test by its attribute; the functions that tests share are tests too.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod append;
 mod crash;
 mod full;
 mod fuzz_seeds;
+mod policy;
 mod proofs;
 mod queries;
 mod rows;

@@ -1,7 +1,7 @@
 //! The end of the road: a decision with its certificate, on the ledger, checked as an auditor would.
 
 use deepring::{AuthenticRing, Check, Decision, VerifiedDecision};
-use deepring_ledger::{Event, Ledger, LedgerOptions, Proof, VerifierKey};
+use deepring_ledger::{Ledger, LedgerOptions, Proof, VerifierKey};
 
 use super::answers::Answers;
 use super::folder::Folder;
@@ -50,9 +50,7 @@ pub(super) fn certify(
     let bad = |e: &dyn std::fmt::Display| CliError::new(Exit::Failed, format!("proof: {e}"));
     let key = VerifierKey::parse(ledger.key().as_str()).map_err(|e| bad(&e))?;
     let shown = Proof::parse(&proof).and_then(|p| p.verify(&key)).map_err(|e| bad(&e))?;
-    let about = matches!(&shown.entry().event,
-        Event::Decisions { decision_id, .. } if *decision_id == decision.id.0);
-    if !about {
+    if shown.entry().decision() != Some(decision.id.0) {
         return Err(missing());
     }
     let mut entries = Vec::new();

@@ -1,7 +1,9 @@
 //! What a ledger, or a proof from one, says of a decision: that it holds it, what it revokes, and what it knew before.
 
 use deepring::{AuthenticRing, OwnedRing, VerifiedDecision};
-use deepring_ledger::{Event, KeyError, Ledger, Proof, ProofError, VerifiedInclusion, VerifierKey};
+use deepring_ledger::{
+    KeyError, Ledger, Proof, ProofError, Revocation, Revoked, VerifiedInclusion, VerifierKey,
+};
 
 use crate::cli::ReceiptVerify;
 use crate::error::{CliError, Exit};
@@ -39,7 +41,7 @@ pub(super) fn recorded(
             )
         })?;
         let shown = ledger.prove(index)?.verify(ledger.key()).map_err(bad_proof)?;
-        let after = upgraded_before(&ledger, &ring.owned(), ring.model_version(), index)?;
+        let after = ledger.upgraded_before(&ring.owned(), ring.model_version(), index)?;
         trusting.remember_growth(&ledger);
         (shown, voucher, after)
     } else if let Some(path) = &args.proof {
@@ -50,13 +52,10 @@ pub(super) fn recorded(
     } else {
         return Ok(None);
     };
-    match &shown.entry().event {
-        Event::Decisions { decision_id, .. } if *decision_id == decision.id.0 => {}
-        _ => {
-            let message = "the proof is about another entry than this decision's";
-            return Err(CliError::new(Exit::Tampered, message)
-                .hint("`deepring ledger prove --receipt FILE` makes the proof of a decision"));
-        }
+    if shown.entry().decision() != Some(decision.id.0) {
+        let message = "the proof is about another entry than this decision's";
+        return Err(CliError::new(Exit::Tampered, message)
+            .hint("`deepring ledger prove --receipt FILE` makes the proof of a decision"));
     }
     Ok(Some(Recorded { entry: shown.index(), voucher, after }))
 }
@@ -67,40 +66,14 @@ fn revoked(
     ring: &AuthenticRing,
     decision: &VerifiedDecision,
 ) -> Result<Option<String>, CliError> {
-    if let Some(entry) = ledger.ring_revocation(&decision.ring_digest.0)? {
-        return Ok(Some(format!("the ring is revoked by entry {entry}")));
-    }
-    if let Some(entry) = ledger.key_revocation(ring.owner().as_bytes())? {
-        return Ok(Some(format!("the owner is revoked by entry {entry}")));
-    }
     let opening = std::iter::once(decision.chain.opening().host);
-    for host in opening.chain(decision.chain.receipts().iter().map(|r| r.host)) {
-        if let Some(entry) = ledger.key_revocation(host.as_bytes())? {
-            return Ok(Some(format!("host {} is revoked by entry {entry}", host.short())));
-        }
-    }
-    Ok(None)
-}
-
-/// The first entry before `index` in which the ring's owner has a newer version of it, and that version.
-fn upgraded_before(
-    ledger: &Ledger,
-    ring: &OwnedRing,
-    decided_by: u64,
-    index: u64,
-) -> Result<Option<(u64, u64)>, CliError> {
-    let newer = |event: &Event| match event {
-        Event::RingRegistered { owner, model_version, .. }
-        | Event::RingUpgraded { owner, model_version, .. }
-            if owner == ring.owner.as_bytes() && *model_version > decided_by =>
-        {
-            Some(*model_version)
-        }
-        _ => None,
-    };
-    let about = ledger.about_ring(&ring.ring.0)?;
-    let mut before = about.iter().take_while(|(at, _)| *at < index);
-    Ok(before.find_map(|(at, entry)| Some((*at, newer(&entry.event)?))))
+    let hosts = opening.chain(decision.chain.receipts().iter().map(|r| r.host));
+    let found = ledger.revocation(&decision.ring_digest, &ring.owner(), hosts)?;
+    Ok(found.map(|Revocation { what, entry, .. }| match what {
+        Revoked::Host(host) => format!("host {} is revoked by entry {entry}", host.short()),
+        Revoked::Owner => format!("the owner is revoked by entry {entry}"),
+        _ => format!("the ring is revoked by entry {entry}"),
+    }))
 }
 
 /// Verifies a proof under the pinned key, or under one that is remembered for the ledger that it names.

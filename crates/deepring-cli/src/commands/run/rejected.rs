@@ -6,6 +6,7 @@ use deepring_infer::Rejected;
 use serde_json::{Value, json};
 
 use crate::error::{CliError, Exit};
+use crate::output;
 
 /// The numbers of the queries that were answered, of so many asked.
 pub(super) fn answered(asked: usize, rejected: &[Rejected]) -> Vec<usize> {
@@ -30,6 +31,6 @@ pub(super) fn fail(
         CliError::new(Exit::Failed, message)
     };
     let Some((last, before)) = rejected.split_last() else { return Ok(()) };
-    before.iter().for_each(|r| error(r).report());
+    before.iter().for_each(|r| output::complain(format_args!("{}", error(r).text())));
     Err(error(last))
 }
