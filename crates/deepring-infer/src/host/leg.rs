@@ -126,7 +126,7 @@ impl<'a, E: Engine> Leg<'a, E> {
         outputs: &mut Vec<Vec<TensorValue>>,
     ) -> Result<(), RunError> {
         let start = Instant::now();
-        let engine = &*self.host.engine;
+        let (engine, background) = (&*self.host.engine, self.host.background);
         let import = |(i, tensors): (usize, &Vec<TensorValue>)| {
             let one = |t: &TensorValue| Ok((t.name().to_owned(), engine.import(t)?));
             let values = tensors.iter().map(one).collect::<Result<_, RunError>>()?;
@@ -135,10 +135,16 @@ impl<'a, E: Engine> Leg<'a, E> {
         let mut live: Vec<Query<E>> =
             queries.iter().enumerate().map(import).collect::<Result<_, RunError>>()?;
         self.split.receipt += start.elapsed();
-        if self.host.background {
-            background::beside(|beside| self.blocks(&mut live, Some(beside)))?;
-        } else {
-            self.blocks(&mut live, None)?;
+        let mut all_blocks = |beside: Option<&Background<'a, E>>| {
+            let mut ready = None;
+            for index in self.range.clone() {
+                ready = self.block(index, &mut live, beside, ready)?;
+            }
+            Ok::<(), RunError>(())
+        };
+        match background {
+            true => background::beside(|beside| all_blocks(Some(beside)))?,
+            false => all_blocks(None)?,
         }
         let start = Instant::now();
         for query in live {
@@ -149,18 +155,6 @@ impl<'a, E: Engine> Leg<'a, E> {
             outputs.push(given.collect::<Result<_, RunError>>()?);
         }
         self.split.receipt += start.elapsed();
-        Ok(())
-    }
-
-    fn blocks(
-        &mut self,
-        live: &mut Vec<Query<E>>,
-        beside: Option<&Background<'a, E>>,
-    ) -> Result<(), RunError> {
-        let mut ready = None;
-        for index in self.range.clone() {
-            ready = self.block(index, live, beside, ready)?;
-        }
         Ok(())
     }
 
@@ -250,7 +244,8 @@ impl<'a, E: Engine> Leg<'a, E> {
             Some(_) if self.range.len() > 1 => entering(self.host, header, values)?,
             _ => Vec::new(),
         };
-        let (unchecked, lent) = compute(begun, kept, values, shows.is_some())?;
+        let (inputs, lent) = inputs_of(block, kept, values)?;
+        let unchecked = begun.run_as(inputs, shows.is_some())?;
         if let Some(names) = shows {
             witness.extend(shown(self.host, &unchecked, names)?);
         }
@@ -346,15 +341,13 @@ fn as_held(name: &str, view: &View<'_>) -> Result<TensorValue, RunError> {
         .map_err(|e| EngineError::Value { name: name.to_owned(), reason: e.to_string() }.into())
 }
 
-/// Runs a block on one query's values. What nothing after it reads, its check neither, is given away, so that
-/// the engine may work in place; the names of what was lent for the check alone come back.
-pub(super) fn compute<'b, E: Engine>(
-    begun: BlockUse<'b, E>,
+/// What a block is run on, of one query's values. What nothing after it reads, its check neither, is given away, so that
+/// the engine may work in place; the names of what is lent for the check alone come back.
+pub(super) fn inputs_of<'v, E: Engine>(
+    block: &LoadedBlock<E>,
     kept: &[bool],
-    values: &mut Values<E>,
-    witness: bool,
-) -> Result<(Unchecked<'b, E>, Vec<String>), RunError> {
-    let block = begun.block();
+    values: &'v mut Values<E>,
+) -> Result<(Vec<Input<'v, E::Value>>, Vec<String>), RunError> {
     let header = block.header();
     let mut lent = Vec::new();
     let mut given: Vec<Option<E::Value>> = Vec::with_capacity(header.inputs.len());
@@ -367,6 +360,7 @@ pub(super) fn compute<'b, E: Engine>(
         let stays = *kept || again || looked_at;
         given.push(if stays { None } else { values.remove(&spec.name) });
     }
+    let values: &'v Values<E> = values;
     let inputs = header
         .inputs
         .iter()
@@ -379,5 +373,5 @@ pub(super) fn compute<'b, E: Engine>(
                 .ok_or_else(|| RunError::MissingTensor { name: spec.name.clone() }),
         })
         .collect::<Result<Vec<_>, _>>()?;
-    Ok((begun.run_as(inputs, witness)?, lent))
+    Ok((inputs, lent))
 }

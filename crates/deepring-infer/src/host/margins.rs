@@ -5,7 +5,7 @@ use std::ops::Range;
 use deepring::TensorValue;
 
 use super::RingHost;
-use super::leg::{Values, compute};
+use super::leg::{Values, inputs_of};
 use crate::engine::Engine;
 use crate::error::RunError;
 
@@ -43,7 +43,9 @@ pub(super) fn margins<E: Engine>(
         let header = block.header();
         let all = vec![true; header.inputs.len()];
         let begun = block.begin_as(block.fixed_plan())?;
-        let (unchecked, _) = compute(begun.compare_bytes()?, &all, &mut values, false)?;
+        let begun = begun.compare_bytes()?;
+        let (inputs, _) = inputs_of(begun.block(), &all, &mut values)?;
+        let unchecked = begun.run_as(inputs, false)?;
         if let Some(verification) = unchecked.verification() {
             let outputs = unchecked.peek();
             let find =
