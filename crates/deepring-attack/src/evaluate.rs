@@ -16,6 +16,7 @@ pub mod record;
 mod ring;
 mod subject;
 mod tables;
+mod tally;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ use crate::catalogue::Family;
 use crate::defence::DefenceKind;
 use crate::judge::{Judge, JudgeError};
 use crate::network::{Network, NetworkError};
+use crate::report::standalone;
 use crate::samples::{Part, Samples, SamplesError};
 use journal::Journal;
 use record::{Line, Outcome, Row, Run};
@@ -229,7 +231,7 @@ pub fn write_report(folder: &Path, results: &Results) -> Result<Vec<PathBuf>, Ev
     let mut files = vec![(TABLES.to_owned(), tables::tables(results))];
     let plots = plot::plots(results);
     files.push((PAGE.to_owned(), page::page(results, &plots)));
-    files.extend(plots.iter().map(|p| (format!("{}.svg", p.name), p.file())));
+    files.extend(plots.iter().map(|p| (format!("{}.svg", p.name), standalone(&p.svg))));
     let write = |(name, text): (String, String)| {
         let path = folder.join(name);
         match replace_file(&path, text.as_bytes()) {

@@ -23,6 +23,7 @@ mod graph;
 mod judge;
 mod network;
 mod quantise;
+pub mod report;
 mod ring;
 mod samples;
 mod search;

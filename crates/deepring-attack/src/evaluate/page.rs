@@ -1,13 +1,12 @@
-//! The page `report.html`: one file, no script, nothing loaded from anywhere.
+//! The page `report.html`: every network with its drawings and tables.
 
 use std::fmt::Write as _;
 
 use super::journal::Results;
-use super::plot::{Plot, STYLE as PLOTS};
+use super::plot::Plot;
 use super::record::{Model, Outcome};
 use super::tables::{Table, about, circumstances, remarks, tables_of};
-
-const STYLE: &str = include_str!("page/style.css");
+use crate::report::{self, Page, escape};
 
 /// Longer tables are folded.
 const FOLDED: usize = 14;
@@ -20,17 +19,13 @@ pub(super) fn page(results: &Results, plots: &[Plot]) -> String {
     }
     body += "<section>\n<h2>How it was made</h2>\n<ul class=\"fine\">\n";
     for line in circumstances(results) {
-        body += &format!("<li>{}</li>\n", esc(&line));
+        let _ = writeln!(body, "<li>{}</li>", escape(&line));
     }
     body += "</ul>\n</section>\n";
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>Parameter tampering: an evaluation</title>\n<style>\n{STYLE}{PLOTS}</style>\n</head>\n<body>\n<main>\n{body}</main>\n\
-         <footer>Written by <code>deepring evaluate</code>. Every number was measured in the runs named above and stands in \
-         <code>results.jsonl</code>.</footer>\n</body>\n</html>\n"
-    )
+    let title = "Parameter tampering: an evaluation";
+    let footer = "Written by <code>deepring evaluate</code>. Every number was measured in the runs named above and stands in \
+                  <code>results.jsonl</code>.";
+    Page { title, body: &body, footer, wide: true }.html()
 }
 
 fn opening(results: &Results) -> String {
@@ -39,41 +34,37 @@ fn opening(results: &Results) -> String {
     let rings: Vec<_> = made.iter().filter_map(|m| m.ring.as_ref()).collect();
     let without = shown.iter().filter(|r| matches!(r.outcome, Outcome::NotApplicable(_))).count();
     let worst = made.iter().map(|m| m.clean - m.attacked).fold(0.0, f64::max);
-    let tile = |value: String, what: &str, class: &str| {
-        format!(
-            "<div class=\"tile {class}\"><b>{}</b><span>{}</span></div>\n",
-            esc(&value),
-            esc(what)
-        )
-    };
-    let mut tiles = tile(made.len().to_string(), "attacks measured", "")
-        + &tile(without.to_string(), "did not apply", "")
-        + &tile(format!("{:.1} points", 100.0 * worst), "accuracy lost at most", "bad");
+    let mut tiles = vec![
+        (made.len().to_string(), "attacks measured", ""),
+        (without.to_string(), "did not apply", ""),
+        (format!("{:.1} points", 100.0 * worst), "accuracy lost at most", "bad"),
+    ];
     if !rings.is_empty() {
         let seen = rings.iter().filter(|r| r.detected).count();
         let class = if seen == rings.len() { "good" } else { "bad" };
-        tiles += &tile(format!("{seen} of {}", rings.len()), "refused by DeepRing", class);
+        tiles.push((format!("{seen} of {}", rings.len()), "refused by DeepRing", class));
     }
-    let names: Vec<String> = results.models.iter().map(|m| esc(&m.name)).collect();
+    let names: Vec<String> = results.models.iter().map(|m| escape(&m.name)).collect();
     format!(
         "<header>\n<p class=\"kicker\">DeepRing evaluation</p>\n<h1>What tampering does, and who notices</h1>\n\
-         <p class=\"lead\">Networks: {}.</p>\n<div class=\"tiles\">\n{tiles}</div>\n</header>\n",
-        names.join(", ")
+         <p class=\"lead\">Networks: {}.</p>\n{}</header>\n",
+        names.join(", "),
+        report::tiles(&tiles),
     )
 }
 
 fn section(results: &Results, model: &Model, plots: &[Plot]) -> String {
     let mut out =
-        format!("<section>\n<h2>{}</h2>\n<p>{}</p>\n", esc(&model.name), esc(&about(model)));
+        format!("<section>\n<h2>{}</h2>\n<p>{}</p>\n", escape(&model.name), escape(&about(model)));
     for remark in remarks(model) {
-        let _ = writeln!(out, "<p class=\"warn\">{}</p>", esc(&remark));
+        let _ = writeln!(out, "<p class=\"remark\">{}</p>", escape(&remark));
     }
     out += "<div class=\"plots\">\n";
     for plot in plots.iter().filter(|p| p.model == model.sha256) {
         let _ = write!(
             out,
             "<figure class=\"card\">\n<figcaption>{}</figcaption>\n<div class=\"scroll\">{}</div>\n</figure>\n",
-            esc(&plot.title),
+            escape(&plot.title),
             plot.svg
         );
     }
@@ -85,47 +76,16 @@ fn section(results: &Results, model: &Model, plots: &[Plot]) -> String {
 }
 
 fn html(table: &Table) -> String {
-    let class = |at: usize| if at < table.texts { "" } else { " class=\"num\"" };
-    let mut rows = String::new();
-    for row in &table.rows {
-        rows += "<tr>";
-        for (at, cell) in row.iter().enumerate() {
-            let _ = write!(rows, "<td{}>{}</td>", class(at), esc(cell));
-        }
-        rows += "</tr>\n";
-    }
-    let mut head = String::new();
-    for (at, column) in table.columns.iter().enumerate() {
-        let _ = write!(head, "<th{}>{}</th>", class(at), esc(column));
-    }
+    let escaped = |row: &Vec<String>| row.iter().map(|cell| escape(cell)).collect();
+    let rows: Vec<Vec<String>> = table.rows.iter().map(escaped).collect();
     let note = match table.note.is_empty() {
         true => String::new(),
-        false => format!("<p class=\"fine\">{}.</p>\n", esc(&table.note)),
+        false => format!("<p class=\"fine\">{}.</p>\n", escape(&table.note)),
     };
-    let grid = format!(
-        "<div class=\"scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
-    );
+    let grid = report::table(&table.columns, table.texts, &rows);
     let grid = match table.rows.len() {
         n if n > FOLDED => format!("<details>\n<summary>{n} rows</summary>\n{grid}</details>\n"),
         _ => grid,
     };
-    format!("<h3>{}</h3>\n{note}{grid}", esc(&table.title))
-}
-
-/// Text as it may stand in an element or in a quoted attribute.
-fn esc(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out += "&amp;",
-            '<' => out += "&lt;",
-            '>' => out += "&gt;",
-            '"' => out += "&quot;",
-            '\'' => out += "&#39;",
-            // No control character may stand in HTML.
-            c if c.is_control() && c != '\n' => out.push(char::REPLACEMENT_CHARACTER),
-            c => out.push(c),
-        }
-    }
-    out
+    format!("<h3>{}</h3>\n{note}{grid}", escape(&table.title))
 }

@@ -1,15 +1,10 @@
 //! The plots: what is drawn of the results, and each as a file of its own.
 
-mod bars;
-mod canvas;
-mod heat;
-mod lines;
-
 use super::journal::Results;
 use super::record::{Model, Row};
+use super::tally::tallies;
 use crate::defence::Summary;
-use heat::Heat;
-use lines::{Lines, Series};
+use crate::report::{Heat, Lines, Series, share_bars};
 
 /// A drawing with its title.
 #[derive(Debug, Clone)]
@@ -23,19 +18,6 @@ pub(super) struct Plot {
     /// The drawing, to stand in a page.
     pub(super) svg: String,
 }
-
-impl Plot {
-    /// The drawing as a file that stands alone.
-    pub(super) fn file(&self) -> String {
-        let style = format!("><style>{}</style>\n", canvas::STYLE);
-        let alone = self.svg.replacen("<svg ", "<svg xmlns=\"http://www.w3.org/2000/svg\" ", 1);
-        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}\n", alone.replacen('>', &style, 1))
-    }
-}
-
-/// Style of all drawings.
-pub(super) use bars::tallies;
-pub(super) use canvas::STYLE;
 
 /// All plots, network by network.
 pub(super) fn plots(results: &Results) -> Vec<Plot> {
@@ -70,7 +52,7 @@ pub(super) fn plots(results: &Results) -> Vec<Plot> {
         add(
             "defences",
             "Attacks that changed the network: detected, and located in the right tensor, in per cent",
-            bars::defences(&rows),
+            defences(&rows),
         );
     }
     out
@@ -83,6 +65,15 @@ impl Results {
         let own = |r: &&Row| r.model == model.sha256 && r.key.ends_with(settings);
         self.rows.iter().filter(own).collect()
     }
+}
+
+/// Detection and localisation, three bars for each defence; `None` if nothing was measured.
+fn defences(rows: &[&Row]) -> Option<String> {
+    let bars: Vec<_> = tallies(rows)
+        .into_iter()
+        .map(|t| (t.defence, [(t.at_rest, t.all), (t.live, t.all), (t.located, t.placed)]))
+        .collect();
+    share_bars("Detection by defence", &bars, ["in the file", "in memory", "located"])
 }
 
 /// A name as it may stand in a file's.

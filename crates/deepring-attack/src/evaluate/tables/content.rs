@@ -8,8 +8,9 @@ use super::Table;
 use crate::catalogue::Kind;
 use crate::defence::{DefenceKind, Summary, false_alarm_bound, wilson};
 use crate::evaluate::journal::Results;
-use crate::evaluate::plot::{accuracy, tallies};
+use crate::evaluate::plot::accuracy;
 use crate::evaluate::record::{Measured, Model, Outcome, Row};
+use crate::evaluate::tally::tallies;
 
 /// The tables of a network; those without a row are left out.
 pub(in crate::evaluate) fn tables_of(results: &Results, model: &Model) -> Vec<Table> {

@@ -1,37 +1,53 @@
 //! Elements of a drawing, and how they look by day and by night.
 
+use svg::Node as _;
 use svg::node::element::{Element, SVG, Text};
 
 /// Colours follow the reader's setting. Those of lines are Okabe and Ito's, which the colour-blind can tell apart;
 /// each line has a mark of its own besides.
-pub(in crate::evaluate) const STYLE: &str = include_str!("style.css");
+pub(super) const STYLE: &str = include_str!("plot.css");
 
 /// Text that is drawn, without characters that no document may hold.
 pub(super) fn text(x: f64, y: f64, class: &str, content: &str) -> Text {
-    let clean: String = content
-        .chars()
-        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
-        .collect();
-    Text::new(clean).set("x", round(x)).set("y", round(y)).set("class", class)
+    label(class, content).set("x", round(x)).set("y", round(y))
+}
+
+/// The same, placed by the caller.
+pub(super) fn label(class: &str, content: &str) -> Text {
+    let kept = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    Text::new(content.chars().map(kept).collect::<String>()).set("class", class)
 }
 
 /// An empty drawing of this size in pixels, described for those who cannot see it.
 pub(super) fn canvas(width: f64, height: f64, label: &str) -> SVG {
-    let mut svg = SVG::new()
+    drawing("plot", label)
         .set("viewBox", (0, 0, width.ceil() as i64, height.ceil() as i64))
         .set("width", width.ceil() as i64)
         .set("height", height.ceil() as i64)
-        .set("class", "plot")
-        .set("role", "img")
-        .set("aria-label", label.to_owned());
-    // Inside a page there is no need of a namespace, and the page names no address.
-    svg::Node::get_attributes_mut(&mut svg).map(|a| a.remove("xmlns"));
+}
+
+/// An empty drawing of a style class, whose size is the page's matter.
+pub(super) fn drawing(class: &str, label: &str) -> SVG {
+    nameless(SVG::new()).set("class", class).set("role", "img").set("aria-label", label)
+}
+
+/// Inside a page there is no need of a namespace, and the page names no address.
+pub(super) fn nameless(mut svg: SVG) -> SVG {
+    svg.get_attributes_mut().map(|a| a.remove("xmlns"));
     svg
+}
+
+/// A drawing of this module's `plot` style as a file that stands alone.
+#[must_use]
+pub fn standalone(svg: &str) -> String {
+    let style = format!("><style>{STYLE}</style>\n");
+    let alone = svg.replacen("<svg ", "<svg xmlns=\"http://www.w3.org/2000/svg\" ", 1);
+    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}\n", alone.replacen('>', &style, 1))
 }
 
 pub(super) fn element(name: &str, class: &str) -> Element {
     let mut element = Element::new(name);
-    svg::Node::assign(&mut element, "class", class);
+    element.assign("class", class);
     element
 }
 

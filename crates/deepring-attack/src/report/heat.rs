@@ -20,19 +20,24 @@ const COLOURS: [[f64; 3]; 6] = [
 ];
 
 /// A table of per cent.
-pub(super) struct Heat {
-    pub(super) columns: Vec<String>,
-    pub(super) lines: Vec<(String, Vec<Option<f64>>)>,
-    pub(super) column_title: String,
+#[derive(Debug, Clone)]
+pub struct Heat {
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// Names of the rows with their numbers, column by column; `None` where there is none.
+    pub lines: Vec<(String, Vec<Option<f64>>)>,
+    /// What the columns are.
+    pub column_title: String,
     /// What stands for the brightest colour: accuracy before any attack, in per cent.
-    pub(super) clean: f64,
+    pub clean: f64,
     /// Whether the names of columns need more room than a column has.
-    pub(super) slanted: bool,
+    pub slanted: bool,
 }
 
 impl Heat {
     /// `None` if there is nothing to draw.
-    pub(super) fn draw(&self) -> Option<String> {
+    #[must_use]
+    pub fn draw(&self) -> Option<String> {
         if self.columns.is_empty() || self.lines.is_empty() {
             return None;
         }

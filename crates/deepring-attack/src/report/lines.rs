@@ -12,21 +12,27 @@ const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 240.0;
 
 /// An attack's accuracy in per cent after so many flips.
-pub(super) struct Series {
-    pub(super) name: String,
-    pub(super) points: Vec<(f64, Summary)>,
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// Name of the attack.
+    pub name: String,
+    /// Flips, and accuracy after them.
+    pub points: Vec<(f64, Summary)>,
 }
 
 /// Lines over one axis.
-pub(super) struct Lines {
-    pub(super) series: Vec<Series>,
+#[derive(Debug, Clone)]
+pub struct Lines {
+    /// The lines, at most eight of which can be told apart by colour.
+    pub series: Vec<Series>,
     /// Accuracy before any flip, in per cent.
-    pub(super) clean: f64,
+    pub clean: f64,
 }
 
 impl Lines {
     /// `None` if there is nothing to draw.
-    pub(super) fn draw(&self) -> Option<String> {
+    #[must_use]
+    pub fn draw(&self) -> Option<String> {
         let counts = self.series.iter().flat_map(|s| s.points.iter().map(|(n, _)| *n));
         let most = counts.clone().fold(0.0, f64::max);
         if most <= 0.0 {
