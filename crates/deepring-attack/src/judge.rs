@@ -163,6 +163,17 @@ fn no_classifier(reason: &str) -> JudgeError {
 }
 
 impl Answers {
+    /// The answers in the first f32 output of each query, one sample a query. `None` if they are not as many as the
+    /// labels, or some have another number of scores.
+    #[must_use]
+    pub fn of_outputs(outputs: &[Vec<TensorValue>], labels: &[usize]) -> Option<Self> {
+        let scores = outputs.iter().map(|query| query.first().filter(|t| t.dtype() == DType::F32));
+        let rows: Vec<Vec<f32>> = scores.map(|tensor| tensor.map(floats)).collect::<Option<_>>()?;
+        let classes = rows.first()?.len();
+        let fits = rows.len() == labels.len() && rows.iter().all(|row| row.len() == classes);
+        fits.then(|| Self { scores: rows.concat(), classes, labels: labels.into() })
+    }
+
     /// Number of classes.
     #[must_use]
     pub fn classes(&self) -> usize {
@@ -184,8 +195,35 @@ impl Answers {
     /// The share of samples whose answer is their label, 0 to 1. Answers that are not numbers are wrong.
     #[must_use]
     pub fn accuracy(&self) -> f64 {
+        share(self.right(), self.labels.len())
+    }
+
+    /// How many samples are answered with their label.
+    #[must_use]
+    pub fn right(&self) -> usize {
         let pairs = self.classes_given().into_iter().zip(&*self.labels);
-        share(pairs.filter(|(given, label)| *given == Some(**label)).count(), self.labels.len())
+        pairs.filter(|(given, label)| *given == Some(**label)).count()
+    }
+
+    /// How many samples get one class in both.
+    #[must_use]
+    pub fn agreeing(&self, other: &Self) -> usize {
+        let pairs = self.classes_given().into_iter().zip(other.classes_given());
+        pairs.filter(|(a, b)| a == b).count()
+    }
+
+    /// The largest difference of any score.
+    #[must_use]
+    pub fn max_difference(&self, other: &Self) -> f32 {
+        let pairs = self.scores.iter().zip(&other.scores);
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    }
+
+    /// Whether all scores are the same bit for bit.
+    #[must_use]
+    pub fn is_identical(&self, other: &Self) -> bool {
+        let bits = |a: &Self| a.scores.iter().map(|s| s.to_bits()).collect::<Vec<_>>();
+        self.classes == other.classes && bits(self) == bits(other)
     }
 
     /// The share of samples of which `of` holds (given their label) that are answered with `class`.
@@ -257,6 +295,34 @@ mod tests {
     #[test]
     fn the_first_of_equal_scores_is_the_answer() {
         assert_eq!(answers(&[2.0, 2.0, 1.0], &[0]).classes_given(), [Some(0)]);
+    }
+
+    #[test]
+    fn answers_are_made_of_outputs_that_fit_the_labels() {
+        let output = |scores: &[f32]| {
+            let data = scores.iter().flat_map(|s| s.to_le_bytes()).collect();
+            vec![TensorValue::new("y", DType::F32, vec![1, scores.len() as u64], data).unwrap()]
+        };
+        let outputs = [output(&[1.0, 2.0]), output(&[0.5, 0.0])];
+        assert_eq!(
+            Answers::of_outputs(&outputs, &[1, 1]),
+            Some(answers(&[1.0, 2.0, 0.5, 0.0], &[1, 1]))
+        );
+        assert_eq!(Answers::of_outputs(&outputs, &[1]), None);
+        assert_eq!(Answers::of_outputs(&[output(&[1.0]), output(&[1.0, 2.0])], &[0, 0]), None);
+        assert_eq!(Answers::of_outputs(&[vec![]], &[0]), None);
+    }
+
+    #[test]
+    fn two_networks_answers_are_compared_by_class_by_score_and_by_bit() {
+        let a = answers(&[1.0, 2.0, 0.0, 0.5], &[1, 0]);
+        let b = answers(&[1.0, 2.5, 0.0, 0.0], &[1, 0]);
+        assert_eq!((a.max_difference(&b), a.agreeing(&b)), (0.5, 1));
+        assert_eq!((a.right(), b.right()), (1, 2));
+        assert!(a.is_identical(&a) && !a.is_identical(&b));
+        let nan = answers(&[f32::NAN, 0.0], &[0]);
+        assert!(nan.is_identical(&nan.clone()) && nan != nan.clone());
+        assert!(!answers(&[0.0, 1.0], &[1]).is_identical(&answers(&[-0.0, 1.0], &[1])));
     }
 
     #[test]

@@ -46,9 +46,9 @@ pub use quantise::{QuantiseError, Steps, quantise, quantise_with};
 pub use ring::{
     Besieged, Bout, Claim, FlipOptions, Fork, ForkError, Judged, Met, Named, Overhead,
     OverheadError, Pace, Place, Presented, Raced, ResealForm, RingAttackError, RingChange,
-    RingFileError, RingTampered, RingTrial, RingTrialError, SwapForm, Touched, Writer, judge_claim,
-    judge_ledger, judge_ring, ledger_fork, output_swap, overhead, race, receipt_replay, ring_flip,
-    ring_relabel, ring_reseal, ring_rollback, ring_splice, siege,
+    RingEdit, RingFileError, RingTampered, RingTrial, RingTrialError, SwapForm, Touched, Writer,
+    judge_claim, judge_ledger, judge_ring, ledger_fork, output_swap, overhead, race,
+    receipt_replay, ring_flip, ring_relabel, ring_reseal, ring_rollback, ring_splice, siege,
 };
 pub use samples::{Part, Samples, SamplesError};
 pub use sensitivity::sensitivities;

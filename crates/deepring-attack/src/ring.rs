@@ -2,6 +2,7 @@
 
 mod attacks;
 mod claim;
+mod edit;
 mod file;
 mod fork;
 mod memory;
@@ -15,6 +16,7 @@ pub use attacks::{
     ring_reseal, ring_rollback, ring_splice,
 };
 pub use claim::{Claim, SwapForm, output_swap, receipt_replay};
+pub use edit::RingEdit;
 pub use file::RingFileError;
 pub use fork::{Fork, ForkError, judge_ledger, ledger_fork};
 pub use overhead::{Overhead, OverheadError, overhead};

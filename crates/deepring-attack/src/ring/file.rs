@@ -94,6 +94,11 @@ impl RingFile {
         &self.bytes
     }
 
+    /// Its bytes, as many as they are; what the outline says of places stays true of the ring that it was.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.headers.len()
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use deepring::{Header, Owner, Part, PartKind, SecretKey, Trust, UnverifiedRing};
 
+use super::super::edit::RingEdit;
 use super::super::file::RingFile;
 use super::{RingTrialError, Touched};
 
@@ -32,24 +33,13 @@ impl Opened {
     }
 }
 
-/// Other bytes for a stretch of a block's plaintext.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Edit {
-    pub(super) block: u32,
-    pub(super) part: String,
-    /// First byte in the block's plaintext.
-    pub(super) at: usize,
-    pub(super) before: Vec<u8>,
-    pub(super) after: Vec<u8>,
-}
-
 /// How the attacker's ring differs.
 #[derive(Debug)]
 pub(super) enum Change {
     /// In the values of parameters only; in nothing, if there are no edits.
-    Parameters(Vec<Edit>),
+    Parameters(Vec<RingEdit>),
     /// In some blocks' graphs, shapes or sizes, the blocks being as many and of the same names.
-    Blocks { touched: Vec<Touched>, edits: Vec<Edit>, rebuilt: Vec<u32>, theirs: RingFile },
+    Blocks { touched: Vec<Touched>, edits: Vec<RingEdit>, rebuilt: Vec<u32>, theirs: RingFile },
     /// The blocks are others.
     Ring { touched: Vec<Touched>, theirs: RingFile },
 }
@@ -76,8 +66,8 @@ impl Change {
                 touched.extend(differing_parts(old, new, before, after));
             }
         }
-        touched.extend(edits.iter().map(Edit::touched));
-        let parameter = |e: &Edit| {
+        touched.extend(edits.iter().map(RingEdit::touched));
+        let parameter = |e: &RingEdit| {
             let header = clean.headers.get(e.block as usize);
             let mut parts = header.into_iter().flat_map(|h| &h.parts);
             parts.any(|p| matches!(p.kind, PartKind::Parameter(_)) && p.label() == e.part)
@@ -90,31 +80,15 @@ impl Change {
     }
 }
 
-impl Edit {
-    pub(super) fn touched(&self) -> Touched {
-        Touched { block: self.block, part: self.part.clone() }
-    }
-}
-
 /// Whether two blocks read, give and hold the same things in the same places.
 fn same_outline(a: &Header, b: &Header) -> bool {
     a.inputs == b.inputs && a.outputs == b.outputs && a.parts == b.parts
 }
 
-/// The stretch of a part from its first differing byte to its last.
-fn edit(block: u32, part: &Part, before: &[u8], after: &[u8]) -> Option<Edit> {
+/// The edit of a part, if it differs.
+fn edit(block: u32, part: &Part, before: &[u8], after: &[u8]) -> Option<RingEdit> {
     let range = part.offset as usize..part.end() as usize;
-    let (old, new) = (before.get(range.clone())?, after.get(range)?);
-    let differs = |at: &usize| old.get(*at) != new.get(*at);
-    let first = (0..old.len()).find(differs)?;
-    let last = (0..old.len()).rev().find(differs)?;
-    Some(Edit {
-        block,
-        part: part.label().to_owned(),
-        at: part.offset as usize + first,
-        before: old.get(first..=last)?.to_vec(),
-        after: new.get(first..=last)?.to_vec(),
-    })
+    RingEdit::of_part(block, part, before.get(range.clone())?, after.get(range)?)
 }
 
 /// Parts that came, went, or are others.

@@ -5,8 +5,7 @@ use std::time::Instant;
 use deepring::{TensorValue, Verdict};
 use deepring_infer::RunError;
 
-use super::super::memory;
-use super::compare::Edit;
+use super::super::edit::RingEdit;
 use super::{
     Met, Named, Place, Presented, RingTrial, RingTrialError, Touched, answers, each_once, furthest,
     located,
@@ -19,14 +18,14 @@ const ROTATION: usize = 65;
 impl RingTrial {
     pub(super) fn meet_live(
         &mut self,
-        edits: &[Edit],
+        edits: &[RingEdit],
         samples: &Samples,
         clean: &[Vec<TensorValue>],
     ) -> Result<Met, RingTrialError> {
-        let written = self.write(edits);
+        let written = edits.iter().try_for_each(|edit| edit.write_live(&self.session));
         let met = match written {
             Ok(()) => self.ask_and_heal(edits, samples, clean),
-            Err(e) => Err(e),
+            Err(e) => Err(e.into()),
         };
         // Whatever happened, the next network is to meet a clean ring.
         for block in blocks(edits) {
@@ -37,21 +36,13 @@ impl RingTrial {
         met
     }
 
-    fn write(&self, edits: &[Edit]) -> Result<(), RingTrialError> {
-        for edit in edits {
-            let live = self.session.live_bytes(edit.block).unwrap_or_default();
-            memory::replace(live, edit.at, &edit.before, &edit.after)?;
-        }
-        Ok(())
-    }
-
     fn ask_and_heal(
         &mut self,
-        edits: &[Edit],
+        edits: &[RingEdit],
         samples: &Samples,
         clean: &[Vec<TensorValue>],
     ) -> Result<Met, RingTrialError> {
-        let touched: Vec<Touched> = each_once(edits.iter().map(Edit::touched));
+        let touched: Vec<Touched> = each_once(edits.iter().map(RingEdit::touched));
         let (mut found, mut repair_ms) = (Vec::new(), 0.0);
         let (mut given, mut wrong, mut off) = (0, 0, 0f32);
         // Each refusal names one block; a ring that names them without end would be a defect.
@@ -113,7 +104,7 @@ impl RingTrial {
     }
 
     /// Whether something of the edits is still in memory: looked up, and not what a check says.
-    fn in_place(&self, edits: &[Edit]) -> bool {
+    fn in_place(&self, edits: &[RingEdit]) -> bool {
         blocks(edits).into_iter().any(|block| !self.is_clean(block))
     }
 
@@ -124,6 +115,6 @@ impl RingTrial {
     }
 }
 
-fn blocks(edits: &[Edit]) -> Vec<u32> {
+fn blocks(edits: &[RingEdit]) -> Vec<u32> {
     each_once(edits.iter().map(|e| e.block))
 }

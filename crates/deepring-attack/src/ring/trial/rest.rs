@@ -9,7 +9,8 @@ use deepring::{
 };
 use deepring_infer::{RunError, Session};
 
-use super::compare::{Change, Edit};
+use super::super::edit::RingEdit;
+use super::compare::Change;
 use super::{
     Met, Named, Place, Presented, RingTrial, RingTrialError, Touched, answers, each_once, furthest,
     located,
@@ -82,16 +83,16 @@ impl RingTrial {
         let clean = &self.clean.file;
         Ok(match change {
             Change::Parameters(edits) => {
-                let touched = each_once(edits.iter().map(Edit::touched));
+                let touched = each_once(edits.iter().map(RingEdit::touched));
                 let mut forms = Vec::new();
                 if !edits.is_empty() {
-                    let bytes = self.flipped(edits).bytes().to_vec();
+                    let bytes = self.flipped(edits)?.bytes().to_vec();
                     forms.push(Form { how: "bits of the ciphertext flipped", bytes });
                 }
                 (Place::AtRest, touched, forms)
             }
             Change::Blocks { touched, edits, rebuilt, theirs } => {
-                let mut overwritten = self.flipped(edits);
+                let mut overwritten = self.flipped(edits)?;
                 for block in rebuilt {
                     overwritten.overwrite(*block, theirs)?;
                 }
@@ -129,18 +130,13 @@ impl RingTrial {
         })
     }
 
-    /// The stored ring with these edits, made without a key: the bits that are flipped in the ciphertext are flipped in
-    /// the plaintext.
-    fn flipped(&self, edits: &[Edit]) -> RingFile {
+    /// The stored ring with these edits, made without a key.
+    fn flipped(&self, edits: &[RingEdit]) -> Result<RingFile, RingTrialError> {
         let mut file = self.clean.file.clone();
         for edit in edits {
-            let pairs = edit.before.iter().zip(&edit.after).enumerate();
-            for (i, (before, after)) in pairs.filter(|(_, (b, a))| b != a) {
-                let at = self.ring().stored_at(edit.block, (edit.at + i) as u64);
-                at.map(|at| file.flip(at, before ^ after));
-            }
+            edit.flip_stored(self.ring(), file.bytes_mut())?;
         }
-        file
+        Ok(file)
     }
 
     /// What `verify` says of a file, and what a session that opens it without verifying answers.

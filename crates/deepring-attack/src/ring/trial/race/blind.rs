@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::super::super::edit::RingEdit;
 use super::super::super::memory;
-use super::super::compare::{Change, Edit};
+use super::super::compare::Change;
 use super::super::{RingTrial, RingTrialError, each_once};
 use super::{Asked, Raced, Tally, Writer};
 use crate::network::Network;
@@ -34,7 +35,7 @@ impl RingTrial {
         pace: Pace,
     ) -> Result<Option<Raced>, RingTrialError> {
         let Some(edits) = self.edits_of(attacked)? else { return Ok(None) };
-        let touched = each_once(edits.iter().map(Edit::touched));
+        let touched = each_once(edits.iter().map(RingEdit::touched));
         let mut tally = Tally::new(self, samples, (Writer::Blind, touched))?;
         let writes = AtomicU64::new(0);
         loop {
@@ -55,7 +56,7 @@ impl RingTrial {
     /// Asks until a query is refused, or until it is enough.
     fn round(
         &self,
-        edits: &[Edit],
+        edits: &[RingEdit],
         pace: Pace,
         tally: &mut Tally<'_>,
         writes: &AtomicU64,
@@ -92,7 +93,7 @@ impl RingTrial {
     pub(super) fn edits_of(
         &mut self,
         attacked: &Network,
-    ) -> Result<Option<Vec<Edit>>, RingTrialError> {
+    ) -> Result<Option<Vec<RingEdit>>, RingTrialError> {
         if !memory::WRITABLE {
             return Ok(None);
         }
@@ -106,7 +107,7 @@ impl RingTrial {
 
 /// Tampers and restores until it is stopped, and restores at the end.
 fn alternate(
-    places: &[(&[u8], &Edit)],
+    places: &[(&[u8], &RingEdit)],
     pace: Pace,
     stop: &AtomicBool,
     writes: &AtomicU64,

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use deepring::{DType, TensorValue, Trust, UnverifiedRing};
 use deepring_infer::{Elements, Engine, Race, Racing, Rten, Session};
 
+use super::super::super::edit::RingEdit;
 use super::super::super::memory;
-use super::super::compare::Edit;
 use super::super::{RingTrial, RingTrialError, Touched, each_once};
 use super::{Asked, Raced, Tally, Writer};
 use crate::network::Network;
@@ -27,7 +27,7 @@ pub struct Bout {
 
 /// What is tampered with.
 enum Aim {
-    Parameters(Vec<Edit>),
+    Parameters(Vec<RingEdit>),
     /// The first output of this block.
     Tail(u32),
 }
@@ -45,7 +45,7 @@ impl RingTrial {
         bout: Bout,
     ) -> Result<Option<Raced>, RingTrialError> {
         let Some(edits) = self.edits_of(attacked)? else { return Ok(None) };
-        let touched = each_once(edits.iter().map(Edit::touched));
+        let touched = each_once(edits.iter().map(RingEdit::touched));
         let tally = Tally::new(self, samples, (Writer::Synchronised, touched))?;
         self.bout(&Aim::Parameters(edits), tally, bout).map(Some)
     }
@@ -120,7 +120,7 @@ struct Hand {
 /// Parameters that he changes.
 struct Place {
     live: (usize, usize),
-    edit: Edit,
+    edit: RingEdit,
 }
 
 /// A block whose first output he changes.
@@ -144,7 +144,7 @@ impl Hand {
         let live = |block| whose(session.live_bytes(block).unwrap_or_default());
         match aim {
             Aim::Parameters(edits) => {
-                let place = |e: &Edit| Place { live: live(e.block), edit: e.clone() };
+                let place = |e: &RingEdit| Place { live: live(e.block), edit: e.clone() };
                 self.places = edits.iter().map(place).collect();
             }
             Aim::Tail(block) => self.tail = Some(Tail { live: live(*block), program: None }),
