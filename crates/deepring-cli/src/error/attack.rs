@@ -1,7 +1,9 @@
 //! Errors of attacks, of their evaluation and of the samples that they are measured on.
 
 use deepring_attack::evaluate::{EvaluateError, JournalError};
-use deepring_attack::{AttackError, JudgeError, NetworkError, QuantiseError, SamplesError};
+use deepring_attack::{
+    AttackError, JudgeError, NetworkError, QuantiseError, RingAttackError, SamplesError,
+};
 
 use super::{CliError, failed, with_causes};
 
@@ -24,6 +26,12 @@ impl From<AttackError> for CliError {
             AttackError::Judge(e) => e.into(),
             _ => failed(message),
         }
+    }
+}
+
+impl From<RingAttackError> for CliError {
+    fn from(e: RingAttackError) -> Self {
+        failed(with_causes(&e))
     }
 }
 

@@ -1,11 +1,11 @@
 //! The end of the road: a decision with its certificate, on the ledger, checked as an auditor would.
 
 use deepring::{AuthenticRing, Check, Decision, VerifiedDecision};
+use deepring_attack::Answers;
 use deepring_ledger::{Ledger, LedgerOptions, Proof, VerifierKey};
 
-use super::answers::Answers;
+use super::fixture::Fixture;
 use super::folder::Folder;
-use super::setting::Setting;
 use crate::commands::ledger::describe;
 use crate::error::{CliError, Exit};
 
@@ -24,10 +24,10 @@ pub(super) struct Certificate {
 }
 
 /// Asks all images once more of the ring as it is now, and keeps the receipt.
-pub(super) fn decide(setting: &mut Setting) -> Result<Answers, CliError> {
-    let session = setting.open(Check::Run)?;
-    let (answers, outcome, _) = setting.ask(&session)?;
-    outcome.decision.write(&setting.folder.path("decision.receipt"))?;
+pub(super) fn decide(fixture: &mut Fixture) -> Result<Answers, CliError> {
+    let session = fixture.open(Check::Run)?;
+    let (answers, outcome, _) = fixture.ask(&session)?;
+    outcome.decision.write(&fixture.folder.path("decision.receipt"))?;
     Ok(answers)
 }
 

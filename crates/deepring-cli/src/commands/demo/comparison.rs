@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use deepring::Check;
-use deepring_infer::{PlainModel, Split};
+use deepring::{Check, TensorValue};
+use deepring_attack::Answers;
+use deepring_infer::{PlainModel, RunError, Split};
 
-use super::answers::Answers;
-use super::plain::ask_plain;
-use super::setting::{MODEL, PLAIN, Setting};
+use super::fixture::{Fixture, MODEL};
 use crate::error::CliError;
 use crate::progress::Progress;
 
@@ -39,16 +38,15 @@ pub(super) struct Times {
 }
 
 /// Step 2.
-pub(super) fn compare(setting: &mut Setting) -> Result<Comparison, CliError> {
-    let images = setting.queries.len();
-    let model = PlainModel::load(&setting.folder.path(MODEL), None)?;
-    let exported = PlainModel::load(&setting.folder.path(PLAIN), None)?;
-    let exported = ask_plain(&exported, setting)?;
-    let session = setting.open(Check::Run)?;
+pub(super) fn compare(fixture: &mut Fixture) -> Result<Comparison, CliError> {
+    let images = fixture.queries.len();
+    let model = PlainModel::load(&fixture.folder.path(MODEL), None)?;
+    let exported = fixture.sample.judge().ask(&fixture.exported)?;
+    let session = fixture.open(Check::Run)?;
     let progress = Progress::items("answering", (2 * images * ROUNDS + 2 * ALONE) as u64);
 
     // Once unmeasured, so that neither side pays for the first touch of its memory.
-    let warm = setting.queries.first().cloned().unwrap_or_default();
+    let warm = fixture.queries.first().cloned().unwrap_or_default();
     model.run(&warm)?;
     session.run(warm)?;
     let (mut plain, mut ring) = (Duration::MAX, Duration::MAX);
@@ -56,10 +54,10 @@ pub(super) fn compare(setting: &mut Setting) -> Result<Comparison, CliError> {
     let mut last = None;
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        let answers = ask_plain(&model, setting)?;
+        let outputs = one_by_one(&model, &fixture.queries)?;
         plain = plain.min(start.elapsed());
         progress.add(images as u64);
-        let batch = setting.queries.clone();
+        let batch = fixture.queries.clone();
         let start = Instant::now();
         let outcome = session.run_batch(batch)?;
         let spent = start.elapsed();
@@ -67,11 +65,11 @@ pub(super) fn compare(setting: &mut Setting) -> Result<Comparison, CliError> {
             (ring, split) = (spent, outcome.split);
         }
         progress.add(images as u64);
-        setting.recorder.decision(&outcome.decision, images)?;
-        last = Some((answers, Answers::of(&outcome.outputs)));
+        fixture.recorder.decision(&outcome.decision, images)?;
+        last = Some((outputs, outcome.outputs));
     }
     let (mut plain_alone, mut ring_alone) = (Vec::new(), Vec::new());
-    for query in setting.queries.iter().take(ALONE) {
+    for query in fixture.queries.iter().take(ALONE) {
         let start = Instant::now();
         model.run(query)?;
         plain_alone.push(start.elapsed());
@@ -81,17 +79,16 @@ pub(super) fn compare(setting: &mut Setting) -> Result<Comparison, CliError> {
         ring_alone.push(start.elapsed());
         progress.add(2);
     }
-    let (plain_answers, ring_answers) =
-        last.unwrap_or_else(|| (exported.clone(), exported.clone()));
+    let (plain_outputs, ring_outputs) = last.unwrap_or_default();
     let times = |batch: Duration, alone| Times {
         batch: batch.as_secs_f64() * 1e3 / images as f64,
         alone: median_ms(alone),
     };
     let share = |d: Duration| d.div_f64(images as f64);
     Ok(Comparison {
-        plain: plain_answers,
+        plain: fixture.sample.answers(&plain_outputs)?,
         exported,
-        ring: ring_answers,
+        ring: fixture.sample.answers(&ring_outputs)?,
         plain_time: times(plain, plain_alone),
         ring_time: times(ring, ring_alone),
         split: Split {
@@ -100,6 +97,14 @@ pub(super) fn compare(setting: &mut Setting) -> Result<Comparison, CliError> {
             receipt: share(split.receipt),
         },
     })
+}
+
+/// One query an image, one after the other.
+fn one_by_one(
+    model: &PlainModel,
+    queries: &[Vec<TensorValue>],
+) -> Result<Vec<Vec<TensorValue>>, RunError> {
+    queries.iter().map(|query| model.run(query)).collect()
 }
 
 fn median_ms(mut times: Vec<Duration>) -> f64 {

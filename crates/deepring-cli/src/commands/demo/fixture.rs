@@ -1,19 +1,20 @@
-//! Where the demo plays: keys, the sealed ring and its intact copy, the test images, the ledger.
+//! What the demo works on: keys, the sealed ring and its intact copy, the test images, the ledger.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use deepring::{
     AuthenticRing, Check, Finding, Host, Owner, SecretKey, TensorValue, VerifiedRing,
     write_key_pair,
 };
+use deepring_attack::{Answers, Judge, Network, Part, Samples};
 use deepring_infer::{
     Blocks, CutPolicy, Outcome, RunError, Seal, SealModelError, SealedModel, Session,
     SessionOptions, export_ring, write_npy,
 };
 use deepring_onnx::{canonicalise, cut, read_onnx};
 
-use super::answers::Answers;
-use super::data::{self, Sample};
 use super::folder::Folder;
 use crate::commands::recording::Recorder;
 use crate::error::{CliError, Exit};
@@ -24,30 +25,93 @@ pub(super) const RING: &str = "fashion-resnet8.ring";
 pub(super) const BACKUP: &str = "backup.ring";
 pub(super) const PLAIN: &str = "plain.onnx";
 
-pub(super) struct Setting {
+/// The network, its labels and the test images, which the command carries in itself.
+const NETWORK: &[u8] = include_bytes!("../../../../../zoo/fashion-resnet8.onnx");
+const LABELS: &[u8] = include_bytes!("../../../../../zoo/labels.txt");
+const IMAGES: &[u8] = include_bytes!("../../../../../zoo/fashion-sample/images-idx3-ubyte");
+const ANSWERS: &[u8] = include_bytes!("../../../../../zoo/fashion-sample/labels-idx1-ubyte");
+
+/// Of the test images, every so manyth measures the harm of a bit in a search.
+const SEARCHED: usize = 10;
+
+/// The test images with the right answers.
+#[derive(Debug)]
+pub(super) struct Sample {
+    pub(super) images: Arc<Samples>,
+    /// Names of the classes.
+    pub(super) labels: Vec<String>,
+}
+
+pub(super) struct Fixture {
     pub(super) folder: Folder,
     pub(super) sample: Sample,
     /// Each test image as a query.
     pub(super) queries: Vec<Vec<TensorValue>>,
-    pub(super) owner: SecretKey<Owner>,
     /// Host A, which also holds Genesis' part of a query, and host B.
     pub(super) hosts: [SecretKey<Host>; 2],
     pub(super) trusting: Trusting,
     pub(super) recorder: Recorder,
     pub(super) ring: AuthenticRing,
     pub(super) sealed: SealedModel,
+    /// The plain network that the ring was exported to, which the attacks edit: its tensors are the ring's, bit for bit.
+    pub(super) exported: Network,
 }
 
-impl Setting {
+impl Sample {
+    fn open(folder: &Path) -> Result<Self, CliError> {
+        let images = Arc::new(Samples::open(folder, Part::Test, None)?);
+        let labels = String::from_utf8_lossy(LABELS).lines().map(str::to_owned).collect();
+        Ok(Self { images, labels })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    /// The class of each image.
+    pub(super) fn truth(&self) -> &[usize] {
+        self.images.labels()
+    }
+
+    pub(super) fn label(&self, class: usize) -> &str {
+        self.labels.get(class).map_or("?", String::as_str)
+    }
+
+    /// Each image as a query, in the input of this name.
+    fn queries(&self, input: &str) -> Result<Vec<Vec<TensorValue>>, CliError> {
+        let query = |at: usize| Ok(vec![self.images.batch(input, at..at + 1, 1)?]);
+        (0..self.len()).map(query).collect()
+    }
+
+    /// What was answered, an image a query.
+    pub(super) fn answers(&self, outputs: &[Vec<TensorValue>]) -> Result<Answers, CliError> {
+        Answers::of_outputs(outputs, self.truth())
+            .ok_or_else(|| CliError::new(Exit::Failed, "the network gives no row of f32 scores"))
+    }
+
+    /// Asks plain networks about all images.
+    pub(super) fn judge(&self) -> Judge {
+        Judge::new(Arc::clone(&self.images), available_parallelism().map_or(1, usize::from))
+    }
+
+    /// Asks plain networks about some images, while an attack searches.
+    pub(super) fn search_judge(&self) -> Judge {
+        let some: Vec<usize> = (0..self.len()).step_by(SEARCHED).collect();
+        let lanes = available_parallelism().map_or(1, usize::from);
+        Judge::new(Arc::new(self.images.pick(&some)), lanes)
+    }
+}
+
+impl Fixture {
     /// Step 1: writes the built-in files, makes keys, seals the network for two hosts, verifies the ring
     /// and keeps a copy. All of it lies in the folder, the trust store too.
     pub(super) fn prepare(root: &Path) -> Result<Self, CliError> {
         let folder = Folder::prepare(root)?;
-        let sample = Sample::embedded()?;
-        let model = folder.write(MODEL, data::NETWORK)?;
-        folder.write("images-idx3-ubyte", data::IMAGES)?;
-        folder.write("labels-idx1-ubyte", data::ANSWERS)?;
-        folder.write("labels.txt", data::LABELS)?;
+        let model = folder.write(MODEL, NETWORK)?;
+        folder.write("images-idx3-ubyte", IMAGES)?;
+        folder.write("labels-idx1-ubyte", ANSWERS)?;
+        folder.write("labels.txt", LABELS)?;
+        let sample = Sample::open(root)?;
 
         let owner = SecretKey::<Owner>::generate()?;
         let hosts = [SecretKey::<Host>::generate()?, SecretKey::<Host>::generate()?];
@@ -69,6 +133,7 @@ impl Setting {
         let ring = trusting.verify(&rings::way(&folder.path(RING))?)?.into_authentic();
         folder.copy(RING, BACKUP)?;
         export_ring(&ring, (&owner).into(), &folder.path(PLAIN), &|_| ())?;
+        let exported = Network::read(&folder.path(PLAIN))?;
         let mut recorder = Recorder::begin(&folder.path("ledger"))?;
         recorder.register(&ring)?;
         recorder.remember(&ring, &mut trusting);
@@ -78,7 +143,7 @@ impl Setting {
         if let Some(first) = queries.iter().flatten().next() {
             write_npy(&folder.path("first.npy"), first)?;
         }
-        Ok(Self { folder, sample, queries, owner, hosts, trusting, recorder, ring, sealed })
+        Ok(Self { folder, sample, queries, hosts, trusting, recorder, ring, sealed, exported })
     }
 
     pub(super) fn ring_path(&self) -> PathBuf {
@@ -100,7 +165,7 @@ impl Setting {
     pub(super) fn ask(&mut self, session: &Session) -> Result<(Answers, Outcome, u64), RunFailure> {
         let outcome = session.run_batch(self.queries.clone())?;
         let entry = self.recorder.decision(&outcome.decision, self.queries.len())?;
-        Ok((Answers::of(&outcome.outputs), outcome, entry))
+        Ok((self.sample.answers(&outcome.outputs)?, outcome, entry))
     }
 
     /// Records an alarm for each finding; the entries' indices.
@@ -179,4 +244,25 @@ fn count_blocks(model: &Path) -> Result<u32, CliError> {
 fn halves(count: u32) -> (Blocks, Blocks) {
     let middle = count.div_ceil(2);
     (Blocks::Some(vec![1..=middle]), Blocks::Some(vec![middle + 1..=count]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_sample_is_well_formed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("images-idx3-ubyte"), IMAGES).unwrap();
+        std::fs::write(dir.path().join("labels-idx1-ubyte"), ANSWERS).unwrap();
+        let sample = Sample::open(dir.path()).unwrap();
+        assert_eq!((sample.len(), sample.labels.len()), (400, 10));
+        assert!(sample.truth().iter().all(|class| *class < 10));
+        assert_eq!(sample.search_judge().samples().len(), 40);
+        let queries = sample.queries("image").unwrap();
+        assert_eq!(queries[399][0].data().len(), 4 * 28 * 28);
+        // Cut short, it is refused.
+        std::fs::write(dir.path().join("images-idx3-ubyte"), &IMAGES[..1000]).unwrap();
+        assert!(Sample::open(dir.path()).is_err());
+    }
 }
