@@ -113,15 +113,14 @@ impl Recorder {
         Ok(self.held.ledger.record_decision(decision, count)?)
     }
 
-    /// Records findings, all in one transaction.
+    /// Records findings, all in one transaction; the entries' indices.
     pub(crate) fn findings(
         &mut self,
         ring: RingId,
         digest: Digest,
         findings: &[Finding],
-    ) -> Result<(), CliError> {
-        self.held.ledger.record_findings(ring, digest, findings)?;
-        Ok(())
+    ) -> Result<Vec<u64>, CliError> {
+        Ok(self.held.ledger.record_findings(ring, digest, findings)?)
     }
 
     pub(crate) fn repair(
@@ -129,8 +128,7 @@ impl Recorder {
         ring: &AuthenticRing,
         blocks: Vec<u32>,
         source: &Path,
-    ) -> Result<(), CliError> {
-        self.held.ledger.record_repair(ring, blocks, source.display().to_string())?;
-        Ok(())
+    ) -> Result<u64, CliError> {
+        Ok(self.held.ledger.record_repair(ring, blocks, source.display().to_string())?)
     }
 }

@@ -146,7 +146,7 @@ fn decide<E: Engine>(
     let (ring_id, ring_digest) = (ring.ring_id(), ring.digest());
     let mut alarm = |finding: Option<&Finding>| match (&mut *recorder, finding) {
         (Some(recorder), Some(finding)) => {
-            recorder.findings(ring_id, ring_digest, std::slice::from_ref(finding))
+            recorder.findings(ring_id, ring_digest, std::slice::from_ref(finding)).map(|_| ())
         }
         _ => Ok(()),
     };

@@ -170,8 +170,7 @@ impl Fixture {
 
     /// Records an alarm for each finding; the entries' indices.
     pub(super) fn alarm(&mut self, findings: &[Finding]) -> Result<Vec<u64>, CliError> {
-        let (id, digest) = (self.ring.ring_id().0, self.ring.digest().0);
-        self.recorder.alarms(id, digest, findings)
+        self.recorder.findings(self.ring.ring_id(), self.ring.digest(), findings)
     }
 
     /// Records a repair; the entry's index.
@@ -180,8 +179,7 @@ impl Fixture {
         blocks: Vec<u32>,
         source: &Path,
     ) -> Result<u64, CliError> {
-        let (id, digest) = (self.ring.ring_id().0, self.ring.digest().0);
-        self.recorder.repair(id, digest, blocks, source)
+        self.recorder.repair(&self.ring, blocks, source)
     }
 
     /// Host A or B, by the block that it runs; `None` for Genesis, which both can open.
