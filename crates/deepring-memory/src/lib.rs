@@ -37,6 +37,7 @@ mod harden;
 mod pages;
 mod protection;
 mod region;
+mod scratch;
 mod secret;
 #[cfg(any(test, feature = "tamper"))]
 mod tamper;
@@ -44,6 +45,7 @@ mod tamper;
 pub use harden::{Hardening, harden_process};
 pub use protection::{Protection, Use};
 pub use region::Region;
+pub use scratch::Scratch;
 pub use secret::SecretBytes;
 #[cfg(any(test, feature = "tamper"))]
 pub use tamper::tamper;

@@ -152,6 +152,18 @@ impl Region {
         Self::new(len, purpose)
     }
 
+    pub(crate) fn kind(&self) -> Kind {
+        self.pages.kind()
+    }
+
+    /// Zeros what may have been written; nothing where the system refuses to let the pages be written.
+    pub(crate) fn wipe(&mut self) {
+        // Pages that were never written are not made to come for this. What `tamper` wrote is no secret of ours.
+        if self.written > 0 && self.pages.set_writable(true) {
+            self.pages.wipe(self.written);
+        }
+    }
+
     /// Writes although the region is frozen, as an attacker would who makes the touched pages writable, and
     /// freezes them again if they were; `false` if that is out of range or refused by the system.
     ///
@@ -166,10 +178,7 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // Pages that were never written are not made to come for this. What `tamper` wrote is no secret of ours.
-        if self.written > 0 && self.pages.set_writable(true) {
-            self.pages.wipe(self.written);
-        }
+        self.wipe();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use deepring_memory::{Region, Use};
+use deepring_memory::Scratch;
 use rayon::prelude::*;
 use thiserror::Error;
 
@@ -173,7 +173,7 @@ pub(crate) fn decrypt_body(
     }
     // Threads take segments in the order of the file, so that a disk is read forward.
     let work = places(out, segments(&header.parts)).par_bridge();
-    let room = || (Vec::new(), Region::new(CHUNK_LEN, Use::Secrets));
+    let room = || (Vec::new(), Scratch::new(CHUNK_LEN));
     work.try_for_each_init(room, |(buf, copy), (segment, place)| {
         let no_memory = || OpenError::TooLarge { bytes: CHUNK_LEN as u64 };
         let copy = copy.as_mut().ok_or_else(no_memory)?.bytes_mut();

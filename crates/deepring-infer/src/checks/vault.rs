@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use deepring_memory::{Protection, Region, Use};
+use deepring_memory::{Protection, Region, Scratch, Use};
 use rayon::prelude::*;
 
 use crate::mac::{KEY_LEN, Mac, Piece, TAG_LEN, TagDomain};
@@ -285,7 +285,7 @@ impl VerifiedReader<'_> {
             return Err(ReadError::Stopped);
         }
         let room = row_len.checked_add(crate::mac::PIECE_LEN).ok_or(ReadError::Stopped)?;
-        let mut scratch = Region::new(room, Use::Secrets).ok_or(ReadError::Stopped)?;
+        let mut scratch = Scratch::new(room).ok_or(ReadError::Stopped)?;
         let (mut filled, mut row) = (0, 0);
         for (number, piece) in self.of(part) {
             let live = self.live(piece)?;
@@ -313,7 +313,7 @@ impl VerifiedReader<'_> {
         &self,
         each: impl Fn(usize, &[u8]) -> Option<()> + Sync,
     ) -> Result<(), ReadError> {
-        let scratch = || Region::new(crate::mac::PIECE_LEN, Use::Secrets);
+        let scratch = || Scratch::new(crate::mac::PIECE_LEN);
         self.pieces.par_iter().enumerate().try_for_each_init(scratch, |scratch, (i, piece)| {
             let scratch = scratch.as_mut().ok_or(ReadError::Stopped)?;
             let number = u32::try_from(i).map_err(|_| ReadError::Stopped)?;
@@ -327,7 +327,7 @@ impl VerifiedReader<'_> {
         &self,
         number: u32,
         piece: &Piece,
-        scratch: &'s mut Region,
+        scratch: &'s mut Scratch,
     ) -> Result<&'s [u8], ReadError> {
         let live = self.live(piece)?;
         let copy = scratch.bytes_mut().get_mut(..live.len()).ok_or(ReadError::Stopped)?;
@@ -344,8 +344,7 @@ impl VerifiedReader<'_> {
         part: usize,
         mut each: impl FnMut(&[u8]) -> Option<()>,
     ) -> Result<(), ReadError> {
-        let mut scratch =
-            Region::new(crate::mac::PIECE_LEN, Use::Secrets).ok_or(ReadError::Stopped)?;
+        let mut scratch = Scratch::new(crate::mac::PIECE_LEN).ok_or(ReadError::Stopped)?;
         for (number, piece) in self.of(part) {
             each(self.copy(number, piece, &mut scratch)?).ok_or(ReadError::Stopped)?;
         }
