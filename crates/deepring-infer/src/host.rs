@@ -153,7 +153,7 @@ impl<E: Engine> RingHost<E> {
             self.header(index).into_iter().flat_map(Header::shared_blocks).collect();
         let again = self.blocks.contains_key(&index) || !self.alarms.all().is_empty();
         let replaced = match again {
-            true => self.shared.remove_changed(&used),
+            true => self.shared.renew(&used),
             false => Vec::new(),
         };
         let others = self.blocks.iter().filter(|(other, block)| {

@@ -13,9 +13,12 @@ use super::plan::{CheckPlan, PlanKind, Rate};
 use super::projection::DrawError;
 use super::rest::Rest;
 use super::rotation::Rotation;
+use super::shared_tags::SharedPieces;
 use super::transcript::Transcript;
 use super::usage::Verification;
-use super::vault::{Changed, Draft, Layout, OpenVault, ReadError, Vault, VerifiedReader};
+use super::vault::{
+    Changed, Draft, Layout, OpenVault, PieceTags, ReadError, SharedKey, Vault, VerifiedReader,
+};
 use super::{Fault, Mode, secret};
 use crate::mac::{Mac, Piece, TagDomain};
 
@@ -30,6 +33,8 @@ pub(crate) struct BlockCheck {
     rest: Option<Rest>,
     parts: Vec<Part>,
     pieces: Vec<Piece>,
+    /// The last pieces have their tags there.
+    shared: Vec<SharedPieces>,
     /// `None` from the first fault on: secrets and turns are wiped, and the block must be opened anew.
     secrets: Mutex<Option<Secrets>>,
     plans: [OnceLock<TaggedPlan>; PlanKind::COUNT],
@@ -43,6 +48,23 @@ struct Secrets {
     rotation: Arc<Rotation>,
 }
 
+/// What one use compares with: the block's secrets and the tags of what it shares, these compared with their own tag.
+pub(super) struct Keys {
+    pub(super) mac: Mac,
+    pub(super) vault: Arc<Vault>,
+    shared: Vec<SharedKey>,
+}
+
+impl Keys {
+    pub(super) fn tags(&self) -> PieceTags<'_> {
+        self.vault.tags_of_pieces(&self.mac, &self.shared)
+    }
+
+    fn reader<'a>(&'a self, pieces: &'a [Piece], bytes: &'a [u8]) -> VerifiedReader<'a> {
+        VerifiedReader { mac: &self.mac, tags: self.tags(), pieces, bytes }
+    }
+}
+
 /// A plan, and the tag that it is compared with at each use; no tag where there was no memory for it.
 struct TaggedPlan {
     plan: CheckPlan,
@@ -50,7 +72,8 @@ struct TaggedPlan {
 }
 
 impl BlockCheck {
-    /// Makes the check of a block whose pieces were tagged in `draft` as they were decrypted.
+    /// Makes the check of a block whose own pieces were tagged in `draft` as they were decrypted, and those that it shares
+    /// when the shared blocks were.
     ///
     /// Every byte of `bytes` is compared with its tag once more on the way, all that is drawn from them through
     /// verified copies.
@@ -60,14 +83,26 @@ impl BlockCheck {
     pub(crate) fn new(
         mode: Mode,
         draft: &Draft,
-        pieces: Vec<Piece>,
+        (pieces, shared): (Vec<Piece>, Vec<SharedPieces>),
         bytes: &[u8],
         header: &Header,
     ) -> Result<Self, Fault> {
         let parts = &header.parts;
+        // Each piece has its tag in one place.
+        let mut end = draft.pieces();
+        for some in &shared {
+            if some.first() as usize != end {
+                return Err(Fault::Structure);
+            }
+            end = some.end();
+        }
+        if end != pieces.len() {
+            return Err(Fault::Structure);
+        }
         let mac = draft.mac().ok_or(Fault::NoRandomness)?;
-        let reader =
-            VerifiedReader { mac: &mac, tags: draft.tags_of_pieces(), pieces: &pieces, bytes };
+        let keys = shared.iter().map(SharedPieces::open).collect::<Result<Vec<_>, _>>()?;
+        let tags = draft.tags_of_pieces(&mac, &keys);
+        let reader = VerifiedReader { mac: &mac, tags, pieces: &pieces, bytes };
         let part = parts.iter().position(|p| p.kind == PartKind::Graph);
         let graph = part.filter(|_| mode != Mode::Bytes).map(|part| reader.part(part));
         let graph = graph.transpose()?;
@@ -82,7 +117,7 @@ impl BlockCheck {
                 || anatomy.tables.iter().any(|t| t.part == piece.part)
         };
         let unread = (0u32..).zip(&pieces).filter(|(_, p)| !read(p));
-        compare(&mac, &vault, bytes, unread, |_| ())?;
+        compare(vault.tags_of_pieces(&mac, &keys), bytes, unread, |_| ())?;
         let rotation = rotation_of(&anatomy, &pieces).ok_or(Fault::NoRandomness)?;
         let secrets = Secrets { vault: Arc::new(vault), rotation: Arc::new(rotation) };
         let check = Self {
@@ -91,6 +126,7 @@ impl BlockCheck {
             rest,
             parts: parts.clone(),
             pieces,
+            shared,
             secrets: Mutex::new(Some(secrets)),
             plans: Default::default(),
             observed: Mutex::default(),
@@ -133,34 +169,15 @@ impl BlockCheck {
 
     /// A verified copy of a part.
     pub(crate) fn copy_of(&self, bytes: &[u8], part: usize) -> Result<Vec<u8>, Fault> {
-        let vault = self.vault()?;
-        let mac = vault.mac().ok_or(Fault::Structure)?;
-        let tags = vault.tags_of_pieces();
-        Ok(VerifiedReader { mac: &mac, tags, pieces: &self.pieces, bytes }.part(part)?)
+        Ok(self.keys()?.reader(&self.pieces, bytes).part(part)?)
     }
 
     /// As [`copy_of`](Self::copy_of), straight into a place of the part's length, and verified there.
     pub(crate) fn copy_into(&self, bytes: &[u8], part: usize, out: &mut [u8]) -> Result<(), Fault> {
-        let vault = self.vault()?;
-        let mac = vault.mac().ok_or(Fault::Structure)?;
-        let tags = vault.tags_of_pieces();
-        let reader = VerifiedReader { mac: &mac, tags, pieces: &self.pieces, bytes };
         if self.parts.get(part).map(|p| p.len) != Some(out.len() as u64) {
             return Err(Fault::Structure);
         }
-        Ok(reader.part_into(part, out)?)
-    }
-
-    /// A verified copy of every piece, with its number, to several threads and in any order; what `each` cannot do ends it.
-    pub(crate) fn copies_of_all(
-        &self,
-        bytes: &[u8],
-        each: impl Fn(usize, &[u8]) -> Option<()> + Sync,
-    ) -> Result<(), Fault> {
-        let vault = self.vault()?;
-        let mac = vault.mac().ok_or(Fault::Structure)?;
-        let tags = vault.tags_of_pieces();
-        Ok(VerifiedReader { mac: &mac, tags, pieces: &self.pieces, bytes }.all_pieces(each)?)
+        Ok(self.keys()?.reader(&self.pieces, bytes).part_into(part, out)?)
     }
 
     /// The costs of the block's checks, when enough uses were observed.
@@ -180,9 +197,10 @@ impl BlockCheck {
         &self.pieces
     }
 
-    /// What the pages of keys, tags and secrets got from the system.
+    /// What the pages of keys, tags and secrets got from the system, those of what is shared among them; of several, the weakest.
     pub(crate) fn protection(&self) -> Protection {
-        self.vault().map_or(Protection::Plain, |vault| vault.protection())
+        let own = self.vault().map_or(Protection::Plain, |vault| vault.protection());
+        self.shared.iter().map(SharedPieces::protection).fold(own, Protection::min)
     }
 
     /// What was observed of the block's cost, for whoever chooses its plan.
@@ -239,11 +257,10 @@ impl BlockCheck {
     /// # Errors
     /// [`Fault::Retired`]; [`Fault::Structure`] also where no such plan was chosen.
     pub(crate) fn begin(&self, kind: PlanKind) -> Result<Verification<'_>, Fault> {
-        let vault = self.vault()?;
-        let mac = vault.mac().ok_or(Fault::Structure)?;
+        let keys = self.keys()?;
         let TaggedPlan { plan, .. } = self.plan(kind).ok_or(Fault::Structure)?;
-        self.is_intact(plan, &vault, &mac)?;
-        Ok(Verification::new(self, plan, vault, mac))
+        self.is_intact(plan, &keys.vault, &keys.mac)?;
+        Ok(Verification::new(self, plan, keys))
     }
 
     /// Whether everything that decides a verdict is what it was: secrets, structure and plan.
@@ -269,6 +286,9 @@ impl BlockCheck {
         self.rest.hash(&mut transcript);
         parts.for_each(|part| part.hash(&mut transcript));
         self.pieces.iter().for_each(|p| (p.part, p.range.start, p.range.end).hash(&mut transcript));
+        let shared = || self.shared.iter().map(|s| (s.first(), s.end()));
+        shared().for_each(|s| s.hash(&mut transcript));
+        shared().count().hash(&mut transcript);
         plan.hash(&mut transcript);
         transcript.into_bytes()
     }
@@ -285,15 +305,13 @@ impl BlockCheck {
 
     /// Draws all secrets and turns anew, from bytes that are compared on the way.
     pub(crate) fn redraw(&self, bytes: &[u8]) -> Result<(), Fault> {
-        let old = self.vault()?;
-        let mac = old.mac().ok_or(Fault::Structure)?;
-        let tags = old.tags_of_pieces();
-        let reader = VerifiedReader { mac: &mac, tags, pieces: &self.pieces, bytes };
-        let mut vault = OpenVault::again(&old).ok_or(Fault::NoRandomness)?;
+        let keys = self.keys()?;
+        let reader = keys.reader(&self.pieces, bytes);
+        let mut vault = OpenVault::again(&keys.vault).ok_or(Fault::NoRandomness)?;
         if !draw_all(&self.anatomy, &self.parts, &reader, &mut vault)?.is_empty() {
             return Err(Fault::Structure);
         }
-        let vault = vault.close(old.generation().wrapping_add(1));
+        let vault = vault.close(keys.vault.generation().wrapping_add(1));
         let rotation = rotation_of(&self.anatomy, &self.pieces).ok_or(Fault::NoRandomness)?;
         let vault = vault.ok_or(Fault::NoRandomness)?;
         let drawn = Secrets { vault: Arc::new(vault), rotation: Arc::new(rotation) };
@@ -312,23 +330,27 @@ impl BlockCheck {
 
     /// Compares every byte.
     pub(crate) fn bytes_fit(&self, bytes: &[u8]) -> Result<(), Fault> {
-        let vault = self.vault()?;
-        let mac = vault.mac().ok_or(Fault::Structure)?;
-        compare(&mac, &vault, bytes, (0u32..).zip(&self.pieces), |_| ())
+        compare(self.keys()?.tags(), bytes, (0u32..).zip(&self.pieces), |_| ())
     }
 
     /// Compares every byte of one part.
     pub(crate) fn part_fits(&self, bytes: &[u8], part: usize) -> Result<(), Fault> {
-        let vault = self.vault()?;
-        let mac = vault.mac().ok_or(Fault::Structure)?;
         let pieces = (0u32..).zip(&self.pieces).filter(|(_, p)| p.part == part);
         let mut compared = 0;
-        compare(&mac, &vault, bytes, pieces, |p| compared += p.range.len() as u64)?;
+        compare(self.keys()?.tags(), bytes, pieces, |p| compared += p.range.len() as u64)?;
         let len = self.parts.get(part).map(|p| p.len);
         if len == Some(compared) { Ok(()) } else { Err(Fault::NothingCompared { part }) }
     }
 
-    pub(super) fn vault(&self) -> Result<Arc<Vault>, Fault> {
+    /// What a use compares with. Of what is shared, tags and keys are compared here; the block's own when a use begins.
+    pub(super) fn keys(&self) -> Result<Keys, Fault> {
+        let vault = self.vault()?;
+        let mac = vault.mac().ok_or(Fault::Structure)?;
+        let shared = self.shared.iter().map(SharedPieces::open).collect::<Result<_, _>>()?;
+        Ok(Keys { mac, vault, shared })
+    }
+
+    fn vault(&self) -> Result<Arc<Vault>, Fault> {
         self.secrets().as_ref().map(|s| Arc::clone(&s.vault)).ok_or(Fault::Retired)
     }
 
@@ -371,9 +393,7 @@ impl BlockCheck {
     /// A use under any plan, for tests of what is refused.
     #[cfg(test)]
     pub(crate) fn under<'c>(&'c self, plan: &'c CheckPlan) -> Verification<'c> {
-        let vault = self.vault().unwrap();
-        let mac = vault.mac().unwrap();
-        Verification::new(self, plan, vault, mac)
+        Verification::new(self, plan, self.keys().unwrap())
     }
 
     /// Deals other pieces than were dealt, for tests of what is refused.
@@ -417,7 +437,7 @@ fn vault_of(
     loop {
         let lens = anatomy.linears.iter().filter_map(|l| secret::len_of(l, parts));
         let rows = anatomy.tables.iter().map(|t| t.rows);
-        let layout = Layout::new(reader.pieces.len(), rows, lens).ok_or(Fault::NoRandomness)?;
+        let layout = Layout::new(draft.pieces(), rows, lens).ok_or(Fault::NoRandomness)?;
         let mut vault = OpenVault::of(draft, layout).ok_or(Fault::NoRandomness)?;
         for (number, table) in anatomy.tables.iter().enumerate() {
             table.tag_rows(number, reader, &mut vault)?;
@@ -473,17 +493,15 @@ const PARALLEL_FROM: usize = 1 << 20;
 
 /// Compares pieces with their tags, by all threads of the pool that this is called in; `each` hears of those that fit.
 pub(super) fn compare<'p>(
-    mac: &Mac,
-    vault: &Vault,
+    tags: PieceTags<'_>,
     bytes: &[u8],
     pieces: impl Iterator<Item = (u32, &'p Piece)>,
     mut each: impl FnMut(&Piece),
 ) -> Result<(), Fault> {
-    let tags = vault.tags_of_pieces();
     let pieces: Vec<(u32, &Piece)> = pieces.collect();
     let differs = |(number, piece): &&(u32, &Piece)| {
         let live = bytes.get(piece.range.clone());
-        !live.is_some_and(|b| tags.matches(mac, *number, b))
+        !live.is_some_and(|b| tags.matches(*number, b))
     };
     let total: usize = pieces.iter().map(|(_, p)| p.range.len()).sum();
     let changed = if total >= PARALLEL_FROM && rayon::current_num_threads() > 1 {

@@ -1,11 +1,10 @@
 //! One use of a block under its check: what is compared before, what after, and the measure of it.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use deepring_memory::Region;
 
-use super::block_check::{BlockCheck, SECRET_LIFE, compare};
+use super::block_check::{BlockCheck, Keys, SECRET_LIFE, compare};
 use super::integer::{self, IntegerProjection};
 use super::margin::{self, Margin};
 use super::measure::Measure;
@@ -14,10 +13,8 @@ use super::products::{Compared, Misfit, Products, fits_shape};
 use super::projection::Projection;
 use super::readings::readings;
 use super::terms::{self, Outcome};
-use super::vault::Vault;
 use super::{Fault, Linear, Mode, Numbers};
 use crate::engine::View;
-use crate::mac::Mac;
 use crate::weights::secret_room;
 
 /// Finds a value of the run by its name: an input, an output or an exposed one.
@@ -39,8 +36,7 @@ pub(crate) struct Completeness {
 pub(crate) struct Verification<'c> {
     check: &'c BlockCheck,
     plan: &'c CheckPlan,
-    vault: Arc<Vault>,
-    mac: Mac,
+    keys: Keys,
     measure: Measure,
     /// What decided which outputs were verified.
     drawn: Option<u64>,
@@ -49,15 +45,10 @@ pub(crate) struct Verification<'c> {
 }
 
 impl<'c> Verification<'c> {
-    pub(super) fn new(
-        check: &'c BlockCheck,
-        plan: &'c CheckPlan,
-        vault: Arc<Vault>,
-        mac: Mac,
-    ) -> Self {
+    pub(super) fn new(check: &'c BlockCheck, plan: &'c CheckPlan, keys: Keys) -> Self {
         let mut measure = Measure::new(check.parts());
         check.anatomy().linears.iter().for_each(|l| measure.read_by(l.weight));
-        Self { check, plan, vault, mac, measure, drawn: None, instead: Vec::new() }
+        Self { check, plan, keys, measure, drawn: None, instead: Vec::new() }
     }
 
     pub(crate) fn plan(&self) -> &CheckPlan {
@@ -73,7 +64,7 @@ impl<'c> Verification<'c> {
         }
         if turn.use_number > 0 && turn.use_number.is_multiple_of(SECRET_LIFE) {
             self.check.redraw(bytes)?;
-            self.vault = self.check.vault()?;
+            self.keys = self.check.keys()?;
         }
         let before = self.plan.before();
         let due = turn.pieces.into_iter().filter(|i| before.binary_search(i).is_err());
@@ -100,7 +91,7 @@ impl<'c> Verification<'c> {
             pieces.push((number, piece));
         }
         let measure = &mut self.measure;
-        compare(&self.mac, &self.vault, bytes, pieces.into_iter(), |piece| {
+        compare(self.keys.tags(), bytes, pieces.into_iter(), |piece| {
             if counted {
                 measure.bytes(piece.part, piece.range.len());
             }
@@ -191,7 +182,7 @@ impl<'c> Verification<'c> {
             let missing = Fault::NothingCompared { part: table.part };
             let (indices, rows) =
                 find(&table.indices).zip(find(&table.rows_value)).ok_or(missing)?;
-            let compared = table.verify(number, &self.vault, &self.mac, &indices, &rows);
+            let compared = table.verify(number, &self.keys.vault, &self.keys.mac, &indices, &rows);
             let rows = compared.map_err(|bad| Fault::Row { part: bad.part, row: bad.row })?;
             self.measure.rows(table.part, rows);
         }
@@ -212,7 +203,7 @@ impl<'c> Verification<'c> {
                 compared.push(self.verify_integers(*i, linear, find)?);
                 continue;
             }
-            let projection = Projection::lent(&linear.form, self.vault.projection(*i));
+            let projection = Projection::lent(&linear.form, self.keys.vault.projection(*i));
             *projections.get_mut(*i).ok_or(Fault::Structure)? =
                 Some(projection.ok_or(Fault::Structure)?);
             floats.push(*i);
@@ -235,7 +226,7 @@ impl<'c> Verification<'c> {
         linear: &Linear,
         find: Find<'_, '_>,
     ) -> Result<Compared, Fault> {
-        let projection = IntegerProjection::lent(&linear.form, self.vault.projection(number));
+        let projection = IntegerProjection::lent(&linear.form, self.keys.vault.projection(number));
         let projection = projection.ok_or(Fault::Structure)?;
         let zero = integer::input_zero(linear).map(find);
         let wrong = Fault::Product { part: linear.weight };
@@ -290,7 +281,7 @@ impl<'c> Verification<'c> {
     /// and so is a plan that is not what it was, or that was not followed.
     pub(crate) fn finish(self) -> Result<Measure, Fault> {
         self.promised()?;
-        self.check.is_plan(self.plan, &self.mac)?;
+        self.check.is_plan(self.plan, &self.keys.mac)?;
         self.followed()?;
         Ok(self.measure)
     }
@@ -353,7 +344,7 @@ impl<'c> Verification<'c> {
     ) -> Result<Vec<Margin>, Fault> {
         let linears = &self.check.anatomy().linears;
         let lent = |(i, l): (usize, &Linear)| match l.numbers {
-            Numbers::Floats { .. } => Projection::lent(&l.form, self.vault.projection(i)),
+            Numbers::Floats { .. } => Projection::lent(&l.form, self.keys.vault.projection(i)),
             Numbers::Bytes { .. } => None,
         };
         let projections: Vec<_> = linears.iter().enumerate().map(lent).collect();

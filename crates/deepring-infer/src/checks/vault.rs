@@ -9,6 +9,7 @@
 //! stays.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use deepring_memory::{Protection, Region, Scratch, Use};
 use rayon::prelude::*;
@@ -46,25 +47,60 @@ impl Draft {
         Some(())
     }
 
+    /// Pieces that it has room for.
+    pub(crate) fn pieces(&self) -> usize {
+        self.pieces
+    }
+
     fn tags(&self) -> &[u8] {
         self.region.bytes().get(PIECES_AT..).unwrap_or_default()
     }
 
-    /// Reads pieces against the tags noted so far.
-    pub(crate) fn tags_of_pieces(&self) -> PieceTags<'_> {
-        PieceTags(self.tags())
+    /// Reads pieces against the tags noted so far; `mac` is this draft's.
+    pub(crate) fn tags_of_pieces<'a>(
+        &'a self,
+        mac: &'a Mac,
+        shared: &'a [SharedKey],
+    ) -> PieceTags<'a> {
+        PieceTags { mac, own: self.tags(), shared }
     }
 }
 
-/// The tags of a block's pieces.
-#[derive(Clone, Copy)]
-pub(crate) struct PieceTags<'a>(&'a [u8]);
+/// Key and tags of a shared block for one use by a block that uses it, compared when they were opened.
+#[derive(Debug)]
+pub(crate) struct SharedKey {
+    /// The number that its first piece has in the block that uses it.
+    pub(super) first: u32,
+    pub(super) mac: Mac,
+    pub(super) vault: Arc<Vault>,
+}
 
-impl PieceTags<'_> {
+/// The tags of a block's pieces, and their keys. What a block shares has the tags of the shared block, under that one's key and
+/// numbers: no key tags two pieces under one number, and the tag of a shared piece is one of no other.
+#[derive(Clone, Copy)]
+pub(crate) struct PieceTags<'a> {
+    mac: &'a Mac,
+    /// Of the block's own pieces, and no more.
+    own: &'a [u8],
+    /// In the order of their pieces, which stand behind the own ones.
+    shared: &'a [SharedKey],
+}
+
+impl<'a> PieceTags<'a> {
+    /// A shared block's pieces under its own numbers.
+    pub(super) fn of_shared(key: &'a SharedKey) -> Self {
+        Self { mac: &key.mac, own: key.vault.piece_tags(), shared: &[] }
+    }
+
     /// Whether `bytes` are what was tagged as this piece; a piece without a tag never is.
-    pub(crate) fn matches(&self, mac: &Mac, number: u32, bytes: &[u8]) -> bool {
+    pub(crate) fn matches(&self, number: u32, bytes: &[u8]) -> bool {
+        let of = self.shared.partition_point(|key| key.first <= number).checked_sub(1);
+        let (mac, tags, number) = match of.and_then(|of| self.shared.get(of)) {
+            Some(key) => (&key.mac, key.vault.piece_tags(), number - key.first),
+            None => (self.mac, self.own, number),
+        };
         let at = (number as usize).saturating_mul(TAG_LEN);
-        let tag = self.0.get(at..at.saturating_add(TAG_LEN));
+        let tag = tags.get(at..at.saturating_add(TAG_LEN));
         tag.is_some_and(|tag| mac.matches(TagDomain::Piece(number), bytes, tag))
     }
 }
@@ -187,9 +223,18 @@ impl Vault {
         mac.matches(TagDomain::Vault(self.generation), all, tag)
     }
 
-    pub(crate) fn tags_of_pieces(&self) -> PieceTags<'_> {
+    /// Reads pieces against the tags that are here and in `shared`; `mac` is this vault's.
+    pub(crate) fn tags_of_pieces<'a>(
+        &'a self,
+        mac: &'a Mac,
+        shared: &'a [SharedKey],
+    ) -> PieceTags<'a> {
+        PieceTags { mac, own: self.piece_tags(), shared }
+    }
+
+    fn piece_tags(&self) -> &[u8] {
         let end = PIECES_AT + self.layout.pieces * TAG_LEN;
-        PieceTags(self.region.bytes().get(PIECES_AT..end).unwrap_or_default())
+        self.region.bytes().get(PIECES_AT..end).unwrap_or_default()
     }
 
     /// The tag of a table's row.
@@ -229,6 +274,7 @@ impl std::fmt::Debug for Vault {
 /// Reads parts through copies that are verified before anything is made of them, so that who writes to live memory
 /// meanwhile cannot show one thing to the tag and another to what is computed from it.
 pub(crate) struct VerifiedReader<'a> {
+    /// The block's own key, for tags of what is read.
     pub(crate) mac: &'a Mac,
     pub(crate) tags: PieceTags<'a>,
     pub(crate) pieces: &'a [Piece],
@@ -266,7 +312,7 @@ impl VerifiedReader<'_> {
             let live = self.live(piece)?;
             let (place, rest) = out.split_at_mut_checked(live.len()).ok_or(ReadError::Stopped)?;
             place.copy_from_slice(live);
-            if !self.tags.matches(self.mac, number, std::hint::black_box(place)) {
+            if !self.tags.matches(number, std::hint::black_box(place)) {
                 return Err(ReadError::Changed(Changed(piece.clone())));
             }
             out = rest;
@@ -292,7 +338,7 @@ impl VerifiedReader<'_> {
             let place = scratch.bytes_mut();
             let copy = place.get_mut(filled..filled + live.len()).ok_or(ReadError::Stopped)?;
             copy.copy_from_slice(live);
-            if !self.tags.matches(self.mac, number, std::hint::black_box(copy)) {
+            if !self.tags.matches(number, std::hint::black_box(copy)) {
                 return Err(ReadError::Changed(Changed(piece.clone())));
             }
             filled += live.len();
@@ -333,7 +379,7 @@ impl VerifiedReader<'_> {
         let copy = scratch.bytes_mut().get_mut(..live.len()).ok_or(ReadError::Stopped)?;
         copy.copy_from_slice(live);
         let copy: &[u8] = std::hint::black_box(copy);
-        if !self.tags.matches(self.mac, number, copy) {
+        if !self.tags.matches(number, copy) {
             return Err(ReadError::Changed(Changed(piece.clone())));
         }
         Ok(copy)

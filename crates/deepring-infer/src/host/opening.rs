@@ -1,6 +1,6 @@
 //! Opening a block's bytes so that their tags are of what was authenticated.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use deepring::{
     AuthenticRing, DecryptedChunk, Header, Host, OpenError, OpenedBlock, OpeningKey, SecretKey,
@@ -8,7 +8,7 @@ use deepring::{
 use deepring_memory::{Region, Use};
 
 use super::shared::SharedBlock;
-use crate::checks::{BlockCheck, Draft, Fault, Mode};
+use crate::checks::{BlockCheck, Draft, Fault, Mode, SharedPieces};
 use crate::error::RunError;
 use crate::mac::{Mac, Piece, TagDomain, pieces_of};
 use crate::weights::room;
@@ -24,8 +24,8 @@ pub(super) struct BlockMemory {
 impl BlockMemory {
     /// Decrypts a block. Each chunk is tagged in the copy that was authenticated, before it is put into its place; the pages
     /// are then made read-only, the content digest is computed over them, and they are compared with the tags once more.
-    /// `shared` are the shared blocks that it uses, in order: of these, each piece is tagged in a copy that was compared with
-    /// the tag that it got when it was decrypted.
+    /// `shared` are the shared blocks that it uses, in order: their pieces have the tags that they got when they were
+    /// decrypted.
     pub(super) fn of(
         ring: &AuthenticRing,
         key: &SecretKey<Host>,
@@ -44,48 +44,100 @@ impl BlockMemory {
         shared: &[SharedBlock],
         meddle: impl Fn(Stage, &[u8]),
     ) -> Result<Self, RunError> {
-        let too_large = || OpenError::TooLarge { bytes: header.plain_len };
-        let pieces = pieces_of(&header.parts).ok_or_else(too_large)?;
-        let own = usize::try_from(header.own_len()).map_err(|_| too_large())?;
-        let mut buffer = if header.is_shared() {
-            Region::new(own, Use::Shared)
-        } else if shared.is_empty() {
-            room(own)
-        } else {
-            let place = |s: &SharedBlock| (header.place_of_shared(s.index()).start, s.region());
-            Region::with_shared(own, shared.iter().map(place).collect())
-        }
-        .ok_or_else(too_large)?;
-        let tagging = match mode {
-            Some(mode) => Some((mode, Tagging::new(&pieces).ok_or(RunError::NoRandomness)?)),
-            None => None,
-        };
-        let observe = |chunk: &DecryptedChunk<'_>| {
-            if let Some((_, tagging)) = &tagging {
-                tagging.note(&pieces, chunk);
-            }
-        };
-        if let Some((_, tagging)) = &tagging {
-            for block in shared {
-                let noted = tagging.note_shared(&pieces, header, block);
-                noted.map_err(|fault| super::fault::at_opening(header, fault))?;
-            }
-        }
-        let (index, opening) = (header.index, OpeningKey::Host(key));
-        let decrypted = ring.decrypt_block(index, opening, buffer.bytes_mut(), &observe)?;
-        meddle(Stage::Decrypted, buffer.bytes());
-        buffer.freeze();
-        meddle(Stage::Frozen, buffer.bytes());
-        let contents: Vec<OpenedBlock> = shared.iter().map(|s| s.opened().clone()).collect();
-        let opened = decrypted.confirm(buffer.bytes().get(..own).unwrap_or_default(), &contents)?;
+        let Decrypted { buffer, opened, pieces, draft } =
+            decrypted((ring, key), header, mode.is_some(), shared, &meddle)?;
         meddle(Stage::Confirmed, buffer.bytes());
-        let check = tagging.map(|(mode, tagging)| {
-            let draft = tagging.into_draft();
-            BlockCheck::new(mode, &draft, pieces, buffer.bytes(), header)
-                .map_err(|fault| super::fault::at_opening(header, fault))
+        let check = mode.zip(draft).map(|(mode, draft)| {
+            let shared = shared_pieces(header, &pieces, shared).ok_or(Fault::Structure);
+            let check = shared.and_then(|shared| {
+                BlockCheck::new(mode, &draft, (pieces, shared), buffer.bytes(), header)
+            });
+            check.map_err(|fault| super::fault::at_opening(header, fault))
         });
         Ok(Self { buffer, opened, check: check.transpose()? })
     }
+}
+
+/// A block's plaintext, read-only, and tags of what was decrypted.
+pub(super) struct Decrypted {
+    pub(super) buffer: Region,
+    pub(super) opened: OpenedBlock,
+    pub(super) pieces: Vec<Piece>,
+    /// `None` where nothing is compared later.
+    pub(super) draft: Option<Draft>,
+}
+
+impl Decrypted {
+    /// A shared block, whose pages other regions can show.
+    pub(super) fn shared(
+        from: (&AuthenticRing, &SecretKey<Host>),
+        header: &Header,
+        tagged: bool,
+    ) -> Result<Self, RunError> {
+        decrypted(from, header, tagged, &[], &|_, _| ())
+    }
+}
+
+/// Decrypts a block and tags its own pieces on the way, if they are to be `tagged`.
+fn decrypted(
+    (ring, key): (&AuthenticRing, &SecretKey<Host>),
+    header: &Header,
+    tagged: bool,
+    shared: &[SharedBlock],
+    meddle: &impl Fn(Stage, &[u8]),
+) -> Result<Decrypted, RunError> {
+    let too_large = || OpenError::TooLarge { bytes: header.plain_len };
+    let pieces = pieces_of(&header.parts).ok_or_else(too_large)?;
+    let own = usize::try_from(header.own_len()).map_err(|_| too_large())?;
+    let mut buffer = if header.is_shared() {
+        Region::new(own, Use::Shared)
+    } else if shared.is_empty() {
+        room(own)
+    } else {
+        let place = |s: &SharedBlock| (header.place_of_shared(s.index()).start, s.region());
+        Region::with_shared(own, shared.iter().map(place).collect())
+    }
+    .ok_or_else(too_large)?;
+    // What is shared stands behind what is not.
+    let first = pieces.iter().position(|piece| sharer(header, piece).is_some());
+    let own_pieces = pieces.get(..first.unwrap_or(pieces.len())).unwrap_or_default();
+    let tagging = match tagged {
+        true => Some(Tagging::new(own_pieces).ok_or(RunError::NoRandomness)?),
+        false => None,
+    };
+    let observe = |chunk: &DecryptedChunk<'_>| {
+        if let Some(tagging) = &tagging {
+            tagging.note(own_pieces, chunk);
+        }
+    };
+    let (index, opening) = (header.index, OpeningKey::Host(key));
+    let decrypted = ring.decrypt_block(index, opening, buffer.bytes_mut(), &observe)?;
+    meddle(Stage::Decrypted, buffer.bytes());
+    buffer.freeze();
+    meddle(Stage::Frozen, buffer.bytes());
+    let contents: Vec<OpenedBlock> = shared.iter().map(|s| s.opened().clone()).collect();
+    let opened = decrypted.confirm(buffer.bytes().get(..own).unwrap_or_default(), &contents)?;
+    let draft = tagging.map(Tagging::into_draft);
+    Ok(Decrypted { buffer, opened, pieces, draft })
+}
+
+/// The shared block that holds a piece.
+fn sharer(user: &Header, piece: &Piece) -> Option<u32> {
+    user.parts.get(piece.part)?.shared
+}
+
+/// Where each shared block's pieces are among those of the block that uses it. `None` if one has no tags, or other pieces:
+/// the same parts, cut in the same way, stand there one behind the other.
+fn shared_pieces(
+    user: &Header,
+    pieces: &[Piece],
+    shared: &[SharedBlock],
+) -> Option<Vec<SharedPieces>> {
+    let of = |block: &SharedBlock| {
+        let first = pieces.iter().position(|p| sharer(user, p) == Some(block.index()))?;
+        SharedPieces::new(first, pieces, Arc::clone(block.tags()?))
+    };
+    shared.iter().map(of).collect()
 }
 
 /// How far an opening is.
@@ -119,29 +171,6 @@ impl Tagging {
             return;
         }
         let _ = self.tag(number, chunk.bytes);
-    }
-
-    /// Tags the pieces of a shared block, as pieces of the block that uses it.
-    fn note_shared(
-        &self,
-        pieces: &[Piece],
-        user: &Header,
-        shared: &SharedBlock,
-    ) -> Result<(), Fault> {
-        let (check, part) = (shared.check().ok_or(Fault::Structure)?, shared.index());
-        let its = |p: &Piece| user.parts.get(p.part).is_some_and(|p| p.shared == Some(part));
-        // The same parts, cut in the same way, stand there one behind the other.
-        let first = pieces.iter().position(its).ok_or(Fault::Structure)?;
-        let noted = check.copies_of_all(shared.bytes(), |i, copy| self.tag(first + i, copy));
-        let parts = pieces.get(first).map_or(0, |p| p.part);
-        let base = user.place_of_shared(part).start;
-        noted.map_err(|fault| match fault {
-            Fault::Bytes { part, range } => {
-                let range = base + range.start..base + range.end;
-                Fault::Bytes { part: parts + part, range }
-            }
-            other => other,
-        })
     }
 
     fn tag(&self, number: usize, bytes: &[u8]) -> Option<()> {

@@ -6,19 +6,20 @@ use std::sync::Arc;
 use deepring::{AuthenticRing, Header, Host, OpenedBlock, SecretKey};
 use deepring_memory::Region;
 
-use super::opening::BlockMemory;
-use crate::checks::{BlockCheck, Mode};
+use super::fault::at_opening;
+use super::opening::Decrypted;
+use crate::checks::SharedTags;
 use crate::error::RunError;
 
-/// A shared block, opened and read-only. What uses it shows its pages, and keeps tags of its own of them.
+/// A shared block, opened and read-only. What uses it shows its pages, and compares them with its tags.
 #[derive(Clone)]
 pub(super) struct SharedBlock(Arc<Memory>);
 
 struct Memory {
     region: Arc<Region>,
     opened: OpenedBlock,
-    /// With tags of what was decrypted; `None` where nothing is compared later.
-    check: Option<BlockCheck>,
+    /// Of what was decrypted; `None` where nothing is compared later.
+    tags: Option<Arc<SharedTags>>,
 }
 
 impl SharedBlock {
@@ -27,9 +28,11 @@ impl SharedBlock {
         header: &Header,
         tagged: bool,
     ) -> Result<Self, RunError> {
-        let mode = tagged.then_some(Mode::Bytes);
-        let BlockMemory { buffer, opened, check } = BlockMemory::of(ring, key, header, mode, &[])?;
-        Ok(Self(Arc::new(Memory { region: Arc::new(buffer), opened, check })))
+        let Decrypted { buffer, opened, pieces, draft } =
+            Decrypted::shared((ring, key), header, tagged)?;
+        let tags = draft.map(|draft| SharedTags::new(&draft, pieces, buffer.bytes()));
+        let tags = tags.transpose().map_err(|fault| at_opening(header, fault))?.map(Arc::new);
+        Ok(Self(Arc::new(Memory { region: Arc::new(buffer), opened, tags })))
     }
 
     pub(super) fn index(&self) -> u32 {
@@ -48,13 +51,13 @@ impl SharedBlock {
         &self.0.opened
     }
 
-    pub(super) fn check(&self) -> Option<&BlockCheck> {
-        self.0.check.as_ref()
+    pub(super) fn tags(&self) -> Option<&Arc<SharedTags>> {
+        self.0.tags.as_ref()
     }
 
-    /// Whether it is known that every byte is what was opened.
-    fn fits(&self) -> bool {
-        self.check().is_some_and(|check| check.bytes_fit(self.bytes()).is_ok())
+    /// Has another key and other tags, if it is known that every byte is what was opened; whether it is.
+    fn renew(&self) -> bool {
+        self.tags().is_some_and(|tags| tags.renew(self.bytes()).is_ok())
     }
 }
 
@@ -86,9 +89,16 @@ impl SharedBlocks {
         Ok(used)
     }
 
-    /// Forgets those of these that are not known to be what was opened; returns which.
-    pub(super) fn remove_changed(&mut self, of: &[u32]) -> Vec<u32> {
-        let changed = |i: &u32| self.0.get(i).is_some_and(|block| !block.fits());
+    /// One that was opened, for tests that edit its tags.
+    #[cfg(test)]
+    pub(super) fn get(&self, index: u32) -> Option<&SharedBlock> {
+        self.0.get(&index)
+    }
+
+    /// Has other keys and tags made of these, for a block that is opened anew: what tried to pass under the old ones learned
+    /// nothing of the new. Forgets those that are not known to be what was opened; returns which.
+    pub(super) fn renew(&mut self, of: &[u32]) -> Vec<u32> {
+        let changed = |i: &u32| self.0.get(i).is_some_and(|block| !block.renew());
         let changed: Vec<u32> = of.iter().copied().filter(|i| changed(i)).collect();
         changed.iter().for_each(|i| _ = self.0.remove(i));
         changed

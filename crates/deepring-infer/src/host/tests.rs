@@ -2,6 +2,8 @@
 //! computes wrongly, and the output that is made up.
 #![cfg(target_os = "linux")]
 
+mod shared;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
