@@ -9,32 +9,18 @@ mod exponent;
 mod int8;
 mod sign;
 
-use crate::attack::{AttackError, Attacked, Job};
-use crate::catalogue::Kind;
-use crate::weights::changed;
+#[cfg(not(feature = "gradients"))]
+use crate::attack::context::{AttackError, Attacked, Job};
 
-pub(crate) fn attack(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let attacked = match job.kind {
-        Kind::SignRandom => sign::random(job),
-        Kind::SignDnl => dnl::largest(job),
-        #[cfg(feature = "gradients")]
-        Kind::SignDnlPass => dnl_pass::attack(job),
-        #[cfg(not(feature = "gradients"))]
-        Kind::SignDnlPass => Err(AttackError::NeedsGradients { kind: job.kind }),
-        Kind::ExponentSample => exponent::sample(job),
-        Kind::ExponentWorst => exponent::worst(job),
-        Kind::Int8Random => int8::random(job),
-        kind => Err(job.nothing(format!("`{kind}` is no attack on bits"))),
-    }?;
-    changed(job, attacked)
-}
+pub(crate) use dnl::largest as sign_dnl;
+#[cfg(feature = "gradients")]
+pub(crate) use dnl_pass::attack as sign_dnl_pass;
+pub(crate) use exponent::{sample as exponent_sample, worst as exponent_worst};
+pub(crate) use int8::random as int8_random;
+pub(crate) use sign::random as sign_random;
 
-/// How many flips are asked for, of so many that there can be.
-fn flips(job: &Job<'_>, default: usize, most: usize, of: &str) -> Result<usize, AttackError> {
-    let flips = job.options.flips.unwrap_or_else(|| default.min(most));
-    if (1..=most).contains(&flips) {
-        return Ok(flips);
-    }
-    let reason = format!("it must be 1 to {most}, the number of {of}");
-    Err(AttackError::Option { option: "flips", found: flips.to_string(), reason })
+/// This build has no gradients.
+#[cfg(not(feature = "gradients"))]
+pub(crate) fn sign_dnl_pass(job: &Job<'_>) -> Result<Attacked, AttackError> {
+    Err(AttackError::NeedsGradients { kind: job.kind })
 }

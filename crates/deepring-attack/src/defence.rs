@@ -20,7 +20,7 @@ use std::ops::Range;
 
 use crate::network::Network;
 
-pub use evade::{Evasion, evade, evade_in_scope};
+pub use evade::{Evasion, EvasionError, evade, evade_in_scope};
 pub use kind::{DefenceKind, Moment, ParseDefenceError};
 pub use statistics::{Summary, false_alarm_bound, wilson};
 

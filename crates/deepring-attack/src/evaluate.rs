@@ -14,6 +14,7 @@ mod page;
 mod plot;
 pub mod record;
 mod ring;
+mod ring_attacks;
 mod subject;
 mod tables;
 mod tally;
@@ -42,6 +43,7 @@ use subject::{Bench, Given, Subject};
 pub use cell::{Cell, Spread, Strength};
 pub use item::{AttackItem, ParseItemError, Suite};
 pub use journal::{JournalError, Results};
+pub use ring_attacks::{Besieged, siege};
 
 /// Changes whenever the same cell would give another result: no older result is then taken for a new one.
 const GENERATION: u32 = 2;
@@ -253,7 +255,7 @@ fn tasks<'a>(plan: &Plan, subject: &'a Subject, settings: &str) -> Vec<Task<'a>>
     let mut out: Vec<Task<'a>> = Vec::new();
     for item in &plan.items {
         // A network that was quantised here is there for the attacks that need it, and for no others.
-        let on_quantised = cell::on_quantised(item.kind);
+        let on_quantised = item.kind.needs_int8();
         if (subject.line.quantised && !on_quantised) || (subject.quantised_beside && on_quantised) {
             continue;
         }
@@ -356,7 +358,7 @@ fn networks(plan: &Plan) -> Result<Vec<Given>, EvaluateError> {
     for path in &plan.models {
         let (name, network) = (subject::name_of(path), Network::read(path)?);
         let quantised = network.layers().iter().any(|l| l.scale.is_some());
-        let wanted = plan.items.iter().any(|i| cell::on_quantised(i.kind));
+        let wanted = plan.items.iter().any(|i| i.kind.needs_int8());
         let eighth = match wanted && !quantised {
             true => forms::quantised(&network),
             false => None,

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor, Var};
 use rayon::prelude::*;
 
-use crate::attack::AttackError;
+use crate::attack::context::AttackError;
 use crate::network::{Layer, Network};
 use crate::samples::Samples;
 

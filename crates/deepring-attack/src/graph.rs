@@ -10,22 +10,10 @@ mod stretch;
 mod surgery;
 mod trigger;
 
-use crate::attack::{AttackError, Attacked, Job};
-use crate::catalogue::Kind;
-
+pub(crate) use activation::swap as activation_swap;
+pub(crate) use ends::{input_edit, label_map};
+pub(crate) use pool::swap as pool_swap;
+pub(crate) use residual::cut as residual_cut;
+pub(crate) use stretch::{drop as block_drop, duplicate as block_duplicate, swap as block_swap};
+pub(crate) use trigger::insert as trigger;
 pub use trigger::stamp;
-
-pub(crate) fn attack(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    match job.kind {
-        Kind::ActivationSwap => activation::swap(job),
-        Kind::PoolSwap => pool::swap(job),
-        Kind::BlockDrop => stretch::drop(job),
-        Kind::BlockDuplicate => stretch::duplicate(job),
-        Kind::BlockSwap => stretch::swap(job),
-        Kind::ResidualCut => residual::cut(job),
-        Kind::Trigger => trigger::insert(job),
-        Kind::InputEdit => ends::input_edit(job),
-        Kind::LabelMap => ends::label_map(job),
-        _ => Err(job.nothing("it is no attack on a graph")),
-    }
-}

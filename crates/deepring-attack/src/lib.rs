@@ -30,13 +30,14 @@ mod search;
 mod sensitivity;
 mod weights;
 
-pub use attack::{AttackError, Attacked, Options, Step, attack, attack_until};
-pub use catalogue::{Family, Kind, Needs, ParseKindError};
+pub use attack::{AttackError, Attacked, Options, Step, Target, attack, attack_until};
+pub use catalogue::{Dial, Family, Kind, Needs, ParseKindError, Scope, Seeded, Targeted};
 pub use defence::{
-    Defence, DefenceKind, DefenceOptions, Evasion, Located, Moment, ParseDefenceError, Summary,
-    Verdict, evade, evade_in_scope, false_alarm_bound, protect, wilson,
+    Defence, DefenceKind, DefenceOptions, Evasion, EvasionError, Located, Moment,
+    ParseDefenceError, Summary, Verdict, evade, evade_in_scope, false_alarm_bound, protect, wilson,
 };
 pub use differences::{Differences, ElementDifference, GraphDifference, TensorDifference};
+pub use evaluate::{Besieged, siege};
 #[cfg(feature = "gradients")]
 pub use gradient::{Gradients, Objective, Pass};
 pub use graph::stamp;
@@ -44,11 +45,11 @@ pub use judge::{Answers, Judge, JudgeError};
 pub use network::{Element, Layer, LinearOp, Network, NetworkError, Tensor};
 pub use quantise::{QuantiseError, Steps, quantise, quantise_with};
 pub use ring::{
-    Besieged, Bout, Claim, FlipOptions, Fork, ForkError, Judged, Met, Named, Overhead,
-    OverheadError, Pace, Place, Presented, Raced, ResealForm, RingAttackError, RingChange,
-    RingEdit, RingFileError, RingTampered, RingTrial, RingTrialError, SwapForm, Touched, Writer,
-    judge_claim, judge_ledger, judge_ring, ledger_fork, output_swap, overhead, race,
-    receipt_replay, ring_flip, ring_relabel, ring_reseal, ring_rollback, ring_splice, siege,
+    Bout, Claim, FilesTampered, FlipOptions, Fork, ForkError, Judged, LiveRing, Met, Named,
+    Overhead, OverheadError, Pace, Place, Presented, Raced, ResealForm, RingAttackError,
+    RingChange, RingEdit, RingFileError, RingFiles, RingTampered, RingTrial, RingTrialError,
+    SwapForm, Touched, Writer, judge_claim, judge_ledger, judge_ring, ledger_fork, output_swap,
+    overhead, receipt_replay, ring_flip, ring_relabel, ring_reseal, ring_rollback, ring_splice,
 };
 pub use samples::{Part, Samples, SamplesError};
 pub use sensitivity::sensitivities;

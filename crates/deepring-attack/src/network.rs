@@ -2,7 +2,9 @@
 
 mod element;
 mod layers;
+mod parameter;
 mod tensors;
+mod values;
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +16,9 @@ use thiserror::Error;
 
 pub use element::Element;
 pub use layers::{Layer, LinearOp};
+pub(crate) use parameter::Parameter;
 pub use tensors::Tensor;
+pub(crate) use values::Values;
 
 /// A network in memory: its nodes in the order of the file, and its parameters.
 #[derive(Debug, Clone, PartialEq)]

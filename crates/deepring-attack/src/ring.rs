@@ -4,10 +4,11 @@ mod attacks;
 mod claim;
 mod edit;
 mod file;
+pub(crate) mod files;
 mod fork;
 mod memory;
 mod overhead;
-mod siege;
+pub(crate) mod races;
 mod trial;
 mod verdict;
 
@@ -18,9 +19,11 @@ pub use attacks::{
 pub use claim::{Claim, SwapForm, output_swap, receipt_replay};
 pub use edit::RingEdit;
 pub use file::RingFileError;
+pub use files::{FilesTampered, RingFiles};
 pub use fork::{Fork, ForkError, judge_ledger, ledger_fork};
 pub use overhead::{Overhead, OverheadError, overhead};
-pub use siege::{Besieged, race, siege};
+pub use races::LiveRing;
+pub(crate) use races::RACED_CHECKS;
 pub use trial::{
     Bout, Met, Named, Pace, Place, Presented, Raced, RingTrial, RingTrialError, Touched, Writer,
 };

@@ -12,14 +12,43 @@ mod measure;
 #[cfg(feature = "gradients")]
 mod progressive;
 
-use crate::attack::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackError, Attacked, Job};
+
+/// What a search wants of the answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    /// That none is right.
+    NoAccuracy,
+    /// That all are the target.
+    AllToTarget,
+    /// That those to one class are the target.
+    ClassToTarget,
+    /// The same, and that the others stay.
+    ClassToTargetAlone,
+}
+
+pub(crate) fn bfa(job: &Job<'_>) -> Result<Attacked, AttackError> {
+    search(job, Goal::NoAccuracy)
+}
+
+pub(crate) fn tbfa_n_to_1(job: &Job<'_>) -> Result<Attacked, AttackError> {
+    search(job, Goal::AllToTarget)
+}
+
+pub(crate) fn tbfa_1_to_1(job: &Job<'_>) -> Result<Attacked, AttackError> {
+    search(job, Goal::ClassToTarget)
+}
+
+pub(crate) fn tbfa_stealthy(job: &Job<'_>) -> Result<Attacked, AttackError> {
+    search(job, Goal::ClassToTargetAlone)
+}
 
 #[cfg(feature = "gradients")]
-pub(crate) fn attack(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    progressive::search(job)
+fn search(job: &Job<'_>, goal: Goal) -> Result<Attacked, AttackError> {
+    progressive::search(job, goal)
 }
 
 #[cfg(not(feature = "gradients"))]
-pub(crate) fn attack(job: &Job<'_>) -> Result<Attacked, AttackError> {
+fn search(job: &Job<'_>, _: Goal) -> Result<Attacked, AttackError> {
     Err(AttackError::NeedsGradients { kind: job.kind })
 }

@@ -1,6 +1,6 @@
 //! How much each layer's weights matter, for defences that cover only some.
 
-use crate::attack::AttackError;
+use crate::attack::context::AttackError;
 use crate::network::Network;
 use crate::samples::Samples;
 
@@ -43,7 +43,7 @@ pub fn sensitivities(
 /// Always [`AttackError::NeedsGradients`]; the feature `gradients` is not built in.
 #[cfg(not(feature = "gradients"))]
 pub fn sensitivities(_: &Network, _: &Samples) -> Result<Vec<(String, f64)>, AttackError> {
-    Err(AttackError::NeedsGradients { kind: crate::Kind::Bfa })
+    Err(AttackError::NeedsGradients { kind: "sensitivity" })
 }
 
 #[cfg(test)]

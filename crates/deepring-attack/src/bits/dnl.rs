@@ -3,18 +3,16 @@
 //! I. Galil, M. Kimhi, R. El-Yaniv: No Data, No Optimization: A Lightweight Method To Disrupt Neural Networks
 //! With Sign-Flips, 2025 (arXiv 2502.07408).
 
-use super::flips;
 use super::sign::negate;
-use crate::attack::{AttackError, Attacked, Job};
-use crate::network::{Layer, Network};
-use crate::weights::Values;
+use crate::attack::context::{AttackError, Attacked, Job};
+use crate::network::{Layer, Network, Values};
 
 /// Layers from the input on in which weights are sought.
 const LAYERS: usize = 10;
 const FLIPS: usize = 10;
 
 /// Ranked by magnitude.
-pub(super) fn largest(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn largest(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let magnitudes =
         |_: &Layer, values: &[f32]| values.iter().map(|v| f64::from(v.abs())).collect();
     let (network, count) = flip_best(job, &first_layers(job)?, &magnitudes)?;
@@ -64,7 +62,7 @@ pub(crate) fn flip_best(
             "no layer has f32, half-precision or quantised 8-bit weights that are not zero",
         ));
     }
-    let count = flips(job, FLIPS, best.len(), "filters of the layers attacked")?;
+    let count = job.flips(FLIPS, best.len(), "filters of the layers attacked")?;
     // Of equals the first in the network comes first: the sort is stable.
     best.sort_by(|a, b| b.0.total_cmp(&a.0));
     best.truncate(count);

@@ -4,12 +4,12 @@
 //! With Sign-Flips, 2025 (arXiv 2502.07408).
 
 use super::dnl::{first_layers, flip_best};
-use crate::attack::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackError, Attacked, Job};
 use crate::gradient::Gradients;
 use crate::network::Layer;
 
 /// Ranked by `|w| + |w g + (w g)^2 / 2|`, with g the gradient of the sum of the scores for one input of N(0, 1).
-pub(super) fn attack(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn attack(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let gradients = Gradients::new(job.network)?;
     let size = gradients.input_size();
     let size = size.ok_or_else(|| job.nothing("the input has no fixed dimensions"))?;

@@ -4,8 +4,7 @@
 
 use std::ops::Range;
 
-use super::flips;
-use crate::attack::{AttackError, Attacked, Job, Step};
+use crate::attack::context::{AttackError, Attacked, Job, Step};
 use crate::network::{Element, Layer, Network};
 
 /// Bits that a search tries.
@@ -13,10 +12,10 @@ const TRIED: usize = 64;
 
 /// Bit `bit` (the highest of the exponent by default: 30 of an f32, 14 of an f16 or bf16) of `flips` weights (1 by
 /// default), drawn among all, none twice.
-pub(super) fn sample(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn sample(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let mut random = job.random();
     let bits = Bits::of(job, &mut random, |exponent| exponent.end - 1..exponent.end)?;
-    let count = flips(job, 1, bits.total, "floating-point weights")?;
+    let count = job.flips(1, bits.total, "floating-point weights")?;
     let mut network = job.network.clone();
     for draw in random.choose_multiple(0..bits.total, count) {
         bits.flip(&mut network, draw)?;
@@ -29,11 +28,11 @@ pub(super) fn sample(job: &Job<'_>) -> Result<Attacked, AttackError> {
 /// leaves them finite: a careful caller would notice such answers without any check of the network.
 ///
 /// `progress` is called with each bit that is tried.
-pub(super) fn worst(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn worst(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let judge = job.judge()?;
     let mut random = job.random();
     let bits = Bits::of(job, &mut random, |exponent| exponent)?;
-    let count = flips(job, TRIED, bits.total, "bits that can be tried")?;
+    let count = job.flips(TRIED, bits.total, "bits that can be tried")?;
     let mut worst: Option<((bool, f64), Network, Step)> = None;
     for draw in random.choose_multiple(0..bits.total, count) {
         let mut network = job.network.clone();

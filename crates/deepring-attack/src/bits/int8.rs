@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 
 use deepring::DType;
 
-use super::flips;
-use crate::attack::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackError, Attacked, Job};
 use crate::network::Layer;
 
 const FLIPS: usize = 10;
 
 /// A layer, a weight of it and a bit of that are drawn, each alike likely, and no bit twice: the baseline that
 /// Rakin et al. (2019) hold their search against.
-pub(super) fn random(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn random(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let mut random = job.random();
     let eight_bit = |l: &Layer| {
         let dtype = job.network.tensor(&l.weight).map(|t| t.dtype());
@@ -26,7 +25,7 @@ pub(super) fn random(job: &Job<'_>) -> Result<Attacked, AttackError> {
         return Err(job.nothing("the network has no 8-bit weight; quantise it first"));
     }
     let bits = layers.iter().map(|l| 8 * l.len()).sum();
-    let count = flips(job, FLIPS, bits, "bits of 8-bit weights")?;
+    let count = job.flips(FLIPS, bits, "bits of 8-bit weights")?;
     let mut open: Vec<(&Layer, BTreeSet<usize>)> =
         layers.iter().map(|l| (l, BTreeSet::new())).collect();
     let mut network = job.network.clone();

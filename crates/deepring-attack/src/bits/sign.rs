@@ -1,15 +1,13 @@
 //! Signs of weights: random ones.
 
-use super::flips;
-use crate::attack::{AttackError, Attacked, Job};
-use crate::network::{Layer, Network};
-use crate::weights::Values;
+use crate::attack::context::{AttackError, Attacked, Job};
+use crate::network::{Layer, Network, Values};
 
 /// As many as the chosen ones of `sign-dnl`, to compare with.
 const FLIPS: usize = 10;
 
 /// Drawn among all weights of all layers, none twice. Weights that are zero have no sign.
-pub(super) fn random(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn random(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let mut random = job.random();
     let layers = layers(job, &mut random)?;
     let signed: Vec<(usize, usize)> = layers
@@ -23,7 +21,7 @@ pub(super) fn random(job: &Job<'_>) -> Result<Attacked, AttackError> {
     if signed.is_empty() {
         return Err(job.nothing("every weight is zero"));
     }
-    let count = flips(job, FLIPS, signed.len(), "weights that are not zero")?;
+    let count = job.flips(FLIPS, signed.len(), "weights that are not zero")?;
     let drawn = random.choose_multiple(signed, count);
     let mut network = job.network.clone();
     for (at, (_, values)) in layers.iter().enumerate() {

@@ -6,11 +6,12 @@ mod radar;
 
 use std::collections::HashSet;
 
+use thiserror::Error;
+
 use super::hashtag::covered;
 use super::{DefenceKind, DefenceOptions, Moment};
-use crate::attack::AttackError;
-use crate::judge::Judge;
-use crate::network::Network;
+use crate::judge::{Judge, JudgeError};
+use crate::network::{Network, NetworkError};
 use harm::Edit;
 
 pub use radar::evade_in_scope;
@@ -26,6 +27,26 @@ pub struct Evasion {
     pub what: String,
 }
 
+/// Why a defence was not evaded.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EvasionError {
+    /// The network has nothing to edit where the defence does not look.
+    #[error(
+        "`{defence}` is not evaded: the network has nothing that can be edited outside of what it covers"
+    )]
+    Nothing {
+        /// The defence.
+        defence: DefenceKind,
+    },
+    /// An edit failed.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The edited network cannot be asked.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+}
+
 /// Edits a network so that it does harm and `kind` stays silent. The attacker knows the scheme and `options`, but not
 /// the secrets: `options.seed` is not read. `seed` begins the attacker's own numbers.
 ///
@@ -37,7 +58,7 @@ pub fn evade(
     options: &DefenceOptions,
     seed: u64,
     judge: Option<&Judge>,
-) -> Result<Evasion, AttackError> {
+) -> Result<Evasion, EvasionError> {
     let random = &mut fastrand::Rng::with_seed(seed);
     let everywhere = |_: &str| true;
     let (edits, moment, how) = match kind {
@@ -88,7 +109,7 @@ fn most_harmful(
     kind: DefenceKind,
     edits: Vec<Edit>,
     judge: Option<&Judge>,
-) -> Result<Edit, AttackError> {
+) -> Result<Edit, EvasionError> {
     let mut best: Option<(Edit, f64)> = None;
     for edit in edits {
         let accuracy = match judge {
@@ -99,7 +120,7 @@ fn most_harmful(
             best = Some((edit, accuracy));
         }
     }
-    best.map(|(edit, _)| edit).ok_or(AttackError::NoEvasion { defence: kind })
+    best.map(|(edit, _)| edit).ok_or(EvasionError::Nothing { defence: kind })
 }
 
 #[cfg(test)]

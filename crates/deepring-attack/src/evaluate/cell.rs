@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::item::AttackItem;
 use crate::attack::Options;
-use crate::catalogue::{Family, Kind};
+use crate::catalogue::{Dial, Family, Kind, Scope, Seeded, Targeted};
 use crate::network::Layer;
 
 /// How strong an attack is, in what the attack counts.
@@ -97,10 +97,10 @@ impl Cell {
     pub(super) fn options(&self, classes: usize) -> Options {
         let Strength { rho, flips, bit, mut target, mut source } = self.strength;
         let classes = classes.max(1) as u64;
-        if target.is_none() && targeted(self.kind) {
+        if target.is_none() && self.kind.targeted() != Targeted::No {
             target = Some((self.seed % classes) as usize);
         }
-        if source.is_none() && matches!(self.kind, Kind::Tbfa1To1 | Kind::TbfaStealthy) {
+        if source.is_none() && self.kind.targeted() == Targeted::OneClass {
             let after = target.map_or(0, |t| t as u64 + 1);
             source = Some((after % classes) as usize);
         }
@@ -111,25 +111,29 @@ impl Cell {
 /// The cells of an item on a network with these layers.
 pub(super) fn expand(item: &AttackItem, spread: &Spread, layers: &[Layer]) -> Vec<Cell> {
     let kind = item.kind;
-    let places: Vec<Option<String>> = match (one_layer(kind), item.layers.is_empty()) {
-        (_, false) => item.layers.iter().cloned().map(Some).collect(),
-        (true, true) if spread.layers.is_empty() => {
-            layers.iter().map(|l| Some(l.name.clone())).collect()
-        }
-        (true, true) => spread.layers.iter().cloned().map(Some).collect(),
-        (false, true) => vec![None],
-    };
+    let places: Vec<Option<String>> =
+        match (kind.scope() == Scope::OneLayer, item.layers.is_empty()) {
+            (_, false) => item.layers.iter().cloned().map(Some).collect(),
+            (true, true) if spread.layers.is_empty() => {
+                layers.iter().map(|l| Some(l.name.clone())).collect()
+            }
+            (true, true) => spread.layers.iter().cloned().map(Some).collect(),
+            (false, true) => vec![None],
+        };
     let or = |own: &[f64], all: &[f64]| if own.is_empty() { all.to_vec() } else { own.to_vec() };
-    let rhos: Vec<Option<f64>> = match noisy(kind) {
+    let rhos: Vec<Option<f64>> = match kind.strength() == Dial::Noise {
         true => or(&item.rhos, &spread.rhos).into_iter().map(Some).collect(),
         false => vec![None],
     };
-    let flips: Vec<Option<usize>> = match (counted(kind), item.flips.is_empty()) {
+    let flips: Vec<Option<usize>> = match (kind.strength() == Dial::Flips, item.flips.is_empty()) {
         (true, true) => spread.flips.iter().copied().map(Some).collect(),
         (false, true) => vec![None],
         (_, false) => item.flips.iter().copied().map(Some).collect(),
     };
-    let seeds = if drawn(kind, item) { spread.seeds.max(1) } else { 1 };
+    let seeds = match (kind.seeded(), item.target) {
+        (Seeded::Never, _) | (Seeded::UnlessTargeted, Some(_)) => 1,
+        _ => spread.seeds.max(1),
+    };
     let mut out: Vec<Cell> = Vec::new();
     for layer in &places {
         for rho in &rhos {
@@ -146,43 +150,6 @@ pub(super) fn expand(item: &AttackItem, spread: &Spread, layers: &[Layer]) -> Ve
         }
     }
     out
-}
-
-/// Attacks that are tried on each layer in turn.
-fn one_layer(kind: Kind) -> bool {
-    use Kind::*;
-    matches!(kind, NoiseLayer | NoiseFilter | Reinit | Zero | PermuteUnpaired | PermutePaired)
-}
-
-fn noisy(kind: Kind) -> bool {
-    matches!(kind, Kind::NoiseDense | Kind::NoiseAll | Kind::NoiseLayer | Kind::NoiseFilter)
-}
-
-/// Attacks that flip as many bits as they are told. A search flips as few as it can.
-fn counted(kind: Kind) -> bool {
-    use Kind::*;
-    matches!(kind, SignRandom | SignDnl | SignDnlPass | ExponentSample | Int8Random)
-}
-
-/// Whether another seed makes another attack. `sign-dnl` ranks by magnitude alone; `zero` and `label-swap`
-/// leave nothing to chance.
-fn drawn(kind: Kind, item: &AttackItem) -> bool {
-    match kind {
-        Kind::LabelSwap | Kind::LabelMap | Kind::Zero | Kind::SignDnl => false,
-        Kind::SingleBias | Kind::Trigger => item.target.is_none(),
-        _ => true,
-    }
-}
-
-/// Attacks that send inputs to a class.
-fn targeted(kind: Kind) -> bool {
-    use Kind::*;
-    matches!(kind, SingleBias | TbfaNTo1 | Tbfa1To1 | TbfaStealthy | Trigger)
-}
-
-/// Attacks on a network whose weights are quantised to 8 bits.
-pub(super) fn on_quantised(kind: Kind) -> bool {
-    kind.family() == Family::Search || matches!(kind, Kind::Int8Random | Kind::ScaleEdit)
 }
 
 #[cfg(test)]

@@ -154,12 +154,7 @@ impl Suite {
             | (Self::Bits, Family::Bits)
             | (Self::Search, Family::Search)
             | (Self::Graph, Family::Graph) => true,
-            (Self::Paper, _) => {
-                matches!(
-                    kind,
-                    Kind::LabelSwap | Kind::NoiseDense | Kind::NoiseAll | Kind::NoiseLayer
-                )
-            }
+            (Self::Paper, _) => kind.is_of_the_paper(),
             _ => false,
         };
         Kind::all().iter().copied().filter(wanted).map(AttackItem::new).collect()

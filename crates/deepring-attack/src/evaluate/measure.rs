@@ -8,7 +8,7 @@ use super::forms;
 use super::record::{Measured, Outcome, Sight};
 use super::subject::Subject;
 use crate::attack::{AttackError, Attacked, Step, attack_until};
-use crate::catalogue::{Family, Kind};
+use crate::catalogue::{Family, Kind, Targeted};
 use crate::defence::{Defence, Moment, Verdict};
 use crate::differences::Differences;
 use crate::judge::{Answers, Judge, JudgeError};
@@ -131,16 +131,14 @@ fn success(
     test: &Judge,
 ) -> Result<Option<f64>, EvaluateError> {
     let Some(target) = target else { return Ok(None) };
-    Ok(match kind {
-        Kind::SingleBias | Kind::TbfaNTo1 => Some(answers.share_given(target, |l| l != target)),
-        Kind::Tbfa1To1 | Kind::TbfaStealthy => {
-            source.map(|source| answers.share_given(target, |l| l == source))
-        }
-        Kind::Trigger => {
+    Ok(match kind.targeted() {
+        Targeted::AllInputs => Some(answers.share_given(target, |l| l != target)),
+        Targeted::OneClass => source.map(|source| answers.share_given(target, |l| l == source)),
+        Targeted::Triggered => {
             let answers = forms::stamped(test).ask(&made.network)?;
             Some(answers.share_given(target, |l| l != target))
         }
-        _ => None,
+        Targeted::No => None,
     })
 }
 

@@ -8,10 +8,11 @@ use deepring_infer::SessionOptions;
 
 use super::EvaluateError;
 use super::record::{RingAdaptive, RingAttack, RingLine, RingSight};
+use super::ring_attacks::{Besieged, siege};
 use super::subject::Bench;
 use crate::defence::false_alarm_bound;
 use crate::network::Network;
-use crate::ring::{Besieged, Met, Place, RingTrial, RingTrialError, Writer, overhead, siege};
+use crate::ring::{Met, Place, RingTrial, RingTrialError, Writer, overhead};
 use crate::samples::Samples;
 
 /// Samples that a ring is asked while it is tampered with: an answer is the clean one bit for bit, or it is not.

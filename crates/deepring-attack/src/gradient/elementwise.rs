@@ -5,7 +5,7 @@ use candle_core::{D, Result, Tensor};
 use super::attributes::{float, int};
 use super::graph::Around;
 use super::value::Value;
-use crate::attack::AttackError;
+use crate::attack::context::AttackError;
 
 pub(super) const OPERATORS: &[&str] = &[
     "Relu",

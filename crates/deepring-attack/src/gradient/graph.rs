@@ -10,7 +10,7 @@ use super::attributes::{input, int};
 use super::value::Value;
 use super::windows::Windows;
 use super::{elementwise, products, shaping, spatial};
-use crate::attack::AttackError;
+use crate::attack::context::AttackError;
 use crate::network::{Element, Layer, Network};
 
 /// The layers' weights, in their order.

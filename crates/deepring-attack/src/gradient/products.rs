@@ -3,7 +3,7 @@
 use super::attributes::{float, int};
 use super::graph::Around;
 use super::value::Value;
-use crate::attack::AttackError;
+use crate::attack::context::AttackError;
 
 pub(super) fn gemm(around: &Around<'_>) -> Result<Value, AttackError> {
     let (a, b) = (around.value(0)?.in_order()?, around.value(1)?.in_order()?);

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use super::attributes::{float, int, ints, text};
 use super::graph::Around;
 use super::value::Value;
-use crate::attack::AttackError;
+use crate::attack::context::AttackError;
 
 pub(super) fn run(around: &Around<'_>) -> Result<Value, AttackError> {
     let x = around.value(0)?;

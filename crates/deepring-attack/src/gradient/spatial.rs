@@ -7,7 +7,7 @@ use super::attributes::{float, input, int, ints};
 use super::graph::Around;
 use super::value::Value;
 use super::windows::Windows;
-use crate::attack::AttackError;
+use crate::attack::context::AttackError;
 
 /// Channels-last rows of an input: `[samples * places, channels]`.
 struct Rows {

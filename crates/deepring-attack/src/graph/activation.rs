@@ -4,12 +4,12 @@ use deepring_onnx::proto::{AttributeProto, NodeProto};
 
 use super::flow::{Flow, label, op};
 use super::surgery::{Surgery, float};
-use crate::attack::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackError, Attacked, Job};
 
 /// Most nodes between a layer and its activation: a bias, a normalisation, a sum.
 const REACH: usize = 4;
 
-pub(super) fn swap(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn swap(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let flow = Flow::of(job.network);
     let mut random = job.random();
     let nodes = job.network.nodes();

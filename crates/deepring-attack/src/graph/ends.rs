@@ -2,10 +2,10 @@
 
 use super::shapes::{Scores, Shapes, image};
 use super::surgery::{Surgery, int};
-use crate::attack::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackError, Attacked, Job};
 
 /// Mirrors the channels of an image, or inverts the only one.
-pub(super) fn input_edit(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn input_edit(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let (input, [channels, ..]) = image(job, &Shapes::of(job.network)?)?;
     let mut surgery = Surgery::on(job.network);
     let edited = surgery.fresh(&format!("{input}.edited"));
@@ -27,7 +27,7 @@ pub(super) fn input_edit(job: &Job<'_>) -> Result<Attacked, AttackError> {
 }
 
 /// Interchanges classes 0 and 1, 2 and 3, ...; the last of an odd number stays.
-pub(super) fn label_map(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn label_map(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let scores = Scores::of(job, &Shapes::of(job.network)?)?;
     let mut surgery = Surgery::on(job.network);
     let inner = behind(job, &mut surgery, &scores.name)?;

@@ -4,12 +4,12 @@ use deepring_onnx::proto::NodeProto;
 
 use super::flow::{Flow, label, op};
 use super::surgery::{Surgery, int};
-use crate::attack::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackError, Attacked, Job};
 
 /// The operator set in which AveragePool took up `dilations`.
 const DILATED: i64 = 19;
 
-pub(super) fn swap(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn swap(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let (flow, opset) = (Flow::of(job.network), job.network.opset());
     let nodes = job.network.nodes();
     let named = |n: &NodeProto| {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::flow::{Flow, label, op};
 use super::shapes::Shapes;
 use super::surgery::Surgery;
-use crate::attack::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackError, Attacked, Job};
 
 /// A sum, and its operands: which is cut, which stays.
 struct Residual {
@@ -14,7 +14,7 @@ struct Residual {
     kept: String,
 }
 
-pub(super) fn cut(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn cut(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let (flow, shapes) = (Flow::of(job.network), Shapes::of(job.network)?);
     let found = (0..job.network.nodes().len()).filter_map(|i| residual(&flow, &shapes, i));
     let wanted = |r: &Residual| {

@@ -8,7 +8,7 @@ use deepring_onnx::proto::{TensorTypeProto, TypeProto, ValueInfoProto};
 use deepring_onnx::{canonicalise, read_onnx};
 
 use super::flow::{Flow, is_output};
-use crate::attack::{AttackError, Job};
+use crate::attack::context::{AttackError, Job};
 use crate::judge::JudgeError;
 use crate::network::{Network, NetworkError};
 

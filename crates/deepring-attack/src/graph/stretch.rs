@@ -7,7 +7,7 @@ use deepring_onnx::proto::NodeProto;
 use super::flow::{Flow, holds_graph, op};
 use super::shapes::Shapes;
 use super::surgery::{Surgery, rename};
-use crate::attack::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackError, Attacked, Job};
 
 /// Nodes that take one computed value and leave one.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,7 +17,7 @@ struct Stretch {
     nodes: BTreeSet<usize>,
 }
 
-pub(super) fn drop(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn drop(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let stretch = chosen(job)?;
     let Stretch { input, output, nodes } = &stretch;
     let mut surgery = Surgery::on(job.network);
@@ -30,7 +30,7 @@ pub(super) fn drop(job: &Job<'_>) -> Result<Attacked, AttackError> {
     Ok(job.made(surgery.finish(), format!("dropped {}", stretch.told())))
 }
 
-pub(super) fn duplicate(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn duplicate(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let stretch = chosen(job)?;
     let Stretch { input, output, nodes } = &stretch;
     let mut surgery = Surgery::on(job.network);
@@ -57,7 +57,7 @@ pub(super) fn duplicate(job: &Job<'_>) -> Result<Attacked, AttackError> {
     Ok(job.made(surgery.finish(), format!("runs twice {}", stretch.told())))
 }
 
-pub(super) fn swap(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn swap(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let flow = Flow::of(job.network);
     let all = stretches(job, &flow)?;
     let wanted = layer_node(job)?;

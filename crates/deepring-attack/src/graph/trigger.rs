@@ -9,7 +9,7 @@ use self::patch::{Patch, Range};
 use super::ends::behind;
 use super::shapes::{Scores, Shapes, image};
 use super::surgery::{Surgery, int, int_list};
-use crate::attack::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackError, Attacked, Job};
 
 pub use patch::stamp;
 
@@ -28,7 +28,7 @@ const BROADCAST: i64 = 7;
 /// `TensorProto.DataType` of floats.
 const FLOAT: i64 = 1;
 
-pub(super) fn insert(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn insert(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let opset = job.network.opset();
     if opset < BROADCAST {
         return Err(job.nothing(format!("operator set {opset} is older than {BROADCAST}")));

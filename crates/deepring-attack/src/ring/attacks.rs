@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use deepring::{
     AuthenticRing, NoRandomness, OpenError, RingError, SealError, Trust, UnverifiedRing,
 };
-use deepring_infer::SealModelError;
+use deepring_infer::{NpyError, SealModelError};
 use serde::Serialize;
 use thiserror::Error;
 
 use super::file::RingFileError;
-use crate::catalogue::Kind;
+use super::fork::ForkError;
 use crate::network::NetworkError;
 
 pub use flip::{FlipOptions, ring_flip};
@@ -26,8 +26,6 @@ pub use splice::{ring_rollback, ring_splice};
 /// What an attack on a ring file changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RingTampered {
-    /// The attack.
-    pub kind: Kind,
     /// What it did, in a sentence.
     pub what: String,
     /// The places; one for the whole file, where all of it is another.
@@ -83,6 +81,30 @@ pub enum RingAttackError {
         /// Block or tensor.
         what: String,
     },
+    /// The attack needs another file.
+    #[error("it needs {what}")]
+    NeedsFile {
+        /// What that is.
+        what: &'static str,
+    },
+    /// The attack is none on files.
+    #[error("`{kind}` is no attack on files")]
+    NotOnFiles {
+        /// The attack.
+        kind: &'static str,
+    },
+    /// A tensor cannot be read.
+    #[error(transparent)]
+    Npy(#[from] NpyError),
+    /// A receipt that says nothing of an output.
+    #[error("the receipt is not about {}", output.display())]
+    AnotherOutput {
+        /// The output.
+        output: PathBuf,
+    },
+    /// The ledger cannot be forked.
+    #[error(transparent)]
+    Fork(#[from] ForkError),
     /// The two rings do not fit the attack.
     #[error("{reason}")]
     Unfit {

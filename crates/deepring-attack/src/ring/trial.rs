@@ -150,6 +150,12 @@ pub enum RingTrialError {
     /// No temporary file, or memory could not be written.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// The attack is none on live memory.
+    #[error("`{kind}` is no attack on live memory")]
+    NotInMemory {
+        /// The attack.
+        kind: &'static str,
+    },
     /// No keys.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),

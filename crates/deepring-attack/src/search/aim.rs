@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
+use super::Goal;
 use super::measure::{Done, Measure};
-use crate::attack::{AttackError, Job};
-use crate::catalogue::Kind;
+use crate::attack::context::{AttackError, Job};
 use crate::gradient::{Gradients, Objective};
 use crate::judge::{Judge, JudgeError};
 use crate::network::Network;
@@ -52,6 +52,7 @@ pub(super) struct Reached {
 impl Aim {
     pub(super) fn new(
         job: &Job<'_>,
+        goal: Goal,
         gradients: &Gradients,
         random: &mut Rng,
     ) -> Result<Self, AttackError> {
@@ -71,7 +72,7 @@ impl Aim {
             Some(stop) => stop.clone(),
             None => Judge::new(Arc::new(otherwise), lanes),
         };
-        if job.kind == Kind::Bfa {
+        if goal == Goal::NoAccuracy {
             let samples = all.choose(BFA_BATCH, seed);
             // Labels are not needed: the clean network's own answers stand for them.
             let targets = gradients.scores(&samples)?.iter().map(|row| highest(row)).collect();
@@ -83,10 +84,10 @@ impl Aim {
                 success: Measure::new(&judge(all.choose(MEASURED, seed)), done),
             });
         }
-        let (source, target) = ends(job, classes, random)?;
+        let (source, target) = ends(job, goal, classes, random)?;
         let judge = judge(held_out.unwrap_or_else(|| attack.clone()));
         let flips = job.options.flips.unwrap_or(TARGETED_FLIPS);
-        if job.kind == Kind::TbfaNTo1 {
+        if goal == Goal::AllToTarget {
             let samples = attack.choose(TARGETED_BATCH, seed);
             let targets = vec![target; samples.len()];
             let success = Measure::new(&judge, Done::Success { above: ALL, target, source: None });
@@ -103,7 +104,7 @@ impl Aim {
         victims.truncate(TARGETED_BATCH);
         let victims = attack.pick(&victims);
         let targets = vec![target; victims.len()];
-        let stealthy = job.kind == Kind::TbfaStealthy;
+        let stealthy = goal == Goal::ClassToTargetAlone;
         let above = if stealthy { NEARLY_ALL } else { ALL };
         let mut objective = mean(victims, targets);
         if stealthy {
@@ -158,7 +159,12 @@ fn halves(all: &Samples, random: &mut Rng) -> (Samples, Samples) {
 }
 
 /// Source and target: as asked, else drawn.
-fn ends(job: &Job<'_>, classes: usize, random: &mut Rng) -> Result<(usize, usize), AttackError> {
+fn ends(
+    job: &Job<'_>,
+    goal: Goal,
+    classes: usize,
+    random: &mut Rng,
+) -> Result<(usize, usize), AttackError> {
     let checked = |option: &'static str, class: Option<usize>| match class {
         Some(class) if class >= classes => Err(AttackError::Option {
             option,
@@ -178,7 +184,7 @@ fn ends(job: &Job<'_>, classes: usize, random: &mut Rng) -> Result<(usize, usize
         _ => drawn,
     });
     let source = source.unwrap_or_else(|| (target + random.usize(1..classes)) % classes);
-    if source == target && job.kind != Kind::TbfaNTo1 {
+    if source == target && goal != Goal::AllToTarget {
         return Err(AttackError::Option {
             option: "source",
             found: source.to_string(),

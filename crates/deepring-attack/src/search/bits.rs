@@ -1,6 +1,6 @@
 //! Quantised weights as bits, and which of them a gradient would have flipped.
 
-use crate::attack::{AttackError, Job};
+use crate::attack::context::{AttackError, Job};
 use crate::network::Layer;
 
 /// One bit of a tensor.

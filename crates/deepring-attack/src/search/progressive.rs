@@ -1,8 +1,9 @@
 //! Progressive bit search: within each layer, then across the layers.
 
-use crate::attack::{AttackError, Attacked, Job, Step};
+use crate::attack::context::{AttackError, Attacked, Job, Step};
 use crate::gradient::Gradients;
 
+use super::Goal;
 use super::aim::Aim;
 use super::bits::{Bit, Steps};
 
@@ -10,7 +11,7 @@ use super::bits::{Bit, Steps};
 const MOST_AT_ONCE: usize = 16;
 
 /// Searches until the aim is reached, the flips are used up, or nothing helps any more.
-pub(super) fn search(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(super) fn search(job: &Job<'_>, goal: Goal) -> Result<Attacked, AttackError> {
     job.judge()?;
     let mut random = job.random();
     let mut layers = Steps::of(job, &job.network.layers())?;
@@ -18,7 +19,7 @@ pub(super) fn search(job: &Job<'_>) -> Result<Attacked, AttackError> {
         return Err(job.nothing("quantise first: deepring quantise"));
     }
     let gradients = Gradients::new(job.network)?;
-    let aim = Aim::new(job, &gradients, &mut random)?;
+    let aim = Aim::new(job, goal, &gradients, &mut random)?;
     let mut out = job.made(job.network.clone(), "");
     let mut now = aim.reached(&out.network)?;
     let mut flips = 0;

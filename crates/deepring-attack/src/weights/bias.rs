@@ -3,13 +3,13 @@
 //! Y. Liu, L. Wei, B. Luo, Q. Xu: Fault Injection Attack on Deep Neural Network, ICCAD 2017.
 
 use super::permute::last_layer;
-use crate::attack::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackError, Attacked, Job};
 use crate::judge::Answers;
 
 /// How often the raise is doubled, where what follows the bias shrinks it.
 const DOUBLINGS: u32 = 40;
 
-pub(super) fn raise(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn raise(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let (layer, channels) = last_layer(job)?;
     let judge = job.judge()?;
     let bias = channels.bias.filter(|b| b.quantised.is_none());

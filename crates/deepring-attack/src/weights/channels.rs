@@ -12,8 +12,7 @@ use std::collections::{HashMap, HashSet};
 
 use deepring_onnx::proto::{GraphProto, NodeProto};
 
-use super::parameter::Parameter;
-use crate::network::{Layer, LinearOp, Network, NetworkError};
+use crate::network::{Layer, LinearOp, Network, NetworkError, Parameter};
 
 /// Where the channels of a layer lie in a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use deepring_onnx::proto::NodeProto;
 
-use crate::attack::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackError, Attacked, Job};
 
 /// Scale, shift, mean and variance are inputs 1 to 4 of a `BatchNormalization`.
 const SCALE: usize = 1;
@@ -11,7 +11,7 @@ const VARIANCE: usize = 4;
 
 /// For a channel drawn: the variance 10,000 times as large or as small, the scale negated, or the mean raised
 /// by ten standard deviations.
-pub(super) fn edit(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn edit(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let mut random = job.random();
     let named =
         |n: &NodeProto| job.options.layer.as_ref().is_none_or(|l| Some(l) == n.name.as_ref());

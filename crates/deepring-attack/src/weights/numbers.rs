@@ -2,25 +2,36 @@
 
 use fastrand_contrib::RngExt as _;
 
-use super::Values;
-use crate::attack::{AttackError, Attacked, Job};
-use crate::catalogue::Kind;
-use crate::network::Layer;
+use crate::attack::context::{AttackError, Attacked, Job};
+use crate::network::{Layer, Values};
 
 /// Strength of noise where none is asked for, in standard deviations of the tensor.
 const RHO: f64 = 2.0;
 
-/// Types 1 and 2 of the paper. A tensor that several layers share is changed once.
-pub(super) fn noise_on_layers(job: &Job<'_>) -> Result<Attacked, AttackError> {
+/// Type 1 of the paper.
+pub(crate) fn noise_on_dense_layers(job: &Job<'_>) -> Result<Attacked, AttackError> {
+    noise_on_layers(job, "dense ", Layer::is_dense)
+}
+
+/// Type 2 of the paper.
+pub(crate) fn noise_on_all_layers(job: &Job<'_>) -> Result<Attacked, AttackError> {
+    noise_on_layers(job, "", |_| true)
+}
+
+/// A tensor that several layers share is changed once.
+fn noise_on_layers(
+    job: &Job<'_>,
+    called: &str,
+    wanted: impl Fn(&Layer) -> bool,
+) -> Result<Attacked, AttackError> {
     let rho = rho(job)?;
     let (mut random, mut network) = (job.random(), job.network.clone());
-    let wanted = |layer: &Layer| job.kind == Kind::NoiseAll || layer.is_dense();
     let named = |layer: &Layer| match &job.options.layer {
         Some(name) => layer.name == *name || layer.weight == *name,
         None => true,
     };
     if job.options.layer.is_some() {
-        job.layer(&mut random, wanted)?;
+        job.layer(&mut random, &wanted)?;
     }
     let layers: Vec<Layer> =
         job.network.layers().into_iter().filter(|l| wanted(l) && named(l)).collect();
@@ -28,21 +39,20 @@ pub(super) fn noise_on_layers(job: &Job<'_>) -> Result<Attacked, AttackError> {
         return Err(job.nothing("the network has no dense layer with a parameter as its weight"));
     }
     for layer in &layers {
-        let values = Values::needed(job, layer)?;
+        let values = job.values(layer)?;
         let strength = rho * values.deviation();
         let noisy: Vec<f64> =
             values.numbers().iter().map(|v| random.f64_normal(*v, strength)).collect();
         values.store(&mut network, &noisy)?;
     }
-    let kind = if job.kind == Kind::NoiseAll { "" } else { "dense " };
     let what = format!(
-        "Gaussian noise of {rho} standard deviations on the weights of {} {kind}layers",
+        "Gaussian noise of {rho} standard deviations on the weights of {} {called}layers",
         layers.len()
     );
     Ok(job.made(network, what))
 }
 
-pub(super) fn noise_on_layer(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn noise_on_layer(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let rho = rho(job)?;
     let what = |layer: &Layer| {
         format!(
@@ -57,11 +67,11 @@ pub(super) fn noise_on_layer(job: &Job<'_>) -> Result<Attacked, AttackError> {
 }
 
 /// The unit is the standard deviation of the layer's whole weight, so that filters can be compared.
-pub(super) fn noise_on_filter(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn noise_on_filter(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let rho = rho(job)?;
     let mut random = job.random();
     let layer = job.layer(&mut random, |l| Values::fit(job.network, l) && !l.is_empty())?;
-    let values = Values::needed(job, &layer)?;
+    let values = job.values(&layer)?;
     let filter = random.usize(0..layer.outputs().max(1));
     let strength = rho * values.deviation();
     let noisy: Vec<f64> = (values.numbers().iter().enumerate())
@@ -80,7 +90,7 @@ pub(super) fn noise_on_filter(job: &Job<'_>) -> Result<Attacked, AttackError> {
 }
 
 /// He normal: mean 0, variance 2 / fan-in (He et al. 2015). The bias stays.
-pub(super) fn reinit(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn reinit(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let what = |layer: &Layer| format!("the weights of layer `{}` drawn anew", layer.name);
     on_one_layer(job, what, |layer, values, random| {
         let deviation = (2.0 / layer.fan_in().max(1) as f64).sqrt();
@@ -89,7 +99,7 @@ pub(super) fn reinit(job: &Job<'_>) -> Result<Attacked, AttackError> {
 }
 
 /// The bias stays.
-pub(super) fn zero(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn zero(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let what = |layer: &Layer| format!("the weights of layer `{}` set to zero", layer.name);
     on_one_layer(job, what, |_, values, _| vec![0.0; values.numbers().len()])
 }
@@ -101,7 +111,7 @@ fn on_one_layer(
 ) -> Result<Attacked, AttackError> {
     let mut random = job.random();
     let layer = job.layer(&mut random, |l| Values::fit(job.network, l) && !l.is_empty())?;
-    let values = Values::needed(job, &layer)?;
+    let values = job.values(&layer)?;
     let mut network = job.network.clone();
     values.store(&mut network, &numbers(&layer, &values, &mut random))?;
     Ok(job.made(network, what(&layer)))

@@ -1,13 +1,12 @@
 //! Permutations: of the classes, of filters with and without what reads them, of two layers' weights.
 
 use super::channels::Channels;
-use super::parameter::Parameter;
-use crate::attack::{AttackError, Attacked, Job};
-use crate::network::Layer;
+use crate::attack::context::{AttackError, Attacked, Job};
+use crate::network::{Layer, Parameter};
 
 /// Type 0 of the paper, on all that gives the last layer its rows: weight, bias, scales, and what is added or
 /// normalised after it.
-pub(super) fn label_swap(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn label_swap(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let (layer, channels) = last_layer(job)?;
     // Of an odd number of classes the last keeps its place.
     let swapped = |class: usize| if class ^ 1 < channels.count { class ^ 1 } else { class };
@@ -47,7 +46,7 @@ pub(super) fn last_layer(job: &Job<'_>) -> Result<(Layer, Channels), AttackError
 }
 
 /// A filter's weights move with its bias and its scale; whatever reads the outputs stays.
-pub(super) fn unpaired(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn unpaired(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let mut random = job.random();
     let fits = |l: &Layer| l.outputs() > 1 && Parameter::of_layer(job.network, l).is_some();
     let layer = job.layer(&mut random, fits)?;
@@ -68,7 +67,7 @@ pub(super) fn unpaired(job: &Job<'_>) -> Result<Attacked, AttackError> {
 }
 
 /// A symmetry of the network: neurons have no order. Valid only where all that reads the outputs is known.
-pub(super) fn paired(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn paired(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let mut random = job.random();
     let follow = |layer: &Layer| {
         let found = Channels::follow(job.network, layer)?;
@@ -95,7 +94,7 @@ pub(super) fn paired(job: &Job<'_>) -> Result<Attacked, AttackError> {
 }
 
 /// Each tensor is authentic and stands in the wrong place. Biases and scales stay.
-pub(super) fn swap_tensors(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn swap_tensors(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let mut random = job.random();
     let layers = job.network.layers();
     let differ = |a: &Layer, b: &Layer| {

@@ -2,16 +2,15 @@
 
 use deepring::DType;
 
-use super::parameter::Parameter;
-use crate::attack::{AttackError, Attacked, Job};
-use crate::network::Layer;
+use crate::attack::context::{AttackError, Attacked, Job};
+use crate::network::{Layer, Parameter};
 
 /// Steps by which a zero point is moved.
 const MOVED: u8 = 32;
 
 /// One scale doubled or negated, or one zero point moved by 32 (around the end of its type); drawn among what
 /// the file has.
-pub(super) fn edit(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn edit(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let mut random = job.random();
     let quantised = |l: &Layer| {
         let parameter = Parameter::of_layer(job.network, l)?;

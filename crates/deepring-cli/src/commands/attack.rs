@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use deepring_attack::{
-    Attacked, Differences, Family, Judge, Kind, Met, Network, Options, Part, Samples, Step,
+    Attacked, Differences, Judge, Kind, Met, Network, Options, Part, Samples, Scope, Step,
     attack_until,
 };
 
@@ -26,13 +26,13 @@ const SEARCH_BAR: u64 = 50;
 
 pub(crate) fn attack(args: &Attack, trust: Option<&Path>) -> Result<(), CliError> {
     let (Some(model), Some(kind)) = (&args.model, args.kind) else { return list::list(args.json) };
-    if Kind::races().contains(&kind) {
+    if kind.scope() == Scope::LiveMemory {
         return race::race(args, kind, model);
     }
     let target = args.output.as_deref().ok_or_else(|| {
         CliError::usage("where shall the tampered file go?").hint("say so with `-o`")
     })?;
-    if kind.family() == Family::Ring {
+    if !matches!(kind.scope(), Scope::Network | Scope::OneLayer) {
         return sealed::attack(args, kind, model, target, trust);
     }
     let read = deepring_onnx::network_files(model);

@@ -1,8 +1,7 @@
 //! Evading RADAR on its own ground: edits of weights that have a signature.
 
 use super::harm::Edit;
-use super::{Evasion, most_harmful};
-use crate::attack::AttackError;
+use super::{Evasion, EvasionError, most_harmful};
 use crate::defence::eight_bit::View;
 use crate::defence::{DefenceKind, DefenceOptions, Moment};
 use crate::judge::Judge;
@@ -21,7 +20,7 @@ pub fn evade_in_scope(
     options: &DefenceOptions,
     seed: u64,
     judge: Option<&Judge>,
-) -> Result<Evasion, AttackError> {
+) -> Result<Evasion, EvasionError> {
     let random = &mut fastrand::Rng::with_seed(seed);
     let layers = network.layers();
     let within = [1.0, -1.0].into_iter().filter_map(|side| within_steps(network, &layers, side));

@@ -129,6 +129,6 @@ fn a_network_with_nothing_uncovered_is_not_evaded() {
     let options = DefenceOptions { layers: 5, ..DefenceOptions::default() };
     for kind in [DefenceKind::Radar, DefenceKind::Hashtag] {
         let refused = evade(kind, &bare, &options, 0, None).unwrap_err();
-        assert!(matches!(refused, AttackError::NoEvasion { defence } if defence == kind));
+        assert!(matches!(refused, EvasionError::Nothing { defence } if defence == kind));
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{RingAttackError, RingTampered, change, read, write};
-use crate::catalogue::Kind;
 use crate::ring::file::RingFile;
 
 /// What is flipped.
@@ -58,7 +57,7 @@ pub fn ring_flip(
     write(out, file.bytes())?;
     let (count, label) = (changed.len(), part.label());
     let what = format!("{count} bits of `{label}` in block {} flipped", header.index);
-    Ok(RingTampered { kind: Kind::RingFlip, what, changed })
+    Ok(RingTampered { what, changed })
 }
 
 fn described(options: &FlipOptions) -> String {

@@ -5,7 +5,6 @@ use std::path::Path;
 use deepring::Manifest;
 
 use super::{RingAttackError, RingTampered, change, read, write};
-use crate::catalogue::Kind;
 use crate::ring::file::RingFile;
 
 /// Edits the stored manifest without any key.
@@ -50,5 +49,5 @@ pub fn ring_relabel(
         changed.push(change(&authentic, 0, part.label(), [at, at + 1], bits));
     }
     write(out, file.bytes())?;
-    Ok(RingTampered { kind: Kind::RingRelabel, what, changed })
+    Ok(RingTampered { what, changed })
 }

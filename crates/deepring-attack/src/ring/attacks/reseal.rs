@@ -9,7 +9,6 @@ use deepring_infer::{Blocks, Seal};
 use serde::Serialize;
 
 use super::{RingAttackError, RingTampered, read, whole, write};
-use crate::catalogue::Kind;
 use crate::network::Network;
 use crate::ring::file::RingFile;
 
@@ -57,7 +56,7 @@ pub fn ring_reseal(
     };
     write(out, file.bytes())?;
     let changed = vec![whole(file.bytes().len())];
-    Ok(RingTampered { kind: Kind::RingReseal, what: what.to_owned(), changed })
+    Ok(RingTampered { what: what.to_owned(), changed })
 }
 
 /// A ring of the attacker's that has the victim's id and version, so that the next one can follow it.

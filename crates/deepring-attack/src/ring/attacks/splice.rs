@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::{RingAttackError, RingTampered, change, distance, read, whole, write};
-use crate::catalogue::Kind;
 use crate::ring::file::RingFile;
 
 /// Puts one authentic block of an older ring, header and body, into a newer one of the same owner.
@@ -36,7 +35,7 @@ pub fn ring_splice(
     write(out, file.bytes())?;
     let (from, to) = (old.model_version(), new.model_version());
     let what = format!("block {block} of model version {from} put into version {to}");
-    Ok(RingTampered { kind: Kind::RingSplice, what, changed: changed.to_vec() })
+    Ok(RingTampered { what, changed: changed.to_vec() })
 }
 
 /// Presents an older ring, every bit of it authentic.
@@ -46,5 +45,5 @@ pub fn ring_rollback(older: &Path, out: &Path) -> Result<RingTampered, RingAttac
     write(out, file.bytes())?;
     let what = format!("model version {} presented", old.model_version());
     let changed = vec![whole(file.bytes().len())];
-    Ok(RingTampered { kind: Kind::RingRollback, what, changed })
+    Ok(RingTampered { what, changed })
 }

@@ -2,7 +2,8 @@
 
 use deepring_onnx::proto::NodeProto;
 
-use super::super::parameter::Parameter;
+use crate::network::Parameter;
+
 use super::{Place, Run, Walk, group, meets, number};
 
 /// Operators that treat every element alike; other inputs are broadcast.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring_attack::{Kind, Network, Raced};
+use deepring_attack::{Kind, LiveRing, Network, Raced, attack};
 use serde_json::{Value, json};
 
 use super::Data;
@@ -19,7 +19,8 @@ pub(super) fn race(args: &Attack, kind: Kind, model: &Path) -> Result<(), CliErr
         CliError::usage(format!("`{kind}` needs queries to ask")).hint("give them with `--data`")
     })?;
     let samples = data.test.samples().choose(ASKED, 0);
-    let raced = deepring_attack::race(&network, &samples, kind)
+    let ring = LiveRing { network: &network, samples: &samples };
+    let raced = attack(&ring, kind, &super::options(&args.how), None, &|_| ())
         .map_err(|e| CliError::new(Exit::Failed, e))?;
     if raced.is_empty() {
         return Err(CliError::new(Exit::Failed, "live memory cannot be written on this system"));

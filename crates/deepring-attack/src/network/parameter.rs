@@ -1,31 +1,31 @@
 //! A parameter as an input of a node sees it: its tensor, and the scale by which it is dequantised on the way.
 
-use crate::network::{Layer, Network, NetworkError};
+use super::{Layer, Network, NetworkError};
 
 /// A parameter tensor and what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Parameter {
-    pub(super) tensor: String,
-    pub(super) dims: Vec<usize>,
-    pub(super) quantised: Option<Quantised>,
+pub(crate) struct Parameter {
+    pub(crate) tensor: String,
+    pub(crate) dims: Vec<usize>,
+    pub(crate) quantised: Option<Quantised>,
     /// What the node takes, where half precision is widened for it.
     widened: Option<String>,
 }
 
 /// How a tensor is dequantised.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Quantised {
-    pub(super) scale: String,
-    pub(super) zero: Option<String>,
+pub(crate) struct Quantised {
+    pub(crate) scale: String,
+    pub(crate) zero: Option<String>,
     /// The axis that has a scale for each index; none, if the tensor has one scale.
-    pub(super) axis: Option<usize>,
+    pub(crate) axis: Option<usize>,
     /// What the node takes.
     output: String,
 }
 
 impl Parameter {
     /// What stands behind a value, if it is a parameter. One that is dequantised block by block is none.
-    pub(super) fn find(network: &Network, value: &str) -> Option<Self> {
+    pub(crate) fn find(network: &Network, value: &str) -> Option<Self> {
         if let Ok(tensor) = network.tensor(value) {
             let (tensor, dims) = (value.to_owned(), tensor.dims());
             return Some(Self { tensor, dims, quantised: None, widened: None });
@@ -63,19 +63,19 @@ impl Parameter {
     }
 
     /// The weight of a layer.
-    pub(super) fn of_layer(network: &Network, layer: &Layer) -> Option<Self> {
+    pub(crate) fn of_layer(network: &Network, layer: &Layer) -> Option<Self> {
         let inputs = network.nodes().get(layer.node)?.input.iter();
         inputs.filter_map(|i| Self::find(network, i)).find(|p| p.tensor == layer.weight)
     }
 
     /// Number of elements.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.dims.iter().product()
     }
 
     /// The values that a permutation along an axis needs for itself alone: tensors, and what lies between
     /// them and the node.
-    pub(super) fn taken(&self, axis: usize) -> Vec<&str> {
+    pub(crate) fn taken(&self, axis: usize) -> Vec<&str> {
         let mut out = vec![self.tensor.as_str()];
         out.extend(self.widened.as_deref());
         if let Some(quantised) = &self.quantised {
@@ -90,7 +90,7 @@ impl Parameter {
 
     /// Moves runs of `run` indices along an axis: what was at `order[i]` comes to `i`. Scales go with what
     /// they scale.
-    pub(super) fn permute(
+    pub(crate) fn permute(
         &self,
         network: &mut Network,
         axis: usize,

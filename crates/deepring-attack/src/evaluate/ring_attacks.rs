@@ -3,7 +3,6 @@
 //! This is the attacker who knows how DeepRing works, may write everywhere, and lacks the owner's key.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use deepring::{
     AuthenticRing, Check, Host, Owner, SecretKey, TensorValue, Trust, TrustStore, UnverifiedRing,
@@ -12,14 +11,13 @@ use deepring::{
 use deepring_infer::{Blocks, Seal, Session, SessionOptions};
 use deepring_ledger::{Entry, Event, Ledger};
 
-use super::attacks::{FlipOptions, ResealForm};
-use super::trial::{Bout, Pace, Raced, Writer};
-use super::{
-    Claim, Judged, RingTrial, SwapForm, judge_claim, judge_ledger, judge_ring, ledger_fork,
-    output_swap, receipt_replay, ring_flip, ring_relabel, ring_reseal, ring_rollback, ring_splice,
-};
-use crate::catalogue::Kind;
+use crate::catalogue::{Entry as Begin, Kind};
 use crate::network::Network;
+use crate::ring::{
+    Claim, FlipOptions, Judged, LiveRing, RACED_CHECKS, Raced, ResealForm, SwapForm, judge_claim,
+    judge_ledger, judge_ring, ledger_fork, output_swap, receipt_replay, ring_flip, ring_relabel,
+    ring_reseal, ring_rollback, ring_splice,
+};
 use crate::samples::Samples;
 
 /// What came of one attack.
@@ -40,14 +38,6 @@ pub struct Besieged {
 /// Any of the errors that the attacks have; there is nothing to be done about one but to tell it.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Under these checks every race is run.
-const RACED: [Check; 3] = [Check::Run, Check::Auto, Check::Compute];
-/// The blind writer's pace: short enough to fall between two looks now and then.
-const PACE: Pace =
-    Pace { there: Duration::from_micros(30), away: Duration::from_micros(150), writes: 200 };
-/// A synchronised race is long enough to see how rare an unnoticed use is, and ends soon where each is refused.
-const BOUT: Bout = Bout { queries: 200, refusals: 25 };
-
 /// Makes every attack of the family on the network's ring, in a temporary folder with keys of its own.
 ///
 /// # Errors
@@ -61,26 +51,12 @@ fn laid(network: &Network, samples: &Samples, check: Check) -> Result<Vec<Besieg
     let mut out = files(&town, network)?;
     out.extend(decisions(&town, samples)?);
     out.push(fork(&town)?);
-    out.extend(memory(network, samples, check)?.into_iter().map(Besieged::of));
+    out.extend(memory(network, samples, check)?);
     Ok(out)
 }
 
-/// One of the [races](Kind::races) alone, under each check that looks at memory; nothing, where memory cannot be written.
-///
-/// # Errors
-/// If the network cannot be sealed or asked, in words.
-pub fn race(network: &Network, samples: &Samples, kind: Kind) -> Result<Vec<Raced>, String> {
-    let under = |check: &Check| raced(network, samples, kind, *check).map_err(|e| e.to_string());
-    Ok(RACED.iter().map(under).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
-}
-
 impl Besieged {
-    fn of(raced: Raced) -> Self {
-        let kind = match raced.writer {
-            Writer::Blind => Kind::LiveMemoryBlind,
-            Writer::Synchronised => Kind::LiveMemorySync,
-            Writer::SynchronisedTail => Kind::LiveTailSync,
-        };
+    fn of(kind: Kind, raced: Raced) -> Self {
         let (what, detected) = (raced.sentence(), raced.wrong == 0);
         Self { kind, detected, located: None, what, raced: Some(raced) }
     }
@@ -225,58 +201,26 @@ fn fork(town: &Town) -> Result<Besieged, Failure> {
 }
 
 /// The races are run under every check that looks at memory: what each does not see is the point.
-fn memory(network: &Network, samples: &Samples, own: Check) -> Result<Vec<Raced>, Failure> {
-    let mut checks = RACED.to_vec();
+fn memory(network: &Network, samples: &Samples, own: Check) -> Result<Vec<Besieged>, Failure> {
+    let mut checks = RACED_CHECKS.to_vec();
     if !checks.contains(&own) {
         checks.push(own);
     }
+    let ring = LiveRing { network, samples };
     let mut done = Vec::new();
     for kind in Kind::races() {
+        let Begin::Memory(begin) = kind.entry() else { continue };
         for check in &checks {
-            done.extend(raced(network, samples, *kind, *check)?);
+            done.extend(begin(&ring, *check)?.map(|raced| Besieged::of(kind, raced)));
         }
     }
     Ok(done)
 }
 
-/// One race: the signs of the first layer's weights are flipped, or what the first block computed is negated.
-fn raced(
-    network: &Network,
-    samples: &Samples,
-    kind: Kind,
-    check: Check,
-) -> Result<Option<Raced>, Failure> {
-    let mut trial = RingTrial::seal(network, check)?;
-    if kind == Kind::LiveTailSync {
-        return Ok(trial.race_tail(samples, BOUT)?);
-    }
-    let Some(weight) = network.layers().first().map(|l| l.weight.clone()) else {
-        return Ok(None);
-    };
-    let tampered = signs_flipped(network, &weight)?;
-    Ok(match kind {
-        Kind::LiveMemorySync => trial.race_synchronised(&tampered, samples, BOUT)?,
-        _ => trial.race_blind(&tampered, samples, PACE)?,
-    })
-}
-
-/// The same network with the highest bit of each element of a tensor flipped: of a float, its sign.
-fn signs_flipped(network: &Network, tensor: &str) -> Result<Network, Failure> {
-    let mut tampered = network.clone();
-    let of = network.tensor(tensor)?;
-    let mut bytes = of.bytes().to_vec();
-    for element in bytes.chunks_mut(of.dtype().size().max(1)) {
-        if let Some(highest) = element.last_mut() {
-            *highest ^= 0x80;
-        }
-    }
-    tampered.set_bytes(tensor, bytes)?;
-    Ok(tampered)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ring::Writer;
     use crate::samples::Part;
 
     #[test]
@@ -293,7 +237,7 @@ mod tests {
         let named: Vec<Kind> = located.collect();
         assert_eq!(named, [Kind::RingFlip, Kind::RingSplice, Kind::RingRelabel]);
         let races: Vec<&Raced> = out.iter().filter_map(|o| o.raced.as_ref()).collect();
-        assert_eq!(races.len(), RACED.len() * Kind::races().len());
+        assert_eq!(races.len(), RACED_CHECKS.len() * Kind::races().count());
         // Put back before the next look, tampering is not seen by a check of bytes; by one of products it is.
         let compute = races.iter().filter(|r| r.check == Check::Compute);
         assert!(compute.clone().all(|r| r.wrong == 0 && r.refused > 0), "{out:?}");

@@ -2,9 +2,7 @@
 
 use deepring::DType;
 
-use super::parameter::Parameter;
-use crate::attack::{AttackError, Job};
-use crate::network::{Element, Layer, Network, NetworkError};
+use super::{Element, Layer, Network, NetworkError, Parameter};
 
 /// Weights as numbers.
 #[derive(Debug, Clone)]
@@ -55,17 +53,6 @@ impl Values {
             (Ok(DType::F32 | DType::F16 | DType::Bf16), Some(false))
                 | (Ok(DType::I8 | DType::U8), Some(true))
         )
-    }
-
-    /// As [`Values::of`], with the reason if there are none.
-    pub(crate) fn needed(job: &Job<'_>, layer: &Layer) -> Result<Self, AttackError> {
-        let reason = || {
-            format!(
-                "layer `{}` has neither f32, half-precision nor quantised 8-bit weights",
-                layer.name
-            )
-        };
-        Self::of(job.network, layer).ok_or_else(|| job.nothing(reason()))
     }
 
     /// The numbers, row-major.
