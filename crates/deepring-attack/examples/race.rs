@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use deepring::Check;
-use deepring_attack::{Bout, Network, Pace, Part, Raced, RingTrial, Samples, Writer};
+use deepring_attack::{
+    Bout, Network, RingTrial, Samples, Split, ToctouResult, ToctouTiming, Writer,
+};
 use deepring_infer::SessionOptions;
 use serde_json::{Value, json};
 
@@ -22,8 +24,11 @@ const CHECKS: [Check; 3] = [Check::Run, Check::Auto, Check::Compute];
 /// Test images that are asked, again and again.
 const IMAGES: usize = 500;
 /// The blind writer tampers for 30 µs and lets be for 150 µs, until each image was asked once.
-const PACE: Pace =
-    Pace { there: Duration::from_micros(30), away: Duration::from_micros(150), writes: 200 };
+const TIMING: ToctouTiming = ToctouTiming {
+    there: Duration::from_micros(30),
+    away: Duration::from_micros(150),
+    writes: 200,
+};
 /// Of the synchronised writer, in each layer.
 const LAYER: Bout = Bout { queries: 200, refusals: 20 };
 /// Of the one behind the linear operator of the first block.
@@ -54,9 +59,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// All races of a network, each with the layer that is tampered with.
-fn races(model: &Path, data: &Path) -> Result<Vec<(String, Raced)>, Box<dyn Error>> {
+fn races(model: &Path, data: &Path) -> Result<Vec<(String, ToctouResult)>, Box<dyn Error>> {
     let network = Network::read(model)?;
-    let samples = Samples::open(data, Part::Test, None)?.choose(IMAGES, 0);
+    let samples = Samples::open(data, Split::Test, None)?.choose(IMAGES, 0);
     let layers: Vec<(String, Network)> = network
         .layers()
         .iter()
@@ -75,7 +80,7 @@ fn races(model: &Path, data: &Path) -> Result<Vec<(String, Raced)>, Box<dyn Erro
             SessionOptions { check, threads: 1.try_into().ok(), ..SessionOptions::default() };
         let mut trial = RingTrial::seal_with(&network, options)?;
         eprintln!("{}: {check}", model.display());
-        let blind = trial.race_blind(negated, &samples, PACE)?;
+        let blind = trial.race_blind(negated, &samples, TIMING)?;
         out.extend(blind.map(|raced| (first.clone(), raced)));
         for (layer, negated) in &layers {
             let raced = trial.race_synchronised(negated, &samples, LAYER)?;
@@ -100,7 +105,7 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, raced: &Raced) {
+    fn add(&mut self, raced: &ToctouResult) {
         self.layers += 1;
         self.queries += raced.queries;
         self.wrong += raced.wrong;
@@ -122,7 +127,7 @@ impl Sum {
     }
 }
 
-fn tables(races: &[(String, Raced)]) -> Result<String, std::fmt::Error> {
+fn tables(races: &[(String, ToctouResult)]) -> Result<String, std::fmt::Error> {
     let mut text = String::from(
         "# Races in live memory\n\n\
          Blind: the first layer's weights negated for 30 µs, left alone for 150 µs, again and again. Synchronised: a layer's weights \

@@ -5,12 +5,12 @@ pub(crate) mod context;
 use deepring::Check;
 
 use crate::catalogue::{Entry, Family, Kind};
-use crate::judge::Judge;
+use crate::evaluator::Evaluator;
 use crate::network::Network;
 use crate::ring::{
-    FilesTampered, LiveRing, RACED_CHECKS, Raced, RingAttackError, RingFiles, RingTrialError,
+    FilesTampered, LiveRing, RACED_CHECKS, RingAttackError, RingFiles, RingTrialError, ToctouResult,
 };
-use context::Job;
+use context::AttackContext;
 
 pub use context::{AttackError, Attacked, Options, Step};
 
@@ -19,8 +19,8 @@ pub use context::{AttackError, Attacked, Options, Step};
 #[allow(missing_debug_implementations, reason = "it holds a function, and lives for one call")]
 pub struct Request<'a> {
     options: &'a Options,
-    judge: Option<&'a Judge>,
-    stop: Option<&'a Judge>,
+    evaluator: Option<&'a Evaluator>,
+    stop: Option<&'a Evaluator>,
     progress: &'a (dyn Fn(&Step) + Sync),
 }
 
@@ -43,7 +43,7 @@ mod private {
     impl Sealed for &crate::ring::LiveRing<'_> {}
 }
 
-/// Makes an attack. `judge` has the samples for attacks that search; `progress` is called with each step of a search.
+/// Makes an attack. `evaluator` has the samples for attacks that search; `progress` is called with each step of a search.
 ///
 /// The target itself stays as it is; what is made is another. A search measures its success among the same samples, in a
 /// half that it does not search in where it is to be held out.
@@ -54,10 +54,10 @@ pub fn attack<T: Target>(
     target: T,
     kind: Kind,
     options: &Options,
-    judge: Option<&Judge>,
+    evaluator: Option<&Evaluator>,
     progress: &(dyn Fn(&Step) + Sync),
 ) -> Result<T::Made, T::Error> {
-    attack_until(target, kind, options, judge, None, progress)
+    attack_until(target, kind, options, evaluator, None, progress)
 }
 
 /// As [`attack`], but a search ends by what `stop` says: by the published rule, where that has the whole test set.
@@ -68,11 +68,11 @@ pub fn attack_until<T: Target>(
     target: T,
     kind: Kind,
     options: &Options,
-    judge: Option<&Judge>,
-    stop: Option<&Judge>,
+    evaluator: Option<&Evaluator>,
+    stop: Option<&Evaluator>,
     progress: &(dyn Fn(&Step) + Sync),
 ) -> Result<T::Made, T::Error> {
-    target.attacked(kind, Request { options, judge, stop, progress })
+    target.attacked(kind, Request { options, evaluator, stop, progress })
 }
 
 impl Target for &Network {
@@ -83,12 +83,13 @@ impl Target for &Network {
         let Entry::Network(begin) = kind.entry() else {
             return Err(AttackError::NotOnNetworks { kind: kind.name() });
         };
-        let Request { options, judge, stop, progress } = request;
+        let Request { options, evaluator, stop, progress } = request;
         let (name, stream) = (kind.name(), kind.stream());
-        let job = Job { network: self, kind: name, stream, options, judge, stop, progress };
-        let attacked = begin(&job)?;
+        let context =
+            AttackContext { network: self, kind: name, stream, options, evaluator, stop, progress };
+        let attacked = begin(&context)?;
         match kind.family() {
-            Family::Weights | Family::Bits => job.changed(attacked),
+            Family::Weights | Family::Bits => context.changed(attacked),
             _ => Ok(attacked),
         }
     }
@@ -108,10 +109,10 @@ impl Target for &RingFiles<'_> {
 
 /// A race is run under each check that looks at memory; nothing is made where memory cannot be written.
 impl Target for &LiveRing<'_> {
-    type Made = Vec<Raced>;
+    type Made = Vec<ToctouResult>;
     type Error = RingTrialError;
 
-    fn attacked(self, kind: Kind, _: Request<'_>) -> Result<Vec<Raced>, RingTrialError> {
+    fn attacked(self, kind: Kind, _: Request<'_>) -> Result<Vec<ToctouResult>, RingTrialError> {
         let Entry::Memory(begin) = kind.entry() else {
             return Err(RingTrialError::NotInMemory { kind: kind.name() });
         };

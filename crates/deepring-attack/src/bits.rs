@@ -10,7 +10,7 @@ mod int8;
 mod sign;
 
 #[cfg(not(feature = "gradients"))]
-use crate::attack::context::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackContext, AttackError, Attacked};
 
 pub(crate) use dnl::largest as sign_dnl;
 #[cfg(feature = "gradients")]
@@ -21,6 +21,6 @@ pub(crate) use sign::random as sign_random;
 
 /// This build has no gradients.
 #[cfg(not(feature = "gradients"))]
-pub(crate) fn sign_dnl_pass(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    Err(AttackError::NeedsGradients { kind: job.kind })
+pub(crate) fn sign_dnl_pass(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    Err(AttackError::NeedsGradients { kind: context.kind })
 }

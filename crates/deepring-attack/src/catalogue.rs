@@ -9,8 +9,10 @@ use deepring::Check;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::attack::context::{AttackError, Attacked, Job, Options};
-use crate::ring::{FilesTampered, LiveRing, Raced, RingAttackError, RingFiles, RingTrialError};
+use crate::attack::context::{AttackContext, AttackError, Attacked, Options};
+use crate::ring::{
+    FilesTampered, LiveRing, RingAttackError, RingFiles, RingTrialError, ToctouResult,
+};
 use crate::{bits, graph, ring, search, weights};
 use Entry::{Files, Memory, Network};
 
@@ -152,9 +154,9 @@ const MEMORY: Traits =
 /// Where an attack begins, by what it is made on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Entry {
-    Network(fn(&Job<'_>) -> Result<Attacked, AttackError>),
+    Network(fn(&AttackContext<'_>) -> Result<Attacked, AttackError>),
     Files(fn(&RingFiles<'_>, &Options) -> Result<FilesTampered, RingAttackError>),
-    Memory(fn(&LiveRing<'_>, Check) -> Result<Option<Raced>, RingTrialError>),
+    Memory(fn(&LiveRing<'_>, Check) -> Result<Option<ToctouResult>, RingTrialError>),
 }
 
 macro_rules! kinds {
@@ -329,6 +331,12 @@ impl Kind {
     #[must_use]
     pub fn scope(self) -> Scope {
         self.traits().scope
+    }
+
+    /// Whether it is one on plain networks.
+    #[must_use]
+    pub fn is_on_networks(self) -> bool {
+        matches!(self.scope(), Scope::Network | Scope::OneLayer)
     }
 
     /// By what it is as strong as it is told.

@@ -4,20 +4,20 @@
 //! and on the settings of the defences, all of which are in its key, and not on the number of threads, the order or
 //! other cells. Times do; they are measured beside the cells, on the clean network.
 
-mod cell;
+mod configuration;
 mod forms;
 mod item;
 mod journal;
-mod lanes;
 mod measure;
+mod model_under_test;
 mod page;
 mod plot;
 pub mod record;
 mod ring;
 mod ring_attacks;
-mod subject;
 mod tables;
 mod tally;
+mod workers;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -32,18 +32,18 @@ use thiserror::Error;
 
 use crate::catalogue::Family;
 use crate::defence::DefenceKind;
-use crate::judge::{Judge, JudgeError};
+use crate::evaluator::{Evaluator, EvaluatorError};
 use crate::network::{Network, NetworkError};
 use crate::report::standalone;
-use crate::samples::{Part, Samples, SamplesError};
+use crate::samples::{Samples, SamplesError, Split};
 use journal::Journal;
+use model_under_test::{Candidate, EvalContext, ModelUnderTest};
 use record::{Line, Outcome, Row, Run};
-use subject::{Bench, Given, Subject};
 
-pub use cell::{Cell, Spread, Strength};
+pub use configuration::{Configuration, Grid, Strength};
 pub use item::{AttackItem, ParseItemError, Suite};
 pub use journal::{JournalError, Results};
-pub use ring_attacks::{Besieged, siege};
+pub use ring_attacks::{AttackOutcome, run_ring_attacks};
 
 /// Changes whenever the same cell would give another result: no older result is then taken for a new one.
 const GENERATION: u32 = 2;
@@ -65,7 +65,7 @@ pub struct Plan {
     /// The attacks.
     pub items: Vec<AttackItem>,
     /// Over what they are spread.
-    pub spread: Spread,
+    pub grid: Grid,
     /// Test samples, as many of each class as can be; 0 for all.
     pub limit: usize,
     /// Samples with which attacks search.
@@ -74,7 +74,7 @@ pub struct Plan {
     pub defences: Vec<DefenceKind>,
     /// How DeepRing checks parameters.
     pub check: Check,
-    /// Whether cost, false alarms, the attackers who know a defence, and the siege of the ring are measured beside the
+    /// Whether cost, false alarms, the attackers who know a defence, and the attacks on the ring are measured beside the
     /// cells.
     pub beside: bool,
     /// No cell is begun after so long.
@@ -135,7 +135,7 @@ pub enum EvaluateError {
     Network(#[from] NetworkError),
     /// A clean network cannot be asked.
     #[error(transparent)]
-    Judge(#[from] JudgeError),
+    Evaluator(#[from] EvaluatorError),
     /// Results cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -175,9 +175,10 @@ pub fn evaluate(plan: &Plan, watch: &dyn Watch) -> Result<Evaluated, EvaluateErr
     watch.step("reading samples");
     let (test, search, shared_samples) = samples(plan)?;
     let settings = settings(plan, &test, &search);
-    let lanes = rayon::current_num_threads();
-    let (test, search) = (Judge::new(test, lanes), Judge::new(search, lanes));
-    let bench = Bench { plan, settings: &settings, test: &test, search: &search, shared_samples };
+    let workers = rayon::current_num_threads();
+    let (test, search) = (Evaluator::new(test, workers), Evaluator::new(search, workers));
+    let context =
+        EvalContext { plan, settings: &settings, test: &test, search: &search, shared_samples };
     let run = Line::Run(Run { settings: settings.clone(), ..plan.run.clone() });
     journal.add(&run)?;
     results.take(run);
@@ -185,7 +186,7 @@ pub fn evaluate(plan: &Plan, watch: &dyn Watch) -> Result<Evaluated, EvaluateErr
     let mut subjects = Vec::new();
     for given in networks(plan)? {
         watch.step(&format!("measuring {}", given.name));
-        let subject = Subject::prepare(&bench, given, &results.models)?;
+        let subject = ModelUnderTest::prepare(&context, given, &results.models)?;
         let line = Line::Model(subject.line.clone());
         let new = !results.models.contains(&subject.line);
         if new {
@@ -201,7 +202,7 @@ pub fn evaluate(plan: &Plan, watch: &dyn Watch) -> Result<Evaluated, EvaluateErr
     let (there, open): (Vec<_>, Vec<_>) = all.into_iter().partition(|t| known.contains(&t.key));
     watch.cells(open.len());
     let work = Work {
-        bench: &bench,
+        context: &context,
         watch,
         journal: Mutex::new((&mut journal, &mut results)),
         ends: plan.budget.map(|b| began + b),
@@ -246,12 +247,12 @@ pub fn write_report(folder: &Path, results: &Results) -> Result<Vec<PathBuf>, Ev
 
 /// A cell that is to be computed.
 struct Task<'a> {
-    subject: &'a Subject,
-    cell: Cell,
+    subject: &'a ModelUnderTest,
+    cell: Configuration,
     key: String,
 }
 
-fn tasks<'a>(plan: &Plan, subject: &'a Subject, settings: &str) -> Vec<Task<'a>> {
+fn tasks<'a>(plan: &Plan, subject: &'a ModelUnderTest, settings: &str) -> Vec<Task<'a>> {
     let mut out: Vec<Task<'a>> = Vec::new();
     for item in &plan.items {
         // A network that was quantised here is there for the attacks that need it, and for no others.
@@ -259,7 +260,7 @@ fn tasks<'a>(plan: &Plan, subject: &'a Subject, settings: &str) -> Vec<Task<'a>>
         if (subject.line.quantised && !on_quantised) || (subject.quantised_beside && on_quantised) {
             continue;
         }
-        for cell in cell::expand(item, &plan.spread, &subject.layers) {
+        for cell in configuration::expand(item, &plan.grid, &subject.layers) {
             let key = cell.key(&subject.line.sha256, settings);
             if out.iter().all(|t| t.key != key) {
                 out.push(Task { subject, cell, key });
@@ -271,7 +272,7 @@ fn tasks<'a>(plan: &Plan, subject: &'a Subject, settings: &str) -> Vec<Task<'a>>
 
 /// What cells are computed with.
 struct Work<'a> {
-    bench: &'a Bench<'a>,
+    context: &'a EvalContext<'a>,
     watch: &'a dyn Watch,
     journal: Mutex<(&'a mut Journal, &'a mut Results)>,
     ends: Option<Instant>,
@@ -283,13 +284,18 @@ impl Work<'_> {
     fn all(&self, tasks: &[Task<'_>]) -> Result<(), EvaluateError> {
         let (searches, others): (Vec<_>, Vec<_>) =
             tasks.iter().partition(|t| t.cell.kind.family() == Family::Search);
-        let (test, search) = self.bench.single();
-        let lanes = rayon::current_num_threads();
-        lanes::side_by_side(lanes, &others, |task| self.one(task, &test, &search))?;
-        searches.iter().try_for_each(|task| self.one(task, self.bench.test, self.bench.search))
+        let (test, search) = self.context.single();
+        let workers = rayon::current_num_threads();
+        workers::side_by_side(workers, &others, |task| self.one(task, &test, &search))?;
+        searches.iter().try_for_each(|task| self.one(task, self.context.test, self.context.search))
     }
 
-    fn one(&self, task: &Task<'_>, test: &Judge, search: &Judge) -> Result<(), EvaluateError> {
+    fn one(
+        &self,
+        task: &Task<'_>,
+        test: &Evaluator,
+        search: &Evaluator,
+    ) -> Result<(), EvaluateError> {
         if self.ends.is_some_and(|end| Instant::now() >= end) {
             self.left.fetch_add(1, Ordering::Relaxed);
             return Ok(());
@@ -315,10 +321,10 @@ impl Work<'_> {
     }
 }
 
-impl Bench<'_> {
-    /// The judges of test and search samples, on one core each.
-    fn single(&self) -> (Judge, Judge) {
-        let one = |judge: &Judge| Judge::new(Arc::clone(judge.samples()), 1);
+impl EvalContext<'_> {
+    /// The evaluators of test and search samples, on one core each.
+    fn single(&self) -> (Evaluator, Evaluator) {
+        let one = |evaluator: &Evaluator| Evaluator::new(Arc::clone(evaluator.samples()), 1);
         (one(self.test), one(self.search))
     }
 }
@@ -326,8 +332,8 @@ impl Bench<'_> {
 /// Test samples, samples to search with, and whether they come from one part.
 fn samples(plan: &Plan) -> Result<(Arc<Samples>, Arc<Samples>, bool), EvaluateError> {
     let recipe = plan.recipe.as_ref();
-    let test = Samples::open(&plan.data, Part::Test, recipe)?;
-    let train = Samples::open(&plan.data, Part::Train, recipe)?;
+    let test = Samples::open(&plan.data, Split::Test, recipe)?;
+    let train = Samples::open(&plan.data, Split::Train, recipe)?;
     let shared = test == train;
     let search = train.choose(plan.search.max(1), 2);
     Ok((Arc::new(test.choose(plan.limit, 1)), Arc::new(search), shared))
@@ -349,22 +355,27 @@ fn settings(plan: &Plan, test: &Samples, search: &Samples) -> String {
             hash.update(value.to_le_bytes());
         }
     }
-    subject::hex(&hash.finalize())
+    model_under_test::hex(&hash.finalize())
 }
 
 /// The networks, and their 8-bit forms where an attack needs them.
-fn networks(plan: &Plan) -> Result<Vec<Given>, EvaluateError> {
+fn networks(plan: &Plan) -> Result<Vec<Candidate>, EvaluateError> {
     let mut out = Vec::new();
     for path in &plan.models {
-        let (name, network) = (subject::name_of(path), Network::read(path)?);
+        let (name, network) = (model_under_test::name_of(path), Network::read(path)?);
         let quantised = network.layers().iter().any(|l| l.scale.is_some());
         let wanted = plan.items.iter().any(|i| i.kind.needs_int8());
         let eighth = match wanted && !quantised {
             true => forms::quantised(&network),
             false => None,
         };
-        out.push(Given { name: name.clone(), network, quantised: false, beside: eighth.is_some() });
-        out.extend(eighth.map(|network| Given {
+        out.push(Candidate {
+            name: name.clone(),
+            network,
+            quantised: false,
+            beside: eighth.is_some(),
+        });
+        out.extend(eighth.map(|network| Candidate {
             name: format!("{name} int8"),
             network,
             quantised: true,
@@ -374,9 +385,9 @@ fn networks(plan: &Plan) -> Result<Vec<Given>, EvaluateError> {
     Ok(out)
 }
 
-fn layers_are_there(plan: &Plan, subjects: &[Subject]) -> Result<(), EvaluateError> {
+fn layers_are_there(plan: &Plan, subjects: &[ModelUnderTest]) -> Result<(), EvaluateError> {
     let there = || subjects.iter().flat_map(|s| &s.layers);
-    let asked = plan.spread.layers.iter().chain(plan.items.iter().flat_map(|i| &i.layers));
+    let asked = plan.grid.layers.iter().chain(plan.items.iter().flat_map(|i| &i.layers));
     for name in asked {
         if !there().any(|l| l.name == *name || l.weight == *name) {
             let there = there().map(|l| l.name.clone()).collect();

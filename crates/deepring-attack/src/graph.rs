@@ -15,5 +15,5 @@ pub(crate) use ends::{input_edit, label_map};
 pub(crate) use pool::swap as pool_swap;
 pub(crate) use residual::cut as residual_cut;
 pub(crate) use stretch::{drop as block_drop, duplicate as block_duplicate, swap as block_swap};
+pub use trigger::apply_trigger;
 pub(crate) use trigger::insert as trigger;
-pub use trigger::stamp;

@@ -2,7 +2,7 @@
 //!
 //! A [`Network`] is a plain ONNX file that can be edited and stays valid. [`attack()`] makes one [`Kind`] of the
 //! [catalogue](Kind::all) on it with a seed; [`Differences`] tells, from the two networks alone, what was
-//! changed. [`Samples`] are labelled inputs, and a [`Judge`] says how well a network answers them.
+//! changed. [`Samples`] are labelled inputs, and a [`Evaluator`] says how well a network answers them.
 //! [`protect`] builds one of the [defences](DefenceKind) that DeepRing is compared with, and [`evade`] is the attacker
 //! who knows that defence.
 #![forbid(unsafe_code)]
@@ -17,10 +17,10 @@ mod catalogue;
 mod defence;
 mod differences;
 pub mod evaluate;
+mod evaluator;
 #[cfg(feature = "gradients")]
 mod gradient;
 mod graph;
-mod judge;
 mod network;
 mod quantise;
 pub mod report;
@@ -37,19 +37,20 @@ pub use defence::{
     ParseDefenceError, Summary, Verdict, evade, evade_in_scope, false_alarm_bound, protect, wilson,
 };
 pub use differences::{Differences, ElementDifference, GraphDifference, TensorDifference};
-pub use evaluate::{Besieged, siege};
+pub use evaluate::{AttackOutcome, run_ring_attacks};
+pub use evaluator::{Evaluator, EvaluatorError, Predictions};
 #[cfg(feature = "gradients")]
 pub use gradient::{Gradients, Objective, Pass};
-pub use graph::stamp;
-pub use judge::{Answers, Judge, JudgeError};
+pub use graph::apply_trigger;
 pub use network::{Element, Layer, LinearOp, Network, NetworkError, Tensor};
 pub use quantise::{QuantiseError, Steps, quantise, quantise_with};
 pub use ring::{
-    Bout, Claim, FilesTampered, FlipOptions, Fork, ForkError, Judged, LiveRing, Met, Named,
-    Overhead, OverheadError, Pace, Place, Presented, Raced, ResealForm, RingAttackError,
-    RingChange, RingEdit, RingFileError, RingFiles, RingTampered, RingTrial, RingTrialError,
-    SwapForm, Touched, Writer, judge_claim, judge_ledger, judge_ring, ledger_fork, output_swap,
-    overhead, receipt_replay, ring_flip, ring_relabel, ring_reseal, ring_rollback, ring_splice,
+    Bout, Claim, Detection, FilesTampered, FlipOptions, Fork, ForkError, LiveRing, Overhead,
+    OverheadError, Place, Reported, ResealForm, RingAttackError, RingChange, RingEdit,
+    RingFileError, RingFiles, RingTampered, RingTrial, RingTrialError, Scenario, SwapForm,
+    Tampered, ToctouResult, ToctouTiming, Verification, Writer, ledger_fork, output_swap, overhead,
+    receipt_replay, ring_flip, ring_relabel, ring_reseal, ring_rollback, ring_splice, verify_claim,
+    verify_ledger, verify_ring,
 };
-pub use samples::{Part, Samples, SamplesError};
+pub use samples::{Samples, SamplesError, Split};
 pub use sensitivity::sensitivities;

@@ -20,11 +20,12 @@ pub use claim::{Claim, SwapForm, output_swap, receipt_replay};
 pub use edit::RingEdit;
 pub use file::RingFileError;
 pub use files::{FilesTampered, RingFiles};
-pub use fork::{Fork, ForkError, judge_ledger, ledger_fork};
+pub use fork::{Fork, ForkError, ledger_fork, verify_ledger};
 pub use overhead::{Overhead, OverheadError, overhead};
 pub use races::LiveRing;
 pub(crate) use races::RACED_CHECKS;
 pub use trial::{
-    Bout, Met, Named, Pace, Place, Presented, Raced, RingTrial, RingTrialError, Touched, Writer,
+    Bout, Detection, Place, Reported, RingTrial, RingTrialError, Scenario, Tampered, ToctouResult,
+    ToctouTiming, Writer,
 };
-pub use verdict::{Judged, judge_claim, judge_ring};
+pub use verdict::{Verification, verify_claim, verify_ring};

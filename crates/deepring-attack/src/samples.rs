@@ -30,7 +30,7 @@ pub struct Samples {
 
 /// Which part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum Split {
     /// What accuracy is measured on.
     Test,
     /// What an attack searches on.
@@ -86,12 +86,12 @@ impl Samples {
     /// `recipe` gives scale, mean and standard deviation of pixels; without one they are divided by 255.
     pub fn open(
         folder: &Path,
-        part: Part,
+        split: Split,
         recipe: Option<&Preprocess>,
     ) -> Result<Self, SamplesError> {
         let readers = [npy::read, idx::read, cifar::read, pictures::read];
         for read in readers {
-            if let Some(samples) = read(folder, part, recipe)? {
+            if let Some(samples) = read(folder, split, recipe)? {
                 return Ok(samples);
             }
         }

@@ -12,7 +12,7 @@ mod measure;
 #[cfg(feature = "gradients")]
 mod progressive;
 
-use crate::attack::context::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackContext, AttackError, Attacked};
 
 /// What a search wants of the answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,28 +27,28 @@ enum Goal {
     ClassToTargetAlone,
 }
 
-pub(crate) fn bfa(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    search(job, Goal::NoAccuracy)
+pub(crate) fn bfa(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    search(context, Goal::NoAccuracy)
 }
 
-pub(crate) fn tbfa_n_to_1(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    search(job, Goal::AllToTarget)
+pub(crate) fn tbfa_n_to_1(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    search(context, Goal::AllToTarget)
 }
 
-pub(crate) fn tbfa_1_to_1(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    search(job, Goal::ClassToTarget)
+pub(crate) fn tbfa_1_to_1(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    search(context, Goal::ClassToTarget)
 }
 
-pub(crate) fn tbfa_stealthy(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    search(job, Goal::ClassToTargetAlone)
+pub(crate) fn tbfa_stealthy(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    search(context, Goal::ClassToTargetAlone)
 }
 
 #[cfg(feature = "gradients")]
-fn search(job: &Job<'_>, goal: Goal) -> Result<Attacked, AttackError> {
-    progressive::search(job, goal)
+fn search(context: &AttackContext<'_>, goal: Goal) -> Result<Attacked, AttackError> {
+    progressive::search(context, goal)
 }
 
 #[cfg(not(feature = "gradients"))]
-fn search(job: &Job<'_>, _: Goal) -> Result<Attacked, AttackError> {
-    Err(AttackError::NeedsGradients { kind: job.kind })
+fn search(context: &AttackContext<'_>, _: Goal) -> Result<Attacked, AttackError> {
+    Err(AttackError::NeedsGradients { kind: context.kind })
 }

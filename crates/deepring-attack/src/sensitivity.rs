@@ -51,13 +51,13 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::Part;
+    use crate::Split;
 
     #[test]
     fn each_layer_has_its_sensitivity_or_the_build_has_none() {
         let zoo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo");
         let network = Network::read(&zoo.join("fashion-lenet5.onnx")).unwrap();
-        let samples = Samples::open(&zoo.join("fashion-sample"), Part::Train, None).unwrap();
+        let samples = Samples::open(&zoo.join("fashion-sample"), Split::Train, None).unwrap();
         let found = sensitivities(&network, &samples);
         if cfg!(feature = "gradients") {
             let found = found.unwrap();

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::judge::{Judge, JudgeError};
+use crate::evaluator::{Evaluator, EvaluatorError};
 use crate::network::{Layer, Network, NetworkError, Values};
 
 /// What an attack is told. What is `None` is the attack's own default.
@@ -124,33 +124,33 @@ pub enum AttackError {
     Network(#[from] NetworkError),
     /// The attacked network cannot be asked.
     #[error(transparent)]
-    Judge(#[from] JudgeError),
+    Evaluator(#[from] EvaluatorError),
 }
 
 /// An attack to be made, with what every family needs.
-pub(crate) struct Job<'a> {
+pub(crate) struct AttackContext<'a> {
     pub(crate) network: &'a Network,
     /// Name of the attack, for errors.
     pub(crate) kind: &'static str,
     /// Which numbers of the seed are the attack's own.
     pub(crate) stream: u64,
     pub(crate) options: &'a Options,
-    pub(crate) judge: Option<&'a Judge>,
+    pub(crate) evaluator: Option<&'a Evaluator>,
     /// Measures the success of a search.
     #[cfg_attr(not(feature = "gradients"), expect(dead_code, reason = "only searches look at it"))]
-    pub(crate) stop: Option<&'a Judge>,
+    pub(crate) stop: Option<&'a Evaluator>,
     pub(crate) progress: &'a (dyn Fn(&Step) + Sync),
 }
 
-impl Job<'_> {
+impl AttackContext<'_> {
     /// The numbers of this attack; others for another kind with the same seed.
     pub(crate) fn random(&self) -> fastrand::Rng {
         let seed = self.options.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.stream;
         fastrand::Rng::with_seed(seed)
     }
 
-    pub(crate) fn judge(&self) -> Result<&Judge, AttackError> {
-        self.judge.ok_or(AttackError::NeedsSamples { kind: self.kind })
+    pub(crate) fn evaluator(&self) -> Result<&Evaluator, AttackError> {
+        self.evaluator.ok_or(AttackError::NeedsSamples { kind: self.kind })
     }
 
     /// The layer that is asked for; else one of those that fit, drawn.
@@ -168,16 +168,16 @@ impl Job<'_> {
             })?;
             return match fits(&found) {
                 true => Ok(found),
-                false => Err(self.nothing(format!("layer `{name}` does not fit"))),
+                false => Err(self.not_applicable(format!("layer `{name}` does not fit"))),
             };
         }
         let fitting: Vec<Layer> = layers.into_iter().filter(|l| fits(l)).collect();
         random
             .choice(fitting)
-            .ok_or_else(|| self.nothing("no layer of the network fits".to_owned()))
+            .ok_or_else(|| self.not_applicable("no layer of the network fits".to_owned()))
     }
 
-    pub(crate) fn nothing(&self, reason: impl Into<String>) -> AttackError {
+    pub(crate) fn not_applicable(&self, reason: impl Into<String>) -> AttackError {
         AttackError::NotApplicable { kind: self.kind, reason: reason.into() }
     }
 
@@ -189,7 +189,7 @@ impl Job<'_> {
     /// The weights of a layer as numbers.
     pub(crate) fn values(&self, layer: &Layer) -> Result<Values, AttackError> {
         Values::of(self.network, layer).ok_or_else(|| {
-            self.nothing(format!(
+            self.not_applicable(format!(
                 "layer `{}` has neither f32, half-precision nor quantised 8-bit weights",
                 layer.name
             ))
@@ -214,7 +214,9 @@ impl Job<'_> {
     /// What an attack made, unless it left everything as it was: an evaluation must not count that as an attack.
     pub(crate) fn changed(&self, attacked: Attacked) -> Result<Attacked, AttackError> {
         match attacked.network == *self.network {
-            true => Err(self.nothing(format!("{}, and that changes nothing", attacked.what))),
+            true => {
+                Err(self.not_applicable(format!("{}, and that changes nothing", attacked.what)))
+            }
             false => Ok(attacked),
         }
     }

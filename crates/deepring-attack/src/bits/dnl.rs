@@ -4,7 +4,7 @@
 //! With Sign-Flips, 2025 (arXiv 2502.07408).
 
 use super::sign::negate;
-use crate::attack::context::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackContext, AttackError, Attacked};
 use crate::network::{Layer, Network, Values};
 
 /// Layers from the input on in which weights are sought.
@@ -12,21 +12,21 @@ const LAYERS: usize = 10;
 const FLIPS: usize = 10;
 
 /// Ranked by magnitude.
-pub(crate) fn largest(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn largest(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
     let magnitudes =
         |_: &Layer, values: &[f32]| values.iter().map(|v| f64::from(v.abs())).collect();
-    let (network, count) = flip_best(job, &first_layers(job)?, &magnitudes)?;
+    let (network, count) = flip_best(context, &first_layers(context)?, &magnitudes)?;
     let what = format!("the signs of the {count} largest weights of the first layers flipped");
-    Ok(job.made(network, what))
+    Ok(context.made(network, what))
 }
 
 /// The first ten linear layers, or the one that is asked for.
-pub(crate) fn first_layers(job: &Job<'_>) -> Result<Vec<Layer>, AttackError> {
-    if job.options.layer.is_some() {
-        let layer = job.layer(&mut job.random(), |l| Values::fit(job.network, l))?;
+pub(crate) fn first_layers(context: &AttackContext<'_>) -> Result<Vec<Layer>, AttackError> {
+    if context.options.layer.is_some() {
+        let layer = context.layer(&mut context.random(), |l| Values::fit(context.network, l))?;
         return Ok(vec![layer]);
     }
-    Ok(job.network.layers().into_iter().take(LAYERS).collect())
+    Ok(context.network.layers().into_iter().take(LAYERS).collect())
 }
 
 /// Flips the signs of the weights with the highest scores, at most one in a filter: a second one could undo the
@@ -38,11 +38,11 @@ pub(crate) fn first_layers(job: &Job<'_>) -> Result<Vec<Layer>, AttackError> {
 /// # Errors
 /// If more flips are asked for than there are filters, or no layer can be read.
 pub(crate) fn flip_best(
-    job: &Job<'_>,
+    context: &AttackContext<'_>,
     layers: &[Layer],
     scores: &dyn Fn(&Layer, &[f32]) -> Vec<f64>,
 ) -> Result<(Network, usize), AttackError> {
-    let read = |l: &Layer| Some((l.clone(), Values::of(job.network, l)?));
+    let read = |l: &Layer| Some((l.clone(), Values::of(context.network, l)?));
     let layers: Vec<(Layer, Values)> = layers.iter().filter_map(read).collect();
     let mut best: Vec<(f64, usize, usize)> = Vec::new();
     for (at, (layer, values)) in layers.iter().enumerate() {
@@ -58,15 +58,15 @@ pub(crate) fn flip_best(
         best.extend(of_filter.into_iter().flatten().map(|(score, index)| (score, at, index)));
     }
     if best.is_empty() {
-        return Err(job.nothing(
+        return Err(context.not_applicable(
             "no layer has f32, half-precision or quantised 8-bit weights that are not zero",
         ));
     }
-    let count = job.flips(FLIPS, best.len(), "filters of the layers attacked")?;
+    let count = context.flips(FLIPS, best.len(), "filters of the layers attacked")?;
     // Of equals the first in the network comes first: the sort is stable.
     best.sort_by(|a, b| b.0.total_cmp(&a.0));
     best.truncate(count);
-    let mut network = job.network.clone();
+    let mut network = context.network.clone();
     for (at, (_, values)) in layers.iter().enumerate() {
         let places = best.iter().filter(|(_, l, _)| *l == at).map(|(_, _, index)| *index);
         negate(&mut network, values, places)?;

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::attack::context::{AttackError, Attacked, Job, Step};
+use crate::attack::context::{AttackContext, AttackError, Attacked, Step};
 use crate::network::{Element, Layer, Network};
 
 /// Bits that a search tries.
@@ -12,15 +12,15 @@ const TRIED: usize = 64;
 
 /// Bit `bit` (the highest of the exponent by default: 30 of an f32, 14 of an f16 or bf16) of `flips` weights (1 by
 /// default), drawn among all, none twice.
-pub(crate) fn sample(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let mut random = job.random();
-    let bits = Bits::of(job, &mut random, |exponent| exponent.end - 1..exponent.end)?;
-    let count = job.flips(1, bits.total, "floating-point weights")?;
-    let mut network = job.network.clone();
+pub(crate) fn sample(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let mut random = context.random();
+    let bits = Bits::of(context, &mut random, |exponent| exponent.end - 1..exponent.end)?;
+    let count = context.flips(1, bits.total, "floating-point weights")?;
+    let mut network = context.network.clone();
     for draw in random.choose_multiple(0..bits.total, count) {
         bits.flip(&mut network, draw)?;
     }
-    Ok(job.made(network, format!("{} of {count} random weights flipped", bits.words(job))))
+    Ok(context.made(network, format!("{} of {count} random weights flipped", bits.words(context))))
 }
 
 /// Tries `flips` (64 by default) random exponent bits, or bits `bit` if that is given, and keeps the one after
@@ -28,26 +28,26 @@ pub(crate) fn sample(job: &Job<'_>) -> Result<Attacked, AttackError> {
 /// leaves them finite: a careful caller would notice such answers without any check of the network.
 ///
 /// `progress` is called with each bit that is tried.
-pub(crate) fn worst(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let judge = job.judge()?;
-    let mut random = job.random();
-    let bits = Bits::of(job, &mut random, |exponent| exponent)?;
-    let count = job.flips(TRIED, bits.total, "bits that can be tried")?;
+pub(crate) fn worst(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let evaluator = context.evaluator()?;
+    let mut random = context.random();
+    let bits = Bits::of(context, &mut random, |exponent| exponent)?;
+    let count = context.flips(TRIED, bits.total, "bits that can be tried")?;
     let mut worst: Option<((bool, f64), Network, Step)> = None;
     for draw in random.choose_multiple(0..bits.total, count) {
-        let mut network = job.network.clone();
+        let mut network = context.network.clone();
         let (tensor, index, bit) = bits.flip(&mut network, draw)?;
-        let answers = judge.ask(&network)?;
+        let answers = evaluator.evaluate(&network)?;
         let finite = answers.rows().flatten().all(|score| score.is_finite());
         let (loss, accuracy) = (answers.loss(answers.labels()), answers.accuracy());
         let step = Step { tensor, index, bit, loss, accuracy };
-        (job.progress)(&step);
+        (context.progress)(&step);
         let harm = (!finite, accuracy);
         if worst.as_ref().is_none_or(|(least, _, _)| harm < *least) {
             worst = Some((harm, network, step));
         }
     }
-    let (_, network, step) = worst.ok_or_else(|| job.nothing("no bit was tried"))?;
+    let (_, network, step) = worst.ok_or_else(|| context.not_applicable("no bit was tried"))?;
     let what = format!("bit {} of one weight flipped, the worst of {count} tried", step.bit);
     Ok(Attacked { network, what, steps: vec![step], reached: None })
 }
@@ -63,24 +63,24 @@ struct Bits {
 impl Bits {
     /// The bits `of` an exponent, or the bit that is asked for, in the layers whose weights have it.
     fn of(
-        job: &Job<'_>,
+        context: &AttackContext<'_>,
         random: &mut fastrand::Rng,
         of: impl Fn(Range<u32>) -> Range<u32>,
     ) -> Result<Self, AttackError> {
-        let format = |l: &Layer| Element::exponent(job.network.tensor(&l.weight).ok()?.dtype());
+        let format = |l: &Layer| Element::exponent(context.network.tensor(&l.weight).ok()?.dtype());
         let float = |l: &Layer| format(l).is_some() && !l.is_empty();
-        let layers: Vec<Layer> = match &job.options.layer {
-            Some(_) => vec![job.layer(random, float)?],
-            None => job.network.layers().into_iter().filter(float).collect(),
+        let layers: Vec<Layer> = match &context.options.layer {
+            Some(_) => vec![context.layer(random, float)?],
+            None => context.network.layers().into_iter().filter(float).collect(),
         };
         if layers.is_empty() {
             let reason = "the network has no floating-point weight, and others have no exponent";
-            return Err(job.nothing(reason));
+            return Err(context.not_applicable(reason));
         }
         let most = layers.iter().filter_map(|l| Some(format(l)?.0)).max().unwrap_or_default();
         let bits = |layer: Layer| {
             let (width, exponent) = format(&layer)?;
-            let bits = match job.options.bit {
+            let bits = match context.options.bit {
                 Some(bit) => (bit < width).then(|| bit..bit + 1)?,
                 None => of(exponent),
             };
@@ -88,7 +88,7 @@ impl Bits {
         };
         let layers: Vec<_> = layers.into_iter().filter_map(bits).collect();
         let total = layers.iter().map(|(layer, bits)| layer.len() * bits.len()).sum();
-        match (total, job.options.bit) {
+        match (total, context.options.bit) {
             (0, Some(bit)) => Err(AttackError::Option {
                 option: "bit",
                 found: bit.to_string(),
@@ -125,10 +125,10 @@ impl Bits {
     }
 
     /// Which bit of each weight, in words.
-    fn words(&self, job: &Job<'_>) -> String {
+    fn words(&self, context: &AttackContext<'_>) -> String {
         let first = self.layers.first().map(|(_, bits)| bits.start);
         let same = self.layers.iter().all(|(_, bits)| Some(bits.start) == first);
-        match job.options.bit.or(first.filter(|_| same)) {
+        match context.options.bit.or(first.filter(|_| same)) {
             Some(bit) => format!("bit {bit}"),
             None => "the highest bit of the exponent".to_owned(),
         }

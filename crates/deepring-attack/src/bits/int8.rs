@@ -4,31 +4,31 @@ use std::collections::BTreeSet;
 
 use deepring::DType;
 
-use crate::attack::context::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackContext, AttackError, Attacked};
 use crate::network::Layer;
 
 const FLIPS: usize = 10;
 
 /// A layer, a weight of it and a bit of that are drawn, each alike likely, and no bit twice: the baseline that
 /// Rakin et al. (2019) hold their search against.
-pub(crate) fn random(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let mut random = job.random();
+pub(crate) fn random(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let mut random = context.random();
     let eight_bit = |l: &Layer| {
-        let dtype = job.network.tensor(&l.weight).map(|t| t.dtype());
+        let dtype = context.network.tensor(&l.weight).map(|t| t.dtype());
         matches!(dtype, Ok(DType::I8 | DType::U8)) && !l.is_empty()
     };
-    let layers: Vec<Layer> = match &job.options.layer {
-        Some(_) => vec![job.layer(&mut random, eight_bit)?],
-        None => job.network.layers().into_iter().filter(eight_bit).collect(),
+    let layers: Vec<Layer> = match &context.options.layer {
+        Some(_) => vec![context.layer(&mut random, eight_bit)?],
+        None => context.network.layers().into_iter().filter(eight_bit).collect(),
     };
     if layers.is_empty() {
-        return Err(job.nothing("the network has no 8-bit weight; quantise it first"));
+        return Err(context.not_applicable("the network has no 8-bit weight; quantise it first"));
     }
     let bits = layers.iter().map(|l| 8 * l.len()).sum();
-    let count = job.flips(FLIPS, bits, "bits of 8-bit weights")?;
+    let count = context.flips(FLIPS, bits, "bits of 8-bit weights")?;
     let mut open: Vec<(&Layer, BTreeSet<usize>)> =
         layers.iter().map(|l| (l, BTreeSet::new())).collect();
-    let mut network = job.network.clone();
+    let mut network = context.network.clone();
     let mut done = 0;
     while done < count && !open.is_empty() {
         let at = random.usize(0..open.len());
@@ -43,7 +43,7 @@ pub(crate) fn random(job: &Job<'_>) -> Result<Attacked, AttackError> {
     for (layer, taken) in &open {
         flip(&mut network, layer, taken)?;
     }
-    Ok(job.made(network, format!("{count} random bits of 8-bit weights flipped")))
+    Ok(context.made(network, format!("{count} random bits of 8-bit weights flipped")))
 }
 
 fn flip(

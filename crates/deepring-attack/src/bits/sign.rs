@@ -1,15 +1,15 @@
 //! Signs of weights: random ones.
 
-use crate::attack::context::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackContext, AttackError, Attacked};
 use crate::network::{Layer, Network, Values};
 
 /// As many as the chosen ones of `sign-dnl`, to compare with.
 const FLIPS: usize = 10;
 
 /// Drawn among all weights of all layers, none twice. Weights that are zero have no sign.
-pub(crate) fn random(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let mut random = job.random();
-    let layers = layers(job, &mut random)?;
+pub(crate) fn random(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let mut random = context.random();
+    let layers = layers(context, &mut random)?;
     let signed: Vec<(usize, usize)> = layers
         .iter()
         .enumerate()
@@ -19,16 +19,16 @@ pub(crate) fn random(job: &Job<'_>) -> Result<Attacked, AttackError> {
         })
         .collect();
     if signed.is_empty() {
-        return Err(job.nothing("every weight is zero"));
+        return Err(context.not_applicable("every weight is zero"));
     }
-    let count = job.flips(FLIPS, signed.len(), "weights that are not zero")?;
+    let count = context.flips(FLIPS, signed.len(), "weights that are not zero")?;
     let drawn = random.choose_multiple(signed, count);
-    let mut network = job.network.clone();
+    let mut network = context.network.clone();
     for (at, (_, values)) in layers.iter().enumerate() {
         let places = drawn.iter().filter(|(layer, _)| *layer == at).map(|(_, index)| *index);
         negate(&mut network, values, places)?;
     }
-    Ok(job.made(network, format!("the signs of {count} random weights flipped")))
+    Ok(context.made(network, format!("the signs of {count} random weights flipped")))
 }
 
 /// Stores the numbers at these places with the other sign.
@@ -47,15 +47,21 @@ pub(super) fn negate(
 }
 
 /// The layers whose weights can be read, or the one that is asked for.
-fn layers(job: &Job<'_>, random: &mut fastrand::Rng) -> Result<Vec<(Layer, Values)>, AttackError> {
-    let all = match &job.options.layer {
-        Some(_) => vec![job.layer(random, |l| Values::fit(job.network, l))?],
-        None => job.network.layers(),
+fn layers(
+    context: &AttackContext<'_>,
+    random: &mut fastrand::Rng,
+) -> Result<Vec<(Layer, Values)>, AttackError> {
+    let all = match &context.options.layer {
+        Some(_) => vec![context.layer(random, |l| Values::fit(context.network, l))?],
+        None => context.network.layers(),
     };
-    let read = |l: Layer| Values::of(job.network, &l).map(|values| (l, values));
+    let read = |l: Layer| Values::of(context.network, &l).map(|values| (l, values));
     let found: Vec<(Layer, Values)> = all.into_iter().filter_map(read).collect();
     match found.is_empty() {
-        true => Err(job.nothing("no layer has f32, half-precision or quantised 8-bit weights")),
+        true => {
+            Err(context
+                .not_applicable("no layer has f32, half-precision or quantised 8-bit weights"))
+        }
         false => Ok(found),
     }
 }

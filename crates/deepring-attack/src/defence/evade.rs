@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::hashtag::covered;
 use super::{DefenceKind, DefenceOptions, Moment};
-use crate::judge::{Judge, JudgeError};
+use crate::evaluator::{Evaluator, EvaluatorError};
 use crate::network::{Network, NetworkError};
 use harm::Edit;
 
@@ -44,20 +44,20 @@ pub enum EvasionError {
     Network(#[from] NetworkError),
     /// The edited network cannot be asked.
     #[error(transparent)]
-    Judge(#[from] JudgeError),
+    Evaluator(#[from] EvaluatorError),
 }
 
 /// Edits a network so that it does harm and `kind` stays silent. The attacker knows the scheme and `options`, but not
 /// the secrets: `options.seed` is not read. `seed` begins the attacker's own numbers.
 ///
-/// With a judge, the most harmful of several candidates is chosen by its samples; without one it is the first. A spot
+/// With an evaluator, the most harmful of several candidates is chosen by its samples; without one it is the first. A spot
 /// check is evaded only with probability `1 - share`, for one inference: a deterministic attacker has no better.
 pub fn evade(
     kind: DefenceKind,
     network: &Network,
     options: &DefenceOptions,
     seed: u64,
-    judge: Option<&Judge>,
+    evaluator: Option<&Evaluator>,
 ) -> Result<Evasion, EvasionError> {
     let random = &mut fastrand::Rng::with_seed(seed);
     let everywhere = |_: &str| true;
@@ -100,20 +100,20 @@ pub fn evade(
             (harm::single_elements(network, random), Moment::Live, how)
         }
     };
-    let chosen = most_harmful(kind, edits, judge)?;
+    let chosen = most_harmful(kind, edits, evaluator)?;
     Ok(Evasion { network: chosen.network, moment, what: format!("{}; {how}", chosen.what) })
 }
 
-/// The edit that leaves the least accuracy; of equals, and without a judge, the first.
+/// The edit that leaves the least accuracy; of equals, and without an evaluator, the first.
 fn most_harmful(
     kind: DefenceKind,
     edits: Vec<Edit>,
-    judge: Option<&Judge>,
+    evaluator: Option<&Evaluator>,
 ) -> Result<Edit, EvasionError> {
     let mut best: Option<(Edit, f64)> = None;
     for edit in edits {
-        let accuracy = match judge {
-            Some(judge) => judge.ask(&edit.network)?.accuracy(),
+        let accuracy = match evaluator {
+            Some(evaluator) => evaluator.evaluate(&edit.network)?.accuracy(),
             None => 1.0,
         };
         if best.as_ref().is_none_or(|(_, least)| accuracy < *least) {

@@ -50,14 +50,14 @@ impl Hashtag {
         let mut random = fastrand::Rng::with_seed(options.seed);
         let mut table = std::array::from_fn(|i| i as u8);
         random.shuffle(&mut table);
-        let guard = |name: String| {
+        let baseline = |name: String| {
             let tensor = network.tensor(&name).ok()?;
             let mut order: Vec<u32> = (0..tensor.len() as u32).collect();
             random.shuffle(&mut order);
             let hash = pearson(&table, &order, &tensor);
             Some(Guarded { name, order, hash })
         };
-        let tensors = covered(network, options).into_iter().filter_map(guard).collect();
+        let tensors = covered(network, options).into_iter().filter_map(baseline).collect();
         Self { table, tensors }
     }
 }

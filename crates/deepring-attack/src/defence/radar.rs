@@ -33,11 +33,11 @@ struct Guarded {
 impl Radar {
     pub(super) fn of(network: &Network, options: &DefenceOptions) -> Self {
         let mut random = fastrand::Rng::with_seed(options.seed);
-        let guard = |layer: crate::network::Layer| {
+        let baseline = |layer: crate::network::Layer| {
             let tensor = network.tensor(&layer.weight).ok()?;
             Guarded::of(&tensor, options.group.max(1), &mut random)
         };
-        Self { tensors: network.layers().into_iter().filter_map(guard).collect() }
+        Self { tensors: network.layers().into_iter().filter_map(baseline).collect() }
     }
 }
 

@@ -25,13 +25,13 @@ struct Guarded {
 
 impl SpotCheck {
     pub(super) fn of(network: &Network, options: &DefenceOptions) -> Self {
-        let guard = |t: Tensor<'_>| Guarded {
+        let baseline = |t: Tensor<'_>| Guarded {
             name: t.name().to_owned(),
             elements: t.len(),
             element: t.dtype().size(),
             digests: t.bytes().chunks(CHUNK).map(blake3::hash).collect(),
         };
-        Self { share: options.share, tensors: network.tensors().map(guard).collect() }
+        Self { share: options.share, tensors: network.tensors().map(baseline).collect() }
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use deepring_onnx::proto::{NodeProto, TensorProto};
 
 use super::*;
-use crate::judge::Judge;
-use crate::samples::{Part, Samples};
+use crate::evaluator::Evaluator;
+use crate::samples::{Samples, Split};
 
 fn zoo() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo")
@@ -19,9 +19,9 @@ pub(super) fn resnet() -> Network {
     Network::read(&zoo().join("fashion-resnet8.onnx")).unwrap()
 }
 
-pub(super) fn judge() -> Judge {
-    let samples = Samples::open(&zoo().join("fashion-sample"), Part::Test, None).unwrap();
-    Judge::new(Arc::new(samples.choose(50, 0)), 1)
+pub(super) fn evaluator() -> Evaluator {
+    let samples = Samples::open(&zoo().join("fashion-sample"), Split::Test, None).unwrap();
+    Evaluator::new(Arc::new(samples.choose(50, 0)), 1)
 }
 
 /// The network with its weights quantised to 8 bits: symmetric, one step a layer, dequantised in the graph.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::graph::stamp;
-use crate::judge::Judge;
+use crate::evaluator::Evaluator;
+use crate::graph::apply_trigger;
 use crate::network::Network;
 use crate::quantise::quantise;
 
 /// The samples with the trigger on them.
-pub(super) fn stamped(test: &Judge) -> Judge {
-    Judge::new(Arc::new(stamp(test.samples())), 1)
+pub(super) fn with_trigger(test: &Evaluator) -> Evaluator {
+    Evaluator::new(Arc::new(apply_trigger(test.samples())), 1)
 }
 
 /// The network with 8-bit weights; `None` if it cannot have them.

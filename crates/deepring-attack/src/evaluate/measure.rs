@@ -3,15 +3,15 @@
 use std::time::Instant;
 
 use super::EvaluateError;
-use super::cell::Cell;
+use super::configuration::Configuration;
 use super::forms;
-use super::record::{Measured, Outcome, Sight};
-use super::subject::Subject;
+use super::model_under_test::ModelUnderTest;
+use super::record::{BaselineResult, Measured, Outcome};
 use crate::attack::{AttackError, Attacked, Step, attack_until};
 use crate::catalogue::{Family, Kind, Targeted};
 use crate::defence::{Defence, Moment, Verdict};
 use crate::differences::Differences;
-use crate::judge::{Answers, Judge, JudgeError};
+use crate::evaluator::{Evaluator, EvaluatorError, Predictions};
 use crate::network::Network;
 
 /// After how many flips accuracy is looked at on the test samples, beside the last.
@@ -19,11 +19,11 @@ const LOOKS: [usize; 13] = [1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 75, 100];
 
 /// Measures a cell. What an attack, or the engine after it, refuses is a result and no error.
 pub(super) fn measure(
-    subject: &Subject,
-    cell: &Cell,
+    subject: &ModelUnderTest,
+    cell: &Configuration,
     key: &str,
-    test: &Judge,
-    search: &Judge,
+    test: &Evaluator,
+    search: &Evaluator,
 ) -> Result<Outcome, EvaluateError> {
     let began = Instant::now();
     let options = cell.options(subject.line.classes);
@@ -33,20 +33,20 @@ pub(super) fn measure(
     let network = &subject.network;
     let made = match attack_until(network, cell.kind, &options, Some(search), stop, &|_| ()) {
         Ok(made) => made,
-        Err(AttackError::Judge(e)) => return unusable(e),
+        Err(AttackError::Evaluator(e)) => return unusable(e),
         Err(e) => return Ok(Outcome::NotApplicable(e.to_string())),
     };
     let seconds = began.elapsed().as_secs_f64();
-    let answers = match test.ask(&made.network) {
+    let answers = match test.evaluate(&made.network) {
         Ok(answers) => answers,
         Err(e) => return unusable(e),
     };
     let differences = Differences::between(&subject.network, &made.network);
     let changed: Vec<&str> = differences.tensors.iter().map(|t| t.tensor.as_str()).collect();
     let mut random = random_of(key);
-    let mut defences = Vec::with_capacity(subject.guards.len());
-    for guard in &subject.guards {
-        defences.push(sight(guard.as_ref(), &made.network, &changed, &mut random, test)?);
+    let mut defences = Vec::with_capacity(subject.baselines.len());
+    for baseline in &subject.baselines {
+        defences.push(sight(baseline.as_ref(), &made.network, &changed, &mut random, test)?);
     }
     let ring = subject.trial.as_ref().map(|t| t.meet(&made.network));
     Ok(Outcome::Measured(Box::new(Measured {
@@ -73,9 +73,9 @@ pub(super) fn measure(
 }
 
 /// No file to write is an obstacle of this machine; everything else is the attacked network's own.
-fn unusable(e: JudgeError) -> Result<Outcome, EvaluateError> {
+fn unusable(e: EvaluatorError) -> Result<Outcome, EvaluateError> {
     match e {
-        JudgeError::Temporary(_) => Err(e.into()),
+        EvaluatorError::Temporary(_) => Err(e.into()),
         e => Ok(Outcome::Unusable(e.to_string())),
     }
 }
@@ -89,25 +89,25 @@ fn random_of(key: &str) -> fastrand::Rng {
 }
 
 fn sight(
-    guard: &dyn Defence,
+    baseline: &dyn Defence,
     network: &Network,
     changed: &[&str],
     random: &mut fastrand::Rng,
-    test: &Judge,
-) -> Result<Sight, EvaluateError> {
+    test: &Evaluator,
+) -> Result<BaselineResult, EvaluateError> {
     let began = Instant::now();
-    let at_rest = guard.check(network, Moment::AtRest, random);
+    let at_rest = baseline.check(network, Moment::AtRest, random);
     let ms = began.elapsed().as_secs_f64() * 1e3;
-    let live = guard.check(network, Moment::Live, random);
+    let live = baseline.check(network, Moment::Live, random);
     let seen = if live.detected { &live } else { &at_rest };
     let mut restored = network.clone();
-    guard.recover(&mut restored, seen);
+    baseline.recover(&mut restored, seen);
     let recovered = match seen.detected && restored != *network {
-        true => test.ask(&restored).ok().map(|a| a.accuracy()),
+        true => test.evaluate(&restored).ok().map(|a| a.accuracy()),
         false => None,
     };
-    Ok(Sight {
-        defence: guard.kind().name().to_owned(),
+    Ok(BaselineResult {
+        defence: baseline.kind().name().to_owned(),
         at_rest: at_rest.detected,
         live: live.detected,
         located: seen.detected.then(|| names_only(seen, changed)),
@@ -126,16 +126,16 @@ fn success(
     kind: Kind,
     source: Option<usize>,
     target: Option<usize>,
-    answers: &Answers,
+    answers: &Predictions,
     made: &Attacked,
-    test: &Judge,
+    test: &Evaluator,
 ) -> Result<Option<f64>, EvaluateError> {
     let Some(target) = target else { return Ok(None) };
     Ok(match kind.targeted() {
         Targeted::AllInputs => Some(answers.share_given(target, |l| l != target)),
         Targeted::OneClass => source.map(|source| answers.share_given(target, |l| l == source)),
         Targeted::Triggered => {
-            let answers = forms::stamped(test).ask(&made.network)?;
+            let answers = forms::with_trigger(test).evaluate(&made.network)?;
             Some(answers.share_given(target, |l| l != target))
         }
         Targeted::No => None,
@@ -162,7 +162,7 @@ fn trace(
     before: &Network,
     made: &Attacked,
     last: f64,
-    test: &Judge,
+    test: &Evaluator,
 ) -> Result<Vec<(usize, f64)>, EvaluateError> {
     let all = made.steps.len();
     // Only where the steps are the whole edit can it be made again step by step.
@@ -173,7 +173,7 @@ fn trace(
     for count in LOOKS.into_iter().filter(|n| *n < all) {
         let part = made.steps.get(..count).unwrap_or_default();
         if let Some(network) = flipped(before, part) {
-            out.push((count, test.ask(&network)?.accuracy()));
+            out.push((count, test.evaluate(&network)?.accuracy()));
         }
     }
     out.push((all, last));

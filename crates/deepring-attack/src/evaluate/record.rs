@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cell::Strength;
+use super::configuration::Strength;
 
 /// A line of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -243,14 +243,14 @@ pub struct Measured {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<(usize, f64)>,
     /// What each baseline saw.
-    pub defences: Vec<Sight>,
+    pub defences: Vec<BaselineResult>,
     /// What DeepRing saw.
-    pub ring: Option<RingSight>,
+    pub ring: Option<RingResult>,
 }
 
 /// What a baseline saw of an attack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sight {
+pub struct BaselineResult {
     /// The defence.
     pub defence: String,
     /// Whether it saw the edit in the stored file.
@@ -268,7 +268,7 @@ pub struct Sight {
 
 /// What DeepRing saw of an attack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RingSight {
+pub struct RingResult {
     /// Whether the edit was refused.
     pub detected: bool,
     /// Whether every block that is named was changed, and one is.

@@ -7,12 +7,12 @@ use deepring::Check;
 use deepring_infer::SessionOptions;
 
 use super::EvaluateError;
-use super::record::{RingAdaptive, RingAttack, RingLine, RingSight};
-use super::ring_attacks::{Besieged, siege};
-use super::subject::Bench;
+use super::model_under_test::EvalContext;
+use super::record::{RingAdaptive, RingAttack, RingLine, RingResult};
+use super::ring_attacks::{AttackOutcome, run_ring_attacks};
 use crate::defence::false_alarm_bound;
 use crate::network::Network;
-use crate::ring::{Met, Place, RingTrial, RingTrialError, Writer, overhead};
+use crate::ring::{Detection, Place, RingTrial, RingTrialError, Writer, overhead};
 use crate::samples::Samples;
 
 /// Samples that a ring is asked while it is tampered with: an answer is the clean one bit for bit, or it is not.
@@ -30,9 +30,12 @@ pub(super) struct Trial {
 }
 
 /// Seals a network; or says why it cannot be sealed.
-pub(super) fn seal(bench: &Bench<'_>, network: &Network) -> (Option<Trial>, Option<String>) {
-    let check = bench.plan.check;
-    let samples = bench.test.samples().choose(ASKED, 3);
+pub(super) fn seal(
+    context: &EvalContext<'_>,
+    network: &Network,
+) -> (Option<Trial>, Option<String>) {
+    let check = context.plan.check;
+    let samples = context.test.samples().choose(ASKED, 3);
     match open(network, check) {
         Ok(first) => {
             let idle = Mutex::new(vec![first]);
@@ -69,10 +72,10 @@ impl Trial {
     }
 
     /// What the ring makes of a tampered network.
-    pub(super) fn meet(&self, attacked: &Network) -> RingSight {
+    pub(super) fn meet(&self, attacked: &Network) -> RingResult {
         match self.with(|trial| trial.meet(attacked, &self.samples)) {
             Ok(met) => sight(&met),
-            Err(e) => RingSight {
+            Err(e) => RingResult {
                 detected: false,
                 block: None,
                 tensor: None,
@@ -85,7 +88,7 @@ impl Trial {
     }
 
     /// What protection costs, and whether it refuses what nobody touched.
-    pub(super) fn measure(&self, bench: &Bench<'_>) -> Result<RingLine, EvaluateError> {
+    pub(super) fn measure(&self, context: &EvalContext<'_>) -> Result<RingLine, EvaluateError> {
         let rounds = CLEAN_QUERIES.div_ceil(self.samples.len());
         let ring = |e: RingTrialError| EvaluateError::Ring { reason: e.to_string() };
         let (blocks, stored_bytes) = self
@@ -102,7 +105,7 @@ impl Trial {
         let clean_checks = rounds * self.samples.len();
         let cost = overhead(&self.network, &self.samples, options(self.check), rounds)
             .map_err(|e| EvaluateError::Ring { reason: e.to_string() })?;
-        let attacks = siege(&self.network, bench.test.samples(), self.check)
+        let attacks = run_ring_attacks(&self.network, context.test.samples(), self.check)
             .map_err(|reason| EvaluateError::Ring { reason })?;
         Ok(RingLine {
             blocks,
@@ -118,7 +121,7 @@ impl Trial {
     }
 }
 
-fn attack(one: Besieged) -> RingAttack {
+fn attack(one: AttackOutcome) -> RingAttack {
     RingAttack {
         attack: one.kind.name().to_owned(),
         atlas: one.kind.atlas().to_owned(),
@@ -128,7 +131,7 @@ fn attack(one: Besieged) -> RingAttack {
     }
 }
 
-fn adaptive(one: &Besieged) -> Option<RingAdaptive> {
+fn adaptive(one: &AttackOutcome) -> Option<RingAdaptive> {
     let raced = one.raced.as_ref().filter(|r| r.writer != Writer::Blind)?;
     Some(RingAdaptive {
         attack: one.kind.name().to_owned(),
@@ -141,13 +144,13 @@ fn adaptive(one: &Besieged) -> Option<RingAdaptive> {
     })
 }
 
-fn sight(met: &Met) -> RingSight {
+fn sight(met: &Detection) -> RingResult {
     // Where the two networks seal alike there is nothing to see, and where other blocks are presented altogether it is
     // the closure that is refused, whichever block was edited.
     let touched = !met.touched.is_empty() && met.place != Place::WholeRing;
     let tensors =
         met.touched.iter().any(|t| !matches!(t.part.as_str(), "graph" | "manifest" | "header"));
-    RingSight {
+    RingResult {
         detected: met.detected,
         block: touched.then_some(met.located),
         tensor: (touched && tensors).then_some(met.located_tensor),

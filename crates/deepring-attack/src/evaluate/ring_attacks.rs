@@ -1,4 +1,4 @@
-//! All attacks of the family `Ring` on one sealed network, each judged by a reader who saw both of its versions.
+//! All attacks of the family `Ring` on one sealed network, each put before a reader who saw both of its versions.
 //!
 //! This is the attacker who knows how DeepRing works, may write everywhere, and lacks the owner's key.
 
@@ -14,15 +14,15 @@ use deepring_ledger::{Entry, Event, Ledger};
 use crate::catalogue::{Entry as Begin, Kind};
 use crate::network::Network;
 use crate::ring::{
-    Claim, FlipOptions, Judged, LiveRing, RACED_CHECKS, Raced, ResealForm, SwapForm, judge_claim,
-    judge_ledger, judge_ring, ledger_fork, output_swap, receipt_replay, ring_flip, ring_relabel,
-    ring_reseal, ring_rollback, ring_splice,
+    Claim, FlipOptions, LiveRing, RACED_CHECKS, ResealForm, SwapForm, ToctouResult, Verification,
+    ledger_fork, output_swap, receipt_replay, ring_flip, ring_relabel, ring_reseal, ring_rollback,
+    ring_splice, verify_claim, verify_ledger, verify_ring,
 };
 use crate::samples::Samples;
 
 /// What came of one attack.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Besieged {
+pub struct AttackOutcome {
     /// The attack.
     pub kind: Kind,
     /// Whether it was noticed.
@@ -32,7 +32,7 @@ pub struct Besieged {
     /// What was done and what was seen, in a sentence.
     pub what: String,
     /// The counts, of a race in live memory.
-    pub raced: Option<Raced>,
+    pub raced: Option<ToctouResult>,
 }
 
 /// Any of the errors that the attacks have; there is nothing to be done about one but to tell it.
@@ -42,36 +42,44 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # Errors
 /// If the network cannot be sealed, or an attack cannot be made at all, in words.
-pub fn siege(network: &Network, samples: &Samples, check: Check) -> Result<Vec<Besieged>, String> {
-    laid(network, samples, check).map_err(|e| e.to_string())
+pub fn run_ring_attacks(
+    network: &Network,
+    samples: &Samples,
+    check: Check,
+) -> Result<Vec<AttackOutcome>, String> {
+    run_all(network, samples, check).map_err(|e| e.to_string())
 }
 
-fn laid(network: &Network, samples: &Samples, check: Check) -> Result<Vec<Besieged>, Failure> {
-    let town = Town::built(network)?;
-    let mut out = files(&town, network)?;
-    out.extend(decisions(&town, samples)?);
-    out.push(fork(&town)?);
+fn run_all(
+    network: &Network,
+    samples: &Samples,
+    check: Check,
+) -> Result<Vec<AttackOutcome>, Failure> {
+    let fixture = RingFixture::create(network)?;
+    let mut out = files(&fixture, network)?;
+    out.extend(decisions(&fixture, samples)?);
+    out.push(fork(&fixture)?);
     out.extend(memory(network, samples, check)?);
     Ok(out)
 }
 
-impl Besieged {
-    fn of(kind: Kind, raced: Raced) -> Self {
+impl AttackOutcome {
+    fn of(kind: Kind, raced: ToctouResult) -> Self {
         let (what, detected) = (raced.sentence(), raced.wrong == 0);
         Self { kind, detected, located: None, what, raced: Some(raced) }
     }
 }
 
 /// Two versions of one ring in a folder, and a store that has seen both.
-struct Town {
+struct RingFixture {
     folder: tempfile::TempDir,
     owner: SecretKey<Owner>,
     host: SecretKey<Host>,
     store: TrustStore,
 }
 
-impl Town {
-    fn built(network: &Network) -> Result<Self, Failure> {
+impl RingFixture {
+    fn create(network: &Network) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         let (owner, host) = (SecretKey::generate()?, SecretKey::generate()?);
         let mut store = TrustStore::open(&folder.path().join("trust.json"))?;
@@ -104,31 +112,31 @@ impl Town {
         Ok(UnverifiedRing::open(&self.path("new.ring"))?.authenticate(&self.trust())?)
     }
 
-    fn judge(&self, attacked: &Path) -> Result<Judged, Failure> {
-        Ok(judge_ring(attacked, &self.trust())?)
+    fn verify(&self, attacked: &Path) -> Result<Verification, Failure> {
+        Ok(verify_ring(attacked, &self.trust())?)
     }
 }
 
-fn besieged(kind: Kind, block: Option<u32>, did: &str, judged: &Judged) -> Besieged {
-    let saw = judged.findings.first().map_or("nothing seen".to_owned(), ToString::to_string);
-    Besieged {
+fn outcome(kind: Kind, block: Option<u32>, did: &str, verified: &Verification) -> AttackOutcome {
+    let saw = verified.findings.first().map_or("nothing seen".to_owned(), ToString::to_string);
+    AttackOutcome {
         kind,
-        detected: judged.verdict != Verdict::Intact,
-        located: block.map(|block| judged.blocks() == [block]),
+        detected: verified.verdict != Verdict::Intact,
+        located: block.map(|block| verified.blocks() == [block]),
         what: format!("{did}: {saw}"),
         raced: None,
     }
 }
 
-fn files(town: &Town, network: &Network) -> Result<Vec<Besieged>, Failure> {
+fn files(fixture: &RingFixture, network: &Network) -> Result<Vec<AttackOutcome>, Failure> {
     let (old, new, out) =
-        (town.path("old.ring"), town.path("new.ring"), town.path("attacked.ring"));
-    let block = town.ring()?.layers().iter().find(|h| !h.parts.is_empty()).map(|h| h.index);
+        (fixture.path("old.ring"), fixture.path("new.ring"), fixture.path("attacked.ring"));
+    let block = fixture.ring()?.layers().iter().find(|h| !h.parts.is_empty()).map(|h| h.index);
     let mut done = Vec::new();
 
     let options = FlipOptions { block, flips: 1, ..FlipOptions::default() };
     ring_flip(&new, &out, &options)?;
-    done.push(besieged(Kind::RingFlip, block, "one stored bit flipped", &town.judge(&out)?));
+    done.push(outcome(Kind::RingFlip, block, "one stored bit flipped", &fixture.verify(&out)?));
 
     let mut tampered = network.clone();
     if let Some(weight) = network.layers().first().map(|l| l.weight.clone()) {
@@ -141,27 +149,30 @@ fn files(town: &Town, network: &Network) -> Result<Vec<Besieged>, Failure> {
     ];
     for (form, did) in forms {
         ring_reseal(&new, &tampered, &out, form)?;
-        done.push(besieged(Kind::RingReseal, None, did, &town.judge(&out)?));
+        done.push(outcome(Kind::RingReseal, None, did, &fixture.verify(&out)?));
     }
 
     ring_splice(&new, &old, &out, block, 0)?;
     let did = "an authentic block of the older version put in";
-    done.push(besieged(Kind::RingSplice, block, did, &town.judge(&out)?));
+    done.push(outcome(Kind::RingSplice, block, did, &fixture.verify(&out)?));
 
     ring_rollback(&old, &out)?;
     let did = "the older version presented";
-    done.push(besieged(Kind::RingRollback, None, did, &town.judge(&out)?));
+    done.push(outcome(Kind::RingRollback, None, did, &fixture.verify(&out)?));
 
     ring_relabel(&new, &out, None, 0)?;
     let did = "the sealed labels and recipe edited";
-    done.push(besieged(Kind::RingRelabel, Some(0), did, &town.judge(&out)?));
+    done.push(outcome(Kind::RingRelabel, Some(0), did, &fixture.verify(&out)?));
     Ok(done)
 }
 
-fn decisions(town: &Town, samples: &Samples) -> Result<Vec<Besieged>, Failure> {
-    let ring = town.ring()?;
-    let session =
-        Session::open(town.ring()?, std::slice::from_ref(&town.host), SessionOptions::default())?;
+fn decisions(fixture: &RingFixture, samples: &Samples) -> Result<Vec<AttackOutcome>, Failure> {
+    let ring = fixture.ring()?;
+    let session = Session::open(
+        fixture.ring()?,
+        std::slice::from_ref(&fixture.host),
+        SessionOptions::default(),
+    )?;
     let name = ring.inputs().first().map(|s| s.name.clone()).unwrap_or_default();
     let ask = |at: usize| -> Result<Claim, Failure> {
         let inputs: Vec<TensorValue> = vec![samples.batch(&name, at..at + 1, 1)?];
@@ -172,36 +183,36 @@ fn decisions(town: &Town, samples: &Samples) -> Result<Vec<Besieged>, Failure> {
     let (first, second) = (ask(0)?, ask(samples.len() - 1)?);
     let replay = receipt_replay(&first, second.inputs.clone());
     let did = "an old receipt shown for another question";
-    let mut done = vec![besieged(Kind::ReceiptReplay, None, did, &judge_claim(&replay, &ring))];
+    let mut done = vec![outcome(Kind::ReceiptReplay, None, did, &verify_claim(&replay, &ring))];
     let forms = [
         (SwapForm::Beside, "another answer beside an honest receipt"),
         (SwapForm::Inside, "another answer's digest in the receipt"),
     ];
     for (form, did) in forms {
         let swapped = output_swap(&first, second.outputs.clone(), form);
-        done.push(besieged(Kind::OutputSwap, None, did, &judge_claim(&swapped, &ring)));
+        done.push(outcome(Kind::OutputSwap, None, did, &verify_claim(&swapped, &ring)));
     }
     Ok(done)
 }
 
-fn fork(town: &Town) -> Result<Besieged, Failure> {
+fn fork(fixture: &RingFixture) -> Result<AttackOutcome, Failure> {
     let entry = |n: u8| Entry {
         at: u64::from(n),
         event: Event::Decisions { ring_digest: [0; 32], decision_id: [n; 32], count: 1 },
     };
-    let original = town.path("ledger");
+    let original = fixture.path("ledger");
     let mut ledger = Ledger::open_or_create(&original)?;
     ledger.append(&[entry(1), entry(2)])?;
     drop(ledger);
-    let fork = ledger_fork(&original, &town.path("fork"), [&[entry(3)], &[entry(4)]])?;
+    let fork = ledger_fork(&original, &fixture.path("fork"), [&[entry(3)], &[entry(4)]])?;
     let ([first, _], [_, kept]) = (&fork.folders, &fork.checkpoints);
-    let judged = judge_ledger(first, kept)?;
+    let verified = verify_ledger(first, kept)?;
     let did = "one branch shown to a reader who kept a checkpoint of the other";
-    Ok(besieged(Kind::LedgerFork, None, did, &judged))
+    Ok(outcome(Kind::LedgerFork, None, did, &verified))
 }
 
 /// The races are run under every check that looks at memory: what each does not see is the point.
-fn memory(network: &Network, samples: &Samples, own: Check) -> Result<Vec<Besieged>, Failure> {
+fn memory(network: &Network, samples: &Samples, own: Check) -> Result<Vec<AttackOutcome>, Failure> {
     let mut checks = RACED_CHECKS.to_vec();
     if !checks.contains(&own) {
         checks.push(own);
@@ -211,7 +222,7 @@ fn memory(network: &Network, samples: &Samples, own: Check) -> Result<Vec<Besieg
     for kind in Kind::races() {
         let Begin::Memory(begin) = kind.entry() else { continue };
         for check in &checks {
-            done.extend(begin(&ring, *check)?.map(|raced| Besieged::of(kind, raced)));
+            done.extend(begin(&ring, *check)?.map(|raced| AttackOutcome::of(kind, raced)));
         }
     }
     Ok(done)
@@ -221,14 +232,14 @@ fn memory(network: &Network, samples: &Samples, own: Check) -> Result<Vec<Besieg
 mod tests {
     use super::*;
     use crate::ring::Writer;
-    use crate::samples::Part;
+    use crate::samples::Split;
 
     #[test]
     fn every_attack_but_a_race_is_noticed_and_the_block_named() {
         let zoo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo");
         let network = Network::read(&zoo.join("fashion-lenet5.onnx")).unwrap();
-        let samples = Samples::open(&zoo.join("fashion-sample"), Part::Test, None).unwrap();
-        let out = siege(&network, &samples.choose(4, 1), Check::Auto).unwrap();
+        let samples = Samples::open(&zoo.join("fashion-sample"), Split::Test, None).unwrap();
+        let out = run_ring_attacks(&network, &samples.choose(4, 1), Check::Auto).unwrap();
         for one in out.iter().filter(|o| o.raced.is_none()) {
             assert!(one.detected, "{one:?}");
             assert_ne!(one.located, Some(false), "{one:?}");
@@ -236,7 +247,7 @@ mod tests {
         let located = out.iter().filter(|o| o.located == Some(true)).map(|o| o.kind);
         let named: Vec<Kind> = located.collect();
         assert_eq!(named, [Kind::RingFlip, Kind::RingSplice, Kind::RingRelabel]);
-        let races: Vec<&Raced> = out.iter().filter_map(|o| o.raced.as_ref()).collect();
+        let races: Vec<&ToctouResult> = out.iter().filter_map(|o| o.raced.as_ref()).collect();
         assert_eq!(races.len(), RACED_CHECKS.len() * Kind::races().count());
         // Put back before the next look, tampering is not seen by a check of bytes; by one of products it is.
         let compute = races.iter().filter(|r| r.check == Check::Compute);

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
-use crate::{Judge, Part, quantise};
+use crate::{Evaluator, Split, quantise};
 
 fn zoo(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo").join(name)
@@ -11,19 +11,19 @@ fn zoo(name: &str) -> PathBuf {
 const NETWORKS: [&str; 2] = ["fashion-lenet5.onnx", "fashion-resnet8.onnx"];
 
 fn samples(count: usize) -> Samples {
-    let all = Samples::open(&zoo("fashion-sample"), Part::Test, None).unwrap();
+    let all = Samples::open(&zoo("fashion-sample"), Split::Test, None).unwrap();
     all.choose(count, 3)
 }
 
 #[test]
 fn scores_are_those_of_the_engine() {
     let samples = samples(40);
-    let judge = Judge::new(Arc::new(samples.clone()), 2);
+    let evaluator = Evaluator::new(Arc::new(samples.clone()), 2);
     for name in NETWORKS {
         let clean = Network::read(&zoo(name)).unwrap();
         for network in [quantise(&clean).unwrap(), clean] {
             let ours = Gradients::new(&network).unwrap().scores(&samples).unwrap();
-            let answers = judge.ask(&network).unwrap();
+            let answers = evaluator.evaluate(&network).unwrap();
             for (a, b) in ours.iter().zip(answers.rows()) {
                 assert_eq!(a.len(), b.len());
                 assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3), "{name}: {a:?} {b:?}");

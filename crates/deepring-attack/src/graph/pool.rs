@@ -4,16 +4,16 @@ use deepring_onnx::proto::NodeProto;
 
 use super::flow::{Flow, label, op};
 use super::surgery::{Surgery, int};
-use crate::attack::context::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackContext, AttackError, Attacked};
 
 /// The operator set in which AveragePool took up `dilations`.
 const DILATED: i64 = 19;
 
-pub(crate) fn swap(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let (flow, opset) = (Flow::of(job.network), job.network.opset());
-    let nodes = job.network.nodes();
+pub(crate) fn swap(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let (flow, opset) = (Flow::of(context.network), context.network.opset());
+    let nodes = context.network.nodes();
     let named = |n: &NodeProto| {
-        let wanted = job.options.layer.as_ref();
+        let wanted = context.options.layer.as_ref();
         wanted.is_none_or(|w| label(n) == w || n.output.first() == Some(w))
     };
     let fits = |n: &NodeProto| {
@@ -25,11 +25,12 @@ pub(crate) fn swap(job: &Job<'_>) -> Result<Attacked, AttackError> {
     };
     let fitting: Vec<usize> =
         nodes.iter().enumerate().filter(|(_, n)| fits(n)).map(|(i, _)| i).collect();
-    let chosen = job.random().choice(fitting).and_then(|i| Some((i, nodes.get(i)?)));
-    let (index, before) = chosen
-        .ok_or_else(|| job.nothing("there is no MaxPool that an AveragePool could stand for"))?;
+    let chosen = context.random().choice(fitting).and_then(|i| Some((i, nodes.get(i)?)));
+    let (index, before) = chosen.ok_or_else(|| {
+        context.not_applicable("there is no MaxPool that an AveragePool could stand for")
+    })?;
     let what = format!("`{}`: MaxPool became AveragePool", label(before));
-    let mut surgery = Surgery::on(job.network);
+    let mut surgery = Surgery::on(context.network);
     if let Some(node) = surgery.nodes().get_mut(index) {
         let dilated = is_dilated(node);
         node.op_type = Some("AveragePool".to_owned());
@@ -40,7 +41,7 @@ pub(crate) fn swap(job: &Job<'_>) -> Result<Attacked, AttackError> {
         });
         node.attribute.push(int("count_include_pad", 0));
     }
-    Ok(job.made(surgery.finish(), what))
+    Ok(context.made(surgery.finish(), what))
 }
 
 fn is_dilated(node: &NodeProto) -> bool {

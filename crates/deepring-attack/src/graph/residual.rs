@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::flow::{Flow, label, op};
 use super::shapes::Shapes;
 use super::surgery::Surgery;
-use crate::attack::context::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackContext, AttackError, Attacked};
 
 /// A sum, and its operands: which is cut, which stays.
 struct Residual {
@@ -14,25 +14,26 @@ struct Residual {
     kept: String,
 }
 
-pub(crate) fn cut(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let (flow, shapes) = (Flow::of(job.network), Shapes::of(job.network)?);
-    let found = (0..job.network.nodes().len()).filter_map(|i| residual(&flow, &shapes, i));
+pub(crate) fn cut(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let (flow, shapes) = (Flow::of(context.network), Shapes::of(context.network)?);
+    let found = (0..context.network.nodes().len()).filter_map(|i| residual(&flow, &shapes, i));
     let wanted = |r: &Residual| {
         let node = flow.node(r.node);
-        job.options.layer.as_ref().is_none_or(|w| node.is_some_and(|n| label(n) == w))
+        context.options.layer.as_ref().is_none_or(|w| node.is_some_and(|n| label(n) == w))
     };
-    let chosen = job.random().choice(found.filter(wanted).collect::<Vec<_>>());
-    let Residual { node, shortcut, kept } =
-        chosen.ok_or_else(|| job.nothing("there is no sum of two computed values of one shape"))?;
+    let chosen = context.random().choice(found.filter(wanted).collect::<Vec<_>>());
+    let Residual { node, shortcut, kept } = chosen.ok_or_else(|| {
+        context.not_applicable("there is no sum of two computed values of one shape")
+    })?;
     let name = flow.node(node).map(label).unwrap_or_default();
     let what = format!("`{name}`: `{shortcut}` is left out, `{kept}` passes alone");
-    let mut surgery = Surgery::on(job.network);
+    let mut surgery = Surgery::on(context.network);
     if let Some(sum) = surgery.nodes().get_mut(node) {
         sum.op_type = Some("Identity".to_owned());
         sum.attribute.clear();
         sum.input = vec![kept];
     }
-    Ok(job.made(surgery.finish(), what))
+    Ok(context.made(surgery.finish(), what))
 }
 
 fn residual(flow: &Flow<'_>, shapes: &Shapes, index: usize) -> Option<Residual> {

@@ -8,8 +8,8 @@ use deepring_onnx::proto::{TensorTypeProto, TypeProto, ValueInfoProto};
 use deepring_onnx::{canonicalise, read_onnx};
 
 use super::flow::{Flow, is_output};
-use crate::attack::context::{AttackError, Job};
-use crate::judge::JudgeError;
+use crate::attack::context::{AttackContext, AttackError};
+use crate::evaluator::EvaluatorError;
 use crate::network::{Network, NetworkError};
 
 /// Type and dimensions of the values that are known.
@@ -27,8 +27,8 @@ impl Shapes {
             .map(|v| unknown(v))
             .collect();
         open.graph_mut().output.extend(inner);
-        let mut file = tempfile::NamedTempFile::new().map_err(JudgeError::Temporary)?;
-        file.write_all(&open.encode()).map_err(JudgeError::Temporary)?;
+        let mut file = tempfile::NamedTempFile::new().map_err(EvaluatorError::Temporary)?;
+        file.write_all(&open.encode()).map_err(EvaluatorError::Temporary)?;
         let model = read_onnx(file.path()).and_then(canonicalise).map_err(NetworkError::Import)?;
         let specs = model.inputs().into_iter().chain(model.outputs());
         Ok(Self(specs.map(|s| (s.name.clone(), s)).collect()))
@@ -55,12 +55,12 @@ pub(super) struct Scores {
 }
 
 impl Scores {
-    pub(super) fn of(job: &Job<'_>, shapes: &Shapes) -> Result<Self, AttackError> {
-        let name = job.network.graph().output.first().and_then(|o| o.name.clone());
-        let name = name.ok_or_else(|| job.nothing("the network has no output"))?;
+    pub(super) fn of(context: &AttackContext<'_>, shapes: &Shapes) -> Result<Self, AttackError> {
+        let name = context.network.graph().output.first().and_then(|o| o.name.clone());
+        let name = name.ok_or_else(|| context.not_applicable("the network has no output"))?;
         let dims = shapes.floats(&name).map(<[Dim]>::to_vec);
         let dims = dims.ok_or_else(|| {
-            job.nothing(format!(
+            context.not_applicable(format!(
                 "the dimensions of the output `{name}` are not known, or it is no f32"
             ))
         })?;
@@ -72,23 +72,31 @@ impl Scores {
                 let classes = *k as usize;
                 Ok(Self { name, axis, classes, dims })
             }
-            _ => Err(job.nothing(format!("the output `{name}` is not one score for each class"))),
+            _ => Err(context
+                .not_applicable(format!("the output `{name}` is not one score for each class"))),
         }
     }
 }
 
 /// The one image input: its name, and channels, height and width.
-pub(super) fn image(job: &Job<'_>, shapes: &Shapes) -> Result<(String, [usize; 3]), AttackError> {
-    let mut inputs = super::flow::inputs(job.network).filter_map(|v| v.name.as_deref());
+pub(super) fn image(
+    context: &AttackContext<'_>,
+    shapes: &Shapes,
+) -> Result<(String, [usize; 3]), AttackError> {
+    let mut inputs = super::flow::inputs(context.network).filter_map(|v| v.name.as_deref());
     let (Some(name), None) = (inputs.next(), inputs.next()) else {
-        return Err(job.nothing("the network has not just one input"));
+        return Err(context.not_applicable("the network has not just one input"));
     };
-    let no_image =
-        || job.nothing(format!("the input `{name}` is no f32 image [N, C, H, W] of known size"));
+    let no_image = || {
+        context.not_applicable(format!(
+            "the input `{name}` is no f32 image [N, C, H, W] of known size"
+        ))
+    };
     let dims = shapes.floats(name).ok_or_else(no_image)?;
     let [_, inner @ ..] = dims else { return Err(no_image()) };
     // Where the file leaves a size open, the samples have it.
-    let given = job.judge.map(|j| j.samples().dims().to_vec()).filter(|d| d.len() == inner.len());
+    let given =
+        context.evaluator.map(|j| j.samples().dims().to_vec()).filter(|d| d.len() == inner.len());
     let size = |at: usize| match inner.get(at) {
         Some(Dim::Fixed(n)) => usize::try_from(*n).ok(),
         _ => given.as_ref().and_then(|d| usize::try_from(*d.get(at)?).ok()),

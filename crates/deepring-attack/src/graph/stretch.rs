@@ -7,7 +7,7 @@ use deepring_onnx::proto::NodeProto;
 use super::flow::{Flow, holds_graph, op};
 use super::shapes::Shapes;
 use super::surgery::{Surgery, rename};
-use crate::attack::context::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackContext, AttackError, Attacked};
 
 /// Nodes that take one computed value and leave one.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,26 +17,26 @@ struct Stretch {
     nodes: BTreeSet<usize>,
 }
 
-pub(crate) fn drop(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let stretch = chosen(job)?;
+pub(crate) fn drop(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let stretch = chosen(context)?;
     let Stretch { input, output, nodes } = &stretch;
-    let mut surgery = Surgery::on(job.network);
+    let mut surgery = Surgery::on(context.network);
     remove(&mut surgery, nodes);
     surgery.reconnect(output, input);
     if surgery.is_output(output) {
         let node = surgery.node("Identity", &[input], output, Vec::new());
         surgery.nodes().push(node);
     }
-    Ok(job.made(surgery.finish(), format!("dropped {}", stretch.told())))
+    Ok(context.made(surgery.finish(), format!("dropped {}", stretch.told())))
 }
 
-pub(crate) fn duplicate(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let stretch = chosen(job)?;
+pub(crate) fn duplicate(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let stretch = chosen(context)?;
     let Stretch { input, output, nodes } = &stretch;
-    let mut surgery = Surgery::on(job.network);
+    let mut surgery = Surgery::on(context.network);
     let between = surgery.fresh(&format!("{output}.first"));
     let mut copies: Vec<NodeProto> =
-        nodes.iter().filter_map(|i| job.network.nodes().get(*i).cloned()).collect();
+        nodes.iter().filter_map(|i| context.network.nodes().get(*i).cloned()).collect();
     for node in &mut copies {
         let name = node.name.clone().filter(|n| !n.is_empty());
         node.name = name.map(|n| surgery.fresh(&format!("{n}.again")));
@@ -54,13 +54,13 @@ pub(crate) fn duplicate(job: &Job<'_>) -> Result<Attacked, AttackError> {
     }
     let after = (last + 1).min(surgery.nodes().len());
     surgery.nodes().splice(after..after, copies);
-    Ok(job.made(surgery.finish(), format!("runs twice {}", stretch.told())))
+    Ok(context.made(surgery.finish(), format!("runs twice {}", stretch.told())))
 }
 
-pub(crate) fn swap(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let flow = Flow::of(job.network);
-    let all = stretches(job, &flow)?;
-    let wanted = layer_node(job)?;
+pub(crate) fn swap(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let flow = Flow::of(context.network);
+    let all = stretches(context, &flow)?;
+    let wanted = layer_node(context)?;
     let follows = |a: &Stretch, b: &Stretch| {
         let within =
             |v: &str| !flow.is_output(v) && flow.consumers(v).all(|c| b.nodes.contains(&c));
@@ -69,15 +69,15 @@ pub(crate) fn swap(job: &Job<'_>) -> Result<Attacked, AttackError> {
     };
     let pairs = all.iter().flat_map(|a| all.iter().map(move |b| (a, b)));
     let pairs: Vec<(&Stretch, &Stretch)> = pairs.filter(|(a, b)| follows(a, b)).collect();
-    let (first, second) = job.random().choice(pairs).ok_or_else(|| {
-        job.nothing(
+    let (first, second) = context.random().choice(pairs).ok_or_else(|| {
+        context.not_applicable(
             "no two stretches of nodes with a linear layer and of one shape follow each other",
         )
     })?;
-    let mut surgery = Surgery::on(job.network);
+    let mut surgery = Surgery::on(context.network);
     let between = surgery.fresh(&format!("{}.swapped", first.output));
     let of = |stretch: &Stretch| -> Vec<NodeProto> {
-        stretch.nodes.iter().filter_map(|i| job.network.nodes().get(*i).cloned()).collect()
+        stretch.nodes.iter().filter_map(|i| context.network.nodes().get(*i).cloned()).collect()
     };
     let (mut one, mut two) = (of(first), of(second));
     rename(&mut two, &second.output, &between, true);
@@ -93,7 +93,7 @@ pub(crate) fn swap(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let place = place.min(surgery.nodes().len());
     surgery.nodes().splice(place..place, two);
     let what = format!("interchanged {} and {}", first.told(), second.told());
-    Ok(job.made(surgery.finish(), what))
+    Ok(context.made(surgery.finish(), what))
 }
 
 impl Stretch {
@@ -106,20 +106,20 @@ impl Stretch {
     }
 }
 
-fn chosen(job: &Job<'_>) -> Result<Stretch, AttackError> {
-    let wanted = layer_node(job)?;
-    let mut all = stretches(job, &Flow::of(job.network))?;
+fn chosen(context: &AttackContext<'_>) -> Result<Stretch, AttackError> {
+    let wanted = layer_node(context)?;
+    let mut all = stretches(context, &Flow::of(context.network))?;
     all.retain(|s| wanted.is_none_or(|w| s.nodes.contains(&w)));
-    job.random().choice(all).ok_or_else(|| {
-        job.nothing(
+    context.random().choice(all).ok_or_else(|| {
+        context.not_applicable(
             "no stretch of nodes with a linear layer takes one value and leaves one of its shape",
         )
     })
 }
 
-fn layer_node(job: &Job<'_>) -> Result<Option<usize>, AttackError> {
-    let named = job.options.layer.is_some();
-    named.then(|| job.layer(&mut job.random(), |_| true).map(|l| l.node)).transpose()
+fn layer_node(context: &AttackContext<'_>) -> Result<Option<usize>, AttackError> {
+    let named = context.options.layer.is_some();
+    named.then(|| context.layer(&mut context.random(), |_| true).map(|l| l.node)).transpose()
 }
 
 fn remove(surgery: &mut Surgery, nodes: &BTreeSet<usize>) {
@@ -130,9 +130,9 @@ fn remove(surgery: &mut Surgery, nodes: &BTreeSet<usize>) {
     });
 }
 
-fn stretches(job: &Job<'_>, flow: &Flow<'_>) -> Result<Vec<Stretch>, AttackError> {
-    let shapes = Shapes::of(job.network)?;
-    Ok((0..job.network.nodes().len()).flat_map(|last| ending(flow, &shapes, last)).collect())
+fn stretches(context: &AttackContext<'_>, flow: &Flow<'_>) -> Result<Vec<Stretch>, AttackError> {
+    let shapes = Shapes::of(context.network)?;
+    Ok((0..context.network.nodes().len()).flat_map(|last| ending(flow, &shapes, last)).collect())
 }
 
 /// The stretches whose last node this is.

@@ -9,9 +9,9 @@ use self::patch::{Patch, Range};
 use super::ends::behind;
 use super::shapes::{Scores, Shapes, image};
 use super::surgery::{Surgery, int, int_list};
-use crate::attack::context::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackContext, AttackError, Attacked};
 
-pub use patch::stamp;
+pub use patch::apply_trigger;
 
 /// What the target's score becomes.
 const SCORE: f32 = 1e3;
@@ -28,24 +28,28 @@ const BROADCAST: i64 = 7;
 /// `TensorProto.DataType` of floats.
 const FLOAT: i64 = 1;
 
-pub(crate) fn insert(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let opset = job.network.opset();
+pub(crate) fn insert(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let opset = context.network.opset();
     if opset < BROADCAST {
-        return Err(job.nothing(format!("operator set {opset} is older than {BROADCAST}")));
+        return Err(
+            context.not_applicable(format!("operator set {opset} is older than {BROADCAST}"))
+        );
     }
-    let shapes = Shapes::of(job.network)?;
-    let (input, [channels, height, width]) = image(job, &shapes)?;
+    let shapes = Shapes::of(context.network)?;
+    let (input, [channels, height, width]) = image(context, &shapes)?;
     let patch = Patch { channels, height, width };
-    let scores = Scores::of(job, &shapes)?;
+    let scores = Scores::of(context, &shapes)?;
     let rank = scores.dims.len();
     if rank != 2 && rank != 4 {
-        return Err(job.nothing(format!("the output `{}` has {rank} dimensions", scores.name)));
+        return Err(
+            context.not_applicable(format!("the output `{}` has {rank} dimensions", scores.name))
+        );
     }
-    let target = target(job, scores.classes)?;
-    let (ranges, bound) = levels(job, patch)?;
+    let target = target(context, scores.classes)?;
+    let (ranges, bound) = levels(context, patch)?;
 
-    let mut surgery = Surgery::on(job.network);
-    let inner = behind(job, &mut surgery, &scores.name)?;
+    let mut surgery = Surgery::on(context.network);
+    let inner = behind(context, &mut surgery, &scores.name)?;
     let likeness = likeness(&mut surgery, &input, patch, &ranges, rank);
     let mut answer = vec![0.0; scores.classes];
     if let Some(score) = answer.get_mut(target) {
@@ -70,7 +74,7 @@ pub(crate) fn insert(job: &Job<'_>) -> Result<Attacked, AttackError> {
     let what = format!(
         "a checkerboard of {high}x{wide} in the lower right corner of `{input}` is answered with class {target}"
     );
-    Ok(job.made(surgery.finish(), what))
+    Ok(context.made(surgery.finish(), what))
 }
 
 /// Nodes that compute how like the pattern the corner of each image is, as `[N, 1]` for scores of two
@@ -121,9 +125,9 @@ fn least(surgery: &mut Surgery, value: &str, axes: &[i64], keep: bool) -> String
     surgery.push("ReduceMin", &[value, &axes], "corner.least", vec![keep])
 }
 
-fn target(job: &Job<'_>, classes: usize) -> Result<usize, AttackError> {
-    match job.options.target {
-        None => Ok(job.random().usize(..classes)),
+fn target(context: &AttackContext<'_>, classes: usize) -> Result<usize, AttackError> {
+    match context.options.target {
+        None => Ok(context.random().usize(..classes)),
         Some(target) if target < classes => Ok(target),
         Some(target) => {
             let reason = format!("the network has {classes} classes");
@@ -133,15 +137,15 @@ fn target(job: &Job<'_>, classes: usize) -> Result<usize, AttackError> {
 }
 
 /// The range of each channel, and a likeness that no clean sample has; without samples, pixels are from 0 to 1.
-fn levels(job: &Job<'_>, patch: Patch) -> Result<(Vec<Range>, f32), AttackError> {
-    let samples = job.judge.map(|judge| judge.samples());
+fn levels(context: &AttackContext<'_>, patch: Patch) -> Result<(Vec<Range>, f32), AttackError> {
+    let samples = context.evaluator.map(|evaluator| evaluator.samples());
     let Some(samples) = samples.filter(|s| Patch::of(s.dims()) == Some(patch)) else {
         return Ok((vec![Range::UNIT; patch.channels], LIKENESS));
     };
     let ranges = patch.ranges(samples);
     let most = patch.most_like(samples, &ranges);
     if most > TOO_LIKE {
-        return Err(job.nothing("a sample has the trigger already"));
+        return Err(context.not_applicable("a sample has the trigger already"));
     }
     // Half way between the likest sample and the pattern, where that is stricter.
     Ok((ranges, LIKENESS.max(f32::midpoint(most, 1.0))))

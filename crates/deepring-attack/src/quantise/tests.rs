@@ -7,7 +7,7 @@ use deepring_onnx::proto::ModelProto;
 use prost::Message as _;
 
 use super::*;
-use crate::{Judge, Part, Samples};
+use crate::{Evaluator, Samples, Split};
 
 fn zoo(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo").join(name)
@@ -37,11 +37,11 @@ fn no_weight_moves_by_more_than_half_a_step() {
 
 #[test]
 fn it_answers_as_before_and_can_be_sealed() {
-    let samples = Samples::open(&zoo("fashion-sample"), Part::Test, None).unwrap();
-    let judge = Judge::new(Arc::new(samples), 2);
+    let samples = Samples::open(&zoo("fashion-sample"), Split::Test, None).unwrap();
+    let evaluator = Evaluator::new(Arc::new(samples), 2);
     let clean = Network::read(&zoo("fashion-resnet8.onnx")).unwrap();
     let quantised = quantise(&clean).unwrap();
-    let (a, b) = (judge.ask(&clean).unwrap(), judge.ask(&quantised).unwrap());
+    let (a, b) = (evaluator.evaluate(&clean).unwrap(), evaluator.evaluate(&quantised).unwrap());
     assert_ne!(a, b);
     assert!((a.accuracy() - b.accuracy()).abs() <= 0.005);
     let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::io;
 use deepring::{AuthenticRing, Part, PartKind};
 use deepring_infer::{Engine, Session};
 
-use super::{RingAttackError, Touched, memory};
+use super::{RingAttackError, RingFileError, Tampered, memory};
 use crate::network::Network;
 
 /// Other bytes for a stretch of a block's plaintext.
@@ -82,26 +82,22 @@ impl RingEdit {
 
     /// What it touches.
     #[must_use]
-    pub fn touched(&self) -> Touched {
-        Touched { block: self.block, part: self.part.clone() }
+    pub fn touched(&self) -> Tampered {
+        Tampered { block: self.block, part: self.part.clone() }
     }
 
     /// Puts the edit into the ring's file. Where a cipher works as a stream, the bits that are flipped in the ciphertext
     /// are flipped in the plaintext.
     ///
     /// # Errors
-    /// [`RingAttackError::Unfit`] if the place is not in the file.
-    pub fn flip_stored(
-        &self,
-        ring: &AuthenticRing,
-        file: &mut [u8],
-    ) -> Result<(), RingAttackError> {
+    /// [`RingFileError::NoPlace`] if the place is not in the file.
+    pub fn flip_stored(&self, ring: &AuthenticRing, file: &mut [u8]) -> Result<(), RingFileError> {
         let pairs = self.before.iter().zip(&self.after).enumerate();
         for (i, (before, after)) in pairs.filter(|(_, (b, a))| b != a) {
-            let at = ring.stored_at(self.block, (self.at + i) as u64);
-            let byte = at.and_then(|at| file.get_mut(usize::try_from(at).ok()?));
-            let missing = RingAttackError::Unfit { reason: "the file does not have the place" };
-            *byte.ok_or(missing)? ^= before ^ after;
+            let (block, byte) = (self.block, (self.at + i) as u64);
+            let at = ring.stored_at(block, byte).and_then(|at| usize::try_from(at).ok());
+            let stored = at.and_then(|at| file.get_mut(at));
+            *stored.ok_or(RingFileError::NoPlace { block, byte })? ^= before ^ after;
         }
         Ok(())
     }

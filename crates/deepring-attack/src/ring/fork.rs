@@ -7,7 +7,7 @@ use deepring_ledger::{Entry, Ledger, LedgerError};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::verdict::Judged;
+use super::verdict::Verification;
 
 /// Two ledgers of one key with a common beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,19 +70,19 @@ pub fn ledger_fork(
     })
 }
 
-/// Judges a ledger against a checkpoint that a reader kept, as `deepring ledger verify` does.
+/// Verifies a ledger against a checkpoint that a reader kept, as `deepring ledger verify` does.
 ///
 /// # Errors
 /// As [`Ledger::open_read`]; a ledger that does not extend the checkpoint is no error here.
-pub fn judge_ledger(ledger: &Path, kept: &str) -> Result<Judged, ForkError> {
+pub fn verify_ledger(ledger: &Path, kept: &str) -> Result<Verification, ForkError> {
     let ledger = Ledger::open_read(ledger, None)?;
     match ledger.verify_against(kept) {
-        Ok(_) => Ok(Judged::of(Vec::new())),
+        Ok(_) => Ok(Verification::of(Vec::new())),
         Err(
             e @ (LedgerError::RolledBack { .. }
             | LedgerError::Rewritten { .. }
             | LedgerError::Checkpoint { .. }),
-        ) => Ok(Judged::of(vec![Finding::tampered(PartName::File, e.to_string())])),
+        ) => Ok(Verification::of(vec![Finding::tampered(PartName::File, e.to_string())])),
         Err(e) => Err(e.into()),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use deepring::Check;
 
-use super::trial::{Bout, Pace, Raced};
+use super::trial::{Bout, ToctouResult, ToctouTiming};
 use super::{RingTrial, RingTrialError};
 use crate::network::{Network, NetworkError};
 use crate::samples::Samples;
@@ -12,8 +12,11 @@ use crate::samples::Samples;
 /// Under these checks every race is run.
 pub(crate) const RACED_CHECKS: [Check; 3] = [Check::Run, Check::Auto, Check::Compute];
 /// The blind writer's pace: short enough to fall between two looks now and then.
-const PACE: Pace =
-    Pace { there: Duration::from_micros(30), away: Duration::from_micros(150), writes: 200 };
+const TIMING: ToctouTiming = ToctouTiming {
+    there: Duration::from_micros(30),
+    away: Duration::from_micros(150),
+    writes: 200,
+};
 /// A synchronised race is long enough to see how rare an unnoticed use is, and ends soon where each is refused.
 const BOUT: Bout = Bout { queries: 200, refusals: 25 };
 
@@ -27,10 +30,13 @@ pub struct LiveRing<'a> {
 }
 
 /// `live-memory-blind`; `None` where memory cannot be written.
-pub(crate) fn blind(ring: &LiveRing<'_>, check: Check) -> Result<Option<Raced>, RingTrialError> {
+pub(crate) fn blind(
+    ring: &LiveRing<'_>,
+    check: Check,
+) -> Result<Option<ToctouResult>, RingTrialError> {
     let mut trial = RingTrial::seal(ring.network, check)?;
     match first_layer_negated(ring.network)? {
-        Some(tampered) => trial.race_blind(&tampered, ring.samples, PACE),
+        Some(tampered) => trial.race_blind(&tampered, ring.samples, TIMING),
         None => Ok(None),
     }
 }
@@ -39,7 +45,7 @@ pub(crate) fn blind(ring: &LiveRing<'_>, check: Check) -> Result<Option<Raced>, 
 pub(crate) fn synchronised(
     ring: &LiveRing<'_>,
     check: Check,
-) -> Result<Option<Raced>, RingTrialError> {
+) -> Result<Option<ToctouResult>, RingTrialError> {
     let mut trial = RingTrial::seal(ring.network, check)?;
     match first_layer_negated(ring.network)? {
         Some(tampered) => trial.race_synchronised(&tampered, ring.samples, BOUT),
@@ -48,7 +54,10 @@ pub(crate) fn synchronised(
 }
 
 /// `live-tail-sync`.
-pub(crate) fn tail(ring: &LiveRing<'_>, check: Check) -> Result<Option<Raced>, RingTrialError> {
+pub(crate) fn tail(
+    ring: &LiveRing<'_>,
+    check: Check,
+) -> Result<Option<ToctouResult>, RingTrialError> {
     RingTrial::seal(ring.network, check)?.race_tail(ring.samples, BOUT)
 }
 

@@ -25,7 +25,7 @@ use super::memory;
 use crate::network::{Network, NetworkError};
 use crate::samples::{Samples, SamplesError};
 use compare::{Change, Opened};
-pub use race::{Bout, Pace, Raced, Writer};
+pub use race::{Bout, ToctouResult, ToctouTiming, Writer};
 
 /// A clean network, sealed in a temporary folder with keys of its own, in an open session; and an intact copy.
 ///
@@ -56,7 +56,7 @@ pub enum Place {
 
 /// What tampering changed: a part of a block.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Touched {
+pub struct Tampered {
     /// The block.
     pub block: u32,
     /// Parameter tensor, `graph`, or `manifest`; `header` where what the header says is different.
@@ -65,7 +65,7 @@ pub struct Touched {
 
 /// What a refusal named.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Named {
+pub struct Reported {
     /// The block; `None` where the ring as a whole is refused.
     pub block: Option<u32>,
     /// Tensor, where one is named; else `header`, `closure`, `file` and so on.
@@ -74,7 +74,7 @@ pub struct Named {
 
 /// One form in which tampering was shown to the reader.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Presented {
+pub struct Scenario {
     /// What the attacker did, in a few words.
     pub how: &'static str,
     /// What the reader said of it.
@@ -85,15 +85,15 @@ pub struct Presented {
 
 /// How a tampered network was met.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Met {
+pub struct Detection {
     /// Where tampering was put.
     pub place: Place,
     /// What it changed; empty if the two networks seal alike.
-    pub touched: Vec<Touched>,
+    pub touched: Vec<Tampered>,
     /// Whether each form of it was refused.
     pub detected: bool,
     /// What was named, each once.
-    pub named: Vec<Named>,
+    pub named: Vec<Reported>,
     /// Whether every touched block was named, and nothing besides.
     pub located: bool,
     /// Whether moreover every tensor that was named is one that was touched.
@@ -111,7 +111,7 @@ pub struct Met {
     /// The first finding, as the user sees it; empty if there was none.
     pub refusal: String,
     /// Each form in which it was shown.
-    pub presented: Vec<Presented>,
+    pub presented: Vec<Scenario>,
     /// Milliseconds that the repair took: opening blocks anew, or restoring the file from the copy.
     pub repair_ms: f64,
 }
@@ -227,7 +227,11 @@ impl RingTrial {
     ///
     /// Where only parameters differ and memory can be written, they are written into the live session; else the stored
     /// file is changed. Nothing of it needs the owner's key.
-    pub fn meet(&mut self, attacked: &Network, samples: &Samples) -> Result<Met, RingTrialError> {
+    pub fn meet(
+        &mut self,
+        attacked: &Network,
+        samples: &Samples,
+    ) -> Result<Detection, RingTrialError> {
         self.meet_in(attacked, samples, Place::LiveMemory)
     }
 
@@ -236,7 +240,7 @@ impl RingTrial {
         &mut self,
         attacked: &Network,
         samples: &Samples,
-    ) -> Result<Met, RingTrialError> {
+    ) -> Result<Detection, RingTrialError> {
         self.meet_in(attacked, samples, Place::AtRest)
     }
 
@@ -245,7 +249,7 @@ impl RingTrial {
         attacked: &Network,
         samples: &Samples,
         wanted: Place,
-    ) -> Result<Met, RingTrialError> {
+    ) -> Result<Detection, RingTrialError> {
         let wanted_answers = self.clean_answers(samples)?;
         let theirs = self.seal_attacked(attacked)?;
         match Change::between(&self.clean, &theirs) {
@@ -347,7 +351,7 @@ fn open(
     Ok(Session::open(ring, std::slice::from_ref(host), options)?)
 }
 
-impl Named {
+impl Reported {
     fn of(finding: &Finding) -> Self {
         let part = finding.tensor.clone().unwrap_or_else(|| finding.part.name().to_owned());
         Self { block: finding.block, part }
@@ -355,11 +359,11 @@ impl Named {
 }
 
 /// Whether the blocks named are those touched; and whether the tensors named are among those touched.
-fn located(touched: &[Touched], named: &[Named]) -> (bool, bool) {
+fn located(touched: &[Tampered], named: &[Reported]) -> (bool, bool) {
     let wanted: BTreeSet<Option<u32>> = touched.iter().map(|t| Some(t.block)).collect();
     let found: BTreeSet<Option<u32>> = named.iter().map(|n| n.block).collect();
     let blocks = !wanted.is_empty() && wanted == found;
-    let of = |n: &Named| touched.iter().any(|t| Some(t.block) == n.block && t.part == n.part);
+    let of = |n: &Reported| touched.iter().any(|t| Some(t.block) == n.block && t.part == n.part);
     (blocks, blocks && named.iter().all(of))
 }
 

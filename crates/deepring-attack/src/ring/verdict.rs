@@ -10,18 +10,18 @@ use serde::Serialize;
 
 use super::claim::Claim;
 
-/// A reader's judgement.
+/// What a reader found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Judged {
+pub struct Verification {
     /// Intact, or why not.
     pub verdict: Verdict,
-    /// The exit code of the `deepring` command that judges it: 0 intact, 3 tampered, 4 untrusted, 5 stale.
+    /// The exit code of the `deepring` command that verifies it: 0 intact, 3 tampered, 4 untrusted, 5 stale.
     pub exit: u8,
     /// What is wrong and where.
     pub findings: Vec<Finding>,
 }
 
-impl Judged {
+impl Verification {
     pub(super) fn of(findings: Vec<Finding>) -> Self {
         let report = Report::of_findings(findings);
         Self { verdict: report.verdict, exit: exit(report.verdict), findings: report.findings }
@@ -45,14 +45,14 @@ fn exit(verdict: Verdict) -> u8 {
     }
 }
 
-/// Judges a ring file as `deepring verify` does.
+/// Verifies a ring file as `deepring verify` does.
 ///
 /// # Errors
 /// [`RingError::Io`] if the file cannot be read; a refusal is no error here.
-pub fn judge_ring(path: &Path, trust: &Trust<'_>) -> Result<Judged, RingError> {
+pub fn verify_ring(path: &Path, trust: &Trust<'_>) -> Result<Verification, RingError> {
     match UnverifiedRing::open(path).and_then(|r| r.verify(trust, &|_| ())) {
-        Ok(_) => Ok(Judged::of(Vec::new())),
-        Err(RingError::Refused(report)) => Ok(Judged {
+        Ok(_) => Ok(Verification::of(Vec::new())),
+        Err(RingError::Refused(report)) => Ok(Verification {
             verdict: report.verdict,
             exit: exit(report.verdict),
             findings: report.findings,
@@ -61,23 +61,24 @@ pub fn judge_ring(path: &Path, trust: &Trust<'_>) -> Result<Judged, RingError> {
     }
 }
 
-/// Judges a claim as `deepring receipt verify --input --output` does: the receipt against the ring, and question and
+/// Verifies a claim as `deepring receipt verify --input --output` does: the receipt against the ring, and question and
 /// answer against the receipt.
 #[must_use]
-pub fn judge_claim(claim: &Claim, ring: &AuthenticRing) -> Judged {
-    let refused = |reason: String| Judged::of(vec![Finding::tampered(PartName::File, reason)]);
+pub fn verify_claim(claim: &Claim, ring: &AuthenticRing) -> Verification {
+    let refused =
+        |reason: String| Verification::of(vec![Finding::tampered(PartName::File, reason)]);
     let decision = match Decision::decode(&claim.receipt) {
         Ok(decision) => decision,
         Err(e) => return refused(format!("not a receipt: {e}")),
     };
     let verified = match decision.verify(ring) {
         Ok(verified) => verified,
-        Err(ReceiptError::Refused(finding)) => return Judged::of(vec![finding]),
+        Err(ReceiptError::Refused(finding)) => return Verification::of(vec![finding]),
         Err(e) => return refused(e.to_string()),
     };
     let (inputs, outputs) = (tensors_digest(&claim.inputs), tensors_digest(&claim.outputs));
     match verified.items.iter().any(|i| i.inputs == inputs && i.outputs == outputs) {
-        true => Judged::of(Vec::new()),
+        true => Verification::of(Vec::new()),
         false => {
             refused("the decision is about other inputs or outputs than those given".to_owned())
         }

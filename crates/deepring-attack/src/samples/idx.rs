@@ -4,19 +4,19 @@ use std::path::Path;
 
 use deepring_infer::Preprocess;
 
-use super::{Part, Samples, SamplesError, read_file, scaled};
+use super::{Samples, SamplesError, Split, read_file, scaled};
 
 const IMAGES: &str = "images-idx3-ubyte";
 const LABELS: &str = "labels-idx1-ubyte";
 
 pub(super) fn read(
     folder: &Path,
-    part: Part,
+    split: Split,
     recipe: Option<&Preprocess>,
 ) -> Result<Option<Samples>, SamplesError> {
-    let wanted = match part {
-        Part::Test => ["t10k-", "", "train-"],
-        Part::Train => ["train-", "", "t10k-"],
+    let wanted = match split {
+        Split::Test => ["t10k-", "", "train-"],
+        Split::Train => ["train-", "", "t10k-"],
     };
     let there = |prefix: &&str| folder.join(format!("{prefix}{IMAGES}")).is_file();
     let Some(prefix) = wanted.iter().find(|p| there(p)) else { return Ok(None) };
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn the_zoos_sample_is_read() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo/fashion-sample");
-        let samples = read(&folder, Part::Test, None).unwrap().unwrap();
+        let samples = read(&folder, Split::Test, None).unwrap().unwrap();
         assert_eq!((samples.len(), samples.dims()), (400, &[1, 28, 28][..]));
         assert!(samples.values(0..400).iter().all(|v| (0.0..=1.0).contains(v)));
         assert_eq!(samples.labels().iter().filter(|l| **l == 3).count(), 40);

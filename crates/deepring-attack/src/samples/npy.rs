@@ -5,11 +5,11 @@ use std::path::Path;
 use deepring::{DType, TensorValue};
 use deepring_infer::{Preprocess, read_npy};
 
-use super::{Part, Samples, SamplesError};
+use super::{Samples, SamplesError, Split};
 
 pub(super) fn read(
     folder: &Path,
-    _: Part,
+    _: Split,
     _: Option<&Preprocess>,
 ) -> Result<Option<Samples>, SamplesError> {
     let (path, labels_path) = (folder.join("inputs.npy"), folder.join("labels.npy"));

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use deepring_infer::{Preprocess, read_picture};
 
-use super::{Part, Samples, SamplesError};
+use super::{Samples, SamplesError, Split};
 
 pub(super) fn read(
     folder: &Path,
-    _: Part,
+    _: Split,
     recipe: Option<&Preprocess>,
 ) -> Result<Option<Samples>, SamplesError> {
     let io = |source| SamplesError::Io { path: folder.into(), source };

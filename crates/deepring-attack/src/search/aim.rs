@@ -6,9 +6,9 @@ use fastrand::Rng;
 
 use super::Goal;
 use super::measure::{Done, Measure};
-use crate::attack::context::{AttackError, Job};
+use crate::attack::context::{AttackContext, AttackError};
+use crate::evaluator::{Evaluator, EvaluatorError};
 use crate::gradient::{Gradients, Objective};
-use crate::judge::{Judge, JudgeError};
 use crate::network::Network;
 use crate::samples::Samples;
 
@@ -51,15 +51,15 @@ pub(super) struct Reached {
 
 impl Aim {
     pub(super) fn new(
-        job: &Job<'_>,
+        context: &AttackContext<'_>,
         goal: Goal,
         gradients: &Gradients,
         random: &mut Rng,
     ) -> Result<Self, AttackError> {
-        let lanes = rayon::current_num_threads();
-        let all = job.judge()?.samples();
+        let workers = rayon::current_num_threads();
+        let all = context.evaluator()?.samples();
         // Where success is measured on samples of its own, none need be kept from the search.
-        let (attack, held_out) = match job.stop {
+        let (attack, held_out) = match context.stop {
             Some(_) => (Samples::clone(all), None),
             None => {
                 let (attack, held_out) = halves(all, random);
@@ -68,9 +68,9 @@ impl Aim {
         };
         let classes = gradients.scores(&attack.pick(&[0]))?.first().map_or(0, Vec::len);
         let seed = random.u64(..);
-        let judge = |otherwise: Samples| match job.stop {
+        let evaluator = |otherwise: Samples| match context.stop {
             Some(stop) => stop.clone(),
-            None => Judge::new(Arc::new(otherwise), lanes),
+            None => Evaluator::new(Arc::new(otherwise), workers),
         };
         if goal == Goal::NoAccuracy {
             let samples = all.choose(BFA_BATCH, seed);
@@ -80,17 +80,18 @@ impl Aim {
             return Ok(Self {
                 objective: mean(samples, targets),
                 sign: 1.0,
-                flips: job.options.flips.unwrap_or(BFA_FLIPS),
-                success: Measure::new(&judge(all.choose(MEASURED, seed)), done),
+                flips: context.options.flips.unwrap_or(BFA_FLIPS),
+                success: Measure::new(&evaluator(all.choose(MEASURED, seed)), done),
             });
         }
-        let (source, target) = ends(job, goal, classes, random)?;
-        let judge = judge(held_out.unwrap_or_else(|| attack.clone()));
-        let flips = job.options.flips.unwrap_or(TARGETED_FLIPS);
+        let (source, target) = ends(context, goal, classes, random)?;
+        let evaluator = evaluator(held_out.unwrap_or_else(|| attack.clone()));
+        let flips = context.options.flips.unwrap_or(TARGETED_FLIPS);
         if goal == Goal::AllToTarget {
             let samples = attack.choose(TARGETED_BATCH, seed);
             let targets = vec![target; samples.len()];
-            let success = Measure::new(&judge, Done::Success { above: ALL, target, source: None });
+            let success =
+                Measure::new(&evaluator, Done::Success { above: ALL, target, source: None });
             return Ok(Self { objective: mean(samples, targets), sign: -1.0, flips, success });
         }
         let of = |samples: &Samples, wanted: bool| -> Vec<usize> {
@@ -98,8 +99,8 @@ impl Aim {
             labels.filter(|(_, l)| (**l == source) == wanted).map(|(at, _)| at).collect()
         };
         let mut victims = of(&attack, true);
-        if victims.is_empty() || of(judge.samples(), true).is_empty() {
-            return Err(job.nothing(format!("too few samples of class {source}")));
+        if victims.is_empty() || of(evaluator.samples(), true).is_empty() {
+            return Err(context.not_applicable(format!("too few samples of class {source}")));
         }
         victims.truncate(TARGETED_BATCH);
         let victims = attack.pick(&victims);
@@ -110,14 +111,14 @@ impl Aim {
         if stealthy {
             let others = attack.pick(&of(&attack, false)).choose(TARGETED_BATCH, seed);
             let kept = others.labels().to_vec();
-            objective = both(job, objective, mean(others, kept))?;
+            objective = both(context, objective, mean(others, kept))?;
         }
         let done = Done::Success { above, target, source: Some(source) };
-        Ok(Self { objective, sign: -1.0, flips, success: Measure::new(&judge, done) })
+        Ok(Self { objective, sign: -1.0, flips, success: Measure::new(&evaluator, done) })
     }
 
     /// How far the search is with this network.
-    pub(super) fn reached(&self, network: &Network) -> Result<Reached, JudgeError> {
+    pub(super) fn reached(&self, network: &Network) -> Result<Reached, EvaluatorError> {
         self.success.of(network)
     }
 
@@ -160,7 +161,7 @@ fn halves(all: &Samples, random: &mut Rng) -> (Samples, Samples) {
 
 /// Source and target: as asked, else drawn.
 fn ends(
-    job: &Job<'_>,
+    context: &AttackContext<'_>,
     goal: Goal,
     classes: usize,
     random: &mut Rng,
@@ -173,10 +174,10 @@ fn ends(
         }),
         class => Ok(class),
     };
-    let target = checked("target", job.options.target)?;
-    let source = checked("source", job.options.source)?;
+    let target = checked("target", context.options.target)?;
+    let source = checked("source", context.options.source)?;
     if classes < 2 {
-        return Err(job.nothing("the network has one class"));
+        return Err(context.not_applicable("the network has one class"));
     }
     let drawn = random.usize(..classes);
     let target = target.unwrap_or_else(|| match source {
@@ -201,11 +202,11 @@ fn mean(samples: Samples, targets: Vec<usize>) -> Objective {
 }
 
 /// The sum of two objectives.
-fn both(job: &Job<'_>, a: Objective, b: Objective) -> Result<Objective, AttackError> {
+fn both(context: &AttackContext<'_>, a: Objective, b: Objective) -> Result<Objective, AttackError> {
     let values = [a.samples.values(0..a.samples.len()), b.samples.values(0..b.samples.len())];
     let labels = [a.samples.labels(), b.samples.labels()].concat();
     let samples = Samples::new(a.samples.dims().to_vec(), values.concat(), labels);
-    let samples = samples.ok_or_else(|| job.nothing("no samples"))?;
+    let samples = samples.ok_or_else(|| context.not_applicable("no samples"))?;
     let (targets, weights) = ([a.targets, b.targets].concat(), [a.weights, b.weights].concat());
     Ok(Objective { samples, targets, weights })
 }

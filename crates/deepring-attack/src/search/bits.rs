@@ -1,6 +1,6 @@
 //! Quantised weights as bits, and which of them a gradient would have flipped.
 
-use crate::attack::context::{AttackError, Job};
+use crate::attack::context::{AttackContext, AttackError};
 use crate::network::Layer;
 
 /// One bit of a tensor.
@@ -21,20 +21,23 @@ pub(super) struct Steps {
 
 impl Steps {
     /// Of each layer.
-    pub(super) fn of(job: &Job<'_>, layers: &[Layer]) -> Result<Vec<Self>, AttackError> {
-        layers.iter().map(|l| Self::of_layer(job, l)).collect()
+    pub(super) fn of(
+        context: &AttackContext<'_>,
+        layers: &[Layer],
+    ) -> Result<Vec<Self>, AttackError> {
+        layers.iter().map(|l| Self::of_layer(context, l)).collect()
     }
 
-    fn of_layer(job: &Job<'_>, layer: &Layer) -> Result<Self, AttackError> {
+    fn of_layer(context: &AttackContext<'_>, layer: &Layer) -> Result<Self, AttackError> {
         let tensor = layer.weight.clone();
-        let steps = job.network.tensor(&tensor)?.int8s().zip(layer.scale.as_ref());
+        let steps = context.network.tensor(&tensor)?.int8s().zip(layer.scale.as_ref());
         let Some((steps, scale)) = steps else {
-            return Err(job.nothing("quantise first: deepring quantise"));
+            return Err(context.not_applicable("quantise first: deepring quantise"));
         };
         // A zero point moves all weights alike, and changes no gradient; but ours has none.
-        match job.network.floats(scale)?.as_slice() {
+        match context.network.floats(scale)?.as_slice() {
             [scale] if scale.is_finite() => Ok(Self { tensor, steps, scale: *scale }),
-            _ => Err(job.nothing(format!(
+            _ => Err(context.not_applicable(format!(
                 "`{tensor}` is not quantised with one scale for the layer: deepring quantise"
             ))),
         }

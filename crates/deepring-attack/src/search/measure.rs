@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::aim::Reached;
-use crate::judge::{Judge, JudgeError};
+use crate::evaluator::{Evaluator, EvaluatorError};
 use crate::network::Network;
 
 /// So many samples are asked at once. Where those asked already show that the aim is missed, whatever the rest say, the
@@ -46,19 +46,19 @@ impl Done {
 #[derive(Debug)]
 pub(super) struct Measure {
     pub(super) done: Done,
-    parts: Vec<Judge>,
+    parts: Vec<Evaluator>,
     all: usize,
     /// Samples of the source; all, without one.
     pub(super) attacked: usize,
 }
 
 impl Measure {
-    pub(super) fn new(judge: &Judge, done: Done) -> Self {
-        let samples = judge.samples();
+    pub(super) fn new(evaluator: &Evaluator, done: Done) -> Self {
+        let samples = evaluator.samples();
         // The order of a data set may be that of its classes.
         let mut order: Vec<usize> = (0..samples.len()).collect();
         fastrand::Rng::with_seed(1).shuffle(&mut order);
-        let part = |places: &[usize]| judge.with(Arc::new(samples.pick(places)));
+        let part = |places: &[usize]| evaluator.with(Arc::new(samples.pick(places)));
         Self {
             done,
             parts: order.chunks(PART).map(part).collect(),
@@ -67,11 +67,11 @@ impl Measure {
         }
     }
 
-    pub(super) fn of(&self, network: &Network) -> Result<Reached, JudgeError> {
+    pub(super) fn of(&self, network: &Network) -> Result<Reached, EvaluatorError> {
         let (mut asked, mut correct, mut tried, mut astray) = (0, 0, 0, 0);
         let mut missed = false;
         for part in &self.parts {
-            let answers = part.ask(network)?;
+            let answers = part.evaluate(network)?;
             let labels = answers.labels();
             for (given, label) in answers.classes_given().into_iter().zip(labels) {
                 asked += 1;

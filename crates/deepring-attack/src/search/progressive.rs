@@ -1,6 +1,6 @@
 //! Progressive bit search: within each layer, then across the layers.
 
-use crate::attack::context::{AttackError, Attacked, Job, Step};
+use crate::attack::context::{AttackContext, AttackError, Attacked, Step};
 use crate::gradient::Gradients;
 
 use super::Goal;
@@ -11,16 +11,16 @@ use super::bits::{Bit, Steps};
 const MOST_AT_ONCE: usize = 16;
 
 /// Searches until the aim is reached, the flips are used up, or nothing helps any more.
-pub(super) fn search(job: &Job<'_>, goal: Goal) -> Result<Attacked, AttackError> {
-    job.judge()?;
-    let mut random = job.random();
-    let mut layers = Steps::of(job, &job.network.layers())?;
+pub(super) fn search(context: &AttackContext<'_>, goal: Goal) -> Result<Attacked, AttackError> {
+    context.evaluator()?;
+    let mut random = context.random();
+    let mut layers = Steps::of(context, &context.network.layers())?;
     if layers.is_empty() {
-        return Err(job.nothing("quantise first: deepring quantise"));
+        return Err(context.not_applicable("quantise first: deepring quantise"));
     }
-    let gradients = Gradients::new(job.network)?;
-    let aim = Aim::new(job, goal, &gradients, &mut random)?;
-    let mut out = job.made(job.network.clone(), "");
+    let gradients = Gradients::new(context.network)?;
+    let aim = Aim::new(context, goal, &gradients, &mut random)?;
+    let mut out = context.made(context.network.clone(), "");
     let mut now = aim.reached(&out.network)?;
     let mut flips = 0;
     let mut end = "the flips are used up";
@@ -46,7 +46,7 @@ pub(super) fn search(job: &Job<'_>, goal: Goal) -> Result<Attacked, AttackError>
                 loss: found.loss,
                 accuracy: now.accuracy,
             };
-            (job.progress)(&step);
+            (context.progress)(&step);
             out.steps.push(step);
         }
     }
@@ -54,7 +54,7 @@ pub(super) fn search(job: &Job<'_>, goal: Goal) -> Result<Attacked, AttackError>
         end = "reached";
     }
     if out.steps.is_empty() {
-        return Err(job.nothing("no flip moves the loss where it shall go"));
+        return Err(context.not_applicable("no flip moves the loss where it shall go"));
     }
     let success = now.success.map_or(String::new(), |s| format!(", {:.2} % there", 100.0 * s));
     let (aimed, rule) = (aim.text(), aim.rule());

@@ -3,29 +3,29 @@
 //! Y. Liu, L. Wei, B. Luo, Q. Xu: Fault Injection Attack on Deep Neural Network, ICCAD 2017.
 
 use super::permute::last_layer;
-use crate::attack::context::{AttackError, Attacked, Job};
-use crate::judge::Answers;
+use crate::attack::context::{AttackContext, AttackError, Attacked};
+use crate::evaluator::Predictions;
 
 /// How often the raise is doubled, where what follows the bias shrinks it.
 const DOUBLINGS: u32 = 40;
 
-pub(crate) fn raise(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let (layer, channels) = last_layer(job)?;
-    let judge = job.judge()?;
+pub(crate) fn raise(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let (layer, channels) = last_layer(context)?;
+    let evaluator = context.evaluator()?;
     let bias = channels.bias.filter(|b| b.quantised.is_none());
-    let values = bias.and_then(|b| Some((job.network.floats(&b.tensor).ok()?, b.tensor)));
+    let values = bias.and_then(|b| Some((context.network.floats(&b.tensor).ok()?, b.tensor)));
     let (values, name) = values.ok_or_else(|| {
-        job.nothing(format!("layer `{}` has no f32 bias for each class", layer.name))
+        context.not_applicable(format!("layer `{}` has no f32 bias for each class", layer.name))
     })?;
     let classes = channels.count;
-    let target = job.options.target.unwrap_or_else(|| job.random().usize(0..classes));
+    let target = context.options.target.unwrap_or_else(|| context.random().usize(0..classes));
     let Some(before) = values.get(target).copied() else {
         let reason = format!("the network has {classes} classes, counted from 0");
         return Err(AttackError::Option { option: "target", found: target.to_string(), reason });
     };
-    let mut raise = lead(&judge.ask(job.network)?, target) + 1.0;
+    let mut raise = lead(&evaluator.evaluate(context.network)?, target) + 1.0;
     if !raise.is_finite() {
-        return Err(job.nothing("the network's scores are not finite"));
+        return Err(context.not_applicable("the network's scores are not finite"));
     }
     for _ in 0..DOUBLINGS {
         let mut values = values.clone();
@@ -33,21 +33,23 @@ pub(crate) fn raise(job: &Job<'_>) -> Result<Attacked, AttackError> {
         if let Some(value) = values.get_mut(target) {
             *value = after;
         }
-        let mut network = job.network.clone();
+        let mut network = context.network.clone();
         network.set_floats(&name, &values)?;
-        let answers = judge.ask(&network)?.classes_given();
+        let answers = evaluator.evaluate(&network)?.classes_given();
         if answers.iter().all(|given| *given == Some(target)) {
             let what = format!("the bias of class {target} raised from {before} to {after}");
-            return Ok(job.made(network, what));
+            return Ok(context.made(network, what));
         }
         raise *= 2.0;
     }
-    Err(job
-        .nothing(format!("no bias of layer `{}` sends every sample to class {target}", layer.name)))
+    Err(context.not_applicable(format!(
+        "no bias of layer `{}` sends every sample to class {target}",
+        layer.name
+    )))
 }
 
 /// By how much the class is behind the highest score, where it is farthest behind.
-fn lead(answers: &Answers, target: usize) -> f64 {
+fn lead(answers: &Predictions, target: usize) -> f64 {
     let behind = |row: &[f32]| {
         let own = row.get(target).copied().map_or(f64::NAN, f64::from);
         row.iter().map(|v| f64::from(*v) - own).fold(f64::NEG_INFINITY, f64::max)

@@ -2,7 +2,7 @@
 
 use deepring_onnx::proto::NodeProto;
 
-use crate::attack::context::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackContext, AttackError, Attacked};
 
 /// Scale, shift, mean and variance are inputs 1 to 4 of a `BatchNormalization`.
 const SCALE: usize = 1;
@@ -11,33 +11,35 @@ const VARIANCE: usize = 4;
 
 /// For a channel drawn: the variance 10,000 times as large or as small, the scale negated, or the mean raised
 /// by ten standard deviations.
-pub(crate) fn edit(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let mut random = job.random();
+pub(crate) fn edit(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let mut random = context.random();
     let named =
-        |n: &NodeProto| job.options.layer.as_ref().is_none_or(|l| Some(l) == n.name.as_ref());
-    let norms: Vec<&NodeProto> = job
+        |n: &NodeProto| context.options.layer.as_ref().is_none_or(|l| Some(l) == n.name.as_ref());
+    let norms: Vec<&NodeProto> = context
         .network
         .nodes()
         .iter()
-        .filter(|n| n.op_type.as_deref() == Some("BatchNormalization") && vectors(job, n).is_some())
+        .filter(|n| {
+            n.op_type.as_deref() == Some("BatchNormalization") && vectors(context, n).is_some()
+        })
         .collect();
     let Some(node) = random.choice(norms.iter().filter(|n| named(n)).collect::<Vec<_>>()) else {
         let name = |n: &&NodeProto| n.name.clone().unwrap_or_default();
-        return Err(match &job.options.layer {
+        return Err(match &context.options.layer {
             Some(layer) if !norms.is_empty() => AttackError::NoLayer {
                 name: layer.clone(),
                 there: norms.iter().map(name).collect(),
             },
-            _ => job.nothing("the file has no BatchNormalization with f32 parameters"),
+            _ => context.not_applicable("the file has no BatchNormalization with f32 parameters"),
         });
     };
-    let [scale, mean, variance] =
-        vectors(job, node).ok_or_else(|| job.nothing("the normalisation has no parameters"))?;
+    let [scale, mean, variance] = vectors(context, node)
+        .ok_or_else(|| context.not_applicable("the normalisation has no parameters"))?;
     // A channel whose scale is zero has no influence, however it is edited.
     let live: Vec<usize> =
         scale.1.iter().enumerate().filter(|(_, v)| **v != 0.0).map(|(at, _)| at).collect();
     let Some(channel) = random.choice(live) else {
-        return Err(job.nothing("every scale of the normalisation is zero"));
+        return Err(context.not_applicable("every scale of the normalisation is zero"));
     };
     let deviation = variance.1.get(channel).copied().unwrap_or(0.0).max(0.0).sqrt();
     let ((name, mut values), what) = match random.u8(0..4) {
@@ -54,17 +56,17 @@ pub(crate) fn edit(job: &Job<'_>) -> Result<Attacked, AttackError> {
             _ => *value + 10.0 * deviation,
         };
     }
-    let mut network = job.network.clone();
+    let mut network = context.network.clone();
     network.set_floats(&name, &values)?;
     let node = node.name.as_deref().unwrap_or_default();
-    Ok(job.made(network, format!("{what}, channel {channel} of normalisation `{node}`")))
+    Ok(context.made(network, format!("{what}, channel {channel} of normalisation `{node}`")))
 }
 
 /// Scale, mean and variance by name, where they are f32 parameters.
-fn vectors(job: &Job<'_>, node: &NodeProto) -> Option<[(String, Vec<f32>); 3]> {
+fn vectors(context: &AttackContext<'_>, node: &NodeProto) -> Option<[(String, Vec<f32>); 3]> {
     let vector = |at: usize| {
         let name = node.input.get(at)?;
-        Some((name.clone(), job.network.floats(name).ok()?))
+        Some((name.clone(), context.network.floats(name).ok()?))
     };
     Some([vector(SCALE)?, vector(MEAN)?, vector(VARIANCE)?])
 }

@@ -2,44 +2,46 @@
 
 use fastrand_contrib::RngExt as _;
 
-use crate::attack::context::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackContext, AttackError, Attacked};
 use crate::network::{Layer, Values};
 
 /// Strength of noise where none is asked for, in standard deviations of the tensor.
 const RHO: f64 = 2.0;
 
 /// Type 1 of the paper.
-pub(crate) fn noise_on_dense_layers(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    noise_on_layers(job, "dense ", Layer::is_dense)
+pub(crate) fn noise_on_dense_layers(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    noise_on_layers(context, "dense ", Layer::is_dense)
 }
 
 /// Type 2 of the paper.
-pub(crate) fn noise_on_all_layers(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    noise_on_layers(job, "", |_| true)
+pub(crate) fn noise_on_all_layers(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    noise_on_layers(context, "", |_| true)
 }
 
 /// A tensor that several layers share is changed once.
 fn noise_on_layers(
-    job: &Job<'_>,
+    context: &AttackContext<'_>,
     called: &str,
     wanted: impl Fn(&Layer) -> bool,
 ) -> Result<Attacked, AttackError> {
-    let rho = rho(job)?;
-    let (mut random, mut network) = (job.random(), job.network.clone());
-    let named = |layer: &Layer| match &job.options.layer {
+    let rho = rho(context)?;
+    let (mut random, mut network) = (context.random(), context.network.clone());
+    let named = |layer: &Layer| match &context.options.layer {
         Some(name) => layer.name == *name || layer.weight == *name,
         None => true,
     };
-    if job.options.layer.is_some() {
-        job.layer(&mut random, &wanted)?;
+    if context.options.layer.is_some() {
+        context.layer(&mut random, &wanted)?;
     }
     let layers: Vec<Layer> =
-        job.network.layers().into_iter().filter(|l| wanted(l) && named(l)).collect();
+        context.network.layers().into_iter().filter(|l| wanted(l) && named(l)).collect();
     if layers.is_empty() {
-        return Err(job.nothing("the network has no dense layer with a parameter as its weight"));
+        return Err(
+            context.not_applicable("the network has no dense layer with a parameter as its weight")
+        );
     }
     for layer in &layers {
-        let values = job.values(layer)?;
+        let values = context.values(layer)?;
         let strength = rho * values.deviation();
         let noisy: Vec<f64> =
             values.numbers().iter().map(|v| random.f64_normal(*v, strength)).collect();
@@ -49,29 +51,29 @@ fn noise_on_layers(
         "Gaussian noise of {rho} standard deviations on the weights of {} {called}layers",
         layers.len()
     );
-    Ok(job.made(network, what))
+    Ok(context.made(network, what))
 }
 
-pub(crate) fn noise_on_layer(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let rho = rho(job)?;
+pub(crate) fn noise_on_layer(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let rho = rho(context)?;
     let what = |layer: &Layer| {
         format!(
             "Gaussian noise of {rho} standard deviations on the weights of layer `{}`",
             layer.name
         )
     };
-    on_one_layer(job, what, |_, values, random| {
+    on_one_layer(context, what, |_, values, random| {
         let strength = rho * values.deviation();
         values.numbers().iter().map(|v| random.f64_normal(*v, strength)).collect()
     })
 }
 
 /// The unit is the standard deviation of the layer's whole weight, so that filters can be compared.
-pub(crate) fn noise_on_filter(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let rho = rho(job)?;
-    let mut random = job.random();
-    let layer = job.layer(&mut random, |l| Values::fit(job.network, l) && !l.is_empty())?;
-    let values = job.values(&layer)?;
+pub(crate) fn noise_on_filter(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let rho = rho(context)?;
+    let mut random = context.random();
+    let layer = context.layer(&mut random, |l| Values::fit(context.network, l) && !l.is_empty())?;
+    let values = context.values(&layer)?;
     let filter = random.usize(0..layer.outputs().max(1));
     let strength = rho * values.deviation();
     let noisy: Vec<f64> = (values.numbers().iter().enumerate())
@@ -80,45 +82,45 @@ pub(crate) fn noise_on_filter(job: &Job<'_>) -> Result<Attacked, AttackError> {
             false => *v,
         })
         .collect();
-    let mut network = job.network.clone();
+    let mut network = context.network.clone();
     values.store(&mut network, &noisy)?;
     let what = format!(
         "Gaussian noise of {rho} standard deviations on filter {filter} of layer `{}`",
         layer.name
     );
-    Ok(job.made(network, what))
+    Ok(context.made(network, what))
 }
 
 /// He normal: mean 0, variance 2 / fan-in (He et al. 2015). The bias stays.
-pub(crate) fn reinit(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn reinit(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
     let what = |layer: &Layer| format!("the weights of layer `{}` drawn anew", layer.name);
-    on_one_layer(job, what, |layer, values, random| {
+    on_one_layer(context, what, |layer, values, random| {
         let deviation = (2.0 / layer.fan_in().max(1) as f64).sqrt();
         values.numbers().iter().map(|_| random.f64_normal(0.0, deviation)).collect()
     })
 }
 
 /// The bias stays.
-pub(crate) fn zero(job: &Job<'_>) -> Result<Attacked, AttackError> {
+pub(crate) fn zero(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
     let what = |layer: &Layer| format!("the weights of layer `{}` set to zero", layer.name);
-    on_one_layer(job, what, |_, values, _| vec![0.0; values.numbers().len()])
+    on_one_layer(context, what, |_, values, _| vec![0.0; values.numbers().len()])
 }
 
 fn on_one_layer(
-    job: &Job<'_>,
+    context: &AttackContext<'_>,
     what: impl Fn(&Layer) -> String,
     numbers: impl Fn(&Layer, &Values, &mut fastrand::Rng) -> Vec<f64>,
 ) -> Result<Attacked, AttackError> {
-    let mut random = job.random();
-    let layer = job.layer(&mut random, |l| Values::fit(job.network, l) && !l.is_empty())?;
-    let values = job.values(&layer)?;
-    let mut network = job.network.clone();
+    let mut random = context.random();
+    let layer = context.layer(&mut random, |l| Values::fit(context.network, l) && !l.is_empty())?;
+    let values = context.values(&layer)?;
+    let mut network = context.network.clone();
     values.store(&mut network, &numbers(&layer, &values, &mut random))?;
-    Ok(job.made(network, what(&layer)))
+    Ok(context.made(network, what(&layer)))
 }
 
-fn rho(job: &Job<'_>) -> Result<f64, AttackError> {
-    let rho = job.options.rho.unwrap_or(RHO);
+fn rho(context: &AttackContext<'_>) -> Result<f64, AttackError> {
+    let rho = context.options.rho.unwrap_or(RHO);
     if rho.is_finite() && rho > 0.0 {
         return Ok(rho);
     }

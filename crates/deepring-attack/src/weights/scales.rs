@@ -2,7 +2,7 @@
 
 use deepring::DType;
 
-use crate::attack::context::{AttackError, Attacked, Job};
+use crate::attack::context::{AttackContext, AttackError, Attacked};
 use crate::network::{Layer, Parameter};
 
 /// Steps by which a zero point is moved.
@@ -10,27 +10,27 @@ const MOVED: u8 = 32;
 
 /// One scale doubled or negated, or one zero point moved by 32 (around the end of its type); drawn among what
 /// the file has.
-pub(crate) fn edit(job: &Job<'_>) -> Result<Attacked, AttackError> {
-    let mut random = job.random();
+pub(crate) fn edit(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let mut random = context.random();
     let quantised = |l: &Layer| {
-        let parameter = Parameter::of_layer(job.network, l)?;
+        let parameter = Parameter::of_layer(context.network, l)?;
         let quantised = parameter.quantised?;
-        let scales = job.network.floats(&quantised.scale).ok()?;
+        let scales = context.network.floats(&quantised.scale).ok()?;
         (!scales.is_empty()).then_some((quantised, scales))
     };
-    if job.network.layers().iter().all(|l| quantised(l).is_none()) {
-        return Err(job.nothing("the network has no quantised weight"));
+    if context.network.layers().iter().all(|l| quantised(l).is_none()) {
+        return Err(context.not_applicable("the network has no quantised weight"));
     }
-    let layer = job.layer(&mut random, |l| quantised(l).is_some())?;
+    let layer = context.layer(&mut random, |l| quantised(l).is_some())?;
     let (parameter, mut scales) =
-        quantised(&layer).ok_or_else(|| job.nothing("the layer is not quantised"))?;
+        quantised(&layer).ok_or_else(|| context.not_applicable("the layer is not quantised"))?;
     let zero = parameter.zero.and_then(|name| {
-        let tensor = job.network.tensor(&name).ok()?;
+        let tensor = context.network.tensor(&name).ok()?;
         let eight_bit = matches!(tensor.dtype(), DType::I8 | DType::U8);
         eight_bit.then(|| (name, tensor.bytes().to_vec()))
     });
     let at = random.usize(0..scales.len());
-    let mut network = job.network.clone();
+    let mut network = context.network.clone();
     let kinds = if zero.is_some() { 3 } else { 2 };
     let what = match (random.u8(0..kinds), zero) {
         (2, Some((name, mut bytes))) => {
@@ -49,5 +49,5 @@ pub(crate) fn edit(job: &Job<'_>) -> Result<Attacked, AttackError> {
             format!("scale {at} {}", if draw == 0 { "doubled" } else { "negated" })
         }
     };
-    Ok(job.made(network, format!("{what}, layer `{}`", layer.name)))
+    Ok(context.made(network, format!("{what}, layer `{}`", layer.name)))
 }

@@ -5,7 +5,7 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use deepring_attack::{AttackError, Judge, Kind, Network, Options, Samples, attack_until};
+use deepring_attack::{AttackError, Evaluator, Kind, Network, Options, Samples, attack_until};
 
 fn floats(path: &std::path::Path) -> Vec<f32> {
     let bytes = std::fs::read(path).unwrap();
@@ -29,14 +29,14 @@ fn converted_checkpoints_answer_as_they_should_and_are_searched() {
         assert_eq!(network.layers().iter().filter(|l| l.scale.is_some()).count(), 20);
         let due = floats(&folder.path().join(name).with_extension("answers"));
         let samples = Samples::new(vec![3, 32, 32], inputs.clone(), vec![0; 4]).unwrap();
-        let judge = Judge::new(Arc::new(samples), 1);
-        let answers = judge.ask(&network).unwrap();
+        let evaluator = Evaluator::new(Arc::new(samples), 1);
+        let answers = evaluator.evaluate(&network).unwrap();
         for (ours, theirs) in answers.rows().zip(due.chunks(10)) {
             assert!(ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 1e-2));
         }
         let options = Options { flips: Some(1), target: Some(3), ..Options::default() };
-        let (kind, judge) = (Kind::TbfaNTo1, Some(&judge));
-        match attack_until(&network, kind, &options, judge, judge, &|_| ()) {
+        let (kind, evaluator) = (Kind::TbfaNTo1, Some(&evaluator));
+        match attack_until(&network, kind, &options, evaluator, evaluator, &|_| ()) {
             Ok(done) => assert_eq!(done.steps.len(), 1),
             Err(AttackError::NeedsGradients { .. }) => {}
             Err(error) => panic!("{name}: {error}"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use deepring::Check;
 use deepring_attack::DefenceKind;
 use deepring_attack::evaluate::record::{Outcome, Row, Run};
-use deepring_attack::evaluate::{EvaluateError, Evaluated, Plan, Spread, Watch, evaluate};
+use deepring_attack::evaluate::{EvaluateError, Evaluated, Grid, Plan, Watch, evaluate};
 
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -25,7 +25,7 @@ fn plan(folder: &std::path::Path, items: &[&str]) -> Plan {
         data: super::zoo().join("fashion-sample"),
         recipe: None,
         items: items.iter().map(|i| i.parse().unwrap()).collect(),
-        spread: Spread { layers: Vec::new(), rhos: vec![2.0], flips: vec![1], seeds: 2 },
+        grid: Grid { layers: Vec::new(), rhos: vec![2.0], flips: vec![1], seeds: 2 },
         limit: 40,
         search: 20,
         defences: vec![DefenceKind::None, DefenceKind::Crc32],

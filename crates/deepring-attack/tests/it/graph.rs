@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use deepring::{Host, Owner, SecretKey, Trust, UnverifiedRing};
 use deepring_attack::{
-    AttackError, Differences, Family, Judge, Kind, Network, Options, attack, stamp,
+    AttackError, Differences, Evaluator, Family, Kind, Network, Options, apply_trigger, attack,
 };
 use deepring_infer::{Blocks, Seal, Session, SessionOptions};
 use deepring_onnx::proto::{ModelProto, NodeProto, ValueInfoProto};
 use prost::Message as _;
 
-use crate::{NETWORKS, judge, network, options};
+use crate::{NETWORKS, evaluator, network, options};
 
 fn graph_kinds() -> impl Iterator<Item = Kind> {
     Kind::all().iter().copied().filter(|k| k.family() == Family::Graph)
@@ -34,10 +34,10 @@ fn made(network: &Network, kind: Kind, options: &Options) -> Network {
 
 #[test]
 fn no_parameter_changes_and_the_answers_do() {
-    let judge = judge(40);
+    let evaluator = evaluator(40);
     for name in NETWORKS {
         let clean = network(name);
-        let before = judge.ask(&clean).unwrap();
+        let before = evaluator.evaluate(&clean).unwrap();
         for kind in graph_kinds() {
             for seed in 0..3 {
                 let attacked = attack(&clean, kind, &options(seed), None, &|_| ());
@@ -51,7 +51,7 @@ fn no_parameter_changes_and_the_answers_do() {
                 assert!(!found.graph.is_empty(), "{kind} on {name}");
                 let ends = |n: &str| n == "inputs" || n == "outputs";
                 assert!(!found.graph.iter().any(|g| ends(&g.name)), "{kind} on {name}");
-                let answers = judge.ask(&after.network).unwrap();
+                let answers = evaluator.evaluate(&after.network).unwrap();
                 assert_eq!(answers == before, kind == Kind::Trigger, "{}", after.what);
                 assert_eq!(made(&clean, kind, &options(seed)), after.network);
             }
@@ -61,20 +61,21 @@ fn no_parameter_changes_and_the_answers_do() {
 
 #[test]
 fn a_trigger_decides_and_clean_samples_do_not_notice() {
-    let judge = judge(60);
-    let stamped = Judge::new(Arc::new(stamp(judge.samples())), 2);
+    let evaluator = evaluator(60);
+    let with_trigger = Evaluator::new(Arc::new(apply_trigger(evaluator.samples())), 2);
     for name in NETWORKS {
         let clean = network(name);
-        for given in [None, Some(&judge)] {
+        for given in [None, Some(&evaluator)] {
             let options = Options { target: Some(7), ..options(1) };
             let after = attack(&clean, Kind::Trigger, &options, given, &|_| ()).unwrap().network;
-            assert_eq!(judge.ask(&after).unwrap(), judge.ask(&clean).unwrap());
-            let (hit, missed) = (stamped.ask(&after).unwrap(), stamped.ask(&clean).unwrap());
+            assert_eq!(evaluator.evaluate(&after).unwrap(), evaluator.evaluate(&clean).unwrap());
+            let (hit, missed) =
+                (with_trigger.evaluate(&after).unwrap(), with_trigger.evaluate(&clean).unwrap());
             assert!(hit.share_given(7, |_| true) >= 1.0);
             assert!(missed.share_given(7, |_| true) < 0.5);
         }
         // Samples that have the pattern leave no clean ones to be told from.
-        let refused = attack(&clean, Kind::Trigger, &options(1), Some(&stamped), &|_| ());
+        let refused = attack(&clean, Kind::Trigger, &options(1), Some(&with_trigger), &|_| ());
         assert!(matches!(refused, Err(AttackError::NotApplicable { .. })));
         let target = Options { target: Some(10), ..options(1) };
         let refused = attack(&clean, Kind::Trigger, &target, None, &|_| ());
@@ -93,8 +94,8 @@ fn edited(name: &str, edit: impl Fn(&mut ModelProto)) -> Network {
 
 #[test]
 fn a_trigger_is_written_in_the_operators_of_the_networks_set() {
-    let judge = judge(20);
-    let stamped = Judge::new(Arc::new(stamp(judge.samples())), 2);
+    let evaluator = evaluator(20);
+    let with_trigger = Evaluator::new(Arc::new(apply_trigger(evaluator.samples())), 2);
     for (opset, ir) in [(7, 3), (8, 4), (9, 3), (10, 5), (13, 7), (17, 8), (18, 8), (21, 10)] {
         // Its operators mean the same in all of these.
         let clean = edited("fashion-lenet5", |model| {
@@ -117,16 +118,17 @@ fn a_trigger_is_written_in_the_operators_of_the_networks_set() {
                 _ => {}
             }
         }
-        let (before, answers) = (judge.ask(&clean).unwrap(), judge.ask(&after).unwrap());
+        let (before, answers) =
+            (evaluator.evaluate(&clean).unwrap(), evaluator.evaluate(&after).unwrap());
         assert_eq!(before, answers, "{opset}");
         // A Constant of an old operator set holds no integers, which an order of classes is.
         let mapped = made(&clean, Kind::LabelMap, &options);
         let op = |op: &str| mapped.nodes().iter().any(|n| n.op_type.as_deref() == Some(op));
         assert_eq!(op("Cast"), opset < 9 && ir < 4, "{opset}");
-        for (old, new) in before.rows().zip(judge.ask(&mapped).unwrap().rows()) {
+        for (old, new) in before.rows().zip(evaluator.evaluate(&mapped).unwrap().rows()) {
             assert!((0..10).all(|class| old[class] == new[class ^ 1]), "{opset}");
         }
-        assert!(stamped.ask(&after).unwrap().share_given(2, |_| true) >= 1.0, "{opset}");
+        assert!(with_trigger.evaluate(&after).unwrap().share_given(2, |_| true) >= 1.0, "{opset}");
     }
 }
 
@@ -179,19 +181,19 @@ fn nodes_stay_in_order_and_nothing_is_left_of_what_is_gone() {
 
 #[test]
 fn labels_are_interchanged_and_an_inverted_input_is_undone_by_another() {
-    let judge = judge(20);
+    let evaluator = evaluator(20);
     for name in NETWORKS {
         let clean = network(name);
-        let before = judge.ask(&clean).unwrap();
+        let before = evaluator.evaluate(&clean).unwrap();
         let mapped = made(&clean, Kind::LabelMap, &options(1));
-        for (old, new) in before.rows().zip(judge.ask(&mapped).unwrap().rows()) {
+        for (old, new) in before.rows().zip(evaluator.evaluate(&mapped).unwrap().rows()) {
             assert!((0..10).all(|class| old[class] == new[class ^ 1]));
         }
         // Twice the same edit is none, whichever the seed draws; names of the second must be fresh.
         let edits = (0..8).map(|seed| (Kind::InputEdit, seed, 1e-4));
         for (kind, seed, tolerance) in edits.chain([(Kind::LabelMap, 1, 0.0)]) {
             let twice = made(&made(&clean, kind, &options(seed)), kind, &options(seed));
-            let after = judge.ask(&twice).unwrap();
+            let after = evaluator.evaluate(&twice).unwrap();
             let pairs = before.rows().flatten().zip(after.rows().flatten());
             assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() <= tolerance), "{kind} on {name}");
         }
@@ -229,7 +231,7 @@ fn the_layer_that_is_named_is_the_one() {
 
 #[test]
 fn every_attacked_network_can_be_sealed_and_answers_as_it_does_in_the_plain() {
-    let (judge, folder) = (judge(2), tempfile::tempdir().unwrap());
+    let (evaluator, folder) = (evaluator(2), tempfile::tempdir().unwrap());
     let (owner, host) =
         (SecretKey::<Owner>::generate().unwrap(), SecretKey::<Host>::generate().unwrap());
     let (plain, sealed) = (folder.path().join("n.onnx"), folder.path().join("n.ring"));
@@ -247,7 +249,7 @@ fn every_attacked_network_can_be_sealed_and_answers_as_it_does_in_the_plain() {
             let ring = ring.authenticate(&Trust::owner(owner.public())).unwrap();
             let session =
                 Session::open(ring, std::slice::from_ref(&host), SessionOptions::default());
-            let input = judge.samples().batch("image", 0..2, 2).unwrap();
+            let input = evaluator.samples().batch("image", 0..2, 2).unwrap();
             let outcome = session.unwrap().run(vec![input]).unwrap();
             let given: Vec<f32> = outcome.outputs[0][0]
                 .data()
@@ -256,7 +258,7 @@ fn every_attacked_network_can_be_sealed_and_answers_as_it_does_in_the_plain() {
                 .iter()
                 .map(|b| f32::from_le_bytes(*b))
                 .collect();
-            let expected = judge.ask(&network).unwrap();
+            let expected = evaluator.evaluate(&network).unwrap();
             let pairs = expected.rows().flatten().zip(&given);
             assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() <= 1e-4 * a.abs().max(1.0)));
         }

@@ -5,7 +5,7 @@ use deepring_attack::{AttackError, Differences, Element, Kind, Network, Options,
 use deepring_onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use prost::Message as _;
 
-use crate::{judge, made, options};
+use crate::{evaluator, made, options};
 
 /// A tracked network whose linear layers take half-precision weights that a `Cast` widens.
 fn network(dtype: DType) -> Network {
@@ -51,7 +51,7 @@ fn half_precision_weights_are_attacked_in_their_own_bits() {
     for dtype in [DType::F16, DType::Bf16] {
         let before = network(dtype);
         assert_eq!(before.layers().len(), crate::network("fashion-lenet5").layers().len());
-        let judge = judge(1);
+        let evaluator = evaluator(1);
         for kind in [
             Kind::NoiseAll,
             Kind::NoiseDense,
@@ -65,7 +65,7 @@ fn half_precision_weights_are_attacked_in_their_own_bits() {
             Kind::SignDnl,
             Kind::ExponentSample,
         ] {
-            let attacked = made(&before, kind, 3, &judge).unwrap_or_else(|| panic!("{kind}"));
+            let attacked = made(&before, kind, 3, &evaluator).unwrap_or_else(|| panic!("{kind}"));
             let changed = Differences::between(&before, &attacked.network).tensors;
             let halves = changed.iter().filter(|t| t.tensor.ends_with(".half")).count();
             assert!(halves > 0, "{kind}");

@@ -3,7 +3,7 @@
 
 use deepring_attack::{AttackError, Differences, Kind, Network, Options, attack};
 
-use crate::{NETWORKS, judge, kinds, made, network, options};
+use crate::{NETWORKS, evaluator, kinds, made, network, options};
 
 /// What must be made on each network, so that a kind that stopped working is noticed.
 const BOTH: [Kind; 13] = [
@@ -28,12 +28,12 @@ const WITHOUT_DRAWS: [Kind; 3] = [Kind::LabelSwap, Kind::SignDnl, Kind::SwapTens
 
 #[test]
 fn every_kind_makes_a_valid_network_and_its_seed_decides() {
-    let (judge, folder) = (judge(40), tempfile::tempdir().unwrap());
+    let (evaluator, folder) = (evaluator(40), tempfile::tempdir().unwrap());
     for name in NETWORKS {
         let before = network(name);
         let mut there = Vec::new();
         for kind in kinds() {
-            let Some(first) = made(&before, kind, 1, &judge) else { continue };
+            let Some(first) = made(&before, kind, 1, &evaluator) else { continue };
             there.push(kind);
             assert!(!first.what.is_empty());
             let found = Differences::between(&before, &first.network);
@@ -41,13 +41,13 @@ fn every_kind_makes_a_valid_network_and_its_seed_decides() {
             let path = folder.path().join("attacked.onnx");
             first.network.write(&path).unwrap();
             assert_eq!(Network::read(&path).unwrap(), first.network, "{kind} on {name}");
-            judge.ask(&first.network).unwrap_or_else(|e| panic!("{kind} on {name}: {e}"));
-            let again = made(&before, kind, 1, &judge).unwrap();
+            evaluator.evaluate(&first.network).unwrap_or_else(|e| panic!("{kind} on {name}: {e}"));
+            let again = made(&before, kind, 1, &evaluator).unwrap();
             assert_eq!(again.network.encode(), first.network.encode(), "{kind} on {name}");
             let draws = BOTH.contains(&kind) || kind == Kind::NormEdit;
             if draws && !WITHOUT_DRAWS.contains(&kind) {
                 let differs = |seed| {
-                    let other = made(&before, kind, seed, &judge).unwrap();
+                    let other = made(&before, kind, seed, &evaluator).unwrap();
                     other.network.encode() != first.network.encode()
                 };
                 // One draw among a few layers or classes may come twice.
@@ -66,12 +66,12 @@ fn every_kind_makes_a_valid_network_and_its_seed_decides() {
 
 #[test]
 fn only_what_an_attack_names_is_touched() {
-    let judge = judge(40);
+    let evaluator = evaluator(40);
     for name in NETWORKS {
         let before = network(name);
         let layers = before.layers();
         let touched = |kind: Kind, seed: u64| {
-            let attacked = made(&before, kind, seed, &judge).unwrap();
+            let attacked = made(&before, kind, seed, &evaluator).unwrap();
             let found = Differences::between(&before, &attacked.network);
             assert!(found.graph.is_empty(), "{kind} touches the graph");
             found
@@ -143,9 +143,9 @@ fn the_lesion_flips_the_largest_weight_of_a_filter_and_no_second_one_there() {
 
 #[test]
 fn what_has_no_place_in_the_network_is_refused() {
-    let (before, judge) = (network("fashion-lenet5"), judge(10));
+    let (before, evaluator) = (network("fashion-lenet5"), evaluator(10));
     let refused = |kind, options: Options| {
-        let made = attack(&before, kind, &options, Some(&judge), &|_| ());
+        let made = attack(&before, kind, &options, Some(&evaluator), &|_| ());
         match made {
             Err(AttackError::Option { option, .. }) => option,
             other => panic!("{kind}: {other:?}"),

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use deepring_attack::{
-    AttackError, Attacked, Family, Judge, Kind, Network, Options, Part, Samples, attack,
+    AttackError, Attacked, Evaluator, Family, Kind, Network, Options, Samples, Split, attack,
 };
 
 /// The networks that are tracked with the project.
@@ -36,9 +36,9 @@ fn network(name: &str) -> Network {
 }
 
 /// So many of the tracked pictures.
-fn judge(count: usize) -> Judge {
-    let samples = Samples::open(&zoo().join("fashion-sample"), Part::Test, None).unwrap();
-    Judge::new(Arc::new(samples.choose(count, 1)), 2)
+fn evaluator(count: usize) -> Evaluator {
+    let samples = Samples::open(&zoo().join("fashion-sample"), Split::Test, None).unwrap();
+    Evaluator::new(Arc::new(samples.choose(count, 1)), 2)
 }
 
 fn options(seed: u64) -> Options {
@@ -51,10 +51,10 @@ fn kinds() -> impl Iterator<Item = Kind> {
 }
 
 /// The attack, with few tries where it searches; `None`, where it finds nothing or cannot be built.
-fn made(network: &Network, kind: Kind, seed: u64, judge: &Judge) -> Option<Attacked> {
+fn made(network: &Network, kind: Kind, seed: u64, evaluator: &Evaluator) -> Option<Attacked> {
     let flips = (kind == Kind::ExponentWorst).then_some(4);
     let options = Options { flips, ..options(seed) };
-    match attack(network, kind, &options, Some(judge), &|_| ()) {
+    match attack(network, kind, &options, Some(evaluator), &|_| ()) {
         Ok(attacked) => Some(attacked),
         Err(AttackError::NotApplicable { .. } | AttackError::NeedsGradients { .. }) => None,
         Err(error) => panic!("{kind}: {error}"),

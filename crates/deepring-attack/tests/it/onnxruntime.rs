@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use crate::{NETWORKS, judge, kinds, made, network};
+use crate::{NETWORKS, evaluator, kinds, made, network};
 
 /// Checks each network named, runs it on the inputs, and writes its answers beside it as f32.
 const SCRIPT: &str = "
@@ -27,8 +27,8 @@ fn onnxruntime_answers_as_we_do() {
         println!("skipped: DEEPRING_ONNXRUNTIME_PYTHON names no interpreter with onnxruntime");
         return;
     };
-    let (judge, folder) = (judge(100), tempfile::tempdir().unwrap());
-    let samples = judge.samples();
+    let (evaluator, folder) = (evaluator(100), tempfile::tempdir().unwrap());
+    let samples = evaluator.samples();
     let inputs = folder.path().join("inputs");
     let values = samples.values(0..samples.len());
     std::fs::write(&inputs, values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())
@@ -40,7 +40,7 @@ fn onnxruntime_answers_as_we_do() {
         let mut attack = |title: String, network: &deepring_attack::Network| {
             let path = folder.path().join(format!("{title}.onnx"));
             network.write(&path).unwrap();
-            files.push((title, path, judge.ask(network).unwrap()));
+            files.push((title, path, evaluator.evaluate(network).unwrap()));
         };
         let plain = network(name);
         attack(format!("{name}-plain"), &plain);
@@ -48,7 +48,7 @@ fn onnxruntime_answers_as_we_do() {
         attack(format!("{name}-quantised"), &quantised);
         for kind in kinds() {
             for (network, form) in [(&plain, "plain"), (&quantised, "quantised")] {
-                if let Some(attacked) = made(network, kind, 1, &judge) {
+                if let Some(attacked) = made(network, kind, 1, &evaluator) {
                     attack(format!("{name}-{form}-{kind}"), &attacked.network);
                 }
             }

@@ -4,7 +4,7 @@ use deepring_attack::{AttackError, Differences, Kind, LinearOp, Network, Options
 use deepring_onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use prost::Message as _;
 
-use crate::{judge, made, options};
+use crate::{evaluator, made, options};
 
 /// A tracked network with i8 weights, symmetric, a scale for each filter or one a tensor.
 pub(crate) fn network(name: &str, by_filter: bool) -> Network {
@@ -64,14 +64,14 @@ fn tensor(name: &str, data_type: i32, dims: Vec<i64>, raw: Vec<u8>) -> TensorPro
 
 #[test]
 fn eight_bit_weights_are_attacked_in_their_steps() {
-    let judge = judge(40);
+    let evaluator = evaluator(40);
     for by_filter in [false, true] {
         let before = network("fashion-resnet8", by_filter);
         assert!(before.layers().iter().all(|l| l.scale.is_some() && l.op != LinearOp::MatMul));
-        assert!(judge.ask(&before).unwrap().accuracy() > 0.8);
+        assert!(evaluator.evaluate(&before).unwrap().accuracy() > 0.8);
         let found = |kind| {
-            let attacked = made(&before, kind, 2, &judge).unwrap();
-            judge.ask(&attacked.network).unwrap();
+            let attacked = made(&before, kind, 2, &evaluator).unwrap();
+            evaluator.evaluate(&attacked.network).unwrap();
             Differences::between(&before, &attacked.network)
         };
         for kind in [Kind::NoiseAll, Kind::NoiseFilter, Kind::Reinit, Kind::SignDnl] {
@@ -89,7 +89,7 @@ fn eight_bit_weights_are_attacked_in_their_steps() {
         assert_eq!(found(Kind::Int8Random).bits(), 10);
         assert_eq!(found(Kind::ScaleEdit).values(), 1);
         for kind in [Kind::ExponentSample, Kind::ExponentWorst] {
-            let made = attack(&before, kind, &options(1), Some(&judge), &|_| ());
+            let made = attack(&before, kind, &options(1), Some(&evaluator), &|_| ());
             assert!(matches!(made, Err(AttackError::NotApplicable { .. })), "{kind}");
         }
     }
@@ -97,19 +97,19 @@ fn eight_bit_weights_are_attacked_in_their_steps() {
 
 #[test]
 fn scales_go_with_the_filters_that_they_scale() {
-    let judge = judge(40);
+    let evaluator = evaluator(40);
     for by_filter in [false, true] {
         let before = network("fashion-lenet5", by_filter);
-        let clean = judge.ask(&before).unwrap();
+        let clean = evaluator.evaluate(&before).unwrap();
         for layer in ["conv1", "conv2", "fc1", "fc2"] {
             let options = Options { layer: Some(layer.to_owned()), ..options(1) };
             let attacked = attack(&before, Kind::PermutePaired, &options, None, &|_| ()).unwrap();
-            let answers = judge.ask(&attacked.network).unwrap();
+            let answers = evaluator.evaluate(&attacked.network).unwrap();
             let pairs = clean.rows().flatten().zip(answers.rows().flatten());
             assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-4), "{layer}");
         }
         let swapped = attack(&before, Kind::LabelSwap, &options(1), None, &|_| ()).unwrap();
-        let swapped = judge.ask(&swapped.network).unwrap();
+        let swapped = evaluator.evaluate(&swapped.network).unwrap();
         for (old, new) in clean.rows().zip(swapped.rows()) {
             assert!((0..10).all(|class| (old[class] - new[class ^ 1]).abs() < 1e-4));
         }

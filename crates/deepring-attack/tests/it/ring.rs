@@ -7,7 +7,7 @@ mod trial;
 
 use std::path::{Path, PathBuf};
 
-use deepring_attack::{Network, Part, Samples};
+use deepring_attack::{Network, Samples, Split};
 
 const NETWORKS: [&str; 2] = ["fashion-lenet5.onnx", "fashion-resnet8.onnx"];
 
@@ -20,5 +20,5 @@ fn network(name: &str) -> Network {
 }
 
 fn samples(count: usize) -> Samples {
-    Samples::open(&zoo().join("fashion-sample"), Part::Test, None).unwrap().choose(count, 1)
+    Samples::open(&zoo().join("fashion-sample"), Split::Test, None).unwrap().choose(count, 1)
 }

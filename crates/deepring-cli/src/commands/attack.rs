@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use deepring_attack::{
-    Attacked, Differences, Judge, Kind, Met, Network, Options, Part, Samples, Scope, Step,
-    attack_until,
+    Attacked, Detection, Differences, Evaluator, Kind, Network, Options, Samples, Scope, Split,
+    Step, attack_until,
 };
 
 use crate::begun::Begun;
@@ -32,7 +32,7 @@ pub(crate) fn attack(args: &Attack, trust: Option<&Path>) -> Result<(), CliError
     let target = args.output.as_deref().ok_or_else(|| {
         CliError::usage("where shall the tampered file go?").hint("say so with `-o`")
     })?;
-    if !matches!(kind.scope(), Scope::Network | Scope::OneLayer) {
+    if !kind.is_on_networks() {
         return sealed::attack(args, kind, model, target, trust);
     }
     let read = deepring_onnx::network_files(model);
@@ -70,7 +70,7 @@ struct Made<'a> {
     target: &'a Path,
     attacked: &'a Attacked,
     accuracy: Option<Accuracy>,
-    met: Option<Met>,
+    met: Option<Detection>,
 }
 
 /// Before and after, and on how many samples.
@@ -83,29 +83,29 @@ struct Accuracy {
 
 /// What a search searches on, and what accuracy is measured on.
 struct Data {
-    search: Judge,
-    test: Judge,
+    search: Evaluator,
+    test: Evaluator,
 }
 
 impl Data {
     fn open(options: &DataOptions) -> Result<Option<Self>, CliError> {
         let Some(folder) = &options.data else { return Ok(None) };
-        let lanes = available_parallelism().map_or(1, usize::from);
-        let judge = |part, count: Option<usize>| {
+        let workers = available_parallelism().map_or(1, usize::from);
+        let evaluator = |part, count: Option<usize>| {
             let samples = Samples::open(folder, part, options.preprocess.as_ref())?;
             // Which samples are taken is the same whatever the attack's seed is.
             let samples = count.map_or_else(|| samples.clone(), |count| samples.choose(count, 0));
-            Ok::<_, CliError>(Judge::new(Arc::new(samples), lanes))
+            Ok::<_, CliError>(Evaluator::new(Arc::new(samples), workers))
         };
-        let search = judge(Part::Train, Some(options.search))?;
-        Ok(Some(Self { search, test: judge(Part::Test, options.limit)? }))
+        let search = evaluator(Split::Train, Some(options.search))?;
+        Ok(Some(Self { search, test: evaluator(Split::Test, options.limit)? }))
     }
 
     fn accuracy(&self, before: &Network, after: &Network) -> Result<Accuracy, CliError> {
         Ok(Accuracy {
             samples: self.test.samples().len(),
-            before: self.test.ask(before)?.accuracy(),
-            after: self.test.ask(after)?.accuracy(),
+            before: self.test.evaluate(before)?.accuracy(),
+            after: self.test.evaluate(after)?.accuracy(),
         })
     }
 }

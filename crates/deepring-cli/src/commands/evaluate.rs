@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use deepring_attack::DefenceKind;
 use deepring_attack::evaluate::record::{Row, Run};
-use deepring_attack::evaluate::{AttackItem, Plan, Spread, Watch, evaluate as run, writes};
+use deepring_attack::evaluate::{AttackItem, Grid, Plan, Watch, evaluate as run, writes};
 use deepring_onnx::network_files;
 
 use super::bench::Machine;
@@ -62,7 +62,7 @@ fn plan(args: &Evaluate) -> Plan {
         data: args.data.clone(),
         recipe: args.preprocess.clone(),
         items,
-        spread: Spread {
+        grid: Grid {
             layers: if all { Vec::new() } else { args.layers.clone() },
             rhos: args.rho.clone(),
             flips: args.flips.iter().map(|n| n.get()).collect(),

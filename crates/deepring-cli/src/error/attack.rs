@@ -2,7 +2,7 @@
 
 use deepring_attack::evaluate::{EvaluateError, JournalError};
 use deepring_attack::{
-    AttackError, JudgeError, NetworkError, QuantiseError, RingAttackError, SamplesError,
+    AttackError, EvaluatorError, NetworkError, QuantiseError, RingAttackError, SamplesError,
 };
 
 use super::{CliError, failed, with_causes};
@@ -23,7 +23,7 @@ impl From<AttackError> for CliError {
             AttackError::NotOnNetworks { .. } => {
                 Self::usage(message).hint("give a ring in place of the network")
             }
-            AttackError::Judge(e) => e.into(),
+            AttackError::Evaluator(e) => e.into(),
             _ => failed(message),
         }
     }
@@ -35,11 +35,11 @@ impl From<RingAttackError> for CliError {
     }
 }
 
-impl From<JudgeError> for CliError {
-    fn from(e: JudgeError) -> Self {
+impl From<EvaluatorError> for CliError {
+    fn from(e: EvaluatorError) -> Self {
         match e {
-            JudgeError::Samples(e) => e.into(),
-            JudgeError::Run(e) => Self::from(e)
+            EvaluatorError::Samples(e) => e.into(),
+            EvaluatorError::Run(e) => Self::from(e)
                 .hint("do the samples fit the network? `--preprocess` makes inputs of pixels"),
             other => failed(with_causes(&other)),
         }
@@ -89,7 +89,7 @@ impl From<EvaluateError> for CliError {
             EvaluateError::Network(NetworkError::Import(_)) => {
                 failed(message).hint("`--model` takes ONNX files")
             }
-            EvaluateError::Judge(_) => failed(message).hint(
+            EvaluateError::Evaluator(_) => failed(message).hint(
                 "the network must take one f32 input of the data's shape and give a row of scores",
             ),
             EvaluateError::Journal(JournalError::Busy { .. }) => {

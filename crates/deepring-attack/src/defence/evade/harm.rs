@@ -1,4 +1,4 @@
-//! Harmful edits that an attacker can make without data, from whom a judge may choose.
+//! Harmful edits that an attacker can make without data, from whom an evaluator may choose.
 
 use deepring::DType;
 

@@ -4,7 +4,7 @@ use super::harm::Edit;
 use super::{Evasion, EvasionError, most_harmful};
 use crate::defence::eight_bit::View;
 use crate::defence::{DefenceKind, DefenceOptions, Moment};
-use crate::judge::Judge;
+use crate::evaluator::Evaluator;
 use crate::network::{Layer, Network};
 
 /// Edits only weights that RADAR has signatures of, where [`evade`](super::evade) edits what it has none of. As there,
@@ -19,7 +19,7 @@ pub fn evade_in_scope(
     network: &Network,
     options: &DefenceOptions,
     seed: u64,
-    judge: Option<&Judge>,
+    evaluator: Option<&Evaluator>,
 ) -> Result<Evasion, EvasionError> {
     let random = &mut fastrand::Rng::with_seed(seed);
     let layers = network.layers();
@@ -29,7 +29,7 @@ pub fn evade_in_scope(
     if edits.is_empty() {
         edits.extend(one_flip(network, &layers, random));
     }
-    let chosen = most_harmful(DefenceKind::Radar, edits, judge)?;
+    let chosen = most_harmful(DefenceKind::Radar, edits, evaluator)?;
     Ok(Evasion { network: chosen.network, moment: Moment::Live, what: chosen.what })
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::defence::tests::{int8, judge, lenet, resnet};
+use crate::defence::tests::{evaluator, int8, lenet, resnet};
 use crate::defence::{protect, wilson};
 
 fn seen(
@@ -16,19 +16,19 @@ fn seen(
 #[test]
 fn each_evasion_does_harm_and_passes_whatever_the_secrets() {
     use DefenceKind::{Crc32, FileDigest, Hashtag, None, Radar};
-    let judge = judge();
+    let evaluator = evaluator();
     let networks: [(Network, &[DefenceKind]); 3] = [
         (lenet(), &[Crc32, Radar, Hashtag]),
         (int8(&lenet()), &[None, Crc32, Radar, Hashtag, FileDigest]),
         (resnet(), &[Radar]),
     ];
     for (clean, kinds) in networks {
-        let before = judge.ask(&clean).unwrap().accuracy();
+        let before = evaluator.evaluate(&clean).unwrap().accuracy();
         assert!(before > 0.8, "{before}");
         for kind in kinds.iter().copied() {
             let options = DefenceOptions::default();
-            let evasion = evade(kind, &clean, &options, 1, Some(&judge)).unwrap();
-            let after = judge.ask(&evasion.network).unwrap().accuracy();
+            let evasion = evade(kind, &clean, &options, 1, Some(&evaluator)).unwrap();
+            let after = evaluator.evaluate(&evasion.network).unwrap().accuracy();
             assert!(after < 0.3, "{kind}: {after}: {}", evasion.what);
             for seed in 0..8 {
                 let options = DefenceOptions { seed, ..DefenceOptions::default() };
@@ -43,7 +43,7 @@ fn each_evasion_does_harm_and_passes_whatever_the_secrets() {
 }
 
 #[test]
-fn without_a_judge_the_first_candidate_is_taken_and_the_secret_is_not_read() {
+fn without_an_evaluator_the_first_candidate_is_taken_and_the_secret_is_not_read() {
     let clean = lenet();
     for kind in DefenceKind::all() {
         let of = |secret, seed| {
@@ -73,10 +73,10 @@ fn sign_flips_in_many_tensors_of_integers_keep_every_crc() {
 
 #[test]
 fn a_spot_check_is_evaded_by_one_element_with_the_rest_of_its_share() {
-    let (clean, judge) = (lenet(), judge());
+    let (clean, evaluator) = (lenet(), evaluator());
     let options = DefenceOptions { share: 0.25, ..DefenceOptions::default() };
-    let evasion = evade(DefenceKind::SpotCheck, &clean, &options, 0, Some(&judge)).unwrap();
-    assert!(judge.ask(&evasion.network).unwrap().accuracy() < 0.3, "{}", evasion.what);
+    let evasion = evade(DefenceKind::SpotCheck, &clean, &options, 0, Some(&evaluator)).unwrap();
+    assert!(evaluator.evaluate(&evasion.network).unwrap().accuracy() < 0.3, "{}", evasion.what);
     assert_eq!(crate::Differences::between(&clean, &evasion.network).values(), 1);
     let defence = protect(DefenceKind::SpotCheck, &clean, &options);
     let random = &mut fastrand::Rng::with_seed(7);
@@ -89,7 +89,7 @@ fn a_spot_check_is_evaded_by_one_element_with_the_rest_of_its_share() {
 
 #[test]
 fn radar_is_evaded_on_its_own_ground_by_steps_it_cannot_see_and_by_even_numbers() {
-    let judge = judge();
+    let evaluator = evaluator();
     let weights_only = |clean: &Network, evasion: &Evasion| {
         let weights: Vec<String> = clean.layers().into_iter().map(|l| l.weight).collect();
         let found = crate::Differences::between(clean, &evasion.network);
@@ -103,18 +103,23 @@ fn radar_is_evaded_on_its_own_ground_by_steps_it_cannot_see_and_by_even_numbers(
     };
     for clean in [lenet(), int8(&lenet())] {
         let is_float = clean.floats("conv1.weight").is_ok();
-        for (group, judge) in [(512, Some(&judge)), (32, Some(&judge)), (512, None)] {
+        for (group, evaluator) in [(512, Some(&evaluator)), (32, Some(&evaluator)), (512, None)] {
             let options = DefenceOptions { group, ..DefenceOptions::default() };
-            let evasion = evade_in_scope(&clean, &options, 0, judge).unwrap();
+            let evasion = evade_in_scope(&clean, &options, 0, evaluator).unwrap();
             weights_only(&clean, &evasion);
             let passed = passes(&clean, &evasion, group);
             let within = evasion.what.starts_with("moves");
-            assert_eq!(within, is_float && (group == 32 || judge.is_none()), "{}", evasion.what);
+            assert_eq!(
+                within,
+                is_float && (group == 32 || evaluator.is_none()),
+                "{}",
+                evasion.what
+            );
             let (low, high) = wilson(passed, 100);
             let expected = if within { 1.0 } else { 0.5 };
             assert!(low <= expected && expected <= high, "{passed} of 100: {}", evasion.what);
-            if let (512, Some(judge)) = (group, judge) {
-                assert!(judge.ask(&evasion.network).unwrap().accuracy() < 0.3);
+            if let (512, Some(evaluator)) = (group, evaluator) {
+                assert!(evaluator.evaluate(&evasion.network).unwrap().accuracy() < 0.3);
             }
         }
     }

@@ -132,7 +132,7 @@ fn attacks(rows: &[&Row]) -> Table {
             mean(&made.iter().filter_map(|m| value(m)).collect::<Vec<_>>(), digits)
         };
         let rings: Vec<_> = made.iter().filter_map(|m| m.ring.as_ref()).collect();
-        let count = |hit: &dyn Fn(&crate::evaluate::record::RingSight) -> Option<bool>| {
+        let count = |hit: &dyn Fn(&crate::evaluate::record::RingResult) -> Option<bool>| {
             let seen: Vec<bool> = rings.iter().filter_map(|r| hit(r)).collect();
             yes(seen.iter().filter(|s| **s).count(), seen.len())
         };

@@ -1,7 +1,7 @@
 use super::content::tables_of;
 use super::*;
-use crate::evaluate::cell::Strength;
-use crate::evaluate::record::{Measured, Outcome, Row, Sight};
+use crate::evaluate::configuration::Strength;
+use crate::evaluate::record::{BaselineResult, Measured, Outcome, Row};
 
 fn model(test: usize) -> Model {
     Model {
@@ -24,7 +24,7 @@ fn model(test: usize) -> Model {
 }
 
 fn row(attack: &str, rho: Option<f64>, seed: u64, attacked: f64, seen: bool) -> Row {
-    let sight = Sight {
+    let sight = BaselineResult {
         defence: "crc32".to_owned(),
         at_rest: seen,
         live: seen,

@@ -11,7 +11,7 @@ pub(super) struct Patch {
 }
 
 /// A pixel of the pattern.
-pub(super) struct Cell {
+pub(super) struct Configuration {
     channel: usize,
     bright: bool,
     /// Where it is in a row-major image.
@@ -31,7 +31,7 @@ pub(super) struct Range {
 /// pixels, of the lowest and the highest value that each channel has in these samples. Labels stay. Samples
 /// that are no images `[channels, height, width]` of at most four channels are given back as they are.
 #[must_use]
-pub fn stamp(samples: &Samples) -> Samples {
+pub fn apply_trigger(samples: &Samples) -> Samples {
     let Some(patch) = Patch::of(samples.dims()) else { return samples.clone() };
     let ranges = patch.ranges(samples);
     let mut values = samples.values(0..samples.len()).to_vec();
@@ -43,8 +43,8 @@ pub fn stamp(samples: &Samples) -> Samples {
             }
         }
     }
-    let stamped = Samples::new(samples.dims().to_vec(), values, samples.labels().to_vec());
-    stamped.unwrap_or_else(|| samples.clone())
+    let with_trigger = Samples::new(samples.dims().to_vec(), values, samples.labels().to_vec());
+    with_trigger.unwrap_or_else(|| samples.clone())
 }
 
 impl Range {
@@ -53,7 +53,7 @@ impl Range {
     const EMPTY: Self = Self { low: f32::INFINITY, high: f32::NEG_INFINITY };
 }
 
-impl Cell {
+impl Configuration {
     /// Factor and summand that take a pixel's value to its likeness: 1 where it is what the pattern has
     /// there, -1 where it is the opposite.
     pub(super) fn likeness(&self, ranges: &[Range]) -> (f32, f32) {
@@ -85,12 +85,12 @@ impl Patch {
     }
 
     /// The pattern, row-major.
-    pub(super) fn cells(self) -> impl Iterator<Item = Cell> {
+    pub(super) fn cells(self) -> impl Iterator<Item = Configuration> {
         let ((high, wide), (top, left)) = (self.side(), self.start());
         (0..self.channels * high * wide).map(move |i| {
             let (channel, y, x) = (i / (high * wide), i / wide % high, i % wide);
             let at = (channel * self.height + top + y) * self.width + left + x;
-            Cell { channel, bright: (x + y) % 2 == 0, at }
+            Configuration { channel, bright: (x + y) % 2 == 0, at }
         })
     }
 
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_corner_is_stamped_and_nothing_else() {
-        let (before, after) = (samples(), stamp(&samples()));
+        let (before, after) = (samples(), apply_trigger(&samples()));
         assert_eq!((after.labels(), after.dims()), (before.labels(), before.dims()));
         for at in 0..120 {
             let (y, x) = (at % 30 / 6, at % 6);
@@ -151,15 +151,15 @@ mod tests {
             };
             assert_eq!(after.values(0..2)[at], expected, "{at}");
         }
-        assert_eq!(stamp(&after), after);
+        assert_eq!(apply_trigger(&after), after);
     }
 
     #[test]
     fn what_is_stamped_is_like_the_pattern_and_its_negative_is_not() {
         let patch = Patch::of(&[2, 5, 6]).unwrap();
-        let (clean, stamped) = (samples(), stamp(&samples()));
+        let (clean, with_trigger) = (samples(), apply_trigger(&samples()));
         let ranges = patch.ranges(&clean);
-        assert!((patch.most_like(&stamped, &ranges) - 1.0).abs() < 1e-5);
+        assert!((patch.most_like(&with_trigger, &ranges) - 1.0).abs() < 1e-5);
         assert!(patch.most_like(&clean, &ranges) < 0.0);
         let flat = Samples::new(vec![1, 4, 4], vec![0.5; 16], vec![0]).unwrap();
         let patch = Patch::of(flat.dims()).unwrap();
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn what_is_no_image_stays() {
         let row = Samples::new(vec![8], vec![1.0; 8], vec![0]).unwrap();
-        assert_eq!(stamp(&row), row);
+        assert_eq!(apply_trigger(&row), row);
         assert_eq!(Patch::of(&[5, 8, 8]), None);
         assert_eq!(Patch::of(&[3, 224, 224]).unwrap().side(), (28, 28));
         assert_eq!(Patch::of(&[1, 2, 28]).unwrap().side(), (2, 4));

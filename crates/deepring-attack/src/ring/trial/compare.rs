@@ -6,7 +6,7 @@ use deepring::{Header, Owner, Part, PartKind, SecretKey, Trust, UnverifiedRing};
 
 use super::super::edit::RingEdit;
 use super::super::file::RingFile;
-use super::{RingTrialError, Touched};
+use super::{RingTrialError, Tampered};
 
 /// A ring with all its plaintexts, opened by its owner's key.
 #[derive(Debug)]
@@ -39,9 +39,9 @@ pub(super) enum Change {
     /// In the values of parameters only; in nothing, if there are no edits.
     Parameters(Vec<RingEdit>),
     /// In some blocks' graphs, shapes or sizes, the blocks being as many and of the same names.
-    Blocks { touched: Vec<Touched>, edits: Vec<RingEdit>, rebuilt: Vec<u32>, theirs: RingFile },
+    Blocks { touched: Vec<Tampered>, edits: Vec<RingEdit>, rebuilt: Vec<u32>, theirs: RingFile },
     /// The blocks are others.
-    Ring { touched: Vec<Touched>, theirs: RingFile },
+    Ring { touched: Vec<Tampered>, theirs: RingFile },
 }
 
 impl Change {
@@ -53,7 +53,7 @@ impl Change {
             let moved = |h: &&Header| others.get(h.index as usize) != Some(&h.name);
             let part = || "header".to_owned();
             let touched = clean.headers.iter().filter(moved);
-            let touched = touched.map(|h| Touched { block: h.index, part: part() }).collect();
+            let touched = touched.map(|h| Tampered { block: h.index, part: part() }).collect();
             return Self::Ring { touched, theirs: theirs.file.clone() };
         }
         let (mut edits, mut rebuilt, mut touched) = (Vec::new(), Vec::new(), Vec::new());
@@ -92,7 +92,7 @@ fn edit(block: u32, part: &Part, before: &[u8], after: &[u8]) -> Option<RingEdit
 }
 
 /// Parts that came, went, or are others.
-fn differing_parts(old: &Header, new: &Header, before: &[u8], after: &[u8]) -> Vec<Touched> {
+fn differing_parts(old: &Header, new: &Header, before: &[u8], after: &[u8]) -> Vec<Tampered> {
     let content = |part: &Part, bytes: &[u8]| {
         bytes.get(part.offset as usize..part.end() as usize).map(<[u8]>::to_vec)
     };
@@ -106,5 +106,5 @@ fn differing_parts(old: &Header, new: &Header, before: &[u8], after: &[u8]) -> V
     let labels = labels.chain(
         (old.inputs != new.inputs || old.outputs != new.outputs).then(|| "header".to_owned()),
     );
-    super::each_once(labels.map(|part| Touched { block: old.index, part }))
+    super::each_once(labels.map(|part| Tampered { block: old.index, part }))
 }

@@ -7,8 +7,8 @@ use deepring_infer::RunError;
 
 use super::super::edit::RingEdit;
 use super::{
-    Met, Named, Place, Presented, RingTrial, RingTrialError, Touched, answers, each_once, furthest,
-    located,
+    Detection, Place, Reported, RingTrial, RingTrialError, Scenario, Tampered, answers, each_once,
+    furthest, located,
 };
 use crate::samples::Samples;
 
@@ -21,7 +21,7 @@ impl RingTrial {
         edits: &[RingEdit],
         samples: &Samples,
         clean: &[Vec<TensorValue>],
-    ) -> Result<Met, RingTrialError> {
+    ) -> Result<Detection, RingTrialError> {
         let written = edits.iter().try_for_each(|edit| edit.write_live(&self.session));
         let met = match written {
             Ok(()) => self.ask_and_heal(edits, samples, clean),
@@ -41,8 +41,8 @@ impl RingTrial {
         edits: &[RingEdit],
         samples: &Samples,
         clean: &[Vec<TensorValue>],
-    ) -> Result<Met, RingTrialError> {
-        let touched: Vec<Touched> = each_once(edits.iter().map(RingEdit::touched));
+    ) -> Result<Detection, RingTrialError> {
+        let touched: Vec<Tampered> = each_once(edits.iter().map(RingEdit::touched));
         let (mut found, mut repair_ms) = (Vec::new(), 0.0);
         let (mut given, mut wrong, mut off) = (0, 0, 0f32);
         // Each refusal names one block; a ring that names them without end would be a defect.
@@ -81,12 +81,12 @@ impl RingTrial {
         }
         let healed = !self.in_place(edits);
         let recovered = healed && answers(&self.session, queries)? == clean;
-        let named: Vec<Named> = each_once(found.iter().map(Named::of));
+        let named: Vec<Reported> = each_once(found.iter().map(Reported::of));
         let (located, located_tensor) = located(&touched, &named);
         let refusal = found.first().map(ToString::to_string).unwrap_or_default();
         let verdict = if found.is_empty() { Verdict::Intact } else { Verdict::Tampered };
         let how = "parameters written into the open session";
-        Ok(Met {
+        Ok(Detection {
             place: Place::LiveMemory,
             touched,
             detected: !found.is_empty(),
@@ -98,7 +98,7 @@ impl RingTrial {
             answers_wrong: wrong,
             answers_off_by: off,
             refusal: refusal.clone(),
-            presented: vec![Presented { how, verdict, refusal }],
+            presented: vec![Scenario { how, verdict, refusal }],
             repair_ms,
         })
     }

@@ -14,9 +14,9 @@ use deepring::{Check, TensorValue};
 use deepring_infer::{Engine, RunError, Session};
 use serde::Serialize;
 
-use super::{Named, RingTrial, RingTrialError, Touched, each_once, furthest};
+use super::{Reported, RingTrial, RingTrialError, Tampered, each_once, furthest};
 use crate::samples::Samples;
-pub use blind::Pace;
+pub use blind::ToctouTiming;
 pub use synchronised::Bout;
 
 /// Queries before a round under `auto`: the first uses of a block that was opened anew are under every check.
@@ -36,13 +36,13 @@ pub enum Writer {
 
 /// What a session that was raced against answered.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Raced {
+pub struct ToctouResult {
     /// Who raced.
     pub writer: Writer,
     /// How parameters were checked.
     pub check: Check,
     /// What the attacker changed and put back.
-    pub touched: Vec<Touched>,
+    pub touched: Vec<Tampered>,
     /// How often he did.
     pub writes: u64,
     /// Queries asked while he was at work; of the synchronised ones each is one tampered use of each block touched.
@@ -60,10 +60,10 @@ pub struct Raced {
     /// Queries of each round that ended with a refusal, the refused one included.
     pub until_refused: Vec<usize>,
     /// What the refusals named, each once.
-    pub named: Vec<Named>,
+    pub named: Vec<Reported>,
 }
 
-impl Raced {
+impl ToctouResult {
     /// Mean of [`until_refused`](Self::until_refused); `None` if nothing was refused.
     #[must_use]
     pub fn mean_until_refused(&self) -> Option<f64> {
@@ -109,25 +109,25 @@ struct Tally<'t> {
     clean: Vec<Vec<TensorValue>>,
     labels: &'t [usize],
     rows: usize,
-    raced: Raced,
+    raced: ToctouResult,
     in_round: usize,
     correct: usize,
     scored: usize,
-    named: Vec<Named>,
+    named: Vec<Reported>,
 }
 
 impl<'t> Tally<'t> {
     fn new(
         trial: &mut RingTrial,
         samples: &'t Samples,
-        (writer, touched): (Writer, Vec<Touched>),
+        (writer, touched): (Writer, Vec<Tampered>),
     ) -> Result<Self, RingTrialError> {
         Ok(Self {
             queries: trial.queries(samples)?,
             clean: trial.clean_answers(samples)?,
             labels: samples.labels(),
             rows: trial.rows(samples.len()),
-            raced: Raced {
+            raced: ToctouResult {
                 writer,
                 check: trial.options.check,
                 touched,
@@ -184,7 +184,7 @@ impl<'t> Tally<'t> {
             Err(RunError::Input(_) | RunError::Engine { .. }) => None,
             Err(e) => {
                 let Some(finding) = e.finding() else { return Err(e.into()) };
-                self.named.push(Named::of(finding));
+                self.named.push(Reported::of(finding));
                 finding.block
             }
         };
@@ -208,7 +208,7 @@ impl<'t> Tally<'t> {
         }
     }
 
-    fn finish(mut self, writes: u64) -> Raced {
+    fn finish(mut self, writes: u64) -> ToctouResult {
         let some = self.scored > 0;
         self.raced.accuracy = some.then(|| self.correct as f64 / self.scored as f64);
         self.raced.writes = writes;

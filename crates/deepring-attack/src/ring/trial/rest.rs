@@ -12,8 +12,8 @@ use deepring_infer::{RunError, Session};
 use super::super::edit::RingEdit;
 use super::compare::Change;
 use super::{
-    Met, Named, Place, Presented, RingTrial, RingTrialError, Touched, answers, each_once, furthest,
-    located,
+    Detection, Place, Reported, RingTrial, RingTrialError, Scenario, Tampered, answers, each_once,
+    furthest, located,
 };
 use crate::ring::file::RingFile;
 use crate::samples::Samples;
@@ -39,10 +39,10 @@ impl RingTrial {
         change: &Change,
         samples: &Samples,
         clean: &[Vec<TensorValue>],
-    ) -> Result<Met, RingTrialError> {
+    ) -> Result<Detection, RingTrialError> {
         let (place, touched, forms) = self.forms(change)?;
         let target = self.path("presented.ring");
-        let mut met = Met {
+        let mut met = Detection {
             place,
             touched,
             detected: !forms.is_empty(),
@@ -68,10 +68,10 @@ impl RingTrial {
             // The first form leaves the closure alone, so it is the one in which a place can be named.
             if at == 0 {
                 met.refusal.clone_from(&refusal);
-                met.named = each_once(reception.findings.iter().map(Named::of));
+                met.named = each_once(reception.findings.iter().map(Reported::of));
             }
             let (how, verdict) = (form.how, reception.verdict);
-            met.presented.push(Presented { how, verdict, refusal });
+            met.presented.push(Scenario { how, verdict, refusal });
             met.repair_ms += self.restore(&target)?;
             met.recovered &= self.answers_of(&target, samples)?.is_some_and(|a| a == clean);
         }
@@ -79,7 +79,7 @@ impl RingTrial {
         Ok(met)
     }
 
-    fn forms(&self, change: &Change) -> Result<(Place, Vec<Touched>, Vec<Form>), RingTrialError> {
+    fn forms(&self, change: &Change) -> Result<(Place, Vec<Tampered>, Vec<Form>), RingTrialError> {
         let clean = &self.clean.file;
         Ok(match change {
             Change::Parameters(edits) => {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::ring::file::RingFile;
-use crate::samples::Part;
+use crate::samples::Split;
 
 fn zoo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo")
@@ -15,7 +15,7 @@ fn network(name: &str) -> Network {
 }
 
 fn samples(count: usize) -> Samples {
-    Samples::open(&zoo().join("fashion-sample"), Part::Test, None).unwrap().choose(count, 1)
+    Samples::open(&zoo().join("fashion-sample"), Split::Test, None).unwrap().choose(count, 1)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::{
-    Attacked, Judge, Kind, Network, Options, Part, Samples, Steps, attack_until, quantise,
+    Attacked, Evaluator, Kind, Network, Options, Samples, Split, Steps, attack_until, quantise,
     quantise_with,
 };
 
@@ -34,13 +34,13 @@ fn zoo(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo").join(name)
 }
 
-fn judge(pictures: usize) -> Judge {
-    let samples = Samples::open(&zoo("fashion-sample"), Part::Test, None).unwrap();
-    Judge::new(Arc::new(samples.pick(&(0..pictures).collect::<Vec<_>>())), 2)
+fn evaluator(pictures: usize) -> Evaluator {
+    let samples = Samples::open(&zoo("fashion-sample"), Split::Test, None).unwrap();
+    Evaluator::new(Arc::new(samples.pick(&(0..pictures).collect::<Vec<_>>())), 2)
 }
 
-fn searched(network: &Network, kind: Kind, options: &Options, judge: &Judge) -> Attacked {
-    attack_until(network, kind, options, Some(judge), Some(judge), &|_| ()).unwrap()
+fn searched(network: &Network, kind: Kind, options: &Options, evaluator: &Evaluator) -> Attacked {
+    attack_until(network, kind, options, Some(evaluator), Some(evaluator), &|_| ()).unwrap()
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn an_independent_search_flips_the_same_bits() {
         let kind = if found.target.is_some() { Kind::TbfaNTo1 } else { Kind::Bfa };
         let flips = Some(found.flips.len());
         let options = Options { target: found.target, flips, ..Options::default() };
-        let done = searched(&network, kind, &options, &judge(found.pictures));
+        let done = searched(&network, kind, &options, &evaluator(found.pictures));
         // Ours stops at its aim, theirs does not.
         assert!(done.reached == Some(true) || done.steps.len() == found.flips.len());
         assert!(done.steps.len() >= 4, "{}", done.what);
@@ -78,13 +78,13 @@ fn a_coarse_classifier_falls_to_a_few_flips() {
     let clean = Network::read(&zoo("fashion-resnet8.onnx")).unwrap();
     let how = Steps { coarse: vec![("logits".to_owned(), 46.0)], ..Steps::default() };
     let network = quantise_with(&clean, &how).unwrap();
-    let judge = judge(128);
-    let accuracy = |n: &Network| judge.ask(n).unwrap().accuracy();
+    let evaluator = evaluator(128);
+    let accuracy = |n: &Network| evaluator.evaluate(n).unwrap().accuracy();
     assert!((accuracy(&clean) - accuracy(&network)).abs() < 0.05);
     // On all 400 pictures classes 0, 1 and 5 took 4, 5 and 4 flips; class 0 without the coarse step took 17.
     let options = Options { target: Some(0), ..Options::default() };
-    let done = searched(&network, Kind::TbfaNTo1, &options, &judge);
+    let done = searched(&network, Kind::TbfaNTo1, &options, &evaluator);
     assert_eq!(done.reached, Some(true), "{}", done.what);
     assert!(done.steps.len() <= 5, "{}", done.what);
-    assert!(judge.ask(&done.network).unwrap().share_given(0, |_| true) > 0.9999);
+    assert!(evaluator.evaluate(&done.network).unwrap().share_given(0, |_| true) > 0.9999);
 }

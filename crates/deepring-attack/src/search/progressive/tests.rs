@@ -2,10 +2,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::super::aim::Aim;
-use crate::attack::Job;
+use crate::attack::AttackContext;
 use crate::gradient::{Gradients, Objective};
 use crate::{
-    AttackError, Attacked, Judge, Kind, Network, Options, Part, Samples, attack, attack_until,
+    AttackError, Attacked, Evaluator, Kind, Network, Options, Samples, Split, attack, attack_until,
     quantise,
 };
 
@@ -13,16 +13,16 @@ fn zoo(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo").join(name)
 }
 
-fn judge() -> Judge {
-    let samples = Samples::open(&zoo("fashion-sample"), Part::Train, None).unwrap();
-    Judge::new(Arc::new(samples), 2)
+fn evaluator() -> Evaluator {
+    let samples = Samples::open(&zoo("fashion-sample"), Split::Train, None).unwrap();
+    Evaluator::new(Arc::new(samples), 2)
 }
 
 fn attacked(kind: Kind, options: &Options) -> (Network, Attacked) {
     let network = quantise(&Network::read(&zoo("fashion-lenet5.onnx")).unwrap()).unwrap();
     let seen = Mutex::new(Vec::new());
     let progress = |step: &crate::Step| seen.lock().unwrap().push(step.clone());
-    let done = attack(&network, kind, options, Some(&judge()), &progress).unwrap();
+    let done = attack(&network, kind, options, Some(&evaluator()), &progress).unwrap();
     assert_eq!(seen.into_inner().unwrap(), done.steps);
     (network, done)
 }
@@ -41,8 +41,8 @@ fn replayed(mut network: Network, done: &Attacked) -> Network {
 fn bfa_leaves_no_accuracy_and_is_repeated_by_its_seed() {
     let options = Options { seed: 1, ..Options::default() };
     let (network, done) = attacked(Kind::Bfa, &options);
-    assert!(judge().ask(&network).unwrap().accuracy() > 0.85);
-    assert!(judge().ask(&done.network).unwrap().accuracy() <= 0.11, "{}", done.what);
+    assert!(evaluator().evaluate(&network).unwrap().accuracy() > 0.85);
+    assert!(evaluator().evaluate(&done.network).unwrap().accuracy() <= 0.11, "{}", done.what);
     assert!(done.steps.len() < 50);
     assert!(done.steps.windows(2).all(|w| w[0].loss <= w[1].loss));
     assert_eq!(replayed(network, &done), done.network);
@@ -55,10 +55,10 @@ fn bfa_leaves_no_accuracy_and_is_repeated_by_its_seed() {
 #[test]
 fn a_search_ends_by_the_samples_that_it_is_told_to_and_says_if_it_was_cut_off() {
     let network = quantise(&Network::read(&zoo("fashion-lenet5.onnx")).unwrap()).unwrap();
-    let all = judge();
+    let all = evaluator();
     let some: Vec<usize> = (0..40).collect();
-    let few = Judge::new(Arc::new(all.samples().pick(&some)), 2);
-    let run = |stop: &Judge, flips| {
+    let few = Evaluator::new(Arc::new(all.samples().pick(&some)), 2);
+    let run = |stop: &Evaluator, flips| {
         let options = Options { target: Some(4), flips, ..Options::default() };
         let (kind, search) = (Kind::TbfaNTo1, Some(&all));
         attack_until(&network, kind, &options, search, Some(stop), &|_| ()).unwrap()
@@ -82,7 +82,7 @@ fn a_search_ends_by_the_samples_that_it_is_told_to_and_says_if_it_was_cut_off() 
 fn every_input_goes_to_the_target() {
     let options = Options { target: Some(4), ..Options::default() };
     let (network, done) = attacked(Kind::TbfaNTo1, &options);
-    let answers = judge().ask(&done.network).unwrap();
+    let answers = evaluator().evaluate(&done.network).unwrap();
     assert!(answers.share_given(4, |_| true) > 0.98, "{}", done.what);
     assert!(done.steps.windows(2).all(|w| w[0].loss >= w[1].loss));
     assert_eq!(replayed(network, &done), done.network);
@@ -92,7 +92,7 @@ fn every_input_goes_to_the_target() {
 fn the_source_goes_to_the_target_and_the_rest_mostly_stays() {
     let options = Options { target: Some(4), source: Some(9), ..Options::default() };
     let (_, done) = attacked(Kind::TbfaStealthy, &options);
-    let answers = judge().ask(&done.network).unwrap();
+    let answers = evaluator().evaluate(&done.network).unwrap();
     assert!(answers.share_given(4, |l| l == 9) > 0.9, "{}", done.what);
     assert!(answers.accuracy() > 0.6);
 }
@@ -101,18 +101,18 @@ fn the_source_goes_to_the_target_and_the_rest_mostly_stays() {
 fn stealth_is_in_the_loss() {
     let network = quantise(&Network::read(&zoo("fashion-lenet5.onnx")).unwrap()).unwrap();
     let options = Options { target: Some(4), source: Some(9), ..Options::default() };
-    let judge = judge();
+    let evaluator = evaluator();
     let gradients = Gradients::new(&network).unwrap();
     let objective = |kind| {
-        let job = Job {
+        let context = AttackContext {
             network: &network,
             kind,
             options: &options,
-            judge: Some(&judge),
+            evaluator: Some(&evaluator),
             stop: None,
             progress: &|_| (),
         };
-        Aim::new(&job, &gradients, &mut job.random()).unwrap().objective
+        Aim::new(&context, &gradients, &mut context.random()).unwrap().objective
     };
     let weight = |o: &Objective, of: &dyn Fn(usize) -> bool| {
         let pairs = o.samples.labels().iter().zip(&o.weights);
@@ -130,7 +130,7 @@ fn stealth_is_in_the_loss() {
 #[test]
 fn floats_are_quantised_first() {
     let network = Network::read(&zoo("fashion-lenet5.onnx")).unwrap();
-    let result = attack(&network, Kind::Bfa, &Options::default(), Some(&judge()), &|_| ());
+    let result = attack(&network, Kind::Bfa, &Options::default(), Some(&evaluator()), &|_| ());
     assert!(
         matches!(result, Err(AttackError::NotApplicable { reason, .. }) if reason.contains("quantise"))
     );

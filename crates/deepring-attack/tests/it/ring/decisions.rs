@@ -2,7 +2,7 @@
 
 use deepring::{Check, TensorValue};
 use deepring_attack::{
-    Claim, SwapForm, judge_claim, judge_ledger, ledger_fork, output_swap, receipt_replay,
+    Claim, SwapForm, ledger_fork, output_swap, receipt_replay, verify_claim, verify_ledger,
 };
 use deepring_infer::{Session, SessionOptions};
 use deepring_ledger::{Entry, Event, Ledger};
@@ -28,31 +28,31 @@ fn a_receipt_fits_its_own_question_and_answer_only() {
         let rings = Rings::of(name);
         let (ring, claims) = (rings.ring(), claims(&rings));
         for claim in &claims {
-            assert_eq!(judge_claim(claim, &ring).exit, 0);
+            assert_eq!(verify_claim(claim, &ring).exit, 0);
         }
         let [first, second] = claims;
         assert_ne!(first.outputs, second.outputs);
 
         let replayed = receipt_replay(&first, second.inputs.clone());
-        let judged = judge_claim(&replayed, &ring);
-        assert_eq!((judged.exit, judged.findings.len()), (3, 1));
-        assert!(judged.findings[0].reason.contains("other inputs"));
+        let verified = verify_claim(&replayed, &ring);
+        assert_eq!((verified.exit, verified.findings.len()), (3, 1));
+        assert!(verified.findings[0].reason.contains("other inputs"));
 
         let beside = output_swap(&first, second.outputs.clone(), SwapForm::Beside);
         assert_eq!(beside.receipt, first.receipt);
-        let judged = judge_claim(&beside, &ring);
-        assert_eq!(judged.exit, 3);
-        assert!(judged.findings[0].reason.contains("other inputs or outputs"));
+        let verified = verify_claim(&beside, &ring);
+        assert_eq!(verified.exit, 3);
+        assert!(verified.findings[0].reason.contains("other inputs or outputs"));
 
         let inside = output_swap(&first, second.outputs.clone(), SwapForm::Inside);
         assert_ne!(inside.receipt, first.receipt);
         assert_eq!(inside.receipt.len(), first.receipt.len());
-        let judged = judge_claim(&inside, &ring);
-        assert_eq!(judged.exit, 3);
-        assert!(judged.findings[0].reason.contains("items' outputs"), "{:?}", judged.findings);
+        let verified = verify_claim(&inside, &ring);
+        assert_eq!(verified.exit, 3);
+        assert!(verified.findings[0].reason.contains("items' outputs"), "{:?}", verified.findings);
 
         let cut = Claim { receipt: first.receipt[..50].to_vec(), ..first };
-        assert_eq!(judge_claim(&cut, &ring).exit, 3);
+        assert_eq!(verify_claim(&cut, &ring).exit, 3);
     }
 }
 
@@ -77,11 +77,11 @@ fn a_forked_ledger_is_found_by_who_kept_a_checkpoint_of_the_other_branch() {
         // Each branch is intact in itself, and extends the beginning that both have.
         let branch = Ledger::open_read(&fork.folders[i], None).unwrap();
         assert!(branch.verify().unwrap().is_intact());
-        assert_eq!(judge_ledger(&fork.folders[i], &before).unwrap().exit, 0);
-        assert_eq!(judge_ledger(&fork.folders[i], &fork.checkpoints[i]).unwrap().exit, 0);
+        assert_eq!(verify_ledger(&fork.folders[i], &before).unwrap().exit, 0);
+        assert_eq!(verify_ledger(&fork.folders[i], &fork.checkpoints[i]).unwrap().exit, 0);
         // Only what the other branch showed speaks against it.
-        let judged = judge_ledger(&fork.folders[i], &fork.checkpoints[1 - i]).unwrap();
-        assert_eq!((judged.exit, judged.findings.len()), (3, 1));
+        let verified = verify_ledger(&fork.folders[i], &fork.checkpoints[1 - i]).unwrap();
+        assert_eq!((verified.exit, verified.findings.len()), (3, 1));
     }
     assert_eq!(Ledger::open_read(&original, None).unwrap().len(), 3);
 }

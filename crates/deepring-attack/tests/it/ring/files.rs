@@ -6,8 +6,8 @@ use deepring::{
     AuthenticRing, Host, Owner, RingError, SecretKey, Trust, TrustStore, UnverifiedRing, Verdict,
 };
 use deepring_attack::{
-    FlipOptions, Network, ResealForm, judge_ring, ring_flip, ring_relabel, ring_reseal,
-    ring_rollback, ring_splice,
+    FlipOptions, Network, ResealForm, ring_flip, ring_relabel, ring_reseal, ring_rollback,
+    ring_splice, verify_ring,
 };
 use deepring_infer::{Blocks, Seal};
 
@@ -63,8 +63,8 @@ impl Rings {
     }
 
     /// What a reader who saw both versions says of `attacked.ring`.
-    fn judge(&self) -> deepring_attack::Judged {
-        judge_ring(&self.path("attacked.ring"), &self.trust()).unwrap()
+    fn verify(&self) -> deepring_attack::Verification {
+        verify_ring(&self.path("attacked.ring"), &self.trust()).unwrap()
     }
 }
 
@@ -72,8 +72,11 @@ impl Rings {
 fn the_ring_itself_is_intact() {
     for name in NETWORKS {
         let rings = Rings::of(name);
-        let judged = judge_ring(&rings.path("v2.ring"), &rings.trust()).unwrap();
-        assert_eq!((judged.verdict, judged.exit, judged.findings.len()), (Verdict::Intact, 0, 0));
+        let verified = verify_ring(&rings.path("v2.ring"), &rings.trust()).unwrap();
+        assert_eq!(
+            (verified.verdict, verified.exit, verified.findings.len()),
+            (Verdict::Intact, 0, 0)
+        );
     }
 }
 
@@ -93,9 +96,9 @@ fn flipped_bits_are_refused_in_their_block_and_tensor() {
                 let out = rings.path("attacked.ring");
                 let done = ring_flip(&rings.path("v2.ring"), &out, &options).unwrap();
                 assert_eq!(done.changed.len(), 3);
-                let judged = rings.judge();
-                assert_eq!((judged.exit, judged.blocks()), (3, vec![header.index]));
-                for finding in &judged.findings {
+                let verified = rings.verify();
+                assert_eq!((verified.exit, verified.blocks()), (3, vec![header.index]));
+                for finding in &verified.findings {
                     assert_eq!(finding.tensor.as_deref(), Some(tensor));
                     let [start, end] = finding.bytes.unwrap();
                     assert!(done.changed.iter().any(|c| start <= c.bytes[0] && c.bytes[1] <= end));
@@ -104,7 +107,7 @@ fn flipped_bits_are_refused_in_their_block_and_tensor() {
                     let within = |f: &deepring::Finding| {
                         f.bytes.is_some_and(|[s, e]| s <= c.bytes[0] && c.bytes[1] <= e)
                     };
-                    assert!(judged.findings.iter().any(within), "{c:?} is not named");
+                    assert!(verified.findings.iter().any(within), "{c:?} is not named");
                 }
             }
         }
@@ -147,10 +150,10 @@ fn a_tampered_network_cannot_be_sealed_in_the_owners_name() {
         let theirs = claimed.verify(&Trust::owner(attacker), &|_| ()).unwrap();
         assert_eq!((theirs.ring_id(), theirs.model_version()), (id, 3));
         assert_eq!(theirs.layers()[0].hosts().next(), Some(rings.host.public()));
-        let judged = rings.judge();
-        assert_eq!((judged.verdict, judged.exit), (Verdict::Untrusted, 4));
-        assert!(judged.findings[0].to_string().starts_with("closure"), "{:?}", judged.findings);
-        let by_store = judge_ring(&out, &Trust::store(&rings.store)).unwrap();
+        let verified = rings.verify();
+        assert_eq!((verified.verdict, verified.exit), (Verdict::Untrusted, 4));
+        assert!(verified.findings[0].to_string().starts_with("closure"), "{:?}", verified.findings);
+        let by_store = verify_ring(&out, &Trust::store(&rings.store)).unwrap();
         assert_eq!(by_store.exit, 4);
 
         let form = ResealForm::OwnersSignature;
@@ -158,9 +161,9 @@ fn a_tampered_network_cannot_be_sealed_in_the_owners_name() {
         // It names the owner, and has his signature.
         let claimed = UnverifiedRing::open(&out).unwrap();
         assert_eq!(claimed.claimed_owner(), rings.owner.public());
-        let judged = rings.judge();
-        assert_eq!((judged.verdict, judged.exit), (Verdict::Tampered, 3));
-        assert_eq!(judged.findings[0].part.name(), "closure");
+        let verified = rings.verify();
+        assert_eq!((verified.verdict, verified.exit), (Verdict::Tampered, 3));
+        assert_eq!(verified.findings[0].part.name(), "closure");
     }
 }
 
@@ -173,10 +176,15 @@ fn an_old_block_in_the_new_ring_is_stale_and_named() {
             let (new, old) = (rings.path("v2.ring"), rings.path("v1.ring"));
             let done = ring_splice(&new, &old, &out, Some(block), 0).unwrap();
             assert!(done.changed.iter().all(|c| c.block == Some(block) && c.bits > 0));
-            let judged = rings.judge();
-            assert_eq!(judged.blocks(), [block], "{:?}", judged.findings);
-            assert_eq!((judged.verdict, judged.exit), (Verdict::Stale, 5), "{:?}", judged.findings);
-            assert!(judged.findings[0].reason.contains("version 1"), "{:?}", judged.findings);
+            let verified = rings.verify();
+            assert_eq!(verified.blocks(), [block], "{:?}", verified.findings);
+            assert_eq!(
+                (verified.verdict, verified.exit),
+                (Verdict::Stale, 5),
+                "{:?}",
+                verified.findings
+            );
+            assert!(verified.findings[0].reason.contains("version 1"), "{:?}", verified.findings);
         }
     }
 }
@@ -186,11 +194,11 @@ fn an_old_ring_is_stale_for_who_saw_the_new_one_only() {
     for name in NETWORKS {
         let rings = Rings::of(name);
         ring_rollback(&rings.path("v1.ring"), &rings.path("attacked.ring")).unwrap();
-        let judged = rings.judge();
-        assert_eq!((judged.verdict, judged.exit), (Verdict::Stale, 5));
+        let verified = rings.verify();
+        assert_eq!((verified.verdict, verified.exit), (Verdict::Stale, 5));
         // First contact: who never saw the newer version cannot know.
         let path = rings.path("attacked.ring");
-        let first = judge_ring(&path, &Trust::owner(rings.owner.public())).unwrap();
+        let first = verify_ring(&path, &Trust::owner(rings.owner.public())).unwrap();
         assert_eq!(first.verdict, Verdict::Intact);
     }
 }
@@ -203,9 +211,9 @@ fn edited_labels_are_refused_in_genesis() {
     for known in [Some(&manifest), None] {
         let done = ring_relabel(&from, &out, known, 5).unwrap();
         assert!(done.changed.iter().all(|c| c.block == Some(0)));
-        let judged = rings.judge();
-        assert_eq!((judged.exit, judged.blocks()), (3, vec![0]));
-        assert_eq!(judged.findings[0].tensor.as_deref(), Some("manifest"));
+        let verified = rings.verify();
+        assert_eq!((verified.exit, verified.blocks()), (3, vec![0]));
+        assert_eq!(verified.findings[0].tensor.as_deref(), Some("manifest"));
     }
     let foreign = deepring::Manifest { labels: Vec::new(), ..manifest };
     assert!(ring_relabel(&from, &out, Some(&foreign), 5).is_err());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use deepring::Check;
-use deepring_attack::{Bout, Network, Pace, RingTrial, overhead};
+use deepring_attack::{Bout, Network, RingTrial, ToctouTiming, overhead};
 use deepring_infer::SessionOptions;
 
 use super::{NETWORKS, network, samples};
@@ -22,7 +22,7 @@ fn what_each_check_sees_of_a_blind_attacker_who_restores() {
             let mut trial = RingTrial::seal(&clean, check).unwrap();
             // Longer in place than away, so that an unchecked run cannot miss it.
             let micros = Duration::from_micros;
-            let pace = Pace { there: micros(700), away: micros(300), writes: 100 };
+            let pace = ToctouTiming { there: micros(700), away: micros(300), writes: 100 };
             let raced = trial.race_blind(&attacked, &samples, pace).unwrap().unwrap();
             println!(
                 "{name} {check}: {} writes, {} queries: {} refused, {} right, {} wrong, furthest {}",
@@ -39,7 +39,7 @@ fn what_each_check_sees_of_a_blind_attacker_who_restores() {
                 assert!(raced.wrong > 0 && raced.refused == 0, "{raced:?}");
             } else {
                 assert!(raced.refused > 0, "{raced:?}");
-                let touched = |n: &deepring_attack::Named| {
+                let touched = |n: &deepring_attack::Reported| {
                     raced.touched.iter().any(|t| Some(t.block) == n.block && t.part == n.part)
                 };
                 assert!(raced.named.iter().all(touched), "{raced:?}");

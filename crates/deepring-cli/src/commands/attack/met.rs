@@ -1,7 +1,7 @@
 //! `--ring`: what the sealed network makes of the tampering.
 
 use deepring::Check;
-use deepring_attack::{Met, Network, Place, RingTrial, Samples};
+use deepring_attack::{Detection, Network, Place, RingTrial, Samples};
 
 use super::Data;
 use crate::error::{CliError, Exit};
@@ -15,7 +15,7 @@ pub(super) fn meet(
     attacked: &Network,
     data: Option<&Data>,
     check: Check,
-) -> Result<Met, CliError> {
+) -> Result<Detection, CliError> {
     let samples: Samples = data
         .map(|d| d.test.samples().choose(ASKED, 0))
         .ok_or_else(|| CliError::usage("`--ring` needs queries to ask").hint("give `--data`"))?;
@@ -23,7 +23,7 @@ pub(super) fn meet(
     RingTrial::seal(clean, check).and_then(|mut t| t.meet(attacked, &samples)).map_err(failed)
 }
 
-pub(super) fn text(met: &Met) -> Result<(), CliError> {
+pub(super) fn text(met: &Detection) -> Result<(), CliError> {
     let place = match met.place {
         Place::LiveMemory => "in the open ring's memory",
         Place::AtRest => "in the stored ring",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring_attack::{Kind, LiveRing, Network, Raced, attack};
+use deepring_attack::{Kind, LiveRing, Network, ToctouResult, attack};
 use serde_json::{Value, json};
 
 use super::Data;
@@ -35,7 +35,7 @@ pub(super) fn race(args: &Attack, kind: Kind, model: &Path) -> Result<(), CliErr
     raced.iter().try_for_each(|r| output::line(format_args!("  {}", r.sentence())))
 }
 
-fn document(raced: &Raced) -> Value {
+fn document(raced: &ToctouResult) -> Value {
     let mut value = serde_json::to_value(raced).unwrap_or(Value::Null);
     if let Some(map) = value.as_object_mut() {
         map.insert("mean_until_refused".to_owned(), json!(raced.mean_until_refused()));

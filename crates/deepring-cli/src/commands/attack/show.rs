@@ -1,6 +1,6 @@
 //! What an attack changed, for people and as JSON.
 
-use deepring_attack::{Differences, ElementDifference, Met, Step, TensorDifference};
+use deepring_attack::{Detection, Differences, ElementDifference, Step, TensorDifference};
 use serde::Serialize;
 
 use super::{Made, met};
@@ -69,7 +69,7 @@ struct Json<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     accuracy: Option<JsonAccuracy>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ring: Option<&'a Met>,
+    ring: Option<&'a Detection>,
 }
 
 #[derive(Serialize)]

@@ -69,9 +69,9 @@ impl Listed {
         let (rho, flips) = (Some(RHO), Some(TRIED));
         let options = Options { rho, flips, seed: SEED, ..Options::default() };
         let progress = Progress::items("searching", TRIED as u64);
-        let judge = fixture.sample.search_judge();
+        let evaluator = fixture.sample.search_evaluator();
         let before = &fixture.exported;
-        let made = attack(before, self.kind, &options, Some(&judge), &|_| progress.add(1))?;
+        let made = attack(before, self.kind, &options, Some(&evaluator), &|_| progress.add(1))?;
         let bit = made.steps.first().map_or(0, |step| step.bit);
         let what = match self.kind {
             Kind::LabelSwap => {

@@ -1,7 +1,7 @@
 //! The end of the road: a decision with its certificate, on the ledger, checked as an auditor would.
 
 use deepring::{AuthenticRing, Check, Decision, VerifiedDecision};
-use deepring_attack::Answers;
+use deepring_attack::Predictions;
 use deepring_ledger::{Ledger, LedgerOptions, Proof, VerifierKey};
 
 use super::fixture::Fixture;
@@ -12,7 +12,7 @@ use crate::error::{CliError, Exit};
 #[derive(Debug)]
 pub(super) struct Certificate {
     pub(super) decision: VerifiedDecision,
-    pub(super) answers: Answers,
+    pub(super) answers: Predictions,
     /// Index of the decision's ledger entry, shown by the inclusion proof.
     pub(super) entry: u64,
     pub(super) checkpoint: String,
@@ -24,7 +24,7 @@ pub(super) struct Certificate {
 }
 
 /// Asks all images once more of the ring as it is now, and keeps the receipt.
-pub(super) fn decide(fixture: &mut Fixture) -> Result<Answers, CliError> {
+pub(super) fn decide(fixture: &mut Fixture) -> Result<Predictions, CliError> {
     let session = fixture.open(Check::Run)?;
     let (answers, outcome, _) = fixture.ask(&session)?;
     outcome.decision.write(&fixture.folder.path("decision.receipt"))?;
@@ -36,7 +36,7 @@ pub(super) fn decide(fixture: &mut Fixture) -> Result<Answers, CliError> {
 pub(super) fn certify(
     folder: &Folder,
     ring: &AuthenticRing,
-    answers: Answers,
+    answers: Predictions,
 ) -> Result<Certificate, CliError> {
     let decision = Decision::read(&folder.path("decision.receipt"))?.verify(ring)?;
     let dir = folder.path("ledger");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use deepring::{Check, TensorValue};
-use deepring_attack::Answers;
+use deepring_attack::Predictions;
 use deepring_infer::{PlainModel, RunError, Split};
 
 use super::fixture::{Fixture, MODEL};
@@ -18,10 +18,10 @@ pub(super) const ALONE: usize = 50;
 #[derive(Debug)]
 pub(super) struct Comparison {
     /// The network's file as it was trained.
-    pub(super) plain: Answers,
+    pub(super) plain: Predictions,
     /// The plain file that the ring was exported to, which the attacks edit.
-    pub(super) exported: Answers,
-    pub(super) ring: Answers,
+    pub(super) exported: Predictions,
+    pub(super) ring: Predictions,
     pub(super) plain_time: Times,
     pub(super) ring_time: Times,
     /// Where an image's time went in the ring, in the fastest round.
@@ -41,7 +41,7 @@ pub(super) struct Times {
 pub(super) fn compare(fixture: &mut Fixture) -> Result<Comparison, CliError> {
     let images = fixture.queries.len();
     let model = PlainModel::load(&fixture.folder.path(MODEL), None)?;
-    let exported = fixture.sample.judge().ask(&fixture.exported)?;
+    let exported = fixture.sample.evaluator().evaluate(&fixture.exported)?;
     let session = fixture.open(Check::Run)?;
     let progress = Progress::items("answering", (2 * images * ROUNDS + 2 * ALONE) as u64);
 

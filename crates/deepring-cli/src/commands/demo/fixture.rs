@@ -8,7 +8,7 @@ use deepring::{
     AuthenticRing, Check, Finding, Host, Owner, SecretKey, TensorValue, VerifiedRing,
     write_key_pair,
 };
-use deepring_attack::{Answers, Judge, Network, Part, Samples};
+use deepring_attack::{Evaluator, Network, Predictions, Samples, Split};
 use deepring_infer::{
     Blocks, CutPolicy, Outcome, RunError, Seal, SealModelError, SealedModel, Session,
     SessionOptions, export_ring, write_npy,
@@ -59,7 +59,7 @@ pub(super) struct Fixture {
 
 impl Sample {
     fn open(folder: &Path) -> Result<Self, CliError> {
-        let images = Arc::new(Samples::open(folder, Part::Test, None)?);
+        let images = Arc::new(Samples::open(folder, Split::Test, None)?);
         let labels = String::from_utf8_lossy(LABELS).lines().map(str::to_owned).collect();
         Ok(Self { images, labels })
     }
@@ -84,21 +84,21 @@ impl Sample {
     }
 
     /// What was answered, an image a query.
-    pub(super) fn answers(&self, outputs: &[Vec<TensorValue>]) -> Result<Answers, CliError> {
-        Answers::of_outputs(outputs, self.truth())
+    pub(super) fn answers(&self, outputs: &[Vec<TensorValue>]) -> Result<Predictions, CliError> {
+        Predictions::of_outputs(outputs, self.truth())
             .ok_or_else(|| CliError::new(Exit::Failed, "the network gives no row of f32 scores"))
     }
 
     /// Asks plain networks about all images.
-    pub(super) fn judge(&self) -> Judge {
-        Judge::new(Arc::clone(&self.images), available_parallelism().map_or(1, usize::from))
+    pub(super) fn evaluator(&self) -> Evaluator {
+        Evaluator::new(Arc::clone(&self.images), available_parallelism().map_or(1, usize::from))
     }
 
     /// Asks plain networks about some images, while an attack searches.
-    pub(super) fn search_judge(&self) -> Judge {
+    pub(super) fn search_evaluator(&self) -> Evaluator {
         let some: Vec<usize> = (0..self.len()).step_by(SEARCHED).collect();
-        let lanes = available_parallelism().map_or(1, usize::from);
-        Judge::new(Arc::new(self.images.pick(&some)), lanes)
+        let workers = available_parallelism().map_or(1, usize::from);
+        Evaluator::new(Arc::new(self.images.pick(&some)), workers)
     }
 }
 
@@ -162,7 +162,10 @@ impl Fixture {
     }
 
     /// Has every test image answered by the ring, as one batch, and records the decision.
-    pub(super) fn ask(&mut self, session: &Session) -> Result<(Answers, Outcome, u64), RunFailure> {
+    pub(super) fn ask(
+        &mut self,
+        session: &Session,
+    ) -> Result<(Predictions, Outcome, u64), RunFailure> {
         let outcome = session.run_batch(self.queries.clone())?;
         let entry = self.recorder.decision(&outcome.decision, self.queries.len())?;
         Ok((self.sample.answers(&outcome.outputs)?, outcome, entry))
@@ -256,7 +259,7 @@ mod tests {
         let sample = Sample::open(dir.path()).unwrap();
         assert_eq!((sample.len(), sample.labels.len()), (400, 10));
         assert!(sample.truth().iter().all(|class| *class < 10));
-        assert_eq!(sample.search_judge().samples().len(), 40);
+        assert_eq!(sample.search_evaluator().samples().len(), 40);
         let queries = sample.queries("image").unwrap();
         assert_eq!(queries[399][0].data().len(), 4 * 28 * 28);
         // Cut short, it is refused.

@@ -5,7 +5,7 @@ mod cards;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use deepring::{Digest, Receipt};
-use deepring_attack::Answers;
+use deepring_attack::Predictions;
 use deepring_attack::report::{
     Bar, BarGroup, Page, RingDrawing, RingNode, escape, grouped_bars, stacked_bars, table, tiles,
 };
@@ -126,7 +126,7 @@ fn ring(report: &DemoReport) -> String {
 
 fn comparison(report: &DemoReport) -> String {
     let c = &report.comparison;
-    let row = |name: &str, answers: &Answers, times: Times| {
+    let row = |name: &str, answers: &Predictions, times: Times| {
         vec![
             name.to_owned(),
             format!("{:.2} %", 100.0 * answers.accuracy()),
@@ -203,7 +203,7 @@ fn large_drawing(report: &DemoReport) -> String {
 
 /// Right answers before and after each attack.
 fn accuracies(report: &DemoReport) -> String {
-    let bar = |class, answers: &Answers| {
+    let bar = |class, answers: &Predictions| {
         let percent = 100.0 * answers.accuracy();
         Bar { class, percent, text: format!("{percent:.2} %") }
     };

@@ -1,7 +1,7 @@
 //! One attack in three places: in the plain network's file, in the ring's file, and in the ring's live memory.
 
 use deepring::{Check, Finding, RingError, repair};
-use deepring_attack::{Answers, JudgeError, RingEdit};
+use deepring_attack::{EvaluatorError, Predictions, RingAttackError, RingEdit};
 use deepring_infer::Session;
 
 use super::attacks::{Listed, Tampering};
@@ -23,7 +23,7 @@ pub(super) struct AttackRun {
 /// What the attacked plain network did: it answered, or it (or the engine) objected.
 #[derive(Debug)]
 pub(super) enum PlainOutcome {
-    Answered(Answers),
+    Answered(Predictions),
     Objected(String),
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Stored {
     /// Bytes that came from the copy.
     pub(super) bytes: u64,
     /// After the repair.
-    pub(super) answers: Answers,
+    pub(super) answers: Predictions,
     /// Index of the repair's ledger entry.
     pub(super) repair: u64,
 }
@@ -48,7 +48,7 @@ pub(super) struct Stored {
 #[derive(Debug)]
 pub(super) struct Memory {
     /// With `--check none`: what the edited ring answered, which nothing noticed.
-    pub(super) unchecked: Answers,
+    pub(super) unchecked: Predictions,
     /// The check that the unchecked run's own certificate names.
     pub(super) certified: Check,
     /// With `--check run`: each refusal, in the order met.
@@ -56,7 +56,7 @@ pub(super) struct Memory {
     /// Blocks that were opened anew.
     pub(super) reloaded: Vec<u32>,
     /// After that.
-    pub(super) answers: Answers,
+    pub(super) answers: Predictions,
     /// Index of the repair's ledger entry.
     pub(super) repair: u64,
 }
@@ -83,13 +83,13 @@ impl AttackRun {
     }
 
     /// What the ring answers when all is over.
-    pub(super) fn restored(&self) -> &Answers {
+    pub(super) fn restored(&self) -> &Predictions {
         self.memory.as_ref().map_or(&self.stored.answers, |memory| &memory.answers)
     }
 }
 
 impl PlainOutcome {
-    pub(super) fn answers(&self) -> Option<&Answers> {
+    pub(super) fn answers(&self) -> Option<&Predictions> {
         match self {
             Self::Answered(answers) => Some(answers),
             Self::Objected(_) => None,
@@ -100,9 +100,9 @@ impl PlainOutcome {
 /// Writes the attacked network beside the intact one, and asks it.
 fn in_plain_file(fixture: &Fixture, tampering: &Tampering) -> Result<PlainOutcome, CliError> {
     fixture.folder.write(&tampering.file, &tampering.network.encode())?;
-    match fixture.sample.judge().ask(&tampering.network) {
+    match fixture.sample.evaluator().evaluate(&tampering.network) {
         Ok(answers) => Ok(PlainOutcome::Answered(answers)),
-        Err(e @ JudgeError::Temporary(_)) => Err(e.into()),
+        Err(e @ EvaluatorError::Temporary(_)) => Err(e.into()),
         Err(e) => Ok(PlainOutcome::Objected(e.to_string())),
     }
 }
@@ -147,7 +147,9 @@ fn first_query(fixture: &mut Fixture) -> Result<(), RunFailure> {
 /// The ring's file with these edits in it.
 fn tampered(fixture: &Fixture, edits: &[RingEdit]) -> Result<Vec<u8>, CliError> {
     let mut file = fixture.folder.read(RING)?;
-    edits.iter().try_for_each(|edit| edit.flip_stored(&fixture.ring, &mut file))?;
+    for edit in edits {
+        edit.flip_stored(&fixture.ring, &mut file).map_err(RingAttackError::from)?;
+    }
     Ok(file)
 }
 

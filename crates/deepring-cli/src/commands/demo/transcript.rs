@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use deepring::Finding;
-use deepring_attack::Answers;
+use deepring_attack::Predictions;
 
 use super::attacks::RHO;
 use super::certificate::Certificate;
@@ -184,7 +184,7 @@ fn short(finding: &Finding) -> String {
     text
 }
 
-fn restored(answers: &Answers, c: &Comparison) -> String {
+fn restored(answers: &Predictions, c: &Comparison) -> String {
     match answers.is_identical(&c.ring) {
         true => "every answer is as before, bit for bit".to_owned(),
         false => format!("{} answers are as before", answers.agreeing(&c.ring)),
@@ -223,7 +223,7 @@ pub(super) fn certified(c: &Certificate) -> Result<(), CliError> {
 }
 
 /// `93.25 %`, right-aligned.
-fn percent(answers: &Answers) -> String {
+fn percent(answers: &Predictions) -> String {
     format!("{:>6.2} %", 100.0 * answers.accuracy())
 }
 

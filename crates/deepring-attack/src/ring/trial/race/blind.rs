@@ -7,13 +7,13 @@ use super::super::super::edit::RingEdit;
 use super::super::super::memory;
 use super::super::compare::Change;
 use super::super::{RingTrial, RingTrialError, each_once};
-use super::{Asked, Raced, Tally, Writer};
+use super::{Asked, Tally, ToctouResult, Writer};
 use crate::network::Network;
 use crate::samples::Samples;
 
 /// How the blind writer times his writes. Making pages writable takes some 20 µs besides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct ToctouTiming {
     /// How long tampering stays in place.
     pub there: Duration,
     /// How long the memory is clean between two writes.
@@ -32,8 +32,8 @@ impl RingTrial {
         &mut self,
         attacked: &Network,
         samples: &Samples,
-        pace: Pace,
-    ) -> Result<Option<Raced>, RingTrialError> {
+        pace: ToctouTiming,
+    ) -> Result<Option<ToctouResult>, RingTrialError> {
         let Some(edits) = self.edits_of(attacked)? else { return Ok(None) };
         let touched = each_once(edits.iter().map(RingEdit::touched));
         let mut tally = Tally::new(self, samples, (Writer::Blind, touched))?;
@@ -57,7 +57,7 @@ impl RingTrial {
     fn round(
         &self,
         edits: &[RingEdit],
-        pace: Pace,
+        pace: ToctouTiming,
         tally: &mut Tally<'_>,
         writes: &AtomicU64,
     ) -> Result<Asked, RingTrialError> {
@@ -108,7 +108,7 @@ impl RingTrial {
 /// Tampers and restores until it is stopped, and restores at the end.
 fn alternate(
     places: &[(&[u8], &RingEdit)],
-    pace: Pace,
+    pace: ToctouTiming,
     stop: &AtomicBool,
     writes: &AtomicU64,
 ) -> std::io::Result<()> {

@@ -9,8 +9,8 @@ use deepring_infer::{Elements, Engine, Race, Racing, Rten, Session};
 
 use super::super::super::edit::RingEdit;
 use super::super::super::memory;
-use super::super::{RingTrial, RingTrialError, Touched, each_once};
-use super::{Asked, Raced, Tally, Writer};
+use super::super::{RingTrial, RingTrialError, Tampered, each_once};
+use super::{Asked, Tally, ToctouResult, Writer};
 use crate::network::Network;
 use crate::samples::Samples;
 
@@ -43,7 +43,7 @@ impl RingTrial {
         attacked: &Network,
         samples: &Samples,
         bout: Bout,
-    ) -> Result<Option<Raced>, RingTrialError> {
+    ) -> Result<Option<ToctouResult>, RingTrialError> {
         let Some(edits) = self.edits_of(attacked)? else { return Ok(None) };
         let touched = each_once(edits.iter().map(RingEdit::touched));
         let tally = Tally::new(self, samples, (Writer::Synchronised, touched))?;
@@ -59,14 +59,19 @@ impl RingTrial {
         &mut self,
         samples: &Samples,
         bout: Bout,
-    ) -> Result<Option<Raced>, RingTrialError> {
+    ) -> Result<Option<ToctouResult>, RingTrialError> {
         let Some(block) = self.ring().layers().first().map(|h| h.index) else { return Ok(None) };
-        let touched = vec![Touched { block, part: "output".to_owned() }];
+        let touched = vec![Tampered { block, part: "output".to_owned() }];
         let tally = Tally::new(self, samples, (Writer::SynchronisedTail, touched))?;
         self.bout(&Aim::Tail(block), tally, bout).map(Some)
     }
 
-    fn bout(&self, aim: &Aim, mut tally: Tally<'_>, bout: Bout) -> Result<Raced, RingTrialError> {
+    fn bout(
+        &self,
+        aim: &Aim,
+        mut tally: Tally<'_>,
+        bout: Bout,
+    ) -> Result<ToctouResult, RingTrialError> {
         let engine = Rten::new(self.options.threads);
         let hand = Arc::new(Mutex::new(Hand::new(engine.clone())));
         let within = Arc::clone(&hand);

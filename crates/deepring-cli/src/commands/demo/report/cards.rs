@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use deepring::Finding;
-use deepring_attack::Answers;
+use deepring_attack::Predictions;
 use deepring_attack::report::{RingDrawing, RingNode, escape};
 
 use crate::commands::demo::fixture::BACKUP;
@@ -201,7 +201,7 @@ pub(super) fn gallery(report: &DemoReport) -> String {
 fn tile(report: &DemoReport, image: usize) -> String {
     let sample = &report.sample;
     let truth = sample.truth().get(image).copied().unwrap_or(0);
-    let line = |what: &str, answers: Option<&Answers>| {
+    let line = |what: &str, answers: Option<&Predictions>| {
         let class = answers.and_then(|a| a.classes_given().get(image).copied().flatten());
         let (mark, style) = if class == Some(truth) { ("✓", "good") } else { ("✗", "bad") };
         let label = class.map_or("no answer", |class| sample.label(class));

@@ -8,12 +8,12 @@ use std::time::Instant;
 use deepring_infer::PlainModel;
 use sha2::{Digest as _, Sha256};
 
-use super::lanes::side_by_side;
 use super::record::{Adaptive, DefenceLine, LayerLine, Model};
 use super::ring::{self, Trial};
+use super::workers::side_by_side;
 use super::{EvaluateError, Plan};
 use crate::defence::{Defence, DefenceOptions, Moment, evade, false_alarm_bound, protect};
-use crate::judge::Judge;
+use crate::evaluator::Evaluator;
 use crate::network::{Layer, Network};
 use crate::sensitivity::sensitivities;
 
@@ -28,11 +28,11 @@ const CLEAN_CHECKS: usize = 100;
 
 /// A network with all that cells need of it.
 #[derive(Debug)]
-pub(super) struct Subject {
+pub(super) struct ModelUnderTest {
     pub(super) line: Model,
     pub(super) network: Network,
     pub(super) layers: Vec<Layer>,
-    pub(super) guards: Vec<Box<dyn Defence>>,
+    pub(super) baselines: Vec<Box<dyn Defence>>,
     pub(super) trial: Option<Trial>,
     /// Whether its 8-bit form is evaluated too, and takes the attacks on such.
     pub(super) quantised_beside: bool,
@@ -40,7 +40,7 @@ pub(super) struct Subject {
 
 /// A network that is to be evaluated.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(super) struct Candidate {
     pub(super) name: String,
     pub(super) network: Network,
     /// Whether it was quantised for this evaluation.
@@ -51,13 +51,13 @@ pub(super) struct Given {
 
 /// What all networks of an evaluation share.
 #[derive(Debug)]
-pub(super) struct Bench<'a> {
+pub(super) struct EvalContext<'a> {
     pub(super) plan: &'a Plan,
     pub(super) settings: &'a str,
     /// On all cores.
-    pub(super) test: &'a Judge,
+    pub(super) test: &'a Evaluator,
     /// On all cores.
-    pub(super) search: &'a Judge,
+    pub(super) search: &'a Evaluator,
     pub(super) shared_samples: bool,
 }
 
@@ -75,35 +75,35 @@ pub(super) fn name_of(path: &Path) -> String {
     path.file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-impl Subject {
+impl ModelUnderTest {
     /// Sets the defences up; measures, where `known` does not tell already.
     pub(super) fn prepare(
-        bench: &Bench<'_>,
-        given: Given,
+        context: &EvalContext<'_>,
+        given: Candidate,
         known: &[Model],
     ) -> Result<Self, EvaluateError> {
-        let Given { name, network, quantised, beside } = given;
-        let options = bench.options(&network);
-        let kinds = &bench.plan.defences;
-        let guards: Vec<Box<dyn Defence>> =
+        let Candidate { name, network, quantised, beside } = given;
+        let options = context.options(&network);
+        let kinds = &context.plan.defences;
+        let baselines: Vec<Box<dyn Defence>> =
             kinds.iter().map(|kind| protect(*kind, &network, &options)).collect();
-        let (trial, no_ring) = ring::seal(bench, &network);
+        let (trial, no_ring) = ring::seal(context, &network);
         let (layers, sha256) = (network.layers(), digest(&network));
-        let found = known.iter().find(|m| m.sha256 == sha256 && m.settings == bench.settings);
+        let found = known.iter().find(|m| m.sha256 == sha256 && m.settings == context.settings);
         let line = match found {
             Some(line) => line.clone(),
             None => {
-                let answers = bench.test.ask(&network)?;
-                let search_accuracy = bench.search.ask(&network)?.accuracy();
-                let (defences, ring) = match bench.plan.beside {
+                let answers = context.test.evaluate(&network)?;
+                let search_accuracy = context.search.evaluate(&network)?.accuracy();
+                let (defences, ring) = match context.plan.beside {
                     true => (
-                        bench.defences(&network, &guards, &options)?,
-                        trial.as_ref().map(|t| t.measure(bench)).transpose()?,
+                        context.defences(&network, &baselines, &options)?,
+                        trial.as_ref().map(|t| t.measure(context)).transpose()?,
                     ),
                     false => (Vec::new(), None),
                 };
                 Model {
-                    settings: bench.settings.to_owned(),
+                    settings: context.settings.to_owned(),
                     name,
                     sha256,
                     quantised,
@@ -112,16 +112,16 @@ impl Subject {
                     classes: answers.classes(),
                     accuracy: answers.accuracy(),
                     search_accuracy,
-                    test: bench.test.samples().len(),
-                    search: bench.search.samples().len(),
-                    shared_samples: bench.shared_samples,
+                    test: context.test.samples().len(),
+                    search: context.search.samples().len(),
+                    shared_samples: context.shared_samples,
                     defences,
                     ring,
                     no_ring,
                 }
             }
         };
-        Ok(Self { line, network, layers, guards, trial, quantised_beside: beside })
+        Ok(Self { line, network, layers, baselines, trial, quantised_beside: beside })
     }
 }
 
@@ -129,7 +129,7 @@ fn layer_line(layer: &Layer) -> LayerLine {
     LayerLine { name: layer.name.clone(), weights: layer.len(), dense: layer.is_dense() }
 }
 
-impl Bench<'_> {
+impl EvalContext<'_> {
     /// RADAR's groups as its paper has them for networks of this size, and HASHTAG's sensitivities where this build has
     /// gradients and they go through the network; else it ranks layers without them.
     fn options(&self, network: &Network) -> DefenceOptions {
@@ -145,23 +145,23 @@ impl Bench<'_> {
     fn defences(
         &self,
         network: &Network,
-        guards: &[Box<dyn Defence>],
+        baselines: &[Box<dyn Defence>],
         options: &DefenceOptions,
     ) -> Result<Vec<DefenceLine>, EvaluateError> {
-        let mut lines = Vec::with_capacity(guards.len());
-        for guard in guards {
-            let (plain, check, false_alarms) = self.clean(network, guard.as_ref())?;
-            let kind = guard.kind();
+        let mut lines = Vec::with_capacity(baselines.len());
+        for baseline in baselines {
+            let (plain, check, false_alarms) = self.clean(network, baseline.as_ref())?;
+            let kind = baseline.kind();
             lines.push(DefenceLine {
                 defence: kind.name().to_owned(),
                 misses: kind.misses().to_owned(),
-                stored_bytes: guard.stored_bytes(),
+                stored_bytes: baseline.stored_bytes(),
                 ms: check,
                 percent: 100.0 * check / plain.max(f64::MIN_POSITIVE),
                 clean_checks: CLEAN_CHECKS,
                 false_alarms,
                 false_alarm_bound: false_alarm_bound(false_alarms, CLEAN_CHECKS),
-                adaptive: self.adaptive(network, guard.as_ref(), options)?,
+                adaptive: self.adaptive(network, baseline.as_ref(), options)?,
             });
         }
         Ok(lines)
@@ -171,28 +171,30 @@ impl Bench<'_> {
     fn clean(
         &self,
         network: &Network,
-        guard: &dyn Defence,
+        baseline: &dyn Defence,
     ) -> Result<(f64, f64, usize), EvaluateError> {
-        let mut file =
-            tempfile::Builder::new().suffix(".onnx").tempfile().map_err(crate::JudgeError::from)?;
-        file.write_all(&network.encode()).map_err(crate::JudgeError::from)?;
-        let model =
-            PlainModel::load(file.path(), NonZeroUsize::new(1)).map_err(crate::JudgeError::from)?;
+        let mut file = tempfile::Builder::new()
+            .suffix(".onnx")
+            .tempfile()
+            .map_err(crate::EvaluatorError::from)?;
+        file.write_all(&network.encode()).map_err(crate::EvaluatorError::from)?;
+        let model = PlainModel::load(file.path(), NonZeroUsize::new(1))
+            .map_err(crate::EvaluatorError::from)?;
         let name = model.inputs().first().map(|i| i.name.clone()).unwrap_or_default();
         let samples = self.test.samples();
         let mut random = fastrand::Rng::with_seed(0);
         let (mut plain, mut check, mut alarms) = (Vec::new(), Vec::new(), 0);
         for round in 0..CLEAN_CHECKS {
             let at = round % samples.len();
-            let input = samples.batch(&name, at..at + 1, 1).map_err(crate::JudgeError::from)?;
+            let input = samples.batch(&name, at..at + 1, 1).map_err(crate::EvaluatorError::from)?;
             let began = Instant::now();
             // A network of a fixed batch is not run alone; its cost then has no share.
             let ran = model.run(&[input]).is_ok();
             plain.push(if ran { began.elapsed().as_secs_f64() * 1e3 } else { f64::INFINITY });
             let began = Instant::now();
-            let verdict = guard.check(network, Moment::AtRest, &mut random);
+            let verdict = baseline.check(network, Moment::AtRest, &mut random);
             check.push(began.elapsed().as_secs_f64() * 1e3);
-            let live = guard.check(network, Moment::Live, &mut random);
+            let live = baseline.check(network, Moment::Live, &mut random);
             alarms += usize::from(verdict.detected || live.detected);
         }
         Ok((median(plain), median(check), alarms))
@@ -201,18 +203,18 @@ impl Bench<'_> {
     fn adaptive(
         &self,
         network: &Network,
-        guard: &dyn Defence,
+        baseline: &dyn Defence,
         options: &DefenceOptions,
     ) -> Result<Option<Adaptive>, EvaluateError> {
         let (test, search) = self.single();
-        let seeds: Vec<u64> = (0..self.plan.spread.seeds.clamp(1, ADAPTIVE_SEEDS)).collect();
+        let seeds: Vec<u64> = (0..self.plan.grid.seeds.clamp(1, ADAPTIVE_SEEDS)).collect();
         let tries = side_by_side(rayon::current_num_threads(), &seeds, |seed| {
-            let Ok(evasion) = evade(guard.kind(), network, options, *seed, Some(&search)) else {
+            let Ok(evasion) = evade(baseline.kind(), network, options, *seed, Some(&search)) else {
                 return Ok::<_, EvaluateError>(None);
             };
             let mut random = fastrand::Rng::with_seed(*seed);
-            let verdict = guard.check(&evasion.network, evasion.moment, &mut random);
-            let accuracy = test.ask(&evasion.network).map_or(0.0, |a| a.accuracy());
+            let verdict = baseline.check(&evasion.network, evasion.moment, &mut random);
+            let accuracy = test.evaluate(&evasion.network).map_or(0.0, |a| a.accuracy());
             Ok(Some((evasion.what, verdict.detected, accuracy)))
         })?;
         let tries: Vec<_> = tries.into_iter().flatten().collect();

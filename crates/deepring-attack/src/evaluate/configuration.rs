@@ -1,4 +1,4 @@
-//! Cells: one attack on one network with one strength and one seed, and what each is called.
+//! Configurations, the cells of a grid: one attack on one network with one strength and one seed, and what each is called.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ pub struct Strength {
 
 /// One attack with one strength and one seed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Cell {
+pub struct Configuration {
     /// The attack.
     pub kind: Kind,
     /// The layer, where one is meant; drawn by the seed otherwise, if the attack is on one.
@@ -42,7 +42,7 @@ pub struct Cell {
 
 /// Over what the attacks of an evaluation are spread.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Spread {
+pub struct Grid {
     /// Layers for attacks on one layer; empty for all of the network.
     pub layers: Vec<String>,
     /// Strengths of noise.
@@ -68,7 +68,7 @@ impl Strength {
     }
 }
 
-impl Cell {
+impl Configuration {
     /// What tells it from all other cells of this network and these settings.
     #[must_use]
     pub fn key(&self, model: &str, settings: &str) -> String {
@@ -109,39 +109,39 @@ impl Cell {
 }
 
 /// The cells of an item on a network with these layers.
-pub(super) fn expand(item: &AttackItem, spread: &Spread, layers: &[Layer]) -> Vec<Cell> {
+pub(super) fn expand(item: &AttackItem, grid: &Grid, layers: &[Layer]) -> Vec<Configuration> {
     let kind = item.kind;
     let places: Vec<Option<String>> =
         match (kind.scope() == Scope::OneLayer, item.layers.is_empty()) {
             (_, false) => item.layers.iter().cloned().map(Some).collect(),
-            (true, true) if spread.layers.is_empty() => {
+            (true, true) if grid.layers.is_empty() => {
                 layers.iter().map(|l| Some(l.name.clone())).collect()
             }
-            (true, true) => spread.layers.iter().cloned().map(Some).collect(),
+            (true, true) => grid.layers.iter().cloned().map(Some).collect(),
             (false, true) => vec![None],
         };
     let or = |own: &[f64], all: &[f64]| if own.is_empty() { all.to_vec() } else { own.to_vec() };
     let rhos: Vec<Option<f64>> = match kind.strength() == Dial::Noise {
-        true => or(&item.rhos, &spread.rhos).into_iter().map(Some).collect(),
+        true => or(&item.rhos, &grid.rhos).into_iter().map(Some).collect(),
         false => vec![None],
     };
     let flips: Vec<Option<usize>> = match (kind.strength() == Dial::Flips, item.flips.is_empty()) {
-        (true, true) => spread.flips.iter().copied().map(Some).collect(),
+        (true, true) => grid.flips.iter().copied().map(Some).collect(),
         (false, true) => vec![None],
         (_, false) => item.flips.iter().copied().map(Some).collect(),
     };
     let seeds = match (kind.seeded(), item.target) {
         (Seeded::Never, _) | (Seeded::UnlessTargeted, Some(_)) => 1,
-        _ => spread.seeds.max(1),
+        _ => grid.seeds.max(1),
     };
-    let mut out: Vec<Cell> = Vec::new();
+    let mut out: Vec<Configuration> = Vec::new();
     for layer in &places {
         for rho in &rhos {
             for flips in &flips {
                 for seed in 0..seeds {
                     let AttackItem { bit, target, source, .. } = *item;
                     let strength = Strength { rho: *rho, flips: *flips, bit, target, source };
-                    let cell = Cell { kind, layer: layer.clone(), strength, seed };
+                    let cell = Configuration { kind, layer: layer.clone(), strength, seed };
                     if !out.contains(&cell) {
                         out.push(cell);
                     }
@@ -171,17 +171,17 @@ mod tests {
         vec![layer("a"), layer("b"), layer("c")]
     }
 
-    fn spread() -> Spread {
-        Spread { layers: Vec::new(), rhos: vec![0.1, 1.0], flips: vec![1, 2, 5], seeds: 4 }
+    fn grid() -> Grid {
+        Grid { layers: Vec::new(), rhos: vec![0.1, 1.0], flips: vec![1, 2, 5], seeds: 4 }
     }
 
-    fn count(text: &str, spread: &Spread) -> usize {
-        expand(&text.parse().unwrap(), spread, &layers()).len()
+    fn count(text: &str, grid: &Grid) -> usize {
+        expand(&text.parse().unwrap(), grid, &layers()).len()
     }
 
     #[test]
     fn an_attack_is_spread_over_layers_strengths_and_seeds() {
-        let all = spread();
+        let all = grid();
         assert_eq!(count("noise-layer", &all), 3 * 2 * 4);
         assert_eq!(count("noise-layer:layer=b", &all), 2 * 4);
         assert_eq!(count("noise-layer:rho=3", &all), 3 * 4);
@@ -189,17 +189,17 @@ mod tests {
         assert_eq!(count("noise-all", &all), 2 * 4);
         assert_eq!(count("sign-random", &all), 3 * 4);
         assert_eq!(count("bfa", &all), 4);
-        let two = Spread { layers: vec!["a".into(), "c".into()], ..spread() };
+        let two = Grid { layers: vec!["a".into(), "c".into()], ..grid() };
         assert_eq!(count("reinit", &two), 2 * 4);
     }
 
     #[test]
     fn what_leaves_nothing_to_chance_has_one_seed() {
-        assert_eq!(count("label-swap", &spread()), 1);
-        assert_eq!(count("zero", &spread()), 3);
-        assert_eq!(count("sign-dnl", &spread()), 3);
-        assert_eq!(count("single-bias", &spread()), 4);
-        assert_eq!(count("single-bias:target=2", &spread()), 1);
+        assert_eq!(count("label-swap", &grid()), 1);
+        assert_eq!(count("zero", &grid()), 3);
+        assert_eq!(count("sign-dnl", &grid()), 3);
+        assert_eq!(count("single-bias", &grid()), 4);
+        assert_eq!(count("single-bias:target=2", &grid()), 1);
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         let mut keys = Vec::new();
         for text in ["noise-layer", "noise-all", "sign-random", "sign-random:bit=3", "bfa", "zero"]
         {
-            let cells = expand(&text.parse().unwrap(), &spread(), &layers());
+            let cells = expand(&text.parse().unwrap(), &grid(), &layers());
             keys.extend(cells.iter().map(|c| c.key("m0", "s0")));
         }
         assert_eq!(keys[0], "m0|noise-layer|layer=a|rho=0.1|seed=0|s0");
@@ -215,7 +215,7 @@ mod tests {
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), count);
-        let cell = &expand(&"zero".parse().unwrap(), &spread(), &layers())[0];
+        let cell = &expand(&"zero".parse().unwrap(), &grid(), &layers())[0];
         assert_ne!(cell.key("m0", "s0"), cell.key("m1", "s0"));
         assert_ne!(cell.key("m0", "s0"), cell.key("m0", "s1"));
     }

@@ -17,15 +17,15 @@ const BATCH: usize = 32;
 
 /// Asks networks the same questions.
 #[derive(Debug, Clone)]
-pub struct Judge {
+pub struct Evaluator {
     samples: Arc<Samples>,
-    lanes: usize,
+    workers: usize,
 }
 
 /// Why a network could not be asked.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum JudgeError {
+pub enum EvaluatorError {
     /// The engine cannot load it.
     #[error(transparent)]
     Load(#[from] PlainError),
@@ -48,23 +48,23 @@ pub enum JudgeError {
 
 /// What a network answered: a row of scores for each sample.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answers {
+pub struct Predictions {
     scores: Vec<f32>,
     classes: usize,
     labels: Arc<[usize]>,
 }
 
-impl Judge {
-    /// A judge with these samples, on so many cores (at least one).
+impl Evaluator {
+    /// An evaluator with these samples, on so many cores (at least one).
     #[must_use]
-    pub fn new(samples: Arc<Samples>, lanes: usize) -> Self {
-        Self { samples, lanes: lanes.max(1) }
+    pub fn new(samples: Arc<Samples>, workers: usize) -> Self {
+        Self { samples, workers: workers.max(1) }
     }
 
-    /// A judge with other samples on as many cores.
+    /// An evaluator with other samples on as many cores.
     #[cfg(feature = "gradients")]
     pub(crate) fn with(&self, samples: Arc<Samples>) -> Self {
-        Self { samples, lanes: self.lanes }
+        Self { samples, workers: self.workers }
     }
 
     /// The samples.
@@ -74,28 +74,29 @@ impl Judge {
     }
 
     /// Runs the network on all samples.
-    pub fn ask(&self, network: &Network) -> Result<Answers, JudgeError> {
+    pub fn evaluate(&self, network: &Network) -> Result<Predictions, EvaluatorError> {
         let mut file = tempfile::Builder::new().suffix(".onnx").tempfile()?;
         file.write_all(&network.encode())?;
         let model = || PlainModel::load(file.path(), NonZeroUsize::new(1));
-        let models: Vec<PlainModel> = (0..self.lanes).map(|_| model()).collect::<Result<_, _>>()?;
+        let models: Vec<PlainModel> =
+            (0..self.workers).map(|_| model()).collect::<Result<_, _>>()?;
         let first = models.first().ok_or_else(|| no_classifier("nothing was loaded"))?;
         let (name, batch) = input_of(first)?;
         let starts: Vec<usize> = (0..self.samples.len()).step_by(batch.size()).collect();
         // Each lane has a model with a thread of its own: small batches side by side are faster than one
         // after the other on all cores.
         let share = starts.len().div_ceil(models.len()).max(1);
-        let lanes: Vec<Vec<f32>> = models
+        let workers: Vec<Vec<f32>> = models
             .par_iter()
             .zip(starts.par_chunks(share))
             .map(|(model, starts)| self.stretch(model, &name, batch, starts))
-            .collect::<Result<_, JudgeError>>()?;
-        let scores = lanes.concat();
+            .collect::<Result<_, EvaluatorError>>()?;
+        let scores = workers.concat();
         let classes = scores.len() / self.samples.len().max(1);
         if classes == 0 || scores.len() != classes * self.samples.len() {
             return Err(no_classifier("its first output has no row for each sample"));
         }
-        Ok(Answers { scores, classes, labels: self.samples.labels().into() })
+        Ok(Predictions { scores, classes, labels: self.samples.labels().into() })
     }
 
     fn stretch(
@@ -104,7 +105,7 @@ impl Judge {
         name: &str,
         batch: Batch,
         starts: &[usize],
-    ) -> Result<Vec<f32>, JudgeError> {
+    ) -> Result<Vec<f32>, EvaluatorError> {
         let mut out = Vec::new();
         for &start in starts {
             let end = (start + batch.size()).min(self.samples.len());
@@ -140,7 +141,7 @@ impl Batch {
     }
 }
 
-fn input_of(model: &PlainModel) -> Result<(String, Batch), JudgeError> {
+fn input_of(model: &PlainModel) -> Result<(String, Batch), EvaluatorError> {
     let [input] = model.inputs() else {
         return Err(no_classifier(&format!("{} inputs", model.inputs().len())));
     };
@@ -158,11 +159,11 @@ fn floats(tensor: &TensorValue) -> Vec<f32> {
     tensor.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
 }
 
-fn no_classifier(reason: &str) -> JudgeError {
-    JudgeError::NoClassifier { reason: reason.to_owned() }
+fn no_classifier(reason: &str) -> EvaluatorError {
+    EvaluatorError::NoClassifier { reason: reason.to_owned() }
 }
 
-impl Answers {
+impl Predictions {
     /// The answers in the first f32 output of each query, one sample a query. `None` if they are not as many as the
     /// labels, or some have another number of scores.
     #[must_use]
@@ -279,9 +280,9 @@ fn cross_entropy(row: &[f32], target: usize) -> f64 {
 mod tests {
     use super::*;
 
-    fn answers(scores: &[f32], labels: &[usize]) -> Answers {
+    fn answers(scores: &[f32], labels: &[usize]) -> Predictions {
         let classes = scores.len() / labels.len();
-        Answers { scores: scores.to_vec(), classes, labels: labels.into() }
+        Predictions { scores: scores.to_vec(), classes, labels: labels.into() }
     }
 
     #[test]
@@ -305,12 +306,12 @@ mod tests {
         };
         let outputs = [output(&[1.0, 2.0]), output(&[0.5, 0.0])];
         assert_eq!(
-            Answers::of_outputs(&outputs, &[1, 1]),
+            Predictions::of_outputs(&outputs, &[1, 1]),
             Some(answers(&[1.0, 2.0, 0.5, 0.0], &[1, 1]))
         );
-        assert_eq!(Answers::of_outputs(&outputs, &[1]), None);
-        assert_eq!(Answers::of_outputs(&[output(&[1.0]), output(&[1.0, 2.0])], &[0, 0]), None);
-        assert_eq!(Answers::of_outputs(&[vec![]], &[0]), None);
+        assert_eq!(Predictions::of_outputs(&outputs, &[1]), None);
+        assert_eq!(Predictions::of_outputs(&[output(&[1.0]), output(&[1.0, 2.0])], &[0, 0]), None);
+        assert_eq!(Predictions::of_outputs(&[vec![]], &[0]), None);
     }
 
     #[test]

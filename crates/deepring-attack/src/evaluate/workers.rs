@@ -11,7 +11,7 @@ const STACK: usize = 8 << 20;
 /// These are threads of their own and not rayon's: the engine computes in a pool of its own, and a worker of rayon's
 /// that waits for another pool begins further pieces meanwhile, each on the stack of the one before.
 pub(super) fn side_by_side<P: Sync, T: Send, E: Send>(
-    lanes: usize,
+    workers: usize,
     pieces: &[P],
     of: impl Fn(&P) -> Result<T, E> + Sync,
 ) -> Result<Vec<T>, E> {
@@ -30,11 +30,11 @@ pub(super) fn side_by_side<P: Sync, T: Send, E: Send>(
     };
     std::thread::scope(|scope| {
         let mut started = 0;
-        for _ in 1..lanes.min(pieces.len()) {
+        for _ in 1..workers.min(pieces.len()) {
             let thread = std::thread::Builder::new().stack_size(STACK);
             started += usize::from(thread.spawn_scoped(scope, lane).is_ok());
         }
-        tracing::debug!(started, "lanes");
+        tracing::debug!(started, "workers");
         lane();
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -49,8 +49,8 @@ mod tests {
     #[test]
     fn every_piece_is_done_once_and_in_its_place() {
         let pieces: Vec<usize> = (0..100).collect();
-        for lanes in [1, 3, 200] {
-            let done: Result<Vec<usize>, ()> = side_by_side(lanes, &pieces, |p| Ok(p * 2));
+        for workers in [1, 3, 200] {
+            let done: Result<Vec<usize>, ()> = side_by_side(workers, &pieces, |p| Ok(p * 2));
             assert_eq!(done.unwrap(), (0..100).map(|p| p * 2).collect::<Vec<_>>());
         }
         assert_eq!(side_by_side(4, &pieces, |p| if *p == 50 { Err(*p) } else { Ok(()) }), Err(50));
