@@ -10,6 +10,7 @@
 mod cut;
 mod differences;
 mod differences_found;
+mod differences_sought;
 mod fuzz_seeds;
 mod graphs;
 mod hostile;

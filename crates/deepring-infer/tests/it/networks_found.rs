@@ -97,7 +97,8 @@ fn what_follows_from_integers_that_are_held_is_right_or_an_error() {
     cast.node("Add", &["x", "x"], "twice");
     cast.node("Cast", &["twice"], "y").attribute = vec![int("to", UINT16.into())];
     assert_eq!(answer(&cast, vec![places("x", &[3])]).data(), [6, 0]);
-    refused(&cast, &[40_000]);
+    assert_eq!(answer(&cast, vec![places("x", &[40_000])]).data(), 14_464u16.to_le_bytes());
+    refused(&cast, &[1 << 30]);
 }
 
 #[test]

@@ -4,6 +4,9 @@
 //! held, the same is computed in floats beside it, and an index that is out of bounds where it does leave it ends the query
 //! with an error. Arithmetic on dimensions is left alone: tensors of so many elements cannot be had.
 
+mod constants;
+mod wrap;
+
 use std::collections::{HashMap, HashSet};
 
 use deepring::DType;
@@ -77,17 +80,48 @@ struct Known {
 }
 
 impl Known {
-    fn constant(&mut self, name: &str, values: Option<Vec<i64>>) {
+    fn constant(&mut self, name: &str, interval: Option<Interval>) {
         self.constants.insert(name.to_owned());
         self.fixed.insert(name.to_owned());
-        let Some(values) = values else { return };
-        if let (Some(low), Some(high)) = (values.iter().min(), values.iter().max()) {
-            // It joins what it is used with.
-            let interval = Interval { low: (*low).into(), high: (*high).into(), of_shape: true };
+        if let Some(interval) = interval {
             if !interval.within(Interval::HELD) {
                 self.beyond.insert(name.to_owned());
             }
             self.intervals.insert(name.to_owned(), interval);
+        }
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.intervals.remove(name);
+        for set in [&mut self.beyond, &mut self.constants, &mut self.fixed] {
+            set.remove(name);
+        }
+    }
+
+    /// Follows constants that are not held to where nothing but their being far matters.
+    ///
+    /// # Errors
+    /// If one reaches anything else.
+    fn follow_beyond(&mut self, node: &NodeProto) -> Result<(), ImportError> {
+        let Self { intervals: known, beyond, .. } = self;
+        if !node.input.iter().any(|x| beyond.contains(x)) {
+            return Ok(());
+        }
+        match node.onnx_op() {
+            "Concat" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => {
+                beyond.extend(node.output.iter().cloned());
+                Ok(())
+            }
+            "Slice" if node.arg(0).is_some_and(|x| !beyond.contains(x)) => Ok(()),
+            // A bound that is never met is as good where it is nearer; one that always is, is not.
+            "Clip" if node.arg(0).is_some_and(|x| !beyond.contains(x)) => {
+                let bound = |arg: usize| node.arg(arg).and_then(|x| known.get(x));
+                let low = bound(1).is_none_or(|b| b.high <= Interval::HELD.high);
+                let high = bound(2).is_none_or(|b| b.low >= Interval::HELD.low);
+                if low && high { Ok(()) } else { refuse(&node.label()) }
+            }
+            "Loop" if node.input.iter().skip(1).all(|x| !beyond.contains(x)) => Ok(()),
+            _ => refuse(&node.label()),
         }
     }
 
@@ -130,7 +164,8 @@ impl Graph {
     ) -> Result<(), ImportError> {
         let mut known = Known::default();
         for name in self.constants.keys() {
-            known.constant(name, self.ints(Some(name))?);
+            let tensor = self.constant(Some(name));
+            known.constant(name, tensor.map_or(Ok(None), |t| self.interval_of(t))?);
         }
         let mut around = Around { kinds, prefix: "", chosen: Chosen::of(self) };
         let nodes = std::mem::take(&mut self.nodes);
@@ -152,7 +187,7 @@ impl Graph {
         }
         let is_loop = node.onnx_op() == "Loop";
         let of = node.output.iter().find(|y| !y.is_empty()).cloned().unwrap_or_default();
-        let seen = known.seen_by(node);
+        let (seen, types) = (known.seen_by(node), kinds::given(node, kinds));
         for (i, body) in scope::subgraphs_mut(node).enumerate() {
             let mut inner = Known {
                 intervals: seen.intervals.clone(),
@@ -160,15 +195,19 @@ impl Graph {
                 constants: seen.constants.clone(),
                 fixed: seen.fixed.clone(),
             };
+            // A value of a body's own hides the one around it that is called the same.
+            let own = body.input.iter().filter_map(|v| v.name.as_ref());
+            own.for_each(|name| inner.forget(name));
             for tensor in &body.initializer {
-                inner.constant(tensor.name.as_deref().unwrap_or_default(), self.ints_of(tensor)?);
+                let interval = self.interval_of(tensor)?;
+                inner.constant(tensor.name.as_deref().unwrap_or_default(), interval);
             }
             if let Some(turn) = body.input.first().and_then(|v| v.name.clone()).filter(|_| is_loop)
             {
                 let interval = Interval { low: 0, high: i32::MAX.into(), of_shape: true };
                 inner.intervals.insert(turn, interval);
             }
-            let inside = kinds::inside(body, kinds);
+            let inside = kinds::inside(body, kinds, &types);
             let nodes = std::mem::take(&mut body.node);
             // Names are one graph's own, and two branches may have the same.
             let prefix = format!("{prefix}{of}.{i}.");
@@ -192,26 +231,18 @@ impl Graph {
         let mut guarded = Vec::with_capacity(nodes.len());
         for mut node in nodes {
             self.guard_bodies(&mut node, kinds, seen, around.prefix)?;
-            let Known { intervals: known, beyond, constants, fixed } = &mut *seen;
-            if node.input.iter().any(|x| beyond.contains(x)) {
-                match node.onnx_op() {
-                    "Concat" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => {
-                        beyond.extend(node.output.iter().cloned());
-                    }
-                    "Slice" if node.arg(0).is_some_and(|x| !beyond.contains(x)) => {}
-                    // A bound that is never met is as good where it is nearer; one that always is, is not.
-                    "Clip" if node.arg(0).is_some_and(|x| !beyond.contains(x)) => {
-                        let bound = |arg: usize| node.arg(arg).and_then(|x| known.get(x));
-                        let low = bound(1).is_none_or(|b| b.high <= Interval::HELD.high);
-                        let high = bound(2).is_none_or(|b| b.low >= Interval::HELD.low);
-                        if !(low && high) {
-                            refuse(&node.label())?;
-                        }
-                    }
-                    "Loop" if node.input.iter().skip(1).all(|x| !beyond.contains(x)) => {}
-                    _ => refuse(&node.label())?,
-                }
+            if constants::is_beyond(&node) {
+                refuse(&node.label())?;
             }
+            seen.follow_beyond(&node)?;
+            if let Some(filled) = self.filled_with(&node)? {
+                for y in &node.output {
+                    seen.constant(y, Some(filled));
+                }
+                guarded.push(node);
+                continue;
+            }
+            let Known { intervals: known, constants, fixed, .. } = &mut *seen;
             let Some(range) = node.output.first().and_then(|y| held(kinds.get(y))) else {
                 self.guard_chosen(&mut node, around, &mut guarded);
                 guarded.push(node);
@@ -228,7 +259,17 @@ impl Graph {
                 fixed.extend(node.output.iter().cloned());
             }
             let of_shape = !(alone || is_arithmetic(node.onnx_op()) && node.input.iter().any(far));
+            let from = node.arg(0).and_then(|x| match kinds.get(x) {
+                Some(Kind::Tensor(dtype)) => Some(*dtype),
+                _ => None,
+            });
+            let given = node.arg(0).and_then(|x| known.get(x)).copied();
             let result = match interval(&node, known, range) {
+                _ if wrap::is_wrapping(&node, from, given) => {
+                    let named = format!("{}{}", around.prefix, node.output.join(""));
+                    self.wrap(&mut node, &named, &mut guarded);
+                    range
+                }
                 Some(found) if found.of_shape && of_shape || found.within(range) => found,
                 _ => {
                     if is_arithmetic(node.onnx_op()) || is_narrowing(&node, kinds, range) {
@@ -259,6 +300,11 @@ impl Graph {
         let (kinds, prefix) = (around.kinds, around.prefix);
         let part = |suffix: &str| format!("{prefix}{y}.{suffix}");
         let float = i64::from(DType::F32.onnx());
+        // The engine adds no bytes.
+        if kinds.get(&x) == Some(&Kind::Tensor(DType::I8)) && node.onnx_op() == "Cast" {
+            nodes.push(cast(&x, i64::from(DType::I64.onnx()), &part("wide")));
+            node.set_input(0, part("wide"));
+        }
         let mut twin = match node.onnx_op() {
             // What is cast, and not what it is cast to.
             "Cast" => cast(&x, float, ""),
@@ -391,11 +437,11 @@ fn negated(a: Interval) -> Interval {
 /// Whether a cast may give what its type, or what holds it, does not hold: of floats that are too large, of wider integers, and
 /// of negative ones.
 fn is_narrowing(node: &NodeProto, kinds: &HashMap<String, Kind>, range: Interval) -> bool {
-    let Some(Kind::Tensor(from)) = node.arg(0).and_then(|x| kinds.get(x)) else { return false };
+    let from = node.arg(0).and_then(|x| kinds.get(x));
     node.onnx_op() == "Cast"
         && match from {
-            DType::Bool | DType::U8 => false,
-            DType::I8 | DType::I32 => range.low == 0,
+            Some(Kind::Tensor(DType::Bool | DType::U8)) => false,
+            Some(Kind::Tensor(DType::I8 | DType::I32)) => range.low == 0,
             _ => true,
         }
 }

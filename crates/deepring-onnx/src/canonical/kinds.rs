@@ -123,7 +123,7 @@ fn of_output(node: &NodeProto, index: usize, kind: impl Fn(&str) -> Option<Kind>
 fn of_body(node: &NodeProto, outer: &HashMap<String, Kind>) -> Vec<Option<Kind>> {
     let body = ["then_branch", "body"].into_iter().find_map(|n| node.attr(n)?.g.as_deref());
     let Some(body) = body else { return Vec::new() };
-    let inner = inside(body, outer);
+    let inner = inside(body, outer, &given(node, outer));
     let of = |v: &ValueInfoProto| {
         let name = v.name.as_deref()?;
         declared(v).or_else(|| inner.get(name).copied())
@@ -133,16 +133,31 @@ fn of_body(node: &NodeProto, outer: &HashMap<String, Kind>) -> Vec<Option<Kind>>
     body.output.iter().skip(skip).map(of).collect()
 }
 
+/// What the inputs of a node's body are of that does not say so.
+pub(super) fn given(node: &NodeProto, outer: &HashMap<String, Kind>) -> Vec<Option<Kind>> {
+    let of = |i: usize| match (node.onnx_op(), i) {
+        ("Loop", 0) => Some(Kind::Tensor(DType::I64)),
+        ("Loop", 1) => Some(Kind::Tensor(DType::Bool)),
+        _ => outer.get(node.arg(i)?).copied(),
+    };
+    (0..node.input.len()).map(of).collect()
+}
+
 /// Kinds of the values inside a branch or loop, and of what it takes from the graph around it.
-pub(super) fn inside(body: &GraphProto, outer: &HashMap<String, Kind>) -> HashMap<String, Kind> {
+pub(super) fn inside(
+    body: &GraphProto,
+    outer: &HashMap<String, Kind>,
+    given: &[Option<Kind>],
+) -> HashMap<String, Kind> {
     let mut inner: HashMap<String, Kind> = HashMap::new();
     for tensor in &body.initializer {
         if let (Some(name), Some(dtype)) = (&tensor.name, tensor.dtype()) {
             inner.insert(name.clone(), Kind::Tensor(dtype));
         }
     }
-    for value in &body.input {
-        if let (Some(name), Some(kind)) = (&value.name, declared(value)) {
+    for (i, value) in body.input.iter().enumerate() {
+        if let (Some(name), Some(kind)) = (&value.name, declared(value).or_else(|| *given.get(i)?))
+        {
             inner.insert(name.clone(), kind);
         }
     }

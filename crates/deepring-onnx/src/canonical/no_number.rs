@@ -40,8 +40,9 @@ impl Graph {
     ) -> Vec<NodeProto> {
         let mut nodes = Vec::with_capacity(given.len());
         for mut node in given {
+            let types = kinds::given(&node, kinds);
             for graph in scope::subgraphs_mut(&mut node) {
-                let inside = kinds::inside(graph, kinds);
+                let inside = kinds::inside(graph, kinds, &types);
                 let body = std::mem::take(&mut graph.node);
                 graph.node = self.keeping(body, &inside, None);
             }

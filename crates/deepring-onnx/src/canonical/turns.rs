@@ -22,8 +22,9 @@ impl Graph {
     fn sparing(&mut self, given: Vec<NodeProto>, kinds: &HashMap<String, Kind>) -> Vec<NodeProto> {
         let mut nodes = Vec::with_capacity(given.len());
         for mut node in given {
+            let types = kinds::given(&node, kinds);
             for graph in scope::subgraphs_mut(&mut node) {
-                let inside = kinds::inside(graph, kinds);
+                let inside = kinds::inside(graph, kinds, &types);
                 let body = std::mem::take(&mut graph.node);
                 graph.node = self.sparing(body, &inside);
             }
@@ -50,7 +51,7 @@ impl Graph {
         if node.output.len() <= carried || surely {
             return None;
         }
-        let inside = kinds::inside(body, kinds);
+        let inside = kinds::inside(body, kinds, &kinds::given(node, kinds));
         let part = |suffix: &str| format!("{first}.{suffix}");
         let mut then = node.clone();
         let mut otherwise = GraphProto { name: Some(part("no turn")), ..GraphProto::default() };

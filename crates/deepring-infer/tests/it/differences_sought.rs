@@ -1,0 +1,179 @@
+//! Differences that somebody sought who was paid to break the importer: each is right, or an error by name.
+
+use deepring::{Check, DType, TensorValue};
+use deepring_infer::CutPolicy;
+use deepring_onnx::proto::{AttributeProto, TensorProto};
+use deepring_onnx::{canonicalise, read_onnx};
+
+use crate::differences::{answer, net};
+use crate::graphs::{self, BOOL, FLOAT, INT32, INT64, Net, graph, int, int_tensor};
+use crate::zoo::{Sealed, floats};
+
+const UINT8: i32 = 2;
+const INT8: i32 = 3;
+const UINT16: i32 = 4;
+const INT16: i32 = 5;
+const UINT32: i32 = 12;
+const UINT64: i32 = 13;
+const INTEGERS: [i32; 8] = [UINT8, INT8, UINT16, INT16, INT32, INT64, UINT32, UINT64];
+
+/// Least and largest of a type.
+fn range(elem: i32) -> (i128, i128) {
+    match elem {
+        UINT8 => (0, u8::MAX.into()),
+        INT8 => (i8::MIN.into(), i8::MAX.into()),
+        UINT16 => (0, u16::MAX.into()),
+        INT16 => (i16::MIN.into(), i16::MAX.into()),
+        INT32 => (i32::MIN.into(), i32::MAX.into()),
+        INT64 => (i64::MIN.into(), i64::MAX.into()),
+        UINT32 => (0, u32::MAX.into()),
+        _ => (0, u64::MAX.into()),
+    }
+}
+
+fn wrapped(value: i128, elem: i32) -> i128 {
+    let (low, high) = range(elem);
+    (value - low).rem_euclid(high - low + 1) + low
+}
+
+fn integers(name: &str, elem: i32, values: &[i128]) -> TensorValue {
+    let dtype = DType::from_onnx(elem).unwrap();
+    let bytes = values.iter().flat_map(|v| v.to_le_bytes()[..dtype.size()].to_vec()).collect();
+    TensorValue::new(name, dtype, vec![values.len() as u64], bytes).unwrap()
+}
+
+fn values(of: &TensorValue, elem: i32) -> Vec<i128> {
+    assert_eq!(of.dtype(), DType::from_onnx(elem).unwrap());
+    let number = |bytes: &[u8]| {
+        let mut wide = [0; 16];
+        wide[..bytes.len()].copy_from_slice(bytes);
+        wrapped(i128::from_le_bytes(wide), elem)
+    };
+    of.data().chunks(of.dtype().size()).map(number).collect()
+}
+
+/// Of what the engine holds of both types, a cast that leaves the narrower one is what is left of it.
+#[test]
+fn casts_between_integers_wrap_or_are_errors_wherever_they_stand() {
+    let inside = |from: i32, to: i32| {
+        let mut then = Net::new(1);
+        then.node("Cast", &["x"], "short").attribute = vec![int("to", to.into())];
+        then.node("Cast", &["short"], "t").attribute = vec![int("to", INT32.into())];
+        then.output("t", INT32);
+        let mut other = Net::new(1);
+        other.node("Cast", &["x"], "o").attribute = vec![int("to", INT32.into())];
+        other.output("o", INT32);
+        let mut net = Net::new(7);
+        net.input("x", from, &["n"]).input("c", BOOL, &[]).output("y", INT32);
+        net.node("If", &["c"], "y").attribute =
+            vec![graph("then_branch", then.graph), graph("else_branch", other.graph)];
+        net
+    };
+    for (from, to) in INTEGERS.iter().flat_map(|a| INTEGERS.map(|b| (*a, b))) {
+        let held =
+            |v: &i128| (range(from).0..=range(from).1).contains(v) && i32::try_from(*v).is_ok();
+        let given: Vec<i128> =
+            [70_000, -70_000, 5, -1, 0, 40_000, 65_535, 32_768, -32_769, 200, 1_000_000_007]
+                .into_iter()
+                .filter(held)
+                .collect();
+        let due: Vec<i128> = given.iter().map(|v| wrapped(*v, to)).collect();
+        let direct = net("Cast", &[("x", from, &["n"])], vec![int("to", to.into())], to);
+        let mut read = Net::new(7);
+        read.input("x", from, &["n"]).output("y", FLOAT);
+        read.node("Cast", &["x"], "short").attribute = vec![int("to", to.into())];
+        read.node("Cast", &["short"], "y").attribute = vec![int("to", FLOAT.into())];
+        let held = due.iter().all(|v| i32::try_from(*v).is_ok());
+        let x = integers("x", from, &given);
+        let c = TensorValue::new("c", DType::Bool, vec![], vec![1]).unwrap();
+        if !held {
+            for (net, inputs) in
+                [(direct, vec![x.clone()]), (read, vec![x.clone()]), (inside(from, to), vec![x, c])]
+            {
+                let folder = tempfile::tempdir().unwrap();
+                let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
+                let error = ring.session(Check::Compute).run(inputs).unwrap_err().to_string();
+                assert!(error.contains("integer"), "{from} {to}: {error}");
+            }
+            continue;
+        }
+        assert_eq!(values(&answer(&direct, vec![x.clone()]), to), due, "{from} {to}");
+        let read = floats(&answer(&read, vec![x.clone()]));
+        let wanted: Vec<f32> = due.iter().map(|v| *v as f32).collect();
+        assert_eq!(read, wanted, "{from} {to}");
+        let y = answer(&inside(from, to), vec![x, c]);
+        assert_eq!(values(&y, INT32), due, "{from} {to} in a branch");
+    }
+}
+
+/// What a loop carries is of the type of what it is given, stated or not.
+#[test]
+fn casts_in_loops_wrap() {
+    let mut body = Net::new(1);
+    body.input("i", INT64, &[]).input("on", BOOL, &[]);
+    body.graph.input.push(deepring_onnx::proto::ValueInfoProto {
+        name: Some("v".into()),
+        ..Default::default()
+    });
+    body.node("Identity", &["on"], "still");
+    body.node("Cast", &["v"], "short").attribute = vec![int("to", INT16.into())];
+    body.node("Cast", &["short"], "w").attribute = vec![int("to", INT32.into())];
+    body.output("still", BOOL).output("w", INT32);
+    let mut net = Net::new(7);
+    net.input("x", INT32, &["n"]).output("y", INT32);
+    let two = net.ints("two", &[2]);
+    net.node("Loop", &[&two, "", "x"], "y").attribute = vec![graph("body", body.graph)];
+    let y = answer(&net, vec![integers("x", INT32, &[70_000, -70_000, 5])]);
+    assert_eq!(values(&y, INT32), [4464, -4464, 5]);
+}
+
+fn refusal(net: &Net) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    canonicalise(read_onnx(&net.save(folder.path())).unwrap()).unwrap_err().to_string()
+}
+
+/// Beyond 32 bits: the engine would take the nearest that it has.
+#[test]
+fn integers_beyond_32_bits_are_refused_wherever_a_file_has_them() {
+    let filled = |value: TensorProto, elem: i32| {
+        let mut net = Net::new(7);
+        net.input("x", elem, &["n"]).input("s", INT64, &["1"]).output("y", BOOL);
+        net.node("ConstantOfShape", &["s"], "w").attribute = vec![graphs::tensor("value", value)];
+        net.node("Less", &["w", "x"], "y");
+        net
+    };
+    let unsigned = |elem: i32, value: u64| TensorProto {
+        data_type: Some(elem),
+        uint64_data: vec![value],
+        ..int_tensor("v", &[1], &[])
+    };
+    for (value, elem) in [
+        (int_tensor("v", &[1], &[i64::MIN]), INT64),
+        (int_tensor("v", &[1], &[1 << 31]), INT64),
+        (unsigned(UINT64, 1 << 40), UINT64),
+        (unsigned(UINT32, 3_000_000_000), UINT32),
+    ] {
+        let refused = refusal(&filled(value, elem));
+        assert!(refused.contains("an integer beyond 32 bits"), "{refused}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let fits = filled(int_tensor("v", &[1], &[-5]), INT64).save(folder.path());
+    canonicalise(read_onnx(&fits).unwrap()).unwrap();
+    // In a large table, in a type without a sign, and in an attribute.
+    let mut table = Net::new(7);
+    table.input("i", INT64, &["1"]).output("y", INT64);
+    let mut large = vec![0; (1 << 20) + 1];
+    large[77] = 1 << 33;
+    table.ints("table", &large);
+    table.node("Gather", &["table", "i"], "y");
+    let mut wide = Net::new(7);
+    wide.input("x", UINT64, &["1"]).output("y", BOOL);
+    wide.graph.initializer.push(unsigned(UINT64, 1 << 40));
+    wide.node("Less", &["x", "v"], "y");
+    let eye: AttributeProto = int("k", 1 << 33);
+    let diagonal = net("EyeLike", &[("x", FLOAT, &["2", "2"])], vec![eye], FLOAT);
+    for net in [table, wide, diagonal] {
+        let refused = refusal(&net);
+        assert!(refused.contains("an integer beyond 32 bits"), "{refused}");
+    }
+}
