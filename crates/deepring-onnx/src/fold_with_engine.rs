@@ -19,7 +19,7 @@ const GROWTH: u64 = 8;
 const SMALL: u64 = 1 << 27;
 
 /// Operators whose result does not follow from their inputs.
-const RANDOM: [&str; 6] = [
+pub(crate) const RANDOM: [&str; 6] = [
     "Bernoulli",
     "Multinomial",
     "RandomNormal",
@@ -38,7 +38,7 @@ impl CanonicalModel {
     /// A node that the engine cannot compute alone stays.
     ///
     /// # Errors
-    /// [`ImportError::TooLarge`] where results are far larger than the constants that they follow from; what `compute` says; or a
+    /// As sealing refuses vast tensors, of sizes that are known only now; [`ImportError::TooLarge`] where results are far larger than the constants that they follow from; what `compute` says; or a
     /// constant cannot be read.
     pub fn fold_with_engine(
         &mut self,
@@ -52,7 +52,10 @@ impl CanonicalModel {
         for node in nodes {
             let keeps_outputs = node.output.iter().any(|o| outputs.contains(o));
             let folded = match !keeps_outputs && self.follows_from_parameters(&node) {
-                true => compute(&single(self, &node)?)?,
+                true => {
+                    self.graph.refuse_vast_node(&node)?;
+                    compute(&single(self, &node)?)?
+                }
                 false => None,
             };
             let Some(results) = folded else {

@@ -140,13 +140,12 @@ fn deep_nesting_is_refused() {
 }
 
 #[test]
-fn dimensions_whose_product_overflows_are_unknown() {
+fn dimensions_whose_product_overflows_are_vast() {
     let mut net = Net::new(1);
     net.input("x", FLOAT, &["1099511627776", "1099511627776"]).output("y", FLOAT);
     let shape = net.ints("shape", &[-1]);
     net.node("Reshape", &["x", &shape], "y");
-    let folder = tempfile::tempdir().unwrap();
-    assert!(digest(&folder.path().join("m.onnx"), &net.bytes()));
+    assert!(refusal(&net).unwrap_err().contains("2^27"));
 }
 
 #[test]
@@ -272,6 +271,102 @@ fn constants_that_ask_for_vast_tensors_are_refused_by_name() {
         let refusal = vast(op, &inputs);
         assert!(refusal.contains(op) && refusal.contains("2^27"), "{op}: {refusal}");
     }
+}
+
+fn refusal(net: &Net) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let read = read_onnx(&net.save(folder.path())).unwrap();
+    canonicalise(read).map(drop).map_err(|error| error.to_string())
+}
+
+/// Sizes that are a product of what is given and of what constants ask for.
+#[test]
+fn operators_that_multiply_what_they_are_given_are_refused_by_name() {
+    let vast =
+        |op: &str, inputs: &[&str], attributes: Vec<deepring_onnx::proto::AttributeProto>| {
+            let mut net = Net::new(91);
+            net.input("x", FLOAT, &["1", "1", "10", "10"]).output("y", FLOAT);
+            net.ints("times", &[1, 1, 6000, 6000]);
+            net.floats("scales", &[4], &[1.0, 1.0, 6000.0, 6000.0]);
+            net.param("k", &[1, 1, 1, 1]);
+            net.param("m", &[40, 40]);
+            net.node(op, inputs, "y").attribute = attributes;
+            refusal(&net).unwrap_err()
+        };
+    let list = graphs::ints;
+    let pads = list("pads", &[30_000; 4]);
+    for (op, inputs, attributes, feature) in [
+        ("Tile", vec!["x", "times"], vec![], "2^27"),
+        ("Resize", vec!["x", "", "scales"], vec![], "2^27"),
+        ("ConvTranspose", vec!["x", "k"], vec![list("strides", &[20_000; 2])], "2^27"),
+        ("Conv", vec!["x", "k"], vec![pads.clone()], "2^27"),
+        (
+            "Einsum",
+            vec!["m", "m", "m"],
+            vec![crate::differences::text("equation", "ab,cd,ef->abcdef")],
+            "2^27",
+        ),
+        ("LRN", vec!["x"], vec![graphs::int("size", (1 << 31) - 1)], "window"),
+        ("MaxPool", vec!["x"], vec![list("kernel_shape", &[30_001; 2]), pads.clone()], "2^27"),
+        ("AveragePool", vec!["x"], vec![list("kernel_shape", &[60_001; 2]), pads.clone()], "2^27"),
+        (
+            "AveragePool",
+            vec!["x"],
+            vec![list("kernel_shape", &[4_001; 2]), list("pads", &[4_000; 4])],
+            "windows",
+        ),
+    ] {
+        let refusal = vast(op, &inputs, attributes);
+        assert!(refusal.contains(feature), "{op}: {refusal}");
+    }
+    // What one makes, the next one is given: also inside a branch.
+    let mut twice = Net::new(1);
+    twice.input("x", FLOAT, &["10", "10"]).output("y", FLOAT);
+    let times = twice.ints("times", &[100, 100]);
+    twice.node("Tile", &["x", &times], "a");
+    twice.node("Relu", &["a"], "b");
+    let mut then = Net::new(2);
+    then.node("Tile", &["b", "times"], "t");
+    then.output("t", FLOAT);
+    twice.input("c", graphs::BOOL, &[]);
+    twice.node("If", &["c"], "y").attribute = vec![
+        graphs::graph("then_branch", then.graph.clone()),
+        graphs::graph("else_branch", then.graph),
+    ];
+    assert!(refusal(&twice).unwrap_err().contains("2^27"));
+}
+
+/// A loop of a hundred bytes whose value doubles, or is added to, in each turn.
+#[test]
+fn loops_whose_values_grow_are_refused_by_name() {
+    let grown = |turns: Option<i64>, added: &str, cuts: bool| {
+        let mut body = Net::new(1);
+        body.input("i", graphs::INT64, &[]).input("on", graphs::BOOL, &[]).input(
+            "a",
+            FLOAT,
+            &["n"],
+        );
+        body.node("Identity", &["on"], "still");
+        body.floats("ten", &[10], &[0.0; 10]);
+        body.node("Concat", &["a", added], "b").attribute = vec![graphs::int("axis", 0)];
+        let (from, to) = (body.ints("from", &[0]), body.ints("to", &[1]));
+        body.node("Slice", &["b", &from, &to], "c");
+        body.output("still", graphs::BOOL).output(if cuts { "c" } else { "b" }, FLOAT);
+        let mut net = Net::new(1);
+        net.input("x", FLOAT, &["4"]).input("n", graphs::INT64, &[]).output("y", FLOAT);
+        let count = turns.map_or("n".to_owned(), |n| net.ints("turns", &[n]));
+        net.node("Loop", &[&count, "", "x"], "y").attribute =
+            vec![graphs::graph("body", body.graph)];
+        refusal(&net)
+    };
+    for (turns, added) in [(Some(30), "a"), (None, "a"), (Some(1 << 24), "ten")] {
+        let refused = grown(turns, added, false).unwrap_err();
+        assert!(refused.contains("a loop whose values grow"), "{turns:?} {added}: {refused}");
+        grown(turns, added, true).unwrap();
+    }
+    grown(Some(20), "a", false).unwrap();
+    grown(Some(1 << 20), "ten", false).unwrap();
+    grown(None, "ten", false).unwrap();
 }
 
 /// A file of a hundred bytes whose constant is doubled until it is half a gigabyte.

@@ -70,6 +70,22 @@ impl Shapes {
         Ok(shapes)
     }
 
+    /// Of one node whose inputs are constants, and of these.
+    pub(super) fn of_constants(graph: &Graph, node: &NodeProto) -> Result<Self, ImportError> {
+        let mut shapes = Self::default();
+        for name in crate::scope::needs(node) {
+            if let Some(tensor) = graph.constant(Some(&name)) {
+                let dims = tensor.sizes().into_iter().map(Dim::Fixed).collect();
+                shapes.0.insert(name, dims);
+            }
+        }
+        let made = shapes.of_node(graph, node)?;
+        let made = node.output.iter().cloned().zip(made);
+        let known: Vec<(String, Shape)> = made.filter_map(|(y, shape)| Some((y, shape?))).collect();
+        shapes.0.extend(known);
+        Ok(shapes)
+    }
+
     pub(crate) fn of(&self, name: Option<&str>) -> Option<&Shape> {
         self.0.get(name?)
     }
@@ -99,7 +115,42 @@ impl Shapes {
                 same()
             }
             _ if !node.in_default_domain() => Vec::new(),
-            "Relu"
+            op if keeps_shape(op) => same(),
+            "DynamicQuantizeLinear" => vec![x.cloned(), Some(vec![]), Some(vec![])],
+            "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "And" | "Or" | "Xor" | "Equal"
+            | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Min" | "Max" | "Sum"
+            | "Mean" | "Where" => one(self.broadcast(node, output)),
+            "Shape" if node.attribute.is_empty() => {
+                one(x.map(|x| vec![Dim::Fixed(x.len() as u64)]))
+            }
+            "Shape" | "Range" => one(Some(unknown(output, 1))),
+            "Size" => one(Some(vec![])),
+            "NonZero" => one(Some(unknown(output, 2))),
+            "ConstantOfShape" => one(match graph.ints(node.arg(0))? {
+                Some(dims) => fixed(&dims),
+                None => self.length(node.arg(0)).map(|rank| unknown(output, rank)),
+            }),
+            _ => match linear::of_node(self, node) {
+                Some(shapes) => shapes,
+                None => layout::of_node(self, graph, node)?,
+            },
+        })
+    }
+
+    fn broadcast(&self, node: &NodeProto, output: &str) -> Option<Shape> {
+        let mut out: Shape = Vec::new();
+        for arg in 0..node.input.len() {
+            out = broadcast(&out, self.of(node.arg(arg))?, output);
+        }
+        Some(out)
+    }
+}
+
+/// Operators whose first result has the dimensions of their first input.
+pub(super) fn keeps_shape(op: &str) -> bool {
+    matches!(
+        op,
+        "Relu"
             | "LeakyRelu"
             | "PRelu"
             | "Elu"
@@ -163,35 +214,8 @@ impl Shapes {
             | "Shrink"
             | "ScatterElements"
             | "ScatterND"
-            | "Scatter" => same(),
-            "DynamicQuantizeLinear" => vec![x.cloned(), Some(vec![]), Some(vec![])],
-            "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "And" | "Or" | "Xor" | "Equal"
-            | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Min" | "Max" | "Sum"
-            | "Mean" | "Where" => one(self.broadcast(node, output)),
-            "Shape" if node.attribute.is_empty() => {
-                one(x.map(|x| vec![Dim::Fixed(x.len() as u64)]))
-            }
-            "Shape" | "Range" => one(Some(unknown(output, 1))),
-            "Size" => one(Some(vec![])),
-            "NonZero" => one(Some(unknown(output, 2))),
-            "ConstantOfShape" => one(match graph.ints(node.arg(0))? {
-                Some(dims) => fixed(&dims),
-                None => self.length(node.arg(0)).map(|rank| unknown(output, rank)),
-            }),
-            _ => match linear::of_node(self, node) {
-                Some(shapes) => shapes,
-                None => layout::of_node(self, graph, node)?,
-            },
-        })
-    }
-
-    fn broadcast(&self, node: &NodeProto, output: &str) -> Option<Shape> {
-        let mut out: Shape = Vec::new();
-        for arg in 0..node.input.len() {
-            out = broadcast(&out, self.of(node.arg(arg))?, output);
-        }
-        Some(out)
-    }
+            | "Scatter"
+    )
 }
 
 fn cost(shape: &[Dim]) -> u64 {

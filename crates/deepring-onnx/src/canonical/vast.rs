@@ -1,119 +1,191 @@
-//! Refusal of operators that ask for vast tensors, and of loops that do not end: a file of a hundred bytes must not be able
-//! to exhaust memory or time while it is sealed.
+//! Refusal of operators that ask for vast tensors, and of loops that do not end or whose values grow vast: a file of a hundred
+//! bytes must not be able to exhaust memory or time while it is sealed.
+//!
+//! A number of elements follows each value through the graph, its branches and its loops: no more than there will be. A
+//! dimension that a query decides counts as one.
+
+mod asked;
+mod growth;
+mod windows;
+
+use std::collections::HashMap;
 
 use deepring::{DType, Dim};
 
 use super::graph::Graph;
-use super::shapes::Shapes;
-use crate::proto::NodeProto;
+use super::shapes::{Shapes, keeps_shape};
+use crate::proto::{GraphProto, NodeProto, TensorProto};
 use crate::read::{ImportError, unsupported};
+use crate::scope;
 
 /// Most elements that one operator may make; a tensor of 512 MiB as f32.
 const LIMIT: f64 = (1u64 << 27) as f64;
-/// Most iterations that a constant may ask of a loop.
-const ITERATIONS: i64 = 1 << 24;
+/// Most elements that all windows of a pool may look at together.
+const WORK: f64 = (1u64 << 34) as f64;
+/// Most nodes of branches and loops that are looked at, each as often as a turn of a loop around it is followed.
+const STEPS: u32 = 1 << 20;
+
+fn vast(n: f64) -> bool {
+    n.is_nan() || n > LIMIT
+}
+
+fn refuse_if(vast: bool, feature: &'static str, node: &NodeProto) -> Result<(), ImportError> {
+    if vast { Err(unsupported(feature, Some(&node.label()))) } else { Ok(()) }
+}
 
 impl Graph {
-    /// Checks every operator whose result's size follows from constants or shapes; a dimension that a query decides counts
-    /// as one.
+    /// Checks every operator whose result's size follows from constants or shapes.
+    ///
+    /// # Errors
+    /// For the first that asks for more than the limit, by name.
     pub(super) fn refuse_vast(&self, shapes: &Shapes) -> Result<(), ImportError> {
-        let vast = |n: f64| n.is_nan() || n > LIMIT;
-        let one = |d: &Dim| match d {
-            Dim::Fixed(n) => *n as f64,
-            Dim::Named(_) => 1.0,
+        let mut sizes = Sizes::new(self, shapes);
+        self.nodes.iter().try_for_each(|node| sizes.node(node))
+    }
+
+    /// As [`refuse_vast`](Self::refuse_vast), of one node all of whose inputs are constants.
+    pub(crate) fn refuse_vast_node(&self, node: &NodeProto) -> Result<(), ImportError> {
+        let shapes = Shapes::of_constants(self, node)?;
+        Sizes::new(self, &shapes).node(node)
+    }
+}
+
+struct Sizes<'a> {
+    graph: &'a Graph,
+    shapes: &'a Shapes,
+    /// The branches and loops around the node that is looked at.
+    around: Vec<&'a GraphProto>,
+    /// The least number of elements of each value that was made so far, of the graph and of each of these.
+    counts: Vec<HashMap<String, f64>>,
+    steps: u32,
+}
+
+impl<'a> Sizes<'a> {
+    fn new(graph: &'a Graph, shapes: &'a Shapes) -> Self {
+        Self { graph, shapes, around: Vec::new(), counts: vec![HashMap::new()], steps: STEPS }
+    }
+
+    fn node(&mut self, node: &'a NodeProto) -> Result<(), ImportError> {
+        if !self.around.is_empty() {
+            self.steps = self.steps.saturating_sub(1);
+            refuse_if(self.steps == 0, "loops within loops of so many turns", node)?;
+        }
+        let given = match node.onnx_op() {
+            "Loop" => self.looped(node)?,
+            _ => self.branches(node)?,
         };
-        let elements = |name: &String| -> f64 {
-            shapes.of(Some(name)).map_or(1.0, |dims| dims.iter().map(one).product())
+        let asked = match node.onnx_op() {
+            _ if !node.in_default_domain() => None,
+            "Conv" | "ConvInteger" | "ConvTranspose" | "MaxPool" | "AveragePool" | "LpPool"
+            | "LRN" => self.windows(node)?,
+            _ => self.asked(node)?,
         };
-        for node in &self.nodes {
-            if self.elements_asked_for(node, &elements)?.is_some_and(vast)
-                || node.output.iter().map(elements).any(vast)
-            {
-                return Err(unsupported(
-                    "a tensor of more than 2^27 elements",
-                    node.name.as_deref(),
-                ));
+        refuse_if(asked.is_some_and(vast), "a tensor of more than 2^27 elements", node)?;
+        let kept = self.kept(node);
+        for (i, output) in node.output.iter().enumerate().filter(|(_, y)| !y.is_empty()) {
+            // Inside branches and loops, no shapes are known but those of constants.
+            let shape = if self.around.is_empty() { self.shapes.of(Some(output)) } else { None };
+            let mut count = shape.map_or(1.0, |dims| dims.iter().map(size).product());
+            if i == 0 && count != 0.0 {
+                count = asked.unwrap_or(1.0).max(count).max(kept);
             }
-            if node.onnx_op() == "Loop" && self.is_endless(node)? {
-                return Err(unsupported("a loop of more than 2^24 turns", node.name.as_deref()));
-            }
+            count = given.get(i).copied().unwrap_or(1.0).max(count);
+            refuse_if(vast(count), "a tensor of more than 2^27 elements", node)?;
+            self.insert(output, count);
         }
         Ok(())
     }
 
-    /// Whether nothing but a vast number, or nothing at all, ends a loop.
-    fn is_endless(&self, node: &NodeProto) -> Result<bool, ImportError> {
-        let count = self.ints(node.arg(0))?.and_then(|v| v.first().copied());
-        if node.arg(0).is_some() && count.is_none_or(|n| n <= ITERATIONS) {
-            return Ok(false);
+    /// What each output has that branches give: of the least.
+    fn branches(&mut self, node: &'a NodeProto) -> Result<Vec<f64>, ImportError> {
+        let mut least: Option<Vec<f64>> = None;
+        for body in scope::subgraphs(node) {
+            let given = self.body(body, &[])?;
+            least = Some(match least {
+                Some(least) => least.iter().zip(&given).map(|(a, b)| a.min(*b)).collect(),
+                None => given,
+            });
         }
-        let Some(body) = node.attr("body").and_then(|a| a.g.as_deref()) else { return Ok(false) };
-        // The body's condition: its second input, and its first output.
-        let given = body.input.get(1).and_then(|v| v.name.as_deref());
-        let mut goes_on = body.output.first().and_then(|v| v.name.as_deref());
-        for node in body.node.iter().rev() {
-            if node.onnx_op() == "Identity" && node.output.first().map(String::as_str) == goes_on {
-                goes_on = node.arg(0);
-            }
-        }
-        let constant = body.initializer.iter().any(|t| t.name.as_deref() == goes_on);
-        let outside = goes_on.is_some_and(|name| self.constants.contains_key(name));
-        Ok(goes_on == given || constant || outside)
+        Ok(least.unwrap_or_default())
     }
 
-    /// A lower bound of the number of elements, where constants tell one.
-    fn elements_asked_for(
-        &self,
-        node: &NodeProto,
-        elements: &impl Fn(&String) -> f64,
-    ) -> Result<Option<f64>, ImportError> {
-        let given = || node.input.first().map_or(1.0, elements);
-        let product =
-            |values: Option<Vec<f64>>| values.map(|v| v.iter().map(|x| x.abs()).product());
-        Ok(match node.onnx_op() {
-            "Expand" | "Tile" => product(self.numbers(node.arg(1))?),
-            "ConstantOfShape" => product(self.numbers(node.arg(0))?),
-            "Pad" => {
-                let pads = match node.attr_ints("pads") {
-                    Some(pads) => Some(pads.iter().map(|p| *p as f64).collect()),
-                    None => self.numbers(node.arg(1))?,
-                };
-                let padded = |pads: Vec<f64>| {
-                    let (before, after) = pads.split_at(pads.len() / 2);
-                    let added = before.iter().zip(after).map(|(b, a)| (b + a).max(0.0));
-                    // Dimensions that are not known count as one, and the least that all is made of is what is given.
-                    added.map(|n| n + 1.0).product::<f64>().max(given())
-                };
-                pads.map(padded)
-            }
-            "OneHot" => product(self.numbers(node.arg(1))?).map(|n| n * given()),
-            "Upsample" => product(self.numbers(node.arg(1))?),
-            "Resize" => match product(self.numbers(node.arg(2))?) {
-                Some(by) if by > 0.0 => Some(by),
-                _ => product(self.numbers(node.arg(3))?),
-            },
-            "Range" => {
-                let ends = [0, 1, 2].map(|i| self.numbers(node.arg(i)));
-                let [start, limit, step] = ends;
-                let one = |v: Option<Vec<f64>>| v.and_then(|v| v.first().copied());
-                match (one(start?), one(limit?), one(step?)) {
-                    (Some(start), Some(limit), Some(step)) => {
-                        Some(((limit - start) / step).max(0.0))
-                    }
-                    _ => None,
+    /// What each output of a body has, given what each of its inputs has.
+    fn body(&mut self, body: &'a GraphProto, given: &[f64]) -> Result<Vec<f64>, ImportError> {
+        self.around.push(body);
+        self.counts.push(HashMap::new());
+        for (i, value) in body.input.iter().enumerate() {
+            let name = value.name.as_deref().unwrap_or_default();
+            self.insert(name, given.get(i).copied().unwrap_or(1.0));
+        }
+        for tensor in &body.initializer {
+            let count = tensor.sizes().iter().map(|d| *d as f64).product();
+            self.insert(tensor.name.as_deref().unwrap_or_default(), count);
+        }
+        let all = body.node.iter().try_for_each(|node| self.node(node));
+        let of = |name: &Option<String>| name.as_deref().map_or(1.0, |name| self.count(name));
+        let made = body.output.iter().map(|value| of(&value.name)).collect();
+        self.around.pop();
+        self.counts.pop();
+        all.map(|()| made)
+    }
+
+    fn insert(&mut self, name: &str, count: f64) {
+        if let Some(counts) = self.counts.last_mut() {
+            counts.insert(name.to_owned(), count);
+        }
+    }
+
+    fn count(&self, name: &str) -> f64 {
+        let shape = || self.shapes.of(Some(name)).map_or(1.0, |d| d.iter().map(size).product());
+        let made = self.counts.iter().rev().find_map(|counts| counts.get(name));
+        made.copied().unwrap_or_else(shape)
+    }
+
+    /// The dimensions of a value, open ones as one; `None` where not even their number is known.
+    fn dims(&self, name: Option<&str>) -> Option<Vec<f64>> {
+        let inner = self.around.iter().rev().flat_map(|body| &body.initializer);
+        let inner = inner.filter(|t| t.name.as_deref() == name && name.is_some());
+        if let Some(tensor) = inner.into_iter().next() {
+            return Some(tensor.sizes().iter().map(|d| *d as f64).collect());
+        }
+        Some(self.shapes.of(name)?.iter().map(size).collect())
+    }
+
+    /// What an operator gives that makes no fewer elements than it is given.
+    fn kept(&self, node: &NodeProto) -> f64 {
+        let of = |x: &String| self.count(x);
+        let given = || node.input.iter().filter(|x| !x.is_empty()).map(of);
+        match node.onnx_op() {
+            "Concat" => given().sum(),
+            "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "And" | "Or" | "Xor" | "Equal"
+            | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Min" | "Max" | "Sum"
+            | "Mean" | "Where" => {
+                if given().any(|n| n == 0.0) {
+                    0.0
+                } else {
+                    given().fold(1.0, f64::max)
                 }
             }
-            _ => None,
-        })
+            "Reshape" | "Flatten" | "Transpose" | "Squeeze" | "Unsqueeze" | "DepthToSpace"
+            | "SpaceToDepth" | "ReverseSequence" => node.input.first().map_or(1.0, of),
+            op if keeps_shape(op) => node.input.first().map_or(1.0, of),
+            _ => 1.0,
+        }
+    }
+
+    fn constant(&self, name: &str) -> Option<&'a TensorProto> {
+        let mut inner = self.around.iter().rev().flat_map(|body| &body.initializer);
+        let inner = inner.find(|t| t.name.as_deref() == Some(name));
+        inner.or_else(|| self.graph.constant(Some(name)))
     }
 
     /// The values of a small constant of integers or floats.
     fn numbers(&self, name: Option<&str>) -> Result<Option<Vec<f64>>, ImportError> {
-        if let Some(ints) = self.ints(name)? {
+        let Some(tensor) = name.and_then(|name| self.constant(name)) else { return Ok(None) };
+        if let Some(ints) = self.graph.ints_of(tensor)? {
             return Ok(Some(ints.into_iter().map(|v| v as f64).collect()));
         }
-        let Some(tensor) = self.constant(name) else { return Ok(None) };
-        match (tensor.dtype(), self.source(tensor)) {
+        match (tensor.dtype(), self.graph.source(tensor)) {
             (Some(DType::F32), Some(source)) if source.len() <= 4096 => {
                 let bytes = source.read()?;
                 let floats = bytes.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b)));
@@ -121,5 +193,12 @@ impl Graph {
             }
             _ => Ok(None),
         }
+    }
+}
+
+fn size(dim: &Dim) -> f64 {
+    match dim {
+        Dim::Fixed(n) => *n as f64,
+        Dim::Named(_) => 1.0,
     }
 }
