@@ -1,6 +1,6 @@
 //! From an ONNX file to a ring file: import, cut, try each block in the engine, seal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use deepring::{
     RingId, RingPlan, RingSealer, SealError, Sealed, SecretKey,
 };
 use deepring_memory::Region;
-use deepring_onnx::{CutBlock, CutModel, CutPolicy, SharedParams, cut, cut_sharing};
+use deepring_onnx::{CutBlock, CutModel, CutPolicy, SharedParams, cut, cut_sharing, network_files};
 use thiserror::Error;
 
 use crate::checks::names_parts_alone;
@@ -133,6 +133,9 @@ pub struct SealedModel {
     pub parameter_bytes: u64,
     /// Weights that the file has in 16 or 8 bits and the ring as 32-bit floats.
     pub widened: Widened,
+    /// Bytes of parameters beyond those of the network's files, the widened ones aside: what the network computes of one weight in
+    /// several ways is sealed in each, and with checks of neighbours each block has its parameters itself.
+    pub repeated: u64,
 }
 
 /// Bytes of weights that an engine reads in another width than the file has.
@@ -148,9 +151,11 @@ impl Widened {
     fn of(model: &CutModel) -> Self {
         let own = model.blocks.iter().flat_map(|b| &b.params);
         let all = own.chain(model.shared.iter().flat_map(|s| &s.params));
-        let wide = all.filter_map(|p| Some((p.narrow_len()?, p.len)));
-        wide.fold(Self::default(), |sum, (file, ring)| Self {
-            file: sum.file.saturating_add(file),
+        let mut seen = HashSet::new();
+        let wide = all.filter_map(|p| Some((p.narrow()?, p.len)));
+        wide.fold(Self::default(), |sum, (stored, ring)| Self {
+            // Of one weight, several may be made.
+            file: sum.file.saturating_add(if seen.insert(stored) { stored.len } else { 0 }),
             ring: sum.ring.saturating_add(ring),
         })
     }
@@ -289,7 +294,11 @@ impl<'a> Seal<'a> {
         let sealed = sealer.finish()?;
         let blocks = model.blocks.iter().map(|b| b.name.clone()).collect();
         let widened = Widened::of(&model);
-        Ok(SealedModel { sealed, model_version, blocks, parameter_bytes, widened })
+        let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |m| m.len());
+        let files: u64 = network_files(&self.model).iter().map(size).sum();
+        let once = files.saturating_sub(widened.file).saturating_add(widened.ring);
+        let repeated = parameter_bytes.saturating_sub(once);
+        Ok(SealedModel { sealed, model_version, blocks, parameter_bytes, widened, repeated })
     }
 
     /// Seals what blocks share; returns how many bytes of parameters that is.

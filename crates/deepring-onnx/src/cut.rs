@@ -26,7 +26,7 @@ use self::replicate::Replicated;
 use self::schedule::Schedule;
 use crate::canonical::CanonicalModel;
 use crate::proto::NodeProto;
-use crate::read::{ImportError, ParamSource};
+use crate::read::{ImportError, ParamSource, Stored};
 
 pub use build::PARAMS_FILE;
 pub use export::{ExportError, begin_export, export, export_into};
@@ -151,10 +151,10 @@ pub struct Param {
 }
 
 impl Param {
-    /// Bytes that the file has of it, where its elements are narrower there.
+    /// What the file has of it, where its elements are narrower there.
     #[must_use]
-    pub fn narrow_len(&self) -> Option<u64> {
-        self.source.narrow_len()
+    pub fn narrow(&self) -> Option<Stored> {
+        self.source.narrow()
     }
 
     /// Its elements, little-endian and row-major.

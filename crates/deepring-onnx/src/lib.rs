@@ -34,7 +34,7 @@ pub use cut::{
 };
 pub use fold_with_engine::Folded;
 pub use read::{
-    ImportError, MAX_OPSET, MIN_OPSET, OnnxModel, OperatorFault, ParamSource, looks_like_onnx,
-    network_files, read_onnx,
+    ImportError, MAX_OPSET, MIN_OPSET, OnnxModel, OperatorFault, ParamSource, Stored,
+    looks_like_onnx, network_files, read_onnx,
 };
 pub use scope::{needs, subgraphs, subgraphs_mut};

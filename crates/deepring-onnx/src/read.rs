@@ -14,7 +14,7 @@ mod wire;
 
 pub use error::{ImportError, MAX_OPSET, MIN_OPSET, OperatorFault};
 pub use load::{OnnxModel, looks_like_onnx, network_files, read_onnx};
-pub use source::ParamSource;
+pub use source::{ParamSource, Stored};
 
 pub(crate) use recipe::{Channels, Recipe};
 pub(crate) use tensor::{MAX_RANK, Store, byte_len, unsupported};

@@ -75,6 +75,13 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
             output::size(wide.ring)
         ))?;
     }
+    // A few numbers that passes wrote are no weight.
+    if sealed.repeated > sealed.parameter_bytes / 16 {
+        output::line(format_args!(
+            "repeated {} of parameters: what is made of one weight in several ways is sealed in each",
+            output::size(sealed.repeated)
+        ))?;
+    }
     output::note(format_args!("sealed {}", args.output.display()));
     Ok(())
 }

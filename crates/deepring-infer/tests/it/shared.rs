@@ -173,3 +173,87 @@ fn transposes_of_one_weight_are_one_and_tied_embeddings_are_not_repeated() {
         }
     }
 }
+
+/// As in the head of a detector: one convolution for each level, and a normalisation of each level's own behind it.
+#[test]
+fn a_weight_behind_which_several_normalisations_stand_is_not_repeated() {
+    let mut net = Net::new(13);
+    let kernel = net.param("kernel", &[24, 24, 3, 3]);
+    let table = net.param("table", &[64, 64]);
+    for i in 0..5 {
+        let (x, c, n, y) = (format!("x{i}"), format!("c{i}"), format!("n{i}"), format!("y{i}"));
+        net.input(&x, FLOAT, &["1", "24", "6", "6"]);
+        net.conv_of(&x, &c, &[&kernel], 3, 1);
+        net.batch_norm(&c, &n, 24);
+        net.node("Relu", &[&n], &y);
+        net.output(&y, FLOAT);
+        let (x, m, n) = (format!("v{i}"), format!("m{i}"), format!("z{i}"));
+        net.input(&x, FLOAT, &["2", "64"]);
+        net.node("MatMul", &[&x, &table], &m);
+        net.batch_norm(&m, &n, 64);
+        net.output(&n, FLOAT);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = net.save(folder.path());
+    let ring = Sealed::with(&path, CutPolicy::Auto, &[("", 1)], false);
+    let stored: u64 = ring.ring().headers().iter().map(deepring::Header::body_len).sum();
+    let file = std::fs::metadata(&path).unwrap().len();
+    assert!(stored < file + 20_000, "{stored} of {file}");
+    let inputs: Vec<_> = (0..5)
+        .flat_map(|i| {
+            let values =
+                |n: usize| -> Vec<f32> { (0..n).map(|k| ((k + i) as f32 * 0.37).sin()).collect() };
+            [
+                tensor(&format!("x{i}"), &[1, 24, 6, 6], &values(864)),
+                tensor(&format!("v{i}"), &[2, 64], &values(128)),
+            ]
+        })
+        .collect();
+    let wanted = {
+        let model = deepring_infer::PlainModel::unaltered(&path, 2.try_into().ok()).unwrap();
+        model.run(&inputs).unwrap()
+    };
+    for check in [Check::Run, Check::Auto, Check::Compute] {
+        let found = ring.session(check).run(inputs.clone()).unwrap().outputs.remove(0);
+        assert_eq!(found.len(), 10);
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert!(difference(found, wanted) < 1e-4, "{check}");
+        }
+    }
+}
+
+/// Exporters write what a layer takes of a weight once for each layer, with constants of its own.
+#[test]
+fn what_is_made_of_a_weight_again_and_again_is_made_once() {
+    let made: [(&str, fn(&mut Net, &str) -> Vec<String>); 3] = [
+        ("Slice", |net, i| {
+            let mut list = |name: &str, n: i64| net.ints(&format!("{name}{i}"), &[n]);
+            vec![list("from", 0), list("to", 64), list("axes", 0)]
+        }),
+        ("Mul", |net, i| vec![net.floats(&format!("by{i}"), &[], &[0.5])]),
+        ("Gather", |net, i| {
+            vec![net.ints(&format!("rows{i}"), &(0..64).rev().collect::<Vec<_>>())]
+        }),
+    ];
+    for (op, operands) in made {
+        let mut net = Net::new(14);
+        net.input("x", FLOAT, &["2", "64"]).output("h6", FLOAT);
+        let w = net.param("w", &[if op == "Mul" { 64 } else { 128 }, 64]);
+        for i in 0..6 {
+            let from = if i == 0 { "x".to_owned() } else { format!("h{i}") };
+            let others = operands(&mut net, &i.to_string());
+            let inputs: Vec<&str> =
+                std::iter::once(w.as_str()).chain(others.iter().map(String::as_str)).collect();
+            net.node(op, &inputs, &format!("t{i}"));
+            net.node("MatMul", &[&from, &format!("t{i}")], &format!("h{}", i + 1));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = net.save(folder.path());
+        let ring = sealed(&path);
+        let stored: u64 = ring.ring().headers().iter().map(deepring::Header::body_len).sum();
+        let file = std::fs::metadata(&path).unwrap().len();
+        assert!(stored < file + 8_000, "{op}: {stored} of {file}");
+        let found = answer(&ring.session(Check::Compute), &input());
+        assert!(difference(&found, &plain(&path, &input())) < 1e-4, "{op}");
+    }
+}

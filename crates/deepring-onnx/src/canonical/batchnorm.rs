@@ -1,5 +1,8 @@
 //! Folding of `BatchNormalization` into the linear operator before it.
 //!
+//! A weight that other nodes read as well stays as it is, since its folded form would be a copy: the map is written behind the
+//! operator, a factor and a shift for each channel.
+//!
 //! Factors are computed in f64 from f32 parameters and each result is rounded once. The engine
 //! folds too, but into a copy of the weights that no check of the parameters could see.
 
@@ -27,6 +30,7 @@ impl Graph {
         let uses = self.uses();
         let producers = self.producers();
         let mut removed = vec![false; self.nodes.len()];
+        let mut shifts: HashMap<usize, NodeProto> = HashMap::new();
         for index in 0..self.nodes.len() {
             let Some(norm) = self.nodes.get(index).cloned() else { continue };
             let Some(linear) = foldable(&norm, &uses).and_then(|x| producers.get(x)).copied()
@@ -35,6 +39,16 @@ impl Graph {
             };
             let Some(mut node) = self.nodes.get(linear).cloned() else { continue };
             let Some(affine) = self.affine(&norm)? else { continue };
+            let is_shared = |weight: &str| uses.get(weight).is_some_and(|n| *n > 1);
+            if is_linear(&node) && node.arg(1).is_some_and(is_shared) {
+                if let Some((scale, shift)) = self.behind(&norm, &affine, shapes)? {
+                    if let Some(place) = self.nodes.get_mut(index) {
+                        *place = scale;
+                    }
+                    shifts.insert(index, shift);
+                }
+                continue;
+            }
             if !self.scale_linear(&mut node, &norm, &affine, &uses, shapes)? {
                 continue;
             }
@@ -47,9 +61,43 @@ impl Graph {
                 *new = node;
             }
         }
-        let mut removed = removed.into_iter();
-        self.nodes.retain(|_| !removed.next().unwrap_or(false));
+        let nodes = std::mem::take(&mut self.nodes);
+        for (index, (node, removed)) in nodes.into_iter().zip(removed).enumerate() {
+            if !removed {
+                self.nodes.push(node);
+                self.nodes.extend(shifts.remove(&index));
+            }
+        }
         Ok(())
+    }
+
+    /// The affine map as nodes of its own; `None` where the number of dimensions is not known.
+    fn behind(
+        &mut self,
+        norm: &NodeProto,
+        affine: &Affine,
+        shapes: &Shapes,
+    ) -> Result<Option<(NodeProto, NodeProto)>, ImportError> {
+        let rank = shapes.rank(norm.arg(0)).filter(|rank| *rank >= 2);
+        let (Some((x, y)), Some(rank)) = (norm.edge(), rank) else { return Ok(None) };
+        let channels = affine.factor.len() as u64;
+        self.store.charge(channels.saturating_mul(8))?;
+        // `[c, 1 ...]`: the channels are axis 1.
+        let mut dims = vec![1; rank - 1];
+        if let Some(first) = dims.first_mut() {
+            *first = channels;
+        }
+        let mut vector = |what: &str, values: &[f64]| {
+            let name = self.fresh(&format!("{y}.{what}"));
+            let bytes: Vec<u8> = values.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect();
+            self.set_constant(&name, DType::F32, &dims, ParamSource::owned(bytes));
+            name
+        };
+        let (factor, shift) = (vector("factor", &affine.factor), vector("shift", &affine.shift));
+        let scaled = self.fresh(&format!("{y}.scaled"));
+        let mut add = NodeProto::new("Add", &y, &[&scaled, &shift], &[&y]);
+        add.name.clone_from(&norm.name);
+        Ok(Some((NodeProto::new("Mul", &scaled, &[&x, &factor], &[&scaled]), add)))
     }
 
     fn affine(&self, norm: &NodeProto) -> Result<Option<Affine>, ImportError> {
@@ -167,6 +215,10 @@ fn foldable<'a>(norm: &'a NodeProto, uses: &HashMap<String, usize>) -> Option<&'
     let infers = norm.attr_int("training_mode").unwrap_or(0) == 0;
     let fits = norm.onnx_op() == "BatchNormalization" && infers && !other_outputs;
     norm.arg(0).filter(|x| fits && uses.get(*x) == Some(&1))
+}
+
+fn is_linear(node: &NodeProto) -> bool {
+    matches!(node.onnx_op(), "Conv" | "ConvTranspose" | "Gemm" | "MatMul")
 }
 
 fn plain_gemm(node: &NodeProto) -> bool {

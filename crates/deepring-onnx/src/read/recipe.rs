@@ -3,7 +3,7 @@
 use deepring::DType;
 
 use super::error::ImportError;
-use super::source::ParamSource;
+use super::source::{ParamSource, Stored};
 
 /// How the elements of one tensor follow from those of another.
 #[derive(Debug)]
@@ -67,12 +67,24 @@ impl Recipe {
         }
     }
 
-    /// As [`ParamSource::narrow_len`].
-    pub(crate) fn narrow_len(&self) -> Option<u64> {
+    /// What the elements are computed from.
+    pub(super) fn of(&self) -> Option<&ParamSource> {
         match self {
-            Self::Transpose { of, .. } | Self::Scale { of, .. } => of.narrow_len(),
+            Self::Fill { .. } => None,
+            Self::Transpose { of, .. }
+            | Self::Scale { of, .. }
+            | Self::Truths { of, .. }
+            | Self::ToFloat { of, .. }
+            | Self::Dequantize { of, .. } => Some(of),
+        }
+    }
+
+    /// As [`ParamSource::narrow`].
+    pub(super) fn narrow(&self) -> Option<Stored> {
+        match self {
+            Self::Transpose { of, .. } | Self::Scale { of, .. } => of.narrow(),
             Self::ToFloat { of, from } | Self::Dequantize { of, from, .. } => {
-                (from.size() < 4).then(|| of.len())
+                (from.size() < 4).then(|| of.stored())
             }
             Self::Fill { .. } | Self::Truths { .. } => None,
         }

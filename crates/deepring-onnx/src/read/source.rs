@@ -18,6 +18,15 @@ const PIECE_LEN: usize = 1 << 20;
 #[derive(Debug, Clone)]
 pub struct ParamSource(Inner);
 
+/// A stretch of a file, or of memory, that holds elements: the same for all that is computed from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stored {
+    holder: usize,
+    offset: u64,
+    /// Number of bytes.
+    pub len: u64,
+}
+
 #[derive(Debug, Clone)]
 enum Inner {
     File {
@@ -84,12 +93,27 @@ impl ParamSource {
         }
     }
 
-    /// Bytes that the file has of elements which are narrower there than here; `None` where they are as wide.
-    pub(crate) fn narrow_len(&self) -> Option<u64> {
+    /// What the file has of elements which are narrower there than here; `None` where they are as wide.
+    pub(crate) fn narrow(&self) -> Option<Stored> {
         match &self.0 {
-            Inner::Derived(recipe) => recipe.narrow_len(),
+            Inner::Derived(recipe) => recipe.narrow(),
             _ => None,
         }
+    }
+
+    /// Where the elements are stored that these are, or are computed from.
+    pub(crate) fn stored(&self) -> Stored {
+        let (holder, offset) = match &self.0 {
+            Inner::File { file, offset, .. } | Inner::Numbers { file, offset, .. } => {
+                (Arc::as_ptr(file).addr(), *offset)
+            }
+            Inner::Owned(bytes) => (bytes.as_ptr().addr(), 0),
+            Inner::Derived(recipe) => match recipe.of() {
+                Some(of) => return of.stored(),
+                None => (Arc::as_ptr(recipe).addr(), 0),
+            },
+        };
+        Stored { holder, offset, len: self.len() }
     }
 
     /// Whether there is no element.

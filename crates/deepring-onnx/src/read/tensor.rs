@@ -36,12 +36,12 @@ impl Store {
         self.sources.get(usize::try_from(tensor.payload?).ok()?)
     }
 
-    /// Counts what a pass is about to hold for one node, however large the file is.
     /// Bytes of all tensors, each counted once.
     pub(crate) fn bytes(&self) -> u64 {
         self.sources.iter().fold(0, |sum, source| sum.saturating_add(source.len()))
     }
 
+    /// Counts what a pass is about to hold for one node, however large the file is.
     pub(crate) fn charge(&mut self, bytes: u64) -> Result<(), ImportError> {
         self.made = self.made.saturating_add(bytes);
         if self.made <= MADE_LIMIT {
