@@ -226,6 +226,16 @@ pub fn writes(name: &OsStr) -> bool {
     fixed || Path::new(name).extension().is_some_and(|e| e == "svg")
 }
 
+/// Writes tables, report and plots of a folder anew, from the results that are in it.
+///
+/// # Errors
+/// If there are no results, or they cannot be read, or a file cannot be written.
+pub fn rewrite_report(folder: &Path) -> Result<Vec<PathBuf>, EvaluateError> {
+    let mut results = Results::read(&folder.join(RESULTS))?;
+    results.sort();
+    write_report(folder, &results)
+}
+
 /// Writes `tables.md`, `report.html` and the plots from results alone.
 ///
 /// # Errors

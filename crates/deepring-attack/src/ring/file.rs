@@ -46,6 +46,14 @@ pub enum RingFileError {
         /// The block.
         block: u32,
     },
+    /// A byte of a block's plaintext has no place in it.
+    #[error("byte {byte} of block {block} is not in the file")]
+    NoPlace {
+        /// The block.
+        block: u32,
+        /// The byte of its plaintext.
+        byte: u64,
+    },
 }
 
 /// Most bytes of a ring that is held whole, to be tampered with.

@@ -19,7 +19,6 @@ use serde::Serialize;
 use tempfile::TempDir;
 use thiserror::Error;
 
-use super::attacks::RingAttackError;
 use super::file::RingFileError;
 use super::memory;
 use crate::network::{Network, NetworkError};
@@ -138,9 +137,6 @@ pub enum RingTrialError {
     /// A ring file could not be rearranged.
     #[error(transparent)]
     File(#[from] RingFileError),
-    /// An edit has no place in the ring's file.
-    #[error(transparent)]
-    Edit(#[from] RingAttackError),
     /// The network could not be written.
     #[error(transparent)]
     Network(#[from] NetworkError),

@@ -6,7 +6,9 @@ use std::time::Duration;
 use deepring::Check;
 use deepring_attack::DefenceKind;
 use deepring_attack::evaluate::record::{Outcome, Row, Run};
-use deepring_attack::evaluate::{EvaluateError, Evaluated, Grid, Plan, Watch, evaluate};
+use deepring_attack::evaluate::{
+    EvaluateError, Evaluated, Grid, Plan, Watch, evaluate, rewrite_report,
+};
 
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -94,7 +96,16 @@ fn a_stopped_evaluation_goes_on_and_ends_as_one_that_was_not() {
 
     let page = std::fs::read_to_string(parts.path().join("report.html")).unwrap();
     assert!(page.contains("&lt;cpu&gt;") && page.contains("<svg") && !page.contains("<script"));
-    assert!(parts.path().join("tables.md").exists());
+    // From the results alone, the same files.
+    let names = ["tables.md", "report.html"];
+    let read = || names.map(|name| std::fs::read(parts.path().join(name)).unwrap());
+    let before = read();
+    names.iter().for_each(|name| std::fs::remove_file(parts.path().join(name)).unwrap());
+    let written = rewrite_report(parts.path()).unwrap();
+    assert!(read() == before && written.iter().any(|f| f.extension().is_some_and(|e| e == "svg")));
+    let empty = tempfile::tempdir().unwrap();
+    assert!(matches!(rewrite_report(empty.path()), Err(EvaluateError::Journal(_))));
+    assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
 }
 
 #[test]

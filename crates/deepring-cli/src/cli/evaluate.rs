@@ -17,17 +17,18 @@ at once; the same command goes on where it was stopped. `deepring attack --list`
 Examples:
   deepring evaluate --model zoo/fashion-lenet5.onnx --data zoo/fashion-sample --suite paper -o report
   deepring evaluate --model a.onnx --model b.onnx --data cifar10 --suite all --budget 30 -o report
-  deepring evaluate --model a.onnx --data cifar10 --attack noise-layer:rho=2,layer=conv1 --attack zero -o report")]
+  deepring evaluate --model a.onnx --data cifar10 --attack noise-layer:rho=2,layer=conv1 --attack zero -o report
+  deepring evaluate --report-only -o experiments/fashion")]
 pub(crate) struct Evaluate {
     /// A network; repeat for more
-    #[arg(long, required = true, value_name = "M.onnx")]
+    #[arg(long, required_unless_present = "report_only", value_name = "M.onnx")]
     pub(crate) model: Vec<PathBuf>,
     /// Folder of a labelled data set: idx files, CIFAR-10, inputs.npy with labels.npy, or NAME_LABEL.jpg
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: PathBuf,
+    #[arg(long, required_unless_present = "report_only", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
     /// An attack; layer=, rho=, flips=, bit=, target= and source= (twice for two values) go before what is said
     /// for all; repeat for more
-    #[arg(long, required_unless_present = "suite", value_name = "KIND[:KEY=VALUE,...]")]
+    #[arg(long, required_unless_present_any = ["suite", "report_only"], value_name = "KIND[:KEY=VALUE,...]")]
     pub(crate) attack: Vec<AttackItem>,
     /// Attacks that go together: paper, weights, bits, search, graph or all; repeat for more
     #[arg(long, value_name = "SUITE")]
@@ -66,6 +67,9 @@ pub(crate) struct Evaluate {
     /// Measure the attacks alone, and not cost, false alarms, attackers who know a defence, and attacks on the ring itself
     #[arg(long)]
     pub(crate) cells_alone: bool,
+    /// Write tables, report and plots anew from the results that are in the folder, and compute nothing
+    #[arg(long, conflicts_with_all = ["model", "data", "attack", "suite", "budget"])]
+    pub(crate) report_only: bool,
     /// Folder for results.jsonl, tables.md, report.html and the plots
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,

@@ -1,11 +1,14 @@
 //! `deepring evaluate`: attacks on networks, and who notices.
 
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use deepring_attack::DefenceKind;
 use deepring_attack::evaluate::record::{Row, Run};
-use deepring_attack::evaluate::{AttackItem, Grid, Plan, Watch, evaluate as run, writes};
+use deepring_attack::evaluate::{
+    AttackItem, Grid, Plan, Watch, evaluate as run, rewrite_report, writes,
+};
 use deepring_onnx::network_files;
 
 use super::bench::Machine;
@@ -15,13 +18,16 @@ use crate::output;
 use crate::progress::Progress;
 
 pub(crate) fn evaluate(args: &Evaluate) -> Result<(), CliError> {
+    let Some(data) = &args.data else {
+        return wrote(&rewrite_report(&args.output)?);
+    };
     for file in args.model.iter().flat_map(|model| network_files(model)) {
         let leads = output::resolved_for(&file)?;
         if let Some(name) = leads.file_name().filter(|name| writes(name)) {
             output::keep(&args.output.join(name), [file.as_path()])?;
         }
     }
-    let plan = plan(args);
+    let plan = plan(args, data);
     let bar = Bar::default();
     let done = run(&plan, &bar)?;
     drop(bar);
@@ -30,9 +36,7 @@ pub(crate) fn evaluate(args: &Evaluate) -> Result<(), CliError> {
         output::count(done.computed, "cell", "cells"),
         done.known
     ))?;
-    for file in done.files.iter().take(2) {
-        output::line(format_args!("wrote {}", file.display()))?;
-    }
+    wrote(&done.files)?;
     if done.left > 0 {
         output::note(format_args!(
             "no time was left for {}; the same command goes on with them",
@@ -42,7 +46,12 @@ pub(crate) fn evaluate(args: &Evaluate) -> Result<(), CliError> {
     Ok(())
 }
 
-fn plan(args: &Evaluate) -> Plan {
+/// Says where tables and report are; they come first.
+fn wrote(files: &[PathBuf]) -> Result<(), CliError> {
+    files.iter().take(2).try_for_each(|f| output::line(format_args!("wrote {}", f.display())))
+}
+
+fn plan(args: &Evaluate, data: &Path) -> Plan {
     let suites = args.suite.iter().flat_map(|s| s.items());
     let mut items: Vec<AttackItem> = args.attack.clone();
     // What is said of an attack goes before its place in a suite.
@@ -59,7 +68,7 @@ fn plan(args: &Evaluate) -> Plan {
     };
     Plan {
         models: args.model.clone(),
-        data: args.data.clone(),
+        data: data.to_owned(),
         recipe: args.preprocess.clone(),
         items,
         grid: Grid {
