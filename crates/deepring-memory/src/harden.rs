@@ -1,11 +1,12 @@
-//! Closing the process to its own user.
+//! Closes the process to other processes of its own user.
 
-/// What [`harden_process`] obtained.
+/// The protections that [`harden_process`] obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hardening {
-    /// The process is not dumpable (`PR_SET_DUMPABLE` 0): no other process of its user may attach to it with
-    /// `ptrace`, open its `/proc/PID/mem`, or use `process_vm_readv` and `process_vm_writev` on it, and the
-    /// kernel writes no core file of it, also not through a pipe. Linux only.
+    /// The process is not dumpable (`PR_SET_DUMPABLE` 0): no other process of its user may attach
+    /// to it with `ptrace`, open its `/proc/PID/mem`, or use `process_vm_readv` and
+    /// `process_vm_writev` on it, and the kernel writes no core file of it, also not through a
+    /// pipe. Linux only.
     pub not_dumpable: bool,
     /// The limit of core files is zero, and cannot be raised without privilege.
     pub no_core: bool,
@@ -13,8 +14,9 @@ pub struct Hardening {
 
 /// Makes this process neither dumpable nor traceable by its own user, and forbids core files.
 ///
-/// To be called first in `main`: what was attached before stays attached. Does not bind root, does not last
-/// over `exec`, and is undone by nothing else. What the system refuses is reported as not obtained.
+/// Call it first in `main`: a process that attached earlier stays attached. Does not bind root,
+/// does not survive `exec`, and cannot be undone otherwise. A protection that the system refuses is
+/// reported as not obtained.
 ///
 /// A process that is not dumpable cannot open its own `/proc/self/mem` either, unless root runs it.
 pub fn harden_process() -> Hardening {

@@ -1,17 +1,19 @@
-//! Memory that others cannot write or read: regions of whole pages, secrets, and the process itself.
+//! Memory that others cannot write or read: regions of whole pages, secrets, and the process
+//! itself.
 //!
-//! A [`Region`] is a mapping of its own with an inaccessible guard page on both sides. It is written once,
-//! then [frozen](Region::freeze): a stray write, or `process_vm_writev` of any user, then fails. Where the
-//! kernel has `memfd_secret`, the pages of secrets are also absent from the kernel's own map of memory, so
-//! that not even root reads or writes them through `/proc/PID/mem` or `ptrace`. [`SecretBytes`] keeps one
-//! secret that way. [`harden_process`] closes the process to its own user.
+//! A [`Region`] is a mapping of its own with an inaccessible guard page on both sides. It is
+//! written once, then [frozen](Region::freeze): a stray write, or `process_vm_writev` of any user,
+//! then fails. Where the kernel has `memfd_secret`, the pages of secrets are also absent from the
+//! kernel's own map of memory, so that not even root reads or writes them through `/proc/PID/mem`
+//! or `ptrace`. [`SecretBytes`] keeps one secret that way. [`harden_process`] closes the process to
+//! its own user.
 //!
-//! What each of this stops, and what it does not, is measured by `tests/it/attacks.rs`. Root can load a
-//! kernel module, change the program before it starts, or run code in it through `ptrace`; nothing here stops
-//! that.
+//! `tests/it/attacks.rs` measures what each of these stops and what it does not. Root can load a
+//! kernel module, change the program before it starts, or run code in it through `ptrace`; nothing
+//! here stops that.
 //!
-//! A secret region is shared memory, and is not given to children that are forked and do not call `exec`:
-//! they must not use or drop one.
+//! A secret region is shared memory, and is not inherited by children that are forked and do not
+//! call `exec`: they must not use or drop one.
 //!
 //! # Example
 //!
@@ -28,6 +30,7 @@
 //! assert_eq!(key.expose(), [1; 32]);
 //! ```
 #![deny(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests look at the system's own files")

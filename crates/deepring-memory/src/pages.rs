@@ -14,11 +14,11 @@ pub(crate) use unix::Pages;
 #[cfg(all(unix, any(test, feature = "tamper")))]
 pub(crate) use unix::tampering;
 
-/// What pages are, whether or not they are read-only now.
+/// The kind of pages, whether or not they are read-only now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(unix), allow(dead_code))]
 pub(crate) enum Kind {
-    /// Memory as any other.
+    /// Ordinary memory.
     Private,
     /// Never written to swap.
     Locked,

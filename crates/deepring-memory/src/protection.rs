@@ -1,9 +1,10 @@
-//! What a region is for, what its pages got, and how much secret memory parameters may take.
+//! The uses of a region, the protection that its pages have, and the limit of secret memory for
+//! parameters.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What the pages of a region got from the system, from the weakest to the strongest.
+/// The protection that the system granted the pages of a region, from the weakest to the strongest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protection {
     /// Writable memory.
@@ -12,12 +13,13 @@ pub enum Protection {
     ReadOnly,
     /// Read-only, and never written to swap.
     Locked,
-    /// Read-only `memfd_secret`: neither read nor written from outside the process by any system call.
+    /// Read-only `memfd_secret`: neither read nor written from outside the process by any system
+    /// call.
     Secret,
 }
 
 impl Protection {
-    /// The word for it in text and JSON: `plain`, `read-only`, `locked` or `secret`.
+    /// Returns its name in text and JSON: `plain`, `read-only`, `locked` or `secret`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -35,25 +37,28 @@ impl fmt::Display for Protection {
     }
 }
 
-/// What a region is for, and so what it should get.
+/// The use of a region, which decides the protection that it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
     /// Keys, tags, secrets of checks: `memfd_secret`, else locked, else read-only.
     ///
-    /// No system call reads or writes these pages (`EFAULT`): fill them in the process, never with `read`.
+    /// No system call reads or writes these pages (`EFAULT`): fill them in the process, never with
+    /// `read`.
     Secrets,
-    /// Parameters that fit in what is left over: as [`Use::Secrets`] while all regions of this use together
-    /// stay under half of the limit of locked memory (`RLIMIT_MEMLOCK`, which does not bind who has
-    /// `CAP_IPC_LOCK`) and under 64 MiB; else as [`Use::Bulk`].
+    /// Parameters that fit in what is left over: as [`Use::Secrets`] while all regions of this use
+    /// together stay under half of the limit of locked memory (`RLIMIT_MEMLOCK`, which does not
+    /// bind a process with `CAP_IPC_LOCK`) and under 64 MiB; else as [`Use::Bulk`].
     SmallParameters,
     /// Parameters: a mapping of its own, read-only when frozen, not locked.
     Bulk,
-    /// Parameters that appear in several regions ([`Region::with_shared`](crate::Region::with_shared)): as [`Use::Bulk`], of
-    /// pages that are in memory once.
+    /// Parameters that appear in several regions
+    /// ([`Region::with_shared`](crate::Region::with_shared)): as [`Use::Bulk`], on pages that are
+    /// in memory once.
     Shared,
 }
 
-/// The most secret memory that parameters take, whatever the limit is: no page of it can be swapped out.
+/// Limit in bytes of the secret memory for parameters, whatever the system allows: no page of it
+/// can be swapped out.
 const MOST: usize = 64 << 20;
 
 /// Bytes that regions of [`Use::SmallParameters`] hold in this process.
@@ -64,7 +69,8 @@ static TAKEN: AtomicUsize = AtomicUsize::new(0);
 pub(crate) struct Share(usize);
 
 impl Share {
-    /// `None` if all shares together would exceed what parameters may take.
+    /// Takes a share of `len` bytes; `None` if all shares together would exceed the limit for
+    /// parameters.
     pub(crate) fn take(len: usize) -> Option<Self> {
         let most = limit().map_or(MOST, |limit| MOST.min(limit / 2));
         let taken = |taken: usize| taken.checked_add(len).filter(|sum| *sum <= most);
@@ -78,7 +84,7 @@ impl Drop for Share {
     }
 }
 
-/// Bytes that the system lets this process lock; `None` where there is no limit.
+/// Bytes that this process may lock; `None` where there is no limit.
 #[cfg(target_os = "linux")]
 fn limit() -> Option<usize> {
     use rustix::process::{Resource, getrlimit};

@@ -8,33 +8,37 @@ use crate::pages::{Kind, Pages};
 use crate::protection::Share;
 use crate::{Protection, Use};
 
-/// From here on a mapping asks for huge pages, and begins where one can.
+/// From this length on, in bytes, a mapping asks for huge pages and is aligned to them where it can
+/// be.
 const HUGE: usize = 2 << 20;
-/// Where shared bytes may begin: at a page, whatever the machine's are.
+/// Alignment of shared bytes: a page's beginning, whatever the machine's page size.
 const PLACES: usize = 64 << 10;
-/// More are copied: a process has a limit of mappings.
+/// Most regions that are mapped behind one; more are copied, since a process has a limit of
+/// mappings.
 const MOST: usize = 1024;
 
-/// Whole pages of its own with an inaccessible guard page on both sides; zeroed at first; wiped when dropped.
+/// Whole pages of its own with an inaccessible guard page on both sides; zeroed at first; wiped
+/// when dropped.
 ///
-/// The bytes begin a page, so they are aligned to 64 bytes for certain. The pages come when they are first
-/// written, to the threads that write them.
+/// The bytes begin a page, so they are always aligned to 64 bytes. Pages are allocated at the first
+/// write, to the thread that writes.
 pub struct Region {
     pages: Pages,
     len: usize,
-    /// The first so many bytes are this region's; behind them are those of shared ones.
+    /// The first `own` bytes are this region's; the bytes of shared regions follow.
     own: usize,
     purpose: Use,
-    /// The first so many bytes may have been written; the rest was never.
+    /// The first `written` bytes may have been written; the rest never was.
     written: usize,
-    /// Whose bytes appear here. Frozen, and wiped when the last that shows them is gone: fields are dropped in this order.
+    /// The regions whose bytes appear here. Frozen, and wiped when the last region that shows them
+    /// is dropped: fields are dropped in this order.
     shared: Vec<Arc<Region>>,
     /// Returned after the pages.
     _share: Option<Share>,
 }
 
 impl Region {
-    /// A region of `len` bytes, which may be 0; `None` if the memory is not to be had.
+    /// A region of `len` bytes, which may be 0; `None` if the memory cannot be allocated.
     #[must_use]
     pub fn new(len: usize, purpose: Use) -> Option<Self> {
         let (pages, share) = match purpose {
@@ -53,15 +57,17 @@ impl Region {
         Some(Self { pages, len, own: len, purpose, written: 0, shared, _share: share })
     }
 
-    /// A region of use [`Use::Bulk`] with `len` bytes of its own, behind which the bytes of `shared` appear, each at the
-    /// place that is given with it, with zeros between. They take no memory here (but where the system cannot show a page
-    /// twice: there they are copied), cannot be written here, and stay as long as this does.
+    /// A region of use [`Use::Bulk`] with `len` bytes of its own, behind which the bytes of each
+    /// `shared` region appear at the given offset, with zeros between. They take no memory here
+    /// (except where the system cannot map a page twice: there they are copied), cannot be written
+    /// here, and live as long as this region.
     ///
-    /// Of [`bytes`](Self::bytes) all are bytes; [`bytes_mut`](Self::bytes_mut) and [`freeze`](Self::freeze) are about
-    /// the region's own.
+    /// [`bytes`](Self::bytes) returns all bytes; [`bytes_mut`](Self::bytes_mut) and
+    /// [`freeze`](Self::freeze) are about the region's own.
     ///
-    /// `None` if the memory is not to be had, a region is not [frozen](Self::freeze) or not of [`Use::Shared`], or a
-    /// place is no multiple of 64 KiB, or before the end of what precedes it.
+    /// `None` if the memory cannot be allocated, a shared region is not [frozen](Self::freeze) or
+    /// not of [`Use::Shared`], or an offset is not a multiple of 64 KiB, or lies before the end of
+    /// what precedes it.
     #[must_use]
     pub fn with_shared(len: usize, shared: Vec<(usize, Arc<Self>)>) -> Option<Self> {
         let mut end = len;
@@ -96,14 +102,14 @@ impl Region {
         Some(copied)
     }
 
-    /// The bytes, as they are now: the compiler cannot know what they were.
+    /// The bytes as they are now: the compiler cannot assume earlier values.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         black_box(self.pages.bytes().get(..self.len).unwrap_or_default())
     }
 
-    /// The region's own bytes, to be written. Makes the pages writable again if they were frozen; should the system refuse
-    /// that, the slice is empty.
+    /// The region's own bytes, for writing. Makes the pages writable again if they were frozen; the
+    /// slice is empty if the system refuses that.
     #[must_use]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.pages.set_writable(true);
@@ -111,19 +117,20 @@ impl Region {
         self.pages.bytes_mut().get_mut(..self.own).unwrap_or_default()
     }
 
-    /// Makes the pages read-only and returns what they have now. A second call changes nothing.
+    /// Makes the pages read-only and returns the protection that they have now. A second call
+    /// changes nothing.
     pub fn freeze(&mut self) -> Protection {
         self.pages.set_writable(false);
         self.protection()
     }
 
-    /// Whether the pages are read-only.
+    /// Returns whether the pages are read-only.
     #[must_use]
     pub fn frozen(&self) -> bool {
         !self.pages.writable()
     }
 
-    /// What the pages have now; [`Protection::Plain`] while they can be written.
+    /// The protection that the pages have now; [`Protection::Plain`] while they can be written.
     #[must_use]
     pub fn protection(&self) -> Protection {
         if !self.frozen() {
@@ -136,10 +143,12 @@ impl Region {
         }
     }
 
-    /// The same mapping with another length, writable again and its bytes as they are, if it is large enough;
-    /// else a new region of the same use, zeroed. `None` if the memory is not to be had.
+    /// The same mapping with another length, writable again and with its bytes as they are, if it
+    /// is large enough; else a new region of the same use, zeroed. `None` if the memory cannot be
+    /// allocated.
     ///
-    /// For one block after the other: fresh memory costs a page fault for each page.
+    /// For buffers that take one block after the other: fresh memory costs a page fault for each
+    /// page.
     #[must_use]
     pub fn resized(mut self, len: usize) -> Option<Self> {
         let room = self.pages.bytes().len();
@@ -156,18 +165,21 @@ impl Region {
         self.pages.kind()
     }
 
-    /// Zeros what may have been written; nothing where the system refuses to let the pages be written.
+    /// Zeros the bytes that may have been written; does nothing if the system refuses to make the
+    /// pages writable.
     pub(crate) fn wipe(&mut self) {
-        // Pages that were never written are not made to come for this. What `tamper` wrote is no secret of ours.
+        // Pages that were never written are not faulted in for this. Bytes that `tamper` wrote are
+        // no secret of ours.
         if self.written > 0 && self.pages.set_writable(true) {
             self.pages.wipe(self.written);
         }
     }
 
-    /// Writes although the region is frozen, as an attacker would who makes the touched pages writable, and
-    /// freezes them again if they were; `false` if that is out of range or refused by the system.
+    /// Writes although the region is frozen, as an attacker would that makes the touched pages
+    /// writable, and freezes them again if they were; `false` if the range is out of bounds or the
+    /// system refuses.
     ///
-    /// The owner's hook for attacks and tests. Who reads the bytes meanwhile sees old ones, new ones or some of
+    /// A hook for attacks and tests. A concurrent reader sees old bytes, new bytes, or some of
     /// both, which is what the attack is.
     #[cfg(any(test, feature = "tamper"))]
     pub fn tamper(&self, at: usize, bytes: &[u8]) -> bool {
@@ -348,7 +360,8 @@ mod tests {
         assert!(Region::with_shared(0, vec![(65_536, writable)]).is_none(), "not frozen");
     }
 
-    /// In memory once: an edit shows in every region, and the pages are read-only in each.
+    /// The bytes are in memory once: an edit shows in every region, and the pages are read-only in
+    /// each.
     #[test]
     #[cfg(target_os = "linux")]
     fn an_edit_of_shared_bytes_shows_wherever_they_appear() {
@@ -361,7 +374,8 @@ mod tests {
         assert!(!crate::tamper(one.bytes(), 30_000, &[9]), "between the two");
     }
 
-    /// The ways by which root writes to other frozen pages: through `/proc/PID/mem`, and through the file that is mapped.
+    /// Root has two ways to write to other frozen pages: `/proc/PID/mem`, and the file that is
+    /// mapped.
     #[test]
     #[cfg(target_os = "linux")]
     fn shared_pages_are_written_neither_through_memory_nor_through_their_file() {
@@ -392,7 +406,7 @@ mod tests {
         }
     }
 
-    /// What the system lets this process do with each page of a region.
+    /// The access that the system grants this process to each page of a region.
     #[cfg(target_os = "linux")]
     fn access(region: &Region) -> Vec<String> {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();

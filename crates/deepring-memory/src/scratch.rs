@@ -1,4 +1,4 @@
-//! Room in secret memory for what is looked at for a moment, used again and again.
+//! Buffers in secret memory for copies that are used for a moment, lent again and again.
 
 use std::fmt;
 use std::process;
@@ -7,26 +7,27 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::pages::Kind;
 use crate::{Region, Use};
 
-/// Idle rooms that are kept. Each is at most [`LARGEST`] bytes: together an eighth of the memory that a process may
-/// commonly lock.
+/// Idle buffers that are kept. Each is at most [`LARGEST`] bytes: together an eighth of the memory
+/// that a process may commonly lock.
 const MOST: usize = 8;
-/// Larger ones are given back to the system.
+/// Length in bytes above which a buffer is returned to the system.
 const LARGEST: usize = 128 << 10;
 
 /// A writable [`Region`] of use [`Use::Secrets`] for a copy that is verified, used and dropped.
 ///
-/// The system takes each page of secret memory out of its own map when it is first written and puts it back when it
-/// is unmapped, and has every core forget what it knew of it: that costs several times what is done with a copy. So rooms
-/// outlive their use. They are wiped at its end as any region is, and are zeros when they are lent anew. What is kept is
-/// secret memory alone, and rooms of another use, or of a process that was forked, are not lent.
+/// The kernel takes each page of secret memory out of its own map at the first write, puts it back
+/// when it is unmapped, and flushes it from every core's TLB: that costs several times the work on
+/// a copy. So buffers outlive their use. They are wiped at its end as any region is, and are zero
+/// when they are lent again. Only secret memory is kept; a buffer of another use, or of a process
+/// that was forked, is not lent.
 pub struct Scratch {
-    /// `None` only while it is dropped.
+    /// `None` only while it is being dropped.
     region: Option<Region>,
     len: usize,
 }
 
 impl Scratch {
-    /// Room for `len` bytes, all zero; `None` if the memory is not to be had.
+    /// A buffer of `len` bytes, all zero; `None` if the memory cannot be allocated.
     #[must_use]
     pub fn new(len: usize) -> Option<Self> {
         let kept = if len <= LARGEST { idle().take(len) } else { None };
@@ -48,7 +49,7 @@ impl Drop for Scratch {
         if region.kind() == Kind::Secret && region.bytes().len() <= LARGEST {
             region.wipe();
             let refused = idle().keep(region);
-            // Outside of the lock: unmapping has all cores wait.
+            // Outside of the lock: unmapping makes all cores wait.
             drop(refused);
         }
     }
@@ -60,10 +61,10 @@ impl fmt::Debug for Scratch {
     }
 }
 
-/// Rooms that nobody uses; all zero.
+/// Buffers that are not in use; all zero.
 #[derive(Default)]
 struct Idle {
-    /// Whose they are: a child that is forked has not these pages.
+    /// The process that owns them: a forked child does not have these pages.
     process: u32,
     rooms: Vec<Region>,
 }
@@ -73,7 +74,7 @@ static IDLE: Mutex<Idle> = Mutex::new(Idle { process: 0, rooms: Vec::new() });
 fn idle() -> MutexGuard<'static, Idle> {
     let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     if idle.process != process::id() {
-        // Neither wiped nor unmapped: at their addresses may be something else by now.
+        // Neither wiped nor unmapped: their addresses may hold another mapping by now.
         std::mem::take(&mut idle.rooms).into_iter().for_each(std::mem::forget);
         idle.process = process::id();
     }
@@ -81,14 +82,14 @@ fn idle() -> MutexGuard<'static, Idle> {
 }
 
 impl Idle {
-    /// The smallest room that is large enough.
+    /// Takes the smallest buffer that is large enough.
     fn take(&mut self, len: usize) -> Option<Region> {
         let fits = self.rooms.iter().enumerate().filter(|(_, room)| room.bytes().len() >= len);
         let (number, _) = fits.min_by_key(|(_, room)| room.bytes().len())?;
         Some(self.rooms.swap_remove(number))
     }
 
-    /// Returns what there is no place for: of all, the smallest.
+    /// Keeps a buffer; returns the smallest of all if there is no place for it.
     fn keep(&mut self, region: Region) -> Option<Region> {
         self.rooms.push(region);
         if self.rooms.len() <= MOST {
@@ -108,7 +109,7 @@ mod tests {
         scratch.bytes_mut().as_ptr() as usize
     }
 
-    /// One test, so that no other thread of this one takes what it looks for.
+    /// One test, so that no other thread of this process takes the buffers that it expects.
     #[test]
     fn rooms_are_zero_whenever_they_are_lent_and_few_are_kept() {
         for len in [0, 1, 65_536, 70_000, LARGEST, LARGEST + 1, 1 << 20] {
@@ -135,7 +136,7 @@ mod tests {
                 assert!(room.bytes().iter().all(|b| *b == 0), "wiped when it came back");
             }
         }
-        // What a process was forked from is none of its own.
+        // A forked child owns none of its parent's buffers.
         IDLE.lock().unwrap().process = 0;
         assert_eq!(idle().rooms.len(), 0);
         assert_eq!(IDLE.lock().unwrap().process, process::id());

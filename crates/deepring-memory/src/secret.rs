@@ -7,13 +7,13 @@ use crate::{Protection, Region, Use};
 
 /// One value of plain bytes kept in a region of use [`Use::Secrets`], e.g. a key.
 ///
-/// It is frozen from the start. Clones share the one copy; it is wiped when the last of them is dropped. A
-/// value takes a page.
+/// It is frozen from the start. Clones share the one copy; it is wiped when the last of them is
+/// dropped. A value takes a whole page.
 #[derive(Clone)]
 pub struct SecretBytes(Arc<Region>);
 
 impl SecretBytes {
-    /// A copy of `bytes`; `None` if the memory is not to be had. Wiping `bytes` is the caller's.
+    /// A copy of `bytes`; `None` if the memory cannot be allocated. The caller wipes `bytes`.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Self> {
         Self::filled(bytes.len(), |place| {
@@ -22,10 +22,10 @@ impl SecretBytes {
         })
     }
 
-    /// A value of `len` bytes that `fill` writes in its place, so that no other copy needs to exist.
+    /// A value of `len` bytes that `fill` writes in place, so that no other copy needs to exist.
     ///
-    /// `fill` gets zeros and returns whether it made a value; `None` if it did not, or if the memory is not to
-    /// be had. It must not have a system call write there: see [`Use::Secrets`].
+    /// `fill` is given zeros and returns whether it made a value; `None` if it did not, or if the
+    /// memory cannot be allocated. It must not let a system call write there: see [`Use::Secrets`].
     #[must_use]
     pub fn filled(len: usize, fill: impl FnOnce(&mut [u8]) -> bool) -> Option<Self> {
         let mut region = Region::new(len, Use::Secrets)?;
@@ -42,7 +42,7 @@ impl SecretBytes {
         self.0.bytes()
     }
 
-    /// What its page got.
+    /// The protection that its page has.
     #[must_use]
     pub fn protection(&self) -> Protection {
         self.0.protection()

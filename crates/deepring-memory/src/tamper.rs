@@ -1,12 +1,12 @@
-//! The attacker's hook: writing to frozen regions from within the process.
+//! A hook for attacks: writing to frozen regions from within the process.
 
-/// Writes `bytes` over a region's bytes from `at` on, although it is frozen; `live` is what
-/// [`Region::bytes`](crate::Region::bytes) gave. `false` if that is out of range, no region's bytes, or refused by the
-/// system.
+/// Writes `bytes` over a region's bytes from `at` on, although it is frozen; `live` is the slice
+/// that [`Region::bytes`](crate::Region::bytes) returned. Returns `false` if the range is out of
+/// bounds, is no region's bytes, or the system refuses.
 ///
-/// What an attacker does who makes the touched pages writable and freezes them again. For attacks and tests; a host
-/// that is built without the feature `tamper` has no such function. Whoever reads the bytes meanwhile sees old ones, new
-/// ones, or some of both, which is what the attack is.
+/// This is the write of an attacker that makes the touched pages writable and freezes them again.
+/// For attacks and tests; a host that is built without the feature `tamper` has no such function. A
+/// concurrent reader sees old bytes, new bytes, or some of both, which is what the attack is.
 #[must_use]
 pub fn tamper(live: &[u8], at: usize, bytes: &[u8]) -> bool {
     let end = at.checked_add(bytes.len());

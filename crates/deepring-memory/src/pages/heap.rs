@@ -1,10 +1,11 @@
-//! Memory of the heap, for systems whose pages this crate does not know: aligned and wiped, never frozen.
+//! Heap memory, for systems whose page calls this crate does not know: aligned and wiped, never
+//! frozen.
 
 use zeroize::Zeroize as _;
 
 use super::Kind;
 
-/// A cache line, and enough for any tensor.
+/// A cache line, in bytes; enough for any tensor.
 const ALIGNMENT: usize = 64;
 
 /// Bytes that begin at a multiple of [`ALIGNMENT`].
@@ -16,7 +17,7 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// Bytes that `len` bytes take.
+    /// Bytes that are allocated for `len` bytes.
     pub(crate) fn whole(len: usize) -> Option<usize> {
         len.checked_next_multiple_of(ALIGNMENT)
     }
@@ -43,7 +44,7 @@ impl Pages {
         Self::private(len, false)
     }
 
-    /// Where no page can be shown twice, there is none to do it with.
+    /// Always `None`: the heap cannot map a page twice.
     pub(crate) fn behind(_len: usize, _shared: &[(usize, &Self)]) -> Option<Self> {
         None
     }
@@ -72,7 +73,7 @@ impl Pages {
         self.bytes_mut().get_mut(..len).unwrap_or_default().zeroize();
     }
 
-    /// There is nothing frozen to write to.
+    /// Always `false`: there is nothing frozen to write to.
     #[cfg(any(test, feature = "tamper"))]
     pub(crate) fn tamper(&self, _at: usize, _bytes: &[u8]) -> bool {
         false

@@ -6,8 +6,8 @@
 use std::fs::File;
 use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 
-/// A secret file of `len` bytes; `None` where the kernel has none (before 5.14, or not enabled at boot before
-/// 6.5, or not on this kind of processor).
+/// A secret file of `len` bytes; `None` where the kernel has none (before 5.14, or not enabled at
+/// boot before 6.5, or not on this kind of processor).
 pub(super) fn file(len: usize) -> Option<File> {
     let fd = create()?;
     let file = File::from(fd);

@@ -1,9 +1,10 @@
-//! The owner of a mapping: the one place where pages are mapped, protected, written although frozen, unmapped.
+//! The owner of a mapping: the one place where pages are mapped, protected, written although
+//! frozen, and unmapped.
 //!
-//! Every `unsafe` of this crate but one system call is here. A [`Pages`] owns its addresses from its making
-//! until its drop, gives them out as slices that borrow it, and lets nobody have a slice to write while the
-//! pages are read-only. An attacker who changes them from outside is beyond what any language can describe;
-//! readers look through `black_box`, so that each look is one.
+//! Every `unsafe` of this crate but one system call is here. A [`Pages`] owns its addresses from
+//! creation to drop, lends them as slices that borrow it, and lends no mutable slice while the
+//! pages are read-only. No language can describe an attacker that changes them from outside;
+//! readers go through `black_box`, so that each read is one.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
@@ -19,7 +20,8 @@ pub(crate) struct Pages {
     /// The first of `room` bytes, at the beginning of a page.
     first: NonNull<u8>,
     room: usize,
-    /// The first so many bytes are this one's: whole pages. Behind them are pages that nobody writes through this one.
+    /// The first `own` bytes are this one's: whole pages. The pages behind them are not written
+    /// through this one.
     own: usize,
     kind: Kind,
     writable: bool,
@@ -27,20 +29,20 @@ pub(crate) struct Pages {
     _around: Reserved,
 }
 
-// SAFETY: a `Pages` is the only owner of its mapping, which any thread may use and unmap. The fields that say
-// what it is change under `&mut` only.
+// SAFETY: a `Pages` is the only owner of its mapping, which any thread may use and unmap. The
+// fields that describe it change under `&mut` only.
 unsafe impl Send for Pages {}
-// SAFETY: a shared `Pages` gives out shared slices only; a slice to write needs `&mut`. `tamper` is the
-// exception that it says it is.
+// SAFETY: a shared `Pages` lends shared slices only; a mutable slice needs `&mut`. `tamper` is the
+// documented exception.
 unsafe impl Sync for Pages {}
 
 impl Pages {
-    /// Bytes of the pages that `len` bytes take: at least one page.
+    /// Length in bytes of the pages that hold `len` bytes: at least one page.
     pub(crate) fn whole(len: usize) -> Option<usize> {
         len.max(1).checked_next_multiple_of(page())
     }
 
-    /// Memory as any other; with `huge`, in huge pages where the system has them.
+    /// Ordinary memory; with `huge`, in huge pages where the system has them.
     pub(crate) fn private(len: usize, huge: bool) -> Option<Self> {
         let room = Self::whole(len)?;
         let around = Reserved::new(room, if huge { HUGE } else { page() })?;
@@ -53,7 +55,8 @@ impl Pages {
         Some(pages)
     }
 
-    /// Tells the system, and in tests the attacker's hook, what new pages of this process's own memory are.
+    /// Advises the system about new private pages, and in tests registers them with the hook for
+    /// attacks.
     fn begin(&self, huge: bool) {
         #[cfg(any(test, feature = "tamper"))]
         tampering::note(self.first.as_ptr() as usize, self.own, true);
@@ -69,7 +72,7 @@ impl Pages {
         let _ = huge;
     }
 
-    /// Memory whose pages [`behind`](Self::behind) can have other mappings show, too.
+    /// Memory whose pages [`behind`](Self::behind) can map a second time.
     #[cfg(target_os = "linux")]
     pub(crate) fn shared(len: usize) -> Option<Self> {
         use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
@@ -85,21 +88,21 @@ impl Pages {
             rustix::mm::mmap(std::ptr::null_mut(), room, access, MapFlags::SHARED, &file, 0)
         };
         around.take(0, anywhere.ok()?, room)?;
-        // Root can open what is mapped (`/proc/PID/map_files`): the file takes no write but by the mapping that there is, no
-        // further one to write by, and no other length.
+        // Root can open what is mapped (`/proc/PID/map_files`): the seals allow no write but
+        // through the existing mapping, no further writable mapping, and no other length.
         let seals = SealFlags::FUTURE_WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         fcntl_add_seals(&file, seals).ok()?;
         let (first, kind) = (around.first(), Kind::Private);
         let pages = Self { first, room, own: room, kind, writable: true, _around: around };
         pages.begin(false);
-        // A child that is forked would write, and wipe, its parent's pages.
+        // A forked child would write, and wipe, its parent's pages.
         pages.advise(rustix::mm::Advice::LinuxDontFork);
         Some(pages)
     }
 
-    /// Memory for `len` bytes as any other, and behind it, each at its place, the pages of `shared`: they are in memory
-    /// once, and read-only here while they are there. Between them are zeros. `None` if a place is no page's
-    /// beginning, or two of them overlap.
+    /// Ordinary memory for `len` bytes, and behind it, each at its offset, the pages of `shared`:
+    /// they are in memory once, and read-only here while they are mapped. Between them are zeros.
+    /// `None` if an offset is not a page's beginning, or two of them overlap.
     #[cfg(target_os = "linux")]
     pub(crate) fn behind(len: usize, shared: &[(usize, &Self)]) -> Option<Self> {
         let own = Self::whole(len)?;
@@ -113,14 +116,14 @@ impl Pages {
         let huge = own >= HUGE;
         let mut around = Reserved::new(room, if huge { HUGE } else { page() })?;
         let first = around.first();
-        // SAFETY: the pages lie within `around`, which nobody has a slice of. What is only read between the pages that
-        // follow takes no memory.
+        // SAFETY: the pages lie within `around`, which nobody has a slice of. Between the pages
+        // that follow, pages that are only read take no memory.
         unsafe { mprotect(first.as_ptr().cast(), room, MprotectFlags::READ) }.ok()?;
-        // SAFETY: the first of them.
+        // SAFETY: the first `own` bytes of the same range.
         unsafe { mprotect(first.as_ptr().cast(), own, read_write()) }.ok()?;
         for (at, pages) in shared {
-            // SAFETY: of a shared mapping, no bytes are moved: its pages appear a second time, at an address of the
-            // kernel's choice, and with the same access.
+            // SAFETY: this moves no bytes of a shared mapping: its pages appear a second time, at
+            // an address of the kernel's choice, and with the same access.
             let again = unsafe {
                 let flags = rustix::mm::MremapFlags::MAYMOVE;
                 rustix::mm::mremap(pages.first.as_ptr().cast(), 0, pages.room, flags)
@@ -136,7 +139,8 @@ impl Pages {
         Some(pages)
     }
 
-    /// Memory that is never written to swap, or memory as any other where the system does not allow that.
+    /// Memory that is never written to swap, or ordinary memory where the system does not allow
+    /// that.
     pub(crate) fn locked(len: usize) -> Option<Self> {
         let mut pages = Self::private(len, false)?;
         // SAFETY: the mapping is this one's; locking changes nothing that a reader sees.
@@ -146,7 +150,8 @@ impl Pages {
         Some(pages)
     }
 
-    /// Memory that is absent from the kernel's map of memory; `None` where the system has none, or no more.
+    /// Memory that is absent from the kernel's map of memory; `None` where the system has none, or
+    /// none left.
     #[cfg(target_os = "linux")]
     pub(crate) fn secret(len: usize) -> Option<Self> {
         use rustix::mm::{Advice, mmap};
@@ -154,7 +159,8 @@ impl Pages {
         let room = Self::whole(len)?;
         let file = super::secret::file(room)?;
         let mut around = Reserved::new(room, page())?;
-        // First anywhere, where it can fail without a trace (the limit of locked memory), and then to its place.
+        // Mapped anywhere first, where failure (the limit of locked memory) leaves no trace, and
+        // then moved to its place.
         // SAFETY: a new mapping at an address of the kernel's choice.
         let anywhere = unsafe {
             let access = ProtFlags::READ | ProtFlags::WRITE;
@@ -166,7 +172,7 @@ impl Pages {
         let pages = Self { first, room, own: room, kind, writable: true, _around: around };
         #[cfg(any(test, feature = "tamper"))]
         tampering::note(first.as_ptr() as usize, room, true);
-        // It is shared memory: a child that is forked would wipe it for its parent.
+        // It is shared memory: a forked child would wipe it for its parent.
         pages.advise(Advice::LinuxDontFork);
         pages.advise(Advice::LinuxDontDump);
         Some(pages)
@@ -182,17 +188,17 @@ impl Pages {
         Self::private(len, false)
     }
 
-    /// Where no page can be shown twice, there is none to do it with.
+    /// Always `None`: pages are mapped twice on Linux only.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn behind(_len: usize, _shared: &[(usize, &Self)]) -> Option<Self> {
         None
     }
 
-    /// What the system does not take as advice is not missed.
+    /// Gives the system advice; a refusal does no harm.
     #[cfg(target_os = "linux")]
     fn advise(&self, advice: rustix::mm::Advice) {
-        // SAFETY: the mapping is this one's, and none of the advice that is given here (no dump, no fork, huge
-        // pages) changes a byte.
+        // SAFETY: the mapping is this one's, and none of the advice that is given here (no dump, no
+        // fork, huge pages) changes a byte.
         let _ = unsafe { rustix::mm::madvise(self.first.as_ptr().cast(), self.own, advice) };
     }
 
@@ -204,12 +210,12 @@ impl Pages {
         self.writable
     }
 
-    /// Returns whether the pages are now as asked.
+    /// Makes the pages writable or read-only; returns whether they are so now.
     pub(crate) fn set_writable(&mut self, writable: bool) -> bool {
         if self.writable != writable {
             let access = if writable { read_write() } else { MprotectFlags::READ };
-            // SAFETY: the mapping is this one's, it stays readable, and `&mut self` says that nobody has a slice
-            // of it to write.
+            // SAFETY: the mapping is this one's, it stays readable, and `&mut self` rules out a
+            // mutable slice of it.
             if unsafe { mprotect(self.first.as_ptr().cast(), self.own, access) }.is_ok() {
                 self.writable = writable;
                 #[cfg(any(test, feature = "tamper"))]
@@ -221,32 +227,34 @@ impl Pages {
 
     /// All bytes of the pages.
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: `room` bytes from `first` are mapped, readable and initialised (zeros at first) as long as this
-        // lives, and nobody writes them through Rust while the slice is borrowed (but `tamper`): shared pages were
-        // read-only when they came here, and whoever made them keeps them so while others show them (`Region`).
+        // SAFETY: `room` bytes from `first` are mapped, readable and initialised (zeros at first)
+        // as long as this lives, and nobody writes them through Rust while the slice is borrowed
+        // (except `tamper`): shared pages were read-only when they were mapped here, and their
+        // owner keeps them so while others map them (`Region`).
         unsafe { std::slice::from_raw_parts(self.first.as_ptr(), self.room) }
     }
 
-    /// All bytes of this one's own pages; none while they are read-only.
+    /// All bytes of its own pages; none while they are read-only.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         let own = if self.writable { self.own } else { 0 };
-        // SAFETY: as in `bytes`; writable, and borrowed from `&mut self`, so by nobody else: the pages behind them, which
-        // others show too, are no part of it.
+        // SAFETY: as in `bytes`; writable, and borrowed from `&mut self`, so by nobody else: the
+        // pages behind them, which others map too, are no part of it.
         unsafe { std::slice::from_raw_parts_mut(self.first.as_ptr(), own) }
     }
 
-    /// Zeros the first `len` bytes and the rest of their last word, in words: a store for each byte takes as
-    /// long as opening a block does.
+    /// Zeros the first `len` bytes and the rest of their last word, in words: a store for each byte
+    /// takes as long as opening a block does.
     pub(crate) fn wipe(&mut self, len: usize) {
         let len = len.next_multiple_of(size_of::<u64>());
         let bytes = self.bytes_mut();
         let bytes = bytes.get_mut(..len).unwrap_or_default();
-        // SAFETY: any eight bytes are a `u64`. Pages begin aligned and have whole words, so nothing is left over.
+        // SAFETY: any eight bytes are a `u64`. Pages begin aligned and have whole words, so nothing
+        // is left over.
         let (_, words, _) = unsafe { bytes.align_to_mut::<u64>() };
         words.zeroize();
     }
 
-    /// Writes to the pages though they are frozen, and freezes them again.
+    /// Writes to the pages although they are frozen, and freezes them again.
     #[cfg(any(test, feature = "tamper"))]
     pub(crate) fn tamper(&self, at: usize, bytes: &[u8]) -> bool {
         let first = self.first.as_ptr() as usize;
@@ -261,7 +269,8 @@ impl Drop for Pages {
     }
 }
 
-/// Writing to frozen pages, for attacks and tests: which pages there are, and whether they are frozen now.
+/// Writes to frozen pages, for attacks and tests: records which pages there are, and whether they
+/// are frozen now.
 #[cfg(any(test, feature = "tamper"))]
 pub(crate) mod tampering {
     use std::collections::BTreeMap;
@@ -272,7 +281,7 @@ pub(crate) mod tampering {
 
     use super::{page, read_write};
 
-    /// First address of each mapping; bytes that it has, whether it is writable.
+    /// First address of each mapping; its length in bytes, and whether it is writable.
     static ALL: Mutex<BTreeMap<usize, (usize, bool)>> = Mutex::new(BTreeMap::new());
 
     fn all() -> MutexGuard<'static, BTreeMap<usize, (usize, bool)>> {
@@ -283,14 +292,16 @@ pub(crate) mod tampering {
         all().insert(first, (room, writable));
     }
 
-    /// Forgets all mappings that begin in this range. Waits for a write that is going on.
+    /// Forgets all mappings that begin in this range. Waits for a write that is under way.
     pub(crate) fn forget(first: usize, room: usize) {
         all().retain(|start, _| !(first..first + room).contains(start));
     }
 
-    /// Writes at an address inside of a mapping that is noted; `false` if there is none, or it ends before.
+    /// Writes at an address inside a recorded mapping; `false` if there is none, or it ends too
+    /// early.
     ///
-    /// The lock is held meanwhile, so the mapping stays, and no two writers freeze a page under each other's hands.
+    /// The lock is held meanwhile, so the mapping stays, and no writer freezes a page that another
+    /// is writing.
     pub(crate) fn write(address: usize, bytes: &[u8]) -> bool {
         let all = all();
         let Some((first, (room, writable))) = all.range(..=address).next_back() else {
@@ -301,14 +312,15 @@ pub(crate) mod tampering {
         };
         let begin = address - address % page();
         let len = end - begin;
-        // SAFETY: whole pages of a mapping that lives as long as the lock is held (`forget` takes it), and that
-        // stay readable.
+        // SAFETY: whole pages of a mapping that lives as long as the lock is held (`forget` takes
+        // it), and that stay readable.
         if !writable && unsafe { mprotect(begin as *mut c_void, len, read_write()) }.is_err() {
             return false;
         }
         for (i, byte) in bytes.iter().enumerate() {
-            // SAFETY: within the same mapping, writable now. Who reads these bytes at the same time may see
-            // either: this is an attack on memory, as one from outside the process would be.
+            // SAFETY: within the same mapping, writable now. A concurrent reader of these bytes may
+            // see either value: this is an attack on memory, as one from outside the process would
+            // be.
             unsafe { ((address + i) as *mut u8).write_volatile(*byte) };
         }
         // SAFETY: as above.
@@ -316,10 +328,10 @@ pub(crate) mod tampering {
     }
 }
 
-/// Where huge pages begin.
+/// Alignment of huge pages, in bytes.
 const HUGE: usize = 2 << 20;
 
-/// Addresses that are taken and not accessible: room for pages in the middle, and guards around it.
+/// Reserved, inaccessible addresses: room for pages in the middle, and guard pages around it.
 struct Reserved {
     start: NonNull<u8>,
     /// Bytes before the middle; at least a page.
@@ -327,16 +339,17 @@ struct Reserved {
     room: usize,
     /// Bytes after it; at least a page.
     after: usize,
-    /// The middle may be somebody else's.
+    /// The middle may belong to another mapping.
     middle_forgotten: bool,
 }
 
 impl Reserved {
-    /// Room for `room` bytes (whole pages) that begins at a multiple of `alignment` (of whole pages).
+    /// Room for `room` bytes (whole pages) that begins at a multiple of `alignment` (of whole
+    /// pages).
     fn new(room: usize, alignment: usize) -> Option<Self> {
         let page = page();
         let len = room.checked_add(alignment)?.checked_add(page)?;
-        // Slices are of at most so many bytes.
+        // A slice has at most `isize::MAX` bytes.
         isize::try_from(len).ok()?;
         // SAFETY: a new mapping at an address of the kernel's choice.
         let start = unsafe {
@@ -353,13 +366,13 @@ impl Reserved {
         unsafe { self.start.add(self.before) }
     }
 
-    /// Moves a mapping of `room` bytes to a place in the middle, `at` bytes from its beginning. `None` if the system
-    /// refuses, or it does not fit there; then the mapping is gone.
+    /// Moves a mapping of `room` bytes into the middle, `at` bytes from its beginning. `None` if
+    /// the system refuses, or it does not fit there; then the mapping is gone.
     #[cfg(target_os = "linux")]
     fn take(&mut self, at: usize, mapping: *mut c_void, room: usize) -> Option<()> {
         let fits = at.checked_add(room).is_some_and(|end| end <= self.room);
-        // SAFETY: both ranges are whole pages of `room` bytes that belong to the caller alone: a mapping that it has
-        // just made, and a part of the middle, which nobody has a slice of.
+        // SAFETY: both ranges are whole pages of `room` bytes that belong to the caller alone: a
+        // mapping that it has just made, and a part of the middle, of which nobody has a slice.
         let moved = fits.then(|| unsafe {
             let flags = rustix::mm::MremapFlags::MAYMOVE;
             let to = self.first().add(at).as_ptr().cast::<c_void>();
@@ -368,7 +381,8 @@ impl Reserved {
         if moved.is_some_and(|moved| moved.is_ok()) {
             return Some(());
         }
-        // The middle may be unmapped there, so it may be somebody else's by now: it is left as it is.
+        // The middle may be unmapped there, so another mapping may have taken it: it is left as it
+        // is.
         self.middle_forgotten |= fits;
         // SAFETY: the caller's mapping, which did not move.
         let _ = unsafe { munmap(mapping, room) };
@@ -380,7 +394,7 @@ impl Drop for Reserved {
     fn drop(&mut self) {
         let end = self.before + self.room;
         let unmap = |at: usize, len: usize| {
-            // SAFETY: whole pages that are this one's, and that nobody has a slice of any more.
+            // SAFETY: whole pages that are this one's, and of which nobody has a slice any more.
             let _ = unsafe { munmap(self.start.as_ptr().add(at).cast(), len) };
         };
         if self.middle_forgotten {
