@@ -1,4 +1,4 @@
-//! The one suite of the format: which reviewed implementation does what, and every label.
+//! The one suite of the format: the reviewed implementation of each primitive, and every label.
 //!
 //! Nothing here is of our own invention; each file is a thin wrapper that fixes sizes, labels and
 //! errors. `docs/CRYPTO.md` argues the choices. There is no negotiation: another suite is another
@@ -51,8 +51,8 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
     Ok(out)
 }
 
-/// Fills bytes from the system's generator, where they are. The library draws them in the process, so they may
-/// be in memory that no system call can write.
+/// Fills bytes in place from the system's generator. The library draws them in the process, so they
+/// may be in memory that no system call can write.
 pub(crate) fn fill_randomly(out: &mut [u8]) -> Result<(), NoRandomness> {
     aws_lc_rs::rand::fill(out).map_err(|_| NoRandomness)
 }

@@ -1,9 +1,9 @@
 //! Canonical bytes: little-endian, length-prefixed, bounded before allocation, no trailing data.
 //!
 //! One value has one encoding, so a digest or a signature over the encoding binds the value. The
-//! [`Reader`] refuses whatever the [`Writer`] would not have written: over-long lists, strings that
-//! are not UTF-8, flags other than 0 and 1, bytes after the end. Bounds are checked before memory is
-//! reserved, so a length field cannot be used to exhaust it.
+//! [`Reader`] refuses everything that the [`Writer`] does not write: over-long lists, strings that
+//! are not UTF-8, flags other than 0 and 1, bytes after the end. Bounds are checked before memory
+//! is reserved, so a length field cannot be used to exhaust it.
 
 use thiserror::Error;
 
@@ -19,9 +19,9 @@ pub enum DecodeError {
     Truncated {
         /// Field being read.
         field: &'static str,
-        /// Bytes the field needs.
+        /// Bytes that the field needs.
         needed: usize,
-        /// Bytes the input still has.
+        /// Bytes that the input still has.
         left: usize,
     },
     /// A length or count exceeds what the format allows.
@@ -53,7 +53,7 @@ pub enum DecodeError {
     /// The bytes are of another kind of file.
     #[error("it does not begin with `{expected}`")]
     WrongMagic {
-        /// What files of this kind begin with.
+        /// Magic with which files of this kind begin.
         expected: &'static str,
     },
     /// A string field is not UTF-8.
@@ -83,40 +83,40 @@ impl Writer {
         Self::default()
     }
 
-    /// Bytes that have no length of their own (fixed-size fields).
+    /// Bytes without a length of their own (fixed-size fields).
     pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         self.bytes.extend_from_slice(bytes);
         self
     }
 
-    /// One byte.
+    /// One byte: `v 1`.
     pub fn u8(&mut self, v: u8) -> &mut Self {
         self.raw(&[v])
     }
 
-    /// Two bytes, little-endian.
+    /// An integer: `v 2`, little-endian.
     pub fn u16(&mut self, v: u16) -> &mut Self {
         self.raw(&v.to_le_bytes())
     }
 
-    /// Four bytes, little-endian.
+    /// An integer: `v 4`, little-endian.
     pub fn u32(&mut self, v: u32) -> &mut Self {
         self.raw(&v.to_le_bytes())
     }
 
-    /// Eight bytes, little-endian.
+    /// An integer: `v 8`, little-endian.
     pub fn u64(&mut self, v: u64) -> &mut Self {
         self.raw(&v.to_le_bytes())
     }
 
-    /// A list's length as four bytes. Lists longer than `u32::MAX` do not occur: every list is
-    /// bounded far below when it is built.
+    /// A list's length: `n 4`, little-endian. Lists longer than `u32::MAX` do not occur: every list
+    /// is bounded far below when it is built.
     pub fn count(&mut self, n: usize) -> &mut Self {
         self.u32(u32::try_from(n).unwrap_or(u32::MAX))
     }
 
-    /// A string: `u16` length, then UTF-8. Longer strings than 4096 bytes are cut at a
-    /// character boundary, so that what was written can always be read.
+    /// A string: `length 2 || UTF-8`. A string longer than 4096 bytes is cut at a character
+    /// boundary, so that everything written can be read.
     pub fn string(&mut self, s: &str) -> &mut Self {
         let mut end = s.len().min(MAX_STRING);
         while !s.is_char_boundary(end) {
@@ -126,13 +126,13 @@ impl Writer {
         self.raw(&s.as_bytes()[..end])
     }
 
-    /// A byte string: `u32` length, then the bytes.
+    /// A byte string: `length 4 || bytes`.
     pub fn bytes(&mut self, b: &[u8]) -> &mut Self {
         self.count(b.len());
         self.raw(b)
     }
 
-    /// What was written.
+    /// Returns the bytes written.
     #[must_use]
     pub fn finish(self) -> Vec<u8> {
         self.bytes
@@ -144,7 +144,7 @@ impl Writer {
         self.bytes.len()
     }
 
-    /// Whether nothing was written yet.
+    /// Returns whether nothing was written yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -165,6 +165,9 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `n` bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] where fewer bytes are left.
     pub fn raw(&mut self, field: &'static str, n: usize) -> Result<&'a [u8], DecodeError> {
         let Some((head, rest)) = self.rest.split_at_checked(n) else {
             return Err(DecodeError::Truncated { field, needed: n, left: self.rest.len() });
@@ -174,6 +177,9 @@ impl<'a> Reader<'a> {
     }
 
     /// A fixed-size field.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] where fewer bytes are left.
     pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
         let mut out = [0; N];
         out.copy_from_slice(self.raw(field, N)?);
@@ -181,27 +187,43 @@ impl<'a> Reader<'a> {
     }
 
     /// One byte.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] where no byte is left.
     pub fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         Ok(u8::from_le_bytes(self.array(field)?))
     }
 
-    /// Two bytes.
+    /// An integer of two bytes, little-endian.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] where fewer bytes are left.
     pub fn u16(&mut self, field: &'static str) -> Result<u16, DecodeError> {
         Ok(u16::from_le_bytes(self.array(field)?))
     }
 
-    /// Four bytes.
+    /// An integer of four bytes, little-endian.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] where fewer bytes are left.
     pub fn u32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
         Ok(u32::from_le_bytes(self.array(field)?))
     }
 
-    /// Eight bytes.
+    /// An integer of eight bytes, little-endian.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] where fewer bytes are left.
     pub fn u64(&mut self, field: &'static str) -> Result<u64, DecodeError> {
         Ok(u64::from_le_bytes(self.array(field)?))
     }
 
-    /// A list's length. Refused above `limit`, and above what the bytes left could hold when every
-    /// item takes at least `min_item` bytes; so reserving `count` items is always safe.
+    /// A list's length, `n 4`. It is bounded by `limit`, and by the items that the bytes left can
+    /// hold when each takes at least `min_item` bytes; so reserving `count` items is always safe.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] where fewer bytes are left; [`DecodeError::TooLong`] beyond a
+    /// bound.
     pub fn count(
         &mut self,
         field: &'static str,
@@ -216,7 +238,11 @@ impl<'a> Reader<'a> {
         Ok(found)
     }
 
-    /// A string of at most 4096 bytes bytes.
+    /// A string of at most 4096 bytes: `length 2 || UTF-8`.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] where fewer bytes are left; [`DecodeError::TooLong`] beyond 4096
+    /// bytes; [`DecodeError::NotUtf8`].
     pub fn string(&mut self, field: &'static str) -> Result<String, DecodeError> {
         let n = usize::from(self.u16(field)?);
         if n > MAX_STRING {
@@ -229,7 +255,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A byte string of at most `limit` bytes.
+    /// A byte string of at most `limit` bytes: `length 4 || bytes`.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] and [`DecodeError::TooLong`], as [`count`](Self::count).
     pub fn bytes(&mut self, field: &'static str, limit: usize) -> Result<&'a [u8], DecodeError> {
         let n = self.count(field, limit, 1)?;
         self.raw(field, n)
@@ -241,7 +270,10 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
-    /// Ends the reading; refuses trailing bytes.
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// [`DecodeError::Trailing`] where bytes are left.
     pub fn finish(self) -> Result<(), DecodeError> {
         match self.rest.len() {
             0 => Ok(()),

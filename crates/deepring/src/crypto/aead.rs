@@ -1,10 +1,10 @@
 //! A block's body in chunks: AES-256-GCM with the order and the end bound in the nonce.
 //!
-//! This is the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizár 2015) with age's nonce: an
-//! 11-byte big-endian chunk counter and a byte that is 1 for the last chunk only. A block key is
-//! random and encrypts one body once, so no nonce repeats. GCM does not commit to its key; the
-//! header therefore carries [`BlockKey::commitment`], and a key that does not match it is refused
-//! before anything is decrypted.
+//! This is the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizár 2015) with age's nonce:
+//! `nonce(i, last) = i (11 bytes, big-endian) || last (1 byte)`, where `last` is 1 for the last
+//! chunk only. A block key is random and encrypts one body once, so no nonce repeats. GCM does not
+//! commit to its key; the header therefore carries [`BlockKey::commitment`], and a key that does
+//! not match it is refused before anything is decrypted.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::{Zeroize as _, Zeroizing};
@@ -13,11 +13,11 @@ use super::{Digest, NoRandomness, fill_randomly, label, stack};
 
 /// Plaintext bytes in every chunk but the last.
 pub(crate) const CHUNK_LEN: usize = 64 * 1024;
-/// Tag after each chunk's ciphertext.
+/// Size of the tag after each chunk's ciphertext, in bytes.
 pub(crate) const TAG_LEN: usize = 16;
 
-/// A block's own random key; everything secret about a block follows from it. On the heap, so that a move leaves
-/// nothing behind.
+/// A block's own random key; everything secret about a block follows from it. On the heap, so that
+/// a move leaves nothing behind.
 pub(crate) struct BlockKey(Box<Zeroizing<[u8; 32]>>);
 
 impl BlockKey {
@@ -39,12 +39,15 @@ impl BlockKey {
     }
 
     /// A public value that fixes the key: nobody can find two keys with one commitment.
+    /// `BLAKE3.derive_key["deepring v1 block key commitment"](block key)`
     pub(crate) fn commitment(&self) -> Digest {
         Digest(stack::wiped(|| blake3::derive_key(label::COMMITMENT, self.0.as_slice())))
     }
 
-    /// The keyed digest over what the block's body holds of its plaintext, and over the content digests of the shared blocks
-    /// that hold the rest: it tells nothing to who lacks the block key.
+    /// The keyed digest over the plaintext that the block's body holds, and over the content
+    /// digests of the shared blocks that hold the rest: it reveals nothing without the block key.
+    /// `BLAKE3.keyed_hash[k](plaintext || shared digests)`, where
+    /// `k = BLAKE3.derive_key["deepring v1 content digest key"](block key)`.
     pub(crate) fn content_digest(&self, plaintext: &[u8], shared: &[Digest]) -> Digest {
         stack::wiped(|| {
             let mut key = blake3::derive_key(label::CONTENT_KEY, self.0.as_slice());
@@ -58,7 +61,9 @@ impl BlockKey {
         })
     }
 
-    /// The cipher for this block's chunks; `None` only if the library refuses a 32-byte key.
+    /// The cipher for this block's chunks, under
+    /// `BLAKE3.derive_key["deepring v1 chunk encryption key"](block key)`; `None` only if the
+    /// library refuses a 32-byte key.
     pub(crate) fn cipher(&self, context: [u8; 32]) -> Option<ChunkCipher> {
         let key = stack::wiped(|| {
             let mut key = blake3::derive_key(label::CHUNK_KEY, self.0.as_slice());
@@ -73,7 +78,7 @@ impl BlockKey {
 /// Seals and opens single chunks of one body, in any order and from several threads.
 pub(crate) struct ChunkCipher {
     key: Box<LessSafeKey>,
-    /// Which block of which ring this is; authenticated with every chunk.
+    /// Ring, version and index of the block; authenticated with every chunk.
     context: [u8; 32],
 }
 
@@ -82,7 +87,9 @@ pub(crate) struct ChunkCipher {
 pub(crate) struct ChunkRefused;
 
 impl ChunkCipher {
-    /// Appends chunk `index` of the body to `out`.
+    /// Appends chunk `index` of the body to `out`:
+    /// `AES-256-GCM[k, nonce(index, last), aad = context](plaintext)`, ciphertext then tag (NIST SP
+    /// 800-38D, section 7.1).
     pub(crate) fn seal(
         &self,
         index: u64,
@@ -104,8 +111,8 @@ impl ChunkCipher {
         Ok(())
     }
 
-    /// Opens chunk `index` (ciphertext and tag) into `plaintext`, which must be just as long as the
-    /// ciphertext without its tag.
+    /// Verifies and decrypts chunk `index` (ciphertext and tag) into `plaintext`, which must be
+    /// exactly as long as the ciphertext without its tag (NIST SP 800-38D, section 7.2).
     pub(crate) fn open(
         &self,
         index: u64,

@@ -12,7 +12,8 @@ impl Digest {
     /// All zero: stands for "none" where the format has a digest field that may be empty.
     pub const NONE: Self = Self([0; 32]);
 
-    /// The digest of `parts`, one after the other, under `label`.
+    /// The digest of `parts`, one after the other, under `label`:
+    /// `BLAKE3.derive_key[label](parts[0] || parts[1] || …)`.
     ///
     /// The caller's parts must be an unambiguous encoding; lengths are not added here.
     pub(crate) fn of(label: &'static str, parts: &[&[u8]]) -> Self {
@@ -23,7 +24,8 @@ impl Digest {
         Self(*h.finalize().as_bytes())
     }
 
-    /// The plain BLAKE3 hash of one chunk of ciphertext; its place is bound by the list it stands in.
+    /// The digest of one sealed chunk, `BLAKE3.hash(ciphertext || tag)`; the list that it stands in
+    /// binds its place.
     pub(crate) fn of_chunk(ciphertext: &[u8]) -> Self {
         Self(*blake3::hash(ciphertext).as_bytes())
     }

@@ -4,13 +4,15 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublic
 
 use super::stack;
 
-/// A signature's size.
+/// Size of a signature, in bytes.
 pub(crate) const SIGNATURE_LEN: usize = 64;
 
-/// Signs `label || 0x00 || message`. Labels contain no zero byte, so the split is unambiguous.
+/// Signs a labelled message: `Ed25519.Sign[seed](label || 0x00 || message)` (RFC 8032, section
+/// 5.1.6). Labels contain no zero byte, so the split is unambiguous.
 ///
-/// The library's key pair, which holds the seed, is made for this one signature and freed (wiped) after it. Should
-/// that fail, for which only memory can be wanting, the signature is zeros: nobody accepts it.
+/// The library's key pair, which holds the seed, is made for this one signature and freed (wiped)
+/// after it. If that fails, which only a lack of memory can cause, the signature is zeros: nobody
+/// accepts it.
 pub(crate) fn sign(seed: &[u8; 32], label: &str, message: &[u8]) -> [u8; SIGNATURE_LEN] {
     let message = labelled(label, message);
     stack::wiped(|| {
@@ -22,7 +24,8 @@ pub(crate) fn sign(seed: &[u8; 32], label: &str, message: &[u8]) -> [u8; SIGNATU
     })
 }
 
-/// The public key that belongs to a seed; `None` only if memory is wanting.
+/// The public key that belongs to a seed (RFC 8032, section 5.1.5); `None` only if memory is
+/// lacking.
 pub(crate) fn public_of(seed: &[u8; 32]) -> Option<[u8; 32]> {
     stack::wiped(|| {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
@@ -30,10 +33,11 @@ pub(crate) fn public_of(seed: &[u8; 32]) -> Option<[u8; 32]> {
     })
 }
 
-/// Whether `signature` is `key`'s over `label || 0x00 || message`.
+/// Returns whether `signature` is `key`'s over `label || 0x00 || message` (RFC 8032, section
+/// 5.1.7).
 ///
-/// A key of small order has signed nothing: one signature would fit every message under it, so
-/// whoever holds such a key could deny all that it ever signed.
+/// A key of small order has signed nothing: one signature would verify for every message under it,
+/// so the holder of such a key could deny everything that it ever signed.
 pub(crate) fn is_signed(key: &[u8; 32], label: &str, message: &[u8], signature: &[u8]) -> bool {
     !has_small_order(key)
         && UnparsedPublicKey::new(&ED25519, key)
@@ -41,8 +45,8 @@ pub(crate) fn is_signed(key: &[u8; 32], label: &str, message: &[u8], signature: 
             .is_ok()
 }
 
-/// The y coordinates of the eight points of small order, little-endian: orders 4, 1, 8, 8, 2.
-/// Other encodings of the same points are refused by the library, as RFC 8032 wants.
+/// The y coordinates of the eight points of small order, little-endian: orders 4, 1, 8, 8, 2. The
+/// library refuses other encodings of the same points, as RFC 8032 requires.
 const SMALL_ORDER: [[u8; 32]; 5] = [
     [0; 32],
     [
@@ -85,7 +89,7 @@ fn labelled(label: &str, message: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// R = B and S = 1: under the identity as key, this fits every message.
+    /// R = B and S = 1: under the identity as key, this verifies for every message.
     fn fits_every_message() -> [u8; 64] {
         let mut signature = [0x66; 64];
         signature[0] = 0x58;

@@ -1,8 +1,8 @@
-//! Work on secrets, and overwriting what it left on the stack.
+//! Work on secrets, and overwriting the copies that it leaves on the stack.
 //!
-//! A library that is given a secret copies it into its frames and, at best, wipes the variables that it knows
-//! of; moves and spilled registers stay behind until something else happens to overwrite them. `tests/it/copies.rs`
-//! counts what is left.
+//! A library that is given a secret copies it into its frames and, at best, wipes the variables
+//! that it knows of; moves and spilled registers remain until something else happens to overwrite
+//! them. `tests/it/copies.rs` counts the copies that remain.
 
 use std::hint::black_box;
 
@@ -13,7 +13,8 @@ const DEPTH: usize = 32 * 1024 / 8;
 
 /// Does the work below this frame, and overwrites the stack there before it returns.
 ///
-/// What the work returns stays as it is, so it must be public, or lie on the heap in something that wipes itself.
+/// The returned value is not wiped, so it must be public, or lie on the heap in something that
+/// wipes itself.
 pub(crate) fn wiped<T>(work: impl FnOnce() -> T) -> T {
     let out = below(work);
     overwrite();

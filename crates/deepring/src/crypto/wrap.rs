@@ -1,7 +1,7 @@
 //! HPKE base mode (RFC 9180): DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM.
 //!
-//! Base mode does not say who sealed; that is the business of the signature over what carries the
-//! sealed bytes (the owner's on a header, the host's on a receipt).
+//! Base mode does not authenticate the sender; the signature over what carries the sealed bytes
+//! does (the owner's on a header, the host's on a receipt).
 
 use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;
@@ -11,18 +11,19 @@ use zeroize::Zeroizing;
 
 use super::stack;
 
-/// Size of the encapsulated key.
+/// Size of the encapsulated key, in bytes.
 pub(crate) const ENC_LEN: usize = 32;
-/// Size of the AEAD tag.
+/// Size of the AEAD tag, in bytes.
 pub(crate) const TAG_LEN: usize = 16;
 
 /// The recipient's key could not be used, or the sealed bytes are not for it.
 ///
-/// It deliberately does not say which: the difference helps only who probes.
+/// It deliberately does not say which: the difference helps only an attacker that probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HpkeFailed;
 
-/// Seals `plaintext` for the holder of `public`; returns the encapsulated key and the ciphertext.
+/// Seals `plaintext` for the holder of `public`; returns the encapsulated key and the ciphertext:
+/// `enc, ct = HPKE.SealBase(pkR = public, info, aad, pt = plaintext)` (RFC 9180, section 6.1).
 pub(crate) fn seal(
     public: &[u8; 32],
     info: &[u8],
@@ -44,7 +45,8 @@ pub(crate) fn seal(
     Ok((out, ciphertext))
 }
 
-/// Opens what [`seal`] made.
+/// Opens what [`seal`] made: `pt = HPKE.OpenBase(enc, skR = secret, info, aad, ct)` (RFC 9180,
+/// section 6.1).
 pub(crate) fn open(
     secret: &[u8; 32],
     enc: &[u8; ENC_LEN],
@@ -69,7 +71,7 @@ pub(crate) fn open(
     })
 }
 
-/// The public key that belongs to an X25519 secret.
+/// The public key that belongs to an X25519 secret: `X25519(secret, 9)` (RFC 7748, section 6.1).
 pub(crate) fn public_of(secret: &[u8; 32]) -> Result<[u8; 32], HpkeFailed> {
     stack::wiped(|| {
         let secret =
