@@ -1,4 +1,4 @@
-//! What a block is: a public header and an encrypted body made of named parts.
+//! A block: a public header and an encrypted body made of named parts.
 
 mod chunk_check;
 pub(crate) mod chunks;

@@ -33,7 +33,7 @@ impl OpeningKey<'_> {
         }
     }
 
-    /// Whether the header names this key as a recipient.
+    /// Returns whether the header names this key as a recipient.
     #[must_use]
     pub fn is_recipient(self, header: &Header) -> bool {
         use crate::block::RecipientRole as Role;
@@ -64,38 +64,38 @@ pub enum OpenError {
     /// The ring has no block of this index.
     #[error("there is no block {index}: the ring has {count}")]
     NoSuchBlock {
-        /// Index asked for.
+        /// Requested index.
         index: u32,
-        /// Blocks in the ring.
+        /// Number of blocks in the ring, Genesis included.
         count: u32,
     },
     /// The key is none of the block's recipients.
     #[error("block {index} ({}) is not sealed for this key", InLine(name))]
     NotForThisKey {
-        /// The block.
+        /// Index of the block; Genesis is 0.
         index: u32,
         /// Its name.
         name: String,
     },
-    /// The buffer has not the length that the header states.
+    /// The buffer does not have the length that the header states.
     #[error("block {index} has {needed} bytes, the buffer {given}")]
     WrongBuffer {
-        /// The block.
+        /// Index of the block; Genesis is 0.
         index: u32,
         /// Bytes of plaintext.
         needed: u64,
-        /// Bytes given.
+        /// Bytes of the buffer.
         given: u64,
     },
     /// The stored bytes are not those that were sealed.
     #[error("{0}")]
     Tampered(Finding),
-    /// What was sealed is not well-formed; the owner's software is at fault.
+    /// The sealed content is malformed; the owner's software is at fault.
     #[error("block {index} is sealed well, but its content is malformed: {source}")]
     Malformed {
-        /// The block.
+        /// Index of the block; Genesis is 0.
         index: u32,
-        /// What is wrong.
+        /// The decoding error.
         source: DecodeError,
     },
     /// The file could not be read.
@@ -122,20 +122,21 @@ pub(crate) fn buffer(len: u64) -> Result<Vec<u8>, OpenError> {
 /// A chunk's plaintext, in the copy that was just decrypted and authenticated.
 #[derive(Debug)]
 pub struct DecryptedChunk<'a> {
-    /// Where it goes in the block's plaintext.
+    /// Offset in the block's plaintext, in bytes.
     pub offset: usize,
     /// The bytes.
     pub bytes: &'a [u8],
 }
 
-/// What is told of each chunk before it is put into its place; called from several threads.
+/// Called with each chunk before it is copied into its place, from several threads.
 pub type ChunkObserver<'a> = &'a (dyn Fn(&DecryptedChunk<'_>) + Sync);
 
-/// Checks and decrypts a body into `out`; returns the key, with which the content digest is computed.
+/// Checks and decrypts a body into `out`; returns the key, with which the content digest is
+/// computed.
 ///
-/// Each chunk is decrypted into a copy of one thread's own, in secret memory where there is some, told to
-/// `observer`, and copied into its place: what the observer notes is about the bytes that were authenticated, and nobody
-/// who writes to `out` meanwhile changes that.
+/// Each chunk is decrypted into a copy that one thread owns, in secret memory where there is some,
+/// shown to `observer`, and copied into its place: the observer's notes are about the bytes that
+/// were authenticated, and a concurrent writer to `out` cannot change that.
 pub(crate) fn decrypt_body(
     storage: &dyn Storage,
     header: &Header,
@@ -165,7 +166,8 @@ pub(crate) fn decrypt_body(
     let block_key = key.block_key(header).ok_or_else(wrap_broken)?;
     let cipher = block_key.cipher(header.context()).ok_or_else(wrap_broken)?;
 
-    // Everything else is written below; a second look at fresh memory is a tenth of an opening.
+    // Everything else is written below; a second pass over fresh memory costs a tenth of an
+    // opening.
     for gap in gaps(&header.parts) {
         if let Some(gap) = out.get_mut(gap) {
             gap.fill(0);
@@ -180,7 +182,7 @@ pub(crate) fn decrypt_body(
         buf.resize(segment.body_len(), 0);
         match storage.read_at(body.start + segment.body.start, buf) {
             Ok(()) => {}
-            // Someone cut the file since it was authenticated.
+            // The file was truncated since it was authenticated.
             Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
                 let finding = Finding::tampered(PartName::Body, "truncated")
                     .in_block(index, Some(&header.name))
@@ -215,7 +217,8 @@ pub(crate) fn decrypt_body(
     Ok(block_key)
 }
 
-/// Each segment with its own slice of the plaintext, from its first chunk's first byte to its last's last.
+/// Each segment with its own slice of the plaintext, from its first chunk's first byte to its
+/// last's last.
 fn places(
     out: &mut [u8],
     segments: impl Iterator<Item = Segment>,
@@ -225,8 +228,8 @@ fn places(
     segments.map(move |segment| {
         let start = segment.spans.first().map_or(at, |span| span.plain.start);
         let end = segment.spans.last().map_or(at, |span| span.plain.end);
-        // The parts lie one behind the other inside the plaintext, so neither end is beyond `rest`; were
-        // one, the slice would be too short for its chunks, and the block refused.
+        // The parts follow each other inside the plaintext, so neither end is beyond `rest`; if one
+        // were, the slice would be too short for its chunks, and the block refused.
         let rest_len = rest.len();
         let from = usize::try_from(start.saturating_sub(at)).unwrap_or(usize::MAX).min(rest_len);
         let to = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(rest_len);

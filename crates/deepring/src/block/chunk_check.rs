@@ -1,4 +1,5 @@
-//! The one comparison of a stored chunk with the digest that its header has of it: verify, open and repair ask here.
+//! The one comparison of a stored chunk with its digest in the header: verify, open and repair use
+//! it.
 
 use super::chunks::ChunkSpan;
 use super::header::Header;
@@ -6,8 +7,9 @@ use crate::crypto::Digest;
 use crate::finding::{Finding, PartName};
 
 impl Header {
-    /// Whether these are the bytes that were sealed as this chunk of a body that begins at `body_start` in the file; else a
-    /// finding that names block, tensor and bytes. `None` where the file has no such bytes.
+    /// Checks that `sealed` is the chunk that was sealed here, in a body that begins at
+    /// `body_start` in the file; else returns a finding that names block, tensor and bytes.
+    /// `sealed` is `None` where the file has no such bytes.
     pub(crate) fn check_chunk(
         &self,
         span: &ChunkSpan,
@@ -22,7 +24,7 @@ impl Header {
         Err(self.finding_at_chunk(span, body_start, reason))
     }
 
-    /// Whether these are the bytes that were sealed as this chunk.
+    /// Returns whether these are the bytes that were sealed as this chunk.
     pub(crate) fn is_chunk(&self, span: &ChunkSpan, sealed: &[u8]) -> bool {
         let expected = usize::try_from(span.index).ok().and_then(|i| self.chunks.get(i));
         expected == Some(&Digest::of_chunk(sealed))

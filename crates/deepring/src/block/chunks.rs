@@ -1,4 +1,4 @@
-//! How a body is cut into chunks: each part on its own, 64 KiB at a time.
+//! Cutting a body into chunks: each part on its own, 64 KiB at a time.
 //!
 //! No chunk holds bytes of two parts, so a damaged chunk names one tensor, and the padding between
 //! parts takes no room in the file.
@@ -18,7 +18,7 @@ pub(crate) struct ChunkSpan {
     pub(crate) last: bool,
 }
 
-/// Number of chunks of a body with these parts, those left out that another body holds.
+/// Number of chunks of a body with these parts, without those that another body holds.
 pub(crate) fn chunk_count(parts: &[Part]) -> u64 {
     own(parts).iter().map(|p| p.len.div_ceil(CHUNK_LEN as u64)).sum()
 }
@@ -54,23 +54,23 @@ pub(crate) fn chunk_spans(parts: &[Part]) -> impl Iterator<Item = ChunkSpan> + '
 #[derive(Debug, Clone)]
 pub(crate) struct Segment {
     pub(crate) spans: Vec<ChunkSpan>,
-    /// Their bytes in the body.
+    /// Their byte range in the body.
     pub(crate) body: Range<u64>,
 }
 
 impl Segment {
-    /// Number of bytes in the body: a few chunks, so the conversion cannot lose anything.
+    /// Number of bytes in the body: a few chunks, so the conversion loses nothing.
     pub(crate) fn body_len(&self) -> usize {
         usize::try_from(self.body.end - self.body.start).unwrap_or(usize::MAX)
     }
 }
 
-/// A segment takes chunks up to 512 KiB of body. What is read is then hashed and decrypted while it is
-/// in a core's own cache, and one more system call for each half MiB cannot be measured.
+/// A segment takes chunks up to 512 KiB of body. The bytes read are then hashed and decrypted while
+/// they are in a core's own cache, and one more system call for each half MiB cannot be measured.
 const SEGMENT_LEN: u64 = 8 * (CHUNK_LEN + TAG_LEN) as u64;
 
-/// The body's chunks, grouped into runs that are read at once; made while they are asked for, because
-/// a large ring has many.
+/// The body's chunks, grouped into runs that are read at once; computed lazily, because a large
+/// ring has many.
 pub(crate) fn segments(parts: &[Part]) -> impl Iterator<Item = Segment> + '_ {
     let mut spans = chunk_spans(parts).peekable();
     std::iter::from_fn(move || {
@@ -85,7 +85,7 @@ pub(crate) fn segments(parts: &[Part]) -> impl Iterator<Item = Segment> + '_ {
     })
 }
 
-/// The ranges of the plaintext between a block's own parts: they are not stored, and zero.
+/// The ranges of the plaintext between a block's own parts: they are zero, and not stored.
 pub(crate) fn gaps(parts: &[Part]) -> impl Iterator<Item = Range<usize>> + '_ {
     own(parts).windows(2).map(|pair| match pair {
         [a, b] => a.end() as usize..b.offset as usize,

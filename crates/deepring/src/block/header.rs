@@ -1,4 +1,5 @@
-//! A block's public header: what it binds, its bytes, and the owner's signature over them.
+//! A block's public header: the values that it binds, its bytes, and the owner's signature over
+//! them.
 //!
 //! ```text
 //!  ring id 16 | model version 8 | index 4 | count 4 | name
@@ -11,9 +12,8 @@
 //!  signature 64
 //! ```
 //!
-//! Everything but the chunk digests and the recipients has its place in `docs/FORMAT.md`, with the
-//! reason. A header is decoded only after its digest was found in a signed closure, or to explain
-//! why it was not.
+//! Everything but the chunk digests and the recipients is explained in `docs/FORMAT.md`. A header
+//! is decoded only after its digest was found in a signed closure, or to explain why it was not.
 
 use std::ops::Range;
 
@@ -37,11 +37,11 @@ pub(crate) const MAX_RECIPIENTS: usize = 4096;
 const MAX_CHUNKS: usize = 1 << 20;
 const WRAPPED_LEN: usize = 32 + wrap::TAG_LEN;
 
-/// Whom a block key is wrapped for.
+/// The recipient that a block key is wrapped for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "role", content = "key")]
 pub enum RecipientRole {
-    /// The ring's owner; every block has this recipient first.
+    /// The ring's owner, the first recipient of every block.
     Owner(PublicKey<Owner>),
     /// A host that may run the block.
     Host(PublicKey<Host>),
@@ -50,13 +50,13 @@ pub enum RecipientRole {
 /// A block key, wrapped for one recipient with HPKE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
-    /// Who can unwrap it.
+    /// The key that can unwrap it.
     pub role: RecipientRole,
     pub(crate) enc: [u8; wrap::ENC_LEN],
     pub(crate) wrapped: [u8; WRAPPED_LEN],
 }
 
-/// A block's public header. Its fields can be trusted as far as what it came out of: see
+/// A block's public header. Its fields can be trusted as far as the value that it comes from: see
 /// [`AuthenticRing`](crate::AuthenticRing).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -70,13 +70,15 @@ pub struct Header {
     pub count: u32,
     /// Name of the block: its linear operator's, or `genesis`.
     pub name: String,
-    /// Bytes of the plaintext: of the body before encryption, and of what other blocks hold of it.
+    /// Length of the plaintext in bytes: of the body before encryption, and of the parameters that
+    /// other blocks hold.
     pub plain_len: u64,
     /// Digest over the encrypted body.
     pub body_digest: Digest,
-    /// Keyed digest over the plaintext; only who can open the block can compute it.
+    /// Keyed digest over the plaintext; only the holder of a key that opens the block can compute
+    /// it.
     pub content_digest: Digest,
-    /// Fixes the block key, which AES-GCM alone does not.
+    /// Commitment to the block key, which AES-GCM alone does not give.
     pub commitment: Digest,
     /// Link to the block before (for Genesis: the last block).
     pub previous_body: Digest,
@@ -84,18 +86,20 @@ pub struct Header {
     pub next_body: Digest,
     /// Tensors that the block reads. For Genesis: the network's outputs, which return to it.
     pub inputs: Vec<TensorSpec>,
-    /// Tensors that the block gives. For Genesis: the network's inputs, which start from it.
+    /// Tensors that the block outputs. For Genesis: the network's inputs, which start from it.
     pub outputs: Vec<TensorSpec>,
-    /// What the plaintext is made of.
+    /// The parts of the plaintext.
     pub parts: Vec<Part>,
-    /// Who can open the block.
+    /// The keys that can open the block.
     pub recipients: Vec<Recipient>,
     pub(crate) chunks: Vec<Digest>,
     pub(crate) signature: [u8; SIGNATURE_LEN],
 }
 
-/// The body digest: over the block's place, every chunk's digest, and index and body digest of each shared block that it
-/// uses. `None` if one of these is not known.
+/// The body digest: over the block's place, every chunk's digest, and index and body digest of each
+/// shared block that it uses. `None` if one of these is not known.
+/// `BLAKE3.derive_key["deepring v1 body digest"](ring id 16 || index 4 || plaintext length 8 ||
+/// count 4 || chunk digests 32 × count || (index 4 || body digest 32) for each shared block)`
 pub(crate) fn body_digest(header: &Header, body: impl Fn(u32) -> Option<Digest>) -> Option<Digest> {
     let mut w = Writer::new();
     w.raw(&header.ring_id.0).u32(header.index).u64(header.plain_len).count(header.chunks.len());
@@ -108,7 +112,8 @@ pub(crate) fn body_digest(header: &Header, body: impl Fn(u32) -> Option<Digest>)
     Some(Digest::of(label::BODY, &[&w.finish()]))
 }
 
-/// The 32 bytes that say which block of which ring and version a chunk belongs to.
+/// Identifies the block of a chunk:
+/// `ring id 16 || model version 8 || index 4 || zeros 4`, integers little-endian.
 pub(crate) fn chunk_context(ring_id: RingId, model_version: u64, index: u32) -> [u8; 32] {
     let mut context = [0; 32];
     context[..16].copy_from_slice(&ring_id.0);
@@ -118,24 +123,27 @@ pub(crate) fn chunk_context(ring_id: RingId, model_version: u64, index: u32) -> 
 }
 
 impl Header {
-    /// Number of bytes that the encrypted body takes in the file.
+    /// Length of the encrypted body in the file, in bytes.
     #[must_use]
     pub fn body_len(&self) -> u64 {
         chunk_spans(&self.parts).last().map_or(0, |span| span.body.end)
     }
 
-    /// Bytes of the plaintext that the block's own body holds; what follows is shared with other blocks.
+    /// Bytes of the plaintext that the block's own body holds; the rest is shared with other
+    /// blocks.
     #[must_use]
     pub fn own_len(&self) -> u64 {
         own(&self.parts).last().map_or(0, Part::end)
     }
 
-    /// Indices of the shared blocks whose parameters this block uses, in the order of their place in its plaintext.
+    /// Indices of the shared blocks whose parameters this block uses, in the order of their place
+    /// in its plaintext.
     pub fn shared_blocks(&self) -> impl Iterator<Item = u32> + '_ {
         shared_blocks(&self.parts)
     }
 
-    /// Where the plaintext of a shared block appears in this one's; empty if it does not use that block.
+    /// The byte range of this block's plaintext that holds a shared block's; empty if it does not
+    /// use that block.
     #[must_use]
     pub fn place_of_shared(&self, block: u32) -> Range<usize> {
         let mut parts = self.parts.iter().filter(|p| p.shared == Some(block));
@@ -145,7 +153,7 @@ impl Header {
         fits(first.offset)..fits(last.end())
     }
 
-    /// Whether the block computes nothing, and holds parameters that several blocks use.
+    /// Returns whether the block computes nothing, and holds parameters that several blocks use.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.index != 0 && !self.parts.iter().any(|p| p.kind == PartKind::Graph)
@@ -270,7 +278,8 @@ impl Header {
     }
 }
 
-/// The digest by which a closure names a header: over all its bytes, signature included.
+/// The digest by which a closure names a header, over all its bytes, signature included:
+/// `BLAKE3.derive_key["deepring v1 header digest"](header)`.
 pub(crate) fn header_digest(bytes: &[u8]) -> Digest {
     Digest::of(label::HEADER, &[bytes])
 }
@@ -298,8 +307,10 @@ impl Recipient {
     }
 }
 
-/// Wraps a block key for one recipient. The wrapping is bound to ring, block and recipient. `None` if nothing can be
-/// encrypted to that key.
+/// Wraps a block key for one recipient; `None` if nothing can be encrypted to that key. The
+/// wrapping is bound to ring, block and recipient:
+/// `HPKE.SealBase(pkR, info, aad = public key 64, block key)`, where
+/// `info = "deepring v1 wrap block key" || 0x00 || ring id 16 || index 4`.
 pub(crate) fn wrap_key(
     key: &BlockKey,
     role: RecipientRole,
@@ -315,7 +326,8 @@ pub(crate) fn wrap_key(
     Some(Recipient { role, enc, wrapped: wrapped.try_into().ok()? })
 }
 
-/// Unwraps the block key with a secret key, if the header names that key and the wrap is for it.
+/// Unwraps the block key with a secret key, if the header names that key and its wrapping opens to
+/// the key that the header commits to.
 pub(crate) fn unwrap_key<R: Role>(header: &Header, secret: &SecretKey<R>) -> Option<BlockKey> {
     let public = secret.public();
     let recipient = header.recipients.iter().find(|r| match r.role {

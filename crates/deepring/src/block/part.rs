@@ -1,18 +1,19 @@
-//! Parts of a body's plaintext: which bytes are which tensor, the operators, or the manifest.
+//! Parts of a body's plaintext: the bytes of each tensor, of the operators, or of the manifest.
 
 use serde::Serialize;
 
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::tensor::{Dim, TensorSpec};
 
-/// Parts start at multiples of this, so that an engine can read tensors in place.
+/// Parts start at multiples of this many bytes, so that an engine can read tensors in place.
 pub(crate) const ALIGNMENT: u64 = 64;
-/// What is shared starts at multiples of this behind a block's own parts, so that its pages can be shown there.
+/// Shared parts start at multiples of this many bytes behind a block's own parts, so that their
+/// pages can be mapped there.
 pub const SHARED_ALIGNMENT: u64 = 64 * 1024;
 /// Most parts that a block may have.
 pub(crate) const MAX_PARTS: usize = 1 << 20;
 
-/// What a part holds.
+/// The content of a part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -20,20 +21,20 @@ pub enum PartKind {
     /// The manifest; Genesis has this part and no other.
     Manifest,
     /// The block's operators, attributes, edges and small constants: an ONNX model whose parameters
-    /// are external data. The last part of every layer block but for what it shares.
+    /// are external data. The last part of every layer block, but for its shared parts.
     Graph,
-    /// One parameter tensor; its dimensions are all fixed. Of a block that computes the first parts, then those that it
-    /// shares with others; a shared block has nothing else.
+    /// One parameter tensor; its dimensions are all fixed. In a block that computes, its own come
+    /// first, and those that it shares with others last; a shared block has nothing else.
     Parameter(TensorSpec),
-    /// With what this block's hosts check what the block of this index computed: the one before, for the
-    /// first block the last. At most one, between parameters and graph.
+    /// The data with which this block's hosts check the computation of the block of this index: the
+    /// one before, for the first block the last. At most one, between parameters and graph.
     Check(u32),
 }
 
 /// A named range of a body's plaintext.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Part {
-    /// What it holds.
+    /// Its content.
     pub kind: PartKind,
     /// First byte, counted from the start of the plaintext; a multiple of 64.
     pub offset: u64,
@@ -64,7 +65,8 @@ impl Part {
         }
     }
 
-    /// One past the last byte. Cannot overflow: parts are checked when they are laid out or decoded.
+    /// One past the last byte. Cannot overflow: parts are checked when they are laid out or
+    /// decoded.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.len)
@@ -140,8 +142,8 @@ pub(crate) fn shared_blocks(parts: &[Part]) -> impl Iterator<Item = u32> + '_ {
     parts.iter().filter_map(|p| p.shared).filter(move |block| last.replace(*block) != Some(*block))
 }
 
-/// Where the parts of shared block `block` come behind parts that end at `end`: all of them, in their order, from the next
-/// multiple of 64 KiB on. `None` if that does not fit 63 bits.
+/// The places of the parts of shared block `block` behind parts that end at `end`: all of them, in
+/// their order, from the next multiple of 64 KiB on. `None` if that does not fit 63 bits.
 pub(crate) fn shared_at(end: u64, block: u32, parts: &[Part]) -> Option<Vec<Part>> {
     let base = end.checked_next_multiple_of(SHARED_ALIGNMENT)?;
     let moved = |part: &Part| {
@@ -159,10 +161,11 @@ pub(crate) fn encode_parts(parts: &[Part], w: &mut Writer) {
     }
 }
 
-/// Decodes the list and holds it to the layout's rules: no overlap, no gap but alignment, nothing empty, the end
-/// where the plaintext ends, a parameter just as long as its shape says, and the parts that a block
-/// of this index must have: Genesis the manifest; a block that computes parameters, perhaps a check, a graph, and
-/// parameters that later blocks hold; a shared block parameters alone.
+/// Decodes the list and checks the layout's rules: no overlap, no gap but alignment, nothing empty,
+/// the end where the plaintext ends, a parameter exactly as long as its shape says, and the parts
+/// that a block of this index must have: Genesis the manifest; a block that computes parameters,
+/// perhaps a check, a graph, and parameters that later blocks hold; a shared block parameters
+/// alone.
 pub(crate) fn decode_parts(
     r: &mut Reader<'_>,
     index: u32,
@@ -172,7 +175,7 @@ pub(crate) fn decode_parts(
     let n = r.count("parts", MAX_PARTS, 17)?;
     let mut parts = Vec::with_capacity(n);
     let mut end = 0u64;
-    // Of which block the part before was, once the graph has come.
+    // `shared` is the block that holds the previous part, this one before the first shared part.
     let mut graph = false;
     let mut check = false;
     let mut shared = index;
@@ -200,7 +203,7 @@ pub(crate) fn decode_parts(
                     Some(block) => graph && (shared..count).contains(&block) && block != index,
                 }
             }
-            // Just before the graph, so there are no two.
+            // Just before the graph, so there is at most one.
             PartKind::Check(of) => {
                 index != 0 && !graph && !check && checked_by(index, count) == Some(*of)
             }
@@ -213,7 +216,7 @@ pub(crate) fn decode_parts(
         shared = part.shared.unwrap_or(shared);
         parts.push(part);
     }
-    // A check is of a block that computes, and so is what carries it.
+    // A check is of a block that computes, and only such a block carries one.
     if check && !graph {
         return Err(DecodeError::BadValue { field: "part kind", found: n as u64 });
     }
@@ -223,8 +226,8 @@ pub(crate) fn decode_parts(
     Ok(parts)
 }
 
-/// The block whose check a block carries: the one before; the first carries that of the last, since its hosts
-/// play Genesis. None where that would be the block itself.
+/// The block whose check a block carries: the one before; the first carries that of the last, since
+/// its hosts act as Genesis. `None` where that would be the block itself.
 #[must_use]
 pub fn checked_by(index: u32, count: u32) -> Option<u32> {
     match index {
