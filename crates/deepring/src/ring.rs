@@ -1,9 +1,8 @@
-//! The ring: file layout, closure, and the road from bytes to verified things.
+//! The ring: file layout, closure, and the path from bytes to verified types.
 //!
-//! Each step gives a type that nothing else can make:
-//! [`UnverifiedRing`] (a file that has the right outline) → [`AuthenticRing`] (closure, headers and
-//! links are the trusted owner's, and not older than what was seen before) → [`VerifiedRing`] (every
-//! byte of every body, too).
+//! Each step returns a type that nothing else can make: [`UnverifiedRing`] (a file with the outline
+//! of a ring) → [`AuthenticRing`] (closure, headers and links are the trusted owner's, and not
+//! older than a version seen before) → [`VerifiedRing`] (every byte of every body, too).
 
 pub(crate) mod closure;
 mod examine;

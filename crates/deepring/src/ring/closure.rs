@@ -8,10 +8,10 @@
 //! signature 64
 //! ```
 //!
-//! The ring digest is over the statement alone: it names the content, whoever can open it. Granting
-//! a host changes headers, rows and revision, but not the statement, so receipts stay valid. The
-//! signature is over all of it. A hash chain cannot close on itself: links cover bodies, and this
-//! record commits to their order and number.
+//! The ring digest is over the statement alone: it names the content, no matter which keys open it.
+//! Granting a host changes headers, rows and revision, but not the statement, so receipts stay
+//! valid. The signature is over all of it. A hash chain cannot close on itself: links cover bodies,
+//! and this record commits to their order and number.
 
 use std::io;
 
@@ -37,7 +37,7 @@ pub(crate) struct Closure {
     pub(crate) signature: [u8; SIGNATURE_LEN],
 }
 
-/// Where a block is and which header it has.
+/// A block's header length, body length and header digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) header_len: u32,
@@ -45,10 +45,10 @@ pub(crate) struct Row {
     pub(crate) header_digest: Digest,
 }
 
-/// Where the closure's own count is in the file: after preamble, ring id and model version.
+/// Offset of the closure's own count in the file: after preamble, ring id and model version.
 const COUNT_AT: u64 = PREAMBLE_LEN + 16 + 8;
 
-/// Longest header: 64 MiB, enough for 64 GiB of body.
+/// Longest header in bytes: 64 MiB, enough for 64 GiB of body.
 const MAX_HEADER: u32 = 64 << 20;
 
 pub(crate) fn closure_len(count: u32) -> u64 {
@@ -64,7 +64,8 @@ impl Closure {
         Digest::of(label::RING, &[&self.statement()])
     }
 
-    /// The version that it states; true only once its owner's signature and his headers were verified.
+    /// The version that it states; true only once its owner's signature and its headers are
+    /// verified.
     pub(crate) fn version(&self) -> RingVersion {
         let ring = OwnedRing { owner: self.owner, ring: self.ring_id };
         RingVersion { ring, model_version: self.model_version, digest: self.ring_digest() }
@@ -99,8 +100,8 @@ impl Closure {
         self.signature = owner.sign(label::SIGN_CLOSURE, &self.signed_message());
     }
 
-    /// Whether the owner that the closure names has signed it. Says nothing about trust: nothing
-    /// inside a ring can vouch for itself.
+    /// Returns whether the owner that the closure names has signed it. Says nothing about trust:
+    /// nothing inside a ring can vouch for itself.
     pub(crate) fn is_self_signed(&self) -> bool {
         self.owner.has_signed(label::SIGN_CLOSURE, &self.signed_message(), &self.signature)
     }
@@ -112,8 +113,8 @@ impl Closure {
         bytes
     }
 
-    /// The count that the closure states itself, whatever the preamble says; `None` if the file ends
-    /// before it.
+    /// The count that the closure itself states, whatever the preamble says; `None` if the file
+    /// ends before it.
     pub(crate) fn own_count(storage: &dyn Storage, file_len: u64) -> io::Result<Option<u32>> {
         if file_len < COUNT_AT + 4 {
             return Ok(None);

@@ -1,4 +1,5 @@
-//! Looking at a ring file: outline, closure, headers and links, bodies; every finding is collected.
+//! Examination of a ring file: outline, closure, headers and links, bodies; every finding is
+//! collected.
 
 use std::ops::Range;
 use std::path::Path;
@@ -18,14 +19,14 @@ use crate::plain_file::open_plain;
 use crate::storage::{Storage, read_range};
 use crate::trust::{OwnedRing, Trust};
 
-/// A file with the outline of a ring, nothing about which is trusted yet.
+/// A file with the outline of a ring; nothing about it is trusted yet.
 #[derive(Clone)]
 pub struct UnverifiedRing {
     storage: Arc<dyn Storage>,
     closure: Closure,
     layout: Layout,
     actual_len: u64,
-    /// What is wrong with the outline: lengths that do not agree.
+    /// Findings about the outline: lengths that do not agree.
     outline: Vec<Finding>,
 }
 
@@ -36,15 +37,22 @@ impl std::fmt::Debug for UnverifiedRing {
 }
 
 impl UnverifiedRing {
-    /// Opens a ring file. Fails with [`RingError::Refused`] if it has not even the outline of a ring.
+    /// Opens a ring file.
+    ///
+    /// # Errors
+    /// [`RingError::Io`] where it cannot be read; [`RingError::Refused`] if it does not even have
+    /// the outline of a ring.
     pub fn open(path: &Path) -> Result<Self, RingError> {
         let io = |source| RingError::Io { path: Some(path.into()), source };
-        // What is no plain file cannot be read at an offset.
+        // Only a plain file can be read at an offset.
         let file = open_plain(path).map_err(io)?;
         Self::read(Arc::new(file))
     }
 
     /// Reads the outline from anything that can be read at any offset.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
     pub fn read(storage: Arc<dyn Storage>) -> Result<Self, RingError> {
         let actual_len = storage.len()?;
         let refuse = |part, range: Range<u64>, reason: String| {
@@ -90,16 +98,22 @@ impl UnverifiedRing {
 
     /// Checks closure, trust, version, headers and links, but reads no body.
     ///
-    /// The bodies of the ring that comes back are still unchecked, and are checked chunk by chunk
-    /// when a block is [opened](AuthenticRing::open_block).
+    /// The bodies of the returned ring are still unchecked, and are checked chunk by chunk when a
+    /// block is [opened](AuthenticRing::open_block).
+    ///
+    /// # Errors
+    /// [`RingError::Refused`] with all findings.
     pub fn authenticate(self, trust: &Trust<'_>) -> Result<AuthenticRing, RingError> {
         let (findings, headers) = self.examine_structure(trust);
         self.conclude(findings, headers)
     }
 
     /// Checks everything that can be checked without a secret: what
-    /// [`authenticate`](Self::authenticate) does, and every byte of every body. `progress` is called
-    /// with the number of body bytes just checked, from several threads.
+    /// [`authenticate`](Self::authenticate) does, and every byte of every body. `progress` is
+    /// called with the number of body bytes just checked, from several threads.
+    ///
+    /// # Errors
+    /// [`RingError::Refused`] with all findings; [`RingError::Io`] where a body cannot be read.
     pub fn verify(
         self,
         trust: &Trust<'_>,
@@ -110,20 +124,21 @@ impl UnverifiedRing {
         self.conclude(findings, headers).map(VerifiedRing::from_checked)
     }
 
-    /// The owner that the ring names. Nothing inside a ring can vouch for itself: good for showing, and
-    /// for asking whoever should know.
+    /// The owner that the ring names. Nothing inside a ring can vouch for itself: use it for
+    /// display, and for asking another source.
     #[must_use]
     pub fn claimed_owner(&self) -> crate::keys::PublicKey<crate::keys::Owner> {
         self.closure.owner
     }
 
-    /// Owner and ring id that the ring names; as much worth as [`claimed_owner`](Self::claimed_owner).
+    /// Owner and ring id that the ring names; not verified, as
+    /// [`claimed_owner`](Self::claimed_owner).
     #[must_use]
     pub fn claimed(&self) -> OwnedRing {
         OwnedRing { owner: self.closure.owner, ring: self.closure.ring_id }
     }
 
-    /// Number of bytes that [`verify`](Self::verify) will report as progress.
+    /// Number of body bytes that [`verify`](Self::verify) will report as progress.
     #[must_use]
     pub fn body_bytes(&self) -> u64 {
         self.layout.bodies.iter().map(|b| b.end - b.start).sum()
@@ -153,13 +168,13 @@ impl UnverifiedRing {
         }
     }
 
-    /// Findings about all but the bodies, and the headers that are the owner's.
+    /// Findings about everything but the bodies, and the headers that are the owner's.
     fn examine_structure(&self, trust: &Trust<'_>) -> (Vec<Finding>, Vec<Option<Header>>) {
         let count = self.closure.bodies.len();
         let closure_range =
             PREAMBLE_LEN..PREAMBLE_LEN + super::closure::closure_len(self.closure.count());
         if !self.closure.is_self_signed() {
-            // Nothing that such a closure says about lengths is worth a finding.
+            // The lengths that such a closure states are not worth a finding.
             let finding =
                 Finding::tampered(PartName::Closure, "the owner's signature does not fit")
                     .at(closure_range);
@@ -226,8 +241,8 @@ impl UnverifiedRing {
         }
     }
 
-    /// Says why a header is not the one that the closure names. Nothing that it claims is used for
-    /// anything but this message.
+    /// Explains why a header is not the one that the closure names. Its claims are used for nothing
+    /// but this message.
     fn explain_header(&self, index: u32, bytes: &[u8]) -> Finding {
         let plain = Finding::tampered(PartName::Header, "not the header that the closure names");
         let Ok(header) = Header::decode(bytes) else { return plain };
@@ -252,8 +267,8 @@ impl UnverifiedRing {
         Finding::stale(PartName::Header, "an authentic header of another sealing or granting")
     }
 
-    /// Holds a header that the closure names against the rest of the ring. A finding here means that
-    /// the owner's software sealed nonsense; it is refused all the same.
+    /// Checks a header that the closure names against the rest of the ring. A finding here means
+    /// that the owner's software sealed nonsense; it is refused all the same.
     fn examine_fields(&self, index: u32, header: &Header) -> Vec<Finding> {
         let c = &self.closure;
         let n = c.bodies.len();
@@ -320,8 +335,8 @@ impl UnverifiedRing {
             .filter_map(|(header, body)| Some((header.as_ref()?, body)))
             .flat_map(|(header, body)| segments(&header.parts).map(move |s| (header, body, s)))
             .enumerate();
-        // Threads take segments in the order of the file, so that a disk is read forward; a thread's one
-        // buffer is all that is held.
+        // Threads take segments in the order of the file, so that a disk is read forward; each
+        // thread holds one buffer and nothing more.
         let mut bad = work
             .par_bridge()
             .map_init(Vec::new, |buf, (at, (header, body, segment))| {
@@ -347,11 +362,11 @@ impl UnverifiedRing {
         let start = body.start + segment.body.start;
         let end = body.start + segment.body.end;
         let here = end.min(self.actual_len).saturating_sub(start);
-        // A segment is at most a few MiB, so the conversion cannot lose anything.
+        // A segment is at most a few MiB, so the conversion loses nothing.
         buf.resize(usize::try_from(here).unwrap_or(0), 0);
         match self.storage.read_at(start, buf) {
             Ok(()) => {}
-            // Someone cut the file since it was opened.
+            // The file was truncated since it was opened.
             Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => buf.clear(),
             Err(e) => return Err(e.into()),
         }
@@ -367,7 +382,7 @@ impl UnverifiedRing {
 
 /// The closure, and a finding if the preamble misstates its count; or why there is no closure.
 ///
-/// Where the two disagree, the owner's signature tells which of them is wrong.
+/// Where the two disagree, the owner's signature decides which of them is wrong.
 fn locate_closure(
     storage: &dyn Storage,
     actual_len: u64,
@@ -397,7 +412,7 @@ fn locate_closure(
     }
 }
 
-/// Joins findings about neighbouring chunks of one tensor.
+/// Merges findings about neighbouring chunks of one tensor.
 fn merge_neighbours(findings: Vec<Finding>) -> Vec<Finding> {
     let mut out: Vec<Finding> = Vec::with_capacity(findings.len());
     for finding in findings {

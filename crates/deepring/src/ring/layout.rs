@@ -1,11 +1,11 @@
-//! Where things are in a ring file: preamble, closure, headers, bodies, and nothing else.
+//! The layout of a ring file: preamble, closure, headers, bodies, and nothing else.
 //!
 //! ```text
 //! 0        24          24+closure
 //! | preamble | closure | header 0 | … | header n | body 0 | … | body n |
 //! ```
 //!
-//! The preamble only helps to find the closure; it says nothing that the closure does not bind.
+//! The preamble only helps to find the closure; it states nothing that the closure does not bind.
 
 use std::ops::Range;
 
@@ -58,7 +58,7 @@ impl Preamble {
     }
 }
 
-/// Byte ranges of headers and bodies, as a closure's rows give them.
+/// Byte ranges of headers and bodies, from a closure's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) headers: Vec<Range<u64>>,

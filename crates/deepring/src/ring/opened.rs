@@ -1,4 +1,4 @@
-//! What an opening returns: a block decrypted, then a block whose content is confirmed.
+//! The results of an opening: a block decrypted, then a block whose content is confirmed.
 
 use crate::block::Header;
 use crate::crypto::Digest;
@@ -6,7 +6,7 @@ use crate::crypto::aead::BlockKey;
 use crate::finding::{Finding, PartName};
 use crate::open::OpenError;
 
-/// A block of which every chunk of its body was checked and decrypted, and the content digest not yet compared.
+/// A block of which every chunk was checked and decrypted, and the content digest not yet compared.
 ///
 /// Holds the block's key until then, and wipes it when dropped.
 #[must_use]
@@ -24,9 +24,13 @@ impl DecryptedBlock {
         Self { name: header.name.clone(), shared: header.shared_blocks().collect(), block, key }
     }
 
-    /// Computes the content digest over `plaintext`, wherever it lives now, and compares it with the
-    /// header's. `plaintext` is what the block's own body holds; `shared` are the blocks that hold the rest, opened and in the
-    /// order of [`Header::shared_blocks`]. If it differs, the caller must not keep the buffer.
+    /// Computes the content digest over `plaintext`, wherever it lives now, and compares it with
+    /// the header's. `plaintext` is what the block's own body holds; `shared` are the blocks that
+    /// hold the rest, opened and in the order of [`Header::shared_blocks`].
+    ///
+    /// # Errors
+    /// [`OpenError::Tampered`] if the digests or the shared blocks differ; the caller must not keep
+    /// the buffer.
     pub fn confirm(
         self,
         plaintext: &[u8],
@@ -49,7 +53,7 @@ impl std::fmt::Debug for DecryptedBlock {
     }
 }
 
-/// Says that a block was opened out of an authentic ring, and holds no secret of it.
+/// Evidence that a block was opened out of an authentic ring; holds no secret of it.
 #[derive(Debug, Clone)]
 pub struct OpenedBlock {
     index: u32,
@@ -57,7 +61,7 @@ pub struct OpenedBlock {
 }
 
 impl OpenedBlock {
-    /// Which block.
+    /// Index of the block; Genesis is 0.
     #[must_use]
     pub fn index(&self) -> u32 {
         self.index

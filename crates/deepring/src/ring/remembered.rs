@@ -1,4 +1,4 @@
-//! What a trust store learns of a ring: of an authentic one only.
+//! The records that a trust store keeps of a ring: of an authentic one only.
 
 use std::path::Path;
 
@@ -7,8 +7,9 @@ use crate::trust::{OwnedRing, TrustError, TrustStore};
 use crate::way::Way;
 
 impl TrustStore {
-    /// Remembers a ring's version, so that older ones are refused. Adds no owner. What another process remembered
-    /// meanwhile stays; a version never goes back, and another owner's record of the same ring id is another record.
+    /// Remembers a ring's version, so that older ones are refused. Adds no owner. Records that
+    /// another process made meanwhile stay; a version never goes back, and another owner's record
+    /// of the same ring id is another record.
     ///
     /// # Errors
     /// As [`add_owner`](Self::add_owner).
@@ -16,8 +17,8 @@ impl TrustStore {
         self.remember_version(&ring.version())
     }
 
-    /// Binds a path to the ring that lies there, and remembers its version: another ring at that path is refused from
-    /// now on by [`Trust::at`](crate::Trust::at). Adds no owner.
+    /// Binds a path to the ring that lies there, and remembers its version: from now on
+    /// [`Trust::at`](crate::Trust::at) refuses another ring at that path. Adds no owner.
     ///
     /// # Errors
     /// [`TrustError::BoundToAnother`] where the path is bound already to another ring; else as
@@ -26,7 +27,8 @@ impl TrustStore {
         self.bind_by(&Self::way_to(path)?, ring)
     }
 
-    /// The same, of a path that was walked: bound is what the walk met, wherever the path leads now.
+    /// As [`bind`](Self::bind), for a path that was walked: the names of that walk are bound,
+    /// wherever the path leads now.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
@@ -34,8 +36,8 @@ impl TrustStore {
         self.bind_version(way, &ring.version())
     }
 
-    /// Binds a path to the ring that lies there, whatever it was bound to, and remembers its version; gives the other rings
-    /// that it was bound to. At no moment is it bound to nothing.
+    /// Binds a path to the ring that lies there, whatever it was bound to, and remembers its
+    /// version; returns the other rings that it was bound to. The path is bound at every moment.
     ///
     /// # Errors
     /// As [`add_owner`](Self::add_owner).

@@ -1,4 +1,4 @@
-//! Rings that passed a verification, and what can be done with them.
+//! Rings that passed a verification, and the operations on them.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -30,10 +30,10 @@ pub enum RingError {
     Io {
         /// The file, where it is known.
         path: Option<PathBuf>,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The ring does not verify; the report says what and where.
+    /// The ring does not verify; the report says why and where.
     #[error("the ring is {0}")]
     Refused(Report),
 }
@@ -44,8 +44,8 @@ impl From<std::io::Error> for RingError {
     }
 }
 
-/// A ring whose closure, headers and links are the trusted owner's, and not older than what was seen
-/// before. Its bodies are checked as they are opened.
+/// A ring whose closure, headers and links are the trusted owner's, and not older than a version
+/// seen before. Its bodies are checked as they are opened.
 pub struct AuthenticRing {
     storage: Arc<dyn Storage>,
     closure: Closure,
@@ -62,8 +62,8 @@ impl VerifiedRing {
         Self(ring)
     }
 
-    /// Gives up the knowledge that the stored bodies are intact (they may change on disk later;
-    /// opening checks them again in any case).
+    /// Drops the evidence that the stored bodies are intact (they may change on disk later; opening
+    /// checks them again in any case).
     #[must_use]
     pub fn into_authentic(self) -> AuthenticRing {
         self.0
@@ -97,7 +97,7 @@ impl AuthenticRing {
         Self { storage, closure, layout, headers }
     }
 
-    /// Names the ring in all its versions.
+    /// The ring's id, the same in all its versions.
     #[must_use]
     pub fn ring_id(&self) -> RingId {
         self.closure.ring_id
@@ -113,7 +113,7 @@ impl AuthenticRing {
         self.closure.version()
     }
 
-    /// Names this content: all bodies, their order, version, owner and predecessor.
+    /// The digest of this content: all bodies, their order, version, owner and predecessor.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.closure.ring_digest()
@@ -131,13 +131,13 @@ impl AuthenticRing {
         Some(self.closure.previous).filter(|d| *d != Digest::NONE)
     }
 
-    /// How often hosts were granted or withdrawn since the sealing.
+    /// Number of times that hosts were granted or withdrawn since the sealing.
     #[must_use]
     pub fn revision(&self) -> u32 {
         self.closure.revision
     }
 
-    /// When the ring was sealed, by the owner's clock, in seconds since 1970.
+    /// Time of sealing by the owner's clock, in seconds since the Unix epoch.
     #[must_use]
     pub fn sealed_at(&self) -> u64 {
         self.closure.sealed_at
@@ -168,14 +168,14 @@ impl AuthenticRing {
         &self.headers[0]
     }
 
-    /// What a query gives: the network's own inputs, in the order of its file. (Genesis hands them to the first block, so they are
-    /// the outputs of its header.)
+    /// The network's inputs, which a query supplies, in the order of its file. (Genesis passes them
+    /// to the first block, so they are the outputs of its header.)
     #[must_use]
     pub fn inputs(&self) -> &[TensorSpec] {
         &self.genesis().outputs
     }
 
-    /// What a query gets: the network's own outputs, in the order of its file.
+    /// The network's outputs, which a query returns, in the order of its file.
     #[must_use]
     pub fn outputs(&self) -> &[TensorSpec] {
         &self.genesis().inputs
@@ -187,7 +187,8 @@ impl AuthenticRing {
         self.headers.get(1..self.after_layers()).unwrap_or_default()
     }
 
-    /// The headers of the shared blocks: behind those that compute, and of parameters that several of them use.
+    /// The headers of the shared blocks: behind those that compute, with parameters that several of
+    /// them use.
     #[must_use]
     pub fn shared(&self) -> &[Header] {
         self.headers.get(self.after_layers()..).unwrap_or_default()
@@ -199,8 +200,8 @@ impl AuthenticRing {
         self.headers.iter().take_while(|h| !h.is_shared()).count()
     }
 
-    /// The tensors that are live after block `index` (0: what Genesis hands out), in the order of
-    /// their names: what a later block reads, or what returns to Genesis.
+    /// The tensors that are live after block `index` (0: the outputs of Genesis), in the order of
+    /// their names: those that a later block reads, or that return to Genesis.
     #[must_use]
     pub fn live_after(&self, index: u32) -> Vec<&TensorSpec> {
         let computing = self.headers.get(..self.after_layers()).unwrap_or_default();
@@ -218,18 +219,25 @@ impl AuthenticRing {
         live
     }
 
-    /// Whether a block is sealed for this key, and so is every shared block that it uses.
+    /// Returns whether this key can open a block, and every shared block that it uses.
     #[must_use]
     pub fn is_for(&self, header: &Header, key: OpeningKey<'_>) -> bool {
         let mut used = header.shared_blocks().map(|block| self.headers.get(block as usize));
         key.is_recipient(header) && used.all(|shared| shared.is_some_and(|h| key.is_recipient(h)))
     }
 
-    /// Opens one block into a buffer of [`Header::plain_len`] bytes, with what shared blocks hold of it.
+    /// Opens one block into a buffer of [`Header::plain_len`] bytes, with the parts that shared
+    /// blocks hold.
     ///
     /// Every chunk is read once, its digest is checked, and it is decrypted and put into its place;
     /// then the content digest is computed over the buffer itself. On failure the buffer holds
     /// nothing of the block.
+    ///
+    /// # Errors
+    /// [`OpenError::NoSuchBlock`], [`OpenError::WrongBuffer`], [`OpenError::NotForThisKey`];
+    /// [`OpenError::Tampered`] where a chunk or the content is not what was sealed;
+    /// [`OpenError::Io`] where the file cannot be read; [`OpenError::TooLarge`] where memory is
+    /// lacking.
     pub fn open_block(
         &self,
         index: u32,
@@ -250,7 +258,7 @@ impl AuthenticRing {
         if needed != given {
             return Err(OpenError::WrongBuffer { index, needed, given });
         }
-        // Places lie one behind the other in a plaintext that fits this machine.
+        // Places follow each other in a plaintext that fits this machine.
         let own_len = usize::try_from(header.own_len()).unwrap_or(usize::MAX).min(out.len());
         let (own, rest) = out.split_at_mut(own_len);
         let decrypted = self.decrypt_block(index, key, own, &|_| ())?;
@@ -265,12 +273,16 @@ impl AuthenticRing {
         decrypted.confirm(own, &shared)
     }
 
-    /// The first half of [`open_block`](Self::open_block), of the block's own body alone: every chunk is checked and decrypted,
-    /// told to `observer`, and put into its place in a buffer of [`Header::own_len`] bytes; the content digest is left
-    /// to [`DecryptedBlock::confirm`].
+    /// The first half of [`open_block`](Self::open_block), for the block's own body alone: every
+    /// chunk is checked and decrypted, shown to `observer`, and copied into its place in a buffer
+    /// of [`Header::own_len`] bytes; [`DecryptedBlock::confirm`] then checks the content digest.
     ///
-    /// For who watches the live bytes from here on: what the observer notes is about the very copy of a chunk that was
-    /// authenticated, before anybody could write to its place in `out`. On failure the buffer holds nothing of the block.
+    /// For callers that watch the live bytes from here on: the observer's notes are about the very
+    /// copy of a chunk that was authenticated, before anybody could write to its place in `out`. On
+    /// failure the buffer holds nothing of the block.
+    ///
+    /// # Errors
+    /// As [`open_block`](Self::open_block), for this one body.
     pub fn decrypt_block(
         &self,
         index: u32,
@@ -291,8 +303,9 @@ impl AuthenticRing {
         self.headers.get(index as usize).ok_or_else(missing)
     }
 
-    /// Where byte `offset` of a block's plaintext lies, encrypted, in the file; `None` for padding, which
-    /// is not stored. What is shared lies in the body of the shared block. For tools that place a finding, and for attackers.
+    /// The offset in the file at which byte `offset` of a block's plaintext lies, encrypted; `None`
+    /// for padding, which is not stored. A shared byte lies in the body of the shared block. For
+    /// tools that locate a finding, and for attackers.
     #[must_use]
     pub fn stored_at(&self, index: u32, offset: u64) -> Option<u64> {
         let header = self.headers.get(index as usize)?;
@@ -307,6 +320,9 @@ impl AuthenticRing {
     }
 
     /// Opens Genesis and decodes the manifest.
+    ///
+    /// # Errors
+    /// As [`open_block`](Self::open_block); [`OpenError::Malformed`] where it does not decode.
     pub fn open_manifest(&self, key: OpeningKey<'_>) -> Result<Manifest, OpenError> {
         let len = self.genesis().plain_len;
         let mut out = crate::open::buffer(len)?;
@@ -314,13 +330,13 @@ impl AuthenticRing {
         Manifest::decode(&out).map_err(|source| OpenError::Malformed { index: 0, source })
     }
 
-    /// The report of a ring in which nothing was found.
+    /// The report of a ring without findings.
     #[must_use]
     pub fn report(&self) -> Report {
         self.report_with(Vec::new())
     }
 
-    /// A report about this ring with the findings that something else made (an opening, a run).
+    /// A report about this ring with findings from elsewhere (an opening, a run).
     #[must_use]
     pub fn report_with(&self, findings: Vec<Finding>) -> Report {
         Report {
@@ -346,7 +362,7 @@ impl AuthenticRing {
     }
 }
 
-/// What an opening of a shared block found, said of the block that uses it.
+/// The error of opening a shared block, attributed to the block that uses it.
 pub(crate) fn of_user(error: OpenError, user: &Header) -> OpenError {
     match error {
         OpenError::Tampered(mut finding) => {
@@ -359,8 +375,9 @@ pub(crate) fn of_user(error: OpenError, user: &Header) -> OpenError {
     }
 }
 
-/// Checks that there is a block that computes, that shared blocks stand behind all of these and give and read nothing, and
-/// that the shared parameters of each block are those of the shared blocks that it names.
+/// Checks that there is a block that computes, that shared blocks stand behind all of these and
+/// have neither inputs nor outputs, and that the shared parameters of each block are those of the
+/// shared blocks that it names.
 pub(crate) fn examine_sharing(headers: &[&Header]) -> Vec<Finding> {
     let mut found = Vec::new();
     let first = headers.iter().position(|h| h.is_shared()).unwrap_or(headers.len());
@@ -378,7 +395,7 @@ pub(crate) fn examine_sharing(headers: &[&Header]) -> Vec<Finding> {
             let still = header.inputs.is_empty() && header.outputs.is_empty();
             check(still, header, "a shared block reads or gives tensors");
         } else {
-            // The first block's would be of the last.
+            // The first block's check is of the last block.
             let checks = header.parts.iter().any(|p| matches!(p.kind, PartKind::Check(_)));
             check(!checks || first == headers.len(), header, "a check where blocks are shared");
         }
@@ -388,7 +405,8 @@ pub(crate) fn examine_sharing(headers: &[&Header]) -> Vec<Finding> {
     found
 }
 
-/// In one walk of the header's own parts, so that the work is bounded by what the header takes in the file.
+/// One walk of the header's own parts, so that the work is bounded by the header's size in the
+/// file.
 fn has_what_it_shares(header: &Header, headers: &[&Header], first_shared: usize) -> bool {
     let (mut parts, mut end) = (header.parts.as_slice(), header.own_len());
     parts = parts.get(own(&header.parts).len()..).unwrap_or_default();
@@ -411,8 +429,8 @@ fn has_what_it_shares(header: &Header, headers: &[&Header], first_shared: usize)
     parts.is_empty()
 }
 
-/// Checks that each block reads only what an earlier one gives, with one spec for each name, and
-/// that all that returns to Genesis is given.
+/// Checks that each block reads only outputs of earlier ones, with one spec for each name, and that
+/// every tensor that returns to Genesis is among them.
 pub(super) fn examine_wiring(headers: &[&Header]) -> Vec<Finding> {
     let mut given: HashMap<&str, &TensorSpec> = HashMap::new();
     let mut found = Vec::new();
