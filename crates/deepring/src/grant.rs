@@ -1,4 +1,4 @@
-//! Granting: wrapping block keys for another host; no body is re-encrypted.
+//! Grants: wraps block keys for another host; no body is re-encrypted.
 
 use std::collections::HashSet;
 use std::io::{BufWriter, Write};
@@ -19,21 +19,21 @@ use crate::seal::{SealError, close};
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum GrantError {
-    /// The key is not the ring's owner's.
+    /// The key is not that of the ring's owner.
     #[error("only the owner of the ring can grant; this key is not the one that signed it")]
     NotTheOwner,
-    /// No block is of this index.
+    /// The ring has no block of this index.
     #[error("there is no block {index}: the ring has blocks 1 to {last}")]
     NoSuchBlock {
-        /// Index asked for.
+        /// Requested index.
         index: u32,
-        /// Last block.
+        /// Index of the last block.
         last: u32,
     },
     /// The owner's own wrapped key does not open.
     #[error("the owner's key for block {index} does not open")]
     NoBlockKey {
-        /// The block.
+        /// Index of the block; Genesis is 0.
         index: u32,
     },
     /// The ring could not be read.
@@ -45,13 +45,15 @@ pub enum GrantError {
 }
 
 /// Writes `target` as the same ring with `host` as a recipient of Genesis, of `blocks` (all, if
-/// `None`) and of the shared blocks that these use; returns the number of blocks for which the host is new. Where that is none, nothing is written.
+/// `None`) and of the shared blocks that these use; returns the number of blocks for which the host
+/// is new. If that is zero, nothing is written.
 ///
-/// The ring digest stays, so receipts stay valid; the revision goes up by one. `target` may be the file
-/// that the ring was read from; who shares it with others holds its [`Turn`](crate::Turn) from before it is read.
+/// The ring digest stays, so receipts stay valid; the revision goes up by one. `target` may be the
+/// file that the ring was read from; a caller that shares it with other processes holds its
+/// [`Turn`](crate::Turn) from before it is read.
 ///
 /// # Errors
-/// As [`grant_in`], and where `target` cannot be replaced.
+/// As [`grant_in`], and [`GrantError::Seal`] where `target` cannot be replaced.
 pub fn grant(
     ring: &VerifiedRing,
     owner: &SecretKey<Owner>,
@@ -64,11 +66,11 @@ pub fn grant(
     grant_in(file, ring, owner, host, blocks)
 }
 
-/// [`grant`] into a file that the caller began before he looked at what lies at its target: what is put there from then on
-/// is not replaced.
+/// [`grant`] into a file that the caller began before it looked at the target: a file that is put
+/// there later is not replaced.
 ///
 /// # Errors
-/// [`GrantError`]; the target is as it was.
+/// [`GrantError`], by the reason; the target is as it was.
 pub fn grant_in(
     file: Replacement,
     ring: &VerifiedRing,
@@ -84,7 +86,7 @@ pub fn grant_in(
         return Err(GrantError::NoSuchBlock { index: *index, last });
     }
     let named = |h: &&Header| blocks.is_none_or(|b| b.contains(&h.index));
-    // With a block goes what it shares with others.
+    // A grant of a block includes the shared blocks that it uses.
     let used: HashSet<u32> =
         ring.layers().iter().filter(named).flat_map(Header::shared_blocks).collect();
     let wanted = |h: &Header| h.index == 0 || named(&h) || used.contains(&h.index);

@@ -1,4 +1,4 @@
-//! The manifest: what Genesis seals about the network as a whole.
+//! The manifest: the facts about the network as a whole that Genesis seals.
 
 use serde::Serialize;
 
@@ -7,8 +7,8 @@ use crate::encoding::{DecodeError, Reader, Writer};
 /// Most labels that a manifest may hold.
 const MAX_LABELS: usize = 1 << 20;
 
-/// What a query needs besides the layers. Part of Genesis' encrypted body, so that a label or a
-/// pre-processing constant is as well protected as a weight.
+/// The data that a query needs besides the layers. Part of Genesis' encrypted body, so that a label
+/// or a pre-processing constant is as well protected as a weight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Manifest {
     /// The network's name.
@@ -17,14 +17,15 @@ pub struct Manifest {
     pub producer: String,
     /// ONNX operator set of the default domain.
     pub opset: u64,
-    /// How image inputs are turned into tensors, in the syntax of `--preprocess`; empty for none.
+    /// Conversion of image inputs to tensors, in the syntax of `--preprocess`; empty for none.
     pub preprocess: String,
     /// Class labels in the order of the output's elements; empty for none.
     pub labels: Vec<String>,
 }
 
 impl Manifest {
-    /// The manifest's canonical bytes.
+    /// The manifest's canonical bytes: `model name || producer || opset 8 || preprocess || count 4
+    /// || labels`.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
@@ -37,6 +38,9 @@ impl Manifest {
     }
 
     /// Decodes canonical bytes strictly.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the bytes are not what [`encode`](Self::encode) writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let model_name = r.string("model name")?;

@@ -1,4 +1,4 @@
-//! Repair: a damaged ring file made whole again from an intact copy, chunk by chunk, re-verified.
+//! Repairs a damaged ring file from an intact copy, chunk by chunk, and verifies the result.
 
 use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
@@ -25,11 +25,11 @@ use crate::trust::Trust;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RepairError {
-    /// The copy is refused itself.
+    /// The copy itself is refused.
     #[error("the copy cannot be used: {0}")]
     Copy(RingError),
-    /// The damaged file is another ring or another version than the copy; copying would replace it, not
-    /// repair it.
+    /// The damaged file is another ring or another version than the copy; copying would replace it,
+    /// not repair it.
     #[error(
         "the copy is ring {copy}, the damaged file is {damaged}: it would be replaced, not repaired"
     )]
@@ -49,26 +49,27 @@ pub enum RepairError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The damaged file is refused for a reason that a copy cannot mend: its owner is not trusted, or it
-    /// is stale.
+    /// The damaged file is refused for a reason that a copy cannot repair: its owner is not
+    /// trusted, or it is stale.
     #[error("the ring is {0}")]
     NotRepairable(Report),
-    /// What was written does not verify; it was thrown away.
+    /// The repaired file does not verify; it was discarded.
     #[error("the repaired file does not verify: {0}")]
     StillBad(RingError),
 }
 
-/// What a repair did.
+/// The outcome of a repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
-    /// What was wrong before.
+    /// The report before the repair.
     pub before: Report,
-    /// Blocks of which the header or a part of the body came from the copy.
+    /// Indices of the blocks whose header, or a part of whose body, came from the copy; Genesis is
+    /// 0.
     pub blocks: Vec<u32>,
-    /// Whether preamble or closure came from the copy.
+    /// True if preamble or closure came from the copy.
     pub front: bool,
     /// Bytes of bodies and headers that came from the copy.
     pub bytes: u64,
@@ -76,9 +77,13 @@ pub struct Repaired {
 
 /// Restores `target` from `copy`.
 ///
-/// The copy is verified whole first. Then every header and every chunk of `target` that is as it was
-/// sealed is kept, everything else is taken from the copy; the result is verified before it replaces
-/// `target`. Returns `None` if `target` is intact. Who shares `target` with others holds its [`Turn`](crate::Turn).
+/// The copy is verified whole first. Then every header and every chunk of `target` that is as it
+/// was sealed is kept, everything else is taken from the copy; the result is verified before it
+/// replaces `target`. Returns `None` if `target` is intact. A caller that shares `target` with
+/// other processes holds its [`Turn`](crate::Turn).
+///
+/// # Errors
+/// As [`repair_in`].
 pub fn repair(
     target: &Path,
     copy: &Path,
@@ -89,12 +94,13 @@ pub fn repair(
     Ok(repair_in(target, file, copy, trust, progress)?.1)
 }
 
-/// [`repair`] with a file for `target` that the caller began, and from a copy that he opened, before he looked at what lies
-/// there: what is put at `target` from then on is not replaced, nor what is put in the copy's place read. That one could not be
-/// begun or opened matters where it is needed. Gives also the ring as it is then, read from that very file.
+/// [`repair`] into `file`, which the caller began for `target`, from `copy`, which it opened,
+/// before it looked at `target`: a file that is put at `target` later is not replaced, and one that
+/// is put in the copy's place is not read. That `file` or `copy` failed matters only where it is
+/// needed. Also returns the ring as it is then, read from that very file.
 ///
 /// # Errors
-/// [`RepairError`]; the target is as it was.
+/// [`RepairError`], by the reason; the target is as it was.
 pub fn repair_in(
     target: &Path,
     file: std::io::Result<Replacement>,
@@ -103,7 +109,7 @@ pub fn repair_in(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(VerifiedRing, Option<Repaired>), RepairError> {
     let io = |source| RepairError::Io { path: target.into(), source };
-    // Opened once: it is one file that is looked at, taken from and replaced.
+    // Opened once: the same file is examined, read and replaced.
     let storage: Arc<dyn Storage> = Arc::new(open_plain(target).map_err(io)?);
     let there = UnverifiedRing::read(Arc::clone(&storage));
     let before = match there.and_then(|r| r.verify(trust, &|_| ())) {
@@ -125,8 +131,9 @@ pub fn repair_in(
         }
     }
 
-    // Without an authentic closure, only content can say that this is the copy's ring. An attacker who
-    // damages a closure must not get one version put in another's place, nor a foreign file overwritten.
+    // Without an authentic closure, only content can say that this is the copy's ring. An attacker
+    // who damages a closure must not get one version put in another's place, nor a foreign file
+    // overwritten.
     if damaged.closure.is_none() && !damaged.shares_content_with(&copy) {
         return Err(RepairError::NothingInCommon);
     }
@@ -150,7 +157,7 @@ pub fn repair_in(
     Ok((repaired, Some(outcome)))
 }
 
-/// A file of which any byte may be wrong; its closure only if its owner's signature fits.
+/// A file any byte of which may be wrong; with a closure only if its owner's signature verifies.
 struct Damaged {
     storage: Arc<dyn Storage>,
     len: u64,
@@ -166,7 +173,7 @@ impl Damaged {
         Ok(Self { storage, len, closure, layout })
     }
 
-    /// Whether a header or chunk of the copy stands in its place in this file.
+    /// Returns whether a header or chunk of the copy stands in its place in this file.
     fn shares_content_with(&self, copy: &AuthenticRing) -> bool {
         let layout = copy.layout();
         let header = |(range, row): (&std::ops::Range<u64>, &crate::ring::closure::Row)| {
@@ -174,14 +181,15 @@ impl Damaged {
         };
         layout.headers.iter().zip(&copy.closure().rows).any(header)
             || self.shares_chunk_with(copy, 0)
-            // A grant since the copy was made leaves the bodies as they are and the front another length.
+            // A grant since the copy was made leaves the bodies as they are and the front with
+            // another length.
             || self
                 .len
                 .checked_signed_diff(layout.file_len)
                 .is_some_and(|shift| shift != 0 && self.shares_chunk_with(copy, shift))
     }
 
-    /// Whether a chunk of the copy stands `shift` bytes behind its place in this file.
+    /// Returns whether a chunk of the copy stands `shift` bytes behind its place in this file.
     fn shares_chunk_with(&self, copy: &AuthenticRing, shift: i64) -> bool {
         copy.headers().iter().zip(&copy.layout().bodies).any(|(header, body)| {
             chunk_spans(&header.parts).any(|span| {
@@ -199,9 +207,9 @@ impl Damaged {
         read_range(&*self.storage, range.clone()).ok()
     }
 
-    /// Preamble, closure, headers. The damaged file's own closure stays if it is authentic and every
-    /// header that it names is in one of the two files; else the copy's front is taken as it is (the
-    /// two can differ by a grant).
+    /// Writes preamble, closure and headers. The damaged file's own closure is kept if it is
+    /// authentic and every header that it names is in one of the two files; else the copy's front
+    /// is used (the two can differ by a grant).
     fn write_front(
         &self,
         copy: &VerifiedRing,

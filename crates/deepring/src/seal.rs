@@ -1,4 +1,4 @@
-//! Sealing: blocks in, one after the other; a signed ring file out, or nothing.
+//! Sealing: blocks go in, one after the other; a signed ring file comes out, or nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -29,27 +29,27 @@ pub enum SealError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The plan has too few or too many blocks.
     #[error("a ring has 1 to {} blocks besides Genesis, not {found}", MAX_BLOCKS - 1)]
     BlockCount {
-        /// Blocks planned.
+        /// Number of blocks planned, without Genesis.
         found: usize,
     },
-    /// A block is planned with an empty part, too many recipients, or a size that does not fit.
+    /// The plan of a block has an empty part, too many recipients, or a size that does not fit.
     #[error("block {block} cannot be laid out: {reason}")]
     Layout {
-        /// The block.
+        /// Index of the block; Genesis is 0.
         block: u32,
-        /// What does not fit.
+        /// The reason.
         reason: &'static str,
     },
-    /// A block was given with another length than planned, or one too many or too few.
+    /// A block has another length than planned, or there is one too many or too few.
     #[error("block {block} was planned with {planned} bytes and given with {given}")]
     OutOfPlan {
-        /// The block.
+        /// Index of the block; Genesis is 0.
         block: u32,
         /// Bytes planned.
         planned: u64,
@@ -59,7 +59,7 @@ pub enum SealError {
     /// A recipient's public key is not usable.
     #[error("block {block} has a recipient whose key is not usable")]
     UnusableRecipient {
-        /// The block.
+        /// Index of the block; Genesis is 0.
         block: u32,
     },
     /// The system's generator failed.
@@ -67,47 +67,49 @@ pub enum SealError {
     NoRandomness(#[from] NoRandomness),
 }
 
-/// What a block will be, known before its bytes are.
+/// The plan of a block, made before its bytes are known.
 #[derive(Debug, Clone)]
 pub struct BlockPlan {
     /// Name for people: the linear operator's.
     pub name: String,
     /// Tensors that it reads. For Genesis: the network's outputs.
     pub inputs: Vec<TensorSpec>,
-    /// Tensors that it gives. For Genesis: the network's inputs.
+    /// Tensors that it outputs. For Genesis: the network's inputs.
     pub outputs: Vec<TensorSpec>,
-    /// Kind and length of each part, in order, those left out that are shared.
+    /// Kind and length in bytes of each part, in order, without the shared ones.
     pub parts: Vec<(PartKind, u64)>,
-    /// Indices of the shared blocks that it uses, ascending: all their parameters follow its own parts. Empty for Genesis
-    /// and for shared blocks.
+    /// Indices of the shared blocks that it uses, ascending: all their parameters follow its own
+    /// parts. Empty for Genesis and for shared blocks.
     pub shared: Vec<u32>,
     /// Hosts that may open it, besides the owner.
     pub hosts: Vec<PublicKey<Host>>,
 }
 
-/// What a ring will be.
+/// The plan of a ring.
 #[derive(Debug, Clone)]
 pub struct RingPlan {
-    /// Version of the model; a reader refuses a lower one than it saw before.
+    /// Version of the model; a reader refuses a lower one than it has seen.
     pub model_version: u64,
     /// Ring id and ring digest of the version before; `None` starts a new ring.
     pub previous: Option<(RingId, Digest)>,
-    /// Seconds since 1970, for people.
+    /// Time of sealing in seconds since the Unix epoch, for people.
     pub sealed_at: u64,
-    /// All blocks: Genesis, those that compute, then the shared ones, which have parameters and nothing else.
+    /// All blocks: Genesis, those that compute, then the shared ones, which have parameters and
+    /// nothing else.
     pub blocks: Vec<BlockPlan>,
 }
 
-/// Writes a ring, block by block: Genesis, the shared blocks, then those that compute. Memory stays near the largest block.
+/// Writes a ring, block by block: Genesis, the shared blocks, then those that compute. Memory stays
+/// near the largest block.
 ///
-/// The bytes go to a file that has not the target's name ([`Replacement`]). [`finish`](Self::finish) signs, syncs and
-/// renames; before that, the target does not change.
+/// The bytes go to a file that does not have the target's name ([`Replacement`]).
+/// [`finish`](Self::finish) signs, syncs and renames; before that, the target does not change.
 pub struct RingSealer {
     owner: SecretKey<Owner>,
     target: PathBuf,
     file: Replacement,
     write_back: WriteBack,
-    /// Where each block's body begins in the file.
+    /// Offset of each block's body in the file, in bytes.
     starts: Vec<u64>,
     /// The order in which blocks are sealed: those that others use before them.
     order: Vec<usize>,
@@ -127,6 +129,9 @@ impl std::fmt::Debug for RingSealer {
 
 impl RingSealer {
     /// Lays the ring out, draws the block keys, and begins the temporary file.
+    ///
+    /// # Errors
+    /// [`SealError::Io`] where the file cannot be created; else as [`create_in`](Self::create_in).
     pub fn create(
         target: &Path,
         plan: &RingPlan,
@@ -136,7 +141,11 @@ impl RingSealer {
         Self::create_in(Replacement::of(target).map_err(io)?, plan, owner)
     }
 
-    /// As [`create`](Self::create), in a file that was begun before: what has been put at its target since is not replaced.
+    /// As [`create`](Self::create), in a file that was begun before: a file that has been put at
+    /// its target since is not replaced.
+    ///
+    /// # Errors
+    /// [`SealError::BlockCount`], [`SealError::Layout`] and [`SealError::NoRandomness`].
     pub fn create_in(
         file: Replacement,
         plan: &RingPlan,
@@ -186,8 +195,8 @@ impl RingSealer {
         })
     }
 
-    /// Where each part of a block has its place in the plaintext that [`seal_block`](Self::seal_block)
-    /// wants.
+    /// The parts of a block with their places in the plaintext that
+    /// [`seal_block`](Self::seal_block) takes.
     #[must_use]
     pub fn parts_of(&self, block: usize) -> &[crate::block::Part] {
         self.headers.get(block).map(|h| h.parts.as_slice()).unwrap_or_default()
@@ -199,7 +208,7 @@ impl RingSealer {
         self.headers.get(block).map_or(0, Header::own_len)
     }
 
-    /// Number of bytes of a block's plaintext, with what is shared.
+    /// Number of bytes of a block's plaintext, shared parts included.
     #[must_use]
     pub fn plain_len(&self, block: usize) -> u64 {
         self.headers.get(block).map_or(0, |h| h.plain_len)
@@ -211,8 +220,13 @@ impl RingSealer {
         self.order.get(self.next).copied()
     }
 
-    /// Encrypts and writes the [next block](Self::next_block): of its plaintext what its own body holds. Bytes between
-    /// parts must be zero.
+    /// Encrypts and writes the [next block](Self::next_block), given the part of its plaintext that
+    /// its own body holds. Bytes between parts must be zero.
+    ///
+    /// # Errors
+    /// [`SealError::OutOfPlan`] for another length, or after the last block; [`SealError::Layout`]
+    /// where bytes between parts are not zero; [`SealError::UnusableRecipient`],
+    /// [`SealError::NoRandomness`] and [`SealError::Io`].
     pub fn seal_block(&mut self, plaintext: &[u8]) -> Result<(), SealError> {
         let at = self.next_block();
         let block = at.unwrap_or(self.headers.len());
@@ -272,6 +286,10 @@ impl RingSealer {
     }
 
     /// Links, signs, writes the front of the file, syncs, and puts it in the target's place.
+    ///
+    /// # Errors
+    /// [`SealError::OutOfPlan`] where blocks are missing; [`SealError::Io`] where the system
+    /// refuses.
     pub fn finish(mut self) -> Result<Sealed, SealError> {
         if let Some(next) = self.next_block() {
             let block = u32::try_from(next).unwrap_or(u32::MAX);
@@ -300,7 +318,7 @@ impl RingSealer {
     }
 }
 
-/// What a sealing gave.
+/// The result of a sealing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sealed {
     /// The ring's name in all versions.
@@ -320,7 +338,7 @@ pub(crate) fn link_and_sign(headers: &mut [Header], bodies: &[Digest], owner: &S
     }
 }
 
-/// Fills the closure's rows, signs it, and gives all bytes of the file before the first body.
+/// Fills the closure's rows, signs it, and returns all bytes of the file before the first body.
 pub(crate) fn close(
     closure: &mut Closure,
     headers: &[Header],
@@ -348,7 +366,7 @@ pub(crate) fn close(
     front
 }
 
-/// Whether a block is sealed before those that compute.
+/// Returns whether a block is sealed before those that compute.
 fn is_early(header: &Header) -> bool {
     header.index == 0 || header.is_shared()
 }
@@ -369,7 +387,7 @@ fn with_shared(headers: Vec<Header>, plans: &[BlockPlan]) -> Result<Vec<Header>,
         }
         out.push(header);
     }
-    // What cannot be read back must not be written.
+    // A header that cannot be read back must not be written.
     let headers: Vec<&Header> = out.iter().collect();
     for header in &headers {
         let refuse = |reason| SealError::Layout { block: header.index, reason };
@@ -384,7 +402,8 @@ fn with_shared(headers: Vec<Header>, plans: &[BlockPlan]) -> Result<Vec<Header>,
     Ok(out)
 }
 
-/// A header in which everything that has a length is there, and digests, keys and signature are zero. Without what is shared.
+/// A header with everything that has a length, and with digests, keys and signature zero. Without
+/// the shared parts.
 fn plan_header(
     block: &BlockPlan,
     ring_id: RingId,
@@ -464,7 +483,7 @@ fn digest_places(
     })
 }
 
-/// Makes `out` the ciphertext of a run of chunks, and `digests` theirs.
+/// Writes the ciphertext of a run of chunks to `out`, and their digests to `digests`.
 fn seal_segment(
     cipher: &ChunkCipher,
     segment: &Segment,
