@@ -1,14 +1,16 @@
-//! Receipts: who ran which blocks of which ring on what, signed, and closed into a decision.
+//! Receipts: signed statements of which host ran which blocks of which ring on which inputs, closed
+//! into a decision.
 //!
 //! A query is a chain. Genesis' host *opens* it (it commits to the inputs), each host *signs a
-//! receipt* for the consecutive blocks that it ran, and the host that opened the chain *closes* it into
-//! a [`Decision`]. Every record names the one before by digest and the ring by its digest, and the
-//! blocks by content digests that were computed over the bytes that ran: a receipt about other
-//! parameters, another order, another query or another version does not fit in.
+//! receipt* for the consecutive blocks that it ran, and the host that opened the chain *closes* it
+//! into a [`Decision`]. Every record names the one before by digest and the ring by its digest, and
+//! the blocks by content digests that were computed over the bytes that ran: a receipt about other
+//! parameters, another order, another query or another version does not verify.
 //!
 //! A receipt says how the parameters were checked, part by part of each block ([`Coverage`]).
 //!
-//! One chain may carry a batch of queries: digests of all inputs and outputs, one signature a host.
+//! One chain may carry a batch of queries: digests of all inputs and outputs, one signature per
+//! host.
 
 mod chain;
 mod check;

@@ -1,4 +1,5 @@
-//! A query's chain of records: how it grows, and what the next host checks before it opens anything.
+//! A query's chain of records: how it grows, and how the next host verifies it before it opens
+//! anything.
 
 use serde::Serialize;
 use thiserror::Error;
@@ -19,12 +20,12 @@ pub struct Chain {
     pub(crate) receipts: Vec<Receipt>,
 }
 
-/// A chain that does not fit the ring, or does not hold together.
+/// A chain that does not fit the ring, or is not consistent in itself.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{finding}")]
 pub struct ChainError {
-    /// What does not fit. Its verdict is stale if the chain is about another version of the ring, or signed by a host
-    /// that this revision of the ring does not name.
+    /// The mismatch. Its verdict is stale if the chain is about another version of the ring, or
+    /// signed by a host that this revision of the ring does not name.
     pub finding: Finding,
 }
 
@@ -37,13 +38,13 @@ pub struct VerifiedChain<'a> {
 }
 
 impl VerifiedChain<'_> {
-    /// The block that runs next; the ring's block count if all have run.
+    /// The block that runs next; the ring's count of computing blocks plus one if all have run.
     #[must_use]
     pub fn next_block(&self) -> u32 {
         self.next_block
     }
 
-    /// The digest of what the next block must be given.
+    /// The digest of the tensors that the next block must be given.
     #[must_use]
     pub fn outputs(&self) -> Digest {
         self.outputs
@@ -57,7 +58,11 @@ impl VerifiedChain<'_> {
 }
 
 impl Chain {
-    /// Begins a query: Genesis' host commits to the inputs. `genesis` says that it has opened Genesis.
+    /// Begins a query: Genesis' host commits to the inputs. `genesis` is the evidence that it has
+    /// opened Genesis; `opened_at` is in milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] where the system's generator fails.
     pub fn open(
         ring: &AuthenticRing,
         genesis: &OpenedBlock,
@@ -82,8 +87,8 @@ impl Chain {
 
     /// Adds a receipt for the blocks that follow the last one.
     ///
-    /// `blocks` are the content digests of the bytes that ran, `checked` says how each of their parts
-    /// was checked; that both fit the ring is what whoever reads the receipt checks.
+    /// `blocks` are the content digests of the bytes that ran, `checked` says how each of their
+    /// parts was checked; the reader of the receipt verifies that both fit the ring.
     pub fn extend(
         &mut self,
         host: &SecretKey<Host>,
@@ -132,9 +137,13 @@ impl Chain {
         self.receipts.last().map_or_else(|| self.opening.digest(), Receipt::digest)
     }
 
-    /// Checks the chain against the ring: every signature, that each signer is a host of the blocks it
-    /// signed for, that blocks follow each other from 1 on, that their content digests are the ring's,
-    /// that each of their parts is said to be checked in a way that it can be, and that each record continues the one before.
+    /// Verifies the chain against the ring: every signature, that each signer is a host of the
+    /// blocks it signed for, that blocks follow each other from 1 on, that their content digests
+    /// are the ring's, that each of their parts is said to be checked in a way that it can be, and
+    /// that each record continues the one before.
+    ///
+    /// # Errors
+    /// [`ChainError`] with the first mismatch.
     pub fn verify(&self, ring: &AuthenticRing) -> Result<VerifiedChain<'_>, ChainError> {
         let refuse = |finding| Err(ChainError { finding });
         let o = &self.opening;
@@ -190,9 +199,10 @@ impl Chain {
     }
 }
 
-/// A signature by a key that the block is not sealed for. Anybody can make one; but so did an honest host that was
-/// granted the block after this copy of the ring was made (a grant changes headers and revision, not the version).
-/// From this revision the two cannot be told apart. It is refused either way, and not called tampering.
+/// A signature by a key that the block is not sealed for. Anybody can make one; but so did an
+/// honest host that was granted the block after this copy of the ring was made (a grant changes
+/// headers and revision, not the version). From this revision the two cannot be told apart. It is
+/// refused either way, and not called tampering.
 fn unknown_host(part: PartName, host: &PublicKey<Host>) -> Finding {
     let reason = format!(
         "signed by a host that this revision of the ring does not name for the block: {host}; if it was granted later, \
@@ -221,7 +231,7 @@ fn object_to_receipt(
     previous: Digest,
     outputs: Digest,
 ) -> Option<Finding> {
-    // The block whose turn it is; what the receipt itself says may be anything.
+    // The block that runs next; the receipt's own claim may be anything.
     let computing = ring.headers().get(..=ring.layers().len()).unwrap_or_default();
     let expected = computing.get(next_block as usize);
     let bad = |reason: &str| {

@@ -1,4 +1,4 @@
-//! How the parameters of a run are checked: the word on the command line and in a receipt.
+//! How the parameters of a run are checked, as named on the command line and in a receipt.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,18 +13,19 @@ use crate::encoding::{DecodeError, Reader, Writer};
 /// Prints and parses as on the command line: `none`, `load`, `spot:0.1`, `run`, `auto`, `compute`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Check {
-    /// Not after loading, and the receipt vouches for nothing but what was loaded.
+    /// Not after loading; the receipt vouches only for the bytes that were loaded.
     None,
     /// Digests, when the blocks were opened.
     Load,
-    /// For each query each block with this probability, and then as [`Run`](Self::Run).
+    /// Each block with this probability for each query, and then as [`Run`](Self::Run).
     Spot(Share),
     /// Every parameter byte in live memory, by MAC, at each use.
     Run,
     /// For each layer the cheaper of [`Run`](Self::Run) and [`Compute`](Self::Compute).
     Auto,
-    /// The output of every linear operator is held against a secret projection of its sealed
-    /// parameters; everything else by MAC at each use, and a rotating share of all bytes by MAC too.
+    /// The output of every linear operator is verified against a secret projection of its sealed
+    /// parameters; everything else by MAC at each use, and a rotating share of all bytes by MAC
+    /// too.
     Compute,
 }
 
@@ -32,12 +33,12 @@ pub enum Check {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Share(u32);
 
-/// A number that is no [`Share`].
+/// A number that is not a [`Share`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a share lies between 0.000001 and 0.999999")]
 pub struct ShareError;
 
-/// A word that is no [`Check`].
+/// A word that is not a [`Check`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "`{found}` is no check: there are none, load, spot:Q with 0 < Q < 1 (such as spot:0.1), run, auto and compute"
@@ -51,9 +52,12 @@ const MILLION: u32 = 1_000_000;
 
 impl Share {
     /// The share nearest to a probability.
+    ///
+    /// # Errors
+    /// [`ShareError`] where the nearest is not between 0.000001 and 0.999999.
     pub fn new(probability: f64) -> Result<Self, ShareError> {
         let millionths = (probability * f64::from(MILLION)).round();
-        // What is no number compares as false.
+        // A NaN compares as false.
         if !(1.0..f64::from(MILLION)).contains(&millionths) {
             return Err(ShareError);
         }
@@ -65,7 +69,10 @@ impl Share {
         Self::from_millionths(millionths as u32)
     }
 
-    /// A share of so many millionths.
+    /// A share of this many millionths.
+    ///
+    /// # Errors
+    /// [`ShareError`] for 0, and from a million on.
     pub fn from_millionths(millionths: u32) -> Result<Self, ShareError> {
         if (1..MILLION).contains(&millionths) { Ok(Self(millionths)) } else { Err(ShareError) }
     }
@@ -82,7 +89,7 @@ impl Share {
         f64::from(self.0) / f64::from(MILLION)
     }
 
-    /// The probability that a block that was changed is met within `queries` queries.
+    /// The probability that a changed block is detected within `queries` queries.
     #[must_use]
     pub fn detection(self, queries: u64) -> f64 {
         // 1 - (1 - q)^n, exact also where both are small.

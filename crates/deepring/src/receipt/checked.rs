@@ -1,4 +1,5 @@
-//! What a host states about its checks of some blocks: the check, the rotation, and each part's coverage.
+//! A host's statement about its checks of some blocks: the check, the rotation, and each part's
+//! coverage.
 
 use thiserror::Error;
 
@@ -8,7 +9,7 @@ use crate::block::MAX_PARTS;
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::ring::layout::MAX_BLOCKS;
 
-/// What a host says about its checks of some blocks: one that contradicts itself cannot be made.
+/// A host's statement about its checks of some blocks; one that contradicts itself cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
     check: Check,
@@ -20,7 +21,7 @@ pub struct Checked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CheckedError {
-    /// A part had something else than the check claims.
+    /// A part had another coverage than the check claims.
     #[error(
         "part {part} of block {block} of the receipt is `{found}`, which is not what `{check}` claims"
     )]
@@ -31,13 +32,13 @@ pub enum CheckedError {
         block: usize,
         /// Which of the block's parts, counted from 0.
         part: usize,
-        /// What it had.
+        /// Its coverage.
         found: Coverage,
     },
-    /// Tensors are covered by what was computed, and nothing says how often their bytes are compared.
+    /// Parts are under product or either, and no rotation says how often their bytes are compared.
     #[error("product or either without a rotation of the bytes")]
     NoRotation,
-    /// There is a rotation, and nothing that rotates.
+    /// There is a rotation, but no part that rotates.
     #[error("a rotation of {rotation} uses without product or either")]
     IdleRotation {
         /// The rotation.
@@ -55,12 +56,12 @@ pub enum CheckedError {
 }
 
 impl Checked {
-    /// A statement about consecutive blocks: for each, what its parts had, in the order of its header.
-    /// Of a batch, the [meet](Coverage::meet) over its queries.
+    /// A statement about consecutive blocks: for each, the coverage of its parts, in the order of
+    /// its header. Of a batch, the [meet](Coverage::meet) over its queries.
     ///
     /// `rotation` is the number of uses within which every byte under [`Coverage::Product`] or
-    /// [`Coverage::Either`] was compared with the sealed one bit by bit; 0 where no part is under one
-    /// of the two.
+    /// [`Coverage::Either`] was compared with the sealed one bit by bit; 0 where no part is under
+    /// one of the two.
     ///
     /// # Errors
     ///
@@ -87,6 +88,9 @@ impl Checked {
     }
 
     /// The statement of a check that treats all parts alike: none, load or run.
+    ///
+    /// # Errors
+    /// [`CheckedError::NotUniform`] for another check; [`CheckedError::TooMany`].
     pub fn uniform(
         check: Check,
         parts_per_block: impl IntoIterator<Item = usize>,
@@ -112,14 +116,14 @@ impl Checked {
         self.check
     }
 
-    /// Uses within which every byte under [`Coverage::Product`] or [`Coverage::Either`] was compared bit
-    /// by bit; 0 if there is no such part.
+    /// Number of uses within which every byte under [`Coverage::Product`] or [`Coverage::Either`]
+    /// was compared bit by bit; 0 if there is no such part.
     #[must_use]
     pub fn rotation(&self) -> u16 {
         self.rotation
     }
 
-    /// For each block, what its parts had.
+    /// For each block, the coverage of its parts.
     #[must_use]
     pub fn coverage(&self) -> &[Vec<Coverage>] {
         &self.coverage
@@ -164,7 +168,7 @@ fn decode_block(r: &mut Reader<'_>) -> Result<Vec<Coverage>, DecodeError> {
     codes.iter().map(coverage).collect()
 }
 
-/// The first part of a block that had something else than the check claims.
+/// The first part of a block whose coverage is not what the check claims.
 fn contradiction(check: Check, parts: &[Coverage]) -> Option<(usize, Coverage)> {
     use Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
     let holds = |c: Coverage| match check {

@@ -1,4 +1,4 @@
-//! Which check a part of a block had: what a receipt says layer by layer.
+//! The check that a part of a block had, as a receipt states it layer by layer.
 
 use std::fmt;
 
@@ -8,32 +8,33 @@ use crate::block::PartKind;
 
 /// How one part of a block was checked when it was used, by each query.
 ///
-/// Not a scale: `product` and `bytes` are evidence of different things, and neither contains the other.
-/// What several queries had in common is their [meet](Self::meet). Codes and meanings as in FORMAT.md,
-/// section 14.
+/// Not a scale: `product` and `bytes` are evidence of different things, and neither contains the
+/// other. The coverage that several queries have in common is their [meet](Self::meet). Codes and
+/// meanings as in FORMAT.md, section 14.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Coverage {
-    /// Not: as it was opened, or not even that.
+    /// Not checked: as it was opened, or not even that.
     Unchecked = 0,
     /// By digest, when its block was opened, and not since.
     Opened = 1,
-    /// Of a table, the rows that each query gathered, as they were gathered, each against a tag that
-    /// binds its row number; the other rows not.
+    /// Of a table, the rows that each query gathered, as they were gathered, each against a tag
+    /// that binds its row number; no other row.
     Rows = 2,
-    /// The operator's output was verified against a secret projection of this tensor for each query;
-    /// its bytes by MAC in rotation.
+    /// The operator's output was verified against a secret projection of this tensor for each
+    /// query; its bytes by MAC in rotation.
     Product = 3,
     /// Every byte by MAC for each query, before it computed.
     Bytes = 4,
-    /// Every query had its bytes compared or its product, but not all of them the same one.
+    /// Every query had its bytes compared or its product verified, but not all of them the same
+    /// one.
     Either = 5,
-    /// Every query had every byte compared and the product.
+    /// Every query had every byte compared and the product verified.
     Both = 6,
-    /// Of a graph: every byte of it was compared, and what its operators compute from verified values
-    /// (everything that no product and no row tag covers) was computed a second time by a separately
-    /// loaded program and was the same bit for bit.
+    /// Of a graph: every byte of it was compared, and what its operators compute from verified
+    /// values (everything that no product and no row tag covers) was computed a second time by a
+    /// separately loaded program and was the same bit for bit.
     Recomputed = 7,
 }
 
@@ -50,7 +51,7 @@ impl Coverage {
         Self::Recomputed,
     ];
 
-    /// The word for people and JSON.
+    /// Its name for people and in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -65,8 +66,8 @@ impl Coverage {
         }
     }
 
-    /// What every query had, of some of which had this and the others that: the strongest coverage that
-    /// claims nothing which one of the two does not.
+    /// The coverage of every query, where some had this and the others that: the strongest coverage
+    /// that claims nothing beyond either.
     ///
     /// Commutative, associative and idempotent; `Unchecked` with anything is `Unchecked`.
     #[must_use]
@@ -76,8 +77,8 @@ impl Coverage {
             (a, b) if a == b => a,
             (Unchecked, _) | (_, Unchecked) => Unchecked,
             (Opened, _) | (_, Opened) => Opened,
-            // A product is about the operators that multiply by a tensor, rows are of a table that is
-            // gathered: the digest at opening is all that they share.
+            // A product is about the operators that multiply by a tensor, rows are of a table that
+            // is gathered: the digest at opening is all that they share.
             (Rows, Product | Either) | (Product | Either, Rows) => Opened,
             // Every byte, and the rows among them.
             (Rows, _) | (_, Rows) => Rows,
@@ -87,14 +88,14 @@ impl Coverage {
         }
     }
 
-    /// Whether some query had not every byte of the part compared, so that a receipt states the rotation
-    /// of its bytes.
+    /// Returns whether some query did not have every byte of the part compared, so that a receipt
+    /// states the rotation of its bytes.
     #[must_use]
     pub fn rotates(self) -> bool {
         matches!(self, Self::Product | Self::Either)
     }
 
-    /// Whether a part of this kind can have had this.
+    /// Returns whether a part of this kind can have this coverage.
     pub(super) fn stands_for(self, kind: &PartKind) -> bool {
         match self {
             Self::Unchecked | Self::Opened | Self::Bytes => true,
@@ -120,7 +121,7 @@ mod tests {
 
     const ALL: [Coverage; 8] = Coverage::ALL;
 
-    /// What each code claims of every query, one bit for each kind of evidence.
+    /// The claims of each code about every query, one bit for each kind of evidence.
     fn evidence(coverage: Coverage) -> u8 {
         const DIGEST: u8 = 1;
         const ROWS: u8 = 2;
@@ -128,7 +129,7 @@ mod tests {
         const PRODUCT: u8 = 8;
         const BYTES: u8 = 16;
         const SECOND_PROGRAM: u8 = 32;
-        // Who compared every byte compared those of the rows, and did one of the two.
+        // A comparison of every byte includes the rows' bytes, and is one of the two.
         let bytes = DIGEST | ROWS | PRODUCT_OR_BYTES | BYTES;
         match coverage {
             Unchecked => 0,

@@ -22,10 +22,10 @@ const MAGIC: [u8; 8] = *b"DRECEIPT";
 const FORMAT_VERSION: u16 = 3;
 /// Most queries in one batch.
 const MAX_ITEMS: usize = 1 << 20;
-/// Longest receipt file that is read: the largest batch and any real chain fit.
+/// Longest receipt file that is read, in bytes: the largest batch and any real chain fit.
 const MAX_FILE: u64 = 128 << 20;
 
-/// One query of a batch: what went in and what came out.
+/// One query of a batch, by the digests of its inputs and outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Item {
     /// Digest over the query's input tensors.
@@ -34,7 +34,7 @@ pub struct Item {
     pub outputs: Digest,
 }
 
-/// A closed chain of receipts with its items; whoever reads it decides by [`verify`](Self::verify).
+/// A closed chain of receipts with its items, not verified before [`verify`](Self::verify).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     chain: Chain,
@@ -51,13 +51,13 @@ pub enum ReceiptError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The bytes are not a receipt.
     #[error("not a receipt: {0}")]
     Malformed(#[from] DecodeError),
-    /// The receipt does not hold against the ring.
+    /// The receipt does not verify against the ring.
     #[error("{0}")]
     Refused(Finding),
 }
@@ -68,7 +68,7 @@ impl From<ChainError> for ReceiptError {
     }
 }
 
-/// A decision of which everything was checked against an authentic ring.
+/// A decision of which everything was verified against an authentic ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifiedDecision {
     /// The decision's digest, by which a ledger names it.
@@ -77,7 +77,7 @@ pub struct VerifiedDecision {
     pub ring_digest: Digest,
     /// Version of the model.
     pub model_version: u64,
-    /// When the query was opened, by the host's clock, in milliseconds since 1970.
+    /// Time of opening by the host's clock, in milliseconds since the Unix epoch.
     pub opened_at: u64,
     /// The weakest check that any host made.
     pub check: Check,
@@ -88,8 +88,11 @@ pub struct VerifiedDecision {
 }
 
 impl Decision {
-    /// Closes a chain: checks it against the ring, that it reached the last block, and that the items'
-    /// digests are those that it carries; then signs. `host` must be the key that opened the chain.
+    /// Closes a chain: checks it against the ring, that it reached the last block, and that it
+    /// carries the items' digests; then signs. `host` must be the key that opened the chain.
+    ///
+    /// # Errors
+    /// [`ReceiptError::Refused`] where one of these does not hold.
     pub fn close(
         chain: Chain,
         items: Vec<Item>,
@@ -118,12 +121,12 @@ impl Decision {
         &self.chain
     }
 
-    /// Checks everything: the chain against the ring, that it is complete, the items, the closing
+    /// Verifies everything: the chain against the ring, that it is complete, the items, the closing
     /// signature.
     ///
     /// # Errors
-    /// [`ReceiptError::Refused`]. Its verdict is stale if the decision is about another version of the ring, or signed
-    /// by a host that this revision of the ring does not name; else tampered.
+    /// [`ReceiptError::Refused`]. Its verdict is stale if the decision is about another version of
+    /// the ring, or signed by a host that this revision of the ring does not name; else tampered.
     pub fn verify(&self, ring: &AuthenticRing) -> Result<VerifiedDecision, ReceiptError> {
         self.check_chain(ring)?;
         let id = self.id();
@@ -187,6 +190,9 @@ impl Decision {
     }
 
     /// Decodes a receipt file's bytes strictly; verifies nothing.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the bytes are not what [`encode`](Self::encode) writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         if r.array("magic")? != MAGIC {
@@ -214,6 +220,10 @@ impl Decision {
     }
 
     /// Reads a receipt file.
+    ///
+    /// # Errors
+    /// [`ReceiptError::Io`] where the file cannot be read; [`ReceiptError::Malformed`] where it is
+    /// no receipt.
     pub fn read(path: &Path) -> Result<Self, ReceiptError> {
         let io = |source| ReceiptError::Io { path: path.into(), source };
         let mut bytes = Vec::new();
@@ -222,6 +232,10 @@ impl Decision {
     }
 
     /// Writes a receipt file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`ReceiptError::Io`] where the system refuses; a file that was there is as it was, or
+    /// replaced whole.
     pub fn write(&self, path: &Path) -> Result<(), ReceiptError> {
         replace_file(path, &self.encode())
             .map_err(|source| ReceiptError::Io { path: path.into(), source })

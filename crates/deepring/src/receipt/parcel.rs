@@ -1,5 +1,5 @@
-//! What one host sends to the next: the chain so far, and sealed for that host the live tensors with what shows
-//! that they were computed.
+//! A message from one host to the next: the chain so far, and, sealed for that host, the live
+//! tensors with the witness that they were computed.
 
 use thiserror::Error;
 
@@ -24,14 +24,14 @@ pub struct Parcel {
     sealed: Vec<u8>,
 }
 
-/// What was in a parcel.
+/// The contents of a parcel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
     /// The chain so far, verified.
     pub chain: Chain,
     /// For each query the live tensors: those that the chain's last record names.
     pub batch: Vec<Vec<TensorValue>>,
-    /// For each query what the sender shows of its last block; empty if it shows nothing.
+    /// For each query the sender's witness of its last block; empty if it sends none.
     pub witness: Vec<Vec<TensorValue>>,
 }
 
@@ -39,7 +39,7 @@ pub struct Delivered {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParcelError {
-    /// The chain that came with it does not hold; nothing was opened.
+    /// The parcel's chain does not verify; nothing was opened.
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// The sealed tensors are not for this host, or were changed.
@@ -65,6 +65,9 @@ pub enum ParcelError {
 impl Parcel {
     /// Seals the batch's live tensors for the host that runs next. They are bound to the chain: a
     /// parcel's content cannot be moved to another chain.
+    ///
+    /// # Errors
+    /// As [`seal_with_witness`](Self::seal_with_witness).
     pub fn seal(
         chain: Chain,
         batch: &[Vec<TensorValue>],
@@ -73,8 +76,12 @@ impl Parcel {
         Self::seal_with_witness(chain, batch, &[], next)
     }
 
-    /// Seals besides the live tensors what shows that the last block computed them: for each query the values
-    /// that the next host's check of that block looks at.
+    /// Seals, besides the live tensors, the witness that the last block computed them: for each
+    /// query the values that the next host's check of that block reads.
+    /// `HPKE.SealBase(pkR = next, info = "deepring v2 seal parcel", aad = chain head 32, contents)`
+    ///
+    /// # Errors
+    /// [`ParcelError::UnusableRecipient`] and [`ParcelError::TooLarge`].
     pub fn seal_with_witness(
         chain: Chain,
         batch: &[Vec<TensorValue>],
@@ -91,8 +98,13 @@ impl Parcel {
         Ok(Self { chain, enc, sealed })
     }
 
-    /// Checks the chain so far against the ring, and only then opens the tensors and compares them
-    /// with what the last record names. The witness is as it was sent: nothing here says what it shows.
+    /// Verifies the chain so far against the ring, and only then opens the tensors and compares
+    /// them with those that the last record names. The witness is as it was sent, and not verified
+    /// here.
+    ///
+    /// # Errors
+    /// [`ParcelError::Chain`] before anything is opened; [`ParcelError::NotForThisHost`],
+    /// [`ParcelError::Malformed`] and [`ParcelError::Refused`].
     pub fn open(
         self,
         ring: &AuthenticRing,
@@ -126,7 +138,7 @@ impl Parcel {
         &self.chain
     }
 
-    /// The bytes that travel.
+    /// The bytes that are sent: `chain || encapsulated key 32 || length 4 || sealed tensors`.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
@@ -136,6 +148,9 @@ impl Parcel {
     }
 
     /// Decodes a parcel strictly; verifies nothing.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the bytes are not what [`encode`](Self::encode) writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let chain = Chain::decode(&mut r)?;
@@ -146,7 +161,7 @@ impl Parcel {
     }
 }
 
-/// Two lists of queries: live tensors and witness.
+/// `list of queries (live tensors) || list of queries (witness)`
 pub(crate) fn encode_contents(batch: &[Vec<TensorValue>], witness: &[Vec<TensorValue>]) -> Vec<u8> {
     let mut w = Writer::new();
     for list in [batch, witness] {

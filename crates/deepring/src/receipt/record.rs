@@ -12,7 +12,7 @@ use crate::keys::{Host, PublicKey, SecretKey};
 use crate::ring::layout::MAX_BLOCKS;
 use crate::ring_id::RingId;
 
-/// The record that begins a query: which ring, which inputs, when, signed by the host of Genesis.
+/// The record that begins a query: ring, inputs and time, signed by the host of Genesis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Opening {
     /// Random; no two queries share it, so no record fits another query.
@@ -27,9 +27,9 @@ pub struct Opening {
     pub genesis: Digest,
     /// Digest over the inputs of the whole batch.
     pub inputs: Digest,
-    /// When, by the host's clock, in milliseconds since 1970.
+    /// Time of opening by the host's clock, in milliseconds since the Unix epoch.
     pub opened_at: u64,
-    /// Who opened the query.
+    /// The host that opened the query.
     pub host: PublicKey<Host>,
     #[serde(skip)]
     pub(crate) signature: [u8; SIGNATURE_LEN],
@@ -82,25 +82,25 @@ pub struct Receipt {
     pub query: Digest,
     /// Ring digest.
     pub ring_digest: Digest,
-    /// Index of the first block that ran.
+    /// Index of the first block that ran; Genesis is 0.
     pub first_block: u32,
     /// Content digests of the blocks that ran, computed over their bytes in memory.
     pub blocks: Vec<Digest>,
     /// How the parameters were checked.
     pub check: Check,
-    /// Uses within which every byte under [`Coverage::Product`] or [`Coverage::Either`] was compared
-    /// bit by bit; 0 where no part is under one of the two.
+    /// Number of uses within which every byte under [`Coverage::Product`] or [`Coverage::Either`]
+    /// was compared bit by bit; 0 where no part is under one of the two.
     pub rotation: u16,
-    /// For each block, what each of its parts had, in the order of its header; of a batch, the
-    /// [meet](Coverage::meet) over its queries.
+    /// For each block, the coverage of each of its parts, in the order of its header; of a batch,
+    /// the [meet](Coverage::meet) over its queries.
     pub coverage: Vec<Vec<Coverage>>,
-    /// Digest over what came in, for the whole batch.
+    /// Digest over the tensors that came in, for the whole batch.
     pub inputs: Digest,
-    /// Digest over what went out, for the whole batch.
+    /// Digest over the tensors that went out, for the whole batch.
     pub outputs: Digest,
     /// Digest of the record before: the opening's or another receipt's.
     pub previous: Digest,
-    /// Who ran the blocks.
+    /// The host that ran the blocks.
     pub host: PublicKey<Host>,
     #[serde(skip)]
     pub(crate) signature: [u8; SIGNATURE_LEN],

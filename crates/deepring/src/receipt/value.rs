@@ -18,21 +18,21 @@ pub struct TensorValue {
     data: Vec<u8>,
 }
 
-/// Why name, type, dimensions and bytes do not make a tensor.
+/// Why name, type, dimensions and bytes do not form a tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ValueError {
-    /// The bytes are not as many as the dimensions say.
+    /// The number of bytes is not the one that the dimensions require.
     #[error("tensor `{name}` has {found} bytes, its shape asks for {expected:?}")]
     Length {
         /// The tensor.
         name: String,
-        /// Bytes that the shape asks for; `None` if that overflows.
+        /// Bytes that the shape requires; `None` if that overflows.
         expected: Option<u64>,
         /// Bytes given.
         found: u64,
     },
-    /// More dimensions, or a longer name, than the format writes.
+    /// More dimensions, more bytes, or a longer name than the format allows.
     #[error("tensor `{name}` exceeds a limit of the format")]
     TooLarge {
         /// The tensor.
@@ -42,6 +42,9 @@ pub enum ValueError {
 
 impl TensorValue {
     /// A tensor of these bytes.
+    ///
+    /// # Errors
+    /// [`ValueError::Length`] and [`ValueError::TooLarge`].
     pub fn new(
         name: impl Into<String>,
         dtype: DType,
@@ -106,7 +109,9 @@ impl TensorValue {
     }
 }
 
-/// The digest over a set of tensors, in the order of their names.
+/// The digest over a set of tensors, in the order of their names:
+/// `BLAKE3.derive_key["deepring v1 tensor digest"](count 4 || for each: name || type 1 || rank 4 ||
+/// dimensions 8 × rank || length 4 || bytes)`.
 #[must_use]
 pub fn tensors_digest(tensors: &[TensorValue]) -> Digest {
     let mut sorted: Vec<&TensorValue> = tensors.iter().collect();
@@ -134,7 +139,8 @@ pub fn tensors_digest(tensors: &[TensorValue]) -> Digest {
     Digest::of(label::TENSORS, &slices)
 }
 
-/// The digest over a batch: one digest a query, in order.
+/// The digest over a batch, one digest per query, in order:
+/// `BLAKE3.derive_key["deepring v1 batch digest"](count 4 || digests 32 × count)`.
 #[must_use]
 pub fn batch_digest(items: &[Digest]) -> Digest {
     let mut w = Writer::new();
