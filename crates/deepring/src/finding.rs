@@ -1,4 +1,5 @@
-//! What a verification found: findings that name block, part, tensor and bytes, and the verdict.
+//! The results of a verification: findings that name block, part, tensor and bytes, and the
+//! verdict.
 
 use std::fmt;
 
@@ -16,13 +17,13 @@ pub enum Verdict {
     Intact,
     /// Something is not what the owner signed.
     Tampered,
-    /// Consistent, but signed by an owner who is not trusted here.
+    /// Consistent, but signed by an owner that is not trusted here.
     Untrusted,
     /// Authentic, but older than what was seen before, or mixed with other versions.
     Stale,
 }
 
-/// Which kind of bytes a finding is about.
+/// The kind of bytes that a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PartName {
@@ -39,7 +40,7 @@ pub enum PartName {
 }
 
 impl PartName {
-    /// The word in messages and JSON.
+    /// Its name in messages and JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -52,25 +53,25 @@ impl PartName {
     }
 }
 
-/// One thing that is wrong, and where.
+/// One defect, and its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Block number; `None` where the finding is about the ring as a whole.
+    /// Index of the block, Genesis being 0; `None` where the finding is about the ring as a whole.
     pub block: Option<u32>,
-    /// The block's name, where an authentic header tells it.
+    /// The block's name, where an authentic header states it.
     pub name: Option<String>,
-    /// Which kind of bytes.
+    /// The kind of bytes.
     pub part: PartName,
     /// The tensors (or `graph`, `manifest`) that the bytes belong to, where that is known.
     pub tensor: Option<String>,
     /// First byte and one past the last: in the file; for memory, in the block's plaintext.
     pub bytes: Option<[u64; 2]>,
-    /// What is wrong.
+    /// The reason, for people.
     pub reason: String,
-    /// What kind of refusal this finding asks for.
+    /// The kind of refusal that this finding requires.
     #[serde(skip)]
     pub(crate) verdict: Verdict,
-    /// Whether it says that another ring lies at a path than the one the path is bound to.
+    /// True if it says that another ring lies at a path than the one that the path is bound to.
     #[serde(skip)]
     against_binding: bool,
 }
@@ -97,18 +98,20 @@ impl Finding {
         Self { verdict: Verdict::Stale, ..Self::tampered(part, reason) }
     }
 
-    /// A finding that nothing speaks for whom it comes from, or that it is not for whoever asks.
+    /// A finding that nothing vouches for the origin of something, or that it is not for the
+    /// caller.
     #[must_use]
     pub fn untrusted(part: PartName, reason: impl Into<String>) -> Self {
         Self { verdict: Verdict::Untrusted, ..Self::tampered(part, reason) }
     }
 
-    /// The same, said of a path that is bound to another ring.
+    /// The same finding, about a path that is bound to another ring.
     pub(crate) fn against_binding(self) -> Self {
         Self { against_binding: true, ..self }
     }
 
-    /// Whether the finding is that the path is bound to another ring ([`Trust::at`](crate::Trust::at)).
+    /// Returns whether the finding is that the path is bound to another ring
+    /// ([`Trust::at`](crate::Trust::at)).
     #[must_use]
     pub fn is_against_binding(&self) -> bool {
         self.against_binding
@@ -156,10 +159,10 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The outcome of looking at a ring.
+/// The outcome of examining a ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The answer.
+    /// The verdict.
     pub verdict: Verdict,
     /// Ring id, where the closure could be read.
     pub ring: Option<RingId>,
@@ -169,12 +172,12 @@ pub struct Report {
     pub model_version: Option<u64>,
     /// Number of blocks, Genesis included, where the closure could be read.
     pub blocks: Option<u32>,
-    /// What is wrong; empty exactly if the ring is intact.
+    /// The findings; empty exactly if the ring is intact.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
-    /// The verdict that findings ask for: the worst one wins, tampering above all.
+    /// The verdict that findings require: the worst one wins, tampering above all.
     pub(crate) fn judge(findings: &[Finding]) -> Verdict {
         let has = |v| findings.iter().any(|f| f.verdict == v);
         [Verdict::Tampered, Verdict::Untrusted, Verdict::Stale]
@@ -183,7 +186,7 @@ impl Report {
             .unwrap_or(Verdict::Intact)
     }
 
-    /// A report of these findings and nothing known of the ring.
+    /// A report of these findings, with nothing known of the ring.
     #[must_use]
     pub fn of_findings(findings: Vec<Finding>) -> Self {
         Self {

@@ -1,8 +1,9 @@
-//! Whom a reader trusts, and what a ring is held against besides its own signature.
+//! The owners that a reader trusts, and the records that a ring is checked against besides its own
+//! signature.
 //!
-//! The public key of the owner decides; nothing inside a ring can vouch for itself. The store is also what makes a
-//! rollback visible (a ring older than the newest seen is refused), and a ring of somebody else in the place of one that
-//! was bound to its path.
+//! The public key of the owner decides; nothing inside a ring can vouch for itself. The store also
+//! detects a rollback (a ring older than the newest seen is refused), and another owner's ring in
+//! the place of one that was bound to its path.
 
 mod file;
 mod ledgers;
@@ -23,16 +24,18 @@ pub(crate) use file::reprint;
 pub use ledgers::KnownLedger;
 pub use store::{TrustError, TrustStore};
 
-/// A ring by its owner and its id. An id alone names nothing: ids are public, and anybody can seal under one.
+/// A ring by its owner and its id. An id alone names nothing: ids are public, and anybody can seal
+/// under one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OwnedRing {
-    /// Whose signature it has.
+    /// The key that signed it.
     pub owner: PublicKey<Owner>,
-    /// The same for all its versions.
+    /// The ring's id, the same in all its versions.
     pub ring: RingId,
 }
 
-/// One version of a ring. Made of a closure, which only claims it, or of a ring that was authenticated; this module is told which.
+/// One version of a ring. Made of a closure, which only claims it, or of a ring that was
+/// authenticated; the caller says which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RingVersion {
     pub(crate) ring: OwnedRing,
@@ -40,7 +43,7 @@ pub(crate) struct RingVersion {
     pub(crate) digest: Digest,
 }
 
-/// What a reader holds a ring against.
+/// The owner and the records that a reader checks a ring against.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Trust<'a> {
     owner: Option<PublicKey<Owner>>,
@@ -52,7 +55,7 @@ pub struct Trust<'a> {
 
 #[derive(Debug, Clone, Copy)]
 enum At<'a> {
-    /// Walked when it is asked about.
+    /// Walked when it is needed.
     Path(&'a Path),
     Way(&'a Way),
 }
@@ -70,33 +73,34 @@ impl<'a> Trust<'a> {
         Self { store: Some(store), ..Self::default() }
     }
 
-    /// The same trust, and refuses what is older than the store saw.
+    /// The same trust; also refuses versions older than the store has seen.
     #[must_use]
     pub fn and_store(self, store: &'a TrustStore) -> Self {
         Self { store: Some(store), ..self }
     }
 
-    /// The same trust, for what lies at `path`: if the store has bound that path, another ring there, whoever signed
-    /// it, is untrusted. Without a store it changes nothing.
+    /// The same trust, for the ring that lies at `path`: if the store has bound that path, another
+    /// ring there, by any owner, is untrusted. Without a store it changes nothing.
     #[must_use]
     pub fn at(self, path: &'a Path) -> Self {
         Self { at: Some(At::Path(path)), ..self }
     }
 
-    /// The same as [`at`](Self::at), of a path that was walked: what counts are the names that the walk met.
+    /// As [`at`](Self::at), for a path that was walked: the names of that walk count.
     #[must_use]
     pub fn by(self, way: &'a Way) -> Self {
         Self { at: Some(At::Way(way)), ..self }
     }
 
-    /// The same trust, and takes old versions too: for who looks back at what an old version decided. To
-    /// run or repair a ring with this is to give rollback protection up.
+    /// The same trust; also accepts old versions, for callers that look back at a decision of an
+    /// old version. Running or repairing a ring with this gives up rollback protection.
     #[must_use]
     pub fn any_version(self) -> Self {
         Self { any_version: true, ..self }
     }
 
-    /// What speaks against a ring whose closure is consistent in itself and claims to be this version.
+    /// The objection to a ring whose closure is consistent in itself and claims to be this version,
+    /// if there is one.
     pub(crate) fn object_to(&self, claimed: &RingVersion) -> Option<Finding> {
         let found = claimed.ring;
         let untrusted = |reason| Some(Finding::untrusted(PartName::Closure, reason));
@@ -127,8 +131,8 @@ impl<'a> Trust<'a> {
             ));
         }
         let Some((version, digest)) = self.store?.newest(&found) else {
-            // An owner that the store trusts for his own rings cannot take over another's. A pinned key can be
-            // given for any ring: whoever gives it has decided.
+            // An owner that the store trusts for its own rings cannot take over another's. A pinned
+            // key can be given for any ring: the caller that gives it has decided.
             let other = self.store?.other_owner_of(&found).filter(|_| self.owner.is_none())?;
             return untrusted(format!("this ring was seen before under another owner: {other}"));
         };

@@ -11,12 +11,14 @@ use crate::ring_id::RingId;
 /// Version of the store's own format.
 pub(super) const STORE_FORMAT: u32 = 2;
 
-/// What the store remembers. Keys, ids and digests are compared as texts, so each is in its one canonical form.
+/// The store's records. Keys, ids and digests are compared as texts, so each is in its one
+/// canonical form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Data {
     format: u32,
-    /// The owners that are trusted for all that they sign. Nothing else in the store gives trust.
+    /// The owners that are trusted for everything that they sign. Nothing else in the store gives
+    /// trust.
     pub(super) owners: Vec<String>,
     /// The newest version seen of each ring, by owner and ring id.
     pub(super) rings: BTreeMap<String, BTreeMap<String, Seen>>,
@@ -28,7 +30,7 @@ pub(super) struct Data {
     pub(super) ledger_paths: BTreeMap<String, String>,
 }
 
-/// What was seen of a ring.
+/// The record of a ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Seen {
@@ -50,7 +52,7 @@ pub(super) struct Bound {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Head {
-    /// Entries that it commits to.
+    /// Number of entries that it commits to.
     pub(super) size: u64,
     /// The signed note.
     pub(super) checkpoint: String,
@@ -79,21 +81,21 @@ impl Bound {
     }
 }
 
-/// The ring of these texts; `None` only for what [`parse`] would not have taken.
+/// The ring of these texts; `None` only for texts that [`parse`] refuses.
 pub(super) fn owned(owner: &str, ring: &str) -> Option<OwnedRing> {
     Some(OwnedRing { owner: owner.parse().ok()?, ring: RingId::from_hex(ring)? })
 }
 
-/// Why a text is no trust store.
+/// Why bytes are not a trust store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NoStore {
     /// Of format 1.
     Old,
-    /// Anything else, in words.
+    /// Anything else, described.
     Damaged(String),
 }
 
-/// What the store's text says, or why it says nothing.
+/// Parses the store's text, or returns why it is none.
 pub(super) fn parse(bytes: &[u8]) -> Result<Data, NoStore> {
     #[derive(Deserialize)]
     struct Any {
@@ -113,7 +115,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Data, NoStore> {
 }
 
 impl Data {
-    /// What in the data has not its canonical form.
+    /// Describes a value that is not in its canonical form, if there is one.
     fn malformed(&self) -> Option<String> {
         let no_owner = |text: &&String| !is_owner(text);
         if let Some(owner) = self.owners.iter().chain(self.rings.keys()).find(no_owner) {
@@ -144,7 +146,7 @@ fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Parses a store's bytes and prints what they say.
+/// Parses a store's bytes and prints their meaning.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn reprint(bytes: &[u8]) -> Result<String, String> {
     let data = parse(bytes).map_err(|e| format!("{e:?}"))?;

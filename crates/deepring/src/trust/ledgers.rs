@@ -1,6 +1,7 @@
-//! What the store remembers of ledgers: which one lies where, which holds a ring, and how far it had grown.
+//! The store's records of ledgers: where each lies, which rings it holds, and how far it had grown.
 //!
-//! Keys and checkpoints are texts here; who writes them down has verified them (`deepring-ledger`).
+//! Keys and checkpoints are texts here; the caller that records them has verified them
+//! (`deepring-ledger`).
 
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use super::store::{TrustError, TrustStore, names};
 pub struct KnownLedger {
     /// Its verifier key, `<origin>+<hash>+<key>`.
     pub key: String,
-    /// Entries that its newest checkpoint commits to.
+    /// Number of entries that its newest checkpoint commits to.
     pub size: u64,
     /// Its newest checkpoint, a signed note.
     pub checkpoint: String,
@@ -38,8 +39,8 @@ impl TrustStore {
         self.data.ledger_paths.iter().filter(move |(_, k)| **k == key).map(|(p, _)| p.as_str())
     }
 
-    /// The verifier keys of the ledgers that were seen at a path, by the name given and by where it leads: one, unless a
-    /// link was put there since.
+    /// The verifier keys of the ledgers that were seen at a path, by the name given and by where it
+    /// leads: one, unless a link was put there since.
     ///
     /// # Errors
     /// [`TrustError::Io`] where nobody can say where the path leads.
@@ -67,8 +68,9 @@ impl TrustStore {
         self.data.ledgers.keys().map(String::as_str).filter(named).collect()
     }
 
-    /// Remembers a ledger, that it lies at `dir`, and that it holds `ring` (if its version is remembered). A checkpoint
-    /// replaces a smaller one only, and a path at which another ledger was seen stays that one's.
+    /// Remembers a ledger, that it lies at `dir`, and that it holds `ring` (if its version is
+    /// remembered). A checkpoint replaces a smaller one only, and a path at which another ledger
+    /// was seen stays that one's.
     ///
     /// # Errors
     /// As [`add_owner`](Self::add_owner).
@@ -104,8 +106,8 @@ impl TrustStore {
         })
     }
 
-    /// Forgets a ledger: where it lies, what it holds and how far it had grown. `false` if it was not known. What is put
-    /// in its place afterwards is new, and is believed.
+    /// Forgets a ledger: where it lies, which rings it holds and how far it had grown. `false` if
+    /// it was not known. A ledger that is put in its place afterwards is new, and is believed.
     ///
     /// # Errors
     /// As [`add_owner`](Self::add_owner).

@@ -1,4 +1,4 @@
-//! A lock that only its user can take, and that is waited for no longer than is said.
+//! A lock that only its user can take, with a bounded wait.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use crate::turn::wait_for;
 
-/// Takes the exclusive lock on the file at `path`, which is made if it is not there; `None` if another holds it for
-/// longer than `wait`. Dropping the file gives the lock back.
+/// Takes the exclusive lock on the file at `path`, which is made if it is not there; `None` if
+/// another holds it for longer than `wait`. Dropping the file gives the lock back.
 ///
-/// Opening a file for reading is enough to lock it, so the file is readable by its user only: nobody else can keep the
-/// user waiting. A link in its place is not followed: neither the file that it leads to nor its mode is changed.
+/// Opening a file for reading is enough to lock it, so the file is readable by its user only:
+/// nobody else can keep the user waiting. A link in its place is not followed: neither the file
+/// that it leads to nor its mode is changed.
 pub(super) fn lock(path: &Path, wait: Duration) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
@@ -19,12 +20,13 @@ pub(super) fn lock(path: &Path, wait: Duration) -> io::Result<Option<File>> {
     {
         use rustix::fs::OFlags;
         use std::os::unix::fs::OpenOptionsExt as _;
-        // A pipe would be waited for.
+        // Opening a pipe would wait.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
         options.mode(0o600).custom_flags(i32::try_from(flags).unwrap_or(0));
     }
     let opened = options.open(path);
-    // What was opened, not what lay there before; a pipe that nobody reads cannot be opened at all.
+    // The opened file counts, not the one that lay there before; a pipe that nobody reads cannot be
+    // opened at all.
     let is_file = match &opened {
         Ok(file) => file.metadata()?.is_file(),
         Err(_) => fs::metadata(path).map_or(true, |about| about.is_file()),
@@ -38,8 +40,8 @@ pub(super) fn lock(path: &Path, wait: Duration) -> io::Result<Option<File>> {
     Ok(wait_for(&file, wait)?.then_some(file))
 }
 
-/// Refuses a lock that another user put there, who could hold it for ever, and one with another name, whose mode would be
-/// changed under that too.
+/// Refuses a lock file that another user put there, who could hold it for ever, and one with
+/// another name, whose mode would be changed under that name too.
 #[cfg(unix)]
 fn refuse_others(file: &File) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
@@ -59,7 +61,8 @@ fn refuse_others(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes other users' access to a file away, where it is this user's; where it is not, they have it anyway.
+/// Removes other users' access to a file, if it is this user's; if it is not, they have access
+/// anyway.
 #[cfg(unix)]
 fn make_private(file: &File) {
     use std::os::unix::fs::PermissionsExt as _;

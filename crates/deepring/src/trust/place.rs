@@ -1,14 +1,16 @@
-//! Under which names a path is remembered.
+//! The names under which a path is remembered.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::way::Way;
 
-/// The names of a path, as text. Whether anything is there makes no difference: what was known and is gone keeps its names.
+/// The names of a path, as text. Whether anything is there makes no difference: a path that was
+/// known and is gone keeps its names.
 ///
-/// All are needed. By the last alone, a link put in a file's place, or turned on the way to it, would lead to a name that
-/// nothing is bound to; by the first alone, another way to the same file would; without those between, another way to such a link.
+/// All are needed. By the last alone, a link put in a file's place, or changed on the way to it,
+/// would lead to a name that nothing is bound to; by the first alone, another way to the same file
+/// would; without those between, another way to such a link.
 pub(super) fn names_of(way: &Way) -> Vec<String> {
     way.names().iter().map(|name| name_of(name)).collect()
 }

@@ -1,4 +1,5 @@
-//! A file that remembers trusted owners, the newest version seen of each ring, and what is bound to which path.
+//! A file that remembers trusted owners, the newest version seen of each ring, and the ring that
+//! each path is bound to.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -20,7 +21,7 @@ use crate::plain_file::{open_plain_itself, read_plain_text};
 use crate::replace::replace_private_file;
 use crate::way::Way;
 
-/// How long a change waits for another process's, unless told otherwise.
+/// Time that a change waits for another process's by default.
 const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 
 /// Why the trust store could not be used.
@@ -32,38 +33,40 @@ pub enum TrustError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file is not a trust store. It is not replaced: it may be the only memory of what was seen.
+    /// The file is not a trust store. It is not replaced: it may be the only memory of what was
+    /// seen.
     #[error("{}: not a trust store: {}", InLine(path.display()), InLine(reason))]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// The file is of format 1, which no release wrote. Its owners were added by looking at their rings, so they are not
-    /// taken over.
+    /// The file is of format 1, which no release wrote. Its owners were added by looking at their
+    /// rings, so they are not taken over.
     #[error("{}: a trust store of format 1, which trusts owners that nobody added", InLine(path.display()))]
     OldFormat {
         /// The file.
         path: PathBuf,
     },
-    /// Its group or others can write the file, and so add owners to it, or take away what was seen.
+    /// Users of its group or others can write the file, and so add owners to it, or remove records.
     #[error("{}: others can write this trust store (mode {mode:03o})", InLine(path.display()))]
     Loose {
         /// The file.
         path: PathBuf,
-        /// Its permissions.
+        /// Its permission bits.
         mode: u32,
     },
-    /// Another user owns the file, or a link to it, and so can write it or put another in its place.
+    /// Another user owns the file, or a link to it, and so can write it or put another in its
+    /// place.
     #[error("{}: this trust store, or a link to it, belongs to another user (uid {owner}), who decides what is read here", InLine(path.display()))]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// Whose it is.
+        /// User id of its owner.
         owner: u32,
     },
     /// Others than its user and root can put another file in the store's place.
@@ -76,17 +79,17 @@ pub enum TrustError {
         path: PathBuf,
         /// The folder on the way to it.
         folder: PathBuf,
-        /// The folder's permissions.
+        /// The folder's permission bits.
         mode: u32,
-        /// Whose the folder is.
+        /// User id of the folder's owner.
         owner: u32,
     },
-    /// Another process has held the lock all the while.
+    /// Another process held the lock for the whole wait.
     #[error("{}: locked by another process (waited {waited:?})", InLine(lock.display()))]
     Busy {
         /// The lock file.
         lock: PathBuf,
-        /// How long was waited.
+        /// Time that was waited.
         waited: Duration,
     },
     /// The path is bound to another ring; only [`TrustStore::unbind`] changes that.
@@ -97,18 +100,18 @@ pub enum TrustError {
     BoundToAnother {
         /// The path.
         path: PathBuf,
-        /// What it is bound to.
+        /// The ring that it is bound to.
         bound: Box<OwnedRing>,
-        /// What it was to be bound to.
+        /// The ring that it was to be bound to.
         found: Box<OwnedRing>,
     },
 }
 
-/// A file that remembers.
+/// A trust store, kept in a file.
 ///
-/// Only [`add_owner`](Self::add_owner) gives trust. Everything else that is remembered takes some away, and is never
-/// replaced by what another owner, ring or ledger brings: versions and checkpoints only rise, and what is bound stays
-/// bound until it is unbound by name.
+/// Only [`add_owner`](Self::add_owner) gives trust. Every other record takes some away, and is
+/// never replaced by a record of another owner, ring or ledger: versions and checkpoints only rise,
+/// and a path that is bound stays bound until it is unbound by name.
 #[derive(Debug)]
 pub struct TrustStore {
     path: PathBuf,
@@ -117,18 +120,20 @@ pub struct TrustStore {
 }
 
 impl TrustStore {
-    /// Reads the store; a file that does not exist is an empty store. Links are followed once, here: what is written
-    /// later goes where they lead, too.
+    /// Reads the store; a file that does not exist is an empty store. Links are followed once,
+    /// here: later changes are written where they lead, too.
     ///
     /// # Errors
-    /// [`TrustError::Io`], [`TrustError::Damaged`] and [`TrustError::OldFormat`]: a store that cannot be read, a pipe among
-    /// them, is never taken for an empty one. [`TrustError::Loose`], [`TrustError::Foreign`] and
-    /// [`TrustError::LooseFolder`] where others than its user and root can write it, or put another file in its place, by
-    /// any folder on the way to it. (On systems without Unix permissions this is not looked at.)
+    /// [`TrustError::Io`], [`TrustError::Damaged`] and [`TrustError::OldFormat`]: a store that
+    /// cannot be read, a pipe among them, is never taken for an empty one. [`TrustError::Loose`],
+    /// [`TrustError::Foreign`] and [`TrustError::LooseFolder`] where users other than its own and
+    /// root can write it, or put another file in its place, by any folder on the way to it. (On
+    /// systems without Unix permissions this is not checked.)
     pub fn open(path: &Path) -> Result<Self, TrustError> {
         let io = |source| TrustError::Io { path: path.into(), source };
         let place = resolved(path).map_err(io)?;
-        // A pipe or a deleted file that a descriptor's name leads to has no place, and would pass for an absent store.
+        // A pipe or a deleted file that a descriptor's name leads to has no place, and would pass
+        // for an absent store.
         if path.exists() && !place.exists() {
             return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file")));
         }
@@ -137,13 +142,13 @@ impl TrustStore {
         Ok(Self { path: place, wait: DEFAULT_WAIT, data })
     }
 
-    /// How long a change waits for that of another process; 10 seconds unless told otherwise.
+    /// Sets the time that a change waits for that of another process; 10 seconds by default.
     #[must_use]
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }
 
-    /// Whether the owner is trusted for all that he signs.
+    /// Returns whether the owner is trusted for everything that it signs.
     #[must_use]
     pub fn trusts(&self, owner: &PublicKey<Owner>) -> bool {
         self.data.owners.contains(&owner.to_string())
@@ -154,10 +159,11 @@ impl TrustStore {
         self.data.owners.iter().filter_map(|text| text.parse().ok())
     }
 
-    /// Trusts an owner for all that he signs; `false` if he was trusted already.
+    /// Trusts an owner for everything that it signs; `false` if it was trusted already.
     ///
     /// # Errors
-    /// As every change: [`TrustError::Busy`] where another process holds the lock too long, else as [`open`](Self::open).
+    /// As every change: [`TrustError::Busy`] where another process holds the lock too long, else as
+    /// [`open`](Self::open).
     pub fn add_owner(&mut self, owner: &PublicKey<Owner>) -> Result<bool, TrustError> {
         let owner = owner.to_string();
         self.update(|data| {
@@ -169,8 +175,8 @@ impl TrustStore {
         })
     }
 
-    /// Trusts an owner no more; `false` if he was not trusted. What was seen of his rings and what is bound to them
-    /// stays: forgetting it would let an old version of theirs pass later.
+    /// Stops trusting an owner; `false` if it was not trusted. Versions seen of its rings and paths
+    /// bound to them stay: forgetting them would let an old version pass later.
     ///
     /// # Errors
     /// As [`add_owner`](Self::add_owner).
@@ -201,7 +207,7 @@ impl TrustStore {
         Way::of(path).map_err(|source| TrustError::Io { path: path.into(), source })
     }
 
-    /// [`remember`](Self::remember), of a version that was authenticated.
+    /// [`remember`](Self::remember), for a version that was authenticated.
     pub(crate) fn remember_version(&mut self, seen: &RingVersion) -> Result<(), TrustError> {
         if self.newest(&seen.ring) == Some((seen.model_version, seen.digest)) {
             return Ok(());
@@ -209,8 +215,8 @@ impl TrustStore {
         self.update(|data| remember(data, seen))
     }
 
-    /// The rings that a path is bound to: by the name given and, where it is a link, by where it leads; two, where a link
-    /// that was bound leads to another bound file now.
+    /// The rings that a path is bound to: by the name given and, where it is a link, by where it
+    /// leads; two, where a link that was bound leads to another bound file now.
     ///
     /// # Errors
     /// [`TrustError::Io`] where nobody can say where the path leads.
@@ -218,7 +224,7 @@ impl TrustStore {
         Ok(self.bindings_by(&Self::way_to(path)?))
     }
 
-    /// The same, of a path that was walked.
+    /// As [`bindings_at`](Self::bindings_at), for a path that was walked.
     #[must_use]
     pub fn bindings_by(&self, way: &Way) -> Vec<OwnedRing> {
         let mut bound: Vec<OwnedRing> = Vec::new();
@@ -261,8 +267,9 @@ impl TrustStore {
         }
     }
 
-    /// Forgets what a path is bound to; gives it. Where the path is a link, what it leads to is forgotten too if it is bound
-    /// to the same ring, and stays if to another. Versions seen stay.
+    /// Forgets the ring that a path is bound to, and returns it. Where the path is a link, the
+    /// binding of its target is forgotten too if it is to the same ring, and stays if to another.
+    /// Versions seen stay.
     ///
     /// # Errors
     /// As [`add_owner`](Self::add_owner).
@@ -351,7 +358,7 @@ fn remember(data: &mut Data, version: &RingVersion) {
 fn read(path: &Path) -> Result<Data, TrustError> {
     let io = |source| TrustError::Io { path: path.into(), source };
     guarded_way(path)?;
-    // No link is here: `path` was resolved. One that comes now is not the user's.
+    // There is no link here: `path` was resolved. One that appears now is not the user's.
     let file = match open_plain_itself(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Data::default()),
         opened => opened.map_err(io)?,
@@ -383,9 +390,9 @@ fn guarded(path: &Path, file: &File) -> Result<(), TrustError> {
     }
 }
 
-/// Refuses a way to a file on which others than its user and root can put another file in its place: in the folder that
-/// it lies in, in one above, or in one that holds a link to it. In one with the sticky bit, as /tmp, others can add files,
-/// and take away or rename their own only.
+/// Refuses a way to a file on which users other than its own and root can put another file in its
+/// place: in the folder that it lies in, in one above, or in one that holds a link to it. In a
+/// folder with the sticky bit, as /tmp, others can add files, and remove or rename only their own.
 #[cfg(unix)]
 fn guarded_way(path: &Path) -> Result<(), TrustError> {
     use std::os::unix::fs::MetadataExt as _;
@@ -397,7 +404,7 @@ fn guarded_way(path: &Path) -> Result<(), TrustError> {
         };
         let about = match about {
             Ok(about) => about,
-            // Where there is none, it is made for its user only.
+            // A folder that is missing is created for its user only.
             Err(e) if is_absence(&e) => continue,
             Err(e) => return Err(io(e)),
         };
@@ -418,14 +425,14 @@ fn guarded_way(path: &Path) -> Result<(), TrustError> {
     Ok(())
 }
 
-/// Whether this is a user against whom no file of ours is protected anyway.
+/// Returns whether this is a user against whom no file of ours is protected anyway.
 #[cfg(unix)]
 pub(super) fn is_own(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
 }
 
-/// Whether this is nobody whom this process could tell from root: in a user namespace that maps some users only, the others,
-/// root among them, appear as one, and the folders above everything are theirs.
+/// Returns whether this process could not tell this user from root: in a user namespace that maps
+/// some users only, the others, root among them, appear as one, which owns the topmost folders.
 #[cfg(unix)]
 fn is_unmapped(user: u32) -> bool {
     let read = |name: &str| read_plain_text(Path::new(name), 4096).unwrap_or_default();
@@ -464,7 +471,8 @@ fn create_private_folder(folder: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// In a folder like /tmp, another user can put a link there between the look at the way and the opening.
+    /// In a folder like /tmp, another user can put a link there between the check of the way and
+    /// the opening.
     #[test]
     fn a_link_in_the_stores_place_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();
