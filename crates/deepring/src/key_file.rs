@@ -23,7 +23,7 @@ pub enum KeyFileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The file exists; keys are never overwritten.
@@ -32,12 +32,12 @@ pub enum KeyFileError {
         /// The file.
         path: PathBuf,
     },
-    /// Others than its user can read or write the secret key file.
+    /// Users other than its own can read or write the secret key file.
     #[error("{}: mode {mode:04o} lets others than you read or change this secret key", path.display())]
     Loose {
         /// The file.
         path: PathBuf,
-        /// Its permissions.
+        /// Its permission bits.
         mode: u32,
     },
     /// The file holds no key of the kind asked for.
@@ -45,7 +45,7 @@ pub enum KeyFileError {
     Parse {
         /// The file.
         path: PathBuf,
-        /// What is wrong with its text.
+        /// The parsing error.
         source: ParseKeyError,
     },
 }
@@ -62,16 +62,17 @@ impl<R: Role> PublicKey<R> {
 }
 
 impl<R: Role> SecretKey<R> {
-    /// Reads a secret key file that nobody but its user can read or write.
+    /// Reads a secret key file that no user but its own can read or write.
     ///
     /// # Errors
-    /// [`KeyFileError::Io`] and [`KeyFileError::Parse`]; [`KeyFileError::Loose`] where the key is one that others may
-    /// have, or may have put there. (On systems without Unix permissions this is not looked at.)
+    /// [`KeyFileError::Io`] and [`KeyFileError::Parse`]; [`KeyFileError::Loose`] where others may
+    /// have the key, or may have put it there. (On systems without Unix permissions this is not
+    /// checked.)
     pub fn read(path: &Path) -> Result<Self, KeyFileError> {
         let (text, mode) = read_text(path)?;
         let key = Self::from_secret_text(&text)
             .map_err(|source| KeyFileError::Parse { path: path.into(), source })?;
-        // Only now, so that a public key is called what it is.
+        // Checked only now, so that a public key is reported as one.
         match mode {
             Some(mode) if mode & 0o077 != 0 => Err(KeyFileError::Loose { path: path.into(), mode }),
             _ => Ok(key),
@@ -82,6 +83,10 @@ impl<R: Role> SecretKey<R> {
 /// Writes `ROLE.key` (mode 0600) and `ROLE.pub` into `dir`; refuses if either exists.
 ///
 /// The secret file is created with its final mode, so it is at no moment readable by others.
+///
+/// # Errors
+/// [`KeyFileError::Exists`], or [`KeyFileError::Io`] where the system refuses. The secret file may
+/// be there then.
 pub fn write_key_pair<R: Role>(dir: &Path, key: &SecretKey<R>) -> Result<(), KeyFileError> {
     let secret = dir.join(format!("{}.key", R::NAME));
     let public = dir.join(format!("{}.pub", R::NAME));
@@ -96,7 +101,7 @@ pub fn write_key_pair<R: Role>(dir: &Path, key: &SecretKey<R>) -> Result<(), Key
         key.public(),
     );
     let secret_text = key.to_secret_text();
-    // As long as it will be: a text that grows leaves its shorter forms behind, unwiped.
+    // As large as it gets: a string that grows leaves its earlier copies behind, unwiped.
     let mut text = Zeroizing::new(String::with_capacity(comment.len() + secret_text.len() + 1));
     for part in [&comment, secret_text.as_str(), "\n"] {
         text.push_str(part);
@@ -105,7 +110,7 @@ pub fn write_key_pair<R: Role>(dir: &Path, key: &SecretKey<R>) -> Result<(), Key
     create(&public, format!("{}\n", key.public()).as_bytes(), 0o644)
 }
 
-/// Puts a file there whole, if none is.
+/// Creates a file whole, if none is there.
 fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
     let written = Replacement::with_mode(path, mode).and_then(|mut file| {
         file.write_all(bytes)?;
@@ -117,10 +122,11 @@ fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
     })
 }
 
-/// A key file's text, and its permissions where the system has them: those of the very file that was read.
+/// A key file's text, and its permissions where the system has them: those of the very file that
+/// was read.
 fn read_text(path: &Path) -> Result<(Zeroizing<String>, Option<u32>), KeyFileError> {
     let io = |source| KeyFileError::Io { path: path.into(), source };
-    // As long as it may be, since it may be a secret: see `write_key_pair`.
+    // As large as it may get, since it may be a secret: see `write_key_pair`.
     let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_FILE as usize + 1));
     let file = open_plain(path).map_err(io)?;
     let mode = mode_of(&file).map_err(io)?;

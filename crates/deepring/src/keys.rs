@@ -1,8 +1,9 @@
 //! Owner keys and host keys: one signing half (Ed25519) and one opening half (X25519) each.
 //!
 //! The two roles have different types and different text prefixes, so an owner key can never be
-//! given where a host key is due. A secret is kept once, in memory of its own that its clones share; it is wiped when the
-//! last of them is dropped, never printed, and written only to files that nobody else may read.
+//! passed where a host key is expected. A secret is kept once, in memory of its own that its clones
+//! share; it is wiped when the last of them is dropped, never printed, and written only to files
+//! that no other user may read.
 
 mod text;
 
@@ -27,9 +28,9 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What a key is for; closed to the two roles of the format.
+/// The role of a key; closed to the two roles of the format.
 pub trait Role: sealed::Sealed + Copy + Eq + fmt::Debug + Send + Sync + 'static {
-    /// The word for the role, in files and messages.
+    /// The role's name in files and messages.
     const NAME: &'static str;
     /// Human-readable part of the public key's text form.
     const PUBLIC_PREFIX: &'static str;
@@ -67,8 +68,8 @@ pub struct PublicKey<R: Role> {
 }
 
 impl<R: Role> PublicKey<R> {
-    /// The key with these bytes (Ed25519 key, then X25519 key). Any bytes are taken: a key that is
-    /// no curve point verifies nothing and opens nothing.
+    /// The key with these bytes (Ed25519 key, then X25519 key). All bytes are accepted: a key that
+    /// is no curve point verifies nothing and opens nothing.
     #[must_use]
     pub fn from_bytes(bytes: [u8; PUBLIC_LEN]) -> Self {
         Self { bytes, role: PhantomData }
@@ -118,19 +119,26 @@ pub struct SecretKey<R: Role> {
     public: PublicKey<R>,
 }
 
-/// The library refused secret bytes that it would not have made itself, or there was no memory to keep them in.
+/// The library refused secret bytes that it would not have made itself, or there was no memory to
+/// keep them in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not usable as a secret key")]
 pub struct UnusableKey;
 
 impl<R: Role> SecretKey<R> {
     /// A new key from the system's random generator.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] where the generator fails, or there is no memory to keep the key in.
     pub fn generate() -> Result<Self, NoRandomness> {
         let secret = SecretBytes::filled(SECRET_LEN, |place| fill_randomly(place).is_ok());
         Self::from_secret(secret.ok_or(NoRandomness)?).map_err(|_| NoRandomness)
     }
 
     /// The key with these secret halves: Ed25519 seed and X25519 secret.
+    ///
+    /// # Errors
+    /// [`UnusableKey`] where the library refuses them, or there is no memory to keep them in.
     pub fn from_halves(seed: &[u8; 32], opening: &[u8; 32]) -> Result<Self, UnusableKey> {
         let secret = SecretBytes::filled(SECRET_LEN, |place| {
             let (signing, rest) = place.split_at_mut(seed.len());
@@ -160,7 +168,7 @@ impl<R: Role> SecretKey<R> {
         self.secret.expose().last_chunk().unwrap_or(&[0; 32])
     }
 
-    /// What keeps others from the secret in memory.
+    /// The protection of the secret in memory.
     #[must_use]
     pub fn protection(&self) -> Protection {
         self.secret.protection()

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Names a ring for all its versions; random, made at the first sealing.
+/// The id of a ring in all its versions; random, made at the first sealing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RingId(pub [u8; 16]);
 

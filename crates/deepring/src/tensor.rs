@@ -107,11 +107,11 @@ impl DType {
 pub enum Dim {
     /// Always this many.
     Fixed(u64),
-    /// Decided by each query; the name says which dimensions are decided together.
+    /// Decided by each query; dimensions of one name are decided together.
     Named(String),
 }
 
-/// What a tensor looks like: name, element type, dimensions.
+/// The form of a tensor: name, element type, dimensions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct TensorSpec {
     /// Name in the ONNX graph.
@@ -132,7 +132,7 @@ impl TensorSpec {
         })
     }
 
-    /// Whether the tensor is known to have no element.
+    /// Returns whether the tensor is known to have no element.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)

@@ -1,4 +1,4 @@
-//! Text form of keys: Bech32m, so that a mistyped character is noticed and the role can be read.
+//! Text form of keys: Bech32m, so that a mistyped character is detected and the role can be read.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,10 +12,11 @@ use zeroize::Zeroizing;
 use super::{Host, Owner, PUBLIC_LEN, PublicKey, Role, SECRET_LEN, SecretKey};
 use crate::crypto::stack;
 
-/// More than the text of any key takes: 64 bytes are 103 characters, prefix and checksum at most 20 more.
+/// Most characters of a key's text: 64 bytes are 103 characters, prefix and checksum at most 20
+/// more.
 const MAX_TEXT: usize = 160;
 
-/// Why a text is not a key of the role asked for.
+/// Why a text is not a key of the expected role.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseKeyError {
@@ -25,12 +26,12 @@ pub enum ParseKeyError {
     /// The text is a key, but of another role or of the other kind.
     #[error("this is {found}, not {expected}")]
     WrongKind {
-        /// What the text holds.
+        /// The kind of key in the text.
         found: &'static str,
-        /// What was asked for.
+        /// The expected kind of key.
         expected: String,
     },
-    /// The file is no text, or text of another encoding.
+    /// The file is not text, or text in another encoding.
     #[error("this is no UTF-8 text: another kind of file, or saved as UTF-16")]
     NotText,
     /// The text is damaged: bad characters, checksum or length.
@@ -59,12 +60,12 @@ impl<R: Role> SecretKey<R> {
     /// The secret's text form; wiped when dropped. For writing to a key file, nothing else.
     #[must_use]
     pub fn to_secret_text(&self) -> Zeroizing<String> {
-        // As long as it will be: a text that grows leaves its shorter forms behind, unwiped.
+        // As large as it gets: a string that grows leaves its earlier copies behind, unwiped.
         let mut text = Zeroizing::new(String::with_capacity(MAX_TEXT));
         if let Ok(hrp) = Hrp::parse(R::SECRET_PREFIX) {
             stack::wiped(|| {
                 let secret = self.secret_bytes();
-                // Writing to a string does not fail, and a key is shorter than what the code allows.
+                // Writing to a string does not fail, and a key is shorter than the code's limit.
                 let _ = bech32::encode_upper_to_fmt::<Bech32m, _>(&mut *text, hrp, secret);
             });
         }
@@ -72,6 +73,11 @@ impl<R: Role> SecretKey<R> {
     }
 
     /// Reads a secret key from a key file's text (comment lines start with `#`).
+    ///
+    /// # Errors
+    /// [`ParseKeyError::Missing`] where no line is a key; [`ParseKeyError::WrongKind`] for a public
+    /// key or another role's; else [`ParseKeyError::Damaged`], also where there is no memory to
+    /// keep the key in.
     pub fn from_secret_text(text: &str) -> Result<Self, ParseKeyError> {
         let mut decoded = Err(ParseKeyError::Damaged);
         let secret = SecretBytes::filled(SECRET_LEN, |place| {
@@ -90,7 +96,8 @@ fn an<R: Role>() -> String {
     format!("{article} {}", R::NAME)
 }
 
-/// Writes the bytes of the first line that is neither empty nor a comment; it must have just as many.
+/// Decodes the first line that is neither empty nor a comment into `out`, which must be exactly as
+/// long.
 fn decode(
     text: &str,
     prefix: &str,
