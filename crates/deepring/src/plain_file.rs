@@ -1,19 +1,22 @@
-//! Opening and reading what must be a plain file, waiting for nobody and taking no more memory than is stated.
+//! Opens and reads plain files: waits for no other process, and takes no more memory than is
+//! stated.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// Opens a plain file for reading. A pipe, a device or a socket in its place is refused, and its other end is not waited for.
+/// Opens a plain file for reading. A pipe, a device or a socket in its place is refused, without
+/// waiting for its other end.
 ///
 /// # Errors
-/// [`IsADirectory`](io::ErrorKind::IsADirectory) for a folder, [`InvalidInput`](io::ErrorKind::InvalidInput) for all
-/// else that is no plain file; and what the system refuses.
+/// [`IsADirectory`](io::ErrorKind::IsADirectory) for a folder,
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for anything else that is not a plain file; and
+/// where the system refuses.
 pub fn open_plain(path: &Path) -> io::Result<File> {
     open_plain_with(path, OpenOptions::new().read(true))
 }
 
-/// Opens a plain file with these options, which must set no flags of the system's own.
+/// Opens a plain file with these options, which must set no system-specific flags.
 ///
 /// # Errors
 /// As [`open_plain`].
@@ -21,7 +24,7 @@ pub fn open_plain_with(path: &Path, options: &mut OpenOptions) -> io::Result<Fil
     open_following(path, options, true)
 }
 
-/// Opens a plain file for reading that lies at `path` itself: a link there is not followed.
+/// Opens a plain file for reading at `path` itself: a link there is not followed.
 pub(crate) fn open_plain_itself(path: &Path) -> io::Result<File> {
     open_following(path, OpenOptions::new().read(true), false)
 }
@@ -31,7 +34,7 @@ fn open_following(path: &Path, options: &mut OpenOptions, follow: bool) -> io::R
     {
         use rustix::fs::OFlags;
         use std::os::unix::fs::OpenOptionsExt as _;
-        // To open a pipe is to wait for its other end.
+        // Opening a pipe waits for its other end.
         let flags = OFlags::NONBLOCK | if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
         options.custom_flags(i32::try_from(flags.bits()).unwrap_or(0));
     }
@@ -55,8 +58,8 @@ fn open_following(path: &Path, options: &mut OpenOptions, follow: bool) -> io::R
     opened
 }
 
-/// The bytes of a plain file of at most `limit` bytes. A longer one is refused, and not read to its end, nor is memory
-/// reserved for what its length claims.
+/// Reads a plain file of at most `limit` bytes. A longer one is refused, and not read to its end,
+/// and no memory is reserved for the length that it claims.
 ///
 /// # Errors
 /// [`FileTooLarge`](io::ErrorKind::FileTooLarge) beyond the limit; else as [`open_plain`].
@@ -71,10 +74,10 @@ pub fn read_plain(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The text of a plain file of at most `limit` bytes.
+/// Reads the text of a plain file of at most `limit` bytes.
 ///
 /// # Errors
-/// [`InvalidData`](io::ErrorKind::InvalidData) where it is no UTF-8; else as [`read_plain`].
+/// [`InvalidData`](io::ErrorKind::InvalidData) where it is not UTF-8; else as [`read_plain`].
 pub fn read_plain_text(path: &Path, limit: u64) -> io::Result<String> {
     let no_text = |_| io::Error::new(io::ErrorKind::InvalidData, "the file is no UTF-8 text");
     String::from_utf8(read_plain(path, limit)?).map_err(no_text)

@@ -1,4 +1,5 @@
-//! Replacing a file at once: written where no name leads to it, synced, named; never half there.
+//! Replaces a file in one step: written where no name leads to it, synced, then named; never partly
+//! there.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,15 +10,18 @@ use tempfile::{Builder, TempPath};
 use crate::kept::spare_kept;
 use crate::path::{Walk, folder_of, is_absence};
 
-/// Bytes of a target's name that the name of its temporary file begins with: both fit where the target's alone does.
+/// Bytes of a target's name with which the name of its temporary file begins: both fit where the
+/// target's alone does.
 const NAME_PART: usize = 100;
 
-/// The new content of a file, which no one finds under the file's name before all of it is there.
+/// The new content of a file, which nobody finds under the file's name before all of it is there.
 ///
-/// Where the system has files without a name (Linux with /proc, on most file systems), it has none before
-/// [`commit`](Self::commit): whatever ends the process, nothing of it stays, unless it is killed between two system calls
-/// of a `commit` that replaces a file, when the new file or the old one can stay as below. Elsewhere it lies beside its target under a hidden name, `.NAME.partial-` and six
-/// characters, and is removed when it is dropped; of a process that is killed it stays, and may be deleted.
+/// Where the system has unnamed files (Linux with /proc, on most file systems), it has no name
+/// before [`commit`](Self::commit): however the process ends, nothing of it remains, unless it is
+/// killed between two system calls of a `commit` that replaces a file, when the new file or the old
+/// one can remain as below. Elsewhere it lies beside its target under a hidden name,
+/// `.NAME.partial-` and six characters, and is removed when it is dropped; if the process is killed
+/// it remains, and may be deleted.
 #[derive(Debug)]
 pub struct Replacement {
     file: File,
@@ -27,11 +31,11 @@ pub struct Replacement {
     there: There,
 }
 
-/// What lay at a target when its replacement was begun.
+/// The file that lay at a target when its replacement was begun.
 #[derive(Debug)]
 struct There {
     seen: Seen,
-    /// Keeps its number from being given to another file meanwhile.
+    /// Keeps its inode number from being given to another file meanwhile.
     _held: Option<held::Held>,
 }
 
@@ -42,20 +46,21 @@ impl There {
     }
 }
 
-/// Which file lies at a path: device and number; `None` where none does. On systems without these, whether one does.
+/// The file at a path, by device and inode number; `None` if there is none. On systems without
+/// these, only whether there is one.
 type Seen = Option<(u64, u64)>;
 
 impl Replacement {
-    /// For `target`, to be opened by whoever can open it now, or could if it were made now.
+    /// For `target`, with the permissions of the file there, or of one that was created now.
     ///
     /// # Errors
-    /// Where `target` is a folder, a device or a pipe, or [kept](spare_kept) by another command; and where the system
-    /// refuses.
+    /// Where `target` is a folder, a device or a pipe, or [kept](spare_kept) by another command;
+    /// and where the system refuses.
     pub fn of(target: &Path) -> io::Result<Self> {
         Self::sparing(target, 0o666)
     }
 
-    /// For `target`, as it can be opened now; by its user alone, if there is none.
+    /// For `target`, with the permissions of the file there; private to its user, if there is none.
     ///
     /// # Errors
     /// As [`of`](Self::of).
@@ -64,14 +69,15 @@ impl Replacement {
     }
 
     fn sparing(target: &Path, mode: u32) -> io::Result<Self> {
-        // Held first: a key that is put there once this was looked at is another file, and not replaced.
+        // Held first: a key that is put there after this look is another file, and not replaced.
         let there = There::at(target)?;
         spare_kept(target)?;
         Self::begin(target, mode_of(target).unwrap_or(mode), there)
     }
 
-    /// For `target`, with these permissions less the process's umask. They are given when the file is made:
-    /// `run --sandbox` has given up changing them. Does not look at what is kept there: for who keeps it.
+    /// For `target`, with these permissions less the process's umask. They are set when the file is
+    /// created: `run --sandbox` has given up the right to change them. Does not check whether
+    /// `target` is kept: for the command that keeps it.
     ///
     /// # Errors
     /// As [`of`](Self::of).
@@ -86,7 +92,7 @@ impl Replacement {
         if target.file_name().is_none() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        // `/dev/stdout` is a link, too: the new file would be put in its place.
+        // `/dev/stdout` is a link, too: the new file would replace it.
         if Walk::of(target)?.through_a_descriptor {
             let reason = "is a name of an open descriptor: name the file itself";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
@@ -98,7 +104,7 @@ impl Replacement {
                 "exists and is not a plain file",
             ));
         }
-        // Else met only when the name is given, after all the work.
+        // Otherwise detected only when the name is given, after all the work.
         let looked_for = fs::symlink_metadata(target);
         if let Err(e) = looked_for
             && e.kind() == io::ErrorKind::InvalidFilename
@@ -128,25 +134,27 @@ impl Replacement {
         &self.file
     }
 
-    /// Where this process can open the file before it is committed.
+    /// A path by which this process can open the file before it is committed.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.named.as_ref().map_or_else(|| unnamed::path(&self.file), |path| path.to_path_buf())
     }
 
-    /// Puts the file in its target's place: its bytes are on disk before the name points to them, and the name is on
-    /// disk before this returns.
+    /// Puts the file in its target's place: its bytes are on disk before the name points to them,
+    /// and the name is on disk before this returns.
     ///
     /// # Errors
-    /// Where the system refuses; the target is as it was, or replaced whole. [`AlreadyExists`](io::ErrorKind::AlreadyExists)
-    /// where another file lies there than when this was begun: what was looked at then was that one, or none.
+    /// Where the system refuses; the target is as it was, or replaced whole.
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where another file lies there than when this
+    /// was begun: the caller looked at that one, or at none.
     pub fn commit(self) -> io::Result<()> {
         let folder = folder_of(&self.target);
         self.commit_unsynced()?;
         sync_folder(&folder)
     }
 
-    /// The same, but for the name: a power cut may bring the old file back, whole.
+    /// As [`commit`](Self::commit), but the name is not synced: a power cut may bring the old file
+    /// back, whole.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
@@ -164,7 +172,7 @@ impl Replacement {
         }
         let named = match named {
             Some(path) => path,
-            // A link takes no other file's name; so it gets one of its own first.
+            // A link cannot replace another file's name; so the file first gets a name of its own.
             None => link_beside(&file, &target)?,
         };
         exchange::put(named, &target, there.seen)
@@ -173,7 +181,8 @@ impl Replacement {
     /// Gives the file its target's name, unless that is taken; syncs the file, not the folder.
     ///
     /// # Errors
-    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where the name is taken; else as [`commit`](Self::commit).
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where the name is taken; else as
+    /// [`commit`](Self::commit).
     pub fn commit_new(self) -> io::Result<()> {
         self.file.sync_all()?;
         match self.named {
@@ -222,14 +231,15 @@ pub fn replace_file(target: &Path, bytes: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
-/// Writes `bytes` as the whole new content of `target`, which its user alone can read and write from then on.
+/// Writes `bytes` as the whole new content of `target`, which only its user can read and write from
+/// then on.
 pub(crate) fn replace_private_file(target: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = Replacement::with_mode(target, 0o600)?;
     io::Write::write_all(&mut file, bytes)?;
     file.commit()
 }
 
-/// Gives a file without a name one beside the target, which is there for a few system calls.
+/// Gives an unnamed file a name beside the target, for a few system calls.
 fn link_beside(file: &File, target: &Path) -> io::Result<TempPath> {
     let mut builder = Builder::new();
     let prefix = prefix_for(target);
@@ -278,7 +288,8 @@ fn sync_folder(_: &Path) -> io::Result<()> {
 
 mod exchange;
 
-/// What lies at a path, held without being opened to be read: a number of a file that is gone can be another's at once.
+/// The file at a path, held without being opened for reading: the inode number of a deleted file
+/// can be reused at once.
 #[cfg(target_os = "linux")]
 mod held {
     use std::os::fd::OwnedFd;
@@ -288,7 +299,7 @@ mod held {
 
     pub(super) type Held = OwnedFd;
 
-    /// `None` where nothing is, or where it cannot be held.
+    /// `None` where there is nothing, or nothing that can be held.
     pub(super) fn hold(target: &Path) -> Option<Held> {
         open(target, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).ok()
     }
@@ -305,7 +316,7 @@ mod held {
     }
 }
 
-/// Files without a name, which the system forgets with the process.
+/// Unnamed files, which the system forgets with the process.
 #[cfg(target_os = "linux")]
 mod unnamed {
     use std::fs::{File, OpenOptions};
@@ -322,7 +333,7 @@ mod unnamed {
         let mut options = OpenOptions::new();
         let file =
             options.read(true).write(true).mode(mode).custom_flags(flags).open(folder).ok()?;
-        // Without /proc there is no way to it.
+        // Without /proc it cannot be named later.
         path(&file).exists().then_some(file)
     }
 

@@ -1,22 +1,33 @@
 //! Bytes that can be read at any offset, from several threads: a file or a buffer.
 //!
-//! Files are read, not mapped. A mapping would save the copy out of the page cache, about a third of the
-//! processor time of verifying a file that is all in memory, and nothing when it comes from a disk. But
-//! whoever may write to the file could then end the process (SIGBUS) by cutting it, and change bytes
-//! between their check and their use. What was read stays what was checked.
+//! Files are read, not mapped. A mapping would save the copy out of the page cache, about a third
+//! of the processor time of verifying a file that is all in memory, and nothing when it comes from
+//! a disk. But an attacker that may write to the file could then end the process (SIGBUS) by
+//! truncating it, and change bytes between their check and their use. A buffer that was read stays
+//! as it was checked.
 
 use std::fs::File;
 use std::io;
 
-/// Random access to a ring's bytes. What it returns is never trusted, only checked.
+/// Random access to a ring's bytes, which are never trusted, only checked.
 pub trait Storage: Send + Sync {
-    /// Number of bytes.
+    /// Length in bytes.
+    ///
+    /// # Errors
+    /// Where the storage cannot state it.
     fn len(&self) -> io::Result<u64>;
 
-    /// Fills `buf` from `offset` on; fails with `UnexpectedEof` if the bytes are not there.
+    /// Fills `buf` from byte `offset` on.
+    ///
+    /// # Errors
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the bytes are not there; and where the
+    /// storage cannot be read.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
-    /// Whether there is nothing.
+    /// Returns whether there are no bytes.
+    ///
+    /// # Errors
+    /// As [`len`](Self::len).
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }

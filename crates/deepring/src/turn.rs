@@ -1,4 +1,4 @@
-//! Whose turn it is to rewrite a file: of several processes, one after the other.
+//! The turn to rewrite a file: several processes take it one after the other.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -15,7 +15,7 @@ use crate::replace::Replacement;
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// Why a file's turn was not had.
+/// Why a file's turn was not taken.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TurnError {
@@ -24,60 +24,62 @@ pub enum TurnError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Another process has held the file all the while.
+    /// Another process held the file for the whole wait.
     #[error("{}: another process is rewriting it (waited {waited:?})", InLine(path.display()))]
     Busy {
         /// The file.
         path: PathBuf,
-        /// How long was waited.
+        /// Time that was waited.
         waited: Duration,
     },
 }
 
 /// The right to rewrite a file, until it is dropped.
 ///
-/// Who reads a file, and writes it anew as what was read and a change, takes the file's turn before it is read: else a
-/// change that another process makes in between is lost. The lock is on the file itself, so nothing lies beside it, nothing
-/// stays of a process that was killed, and users who share a folder wait for each other.
+/// A process that reads a file and writes it back with a change takes the file's turn before it
+/// reads: else a change that another process makes in between is lost. The lock is on the file
+/// itself, so nothing lies beside it, a process that was killed leaves nothing behind, and users
+/// who share a folder wait for each other.
 #[derive(Debug)]
 pub struct Turn(#[allow(dead_code, reason = "holds the lock")] Option<File>);
 
 impl Turn {
-    /// How long is waited for others, unless told otherwise.
+    /// Time to wait for other processes by default.
     pub const WAIT: Duration = Duration::from_secs(30);
 
-    /// The turn of a file that has not its name yet: who comes to it by that name waits until this is dropped, so that what its
-    /// maker has still to do when it is there is done first. No turn where the file system has no locks.
+    /// The turn of a file that does not have its name yet: a process that opens it by that name
+    /// waits until this is dropped, so that its maker's remaining work is done first. No turn where
+    /// the file system has no locks.
     #[must_use]
     pub fn of_new(file: &Replacement) -> Self {
-        // Elsewhere a lock keeps its own process from reading the file by another handle.
+        // On other systems a lock keeps its own process from reading the file by another handle.
         let own = if cfg!(unix) { file.as_file().try_clone().ok() } else { None };
         Self(own.filter(|file| file.try_lock().is_ok()))
     }
 
-    /// Waits for the turn to rewrite the file at `path`; there is nothing to wait for where no file is.
+    /// Waits for the turn to rewrite the file at `path`; returns at once where there is no file.
     ///
     /// # Errors
-    /// [`TurnError::Busy`] where another process holds it for longer than `wait`; [`TurnError::Io`] where the file cannot
-    /// be opened or locked.
+    /// [`TurnError::Busy`] where another process holds it for longer than `wait`; [`TurnError::Io`]
+    /// where the file cannot be opened or locked.
     pub fn take(path: &Path, wait: Duration) -> Result<Self, TurnError> {
         let io = |source| TurnError::Io { path: path.into(), source };
         let started = Instant::now();
         loop {
-            // A pipe would be waited for; whoever reads it says what it is.
+            // A pipe would block here; the code that reads it reports it.
             if !path.metadata().is_ok_and(|m| m.is_file()) {
                 return Ok(Self(None));
             }
             let file = open(path).map_err(io)?;
             match wait_for(&file, wait.saturating_sub(started.elapsed())) {
-                // A file system without locks is one process's own.
+                // A file system without locks is taken to be one process's own.
                 Err(e) if e.kind() == io::ErrorKind::Unsupported => return Ok(Self(None)),
                 Err(e) => return Err(io(e)),
                 Ok(false) => return Err(TurnError::Busy { path: path.into(), waited: wait }),
-                // Who had the turn before may have put another file there: that one is due.
+                // The previous holder may have put another file there: that one must be locked.
                 Ok(true) if !is_at(&file, path) => {}
                 Ok(true) => return Ok(Self(Some(file))),
             }
@@ -104,7 +106,8 @@ pub(crate) fn wait_for(file: &File, wait: Duration) -> io::Result<bool> {
     }
 }
 
-/// Opens a file for as much as is allowed: over a network, only who may write can lock.
+/// Opens a file with as much access as is allowed: over a network, only a process that may write
+/// can lock.
 fn open(path: &Path) -> io::Result<File> {
     match open_plain_with(path, OpenOptions::new().read(true).write(true)) {
         Err(e)
@@ -119,7 +122,7 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Whether it is still this file that lies there.
+/// Returns whether this file still lies there.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;

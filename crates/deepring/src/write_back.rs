@@ -1,4 +1,4 @@
-//! Writing a large file back to disk while it is being made, so that the last sync has little to do.
+//! Writes a large file back to disk while it is being made, so that the last sync has little to do.
 
 use std::fs::File;
 use std::io;
@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-/// How much is written between two syncs. Files below twice that are synced once, at their end.
+/// Bytes that are written between two syncs. A file shorter than twice that is synced once, at its
+/// end.
 const STRIDE: u64 = 64 << 20;
 
 /// A thread that syncs a file whenever another stretch of it was written.
 ///
-/// It only begins what the final sync would do, and a failure is kept for [`finish`](Self::finish): a
-/// system reports a lost write once to a file handle, and the final sync would not be told again.
+/// It only begins the work of the final sync, and keeps a failure for [`finish`](Self::finish): a
+/// system reports a lost write once to a file handle, and the final sync would not see it again.
 pub(crate) struct WriteBack {
     written: AtomicU64,
     thread: Option<(SyncSender<()>, JoinHandle<io::Result<()>>)>,
@@ -23,28 +24,28 @@ impl WriteBack {
     pub(crate) fn of(file: &File, len: u64) -> Self {
         let thread = (len >= 2 * STRIDE).then(|| {
             let file = file.try_clone().ok()?;
-            // What is asked for while a sync is under way is one sync more, however often.
+            // Requests during a sync make one further sync, however many.
             let (ask, asked) = sync_channel::<()>(1);
             let work = move || asked.iter().try_for_each(|()| file.sync_data());
             Some((ask, Builder::new().name("write-back".to_owned()).spawn(work).ok()?))
         });
-        // Without a handle or a thread to spare, the final sync does it all.
+        // Without a handle or a thread to spare, the final sync does all the work.
         Self { written: AtomicU64::new(0), thread: thread.flatten() }
     }
 
-    /// Says that so many more bytes were written, anywhere.
+    /// Adds to the number of bytes that were written, anywhere.
     pub(crate) fn wrote(&self, bytes: usize) {
         let bytes = bytes as u64;
         let before = self.written.fetch_add(bytes, Ordering::Relaxed);
         if let Some((ask, _)) = &self.thread
             && before / STRIDE != (before + bytes) / STRIDE
         {
-            // Full: a sync is asked for already. Gone: it failed, as `finish` will say.
+            // Full: a sync is requested already. Disconnected: it failed, as `finish` will report.
             let _ = ask.try_send(());
         }
     }
 
-    /// Waits for what was begun, and says whether any of it failed.
+    /// Waits for the syncs that were begun, and returns the failure of any.
     pub(crate) fn finish(self) -> io::Result<()> {
         let Some((ask, thread)) = self.thread else { return Ok(()) };
         drop(ask);

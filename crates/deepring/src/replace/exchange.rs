@@ -1,4 +1,4 @@
-//! Taking a file's place without taking away what came there at the last moment.
+//! Takes a file's place without removing a file that came there at the last moment.
 
 use std::io;
 use std::path::Path;
@@ -7,29 +7,30 @@ use tempfile::TempPath;
 
 use super::{Seen, meanwhile, seen_at};
 
-/// Puts a file in the place of what lies at `target`, if that is what was seen there.
+/// Puts a file in the place of the one at `target`, if that is the one that was seen there.
 ///
-/// A rename alone takes away whatever lies there when it is made. So the two change places, and only then is looked at what
-/// came out: if that is another file, they change back. Where the file system cannot do that, a rename has to do.
+/// A rename alone removes whatever lies there at that moment. So the two files change places, and
+/// only then is the one that came out examined: if it is another file, they change back. Where the
+/// file system cannot do that, a rename has to do.
 pub(super) fn put(file: TempPath, target: &Path, seen: Seen) -> io::Result<()> {
     let own = seen_at(&file)?;
     if !exchange(&file, target)? {
         return file.persist(target).map_err(|e| e.error);
     }
     if seen_at(&file)? == seen {
-        // The old one. The new one has its place already, whatever becomes of that.
+        // The old file. The new one is in place already, whatever becomes of this.
         let _ = file.close();
         return Ok(());
     }
     let back = exchange(&file, target);
     if !matches!((&back, seen_at(&file)), (Ok(true), Ok(there)) if there == own) {
-        // What came out is somebody's, and not to be removed.
+        // The file that came out is somebody's, and must not be removed.
         let _ = file.keep();
     }
     back.and(Err(meanwhile()))
 }
 
-/// Has two files change places; `false` where that cannot be done here.
+/// Makes two files change places; `false` where that cannot be done here.
 #[cfg(target_os = "linux")]
 fn exchange(one: &Path, other: &Path) -> io::Result<bool> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};

@@ -58,7 +58,7 @@ fn a_name_that_is_taken_is_not_taken_away() {
     }
 }
 
-/// Whatever was looked at before the work was that file, or that none was there.
+/// The file that was looked at before the work was that one, or there was none.
 #[test]
 fn what_was_put_there_meanwhile_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
@@ -132,7 +132,7 @@ fn permissions_are_the_targets_or_those_asked_for() {
     assert_eq!(mode_of(&new), Some(0o600));
 }
 
-/// File systems give the number of a file that is gone to the next one.
+/// File systems give the inode number of a deleted file to the next one.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_in_the_place_and_with_the_number_of_one_that_is_gone_is_not_replaced() {
