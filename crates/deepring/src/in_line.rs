@@ -1,13 +1,14 @@
 //! Names from elsewhere inside a line of text, without the characters that break or reorder a line.
 //!
-//! Names of blocks, tensors, labels and files are written by whoever made the ring or the file. A line break in one
-//! prints a line that looks like ours, an escape sequence steers the terminal, a bidirectional control turns the text
-//! after it round (Unicode TR36, section 3.2; UAX #9), and what has no width makes two names look alike.
+//! Names of blocks, tensors, labels and files are chosen by the maker of the ring or the file. A
+//! line break in one prints a line that looks like ours, an escape sequence steers the terminal, a
+//! bidirectional control reorders the text after it (Unicode TR36, section 3.2; UAX #9), and
+//! characters without width make two names look alike.
 
 use std::fmt::{self, Display};
 
-/// Shows a value as part of one line: each character that could break, reorder, hide or steer the line is shown as
-/// U+FFFD. Width and alignment of the format string apply to the result.
+/// Shows a value as part of one line: each character that could break, reorder, hide or steer the
+/// line is shown as U+FFFD. Width and alignment of the format string apply to the result.
 ///
 /// ```
 /// use deepring::InLine;
@@ -24,9 +25,10 @@ impl<T: Display> Display for InLine<T> {
     }
 }
 
-/// Whether a character breaks, reorders, hides in or steers a line: all controls (tab and line feed too), line and
-/// paragraph separators, bidirectional controls, and what has no width or no ink: format characters
-/// and the default ignorable code points (Unicode, DerivedCoreProperties), and the empty Braille pattern.
+/// Returns whether a character breaks, reorders, hides in or steers a line: all controls (tab and
+/// line feed too), line and paragraph separators, bidirectional controls, and characters without
+/// width or ink: format characters and the default ignorable code points (Unicode,
+/// DerivedCoreProperties), and the empty Braille pattern.
 #[must_use]
 pub fn disturbs_line(c: char) -> bool {
     c.is_control()

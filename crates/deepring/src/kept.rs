@@ -1,4 +1,5 @@
-//! What no command may write over but the one that keeps it: secret keys, the files of a ledger, trust stores.
+//! Files that only the command that keeps them may overwrite: secret keys, the files of a ledger,
+//! trust stores.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
@@ -12,26 +13,27 @@ use crate::keys::{Host, Owner, Role};
 use crate::path::{folder_of, is_absence, resolved};
 use crate::plain_file::open_plain;
 
-/// Most bytes of a trust store: some hundred thousand rings.
+/// Most bytes of a trust store: room for some hundred thousand rings.
 pub(crate) const MAX_STORE: u64 = 64 << 20;
 
-/// How much of a file is looked at for a key. A key file is a few hundred bytes.
+/// Bytes of a file that are searched for a key. A key file is a few hundred bytes.
 const HEAD: u64 = 16 * 1024;
 
-/// What a ledger's secret key begins with (`c2sp.org/signed-note`).
+/// Prefix of a ledger's secret key (`c2sp.org/signed-note`).
 const NOTE_SECRET: &str = "PRIVATE+KEY+";
 
-/// The first bytes of a database of redb, which a ledger is kept in.
+/// The first bytes of a redb database, in which a ledger is kept.
 const DATABASE_MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1a, 0x0a, 0xa9, 0x0d, 0x0a];
 
 /// The files that a ledger consists of, its database first (docs/LEDGER.md).
 const LEDGER_FILES: [&str; 4] = ["ledger.redb", "log.key", "log.pub", "checkpoint"];
 
-/// Refuses a path at which something lies, or belongs, that nothing would bring back: a secret key of whatever kind, a file
-/// of a ledger, a trust store, its lock. Links are followed.
+/// Refuses a path at which a file lies, or belongs, that nothing would bring back: a secret key of
+/// any kind, a file of a ledger, a trust store, its lock. Links are followed.
 ///
 /// # Errors
-/// [`AlreadyExists`](io::ErrorKind::AlreadyExists) for these; and where a file that is there cannot be looked at.
+/// [`AlreadyExists`](io::ErrorKind::AlreadyExists) for these; and where a file that is there cannot
+/// be examined.
 pub fn spare_kept(target: &Path) -> io::Result<()> {
     match what(target)? {
         None => Ok(()),
@@ -69,7 +71,8 @@ const STORE: &str = "a trust store";
 
 fn of_content(path: &Path) -> io::Result<Option<&'static str>> {
     let mut file = open_plain(path)?;
-    // As long as it may be, since it may be a secret: a buffer that grows leaves its shorter forms behind, unwiped.
+    // As large as it may get, since it may be a secret: a buffer that grows leaves its earlier
+    // copies behind, unwiped.
     let mut head = Zeroizing::new(Vec::with_capacity(HEAD as usize + 1));
     file.by_ref().take(HEAD).read_to_end(&mut head)?;
     if head.starts_with(&DATABASE_MAGIC) {
@@ -90,8 +93,9 @@ fn of_content(path: &Path) -> io::Result<Option<&'static str>> {
     Ok(None)
 }
 
-/// Whether a line begins as a secret key does, damaged or not. Whoever reads keys ignores white space of every script and
-/// byte order marks before them: all that begins no key is skipped here.
+/// Returns whether a line begins like a secret key, damaged or not. Readers of keys ignore white
+/// space of every script and byte order marks before them: every character that begins no key is
+/// skipped here.
 fn is_secret(line: &[u8]) -> bool {
     let begin = line.iter().position(u8::is_ascii_alphanumeric).unwrap_or(line.len());
     let line = line.get(begin..).unwrap_or_default();
@@ -105,7 +109,7 @@ fn is_secret(line: &[u8]) -> bool {
         || line.starts_with(NOTE_SECRET.as_bytes())
 }
 
-/// Whether a text begins as a trust store is written; a damaged one does, too.
+/// Returns whether a text begins like a trust store; a damaged one does, too.
 fn begins_a_store(text: &[u8]) -> bool {
     let mut rest = text;
     for token in ["{", "\"format\"", ":"] {
@@ -115,7 +119,7 @@ fn begins_a_store(text: &[u8]) -> bool {
     rest.first().is_some_and(u8::is_ascii_digit)
 }
 
-/// Whether this is a trust store in whatever order somebody's editor left it.
+/// Returns whether this is a trust store, in whatever order an editor left it.
 fn is_store(text: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Store {
@@ -127,13 +131,15 @@ fn is_store(text: &[u8]) -> bool {
     serde_json::from_slice::<Store>(text).is_ok()
 }
 
-/// Whether this is the place of one of a ledger's files, there or not, in a folder that holds a ledger's database.
+/// Returns whether this is the place of one of a ledger's files, there or not, in a folder that
+/// holds a ledger's database.
 fn belongs_to_a_ledger(target: &Path) -> bool {
     let named = target.file_name().is_some_and(|n| LEDGER_FILES.iter().any(|file| n == *file));
     named && is_database(&folder_of(target).join(LEDGER_FILES[0]))
 }
 
-/// Whether a file is a ledger's database, or may be one: what cannot be looked at could be somebody's.
+/// Returns whether a file is a ledger's database, or may be one: a file that cannot be examined
+/// could be somebody's.
 fn is_database(path: &Path) -> bool {
     let mut magic = [0; DATABASE_MAGIC.len()];
     match open_plain(path).and_then(|mut file| file.read_exact(&mut magic)) {
@@ -149,9 +155,9 @@ fn is_database(path: &Path) -> bool {
     }
 }
 
-/// The name that a store has whose lock has this one.
+/// The name of the store whose lock has this name.
 fn without_lock(name: &OsStr) -> Option<OsString> {
-    // Not by its text: a name need be none.
+    // Not as text: a name need not be text.
     (Path::new(name).extension()? == "lock")
         .then(|| Path::new(name).file_stem().map(OsStr::to_owned))?
 }
@@ -178,7 +184,7 @@ mod tests {
         ] {
             assert_eq!(kept("x", text.as_bytes()), Some("a secret key file"), "{text}");
         }
-        // All that those who read keys trim.
+        // All characters that readers of keys trim.
         let blanks = (0..=char::MAX as u32).filter_map(char::from_u32);
         for blank in blanks.filter(|c| c.is_whitespace() || *c == '\u{feff}') {
             for key in ["DRHOSTSECRET1QQ", "PRIVATE+KEY+x+00000000+AAAA"] {
@@ -230,7 +236,7 @@ mod tests {
         assert_eq!(what(&folder.path().join("x.tlog-proof")).unwrap(), None);
     }
 
-    /// A circle of links is what no user, root included, can look at.
+    /// No user, root included, can follow a circle of links.
     #[cfg(unix)]
     #[test]
     fn a_database_that_cannot_be_looked_at_counts_as_one() {

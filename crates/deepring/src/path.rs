@@ -7,31 +7,34 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// As many links as the systems follow.
+/// Most links that are followed, as many as the systems follow.
 const MAX_LINKS: usize = 40;
 
-/// The absolute path that `path` leads to: `.` and `..` resolved and links followed as far as there is something, also a
-/// link to what is not there yet; the rest as it is written. Two spellings of a place have one, absent or not, which
-/// `canonicalize` gives for what exists alone.
+/// The absolute path that `path` leads to: `.` and `..` resolved and links followed as far as
+/// anything exists, including a link to a file that does not exist yet; the rest as it is written.
+/// Two spellings of a place give one path, whether or not it exists; `canonicalize` does that only
+/// for what exists.
 ///
 /// # Errors
-/// Where there is no working directory, where a name on the way cannot be looked at, and beyond 40 links: nobody can say
-/// then where the path leads. On Linux also where a link of /proc leads to a file that its text does not lead to, as in
-/// another process's view of the folders, and where the working directory is not the one that its name leads to.
+/// Where there is no working directory, where a name on the way cannot be examined, and beyond 40
+/// links: nobody can say then where the path leads. On Linux also where a link of /proc leads to a
+/// file that its text does not lead to, as in another process's mount namespace, and where the
+/// working directory is not the one that its name leads to.
 pub fn resolved(path: &Path) -> io::Result<PathBuf> {
     Ok(Walk::of(path)?.place)
 }
 
-/// What a path leads through, in the order in which it is met.
+/// A step of a path, in the order in which they are walked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A folder in which a name was looked up: whoever can write it decides where the path leads.
+    /// A folder in which a name was looked up: a user who can write it decides where the path
+    /// leads.
     Folder(PathBuf),
-    /// A link that was followed: so does whoever it belongs to.
+    /// A link that was followed: so does its owner.
     Link(PathBuf),
 }
 
-/// A path followed from its beginning to its end, and all that was met.
+/// A path followed from its beginning to its end, and all its steps.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
     /// The path's last name in the folder that it lies in, before that is followed.
@@ -40,8 +43,9 @@ pub(crate) struct Walk {
     pub(crate) place: PathBuf,
     /// The path as it was given, made absolute.
     pub(crate) given: PathBuf,
-    /// The names by which it reaches its place: as far as each link on the way and then on as it is written, and the place
-    /// itself last. Who turns one of the links leads the names before it elsewhere, not those behind it.
+    /// The names by which it reaches its place: up to each link on the way with the rest as it is
+    /// written, and the place itself last. A change of one of the links leads the names before it
+    /// elsewhere, not those behind it.
     pub(crate) names: Vec<PathBuf>,
     pub(crate) steps: Vec<Step>,
     pub(crate) through_a_descriptor: bool,
@@ -49,7 +53,7 @@ pub(crate) struct Walk {
 
 impl Walk {
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        // `absolute` keeps `..`, which means another folder behind a link than before it.
+        // `absolute` keeps `..`, which behind a link means another folder than before it.
         let absolute = std::path::absolute(path)?;
         if path.is_relative() {
             unnamed::spare_covered(&std::env::current_dir()?)?;
@@ -79,17 +83,17 @@ impl Walk {
     }
 }
 
-/// Spellings of where a walk has come to, by the links that it followed.
+/// Spellings of a walk's current position, by the links that it followed.
 #[derive(Default)]
 struct Names {
     known: Vec<Name>,
-    /// What was known before each link that is being followed, its own name included.
+    /// The spellings known before each link that is being followed, its own name included.
     outside: Vec<Vec<Name>>,
 }
 
 struct Name {
     path: PathBuf,
-    /// How many of its last components are no links: `..` takes one of them back, and not a link.
+    /// Number of its last components that are no links: `..` removes one of them, and never a link.
     plain: usize,
 }
 
@@ -118,7 +122,7 @@ impl Names {
                         known.path.pop();
                         known.plain = plain;
                     }
-                    // Where a link leads to, it is the folder above that; as text it stays.
+                    // Behind a link, `..` is the folder above the link's target; the text keeps it.
                     None => known.path.push(".."),
                 }
             }),
@@ -126,7 +130,7 @@ impl Names {
     }
 }
 
-/// What a walk meets, in order.
+/// The steps of a walk, in order.
 enum Walked<'a> {
     /// A folder in which a name is looked up.
     Folder(&'a Path),
@@ -140,7 +144,7 @@ enum Walked<'a> {
     Up,
 }
 
-/// What is left to be walked.
+/// The rest of a walk.
 enum Left {
     Part(OsString),
     LinkEnds,
@@ -161,7 +165,7 @@ fn follow(absolute: &Path, mut step: impl FnMut(Walked<'_>)) -> io::Result<(Path
             Some(Component::Normal(name)) => {
                 step(Walked::Folder(&at));
                 let next = at.join(name);
-                // What is left of a link that is being followed ends with [`Left::LinkEnds`].
+                // The rest of a link that is being followed ends with [`Left::LinkEnds`].
                 if left.is_empty() {
                     entry = Some(next.clone());
                 }
@@ -197,7 +201,7 @@ fn follow(absolute: &Path, mut step: impl FnMut(Walked<'_>)) -> io::Result<(Path
     Ok((entry.unwrap_or_else(|| at.clone()), at))
 }
 
-/// Whether this says that nothing is there, rather than that it cannot be looked at.
+/// Returns whether the error says that nothing is there, rather than that it cannot be examined.
 pub(crate) fn is_absence(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -207,8 +211,9 @@ fn push(left: &mut VecDeque<Left>, path: &Path) {
     parts.for_each(|part| left.push_front(part));
 }
 
-/// Where a file lies or would lie: a name in a folder. Two paths to one place are equal, through links and through
-/// folders that are mounted twice. (A hard link is another place: what replaces a file there leaves this one as it is.)
+/// Where a file lies or would lie: a name in a folder. Two paths to one place are equal, through
+/// links and through folders that are mounted twice. (A hard link is another place: what replaces a
+/// file there leaves this one as it is.)
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
     folder: Folder,
@@ -220,7 +225,7 @@ enum Folder {
     /// Device and number.
     #[cfg(unix)]
     There(u64, u64),
-    /// One that is not there, or whose system gives none a number.
+    /// An absent one, or one to which its system assigns no number.
     At(PathBuf),
 }
 

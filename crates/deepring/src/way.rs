@@ -1,14 +1,15 @@
-//! One walk of a path, and all that is asked of it afterwards.
+//! One walk of a path, and the answers to later questions about it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::path::{Place, Walk};
 
-/// Where a path led when it was walked, and by which names.
+/// Where a path led when it was walked, and the names on the way.
 ///
-/// Links can be turned while a command runs. Who walks a path a second time may come to another file than the one that he
-/// looked at, locked or checked; so a path is walked once, and what is kept, read, bound and written after that is this one's.
+/// Links can be changed while a command runs. A second walk of a path may reach another file than
+/// the one that was looked at, locked or checked; so a path is walked once, and everything kept,
+/// read, bound and written after that is where this walk led.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Way {
     given: PathBuf,
@@ -35,7 +36,7 @@ impl Way {
         Ok(Self { given: path.into(), entry, place, names, through_a_descriptor })
     }
 
-    /// The path as it was given, to be shown.
+    /// The path as it was given, for display.
     #[must_use]
     pub fn given(&self) -> &Path {
         &self.given
@@ -53,22 +54,23 @@ impl Way {
         &self.place
     }
 
-    /// Where it leads, to be compared with other ways there.
+    /// Where it leads, for comparison with other ways there.
     ///
     /// # Errors
-    /// Where the folder cannot be looked at.
+    /// Where the folder cannot be examined.
     pub fn to_compare(&self) -> io::Result<Place> {
         Place::at(&self.place)
     }
 
-    /// Whether it leads through a link that the system makes for an open descriptor, as `/dev/stdout` does.
+    /// Returns whether it leads through a link that the system makes for an open descriptor, as
+    /// `/dev/stdout` does.
     #[must_use]
     pub fn is_a_descriptors_name(&self) -> bool {
         self.through_a_descriptor
     }
 
-    /// All its names: as it was given, made absolute; as far as each link on the way and then on as it is written; and where
-    /// it leads.
+    /// All its names: as it was given, made absolute; up to each link on the way with the rest as
+    /// it is written; and where it leads.
     pub(crate) fn names(&self) -> &[PathBuf] {
         &self.names
     }

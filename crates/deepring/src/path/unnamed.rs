@@ -1,13 +1,15 @@
-//! Files to which a path leads, and which no name says.
+//! Files that a path leads to and that no name denotes.
 
 use std::io;
 use std::path::Path;
 
-/// Refuses a link of the system that leads elsewhere than its text says, where `leads_to` is that text's path.
+/// Refuses a link of the system that leads elsewhere than its text says, where `leads_to` is that
+/// text's path.
 ///
-/// Those of /proc (a process's root and working folder, an open descriptor) lead to the very file, which can lie in another
-/// process's view of the folders, or under a name that is gone or covered. Who goes by the text looks at another file than
-/// the one that is opened: at none, where a key lies.
+/// Those of /proc (a process's root and working directory, an open descriptor) lead to the very
+/// file, which can lie in another process's mount namespace, or under a name that is deleted or
+/// covered. A check that follows the text looks at another file than the one that is opened: at
+/// none, where a key lies.
 pub(super) fn spare_misleading(folder: &Path, link: &Path, leads_to: &Path) -> io::Result<()> {
     match is_of_the_system(folder) && !is_one_file(link, leads_to)? {
         true => Err(io::Error::new(
@@ -18,7 +20,7 @@ pub(super) fn spare_misleading(folder: &Path, link: &Path, leads_to: &Path) -> i
     }
 }
 
-/// Refuses a working folder that its name does not lead to any more.
+/// Refuses a working directory that its name no longer leads to.
 pub(super) fn spare_covered(working: &Path) -> io::Result<()> {
     match is_one_file(Path::new("."), working)? {
         true => Ok(()),
@@ -40,7 +42,7 @@ fn is_of_the_system(_: &Path) -> bool {
     false
 }
 
-/// Whether two paths lead to one file by one mount, or both to none.
+/// Returns whether two paths lead to one file by one mount, or both to none.
 #[cfg(target_os = "linux")]
 fn is_one_file(one: &Path, other: &Path) -> io::Result<bool> {
     Ok(number(one)? == number(other)?)
@@ -51,11 +53,11 @@ fn is_one_file(_: &Path, _: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// A file by what names it. Each process's view of the folders has mounts of its own, of the same devices.
+/// Identifies a file. Each mount namespace has mounts of its own, of the same devices.
 #[cfg(target_os = "linux")]
 #[derive(PartialEq, Eq)]
 struct Number {
-    /// Where the system tells: from Linux 5.8 on.
+    /// Where the system reports it: from Linux 5.8 on.
     mount: Option<u64>,
     device: (u32, u32),
     file: u64,
