@@ -68,7 +68,8 @@ fn parts(index: u32, count: u32) -> BoxedStrategy<Vec<(PartKind, u64)>> {
         .boxed()
 }
 
-/// What shared blocks hold of a block of this index: how far each is behind the one before it, and its parts.
+/// The shared parts of a block of this index: how far each shared block is behind the one before
+/// it, and its parts.
 fn shared() -> impl Strategy<Value = Vec<(u32, Vec<(PartKind, u64)>)>> {
     vec((1..3u32, vec(parameter(), 1..4)), 0..3)
 }
@@ -196,7 +197,7 @@ fn check() -> impl Strategy<Value = Check> {
     ]
 }
 
-/// What the parts of one block may have had, where the check claims this.
+/// The coverage that the parts of one block may have under this check.
 fn coverage(check: Check) -> BoxedStrategy<Vec<Coverage>> {
     use Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
     let of = |choices: &[Coverage]| vec(prop::sample::select(choices.to_vec()), 0..5);

@@ -1,7 +1,8 @@
-//! Digests of encodings of fixed values: a test that fails here has noticed a change of the format.
+//! Digests of encodings of fixed values: a test that fails here has detected a change of the
+//! format.
 //!
-//! Whoever replaces a digest approves such a change: it needs a new format version, FORMAT.md, new
-//! vectors, and a reader for what was sealed before.
+//! Replacing a digest approves such a change: it needs a new format version, FORMAT.md, new
+//! vectors, and a reader for rings that were sealed before.
 
 use crate::block::header::{body_digest, header_digest};
 use crate::block::{Header, PartKind, Recipient, RecipientRole, lay_out, shared_at};
@@ -18,7 +19,7 @@ use crate::ring::layout::Preamble;
 use crate::ring_id::RingId;
 use crate::tensor::{DType, Dim, TensorSpec};
 
-/// Holds the BLAKE3 hash of an encoding against the one that was approved.
+/// Compares the BLAKE3 hash of an encoding with the approved one.
 #[track_caller]
 fn frozen(bytes: &[u8], approved: &str) {
     assert_eq!(blake3::hash(bytes).to_hex().as_str(), approved, "the encoding has changed");

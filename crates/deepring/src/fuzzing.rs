@@ -1,4 +1,4 @@
-//! Entrances for the fuzz targets: each feeds one decoder and holds it to what it promises.
+//! Entry points of the fuzz targets: each feeds one decoder and asserts its guarantees.
 //!
 //! Exists only under `--cfg fuzzing`, which cargo-fuzz sets; no part of the interface.
 #![allow(missing_docs, reason = "each function feeds the decoder that it names")]
@@ -8,7 +8,7 @@ use crate::ring::closure::Closure;
 use crate::ring::layout::{Layout, Preamble};
 use crate::{Decision, Host, Manifest, Owner, Parcel, PublicKey, SecretKey};
 
-/// What is accepted encodes to the same bytes again.
+/// Accepted bytes are encoded to the same bytes again.
 macro_rules! assert_canonical {
     ($decoded:expr, $bytes:expr) => {
         if let Ok(value) = $decoded {

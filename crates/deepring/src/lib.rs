@@ -1,8 +1,9 @@
 //! Format, keys, rings, verification and receipts of DeepRing: no async, network or ML.
 //!
-//! A **ring** is a trained network cut into sealed **blocks**. This crate seals blocks whose bytes it is
-//! given, verifies and opens them, and checks the receipts of whoever ran them. What the bytes mean to a
-//! tensor runtime is the business of `deepring-infer`; `docs/FORMAT.md` has every byte.
+//! A **ring** is a trained network cut into sealed **blocks**. This crate seals blocks whose bytes
+//! it is given, verifies and opens them, and checks the receipts of the hosts that ran them. The
+//! meaning of the bytes to a tensor runtime belongs to `deepring-infer`; `docs/FORMAT.md` specifies
+//! every byte.
 //!
 //! # Which type when
 //!
@@ -19,9 +20,10 @@
 //!
 //! # Trust
 //!
-//! Nothing inside a ring can vouch for itself. A [`Trust`] says which owner's key to accept, and through
-//! a [`TrustStore`] also which versions were seen before, so that an old ring is refused as stale.
-//! Verified things are types that only a verification makes; an unverified ring can do nothing.
+//! Nothing inside a ring can vouch for itself. A [`Trust`] says which owner's key to accept, and
+//! through a [`TrustStore`] also which versions were seen before, so that an old ring is refused as
+//! stale. Only a verification makes the types of verified things; an unverified ring can do
+//! nothing.
 //!
 //! # Example
 //!
@@ -79,6 +81,7 @@
 //! # }
 //! ```
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")

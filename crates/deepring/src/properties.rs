@@ -1,4 +1,4 @@
-//! What holds for every value: it survives its encoding, and no other bytes are taken for one.
+//! Properties of every value: it survives its encoding, and no other bytes decode to it.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ fn seeded(cases: u32) -> ProptestConfig {
     }
 }
 
-/// What each decoder makes of bytes: their encoding if it accepts them.
+/// For each decoder that accepts the bytes, the encoding of what it decoded.
 fn encoded_again(bytes: &[u8]) -> [Option<Vec<u8>>; 7] {
     [
         Header::decode(bytes).ok().map(|v| v.encode()),
@@ -37,7 +37,7 @@ fn encoded_again(bytes: &[u8]) -> [Option<Vec<u8>>; 7] {
     ]
 }
 
-/// No decoder takes bytes that its encoder would not have written.
+/// No decoder accepts bytes that its encoder would not have written.
 fn only_canonical(bytes: &[u8]) {
     for again in encoded_again(bytes).into_iter().flatten() {
         assert_eq!(again, bytes);
