@@ -13,7 +13,7 @@ pub(crate) const MAX_CHECKPOINT_TEXT: usize = 1 << 16;
 /// Largest tree, in entries; far above any real one and below where index arithmetic could wrap.
 pub(crate) const MAX_TREE_SIZE: u64 = 1 << 60;
 
-/// Why a text is not a checkpoint of the log it should be of.
+/// Why a text is not a checkpoint of the expected log.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
@@ -46,7 +46,7 @@ pub enum CheckpointError {
     /// The size is larger than any log, or the root of an empty log is not the empty root.
     #[error("impossible tree of size {size}")]
     ImpossibleTree {
-        /// Size in the checkpoint.
+        /// Size in the checkpoint, in entries.
         size: u64,
     },
 }
@@ -64,7 +64,7 @@ impl Checkpoint {
     /// Verifies a checkpoint text under the log's key.
     ///
     /// Signatures by other keys (witnesses) and extension lines are kept in the text and otherwise
-    /// left aside, as `c2sp.org/tlog-checkpoint` wants it.
+    /// ignored, as `c2sp.org/tlog-checkpoint` requires.
     ///
     /// # Errors
     /// [`CheckpointError`]; the text is not a note, not signed by `key`, or not a checkpoint of the
@@ -125,7 +125,7 @@ impl Checkpoint {
         &self.origin
     }
 
-    /// Number of entries the checkpoint commits to.
+    /// Number of entries that the checkpoint commits to.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size

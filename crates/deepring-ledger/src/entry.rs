@@ -1,4 +1,4 @@
-//! What can be recorded: an [`Entry`] says when, its [`Event`] says what.
+//! The records of a ledger: an [`Entry`] says when, its [`Event`] says what.
 
 mod codec;
 mod subject;
@@ -14,23 +14,23 @@ pub(crate) use subject::Subject;
 
 /// One record of the ledger.
 ///
-/// An entry is canonical bytes first (`docs/LEDGER.md`, "Entries"): the Merkle leaf is computed over
-/// [`Entry::encode`], so whatever an entry says is bound by every later checkpoint. The JSON form
-/// (serde) is for display only and has byte fields in lower-case hexadecimal.
+/// An entry is canonical bytes first (`docs/LEDGER.md`, "Entries"): the Merkle leaf is computed
+/// over [`Entry::encode`], so whatever an entry says is bound by every later checkpoint. The JSON
+/// form (serde) is for display only and has byte fields in lower-case hexadecimal.
 ///
-/// The ledger records what it is given. It does not check closure signatures or receipts; whoever
-/// relies on an entry checks those against the owner's key.
+/// The ledger records entries as given. It does not check closure signatures or receipts; a caller
+/// that relies on an entry checks those against the owner's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// When the event was recorded, in milliseconds since the Unix epoch, as the writer's clock had
-    /// it. Order is given by the index, never by this field.
+    /// Time of recording, in milliseconds since the Unix epoch, by the writer's clock. The index
+    /// gives the order, never this field.
     pub at: u64,
-    /// What happened.
+    /// The event.
     #[serde(flatten)]
     pub event: Event,
 }
 
-/// What an [`Entry`] records.
+/// The event that an [`Entry`] records.
 ///
 /// Strings longer than 4096 bytes are cut at a character boundary when encoded, so that an alarm is
 /// never lost because a name in it is long.
@@ -46,7 +46,7 @@ pub enum Event {
         /// Digest of the closure of this version.
         #[serde(serialize_with = "json::hex")]
         ring_digest: [u8; 32],
-        /// Version the owner gave the model.
+        /// Version that the owner gave the model.
         model_version: u64,
         /// The owner's public key.
         #[serde(serialize_with = "json::hex")]
@@ -66,7 +66,7 @@ pub enum Event {
         /// Digest of the closure that the new one names as its predecessor.
         #[serde(serialize_with = "json::hex")]
         previous_digest: [u8; 32],
-        /// Version the owner gave the model.
+        /// Version that the owner gave the model.
         model_version: u64,
         /// The owner's public key.
         #[serde(serialize_with = "json::hex")]
@@ -83,7 +83,7 @@ pub enum Event {
         /// Digest of the closure that is revoked.
         #[serde(serialize_with = "json::hex")]
         ring_digest: [u8; 32],
-        /// Why, for people.
+        /// The reason, for people.
         reason: String,
     },
     /// A batch of decisions was made.
@@ -105,7 +105,7 @@ pub enum Event {
         /// Digest of the closure of the version that was checked.
         #[serde(serialize_with = "json::hex")]
         ring_digest: [u8; 32],
-        /// Index of the block at fault, if one can be named.
+        /// Index of the block at fault, Genesis being 0, if one can be named.
         block: Option<u32>,
         /// Name of the block, or of the ring.
         name: String,
@@ -115,7 +115,7 @@ pub enum Event {
         tensor: Option<String>,
         /// First byte at fault and the byte after the last, if known.
         bytes: Option<[u64; 2]>,
-        /// What the check saw, for people.
+        /// The defect that the check found, for people.
         reason: String,
     },
     /// Blocks were restored from an intact copy.
@@ -126,9 +126,9 @@ pub enum Event {
         /// Digest of the closure of the version that was repaired.
         #[serde(serialize_with = "json::hex")]
         ring_digest: [u8; 32],
-        /// Indices of the restored blocks; encoded in ascending order, each once.
+        /// Indices of the restored blocks, Genesis being 0; encoded in ascending order, each once.
         blocks: Vec<u32>,
-        /// Where the intact copy came from, for people.
+        /// Origin of the intact copy, for people.
         source: String,
     },
     /// A key must not be trusted any more.
@@ -136,7 +136,7 @@ pub enum Event {
         /// The public key.
         #[serde(serialize_with = "json::hex")]
         key: [u8; 64],
-        /// Why, for people.
+        /// The reason, for people.
         reason: String,
     },
 }

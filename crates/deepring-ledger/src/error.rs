@@ -1,4 +1,4 @@
-//! What can go wrong with a ledger, classed by who is at fault.
+//! The errors of a ledger, classed by the party at fault.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,15 +10,15 @@ use thiserror::Error;
 use crate::checkpoint::CheckpointError;
 use crate::key::KeyError;
 
-/// Who is at fault for an error; a command maps it to an exit code.
+/// The party at fault for an error; a command maps it to an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
     /// The machine: missing files, no room, no permission, a ledger in use elsewhere.
     Io,
-    /// The data: what was given as a ledger, checkpoint or proof does not verify.
+    /// The data: a ledger, checkpoint or proof that was given does not verify.
     Tampered,
-    /// Trust: the data verifies, but under another key than the one the caller pinned.
+    /// Trust: the data verifies, but under another key than the one that the caller pinned.
     Untrusted,
     /// The caller: an operation that this ledger, as it was opened, does not have.
     Usage,
@@ -37,11 +37,11 @@ pub enum LedgerError {
     /// A file could not be read, written or synced.
     #[error("could not {doing} {}: {source}", path.display())]
     Io {
-        /// What was attempted.
+        /// The action that was attempted.
         doing: &'static str,
         /// File or directory concerned.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// Another process, or another handle of this one, has the ledger open.
@@ -49,7 +49,7 @@ pub enum LedgerError {
     InUse {
         /// The locked database.
         path: PathBuf,
-        /// How long the lock was waited for.
+        /// Time that the lock was waited for.
         waited: Duration,
     },
     /// The ledger has been opened for reading only.
@@ -61,12 +61,12 @@ pub enum LedgerError {
         /// Where the key should be.
         path: PathBuf,
     },
-    /// Others than its user can read or write the signing key.
+    /// Users other than its own can read or write the signing key.
     #[error("mode {mode:04o} lets others than you read or change the signing key {}", path.display())]
     LooseKey {
         /// The key file.
         path: PathBuf,
-        /// Its permissions.
+        /// Its permission bits.
         mode: u32,
     },
     /// A key file or key text does not hold a key.
@@ -74,18 +74,18 @@ pub enum LedgerError {
     BadKey {
         /// File that should hold the key.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The parsing error.
         source: KeyError,
     },
     /// The key that the caller pinned cannot be read.
     #[error("the pinned key is not a ledger key: {0}")]
     BadPinnedKey(#[source] KeyError),
-    /// The ledger belongs to another key than the one the caller pinned.
+    /// The ledger belongs to another key than the one that the caller pinned.
     #[error("ledger is signed by `{found}`, not by the pinned `{pinned}`")]
     OtherKey {
-        /// Key the ledger names.
+        /// Key that the ledger names.
         found: String,
-        /// Key the caller trusts.
+        /// Key that the caller trusts.
         pinned: String,
     },
     /// The key files beside the database do not belong to it.
@@ -95,13 +95,13 @@ pub enum LedgerError {
         path: PathBuf,
         /// Key in that file.
         found: String,
-        /// Key the database was created with.
+        /// Key that the database was created with.
         expected: String,
     },
-    /// The database was written by a version of this program that is not known here.
+    /// The database was written by an unknown version of this program.
     #[error("ledger format `{found}` is not supported")]
     UnknownFormat {
-        /// Format the database names.
+        /// Format that the database names.
         found: String,
     },
     /// The database is damaged, or is no database.
@@ -109,10 +109,10 @@ pub enum LedgerError {
     Damaged {
         /// The database.
         path: PathBuf,
-        /// What does not hold.
+        /// The defect.
         what: String,
     },
-    /// The entry at this index is not the one the checkpoint commits to.
+    /// The entry at this index is not the one that the checkpoint commits to.
     #[error("entry {index} is not the one that the checkpoint commits to")]
     EntryDamaged {
         /// Index of the entry.
@@ -123,29 +123,29 @@ pub enum LedgerError {
     EntryUnreadable {
         /// Index of the entry.
         index: u64,
-        /// What is wrong with its bytes.
+        /// The decoding error.
         source: DecodeError,
     },
     /// A checkpoint does not verify.
     #[error("{whose} does not verify: {source}")]
     Checkpoint {
-        /// Which checkpoint.
+        /// The checkpoint, in words.
         whose: &'static str,
-        /// What is wrong with it.
+        /// The verification error.
         source: CheckpointError,
     },
-    /// The ledger is smaller than a checkpoint it once signed.
+    /// The ledger is smaller than a checkpoint that it once signed.
     #[error("ledger was rolled back: it holds {size} entries, a checkpoint says {known}")]
     RolledBack {
-        /// Entries the ledger holds.
+        /// Number of entries that the ledger holds.
         size: u64,
-        /// Entries a checkpoint of the same key commits to.
+        /// Number of entries that a checkpoint of the same key commits to.
         known: u64,
     },
     /// The ledger's first `known` entries are not those that an earlier checkpoint commits to.
     #[error("ledger was rewritten: its first {known} entries are not those of the checkpoint")]
     Rewritten {
-        /// Size of the earlier checkpoint.
+        /// Size of the earlier checkpoint, in entries.
         known: u64,
     },
     /// The database is gone although a checkpoint of it is still there.
@@ -174,39 +174,39 @@ pub enum LedgerError {
         count: u64,
         /// The checkpoint file.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// There is no entry at this index.
     #[error("no entry {index}: the ledger holds {size}")]
     NoSuchEntry {
-        /// Index asked for.
+        /// Requested index.
         index: u64,
-        /// Entries the ledger holds.
+        /// Number of entries that the ledger holds.
         size: u64,
     },
     /// The ledger holds fewer entries than the size asked for.
     #[error("no such size: {asked}; the ledger holds {size} entries")]
     NoSuchSize {
-        /// Size asked for.
+        /// Requested size, in entries.
         asked: u64,
-        /// Entries the ledger holds.
+        /// Number of entries that the ledger holds.
         size: u64,
     },
     /// An entry is larger than the format allows; none of its batch was recorded.
     #[error("entry {position} of the batch has {bytes} bytes, more than the {limit} allowed")]
     EntryTooLarge {
-        /// Position in the batch.
+        /// Position in the batch, counted from 0.
         position: usize,
-        /// Encoded size.
+        /// Encoded size, in bytes.
         bytes: usize,
-        /// Largest size.
+        /// Largest size, in bytes.
         limit: usize,
     },
 }
 
 impl LedgerError {
-    /// Who is at fault.
+    /// The party at fault.
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
@@ -245,7 +245,7 @@ impl LedgerError {
     }
 }
 
-/// What a failure of redb means: the machine's fault, somebody else's lock, or a damaged file.
+/// Classifies a failure of redb: the machine's fault, another process's lock, or a damaged file.
 pub(crate) fn failure(path: &Path, error: impl Into<redb::Error>) -> LedgerError {
     match error.into() {
         redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {

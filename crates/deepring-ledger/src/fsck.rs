@@ -1,4 +1,4 @@
-//! Recomputes a ledger from its entries and names what does not hold.
+//! Recomputes a ledger from its entries and names its defects.
 
 mod report;
 mod walk;
@@ -27,7 +27,7 @@ pub(crate) fn examine(
 
 /// Examines a database, given the text of the checkpoint file.
 ///
-/// `key` is trusted; nothing else is. Errors are those of reading; a wrong content is a finding.
+/// `key` is trusted; nothing else is. Errors are those of reading; wrong content is a finding.
 pub(crate) fn examine_store(
     store: &Store,
     key: &VerifierKey,
@@ -67,7 +67,7 @@ pub(crate) fn examine_store(
     })
 }
 
-/// Format, key and signature; gives the signed checkpoint if it verifies.
+/// Checks format, key and signature; returns the signed checkpoint if it verifies.
 fn check_meta(
     snapshot: &Snapshot,
     key: &VerifierKey,
@@ -108,7 +108,8 @@ fn check_saved(saved: &Checkpoint, walk: &Walk, report: &mut LedgerReport) {
     }
 }
 
-/// Every row of the index names an entry that records its decision, and no row is missing.
+/// Checks that every row of the index names an entry that records its decision, and that no row is
+/// missing.
 fn check_index(
     snapshot: &Snapshot,
     walk: &Walk,
@@ -146,7 +147,8 @@ fn check_index(
 }
 
 impl LedgerReport {
-    /// A ledger that could not even be opened because of what it holds; other errors stay errors.
+    /// The report of a ledger that could not even be opened because of its content; other errors
+    /// stay errors.
     pub(crate) fn of_error(error: LedgerError) -> Result<Self, LedgerError> {
         let defect = match error {
             LedgerError::Damaged { what, .. } => Defect::Database { what },

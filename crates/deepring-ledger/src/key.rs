@@ -20,14 +20,15 @@ const SECRET_PREFIX: &str = "PRIVATE+KEY+";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The text has not the form `<name>+<hash>+<key>`, or the key is no Ed25519 key.
+    /// The text does not have the form `<name>+<hash>+<key>`, or the key is not an Ed25519 key.
     #[error("malformed key text")]
     Malformed,
     /// The hash in the text is not that of the name and the key.
     #[error("key text names another key than it holds")]
     WrongId,
-    /// The key is of small order: one signature fits every checkpoint under it, so its holder could show each reader
-    /// another log and deny all of them, and anybody could sign for him.
+    /// The key is of small order: one signature verifies for every checkpoint under it, so its
+    /// holder could show each reader another log and deny all of them, and anybody could forge its
+    /// signatures.
     #[error("a key under which one signature fits every checkpoint")]
     Weak,
     /// The system has no randomness to make a key from.
@@ -37,8 +38,8 @@ pub enum KeyError {
 
 /// The public key of a ledger: a signed-note verifier key, `<origin>+<hash>+<key>`.
 ///
-/// Whoever verifies a checkpoint or a proof decides which key to trust; a key found beside a ledger
-/// vouches for nothing but that the files belong together.
+/// A verifier of a checkpoint or a proof decides which key to trust; a key found beside a ledger
+/// shows only that the files belong together.
 #[derive(Clone)]
 pub struct VerifierKey {
     text: String,
@@ -100,7 +101,7 @@ impl fmt::Debug for VerifierKey {
     }
 }
 
-/// A set of one: signatures of other keys on a note, such as witnesses', are left aside.
+/// A set of one: signatures of other keys on a note, such as witnesses', are ignored.
 impl Verifiers for VerifierKey {
     fn verifier(&self, name: &str, id: u32) -> Result<&dyn Verifier, VerificationError> {
         if name == self.note.name() && id == self.note.key_id() {
@@ -118,7 +119,7 @@ pub(crate) struct LogKey {
 }
 
 impl LogKey {
-    /// Makes a key for a log of a new random name; gives its secret text form.
+    /// Makes a key for a log of a new random name; returns its secret text form.
     pub(crate) fn generate() -> Result<Zeroizing<String>, KeyError> {
         let mut name = [0; 4];
         let mut seed = Zeroizing::new([0; 32]);
@@ -192,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_generated_key_reads_back_and_names_its_public_half() {
-        // Often enough to meet keys with `+` in their base64.
+        // Often enough to see keys with `+` in their base64.
         for _ in 0..50 {
             let text = LogKey::generate().unwrap();
             let key = LogKey::parse(&text).unwrap();
@@ -222,8 +223,8 @@ mod tests {
         format!("example.com/log+{id:08x}+{}", BASE64_STANDARD.encode(&public))
     }
 
-    /// The points of small order have five y coordinates (0, 1, -1 and two more), each with either sign, and two of them
-    /// a second encoding beyond the field's order.
+    /// The points of small order have five y coordinates (0, 1, -1 and two more), each with either
+    /// sign, and two of them a second encoding beyond the field's order.
     #[test]
     fn a_key_of_small_order_is_refused_in_every_encoding() {
         let hex = |text: &str| -> [u8; 32] {
@@ -249,7 +250,8 @@ mod tests {
                     "{text}: {refused}"
                 );
             }
-            // Without the check they are keys: what signed-note takes must be refused here.
+            // Without the check they are keys: signed-note accepts them, so they must be refused
+            // here.
             assert_eq!(VerifierKey::parse(&text_of(hex(text))), Err(KeyError::Weak), "{text}");
         }
     }

@@ -21,10 +21,10 @@ const MAX_PROOF_TEXT: usize = MAX_ENTRY_BYTES * 4 / 3 + MAX_CHECKPOINT_TEXT + MA
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProofError {
-    /// The text has not the form of a proof.
+    /// The text does not have the form of a proof.
     #[error("malformed proof: {what}")]
     Malformed {
-        /// What was expected and not found.
+        /// The element that was expected and not found.
         what: &'static str,
     },
     /// The checkpoint in the proof does not verify.
@@ -36,7 +36,7 @@ pub enum ProofError {
     /// The entry is not at this index of the log that the checkpoint commits to.
     #[error("entry is not at index {index} of the log")]
     NotIncluded {
-        /// Index the proof names.
+        /// Index that the proof names.
         index: u64,
     },
     /// The entry is in the log, but cannot be read.
@@ -45,15 +45,15 @@ pub enum ProofError {
     /// The later log does not begin with the earlier one.
     #[error("log of size {new} does not begin with the log of size {old}")]
     NotAnExtension {
-        /// Size of the earlier log.
+        /// Size of the earlier log, in entries.
         old: u64,
-        /// Size of the later log.
+        /// Size of the later log, in entries.
         new: u64,
     },
     /// The proof starts at another size than the earlier checkpoint.
     #[error("proof is for size {found}, the earlier checkpoint has size {expected}")]
     OtherSize {
-        /// Size the proof starts at.
+        /// Size that the proof starts at.
         found: u64,
         /// Size of the earlier checkpoint.
         expected: u64,
@@ -63,8 +63,8 @@ pub enum ProofError {
 /// A claim that an entry is in a log, in the text form of `c2sp.org/tlog-proof@v1`.
 ///
 /// The entry's canonical bytes travel in the `extra` line. The specification calls that line
-/// unauthenticated; here it is not trusted either: verification computes the leaf hash from it, so a
-/// changed line proves nothing.
+/// unauthenticated; here it is not trusted either: verification computes the leaf hash from it, so
+/// a changed line proves nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proof {
     index: u64,
@@ -73,7 +73,7 @@ pub struct Proof {
     checkpoint: String,
 }
 
-/// An entry shown to be in a log; only verification of a [`Proof`] makes one.
+/// An entry proven to be in a log; only verification of a [`Proof`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedInclusion {
     index: u64,
@@ -152,8 +152,8 @@ impl Proof {
         self.index
     }
 
-    /// The log that the proof's checkpoint claims to be of: its first line. Not verified; good for
-    /// looking up the key to verify with, which then must fit.
+    /// The log that the proof's checkpoint claims to be of: its first line. Not verified; use it to
+    /// look up the key to verify with, which then must fit.
     #[must_use]
     pub fn claimed_origin(&self) -> &str {
         self.checkpoint.lines().next().unwrap_or_default()
@@ -179,7 +179,7 @@ impl fmt::Display for Proof {
 }
 
 impl VerifiedInclusion {
-    /// Where in the log the entry is.
+    /// Index of the entry in the log.
     #[must_use]
     pub fn index(&self) -> u64 {
         self.index
@@ -191,14 +191,14 @@ impl VerifiedInclusion {
         &self.entry
     }
 
-    /// The log's statement that the entry was shown to be under.
+    /// The log's statement under which the entry was proven to be.
     #[must_use]
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
 }
 
-/// Splits a proof at its blank line; what follows is the checkpoint, verbatim.
+/// Splits a proof at its blank line; the rest is the checkpoint, verbatim.
 pub(crate) fn split(text: &str) -> Result<(&str, &str), ProofError> {
     if text.len() > MAX_PROOF_TEXT {
         return Err(ProofError::Malformed { what: "fewer bytes" });
@@ -220,7 +220,7 @@ pub(crate) fn number(
     }
 }
 
-/// One base64 hash a line, as many as a path can have.
+/// One base64 hash per line, as many as a path can have.
 pub(crate) fn hashes<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Hash>, ProofError> {
     let mut path = Vec::new();
     for line in lines {

@@ -1,8 +1,8 @@
-//! What an entry is about, other than a decision: a ring, one version of a ring, or a key.
+//! The subject of an entry, other than a decision: a ring, one version of a ring, or a key.
 
 use super::{Entry, Event};
 
-/// Something that questions are asked about.
+/// A subject that questions are asked about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subject {
     Ring([u8; 16]),

@@ -1,4 +1,4 @@
-//! What an examination found.
+//! The report of an examination.
 
 use deepring::DecodeError;
 use serde::{Serialize, Serializer};
@@ -7,10 +7,10 @@ use thiserror::Error;
 use crate::checkpoint::CheckpointError;
 use crate::json;
 
-/// Findings that a report lists; the rest are counted.
+/// Most findings that a report lists; the rest are counted.
 const MAX_FINDINGS: usize = 256;
 
-/// What recomputing a ledger gave.
+/// The result of recomputing a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LedgerReport {
     /// Number of entries the database holds, gap-free from the first.
@@ -18,29 +18,29 @@ pub struct LedgerReport {
     /// Root of the tree over these entries, computed from them alone.
     #[serde(serialize_with = "json::hex")]
     pub root: [u8; 32],
-    /// What does not hold; empty for an intact ledger.
+    /// The defects; empty for an intact ledger.
     pub findings: Vec<LedgerFinding>,
     /// Number of findings beyond those listed.
     pub left_out: u64,
 }
 
-/// One thing that does not hold.
+/// One defect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LedgerFinding {
-    /// The entry at fault, where one can be named.
+    /// Index of the entry at fault, where one can be named.
     pub index: Option<u64>,
-    /// What is wrong.
+    /// The kind of defect.
     pub what: Defect,
 }
 
-/// What can be wrong with a ledger. Serialises as its text.
+/// The defects that a ledger can have. Serialises as its text.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Defect {
     /// The database cannot be read.
     #[error("database is damaged: {what}")]
     Database {
-        /// What the database layer says.
+        /// The error of the database layer.
         what: String,
     },
     /// There is no database, though other files of the ledger are there.
@@ -49,7 +49,7 @@ pub enum Defect {
     /// The database names a format that is not known.
     #[error("unknown format `{found}`")]
     Format {
-        /// Format it names.
+        /// Format that it names.
         found: String,
     },
     /// Database and key files name different keys.
@@ -61,13 +61,13 @@ pub enum Defect {
     /// The database's checkpoint does not verify.
     #[error("checkpoint does not verify: {source}")]
     Checkpoint {
-        /// What is wrong with it.
+        /// The verification error.
         source: CheckpointError,
     },
     /// The checkpoint file does not verify.
     #[error("checkpoint file does not verify: {source}")]
     SavedCheckpoint {
-        /// What is wrong with it.
+        /// The verification error.
         source: CheckpointError,
     },
     /// The checkpoint file is gone.
@@ -104,7 +104,7 @@ pub enum Defect {
     /// An entry is not there.
     #[error("entry is missing")]
     EntryMissing,
-    /// An entry lies beyond what the checkpoint commits to.
+    /// An entry lies beyond those that the checkpoint commits to.
     #[error("entry is beyond the signed size")]
     EntryUnsigned,
     /// An entry's bytes are not those that were signed at its index.
@@ -113,10 +113,10 @@ pub enum Defect {
     /// An entry is not canonical.
     #[error("entry cannot be read: {source}")]
     EntryUnreadable {
-        /// What is wrong with its bytes.
+        /// The decoding error.
         source: DecodeError,
     },
-    /// A stored hash is not the hash of what is under it.
+    /// A stored hash is not the hash of the entries under it.
     #[error("stored hash over entries {first} to {last} is wrong")]
     Hash {
         /// First entry under the hash.
@@ -147,7 +147,7 @@ impl Serialize for Defect {
 }
 
 impl LedgerReport {
-    /// Whether everything holds.
+    /// Returns whether there is no defect.
     #[must_use]
     pub fn is_intact(&self) -> bool {
         self.findings.is_empty()

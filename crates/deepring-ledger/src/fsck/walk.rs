@@ -39,7 +39,7 @@ impl Walk {
         }
     }
 
-    /// Goes over all entries; what lies beyond the signed size or a gap is not taken into the tree.
+    /// Reads all entries; those beyond the signed size or a gap are not taken into the tree.
     pub(super) fn entries(
         &mut self,
         snapshot: &Snapshot,
@@ -99,7 +99,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Says of each entry that differs from its stored leaf which of the two was changed.
+    /// Reports, for each entry that differs from its stored leaf, which of the two was changed.
     fn blame(&self, report: &mut LedgerReport) {
         let entries_hold = self
             .signed
