@@ -12,10 +12,10 @@ use redb::{BackendError, StorageBackend};
 const CHUNK: u64 = 4096;
 type Chunk = Box<[u8; CHUNK as usize]>;
 
-/// What the ledger is opened for.
+/// The access that the ledger is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// The file is written; nobody else may have it open.
+    /// The file is written; no other process may have it open.
     Write,
     /// The file is only read; other readers may have it open, writers not.
     Read,
@@ -44,9 +44,9 @@ struct State {
 #[derive(Debug)]
 struct Overlay {
     chunks: BTreeMap<u64, Chunk>,
-    /// Length of the view.
+    /// Length of the view, in bytes.
     len: u64,
-    /// Bytes of the file that show through; what was cut off once reads as zero afterwards.
+    /// Bytes of the file that show through; bytes that were once cut off read as zero afterwards.
     shown: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The files of a ledger: their names, and how each comes to be without ever being half there.
+//! The files of a ledger: their names, and how each is created without ever being partly there.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -12,8 +12,8 @@ use crate::error::LedgerError;
 use crate::key::{LogKey, VerifierKey};
 use crate::store::Store;
 
-/// Mode of the secret key and the database: what only the ledger's user opens. The database is no secret, but to open
-/// it is enough to lock it, and so to keep its user waiting.
+/// Mode of the secret key and the database: files that only the ledger's user opens. The database
+/// is no secret, but opening it is enough to lock it, and so to keep its user waiting.
 const PRIVATE: u32 = 0o600;
 /// Mode of the others, less the process's umask.
 const PUBLIC: u32 = 0o644;
@@ -47,17 +47,17 @@ impl Directory {
         self.dir.join("log.key")
     }
 
-    /// Makes whatever of a ledger is not there yet; gives its signing key.
+    /// Creates the files of a ledger that are not there yet; returns its signing key.
     ///
     /// Every file appears whole, under its name, or not at all, and none is ever replaced here. So
-    /// a process killed on the way leaves a state from which the next one goes on, and of two
+    /// a process that is killed leaves a state from which the next one goes on, and of two
     /// processes that create at once one finds the other's files.
     ///
     /// The order (key, public key, database, checkpoint) lets a missing file tell damage from a
-    /// beginning: what comes later cannot be there without what comes before.
+    /// beginning: a later file cannot be there without the earlier ones.
     pub(crate) fn create(&self) -> Result<LogKey, LedgerError> {
         fs::create_dir_all(&self.dir).map_err(LedgerError::io("create", &self.dir))?;
-        // Looked at from the last made to the first, so that a process creating at the same time
+        // Checked from the last made to the first, so that a process creating at the same time
         // cannot make an earlier one seem missing.
         let had_checkpoint = self.has(&self.checkpoint())?;
         let had_database = self.has(&self.database())?;
@@ -80,13 +80,13 @@ impl Directory {
         Ok(key)
     }
 
-    /// The signing key of a ledger that is there.
+    /// The signing key of an existing ledger.
     pub(crate) fn signing_key(&self) -> Result<LogKey, LedgerError> {
         self.check_database()?;
         self.key_pair()
     }
 
-    /// That there is a database; if not, whether there was one.
+    /// Checks that there is a database; if not, whether there was one.
     pub(crate) fn check_database(&self) -> Result<(), LedgerError> {
         let path = self.database();
         if self.has(&path)? {
@@ -99,7 +99,7 @@ impl Directory {
         })
     }
 
-    /// The signing key, and its public half in a file, which is made where it is missing.
+    /// The signing key; its public half is written to a file where that is missing.
     fn key_pair(&self) -> Result<LogKey, LedgerError> {
         let key = read_secret(&self.secret_key())?;
         let public = self.public_key();
@@ -154,7 +154,7 @@ impl Directory {
         self.settle(file, &path)
     }
 
-    /// Writes a file that has no name yet, syncs it, and gives it its name unless taken.
+    /// Writes an unnamed file, syncs it, and gives it its name unless that is taken.
     fn place(
         &self,
         path: &Path,
@@ -183,7 +183,8 @@ impl Directory {
     fn sync_names(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()?;
         match self.dir.canonicalize()?.parent() {
-            // A parent that may not be read (a container's mount point) cannot be synced by us.
+            // A parent that may not be read (a container's mount point) cannot be synced by this
+            // process.
             Some(parent) => match File::open(parent) {
                 Ok(parent) => parent.sync_all(),
                 Err(_) => Ok(()),
@@ -198,7 +199,7 @@ impl Directory {
     }
 }
 
-/// Reads the signing key from a file that nobody but its user can read or write.
+/// Reads the signing key from a file that no user but its own can read or write.
 fn read_secret(path: &Path) -> Result<LogKey, LedgerError> {
     let opened =
         open_text(path)?.ok_or_else(|| LedgerError::KeyMissing { path: path.to_owned() })?;

@@ -10,7 +10,8 @@ use crate::proof::{ProofError, hashes, number, split};
 
 /// A claim that a log begins with an earlier state of itself (RFC 6962, section 2.1.2).
 ///
-/// Its text form is what a C2SP witness is sent: `old N`, the hashes, a blank line, the checkpoint.
+/// Its text form is the one sent to a C2SP witness: `old N`, the hashes, a blank line, the
+/// checkpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExtensionProof {
     old_size: u64,
@@ -18,7 +19,7 @@ pub struct ExtensionProof {
     checkpoint: String,
 }
 
-/// Two checkpoints of which the later was shown to extend the earlier.
+/// Two checkpoints of which the later was verified to extend the earlier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedExtension {
     old: Checkpoint,

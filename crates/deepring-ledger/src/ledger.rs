@@ -21,15 +21,15 @@ use crate::register::Register;
 use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEY, Record, Snapshot, Store};
 use crate::tree::with_hashes;
 
-/// How long an opening waits for another process to close the ledger, unless told otherwise.
+/// Time that an opening waits for another process to close the ledger, by default.
 const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 
 /// An append-only record of entries in a directory.
 ///
 /// An open ledger was checked as far as is quick: the database's own checksums, the signature on
 /// its checkpoint, the checkpoint's root against the stored tree, and the `checkpoint` file against
-/// both. Every entry that is read is shown to be under that root before it is given out. What is
-/// left to [`Ledger::verify`] is everything else: each entry, each hash and each row of the index.
+/// both. Every entry that is read is verified to be under that root before it is returned.
+/// [`Ledger::verify`] checks everything else: each entry, each hash and each row of the index.
 #[derive(Debug)]
 pub struct Ledger {
     store: Store,
@@ -37,13 +37,13 @@ pub struct Ledger {
     key: VerifierKey,
     /// Only a ledger opened for writing has one.
     secret: Option<LogKey>,
-    /// What the key last signed; commits to every entry there is.
+    /// The checkpoint that the key last signed; commits to every entry there is.
     head: Checkpoint,
-    /// Made when the first question is asked, and kept up to date from then on.
+    /// Made for the first question, and kept up to date from then on.
     register: OnceLock<Register>,
 }
 
-/// How to open a ledger.
+/// Options for opening a ledger.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), deepring_ledger::LedgerError> {
@@ -75,34 +75,36 @@ impl LedgerOptions {
     }
 
     /// Accepts only the ledger of this verifier key. Without it, the key found beside the database
-    /// is used, and whoever can replace all files can replace the ledger by one of their own.
+    /// is used, and an attacker that can replace all files can replace the ledger by one of its
+    /// own.
     #[must_use]
     pub fn pinned_key(mut self, key: impl Into<String>) -> Self {
         self.pinned = Some(key.into());
         self
     }
 
-    /// How long to wait for another process to close the ledger.
+    /// Sets the time to wait for another process to close the ledger.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
 
-    /// Opens a ledger that is there for appending. Begins none: whoever can remove a ledger could else have what it
-    /// knew, revocations too, forgotten without a word.
+    /// Opens an existing ledger for appending. Creates none: an attacker that can remove a ledger
+    /// could otherwise have its records, revocations too, forgotten without a word.
     ///
     /// # Errors
-    /// Any [`LedgerError`]; [`LedgerError::NotALedger`] where there is none. In particular, a ledger that was rolled
-    /// back or whose stored tree is not the signed one is refused: its key signs nothing on top of that.
+    /// Any [`LedgerError`]; [`LedgerError::NotALedger`] where there is none. In particular, a
+    /// ledger that was rolled back or whose stored tree is not the signed one is refused: its key
+    /// signs nothing on top of that.
     pub fn open(&self, dir: impl AsRef<Path>) -> Result<Ledger, LedgerError> {
         let directory = Directory::new(dir.as_ref());
         let secret = directory.signing_key()?;
         self.open_to_append(directory, secret)
     }
 
-    /// Opens a ledger for appending, and makes directory, key and database where there are none. With a pinned key it
-    /// begins none: a ledger made now could not have that key.
+    /// Opens a ledger for appending, and creates directory, key and database where there are none.
+    /// With a pinned key it creates none: a ledger made now could not have that key.
     ///
     /// # Errors
     /// As [`LedgerOptions::open`].
@@ -148,8 +150,8 @@ impl LedgerOptions {
     /// Recomputes everything, even of a ledger that is too damaged to open.
     ///
     /// # Errors
-    /// Only what keeps the ledger from being looked at (no ledger there, in use, I/O, another key
-    /// than the pinned one); what is wrong with its contents is a finding of the report.
+    /// Only what keeps the ledger from being examined (no ledger there, in use, I/O, another key
+    /// than the pinned one); defects of its contents are findings of the report.
     pub fn verify(&self, dir: impl AsRef<Path>) -> Result<LedgerReport, LedgerError> {
         let directory = Directory::new(dir.as_ref());
         let found = match self.open_store(&directory) {
@@ -168,7 +170,7 @@ impl LedgerOptions {
         let named = VerifierKey::parse(&named)
             .map_err(|source| LedgerError::BadKey { path: path.clone(), source })?;
         self.check_pinned(&named)?;
-        // A pinned key decides alone; else the file beside the database must agree with it.
+        // A pinned key decides alone; otherwise the file beside the database must agree with it.
         if self.pinned.is_none()
             && let Some(beside) = directory.read_public_key()?
             && beside != named
@@ -193,7 +195,7 @@ impl LedgerOptions {
 }
 
 impl Ledger {
-    /// Opens a ledger that is there for appending; see [`LedgerOptions::open`].
+    /// Opens an existing ledger for appending; see [`LedgerOptions::open`].
     ///
     /// # Errors
     /// As [`LedgerOptions::open`].
@@ -201,7 +203,8 @@ impl Ledger {
         LedgerOptions::new().open(dir)
     }
 
-    /// Opens a ledger for appending, and begins one where there is none; see [`LedgerOptions::open_or_create`].
+    /// Opens a ledger for appending, and creates one where there is none; see
+    /// [`LedgerOptions::open_or_create`].
     ///
     /// # Errors
     /// As [`LedgerOptions::open`].
@@ -273,34 +276,39 @@ impl Ledger {
         self.head.size()
     }
 
-    /// Whether nothing was recorded yet.
+    /// Returns whether nothing was recorded yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The newest checkpoint; commits to every entry. Keep copies elsewhere: each one pins the past.
+    /// The newest checkpoint; commits to every entry. Keep copies elsewhere: each one pins the
+    /// past.
     #[must_use]
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.head
     }
 
-    /// The key that checkpoints are signed with; give it to whoever verifies proofs.
+    /// The key that checkpoints are signed with; give it to the verifiers of proofs.
     #[must_use]
     pub fn key(&self) -> &VerifierKey {
         &self.key
     }
 
-    /// The entry at an index, shown to be under the newest checkpoint.
+    /// The entry at an index, verified to be under the newest checkpoint.
     ///
     /// # Errors
     /// [`LedgerError::NoSuchEntry`]; [`LedgerError::EntryDamaged`], [`LedgerError::Damaged`] where
-    /// the database is not what was signed.
+    /// the database is not the one that was signed.
     pub fn entry(&self, index: u64) -> Result<Entry, LedgerError> {
         self.store.read(|snapshot| self.entry_in(snapshot, index))
     }
 
-    /// The entries of a range of indices, cut at the end of the ledger, each as by [`Ledger::entry`].
+    /// The entries of a range of indices, cut at the end of the ledger, each as by
+    /// [`Ledger::entry`].
+    ///
+    /// # Errors
+    /// Each item, as [`Ledger::entry`].
     pub fn iter(
         &self,
         range: Range<u64>,
@@ -320,7 +328,7 @@ impl Ledger {
         })
     }
 
-    /// Proves that the ledger begins with what it held at an earlier size.
+    /// Proves that the ledger begins with its entries at an earlier size.
     ///
     /// # Errors
     /// [`LedgerError::NoSuchSize`]; [`LedgerError::Damaged`] where hashes are missing.
@@ -361,7 +369,7 @@ impl Ledger {
     /// Recomputes everything: every entry, every hash, the index, the checkpoint and its file.
     ///
     /// # Errors
-    /// Only what keeps the ledger from being read; what is wrong with it is a finding.
+    /// Only errors that keep the ledger from being read; its defects are findings.
     pub fn verify(&self) -> Result<LedgerReport, LedgerError> {
         fsck::examine(&self.store, &self.directory, &self.key).or_else(LedgerReport::of_error)
     }
@@ -398,7 +406,7 @@ impl Ledger {
         Ok(Self { store, directory, key, secret, head, register: OnceLock::new() })
     }
 
-    /// Checks that the database extends the `checkpoint` file, and gives the file's checkpoint.
+    /// Checks that the database extends the `checkpoint` file, and returns the file's checkpoint.
     ///
     /// The database and the file are changed one after the other, so an honest file is never ahead.
     fn check_saved(&self) -> Result<Option<Checkpoint>, LedgerError> {
@@ -420,7 +428,7 @@ impl Ledger {
         &self.store
     }
 
-    /// Which entries are about what; reads every entry the first time.
+    /// The entries about each subject; reads every entry the first time.
     pub(crate) fn by_subject(&self, snapshot: &Snapshot) -> Result<&Register, LedgerError> {
         if let Some(register) = self.register.get() {
             return Ok(register);
@@ -434,8 +442,8 @@ impl Ledger {
         Entry::decode(&bytes).map_err(|source| LedgerError::EntryUnreadable { index, source })
     }
 
-    /// An entry's bytes and the path that shows them to be under the head. Whoever changed the
-    /// database cannot make such a path for other bytes.
+    /// An entry's bytes and the path that proves them to be under the head. An attacker that
+    /// changed the database cannot make such a path for other bytes.
     fn prove_in(
         &self,
         snapshot: &Snapshot,

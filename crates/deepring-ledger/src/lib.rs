@@ -1,14 +1,15 @@
 //! Append-only, crash-safe record of rings, decisions, alarms and repairs.
 //!
 //! A [`Ledger`] is a directory with an embedded database. Its entries are the leaves of a Merkle
-//! tree (RFC 6962, SHA-256); after every append the ledger's key signs the tree's size and root as a
-//! C2SP checkpoint, so that existing witnesses and tools read it. A [`Proof`] shows offline that an
-//! entry is in the ledger, an [`ExtensionProof`] that the ledger only grew. `docs/LEDGER.md` has the
-//! bytes and what each file is trusted for.
+//! tree (RFC 6962, SHA-256); after every append the ledger's key signs the tree's size and root as
+//! a C2SP checkpoint, so that existing witnesses and tools read it. A [`Proof`] proves offline that
+//! an entry is in the ledger, an [`ExtensionProof`] that the ledger only grew. `docs/LEDGER.md`
+//! specifies the bytes and the trust in each file.
 //!
-//! Which type when: [`Ledger::open_or_create`] to begin one, [`Ledger::open`] to record; [`Ledger::open_read`] to read, ask and prove;
-//! [`LedgerOptions::verify`] to recompute everything, damaged or not; [`Proof::parse`] and
-//! [`Proof::verify`] to check a proof with nothing but the ledger's public key.
+//! Which type when: [`Ledger::open_or_create`] to begin one, [`Ledger::open`] to record;
+//! [`Ledger::open_read`] to read, ask and prove; [`LedgerOptions::verify`] to recompute everything,
+//! damaged or not; [`Proof::parse`] and [`Proof::verify`] to check a proof with nothing but the
+//! ledger's public key.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,9 +32,10 @@
 //! # }
 //! ```
 //!
-//! **Caution.** A ledger held by one party shows tampering only against something that party cannot
-//! change: a pinned key and checkpoints kept elsewhere ([`Ledger::verify_against`]).
+//! **Caution.** A ledger held by one party reveals tampering only against something that party
+//! cannot change: a pinned key and checkpoints kept elsewhere ([`Ledger::verify_against`]).
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")
@@ -61,7 +63,7 @@ mod tree;
 pub use entry::{Entry, Event, MAX_ENTRY_BYTES};
 pub use ledger::{Ledger, LedgerOptions};
 
-// What it refuses.
+// The ledger's refusals.
 pub use policy::{AdmitError, Admitted, Refusal, Revocation, Revoked};
 
 // Checking.
@@ -71,7 +73,7 @@ pub use fsck::{Defect, LedgerFinding, LedgerReport};
 pub use key::VerifierKey;
 pub use proof::{Proof, VerifiedInclusion};
 
-// What can go wrong.
+// Errors.
 pub use checkpoint::CheckpointError;
 pub use error::{Fault, LedgerError};
 pub use key::KeyError;

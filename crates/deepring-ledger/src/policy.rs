@@ -1,9 +1,10 @@
-//! What a ledger refuses: a ring, owner or host that it revokes, a version older than it knows, another ring of a version that it
-//! knows.
+//! The refusals of a ledger: a ring, owner or host that it revokes, a version older than it knows,
+//! another ring of a version that it knows.
 //!
-//! Whoever runs or repairs a ring asks [`Ledger::admit`]; whoever verifies a decision asks [`Ledger::revocation`] and
-//! [`Ledger::upgraded_before`]. The answers are those of the whole ledger, also where they are "nothing" (see [`Ledger::about_ring`]). Registrations
-//! by another owner than the ring's say nothing of it: ids are public, and anybody can seal under one.
+//! A host that runs or repairs a ring asks [`Ledger::admit`]; a verifier of a decision asks
+//! [`Ledger::revocation`] and [`Ledger::upgraded_before`]. The answers are those of the whole
+//! ledger, also where they are "nothing" (see [`Ledger::about_ring`]). Registrations by another
+//! owner than the ring's say nothing about it: ids are public, and anybody can seal under one.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,7 @@ use crate::entry::Event;
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
 
-/// What an entry revokes.
+/// The subject of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Revoked {
@@ -26,11 +27,11 @@ pub enum Revoked {
     Host(PublicKey<Host>),
 }
 
-/// A revocation that speaks against what was asked about.
+/// A revocation that applies to the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Revocation {
-    /// What it revokes.
+    /// Its subject.
     pub what: Revoked,
     /// Index of the entry.
     pub entry: u64,
@@ -67,19 +68,20 @@ pub enum Refusal {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AdmitError {
-    /// The ledger speaks against it.
+    /// The ledger refuses it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The ledger could not be asked.
+    /// The ledger could not be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
 
-/// What is to be known of a ring that is admitted.
+/// The facts about a ring that is admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Admitted {
-    /// Blocks that raised an alarm, of which no repair is recorded since.
+    /// Indices of blocks that raised an alarm and of which no repair is recorded since; Genesis is
+    /// 0.
     pub quarantined: BTreeSet<u32>,
 }
 
@@ -91,10 +93,11 @@ pub(crate) struct Registration {
 }
 
 impl Ledger {
-    /// Whether a ring may be put to use on these hosts.
+    /// Checks that a ring may be put to use on these hosts.
     ///
     /// # Errors
-    /// [`AdmitError::Refused`] for what the ledger speaks against; [`AdmitError::Ledger`] as [`Ledger::entry`].
+    /// [`AdmitError::Refused`] where the ledger refuses it; [`AdmitError::Ledger`] as
+    /// [`Ledger::entry`].
     pub fn admit(
         &self,
         ring: &AuthenticRing,
@@ -115,7 +118,8 @@ impl Ledger {
         Ok(Admitted { quarantined: self.quarantined(&digest)? })
     }
 
-    /// The first revocation of this version of a ring, of its owner or of one of these hosts, asked in this order.
+    /// The first revocation of this version of a ring, of its owner or of one of these hosts, asked
+    /// in this order.
     ///
     /// # Errors
     /// As [`Ledger::entry`].
@@ -139,8 +143,9 @@ impl Ledger {
         Ok(None)
     }
 
-    /// The first entry before index `before` in which the ring's owner has a newer version of it than `version`, and that version: who decided
-    /// by `version` after it went on with an old one.
+    /// The first entry before index `before` in which the ring's owner has a newer version of it
+    /// than `version`, and that version: a host that decided by `version` after it went on with an
+    /// old one.
     ///
     /// # Errors
     /// As [`Ledger::entry`].

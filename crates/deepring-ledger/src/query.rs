@@ -1,6 +1,6 @@
 //! Questions to a ledger: which version is newest, what is revoked, which blocks are quarantined.
 //!
-//! The first question about a ring or a key reads every entry of the ledger once and checks them
+//! The first question about a ring or a key reads every entry of the ledger once and verifies them
 //! against the signed root. So the answer is that of the whole ledger, also where it is "none".
 
 use std::collections::BTreeSet;
@@ -13,8 +13,8 @@ impl Ledger {
     /// Index of the entry that records the decision (or batch) with this id; the first, if several.
     ///
     /// A decision that is found is in the ledger. This question goes through an index in the
-    /// database, which whoever can write to it can thin out: `None` may be a lie until
-    /// [`Ledger::verify`] is run.
+    /// database, from which an attacker that can write to it can remove rows: `None` may be false
+    /// until [`Ledger::verify`] is run.
     ///
     /// # Errors
     /// As [`Ledger::entry`].
@@ -31,9 +31,9 @@ impl Ledger {
 
     /// The highest model version that was registered for a ring, and that version's ring digest.
     ///
-    /// The ledger takes the recorder's word for who owns a ring. A caller that does not trust all
-    /// who may append checks the owner and the closure signature of the entries that
-    /// [`Ledger::about_ring`] gives.
+    /// The ledger takes the recorder's word for the owner of a ring. A caller that does not trust
+    /// everybody who may append checks the owner and the closure signature of the entries that
+    /// [`Ledger::about_ring`] returns.
     ///
     /// # Errors
     /// As [`Ledger::entry`].
@@ -89,7 +89,7 @@ impl Ledger {
     /// Blocks of this version of a ring that an alarm names and no later repair restores.
     ///
     /// An alarm that names no block (the closure, the file as a whole) quarantines none; it is
-    /// among the entries that [`Ledger::about_ring`] gives.
+    /// among the entries that [`Ledger::about_ring`] returns.
     ///
     /// # Errors
     /// As [`Ledger::entry`].

@@ -1,4 +1,4 @@
-//! What happens to rings, as entries: registrations, decisions, findings and repairs.
+//! Events of rings, as entries: registrations, decisions, findings and repairs.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,7 +18,8 @@ impl Entry {
 }
 
 impl Ledger {
-    /// Registers a ring, or its upgrade, unless this version of it is registered already; returns the new entry's index.
+    /// Registers a ring, or its upgrade, unless this version of it is registered already; returns
+    /// the new entry's index.
     ///
     /// # Errors
     /// As [`Ledger::append`].

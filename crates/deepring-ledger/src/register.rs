@@ -1,4 +1,4 @@
-//! Which entries are about which ring or key, built from all entries and from nothing else.
+//! The entries about each ring or key, built from all entries and from nothing else.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use crate::tree::Frontier;
 
 /// Indices of the entries about each subject, ascending.
 ///
-/// "Not revoked" and "no newer version" are answers about what is *not* there. An index in the
-/// database could give them falsely, since no checkpoint commits to it. So this one is built in
-/// memory, in one pass over the entries that also shows them to have the signed root: nothing is
-/// left out of it that is in the ledger. Decisions, the bulk of a ledger, take no room in it.
+/// "Not revoked" and "no newer version" are answers about entries that are *not* there. An index in
+/// the database could give them falsely, since no checkpoint commits to it. So this one is built in
+/// memory, in one pass over the entries that also verifies that they have the signed root: no entry
+/// of the ledger is left out of it. Decisions, the bulk of a ledger, take no room in it.
 #[derive(Debug, Default)]
 pub(crate) struct Register {
     about: BTreeMap<Subject, Vec<u64>>,
 }
 
 impl Register {
-    /// Goes over every entry that `head` commits to.
+    /// Reads every entry that `head` commits to.
     pub(crate) fn of(snapshot: &Snapshot, head: &Checkpoint) -> Result<Self, LedgerError> {
         let fail = |e| failure(&snapshot.path, e);
         let mut register = Self::default();

@@ -35,9 +35,9 @@ pub(crate) const META_FORMAT: &str = "format";
 pub(crate) const META_KEY: &str = "key";
 pub(crate) const META_CHECKPOINT: &str = "checkpoint";
 
-/// Pages kept in memory, in bytes; bounds what a large ledger costs a small machine.
+/// Bytes of pages kept in memory; bounds the cost of a large ledger to a small machine.
 const CACHE: usize = 32 << 20;
-/// How often a locked database is tried again.
+/// Time between two tries to open a locked database.
 const RETRY: Duration = Duration::from_millis(10);
 
 /// An open database.
@@ -56,7 +56,7 @@ pub(crate) struct Snapshot {
     pub(crate) decisions: ReadOnlyMultimapTable<&'static [u8; 32], u64>,
 }
 
-/// What a file is expected to hold when it is opened.
+/// The expected content of a file when it is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Contents {
     Empty,
@@ -123,7 +123,7 @@ impl Store {
         let file = open_plain_with(path, options.read(true).write(access == Access::Write));
         let file = file.map_err(LedgerError::io("open", path))?;
         let empty = file.metadata().map_err(LedgerError::io("read", path))?.len() == 0;
-        // redb makes a new database of an empty file; an emptied ledger must stay what it is.
+        // redb makes a new database of an empty file; an emptied ledger must stay as it is.
         if empty && contents == Contents::Database {
             return Err(LedgerError::damaged(path, "file is empty"));
         }
@@ -218,7 +218,7 @@ impl Store {
         let mut txn = self.database()?.begin_write().map_err(|e| failure(path, e))?;
         txn.set_durability(Durability::Immediate).map_err(|e| failure(path, e))?;
         // Entries hold text that others chose. With one phase, recovery would rest on redb's
-        // unkeyed checksums, which whoever chooses the content might collide.
+        // unkeyed checksums, which an attacker that chooses the content might collide.
         txn.set_two_phase_commit(true);
         Ok(txn)
     }
@@ -231,8 +231,8 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         let database = self.database.take();
-        // Closing writes; on a damaged file it may fail like any other operation, and what was
-        // acknowledged is synced already.
+        // Closing writes; on a damaged file it may fail like any other operation, and every
+        // acknowledged entry is synced already.
         let _ = shielded(&self.path, || {
             drop(database);
             Ok(())
@@ -263,7 +263,8 @@ impl Snapshot {
     }
 }
 
-/// Takes other users' access to the database away, where it is this user's. Whoever can open it can lock it.
+/// Removes other users' access to the database, if it is this user's. Any user that can open it can
+/// lock it.
 #[cfg(unix)]
 fn make_private(file: &File) {
     use std::os::unix::fs::PermissionsExt;
@@ -283,10 +284,10 @@ fn sign(key: &LogKey, size: u64, root: Hash) -> Result<Checkpoint, LedgerError> 
 /// Runs database work and turns a panic inside redb into an error.
 ///
 /// This is the only place that catches panics. redb checks a file before it trusts it
-/// ([`Store::open`]), and what passes that check reads without panicking unless someone computed
-/// its unkeyed checksums anew. Against such a file, this is the last line: the ledger is damaged,
-/// and says so, instead of taking the process with it. (The panic's message still goes through the
-/// process's panic hook.)
+/// ([`Store::open`]), and a file that passes that check is read without panicking unless an
+/// attacker computed its unkeyed checksums anew. Against such a file, this is the last line: the
+/// ledger is damaged, and reported so, instead of taking the process with it. (The panic's message
+/// still goes through the process's panic hook.)
 pub(crate) fn shielded<T>(
     path: &Path,
     work: impl FnOnce() -> Result<T, LedgerError>,

@@ -56,7 +56,8 @@ pub(crate) struct Frontier {
 }
 
 impl Frontier {
-    /// Adds a leaf; gives the leaf and each subtree it completes, in the order they are stored.
+    /// Adds a leaf; returns the leaf and each subtree that it completes, in the order in which they
+    /// are stored.
     pub(crate) fn push(&mut self, leaf: Hash) -> Vec<Hash> {
         let mut completed = vec![leaf];
         let mut node = leaf;

@@ -1,4 +1,4 @@
-//! Power cuts, simulated: what was not synced may be lost, in any combination.
+//! Power cuts, simulated: unsynced writes may be lost, in any combination.
 // Clippy knows a test by its attribute; the simulated disk is one too.
 #![allow(clippy::unwrap_used)]
 
@@ -53,8 +53,8 @@ impl Disk {
         bytes
     }
 
-    /// What is on the disk after the cut: everything synced, and of the rest whatever `keep` says.
-    /// Changes of length are kept: file systems journal them.
+    /// The disk's content after the cut: everything synced, and of the rest the writes that `keep`
+    /// selects. Changes of length are kept: file systems journal them.
     fn after_cut(&self, mut keep: impl FnMut() -> bool) -> Vec<u8> {
         let disk = self.0.lock().unwrap();
         let mut bytes = disk.synced.clone();
@@ -114,7 +114,7 @@ fn head(store: &Store, key: &LogKey) -> Checkpoint {
     Checkpoint::verify(&text, &key.verifier).unwrap()
 }
 
-/// Appends until the power is cut; gives the number of entries acknowledged.
+/// Appends until the power is cut; returns the number of entries acknowledged.
 fn append_until_cut(store: &Store, key: &LogKey) -> u64 {
     let mut head = head(store, key);
     loop {
