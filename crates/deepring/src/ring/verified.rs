@@ -171,12 +171,14 @@ impl AuthenticRing {
     /// The network's inputs, which a query supplies, in the order of its file. (Genesis passes them
     /// to the first block, so they are the outputs of its header.)
     #[must_use]
+    #[expect(clippy::misnamed_getters, reason = "Genesis outputs the network's inputs")]
     pub fn inputs(&self) -> &[TensorSpec] {
         &self.genesis().outputs
     }
 
     /// The network's outputs, which a query returns, in the order of its file.
     #[must_use]
+    #[expect(clippy::misnamed_getters, reason = "Genesis reads the network's outputs")]
     pub fn outputs(&self) -> &[TensorSpec] {
         &self.genesis().inputs
     }
