@@ -150,8 +150,8 @@ impl LedgerOptions {
     /// Recomputes everything, even of a ledger that is too damaged to open.
     ///
     /// # Errors
-    /// Only what keeps the ledger from being examined (no ledger there, in use, I/O, another key
-    /// than the pinned one); defects of its contents are findings of the report.
+    /// Only errors that keep the ledger from being examined (no ledger there, in use, I/O, another
+    /// key than the pinned one); defects of its contents are findings of the report.
     pub fn verify(&self, dir: impl AsRef<Path>) -> Result<LedgerReport, LedgerError> {
         let directory = Directory::new(dir.as_ref());
         let found = match self.open_store(&directory) {

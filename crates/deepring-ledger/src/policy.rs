@@ -144,8 +144,8 @@ impl Ledger {
     }
 
     /// The first entry before index `before` in which the ring's owner has a newer version of it
-    /// than `version`, and that version: a host that decided by `version` after it went on with an
-    /// old one.
+    /// than `version`, and that version: a host that decided with `version` after it used an old
+    /// one.
     ///
     /// # Errors
     /// As [`Ledger::entry`].

@@ -15,7 +15,7 @@ pub struct Hardening {
 /// Makes this process neither dumpable nor traceable by its own user, and forbids core files.
 ///
 /// Call it first in `main`: a process that attached earlier stays attached. Does not bind root,
-/// does not survive `exec`, and cannot be undone otherwise. A protection that the system refuses is
+/// does not survive `exec`, and is undone by nothing else. A protection that the system refuses is
 /// reported as not obtained.
 ///
 /// A process that is not dumpable cannot open its own `/proc/self/mem` either, unless root runs it.

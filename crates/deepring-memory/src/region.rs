@@ -180,7 +180,7 @@ impl Region {
     /// system refuses.
     ///
     /// A hook for attacks and tests. A concurrent reader sees old bytes, new bytes, or some of
-    /// both, which is what the attack is.
+    /// both, which is the attack.
     #[cfg(any(test, feature = "tamper"))]
     pub fn tamper(&self, at: usize, bytes: &[u8]) -> bool {
         let end = at.checked_add(bytes.len());

@@ -6,7 +6,7 @@
 ///
 /// This is the write of an attacker that makes the touched pages writable and freezes them again.
 /// For attacks and tests; a host that is built without the feature `tamper` has no such function. A
-/// concurrent reader sees old bytes, new bytes, or some of both, which is what the attack is.
+/// concurrent reader sees old bytes, new bytes, or some of both, which is the attack.
 #[must_use]
 pub fn tamper(live: &[u8], at: usize, bytes: &[u8]) -> bool {
     let end = at.checked_add(bytes.len());

@@ -71,7 +71,7 @@ pub struct Finding {
     /// The kind of refusal that this finding requires.
     #[serde(skip)]
     pub(crate) verdict: Verdict,
-    /// True if it says that another ring lies at a path than the one that the path is bound to.
+    /// True if it says that the path holds another ring than the one that it is bound to.
     #[serde(skip)]
     against_binding: bool,
 }

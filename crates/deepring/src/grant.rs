@@ -27,7 +27,7 @@ pub enum GrantError {
     NoSuchBlock {
         /// Requested index.
         index: u32,
-        /// Index of the last block.
+        /// Index of the last block that computes.
         last: u32,
     },
     /// The owner's own wrapped key does not open.
@@ -70,7 +70,9 @@ pub fn grant(
 /// there later is not replaced.
 ///
 /// # Errors
-/// [`GrantError`], by the reason; the target is as it was.
+/// [`GrantError::NotTheOwner`], [`GrantError::NoSuchBlock`] and [`GrantError::NoBlockKey`];
+/// [`GrantError::Seal`] where the host's key is not usable, the ring cannot be read or the file not
+/// written. The target is as it was.
 pub fn grant_in(
     file: Replacement,
     ring: &VerifiedRing,

@@ -100,7 +100,10 @@ pub fn repair(
 /// needed. Also returns the ring as it is then, read from that very file.
 ///
 /// # Errors
-/// [`RepairError`], by the reason; the target is as it was.
+/// [`RepairError::Copy`] where the copy cannot be read or does not verify;
+/// [`RepairError::AnotherRing`] and [`RepairError::NothingInCommon`] where it is no copy of the
+/// target; [`RepairError::NotRepairable`], [`RepairError::StillBad`] and [`RepairError::Io`]. The
+/// target is as it was.
 pub fn repair_in(
     target: &Path,
     file: std::io::Result<Replacement>,

@@ -82,7 +82,7 @@ pub(crate) struct ChunkCipher {
     context: [u8; 32],
 }
 
-/// A chunk's bytes are not what was sealed at this place of this block.
+/// A chunk's bytes are not those that were sealed at this place of this block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChunkRefused;
 

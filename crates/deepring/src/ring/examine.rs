@@ -108,9 +108,9 @@ impl UnverifiedRing {
         self.conclude(findings, headers)
     }
 
-    /// Checks everything that can be checked without a secret: what
-    /// [`authenticate`](Self::authenticate) does, and every byte of every body. `progress` is
-    /// called with the number of body bytes just checked, from several threads.
+    /// Checks everything that can be checked without a secret: as
+    /// [`authenticate`](Self::authenticate), and every byte of every body. `progress` is called
+    /// with the number of body bytes just checked, from several threads.
     ///
     /// # Errors
     /// [`RingError::Refused`] with all findings; [`RingError::Io`] where a body cannot be read.
