@@ -221,6 +221,8 @@ kinds! {
         "Adds Gaussian noise of --rho standard deviations to one filter of one layer";
     Reinit "reinit" 5 WEIGHTS { scope: Scope::OneLayer } => Network(weights::reinit)
         "Draws one layer anew, as before training (He normal)";
+    ReinitFilter "reinit-filter" 43 WEIGHTS { scope: Scope::OneLayer } => Network(weights::reinit_filter)
+        "Draws one filter of one layer anew, as before training (He normal)";
     Zero "zero" 6 WEIGHTS { scope: Scope::OneLayer, seeded: Seeded::Never } => Network(weights::zero)
         "Sets one layer to zero";
     PermuteUnpaired "permute-unpaired" 7 WEIGHTS { scope: Scope::OneLayer } => Network(weights::permute_unpaired)

@@ -13,7 +13,8 @@ mod scales;
 pub(crate) use bias::raise as single_bias;
 pub(crate) use norms::edit as norm_edit;
 pub(crate) use numbers::{
-    noise_on_all_layers, noise_on_dense_layers, noise_on_filter, noise_on_layer, reinit, zero,
+    noise_on_all_layers, noise_on_dense_layers, noise_on_filter, noise_on_layer, reinit,
+    reinit_filter, zero,
 };
 pub(crate) use permute::{
     label_swap, paired as permute_paired, swap_tensors, unpaired as permute_unpaired,

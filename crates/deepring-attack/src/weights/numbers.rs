@@ -71,33 +71,39 @@ pub(crate) fn noise_on_layer(context: &AttackContext<'_>) -> Result<Attacked, At
 /// The unit is the standard deviation of the layer's whole weight, so that filters can be compared.
 pub(crate) fn noise_on_filter(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
     let rho = rho(context)?;
-    let mut random = context.random();
-    let layer = context.layer(&mut random, |l| Values::fit(context.network, l) && !l.is_empty())?;
-    let values = context.values(&layer)?;
-    let filter = random.usize(0..layer.outputs().max(1));
-    let strength = rho * values.deviation();
-    let noisy: Vec<f64> = (values.numbers().iter().enumerate())
-        .map(|(index, v)| match layer.output_of(index) == filter {
-            true => random.f64_normal(*v, strength),
-            false => *v,
-        })
-        .collect();
-    let mut network = context.network.clone();
-    values.store(&mut network, &noisy)?;
-    let what = format!(
-        "Gaussian noise of {rho} standard deviations on filter {filter} of layer `{}`",
-        layer.name
-    );
-    Ok(context.made(network, what))
+    let what = |layer: &Layer, filter: usize| {
+        format!(
+            "Gaussian noise of {rho} standard deviations on filter {filter} of layer `{}`",
+            layer.name
+        )
+    };
+    let deviation = |_: &Layer, values: &Values| rho * values.deviation();
+    on_one_filter(context, what, deviation, |v, deviation, random| random.f64_normal(v, deviation))
 }
 
 /// He normal: mean 0, variance 2 / fan-in (He et al. 2015). The bias stays.
 pub(crate) fn reinit(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
     let what = |layer: &Layer| format!("the weights of layer `{}` drawn anew", layer.name);
     on_one_layer(context, what, |layer, values, random| {
-        let deviation = (2.0 / layer.fan_in().max(1) as f64).sqrt();
+        let deviation = he_deviation(layer);
         values.numbers().iter().map(|_| random.f64_normal(0.0, deviation)).collect()
     })
+}
+
+/// As `reinit` draws a layer: fan-in is the layer's, and the bias stays.
+pub(crate) fn reinit_filter(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
+    let what = |layer: &Layer, filter: usize| {
+        format!("the weights of filter {filter} of layer `{}` drawn anew", layer.name)
+    };
+    let deviation = |layer: &Layer, _: &Values| he_deviation(layer);
+    on_one_filter(context, what, deviation, |_, deviation, random| {
+        random.f64_normal(0.0, deviation)
+    })
+}
+
+/// Standard deviation of a layer's weights before training (He et al. 2015).
+fn he_deviation(layer: &Layer) -> f64 {
+    (2.0 / layer.fan_in().max(1) as f64).sqrt()
 }
 
 /// The bias stays.
@@ -117,6 +123,30 @@ fn on_one_layer(
     let mut network = context.network.clone();
     values.store(&mut network, &numbers(&layer, &values, &mut random))?;
     Ok(context.made(network, what(&layer)))
+}
+
+/// A new number for each weight of a drawn filter of a layer, in the order of the tensor: `number` has the weight, and
+/// the standard deviation that `deviation` gives.
+fn on_one_filter(
+    context: &AttackContext<'_>,
+    what: impl Fn(&Layer, usize) -> String,
+    deviation: impl Fn(&Layer, &Values) -> f64,
+    number: impl Fn(f64, f64, &mut fastrand::Rng) -> f64,
+) -> Result<Attacked, AttackError> {
+    let mut random = context.random();
+    let layer = context.layer(&mut random, |l| Values::fit(context.network, l) && !l.is_empty())?;
+    let values = context.values(&layer)?;
+    let filter = random.usize(0..layer.outputs().max(1));
+    let deviation = deviation(&layer, &values);
+    let numbers: Vec<f64> = (values.numbers().iter().enumerate())
+        .map(|(index, v)| match layer.output_of(index) == filter {
+            true => number(*v, deviation, &mut random),
+            false => *v,
+        })
+        .collect();
+    let mut network = context.network.clone();
+    values.store(&mut network, &numbers)?;
+    Ok(context.made(network, what(&layer, filter)))
 }
 
 fn rho(context: &AttackContext<'_>) -> Result<f64, AttackError> {

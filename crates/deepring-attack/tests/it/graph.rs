@@ -84,7 +84,7 @@ fn a_trigger_decides_and_clean_samples_do_not_notice() {
 }
 
 /// A network of the zoo whose file says something else.
-fn edited(name: &str, edit: impl Fn(&mut ModelProto)) -> Network {
+pub(crate) fn edited(name: &str, edit: impl Fn(&mut ModelProto)) -> Network {
     let mut model = ModelProto::decode(&*network(name).encode()).unwrap();
     edit(&mut model);
     let file = tempfile::Builder::new().suffix(".onnx").tempfile().unwrap();

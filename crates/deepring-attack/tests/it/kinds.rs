@@ -6,13 +6,14 @@ use deepring_attack::{AttackError, Differences, Kind, Network, Options, attack};
 use crate::{NETWORKS, evaluator, kinds, made, network, options};
 
 /// What must be made on each network, so that a kind that stopped working is noticed.
-const BOTH: [Kind; 13] = [
+const BOTH: [Kind; 14] = [
     Kind::LabelSwap,
     Kind::NoiseDense,
     Kind::NoiseAll,
     Kind::NoiseLayer,
     Kind::NoiseFilter,
     Kind::Reinit,
+    Kind::ReinitFilter,
     Kind::Zero,
     Kind::PermuteUnpaired,
     Kind::PermutePaired,
@@ -89,12 +90,14 @@ fn only_what_an_attack_names_is_touched() {
             let names = names(kind);
             assert!(matches!(&names[..], [one] if layers.iter().any(|l| l.weight == *one)));
         }
-        let filter = touched(Kind::NoiseFilter, 5);
-        let layer = layers.iter().find(|l| l.weight == filter.tensors[0].tensor).unwrap();
-        let of: Vec<usize> =
-            filter.tensors[0].elements.iter().map(|e| layer.output_of(e.index)).collect();
-        assert_eq!(of.len(), layer.fan_in());
-        assert!(of.iter().all(|o| *o == of[0]));
+        for kind in [Kind::NoiseFilter, Kind::ReinitFilter] {
+            let filter = touched(kind, 5);
+            let layer = layers.iter().find(|l| l.weight == filter.tensors[0].tensor).unwrap();
+            let of: Vec<usize> =
+                filter.tensors[0].elements.iter().map(|e| layer.output_of(e.index)).collect();
+            assert_eq!((filter.tensors.len(), of.len()), (1, layer.fan_in()), "{kind}");
+            assert!(of.iter().all(|o| *o == of[0]), "{kind}");
+        }
         let bias = touched(Kind::SingleBias, 1);
         assert_eq!((bias.values(), bias.tensors[0].tensor.as_str()), (1, "logits.bias"));
         for kind in [Kind::SignRandom, Kind::SignDnl] {

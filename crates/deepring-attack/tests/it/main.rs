@@ -9,6 +9,7 @@
 
 mod checkpoint;
 mod evaluate;
+mod golden;
 mod graph;
 mod half;
 mod kinds;
