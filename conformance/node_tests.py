@@ -20,7 +20,7 @@ from onnx import numpy_helper
 LIMIT_S = 60
 MEMORY = 2 << 30
 # Under this the command says which operators it wrote otherwise for the engine.
-LOG = "error,deepring_infer::canonical=debug"
+LOG = "error,deepring_onnx::canonical=debug"
 WRITTEN = "written otherwise"
 
 

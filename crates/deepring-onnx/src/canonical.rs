@@ -12,6 +12,7 @@ mod fold;
 mod graph;
 mod halves;
 mod integers;
+mod invalid;
 mod kinds;
 mod lacking;
 mod no_number;

@@ -5,9 +5,9 @@ use deepring_infer::CutPolicy;
 use deepring_onnx::proto::{AttributeProto, TensorProto};
 use deepring_onnx::{canonicalise, read_onnx};
 
-use crate::differences::{answer, net};
-use crate::graphs::{self, BOOL, FLOAT, INT32, INT64, Net, graph, int, int_tensor};
-use crate::zoo::{Sealed, floats};
+use crate::differences::{answer, net, text};
+use crate::graphs::{self, BOOL, FLOAT, INT32, INT64, Net, graph, int, int_tensor, ints};
+use crate::zoo::{Sealed, floats, tensor};
 
 const UINT8: i32 = 2;
 const INT8: i32 = 3;
@@ -175,5 +175,169 @@ fn integers_beyond_32_bits_are_refused_wherever_a_file_has_them() {
     for net in [table, wide, diagonal] {
         let refused = refusal(&net);
         assert!(refused.contains("an integer beyond 32 bits"), "{refused}");
+    }
+}
+
+/// What ONNX does not have, and what the engine does not compute, by words of its own.
+#[test]
+fn forms_that_onnx_does_not_have_are_refused_by_name() {
+    let pairs = |elem: i32| [("a", elem, &["2"][..]), ("b", elem, &["2"])];
+    let cell: &[(&str, i32, &[&str])] = &[
+        ("x", FLOAT, &["2", "1", "1"]),
+        ("w", FLOAT, &["1", "8", "1"]),
+        ("r", FLOAT, &["1", "8", "2"]),
+    ];
+    let slope = |rows: &'static str, columns: &'static str| {
+        let slope: &'static [&'static str] = Box::leak(Box::new([rows, columns]));
+        net("PRelu", &[("x", FLOAT, &["3", "1", "4"]), ("s", FLOAT, slope)], vec![], FLOAT)
+    };
+    let volume: &[&str] = &["1", "1", "4", "4", "4"];
+    let conv: &[(&str, i32, &[&str])] =
+        &[("x", FLOAT, volume), ("w", FLOAT, &["1", "1", "2", "2", "2"])];
+    let grid: &[(&str, i32, &[&str])] =
+        &[("x", FLOAT, &["1", "1", "4", "4"]), ("g", FLOAT, &["1", "2", "2", "2"])];
+    let open: &[(&str, i32, &[&str])] = &[("x", FLOAT, &["1", "c", "4", "4"])];
+    let nothing = |rows: &'static str| {
+        let dims: &'static [&'static str] = Box::leak(Box::new([rows, "3", "5", "0"]));
+        let three: &[&str] = &["3"];
+        let inputs =
+            ["x", "s", "b", "m", "v"].map(|n| (n, FLOAT, if n == "x" { dims } else { three }));
+        net("BatchNormalization", &inputs, vec![], FLOAT)
+    };
+    let thin: &[(&str, i32, &[&str])] =
+        &[("x", FLOAT, &["1", "4", "0", "4"]), ("w", FLOAT, &["2", "4", "3", "3"])];
+    let mut sampled = net("GridSample", grid, vec![text("padding_mode", "border")], FLOAT);
+    sampled.opset = 16;
+    let mut cases = vec![
+        ("a hidden_size", net("LSTM", cell, vec![int("hidden_size", 77)], FLOAT)),
+        ("a slope", slope("2", "1")),
+        ("three or more axes", net("Conv", conv, vec![], FLOAT)),
+        (
+            "three or more axes",
+            net("MaxPool", &conv[..1], vec![ints("kernel_shape", &[2, 2, 2])], FLOAT),
+        ),
+        ("open number of channels", net("LRN", open, vec![int("size", 3)], FLOAT)),
+        ("padding_mode `border`", sampled),
+        ("a tensor without elements", nothing("0")),
+        ("a tensor without elements", net("Conv", thin, vec![ints("pads", &[1; 4])], FLOAT)),
+    ];
+    for op in ["Add", "Sub", "Mul", "Div", "Mod"] {
+        cases.push(("truths", net(op, &pairs(BOOL), vec![], BOOL)));
+    }
+    for (wanted, net) in cases {
+        let refused = refusal(&net);
+        assert!(refused.contains(wanted), "{wanted}: {refused}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    canonicalise(read_onnx(&slope("1", "4").save(folder.path())).unwrap()).unwrap();
+    canonicalise(
+        read_onnx(&net("LSTM", cell, vec![int("hidden_size", 2)], FLOAT).save(folder.path()))
+            .unwrap(),
+    )
+    .unwrap();
+}
+
+/// An empty batch that a query brings is an error that says so.
+#[test]
+fn a_query_without_elements_is_answered_or_refused_by_name() {
+    let mut norm = Net::new(7);
+    norm.input("x", FLOAT, &["n", "3", "h", "w"]).output("y", FLOAT);
+    norm.node("Relu", &["x"], "r");
+    norm.batch_norm("r", "y", 3);
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&norm.save(folder.path()), CutPolicy::Auto);
+    match ring.session(Check::Run).run(vec![tensor("x", &[0, 3, 5, 5], &[])]) {
+        Ok(y) => assert_eq!(y.outputs[0][0].dims(), [0, 3, 5, 5]),
+        Err(error) => {
+            let mut said = error.to_string();
+            let mut source = std::error::Error::source(&error);
+            while let Some(error) = source {
+                said += &error.to_string();
+                source = error.source();
+            }
+            assert!(said.contains("without elements") && !said.contains("panick"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn what_is_padded_is_first_cut_off() {
+    for (mode, pads, due) in [
+        ("wrap", [1, -2], vec![2.0, 1.0, 2.0]),
+        ("wrap", [-2, 3], vec![3.0, 4.0, 3.0, 4.0, 3.0]),
+        ("reflect", [1, -2], vec![2.0, 1.0, 2.0]),
+        ("edge", [-1, 2], vec![2.0, 3.0, 4.0, 4.0, 4.0]),
+    ] {
+        let mut padded = Net::new(7);
+        padded.opset = 19;
+        padded.input("x", FLOAT, &["4"]).output("y", FLOAT);
+        let pads = padded.ints("pads", &pads);
+        padded.node("Pad", &["x", &pads], "y").attribute = vec![text("mode", mode)];
+        let y = answer(&padded, vec![tensor("x", &[4], &[1.0, 2.0, 3.0, 4.0])]);
+        assert_eq!(floats(&y), due, "{mode}");
+    }
+    // Of some axes.
+    let mut some = Net::new(7);
+    some.opset = 18;
+    some.input("x", FLOAT, &["2", "2"]).output("y", FLOAT);
+    let (pads, axes) = (some.ints("pads", &[1, 0]), some.ints("axes", &[-1]));
+    let nine = some.floats("nine", &[], &[9.0]);
+    some.node("Pad", &["x", &pads, &nine, &axes], "y");
+    let y = answer(&some, vec![tensor("x", &[2, 2], &[1.0, 2.0, 3.0, 4.0])]);
+    assert_eq!((y.dims(), floats(&y)), (&[2, 3][..], vec![9.0, 1.0, 2.0, 9.0, 3.0, 4.0]));
+}
+
+#[test]
+fn older_forms_are_what_they_were() {
+    let mut sliced = Net::new(7);
+    sliced.opset = 9;
+    sliced.input("x", FLOAT, &["4", "2"]).output("y", FLOAT);
+    sliced.node("Slice", &["x"], "y").attribute =
+        vec![ints("starts", &[1]), ints("ends", &[i64::MAX])];
+    let x = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+    let y = answer(&sliced, vec![tensor("x", &[4, 2], &x)]);
+    assert_eq!((y.dims(), floats(&y)), (&[3, 2][..], x[2..].to_vec()));
+    let resized = |scale: f32, mode: &str| {
+        let mut net = Net::new(7);
+        net.opset = 10;
+        net.input("x", FLOAT, &["1", "1", "2", "2"]).output("y", FLOAT);
+        let scales = net.floats("scales", &[4], &[1.0, 1.0, scale, scale]);
+        net.node("Resize", &["x", &scales], "y").attribute = vec![text("mode", mode)];
+        net
+    };
+    let y = answer(&resized(2.0, "nearest"), vec![tensor("x", &[1, 1, 2, 2], &x[..4])]);
+    assert_eq!(
+        floats(&y),
+        [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 2.0, 2.0, 3.0, 3.0]
+    );
+    let y = answer(&resized(2.0, "linear"), vec![tensor("x", &[1, 1, 2, 2], &x[..4])]);
+    assert_eq!(floats(&y)[..4], [0.0, 0.5, 1.0, 1.0]);
+    assert!(refusal(&resized(0.5, "nearest")).contains("to fewer places"));
+}
+
+#[test]
+fn there_is_no_acosh_of_what_is_below_one() {
+    let acosh = net("Acosh", &[("x", FLOAT, &["6"])], vec![], FLOAT);
+    let x = [f32::NEG_INFINITY, -3e38, -2e19, -1e10, -2.0, 0.5];
+    let y = floats(&answer(&acosh, vec![tensor("x", &[6], &x)]));
+    assert!(y.iter().all(|v| v.is_nan()), "{y:?}");
+}
+
+/// As exporters write a condition under which nothing is done.
+#[test]
+fn a_branch_may_give_what_is_around_it() {
+    let mut then = Net::new(1);
+    then.output("x", FLOAT);
+    let mut other = Net::new(1);
+    other.node("Neg", &["x"], "e");
+    other.output("e", FLOAT);
+    let mut net = Net::new(7);
+    net.input("x", FLOAT, &["2"]).input("c", BOOL, &[]).output("y", FLOAT);
+    net.node("If", &["c"], "y").attribute =
+        vec![graph("then_branch", then.graph), graph("else_branch", other.graph)];
+    for (c, due) in [(1, [1.0, -2.0]), (0, [-1.0, 2.0])] {
+        let c = TensorValue::new("c", DType::Bool, vec![], vec![c]).unwrap();
+        let y = answer(&net, vec![tensor("x", &[2], &[1.0, -2.0]), c]);
+        assert_eq!(floats(&y), due);
     }
 }

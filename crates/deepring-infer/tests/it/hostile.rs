@@ -30,7 +30,8 @@ fn sample() -> Net {
     net.node("Shape", &["n"], "shape");
     net.node("Reshape", &["n", "shape"], "r");
     net.node("Softmax", &["r"], "s").attribute = vec![graphs::int("axis", 1)];
-    net.node("LRN", &["s"], "l").attribute = vec![graphs::int("size", 3)];
+    net.node("LRN", &["n"], "h").attribute = vec![graphs::int("size", 3)];
+    net.node("Add", &["s", "h"], "l");
     let mut w = graphs::float_tensor("q", &[64, 3], &[]);
     w.data_type = Some(2);
     w.raw_data = Some(vec![9; 192]);

@@ -5,7 +5,7 @@
 //! `tests/it/differences.rs` or `tests/it/differences_found.rs`, and the official node tests (`conformance/`) are run besides.
 
 use super::upgrade::Upgrade;
-use super::{lacking, places, resample, rewrite};
+use super::{invalid, lacking, places, resample, rewrite};
 use crate::proto::NodeProto;
 use crate::read::ImportError;
 
@@ -40,7 +40,19 @@ const DIFFERENCES: &[Difference] = &[
     // Of places from behind, one more than there are is counted.
     Difference { operators: &["SequenceInsert"], rule: Rewrite(places::sequence_insert) },
     Difference { operators: &["Slice"], rule: Rewrite(places::slice) },
+    Difference { operators: &["Pad"], rule: Rewrite(places::pad_all_axes) },
     Difference { operators: &["Pad"], rule: Rewrite(places::pad) },
+    // Channels are a dimension of what is averaged.
+    Difference {
+        operators: &["LRN"],
+        rule: Refuse(|upgrade, node| {
+            let channels = upgrade.shapes.of(node.arg(0)).and_then(|dims| dims.get(1));
+            let known = matches!(channels, Some(deepring::Dim::Fixed(_)));
+            (!known).then_some("normalisation across an open number of channels")
+        }),
+    },
+    // Version 10, between Upsample and what it became.
+    Difference { operators: &["Resize"], rule: Rewrite(resample::of_version_10) },
     // Of a far diagonal, the sum of it and a row wraps.
     Difference { operators: &["Trilu"], rule: Rewrite(places::trilu) },
     // By a single divisor the engine multiplies with the reciprocal.
@@ -103,6 +115,46 @@ const DIFFERENCES: &[Difference] = &[
             let after = node.attr_int("linear_before_reset").unwrap_or(0) != 0;
             (!after).then_some("a reset before the product")
         }),
+    },
+    // What ONNX does not have.
+    Difference {
+        operators: &[
+            "Add",
+            "Sub",
+            "Mul",
+            "Div",
+            "Mod",
+            "Pow",
+            "Neg",
+            "Abs",
+            "Sum",
+            "Mean",
+            "Min",
+            "Max",
+            "MatMul",
+            "Gemm",
+            "ReduceSum",
+            "ReduceMean",
+            "ReduceProd",
+            "CumSum",
+        ],
+        rule: Refuse(invalid::of_truths),
+    },
+    Difference { operators: &["LSTM", "GRU", "RNN"], rule: Refuse(invalid::hidden_size) },
+    Difference { operators: &["PRelu"], rule: Refuse(invalid::slope) },
+    Difference {
+        operators: &["Conv", "ConvInteger", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"],
+        rule: Refuse(invalid::three_axes),
+    },
+    Difference {
+        operators: &["Conv", "ConvInteger", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"],
+        rule: Refuse(invalid::along_nothing),
+    },
+    Difference { operators: &["GridSample"], rule: Refuse(invalid::sampling) },
+    // Statistics of no elements.
+    Difference {
+        operators: &["BatchNormalization", "InstanceNormalization", "GroupNormalization"],
+        rule: Refuse(invalid::of_nothing),
     },
     // Dilations and added outputs of one dimension are taken for those of two.
     Difference {

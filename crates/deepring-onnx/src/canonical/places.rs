@@ -14,8 +14,21 @@ const MAX_PLACES: i64 = 1 << 20;
 /// The axes, where they are left out and there are fewer starts than axes: the engine wants one for each. Steps backwards
 /// start within the axis, which the engine does not see to.
 pub(super) fn slice(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
-    let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
     if node.arg(1).is_none() {
+        // Attributes before version 10.
+        let mut list = |name: &str| node.take_attr(name).map(|a| a.ints);
+        let (Some(starts), Some(ends), axes) = (list("starts"), list("ends"), list("axes")) else {
+            return Ok(Some(node));
+        };
+        let count = i64::try_from(starts.len()).unwrap_or(0);
+        let axes = axes.filter(|axes| !axes.is_empty()).unwrap_or_else(|| (0..count).collect());
+        let (starts, ends, axes) = (
+            upgrade.ints(&format!("{y}.starts"), &starts),
+            upgrade.ints(&format!("{y}.ends"), &ends),
+            upgrade.ints(&format!("{y}.axes"), &axes),
+        );
+        node.input = vec![x, starts, ends, axes];
         return Ok(Some(node));
     }
     let starts = upgrade.elements(node.arg(1)).and_then(|n| i64::try_from(n).ok());
@@ -171,6 +184,37 @@ fn start_within(upgrade: &mut Upgrade<'_>, node: &mut NodeProto) -> Rewritten {
     Ok(None)
 }
 
+/// Paddings of some axes, written as those of all: the engine takes them for these.
+pub(super) fn pad_all_axes(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
+    let Some(axes) = node.arg(3).map(str::to_owned) else { return Ok(Some(node)) };
+    let (pads, axes) = (ints(upgrade, node.arg(1)), ints(upgrade, Some(&axes)));
+    let (Some(pads), Some(axes), Some(rank)) = (pads, axes, upgrade.shapes.rank(Some(&x))) else {
+        return Err(upgrade.differs(&node, "padding of axes that a query decides"));
+    };
+    let mut all = vec![0; 2 * rank];
+    for (i, axis) in axes.iter().enumerate() {
+        let axis = if *axis < 0 { axis.saturating_add(rank as i64) } else { *axis };
+        let axis = usize::try_from(axis).ok().filter(|axis| *axis < rank);
+        let (Some(axis), Some(before), Some(after)) = (axis, pads.get(i), pads.get(i + axes.len()))
+        else {
+            return Err(upgrade.differs(&node, "padding of axes that there are not"));
+        };
+        for (place, pad) in [(axis, before), (axis + rank, after)] {
+            if let Some(all) = all.get_mut(place) {
+                *all = *pad;
+            }
+        }
+    }
+    let all = upgrade.ints(&format!("{y}.pads"), &all);
+    node.set_input(1, all);
+    node.input.truncate(3);
+    if node.arg(2).is_none() {
+        node.input.truncate(2);
+    }
+    Ok(Some(node))
+}
+
 /// Which element stands where, along each axis that is padded: the engine pads the last two alone by what lies there.
 pub(super) fn pad(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
     let mode = match node.attr_str("mode") {
@@ -223,18 +267,25 @@ fn places(mode: &str, size: u64, before: i64, after: i64) -> Option<Vec<i64>> {
     let size = i64::try_from(size).ok().filter(|n| (1..=MAX_PLACES).contains(n))?;
     let end = size.checked_add(after)?;
     let count = end.checked_add(before)?;
-    if !(0..=MAX_PLACES).contains(&count) {
+    // What is cut off is cut off first: what lies there is what is left.
+    let first = before.checked_neg()?.max(0);
+    let left = end.min(size).checked_sub(first)?;
+    if !(0..=MAX_PLACES).contains(&count) || left < 1 {
         return None;
     }
-    let from = |at: i64| match mode {
-        "edge" => Some(at.clamp(0, size - 1)),
-        "wrap" => Some(at.rem_euclid(size)),
-        "reflect" if size == 1 => Some(0),
-        "reflect" => {
-            let at = at.rem_euclid(2 * (size - 1));
-            Some(at.min(2 * (size - 1) - at))
-        }
-        _ => None,
+    let from = |at: i64| {
+        let at = at - first;
+        let within = match mode {
+            "edge" => at.clamp(0, left - 1),
+            "wrap" => at.rem_euclid(left),
+            "reflect" if left == 1 => 0,
+            "reflect" => {
+                let at = at.rem_euclid(2 * (left - 1));
+                at.min(2 * (left - 1) - at)
+            }
+            _ => return None,
+        };
+        Some(first + within)
     };
     (before.checked_neg()?..end).map(from).collect()
 }

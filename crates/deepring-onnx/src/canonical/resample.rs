@@ -35,6 +35,22 @@ enum Mode {
     Asymmetric,
 }
 
+/// Version 10 is an `Upsample` that may also take fewer places: which of these are the nearest, other programs do not agree on.
+pub(super) fn of_version_10(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    if upgrade.opset() != 10 || node.op() != "Resize" {
+        return Ok(Some(node));
+    }
+    let scales = upgrade.constant_bytes(node.arg(1)).unwrap_or_default();
+    let grows = |b: &[u8; 4]| f32::from_le_bytes(*b) >= 1.0;
+    let all = !scales.is_empty() && scales.as_chunks().0.iter().all(grows);
+    let linear = node.attr_str("mode") == Some("linear");
+    if !(all || linear && !scales.is_empty()) {
+        return Err(upgrade.differs(&node, "version 10 of the operator, to fewer places"));
+    }
+    node.op_type = Some("Upsample".to_owned());
+    Ok(Some(node))
+}
+
 /// Cubic interpolation, which the engine computes as linear, where sizes are known.
 pub(super) fn cubic(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
     if node.attr_str("mode") != Some("cubic") {

@@ -142,24 +142,34 @@ pub(super) fn softplus(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewrit
     Ok(None)
 }
 
-/// As [`softplus`], for `asinh` and `acosh`: of `x` beyond 2^40, the logarithm of `2·x`, with the sign of `x`.
+/// As [`softplus`], for `asinh` and `acosh`: of `x` beyond 2^40, the logarithm of `2·x`, with the sign of `x`. Below one there
+/// is no `acosh`, which the engine has of large negative numbers.
 pub(super) fn area_function(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
     let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
+    let positive = node.op() == "Acosh";
     let part = |suffix: &str| format!("{y}.{suffix}");
     let most = upgrade.float(&part("most"), 1_099_511_627_776.0);
-    let least = upgrade.float(&part("least"), -1_099_511_627_776.0);
+    let least = if positive { 0.0 } else { -1_099_511_627_776.0 };
+    let least = upgrade.float(&part("least"), least);
     let two = upgrade.float(&part("two"), std::f32::consts::LN_2);
     upgrade.push("Clip", &[&x, &least, &most], &part("small"));
     node.input = vec![part("small")];
     node.output = vec![part("of_small")];
     upgrade.nodes.push(node);
-    upgrade.push("Abs", &[&x], &part("size"));
-    upgrade.push("Greater", &[&part("size"), &most], &part("large"));
-    upgrade.push("Log", &[&part("size")], &part("log"));
+    let size = if positive { x.clone() } else { part("size") };
+    if !positive {
+        upgrade.push("Abs", &[&x], &size);
+    }
+    upgrade.push("Greater", &[&size, &most], &part("large"));
+    upgrade.push("Log", &[&size], &part("log"));
     upgrade.push("Add", &[&part("log"), &two], &part("sum"));
-    upgrade.push("Sign", &[&x], &part("sign"));
-    upgrade.push("Mul", &[&part("sum"), &part("sign")], &part("of_large"));
-    upgrade.push("Where", &[&part("large"), &part("of_large"), &part("of_small")], &y);
+    let mut of_large = part("sum");
+    if !positive {
+        upgrade.push("Sign", &[&x], &part("sign"));
+        of_large = part("of_large");
+        upgrade.push("Mul", &[&part("sum"), &part("sign")], &of_large);
+    }
+    upgrade.push("Where", &[&part("large"), &of_large, &part("of_small")], &y);
     Ok(None)
 }
 

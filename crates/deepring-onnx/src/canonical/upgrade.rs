@@ -10,7 +10,7 @@ use super::graph::Graph;
 use super::kinds::{self, Kind};
 use super::padding;
 use super::shapes::Shapes;
-use crate::proto::{NodeProto, TensorProto};
+use crate::proto::{GraphProto, NodeProto, TensorProto};
 use crate::read::{ImportError, OperatorFault, ParamSource, Store, unsupported};
 use crate::scope;
 
@@ -70,6 +70,25 @@ fn names_of(nodes: &[NodeProto], names: &mut HashSet<String>) {
     }
 }
 
+/// Has a body give values of its own: those around it that it gives as they are, ONNX would have it give through a node.
+fn give_own(graph: &mut GraphProto, taken: &HashSet<String>) {
+    let inputs = graph.input.iter().filter_map(|v| v.name.as_ref());
+    let constants = graph.initializer.iter().filter_map(|t| t.name.as_ref());
+    let made = graph.node.iter().flat_map(|n| &n.output);
+    let mut own: HashSet<String> = inputs.chain(constants).chain(made).cloned().collect();
+    for value in &mut graph.output {
+        let Some(from) = value.name.clone().filter(|x| !x.is_empty() && !own.contains(x)) else {
+            continue;
+        };
+        let mut to = format!("{from}.given");
+        while taken.contains(&to) || !own.insert(to.clone()) {
+            to.push('_');
+        }
+        graph.node.push(NodeProto::new("Identity", &to, &[&from], &[&to]));
+        value.name = Some(to);
+    }
+}
+
 /// One graph's nodes while they are rewritten.
 pub(super) struct Upgrade<'a> {
     opset: i64,
@@ -103,6 +122,7 @@ impl Upgrade<'_> {
                 inner.all(std::mem::take(&mut graph.node))?;
                 graph.node = inner.nodes;
                 graph.initializer.append(&mut inner.added);
+                give_own(graph, self.taken);
             }
             self.node(node)?;
         }
