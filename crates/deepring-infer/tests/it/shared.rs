@@ -225,7 +225,8 @@ fn a_weight_behind_which_several_normalisations_stand_is_not_repeated() {
 /// Exporters write what a layer takes of a weight once for each layer, with constants of its own.
 #[test]
 fn what_is_made_of_a_weight_again_and_again_is_made_once() {
-    let made: [(&str, fn(&mut Net, &str) -> Vec<String>); 3] = [
+    type Operands = fn(&mut Net, &str) -> Vec<String>;
+    let made: [(&str, Operands); 3] = [
         ("Slice", |net, i| {
             let mut list = |name: &str, n: i64| net.ints(&format!("{name}{i}"), &[n]);
             vec![list("from", 0), list("to", 64), list("axes", 0)]
@@ -256,4 +257,38 @@ fn what_is_made_of_a_weight_again_and_again_is_made_once() {
         let found = answer(&ring.session(Check::Compute), &input());
         assert!(difference(&found, &plain(&path, &input())) < 1e-4, "{op}");
     }
+}
+
+/// What is made of one weight in several ways has a check in each, so it is sealed in each; sealing says how much that is.
+#[test]
+fn what_is_made_of_a_weight_in_several_ways_is_counted() {
+    let sealing = |bytes: bool| {
+        let mut net = Net::new(15);
+        net.input("x", FLOAT, &["2", "64"]).output("h4", FLOAT);
+        net.param("w", &[64, 64]);
+        let mut q = crate::graphs::float_tensor("q", &[64, 64], &[]);
+        (q.data_type, q.raw_data) = (Some(3), Some((0..4096).map(|i| (i * 37) as u8).collect()));
+        net.graph.initializer.push(q);
+        for i in 0..4 {
+            let from = if i == 0 { "x".to_owned() } else { format!("h{i}") };
+            let by = net.floats(&format!("by{i}"), &[], &[0.01 * (i + 1) as f32]);
+            let (op, of) = if bytes { ("DequantizeLinear", "q") } else { ("Mul", "w") };
+            net.node(op, &[of, &by], &format!("t{i}"));
+            net.node("MatMul", &[&from, &format!("t{i}")], &format!("h{}", i + 1));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (path, owner) = (net.save(folder.path()), crate::zoo::owner(1));
+        let host = crate::zoo::host(1).public();
+        let seal = deepring_infer::Seal::new(&path, &owner).host(deepring_infer::Blocks::All, host);
+        let sealed = seal.write(&folder.path().join("net.ring"), &|_| ()).unwrap();
+        (sealed.widened, sealed.repeated)
+    };
+    let each = 64 * 64 * 4;
+    let (widened, repeated) = sealing(false);
+    assert_eq!(widened, deepring_infer::Widened::default());
+    // The file has the weight, and the bytes of the other kind.
+    assert!((2 * each..3 * each).contains(&repeated), "{repeated}");
+    let (widened, repeated) = sealing(true);
+    assert_eq!((widened.file, widened.ring), (64 * 64, 4 * each));
+    assert_eq!(repeated, 0);
 }

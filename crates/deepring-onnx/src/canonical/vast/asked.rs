@@ -113,7 +113,7 @@ impl Sizes<'_> {
         let mut kept = String::new();
         let mut most = 1.0f64;
         for (i, term) in terms.iter().enumerate() {
-            kept.extend(term.chars());
+            kept.push_str(term);
             let rest = terms.get(i + 1..).unwrap_or_default();
             let needed = |c: &char| output.contains(*c) || rest.iter().any(|t| t.contains(*c));
             let mut letters: Vec<char> = kept.chars().filter(needed).collect();
