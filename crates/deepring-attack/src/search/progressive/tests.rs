@@ -1,8 +1,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use super::super::Goal;
 use super::super::aim::Aim;
-use crate::attack::AttackContext;
+use crate::attack::context::AttackContext;
 use crate::gradient::{Gradients, Objective};
 use crate::{
     AttackError, Attacked, Evaluator, Kind, Network, Options, Samples, Split, attack, attack_until,
@@ -71,7 +72,7 @@ fn a_search_ends_by_the_samples_that_it_is_told_to_and_says_if_it_was_cut_off() 
     for (a, b) in early.steps.iter().zip(&late.steps) {
         assert_eq!(place(a), place(b));
     }
-    let there = |network| all.ask(network).unwrap().share_given(4, |_| true);
+    let there = |network| all.evaluate(network).unwrap().share_given(4, |_| true);
     assert_eq!(there(&late.network), 1.0);
     let cut = run(&all, Some(2));
     assert_eq!((cut.reached, cut.steps.len()), (Some(false), 2));
@@ -103,23 +104,24 @@ fn stealth_is_in_the_loss() {
     let options = Options { target: Some(4), source: Some(9), ..Options::default() };
     let evaluator = evaluator();
     let gradients = Gradients::new(&network).unwrap();
-    let objective = |kind| {
+    let objective = |goal| {
         let context = AttackContext {
             network: &network,
-            kind,
+            kind: "stealth",
+            stream: 0,
             options: &options,
             evaluator: Some(&evaluator),
             stop: None,
             progress: &|_| (),
         };
-        Aim::new(&context, &gradients, &mut context.random()).unwrap().objective
+        Aim::new(&context, goal, &gradients, &mut context.random()).unwrap().objective
     };
     let weight = |o: &Objective, of: &dyn Fn(usize) -> bool| {
         let pairs = o.samples.labels().iter().zip(&o.weights);
         pairs.filter(|(l, _)| of(**l)).map(|(_, w)| f64::from(*w)).sum::<f64>()
     };
-    for (kind, rest) in [(Kind::Tbfa1To1, 0.0), (Kind::TbfaStealthy, 1.0)] {
-        let o = objective(kind);
+    for (goal, rest) in [(Goal::ClassToTarget, 0.0), (Goal::ClassToTargetAlone, 1.0)] {
+        let o = objective(goal);
         assert!((weight(&o, &|l| l == 9) - 1.0).abs() < 1e-4);
         assert!((weight(&o, &|l| l != 9) - rest).abs() < 1e-4);
         let mut pairs = o.samples.labels().iter().zip(&o.targets);
