@@ -23,6 +23,9 @@ const BETWEEN_BLOCKS: u64 = 64 << 20;
 /// Values by name, in the engine's form.
 pub(super) type Values<E> = HashMap<String, <E as Engine>::Value>;
 
+/// A block's inputs in the order of its header, and the names of those that are lent for its check alone.
+pub(super) type BlockInputs<'v, E> = (Vec<Input<'v, <E as Engine>::Value>>, Vec<String>);
+
 /// What ran, and what every query had of each part of each block.
 pub(super) struct Ran {
     pub(super) outputs: Vec<Vec<TensorValue>>,
@@ -347,7 +350,7 @@ pub(super) fn inputs_of<'v, E: Engine>(
     block: &LoadedBlock<E>,
     kept: &[bool],
     values: &'v mut Values<E>,
-) -> Result<(Vec<Input<'v, E::Value>>, Vec<String>), RunError> {
+) -> Result<BlockInputs<'v, E>, RunError> {
     let header = block.header();
     let mut lent = Vec::new();
     let mut given: Vec<Option<E::Value>> = Vec::with_capacity(header.inputs.len());
