@@ -9,6 +9,7 @@ use deepring::{DType, TensorValue};
 
 use crate::canonical::CanonicalModel;
 use crate::cut::{CutBlock, single};
+use crate::operators::RANDOM;
 use crate::proto::NodeProto;
 use crate::read::{ImportError, ParamSource};
 use crate::scope::needs;
@@ -17,16 +18,6 @@ use crate::scope::needs;
 /// no more memory is taken than that.
 const GROWTH: u64 = 8;
 const SMALL: u64 = 1 << 27;
-
-/// Operators whose result does not follow from their inputs.
-pub(crate) const RANDOM: [&str; 6] = [
-    "Bernoulli",
-    "Multinomial",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-];
 
 /// What an engine says of a block without inputs: its outputs in order, or `None` if it cannot compute it alone.
 pub type Folded = Option<Vec<TensorValue>>;

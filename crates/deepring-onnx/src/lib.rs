@@ -5,7 +5,7 @@
 //! ```
 //!
 //! [`read_onnx`] decodes the graph and leaves the elements of large tensors in the file. [`canonicalise`] rewrites what the
-//! engine would compute otherwise than the standard, or refuses it by name ([`ImportError`]). [`cut`] and [`cut_sharing`]
+//! engine would compute otherwise than the standard, or refuses it by name ([`ImportError`]). [`cut()`] and [`cut_sharing`]
 //! make blocks, each of which is an ONNX model of its own with its parameters as external data. [`export`] goes back: blocks become
 //! one plain file. [`synthetic`] makes networks of known size, for measuring.
 //!

@@ -13,6 +13,16 @@ use crate::scope::subgraphs;
 /// A line for each operator, written by `conformance/schema.py`.
 const ONNX: &str = include_str!("operators/onnx.txt");
 
+/// Operators whose result does not follow from their inputs.
+pub(crate) const RANDOM: [&str; 6] = [
+    "Bernoulli",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+];
+
 /// What ONNX says of one operator.
 struct Operator {
     /// Versions of the operator set in which it got another form or other types, ascending.

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use prost::Message as _;
 
 use super::graph::Graph;
-use crate::fold_with_engine::RANDOM;
+use crate::operators::RANDOM;
 use crate::proto::NodeProto;
 use crate::scope;
 
