@@ -582,3 +582,17 @@ fn a_power_by_one_number_of_higher_rank_has_that_rank() {
         assert_eq!((y.dims(), floats(&y)), (&dims[..], wanted));
     }
 }
+
+/// Of two equal values the first is the largest: cosines of x and -x are equal to the last bit.
+#[test]
+fn a_cosine_is_even_to_the_last_bit() {
+    let x: Vec<f32> = (1..=64).flat_map(|i| [-(i as f32) / 8.0, i as f32 / 8.0]).collect();
+    let mut net = Net::new(7);
+    net.input("x", FLOAT, &["64", "2"]).output("y", FLOAT);
+    net.node("Cos", &["x"], "y");
+    let y = floats(&answer(&net, vec![tensor("x", &[64, 2], &x)]));
+    for (x, y) in x.chunks(2).zip(y.chunks(2)) {
+        assert_eq!(y[0].to_bits(), y[1].to_bits(), "{x:?}");
+        assert!((y[0] - x[0].cos()).abs() < 1e-6, "{x:?}: {y:?}");
+    }
+}

@@ -70,6 +70,8 @@ const DIFFERENCES: &[Difference] = &[
         operators: &["MaxPool", "AveragePool", "LpPool"],
         rule: Rewrite(rewrite::state_strides),
     },
+    // The cosine of -x differs from that of x in the last bits, and what chooses the largest chooses another one.
+    Difference { operators: &["Cos"], rule: Rewrite(rewrite::even_cosine) },
     // An integer exponent of a float is refused, and none of integers is exact beyond 2^24.
     Difference { operators: &["Pow"], rule: Rewrite(rewrite::power) },
     // The engine multiplies by the reciprocal of the scale, which is one off at ties; takes the last axis for the default

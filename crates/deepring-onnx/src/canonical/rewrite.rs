@@ -197,6 +197,15 @@ pub(super) fn drop_nothing(_: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritte
     Ok(Some(node))
 }
 
+/// The cosine of the absolute value.
+pub(super) fn even_cosine(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
+    let absolute = format!("{y}.absolute");
+    upgrade.push("Abs", &[&x], &absolute);
+    node.set_input(0, absolute);
+    Ok(Some(node))
+}
+
 /// Floats have powers by floats. A power by one number has the shape that both are broadcast to: the engine gives it that of the
 /// base, whatever the exponent's rank.
 pub(super) fn power(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
