@@ -10,7 +10,6 @@
 //! A use is [begun](BlockCheck::begin) under a plan, compared and verified, and ends in a [`Measure`]: what was really
 //! compared, and nothing that was only planned.
 
-mod anatomy;
 mod block_check;
 mod cost;
 mod direct;
@@ -18,11 +17,12 @@ mod external;
 mod integer;
 mod margin;
 mod measure;
+mod operators;
 mod plan;
 mod products;
 mod projection;
-mod readings;
-mod rest;
+mod recomputed;
+mod reductions;
 mod rotation;
 mod rows;
 mod secret;
@@ -35,23 +35,23 @@ mod window;
 
 use std::ops::Range;
 
-pub(crate) use anatomy::{Anatomy, Form, Linear, Numbers, Source, exposing};
 pub(crate) use block_check::BlockCheck;
 #[cfg(test)]
 pub(crate) use block_check::SECRET_LIFE;
 pub(crate) use cost::{BlockCosts, Choice};
 pub(crate) use external::names_parts_alone;
 pub use measure::{Measure, PartMeasure};
+pub(crate) use operators::{Arithmetic, Linear, LinearForm, Operators, Source, exposing};
 #[cfg(test)]
 pub(crate) use plan::CheckPlan;
 pub(crate) use plan::PlanKind;
 pub(crate) use products::{Misfit, Products, fits_shape};
 pub(crate) use projection::{DrawError, LIMIT, Projection};
-pub(crate) use readings::readings;
-pub(crate) use rest::{Rest, same_bits};
+pub(crate) use recomputed::{Recomputed, same_bits};
+pub(crate) use reductions::reduction_passes;
 pub(crate) use rotation::ROTATION;
 pub(crate) use shared_tags::{SharedPieces, SharedTags};
-pub(crate) use usage::{Completeness, Verification};
+pub(crate) use usage::{Completeness, UseVerification};
 pub(crate) use vault::Draft;
 pub(crate) use window::Window;
 
@@ -68,7 +68,7 @@ pub(crate) enum Mode {
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum CheckFault {
     /// Live bytes are not what they were: part and range.
     Bytes { part: usize, range: Range<usize> },
     /// A row that was gathered is not that of the table.
@@ -76,7 +76,7 @@ pub(crate) enum Fault {
     /// An operator's output is not that of its sealed parameters; the part is that of its weights.
     Product { part: usize },
     /// A value that no product covers is not what a second program computes.
-    Rest { value: String },
+    Recomputed { value: String },
     /// Activations are so large that nothing can be said of an operator's output; the part is that of its weights. No
     /// fault if the block's bytes fit.
     OutOfRange { part: usize },

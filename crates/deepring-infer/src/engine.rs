@@ -155,9 +155,9 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
 #[derive(Debug)]
 pub enum Input<'a, V> {
     /// Stays with the caller.
-    Lent(&'a V),
+    Borrowed(&'a V),
     /// The engine may overwrite it.
-    Given(V),
+    Owned(V),
 }
 
 /// The elements of a value, row-major; copied only where the engine holds them in another order.

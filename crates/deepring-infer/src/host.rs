@@ -75,7 +75,7 @@ impl<E: Engine> std::fmt::Debug for RingHost<E> {
 
 /// Where the time of a query went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Split {
+pub struct Timings {
     /// Computing.
     pub engine: Duration,
     /// Checking parameters.
@@ -86,17 +86,17 @@ pub struct Split {
 
 /// What a leg of blocks gave, and what shows it to the next host.
 #[derive(Debug, Clone)]
-pub struct Shown {
+pub struct LegOutputs {
     /// For each query, the live tensors after the last block.
     pub outputs: Vec<Vec<TensorValue>>,
     /// For each query, what the next host's check of the last block looks at. No query at all unless this host's
     /// check is [`Check::Compute`] and the owner sealed a check of that block.
     pub witness: Vec<Vec<TensorValue>>,
     /// Where the time went.
-    pub split: Split,
+    pub timings: Timings,
 }
 
-impl std::ops::AddAssign for Split {
+impl std::ops::AddAssign for Timings {
     fn add_assign(&mut self, other: Self) {
         self.engine += other.engine;
         self.check += other.check;
@@ -269,8 +269,8 @@ impl<E: Engine> RingHost<E> {
 
     /// Whether bytes are compared on a thread of its own while the engine computes; for machines on which the
     /// engine leaves a core free. Off at first.
-    pub fn set_shadow(&mut self, shadow: bool) {
-        self.background = shadow && self.check > Check::Load;
+    pub fn set_background_check(&mut self, background_check: bool) {
+        self.background = background_check && self.check > Check::Load;
     }
 
     /// The blocks that are loaded.
@@ -314,7 +314,7 @@ impl<E: Engine> RingHost<E> {
     pub fn accept(&self, parcel: Parcel) -> Result<(Chain, Vec<Vec<TensorValue>>), RunError> {
         let delivered = parcel.open(&self.ring, &self.key)?;
         if self.check == Check::Compute {
-            self.engine.within(|| received::hold(self, &delivered))?;
+            self.engine.within(|| received::verify(self, &delivered))?;
         }
         Ok((delivered.chain, delivered.batch))
     }
@@ -325,8 +325,8 @@ impl<E: Engine> RingHost<E> {
         chain: &mut Chain,
         batch: &[Vec<TensorValue>],
         range: Range<u32>,
-    ) -> Result<(Vec<Vec<TensorValue>>, Split), RunError> {
-        self.run_leg(chain, batch, range, false).map(|(ran, _)| (ran.outputs, ran.split))
+    ) -> Result<(Vec<Vec<TensorValue>>, Timings), RunError> {
+        self.run_leg(chain, batch, range, false).map(|(ran, _)| (ran.outputs, ran.timings))
     }
 
     /// Runs the blocks in `range` like [`run`](Self::run), and gives besides what shows the next host that the last
@@ -336,26 +336,29 @@ impl<E: Engine> RingHost<E> {
         chain: &mut Chain,
         batch: &[Vec<TensorValue>],
         range: Range<u32>,
-    ) -> Result<Shown, RunError> {
+    ) -> Result<LegOutputs, RunError> {
         self.run_leg(chain, batch, range, true).map(|(ran, _)| ran)
     }
 
-    /// As [`run`](Self::run), with the digest of each query's outputs; `shown` asks for the witness.
+    /// As [`run`](Self::run), with the digest of each query's outputs; `with_witness` asks for the witness.
     pub(crate) fn run_leg(
         &self,
         chain: &mut Chain,
         batch: &[Vec<TensorValue>],
         range: Range<u32>,
-        shown: bool,
-    ) -> Result<(Shown, Vec<Digest>), RunError> {
-        let mut ran = self.engine.within(|| leg::run(self, batch, range.clone(), shown))?;
+        with_witness: bool,
+    ) -> Result<(LegOutputs, Vec<Digest>), RunError> {
+        let mut ran = self.engine.within(|| leg::run(self, batch, range.clone(), with_witness))?;
         let start = Instant::now();
         let blocks = range.map(|i| self.loaded_block(i).map(|b| b.opened().content_digest()));
         let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
         let digests: Vec<Digest> = ran.outputs.iter().map(|t| tensors_digest(t)).collect();
         chain.extend(&self.key, blocks, ran.checked, batch_digest(&digests));
-        ran.split.receipt += start.elapsed();
-        Ok((Shown { outputs: ran.outputs, witness: ran.witness, split: ran.split }, digests))
+        ran.timings.receipt += start.elapsed();
+        Ok((
+            LegOutputs { outputs: ran.outputs, witness: ran.witness, timings: ran.timings },
+            digests,
+        ))
     }
 
     /// Runs the blocks in `range` on one query and measures what the product of each layer could tell apart. Of
@@ -393,7 +396,7 @@ impl<E: Engine> RingHost<E> {
     }
 
     /// Draws whether a block is looked at.
-    fn picks(&self, share: Share) -> Result<bool, RunError> {
+    fn samples(&self, share: Share) -> Result<bool, RunError> {
         let mut random = [0; 8];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| RunError::NoRandomness)?;
         // A remainder of 64 bits is even to one part in 10^13.

@@ -37,7 +37,7 @@ pub(crate) const BLOCK: usize = 64;
 
 /// What is taken from one pass over a tensor. `planes` holds T ≥ 1 coefficient vectors of `channels`
 /// each, plane-major; `sums` holds T × pixels, and `square_sums` one per pixel.
-pub(crate) struct Reading<'a> {
+pub(crate) struct Reduction<'a> {
     /// Whether max(x, 0) is read instead of x; NaN stays NaN.
     pub(crate) relu: bool,
     pub(crate) planes: &'a [f32],
@@ -48,7 +48,7 @@ pub(crate) struct Reading<'a> {
     pub(crate) square_sums: &'a mut [f32],
 }
 
-impl Reading<'_> {
+impl Reduction<'_> {
     fn fits(&self, channels: usize, pixels: usize) -> bool {
         let planes = self.planes.len() / channels.max(1);
         planes > 0
@@ -61,14 +61,14 @@ impl Reading<'_> {
 
 /// Reads `x[c * pixels + p]`, channels first: one image of a convolution. If lengths disagree, nothing is
 /// added. A plain reading followed by a rectified one is the fastest order of two.
-pub(crate) fn columns(x: &[f32], channels: usize, pixels: usize, readings: &mut [Reading<'_>]) {
-    columns_with(Isa::detect(), threads(x.len()), x, channels, pixels, readings);
+pub(crate) fn columns(x: &[f32], channels: usize, pixels: usize, reductions: &mut [Reduction<'_>]) {
+    columns_with(Isa::detect(), threads(x.len()), x, channels, pixels, reductions);
 }
 
 /// Reads `x[m * channels + c]`, channels last: the rows of a matrix, which stand for the pixels. If
 /// lengths disagree, nothing is added.
-pub(crate) fn rows(x: &[f32], channels: usize, rows: usize, readings: &mut [Reading<'_>]) {
-    rows_with(Isa::detect(), threads(x.len()), x, channels, rows, readings);
+pub(crate) fn rows(x: &[f32], channels: usize, rows: usize, reductions: &mut [Reduction<'_>]) {
+    rows_with(Isa::detect(), threads(x.len()), x, channels, rows, reductions);
 }
 
 /// `out[i] += Σ_l a[l] · lines[l][i]`. If a line is shorter than `out`, what follows is not a number, so that
@@ -117,14 +117,14 @@ fn columns_with(
     x: &[f32],
     channels: usize,
     pixels: usize,
-    readings: &mut [Reading<'_>],
+    reductions: &mut [Reduction<'_>],
 ) {
     if pixels == 1 {
-        return rows_with(isa, threads, x, channels, 1, readings);
+        return rows_with(isa, threads, x, channels, 1, reductions);
     }
-    let Some(span) = span(x, channels, pixels, readings) else { return };
-    let planes = readings.iter().map(|r| r.planes.len() / channels + 1).sum();
-    shared(span, threads, columns::width(planes), readings, |span, first, parts, scratch| {
+    let Some(span) = span(x, channels, pixels, reductions) else { return };
+    let planes = reductions.iter().map(|r| r.planes.len() / channels + 1).sum();
+    shared(span, threads, columns::width(planes), reductions, |span, first, parts, scratch| {
         dispatch::columns(isa, span, first, parts, scratch);
     });
 }
@@ -135,10 +135,10 @@ fn rows_with(
     x: &[f32],
     channels: usize,
     rows: usize,
-    readings: &mut [Reading<'_>],
+    reductions: &mut [Reduction<'_>],
 ) {
-    let Some(span) = span(x, channels, rows, readings) else { return };
-    shared(span, threads, rows::width(channels), readings, |span, first, parts, scratch| {
+    let Some(span) = span(x, channels, rows, reductions) else { return };
+    shared(span, threads, rows::width(channels), reductions, |span, first, parts, scratch| {
         dispatch::rows(isa, span, first, parts, scratch);
     });
 }
@@ -148,12 +148,12 @@ fn span<'a>(
     x: &'a [f32],
     channels: usize,
     pixels: usize,
-    readings: &[Reading<'_>],
+    reductions: &[Reduction<'_>],
 ) -> Option<Span<'a>> {
     let agree = channels.checked_mul(pixels) == Some(x.len())
-        && (x.is_empty() || readings.iter().all(|r| r.fits(channels, pixels)));
+        && (x.is_empty() || reductions.iter().all(|r| r.fits(channels, pixels)));
     debug_assert!(agree, "lengths disagree");
-    (agree && !x.is_empty() && !readings.is_empty()).then_some(Span {
+    (agree && !x.is_empty() && !reductions.is_empty()).then_some(Span {
         x,
         channels,
         pixels,

@@ -41,6 +41,7 @@
 )]
 
 mod checks;
+mod dry_run;
 mod engine;
 mod error;
 mod exporting;
@@ -56,7 +57,6 @@ mod plain;
 mod preprocess;
 mod sealing;
 mod session;
-mod trial;
 mod weights;
 
 /// One block at a time: a use that is begun, run and verified, for whoever builds something else than [`Session`] of them.
@@ -78,10 +78,10 @@ pub use engine::{Ort, OrtProgram};
 pub use engine::{Race, RacedProgram, Racing};
 pub use error::{InputError, Rejected, RunError, SealModelError};
 pub use exporting::{ExportRingError, export_ring, export_ring_in};
-pub use host::{Floor, LayerMargin, Rehearsal, RingHost, Shown, Split};
+pub use host::{Floor, LayerMargin, LegOutputs, Rehearsal, RingHost, Timings};
 pub use npy::{NpyError, read_npy, write_npy};
 pub use picture::{PictureError, read_picture};
 pub use plain::{PlainError, PlainModel};
-pub use preprocess::{Color, Layout, Preprocess, PreprocessError};
+pub use preprocess::{Color, Preprocess, PreprocessError, TensorLayout};
 pub use sealing::{Blocks, ParseBlocksError, Seal, SealProgress, SealedModel, Widened};
-pub use session::{Outcome, Session, SessionOptions};
+pub use session::{RunOutcome, Session, SessionOptions};

@@ -4,18 +4,18 @@
 //! When sealing, [`Vectors`] draws for each block secret projections of its linear operators and puts them,
 //! with the block's graph without any parameter (the *rest*), into the block that follows: only whoever may
 //! open that one reads them. When running, a host adds to what it sends a *witness* of its last block
-//! ([`shown_by`]): what goes in, what each linear operator gives, and what operators give whose parameters
+//! ([`witness_names`]): what goes in, what each linear operator gives, and what operators give whose parameters
 //! cannot be checked so. The next host computes the rest anew and holds all of it against the projections
 //! ([`Neighbour`]).
 
+mod check_encoding;
 mod compare;
-mod dissect;
-mod hold;
-mod sketch;
+mod public_subgraph;
 mod vectors;
+mod verify;
 
-pub(crate) use hold::{Blame, LoadError, Neighbour, Query};
 pub(crate) use vectors::Vectors;
+pub(crate) use verify::{LoadError, Neighbour, Query, VerifyError};
 
 use deepring::{Header, Part, PartKind, checked_by};
 
@@ -34,7 +34,8 @@ pub(crate) fn carried(header: &Header) -> Option<(usize, u32)> {
 }
 
 /// The values that a block's host shows besides its inputs.
-pub(crate) fn shown_by(graph: &[u8], parts: &[Part], header: &Header) -> Option<Vec<String>> {
-    let dissected = dissect::Dissected::of(graph, parts, &header.inputs, &header.outputs)?;
-    Some(dissected.shown().map(ToOwned::to_owned).collect())
+pub(crate) fn witness_names(graph: &[u8], parts: &[Part], header: &Header) -> Option<Vec<String>> {
+    let subgraph =
+        public_subgraph::PublicSubgraph::of(graph, parts, &header.inputs, &header.outputs)?;
+    Some(subgraph.witness().map(ToOwned::to_owned).collect())
 }

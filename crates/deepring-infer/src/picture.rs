@@ -8,7 +8,7 @@ use image::imageops::{FilterType, crop_imm, resize};
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 use thiserror::Error;
 
-use crate::preprocess::{Color, Layout, Preprocess};
+use crate::preprocess::{Color, Preprocess, TensorLayout};
 
 /// Why a picture did not become a tensor.
 #[derive(Debug, Error)]
@@ -105,13 +105,13 @@ fn tensor_of(
     let mut data = Vec::with_capacity(4 * channels * (width as usize) * (height as usize));
     let mut push = |x, y, c| data.extend(recipe.value(pixel(x, y, c), c).to_le_bytes());
     let dims = match recipe.layout {
-        Layout::Nchw => {
+        TensorLayout::Nchw => {
             for c in 0..channels {
                 (0..height).for_each(|y| (0..width).for_each(|x| push(x, y, c)));
             }
             [1, channels as u64, u64::from(height), u64::from(width)]
         }
-        Layout::Nhwc => {
+        TensorLayout::Nhwc => {
             (0..height)
                 .for_each(|y| (0..width).for_each(|x| (0..channels).for_each(|c| push(x, y, c))));
             [1, u64::from(height), u64::from(width), channels as u64]

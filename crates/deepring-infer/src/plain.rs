@@ -11,7 +11,7 @@ use crate::engine::{Engine, EngineError, Input, Rten};
 use crate::error::{InputError, RunError};
 use crate::import::import;
 use crate::inputs::{check_inputs, list};
-use crate::weights::Resident;
+use crate::weights::BoundPrograms;
 
 /// A network with nothing checked and nothing signed.
 pub struct PlainModel<E: Engine = Rten> {
@@ -24,7 +24,7 @@ pub struct PlainModel<E: Engine = Rten> {
 
 enum Loaded<E: Engine> {
     /// By our importer.
-    Imported(Resident<E>),
+    Imported(BoundPrograms<E>),
     /// By the engine's own loader.
     Unaltered(E::Program),
 }
@@ -71,7 +71,7 @@ impl<E: Engine> PlainModel<E> {
     pub fn load_on(engine: E, path: &Path) -> Result<Self, PlainError> {
         let model = import(path, &Rten::new(None))?;
         let (inputs, outputs) = (model.inputs(), model.outputs());
-        let resident = Resident::of(&engine, &model.whole()?)??;
+        let resident = BoundPrograms::of(&engine, &model.whole()?)??;
         Ok(Self { loaded: Loaded::Imported(resident), engine, inputs, outputs })
     }
 
@@ -119,7 +119,7 @@ impl<E: Engine> PlainModel<E> {
             let mut given = Vec::with_capacity(self.inputs.len());
             for spec in &self.inputs {
                 if let Some(value) = inputs.iter().find(|v| v.name() == spec.name) {
-                    given.push(Input::Given(engine.import(value)?));
+                    given.push(Input::Owned(engine.import(value)?));
                 }
             }
             let outputs = engine.run(self.program()?, given)?;

@@ -28,7 +28,7 @@ pub struct Preprocess {
     /// Divided by after subtracting; one value a channel, or one for all; empty for none.
     pub std: Vec<f64>,
     /// Order of dimensions.
-    pub layout: Layout,
+    pub layout: TensorLayout,
 }
 
 /// Channels and their order.
@@ -44,7 +44,7 @@ pub enum Color {
 
 /// Order of a picture tensor's dimensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
+pub enum TensorLayout {
     /// Batch, channels, height, width.
     Nchw,
     /// Batch, height, width, channels.
@@ -105,7 +105,7 @@ impl Default for Preprocess {
             scale: (1.0, 1.0),
             mean: Vec::new(),
             std: Vec::new(),
-            layout: Layout::Nchw,
+            layout: TensorLayout::Nchw,
         }
     }
 }
@@ -161,8 +161,8 @@ impl Preprocess {
             }
             "layout" => {
                 self.layout = match value {
-                    "NCHW" => Layout::Nchw,
-                    "NHWC" => Layout::Nhwc,
+                    "NCHW" => TensorLayout::Nchw,
+                    "NHWC" => TensorLayout::Nhwc,
                     _ => return Err(bad("NCHW or NHWC")),
                 }
             }
@@ -230,7 +230,10 @@ impl fmt::Display for Preprocess {
                 items.push(format!("{key}={}", join(values)));
             }
         }
-        items.push(format!("layout={}", if self.layout == Layout::Nchw { "NCHW" } else { "NHWC" }));
+        items.push(format!(
+            "layout={}",
+            if self.layout == TensorLayout::Nchw { "NCHW" } else { "NHWC" }
+        ));
         f.write_str(&items.join(","))
     }
 }

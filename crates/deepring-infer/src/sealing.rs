@@ -15,12 +15,12 @@ use deepring_onnx::{CutBlock, CutModel, CutPolicy, SharedParams, cut, cut_sharin
 use thiserror::Error;
 
 use crate::checks::names_parts_alone;
+use crate::dry_run::DryRun;
 use crate::engine::Rten;
 use crate::error::{MAX_TEXT, SealModelError};
 use crate::import::import;
 use crate::neighbour::Vectors;
 use crate::preprocess::Preprocess;
-use crate::trial::Trial;
 use crate::weights::{scratch, shared_from};
 
 /// Which blocks a host is granted: all, or some by number (Genesis always goes with them).
@@ -267,7 +267,7 @@ impl<'a> Seal<'a> {
         let mut sealer = RingSealer::create_in(file, &plan, self.owner)?;
         sealer.seal_block(&manifest)?;
         let mut parameter_bytes = self.seal_shared(&mut sealer, &model, progress)?;
-        let mut trial = Trial::new(engine, &model);
+        let mut dry_run = DryRun::new(engine, &model);
         // One buffer for all blocks, as long as the longest.
         let (block, bytes) = (1..=model.blocks.len())
             .map(|i| (i, sealer.plain_len(i)))
@@ -280,7 +280,7 @@ impl<'a> Seal<'a> {
             let (mut plaintext, graph) = plaintext_of(&sealer, i + 1, (block, &model), buffer)?;
             vectors.pass(i, &model, plaintext.bytes_mut(), sealer.parts_of(i + 1))?;
             let plaintext = (plaintext, shared_from(sealer.parts_of(i + 1)));
-            let loaded = trial.load(i, plaintext, graph).map_err(|source| {
+            let loaded = dry_run.load(i, plaintext, graph).map_err(|source| {
                 let (name, operators) = (block.name.clone(), block.op_types.join(", "));
                 SealModelError::Engine { block: i + 1, name, operators, source }
             })?;

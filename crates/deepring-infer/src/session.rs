@@ -12,7 +12,7 @@ use deepring::{
 
 use crate::engine::{Engine, Rten};
 use crate::error::{InputError, Rejected, RunError};
-use crate::host::{BlockProtection, Floor, LayerMargin, Rehearsal, RingHost, Split};
+use crate::host::{BlockProtection, Floor, LayerMargin, Rehearsal, RingHost, Timings};
 use crate::inputs::{check_inputs, check_ranges, list};
 
 /// How a session runs.
@@ -23,18 +23,18 @@ pub struct SessionOptions {
     /// Threads of the engine; `None` for one a core.
     pub threads: Option<NonZeroUsize>,
     /// Whether bytes are compared on a further thread while the engine computes.
-    pub shadow: bool,
+    pub background_check: bool,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { check: Check::Auto, threads: None, shadow: false }
+        Self { check: Check::Auto, threads: None, background_check: false }
     }
 }
 
 /// What a query, or a batch of queries, gave.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// The outputs of each query that was answered, in the order of the network's outputs.
     pub outputs: Vec<Vec<TensorValue>>,
     /// The queries that were not, by their number in the batch: the decision is about the others.
@@ -42,7 +42,7 @@ pub struct Outcome {
     /// The closed and signed chain of receipts.
     pub decision: Decision,
     /// Where the time went.
-    pub split: Split,
+    pub timings: Timings,
 }
 
 /// An open ring with all the hosts that its blocks need.
@@ -74,7 +74,7 @@ impl Session<Rten> {
     ) -> Result<Self, RunError> {
         let engine = Rten::new(options.threads);
         let mut session = Self::open_on(engine, ring, keys, options.check, &|_| ())?;
-        session.set_shadow(options.shadow);
+        session.set_background_check(options.background_check);
         Ok(session)
     }
 }
@@ -123,8 +123,8 @@ impl<E: Engine> Session<E> {
 
     /// Whether bytes are compared on a thread of its own while the engine computes; for machines on which the
     /// engine leaves a core free.
-    pub fn set_shadow(&mut self, shadow: bool) {
-        self.hosts.iter_mut().for_each(|host| host.set_shadow(shadow));
+    pub fn set_background_check(&mut self, background_check: bool) {
+        self.hosts.iter_mut().for_each(|host| host.set_background_check(background_check));
     }
 
     /// The ring.
@@ -141,7 +141,7 @@ impl<E: Engine> Session<E> {
     }
 
     /// Answers one query.
-    pub fn run(&self, inputs: Vec<TensorValue>) -> Result<Outcome, RunError> {
+    pub fn run(&self, inputs: Vec<TensorValue>) -> Result<RunOutcome, RunError> {
         self.run_batch(vec![inputs])
     }
 
@@ -152,7 +152,7 @@ impl<E: Engine> Session<E> {
     ///
     /// # Errors
     /// Any [`RunError`]; [`RunError::Input`] where no query is left to answer.
-    pub fn run_batch(&self, batch: Vec<Vec<TensorValue>>) -> Result<Outcome, RunError> {
+    pub fn run_batch(&self, batch: Vec<Vec<TensorValue>>) -> Result<RunOutcome, RunError> {
         let declared = self.ring.inputs();
         if batch.is_empty() {
             return Err(InputError::Nothing { expected: list(declared) }.into());
@@ -188,22 +188,22 @@ impl<E: Engine> Session<E> {
                 }
                 Ok(outcome) => {
                     rejected.sort_by_key(|r| r.query);
-                    return Ok(Outcome { rejected, ..outcome });
+                    return Ok(RunOutcome { rejected, ..outcome });
                 }
                 Err(e) => return Err(e),
             }
         }
     }
 
-    fn answer(&self, batch: Vec<Vec<TensorValue>>) -> Result<Outcome, RunError> {
+    fn answer(&self, batch: Vec<Vec<TensorValue>>) -> Result<RunOutcome, RunError> {
         let nothing = || RunError::NotLoaded { block: 1 };
         let first =
             self.route.first().and_then(|leg| self.hosts.get(leg.host)).ok_or_else(nothing)?;
-        let mut split = Split::default();
+        let mut timings = Timings::default();
         let start = Instant::now();
         let input_digests: Vec<_> = batch.iter().map(|t| tensors_digest(t)).collect();
         let mut chain = first.begin_on(batch_digest(&input_digests), now_ms())?;
-        split.receipt += start.elapsed();
+        timings.receipt += start.elapsed();
         let mut current = batch;
         let (mut output_digests, mut witness) = (Vec::new(), Vec::new());
         let mut at = self.route.first().map(|leg| leg.host);
@@ -211,28 +211,29 @@ impl<E: Engine> Session<E> {
             let host = self.hosts.get(leg.host).ok_or_else(nothing)?;
             if at != Some(leg.host) {
                 let start = Instant::now();
-                (chain, current) = hand_over(chain, &current, &witness, host)?;
-                split.receipt += start.elapsed();
+                (chain, current) = transfer(chain, &current, &witness, host)?;
+                timings.receipt += start.elapsed();
                 at = Some(leg.host);
             }
             let next = self.route.get(i + 1).or(self.route.first());
-            let shown = next.is_some_and(|next| next.host != leg.host);
-            let (ran, digests) = host.run_leg(&mut chain, &current, leg.blocks.clone(), shown)?;
-            split += ran.split;
+            let with_witness = next.is_some_and(|next| next.host != leg.host);
+            let (ran, digests) =
+                host.run_leg(&mut chain, &current, leg.blocks.clone(), with_witness)?;
+            timings += ran.timings;
             (current, witness, output_digests) = (ran.outputs, ran.witness, digests);
         }
         let start = Instant::now();
         if at != self.route.first().map(|leg| leg.host) {
             // The answer is Genesis' to give, and its host believes the last one no more than any other.
-            (chain, current) = hand_over(chain, &current, &witness, first)?;
+            (chain, current) = transfer(chain, &current, &witness, first)?;
         }
         // A parcel is opened only if its tensors are those of the last receipt, so these digests stand.
         let pairs = input_digests.into_iter().zip(output_digests);
         let items = pairs.map(|(inputs, outputs)| Item { inputs, outputs }).collect();
         let decision = first.close(chain, items)?;
-        split.receipt += start.elapsed();
+        timings.receipt += start.elapsed();
         let outputs = self.in_declared_order(current);
-        Ok(Outcome { outputs, rejected: Vec::new(), decision, split })
+        Ok(RunOutcome { outputs, rejected: Vec::new(), decision, timings })
     }
 
     /// What was found to be tampered with in live memory since the session was opened, host by host. Whoever embeds a
@@ -333,7 +334,7 @@ impl<E: Engine> Session<E> {
 }
 
 /// Passes chain and tensors to the next host as bytes, as a network would.
-fn hand_over<E: Engine>(
+fn transfer<E: Engine>(
     chain: Chain,
     batch: &[Vec<TensorValue>],
     witness: &[Vec<TensorValue>],

@@ -2,7 +2,7 @@
 //!
 //! `unsafe` is allowed here and, for another reason, in `kernels/dispatch.rs`. The engine wants its
 //! parameters as a `&'static [u8]`, which it keeps as long as the loaded program lives; a buffer that is
-//! never freed would do, but sessions come and go. [`Resident`] therefore owns both, gives the slice to
+//! never freed would do, but sessions come and go. [`BoundPrograms`] therefore owns both, gives the slice to
 //! nothing but the engine's `load` (the [`Engine`] trait is sealed, and our engines keep it only in the
 //! program), and drops its programs before the buffer.
 //!
@@ -50,7 +50,7 @@ pub(crate) fn shared_from(parts: &[Part]) -> usize {
 }
 
 /// Loaded programs and the buffer that they read; dropped in this order.
-pub(crate) struct Resident<E: Engine> {
+pub(crate) struct BoundPrograms<E: Engine> {
     // Declared first, so dropped first: while a program lives, the buffer does.
     programs: Vec<E::Program>,
     buffer: Region,
@@ -65,7 +65,7 @@ pub(crate) struct ProgramSource<'a> {
     pub(crate) outputs: &'a [&'a str],
 }
 
-impl<E: Engine> Resident<E> {
+impl<E: Engine> BoundPrograms<E> {
     /// A block that nobody has sealed.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl<E: Engine> Resident<E> {
     }
 
     /// Just the buffer, read-only from here on, with no program loaded yet; what is shared begins at `shared_from`.
-    pub(crate) fn hold(mut buffer: Region, shared_from: usize) -> Self {
+    pub(crate) fn of_buffer(mut buffer: Region, shared_from: usize) -> Self {
         buffer.freeze();
         Self { programs: Vec::new(), buffer, shared_from }
     }
@@ -106,13 +106,13 @@ impl<E: Engine> Resident<E> {
         inputs: &[&str],
         outputs: &[&str],
     ) -> Result<Self, EngineError> {
-        let mut resident = Self::hold(buffer, shared_from);
-        let graph = resident.bytes().get(graph).map(<[u8]>::to_vec);
+        let mut bound = Self::of_buffer(buffer, shared_from);
+        let graph = bound.bytes().get(graph).map(<[u8]>::to_vec);
         let graph = graph.ok_or_else(|| EngineError::Load {
             reason: "the block has no graph where its header says".to_owned(),
         })?;
-        resident.add(engine, ProgramSource { graph: &graph, inputs, outputs })?;
-        Ok(resident)
+        bound.add(engine, ProgramSource { graph: &graph, inputs, outputs })?;
+        Ok(bound)
     }
 
     /// Loads another program over the same parameters; returns its number.
@@ -124,9 +124,9 @@ impl<E: Engine> Resident<E> {
         let bytes = self.buffer.bytes();
         // SAFETY: the slice points into the mapping of `buffer`, which does not move when `buffer` does, is not
         // resized (no method does), and is unmapped only when `buffer` drops. Programs are the only holders of the
-        // slice; they live in `programs` alone, from where they are lent and never moved out, and `Resident` drops
+        // slice; they live in `programs` alone, from where they are lent and never moved out, and `BoundPrograms` drops
         // them first; on an error of `load` there is no program. Nothing writes to the buffer through Rust while a
-        // program lives: only `bytes()` is reachable from a `Resident`.
+        // program lives: only `bytes()` is reachable from a `BoundPrograms`.
         let bytes: &'static [u8] =
             unsafe { std::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) };
         let parameters = Parameters { bytes, shared_from: self.shared_from };

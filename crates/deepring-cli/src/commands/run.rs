@@ -13,7 +13,7 @@ use deepring::{
     AuthenticRing, Check, Digest, Finding, Host, InLine, OwnedRing, RingError, RingId, SecretKey,
     TensorValue, UnverifiedRing,
 };
-use deepring_infer::{Engine, PlainModel, Preprocess, Rejected, Rten, RunError, Session, Split};
+use deepring_infer::{Engine, PlainModel, Preprocess, Rejected, Rten, RunError, Session, Timings};
 use serde_json::{Value, json};
 
 use super::recording::{Asked, Recorder};
@@ -202,7 +202,7 @@ fn decide<E: Engine>(
             recorder.decision(&outcome.decision, outcome.outputs.len())?;
         }
         times.ledger += recording.elapsed();
-        times.query(start.elapsed(), outcome.split);
+        times.query(start.elapsed(), outcome.timings);
         last = Some(outcome);
     }
     let Some(outcome) = last else { return Ok(()) };
@@ -237,7 +237,7 @@ fn open_session<E: Engine>(
     let total = ring.layers().iter().map(|h| h.plain_len).sum();
     let progress = Progress::bytes("opening", total);
     let mut session = Session::open_on(engine, ring, keys, args.check, &|n| progress.add(n))?;
-    session.set_shadow(args.shadow);
+    session.set_background_check(args.shadow);
     Ok(session)
 }
 
@@ -262,7 +262,7 @@ fn run_plain<E: Engine>(args: &Run, trust: Option<&Path>, engine: E) -> Result<(
         let start = Instant::now();
         outputs = queries.iter().map(|q| model.run(q)).collect::<Result<Vec<_>, _>>()?;
         let spent = start.elapsed();
-        times.query(spent, Split { engine: spent, ..Split::default() });
+        times.query(spent, Timings { engine: spent, ..Timings::default() });
     }
     let (inputs, outputs, rejected) = (queries.as_slice(), outputs.as_slice(), &[]);
     let (labels, times) = (&labels, &times);
@@ -275,19 +275,19 @@ struct Times {
     /// Queries that one measurement covers.
     batch: usize,
     queries: Vec<Duration>,
-    split: Split,
+    timings: Timings,
     ledger: Duration,
 }
 
 impl Times {
     fn new(load: Duration, batch: usize) -> Self {
-        let (split, ledger) = (Split::default(), Duration::ZERO);
-        Self { load, batch: batch.max(1), queries: Vec::new(), split, ledger }
+        let (timings, ledger) = (Timings::default(), Duration::ZERO);
+        Self { load, batch: batch.max(1), queries: Vec::new(), timings, ledger }
     }
 
-    fn query(&mut self, spent: Duration, split: Split) {
+    fn query(&mut self, spent: Duration, timings: Timings) {
         self.queries.push(spent);
-        self.split += split;
+        self.timings += timings;
     }
 
     /// Milliseconds of one query: of a batch, its share.
@@ -307,9 +307,9 @@ impl Times {
                 "n": sorted.len(),
             },
             "split_ms": {
-                "engine": share(self.split.engine),
-                "check": share(self.split.check),
-                "receipt": share(self.split.receipt),
+                "engine": share(self.timings.engine),
+                "check": share(self.timings.check),
+                "receipt": share(self.timings.receipt),
                 "ledger": share(self.ledger),
             },
         })

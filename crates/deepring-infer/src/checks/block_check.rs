@@ -7,19 +7,19 @@ use deepring::{Header, Part, PartKind, TensorSpec};
 use deepring_memory::{Protection, SecretBytes};
 use rayon::prelude::*;
 
-use super::anatomy::Anatomy;
 use super::cost::{BlockCosts, Observed};
+use super::operators::Operators;
 use super::plan::{CheckPlan, PlanKind, Rate};
 use super::projection::DrawError;
-use super::rest::Rest;
+use super::recomputed::Recomputed;
 use super::rotation::Rotation;
 use super::shared_tags::SharedPieces;
 use super::transcript::Transcript;
-use super::usage::Verification;
+use super::usage::UseVerification;
 use super::vault::{
-    Changed, Draft, Layout, OpenVault, PieceTags, ReadError, SharedKey, Vault, VerifiedReader,
+    Changed, Draft, OpenVault, PieceTags, ReadError, SharedKey, Vault, VaultLayout, VerifiedReader,
 };
-use super::{Fault, Mode, secret};
+use super::{CheckFault, Mode, secret};
 use crate::mac::{Mac, Piece, TagDomain};
 
 /// Uses after which secrets are drawn anew: what an attacker can learn from one is whether a use was refused, and that
@@ -29,8 +29,8 @@ pub(crate) const SECRET_LIFE: u64 = 4096;
 /// What is needed to check one block.
 pub(crate) struct BlockCheck {
     mode: Mode,
-    anatomy: Anatomy,
-    rest: Option<Rest>,
+    operators: Operators,
+    recomputed: Option<Recomputed>,
     parts: Vec<Part>,
     pieces: Vec<Piece>,
     /// The last pieces have their tags there.
@@ -79,51 +79,51 @@ impl BlockCheck {
     /// verified copies.
     ///
     /// # Errors
-    /// [`Fault::Bytes`] if the live bytes are not what was decrypted, [`Fault::NoRandomness`] also without memory.
+    /// [`CheckFault::Bytes`] if the live bytes are not what was decrypted, [`CheckFault::NoRandomness`] also without memory.
     pub(crate) fn new(
         mode: Mode,
         draft: &Draft,
         (pieces, shared): (Vec<Piece>, Vec<SharedPieces>),
         bytes: &[u8],
         header: &Header,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, CheckFault> {
         let parts = &header.parts;
         // Each piece has its tag in one place.
         let mut end = draft.pieces();
         for some in &shared {
             if some.first() as usize != end {
-                return Err(Fault::Structure);
+                return Err(CheckFault::Structure);
             }
             end = some.end();
         }
         if end != pieces.len() {
-            return Err(Fault::Structure);
+            return Err(CheckFault::Structure);
         }
-        let mac = draft.mac().ok_or(Fault::NoRandomness)?;
+        let mac = draft.mac().ok_or(CheckFault::NoRandomness)?;
         let keys = shared.iter().map(SharedPieces::open).collect::<Result<Vec<_>, _>>()?;
         let tags = draft.tags_of_pieces(&mac, &keys);
         let reader = VerifiedReader { mac: &mac, tags, pieces: &pieces, bytes };
         let part = parts.iter().position(|p| p.kind == PartKind::Graph);
         let graph = part.filter(|_| mode != Mode::Bytes).map(|part| reader.part(part));
         let graph = graph.transpose()?;
-        let anatomy = graph.as_deref().map(|graph| Anatomy::of(graph, parts));
-        let mut anatomy = anatomy.unwrap_or_default();
-        let vault = vault_of(&mut anatomy, draft, parts, &reader)?;
-        let rest =
-            graph.and_then(|graph| Rest::of(&graph, &anatomy, &header.inputs, &header.outputs));
+        let operators = graph.as_deref().map(|graph| Operators::of(graph, parts));
+        let mut operators = operators.unwrap_or_default();
+        let vault = vault_of(&mut operators, draft, parts, &reader)?;
+        let recomputed = graph
+            .and_then(|graph| Recomputed::of(&graph, &operators, &header.inputs, &header.outputs));
         // What was read through copies has been compared on the way.
         let read = |piece: &Piece| {
-            anatomy.linears.iter().any(|l| l.weight == piece.part)
-                || anatomy.tables.iter().any(|t| t.part == piece.part)
+            operators.linears.iter().any(|l| l.weight == piece.part)
+                || operators.tables.iter().any(|t| t.part == piece.part)
         };
         let unread = (0u32..).zip(&pieces).filter(|(_, p)| !read(p));
         compare(vault.tags_of_pieces(&mac, &keys), bytes, unread, |_| ())?;
-        let rotation = rotation_of(&anatomy, &pieces).ok_or(Fault::NoRandomness)?;
+        let rotation = rotation_of(&operators, &pieces).ok_or(CheckFault::NoRandomness)?;
         let secrets = Secrets { vault: Arc::new(vault), rotation: Arc::new(rotation) };
         let check = Self {
             mode,
-            anatomy,
-            rest,
+            operators,
+            recomputed,
             parts: parts.clone(),
             pieces,
             shared,
@@ -148,12 +148,12 @@ impl BlockCheck {
     }
 
     /// What is computed a second time; `None` where nothing of the block can be.
-    pub(crate) fn rest(&self) -> Option<&Rest> {
-        self.rest.as_ref()
+    pub(crate) fn recomputed(&self) -> Option<&Recomputed> {
+        self.recomputed.as_ref()
     }
 
-    pub(crate) fn anatomy(&self) -> &Anatomy {
-        &self.anatomy
+    pub(crate) fn operators(&self) -> &Operators {
+        &self.operators
     }
 
     /// Whether a use has anything verified that comes out.
@@ -162,20 +162,25 @@ impl BlockCheck {
     }
 
     /// A verified copy of the block's graph; `None` if it has none.
-    pub(crate) fn graph(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+    pub(crate) fn graph(&self, bytes: &[u8]) -> Result<Option<Vec<u8>>, CheckFault> {
         let part = self.parts.iter().position(|p| p.kind == PartKind::Graph);
         part.map(|part| self.copy_of(bytes, part)).transpose()
     }
 
     /// A verified copy of a part.
-    pub(crate) fn copy_of(&self, bytes: &[u8], part: usize) -> Result<Vec<u8>, Fault> {
+    pub(crate) fn copy_of(&self, bytes: &[u8], part: usize) -> Result<Vec<u8>, CheckFault> {
         Ok(self.keys()?.reader(&self.pieces, bytes).part(part)?)
     }
 
     /// As [`copy_of`](Self::copy_of), straight into a place of the part's length, and verified there.
-    pub(crate) fn copy_into(&self, bytes: &[u8], part: usize, out: &mut [u8]) -> Result<(), Fault> {
+    pub(crate) fn copy_into(
+        &self,
+        bytes: &[u8],
+        part: usize,
+        out: &mut [u8],
+    ) -> Result<(), CheckFault> {
         if self.parts.get(part).map(|p| p.len) != Some(out.len() as u64) {
-            return Err(Fault::Structure);
+            return Err(CheckFault::Structure);
         }
         Ok(self.keys()?.reader(&self.pieces, bytes).part_into(part, out)?)
     }
@@ -186,7 +191,7 @@ impl BlockCheck {
         let compute = self.plan(PlanKind::Compute)?;
         let piece = |i: &u32| self.pieces.get(*i as usize).map_or(0, |p| p.range.len() as u64);
         let after = compute.plan.after().iter().map(piece).sum();
-        self.observed().costs(&self.anatomy, len, after)
+        self.observed().costs(&self.operators, len, after)
     }
 
     pub(crate) fn parts(&self) -> &[Part] {
@@ -225,8 +230,9 @@ impl BlockCheck {
         let both = self.plan(PlanKind::Both);
         let intact = mac.zip(both).map(|(mac, both)| self.is_plan(&both.plan, &mac));
         if intact == Some(Ok(())) {
-            let make =
-                |anatomy: &Anatomy, pieces: &[Piece]| CheckPlan::auto(rates(), anatomy, pieces);
+            let make = |operators: &Operators, pieces: &[Piece]| {
+                CheckPlan::auto(rates(), operators, pieces)
+            };
             self.plan_or(PlanKind::Auto, make);
         }
     }
@@ -239,10 +245,10 @@ impl BlockCheck {
     fn plan_or(
         &self,
         kind: PlanKind,
-        make: impl FnOnce(&Anatomy, &[Piece]) -> CheckPlan,
+        make: impl FnOnce(&Operators, &[Piece]) -> CheckPlan,
     ) -> &TaggedPlan {
         self.plans[kind.index()].get_or_init(|| {
-            let plan = make(&self.anatomy, &self.pieces);
+            let plan = make(&self.operators, &self.pieces);
             let mac = self.vault().ok().and_then(|vault| vault.mac());
             let domain = TagDomain::Plan(kind as u32);
             let tag = mac.and_then(|mac| mac.tag(domain, &self.transcript(&plan)));
@@ -252,38 +258,38 @@ impl BlockCheck {
     }
 
     /// Begins one use under a plan. Compares what the check itself is made of with its tags, and whether the block is
-    /// retired; bytes are compared by [`Verification::compare_bytes`].
+    /// retired; bytes are compared by [`UseVerification::compare_bytes`].
     ///
     /// # Errors
-    /// [`Fault::Retired`]; [`Fault::Structure`] also where no such plan was chosen.
-    pub(crate) fn begin(&self, kind: PlanKind) -> Result<Verification<'_>, Fault> {
+    /// [`CheckFault::Retired`]; [`CheckFault::Structure`] also where no such plan was chosen.
+    pub(crate) fn begin(&self, kind: PlanKind) -> Result<UseVerification<'_>, CheckFault> {
         let keys = self.keys()?;
-        let TaggedPlan { plan, .. } = self.plan(kind).ok_or(Fault::Structure)?;
+        let TaggedPlan { plan, .. } = self.plan(kind).ok_or(CheckFault::Structure)?;
         self.is_intact(plan, &keys.vault, &keys.mac)?;
-        Ok(Verification::new(self, plan, keys))
+        Ok(UseVerification::new(self, plan, keys))
     }
 
     /// Whether everything that decides a verdict is what it was: secrets, structure and plan.
-    fn is_intact(&self, plan: &CheckPlan, vault: &Vault, mac: &Mac) -> Result<(), Fault> {
+    fn is_intact(&self, plan: &CheckPlan, vault: &Vault, mac: &Mac) -> Result<(), CheckFault> {
         self.is_plan(plan, mac)?;
-        if vault.is_intact(mac) { Ok(()) } else { Err(Fault::Structure) }
+        if vault.is_intact(mac) { Ok(()) } else { Err(CheckFault::Structure) }
     }
 
     /// Whether the plan and what it is about are what they were when it was chosen.
-    pub(super) fn is_plan(&self, plan: &CheckPlan, mac: &Mac) -> Result<(), Fault> {
+    pub(super) fn is_plan(&self, plan: &CheckPlan, mac: &Mac) -> Result<(), CheckFault> {
         let tagged = self.plans.get(plan.kind().index()).and_then(OnceLock::get);
-        let tag = tagged.and_then(|tagged| tagged.tag.as_ref()).ok_or(Fault::Structure)?;
+        let tag = tagged.and_then(|tagged| tagged.tag.as_ref()).ok_or(CheckFault::Structure)?;
         let domain = TagDomain::Plan(plan.kind() as u32);
         let fits = mac.matches(domain, &self.transcript(plan), tag.expose());
-        if fits { Ok(()) } else { Err(Fault::Structure) }
+        if fits { Ok(()) } else { Err(CheckFault::Structure) }
     }
 
     fn transcript(&self, plan: &CheckPlan) -> Vec<u8> {
         let parts = self.parts.iter().map(|p| (p.offset, p.len, p.kind == PartKind::Graph));
         let mut transcript = Transcript::default();
         self.mode.hash(&mut transcript);
-        self.anatomy.hash(&mut transcript);
-        self.rest.hash(&mut transcript);
+        self.operators.hash(&mut transcript);
+        self.recomputed.hash(&mut transcript);
         parts.for_each(|part| part.hash(&mut transcript));
         self.pieces.iter().for_each(|p| (p.part, p.range.start, p.range.end).hash(&mut transcript));
         let shared = || self.shared.iter().map(|s| (s.first(), s.end()));
@@ -295,30 +301,31 @@ impl BlockCheck {
 
     /// Pieces that the rotation has to deal.
     pub(super) fn in_rotation(&self) -> usize {
-        self.pieces.iter().filter(|p| of_product(&self.anatomy, p)).count()
+        self.pieces.iter().filter(|p| of_product(&self.operators, p)).count()
     }
 
     /// Whose turn it is.
-    pub(super) fn rotation(&self) -> Result<Arc<Rotation>, Fault> {
-        self.secrets().as_ref().map(|s| Arc::clone(&s.rotation)).ok_or(Fault::Retired)
+    pub(super) fn rotation(&self) -> Result<Arc<Rotation>, CheckFault> {
+        self.secrets().as_ref().map(|s| Arc::clone(&s.rotation)).ok_or(CheckFault::Retired)
     }
 
     /// Draws all secrets and turns anew, from bytes that are compared on the way.
-    pub(crate) fn redraw(&self, bytes: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn redraw(&self, bytes: &[u8]) -> Result<(), CheckFault> {
         let keys = self.keys()?;
         let reader = keys.reader(&self.pieces, bytes);
-        let mut vault = OpenVault::again(&keys.vault).ok_or(Fault::NoRandomness)?;
-        if !draw_all(&self.anatomy, &self.parts, &reader, &mut vault)?.is_empty() {
-            return Err(Fault::Structure);
+        let mut vault = OpenVault::again(&keys.vault).ok_or(CheckFault::NoRandomness)?;
+        if !draw_all(&self.operators, &self.parts, &reader, &mut vault)?.is_empty() {
+            return Err(CheckFault::Structure);
         }
         let vault = vault.close(keys.vault.generation().wrapping_add(1));
-        let rotation = rotation_of(&self.anatomy, &self.pieces).ok_or(Fault::NoRandomness)?;
-        let vault = vault.ok_or(Fault::NoRandomness)?;
+        let rotation =
+            rotation_of(&self.operators, &self.pieces).ok_or(CheckFault::NoRandomness)?;
+        let vault = vault.ok_or(CheckFault::NoRandomness)?;
         let drawn = Secrets { vault: Arc::new(vault), rotation: Arc::new(rotation) };
         // A fault in another thread may have taken the block out of use meanwhile.
         match &mut *self.secrets() {
             Some(secrets) => *secrets = drawn,
-            None => return Err(Fault::Retired),
+            None => return Err(CheckFault::Retired),
         }
         Ok(())
     }
@@ -329,29 +336,29 @@ impl BlockCheck {
     }
 
     /// Compares every byte.
-    pub(crate) fn bytes_fit(&self, bytes: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn bytes_fit(&self, bytes: &[u8]) -> Result<(), CheckFault> {
         compare(self.keys()?.tags(), bytes, (0u32..).zip(&self.pieces), |_| ())
     }
 
     /// Compares every byte of one part.
-    pub(crate) fn part_fits(&self, bytes: &[u8], part: usize) -> Result<(), Fault> {
+    pub(crate) fn part_fits(&self, bytes: &[u8], part: usize) -> Result<(), CheckFault> {
         let pieces = (0u32..).zip(&self.pieces).filter(|(_, p)| p.part == part);
         let mut compared = 0;
         compare(self.keys()?.tags(), bytes, pieces, |p| compared += p.range.len() as u64)?;
         let len = self.parts.get(part).map(|p| p.len);
-        if len == Some(compared) { Ok(()) } else { Err(Fault::NothingCompared { part }) }
+        if len == Some(compared) { Ok(()) } else { Err(CheckFault::NothingCompared { part }) }
     }
 
     /// What a use compares with. Of what is shared, tags and keys are compared here; the block's own when a use begins.
-    pub(super) fn keys(&self) -> Result<Keys, Fault> {
+    pub(super) fn keys(&self) -> Result<Keys, CheckFault> {
         let vault = self.vault()?;
-        let mac = vault.mac().ok_or(Fault::Structure)?;
+        let mac = vault.mac().ok_or(CheckFault::Structure)?;
         let shared = self.shared.iter().map(SharedPieces::open).collect::<Result<_, _>>()?;
         Ok(Keys { mac, vault, shared })
     }
 
-    fn vault(&self) -> Result<Arc<Vault>, Fault> {
-        self.secrets().as_ref().map(|s| Arc::clone(&s.vault)).ok_or(Fault::Retired)
+    fn vault(&self) -> Result<Arc<Vault>, CheckFault> {
+        self.secrets().as_ref().map(|s| Arc::clone(&s.vault)).ok_or(CheckFault::Retired)
     }
 
     fn secrets(&self) -> MutexGuard<'_, Option<Secrets>> {
@@ -363,10 +370,10 @@ impl BlockCheck {
     /// Left out are single numbers and short lists of integers: operators want them as constants, and every
     /// engine makes them something of its own.
     pub(crate) fn read_in_place(&self) -> Vec<u64> {
-        let all: Vec<usize> = (0..self.anatomy.linears.len()).collect();
+        let all: Vec<usize> = (0..self.operators.linears.len()).collect();
         let by_product = |part: usize| {
-            self.anatomy.linears.iter().any(|l| l.weight == part)
-                || self.anatomy.is_bias(part, &all)
+            self.operators.linears.iter().any(|l| l.weight == part)
+                || self.operators.is_bias(part, &all)
         };
         let parts = self.parts.iter().enumerate();
         parts
@@ -392,8 +399,8 @@ impl BlockCheck {
 
     /// A use under any plan, for tests of what is refused.
     #[cfg(test)]
-    pub(crate) fn under<'c>(&'c self, plan: &'c CheckPlan) -> Verification<'c> {
-        Verification::new(self, plan, self.keys().unwrap())
+    pub(crate) fn under<'c>(&'c self, plan: &'c CheckPlan) -> UseVerification<'c> {
+        UseVerification::new(self, plan, self.keys().unwrap())
     }
 
     /// Deals other pieces than were dealt, for tests of what is refused.
@@ -405,15 +412,15 @@ impl BlockCheck {
 
     /// What plans are made of, for tests that edit it.
     #[cfg(test)]
-    pub(crate) fn anatomy_mut(&mut self) -> &mut Anatomy {
-        &mut self.anatomy
+    pub(crate) fn anatomy_mut(&mut self) -> &mut Operators {
+        &mut self.operators
     }
 
     /// The projections as they are now.
     #[cfg(test)]
     pub(crate) fn projections(&self) -> Vec<Vec<u8>> {
         let vault = self.vault().unwrap();
-        (0..self.anatomy.linears.len()).map(|i| vault.projection(i).to_vec()).collect()
+        (0..self.operators.linears.len()).map(|i| vault.projection(i).to_vec()).collect()
     }
 }
 
@@ -426,41 +433,42 @@ impl std::fmt::Debug for BlockCheck {
 /// Tags rows and draws projections from verified copies. Operators that turn out to have no projection are taken out of
 /// the anatomy: their bytes are compared.
 fn vault_of(
-    anatomy: &mut Anatomy,
+    operators: &mut Operators,
     draft: &Draft,
     parts: &[Part],
     reader: &VerifiedReader<'_>,
-) -> Result<Vault, Fault> {
-    anatomy.linears.retain(|l| secret::len_of(l, parts).is_some());
-    anatomy.keep_covered();
-    anatomy.tables.retain(|t| t.len().is_some());
+) -> Result<Vault, CheckFault> {
+    operators.linears.retain(|l| secret::len_of(l, parts).is_some());
+    operators.keep_covered();
+    operators.tables.retain(|t| t.len().is_some());
     loop {
-        let lens = anatomy.linears.iter().filter_map(|l| secret::len_of(l, parts));
-        let rows = anatomy.tables.iter().map(|t| t.rows);
-        let layout = Layout::new(draft.pieces(), rows, lens).ok_or(Fault::NoRandomness)?;
-        let mut vault = OpenVault::of(draft, layout).ok_or(Fault::NoRandomness)?;
-        for (number, table) in anatomy.tables.iter().enumerate() {
+        let lens = operators.linears.iter().filter_map(|l| secret::len_of(l, parts));
+        let rows = operators.tables.iter().map(|t| t.rows);
+        let layout =
+            VaultLayout::new(draft.pieces(), rows, lens).ok_or(CheckFault::NoRandomness)?;
+        let mut vault = OpenVault::of(draft, layout).ok_or(CheckFault::NoRandomness)?;
+        for (number, table) in operators.tables.iter().enumerate() {
             table.tag_rows(number, reader, &mut vault)?;
         }
-        let unsuitable = draw_all(anatomy, parts, reader, &mut vault)?;
+        let unsuitable = draw_all(operators, parts, reader, &mut vault)?;
         if unsuitable.is_empty() {
-            return vault.close(0).ok_or(Fault::NoRandomness);
+            return vault.close(0).ok_or(CheckFault::NoRandomness);
         }
         let mut numbers = 0..;
-        anatomy.linears.retain(|_| numbers.next().is_some_and(|n| !unsuitable.contains(&n)));
-        anatomy.keep_covered();
+        operators.linears.retain(|_| numbers.next().is_some_and(|n| !unsuitable.contains(&n)));
+        operators.keep_covered();
     }
 }
 
 /// Draws the projection of each linear operator; returns the numbers of those that have none.
 fn draw_all(
-    anatomy: &Anatomy,
+    operators: &Operators,
     parts: &[Part],
     reader: &VerifiedReader<'_>,
     vault: &mut OpenVault,
-) -> Result<Vec<usize>, Fault> {
+) -> Result<Vec<usize>, CheckFault> {
     let places = vault.projections_mut();
-    let drawn: Vec<_> = anatomy
+    let drawn: Vec<_> = operators
         .linears
         .par_iter()
         .zip(places)
@@ -471,21 +479,21 @@ fn draw_all(
         match drawn {
             Ok(()) => {}
             Err(DrawError::Unsuitable) => unsuitable.push(number),
-            Err(DrawError::NoRandomness) => return Err(Fault::NoRandomness),
+            Err(DrawError::NoRandomness) => return Err(CheckFault::NoRandomness),
             Err(DrawError::Read(e)) => return Err(e.into()),
         }
     }
     Ok(unsuitable)
 }
 
-fn rotation_of(anatomy: &Anatomy, pieces: &[Piece]) -> Option<Rotation> {
+fn rotation_of(operators: &Operators, pieces: &[Piece]) -> Option<Rotation> {
     let due: Vec<u32> =
-        (0u32..).zip(pieces).filter(|(_, p)| of_product(anatomy, p)).map(|(i, _)| i).collect();
+        (0u32..).zip(pieces).filter(|(_, p)| of_product(operators, p)).map(|(i, _)| i).collect();
     Rotation::new(&due)
 }
 
-fn of_product(anatomy: &Anatomy, piece: &Piece) -> bool {
-    anatomy.linears.iter().any(|l| l.weight == piece.part)
+fn of_product(operators: &Operators, piece: &Piece) -> bool {
+    operators.linears.iter().any(|l| l.weight == piece.part)
 }
 
 /// Below this, starting threads costs more than they save.
@@ -497,7 +505,7 @@ pub(super) fn compare<'p>(
     bytes: &[u8],
     pieces: impl Iterator<Item = (u32, &'p Piece)>,
     mut each: impl FnMut(&Piece),
-) -> Result<(), Fault> {
+) -> Result<(), CheckFault> {
     let pieces: Vec<(u32, &Piece)> = pieces.collect();
     let differs = |(number, piece): &&(u32, &Piece)| {
         let live = bytes.get(piece.range.clone());
@@ -516,13 +524,13 @@ pub(super) fn compare<'p>(
     Ok(())
 }
 
-impl From<Changed> for Fault {
+impl From<Changed> for CheckFault {
     fn from(Changed(piece): Changed) -> Self {
         Self::Bytes { part: piece.part, range: piece.range }
     }
 }
 
-impl From<ReadError> for Fault {
+impl From<ReadError> for CheckFault {
     fn from(e: ReadError) -> Self {
         match e {
             ReadError::Changed(changed) => changed.into(),

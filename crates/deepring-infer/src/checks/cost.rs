@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::anatomy::{Anatomy, Form, Linear, Numbers};
 use super::direct;
+use super::operators::{Arithmetic, Linear, LinearForm, Operators};
 use super::plan::Rate;
 
 /// Uses that are observed. The first ones meet memory that nobody has touched, so the fastest counts.
@@ -33,7 +33,7 @@ pub(crate) struct Observed {
     products: Option<f64>,
     /// One run of the block, one run of its rest.
     engine: Option<f64>,
-    rest: Option<f64>,
+    recomputed: Option<f64>,
 }
 
 impl Observed {
@@ -59,24 +59,24 @@ impl Observed {
     }
 
     /// What one run of the rest and the comparison took.
-    pub(crate) fn rest(&mut self, took: Duration) {
-        least(&mut self.rest, took.as_secs_f64());
+    pub(crate) fn recomputed(&mut self, took: Duration) {
+        least(&mut self.recomputed, took.as_secs_f64());
     }
 
     /// The costs of a block, when enough uses were observed. `after` is how many bytes only `compute` compares after a use.
     pub(crate) fn costs(
         &mut self,
-        anatomy: &Anatomy,
+        operators: &Operators,
         part_len: impl Fn(usize) -> u64,
         after: u64,
     ) -> Option<BlockCosts> {
         if self.uses < USES {
             return None;
         }
-        let units: f64 = anatomy.linears.iter().zip(&self.sizes).map(|(l, s)| work(l, *s)).sum();
+        let units: f64 = operators.linears.iter().zip(&self.sizes).map(|(l, s)| work(l, *s)).sum();
         let unit = *self.unit.get_or_insert(self.products? / units.max(1.0));
         let byte = self.byte?;
-        let operators = anatomy.linears.iter().enumerate().map(|(i, linear)| {
+        let operators = operators.linears.iter().enumerate().map(|(i, linear)| {
             let sizes = self.sizes.get(i).copied().unwrap_or_default();
             OperatorCosts {
                 product: unit * work(linear, sizes) + OPERATOR,
@@ -85,7 +85,7 @@ impl Observed {
         });
         Some(BlockCosts {
             operators: operators.collect(),
-            rest: self.rest.unwrap_or(0.0),
+            recomputed: self.recomputed.unwrap_or(0.0),
             after: byte * after as f64,
             engine: self.engine.unwrap_or(0.0),
         })
@@ -107,7 +107,7 @@ pub(crate) struct OperatorCosts {
 #[derive(Debug, Clone)]
 pub(crate) struct BlockCosts {
     operators: Vec<OperatorCosts>,
-    rest: f64,
+    recomputed: f64,
     /// Comparing what has no product once more.
     after: f64,
     engine: f64,
@@ -169,11 +169,11 @@ impl BlockCosts {
             Rate::Half => o.bytes + o.product / 2.0,
             Rate::Always => o.product,
         };
-        self.operators.iter().zip(rates).map(one).sum::<f64>() + self.rest / 8.0
+        self.operators.iter().zip(rates).map(one).sum::<f64>() + self.recomputed / 8.0
     }
 
     fn compute(&self) -> f64 {
-        self.operators.iter().map(|o| o.product).sum::<f64>() + self.rest + self.after
+        self.operators.iter().map(|o| o.product).sum::<f64>() + self.recomputed + self.after
     }
 }
 
@@ -181,12 +181,15 @@ impl BlockCosts {
 fn work(linear: &Linear, [x, y]: [usize; 2]) -> f64 {
     let (x, y) = (x as f64, y as f64);
     let further = match &linear.form {
-        Form::Rows { .. } => 0.0,
+        LinearForm::Rows { .. } => 0.0,
         // As many sums as there are outputs, not inputs.
-        Form::Conv(w) if direct::suits(w) => y / w.outputs as f64 * (w.inputs() * w.taps()) as f64,
-        Form::Conv(w) => x * (w.taps() - 1) as f64,
+        LinearForm::Conv(w) if direct::suits(w) => {
+            y / w.outputs as f64 * (w.inputs() * w.taps()) as f64
+        }
+        LinearForm::Conv(w) => x * (w.taps() - 1) as f64,
     };
-    let slower = if matches!(linear.numbers, Numbers::Bytes { .. }) { BYTE_SUMS } else { 1.0 };
+    let slower =
+        if matches!(linear.arithmetic, Arithmetic::Bytes { .. }) { BYTE_SUMS } else { 1.0 };
     (x + y + TAP * further) * slower
 }
 
@@ -194,11 +197,11 @@ fn work(linear: &Linear, [x, y]: [usize; 2]) -> f64 {
 mod tests {
     use super::*;
 
-    fn block(operators: &[(f64, f64)], rest: f64, engine: f64) -> BlockCosts {
+    fn block(operators: &[(f64, f64)], recomputed: f64, engine: f64) -> BlockCosts {
         let operators = operators
             .iter()
             .map(|(product, bytes)| OperatorCosts { product: *product, bytes: *bytes });
-        BlockCosts { operators: operators.collect(), rest, after: 0.0, engine }
+        BlockCosts { operators: operators.collect(), recomputed, after: 0.0, engine }
     }
 
     #[test]
@@ -217,7 +220,7 @@ mod tests {
 
     #[test]
     fn compute_is_taken_where_it_costs_little_more() {
-        let cheap = |rest| [block(&[(0.01, 0.009)], rest, 1.0)];
+        let cheap = |recomputed| [block(&[(0.01, 0.009)], recomputed, 1.0)];
         assert_eq!(Choice::of(&cheap(0.02)), Choice::Compute);
         assert!(matches!(Choice::of(&cheap(0.1)), Choice::Auto(_)));
         let [dear] = cheap(0.02);

@@ -4,7 +4,7 @@ use deepring::{Dim, Part, PartKind};
 use deepring_onnx::proto::{EXTERNAL, GraphProto, ModelProto, TensorProto};
 use prost::Message as _;
 
-use super::anatomy::offset_of;
+use super::operators::offset_of;
 
 /// Whether each tensor of a graph that stands elsewhere, in branches too, is one parameter of the block: its place, length, type
 /// and dimensions. What begins within one, or in no part, no tag would cover.

@@ -6,7 +6,7 @@
 
 use zeroize::Zeroizing;
 
-use super::anatomy::{Form, Linear, Numbers, Zero};
+use super::operators::{Arithmetic, Linear, LinearForm, Zero};
 use super::products::matrix;
 use super::projection::DrawError;
 use crate::engine::{Elements, View};
@@ -34,22 +34,22 @@ pub(crate) fn numbers(bytes: &[u8], signed: bool) -> Vec<i64> {
 
 impl<'a> IntegerProjection<'a> {
     /// Numbers that an operator's projection has. `None` if there is none of its form.
-    pub(crate) fn len(form: &Form) -> Option<usize> {
+    pub(crate) fn len(form: &LinearForm) -> Option<usize> {
         match form {
-            Form::Rows { inner, outer, .. } => outer.checked_add(*inner)?.checked_add(HEAD),
-            Form::Conv(_) => None,
+            LinearForm::Rows { inner, outer, .. } => outer.checked_add(*inner)?.checked_add(HEAD),
+            LinearForm::Conv(_) => None,
         }
     }
 
     /// Draws `r` into `out` and projects the weights.
     pub(crate) fn draw_into<E>(
-        form: &Form,
+        form: &LinearForm,
         out: &mut [i64],
         weights: &[i64],
         weight_zero: Option<&[i64]>,
         zero: Option<&[i64]>,
     ) -> Result<(), DrawError<E>> {
-        let Form::Rows { inner, outer: outputs, transposed } = *form else {
+        let LinearForm::Rows { inner, outer: outputs, transposed } = *form else {
             return Err(DrawError::Unsuitable);
         };
         let zeros = weight_zero.unwrap_or(&[0]);
@@ -86,7 +86,7 @@ impl<'a> IntegerProjection<'a> {
     }
 
     /// A projection as it lies in a vault. `None` if it has not the length that the form says.
-    pub(crate) fn lent(form: &Form, bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn borrowed(form: &LinearForm, bytes: &'a [u8]) -> Option<Self> {
         let numbers: &[i64] = bytemuck::try_cast_slice(bytes).ok()?;
         (Self::len(form)? == numbers.len()).then_some(Self { numbers, outputs: form.outputs() })
     }
@@ -118,8 +118,8 @@ impl<'a> IntegerProjection<'a> {
 
 /// The value that an operator on bytes takes its zero point from, where it is no parameter.
 pub(super) fn input_zero(linear: &Linear) -> Option<&str> {
-    match &linear.numbers {
-        Numbers::Bytes { input_zero: Some(Zero::Value(name)), .. } => Some(name),
+    match &linear.arithmetic {
+        Arithmetic::Bytes { input_zero: Some(Zero::Value(name)), .. } => Some(name),
         _ => None,
     }
 }

@@ -1,8 +1,8 @@
-//! How close a right output comes to being refused, and how small an edit of a weight is met.
+//! How close a right output comes to being refused, and how small an edit of a weight is detected.
 
-use super::anatomy::{Form, Linear};
+use super::operators::{Linear, LinearForm};
 use super::products::{Products, matrix, picture};
-use super::projection::{Gap, Projection};
+use super::projection::{Projection, Residual};
 use crate::engine::{Elements, View};
 
 /// What one operator's check can tell apart, on one input.
@@ -11,11 +11,11 @@ pub(crate) struct Margin {
     pub(crate) part: usize,
     /// Places that were compared.
     pub(crate) places: usize,
-    /// The largest gap that a right output had, as a share of what is allowed.
-    pub(crate) worst: f32,
-    /// For each weight that was sampled, the smallest change that is met for certain; infinite if the input
+    /// The largest residual of a right output, as a share of what is allowed.
+    pub(crate) max_residual: f32,
+    /// For each weight that was sampled, the smallest change that is detected for certain; infinite if the input
     /// never excites the weight.
-    pub(crate) floors: Vec<f32>,
+    pub(crate) detection_thresholds: Vec<f32>,
     /// Root mean square of the operator's weights.
     pub(crate) rms: f32,
 }
@@ -34,32 +34,33 @@ pub(super) fn measure<'v>(
     random: &mut dyn FnMut() -> usize,
 ) -> Option<Margin> {
     let x = &value(&linear.x.value)?;
-    let mut pictures: Vec<Vec<Gap>> = Vec::new();
+    let mut pictures: Vec<Vec<Residual>> = Vec::new();
     products.sides(number, projection, value, |y, y2, x, x2| {
-        pictures.push(projection.gaps([y, y2, x, x2], linear.magnified()));
+        pictures.push(projection.residuals([y, y2, x, x2], linear.magnified()));
         Some(())
     })?;
-    let worst = pictures.iter().flatten().map(|g| g.found / g.bound).fold(0.0, f32::max);
+    let max_residual = pictures.iter().flatten().map(|g| g.value / g.bound).fold(0.0, f32::max);
     let Elements::F32(elements) = &x.elements else { return None };
     let squares: f64 = weights.iter().map(|w| f64::from(*w).powi(2)).sum();
-    let mut floors = Vec::with_capacity(SAMPLES);
+    let mut detection_thresholds = Vec::with_capacity(SAMPLES);
     for _ in 0..SAMPLES {
         let met = excited(linear, x, elements, products.output_size(number)?, random)?;
-        let floor = met
+        let threshold = met
             .values
             .iter()
             .zip(pictures.iter().flatten())
-            .map(|(x, gap)| {
-                (gap.bound + gap.found) / (projection.size(met.output) * met.relu(*x).abs())
+            .map(|(x, residual)| {
+                (residual.bound + residual.value)
+                    / (projection.size(met.output) * met.relu(*x).abs())
             })
             .fold(f32::INFINITY, f32::min);
-        floors.push(floor);
+        detection_thresholds.push(threshold);
     }
     Some(Margin {
         part: linear.weight,
         places: pictures.iter().map(Vec::len).sum(),
-        worst,
-        floors,
+        max_residual,
+        detection_thresholds,
         rms: (squares / weights.len().max(1) as f64).sqrt() as f32,
     })
 }
@@ -86,13 +87,13 @@ fn excited(
 ) -> Option<Excited> {
     let relu = linear.x.relu;
     match &linear.form {
-        Form::Rows { inner, outer, .. } => {
+        LinearForm::Rows { inner, outer, .. } => {
             matrix(&x.dims)?;
             let (output, input) = (random() % outer, random() % inner);
             let values = elements.iter().skip(input).step_by(*inner).copied().collect();
             Some(Excited { output, values, relu })
         }
-        Form::Conv(w) => {
+        LinearForm::Conv(w) => {
             let (images, channels, size) = picture(&x.dims)?;
             let pixels = size[0] * size[1];
             let (output, tap) = (random() % w.outputs, random() % w.taps());

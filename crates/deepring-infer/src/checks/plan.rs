@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::anatomy::Anatomy;
+use super::operators::Operators;
 use crate::mac::Piece;
 
 /// Parts up to this many bytes are compared after each use too: that costs less than a microsecond a part, and leaves an
@@ -21,7 +21,7 @@ pub(crate) enum Rate {
 
 impl Rate {
     /// Whether a uniformly random number picks this use. What one rate picks, every higher one does too.
-    pub(crate) fn picks(self, random: u64) -> bool {
+    pub(crate) fn samples(self, random: u64) -> bool {
         match self {
             Self::Never => false,
             Self::Eighth => random.is_multiple_of(8),
@@ -80,47 +80,47 @@ pub(crate) struct CheckPlan {
 }
 
 impl CheckPlan {
-    pub(crate) fn bytes(anatomy: &Anatomy, pieces: &[Piece]) -> Self {
+    pub(crate) fn bytes(operators: &Operators, pieces: &[Piece]) -> Self {
         Self::new(
             PlanKind::Bytes,
-            vec![Rate::Never; anatomy.linears.len()],
+            vec![Rate::Never; operators.linears.len()],
             Rate::Never,
-            anatomy,
+            operators,
             pieces,
         )
     }
 
-    pub(crate) fn both(anatomy: &Anatomy, pieces: &[Piece]) -> Self {
-        let mut plan = Self::compute(anatomy, pieces);
-        let table = |part: usize| anatomy.tables.iter().any(|t| t.part == part);
+    pub(crate) fn both(operators: &Operators, pieces: &[Piece]) -> Self {
+        let mut plan = Self::compute(operators, pieces);
+        let table = |part: usize| operators.tables.iter().any(|t| t.part == part);
         plan.kind = PlanKind::Both;
-        plan.before = numbers(pieces, |p| !table(p.part));
+        plan.before = piece_indices(pieces, |p| !table(p.part));
         plan
     }
 
-    pub(crate) fn compute(anatomy: &Anatomy, pieces: &[Piece]) -> Self {
+    pub(crate) fn compute(operators: &Operators, pieces: &[Piece]) -> Self {
         Self::new(
             PlanKind::Compute,
-            vec![Rate::Always; anatomy.linears.len()],
+            vec![Rate::Always; operators.linears.len()],
             Rate::Always,
-            anatomy,
+            operators,
             pieces,
         )
     }
 
-    pub(crate) fn auto(products: Vec<Rate>, anatomy: &Anatomy, pieces: &[Piece]) -> Self {
-        Self::new(PlanKind::Auto, products, Rate::Eighth, anatomy, pieces)
+    pub(crate) fn auto(products: Vec<Rate>, operators: &Operators, pieces: &[Piece]) -> Self {
+        Self::new(PlanKind::Auto, products, Rate::Eighth, operators, pieces)
     }
 
     fn new(
         kind: PlanKind,
         products: Vec<Rate>,
         recompute: Rate,
-        anatomy: &Anatomy,
+        operators: &Operators,
         pieces: &[Piece],
     ) -> Self {
         // A weight is covered only if the product of every operator that reads it is always verified.
-        let rated = || anatomy.linears.iter().zip(&products);
+        let rated = || operators.linears.iter().zip(&products);
         let left: HashSet<usize> =
             rated().filter(|(_, rate)| **rate != Rate::Always).map(|(l, _)| l.weight).collect();
         let covered: HashSet<usize> =
@@ -128,9 +128,10 @@ impl CheckPlan {
         let tables: HashSet<usize> = if kind == PlanKind::Bytes {
             HashSet::new()
         } else {
-            anatomy.tables.iter().map(|t| t.part).collect()
+            operators.tables.iter().map(|t| t.part).collect()
         };
-        let before = numbers(pieces, |p| !covered.contains(&p.part) && !tables.contains(&p.part));
+        let before =
+            piece_indices(pieces, |p| !covered.contains(&p.part) && !tables.contains(&p.part));
         let len = |part: usize| -> usize {
             pieces.iter().filter(|p| p.part == part).map(|p| p.range.len()).sum()
         };
@@ -156,12 +157,12 @@ impl CheckPlan {
     /// written here: of `compute` all, of `auto` each at least as often as in every eighth use.
     pub(crate) fn products(&self, random: u64, count: usize) -> Vec<usize> {
         let rate = |i: &usize| self.products.get(*i).copied().unwrap_or(Rate::Never);
-        (0..count).filter(|i| self.at_least(rate(i)).picks(random)).collect()
+        (0..count).filter(|i| self.at_least(rate(i)).samples(random)).collect()
     }
 
     /// Whether this use has the rest computed a second time.
     pub(crate) fn recomputes(&self, random: u64) -> bool {
-        self.at_least(self.recompute).picks(random)
+        self.at_least(self.recompute).samples(random)
     }
 
     fn at_least(&self, rate: Rate) -> Rate {
@@ -186,27 +187,27 @@ impl CheckPlan {
     }
 }
 
-fn numbers(pieces: &[Piece], wanted: impl Fn(&Piece) -> bool) -> Vec<u32> {
+fn piece_indices(pieces: &[Piece], wanted: impl Fn(&Piece) -> bool) -> Vec<u32> {
     (0u32..).zip(pieces).filter(|(_, p)| wanted(p)).map(|(i, _)| i).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::{Form, Linear, Numbers, Source};
+    use crate::checks::{Arithmetic, Linear, LinearForm, Source};
 
     /// A large weight, a small one, and a part that no operator multiplies with.
-    fn anatomy() -> (Anatomy, Vec<Piece>) {
+    fn operators() -> (Operators, Vec<Piece>) {
         let linear = |weight| Linear {
             weight,
             bias: None,
             x: Source { value: format!("x{weight}"), relu: false },
             y: format!("y{weight}"),
-            form: Form::Rows { inner: 8, outer: 8, transposed: false },
-            numbers: Numbers::once(),
+            form: LinearForm::Rows { inner: 8, outer: 8, transposed: false },
+            arithmetic: Arithmetic::unscaled(),
         };
-        let mut anatomy = Anatomy::default();
-        anatomy.linears = vec![linear(1), linear(2)];
+        let mut operators = Operators::default();
+        operators.linears = vec![linear(1), linear(2)];
         let piece = |part, range| Piece { part, range };
         let pieces = vec![
             piece(0, 0..100),
@@ -214,15 +215,15 @@ mod tests {
             piece(1, 100 + SMALL..100 + 2 * SMALL),
             piece(2, 40_000..40_100),
         ];
-        (anatomy, pieces)
+        (operators, pieces)
     }
 
     /// What is promised of `auto` is decided here: the rest in an eighth of the uses, an operator's product as often as its
     /// rate says, the bytes of every operator that is not always verified before the use, and of small parts after it too.
     #[test]
     fn what_a_plan_compares_follows_from_the_rates() {
-        let (anatomy, pieces) = anatomy();
-        let auto = CheckPlan::auto(vec![Rate::Eighth, Rate::Always], &anatomy, &pieces);
+        let (operators, pieces) = operators();
+        let auto = CheckPlan::auto(vec![Rate::Eighth, Rate::Always], &operators, &pieces);
         let drawn = |plan: &CheckPlan, what: &dyn Fn(&CheckPlan, u64) -> bool| {
             (0..8000u64).filter(|n| what(plan, *n)).count()
         };
@@ -232,13 +233,13 @@ mod tests {
         // Whenever the rest is recomputed, what it is recomputed from is verified.
         assert!((0..8000).all(|n| !auto.recomputes(n) || auto.products(n, 2) == [0, 1]));
         assert_eq!((auto.before(), auto.after()), (&[0, 1, 2][..], &[0][..]));
-        let compute = CheckPlan::compute(&anatomy, &pieces);
+        let compute = CheckPlan::compute(&operators, &pieces);
         assert_eq!(drawn(&compute, &|p, n| p.recomputes(n) && p.products(n, 2) == [0, 1]), 8000);
         assert_eq!((compute.before(), compute.after()), (&[0][..], &[0][..]));
-        let both = CheckPlan::both(&anatomy, &pieces);
+        let both = CheckPlan::both(&operators, &pieces);
         assert_eq!(both.before(), [0, 1, 2, 3]);
         assert_eq!(drawn(&both, &|p, n| p.recomputes(n) && p.products(n, 2) == [0, 1]), 8000);
-        let bytes = CheckPlan::bytes(&anatomy, &pieces);
+        let bytes = CheckPlan::bytes(&operators, &pieces);
         assert_eq!((bytes.before(), bytes.after()), (&[0, 1, 2, 3][..], &[][..]));
         assert_eq!(drawn(&bytes, &|p, n| p.recomputes(n) || !p.products(n, 2).is_empty()), 0);
     }
@@ -246,22 +247,22 @@ mod tests {
     /// A rate that somebody wrote between the choice and its tag.
     #[test]
     fn no_rate_takes_away_what_the_kind_promises() {
-        let (anatomy, pieces) = anatomy();
+        let (operators, pieces) = operators();
         for rates in [vec![Rate::Never; 2], Vec::new()] {
-            let auto = CheckPlan::auto(rates.clone(), &anatomy, &pieces);
+            let auto = CheckPlan::auto(rates.clone(), &operators, &pieces);
             assert_eq!((0..8000).filter(|n| auto.products(*n, 2) == [0, 1]).count(), 1000);
-            let edited = CheckPlan { products: rates, ..CheckPlan::compute(&anatomy, &pieces) };
+            let edited = CheckPlan { products: rates, ..CheckPlan::compute(&operators, &pieces) };
             assert!((0..8).all(|n| edited.products(n, 2) == [0, 1] && edited.recomputes(n)));
         }
     }
 
     #[test]
     fn a_rate_picks_as_often_as_it_says_and_what_a_lower_one_picks() {
-        let picked = |rate: Rate| (0..8000u64).filter(|n| rate.picks(*n)).count();
+        let picked = |rate: Rate| (0..8000u64).filter(|n| rate.samples(*n)).count();
         let rates = [Rate::Never, Rate::Eighth, Rate::Quarter, Rate::Half, Rate::Always];
         assert_eq!(rates.map(picked), [0, 1000, 2000, 4000, 8000]);
         for pair in rates.windows(2) {
-            assert!((0..8000).all(|n| !pair[0].picks(n) || pair[1].picks(n)));
+            assert!((0..8000).all(|n| !pair[0].samples(n) || pair[1].samples(n)));
         }
     }
 }

@@ -3,10 +3,10 @@
 
 use rayon::prelude::*;
 
-use super::anatomy::{Form, Linear};
 use super::direct;
+use super::operators::{Linear, LinearForm};
 use super::projection::{Fit, Projection};
-use super::readings::{Reading, Readings, Role, readings};
+use super::reductions::{OperatorReduction, ReductionPass, TensorRole, reduction_passes};
 use crate::engine::{Elements, View};
 use crate::kernels::{self, columns, rows};
 
@@ -103,11 +103,12 @@ fn close_scaled(
     let alone = std::slice::from_ref(linear);
     let mut products = Products::new(alone);
     let only = |number: usize| (number == 0).then_some(projection);
-    let read = readings(alone, &[0]).iter().map(|r| products.read(r, &only, &value)).collect();
+    let read =
+        reduction_passes(alone, &[0]).iter().map(|r| products.read(r, &only, &value)).collect();
     let read: Result<Vec<_>, usize> = read;
-    for (reading, _, side) in read.ok()?.into_iter().flatten() {
+    for (reduction, _, side) in read.ok()?.into_iter().flatten() {
         if let Some([sides]) = products.sides.first_chunk_mut::<1>() {
-            sides[usize::from(reading.role == Role::Output)] = side;
+            sides[usize::from(reduction.role == TensorRole::Output)] = side;
         }
     }
     products.close(0, projection, &value, scale, places)
@@ -139,26 +140,26 @@ impl<'a> Products<'a> {
     /// Verifies the outputs of these operators, at every place. Returns what was compared of each.
     pub(crate) fn verify<'v, 'p>(
         &mut self,
-        readings: &[Readings],
+        passes: &[ReductionPass],
         products: &[usize],
         projection: &(impl Fn(usize) -> Option<&'p Projection<'p>> + Sync),
         value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
     ) -> Result<Vec<Compared>, Misfit> {
-        let read = |readings: &Readings| self.read(readings, projection, value);
-        let elements = |r: &Readings| value(&r.value).map_or(0, |v| v.dims.iter().product());
-        let much = readings.len() > 1
+        let read = |pass: &ReductionPass| self.read(pass, projection, value);
+        let elements = |r: &ReductionPass| value(&r.value).map_or(0, |v| v.dims.iter().product());
+        let much = passes.len() > 1
             && rayon::current_num_threads() > 1
-            && readings.iter().map(elements).sum::<usize>() >= PARALLEL_FROM;
+            && passes.iter().map(elements).sum::<usize>() >= PARALLEL_FROM;
         let read: Result<Vec<_>, usize> = if much {
-            readings.par_iter().map(read).collect()
+            passes.par_iter().map(read).collect()
         } else {
-            readings.iter().map(read).collect()
+            passes.iter().map(read).collect()
         };
-        for (reading, len, side) in read.map_err(Misfit)?.into_iter().flatten() {
-            let role = usize::from(reading.role == Role::Output);
-            let wrong = || Misfit(reading.linear);
-            self.sizes.get_mut(reading.linear).ok_or_else(wrong)?[role] = len;
-            self.sides.get_mut(reading.linear).ok_or_else(wrong)?[role] = side;
+        for (reduction, len, side) in read.map_err(Misfit)?.into_iter().flatten() {
+            let role = usize::from(reduction.role == TensorRole::Output);
+            let wrong = || Misfit(reduction.linear);
+            self.sizes.get_mut(reduction.linear).ok_or_else(wrong)?[role] = len;
+            self.sides.get_mut(reduction.linear).ok_or_else(wrong)?[role] = side;
         }
         products.iter().map(|i| self.verify_one(*i, projection(*i), value)).collect()
     }
@@ -250,36 +251,37 @@ impl<'a> Products<'a> {
     /// One pass over a value, for all that read it; with the number of its elements.
     fn read<'v, 'p>(
         &self,
-        readings: &Readings,
+        pass: &ReductionPass,
         projection: &impl Fn(usize) -> Option<&'p Projection<'p>>,
         value: &(dyn Fn(&str) -> Option<View<'v>> + Sync),
-    ) -> Result<Vec<(Reading, usize, Side)>, usize> {
-        let blamed = readings.of.first().map_or(0, |r| r.linear);
-        let view = value(&readings.value).ok_or(blamed)?;
+    ) -> Result<Vec<(OperatorReduction, usize, Side)>, usize> {
+        let blamed = pass.reductions.first().map_or(0, |r| r.linear);
+        let view = value(&pass.value).ok_or(blamed)?;
         let Elements::F32(elements) = &view.elements else { return Err(blamed) };
-        let shape = if readings.channels_first { picture(&view.dims) } else { matrix(&view.dims) };
+        let shape = if pass.channels_first { picture(&view.dims) } else { matrix(&view.dims) };
         let (images, channels, size) = shape.ok_or(blamed)?;
         let pixels = size[0] * size[1];
         if images * channels * pixels != elements.len() {
             return Err(blamed);
         }
         // The inputs of a convolution of few channels are summed when its output's size is known.
-        let later =
-            |reading: &Reading| reading.role == Role::Input && self.is_direct(reading.linear);
-        let (later, of): (Vec<Reading>, Vec<Reading>) =
-            readings.of.iter().copied().partition(later);
+        let later = |reduction: &OperatorReduction| {
+            reduction.role == TensorRole::Input && self.is_direct(reduction.linear)
+        };
+        let (later, of): (Vec<OperatorReduction>, Vec<OperatorReduction>) =
+            pass.reductions.iter().copied().partition(later);
         let mut done: Vec<_> =
             later.into_iter().map(|r| (r, elements.len(), Side::default())).collect();
         let mut sides = Vec::with_capacity(of.len());
         let mut coefficients = Vec::with_capacity(of.len());
-        for reading in &of {
-            let projection = projection(reading.linear).ok_or(reading.linear)?;
-            let ((planes, squares), count) = match reading.role {
-                Role::Output => (projection.for_outputs(), 1),
-                Role::Input => (projection.for_inputs(), projection.taps()),
+        for reduction in &of {
+            let projection = projection(reduction.linear).ok_or(reduction.linear)?;
+            let ((planes, squares), count) = match reduction.role {
+                TensorRole::Output => (projection.for_outputs(), 1),
+                TensorRole::Input => (projection.for_inputs(), projection.taps()),
             };
             if squares.len() != channels || planes.len() != count * channels {
-                return Err(reading.linear);
+                return Err(reduction.linear);
             }
             coefficients.push((planes, squares));
             sides.push(Side {
@@ -291,19 +293,19 @@ impl<'a> Products<'a> {
             });
         }
         for (image, x) in elements.chunks_exact((channels * pixels).max(1)).enumerate() {
-            let mut passes: Vec<kernels::Reading<'_>> = of
+            let mut passes: Vec<kernels::Reduction<'_>> = of
                 .iter()
                 .zip(&mut sides)
                 .zip(&coefficients)
-                .map(|((reading, side), (planes, squares))| kernels::Reading {
-                    relu: reading.relu,
+                .map(|((reduction, side), (planes, squares))| kernels::Reduction {
+                    relu: reduction.relu,
                     planes,
                     squares,
                     sums: nth_mut(&mut side.sums, image, side.planes * pixels),
                     square_sums: nth_mut(&mut side.squares, image, pixels),
                 })
                 .collect();
-            if readings.channels_first {
+            if pass.channels_first {
                 columns(x, channels, pixels, &mut passes);
             } else {
                 rows(x, channels, pixels, &mut passes);
@@ -315,7 +317,7 @@ impl<'a> Products<'a> {
 
     fn is_direct(&self, i: usize) -> bool {
         match self.linears.get(i).map(|l| &l.form) {
-            Some(Form::Conv(window)) => direct::suits(window),
+            Some(LinearForm::Conv(window)) => direct::suits(window),
             _ => false,
         }
     }
@@ -331,7 +333,7 @@ impl<'a> Products<'a> {
         let linear = self.linears.get(i)?;
         let [x, y] = self.sides.get(i)?;
         let places = y.pixels();
-        if let (Form::Conv(window), true) = (&linear.form, self.is_direct(i)) {
+        if let (LinearForm::Conv(window), true) = (&linear.form, self.is_direct(i)) {
             let view = value(&linear.x.value)?;
             let (images, channels, size) = picture(&view.dims)?;
             let Elements::F32(elements) = &view.elements else { return None };
@@ -356,7 +358,7 @@ impl<'a> Products<'a> {
             let xs = nth(&x.sums, image, x.planes * pixels)?;
             let x2 = nth(&x.squares, image, pixels)?;
             match &linear.form {
-                Form::Conv(window) if !window.is_pointwise() => {
+                LinearForm::Conv(window) if !window.is_pointwise() => {
                     let zeros = || vec![0.0; places];
                     let (mut met, mut met2, mut block) = (zeros(), zeros(), zeros());
                     let add = |a: f32, b: f32| a + b;
@@ -409,11 +411,11 @@ fn nth_mut(all: &mut [f32], i: usize, len: usize) -> &mut [f32] {
 /// sums too, and is another picture.
 pub(crate) fn fits_shape(linear: &Linear, x: &[usize], y: &[usize]) -> bool {
     match &linear.form {
-        Form::Rows { inner, outer, .. } => match (x.split_last(), y.split_last()) {
+        LinearForm::Rows { inner, outer, .. } => match (x.split_last(), y.split_last()) {
             (Some((i, before)), Some((o, after))) => i == inner && o == outer && before == after,
             _ => false,
         },
-        Form::Conv(window) => match (x, y) {
+        LinearForm::Conv(window) => match (x, y) {
             (&[n, c, w], &[m, o, v]) => {
                 n == m
                     && c == window.inputs()
@@ -434,12 +436,12 @@ pub(crate) fn fits_shape(linear: &Linear, x: &[usize], y: &[usize]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::{Numbers, Source, Window};
+    use crate::checks::{Arithmetic, Source, Window};
     use deepring_onnx::proto::{AttributeProto, NodeProto};
 
-    fn linear(form: Form) -> Linear {
+    fn linear(form: LinearForm) -> Linear {
         let x = Source { value: "x".into(), relu: false };
-        Linear { x, y: "y".into(), weight: 0, bias: None, form, numbers: Numbers::once() }
+        Linear { x, y: "y".into(), weight: 0, bias: None, form, arithmetic: Arithmetic::unscaled() }
     }
 
     fn conv(attributes: &[(&str, &[i64])], auto_pad: Option<&str>, dims: &[usize]) -> Linear {
@@ -458,12 +460,12 @@ mod tests {
                 ..AttributeProto::default()
             });
         }
-        linear(Form::Conv(Window::of(&node, dims).unwrap()))
+        linear(LinearForm::Conv(Window::of(&node, dims).unwrap()))
     }
 
     #[test]
     fn only_the_shape_that_an_operator_gives_is_believed() {
-        let rows = linear(Form::Rows { inner: 3, outer: 5, transposed: false });
+        let rows = linear(LinearForm::Rows { inner: 3, outer: 5, transposed: false });
         assert!(fits_shape(&rows, &[2, 7, 3], &[2, 7, 5]));
         assert!(fits_shape(&rows, &[3], &[5]));
         for (x, y) in [

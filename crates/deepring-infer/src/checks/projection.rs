@@ -9,8 +9,8 @@ mod sealed;
 
 use zeroize::Zeroizing;
 
-use super::anatomy::{Form, Linear, Numbers};
 use super::direct;
+use super::operators::{Arithmetic, Linear, LinearForm};
 use crate::kernels::{project_columns, project_rows};
 
 /// Standard deviations that rounding may reach. Rounding errors are taken as independent; see
@@ -34,22 +34,22 @@ const VANISHED: f32 = UNIT / (1u64 << 62) as f32 / 2.0;
 /// r[outputs] | r²[outputs] | r·W[tap][input] | per input the largest Σ r²W² of its taps | Σ r·b | Σ r²b²
 /// ```
 pub(crate) struct Projection<'a> {
-    numbers: Numbers32<'a>,
+    numbers: ProjectionData<'a>,
     shape: Shape,
 }
 
 /// A projection's numbers: in a vault, or owned by who decoded them.
-enum Numbers32<'a> {
-    Lent(&'a [f32]),
+enum ProjectionData<'a> {
+    Borrowed(&'a [f32]),
     Owned(Zeroizing<Vec<f32>>),
 }
 
-impl std::ops::Deref for Numbers32<'_> {
+impl std::ops::Deref for ProjectionData<'_> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
         match self {
-            Self::Lent(numbers) => numbers,
+            Self::Borrowed(numbers) => numbers,
             Self::Owned(numbers) => numbers,
         }
     }
@@ -72,7 +72,7 @@ pub(crate) type EachRows<'a> = &'a mut dyn FnMut(usize, &[f32]) -> Option<()>;
 
 impl<'a> Projection<'a> {
     /// Numbers that an operator's projection has. `None` if they do not fit this machine.
-    pub(crate) fn len(form: &Form) -> Option<usize> {
+    pub(crate) fn len(form: &LinearForm) -> Option<usize> {
         let Shape { outputs, inputs, taps, .. } = Shape::of(form)?;
         let of_inputs = taps.checked_add(1)?.checked_mul(inputs)?;
         outputs.checked_mul(2)?.checked_add(of_inputs)?.checked_add(2)
@@ -80,10 +80,10 @@ impl<'a> Projection<'a> {
 
     /// Floats of a row of the weights, and rows: of a convolution and of a transposed matrix a row is an output's, else
     /// an input's.
-    pub(crate) fn rows(form: &Form) -> Option<(usize, usize)> {
+    pub(crate) fn rows(form: &LinearForm) -> Option<(usize, usize)> {
         let shape = Shape::of(form)?;
         Some(match form {
-            Form::Rows { transposed: false, .. } => (shape.outputs, shape.inputs),
+            LinearForm::Rows { transposed: false, .. } => (shape.outputs, shape.inputs),
             _ => (shape.inner, shape.outputs),
         })
     }
@@ -104,10 +104,12 @@ impl<'a> Projection<'a> {
     ) -> Result<(), DrawError<E>> {
         let unsuitable = || DrawError::Unsuitable;
         let shape = Shape::of(&linear.form).ok_or_else(unsuitable)?;
-        if shape.taps > MOST_TAPS && !matches!(&linear.form, Form::Conv(w) if direct::suits(w)) {
+        if shape.taps > MOST_TAPS
+            && !matches!(&linear.form, LinearForm::Conv(w) if direct::suits(w))
+        {
             return Err(unsuitable());
         }
-        let Numbers::Floats { scales } = &linear.numbers else { return Err(unsuitable()) };
+        let Arithmetic::Floats { scales } = &linear.arithmetic else { return Err(unsuitable()) };
         let [alpha, beta] = scales.map(|bits| f64::from(f32::from_bits(bits)));
         if Self::len(&linear.form) != Some(out.len()) {
             return Err(unsuitable());
@@ -158,14 +160,14 @@ impl<'a> Projection<'a> {
             Ok(())
         })?;
         let shape = Shape::of(&linear.form).ok_or(DrawError::Unsuitable)?;
-        Ok(Projection { numbers: Numbers32::Owned(numbers), shape })
+        Ok(Projection { numbers: ProjectionData::Owned(numbers), shape })
     }
 
     /// A projection as it lies in a vault. `None` if it has not the length that the form says.
-    pub(crate) fn lent(form: &Form, bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn borrowed(form: &LinearForm, bytes: &'a [u8]) -> Option<Self> {
         let numbers: &[f32] = bytemuck::try_cast_slice(bytes).ok()?;
         (Self::len(form)? == numbers.len())
-            .then_some(Self { numbers: Numbers32::Lent(numbers), shape: Shape::of(form)? })
+            .then_some(Self { numbers: ProjectionData::Borrowed(numbers), shape: Shape::of(form)? })
     }
 
     /// Roundings that meet at one place: the engine's sums, those over the outputs, those over inputs and taps.
@@ -199,13 +201,13 @@ impl<'a> Projection<'a> {
     ///
     /// A sum that is not finite never fits: the comparison is written so that NaN fails it.
     pub(crate) fn agrees(&self, [y, y2, x, x2]: [&[f32]; 4], magnified: f32) -> Option<bool> {
-        let gap = self.gap(1.0, magnified)?;
+        let residual = self.residual(1.0, magnified)?;
         if [y2.len(), x.len(), x2.len()].iter().any(|len| *len != y.len()) {
             return None;
         }
         let places = y.iter().zip(y2).zip(x.iter().zip(x2));
         // No early end: without one the comparison is made in vectors.
-        Some(places.fold(true, |all, ((y, y2), (x, x2))| all & gap(*y, *y2, *x, *x2).fits()))
+        Some(places.fold(true, |all, ((y, y2), (x, x2))| all & residual(*y, *y2, *x, *x2).fits()))
     }
 
     /// As [`agrees`](Self::agrees), of tensors that were multiplied by `scale`, at the places that are still
@@ -216,14 +218,14 @@ impl<'a> Projection<'a> {
         [scale, magnified]: [f32; 2],
         places: &mut [Fit],
     ) -> Option<()> {
-        let gap = self.gap(scale, magnified)?;
+        let residual = self.residual(scale, magnified)?;
         if [y2.len(), x.len(), x2.len(), places.len()].iter().any(|len| *len != y.len()) {
             return None;
         }
         let sums = y.iter().zip(y2).zip(x.iter().zip(x2));
         for (((y, y2), (x, x2)), place) in sums.zip(places).filter(|(_, p)| **p == Fit::Open) {
-            let gap = gap(*y, *y2, *x, *x2);
-            *place = match (gap.fits(), gap.differs()) {
+            let residual = residual(*y, *y2, *x, *x2);
+            *place = match (residual.fits(), residual.differs()) {
                 (true, _) => Fit::Fits,
                 (false, true) => Fit::Differs,
                 (false, false) => Fit::Open,
@@ -267,18 +269,18 @@ impl<'a> Sums<'a> {
     fn add(&mut self, first: usize, rows: &[f32]) -> Option<()> {
         let Shape { outputs, inner, .. } = self.shape;
         match &self.linear.form {
-            Form::Rows { transposed: false, .. } => {
+            LinearForm::Rows { transposed: false, .. } => {
                 let n = rows.len().checked_div(outputs)?;
                 let (sums, squares) =
                     (self.sums.get_mut(first..first + n)?, self.squares.get_mut(first..first + n)?);
                 project_rows(rows, n, outputs, self.r, sums, squares);
             }
-            Form::Rows { transposed: true, .. } => {
+            LinearForm::Rows { transposed: true, .. } => {
                 let n = rows.len().checked_div(inner)?;
                 let r = self.r.get(first..first + n)?;
                 project_columns(rows, n, inner, r, &mut self.sums, &mut self.squares);
             }
-            Form::Conv(window) => {
+            LinearForm::Conv(window) => {
                 let per_group = outputs / window.group.max(1);
                 let (mut row, mut rest) = (first, rows);
                 while !rest.is_empty() {
@@ -298,7 +300,9 @@ impl<'a> Sums<'a> {
 
     /// Planes as `[tap][input]`, and for each input the largest square sum of its taps.
     fn finish(self) -> Option<(Wide, Wide)> {
-        let Form::Conv(window) = &self.linear.form else { return Some((self.sums, self.squares)) };
+        let LinearForm::Conv(window) = &self.linear.form else {
+            return Some((self.sums, self.squares));
+        };
         let Shape { inputs, taps, inner, .. } = self.shape;
         let mut planes = Zeroizing::new(vec![0f64; inputs * taps]);
         let mut squares = Zeroizing::new(vec![0f64; inputs]);
@@ -318,13 +322,13 @@ impl<'a> Sums<'a> {
 }
 
 impl Projection<'_> {
-    /// What makes a gap of the sums of both sides.
+    /// What makes a residual of the sums of both sides.
     #[inline]
-    fn gap(
+    fn residual(
         &self,
         factor: f32,
         magnified: f32,
-    ) -> Option<impl Fn(f32, f32, f32, f32) -> Gap + Copy> {
+    ) -> Option<impl Fn(f32, f32, f32, f32) -> Residual + Copy> {
         let at = 2 * self.shape.outputs + (self.shape.taps + 1) * self.shape.inputs;
         let &[rb, rb2] = self.part(at, 2) else { return None };
         // Not under one root: a product of small squares and this would vanish.
@@ -336,17 +340,17 @@ impl Projection<'_> {
         let denormal =
             outputs as f32 * (inner + 1) as f32 * (f32::from_bits(1) * factor) * magnified;
         let vanished = VANISHED * self.terms() + denormal;
-        Some(move |y: f32, y2: f32, x: f32, x2: f32| Gap {
-            found: (y - x - rb).abs(),
+        Some(move |y: f32, y2: f32, x: f32, x2: f32| Residual {
+            value: (y - x - rb).abs(),
             bound: scale * (y2 + x2 + rb2).sqrt() + vanished,
         })
     }
 
-    /// The gap at every place.
-    pub(super) fn gaps(&self, [y, y2, x, x2]: [&[f32]; 4], magnified: f32) -> Vec<Gap> {
-        let Some(gap) = self.gap(1.0, magnified) else { return Vec::new() };
+    /// The residual at every place.
+    pub(super) fn residuals(&self, [y, y2, x, x2]: [&[f32]; 4], magnified: f32) -> Vec<Residual> {
+        let Some(residual) = self.residual(1.0, magnified) else { return Vec::new() };
         let places = y.iter().zip(y2).zip(x.iter().zip(x2));
-        places.map(|((y, y2), (x, x2))| gap(*y, *y2, *x, *x2)).collect()
+        places.map(|((y, y2), (x, x2))| residual(*y, *y2, *x, *x2)).collect()
     }
 
     /// The size of an output's coefficient.
@@ -357,21 +361,21 @@ impl Projection<'_> {
 
 /// How far two sides are apart at one place, and how far rounding may bring them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Gap {
-    pub(super) found: f32,
+pub(super) struct Residual {
+    pub(super) value: f32,
     pub(super) bound: f32,
 }
 
-impl Gap {
+impl Residual {
     /// NaN fits nothing.
     #[inline]
     fn fits(self) -> bool {
-        self.found <= self.bound && self.bound.is_finite()
+        self.value <= self.bound && self.bound.is_finite()
     }
 
     /// Whether both are numbers, and too far apart.
     fn differs(self) -> bool {
-        self.found.is_finite() && self.bound.is_finite() && self.found > self.bound
+        self.value.is_finite() && self.bound.is_finite() && self.value > self.bound
     }
 }
 
@@ -393,15 +397,15 @@ struct Shape {
 
 impl Shape {
     /// `None` if the product does not fit.
-    fn of(form: &Form) -> Option<Self> {
+    fn of(form: &LinearForm) -> Option<Self> {
         Some(match form {
-            Form::Conv(w) => Self {
+            LinearForm::Conv(w) => Self {
                 outputs: w.outputs,
                 inputs: w.inputs(),
                 taps: w.taps(),
                 inner: w.inputs_per_group.checked_mul(w.taps())?,
             },
-            Form::Rows { inner, outer, .. } => {
+            LinearForm::Rows { inner, outer, .. } => {
                 Self { outputs: *outer, inputs: *inner, taps: 1, inner: *inner }
             }
         })

@@ -20,7 +20,7 @@ pub(crate) struct Rotation {
 
 /// One use's turn.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Turn {
+pub(crate) struct RotationTurn {
     /// How many uses came before.
     pub(crate) use_number: u64,
     /// How many pieces are dealt in a round.
@@ -41,7 +41,7 @@ impl Rotation {
     }
 
     /// Counts one use. `None` if there is no randomness to deal anew with.
-    pub(crate) fn next(&self) -> Option<Turn> {
+    pub(crate) fn next(&self) -> Option<RotationTurn> {
         let mut state = self.lock();
         let words = words_mut(&mut state)?;
         let (head, order) = words.split_at_mut_checked(HEAD)?;
@@ -54,7 +54,7 @@ impl Rotation {
         let next = use_number.wrapping_add(1);
         *head.first_mut()? = next as u32;
         *head.get_mut(1)? = (next >> 32) as u32;
-        Some(Turn { use_number, dealt: order.len(), pieces })
+        Some(RotationTurn { use_number, dealt: order.len(), pieces })
     }
 
     fn lock(&self) -> MutexGuard<'_, Region> {

@@ -3,7 +3,7 @@
 //! What is tagged is the row that came out, a bit copy of the table's, so there is no moment between its check and
 //! its use. The tag binds the row's number.
 
-use super::anatomy::Table;
+use super::operators::GatherTable;
 use super::vault::{OpenVault, ReadError, Vault, VerifiedReader};
 use crate::engine::{Elements, View};
 use crate::mac::{Mac, TagDomain};
@@ -16,7 +16,7 @@ pub(crate) struct BadRow {
     pub(crate) row: Option<usize>,
 }
 
-impl Table {
+impl GatherTable {
     /// Bytes of all rows. `None` if they do not fit this machine or the numbers of rows do not fit a tag.
     pub(crate) fn len(&self) -> Option<usize> {
         u32::try_from(self.rows).ok()?;

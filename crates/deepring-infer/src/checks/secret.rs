@@ -2,8 +2,8 @@
 
 use deepring::{DType, Part, PartKind};
 
-use super::anatomy::{Linear, Numbers, Zero};
 use super::integer::{IntegerProjection, numbers};
+use super::operators::{Arithmetic, Linear, Zero};
 use super::projection::{DrawError, Projection};
 use super::vault::{ReadError, VerifiedReader};
 
@@ -16,8 +16,8 @@ pub(super) fn len_of(linear: &Linear, parts: &[Part]) -> Option<usize> {
         let len = usize::try_from(parts.get(part)?.len).ok()?;
         len.is_multiple_of(4).then_some(len / 4)
     };
-    match linear.numbers {
-        Numbers::Floats { .. } => {
+    match linear.arithmetic {
+        Arithmetic::Floats { .. } => {
             let bias = match linear.bias {
                 Some(part) => Some(floats(part)?),
                 None => None,
@@ -27,7 +27,7 @@ pub(super) fn len_of(linear: &Linear, parts: &[Part]) -> Option<usize> {
             (fits && row > 0 && row <= MAX_ROW / 4).then_some(())?;
             Projection::len(&linear.form)?.checked_mul(4)
         }
-        Numbers::Bytes { .. } => IntegerProjection::len(&linear.form)?.checked_mul(8),
+        Arithmetic::Bytes { .. } => IntegerProjection::len(&linear.form)?.checked_mul(8),
     }
 }
 
@@ -39,8 +39,8 @@ pub(super) fn draw(
     out: &mut [u8],
 ) -> Result<(), DrawError<ReadError>> {
     let unsuitable = |_| DrawError::Unsuitable;
-    match &linear.numbers {
-        Numbers::Floats { .. } => {
+    match &linear.arithmetic {
+        Arithmetic::Floats { .. } => {
             let out = bytemuck::try_cast_slice_mut(out).map_err(unsuitable)?;
             let bias = linear.bias.map(|part| reader.part(part)).transpose();
             let bias = bias.map_err(DrawError::Read)?;
@@ -53,7 +53,7 @@ pub(super) fn draw(
                 })
             })
         }
-        Numbers::Bytes { input_zero, weight_zero } => {
+        Arithmetic::Bytes { input_zero, weight_zero } => {
             let out = bytemuck::try_cast_slice_mut(out).map_err(unsuitable)?;
             let signed = |part: usize| match parts.get(part).map(|p| &p.kind) {
                 Some(PartKind::Parameter(spec)) => spec.dtype == DType::I8,

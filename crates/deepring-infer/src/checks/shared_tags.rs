@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Fault;
-use super::vault::{Draft, Layout, OpenVault, PieceTags, SharedKey, Vault, VerifiedReader};
+use super::CheckFault;
+use super::vault::{Draft, OpenVault, PieceTags, SharedKey, Vault, VaultLayout, VerifiedReader};
 use crate::mac::{Piece, TagDomain};
 
 /// The tags of one shared block, and their key.
@@ -20,11 +20,12 @@ impl SharedTags {
     /// Tags that were made in `draft` as the block was decrypted. Every byte of `bytes` is compared with them once more.
     ///
     /// # Errors
-    /// [`Fault::Bytes`] if the live bytes are not what was decrypted, [`Fault::NoRandomness`] also without memory.
-    pub(crate) fn new(draft: &Draft, pieces: Vec<Piece>, bytes: &[u8]) -> Result<Self, Fault> {
-        let layout = Layout::new(pieces.len(), [], []).ok_or(Fault::NoRandomness)?;
+    /// [`CheckFault::Bytes`] if the live bytes are not what was decrypted, [`CheckFault::NoRandomness`] also without memory.
+    pub(crate) fn new(draft: &Draft, pieces: Vec<Piece>, bytes: &[u8]) -> Result<Self, CheckFault> {
+        let layout = VaultLayout::new(pieces.len(), [], []).ok_or(CheckFault::NoRandomness)?;
         let vault = OpenVault::of(draft, layout).and_then(|vault| vault.close(0));
-        let tags = Self { pieces, vault: Mutex::new(Arc::new(vault.ok_or(Fault::NoRandomness)?)) };
+        let tags =
+            Self { pieces, vault: Mutex::new(Arc::new(vault.ok_or(CheckFault::NoRandomness)?)) };
         let key = tags.open(0)?;
         super::block_check::compare(
             PieceTags::of_shared(&key),
@@ -38,12 +39,12 @@ impl SharedTags {
     /// Key and tags for one use, by a block whose pieces from number `first` on are these.
     ///
     /// # Errors
-    /// [`Fault::Structure`] if they are not what they were.
-    pub(super) fn open(&self, first: u32) -> Result<SharedKey, Fault> {
+    /// [`CheckFault::Structure`] if they are not what they were.
+    pub(super) fn open(&self, first: u32) -> Result<SharedKey, CheckFault> {
         let vault = Arc::clone(&self.lock());
-        let mac = vault.mac().ok_or(Fault::Structure)?;
+        let mac = vault.mac().ok_or(CheckFault::Structure)?;
         if !vault.is_intact(&mac) {
-            return Err(Fault::Structure);
+            return Err(CheckFault::Structure);
         }
         Ok(SharedKey { first, mac, vault })
     }
@@ -52,10 +53,10 @@ impl SharedTags {
     ///
     /// # Errors
     /// As the bytes or the tags are not what they were; then key and tags stay.
-    pub(crate) fn renew(&self, bytes: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn renew(&self, bytes: &[u8]) -> Result<(), CheckFault> {
         let old = self.open(0)?;
-        let draft = Draft::new(self.pieces.len()).ok_or(Fault::NoRandomness)?;
-        let mac = draft.mac().ok_or(Fault::NoRandomness)?;
+        let draft = Draft::new(self.pieces.len()).ok_or(CheckFault::NoRandomness)?;
+        let mac = draft.mac().ok_or(CheckFault::NoRandomness)?;
         let draft = Mutex::new(draft);
         let reader = VerifiedReader {
             mac: &old.mac,
@@ -68,9 +69,9 @@ impl SharedTags {
             draft.lock().ok()?.note(number, &tag)
         })?;
         let draft = draft.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let layout = Layout::new(self.pieces.len(), [], []).ok_or(Fault::NoRandomness)?;
+        let layout = VaultLayout::new(self.pieces.len(), [], []).ok_or(CheckFault::NoRandomness)?;
         let vault = OpenVault::of(&draft, layout).and_then(|vault| vault.close(0));
-        *self.lock() = Arc::new(vault.ok_or(Fault::NoRandomness)?);
+        *self.lock() = Arc::new(vault.ok_or(CheckFault::NoRandomness)?);
         Ok(())
     }
 
@@ -127,7 +128,7 @@ impl SharedPieces {
         self.first as usize + self.tags.pieces().len()
     }
 
-    pub(super) fn open(&self) -> Result<SharedKey, Fault> {
+    pub(super) fn open(&self) -> Result<SharedKey, CheckFault> {
         self.tags.open(self.first)
     }
 
@@ -192,7 +193,7 @@ mod tests {
         let first = now();
         let mut edited = bytes.clone();
         edited[70] ^= 1;
-        let changed = Fault::Bytes { part: 1, range: 64..128 };
+        let changed = CheckFault::Bytes { part: 1, range: 64..128 };
         assert_eq!(tags.renew(&edited), Err(changed.clone()));
         assert_eq!(now(), first, "they stay");
         let began = tags.open(0).unwrap();
@@ -210,8 +211,8 @@ mod tests {
         let refused = SharedTags::new(&drafted(&pieces, &bytes).0, pieces, &edited);
         assert_eq!(refused.map(drop), Err(changed));
         tags.with_vault(|region| assert!(region.tamper(60, &[region.bytes()[60] ^ 1])));
-        assert_eq!(tags.renew(&bytes), Err(Fault::Structure));
-        assert_eq!(tags.open(0).map(drop), Err(Fault::Structure));
+        assert_eq!(tags.renew(&bytes), Err(CheckFault::Structure));
+        assert_eq!(tags.open(0).map(drop), Err(CheckFault::Structure));
     }
 
     #[test]

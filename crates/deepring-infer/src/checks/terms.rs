@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::anatomy::{Form, Linear, Numbers};
+use super::operators::{Arithmetic, Linear, LinearForm};
 use super::products::{matrix, picture};
 use super::window::Window;
 use crate::engine::{Elements, View};
@@ -19,7 +19,7 @@ const TOGETHER: usize = 16;
 
 /// What can be said of outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Outcome {
+pub(super) enum TermVerdict {
     Right,
     /// Further off than independent rounding errors give, and within what some order of adding up gives.
     Doubtful,
@@ -28,7 +28,7 @@ pub(super) enum Outcome {
     Wrong,
 }
 
-impl Outcome {
+impl TermVerdict {
     /// Of outputs at other places of the same operator.
     pub(super) fn or_worse(self, other: Self) -> Self {
         self.max(other)
@@ -42,13 +42,13 @@ pub(super) fn verify(
     places: &[usize],
     weights: &[f32],
     bias: Option<&[f32]>,
-) -> Outcome {
+) -> TermVerdict {
     let (Elements::F32(xs), Elements::F32(ys)) = (&x.elements, &y.elements) else {
-        return Outcome::Wrong;
+        return TermVerdict::Wrong;
     };
     let at = |place: &usize| {
         let outcome = match &linear.form {
-            Form::Rows { inner, outer, transposed } => {
+            LinearForm::Rows { inner, outer, transposed } => {
                 let row = || {
                     let x = xs.get(place * inner..)?.get(..*inner)?;
                     Some((x, ys.get(place * outer..)?.get(..*outer)?))
@@ -63,14 +63,14 @@ pub(super) fn verify(
                     outputs(linear, &x, all, weight, bias)
                 })
             }
-            Form::Conv(window) => {
+            LinearForm::Conv(window) => {
                 pixel(linear, window, (xs, &x.dims), (ys, &y.dims), *place, weights, bias)
             }
         };
         // What does not fit the operator's form is not its output.
-        outcome.unwrap_or(Outcome::Wrong)
+        outcome.unwrap_or(TermVerdict::Wrong)
     };
-    places.par_iter().map(at).reduce(|| Outcome::Right, Outcome::or_worse)
+    places.par_iter().map(at).reduce(|| TermVerdict::Right, TermVerdict::or_worse)
 }
 
 fn read(linear: &Linear, v: f32) -> f32 {
@@ -86,7 +86,7 @@ fn pixel(
     place: usize,
     weights: &[f32],
     bias: Option<&[f32]>,
-) -> Option<Outcome> {
+) -> Option<TermVerdict> {
     let (images, channels, size) = picture(x_dims)?;
     let (_, _, out) = picture(y_dims)?;
     let (pixels, out_pixels) = (size[0] * size[1], out[0] * out[1]);
@@ -96,7 +96,7 @@ fn pixel(
     }
     let (taps, per_group) = (window.taps(), window.outputs / window.group.max(1));
     let inner = window.inputs_per_group * taps;
-    let mut met = Outcome::Right;
+    let mut met = TermVerdict::Right;
     for group in 0..window.group {
         let mut x = Vec::with_capacity(inner);
         for input in 0..window.inputs_per_group {
@@ -114,7 +114,7 @@ fn pixel(
             (first..first + per_group).map(|j| Some((j, y(j)?))).collect::<Option<Vec<_>>>()?;
         let weight = |k: usize, j: usize| weights.get(j * inner + k).copied();
         match outputs(linear, &x, all.into_iter(), weight, bias)? {
-            Outcome::Wrong => return Some(Outcome::Wrong),
+            TermVerdict::Wrong => return Some(TermVerdict::Wrong),
             other => met = met.or_worse(other),
         }
     }
@@ -128,13 +128,13 @@ fn outputs(
     all: impl Iterator<Item = (usize, f32)>,
     weight: impl Fn(usize, usize) -> Option<f32>,
     bias: Option<&[f32]>,
-) -> Option<Outcome> {
-    let Numbers::Floats { scales } = &linear.numbers else { return None };
+) -> Option<TermVerdict> {
+    let Arithmetic::Floats { scales } = &linear.arithmetic else { return None };
     let [alpha, beta] = scales.map(|bits| f64::from(f32::from_bits(bits)));
     let magnified = f64::from(linear.magnified());
     // Whatever the weights are, no sum with it is a number.
     let no_number = x.iter().any(|v| v.is_nan());
-    let mut met = Outcome::Right;
+    let mut met = TermVerdict::Right;
     let all: Vec<(usize, f32)> = all.filter(|(_, y)| !(no_number && y.is_nan())).collect();
     // Some outputs at a time: their weights for one input lie side by side, or in a few lines that stay in the cache.
     let mut summed = Vec::with_capacity(all.len());
@@ -164,7 +164,7 @@ fn outputs(
         let beyond = (most + b.abs()) * (1.0 + roundings * UNIT) > f64::from(f32::MAX);
         // An engine may leave a product with nothing out, and then no infinity becomes no number.
         if beyond && !y.is_finite() || alpha == 0.0 && x.iter().any(|v| !v.is_finite()) {
-            met = met.or_worse(Outcome::OutOfRange);
+            met = met.or_worse(TermVerdict::OutOfRange);
             continue;
         }
         let y = f64::from(y);
@@ -178,13 +178,13 @@ fn outputs(
                 // The model of the product's bound, for this output alone.
                 let near = 8.0 * (UNIT / 2.0) * (roundings * (squares + y * y + b * b)).sqrt();
                 if (y - sum).abs() > near + roundings * vanished {
-                    met = met.or_worse(Outcome::Doubtful);
+                    met = met.or_worse(TermVerdict::Doubtful);
                 }
                 (y - sum).abs() <= bound
             }
         };
         if !right {
-            return Some(Outcome::Wrong);
+            return Some(TermVerdict::Wrong);
         }
     }
     Some(met)
@@ -199,57 +199,60 @@ mod tests {
         View { dims: dims.to_vec(), elements: Elements::F32(values.to_vec().into()) }
     }
 
-    fn linear(form: Form) -> Linear {
+    fn linear(form: LinearForm) -> Linear {
         let x = Source { value: "x".into(), relu: false };
-        Linear { x, y: "y".into(), weight: 0, bias: None, form, numbers: Numbers::once() }
+        Linear { x, y: "y".into(), weight: 0, bias: None, form, arithmetic: Arithmetic::unscaled() }
     }
 
     #[test]
     fn a_factor_is_on_the_sum_and_on_what_the_sum_lost() {
         let judge = |alpha: f32, x: f32, y: f32| {
-            let mut rows = linear(Form::Rows { inner: 2, outer: 1, transposed: false });
-            rows.numbers = Numbers::Floats { scales: [alpha.to_bits(), 1f32.to_bits()] };
+            let mut rows = linear(LinearForm::Rows { inner: 2, outer: 1, transposed: false });
+            rows.arithmetic = Arithmetic::Floats { scales: [alpha.to_bits(), 1f32.to_bits()] };
             let x = view(&[1, 2], &[x, x]);
             verify(&rows, [&x, &view(&[1, 1], &[y])], &[0], &[1.0, 1.0], None)
         };
         // A sum that is large, and within the floats, is decided.
-        assert_eq!(judge(1.0, 1.5e38, 3e38), Outcome::Right);
-        assert_eq!(judge(1.0, 1.5e38, 2.9e38), Outcome::Wrong);
+        assert_eq!(judge(1.0, 1.5e38, 3e38), TermVerdict::Right);
+        assert_eq!(judge(1.0, 1.5e38, 2.9e38), TermVerdict::Wrong);
         // Of a factor of nothing, nothing is left.
-        assert_eq!((judge(0.0, 2.0, 0.0), judge(0.0, 2.0, 4.0)), (Outcome::Right, Outcome::Wrong));
-        assert_eq!(judge(0.0, f32::INFINITY, 0.0), Outcome::OutOfRange);
+        assert_eq!(
+            (judge(0.0, 2.0, 0.0), judge(0.0, 2.0, 4.0)),
+            (TermVerdict::Right, TermVerdict::Wrong)
+        );
+        assert_eq!(judge(0.0, f32::INFINITY, 0.0), TermVerdict::OutOfRange);
         // The sum leaves the floats before the factor brings it back.
-        assert_eq!(judge(1e-3, 3e38, f32::INFINITY), Outcome::OutOfRange);
-        assert_eq!(judge(1e-3, 1e30, 2e27), Outcome::Right);
-        assert_eq!(judge(1e-3, 1e30, 2.001e27), Outcome::Wrong);
+        assert_eq!(judge(1e-3, 3e38, f32::INFINITY), TermVerdict::OutOfRange);
+        assert_eq!(judge(1e-3, 1e30, 2e27), TermVerdict::Right);
+        assert_eq!(judge(1e-3, 1e30, 2.001e27), TermVerdict::Wrong);
         // Twice the smallest number, and what the factor makes of one that was rounded otherwise.
         let smallest = f32::from_bits(1);
-        assert_eq!(judge(1e30, smallest, 3.0 * smallest * 1e30), Outcome::Right);
-        assert_eq!(judge(1e30, smallest, 1e3), Outcome::Wrong);
+        assert_eq!(judge(1e30, smallest, 3.0 * smallest * 1e30), TermVerdict::Right);
+        assert_eq!(judge(1e30, smallest, 1e3), TermVerdict::Wrong);
     }
 
     #[test]
     fn infinities_have_the_sign_of_the_sealed_weights_and_no_other() {
         const INF: f32 = f32::INFINITY;
-        let rows = linear(Form::Rows { inner: 2, outer: 3, transposed: false });
+        let rows = linear(LinearForm::Rows { inner: 2, outer: 3, transposed: false });
         // Two inputs of three outputs.
         let weights = [1.0, -1.0, 2.0, 5.0, 5.0, 0.0];
         let judge = |x: [f32; 2], y: [f32; 3]| {
             verify(&rows, [&view(&[1, 2], &x), &view(&[1, 3], &y)], &[0], &weights, None)
         };
-        assert_eq!(judge([-INF, 1.0], [-INF, INF, -INF]), Outcome::Right);
+        assert_eq!(judge([-INF, 1.0], [-INF, INF, -INF]), TermVerdict::Right);
         for wrong in [[INF, INF, -INF], [-INF, f32::NAN, -INF], [-INF, 3.0, -INF]] {
-            assert_eq!(judge([-INF, 1.0], wrong), Outcome::Wrong, "{wrong:?}");
+            assert_eq!(judge([-INF, 1.0], wrong), TermVerdict::Wrong, "{wrong:?}");
         }
         // Nothing times infinity is no number, and nothing else.
-        assert_eq!(judge([1.0, INF], [INF, INF, f32::NAN]), Outcome::Right);
-        assert_eq!(judge([1.0, INF], [INF, INF, 2.0]), Outcome::Wrong);
-        assert_eq!(judge([f32::NAN, 1.0], [f32::NAN; 3]), Outcome::Right);
-        assert_eq!(judge([f32::NAN, 1.0], [f32::NAN, 0.0, f32::NAN]), Outcome::Wrong);
+        assert_eq!(judge([1.0, INF], [INF, INF, f32::NAN]), TermVerdict::Right);
+        assert_eq!(judge([1.0, INF], [INF, INF, 2.0]), TermVerdict::Wrong);
+        assert_eq!(judge([f32::NAN, 1.0], [f32::NAN; 3]), TermVerdict::Right);
+        assert_eq!(judge([f32::NAN, 1.0], [f32::NAN, 0.0, f32::NAN]), TermVerdict::Wrong);
         // Of finite inputs a sum that leaves the floats is not decided here; one that does not is.
-        assert_eq!(judge([f32::MAX, 0.0], [f32::MAX, -f32::MAX, INF]), Outcome::OutOfRange);
-        assert_eq!(judge([2.0, 1.0], [7.0, 3.0, 4.0]), Outcome::Right);
-        assert_eq!(judge([2.0, 1.0], [7.0, INF, 4.0]), Outcome::Wrong);
+        assert_eq!(judge([f32::MAX, 0.0], [f32::MAX, -f32::MAX, INF]), TermVerdict::OutOfRange);
+        assert_eq!(judge([2.0, 1.0], [7.0, 3.0, 4.0]), TermVerdict::Right);
+        assert_eq!(judge([2.0, 1.0], [7.0, INF, 4.0]), TermVerdict::Wrong);
     }
 
     #[test]
@@ -258,18 +261,18 @@ mod tests {
         node.set_int("group", 2);
         node.set_ints("pads", vec![0, 1]);
         let window = Window::of(&node, &[2, 1, 2]).unwrap();
-        let conv = linear(Form::Conv(window));
+        let conv = linear(LinearForm::Conv(window));
         let (weights, inf) = ([1.0, -2.0, 3.0, 4.0], f32::INFINITY);
         // Two channels of three pixels, padded by one behind.
         let x = view(&[1, 2, 3], &[1.0, 2.0, inf, 1.0, 1.0, 1.0]);
         let right = [-3.0, -inf, inf, 7.0, 7.0, 3.0];
         let judge =
             |y: &[f32]| verify(&conv, [&x, &view(&[1, 2, 3], y)], &[0, 1, 2], &weights, None);
-        assert_eq!(judge(&right), Outcome::Right);
+        assert_eq!(judge(&right), TermVerdict::Right);
         for at in 0..6 {
             let mut wrong = right;
             wrong[at] = if right[at] == inf { -inf } else { inf };
-            assert_eq!(judge(&wrong), Outcome::Wrong, "{at}");
+            assert_eq!(judge(&wrong), TermVerdict::Wrong, "{at}");
         }
     }
 }

@@ -11,9 +11,9 @@ use super::measure::Measure;
 use super::plan::{CheckPlan, PlanKind};
 use super::products::{Compared, Misfit, Products, fits_shape};
 use super::projection::Projection;
-use super::readings::readings;
-use super::terms::{self, Outcome};
-use super::{Fault, Linear, Mode, Numbers};
+use super::reductions::reduction_passes;
+use super::terms::{self, TermVerdict};
+use super::{Arithmetic, CheckFault, Linear, Mode};
 use crate::engine::View;
 use crate::weights::secret_room;
 
@@ -33,7 +33,7 @@ pub(crate) struct Completeness {
 }
 
 /// A use that has begun. Its measure grows with what is compared, and with nothing else.
-pub(crate) struct Verification<'c> {
+pub(crate) struct UseVerification<'c> {
     check: &'c BlockCheck,
     plan: &'c CheckPlan,
     keys: Keys,
@@ -44,10 +44,10 @@ pub(crate) struct Verification<'c> {
     instead: Vec<usize>,
 }
 
-impl<'c> Verification<'c> {
+impl<'c> UseVerification<'c> {
     pub(super) fn new(check: &'c BlockCheck, plan: &'c CheckPlan, keys: Keys) -> Self {
         let mut measure = Measure::new(check.parts());
-        check.anatomy().linears.iter().for_each(|l| measure.read_by(l.weight));
+        check.operators().linears.iter().for_each(|l| measure.read_by(l.weight));
         Self { check, plan, keys, measure, drawn: None, instead: Vec::new() }
     }
 
@@ -57,10 +57,10 @@ impl<'c> Verification<'c> {
 
     /// Compares the bytes that are due before the engine reads them: all that no product covers, and this use's share of
     /// the others. Draws secrets anew when their life is over.
-    pub(crate) fn compare_bytes(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let turn = self.check.rotation()?.next().ok_or(Fault::NoRandomness)?;
+    pub(crate) fn compare_bytes(&mut self, bytes: &[u8]) -> Result<(), CheckFault> {
+        let turn = self.check.rotation()?.next().ok_or(CheckFault::NoRandomness)?;
         if turn.dealt != self.check.in_rotation() {
-            return Err(Fault::Structure);
+            return Err(CheckFault::Structure);
         }
         if turn.use_number > 0 && turn.use_number.is_multiple_of(SECRET_LIFE) {
             self.check.redraw(bytes)?;
@@ -82,12 +82,12 @@ impl<'c> Verification<'c> {
         bytes: &[u8],
         numbers: impl Iterator<Item = u32>,
         counted: bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CheckFault> {
         let all = self.check.pieces();
         let mut pieces = Vec::with_capacity(numbers.size_hint().0);
         for number in numbers {
             // A piece that is missing was never compared.
-            let piece = all.get(number as usize).ok_or(Fault::Structure)?;
+            let piece = all.get(number as usize).ok_or(CheckFault::Structure)?;
             pieces.push((number, piece));
         }
         let measure = &mut self.measure;
@@ -99,9 +99,9 @@ impl<'c> Verification<'c> {
     }
 
     /// Draws, after the engine ran, what is verified of this use: a number that nobody could know before.
-    pub(crate) fn draw() -> Result<u64, Fault> {
+    pub(crate) fn draw() -> Result<u64, CheckFault> {
         let mut random = [0; 8];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| Fault::NoRandomness)?;
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| CheckFault::NoRandomness)?;
         Ok(u64::from_le_bytes(random))
     }
 
@@ -111,31 +111,32 @@ impl<'c> Verification<'c> {
         bytes: &[u8],
         drawn: u64,
         find: Find<'_, '_>,
-    ) -> Result<Completeness, Fault> {
+    ) -> Result<Completeness, CheckFault> {
         self.verify_rows(find)?;
         self.drawn = Some(drawn);
-        let picked = self.plan.products(drawn, self.check.anatomy().linears.len());
+        let picked = self.plan.products(drawn, self.check.operators().linears.len());
         let start = Instant::now();
         let compared = self.verify_products(&picked, find)?;
         let mut found = Completeness { complete: true, doubtful: None };
         for one in &compared {
-            let linear = self.check.anatomy().linears.get(one.linear).ok_or(Fault::Structure)?;
+            let linear =
+                self.check.operators().linears.get(one.linear).ok_or(CheckFault::Structure)?;
             let part = linear.weight;
             // Rounding errors that are not independent, as those of equal terms are, can be larger than is allowed.
             let differing = self.verify_terms(bytes, linear, &one.differing, find)?;
             let places = (one.places + one.differing.len() + one.open.len()) as u64;
             let outcome = self.verify_terms(bytes, linear, &one.open, find)?.or_worse(differing);
-            if outcome == Outcome::Doubtful || !one.differing.is_empty() {
+            if outcome == TermVerdict::Doubtful || !one.differing.is_empty() {
                 found.doubtful = Some(part);
             }
             match outcome {
-                Outcome::Right | Outcome::Doubtful => self.measure.product(part, places),
-                Outcome::Wrong => return Err(Fault::Product { part }),
+                TermVerdict::Right | TermVerdict::Doubtful => self.measure.product(part, places),
+                TermVerdict::Wrong => return Err(CheckFault::Product { part }),
                 // A layer on bytes is known to be right without its product.
-                Outcome::OutOfRange if !self.is_on_bytes(part) => {
-                    return Err(Fault::OutOfRange { part });
+                TermVerdict::OutOfRange if !self.is_on_bytes(part) => {
+                    return Err(CheckFault::OutOfRange { part });
                 }
-                Outcome::OutOfRange => {
+                TermVerdict::OutOfRange => {
                     found.complete = false;
                     self.compare_instead(bytes, part)?;
                 }
@@ -154,36 +155,36 @@ impl<'c> Verification<'c> {
         linear: &Linear,
         open: &[usize],
         find: Find<'_, '_>,
-    ) -> Result<Outcome, Fault> {
+    ) -> Result<TermVerdict, CheckFault> {
         if open.is_empty() {
-            return Ok(Outcome::Right);
+            return Ok(TermVerdict::Right);
         }
-        let copy = |part: usize| -> Result<Region, Fault> {
+        let copy = |part: usize| -> Result<Region, CheckFault> {
             let len = self.check.parts().get(part).and_then(|p| usize::try_from(p.len).ok());
-            let mut region = len.and_then(secret_room).ok_or(Fault::NoRandomness)?;
+            let mut region = len.and_then(secret_room).ok_or(CheckFault::NoRandomness)?;
             self.check.copy_into(bytes, part, region.bytes_mut())?;
             region.freeze();
             Ok(region)
         };
-        fn floats(region: &Region) -> Result<&[f32], Fault> {
-            bytemuck::try_cast_slice(region.bytes()).map_err(|_| Fault::Structure)
+        fn floats(region: &Region) -> Result<&[f32], CheckFault> {
+            bytemuck::try_cast_slice(region.bytes()).map_err(|_| CheckFault::Structure)
         }
         let weights = copy(linear.weight)?;
         let bias = linear.bias.map(copy).transpose()?;
         let bias = bias.as_ref().map(floats).transpose()?;
         let (Some(x), Some(y)) = (find(&linear.x.value), find(&linear.y)) else {
-            return Err(Fault::Product { part: linear.weight });
+            return Err(CheckFault::Product { part: linear.weight });
         };
         Ok(terms::verify(linear, [&x, &y], open, floats(&weights)?, bias))
     }
 
-    fn verify_rows(&mut self, find: Find<'_, '_>) -> Result<(), Fault> {
-        for (number, table) in self.check.anatomy().tables.iter().enumerate() {
-            let missing = Fault::NothingCompared { part: table.part };
+    fn verify_rows(&mut self, find: Find<'_, '_>) -> Result<(), CheckFault> {
+        for (number, table) in self.check.operators().tables.iter().enumerate() {
+            let missing = CheckFault::NothingCompared { part: table.part };
             let (indices, rows) =
                 find(&table.indices).zip(find(&table.rows_value)).ok_or(missing)?;
             let compared = table.verify(number, &self.keys.vault, &self.keys.mac, &indices, &rows);
-            let rows = compared.map_err(|bad| Fault::Row { part: bad.part, row: bad.row })?;
+            let rows = compared.map_err(|bad| CheckFault::Row { part: bad.part, row: bad.row })?;
             self.measure.rows(table.part, rows);
         }
         Ok(())
@@ -193,28 +194,29 @@ impl<'c> Verification<'c> {
         &self,
         picked: &[usize],
         find: Find<'_, '_>,
-    ) -> Result<Vec<Compared>, Fault> {
-        let linears = &self.check.anatomy().linears;
+    ) -> Result<Vec<Compared>, CheckFault> {
+        let linears = &self.check.operators().linears;
         let (mut floats, mut compared) = (Vec::new(), Vec::new());
         let mut projections: Vec<Option<Projection<'_>>> = linears.iter().map(|_| None).collect();
         for i in picked {
-            let linear = linears.get(*i).ok_or(Fault::Structure)?;
-            if let Numbers::Bytes { .. } = linear.numbers {
+            let linear = linears.get(*i).ok_or(CheckFault::Structure)?;
+            if let Arithmetic::Bytes { .. } = linear.arithmetic {
                 compared.push(self.verify_integers(*i, linear, find)?);
                 continue;
             }
-            let projection = Projection::lent(&linear.form, self.keys.vault.projection(*i));
-            *projections.get_mut(*i).ok_or(Fault::Structure)? =
-                Some(projection.ok_or(Fault::Structure)?);
+            let projection = Projection::borrowed(&linear.form, self.keys.vault.projection(*i));
+            *projections.get_mut(*i).ok_or(CheckFault::Structure)? =
+                Some(projection.ok_or(CheckFault::Structure)?);
             floats.push(*i);
         }
         let projection = |i: usize| projections.get(i)?.as_ref();
         let mut products = Products::new(linears);
-        let verified = products.verify(&readings(linears, &floats), &floats, &projection, find);
+        let verified =
+            products.verify(&reduction_passes(linears, &floats), &floats, &projection, find);
         if self.plan.kind() == PlanKind::Both && verified.is_ok() {
             self.check.observed().sizes(products.sizes());
         }
-        compared.extend(verified.map_err(|Misfit(i)| Fault::Product {
+        compared.extend(verified.map_err(|Misfit(i)| CheckFault::Product {
             part: linears.get(i).map_or(usize::MAX, |l| l.weight),
         })?);
         Ok(compared)
@@ -225,11 +227,12 @@ impl<'c> Verification<'c> {
         number: usize,
         linear: &Linear,
         find: Find<'_, '_>,
-    ) -> Result<Compared, Fault> {
-        let projection = IntegerProjection::lent(&linear.form, self.keys.vault.projection(number));
-        let projection = projection.ok_or(Fault::Structure)?;
+    ) -> Result<Compared, CheckFault> {
+        let projection =
+            IntegerProjection::borrowed(&linear.form, self.keys.vault.projection(number));
+        let projection = projection.ok_or(CheckFault::Structure)?;
         let zero = integer::input_zero(linear).map(find);
-        let wrong = Fault::Product { part: linear.weight };
+        let wrong = CheckFault::Product { part: linear.weight };
         let (Some(x), Some(y), None | Some(Some(_))) =
             (find(&linear.x.value), find(&linear.y), &zero)
         else {
@@ -243,7 +246,7 @@ impl<'c> Verification<'c> {
     }
 
     /// Compares every byte of a part whose product says nothing about this query, because its input is not finite.
-    fn compare_instead(&mut self, bytes: &[u8], part: usize) -> Result<(), Fault> {
+    fn compare_instead(&mut self, bytes: &[u8], part: usize) -> Result<(), CheckFault> {
         self.instead.push(part);
         let known = self.has_all_bytes(part);
         let pieces = self.check.pieces();
@@ -267,7 +270,7 @@ impl<'c> Verification<'c> {
     }
 
     /// Compares once more, after the use, the bytes that the plan says.
-    pub(crate) fn compare_after(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    pub(crate) fn compare_after(&mut self, bytes: &[u8]) -> Result<(), CheckFault> {
         let after = self.plan.after();
         self.compare(bytes, after.iter().copied(), false)
     }
@@ -279,7 +282,7 @@ impl<'c> Verification<'c> {
 
     /// What was compared. Fails closed: a part of which the plan promises something and nothing was compared is a fault,
     /// and so is a plan that is not what it was, or that was not followed.
-    pub(crate) fn finish(self) -> Result<Measure, Fault> {
+    pub(crate) fn finish(self) -> Result<Measure, CheckFault> {
         self.promised()?;
         self.check.is_plan(self.plan, &self.keys.mac)?;
         self.followed()?;
@@ -287,34 +290,34 @@ impl<'c> Verification<'c> {
     }
 
     /// Whether all that the plan, as it is now, has verified of the outputs was: it may have been another one meanwhile.
-    fn followed(&self) -> Result<(), Fault> {
+    fn followed(&self) -> Result<(), CheckFault> {
         if !self.plan.looks_at_outputs() {
             return Ok(());
         }
-        let drawn = self.drawn.ok_or(Fault::Structure)?;
-        let linears = &self.check.anatomy().linears;
+        let drawn = self.drawn.ok_or(CheckFault::Structure)?;
+        let linears = &self.check.operators().linears;
         let picked = self.plan.products(drawn, linears.len());
         for linear in picked.iter().filter_map(|i| linears.get(*i)) {
             let part = linear.weight;
             let due = picked.iter().filter(|i| linears.get(**i).is_some_and(|l| l.weight == part));
             let had = self.measure.parts().get(part).map_or(0, |p| p.verified as usize);
             if had < due.count() && !self.instead.contains(&part) {
-                return Err(Fault::NothingCompared { part });
+                return Err(CheckFault::NothingCompared { part });
             }
         }
-        let due = self.plan.recomputes(drawn) && self.check.rest().is_some();
+        let due = self.plan.recomputes(drawn) && self.check.recomputed().is_some();
         let had = || self.measure.parts().iter().any(|p| p.recomputed.is_some());
         let graph = self.check.parts().iter().position(|p| p.kind == deepring::PartKind::Graph);
         match graph {
             Some(part) if due && self.instead.is_empty() && !had() => {
-                Err(Fault::NothingCompared { part })
+                Err(CheckFault::NothingCompared { part })
             }
             _ => Ok(()),
         }
     }
 
     /// As [`finish`](Self::finish), for a use whose bytes another thread compares.
-    pub(crate) fn finish_with(mut self, bytes: &Measure) -> Result<Measure, Fault> {
+    pub(crate) fn finish_with(mut self, bytes: &Measure) -> Result<Measure, CheckFault> {
         self.measure.with_bytes_of(bytes);
         self.finish()
     }
@@ -324,13 +327,13 @@ impl<'c> Verification<'c> {
         self.measure
     }
 
-    fn promised(&self) -> Result<(), Fault> {
+    fn promised(&self) -> Result<(), CheckFault> {
         let nothing =
             self.measure.coverage().into_iter().position(|c| {
                 matches!(c, deepring::Coverage::Opened | deepring::Coverage::Unchecked)
             });
         match nothing {
-            Some(part) => Err(Fault::NothingCompared { part }),
+            Some(part) => Err(CheckFault::NothingCompared { part }),
             None => Ok(()),
         }
     }
@@ -341,18 +344,20 @@ impl<'c> Verification<'c> {
         bytes: &[u8],
         find: Find<'_, '_>,
         random: &mut dyn FnMut() -> usize,
-    ) -> Result<Vec<Margin>, Fault> {
-        let linears = &self.check.anatomy().linears;
-        let lent = |(i, l): (usize, &Linear)| match l.numbers {
-            Numbers::Floats { .. } => Projection::lent(&l.form, self.keys.vault.projection(i)),
-            Numbers::Bytes { .. } => None,
+    ) -> Result<Vec<Margin>, CheckFault> {
+        let linears = &self.check.operators().linears;
+        let lent = |(i, l): (usize, &Linear)| match l.arithmetic {
+            Arithmetic::Floats { .. } => {
+                Projection::borrowed(&l.form, self.keys.vault.projection(i))
+            }
+            Arithmetic::Bytes { .. } => None,
         };
         let projections: Vec<_> = linears.iter().enumerate().map(lent).collect();
         let all: Vec<usize> = (0..linears.len()).filter(|i| projections[*i].is_some()).collect();
         let projection = |i: usize| projections.get(i)?.as_ref();
-        let wrong = |i: usize| Fault::Product { part: linears.get(i).map_or(0, |l| l.weight) };
+        let wrong = |i: usize| CheckFault::Product { part: linears.get(i).map_or(0, |l| l.weight) };
         let mut products = Products::new(linears);
-        let verified = products.verify(&readings(linears, &all), &all, &projection, find);
+        let verified = products.verify(&reduction_passes(linears, &all), &all, &projection, find);
         verified.map_err(|Misfit(i)| wrong(i))?;
         let mut margins = Vec::new();
         for i in all {
@@ -370,7 +375,7 @@ impl<'c> Verification<'c> {
     }
 }
 
-impl std::fmt::Debug for Verification<'_> {
+impl std::fmt::Debug for UseVerification<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Verification").field("plan", &self.plan.kind()).finish_non_exhaustive()
     }

@@ -107,14 +107,14 @@ impl<'a> PieceTags<'a> {
 
 /// How much of what a vault holds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Layout {
+pub(crate) struct VaultLayout {
     pieces: usize,
     tables: Vec<Range<usize>>,
     projections: Vec<Range<usize>>,
     len: usize,
 }
 
-impl Layout {
+impl VaultLayout {
     /// Room for tags of the pieces, of each table's rows, and for projections of so many bytes. `None` if it
     /// does not fit this machine.
     pub(crate) fn new(
@@ -142,12 +142,12 @@ impl Layout {
 /// Room for a vault's contents, before it is closed.
 pub(crate) struct OpenVault {
     region: Region,
-    layout: Layout,
+    layout: VaultLayout,
 }
 
 impl OpenVault {
     /// A vault with the draft's key and tags. `None` without memory.
-    pub(crate) fn of(draft: &Draft, layout: Layout) -> Option<Self> {
+    pub(crate) fn of(draft: &Draft, layout: VaultLayout) -> Option<Self> {
         if draft.pieces != layout.pieces {
             return None;
         }
@@ -161,7 +161,7 @@ impl OpenVault {
         Self::with(vault.region.bytes().get(..end)?, vault.layout.clone())
     }
 
-    fn with(head: &[u8], layout: Layout) -> Option<Self> {
+    fn with(head: &[u8], layout: VaultLayout) -> Option<Self> {
         let mut region = Region::new(layout.len, Use::Secrets)?;
         region.bytes_mut().get_mut(..head.len())?.copy_from_slice(head);
         Some(Self { region, layout })
@@ -204,7 +204,7 @@ impl OpenVault {
 /// A check's secrets, complete and read-only.
 pub(crate) struct Vault {
     region: Region,
-    layout: Layout,
+    layout: VaultLayout,
     generation: u32,
 }
 

@@ -102,7 +102,7 @@ impl Engine for Ort {
         outputs: &[&str],
     ) -> Result<OrtProgram, EngineError> {
         let load = || {
-            let graph::Split { model, lent, external } = graph::split(graph, parameters)?;
+            let graph::PreparedGraph { model, lent, external } = graph::prepare(graph, parameters)?;
             let mut builder = self.builder()?;
             if external {
                 // The session has copied what it needs when it is made; these copies end with the builder.
@@ -141,8 +141,8 @@ impl Engine for Ort {
     ) -> Result<Vec<DynValue>, EngineError> {
         let given = program.inputs.iter().zip(inputs).map(|(name, input)| {
             let value = match input {
-                Input::Lent(value) => SessionInputValue::from(value),
-                Input::Given(value) => SessionInputValue::from(value),
+                Input::Borrowed(value) => SessionInputValue::from(value),
+                Input::Owned(value) => SessionInputValue::from(value),
             };
             (Cow::Borrowed(name.as_str()), value)
         });

@@ -128,8 +128,8 @@ impl Engine for Rten {
             .zip(inputs)
             .map(|(id, input)| {
                 let value = match input {
-                    Input::Lent(value) => ValueOrView::View(value.as_view()),
-                    Input::Given(value) => ValueOrView::Value(value),
+                    Input::Borrowed(value) => ValueOrView::View(value.as_view()),
+                    Input::Owned(value) => ValueOrView::Value(value),
                 };
                 (*id, value)
             })

@@ -6,11 +6,11 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::block::LoadedBlock;
-use crate::checks::{Fault, Measure, PlanKind};
+use crate::checks::{CheckFault, Measure, PlanKind};
 use crate::engine::Engine;
 
 /// What the helper is asked for: a block, the plan of the use, and where the verdict goes.
-type Request<'b, E> = (&'b LoadedBlock<E>, PlanKind, Sender<Result<Measure, Fault>>);
+type Request<'b, E> = (&'b LoadedBlock<E>, PlanKind, Sender<Result<Measure, CheckFault>>);
 
 /// The engine's end of the helper.
 pub(super) struct Background<'b, E: Engine>(Sender<Request<'b, E>>);
@@ -21,7 +21,7 @@ impl<'b, E: Engine> Background<'b, E> {
         &self,
         block: &'b LoadedBlock<E>,
         kind: PlanKind,
-    ) -> Receiver<Result<Measure, Fault>> {
+    ) -> Receiver<Result<Measure, CheckFault>> {
         let (verdict, waiting) = channel();
         // A helper that is gone gives no verdict, and so no use is verified.
         let _ = self.0.send((block, kind, verdict));
@@ -44,8 +44,8 @@ pub(super) fn beside<'b, E: Engine, T>(work: impl FnOnce(&Background<'b, E>) -> 
     })
 }
 
-fn compare<E: Engine>(block: &LoadedBlock<E>, kind: PlanKind) -> Result<Measure, Fault> {
-    let check = block.check().ok_or(Fault::Structure)?;
+fn compare<E: Engine>(block: &LoadedBlock<E>, kind: PlanKind) -> Result<Measure, CheckFault> {
+    let check = block.check().ok_or(CheckFault::Structure)?;
     let mut verification = check.begin(kind)?;
     verification.compare_bytes(block.bytes())?;
     Ok(verification.into_measure())

@@ -13,13 +13,14 @@ use super::block_use::BlockUse;
 use super::opening::BlockMemory;
 use super::shared::SharedBlock;
 use crate::checks::{
-    Anatomy, BlockCheck, Fault, Mode, Numbers, PlanKind, Rest, exposing, names_parts_alone,
+    Arithmetic, BlockCheck, CheckFault, Mode, Operators, PlanKind, Recomputed, exposing,
+    names_parts_alone,
 };
 use crate::engine::names;
 use crate::engine::{Engine, EngineError};
 use crate::error::RunError;
-use crate::neighbour::{self, Blame, LoadError, Neighbour, Query};
-use crate::weights::{ProgramSource, Resident, secret_room, shared_from};
+use crate::neighbour::{self, LoadError, Neighbour, Query, VerifyError};
+use crate::weights::{BoundPrograms, ProgramSource, secret_room, shared_from};
 
 /// An opened block: its parameters, read-only, the programs that read them, and its check.
 ///
@@ -31,7 +32,7 @@ pub struct LoadedBlock<E: Engine> {
     engine: Arc<E>,
     key: SecretKey<Host>,
     header: Header,
-    resident: Resident<E>,
+    bound: BoundPrograms<E>,
     programs: Programs,
     opened: OpenedBlock,
     check: Option<BlockCheck>,
@@ -40,7 +41,7 @@ pub struct LoadedBlock<E: Engine> {
     /// Values that the engine gives out for the check, besides inputs and outputs.
     exposed: Vec<String>,
     /// What this host shows of the block to the next one; `None` if that one could not check it.
-    shows: Option<Vec<String>>,
+    witness_values: Option<Vec<String>>,
     neighbour: Option<Neighbour<E>>,
     alarms: Arc<Alarms>,
 }
@@ -52,7 +53,7 @@ struct Programs {
     main: usize,
     /// Gives out what the next host is shown, too.
     witness: Option<usize>,
-    rest: Option<usize>,
+    recomputed: Option<usize>,
 }
 
 /// What protects a block's bytes in memory.
@@ -94,13 +95,13 @@ impl<E: Engine> LoadedBlock<E> {
             engine: Arc::clone(engine),
             key: key.clone(),
             header: header.clone(),
-            resident: Resident::hold(buffer, shared_from(&header.parts)),
+            bound: BoundPrograms::of_buffer(buffer, shared_from(&header.parts)),
             programs: Programs::default(),
             opened,
             check: made,
             read_linearly: read_linearly(&graph, header),
             exposed: Vec::new(),
-            shows: None,
+            witness_values: None,
             neighbour: None,
             alarms: Arc::clone(alarms),
         };
@@ -118,19 +119,19 @@ impl<E: Engine> LoadedBlock<E> {
         let outputs = names(&header.outputs);
         let Some(check) = self.check.as_ref() else {
             let source = ProgramSource { graph, inputs: &names(&header.inputs), outputs: &outputs };
-            self.programs.main = self.resident.add(&self.engine, source)?;
+            self.programs.main = self.bound.add(&self.engine, source)?;
             return Ok(());
         };
         let known =
             |name: &&str| header.inputs.iter().any(|s| s.name == *name) || outputs.contains(name);
-        let looks_at = check.anatomy().looks_at().into_iter();
+        let looks_at = check.operators().looks_at().into_iter();
         self.exposed = looks_at.filter(|n| !known(n)).map(str::to_owned).collect();
         // An engine that computes with copies has parameters that no product covers given to each run in place.
         let lent = if E::IN_PLACE { Vec::new() } else { check.read_in_place() };
         self.programs.main = self.load_exposing(graph, &[], &lent)?;
-        if let Some(shows) = self.shows.clone() {
+        if let Some(witness_values) = self.witness_values.clone() {
             let more = |n: &String| !self.exposed.contains(n) && !outputs.contains(&n.as_str());
-            let more: Vec<String> = shows.into_iter().filter(more).collect();
+            let more: Vec<String> = witness_values.into_iter().filter(more).collect();
             self.programs.witness = Some(match more.is_empty() {
                 true => self.programs.main,
                 false => self.load_exposing(graph, &more, &lent)?,
@@ -147,33 +148,36 @@ impl<E: Engine> LoadedBlock<E> {
         lent: &[u64],
     ) -> Result<usize, EngineError> {
         let all: Vec<String> = self.exposed.iter().chain(more).cloned().collect();
-        add_exposing(&*self.engine, &mut self.resident, &self.header, (graph, &all, lent))
+        add_exposing(&*self.engine, &mut self.bound, &self.header, (graph, &all, lent))
     }
 
     /// The block once more: its parameters copied, and each piece of the copy compared with its tag; and the program of a use.
     /// Where there is no memory for it, nothing can be said, which is no tampering.
-    pub(super) fn copied(&self) -> Result<(Resident<E>, usize), Fault> {
-        let check = self.check.as_ref().ok_or(Fault::Structure)?;
-        let mut buffer = secret_room(self.bytes().len()).ok_or(Fault::NoRandomness)?;
+    pub(super) fn copied(&self) -> Result<(BoundPrograms<E>, usize), CheckFault> {
+        let check = self.check.as_ref().ok_or(CheckFault::Structure)?;
+        let mut buffer = secret_room(self.bytes().len()).ok_or(CheckFault::NoRandomness)?;
         for (number, part) in self.header.parts.iter().enumerate() {
             let place = buffer.bytes_mut().get_mut(part.offset as usize..part.end() as usize);
-            check.copy_into(self.bytes(), number, place.ok_or(Fault::Structure)?)?;
+            check.copy_into(self.bytes(), number, place.ok_or(CheckFault::Structure)?)?;
         }
-        let mut copy = Resident::hold(buffer, shared_from(&self.header.parts));
-        let graph = check.graph(self.bytes())?.ok_or(Fault::Structure)?;
+        let mut copy = BoundPrograms::of_buffer(buffer, shared_from(&self.header.parts));
+        let graph = check.graph(self.bytes())?.ok_or(CheckFault::Structure)?;
         let lent = if E::IN_PLACE { Vec::new() } else { check.read_in_place() };
         let source = (&graph[..], &self.exposed[..], &lent[..]);
         let program = add_exposing(&*self.engine, &mut copy, &self.header, source);
-        Ok((copy, program.map_err(|_| Fault::NoRandomness)?))
+        Ok((copy, program.map_err(|_| CheckFault::NoRandomness)?))
     }
 
     fn load_rest(&mut self) -> Result<(), EngineError> {
-        let Some(rest) = self.check.as_ref().and_then(BlockCheck::rest) else { return Ok(()) };
-        if E::IN_PLACE && !rest.graph.is_empty() {
-            let inputs: Vec<&str> = rest.inputs.iter().map(String::as_str).collect();
-            let outputs: Vec<&str> = rest.outputs.iter().map(String::as_str).collect();
-            let source = ProgramSource { graph: &rest.graph, inputs: &inputs, outputs: &outputs };
-            self.programs.rest = Some(self.resident.add(&self.engine, source)?);
+        let Some(recomputed) = self.check.as_ref().and_then(BlockCheck::recomputed) else {
+            return Ok(());
+        };
+        if E::IN_PLACE && !recomputed.graph.is_empty() {
+            let inputs: Vec<&str> = recomputed.inputs.iter().map(String::as_str).collect();
+            let outputs: Vec<&str> = recomputed.outputs.iter().map(String::as_str).collect();
+            let source =
+                ProgramSource { graph: &recomputed.graph, inputs: &inputs, outputs: &outputs };
+            self.programs.recomputed = Some(self.bound.add(&self.engine, source)?);
         }
         Ok(())
     }
@@ -184,11 +188,11 @@ impl<E: Engine> LoadedBlock<E> {
         let carrier = neighbour::carrier(header.index, header.count);
         let carrier = carrier.and_then(|i| self.ring.headers().get(i as usize));
         if carrier.is_some_and(|h| neighbour::carried(h).is_some()) {
-            self.shows = neighbour::shown_by(graph, &header.parts, header);
+            self.witness_values = neighbour::witness_names(graph, &header.parts, header);
         }
         let Some((part, of)) = neighbour::carried(header) else { return Ok(()) };
         let range = header.parts.get(part).map_or(0..0, |p| p.offset as usize..p.end() as usize);
-        let loaded = Neighbour::load(&*self.engine, of, part, self.resident.bytes(), range);
+        let loaded = Neighbour::load(&*self.engine, of, part, self.bound.bytes(), range);
         self.neighbour = Some(loaded.map_err(|e| match e {
             LoadError::Malformed(source) => {
                 OpenError::Malformed { index: header.index, source }.into()
@@ -213,7 +217,7 @@ impl<E: Engine> LoadedBlock<E> {
             (Some(kind), Some(check)) => {
                 Some(check.begin(kind).map_err(|fault| self.refuse(fault))?)
             }
-            (Some(_), None) => return Err(self.refuse(Fault::Structure)),
+            (Some(_), None) => return Err(self.refuse(CheckFault::Structure)),
             (None, _) => None,
         };
         Ok(BlockUse::new(self, verification))
@@ -262,14 +266,14 @@ impl<E: Engine> LoadedBlock<E> {
 
     pub(super) fn program(&self, witness: bool) -> Option<&E::Program> {
         let number = if witness { self.programs.witness? } else { self.programs.main };
-        self.resident.program(number)
+        self.bound.program(number)
     }
 
     /// Names of what a program gives out: outputs, what the check looks at, what is shown.
     pub(super) fn given_out(&self, witness: bool) -> Vec<&str> {
         let mut given_out = names(&self.header.outputs);
         given_out.extend(self.exposed.iter().map(String::as_str));
-        for name in self.shows.iter().flatten().filter(|_| witness) {
+        for name in self.witness_values.iter().flatten().filter(|_| witness) {
             if !given_out.contains(&name.as_str()) {
                 given_out.push(name);
             }
@@ -278,32 +282,36 @@ impl<E: Engine> LoadedBlock<E> {
     }
 
     /// What is computed a second time, and the program that does; no program where there is nothing to compute.
-    pub(super) fn rest(&self) -> Option<(&Rest, Option<&E::Program>)> {
+    pub(super) fn recomputed(&self) -> Option<(&Recomputed, Option<&E::Program>)> {
         // An engine that optimises a whole graph need not give the same bits for a part of it.
-        let rest = self.check.as_ref().filter(|_| E::IN_PLACE)?.rest()?;
-        Some((rest, self.programs.rest.and_then(|number| self.resident.program(number))))
+        let recomputed = self.check.as_ref().filter(|_| E::IN_PLACE)?.recomputed()?;
+        Some((recomputed, self.programs.recomputed.and_then(|number| self.bound.program(number))))
     }
 
     /// The values that the next host is shown.
-    pub(super) fn shows(&self) -> Option<&[String]> {
-        self.shows.as_deref()
+    pub(super) fn witness_values(&self) -> Option<&[String]> {
+        self.witness_values.as_deref()
     }
 
     /// Verifies what the host of another block sent with the check that this block carries. `None` if it carries none of
     /// that block.
-    pub(super) fn hold(&self, checked: &Header, shown: &[Query<'_>]) -> Option<Result<(), Held>> {
+    pub(super) fn verify_received(
+        &self,
+        checked: &Header,
+        queries: &[Query<'_>],
+    ) -> Option<Result<(), ReceivedError>> {
         let neighbour = self.neighbour.as_ref().filter(|n| n.of == checked.index)?;
         let intact = || match &self.check {
-            Some(check) => check.part_fits(self.resident.bytes(), neighbour.part),
+            Some(check) => check.part_fits(self.bound.bytes(), neighbour.part),
             None => Ok(()),
         };
         // The check may be changed while it is used; then what it said counts for nothing.
-        let held = intact().map_err(Held::Changed).and_then(|()| {
-            let held = neighbour.hold(&*self.engine, self.resident.bytes(), checked, shown);
-            intact().map_err(Held::Changed)?;
-            held.map_err(Held::Blamed)
+        let result = intact().map_err(ReceivedError::CheckChanged).and_then(|()| {
+            let result = neighbour.verify(&*self.engine, self.bound.bytes(), checked, queries);
+            intact().map_err(ReceivedError::CheckChanged)?;
+            result.map_err(ReceivedError::Verify)
         });
-        Some(held)
+        Some(result)
     }
 
     pub(super) fn opened(&self) -> &OpenedBlock {
@@ -313,14 +321,14 @@ impl<E: Engine> LoadedBlock<E> {
     /// The live bytes, as they are now, at the places that the header's parts name.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.resident.bytes()
+        self.bound.bytes()
     }
 
     /// What protects the block's bytes and the secrets of its check.
     #[must_use]
     pub fn protection(&self) -> BlockProtection {
         BlockProtection {
-            parameters: self.resident.protection(),
+            parameters: self.bound.protection(),
             secrets: self.check.as_ref().map(BlockCheck::protection),
         }
     }
@@ -329,7 +337,7 @@ impl<E: Engine> LoadedBlock<E> {
 /// Loads a block's graph over its parameters with these values given out besides its outputs, and these parameters given in.
 fn add_exposing<E: Engine>(
     engine: &E,
-    resident: &mut Resident<E>,
+    bound: &mut BoundPrograms<E>,
     header: &Header,
     (graph, exposed, lent): (&[u8], &[String], &[u64]),
 ) -> Result<usize, EngineError> {
@@ -340,21 +348,21 @@ fn add_exposing<E: Engine>(
             reason: "the block's graph cannot be given out for its check".to_owned(),
         })?;
     let inputs = names(&header.inputs);
-    resident.add(engine, ProgramSource { graph: &graph, inputs: &inputs, outputs: &given_out })
+    bound.add(engine, ProgramSource { graph: &graph, inputs: &inputs, outputs: &given_out })
 }
 
 /// Why a neighbour's block was not believed.
-pub(super) enum Held {
+pub(super) enum ReceivedError {
     /// The check itself is not what it was.
-    Changed(Fault),
+    CheckChanged(CheckFault),
     /// What was sent is not right.
-    Blamed(Blame),
+    Verify(VerifyError),
 }
 
 /// The same whatever is checked, so that the same inputs are taken.
 fn read_linearly(graph: &[u8], header: &Header) -> Vec<String> {
-    let linears = Anatomy::of(graph, &header.parts).linears;
-    let floats = linears.into_iter().filter(|l| matches!(l.numbers, Numbers::Floats { .. }));
+    let linears = Operators::of(graph, &header.parts).linears;
+    let floats = linears.into_iter().filter(|l| matches!(l.arithmetic, Arithmetic::Floats { .. }));
     let read = floats.map(|l| l.x.value);
     read.filter(|name| header.inputs.iter().any(|s| s.name == *name)).collect()
 }

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::block::LoadedBlock;
 use super::second_run::{recompute, runs_from_a_copy};
-use crate::checks::{Completeness, Fault, Measure, Verification};
+use crate::checks::{CheckFault, Completeness, Measure, UseVerification};
 use crate::engine::{Engine, EngineError, Input, View};
 use crate::error::{InputError, RunError};
 
 /// A use that has begun. Nothing was computed yet.
 pub struct BlockUse<'b, E: Engine> {
     block: &'b LoadedBlock<E>,
-    verification: Option<Verification<'b>>,
+    verification: Option<UseVerification<'b>>,
     bytes: ByteCheck,
     took: Duration,
 }
@@ -22,7 +22,7 @@ enum ByteCheck {
     /// Whoever begins the use; it is done.
     Here,
     /// A thread beside the engine, whose verdict is still out.
-    Pending(Receiver<Result<Measure, Fault>>),
+    Pending(Receiver<Result<Measure, CheckFault>>),
 }
 
 /// What a run computed, and nobody verified. There is no way to its outputs but [`verify`](Self::verify):
@@ -105,7 +105,10 @@ impl<V> BlockOutputs<V> {
 }
 
 impl<'b, E: Engine> BlockUse<'b, E> {
-    pub(super) fn new(block: &'b LoadedBlock<E>, verification: Option<Verification<'b>>) -> Self {
+    pub(super) fn new(
+        block: &'b LoadedBlock<E>,
+        verification: Option<UseVerification<'b>>,
+    ) -> Self {
         Self { block, verification, bytes: ByteCheck::Here, took: Duration::ZERO }
     }
 
@@ -130,7 +133,7 @@ impl<'b, E: Engine> BlockUse<'b, E> {
     }
 
     /// Leaves the comparison to another thread, whose verdict is waited for when the outputs are verified.
-    pub(super) fn bytes_elsewhere(self, verdict: Receiver<Result<Measure, Fault>>) -> Self {
+    pub(super) fn bytes_elsewhere(self, verdict: Receiver<Result<Measure, CheckFault>>) -> Self {
         Self { bytes: ByteCheck::Pending(verdict), ..self }
     }
 
@@ -212,18 +215,18 @@ impl<'b, E: Engine> Unchecked<'b, E> {
         &mut self.outputs
     }
 
-    pub(super) fn verification(&self) -> Option<&Verification<'b>> {
+    pub(super) fn verification(&self) -> Option<&UseVerification<'b>> {
         self.of.verification.as_ref()
     }
 }
 
 fn verify<'o, 'v: 'o, E: Engine>(
     block: &LoadedBlock<E>,
-    mut verification: Verification<'_>,
+    mut verification: UseVerification<'_>,
     bytes: ByteCheck,
     outputs: &'o BlockOutputs<E::Value>,
     input: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
-) -> Result<Measure, Fault>
+) -> Result<Measure, CheckFault>
 where
     E::Value: 'v,
 {
@@ -245,16 +248,16 @@ where
 /// Draws what is looked at of this use, and verifies it.
 fn verify_outputs<'o, 'v: 'o, E: Engine>(
     block: &LoadedBlock<E>,
-    verification: &mut Verification<'_>,
+    verification: &mut UseVerification<'_>,
     outputs: &'o BlockOutputs<E::Value>,
     input: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
-) -> Result<(), Fault>
+) -> Result<(), CheckFault>
 where
     E::Value: 'v,
 {
     let value = |name: &str| -> Option<&'o E::Value> { outputs.find(name).or_else(|| input(name)) };
     let find = |name: &str| -> Option<View<'o>> { block.engine().view(value(name)?) };
-    let drawn = Verification::draw()?;
+    let drawn = UseVerification::draw()?;
     // Where sums say nothing, a second run does: an output that nobody made up comes again, and so does the rest, whether
     // it was drawn or not: what was made up in between may be why the sums say nothing.
     let complete = match verification.verify_outputs(block.bytes(), drawn, &find) {
@@ -267,10 +270,10 @@ where
             }
             complete
         }
-        Err(Fault::OutOfRange { part }) => {
+        Err(CheckFault::OutOfRange { part }) => {
             runs_from_a_copy(block, outputs, input, part)?;
             recompute(block, &value)?;
-            return Err(Fault::OutOfRange { part });
+            return Err(CheckFault::OutOfRange { part });
         }
         Err(fault) => return Err(fault),
     };

@@ -6,7 +6,7 @@ use deepring::{Finding, Header, OpeningKey, PartName};
 
 use super::CHANGED_IN_MEMORY;
 use super::block::LoadedBlock;
-use crate::checks::Fault;
+use crate::checks::CheckFault;
 use crate::engine::Engine;
 use crate::error::{InputError, RunError};
 use crate::weights::scratch;
@@ -22,11 +22,11 @@ impl<E: Engine> LoadedBlock<E> {
     /// Turns a fault into an error. Tampering takes the block out of use and is an alarm. Inputs that are too large are no
     /// tampering if every byte is what it was; secrets and turns are drawn anew all the same, so that nobody learns about
     /// them by trying.
-    pub(super) fn refuse(&self, fault: Fault) -> RunError {
+    pub(super) fn refuse(&self, fault: CheckFault) -> RunError {
         let header = self.header();
         match fault {
-            Fault::Retired => return self.out_of_use(),
-            Fault::NoRandomness => {
+            CheckFault::Retired => return self.out_of_use(),
+            CheckFault::NoRandomness => {
                 // What could not be decided says something of the secrets to who made memory scarce.
                 if let Some(check) = self.check()
                     && check.redraw(self.bytes()).is_err()
@@ -38,7 +38,8 @@ impl<E: Engine> LoadedBlock<E> {
             _ => {}
         }
         let bytes = self.check().and_then(|c| c.bytes_fit(self.bytes()).err());
-        if let (Fault::OutOfRange { part }, None, Some(check)) = (&fault, &bytes, self.check()) {
+        if let (CheckFault::OutOfRange { part }, None, Some(check)) = (&fault, &bytes, self.check())
+        {
             return match check.redraw(self.bytes()) {
                 Ok(()) => InputError::OutOfRange {
                     block: header.name.clone(),
@@ -49,19 +50,23 @@ impl<E: Engine> LoadedBlock<E> {
                 }
                 .into(),
                 // Without new secrets the old ones would answer another try.
-                Err(Fault::NoRandomness) => {
+                Err(CheckFault::NoRandomness) => {
                     check.retire();
                     RunError::NoRandomness
                 }
-                Err(Fault::Retired) => self.out_of_use(),
+                Err(CheckFault::Retired) => self.out_of_use(),
                 Err(fault) => self.tampered(fault),
             };
         }
         // Where an output is wrong, bytes that have changed say why.
-        let by_output =
-            matches!(fault, Fault::Product { .. } | Fault::Rest { .. } | Fault::OutOfRange { .. });
+        let by_output = matches!(
+            fault,
+            CheckFault::Product { .. }
+                | CheckFault::Recomputed { .. }
+                | CheckFault::OutOfRange { .. }
+        );
         self.tampered(match bytes {
-            Some(changed @ Fault::Bytes { .. }) if by_output => changed,
+            Some(changed @ CheckFault::Bytes { .. }) if by_output => changed,
             _ => fault,
         })
     }
@@ -71,12 +76,12 @@ impl<E: Engine> LoadedBlock<E> {
         RunError::OutOfUse { block: header.index, name: header.name.clone() }
     }
 
-    fn tampered(&self, fault: Fault) -> RunError {
+    fn tampered(&self, fault: CheckFault) -> RunError {
         if let Some(check) = self.check() {
             check.retire();
         }
         let finding = match fault {
-            Fault::Bytes { part, range } => {
+            CheckFault::Bytes { part, range } => {
                 let range = self.exact(range.clone()).unwrap_or(range);
                 let range = range.start as u64..range.end as u64;
                 finding(self.header(), CHANGED_IN_MEMORY, part).at(range)
@@ -85,7 +90,7 @@ impl<E: Engine> LoadedBlock<E> {
                 let (reason, part) = words(&other);
                 let finding = finding(self.header(), reason, part);
                 match other {
-                    Fault::Rest { value } => finding.of_tensor(value),
+                    CheckFault::Recomputed { value } => finding.of_tensor(value),
                     _ => finding,
                 }
             }
@@ -104,10 +109,10 @@ impl<E: Engine> LoadedBlock<E> {
 }
 
 /// A fault that was found before the block was in use.
-pub(super) fn at_opening(header: &Header, fault: Fault) -> RunError {
+pub(super) fn at_opening(header: &Header, fault: CheckFault) -> RunError {
     match fault {
-        Fault::NoRandomness => RunError::NoRandomness,
-        Fault::Bytes { part, range } => {
+        CheckFault::NoRandomness => RunError::NoRandomness,
+        CheckFault::Bytes { part, range } => {
             let range = range.start as u64..range.end as u64;
             RunError::Tampered(finding(header, CHANGED_IN_MEMORY, part).at(range))
         }
@@ -118,14 +123,16 @@ pub(super) fn at_opening(header: &Header, fault: Fault) -> RunError {
     }
 }
 
-fn words(fault: &Fault) -> (&'static str, usize) {
+fn words(fault: &CheckFault) -> (&'static str, usize) {
     match fault {
-        Fault::Bytes { part, .. } => (CHANGED_IN_MEMORY, *part),
-        Fault::Row { part, .. } => (NOT_THE_ROW, *part),
-        Fault::Product { part } | Fault::OutOfRange { part } => (NOT_THE_PRODUCT, *part),
-        Fault::Rest { .. } => (NOT_RECOMPUTED, usize::MAX),
-        Fault::NothingCompared { part } => (NOTHING_COMPARED, *part),
-        Fault::Structure | Fault::Retired | Fault::NoRandomness => (CHECK_CHANGED, usize::MAX),
+        CheckFault::Bytes { part, .. } => (CHANGED_IN_MEMORY, *part),
+        CheckFault::Row { part, .. } => (NOT_THE_ROW, *part),
+        CheckFault::Product { part } | CheckFault::OutOfRange { part } => (NOT_THE_PRODUCT, *part),
+        CheckFault::Recomputed { .. } => (NOT_RECOMPUTED, usize::MAX),
+        CheckFault::NothingCompared { part } => (NOTHING_COMPARED, *part),
+        CheckFault::Structure | CheckFault::Retired | CheckFault::NoRandomness => {
+            (CHECK_CHANGED, usize::MAX)
+        }
     }
 }
 

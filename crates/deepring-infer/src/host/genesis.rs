@@ -10,7 +10,7 @@ use deepring_memory::Region;
 use super::CHANGED_IN_MEMORY;
 use super::alarms::Alarms;
 use super::opening::BlockMemory;
-use crate::checks::{BlockCheck, Fault, Mode, PlanKind};
+use crate::checks::{BlockCheck, CheckFault, Mode, PlanKind};
 use crate::error::RunError;
 
 /// Genesis, opened. Labels and pre-processing decide as much as weights do, so they stay in their checked
@@ -66,10 +66,10 @@ impl GenesisBlock {
         Ok(decoded.map_err(|source| OpenError::Malformed { index: 0, source })?)
     }
 
-    fn refuse(&self, check: &BlockCheck, header: &Header, fault: &Fault) -> RunError {
+    fn refuse(&self, check: &BlockCheck, header: &Header, fault: &CheckFault) -> RunError {
         match fault {
-            Fault::NoRandomness => return RunError::NoRandomness,
-            Fault::Retired => {
+            CheckFault::NoRandomness => return RunError::NoRandomness,
+            CheckFault::Retired => {
                 return RunError::OutOfUse { block: header.index, name: header.name.clone() };
             }
             _ => {}

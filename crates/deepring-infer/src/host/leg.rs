@@ -10,8 +10,8 @@ use deepring::{Check, Checked, Coverage, DType, Header, TensorSpec, TensorValue}
 use super::background::{self, Background};
 use super::block::LoadedBlock;
 use super::block_use::{BlockUse, Unchecked, VerifiedOutputs};
-use super::{RingHost, Split};
-use crate::checks::{Fault, PlanKind, ROTATION};
+use super::{RingHost, Timings};
+use crate::checks::{CheckFault, PlanKind, ROTATION};
 use crate::engine::{Elements, Engine, EngineError, Input, View};
 use crate::error::{Rejected, RunError};
 
@@ -21,7 +21,7 @@ const TOGETHER: usize = 32;
 const BETWEEN_BLOCKS: u64 = 64 << 20;
 
 /// Values by name, in the engine's form.
-pub(super) type Values<E> = HashMap<String, <E as Engine>::Value>;
+pub(super) type LiveValues<E> = HashMap<String, <E as Engine>::Value>;
 
 /// A block's inputs in the order of its header, and the names of those that are lent for its check alone.
 pub(super) type BlockInputs<'v, E> = (Vec<Input<'v, <E as Engine>::Value>>, Vec<String>);
@@ -32,7 +32,7 @@ pub(super) struct Ran {
     pub(super) checked: Checked,
     /// For each query what the next host is shown; empty where it could not check it.
     pub(super) witness: Vec<Vec<TensorValue>>,
-    pub(super) split: Split,
+    pub(super) timings: Timings,
 }
 
 struct Leg<'a, E: Engine> {
@@ -45,16 +45,16 @@ struct Leg<'a, E: Engine> {
     rejected: Vec<Rejected>,
     /// What was shown so far, if it is wanted.
     witness: Option<Vec<Vec<TensorValue>>>,
-    split: Split,
+    timings: Timings,
 }
 
 /// One query on its way: its number in the batch, and what later blocks read of it.
 struct Query<E: Engine> {
     number: usize,
-    values: Values<E>,
+    values: LiveValues<E>,
 }
 
-/// Runs the blocks in `range` on each query; `shown` if the next host is to see what the last one computed.
+/// Runs the blocks in `range` on each query; `with_witness` if the next host is to see what the last one computed.
 ///
 /// # Errors
 /// [`RunError::Rejected`] names every query whose inputs are at fault; the others may be asked again without them.
@@ -62,7 +62,7 @@ pub(super) fn run<E: Engine>(
     host: &RingHost<E>,
     batch: &[Vec<TensorValue>],
     range: Range<u32>,
-    shown: bool,
+    with_witness: bool,
 ) -> Result<Ran, RunError> {
     let leaving = range.end.checked_sub(1).map(|last| host.ring.live_after(last));
     let mut leg = Leg {
@@ -72,13 +72,13 @@ pub(super) fn run<E: Engine>(
         coverage: vec![None; range.len()],
         range,
         rejected: Vec::new(),
-        witness: shown.then(Vec::new),
-        split: Split::default(),
+        witness: with_witness.then(Vec::new),
+        timings: Timings::default(),
     };
     let mut outputs = Vec::with_capacity(batch.len());
-    let together = leg.together(batch);
-    for (i, queries) in batch.chunks(together).enumerate() {
-        leg.pass(queries, i * together, &mut outputs)?;
+    let micro_batch = leg.micro_batch(batch);
+    for (i, queries) in batch.chunks(micro_batch).enumerate() {
+        leg.pass(queries, i * micro_batch, &mut outputs)?;
     }
     leg.finish(batch, outputs)
 }
@@ -100,15 +100,15 @@ impl<'a, E: Engine> Leg<'a, E> {
         let mut witness = self.witness.unwrap_or_default();
         // A single block's host shows all that it was given: that has a digest in the record before.
         if self.range.len() == 1 {
-            for (shown, given) in witness.iter_mut().zip(batch) {
-                shown.extend(given.iter().cloned());
+            for (witness, given) in witness.iter_mut().zip(batch) {
+                witness.extend(given.iter().cloned());
             }
         }
-        Ok(Ran { outputs, checked, witness, split: self.split })
+        Ok(Ran { outputs, checked, witness, timings: self.timings })
     }
 
     /// How many queries pass together.
-    fn together(&self, batch: &[Vec<TensorValue>]) -> usize {
+    fn micro_batch(&self, batch: &[Vec<TensorValue>]) -> usize {
         let bytes = |tensors: &Vec<TensorValue>| {
             tensors.iter().map(|t| t.data().len() as u64).sum::<u64>().max(1)
         };
@@ -137,7 +137,7 @@ impl<'a, E: Engine> Leg<'a, E> {
         };
         let mut live: Vec<Query<E>> =
             queries.iter().enumerate().map(import).collect::<Result<_, RunError>>()?;
-        self.split.receipt += start.elapsed();
+        self.timings.receipt += start.elapsed();
         let mut all_blocks = |beside: Option<&Background<'a, E>>| {
             let mut ready = None;
             for index in self.range.clone() {
@@ -157,7 +157,7 @@ impl<'a, E: Engine> Leg<'a, E> {
             });
             outputs.push(given.collect::<Result<_, RunError>>()?);
         }
-        self.split.receipt += start.elapsed();
+        self.timings.receipt += start.elapsed();
         Ok(())
     }
 
@@ -217,11 +217,11 @@ impl<'a, E: Engine> Leg<'a, E> {
         let plan = self.plans.get(at).copied().flatten();
         let plan = match self.host.check {
             Check::None | Check::Load => None,
-            Check::Spot(share) if !self.host.picks(share)? => None,
+            Check::Spot(share) if !self.host.samples(share)? => None,
             // Fails closed: a list that says otherwise than the check is not this leg's.
             check => match plan.filter(|kind| kind.keeps(check)) {
                 Some(kind) => Some(kind),
-                None => return Err(block.refuse(Fault::Structure)),
+                None => return Err(block.refuse(CheckFault::Structure)),
             },
         };
         let begun = block.begin_as(plan)?;
@@ -236,21 +236,21 @@ impl<'a, E: Engine> Leg<'a, E> {
         &mut self,
         begun: BlockUse<'a, E>,
         kept: &[bool],
-        values: &mut Values<E>,
+        values: &mut LiveValues<E>,
         next: Option<&'a LoadedBlock<E>>,
     ) -> Result<Option<BlockUse<'a, E>>, RunError> {
         let block = begun.block();
         let header = block.header();
         let last = header.index + 1 == self.range.end;
-        let shows = block.shows().filter(|_| last && self.witness.is_some());
-        let mut witness = match shows {
+        let witness_values = block.witness_values().filter(|_| last && self.witness.is_some());
+        let mut witness = match witness_values {
             Some(_) if self.range.len() > 1 => entering(self.host, header, values)?,
             _ => Vec::new(),
         };
         let (inputs, lent) = inputs_of(block, kept, values)?;
-        let unchecked = begun.run_as(inputs, shows.is_some())?;
-        if let Some(names) = shows {
-            witness.extend(shown(self.host, &unchecked, names)?);
+        let unchecked = begun.run_as(inputs, witness_values.is_some())?;
+        if let Some(names) = witness_values {
+            witness.extend(witness_of(self.host, &unchecked, names)?);
         }
         let input = |name: &str| values.get(name);
         let (verified, ahead) = match next {
@@ -261,11 +261,11 @@ impl<'a, E: Engine> Leg<'a, E> {
             None => (unchecked.verify(&input), Ok(None)),
         };
         let VerifiedOutputs { outputs, measure, times } = verified?;
-        self.split.engine += times.engine;
-        self.split.check += times.check;
+        self.timings.engine += times.engine;
+        self.timings.check += times.check;
         lent.iter().for_each(|name| drop(values.remove(name)));
         values.extend(outputs.into_outputs());
-        if let (Some(_), Some(all)) = (shows, &mut self.witness) {
+        if let (Some(_), Some(all)) = (witness_values, &mut self.witness) {
             all.push(witness);
         }
         let coverage = measure.map_or_else(|| self.unmeasured(header), |m| m.coverage());
@@ -309,7 +309,7 @@ impl<'a, E: Engine> Leg<'a, E> {
 fn entering<E: Engine>(
     host: &RingHost<E>,
     header: &Header,
-    values: &Values<E>,
+    values: &LiveValues<E>,
 ) -> Result<Vec<TensorValue>, RunError> {
     let one = |spec: &TensorSpec| match values.get(&spec.name) {
         Some(value) => Ok(host.engine.export(value, spec)?),
@@ -319,7 +319,7 @@ fn entering<E: Engine>(
 }
 
 /// What the next host is shown of a run.
-fn shown<E: Engine>(
+fn witness_of<E: Engine>(
     host: &RingHost<E>,
     unchecked: &Unchecked<'_, E>,
     names: &[String],
@@ -349,7 +349,7 @@ fn as_held(name: &str, view: &View<'_>) -> Result<TensorValue, RunError> {
 pub(super) fn inputs_of<'v, E: Engine>(
     block: &LoadedBlock<E>,
     kept: &[bool],
-    values: &'v mut Values<E>,
+    values: &'v mut LiveValues<E>,
 ) -> Result<BlockInputs<'v, E>, RunError> {
     let header = block.header();
     let mut lent = Vec::new();
@@ -363,16 +363,16 @@ pub(super) fn inputs_of<'v, E: Engine>(
         let stays = *kept || again || looked_at;
         given.push(if stays { None } else { values.remove(&spec.name) });
     }
-    let values: &'v Values<E> = values;
+    let values: &'v LiveValues<E> = values;
     let inputs = header
         .inputs
         .iter()
         .zip(given)
         .map(|(spec, given)| match given {
-            Some(value) => Ok(Input::Given(value)),
+            Some(value) => Ok(Input::Owned(value)),
             None => values
                 .get(&spec.name)
-                .map(Input::Lent)
+                .map(Input::Borrowed)
                 .ok_or_else(|| RunError::MissingTensor { name: spec.name.clone() }),
         })
         .collect::<Result<Vec<_>, _>>()?;

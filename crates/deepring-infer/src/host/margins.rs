@@ -5,7 +5,7 @@ use std::ops::Range;
 use deepring::TensorValue;
 
 use super::RingHost;
-use super::leg::{Values, inputs_of};
+use super::leg::{LiveValues, inputs_of};
 use crate::engine::Engine;
 use crate::error::RunError;
 
@@ -19,11 +19,11 @@ pub struct LayerMargin {
     /// Output places that were compared.
     pub places: usize,
     /// The largest difference that the right output showed, as a share of what is allowed; 1 would be a false alarm.
-    pub worst: f32,
+    pub max_residual: f32,
     /// For weights sampled at random, the smallest change that is met for certain; infinite where the query
     /// does not excite the weight.
-    pub floors: Vec<f32>,
-    /// Root mean square of the layer's weights, to hold the floors against.
+    pub detection_thresholds: Vec<f32>,
+    /// Root mean square of the layer's weights, to compare the thresholds with.
     pub rms: f32,
 }
 
@@ -36,7 +36,7 @@ pub(super) fn margins<E: Engine>(
 ) -> Result<(Vec<TensorValue>, Vec<LayerMargin>), RunError> {
     let last = range.end.checked_sub(1).ok_or(RunError::NotLoaded { block: 0 })?;
     let import = |t: &TensorValue| Ok((t.name().to_owned(), host.engine.import(t)?));
-    let mut values: Values<E> = query.iter().map(import).collect::<Result<_, RunError>>()?;
+    let mut values: LiveValues<E> = query.iter().map(import).collect::<Result<_, RunError>>()?;
     let mut margins = Vec::new();
     for index in range {
         let block = host.loaded_block(index)?;
@@ -56,8 +56,8 @@ pub(super) fn margins<E: Engine>(
                 block: index,
                 tensor: header.parts.get(m.part).map(|p| p.label().to_owned()).unwrap_or_default(),
                 places: m.places,
-                worst: m.worst,
-                floors: m.floors,
+                max_residual: m.max_residual,
+                detection_thresholds: m.detection_thresholds,
                 rms: m.rms,
             }));
         }

@@ -8,7 +8,7 @@ use deepring::{
 use deepring_memory::{Region, Use};
 
 use super::shared::SharedBlock;
-use crate::checks::{BlockCheck, Draft, Fault, Mode, SharedPieces};
+use crate::checks::{BlockCheck, CheckFault, Draft, Mode, SharedPieces};
 use crate::error::RunError;
 use crate::mac::{Mac, Piece, TagDomain, pieces_of};
 use crate::weights::room;
@@ -48,7 +48,7 @@ impl BlockMemory {
             decrypted((ring, key), header, mode.is_some(), shared, &meddle)?;
         meddle(Stage::Confirmed, buffer.bytes());
         let check = mode.zip(draft).map(|(mode, draft)| {
-            let shared = shared_pieces(header, &pieces, shared).ok_or(Fault::Structure);
+            let shared = shared_pieces(header, &pieces, shared).ok_or(CheckFault::Structure);
             let check = shared.and_then(|shared| {
                 BlockCheck::new(mode, &draft, (pieces, shared), buffer.bytes(), header)
             });
@@ -214,7 +214,10 @@ mod tests {
         for edited in [false, true] {
             let opened = BlockMemory::of(&ring, &key, header, Some(Mode::Auto), &[]).unwrap();
             let mut check = opened.check.unwrap();
-            assert!(matches!(check.begin(PlanKind::Auto), Err(Fault::Structure)), "not yet chosen");
+            assert!(
+                matches!(check.begin(PlanKind::Auto), Err(CheckFault::Structure)),
+                "not yet chosen"
+            );
             if edited {
                 assert!(check.anatomy_mut().linears.pop().is_some());
             }
@@ -222,7 +225,7 @@ mod tests {
             check.set_auto(Vec::new);
             for kind in [PlanKind::Auto, PlanKind::Both, PlanKind::Compute] {
                 let begun = check.begin(kind).map(drop);
-                let wanted = if edited { Err(Fault::Structure) } else { Ok(()) };
+                let wanted = if edited { Err(CheckFault::Structure) } else { Ok(()) };
                 assert_eq!(begun, wanted, "{kind:?}");
             }
         }

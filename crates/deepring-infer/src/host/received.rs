@@ -4,22 +4,22 @@ use std::collections::HashSet;
 
 use deepring::{Delivered, Finding, Header, PartName, TensorValue};
 
-use super::block::Held;
+use super::block::ReceivedError;
 use super::{RingHost, digest_of};
-use crate::checks::Fault;
+use crate::checks::CheckFault;
 use crate::engine::Engine;
 use crate::error::{InputError, RunError};
-use crate::neighbour::{self, Blame, Query};
+use crate::neighbour::{self, Query, VerifyError};
 
 const NOT_GIVEN: &str = "what the host of this block gave is not what the sealed parameters give";
-const NOT_SHOWN: &str = "the host of this block does not show what it computed";
+const NOT_IN_WITNESS: &str = "the host of this block does not show what it computed";
 const NOT_ITS_INPUTS: &str =
     "what the host of this block shows as its inputs is not what the record before names";
 const PASSED_ON: &str = "the host of this block passes on other tensors than it was given";
 const REPEATED: &str = "the host of this block gives two tensors of one name";
 
 /// Holds a parcel whose chain is verified against the check of its last block, if the owner sealed one.
-pub(super) fn hold<E: Engine>(host: &RingHost<E>, delivered: &Delivered) -> Result<(), RunError> {
+pub(super) fn verify<E: Engine>(host: &RingHost<E>, delivered: &Delivered) -> Result<(), RunError> {
     let Delivered { chain, batch, witness } = delivered;
     let Some(receipt) = chain.receipts().last() else { return Ok(()) };
     let headers = host.ring.headers();
@@ -38,7 +38,7 @@ pub(super) fn hold<E: Engine>(host: &RingHost<E>, delivered: &Delivered) -> Resu
     };
     let refuse = |reason| Err(RunError::Tampered(finding(reason)));
     if witness.len() != batch.len() {
-        return refuse(NOT_SHOWN);
+        return refuse(NOT_IN_WITNESS);
     }
     // Of two tensors of one name, one would be checked and the other used.
     if batch.iter().chain(witness).any(|tensors| repeats(tensors)) {
@@ -58,18 +58,20 @@ pub(super) fn hold<E: Engine>(host: &RingHost<E>, delivered: &Delivered) -> Resu
             return refuse(PASSED_ON);
         }
     }
-    let shown: Vec<Query<'_>> =
+    let queries: Vec<Query<'_>> =
         batch.iter().zip(witness).map(|(sent, witness)| Query { sent, witness }).collect();
     let block = host.loaded_block(carrier.index)?;
-    let held = block.hold(checked, &shown);
-    let held = held.ok_or(RunError::NotLoaded { block: carrier.index })?;
-    held.map_err(|held| match held {
-        Held::Changed(fault) => block.refuse(fault),
-        Held::Blamed(Blame::OutOfRange) => {
+    let result = block.verify_received(checked, &queries);
+    let result = result.ok_or(RunError::NotLoaded { block: carrier.index })?;
+    result.map_err(|error| match error {
+        ReceivedError::CheckChanged(fault) => block.refuse(fault),
+        ReceivedError::Verify(VerifyError::OutOfRange) => {
             InputError::OutOfRange { block: checked.name.clone(), tensor: String::new() }.into()
         }
-        Held::Blamed(Blame::NotShown) => RunError::Tampered(finding(NOT_SHOWN)),
-        Held::Blamed(Blame::Wrong(weight)) => {
+        ReceivedError::Verify(VerifyError::NotInWitness) => {
+            RunError::Tampered(finding(NOT_IN_WITNESS))
+        }
+        ReceivedError::Verify(VerifyError::Wrong(weight)) => {
             let weight = weight.and_then(|part| checked.parts.get(part));
             let finding = finding(NOT_GIVEN);
             RunError::Tampered(match weight {
@@ -78,7 +80,7 @@ pub(super) fn hold<E: Engine>(host: &RingHost<E>, delivered: &Delivered) -> Resu
             })
         }
         // Its bytes have their tags, and were read when the block was loaded.
-        Held::Blamed(Blame::Malformed) => block.refuse(Fault::Structure),
+        ReceivedError::Verify(VerifyError::Malformed) => block.refuse(CheckFault::Structure),
     })
 }
 

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use deepring::TensorValue;
 
 use super::RingHost;
-use super::leg::Values;
+use super::leg::LiveValues;
 use crate::engine::{Engine, Input};
 use crate::error::RunError;
 
 /// The values that enter and leave the blocks of one host for one query, all verified.
 pub struct Rehearsal<E: Engine> {
     pub(crate) range: Range<u32>,
-    values: Values<E>,
+    values: LiveValues<E>,
 }
 
 /// What parts of a check cost alone.
@@ -37,7 +37,8 @@ impl<E: Engine> Rehearsal<E> {
     ) -> Result<(Vec<TensorValue>, Self), RunError> {
         let last = range.end.checked_sub(1).ok_or(RunError::NotLoaded { block: 0 })?;
         let import = |t: &TensorValue| Ok((t.name().to_owned(), host.engine.import(t)?));
-        let mut values: Values<E> = query.iter().map(import).collect::<Result<_, RunError>>()?;
+        let mut values: LiveValues<E> =
+            query.iter().map(import).collect::<Result<_, RunError>>()?;
         for index in range.clone() {
             let block = host.loaded_block(index)?;
             let unchecked = block.begin()?.run(inputs_of(block.header(), &values)?)?;
@@ -77,7 +78,7 @@ fn inputs_of<'v, V>(
 ) -> Result<Vec<Input<'v, V>>, RunError> {
     let lent = |spec: &deepring::TensorSpec| {
         let missing = || RunError::MissingTensor { name: spec.name.clone() };
-        values.get(&spec.name).map(Input::Lent).ok_or_else(missing)
+        values.get(&spec.name).map(Input::Borrowed).ok_or_else(missing)
     };
     header.inputs.iter().map(lent).collect()
 }

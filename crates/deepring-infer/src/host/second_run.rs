@@ -6,7 +6,7 @@ use deepring::TensorSpec;
 
 use super::block::LoadedBlock;
 use super::block_use::BlockOutputs;
-use crate::checks::{Fault, same_bits};
+use crate::checks::{CheckFault, same_bits};
 use crate::engine::{Engine, Input};
 
 /// Runs the block anew on the same inputs, with parameters that were just copied and compared with their tags; what differs
@@ -17,12 +17,12 @@ pub(super) fn runs_from_a_copy<'v, E: Engine>(
     outputs: &BlockOutputs<E::Value>,
     input: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
     part: usize,
-) -> Result<(), Fault>
+) -> Result<(), CheckFault>
 where
     E::Value: 'v,
 {
     let (copy, program) = block.copied()?;
-    let program = copy.program(program).ok_or(Fault::Structure)?;
+    let program = copy.program(program).ok_or(CheckFault::Structure)?;
     compare(block, program, outputs, input, part)
 }
 
@@ -32,12 +32,12 @@ fn compare<'v, E: Engine>(
     outputs: &BlockOutputs<E::Value>,
     input: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
     part: usize,
-) -> Result<(), Fault>
+) -> Result<(), CheckFault>
 where
     E::Value: 'v,
 {
-    let wrong = || Fault::Product { part };
-    let lent = |spec: &TensorSpec| input(&spec.name).map(Input::Lent).ok_or_else(wrong);
+    let wrong = || CheckFault::Product { part };
+    let lent = |spec: &TensorSpec| input(&spec.name).map(Input::Borrowed).ok_or_else(wrong);
     let inputs = block.header().inputs.iter().map(lent).collect::<Result<Vec<_>, _>>()?;
     let again = block.engine().run(program, inputs).map_err(|_| wrong())?;
     let same = |(a, b): (&E::Value, &E::Value)| {
@@ -55,24 +55,31 @@ where
 pub(super) fn recompute<'v, E: Engine>(
     block: &LoadedBlock<E>,
     value: &(dyn Fn(&str) -> Option<&'v E::Value> + Sync),
-) -> Result<Option<usize>, Fault>
+) -> Result<Option<usize>, CheckFault>
 where
     E::Value: 'v,
 {
-    let Some((rest, program)) = block.rest() else { return Ok(None) };
+    let Some((recomputed, program)) = block.recomputed() else { return Ok(None) };
     let Some(program) = program else {
-        return if rest.outputs.is_empty() { Ok(Some(0)) } else { Err(Fault::Structure) };
+        return if recomputed.outputs.is_empty() {
+            Ok(Some(0))
+        } else {
+            Err(CheckFault::Structure)
+        };
     };
     let start = Instant::now();
-    let differs = |name: &str| Fault::Rest { value: name.to_owned() };
-    let given = |name: &String| value(name).map(Input::Lent).ok_or_else(|| differs(name));
-    let inputs = rest.inputs.iter().map(given).collect::<Result<Vec<_>, _>>()?;
-    let first = || rest.outputs.first().map_or_else(String::new, Clone::clone);
-    let again = block.engine().run(program, inputs).map_err(|_| Fault::Rest { value: first() })?;
-    if again.len() != rest.outputs.len() {
-        return Err(Fault::Structure);
+    let differs = |name: &str| CheckFault::Recomputed { value: name.to_owned() };
+    let given = |name: &String| value(name).map(Input::Borrowed).ok_or_else(|| differs(name));
+    let inputs = recomputed.inputs.iter().map(given).collect::<Result<Vec<_>, _>>()?;
+    let first = || recomputed.outputs.first().map_or_else(String::new, Clone::clone);
+    let again = block
+        .engine()
+        .run(program, inputs)
+        .map_err(|_| CheckFault::Recomputed { value: first() })?;
+    if again.len() != recomputed.outputs.len() {
+        return Err(CheckFault::Structure);
     }
-    for (name, again) in rest.outputs.iter().zip(&again) {
+    for (name, again) in recomputed.outputs.iter().zip(&again) {
         let (a, b) = (value(name).and_then(|v| block.engine().view(v)), block.engine().view(again));
         let (Some(a), Some(b)) = (a, b) else { return Err(differs(name)) };
         if !same_bits(&a, &b) {
@@ -80,7 +87,7 @@ where
         }
     }
     if let Some(check) = block.check() {
-        check.observed().rest(start.elapsed());
+        check.observed().recomputed(start.elapsed());
     }
     Ok(Some(again.len()))
 }

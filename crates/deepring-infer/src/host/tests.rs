@@ -23,7 +23,7 @@ use rten_tensor::prelude::*;
 
 use super::RingHost;
 use super::{BlockOutputs, LoadedBlock};
-use crate::checks::{CheckPlan, Fault, PlanKind};
+use crate::checks::{CheckFault, CheckPlan, PlanKind};
 use crate::engine::{Engine as _, Input, Rten};
 use crate::error::RunError;
 use crate::sealing::{Blocks, Seal};
@@ -75,7 +75,7 @@ fn use_block(
     };
     let begun = block.begin().map_err(tampered)?;
     meddle(block);
-    let inputs = block.header().inputs.iter().map(|t| Input::Lent(&values[&t.name])).collect();
+    let inputs = block.header().inputs.iter().map(|t| Input::Borrowed(&values[&t.name])).collect();
     let mut unchecked = begun.run(inputs).unwrap();
     falsify(unchecked.outputs_mut());
     let verified = unchecked.verify(&|name| values.get(name)).map_err(tampered)?;
@@ -91,7 +91,7 @@ fn flip(live: &[u8], at: usize, mask: u8) {
 /// The last value that a linear operator of the block computes.
 fn linear(host: &RingHost<Rten>, index: u32) -> String {
     let check = host.loaded_block(index).unwrap().check().unwrap();
-    check.anatomy().linears.last().unwrap().y.clone()
+    check.operators().linears.last().unwrap().y.clone()
 }
 
 fn secrets<T>(host: &RingHost<Rten>, index: u32, f: impl FnOnce(&Region) -> T) -> T {
@@ -320,23 +320,26 @@ fn nothing_compared_is_a_fault_and_so_is_another_plan_at_the_end() {
     let check = block.check().unwrap();
     for kind in [PlanKind::Both, PlanKind::Compute] {
         let finished = check.begin(kind).unwrap().finish().map(drop);
-        assert!(matches!(finished, Err(Fault::NothingCompared { .. })), "{kind:?}: {finished:?}");
+        assert!(
+            matches!(finished, Err(CheckFault::NothingCompared { .. })),
+            "{kind:?}: {finished:?}"
+        );
     }
     // Every byte was compared, and no output looked at.
     let mut begun = check.begin(PlanKind::Both).unwrap();
     begun.compare_bytes(block.bytes()).unwrap();
-    assert_eq!(begun.finish().map(drop), Err(Fault::Structure));
+    assert_eq!(begun.finish().map(drop), Err(CheckFault::Structure));
     // Of what is verified by its product, nothing was compared yet; its bytes had their turn in the use before.
     let mut begun = check.begin(PlanKind::Compute).unwrap();
     begun.compare_bytes(block.bytes()).unwrap();
     let finished = begun.finish().map(drop);
-    assert!(matches!(finished, Err(Fault::NothingCompared { .. })), "{finished:?}");
+    assert!(matches!(finished, Err(CheckFault::NothingCompared { .. })), "{finished:?}");
     let host = self::host("fashion-lenet5.onnx", Check::Run);
     let block = host.loaded_block(1).unwrap();
     let check = block.check().unwrap();
     let pieces = check.pieces();
     for (pieces, wanted) in [(pieces, Ok(())), (&pieces[..pieces.len() - 1], Err(()))] {
-        let plan = CheckPlan::bytes(check.anatomy(), pieces);
+        let plan = CheckPlan::bytes(check.operators(), pieces);
         let mut under = check.under(&plan);
         under.compare_bytes(block.bytes()).unwrap();
         assert_eq!(under.finish().map(drop).map_err(drop), wanted);

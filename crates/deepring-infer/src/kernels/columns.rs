@@ -7,8 +7,8 @@
 use std::ops::Range;
 
 use super::BLOCK;
-use super::lanes::{Scratch, padded};
-use super::share::{Part, Span};
+use super::lanes::{LaneBuffer, padded};
+use super::share::{PartialReduction, Span};
 use super::tile::{both, linear, pair};
 
 /// How many pixels to read at a time, so that the sums and the group of channels stay in L1.
@@ -22,8 +22,8 @@ pub(super) fn width(planes: usize) -> usize {
 pub(super) fn run<const L: usize, const K: usize, const FUSED: bool>(
     span: &Span<'_>,
     first: usize,
-    parts: &mut [Part<'_>],
-    scratch: &mut Scratch,
+    parts: &mut [PartialReduction<'_>],
+    scratch: &mut LaneBuffer,
 ) {
     let Some(pixels) = parts.first().map(|part| part.square_sums.len()) else { return };
     let blocks = pixels.div_ceil(L);
@@ -54,7 +54,7 @@ fn add<const L: usize, const K: usize, const FUSED: bool>(
     span: &Span<'_>,
     first: usize,
     channels: Range<usize>,
-    parts: &[Part<'_>],
+    parts: &[PartialReduction<'_>],
     sums: &mut [[f32; L]],
     memory: &mut [[f32; L]],
 ) {
@@ -99,7 +99,7 @@ fn add<const L: usize, const K: usize, const FUSED: bool>(
 #[inline(always)]
 fn read<const L: usize, const K: usize, const FUSED: bool>(
     rows: &[&[[f32; L]]; K],
-    part: &Part<'_>,
+    part: &PartialReduction<'_>,
     at: (usize, usize, usize),
     sums: &mut [[f32; L]],
     kept: &mut [[f32; L]],
@@ -115,12 +115,12 @@ fn read<const L: usize, const K: usize, const FUSED: bool>(
     }
 }
 
-/// Two readings of one group, the second rectified: what a layer gives, which the next one takes. Both
+/// Two reductions of one group, the second rectified: what a layer gives, which the next one takes. Both
 /// want the same values, which may still be on their way from a far cache, so they share the loads.
 #[inline(always)]
 fn read_pair<const L: usize, const K: usize, const FUSED: bool>(
     rows: &[&[[f32; L]]; K],
-    parts: [&Part<'_>; 2],
+    parts: [&PartialReduction<'_>; 2],
     at: (usize, usize, usize),
     [sums, others]: [&mut [[f32; L]]; 2],
     kept: &mut [[f32; L]],
@@ -136,7 +136,7 @@ fn read_pair<const L: usize, const K: usize, const FUSED: bool>(
 /// The coefficients of the squares and of the first plane.
 #[inline(always)]
 fn first_of<const K: usize>(
-    part: &Part<'_>,
+    part: &PartialReduction<'_>,
     (c, group, _): (usize, usize, usize),
 ) -> [[f32; K]; 2] {
     [padded(&part.squares[c..][..group]), padded(&part.planes[c..][..group])]
@@ -155,7 +155,7 @@ fn kept_rows<const L: usize, const K: usize>(kept: &[[f32; L]]) -> [&[[f32; L]];
 #[inline(always)]
 fn rest<const L: usize, const K: usize, const FUSED: bool>(
     rows: &[&[[f32; L]]; K],
-    part: &Part<'_>,
+    part: &PartialReduction<'_>,
     (c, group, channels): (usize, usize, usize),
     mut sums: &mut [[f32; L]],
 ) {

@@ -6,8 +6,8 @@
 //! more than the portable instructions, after asking the processor. So whoever holds an [`Isa`] may call.
 #![allow(unsafe_code)]
 
-use super::lanes::Scratch;
-use super::share::{Part, Span};
+use super::lanes::LaneBuffer;
+use super::share::{PartialReduction, Span};
 
 /// Whether the instructions that every processor of this architecture has include a fused a·b + c.
 const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
@@ -93,11 +93,11 @@ macro_rules! instances {
 // are 32 registers), 8 (avx2, 16 registers) or 4. Columns take one vector and as many channels as leave
 // their coefficients in registers; rows take several vectors, to hide the latency of one.
 instances! {
-    columns(span: &Span<'_>, first: usize, parts: &mut [Part<'_>], scratch: &mut Scratch):
+    columns(span: &Span<'_>, first: usize, parts: &mut [PartialReduction<'_>], scratch: &mut LaneBuffer):
         portable super::columns::run::<4, 4, FUSED>,
         avx2 super::columns::run::<8, 4, true>,
         avx512 super::columns::run::<16, 8, true>;
-    rows(span: &Span<'_>, first: usize, parts: &mut [Part<'_>], scratch: &mut Scratch):
+    rows(span: &Span<'_>, first: usize, parts: &mut [PartialReduction<'_>], scratch: &mut LaneBuffer):
         portable super::rows::run::<8, FUSED>,
         avx2 super::rows::run::<32, true>,
         avx512 super::rows::run::<64, true>;

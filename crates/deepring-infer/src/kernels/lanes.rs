@@ -45,9 +45,9 @@ pub(super) fn total<const L: usize>(mut lanes: [f32; L]) -> f32 {
 
 /// Working memory that a thread keeps from one share to the next.
 #[derive(Default)]
-pub(super) struct Scratch(Vec<f32>);
+pub(super) struct LaneBuffer(Vec<f32>);
 
-impl Scratch {
+impl LaneBuffer {
     /// `blocks` zeroed arrays, aligned for the widest vector.
     #[inline(always)]
     pub(super) fn blocks<const L: usize>(&mut self, blocks: usize) -> &mut [[f32; L]] {

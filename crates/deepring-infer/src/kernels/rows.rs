@@ -1,8 +1,8 @@
 //! The kernel for channels last: one row at a time, with enough lanes to hide the latency of a sum.
 
 use super::BLOCK;
-use super::lanes::{Scratch, fma, padded, rectified, total};
-use super::share::{Part, Span};
+use super::lanes::{LaneBuffer, fma, padded, rectified, total};
+use super::share::{PartialReduction, Span};
 
 /// How many rows make a share that is worth handing to a thread: 64 KiB.
 pub(super) fn width(channels: usize) -> usize {
@@ -14,8 +14,8 @@ pub(super) fn width(channels: usize) -> usize {
 pub(super) fn run<const L: usize, const FUSED: bool>(
     span: &Span<'_>,
     first: usize,
-    parts: &mut [Part<'_>],
-    scratch: &mut Scratch,
+    parts: &mut [PartialReduction<'_>],
+    scratch: &mut LaneBuffer,
 ) {
     let Some(count) = parts.first().map(|part| part.square_sums.len()) else { return };
     let planes = parts.iter().map(|part| part.sums.len() + 1).max().unwrap_or_default();

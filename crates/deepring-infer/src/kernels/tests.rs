@@ -45,8 +45,8 @@ impl Own {
         }
     }
 
-    fn reading(&mut self) -> Reading<'_> {
-        Reading {
+    fn reduction(&mut self) -> Reduction<'_> {
+        Reduction {
             relu: self.relu,
             planes: &self.planes,
             squares: &self.squares,
@@ -85,10 +85,10 @@ impl Order {
         own: &[Own],
     ) -> Vec<Own> {
         let mut own = own.to_vec();
-        let readings = &mut own.iter_mut().map(Own::reading).collect::<Vec<_>>();
+        let reductions = &mut own.iter_mut().map(Own::reduction).collect::<Vec<_>>();
         match self {
-            Self::Columns => columns_with(isa, threads, x, channels, pixels, readings),
-            Self::Rows => rows_with(isa, threads, x, channels, pixels, readings),
+            Self::Columns => columns_with(isa, threads, x, channels, pixels, reductions),
+            Self::Rows => rows_with(isa, threads, x, channels, pixels, reductions),
         }
         own
     }
@@ -151,12 +151,12 @@ proptest! {
         seed: u64,
         channels in 1_usize..70,
         pixels in 1_usize..200,
-        readings in prop::collection::vec((any::<bool>(), 1_usize..10), 1..3),
+        reductions in prop::collection::vec((any::<bool>(), 1_usize..10), 1..3),
     ) {
         let values = &mut Values(seed);
         let x = values.take(channels * pixels);
         let own: Vec<_> =
-            readings.iter().map(|&(relu, t)| Own::new(values, relu, t, channels, pixels)).collect();
+            reductions.iter().map(|&(relu, t)| Own::new(values, relu, t, channels, pixels)).collect();
         for order in ORDERS {
             order.hold(&x, channels, pixels, &own);
         }
@@ -209,8 +209,8 @@ fn what_is_not_finite_reaches_its_pixel_and_no_other() {
     let values = &mut Values(6);
     for (channels, pixels) in [(1, 1), (3, 2), (5, 15), (9, 17), (17, 33), (8, 49), (70, 3)] {
         let x: Vec<f32> = values.take(channels * pixels).iter().map(|x| x + 2.5).collect();
-        let readings = [(false, 1), (true, 1), (false, 4), (true, 3)];
-        let mut own = readings.map(|(relu, t)| Own::new(values, relu, t, channels, pixels));
+        let reductions = [(false, 1), (true, 1), (false, 4), (true, 3)];
+        let mut own = reductions.map(|(relu, t)| Own::new(values, relu, t, channels, pixels));
         // Coefficients of zero too: zero times infinity is NaN.
         own[0].planes[0] = 0.0;
         own[1].squares[0] = 0.0;
@@ -286,8 +286,8 @@ fn the_public_functions_read_what_they_say() {
             square_sums: vec![0.0; 3],
         };
         match order {
-            Order::Columns => columns(&x, 2, 3, &mut [own.reading()]),
-            Order::Rows => rows(&x, 2, 3, &mut [own.reading()]),
+            Order::Columns => columns(&x, 2, 3, &mut [own.reduction()]),
+            Order::Rows => rows(&x, 2, 3, &mut [own.reduction()]),
         }
         assert_eq!((own.sums, own.square_sums), (sums, square_sums));
     }
@@ -305,7 +305,7 @@ fn lengths_that_disagree_are_noticed() {
     let fits = |change: fn(&mut Own)| {
         let mut own = good.clone();
         change(&mut own);
-        own.reading().fits(3, 5)
+        own.reduction().fits(3, 5)
     };
     assert!(fits(|_| ()));
     assert!(!fits(|own| own.planes.truncate(5)));
@@ -320,8 +320,8 @@ fn empty_tensors_add_nothing() {
     for (channels, pixels) in [(0, 3), (3, 0), (0, 0)] {
         let mut own = Own::new(&mut Values(9), false, 1, channels, pixels);
         let before = own.sums.clone();
-        columns(&[], channels, pixels, &mut [own.reading()]);
-        rows(&[], channels, pixels, &mut [own.reading()]);
+        columns(&[], channels, pixels, &mut [own.reduction()]);
+        rows(&[], channels, pixels, &mut [own.reduction()]);
         assert_eq!(own.sums, before);
         rows_int::<i32>(&[], channels, pixels, &vec![1; channels], &mut vec![1; pixels]);
         let (mut out, mut out2) = (vec![1.0; pixels], vec![1.0; pixels]);

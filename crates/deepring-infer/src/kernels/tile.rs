@@ -34,7 +34,7 @@ pub(super) fn both<const L: usize, const K: usize, const FUSED: bool, const RELU
     }
 }
 
-/// `both` of two readings at once, the second rectified and kept.
+/// `both` of two reductions at once, the second rectified and kept.
 #[inline(always)]
 pub(super) fn pair<const L: usize, const K: usize, const FUSED: bool>(
     rows: &[&[[f32; L]]; K],

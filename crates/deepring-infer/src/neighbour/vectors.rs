@@ -5,12 +5,12 @@ use deepring::{NoRandomness, Part, PartKind, SealError};
 use deepring_onnx::{CutBlock, CutModel};
 use zeroize::Zeroizing;
 
-use super::dissect::{Dissected, is_single, names_of};
-use super::sketch;
+use super::check_encoding;
+use super::public_subgraph::{PublicSubgraph, is_single, names_of};
 use crate::checks::{DrawError, Linear, Projection};
 use crate::engine::Rten;
 use crate::error::SealModelError;
-use crate::weights::{Resident, scratch};
+use crate::weights::{BoundPrograms, scratch};
 
 /// The checks of a ring's blocks, from the sealer's side.
 #[derive(Debug, Default)]
@@ -148,27 +148,28 @@ impl Planned {
                 shared: None,
             })
             .collect();
-        let dissected = Dissected::of(&block.graph, &parts, &block.inputs, &block.outputs)?;
+        let subgraph = PublicSubgraph::of(&block.graph, &parts, &block.inputs, &block.outputs)?;
         let single = |at: u64| {
             let i = parts.iter().position(|p| p.offset == at && is_single(p))?;
             block.params.get(i)?.read().ok()
         };
-        let rest = dissected.rest(single)?;
-        loads(engine, &rest).then_some(())?;
-        let (head, numbers) = sketch::head(&dissected, &rest)?;
+        let recomputed = subgraph.recomputed(single)?;
+        loads(engine, &recomputed).then_some(())?;
+        let (head, numbers) = check_encoding::head(&subgraph, &recomputed)?;
         let len = numbers.checked_mul(4)?.checked_add(head.len())?;
-        Some(Self { head, linears: dissected.linears, parts, len })
+        Some(Self { head, linears: subgraph.linears, parts, len })
     }
 }
 
-fn loads(engine: &Rten, rest: &[u8]) -> bool {
-    if rest.is_empty() {
+fn loads(engine: &Rten, recomputed: &[u8]) -> bool {
+    if recomputed.is_empty() {
         return true;
     }
-    let Some((inputs, outputs)) = names_of(rest) else { return false };
-    let Some(mut buffer) = scratch(rest.len()) else { return false };
-    buffer.bytes_mut().copy_from_slice(rest);
+    let Some((inputs, outputs)) = names_of(recomputed) else { return false };
+    let Some(mut buffer) = scratch(recomputed.len()) else { return false };
+    buffer.bytes_mut().copy_from_slice(recomputed);
     let (inputs, outputs): (Vec<&str>, Vec<&str>) =
         (inputs.iter().map(String::as_str).collect(), outputs.iter().map(String::as_str).collect());
-    Resident::load(engine, (buffer, rest.len()), 0..rest.len(), &inputs, &outputs).is_ok()
+    BoundPrograms::load(engine, (buffer, recomputed.len()), 0..recomputed.len(), &inputs, &outputs)
+        .is_ok()
 }

@@ -127,7 +127,7 @@ fn beside_the_engine_infinities_raise_no_alarm() {
     let mask = tensor("mask", &[1, 4, 4], &mask);
     for check in [Check::Auto, Check::Compute] {
         let mut session = ring.session_of(&[1], check, 1);
-        session.set_shadow(true);
+        session.set_background_check(true);
         (0..100).for_each(|_| drop(session.run(vec![x.clone(), mask.clone()]).unwrap()));
         assert!(session.alarms().is_empty(), "{check}");
     }
@@ -238,7 +238,7 @@ fn equal_weights_on_even_inputs_raise_no_alarm() {
             let ran = session.run(vec![input.clone()]);
             assert!(ran.is_ok(), "network {i}, {value}: {}", ran.unwrap_err());
             let margins = session.margins(vec![input], &mut || 0).unwrap();
-            beyond |= margins.iter().any(|margin| margin.worst > 1.0);
+            beyond |= margins.iter().any(|margin| margin.max_residual > 1.0);
         }
     }
     assert!(beyond, "the engine's own sums are beyond the bound of independent errors somewhere");

@@ -260,7 +260,7 @@ fn parameters_that_are_inputs_besides_are_read_in_place_and_others_are_not() {
         let parameters = Parameters { bytes: live, shared_from: live.len() };
         let program = ort.load(&adding(in_place), parameters, &["x"], &["y"]).unwrap();
         let sum = || {
-            let out = ort.run(&program, vec![Input::Lent(&x)]).unwrap().remove(0);
+            let out = ort.run(&program, vec![Input::Borrowed(&x)]).unwrap().remove(0);
             match ort.view(&out).unwrap().elements {
                 Elements::F32(v) => v.to_vec(),
                 other => panic!("{other:?}"),

@@ -533,7 +533,7 @@ fn beside_the_engine_every_change_is_met_too() {
     let wanted = answer(&ring.session(Check::Run), &input);
     for check in [Check::Run, Check::Auto, Check::Compute] {
         let mut session = ring.session_of(&[1], check, 1);
-        session.set_shadow(true);
+        session.set_background_check(true);
         (0..5).for_each(|_| assert_eq!(answer(&session, &input), wanted, "{check}"));
         for header in ring.ring().layers() {
             for part in &header.parts {
@@ -613,10 +613,10 @@ fn right_answers_stay_far_from_the_bound_and_the_floors_are_real() {
     let mut floors = std::collections::BTreeMap::new();
     for image in 0..100 {
         for margin in session.margins(vec![images(image, image + 1)], &mut random).unwrap() {
-            worst = worst.max(margin.worst);
+            worst = worst.max(margin.max_residual);
             assert!(margin.places > 0 && margin.rms > 0.0);
             if image == 0 {
-                let mut found = margin.floors;
+                let mut found = margin.detection_thresholds;
                 found.sort_by(f32::total_cmp);
                 floors.insert((margin.block, margin.tensor), (found[found.len() / 2], margin.rms));
             }

@@ -551,12 +551,12 @@ fn a_refused_try_takes_the_block_out_of_use_and_the_next_secret_is_another() {
 #[test]
 fn every_byte_has_its_turn_whatever_the_sizes_of_batches() {
     let ring = Sealed::new(&network("fashion-resnet8"), CutPolicy::Op);
-    for (trial, sizes) in [[1, 2], [2, 1], [1, 1], [3, 7], [32, 1], [1, 31]].iter().enumerate() {
+    for (dry_run, sizes) in [[1, 2], [2, 1], [1, 1], [3, 7], [32, 1], [1, 31]].iter().enumerate() {
         let mut session = ring.session_of(&[1], Check::Compute, 1);
         for header in ring.ring().layers() {
             let part = header.parts.iter().max_by_key(|p| p.len).unwrap();
             // The lowest bit of a fraction, which no product detects.
-            let at = part.offset as usize + 4 * (trial * 37 % (part.len as usize / 4));
+            let at = part.offset as usize + 4 * (dry_run * 37 % (part.len as usize / 4));
             crate::live_memory::flip(session.live_bytes(header.index).unwrap(), at, 0x01);
             let (mut uses, mut found) = (0, None);
             for size in sizes.iter().cycle() {

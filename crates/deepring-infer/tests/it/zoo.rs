@@ -132,7 +132,8 @@ impl Sealed {
 
     pub(crate) fn session_of(&self, hosts: &[u8], check: Check, threads: usize) -> Session {
         let keys: Vec<_> = hosts.iter().map(|seed| host(*seed)).collect();
-        let options = SessionOptions { check, threads: threads.try_into().ok(), shadow: false };
+        let options =
+            SessionOptions { check, threads: threads.try_into().ok(), background_check: false };
         Session::open(self.ring(), &keys, options).unwrap()
     }
 }

@@ -138,8 +138,8 @@ fn note(layers: &mut BTreeMap<(u32, String), Layer>, margin: LayerMargin) {
     let layer = layers.entry((margin.block, margin.tensor)).or_default();
     layer.queries += 1;
     layer.places += margin.places;
-    layer.worst = layer.worst.max(margin.worst);
-    layer.floors.extend(margin.floors.iter().map(|f| f64::from(*f / margin.rms)));
+    layer.worst = layer.worst.max(margin.max_residual);
+    layer.floors.extend(margin.detection_thresholds.iter().map(|f| f64::from(*f / margin.rms)));
 }
 
 /// Floats of one of the kinds; anything else as inputs are made up elsewhere.

@@ -75,7 +75,7 @@ fn ways(args: &BenchQueries) -> Vec<Way> {
         ledgers.iter().map(|ledger| Way::Ring {
             check: *check,
             ledger: *ledger,
-            shadow: args.shadow,
+            background_check: args.shadow,
         })
     });
     let least: &[Least] = if args.floor { &Least::ALL } else { &[] };

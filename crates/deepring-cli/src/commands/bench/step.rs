@@ -63,8 +63,11 @@ fn run(
     let open = || {
         let trust = Trust::owner(owner.public());
         let ring = UnverifiedRing::open(&args.folder.join(RING))?.authenticate(&trust)?;
-        let options =
-            SessionOptions { check: Check::Auto, threads: Some(args.threads), shadow: false };
+        let options = SessionOptions {
+            check: Check::Auto,
+            threads: Some(args.threads),
+            background_check: false,
+        };
         Ok(Session::open(ring, std::slice::from_ref(host), options)?)
     };
     let mut session = open()?;

@@ -112,10 +112,10 @@ impl Workshop {
         ring: &Path,
         check: Check,
         threads: Option<NonZeroUsize>,
-        shadow: bool,
+        background_check: bool,
     ) -> Result<Session, CliError> {
         let ring = self.authenticate(ring)?;
-        let options = SessionOptions { check, threads, shadow };
+        let options = SessionOptions { check, threads, background_check };
         Ok(Session::open(ring, std::slice::from_ref(&self.host), options)?)
     }
 }

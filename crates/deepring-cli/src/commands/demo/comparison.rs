@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use deepring::{Check, TensorValue};
 use deepring_attack::Predictions;
-use deepring_infer::{PlainModel, RunError, Split};
+use deepring_infer::{PlainModel, RunError, Timings};
 
 use super::fixture::{Fixture, MODEL};
 use crate::error::CliError;
@@ -25,7 +25,7 @@ pub(super) struct Comparison {
     pub(super) plain_time: Times,
     pub(super) ring_time: Times,
     /// Where an image's time went in the ring, in the fastest round.
-    pub(super) split: Split,
+    pub(super) timings: Timings,
 }
 
 /// Milliseconds an image.
@@ -50,7 +50,7 @@ pub(super) fn compare(fixture: &mut Fixture) -> Result<Comparison, CliError> {
     model.run(&warm)?;
     session.run(warm)?;
     let (mut plain, mut ring) = (Duration::MAX, Duration::MAX);
-    let mut split = Split::default();
+    let mut timings = Timings::default();
     let mut last = None;
     for _ in 0..ROUNDS {
         let start = Instant::now();
@@ -62,7 +62,7 @@ pub(super) fn compare(fixture: &mut Fixture) -> Result<Comparison, CliError> {
         let outcome = session.run_batch(batch)?;
         let spent = start.elapsed();
         if spent < ring {
-            (ring, split) = (spent, outcome.split);
+            (ring, timings) = (spent, outcome.timings);
         }
         progress.add(images as u64);
         fixture.recorder.decision(&outcome.decision, images)?;
@@ -91,10 +91,10 @@ pub(super) fn compare(fixture: &mut Fixture) -> Result<Comparison, CliError> {
         ring: fixture.sample.answers(&ring_outputs)?,
         plain_time: times(plain, plain_alone),
         ring_time: times(ring, ring_alone),
-        split: Split {
-            engine: share(split.engine),
-            check: share(split.check),
-            receipt: share(split.receipt),
+        timings: Timings {
+            engine: share(timings.engine),
+            check: share(timings.check),
+            receipt: share(timings.receipt),
         },
     })
 }

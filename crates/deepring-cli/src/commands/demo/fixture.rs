@@ -10,7 +10,7 @@ use deepring::{
 };
 use deepring_attack::{Evaluator, Network, Predictions, Samples, Split};
 use deepring_infer::{
-    Blocks, CutPolicy, Outcome, RunError, Seal, SealModelError, SealedModel, Session,
+    Blocks, CutPolicy, RunError, RunOutcome, Seal, SealModelError, SealedModel, Session,
     SessionOptions, export_ring, write_npy,
 };
 use deepring_onnx::{canonicalise, cut, read_onnx};
@@ -165,7 +165,7 @@ impl Fixture {
     pub(super) fn ask(
         &mut self,
         session: &Session,
-    ) -> Result<(Predictions, Outcome, u64), RunFailure> {
+    ) -> Result<(Predictions, RunOutcome, u64), RunFailure> {
         let outcome = session.run_batch(self.queries.clone())?;
         let entry = self.recorder.decision(&outcome.decision, self.queries.len())?;
         Ok((self.sample.answers(&outcome.outputs)?, outcome, entry))

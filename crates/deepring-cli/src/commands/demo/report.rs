@@ -139,7 +139,7 @@ fn comparison(report: &DemoReport) -> String {
         row("ring, every use checked", &c.ring, c.ring_time),
     ];
     let ms = |d: Duration| d.as_secs_f64() * 1e3;
-    let spent = [ms(c.split.engine), ms(c.split.check), ms(c.split.receipt)];
+    let spent = [ms(c.timings.engine), ms(c.timings.check), ms(c.timings.receipt)];
     format!(
         "<section>\n<h2>The same answers, side by side</h2>\n<div class=\"split even\">\n<div>\n\
          {}\

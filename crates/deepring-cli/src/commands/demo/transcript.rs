@@ -67,9 +67,9 @@ pub(super) fn compared(c: &Comparison) -> Result<(), CliError> {
     let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
     line(format_args!(
         "   the ring's time in a batch: engine {:.3}, checks {:.3}, receipts and the hop from host to host {:.3}\n",
-        ms(c.split.engine),
-        ms(c.split.check),
-        ms(c.split.receipt)
+        ms(c.timings.engine),
+        ms(c.timings.check),
+        ms(c.timings.receipt)
     ))
 }
 

@@ -2,11 +2,11 @@
 
 use zeroize::Zeroizing;
 
-use super::{Form, Numbers32, Projection, Shape};
+use super::{LinearForm, Projection, ProjectionData, Shape};
 
 impl Projection<'_> {
     /// How many numbers are sealed for an operator. `None` if they do not fit.
-    pub(crate) fn sealed_len(form: &Form) -> Option<usize> {
+    pub(crate) fn sealed_len(form: &LinearForm) -> Option<usize> {
         let Shape { outputs, inputs, taps, inner } = Shape::of(form)?;
         let of_inputs = taps.checked_add(1)?.checked_mul(inputs)?;
         let len = outputs.checked_add(of_inputs)?.checked_add(2)?;
@@ -34,7 +34,7 @@ impl Projection<'_> {
     }
 
     /// The projection of an operator of this form from what was sealed. `None` if that has another length.
-    pub(crate) fn from_sealed(form: &Form, sealed: &[f32]) -> Option<Projection<'static>> {
+    pub(crate) fn from_sealed(form: &LinearForm, sealed: &[f32]) -> Option<Projection<'static>> {
         if Self::sealed_len(form)? != sealed.len() {
             return None;
         }
@@ -44,7 +44,7 @@ impl Projection<'_> {
         numbers.extend_from_slice(r);
         numbers.extend(r.iter().map(|r| r * r));
         numbers.extend_from_slice(rest);
-        Some(Projection { numbers: Numbers32::Owned(numbers), shape })
+        Some(Projection { numbers: ProjectionData::Owned(numbers), shape })
     }
 }
 
@@ -75,7 +75,7 @@ mod tests {
         assert!(power_of_two(f32::NAN).is_nan());
     }
 
-    fn drawn(outputs: usize, group: usize, weights: &[f32]) -> (Form, Zeroizing<Vec<f32>>) {
+    fn drawn(outputs: usize, group: usize, weights: &[f32]) -> (LinearForm, Zeroizing<Vec<f32>>) {
         let mut node = deepring_onnx::proto::NodeProto::default();
         node.attribute.push(deepring_onnx::proto::AttributeProto {
             name: Some("group".into()),
@@ -83,11 +83,12 @@ mod tests {
             ..Default::default()
         });
         let dims = [outputs, weights.len() / outputs / 9, 3, 3];
-        let form = Form::Conv(crate::checks::Window::of(&node, &dims).unwrap());
+        let form = LinearForm::Conv(crate::checks::Window::of(&node, &dims).unwrap());
         let x = crate::checks::Source { value: "x".into(), relu: false };
-        let numbers = crate::checks::Numbers::once();
+        let arithmetic = crate::checks::Arithmetic::unscaled();
         let (y, form_of) = ("y".into(), form.clone());
-        let linear = crate::checks::Linear { x, y, weight: 0, bias: None, form: form_of, numbers };
+        let linear =
+            crate::checks::Linear { x, y, weight: 0, bias: None, form: form_of, arithmetic };
         let sealed = Projection::draw(&linear, weights, None).unwrap().to_seal();
         (form, sealed)
     }
@@ -109,7 +110,7 @@ mod tests {
         let weights: Vec<f32> = (0..36).map(|i| i as f32 / 7.0 - 2.0).collect();
         let solved = |group: usize| -> Vec<f32> {
             let (form, sealed) = drawn(4, group, &weights);
-            let Form::Conv(window) = &form else { panic!("a convolution") };
+            let LinearForm::Conv(window) = &form else { panic!("a convolution") };
             let (r, planes) = (&sealed[..4], &sealed[4..4 + 9 * window.inputs()]);
             (0..4)
                 .flat_map(|c| (0..9).map(move |tap| (c, tap)))

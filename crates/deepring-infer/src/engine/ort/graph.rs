@@ -11,7 +11,7 @@ use prost::Message as _;
 use crate::engine::{EngineError, Parameters};
 
 /// What is loaded, and what is given at each run.
-pub(super) struct Split {
+pub(super) struct PreparedGraph {
     pub(super) model: Vec<u8>,
     /// Views of the parameters that are inputs of the graph.
     pub(super) lent: Vec<(String, DynValueRef<'static>)>,
@@ -20,7 +20,7 @@ pub(super) struct Split {
 }
 
 /// Takes out of the graph the parameters that are inputs of it besides.
-pub(super) fn split(graph: &[u8], parameters: Parameters) -> Result<Split, EngineError> {
+pub(super) fn prepare(graph: &[u8], parameters: Parameters) -> Result<PreparedGraph, EngineError> {
     let cannot = |reason: String| EngineError::Load { reason };
     let mut model = ModelProto::decode(graph).map_err(|e| cannot(e.to_string()))?;
     let mut lent = Vec::new();
@@ -40,7 +40,7 @@ pub(super) fn split(graph: &[u8], parameters: Parameters) -> Result<Split, Engin
         external = has_external(graph);
     }
     let model = if lent.is_empty() { graph.to_vec() } else { model.encode_to_vec() };
-    Ok(Split { model, lent, external })
+    Ok(PreparedGraph { model, lent, external })
 }
 
 fn has_external(graph: &GraphProto) -> bool {

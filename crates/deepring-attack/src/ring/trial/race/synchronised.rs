@@ -80,7 +80,7 @@ impl RingTrial {
         let ring = UnverifiedRing::open(&self.path("intact.ring"))?.authenticate(&trust)?;
         let keys = std::slice::from_ref(&self.host);
         let mut session = Session::open_on(racing, ring, keys, self.options.check, &|_| ())?;
-        session.set_shadow(self.options.shadow);
+        session.set_background_check(self.options.background_check);
         while tally.raced.queries < bout.queries && tally.raced.refused < bout.refusals {
             tally.settle(&session)?;
             held(&hand).take(aim, &session);

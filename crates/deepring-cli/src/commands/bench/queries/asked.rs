@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use deepring::{Check, TensorValue};
-use deepring_infer::{PlainModel, Rehearsal, Rten, Session, Split};
+use deepring_infer::{PlainModel, Rehearsal, Rten, Session, Timings};
 
 use super::super::WARM_UP;
 use super::super::pairs::timed;
@@ -20,7 +20,7 @@ pub(super) enum Way {
     Ring {
         check: Check,
         ledger: bool,
-        shadow: bool,
+        background_check: bool,
     },
     /// What a check must cost at least. Nothing is signed.
     Floor {
@@ -48,8 +48,8 @@ impl Way {
     pub(super) fn name(self) -> String {
         match self {
             Self::Plain => "plain".to_owned(),
-            Self::Ring { check, shadow: false, .. } => check.to_string(),
-            Self::Ring { check, shadow: true, .. } => format!("{check}, shadow"),
+            Self::Ring { check, background_check: false, .. } => check.to_string(),
+            Self::Ring { check, background_check: true, .. } => format!("{check}, shadow"),
             Self::Floor { check, floor } => match floor {
                 Least::GivenOut => format!("{check}: given out"),
                 Least::Bytes => format!("{check}: and bytes"),
@@ -79,7 +79,7 @@ pub(super) enum Asked {
 /// Where the time of one run went.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Spent {
-    pub(super) split: Split,
+    pub(super) timings: Timings,
     pub(super) ledger: Duration,
 }
 
@@ -92,15 +92,15 @@ impl Asked {
         threads: NonZeroUsize,
         way: Way,
     ) -> Result<Self, CliError> {
-        let session = |check, shadow| -> Result<Box<Session>, CliError> {
-            Ok(Box::new(workshop.session(&subject.ring, check, Some(threads), shadow)?))
+        let session = |check, background_check| -> Result<Box<Session>, CliError> {
+            Ok(Box::new(workshop.session(&subject.ring, check, Some(threads), background_check)?))
         };
         Ok(match way {
             Way::Plain => {
                 Self::Plain(Box::new(PlainModel::unaltered(&subject.model, Some(threads))?))
             }
-            Way::Ring { check, ledger, shadow } => {
-                let session = session(check, shadow)?;
+            Way::Ring { check, ledger, background_check } => {
+                let session = session(check, background_check)?;
                 let recorder = ledger.then(|| record(workshop, &session)).transpose()?;
                 Self::Ring(session, recorder.map(|r| Box::new(RefCell::new(r))))
             }
@@ -123,14 +123,15 @@ impl Asked {
             let (took, (_, spent)) = timed(|| self.ask(batch))?;
             return Ok((took, spent));
         };
-        let mut split = Split::default();
+        let mut timings = Timings::default();
         for query in rehearsed {
             let alone = session.floor(query)?;
-            split.engine += alone.engine;
-            split.check += if *floor >= Least::Bytes { alone.bytes } else { Duration::ZERO };
-            split.check += if *floor >= Least::Eighth { alone.outputs / 8 } else { Duration::ZERO };
+            timings.engine += alone.engine;
+            timings.check += if *floor >= Least::Bytes { alone.bytes } else { Duration::ZERO };
+            timings.check +=
+                if *floor >= Least::Eighth { alone.outputs / 8 } else { Duration::ZERO };
         }
-        Ok((split.engine + split.check, Some(Spent { split, ledger: Duration::ZERO })))
+        Ok((timings.engine + timings.check, Some(Spent { timings, ledger: Duration::ZERO })))
     }
 
     /// The answers; a ring also says where the time went.
@@ -143,7 +144,7 @@ impl Asked {
             Self::Ring(session, recorder) => {
                 let count = batch.len();
                 let outcome = session.run_batch(batch)?;
-                let mut spent = Spent { split: outcome.split, ledger: Duration::ZERO };
+                let mut spent = Spent { timings: outcome.timings, ledger: Duration::ZERO };
                 if let Some(recorder) = recorder {
                     let start = Instant::now();
                     recorder.borrow_mut().decision(&outcome.decision, count)?;

@@ -67,7 +67,7 @@ pub(super) fn sit(
         let given = subject.batch.clone();
         let (took, by_ring) = asked.took(given)?;
         let mut by_plain = Spent::default();
-        by_plain.split.engine = took;
+        by_plain.timings.engine = took;
         spent.borrow_mut().push(by_ring.unwrap_or(by_plain));
         Ok(took)
     });
@@ -94,9 +94,9 @@ impl Seen {
             Sorted::new(each).median()
         };
         Parts {
-            engine: part(|s| s.split.engine),
-            check: part(|s| s.split.check),
-            receipt: part(|s| s.split.receipt),
+            engine: part(|s| s.timings.engine),
+            check: part(|s| s.timings.check),
+            receipt: part(|s| s.timings.receipt),
             ledger: part(|s| s.ledger),
         }
     }

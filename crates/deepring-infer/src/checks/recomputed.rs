@@ -14,8 +14,8 @@ use deepring_onnx::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use deepring_onnx::{needs, subgraphs};
 use prost::Message as _;
 
-use super::anatomy::Anatomy;
 use super::integer;
+use super::operators::Operators;
 use crate::engine::{Elements, View};
 
 /// Operators that give something else each time.
@@ -30,7 +30,7 @@ const RANDOM: [&str; 6] = [
 
 /// The rest of one block, as a graph over the block's own parameters.
 #[derive(Debug)]
-pub(crate) struct Rest {
+pub(crate) struct Recomputed {
     /// An ONNX model; empty where every output is verified directly.
     pub(crate) graph: Vec<u8>,
     /// What it reads: inputs of the block and verified values.
@@ -39,32 +39,32 @@ pub(crate) struct Rest {
     pub(crate) outputs: Vec<String>,
 }
 
-impl Hash for Rest {
+impl Hash for Recomputed {
     /// Without the graph, of which a program is made when the block is opened, and which is not looked at again.
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.inputs, &self.outputs).hash(state);
     }
 }
 
-impl Rest {
+impl Recomputed {
     /// `None` where it cannot be computed again: the graph is not understood, draws random numbers, or gives out an input
     /// or a constant as it is.
     pub(crate) fn of(
         graph: &[u8],
-        anatomy: &Anatomy,
+        operators: &Operators,
         inputs: &[TensorSpec],
         outputs: &[TensorSpec],
     ) -> Option<Self> {
         let model = ModelProto::decode(graph).ok()?;
         let graph = model.graph.as_ref()?;
-        let values = Values::of(graph, anatomy, inputs);
+        let values = Values::of(graph, operators, inputs);
         let bare = |s: &TensorSpec| {
             values.given.contains(s.name.as_str()) || values.constants.contains(s.name.as_str())
         };
         if graph.node.iter().any(is_random) || outputs.iter().any(bare) {
             return None;
         }
-        let roots = values.roots(anatomy, outputs);
+        let roots = values.roots(operators, outputs);
         if roots.is_empty() {
             return Some(Self { graph: Vec::new(), inputs: Vec::new(), outputs: Vec::new() });
         }
@@ -90,9 +90,9 @@ struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    fn of(graph: &'a GraphProto, anatomy: &'a Anatomy, inputs: &'a [TensorSpec]) -> Self {
-        let linears = anatomy.linears.iter().map(|l| l.y.as_str());
-        let rows = anatomy.tables.iter().map(|t| t.rows_value.as_str());
+    fn of(graph: &'a GraphProto, operators: &'a Operators, inputs: &'a [TensorSpec]) -> Self {
+        let linears = operators.linears.iter().map(|l| l.y.as_str());
+        let rows = operators.tables.iter().map(|t| t.rows_value.as_str());
         let mut maker = HashMap::new();
         for (i, node) in graph.node.iter().enumerate() {
             maker.extend(node.output.iter().map(|name| (name.as_str(), i)));
@@ -106,13 +106,13 @@ impl<'a> Values<'a> {
     }
 
     /// What must be computed again: the block's outputs, and what checks read, where nothing else verifies them.
-    fn roots(&self, anatomy: &'a Anatomy, outputs: &'a [TensorSpec]) -> Vec<&'a str> {
-        let linears = anatomy
+    fn roots(&self, operators: &'a Operators, outputs: &'a [TensorSpec]) -> Vec<&'a str> {
+        let linears = operators
             .linears
             .iter()
             .flat_map(|l| [Some(l.x.value.as_str()), integer::input_zero(l)])
             .flatten();
-        let indices = anatomy.tables.iter().map(|t| t.indices.as_str());
+        let indices = operators.tables.iter().map(|t| t.indices.as_str());
         let mut roots = Vec::new();
         for name in outputs.iter().map(|s| s.name.as_str()).chain(linears).chain(indices) {
             let known = self.is_source(name) || self.constants.contains(name);
@@ -174,7 +174,7 @@ fn graph_of(
         let bare = || ValueInfoProto { name: Some((*name).to_owned()), ..Default::default() };
         stated.cloned().unwrap_or_else(bare)
     };
-    let rest = GraphProto {
+    let recomputed = GraphProto {
         name: Some("rest".to_owned()),
         node: (0..)
             .zip(&graph.node)
@@ -192,7 +192,7 @@ fn graph_of(
         value_info: graph.value_info.clone(),
         ..GraphProto::default()
     };
-    ModelProto { graph: Some(rest), ..model.clone() }.encode_to_vec()
+    ModelProto { graph: Some(recomputed), ..model.clone() }.encode_to_vec()
 }
 
 fn is_random(node: &NodeProto) -> bool {
@@ -224,7 +224,7 @@ pub(crate) fn same_bits(a: &View<'_>, b: &View<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::{Form, Linear, Numbers, Source};
+    use crate::checks::{Arithmetic, Linear, LinearForm, Source};
     use deepring::DType;
     use deepring_onnx::proto::TensorProto;
 
@@ -241,7 +241,11 @@ mod tests {
         }
     }
 
-    fn rest(nodes: Vec<NodeProto>, linears: &[(&str, &str)], output: &str) -> Option<Rest> {
+    fn recomputed(
+        nodes: Vec<NodeProto>,
+        linears: &[(&str, &str)],
+        output: &str,
+    ) -> Option<Recomputed> {
         let graph = GraphProto { node: nodes, ..GraphProto::default() };
         let model = ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec();
         let linears = linears.iter().map(|(x, y)| Linear {
@@ -249,16 +253,16 @@ mod tests {
             y: (*y).into(),
             weight: 0,
             bias: None,
-            form: Form::Rows { inner: 1, outer: 1, transposed: false },
-            numbers: Numbers::once(),
+            form: LinearForm::Rows { inner: 1, outer: 1, transposed: false },
+            arithmetic: Arithmetic::unscaled(),
         });
-        let mut anatomy = Anatomy::default();
-        anatomy.linears = linears.collect();
-        Rest::of(&model, &anatomy, &[spec("x")], &[spec(output)])
+        let mut operators = Operators::default();
+        operators.linears = linears.collect();
+        Recomputed::of(&model, &operators, &[spec("x")], &[spec(output)])
     }
 
-    fn ops(rest: &Rest) -> Vec<String> {
-        let graph = ModelProto::decode(rest.graph.as_slice()).unwrap().graph.unwrap();
+    fn ops(recomputed: &Recomputed) -> Vec<String> {
+        let graph = ModelProto::decode(recomputed.graph.as_slice()).unwrap().graph.unwrap();
         graph.node.into_iter().map(|n| n.op_type.unwrap()).collect()
     }
 
@@ -271,7 +275,7 @@ mod tests {
             node("MatMul", &["lit", "v"], "b"),
             node("Softmax", &["b"], "y"),
         ];
-        let found = rest(nodes, &[("root", "a"), ("lit", "b")], "y").unwrap();
+        let found = recomputed(nodes, &[("root", "a"), ("lit", "b")], "y").unwrap();
         assert_eq!(ops(&found), ["Sqrt", "Relu", "Softmax"]);
         assert_eq!(found.inputs, ["a", "b", "x"]);
         assert_eq!(found.outputs, ["y", "root", "lit"]);
@@ -279,19 +283,19 @@ mod tests {
 
     #[test]
     fn where_every_output_is_verified_nothing_is_left() {
-        let found = rest(vec![node("MatMul", &["x", "w"], "y")], &[("x", "y")], "y").unwrap();
+        let found = recomputed(vec![node("MatMul", &["x", "w"], "y")], &[("x", "y")], "y").unwrap();
         assert!(found.graph.is_empty() && found.outputs.is_empty());
     }
 
     #[test]
     fn what_cannot_be_computed_again_has_no_rest() {
-        assert!(rest(vec![node("RandomNormalLike", &["x"], "y")], &[], "y").is_none());
-        assert!(rest(vec![node("Relu", &["nothing makes it"], "y")], &[], "y").is_none());
-        assert!(rest(vec![], &[], "x").is_none(), "an input that is given out as it is");
+        assert!(recomputed(vec![node("RandomNormalLike", &["x"], "y")], &[], "y").is_none());
+        assert!(recomputed(vec![node("Relu", &["nothing makes it"], "y")], &[], "y").is_none());
+        assert!(recomputed(vec![], &[], "x").is_none(), "an input that is given out as it is");
         let spec = [spec("c")];
         let constant = TensorProto { name: Some("c".into()), ..TensorProto::default() };
         let graph = GraphProto { initializer: vec![constant], ..GraphProto::default() };
         let model = ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec();
-        assert!(Rest::of(&model, &Anatomy::default(), &[], &spec).is_none(), "a constant");
+        assert!(Recomputed::of(&model, &Operators::default(), &[], &spec).is_none(), "a constant");
     }
 }

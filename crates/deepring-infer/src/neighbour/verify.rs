@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use deepring::{DecodeError, Header, TensorSpec, TensorValue};
 
+use super::check_encoding::{self, NeighbourCheck};
 use super::compare::{near, same};
-use super::dissect::names_of;
-use super::sketch::{self, Sketch};
-use crate::checks::{Misfit, Products, fits_shape, readings};
+use super::public_subgraph::names_of;
+use crate::checks::{Misfit, Products, fits_shape, reduction_passes};
 use crate::engine::{Engine, EngineError, Input, View};
-use crate::weights::{Resident, scratch};
+use crate::weights::{BoundPrograms, scratch};
 
 /// The check of a neighbour that a block in memory carries.
 pub(crate) struct Neighbour<E: Engine> {
@@ -19,12 +19,12 @@ pub(crate) struct Neighbour<E: Engine> {
     /// The part that holds the check.
     pub(crate) part: usize,
     range: Range<usize>,
-    rest: Option<Rest<E>>,
+    recomputed: Option<RecomputedProgram<E>>,
 }
 
 /// The block's graph without parameters, loaded.
-struct Rest<E: Engine> {
-    program: Resident<E>,
+struct RecomputedProgram<E: Engine> {
+    program: BoundPrograms<E>,
     inputs: Vec<String>,
     outputs: Vec<String>,
 }
@@ -40,19 +40,19 @@ pub(crate) struct Query<'a> {
 
 /// What did not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Blame {
+pub(crate) enum VerifyError {
     /// What was sent does not follow from what is shown; or an operator's output is not that of its sealed
     /// weights, which are this part.
     Wrong(Option<usize>),
     /// Something is not shown.
-    NotShown,
+    NotInWitness,
     /// What is shown is so large that nothing can be said of it; no fault of its host.
     OutOfRange,
     /// The check in memory is not one, though its bytes are those that were sealed.
     Malformed,
 }
 
-impl From<EngineError> for Blame {
+impl From<EngineError> for VerifyError {
     /// An engine that stops at what is shown was shown something that no run gives.
     fn from(_: EngineError) -> Self {
         Self::Wrong(None)
@@ -69,97 +69,104 @@ impl<E: Engine> Neighbour<E> {
         range: Range<usize>,
     ) -> Result<Self, LoadError> {
         let none = || DecodeError::Contradiction { field: "check", with: "layout" };
-        let sketch = sketch::decode(bytes.get(range.clone()).ok_or_else(none)?)?;
-        let rest =
-            if sketch.rest.is_empty() { None } else { Some(Rest::load(engine, &sketch.rest)?) };
-        Ok(Self { of, part, range, rest })
+        let check = check_encoding::decode(bytes.get(range.clone()).ok_or_else(none)?)?;
+        let recomputed = if check.recomputed.is_empty() {
+            None
+        } else {
+            Some(RecomputedProgram::load(engine, &check.recomputed)?)
+        };
+        Ok(Self { of, part, range, recomputed })
     }
 
     /// Holds one query against the check, decoded anew from the block's bytes as they are now.
-    pub(crate) fn hold(
+    pub(crate) fn verify(
         &self,
         engine: &E,
         bytes: &[u8],
         checked: &Header,
-        shown: &[Query<'_>],
-    ) -> Result<(), Blame> {
-        let bytes = bytes.get(self.range.clone()).ok_or(Blame::Malformed)?;
-        let sketch = sketch::decode(bytes).map_err(|_| Blame::Malformed)?;
-        shown.iter().try_for_each(|query| self.hold_one(engine, &sketch, checked, *query))
+        queries: &[Query<'_>],
+    ) -> Result<(), VerifyError> {
+        let bytes = bytes.get(self.range.clone()).ok_or(VerifyError::Malformed)?;
+        let check = check_encoding::decode(bytes).map_err(|_| VerifyError::Malformed)?;
+        queries.iter().try_for_each(|query| self.verify_one(engine, &check, checked, *query))
     }
 
-    fn hold_one(
+    fn verify_one(
         &self,
         engine: &E,
-        sketch: &Sketch,
+        check: &NeighbourCheck,
         checked: &Header,
         Query { sent, witness }: Query<'_>,
-    ) -> Result<(), Blame> {
-        let is_shown = |name: &str| {
+    ) -> Result<(), VerifyError> {
+        let in_witness = |name: &str| {
             checked.inputs.iter().any(|s| s.name == name)
-                || sketch.linears.iter().any(|l| l.y == name)
-                || sketch.opaque.iter().any(|o| o == name)
+                || check.linears.iter().any(|l| l.y == name)
+                || check.opaque.iter().any(|o| o == name)
         };
         // What may not be shown is not believed: it would pass in place of what must be computed.
         let mut values: Values<'_, E> = HashMap::new();
-        for tensor in witness.iter().filter(|t| is_shown(t.name())) {
+        for tensor in witness.iter().filter(|t| in_witness(t.name())) {
             values.insert(tensor.name(), engine.import(tensor)?);
         }
-        let computed = match &self.rest {
-            Some(rest) => rest.run(engine, &values)?,
+        let computed = match &self.recomputed {
+            Some(recomputed) => recomputed.run(engine, &values)?,
             None => HashMap::new(),
         };
-        hold_values(engine, sketch, checked, sent, &values, &computed)
+        verify_values(engine, check, checked, sent, &values, &computed)
     }
 }
 
 type Values<'a, E> = HashMap<&'a str, <E as Engine>::Value>;
 
 /// Holds what was sent, what was shown and what was computed from it against each other.
-fn hold_values<'v, E: Engine>(
+fn verify_values<'v, E: Engine>(
     engine: &E,
-    sketch: &Sketch,
+    check: &NeighbourCheck,
     checked: &Header,
     sent: &[TensorValue],
     values: &'v Values<'_, E>,
     computed: &'v Values<'_, E>,
-) -> Result<(), Blame> {
+) -> Result<(), VerifyError> {
     let value = |name: &str| -> Option<View<'v>> {
         engine.view(computed.get(name).or_else(|| values.get(name))?)
     };
     for spec in &checked.inputs {
-        fits_spec(&value(&spec.name).ok_or(Blame::NotShown)?, spec)?;
+        fits_spec(&value(&spec.name).ok_or(VerifyError::NotInWitness)?, spec)?;
     }
     for spec in &checked.outputs {
         // What nothing after it reads is not sent.
         let Some(tensor) = sent.iter().find(|t| t.name() == spec.name) else { continue };
         let imported = engine.import(tensor)?;
-        let sent = engine.view(&imported).ok_or(Blame::Wrong(None))?;
+        let sent = engine.view(&imported).ok_or(VerifyError::Wrong(None))?;
         fits_spec(&sent, spec)?;
-        let given = value(&spec.name).ok_or(Blame::NotShown)?;
+        let given = value(&spec.name).ok_or(VerifyError::NotInWitness)?;
         let fits = if computed.contains_key(spec.name.as_str()) { near } else { same };
         if !fits(&sent, &given) {
-            return Err(Blame::Wrong(None));
+            return Err(VerifyError::Wrong(None));
         }
     }
-    for linear in &sketch.linears {
+    for linear in &check.linears {
         let (x, y) = (value(&linear.x.value), value(&linear.y));
-        if !fits_shape(linear, &x.ok_or(Blame::NotShown)?.dims, &y.ok_or(Blame::NotShown)?.dims) {
-            return Err(Blame::Wrong(Some(linear.weight)));
+        if !fits_shape(
+            linear,
+            &x.ok_or(VerifyError::NotInWitness)?.dims,
+            &y.ok_or(VerifyError::NotInWitness)?.dims,
+        ) {
+            return Err(VerifyError::Wrong(Some(linear.weight)));
         }
     }
-    let all: Vec<usize> = (0..sketch.linears.len()).collect();
-    let projection = |i: usize| sketch.projections.get(i);
-    Products::new(&sketch.linears)
-        .verify(&readings(&sketch.linears, &all), &all, &projection, &value)
-        .map_err(|Misfit(linear)| Blame::Wrong(sketch.linears.get(linear).map(|l| l.weight)))
+    let all: Vec<usize> = (0..check.linears.len()).collect();
+    let projection = |i: usize| check.projections.get(i);
+    Products::new(&check.linears)
+        .verify(&reduction_passes(&check.linears, &all), &all, &projection, &value)
+        .map_err(|Misfit(linear)| VerifyError::Wrong(check.linears.get(linear).map(|l| l.weight)))
         .and_then(|compared| {
             // A neighbour has no weights to look at term by term.
             if let Some(wrong) = compared.iter().find(|c| !c.differing.is_empty()) {
-                return Err(Blame::Wrong(sketch.linears.get(wrong.linear).map(|l| l.weight)));
+                return Err(VerifyError::Wrong(check.linears.get(wrong.linear).map(|l| l.weight)));
             }
             let beyond = compared.iter().any(|c| !c.open.is_empty());
-            if beyond { Err(Blame::OutOfRange) } else { Ok(()) }
+            if beyond { Err(VerifyError::OutOfRange) } else { Ok(()) }
         })
 }
 
@@ -182,38 +189,45 @@ impl From<EngineError> for LoadError {
     }
 }
 
-impl<E: Engine> Rest<E> {
-    fn load(engine: &E, rest: &[u8]) -> Result<Self, EngineError> {
+impl<E: Engine> RecomputedProgram<E> {
+    fn load(engine: &E, recomputed: &[u8]) -> Result<Self, EngineError> {
         let unreadable = || EngineError::Load { reason: "the rest cannot be read".to_owned() };
-        let (inputs, outputs) = names_of(rest).ok_or_else(unreadable)?;
-        let mut buffer = scratch(rest.len()).ok_or_else(unreadable)?;
-        buffer.bytes_mut().copy_from_slice(rest);
+        let (inputs, outputs) = names_of(recomputed).ok_or_else(unreadable)?;
+        let mut buffer = scratch(recomputed.len()).ok_or_else(unreadable)?;
+        buffer.bytes_mut().copy_from_slice(recomputed);
         let given_in: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let given_out: Vec<&str> = outputs.iter().map(String::as_str).collect();
-        let program =
-            Resident::load(engine, (buffer, rest.len()), 0..rest.len(), &given_in, &given_out)?;
+        let program = BoundPrograms::load(
+            engine,
+            (buffer, recomputed.len()),
+            0..recomputed.len(),
+            &given_in,
+            &given_out,
+        )?;
         Ok(Self { program, inputs, outputs })
     }
 
-    fn run(&self, engine: &E, values: &Values<'_, E>) -> Result<Values<'_, E>, Blame> {
+    fn run(&self, engine: &E, values: &Values<'_, E>) -> Result<Values<'_, E>, VerifyError> {
         let inputs = self
             .inputs
             .iter()
-            .map(|name| values.get(name.as_str()).map(Input::Lent).ok_or(Blame::NotShown))
+            .map(|name| {
+                values.get(name.as_str()).map(Input::Borrowed).ok_or(VerifyError::NotInWitness)
+            })
             .collect::<Result<Vec<_>, _>>()?;
-        let program = self.program.program(0).ok_or(Blame::Malformed)?;
+        let program = self.program.program(0).ok_or(VerifyError::Malformed)?;
         let outputs = engine.run(program, inputs)?;
         Ok(self.outputs.iter().map(String::as_str).zip(outputs).collect())
     }
 }
 
 /// Whether a value has the dimensions that the ring states for it.
-fn fits_spec(view: &View<'_>, spec: &TensorSpec) -> Result<(), Blame> {
+fn fits_spec(view: &View<'_>, spec: &TensorSpec) -> Result<(), VerifyError> {
     let Some(dims) = &spec.dims else { return Ok(()) };
     let one = |(found, stated): (&usize, &deepring::Dim)| match stated {
         deepring::Dim::Fixed(n) => *found as u64 == *n,
         deepring::Dim::Named(_) => true,
     };
     let fits = view.dims.len() == dims.len() && view.dims.iter().zip(dims).all(one);
-    if fits { Ok(()) } else { Err(Blame::Wrong(None)) }
+    if fits { Ok(()) } else { Err(VerifyError::Wrong(None)) }
 }

@@ -9,14 +9,14 @@ use deepring_onnx::proto::{
 use deepring_onnx::{needs, subgraphs};
 use prost::Message as _;
 
-use crate::checks::{Anatomy, Linear, Numbers};
+use crate::checks::{Arithmetic, Linear, Operators};
 
 /// What a block's graph is made of, seen by one who may not see its parameters.
 ///
 /// A host and whoever sealed its block must come to the same: a change of what is found here is a new version of
 /// the sealed encoding.
 #[derive(Debug)]
-pub(super) struct Dissected {
+pub(super) struct PublicSubgraph {
     /// The linear operators of which a projection can be made.
     pub(super) linears: Vec<Linear>,
     /// Values of operators with other parameters: they are taken from the witness as they are.
@@ -24,7 +24,7 @@ pub(super) struct Dissected {
     model: ModelProto,
 }
 
-impl Dissected {
+impl PublicSubgraph {
     /// `None` if the graph is not understood, or nothing in it could be checked.
     pub(super) fn of(
         graph: &[u8],
@@ -32,9 +32,9 @@ impl Dissected {
         inputs: &[TensorSpec],
         outputs: &[TensorSpec],
     ) -> Option<Self> {
-        let mut linears = Anatomy::of(graph, parts).linears;
+        let mut linears = Operators::of(graph, parts).linears;
         // Vectors are drawn of floats only; what operators on bytes give is taken as shown.
-        linears.retain(|l| matches!(l.numbers, Numbers::Floats { .. }));
+        linears.retain(|l| matches!(l.arithmetic, Arithmetic::Floats { .. }));
         let mut model = ModelProto::decode(graph).ok()?;
         let graph = model.graph.take()?;
         let sorted = Sorted::of(&graph, &linears, parts, inputs)?;
@@ -51,7 +51,7 @@ impl Dissected {
             }
             match *sorted.values.get(name)? {
                 Origin::Constant => {}
-                Origin::Shown => from_witness.push(name),
+                Origin::Witness => from_witness.push(name),
                 Origin::Opaque => {
                     opaque.push(name.to_owned());
                     from_witness.push(name);
@@ -101,7 +101,7 @@ impl Dissected {
             .initializer
             .iter()
             .filter(|t| t.name.as_deref().is_some_and(|n| reached.contains(n) && computed(n)));
-        let rest = GraphProto {
+        let recomputed = GraphProto {
             name: Some("rest".to_owned()),
             initializer: initializer.cloned().collect(),
             input: from_witness.iter().map(|n| info(n)).collect(),
@@ -109,17 +109,17 @@ impl Dissected {
             node: nodes,
             ..GraphProto::default()
         };
-        Some(Self { opaque, model: ModelProto { graph: Some(rest), ..model }, linears })
+        Some(Self { opaque, model: ModelProto { graph: Some(recomputed), ..model }, linears })
     }
 
     /// What the witness holds besides the block's inputs.
-    pub(super) fn shown(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn witness(&self) -> impl Iterator<Item = &str> {
         self.linears.iter().map(|l| l.y.as_str()).chain(self.opaque.iter().map(String::as_str))
     }
 
     /// The rest as a model without external data: `single` gives a parameter of one element by its place.
     /// Empty if there is nothing to compute.
-    pub(super) fn rest(&self, single: impl Fn(u64) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    pub(super) fn recomputed(&self, single: impl Fn(u64) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
         let mut model = self.model.clone();
         let graph = model.graph.as_mut()?;
         if graph.output.is_empty() {
@@ -142,7 +142,7 @@ enum Origin {
     /// The graph itself, in the clear, or a parameter of one element.
     Constant,
     /// The block's input or a linear operator's output.
-    Shown,
+    Witness,
     /// An operator with other parameters.
     Opaque,
     /// Parameters alone.
@@ -172,7 +172,7 @@ impl<'a> Sorted<'a> {
                 if is_secret(tensor, parts) { Origin::Parameters } else { Origin::Constant };
             values.insert(tensor.name.as_deref()?, origin);
         }
-        values.extend(inputs.iter().map(|s| (s.name.as_str(), Origin::Shown)));
+        values.extend(inputs.iter().map(|s| (s.name.as_str(), Origin::Witness)));
         let ys: HashSet<&str> = linears.iter().map(|l| l.y.as_str()).collect();
         let mut all_read = Vec::with_capacity(graph.node.len());
         for (i, node) in graph.node.iter().enumerate() {
@@ -191,7 +191,7 @@ impl<'a> Sorted<'a> {
             };
             for output in node.output.iter().filter(|o| !o.is_empty()) {
                 let linear = ys.contains(output.as_str());
-                values.insert(output, if linear { Origin::Shown } else { origin });
+                values.insert(output, if linear { Origin::Witness } else { origin });
             }
             all_read.push(read);
         }
@@ -259,7 +259,7 @@ mod tests {
     }
 
     /// A block from `x` to `y` over parameters of these dimensions.
-    fn dissected(parameters: &[(&str, &[u64])], nodes: Vec<NodeProto>) -> Option<Dissected> {
+    fn subgraph(parameters: &[(&str, &[u64])], nodes: Vec<NodeProto>) -> Option<PublicSubgraph> {
         let mut parts = Vec::new();
         let mut graph = GraphProto { node: nodes, ..GraphProto::default() };
         for (name, dims) in parameters {
@@ -274,7 +274,7 @@ mod tests {
             graph.initializer.push(external(name, at));
         }
         let model = ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec();
-        Dissected::of(&model, &parts, &[spec("x", &[1, 8])], &[spec("y", &[1, 8])])
+        PublicSubgraph::of(&model, &parts, &[spec("x", &[1, 8])], &[spec("y", &[1, 8])])
     }
 
     fn external(name: &str, at: u64) -> TensorProto {
@@ -289,14 +289,14 @@ mod tests {
         }
     }
 
-    fn ops(dissected: &Dissected) -> Vec<&str> {
-        let graph = dissected.model.graph.as_ref().unwrap();
+    fn ops(subgraph: &PublicSubgraph) -> Vec<&str> {
+        let graph = subgraph.model.graph.as_ref().unwrap();
         graph.node.iter().map(|n| n.op_type.as_deref().unwrap()).collect()
     }
 
     #[test]
     fn the_rest_has_no_parameter_but_single_numbers() {
-        let found = dissected(
+        let found = subgraph(
             &[("w", &[8, 8]), ("scale", &[8]), ("bound", &[])],
             vec![
                 node("MatMul", &["x", "w"], "a"),
@@ -306,20 +306,20 @@ mod tests {
             ],
         );
         let found = found.unwrap();
-        assert_eq!(found.shown().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(found.witness().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(ops(&found), ["Relu", "Min"]);
-        let rest = found.rest(|_| Some(6f32.to_le_bytes().to_vec())).unwrap();
-        let graph = ModelProto::decode(rest.as_slice()).unwrap().graph.unwrap();
+        let recomputed = found.recomputed(|_| Some(6f32.to_le_bytes().to_vec())).unwrap();
+        let graph = ModelProto::decode(recomputed.as_slice()).unwrap().graph.unwrap();
         assert_eq!(graph.initializer.len(), 1);
         assert_eq!(graph.initializer[0].raw_data.as_deref(), Some(&6f32.to_le_bytes()[..]));
         assert!(graph.initializer[0].external_data.is_empty());
-        assert_eq!(names_of(&rest).unwrap(), (vec!["b".to_owned()], vec!["y".to_owned()]));
+        assert_eq!(names_of(&recomputed).unwrap(), (vec!["b".to_owned()], vec!["y".to_owned()]));
     }
 
     /// What follows from parameters alone is parameters in other words: it is neither shown nor given away.
     #[test]
     fn what_follows_from_parameters_alone_is_not_shown() {
-        let found = dissected(
+        let found = subgraph(
             &[("packed", &[8, 8])],
             vec![
                 node("Neg", &["packed"], "w"),
@@ -328,19 +328,23 @@ mod tests {
             ],
         );
         let found = found.unwrap();
-        assert_eq!(found.shown().collect::<Vec<_>>(), ["a"], "believed, for lack of a projection");
+        assert_eq!(
+            found.witness().collect::<Vec<_>>(),
+            ["a"],
+            "believed, for lack of a projection"
+        );
         assert_eq!(ops(&found), ["Relu"]);
     }
 
     #[test]
     fn a_sum_that_the_engine_merges_is_shown_once() {
-        let found = dissected(
+        let found = subgraph(
             &[("w", &[8, 8]), ("bias", &[8])],
             vec![node("MatMul", &["x", "w"], "a"), node("Add", &["a", "bias"], "y")],
         );
         let found = found.unwrap();
-        assert_eq!(found.shown().collect::<Vec<_>>(), ["y"]);
-        assert_eq!(found.rest(|_| None), Some(Vec::new()));
+        assert_eq!(found.witness().collect::<Vec<_>>(), ["y"]);
+        assert_eq!(found.recomputed(|_| None), Some(Vec::new()));
     }
 
     #[test]
@@ -354,18 +358,18 @@ mod tests {
                 vec![AttributeProto { g: Some(Box::new(graph)), ..AttributeProto::default() }];
             node
         };
-        let plain = dissected(&[], vec![branch("Relu", Vec::new())]).unwrap();
+        let plain = subgraph(&[], vec![branch("Relu", Vec::new())]).unwrap();
         assert_eq!((ops(&plain), plain.opaque.len()), (vec!["If"], 0));
         let hidden = branch("Add", vec![external("p", 0)]);
-        assert!(dissected(&[("p", &[8])], vec![hidden]).is_none(), "nothing is left to check");
+        assert!(subgraph(&[("p", &[8])], vec![hidden]).is_none(), "nothing is left to check");
         let captured = branch("Add", Vec::new());
         let mut captured = captured;
         captured.attribute[0].g.as_mut().unwrap().node[0].input.push("p".into());
-        assert!(dissected(&[("p", &[8])], vec![captured]).is_none());
+        assert!(subgraph(&[("p", &[8])], vec![captured]).is_none());
     }
 
     #[test]
     fn a_graph_that_reads_what_nothing_gives_has_no_check() {
-        assert!(dissected(&[], vec![node("Relu", &["z"], "y")]).is_none());
+        assert!(subgraph(&[], vec![node("Relu", &["z"], "y")]).is_none());
     }
 }

@@ -24,9 +24,9 @@ const MAX_BYTE_TERMS: usize = (i32::MAX / (255 * 255)) as usize;
 
 /// What a block's graph is made of.
 #[derive(Debug, Default, Hash)]
-pub(crate) struct Anatomy {
+pub(crate) struct Operators {
     pub(crate) linears: Vec<Linear>,
-    pub(crate) tables: Vec<Table>,
+    pub(crate) tables: Vec<GatherTable>,
     /// How many operators read a part; one that gives it out as it is counts too. One inside a branch or a loop counts as
     /// more than there can be.
     uses: BTreeMap<usize, usize>,
@@ -43,24 +43,24 @@ pub(crate) struct Linear {
     pub(crate) weight: usize,
     /// Part that holds the bias.
     pub(crate) bias: Option<usize>,
-    pub(crate) form: Form,
-    pub(crate) numbers: Numbers,
+    pub(crate) form: LinearForm,
+    pub(crate) arithmetic: Arithmetic,
 }
 
 impl Linear {
     /// How many times what a sum lost where it vanished may be found in an output: the size of the factor on the product
     /// (`Gemm`), and once at least. Of a neighbour's operator the factor is inside the projection, and this is 1.
     pub(crate) fn magnified(&self) -> f32 {
-        match &self.numbers {
-            Numbers::Floats { scales: [alpha, _] } => f32::from_bits(*alpha).abs().max(1.0),
-            Numbers::Bytes { .. } => 1.0,
+        match &self.arithmetic {
+            Arithmetic::Floats { scales: [alpha, _] } => f32::from_bits(*alpha).abs().max(1.0),
+            Arithmetic::Bytes { .. } => 1.0,
         }
     }
 }
 
 /// What an operator computes with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Numbers {
+pub(crate) enum Arithmetic {
     /// 32-bit floats; with the bits of the factors on product and bias (`Gemm`).
     Floats { scales: [u32; 2] },
     /// Bytes, summed exactly in 32 bits. What is subtracted from each input: the value that holds it, a part
@@ -68,9 +68,9 @@ pub(crate) enum Numbers {
     Bytes { input_zero: Option<Zero>, weight_zero: Option<usize> },
 }
 
-impl Numbers {
+impl Arithmetic {
     /// Floats without factors.
-    pub(crate) const fn once() -> Self {
+    pub(crate) const fn unscaled() -> Self {
         Self::Floats { scales: [1f32.to_bits(); 2] }
     }
 }
@@ -93,14 +93,14 @@ pub(crate) struct Source {
 
 /// How the weights are laid out and applied.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Form {
+pub(crate) enum LinearForm {
     /// A convolution over one or two dimensions, channels first.
     Conv(Window),
     /// Rows of `x` times a matrix: `inner` × `outer`, or its transpose.
     Rows { inner: usize, outer: usize, transposed: bool },
 }
 
-impl Form {
+impl LinearForm {
     /// Outputs that an operator computes at one place.
     pub(crate) fn outputs(&self) -> usize {
         match self {
@@ -112,7 +112,7 @@ impl Form {
 
 /// A parameter of which a run gathers rows.
 #[derive(Debug, Clone, Hash)]
-pub(crate) struct Table {
+pub(crate) struct GatherTable {
     pub(crate) part: usize,
     /// The value that the gathered rows make: bit copies of them.
     pub(crate) rows_value: String,
@@ -124,7 +124,7 @@ pub(crate) struct Table {
     pub(crate) row_dims: Vec<usize>,
 }
 
-impl Anatomy {
+impl Operators {
     /// Reads a block's graph. What is not understood is left out, and so has every byte checked.
     pub(crate) fn of(graph: &[u8], parts: &[Part]) -> Self {
         let Ok(ModelProto { graph: Some(graph), .. }) = ModelProto::decode(graph) else {
@@ -206,7 +206,7 @@ struct Reader<'a> {
     parts: &'a [Part],
     /// Part of each initializer.
     place: HashMap<&'a str, usize>,
-    /// As in [`Anatomy`].
+    /// As in [`Operators`].
     uses: BTreeMap<usize, usize>,
     /// Who makes a value.
     maker: HashMap<&'a str, &'a NodeProto>,
@@ -278,14 +278,15 @@ impl<'a> Reader<'a> {
                 let (weight, dims) = self.parameter(node.arg(1), DType::F32)?;
                 let window = Window::of(node, &dims)?;
                 let bias = self.vector(node.arg(2), window.outputs)?;
-                let form = Form::Conv(window);
-                self.made(node.arg(0)?, y, (weight, bias), Numbers::once(), form)
+                let form = LinearForm::Conv(window);
+                self.made(node.arg(0)?, y, (weight, bias), Arithmetic::unscaled(), form)
             }
             "MatMulInteger" => {
                 let (weight, dims) = self.byte_parameter(node.arg(1))?;
                 let form = rows(&dims, false)?;
                 // Longer sums may wrap in the engine's 32 bits, and ours are of 64.
-                let exact = matches!(form, Form::Rows { inner, .. } if inner <= MAX_BYTE_TERMS);
+                let exact =
+                    matches!(form, LinearForm::Rows { inner, .. } if inner <= MAX_BYTE_TERMS);
                 let numbers = self.zeros(node).filter(|_| exact)?;
                 self.made(node.arg(0)?, y, (weight, None), numbers, form)
             }
@@ -296,23 +297,23 @@ impl<'a> Reader<'a> {
                 let (weight, dims) = self.parameter(node.arg(1), DType::F32)?;
                 let transposed = node.attr_int("transB").unwrap_or(0) != 0;
                 let form = rows(&dims, transposed)?;
-                let Form::Rows { outer, .. } = form else { return None };
+                let LinearForm::Rows { outer, .. } = form else { return None };
                 let bias = self.vector(node.arg(2), outer)?;
                 let scale = |name| node.attr_float(name).unwrap_or(1.0).to_bits();
-                let numbers = Numbers::Floats { scales: [scale("alpha"), scale("beta")] };
+                let numbers = Arithmetic::Floats { scales: [scale("alpha"), scale("beta")] };
                 self.made(node.arg(0)?, y, (weight, bias), numbers, form)
             }
             "MatMul" => {
                 let (weight, dims) = self.parameter(node.arg(1), DType::F32)?;
                 let form = rows(&dims, false)?;
-                let Form::Rows { outer, .. } = form else { return None };
+                let LinearForm::Rows { outer, .. } = form else { return None };
                 // The engine may merge a product with the vector that is added to it; asking for the sum
                 // keeps that possible.
                 let (y, bias) = match self.added_vector(y, outer) {
                     Some((sum, bias)) => (sum, Some(bias)),
                     None => (y.as_str(), None),
                 };
-                self.made(node.arg(0)?, y, (weight, bias), Numbers::once(), form)
+                self.made(node.arg(0)?, y, (weight, bias), Arithmetic::unscaled(), form)
             }
             _ => None,
         }
@@ -323,14 +324,14 @@ impl<'a> Reader<'a> {
         x: &str,
         y: &str,
         (weight, bias): (usize, Option<usize>),
-        numbers: Numbers,
-        form: Form,
+        arithmetic: Arithmetic,
+        form: LinearForm,
     ) -> Option<Linear> {
         if self.place.contains_key(x) || y.is_empty() {
             return None;
         }
         let x = Source { value: x.to_owned(), relu: false };
-        Some(Linear { x, y: y.to_owned(), weight, bias, form, numbers })
+        Some(Linear { x, y: y.to_owned(), weight, bias, form, arithmetic })
     }
 
     fn byte_parameter(&self, name: Option<&str>) -> Option<(usize, Vec<usize>)> {
@@ -338,7 +339,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The zero points of an operator on bytes. `None` where the input's may be one for each row.
-    fn zeros(&self, node: &NodeProto) -> Option<Numbers> {
+    fn zeros(&self, node: &NodeProto) -> Option<Arithmetic> {
         let input_zero = match node.arg(2) {
             None => None,
             Some(name) if self.place.contains_key(name) => {
@@ -354,7 +355,7 @@ impl<'a> Reader<'a> {
             Some(name) => Some(self.byte_parameter(Some(name))?.0),
             None => None,
         };
-        Some(Numbers::Bytes { input_zero, weight_zero })
+        Some(Arithmetic::Bytes { input_zero, weight_zero })
     }
 
     /// Whether a value has one element, as far as a few steps back tell: of the zero points that quantised networks compute.
@@ -398,7 +399,7 @@ impl<'a> Reader<'a> {
         (dims == [len]).then_some((node.output.first()?.as_str(), part))
     }
 
-    fn table(&self, node: &NodeProto) -> Option<Table> {
+    fn table(&self, node: &NodeProto) -> Option<GatherTable> {
         if node.onnx_op() != "Gather" || node.attr_int("axis").unwrap_or(0) != 0 {
             return None;
         }
@@ -413,7 +414,7 @@ impl<'a> Reader<'a> {
         // Of other types the engine holds a row in another form than the sealed one.
         let bit_copies = matches!(spec.dtype, DType::F32 | DType::I32 | DType::I8 | DType::U8);
         let rows_value = node.output.first().filter(|o| !o.is_empty())?.clone();
-        (worth && bit_copies && !self.place.contains_key(indices.as_str())).then_some(Table {
+        (worth && bit_copies && !self.place.contains_key(indices.as_str())).then_some(GatherTable {
             part,
             rows_value,
             indices,
@@ -430,10 +431,10 @@ fn has_one_element(value: &ValueInfoProto) -> bool {
     shape.is_some_and(|s| s.dim.iter().all(|d| d.dim_value == Some(1)))
 }
 
-fn rows(dims: &[usize], transposed: bool) -> Option<Form> {
+fn rows(dims: &[usize], transposed: bool) -> Option<LinearForm> {
     match (dims, transposed) {
         (&[inner, outer], false) | (&[outer, inner], true) => {
-            Some(Form::Rows { inner, outer, transposed })
+            Some(LinearForm::Rows { inner, outer, transposed })
         }
         _ => None,
     }

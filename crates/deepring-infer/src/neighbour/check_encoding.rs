@@ -3,8 +3,8 @@
 use deepring::{DecodeError, Reader, Writer};
 use zeroize::Zeroizing;
 
-use super::dissect::Dissected;
-use crate::checks::{Form, Linear, Numbers, Projection, Source, Window};
+use super::public_subgraph::PublicSubgraph;
+use crate::checks::{Arithmetic, Linear, LinearForm, Projection, Source, Window};
 
 /// Version of this encoding.
 const VERSION: u16 = 1;
@@ -16,9 +16,9 @@ const MAX_NAME: usize = 4096;
 
 /// A check as it is read.
 #[derive(Debug)]
-pub(super) struct Sketch {
+pub(super) struct NeighbourCheck {
     /// An ONNX model; empty if there is nothing to compute.
-    pub(super) rest: Vec<u8>,
+    pub(super) recomputed: Vec<u8>,
     pub(super) opaque: Vec<String>,
     /// `weight` is a part of the block that is checked; biases and scales are inside the projections.
     pub(super) linears: Vec<Linear>,
@@ -26,15 +26,15 @@ pub(super) struct Sketch {
 }
 
 /// All but the secret numbers, and how many of these follow. `None` if it cannot be written.
-pub(super) fn head(dissected: &Dissected, rest: &[u8]) -> Option<(Vec<u8>, usize)> {
-    let (linears, opaque) = (&dissected.linears, &dissected.opaque);
+pub(super) fn head(subgraph: &PublicSubgraph, recomputed: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let (linears, opaque) = (&subgraph.linears, &subgraph.opaque);
     let sources = linears.iter().map(|l| &l.x.value);
     let names = || opaque.iter().chain(linears.iter().map(|l| &l.y)).chain(sources.clone());
     if names().any(|n| n.len() > MAX_NAME) || linears.len().max(opaque.len()) > MAX_NAMES {
         return None;
     }
     let mut w = Writer::new();
-    w.u16(VERSION).bytes(rest).count(opaque.len());
+    w.u16(VERSION).bytes(recomputed).count(opaque.len());
     opaque.iter().for_each(|name| _ = w.string(name));
     w.count(linears.len());
     let mut numbers = 0usize;
@@ -42,10 +42,10 @@ pub(super) fn head(dissected: &Dissected, rest: &[u8]) -> Option<(Vec<u8>, usize
         w.string(&linear.y).string(&linear.x.value).u8(u8::from(linear.x.relu));
         w.u32(u32::try_from(linear.weight).ok()?);
         match &linear.form {
-            Form::Rows { inner, outer, .. } => {
+            LinearForm::Rows { inner, outer, .. } => {
                 w.u8(0).u32(u32::try_from(*inner).ok()?).u32(u32::try_from(*outer).ok()?);
             }
-            Form::Conv(window) => {
+            LinearForm::Conv(window) => {
                 w.u8(1);
                 window.encode(&mut w)?;
             }
@@ -56,7 +56,7 @@ pub(super) fn head(dissected: &Dissected, rest: &[u8]) -> Option<(Vec<u8>, usize
 }
 
 /// Decodes a check strictly.
-pub(super) fn decode(bytes: &[u8]) -> Result<Sketch, DecodeError> {
+pub(super) fn decode(bytes: &[u8]) -> Result<NeighbourCheck, DecodeError> {
     let mut r = Reader::new(bytes);
     let version = r.u16("version of the check")?;
     if version != VERSION {
@@ -65,7 +65,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Sketch, DecodeError> {
             found: u64::from(version),
         });
     }
-    let rest = r.bytes("rest", MAX_REST)?.to_vec();
+    let recomputed = r.bytes("rest", MAX_REST)?.to_vec();
     let n = r.count("opaque values", MAX_NAMES, 2)?;
     let opaque = (0..n).map(|_| r.string("opaque value")).collect::<Result<_, _>>()?;
     let n = r.count("linear operators", MAX_NAMES, 18)?;
@@ -73,7 +73,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Sketch, DecodeError> {
     let projections =
         linears.iter().map(|l| projection(&l.form, &mut r)).collect::<Result<_, _>>()?;
     r.finish()?;
-    Ok(Sketch { rest, opaque, linears, projections })
+    Ok(NeighbourCheck { recomputed, opaque, linears, projections })
 }
 
 fn linear(r: &mut Reader<'_>) -> Result<Linear, DecodeError> {
@@ -88,15 +88,22 @@ fn linear(r: &mut Reader<'_>) -> Result<Linear, DecodeError> {
     let form = match r.u8("form")? {
         0 => {
             let (inner, outer) = (r.u32("inner")? as usize, r.u32("outer")? as usize);
-            Form::Rows { inner, outer, transposed: false }
+            LinearForm::Rows { inner, outer, transposed: false }
         }
-        1 => Form::Conv(Window::decode(r)?),
+        1 => LinearForm::Conv(Window::decode(r)?),
         found => return Err(DecodeError::BadValue { field: "form", found: u64::from(found) }),
     };
-    Ok(Linear { x: Source { value, relu }, y, weight, bias: None, form, numbers: Numbers::once() })
+    Ok(Linear {
+        x: Source { value, relu },
+        y,
+        weight,
+        bias: None,
+        form,
+        arithmetic: Arithmetic::unscaled(),
+    })
 }
 
-fn projection(form: &Form, r: &mut Reader<'_>) -> Result<Projection<'static>, DecodeError> {
+fn projection(form: &LinearForm, r: &mut Reader<'_>) -> Result<Projection<'static>, DecodeError> {
     let too_long =
         || DecodeError::TooLong { field: "numbers", found: u64::MAX, limit: bytes_left(r) / 4 };
     let len = Projection::sealed_len(form).and_then(|n| n.checked_mul(4)).ok_or_else(too_long)?;
@@ -114,7 +121,7 @@ fn bytes_left(r: &Reader<'_>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::Anatomy;
+    use crate::checks::Operators;
     use deepring::{DType, Dim, Part, PartKind, TensorSpec};
     use deepring_onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
     use prost::Message as _;
@@ -170,28 +177,28 @@ mod tests {
         };
         let model = ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec();
         let (inputs, outputs) = ([spec("x", &[1, 2, 5, 5])], [spec("y", &[1, 4, 5, 3])]);
-        let dissected = Dissected::of(&model, &parts, &inputs, &outputs).unwrap();
-        assert!(dissected.opaque.is_empty());
-        let rest = dissected.rest(|_| None).unwrap();
-        let (mut bytes, numbers) = head(&dissected, &rest).unwrap();
+        let subgraph = PublicSubgraph::of(&model, &parts, &inputs, &outputs).unwrap();
+        assert!(subgraph.opaque.is_empty());
+        let recomputed = subgraph.recomputed(|_| None).unwrap();
+        let (mut bytes, numbers) = head(&subgraph, &recomputed).unwrap();
         assert_eq!(numbers, (4 + 10 * 2 + 2) + (3 + 2 * 5 + 2));
         bytes.extend((0..numbers).flat_map(|i| (i as f32).to_le_bytes()));
-        (bytes, Anatomy::of(&model, &parts).linears)
+        (bytes, Operators::of(&model, &parts).linears)
     }
 
     #[test]
     fn a_check_survives_its_encoding_without_the_weights_layout() {
         let (bytes, wanted) = check();
-        let sketch = decode(&bytes).unwrap();
-        assert_eq!((sketch.linears.len(), wanted.len()), (2, 2));
-        for (found, wanted) in sketch.linears.iter().zip(&wanted) {
+        let check = decode(&bytes).unwrap();
+        assert_eq!((check.linears.len(), wanted.len()), (2, 2));
+        for (found, wanted) in check.linears.iter().zip(&wanted) {
             assert_eq!((&found.x, &found.y, found.weight), (&wanted.x, &wanted.y, wanted.weight));
             assert_eq!(found.form, wanted.form);
         }
         // What was drawn is numbered through: r of the convolution, then its planes.
-        let (r, _) = sketch.projections[0].for_outputs();
+        let (r, _) = check.projections[0].for_outputs();
         assert_eq!(r, [0.0, 1.0, 2.0, 3.0]);
-        let (planes, _) = sketch.projections[0].for_inputs();
+        let (planes, _) = check.projections[0].for_inputs();
         assert_eq!((planes.len(), planes[0]), (18, 4.0));
     }
 

@@ -12,12 +12,12 @@ use deepring_onnx::CutModel;
 
 use crate::engine::names;
 use crate::engine::{Engine as _, EngineError, Input, Rten};
-use crate::weights::Resident;
+use crate::weights::BoundPrograms;
 
 /// Larger inputs than this are not made up.
 const MAX_ELEMENTS: u64 = 1 << 25;
 
-pub(crate) struct Trial<'a> {
+pub(crate) struct DryRun<'a> {
     engine: Rten,
     model: &'a CutModel,
     /// Whether the network leaves nothing about its inputs open that could make a run fail.
@@ -26,7 +26,7 @@ pub(crate) struct Trial<'a> {
     values: Option<HashMap<String, <Rten as crate::engine::Engine>::Value>>,
 }
 
-impl<'a> Trial<'a> {
+impl<'a> DryRun<'a> {
     pub(crate) fn new(engine: Rten, model: &'a CutModel) -> Self {
         let made_up = model.inputs.iter().map(|spec| {
             let value = engine.import(&made_up(spec)?).ok()?;
@@ -48,11 +48,11 @@ impl<'a> Trial<'a> {
         index: usize,
         plaintext: (Region, usize),
         graph: std::ops::Range<usize>,
-    ) -> Result<Resident<Rten>, EngineError> {
+    ) -> Result<BoundPrograms<Rten>, EngineError> {
         let Some(block) = self.model.blocks.get(index) else {
             return Err(EngineError::Load { reason: format!("there is no block {index}") });
         };
-        let resident = Resident::load(
+        let bound = BoundPrograms::load(
             &self.engine,
             plaintext,
             graph,
@@ -61,9 +61,9 @@ impl<'a> Trial<'a> {
         )?;
         if let Some(mut values) = self.values.take() {
             let inputs: Option<Vec<_>> =
-                block.inputs.iter().map(|t| values.get(&t.name).map(Input::Lent)).collect();
-            let (Some(inputs), Some(program)) = (inputs, resident.program(0)) else {
-                return Ok(resident);
+                block.inputs.iter().map(|t| values.get(&t.name).map(Input::Borrowed)).collect();
+            let (Some(inputs), Some(program)) = (inputs, bound.program(0)) else {
+                return Ok(bound);
             };
             let ran = self.engine.within(|| self.engine.run(program, inputs));
             match ran {
@@ -83,7 +83,7 @@ impl<'a> Trial<'a> {
                 Err(e) => tracing::debug!(block = %block.name, "trial run ended: {e}"),
             }
         }
-        Ok(resident)
+        Ok(bound)
     }
 }
 
