@@ -25,7 +25,7 @@ pub(crate) use bench::{
 #[cfg(feature = "attacks")]
 pub(crate) use evaluate::Evaluate;
 pub(crate) use process::ProcessOptions;
-pub(crate) use trust::{OwnerArg, Trust, TrustAdd, TrustBind, TrustList, TrustRemove};
+pub(crate) use trust::{OwnerArg, TrustAdd, TrustBind, TrustCommand, TrustList, TrustRemove};
 
 /// Seals trained networks into rings of verified blocks, runs them, and checks what they decided.
 #[derive(Debug, Parser)]
@@ -56,20 +56,20 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Keygen(Keygen),
-    Seal(Seal),
+    Seal(SealArgs),
     Inspect(Inspect),
     Verify(Verify),
-    Run(Run),
+    Run(RunArgs),
     /// Check a decision's receipts
     #[command(subcommand)]
-    Receipt(Receipt),
+    Receipt(ReceiptCommand),
     /// Make, read and check a ledger
     #[command(subcommand)]
-    Ledger(Ledger),
+    Ledger(LedgerCommand),
     Repair(Repair),
     Grant(Grant),
     #[command(subcommand)]
-    Trust(Trust),
+    Trust(TrustCommand),
     Export(Export),
     #[cfg(feature = "attacks")]
     Attack(Attack),
@@ -90,10 +90,10 @@ impl Command {
             Self::Inspect(args) => args.json,
             Self::Verify(args) => args.json,
             Self::Run(args) => args.json,
-            Self::Receipt(Receipt::Verify(args)) => args.json,
+            Self::Receipt(ReceiptCommand::Verify(args)) => args.json,
             Self::Ledger(args) => args.json(),
             Self::Repair(args) => args.json,
-            Self::Trust(Trust::List(args)) => args.json,
+            Self::Trust(TrustCommand::List(args)) => args.json,
             #[cfg(feature = "attacks")]
             Self::Attack(args) => args.json,
             Self::Bench(args) => args.json(),
@@ -118,7 +118,7 @@ Examples:
   deepring seal model.onnx --owner keys/owner.key --host keys/host.pub -o model.ring
   deepring seal model.onnx --owner keys/owner.key --host 1-4=a.pub --host 5-9=b.pub -o model.ring
   deepring seal new.onnx --owner keys/owner.key --host keys/host.pub --previous model.ring -o new.ring")]
-pub(crate) struct Seal {
+pub(crate) struct SealArgs {
     /// The network
     pub(crate) model: PathBuf,
     /// Secret key of the owner, who signs the ring
@@ -190,7 +190,7 @@ Examples:
   deepring run model.ring --owner keys/owner.pub --key a.key --key b.key --input x.npy --receipt x.receipt
   deepring run model.ring --key keys/host.key --input ids=ids.npy --input mask=mask.npy --ledger ledger
   deepring run model.onnx --plain --input x.npy")]
-pub(crate) struct Run {
+pub(crate) struct RunArgs {
     /// MODEL.ring, or MODEL.onnx with --plain
     pub(crate) model: PathBuf,
     #[command(flatten)]
@@ -282,7 +282,7 @@ pub(crate) enum EngineName {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Receipt {
+pub(crate) enum ReceiptCommand {
     Verify(ReceiptVerify),
 }
 
@@ -324,7 +324,7 @@ pub(crate) struct ReceiptVerify {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Ledger {
+pub(crate) enum LedgerCommand {
     Init(LedgerInit),
     /// List the entries
     #[command(after_help = "Example:\n  deepring ledger show --ledger ledger")]
@@ -340,7 +340,7 @@ pub(crate) enum Ledger {
     Prove(LedgerProve),
 }
 
-impl Ledger {
+impl LedgerCommand {
     fn json(&self) -> bool {
         match self {
             Self::Init(_) => false,

@@ -30,7 +30,7 @@ pub(crate) enum Voucher {
 }
 
 /// A ledger that fits what is pinned or known.
-pub(crate) struct Held {
+pub(crate) struct VouchedLedger {
     pub(crate) ledger: Ledger,
     pub(crate) voucher: Voucher,
 }
@@ -42,13 +42,13 @@ pub(crate) const FILES: [&str; 4] = [DATABASE, "log.key", "log.pub", "checkpoint
 
 impl Wanted<'_> {
     /// Opens the ledger for appending.
-    pub(crate) fn append(&self, store: Option<&TrustStore>) -> Result<Held, CliError> {
-        self.held(store, |options| options.open(self.dir))
+    pub(crate) fn append(&self, store: Option<&TrustStore>) -> Result<VouchedLedger, CliError> {
+        self.vouched(store, |options| options.open(self.dir))
     }
 
     /// Opens the ledger for reading.
-    pub(crate) fn read(&self, store: Option<&TrustStore>) -> Result<Held, CliError> {
-        self.held(store, |options| options.open_read(self.dir))
+    pub(crate) fn read(&self, store: Option<&TrustStore>) -> Result<VouchedLedger, CliError> {
+        self.vouched(store, |options| options.open_read(self.dir))
     }
 
     /// Recomputes the ledger, also one that is too damaged to be opened.
@@ -62,7 +62,7 @@ impl Wanted<'_> {
         &self,
         store: Option<&TrustStore>,
         ring: Option<OwnedRing>,
-    ) -> Result<Held, CliError> {
+    ) -> Result<VouchedLedger, CliError> {
         let bound = store.map(|s| s.bindings_at(self.dir)).transpose()?.unwrap_or_default();
         if let Some(bound) = bound.first() {
             return Err(CliError::bound(self.dir, *bound));
@@ -102,14 +102,14 @@ impl Wanted<'_> {
             let message = format!("ledger {}: another process began it", self.dir.display());
             return Err(CliError::new(Exit::Failed, message).hint("leave `--new-ledger` out"));
         }
-        Ok(Held { ledger, voucher: Voucher::Remembered })
+        Ok(VouchedLedger { ledger, voucher: Voucher::Remembered })
     }
 
-    fn held(
+    fn vouched(
         &self,
         store: Option<&TrustStore>,
         open: impl FnOnce(&LedgerOptions) -> Result<Ledger, LedgerError>,
-    ) -> Result<Held, CliError> {
+    ) -> Result<VouchedLedger, CliError> {
         let expected = self.expected(store)?;
         let ledger = open(&expected.options).map_err(|e| self.explain(e, &expected))?;
         let key = ledger.key().as_str();
@@ -133,7 +133,7 @@ impl Wanted<'_> {
                 self.extends(&ledger, &known)?;
             }
         }
-        Ok(Held { ledger, voucher })
+        Ok(VouchedLedger { ledger, voucher })
     }
 
     /// Refuses a ledger that was rolled back, all its files at once, since it was last seen.
@@ -209,7 +209,7 @@ struct Expected {
 
 const PIN: &str = "give the ledger's key that you trust with `--ledger-key log.pub`";
 
-impl Held {
+impl VouchedLedger {
     /// Refuses another ledger than those that are known to hold the ring, unless its key is pinned.
     pub(crate) fn holds(
         &self,

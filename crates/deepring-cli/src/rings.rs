@@ -15,7 +15,7 @@ use crate::output;
 use crate::progress::Progress;
 
 /// Whom this invocation trusts: `--owner`, and what the store remembers.
-pub(crate) struct Trusting {
+pub(crate) struct TrustPolicy {
     owner: Option<PublicKey<Owner>>,
     store: Option<TrustStore>,
     /// Whether the owner is added to the store once a ring of his was seen (`--remember`).
@@ -24,7 +24,7 @@ pub(crate) struct Trusting {
     binds: bool,
 }
 
-impl Trusting {
+impl TrustPolicy {
     /// `store` is the `--trust` option; without it the store is in the user's configuration folder.
     pub(crate) fn new(given: &OwnerArg, store: Option<&Path>) -> Result<Self, CliError> {
         let owner = given.owner.as_deref().map(PublicKey::<Owner>::read).transpose()?;
@@ -78,7 +78,7 @@ impl Trusting {
     /// Checks closure, headers and links, and remembers the ring.
     pub(crate) fn authenticate(&mut self, way: &Way) -> Result<AuthenticRing, RingError> {
         let ring = open_at(way)?.authenticate(&self.trust_by(way))?;
-        self.saw(way, &ring);
+        self.remember_seen(way, &ring);
         Ok(ring)
     }
 
@@ -96,20 +96,23 @@ impl Trusting {
 
     /// Remembers a ring that opened: binds its path and adds its owner, where this command does.
     pub(crate) fn put_to_use(&mut self, way: &Way, ring: &AuthenticRing) {
-        self.saw(way, ring);
+        self.remember_seen(way, ring);
     }
 
     /// Checks closure, headers and links of a ring of any version, to look back at what it decided.
-    pub(crate) fn look_back(&mut self, way: &Way) -> Result<AuthenticRing, RingError> {
+    pub(crate) fn authenticate_any_version(
+        &mut self,
+        way: &Way,
+    ) -> Result<AuthenticRing, RingError> {
         let ring = open_at(way)?.authenticate(&self.trust_by(way).any_version())?;
-        self.saw(way, &ring);
+        self.remember_seen(way, &ring);
         Ok(ring)
     }
 
     /// Checks every byte, and remembers the ring.
     pub(crate) fn verify(&mut self, way: &Way) -> Result<VerifiedRing, RingError> {
         let ring = self.verify_to_use(way)?;
-        self.saw(way, &ring);
+        self.remember_seen(way, &ring);
         Ok(ring)
     }
 
@@ -150,7 +153,7 @@ impl Trusting {
 
     /// Remembers what this command is to remember of a ring. A store that cannot be written takes protection away from
     /// later runs, not from this one: said, not fatal.
-    fn saw(&mut self, way: &Way, ring: &AuthenticRing) {
+    fn remember_seen(&mut self, way: &Way, ring: &AuthenticRing) {
         let Some(store) = &mut self.store else { return };
         let added = if self.adds_owner { store.add_owner(&ring.owner()).map(drop) } else { Ok(()) };
         let kept = added.and_then(|()| match self.binds {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use deepring_onnx::network_files;
 
-use crate::cli::{EngineName, Run};
+use crate::cli::{EngineName, RunArgs};
 use crate::error::{CliError, Exit};
 use crate::named;
 use crate::output;
@@ -38,7 +38,7 @@ struct Needs {
 }
 
 /// Gives up what a run does not need, for good. To be called while there is one thread.
-pub(crate) fn enter(args: &Run, trust: Option<&Path>) -> Result<Sandbox, CliError> {
+pub(crate) fn enter(args: &RunArgs, trust: Option<&Path>) -> Result<Sandbox, CliError> {
     let needs = Needs::of(args, trust)?;
     restrict(&needs).map_err(|reason| {
         CliError::new(Exit::Failed, format!("no sandbox is to be had: {reason}"))
@@ -60,7 +60,7 @@ fn restrict(needs: &Needs) -> Result<Sandbox, String> {
 
 impl Needs {
     /// Makes the folders that are written to: they can be allowed only if they exist.
-    fn of(args: &Run, trust: Option<&Path>) -> Result<Self, CliError> {
+    fn of(args: &RunArgs, trust: Option<&Path>) -> Result<Self, CliError> {
         let mut needs = Self::default();
         match args.plain {
             true => needs.read.extend(network_files(&args.model)),

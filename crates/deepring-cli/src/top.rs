@@ -10,9 +10,9 @@ pub(crate) struct Top {
     pub(crate) score: f64,
 }
 
-/// One output as it is shown: for a matrix, the first row's top, and all rows' where there are several.
+/// One output as a person reads it: for a matrix, the first row's top, and all rows' where there are several.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Shown {
+pub(crate) struct OutputSummary {
     pub(crate) name: String,
     pub(crate) shape: Vec<u64>,
     pub(crate) top: Vec<Top>,
@@ -21,7 +21,7 @@ pub(crate) struct Shown {
 }
 
 /// The top `k` of each row of an output of at most two dimensions; of others, none.
-pub(crate) fn shown(output: &TensorValue, labels: &[String], k: usize) -> Shown {
+pub(crate) fn output_summary(output: &TensorValue, labels: &[String], k: usize) -> OutputSummary {
     let dims = output.dims();
     let width = dims.last().map_or(1, |n| usize::try_from(*n).unwrap_or(0));
     let mut rows = Vec::new();
@@ -32,7 +32,7 @@ pub(crate) fn shown(output: &TensorValue, labels: &[String], k: usize) -> Shown 
     if rows.len() == 1 {
         rows.clear();
     }
-    Shown { name: output.name().to_owned(), shape: dims.to_vec(), top: first, rows }
+    OutputSummary { name: output.name().to_owned(), shape: dims.to_vec(), top: first, rows }
 }
 
 fn top(row: &[f64], labels: &[String], k: usize) -> Vec<Top> {
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_highest_come_first_and_nan_last() {
-        let out = shown(&floats(&[1, 4], &[0.5, f32::NAN, 2.0, 0.5]), &[], 4);
+        let out = output_summary(&floats(&[1, 4], &[0.5, f32::NAN, 2.0, 0.5]), &[], 4);
         assert_eq!(out.top.iter().map(|t| t.index).collect::<Vec<_>>(), [2, 0, 3, 1]);
         assert!(out.rows.is_empty());
     }
@@ -87,10 +87,10 @@ mod tests {
     #[test]
     fn labels_are_used_only_if_there_is_one_for_each() {
         let labels = vec!["a".to_owned(), "b".to_owned()];
-        let two = shown(&floats(&[2, 2], &[0.0, 1.0, 1.0, 0.0]), &labels, 1);
+        let two = output_summary(&floats(&[2, 2], &[0.0, 1.0, 1.0, 0.0]), &labels, 1);
         assert_eq!(two.rows.len(), 2);
         assert_eq!(two.top[0].label.as_deref(), Some("b"));
-        let three = shown(&floats(&[3], &[0.0, 1.0, 2.0]), &labels, 1);
+        let three = output_summary(&floats(&[3], &[0.0, 1.0, 2.0]), &labels, 1);
         assert_eq!(three.top[0].label, None);
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct OwnerArg {
 
 /// Say whom to trust from now on, and see what is remembered
 #[derive(Debug, Subcommand)]
-pub(crate) enum Trust {
+pub(crate) enum TrustCommand {
     /// Trust owners from now on, in whatever their keys sign
     #[command(after_help = "Example:\n  deepring trust add keys/owner.pub")]
     Add(TrustAdd),

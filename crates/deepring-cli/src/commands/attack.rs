@@ -1,7 +1,7 @@
 //! `deepring attack`: a tampered network, and what was changed in it.
 
+mod detection;
 mod list;
-mod met;
 mod race;
 mod sealed;
 mod show;
@@ -55,11 +55,11 @@ pub(crate) fn attack(args: &Attack, trust: Option<&Path>) -> Result<(), CliError
         None => None,
     };
     begun.write(&attacked.network.encode())?;
-    let met = match args.ring {
-        true => Some(met::meet(&network, &attacked.network, data.as_ref(), args.check)?),
+    let detection = match args.ring {
+        true => Some(detection::detect(&network, &attacked.network, data.as_ref(), args.check)?),
         false => None,
     };
-    let made = Made { kind, target, attacked: &attacked, accuracy, met };
+    let made = Made { kind, target, attacked: &attacked, accuracy, detection };
     let differences = Differences::between(&network, &attacked.network);
     if args.json { show::json(&made, &differences) } else { show::text(&made, &differences) }
 }
@@ -70,7 +70,7 @@ struct Made<'a> {
     target: &'a Path,
     attacked: &'a Attacked,
     accuracy: Option<Accuracy>,
-    met: Option<Detection>,
+    detection: Option<Detection>,
 }
 
 /// Before and after, and on how many samples.

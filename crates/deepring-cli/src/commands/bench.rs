@@ -1,5 +1,6 @@
 //! `deepring bench`: what protection costs on this machine, measured beside what it is compared with.
 
+mod fixture;
 mod growth;
 mod machine;
 mod pairs;
@@ -10,7 +11,6 @@ mod rest;
 mod step;
 mod summary;
 mod table;
-mod workshop;
 
 use std::io;
 use std::path::Path;

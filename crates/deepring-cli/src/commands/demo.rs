@@ -25,13 +25,13 @@ use runs::AttackRun;
 
 /// Fails with exit code 1 whatever is at fault: an exit code for tampering would blame the visitor's files.
 pub(crate) fn demo(args: &Demo) -> Result<(), CliError> {
-    play(args).map_err(|mut e| {
+    run_demo(args).map_err(|mut e| {
         e.exit = Exit::Failed;
         e
     })
 }
 
-fn play(args: &Demo) -> Result<(), CliError> {
+fn run_demo(args: &Demo) -> Result<(), CliError> {
     let start = Instant::now();
     transcript::begin(&args.out)?;
     let mut fixture = Fixture::prepare(&args.out)?;

@@ -8,7 +8,7 @@ use super::seal::parse_host;
 use crate::cli::Grant;
 use crate::error::CliError;
 use crate::output;
-use crate::rings::{self, Trusting};
+use crate::rings::{self, TrustPolicy};
 
 pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> {
     let owner = SecretKey::<Owner>::read(&args.owner_key)?;
@@ -25,9 +25,9 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     let file = output::begun_behind(target)?;
     // What is put there is bound before another command's turn comes.
     let _turn_of_the_new = Turn::of_new(&file);
-    let mut trusting = Trusting::of(owner.public(), trust)?.binding();
-    let ring = trusting.verify_to_use(&read).map_err(|e| not_the_owner(e, &read, &owner))?;
-    trusting.belongs(target, ring.owned())?;
+    let mut policy = TrustPolicy::of(owner.public(), trust)?.binding();
+    let ring = policy.verify_to_use(&read).map_err(|e| not_the_owner(e, &read, &owner))?;
+    policy.belongs(target, ring.owned())?;
     let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
     let indices = blocks.indices(last);
     if elsewhere {
@@ -36,10 +36,10 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     }
     let granted = deepring::grant_in(file, &ring, &owner, &host, indices.as_deref())?;
     // Only now: a grant that is refused binds nothing.
-    trusting.put_to_use(&read, &ring);
+    policy.put_to_use(&read, &ring);
     if granted > 0 && elsewhere {
         // What was written elsewhere is bound there, too. It is this very ring, with one host more.
-        trusting.put_to_use(target, &ring);
+        policy.put_to_use(target, &ring);
     }
     match granted {
         0 if elsewhere => output::line(format_args!(

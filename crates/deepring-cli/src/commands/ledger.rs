@@ -7,19 +7,19 @@ use deepring_ledger::{Event, Ledger, LedgerFinding};
 use serde_json::json;
 
 use crate::begun::Begun;
-use crate::cli::{Ledger as Args, LedgerArgs, LedgerInit, LedgerProve, LedgerVerify};
+use crate::cli::{LedgerArgs, LedgerCommand, LedgerInit, LedgerProve, LedgerVerify};
 use crate::error::{CliError, Exit};
 use crate::ledgers::{Wanted, read_shown, seen};
 use crate::output;
 use crate::rings::open_store;
 
-pub(crate) fn ledger(args: &Args, trust: Option<&Path>) -> Result<(), CliError> {
+pub(crate) fn ledger(args: &LedgerCommand, trust: Option<&Path>) -> Result<(), CliError> {
     match args {
-        Args::Init(args) => init(args, trust),
-        Args::Show(args) => show(args, trust),
-        Args::Verify(args) => verify(args, trust),
-        Args::Checkpoint(args) => checkpoint(args, trust),
-        Args::Prove(args) => prove(args, trust),
+        LedgerCommand::Init(args) => init(args, trust),
+        LedgerCommand::Show(args) => show(args, trust),
+        LedgerCommand::Verify(args) => verify(args, trust),
+        LedgerCommand::Checkpoint(args) => checkpoint(args, trust),
+        LedgerCommand::Prove(args) => prove(args, trust),
     }
 }
 

@@ -12,17 +12,17 @@ use deepring::{
 };
 use serde_json::{Value, json};
 
-use crate::cli::{Receipt, ReceiptVerify};
+use crate::cli::{ReceiptCommand, ReceiptVerify};
 use crate::error::{CliError, Exit};
 use crate::inputs::{Pictures, read_queries};
 use crate::ledgers::Voucher;
 use crate::output;
-use crate::rings::Trusting;
+use crate::rings::TrustPolicy;
 
 use recorded::Recorded;
 
-pub(crate) fn receipt(args: &Receipt, trust: Option<&Path>) -> Result<(), CliError> {
-    let Receipt::Verify(args) = args;
+pub(crate) fn receipt(args: &ReceiptCommand, trust: Option<&Path>) -> Result<(), CliError> {
+    let ReceiptCommand::Verify(args) = args;
     let outcome = verify(args, trust);
     if args.json {
         match &outcome {
@@ -73,18 +73,18 @@ struct Compared {
 }
 
 fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliError> {
-    let mut trusting = Trusting::new(&args.owner, trust)?;
+    let mut policy = TrustPolicy::new(&args.owner, trust)?;
     // An auditor asks about the past: that a newer version was seen since takes nothing away, and is said.
-    let ring = trusting.look_back(&output::way(&args.ring)?)?;
+    let ring = policy.authenticate_any_version(&output::way(&args.ring)?)?;
     let decision = Decision::read(&args.receipt)?.verify(&ring)?;
     let compared = about_these(args, &ring, &decision)?;
-    let recorded = recorded::recorded(args, &ring, &decision, &mut trusting)?;
+    let recorded = recorded::recorded(args, &ring, &decision, &mut policy)?;
     Ok(Verified {
         decision,
         ring: ring.owned(),
         blocks: ring.headers().iter().map(|h| h.name.clone()).collect(),
         compared,
-        newer: trusting.newer_than(&ring),
+        newer: policy.newer_than(&ring),
         recorded,
     })
 }

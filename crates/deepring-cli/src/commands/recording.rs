@@ -6,17 +6,17 @@ use deepring::{AuthenticRing, Decision, Digest, Finding, Host, OwnedRing, RingId
 use deepring_ledger::{Admitted, Ledger};
 
 use crate::error::CliError;
-use crate::ledgers::{Held, Voucher, Wanted};
+use crate::ledgers::{VouchedLedger, Voucher, Wanted};
 use crate::output;
-use crate::rings::Trusting;
+use crate::rings::TrustPolicy;
 
 /// The ledger that a command is asked to append to, and whether to make it first.
-pub(crate) struct Asked<'a> {
+pub(crate) struct LedgerChoice<'a> {
     ledger: Wanted<'a>,
     new: bool,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> LedgerChoice<'a> {
     /// Of the options `--ledger`, `--ledger-key` and `--new-ledger`.
     pub(crate) fn of(dir: Option<&'a Path>, key: Option<&'a Path>, new: bool) -> Option<Self> {
         Some(Self { ledger: Wanted { dir: dir?, key }, new })
@@ -25,7 +25,7 @@ impl<'a> Asked<'a> {
 
 /// A ledger that a command appends to.
 pub(crate) struct Recorder {
-    held: Held,
+    vouched: VouchedLedger,
     dir: PathBuf,
 }
 
@@ -33,38 +33,39 @@ impl Recorder {
     /// Opens the ledger, or makes it where that is asked for. `claimed` is what the file that is to be used says that it is:
     /// a new ledger is not made for a ring that is known to be recorded elsewhere.
     pub(crate) fn open(
-        asked: &Asked<'_>,
+        choice: &LedgerChoice<'_>,
         claimed: impl FnOnce() -> Option<OwnedRing>,
-        trusting: &Trusting,
+        policy: &TrustPolicy,
     ) -> Result<Self, CliError> {
-        let store = trusting.store();
-        let held = match asked.new {
+        let store = policy.store();
+        let vouched = match choice.new {
             // What the file claims is enough to see that the user is about to lose sight of a ledger.
-            true => asked.ledger.begin(store, claimed())?,
-            false => asked.ledger.append(store)?,
+            true => choice.ledger.begin(store, claimed())?,
+            false => choice.ledger.append(store)?,
         };
-        Ok(Self { held, dir: asked.ledger.dir.to_owned() })
+        Ok(Self { vouched, dir: choice.ledger.dir.to_owned() })
     }
 
     /// Makes a ledger in a folder of the caller's own.
     pub(crate) fn begin(dir: &Path) -> Result<Self, CliError> {
-        let held = Held { ledger: Ledger::open_or_create(dir)?, voucher: Voucher::Remembered };
-        Ok(Self { held, dir: dir.to_owned() })
+        let vouched =
+            VouchedLedger { ledger: Ledger::open_or_create(dir)?, voucher: Voucher::Remembered };
+        Ok(Self { vouched, dir: dir.to_owned() })
     }
 
     /// Remembers that this ledger lies here and holds the ring, and how far it has grown.
-    pub(crate) fn remember(&self, ring: &AuthenticRing, trusting: &mut Trusting) {
-        trusting.remember_ledger(&self.held.ledger, &self.dir, Some(ring.owned()));
+    pub(crate) fn remember(&self, ring: &AuthenticRing, policy: &mut TrustPolicy) {
+        policy.remember_ledger(&self.vouched.ledger, &self.dir, Some(ring.owned()));
     }
 
     /// Remembers how far the ledger has grown, if it is one that is remembered.
-    pub(crate) fn remember_growth(&self, trusting: &mut Trusting) {
-        trusting.remember_growth(&self.held.ledger);
+    pub(crate) fn remember_growth(&self, policy: &mut TrustPolicy) {
+        policy.remember_growth(&self.vouched.ledger);
     }
 
     /// Refuses another ledger than the ring is known to be recorded in.
-    pub(crate) fn holds(&self, ring: &OwnedRing, trusting: &Trusting) -> Result<(), CliError> {
-        self.held.holds(trusting.store(), ring)
+    pub(crate) fn holds(&self, ring: &OwnedRing, policy: &TrustPolicy) -> Result<(), CliError> {
+        self.vouched.holds(policy.store(), ring)
     }
 
     /// Refuses another ledger than the ring is known to be recorded in, and what the ledger says must not be used. Says which blocks
@@ -73,9 +74,9 @@ impl Recorder {
         &self,
         ring: &AuthenticRing,
         hosts: &[SecretKey<Host>],
-        trusting: &Trusting,
+        policy: &TrustPolicy,
     ) -> Result<(), CliError> {
-        for block in self.admitted(ring, hosts, trusting)?.quarantined {
+        for block in self.admitted(ring, hosts, policy)?.quarantined {
             output::note(format_args!(
                 "warning: block {block} raised an alarm before, and no repair of it is on the ledger"
             ));
@@ -87,30 +88,30 @@ impl Recorder {
     pub(crate) fn admit_to_repair(
         &self,
         ring: &AuthenticRing,
-        trusting: &Trusting,
+        policy: &TrustPolicy,
     ) -> Result<(), CliError> {
-        self.admitted(ring, &[], trusting).map(|_| ())
+        self.admitted(ring, &[], policy).map(|_| ())
     }
 
     fn admitted(
         &self,
         ring: &AuthenticRing,
         hosts: &[SecretKey<Host>],
-        trusting: &Trusting,
+        policy: &TrustPolicy,
     ) -> Result<Admitted, CliError> {
-        self.holds(&ring.owned(), trusting)?;
+        self.holds(&ring.owned(), policy)?;
         let hosts = hosts.iter().map(SecretKey::public);
-        Ok(self.held.ledger.admit(ring, hosts)?)
+        Ok(self.vouched.ledger.admit(ring, hosts)?)
     }
 
     /// Registers a ring, or its upgrade, the first time that it is used.
     pub(crate) fn register(&mut self, ring: &AuthenticRing) -> Result<(), CliError> {
-        self.held.ledger.register(ring)?;
+        self.vouched.ledger.register(ring)?;
         Ok(())
     }
 
     pub(crate) fn decision(&mut self, decision: &Decision, count: usize) -> Result<u64, CliError> {
-        Ok(self.held.ledger.record_decision(decision, count)?)
+        Ok(self.vouched.ledger.record_decision(decision, count)?)
     }
 
     /// Records findings, all in one transaction; the entries' indices.
@@ -120,7 +121,7 @@ impl Recorder {
         digest: Digest,
         findings: &[Finding],
     ) -> Result<Vec<u64>, CliError> {
-        Ok(self.held.ledger.record_findings(ring, digest, findings)?)
+        Ok(self.vouched.ledger.record_findings(ring, digest, findings)?)
     }
 
     pub(crate) fn repair(
@@ -129,6 +130,6 @@ impl Recorder {
         blocks: Vec<u32>,
         source: &Path,
     ) -> Result<u64, CliError> {
-        Ok(self.held.ledger.record_repair(ring, blocks, source.display().to_string())?)
+        Ok(self.vouched.ledger.record_repair(ring, blocks, source.display().to_string())?)
     }
 }

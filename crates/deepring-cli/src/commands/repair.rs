@@ -5,12 +5,12 @@ use std::path::Path;
 use deepring::{Repaired, Replacement, Turn, UnverifiedRing};
 use serde_json::json;
 
-use super::recording::{Asked, Recorder};
+use super::recording::{LedgerChoice, Recorder};
 use crate::cli::Repair;
 use crate::error::CliError;
 use crate::output;
 use crate::progress::Progress;
-use crate::rings::{self, Trusting};
+use crate::rings::{self, TrustPolicy};
 
 pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError> {
     // Walked once: who turns a link meanwhile must not have another file rewritten, bound or shown. A link stays one: what
@@ -23,33 +23,35 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     let (file, copy) = (Replacement::of(target.place()), rings::open_as_it_is(&from));
     // What is put there is bound before another command's turn comes.
     let _turn_of_the_new = file.as_ref().ok().map(Turn::of_new);
-    let mut trusting = Trusting::new(&args.owner, trust)?.binding();
+    let mut policy = TrustPolicy::new(&args.owner, trust)?.binding();
     if let Ok(copy) = &copy {
-        trusting.belongs(&from, copy.claimed())?;
+        policy.belongs(&from, copy.claimed())?;
     }
     let claimed = || copy.as_ref().ok().map(UnverifiedRing::claimed);
     // Opened before anything is written: a repair that cannot be recorded is not begun.
-    let asked = Asked::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
-    let mut recorder = asked.map(|asked| Recorder::open(&asked, claimed, &trusting)).transpose()?;
+    let choice =
+        LedgerChoice::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
+    let mut recorder =
+        choice.map(|choice| Recorder::open(&choice, claimed, &policy)).transpose()?;
     if let (Some(recorder), Ok(copy)) = (&recorder, &copy) {
-        recorder.holds(&copy.claimed(), &trusting)?;
+        recorder.holds(&copy.claimed(), &policy)?;
         // What must not be used is not made whole. A copy that is not authentic the repair itself refuses.
-        if let Ok(copy) = copy.clone().authenticate(&trusting.trust_by(&target)) {
-            recorder.admit_to_repair(&copy, &trusting)?;
+        if let Ok(copy) = copy.clone().authenticate(&policy.trust_by(&target)) {
+            recorder.admit_to_repair(&copy, &policy)?;
         }
     }
     let total = std::fs::metadata(from.place()).map_or(0, |m| m.len());
     let progress = Progress::bytes("repairing", total);
-    let trust = trusting.trust_by(&target);
+    let trust = policy.trust_by(&target);
     let step = |n| progress.add(n);
     let (ring, done) = deepring::repair_in(target.place(), file, copy, &trust, &step)?;
     drop(progress);
-    trusting.put_to_use(&target, &ring);
+    policy.put_to_use(&target, &ring);
     if let (Some(recorder), Some(done)) = (&mut recorder, &done) {
         recorder.findings(ring.ring_id(), ring.digest(), &done.before.findings)?;
         let blocks = done.blocks.clone();
         recorder.repair(&ring, blocks, &args.from)?;
-        recorder.remember(&ring, &mut trusting);
+        recorder.remember(&ring, &mut policy);
     }
     if args.json {
         return output::json(&json!({

@@ -16,20 +16,20 @@ use deepring::{
 use deepring_infer::{Engine, PlainModel, Preprocess, Rejected, Rten, RunError, Session, Timings};
 use serde_json::{Value, json};
 
-use super::recording::{Asked, Recorder};
+use super::recording::{LedgerChoice, Recorder};
 use super::seal::read_labels;
 use crate::begun::Begun;
-use crate::cli::{EngineName, Run};
+use crate::cli::{EngineName, RunArgs};
 use crate::error::{CliError, Exit};
 use crate::hardening;
 use crate::inputs::{Pictures, read_queries};
 use crate::output;
 use crate::progress::Progress;
-use crate::rings::{self, Trusting};
+use crate::rings::{self, TrustPolicy};
 use crate::sandbox;
-use crate::top::{Shown, shown};
+use crate::top::{OutputSummary, output_summary};
 
-pub(crate) fn run(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
+pub(crate) fn run(args: &RunArgs, trust: Option<&Path>) -> Result<(), CliError> {
     targets::spare_bound_folders(args, trust)?;
     if args.process.sandbox {
         hardening::confined(sandbox::enter(args, trust)?);
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
 }
 
 fn run_on<E: Engine>(
-    args: &Run,
+    args: &RunArgs,
     trust: Option<&Path>,
     engine: impl FnOnce() -> Result<E, CliError>,
 ) -> Result<(), CliError> {
@@ -92,7 +92,7 @@ fn run_on<E: Engine>(
 }
 
 fn run_ring<E: Engine>(
-    args: &Run,
+    args: &RunArgs,
     trust: Option<&Path>,
     engine: impl FnOnce() -> Result<E, CliError>,
 ) -> Result<(), CliError> {
@@ -105,30 +105,32 @@ fn run_ring<E: Engine>(
     let keys =
         args.key.iter().map(|p| SecretKey::<Host>::read(p)).collect::<Result<Vec<_>, _>>()?;
     let engine = engine()?;
-    let mut trusting = Trusting::new(&args.owner, trust)?.binding();
-    let asked = Asked::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
+    let mut policy = TrustPolicy::new(&args.owner, trust)?.binding();
+    let choice =
+        LedgerChoice::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
     let claimed = || rings::open(&args.model).ok().map(|ring| ring.claimed());
-    let mut recorder = asked.map(|asked| Recorder::open(&asked, claimed, &trusting)).transpose()?;
-    let outcome = decide(args, trust, &keys, engine, &mut trusting, &mut recorder, receipt);
+    let mut recorder =
+        choice.map(|choice| Recorder::open(&choice, claimed, &policy)).transpose()?;
+    let outcome = decide(args, trust, &keys, engine, &mut policy, &mut recorder, receipt);
     if let Some(recorder) = &recorder {
-        recorder.remember_growth(&mut trusting);
+        recorder.remember_growth(&mut policy);
     }
     outcome
 }
 
 /// Authenticates the ring, opens it, answers the queries, and records what is decided or found.
 fn decide<E: Engine>(
-    args: &Run,
+    args: &RunArgs,
     trust: Option<&Path>,
     keys: &[SecretKey<Host>],
     engine: E,
-    trusting: &mut Trusting,
+    policy: &mut TrustPolicy,
     recorder: &mut Option<Recorder>,
     receipt: Option<Begun>,
 ) -> Result<(), CliError> {
     let started = Instant::now();
     let way = output::way(&args.model)?;
-    let ring = match trusting.authenticate_to_use(&way) {
+    let ring = match policy.authenticate_to_use(&way) {
         Ok(ring) => ring,
         Err(e) => {
             if let (Some(recorder), RingError::Refused(report)) = (&mut *recorder, &e) {
@@ -140,8 +142,8 @@ fn decide<E: Engine>(
         }
     };
     match &recorder {
-        Some(recorder) => recorder.admit(&ring, keys, trusting)?,
-        None => trusting.note_ledgers_of(&ring.owned()),
+        Some(recorder) => recorder.admit(&ring, keys, policy)?,
+        None => policy.note_ledgers_of(&ring.owned()),
     }
     let (ring_id, ring_digest) = (ring.ring_id(), ring.digest());
     let mut alarm = |finding: Option<&Finding>| match (&mut *recorder, finding) {
@@ -163,10 +165,10 @@ fn decide<E: Engine>(
         output::note(text);
     }
     // Only now: what does not open is not put to use.
-    trusting.put_to_use(&way, session.ring());
+    policy.put_to_use(&way, session.ring());
     if let Some(recorder) = recorder.as_mut() {
         recorder.register(session.ring())?;
-        recorder.remember(session.ring(), trusting);
+        recorder.remember(session.ring(), policy);
     }
 
     let manifest = session.manifest()?;
@@ -229,7 +231,7 @@ fn decide<E: Engine>(
 }
 
 fn open_session<E: Engine>(
-    args: &Run,
+    args: &RunArgs,
     engine: E,
     ring: AuthenticRing,
     keys: &[SecretKey<Host>],
@@ -241,7 +243,7 @@ fn open_session<E: Engine>(
     Ok(session)
 }
 
-fn run_plain<E: Engine>(args: &Run, trust: Option<&Path>, engine: E) -> Result<(), CliError> {
+fn run_plain<E: Engine>(args: &RunArgs, trust: Option<&Path>, engine: E) -> Result<(), CliError> {
     targets::before_anything(args, trust)?;
     let started = Instant::now();
     let model = PlainModel::load_on(engine, &args.model).map_err(|e| {
@@ -331,7 +333,7 @@ struct Decided {
 
 /// What a run answers.
 struct Answer<'a> {
-    args: &'a Run,
+    args: &'a RunArgs,
     /// `None` for a plain run.
     decided: Option<Decided>,
     /// Queries asked, those among them that were not answered, and the outputs of the others.
@@ -354,15 +356,15 @@ impl Answer<'_> {
             let asked = self.inputs.iter().enumerate();
             tensors::write(dir, asked, self.inputs.len(), &mut taken)?;
         }
-        let shown: Vec<Vec<Shown>> = self
+        let shown: Vec<Vec<OutputSummary>> = self
             .outputs
             .iter()
-            .map(|q| q.iter().map(|t| shown(t, self.labels, self.args.top)).collect())
+            .map(|q| q.iter().map(|t| output_summary(t, self.labels, self.args.top)).collect())
             .collect();
         if self.args.json { self.print_json(&shown) } else { self.print_text(&shown) }
     }
 
-    fn print_json(&self, shown: &[Vec<Shown>]) -> Result<(), CliError> {
+    fn print_json(&self, shown: &[Vec<OutputSummary>]) -> Result<(), CliError> {
         let several = self.inputs.len() > 1;
         let outputs: Vec<Value> = self
             .answered()
@@ -411,7 +413,7 @@ impl Answer<'_> {
         rejected::answered(self.inputs.len(), self.rejected).into_iter()
     }
 
-    fn print_text(&self, shown: &[Vec<Shown>]) -> Result<(), CliError> {
+    fn print_text(&self, shown: &[Vec<OutputSummary>]) -> Result<(), CliError> {
         for (query, outputs) in self.answered().zip(shown) {
             if self.inputs.len() > 1 {
                 let inputs = self

@@ -4,23 +4,23 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use deepring::{Host, Owner, PublicKey, SecretKey};
-use deepring_infer::{Blocks, Seal as Sealing, SealProgress};
+use deepring_infer::{Blocks, Seal, SealProgress};
 use deepring_onnx::network_files;
 
-use crate::cli::Seal;
+use crate::cli::SealArgs;
 use crate::error::{CliError, Exit};
 use crate::named;
 use crate::output;
 use crate::progress::Progress;
-use crate::rings::{self, Trusting};
+use crate::rings::{self, TrustPolicy};
 
-pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
+pub(crate) fn seal(args: &SealArgs, trust: Option<&Path>) -> Result<(), CliError> {
     let mut read = network_files(&args.model);
     read.push(args.owner.clone());
     read.extend(args.labels.clone());
     let owner = SecretKey::<Owner>::read(&args.owner)?;
     let mut sealing =
-        Sealing::new(&args.model, &owner).cut(args.cut).neighbour_checks(args.neighbour_checks);
+        Seal::new(&args.model, &owner).cut(args.cut).neighbour_checks(args.neighbour_checks);
     for host in &args.host {
         let (blocks, key, file) = parse_host(host)?;
         read.push(file.into());
@@ -41,17 +41,17 @@ pub(crate) fn seal(args: &Seal, trust: Option<&Path>) -> Result<(), CliError> {
     if let Some(version) = args.model_version {
         sealing = sealing.model_version(version);
     }
-    let trusting = Trusting::of(owner.public(), trust)?;
+    let policy = TrustPolicy::of(owner.public(), trust)?;
     if let Some(previous) = &args.previous {
         let previous = output::way(previous)?;
         // The previous ring must be authentic, and the newest: an upgrade of an old one would fork.
-        let ring = rings::open_at(&previous)?.authenticate(&trusting.trust_by(&previous))?;
-        trusting.belongs(&target, ring.owned())?;
+        let ring = rings::open_at(&previous)?.authenticate(&policy.trust_by(&previous))?;
+        policy.belongs(&target, ring.owned())?;
         let next = args.model_version.unwrap_or(ring.model_version().saturating_add(1));
         rings::spare_newer(&target, &ring, (next, 0))?;
         sealing = sealing.upgrade_of(&ring);
     } else {
-        trusting.spares(&target)?;
+        policy.spares(&target)?;
     }
     let progress = Progress::bytes("sealing", 0);
     let sealed = sealing.write_in(file, &|p| match p {

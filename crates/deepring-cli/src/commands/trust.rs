@@ -5,22 +5,22 @@ use std::path::Path;
 use deepring::{OwnedRing, Owner, PublicKey, Trust as Against, TrustStore};
 use serde_json::json;
 
-use crate::cli::{Trust, TrustAdd, TrustBind, TrustList, TrustRemove};
+use crate::cli::{TrustAdd, TrustBind, TrustCommand, TrustList, TrustRemove};
 use crate::error::{CliError, Exit};
 use crate::ledgers::origin_of;
 use crate::output;
 use crate::rings;
 
-pub(crate) fn trust(args: &Trust, store: Option<&Path>) -> Result<(), CliError> {
+pub(crate) fn trust(args: &TrustCommand, store: Option<&Path>) -> Result<(), CliError> {
     let store = rings::open_store(store)?.ok_or_else(|| {
         CliError::new(Exit::Failed, "no home folder, so no trust store")
             .hint("name a file with `--trust trust.json`")
     })?;
     match args {
-        Trust::Add(args) => add(args, store),
-        Trust::List(args) => list(args, &store),
-        Trust::Remove(args) => remove(args, store),
-        Trust::Bind(args) => bind(args, store),
+        TrustCommand::Add(args) => add(args, store),
+        TrustCommand::List(args) => list(args, &store),
+        TrustCommand::Remove(args) => remove(args, store),
+        TrustCommand::Bind(args) => bind(args, store),
     }
 }
 
@@ -134,7 +134,7 @@ fn unknown(what: impl std::fmt::Display) -> CliError {
 
 fn bind(args: &TrustBind, mut store: TrustStore) -> Result<(), CliError> {
     let owner = PublicKey::<Owner>::read(&args.owner)?;
-    // Held against all that is remembered but the binding itself.
+    // Verified against all that is remembered but the binding itself.
     let ring = rings::open(&args.ring)?.authenticate(&Against::owner(owner).and_store(&store))?;
     let before = store.rebind(&args.ring, &ring)?;
     output::line(format_args!(

@@ -7,12 +7,12 @@ use deepring::{Finding, OpenError, Report, RingError, Verdict, VerifiedRing};
 use crate::cli::Verify;
 use crate::error::{CliError, Exit};
 use crate::output;
-use crate::rings::{AnyKey, Trusting};
+use crate::rings::{AnyKey, TrustPolicy};
 
 pub(crate) fn verify(args: &Verify, trust: Option<&Path>) -> Result<(), CliError> {
     let key = args.key.as_deref().map(AnyKey::read).transpose()?;
-    let mut trusting = Trusting::new(&args.owner, trust)?;
-    let (report, opened) = match trusting.verify(&output::way(&args.ring)?) {
+    let mut policy = TrustPolicy::new(&args.owner, trust)?;
+    let (report, opened) = match policy.verify(&output::way(&args.ring)?) {
         Ok(ring) => match &key {
             Some(key) => {
                 let (findings, opened) = open_all(&ring, key)?;

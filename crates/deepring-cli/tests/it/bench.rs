@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::desk::Desk;
+use crate::workspace::Workspace;
 
 fn keys(value: &Value) -> Vec<&str> {
     let mut keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
@@ -32,10 +32,10 @@ fn ratio(row: &Value) {
 
 #[test]
 fn queries_are_measured_plain_and_protected() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let words =
         "bench --network lenet --repeat 3 --check load --check run --threads 1 --ledger --control";
-    let report = desk.run(&format!("{words} --json -o out")).succeeds().json();
+    let report = workspace.run(&format!("{words} --json -o out")).succeeds().json();
     assert_eq!(keys(&report), REPORT);
     assert_eq!(report["bench"], "queries");
     assert_eq!(report["command"], format!("deepring {words} --json -o out"));
@@ -85,40 +85,40 @@ fn queries_are_measured_plain_and_protected() {
         assert!(row["ledger"] == no || split["ledger"].as_f64().unwrap() > 0.0);
         assert!(row["outputs"]["largest_difference"].as_f64().unwrap() <= 1e-5, "{row}");
     }
-    let kept = std::fs::read_to_string(desk.path("out/bench.json")).unwrap();
+    let kept = std::fs::read_to_string(workspace.path("out/bench.json")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&kept).unwrap(), report);
-    let table = std::fs::read_to_string(desk.path("out/bench.md")).unwrap();
+    let table = std::fs::read_to_string(workspace.path("out/bench.md")).unwrap();
     assert_eq!(table.lines().filter(|line| line.starts_with("| lenet | 1 | ")).count(), 5);
-    assert!(!desk.path("trust.json").exists(), "a measurement remembers no keys");
+    assert!(!workspace.path("trust.json").exists(), "a measurement remembers no keys");
 }
 
 #[test]
 fn a_network_of_ones_own_is_measured_in_a_batch() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let words = "bench --model net.onnx --repeat 2 --check run --threads 1 --batch 3";
-    let report = desk.run(&format!("{words} --json")).succeeds().json();
+    let report = workspace.run(&format!("{words} --json")).succeeds().json();
     let [row] = report["rows"].as_array().unwrap().as_slice() else { panic!("{report}") };
     assert_eq!((&row["network"], &row["batch"]), (&"net".into(), &3.into()));
     assert!(row["outputs"]["largest_difference"].as_f64().unwrap() <= 1e-5, "{row}");
-    let text = desk.run(words).succeeds();
+    let text = workspace.run(words).succeeds();
     assert!(text.stdout.lines().any(|line| line.starts_with("net ")), "{}", text.stdout);
 }
 
 #[test]
 fn what_cannot_be_measured_is_named() {
-    let desk = Desk::new();
-    desk.run("bench --network vgg").exits(2).says("resnet50, efficientnet, minilm, lenet");
-    desk.run("bench --check sometimes").exits(2).says("sometimes");
-    desk.run("bench --model missing.onnx").exits(1).says("missing.onnx");
-    desk.run("bench --model labels.txt").exits(1).says("labels.txt");
-    desk.run("bench rest --size 0").exits(2).says("number of bytes");
-    desk.run("bench rest --dir nowhere").exits(1).says("nowhere");
+    let workspace = Workspace::new();
+    workspace.run("bench --network vgg").exits(2).says("resnet50, efficientnet, minilm, lenet");
+    workspace.run("bench --check sometimes").exits(2).says("sometimes");
+    workspace.run("bench --model missing.onnx").exits(1).says("missing.onnx");
+    workspace.run("bench --model labels.txt").exits(1).says("labels.txt");
+    workspace.run("bench rest --size 0").exits(2).says("number of bytes");
+    workspace.run("bench rest --dir nowhere").exits(1).says("nowhere");
 }
 
 #[test]
 fn rings_at_rest_are_measured_beside_the_least_that_could_be_done() {
-    let desk = Desk::new();
-    let report = desk.run("bench rest --size 1M --repeat 2 --dir . --json").succeeds().json();
+    let workspace = Workspace::new();
+    let report = workspace.run("bench rest --size 1M --repeat 2 --dir . --json").succeeds().json();
     assert_eq!((keys(&report), &report["bench"]), (REPORT.to_vec(), &"rest".into()));
     let rows = report["rows"].as_array().unwrap();
     let (decisions, files) = rows.split_last().unwrap();
@@ -131,14 +131,18 @@ fn rings_at_rest_are_measured_beside_the_least_that_could_be_done() {
         ratio(row);
     }
     assert!(positive(&decisions["per_second"]) >= positive(&decisions["per_second_p10"]));
-    assert_eq!(desk.files(), ["batch.npy", "labels.txt", "net.onnx", "x.npy"], "nothing is left");
+    assert_eq!(
+        workspace.files(),
+        ["batch.npy", "labels.txt", "net.onnx", "x.npy"],
+        "nothing is left"
+    );
 }
 
 #[test]
 fn growth_has_a_row_for_each_size_number_of_blocks_and_batch() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let words = "bench growth --max-size 1M --repeat 1 --dir . --json";
-    let report = desk.run(words).succeeds().json();
+    let report = workspace.run(words).succeeds().json();
     assert_eq!((keys(&report), &report["bench"]), (REPORT.to_vec(), &"growth".into()));
     let rows = report["rows"].as_array().unwrap();
     let on = |axis: &str, step: &str, value: &str| -> Vec<u64> {
@@ -158,5 +162,9 @@ fn growth_has_a_row_for_each_size_number_of_blocks_and_batch() {
             positive(&row["peak_bytes"]);
         }
     }
-    assert_eq!(desk.files(), ["batch.npy", "labels.txt", "net.onnx", "x.npy"], "nothing is left");
+    assert_eq!(
+        workspace.files(),
+        ["batch.npy", "labels.txt", "net.onnx", "x.npy"],
+        "nothing is left"
+    );
 }

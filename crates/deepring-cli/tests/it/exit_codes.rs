@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use crate::desk::Desk;
+use crate::workspace::Workspace;
 
 const RUN: &str = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
 
 #[test]
 fn one_is_for_what_could_not_be_done() {
-    let desk = Desk::with_ring();
+    let workspace = Workspace::with_ring();
     for (words, text) in [
         ("verify nowhere.ring --owner keys/owner.pub", "nowhere.ring"),
         ("inspect nowhere.ring", "nowhere.ring"),
@@ -48,7 +48,7 @@ fn one_is_for_what_could_not_be_done() {
         ),
         ("keygen --out keys", "never overwritten"),
     ] {
-        desk.run(words).exits(1).says(text);
+        workspace.run(words).exits(1).says(text);
     }
     for (input, text) in [
         ("nowhere.npy", "nowhere.npy"),
@@ -57,21 +57,21 @@ fn one_is_for_what_could_not_be_done() {
     ] {
         let words =
             format!("run net.ring --owner keys/owner.pub --key keys/host.key --input {input}");
-        desk.run(&words).exits(1).says(text);
+        workspace.run(&words).exits(1).says(text);
     }
-    assert!(!desk.path("a.ring").exists());
+    assert!(!workspace.path("a.ring").exists());
 }
 
 #[test]
 fn one_is_for_inputs_that_the_network_does_not_take() {
-    let desk = Desk::with_ring();
+    let workspace = Workspace::with_ring();
     let file = |header: &str, data: &[u8]| {
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
         bytes.extend((header.len() as u16).to_le_bytes());
         bytes.extend(header.as_bytes());
         bytes.extend(data);
-        fs::write(desk.path("bad.npy"), bytes).unwrap();
-        desk.run(&RUN.replace("x.npy", "bad.npy")).exits(1)
+        fs::write(workspace.path("bad.npy"), bytes).unwrap();
+        workspace.run(&RUN.replace("x.npy", "bad.npy")).exits(1)
     };
     let of = |descr: &str, shape: &str| {
         format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n")
@@ -87,8 +87,8 @@ fn one_is_for_inputs_that_the_network_does_not_take() {
 
 #[test]
 fn two_is_for_wrong_usage_and_nothing_is_touched() {
-    let desk = Desk::with_ring();
-    let before = desk.files();
+    let workspace = Workspace::with_ring();
+    let before = workspace.files();
     for words in [
         "",
         "frobnicate",
@@ -134,11 +134,11 @@ fn two_is_for_wrong_usage_and_nothing_is_touched() {
         "trust bind net.ring",
         "ledger init",
     ] {
-        let ran = desk.run(words);
+        let ran = workspace.run(words);
         assert_eq!(ran.code, Some(2), "{words}: {}", ran.stderr);
         assert!(ran.stdout.is_empty(), "{words}");
     }
-    let mut after = desk.files();
+    let mut after = workspace.files();
     // What a command was trusted with may be remembered.
     after.retain(|name| !name.starts_with("trust."));
     assert_eq!(after, before);
@@ -146,27 +146,28 @@ fn two_is_for_wrong_usage_and_nothing_is_touched() {
 
 #[test]
 fn an_output_never_replaces_what_the_command_reads() {
-    let desk = Desk::with_trusted_ring();
-    fs::hard_link(desk.path("net.onnx"), desk.path("twin.onnx")).unwrap();
+    let workspace = Workspace::with_trusted_ring();
+    fs::hard_link(workspace.path("net.onnx"), workspace.path("twin.onnx")).unwrap();
     let contents = || {
         let files = ["net.onnx", "net.ring", "labels.txt", "keys/owner.key", "keys/host.key"];
-        files.map(|f| fs::read(desk.path(f)).unwrap())
+        files.map(|f| fs::read(workspace.path(f)).unwrap())
     };
     let before = contents();
     let seal = "seal net.onnx --owner keys/owner.key --host keys/host.pub --labels labels.txt -o";
     for target in
         ["net.onnx", "./keys/../net.onnx", "keys/owner.key", "keys/host.pub", "labels.txt"]
     {
-        desk.run(&format!("{seal} {target}")).exits(2).says("would be overwritten");
+        workspace.run(&format!("{seal} {target}")).exits(2).says("would be overwritten");
     }
     for target in ["net.ring", "keys/owner.key"] {
         let words = format!("export net.ring --key keys/owner.key -o {target}");
-        desk.run(&words).exits(2).says("would be overwritten");
+        workspace.run(&words).exits(2).says("would be overwritten");
     }
     for target in ["net.ring", "keys/host.key"] {
-        desk.run(&format!("{RUN} --receipt {target}")).exits(2).says("would be overwritten");
+        workspace.run(&format!("{RUN} --receipt {target}")).exits(2).says("would be overwritten");
     }
-    desk.run("grant net.ring --owner-key keys/owner.key --host keys/host.pub -o keys/owner.key")
+    workspace
+        .run("grant net.ring --owner-key keys/owner.key --host keys/host.pub -o keys/owner.key")
         .exits(2)
         .says("would be overwritten");
     assert_eq!(contents(), before);
@@ -174,10 +175,10 @@ fn an_output_never_replaces_what_the_command_reads() {
 
 #[test]
 fn three_is_for_everything_given_as_ring_receipt_or_ledger_that_does_not_verify() {
-    let desk = Desk::with_trusted_ring();
-    desk.run(&format!("{RUN} --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
-    let file = |name: &str, bytes: &[u8]| fs::write(desk.path(name), bytes).unwrap();
-    let good = fs::read(desk.path("net.ring")).unwrap();
+    let workspace = Workspace::with_trusted_ring();
+    workspace.run(&format!("{RUN} --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
+    let file = |name: &str, bytes: &[u8]| fs::write(workspace.path(name), bytes).unwrap();
+    let good = fs::read(workspace.path("net.ring")).unwrap();
     file("empty", b"");
     file("zeros", &[0; 5000]);
     file("short.ring", &good[..good.len() - 1]);
@@ -187,84 +188,93 @@ fn three_is_for_everything_given_as_ring_receipt_or_ledger_that_does_not_verify(
     for name in
         ["empty", "zeros", "text", "short.ring", "half.ring", "long.ring", "x.npy", "x.receipt"]
     {
-        desk.run(&format!("verify {name}")).exits(3);
-        desk.run(&format!("inspect {name}")).exits(3);
-        desk.run(&format!("run {name} --key keys/host.key --input x.npy")).exits(3);
-        desk.run(&format!("export {name} --key keys/owner.key -o a.onnx")).exits(3);
-        desk.run(&format!("grant {name} --owner-key keys/owner.key --host keys/host.pub")).exits(3);
+        workspace.run(&format!("verify {name}")).exits(3);
+        workspace.run(&format!("inspect {name}")).exits(3);
+        workspace.run(&format!("run {name} --key keys/host.key --input x.npy")).exits(3);
+        workspace.run(&format!("export {name} --key keys/owner.key -o a.onnx")).exits(3);
+        workspace
+            .run(&format!("grant {name} --owner-key keys/owner.key --host keys/host.pub"))
+            .exits(3);
     }
-    let receipt = fs::read(desk.path("x.receipt")).unwrap();
+    let receipt = fs::read(workspace.path("x.receipt")).unwrap();
     file("short.receipt", &receipt[..receipt.len() - 1]);
     file("long.receipt", &[&receipt[..], b"!"].concat());
     for name in ["empty", "text", "zeros", "net.ring", "short.receipt", "long.receipt"] {
-        desk.run(&format!("receipt verify {name} --ring net.ring")).exits(3);
-        desk.run(&format!("receipt verify x.receipt --ring net.ring --proof {name}")).exits(3);
+        workspace.run(&format!("receipt verify {name} --ring net.ring")).exits(3);
+        workspace.run(&format!("receipt verify x.receipt --ring net.ring --proof {name}")).exits(3);
     }
     // Another ring's decision, and a ledger that has never heard of it.
-    desk.seal("other.ring", "");
-    desk.run("receipt verify x.receipt --ring other.ring").exits(3);
+    workspace.seal("other.ring", "");
+    workspace.run("receipt verify x.receipt --ring other.ring").exits(3);
     let strange = "x.npy --ledger strange --new-ledger";
-    desk.run(&RUN.replace("net.ring", "other.ring").replace("x.npy", strange)).succeeds();
+    workspace.run(&RUN.replace("net.ring", "other.ring").replace("x.npy", strange)).succeeds();
     let pinned = "--ledger-key strange/log.pub";
-    desk.run(&format!("receipt verify x.receipt --ring net.ring --ledger strange {pinned}"))
+    workspace
+        .run(&format!("receipt verify x.receipt --ring net.ring --ledger strange {pinned}"))
         .exits(3);
-    desk.run("ledger prove --ledger strange -o strange.tlog-proof").succeeds();
+    workspace.run("ledger prove --ledger strange -o strange.tlog-proof").succeeds();
     let proof = "receipt verify x.receipt --ring net.ring --proof strange.tlog-proof";
-    desk.run(&format!("{proof} {pinned}")).exits(3);
-    desk.run(proof).exits(4).says("recorded in another ledger");
+    workspace.run(&format!("{proof} {pinned}")).exits(3);
+    workspace.run(proof).exits(4).says("recorded in another ledger");
     // A checkpoint of another ledger, a folder and a file that are none, and a damaged database.
-    let checkpoint = desk.run("ledger checkpoint --ledger strange").succeeds().stdout;
+    let checkpoint = workspace.run("ledger checkpoint --ledger strange").succeeds().stdout;
     file("strange.checkpoint", checkpoint.as_bytes());
     for name in ["strange.checkpoint", "text", "net.ring"] {
-        desk.run(&format!("ledger verify --ledger ledger --against {name}")).exits(3);
+        workspace.run(&format!("ledger verify --ledger ledger --against {name}")).exits(3);
     }
-    desk.run("ledger verify --ledger keys").exits(3);
+    workspace.run("ledger verify --ledger keys").exits(3);
     file("strange/ledger.redb", &[7; 9000]);
-    desk.run("ledger verify --ledger strange").exits(3);
-    desk.run("ledger show --ledger strange").exits(3);
-    fs::remove_file(desk.path("ledger/ledger.redb")).unwrap();
-    desk.run("ledger verify --ledger ledger").exits(3);
-    desk.run(&format!("{RUN} --ledger ledger")).exits(3);
+    workspace.run("ledger verify --ledger strange").exits(3);
+    workspace.run("ledger show --ledger strange").exits(3);
+    fs::remove_file(workspace.path("ledger/ledger.redb")).unwrap();
+    workspace.run("ledger verify --ledger ledger").exits(3);
+    workspace.run(&format!("{RUN} --ledger ledger")).exits(3);
 }
 
 #[test]
 fn four_is_for_owners_hosts_and_ledgers_that_are_not_trusted() {
-    let desk = Desk::with_ring();
-    desk.run("keygen --out other").succeeds();
-    desk.run("verify net.ring").exits(4).says("not trusted here");
-    desk.run("verify net.ring --owner other/owner.pub").exits(4);
-    desk.run(&RUN.replace("keys/owner.pub", "other/owner.pub")).exits(4);
-    desk.run(&RUN.replace("keys/host.key", "other/host.key")).exits(4).says("block 1 (conv1)");
-    desk.run("run net.ring --owner keys/owner.pub --input x.npy").exits(4).says("no key given");
-    desk.run("verify net.ring --owner keys/owner.pub --key other/host.key").exits(4);
-    desk.run("export net.ring --owner keys/owner.pub --key other/owner.key -o a.onnx").exits(4);
-    desk.run("grant net.ring --owner-key other/owner.key --host other/host.pub")
+    let workspace = Workspace::with_ring();
+    workspace.run("keygen --out other").succeeds();
+    workspace.run("verify net.ring").exits(4).says("not trusted here");
+    workspace.run("verify net.ring --owner other/owner.pub").exits(4);
+    workspace.run(&RUN.replace("keys/owner.pub", "other/owner.pub")).exits(4);
+    workspace.run(&RUN.replace("keys/host.key", "other/host.key")).exits(4).says("block 1 (conv1)");
+    workspace
+        .run("run net.ring --owner keys/owner.pub --input x.npy")
+        .exits(4)
+        .says("no key given");
+    workspace.run("verify net.ring --owner keys/owner.pub --key other/host.key").exits(4);
+    workspace
+        .run("export net.ring --owner keys/owner.pub --key other/owner.key -o a.onnx")
+        .exits(4);
+    workspace
+        .run("grant net.ring --owner-key other/owner.key --host other/host.pub")
         .exits(4)
         .says("--owner-key");
-    desk.run("repair net.ring --from net.ring --owner other/owner.pub").exits(4);
+    workspace.run("repair net.ring --from net.ring --owner other/owner.pub").exits(4);
     let seal = "seal net.onnx --owner other/owner.key --host keys/host.pub --previous net.ring";
-    desk.run(&format!("{seal} -o a.ring")).exits(4);
+    workspace.run(&format!("{seal} -o a.ring")).exits(4);
     // A proof of a ledger whose key nobody named.
-    desk.run(&format!("{RUN} --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
-    desk.run("ledger prove --ledger ledger --receipt x.receipt -o x.tlog-proof").succeeds();
+    workspace.run(&format!("{RUN} --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
+    workspace.run("ledger prove --ledger ledger --receipt x.receipt -o x.tlog-proof").succeeds();
     let words = "receipt verify x.receipt --ring net.ring --owner keys/owner.pub --proof x.tlog-proof \
                  --trust elsewhere.json";
-    desk.run(words).exits(4).says("--ledger-key");
-    desk.run(&format!("{words} --ledger-key ledger/log.pub")).succeeds();
+    workspace.run(words).exits(4).says("--ledger-key");
+    workspace.run(&format!("{words} --ledger-key ledger/log.pub")).succeeds();
 }
 
 #[test]
 fn five_is_for_rollback_downgrade_and_mixed_versions() {
-    let desk = Desk::with_trusted_ring();
-    desk.run("verify net.ring --owner keys/owner.pub").succeeds();
+    let workspace = Workspace::with_trusted_ring();
+    workspace.run("verify net.ring --owner keys/owner.pub").succeeds();
     // A plain network where a ring is due.
-    desk.run("verify net.onnx").exits(5).says("plain ONNX network");
-    desk.run(&RUN.replace("net.ring", "net.onnx")).exits(5);
+    workspace.run("verify net.onnx").exits(5).says("plain ONNX network");
+    workspace.run(&RUN.replace("net.ring", "net.onnx")).exits(5);
     // The version before, put back.
-    fs::copy(desk.path("net.ring"), desk.path("old.ring")).unwrap();
-    desk.run(&format!("{RUN} --receipt old.receipt")).succeeds();
-    desk.seal("net.ring", "--previous old.ring");
-    desk.run("verify net.ring").succeeds();
+    fs::copy(workspace.path("net.ring"), workspace.path("old.ring")).unwrap();
+    workspace.run(&format!("{RUN} --receipt old.receipt")).succeeds();
+    workspace.seal("net.ring", "--previous old.ring");
+    workspace.run("verify net.ring").succeeds();
     for words in [
         "verify old.ring".to_owned(),
         RUN.replace("net.ring", "old.ring"),
@@ -275,7 +285,7 @@ fn five_is_for_rollback_downgrade_and_mixed_versions() {
             .to_owned(),
         "receipt verify old.receipt --ring net.ring".to_owned(),
     ] {
-        let ran = desk.run(&words);
+        let ran = workspace.run(&words);
         if words.starts_with("repair") {
             // Nothing is to be repaired: the old copy is not even looked at.
             ran.succeeds();
@@ -283,29 +293,32 @@ fn five_is_for_rollback_downgrade_and_mixed_versions() {
             ran.exits(5);
         }
     }
-    let at = desk.ring("net.ring").stored_at(3, 64).unwrap();
-    desk.flip("net.ring", usize::try_from(at).unwrap());
-    desk.run("repair net.ring --from old.ring").exits(5);
-    assert!(!desk.path("a.ring").exists() && !desk.path("a.onnx").exists());
+    let at = workspace.ring("net.ring").stored_at(3, 64).unwrap();
+    workspace.flip("net.ring", usize::try_from(at).unwrap());
+    workspace.run("repair net.ring --from old.ring").exits(5);
+    assert!(!workspace.path("a.ring").exists() && !workspace.path("a.onnx").exists());
 }
 
 #[test]
 fn no_more_threads_are_started_than_can_be() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     for number in ["1025", "100000", "18446744073709551615"] {
         for words in
             ["run net.onnx --plain --input x.npy", "bench", "bench products", "bench growth"]
         {
-            desk.run(&format!("{words} --threads {number}")).exits(2).says("1024 threads at most");
+            workspace
+                .run(&format!("{words} --threads {number}"))
+                .exits(2)
+                .says("1024 threads at most");
         }
     }
 }
 
 #[test]
 fn a_ledgers_key_without_a_ledger_or_a_proof_is_wrong_usage() {
-    let desk = Desk::with_ring();
-    desk.run(&format!("{RUN} --receipt x.receipt")).succeeds();
+    let workspace = Workspace::with_ring();
+    workspace.run(&format!("{RUN} --receipt x.receipt")).succeeds();
     let words = "receipt verify x.receipt --ring net.ring --owner keys/owner.pub";
-    desk.run(words).succeeds();
-    desk.run(&format!("{words} --ledger-key keys/owner.pub")).exits(2).says("--ledger");
+    workspace.run(words).succeeds();
+    workspace.run(&format!("{words} --ledger-key keys/owner.pub")).exits(2).says("--ledger");
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::desk::Desk;
+use crate::workspace::Workspace;
 
 /// The user `nobody`, for whom root has its children run: root may do everything.
 const NOBODY: u32 = 65534;
@@ -27,11 +27,11 @@ fn end(mut child: Child) {
 
 #[test]
 fn the_running_command_is_closed_to_its_own_user_and_leaves_no_core() {
-    let desk = Desk::with_ring();
+    let workspace = Workspace::with_ring();
     let me = fs::metadata("/proc/self").unwrap().uid();
     let user = if me == 0 { NOBODY } else { me };
     if me == 0 {
-        let mut all = vec![desk.path("")];
+        let mut all = vec![workspace.path("")];
         while let Some(path) = all.pop() {
             chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
             if path.is_dir() {
@@ -56,7 +56,7 @@ fn the_running_command_is_closed_to_its_own_user_and_leaves_no_core() {
 
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger --new-ledger \
                --repeat 1000000";
-    let mut child = match as_user(&mut desk.command(run)) {
+    let mut child = match as_user(&mut workspace.command(run)) {
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             println!("skipped: another user may not run the command here: {e}");
             return;
@@ -64,7 +64,7 @@ fn the_running_command_is_closed_to_its_own_user_and_leaves_no_core() {
         child => child.unwrap(),
     };
     // It is at work, so it is past the beginning of `main`.
-    while desk.acknowledged("ledger") < 2 {
+    while workspace.acknowledged("ledger") < 2 {
         assert!(child.try_wait().unwrap().is_none(), "the run ended early");
         std::thread::yield_now();
     }
@@ -77,16 +77,16 @@ fn the_running_command_is_closed_to_its_own_user_and_leaves_no_core() {
 
 #[test]
 fn a_run_says_what_keeps_others_out() {
-    let desk = Desk::with_ring();
+    let workspace = Workspace::with_ring();
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
-    let ran = desk.run(&format!("{run} --json")).succeeds().json();
+    let ran = workspace.run(&format!("{run} --json")).succeeds().json();
     let found = &ran["hardening"];
     assert_eq!(
         [&found["not_dumpable"], &found["no_core_files"], &found["sandbox"]],
         [&json!(true), &json!(true), &json!(null)]
     );
     // Each block's parameters and secrets got something, and no pages are left as they were.
-    let blocks = desk.ring("net.ring").layers().len() as u64;
+    let blocks = workspace.ring("net.ring").layers().len() as u64;
     for memory in [&found["memory"]["parameters"], &found["memory"]["check_secrets"]] {
         let memory = memory.as_object().unwrap();
         assert_eq!(memory.values().map(|n| n.as_u64().unwrap()).sum::<u64>(), blocks);
@@ -94,7 +94,7 @@ fn a_run_says_what_keeps_others_out() {
     }
     let words = "process: closed to its own user since main began, not to root \
                  (ptrace, /proc/PID/mem, process_vm_*), without core files";
-    let verbose = desk.run(&format!("{run} --verbose")).succeeds().says(words);
+    let verbose = workspace.run(&format!("{run} --verbose")).succeeds().says(words);
     assert!(verbose.stderr.contains("memory: parameters of blocks: "), "{}", verbose.stderr);
-    assert!(!desk.run(run).succeeds().stderr.contains("process: "));
+    assert!(!workspace.run(run).succeeds().stderr.contains("process: "));
 }

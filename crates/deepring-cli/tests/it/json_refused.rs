@@ -2,17 +2,17 @@
 
 use std::fs;
 
-use crate::desk::Desk;
+use crate::workspace::Workspace;
 
 #[test]
 fn every_end_is_one_document_with_kind_exit_message_and_hint() {
-    let desk = Desk::with_ring();
-    fs::copy(desk.path("net.ring"), desk.path("bad.ring")).unwrap();
-    desk.flip("bad.ring", 900);
-    fs::write(desk.path("empty"), "").unwrap();
-    fs::create_dir(desk.path("folder")).unwrap();
-    desk.run("keygen --out other").succeeds();
-    desk.run("trust add keys/owner.pub").succeeds();
+    let workspace = Workspace::with_ring();
+    fs::copy(workspace.path("net.ring"), workspace.path("bad.ring")).unwrap();
+    workspace.flip("bad.ring", 900);
+    fs::write(workspace.path("empty"), "").unwrap();
+    fs::create_dir(workspace.path("folder")).unwrap();
+    workspace.run("keygen --out other").succeeds();
+    workspace.run("trust add keys/owner.pub").succeeds();
     let run = "run --key keys/host.key --input x.npy";
     for (words, exit, kind) in [
         ("inspect bad.ring", 3, "tampered"),
@@ -48,7 +48,7 @@ fn every_end_is_one_document_with_kind_exit_message_and_hint() {
         ("trust list --trust net.onnx", 1, "failed"),
         ("bench --model none.onnx", 1, "failed"),
     ] {
-        let ran = desk.run(&format!("{words} --json")).exits(exit);
+        let ran = workspace.run(&format!("{words} --json")).exits(exit);
         let document = ran.json();
         let error = &document["error"];
         assert_eq!(error["kind"], kind, "{words}");
@@ -64,7 +64,7 @@ fn every_end_is_one_document_with_kind_exit_message_and_hint() {
         }
     }
     assert_eq!(
-        desk.run("inspect bad.ring --json").exits(3).json()["findings"][0]["part"],
+        workspace.run("inspect bad.ring --json").exits(3).json()["findings"][0]["part"],
         "header"
     );
 }
@@ -72,20 +72,21 @@ fn every_end_is_one_document_with_kind_exit_message_and_hint() {
 #[cfg(feature = "attacks")]
 #[test]
 fn attacks_end_in_documents_too() {
-    let desk = Desk::new();
-    let refused = desk.run("attack net.onnx --kind noise-layer --layer none -o t.onnx --json");
+    let workspace = Workspace::new();
+    let refused = workspace.run("attack net.onnx --kind noise-layer --layer none -o t.onnx --json");
     assert_eq!(refused.exits(2).json()["error"]["kind"], "usage");
-    let listed = desk.run("attack --list --json").succeeds().json();
+    let listed = workspace.run("attack --list --json").succeeds().json();
     assert_eq!(listed["attacks"][0]["needs"], serde_json::Value::Null);
     assert!(listed["attacks"].as_array().unwrap().iter().any(|a| a["kind"] == "zero"));
 }
 
 #[test]
 fn a_proof_that_is_written_is_printed_as_json_too_where_that_is_asked_for() {
-    let desk = Desk::with_ring();
+    let workspace = Workspace::with_ring();
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
-    desk.run(format!("{run} --ledger ledger --new-ledger").as_str()).succeeds();
-    let proved = desk.run("ledger prove --ledger ledger -o x.tlog-proof --json").succeeds().json();
-    let written = fs::read_to_string(desk.path("x.tlog-proof")).unwrap();
+    workspace.run(format!("{run} --ledger ledger --new-ledger").as_str()).succeeds();
+    let proved =
+        workspace.run("ledger prove --ledger ledger -o x.tlog-proof --json").succeeds().json();
+    let written = fs::read_to_string(workspace.path("x.tlog-proof")).unwrap();
     assert_eq!(proved["proof"], written);
 }

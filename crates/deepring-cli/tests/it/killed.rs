@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::desk::Desk;
 use crate::synthetic::matrices;
+use crate::workspace::Workspace;
 
 /// Turns until the condition holds or the process has ended; whether it held.
 fn until(child: &mut Child, mut holds: impl FnMut() -> bool) -> bool {
@@ -36,17 +36,17 @@ fn strangers(folder: &Path, allowed: &[&str]) -> Vec<String> {
 }
 
 /// How long a command takes when nothing stops it.
-fn duration(desk: &Desk, words: &str) -> Duration {
+fn duration(workspace: &Workspace, words: &str) -> Duration {
     let started = Instant::now();
-    desk.run(words).succeeds();
+    workspace.run(words).succeeds();
     started.elapsed()
 }
 
 /// Starts a command and sends it a signal after so long; whether it was stopped by that.
-fn stopped(desk: &Desk, words: &str, after: Duration, signal: Signal) -> bool {
+fn stopped(workspace: &Workspace, words: &str, after: Duration, signal: Signal) -> bool {
     let started = Instant::now();
     let mut child =
-        desk.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        workspace.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     until(&mut child, || started.elapsed() >= after);
     // A child that has ended is nobody's else: it was not waited for yet.
     let _ = kill_process(Pid::from_child(&child), signal);
@@ -60,27 +60,27 @@ const SHARES: [f64; 7] = [0.2, 0.5, 0.7, 0.8, 0.87, 0.94, 0.98];
 
 #[test]
 fn a_killed_seal_leaves_no_target_or_the_old_one() {
-    let desk = Desk::with_keys();
-    matrices(&desk.path("big.onnx"), 12, 1024);
-    fs::create_dir(desk.path("out")).unwrap();
+    let workspace = Workspace::with_keys();
+    matrices(&workspace.path("big.onnx"), 12, 1024);
+    fs::create_dir(workspace.path("out")).unwrap();
     let seal = "seal big.onnx --owner keys/owner.key --host keys/host.pub --cut op -o out/big.ring";
     let whole = 12 * 4 * 1024 * 1024;
-    let takes = duration(&desk, seal);
+    let takes = duration(&workspace, seal);
     let mut caught = 0;
     for old in [None, Some("what was there before")] {
         for share in SHARES {
-            let folder = desk.path("out");
+            let folder = workspace.path("out");
             let _ = fs::remove_dir_all(&folder);
             fs::create_dir(&folder).unwrap();
             if let Some(old) = old {
                 fs::write(folder.join("big.ring"), old).unwrap();
             }
-            caught += u32::from(stopped(&desk, seal, takes.mul_f64(share), Signal::KILL));
+            caught += u32::from(stopped(&workspace, seal, takes.mul_f64(share), Signal::KILL));
             let there = fs::read(folder.join("big.ring")).ok();
             let finished = there.as_ref().is_some_and(|bytes| bytes.len() as u64 > whole);
             match old {
                 _ if finished => {
-                    drop(desk.run("verify out/big.ring --owner keys/owner.pub").succeeds())
+                    drop(workspace.run("verify out/big.ring --owner keys/owner.pub").succeeds())
                 }
                 None => {
                     assert!(there.is_none(), "{share}: something stands under the target's name")
@@ -91,18 +91,18 @@ fn a_killed_seal_leaves_no_target_or_the_old_one() {
     }
     println!("killed {caught} of 14 sealings");
     assert!(caught >= 2, "no sealing was caught in the middle");
-    desk.run(seal).succeeds();
-    desk.run("verify out/big.ring --owner keys/owner.pub").succeeds();
+    workspace.run(seal).succeeds();
+    workspace.run("verify out/big.ring --owner keys/owner.pub").succeeds();
 }
 
 /// On Linux a file has no name before it is whole, so that nothing stays of it even after `kill -9`.
 #[test]
 fn what_is_interrupted_leaves_its_whole_result_or_nothing() {
-    let desk = Desk::with_keys();
-    matrices(&desk.path("net.onnx"), 8, 1024);
-    desk.run("keygen --out more").succeeds();
-    desk.seal("net.ring", "--cut op");
-    fs::create_dir(desk.path("out")).unwrap();
+    let workspace = Workspace::with_keys();
+    matrices(&workspace.path("net.onnx"), 8, 1024);
+    workspace.run("keygen --out more").succeeds();
+    workspace.seal("net.ring", "--cut op");
+    fs::create_dir(workspace.path("out")).unwrap();
     let owner = "--owner-key keys/owner.key";
     for (words, target) in [
         (
@@ -115,16 +115,16 @@ fn what_is_interrupted_leaves_its_whole_result_or_nothing() {
             "new.ring",
         ),
     ] {
-        let takes = duration(&desk, &words);
-        let whole = fs::metadata(desk.path("out").join(target)).unwrap().len();
+        let takes = duration(&workspace, &words);
+        let whole = fs::metadata(workspace.path("out").join(target)).unwrap().len();
         let mut caught = 0;
         for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL] {
             for share in SHARES {
-                let _ = fs::remove_file(desk.path("out").join(target));
-                caught += u32::from(stopped(&desk, &words, takes.mul_f64(share), signal));
-                let left = strangers(&desk.path("out"), &[target]);
+                let _ = fs::remove_file(workspace.path("out").join(target));
+                caught += u32::from(stopped(&workspace, &words, takes.mul_f64(share), signal));
+                let left = strangers(&workspace.path("out"), &[target]);
                 assert!(left.is_empty(), "{words}, {share}: {left:?}");
-                if let Ok(there) = fs::metadata(desk.path("out").join(target)) {
+                if let Ok(there) = fs::metadata(workspace.path("out").join(target)) {
                     // Secrets of neighbours and wrapped keys have one length.
                     assert_eq!(there.len(), whole, "{words}, {share}");
                 }
@@ -132,23 +132,24 @@ fn what_is_interrupted_leaves_its_whole_result_or_nothing() {
         }
         println!("interrupted {caught} of 28 times: {words}");
         assert!(caught >= 4, "{words}: never caught in the middle");
-        fs::remove_file(desk.path("out").join(target)).ok();
+        fs::remove_file(workspace.path("out").join(target)).ok();
     }
 }
 
 #[test]
 fn a_killed_run_loses_no_entry_of_the_ledger() {
-    let desk = Desk::with_trusted_ring();
-    desk.run("ledger init ledger").succeeds();
+    let workspace = Workspace::with_trusted_ring();
+    workspace.run("ledger init ledger").succeeds();
     let run =
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger";
     let mut kept = Vec::new();
     for round in 0..6u64 {
         // What this one printed must be there for ever.
-        let done = desk.run(&format!("{run} --receipt {round}.receipt --json")).succeeds().json();
+        let done =
+            workspace.run(&format!("{run} --receipt {round}.receipt --json")).succeeds().json();
         kept.push(done["decision"].clone());
-        let before = desk.acknowledged("ledger");
-        let mut child = desk
+        let before = workspace.acknowledged("ledger");
+        let mut child = workspace
             .command(&format!("{run} --repeat 1000000"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -156,18 +157,18 @@ fn a_killed_run_loses_no_entry_of_the_ledger() {
             .unwrap();
         let mut seen = before;
         assert!(until(&mut child, || {
-            seen = desk.acknowledged("ledger");
+            seen = workspace.acknowledged("ledger");
             seen > before + 3 * round
         }));
         child.kill().unwrap();
         assert!(!child.wait().unwrap().success());
-        let report = desk.run("ledger verify --ledger ledger --json").succeeds().json();
+        let report = workspace.run("ledger verify --ledger ledger --json").succeeds().json();
         let size = report["report"]["size"].as_u64().unwrap();
         assert!(size >= seen, "round {round}: {seen} were acknowledged, {size} are there");
         for (i, decision) in kept.iter().enumerate() {
             let words =
                 format!("receipt verify {i}.receipt --ring net.ring --ledger ledger --json");
-            let found: Value = desk.run(&words).succeeds().json();
+            let found: Value = workspace.run(&words).succeeds().json();
             assert_eq!(found["decision"]["id"], *decision);
         }
     }
@@ -175,27 +176,27 @@ fn a_killed_run_loses_no_entry_of_the_ledger() {
 
 #[test]
 fn a_killed_repair_or_grant_leaves_a_ring_that_is_repairable_or_whole() {
-    let desk = Desk::with_keys();
-    matrices(&desk.path("net.onnx"), 8, 1024);
-    desk.run("keygen --out more").succeeds();
-    desk.seal("big.ring", "--cut op");
-    fs::copy(desk.path("big.ring"), desk.path("copy.ring")).unwrap();
+    let workspace = Workspace::with_keys();
+    matrices(&workspace.path("net.onnx"), 8, 1024);
+    workspace.run("keygen --out more").succeeds();
+    workspace.seal("big.ring", "--cut op");
+    fs::copy(workspace.path("big.ring"), workspace.path("copy.ring")).unwrap();
     let grant = "grant big.ring --owner-key keys/owner.key --host more/host.pub";
-    let takes = duration(&desk, grant);
+    let takes = duration(&workspace, grant);
     for share in SHARES {
-        fs::copy(desk.path("copy.ring"), desk.path("big.ring")).unwrap();
-        stopped(&desk, grant, takes.mul_f64(share), Signal::KILL);
-        desk.run("verify big.ring --owner keys/owner.pub").succeeds();
+        fs::copy(workspace.path("copy.ring"), workspace.path("big.ring")).unwrap();
+        stopped(&workspace, grant, takes.mul_f64(share), Signal::KILL);
+        workspace.run("verify big.ring --owner keys/owner.pub").succeeds();
     }
-    let at = desk.ring("big.ring").stored_at(5, 100).unwrap();
+    let at = workspace.ring("big.ring").stored_at(5, 100).unwrap();
     let at = usize::try_from(at).unwrap();
-    desk.flip("big.ring", at);
+    workspace.flip("big.ring", at);
     let repair = "repair big.ring --from copy.ring --owner keys/owner.pub";
-    let takes = duration(&desk, repair);
+    let takes = duration(&workspace, repair);
     for share in SHARES {
-        desk.flip("big.ring", at);
-        stopped(&desk, repair, takes.mul_f64(share), Signal::KILL);
-        desk.run(repair).succeeds();
-        desk.run("verify big.ring --owner keys/owner.pub").succeeds();
+        workspace.flip("big.ring", at);
+        stopped(&workspace, repair, takes.mul_f64(share), Signal::KILL);
+        workspace.run(repair).succeeds();
+        workspace.run("verify big.ring --owner keys/owner.pub").succeeds();
     }
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use deepring::{DType, Host, OpeningKey, PartKind, SecretKey, TensorValue};
 use deepring_infer::write_npy;
 
-use crate::desk::{Desk, Ran};
 use crate::synthetic::matrices;
+use crate::workspace::{Ran, Workspace};
 
 /// How many bytes tell a tensor from everything else in memory.
 const PATTERN: usize = 256;
@@ -92,9 +92,9 @@ struct Target {
     start: usize,
 }
 
-fn target(desk: &Desk, tensor: &str) -> Target {
-    let ring = desk.ring("net.ring");
-    let key = SecretKey::<Host>::read(&desk.path("keys/host.key")).unwrap();
+fn target(workspace: &Workspace, tensor: &str) -> Target {
+    let ring = workspace.ring("net.ring");
+    let key = SecretKey::<Host>::read(&workspace.path("keys/host.key")).unwrap();
     let of = |part: &deepring::Part| {
         matches!(part.kind, PartKind::Parameter(_)) && part.parameter_name() == Some(tensor)
     };
@@ -112,28 +112,28 @@ fn target(desk: &Desk, tensor: &str) -> Target {
 }
 
 /// `net.ring` of three matrices, one a block, and a query `x.npy`.
-fn large() -> Desk {
-    let desk = Desk::with_keys();
-    matrices(&desk.path("net.onnx"), 3, WIDTH);
+fn large() -> Workspace {
+    let workspace = Workspace::with_keys();
+    matrices(&workspace.path("net.onnx"), 3, WIDTH);
     let values = (0..WIDTH).flat_map(|i| ((i % 7) as f32 - 3.0).to_le_bytes()).collect();
     let x = TensorValue::new("x", DType::F32, vec![1, WIDTH], values).unwrap();
-    write_npy(&desk.path("x.npy"), &x).unwrap();
-    desk.seal("net.ring", "--cut op");
-    desk
+    write_npy(&workspace.path("x.npy"), &x).unwrap();
+    workspace.seal("net.ring", "--cut op");
+    workspace
 }
 
 /// A session that answers a query again and again, halted after its first answer, so that no check of the opening is left.
-fn halted(desk: &Desk, check: &str, repeat: u32) -> (String, Child) {
+fn halted(workspace: &Workspace, check: &str, repeat: u32) -> (String, Child) {
     let ledger = format!("ledger-{check}");
     let words = format!(
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --json \
          --repeat {repeat} --check {check} --ledger {ledger} --new-ledger --threads 1 --trust {ledger}.json"
     );
     let mut child =
-        desk.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        workspace.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     // The first entry registers the ring.
-    while desk.acknowledged(&ledger) < 2 {
+    while workspace.acknowledged(&ledger) < 2 {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before it was attacked");
         assert!(Instant::now() < deadline, "nothing was decided");
         std::thread::yield_now();
@@ -158,9 +158,9 @@ fn end(mut child: Child) {
 }
 
 /// What a run did whose memory was changed on the way, the byte, and how often the weights stood there.
-fn attack(desk: &Desk, check: &str, repeat: u32) -> Option<(Ran, Target, usize)> {
-    let target = target(desk, TENSOR);
-    let (words, child) = halted(desk, check, repeat);
+fn attack(workspace: &Workspace, check: &str, repeat: u32) -> Option<(Ran, Target, usize)> {
+    let target = target(workspace, TENSOR);
+    let (words, child) = halted(workspace, check, repeat);
     let Some(memory) = Memory::of(&child) else {
         end(child);
         return None;
@@ -173,24 +173,27 @@ fn attack(desk: &Desk, check: &str, repeat: u32) -> Option<(Ran, Target, usize)>
 
 #[test]
 fn small_blocks_in_secret_memory_are_neither_read_nor_written_from_outside() {
-    let desk = Desk::with_ring();
+    let workspace = Workspace::with_ring();
     let run =
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --json --threads 1";
-    let good = desk.run(run).succeeds().json();
-    let (words, child) = halted(&desk, "run", 200);
+    let good = workspace.run(run).succeeds().json();
+    let (words, child) = halted(&workspace, "run", 200);
     let Some(memory) = Memory::of(&child) else { return end(child) };
     let secret = memory.secret();
     if secret.is_empty() {
         println!("skipped: this system has no secret memory");
         return end(child);
     }
-    let all: u64 = desk.ring("net.ring").layers().iter().map(|h| h.plain_len).sum();
+    let all: u64 = workspace.ring("net.ring").layers().iter().map(|h| h.plain_len).sum();
     assert!(secret.iter().map(|s| s.end - s.start).sum::<u64>() >= all, "a block is elsewhere");
     for range in secret {
         memory.file.read_exact_at(&mut [0; 64], range.start).unwrap_err();
         memory.file.write_all_at(&[0x40; 64], range.start).unwrap_err();
     }
-    assert!(memory.find(&target(&desk, "fc1.weight").pattern).is_empty(), "a copy of the weights");
+    assert!(
+        memory.find(&target(&workspace, "fc1.weight").pattern).is_empty(),
+        "a copy of the weights"
+    );
     let ran = go_on(&words, child).succeeds().json();
     assert_eq!((&ran["verdict"], &ran["outputs"]), (&"intact".into(), &good["outputs"]));
 }
@@ -198,8 +201,8 @@ fn small_blocks_in_secret_memory_are_neither_read_nor_written_from_outside() {
 /// As root: pages that are only read-only do not stop a debugger, and the check does.
 #[test]
 fn a_byte_changed_from_outside_during_a_run_ends_it_naming_block_tensor_and_byte() {
-    let desk = large();
-    let Some((ran, target, copies)) = attack(&desk, "run", 1_000_000) else { return };
+    let workspace = large();
+    let Some((ran, target, copies)) = attack(&workspace, "run", 1_000_000) else { return };
     println!("the process holds the weights {copies} time(s)");
     assert_eq!(copies, 1, "a copy that no check covers");
     let (block, at) = (target.block, target.at);
@@ -214,28 +217,28 @@ fn a_byte_changed_from_outside_during_a_run_ends_it_naming_block_tensor_and_byte
 
 #[test]
 fn an_alarm_about_changed_memory_is_on_the_ledger() {
-    let desk = large();
-    let Some((ran, target, _)) = attack(&desk, "run", 1_000_000) else { return };
+    let workspace = large();
+    let Some((ran, target, _)) = attack(&workspace, "run", 1_000_000) else { return };
     ran.exits(3);
-    let shown = desk.run("ledger show --ledger ledger-run").succeeds().stdout;
+    let shown = workspace.run("ledger show --ledger ledger-run").succeeds().stdout;
     let last = shown.lines().last().unwrap();
     let alarm = format!("ALARM: block {} ({}), body, tensor {TENSOR}", target.block, target.name);
     assert!(last.contains(&alarm), "{last}");
-    desk.run("ledger verify --ledger ledger-run").succeeds();
+    workspace.run("ledger verify --ledger ledger-run").succeeds();
     // The ring on disk is as good as before, and the next run says that there was an alarm.
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
-    desk.run(&format!("{run} --ledger ledger-run")).succeeds().says("raised an alarm before");
+    workspace.run(&format!("{run} --ledger ledger-run")).succeeds().says("raised an alarm before");
 }
 
 /// Shows that the byte above was one that the engine multiplies with.
 #[test]
 fn without_checks_the_same_byte_changes_the_answer() {
-    let desk = large();
+    let workspace = large();
     let run =
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --json --threads 1";
-    let good = desk.run(run).succeeds().json();
+    let good = workspace.run(run).succeeds().json();
     for check in ["none", "load"] {
-        let Some((ran, ..)) = attack(&desk, check, 300) else { return };
+        let Some((ran, ..)) = attack(&workspace, check, 300) else { return };
         let changed = ran.succeeds().json();
         assert_eq!(changed["verdict"], "intact", "nothing was asked to look");
         assert_ne!(changed["outputs"], good["outputs"]);

@@ -7,20 +7,20 @@ use deepring::{
 };
 use deepring_infer::write_npy;
 
-use crate::desk::{Desk, images};
+use crate::workspace::{Workspace, images};
 
-/// A desk with `a.ring` and, of a second owner in `b`, `b.ring`; both for the host of `keys`.
-fn two_owners() -> Desk {
-    let desk = Desk::with_keys();
-    desk.run("keygen --out b").succeeds();
-    desk.seal("a.ring", "");
-    desk.run("seal net.onnx --owner b/owner.key --host keys/host.pub -o b.ring").succeeds();
-    desk
+/// A workspace with `a.ring` and, of a second owner in `b`, `b.ring`; both for the host of `keys`.
+fn two_owners() -> Workspace {
+    let workspace = Workspace::with_keys();
+    workspace.run("keygen --out b").succeeds();
+    workspace.seal("a.ring", "");
+    workspace.run("seal net.onnx --owner b/owner.key --host keys/host.pub -o b.ring").succeeds();
+    workspace
 }
 
 /// Seals, with B's key, a ring under the id of another's, as somebody would with software of his own.
-fn claimed(desk: &Desk, target: &str, id_of: &str) {
-    let theirs = desk.ring(id_of);
+fn claimed(workspace: &Workspace, target: &str, id_of: &str) {
+    let theirs = workspace.ring(id_of);
     let tensor = |name: &str| TensorSpec {
         name: name.into(),
         dtype: DType::F32,
@@ -43,8 +43,8 @@ fn claimed(desk: &Desk, target: &str, id_of: &str) {
             block("layer", tensor("x"), tensor("y"), vec![(PartKind::Graph, 3)]),
         ],
     };
-    let owner = SecretKey::<Owner>::read(&desk.path("b/owner.key")).unwrap();
-    let mut sealer = RingSealer::create(&desk.path(target), &plan, &owner).unwrap();
+    let owner = SecretKey::<Owner>::read(&workspace.path("b/owner.key")).unwrap();
+    let mut sealer = RingSealer::create(&workspace.path(target), &plan, &owner).unwrap();
     sealer.seal_block(b"manifest").unwrap();
     sealer.seal_block(b"op!").unwrap();
     sealer.finish().unwrap();
@@ -54,72 +54,73 @@ const RUN: &str = "--key keys/host.key --input x.npy";
 
 #[test]
 fn another_owners_ring_under_the_same_id_does_not_bring_an_old_version_back() {
-    let desk = two_owners();
-    desk.seal("a2.ring", "--previous a.ring");
-    desk.run("trust add keys/owner.pub").succeeds();
-    desk.run("verify a2.ring").succeeds();
-    desk.run("verify a.ring").exits(5);
+    let workspace = two_owners();
+    workspace.seal("a2.ring", "--previous a.ring");
+    workspace.run("trust add keys/owner.pub").succeeds();
+    workspace.run("verify a2.ring").succeeds();
+    workspace.run("verify a.ring").exits(5);
 
-    claimed(&desk, "claimed.ring", "a.ring");
-    desk.run("verify claimed.ring --owner b/owner.pub").succeeds();
-    desk.run("verify claimed.ring --owner b/owner.pub --remember").succeeds();
+    claimed(&workspace, "claimed.ring", "a.ring");
+    workspace.run("verify claimed.ring --owner b/owner.pub").succeeds();
+    workspace.run("verify claimed.ring --owner b/owner.pub --remember").succeeds();
     // Bound and remembered, too; that it cannot be run is found later.
-    desk.run(&format!("run claimed.ring --owner b/owner.pub {RUN}")).exits(4);
+    workspace.run(&format!("run claimed.ring --owner b/owner.pub {RUN}")).exits(4);
 
     for owner in ["", "--owner keys/owner.pub"] {
-        desk.run(&format!("verify a.ring {owner}")).exits(5).says("older than version 2");
-        desk.run(&format!("run a.ring {owner} {RUN}")).exits(5);
-        desk.run(&format!("verify a2.ring {owner}")).succeeds();
+        workspace.run(&format!("verify a.ring {owner}")).exits(5).says("older than version 2");
+        workspace.run(&format!("run a.ring {owner} {RUN}")).exits(5);
+        workspace.run(&format!("verify a2.ring {owner}")).succeeds();
     }
 }
 
 #[test]
 fn a_look_at_a_foreign_ring_makes_nobody_trusted() {
-    let desk = two_owners();
-    desk.run("inspect b.ring").succeeds();
-    desk.run("verify b.ring --owner b/owner.pub").succeeds();
-    desk.run(&format!("run b.ring --owner b/owner.pub {RUN} --receipt b.receipt")).succeeds();
-    desk.run("receipt verify b.receipt --ring b.ring --owner b/owner.pub").succeeds();
-    desk.run("repair b.ring --from b.ring --owner b/owner.pub").succeeds();
-    desk.run("grant b.ring --owner-key b/owner.key --host b/host.pub").succeeds();
-    let listed = desk.run("trust list --json").succeeds().json();
+    let workspace = two_owners();
+    workspace.run("inspect b.ring").succeeds();
+    workspace.run("verify b.ring --owner b/owner.pub").succeeds();
+    workspace.run(&format!("run b.ring --owner b/owner.pub {RUN} --receipt b.receipt")).succeeds();
+    workspace.run("receipt verify b.receipt --ring b.ring --owner b/owner.pub").succeeds();
+    workspace.run("repair b.ring --from b.ring --owner b/owner.pub").succeeds();
+    workspace.run("grant b.ring --owner-key b/owner.key --host b/host.pub").succeeds();
+    let listed = workspace.run("trust list --json").succeeds().json();
     assert_eq!(listed["owners"], serde_json::json!([]));
 
-    desk.run("trust add keys/owner.pub").succeeds();
-    desk.run(&format!("run a.ring {RUN}")).succeeds();
-    fs::copy(desk.path("b.ring"), desk.path("a.ring")).unwrap();
-    desk.run(&format!("run a.ring {RUN}")).exits(4).says("not trusted here");
+    workspace.run("trust add keys/owner.pub").succeeds();
+    workspace.run(&format!("run a.ring {RUN}")).succeeds();
+    fs::copy(workspace.path("b.ring"), workspace.path("a.ring")).unwrap();
+    workspace.run(&format!("run a.ring {RUN}")).exits(4).says("not trusted here");
 }
 
 #[test]
 fn inspect_verify_and_receipts_remember_versions_of_trusted_owners_only() {
     for trusted in [true, false] {
-        let desk = two_owners();
-        desk.seal("a2.ring", "--previous a.ring");
-        desk.run(&format!(
-            "run a2.ring --owner keys/owner.pub {RUN} --receipt x.receipt --trust else.json"
-        ))
-        .succeeds();
+        let workspace = two_owners();
+        workspace.seal("a2.ring", "--previous a.ring");
+        workspace
+            .run(&format!(
+                "run a2.ring --owner keys/owner.pub {RUN} --receipt x.receipt --trust else.json"
+            ))
+            .succeeds();
         if trusted {
-            desk.run("trust add keys/owner.pub").succeeds();
+            workspace.run("trust add keys/owner.pub").succeeds();
         }
         for look in [
             "inspect a2.ring",
             "verify a2.ring --owner keys/owner.pub",
             "receipt verify x.receipt --ring a2.ring --owner keys/owner.pub",
         ] {
-            let before = fs::read(desk.path("trust.json")).ok();
-            desk.run(look).succeeds();
-            let listed = desk.run("trust list --json").succeeds().json();
+            let before = fs::read(workspace.path("trust.json")).ok();
+            workspace.run(look).succeeds();
+            let listed = workspace.run("trust list --json").succeeds().json();
             let versions: Vec<_> = listed["rings"].as_array().unwrap().iter().collect();
             if trusted {
                 assert_eq!(versions.len(), 1, "{look}");
                 assert_eq!(versions[0]["model_version"], 2, "{look}");
-                desk.run("verify a.ring --owner keys/owner.pub").exits(5);
+                workspace.run("verify a.ring --owner keys/owner.pub").exits(5);
                 // Each look is to be the first.
-                fs::write(desk.path("trust.json"), before.unwrap()).unwrap();
+                fs::write(workspace.path("trust.json"), before.unwrap()).unwrap();
             } else {
-                assert!(versions.is_empty() && !desk.path("trust.json").exists(), "{look}");
+                assert!(versions.is_empty() && !workspace.path("trust.json").exists(), "{look}");
             }
         }
     }
@@ -127,15 +128,17 @@ fn inspect_verify_and_receipts_remember_versions_of_trusted_owners_only() {
 
 #[test]
 fn at_a_bound_path_no_other_ring_is_accepted_by_any_command_until_it_is_bound_anew() {
-    let desk = two_owners();
-    desk.seal("own.ring", "");
-    desk.run("trust add keys/owner.pub b/owner.pub").succeeds();
-    desk.run(&format!("run a.ring --owner keys/owner.pub {RUN} --receipt a.receipt")).succeeds();
+    let workspace = two_owners();
+    workspace.seal("own.ring", "");
+    workspace.run("trust add keys/owner.pub b/owner.pub").succeeds();
+    workspace
+        .run(&format!("run a.ring --owner keys/owner.pub {RUN} --receipt a.receipt"))
+        .succeeds();
     let [a, b] = ["keys/owner.pub", "b/owner.pub"]
-        .map(|file| fs::read_to_string(desk.path(file)).unwrap().trim().to_owned());
-    fs::copy(desk.path("a.ring"), desk.path("kept.ring")).unwrap();
+        .map(|file| fs::read_to_string(workspace.path(file)).unwrap().trim().to_owned());
+    fs::copy(workspace.path("a.ring"), workspace.path("kept.ring")).unwrap();
 
-    fs::copy(desk.path("b.ring"), desk.path("a.ring")).unwrap();
+    fs::copy(workspace.path("b.ring"), workspace.path("a.ring")).unwrap();
     for words in [
         format!("run a.ring {RUN}"),
         format!("run a.ring --owner b/owner.pub {RUN}"),
@@ -149,55 +152,57 @@ fn at_a_bound_path_no_other_ring_is_accepted_by_any_command_until_it_is_bound_an
         "seal net.onnx --owner b/owner.key --host keys/host.pub --previous a.ring -o c.ring"
             .to_owned(),
     ] {
-        let said = desk.run(&words).exits(4).says("is bound to").says("deepring trust bind").stderr;
+        let said =
+            workspace.run(&words).exits(4).says("is bound to").says("deepring trust bind").stderr;
         assert!(said.contains(&a) && said.contains(&b), "{words}: {said}");
     }
     // Shown, and not as what belongs there.
     for words in ["inspect a.ring", "inspect a.ring --json"] {
-        let shown = desk.run(words).exits(4).says("is bound to");
+        let shown = workspace.run(words).exits(4).says("is bound to");
         assert!(shown.stdout.contains(&b), "{}", shown.stdout);
     }
-    fs::copy(desk.path("b.ring"), desk.path("other.ring")).unwrap();
+    fs::copy(workspace.path("b.ring"), workspace.path("other.ring")).unwrap();
     let repair = "repair other.ring --from a.ring --owner b/owner.pub";
-    desk.run(repair).exits(4).says("is bound to");
+    workspace.run(repair).exits(4).says("is bound to");
     // Nor may a grant or a repair from another ring put it there.
-    desk.run("grant b.ring --owner-key b/owner.key --host b/host.pub -o a.ring")
+    workspace
+        .run("grant b.ring --owner-key b/owner.key --host b/host.pub -o a.ring")
         .exits(4)
         .says("is bound to");
-    fs::write(desk.path("a.ring"), "destroyed").unwrap();
-    desk.run("repair a.ring --from b.ring --owner b/owner.pub").exits(4).says("is bound to");
+    fs::write(workspace.path("a.ring"), "destroyed").unwrap();
+    workspace.run("repair a.ring --from b.ring --owner b/owner.pub").exits(4).says("is bound to");
     // Another ring of the same owner is another ring.
-    fs::copy(desk.path("own.ring"), desk.path("a.ring")).unwrap();
-    desk.run(&format!("run a.ring --owner keys/owner.pub {RUN}")).exits(4).says("is bound to");
+    fs::copy(workspace.path("own.ring"), workspace.path("a.ring")).unwrap();
+    workspace.run(&format!("run a.ring --owner keys/owner.pub {RUN}")).exits(4).says("is bound to");
     // What is bound is fine, and so is its next version.
-    fs::copy(desk.path("kept.ring"), desk.path("a.ring")).unwrap();
-    desk.run(&format!("run a.ring {RUN}")).succeeds();
-    desk.seal("a.ring", "--previous kept.ring");
-    desk.run(&format!("run a.ring {RUN}")).succeeds();
+    fs::copy(workspace.path("kept.ring"), workspace.path("a.ring")).unwrap();
+    workspace.run(&format!("run a.ring {RUN}")).succeeds();
+    workspace.seal("a.ring", "--previous kept.ring");
+    workspace.run(&format!("run a.ring {RUN}")).succeeds();
 
-    fs::copy(desk.path("b.ring"), desk.path("a.ring")).unwrap();
-    desk.run("trust bind a.ring --owner keys/owner.pub").exits(4);
-    desk.run("trust bind a.ring --owner b/owner.pub").succeeds().says("it was bound to");
-    desk.run(&format!("run a.ring --owner b/owner.pub {RUN}")).succeeds();
-    fs::copy(desk.path("kept.ring"), desk.path("a.ring")).unwrap();
-    desk.run(&format!("run a.ring {RUN}")).exits(4);
+    fs::copy(workspace.path("b.ring"), workspace.path("a.ring")).unwrap();
+    workspace.run("trust bind a.ring --owner keys/owner.pub").exits(4);
+    workspace.run("trust bind a.ring --owner b/owner.pub").succeeds().says("it was bound to");
+    workspace.run(&format!("run a.ring --owner b/owner.pub {RUN}")).succeeds();
+    fs::copy(workspace.path("kept.ring"), workspace.path("a.ring")).unwrap();
+    workspace.run(&format!("run a.ring {RUN}")).exits(4);
     // Unbound, any trusted ring passes; and what was seen of A's is remembered all the while.
-    desk.run("trust remove --path a.ring").succeeds();
-    desk.run(&format!("run a.ring {RUN}")).exits(5).says("older than version 2");
+    workspace.run("trust remove --path a.ring").succeeds();
+    workspace.run(&format!("run a.ring {RUN}")).exits(5).says("older than version 2");
 }
 
 /// By whatever way the path is named, and though nothing is there.
 #[cfg(unix)]
 #[test]
 fn no_other_ring_is_put_where_a_bound_one_is_gone() {
-    let desk = two_owners();
-    desk.run("trust add keys/owner.pub b/owner.pub").succeeds();
-    fs::create_dir_all(desk.path("w/sub")).unwrap();
-    std::os::unix::fs::symlink("w", desk.path("way")).unwrap();
-    fs::copy(desk.path("a.ring"), desk.path("w/a.ring")).unwrap();
-    desk.run(&format!("run w/a.ring --owner keys/owner.pub {RUN}")).succeeds();
-    fs::remove_file(desk.path("w/a.ring")).unwrap();
-    desk.run("ledger init ledger").succeeds();
+    let workspace = two_owners();
+    workspace.run("trust add keys/owner.pub b/owner.pub").succeeds();
+    fs::create_dir_all(workspace.path("w/sub")).unwrap();
+    std::os::unix::fs::symlink("w", workspace.path("way")).unwrap();
+    fs::copy(workspace.path("a.ring"), workspace.path("w/a.ring")).unwrap();
+    workspace.run(&format!("run w/a.ring --owner keys/owner.pub {RUN}")).succeeds();
+    fs::remove_file(workspace.path("w/a.ring")).unwrap();
+    workspace.run("ledger init ledger").succeeds();
     for path in ["w/a.ring", "w/sub/../a.ring", "way/a.ring", "b/../way/sub/../a.ring"] {
         for words in [
             "grant b.ring --owner-key b/owner.key --host keys/host.pub",
@@ -213,15 +218,15 @@ fn no_other_ring_is_put_where_a_bound_one_is_gone() {
             "quantise net.onnx",
         ] {
             let words = format!("{words} -o {path}");
-            desk.run(&words).exits(4).says("is bound to");
-            assert!(!desk.path("w/a.ring").exists(), "{words}");
+            workspace.run(&words).exits(4).says("is bound to");
+            assert!(!workspace.path("w/a.ring").exists(), "{words}");
         }
         for words in [
             format!("run b.ring --owner b/owner.pub {RUN} --receipt {path}"),
             format!("ledger prove --ledger ledger -o {path}"),
         ] {
-            desk.run(&words).exits(4).says("is bound to");
-            assert!(!desk.path("w/a.ring").exists(), "{words}");
+            workspace.run(&words).exits(4).says("is bound to");
+            assert!(!workspace.path("w/a.ring").exists(), "{words}");
         }
     }
 }
@@ -231,52 +236,53 @@ fn no_other_ring_is_put_where_a_bound_one_is_gone() {
 #[test]
 fn where_a_link_on_the_way_is_turned_every_name_behind_it_stays_bound() {
     use std::os::unix::fs::symlink;
-    let desk = two_owners();
-    desk.run("trust add keys/owner.pub b/owner.pub").succeeds();
+    let workspace = two_owners();
+    workspace.run("trust add keys/owner.pub b/owner.pub").succeeds();
     for folder in ["one", "two"] {
-        fs::create_dir_all(desk.path(folder)).unwrap();
+        fs::create_dir_all(workspace.path(folder)).unwrap();
     }
-    symlink("now", desk.path("way")).unwrap();
-    symlink("one", desk.path("now")).unwrap();
-    fs::copy(desk.path("a.ring"), desk.path("one/x.ring")).unwrap();
-    desk.run(&format!("run way/x.ring --owner keys/owner.pub {RUN}")).succeeds();
-    fs::remove_file(desk.path("now")).unwrap();
-    symlink("two", desk.path("now")).unwrap();
-    fs::copy(desk.path("b.ring"), desk.path("two/x.ring")).unwrap();
+    symlink("now", workspace.path("way")).unwrap();
+    symlink("one", workspace.path("now")).unwrap();
+    fs::copy(workspace.path("a.ring"), workspace.path("one/x.ring")).unwrap();
+    workspace.run(&format!("run way/x.ring --owner keys/owner.pub {RUN}")).succeeds();
+    fs::remove_file(workspace.path("now")).unwrap();
+    symlink("two", workspace.path("now")).unwrap();
+    fs::copy(workspace.path("b.ring"), workspace.path("two/x.ring")).unwrap();
     for path in ["way/x.ring", "now/x.ring", "two/../now/x.ring"] {
-        desk.run(&format!("run {path} {RUN}")).exits(4).says("is bound to");
+        workspace.run(&format!("run {path} {RUN}")).exits(4).says("is bound to");
         let seal = format!("seal net.onnx --owner b/owner.key --host keys/host.pub -o {path}");
-        desk.run(&seal).exits(4).says("is bound to");
+        workspace.run(&seal).exits(4).says("is bound to");
     }
     // Named by none of the links it is another file.
-    desk.run(&format!("run two/x.ring --owner b/owner.pub {RUN}")).succeeds();
+    workspace.run(&format!("run two/x.ring --owner b/owner.pub {RUN}")).succeeds();
 }
 
 /// A tensor's file is no ring; still nothing else is put where one is bound.
 #[test]
 fn no_tensor_is_written_where_a_ring_is_bound() {
-    let desk = two_owners();
-    let inspected = desk.run("inspect a.ring --json").succeeds().json();
+    let workspace = two_owners();
+    let inspected = workspace.run("inspect a.ring --json").succeeds().json();
     // What Genesis is given is what the network gives.
     let output = inspected["blocks"][0]["inputs"][0]["name"].as_str().unwrap().to_owned();
-    fs::create_dir_all(desk.path("out")).unwrap();
+    fs::create_dir_all(workspace.path("out")).unwrap();
     let bound = format!("out/{output}.npy");
-    fs::copy(desk.path("a.ring"), desk.path(&bound)).unwrap();
-    desk.run(&format!("trust bind {bound} --owner keys/owner.pub")).succeeds();
-    let before = fs::read(desk.path(&bound)).unwrap();
-    desk.run(&format!("run b.ring --owner b/owner.pub {RUN} --output-dir out"))
+    fs::copy(workspace.path("a.ring"), workspace.path(&bound)).unwrap();
+    workspace.run(&format!("trust bind {bound} --owner keys/owner.pub")).succeeds();
+    let before = fs::read(workspace.path(&bound)).unwrap();
+    workspace
+        .run(&format!("run b.ring --owner b/owner.pub {RUN} --output-dir out"))
         .exits(4)
         .says("is bound to");
-    assert!(fs::read(desk.path(&bound)).unwrap() == before);
+    assert!(fs::read(workspace.path(&bound)).unwrap() == before);
 }
 
 /// Nor is a folder made there, of whatever kind.
 #[test]
 fn no_folder_is_made_where_a_bound_ring_is_gone() {
-    let desk = two_owners();
-    fs::copy(desk.path("a.ring"), desk.path("bound")).unwrap();
-    desk.run("trust bind bound --owner keys/owner.pub").succeeds();
-    fs::remove_file(desk.path("bound")).unwrap();
+    let workspace = two_owners();
+    fs::copy(workspace.path("a.ring"), workspace.path("bound")).unwrap();
+    workspace.run("trust bind bound --owner keys/owner.pub").succeeds();
+    fs::remove_file(workspace.path("bound")).unwrap();
     let run = format!("run b.ring --owner b/owner.pub {RUN}");
     for words in [
         format!("{run} --output-dir bound"),
@@ -287,20 +293,20 @@ fn no_folder_is_made_where_a_bound_ring_is_gone() {
         "repair a.ring --from a.ring --owner keys/owner.pub --ledger bound --new-ledger".to_owned(),
         "ledger init bound".to_owned(),
     ] {
-        desk.run(&words).exits(4).says("is bound to");
-        assert!(!desk.path("bound").exists(), "{words}");
+        workspace.run(&words).exits(4).says("is bound to");
+        assert!(!workspace.path("bound").exists(), "{words}");
     }
 }
 
 #[cfg(unix)]
 #[test]
 fn a_link_in_a_bound_rings_place_is_not_followed_to_another_ring() {
-    let desk = two_owners();
-    desk.run("trust add keys/owner.pub b/owner.pub").succeeds();
-    desk.run(&format!("run a.ring --owner keys/owner.pub {RUN}")).succeeds();
-    fs::rename(desk.path("a.ring"), desk.path("kept.ring")).unwrap();
-    std::os::unix::fs::symlink("b.ring", desk.path("a.ring")).unwrap();
-    desk.run(&format!("run a.ring {RUN}")).exits(4).says("is bound to");
+    let workspace = two_owners();
+    workspace.run("trust add keys/owner.pub b/owner.pub").succeeds();
+    workspace.run(&format!("run a.ring --owner keys/owner.pub {RUN}")).succeeds();
+    fs::rename(workspace.path("a.ring"), workspace.path("kept.ring")).unwrap();
+    std::os::unix::fs::symlink("b.ring", workspace.path("a.ring")).unwrap();
+    workspace.run(&format!("run a.ring {RUN}")).exits(4).says("is bound to");
 }
 
 /// What a grant was refused for is not remembered of it.
@@ -308,17 +314,17 @@ fn a_link_in_a_bound_rings_place_is_not_followed_to_another_ring() {
 #[test]
 fn a_refused_grant_binds_nothing() {
     use std::os::unix::fs::symlink;
-    let desk = two_owners();
-    desk.seal("own.ring", "");
-    fs::copy(desk.path("a.ring"), desk.path("newer.ring")).unwrap();
+    let workspace = two_owners();
+    workspace.seal("own.ring", "");
+    fs::copy(workspace.path("a.ring"), workspace.path("newer.ring")).unwrap();
     let key = "--owner-key keys/owner.key --host b/host.pub";
-    desk.run(&format!("grant newer.ring {key}")).succeeds();
-    symlink("a.ring", desk.path("link.ring")).unwrap();
-    desk.run("trust bind link.ring --owner keys/owner.pub").succeeds();
-    fs::remove_file(desk.path("link.ring")).unwrap();
-    symlink("own.ring", desk.path("link.ring")).unwrap();
-    fs::copy(desk.path("a.ring"), desk.path("unbound.ring")).unwrap();
-    let before = fs::read(desk.path("trust.json")).unwrap();
+    workspace.run(&format!("grant newer.ring {key}")).succeeds();
+    symlink("a.ring", workspace.path("link.ring")).unwrap();
+    workspace.run("trust bind link.ring --owner keys/owner.pub").succeeds();
+    fs::remove_file(workspace.path("link.ring")).unwrap();
+    symlink("own.ring", workspace.path("link.ring")).unwrap();
+    fs::copy(workspace.path("a.ring"), workspace.path("unbound.ring")).unwrap();
+    let before = fs::read(workspace.path("trust.json")).unwrap();
     for (words, code) in [
         (format!("grant link.ring {key}"), 4),
         (format!("grant own.ring {key} -o link.ring"), 4),
@@ -328,8 +334,8 @@ fn a_refused_grant_binds_nothing() {
         (format!("grant own.ring {key} -o none/x.ring"), 1),
         (format!("grant own.ring {}", key.replace("keys/", "b/")), 4),
     ] {
-        desk.run(&words).exits(code);
-        assert!(fs::read(desk.path("trust.json")).unwrap() == before, "{words}");
+        workspace.run(&words).exits(code);
+        assert!(fs::read(workspace.path("trust.json")).unwrap() == before, "{words}");
     }
 }
 
@@ -337,16 +343,16 @@ fn a_refused_grant_binds_nothing() {
 #[cfg(unix)]
 #[test]
 fn a_bound_link_that_leads_to_another_bound_ring_is_neither_written_through_nor_taken_from() {
-    let desk = two_owners();
-    desk.run("trust add keys/owner.pub b/owner.pub").succeeds();
-    fs::copy(desk.path("a.ring"), desk.path("first.ring")).unwrap();
-    std::os::unix::fs::symlink("first.ring", desk.path("link.ring")).unwrap();
-    desk.run("trust bind link.ring --owner keys/owner.pub").succeeds();
-    desk.run("trust bind b.ring --owner b/owner.pub").succeeds();
-    fs::remove_file(desk.path("link.ring")).unwrap();
-    std::os::unix::fs::symlink("b.ring", desk.path("link.ring")).unwrap();
-    let before = fs::read(desk.path("b.ring")).unwrap();
-    fs::write(desk.path("broken.ring"), "broken").unwrap();
+    let workspace = two_owners();
+    workspace.run("trust add keys/owner.pub b/owner.pub").succeeds();
+    fs::copy(workspace.path("a.ring"), workspace.path("first.ring")).unwrap();
+    std::os::unix::fs::symlink("first.ring", workspace.path("link.ring")).unwrap();
+    workspace.run("trust bind link.ring --owner keys/owner.pub").succeeds();
+    workspace.run("trust bind b.ring --owner b/owner.pub").succeeds();
+    fs::remove_file(workspace.path("link.ring")).unwrap();
+    std::os::unix::fs::symlink("b.ring", workspace.path("link.ring")).unwrap();
+    let before = fs::read(workspace.path("b.ring")).unwrap();
+    fs::write(workspace.path("broken.ring"), "broken").unwrap();
     for words in [
         "grant a.ring --owner-key keys/owner.key --host b/host.pub -o link.ring",
         "grant b.ring --owner-key b/owner.key --host b/host.pub -o link.ring",
@@ -354,12 +360,12 @@ fn a_bound_link_that_leads_to_another_bound_ring_is_neither_written_through_nor_
         "inspect link.ring",
         "verify link.ring",
     ] {
-        desk.run(words).exits(4).says("is bound to");
-        assert!(fs::read(desk.path("b.ring")).unwrap() == before, "{words}");
+        workspace.run(words).exits(4).says("is bound to");
+        assert!(fs::read(workspace.path("b.ring")).unwrap() == before, "{words}");
     }
     // What is forgotten is what was named.
-    desk.run("trust remove --path link.ring").succeeds();
-    let listed = desk.run("trust list --json").succeeds().json();
+    workspace.run("trust remove --path link.ring").succeeds();
+    let listed = workspace.run("trust list --json").succeeds().json();
     let paths: Vec<_> = listed["paths"].as_array().unwrap().iter().map(|p| &p["path"]).collect();
     assert!(paths.iter().any(|p| p.as_str().unwrap().ends_with("/b.ring")), "{paths:?}");
     assert!(!paths.iter().any(|p| p.as_str().unwrap().ends_with("/link.ring")), "{paths:?}");
@@ -367,12 +373,13 @@ fn a_bound_link_that_leads_to_another_bound_ring_is_neither_written_through_nor_
 
 #[test]
 fn what_answered_is_named_by_run_and_by_receipt_verify() {
-    let desk = two_owners();
-    let ran =
-        desk.run(&format!("run b.ring --owner b/owner.pub {RUN} --receipt b.receipt")).succeeds();
+    let workspace = two_owners();
+    let ran = workspace
+        .run(&format!("run b.ring --owner b/owner.pub {RUN} --receipt b.receipt"))
+        .succeeds();
     let verified =
-        desk.run("receipt verify b.receipt --ring b.ring --owner b/owner.pub").succeeds();
-    let inspected = desk.run("inspect b.ring --json").succeeds().json();
+        workspace.run("receipt verify b.receipt --ring b.ring --owner b/owner.pub").succeeds();
+    let inspected = workspace.run("inspect b.ring --json").succeeds().json();
     for shown in [ran.stdout, verified.stdout] {
         let ring = format!("\nby ring {}, version 1\n", inspected["ring"].as_str().unwrap());
         let owner = format!("\nof owner {}\n", inspected["claimed_owner"].as_str().unwrap());
@@ -382,11 +389,12 @@ fn what_answered_is_named_by_run_and_by_receipt_verify() {
 
 #[test]
 fn a_receipt_says_what_it_was_compared_with() {
-    let desk = two_owners();
-    desk.run(&format!(
-        "run a.ring --owner keys/owner.pub {RUN} --receipt x.receipt --output-dir out"
-    ))
-    .succeeds();
+    let workspace = two_owners();
+    workspace
+        .run(&format!(
+            "run a.ring --owner keys/owner.pub {RUN} --receipt x.receipt --output-dir out"
+        ))
+        .succeeds();
     for (given, said) in [
         ("", "question and answer: NOT compared"),
         ("--input x.npy", "question: as given; answer: NOT compared"),
@@ -395,9 +403,9 @@ fn a_receipt_says_what_it_was_compared_with() {
     ] {
         let words =
             format!("receipt verify x.receipt --ring a.ring --owner keys/owner.pub {given}");
-        let shown = desk.run(&words).succeeds().stdout;
+        let shown = workspace.run(&words).succeeds().stdout;
         assert!(shown.contains(said), "{given}: {shown}");
-        let compared = &desk.run(&format!("{words} --json")).succeeds().json()["compared"];
+        let compared = &workspace.run(&format!("{words} --json")).succeeds().json()["compared"];
         assert_eq!(compared["inputs"], u64::from(given.contains("--input")), "{given}");
         assert_eq!(compared["outputs"], u64::from(given.contains("--output")), "{given}");
     }
@@ -405,11 +413,11 @@ fn a_receipt_says_what_it_was_compared_with() {
 
 #[test]
 fn a_receipt_of_a_batch_says_how_many_of_its_queries_were_compared() {
-    let desk = Desk::with_ring();
+    let workspace = Workspace::with_ring();
     for (k, name) in ["y.npy", "z.npy"].into_iter().enumerate() {
-        write_npy(&desk.path(name), &images(k + 1, k + 2)).unwrap();
+        write_npy(&workspace.path(name), &images(k + 1, k + 2)).unwrap();
     }
-    desk.run(&format!(
+    workspace.run(&format!(
         "run net.ring --owner keys/owner.pub {RUN} --input y.npy --input z.npy --receipt r --output-dir out"
     ))
     .succeeds();
@@ -422,9 +430,9 @@ fn a_receipt_of_a_batch_says_how_many_of_its_queries_were_compared() {
         ("--input x.npy --input y.npy --input z.npy", "question: as given; answer: NOT", [3, 0]),
     ] {
         let words = format!("{verify} {given}");
-        let shown = desk.run(&words).succeeds().stdout;
+        let shown = workspace.run(&words).succeeds().stdout;
         assert!(shown.contains(said), "{given}: {shown}");
-        let compared = &desk.run(&format!("{words} --json")).succeeds().json()["compared"];
+        let compared = &workspace.run(&format!("{words} --json")).succeeds().json()["compared"];
         let wanted = serde_json::json!({ "inputs": inputs, "outputs": outputs, "queries": 3 });
         assert_eq!(*compared, wanted, "{given}");
     }
@@ -432,13 +440,14 @@ fn a_receipt_of_a_batch_says_how_many_of_its_queries_were_compared() {
 
 #[test]
 fn a_receipt_of_an_old_version_verifies_and_is_called_old() {
-    let desk = two_owners();
-    desk.run("trust add keys/owner.pub").succeeds();
-    desk.seal("a2.ring", "--previous a.ring");
-    let run = |ring: &str, more: &str| desk.run(&format!("run {ring} {RUN} {more}"));
+    let workspace = two_owners();
+    workspace.run("trust add keys/owner.pub").succeeds();
+    workspace.seal("a2.ring", "--previous a.ring");
+    let run = |ring: &str, more: &str| workspace.run(&format!("run {ring} {RUN} {more}"));
     run("a.ring", "--receipt early.receipt --ledger ledger --new-ledger").succeeds();
     let verify = |receipt: &str, more: &str| {
-        desk.run(&format!("receipt verify {receipt} --ring a.ring --ledger ledger {more}"))
+        workspace
+            .run(&format!("receipt verify {receipt} --ring a.ring --ledger ledger {more}"))
             .succeeds()
     };
     assert_eq!(verify("early.receipt", "--json").json()["newer_version"], serde_json::Value::Null);
@@ -454,14 +463,14 @@ fn a_receipt_of_an_old_version_verifies_and_is_called_old() {
     // A host that goes on with the old version, on a machine that does not know the new one, and has it recorded.
     let late = "--owner keys/owner.pub --trust forgetful.json --receipt late.receipt";
     run("a.ring", late).succeeds();
-    let ring = desk.ring("a.ring");
-    let decision = deepring::Decision::read(&desk.path("late.receipt")).unwrap();
+    let ring = workspace.ring("a.ring");
+    let decision = deepring::Decision::read(&workspace.path("late.receipt")).unwrap();
     let event = deepring_ledger::Event::Decisions {
         ring_digest: ring.digest().0,
         decision_id: decision.id().0,
         count: 1,
     };
-    let mut ledger = deepring_ledger::Ledger::open(desk.path("ledger")).unwrap();
+    let mut ledger = deepring_ledger::Ledger::open(workspace.path("ledger")).unwrap();
     let entries = ledger.append(&[deepring_ledger::Entry { at: 1, event }]).unwrap();
     drop(ledger);
     let late = verify("late.receipt", "--json").json();
@@ -472,14 +481,15 @@ fn a_receipt_of_an_old_version_verifies_and_is_called_old() {
 
 #[test]
 fn a_receipt_of_a_host_granted_since_is_stale_against_the_older_revision() {
-    let desk = two_owners();
-    fs::copy(desk.path("a.ring"), desk.path("older.ring")).unwrap();
-    desk.run("grant a.ring --owner-key keys/owner.key --host b/host.pub").succeeds();
+    let workspace = two_owners();
+    fs::copy(workspace.path("a.ring"), workspace.path("older.ring")).unwrap();
+    workspace.run("grant a.ring --owner-key keys/owner.key --host b/host.pub").succeeds();
     let run =
         "run a.ring --owner keys/owner.pub --key b/host.key --input x.npy --receipt x.receipt";
-    desk.run(run).succeeds();
+    workspace.run(run).succeeds();
     let verify = |ring: &str| {
-        desk.run(&format!("receipt verify x.receipt --ring {ring} --owner keys/owner.pub --json"))
+        workspace
+            .run(&format!("receipt verify x.receipt --ring {ring} --owner keys/owner.pub --json"))
     };
     let stale = verify("older.ring").exits(5).says("in its newest revision");
     assert_eq!(stale.json()["verdict"], "stale");
@@ -488,37 +498,39 @@ fn a_receipt_of_a_host_granted_since_is_stale_against_the_older_revision() {
 
 #[test]
 fn trust_is_added_listed_and_removed_by_name() {
-    let desk = two_owners();
-    let key = fs::read_to_string(desk.path("keys/owner.pub")).unwrap().trim().to_owned();
-    desk.run("trust list").succeeds().says("no owner is trusted");
-    let added = desk.run("trust add keys/owner.pub").succeeds().stdout;
+    let workspace = two_owners();
+    let key = fs::read_to_string(workspace.path("keys/owner.pub")).unwrap().trim().to_owned();
+    workspace.run("trust list").succeeds().says("no owner is trusted");
+    let added = workspace.run("trust add keys/owner.pub").succeeds().stdout;
     assert_eq!(added, format!("trusted from now on: {key}\n"));
-    assert!(desk.run("trust add keys/owner.pub").succeeds().stdout.starts_with("trusted already"));
-    desk.run("trust add keys/owner.key").exits(1);
-    desk.run("verify a.ring").succeeds();
-    desk.seal("a2.ring", "--previous a.ring");
-    desk.run("verify a2.ring").succeeds();
+    assert!(
+        workspace.run("trust add keys/owner.pub").succeeds().stdout.starts_with("trusted already")
+    );
+    workspace.run("trust add keys/owner.key").exits(1);
+    workspace.run("verify a.ring").succeeds();
+    workspace.seal("a2.ring", "--previous a.ring");
+    workspace.run("verify a2.ring").succeeds();
 
-    desk.run(&format!("trust remove {key}")).succeeds().says("stays remembered");
-    desk.run("trust remove keys/owner.pub").exits(1).says("trust list");
-    desk.run("verify a2.ring").exits(4);
-    let listed = desk.run("trust list").succeeds().stdout;
+    workspace.run(&format!("trust remove {key}")).succeeds().says("stays remembered");
+    workspace.run("trust remove keys/owner.pub").exits(1).says("trust list");
+    workspace.run("verify a2.ring").exits(4);
+    let listed = workspace.run("trust list").succeeds().stdout;
     assert!(listed.contains("version 2 seen") && listed.contains("who is not trusted"), "{listed}");
-    desk.run("verify a.ring --owner keys/owner.pub").exits(5);
-    desk.run("trust remove --path a.ring").exits(1).says("is not bound");
-    desk.run("trust remove --ledger nowhere").exits(1).says("is not known");
+    workspace.run("verify a.ring --owner keys/owner.pub").exits(5);
+    workspace.run("trust remove --path a.ring").exits(1).says("is not bound");
+    workspace.run("trust remove --ledger nowhere").exits(1).says("is not known");
 }
 
 #[test]
 fn a_store_of_format_1_is_refused_with_what_to_do_and_left_as_it_is() {
-    let desk = two_owners();
+    let workspace = two_owners();
     let old = "{ \"format\": 1, \"owners\": [], \"rings\": {} }";
-    fs::write(desk.path("trust.json"), old).unwrap();
+    fs::write(workspace.path("trust.json"), old).unwrap();
     for words in ["verify a.ring --owner keys/owner.pub", "trust list", "trust add keys/owner.pub"]
     {
-        desk.run(words).exits(1).says("format 1").says("hint: move it away");
+        workspace.run(words).exits(1).says("format 1").says("hint: move it away");
     }
-    assert_eq!(fs::read_to_string(desk.path("trust.json")).unwrap(), old);
+    assert_eq!(fs::read_to_string(workspace.path("trust.json")).unwrap(), old);
 }
 
 /// Another user needs nothing but to open a file in order to lock it, and so to keep every command waiting.
@@ -527,27 +539,27 @@ fn a_store_of_format_1_is_refused_with_what_to_do_and_left_as_it_is() {
 fn another_user_can_open_neither_the_stores_lock_nor_the_ledgers_database() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::os::unix::process::CommandExt;
-    let desk = two_owners();
+    let workspace = two_owners();
     let script = format!(
         "umask 0; exec {} run a.ring --owner keys/owner.pub {RUN} --ledger ledger --new-ledger",
         env!("CARGO_BIN_EXE_deepring")
     );
     let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", &script]).current_dir(desk.path(""));
-    desk.surround(&mut shell);
+    shell.args(["-c", &script]).current_dir(workspace.path(""));
+    workspace.surround(&mut shell);
     assert!(shell.output().unwrap().status.success());
     let private = ["trust.json.lock", "trust.json", "ledger/ledger.redb", "ledger/log.key"];
     for name in private {
-        assert_eq!(fs::metadata(desk.path(name)).unwrap().mode() & 0o777, 0o600, "{name}");
+        assert_eq!(fs::metadata(workspace.path(name)).unwrap().mode() & 0o777, 0o600, "{name}");
     }
-    if fs::metadata(desk.path("")).unwrap().uid() != 0 {
+    if fs::metadata(workspace.path("")).unwrap().uid() != 0 {
         println!("skipped in part: only root can play another user");
         return;
     }
-    fs::set_permissions(desk.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(workspace.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     let opens = |name: &str| {
         let mut cat = std::process::Command::new("cat");
-        let cat = cat.arg(desk.path(name)).uid(65534).gid(65534);
+        let cat = cat.arg(workspace.path(name)).uid(65534).gid(65534);
         cat.output().unwrap().status.success()
     };
     assert!(opens("ledger/log.pub"), "the folders can be entered");
@@ -556,31 +568,31 @@ fn another_user_can_open_neither_the_stores_lock_nor_the_ledgers_database() {
 
 #[test]
 fn a_run_that_does_not_open_the_ring_binds_nothing_and_trusts_nobody() {
-    let desk = two_owners();
-    desk.run("keygen --out theirs").succeeds();
+    let workspace = two_owners();
+    workspace.run("keygen --out theirs").succeeds();
     // A host of no block: the ring is authentic, and the run fails.
     let run = "run a.ring --owner keys/owner.pub --remember --key theirs/host.key --input x.npy";
-    assert_ne!(desk.run(run).code, Some(0));
-    let listed = desk.run("trust list --json").succeeds().stdout;
+    assert_ne!(workspace.run(run).code, Some(0));
+    let listed = workspace.run("trust list --json").succeeds().stdout;
     assert!(!listed.contains("a.ring") && !listed.contains("drowner1"), "{listed}");
-    fs::copy(desk.path("b.ring"), desk.path("a.ring")).unwrap();
-    desk.run(&format!("run a.ring --owner b/owner.pub {RUN}")).succeeds();
+    fs::copy(workspace.path("b.ring"), workspace.path("a.ring")).unwrap();
+    workspace.run(&format!("run a.ring --owner b/owner.pub {RUN}")).succeeds();
 }
 
 #[cfg(unix)]
 #[test]
 fn a_store_that_others_can_write_is_refused_with_the_command_that_helps() {
     use std::os::unix::fs::PermissionsExt as _;
-    let desk = Desk::with_trusted_ring();
-    let store = desk.path("trust.json");
+    let workspace = Workspace::with_trusted_ring();
+    let store = workspace.path("trust.json");
     for mode in [0o620, 0o602, 0o666] {
         fs::set_permissions(&store, fs::Permissions::from_mode(mode)).unwrap();
         for words in ["verify net.ring", "trust list", "trust add keys/owner.pub"] {
-            desk.run(words).exits(1).says("others can write").says("chmod 600 ");
+            workspace.run(words).exits(1).says("others can write").says("chmod 600 ");
         }
     }
     fs::set_permissions(&store, fs::Permissions::from_mode(0o600)).unwrap();
-    desk.run("verify net.ring").succeeds();
+    workspace.run("verify net.ring").succeeds();
 }
 
 /// What a store says counts for nothing where others can change it, or put another in its place.
@@ -588,9 +600,10 @@ fn a_store_that_others_can_write_is_refused_with_the_command_that_helps() {
 #[test]
 fn a_store_of_another_user_or_in_a_folder_that_others_can_write_is_refused() {
     use std::os::unix::fs::{PermissionsExt as _, chown};
-    let desk = Desk::with_ring();
-    fs::create_dir(desk.path("f")).unwrap();
-    let set = |mode| fs::set_permissions(desk.path("f"), fs::Permissions::from_mode(mode)).unwrap();
+    let workspace = Workspace::with_ring();
+    fs::create_dir(workspace.path("f")).unwrap();
+    let set =
+        |mode| fs::set_permissions(workspace.path("f"), fs::Permissions::from_mode(mode)).unwrap();
     let all = [
         "verify net.ring --owner keys/owner.pub --trust f/t.json",
         "trust list --trust f/t.json",
@@ -599,9 +612,9 @@ fn a_store_of_another_user_or_in_a_folder_that_others_can_write_is_refused() {
     ];
     let refused = |why: &str| {
         for words in all {
-            desk.run(words).exits(1).says(why);
+            workspace.run(words).exits(1).says(why);
         }
-        assert!(!desk.path("ledger").exists());
+        assert!(!workspace.path("ledger").exists());
     };
     for there in [false, true] {
         for mode in [0o777, 0o775, 0o757] {
@@ -610,34 +623,34 @@ fn a_store_of_another_user_or_in_a_folder_that_others_can_write_is_refused() {
         }
         // As in /tmp: what others add is theirs, and what is ours stays.
         set(0o1777);
-        desk.run(all[0]).succeeds();
+        workspace.run(all[0]).succeeds();
         if !there {
-            desk.run(all[2]).succeeds();
+            workspace.run(all[2]).succeeds();
         }
     }
     set(0o700);
-    desk.run(all[0]).succeeds();
-    if chown(desk.path("f/t.json"), Some(12_345), None).is_err() {
+    workspace.run(all[0]).succeeds();
+    if chown(workspace.path("f/t.json"), Some(12_345), None).is_err() {
         println!("skipped: only root gives files away");
         return;
     }
     refused("belongs to another user (uid 12345)");
-    chown(desk.path("f/t.json"), Some(0), None).unwrap();
-    chown(desk.path("f"), Some(12_345), None).unwrap();
+    chown(workspace.path("f/t.json"), Some(0), None).unwrap();
+    chown(workspace.path("f"), Some(12_345), None).unwrap();
     refused("uid 12345");
 }
 
 #[cfg(unix)]
 #[test]
 fn a_store_behind_a_link_is_written_where_the_link_leads() {
-    let desk = Desk::with_ring();
-    fs::create_dir(desk.path("real")).unwrap();
+    let workspace = Workspace::with_ring();
+    fs::create_dir(workspace.path("real")).unwrap();
     for (link, leads_to) in [("one", "real/trust"), ("two", "real/new")] {
-        std::os::unix::fs::symlink(leads_to, desk.path(link)).unwrap();
-        desk.run(&format!("trust add keys/owner.pub --trust {link}")).succeeds();
-        assert!(desk.path(link).is_symlink());
-        desk.run(&format!("verify net.ring --trust {leads_to}")).succeeds();
-        assert!(desk.path(&format!("{leads_to}.lock")).exists());
-        assert!(!desk.path(&format!("{link}.lock")).exists());
+        std::os::unix::fs::symlink(leads_to, workspace.path(link)).unwrap();
+        workspace.run(&format!("trust add keys/owner.pub --trust {link}")).succeeds();
+        assert!(workspace.path(link).is_symlink());
+        workspace.run(&format!("verify net.ring --trust {leads_to}")).succeeds();
+        assert!(workspace.path(&format!("{leads_to}.lock")).exists());
+        assert!(!workspace.path(&format!("{link}.lock")).exists());
     }
 }

@@ -3,17 +3,17 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use crate::desk::{Desk, Ran};
+use crate::workspace::{Ran, Workspace};
 
 #[test]
 fn data_goes_to_stdout_and_remarks_to_stderr() {
-    let desk = Desk::with_ring();
-    let ran = desk
+    let workspace = Workspace::with_ring();
+    let ran = workspace
         .run("run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy")
         .succeeds();
     assert!(ran.stdout.starts_with("logits [1, 10]\n"), "{}", ran.stdout);
     assert!(ran.stderr.starts_with("load "), "{}", ran.stderr);
-    let refused = desk.run("verify labels.txt").exits(3);
+    let refused = workspace.run("verify labels.txt").exits(3);
     assert!(refused.stdout.is_empty());
     // What is wrong, a blank line, a hint.
     let mut lines = refused.stderr.lines();
@@ -23,7 +23,7 @@ fn data_goes_to_stdout_and_remarks_to_stderr() {
 
 #[test]
 fn nothing_is_coloured_when_nobody_looks_or_no_color_is_set() {
-    let desk = Desk::with_ring();
+    let workspace = Workspace::with_ring();
     for words in [
         "--help",
         "run --help",
@@ -34,7 +34,7 @@ fn nothing_is_coloured_when_nobody_looks_or_no_color_is_set() {
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy",
     ] {
         for no_color in [false, true] {
-            let mut command = desk.command(words);
+            let mut command = workspace.command(words);
             command.env("DEEPRING_LOG", "trace");
             if no_color {
                 command.env("NO_COLOR", "1");
@@ -48,10 +48,10 @@ fn nothing_is_coloured_when_nobody_looks_or_no_color_is_set() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error_and_no_panic() {
-    let desk = Desk::with_ring();
+    let workspace = Workspace::with_ring();
     for words in ["inspect net.ring --json", "completions bash", "--help", "run --help"] {
         let mut child =
-            desk.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            workspace.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -66,17 +66,17 @@ fn a_full_device_is_an_error() {
         println!("skipped: there is no /dev/full");
         return;
     };
-    let desk = Desk::with_ring();
+    let workspace = Workspace::with_ring();
     for words in ["inspect net.ring --json", "keygen --out more", "completions bash"] {
-        let output = desk.command(words).stdout(full.try_clone().unwrap()).output().unwrap();
+        let output = workspace.command(words).stdout(full.try_clone().unwrap()).output().unwrap();
         Ran::of(words, output).exits(1).says("stdout");
     }
 }
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let desk = Desk::new();
-    let help = desk.run("--help").succeeds().stdout;
+    let workspace = Workspace::new();
+    let help = workspace.run("--help").succeeds().stdout;
     assert!(help.contains("Exit codes:"));
     for command in [
         "keygen",
@@ -102,7 +102,7 @@ fn every_command_has_help_with_an_example() {
     .into_iter()
     .chain(cfg!(feature = "attacks").then_some("demo"))
     {
-        let help = desk.run(&format!("{command} --help")).succeeds().stdout;
+        let help = workspace.run(&format!("{command} --help")).succeeds().stdout;
         assert!(help.contains(&format!("  deepring {command} ")), "{command}: {help}");
     }
 }
@@ -114,14 +114,14 @@ fn a_verdict_is_the_exit_code_whatever_becomes_of_what_is_said() {
         println!("skipped: there is no /dev/full");
         return;
     };
-    let desk = Desk::with_trusted_ring();
+    let workspace = Workspace::with_trusted_ring();
     let run = "run net.ring --key keys/host.key --input x.npy";
-    desk.run(&format!("{run} --ledger ledger --new-ledger")).succeeds();
-    let mut bytes = std::fs::read(desk.path("net.ring")).unwrap();
+    workspace.run(&format!("{run} --ledger ledger --new-ledger")).succeeds();
+    let mut bytes = std::fs::read(workspace.path("net.ring")).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
-    std::fs::write(desk.path("bad.ring"), bytes).unwrap();
-    std::fs::create_dir(desk.path("other")).unwrap();
+    std::fs::write(workspace.path("bad.ring"), bytes).unwrap();
+    std::fs::create_dir(workspace.path("other")).unwrap();
     let closed = || {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -141,7 +141,7 @@ fn a_verdict_is_the_exit_code_whatever_becomes_of_what_is_said() {
         for log in ["", "trace"] {
             for out in [true, false] {
                 for err in [closed(), full()] {
-                    let mut command = desk.command(words);
+                    let mut command = workspace.command(words);
                     command.env("DEEPRING_LOG", log).stderr(err);
                     command.stdout(if out { full() } else { closed() });
                     assert_eq!(command.status().unwrap().code(), Some(code), "{words}");
@@ -150,7 +150,7 @@ fn a_verdict_is_the_exit_code_whatever_becomes_of_what_is_said() {
         }
     }
     for err in [closed(), full()] {
-        let mut command = desk.command(run);
+        let mut command = workspace.command(run);
         command.stdout(Stdio::null()).stderr(err).env("DEEPRING_LOG", "trace");
         assert_eq!(command.status().unwrap().code(), Some(0));
     }

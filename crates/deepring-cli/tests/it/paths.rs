@@ -6,59 +6,63 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::desk::{Desk, Ran};
+use crate::workspace::{Ran, Workspace};
 
 /// Runs a command in which `@` stands for a byte that is no text.
-fn run(desk: &Desk, words: &str) -> Ran {
+fn run(workspace: &Workspace, words: &str) -> Ran {
     let raw = |word: &str| {
         let bytes: Vec<u8> = word.bytes().map(|b| if b == b'@' { 0xff } else { b }).collect();
         OsString::from(OsStr::from_bytes(&bytes))
     };
     let arguments: Vec<OsString> = words.split_whitespace().map(raw).collect();
-    Ran::of(words, desk.command_of(arguments).output().unwrap())
+    Ran::of(words, workspace.command_of(arguments).output().unwrap())
 }
 
 #[test]
 fn a_path_need_not_be_text_wherever_one_is_given() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let copy = |from: &str, to: &[u8]| {
-        fs::copy(desk.path(from), desk.path("").join(OsStr::from_bytes(to))).unwrap();
+        fs::copy(workspace.path(from), workspace.path("").join(OsStr::from_bytes(to))).unwrap();
     };
     copy("x.npy", b"a\xff=b.npy");
     copy("net.onnx", b"n\xff.onnx");
     copy("labels.txt", b"l\xff.txt");
-    run(&desk, "keygen --out k@").succeeds();
-    run(&desk, "keygen --out more@").succeeds();
+    run(&workspace, "keygen --out k@").succeeds();
+    run(&workspace, "keygen --out more@").succeeds();
     let seal = "seal n@.onnx --owner k@/owner.key --labels l@.txt";
-    run(&desk, &format!("{seal} --host k@/host.pub -o a@.ring")).succeeds();
-    run(&desk, &format!("{seal} --host 1-2=k@/host.pub --host 3-5=more@/host.pub -o b@.ring"))
+    run(&workspace, &format!("{seal} --host k@/host.pub -o a@.ring")).succeeds();
+    run(&workspace, &format!("{seal} --host 1-2=k@/host.pub --host 3-5=more@/host.pub -o b@.ring"))
         .succeeds();
-    run(&desk, &format!("{seal} --host k@/host.pub --previous a@.ring -o c@.ring")).succeeds();
-    run(&desk, "grant a@.ring --owner-key k@/owner.key --host 1-5=more@/host.pub").succeeds();
-    run(&desk, "verify a@.ring --owner k@/owner.pub --key more@/host.key").succeeds();
+    run(&workspace, &format!("{seal} --host k@/host.pub --previous a@.ring -o c@.ring")).succeeds();
+    run(&workspace, "grant a@.ring --owner-key k@/owner.key --host 1-5=more@/host.pub").succeeds();
+    run(&workspace, "verify a@.ring --owner k@/owner.pub --key more@/host.key").succeeds();
     let owner = "--owner k@/owner.pub";
     let asked = format!("run a@.ring {owner} --key k@/host.key --ledger led@ --new-ledger");
-    run(&desk, &format!("{asked} --input a@=b.npy --receipt r@ --output-dir o@ --save-inputs i@"))
-        .succeeds();
+    run(
+        &workspace,
+        &format!("{asked} --input a@=b.npy --receipt r@ --output-dir o@ --save-inputs i@"),
+    )
+    .succeeds();
     let named = format!("run a@.ring {owner} --key k@/host.key --input image=a@=b.npy");
-    run(&desk, &named).succeeds();
-    run(&desk, &format!("{named} --input image=none@.npy")).exits(1).says("none\u{fffd}.npy");
+    run(&workspace, &named).succeeds();
+    run(&workspace, &format!("{named} --input image=none@.npy")).exits(1).says("none\u{fffd}.npy");
     let receipt = format!("receipt verify r@ --ring a@.ring {owner} --ledger led@");
-    run(&desk, &format!("{receipt} --input a@=b.npy --output logits=o@/logits.npy")).succeeds();
-    run(&desk, "ledger prove --ledger led@ -o p@").succeeds();
-    run(&desk, &format!("export a@.ring --key k@/owner.key {owner} -o e@.onnx")).succeeds();
-    run(&desk, "trust add k@/owner.pub").succeeds();
-    run(&desk, "trust list --json").succeeds().json();
-    run(&desk, "trust remove k@/owner.pub").succeeds();
-    run(&desk, "trust remove --path a@.ring").succeeds();
-    run(&desk, "trust remove --ledger led@").succeeds();
+    run(&workspace, &format!("{receipt} --input a@=b.npy --output logits=o@/logits.npy"))
+        .succeeds();
+    run(&workspace, "ledger prove --ledger led@ -o p@").succeeds();
+    run(&workspace, &format!("export a@.ring --key k@/owner.key {owner} -o e@.onnx")).succeeds();
+    run(&workspace, "trust add k@/owner.pub").succeeds();
+    run(&workspace, "trust list --json").succeeds().json();
+    run(&workspace, "trust remove k@/owner.pub").succeeds();
+    run(&workspace, "trust remove --path a@.ring").succeeds();
+    run(&workspace, "trust remove --ledger led@").succeeds();
 }
 
 /// What the machine refuses says nothing of what is in a file.
 #[test]
 fn what_cannot_be_read_is_never_called_tampered_with() {
-    let desk = Desk::with_trusted_ring();
-    fs::create_dir(desk.path("folder")).unwrap();
+    let workspace = Workspace::with_trusted_ring();
+    fs::create_dir(workspace.path("folder")).unwrap();
     let long = "n".repeat(300);
     for path in ["none", "net.ring/none", "folder", long.as_str()] {
         for words in [
@@ -77,53 +81,53 @@ fn what_cannot_be_read_is_never_called_tampered_with() {
             format!("grant {path} --owner-key keys/owner.key --host keys/host.pub"),
             format!("export {path} --key keys/owner.key -o e.onnx"),
         ] {
-            desk.run(&words).exits(1);
+            workspace.run(&words).exits(1);
         }
     }
     for path in ["none", "net.ring", "net.ring/none", "folder", long.as_str()] {
         for words in ["show", "verify", "checkpoint", "prove"] {
-            desk.run(&format!("ledger {words} --ledger {path}")).exits(1);
+            workspace.run(&format!("ledger {words} --ledger {path}")).exits(1);
         }
         let run = "run net.ring --key keys/host.key --input x.npy --ledger";
-        desk.run(&format!("{run} {path}")).exits(1);
+        workspace.run(&format!("{run} {path}")).exits(1);
     }
     for path in ["net.ring/none", "folder", long.as_str()] {
-        desk.run(&format!("verify net.ring --trust {path}")).exits(1);
+        workspace.run(&format!("verify net.ring --trust {path}")).exits(1);
     }
 }
 
 #[test]
 fn a_ledger_that_may_not_be_read_is_not_called_damaged() {
-    let desk = Desk::with_trusted_ring();
-    desk.run("ledger init ledger").succeeds();
+    let workspace = Workspace::with_trusted_ring();
+    workspace.run("ledger init ledger").succeeds();
     let forbidden = fs::Permissions::from_mode(0o000);
-    fs::set_permissions(desk.path("ledger/ledger.redb"), forbidden).unwrap();
+    fs::set_permissions(workspace.path("ledger/ledger.redb"), forbidden).unwrap();
     // For root nothing is forbidden.
-    if fs::read(desk.path("ledger/ledger.redb")).is_ok() {
+    if fs::read(workspace.path("ledger/ledger.redb")).is_ok() {
         return;
     }
-    desk.run("ledger show --ledger ledger").exits(1);
-    desk.run("ledger verify --ledger ledger").exits(1);
+    workspace.run("ledger show --ledger ledger").exits(1);
+    workspace.run("ledger verify --ledger ledger").exits(1);
 }
 
 #[test]
 fn a_target_that_cannot_be_written_is_refused_before_the_work() {
-    let desk = Desk::with_trusted_ring();
+    let workspace = Workspace::with_trusted_ring();
     let long = "n".repeat(300);
     let run = "run net.ring --key keys/host.key --input x.npy --ledger ledger --new-ledger";
     for target in ["none/x", "net.ring/x", long.as_str()] {
-        desk.run(&format!("{run} --receipt {target}")).exits(1);
-        desk.run(&format!("export net.ring --key keys/owner.key -o {target}")).exits(1);
+        workspace.run(&format!("{run} --receipt {target}")).exits(1);
+        workspace.run(&format!("export net.ring --key keys/owner.key -o {target}")).exits(1);
         let seal = "seal net.onnx --owner keys/owner.key --host keys/host.pub -o";
-        desk.run(&format!("{seal} {target}")).exits(1);
+        workspace.run(&format!("{seal} {target}")).exits(1);
     }
     for folder in ["net.ring", "net.ring/x", long.as_str()] {
-        desk.run(&format!("{run} --output-dir {folder}")).exits(1);
-        desk.run(&format!("{run} --save-inputs {folder}")).exits(1);
+        workspace.run(&format!("{run} --output-dir {folder}")).exits(1);
+        workspace.run(&format!("{run} --save-inputs {folder}")).exits(1);
     }
-    assert!(!desk.path("ledger").exists(), "nothing was decided");
+    assert!(!workspace.path("ledger").exists(), "nothing was decided");
     // The longest name that there is.
     let name = "n".repeat(255);
-    desk.run(&format!("export net.ring --key keys/owner.key -o {name}")).succeeds();
-    assert!(desk.path(&name).exists());
+    workspace.run(&format!("export net.ring --key keys/owner.key -o {name}")).succeeds();
+    assert!(workspace.path(&name).exists());
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::desk::{Desk, zoo};
+use crate::workspace::{Workspace, zoo};
 
 /// An image of the sample as an uncompressed 24-bit BMP file.
 fn bitmap(index: usize) -> Vec<u8> {
@@ -26,36 +26,36 @@ fn bitmap(index: usize) -> Vec<u8> {
 
 #[test]
 fn a_picture_gives_the_answer_of_the_tensor_that_it_is() {
-    let desk = Desk::with_keys();
-    desk.seal("net.ring", "--preprocess resize=28,color=gray,scale=1/255");
-    fs::write(desk.path("bag.bmp"), bitmap(0)).unwrap();
+    let workspace = Workspace::with_keys();
+    workspace.seal("net.ring", "--preprocess resize=28,color=gray,scale=1/255");
+    fs::write(workspace.path("bag.bmp"), bitmap(0)).unwrap();
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --output-dir";
-    desk.run(&format!("{run} tensor --input x.npy")).succeeds();
-    let ran = desk.run(&format!("{run} picture --input bag.bmp")).succeeds();
+    workspace.run(&format!("{run} tensor --input x.npy")).succeeds();
+    let ran = workspace.run(&format!("{run} picture --input bag.bmp")).succeeds();
     assert!(ran.stdout.contains("Bag"), "{}", ran.stdout);
-    let logits = |dir: &str| fs::read(desk.path(dir).join("logits.npy")).unwrap();
+    let logits = |dir: &str| fs::read(workspace.path(dir).join("logits.npy")).unwrap();
     assert_eq!(logits("tensor"), logits("picture"));
     let plain = "run net.onnx --plain --input bag.bmp --output-dir plain --preprocess";
-    desk.run(&format!("{plain} resize=28,color=gray,scale=1/255")).succeeds();
+    workspace.run(&format!("{plain} resize=28,color=gray,scale=1/255")).succeeds();
     assert_eq!(logits("plain"), logits("picture"));
 }
 
 #[test]
 fn pictures_that_do_not_fit_are_refused() {
-    let desk = Desk::with_keys();
+    let workspace = Workspace::with_keys();
     let good = bitmap(0);
-    fs::write(desk.path("bag.bmp"), &good).unwrap();
-    fs::write(desk.path("half.bmp"), &good[..900]).unwrap();
+    fs::write(workspace.path("bag.bmp"), &good).unwrap();
+    fs::write(workspace.path("half.bmp"), &good[..900]).unwrap();
     let run = |ring: &str, picture: &str| {
         let keys = "--owner keys/owner.pub --key keys/host.key";
-        desk.run(&format!("run {ring} {keys} --input {picture}"))
+        workspace.run(&format!("run {ring} {keys} --input {picture}"))
     };
-    desk.seal("none.ring", "");
+    workspace.seal("none.ring", "");
     run("none.ring", "bag.bmp").exits(1).says("--preprocess");
     // Three channels where the network takes one.
-    desk.seal("three.ring", "--preprocess resize=28,scale=1/255");
+    workspace.seal("three.ring", "--preprocess resize=28,scale=1/255");
     run("three.ring", "bag.bmp").exits(1).says("[1, 3, 28, 28]");
-    desk.seal("net.ring", "--preprocess resize=28,color=gray,scale=1/255");
+    workspace.seal("net.ring", "--preprocess resize=28,color=gray,scale=1/255");
     run("net.ring", "half.bmp").exits(1).says("half.bmp");
     run("net.ring", "labels.txt").exits(1).says("labels.txt");
 }
@@ -63,29 +63,29 @@ fn pictures_that_do_not_fit_are_refused() {
 /// The recipe is sealed in Genesis, which an auditor cannot open: the host writes the tensors that it asked.
 #[test]
 fn a_picture_is_held_against_a_receipt_by_the_tensor_that_the_host_saved() {
-    let desk = Desk::with_keys();
-    desk.seal("net.ring", "--preprocess resize=28,color=gray,scale=1/255");
-    fs::write(desk.path("bag.bmp"), bitmap(0)).unwrap();
-    fs::write(desk.path("other.bmp"), bitmap(1)).unwrap();
+    let workspace = Workspace::with_keys();
+    workspace.seal("net.ring", "--preprocess resize=28,color=gray,scale=1/255");
+    fs::write(workspace.path("bag.bmp"), bitmap(0)).unwrap();
+    fs::write(workspace.path("other.bmp"), bitmap(1)).unwrap();
     let keys = "--owner keys/owner.pub --key keys/host.key";
     let run = format!("run net.ring {keys} --receipt x.receipt --input bag.bmp --input other.bmp");
-    desk.run(&format!("{run} --output-dir out --save-inputs out")).succeeds();
+    workspace.run(&format!("{run} --output-dir out --save-inputs out")).succeeds();
     let mut written: Vec<_> =
-        fs::read_dir(desk.path("out")).unwrap().map(|f| f.unwrap().file_name()).collect();
+        fs::read_dir(workspace.path("out")).unwrap().map(|f| f.unwrap().file_name()).collect();
     written.sort();
     assert_eq!(written, ["0-image.npy", "0-logits.npy", "1-image.npy", "1-logits.npy"]);
 
     let verify = "receipt verify x.receipt --ring net.ring --owner keys/owner.pub";
-    desk.run(&format!("{verify} --input bag.bmp")).exits(1).says("hint: have the host write");
+    workspace.run(&format!("{verify} --input bag.bmp")).exits(1).says("hint: have the host write");
     let pair = |input: u8, output: u8| {
         format!("{verify} --input out/{input}-image.npy --output out/{output}-logits.npy --json")
     };
     for query in [0, 1] {
-        let held = desk.run(&pair(query, query)).succeeds().json();
+        let held = workspace.run(&pair(query, query)).succeeds().json();
         assert_eq!(
             held["compared"],
             serde_json::json!({ "inputs": 1, "outputs": 1, "queries": 2 })
         );
     }
-    desk.run(&pair(0, 1)).exits(3).says("other inputs or outputs");
+    workspace.run(&pair(0, 1)).exits(3).says("other inputs or outputs");
 }

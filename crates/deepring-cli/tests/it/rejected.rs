@@ -2,55 +2,57 @@
 
 use deepring_infer::write_npy;
 
-use crate::desk::{Desk, images};
+use crate::workspace::{Workspace, images};
 
 /// `big.npy`: an image with one finite pixel that no check can bound.
-fn desk() -> Desk {
-    let desk = Desk::with_ring();
+fn workspace() -> Workspace {
+    let workspace = Workspace::with_ring();
     let image = images(0, 1);
     let mut data = image.data().to_vec();
     data[400..404].copy_from_slice(&1e25f32.to_le_bytes());
     let dims = image.dims().to_vec();
     let big = deepring::TensorValue::new("image", deepring::DType::F32, dims, data).unwrap();
-    write_npy(&desk.path("big.npy"), &big).unwrap();
-    write_npy(&desk.path("y.npy"), &images(1, 2)).unwrap();
-    desk
+    write_npy(&workspace.path("big.npy"), &big).unwrap();
+    write_npy(&workspace.path("y.npy"), &images(1, 2)).unwrap();
+    workspace
 }
 
 const RUN: &str = "run net.ring --owner keys/owner.pub --key keys/host.key";
 
 #[test]
 fn the_other_queries_of_a_batch_are_answered_and_no_alarm_is_raised() {
-    let desk = desk();
-    let alone = desk.run(&format!("{RUN} --input x.npy --input y.npy --json")).succeeds().json();
+    let workspace = workspace();
+    let alone =
+        workspace.run(&format!("{RUN} --input x.npy --input y.npy --json")).succeeds().json();
     assert_eq!(alone["rejected"], serde_json::json!([]));
     let batch = format!(
         "{RUN} --input x.npy --input big.npy --input y.npy --ledger ledger --new-ledger --receipt r \
          --output-dir out"
     );
-    let ran = desk.run(&format!("{batch} --json")).exits(1).says("query 1 (big.npy)").json();
+    let ran = workspace.run(&format!("{batch} --json")).exits(1).says("query 1 (big.npy)").json();
     assert_eq!(ran["verdict"], "intact");
     let (outputs, wanted) = (&ran["outputs"], &alone["outputs"]);
     assert_eq!(outputs.as_array().unwrap().len(), 2);
     for (at, query) in [(0, 0), (1, 2)] {
         assert_eq!(outputs[at]["query"], query);
         assert_eq!(outputs[at]["top"], wanted[at]["top"]);
-        assert!(desk.path(&format!("out/{query}-logits.npy")).exists());
+        assert!(workspace.path(&format!("out/{query}-logits.npy")).exists());
     }
-    assert!(!desk.path("out/1-logits.npy").exists());
+    assert!(!workspace.path("out/1-logits.npy").exists());
     assert_eq!(ran["rejected"][0]["query"], 1);
     assert!(ran["rejected"][0]["error"].as_str().unwrap().contains("2^60"));
-    let shown = desk.run("ledger show --ledger ledger").succeeds().stdout;
+    let shown = workspace.run("ledger show --ledger ledger").succeeds().stdout;
     assert!(!shown.contains("ALARM"), "{shown}");
     let verify = "receipt verify r --ring net.ring --owner keys/owner.pub --ledger ledger";
-    desk.run(&format!("{verify} --input x.npy --input y.npy")).succeeds();
-    desk.run(&format!("{verify} --input big.npy")).exits(3);
+    workspace.run(&format!("{verify} --input x.npy --input y.npy")).succeeds();
+    workspace.run(&format!("{verify} --input big.npy")).exits(3);
 }
 
 #[test]
 fn people_are_told_which_query_is_at_fault() {
-    let desk = desk();
-    let ran = desk.run(&format!("{RUN} --input big.npy --input x.npy --input big.npy")).exits(1);
+    let workspace = workspace();
+    let ran =
+        workspace.run(&format!("{RUN} --input big.npy --input x.npy --input big.npy")).exits(1);
     assert!(ran.stdout.contains("x.npy\n") && !ran.stdout.contains("big.npy"), "{}", ran.stdout);
     assert!(ran.stdout.contains("decision "), "{}", ran.stdout);
     ran.says("query 0 (big.npy)").says("query 2 (big.npy)");
@@ -58,8 +60,11 @@ fn people_are_told_which_query_is_at_fault() {
 
 #[test]
 fn a_query_alone_that_is_at_fault_is_refused() {
-    let desk = desk();
-    desk.run(&format!("{RUN} --input big.npy --ledger ledger --new-ledger")).exits(1).says("2^60");
-    let shown = desk.run("ledger show --ledger ledger").succeeds().stdout;
+    let workspace = workspace();
+    workspace
+        .run(&format!("{RUN} --input big.npy --ledger ledger --new-ledger"))
+        .exits(1)
+        .says("2^60");
+    let shown = workspace.run("ledger show --ledger ledger").succeeds().stdout;
     assert!(!shown.contains("ALARM"), "{shown}");
 }

@@ -5,21 +5,21 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::desk::Desk;
+use crate::workspace::Workspace;
 
 const RUN: &str = "run ring/net.ring --owner keys/owner.pub --key keys/host.key --json";
 
 /// Ring, trust store and what is written have folders of their own, as they would where it matters.
-fn desk() -> Desk {
-    let desk = Desk::with_ring();
+fn workspace() -> Workspace {
+    let workspace = Workspace::with_ring();
     for folder in ["ring", "in"] {
-        fs::create_dir(desk.path(folder)).unwrap();
+        fs::create_dir(workspace.path(folder)).unwrap();
     }
-    fs::rename(desk.path("net.ring"), desk.path("ring/net.ring")).unwrap();
+    fs::rename(workspace.path("net.ring"), workspace.path("ring/net.ring")).unwrap();
     for input in ["x.npy", "batch.npy"] {
-        fs::rename(desk.path(input), desk.path("in").join(input)).unwrap();
+        fs::rename(workspace.path(input), workspace.path("in").join(input)).unwrap();
     }
-    desk
+    workspace
 }
 
 /// Without what differs from run to run.
@@ -32,14 +32,14 @@ fn answer(mut document: Value) -> Value {
 
 #[test]
 fn a_sandboxed_run_answers_as_before() {
-    let desk = desk();
+    let workspace = workspace();
     for (new, input) in [("--new-ledger", "in/x.npy"), ("", "image=in/x.npy"), ("", "in/batch.npy")]
     {
-        let free = desk.run(&format!("{RUN} --input {input}")).succeeds().json();
+        let free = workspace.run(&format!("{RUN} --input {input}")).succeeds().json();
         let more = "--sandbox --trust store/trust.json --ledger records/ledger --receipt out/x.receipt \
                     --output-dir out/tensors";
-        fs::create_dir_all(desk.path("out")).unwrap();
-        let ran = desk.run(&format!("{RUN} --input {input} {more} {new}")).succeeds();
+        fs::create_dir_all(workspace.path("out")).unwrap();
+        let ran = workspace.run(&format!("{RUN} --input {input} {more} {new}")).succeeds();
         assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
         let ran = ran.json();
         let sandbox = &ran["hardening"]["sandbox"];
@@ -49,49 +49,49 @@ fn a_sandboxed_run_answers_as_before() {
     }
     let verify = "receipt verify out/x.receipt --ring ring/net.ring --owner keys/owner.pub";
     let given = "--input in/batch.npy --output out/tensors/logits.npy --ledger records/ledger";
-    desk.run(&format!("{verify} {given}")).succeeds();
-    assert!(desk.path("store/trust.json").exists(), "the store was written");
+    workspace.run(&format!("{verify} {given}")).succeeds();
+    assert!(workspace.path("store/trust.json").exists(), "the store was written");
     let words = "no network, no programs";
-    desk.run(&format!("{RUN} --input in/x.npy --sandbox -v")).succeeds().says(words);
+    workspace.run(&format!("{RUN} --input in/x.npy --sandbox -v")).succeeds().says(words);
 }
 
 #[test]
 fn a_sandboxed_run_saves_inputs_and_reads_a_ledgers_key_from_elsewhere() {
-    let desk = desk();
-    desk.run("ledger init ledger").succeeds();
-    fs::create_dir(desk.path("pins")).unwrap();
-    fs::rename(desk.path("ledger/log.pub"), desk.path("pins/log.pub")).unwrap();
-    fs::copy(desk.path("pins/log.pub"), desk.path("ledger/log.pub")).unwrap();
+    let workspace = workspace();
+    workspace.run("ledger init ledger").succeeds();
+    fs::create_dir(workspace.path("pins")).unwrap();
+    fs::rename(workspace.path("ledger/log.pub"), workspace.path("pins/log.pub")).unwrap();
+    fs::copy(workspace.path("pins/log.pub"), workspace.path("ledger/log.pub")).unwrap();
     let more = "--sandbox --trust store/trust.json --ledger ledger --ledger-key pins/log.pub --save-inputs saved/in";
-    desk.run(&format!("{RUN} --input in/x.npy {more}")).succeeds();
-    let saved = fs::read_dir(desk.path("saved/in")).unwrap().count();
+    workspace.run(&format!("{RUN} --input in/x.npy {more}")).succeeds();
+    let saved = fs::read_dir(workspace.path("saved/in")).unwrap().count();
     assert_eq!(saved, 1);
 }
 
 #[test]
 fn a_sandboxed_run_writes_to_the_store_that_a_link_leads_to() {
-    let desk = desk();
-    fs::create_dir_all(desk.path("real")).unwrap();
-    fs::create_dir_all(desk.path("store")).unwrap();
-    desk.run("trust add keys/owner.pub --trust real/trust.json").succeeds();
-    std::os::unix::fs::symlink("../real/trust.json", desk.path("store/trust.json")).unwrap();
+    let workspace = workspace();
+    fs::create_dir_all(workspace.path("real")).unwrap();
+    fs::create_dir_all(workspace.path("store")).unwrap();
+    workspace.run("trust add keys/owner.pub --trust real/trust.json").succeeds();
+    std::os::unix::fs::symlink("../real/trust.json", workspace.path("store/trust.json")).unwrap();
     let more = "--sandbox --trust store/trust.json";
-    let ran = desk.run(&format!("{RUN} --input in/x.npy {more}")).succeeds();
+    let ran = workspace.run(&format!("{RUN} --input in/x.npy {more}")).succeeds();
     assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
-    assert!(desk.path("store/trust.json").is_symlink());
-    let known = desk.run("trust list --json --trust real/trust.json").succeeds().json();
+    assert!(workspace.path("store/trust.json").is_symlink());
+    let known = workspace.run("trust list --json --trust real/trust.json").succeeds().json();
     assert_eq!(known["rings"].as_array().unwrap().len(), 1);
 }
 
 #[test]
 fn a_sandboxed_run_refuses_what_a_run_refuses() {
-    let desk = desk();
+    let workspace = workspace();
     // A file that is not there is not said to be forbidden.
-    let none = desk.run(&format!("{RUN} --input in/none.npy --sandbox")).exits(1);
+    let none = workspace.run(&format!("{RUN} --input in/none.npy --sandbox")).exits(1);
     assert!(none.stderr.contains("in/none.npy: No such file"), "{}", none.stderr);
-    let at = desk.ring("ring/net.ring").stored_at(1, 0).unwrap();
-    desk.flip("ring/net.ring", usize::try_from(at).unwrap());
-    let ran = desk
+    let at = workspace.ring("ring/net.ring").stored_at(1, 0).unwrap();
+    workspace.flip("ring/net.ring", usize::try_from(at).unwrap());
+    let ran = workspace
         .run(&format!("{RUN} --input in/x.npy --sandbox --ledger ledger --new-ledger"))
         .exits(3)
         .json();

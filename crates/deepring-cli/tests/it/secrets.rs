@@ -4,34 +4,36 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::desk::Desk;
+use crate::workspace::Workspace;
 
 #[test]
 fn secret_keys_have_mode_0600_whatever_the_umask() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let mut shell = std::process::Command::new("sh");
     let script = format!("umask 0; exec {} keygen --out keys", env!("CARGO_BIN_EXE_deepring"));
-    shell.args(["-c", &script]).current_dir(desk.path(""));
-    desk.surround(&mut shell);
+    shell.args(["-c", &script]).current_dir(workspace.path(""));
+    workspace.surround(&mut shell);
     assert!(shell.output().unwrap().status.success());
-    let mode = |name: &str| fs::metadata(desk.path(name)).unwrap().permissions().mode() & 0o777;
+    let mode =
+        |name: &str| fs::metadata(workspace.path(name)).unwrap().permissions().mode() & 0o777;
     for name in ["keys/owner.key", "keys/host.key"] {
         assert_eq!(mode(name), 0o600, "{name}");
     }
-    desk.seal("net.ring", "");
-    desk.run("ledger init ledger").succeeds();
-    desk.run(
-        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger",
-    )
-    .succeeds();
+    workspace.seal("net.ring", "");
+    workspace.run("ledger init ledger").succeeds();
+    workspace
+        .run(
+            "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger",
+        )
+        .succeeds();
     assert_eq!(mode("ledger/log.key"), 0o600);
 }
 
 #[test]
 fn a_secret_key_that_others_can_read_or_write_is_refused_with_the_command_that_helps() {
-    let desk = Desk::with_ring();
+    let workspace = Workspace::with_ring();
     let set = |name: &str, mode| {
-        fs::set_permissions(desk.path(name), fs::Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(workspace.path(name), fs::Permissions::from_mode(mode)).unwrap();
     };
     for mode in [0o644, 0o660, 0o602] {
         set("keys/host.key", mode);
@@ -43,41 +45,43 @@ fn a_secret_key_that_others_can_read_or_write_is_refused_with_the_command_that_h
             "grant net.ring --owner-key keys/owner.key --host keys/host.pub",
             "seal net.onnx --owner keys/owner.key --host keys/host.pub -o a.ring",
         ] {
-            desk.run(words).exits(1).says("hint: chmod 600 keys/");
+            workspace.run(words).exits(1).says("hint: chmod 600 keys/");
         }
     }
     set("keys/host.key", 0o400);
-    desk.run("run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy").succeeds();
+    workspace
+        .run("run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy")
+        .succeeds();
 }
 
 #[test]
 fn no_key_file_is_ever_overwritten_and_none_is_made_beside_one_that_is_there() {
     for there in ["owner.key", "owner.pub", "host.key", "host.pub"] {
-        let desk = Desk::new();
-        fs::create_dir(desk.path("keys")).unwrap();
-        fs::write(desk.path("keys").join(there), "mine").unwrap();
-        desk.run("keygen --out keys").exits(1).says("never overwritten");
-        assert_eq!(fs::read_to_string(desk.path("keys").join(there)).unwrap(), "mine");
-        assert_eq!(fs::read_dir(desk.path("keys")).unwrap().count(), 1);
+        let workspace = Workspace::new();
+        fs::create_dir(workspace.path("keys")).unwrap();
+        fs::write(workspace.path("keys").join(there), "mine").unwrap();
+        workspace.run("keygen --out keys").exits(1).says("never overwritten");
+        assert_eq!(fs::read_to_string(workspace.path("keys").join(there)).unwrap(), "mine");
+        assert_eq!(fs::read_dir(workspace.path("keys")).unwrap().count(), 1);
     }
 }
 
 #[test]
 fn a_link_in_a_keys_place_is_not_followed() {
-    let desk = Desk::new();
-    fs::create_dir(desk.path("keys")).unwrap();
-    std::os::unix::fs::symlink("elsewhere", desk.path("keys/host.key")).unwrap();
-    desk.run("keygen --out keys").exits(1);
-    assert!(!desk.path("keys/elsewhere").exists());
+    let workspace = Workspace::new();
+    fs::create_dir(workspace.path("keys")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", workspace.path("keys/host.key")).unwrap();
+    workspace.run("keygen --out keys").exits(1);
+    assert!(!workspace.path("keys/elsewhere").exists());
 }
 
 #[test]
 fn no_secret_is_ever_printed() {
-    let desk = Desk::with_ring();
+    let workspace = Workspace::with_ring();
     let secrets: Vec<String> = ["keys/owner.key", "keys/host.key"]
         .iter()
         .flat_map(|name| {
-            let text = fs::read_to_string(desk.path(name)).unwrap();
+            let text = fs::read_to_string(workspace.path(name)).unwrap();
             text.lines().filter(|l| !l.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
         })
         .collect();
@@ -92,7 +96,7 @@ fn no_secret_is_ever_printed() {
         "run net.ring --owner keys/owner.pub --key keys/owner.key --input x.npy",
         "ledger show --ledger ledger --json",
     ] {
-        let mut command = desk.command(words);
+        let mut command = workspace.command(words);
         let output = command.env("DEEPRING_LOG", "trace").output().unwrap();
         for printed in [output.stdout, output.stderr] {
             let printed = String::from_utf8_lossy(&printed);

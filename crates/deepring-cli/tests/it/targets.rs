@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::desk::Desk;
+use crate::workspace::Workspace;
 
 const RUN: &str = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
 
@@ -22,13 +22,13 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// A trusted ring, somebody's keys, ledger and trust store in `theirs`, and what outputs are made of.
-fn desk() -> Desk {
-    let desk = Desk::with_trusted_ring();
-    desk.run("keygen --out theirs").succeeds();
-    desk.run("ledger init theirs/ledger --trust theirs/store").succeeds();
-    desk.run("ledger init ledger").succeeds();
-    desk.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
-    desk
+fn workspace() -> Workspace {
+    let workspace = Workspace::with_trusted_ring();
+    workspace.run("keygen --out theirs").succeeds();
+    workspace.run("ledger init theirs/ledger --trust theirs/store").succeeds();
+    workspace.run("ledger init ledger").succeeds();
+    workspace.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
+    workspace
 }
 
 const KEPT: [&str; 8] = [
@@ -44,8 +44,8 @@ const KEPT: [&str; 8] = [
 
 #[test]
 fn no_command_writes_over_anybodys_key_ledger_or_trust_store() {
-    let desk = desk();
-    let before = contents(&desk.path("theirs"));
+    let workspace = workspace();
+    let before = contents(&workspace.path("theirs"));
     for kept in KEPT {
         for words in [
             "export net.ring --key keys/owner.key -o".to_owned(),
@@ -60,10 +60,13 @@ fn no_command_writes_over_anybodys_key_ledger_or_trust_store() {
             #[cfg(feature = "attacks")]
             "attack x.receipt --kind receipt-replay -o".to_owned(),
         ] {
-            desk.run(&format!("{words} theirs/{kept}")).exits(1).says("no other command replaces");
+            workspace
+                .run(&format!("{words} theirs/{kept}"))
+                .exits(1)
+                .says("no other command replaces");
         }
-        desk.run(&format!("repair theirs/{kept} --from net.ring")).exits(3);
-        assert!(contents(&desk.path("theirs")) == before, "{kept}");
+        workspace.run(&format!("repair theirs/{kept} --from net.ring")).exits(3);
+        assert!(contents(&workspace.path("theirs")) == before, "{kept}");
     }
 }
 
@@ -71,13 +74,13 @@ fn no_command_writes_over_anybodys_key_ledger_or_trust_store() {
 #[cfg(unix)]
 #[test]
 fn files_that_a_command_names_itself_are_no_more_written_over_nor_through_links() {
-    let desk = desk();
-    let before = contents(&desk.path("theirs"));
+    let workspace = workspace();
+    let before = contents(&workspace.path("theirs"));
     let plant = |folder: &str, name: &str, kept: &str| {
-        fs::create_dir_all(desk.path(folder)).unwrap();
-        let place = desk.path(folder).join(name);
+        fs::create_dir_all(workspace.path(folder)).unwrap();
+        let place = workspace.path(folder).join(name);
         let _ = fs::remove_file(&place);
-        std::os::unix::fs::symlink(desk.path("theirs").join(kept), place).unwrap();
+        std::os::unix::fs::symlink(workspace.path("theirs").join(kept), place).unwrap();
     };
     for kept in ["owner.key", "store", "ledger/log.key", "ledger/ledger.redb"] {
         for (part, name) in [
@@ -90,18 +93,18 @@ fn files_that_a_command_names_itself_are_no_more_written_over_nor_through_links(
             let folder = format!("{name}-{}", kept.replace('/', "-"));
             plant(&folder, name, kept);
             let words = format!("bench {part} -o {folder}");
-            desk.run(&words).exits(1).says("no other command replaces");
+            workspace.run(&words).exits(1).says("no other command replaces");
         }
         for (option, name) in [("--output-dir", "logits.npy"), ("--save-inputs", "image.npy")] {
             let folder = format!("{option}-{}", kept.replace('/', "-"));
             let folder = folder.trim_start_matches('-');
             plant(folder, name, kept);
             let words = format!("{RUN} {option} {folder} --ledger ledger");
-            let recorded = desk.acknowledged("ledger");
-            desk.run(&words).exits(1).says("no other command replaces");
-            assert_eq!(desk.acknowledged("ledger"), recorded, "decided before it was refused");
+            let recorded = workspace.acknowledged("ledger");
+            workspace.run(&words).exits(1).says("no other command replaces");
+            assert_eq!(workspace.acknowledged("ledger"), recorded, "decided before it was refused");
         }
-        assert!(contents(&desk.path("theirs")) == before, "{kept}");
+        assert!(contents(&workspace.path("theirs")) == before, "{kept}");
     }
 }
 
@@ -111,13 +114,13 @@ fn files_that_a_command_names_itself_are_no_more_written_over_nor_through_links(
 fn nothing_is_written_or_read_in_another_view_of_the_folders() {
     use std::io::{BufRead as _, BufReader};
     use std::process::{Command, Stdio};
-    let desk = desk();
-    fs::create_dir(desk.path("mnt")).unwrap();
-    fs::copy(desk.path("net.ring"), desk.path("mnt/a.ring")).unwrap();
+    let workspace = workspace();
+    fs::create_dir(workspace.path("mnt")).unwrap();
+    fs::copy(workspace.path("net.ring"), workspace.path("mnt/a.ring")).unwrap();
     let script = "mount -t tmpfs none mnt && cp theirs/owner.key mnt/k && cp net.ring mnt/a.ring && echo well && read end";
     let mut other = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
-        .current_dir(desk.path(""))
+        .current_dir(workspace.path(""))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -129,9 +132,9 @@ fn nothing_is_written_or_read_in_another_view_of_the_folders() {
         other.wait().unwrap();
         return;
     }
-    let theirs = format!("/proc/{}/root{}", other.id(), desk.path("mnt").display());
+    let theirs = format!("/proc/{}/root{}", other.id(), workspace.path("mnt").display());
     let read = |name: &str| fs::read(format!("{theirs}/{name}")).unwrap();
-    let before = (read("k"), read("a.ring"), contents(&desk.path("mnt")));
+    let before = (read("k"), read("a.ring"), contents(&workspace.path("mnt")));
     for words in [
         format!("seal net.onnx --owner keys/owner.key --host keys/host.pub -o {theirs}/k"),
         format!("export net.ring --key keys/owner.key -o {theirs}/k"),
@@ -140,8 +143,8 @@ fn nothing_is_written_or_read_in_another_view_of_the_folders() {
         format!("bench -o {theirs}"),
         format!("verify {theirs}/a.ring"),
     ] {
-        desk.run(&words).exits(1).says("that no name leads to");
-        assert!((read("k"), read("a.ring"), contents(&desk.path("mnt"))) == before, "{words}");
+        workspace.run(&words).exits(1).says("that no name leads to");
+        assert!((read("k"), read("a.ring"), contents(&workspace.path("mnt"))) == before, "{words}");
     }
     drop(other.stdin.take());
     other.wait().unwrap();
@@ -149,13 +152,13 @@ fn nothing_is_written_or_read_in_another_view_of_the_folders() {
 
 #[test]
 fn an_output_is_no_file_that_the_same_command_reads_or_writes_else() {
-    let desk = desk();
-    fs::create_dir(desk.path("out")).unwrap();
-    fs::copy(desk.path("x.npy"), desk.path("out/logits.npy")).unwrap();
-    fs::copy(desk.path("ledger/log.pub"), desk.path("ours.pub")).unwrap();
-    desk.run("trust add keys/owner.pub --trust new.json").succeeds();
-    let recorded = || desk.acknowledged("ledger");
-    let (before, entries) = (desk.files(), recorded());
+    let workspace = workspace();
+    fs::create_dir(workspace.path("out")).unwrap();
+    fs::copy(workspace.path("x.npy"), workspace.path("out/logits.npy")).unwrap();
+    fs::copy(workspace.path("ledger/log.pub"), workspace.path("ours.pub")).unwrap();
+    workspace.run("trust add keys/owner.pub --trust new.json").succeeds();
+    let recorded = || workspace.acknowledged("ledger");
+    let (before, entries) = (workspace.files(), recorded());
     let pinned = format!("{RUN} --ledger ledger --ledger-key ours.pub");
     for words in [
         format!("{pinned} --receipt x.npy"),
@@ -178,22 +181,22 @@ fn an_output_is_no_file_that_the_same_command_reads_or_writes_else() {
         "ledger prove --ledger ledger --ledger-key ours.pub -o ours.pub".to_owned(),
         "export net.ring --key keys/owner.key --owner keys/owner.pub -o keys/owner.pub".to_owned(),
     ] {
-        desk.run(&words).exits(2).says("would be overwritten");
-        let _ = fs::remove_dir(desk.path("fresh"));
-        assert_eq!((desk.files(), recorded()), (before.clone(), entries), "{words}");
+        workspace.run(&words).exits(2).says("would be overwritten");
+        let _ = fs::remove_dir(workspace.path("fresh"));
+        assert_eq!((workspace.files(), recorded()), (before.clone(), entries), "{words}");
     }
 }
 
 #[test]
 fn what_could_not_be_written_is_said_before_anything_is_recorded() {
-    let desk = desk();
-    let entries = desk.acknowledged("ledger");
-    fs::write(desk.path("file"), "").unwrap();
+    let workspace = workspace();
+    let entries = workspace.acknowledged("ledger");
+    fs::write(workspace.path("file"), "").unwrap();
     for words in
         ["--receipt none/x", "--receipt keys", "--output-dir file/out", "--save-inputs file"]
     {
-        desk.run(&format!("{RUN} --ledger ledger {words}")).exits(1);
-        assert_eq!(desk.acknowledged("ledger"), entries, "{words}");
+        workspace.run(&format!("{RUN} --ledger ledger {words}")).exits(1);
+        assert_eq!(workspace.acknowledged("ledger"), entries, "{words}");
     }
 }
 
@@ -201,48 +204,50 @@ fn what_could_not_be_written_is_said_before_anything_is_recorded() {
 #[cfg(feature = "attacks")]
 #[test]
 fn nothing_is_written_into_a_data_set_nor_over_an_evaluated_network() {
-    let desk = Desk::with_keys();
-    fs::create_dir_all(desk.path("data/images")).unwrap();
-    fs::create_dir(desk.path("ev")).unwrap();
-    fs::write(desk.path("data/images/a_1.jpg"), "picture").unwrap();
+    let workspace = Workspace::with_keys();
+    fs::create_dir_all(workspace.path("data/images")).unwrap();
+    fs::create_dir(workspace.path("ev")).unwrap();
+    fs::write(workspace.path("data/images/a_1.jpg"), "picture").unwrap();
     for name in ["ev/report.html", "ev/tables.md", "ev/results.jsonl", "ev/plot.svg"] {
-        fs::copy(desk.path("net.onnx"), desk.path(name)).unwrap();
+        fs::copy(workspace.path("net.onnx"), workspace.path(name)).unwrap();
         let words = format!("evaluate --model {name} --data data --attack zero -o ./data/../ev");
-        desk.run(&words).exits(2).says("would be overwritten");
+        workspace.run(&words).exits(2).says("would be overwritten");
     }
     // By the name that leads there, and through the parameters beside a network.
     let stack = deepring_onnx::synthetic::Stack { layers: 2, width: 8 };
-    stack.write(&desk.path("stack.onnx"), 1).unwrap();
-    desk.run("seal net.onnx --owner keys/owner.key --host keys/host.pub -o net.ring").succeeds();
+    stack.write(&workspace.path("stack.onnx"), 1).unwrap();
+    workspace
+        .run("seal net.onnx --owner keys/owner.key --host keys/host.pub -o net.ring")
+        .succeeds();
     let reseal = "attack net.ring --kind ring-reseal --with stack.onnx -o stack.data";
-    desk.run(reseal).exits(2).says("would be overwritten");
+    workspace.run(reseal).exits(2).says("would be overwritten");
     #[cfg(unix)]
     {
-        std::os::unix::fs::symlink("ev/tables.md", desk.path("link.onnx")).unwrap();
+        std::os::unix::fs::symlink("ev/tables.md", workspace.path("link.onnx")).unwrap();
         let words = "evaluate --model link.onnx --data data --attack zero -o ev";
-        desk.run(words).exits(2).says("would be overwritten");
-        fs::create_dir(desk.path("bench")).unwrap();
-        fs::rename(desk.path("stack.data"), desk.path("bench/bench.json")).unwrap();
-        std::os::unix::fs::symlink("bench/bench.json", desk.path("stack.data")).unwrap();
-        desk.run("bench --model stack.onnx -o bench").exits(2).says("would be overwritten");
+        workspace.run(words).exits(2).says("would be overwritten");
+        fs::create_dir(workspace.path("bench")).unwrap();
+        fs::rename(workspace.path("stack.data"), workspace.path("bench/bench.json")).unwrap();
+        std::os::unix::fs::symlink("bench/bench.json", workspace.path("stack.data")).unwrap();
+        workspace.run("bench --model stack.onnx -o bench").exits(2).says("would be overwritten");
     }
     for words in [
         "attack net.onnx --kind zero --data data -o data/images/a_1.jpg",
         "attack net.onnx --kind zero --data ./ev/../data/images -o data/images/a_1.jpg",
     ] {
-        desk.run(words).exits(2).says("which this command reads");
+        workspace.run(words).exits(2).says("which this command reads");
     }
-    assert_eq!(fs::read(desk.path("data/images/a_1.jpg")).unwrap(), b"picture");
-    assert_eq!(fs::read_dir(desk.path("data/images")).unwrap().count(), 1);
+    assert_eq!(fs::read(workspace.path("data/images/a_1.jpg")).unwrap(), b"picture");
+    assert_eq!(fs::read_dir(workspace.path("data/images")).unwrap().count(), 1);
 }
 
 #[test]
 fn the_parameters_beside_a_network_are_read_too() {
-    let desk = Desk::with_keys();
+    let workspace = Workspace::with_keys();
     let stack = deepring_onnx::synthetic::Stack { layers: 2, width: 8 };
-    stack.write(&desk.path("stack.onnx"), 1).unwrap();
-    let parameters = fs::read(desk.path("stack.data")).unwrap();
-    fs::create_dir(desk.path("out")).unwrap();
+    stack.write(&workspace.path("stack.onnx"), 1).unwrap();
+    let parameters = fs::read(workspace.path("stack.data")).unwrap();
+    fs::create_dir(workspace.path("out")).unwrap();
     let seal = ["seal stack.onnx --owner keys/owner.key --host keys/host.pub -o stack.data"];
     let attacks = [
         "quantise stack.onnx -o ./out/../stack.data",
@@ -250,9 +255,10 @@ fn the_parameters_beside_a_network_are_read_too() {
     ];
     let attacks = attacks.into_iter().filter(|_| cfg!(feature = "attacks"));
     for words in seal.into_iter().chain(attacks) {
-        desk.run(words).exits(2).says("would be overwritten");
-        assert_eq!(fs::read(desk.path("stack.data")).unwrap(), parameters, "{words}");
+        workspace.run(words).exits(2).says("would be overwritten");
+        assert_eq!(fs::read(workspace.path("stack.data")).unwrap(), parameters, "{words}");
     }
-    desk.run("seal stack.onnx --owner keys/owner.key --host keys/host.pub -o stack.ring")
+    workspace
+        .run("seal stack.onnx --owner keys/owner.key --host keys/host.pub -o stack.ring")
         .succeeds();
 }

@@ -3,7 +3,7 @@
 use deepring_attack::{Detection, Differences, ElementDifference, Step, TensorDifference};
 use serde::Serialize;
 
-use super::{Made, met};
+use super::{Made, detection};
 use crate::error::CliError;
 use crate::output;
 
@@ -40,8 +40,8 @@ pub(super) fn text(made: &Made<'_>, differences: &Differences) -> Result<(), Cli
             output::count(a.samples, "sample", "samples")
         ))?;
     }
-    if let Some(met) = &made.met {
-        met::text(met)?;
+    if let Some(detection) = &made.detection {
+        detection::text(detection)?;
     }
     output::line(format_args!("wrote {}", made.target.display()))
 }
@@ -111,6 +111,6 @@ pub(super) fn json(made: &Made<'_>, differences: &Differences) -> Result<(), Cli
             before: a.before,
             after: a.after,
         }),
-        ring: made.met.as_ref(),
+        ring: made.detection.as_ref(),
     })
 }

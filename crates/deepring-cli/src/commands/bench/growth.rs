@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::machine::available_memory;
-use super::report::Report;
+use super::report::BenchReport;
 use super::step::{MODEL, StepReport};
 use super::summary::Sorted;
-use super::table::Table;
+use super::table::TextTable;
 use super::{SEED, WARM_UP, at};
 use crate::cli::{BenchGrowth, Bytes};
 use crate::error::{CliError, Exit};
@@ -185,7 +185,7 @@ fn row(step: &'static str, point: Point, seconds: Vec<f64>, peak_bytes: Option<u
     }
 }
 
-fn report(args: &BenchGrowth, rows: &[Row], notes: Vec<String>) -> Report {
+fn report(args: &BenchGrowth, rows: &[Row], notes: Vec<String>) -> BenchReport {
     let mut tables = Vec::new();
     for (axis, title, unit) in [
         ("size", "Size: blocks of 4 MiB, a query of one input", "ms a MiB"),
@@ -193,7 +193,7 @@ fn report(args: &BenchGrowth, rows: &[Row], notes: Vec<String>) -> Report {
         ("inputs", "Inputs in a batch: 64 MiB of parameters", "ms an input"),
     ] {
         let headings = ["step", "size", "blocks", "inputs", "ms", unit, "peak memory"];
-        let mut table = Table::new(title, &headings);
+        let mut table = TextTable::new(title, &headings);
         for row in rows.iter().filter(|r| r.axis == axis) {
             table.row(vec![
                 row.step.to_owned(),
@@ -216,5 +216,5 @@ fn report(args: &BenchGrowth, rows: &[Row], notes: Vec<String>) -> Report {
         "check": "run",
     });
     let rows = rows.iter().map(|r| serde_json::to_value(r).unwrap_or(Value::Null)).collect();
-    Report { bench: "growth", method, rows, tables, notes }
+    BenchReport { bench: "growth", method, rows, tables, notes }
 }

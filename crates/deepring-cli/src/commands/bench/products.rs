@@ -9,10 +9,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::SEED;
-use super::report::Report;
+use super::fixture::{BenchFixture, BenchNetwork, made_up};
+use super::report::BenchReport;
 use super::summary::Sorted;
-use super::table::Table;
-use super::workshop::{Subject, Workshop, made_up};
+use super::table::TextTable;
 use crate::cli::BenchProducts;
 use crate::error::CliError;
 use crate::output;
@@ -49,11 +49,11 @@ struct Layer {
     places: usize,
     alarms: usize,
     worst: f32,
-    floors: Vec<f64>,
+    thresholds: Vec<f64>,
 }
 
 pub(super) fn products(args: &BenchProducts) -> Result<(), CliError> {
-    let workshop = Workshop::open(None)?;
+    let fixture = BenchFixture::open(None)?;
     let networks = match (args.network.as_slice(), args.model.as_slice()) {
         ([], []) => Network::ALL.to_vec(),
         (named, _) => named.to_vec(),
@@ -62,14 +62,14 @@ pub(super) fn products(args: &BenchProducts) -> Result<(), CliError> {
     let progress = Progress::items("measuring", count);
     let mut rows = Vec::new();
     for network in networks {
-        let subject = workshop.network(network, CutPolicy::Auto, 1)?;
-        rows.extend(measure(args, &workshop, &subject, Some(network), &progress)?);
+        let subject = fixture.network(network, CutPolicy::Auto, 1)?;
+        rows.extend(measure(args, &fixture, &subject, Some(network), &progress)?);
     }
     for model in &args.model {
         rows.extend(measure(
             args,
-            &workshop,
-            &workshop.file(model, CutPolicy::Auto, 1)?,
+            &fixture,
+            &fixture.file(model, CutPolicy::Auto, 1)?,
             None,
             &progress,
         )?);
@@ -80,17 +80,17 @@ pub(super) fn products(args: &BenchProducts) -> Result<(), CliError> {
 
 fn measure(
     args: &BenchProducts,
-    workshop: &Workshop,
-    subject: &Subject,
+    fixture: &BenchFixture,
+    subject: &BenchNetwork,
     network: Option<Network>,
     progress: &Progress,
 ) -> Result<Vec<Row>, CliError> {
     let mut random = fastrand::Rng::with_seed(SEED);
     let mut layers: BTreeMap<(u32, String), Layer> = BTreeMap::new();
-    let mut session = workshop.session(&subject.ring, Check::Compute, args.threads, false)?;
+    let mut session = fixture.session(&subject.ring, Check::Compute, args.threads, false)?;
     for number in 0..args.queries.get() {
         if number > 0 && number % SITTING == 0 {
-            session = workshop.session(&subject.ring, Check::Compute, args.threads, false)?;
+            session = fixture.session(&subject.ring, Check::Compute, args.threads, false)?;
         }
         let declared = session.ring().inputs().to_vec();
         let whole = network.filter(|_| declared.iter().any(|s| s.dtype != DType::F32));
@@ -114,9 +114,9 @@ fn measure(
         progress.add(1);
     }
     let row = |((block, tensor), layer): ((u32, String), Layer)| {
-        let dead = layer.floors.iter().filter(|f| f.is_infinite()).count();
-        let total = layer.floors.len().max(1);
-        let sorted = Sorted::new(layer.floors);
+        let dead = layer.thresholds.iter().filter(|f| f.is_infinite()).count();
+        let total = layer.thresholds.len().max(1);
+        let sorted = Sorted::new(layer.thresholds);
         let finite = |f: f64| f.is_finite().then_some(f);
         Row {
             network: subject.name.clone(),
@@ -139,7 +139,7 @@ fn note(layers: &mut BTreeMap<(u32, String), Layer>, margin: LayerMargin) {
     layer.queries += 1;
     layer.places += margin.places;
     layer.worst = layer.worst.max(margin.max_residual);
-    layer.floors.extend(margin.detection_thresholds.iter().map(|f| f64::from(*f / margin.rms)));
+    layer.thresholds.extend(margin.detection_thresholds.iter().map(|f| f64::from(*f / margin.rms)));
 }
 
 /// Floats of one of the kinds; anything else as inputs are made up elsewhere.
@@ -175,8 +175,8 @@ fn drawn(
     TensorValue::new(&spec.name, spec.dtype, base.dims().to_vec(), data).map_err(failed)
 }
 
-fn report(rows: &[Row]) -> Report {
-    let mut table = Table::new(
+fn report(rows: &[Row]) -> BenchReport {
+    let mut table = TextTable::new(
         "Layers under `compute`: right answers, and the smallest edit that is met",
         &["network", "layer", "checks", "places", "alarms", "worst", "floor", "p90", "dead"],
     );
@@ -218,5 +218,5 @@ fn report(rows: &[Row]) -> Report {
         "floor": "single weight, exact for the input given: bound plus gap over coefficient times activation, least over all places",
     });
     let rows = rows.iter().map(|r| serde_json::to_value(r).unwrap_or(Value::Null)).collect();
-    Report { bench: "products", method, rows, tables: vec![table], notes }
+    BenchReport { bench: "products", method, rows, tables: vec![table], notes }
 }

@@ -1,8 +1,8 @@
 //! Queries: each network under each check, next to the same network unprotected in the same engine.
 
-mod asked;
-mod likeness;
-mod sitting;
+mod executor;
+mod output_diff;
+mod round;
 
 use std::num::NonZeroUsize;
 
@@ -11,17 +11,17 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::WARM_UP;
-use super::report::Report;
-use super::summary::{Ratio, Summary};
-use super::table::Table;
-use super::workshop::{Subject, Workshop};
+use super::fixture::{BenchFixture, BenchNetwork};
+use super::report::BenchReport;
+use super::summary::{PairSummary, Ratio};
+use super::table::TextTable;
 use crate::cli::BenchQueries;
 use crate::error::CliError;
 use crate::output;
 use crate::progress::Progress;
-use asked::{Least, Way};
-use likeness::Likeness;
-use sitting::{Parts, SITTINGS, Seen, sit};
+use executor::{Least, Variant};
+use output_diff::OutputDiff;
+use round::{Measurements, QueryTimes, ROUNDS, run_round};
 
 const HEADINGS: [&str; 12] = [
     "network",
@@ -39,51 +39,50 @@ const HEADINGS: [&str; 12] = [
 ];
 
 pub(super) fn queries(args: &BenchQueries) -> Result<(), CliError> {
-    let workshop = Workshop::open(None)?;
+    let fixture = BenchFixture::open(None)?;
     let networks = match (args.network.as_slice(), args.model.as_slice()) {
         ([], []) => Network::ALL.to_vec(),
         (named, _) => named.to_vec(),
     };
-    let ways = ways(args);
+    let variants = variants(args);
     let subjects = networks.len() + args.model.len();
-    let count = subjects * args.threads.len() * ways.len();
+    let count = subjects * args.threads.len() * variants.len();
     let progress = Progress::items("measuring", count as u64);
     let mut rows = Vec::new();
-    let mut measure = |subject: &Subject| {
+    let mut measure = |subject: &BenchNetwork| {
         for threads in &args.threads {
-            for way in &ways {
-                rows.push(measure(args, &workshop, subject, *threads, *way)?);
+            for variant in &variants {
+                rows.push(measure(args, &fixture, subject, *threads, *variant)?);
                 progress.add(1);
             }
         }
         Ok::<_, CliError>(())
     };
     for network in networks {
-        measure(&workshop.network(network, args.cut, args.batch.get())?)?;
+        measure(&fixture.network(network, args.cut, args.batch.get())?)?;
     }
     for model in &args.model {
-        measure(&workshop.file(model, args.cut, args.batch.get())?)?;
+        measure(&fixture.file(model, args.cut, args.batch.get())?)?;
     }
     drop(progress);
     report(args, &rows).give(&args.output)
 }
 
 /// What is measured beside the plain network.
-fn ways(args: &BenchQueries) -> Vec<Way> {
+fn variants(args: &BenchQueries) -> Vec<Variant> {
     let ledgers: &[bool] = if args.ledger { &[false, true] } else { &[false] };
     let rings = args.check.iter().flat_map(|check| {
-        ledgers.iter().map(|ledger| Way::Ring {
+        ledgers.iter().map(|ledger| Variant::Ring {
             check: *check,
             ledger: *ledger,
             background_check: args.shadow,
         })
     });
     let least: &[Least] = if args.floor { &Least::ALL } else { &[] };
-    let floors = args
-        .check
-        .iter()
-        .flat_map(|check| least.iter().map(|floor| Way::Floor { check: *check, floor: *floor }));
-    args.control.then_some(Way::Plain).into_iter().chain(rings).chain(floors).collect()
+    let floors = args.check.iter().flat_map(|check| {
+        least.iter().map(|floor| Variant::Floor { check: *check, floor: *floor })
+    });
+    args.control.then_some(Variant::Plain).into_iter().chain(rings).chain(floors).collect()
 }
 
 /// A check's cost on one network.
@@ -103,56 +102,57 @@ struct Row {
     protected_ms: f64,
     ratio: Ratio,
     /// Medians, in milliseconds a query.
-    split_ms: Parts,
-    outputs: Likeness,
+    split_ms: QueryTimes,
+    outputs: OutputDiff,
 }
 
 fn measure(
     args: &BenchQueries,
-    workshop: &Workshop,
-    subject: &Subject,
+    fixture: &BenchFixture,
+    subject: &BenchNetwork,
     threads: NonZeroUsize,
-    way: Way,
+    variant: Variant,
 ) -> Result<Row, CliError> {
     let repeat = usize::try_from(args.repeat.get()).unwrap_or(usize::MAX);
-    let sittings = repeat.min(SITTINGS);
-    let mut seen = Seen::default();
-    for number in 0..sittings {
-        let share = repeat.div_ceil(sittings);
-        seen.add(sit(workshop, subject, threads, way, number, share)?);
+    let rounds = repeat.min(ROUNDS);
+    let mut measurements = Measurements::default();
+    for number in 0..rounds {
+        let share = repeat.div_ceil(rounds);
+        measurements.add(run_round(fixture, subject, threads, variant, number, share)?);
     }
     let batch = subject.batch.len();
-    let Summary { pairs, base_ms, measured_ms, ratio } = Summary::of(&seen.pairs, batch);
+    let PairSummary { pairs, base_ms, measured_ms, ratio } =
+        PairSummary::of(&measurements.pairs, batch);
     Ok(Row {
         network: subject.name.clone(),
         parameter_bytes: subject.parameter_bytes,
         blocks: subject.blocks,
         batch,
         threads: threads.get(),
-        check: way.name(),
+        check: variant.name(),
         shadow: args.shadow,
-        ledger: way.has_ledger(),
+        ledger: variant.has_ledger(),
         pairs,
         plain_ms: base_ms,
         protected_ms: measured_ms,
         ratio,
-        split_ms: seen.parts(batch),
-        outputs: seen.outputs.unwrap_or(Likeness::UNKNOWN),
+        split_ms: measurements.parts(batch),
+        outputs: measurements.outputs.unwrap_or(OutputDiff::UNKNOWN),
     })
 }
 
-fn report(args: &BenchQueries, rows: &[Row]) -> Report {
+fn report(args: &BenchQueries, rows: &[Row]) -> BenchReport {
     let mut headings = HEADINGS.to_vec();
     if args.ledger {
         headings.insert(HEADINGS.len() - 1, "ledger");
     }
     let mut table =
-        Table::new("Milliseconds a query, the ring beside the plain network", &headings);
+        TextTable::new("Milliseconds a query, the ring beside the plain network", &headings);
     for row in rows {
         let ms = |ms: f64| if ms < 1.0 { format!("{ms:.4}") } else { format!("{ms:.2}") };
         let outputs = match row.outputs {
-            Likeness { same_bits: true, .. } => "same bits".to_owned(),
-            Likeness { largest_difference: Some(d), .. } => format!("within {d:.0e}"),
+            OutputDiff { same_bits: true, .. } => "same bits".to_owned(),
+            OutputDiff { largest_difference: Some(d), .. } => format!("within {d:.0e}"),
             _ => "differ".to_owned(),
         };
         let mut cells = vec![
@@ -173,7 +173,7 @@ fn report(args: &BenchQueries, rows: &[Row]) -> Report {
     let method: Value = json!({
         "base": "the same network, uncut and unprotected, in the same engine and process",
         "order": "plain and protected alternate, and which is first in a pair does too",
-        "sittings": SITTINGS,
+        "sittings": ROUNDS,
         "warm_up": WARM_UP,
         "pairs": args.repeat,
         "batch": args.batch,
@@ -190,5 +190,5 @@ fn report(args: &BenchQueries, rows: &[Row]) -> Report {
         notes.push(format!("{most} threads share {}", output::count(cores, "core", "cores")));
     }
     let rows = rows.iter().map(|r| serde_json::to_value(r).unwrap_or(Value::Null)).collect();
-    Report { bench: "queries", method, rows, tables: vec![table], notes }
+    BenchReport { bench: "queries", method, rows, tables: vec![table], notes }
 }

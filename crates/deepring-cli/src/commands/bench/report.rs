@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 
 use super::at;
 use super::machine::Machine;
-use super::table::Table;
+use super::table::TextTable;
 use crate::cli::BenchOutput;
 use crate::error::CliError;
 use crate::output;
 
 /// The findings of one measurement.
-pub(super) struct Report {
+pub(super) struct BenchReport {
     /// What was measured; names the files too.
     pub(super) bench: &'static str,
     /// How: what the numbers mean.
     pub(super) method: Value,
     pub(super) rows: Vec<Value>,
-    pub(super) tables: Vec<Table>,
+    pub(super) tables: Vec<TextTable>,
     /// What a reader must know beside the numbers.
     pub(super) notes: Vec<String>,
 }
@@ -52,7 +52,7 @@ pub(super) fn before_measuring(
     Ok(())
 }
 
-impl Report {
+impl BenchReport {
     pub(super) fn give(&self, to: &BenchOutput) -> Result<(), CliError> {
         let machine = Machine::this();
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

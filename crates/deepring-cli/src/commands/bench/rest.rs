@@ -11,11 +11,11 @@ use deepring_onnx::synthetic::Stack;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::fixture::{BenchFixture, BenchNetwork};
 use super::pairs::{Pair, Timed, in_turn, timed};
-use super::report::Report;
-use super::summary::{Ratio, Summary};
-use super::table::Table;
-use super::workshop::{Subject, Workshop};
+use super::report::BenchReport;
+use super::summary::{PairSummary, Ratio};
+use super::table::TextTable;
 use super::{SEED, WARM_UP, at};
 use crate::cli::{BenchRest, Bytes};
 use crate::error::CliError;
@@ -49,8 +49,8 @@ pub(super) fn rest(args: &BenchRest) -> Result<(), CliError> {
 
 /// One ring and what it was made of.
 struct Bench {
-    workshop: Workshop,
-    subject: Subject,
+    fixture: BenchFixture,
+    subject: BenchNetwork,
     /// The file of weights.
     weights: PathBuf,
 }
@@ -69,12 +69,12 @@ struct Row {
 
 impl Bench {
     fn prepare(dir: Option<&Path>, size: Bytes) -> Result<Self, CliError> {
-        let workshop = Workshop::open(dir)?;
+        let fixture = BenchFixture::open(dir)?;
         let stack = Stack::of_bytes(size.0);
-        let model = workshop.stack(stack, "stack")?;
+        let model = fixture.stack(stack, "stack")?;
         let weights = model.with_extension("data");
-        let subject = workshop.seal("stack", model, CutPolicy::Auto, vec![stack.query(SEED)])?;
-        Ok(Self { workshop, subject, weights })
+        let subject = fixture.seal("stack", model, CutPolicy::Auto, vec![stack.query(SEED)])?;
+        Ok(Self { fixture, subject, weights })
     }
 
     fn verify(&self, repeat: usize) -> Result<Row, CliError> {
@@ -96,7 +96,7 @@ impl Bench {
     fn verifying(&self) -> Timed<'_> {
         Box::new(|| {
             let verify = || {
-                let trust = Trust::owner(self.workshop.owner().public());
+                let trust = Trust::owner(self.fixture.owner().public());
                 Ok(UnverifiedRing::open(&self.subject.ring)?.verify(&trust, &|_| ())?)
             };
             Ok(timed(verify)?.0)
@@ -104,14 +104,14 @@ impl Bench {
     }
 
     fn seal(&self, repeat: usize) -> Result<Row, CliError> {
-        let (copy, ring) = (self.workshop.path("copy"), self.workshop.path("again.ring"));
+        let (copy, ring) = (self.fixture.path("copy"), self.fixture.path("again.ring"));
         let mut base: Timed<'_> = Box::new(|| {
             remove(&copy)?;
             Ok(timed(|| hash(&self.weights, Some(&copy)))?.0)
         });
         let sealing = || {
-            let seal = Seal::new(&self.subject.model, self.workshop.owner());
-            let seal = seal.host(Blocks::All, self.workshop.host().public());
+            let seal = Seal::new(&self.subject.model, self.fixture.owner());
+            let seal = seal.host(Blocks::All, self.fixture.host().public());
             Ok(seal.write(&ring, &|_| ())?)
         };
         let mut measured: Timed<'_> = Box::new(|| {
@@ -140,7 +140,7 @@ impl Bench {
             Ok(timed(|| std::fs::copy(ring, &copy).map_err(at(&copy)))?.0)
         });
         let opening = || {
-            let session = self.workshop.session(ring, Check::Auto, None, false)?;
+            let session = self.fixture.session(ring, Check::Auto, None, false)?;
             let outcome = session.run_batch(self.subject.batch.clone())?;
             Ok((session, outcome))
         };
@@ -158,13 +158,13 @@ impl Bench {
         pairs: &[Pair],
     ) -> Result<Row, CliError> {
         let bytes = file.metadata().map_err(at(file))?.len();
-        let Summary { pairs, base_ms, measured_ms, ratio } = Summary::of(pairs, 1);
+        let PairSummary { pairs, base_ms, measured_ms, ratio } = PairSummary::of(pairs, 1);
         Ok(Row { what, base: base.to_owned(), bytes, pairs, base_ms, ms: measured_ms, ratio })
     }
 }
 
-fn report(args: &BenchRest, measured: Vec<Row>, decisions: &Decisions) -> Report {
-    let mut files = Table::new(
+fn report(args: &BenchRest, measured: Vec<Row>, decisions: &Decisions) -> BenchReport {
+    let mut files = TextTable::new(
         "Milliseconds for a file, beside the least that could be done instead",
         &["what", "size", "beside", "its ms", "ms", "GB/s", "ratio", "p10..p90", "of medians"],
     );
@@ -180,7 +180,7 @@ fn report(args: &BenchRest, measured: Vec<Row>, decisions: &Decisions) -> Report
         cells.extend(row.ratio.cells());
         files.row(cells);
     }
-    let mut offline = Table::new(
+    let mut offline = TextTable::new(
         "Decisions verified offline, a second and core",
         &["network", "blocks", "bytes", "a second", "p10..p90"],
     );
@@ -207,5 +207,5 @@ fn report(args: &BenchRest, measured: Vec<Row>, decisions: &Decisions) -> Report
         "warm_up": WARM_UP,
         "pairs": args.repeat,
     });
-    Report { bench: "rest", method, rows, tables: vec![files, offline], notes }
+    BenchReport { bench: "rest", method, rows, tables: vec![files, offline], notes }
 }

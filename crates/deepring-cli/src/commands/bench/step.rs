@@ -4,9 +4,9 @@ use deepring::{Check, Host, Owner, SecretKey, Trust, UnverifiedRing};
 use deepring_infer::{Blocks, Seal, Session, SessionOptions};
 use serde::{Deserialize, Serialize};
 
+use super::fixture::made_up;
 use super::machine::peak_memory;
 use super::pairs::timed;
-use super::workshop::made_up;
 use super::{SEED, WARM_UP};
 use crate::cli::{BenchStep, StepKind};
 use crate::error::CliError;

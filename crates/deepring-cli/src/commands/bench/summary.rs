@@ -8,7 +8,7 @@ use super::pairs::Pair;
 
 /// Times are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Summary {
+pub(super) struct PairSummary {
     pub(super) pairs: usize,
     pub(super) base_ms: f64,
     pub(super) measured_ms: f64,
@@ -25,7 +25,7 @@ pub(super) struct Ratio {
     pub(super) of_medians: f64,
 }
 
-impl Summary {
+impl PairSummary {
     /// `share` is how many queries each run answers.
     pub(super) fn of(pairs: &[Pair], share: usize) -> Self {
         let each = |d: Duration| milliseconds(d) / share.max(1) as f64;
@@ -106,7 +106,7 @@ mod tests {
             measured: Duration::from_millis(measured),
         };
         // The machine was slow during the second pair: neighbours agree, and so the ratio does.
-        let summary = Summary::of(&[pair(10, 11), pair(100, 110), pair(20, 30)], 2);
+        let summary = PairSummary::of(&[pair(10, 11), pair(100, 110), pair(20, 30)], 2);
         assert_eq!((summary.base_ms, summary.measured_ms), (10.0, 15.0));
         let ratio = summary.ratio;
         assert!((ratio.median - 1.1).abs() < 1e-9);

@@ -4,13 +4,13 @@ use deepring::InLine;
 
 /// Rows of cells under headings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Table {
+pub(super) struct TextTable {
     title: String,
     headings: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl TextTable {
     pub(super) fn new(title: impl Into<String>, headings: &[&'static str]) -> Self {
         Self { title: title.into(), headings: headings.to_vec(), rows: Vec::new() }
     }
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn cells_stand_under_their_headings() {
-        let mut table = Table::new("Times", &["network", "ms"]);
+        let mut table = TextTable::new("Times", &["network", "ms"]);
         table.row(vec!["a|b".into(), "10.25".into()]);
         table.row(vec!["longer name".into(), "3".into()]);
         assert_eq!(

@@ -18,7 +18,7 @@ use deepring_onnx::{canonicalise, cut, read_onnx};
 use super::folder::Folder;
 use crate::commands::recording::Recorder;
 use crate::error::{CliError, Exit};
-use crate::rings::{self, Trusting};
+use crate::rings::{self, TrustPolicy};
 
 pub(super) const MODEL: &str = "fashion-resnet8.onnx";
 pub(super) const RING: &str = "fashion-resnet8.ring";
@@ -49,7 +49,7 @@ pub(super) struct Fixture {
     pub(super) queries: Vec<Vec<TensorValue>>,
     /// Host A, which also holds Genesis' part of a query, and host B.
     pub(super) hosts: [SecretKey<Host>; 2],
-    pub(super) trusting: Trusting,
+    pub(super) policy: TrustPolicy,
     pub(super) recorder: Recorder,
     pub(super) ring: AuthenticRing,
     pub(super) sealed: SealedModel,
@@ -129,21 +129,21 @@ impl Fixture {
             .write(&folder.path(RING), &|_| ())?;
 
         let store = folder.path("trust.json");
-        let mut trusting = Trusting::of(owner.public(), Some(&store))?.remembering().binding();
-        let ring = trusting.verify(&rings::way(&folder.path(RING))?)?.into_authentic();
+        let mut policy = TrustPolicy::of(owner.public(), Some(&store))?.remembering().binding();
+        let ring = policy.verify(&rings::way(&folder.path(RING))?)?.into_authentic();
         folder.copy(RING, BACKUP)?;
         export_ring(&ring, (&owner).into(), &folder.path(PLAIN), &|_| ())?;
         let exported = Network::read(&folder.path(PLAIN))?;
         let mut recorder = Recorder::begin(&folder.path("ledger"))?;
         recorder.register(&ring)?;
-        recorder.remember(&ring, &mut trusting);
+        recorder.remember(&ring, &mut policy);
 
         let input = ring.inputs().first().map_or("", |spec| spec.name.as_str());
         let queries = sample.queries(input)?;
         if let Some(first) = queries.iter().flatten().next() {
             write_npy(&folder.path("first.npy"), first)?;
         }
-        Ok(Self { folder, sample, queries, hosts, trusting, recorder, ring, sealed, exported })
+        Ok(Self { folder, sample, queries, hosts, policy, recorder, ring, sealed, exported })
     }
 
     pub(super) fn ring_path(&self) -> PathBuf {
@@ -152,12 +152,12 @@ impl Fixture {
 
     /// Reads every byte of the ring file and checks it.
     pub(super) fn verify(&mut self) -> Result<VerifiedRing, deepring::RingError> {
-        self.trusting.verify(&rings::way(&self.ring_path())?)
+        self.policy.verify(&rings::way(&self.ring_path())?)
     }
 
     /// Opens the ring file as both hosts.
     pub(super) fn open(&mut self, check: Check) -> Result<Session, RunFailure> {
-        let ring = self.trusting.authenticate(&rings::way(&self.ring_path())?)?;
+        let ring = self.policy.authenticate(&rings::way(&self.ring_path())?)?;
         Ok(Session::open(ring, &self.hosts, SessionOptions { check, ..SessionOptions::default() })?)
     }
 

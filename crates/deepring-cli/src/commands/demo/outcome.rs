@@ -84,15 +84,15 @@ fn missed(report: &DemoReport) -> Vec<String> {
     for run in &report.runs {
         let title = run.tampering.title;
         let mut of = |holds: bool, what: &str| expect(holds, format!("{title}: {what}"));
-        let touched = touched(run);
+        let tampered = tampered(run);
         let took_effect = run
             .plain
             .answers()
             .is_none_or(|answers| answers.classes_given() != c.plain.classes_given());
         let s = &run.stored;
-        of(named(&s.verify) == touched, "`verify` does not name just the edited tensors");
+        of(reported(&s.verify) == tampered, "`verify` does not name just the edited tensors");
         of(
-            !s.run.is_empty() && named(&s.run).is_subset(&touched),
+            !s.run.is_empty() && reported(&s.run).is_subset(&tampered),
             "the run on the edited file is not refused",
         );
         of(
@@ -108,7 +108,7 @@ fn missed(report: &DemoReport) -> Vec<String> {
         let blocks = |f: &[Finding]| f.iter().filter_map(|f| f.block).collect::<BTreeSet<_>>();
         of(
             blocks(&m.findings) == run.tampering.blocks().into_iter().collect()
-                && named(&m.findings).is_subset(&touched),
+                && reported(&m.findings).is_subset(&tampered),
             "the edit in memory is not refused in the edited blocks",
         );
         of(m.answers.is_identical(&c.ring), "answers after reloading are not those before");
@@ -124,11 +124,11 @@ fn missed(report: &DemoReport) -> Vec<String> {
 type Places = BTreeSet<(Option<u32>, Option<String>)>;
 
 /// The tensors that an attack changed.
-fn touched(run: &AttackRun) -> Places {
+fn tampered(run: &AttackRun) -> Places {
     run.tampering.edits.iter().map(|e| (Some(e.block), Some(e.part.clone()))).collect()
 }
 
-fn named(findings: &[Finding]) -> Places {
+fn reported(findings: &[Finding]) -> Places {
     findings.iter().map(|f| (f.block, f.tensor.clone())).collect()
 }
 

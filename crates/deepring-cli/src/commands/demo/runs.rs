@@ -15,7 +15,7 @@ use crate::rings;
 pub(super) struct AttackRun {
     pub(super) tampering: Tampering,
     pub(super) plain: PlainOutcome,
-    pub(super) stored: Stored,
+    pub(super) stored: StoredRun,
     /// `None` where live memory cannot be written.
     pub(super) memory: Option<Memory>,
 }
@@ -29,7 +29,7 @@ pub(super) enum PlainOutcome {
 
 /// What the ring made of the edits in its file.
 #[derive(Debug)]
-pub(super) struct Stored {
+pub(super) struct StoredRun {
     /// What `verify` found; empty if it found nothing.
     pub(super) verify: Vec<Finding>,
     /// What a run said instead of answering; empty if it answered.
@@ -112,7 +112,7 @@ fn in_plain_file(fixture: &Fixture, tampering: &Tampering) -> Result<PlainOutcom
 fn in_ring_file(
     fixture: &mut Fixture,
     tampering: &Tampering,
-) -> Result<(Stored, Session), CliError> {
+) -> Result<(StoredRun, Session), CliError> {
     fixture.folder.write(RING, &tampered(fixture, &tampering.edits)?)?;
     let verify = match fixture.verify() {
         Ok(_) => Vec::new(),
@@ -128,13 +128,14 @@ fn in_ring_file(
 
     let backup = fixture.folder.path(BACKUP);
     let ring = rings::way(&fixture.ring_path())?;
-    let trust = fixture.trusting.trust_by(&ring);
+    let trust = fixture.policy.trust_by(&ring);
     let done = repair(ring.place(), &backup, &trust, &|_| ())?;
     let done = done.ok_or_else(|| CliError::new(Exit::Failed, "there was nothing to repair"))?;
     let repair = fixture.record_repair(done.blocks.clone(), BACKUP.as_ref())?;
     let session = fixture.open(Check::Run)?;
     let (answers, _, _) = fixture.ask(&session)?;
-    let stored = Stored { verify, run, repaired: done.blocks, bytes: done.bytes, answers, repair };
+    let stored =
+        StoredRun { verify, run, repaired: done.blocks, bytes: done.bytes, answers, repair };
     Ok((stored, session))
 }
 

@@ -10,7 +10,7 @@ use super::certificate::Certificate;
 use super::comparison::Comparison;
 use super::fixture::{BACKUP, Fixture, MODEL, RING};
 use super::outcome::{DemoReport, HOSTS, count, list, number, place};
-use super::runs::{AttackRun, Memory, PlainOutcome, Stored};
+use super::runs::{AttackRun, Memory, PlainOutcome, StoredRun};
 use crate::error::CliError;
 use crate::output::{note, size, text as line};
 
@@ -132,7 +132,7 @@ fn plain(outcome: &PlainOutcome, c: &Comparison) -> Result<(), CliError> {
     }
 }
 
-fn stored(s: &Stored, c: &Comparison) -> Result<(), CliError> {
+fn stored(s: &StoredRun, c: &Comparison) -> Result<(), CliError> {
     findings("     ring, file     verify refuses: ", &s.verify)?;
     findings("                    a run refuses: ", &s.run)?;
     line(format_args!(

@@ -8,7 +8,7 @@ use deepring_ledger::{
 use crate::cli::ReceiptVerify;
 use crate::error::{CliError, Exit};
 use crate::ledgers::{Voucher, Wanted, read_key, read_shown, recorded_elsewhere};
-use crate::rings::Trusting;
+use crate::rings::TrustPolicy;
 
 /// A decision's entry on a ledger.
 pub(super) struct Recorded {
@@ -24,13 +24,13 @@ pub(super) fn recorded(
     args: &ReceiptVerify,
     ring: &AuthenticRing,
     decision: &VerifiedDecision,
-    trusting: &mut Trusting,
+    policy: &mut TrustPolicy,
 ) -> Result<Option<Recorded>, CliError> {
     let key = args.ledger_key.as_deref();
     let (shown, voucher, after) = if let Some(dir) = &args.ledger {
-        let held = Wanted { dir, key }.read(trusting.store())?;
-        held.holds(trusting.store(), &ring.owned())?;
-        let (ledger, voucher) = (held.ledger, held.voucher);
+        let vouched = Wanted { dir, key }.read(policy.store())?;
+        vouched.holds(policy.store(), &ring.owned())?;
+        let (ledger, voucher) = (vouched.ledger, vouched.voucher);
         if let Some(revoked) = revoked(&ledger, ring, decision)? {
             return Err(CliError::new(Exit::Untrusted, revoked)
                 .hint("`deepring ledger show --ledger DIR` shows the entry and its reason"));
@@ -42,13 +42,13 @@ pub(super) fn recorded(
         })?;
         let shown = ledger.prove(index)?.verify(ledger.key()).map_err(bad_proof)?;
         let after = ledger.upgraded_before(&ring.owned(), ring.model_version(), index)?;
-        trusting.remember_growth(&ledger);
+        policy.remember_growth(&ledger);
         (shown, voucher, after)
     } else if let Some(path) = &args.proof {
         let pinned = key.map(read_key).transpose()?;
         let voucher = if pinned.is_some() { Voucher::Pinned } else { Voucher::Remembered };
         let text = read_shown(path)?;
-        (check_proof(&text, pinned, &ring.owned(), trusting)?, voucher, None)
+        (check_proof(&text, pinned, &ring.owned(), policy)?, voucher, None)
     } else {
         return Ok(None);
     };
@@ -81,14 +81,14 @@ fn check_proof(
     text: &str,
     pinned: Option<String>,
     ring: &OwnedRing,
-    trusting: &Trusting,
+    policy: &TrustPolicy,
 ) -> Result<VerifiedInclusion, CliError> {
     let proof = Proof::parse(text).map_err(bad_proof)?;
     let origin = proof.claimed_origin();
     if let Some(pinned) = pinned {
         return proof.verify(&parse_key(&pinned)?).map_err(bad_proof);
     }
-    let known = trusting.store().map(|store| store.ledgers_named(origin)).unwrap_or_default();
+    let known = policy.store().map(|store| store.ledgers_named(origin)).unwrap_or_default();
     let unknown =
         CliError::new(Exit::Untrusted, format!("the key of ledger {origin} is not known"))
             .hint("give the ledger's public key with `--ledger-key LEDGER/log.pub`");
@@ -96,7 +96,7 @@ fn check_proof(
     for key in known {
         match proof.verify(&parse_key(key)?) {
             Ok(shown) => {
-                if let Some(store) = trusting.store() {
+                if let Some(store) = policy.store() {
                     recorded_elsewhere(store, ring, Some(key))?;
                 }
                 return Ok(shown);

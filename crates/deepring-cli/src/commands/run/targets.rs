@@ -9,7 +9,7 @@ use deepring_onnx::network_files;
 
 use super::tensors::untaken_name;
 use crate::begun::Begun;
-use crate::cli::Run;
+use crate::cli::RunArgs;
 use crate::error::{CliError, Exit};
 use crate::ledgers::FILES;
 use crate::named;
@@ -17,7 +17,7 @@ use crate::output;
 use crate::rings::{self, default_store};
 
 /// Refuses to make a folder where a ring is bound. To be called before any is made.
-pub(super) fn spare_bound_folders(args: &Run, trust: Option<&Path>) -> Result<(), CliError> {
+pub(super) fn spare_bound_folders(args: &RunArgs, trust: Option<&Path>) -> Result<(), CliError> {
     let ledger = args.ledger.iter().filter(|_| args.new_ledger);
     let folders = args.output_dir.iter().chain(&args.save_inputs).chain(ledger);
     let folders: Vec<Way> = folders.map(|dir| output::way(dir)).collect::<Result<_, _>>()?;
@@ -26,7 +26,10 @@ pub(super) fn spare_bound_folders(args: &Run, trust: Option<&Path>) -> Result<()
 
 /// Makes the folders that tensors go to, and refuses what could not be written or must not be. To be called before
 /// anything is decided, and so recorded. Gives the receipt's file, begun.
-pub(super) fn before_anything(args: &Run, trust: Option<&Path>) -> Result<Option<Begun>, CliError> {
+pub(super) fn before_anything(
+    args: &RunArgs,
+    trust: Option<&Path>,
+) -> Result<Option<Begun>, CliError> {
     for dir in args.output_dir.iter().chain(&args.save_inputs) {
         fs::create_dir_all(dir).map_err(|e| failed(dir, &e))?;
         output::writable(&dir.join(".npy"))?;
@@ -39,7 +42,7 @@ pub(super) fn before_anything(args: &Run, trust: Option<&Path>) -> Result<Option
 
 /// The same for the files of the tensors, whose names the network gives.
 pub(super) fn before_it_computes(
-    args: &Run,
+    args: &RunArgs,
     trust: Option<&Path>,
     inputs: &[TensorSpec],
     outputs: &[TensorSpec],
@@ -70,7 +73,7 @@ pub(super) fn before_it_computes(
 }
 
 /// Every file that a run reads, or keeps what it learns in.
-fn read(args: &Run, trust: Option<&Path>) -> Vec<PathBuf> {
+fn read(args: &RunArgs, trust: Option<&Path>) -> Vec<PathBuf> {
     let mut files = match args.plain {
         true => network_files(&args.model),
         false => vec![args.model.clone()],

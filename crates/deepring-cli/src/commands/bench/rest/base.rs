@@ -15,7 +15,7 @@ const PIECE: usize = 2 << 20;
 
 /// Hashes a file on all cores; with `copy`, writes it there in the same pass and syncs. One thread reads ahead,
 /// so that reading and hashing overlap.
-#[allow(clippy::disallowed_methods, reason = "in the workshop, which is gone afterwards")]
+#[allow(clippy::disallowed_methods, reason = "in a folder of its own, which is gone afterwards")]
 pub(super) fn hash(path: &Path, copy: Option<&Path>) -> Result<blake3::Hash, CliError> {
     let mut file = File::open(path).map_err(at(path))?;
     let mut copy = match copy {

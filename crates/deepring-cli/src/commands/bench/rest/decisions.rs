@@ -6,9 +6,9 @@ use deepring_onnx::synthetic::Network;
 use serde::Serialize;
 
 use super::super::WARM_UP;
+use super::super::fixture::BenchFixture;
 use super::super::pairs::timed;
 use super::super::summary::Sorted;
-use super::super::workshop::Workshop;
 use crate::error::CliError;
 
 /// Decisions verified in one sample.
@@ -28,11 +28,11 @@ pub(super) struct Decisions {
 }
 
 pub(super) fn decisions(repeat: usize) -> Result<Decisions, CliError> {
-    let workshop = Workshop::open(None)?;
-    let subject = workshop.network(Network::ResNet50, CutPolicy::Auto, 1)?;
-    let session = workshop.session(&subject.ring, Check::Auto, None, false)?;
+    let fixture = BenchFixture::open(None)?;
+    let subject = fixture.network(Network::ResNet50, CutPolicy::Auto, 1)?;
+    let session = fixture.session(&subject.ring, Check::Auto, None, false)?;
     let bytes = session.run_batch(subject.batch.clone())?.decision.encode();
-    let ring = workshop.authenticate(&subject.ring)?;
+    let ring = fixture.authenticate(&subject.ring)?;
     let verify = || {
         for _ in 0..DECISIONS {
             let decision = Decision::decode(std::hint::black_box(&bytes));

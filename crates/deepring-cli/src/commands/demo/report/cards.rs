@@ -8,7 +8,7 @@ use deepring_attack::report::{RingDrawing, RingNode, escape};
 
 use crate::commands::demo::fixture::BACKUP;
 use crate::commands::demo::outcome::{Block, DemoReport, count, list, number, place};
-use crate::commands::demo::runs::{AttackRun, Memory, PlainOutcome, Stored};
+use crate::commands::demo::runs::{AttackRun, Memory, PlainOutcome, StoredRun};
 use crate::output::size;
 
 /// Pixels in a row and in a column of an image.
@@ -104,7 +104,7 @@ fn small_drawing(blocks: &[Block], hit: &[u32]) -> String {
     RingDrawing { nodes: &nodes, centre: &[centre], description }.draw()
 }
 
-fn in_file(report: &DemoReport, s: &Stored) -> String {
+fn in_file(report: &DemoReport, s: &StoredRun) -> String {
     let run = match s.run.is_empty() {
         true => "<b class=\"bad\">A run answered.</b>",
         false => "A run is refused too, before anything is decided.",

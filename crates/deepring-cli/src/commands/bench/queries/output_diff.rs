@@ -5,14 +5,14 @@ use serde::Serialize;
 
 /// How like the answers of ring and plain network are.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Likeness {
+pub(super) struct OutputDiff {
     pub(super) same_bits: bool,
     /// The largest difference of two elements over the largest element of that output; `None` where outputs
     /// cannot be compared so.
     pub(super) largest_difference: Option<f64>,
 }
 
-impl Likeness {
+impl OutputDiff {
     /// Nothing was compared.
     pub(super) const UNKNOWN: Self = Self { same_bits: false, largest_difference: None };
 
@@ -67,24 +67,24 @@ mod tests {
 
     #[test]
     fn a_difference_is_relative_to_the_largest_element() {
-        let of = |a: &[f32], b: &[f32]| Likeness::of(&outputs(a), &outputs(b));
+        let of = |a: &[f32], b: &[f32]| OutputDiff::of(&outputs(a), &outputs(b));
         assert!(of(&[1.0, -4.0], &[1.0, -4.0]).same_bits);
         let off = of(&[1.0, -4.0], &[1.5, -4.0]);
         assert_eq!((off.same_bits, off.largest_difference), (false, Some(0.125)));
         assert_eq!(of(&[1.0, 2.0], &[f32::NAN, 2.0]).largest_difference, None);
         assert_eq!(of(&[0.0], &[1.0]).largest_difference, None);
         assert_eq!(of(&[0.0], &[1.0, 2.0]).largest_difference, None);
-        assert_eq!(Likeness::of(&outputs(&[1.0]), &[]).largest_difference, None);
+        assert_eq!(OutputDiff::of(&outputs(&[1.0]), &[]).largest_difference, None);
     }
 
     #[test]
     fn the_worse_of_two_wins() {
-        let off = |d| Likeness { same_bits: false, largest_difference: d };
-        let same = Likeness { same_bits: true, largest_difference: Some(0.0) };
+        let off = |d| OutputDiff { same_bits: false, largest_difference: d };
+        let same = OutputDiff { same_bits: true, largest_difference: Some(0.0) };
         assert_eq!(same.or_worse(same), same);
         assert_eq!(same.or_worse(off(Some(0.0))), off(Some(0.0)));
         assert_eq!(off(Some(0.5)).or_worse(off(Some(0.25))), off(Some(0.5)));
         assert_eq!(off(None).or_worse(off(Some(9.0))), off(None));
-        assert_eq!(same.or_worse(Likeness::UNKNOWN), off(None));
+        assert_eq!(same.or_worse(OutputDiff::UNKNOWN), off(None));
     }
 }

@@ -1,4 +1,4 @@
-//! A network that is asked: plain, or as a ring under one check.
+//! What runs a query: the plain network, or a ring under one check.
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
@@ -8,14 +8,14 @@ use deepring::{Check, TensorValue};
 use deepring_infer::{PlainModel, Rehearsal, Rten, Session, Timings};
 
 use super::super::WARM_UP;
+use super::super::fixture::{BenchFixture, BenchNetwork};
 use super::super::pairs::timed;
-use super::super::workshop::{Subject, Workshop};
 use crate::commands::recording::Recorder;
 use crate::error::CliError;
 
 /// How a network is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Variant {
     Plain,
     Ring {
         check: Check,
@@ -44,7 +44,7 @@ impl Least {
     pub(super) const ALL: [Self; 3] = [Self::GivenOut, Self::Bytes, Self::Eighth];
 }
 
-impl Way {
+impl Variant {
     pub(super) fn name(self) -> String {
         match self {
             Self::Plain => "plain".to_owned(),
@@ -64,7 +64,7 @@ impl Way {
 }
 
 /// Loaded and ready.
-pub(super) enum Asked {
+pub(super) enum Executor {
     Plain(Box<PlainModel>),
     /// With a recorder, every decision is put on a ledger before the answer counts as given.
     Ring(Box<Session>, Option<Box<RefCell<Recorder>>>),
@@ -85,26 +85,26 @@ pub(super) struct Spent {
 
 type Tensors = Vec<Vec<TensorValue>>;
 
-impl Asked {
+impl Executor {
     pub(super) fn load(
-        workshop: &Workshop,
-        subject: &Subject,
+        fixture: &BenchFixture,
+        subject: &BenchNetwork,
         threads: NonZeroUsize,
-        way: Way,
+        variant: Variant,
     ) -> Result<Self, CliError> {
         let session = |check, background_check| -> Result<Box<Session>, CliError> {
-            Ok(Box::new(workshop.session(&subject.ring, check, Some(threads), background_check)?))
+            Ok(Box::new(fixture.session(&subject.ring, check, Some(threads), background_check)?))
         };
-        Ok(match way {
-            Way::Plain => {
+        Ok(match variant {
+            Variant::Plain => {
                 Self::Plain(Box::new(PlainModel::unaltered(&subject.model, Some(threads))?))
             }
-            Way::Ring { check, ledger, background_check } => {
+            Variant::Ring { check, ledger, background_check } => {
                 let session = session(check, background_check)?;
-                let recorder = ledger.then(|| record(workshop, &session)).transpose()?;
+                let recorder = ledger.then(|| record(fixture, &session)).transpose()?;
                 Self::Ring(session, recorder.map(|r| Box::new(RefCell::new(r))))
             }
-            Way::Floor { check, floor } => {
+            Variant::Floor { check, floor } => {
                 let session = session(check, false)?;
                 // Until it is known what is cheaper, everything is looked at.
                 for _ in 0..WARM_UP {
@@ -120,7 +120,7 @@ impl Asked {
     /// How long the answers took; those of a floor count alone what it is the floor of.
     pub(super) fn took(&self, batch: Tensors) -> Result<(Duration, Option<Spent>), CliError> {
         let Self::Floor { session, rehearsed, floor } = self else {
-            let (took, (_, spent)) = timed(|| self.ask(batch))?;
+            let (took, (_, spent)) = timed(|| self.run(batch))?;
             return Ok((took, spent));
         };
         let mut timings = Timings::default();
@@ -135,7 +135,7 @@ impl Asked {
     }
 
     /// The answers; a ring also says where the time went.
-    pub(super) fn ask(&self, batch: Tensors) -> Result<(Tensors, Option<Spent>), CliError> {
+    pub(super) fn run(&self, batch: Tensors) -> Result<(Tensors, Option<Spent>), CliError> {
         match self {
             Self::Plain(model) => {
                 let answers = batch.iter().map(|query| model.run(query));
@@ -158,8 +158,8 @@ impl Asked {
 }
 
 /// A ledger that knows the session's ring. Rows share one, as one host's would; it grows by an entry a run.
-fn record(workshop: &Workshop, session: &Session) -> Result<Recorder, CliError> {
-    let mut recorder = Recorder::begin(&workshop.path("ledger"))?;
+fn record(fixture: &BenchFixture, session: &Session) -> Result<Recorder, CliError> {
+    let mut recorder = Recorder::begin(&fixture.path("ledger"))?;
     recorder.register(session.ring())?;
     Ok(recorder)
 }

@@ -13,14 +13,14 @@ use super::{SEED, at};
 use crate::error::{CliError, Exit};
 
 /// Gone with everything in it when dropped.
-pub(super) struct Workshop {
+pub(super) struct BenchFixture {
     folder: TempDir,
     owner: SecretKey<Owner>,
     host: SecretKey<Host>,
 }
 
 /// A network as a plain file and as a ring, and queries for it.
-pub(super) struct Subject {
+pub(super) struct BenchNetwork {
     pub(super) name: String,
     pub(super) model: PathBuf,
     pub(super) ring: PathBuf,
@@ -29,7 +29,7 @@ pub(super) struct Subject {
     pub(super) batch: Vec<Vec<TensorValue>>,
 }
 
-impl Workshop {
+impl BenchFixture {
     /// In the folder given, or in the system's temporary one.
     pub(super) fn open(dir: Option<&Path>) -> Result<Self, CliError> {
         let dir = dir.map_or_else(std::env::temp_dir, PathBuf::from);
@@ -58,7 +58,7 @@ impl Workshop {
         network: Network,
         cut: CutPolicy,
         batch: usize,
-    ) -> Result<Subject, CliError> {
+    ) -> Result<BenchNetwork, CliError> {
         let folder = self.folder.path();
         let model = network.write(folder, SEED).map_err(at(folder))?;
         let batch = (0..batch as u64).map(|i| network.query(SEED + i)).collect();
@@ -71,7 +71,7 @@ impl Workshop {
         model: &Path,
         cut: CutPolicy,
         batch: usize,
-    ) -> Result<Subject, CliError> {
+    ) -> Result<BenchNetwork, CliError> {
         let inputs = PlainModel::load(model, NonZeroUsize::new(1))?.inputs().to_vec();
         let query = |i: u64| {
             let mut random = fastrand::Rng::with_seed(SEED + i);
@@ -95,12 +95,12 @@ impl Workshop {
         model: PathBuf,
         cut: CutPolicy,
         batch: Vec<Vec<TensorValue>>,
-    ) -> Result<Subject, CliError> {
+    ) -> Result<BenchNetwork, CliError> {
         let ring = self.path(format!("{name}.ring"));
         let seal = Seal::new(&model, &self.owner).host(Blocks::All, self.host.public()).cut(cut);
         let sealed = seal.write(&ring, &|_| ())?;
         let (blocks, parameter_bytes) = (sealed.blocks.len(), sealed.parameter_bytes);
-        Ok(Subject { name: name.to_owned(), model, ring, blocks, parameter_bytes, batch })
+        Ok(BenchNetwork { name: name.to_owned(), model, ring, blocks, parameter_bytes, batch })
     }
 
     pub(super) fn authenticate(&self, ring: &Path) -> Result<AuthenticRing, CliError> {

@@ -1,4 +1,4 @@
-//! `--ring`: what the sealed network makes of the tampering.
+//! `--ring`: whether the sealed network detects the tampering.
 
 use deepring::Check;
 use deepring_attack::{Detection, Network, Place, RingTrial, Samples};
@@ -7,44 +7,44 @@ use super::Data;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// Samples that the ring is asked.
-const ASKED: usize = 8;
+/// Samples that are queries of the ring.
+const QUERIES: usize = 8;
 
-pub(super) fn meet(
+pub(super) fn detect(
     clean: &Network,
     attacked: &Network,
     data: Option<&Data>,
     check: Check,
 ) -> Result<Detection, CliError> {
     let samples: Samples = data
-        .map(|d| d.test.samples().choose(ASKED, 0))
+        .map(|d| d.test.samples().choose(QUERIES, 0))
         .ok_or_else(|| CliError::usage("`--ring` needs queries to ask").hint("give `--data`"))?;
     let failed = |e| CliError::new(Exit::Failed, e);
     RingTrial::seal(clean, check).and_then(|mut t| t.meet(attacked, &samples)).map_err(failed)
 }
 
-pub(super) fn text(met: &Detection) -> Result<(), CliError> {
-    let place = match met.place {
+pub(super) fn text(detection: &Detection) -> Result<(), CliError> {
+    let place = match detection.place {
         Place::LiveMemory => "in the open ring's memory",
         Place::AtRest => "in the stored ring",
         _ => "as a whole other ring",
     };
-    if met.touched.is_empty() {
+    if detection.touched.is_empty() {
         return output::line(
             "the ring: sealed, both networks are the same; there is nothing to see",
         );
     }
-    if !met.detected {
+    if !detection.detected {
         output::line(format_args!("the ring: {place}, NOT noticed"))?;
     } else {
-        output::line(format_args!("the ring: {place}, refused: {}", met.refusal))?;
+        output::line(format_args!("the ring: {place}, refused: {}", detection.refusal))?;
     }
-    let named = match (met.located, met.place) {
+    let named = match (detection.located, detection.place) {
         (true, _) => "every touched block named, and no other",
         (false, Place::LiveMemory | Place::AtRest) => "NOT every touched block named",
         (false, _) => "its closure is refused, so no block is named",
     };
-    let restored = if met.recovered { "restored bit for bit" } else { "NOT restored" };
-    let answers = output::count(met.answers_given, "answer", "answers");
+    let restored = if detection.recovered { "restored bit for bit" } else { "NOT restored" };
+    let answers = output::count(detection.answers_given, "answer", "answers");
     output::line(format_args!("          {named}; {answers} given meanwhile; {restored}"))
 }

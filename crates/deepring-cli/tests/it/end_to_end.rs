@@ -4,54 +4,55 @@ use std::fs;
 
 use deepring_infer::{read_npy, write_npy};
 
-use crate::desk::{Desk, images};
+use crate::workspace::{Workspace, images};
 
 #[test]
 fn a_network_is_sealed_run_recorded_damaged_repaired_shared_and_exported() {
-    let desk = Desk::with_keys();
-    let keys = desk.run("keygen --out more").succeeds();
+    let workspace = Workspace::with_keys();
+    let keys = workspace.run("keygen --out more").succeeds();
     assert!(keys.stdout.contains("owner drowner1") && keys.stdout.contains("host  drhost1"));
 
-    let sealed = desk
+    let sealed = workspace
         .run("seal net.onnx --owner keys/owner.key --host keys/host.pub --labels labels.txt -o net.ring")
         .succeeds();
     assert!(sealed.stdout.contains("version 1\n"), "{}", sealed.stdout);
     assert!(sealed.stdout.contains("blocks  5 and Genesis"), "{}", sealed.stdout);
-    let shown = desk.run("inspect net.ring").succeeds();
+    let shown = workspace.run("inspect net.ring").succeeds();
     for word in ["genesis", "conv1", "fc1", "logits", "image f32", "claimed"] {
         assert!(shown.stdout.contains(word), "{word}: {}", shown.stdout);
     }
 
     // Nobody is trusted before an owner was added; to name one is not to add one.
-    desk.run("verify net.ring").exits(4).says("--owner");
-    desk.run("verify net.ring --owner keys/owner.pub").succeeds().says("not remembered");
-    desk.run("verify net.ring").exits(4);
-    desk.run("verify net.ring --owner keys/owner.pub --remember").succeeds();
-    let opened = desk.run("verify net.ring --key keys/host.key").succeeds();
+    workspace.run("verify net.ring").exits(4).says("--owner");
+    workspace.run("verify net.ring --owner keys/owner.pub").succeeds().says("not remembered");
+    workspace.run("verify net.ring").exits(4);
+    workspace.run("verify net.ring --owner keys/owner.pub --remember").succeeds();
+    let opened = workspace.run("verify net.ring --key keys/host.key").succeeds();
     assert!(opened.stdout.contains("opened and checked the content of 6"), "{}", opened.stdout);
-    desk.run("verify net.ring --key keys/owner.key").succeeds();
+    workspace.run("verify net.ring --key keys/owner.key").succeeds();
 
     let run = "run net.ring --key keys/host.key --input x.npy --ledger ledger --receipt x.receipt \
                --output-dir out --top 3";
-    desk.run(run).exits(1).says("hint: `deepring ledger init ledger`");
-    assert!(!desk.path("ledger").exists());
-    desk.run("ledger init ledger").succeeds();
-    let ran = desk.run(run).succeeds();
+    workspace.run(run).exits(1).says("hint: `deepring ledger init ledger`");
+    assert!(!workspace.path("ledger").exists());
+    workspace.run("ledger init ledger").succeeds();
+    let ran = workspace.run(run).succeeds();
     assert!(ran.stdout.contains("logits [1, 10]"), "{}", ran.stdout);
     assert!(ran.stdout.contains("Bag"), "{}", ran.stdout);
     let decision = ran.stdout.lines().find_map(|l| l.strip_prefix("decision ")).unwrap();
 
     // The plain network says the same, to the bit, and so does the written output.
     let plain =
-        desk.run("run net.onnx --plain --input x.npy --output-dir plain --labels labels.txt");
+        workspace.run("run net.onnx --plain --input x.npy --output-dir plain --labels labels.txt");
     assert!(plain.succeeds().stdout.contains("Bag"));
-    let outputs = ["out", "plain"].map(|dir| fs::read(desk.path(dir).join("logits.npy")).unwrap());
+    let outputs =
+        ["out", "plain"].map(|dir| fs::read(workspace.path(dir).join("logits.npy")).unwrap());
     assert_eq!(outputs[0], outputs[1]);
-    assert_eq!(read_npy(&desk.path("out/logits.npy"), "y").unwrap().dims(), [1, 10]);
+    assert_eq!(read_npy(&workspace.path("out/logits.npy"), "y").unwrap().dims(), [1, 10]);
 
     // The certificate: against the ring, the ledger, and a proof that needs no ledger.
     let receipt = "receipt verify x.receipt --ring net.ring --owner keys/owner.pub";
-    let verified = desk.run(receipt).succeeds();
+    let verified = workspace.run(receipt).succeeds();
     assert!(verified.stdout.contains(decision), "{}", verified.stdout);
     assert!(verified.stdout.contains("blocks 1-5 by drhost1"), "{}", verified.stdout);
     assert!(
@@ -60,70 +61,80 @@ fn a_network_is_sealed_run_recorded_damaged_repaired_shared_and_exported() {
         verified.stdout
     );
     // It is about this question and this answer, and no other.
-    desk.run(&format!("{receipt} --input x.npy --output out/logits.npy")).succeeds();
-    write_npy(&desk.path("other.npy"), &images(1, 2)).unwrap();
-    desk.run(&format!("{receipt} --input other.npy")).exits(3).says("other inputs");
-    let on_ledger = desk.run(&format!("{receipt} --ledger ledger")).succeeds();
+    workspace.run(&format!("{receipt} --input x.npy --output out/logits.npy")).succeeds();
+    write_npy(&workspace.path("other.npy"), &images(1, 2)).unwrap();
+    workspace.run(&format!("{receipt} --input other.npy")).exits(3).says("other inputs");
+    let on_ledger = workspace.run(&format!("{receipt} --ledger ledger")).succeeds();
     assert!(on_ledger.stdout.contains("on the ledger as entry 1"), "{}", on_ledger.stdout);
-    desk.run("ledger prove --ledger ledger --receipt x.receipt -o x.tlog-proof").succeeds();
-    desk.run(&format!("{receipt} --proof x.tlog-proof")).succeeds();
-    desk.run(&format!("{receipt} --proof x.tlog-proof --ledger-key ledger/log.pub")).succeeds();
-    let shown = desk.run("ledger show --ledger ledger").succeeds().stdout;
+    workspace.run("ledger prove --ledger ledger --receipt x.receipt -o x.tlog-proof").succeeds();
+    workspace.run(&format!("{receipt} --proof x.tlog-proof")).succeeds();
+    workspace
+        .run(&format!("{receipt} --proof x.tlog-proof --ledger-key ledger/log.pub"))
+        .succeeds();
+    let shown = workspace.run("ledger show --ledger ledger").succeeds().stdout;
     assert!(shown.contains("registered, version 1") && shown.contains("about 1 query"), "{shown}");
-    let checkpoint = desk.run("ledger checkpoint --ledger ledger").succeeds().stdout;
+    let checkpoint = workspace.run("ledger checkpoint --ledger ledger").succeeds().stdout;
     assert_eq!(checkpoint.lines().nth(1), Some("2"));
-    fs::write(desk.path("kept.checkpoint"), &checkpoint).unwrap();
-    desk.run("ledger verify --ledger ledger").succeeds();
+    fs::write(workspace.path("kept.checkpoint"), &checkpoint).unwrap();
+    workspace.run("ledger verify --ledger ledger").succeeds();
 
     // Damage is met, recorded, repaired from a copy, and that is recorded too.
-    fs::copy(desk.path("net.ring"), desk.path("copy.ring")).unwrap();
-    let at = desk.ring("net.ring").stored_at(3, 5000).unwrap();
-    desk.flip("net.ring", usize::try_from(at).unwrap());
-    desk.run(run).exits(3).says("block 3 (fc1), body, tensor fc1.weight");
+    fs::copy(workspace.path("net.ring"), workspace.path("copy.ring")).unwrap();
+    let at = workspace.ring("net.ring").stored_at(3, 5000).unwrap();
+    workspace.flip("net.ring", usize::try_from(at).unwrap());
+    workspace.run(run).exits(3).says("block 3 (fc1), body, tensor fc1.weight");
     let repaired =
-        desk.run("repair net.ring --from copy.ring --owner keys/owner.pub --ledger ledger");
+        workspace.run("repair net.ring --from copy.ring --owner keys/owner.pub --ledger ledger");
     assert!(repaired.succeeds().stdout.contains("repaired block 3"));
-    assert_eq!(fs::read(desk.path("net.ring")).unwrap(), fs::read(desk.path("copy.ring")).unwrap());
-    desk.run(run).succeeds();
-    let shown = desk.run("ledger show --ledger ledger").succeeds().stdout;
+    assert_eq!(
+        fs::read(workspace.path("net.ring")).unwrap(),
+        fs::read(workspace.path("copy.ring")).unwrap()
+    );
+    workspace.run(run).succeeds();
+    let shown = workspace.run("ledger show --ledger ledger").succeeds().stdout;
     assert!(shown.contains("ALARM: block 3 (fc1), body, tensor fc1.weight"), "{shown}");
     assert!(shown.contains("repair of blocks [3] from copy.ring"), "{shown}");
-    desk.run("ledger verify --ledger ledger --against kept.checkpoint").succeeds();
-    let intact = desk.run("repair net.ring --from copy.ring").succeeds();
+    workspace.run("ledger verify --ledger ledger --against kept.checkpoint").succeeds();
+    let intact = workspace.run("repair net.ring --from copy.ring").succeeds();
     assert!(intact.stdout.contains("nothing to repair"));
 
     // Another host is let in, runs, and the old receipt stays valid.
-    desk.run("run net.ring --key more/host.key --input x.npy").exits(4).says("deepring grant");
-    let granted = desk.run("grant net.ring --owner-key keys/owner.key --host more/host.pub");
+    workspace.run("run net.ring --key more/host.key --input x.npy").exits(4).says("deepring grant");
+    let granted = workspace.run("grant net.ring --owner-key keys/owner.key --host more/host.pub");
     assert!(granted.succeeds().stdout.contains("granted 6 blocks"));
-    desk.run("run net.ring --key more/host.key --input x.npy").succeeds();
-    desk.run(receipt).succeeds();
+    workspace.run("run net.ring --key more/host.key --input x.npy").succeeds();
+    workspace.run(receipt).succeeds();
 
     // Out again: the exported network is the one that went in, as far as anybody can compute.
-    desk.run("export net.ring --key keys/owner.key --owner keys/owner.pub -o out.onnx").succeeds();
-    desk.run("run out.onnx --plain --input x.npy --output-dir again").succeeds();
-    assert_eq!(fs::read(desk.path("again/logits.npy")).unwrap(), outputs[0]);
+    workspace
+        .run("export net.ring --key keys/owner.key --owner keys/owner.pub -o out.onnx")
+        .succeeds();
+    workspace.run("run out.onnx --plain --input x.npy --output-dir again").succeeds();
+    assert_eq!(fs::read(workspace.path("again/logits.npy")).unwrap(), outputs[0]);
 }
 
 #[test]
 fn an_upgrade_replaces_its_predecessor_for_who_has_seen_it() {
-    let desk = Desk::with_trusted_ring();
-    desk.run("verify net.ring").succeeds();
-    desk.run("ledger init ledger").succeeds();
-    desk.seal("two.ring", "--previous net.ring");
-    let upgraded = desk.run("verify two.ring --json").succeeds().json();
+    let workspace = Workspace::with_trusted_ring();
+    workspace.run("verify net.ring").succeeds();
+    workspace.run("ledger init ledger").succeeds();
+    workspace.seal("two.ring", "--previous net.ring");
+    let upgraded = workspace.run("verify two.ring --json").succeeds().json();
     assert_eq!(upgraded["model_version"], 2);
-    assert_eq!(upgraded["ring"], desk.run("inspect net.ring --json").succeeds().json()["ring"]);
-    desk.run("verify net.ring").exits(5).says("older than version 2");
-    desk.run("run net.ring --key keys/host.key --input x.npy --ledger ledger").exits(5);
-    desk.run("run two.ring --key keys/host.key --input x.npy --ledger ledger").succeeds();
-    let shown = desk.run("ledger show --ledger ledger").succeeds().stdout;
+    assert_eq!(
+        upgraded["ring"],
+        workspace.run("inspect net.ring --json").succeeds().json()["ring"]
+    );
+    workspace.run("verify net.ring").exits(5).says("older than version 2");
+    workspace.run("run net.ring --key keys/host.key --input x.npy --ledger ledger").exits(5);
+    workspace.run("run two.ring --key keys/host.key --input x.npy --ledger ledger").succeeds();
+    let shown = workspace.run("ledger show --ledger ledger").succeeds().stdout;
     assert!(shown.contains("upgraded to version 2"), "{shown}");
     // And the ledger remembers where a trust store does not.
     let forgetful = |words: &str| {
-        let mut command = desk.command(words);
-        command.env("DEEPRING_TRUST", desk.path("empty.json"));
-        crate::desk::Ran::of(words, command.output().unwrap())
+        let mut command = workspace.command(words);
+        command.env("DEEPRING_TRUST", workspace.path("empty.json"));
+        crate::workspace::Ran::of(words, command.output().unwrap())
     };
     forgetful("run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy").succeeds();
     forgetful(
@@ -135,26 +146,26 @@ fn an_upgrade_replaces_its_predecessor_for_who_has_seen_it() {
 
 #[test]
 fn several_hosts_play_together_and_none_alone() {
-    let desk = Desk::with_keys();
-    desk.run("keygen --out second").succeeds();
-    desk.run(
+    let workspace = Workspace::with_keys();
+    workspace.run("keygen --out second").succeeds();
+    workspace.run(
         "seal net.onnx --owner keys/owner.key --host 1-2=keys/host.pub --host 3-5=second/host.pub \
          --cut op -o net.ring",
     )
     .succeeds();
-    desk.run("trust add keys/owner.pub").succeeds();
+    workspace.run("trust add keys/owner.pub").succeeds();
     let run = "run net.ring --owner keys/owner.pub --input x.npy --receipt x.receipt";
-    desk.run(&format!("{run} --key keys/host.key")).exits(4).says("block 3 (fc1)");
-    desk.run(&format!("{run} --key second/host.key")).exits(4).says("block 1 (conv1)");
-    assert!(!desk.path("x.receipt").exists());
-    desk.run(&format!("{run} --key second/host.key --key keys/host.key")).succeeds();
-    let shown = desk.run("receipt verify x.receipt --ring net.ring").succeeds().stdout;
+    workspace.run(&format!("{run} --key keys/host.key")).exits(4).says("block 3 (fc1)");
+    workspace.run(&format!("{run} --key second/host.key")).exits(4).says("block 1 (conv1)");
+    assert!(!workspace.path("x.receipt").exists());
+    workspace.run(&format!("{run} --key second/host.key --key keys/host.key")).succeeds();
+    let shown = workspace.run("receipt verify x.receipt --ring net.ring").succeeds().stdout;
     assert!(shown.contains("blocks 1-2 by") && shown.contains("blocks 3-5 by"), "{shown}");
     // Each receipt names its own blocks; a weaker check is shown as one.
     let lines_of = |shown: &str| -> Vec<String> {
         shown.lines().filter_map(|l| l.strip_prefix("  ")).map(str::to_owned).collect()
     };
-    let names = desk.run("inspect net.ring --json").succeeds().json()["blocks"].clone();
+    let names = workspace.run("inspect net.ring --json").succeeds().json()["blocks"].clone();
     let names: Vec<_> = (1..6).map(|i| names[i]["name"].as_str().unwrap().to_owned()).collect();
     let lines = lines_of(&shown);
     assert_eq!(lines.len(), 5, "{shown}");
@@ -165,30 +176,31 @@ fn several_hosts_play_together_and_none_alone() {
             .all(|(l, n)| l.starts_with(n) && l.contains("  bytes 1, both 1, recomputed 1"))
     );
     for (check, word) in [("load", "opened"), ("none", "unchecked")] {
-        desk.run(&format!("{run} --key second/host.key --key keys/host.key --check {check}"))
+        workspace
+            .run(&format!("{run} --key second/host.key --key keys/host.key --check {check}"))
             .succeeds();
-        let shown = desk.run("receipt verify x.receipt --ring net.ring").succeeds().stdout;
+        let shown = workspace.run("receipt verify x.receipt --ring net.ring").succeeds().stdout;
         assert!(shown.contains(&format!("parameters checked: {check}\n")), "{shown}");
         let lines = lines_of(&shown);
         assert!(lines.len() == 5 && lines.iter().all(|l| l.contains(word)), "{shown}");
     }
-    let opened = desk.run("verify net.ring --key second/host.key").succeeds();
+    let opened = workspace.run("verify net.ring --key second/host.key").succeeds();
     assert!(opened.stdout.contains("the content of 4 of these 6"), "{}", opened.stdout);
-    desk.run("export net.ring --key second/host.key -o out.onnx").exits(4);
-    assert!(!desk.path("out.onnx").exists());
+    workspace.run("export net.ring --key second/host.key -o out.onnx").exits(4);
+    assert!(!workspace.path("out.onnx").exists());
 }
 
 /// Neighbours are given what they need to check each other if the owner says so.
 #[test]
 fn a_ring_with_neighbour_checks_and_one_without_answer_and_export_alike() {
-    let desk = Desk::with_keys();
-    desk.run("keygen --out second").succeeds();
+    let workspace = Workspace::with_keys();
+    workspace.run("keygen --out second").succeeds();
     let seal = "seal net.onnx --owner keys/owner.key --host 1,3,5=keys/host.pub --host 2,4=second/host.pub";
-    desk.run(&format!("{seal} --neighbour-checks -o with.ring")).succeeds();
-    desk.run(&format!("{seal} -o without.ring")).succeeds();
+    workspace.run(&format!("{seal} --neighbour-checks -o with.ring")).succeeds();
+    workspace.run(&format!("{seal} -o without.ring")).succeeds();
     let checks = |ring: &str| -> Vec<Option<u64>> {
         let blocks =
-            desk.run(&format!("inspect {ring} --json")).succeeds().json()["blocks"].clone();
+            workspace.run(&format!("inspect {ring} --json")).succeeds().json()["blocks"].clone();
         let parts = |block: &serde_json::Value| {
             block["parts"].as_array().unwrap().iter().find_map(|p| p["kind"]["check"].as_u64())
         };
@@ -196,29 +208,31 @@ fn a_ring_with_neighbour_checks_and_one_without_answer_and_export_alike() {
     };
     assert_eq!(checks("with.ring"), [None, Some(5), Some(1), Some(2), Some(3), Some(4)]);
     assert_eq!(checks("without.ring"), [None; 6]);
-    let shown = desk.run("inspect with.ring").succeeds().stdout;
+    let shown = workspace.run("inspect with.ring").succeeds().stdout;
     assert!(shown.contains("  checks block 5\n"), "{shown}");
     let answers = ["with.ring", "without.ring"].map(|ring| {
         let keys = "--key keys/host.key --key second/host.key --json";
         let run = format!("run {ring} --owner keys/owner.pub {keys} --input x.npy");
-        desk.run(&run).succeeds().json()["outputs"].clone()
+        workspace.run(&run).succeeds().json()["outputs"].clone()
     });
     assert_eq!(answers[0], answers[1]);
     // A check is no parameter: what is exported is the network.
-    desk.run("trust add keys/owner.pub").succeeds();
+    workspace.run("trust add keys/owner.pub").succeeds();
     for ring in ["with", "without"] {
-        desk.run(&format!("export {ring}.ring --key keys/owner.key -o {ring}.onnx")).succeeds();
+        workspace
+            .run(&format!("export {ring}.ring --key keys/owner.key -o {ring}.onnx"))
+            .succeeds();
     }
     assert_eq!(
-        fs::read(desk.path("with.onnx")).unwrap(),
-        fs::read(desk.path("without.onnx")).unwrap()
+        fs::read(workspace.path("with.onnx")).unwrap(),
+        fs::read(workspace.path("without.onnx")).unwrap()
     );
 }
 
 #[test]
 fn many_inputs_are_many_queries_and_their_outputs_are_numbered() {
-    let desk = Desk::with_trusted_ring();
-    let ran = desk
+    let workspace = Workspace::with_trusted_ring();
+    let ran = workspace
         .run(
             "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy \
              --input image=batch.npy --output-dir out",
@@ -226,23 +240,23 @@ fn many_inputs_are_many_queries_and_their_outputs_are_numbered() {
         .code;
     // A mixture of named and unnamed files says nothing about which belongs to which query.
     assert_eq!(ran, Some(2));
-    desk.run(
+    workspace.run(
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --input batch.npy \
          --output-dir out --receipt x.receipt",
     )
     .succeeds();
-    let dims = |name: &str| read_npy(&desk.path(name), "y").unwrap().dims().to_vec();
+    let dims = |name: &str| read_npy(&workspace.path(name), "y").unwrap().dims().to_vec();
     assert_eq!(dims("out/0-logits.npy"), [1, 10]);
     assert_eq!(dims("out/1-logits.npy"), [8, 10]);
-    let verified = desk.run("receipt verify x.receipt --ring net.ring").succeeds();
+    let verified = workspace.run("receipt verify x.receipt --ring net.ring").succeeds();
     assert!(verified.stdout.contains("2 queries"), "{}", verified.stdout);
 }
 
 #[test]
 fn completions_exist_for_each_shell() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let script = desk.run(&format!("completions {shell}")).succeeds();
+        let script = workspace.run(&format!("completions {shell}")).succeeds();
         assert!(script.stdout.contains("deepring"), "{shell}");
         assert!(script.stdout.contains("model-version"), "{shell}");
     }

@@ -11,40 +11,40 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Labels, network and inputs lie in the folder; rings and keys come as a test asks for them.
-pub(crate) struct Desk {
+pub(crate) struct Workspace {
     folder: TempDir,
 }
 
-impl Desk {
+impl Workspace {
     /// `net.onnx` (LeNet), `labels.txt`, `x.npy` (one image), `batch.npy` (eight).
     pub(crate) fn new() -> Self {
-        let desk = Self { folder: tempfile::tempdir().unwrap() };
-        fs::copy(zoo("fashion-lenet5.onnx"), desk.path("net.onnx")).unwrap();
-        fs::copy(zoo("labels.txt"), desk.path("labels.txt")).unwrap();
-        write_npy(&desk.path("x.npy"), &images(0, 1)).unwrap();
-        write_npy(&desk.path("batch.npy"), &images(0, 8)).unwrap();
-        desk
+        let workspace = Self { folder: tempfile::tempdir().unwrap() };
+        fs::copy(zoo("fashion-lenet5.onnx"), workspace.path("net.onnx")).unwrap();
+        fs::copy(zoo("labels.txt"), workspace.path("labels.txt")).unwrap();
+        write_npy(&workspace.path("x.npy"), &images(0, 1)).unwrap();
+        write_npy(&workspace.path("batch.npy"), &images(0, 8)).unwrap();
+        workspace
     }
 
     /// And two key pairs in `keys`.
     pub(crate) fn with_keys() -> Self {
-        let desk = Self::new();
-        desk.run("keygen --out keys").succeeds();
-        desk
+        let workspace = Self::new();
+        workspace.run("keygen --out keys").succeeds();
+        workspace
     }
 
     /// And `net.ring`, sealed for the host of `keys`.
     pub(crate) fn with_ring() -> Self {
-        let desk = Self::with_keys();
-        desk.seal("net.ring", "");
-        desk
+        let workspace = Self::with_keys();
+        workspace.seal("net.ring", "");
+        workspace
     }
 
     /// The same, and the owner of `keys` is trusted from then on.
     pub(crate) fn with_trusted_ring() -> Self {
-        let desk = Self::with_ring();
-        desk.run("trust add keys/owner.pub").succeeds();
-        desk
+        let workspace = Self::with_ring();
+        workspace.run("trust add keys/owner.pub").succeeds();
+        workspace
     }
 
     pub(crate) fn seal(&self, ring: &str, more: &str) {

@@ -4,24 +4,25 @@ use std::fs;
 
 use deepring_ledger::{Entry, Event, Ledger};
 
-use crate::desk::{Desk, Ran};
+use crate::workspace::{Ran, Workspace};
 
 #[test]
 fn a_key_planted_under_the_name_of_a_selection_is_not_granted_everything() {
-    let desk = Desk::with_keys();
-    desk.run("keygen --out theirs").succeeds();
-    fs::create_dir(desk.path("1=keys")).unwrap();
-    fs::copy(desk.path("theirs/host.pub"), desk.path("1=keys/host.pub")).unwrap();
+    let workspace = Workspace::with_keys();
+    workspace.run("keygen --out theirs").succeeds();
+    fs::create_dir(workspace.path("1=keys")).unwrap();
+    fs::copy(workspace.path("theirs/host.pub"), workspace.path("1=keys/host.pub")).unwrap();
     // Block 1 alone is asked for, so the others have no host; the planted file would have all.
-    desk.run("seal net.onnx --owner keys/owner.key --host 1=keys/host.pub -o net.ring")
+    workspace
+        .run("seal net.onnx --owner keys/owner.key --host 1=keys/host.pub -o net.ring")
         .exits(2)
         .says("block 2 has no host");
 }
 
 #[test]
 fn a_registration_in_another_owners_name_locks_nobody_out_and_ones_own_does_stale() {
-    let desk = Desk::with_ring();
-    let ring = desk.ring("net.ring");
+    let workspace = Workspace::with_ring();
+    let ring = workspace.ring("net.ring");
     let register = |ledger: &str, owner: [u8; 64]| {
         let event = Event::RingRegistered {
             ring_id: ring.ring_id().0,
@@ -30,84 +31,87 @@ fn a_registration_in_another_owners_name_locks_nobody_out_and_ones_own_does_stal
             owner,
             closure_signature: [0; 64],
         };
-        let mut ledger = Ledger::open_or_create(desk.path(ledger)).unwrap();
+        let mut ledger = Ledger::open_or_create(workspace.path(ledger)).unwrap();
         ledger.append(&[Entry { at: 1, event }]).unwrap();
     };
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger";
     register("squatted", [9; 64]);
-    desk.run(&format!("{run} squatted")).succeeds();
+    workspace.run(&format!("{run} squatted")).succeeds();
     register("upgraded", *ring.owner().as_bytes());
     // By a reader who does not know the other ledger.
-    desk.run(&format!("{run} upgraded --trust new.json")).exits(5).says("the ledger knows");
+    workspace.run(&format!("{run} upgraded --trust new.json")).exits(5).says("the ledger knows");
 }
 
 #[test]
 fn a_ring_that_does_not_open_is_not_registered() {
-    let desk = Desk::with_ring();
-    let last = fs::metadata(desk.path("net.ring")).unwrap().len() as usize - 1;
-    desk.flip("net.ring", last);
-    desk.run("ledger init ledger").succeeds();
-    desk.run(
-        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger",
-    )
-    .exits(3);
-    let shown = desk.run("ledger show --ledger ledger").succeeds().stdout;
+    let workspace = Workspace::with_ring();
+    let last = fs::metadata(workspace.path("net.ring")).unwrap().len() as usize - 1;
+    workspace.flip("net.ring", last);
+    workspace.run("ledger init ledger").succeeds();
+    workspace
+        .run(
+            "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger",
+        )
+        .exits(3);
+    let shown = workspace.run("ledger show --ledger ledger").succeeds().stdout;
     assert!(shown.contains("ALARM") && !shown.contains("registered"), "{shown}");
 }
 
 #[cfg(unix)]
 #[test]
 fn a_pipe_in_the_place_of_a_ring_or_receipt_is_refused_and_not_waited_for() {
-    let desk = Desk::with_ring();
-    let made = std::process::Command::new("mkfifo").arg(desk.path("pipe")).status();
+    let workspace = Workspace::with_ring();
+    let made = std::process::Command::new("mkfifo").arg(workspace.path("pipe")).status();
     if !made.is_ok_and(|s| s.success()) {
         println!("skipped: no mkfifo here");
         return;
     }
     let refused = "not a plain file";
-    desk.run("verify pipe --owner keys/owner.pub").exits(1).says(refused);
+    workspace.run("verify pipe --owner keys/owner.pub").exits(1).says(refused);
     let receipt = "receipt verify pipe --ring net.ring --owner keys/owner.pub";
-    desk.run(receipt).exits(1).says(refused);
+    workspace.run(receipt).exits(1).says(refused);
 }
 
 #[test]
 fn a_ledger_is_not_made_around_a_key_that_lies_there() {
-    let desk = Desk::with_ring();
-    desk.run("ledger init theirs --trust theirs.json").succeeds();
+    let workspace = Workspace::with_ring();
+    workspace.run("ledger init theirs --trust theirs.json").succeeds();
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
     for name in ["log.key", "log.pub", "checkpoint"] {
-        fs::create_dir(desk.path("ledger")).unwrap();
-        fs::copy(desk.path("theirs").join(name), desk.path("ledger").join(name)).unwrap();
+        fs::create_dir(workspace.path("ledger")).unwrap();
+        fs::copy(workspace.path("theirs").join(name), workspace.path("ledger").join(name)).unwrap();
         let new = format!("{run} --ledger ledger --new-ledger");
         for words in ["ledger init ledger", &new] {
-            desk.run(words).exits(1).says(&format!("`{name}` is there already"));
+            workspace.run(words).exits(1).says(&format!("`{name}` is there already"));
         }
-        assert_eq!(fs::read_dir(desk.path("ledger")).unwrap().count(), 1);
-        fs::remove_dir_all(desk.path("ledger")).unwrap();
+        assert_eq!(fs::read_dir(workspace.path("ledger")).unwrap().count(), 1);
+        fs::remove_dir_all(workspace.path("ledger")).unwrap();
     }
-    desk.run("ledger init ledger").succeeds();
+    workspace.run("ledger init ledger").succeeds();
 }
 
 /// Every file that a command reads, with a pipe, an endless device, or a length that nothing stands behind in its place.
 #[cfg(target_os = "linux")]
 #[test]
 fn nothing_but_a_plain_file_is_read_and_no_more_of_one_than_it_can_be() {
-    let desk = Desk::with_trusted_ring();
-    let made = std::process::Command::new("mkfifo").arg(desk.path("pipe.npy")).status();
+    let workspace = Workspace::with_trusted_ring();
+    let made = std::process::Command::new("mkfifo").arg(workspace.path("pipe.npy")).status();
     if !made.is_ok_and(|s| s.success()) {
         println!("skipped: no mkfifo here");
         return;
     }
-    let sparse = fs::File::create(desk.path("sparse.npy")).unwrap();
+    let sparse = fs::File::create(workspace.path("sparse.npy")).unwrap();
     sparse.set_len(1 << 40).unwrap();
-    fs::copy(desk.path("pipe.npy").with_file_name("x.npy"), desk.path("y.npy")).unwrap();
+    fs::copy(workspace.path("pipe.npy").with_file_name("x.npy"), workspace.path("y.npy")).unwrap();
     let link = |to: &str| {
-        let _ = fs::remove_file(desk.path("zero.npy"));
-        std::os::unix::fs::symlink(to, desk.path("zero.npy")).unwrap();
+        let _ = fs::remove_file(workspace.path("zero.npy"));
+        std::os::unix::fs::symlink(to, workspace.path("zero.npy")).unwrap();
     };
     link("/dev/zero");
     let run = "run net.ring --key keys/host.key --input";
-    desk.run(&format!("{run} x.npy --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
+    workspace
+        .run(&format!("{run} x.npy --ledger ledger --new-ledger --receipt x.receipt"))
+        .succeeds();
     let receipt = "receipt verify x.receipt --ring net.ring";
     for (words, too_long) in [
         (format!("{receipt} --proof FILE --ledger-key ledger/log.pub"), 3),
@@ -133,18 +137,18 @@ fn nothing_but_a_plain_file_is_read_and_no_more_of_one_than_it_can_be() {
                 "ulimit -v 4000000; exec timeout 60 {} {command}",
                 env!("CARGO_BIN_EXE_deepring")
             );
-            shell.args(["-c", &script]).current_dir(desk.path(""));
-            desk.surround(&mut shell);
+            shell.args(["-c", &script]).current_dir(workspace.path(""));
+            workspace.surround(&mut shell);
             let ran = Ran::of(&command, shell.output().unwrap()).exits(code);
             if file != "sparse.npy" {
                 ran.says("not a plain file");
             }
         }
     }
-    desk.run("run pipe.npy --plain --input x.npy").exits(1);
+    workspace.run("run pipe.npy --plain --input x.npy").exits(1);
     // And in a ledger.
     for name in ["checkpoint", "log.pub", "log.key", "ledger.redb"] {
-        let place = desk.path("ledger").join(name);
+        let place = workspace.path("ledger").join(name);
         let kept = fs::read(&place).unwrap();
         fs::remove_file(&place).unwrap();
         let made = std::process::Command::new("mkfifo").arg(&place).status().unwrap();
@@ -152,14 +156,17 @@ fn nothing_but_a_plain_file_is_read_and_no_more_of_one_than_it_can_be() {
         for words in ["ledger verify --ledger ledger", "ledger show --ledger ledger"] {
             // To a reader who knows no key, so that the one beside the ledger is looked at.
             if name != "log.key" {
-                desk.run(&format!("{words} --trust new.json")).exits(1).says("not a plain file");
+                workspace
+                    .run(&format!("{words} --trust new.json"))
+                    .exits(1)
+                    .says("not a plain file");
             }
         }
-        desk.run(&format!("{run} x.npy --ledger ledger")).exits(1).says("not a plain file");
+        workspace.run(&format!("{run} x.npy --ledger ledger")).exits(1).says("not a plain file");
         fs::remove_file(&place).unwrap();
         fs::write(&place, kept).unwrap();
         use std::os::unix::fs::PermissionsExt as _;
         fs::set_permissions(&place, fs::Permissions::from_mode(0o600)).unwrap();
     }
-    desk.run("ledger verify --ledger ledger").succeeds();
+    workspace.run("ledger verify --ledger ledger").succeeds();
 }

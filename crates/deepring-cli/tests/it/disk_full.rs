@@ -5,28 +5,28 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::desk::{Desk, Ran};
+use crate::workspace::{Ran, Workspace};
 
 /// Runs the command where no file may grow beyond so many blocks of 512 bytes, as on a full disk.
-fn cramped(desk: &Desk, blocks: u32, words: &str) -> Ran {
+fn cramped(workspace: &Workspace, blocks: u32, words: &str) -> Ran {
     // The signal would end the process before the write could fail.
     let script = format!(
         "trap '' XFSZ; ulimit -f {blocks}; exec {} {words}",
         env!("CARGO_BIN_EXE_deepring")
     );
     let mut shell = Command::new("sh");
-    shell.args(["-c", &script]).current_dir(desk.path(""));
-    desk.surround(&mut shell);
+    shell.args(["-c", &script]).current_dir(workspace.path(""));
+    workspace.surround(&mut shell);
     Ran::of(words, shell.output().unwrap())
 }
 
-fn is_limited(desk: &Desk) -> bool {
+fn is_limited(workspace: &Workspace) -> bool {
     let probe = "trap '' XFSZ; ulimit -f 1; head -c 4096 /dev/zero > probe";
     let mut shell = Command::new("sh");
-    shell.args(["-c", probe]).current_dir(desk.path(""));
+    shell.args(["-c", probe]).current_dir(workspace.path(""));
     let _ = shell.output().unwrap();
-    let limited = fs::metadata(desk.path("probe")).is_ok_and(|m| m.len() < 4096);
-    fs::remove_file(desk.path("probe")).unwrap();
+    let limited = fs::metadata(workspace.path("probe")).is_ok_and(|m| m.len() < 4096);
+    fs::remove_file(workspace.path("probe")).unwrap();
     if !limited {
         println!("skipped: this system does not limit the size of files");
     }
@@ -35,64 +35,70 @@ fn is_limited(desk: &Desk) -> bool {
 
 #[test]
 fn a_full_disk_is_an_error_and_what_was_there_stays() {
-    let desk = Desk::with_ring();
-    if !is_limited(&desk) {
+    let workspace = Workspace::with_ring();
+    if !is_limited(&workspace) {
         return;
     }
-    desk.run("trust add keys/owner.pub").succeeds();
-    desk.run("keygen --out more").succeeds();
-    fs::copy(desk.path("net.ring"), desk.path("copy.ring")).unwrap();
-    let ring = fs::read(desk.path("net.ring")).unwrap();
-    let files = desk.files();
+    workspace.run("trust add keys/owner.pub").succeeds();
+    workspace.run("keygen --out more").succeeds();
+    fs::copy(workspace.path("net.ring"), workspace.path("copy.ring")).unwrap();
+    let ring = fs::read(workspace.path("net.ring")).unwrap();
+    let files = workspace.files();
     for words in [
         "seal net.onnx --owner keys/owner.key --host keys/host.pub -o net.ring",
         "seal net.onnx --owner keys/owner.key --host keys/host.pub -o new.ring",
         "grant net.ring --owner-key keys/owner.key --host more/host.pub",
         "export net.ring --key keys/owner.key -o out.onnx",
     ] {
-        cramped(&desk, 100, words).exits(1);
-        assert_eq!(desk.files(), files, "{words}: something was left behind");
-        assert_eq!(fs::read(desk.path("net.ring")).unwrap(), ring, "{words}");
+        cramped(&workspace, 100, words).exits(1);
+        assert_eq!(workspace.files(), files, "{words}: something was left behind");
+        assert_eq!(fs::read(workspace.path("net.ring")).unwrap(), ring, "{words}");
     }
-    cramped(&desk, 0, "keygen --out none").exits(1);
-    assert_eq!(fs::read_dir(desk.path("none")).unwrap().count(), 0, "half a key");
+    cramped(&workspace, 0, "keygen --out none").exits(1);
+    assert_eq!(fs::read_dir(workspace.path("none")).unwrap().count(), 0, "half a key");
     // The trust store cannot be written either: said, but what was asked for is done.
-    let ran =
-        cramped(&desk, 0, "verify net.ring --owner keys/owner.pub --remember --trust new.json");
+    let ran = cramped(
+        &workspace,
+        0,
+        "verify net.ring --owner keys/owner.pub --remember --trust new.json",
+    );
     ran.succeeds().says("will not be remembered");
 }
 
 #[test]
 fn a_run_whose_outputs_do_not_fit_the_disk_fails_and_says_so() {
-    let desk = Desk::with_ring();
-    if !is_limited(&desk) {
+    let workspace = Workspace::with_ring();
+    if !is_limited(&workspace) {
         return;
     }
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
-    cramped(&desk, 0, &format!("{run} --trust t.json --receipt x.receipt"))
+    cramped(&workspace, 0, &format!("{run} --trust t.json --receipt x.receipt"))
         .exits(1)
         .says("x.receipt");
-    cramped(&desk, 0, &format!("{run} --trust t.json --output-dir out"))
+    cramped(&workspace, 0, &format!("{run} --trust t.json --output-dir out"))
         .exits(1)
         .says("logits.npy");
-    assert!(!desk.path("x.receipt").exists());
+    assert!(!workspace.path("x.receipt").exists());
     let begin = "--ledger ledger --new-ledger";
-    cramped(&desk, 10, &format!("{run} --trust t.json {begin}")).exits(1).says("ledger");
+    cramped(&workspace, 10, &format!("{run} --trust t.json {begin}")).exits(1).says("ledger");
     // What was only begun is not gone on with: whose key lies there cannot be told.
-    desk.run(&format!("{run} {begin}")).exits(1).says("hint: make the ledger in an empty folder");
-    fs::remove_dir_all(desk.path("ledger")).unwrap();
-    desk.run(&format!("{run} {begin}")).succeeds();
+    workspace
+        .run(&format!("{run} {begin}"))
+        .exits(1)
+        .says("hint: make the ledger in an empty folder");
+    fs::remove_dir_all(workspace.path("ledger")).unwrap();
+    workspace.run(&format!("{run} {begin}")).succeeds();
     // A ledger that filled its disk goes on where there is room again.
-    cramped(&desk, 10, &format!("{run} --ledger ledger")).exits(1);
-    desk.run("ledger verify --ledger ledger").succeeds();
-    desk.run(&format!("{run} --ledger ledger")).succeeds();
-    desk.run("ledger verify --ledger ledger").succeeds();
+    cramped(&workspace, 10, &format!("{run} --ledger ledger")).exits(1);
+    workspace.run("ledger verify --ledger ledger").succeeds();
+    workspace.run(&format!("{run} --ledger ledger")).succeeds();
+    workspace.run("ledger verify --ledger ledger").succeeds();
 }
 
 #[test]
 fn a_folder_that_takes_no_files_is_an_error() {
-    let desk = Desk::with_trusted_ring();
-    let folder = desk.path("frozen");
+    let workspace = Workspace::with_trusted_ring();
+    let folder = workspace.path("frozen");
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
     // Whoever runs as root writes anywhere but here.
@@ -116,13 +122,13 @@ fn a_folder_that_takes_no_files_is_an_error() {
         ),
         format!("ledger init {folder}/ledger"),
     ] {
-        desk.run(&words).exits(1);
+        workspace.run(&words).exits(1);
     }
 }
 
 #[test]
 fn a_file_that_does_not_read_is_an_error() {
-    let desk = Desk::with_trusted_ring();
+    let workspace = Workspace::with_trusted_ring();
     // A folder where a file is due is unreadable for root too.
     for words in [
         "verify keys",
@@ -138,12 +144,12 @@ fn a_file_that_does_not_read_is_an_error() {
         "repair net.ring --from keys --trust keys",
         "verify net.ring --trust keys",
     ] {
-        desk.run(words).exits(1);
+        workspace.run(words).exits(1);
     }
-    let unreadable = desk.path("keys/host.key");
+    let unreadable = workspace.path("keys/host.key");
     fs::set_permissions(&unreadable, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(&unreadable).is_err() {
-        desk.run("run net.ring --key keys/host.key --input x.npy").exits(1).says("host.key");
+        workspace.run("run net.ring --key keys/host.key --input x.npy").exits(1).says("host.key");
     } else {
         println!("skipped in part: root reads every file");
     }
@@ -151,10 +157,10 @@ fn a_file_that_does_not_read_is_an_error() {
 
 #[test]
 fn a_damaged_trust_store_is_not_replaced() {
-    let desk = Desk::with_ring();
+    let workspace = Workspace::with_ring();
     for text in ["", "{}", "{\"format\": 99}", "\u{0}\u{1}"] {
-        fs::write(desk.path("trust.json"), text).unwrap();
-        desk.run("verify net.ring --owner keys/owner.pub").exits(1).says("not a trust store");
-        assert_eq!(fs::read_to_string(desk.path("trust.json")).unwrap(), text);
+        fs::write(workspace.path("trust.json"), text).unwrap();
+        workspace.run("verify net.ring --owner keys/owner.pub").exits(1).says("not a trust store");
+        assert_eq!(fs::read_to_string(workspace.path("trust.json")).unwrap(), text);
     }
 }
