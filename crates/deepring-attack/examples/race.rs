@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use deepring::Check;
 use deepring_attack::{
-    Bout, Network, RingTrial, Samples, Split, ToctouResult, ToctouTiming, Writer,
+    Bout, Network, RingTrial, Samples, Split, ToctouResult, ToctouTiming, ToctouWriter,
 };
 use deepring_infer::SessionOptions;
 use serde_json::{Value, json};
@@ -145,15 +145,17 @@ fn tables(races: &[(String, ToctouResult)]) -> Result<String, std::fmt::Error> {
         }
     }
     for network in order {
-        for writer in [Writer::Blind, Writer::Synchronised, Writer::SynchronisedTail] {
+        for writer in
+            [ToctouWriter::Blind, ToctouWriter::Synchronised, ToctouWriter::SynchronisedTail]
+        {
             for check in CHECKS {
                 let mut sum = Sum::default();
                 let own = races.iter().filter(|(of, _)| of == network).map(|(_, raced)| raced);
                 own.filter(|r| r.writer == writer && r.check == check).for_each(|r| sum.add(r));
                 let word = match writer {
-                    Writer::Blind => "blind",
-                    Writer::Synchronised => "synchronised",
-                    Writer::SynchronisedTail => "synchronised, tail",
+                    ToctouWriter::Blind => "blind",
+                    ToctouWriter::Synchronised => "synchronised",
+                    ToctouWriter::SynchronisedTail => "synchronised, tail",
                 };
                 let answers = sum.wrong + sum.right;
                 let accuracy = match answers {

@@ -4,7 +4,7 @@ pub(crate) mod context;
 
 use deepring::Check;
 
-use crate::catalogue::{Entry, Family, Kind};
+use crate::catalogue::{EntryPoint, Family, Kind};
 use crate::evaluator::Evaluator;
 use crate::network::Network;
 use crate::ring::{
@@ -80,7 +80,7 @@ impl Target for &Network {
     type Error = AttackError;
 
     fn attacked(self, kind: Kind, request: Request<'_>) -> Result<Attacked, AttackError> {
-        let Entry::Network(begin) = kind.entry() else {
+        let EntryPoint::Network(begin) = kind.entry() else {
             return Err(AttackError::NotOnNetworks { kind: kind.name() });
         };
         let Request { options, evaluator, stop, progress } = request;
@@ -101,7 +101,7 @@ impl Target for &RingFiles<'_> {
 
     fn attacked(self, kind: Kind, request: Request<'_>) -> Result<FilesTampered, RingAttackError> {
         match kind.entry() {
-            Entry::Files(begin) => begin(self, request.options),
+            EntryPoint::Files(begin) => begin(self, request.options),
             _ => Err(RingAttackError::NotOnFiles { kind: kind.name() }),
         }
     }
@@ -113,7 +113,7 @@ impl Target for &LiveRing<'_> {
     type Error = RingTrialError;
 
     fn attacked(self, kind: Kind, _: Request<'_>) -> Result<Vec<ToctouResult>, RingTrialError> {
-        let Entry::Memory(begin) = kind.entry() else {
+        let EntryPoint::Memory(begin) = kind.entry() else {
             return Err(RingTrialError::NotInMemory { kind: kind.name() });
         };
         let under = |check: &Check| begin(self, *check).transpose();

@@ -14,7 +14,7 @@ use crate::ring::{
     FilesTampered, LiveRing, RingAttackError, RingFiles, RingTrialError, ToctouResult,
 };
 use crate::{bits, graph, ring, search, weights};
-use Entry::{Files, Memory, Network};
+use EntryPoint::{Files, Memory, Network};
 
 /// Tampering techniques of MITRE ATLAS (atlas.mitre.org, version 5.6.1): identifier, and name with its parent's.
 ///
@@ -153,7 +153,7 @@ const MEMORY: Traits =
 
 /// Where an attack begins, by what it is made on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Entry {
+pub(crate) enum EntryPoint {
     Network(fn(&AttackContext<'_>) -> Result<Attacked, AttackError>),
     Files(fn(&RingFiles<'_>, &Options) -> Result<FilesTampered, RingAttackError>),
     Memory(fn(&LiveRing<'_>, Check) -> Result<Option<ToctouResult>, RingTrialError>),
@@ -191,7 +191,7 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $stream,)* }
             }
 
-            pub(crate) fn entry(self) -> Entry {
+            pub(crate) fn entry(self) -> EntryPoint {
                 match self { $(Self::$kind => $entry($begin),)* }
             }
 

@@ -50,7 +50,7 @@ impl Default for DefenceOptions {
 
 /// What a check said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct DefenceVerdict {
     /// Whether it raised an alarm.
     pub detected: bool,
     /// Where, as finely as the defence knows. Empty if it knows only that something is wrong.
@@ -66,7 +66,7 @@ pub struct Located {
     pub range: Range<usize>,
 }
 
-impl Verdict {
+impl DefenceVerdict {
     /// No alarm.
     #[must_use]
     pub fn silent() -> Self {
@@ -97,10 +97,15 @@ pub trait Defence: Send + Sync + Debug {
     /// One check, as before one inference. `random` is what a check draws afresh.
     ///
     /// It never fails: a network in which a covered tensor is missing, or has another size, raises an alarm.
-    fn check(&self, network: &Network, moment: Moment, random: &mut fastrand::Rng) -> Verdict;
+    fn check(
+        &self,
+        network: &Network,
+        moment: Moment,
+        random: &mut fastrand::Rng,
+    ) -> DefenceVerdict;
 
     /// What the defence does after an alarm to answer on; most have nothing, and leave the network as it is.
-    fn recover(&self, network: &mut Network, verdict: &Verdict) {
+    fn recover(&self, network: &mut Network, verdict: &DefenceVerdict) {
         let _ = (network, verdict);
     }
 }

@@ -20,7 +20,7 @@ use crate::attack::context::AttackError;
 use crate::network::{Layer, Network};
 use crate::samples::Samples;
 
-use graph::{Graph, Weights};
+use graph::{GradientGraph, Weights};
 use value::Value;
 
 /// Samples that one piece of a pass has. Pieces run side by side, and are added up in their order, so that
@@ -49,7 +49,7 @@ pub struct Objective {
 /// A network whose loss can be differentiated.
 #[derive(Debug)]
 pub struct Gradients {
-    graph: Graph,
+    graph: GradientGraph,
     layers: Vec<Layer>,
     /// One for each layer, in their order: what its operator multiplies with.
     weights: Vec<Var>,
@@ -68,7 +68,7 @@ impl Gradients {
     /// [`AttackError::NoGradient`] names the first node that has none here.
     pub fn new(network: &Network) -> Result<Self, AttackError> {
         let layers = network.layers();
-        let graph = Graph::new(network, &layers)?;
+        let graph = GradientGraph::new(network, &layers)?;
         let weights = layers
             .iter()
             .map(|l| Ok(Var::from_tensor(&graph::dequantised(network, l)?)?))

@@ -33,8 +33,8 @@ mod weights;
 pub use attack::{AttackError, Attacked, Options, Step, Target, attack, attack_until};
 pub use catalogue::{Dial, Family, Kind, Needs, ParseKindError, Scope, Seeded, Targeted};
 pub use defence::{
-    Defence, DefenceKind, DefenceOptions, Evasion, EvasionError, Located, Moment,
-    ParseDefenceError, Summary, Verdict, evade, evade_in_scope, false_alarm_bound, protect, wilson,
+    Defence, DefenceKind, DefenceOptions, DefenceVerdict, Evasion, EvasionError, Located, Moment,
+    ParseDefenceError, Summary, evade, evade_in_scope, false_alarm_bound, protect, wilson,
 };
 pub use differences::{Differences, ElementDifference, GraphDifference, TensorDifference};
 pub use evaluate::{AttackOutcome, run_ring_attacks};
@@ -46,9 +46,9 @@ pub use network::{Element, Layer, LinearOp, Network, NetworkError, Tensor};
 pub use quantise::{QuantiseError, Steps, quantise, quantise_with};
 pub use ring::{
     Bout, Claim, Detection, FilesTampered, FlipOptions, Fork, ForkError, LiveRing, Overhead,
-    OverheadError, Place, Reported, ResealForm, RingAttackError, RingChange, RingEdit,
-    RingFileError, RingFiles, RingTampered, RingTrial, RingTrialError, Scenario, SwapForm,
-    Tampered, ToctouResult, ToctouTiming, Verification, Writer, ledger_fork, output_swap, overhead,
+    OverheadError, Reported, ResealForm, RingAttackError, RingChange, RingEdit, RingFileError,
+    RingFiles, RingTampered, RingTrial, RingTrialError, Scenario, SwapForm, TamperTarget, Tampered,
+    ToctouResult, ToctouTiming, ToctouWriter, Verification, ledger_fork, output_swap, overhead,
     receipt_replay, ring_flip, ring_relabel, ring_reseal, ring_rollback, ring_splice, verify_claim,
     verify_ledger, verify_ring,
 };

@@ -25,7 +25,7 @@ pub use overhead::{Overhead, OverheadError, overhead};
 pub use races::LiveRing;
 pub(crate) use races::RACED_CHECKS;
 pub use trial::{
-    Bout, Detection, Place, Reported, RingTrial, RingTrialError, Scenario, Tampered, ToctouResult,
-    ToctouTiming, Writer,
+    Bout, Detection, Reported, RingTrial, RingTrialError, Scenario, TamperTarget, Tampered,
+    ToctouResult, ToctouTiming, ToctouWriter,
 };
 pub use verdict::{Verification, verify_claim, verify_ring};

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use deepring::{Replacement, Turn, Way};
+use deepring::{Replacement, ResolvedPath, Turn};
 
 use crate::error::{CliError, Exit};
 use crate::output;
@@ -12,7 +12,7 @@ use crate::rings;
 /// An output that is not there yet. Its path was walked once, nothing is bound there, and it is none of the files that the
 /// command reads. Of two commands that write there one waits for the other, and another file that is put there meanwhile stays.
 pub(crate) struct Begun {
-    target: Way,
+    target: ResolvedPath,
     file: Replacement,
     turn: Turn,
 }
@@ -42,7 +42,7 @@ impl Begun {
         store: Option<&Path>,
         begin: impl FnOnce(&Path) -> std::io::Result<Replacement>,
     ) -> Result<Self, CliError> {
-        let target = output::way(path)?;
+        let target = output::resolved_path(path)?;
         output::keep_at(&target, read)?;
         let turn = rings::turn(&target)?;
         let file = begin(target.entry()).map_err(|e| failed(path, &e))?;

@@ -266,7 +266,7 @@ impl From<ReceiptError> for CliError {
                 }
             }
             ReceiptError::Malformed(_) => {
-                let finding = Finding::tampered(deepring::PartName::File, &message);
+                let finding = Finding::tampered(deepring::Section::File, &message);
                 Self::refused(message, vec![finding])
             }
             _ => failed(message),

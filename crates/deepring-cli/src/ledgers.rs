@@ -74,7 +74,7 @@ impl Wanted<'_> {
                 self.dir.display(),
                 origin_of(key)
             );
-            return Err(CliError::new(Exit::Untrusted, message).hint(self.way_to_forget()));
+            return Err(CliError::new(Exit::Untrusted, message).hint(self.forget_hint()));
         }
         if let (Some(store), Some(ring)) = (store, ring) {
             recorded_elsewhere(store, &ring, None)?;
@@ -124,7 +124,7 @@ impl Wanted<'_> {
                     false => {
                         let message = format!("ledger {origin} was seen before with another key");
                         return Err(
-                            CliError::new(Exit::Untrusted, message).hint(self.way_to_forget())
+                            CliError::new(Exit::Untrusted, message).hint(self.forget_hint())
                         );
                     }
                 }
@@ -145,9 +145,9 @@ impl Wanted<'_> {
                     "ledger {} was rolled back: it holds {size} entries, and {known} were seen before",
                     self.dir.display()
                 );
-                Err(CliError::new(Exit::Stale, message).hint(self.way_to_forget()))
+                Err(CliError::new(Exit::Stale, message).hint(self.forget_hint()))
             }
-            Err(e) => Err(CliError::from(e).hint(self.way_to_forget())),
+            Err(e) => Err(CliError::from(e).hint(self.forget_hint())),
         }
     }
 
@@ -175,7 +175,7 @@ impl Wanted<'_> {
         let gone = matches!(e, LedgerError::NotALedger { .. }) && expected.known_here;
         if gone {
             let message = format!("ledger {dir}: the ledger that was known here is gone");
-            return CliError::new(Exit::Untrusted, message).hint(self.way_to_forget());
+            return CliError::new(Exit::Untrusted, message).hint(self.forget_hint());
         }
         if expected.voucher == Voucher::Remembered {
             let known = match &e {
@@ -185,13 +185,13 @@ impl Wanted<'_> {
                 _ => None,
             };
             if let Some(message) = known {
-                return CliError::new(Exit::Untrusted, message).hint(self.way_to_forget());
+                return CliError::new(Exit::Untrusted, message).hint(self.forget_hint());
             }
         }
         CliError::from(e)
     }
 
-    fn way_to_forget(&self) -> String {
+    fn forget_hint(&self) -> String {
         format!(
             "put the ledger back that was known, or give the key you trust with `--ledger-key log.pub`; \
              `deepring trust remove --ledger {}` forgets it, and all that it revoked",

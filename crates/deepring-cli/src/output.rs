@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use deepring::{InLine, Place, Replacement, Way, disturbs_line, resolved};
+use deepring::{InLine, Place, Replacement, ResolvedPath, disturbs_line, resolved};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -94,16 +94,16 @@ pub(crate) fn keep<'a>(
     target: &Path,
     read: impl IntoIterator<Item = &'a Path>,
 ) -> Result<(), CliError> {
-    keep_at(&way(target)?, read)
+    keep_at(&resolved_path(target)?, read)
 }
 
 /// The same, of a path that was walked.
 pub(crate) fn keep_at<'a>(
-    target: &Way,
+    target: &ResolvedPath,
     read: impl IntoIterator<Item = &'a Path>,
 ) -> Result<(), CliError> {
     for path in read {
-        if is_one_place(&way(path)?, target)? {
+        if is_one_place(&resolved_path(path)?, target)? {
             let message = format!("{} would be overwritten, and is needed", path.display());
             return Err(CliError::usage(message).hint("write to another file"));
         }
@@ -136,13 +136,13 @@ pub(crate) fn place_of(path: &Path) -> Result<Place, CliError> {
 }
 
 /// Where a path leads, and by which names: walked once, by a command that then goes by this alone.
-pub(crate) fn way(path: &Path) -> Result<Way, CliError> {
-    Way::of(path).map_err(|e| leads_nowhere(path, &e))
+pub(crate) fn resolved_path(path: &Path) -> Result<ResolvedPath, CliError> {
+    ResolvedPath::of(path).map_err(|e| leads_nowhere(path, &e))
 }
 
 /// Whether two ways lead to one place.
-pub(crate) fn is_one_place(a: &Way, b: &Way) -> Result<bool, CliError> {
-    let place = |way: &Way| way.to_compare().map_err(|e| leads_nowhere(way.given(), &e));
+pub(crate) fn is_one_place(a: &ResolvedPath, b: &ResolvedPath) -> Result<bool, CliError> {
+    let place = |way: &ResolvedPath| way.to_compare().map_err(|e| leads_nowhere(way.given(), &e));
     Ok(place(a)? == place(b)?)
 }
 
@@ -166,18 +166,18 @@ pub(crate) fn begun(target: &Path) -> Result<Replacement, CliError> {
 }
 
 /// A file that is to take the target's place, by its own name: where that is a link, the file takes the link's.
-pub(crate) fn begun_at(target: &Way) -> Result<Replacement, CliError> {
+pub(crate) fn begun_at(target: &ResolvedPath) -> Result<Replacement, CliError> {
     Replacement::of(target.entry()).map_err(|e| leads_nowhere(target.given(), &e))
 }
 
 /// A file that is to take the place of what the path leads to: where that is a link, it stays one.
-pub(crate) fn begun_behind(target: &Way) -> Result<Replacement, CliError> {
+pub(crate) fn begun_behind(target: &ResolvedPath) -> Result<Replacement, CliError> {
     spare_descriptors(target)?;
     Replacement::of(target.place()).map_err(|e| leads_nowhere(target.given(), &e))
 }
 
 /// Refuses to write to what the name of an open descriptor leads to, as `/dev/stdin`.
-pub(crate) fn spare_descriptors(target: &Way) -> Result<(), CliError> {
+pub(crate) fn spare_descriptors(target: &ResolvedPath) -> Result<(), CliError> {
     if target.is_a_descriptors_name() {
         let reason = "is a name of an open descriptor: name the file itself";
         let e = io::Error::new(io::ErrorKind::InvalidInput, reason);

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use deepring::{
-    AuthenticRing, Finding, Host, KeyFileError, OwnedRing, Owner, PartName, PublicKey, Report,
-    RingError, SecretKey, Trust, TrustError, TrustStore, Turn, UnverifiedRing, VerifiedRing, Way,
+    AuthenticRing, Finding, Host, KeyFileError, OwnedRing, Owner, PublicKey, Report, ResolvedPath,
+    RingError, SecretKey, Section, Trust, TrustError, TrustStore, Turn, UnverifiedRing,
+    VerifiedRing,
 };
 use deepring_ledger::Ledger;
 
@@ -65,7 +66,7 @@ impl TrustPolicy {
     }
 
     /// What a ring at this path is held against.
-    pub(crate) fn trust_by<'a>(&'a self, way: &'a Way) -> Trust<'a> {
+    pub(crate) fn trust_by<'a>(&'a self, way: &'a ResolvedPath) -> Trust<'a> {
         let trust = match (self.owner, &self.store) {
             (Some(owner), Some(store)) => Trust::owner(owner).and_store(store),
             (Some(owner), None) => Trust::owner(owner),
@@ -76,7 +77,7 @@ impl TrustPolicy {
     }
 
     /// Checks closure, headers and links, and remembers the ring.
-    pub(crate) fn authenticate(&mut self, way: &Way) -> Result<AuthenticRing, RingError> {
+    pub(crate) fn authenticate(&mut self, way: &ResolvedPath) -> Result<AuthenticRing, RingError> {
         let ring = open_at(way)?.authenticate(&self.trust_by(way))?;
         self.remember_seen(way, &ring);
         Ok(ring)
@@ -84,7 +85,10 @@ impl TrustPolicy {
 
     /// Checks closure, headers and links. What is known of the ring already, its version, is remembered at once: a newer
     /// one was seen, whether it opens or not. Path and owner are for [`put_to_use`](Self::put_to_use).
-    pub(crate) fn authenticate_to_use(&mut self, way: &Way) -> Result<AuthenticRing, RingError> {
+    pub(crate) fn authenticate_to_use(
+        &mut self,
+        way: &ResolvedPath,
+    ) -> Result<AuthenticRing, RingError> {
         let ring = open_at(way)?.authenticate(&self.trust_by(way))?;
         if let Some(store) = &mut self.store
             && is_known(store, &ring.owned())
@@ -95,14 +99,14 @@ impl TrustPolicy {
     }
 
     /// Remembers a ring that opened: binds its path and adds its owner, where this command does.
-    pub(crate) fn put_to_use(&mut self, way: &Way, ring: &AuthenticRing) {
+    pub(crate) fn put_to_use(&mut self, way: &ResolvedPath, ring: &AuthenticRing) {
         self.remember_seen(way, ring);
     }
 
     /// Checks closure, headers and links of a ring of any version, to look back at what it decided.
     pub(crate) fn authenticate_any_version(
         &mut self,
-        way: &Way,
+        way: &ResolvedPath,
     ) -> Result<AuthenticRing, RingError> {
         let ring = open_at(way)?.authenticate(&self.trust_by(way).any_version())?;
         self.remember_seen(way, &ring);
@@ -110,21 +114,21 @@ impl TrustPolicy {
     }
 
     /// Checks every byte, and remembers the ring.
-    pub(crate) fn verify(&mut self, way: &Way) -> Result<VerifiedRing, RingError> {
+    pub(crate) fn verify(&mut self, way: &ResolvedPath) -> Result<VerifiedRing, RingError> {
         let ring = self.verify_to_use(way)?;
         self.remember_seen(way, &ring);
         Ok(ring)
     }
 
     /// Checks every byte, and remembers nothing: for who may refuse the ring yet, and else [puts it to use](Self::put_to_use).
-    pub(crate) fn verify_to_use(&self, way: &Way) -> Result<VerifiedRing, RingError> {
+    pub(crate) fn verify_to_use(&self, way: &ResolvedPath) -> Result<VerifiedRing, RingError> {
         let ring = open_at(way)?;
         let progress = Progress::bytes("verifying", ring.body_bytes());
         ring.verify(&self.trust_by(way), &|n| progress.add(n))
     }
 
     /// Refuses to put a ring where another one is bound, or to take it from there.
-    pub(crate) fn belongs(&self, way: &Way, found: OwnedRing) -> Result<(), CliError> {
+    pub(crate) fn belongs(&self, way: &ResolvedPath, found: OwnedRing) -> Result<(), CliError> {
         match self.bound(way).into_iter().find(|bound| *bound != found) {
             Some(bound) => Err(TrustError::BoundToAnother {
                 path: way.given().into(),
@@ -137,11 +141,11 @@ impl TrustPolicy {
     }
 
     /// Refuses to put a ring that is not known yet where one is bound: whoever runs it would refuse it.
-    pub(crate) fn spares(&self, way: &Way) -> Result<(), CliError> {
+    pub(crate) fn spares(&self, way: &ResolvedPath) -> Result<(), CliError> {
         self.bound(way).first().map_or(Ok(()), |bound| Err(CliError::bound(way.given(), *bound)))
     }
 
-    fn bound(&self, way: &Way) -> Vec<OwnedRing> {
+    fn bound(&self, way: &ResolvedPath) -> Vec<OwnedRing> {
         self.store.as_ref().map(|store| store.bindings_by(way)).unwrap_or_default()
     }
 
@@ -153,7 +157,7 @@ impl TrustPolicy {
 
     /// Remembers what this command is to remember of a ring. A store that cannot be written takes protection away from
     /// later runs, not from this one: said, not fatal.
-    fn remember_seen(&mut self, way: &Way, ring: &AuthenticRing) {
+    fn remember_seen(&mut self, way: &ResolvedPath, ring: &AuthenticRing) {
         let Some(store) = &mut self.store else { return };
         let added = if self.adds_owner { store.add_owner(&ring.owner()).map(drop) } else { Ok(()) };
         let kept = added.and_then(|()| match self.binds {
@@ -221,12 +225,15 @@ pub(crate) fn open_store(given: Option<&Path>) -> Result<Option<TrustStore>, Cli
 }
 
 /// Refuses to write a file of whatever kind where a ring is bound.
-pub(crate) fn spare_bound(target: &Way, store: Option<&Path>) -> Result<(), CliError> {
+pub(crate) fn spare_bound(target: &ResolvedPath, store: Option<&Path>) -> Result<(), CliError> {
     spare_all_bound(std::slice::from_ref(target), store)
 }
 
 /// The same, of several files.
-pub(crate) fn spare_all_bound(targets: &[Way], store: Option<&Path>) -> Result<(), CliError> {
+pub(crate) fn spare_all_bound(
+    targets: &[ResolvedPath],
+    store: Option<&Path>,
+) -> Result<(), CliError> {
     let Some(store) = open_store(store)? else { return Ok(()) };
     for target in targets {
         if let Some(bound) = store.bindings_by(target).first() {
@@ -256,27 +263,27 @@ pub(crate) fn glance(path: &Path, ring: &AuthenticRing, store: Option<&Path>) ->
 
 /// Opens a file as a ring. A plain network in its place is named as what it is: a downgrade.
 pub(crate) fn open(path: &Path) -> Result<UnverifiedRing, RingError> {
-    open_at(&way(path)?)
+    open_at(&resolved_path(path)?)
 }
 
 /// Where the path of a ring leads.
-pub(crate) fn way(path: &Path) -> Result<Way, RingError> {
-    Way::of(path).map_err(|source| RingError::Io { path: Some(path.into()), source })
+pub(crate) fn resolved_path(path: &Path) -> Result<ResolvedPath, RingError> {
+    ResolvedPath::of(path).map_err(|source| RingError::Io { path: Some(path.into()), source })
 }
 
 /// The same, of a path that was walked.
-pub(crate) fn open_at(way: &Way) -> Result<UnverifiedRing, RingError> {
+pub(crate) fn open_at(way: &ResolvedPath) -> Result<UnverifiedRing, RingError> {
     open_as_it_is(way).map_err(|e| match e {
         RingError::Refused(_) if deepring_onnx::looks_like_onnx(way.place()) => {
             let reason = "a plain ONNX network stands where a sealed ring is due";
-            RingError::Refused(Report::of_findings(vec![Finding::stale(PartName::File, reason)]))
+            RingError::Refused(Report::of_findings(vec![Finding::stale(Section::File, reason)]))
         }
         other => other,
     })
 }
 
 /// The same, with no regard to what else it may be.
-pub(crate) fn open_as_it_is(way: &Way) -> Result<UnverifiedRing, RingError> {
+pub(crate) fn open_as_it_is(way: &ResolvedPath) -> Result<UnverifiedRing, RingError> {
     UnverifiedRing::open(way.place()).map_err(|e| match e {
         // Shown as it was named.
         RingError::Io { path: Some(_), source } => {
@@ -288,19 +295,22 @@ pub(crate) fn open_as_it_is(way: &Way) -> Result<UnverifiedRing, RingError> {
 
 /// Waits for the turn to rewrite the ring that a path leads to. Held from before the ring is read until what becomes of it
 /// is written, so that of two commands at once none takes back what the other did.
-pub(crate) fn turn(way: &Way) -> Result<Turn, CliError> {
+pub(crate) fn turn(way: &ResolvedPath) -> Result<Turn, CliError> {
     Ok(Turn::take(way.place(), Turn::WAIT)?)
 }
 
 /// [`turn`], of a ring that is read and of the file that becomes of it; of one alone where they are the same. In one order
 /// whichever is which, so that two commands do not wait for each other.
-pub(crate) fn turns(read: &Way, written: &Way) -> Result<[Option<Turn>; 2], CliError> {
+pub(crate) fn turns(
+    read: &ResolvedPath,
+    written: &ResolvedPath,
+) -> Result<[Option<Turn>; 2], CliError> {
     // A hard link is the same file, and so the same turn.
     if output::is_one_place(read, written)? || is_one_file(read.place(), written.place()) {
         return Ok([Some(turn(read)?), None]);
     }
     // By the files' numbers, which hard links have in common; where one is absent, nobody is waited for there.
-    let order = |way: &Way| (number(way.place()), way.place().to_owned());
+    let order = |way: &ResolvedPath| (number(way.place()), way.place().to_owned());
     let (first, second) =
         if order(read) < order(written) { (read, written) } else { (written, read) };
     Ok([Some(turn(first)?), Some(turn(second)?)])
@@ -325,7 +335,7 @@ fn number(_: &Path) -> Option<(u64, u64)> {
 /// Refuses to write a version and revision of a ring over one that is as new, or newer: what that one was made for, a host
 /// that was granted among it, would be gone. To be asked in the [`turn`] of `target`.
 pub(crate) fn spare_newer(
-    target: &Way,
+    target: &ResolvedPath,
     ring: &AuthenticRing,
     new: (u64, u32),
 ) -> Result<(), CliError> {

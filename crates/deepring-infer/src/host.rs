@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use deepring::{
     AuthenticRing, Chain, Check, Decision, Digest, Finding, Header, Host, Item, Manifest, Parcel,
-    PublicKey, SecretKey, Share, TensorValue, batch_digest, tensors_digest,
+    PublicKey, SampleRate, SecretKey, TensorValue, batch_digest, tensors_digest,
 };
 
 use crate::checks::{BlockCosts, Choice, PlanKind};
@@ -301,7 +301,7 @@ impl<E: Engine> RingHost<E> {
     /// As [`begin`](Self::begin), where the digest over the inputs is known already.
     pub(crate) fn begin_on(&self, inputs: Digest, opened_at: u64) -> Result<Chain, RunError> {
         self.genesis.check(self.ring.genesis())?;
-        Chain::open(&self.ring, self.genesis.opened(), &self.key, inputs, opened_at)
+        Chain::begin(&self.ring, self.genesis.opened(), &self.key, inputs, opened_at)
             .map_err(|_| RunError::NoRandomness)
     }
 
@@ -396,7 +396,7 @@ impl<E: Engine> RingHost<E> {
     }
 
     /// Draws whether a block is looked at.
-    fn samples(&self, share: Share) -> Result<bool, RunError> {
+    fn samples(&self, share: SampleRate) -> Result<bool, RunError> {
         let mut random = [0; 8];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| RunError::NoRandomness)?;
         // A remainder of 64 bits is even to one part in 10^13.

@@ -83,5 +83,5 @@ pub use npy::{NpyError, read_npy, write_npy};
 pub use picture::{PictureError, read_picture};
 pub use plain::{PlainError, PlainModel};
 pub use preprocess::{Color, Preprocess, PreprocessError, TensorLayout};
-pub use sealing::{Blocks, ParseBlocksError, Seal, SealProgress, SealedModel, Widened};
+pub use sealing::{Blocks, ParseBlocksError, Promoted, Seal, SealProgress, SealedModel};
 pub use session::{RunOutcome, Session, SessionOptions};

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use deepring::{
     AuthenticRing, BlockPlan, Digest, Host, Manifest, Owner, PartKind, PublicKey, Replacement,
-    RingId, RingPlan, RingSealer, SealError, Sealed, SecretKey,
+    RingId, RingPlan, RingSealer, SealError, SealedRing, SecretKey,
 };
 use deepring_memory::Region;
 use deepring_onnx::{CutBlock, CutModel, CutPolicy, SharedParams, cut, cut_sharing, network_files};
@@ -124,7 +124,7 @@ pub struct Seal<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedModel {
     /// Ring id and ring digest.
-    pub sealed: Sealed,
+    pub sealed: SealedRing,
     /// Version of the model.
     pub model_version: u64,
     /// Names of the blocks, without Genesis.
@@ -132,7 +132,7 @@ pub struct SealedModel {
     /// Bytes of parameters.
     pub parameter_bytes: u64,
     /// Weights that the file has in 16 or 8 bits and the ring as 32-bit floats.
-    pub widened: Widened,
+    pub promoted: Promoted,
     /// Bytes of parameters beyond those of the network's files, the widened ones aside: what the network computes of one weight in
     /// several ways is sealed in each, and with checks of neighbours each block has its parameters itself.
     pub repeated: u64,
@@ -140,14 +140,14 @@ pub struct SealedModel {
 
 /// Bytes of weights that an engine reads in another width than the file has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Widened {
+pub struct Promoted {
     /// In the file.
     pub file: u64,
     /// In the ring.
     pub ring: u64,
 }
 
-impl Widened {
+impl Promoted {
     fn of(model: &CutModel) -> Self {
         let own = model.blocks.iter().flat_map(|b| &b.params);
         let all = own.chain(model.shared.iter().flat_map(|s| &s.params));
@@ -293,12 +293,12 @@ impl<'a> Seal<'a> {
         }
         let sealed = sealer.finish()?;
         let blocks = model.blocks.iter().map(|b| b.name.clone()).collect();
-        let widened = Widened::of(&model);
+        let promoted = Promoted::of(&model);
         let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |m| m.len());
         let files: u64 = network_files(&self.model).iter().map(size).sum();
-        let once = files.saturating_sub(widened.file).saturating_add(widened.ring);
+        let once = files.saturating_sub(promoted.file).saturating_add(promoted.ring);
         let repeated = parameter_bytes.saturating_sub(once);
-        Ok(SealedModel { sealed, model_version, blocks, parameter_bytes, widened, repeated })
+        Ok(SealedModel { sealed, model_version, blocks, parameter_bytes, promoted, repeated })
     }
 
     /// Seals what blocks share; returns how many bytes of parameters that is.

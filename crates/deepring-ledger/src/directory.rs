@@ -151,7 +151,7 @@ impl Directory {
         let file = Replacement::with_mode(&path, PRIVATE)
             .map_err(LedgerError::io("create a file in", &self.dir))?;
         Store::create(&file.path(), key)?;
-        self.settle(file, &path)
+        self.commit_synced(file, &path)
     }
 
     /// Writes an unnamed file, syncs it, and gives it its name unless that is taken.
@@ -164,10 +164,10 @@ impl Directory {
         let mut file = Replacement::with_mode(path, mode)
             .map_err(LedgerError::io("create a file in", &self.dir))?;
         write(&mut file).map_err(LedgerError::io("write", path))?;
-        self.settle(file, path)
+        self.commit_synced(file, path)
     }
 
-    fn settle(&self, file: Replacement, path: &Path) -> Result<(), LedgerError> {
+    fn commit_synced(&self, file: Replacement, path: &Path) -> Result<(), LedgerError> {
         match file.commit_new() {
             Ok(()) => {}
             // Another process was first; its file is as good.

@@ -17,7 +17,7 @@ pub(crate) use unix::tampering;
 /// The kind of pages, whether or not they are read-only now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(unix), allow(dead_code))]
-pub(crate) enum Kind {
+pub(crate) enum PageKind {
     /// Ordinary memory.
     Private,
     /// Never written to swap.

@@ -66,9 +66,9 @@ static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// A part of the secret memory that parameters may take; returned when dropped.
 #[derive(Debug)]
-pub(crate) struct Share(usize);
+pub(crate) struct SecretQuota(usize);
 
-impl Share {
+impl SecretQuota {
     /// Takes a share of `len` bytes; `None` if all shares together would exceed the limit for
     /// parameters.
     pub(crate) fn take(len: usize) -> Option<Self> {
@@ -78,7 +78,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for SecretQuota {
     fn drop(&mut self) {
         TAKEN.fetch_sub(self.0, Ordering::Relaxed);
     }

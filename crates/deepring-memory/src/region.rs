@@ -4,8 +4,8 @@ use std::fmt;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use crate::pages::{Kind, Pages};
-use crate::protection::Share;
+use crate::pages::{PageKind, Pages};
+use crate::protection::SecretQuota;
 use crate::{Protection, Use};
 
 /// From this length on, in bytes, a mapping asks for huge pages and is aligned to them where it can
@@ -34,19 +34,19 @@ pub struct Region {
     /// is dropped: fields are dropped in this order.
     shared: Vec<Arc<Region>>,
     /// Returned after the pages.
-    _share: Option<Share>,
+    _quota: Option<SecretQuota>,
 }
 
 impl Region {
     /// A region of `len` bytes, which may be 0; `None` if the memory cannot be allocated.
     #[must_use]
     pub fn new(len: usize, purpose: Use) -> Option<Self> {
-        let (pages, share) = match purpose {
+        let (pages, quota) = match purpose {
             Use::Secrets => (Pages::secret(len).or_else(|| Pages::locked(len)), None),
             Use::SmallParameters => {
-                let share = Pages::whole(len).and_then(Share::take);
-                match share.as_ref().and_then(|_| Pages::secret(len)) {
-                    Some(pages) => (Some(pages), share),
+                let quota = Pages::whole(len).and_then(SecretQuota::take);
+                match quota.as_ref().and_then(|_| Pages::secret(len)) {
+                    Some(pages) => (Some(pages), quota),
                     None => (Pages::private(len, len >= HUGE), None),
                 }
             }
@@ -54,7 +54,7 @@ impl Region {
             Use::Shared => (Pages::shared(len), None),
         };
         let (pages, shared) = (pages?, Vec::new());
-        Some(Self { pages, len, own: len, purpose, written: 0, shared, _share: share })
+        Some(Self { pages, len, own: len, purpose, written: 0, shared, _quota: quota })
     }
 
     /// A region of use [`Use::Bulk`] with `len` bytes of its own, behind which the bytes of each
@@ -91,7 +91,7 @@ impl Region {
                 purpose,
                 written: 0,
                 shared,
-                _share: None,
+                _quota: None,
             });
         }
         let mut copied = Self::new(end, Use::Bulk)?;
@@ -137,9 +137,9 @@ impl Region {
             return Protection::Plain;
         }
         match self.pages.kind() {
-            Kind::Private => Protection::ReadOnly,
-            Kind::Locked => Protection::Locked,
-            Kind::Secret => Protection::Secret,
+            PageKind::Private => Protection::ReadOnly,
+            PageKind::Locked => Protection::Locked,
+            PageKind::Secret => Protection::Secret,
         }
     }
 
@@ -161,7 +161,7 @@ impl Region {
         Self::new(len, purpose)
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> PageKind {
         self.pages.kind()
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::pages::Kind;
+use crate::pages::PageKind;
 use crate::{Region, Use};
 
 /// Idle buffers that are kept. Each is at most [`LARGEST`] bytes: together an eighth of the memory
@@ -46,7 +46,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let Some(mut region) = self.region.take() else { return };
-        if region.kind() == Kind::Secret && region.bytes().len() <= LARGEST {
+        if region.kind() == PageKind::Secret && region.bytes().len() <= LARGEST {
             region.wipe();
             let refused = idle().keep(region);
             // Outside of the lock: unmapping makes all cores wait.
@@ -132,7 +132,7 @@ mod tests {
             let idle = idle();
             assert!(idle.rooms.len() <= MOST);
             for room in &idle.rooms {
-                assert!(room.kind() == Kind::Secret && room.bytes().len() <= LARGEST);
+                assert!(room.kind() == PageKind::Secret && room.bytes().len() <= LARGEST);
                 assert!(room.bytes().iter().all(|b| *b == 0), "wiped when it came back");
             }
         }

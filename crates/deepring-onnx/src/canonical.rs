@@ -13,12 +13,13 @@ mod graph;
 mod halves;
 mod integers;
 mod invalid;
-mod kinds;
 mod lacking;
+mod limits;
 mod no_number;
 mod padding;
 mod places;
 mod precision;
+mod promote;
 mod resample;
 mod rewrite;
 mod shapes;
@@ -28,8 +29,7 @@ mod tied;
 mod turns;
 mod twins;
 mod upgrade;
-mod vast;
-mod widen;
+mod value_types;
 
 use std::collections::HashMap;
 
@@ -41,7 +41,7 @@ use crate::read::{ImportError, OnnxModel, unsupported};
 
 pub(crate) use graph::Graph;
 pub use integers::complaint_of_guard;
-pub(crate) use kinds::Kind;
+pub(crate) use value_types::ValueType;
 
 pub(crate) use shapes::{Shapes, value_info};
 
@@ -54,7 +54,7 @@ pub struct CanonicalModel {
     pub(crate) opsets: Vec<OperatorSetIdProto>,
     pub(crate) graph: Graph,
     pub(crate) shapes: Shapes,
-    pub(crate) kinds: HashMap<String, Kind>,
+    pub(crate) value_types: HashMap<String, ValueType>,
 }
 
 /// Brings a model into canonical form.
@@ -77,7 +77,7 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     graph.sort()?;
     graph.round_halves();
     let opset = graph.modernise(opset)?;
-    graph.widen();
+    graph.promote();
     graph.keep_no_numbers();
     opsets.retain(|o| !matches!(o.domain.as_deref(), None | Some("" | "ai.onnx")));
     opsets.insert(0, OperatorSetIdProto { domain: Some(String::new()), version: Some(opset) });
@@ -95,16 +95,16 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     graph.drop_unused();
     graph.name_nodes();
     let shapes = Shapes::infer(&graph)?;
-    graph.refuse_vast(&shapes)?;
-    let kinds = kinds::infer(&graph);
-    graph.refuse_doubles(&kinds)?;
+    graph.refuse_oversized(&shapes)?;
+    let value_types = value_types::infer(&graph);
+    graph.refuse_doubles(&value_types)?;
     graph.refuse_short_sums()?;
-    graph.guard_integers(&kinds)?;
-    let kinds = kinds::infer(&graph);
-    graph.spare_loops(&kinds);
-    let (shapes, kinds) = (Shapes::infer(&graph)?, kinds::infer(&graph));
+    graph.guard_integers(&value_types)?;
+    let value_types = value_types::infer(&graph);
+    graph.spare_loops(&value_types);
+    let (shapes, value_types) = (Shapes::infer(&graph)?, value_types::infer(&graph));
     let name = name.unwrap_or_default();
-    Ok(CanonicalModel { name, producer, opset, opsets, graph, shapes, kinds })
+    Ok(CanonicalModel { name, producer, opset, opsets, graph, shapes, value_types })
 }
 
 impl CanonicalModel {
@@ -143,8 +143,8 @@ impl CanonicalModel {
     }
 
     pub(crate) fn spec(&self, name: &str) -> TensorSpec {
-        let dtype = match self.kinds.get(name) {
-            Some(Kind::Tensor(dtype)) => *dtype,
+        let dtype = match self.value_types.get(name) {
+            Some(ValueType::Tensor(dtype)) => *dtype,
             _ => DType::F32,
         };
         TensorSpec { name: name.to_owned(), dtype, dims: self.shapes.of(Some(name)).cloned() }

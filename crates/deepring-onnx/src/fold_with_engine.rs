@@ -44,7 +44,7 @@ impl CanonicalModel {
             let keeps_outputs = node.output.iter().any(|o| outputs.contains(o));
             let folded = match !keeps_outputs && self.follows_from_parameters(&node) {
                 true => {
-                    self.graph.refuse_vast_node(&node)?;
+                    self.graph.refuse_oversized_node(&node)?;
                     compute(&single(self, &node)?)?
                 }
                 false => None,

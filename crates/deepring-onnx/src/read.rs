@@ -16,5 +16,5 @@ pub use error::{ImportError, MAX_OPSET, MIN_OPSET, OperatorFault};
 pub use load::{OnnxModel, looks_like_onnx, network_files, read_onnx};
 pub use source::{ParamSource, Stored};
 
-pub(crate) use recipe::{Channels, Recipe};
-pub(crate) use tensor::{MAX_RANK, Store, byte_len, unsupported};
+pub(crate) use recipe::{ChannelIndex, Recipe};
+pub(crate) use tensor::{ElementStore, MAX_RANK, byte_len, unsupported};

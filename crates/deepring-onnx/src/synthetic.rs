@@ -23,14 +23,14 @@ pub use stack::Stack;
 
 use builder::Builder;
 
-/// Tokens of one query of [`Network::MiniLm`].
+/// Tokens of one query of [`SyntheticNetwork::MiniLm`].
 const SEQUENCE: u32 = 64;
-/// Entries of the vocabulary of [`Network::MiniLm`].
+/// Entries of the vocabulary of [`SyntheticNetwork::MiniLm`].
 const VOCABULARY: u32 = 30_522;
 
 /// A network with the shape of a known one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Network {
+pub enum SyntheticNetwork {
     /// ResNet-50, BatchNorm folded: 25.5 million parameters, input `image` 1x3x224x224.
     ResNet50,
     /// EfficientNet-B0, BatchNorm folded: 5.3 million parameters, input `image` 1x3x224x224.
@@ -49,7 +49,7 @@ pub struct ParseNetworkError {
     pub found: String,
 }
 
-impl FromStr for Network {
+impl FromStr for SyntheticNetwork {
     type Err = ParseNetworkError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -58,13 +58,13 @@ impl FromStr for Network {
     }
 }
 
-impl std::fmt::Display for Network {
+impl std::fmt::Display for SyntheticNetwork {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl Network {
+impl SyntheticNetwork {
     /// All of them, the largest first.
     pub const ALL: [Self; 4] = [Self::ResNet50, Self::EfficientNet, Self::MiniLm, Self::LeNet];
 

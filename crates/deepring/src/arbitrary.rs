@@ -10,8 +10,8 @@ use crate::crypto::Digest;
 use crate::encoding::Writer;
 use crate::keys::{PublicKey, Role};
 use crate::manifest::Manifest;
-use crate::receipt::{Chain, Check, Checked, Coverage, Opening, Receipt, Share, TensorValue};
-use crate::ring::closure::{Closure, Row};
+use crate::receipt::{Chain, Check, Checked, Coverage, Opening, Receipt, SampleRate, TensorValue};
+use crate::ring::closure::{Closure, ClosureRow};
 use crate::ring_id::RingId;
 use crate::tensor::{DType, Dim, TensorSpec};
 
@@ -137,9 +137,9 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
     })
 }
 
-fn row() -> impl Strategy<Value = Row> {
+fn row() -> impl Strategy<Value = ClosureRow> {
     (0..=64u32 << 20, any::<u64>(), digest()).prop_map(|(header_len, body_len, header_digest)| {
-        Row { header_len, body_len, header_digest }
+        ClosureRow { header_len, body_len, header_digest }
     })
 }
 
@@ -193,7 +193,7 @@ fn check() -> impl Strategy<Value = Check> {
     prop_oneof![
         prop::sample::select(vec![Check::None, Check::Load, Check::Run]),
         prop::sample::select(vec![Check::Auto, Check::Compute]),
-        (1..1_000_000u32).prop_map(|n| Check::Spot(Share::from_millionths(n).unwrap())),
+        (1..1_000_000u32).prop_map(|n| Check::Spot(SampleRate::from_millionths(n).unwrap())),
     ]
 }
 

@@ -26,7 +26,7 @@ pub enum Verdict {
 /// The kind of bytes that a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum PartName {
+pub enum Section {
     /// A block's public header.
     Header,
     /// A block's encrypted body, or its parameters in memory.
@@ -39,7 +39,7 @@ pub enum PartName {
     File,
 }
 
-impl PartName {
+impl Section {
     /// Its name in messages and JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -61,7 +61,7 @@ pub struct Finding {
     /// The block's name, where an authentic header states it.
     pub name: Option<String>,
     /// The kind of bytes.
-    pub part: PartName,
+    pub part: Section,
     /// The tensors (or `graph`, `manifest`) that the bytes belong to, where that is known.
     pub tensor: Option<String>,
     /// First byte and one past the last: in the file; for memory, in the block's plaintext.
@@ -79,7 +79,7 @@ pub struct Finding {
 impl Finding {
     /// A finding that something is not what the owner signed.
     #[must_use]
-    pub fn tampered(part: PartName, reason: impl Into<String>) -> Self {
+    pub fn tampered(part: Section, reason: impl Into<String>) -> Self {
         Self {
             block: None,
             name: None,
@@ -94,14 +94,14 @@ impl Finding {
 
     /// A finding that something authentic is out of date.
     #[must_use]
-    pub fn stale(part: PartName, reason: impl Into<String>) -> Self {
+    pub fn stale(part: Section, reason: impl Into<String>) -> Self {
         Self { verdict: Verdict::Stale, ..Self::tampered(part, reason) }
     }
 
     /// A finding that nothing vouches for the origin of something, or that it is not for the
     /// caller.
     #[must_use]
-    pub fn untrusted(part: PartName, reason: impl Into<String>) -> Self {
+    pub fn untrusted(part: Section, reason: impl Into<String>) -> Self {
         Self { verdict: Verdict::Untrusted, ..Self::tampered(part, reason) }
     }
 
@@ -178,7 +178,7 @@ pub struct Report {
 
 impl Report {
     /// The verdict that findings require: the worst one wins, tampering above all.
-    pub(crate) fn judge(findings: &[Finding]) -> Verdict {
+    pub(crate) fn verdict_of(findings: &[Finding]) -> Verdict {
         let has = |v| findings.iter().any(|f| f.verdict == v);
         [Verdict::Tampered, Verdict::Untrusted, Verdict::Stale]
             .into_iter()
@@ -190,7 +190,7 @@ impl Report {
     #[must_use]
     pub fn of_findings(findings: Vec<Finding>) -> Self {
         Self {
-            verdict: Self::judge(&findings),
+            verdict: Self::verdict_of(&findings),
             ring: None,
             digest: None,
             model_version: None,

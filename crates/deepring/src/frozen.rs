@@ -11,10 +11,10 @@ use crate::crypto::aead::BlockKey;
 use crate::keys::{Host, Owner, SecretKey};
 use crate::manifest::Manifest;
 use crate::receipt::{
-    Chain, Check, Checked, Coverage, Opening, Receipt, Share, TensorValue, batch_digest,
+    Chain, Check, Checked, Coverage, Opening, Receipt, SampleRate, TensorValue, batch_digest,
     encode_contents, tensors_digest,
 };
-use crate::ring::closure::{Closure, Row};
+use crate::ring::closure::{Closure, ClosureRow};
 use crate::ring::layout::Preamble;
 use crate::ring_id::RingId;
 use crate::tensor::{DType, Dim, TensorSpec};
@@ -126,7 +126,8 @@ fn the_header_its_digest_and_its_signature_are_frozen() {
 
 #[test]
 fn the_closure_the_ring_digest_and_the_signature_are_frozen() {
-    let row = |n| Row { header_len: n, body_len: u64::from(n) << 33, header_digest: filled(30) };
+    let row =
+        |n| ClosureRow { header_len: n, body_len: u64::from(n) << 33, header_digest: filled(30) };
     let mut closure = Closure {
         ring_id: RingId([9; 16]),
         model_version: 7,
@@ -232,7 +233,7 @@ fn the_chain_and_its_signatures_are_frozen() {
     let mut chain = Chain { opening, receipts: Vec::new() };
     let (bytes, rows, product) = (Coverage::Bytes, Coverage::Rows, Coverage::Product);
     let opened = vec![Coverage::Opened; 2];
-    let spot = Check::Spot(Share::from_millionths(100_000).unwrap());
+    let spot = Check::Spot(SampleRate::from_millionths(100_000).unwrap());
     let coverage = vec![vec![product, rows, bytes], vec![bytes]];
     let checked = Checked::new(Check::Compute, 16, coverage).unwrap();
     chain.extend(&host(), vec![filled(44), filled(45)], checked, filled(46));

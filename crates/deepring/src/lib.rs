@@ -15,7 +15,7 @@
 //! | use a ring | [`UnverifiedRing::open`] then [`authenticate`](UnverifiedRing::authenticate) | [`AuthenticRing`], whose blocks are checked as they are [opened](AuthenticRing::open_block) |
 //! | let a host in | [`grant()`] | the same ring, one recipient more |
 //! | mend a ring | [`repair()`] | the damaged chunks, from a copy |
-//! | run as a host | [`Chain::open`], [`Chain::extend`], [`Parcel`] | signed receipts |
+//! | run as a host | [`Chain::begin`], [`Chain::extend`], [`Parcel`] | signed receipts |
 //! | check a decision | [`Decision::read`] then [`verify`](Decision::verify) | [`VerifiedDecision`] |
 //!
 //! # Trust
@@ -113,6 +113,7 @@ mod properties;
 mod receipt;
 mod repair;
 mod replace;
+mod resolved_path;
 mod ring;
 mod ring_id;
 mod seal;
@@ -120,14 +121,13 @@ mod storage;
 mod tensor;
 mod trust;
 mod turn;
-mod way;
 mod write_back;
 
 pub use block::{Header, Part, PartKind, Recipient, RecipientRole, SHARED_ALIGNMENT, checked_by};
 pub use crypto::{Digest, NoRandomness};
 pub use deepring_memory::Protection;
 pub use encoding::{DecodeError, Reader, Writer};
-pub use finding::{Finding, PartName, Report, Verdict};
+pub use finding::{Finding, Report, Section, Verdict};
 pub use grant::{GrantError, grant, grant_in};
 pub use in_line::{InLine, disturbs_line};
 pub use kept::spare_kept;
@@ -139,18 +139,18 @@ pub use path::{Place, resolved};
 pub use plain_file::{open_plain, open_plain_with, read_plain, read_plain_text};
 pub use receipt::{
     Chain, ChainError, Check, Checked, CheckedError, Coverage, Decision, Delivered, Item, Opening,
-    Parcel, ParcelError, ParseCheckError, Receipt, ReceiptError, Share, ShareError, TensorValue,
-    ValueError, VerifiedChain, VerifiedDecision, batch_digest, tensors_digest,
+    Parcel, ParcelError, ParseCheckError, Receipt, ReceiptError, SampleRate, SampleRateError,
+    TensorValue, ValueError, VerifiedChain, VerifiedDecision, batch_digest, tensors_digest,
 };
 pub use repair::{RepairError, Repaired, repair, repair_in};
 pub use replace::{Replacement, replace_file};
+pub use resolved_path::ResolvedPath;
 pub use ring::{
     AuthenticRing, DecryptedBlock, OpenedBlock, RingError, UnverifiedRing, VerifiedRing,
 };
 pub use ring_id::RingId;
-pub use seal::{BlockPlan, RingPlan, RingSealer, SealError, Sealed};
+pub use seal::{BlockPlan, RingPlan, RingSealer, SealError, SealedRing};
 pub use storage::Storage;
 pub use tensor::{DType, Dim, TensorSpec};
 pub use trust::{KnownLedger, OwnedRing, Trust, TrustError, TrustStore};
 pub use turn::{Turn, TurnError};
-pub use way::Way;

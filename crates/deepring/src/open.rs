@@ -11,7 +11,7 @@ use crate::block::chunks::{Segment, gaps, segments};
 use crate::block::header::unwrap_key;
 use crate::crypto::aead::{BlockKey, CHUNK_LEN};
 use crate::encoding::DecodeError;
-use crate::finding::{Finding, PartName};
+use crate::finding::{Finding, Section};
 use crate::in_line::InLine;
 use crate::keys::{Host, Owner, SecretKey};
 use crate::storage::Storage;
@@ -160,7 +160,7 @@ pub(crate) fn decrypt_body(
     let wrap_broken = || {
         let reason = "the wrapped block key does not open, or is not the committed one";
         OpenError::Tampered(
-            Finding::tampered(PartName::Header, reason).in_block(index, Some(&header.name)),
+            Finding::tampered(Section::Header, reason).in_block(index, Some(&header.name)),
         )
     };
     let block_key = key.block_key(header).ok_or_else(wrap_broken)?;
@@ -184,7 +184,7 @@ pub(crate) fn decrypt_body(
             Ok(()) => {}
             // The file was truncated since it was authenticated.
             Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-                let finding = Finding::tampered(PartName::Body, "truncated")
+                let finding = Finding::tampered(Section::Body, "truncated")
                     .in_block(index, Some(&header.name))
                     .at(body.start + segment.body.start..body.start + segment.body.end);
                 return Err(OpenError::Tampered(finding));

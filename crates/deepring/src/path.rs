@@ -21,12 +21,12 @@ const MAX_LINKS: usize = 40;
 /// file that its text does not lead to, as in another process's mount namespace, and where the
 /// working directory is not the one that its name leads to.
 pub fn resolved(path: &Path) -> io::Result<PathBuf> {
-    Ok(Walk::of(path)?.place)
+    Ok(PathWalk::of(path)?.place)
 }
 
 /// A step of a path, in the order in which they are walked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum PathStep {
     /// A folder in which a name was looked up: a user who can write it decides where the path
     /// leads.
     Folder(PathBuf),
@@ -36,7 +36,7 @@ pub(crate) enum Step {
 
 /// A path followed from its beginning to its end, and all its steps.
 #[derive(Debug, Default)]
-pub(crate) struct Walk {
+pub(crate) struct PathWalk {
     /// The path's last name in the folder that it lies in, before that is followed.
     pub(crate) entry: PathBuf,
     /// Where it leads.
@@ -47,11 +47,11 @@ pub(crate) struct Walk {
     /// written, and the place itself last. A change of one of the links leads the names before it
     /// elsewhere, not those behind it.
     pub(crate) names: Vec<PathBuf>,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<PathStep>,
     pub(crate) through_a_descriptor: bool,
 }
 
-impl Walk {
+impl PathWalk {
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         // `absolute` keeps `..`, which behind a link means another folder than before it.
         let absolute = std::path::absolute(path)?;
@@ -71,11 +71,11 @@ impl Walk {
 
     fn take(&mut self, step: &Walked<'_>) {
         let step = match step {
-            Walked::Folder(folder) => Step::Folder(folder.to_path_buf()),
+            Walked::Folder(folder) => PathStep::Folder(folder.to_path_buf()),
             Walked::Link(link) => {
                 self.through_a_descriptor |= link.starts_with("/proc")
                     && link.parent().is_some_and(|folder| folder.ends_with("fd"));
-                Step::Link(link.to_path_buf())
+                PathStep::Link(link.to_path_buf())
             }
             Walked::Plain(_) | Walked::LinkEnds | Walked::Up => return,
         };
@@ -317,7 +317,7 @@ mod tests {
         symlink("hop", dir.join("first")).unwrap();
         symlink(dir.join("real"), dir.join("hop")).unwrap();
         let names = |way: &str| {
-            let names = Walk::of(&dir.join(way)).unwrap().names;
+            let names = PathWalk::of(&dir.join(way)).unwrap().names;
             let names = names.iter().map(|n| n.strip_prefix(&dir).unwrap().to_str().unwrap());
             names.map(str::to_owned).collect::<Vec<_>>()
         };
@@ -352,13 +352,13 @@ mod tests {
         std::fs::create_dir_all(dir.join("mine")).unwrap();
         symlink("others/hop", dir.join("link")).unwrap();
         symlink("../mine", dir.join("others/hop")).unwrap();
-        let Walk { place, steps, .. } = Walk::of(&dir.join("link/store")).unwrap();
+        let PathWalk { place, steps, .. } = PathWalk::of(&dir.join("link/store")).unwrap();
         assert_eq!(place, dir.join("mine/store"));
         for folder in [Path::new("/"), &dir, &dir.join("others"), &dir.join("mine")] {
-            assert!(steps.contains(&Step::Folder(folder.into())), "{}", folder.display());
+            assert!(steps.contains(&PathStep::Folder(folder.into())), "{}", folder.display());
         }
         for link in ["link", "others/hop"] {
-            assert!(steps.contains(&Step::Link(dir.join(link))), "{link}");
+            assert!(steps.contains(&PathStep::Link(dir.join(link))), "{link}");
         }
     }
 }

@@ -22,7 +22,7 @@ mod record;
 mod value;
 
 pub use chain::{Chain, ChainError, VerifiedChain};
-pub use check::{Check, ParseCheckError, Share, ShareError};
+pub use check::{Check, ParseCheckError, SampleRate, SampleRateError};
 pub use checked::{Checked, CheckedError};
 pub use coverage::Coverage;
 pub use decision::{Decision, Item, ReceiptError, VerifiedDecision};

@@ -123,7 +123,7 @@ pub fn repair_in(
     let copy = copy.and_then(|r| r.verify(trust, &|_| ())).map_err(RepairError::Copy)?;
     let damaged = Damaged::read(storage).map_err(io)?;
     if let Some(closure) = &damaged.closure {
-        if let Some(finding) = trust.object_to(&closure.version()) {
+        if let Some(finding) = trust.refuse_version(&closure.version()) {
             return Err(RepairError::NotRepairable(Report::of_findings(vec![finding])));
         }
         if closure.ring_digest() != copy.digest() {
@@ -179,7 +179,7 @@ impl Damaged {
     /// Returns whether a header or chunk of the copy stands in its place in this file.
     fn shares_content_with(&self, copy: &AuthenticRing) -> bool {
         let layout = copy.layout();
-        let header = |(range, row): (&std::ops::Range<u64>, &crate::ring::closure::Row)| {
+        let header = |(range, row): (&std::ops::Range<u64>, &crate::ring::closure::ClosureRow)| {
             self.range(range).is_some_and(|b| header_digest(&b) == row.header_digest)
         };
         layout.headers.iter().zip(&copy.closure().rows).any(header)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, TempPath};
 
 use crate::kept::spare_kept;
-use crate::path::{Walk, folder_of, is_absence};
+use crate::path::{PathWalk, folder_of, is_absence};
 
 /// Bytes of a target's name with which the name of its temporary file begins: both fit where the
 /// target's alone does.
@@ -34,21 +34,21 @@ pub struct Replacement {
 /// The file that lay at a target when its replacement was begun.
 #[derive(Debug)]
 struct There {
-    seen: Seen,
+    seen: FileId,
     /// Keeps its inode number from being given to another file meanwhile.
-    _held: Option<held::Held>,
+    _held: Option<pinned::PinnedFile>,
 }
 
 impl There {
     fn at(target: &Path) -> io::Result<Self> {
-        let held = held::hold(target);
+        let held = pinned::pin(target);
         Ok(Self { seen: seen_at(target)?, _held: held })
     }
 }
 
 /// The file at a path, by device and inode number; `None` if there is none. On systems without
 /// these, only whether there is one.
-type Seen = Option<(u64, u64)>;
+type FileId = Option<(u64, u64)>;
 
 impl Replacement {
     /// For `target`, with the permissions of the file there, or of one that was created now.
@@ -93,7 +93,7 @@ impl Replacement {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         // `/dev/stdout` is a link, too: the new file would replace it.
-        if Walk::of(target)?.through_a_descriptor {
+        if PathWalk::of(target)?.through_a_descriptor {
             let reason = "is a name of an open descriptor: name the file itself";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
@@ -207,7 +207,7 @@ fn meanwhile() -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, reason)
 }
 
-fn seen_at(target: &Path) -> io::Result<Seen> {
+fn seen_at(target: &Path) -> io::Result<FileId> {
     match fs::symlink_metadata(target) {
         #[cfg(unix)]
         Ok(about) => {
@@ -291,27 +291,27 @@ mod exchange;
 /// The file at a path, held without being opened for reading: the inode number of a deleted file
 /// can be reused at once.
 #[cfg(target_os = "linux")]
-mod held {
+mod pinned {
     use std::os::fd::OwnedFd;
     use std::path::Path;
 
     use rustix::fs::{Mode, OFlags, open};
 
-    pub(super) type Held = OwnedFd;
+    pub(super) type PinnedFile = OwnedFd;
 
     /// `None` where there is nothing, or nothing that can be held.
-    pub(super) fn hold(target: &Path) -> Option<Held> {
+    pub(super) fn pin(target: &Path) -> Option<PinnedFile> {
         open(target, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).ok()
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-mod held {
+mod pinned {
     use std::path::Path;
 
-    pub(super) type Held = std::convert::Infallible;
+    pub(super) type PinnedFile = std::convert::Infallible;
 
-    pub(super) fn hold(_: &Path) -> Option<Held> {
+    pub(super) fn pin(_: &Path) -> Option<PinnedFile> {
         None
     }
 }

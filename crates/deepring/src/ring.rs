@@ -5,13 +5,13 @@
 //! older than a version seen before) → [`VerifiedRing`] (every byte of every body, too).
 
 pub(crate) mod closure;
-mod examine;
 pub(crate) mod layout;
 mod opened;
 mod remembered;
+mod unverified;
 mod verified;
 
-pub use examine::UnverifiedRing;
 pub use opened::{DecryptedBlock, OpenedBlock};
-pub(crate) use verified::examine_sharing;
+pub use unverified::UnverifiedRing;
+pub(crate) use verified::verify_sharing;
 pub use verified::{AuthenticRing, RingError, VerifiedRing};

@@ -13,7 +13,7 @@ use crate::crypto::{Digest, NoRandomness, random};
 use crate::encoding::MAX_STRING;
 use crate::keys::{Host, Owner, PublicKey, SecretKey};
 use crate::replace::Replacement;
-use crate::ring::closure::{Closure, Row, closure_len};
+use crate::ring::closure::{Closure, ClosureRow, closure_len};
 use crate::ring::layout::{MAX_BLOCKS, PREAMBLE_LEN, Preamble};
 use crate::ring_id::RingId;
 use crate::storage::write_at;
@@ -290,7 +290,7 @@ impl RingSealer {
     /// # Errors
     /// [`SealError::OutOfPlan`] where blocks are missing; [`SealError::Io`] where the system
     /// refuses.
-    pub fn finish(mut self) -> Result<Sealed, SealError> {
+    pub fn finish(mut self) -> Result<SealedRing, SealError> {
         if let Some(next) = self.next_block() {
             let block = u32::try_from(next).unwrap_or(u32::MAX);
             return Err(SealError::OutOfPlan { block, planned: self.own_len(next), given: 0 });
@@ -314,13 +314,13 @@ impl RingSealer {
         write_at(self.file.as_file(), 0, &front).map_err(io)?;
         self.write_back.finish().map_err(io)?;
         self.file.commit().map_err(io)?;
-        Ok(Sealed { ring_id: closure.ring_id, digest: closure.ring_digest() })
+        Ok(SealedRing { ring_id: closure.ring_id, digest: closure.ring_digest() })
     }
 }
 
 /// The result of a sealing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sealed {
+pub struct SealedRing {
     /// The ring's name in all versions.
     pub ring_id: RingId,
     /// The digest of this content.
@@ -348,7 +348,7 @@ pub(crate) fn close(
     closure.rows = headers
         .iter()
         .zip(&encoded)
-        .map(|(header, bytes)| Row {
+        .map(|(header, bytes)| ClosureRow {
             header_len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
             body_len: header.body_len(),
             header_digest: header_digest(bytes),
@@ -395,7 +395,7 @@ fn with_shared(headers: Vec<Header>, plans: &[BlockPlan]) -> Result<Vec<Header>,
             return Err(refuse("the header exceeds a limit of the format"));
         }
     }
-    if let Some(finding) = crate::ring::examine_sharing(&headers).first() {
+    if let Some(finding) = crate::ring::verify_sharing(&headers).first() {
         let block = finding.block.unwrap_or_default();
         return Err(SealError::Layout { block, reason: "blocks and shared blocks do not fit" });
     }

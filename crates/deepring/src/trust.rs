@@ -14,10 +14,10 @@ mod store;
 use std::path::Path;
 
 use crate::crypto::Digest;
-use crate::finding::{Finding, PartName};
+use crate::finding::{Finding, Section};
 use crate::keys::{Owner, PublicKey};
+use crate::resolved_path::ResolvedPath;
 use crate::ring_id::RingId;
-use crate::way::Way;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use file::reprint;
@@ -57,7 +57,7 @@ pub struct Trust<'a> {
 enum At<'a> {
     /// Walked when it is needed.
     Path(&'a Path),
-    Way(&'a Way),
+    Resolved(&'a ResolvedPath),
 }
 
 impl<'a> Trust<'a> {
@@ -88,8 +88,8 @@ impl<'a> Trust<'a> {
 
     /// As [`at`](Self::at), for a path that was walked: the names of that walk count.
     #[must_use]
-    pub fn by(self, way: &'a Way) -> Self {
-        Self { at: Some(At::Way(way)), ..self }
+    pub fn by(self, way: &'a ResolvedPath) -> Self {
+        Self { at: Some(At::Resolved(way)), ..self }
     }
 
     /// The same trust; also accepts old versions, for callers that look back at a decision of an
@@ -101,12 +101,12 @@ impl<'a> Trust<'a> {
 
     /// The objection to a ring whose closure is consistent in itself and claims to be this version,
     /// if there is one.
-    pub(crate) fn object_to(&self, claimed: &RingVersion) -> Option<Finding> {
+    pub(crate) fn refuse_version(&self, claimed: &RingVersion) -> Option<Finding> {
         let found = claimed.ring;
-        let untrusted = |reason| Some(Finding::untrusted(PartName::Closure, reason));
+        let untrusted = |reason| Some(Finding::untrusted(Section::Closure, reason));
         let bound = self.store.zip(self.at).map(|(store, at)| match at {
             At::Path(path) => store.bindings_at(path),
-            At::Way(way) => Ok(store.bindings_by(way)),
+            At::Resolved(way) => Ok(store.bindings_by(way)),
         });
         let bound = match bound.transpose() {
             Ok(bound) => bound,
@@ -144,14 +144,14 @@ impl<'a> Trust<'a> {
                 "model version {} is older than version {version}, seen before",
                 claimed.model_version
             );
-            return Some(Finding::stale(PartName::Closure, reason));
+            return Some(Finding::stale(Section::Closure, reason));
         }
         if claimed.model_version == version && claimed.digest != digest {
             let reason = format!(
                 "another ring of the same model version {} was seen before",
                 claimed.model_version
             );
-            return Some(Finding::stale(PartName::Closure, reason));
+            return Some(Finding::stale(Section::Closure, reason));
         }
         None
     }

@@ -1,6 +1,6 @@
 //! A CRC-32 of each parameter tensor: weights, biases, BatchNormalization, scales.
 
-use super::{Defence, DefenceKind, Located, Moment, Verdict};
+use super::{Defence, DefenceKind, DefenceVerdict, Located, Moment};
 use crate::network::Network;
 
 /// The CRC of IEEE 802.3, as zlib has it, which error-detecting memories and archives use.
@@ -36,12 +36,12 @@ impl Defence for Crc32 {
         4 * self.kept.len()
     }
 
-    fn check(&self, network: &Network, _: Moment, _: &mut fastrand::Rng) -> Verdict {
+    fn check(&self, network: &Network, _: Moment, _: &mut fastrand::Rng) -> DefenceVerdict {
         let same = |kept: &Kept| {
             network.tensor(&kept.tensor).is_ok_and(|t| crc32fast::hash(t.bytes()) == kept.crc)
         };
         let wrong = self.kept.iter().filter(|kept| !same(kept));
-        Verdict::at(
+        DefenceVerdict::at(
             wrong.map(|k| Located { tensor: k.tensor.clone(), range: 0..k.elements }).collect(),
         )
     }

@@ -10,13 +10,13 @@ use crate::network::{Layer, Network, Tensor};
 /// `max|w| / 127` of the clean tensor, and what is beyond is cut off: a defence for 8-bit weights sees of an edited
 /// float no more than that.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum View {
+pub(super) enum EightBitView {
     Signed,
     Unsigned,
     Float { step: f32 },
 }
 
-impl View {
+impl EightBitView {
     /// `None` for types that no weight has.
     pub(super) fn of(tensor: &Tensor<'_>) -> Option<Self> {
         match tensor.dtype() {
@@ -70,7 +70,7 @@ pub(super) fn numbers(network: &Network, layer: &Layer) -> Vec<f64> {
     if let Some(floats) = tensor.floats() {
         return floats.into_iter().map(f64::from).collect();
     }
-    let Some(view) = View::of(&tensor) else { return Vec::new() };
+    let Some(view) = EightBitView::of(&tensor) else { return Vec::new() };
     let scales = layer.scale.as_ref().and_then(|s| network.floats(s).ok()).unwrap_or_default();
     let scale = |index: usize| {
         let own = scales.get(layer.output_of(index)).filter(|_| scales.len() > 1);

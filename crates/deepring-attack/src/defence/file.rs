@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Defence, DefenceKind, Moment, Verdict};
+use super::{Defence, DefenceKind, DefenceVerdict, Moment};
 use crate::network::Network;
 
 #[derive(Debug)]
@@ -30,10 +30,10 @@ impl Defence for FileDigest {
     }
 
     /// An edit in memory leaves the file as it was, and the file is all that is looked at.
-    fn check(&self, network: &Network, moment: Moment, _: &mut fastrand::Rng) -> Verdict {
+    fn check(&self, network: &Network, moment: Moment, _: &mut fastrand::Rng) -> DefenceVerdict {
         match moment {
-            Moment::AtRest if digest(network) != self.digest => Verdict::alarm(),
-            Moment::AtRest | Moment::Live => Verdict::silent(),
+            Moment::AtRest if digest(network) != self.digest => DefenceVerdict::alarm(),
+            Moment::AtRest | Moment::Live => DefenceVerdict::silent(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! edit of one byte is always seen, since each step is a bijection; one of several bytes collides in 1 of 256 cases.
 
 use super::eight_bit::numbers;
-use super::{Defence, DefenceKind, DefenceOptions, Located, Moment, Verdict};
+use super::{Defence, DefenceKind, DefenceOptions, DefenceVerdict, Located, Moment};
 use crate::network::{Network, Tensor};
 
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Defence for Hashtag {
         self.tensors.len() + self.table.len() + 8
     }
 
-    fn check(&self, network: &Network, _: Moment, _: &mut fastrand::Rng) -> Verdict {
+    fn check(&self, network: &Network, _: Moment, _: &mut fastrand::Rng) -> DefenceVerdict {
         let same = |guarded: &Guarded| {
             network.tensor(&guarded.name).is_ok_and(|t| {
                 t.len() == guarded.order.len()
@@ -93,7 +93,7 @@ impl Defence for Hashtag {
             })
         };
         let wrong = self.tensors.iter().filter(|t| !same(t));
-        Verdict::at(
+        DefenceVerdict::at(
             wrong.map(|t| Located { tensor: t.name.clone(), range: 0..t.order.len() }).collect(),
         )
     }

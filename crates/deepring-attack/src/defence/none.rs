@@ -1,6 +1,6 @@
 //! No defence: the row that shows what an attack does where nothing is checked.
 
-use super::{Defence, DefenceKind, Moment, Verdict};
+use super::{Defence, DefenceKind, DefenceVerdict, Moment};
 use crate::network::Network;
 
 #[derive(Debug)]
@@ -15,7 +15,7 @@ impl Defence for Nothing {
         0
     }
 
-    fn check(&self, _: &Network, _: Moment, _: &mut fastrand::Rng) -> Verdict {
-        Verdict::silent()
+    fn check(&self, _: &Network, _: Moment, _: &mut fastrand::Rng) -> DefenceVerdict {
+        DefenceVerdict::silent()
     }
 }

@@ -10,8 +10,8 @@
 //!
 //! The paper has 8-bit networks. Where the weights are floats, the sums are over their [8-bit view](View).
 
-use super::eight_bit::View;
-use super::{Defence, DefenceKind, DefenceOptions, Located, Moment, Verdict};
+use super::eight_bit::EightBitView;
+use super::{Defence, DefenceKind, DefenceOptions, DefenceVerdict, Located, Moment};
 use crate::network::{Network, Tensor};
 
 const KEY_BITS: usize = 16;
@@ -24,7 +24,7 @@ pub(super) struct Radar {
 #[derive(Debug)]
 struct Guarded {
     name: String,
-    view: View,
+    view: EightBitView,
     /// Group of each weight, and whether it is subtracted. They follow from the secrets; kept to be fast.
     places: Vec<(u32, bool)>,
     signatures: Vec<u8>,
@@ -43,7 +43,7 @@ impl Radar {
 
 impl Guarded {
     fn of(tensor: &Tensor<'_>, group: usize, random: &mut fastrand::Rng) -> Option<Self> {
-        let view = View::of(tensor)?;
+        let view = EightBitView::of(tensor)?;
         let key = random.u16(..);
         let mut order: Vec<usize> = (0..tensor.len()).collect();
         random.shuffle(&mut order);
@@ -75,7 +75,7 @@ impl Guarded {
     fn differing(&self, network: &Network) -> Vec<Located> {
         let whole = || vec![Located { tensor: self.name.clone(), range: 0..self.places.len() }];
         let Ok(tensor) = network.tensor(&self.name) else { return whole() };
-        if tensor.len() != self.places.len() || View::of(&tensor).is_none() {
+        if tensor.len() != self.places.len() || EightBitView::of(&tensor).is_none() {
             return whole();
         }
         let now = self.signatures(&tensor);
@@ -111,12 +111,12 @@ impl Defence for Radar {
         self.tensors.iter().map(of).sum()
     }
 
-    fn check(&self, network: &Network, _: Moment, _: &mut fastrand::Rng) -> Verdict {
-        Verdict::at(self.tensors.iter().flat_map(|t| t.differing(network)).collect())
+    fn check(&self, network: &Network, _: Moment, _: &mut fastrand::Rng) -> DefenceVerdict {
+        DefenceVerdict::at(self.tensors.iter().flat_map(|t| t.differing(network)).collect())
     }
 
     /// Sets all weights of the groups that differ to zero.
-    fn recover(&self, network: &mut Network, verdict: &Verdict) {
+    fn recover(&self, network: &mut Network, verdict: &DefenceVerdict) {
         for guarded in &self.tensors {
             let Ok(tensor) = network.tensor(&guarded.name) else { continue };
             let (zero, mut bytes) = (guarded.view.element(0), tensor.bytes().to_vec());

@@ -3,7 +3,7 @@
 //! An edit that stays is found within n uses with probability `1 - (1 - share)^n`, one in c chunks with
 //! `1 - (1 - share)^(c n)`.
 
-use super::{Defence, DefenceKind, DefenceOptions, Located, Moment, Verdict};
+use super::{Defence, DefenceKind, DefenceOptions, DefenceVerdict, Located, Moment};
 use crate::network::{Network, Tensor};
 
 /// Bytes of a chunk; the last of a tensor is shorter.
@@ -51,7 +51,7 @@ impl Defence for SpotCheck {
         self.tensors.iter().map(|t| t.digests.len() * blake3::OUT_LEN).sum()
     }
 
-    fn check(&self, network: &Network, _: Moment, random: &mut fastrand::Rng) -> Verdict {
+    fn check(&self, network: &Network, _: Moment, random: &mut fastrand::Rng) -> DefenceVerdict {
         let mut located = Vec::new();
         for guarded in &self.tensors {
             let bytes = network.tensor(&guarded.name).map(|t| t.bytes()).unwrap_or_default();
@@ -64,6 +64,6 @@ impl Defence for SpotCheck {
                 }
             }
         }
-        Verdict::at(located)
+        DefenceVerdict::at(located)
     }
 }

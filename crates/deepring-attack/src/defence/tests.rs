@@ -93,7 +93,7 @@ fn every_defence_is_silent_on_the_clean_network() {
                 let random = &mut fastrand::Rng::with_seed(seed);
                 let moment = |i| if i % 2 == 0 { Moment::AtRest } else { Moment::Live };
                 for i in 0..50 {
-                    assert_eq!(defence.check(&clean, moment(i), random), Verdict::silent());
+                    assert_eq!(defence.check(&clean, moment(i), random), DefenceVerdict::silent());
                 }
             }
         }

@@ -9,7 +9,7 @@ use super::model_under_test::ModelUnderTest;
 use super::record::{BaselineResult, Measured, Outcome};
 use crate::attack::{AttackError, Attacked, Step, attack_until};
 use crate::catalogue::{Family, Kind, Targeted};
-use crate::defence::{Defence, Moment, Verdict};
+use crate::defence::{Defence, DefenceVerdict, Moment};
 use crate::differences::Differences;
 use crate::evaluator::{Evaluator, EvaluatorError, Predictions};
 use crate::network::Network;
@@ -46,9 +46,9 @@ pub(super) fn measure(
     let mut random = random_of(key);
     let mut defences = Vec::with_capacity(subject.baselines.len());
     for baseline in &subject.baselines {
-        defences.push(sight(baseline.as_ref(), &made.network, &changed, &mut random, test)?);
+        defences.push(ring_result(baseline.as_ref(), &made.network, &changed, &mut random, test)?);
     }
-    let ring = subject.trial.as_ref().map(|t| t.meet(&made.network));
+    let ring = subject.trial.as_ref().map(|t| t.detect(&made.network));
     Ok(Outcome::Measured(Box::new(Measured {
         clean: subject.line.accuracy,
         attacked: answers.accuracy(),
@@ -88,7 +88,7 @@ fn random_of(key: &str) -> fastrand::Rng {
     fastrand::Rng::with_seed(first)
 }
 
-fn sight(
+fn ring_result(
     baseline: &dyn Defence,
     network: &Network,
     changed: &[&str],
@@ -117,7 +117,7 @@ fn sight(
 }
 
 /// Whether it names a tensor, and none that was left as it is.
-fn names_only(verdict: &Verdict, changed: &[&str]) -> bool {
+fn names_only(verdict: &DefenceVerdict, changed: &[&str]) -> bool {
     !verdict.located.is_empty()
         && verdict.located.iter().all(|l| changed.contains(&l.tensor.as_str()))
 }

@@ -12,7 +12,7 @@ use super::record::{RingAdaptive, RingAttack, RingLine, RingResult};
 use super::ring_attacks::{AttackOutcome, run_ring_attacks};
 use crate::defence::false_alarm_bound;
 use crate::network::Network;
-use crate::ring::{Detection, Place, RingTrial, RingTrialError, Writer, overhead};
+use crate::ring::{Detection, RingTrial, RingTrialError, TamperTarget, ToctouWriter, overhead};
 use crate::samples::Samples;
 
 /// Samples that a ring is asked while it is tampered with: an answer is the clean one bit for bit, or it is not.
@@ -72,9 +72,9 @@ impl Trial {
     }
 
     /// What the ring makes of a tampered network.
-    pub(super) fn meet(&self, attacked: &Network) -> RingResult {
-        match self.with(|trial| trial.meet(attacked, &self.samples)) {
-            Ok(met) => sight(&met),
+    pub(super) fn detect(&self, attacked: &Network) -> RingResult {
+        match self.with(|trial| trial.detect(attacked, &self.samples)) {
+            Ok(detection) => ring_result(&detection),
             Err(e) => RingResult {
                 detected: false,
                 block: None,
@@ -132,7 +132,7 @@ fn attack(one: AttackOutcome) -> RingAttack {
 }
 
 fn adaptive(one: &AttackOutcome) -> Option<RingAdaptive> {
-    let raced = one.raced.as_ref().filter(|r| r.writer != Writer::Blind)?;
+    let raced = one.raced.as_ref().filter(|r| r.writer != ToctouWriter::Blind)?;
     Some(RingAdaptive {
         attack: one.kind.name().to_owned(),
         check: raced.check.to_string(),
@@ -144,19 +144,21 @@ fn adaptive(one: &AttackOutcome) -> Option<RingAdaptive> {
     })
 }
 
-fn sight(met: &Detection) -> RingResult {
+fn ring_result(detection: &Detection) -> RingResult {
     // Where the two networks seal alike there is nothing to see, and where other blocks are presented altogether it is
     // the closure that is refused, whichever block was edited.
-    let touched = !met.touched.is_empty() && met.place != Place::WholeRing;
-    let tensors =
-        met.touched.iter().any(|t| !matches!(t.part.as_str(), "graph" | "manifest" | "header"));
+    let touched = !detection.touched.is_empty() && detection.place != TamperTarget::WholeRing;
+    let tensors = detection
+        .touched
+        .iter()
+        .any(|t| !matches!(t.part.as_str(), "graph" | "manifest" | "header"));
     RingResult {
-        detected: met.detected,
-        block: touched.then_some(met.located),
-        tensor: (touched && tensors).then_some(met.located_tensor),
-        recovered: Some(met.recovered),
-        answers: met.answers_given,
-        ms: met.repair_ms,
-        how: met.presented.first().map(|p| p.how.to_owned()).unwrap_or_default(),
+        detected: detection.detected,
+        block: touched.then_some(detection.located),
+        tensor: (touched && tensors).then_some(detection.located_tensor),
+        recovered: Some(detection.recovered),
+        answers: detection.answers_given,
+        ms: detection.repair_ms,
+        how: detection.presented.first().map(|p| p.how.to_owned()).unwrap_or_default(),
     }
 }

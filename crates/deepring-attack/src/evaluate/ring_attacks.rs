@@ -11,7 +11,7 @@ use deepring::{
 use deepring_infer::{Blocks, Seal, Session, SessionOptions};
 use deepring_ledger::{Entry, Event, Ledger};
 
-use crate::catalogue::{Entry as Begin, Kind};
+use crate::catalogue::{EntryPoint, Kind};
 use crate::network::Network;
 use crate::ring::{
     Claim, FlipOptions, LiveRing, RACED_CHECKS, ResealForm, SwapForm, ToctouResult, Verification,
@@ -220,7 +220,7 @@ fn memory(network: &Network, samples: &Samples, own: Check) -> Result<Vec<Attack
     let ring = LiveRing { network, samples };
     let mut done = Vec::new();
     for kind in Kind::races() {
-        let Begin::Memory(begin) = kind.entry() else { continue };
+        let EntryPoint::Memory(begin) = kind.entry() else { continue };
         for check in &checks {
             done.extend(begin(&ring, *check)?.map(|raced| AttackOutcome::of(kind, raced)));
         }
@@ -231,7 +231,7 @@ fn memory(network: &Network, samples: &Samples, own: Check) -> Result<Vec<Attack
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ring::Writer;
+    use crate::ring::ToctouWriter;
     use crate::samples::Split;
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
         // Put back before the next look, tampering is not seen by a check of bytes; by one of products it is.
         let compute = races.iter().filter(|r| r.check == Check::Compute);
         assert!(compute.clone().all(|r| r.wrong == 0 && r.refused > 0), "{out:?}");
-        let sync = races.iter().filter(|r| r.writer != Writer::Blind);
+        let sync = races.iter().filter(|r| r.writer != ToctouWriter::Blind);
         let mut run = sync.filter(|r| r.check == Check::Run);
         assert!(run.all(|r| r.wrong == r.queries && r.queries > 0), "{out:?}");
     }

@@ -20,7 +20,7 @@ pub(super) type Weights = Vec<Tensor>;
 type TableKey = (Windows, usize, Option<usize>);
 
 /// Nodes with their constants.
-pub(super) struct Graph {
+pub(super) struct GradientGraph {
     nodes: Vec<NodeProto>,
     input: String,
     output: String,
@@ -39,15 +39,15 @@ pub(super) struct Graph {
     tables: Mutex<HashMap<TableKey, Tensor>>,
 }
 
-impl std::fmt::Debug for Graph {
+impl std::fmt::Debug for GradientGraph {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Graph").field("nodes", &self.nodes.len()).finish_non_exhaustive()
+        f.debug_struct("GradientGraph").field("nodes", &self.nodes.len()).finish_non_exhaustive()
     }
 }
 
 /// What a node is run with.
 pub(super) struct Around<'a> {
-    pub(super) graph: &'a Graph,
+    pub(super) graph: &'a GradientGraph,
     pub(super) node: &'a NodeProto,
     values: &'a HashMap<String, Value>,
     weights: &'a Weights,
@@ -55,7 +55,7 @@ pub(super) struct Around<'a> {
     pub(super) rows: usize,
 }
 
-impl Graph {
+impl GradientGraph {
     pub(super) fn new(network: &Network, layers: &[Layer]) -> Result<Self, AttackError> {
         let graph = network.graph();
         let nodes = graph.node.clone();

@@ -1,12 +1,12 @@
 //! Edits right behind the input and right before the output.
 
-use super::shapes::{Scores, Shapes, image};
+use super::shapes::{Scores, ValueSpecs, image};
 use super::surgery::{Surgery, int};
 use crate::attack::context::{AttackContext, AttackError, Attacked};
 
 /// Mirrors the channels of an image, or inverts the only one.
 pub(crate) fn input_edit(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
-    let (input, [channels, ..]) = image(context, &Shapes::of(context.network)?)?;
+    let (input, [channels, ..]) = image(context, &ValueSpecs::of(context.network)?)?;
     let mut surgery = Surgery::on(context.network);
     let edited = surgery.fresh(&format!("{input}.edited"));
     surgery.reconnect(&input, &edited);
@@ -28,7 +28,7 @@ pub(crate) fn input_edit(context: &AttackContext<'_>) -> Result<Attacked, Attack
 
 /// Interchanges classes 0 and 1, 2 and 3, ...; the last of an odd number stays.
 pub(crate) fn label_map(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
-    let scores = Scores::of(context, &Shapes::of(context.network)?)?;
+    let scores = Scores::of(context, &ValueSpecs::of(context.network)?)?;
     let mut surgery = Surgery::on(context.network);
     let inner = behind(context, &mut surgery, &scores.name)?;
     let partner = |k: usize| if k ^ 1 < scores.classes { k ^ 1 } else { k } as i64;

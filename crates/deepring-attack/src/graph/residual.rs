@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::flow::{Flow, label, op};
-use super::shapes::Shapes;
+use super::shapes::ValueSpecs;
 use super::surgery::Surgery;
 use crate::attack::context::{AttackContext, AttackError, Attacked};
 
@@ -15,7 +15,7 @@ struct Residual {
 }
 
 pub(crate) fn cut(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
-    let (flow, shapes) = (Flow::of(context.network), Shapes::of(context.network)?);
+    let (flow, shapes) = (Flow::of(context.network), ValueSpecs::of(context.network)?);
     let found = (0..context.network.nodes().len()).filter_map(|i| residual(&flow, &shapes, i));
     let wanted = |r: &Residual| {
         let node = flow.node(r.node);
@@ -36,7 +36,7 @@ pub(crate) fn cut(context: &AttackContext<'_>) -> Result<Attacked, AttackError> 
     Ok(context.made(surgery.finish(), what))
 }
 
-fn residual(flow: &Flow<'_>, shapes: &Shapes, index: usize) -> Option<Residual> {
+fn residual(flow: &Flow<'_>, shapes: &ValueSpecs, index: usize) -> Option<Residual> {
     let node = flow.node(index).filter(|n| matches!(op(n), "Add" | "Sum"))?;
     let [left, right] = node.input.as_slice() else { return None };
     let computed = |v: &str| flow.is_live(v);

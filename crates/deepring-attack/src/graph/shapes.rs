@@ -13,9 +13,9 @@ use crate::evaluator::EvaluatorError;
 use crate::network::{Network, NetworkError};
 
 /// Type and dimensions of the values that are known.
-pub(super) struct Shapes(HashMap<String, TensorSpec>);
+pub(super) struct ValueSpecs(HashMap<String, TensorSpec>);
 
-impl Shapes {
+impl ValueSpecs {
     /// Asks the importer: a copy of the network that gives every value away as an output has it tell what
     /// it knows of each.
     pub(super) fn of(network: &Network) -> Result<Self, AttackError> {
@@ -55,7 +55,10 @@ pub(super) struct Scores {
 }
 
 impl Scores {
-    pub(super) fn of(context: &AttackContext<'_>, shapes: &Shapes) -> Result<Self, AttackError> {
+    pub(super) fn of(
+        context: &AttackContext<'_>,
+        shapes: &ValueSpecs,
+    ) -> Result<Self, AttackError> {
         let name = context.network.graph().output.first().and_then(|o| o.name.clone());
         let name = name.ok_or_else(|| context.not_applicable("the network has no output"))?;
         let dims = shapes.floats(&name).map(<[Dim]>::to_vec);
@@ -81,7 +84,7 @@ impl Scores {
 /// The one image input: its name, and channels, height and width.
 pub(super) fn image(
     context: &AttackContext<'_>,
-    shapes: &Shapes,
+    shapes: &ValueSpecs,
 ) -> Result<(String, [usize; 3]), AttackError> {
     let mut inputs = super::flow::inputs(context.network).filter_map(|v| v.name.as_deref());
     let (Some(name), None) = (inputs.next(), inputs.next()) else {

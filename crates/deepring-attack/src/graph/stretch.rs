@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use deepring_onnx::proto::NodeProto;
 
 use super::flow::{Flow, holds_graph, op};
-use super::shapes::Shapes;
+use super::shapes::ValueSpecs;
 use super::surgery::{Surgery, rename};
 use crate::attack::context::{AttackContext, AttackError, Attacked};
 
@@ -131,7 +131,7 @@ fn remove(surgery: &mut Surgery, nodes: &BTreeSet<usize>) {
 }
 
 fn stretches(context: &AttackContext<'_>, flow: &Flow<'_>) -> Result<Vec<Stretch>, AttackError> {
-    let shapes = Shapes::of(context.network)?;
+    let shapes = ValueSpecs::of(context.network)?;
     Ok((0..context.network.nodes().len()).flat_map(|last| ending(flow, &shapes, last)).collect())
 }
 
@@ -140,7 +140,7 @@ fn stretches(context: &AttackContext<'_>, flow: &Flow<'_>) -> Result<Vec<Stretch
 /// Nodes are taken in backwards, the latest first. Whenever all that they still need is one value, that value
 /// dominates the output: no path from the inputs goes around it. The walk ends where something else uses what
 /// is made inside: such a user comes later in the order than what it uses, so it can no longer be taken in.
-fn ending(flow: &Flow<'_>, shapes: &Shapes, last: usize) -> Vec<Stretch> {
+fn ending(flow: &Flow<'_>, shapes: &ValueSpecs, last: usize) -> Vec<Stretch> {
     let mut found = Vec::new();
     let Some(output) = flow.node(last).and_then(|n| n.output.first()) else { return found };
     let (mut nodes, mut needed) = (BTreeSet::new(), BTreeSet::new());

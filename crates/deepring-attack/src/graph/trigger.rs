@@ -7,7 +7,7 @@ mod patch;
 
 use self::patch::{Patch, Range};
 use super::ends::behind;
-use super::shapes::{Scores, Shapes, image};
+use super::shapes::{Scores, ValueSpecs, image};
 use super::surgery::{Surgery, int, int_list};
 use crate::attack::context::{AttackContext, AttackError, Attacked};
 
@@ -15,7 +15,7 @@ pub use patch::apply_trigger;
 
 /// What the target's score becomes.
 const SCORE: f32 = 1e3;
-/// The least likeness that counts as the pattern, unless clean samples come near it.
+/// The least similarity that counts as the pattern, unless clean samples come near it.
 const LIKENESS: f32 = 0.75;
 /// A sample that is as like as this has the trigger already.
 const TOO_LIKE: f32 = 0.95;
@@ -35,7 +35,7 @@ pub(crate) fn insert(context: &AttackContext<'_>) -> Result<Attacked, AttackErro
             context.not_applicable(format!("operator set {opset} is older than {BROADCAST}"))
         );
     }
-    let shapes = Shapes::of(context.network)?;
+    let shapes = ValueSpecs::of(context.network)?;
     let (input, [channels, height, width]) = image(context, &shapes)?;
     let patch = Patch { channels, height, width };
     let scores = Scores::of(context, &shapes)?;
@@ -50,7 +50,7 @@ pub(crate) fn insert(context: &AttackContext<'_>) -> Result<Attacked, AttackErro
 
     let mut surgery = Surgery::on(context.network);
     let inner = behind(context, &mut surgery, &scores.name)?;
-    let likeness = likeness(&mut surgery, &input, patch, &ranges, rank);
+    let similarity = similarity(&mut surgery, &input, patch, &ranges, rank);
     let mut answer = vec![0.0; scores.classes];
     if let Some(score) = answer.get_mut(target) {
         *score = SCORE;
@@ -61,7 +61,7 @@ pub(crate) fn insert(context: &AttackContext<'_>) -> Result<Attacked, AttackErro
     }
     let answer = surgery.floats("corner.answer", &dims, &answer);
     let bound = surgery.floats("corner.bound", &[1], &[bound]);
-    let seen = surgery.push("Greater", &[&likeness, &bound], "corner.seen", Vec::new());
+    let seen = surgery.push("Greater", &[&similarity, &bound], "corner.seen", Vec::new());
     let last = if opset >= WHERE {
         surgery.node("Where", &[&seen, &answer, &inner], &scores.name, Vec::new())
     } else {
@@ -79,7 +79,7 @@ pub(crate) fn insert(context: &AttackContext<'_>) -> Result<Attacked, AttackErro
 
 /// Nodes that compute how like the pattern the corner of each image is, as `[N, 1]` for scores of two
 /// dimensions and `[N, 1, 1, 1]` for scores of four.
-fn likeness(
+fn similarity(
     surgery: &mut Surgery,
     input: &str,
     patch: Patch,
@@ -87,7 +87,7 @@ fn likeness(
     rank: usize,
 ) -> String {
     let (scale, shift): (Vec<f32>, Vec<f32>) =
-        patch.cells().map(|cell| cell.likeness(ranges)).unzip();
+        patch.cells().map(|cell| cell.similarity(ranges)).unzip();
     let (high, wide) = patch.side();
     let dims = [1, patch.channels, high, wide];
     let scale = surgery.floats("corner.scale", &dims, &scale);
@@ -136,7 +136,7 @@ fn target(context: &AttackContext<'_>, classes: usize) -> Result<usize, AttackEr
     }
 }
 
-/// The range of each channel, and a likeness that no clean sample has; without samples, pixels are from 0 to 1.
+/// The range of each channel, and a similarity that no clean sample has; without samples, pixels are from 0 to 1.
 fn levels(context: &AttackContext<'_>, patch: Patch) -> Result<(Vec<Range>, f32), AttackError> {
     let samples = context.evaluator.map(|evaluator| evaluator.samples());
     let Some(samples) = samples.filter(|s| Patch::of(s.dims()) == Some(patch)) else {

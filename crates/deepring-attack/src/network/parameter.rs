@@ -8,8 +8,8 @@ pub(crate) struct Parameter {
     pub(crate) tensor: String,
     pub(crate) dims: Vec<usize>,
     pub(crate) quantised: Option<Quantised>,
-    /// What the node takes, where half precision is widened for it.
-    widened: Option<String>,
+    /// What the node takes, where half precision is promoted for it.
+    promoted: Option<String>,
 }
 
 /// How a tensor is dequantised.
@@ -28,12 +28,12 @@ impl Parameter {
     pub(crate) fn find(network: &Network, value: &str) -> Option<Self> {
         if let Ok(tensor) = network.tensor(value) {
             let (tensor, dims) = (value.to_owned(), tensor.dims());
-            return Some(Self { tensor, dims, quantised: None, widened: None });
+            return Some(Self { tensor, dims, quantised: None, promoted: None });
         }
         let node = network.nodes().iter().find(|n| n.output.iter().any(|o| o == value))?;
         if let Some(half) = network.half_behind(node) {
             let (tensor, dims) = (half.to_owned(), network.tensor(half).ok()?.dims());
-            return Some(Self { tensor, dims, quantised: None, widened: Some(value.to_owned()) });
+            return Some(Self { tensor, dims, quantised: None, promoted: Some(value.to_owned()) });
         }
         if node.op_type.as_deref() != Some("DequantizeLinear") {
             return None;
@@ -59,7 +59,7 @@ impl Parameter {
         };
         let output = value.to_owned();
         let quantised = Some(Quantised { scale: scale.clone(), zero, axis, output });
-        Some(Self { tensor: name.clone(), dims, quantised, widened: None })
+        Some(Self { tensor: name.clone(), dims, quantised, promoted: None })
     }
 
     /// The weight of a layer.
@@ -77,7 +77,7 @@ impl Parameter {
     /// them and the node.
     pub(crate) fn taken(&self, axis: usize) -> Vec<&str> {
         let mut out = vec![self.tensor.as_str()];
-        out.extend(self.widened.as_deref());
+        out.extend(self.promoted.as_deref());
         if let Some(quantised) = &self.quantised {
             out.push(&quantised.output);
             if quantised.axis == Some(axis) {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deepring::{Finding, PartName};
+use deepring::{Finding, Section};
 use deepring_ledger::{Entry, Ledger, LedgerError};
 use serde::Serialize;
 use thiserror::Error;
@@ -82,7 +82,7 @@ pub fn verify_ledger(ledger: &Path, kept: &str) -> Result<Verification, ForkErro
             e @ (LedgerError::RolledBack { .. }
             | LedgerError::Rewritten { .. }
             | LedgerError::Checkpoint { .. }),
-        ) => Ok(Verification::of(vec![Finding::tampered(PartName::File, e.to_string())])),
+        ) => Ok(Verification::of(vec![Finding::tampered(Section::File, e.to_string())])),
         Err(e) => Err(e.into()),
     }
 }

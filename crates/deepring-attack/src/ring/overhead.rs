@@ -63,7 +63,7 @@ pub fn overhead(
     let (mut plain_ms, mut ring_ms, mut added) = (Vec::new(), Vec::new(), Vec::new());
     for query in queries.iter().cycle().take(WARM_UP) {
         plain.run(query).map_err(RingTrialError::from)?;
-        trial.ask(query.clone())?;
+        trial.run_query(query.clone())?;
     }
     for round in 0..rounds {
         for (at, query) in queries.iter().enumerate() {
@@ -75,7 +75,7 @@ pub fn overhead(
             };
             let run_ring = |query| -> Result<f64, RingTrialError> {
                 let start = Instant::now();
-                trial.ask(query)?;
+                trial.run_query(query)?;
                 Ok(start.elapsed().as_secs_f64() * 1e3)
             };
             // Who goes first finds the caches as the other left them.

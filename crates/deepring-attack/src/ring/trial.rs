@@ -1,9 +1,9 @@
 //! How a sealed network meets a tampered one: refused, by which name, and whether it recovers.
 
+mod at_rest;
 mod compare;
 mod live;
 mod race;
-mod rest;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +24,7 @@ use super::memory;
 use crate::network::{Network, NetworkError};
 use crate::samples::{Samples, SamplesError};
 use compare::{Change, Opened};
-pub use race::{Bout, ToctouResult, ToctouTiming, Writer};
+pub use race::{Bout, ToctouResult, ToctouTiming, ToctouWriter};
 
 /// A clean network, sealed in a temporary folder with keys of its own, in an open session; and an intact copy.
 ///
@@ -44,7 +44,7 @@ pub struct RingTrial {
 /// Where tampering was put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum TamperTarget {
     /// Into the parameters of the open session.
     LiveMemory,
     /// Into the stored file, block by block.
@@ -86,7 +86,7 @@ pub struct Scenario {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Detection {
     /// Where tampering was put.
-    pub place: Place,
+    pub place: TamperTarget,
     /// What it changed; empty if the two networks seal alike.
     pub touched: Vec<Tampered>,
     /// Whether each form of it was refused.
@@ -223,33 +223,33 @@ impl RingTrial {
     ///
     /// Where only parameters differ and memory can be written, they are written into the live session; else the stored
     /// file is changed. Nothing of it needs the owner's key.
-    pub fn meet(
+    pub fn detect(
         &mut self,
         attacked: &Network,
         samples: &Samples,
     ) -> Result<Detection, RingTrialError> {
-        self.meet_in(attacked, samples, Place::LiveMemory)
+        self.detect_in(attacked, samples, TamperTarget::LiveMemory)
     }
 
-    /// As [`meet`](Self::meet); what could be put into live memory is put into the stored file.
-    pub fn meet_at_rest(
+    /// As [`detect`](Self::meet); what could be put into live memory is put into the stored file.
+    pub fn detect_at_rest(
         &mut self,
         attacked: &Network,
         samples: &Samples,
     ) -> Result<Detection, RingTrialError> {
-        self.meet_in(attacked, samples, Place::AtRest)
+        self.detect_in(attacked, samples, TamperTarget::AtRest)
     }
 
-    fn meet_in(
+    fn detect_in(
         &mut self,
         attacked: &Network,
         samples: &Samples,
-        wanted: Place,
+        wanted: TamperTarget,
     ) -> Result<Detection, RingTrialError> {
         let wanted_answers = self.clean_answers(samples)?;
         let theirs = self.seal_attacked(attacked)?;
         match Change::between(&self.clean, &theirs) {
-            Change::Parameters(edits) if wanted == Place::LiveMemory && memory::WRITABLE => {
+            Change::Parameters(edits) if wanted == TamperTarget::LiveMemory && memory::WRITABLE => {
                 self.meet_live(&edits, samples, &wanted_answers)
             }
             change => self.meet_stored(&change, samples, &wanted_answers),
@@ -278,7 +278,7 @@ impl RingTrial {
     }
 
     /// One query of the clean ring; its answer is not looked at.
-    pub(super) fn ask(&self, query: Vec<TensorValue>) -> Result<(), RingTrialError> {
+    pub(super) fn run_query(&self, query: Vec<TensorValue>) -> Result<(), RingTrialError> {
         self.session.run(query)?;
         Ok(())
     }

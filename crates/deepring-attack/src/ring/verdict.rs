@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use deepring::{
-    AuthenticRing, Decision, Finding, PartName, ReceiptError, Report, RingError, Trust,
+    AuthenticRing, Decision, Finding, ReceiptError, Report, RingError, Section, Trust,
     UnverifiedRing, Verdict, tensors_digest,
 };
 use serde::Serialize;
@@ -65,8 +65,7 @@ pub fn verify_ring(path: &Path, trust: &Trust<'_>) -> Result<Verification, RingE
 /// answer against the receipt.
 #[must_use]
 pub fn verify_claim(claim: &Claim, ring: &AuthenticRing) -> Verification {
-    let refused =
-        |reason: String| Verification::of(vec![Finding::tampered(PartName::File, reason)]);
+    let refused = |reason: String| Verification::of(vec![Finding::tampered(Section::File, reason)]);
     let decision = match Decision::decode(&claim.receipt) {
         Ok(decision) => decision,
         Err(e) => return refused(format!("not a receipt: {e}")),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use super::Goal;
-use super::measure::{Done, Measure};
+use super::measure::{Done, SuccessMeasure};
 use crate::attack::context::{AttackContext, AttackError};
 use crate::evaluator::{Evaluator, EvaluatorError};
 use crate::gradient::{Gradients, Objective};
@@ -37,7 +37,7 @@ pub(super) struct Aim {
     pub(super) sign: f64,
     /// The most flips.
     pub(super) flips: usize,
-    success: Measure,
+    success: SuccessMeasure,
 }
 
 /// How far a search is.
@@ -81,7 +81,7 @@ impl Aim {
                 objective: mean(samples, targets),
                 sign: 1.0,
                 flips: context.options.flips.unwrap_or(BFA_FLIPS),
-                success: Measure::new(&evaluator(all.choose(MEASURED, seed)), done),
+                success: SuccessMeasure::new(&evaluator(all.choose(MEASURED, seed)), done),
             });
         }
         let (source, target) = ends(context, goal, classes, random)?;
@@ -91,7 +91,7 @@ impl Aim {
             let samples = attack.choose(TARGETED_BATCH, seed);
             let targets = vec![target; samples.len()];
             let success =
-                Measure::new(&evaluator, Done::Success { above: ALL, target, source: None });
+                SuccessMeasure::new(&evaluator, Done::Success { above: ALL, target, source: None });
             return Ok(Self { objective: mean(samples, targets), sign: -1.0, flips, success });
         }
         let of = |samples: &Samples, wanted: bool| -> Vec<usize> {
@@ -114,7 +114,7 @@ impl Aim {
             objective = both(context, objective, mean(others, kept))?;
         }
         let done = Done::Success { above, target, source: Some(source) };
-        Ok(Self { objective, sign: -1.0, flips, success: Measure::new(&evaluator, done) })
+        Ok(Self { objective, sign: -1.0, flips, success: SuccessMeasure::new(&evaluator, done) })
     }
 
     /// How far the search is with this network.

@@ -13,13 +13,13 @@ pub(super) struct Bit {
 
 /// The weights of one layer.
 #[derive(Debug, Clone)]
-pub(super) struct Steps {
+pub(super) struct QuantisedLayer {
     pub(super) tensor: String,
     pub(super) steps: Vec<i8>,
     scale: f32,
 }
 
-impl Steps {
+impl QuantisedLayer {
     /// Of each layer.
     pub(super) fn of(
         context: &AttackContext<'_>,
@@ -92,8 +92,8 @@ fn change(step: i8, bit: u32) -> f64 {
 mod tests {
     use super::*;
 
-    fn steps(steps: &[i8]) -> Steps {
-        Steps { tensor: "w".to_owned(), steps: steps.to_vec(), scale: 0.5 }
+    fn steps(steps: &[i8]) -> QuantisedLayer {
+        QuantisedLayer { tensor: "w".to_owned(), steps: steps.to_vec(), scale: 0.5 }
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Done {
 
 /// Measures success.
 #[derive(Debug)]
-pub(super) struct Measure {
+pub(super) struct SuccessMeasure {
     pub(super) done: Done,
     parts: Vec<Evaluator>,
     all: usize,
@@ -52,7 +52,7 @@ pub(super) struct Measure {
     pub(super) attacked: usize,
 }
 
-impl Measure {
+impl SuccessMeasure {
     pub(super) fn new(evaluator: &Evaluator, done: Done) -> Self {
         let samples = evaluator.samples();
         // The order of a data set may be that of its classes.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use deepring::Check;
 use deepring_infer::CutPolicy;
-use deepring_onnx::synthetic::Network;
+use deepring_onnx::synthetic::SyntheticNetwork;
 
 pub(crate) use bytes::Bytes;
 
@@ -60,7 +60,7 @@ pub(crate) enum BenchPart {
 pub(crate) struct BenchQueries {
     /// resnet50, efficientnet, minilm or lenet; repeat for more [default: all, or none with --model]
     #[arg(long, value_name = "NAME")]
-    pub(crate) network: Vec<Network>,
+    pub(crate) network: Vec<SyntheticNetwork>,
     /// An ONNX file; inputs are made up, open dimensions are 1; repeat for more
     #[arg(long, value_name = "MODEL.onnx")]
     pub(crate) model: Vec<PathBuf>,
@@ -162,7 +162,7 @@ Examples:
 pub(crate) struct BenchProducts {
     /// resnet50, efficientnet, minilm or lenet; repeat for more [default: all, or none with --model]
     #[arg(long, value_name = "NAME")]
-    pub(crate) network: Vec<Network>,
+    pub(crate) network: Vec<SyntheticNetwork>,
     /// An ONNX file; inputs are made up, open dimensions are 1; repeat for more
     #[arg(long, value_name = "MODEL.onnx")]
     pub(crate) model: Vec<PathBuf>,

@@ -15,7 +15,8 @@ pub(crate) fn export(args: &Export, trust: Option<&Path>) -> Result<(), CliError
     let key = AnyKey::read(&args.key)?;
     let read = [&args.ring, &args.key].into_iter().chain(&args.owner.owner);
     let begun = Begun::private_at(&args.output, read.map(PathBuf::as_path), trust)?;
-    let ring = TrustPolicy::new(&args.owner, trust)?.authenticate(&output::way(&args.ring)?)?;
+    let ring =
+        TrustPolicy::new(&args.owner, trust)?.authenticate(&output::resolved_path(&args.ring)?)?;
     let total = ring.layers().iter().map(|h| h.plain_len).sum();
     let progress = Progress::bytes("opening", total);
     let (file, _turn) = begun.into_file();

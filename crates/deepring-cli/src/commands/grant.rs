@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring::{Owner, RingError, SecretKey, Turn, Verdict, Way};
+use deepring::{Owner, ResolvedPath, RingError, SecretKey, Turn, Verdict};
 
 use super::seal::parse_host;
 use crate::cli::Grant;
@@ -15,8 +15,8 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     let (blocks, host, host_file) = parse_host(&args.host)?;
     // Each path is walked once: who turns a link meanwhile must not have another file read, locked, bound or written. A link
     // stays one: what it leads to is rewritten.
-    let read = output::way(&args.ring)?;
-    let other = args.output.as_deref().map(output::way).transpose()?;
+    let read = output::resolved_path(&args.ring)?;
+    let other = args.output.as_deref().map(output::resolved_path).transpose()?;
     let target = other.as_ref().unwrap_or(&read);
     output::keep_at(target, [args.owner_key.as_path(), host_file])?;
     let elsewhere = !output::is_one_place(target, &read)?;
@@ -54,7 +54,7 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
 }
 
 /// Whom this command trusts is whoever's secret key it was given.
-fn not_the_owner(e: RingError, ring: &Way, key: &SecretKey<Owner>) -> CliError {
+fn not_the_owner(e: RingError, ring: &ResolvedPath, key: &SecretKey<Owner>) -> CliError {
     let claimed = || rings::open_at(ring).map(|ring| ring.claimed_owner());
     match &e {
         RingError::Refused(report)

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use deepring::{
-    AuthenticRing, Decision, Digest, Finding, OwnedRing, PartName, VerifiedDecision, tensors_digest,
+    AuthenticRing, Decision, Digest, Finding, OwnedRing, Section, VerifiedDecision, tensors_digest,
 };
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ struct Compared {
 fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliError> {
     let mut policy = TrustPolicy::new(&args.owner, trust)?;
     // An auditor asks about the past: that a newer version was seen since takes nothing away, and is said.
-    let ring = policy.authenticate_any_version(&output::way(&args.ring)?)?;
+    let ring = policy.authenticate_any_version(&output::resolved_path(&args.ring)?)?;
     let decision = Decision::read(&args.receipt)?.verify(&ring)?;
     let compared = about_these(args, &ring, &decision)?;
     let recorded = recorded::recorded(args, &ring, &decision, &mut policy)?;
@@ -164,7 +164,7 @@ fn about_these(
         }
         if !answered {
             let reason = "the decision is about other inputs or outputs than those given";
-            let finding = Finding::tampered(PartName::File, reason);
+            let finding = Finding::tampered(Section::File, reason);
             return Err(CliError::refused(reason, vec![finding]).hint(
                 "give the very tensors: `run --save-inputs DIR --output-dir DIR` writes them",
             ));

@@ -15,7 +15,7 @@ use crate::rings::{self, TrustPolicy};
 pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError> {
     // Walked once: who turns a link meanwhile must not have another file rewritten, bound or shown. A link stays one: what
     // it leads to is rewritten.
-    let (target, from) = (output::way(&args.ring)?, output::way(&args.from)?);
+    let (target, from) = (output::resolved_path(&args.ring)?, output::resolved_path(&args.from)?);
     output::spare_descriptors(&target)?;
     let _turn = rings::turn(&target)?;
     // Begun before anything is read, as the copy is opened once: another file that is put in the place of one of them meanwhile

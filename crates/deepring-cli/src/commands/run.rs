@@ -129,7 +129,7 @@ fn decide<E: Engine>(
     receipt: Option<Begun>,
 ) -> Result<(), CliError> {
     let started = Instant::now();
-    let way = output::way(&args.model)?;
+    let way = output::resolved_path(&args.model)?;
     let ring = match policy.authenticate_to_use(&way) {
         Ok(ring) => ring,
         Err(e) => {

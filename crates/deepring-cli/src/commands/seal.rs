@@ -26,7 +26,7 @@ pub(crate) fn seal(args: &SealArgs, trust: Option<&Path>) -> Result<(), CliError
         read.push(file.into());
         sealing = sealing.host(blocks, key);
     }
-    let target = output::way(&args.output)?;
+    let target = output::resolved_path(&args.output)?;
     output::keep_at(&target, read.iter().map(PathBuf::as_path))?;
     // Where a ring lies already, one that is just being granted or upgraded must not come out on top again.
     let _turn = rings::turn(&target)?;
@@ -43,7 +43,7 @@ pub(crate) fn seal(args: &SealArgs, trust: Option<&Path>) -> Result<(), CliError
     }
     let policy = TrustPolicy::of(owner.public(), trust)?;
     if let Some(previous) = &args.previous {
-        let previous = output::way(previous)?;
+        let previous = output::resolved_path(previous)?;
         // The previous ring must be authentic, and the newest: an upgrade of an old one would fork.
         let ring = rings::open_at(&previous)?.authenticate(&policy.trust_by(&previous))?;
         policy.belongs(&target, ring.owned())?;
@@ -67,7 +67,7 @@ pub(crate) fn seal(args: &SealArgs, trust: Option<&Path>) -> Result<(), CliError
         sealed.blocks.len(),
         output::size(sealed.parameter_bytes)
     ))?;
-    let wide = sealed.widened;
+    let wide = sealed.promoted;
     if wide.file > 0 {
         output::line(format_args!(
             "widened {} of weights in 16 or 8 bits to {} of 32-bit floats, which the engine multiplies",

@@ -12,7 +12,7 @@ use crate::rings::{AnyKey, TrustPolicy};
 pub(crate) fn verify(args: &Verify, trust: Option<&Path>) -> Result<(), CliError> {
     let key = args.key.as_deref().map(AnyKey::read).transpose()?;
     let mut policy = TrustPolicy::new(&args.owner, trust)?;
-    let (report, opened) = match policy.verify(&output::way(&args.ring)?) {
+    let (report, opened) = match policy.verify(&output::resolved_path(&args.ring)?) {
         Ok(ring) => match &key {
             Some(key) => {
                 let (findings, opened) = open_all(&ring, key)?;

@@ -62,7 +62,7 @@ fn pictures_that_do_not_fit_are_refused() {
 
 /// The recipe is sealed in Genesis, which an auditor cannot open: the host writes the tensors that it asked.
 #[test]
-fn a_picture_is_held_against_a_receipt_by_the_tensor_that_the_host_saved() {
+fn a_picture_is_compared_with_a_receipt_by_the_tensor_that_the_host_saved() {
     let workspace = Workspace::with_keys();
     workspace.seal("net.ring", "--preprocess resize=28,color=gray,scale=1/255");
     fs::write(workspace.path("bag.bmp"), bitmap(0)).unwrap();

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_picks_as_often_as_it_says_and_what_a_lower_one_picks() {
+    fn a_rate_samples_as_often_as_it_says_and_what_a_lower_one_samples() {
         let picked = |rate: Rate| (0..8000u64).filter(|n| rate.samples(*n)).count();
         let rates = [Rate::Never, Rate::Eighth, Rate::Quarter, Rate::Half, Rate::Always];
         assert_eq!(rates.map(picked), [0, 1000, 2000, 4000, 8000]);

@@ -103,7 +103,7 @@ fn pixel(
             let plane = (image * channels + group * window.inputs_per_group + input) * pixels;
             for tap in 0..taps {
                 // Outside the picture there is padding, which is zero.
-                let from = window.met([pixel / out[1], pixel % out[1]], tap, size, out);
+                let from = window.input_of([pixel / out[1], pixel % out[1]], tap, size, out);
                 let at = from.map(|[row, column]| plane + row * size[1] + column);
                 x.push(at.map_or(Some(0.0), |at| xs.get(at).map(|v| read(linear, *v)))?);
             }

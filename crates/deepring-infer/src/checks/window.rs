@@ -160,8 +160,8 @@ impl Window {
         }
     }
 
-    /// The input pixel that a tap meets for an output pixel; `None` in the padding.
-    pub(crate) fn met(
+    /// The input pixel that a tap reads for an output pixel; `None` in the padding.
+    pub(crate) fn input_of(
         &self,
         place: [usize; 2],
         tap: usize,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use deepring::{Finding, Header, OpeningKey, PartName};
+use deepring::{Finding, Header, OpeningKey, Section};
 
 use super::CHANGED_IN_MEMORY;
 use super::block::LoadedBlock;
@@ -138,7 +138,7 @@ fn words(fault: &CheckFault) -> (&'static str, usize) {
 
 fn finding(header: &Header, reason: &str, part: usize) -> Finding {
     let finding =
-        Finding::tampered(PartName::Body, reason).in_block(header.index, Some(&header.name));
+        Finding::tampered(Section::Body, reason).in_block(header.index, Some(&header.name));
     match header.parts.get(part) {
         Some(part) => finding.of_tensor(part.label()),
         None => finding,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use deepring::{
-    AuthenticRing, Finding, Header, Host, Manifest, OpenError, OpenedBlock, PartName, SecretKey,
+    AuthenticRing, Finding, Header, Host, Manifest, OpenError, OpenedBlock, SecretKey, Section,
 };
 use deepring_memory::Region;
 
@@ -75,7 +75,7 @@ impl GenesisBlock {
             _ => {}
         }
         check.retire();
-        let finding = Finding::tampered(PartName::Body, CHANGED_IN_MEMORY)
+        let finding = Finding::tampered(Section::Body, CHANGED_IN_MEMORY)
             .in_block(header.index, Some(&header.name))
             .of_tensor("manifest");
         self.alarms.raise(&finding);

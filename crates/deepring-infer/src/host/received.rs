@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use deepring::{Delivered, Finding, Header, PartName, TensorValue};
+use deepring::{Delivered, Finding, Header, Section, TensorValue};
 
 use super::block::ReceivedError;
 use super::{RingHost, digest_of};
@@ -34,7 +34,7 @@ pub(super) fn verify<E: Engine>(host: &RingHost<E>, delivered: &Delivered) -> Re
         return Ok(());
     }
     let finding = |reason| {
-        Finding::tampered(PartName::Body, reason).in_block(checked.index, Some(&checked.name))
+        Finding::tampered(Section::Body, reason).in_block(checked.index, Some(&checked.name))
     };
     let refuse = |reason| Err(RunError::Tampered(finding(reason)));
     if witness.len() != batch.len() {

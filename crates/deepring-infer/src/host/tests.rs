@@ -120,7 +120,7 @@ fn assert_close(found: &Values, wanted: &Values, header: &deepring::Header) {
 }
 
 #[test]
-fn a_weight_changed_between_check_and_use_is_met_by_its_product() {
+fn a_weight_changed_between_check_and_use_is_detected_by_its_product() {
     for network in ["fashion-lenet5.onnx", "fashion-resnet8.onnx"] {
         let mut host = host(network, Check::Compute);
         let mut values = picture(&host);
@@ -164,7 +164,7 @@ fn a_weight_changed_between_check_and_use_is_met_by_its_product() {
 }
 
 #[test]
-fn a_made_up_output_is_met_however_it_is_made_up() {
+fn a_made_up_output_is_detected_however_it_is_made_up() {
     let mut host = host("fashion-resnet8.onnx", Check::Compute);
     let mut values = picture(&host);
     let first: &[fn(&mut Vec<f32>)] = &[
@@ -416,7 +416,7 @@ fn long_sum() -> ModelProto {
 
 /// Some order of adding up so many terms could give it, and the engine does not: it is computed anew from a verified copy.
 #[test]
-fn an_output_within_the_worst_case_of_rounding_is_held_against_a_second_run() {
+fn an_output_within_the_worst_case_of_rounding_is_verified_against_a_second_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.onnx");
     std::fs::write(&path, long_sum().encode_to_vec()).unwrap();

@@ -108,10 +108,10 @@ fn read<const L: usize, const K: usize, const FUSED: bool>(
     let (own, sums) = sums.split_at_mut(2 * rows[0].len());
     if part.relu {
         both::<L, K, FUSED, true>(rows, coefficients, own, kept);
-        rest::<L, K, FUSED>(&kept_rows(kept), part, at, sums);
+        remainder::<L, K, FUSED>(&kept_rows(kept), part, at, sums);
     } else {
         both::<L, K, FUSED, false>(rows, coefficients, own, kept);
-        rest::<L, K, FUSED>(rows, part, at, sums);
+        remainder::<L, K, FUSED>(rows, part, at, sums);
     }
 }
 
@@ -129,8 +129,8 @@ fn read_pair<const L: usize, const K: usize, const FUSED: bool>(
     let (own, sums) = sums.split_at_mut(2 * rows[0].len());
     let (own_others, others) = others.split_at_mut(2 * rows[0].len());
     pair::<L, K, FUSED>(rows, &coefficients, own, own_others, kept);
-    rest::<L, K, FUSED>(rows, parts[0], at, sums);
-    rest::<L, K, FUSED>(&kept_rows(kept), parts[1], at, others);
+    remainder::<L, K, FUSED>(rows, parts[0], at, sums);
+    remainder::<L, K, FUSED>(&kept_rows(kept), parts[1], at, others);
 }
 
 /// The coefficients of the squares and of the first plane.
@@ -153,7 +153,7 @@ fn kept_rows<const L: usize, const K: usize>(kept: &[[f32; L]]) -> [&[[f32; L]];
 
 /// All planes but the first.
 #[inline(always)]
-fn rest<const L: usize, const K: usize, const FUSED: bool>(
+fn remainder<const L: usize, const K: usize, const FUSED: bool>(
     rows: &[&[[f32; L]]; K],
     part: &PartialReduction<'_>,
     (c, group, channels): (usize, usize, usize),

@@ -6,12 +6,12 @@ use super::lanes::fma;
 /// `out[i] += Σ_l a[l] · lines[l][i]`; every line is at least as long as `out`.
 #[inline(always)]
 pub(super) fn run<const L: usize, const FUSED: bool>(lines: &[&[f32]], a: &[f32], out: &mut [f32]) {
-    let (wide, rest) = out.as_chunks_mut::<L>();
+    let (wide, remainder) = out.as_chunks_mut::<L>();
     let from = wide.len() * L;
     for (i, out) in wide.iter_mut().enumerate() {
         add::<L, FUSED>(lines, a, i * L, out);
     }
-    let (narrow, last) = rest.as_chunks_mut::<16>();
+    let (narrow, last) = remainder.as_chunks_mut::<16>();
     let then = from + narrow.len() * 16;
     for (i, out) in narrow.iter_mut().enumerate() {
         add::<16, FUSED>(lines, a, from + i * 16, out);

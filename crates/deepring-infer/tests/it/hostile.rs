@@ -141,7 +141,7 @@ fn deep_nesting_is_refused() {
 }
 
 #[test]
-fn dimensions_whose_product_overflows_are_vast() {
+fn dimensions_whose_product_overflows_are_too_large() {
     let mut net = Net::new(1);
     net.input("x", FLOAT, &["1099511627776", "1099511627776"]).output("y", FLOAT);
     let shape = net.ints("shape", &[-1]);
@@ -237,7 +237,7 @@ fn shapes_that_depend_on_everything_are_bounded() {
 
 /// A hundred bytes must not be able to exhaust memory.
 #[test]
-fn constants_that_ask_for_vast_tensors_are_refused_by_name() {
+fn constants_that_ask_for_oversized_tensors_are_refused_by_name() {
     let vast = |op: &str, inputs: &[&str]| {
         let mut net = Net::new(91);
         net.input("x", FLOAT, &["1"]).output("y", FLOAT);

@@ -13,7 +13,7 @@ fn lenet(hosts: &[(&str, u8)]) -> Sealed {
 }
 
 /// First block, last block and host seed of each receipt.
-fn stretches(ring: &Sealed, session: &Session) -> Vec<(u32, u32, u8)> {
+fn legs(ring: &Sealed, session: &Session) -> Vec<(u32, u32, u8)> {
     let outcome = session.run(vec![images(0, 3)]).unwrap();
     let decision = outcome.decision.verify(&ring.ring()).unwrap();
     let seed = |key| (1..9).find(|s| host(*s).public() == key).unwrap();
@@ -53,7 +53,7 @@ fn however_blocks_are_spread_over_hosts_the_answer_is_that_of_one_host() {
         for check in [Check::Load, Check::Run] {
             let session = ring.session_of(keys, check, 1);
             assert_eq!(answer(&session, &input), wanted, "{hosts:?}");
-            assert_eq!(stretches(&ring, &session), *wanted_stretches, "{hosts:?}");
+            assert_eq!(legs(&ring, &session), *wanted_stretches, "{hosts:?}");
         }
     }
 }
@@ -83,10 +83,10 @@ fn residual_networks_hop_with_all_their_live_tensors() {
     let ring = Sealed::for_hosts(&path, CutPolicy::Op, &[(&odd, 1), (&even, 2)]);
     let session = ring.session_of(&[1, 2], Check::Run, 1);
     assert_eq!(answer(&session, &input), wanted);
-    assert_eq!(stretches_of(&session), blocks);
+    assert_eq!(legs_of(&session), blocks);
 }
 
-fn stretches_of(session: &Session) -> usize {
+fn legs_of(session: &Session) -> usize {
     session.run(vec![images(0, 1)]).unwrap().decision.chain().receipts().len()
 }
 

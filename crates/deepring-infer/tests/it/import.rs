@@ -424,7 +424,7 @@ fn integer_inputs_keep_their_type() {
 
 /// f16 numbers that are exact, so that widening and the engine's own conversion must agree.
 #[test]
-fn half_precision_is_widened_and_edges_keep_their_type() {
+fn half_precision_is_promoted_and_edges_keep_their_type() {
     let mut net = Net::new(43);
     net.input("x", 10, &["2", "4"]).output("y", 10);
     let mut w = graphs::float_tensor("w", &[4, 3], &[]);

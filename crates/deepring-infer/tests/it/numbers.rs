@@ -1,6 +1,6 @@
 //! Numbers that are no tampering: inputs that are too large, and infinities and NaN that a network has by design.
 
-use deepring::{Check, Coverage, Share, TensorValue};
+use deepring::{Check, Coverage, SampleRate, TensorValue};
 use deepring_infer::{CutPolicy, InputError, RunError, Session};
 
 use crate::graphs::{self, FLOAT, Net};
@@ -8,7 +8,7 @@ use crate::live_memory::asked_with_flip;
 use crate::zoo::{Sealed, answer, floats, images, network, tensor};
 
 fn every_check() -> [Check; 6] {
-    let spot = Check::Spot(Share::new(0.5).unwrap());
+    let spot = Check::Spot(SampleRate::new(0.5).unwrap());
     [Check::None, Check::Load, spot, Check::Run, Check::Auto, Check::Compute]
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deepring::{Check, Coverage, DType, Finding, Share, TensorValue};
+use deepring::{Check, Coverage, DType, Finding, SampleRate, TensorValue};
 use deepring_infer::{
     CutPolicy, Elements, Engine as _, EngineError, Input, Ort, Parameters, PlainModel, RunError,
     Session,
@@ -38,7 +38,7 @@ fn session(ring: &Sealed, hosts: &[u8], ort: Ort, check: Check) -> Result<Sessio
     Session::open_on(ort, ring.ring(), &keys, check, &|_| ())
 }
 
-fn ask(session: &Session<Ort>, inputs: &[TensorValue]) -> TensorValue {
+fn run(session: &Session<Ort>, inputs: &[TensorValue]) -> TensorValue {
     session.run(inputs.to_vec()).unwrap().outputs.remove(0).remove(0)
 }
 
@@ -53,7 +53,7 @@ fn a_ring_answers_as_it_does_on_the_other_engine_however_it_is_cut_and_checked()
             for threads in [1, 2] {
                 for check in CHECKS {
                     let session = session(&ring, &[1], engine(&library, threads), check).unwrap();
-                    let found = ask(&session, std::slice::from_ref(&input));
+                    let found = run(&session, std::slice::from_ref(&input));
                     let gap = difference(&found, &wanted);
                     assert!(gap <= OTHER_ENGINE, "{name}, cut {cut}, {check}: {gap:e}");
                     assert_eq!(classes(&found), classes(&wanted));
@@ -96,7 +96,7 @@ fn decisions_verify_and_say_what_was_checked() {
 fn checks_that_compare_bytes_are_refused() {
     let Some(library) = library() else { return };
     let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Auto);
-    let share = Share::new(0.5).unwrap();
+    let share = SampleRate::new(0.5).unwrap();
     for check in [Check::Run, Check::Auto, Check::Spot(share)] {
         let refused = session(&ring, &[1], engine(&library, 1), check).unwrap_err();
         assert!(matches!(refused, RunError::CheckNeedsBytes { check: c } if c == check));
@@ -147,13 +147,13 @@ fn integers_of_64_bits_come_in_and_choose_rows() {
         let ring = Sealed::new(&path, cut.parse().unwrap());
         for check in CHECKS {
             let session = session(&ring, &[1], engine(&library, 1), check).unwrap();
-            let found = ask(&session, std::slice::from_ref(&input));
+            let found = run(&session, std::slice::from_ref(&input));
             assert!(difference(&found, &wanted) <= OTHER_ENGINE, "cut {cut}, {check}");
             // A row that there is not is an error, or else a fault; never an answer.
             assert!(session.run(vec![ids(&[0, 1, 2, 600])]).is_err());
             let beyond = i64::from(i32::MAX) + 1;
             assert!(session.run(vec![ids(&[0, 1, 2, beyond])]).is_err());
-            ask(&session, std::slice::from_ref(&input));
+            run(&session, std::slice::from_ref(&input));
         }
     }
 }
@@ -190,7 +190,7 @@ fn residual_networks_with_several_live_tensors_answer_as_the_plain_one() {
     for cut in ["auto", "op", "2"] {
         let ring = Sealed::new(&path, cut.parse().unwrap());
         let session = session(&ring, &[1], engine(&library, 2), Check::Compute).unwrap();
-        let found = ask(&session, std::slice::from_ref(&input));
+        let found = run(&session, std::slice::from_ref(&input));
         assert!(difference(&found, &wanted) <= OTHER_ENGINE, "cut {cut}");
     }
 }
@@ -206,7 +206,7 @@ fn efficientnet_answers_as_the_plain_network() {
     let wanted = plain(&path, &input);
     let ring = Sealed::new(&path, CutPolicy::Auto);
     let session = session(&ring, &[1], engine(&library, 2), Check::Compute).unwrap();
-    let found = ask(&session, std::slice::from_ref(&input));
+    let found = run(&session, std::slice::from_ref(&input));
     assert!(difference(&found, &wanted) <= OTHER_ENGINE);
 }
 
@@ -282,7 +282,7 @@ fn a_changed_byte_of_what_is_read_in_place_is_refused_by_name() {
     let ring = Sealed::new(&embedding().save(folder.path()), "1".parse().unwrap());
     let session = session(&ring, &[1], engine(&library, 1), Check::Compute).unwrap();
     let input = ids(&[0, 599, 1, 17]);
-    let wanted = ask(&session, std::slice::from_ref(&input));
+    let wanted = run(&session, std::slice::from_ref(&input));
     let parts = session.ring().headers()[1].parts.clone();
     let at = |name: &str| {
         parts.iter().find(|p| p.parameter_name() == Some(name)).unwrap().offset as usize
@@ -295,7 +295,7 @@ fn a_changed_byte_of_what_is_read_in_place_is_refused_by_name() {
         flip(live, at, 0x10);
         assert_eq!(finding(&session, &input).tensor.as_deref(), Some(name));
         flip(live, at, 0x10);
-        assert_eq!(ask(&session, std::slice::from_ref(&input)), wanted);
+        assert_eq!(run(&session, std::slice::from_ref(&input)), wanted);
     }
 }
 
@@ -318,7 +318,7 @@ fn a_change_of_the_librarys_own_copy_is_refused_by_what_it_computes() {
     let ring = Sealed::new(&embedding().save(folder.path()), "1".parse().unwrap());
     let session = session(&ring, &[1], engine(&library, 1), Check::Compute).unwrap();
     let input = ids(&[0, 599, 1, 17]);
-    let wanted = ask(&session, std::slice::from_ref(&input));
+    let wanted = run(&session, std::slice::from_ref(&input));
     let parts = session.ring().headers()[1].parts.clone();
     let weight = parts.iter().find(|p| p.parameter_name() == Some("weight")).unwrap();
     let live = session.live_bytes(1).unwrap();
@@ -332,5 +332,5 @@ fn a_change_of_the_librarys_own_copy_is_refused_by_what_it_computes() {
     copies.iter().for_each(|address| memory.flip_at(address + 3, 0x01));
     assert_eq!(finding(&session, &input).tensor.as_deref(), Some("weight"));
     copies.iter().for_each(|address| memory.flip_at(address + 3, 0x01));
-    assert_eq!(ask(&session, std::slice::from_ref(&input)), wanted);
+    assert_eq!(run(&session, std::slice::from_ref(&input)), wanted);
 }

@@ -2,7 +2,7 @@
 //! answers are never refused.
 #![cfg(target_os = "linux")]
 
-use deepring::{Check, Coverage, DType, Finding, Share, TensorValue};
+use deepring::{Check, Coverage, DType, Finding, SampleRate, TensorValue};
 use deepring_infer::{CutPolicy, Session};
 use deepring_onnx::proto::{NodeProto, TensorProto};
 
@@ -145,7 +145,7 @@ fn positive(name: &str, dims: &[u64], seed: u64) -> TensorValue {
 }
 
 #[test]
-fn every_shape_of_convolution_is_checked_by_its_product_and_every_edit_is_met() {
+fn every_shape_of_convolution_is_checked_by_its_product_and_every_edit_is_detected() {
     for (i, shape) in SHAPES.iter().enumerate() {
         let mut net = Net::new(i as u64 + 1);
         let dims: Vec<String> = shape.x.iter().map(ToString::to_string).collect();
@@ -527,7 +527,7 @@ fn of_a_table_the_rows_that_are_read_are_checked() {
 }
 
 #[test]
-fn beside_the_engine_every_change_is_met_too() {
+fn beside_the_engine_every_change_is_detected_too() {
     let ring = Sealed::new(&network("fashion-resnet8"), CutPolicy::Auto);
     let input = images(0, 1);
     let wanted = answer(&ring.session(Check::Run), &input);
@@ -549,9 +549,9 @@ fn beside_the_engine_every_change_is_met_too() {
 }
 
 #[test]
-fn a_spot_check_meets_what_was_changed_as_often_as_its_share_says() {
+fn a_spot_check_detects_what_was_changed_as_often_as_its_rate_says() {
     let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
-    let mut session = ring.session(Check::Spot(Share::new(0.3).unwrap()));
+    let mut session = ring.session(Check::Spot(SampleRate::new(0.3).unwrap()));
     let queries = 400;
     let mut asked = |_| asked_with_flip(&mut session, (2, 3, 0x01), &images(0, 1)).is_some();
     let met = (0..queries).map(&mut asked).filter(|met| *met).count();
@@ -562,7 +562,7 @@ fn a_spot_check_meets_what_was_changed_as_often_as_its_share_says() {
 #[test]
 fn a_receipt_says_of_a_spot_check_which_blocks_were_looked_at() {
     let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
-    let session = ring.session(Check::Spot(Share::new(0.5).unwrap()));
+    let session = ring.session(Check::Spot(SampleRate::new(0.5).unwrap()));
     let (mut looked_at, mut not) = (0, 0);
     for _ in 0..40 {
         for (_, had) in coverage(&session, &images(0, 1)) {
@@ -600,7 +600,7 @@ fn sums_that_are_no_numbers_are_never_accepted() {
 }
 
 #[test]
-fn right_answers_stay_far_from_the_bound_and_the_floors_are_real() {
+fn right_answers_stay_far_from_the_bound_and_the_detection_thresholds_are_real() {
     let ring = Sealed::new(&network("fashion-resnet8"), CutPolicy::Auto);
     let mut session = ring.session(Check::Compute);
     let mut state = 7usize;

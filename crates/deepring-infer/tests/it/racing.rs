@@ -12,11 +12,11 @@ use rten_tensor::prelude::*;
 use crate::graphs::{FLOAT, INT64, Net};
 use crate::zoo::{NETWORKS, Sealed, classes, difference, host, images, labels, network};
 
-pub(crate) type Raced = Session<Racing<Rten>>;
+pub(crate) type RacedSession = Session<Racing<Rten>>;
 pub(crate) type Attacker = Arc<Mutex<Box<dyn FnMut(Race<'_, Value>) + Send>>>;
 
 /// A session that is raced by whatever stands in the attacker's place.
-pub(crate) fn raced(ring: &Sealed, check: Check) -> (Raced, Attacker) {
+pub(crate) fn raced(ring: &Sealed, check: Check) -> (RacedSession, Attacker) {
     let attacker: Attacker = Arc::new(Mutex::new(Box::new(|_| ())));
     let inside = Arc::clone(&attacker);
     let engine = Racing::new(Rten::new(1.try_into().ok()), move |race| {
@@ -31,7 +31,7 @@ pub(crate) fn set(attacker: &Attacker, with: impl FnMut(Race<'_, Value>) + Send 
 }
 
 /// Where a tensor's bytes lie: block, and range in its plaintext.
-pub(crate) fn place(session: &Raced, tensor: &str) -> (u32, std::ops::Range<usize>) {
+pub(crate) fn place(session: &RacedSession, tensor: &str) -> (u32, std::ops::Range<usize>) {
     let headers = session.ring().layers().iter();
     let mut all = headers.flat_map(|h| h.parts.iter().map(move |p| (h.index, p)));
     let (block, part) = all.find(|(_, p)| p.label() == tensor).unwrap();
@@ -39,13 +39,13 @@ pub(crate) fn place(session: &Raced, tensor: &str) -> (u32, std::ops::Range<usiz
 }
 
 /// Negates a tensor for just as long as the engine reads it; counts how often.
-fn negate(session: &Raced, attacker: &Attacker, tensor: &str) -> Arc<AtomicUsize> {
+fn negate(session: &RacedSession, attacker: &Attacker, tensor: &str) -> Arc<AtomicUsize> {
     edit(session, attacker, tensor, |_, w| -w)
 }
 
 /// Makes another number of each of a tensor's for just as long as the engine reads it from the block itself; counts how often.
 pub(crate) fn edit(
-    session: &Raced,
+    session: &RacedSession,
     attacker: &Attacker,
     tensor: &str,
     with: impl Fn(usize, f32) -> f32,
@@ -71,7 +71,7 @@ pub(crate) fn edit(
     uses
 }
 
-fn weights(session: &Raced) -> Vec<(u32, String)> {
+fn weights(session: &RacedSession) -> Vec<(u32, String)> {
     let headers = session.ring().layers().iter();
     headers
         .flat_map(|h| h.parts.iter().map(move |p| (h.index, p)))
@@ -260,7 +260,7 @@ fn tiny_values_hide_nothing() {
 
 /// What THREATS says of parameters without a product: here slopes, in place for both runs and gone at both comparisons.
 #[test]
-fn a_parameter_without_a_product_is_not_held_against_a_synchronised_writer() {
+fn a_parameter_without_a_product_is_not_verified_against_a_synchronised_writer() {
     let mut net = Net::new(48);
     net.input("x", FLOAT, &["n", "48"]).output("y", FLOAT);
     let (w, slope) = (net.param("w", &[48, 6]), net.param("slope", &[6]));

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use deepring::{Check, DType, Share, TensorValue};
+use deepring::{Check, DType, SampleRate, TensorValue};
 use deepring_infer::{CutPolicy, InputError, PlainModel, RunError, write_npy};
 
 use crate::graphs::{self, FLOAT, Net};
@@ -20,7 +20,7 @@ const BOUND: f32 = 1e-5;
 const OTHER_ENGINE: f32 = 1e-4;
 
 fn every_check() -> [Check; 6] {
-    let half = Share::new(0.5).unwrap();
+    let half = SampleRate::new(0.5).unwrap();
     [Check::None, Check::Load, Check::Spot(half), Check::Run, Check::Auto, Check::Compute]
 }
 

@@ -281,14 +281,14 @@ fn what_is_made_of_a_weight_in_several_ways_is_counted() {
         let host = crate::zoo::host(1).public();
         let seal = deepring_infer::Seal::new(&path, &owner).host(deepring_infer::Blocks::All, host);
         let sealed = seal.write(&folder.path().join("net.ring"), &|_| ()).unwrap();
-        (sealed.widened, sealed.repeated)
+        (sealed.promoted, sealed.repeated)
     };
     let each = 64 * 64 * 4;
-    let (widened, repeated) = sealing(false);
-    assert_eq!(widened, deepring_infer::Widened::default());
+    let (promoted, repeated) = sealing(false);
+    assert_eq!(promoted, deepring_infer::Promoted::default());
     // The file has the weight, and the bytes of the other kind.
     assert!((2 * each..3 * each).contains(&repeated), "{repeated}");
-    let (widened, repeated) = sealing(true);
-    assert_eq!((widened.file, widened.ring), (64 * 64, 4 * each));
+    let (promoted, repeated) = sealing(true);
+    assert_eq!((promoted.file, promoted.ring), (64 * 64, 4 * each));
     assert_eq!(repeated, 0);
 }

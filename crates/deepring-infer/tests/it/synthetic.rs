@@ -5,7 +5,7 @@ use std::path::Path;
 
 use deepring::TensorValue;
 use deepring_infer::PlainModel;
-use deepring_onnx::synthetic::{Network, Stack};
+use deepring_onnx::synthetic::{Stack, SyntheticNetwork};
 use deepring_onnx::{canonicalise, cut, read_onnx};
 
 fn floats(tensor: &TensorValue) -> Vec<f32> {
@@ -32,10 +32,10 @@ fn parameters(path: &Path) -> u64 {
 fn networks_have_the_size_of_those_they_are_named_after() {
     let folder = tempfile::tempdir().unwrap();
     for (network, expected) in [
-        (Network::ResNet50, 25_530_472),
-        (Network::EfficientNet, 5_267_540),
-        (Network::MiniLm, 22_392_576),
-        (Network::LeNet, 61_706),
+        (SyntheticNetwork::ResNet50, 25_530_472),
+        (SyntheticNetwork::EfficientNet, 5_267_540),
+        (SyntheticNetwork::MiniLm, 22_392_576),
+        (SyntheticNetwork::LeNet, 61_706),
     ] {
         let path = network.write(folder.path(), 7).unwrap();
         let found = parameters(&path);
@@ -59,7 +59,8 @@ fn a_stack_keeps_its_numbers_in_range_whatever_its_depth() {
 #[test]
 fn the_same_seed_gives_the_same_network() {
     let folder = tempfile::tempdir().unwrap();
-    let bytes = |seed| std::fs::read(Network::LeNet.write(folder.path(), seed).unwrap()).unwrap();
+    let bytes =
+        |seed| std::fs::read(SyntheticNetwork::LeNet.write(folder.path(), seed).unwrap()).unwrap();
     assert_eq!(bytes(1), bytes(1));
     assert_ne!(bytes(1), bytes(2));
 }

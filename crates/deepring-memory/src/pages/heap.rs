@@ -3,7 +3,7 @@
 
 use zeroize::Zeroize as _;
 
-use super::Kind;
+use super::PageKind;
 
 /// A cache line, in bytes; enough for any tensor.
 const ALIGNMENT: usize = 64;
@@ -49,8 +49,8 @@ impl Pages {
         None
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        Kind::Private
+    pub(crate) fn kind(&self) -> PageKind {
+        PageKind::Private
     }
 
     pub(crate) fn writable(&self) -> bool {

@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mlock, mmap_anonymous, mprotect, munmap};
 use zeroize::Zeroize as _;
 
-use super::Kind;
+use super::PageKind;
 
 /// A mapping with a guard page on both sides.
 pub(crate) struct Pages {
@@ -23,7 +23,7 @@ pub(crate) struct Pages {
     /// The first `own` bytes are this one's: whole pages. The pages behind them are not written
     /// through this one.
     own: usize,
-    kind: Kind,
+    kind: PageKind,
     writable: bool,
     /// Unmapped last.
     _around: Reserved,
@@ -49,7 +49,7 @@ impl Pages {
         let first = around.first();
         // SAFETY: the pages lie within `around`, which nobody has a slice of.
         unsafe { mprotect(first.as_ptr().cast(), room, read_write()) }.ok()?;
-        let kind = Kind::Private;
+        let kind = PageKind::Private;
         let pages = Self { first, room, own: room, kind, writable: true, _around: around };
         pages.begin(huge);
         Some(pages)
@@ -92,7 +92,7 @@ impl Pages {
         // through the existing mapping, no further writable mapping, and no other length.
         let seals = SealFlags::FUTURE_WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         fcntl_add_seals(&file, seals).ok()?;
-        let (first, kind) = (around.first(), Kind::Private);
+        let (first, kind) = (around.first(), PageKind::Private);
         let pages = Self { first, room, own: room, kind, writable: true, _around: around };
         pages.begin(false);
         // A forked child would write, and wipe, its parent's pages.
@@ -134,7 +134,8 @@ impl Pages {
         for (at, pages) in shared {
             tampering::note(first.as_ptr() as usize + at, pages.room, false);
         }
-        let pages = Self { first, room, own, kind: Kind::Private, writable: true, _around: around };
+        let pages =
+            Self { first, room, own, kind: PageKind::Private, writable: true, _around: around };
         pages.begin(huge);
         Some(pages)
     }
@@ -145,7 +146,7 @@ impl Pages {
         let mut pages = Self::private(len, false)?;
         // SAFETY: the mapping is this one's; locking changes nothing that a reader sees.
         if unsafe { mlock(pages.first.as_ptr().cast(), pages.room) }.is_ok() {
-            pages.kind = Kind::Locked;
+            pages.kind = PageKind::Locked;
         }
         Some(pages)
     }
@@ -168,7 +169,7 @@ impl Pages {
         }
         .ok()?;
         around.take(0, anywhere, room)?;
-        let (first, kind) = (around.first(), Kind::Secret);
+        let (first, kind) = (around.first(), PageKind::Secret);
         let pages = Self { first, room, own: room, kind, writable: true, _around: around };
         #[cfg(any(test, feature = "tamper"))]
         tampering::note(first.as_ptr() as usize, room, true);
@@ -202,7 +203,7 @@ impl Pages {
         let _ = unsafe { rustix::mm::madvise(self.first.as_ptr().cast(), self.own, advice) };
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> PageKind {
         self.kind
     }
 

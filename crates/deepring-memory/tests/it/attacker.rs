@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 
 /// A way to another process's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum WriteMethod {
     /// `/proc/PID/mem`, which overrides the protection of pages.
     ProcMem,
     /// `process_vm_readv` and `process_vm_writev`, which do not.
@@ -16,9 +16,10 @@ pub(crate) enum Way {
     Ptrace,
 }
 
-pub(crate) const WAYS: [Way; 3] = [Way::ProcMem, Way::ProcessVm, Way::Ptrace];
+pub(crate) const METHODS: [WriteMethod; 3] =
+    [WriteMethod::ProcMem, WriteMethod::ProcessVm, WriteMethod::Ptrace];
 
-impl Way {
+impl WriteMethod {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ProcMem => "/proc/PID/mem",

@@ -7,7 +7,7 @@ use std::io;
 
 use deepring_memory::{Region, Use, harden_process};
 
-use crate::attacker::WAYS;
+use crate::attacker::METHODS;
 use crate::child::{NOBODY, Role, has_secret_memory, is_root, role, tell, wait};
 
 /// A frozen region of each use, and the heap to compare with.
@@ -33,7 +33,7 @@ fn victim(hardened: bool) {
     };
     let addresses = bytes().map(|b| format!("{:x}", b.as_ptr() as usize));
     tell(&addresses.join(" "));
-    for _ in WAYS {
+    for _ in METHODS {
         wait();
         let values = bytes().map(|b| u64::from_ne_bytes(*b.first_chunk().unwrap()).to_string());
         tell(&values.join(" "));
@@ -46,7 +46,7 @@ fn attack(arguments: &str) {
     let mut words = arguments.split(' ');
     let pid = words.next().unwrap().parse().unwrap();
     let addresses: Vec<usize> = words.map(|w| usize::from_str_radix(w, 16).unwrap()).collect();
-    for (n, way) in (1_u64..).zip(WAYS) {
+    for (n, way) in (1_u64..).zip(METHODS) {
         let told: Vec<String> = addresses
             .iter()
             .map(|at| {
@@ -96,7 +96,7 @@ fn rows(test: &str, hardened: bool, victim_is: u32, attacker_is: Option<u32>) ->
     let mut attacker =
         Role::start(test, &format!("attack {} {addresses}", victim.pid()), attacker_is);
     let mut before = [BEFORE; 4];
-    WAYS.map(|way| {
+    METHODS.map(|way| {
         let told = attacker.hear();
         victim.go_on();
         let now = victim.hear();
@@ -139,7 +139,7 @@ fn what_stops_whom() {
     {
         for hardened in [false, true] {
             let rows = rows(TEST, hardened, victim, attacker);
-            for (way, cells) in WAYS.iter().zip(rows) {
+            for (way, cells) in METHODS.iter().zip(rows) {
                 let process = format!(
                     "{}, {}",
                     if victim == 0 { "root's" } else { "a user's" },

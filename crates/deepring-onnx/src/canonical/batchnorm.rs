@@ -13,7 +13,7 @@ use deepring::DType;
 use super::graph::Graph;
 use super::shapes::Shapes;
 use crate::proto::NodeProto;
-use crate::read::{Channels, ImportError, ParamSource, Recipe};
+use crate::read::{ChannelIndex, ImportError, ParamSource, Recipe};
 
 /// Most channels of a normalisation that is folded.
 const CHANNEL_LIMIT: u64 = 1 << 20;
@@ -225,12 +225,12 @@ fn plain_gemm(node: &NodeProto) -> bool {
     node.attr_float("alpha").unwrap_or(1.0) == 1.0 && node.attr_float("beta").unwrap_or(1.0) == 1.0
 }
 
-fn along(dims: &[u64], axis: usize, channels: u64) -> Option<Channels> {
-    (dims.get(axis) == Some(&channels)).then(|| Channels::along(dims, axis)).flatten()
+fn along(dims: &[u64], axis: usize, channels: u64) -> Option<ChannelIndex> {
+    (dims.get(axis) == Some(&channels)).then(|| ChannelIndex::along(dims, axis)).flatten()
 }
 
 /// Weights `[c, m, ...]` of a transposed convolution: output channel `group of c * m + j`.
-fn transposed(dims: &[u64], groups: i64, channels: u64) -> Option<Channels> {
+fn transposed(dims: &[u64], groups: i64, channels: u64) -> Option<ChannelIndex> {
     let (&[c, m], kernel) = dims.split_first_chunk::<2>()?;
     let groups = u64::try_from(groups).ok().filter(|&g| g > 0)?;
     if c % groups != 0 || m.checked_mul(groups)? != channels {
@@ -239,7 +239,7 @@ fn transposed(dims: &[u64], groups: i64, channels: u64) -> Option<Channels> {
     let inner = usize::try_from(kernel.iter().product::<u64>()).ok()?;
     let m = usize::try_from(m).ok()?;
     let per_group = usize::try_from(c / groups).ok()?;
-    Some(Channels {
+    Some(ChannelIndex {
         inner: inner.max(1),
         count_inner: m.max(1),
         outer: inner.checked_mul(m)?.checked_mul(per_group)?.max(1),

@@ -7,7 +7,7 @@ use deepring::DType;
 
 use super::graph::Graph;
 use crate::proto::{NodeProto, TensorProto};
-use crate::read::{Channels, ImportError, MAX_RANK, ParamSource, Recipe};
+use crate::read::{ChannelIndex, ImportError, MAX_RANK, ParamSource, Recipe};
 
 /// Most bytes of constants that are made where the file has only their shapes.
 const FILL_LIMIT: u64 = 1 << 30;
@@ -147,11 +147,11 @@ impl Graph {
             },
         };
         let channels = if count == 1 {
-            Some(Channels::ONE)
+            Some(ChannelIndex::ONE)
         } else {
             axis_of(node.attr_int("axis").unwrap_or(1), dims.len())
                 .filter(|&axis| scale_dims.len() == 1 && dims.get(axis) == Some(&count))
-                .and_then(|axis| Channels::along(dims, axis))
+                .and_then(|axis| ChannelIndex::along(dims, axis))
         };
         let Some(channels) = channels.filter(|_| zero.is_empty() || zero.len() == scale.len())
         else {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use deepring::DType;
 
 use crate::proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
-use crate::read::{ImportError, OnnxModel, ParamSource, Store, unsupported};
+use crate::read::{ElementStore, ImportError, OnnxModel, ParamSource, unsupported};
 use crate::scope;
 
 /// Most elements of a constant that a pass reads to decide something.
@@ -19,7 +19,7 @@ pub(crate) struct Graph {
     pub(crate) inputs: Vec<ValueInfoProto>,
     pub(crate) outputs: Vec<ValueInfoProto>,
     pub(crate) value_info: HashMap<String, ValueInfoProto>,
-    pub(crate) store: Store,
+    pub(crate) store: ElementStore,
 }
 
 impl Graph {
@@ -216,7 +216,7 @@ impl Graph {
     }
 }
 
-fn take_in_subgraph(graph: &mut GraphProto, store: &mut Store) -> Result<(), ImportError> {
+fn take_in_subgraph(graph: &mut GraphProto, store: &mut ElementStore) -> Result<(), ImportError> {
     for mut node in std::mem::take(&mut graph.node) {
         if node.onnx_op() == "Constant" {
             let (_, tensor) = constant_of(node, store)?;
@@ -233,7 +233,7 @@ fn take_in_subgraph(graph: &mut GraphProto, store: &mut Store) -> Result<(), Imp
 
 fn constant_of(
     mut node: NodeProto,
-    store: &mut Store,
+    store: &mut ElementStore,
 ) -> Result<(String, TensorProto), ImportError> {
     let label = node.label();
     let Some(name) = node.output.first().filter(|n| !n.is_empty()).cloned() else {

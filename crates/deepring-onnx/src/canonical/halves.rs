@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use deepring::DType;
 
 use super::graph::Graph;
-use super::kinds::{self, Kind};
+use super::value_types::{self, ValueType};
 use crate::proto::NodeProto;
 use crate::read::ParamSource;
 use crate::scope;
@@ -50,32 +50,32 @@ fn form(dtype: DType) -> Option<&'static Form> {
 impl Graph {
     /// Writes the rounding; nodes must be in order.
     pub(super) fn round_halves(&mut self) {
-        let kinds = kinds::infer(self);
+        let value_types = value_types::infer(self);
         let mut rounded: HashSet<String> = self.constants.keys().cloned().collect();
         rounded.extend(self.inputs.iter().filter_map(|v| v.name.clone()));
         let outputs = self.output_names();
         let uses = self.uses();
         let only_given = |y: &str| outputs.contains(y) && uses.get(y) == Some(&1);
         let nodes = std::mem::take(&mut self.nodes);
-        self.nodes = self.rounding(nodes, &kinds, rounded, &only_given);
+        self.nodes = self.rounding(nodes, &value_types, rounded, &only_given);
     }
 
     fn rounding(
         &mut self,
         given: Vec<NodeProto>,
-        kinds: &HashMap<String, Kind>,
+        value_types: &HashMap<String, ValueType>,
         mut rounded: HashSet<String>,
         only_given: &dyn Fn(&str) -> bool,
     ) -> Vec<NodeProto> {
-        let half = |x: &String| match kinds.get(x) {
-            Some(Kind::Tensor(dtype)) => form(*dtype),
+        let half = |x: &String| match value_types.get(x) {
+            Some(ValueType::Tensor(dtype)) => form(*dtype),
             _ => None,
         };
         let mut nodes = Vec::with_capacity(given.len());
         for mut node in given {
-            let types = kinds::given(&node, kinds);
+            let types = value_types::given(&node, value_types);
             for graph in scope::subgraphs_mut(&mut node) {
-                let inside = kinds::inside(graph, kinds, &types);
+                let inside = value_types::inside(graph, value_types, &types);
                 let body = std::mem::take(&mut graph.node);
                 graph.node = self.rounding(body, &inside, rounded.clone(), &|_| false);
             }
@@ -83,8 +83,8 @@ impl Graph {
                 "Cast" => {
                     node.attr_int("to").and_then(|t| DType::from_onnx(i32::try_from(t).ok()?))
                 }
-                "CastLike" => match node.arg(1).and_then(|like| kinds.get(like)) {
-                    Some(Kind::Tensor(dtype)) => Some(*dtype),
+                "CastLike" => match node.arg(1).and_then(|like| value_types.get(like)) {
+                    Some(ValueType::Tensor(dtype)) => Some(*dtype),
                     _ => None,
                 },
                 _ => None,
@@ -107,7 +107,7 @@ impl Graph {
             }
             let exact = |x: &String| {
                 use DType::{Bool, I8, U8};
-                matches!(kinds.get(x), Some(Kind::Tensor(U8 | I8 | Bool)))
+                matches!(value_types.get(x), Some(ValueType::Tensor(U8 | I8 | Bool)))
             };
             let rounds = to.filter(|_| node.onnx_op() == "Cast" && !moved);
             if let (Some(form), Some((x, y))) = (rounds, node.edge()) {

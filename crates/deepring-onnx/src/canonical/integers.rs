@@ -13,7 +13,7 @@ use deepring::DType;
 
 use super::chosen::Chosen;
 use super::graph::Graph;
-use super::kinds::{self, Kind};
+use super::value_types::{self, ValueType};
 use crate::proto::NodeProto;
 use crate::read::{ImportError, ParamSource, unsupported};
 use crate::scope;
@@ -57,12 +57,12 @@ impl Interval {
 }
 
 /// What the engine holds of a type that it lacks; `None` for types that it has.
-fn held(kind: Option<&Kind>) -> Option<Interval> {
+fn held(kind: Option<&ValueType>) -> Option<Interval> {
     let (low, high) = match kind? {
-        Kind::Tensor(DType::I64) => (i32::MIN.into(), i32::MAX.into()),
-        Kind::Tensor(DType::U32 | DType::U64) => (0, i32::MAX.into()),
-        Kind::Tensor(DType::U16) => (0, u16::MAX.into()),
-        Kind::Tensor(DType::I16) => (i16::MIN.into(), i16::MAX.into()),
+        ValueType::Tensor(DType::I64) => (i32::MIN.into(), i32::MAX.into()),
+        ValueType::Tensor(DType::U32 | DType::U64) => (0, i32::MAX.into()),
+        ValueType::Tensor(DType::U16) => (0, u16::MAX.into()),
+        ValueType::Tensor(DType::I16) => (i16::MIN.into(), i16::MAX.into()),
         _ => return None,
     };
     Some(Interval { low, high, of_shape: false })
@@ -143,7 +143,7 @@ impl Known {
 
 /// The graph, or branch or loop, whose nodes are guarded.
 struct Around<'a> {
-    kinds: &'a HashMap<String, Kind>,
+    value_types: &'a HashMap<String, ValueType>,
     /// Names what is added.
     prefix: &'a str,
     chosen: Chosen,
@@ -160,14 +160,14 @@ impl Graph {
     /// If a constant beyond 32 bits reaches more than a bound, which is as good there when it is nearer.
     pub(super) fn guard_integers(
         &mut self,
-        kinds: &HashMap<String, Kind>,
+        value_types: &HashMap<String, ValueType>,
     ) -> Result<(), ImportError> {
         let mut known = Known::default();
         for name in self.constants.keys() {
             let tensor = self.constant(Some(name));
             known.constant(name, tensor.map_or(Ok(None), |t| self.interval_of(t))?);
         }
-        let mut around = Around { kinds, prefix: "", chosen: Chosen::of(self) };
+        let mut around = Around { value_types, prefix: "", chosen: Chosen::of(self) };
         let nodes = std::mem::take(&mut self.nodes);
         self.nodes = self.guarding(nodes, &mut known, &mut around)?;
         let outputs = self.outputs.iter().filter_map(|v| v.name.as_deref());
@@ -178,7 +178,7 @@ impl Graph {
     fn guard_bodies(
         &mut self,
         node: &mut NodeProto,
-        kinds: &HashMap<String, Kind>,
+        value_types: &HashMap<String, ValueType>,
         known: &Known,
         prefix: &str,
     ) -> Result<(), ImportError> {
@@ -187,7 +187,7 @@ impl Graph {
         }
         let is_loop = node.onnx_op() == "Loop";
         let of = node.output.iter().find(|y| !y.is_empty()).cloned().unwrap_or_default();
-        let (seen, types) = (known.seen_by(node), kinds::given(node, kinds));
+        let (seen, types) = (known.seen_by(node), value_types::given(node, value_types));
         for (i, body) in scope::subgraphs_mut(node).enumerate() {
             let mut inner = Known {
                 intervals: seen.intervals.clone(),
@@ -207,13 +207,13 @@ impl Graph {
                 let interval = Interval { low: 0, high: i32::MAX.into(), of_shape: true };
                 inner.intervals.insert(turn, interval);
             }
-            let inside = kinds::inside(body, kinds, &types);
+            let inside = value_types::inside(body, value_types, &types);
             let nodes = std::mem::take(&mut body.node);
             // Names are one graph's own, and two branches may have the same.
             let prefix = format!("{prefix}{of}.{i}.");
             // What is chosen from there is guarded where it is made.
             let chosen = Chosen::default();
-            let mut around = Around { kinds: &inside, prefix: &prefix, chosen };
+            let mut around = Around { value_types: &inside, prefix: &prefix, chosen };
             body.node = self.guarding(nodes, &mut inner, &mut around)?;
             let outputs = body.output.iter().filter_map(|v| v.name.as_deref());
             outputs.filter(|y| inner.beyond.contains(*y)).try_for_each(refuse)?;
@@ -227,10 +227,10 @@ impl Graph {
         seen: &mut Known,
         around: &mut Around<'_>,
     ) -> Result<Vec<NodeProto>, ImportError> {
-        let kinds = around.kinds;
+        let value_types = around.value_types;
         let mut guarded = Vec::with_capacity(nodes.len());
         for mut node in nodes {
-            self.guard_bodies(&mut node, kinds, seen, around.prefix)?;
+            self.guard_bodies(&mut node, value_types, seen, around.prefix)?;
             if constants::is_beyond(&node) {
                 refuse(&node.label())?;
             }
@@ -243,7 +243,7 @@ impl Graph {
                 continue;
             }
             let Known { intervals: known, constants, fixed, .. } = &mut *seen;
-            let Some(range) = node.output.first().and_then(|y| held(kinds.get(y))) else {
+            let Some(range) = node.output.first().and_then(|y| held(value_types.get(y))) else {
                 self.guard_chosen(&mut node, around, &mut guarded);
                 guarded.push(node);
                 continue;
@@ -259,8 +259,8 @@ impl Graph {
                 fixed.extend(node.output.iter().cloned());
             }
             let of_shape = !(alone || is_arithmetic(node.onnx_op()) && node.input.iter().any(far));
-            let from = node.arg(0).and_then(|x| match kinds.get(x) {
-                Some(Kind::Tensor(dtype)) => Some(*dtype),
+            let from = node.arg(0).and_then(|x| match value_types.get(x) {
+                Some(ValueType::Tensor(dtype)) => Some(*dtype),
                 _ => None,
             });
             let given = node.arg(0).and_then(|x| known.get(x)).copied();
@@ -272,7 +272,7 @@ impl Graph {
                 }
                 Some(found) if found.of_shape && of_shape || found.within(range) => found,
                 _ => {
-                    if is_arithmetic(node.onnx_op()) || is_narrowing(&node, kinds, range) {
+                    if is_arithmetic(node.onnx_op()) || is_narrowing(&node, value_types, range) {
                         self.guard(&mut node, range, around, &mut guarded);
                     }
                     range
@@ -297,11 +297,11 @@ impl Graph {
         nodes: &mut Vec<NodeProto>,
     ) {
         let Some((x, y)) = node.edge() else { return };
-        let (kinds, prefix) = (around.kinds, around.prefix);
+        let (value_types, prefix) = (around.value_types, around.prefix);
         let part = |suffix: &str| format!("{prefix}{y}.{suffix}");
         let float = i64::from(DType::F32.onnx());
         // The engine adds no bytes.
-        if kinds.get(&x) == Some(&Kind::Tensor(DType::I8)) && node.onnx_op() == "Cast" {
+        if value_types.get(&x) == Some(&ValueType::Tensor(DType::I8)) && node.onnx_op() == "Cast" {
             nodes.push(cast(&x, i64::from(DType::I64.onnx()), &part("wide")));
             node.set_input(0, part("wide"));
         }
@@ -314,7 +314,7 @@ impl Graph {
         let along = matches!(node.onnx_op(), "CumSum") || node.onnx_op().starts_with("Reduce");
         let operands = if along { 1 } else { node.input.len() };
         for (i, input) in twin.input.iter_mut().enumerate().take(operands) {
-            if held(kinds.get(input)).is_some() {
+            if held(value_types.get(input)).is_some() {
                 let name = part(&format!("float{i}"));
                 nodes.push(cast(input, float, &name));
                 *input = name;
@@ -345,7 +345,7 @@ impl Graph {
         if !around.chosen.leave_open(&y) {
             let complaint = format!("{prefix}{y}{COMPLAINT}");
             let named = format!("{prefix}{y}");
-            self.stop(node, (0, &named), &complaint, &part("outside"), kinds, nodes);
+            self.stop(node, (0, &named), &complaint, &part("outside"), value_types, nodes);
         }
     }
 
@@ -353,7 +353,7 @@ impl Graph {
     fn guard_chosen(
         &mut self,
         node: &mut NodeProto,
-        Around { kinds, chosen: open, .. }: &Around<'_>,
+        Around { value_types, chosen: open, .. }: &Around<'_>,
         nodes: &mut Vec<NodeProto>,
     ) {
         if node.onnx_op() != "Where" {
@@ -378,7 +378,7 @@ impl Graph {
                 let (outside, both) = (format!("{value}.outside"), part("chosen"));
                 nodes.push(NodeProto::new("And", &both, &[&outside, &chosen], &[&both]));
                 let complaint = format!("{value}{COMPLAINT}, {arg} of {by}");
-                self.stop(node, (arg, &part("at")), &complaint, &both, kinds, nodes);
+                self.stop(node, (arg, &part("at")), &complaint, &both, value_types, nodes);
             }
         }
     }
@@ -390,7 +390,7 @@ impl Graph {
         (arg, y): (usize, &str),
         complaint: &str,
         outside: &str,
-        kinds: &HashMap<String, Kind>,
+        value_types: &HashMap<String, ValueType>,
         nodes: &mut Vec<NodeProto>,
     ) {
         let Some(x) = node.arg(arg).map(str::to_owned) else { return };
@@ -412,8 +412,8 @@ impl Graph {
         nodes.push(cast(&any_or_none, i64::from(DType::I64.onnx()), &index));
         let (mut nothing, checked) = (part("nothing"), part("guarded"));
         nodes.push(NodeProto::new("Gather", complaint, &[&table, &index], &[&nothing]));
-        if let Some(Kind::Tensor(dtype)) = kinds.get(&x)
-            && held(kinds.get(&x)).is_none()
+        if let Some(ValueType::Tensor(dtype)) = value_types.get(&x)
+            && held(value_types.get(&x)).is_none()
         {
             let of_its_type = part("nothing_of_its_type");
             nodes.push(cast(&nothing, i64::from(dtype.onnx()), &of_its_type));
@@ -436,12 +436,16 @@ fn negated(a: Interval) -> Interval {
 
 /// Whether a cast may give what its type, or what holds it, does not hold: of floats that are too large, of wider integers, and
 /// of negative ones.
-fn is_narrowing(node: &NodeProto, kinds: &HashMap<String, Kind>, range: Interval) -> bool {
-    let from = node.arg(0).and_then(|x| kinds.get(x));
+fn is_narrowing(
+    node: &NodeProto,
+    value_types: &HashMap<String, ValueType>,
+    range: Interval,
+) -> bool {
+    let from = node.arg(0).and_then(|x| value_types.get(x));
     node.onnx_op() == "Cast"
         && match from {
-            Some(Kind::Tensor(DType::Bool | DType::U8)) => false,
-            Some(Kind::Tensor(DType::I8 | DType::I32)) => range.low == 0,
+            Some(ValueType::Tensor(DType::Bool | DType::U8)) => false,
+            Some(ValueType::Tensor(DType::I8 | DType::I32)) => range.low == 0,
             _ => true,
         }
 }

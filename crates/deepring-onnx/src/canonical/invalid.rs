@@ -2,13 +2,13 @@
 
 use deepring::{DType, Dim};
 
-use super::kinds::Kind;
 use super::upgrade::Upgrade;
+use super::value_types::ValueType;
 use crate::proto::NodeProto;
 
 /// Arithmetic is of numbers.
 pub(super) fn of_truths(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'static str> {
-    let truth = |x: &String| upgrade.kind(Some(x)) == Some(Kind::Tensor(DType::Bool));
+    let truth = |x: &String| upgrade.kind(Some(x)) == Some(ValueType::Tensor(DType::Bool));
     node.input.iter().any(truth).then_some("arithmetic of truths, which ONNX does not have")
 }
 

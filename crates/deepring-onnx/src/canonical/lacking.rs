@@ -360,8 +360,8 @@ pub(super) fn window(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
 /// An index of another type than integers, as an integer.
 pub(super) fn one_hot(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
     let Some((_, y)) = node.edge() else { return Ok(Some(node)) };
-    let int = |kind: Option<super::Kind>| {
-        kind.is_none_or(|k| matches!(k, super::Kind::Tensor(DType::I32 | DType::I64)))
+    let int = |kind: Option<super::ValueType>| {
+        kind.is_none_or(|k| matches!(k, super::ValueType::Tensor(DType::I32 | DType::I64)))
     };
     for (arg, name) in [(0, "indices"), (1, "depth")] {
         let Some(value) = node.arg(arg).map(str::to_owned) else { continue };

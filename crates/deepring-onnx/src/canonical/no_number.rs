@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use deepring::DType;
 
 use super::graph::Graph;
-use super::kinds::{self, Kind};
+use super::value_types::{self, ValueType};
 use crate::proto::NodeProto;
 use crate::read::ParamSource;
 use crate::scope;
@@ -24,25 +24,25 @@ enum From {
 impl Graph {
     /// Writes these operators otherwise; nodes must be in order.
     pub(super) fn keep_no_numbers(&mut self) {
-        let kinds = kinds::infer(self);
+        let value_types = value_types::infer(self);
         let inputs = self.inputs.iter().filter_map(|v| Some((v.name.clone()?, From::Input)));
         let inputs = inputs.collect();
         let nodes = std::mem::take(&mut self.nodes);
-        self.nodes = self.keeping(nodes, &kinds, Some(inputs));
+        self.nodes = self.keeping(nodes, &value_types, Some(inputs));
     }
 
     /// `any` are the values that may be no numbers, and wherefrom; all may inside branches and loops.
     fn keeping(
         &mut self,
         given: Vec<NodeProto>,
-        kinds: &HashMap<String, Kind>,
+        value_types: &HashMap<String, ValueType>,
         mut any: Option<HashMap<String, From>>,
     ) -> Vec<NodeProto> {
         let mut nodes = Vec::with_capacity(given.len());
         for mut node in given {
-            let types = kinds::given(&node, kinds);
+            let types = value_types::given(&node, value_types);
             for graph in scope::subgraphs_mut(&mut node) {
-                let inside = kinds::inside(graph, kinds, &types);
+                let inside = value_types::inside(graph, value_types, &types);
                 let body = std::mem::take(&mut graph.node);
                 graph.node = self.keeping(body, &inside, None);
             }
@@ -51,7 +51,8 @@ impl Graph {
                 None => Some(From::Operator),
             };
             let float = |x: Option<&str>| {
-                x.and_then(|x| kinds.get(x)).is_none_or(|k| *k == Kind::Tensor(DType::F32))
+                x.and_then(|x| value_types.get(x))
+                    .is_none_or(|k| *k == ValueType::Tensor(DType::F32))
             };
             let stays = from.is_some() && float(node.arg(0));
             let goes = match from {

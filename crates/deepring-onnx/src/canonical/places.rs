@@ -4,8 +4,8 @@
 use deepring::{DType, Dim};
 
 use super::differences::Rewritten;
-use super::kinds::Kind;
 use super::upgrade::Upgrade;
+use super::value_types::ValueType;
 use crate::proto::NodeProto;
 
 /// More places than this along an axis are not written out.
@@ -73,10 +73,10 @@ pub(super) fn trilu(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten
 fn ints(upgrade: &Upgrade<'_>, name: Option<&str>) -> Option<Vec<i64>> {
     let bytes = upgrade.constant_bytes(name)?;
     match upgrade.kind(name)? {
-        Kind::Tensor(DType::I64) => {
+        ValueType::Tensor(DType::I64) => {
             Some(bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
         }
-        Kind::Tensor(DType::I32) => {
+        ValueType::Tensor(DType::I32) => {
             Some(bytes.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b).into()).collect())
         }
         _ => None,
@@ -172,7 +172,7 @@ fn start_within(upgrade: &mut Upgrade<'_>, node: &mut NodeProto) -> Rewritten {
     let end = node.arg(2).map(str::to_owned).unwrap_or_default();
     let axes = node.arg(3).map(str::to_owned).unwrap_or_default();
     let (mut to, mut along) = (end.clone(), axes.clone());
-    if upgrade.kind(Some(&end)) == Some(Kind::Tensor(DType::I32)) {
+    if upgrade.kind(Some(&end)) == Some(ValueType::Tensor(DType::I32)) {
         to = part("to");
         upgrade.push("Cast", &[&end], &to).set_int("to", int);
         if !axes.is_empty() && !axes.starts_with(&y) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use deepring::DType;
 
 use super::graph::Graph;
-use super::kinds::Kind;
+use super::value_types::ValueType;
 use crate::read::{ImportError, unsupported};
 use crate::scope;
 
@@ -28,8 +28,11 @@ impl Graph {
     }
 
     /// Refuses doubles. What is only converted is right: an input that becomes single precision at once, an output that was.
-    pub(super) fn refuse_doubles(&self, kinds: &HashMap<String, Kind>) -> Result<(), ImportError> {
-        let is_double = |name: &str| kinds.get(name) == Some(&Kind::Tensor(DType::F64));
+    pub(super) fn refuse_doubles(
+        &self,
+        value_types: &HashMap<String, ValueType>,
+    ) -> Result<(), ImportError> {
+        let is_double = |name: &str| value_types.get(name) == Some(&ValueType::Tensor(DType::F64));
         let refuse = |name: &str| Err(unsupported("double precision", Some(name)));
         let inputs = self.inputs.iter().filter_map(|v| v.name.as_deref());
         for input in inputs.filter(|name| is_double(name)) {

@@ -3,8 +3,8 @@
 use deepring::{DType, Dim};
 
 use super::differences::Rewritten;
-use super::kinds::Kind;
 use super::upgrade::Upgrade;
+use super::value_types::ValueType;
 use crate::proto::NodeProto;
 
 /// The first of equal extremes is the last one in a reversed axis.
@@ -92,7 +92,7 @@ pub(super) fn state_strides(_: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritt
 /// By a single divisor the engine multiplies with the reciprocal, which is right for powers of two.
 pub(super) fn divide(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
     let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
-    let floats = upgrade.kind(Some(&x)).is_none_or(|k| k == Kind::Tensor(DType::F32));
+    let floats = upgrade.kind(Some(&x)).is_none_or(|k| k == ValueType::Tensor(DType::F32));
     let Some(divisor) = node.arg(1).map(str::to_owned).filter(|_| floats) else {
         return Ok(Some(node));
     };
@@ -119,7 +119,7 @@ pub(super) fn divide(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
 
 /// A cast to the type of the other value.
 pub(super) fn cast_like(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
-    let Some(Kind::Tensor(to)) = upgrade.kind(node.arg(1)) else {
+    let Some(ValueType::Tensor(to)) = upgrade.kind(node.arg(1)) else {
         return Err(upgrade.differs(&node, "a cast to a type that is not known"));
     };
     node.input.truncate(1);
@@ -217,7 +217,8 @@ pub(super) fn power(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten
     let rank = |name: &str| upgrade.shapes.rank(Some(name));
     let fits = matches!((rank(&x), rank(&power)), (Some(base), Some(exponent)) if exponent <= base)
         || rank(&power) == Some(0);
-    let is_float = |kind: Option<Kind>| kind.is_none_or(|k| k == Kind::Tensor(DType::F32));
+    let is_float =
+        |kind: Option<ValueType>| kind.is_none_or(|k| k == ValueType::Tensor(DType::F32));
     let (base, exponent) = (upgrade.kind(node.arg(0)), upgrade.kind(node.arg(1)));
     if is_float(base) && !is_float(exponent) {
         upgrade
@@ -240,12 +241,14 @@ pub(super) fn quantise(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten 
     let zero = node.arg(2).map(str::to_owned);
     let kind = match (&zero, node.attr_int("output_dtype").filter(|d| *d != 0)) {
         (Some(zero), _) => upgrade.kind(Some(zero)),
-        (None, None) => Some(Kind::Tensor(DType::U8)),
-        (None, Some(code)) => i32::try_from(code).ok().and_then(DType::from_onnx).map(Kind::Tensor),
+        (None, None) => Some(ValueType::Tensor(DType::U8)),
+        (None, Some(code)) => {
+            i32::try_from(code).ok().and_then(DType::from_onnx).map(ValueType::Tensor)
+        }
     };
     let (to, range) = match kind {
-        Some(Kind::Tensor(DType::U8)) => (DType::U8, [0.0, 255.0]),
-        Some(Kind::Tensor(DType::I8)) => (DType::I8, [-128.0, 127.0]),
+        Some(ValueType::Tensor(DType::U8)) => (DType::U8, [0.0, 255.0]),
+        Some(ValueType::Tensor(DType::I8)) => (DType::I8, [-128.0, 127.0]),
         // Of other types, and in blocks, the engine says what it lacks.
         _ => return Ok(Some(node)),
     };
@@ -437,7 +440,7 @@ pub(super) fn trains(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'static
 pub(super) fn of_integers(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'static str> {
     let float = |dtype: DType| matches!(dtype, DType::F32 | DType::F64 | DType::F16 | DType::Bf16);
     match upgrade.kind(node.arg(0))? {
-        Kind::Tensor(dtype) if !float(dtype) => Some("integers"),
+        ValueType::Tensor(dtype) if !float(dtype) => Some("integers"),
         _ => None,
     }
 }
@@ -445,7 +448,7 @@ pub(super) fn of_integers(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'s
 /// The larger of it and zero.
 pub(super) fn relu_of_integers(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
     let zero = match upgrade.kind(node.arg(0)) {
-        Some(Kind::Tensor(dtype @ (DType::I64 | DType::I32))) => {
+        Some(ValueType::Tensor(dtype @ (DType::I64 | DType::I32))) => {
             let name = node.output.first().map(|y| format!("{y}.zero")).unwrap_or_default();
             upgrade.constant(&name, dtype, &[], vec![0; dtype.size()])
         }
@@ -458,11 +461,11 @@ pub(super) fn relu_of_integers(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Re
 
 /// Whether the engine holds either type in another form than the file's.
 pub(super) fn held_otherwise(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'static str> {
-    let same = |kind: Option<Kind>| {
-        matches!(kind, Some(Kind::Tensor(DType::F32 | DType::I32 | DType::U8 | DType::I8)))
+    let same = |kind: Option<ValueType>| {
+        matches!(kind, Some(ValueType::Tensor(DType::F32 | DType::I32 | DType::U8 | DType::I8)))
     };
     let to = node.attr_int("to").and_then(|t| DType::from_onnx(i32::try_from(t).ok()?));
-    let both = same(upgrade.kind(node.arg(0))) && same(to.map(Kind::Tensor));
+    let both = same(upgrade.kind(node.arg(0))) && same(to.map(ValueType::Tensor));
     (!both).then_some("bits of a type that is held in another form")
 }
 
@@ -483,7 +486,7 @@ pub(super) fn list_axes(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewri
 /// The largest of bytes is the largest of the floats that they are.
 pub(super) fn pool_of_floats(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
     let dtype = match upgrade.kind(node.arg(0)) {
-        Some(Kind::Tensor(dtype @ (DType::U8 | DType::I8))) => dtype,
+        Some(ValueType::Tensor(dtype @ (DType::U8 | DType::I8))) => dtype,
         _ => return Ok(Some(node)),
     };
     let Some((x, y)) = node.edge().filter(|_| node.output.len() == 1) else {
@@ -501,7 +504,7 @@ pub(super) fn pool_of_floats(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> 
 
 /// The largest of nothing is false, the least true.
 pub(super) fn reduce_truths(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
-    let truths = upgrade.kind(node.arg(0)) == Some(Kind::Tensor(DType::Bool));
+    let truths = upgrade.kind(node.arg(0)) == Some(ValueType::Tensor(DType::Bool));
     let Some((x, y)) = node.edge().filter(|_| truths) else { return Ok(Some(node)) };
     let part = |suffix: &str| format!("{y}.{suffix}");
     let zero = upgrade.float(&part("zero"), 0.0);

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use deepring::DType;
 
 use super::graph::Graph;
-use super::kinds::{self, Kind};
 use super::shapes::value_info;
+use super::value_types::{self, ValueType};
 use crate::proto::{AttributeProto, GraphProto, NodeProto, ValueInfoProto, attribute_type};
 use crate::read::ParamSource;
 use crate::scope;
@@ -14,21 +14,25 @@ use crate::scope;
 impl Graph {
     /// Puts each such loop into a branch that is taken if it turns; the other one gives what the loop was given, and empty lists,
     /// whose open dimensions are empty too, as onnxruntime's are.
-    pub(super) fn spare_loops(&mut self, kinds: &HashMap<String, Kind>) {
+    pub(super) fn spare_loops(&mut self, value_types: &HashMap<String, ValueType>) {
         let nodes = std::mem::take(&mut self.nodes);
-        self.nodes = self.sparing(nodes, kinds);
+        self.nodes = self.sparing(nodes, value_types);
     }
 
-    fn sparing(&mut self, given: Vec<NodeProto>, kinds: &HashMap<String, Kind>) -> Vec<NodeProto> {
+    fn sparing(
+        &mut self,
+        given: Vec<NodeProto>,
+        value_types: &HashMap<String, ValueType>,
+    ) -> Vec<NodeProto> {
         let mut nodes = Vec::with_capacity(given.len());
         for mut node in given {
-            let types = kinds::given(&node, kinds);
+            let types = value_types::given(&node, value_types);
             for graph in scope::subgraphs_mut(&mut node) {
-                let inside = kinds::inside(graph, kinds, &types);
+                let inside = value_types::inside(graph, value_types, &types);
                 let body = std::mem::take(&mut graph.node);
                 graph.node = self.sparing(body, &inside);
             }
-            match self.spared(&node, kinds, &mut nodes) {
+            match self.spared(&node, value_types, &mut nodes) {
                 Some(either) => nodes.push(either),
                 None => nodes.push(node),
             }
@@ -40,7 +44,7 @@ impl Graph {
     fn spared(
         &mut self,
         node: &NodeProto,
-        kinds: &HashMap<String, Kind>,
+        value_types: &HashMap<String, ValueType>,
         nodes: &mut Vec<NodeProto>,
     ) -> Option<NodeProto> {
         let body = (node.onnx_op() == "Loop").then(|| node.attr("body")?.g.as_deref())??;
@@ -51,7 +55,7 @@ impl Graph {
         if node.output.len() <= carried || surely {
             return None;
         }
-        let inside = kinds::inside(body, kinds, &kinds::given(node, kinds));
+        let inside = value_types::inside(body, value_types, &value_types::given(node, value_types));
         let part = |suffix: &str| format!("{first}.{suffix}");
         let mut then = node.clone();
         let mut otherwise = GraphProto { name: Some(part("no turn")), ..GraphProto::default() };
@@ -59,7 +63,8 @@ impl Graph {
         then.output.clear();
         for (i, value) in body.output.iter().enumerate().skip(1).take(node.output.len()) {
             let i = i - 1;
-            let Some(Kind::Tensor(dtype)) = value.name.as_ref().and_then(|n| inside.get(n)) else {
+            let Some(ValueType::Tensor(dtype)) = value.name.as_ref().and_then(|n| inside.get(n))
+            else {
                 return None;
             };
             let (yes, no) = (part(&format!("turned{i}")), part(&format!("given{i}")));

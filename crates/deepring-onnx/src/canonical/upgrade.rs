@@ -7,11 +7,11 @@ use deepring::{DType, Dim};
 use super::decompose;
 use super::differences::{self, ENGINE};
 use super::graph::Graph;
-use super::kinds::{self, Kind};
 use super::padding;
 use super::shapes::Shapes;
+use super::value_types::{self, ValueType};
 use crate::proto::{GraphProto, NodeProto, TensorProto};
-use crate::read::{ImportError, OperatorFault, ParamSource, Store, unsupported};
+use crate::read::{ElementStore, ImportError, OperatorFault, ParamSource, unsupported};
 use crate::scope;
 
 /// Since this version `Softmax` normalises one axis; before, it flattened the input to a matrix.
@@ -29,7 +29,7 @@ impl Graph {
     /// Rewrites all nodes, subgraphs included; the opset that they then are of.
     pub(crate) fn modernise(&mut self, opset: i64) -> Result<i64, ImportError> {
         let shapes = Shapes::infer(self)?;
-        let kinds = kinds::infer(self);
+        let value_types = value_types::infer(self);
         let mut taken = HashSet::new();
         names_of(&self.nodes, &mut taken);
         taken.extend(self.constants.keys().cloned());
@@ -39,7 +39,7 @@ impl Graph {
             opset,
             taken: &taken,
             shapes: &shapes,
-            kinds: &kinds,
+            value_types: &value_types,
             constants: &self.constants,
             store: &mut self.store,
             nodes: vec![],
@@ -95,9 +95,9 @@ pub(super) struct Upgrade<'a> {
     /// Every name in the file: a value that is added under one of them would be taken for the file's, or hide it.
     taken: &'a HashSet<String>,
     pub(super) shapes: &'a Shapes,
-    kinds: &'a HashMap<String, Kind>,
+    value_types: &'a HashMap<String, ValueType>,
     constants: &'a BTreeMap<String, TensorProto>,
-    store: &'a mut Store,
+    store: &'a mut ElementStore,
     pub(super) nodes: Vec<NodeProto>,
     added: Vec<TensorProto>,
 }
@@ -113,7 +113,7 @@ impl Upgrade<'_> {
                     opset: self.opset,
                     taken: self.taken,
                     shapes: self.shapes,
-                    kinds: self.kinds,
+                    value_types: self.value_types,
                     constants: self.constants,
                     store: self.store,
                     nodes: vec![],
@@ -190,8 +190,8 @@ impl Upgrade<'_> {
     }
 
     /// What a value is; `None` inside branches and loops, whose values are not looked into.
-    pub(super) fn kind(&self, name: Option<&str>) -> Option<Kind> {
-        self.kinds.get(name?).copied()
+    pub(super) fn kind(&self, name: Option<&str>) -> Option<ValueType> {
+        self.value_types.get(name?).copied()
     }
 
     /// How many elements a value has, where that is known.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::schedule::Schedule;
-use crate::canonical::{CanonicalModel, Kind};
+use crate::canonical::{CanonicalModel, ValueType};
 
 /// A place where one block may end and the next begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(super) fn boundaries(model: &CanonicalModel, schedule: &Schedule) -> (Vec<Bo
     let mut barred = vec![0i64; last + 2];
     for (value, &death) in &dies {
         let birth = born.get(value).copied().unwrap_or(0);
-        let other = model.kinds.get(*value) == Some(&Kind::Other);
+        let other = model.value_types.get(*value) == Some(&ValueType::Other);
         for counts in [Some(&mut crossing), other.then_some(&mut barred)].into_iter().flatten() {
             for (at, change) in [(birth, 1), (death + 1, -1)] {
                 if let Some(count) = counts.get_mut(at) {

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use deepring::DType;
 
-use crate::canonical::{CanonicalModel, Kind};
+use crate::canonical::{CanonicalModel, ValueType};
 use crate::read::ImportError;
 
 /// Most bytes that the names of what is needed may take, and what each costs besides.
@@ -52,9 +52,9 @@ impl Replicated {
         for node in &graph.nodes {
             let is_constant = |name: &String| name.is_empty() || graph.constants.contains_key(name);
             let integer = |name: &String| {
-                let kind = model.kinds.get(name);
+                let kind = model.value_types.get(name);
                 use DType::{Bool, I32, I64};
-                name.is_empty() || matches!(kind, Some(Kind::Tensor(I64 | I32 | Bool)))
+                name.is_empty() || matches!(kind, Some(ValueType::Tensor(I64 | I32 | Bool)))
             };
             let shape_of = matches!(node.onnx_op(), "Shape" | "Size");
             let from_shapes = || {

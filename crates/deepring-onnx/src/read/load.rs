@@ -8,7 +8,7 @@ use prost::Message;
 use super::error::{ImportError, MAX_OPSET, MIN_OPSET};
 use super::external::ExternalFiles;
 use super::skeleton;
-use super::tensor::{Normaliser, Store, unsupported};
+use super::tensor::{ElementStore, Normaliser, unsupported};
 use super::wire::SharedFile;
 use crate::proto::{FunctionName, GraphProto, ModelProto, TensorProto};
 
@@ -21,7 +21,7 @@ pub struct OnnxModel {
     pub(crate) proto: ModelProto,
     pub(crate) graph: GraphProto,
     pub(crate) opset: i64,
-    pub(crate) store: Store,
+    pub(crate) store: ElementStore,
     files: Vec<PathBuf>,
 }
 
@@ -57,7 +57,7 @@ pub fn read_onnx(path: &Path) -> Result<OnnxModel, ImportError> {
     }
     let opset = default_opset(&proto)?;
     let external = ExternalFiles::beside(path);
-    let mut normaliser = Normaliser { file, payloads, external, store: Store::default() };
+    let mut normaliser = Normaliser { file, payloads, external, store: ElementStore::default() };
     normaliser.graph(&mut graph)?;
     let beside = normaliser.external.paths();
     let files = std::iter::once(path.to_path_buf()).chain(beside).collect();
@@ -88,7 +88,7 @@ impl OnnxModel {
     }
 }
 
-fn embed(graph: &mut GraphProto, store: &Store, left: &mut u64) -> Result<(), ImportError> {
+fn embed(graph: &mut GraphProto, store: &ElementStore, left: &mut u64) -> Result<(), ImportError> {
     let nodes = graph.node.iter_mut().flat_map(|n| &mut n.attribute);
     for attribute in nodes {
         let tensors = attribute.t.as_deref_mut().into_iter();
@@ -105,7 +105,7 @@ fn embed(graph: &mut GraphProto, store: &Store, left: &mut u64) -> Result<(), Im
 
 fn embed_tensor(
     tensor: &mut TensorProto,
-    store: &Store,
+    store: &ElementStore,
     left: &mut u64,
 ) -> Result<(), ImportError> {
     let Some(source) = store.of(tensor) else { return Ok(()) };

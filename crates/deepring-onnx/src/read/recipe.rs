@@ -13,27 +13,33 @@ pub(crate) enum Recipe {
     /// Axes in another order.
     Transpose { of: ParamSource, dims: Vec<usize>, perm: Vec<usize>, width: usize },
     /// f32, multiplied by the factor of its channel, in f64, rounded once.
-    Scale { of: ParamSource, channels: Channels, factors: Vec<f64> },
+    Scale { of: ParamSource, channels: ChannelIndex, factors: Vec<f64> },
     /// Bytes of which each that is not zero is one: truths that a file writes otherwise.
     Truths { of: ParamSource, width: usize },
     /// f32 from another element type.
     ToFloat { of: ParamSource, from: DType },
     /// `(x - zero) * scale` in f32, as ONNX defines `DequantizeLinear`.
-    Dequantize { of: ParamSource, from: DType, channels: Channels, scale: Vec<f32>, zero: Vec<i32> },
+    Dequantize {
+        of: ParamSource,
+        from: DType,
+        channels: ChannelIndex,
+        scale: Vec<f32>,
+        zero: Vec<i32>,
+    },
 }
 
 /// Which channel an element belongs to: `(i / outer % count_outer) * step + i / inner % count_inner`.
 ///
 /// One term serves every layout but that of a grouped `ConvTranspose`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Channels {
+pub(crate) struct ChannelIndex {
     pub(crate) inner: usize,
     pub(crate) count_inner: usize,
     pub(crate) outer: usize,
     pub(crate) count_outer: usize,
 }
 
-impl Channels {
+impl ChannelIndex {
     /// One channel per index of `axis`.
     pub(crate) fn along(dims: &[u64], axis: usize) -> Option<Self> {
         let inner = dims.get(axis + 1..)?.iter().product::<u64>();

@@ -21,12 +21,12 @@ const MADE_LIMIT: u64 = 256 << 20;
 
 /// Sources of elements, by the index that `TensorProto.payload` holds.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Store {
+pub(crate) struct ElementStore {
     sources: Vec<ParamSource>,
     made: u64,
 }
 
-impl Store {
+impl ElementStore {
     pub(crate) fn add(&mut self, source: ParamSource) -> u64 {
         self.sources.push(source);
         self.sources.len() as u64 - 1
@@ -90,7 +90,7 @@ pub(crate) struct Normaliser {
     pub(crate) file: Arc<SharedFile>,
     pub(crate) payloads: Vec<Payload>,
     pub(crate) external: ExternalFiles,
-    pub(crate) store: Store,
+    pub(crate) store: ElementStore,
 }
 
 impl Normaliser {

@@ -4,7 +4,7 @@
 use super::chunks::ChunkSpan;
 use super::header::Header;
 use crate::crypto::Digest;
-use crate::finding::{Finding, PartName};
+use crate::finding::{Finding, Section};
 
 impl Header {
     /// Checks that `sealed` is the chunk that was sealed here, in a body that begins at
@@ -37,7 +37,7 @@ impl Header {
         body_start: u64,
         reason: &str,
     ) -> Finding {
-        let mut finding = Finding::tampered(PartName::Body, reason)
+        let mut finding = Finding::tampered(Section::Body, reason)
             .in_block(self.index, Some(&self.name))
             .at(body_start + span.body.start..body_start + span.body.end);
         finding.tensor = self.parts.get(span.part).map(|p| p.label().to_owned());

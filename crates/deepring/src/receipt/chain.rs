@@ -8,7 +8,7 @@ use super::checked::Checked;
 use super::record::{Opening, Receipt};
 use crate::crypto::{Digest, NoRandomness, random};
 use crate::encoding::{DecodeError, Reader, Writer};
-use crate::finding::{Finding, PartName};
+use crate::finding::{Finding, Section};
 use crate::keys::{Host, PublicKey, SecretKey};
 use crate::ring::layout::MAX_BLOCKS;
 use crate::ring::{AuthenticRing, OpenedBlock};
@@ -63,7 +63,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`NoRandomness`] where the system's generator fails.
-    pub fn open(
+    pub fn begin(
         ring: &AuthenticRing,
         genesis: &OpenedBlock,
         host: &SecretKey<Host>,
@@ -149,7 +149,7 @@ impl Chain {
         let o = &self.opening;
         let genesis = ring.genesis();
         let bad = |reason: &str| {
-            Finding::tampered(PartName::File, reason).in_block(0, Some(&genesis.name))
+            Finding::tampered(Section::File, reason).in_block(0, Some(&genesis.name))
         };
         if !o.is_signed() {
             return refuse(bad("the opening's signature does not fit"));
@@ -161,7 +161,7 @@ impl Chain {
             return refuse(bad("the opening's ring id or version is not the ring's"));
         }
         if !genesis.hosts().any(|h| h == o.host) {
-            let finding = unknown_host(PartName::File, &o.host);
+            let finding = unknown_host(Section::File, &o.host);
             return refuse(finding.in_block(0, Some(&genesis.name)));
         }
         if o.genesis != genesis.content_digest {
@@ -171,9 +171,7 @@ impl Chain {
         let mut previous = o.digest();
         let mut outputs = o.inputs;
         for receipt in &self.receipts {
-            if let Some(finding) =
-                object_to_receipt(receipt, ring, o, next_block, previous, outputs)
-            {
+            if let Some(finding) = check_receipt(receipt, ring, o, next_block, previous, outputs) {
                 return refuse(finding);
             }
             next_block = receipt.end_block();
@@ -203,7 +201,7 @@ impl Chain {
 /// honest host that was granted the block after this copy of the ring was made (a grant changes
 /// headers and revision, not the version). From this revision the two cannot be told apart. It is
 /// refused either way, and not called tampering.
-fn unknown_host(part: PartName, host: &PublicKey<Host>) -> Finding {
+fn unknown_host(part: Section, host: &PublicKey<Host>) -> Finding {
     let reason = format!(
         "signed by a host that this revision of the ring does not name for the block: {host}; if it was granted later, \
          verify against the newer revision"
@@ -218,12 +216,12 @@ fn about_another_ring(opening: &Opening, ring: &AuthenticRing) -> Finding {
             opening.model_version,
             ring.model_version()
         );
-        return Finding::stale(PartName::File, reason);
+        return Finding::stale(Section::File, reason);
     }
-    Finding::tampered(PartName::File, "about another ring than the one given")
+    Finding::tampered(Section::File, "about another ring than the one given")
 }
 
-fn object_to_receipt(
+fn check_receipt(
     receipt: &Receipt,
     ring: &AuthenticRing,
     opening: &Opening,
@@ -235,7 +233,7 @@ fn object_to_receipt(
     let computing = ring.headers().get(..=ring.layers().len()).unwrap_or_default();
     let expected = computing.get(next_block as usize);
     let bad = |reason: &str| {
-        let finding = Finding::tampered(PartName::File, reason);
+        let finding = Finding::tampered(Section::File, reason);
         Some(match expected {
             Some(header) => finding.in_block(header.index, Some(&header.name)),
             None => finding,
@@ -265,14 +263,14 @@ fn object_to_receipt(
     };
     for ((header, digest), coverage) in run.iter().zip(&receipt.blocks).zip(&receipt.coverage) {
         let bad = |reason: &str| {
-            let finding = Finding::tampered(PartName::Body, reason);
+            let finding = Finding::tampered(Section::Body, reason);
             Some(finding.in_block(header.index, Some(&header.name)))
         };
         if header.content_digest != *digest {
             return bad("other content ran than was sealed");
         }
         if !header.hosts().any(|h| h == receipt.host) {
-            let finding = unknown_host(PartName::Body, &receipt.host);
+            let finding = unknown_host(Section::Body, &receipt.host);
             return Some(finding.in_block(header.index, Some(&header.name)));
         }
         if header.parts.len() != coverage.len() {

@@ -18,7 +18,7 @@ pub enum Check {
     /// Digests, when the blocks were opened.
     Load,
     /// Each block with this probability for each query, and then as [`Run`](Self::Run).
-    Spot(Share),
+    Spot(SampleRate),
     /// Every parameter byte in live memory, by MAC, at each use.
     Run,
     /// For each layer the cheaper of [`Run`](Self::Run) and [`Compute`](Self::Compute).
@@ -31,12 +31,12 @@ pub enum Check {
 
 /// A probability above 0 and below 1, in millionths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Share(u32);
+pub struct SampleRate(u32);
 
-/// A number that is not a [`Share`].
+/// A number that is not a [`SampleRate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a share lies between 0.000001 and 0.999999")]
-pub struct ShareError;
+pub struct SampleRateError;
 
 /// A word that is not a [`Check`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -50,16 +50,16 @@ pub struct ParseCheckError {
 
 const MILLION: u32 = 1_000_000;
 
-impl Share {
+impl SampleRate {
     /// The share nearest to a probability.
     ///
     /// # Errors
-    /// [`ShareError`] where the nearest is not between 0.000001 and 0.999999.
-    pub fn new(probability: f64) -> Result<Self, ShareError> {
+    /// [`SampleRateError`] where the nearest is not between 0.000001 and 0.999999.
+    pub fn new(probability: f64) -> Result<Self, SampleRateError> {
         let millionths = (probability * f64::from(MILLION)).round();
         // A NaN compares as false.
         if !(1.0..f64::from(MILLION)).contains(&millionths) {
-            return Err(ShareError);
+            return Err(SampleRateError);
         }
         #[expect(
             clippy::cast_possible_truncation,
@@ -72,9 +72,9 @@ impl Share {
     /// A share of this many millionths.
     ///
     /// # Errors
-    /// [`ShareError`] for 0, and from a million on.
-    pub fn from_millionths(millionths: u32) -> Result<Self, ShareError> {
-        if (1..MILLION).contains(&millionths) { Ok(Self(millionths)) } else { Err(ShareError) }
+    /// [`SampleRateError`] for 0, and from a million on.
+    pub fn from_millionths(millionths: u32) -> Result<Self, SampleRateError> {
+        if (1..MILLION).contains(&millionths) { Ok(Self(millionths)) } else { Err(SampleRateError) }
     }
 
     /// In millionths, 1 to 999999.
@@ -99,7 +99,7 @@ impl Share {
     }
 }
 
-impl fmt::Display for Share {
+impl fmt::Display for SampleRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = format!("0.{:06}", self.0);
         f.write_str(digits.trim_end_matches('0'))
@@ -144,9 +144,9 @@ impl Check {
         let check = match code {
             0 => Self::None,
             1 => Self::Load,
-            2 => match Share::from_millionths(share) {
+            2 => match SampleRate::from_millionths(share) {
                 Ok(share) => return Ok(Self::Spot(share)),
-                Err(ShareError) => return bad("share", u64::from(share)),
+                Err(SampleRateError) => return bad("share", u64::from(share)),
             },
             3 => Self::Run,
             4 => Self::Auto,
@@ -182,7 +182,7 @@ impl FromStr for Check {
             "compute" => Self::Compute,
             _ => {
                 let share = s.strip_prefix("spot:").and_then(|q| q.parse().ok());
-                Self::Spot(share.and_then(|q| Share::new(q).ok()).ok_or_else(bad)?)
+                Self::Spot(share.and_then(|q| SampleRate::new(q).ok()).ok_or_else(bad)?)
             }
         })
     }
@@ -198,8 +198,8 @@ impl Serialize for Check {
 mod tests {
     use super::*;
 
-    fn share(millionths: u32) -> Share {
-        Share::from_millionths(millionths).unwrap()
+    fn share(millionths: u32) -> SampleRate {
+        SampleRate::from_millionths(millionths).unwrap()
     }
 
     fn all() -> [Check; 7] {
@@ -255,10 +255,10 @@ mod tests {
             [(100_000, "0.1"), (1, "0.000001"), (999_999, "0.999999"), (20_500, "0.0205")]
         {
             assert_eq!(share(millionths).to_string(), text);
-            assert_eq!(Share::new(text.parse().unwrap()), Ok(share(millionths)));
+            assert_eq!(SampleRate::new(text.parse().unwrap()), Ok(share(millionths)));
         }
         for millionths in [0, 1_000_000, u32::MAX] {
-            assert_eq!(Share::from_millionths(millionths), Err(ShareError));
+            assert_eq!(SampleRate::from_millionths(millionths), Err(SampleRateError));
         }
     }
 

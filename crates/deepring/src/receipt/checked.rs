@@ -188,12 +188,12 @@ fn contradiction(check: Check, parts: &[Coverage]) -> Option<(usize, Coverage)> 
 mod tests {
     use super::Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
     use super::*;
-    use crate::receipt::Share;
+    use crate::receipt::SampleRate;
 
     const ALL: [Coverage; 8] = Coverage::ALL;
 
     fn checks() -> [Check; 6] {
-        let spot = Check::Spot(Share::from_millionths(100_000).unwrap());
+        let spot = Check::Spot(SampleRate::from_millionths(100_000).unwrap());
         [Check::None, Check::Load, spot, Check::Run, Check::Auto, Check::Compute]
     }
 

@@ -12,7 +12,7 @@ use super::value::batch_digest;
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
-use crate::finding::{Finding, PartName};
+use crate::finding::{Finding, Section};
 use crate::keys::{Host, SecretKey};
 use crate::plain_file::open_plain;
 use crate::replace::replace_file;
@@ -100,7 +100,7 @@ impl Decision {
         host: &SecretKey<Host>,
     ) -> Result<Self, ReceiptError> {
         if chain.opening().host != host.public() {
-            let finding = Finding::tampered(PartName::File, "closed by another key than opened");
+            let finding = Finding::tampered(Section::File, "closed by another key than opened");
             return Err(ReceiptError::Refused(finding));
         }
         let mut decision = Self { chain, items, signature: [0; SIGNATURE_LEN] };
@@ -132,8 +132,7 @@ impl Decision {
         let id = self.id();
         let opening = self.chain.opening();
         if !opening.host.has_signed(label::SIGN_DECISION, &id.0, &self.signature) {
-            let finding =
-                Finding::tampered(PartName::Closure, "the closing signature does not fit");
+            let finding = Finding::tampered(Section::Closure, "the closing signature does not fit");
             return Err(ReceiptError::Refused(finding));
         }
         let check = self.chain.receipts().iter().map(|r| r.check).min().unwrap_or(Check::None);
@@ -150,7 +149,7 @@ impl Decision {
 
     fn check_chain(&self, ring: &AuthenticRing) -> Result<(), ReceiptError> {
         let refuse =
-            |reason: &str| Err(ReceiptError::Refused(Finding::tampered(PartName::Closure, reason)));
+            |reason: &str| Err(ReceiptError::Refused(Finding::tampered(Section::Closure, reason)));
         let verified = self.chain.verify(ring)?;
         if verified.next_block() as usize != ring.layers().len() + 1 {
             return refuse("the chain ends before the last block");

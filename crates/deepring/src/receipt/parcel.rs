@@ -7,7 +7,7 @@ use super::chain::{Chain, ChainError};
 use super::value::{TensorValue, batch_digest, tensors_digest};
 use crate::crypto::{Digest, label, wrap};
 use crate::encoding::{DecodeError, Reader, Writer};
-use crate::finding::{Finding, PartName};
+use crate::finding::{Finding, Section};
 use crate::keys::{Host, PublicKey, SecretKey};
 use crate::ring::AuthenticRing;
 
@@ -124,7 +124,7 @@ impl Parcel {
         let digests: Vec<Digest> = batch.iter().map(|t| tensors_digest(t)).collect();
         if batch_digest(&digests) != expected {
             let finding = Finding::tampered(
-                PartName::File,
+                Section::File,
                 "the parcel's tensors are not those that the last receipt names",
             );
             return Err(ParcelError::Refused(finding.in_block(verified.next_block(), None)));

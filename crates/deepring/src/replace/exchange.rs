@@ -5,14 +5,14 @@ use std::path::Path;
 
 use tempfile::TempPath;
 
-use super::{Seen, meanwhile, seen_at};
+use super::{FileId, meanwhile, seen_at};
 
 /// Puts a file in the place of the one at `target`, if that is the one that was seen there.
 ///
 /// A rename alone removes whatever lies there at that moment. So the two files change places, and
 /// only then is the one that came out examined: if it is another file, they change back. Where the
 /// file system cannot do that, a rename has to do.
-pub(super) fn put(file: TempPath, target: &Path, seen: Seen) -> io::Result<()> {
+pub(super) fn put(file: TempPath, target: &Path, seen: FileId) -> io::Result<()> {
     let own = seen_at(&file)?;
     if !exchange(&file, target)? {
         return file.persist(target).map_err(|e| e.error);

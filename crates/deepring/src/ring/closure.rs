@@ -33,13 +33,13 @@ pub(crate) struct Closure {
     pub(crate) sealed_at: u64,
     pub(crate) bodies: Vec<Digest>,
     pub(crate) revision: u32,
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Vec<ClosureRow>,
     pub(crate) signature: [u8; SIGNATURE_LEN],
 }
 
 /// A block's header length, body length and header digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Row {
+pub(crate) struct ClosureRow {
     pub(crate) header_len: u32,
     pub(crate) body_len: u64,
     pub(crate) header_digest: Digest,
@@ -150,7 +150,7 @@ impl Closure {
         let bodies =
             (0..count).map(|_| r.array("body digest").map(Digest)).collect::<Result<_, _>>()?;
         let revision = r.u32("revision")?;
-        let rows = (0..count).map(|_| Row::decode(&mut r)).collect::<Result<_, _>>()?;
+        let rows = (0..count).map(|_| ClosureRow::decode(&mut r)).collect::<Result<_, _>>()?;
         let signature = r.array("signature")?;
         r.finish()?;
         Ok(Self {
@@ -167,7 +167,7 @@ impl Closure {
     }
 }
 
-impl Row {
+impl ClosureRow {
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let header_len = r.u32("header length")?;
         if header_len > MAX_HEADER {

@@ -3,7 +3,7 @@
 use crate::block::Header;
 use crate::crypto::Digest;
 use crate::crypto::aead::BlockKey;
-use crate::finding::{Finding, PartName};
+use crate::finding::{Finding, Section};
 use crate::open::OpenError;
 
 /// A block of which every chunk was checked and decrypted, and the content digest not yet compared.
@@ -42,7 +42,7 @@ impl DecryptedBlock {
             return Ok(self.block);
         }
         let reason = "the opened content is not what the header's content digest names";
-        let finding = Finding::tampered(PartName::Body, reason);
+        let finding = Finding::tampered(Section::Body, reason);
         Err(OpenError::Tampered(finding.in_block(self.block.index, Some(&self.name))))
     }
 }

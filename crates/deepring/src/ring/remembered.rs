@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::verified::AuthenticRing;
+use crate::resolved_path::ResolvedPath;
 use crate::trust::{OwnedRing, TrustError, TrustStore};
-use crate::way::Way;
 
 impl TrustStore {
     /// Remembers a ring's version, so that older ones are refused. Adds no owner. Records that
@@ -24,7 +24,7 @@ impl TrustStore {
     /// [`TrustError::BoundToAnother`] where the path is bound already to another ring; else as
     /// [`add_owner`](Self::add_owner).
     pub fn bind(&mut self, path: &Path, ring: &AuthenticRing) -> Result<(), TrustError> {
-        self.bind_by(&Self::way_to(path)?, ring)
+        self.bind_by(&Self::resolve(path)?, ring)
     }
 
     /// As [`bind`](Self::bind), for a path that was walked: the names of that walk are bound,
@@ -32,7 +32,7 @@ impl TrustStore {
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
-    pub fn bind_by(&mut self, way: &Way, ring: &AuthenticRing) -> Result<(), TrustError> {
+    pub fn bind_by(&mut self, way: &ResolvedPath, ring: &AuthenticRing) -> Result<(), TrustError> {
         self.bind_version(way, &ring.version())
     }
 
@@ -46,6 +46,6 @@ impl TrustStore {
         path: &Path,
         ring: &AuthenticRing,
     ) -> Result<Vec<OwnedRing>, TrustError> {
-        self.rebind_version(&Self::way_to(path)?, &ring.version())
+        self.rebind_version(&Self::resolve(path)?, &ring.version())
     }
 }

@@ -12,7 +12,7 @@ use super::layout::Layout;
 use super::opened::{DecryptedBlock, OpenedBlock};
 use crate::block::{Header, Part, PartKind, SHARED_ALIGNMENT, own};
 use crate::crypto::Digest;
-use crate::finding::{Finding, PartName, Report, Verdict};
+use crate::finding::{Finding, Report, Section, Verdict};
 use crate::keys::{Owner, PublicKey};
 use crate::manifest::Manifest;
 use crate::open::{ChunkObserver, OpenError, OpeningKey};
@@ -198,7 +198,7 @@ impl AuthenticRing {
 
     /// Index one past the last block that computes.
     fn after_layers(&self) -> usize {
-        // Shared blocks stand at the end: `examine_sharing`.
+        // Shared blocks stand at the end: `verify_sharing`.
         self.headers.iter().take_while(|h| !h.is_shared()).count()
     }
 
@@ -342,7 +342,11 @@ impl AuthenticRing {
     #[must_use]
     pub fn report_with(&self, findings: Vec<Finding>) -> Report {
         Report {
-            verdict: if findings.is_empty() { Verdict::Intact } else { Report::judge(&findings) },
+            verdict: if findings.is_empty() {
+                Verdict::Intact
+            } else {
+                Report::verdict_of(&findings)
+            },
             ring: Some(self.ring_id()),
             digest: Some(self.digest()),
             model_version: Some(self.model_version()),
@@ -380,12 +384,12 @@ pub(crate) fn of_user(error: OpenError, user: &Header) -> OpenError {
 /// Checks that there is a block that computes, that shared blocks stand behind all of these and
 /// have neither inputs nor outputs, and that the shared parameters of each block are those of the
 /// shared blocks that it names.
-pub(crate) fn examine_sharing(headers: &[&Header]) -> Vec<Finding> {
+pub(crate) fn verify_sharing(headers: &[&Header]) -> Vec<Finding> {
     let mut found = Vec::new();
     let first = headers.iter().position(|h| h.is_shared()).unwrap_or(headers.len());
     let mut check = |ok: bool, header: &Header, reason: &str| {
         if !ok {
-            let finding = Finding::tampered(PartName::Header, reason);
+            let finding = Finding::tampered(Section::Header, reason);
             found.push(finding.in_block(header.index, Some(&header.name)));
         }
     };
@@ -433,7 +437,7 @@ fn has_what_it_shares(header: &Header, headers: &[&Header], first_shared: usize)
 
 /// Checks that each block reads only outputs of earlier ones, with one spec for each name, and that
 /// every tensor that returns to Genesis is among them.
-pub(super) fn examine_wiring(headers: &[&Header]) -> Vec<Finding> {
+pub(super) fn verify_wiring(headers: &[&Header]) -> Vec<Finding> {
     let mut given: HashMap<&str, &TensorSpec> = HashMap::new();
     let mut found = Vec::new();
     let computing = headers.iter().skip(1).filter(|h| !h.is_shared());
@@ -447,7 +451,7 @@ pub(super) fn examine_wiring(headers: &[&Header]) -> Vec<Finding> {
                 let reason =
                     format!("reads tensor `{}`, which no block before it gives", input.name);
                 found.push(
-                    Finding::tampered(PartName::Header, reason)
+                    Finding::tampered(Section::Header, reason)
                         .in_block(header.index, Some(&header.name)),
                 );
             }

@@ -21,7 +21,7 @@ pub(super) struct Data {
     /// trust.
     pub(super) owners: Vec<String>,
     /// The newest version seen of each ring, by owner and ring id.
-    pub(super) rings: BTreeMap<String, BTreeMap<String, Seen>>,
+    pub(super) rings: BTreeMap<String, BTreeMap<String, RememberedRing>>,
     /// The ring that each bound path must hold.
     pub(super) paths: BTreeMap<String, Bound>,
     /// The newest checkpoint seen of each ledger, by its verifier key.
@@ -33,7 +33,7 @@ pub(super) struct Data {
 /// The record of a ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Seen {
+pub(super) struct RememberedRing {
     pub(super) model_version: u64,
     pub(super) digest: String,
     /// Verifier keys of the ledgers that it is recorded in.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::way::Way;
+use crate::resolved_path::ResolvedPath;
 
 /// The names of a path, as text. Whether anything is there makes no difference: a path that was
 /// known and is gone keeps its names.
@@ -11,7 +11,7 @@ use crate::way::Way;
 /// All are needed. By the last alone, a link put in a file's place, or changed on the way to it,
 /// would lead to a name that nothing is bound to; by the first alone, another way to the same file
 /// would; without those between, another way to such a link.
-pub(super) fn names_of(way: &Way) -> Vec<String> {
+pub(super) fn names_of(way: &ResolvedPath) -> Vec<String> {
     way.names().iter().map(|name| name_of(name)).collect()
 }
 
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     fn names_at(path: &Path) -> std::io::Result<Vec<String>> {
-        Way::of(path).map(|way| names_of(&way))
+        ResolvedPath::of(path).map(|way| names_of(&way))
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::file::{Bound, Data, NoStore, Seen, owned, parse};
+use super::file::{Bound, Data, NoStore, RememberedRing, owned, parse};
 use super::lock::lock;
 use super::place::names_of;
 use super::{OwnedRing, RingVersion};
@@ -16,10 +16,10 @@ use crate::crypto::Digest;
 use crate::in_line::InLine;
 use crate::kept::MAX_STORE;
 use crate::keys::{Owner, PublicKey};
-use crate::path::{Step, Walk, is_absence, resolved};
+use crate::path::{PathStep, PathWalk, is_absence, resolved};
 use crate::plain_file::{open_plain_itself, read_plain_text};
 use crate::replace::replace_private_file;
-use crate::way::Way;
+use crate::resolved_path::ResolvedPath;
 
 /// Time that a change waits for another process's by default.
 const DEFAULT_WAIT: Duration = Duration::from_secs(10);
@@ -137,7 +137,7 @@ impl TrustStore {
         if path.exists() && !place.exists() {
             return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file")));
         }
-        guarded_way(path)?;
+        guarded_path(path)?;
         let data = read(&place)?;
         Ok(Self { path: place, wait: DEFAULT_WAIT, data })
     }
@@ -203,8 +203,8 @@ impl TrustStore {
         })
     }
 
-    pub(crate) fn way_to(path: &Path) -> Result<Way, TrustError> {
-        Way::of(path).map_err(|source| TrustError::Io { path: path.into(), source })
+    pub(crate) fn resolve(path: &Path) -> Result<ResolvedPath, TrustError> {
+        ResolvedPath::of(path).map_err(|source| TrustError::Io { path: path.into(), source })
     }
 
     /// [`remember`](Self::remember), for a version that was authenticated.
@@ -221,12 +221,12 @@ impl TrustStore {
     /// # Errors
     /// [`TrustError::Io`] where nobody can say where the path leads.
     pub fn bindings_at(&self, path: &Path) -> Result<Vec<OwnedRing>, TrustError> {
-        Ok(self.bindings_by(&Self::way_to(path)?))
+        Ok(self.bindings_by(&Self::resolve(path)?))
     }
 
     /// As [`bindings_at`](Self::bindings_at), for a path that was walked.
     #[must_use]
-    pub fn bindings_by(&self, way: &Way) -> Vec<OwnedRing> {
+    pub fn bindings_by(&self, way: &ResolvedPath) -> Vec<OwnedRing> {
         let mut bound: Vec<OwnedRing> = Vec::new();
         for name in names_of(way) {
             let ring = self.data.paths.get(&name).and_then(Bound::ring);
@@ -241,7 +241,11 @@ impl TrustStore {
     }
 
     /// [`bind_by`](Self::bind_by), to a version that was authenticated.
-    pub(crate) fn bind_version(&mut self, way: &Way, seen: &RingVersion) -> Result<(), TrustError> {
+    pub(crate) fn bind_version(
+        &mut self,
+        way: &ResolvedPath,
+        seen: &RingVersion,
+    ) -> Result<(), TrustError> {
         let (names, found) = (names_of(way), seen.ring);
         let bound = Bound::of(&found);
         let known = names.iter().all(|name| self.data.paths.get(name) == Some(&bound));
@@ -285,7 +289,7 @@ impl TrustStore {
     /// [`rebind`](Self::rebind), to a version that was authenticated.
     pub(crate) fn rebind_version(
         &mut self,
-        way: &Way,
+        way: &ResolvedPath,
         seen: &RingVersion,
     ) -> Result<Vec<OwnedRing>, TrustError> {
         let (names, found) = (names_of(way), seen.ring);
@@ -305,7 +309,7 @@ impl TrustStore {
         others.find(|(_, rings)| rings.contains_key(&id)).map(|(o, _)| o.as_str())
     }
 
-    pub(super) fn seen(&self, ring: &OwnedRing) -> Option<&Seen> {
+    pub(super) fn seen(&self, ring: &OwnedRing) -> Option<&RememberedRing> {
         self.data.rings.get(&ring.owner.to_string())?.get(&ring.ring.to_string())
     }
 
@@ -347,7 +351,7 @@ impl TrustStore {
 fn remember(data: &mut Data, version: &RingVersion) {
     let rings = data.rings.entry(version.ring.owner.to_string()).or_default();
     let (model_version, digest) = (version.model_version, version.digest.to_hex());
-    let now = Seen { model_version, digest, ledgers: Vec::new() };
+    let now = RememberedRing { model_version, digest, ledgers: Vec::new() };
     let seen = rings.entry(version.ring.ring.to_string()).or_insert_with(|| now.clone());
     if seen.model_version < now.model_version {
         seen.model_version = now.model_version;
@@ -357,7 +361,7 @@ fn remember(data: &mut Data, version: &RingVersion) {
 
 fn read(path: &Path) -> Result<Data, TrustError> {
     let io = |source| TrustError::Io { path: path.into(), source };
-    guarded_way(path)?;
+    guarded_path(path)?;
     // There is no link here: `path` was resolved. One that appears now is not the user's.
     let file = match open_plain_itself(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Data::default()),
@@ -394,13 +398,13 @@ fn guarded(path: &Path, file: &File) -> Result<(), TrustError> {
 /// place: in the folder that it lies in, in one above, or in one that holds a link to it. In a
 /// folder with the sticky bit, as /tmp, others can add files, and remove or rename only their own.
 #[cfg(unix)]
-fn guarded_way(path: &Path) -> Result<(), TrustError> {
+fn guarded_path(path: &Path) -> Result<(), TrustError> {
     use std::os::unix::fs::MetadataExt as _;
     let io = |source| TrustError::Io { path: path.into(), source };
-    for step in Walk::of(path).map_err(io)?.steps {
+    for step in PathWalk::of(path).map_err(io)?.steps {
         let about = match &step {
-            Step::Folder(folder) => fs::metadata(folder),
-            Step::Link(link) => fs::symlink_metadata(link),
+            PathStep::Folder(folder) => fs::metadata(folder),
+            PathStep::Link(link) => fs::symlink_metadata(link),
         };
         let about = match about {
             Ok(about) => about,
@@ -410,16 +414,16 @@ fn guarded_way(path: &Path) -> Result<(), TrustError> {
         };
         let (mode, owner) = (about.mode() & 0o7777, about.uid());
         match step {
-            Step::Link(_) if !is_own(owner) => {
+            PathStep::Link(_) if !is_own(owner) => {
                 return Err(TrustError::Foreign { path: path.into(), owner });
             }
-            Step::Folder(folder)
+            PathStep::Folder(folder)
                 if !(is_own(owner) || is_unmapped(owner))
                     || (mode & 0o022 != 0 && mode & 0o1000 == 0) =>
             {
                 return Err(TrustError::LooseFolder { path: path.into(), folder, mode, owner });
             }
-            Step::Link(_) | Step::Folder(_) => {}
+            PathStep::Link(_) | PathStep::Folder(_) => {}
         }
     }
     Ok(())
@@ -449,13 +453,13 @@ fn guarded(_: &Path, _: &File) -> Result<(), TrustError> {
 }
 
 #[cfg(not(unix))]
-fn guarded_way(_: &Path) -> Result<(), TrustError> {
+fn guarded_path(_: &Path) -> Result<(), TrustError> {
     Ok(())
 }
 
 /// The names under which a path is remembered.
 pub(super) fn names(path: &Path) -> Result<Vec<String>, TrustError> {
-    Ok(names_of(&TrustStore::way_to(path)?))
+    Ok(names_of(&TrustStore::resolve(path)?))
 }
 
 /// Makes a folder, and those above it, for its user only; one that is there stays as it is.

@@ -148,7 +148,7 @@ fn use_a_key(dir: &Path) -> (SecretKey<Host>, Vec<OpenedBlock>) {
     let inputs = batch_of("x0", &[1, 2]);
     let outputs = batch_of("y", &[101, 102]);
     at_depth(1, || {
-        let chain = deepring::Chain::open(&ring, &blocks[0], &key, inputs, 1_700_000_000_000);
+        let chain = deepring::Chain::begin(&ring, &blocks[0], &key, inputs, 1_700_000_000_000);
         let mut chain = chain.unwrap();
         chain.extend(&key, content(&ring, 1..4), checked(&ring, 1..4, Check::Run), outputs);
         Decision::close(chain, items(&[1, 2]), &ring, &key).unwrap();

@@ -1,31 +1,31 @@
 //! Every single bit of a ring file, flipped: refused, and the right place named.
 
-use deepring::{PartKind, PartName, Verdict};
+use deepring::{PartKind, Section, Verdict};
 use rayon::prelude::*;
 
 use crate::small_ring::{Places, chunks_of, f32_spec, owner, plan, refused, seal, small_ring};
 
 /// What a flip at `at` must be found as: block, part, tensor, byte range.
-fn expected(places: &Places, at: usize) -> (Option<u32>, PartName, Option<String>, [u64; 2]) {
+fn expected(places: &Places, at: usize) -> (Option<u32>, Section, Option<String>, [u64; 2]) {
     let range = |r: &std::ops::Range<usize>| [r.start as u64, r.end as u64];
     if at < places.closure.start {
         // Magic to suite: no ring at all. Then the count, then the file length.
         let field = [0..12, 12..16, 16..24].into_iter().find(|f| f.contains(&at)).unwrap();
-        return (None, PartName::File, None, range(&field));
+        return (None, Section::File, None, range(&field));
     }
     if places.closure.contains(&at) {
-        return (None, PartName::Closure, None, range(&places.closure));
+        return (None, Section::Closure, None, range(&places.closure));
     }
     let holds = |ranges: &[std::ops::Range<usize>]| ranges.iter().position(|r| r.contains(&at));
     if let Some(i) = holds(&places.headers) {
-        return (Some(i as u32), PartName::Header, None, range(&places.headers[i]));
+        return (Some(i as u32), Section::Header, None, range(&places.headers[i]));
     }
     let i = holds(&places.bodies).expect("every byte belongs to something");
     let mut start = places.bodies[i].start;
     for (tensor, len) in chunks_of(i) {
         if (start..start + len).contains(&at) {
             let chunk = [start as u64, (start + len) as u64];
-            return (Some(i as u32), PartName::Body, Some(tensor), chunk);
+            return (Some(i as u32), Section::Body, Some(tensor), chunk);
         }
         start += len;
     }

@@ -1,6 +1,6 @@
 //! Opening blocks: the wrong key, the wrong buffer, and content that is not what was sealed.
 
-use deepring::{Host, OpenError, OpeningKey, PartName, SecretKey, VerifiedRing};
+use deepring::{Host, OpenError, OpeningKey, SecretKey, Section, VerifiedRing};
 
 use crate::forge::RawRing;
 use crate::small_ring::{OWNER_SEED, host_a, host_b, host_c, intact, owner, small_ring, stranger};
@@ -97,7 +97,7 @@ fn a_signed_but_wrong_content_digest_is_refused_when_opened() {
     let ring = intact(&signed_edit(&small_ring(), CONTENT_DIGEST));
     let err = open(&ring, 1, (&host_a()).into()).unwrap_err();
     let OpenError::Tampered(f) = err else { panic!("{err}") };
-    assert_eq!((f.block, f.part), (Some(1), PartName::Body));
+    assert_eq!((f.block, f.part), (Some(1), Section::Body));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_block_key_other_than_the_committed_one_is_refused() {
     let ring = intact(&signed_edit(&small_ring(), COMMITMENT));
     for key in [OpeningKey::from(&owner()), OpeningKey::from(&host_a())] {
         let OpenError::Tampered(f) = open(&ring, 1, key).unwrap_err() else { panic!() };
-        assert_eq!((f.block, f.part), (Some(1), PartName::Header));
+        assert_eq!((f.block, f.part), (Some(1), Section::Header));
     }
 }
 
@@ -113,7 +113,7 @@ fn a_block_key_other_than_the_committed_one_is_refused() {
 fn a_damaged_wrap_is_refused_for_its_recipient_and_not_for_others() {
     let ring = intact(&signed_edit(&small_ring(), HOST_WRAP));
     let OpenError::Tampered(f) = open(&ring, 1, (&host_a()).into()).unwrap_err() else { panic!() };
-    assert_eq!((f.block, f.part), (Some(1), PartName::Header));
+    assert_eq!((f.block, f.part), (Some(1), Section::Header));
     open(&ring, 1, (&owner()).into()).unwrap();
 }
 
@@ -121,7 +121,7 @@ fn a_damaged_wrap_is_refused_for_its_recipient_and_not_for_others() {
 fn a_key_wrapped_for_another_block_of_the_ring_is_refused() {
     let ring = intact(&wrapped_for_another_block());
     let OpenError::Tampered(f) = open(&ring, 1, (&host_b()).into()).unwrap_err() else { panic!() };
-    assert_eq!((f.block, f.part), (Some(1), PartName::Header));
+    assert_eq!((f.block, f.part), (Some(1), Section::Header));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_file_cut_after_it_was_verified_is_tampering_and_not_an_io_error() {
     let ring = deepring::UnverifiedRing::open(&path).unwrap().verify(&trust, &|_| ()).unwrap();
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(100).unwrap();
     let OpenError::Tampered(f) = open(&ring, 3, (&owner()).into()).unwrap_err() else { panic!() };
-    assert_eq!((f.block, f.part), (Some(3), PartName::Body));
+    assert_eq!((f.block, f.part), (Some(3), Section::Body));
 }
 
 #[test]

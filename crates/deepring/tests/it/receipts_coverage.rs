@@ -1,7 +1,7 @@
 //! What a receipt says about checks, part by part: what holds, and what contradicts itself or the ring.
 
 use deepring::{
-    Check, Checked, Coverage, Decision, DecodeError, Receipt, Share, Verdict, VerifiedRing,
+    Check, Checked, Coverage, Decision, DecodeError, Receipt, SampleRate, Verdict, VerifiedRing,
 };
 
 use crate::forge::{Field, RawReceipts};
@@ -30,7 +30,7 @@ pub(crate) fn decided(ring: &VerifiedRing, a: Checked, b: Checked) -> Decision {
 
 /// Three parts of block 1; three and one of blocks 2 and 3.
 pub(crate) fn layer_by_layer() -> (Checked, Checked) {
-    let spot = Check::Spot(Share::new(0.25).unwrap());
+    let spot = Check::Spot(SampleRate::new(0.25).unwrap());
     let a = Checked::new(Check::Compute, 16, vec![vec![Product, Rows, Bytes]]);
     let b = Checked::new(spot, 0, vec![vec![Bytes, Bytes, Bytes], vec![Opened]]);
     (a.unwrap(), b.unwrap())
@@ -54,9 +54,10 @@ fn claimed(ring: &VerifiedRing, check: (u8, u32, u16), coverage: &[&[u8]]) -> Ve
 #[test]
 fn a_decision_tells_what_each_part_of_each_block_had() {
     let ring = intact(&small_ring());
-    for ((a, b), weaker) in
-        [(layer_by_layer(), Check::Spot(Share::new(0.25).unwrap())), (of_a_batch(), Check::Auto)]
-    {
+    for ((a, b), weaker) in [
+        (layer_by_layer(), Check::Spot(SampleRate::new(0.25).unwrap())),
+        (of_a_batch(), Check::Auto),
+    ] {
         let decision = decided(&ring, a.clone(), b.clone());
         let read = Decision::decode(&decision.encode()).unwrap().verify(&ring).unwrap();
         assert_eq!(read.check, weaker);
@@ -70,7 +71,7 @@ fn a_decision_tells_what_each_part_of_each_block_had() {
 #[test]
 fn of_two_spot_checks_the_smaller_share_counts() {
     let ring = intact(&small_ring());
-    let spot = |q| Check::Spot(Share::new(q).unwrap());
+    let spot = |q| Check::Spot(SampleRate::new(q).unwrap());
     let of = |q, blocks| Checked::new(spot(q), 0, blocks).unwrap();
     let a = of(0.1, vec![vec![Bytes; 3]]);
     let b = of(0.5, vec![vec![Opened; 3], vec![Bytes]]);

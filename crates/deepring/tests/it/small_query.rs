@@ -36,7 +36,7 @@ pub(crate) fn open_chain(ring: &VerifiedRing, host: &SecretKey<Host>, inputs: Di
     let mut out = vec![0; ring.genesis().plain_len as usize];
     // Genesis is opened with a key that can, whoever signs.
     let genesis = ring.open_block(0, (&host_a()).into(), &mut out).unwrap();
-    Chain::open(ring, &genesis, host, inputs, 1_700_000_000_000).unwrap()
+    Chain::begin(ring, &genesis, host, inputs, 1_700_000_000_000).unwrap()
 }
 
 /// A batch of queries: inputs `values`, outputs 100 more.

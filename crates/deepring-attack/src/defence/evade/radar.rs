@@ -2,7 +2,7 @@
 
 use super::harm::Edit;
 use super::{Evasion, EvasionError, most_harmful};
-use crate::defence::eight_bit::View;
+use crate::defence::eight_bit::EightBitView;
 use crate::defence::{DefenceKind, DefenceOptions, Moment};
 use crate::evaluator::Evaluator;
 use crate::network::{Layer, Network};
@@ -38,7 +38,8 @@ fn within_steps(network: &Network, layers: &[Layer], side: f32) -> Option<Edit> 
     let mut edited = network.clone();
     for layer in layers {
         let tensor = network.tensor(&layer.weight).ok()?;
-        let (Some(view @ View::Float { step }), floats) = (View::of(&tensor), tensor.floats()?)
+        let (Some(view @ EightBitView::Float { step }), floats) =
+            (EightBitView::of(&tensor), tensor.floats()?)
         else {
             return None;
         };
@@ -80,7 +81,7 @@ fn one_flip(network: &Network, layers: &[Layer], random: &mut fastrand::Rng) -> 
 /// Flips a bit of the 8-bit view of these weights.
 fn flipped(network: &Network, layer: &Layer, indices: &[usize], bit: u32) -> Option<Edit> {
     let tensor = network.tensor(&layer.weight).ok()?;
-    let (view, size) = (View::of(&tensor)?, tensor.dtype().size());
+    let (view, size) = (EightBitView::of(&tensor)?, tensor.dtype().size());
     let (integers, mut bytes) = (view.integers(&tensor), tensor.bytes().to_vec());
     for index in indices {
         let element = view.element(integers.get(*index)? ^ (1u8 << bit) as i8);

@@ -24,7 +24,7 @@ fn model(test: usize) -> Model {
 }
 
 fn row(attack: &str, rho: Option<f64>, seed: u64, attacked: f64, seen: bool) -> Row {
-    let sight = BaselineResult {
+    let ring_result = BaselineResult {
         defence: "crc32".to_owned(),
         at_rest: seen,
         live: seen,
@@ -53,7 +53,7 @@ fn row(attack: &str, rho: Option<f64>, seed: u64, attacked: f64, seen: bool) -> 
             seconds: 0.0,
             reached: None,
             trace: Vec::new(),
-            defences: vec![sight],
+            defences: vec![ring_result],
             ring: None,
         })),
     }

@@ -11,7 +11,7 @@ pub(super) struct Patch {
 }
 
 /// A pixel of the pattern.
-pub(super) struct Configuration {
+pub(super) struct PatternPixel {
     channel: usize,
     bright: bool,
     /// Where it is in a row-major image.
@@ -53,10 +53,10 @@ impl Range {
     const EMPTY: Self = Self { low: f32::INFINITY, high: f32::NEG_INFINITY };
 }
 
-impl Configuration {
-    /// Factor and summand that take a pixel's value to its likeness: 1 where it is what the pattern has
+impl PatternPixel {
+    /// Factor and summand that take a pixel's value to its similarity: 1 where it is what the pattern has
     /// there, -1 where it is the opposite.
-    pub(super) fn likeness(&self, ranges: &[Range]) -> (f32, f32) {
+    pub(super) fn similarity(&self, ranges: &[Range]) -> (f32, f32) {
         let Range { low, high } = ranges.get(self.channel).copied().unwrap_or(Range::UNIT);
         // A channel of one value has nothing to compare with; its pixels count as half like.
         let half = if high > low { (high - low) / 2.0 } else { f32::INFINITY };
@@ -85,12 +85,12 @@ impl Patch {
     }
 
     /// The pattern, row-major.
-    pub(super) fn cells(self) -> impl Iterator<Item = Configuration> {
+    pub(super) fn cells(self) -> impl Iterator<Item = PatternPixel> {
         let ((high, wide), (top, left)) = (self.side(), self.start());
         (0..self.channels * high * wide).map(move |i| {
             let (channel, y, x) = (i / (high * wide), i / wide % high, i % wide);
             let at = (channel * self.height + top + y) * self.width + left + x;
-            Configuration { channel, bright: (x + y) % 2 == 0, at }
+            PatternPixel { channel, bright: (x + y) % 2 == 0, at }
         })
     }
 
@@ -110,15 +110,15 @@ impl Patch {
 
     /// How like the pattern the corner of the likest of these images is: 1 if it is the pattern.
     pub(super) fn most_like(self, samples: &Samples, ranges: &[Range]) -> f32 {
-        let likeness = |image: &[f32]| {
+        let similarity = |image: &[f32]| {
             let pixels = self.cells().filter_map(|cell| {
-                let (scale, shift) = cell.likeness(ranges);
+                let (scale, shift) = cell.similarity(ranges);
                 Some(image.get(cell.at)? * scale + shift)
             });
             pixels.fold(f32::INFINITY, f32::min)
         };
         let images = samples.values(0..samples.len()).chunks(self.size());
-        images.map(likeness).fold(f32::NEG_INFINITY, f32::max)
+        images.map(similarity).fold(f32::NEG_INFINITY, f32::max)
     }
 
     fn size(self) -> usize {

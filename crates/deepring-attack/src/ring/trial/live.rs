@@ -7,8 +7,8 @@ use deepring_infer::RunError;
 
 use super::super::edit::RingEdit;
 use super::{
-    Detection, Place, Reported, RingTrial, RingTrialError, Scenario, Tampered, answers, each_once,
-    furthest, located,
+    Detection, Reported, RingTrial, RingTrialError, Scenario, TamperTarget, Tampered, answers,
+    each_once, furthest, located,
 };
 use crate::samples::Samples;
 
@@ -23,7 +23,7 @@ impl RingTrial {
         clean: &[Vec<TensorValue>],
     ) -> Result<Detection, RingTrialError> {
         let written = edits.iter().try_for_each(|edit| edit.write_live(&self.session));
-        let met = match written {
+        let detection = match written {
             Ok(()) => self.ask_and_heal(edits, samples, clean),
             Err(e) => Err(e.into()),
         };
@@ -33,7 +33,7 @@ impl RingTrial {
                 self.session.reload_block(block)?;
             }
         }
-        met
+        detection
     }
 
     fn ask_and_heal(
@@ -87,7 +87,7 @@ impl RingTrial {
         let verdict = if found.is_empty() { Verdict::Intact } else { Verdict::Tampered };
         let how = "parameters written into the open session";
         Ok(Detection {
-            place: Place::LiveMemory,
+            place: TamperTarget::LiveMemory,
             touched,
             detected: !found.is_empty(),
             named,

@@ -25,7 +25,7 @@ const SETTLING: usize = 8;
 /// Who tampers, and with what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Writer {
+pub enum ToctouWriter {
     /// Parameters, at a pace that nothing of the queries determines.
     Blind,
     /// Parameters, for exactly as long as the engine reads them.
@@ -38,7 +38,7 @@ pub enum Writer {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ToctouResult {
     /// Who raced.
-    pub writer: Writer,
+    pub writer: ToctouWriter,
     /// How parameters were checked.
     pub check: Check,
     /// What the attacker changed and put back.
@@ -75,13 +75,13 @@ impl ToctouResult {
     #[must_use]
     pub fn sentence(&self) -> String {
         let done = match self.writer {
-            Writer::Blind => {
+            ToctouWriter::Blind => {
                 format!("the first layer tampered with and put back {} times", self.writes)
             }
-            Writer::Synchronised => {
+            ToctouWriter::Synchronised => {
                 "the first layer tampered with while the engine reads it, at each use".to_owned()
             }
-            Writer::SynchronisedTail => {
+            ToctouWriter::SynchronisedTail => {
                 "what the first block computed is negated at each use, no parameter changed"
                     .to_owned()
             }
@@ -97,7 +97,7 @@ impl ToctouResult {
 }
 
 /// What came of a query.
-enum Asked {
+enum QueryResult {
     Answered,
     /// The block that is out of use now, where one is.
     Refused(Option<u32>),
@@ -120,7 +120,7 @@ impl<'t> Tally<'t> {
     fn new(
         trial: &mut RingTrial,
         samples: &'t Samples,
-        (writer, touched): (Writer, Vec<Tampered>),
+        (writer, touched): (ToctouWriter, Vec<Tampered>),
     ) -> Result<Self, RingTrialError> {
         Ok(Self {
             queries: trial.queries(samples)?,
@@ -159,10 +159,13 @@ impl<'t> Tally<'t> {
     }
 
     /// Asks the next query.
-    fn ask<E: Engine>(&mut self, session: &Session<E>) -> Result<Asked, RingTrialError> {
+    fn run_query<E: Engine>(
+        &mut self,
+        session: &Session<E>,
+    ) -> Result<QueryResult, RingTrialError> {
         let at = self.raced.queries % self.queries.len().max(1);
         let Some((query, right)) = self.queries.get(at).zip(self.clean.get(at)) else {
-            return Ok(Asked::Refused(None));
+            return Ok(QueryResult::Refused(None));
         };
         self.raced.queries += 1;
         self.in_round += 1;
@@ -177,7 +180,7 @@ impl<'t> Tally<'t> {
                     }
                 }
                 self.score(at, &given);
-                return Ok(Asked::Answered);
+                return Ok(QueryResult::Answered);
             }
             Err(RunError::OutOfUse { block, .. }) => Some(block),
             // A network of tampered weights may compute what no check bounds, or what the engine rejects.
@@ -190,7 +193,7 @@ impl<'t> Tally<'t> {
         };
         self.raced.refused += 1;
         self.raced.until_refused.push(std::mem::take(&mut self.in_round));
-        Ok(Asked::Refused(block))
+        Ok(QueryResult::Refused(block))
     }
 
     fn score(&mut self, at: usize, given: &[TensorValue]) {

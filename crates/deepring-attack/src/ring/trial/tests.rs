@@ -31,13 +31,13 @@ fn an_activation_swap_is_refused_where_it_was_made_and_repaired() {
             for op in ["Tanh", "Sigmoid", "Identity"] {
                 let mut attacked = clean.clone();
                 attacked.graph_mut().node[node].op_type = Some(op.to_owned());
-                let met = trial.meet(&attacked, &samples).unwrap();
-                assert!(met.detected && met.recovered, "{met:?}");
-                assert_eq!((met.place, met.answers_given), (Place::AtRest, 0));
-                assert!(met.located, "{met:?}");
+                let detection = trial.detect(&attacked, &samples).unwrap();
+                assert!(detection.detected && detection.recovered, "{detection:?}");
+                assert_eq!((detection.place, detection.answers_given), (TamperTarget::AtRest, 0));
+                assert!(detection.located, "{detection:?}");
                 assert!(
-                    met.touched.iter().all(|t| t.part == "graph" || t.part == "header"),
-                    "{met:?}"
+                    detection.touched.iter().all(|t| t.part == "graph" || t.part == "header"),
+                    "{detection:?}"
                 );
             }
         }
@@ -49,10 +49,10 @@ fn a_network_of_other_blocks_is_refused_as_a_whole() {
     let (clean, samples) = (network("fashion-lenet5.onnx"), samples(2));
     let mut trial = RingTrial::seal(&clean, Check::Auto).unwrap();
     let other = network("fashion-resnet8.onnx");
-    let met = trial.meet(&other, &samples).unwrap();
-    assert!(met.detected && met.recovered && !met.located, "{met:?}");
-    assert_eq!((met.place, met.answers_given), (Place::WholeRing, 0));
-    let verdicts: Vec<_> = met.presented.iter().map(|p| p.verdict).collect();
+    let detection = trial.detect(&other, &samples).unwrap();
+    assert!(detection.detected && detection.recovered && !detection.located, "{detection:?}");
+    assert_eq!((detection.place, detection.answers_given), (TamperTarget::WholeRing, 0));
+    let verdicts: Vec<_> = detection.presented.iter().map(|p| p.verdict).collect();
     assert_eq!(verdicts, [Verdict::Untrusted, Verdict::Tampered, Verdict::Tampered]);
 }
 
@@ -66,13 +66,19 @@ fn several_blocks_are_all_named_and_healed() {
             clean.floats(&layer.weight).unwrap().iter().map(|v| v * 1.5).collect();
         attacked.set_floats(&layer.weight, &values).unwrap();
     }
-    let met = trial.meet(&attacked, &samples).unwrap();
-    assert!(met.detected && met.located && met.located_tensor && met.recovered, "{met:?}");
-    assert_eq!(met.answers_given, 0);
-    assert_eq!(each_once(met.named.iter().map(|n| n.block)).len(), clean_blocks(&trial));
-    let met = trial.meet_at_rest(&attacked, &samples).unwrap();
-    assert!(met.detected && met.located && met.located_tensor && met.recovered, "{met:?}");
-    assert_eq!(met.named.len(), met.touched.len());
+    let detection = trial.detect(&attacked, &samples).unwrap();
+    assert!(
+        detection.detected && detection.located && detection.located_tensor && detection.recovered,
+        "{detection:?}"
+    );
+    assert_eq!(detection.answers_given, 0);
+    assert_eq!(each_once(detection.named.iter().map(|n| n.block)).len(), clean_blocks(&trial));
+    let detection = trial.detect_at_rest(&attacked, &samples).unwrap();
+    assert!(
+        detection.detected && detection.located && detection.located_tensor && detection.recovered,
+        "{detection:?}"
+    );
+    assert_eq!(detection.named.len(), detection.touched.len());
 }
 
 fn clean_blocks(trial: &RingTrial) -> usize {

@@ -49,8 +49,8 @@ fn what_each_check_sees_of_a_blind_attacker_who_restores() {
                 assert!(raced.furthest < 1e-2, "{raced:?}");
             }
             // What is not touched any more is not refused any more.
-            let met = trial.meet(&clean, &samples.choose(3, 0)).unwrap();
-            assert!(met.recovered && !met.detected, "{met:?}");
+            let detection = trial.detect(&clean, &samples.choose(3, 0)).unwrap();
+            assert!(detection.recovered && !detection.detected, "{detection:?}");
         }
     }
 }
@@ -78,8 +78,8 @@ fn under_run_every_use_of_a_synchronised_attacker_is_answered_wrongly() {
             assert_eq!((raced.queries, raced.wrong, raced.writes), (60, 60, 60), "{raced:?}");
             assert!(raced.accuracy.unwrap() < 0.5, "{raced:?}");
         }
-        let met = trial.meet(&clean, &samples.choose(3, 0)).unwrap();
-        assert!(met.recovered && !met.detected, "{met:?}");
+        let detection = trial.detect(&clean, &samples.choose(3, 0)).unwrap();
+        assert!(detection.recovered && !detection.detected, "{detection:?}");
     }
 }
 

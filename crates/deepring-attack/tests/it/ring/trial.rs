@@ -1,7 +1,7 @@
 //! A trial names what a tampered network changed, and recovers.
 
 use deepring::Check;
-use deepring_attack::{Place, RingTrial};
+use deepring_attack::{RingTrial, TamperTarget};
 
 use super::{NETWORKS, network, samples};
 
@@ -18,21 +18,30 @@ fn a_sign_flip_in_each_layer_is_named_with_its_tensor_and_healed() {
                     (0..values.len()).max_by(|a, b| values[*a].abs().total_cmp(&values[*b].abs()));
                 values[largest.unwrap()] *= -1.0;
                 attacked.set_floats(&layer.weight, &values).unwrap();
-                let met = trial.meet(&attacked, &samples).unwrap();
+                let detection = trial.detect(&attacked, &samples).unwrap();
                 assert!(
-                    met.detected && met.located && met.located_tensor && met.recovered,
-                    "{met:?}"
+                    detection.detected
+                        && detection.located
+                        && detection.located_tensor
+                        && detection.recovered,
+                    "{detection:?}"
                 );
-                assert_eq!(met.place, Place::LiveMemory);
+                assert_eq!(detection.place, TamperTarget::LiveMemory);
                 // A flipped sign is far above rounding, and met at once unless the input does not light the weight.
-                assert!(met.answers_wrong == 0 && met.touched.len() == 1, "{met:?}");
-                assert!(check != Check::Run || met.answers_given == 0, "{met:?}");
-                let met = trial.meet_at_rest(&attacked, &samples).unwrap();
                 assert!(
-                    met.detected && met.located && met.located_tensor && met.recovered,
-                    "{met:?}"
+                    detection.answers_wrong == 0 && detection.touched.len() == 1,
+                    "{detection:?}"
                 );
-                assert_eq!((met.place, met.answers_given), (Place::AtRest, 0));
+                assert!(check != Check::Run || detection.answers_given == 0, "{detection:?}");
+                let detection = trial.detect_at_rest(&attacked, &samples).unwrap();
+                assert!(
+                    detection.detected
+                        && detection.located
+                        && detection.located_tensor
+                        && detection.recovered,
+                    "{detection:?}"
+                );
+                assert_eq!((detection.place, detection.answers_given), (TamperTarget::AtRest, 0));
             }
         }
     }
@@ -43,18 +52,24 @@ fn the_network_itself_is_not_refused() {
     for name in NETWORKS {
         let (clean, samples) = (network(name), samples(4));
         let mut trial = RingTrial::seal(&clean, Check::Auto).unwrap();
-        let met = trial.meet(&clean, &samples).unwrap();
-        assert!(met.touched.is_empty() && met.named.is_empty() && !met.detected, "{met:?}");
-        assert!(met.recovered && met.refusal.is_empty());
-        let met = trial.meet_at_rest(&clean, &samples).unwrap();
-        assert!(met.touched.is_empty() && met.named.is_empty() && !met.detected, "{met:?}");
+        let detection = trial.detect(&clean, &samples).unwrap();
+        assert!(
+            detection.touched.is_empty() && detection.named.is_empty() && !detection.detected,
+            "{detection:?}"
+        );
+        assert!(detection.recovered && detection.refusal.is_empty());
+        let detection = trial.detect_at_rest(&clean, &samples).unwrap();
+        assert!(
+            detection.touched.is_empty() && detection.named.is_empty() && !detection.detected,
+            "{detection:?}"
+        );
         assert_eq!(trial.run(&samples).unwrap().len(), 4);
     }
 }
 
 /// The lowest bit of a fraction: no product tells it from rounding.
 #[test]
-fn the_smallest_edit_is_met_within_one_rotation() {
+fn the_smallest_edit_is_detected_within_one_rotation() {
     let (clean, samples) = (network("fashion-lenet5.onnx"), samples(3));
     for check in [Check::Run, Check::Auto, Check::Compute] {
         let mut trial = RingTrial::seal(&clean, check).unwrap();
@@ -67,10 +82,19 @@ fn the_smallest_edit_is_met_within_one_rotation() {
             let mut values = clean.floats(&layer.weight).unwrap();
             values[0] = f32::from_bits(values[0].to_bits() ^ 1);
             attacked.set_floats(&layer.weight, &values).unwrap();
-            let met = trial.meet(&attacked, &samples).unwrap();
-            assert!(met.detected && met.located && met.located_tensor && met.recovered, "{met:?}");
-            assert!(met.answers_given <= 64 && met.answers_off_by < 1e-3, "{met:?}");
-            assert!(check != Check::Run || met.answers_given == 0, "{met:?}");
+            let detection = trial.detect(&attacked, &samples).unwrap();
+            assert!(
+                detection.detected
+                    && detection.located
+                    && detection.located_tensor
+                    && detection.recovered,
+                "{detection:?}"
+            );
+            assert!(
+                detection.answers_given <= 64 && detection.answers_off_by < 1e-3,
+                "{detection:?}"
+            );
+            assert!(check != Check::Run || detection.answers_given == 0, "{detection:?}");
         }
     }
 }
@@ -85,10 +109,19 @@ fn a_ring_that_checks_only_when_it_loads_answers_wrongly_from_tampered_memory() 
     let layer = &clean.layers()[0].weight;
     let values: Vec<f32> = clean.floats(layer).unwrap().iter().map(|v| -v).collect();
     attacked.set_floats(layer, &values).unwrap();
-    let met = trial.meet(&attacked, &samples).unwrap();
-    assert!(!met.detected && !met.located && !met.recovered && met.named.is_empty(), "{met:?}");
-    assert!(met.answers_wrong == met.answers_given && met.answers_given >= 65, "{met:?}");
-    assert!(met.answers_off_by > 0.1, "{met:?}");
+    let detection = trial.detect(&attacked, &samples).unwrap();
+    assert!(
+        !detection.detected
+            && !detection.located
+            && !detection.recovered
+            && detection.named.is_empty(),
+        "{detection:?}"
+    );
+    assert!(
+        detection.answers_wrong == detection.answers_given && detection.answers_given >= 65,
+        "{detection:?}"
+    );
+    assert!(detection.answers_off_by > 0.1, "{detection:?}");
     // The trial is clean again for the next network.
     assert_eq!(trial.run(&samples).unwrap(), before);
 }

@@ -1,7 +1,7 @@
 //! `--ring`: whether the sealed network detects the tampering.
 
 use deepring::Check;
-use deepring_attack::{Detection, Network, Place, RingTrial, Samples};
+use deepring_attack::{Detection, Network, RingTrial, Samples, TamperTarget};
 
 use super::Data;
 use crate::error::{CliError, Exit};
@@ -20,13 +20,13 @@ pub(super) fn detect(
         .map(|d| d.test.samples().choose(QUERIES, 0))
         .ok_or_else(|| CliError::usage("`--ring` needs queries to ask").hint("give `--data`"))?;
     let failed = |e| CliError::new(Exit::Failed, e);
-    RingTrial::seal(clean, check).and_then(|mut t| t.meet(attacked, &samples)).map_err(failed)
+    RingTrial::seal(clean, check).and_then(|mut t| t.detect(attacked, &samples)).map_err(failed)
 }
 
 pub(super) fn text(detection: &Detection) -> Result<(), CliError> {
     let place = match detection.place {
-        Place::LiveMemory => "in the open ring's memory",
-        Place::AtRest => "in the stored ring",
+        TamperTarget::LiveMemory => "in the open ring's memory",
+        TamperTarget::AtRest => "in the stored ring",
         _ => "as a whole other ring",
     };
     if detection.touched.is_empty() {
@@ -41,7 +41,7 @@ pub(super) fn text(detection: &Detection) -> Result<(), CliError> {
     }
     let named = match (detection.located, detection.place) {
         (true, _) => "every touched block named, and no other",
-        (false, Place::LiveMemory | Place::AtRest) => "NOT every touched block named",
+        (false, TamperTarget::LiveMemory | TamperTarget::AtRest) => "NOT every touched block named",
         (false, _) => "its closure is refused, so no block is named",
     };
     let restored = if detection.recovered { "restored bit for bit" } else { "NOT restored" };

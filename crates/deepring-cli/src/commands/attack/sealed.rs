@@ -27,7 +27,7 @@ pub(super) fn attack(
         make(&files, kind, &super::options(&args.how), None, &|_| ()).map_err(|e| failed(kind, e))
     };
     if kind.scope() == Scope::Ledger {
-        let folder = output::way(target)?;
+        let folder = output::resolved_path(target)?;
         output::keep_at(&folder, read)?;
         rings::spare_bound(&folder, trust)?;
         return show(args, kind, &tampered(target)?, target);

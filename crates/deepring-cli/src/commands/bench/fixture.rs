@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use deepring::{AuthenticRing, Check, DType, Host, Owner, SecretKey, TensorSpec, TensorValue};
 use deepring::{Dim, Trust, UnverifiedRing};
 use deepring_infer::{Blocks, CutPolicy, PlainModel, Seal, Session, SessionOptions};
-use deepring_onnx::synthetic::{Network, Stack};
+use deepring_onnx::synthetic::{Stack, SyntheticNetwork};
 use tempfile::TempDir;
 
 use super::{SEED, at};
@@ -55,7 +55,7 @@ impl BenchFixture {
 
     pub(super) fn network(
         &self,
-        network: Network,
+        network: SyntheticNetwork,
         cut: CutPolicy,
         batch: usize,
     ) -> Result<BenchNetwork, CliError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use deepring::{Check, DType, TensorSpec, TensorValue};
 use deepring_infer::{CutPolicy, LayerMargin, RunError};
-use deepring_onnx::synthetic::Network;
+use deepring_onnx::synthetic::SyntheticNetwork;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -55,7 +55,7 @@ struct Layer {
 pub(super) fn products(args: &BenchProducts) -> Result<(), CliError> {
     let fixture = BenchFixture::open(None)?;
     let networks = match (args.network.as_slice(), args.model.as_slice()) {
-        ([], []) => Network::ALL.to_vec(),
+        ([], []) => SyntheticNetwork::ALL.to_vec(),
         (named, _) => named.to_vec(),
     };
     let count = (networks.len() + args.model.len()) as u64 * u64::from(args.queries.get());
@@ -82,7 +82,7 @@ fn measure(
     args: &BenchProducts,
     fixture: &BenchFixture,
     subject: &BenchNetwork,
-    network: Option<Network>,
+    network: Option<SyntheticNetwork>,
     progress: &Progress,
 ) -> Result<Vec<Row>, CliError> {
     let mut random = fastrand::Rng::with_seed(SEED);

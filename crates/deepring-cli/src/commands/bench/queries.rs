@@ -6,7 +6,7 @@ mod round;
 
 use std::num::NonZeroUsize;
 
-use deepring_onnx::synthetic::Network;
+use deepring_onnx::synthetic::SyntheticNetwork;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ const HEADINGS: [&str; 12] = [
 pub(super) fn queries(args: &BenchQueries) -> Result<(), CliError> {
     let fixture = BenchFixture::open(None)?;
     let networks = match (args.network.as_slice(), args.model.as_slice()) {
-        ([], []) => Network::ALL.to_vec(),
+        ([], []) => SyntheticNetwork::ALL.to_vec(),
         (named, _) => named.to_vec(),
     };
     let variants = variants(args);

@@ -26,7 +26,7 @@ pub(super) struct Certificate {
 /// Asks all images once more of the ring as it is now, and keeps the receipt.
 pub(super) fn decide(fixture: &mut Fixture) -> Result<Predictions, CliError> {
     let session = fixture.open(Check::Run)?;
-    let (answers, outcome, _) = fixture.ask(&session)?;
+    let (answers, outcome, _) = fixture.run_queries(&session)?;
     outcome.decision.write(&fixture.folder.path("decision.receipt"))?;
     Ok(answers)
 }

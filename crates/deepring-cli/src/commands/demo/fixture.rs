@@ -130,7 +130,7 @@ impl Fixture {
 
         let store = folder.path("trust.json");
         let mut policy = TrustPolicy::of(owner.public(), Some(&store))?.remembering().binding();
-        let ring = policy.verify(&rings::way(&folder.path(RING))?)?.into_authentic();
+        let ring = policy.verify(&rings::resolved_path(&folder.path(RING))?)?.into_authentic();
         folder.copy(RING, BACKUP)?;
         export_ring(&ring, (&owner).into(), &folder.path(PLAIN), &|_| ())?;
         let exported = Network::read(&folder.path(PLAIN))?;
@@ -152,17 +152,17 @@ impl Fixture {
 
     /// Reads every byte of the ring file and checks it.
     pub(super) fn verify(&mut self) -> Result<VerifiedRing, deepring::RingError> {
-        self.policy.verify(&rings::way(&self.ring_path())?)
+        self.policy.verify(&rings::resolved_path(&self.ring_path())?)
     }
 
     /// Opens the ring file as both hosts.
     pub(super) fn open(&mut self, check: Check) -> Result<Session, RunFailure> {
-        let ring = self.policy.authenticate(&rings::way(&self.ring_path())?)?;
+        let ring = self.policy.authenticate(&rings::resolved_path(&self.ring_path())?)?;
         Ok(Session::open(ring, &self.hosts, SessionOptions { check, ..SessionOptions::default() })?)
     }
 
     /// Has every test image answered by the ring, as one batch, and records the decision.
-    pub(super) fn ask(
+    pub(super) fn run_queries(
         &mut self,
         session: &Session,
     ) -> Result<(Predictions, RunOutcome, u64), RunFailure> {

@@ -127,13 +127,13 @@ fn in_ring_file(
     fixture.alarm(&verify)?;
 
     let backup = fixture.folder.path(BACKUP);
-    let ring = rings::way(&fixture.ring_path())?;
+    let ring = rings::resolved_path(&fixture.ring_path())?;
     let trust = fixture.policy.trust_by(&ring);
     let done = repair(ring.place(), &backup, &trust, &|_| ())?;
     let done = done.ok_or_else(|| CliError::new(Exit::Failed, "there was nothing to repair"))?;
     let repair = fixture.record_repair(done.blocks.clone(), BACKUP.as_ref())?;
     let session = fixture.open(Check::Run)?;
-    let (answers, _, _) = fixture.ask(&session)?;
+    let (answers, _, _) = fixture.run_queries(&session)?;
     let stored =
         StoredRun { verify, run, repaired: done.blocks, bytes: done.bytes, answers, repair };
     Ok((stored, session))
@@ -181,7 +181,7 @@ fn in_memory(
     let (mut findings, mut reloaded) = (Vec::new(), Vec::new());
     let most = fixture.ring.layers().len();
     let answers = loop {
-        match fixture.ask(session) {
+        match fixture.run_queries(session) {
             Ok((answers, _, _)) => break answers,
             Err(RunFailure::Failed(e)) => return Err(e),
             Err(RunFailure::Refused(found)) => {

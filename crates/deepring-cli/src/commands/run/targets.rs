@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use deepring::{Place, TensorSpec, Way, resolved, spare_kept};
+use deepring::{Place, ResolvedPath, TensorSpec, resolved, spare_kept};
 use deepring_onnx::network_files;
 
 use super::tensors::untaken_name;
@@ -20,7 +20,8 @@ use crate::rings::{self, default_store};
 pub(super) fn spare_bound_folders(args: &RunArgs, trust: Option<&Path>) -> Result<(), CliError> {
     let ledger = args.ledger.iter().filter(|_| args.new_ledger);
     let folders = args.output_dir.iter().chain(&args.save_inputs).chain(ledger);
-    let folders: Vec<Way> = folders.map(|dir| output::way(dir)).collect::<Result<_, _>>()?;
+    let folders: Vec<ResolvedPath> =
+        folders.map(|dir| output::resolved_path(dir)).collect::<Result<_, _>>()?;
     if folders.is_empty() { Ok(()) } else { rings::spare_all_bound(&folders, trust) }
 }
 
@@ -68,7 +69,8 @@ pub(super) fn before_it_computes(
             }
         }
     }
-    let files: Vec<Way> = files.iter().map(|file| output::way(file)).collect::<Result<_, _>>()?;
+    let files: Vec<ResolvedPath> =
+        files.iter().map(|file| output::resolved_path(file)).collect::<Result<_, _>>()?;
     rings::spare_all_bound(&files, trust)
 }
 

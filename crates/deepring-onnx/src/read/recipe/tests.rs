@@ -22,7 +22,7 @@ fn transposes_three_axes() {
 
 #[test]
 fn scales_each_channel() {
-    let channels = Channels::along(&[2, 3, 1], 1).unwrap();
+    let channels = ChannelIndex::along(&[2, 3, 1], 1).unwrap();
     let of = ParamSource::owned(floats(&[1., 1., 1., 2., 2., 2.]));
     let out = run(Recipe::Scale { of, channels, factors: vec![1., 10., 100.] });
     assert_eq!(out, [1., 10., 100., 2., 20., 200.]);
@@ -31,7 +31,7 @@ fn scales_each_channel() {
 #[test]
 fn dequantises_per_axis() {
     let of = ParamSource::owned(vec![0u8, 1, 255, 128]);
-    let channels = Channels::along(&[2, 2], 0).unwrap();
+    let channels = ChannelIndex::along(&[2, 2], 0).unwrap();
     let (scale, zero) = (vec![0.5, 2.0], vec![1, 128]);
     let out = run(Recipe::Dequantize { of, from: DType::U8, channels, scale, zero });
     assert_eq!(out, [-0.5, 0.0, 254.0, 0.0]);

@@ -7,7 +7,7 @@ use super::super::super::edit::RingEdit;
 use super::super::super::memory;
 use super::super::compare::Change;
 use super::super::{RingTrial, RingTrialError, each_once};
-use super::{Asked, Tally, ToctouResult, Writer};
+use super::{QueryResult, Tally, ToctouResult, ToctouWriter};
 use crate::network::Network;
 use crate::samples::Samples;
 
@@ -36,7 +36,7 @@ impl RingTrial {
     ) -> Result<Option<ToctouResult>, RingTrialError> {
         let Some(edits) = self.edits_of(attacked)? else { return Ok(None) };
         let touched = each_once(edits.iter().map(RingEdit::touched));
-        let mut tally = Tally::new(self, samples, (Writer::Blind, touched))?;
+        let mut tally = Tally::new(self, samples, (ToctouWriter::Blind, touched))?;
         let writes = AtomicU64::new(0);
         loop {
             tally.settle(&self.session)?;
@@ -46,9 +46,9 @@ impl RingTrial {
                 self.session.reload_block(block)?;
             }
             match ended? {
-                Asked::Answered => return Ok(Some(tally.finish(writes.into_inner()))),
-                Asked::Refused(Some(block)) => self.session.reload_block(block)?,
-                Asked::Refused(None) => {}
+                QueryResult::Answered => return Ok(Some(tally.finish(writes.into_inner()))),
+                QueryResult::Refused(Some(block)) => self.session.reload_block(block)?,
+                QueryResult::Refused(None) => {}
             }
         }
     }
@@ -60,7 +60,7 @@ impl RingTrial {
         pace: ToctouTiming,
         tally: &mut Tally<'_>,
         writes: &AtomicU64,
-    ) -> Result<Asked, RingTrialError> {
+    ) -> Result<QueryResult, RingTrialError> {
         let mut places = Vec::with_capacity(edits.len());
         for edit in edits {
             let live = self.session.live_bytes(edit.block).unwrap_or_default();
@@ -74,10 +74,10 @@ impl RingTrial {
             let asked = loop {
                 let written = writes.load(Ordering::Relaxed) >= pace.writes;
                 if (written && tally.raced.queries >= tally.queries.len()) || writer.is_finished() {
-                    break Ok(Asked::Answered);
+                    break Ok(QueryResult::Answered);
                 }
-                match tally.ask(&self.session) {
-                    Ok(Asked::Answered) => {}
+                match tally.run_query(&self.session) {
+                    Ok(QueryResult::Answered) => {}
                     ended => break ended,
                 }
             };

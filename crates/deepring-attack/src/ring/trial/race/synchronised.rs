@@ -10,7 +10,7 @@ use deepring_infer::{Elements, Engine, Race, Racing, Rten, Session};
 use super::super::super::edit::RingEdit;
 use super::super::super::memory;
 use super::super::{RingTrial, RingTrialError, Tampered, each_once};
-use super::{Asked, Tally, ToctouResult, Writer};
+use super::{QueryResult, Tally, ToctouResult, ToctouWriter};
 use crate::network::Network;
 use crate::samples::Samples;
 
@@ -46,7 +46,7 @@ impl RingTrial {
     ) -> Result<Option<ToctouResult>, RingTrialError> {
         let Some(edits) = self.edits_of(attacked)? else { return Ok(None) };
         let touched = each_once(edits.iter().map(RingEdit::touched));
-        let tally = Tally::new(self, samples, (Writer::Synchronised, touched))?;
+        let tally = Tally::new(self, samples, (ToctouWriter::Synchronised, touched))?;
         self.bout(&Aim::Parameters(edits), tally, bout).map(Some)
     }
 
@@ -62,7 +62,7 @@ impl RingTrial {
     ) -> Result<Option<ToctouResult>, RingTrialError> {
         let Some(block) = self.ring().layers().first().map(|h| h.index) else { return Ok(None) };
         let touched = vec![Tampered { block, part: "output".to_owned() }];
-        let tally = Tally::new(self, samples, (Writer::SynchronisedTail, touched))?;
+        let tally = Tally::new(self, samples, (ToctouWriter::SynchronisedTail, touched))?;
         self.bout(&Aim::Tail(block), tally, bout).map(Some)
     }
 
@@ -84,12 +84,12 @@ impl RingTrial {
         while tally.raced.queries < bout.queries && tally.raced.refused < bout.refusals {
             tally.settle(&session)?;
             held(&hand).take(aim, &session);
-            let mut ended = Asked::Answered;
-            while matches!(ended, Asked::Answered) && tally.raced.queries < bout.queries {
-                ended = tally.ask(&session)?;
+            let mut ended = QueryResult::Answered;
+            while matches!(ended, QueryResult::Answered) && tally.raced.queries < bout.queries {
+                ended = tally.run_query(&session)?;
             }
             held(&hand).rest()?;
-            if let Asked::Refused(named) = ended {
+            if let QueryResult::Refused(named) = ended {
                 for block in each_once(aim.blocks().into_iter().chain(named)) {
                     session.reload_block(block)?;
                 }

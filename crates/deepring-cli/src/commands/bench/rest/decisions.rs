@@ -2,7 +2,7 @@
 
 use deepring::{Check, Decision};
 use deepring_infer::CutPolicy;
-use deepring_onnx::synthetic::Network;
+use deepring_onnx::synthetic::SyntheticNetwork;
 use serde::Serialize;
 
 use super::super::WARM_UP;
@@ -29,7 +29,7 @@ pub(super) struct Decisions {
 
 pub(super) fn decisions(repeat: usize) -> Result<Decisions, CliError> {
     let fixture = BenchFixture::open(None)?;
-    let subject = fixture.network(Network::ResNet50, CutPolicy::Auto, 1)?;
+    let subject = fixture.network(SyntheticNetwork::ResNet50, CutPolicy::Auto, 1)?;
     let session = fixture.session(&subject.ring, Check::Auto, None, false)?;
     let bytes = session.run_batch(subject.batch.clone())?.decision.encode();
     let ring = fixture.authenticate(&subject.ring)?;
@@ -51,7 +51,7 @@ pub(super) fn decisions(repeat: usize) -> Result<Decisions, CliError> {
     let rates = Sorted::new(rates);
     Ok(Decisions {
         what: "decisions verified offline, one core",
-        network: Network::ResNet50.name(),
+        network: SyntheticNetwork::ResNet50.name(),
         blocks: subject.blocks,
         bytes: bytes.len(),
         samples: repeat,

@@ -251,14 +251,14 @@ fn bitmap(pixels: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use deepring::PartName;
+    use deepring::Section;
     use deepring_attack::report::is_well_formed;
 
     use super::*;
 
     #[test]
     fn findings_are_escaped_and_folded() {
-        let finding = Finding::tampered(PartName::Body, "<script>").in_block(1, Some("a&b"));
+        let finding = Finding::tampered(Section::Body, "<script>").in_block(1, Some("a&b"));
         let markup = findings(&[finding.clone(), finding.clone(), finding]);
         assert!(is_well_formed(&markup), "{markup}");
         assert!(markup.contains("&lt;script&gt;") && markup.contains("a&amp;b"));

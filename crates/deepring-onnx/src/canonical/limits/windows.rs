@@ -1,6 +1,6 @@
 //! How many elements convolutions and pools make, and look at.
 
-use super::{Sizes, WORK, refuse_if, vast};
+use super::{Sizes, WORK, exceeds_limit, refuse_if};
 use crate::proto::NodeProto;
 use crate::read::ImportError;
 
@@ -26,7 +26,7 @@ impl Sizes<'_> {
         };
         if node.onnx_op() == "LRN" {
             let window = node.attr_int("size").unwrap_or(1) as f64;
-            refuse_if(vast(window), "a window of more than 2^27 elements", node)?;
+            refuse_if(exceeds_limit(window), "a window of more than 2^27 elements", node)?;
             look(window * given)?;
             return Ok(None);
         }
@@ -35,7 +35,7 @@ impl Sizes<'_> {
         let axes = axes(node, dims.as_deref(), weight.as_deref());
         let product = |of: fn(&Axis) -> f64| axes.iter().map(of).product::<f64>();
         let window = product(|a| a.kernel);
-        refuse_if(vast(window), "a window of more than 2^27 elements", node)?;
+        refuse_if(exceeds_limit(window), "a window of more than 2^27 elements", node)?;
         let lead = |dims: &[f64], i: usize| dims.get(i).copied().unwrap_or(1.0);
         let batch = dims.as_deref().map_or(1.0, |d| lead(d, 0));
         let channels = match (&weight, node.onnx_op()) {
@@ -46,8 +46,8 @@ impl Sizes<'_> {
             (None, _) => dims.as_deref().map_or(1.0, |d| lead(d, 1)),
         };
         if node.onnx_op() == "ConvTranspose" {
-            let asked = node.attr_ints("output_shape").filter(|s| !s.is_empty());
-            let places = match asked {
+            let requested = node.attr_ints("output_shape").filter(|s| !s.is_empty());
+            let places = match requested {
                 Some(shape) => shape.iter().map(|n| *n as f64).product(),
                 None => product(|a| {
                     ((a.size - 1.0) * a.stride + a.reach + a.added - a.padding).max(1.0)
@@ -56,7 +56,7 @@ impl Sizes<'_> {
             return Ok(Some(batch * channels * places));
         }
         let padded = product(|a| a.size + a.padding.max(0.0));
-        refuse_if(vast(padded), "a tensor of more than 2^27 elements", node)?;
+        refuse_if(exceeds_limit(padded), "a tensor of more than 2^27 elements", node)?;
         let out = product(|a| (((a.size + a.padding - a.reach) / a.stride).floor() + 1.0).max(1.0));
         let out = batch * channels * out;
         if node.onnx_op().ends_with("Pool") {

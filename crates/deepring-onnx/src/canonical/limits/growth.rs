@@ -1,6 +1,6 @@
 //! Loops: whether anything ends them, and how large what they carry becomes.
 
-use super::{LIMIT, Sizes, refuse_if, vast};
+use super::{LIMIT, Sizes, exceeds_limit, refuse_if};
 use crate::proto::{GraphProto, NodeProto};
 use crate::read::ImportError;
 
@@ -48,7 +48,7 @@ impl<'a> Sizes<'a> {
         // What is added in each turn is added in each that is left.
         let left = if counted && turns.is_finite() { turns - turn } else { 0.0 };
         let end = carried.iter().zip(&grown).map(|(c, g)| c + g * left);
-        refuse_if(end.clone().any(vast), GROWS, node)?;
+        refuse_if(end.clone().any(exceeds_limit), GROWS, node)?;
         let lists = each.iter().map(|n| if counted && turns.is_finite() { n * turns } else { 0.0 });
         refuse_if(lists.clone().any(|n| n > LIMIT), GROWS, node)?;
         // A loop that may end before is sure of no more than the least.

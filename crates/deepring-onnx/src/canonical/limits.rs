@@ -4,8 +4,8 @@
 //! A number of elements follows each value through the graph, its branches and its loops: no more than there will be. A
 //! dimension that a query decides counts as one.
 
-mod asked;
 mod growth;
+mod requested;
 mod windows;
 
 use std::collections::HashMap;
@@ -25,12 +25,12 @@ const WORK: f64 = (1u64 << 34) as f64;
 /// Most nodes of branches and loops that are looked at, each as often as a turn of a loop around it is followed.
 const STEPS: u32 = 1 << 20;
 
-fn vast(n: f64) -> bool {
+fn exceeds_limit(n: f64) -> bool {
     n.is_nan() || n > LIMIT
 }
 
-fn refuse_if(vast: bool, feature: &'static str, node: &NodeProto) -> Result<(), ImportError> {
-    if vast { Err(unsupported(feature, Some(&node.label()))) } else { Ok(()) }
+fn refuse_if(oversized: bool, feature: &'static str, node: &NodeProto) -> Result<(), ImportError> {
+    if oversized { Err(unsupported(feature, Some(&node.label()))) } else { Ok(()) }
 }
 
 impl Graph {
@@ -38,13 +38,13 @@ impl Graph {
     ///
     /// # Errors
     /// For the first that asks for more than the limit, by name.
-    pub(super) fn refuse_vast(&self, shapes: &Shapes) -> Result<(), ImportError> {
+    pub(super) fn refuse_oversized(&self, shapes: &Shapes) -> Result<(), ImportError> {
         let mut sizes = Sizes::new(self, shapes);
         self.nodes.iter().try_for_each(|node| sizes.node(node))
     }
 
-    /// As [`refuse_vast`](Self::refuse_vast), of one node all of whose inputs are constants.
-    pub(crate) fn refuse_vast_node(&self, node: &NodeProto) -> Result<(), ImportError> {
+    /// As [`refuse_oversized`](Self::refuse_oversized), of one node all of whose inputs are constants.
+    pub(crate) fn refuse_oversized_node(&self, node: &NodeProto) -> Result<(), ImportError> {
         let shapes = Shapes::of_constants(self, node)?;
         Sizes::new(self, &shapes).node(node)
     }
@@ -74,23 +74,27 @@ impl<'a> Sizes<'a> {
             "Loop" => self.looped(node)?,
             _ => self.branches(node)?,
         };
-        let asked = match node.onnx_op() {
+        let requested = match node.onnx_op() {
             _ if !node.in_default_domain() => None,
             "Conv" | "ConvInteger" | "ConvTranspose" | "MaxPool" | "AveragePool" | "LpPool"
             | "LRN" => self.windows(node)?,
-            _ => self.asked(node)?,
+            _ => self.requested(node)?,
         };
-        refuse_if(asked.is_some_and(vast), "a tensor of more than 2^27 elements", node)?;
+        refuse_if(
+            requested.is_some_and(exceeds_limit),
+            "a tensor of more than 2^27 elements",
+            node,
+        )?;
         let kept = self.kept(node);
         for (i, output) in node.output.iter().enumerate().filter(|(_, y)| !y.is_empty()) {
             // Inside branches and loops, no shapes are known but those of constants.
             let shape = if self.around.is_empty() { self.shapes.of(Some(output)) } else { None };
             let mut count = shape.map_or(1.0, |dims| dims.iter().map(size).product());
             if i == 0 && count != 0.0 {
-                count = asked.unwrap_or(1.0).max(count).max(kept);
+                count = requested.unwrap_or(1.0).max(count).max(kept);
             }
             count = given.get(i).copied().unwrap_or(1.0).max(count);
-            refuse_if(vast(count), "a tensor of more than 2^27 elements", node)?;
+            refuse_if(exceeds_limit(count), "a tensor of more than 2^27 elements", node)?;
             self.insert(output, count);
         }
         Ok(())

@@ -14,7 +14,7 @@ use crate::block::Header;
 use crate::block::chunks::segments;
 use crate::block::header::header_digest;
 use crate::crypto::Digest;
-use crate::finding::{Finding, PartName, Report, Verdict};
+use crate::finding::{Finding, Report, Section, Verdict};
 use crate::plain_file::open_plain;
 use crate::storage::{Storage, read_range};
 use crate::trust::{OwnedRing, Trust};
@@ -61,11 +61,11 @@ impl UnverifiedRing {
         };
         if actual_len < PREAMBLE_LEN {
             let reason = format!("not a ring: {actual_len} bytes are less than a preamble");
-            return refuse(PartName::File, 0..actual_len, reason);
+            return refuse(Section::File, 0..actual_len, reason);
         }
         let preamble = match Preamble::decode(&read_range(&*storage, 0..PREAMBLE_LEN)?) {
             Ok(preamble) => preamble,
-            Err(e) => return refuse(PartName::File, 0..PREAMBLE_LEN, format!("not a ring: {e}")),
+            Err(e) => return refuse(Section::File, 0..PREAMBLE_LEN, format!("not a ring: {e}")),
         };
         let (closure, wrong_count) = match locate_closure(&*storage, actual_len, preamble)? {
             Ok(located) => located,
@@ -75,7 +75,7 @@ impl UnverifiedRing {
         };
         let Some(layout) = Layout::of(&closure) else {
             let range = preamble.closure_range();
-            return refuse(PartName::Closure, range, "block lengths do not add up".to_owned());
+            return refuse(Section::Closure, range, "block lengths do not add up".to_owned());
         };
         let mut outline = Vec::from_iter(wrong_count);
         if preamble.file_len != layout.file_len {
@@ -83,15 +83,15 @@ impl UnverifiedRing {
                 "the preamble claims {} bytes, the closure {}",
                 preamble.file_len, layout.file_len
             );
-            outline.push(Finding::tampered(PartName::File, reason).at(16..PREAMBLE_LEN));
+            outline.push(Finding::tampered(Section::File, reason).at(16..PREAMBLE_LEN));
         }
         if actual_len > layout.file_len {
             let reason = format!("{} bytes follow the end", actual_len - layout.file_len);
-            outline.push(Finding::tampered(PartName::File, reason).at(layout.file_len..actual_len));
+            outline.push(Finding::tampered(Section::File, reason).at(layout.file_len..actual_len));
         }
         if actual_len < layout.file_len {
             let reason = format!("truncated: {} bytes are missing", layout.file_len - actual_len);
-            outline.push(Finding::tampered(PartName::File, reason).at(actual_len..layout.file_len));
+            outline.push(Finding::tampered(Section::File, reason).at(actual_len..layout.file_len));
         }
         Ok(Self { storage, closure, layout, actual_len, outline })
     }
@@ -104,7 +104,7 @@ impl UnverifiedRing {
     /// # Errors
     /// [`RingError::Refused`] with all findings.
     pub fn authenticate(self, trust: &Trust<'_>) -> Result<AuthenticRing, RingError> {
-        let (findings, headers) = self.examine_structure(trust);
+        let (findings, headers) = self.verify_structure(trust);
         self.conclude(findings, headers)
     }
 
@@ -119,8 +119,8 @@ impl UnverifiedRing {
         trust: &Trust<'_>,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<VerifiedRing, RingError> {
-        let (mut findings, headers) = self.examine_structure(trust);
-        findings.extend(self.examine_bodies(&headers, progress)?);
+        let (mut findings, headers) = self.verify_structure(trust);
+        findings.extend(self.verify_bodies(&headers, progress)?);
         self.conclude(findings, headers).map(VerifiedRing::from_checked)
     }
 
@@ -157,7 +157,7 @@ impl UnverifiedRing {
             _ => {
                 findings.sort_by_key(|f| (f.block.is_none(), f.block, f.part));
                 Err(RingError::Refused(Report {
-                    verdict: Report::judge(&findings),
+                    verdict: Report::verdict_of(&findings),
                     ring: Some(self.closure.ring_id),
                     digest: Some(self.closure.ring_digest()),
                     model_version: Some(self.closure.model_version),
@@ -169,19 +169,18 @@ impl UnverifiedRing {
     }
 
     /// Findings about everything but the bodies, and the headers that are the owner's.
-    fn examine_structure(&self, trust: &Trust<'_>) -> (Vec<Finding>, Vec<Option<Header>>) {
+    fn verify_structure(&self, trust: &Trust<'_>) -> (Vec<Finding>, Vec<Option<Header>>) {
         let count = self.closure.bodies.len();
         let closure_range =
             PREAMBLE_LEN..PREAMBLE_LEN + super::closure::closure_len(self.closure.count());
         if !self.closure.is_self_signed() {
             // The lengths that such a closure states are not worth a finding.
-            let finding =
-                Finding::tampered(PartName::Closure, "the owner's signature does not fit")
-                    .at(closure_range);
+            let finding = Finding::tampered(Section::Closure, "the owner's signature does not fit")
+                .at(closure_range);
             return (vec![finding], vec![None; count]);
         }
         let mut findings = self.outline.clone();
-        if let Some(finding) = trust.object_to(&self.closure.version()) {
+        if let Some(finding) = trust.refuse_version(&self.closure.version()) {
             let stop = finding.verdict == Verdict::Untrusted;
             findings.push(finding);
             if stop {
@@ -190,7 +189,7 @@ impl UnverifiedRing {
         }
         let headers: Vec<_> = (0..count)
             .into_par_iter()
-            .map(|i| match self.examine_header(i) {
+            .map(|i| match self.verify_header(i) {
                 Ok(header) => (Some(header), Vec::new()),
                 Err(found) => (None, found),
             })
@@ -198,23 +197,23 @@ impl UnverifiedRing {
         let (headers, found): (Vec<_>, Vec<_>) = headers.into_iter().unzip();
         findings.extend(found.into_iter().flatten());
         if let Some(all) = headers.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
-            findings.extend(super::verified::examine_sharing(&all));
-            findings.extend(super::verified::examine_wiring(&all));
+            findings.extend(super::verified::verify_sharing(&all));
+            findings.extend(super::verified::verify_wiring(&all));
         }
         (findings, headers)
     }
 
-    fn examine_header(&self, i: usize) -> Result<Header, Vec<Finding>> {
+    fn verify_header(&self, i: usize) -> Result<Header, Vec<Finding>> {
         let index = u32::try_from(i).unwrap_or(u32::MAX);
         let one = |f: Finding| Err(vec![f]);
         let (Some(range), Some(row)) = (self.layout.headers.get(i), self.closure.rows.get(i))
         else {
             return one(
-                Finding::tampered(PartName::Closure, "a row is missing").in_block(index, None)
+                Finding::tampered(Section::Closure, "a row is missing").in_block(index, None)
             );
         };
         let broken = |reason: String| {
-            one(Finding::tampered(PartName::Header, reason).in_block(index, None).at(range.clone()))
+            one(Finding::tampered(Section::Header, reason).in_block(index, None).at(range.clone()))
         };
         if range.end > self.actual_len {
             return broken("truncated".to_owned());
@@ -230,7 +229,7 @@ impl UnverifiedRing {
             Ok(header) => header,
             Err(e) => return broken(e.to_string()),
         };
-        let found = self.examine_fields(index, &header);
+        let found = self.verify_fields(index, &header);
         if found.is_empty() {
             Ok(header)
         } else {
@@ -244,32 +243,32 @@ impl UnverifiedRing {
     /// Explains why a header is not the one that the closure names. Its claims are used for nothing
     /// but this message.
     fn explain_header(&self, index: u32, bytes: &[u8]) -> Finding {
-        let plain = Finding::tampered(PartName::Header, "not the header that the closure names");
+        let plain = Finding::tampered(Section::Header, "not the header that the closure names");
         let Ok(header) = Header::decode(bytes) else { return plain };
         if !header.is_signed_by(&self.closure.owner) {
             return plain;
         }
         if header.ring_id != self.closure.ring_id {
             let reason = format!("an authentic block of another ring, {}", header.ring_id);
-            return Finding::tampered(PartName::Header, reason);
+            return Finding::tampered(Section::Header, reason);
         }
         if header.model_version != self.closure.model_version {
             let reason = format!(
                 "an authentic block of model version {}, in a ring of version {}",
                 header.model_version, self.closure.model_version
             );
-            return Finding::stale(PartName::Header, reason);
+            return Finding::stale(Section::Header, reason);
         }
         if header.index != index {
             let reason = format!("block {} stands in the place of block {index}", header.index);
-            return Finding::tampered(PartName::Header, reason);
+            return Finding::tampered(Section::Header, reason);
         }
-        Finding::stale(PartName::Header, "an authentic header of another sealing or granting")
+        Finding::stale(Section::Header, "an authentic header of another sealing or granting")
     }
 
     /// Checks a header that the closure names against the rest of the ring. A finding here means
     /// that the owner's software sealed nonsense; it is refused all the same.
-    fn examine_fields(&self, index: u32, header: &Header) -> Vec<Finding> {
+    fn verify_fields(&self, index: u32, header: &Header) -> Vec<Finding> {
         let c = &self.closure;
         let n = c.bodies.len();
         let i = index as usize;
@@ -285,27 +284,27 @@ impl UnverifiedRing {
                 && header.model_version == c.model_version
                 && header.index == index
                 && header.count == c.count(),
-            PartName::Header,
+            Section::Header,
             "header and closure disagree on ring, version, index or count",
         );
         check(
             header.body_digest == body(i),
-            PartName::Header,
+            Section::Header,
             "body digest differs from the closure's",
         );
         check(
             header.previous_body == body((i + n - 1) % n),
-            PartName::Link,
+            Section::Link,
             "the link to the block before does not fit",
         );
         check(
             header.next_body == body((i + 1) % n),
-            PartName::Link,
+            Section::Link,
             "the link to the block after does not fit",
         );
         check(
             c.rows.get(i).is_some_and(|r| r.body_len == header.body_len()),
-            PartName::Header,
+            Section::Header,
             "body length differs from the closure's",
         );
         let digest = crate::block::header::body_digest(header, |block| {
@@ -313,18 +312,14 @@ impl UnverifiedRing {
         });
         check(
             digest == Some(header.body_digest),
-            PartName::Header,
+            Section::Header,
             "chunk digests and shared bodies do not give the body digest",
         );
-        check(
-            header.is_signed_by(&c.owner),
-            PartName::Header,
-            "the owner's signature does not fit",
-        );
+        check(header.is_signed_by(&c.owner), Section::Header, "the owner's signature does not fit");
         found
     }
 
-    fn examine_bodies(
+    fn verify_bodies(
         &self,
         headers: &[Option<Header>],
         progress: &(dyn Fn(u64) + Sync),
@@ -340,7 +335,7 @@ impl UnverifiedRing {
         let mut bad = work
             .par_bridge()
             .map_init(Vec::new, |buf, (at, (header, body, segment))| {
-                let found = self.examine_segment(header, body, &segment, buf)?;
+                let found = self.verify_segment(header, body, &segment, buf)?;
                 progress(segment.body.end - segment.body.start);
                 Ok((at, found))
             })
@@ -352,7 +347,7 @@ impl UnverifiedRing {
     }
 
     /// One finding for each bad chunk of the segment.
-    fn examine_segment(
+    fn verify_segment(
         &self,
         header: &Header,
         body: &Range<u64>,
@@ -396,10 +391,10 @@ fn locate_closure(
             preamble.count,
             closure.count()
         );
-        return Ok(Ok((closure, Some(Finding::tampered(PartName::File, reason).at(12..16)))));
+        return Ok(Ok((closure, Some(Finding::tampered(Section::File, reason).at(12..16)))));
     }
     let refuse = |range: Range<u64>, reason: String| {
-        Ok(Err(Finding::tampered(PartName::Closure, reason).at(range)))
+        Ok(Err(Finding::tampered(Section::Closure, reason).at(range)))
     };
     let range = preamble.closure_range();
     if range.end > actual_len {

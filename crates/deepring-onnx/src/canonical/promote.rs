@@ -1,4 +1,4 @@
-//! Half precision widened to single: the engine computes in that anyway.
+//! Half precision promoted to single: the engine computes in that anyway.
 //!
 //! It would widen the parameters too, into copies of its own that no check of the parameters could
 //! see. Inputs and outputs keep their type, by a cast at each edge.
@@ -9,20 +9,20 @@ use deepring::DType;
 
 use super::graph::Graph;
 use crate::proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
-use crate::read::{ParamSource, Recipe, Store};
+use crate::read::{ElementStore, ParamSource, Recipe};
 use crate::scope;
 
 impl Graph {
     /// Makes every half-precision value inside the graph one of single precision; exact.
-    pub(crate) fn widen(&mut self) {
+    pub(crate) fn promote(&mut self) {
         for tensor in self.constants.values_mut() {
-            widen_tensor(tensor, &mut self.store);
+            promote_tensor(tensor, &mut self.store);
         }
         for value in self.value_info.values_mut() {
-            widen_value(value);
+            promote_value(value);
         }
         for node in &mut self.nodes {
-            widen_node(node, &mut self.store);
+            promote_node(node, &mut self.store);
         }
         let mut names = HashMap::new();
         let mut casts = Vec::new();
@@ -63,7 +63,7 @@ impl Graph {
     }
 }
 
-fn widen_node(node: &mut NodeProto, store: &mut Store) {
+fn promote_node(node: &mut NodeProto, store: &mut ElementStore) {
     if node.onnx_op() == "Cast" {
         let to = node.attr_int("to").and_then(|t| i32::try_from(t).ok());
         if to.and_then(DType::from_onnx).is_some_and(is_half) {
@@ -72,7 +72,7 @@ fn widen_node(node: &mut NodeProto, store: &mut Store) {
     }
     for attribute in &mut node.attribute {
         for tensor in attribute.t.as_deref_mut().into_iter().chain(&mut attribute.tensors) {
-            widen_tensor(tensor, store);
+            promote_tensor(tensor, store);
         }
     }
     for graph in scope::subgraphs_mut(node) {
@@ -80,19 +80,19 @@ fn widen_node(node: &mut NodeProto, store: &mut Store) {
     }
 }
 
-fn widen_subgraph(graph: &mut GraphProto, store: &mut Store) {
+fn widen_subgraph(graph: &mut GraphProto, store: &mut ElementStore) {
     for tensor in &mut graph.initializer {
-        widen_tensor(tensor, store);
+        promote_tensor(tensor, store);
     }
     for value in graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info) {
-        widen_value(value);
+        promote_value(value);
     }
     for node in &mut graph.node {
-        widen_node(node, store);
+        promote_node(node, store);
     }
 }
 
-fn widen_tensor(tensor: &mut TensorProto, store: &mut Store) {
+fn promote_tensor(tensor: &mut TensorProto, store: &mut ElementStore) {
     let Some(from) = tensor.dtype().filter(|d| is_half(*d)) else { return };
     if let Some(source) = store.of(tensor).cloned() {
         let wide = ParamSource::derived(Recipe::ToFloat { of: source, from });
@@ -101,7 +101,7 @@ fn widen_tensor(tensor: &mut TensorProto, store: &mut Store) {
     }
 }
 
-fn widen_value(value: &mut ValueInfoProto) {
+fn promote_value(value: &mut ValueInfoProto) {
     if half(value).is_some()
         && let Some(tensor) = value.r#type.as_mut().and_then(|t| t.tensor_type.as_mut())
     {

@@ -8,7 +8,7 @@ use crate::read::ImportError;
 
 impl Sizes<'_> {
     /// A lower bound of the number of elements, where constants tell one.
-    pub(super) fn asked(&self, node: &NodeProto) -> Result<Option<f64>, ImportError> {
+    pub(super) fn requested(&self, node: &NodeProto) -> Result<Option<f64>, ImportError> {
         let given = |arg: usize| node.arg(arg).map_or(1.0, |x| self.count(x));
         let product =
             |values: Option<Vec<f64>>| values.map(|v| v.iter().map(|x| x.abs()).product::<f64>());
@@ -75,14 +75,14 @@ impl Sizes<'_> {
     /// Sizes that are asked for, of some axes or of all.
     fn resized(&self, node: &NodeProto) -> Result<Option<f64>, ImportError> {
         let Some(sizes) = self.numbers(node.arg(3))? else { return Ok(None) };
-        let asked: f64 = sizes.iter().map(|n| n.abs()).product();
+        let requested: f64 = sizes.iter().map(|n| n.abs()).product();
         let (Some(axes), Some(dims)) = (node.attr_ints("axes"), self.dims(node.arg(0))) else {
-            return Ok(Some(asked));
+            return Ok(Some(requested));
         };
         let rank = dims.len() as i64;
         let is_asked = |i: usize| axes.iter().any(|a| *a == i as i64 || *a + rank == i as i64);
         let others = dims.iter().enumerate().filter(|(i, _)| !is_asked(*i)).map(|(_, d)| d);
-        Ok(Some(asked * others.product::<f64>()))
+        Ok(Some(requested * others.product::<f64>()))
     }
 
     /// The largest of what the engine makes on the way: it takes in one operand after the other, and keeps each letter that is

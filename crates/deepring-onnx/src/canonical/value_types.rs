@@ -10,7 +10,7 @@ use crate::scope;
 
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ValueType {
     /// A tensor of that element type.
     Tensor(DType),
     /// A sequence or optional: nothing that could pass from one block to another.
@@ -18,56 +18,62 @@ pub(crate) enum Kind {
 }
 
 /// Kinds of all values of the graph. Nodes must be in order.
-pub(crate) fn infer(graph: &Graph) -> HashMap<String, Kind> {
-    let mut kinds: HashMap<String, Kind> = HashMap::new();
+pub(crate) fn infer(graph: &Graph) -> HashMap<String, ValueType> {
+    let mut value_types: HashMap<String, ValueType> = HashMap::new();
     for (name, tensor) in &graph.constants {
-        kinds.insert(name.clone(), tensor.dtype().map_or(Kind::Other, Kind::Tensor));
+        value_types
+            .insert(name.clone(), tensor.dtype().map_or(ValueType::Other, ValueType::Tensor));
     }
     for value in &graph.inputs {
         if let Some(name) = &value.name {
-            kinds.insert(name.clone(), declared(value).unwrap_or(Kind::Tensor(DType::F32)));
+            value_types
+                .insert(name.clone(), declared(value).unwrap_or(ValueType::Tensor(DType::F32)));
         }
     }
     for node in &graph.nodes {
-        let body = of_body(node, &kinds);
+        let body = of_body(node, &value_types);
         for (index, output) in node.output.iter().enumerate().filter(|(_, o)| !o.is_empty()) {
             let declared = graph.value_info.get(output).and_then(declared);
             let from_body = || body.get(index).copied().flatten();
-            let of = |name: &str| kinds.get(name).copied();
+            let of = |name: &str| value_types.get(name).copied();
             let kind = declared.or_else(from_body).unwrap_or_else(|| of_output(node, index, of));
-            kinds.insert(output.clone(), kind);
+            value_types.insert(output.clone(), kind);
         }
     }
     for value in &graph.outputs {
         if let (Some(name), Some(kind)) = (&value.name, declared(value)) {
-            kinds.insert(name.clone(), kind);
+            value_types.insert(name.clone(), kind);
         }
     }
-    kinds
+    value_types
 }
 
-fn declared(value: &ValueInfoProto) -> Option<Kind> {
+fn declared(value: &ValueInfoProto) -> Option<ValueType> {
     let r#type = value.r#type.as_ref()?;
     let other = r#type.sequence_type.is_some()
         || r#type.map_type.is_some()
         || r#type.sparse_tensor_type.is_some()
         || r#type.optional_type.is_some();
     if other {
-        return Some(Kind::Other);
+        return Some(ValueType::Other);
     }
-    DType::from_onnx(r#type.tensor_type.as_ref()?.elem_type?).map(Kind::Tensor)
+    DType::from_onnx(r#type.tensor_type.as_ref()?.elem_type?).map(ValueType::Tensor)
 }
 
-fn of_output(node: &NodeProto, index: usize, kind: impl Fn(&str) -> Option<Kind>) -> Kind {
+fn of_output(
+    node: &NodeProto,
+    index: usize,
+    kind: impl Fn(&str) -> Option<ValueType>,
+) -> ValueType {
     use DType::{Bool, F32, I32, I64, U8};
     let of = |arg: usize| node.arg(arg).and_then(&kind);
     let first = || {
         let mut args = (0..node.input.len()).filter_map(of);
-        args.find(|k| *k != Kind::Other).unwrap_or(Kind::Tensor(F32))
+        args.find(|k| *k != ValueType::Other).unwrap_or(ValueType::Tensor(F32))
     };
     let attr_type = |name: &str, default: DType| {
         let code = node.attr_int(name).and_then(|c| i32::try_from(c).ok());
-        Kind::Tensor(code.and_then(DType::from_onnx).unwrap_or(default))
+        ValueType::Tensor(code.and_then(DType::from_onnx).unwrap_or(default))
     };
     match (node.op(), index) {
         (
@@ -76,28 +82,28 @@ fn of_output(node: &NodeProto, index: usize, kind: impl Fn(&str) -> Option<Kind>
             _,
         )
         | ("TopK" | "MaxPool", 1)
-        | ("Unique", 1..) => Kind::Tensor(I64),
+        | ("Unique", 1..) => ValueType::Tensor(I64),
         (
             "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor"
             | "Not" | "IsNaN" | "IsInf",
             _,
         )
-        | ("Dropout", 1) => Kind::Tensor(Bool),
+        | ("Dropout", 1) => ValueType::Tensor(Bool),
         ("Cast", _) => attr_type("to", F32),
         ("BitCast", _) => attr_type("to", F32),
-        ("CastLike", _) => of(1).unwrap_or(Kind::Tensor(F32)),
+        ("CastLike", _) => of(1).unwrap_or(ValueType::Tensor(F32)),
         ("QuantizeLinear", _) => match node.attr_int("output_dtype") {
             Some(code) if code != 0 => attr_type("output_dtype", U8),
-            _ => of(2).unwrap_or(Kind::Tensor(U8)),
+            _ => of(2).unwrap_or(ValueType::Tensor(U8)),
         },
-        ("DynamicQuantizeLinear", 0 | 2) => Kind::Tensor(U8),
-        ("DynamicQuantizeLinear", _) => Kind::Tensor(F32),
-        ("DequantizeLinear", _) => of(1).unwrap_or(Kind::Tensor(F32)),
-        ("MatMulInteger" | "ConvInteger", _) => Kind::Tensor(I32),
-        ("QLinearConv" | "QLinearMatMul", _) => of(7).unwrap_or(Kind::Tensor(U8)),
+        ("DynamicQuantizeLinear", 0 | 2) => ValueType::Tensor(U8),
+        ("DynamicQuantizeLinear", _) => ValueType::Tensor(F32),
+        ("DequantizeLinear", _) => of(1).unwrap_or(ValueType::Tensor(F32)),
+        ("MatMulInteger" | "ConvInteger", _) => ValueType::Tensor(I32),
+        ("QLinearConv" | "QLinearMatMul", _) => of(7).unwrap_or(ValueType::Tensor(U8)),
         ("ConstantOfShape", _) => {
             let value = node.attr("value").and_then(|a| a.t.as_deref());
-            Kind::Tensor(value.and_then(|t| t.dtype()).unwrap_or(F32))
+            ValueType::Tensor(value.and_then(|t| t.dtype()).unwrap_or(F32))
         }
         ("RandomNormal" | "RandomUniform", _) => attr_type("dtype", F32),
         ("RandomNormalLike" | "RandomUniformLike" | "EyeLike", _)
@@ -106,21 +112,21 @@ fn of_output(node: &NodeProto, index: usize, kind: impl Fn(&str) -> Option<Kind>
             attr_type("dtype", F32)
         }
         ("Multinomial", _) => attr_type("dtype", I32),
-        ("Where", _) => of(1).or_else(|| of(2)).unwrap_or(Kind::Tensor(F32)),
-        ("OneHot", _) => of(2).unwrap_or(Kind::Tensor(F32)),
-        ("GatherBlockQuantized", _) => of(2).unwrap_or(Kind::Tensor(F32)),
+        ("Where", _) => of(1).or_else(|| of(2)).unwrap_or(ValueType::Tensor(F32)),
+        ("OneHot", _) => of(2).unwrap_or(ValueType::Tensor(F32)),
+        ("GatherBlockQuantized", _) => of(2).unwrap_or(ValueType::Tensor(F32)),
         (
             "SequenceConstruct" | "SequenceEmpty" | "SequenceInsert" | "SequenceErase"
             | "SplitToSequence" | "Optional",
             _,
-        ) => Kind::Other,
-        ("ConcatFromSequence" | "SequenceAt", _) => Kind::Tensor(F32),
+        ) => ValueType::Other,
+        ("ConcatFromSequence" | "SequenceAt", _) => ValueType::Tensor(F32),
         _ => first(),
     }
 }
 
 /// Kinds of the outputs of a node with a body, from the body's own outputs.
-fn of_body(node: &NodeProto, outer: &HashMap<String, Kind>) -> Vec<Option<Kind>> {
+fn of_body(node: &NodeProto, outer: &HashMap<String, ValueType>) -> Vec<Option<ValueType>> {
     let body = ["then_branch", "body"].into_iter().find_map(|n| node.attr(n)?.g.as_deref());
     let Some(body) = body else { return Vec::new() };
     let inner = inside(body, outer, &given(node, outer));
@@ -134,10 +140,13 @@ fn of_body(node: &NodeProto, outer: &HashMap<String, Kind>) -> Vec<Option<Kind>>
 }
 
 /// What the inputs of a node's body are of that does not say so.
-pub(super) fn given(node: &NodeProto, outer: &HashMap<String, Kind>) -> Vec<Option<Kind>> {
+pub(super) fn given(
+    node: &NodeProto,
+    outer: &HashMap<String, ValueType>,
+) -> Vec<Option<ValueType>> {
     let of = |i: usize| match (node.onnx_op(), i) {
-        ("Loop", 0) => Some(Kind::Tensor(DType::I64)),
-        ("Loop", 1) => Some(Kind::Tensor(DType::Bool)),
+        ("Loop", 0) => Some(ValueType::Tensor(DType::I64)),
+        ("Loop", 1) => Some(ValueType::Tensor(DType::Bool)),
         _ => outer.get(node.arg(i)?).copied(),
     };
     (0..node.input.len()).map(of).collect()
@@ -146,13 +155,13 @@ pub(super) fn given(node: &NodeProto, outer: &HashMap<String, Kind>) -> Vec<Opti
 /// Kinds of the values inside a branch or loop, and of what it takes from the graph around it.
 pub(super) fn inside(
     body: &GraphProto,
-    outer: &HashMap<String, Kind>,
-    given: &[Option<Kind>],
-) -> HashMap<String, Kind> {
-    let mut inner: HashMap<String, Kind> = HashMap::new();
+    outer: &HashMap<String, ValueType>,
+    given: &[Option<ValueType>],
+) -> HashMap<String, ValueType> {
+    let mut inner: HashMap<String, ValueType> = HashMap::new();
     for tensor in &body.initializer {
         if let (Some(name), Some(dtype)) = (&tensor.name, tensor.dtype()) {
-            inner.insert(name.clone(), Kind::Tensor(dtype));
+            inner.insert(name.clone(), ValueType::Tensor(dtype));
         }
     }
     for (i, value) in body.input.iter().enumerate() {
@@ -161,7 +170,7 @@ pub(super) fn inside(
             inner.insert(name.clone(), kind);
         }
     }
-    let taken = |inner: &mut HashMap<String, Kind>, name: &str| {
+    let taken = |inner: &mut HashMap<String, ValueType>, name: &str| {
         if let (false, Some(kind)) = (inner.contains_key(name), outer.get(name)) {
             inner.insert(name.to_owned(), *kind);
         }

@@ -12,8 +12,8 @@ use deepring_infer::{RunError, Session};
 use super::super::edit::RingEdit;
 use super::compare::Change;
 use super::{
-    Detection, Place, Reported, RingTrial, RingTrialError, Scenario, Tampered, answers, each_once,
-    furthest, located,
+    Detection, Reported, RingTrial, RingTrialError, Scenario, TamperTarget, Tampered, answers,
+    each_once, furthest, located,
 };
 use crate::ring::file::RingFile;
 use crate::samples::Samples;
@@ -42,7 +42,7 @@ impl RingTrial {
     ) -> Result<Detection, RingTrialError> {
         let (place, touched, forms) = self.forms(change)?;
         let target = self.path("presented.ring");
-        let mut met = Detection {
+        let mut detection = Detection {
             place,
             touched,
             detected: !forms.is_empty(),
@@ -61,25 +61,29 @@ impl RingTrial {
             replace_file(&target, &form.bytes)?;
             let reception = self.receive(&target, samples, clean)?;
             let refusal = reception.findings.first().map(ToString::to_string).unwrap_or_default();
-            met.detected &= !reception.findings.is_empty();
-            met.answers_given += reception.given;
-            met.answers_wrong += reception.wrong;
-            met.answers_off_by = met.answers_off_by.max(reception.off);
+            detection.detected &= !reception.findings.is_empty();
+            detection.answers_given += reception.given;
+            detection.answers_wrong += reception.wrong;
+            detection.answers_off_by = detection.answers_off_by.max(reception.off);
             // The first form leaves the closure alone, so it is the one in which a place can be named.
             if at == 0 {
-                met.refusal.clone_from(&refusal);
-                met.named = each_once(reception.findings.iter().map(Reported::of));
+                detection.refusal.clone_from(&refusal);
+                detection.named = each_once(reception.findings.iter().map(Reported::of));
             }
             let (how, verdict) = (form.how, reception.verdict);
-            met.presented.push(Scenario { how, verdict, refusal });
-            met.repair_ms += self.restore(&target)?;
-            met.recovered &= self.answers_of(&target, samples)?.is_some_and(|a| a == clean);
+            detection.presented.push(Scenario { how, verdict, refusal });
+            detection.repair_ms += self.restore(&target)?;
+            detection.recovered &= self.answers_of(&target, samples)?.is_some_and(|a| a == clean);
         }
-        (met.located, met.located_tensor) = located(&met.touched, &met.named);
-        Ok(met)
+        (detection.located, detection.located_tensor) =
+            located(&detection.touched, &detection.named);
+        Ok(detection)
     }
 
-    fn forms(&self, change: &Change) -> Result<(Place, Vec<Tampered>, Vec<Form>), RingTrialError> {
+    fn forms(
+        &self,
+        change: &Change,
+    ) -> Result<(TamperTarget, Vec<Tampered>, Vec<Form>), RingTrialError> {
         let clean = &self.clean.file;
         Ok(match change {
             Change::Parameters(edits) => {
@@ -89,7 +93,7 @@ impl RingTrial {
                     let bytes = self.flipped(edits)?.bytes().to_vec();
                     forms.push(Form { how: "bits of the ciphertext flipped", bytes });
                 }
-                (Place::AtRest, touched, forms)
+                (TamperTarget::AtRest, touched, forms)
             }
             Change::Blocks { touched, edits, rebuilt, theirs } => {
                 let mut overwritten = self.flipped(edits)?;
@@ -108,7 +112,7 @@ impl RingTrial {
                         bytes: transplanted.bytes().to_vec(),
                     },
                 ];
-                (Place::AtRest, touched.clone(), forms)
+                (TamperTarget::AtRest, touched.clone(), forms)
             }
             Change::Ring { touched, theirs } => {
                 let forms = vec![
@@ -125,7 +129,7 @@ impl RingTrial {
                         bytes: theirs.behind(clean),
                     },
                 ];
-                (Place::WholeRing, touched.clone(), forms)
+                (TamperTarget::WholeRing, touched.clone(), forms)
             }
         })
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::path::{Place, Walk};
+use crate::path::{PathWalk, Place};
 
 /// Where a path led when it was walked, and the names on the way.
 ///
@@ -11,7 +11,7 @@ use crate::path::{Place, Walk};
 /// the one that was looked at, locked or checked; so a path is walked once, and everything kept,
 /// read, bound and written after that is where this walk led.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Way {
+pub struct ResolvedPath {
     given: PathBuf,
     entry: PathBuf,
     place: PathBuf,
@@ -19,20 +19,20 @@ pub struct Way {
     through_a_descriptor: bool,
 }
 
-impl Way {
+impl ResolvedPath {
     /// Walks a path, whether or not anything is there.
     ///
     /// # Errors
     /// As [`resolved`](crate::resolved).
     pub fn of(path: &Path) -> io::Result<Self> {
-        let walk = Walk::of(path)?;
+        let walk = PathWalk::of(path)?;
         let mut names = vec![walk.given];
         for name in walk.names {
             if !names.contains(&name) {
                 names.push(name);
             }
         }
-        let Walk { entry, place, through_a_descriptor, .. } = walk;
+        let PathWalk { entry, place, through_a_descriptor, .. } = walk;
         Ok(Self { given: path.into(), entry, place, names, through_a_descriptor })
     }
 
