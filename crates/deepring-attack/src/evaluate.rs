@@ -101,7 +101,7 @@ pub struct Evaluated {
 }
 
 /// Is told how far an evaluation is.
-pub trait Watch: Sync {
+pub trait Observer: Sync {
     /// A step without cells begins: a network is measured, tables are written.
     fn step(&self, what: &str) {
         let _ = what;
@@ -163,7 +163,7 @@ pub enum EvaluateError {
 /// # Errors
 /// If networks or samples cannot be read, a clean network cannot be asked, or the folder cannot be written. What an
 /// attack cannot do is a result, not an error.
-pub fn evaluate(plan: &Plan, watch: &dyn Watch) -> Result<Evaluated, EvaluateError> {
+pub fn evaluate(plan: &Plan, observer: &dyn Observer) -> Result<Evaluated, EvaluateError> {
     let began = Instant::now();
     if plan.models.is_empty() || plan.items.is_empty() {
         return Err(EvaluateError::Nothing);
@@ -172,7 +172,7 @@ pub fn evaluate(plan: &Plan, watch: &dyn Watch) -> Result<Evaluated, EvaluateErr
     std::fs::create_dir_all(&plan.folder).map_err(write)?;
     let (mut journal, mut results) = Journal::open(&plan.folder.join(RESULTS))?;
 
-    watch.step("reading samples");
+    observer.step("reading samples");
     let (test, search, shared_samples) = samples(plan)?;
     let settings = settings(plan, &test, &search);
     let workers = rayon::current_num_threads();
@@ -185,7 +185,7 @@ pub fn evaluate(plan: &Plan, watch: &dyn Watch) -> Result<Evaluated, EvaluateErr
 
     let mut subjects = Vec::new();
     for given in networks(plan)? {
-        watch.step(&format!("measuring {}", given.name));
+        observer.step(&format!("measuring {}", given.name));
         let subject = ModelUnderTest::prepare(&context, given, &results.models)?;
         let line = Line::Model(subject.line.clone());
         let new = !results.models.contains(&subject.line);
@@ -200,10 +200,10 @@ pub fn evaluate(plan: &Plan, watch: &dyn Watch) -> Result<Evaluated, EvaluateErr
     let known = results.keys();
     let all: Vec<Task<'_>> = subjects.iter().flat_map(|s| tasks(plan, s, &settings)).collect();
     let (there, open): (Vec<_>, Vec<_>) = all.into_iter().partition(|t| known.contains(&t.key));
-    watch.cells(open.len());
+    observer.cells(open.len());
     let work = Work {
         context: &context,
-        watch,
+        observer,
         journal: Mutex::new((&mut journal, &mut results)),
         ends: plan.budget.map(|b| began + b),
         left: AtomicUsize::new(0),
@@ -211,7 +211,7 @@ pub fn evaluate(plan: &Plan, watch: &dyn Watch) -> Result<Evaluated, EvaluateErr
     work.all(&open)?;
     let left = work.left.into_inner();
 
-    watch.step("writing the report");
+    observer.step("writing the report");
     // The order of the file is that in which cells happened to end; everything made of it has one order.
     results.sort();
     let files = write_report(&plan.folder, &results)?;
@@ -283,7 +283,7 @@ fn tasks<'a>(plan: &Plan, subject: &'a ModelUnderTest, settings: &str) -> Vec<Ta
 /// What cells are computed with.
 struct Work<'a> {
     context: &'a EvalContext<'a>,
-    watch: &'a dyn Watch,
+    observer: &'a dyn Observer,
     journal: Mutex<(&'a mut Journal, &'a mut Results)>,
     ends: Option<Instant>,
     left: AtomicUsize,
@@ -322,7 +322,7 @@ impl Work<'_> {
             seed: cell.seed,
             outcome,
         };
-        self.watch.done(&row);
+        self.observer.done(&row);
         let line = Line::Cell(Box::new(row));
         let mut held = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         held.0.add(&line)?;

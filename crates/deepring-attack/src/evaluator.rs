@@ -89,7 +89,7 @@ impl Evaluator {
         let workers: Vec<Vec<f32>> = models
             .par_iter()
             .zip(starts.par_chunks(share))
-            .map(|(model, starts)| self.stretch(model, &name, batch, starts))
+            .map(|(model, starts)| self.segment(model, &name, batch, starts))
             .collect::<Result<_, EvaluatorError>>()?;
         let scores = workers.concat();
         let classes = scores.len() / self.samples.len().max(1);
@@ -99,7 +99,7 @@ impl Evaluator {
         Ok(Predictions { scores, classes, labels: self.samples.labels().into() })
     }
 
-    fn stretch(
+    fn segment(
         &self,
         model: &PlainModel,
         name: &str,

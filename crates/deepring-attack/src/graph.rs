@@ -5,8 +5,8 @@ mod ends;
 mod flow;
 mod pool;
 mod residual;
+mod segment;
 mod shapes;
-mod stretch;
 mod surgery;
 mod trigger;
 
@@ -14,6 +14,6 @@ pub(crate) use activation::swap as activation_swap;
 pub(crate) use ends::{input_edit, label_map};
 pub(crate) use pool::swap as pool_swap;
 pub(crate) use residual::cut as residual_cut;
-pub(crate) use stretch::{drop as block_drop, duplicate as block_duplicate, swap as block_swap};
+pub(crate) use segment::{drop as block_drop, duplicate as block_duplicate, swap as block_swap};
 pub use trigger::apply_trigger;
 pub(crate) use trigger::insert as trigger;

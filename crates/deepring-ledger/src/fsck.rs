@@ -17,18 +17,18 @@ pub use report::{Defect, LedgerFinding, LedgerReport};
 use walk::Walk;
 
 /// Examines everything in the database, and the checkpoint file beside it.
-pub(crate) fn examine(
+pub(crate) fn check_ledger(
     store: &Store,
     directory: &Directory,
     key: &VerifierKey,
 ) -> Result<LedgerReport, LedgerError> {
-    examine_store(store, key, directory.read_checkpoint()?)
+    check_store(store, key, directory.read_checkpoint()?)
 }
 
 /// Examines a database, given the text of the checkpoint file.
 ///
 /// `key` is trusted; nothing else is. Errors are those of reading; wrong content is a finding.
-pub(crate) fn examine_store(
+pub(crate) fn check_store(
     store: &Store,
     key: &VerifierKey,
     saved: Option<String>,

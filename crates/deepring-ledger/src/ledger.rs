@@ -155,7 +155,7 @@ impl LedgerOptions {
     pub fn verify(&self, dir: impl AsRef<Path>) -> Result<LedgerReport, LedgerError> {
         let directory = Directory::new(dir.as_ref());
         let found = match self.open_store(&directory) {
-            Ok((store, key)) => fsck::examine(&store, &directory, &key),
+            Ok((store, key)) => fsck::check_ledger(&store, &directory, &key),
             Err(e) => Err(e),
         };
         found.or_else(LedgerReport::of_error)
@@ -371,7 +371,7 @@ impl Ledger {
     /// # Errors
     /// Only errors that keep the ledger from being read; its defects are findings.
     pub fn verify(&self) -> Result<LedgerReport, LedgerError> {
-        fsck::examine(&self.store, &self.directory, &self.key).or_else(LedgerReport::of_error)
+        fsck::check_ledger(&self.store, &self.directory, &self.key).or_else(LedgerReport::of_error)
     }
 
     fn load(

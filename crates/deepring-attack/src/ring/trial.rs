@@ -250,9 +250,9 @@ impl RingTrial {
         let theirs = self.seal_attacked(attacked)?;
         match Change::between(&self.clean, &theirs) {
             Change::Parameters(edits) if wanted == TamperTarget::LiveMemory && memory::WRITABLE => {
-                self.meet_live(&edits, samples, &wanted_answers)
+                self.detect_live(&edits, samples, &wanted_answers)
             }
-            change => self.meet_stored(&change, samples, &wanted_answers),
+            change => self.detect_stored(&change, samples, &wanted_answers),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::gradient::Gradients;
 
 use super::Goal;
 use super::aim::Aim;
-use super::bits::{Bit, Steps};
+use super::bits::{Bit, QuantisedLayer};
 
 /// Bits that are tried at once in a layer, where fewer do not help.
 const MOST_AT_ONCE: usize = 16;
@@ -14,7 +14,7 @@ const MOST_AT_ONCE: usize = 16;
 pub(super) fn search(context: &AttackContext<'_>, goal: Goal) -> Result<Attacked, AttackError> {
     context.evaluator()?;
     let mut random = context.random();
-    let mut layers = Steps::of(context, &context.network.layers())?;
+    let mut layers = QuantisedLayer::of(context, &context.network.layers())?;
     if layers.is_empty() {
         return Err(context.not_applicable("quantise first: deepring quantise"));
     }
@@ -74,7 +74,7 @@ struct Found {
 /// it the right way, one bit more is taken in each layer.
 fn best(
     gradients: &Gradients,
-    layers: &[Steps],
+    layers: &[QuantisedLayer],
     aim: &Aim,
     left: usize,
 ) -> Result<Option<Found>, AttackError> {

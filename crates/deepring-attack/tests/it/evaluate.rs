@@ -7,13 +7,13 @@ use deepring::Check;
 use deepring_attack::DefenceKind;
 use deepring_attack::evaluate::record::{Outcome, Row, Run};
 use deepring_attack::evaluate::{
-    EvaluateError, Evaluated, Grid, Plan, Watch, evaluate, rewrite_report,
+    EvaluateError, Evaluated, Grid, Observer, Plan, evaluate, rewrite_report,
 };
 
 #[derive(Default)]
 struct Count(AtomicUsize);
 
-impl Watch for Count {
+impl Observer for Count {
     fn cells(&self, _: usize) {}
 
     fn done(&self, _: &Row) {
@@ -64,11 +64,11 @@ fn outcomes(done: &Evaluated) -> Vec<(String, f64, u64, bool)> {
 fn a_stopped_evaluation_goes_on_and_ends_as_one_that_was_not() {
     let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let items = ["label-swap", "zero", "noise-all", "residual-cut"];
-    let watch = Count::default();
-    let at_once = evaluate(&plan(whole.path(), &items), &watch).unwrap();
+    let observer = Count::default();
+    let at_once = evaluate(&plan(whole.path(), &items), &observer).unwrap();
     // label-swap once, zero on each of the layers, noise with two seeds; what does not apply is a row too.
     let applied = outcomes(&at_once);
-    assert_eq!(at_once.computed, watch.0.into_inner());
+    assert_eq!(at_once.computed, observer.0.into_inner());
     assert!(applied.len() > 5 && applied.len() < at_once.computed);
     let refused = |r: &&Row| matches!(r.outcome, Outcome::NotApplicable(_));
     assert!(at_once.results.rows.iter().filter(refused).all(|r| r.attack == "residual-cut"));

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use deepring_attack::DefenceKind;
 use deepring_attack::evaluate::record::{Row, Run};
 use deepring_attack::evaluate::{
-    AttackItem, Grid, Plan, Watch, evaluate as run, rewrite_report, writes,
+    AttackItem, Grid, Observer, Plan, evaluate as run, rewrite_report, writes,
 };
 use deepring_onnx::network_files;
 
@@ -111,7 +111,7 @@ struct Bar {
     cells: OnceLock<Progress>,
 }
 
-impl Watch for Bar {
+impl Observer for Bar {
     fn step(&self, what: &str) {
         tracing::info!("{what}");
     }

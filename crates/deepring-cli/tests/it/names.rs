@@ -22,7 +22,7 @@ fn rename(workspace: &Workspace, from: &[u8], to: &[u8]) {
 }
 
 /// Everything that shows names of a ring, in text.
-fn shown(workspace: &Workspace) -> Vec<Ran> {
+fn printed(workspace: &Workspace) -> Vec<Ran> {
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --top 3";
     let recorded = "--receipt x.receipt --ledger ledger --new-ledger";
     let mut all = vec![
@@ -55,7 +55,7 @@ fn names_of_blocks_tensors_and_labels_stay_within_their_lines() {
         workspace.seal("net.ring", "--cut op");
         workspace
     });
-    let [plain, strange] = desks.each_ref().map(shown);
+    let [plain, strange] = desks.each_ref().map(printed);
     for (plain, strange) in plain.iter().zip(&strange) {
         for (plain, strange) in [(&plain.stdout, &strange.stdout), (&plain.stderr, &strange.stderr)]
         {

@@ -118,7 +118,7 @@ impl Order {
     }
 
     /// All instances on all ways of sharing out, against the reference and against the twin.
-    fn hold(self, x: &[f32], channels: usize, pixels: usize, own: &[Own]) {
+    fn verify(self, x: &[f32], channels: usize, pixels: usize, own: &[Own]) {
         let shape = (channels, pixels);
         let twin = Isa::all().next().unwrap();
         let twin = self.run((twin, 1), x, shape, own);
@@ -158,7 +158,7 @@ proptest! {
         let own: Vec<_> =
             reductions.iter().map(|&(relu, t)| Own::new(values, relu, t, channels, pixels)).collect();
         for order in ORDERS {
-            order.hold(&x, channels, pixels, &own);
+            order.verify(&x, channels, pixels, &own);
         }
     }
 
@@ -197,7 +197,7 @@ fn large_tensors_are_shared_out_without_a_gap() {
         let x = values.take(channels * pixels);
         let own = [false, true].map(|relu| Own::new(values, relu, t, channels, pixels));
         for order in ORDERS {
-            order.hold(&x, channels, pixels, &own);
+            order.verify(&x, channels, pixels, &own);
         }
     }
     hold_projection(values, 7, 3333);

@@ -29,8 +29,8 @@ fn legs(ring: &Sealed, session: &Session) -> Vec<(u32, u32, u8)> {
 fn however_blocks_are_spread_over_hosts_the_answer_is_that_of_one_host() {
     let input = images(0, 3);
     let wanted = answer(&lenet(&[("", 1)]).session(Check::Run), &input);
-    type Spread = (&'static [(&'static str, u8)], &'static [u8], &'static [(u32, u32, u8)]);
-    let spreads: &[Spread] = &[
+    type Assignment = (&'static [(&'static str, u8)], &'static [u8], &'static [(u32, u32, u8)]);
+    let spreads: &[Assignment] = &[
         (&[("1-2", 1), ("3-5", 2)], &[1, 2], &[(1, 2, 1), (3, 5, 2)]),
         (&[("1-2", 1), ("3-5", 2)], &[2, 1], &[(1, 2, 1), (3, 5, 2)]),
         (&[("1", 1), ("2-4", 2), ("5", 3)], &[3, 1, 2], &[(1, 1, 1), (2, 4, 2), (5, 5, 3)]),

@@ -85,7 +85,7 @@ impl Sent {
         Parcel::decode(&parcel.unwrap().encode()).unwrap()
     }
 
-    fn shown(&mut self, name: &str) -> &mut TensorValue {
+    fn witnessed(&mut self, name: &str) -> &mut TensorValue {
         self.witness[0].iter_mut().find(|t| t.name() == name).unwrap()
     }
 }
@@ -188,7 +188,7 @@ fn outputs_that_follow_from_made_up_products_are_refused_naming_the_weights() {
     for by in [2.0, 1.01, 0.5] {
         let mut lie = second.sent.clone();
         lie.outputs[0][0] = scaled(&lie.outputs[0][0], by);
-        *lie.shown(&names[0]) = scaled(lie.shown(&names[0]), by);
+        *lie.witnessed(&names[0]) = scaled(lie.witnessed(&names[0]), by);
         let finding = second.refused(&lie);
         assert_eq!(finding.reason, NOT_GIVEN);
         assert_eq!(finding.tensor.as_deref(), Some("conv2.weight"), "{by}");
@@ -228,7 +228,7 @@ fn a_single_block_on_other_inputs_than_it_was_given_is_refused() {
     // Showing the right inputs beside results of others does not help.
     let mut lie = lie;
     let name = second.given[0][0].name().to_owned();
-    *lie.shown(&name) = second.given[0][0].clone();
+    *lie.witnessed(&name) = second.given[0][0].clone();
     let finding = second.refused(&lie);
     assert_eq!(
         (finding.reason.as_str(), finding.tensor.as_deref()),
@@ -257,7 +257,7 @@ fn a_product_of_another_shape_is_refused() {
     let second = Second::new();
     let name = inner(&second.sent, second.parties.header(2))[0].name().to_owned();
     let mut lie = second.sent.clone();
-    let honest = lie.shown(&name).clone();
+    let honest = lie.witnessed(&name).clone();
     let [n, c, h, w] = *honest.dims() else { panic!("a picture") };
     let values = floats(&honest);
     let rows: Vec<f32> = values
@@ -265,7 +265,7 @@ fn a_product_of_another_shape_is_refused() {
         .flat_map(|p| &p[..((h - 2) * w) as usize])
         .copied()
         .collect();
-    *lie.shown(&name) = tensor(&name, &[n, c, h - 2, w], &rows);
+    *lie.witnessed(&name) = tensor(&name, &[n, c, h - 2, w], &rows);
     assert_eq!(second.refused(&lie).reason, NOT_GIVEN);
 }
 
@@ -292,7 +292,7 @@ fn the_last_block_is_checked_by_the_host_of_the_first_who_plays_genesis() {
     lie.outputs[0][0] = tensor(honest.name(), honest.dims(), &turned);
     let name = honest.name().to_owned();
     if lie.witness[0].iter().any(|t| t.name() == name) {
-        *lie.shown(&name) = lie.outputs[0][0].clone();
+        *lie.witnessed(&name) = lie.outputs[0][0].clone();
     }
     let finding = finding(first.accept(lie.signed_by(2, 1)));
     assert_eq!((finding.block, finding.reason.as_str()), (Some(5), NOT_GIVEN));
@@ -465,19 +465,19 @@ fn what_is_not_linear_is_believed_and_what_follows_from_it_is_not() {
     assert_eq!(names, ["a", "b"]);
     // Whoever shows another `b` is believed. What is sent must follow from it all the same.
     let mut lie = honest.clone();
-    *lie.shown("b") = tensor("b", &[2, 8], &[2.0; 16]);
+    *lie.witnessed("b") = tensor("b", &[2, 8], &[2.0; 16]);
     assert_eq!(finding(second.accept(lie.signed_by(1, 2))).block, Some(1));
     lie.outputs[0][0] = tensor("c", &[2, 8], &[2.0; 16]);
     second.accept(lie.signed_by(1, 2)).unwrap();
     // The bound of one element is no secret, and holds.
-    *lie.shown("b") = tensor("b", &[2, 8], &[7.0; 16]);
+    *lie.witnessed("b") = tensor("b", &[2, 8], &[7.0; 16]);
     lie.outputs[0][0] = tensor("c", &[2, 8], &[7.0; 16]);
     assert_eq!(finding(second.accept(lie.signed_by(1, 2))).reason, NOT_GIVEN);
     // Nor does the projection let `a` be anything.
     let mut lie = honest.clone();
-    *lie.shown("a") = scaled(lie.shown("a"), 1.5);
+    *lie.witnessed("a") = scaled(lie.witnessed("a"), 1.5);
     assert_eq!(finding(second.accept(lie.signed_by(1, 2))).tensor.as_deref(), Some("w1"));
-    assert_eq!(lie.shown("a").dtype(), DType::F32);
+    assert_eq!(lie.witnessed("a").dtype(), DType::F32);
 }
 
 /// Whoever changes the check in the neighbour's memory, to have lies believed, is met.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::entry::{Entry, Event};
-use crate::fsck::examine_store;
+use crate::fsck::check_store;
 
 /// A disk whose unsynced writes are remembered one by one.
 #[derive(Debug, Clone, Default)]
@@ -155,7 +155,7 @@ fn a_power_cut_loses_no_acknowledged_entry_and_tears_no_batch() {
         let size = head(&store, &key).size();
         assert!(size >= acknowledged, "round {round}: {size} < {acknowledged}");
         let saved = head(&store, &key).to_string();
-        let report = examine_store(&store, &key.verifier, Some(saved)).unwrap();
+        let report = check_store(&store, &key.verifier, Some(saved)).unwrap();
         assert!(report.is_intact(), "round {round}: {:?}", report.findings);
         assert_eq!(report.size, size, "round {round}");
         for n in 0..size {

@@ -7,14 +7,14 @@ use deepring::{
 use deepring_ledger::{AdmitError, Entry, Event, Ledger, LedgerError, Refusal, Revoked};
 use tempfile::TempDir;
 
-struct Bench {
+struct Fixture {
     dir: TempDir,
     owner: SecretKey<Owner>,
     host: SecretKey<Host>,
     ledger: Ledger,
 }
 
-impl Bench {
+impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ledger = Ledger::open_or_create(dir.path().join("ledger")).unwrap();
@@ -72,7 +72,7 @@ impl Bench {
 
 #[test]
 fn a_ring_is_registered_once_for_each_version_and_admitted() {
-    let mut bench = Bench::new();
+    let mut bench = Fixture::new();
     let first = bench.ring(1, None);
     assert!(bench.ledger.admit(&first, []).unwrap().quarantined.is_empty());
     assert_eq!(bench.ledger.register(&first).unwrap(), Some(0));
@@ -85,7 +85,7 @@ fn a_ring_is_registered_once_for_each_version_and_admitted() {
 
 #[test]
 fn an_older_version_and_another_ring_of_the_same_version_are_refused() {
-    let mut bench = Bench::new();
+    let mut bench = Fixture::new();
     let first = bench.ring(1, None);
     let (second, twin) = (bench.ring(2, Some(&first)), bench.ring(3, Some(&first)));
     bench.ledger.register(&second).unwrap();
@@ -99,7 +99,7 @@ fn an_older_version_and_another_ring_of_the_same_version_are_refused() {
 /// Ids are public: a newer version of somebody else's under this ring's id takes nothing away from its owner.
 #[test]
 fn what_another_owner_registered_under_the_same_id_says_nothing() {
-    let mut bench = Bench::new();
+    let mut bench = Fixture::new();
     let ring = bench.ring(1, None);
     bench.append(Event::RingRegistered {
         ring_id: ring.ring_id().0,
@@ -117,7 +117,7 @@ fn what_another_owner_registered_under_the_same_id_says_nothing() {
 fn a_revoked_ring_owner_or_host_is_refused_and_the_entry_is_named() {
     let (ring_id, reason) = (|ring: &AuthenticRing| ring.ring_id().0, || "lost".to_owned());
     for what in ["ring", "owner", "host"] {
-        let mut bench = Bench::new();
+        let mut bench = Fixture::new();
         let ring = bench.ring(1, None);
         bench.ledger.register(&ring).unwrap();
         let (id, ring_digest) = (ring_id(&ring), ring.digest().0);
@@ -143,7 +143,7 @@ fn a_revoked_ring_owner_or_host_is_refused_and_the_entry_is_named() {
 
 #[test]
 fn blocks_with_an_alarm_and_no_repair_since_are_named_to_whoever_is_admitted() {
-    let mut bench = Bench::new();
+    let mut bench = Fixture::new();
     let ring = bench.ring(1, None);
     let finding = deepring::Finding::tampered(deepring::Section::Body, "changed");
     let findings = [finding.clone().in_block(1, Some("layer")), finding];
@@ -158,7 +158,7 @@ fn blocks_with_an_alarm_and_no_repair_since_are_named_to_whoever_is_admitted() {
 /// A ledger that was rolled back is no ledger that says nothing.
 #[test]
 fn a_ledger_that_was_put_back_admits_nothing() {
-    let mut bench = Bench::new();
+    let mut bench = Fixture::new();
     let ring = bench.ring(1, None);
     bench.ledger.register(&ring).unwrap();
     let dir = bench.dir.path().join("ledger");

@@ -69,12 +69,12 @@ fn word(outcome: io::Result<()>) -> String {
 
 /// What one way did to one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Cell {
+struct Access {
     read: bool,
     written: bool,
 }
 
-impl Cell {
+impl Access {
     fn text(self) -> &'static str {
         match (self.read, self.written) {
             (true, true) => "reads, writes",
@@ -86,7 +86,7 @@ impl Cell {
 }
 
 /// By way, then by place.
-type Rows = [[Cell; 4]; 3];
+type Rows = [[Access; 4]; 3];
 
 /// Has an attacker of one user go at a victim of another.
 fn rows(test: &str, hardened: bool, victim_is: u32, attacker_is: Option<u32>) -> Rows {
@@ -111,7 +111,7 @@ fn rows(test: &str, hardened: bool, victim_is: u32, attacker_is: Option<u32>) ->
             before[place] = now;
             // What the system says to the attacker, and what the victim sees, must agree.
             assert_eq!(wrote == "written", changed, "{} {}: {wrote}", way.name(), PLACES[place]);
-            Cell { read: read == "read", written: changed }
+            Access { read: read == "read", written: changed }
         })
     })
 }
@@ -132,8 +132,8 @@ fn what_stops_whom() {
     let secret = has_secret_memory(TEST);
     println!("| attacker | process | by | {} |", PLACES.join(" | "));
     println!("|---|---|---|---|---|---|---|");
-    let open = Cell { read: true, written: true };
-    let refused = Cell { read: false, written: false };
+    let open = Access { read: true, written: true };
+    let refused = Access { read: false, written: false };
     for (who, attacker, victim) in
         [("same user", Some(NOBODY), NOBODY), ("root", None, NOBODY), ("root", None, 0)]
     {
@@ -145,7 +145,7 @@ fn what_stops_whom() {
                     if victim == 0 { "root's" } else { "a user's" },
                     if hardened { "hardened" } else { "as it is" }
                 );
-                let texts = cells.map(Cell::text).join(" | ");
+                let texts = cells.map(Access::text).join(" | ");
                 println!("| {who} | {process} | `{}` | {texts} |", way.name());
 
                 let case = format!("{who}, {process}, {}", way.name());

@@ -8,13 +8,13 @@ use crate::small_ring::{
     Places, host_c, intact, owner, places, plan, seal, small_ring, splice, stranger, two_versions,
 };
 
-struct Bench {
+struct Fixture {
     dir: tempfile::TempDir,
     target: PathBuf,
     copy: PathBuf,
 }
 
-impl Bench {
+impl Fixture {
     fn new(target: &[u8], copy: &[u8]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let bench = Self {
@@ -50,7 +50,7 @@ impl Bench {
 fn restored(ring: &[u8], damage: impl FnOnce(&mut Vec<u8>)) -> Repaired {
     let mut damaged = ring.to_vec();
     damage(&mut damaged);
-    let bench = Bench::new(&damaged, ring);
+    let bench = Fixture::new(&damaged, ring);
     let repaired = bench.repair().unwrap().expect("it was damaged");
     assert_eq!(bench.target(), ring);
     repaired
@@ -59,7 +59,7 @@ fn restored(ring: &[u8], damage: impl FnOnce(&mut Vec<u8>)) -> Repaired {
 #[test]
 fn an_intact_ring_is_not_touched() {
     let ring = small_ring();
-    assert_eq!(Bench::new(&ring, &ring).repair().unwrap(), None);
+    assert_eq!(Fixture::new(&ring, &ring).repair().unwrap(), None);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn several_chunks_of_a_large_block_are_restored_one_by_one() {
 #[test]
 fn a_copy_of_another_revision_repairs_bodies_and_the_front_stays() {
     let ring = small_ring();
-    let bench = Bench::new(&ring, &ring);
+    let bench = Fixture::new(&ring, &ring);
     grant(&intact(&ring), &owner(), &host_c().public(), None, &bench.copy).unwrap();
     let mut damaged = ring.clone();
     *damaged.last_mut().unwrap() ^= 1;
@@ -195,7 +195,7 @@ fn a_copy_of_another_revision_repairs_bodies_and_the_front_stays() {
 #[test]
 fn where_a_copy_of_another_revision_has_not_the_header_its_whole_front_is_taken() {
     let ring = small_ring();
-    let bench = Bench::new(&ring, &ring);
+    let bench = Fixture::new(&ring, &ring);
     grant(&intact(&ring), &owner(), &host_c().public(), None, &bench.copy).unwrap();
     let at = Places::of(&ring);
     let mut damaged = ring.clone();
@@ -208,7 +208,7 @@ fn where_a_copy_of_another_revision_has_not_the_header_its_whole_front_is_taken(
 #[test]
 fn a_damaged_closure_is_restored_from_a_copy_of_another_revision_too() {
     let ring = small_ring();
-    let bench = Bench::new(&ring, &ring);
+    let bench = Fixture::new(&ring, &ring);
     grant(&intact(&ring), &owner(), &host_c().public(), None, &bench.copy).unwrap();
     let mut damaged = ring.clone();
     damaged[24 + 70] ^= 1;
@@ -224,7 +224,7 @@ fn a_file_that_shares_nothing_with_the_copy_is_not_replaced() {
     other_version[24 + 70] ^= 1;
     let cut_in_closure = second[..100].to_vec();
     for target in [b"a photograph".to_vec(), Vec::new(), cut_in_closure, other_version] {
-        let err = Bench::new(&target, &second).repair().unwrap_err();
+        let err = Fixture::new(&target, &second).repair().unwrap_err();
         assert!(matches!(err, RepairError::NothingInCommon), "{err}");
     }
 }
@@ -238,7 +238,7 @@ fn a_damaged_copy_is_refused() {
     for bad in [0, 30, at.headers[2].start, at.bodies[3].start] {
         let mut copy = ring.clone();
         copy[bad] ^= 1;
-        let err = Bench::new(&damaged, &copy).repair().unwrap_err();
+        let err = Fixture::new(&damaged, &copy).repair().unwrap_err();
         assert!(matches!(err, RepairError::Copy(RingError::Refused(_))), "{bad}: {err}");
     }
 }
@@ -250,7 +250,7 @@ fn a_copy_of_another_version_or_another_ring_is_refused() {
     for copy in [&first, &other] {
         let mut damaged = second.clone();
         *damaged.last_mut().unwrap() ^= 1;
-        let err = Bench::new(&damaged, copy).repair().unwrap_err();
+        let err = Fixture::new(&damaged, copy).repair().unwrap_err();
         let RepairError::AnotherRing { copy: c, damaged: d } = err else { panic!("{err}") };
         assert_eq!((c, d), (intact(copy).digest(), intact(&second).digest()));
     }
@@ -260,7 +260,7 @@ fn a_copy_of_another_version_or_another_ring_is_refused() {
 fn a_copy_whose_owner_is_not_trusted_is_refused() {
     let mut damaged = small_ring();
     *damaged.last_mut().unwrap() ^= 1;
-    let err = Bench::new(&damaged, &seal(&plan(), &stranger())).repair().unwrap_err();
+    let err = Fixture::new(&damaged, &seal(&plan(), &stranger())).repair().unwrap_err();
     let RepairError::Copy(RingError::Refused(report)) = err else { panic!("{err}") };
     assert_eq!(report.verdict, Verdict::Untrusted);
 }
@@ -275,7 +275,7 @@ fn a_ring_that_is_stale_or_not_trusted_cannot_be_mended() {
     let trust = Trust::store(&store);
     let cases = [(first, Verdict::Stale), (seal(&plan(), &stranger()), Verdict::Untrusted)];
     for (target, verdict) in cases {
-        let err = Bench::new(&target, &second).repair_under(&trust).unwrap_err();
+        let err = Fixture::new(&target, &second).repair_under(&trust).unwrap_err();
         let RepairError::NotRepairable(report) = err else { panic!("{err}") };
         assert_eq!(report.verdict, verdict);
     }
@@ -290,14 +290,14 @@ fn an_old_copy_is_refused_even_where_the_damaged_file_cannot_tell_its_version() 
     store.remember(&intact(&second)).unwrap();
     let mut damaged = second.clone();
     damaged[24 + 70] ^= 1;
-    let err = Bench::new(&damaged, &first).repair_under(&Trust::store(&store)).unwrap_err();
+    let err = Fixture::new(&damaged, &first).repair_under(&Trust::store(&store)).unwrap_err();
     let RepairError::Copy(RingError::Refused(report)) = err else { panic!("{err}") };
     assert_eq!(report.verdict, Verdict::Stale);
 }
 
 #[test]
 fn a_target_or_copy_that_does_not_exist_is_told_apart() {
-    let bench = Bench::new(b"x", &small_ring());
+    let bench = Fixture::new(b"x", &small_ring());
     let (none, trust) = (bench.dir.path().join("none"), Trust::owner(owner().public()));
     let err = repair(&none, &bench.copy, &trust, &|_| ()).unwrap_err();
     assert!(matches!(err, RepairError::Io { path, .. } if path == none));

@@ -83,7 +83,7 @@ fn word(verdict: Verdict) -> String {
 }
 
 /// Looks at a vector as a reader would.
-pub(crate) fn examine(vector: &Vector) -> Expected {
+pub(crate) fn verify_vector(vector: &Vector) -> Expected {
     match vector.kind.as_str() {
         "ring" => match verified(vector, &vector.file) {
             Ok(ring) => opened(vector, &ring),
@@ -159,7 +159,7 @@ fn open_all(ring: &VerifiedRing, key: OpeningKey<'_>) -> Expected {
 #[test]
 fn every_vector_gets_the_verdict_and_the_place_that_the_index_states() {
     for vector in index().vectors {
-        assert_eq!(examine(&vector), vector.expected, "{}: {}", vector.file, vector.defect);
+        assert_eq!(verify_vector(&vector), vector.expected, "{}: {}", vector.file, vector.defect);
     }
 }
 

@@ -20,7 +20,7 @@ use crate::small_ring::{
     HOST_A_SEED, HOST_B_SEED, HOST_C_SEED, Places, STRANGER_SEED, f32_spec, host_a, host_b, host_c,
     intact, next_version, owner, plan, plan_with_checks, plan_with_shared, seal, splice, stranger,
 };
-use crate::vectors::{Expected, Index, Vector, examine, folder, index};
+use crate::vectors::{Expected, Index, Vector, folder, index, verify_vector};
 
 /// The vectors so far; each is written as it is added.
 struct Folder {
@@ -675,7 +675,7 @@ fn vectors_generate() {
     remove_old(&["receipt"]);
     receipts(&mut f, &first, &second);
     for vector in &f.vectors {
-        assert_eq!(examine(vector), vector.expected, "{}: {}", vector.file, vector.defect);
+        assert_eq!(verify_vector(vector), vector.expected, "{}: {}", vector.file, vector.defect);
     }
     std::fs::write(folder().join("README.md"), readme(&f.vectors)).unwrap();
     let index = Index { format: 1, vectors: f.vectors };

@@ -34,7 +34,7 @@ struct Reception {
 }
 
 impl RingTrial {
-    pub(super) fn meet_stored(
+    pub(super) fn detect_stored(
         &mut self,
         change: &Change,
         samples: &Samples,

@@ -16,7 +16,7 @@ use crate::samples::Samples;
 const ROTATION: usize = 65;
 
 impl RingTrial {
-    pub(super) fn meet_live(
+    pub(super) fn detect_live(
         &mut self,
         edits: &[RingEdit],
         samples: &Samples,
@@ -24,7 +24,7 @@ impl RingTrial {
     ) -> Result<Detection, RingTrialError> {
         let written = edits.iter().try_for_each(|edit| edit.write_live(&self.session));
         let detection = match written {
-            Ok(()) => self.ask_and_heal(edits, samples, clean),
+            Ok(()) => self.query_and_heal(edits, samples, clean),
             Err(e) => Err(e.into()),
         };
         // Whatever happened, the next network is to meet a clean ring.
@@ -36,7 +36,7 @@ impl RingTrial {
         detection
     }
 
-    fn ask_and_heal(
+    fn query_and_heal(
         &mut self,
         edits: &[RingEdit],
         samples: &Samples,

@@ -149,7 +149,7 @@ impl<'t> Tally<'t> {
     }
 
     /// Asks until `auto` has settled on what is cheaper. Nobody tampers meanwhile.
-    fn settle<E: Engine>(&self, session: &Session<E>) -> Result<(), RingTrialError> {
+    fn run_until_settled<E: Engine>(&self, session: &Session<E>) -> Result<(), RingTrialError> {
         if self.raced.check == Check::Auto {
             for query in self.queries.iter().cycle().take(SETTLING) {
                 session.run(query.clone())?;

@@ -31,7 +31,7 @@ pub(super) fn rest(args: &BenchRest) -> Result<(), CliError> {
     let progress = Progress::items("measuring", 4 * args.size.len() as u64 + 1);
     let mut rows = Vec::new();
     for size in &args.size {
-        let bench = Bench::prepare(args.dir.as_deref(), *size)?;
+        let bench = RestFixture::prepare(args.dir.as_deref(), *size)?;
         rows.push(bench.verify(repeat)?);
         progress.add(1);
         rows.extend(bench.verify_beside_b3sum(repeat)?);
@@ -48,7 +48,7 @@ pub(super) fn rest(args: &BenchRest) -> Result<(), CliError> {
 }
 
 /// One ring and what it was made of.
-struct Bench {
+struct RestFixture {
     fixture: BenchFixture,
     subject: BenchNetwork,
     /// The file of weights.
@@ -67,7 +67,7 @@ struct Row {
     ratio: Ratio,
 }
 
-impl Bench {
+impl RestFixture {
     fn prepare(dir: Option<&Path>, size: Bytes) -> Result<Self, CliError> {
         let fixture = BenchFixture::open(dir)?;
         let stack = Stack::of_bytes(size.0);

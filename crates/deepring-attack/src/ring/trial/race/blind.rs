@@ -39,7 +39,7 @@ impl RingTrial {
         let mut tally = Tally::new(self, samples, (ToctouWriter::Blind, touched))?;
         let writes = AtomicU64::new(0);
         loop {
-            tally.settle(&self.session)?;
+            tally.run_until_settled(&self.session)?;
             let ended = self.round(&edits, pace, &mut tally, &writes);
             // Whatever happened, the next round is to begin clean.
             for block in each_once(edits.iter().map(|e| e.block)) {

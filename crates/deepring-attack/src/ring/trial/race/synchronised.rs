@@ -82,13 +82,13 @@ impl RingTrial {
         let mut session = Session::open_on(racing, ring, keys, self.options.check, &|_| ())?;
         session.set_background_check(self.options.background_check);
         while tally.raced.queries < bout.queries && tally.raced.refused < bout.refusals {
-            tally.settle(&session)?;
+            tally.run_until_settled(&session)?;
             held(&hand).take(aim, &session);
             let mut ended = QueryResult::Answered;
             while matches!(ended, QueryResult::Answered) && tally.raced.queries < bout.queries {
                 ended = tally.run_query(&session)?;
             }
-            held(&hand).rest()?;
+            held(&hand).release()?;
             if let QueryResult::Refused(named) = ended {
                 for block in each_once(aim.blocks().into_iter().chain(named)) {
                     session.reload_block(block)?;
@@ -116,14 +116,14 @@ fn held(hand: &Mutex<Hand>) -> MutexGuard<'_, Hand> {
 /// The attacker inside of the engine.
 struct Hand {
     engine: Rten,
-    places: Vec<Place>,
+    places: Vec<EditPlace>,
     tail: Option<Tail>,
     writes: u64,
     failed: Option<std::io::Error>,
 }
 
 /// Parameters that he changes.
-struct Place {
+struct EditPlace {
     live: (usize, usize),
     edit: RingEdit,
 }
@@ -149,14 +149,14 @@ impl Hand {
         let live = |block| whose(session.live_bytes(block).unwrap_or_default());
         match aim {
             Aim::Parameters(edits) => {
-                let place = |e: &RingEdit| Place { live: live(e.block), edit: e.clone() };
+                let place = |e: &RingEdit| EditPlace { live: live(e.block), edit: e.clone() };
                 self.places = edits.iter().map(place).collect();
             }
             Aim::Tail(block) => self.tail = Some(Tail { live: live(*block), program: None }),
         }
     }
 
-    fn rest(&mut self) -> std::io::Result<()> {
+    fn release(&mut self) -> std::io::Result<()> {
         (self.places, self.tail) = (Vec::new(), None);
         self.failed.take().map_or(Ok(()), Err)
     }
@@ -175,7 +175,7 @@ impl Hand {
     }
 
     fn put(&mut self, live: &[u8], tampered: bool) -> std::io::Result<()> {
-        for Place { edit, .. } in self.places.iter().filter(|p| p.live == whose(live)) {
+        for EditPlace { edit, .. } in self.places.iter().filter(|p| p.live == whose(live)) {
             let (before, after) = (&edit.before, &edit.after);
             let (there, new) = if tampered { (before, after) } else { (after, before) };
             memory::replace(live, edit.at, there, new)?;

@@ -11,15 +11,15 @@ use crate::attack::context::{AttackContext, AttackError, Attacked};
 
 /// Nodes that take one computed value and leave one.
 #[derive(Debug, Clone, PartialEq)]
-struct Stretch {
+struct Segment {
     input: String,
     output: String,
     nodes: BTreeSet<usize>,
 }
 
 pub(crate) fn drop(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
-    let stretch = chosen(context)?;
-    let Stretch { input, output, nodes } = &stretch;
+    let segment = chosen(context)?;
+    let Segment { input, output, nodes } = &segment;
     let mut surgery = Surgery::on(context.network);
     remove(&mut surgery, nodes);
     surgery.reconnect(output, input);
@@ -27,12 +27,12 @@ pub(crate) fn drop(context: &AttackContext<'_>) -> Result<Attacked, AttackError>
         let node = surgery.node("Identity", &[input], output, Vec::new());
         surgery.nodes().push(node);
     }
-    Ok(context.made(surgery.finish(), format!("dropped {}", stretch.told())))
+    Ok(context.made(surgery.finish(), format!("dropped {}", segment.told())))
 }
 
 pub(crate) fn duplicate(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
-    let stretch = chosen(context)?;
-    let Stretch { input, output, nodes } = &stretch;
+    let segment = chosen(context)?;
+    let Segment { input, output, nodes } = &segment;
     let mut surgery = Surgery::on(context.network);
     let between = surgery.fresh(&format!("{output}.first"));
     let mut copies: Vec<NodeProto> =
@@ -54,21 +54,21 @@ pub(crate) fn duplicate(context: &AttackContext<'_>) -> Result<Attacked, AttackE
     }
     let after = (last + 1).min(surgery.nodes().len());
     surgery.nodes().splice(after..after, copies);
-    Ok(context.made(surgery.finish(), format!("runs twice {}", stretch.told())))
+    Ok(context.made(surgery.finish(), format!("runs twice {}", segment.told())))
 }
 
 pub(crate) fn swap(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
     let flow = Flow::of(context.network);
-    let all = stretches(context, &flow)?;
+    let all = segments(context, &flow)?;
     let wanted = layer_node(context)?;
-    let follows = |a: &Stretch, b: &Stretch| {
+    let follows = |a: &Segment, b: &Segment| {
         let within =
             |v: &str| !flow.is_output(v) && flow.consumers(v).all(|c| b.nodes.contains(&c));
         let named = |w: usize| a.nodes.contains(&w) || b.nodes.contains(&w);
         a.output == b.input && within(&a.output) && wanted.is_none_or(named)
     };
     let pairs = all.iter().flat_map(|a| all.iter().map(move |b| (a, b)));
-    let pairs: Vec<(&Stretch, &Stretch)> = pairs.filter(|(a, b)| follows(a, b)).collect();
+    let pairs: Vec<(&Segment, &Segment)> = pairs.filter(|(a, b)| follows(a, b)).collect();
     let (first, second) = context.random().choice(pairs).ok_or_else(|| {
         context.not_applicable(
             "no two stretches of nodes with a linear layer and of one shape follow each other",
@@ -76,8 +76,8 @@ pub(crate) fn swap(context: &AttackContext<'_>) -> Result<Attacked, AttackError>
     })?;
     let mut surgery = Surgery::on(context.network);
     let between = surgery.fresh(&format!("{}.swapped", first.output));
-    let of = |stretch: &Stretch| -> Vec<NodeProto> {
-        stretch.nodes.iter().filter_map(|i| context.network.nodes().get(*i).cloned()).collect()
+    let of = |segment: &Segment| -> Vec<NodeProto> {
+        segment.nodes.iter().filter_map(|i| context.network.nodes().get(*i).cloned()).collect()
     };
     let (mut one, mut two) = (of(first), of(second));
     rename(&mut two, &second.output, &between, true);
@@ -96,7 +96,7 @@ pub(crate) fn swap(context: &AttackContext<'_>) -> Result<Attacked, AttackError>
     Ok(context.made(surgery.finish(), what))
 }
 
-impl Stretch {
+impl Segment {
     fn told(&self) -> String {
         let count = match self.nodes.len() {
             1 => "node".to_owned(),
@@ -106,9 +106,9 @@ impl Stretch {
     }
 }
 
-fn chosen(context: &AttackContext<'_>) -> Result<Stretch, AttackError> {
+fn chosen(context: &AttackContext<'_>) -> Result<Segment, AttackError> {
     let wanted = layer_node(context)?;
-    let mut all = stretches(context, &Flow::of(context.network))?;
+    let mut all = segments(context, &Flow::of(context.network))?;
     all.retain(|s| wanted.is_none_or(|w| s.nodes.contains(&w)));
     context.random().choice(all).ok_or_else(|| {
         context.not_applicable(
@@ -130,7 +130,7 @@ fn remove(surgery: &mut Surgery, nodes: &BTreeSet<usize>) {
     });
 }
 
-fn stretches(context: &AttackContext<'_>, flow: &Flow<'_>) -> Result<Vec<Stretch>, AttackError> {
+fn segments(context: &AttackContext<'_>, flow: &Flow<'_>) -> Result<Vec<Segment>, AttackError> {
     let shapes = ValueSpecs::of(context.network)?;
     Ok((0..context.network.nodes().len()).flat_map(|last| ending(flow, &shapes, last)).collect())
 }
@@ -140,7 +140,7 @@ fn stretches(context: &AttackContext<'_>, flow: &Flow<'_>) -> Result<Vec<Stretch
 /// Nodes are taken in backwards, the latest first. Whenever all that they still need is one value, that value
 /// dominates the output: no path from the inputs goes around it. The walk ends where something else uses what
 /// is made inside: such a user comes later in the order than what it uses, so it can no longer be taken in.
-fn ending(flow: &Flow<'_>, shapes: &ValueSpecs, last: usize) -> Vec<Stretch> {
+fn ending(flow: &Flow<'_>, shapes: &ValueSpecs, last: usize) -> Vec<Segment> {
     let mut found = Vec::new();
     let Some(output) = flow.node(last).and_then(|n| n.output.first()) else { return found };
     let (mut nodes, mut needed) = (BTreeSet::new(), BTreeSet::new());
@@ -164,7 +164,7 @@ fn ending(flow: &Flow<'_>, shapes: &ValueSpecs, last: usize) -> Vec<Stretch> {
             && nodes.iter().any(linear)
         {
             let (input, output) = ((*input).to_owned(), output.clone());
-            found.push(Stretch { input, output, nodes: nodes.clone() });
+            found.push(Segment { input, output, nodes: nodes.clone() });
         }
         let latest = needed.iter().map(|v| flow.producer(v)).max().flatten();
         let Some(latest) = latest else { return found };
