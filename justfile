@@ -6,8 +6,8 @@ default:
 step name:
     scripts/step {{name}}
 
-# Formatting, lints, docs, layers
-check: (step "format") (step "clippy") (step "docs") (step "layers") (step "threats")
+# Formatting, lints, docs, layers, words
+check: (step "format") (step "clippy") (step "docs") (step "layers") (step "words") (step "threats")
 
 # All tests, as README says
 test: (step "tests")
