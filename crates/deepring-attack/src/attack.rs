@@ -14,7 +14,7 @@ use context::AttackContext;
 
 pub use context::{AttackError, Attacked, Options, Step};
 
-/// What an attack is told beside its target.
+/// The options of an attack beside its target.
 #[derive(Clone, Copy)]
 #[allow(missing_debug_implementations, reason = "it holds a function, and lives for one call")]
 pub struct Request<'a> {
@@ -24,9 +24,9 @@ pub struct Request<'a> {
     progress: &'a (dyn Fn(&Step) + Sync),
 }
 
-/// What can be attacked: a plain [`Network`], [files](RingFiles) that DeepRing wrote, a [host's memory](LiveRing).
+/// A target of attacks: a plain [`Network`], [files](RingFiles) that DeepRing wrote, a [host's memory](LiveRing).
 pub trait Target: private::Sealed {
-    /// What an attack on it makes.
+    /// The result of an attack on it.
     type Made;
     /// Why one could not be made.
     type Error;

@@ -29,7 +29,7 @@ mod atlas {
     pub(super) const SUPPLY: Technique = ("AML.T0010.003", "AI Supply Chain Compromise: Model");
 }
 
-/// What an attack takes hold of.
+/// The scope of an attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
@@ -45,7 +45,7 @@ pub enum Family {
     Ring,
 }
 
-/// What an attack needs beside the network.
+/// The requirements of an attack beside the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Needs {
@@ -87,7 +87,7 @@ pub enum Dial {
     Flips,
 }
 
-/// Whether another seed makes another attack.
+/// The effect of the seed: another one makes another attack, or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Seeded {
     /// It leaves nothing to chance.
@@ -111,7 +111,7 @@ pub enum Targeted {
     Triggered,
 }
 
-/// What attacks of a family have in common, unless their rows say otherwise.
+/// The defaults of a family's attacks, unless their rows say otherwise.
 #[derive(Debug, Clone, Copy)]
 struct Traits {
     family: Family,
@@ -121,9 +121,9 @@ struct Traits {
     strength: Dial,
     seeded: Seeded,
     targeted: Targeted,
-    /// Whether it is one on weights that are quantised to 8 bits.
+    /// True if it is one on weights that are quantised to 8 bits.
     needs_int8: bool,
-    /// Whether it is one of DeepRing's own paper.
+    /// True if it is one of DeepRing's own paper.
     paper: bool,
 }
 
@@ -180,7 +180,7 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $name,)* }
             }
 
-            /// What it does, in a sentence.
+            /// Its effect, in a sentence.
             #[must_use]
             pub fn summary(self) -> &'static str {
                 match self { $(Self::$kind => $summary,)* }
@@ -305,13 +305,13 @@ impl Kind {
         Self::all().iter().copied().filter(|kind| kind.scope() == Scope::LiveMemory)
     }
 
-    /// What it takes hold of.
+    /// Its scope.
     #[must_use]
     pub fn family(self) -> Family {
         self.traits().family
     }
 
-    /// What it needs beside the network.
+    /// Its requirements beside the network.
     #[must_use]
     pub fn needs(self) -> Needs {
         self.traits().needs
@@ -335,7 +335,7 @@ impl Kind {
         self.traits().scope
     }
 
-    /// Whether it is one on plain networks.
+    /// Returns whether it is one on plain networks.
     #[must_use]
     pub fn is_on_networks(self) -> bool {
         matches!(self.scope(), Scope::Network | Scope::OneLayer)
@@ -347,7 +347,7 @@ impl Kind {
         self.traits().strength
     }
 
-    /// Whether another seed makes another attack.
+    /// The effect of the seed: another one makes another attack, or not.
     #[must_use]
     pub fn seeded(self) -> Seeded {
         self.traits().seeded
@@ -359,13 +359,13 @@ impl Kind {
         self.traits().targeted
     }
 
-    /// Whether it is one on weights that are quantised to 8 bits.
+    /// Returns whether it is one on weights that are quantised to 8 bits.
     #[must_use]
     pub fn needs_int8(self) -> bool {
         self.traits().needs_int8
     }
 
-    /// Whether it is one of DeepRing's own paper.
+    /// Returns whether it is one of DeepRing's own paper.
     #[must_use]
     pub fn is_of_the_paper(self) -> bool {
         self.traits().paper

@@ -48,10 +48,10 @@ impl Default for DefenceOptions {
     }
 }
 
-/// What a check said.
+/// The verdict of a defence's check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DefenceVerdict {
-    /// Whether it raised an alarm.
+    /// True if it raised an alarm.
     pub detected: bool,
     /// Where, as finely as the defence knows. Empty if it knows only that something is wrong.
     pub located: Vec<Located>,
@@ -86,7 +86,7 @@ impl DefenceVerdict {
     }
 }
 
-/// What a defence has kept of a clean network, and how it checks another against it.
+/// A defence's record of a clean network, and its check of another against it.
 pub trait Defence: Send + Sync + Debug {
     /// Which one it is.
     fn kind(&self) -> DefenceKind;
@@ -104,7 +104,7 @@ pub trait Defence: Send + Sync + Debug {
         random: &mut fastrand::Rng,
     ) -> DefenceVerdict;
 
-    /// What the defence does after an alarm to answer on; most have nothing, and leave the network as it is.
+    /// The defence's recovery after an alarm; most have nothing, and leave the network as it is.
     fn recover(&self, network: &mut Network, verdict: &DefenceVerdict) {
         let _ = (network, verdict);
     }

@@ -1,11 +1,11 @@
-//! What differs between two networks, found from the networks alone and not from what an attack says of itself.
+//! Differences between two networks, found from the networks alone and not from what an attack says of itself.
 
 use deepring_onnx::proto::{AttributeProto, NodeProto};
 use serde::Serialize;
 
 use crate::network::{Element, Network, Tensor};
 
-/// What is different in `after`.
+/// The differences in `after`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Differences {
     /// Parameter tensors with other values.
@@ -83,7 +83,7 @@ impl Differences {
         out
     }
 
-    /// Whether nothing differs.
+    /// Returns whether nothing differs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tensors.is_empty() && self.graph.is_empty()

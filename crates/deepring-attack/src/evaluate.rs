@@ -53,7 +53,7 @@ const RESULTS: &str = "results.jsonl";
 const TABLES: &str = "tables.md";
 const PAGE: &str = "report.html";
 
-/// What is evaluated.
+/// The networks and items to evaluate.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// ONNX files.
@@ -74,18 +74,18 @@ pub struct Plan {
     pub defences: Vec<DefenceKind>,
     /// How DeepRing checks parameters.
     pub check: Check,
-    /// Whether cost, false alarms, the attackers who know a defence, and the attacks on the ring are measured beside the
+    /// True if cost, false alarms, the attackers who know a defence, and the attacks on the ring are measured beside the
     /// cells.
     pub beside: bool,
     /// No cell is begun after so long.
     pub budget: Option<Duration>,
     /// Folder for the results.
     pub folder: PathBuf,
-    /// What is written about the circumstances; `settings` is filled in.
+    /// The record of the circumstances; `settings` is filled in.
     pub run: Run,
 }
 
-/// What came of an evaluation.
+/// The result of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluated {
     /// Cells computed now.
@@ -142,7 +142,7 @@ pub enum EvaluateError {
     /// A ring of a clean network cannot be asked.
     #[error("the clean ring: {reason}")]
     Ring {
-        /// What was said.
+        /// The message.
         reason: String,
     },
     /// A file of the report cannot be written.
@@ -150,7 +150,7 @@ pub enum EvaluateError {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         source: std::io::Error,
     },
 }
@@ -219,7 +219,7 @@ pub fn evaluate(plan: &Plan, observer: &dyn Observer) -> Result<Evaluated, Evalu
     Ok(Evaluated { computed, known: there.len(), left, results, files })
 }
 
-/// Whether an evaluation writes a file of this name into its folder.
+/// Returns whether an evaluation writes a file of this name into its folder.
 #[must_use]
 pub fn writes(name: &OsStr) -> bool {
     let fixed = [RESULTS, TABLES, PAGE].iter().any(|file| name == *file);
@@ -280,7 +280,7 @@ fn tasks<'a>(plan: &Plan, subject: &'a ModelUnderTest, settings: &str) -> Vec<Ta
     out
 }
 
-/// What cells are computed with.
+/// The context that configurations are computed with.
 struct Work<'a> {
     context: &'a EvalContext<'a>,
     observer: &'a dyn Observer,

@@ -38,7 +38,7 @@ pub enum EvaluatorError {
     /// The network has another shape than a classifier of one input.
     #[error("the network is no classifier with one f32 input: {reason}")]
     NoClassifier {
-        /// What it has.
+        /// The reason.
         reason: String,
     },
     /// No temporary file for the engine to load.
@@ -46,7 +46,7 @@ pub enum EvaluatorError {
     Temporary(#[from] std::io::Error),
 }
 
-/// What a network answered: a row of scores for each sample.
+/// The answers of a network: a row of scores for each sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predictions {
     scores: Vec<f32>,
@@ -220,7 +220,7 @@ impl Predictions {
         pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     }
 
-    /// Whether all scores are the same bit for bit.
+    /// Returns whether all scores are the same bit for bit.
     #[must_use]
     pub fn is_identical(&self, other: &Self) -> bool {
         let bits = |a: &Self| a.scores.iter().map(|s| s.to_bits()).collect::<Vec<_>>();

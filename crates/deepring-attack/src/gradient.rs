@@ -35,7 +35,7 @@ impl From<candle_core::Error> for AttackError {
     }
 }
 
-/// What is asked of a network's answers: for each sample a class, and how much its cross-entropy counts.
+/// The objective of a network's answers: for each sample a class, and how much its cross-entropy counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Objective {
     /// The inputs.
@@ -55,7 +55,7 @@ pub struct Gradients {
     weights: Vec<Var>,
 }
 
-/// What a network computed on its way for an objective, for looking at changes of single layers.
+/// The values of a network's layers for an objective, for looking at changes of single layers.
 #[derive(Debug)]
 pub struct Pass {
     pieces: Vec<HashMap<String, Value>>,

@@ -1,4 +1,4 @@
-//! Tampering with networks: the attacks, the defences that are held against them, and their evaluation.
+//! Tampering with networks: the attacks, the defences against them, and their evaluation.
 //!
 //! A [`Network`] is a plain ONNX file that can be edited and stays valid. [`attack()`] makes one [`Kind`] of the
 //! [catalogue](Kind::all) on it with a seed; [`Differences`] tells, from the two networks alone, what was

@@ -39,7 +39,7 @@ pub enum NetworkError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         source: std::io::Error,
     },
     /// The graph has no such parameter tensor.
@@ -53,9 +53,9 @@ pub enum NetworkError {
     ElementType {
         /// The tensor.
         name: String,
-        /// What it has.
+        /// The element type that it has.
         found: String,
-        /// What the edit needs.
+        /// The element type that the edit needs.
         wanted: &'static str,
     },
     /// An edit would change a tensor's size.

@@ -51,9 +51,9 @@ pub enum QuantiseError {
     Fine {
         /// The layer.
         name: String,
-        /// What was asked for.
+        /// The step that was asked for, in standard deviations.
         found: f64,
-        /// What its weights need.
+        /// The smallest step that its weights allow, in standard deviations.
         least: f64,
     },
     /// An edit failed.

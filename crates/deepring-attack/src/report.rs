@@ -28,7 +28,7 @@ pub struct Page<'a> {
     pub body: &'a str,
     /// The last line.
     pub footer: &'a str,
-    /// Whether it has wide tables, and is wider for them.
+    /// True if it has wide tables, and is wider for them.
     pub wide: bool,
 }
 

@@ -31,9 +31,9 @@ pub struct Samples {
 /// Which part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Split {
-    /// What accuracy is measured on.
+    /// The samples that accuracy is measured on.
     Test,
-    /// What an attack searches on.
+    /// The samples that an attack searches on.
     Train,
 }
 
@@ -52,7 +52,7 @@ pub enum SamplesError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         source: std::io::Error,
     },
     /// A file is not of its format.
@@ -60,7 +60,7 @@ pub enum SamplesError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: &'static str,
     },
     /// Pictures, and no recipe by which they become inputs.

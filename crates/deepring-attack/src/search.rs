@@ -14,7 +14,7 @@ mod progressive;
 
 use crate::attack::context::{AttackContext, AttackError, Attacked};
 
-/// What a search wants of the answers.
+/// The aim of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Goal {
     /// That none is right.

@@ -84,7 +84,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether it is to print JSON, however it ends.
+    /// Returns whether it is to print JSON, however it ends.
     pub(crate) fn json(&self) -> bool {
         match self {
             Self::Inspect(args) => args.json,

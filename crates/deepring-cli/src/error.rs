@@ -1,4 +1,4 @@
-//! What a user is told when something did not work: a sentence, a hint, an exit code.
+//! The report to a user when something did not work: a sentence, a hint, an exit code.
 
 #[cfg(feature = "attacks")]
 mod attack;
@@ -105,7 +105,7 @@ impl CliError {
         Self { findings: report.findings, ..Self::new(exit, what) }
     }
 
-    /// What a ring, receipt or ledger is, where that is why the command failed.
+    /// The verdict on a ring, receipt or ledger, where that is why the command failed.
     pub(crate) fn verdict(&self) -> Option<&'static str> {
         match self.exit {
             Exit::Failed | Exit::Usage => None,
@@ -374,7 +374,7 @@ impl From<LedgerError> for CliError {
     }
 }
 
-/// Whether there is a file, or a folder that is not empty.
+/// Returns whether there is a file, or a folder that is not empty.
 fn holds_something(path: &std::path::Path) -> bool {
     match std::fs::read_dir(path) {
         Ok(mut entries) => entries.next().is_some(),

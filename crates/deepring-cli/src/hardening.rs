@@ -1,4 +1,4 @@
-//! What keeps others out of this process, and what was obtained of it.
+//! Measures that keep others out of this process, and those that were obtained.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

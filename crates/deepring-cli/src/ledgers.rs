@@ -37,7 +37,7 @@ pub(crate) struct VouchedLedger {
 
 const DATABASE: &str = "ledger.redb";
 
-/// What a ledger consists of.
+/// The files of a ledger.
 pub(crate) const FILES: [&str; 4] = [DATABASE, "log.key", "log.pub", "checkpoint"];
 
 impl Wanted<'_> {
@@ -202,7 +202,7 @@ impl Wanted<'_> {
 
 struct Expected {
     options: LedgerOptions,
-    /// Whether a ledger was seen at this place, whichever key is pinned.
+    /// True if a ledger was seen at this place, whichever key is pinned.
     known_here: bool,
     voucher: Voucher,
 }

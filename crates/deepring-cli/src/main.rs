@@ -94,7 +94,7 @@ fn misused(e: &clap::Error) -> ExitCode {
     error::Exit::Usage.into()
 }
 
-/// What DEEPRING_LOG asks for; else errors. A command tells itself what it refuses, and attacks are refused by the hundred,
+/// The filter that DEEPRING_LOG asks for; else errors. A command tells itself what it refuses, and attacks are refused by the hundred,
 /// so alarms are logged only if asked for.
 fn log_filter() -> tracing_subscriber::EnvFilter {
     let asked = std::env::var("DEEPRING_LOG").ok().filter(|asked| !asked.is_empty());

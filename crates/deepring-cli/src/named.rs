@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-/// What stands behind `prefix`.
+/// The text behind `prefix`.
 pub(crate) fn strip_prefix<'a>(argument: &'a OsStr, prefix: &str) -> Option<&'a OsStr> {
     #[cfg(unix)]
     {
@@ -15,7 +15,7 @@ pub(crate) fn strip_prefix<'a>(argument: &'a OsStr, prefix: &str) -> Option<&'a 
     }
 }
 
-/// What stands before the first `=` and what behind it; `None` where there is no `=`, or no text before it.
+/// The text before the first `=` and the text behind it; `None` where there is no `=`, or no text before it.
 pub(crate) fn split(argument: &OsStr) -> Option<(&str, &OsStr)> {
     let bytes = argument.as_encoded_bytes();
     let end = bytes.iter().position(|byte| *byte == b'=')?;

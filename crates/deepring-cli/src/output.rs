@@ -140,7 +140,7 @@ pub(crate) fn resolved_path(path: &Path) -> Result<ResolvedPath, CliError> {
     ResolvedPath::of(path).map_err(|e| leads_nowhere(path, &e))
 }
 
-/// Whether two ways lead to one place.
+/// Returns whether two ways lead to one place.
 pub(crate) fn is_one_place(a: &ResolvedPath, b: &ResolvedPath) -> Result<bool, CliError> {
     let place = |way: &ResolvedPath| way.to_compare().map_err(|e| leads_nowhere(way.given(), &e));
     Ok(place(a)? == place(b)?)

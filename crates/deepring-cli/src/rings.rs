@@ -19,9 +19,9 @@ use crate::progress::Progress;
 pub(crate) struct TrustPolicy {
     owner: Option<PublicKey<Owner>>,
     store: Option<TrustStore>,
-    /// Whether the owner is added to the store once a ring of his was seen (`--remember`).
+    /// True if the owner is added to the store once a ring of his was seen (`--remember`).
     adds_owner: bool,
-    /// Whether paths are bound to the rings that were seen there.
+    /// True if paths are bound to the rings that were seen there.
     binds: bool,
 }
 
@@ -65,7 +65,7 @@ impl TrustPolicy {
         self.store.as_ref()
     }
 
-    /// What a ring at this path is held against.
+    /// The trust that a ring at this path is verified against.
     pub(crate) fn trust_by<'a>(&'a self, way: &'a ResolvedPath) -> Trust<'a> {
         let trust = match (self.owner, &self.store) {
             (Some(owner), Some(store)) => Trust::owner(owner).and_store(store),
@@ -213,7 +213,7 @@ fn warn(kept: Result<(), TrustError>) {
     }
 }
 
-/// Whether a ring's versions are remembered: those of trusted owners, and of rings that were bound.
+/// Returns whether a ring's versions are remembered: those of trusted owners, and of rings that were bound.
 fn is_known(store: &TrustStore, ring: &OwnedRing) -> bool {
     store.trusts(&ring.owner) || store.newest(ring).is_some()
 }
@@ -320,7 +320,7 @@ fn is_one_file(a: &Path, b: &Path) -> bool {
     number(a).is_some_and(|a| number(b) == Some(a))
 }
 
-/// What tells a file from every other one, whatever it is called.
+/// The identity of a file, whatever it is called.
 #[cfg(unix)]
 fn number(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;

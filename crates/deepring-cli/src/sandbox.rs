@@ -17,7 +17,7 @@ use crate::named;
 use crate::output;
 use crate::rings::default_store;
 
-/// What was given up.
+/// The rights that were given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sandbox {
     /// System calls that fail in this process, by any of its threads.
@@ -26,14 +26,14 @@ pub(crate) struct Sandbox {
     pub(crate) landlock: u32,
 }
 
-/// What a run still needs.
+/// The rights that a run still needs.
 #[derive(Debug, Default)]
 struct Needs {
     /// Files and folders that it reads.
     read: Vec<PathBuf>,
     /// Folders in which it makes, changes and removes files.
     change: Vec<PathBuf>,
-    /// Whether it loads code that is not loaded yet.
+    /// True if it loads code that is not loaded yet.
     code: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What is checked of a block at each use, and how.
+//! The checks of a block at each use.
 //!
 //! A block's parameters fall into three classes. Those of linear operators can be checked by their *product*: the
 //! output is verified against a secret projection, which costs one look at the activations whatever the size of the weights.
@@ -66,7 +66,7 @@ pub(crate) enum Mode {
     Auto,
 }
 
-/// What a check found.
+/// A failure that a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CheckFault {
     /// Live bytes are not what they were: part and range.
@@ -80,7 +80,7 @@ pub(crate) enum CheckFault {
     /// Activations are so large that nothing can be said of an operator's output; the part is that of its weights. No
     /// fault if the block's bytes fit.
     OutOfRange { part: usize },
-    /// What the check itself keeps in memory is not what it was.
+    /// The memory of the check itself is not what it was.
     Structure,
     /// Nothing was compared of a part of which the plan promises something.
     NothingCompared { part: usize },

@@ -1,6 +1,6 @@
 //! A trial while sealing: each block is loaded by the engine, and run once where inputs can be made up.
 //!
-//! What the engine lacks is found here, by name, and not at the first query. Inputs of which the network
+//! Operators that the engine lacks are found here, by name, and not at the first query. Inputs of which the network
 //! leaves nothing open (floats of fixed dimensions) must run. Others can be unsuitable when made up; with
 //! them only what the engine says it does not support counts, and any other failure just ends the trial.
 
@@ -20,7 +20,7 @@ const MAX_ELEMENTS: u64 = 1 << 25;
 pub(crate) struct DryRun<'a> {
     engine: Rten,
     model: &'a CutModel,
-    /// Whether the network leaves nothing about its inputs open that could make a run fail.
+    /// True if the network leaves nothing about its inputs open that could make a run fail.
     exact: bool,
     /// The values that blocks gave so far; `None` once the trial run has ended.
     values: Option<HashMap<String, <Rten as crate::engine::Engine>::Value>>,

@@ -22,14 +22,14 @@ pub use ort::{Ort, OrtProgram};
 pub use racing::{Race, RacedProgram, Racing};
 pub use rten::{Rten, RtenProgram};
 
-/// What went wrong inside an engine.
+/// An error inside an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EngineError {
     /// The graph uses something that the engine cannot do.
     #[error("the engine cannot load this graph: {reason}")]
     Load {
-        /// What the engine said; it names the operator.
+        /// The engine's message; it names the operator.
         reason: String,
     },
     /// The engine's shared library could not be loaded.
@@ -37,15 +37,15 @@ pub enum EngineError {
     Library {
         /// The library.
         path: PathBuf,
-        /// What the system or the library said.
+        /// The message of the system or the library.
         reason: String,
     },
     /// The engine refused to run the graph on these inputs.
     #[error("the engine stopped: {reason}")]
     Run {
-        /// What the engine said.
+        /// The engine's message.
         reason: String,
-        /// Whether what was met is something the engine lacks, rather than a bad input.
+        /// True if what was met is something the engine lacks, rather than a bad input.
         unsupported: bool,
     },
     /// An integer of this query is beyond its type, or beyond the 32 bits that the engine has for one of 64.
@@ -59,7 +59,7 @@ pub enum EngineError {
     Value {
         /// The tensor.
         name: String,
-        /// What does not fit.
+        /// The reason.
         reason: String,
     },
     /// The loaded graph has no tensor of this name.
@@ -81,7 +81,7 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
-/// What a graph's external data is.
+/// A graph's external data.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameters {
     /// All of it; the graph calls it [`PARAMS_FILE`](deepring_onnx::PARAMS_FILE).
@@ -91,7 +91,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// What the graph calls [`SHARED_FILE`](deepring_onnx::SHARED_FILE).
+    /// The file that the graph calls [`SHARED_FILE`](deepring_onnx::SHARED_FILE).
     #[must_use]
     pub fn shared(&self) -> &'static [u8] {
         self.bytes.get(self.shared_from..).unwrap_or_default()
@@ -105,7 +105,7 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
     /// A tensor in the engine's own form.
     type Value: Send + Sync;
 
-    /// Whether programs multiply with the very bytes of `parameters`. Where they do not, a check of these
+    /// True if programs multiply with the very bytes of `parameters`. Where they do not, a check of these
     /// bytes says nothing about a run, and only checks of what comes out do.
     const IN_PLACE: bool;
 

@@ -45,7 +45,7 @@ pub enum RunError {
     Engine {
         /// The block's name.
         block: String,
-        /// What the engine said.
+        /// The engine's message.
         source: EngineError,
     },
     /// A tensor did not fit the engine.
@@ -99,7 +99,7 @@ pub enum RunError {
 pub struct Rejected {
     /// Its number in the batch, from 0.
     pub query: usize,
-    /// What is wrong with its inputs.
+    /// The error in its inputs.
     pub error: InputError,
 }
 
@@ -211,7 +211,7 @@ pub enum InputError {
     Integer {
         /// The block's name.
         block: String,
-        /// What would hold them.
+        /// The tensor that would hold them.
         tensor: String,
     },
     /// Too large for the linear operator that reads it.
@@ -223,7 +223,7 @@ pub enum InputError {
         name: String,
         /// Element.
         at: usize,
-        /// What it holds.
+        /// The value that it holds.
         value: f32,
     },
     /// No query at all.

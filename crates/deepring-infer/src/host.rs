@@ -57,7 +57,7 @@ pub struct RingHost<E: Engine> {
     alarms: Arc<Alarms>,
 }
 
-/// What `auto` settled on, by the first block of a leg and the one after its last.
+/// The choice of `auto`, by the first block of a leg and the one after its last.
 #[derive(Debug, Default)]
 struct Chosen {
     auto: HashSet<(u32, u32)>,
@@ -84,7 +84,7 @@ pub struct Timings {
     pub receipt: Duration,
 }
 
-/// What a leg of blocks gave, and what shows it to the next host.
+/// The outputs of a leg of blocks, and the witness of them for the next host.
 #[derive(Debug, Clone)]
 pub struct LegOutputs {
     /// For each query, the live tensors after the last block.
@@ -193,7 +193,7 @@ impl<E: Engine> RingHost<E> {
         opened
     }
 
-    /// What was found to be tampered with in this host's memory since it was opened, or in what was opened anew, oldest first,
+    /// Tampering that was detected in this host's memory since it was opened, or in what was opened anew, oldest first,
     /// of more than 1024 the first. What a neighbour is blamed for is an error of that query and not among them. A block that is named
     /// here is out of use until it is loaded anew. Whoever embeds a host records these where they outlive it.
     #[must_use]
@@ -201,7 +201,7 @@ impl<E: Engine> RingHost<E> {
         self.alarms.all()
     }
 
-    /// What protects each loaded block's memory, by its index.
+    /// The protection of each loaded block's memory, by its index.
     pub fn protections(&self) -> impl Iterator<Item = (u32, BlockProtection)> + '_ {
         self.blocks.iter().map(|(index, block)| (*index, block.protection()))
     }
@@ -267,7 +267,7 @@ impl<E: Engine> RingHost<E> {
         self.key.public()
     }
 
-    /// Whether bytes are compared on a thread of its own while the engine computes; for machines on which the
+    /// Sets whether bytes are compared on a thread of its own while the engine computes; for machines on which the
     /// engine leaves a core free. Off at first.
     pub fn set_background_check(&mut self, background_check: bool) {
         self.background = background_check && self.check > Check::Load;
@@ -381,7 +381,7 @@ impl<E: Engine> RingHost<E> {
         self.engine.within(|| Rehearsal::of(self, query, range))
     }
 
-    /// What the parts of a check cost alone, on that query.
+    /// The cost of the parts of a check alone, on that query.
     pub(crate) fn floor(&self, rehearsal: &Rehearsal<E>) -> Result<Floor, RunError> {
         self.engine.within(|| rehearsal.floor(self))
     }

@@ -3,7 +3,7 @@
 //! They read every activation of a query, so they must run at the speed of the caches. Each kernel is
 //! written once, as safe code over fixed arrays of lanes that the compiler turns into vectors;
 //! `dispatch` compiles it for each instruction set and picks one when the program runs. The portable
-//! instance is the twin that tests hold the others against.
+//! instance is the twin that tests compare the others with.
 //!
 //! A value that is not finite reaches the sums of its pixel, whatever the lane, the reading and the
 //! coefficient: nothing here goes through a `max` that drops a NaN. A pixel's sum does not depend on its
@@ -35,10 +35,10 @@ const PARALLEL: usize = 2 << 20;
 /// (docs/CHECKS.md). In blocks, the first is bounded.
 pub(crate) const BLOCK: usize = 64;
 
-/// What is taken from one pass over a tensor. `planes` holds T ≥ 1 coefficient vectors of `channels`
+/// Weighted sums of one pass over a tensor. `planes` holds T ≥ 1 coefficient vectors of `channels`
 /// each, plane-major; `sums` holds T × pixels, and `square_sums` one per pixel.
 pub(crate) struct Reduction<'a> {
-    /// Whether max(x, 0) is read instead of x; NaN stays NaN.
+    /// True if max(x, 0) is read instead of x; NaN stays NaN.
     pub(crate) relu: bool,
     pub(crate) planes: &'a [f32],
     pub(crate) squares: &'a [f32],

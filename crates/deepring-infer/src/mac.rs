@@ -22,7 +22,7 @@ pub(crate) const PIECE_LEN: usize = 64 * 1024;
 /// A key expanded for one use of a block, and dropped with it: the expanded form lies in the library's own heap.
 pub(crate) struct Mac(LessSafeKey);
 
-/// What a tag is about.
+/// The domain of a tag.
 #[derive(Clone, Copy)]
 pub(crate) enum TagDomain {
     /// A piece of a block's plaintext.
@@ -64,7 +64,7 @@ impl Mac {
         tag.as_ref().try_into().ok()
     }
 
-    /// Whether the bytes have this tag; compared in constant time.
+    /// Returns whether the bytes have this tag; compared in constant time.
     pub(crate) fn matches(&self, domain: TagDomain, bytes: &[u8], tag: &[u8]) -> bool {
         self.tag(domain, bytes).is_some_and(|now| verify_slices_are_equal(&now, tag).is_ok())
     }

@@ -22,7 +22,7 @@ pub enum NpyError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The reason.
         source: io::Error,
     },
     /// The element type has no counterpart in ONNX, or is big-endian.
@@ -168,14 +168,14 @@ fn header_bytes(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether the header holds more than one dictionary with one shape in it. Only records need that, and
+/// Returns whether the header holds more than one dictionary with one shape in it. Only records need that, and
 /// npyz' parser takes time exponential in the depth of brackets.
 fn is_nested(header: &[u8]) -> bool {
     let count = |bracket: u8| header.iter().filter(|b| **b == bracket).count();
     count(b'[') > 0 || count(b'{') > 1 || count(b'(') > 1
 }
 
-/// Whether the product of all the header's numbers overflows: npyz multiplies the shape's unchecked. The few
+/// Returns whether the product of all the header's numbers overflows: npyz multiplies the shape's unchecked. The few
 /// others are small, and no file is so long that they could matter.
 fn count_overflows(header: &[u8]) -> bool {
     let numbers = header.split(|b| !b.is_ascii_digit()).filter(|n| !n.is_empty());

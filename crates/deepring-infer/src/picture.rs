@@ -19,7 +19,7 @@ pub enum PictureError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         source: std::io::Error,
     },
     /// The file is no picture that is understood (PNG, JPEG, BMP), or too large.
@@ -27,7 +27,7 @@ pub enum PictureError {
     Decode {
         /// The file.
         path: PathBuf,
-        /// What the decoder said.
+        /// The decoder's message.
         reason: String,
     },
     /// The picture is smaller than the part that is to be cut out of it.

@@ -80,7 +80,7 @@ pub enum PreprocessError {
         key: String,
         /// The value.
         value: String,
-        /// What would fit.
+        /// The values that would fit.
         expected: &'static str,
     },
 }

@@ -87,7 +87,7 @@ impl Blocks {
     }
 }
 
-/// What happens during a sealing, for progress bars.
+/// A step of a sealing, for progress bars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SealProgress {
     /// The network is cut; so many bytes of blocks will follow.
@@ -120,7 +120,7 @@ pub struct Seal<'a> {
     neighbour_checks: bool,
 }
 
-/// What a sealing gave.
+/// The result of a sealing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedModel {
     /// Ring id and ring digest.
@@ -221,7 +221,7 @@ impl<'a> Seal<'a> {
         self
     }
 
-    /// Whether the hosts of each block get what they need to check the block before. Off at first, since it gives
+    /// Sets whether the hosts of each block get what they need to check the block before. Off at first, since it gives
     /// away something of that block's parameters; THREATS.md says what.
     #[must_use]
     pub fn neighbour_checks(mut self, with: bool) -> Self {

@@ -22,7 +22,7 @@ pub struct SessionOptions {
     pub check: Check,
     /// Threads of the engine; `None` for one a core.
     pub threads: Option<NonZeroUsize>,
-    /// Whether bytes are compared on a further thread while the engine computes.
+    /// True if bytes are compared on a further thread while the engine computes.
     pub background_check: bool,
 }
 
@@ -32,7 +32,7 @@ impl Default for SessionOptions {
     }
 }
 
-/// What a query, or a batch of queries, gave.
+/// The result of a query, or of a batch of queries.
 #[derive(Debug, Clone)]
 pub struct RunOutcome {
     /// The outputs of each query that was answered, in the order of the network's outputs.
@@ -121,7 +121,7 @@ impl<E: Engine> Session<E> {
         Ok(Self { ring, hosts, route: legs, ranged })
     }
 
-    /// Whether bytes are compared on a thread of its own while the engine computes; for machines on which the
+    /// Sets whether bytes are compared on a thread of its own while the engine computes; for machines on which the
     /// engine leaves a core free.
     pub fn set_background_check(&mut self, background_check: bool) {
         self.hosts.iter_mut().for_each(|host| host.set_background_check(background_check));
@@ -133,7 +133,7 @@ impl<E: Engine> Session<E> {
         &self.ring
     }
 
-    /// What Genesis seals: labels, pre-processing, names. Decoded anew at each call from bytes that are
+    /// The manifest that Genesis seals: labels, pre-processing, names. Decoded anew at each call from bytes that are
     /// checked like parameters, so ask after a query for the labels of its answer.
     pub fn manifest(&self) -> Result<Manifest, RunError> {
         let first = self.route.first().and_then(|leg| self.hosts.get(leg.host));
@@ -236,14 +236,14 @@ impl<E: Engine> Session<E> {
         Ok(RunOutcome { outputs, rejected: Vec::new(), decision, timings })
     }
 
-    /// What was found to be tampered with in live memory since the session was opened, host by host. Whoever embeds a
+    /// Tampering that was detected in live memory since the session was opened, host by host. Whoever embeds a
     /// session records these where they outlive it.
     #[must_use]
     pub fn alarms(&self) -> Vec<Finding> {
         self.hosts.iter().flat_map(RingHost::alarms).collect()
     }
 
-    /// What protects each block's memory, by its index.
+    /// The protection of each block's memory, by its index.
     pub fn protections(&self) -> impl Iterator<Item = (u32, BlockProtection)> + '_ {
         self.hosts.iter().flat_map(RingHost::protections)
     }
@@ -283,7 +283,7 @@ impl<E: Engine> Session<E> {
         Ok(all)
     }
 
-    /// What parts of this session's check cost alone on a query that was [rehearsed](Self::rehearse): the least that a
+    /// The cost of the parts of this session's check alone on a query that was [rehearsed](Self::rehearse): the least that a
     /// query under it can cost. Nothing is verified, and nothing answered.
     ///
     /// # Errors

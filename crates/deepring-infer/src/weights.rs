@@ -152,7 +152,7 @@ impl<E: Engine> BoundPrograms<E> {
         self.buffer.bytes()
     }
 
-    /// What the pages of the live bytes got from the system.
+    /// The protection of the pages of the live bytes.
     pub(crate) fn protection(&self) -> Protection {
         self.buffer.protection()
     }

@@ -9,7 +9,7 @@ impl NodeProto {
         self.op_type.as_deref().unwrap_or_default()
     }
 
-    /// Whether the operator is one of ONNX itself (domain empty, or `ai.onnx`).
+    /// Returns whether the operator is one of ONNX itself (domain empty, or `ai.onnx`).
     #[must_use]
     pub fn in_default_domain(&self) -> bool {
         matches!(self.domain.as_deref(), None | Some("" | "ai.onnx"))
@@ -30,7 +30,7 @@ impl NodeProto {
         }
     }
 
-    /// What a message calls this node.
+    /// The name of this node in messages.
     #[must_use]
     pub fn label(&self) -> String {
         match (self.name.as_deref(), self.output.first()) {

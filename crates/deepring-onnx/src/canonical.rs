@@ -126,13 +126,13 @@ impl CanonicalModel {
         self.opset
     }
 
-    /// What a query must give, in the order of the file.
+    /// The inputs that a query must give, in the order of the file.
     #[must_use]
     pub fn inputs(&self) -> Vec<TensorSpec> {
         self.graph.inputs.iter().filter_map(|v| self.spec_of(v)).collect()
     }
 
-    /// What a query gets, in the order of the file.
+    /// The outputs of a query, in the order of the file.
     #[must_use]
     pub fn outputs(&self) -> Vec<TensorSpec> {
         self.graph.outputs.iter().filter_map(|v| self.spec_of(v)).collect()

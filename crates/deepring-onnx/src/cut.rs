@@ -106,9 +106,9 @@ pub struct CutModel {
     pub producer: String,
     /// Version of the default operator set that all blocks use.
     pub opset: i64,
-    /// What a query gives.
+    /// The inputs of a query.
     pub inputs: Vec<TensorSpec>,
-    /// What a query gets.
+    /// The outputs of a query.
     pub outputs: Vec<TensorSpec>,
     /// The blocks in the order in which they run.
     pub blocks: Vec<CutBlock>,
@@ -151,7 +151,7 @@ pub struct Param {
 }
 
 impl Param {
-    /// What the file has of it, where its elements are narrower there.
+    /// The elements in the file, where they are narrower there.
     #[must_use]
     pub fn narrow(&self) -> Option<Stored> {
         self.source.narrow()

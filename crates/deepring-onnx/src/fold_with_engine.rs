@@ -1,6 +1,6 @@
 //! Constants that only an engine can compute, computed once when sealing.
 //!
-//! What follows from constants alone (weights added, joined, normalised by their length ...) an engine
+//! Results of constants alone (weights added, joined, normalised by their length ...) an engine
 //! would compute whenever it loads a block, into memory of its own; the check of the live parameters
 //! would then cover bytes that nothing multiplies with. After this pass such results are parameters like
 //! any other. `fold` folds what can be folded without an engine, lazily; this is the rest.
@@ -14,12 +14,12 @@ use crate::proto::NodeProto;
 use crate::read::{ImportError, ParamSource};
 use crate::scope::needs;
 
-/// What is computed from constants may be so many times as long as they are, and so much longer: of a file of a few bytes
+/// Results of constants may be so many times as long as these, and so much longer: of a file of a few bytes
 /// no more memory is taken than that.
 const GROWTH: u64 = 8;
 const SMALL: u64 = 1 << 27;
 
-/// What an engine says of a block without inputs: its outputs in order, or `None` if it cannot compute it alone.
+/// The result of a block without inputs on an engine: its outputs in order, or `None` if it cannot compute it alone.
 pub type Folded = Option<Vec<TensorValue>>;
 
 impl CanonicalModel {

@@ -1,4 +1,4 @@
-//! What ONNX says of each operator of its default set, and the check that a graph keeps to it.
+//! The specification of each operator of ONNX's default set, and the check that a graph keeps to it.
 //!
 //! An attribute that is misspelt, or written in another type than the standard's, would be read as absent or as zero, and
 //! the network would compute something else than its author's runtime does. So it is refused, by node and attribute.
@@ -23,14 +23,14 @@ pub(crate) const RANDOM: [&str; 6] = [
     "RandomUniformLike",
 ];
 
-/// What ONNX says of one operator.
+/// The specification of one operator.
 struct Operator {
     /// Versions of the operator set in which it got another form or other types, ascending.
     since: Vec<i64>,
     attributes: HashMap<&'static str, Attribute>,
 }
 
-/// What ONNX says of one attribute.
+/// The specification of one attribute.
 struct Attribute {
     /// Its type in letters.
     letters: &'static str,
@@ -105,7 +105,7 @@ fn check_node(node: &NodeProto, opset: i64) -> Result<(), OperatorFault> {
     Ok(())
 }
 
-/// Whether the attribute holds what the letters say, and nothing else. Its stated type may be missing, as old files have it.
+/// Returns whether the attribute holds what the letters say, and nothing else. Its stated type may be missing, as old files have it.
 fn is_of(attribute: &AttributeProto, letters: &str) -> bool {
     let stated = attribute.r#type.filter(|t| *t != 0);
     let holds = [

@@ -1,6 +1,6 @@
 //! Networks of known size with random weights, for measuring.
 //!
-//! What a check costs does not depend on what the weights are, so a network of the right shape measures as
+//! The cost of a check does not depend on the values of the weights, so a network of the right shape measures as
 //! well as a trained one, and anybody can make it again: the same seed gives the same bits on every
 //! machine. Weights are scaled so that activations neither vanish nor grow; nothing saturates, and outputs
 //! that are compared bit by bit say something.

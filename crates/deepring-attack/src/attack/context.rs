@@ -1,4 +1,4 @@
-//! What attacks are made with and what they make: the contract below every family of them.
+//! The arguments and results of attacks: the contract below every family of them.
 //!
 //! It names no attack: who starts one says what it is called and which stream of numbers is its own.
 
@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::evaluator::{Evaluator, EvaluatorError};
 use crate::network::{Layer, Network, NetworkError, Values};
 
-/// What an attack is told. What is `None` is the attack's own default.
+/// The options of an attack. `None` stands for the attack's own default.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
     /// The layer that is attacked; drawn by the seed, where an attack is on one layer and none is given.
@@ -27,16 +27,16 @@ pub struct Options {
     pub seed: u64,
 }
 
-/// What an attack made.
+/// The result of an attack.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attacked {
     /// The network after it.
     pub network: Network,
-    /// What it did in particular, in a sentence: the layer that was drawn, the class that was chosen.
+    /// The particulars, in a sentence: the layer that was drawn, the class that was chosen.
     pub what: String,
     /// The steps of a search, in their order.
     pub steps: Vec<Step>,
-    /// Whether a search reached its aim; `false` where it was cut off, so that the flips it would have needed are not
+    /// True if a search reached its aim; `false` where it was cut off, so that the flips it would have needed are not
     /// known but for a lower bound. `None` where nothing was searched for.
     pub reached: Option<bool>,
 }
@@ -74,7 +74,7 @@ pub enum AttackError {
     NotApplicable {
         /// The attack.
         kind: &'static str,
-        /// What is missing.
+        /// The reason.
         reason: String,
     },
     /// The attack needs labelled samples.
@@ -96,7 +96,7 @@ pub enum AttackError {
         option: &'static str,
         /// Its value.
         found: String,
-        /// What it must be.
+        /// The values that are allowed.
         reason: String,
     },
     /// The attack is none on a plain network.
@@ -116,7 +116,7 @@ pub enum AttackError {
     /// The library that computes gradients failed.
     #[error("computing gradients failed: {reason}")]
     Gradient {
-        /// What it said.
+        /// The message.
         reason: String,
     },
     /// An edit failed.
@@ -181,7 +181,7 @@ impl AttackContext<'_> {
         AttackError::NotApplicable { kind: self.kind, reason: reason.into() }
     }
 
-    /// What was made, with a sentence about it.
+    /// The result, with a sentence about it.
     pub(crate) fn made(&self, network: Network, what: impl Into<String>) -> Attacked {
         Attacked { network, what: what.into(), steps: Vec::new(), reached: None }
     }
@@ -211,7 +211,7 @@ impl AttackContext<'_> {
         Err(AttackError::Option { option: "flips", found: flips.to_string(), reason })
     }
 
-    /// What an attack made, unless it left everything as it was: an evaluation must not count that as an attack.
+    /// The result of an attack, unless it left everything as it was: an evaluation must not count that as an attack.
     pub(crate) fn changed(&self, attacked: Attacked) -> Result<Attacked, AttackError> {
         match attacked.network == *self.network {
             true => {

@@ -23,7 +23,7 @@ pub struct Evasion {
     pub network: Network,
     /// Where the edit is made.
     pub moment: Moment,
-    /// What was done, in a sentence.
+    /// The action, in a sentence.
     pub what: String,
 }
 

@@ -36,13 +36,13 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $name,)* }
             }
 
-            /// What it is and where it comes from, in a sentence.
+            /// Its method and its source, in a sentence.
             #[must_use]
             pub fn summary(self) -> &'static str {
                 match self { $(Self::$kind => $summary,)* }
             }
 
-            /// What it cannot see, in a sentence.
+            /// The changes that it cannot see, in a sentence.
             #[must_use]
             pub fn misses(self) -> &'static str {
                 match self { $(Self::$kind => $misses,)* }

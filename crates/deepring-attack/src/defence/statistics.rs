@@ -1,4 +1,4 @@
-//! What is said about repeated measurements: mean, deviation, and intervals of a share.
+//! Statistics of repeated measurements: mean, deviation, and intervals of a share.
 
 use serde::Serialize;
 
@@ -47,7 +47,7 @@ pub fn wilson(hits: usize, n: usize) -> (f64, f64) {
     (low, high)
 }
 
-/// What the rate of false alarms is at most, at 95 %, if `alarms` of `n` checks of clean networks raised one.
+/// The upper bound of the rate of false alarms, at 95 %, if `alarms` of `n` checks of clean networks raised one.
 ///
 /// For none it is the rule of three, 3/n (Hanley and Lippman-Hand 1983); else the upper end of [`wilson`].
 #[must_use]

@@ -69,7 +69,7 @@ impl Strength {
 }
 
 impl Configuration {
-    /// What tells it from all other cells of this network and these settings.
+    /// The key that tells it from all other configurations of this network and these settings.
     #[must_use]
     pub fn key(&self, model: &str, settings: &str) -> String {
         let Strength { rho, flips, bit, target, source } = self.strength;
@@ -92,7 +92,7 @@ impl Configuration {
         format!("{key}|seed={}|{}", self.seed, settings.get(..16).unwrap_or(settings))
     }
 
-    /// What the attack is told. A targeted attack that is told no class gets one by the seed, so that it is
+    /// The options of the attack. A targeted attack that is told no class gets one by the seed, so that it is
     /// known here where inputs shall go.
     pub(super) fn options(&self, classes: usize) -> Options {
         let Strength { rho, flips, bit, mut target, mut source } = self.strength;

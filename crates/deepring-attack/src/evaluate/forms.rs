@@ -1,4 +1,4 @@
-//! What attacks of some families give an evaluation beside the attack.
+//! The further results that attacks of some families give an evaluation.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is evaluated: attacks, with what each is told.
+//! The items of an evaluation: attacks, with the options of each.
 
 use std::fmt;
 use std::str::FromStr;
@@ -60,13 +60,13 @@ pub enum ParseItemError {
     /// A setting without a value.
     #[error("`{setting}` is no key=value")]
     NoValue {
-        /// What was given.
+        /// The text that was given.
         setting: String,
     },
     /// No such key.
     #[error("an attack has no setting `{key}`")]
     Key {
-        /// What was given.
+        /// The text that was given.
         key: String,
     },
     /// A value that the key does not take.
@@ -80,7 +80,7 @@ pub enum ParseItemError {
     /// No such suite.
     #[error("there is no suite `{name}`")]
     Suite {
-        /// What was given.
+        /// The text that was given.
         name: String,
     },
 }

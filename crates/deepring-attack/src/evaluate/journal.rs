@@ -23,7 +23,7 @@ pub enum JournalError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// The message.
         source: std::io::Error,
     },
     /// Another process writes to it.
@@ -39,7 +39,7 @@ pub enum JournalError {
         path: PathBuf,
         /// Its number, from 1.
         line: usize,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }

@@ -116,7 +116,7 @@ fn ring_result(
     })
 }
 
-/// Whether it names a tensor, and none that was left as it is.
+/// Returns whether it names a tensor, and none that was left as it is.
 fn names_only(verdict: &DefenceVerdict, changed: &[&str]) -> bool {
     !verdict.located.is_empty()
         && verdict.located.iter().all(|l| changed.contains(&l.tensor.as_str()))

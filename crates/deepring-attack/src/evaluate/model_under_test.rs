@@ -34,7 +34,7 @@ pub(super) struct ModelUnderTest {
     pub(super) layers: Vec<Layer>,
     pub(super) baselines: Vec<Box<dyn Defence>>,
     pub(super) trial: Option<Trial>,
-    /// Whether its 8-bit form is evaluated too, and takes the attacks on such.
+    /// True if its 8-bit form is evaluated too, and takes the attacks on such.
     pub(super) quantised_beside: bool,
 }
 
@@ -43,13 +43,13 @@ pub(super) struct ModelUnderTest {
 pub(super) struct Candidate {
     pub(super) name: String,
     pub(super) network: Network,
-    /// Whether it was quantised for this evaluation.
+    /// True if it was quantised for this evaluation.
     pub(super) quantised: bool,
-    /// Whether its 8-bit form is evaluated too.
+    /// True if its 8-bit form is evaluated too.
     pub(super) beside: bool,
 }
 
-/// What all networks of an evaluation share.
+/// The context that all networks of an evaluation share.
 #[derive(Debug)]
 pub(super) struct EvalContext<'a> {
     pub(super) plan: &'a Plan,

@@ -13,7 +13,7 @@ pub(super) struct Plot {
     pub(super) name: String,
     /// SHA-256 of the network that it is about.
     pub(super) model: String,
-    /// What is drawn, in units.
+    /// The quantity that is drawn, in units.
     pub(super) title: String,
     /// The drawing, to stand in a page.
     pub(super) svg: String,

@@ -1,4 +1,4 @@
-//! What an evaluation writes down: one JSON object a line of `results.jsonl`.
+//! The record of an evaluation: one JSON object a line of `results.jsonl`.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ pub struct Run {
     pub cpu: String,
     /// Cores that this process may use.
     pub cores: usize,
-    /// Whether the build is optimised; times of others say nothing.
+    /// True if the build is optimised; times of others say nothing.
     pub optimised: bool,
     /// Seeds of each attack that leaves something to chance.
     pub seeds: u64,
@@ -48,7 +48,7 @@ pub struct Model {
     pub name: String,
     /// SHA-256 of the network as it is attacked.
     pub sha256: String,
-    /// Whether it was quantised to 8 bits for this evaluation.
+    /// True if it was quantised to 8 bits for this evaluation.
     pub quantised: bool,
     /// Parameters.
     pub parameters: usize,
@@ -64,7 +64,7 @@ pub struct Model {
     pub test: usize,
     /// Samples with which attacks search.
     pub search: usize,
-    /// Whether the data set has one part only, so that attacks search on the samples that accuracy is measured on.
+    /// True if the data set has one part only, so that attacks search on the samples that accuracy is measured on.
     pub shared_samples: bool,
     /// Baseline defences.
     pub defences: Vec<DefenceLine>,
@@ -81,16 +81,16 @@ pub struct LayerLine {
     pub name: String,
     /// Weights.
     pub weights: usize,
-    /// Whether it is dense rather than a convolution.
+    /// True if it is dense rather than a convolution.
     pub dense: bool,
 }
 
-/// What a defence costs on a network, and how it stands against one who knows it.
+/// The cost of a defence on a network, and its resistance to an attacker who knows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DefenceLine {
     /// Name.
     pub defence: String,
-    /// What it cannot see.
+    /// The changes that it cannot see.
     pub misses: String,
     /// Bytes that it keeps where the attacker cannot write.
     pub stored_bytes: usize,
@@ -102,7 +102,7 @@ pub struct DefenceLine {
     pub clean_checks: usize,
     /// Alarms among them.
     pub false_alarms: usize,
-    /// What their rate is at most, at 95 %.
+    /// The upper bound of their rate, at 95 %.
     pub false_alarm_bound: f64,
     /// The attacker who knows the scheme, not the keys.
     pub adaptive: Option<Adaptive>,
@@ -111,7 +111,7 @@ pub struct DefenceLine {
 /// An attack that was made against one defence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Adaptive {
-    /// What was done.
+    /// The attack.
     pub what: String,
     /// Attacks made, with different seeds.
     pub tried: usize,
@@ -136,7 +136,7 @@ pub struct RingLine {
     pub clean_checks: usize,
     /// Refusals among them.
     pub false_alarms: usize,
-    /// What their rate is at most, at 95 %.
+    /// The upper bound of their rate, at 95 %.
     pub false_alarm_bound: f64,
     /// Attacks on the ring, its receipts and the ledger.
     pub attacks: Vec<RingAttack>,
@@ -171,11 +171,11 @@ pub struct RingAttack {
     pub attack: String,
     /// MITRE ATLAS.
     pub atlas: String,
-    /// Whether it was noticed.
+    /// True if it was noticed.
     pub detected: bool,
-    /// Whether the block that was touched is named; `None` where no block was.
+    /// True if the block that was touched is named; `None` where no block was.
     pub located: Option<bool>,
-    /// What was seen, in a sentence.
+    /// The observation, in a sentence.
     pub what: String,
 }
 
@@ -196,11 +196,11 @@ pub struct Row {
     pub strength: Strength,
     /// The seed.
     pub seed: u64,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// What came of a cell.
+/// The outcome of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -215,7 +215,7 @@ pub enum Outcome {
 /// A measured cell. Accuracies are shares, 0 to 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// What was done in particular.
+    /// The particulars of the attack.
     pub what: String,
     /// Before.
     pub clean: f64,
@@ -235,29 +235,29 @@ pub struct Measured {
     pub graph: usize,
     /// Seconds that the attack took.
     pub seconds: f64,
-    /// Whether a search reached its aim; `false` where it was cut off, so that its flips are a lower bound.
+    /// True if a search reached its aim; `false` where it was cut off, so that its flips are a lower bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached: Option<bool>,
     /// Accuracy on the test samples after so many flips. Along a search the last is of all of them, the others of as many
     /// thousands as showed that it was not at its end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<(usize, f64)>,
-    /// What each baseline saw.
+    /// The result of each baseline.
     pub defences: Vec<BaselineResult>,
-    /// What DeepRing saw.
+    /// DeepRing's result.
     pub ring: Option<RingResult>,
 }
 
-/// What a baseline saw of an attack.
+/// A baseline's result on an attack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BaselineResult {
     /// The defence.
     pub defence: String,
-    /// Whether it saw the edit in the stored file.
+    /// True if it saw the edit in the stored file.
     pub at_rest: bool,
-    /// Whether it saw the edit in memory, after loading.
+    /// True if it saw the edit in memory, after loading.
     pub live: bool,
-    /// Whether every tensor that it names was changed, and it names one; `None` where it saw nothing.
+    /// True if every tensor that it names was changed, and it names one; `None` where it saw nothing.
     pub located: Option<bool>,
     /// Milliseconds of the check.
     pub ms: f64,
@@ -266,16 +266,16 @@ pub struct BaselineResult {
     pub recovered: Option<f64>,
 }
 
-/// What DeepRing saw of an attack.
+/// DeepRing's result on an attack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RingResult {
-    /// Whether the edit was refused.
+    /// True if the edit was refused.
     pub detected: bool,
-    /// Whether every block that is named was changed, and one is.
+    /// True if every block that is named was changed, and one is.
     pub block: Option<bool>,
-    /// Whether every tensor that is named was changed, and one is.
+    /// True if every tensor that is named was changed, and one is.
     pub tensor: Option<bool>,
-    /// Whether it was restored bit for bit.
+    /// True if it was restored bit for bit.
     pub recovered: Option<bool>,
     /// Answers that were given while it was tampered with.
     pub answers: usize,
@@ -286,7 +286,7 @@ pub struct RingResult {
 }
 
 impl Row {
-    /// What was measured, if it was.
+    /// The measurement, if there is one.
     #[must_use]
     pub fn measured(&self) -> Option<&Measured> {
         match &self.outcome {

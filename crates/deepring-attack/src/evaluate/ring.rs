@@ -71,7 +71,7 @@ impl Trial {
         Ok(done)
     }
 
-    /// What the ring makes of a tampered network.
+    /// The ring's answer to a tampered network.
     pub(super) fn detect(&self, attacked: &Network) -> RingResult {
         match self.with(|trial| trial.detect(attacked, &self.samples)) {
             Ok(detection) => ring_result(&detection),
@@ -87,7 +87,7 @@ impl Trial {
         }
     }
 
-    /// What protection costs, and whether it refuses what nobody touched.
+    /// The cost of protection, and whether it refuses what nobody touched.
     pub(super) fn measure(&self, context: &EvalContext<'_>) -> Result<RingLine, EvaluateError> {
         let rounds = CLEAN_QUERIES.div_ceil(self.samples.len());
         let ring = |e: RingTrialError| EvaluateError::Ring { reason: e.to_string() };

@@ -20,16 +20,16 @@ use crate::ring::{
 };
 use crate::samples::Samples;
 
-/// What came of one attack.
+/// The outcome of one attack.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttackOutcome {
     /// The attack.
     pub kind: Kind,
-    /// Whether it was noticed.
+    /// True if it was noticed.
     pub detected: bool,
-    /// Whether the block that was touched, and no other, is named; `None` where no one block was.
+    /// True if the block that was touched, and no other, is named; `None` where no one block was.
     pub located: Option<bool>,
-    /// What was done and what was seen, in a sentence.
+    /// The attack and what was seen of it, in a sentence.
     pub what: String,
     /// The counts, of a race in live memory.
     pub raced: Option<ToctouResult>,

@@ -109,7 +109,7 @@ pub(super) fn about(model: &Model) -> String {
     )
 }
 
-/// What must be known when its numbers are read.
+/// A note for the reader of its numbers.
 pub(super) fn remarks(model: &Model) -> Vec<String> {
     let mut out = Vec::new();
     if model.test < SMALL {

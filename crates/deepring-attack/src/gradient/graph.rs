@@ -45,7 +45,7 @@ impl std::fmt::Debug for GradientGraph {
     }
 }
 
-/// What a node is run with.
+/// The arguments of a node's run.
 pub(super) struct Around<'a> {
     pub(super) graph: &'a GradientGraph,
     pub(super) node: &'a NodeProto,
@@ -265,7 +265,7 @@ impl Around<'_> {
     }
 }
 
-/// What a layer multiplies with, as floats.
+/// The weights of a layer, as floats.
 pub(super) fn dequantised(network: &Network, layer: &Layer) -> Result<Tensor, AttackError> {
     let value = network.nodes().get(layer.node).and_then(|n| input(n, 1)).unwrap_or_default();
     let node = layer
@@ -344,7 +344,7 @@ pub(super) fn no_gradient(node: &NodeProto) -> AttackError {
     }
 }
 
-/// What a softmax at the end is computed from: cross-entropy is taken of scores, not of probabilities.
+/// The input of a softmax at the end: cross-entropy is taken of scores, not of probabilities.
 fn logits_of(nodes: &[NodeProto], output: String) -> String {
     let last = nodes.iter().find(|n| n.output.first() == Some(&output));
     match last {

@@ -7,7 +7,7 @@ use candle_core::{Result, Tensor};
 #[derive(Debug, Clone)]
 pub(super) struct Value {
     pub(super) tensor: Tensor,
-    /// Whether the second dimension of the network is the last of the tensor.
+    /// True if the second dimension of the network is the last of the tensor.
     pub(super) channels_last: bool,
 }
 

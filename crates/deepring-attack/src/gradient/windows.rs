@@ -77,7 +77,7 @@ impl Windows {
         self.kernel.iter().product()
     }
 
-    /// Whether each window is the element at its place, in order.
+    /// Returns whether each window is the element at its place, in order.
     pub(super) fn is_identity(&self) -> bool {
         self.taps() == 1 && self.inputs == self.outputs && self.strides.iter().all(|s| *s == 1)
     }

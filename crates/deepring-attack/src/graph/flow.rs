@@ -92,12 +92,12 @@ pub(super) fn label(node: &NodeProto) -> &str {
     name.or(node.output.first().map(String::as_str)).unwrap_or_default()
 }
 
-/// Whether a node holds graphs of its own.
+/// Returns whether a node holds graphs of its own.
 pub(super) fn holds_graph(node: &NodeProto) -> bool {
     node.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty())
 }
 
-/// What a node uses, the graphs inside it included.
+/// The values that a node uses, the graphs inside it included.
 fn needs(node: &NodeProto) -> Vec<&str> {
     let mut out: Vec<&str> =
         node.input.iter().map(String::as_str).filter(|n| !n.is_empty()).collect();

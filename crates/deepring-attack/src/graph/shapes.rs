@@ -40,13 +40,13 @@ impl ValueSpecs {
         spec.dims.as_deref()
     }
 
-    /// Whether two values are floats, and each dimension of one is known to be that of the other.
+    /// Returns whether two values are floats, and each dimension of one is known to be that of the other.
     pub(super) fn same(&self, a: &str, b: &str) -> bool {
         self.floats(a).zip(self.floats(b)).is_some_and(|(a, b)| a == b)
     }
 }
 
-/// What a network answers: the first output's name, dimensions, and the axis of its classes.
+/// The first output of a network: the first output's name, dimensions, and the axis of its classes.
 pub(super) struct Scores {
     pub(super) name: String,
     pub(super) dims: Vec<Dim>,

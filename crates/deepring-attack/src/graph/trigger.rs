@@ -13,7 +13,7 @@ use crate::attack::context::{AttackContext, AttackError, Attacked};
 
 pub use patch::apply_trigger;
 
-/// What the target's score becomes.
+/// The target's score with the trigger.
 const SCORE: f32 = 1e3;
 /// The least similarity that counts as the pattern, unless clean samples come near it.
 const LIKENESS: f32 = 0.75;

@@ -49,7 +49,7 @@ impl Layer {
         self.dims.iter().product()
     }
 
-    /// Whether it has no weight.
+    /// Returns whether it has no weight.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -8,7 +8,7 @@ pub(crate) struct Parameter {
     pub(crate) tensor: String,
     pub(crate) dims: Vec<usize>,
     pub(crate) quantised: Option<Quantised>,
-    /// What the node takes, where half precision is promoted for it.
+    /// The value that the node takes, where half precision is promoted for it.
     promoted: Option<String>,
 }
 
@@ -19,12 +19,12 @@ pub(crate) struct Quantised {
     pub(crate) zero: Option<String>,
     /// The axis that has a scale for each index; none, if the tensor has one scale.
     pub(crate) axis: Option<usize>,
-    /// What the node takes.
+    /// The value that the node takes.
     output: String,
 }
 
 impl Parameter {
-    /// What stands behind a value, if it is a parameter. One that is dequantised block by block is none.
+    /// The parameter behind a value, if there is one. One that is dequantised block by block is none.
     pub(crate) fn find(network: &Network, value: &str) -> Option<Self> {
         if let Ok(tensor) = network.tensor(value) {
             let (tensor, dims) = (value.to_owned(), tensor.dims());

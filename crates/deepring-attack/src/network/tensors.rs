@@ -49,7 +49,7 @@ impl<'a> Tensor<'a> {
         self.bytes().len() / self.dtype.size()
     }
 
-    /// Whether it has no element.
+    /// Returns whether it has no element.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

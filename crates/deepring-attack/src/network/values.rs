@@ -44,7 +44,7 @@ impl Values {
         Some(out)
     }
 
-    /// Whether an attack on numbers can have this layer.
+    /// Returns whether an attack on numbers can have this layer.
     pub(crate) fn fit(network: &Network, layer: &Layer) -> bool {
         let dtype = network.tensor(&layer.weight).map(|t| t.dtype());
         let parameter = Parameter::of_layer(network, layer);

@@ -20,7 +20,7 @@ pub struct Bar {
     pub class: &'static str,
     /// Length, 0 to 100.
     pub percent: f64,
-    /// What stands after it.
+    /// The text after it.
     pub text: String,
 }
 

@@ -26,11 +26,11 @@ pub struct Heat {
     pub columns: Vec<String>,
     /// Names of the rows with their numbers, column by column; `None` where there is none.
     pub lines: Vec<(String, Vec<Option<f64>>)>,
-    /// What the columns are.
+    /// The name of the columns.
     pub column_title: String,
-    /// What stands for the brightest colour: accuracy before any attack, in per cent.
+    /// The value of the brightest colour: accuracy before any attack, in per cent.
     pub clean: f64,
-    /// Whether the names of columns need more room than a column has.
+    /// True if the names of columns need more room than a column has.
     pub slanted: bool,
 }
 

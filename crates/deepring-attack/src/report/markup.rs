@@ -52,7 +52,7 @@ pub fn table(columns: &[&str], texts: usize, rows: &[Vec<String>]) -> String {
     out + "</tbody></table></div>\n"
 }
 
-/// Whether every element that is opened is closed, in order, and every attribute's quotes are too. For tests of pages.
+/// Returns whether every element that is opened is closed, in order, and every attribute's quotes are too. For tests of pages.
 #[must_use]
 pub fn is_well_formed(markup: &str) -> bool {
     const EMPTY: [&str; 3] = ["meta", "img", "br"];

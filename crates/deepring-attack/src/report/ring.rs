@@ -26,7 +26,7 @@ pub struct RingNode {
     pub names: Option<[String; 2]>,
     /// Which host has it, 0 or 1; `None` for Genesis.
     pub host: Option<usize>,
-    /// Whether it was tampered with.
+    /// True if it was tampered with.
     pub hit: bool,
 }
 
@@ -37,7 +37,7 @@ pub struct RingDrawing<'a> {
     pub nodes: &'a [RingNode],
     /// Lines in its middle, each with its style class.
     pub centre: &'a [(&'a str, String)],
-    /// What it shows, for those who cannot see it.
+    /// A description for those who cannot see it.
     pub description: &'a str,
 }
 

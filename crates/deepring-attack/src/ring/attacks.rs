@@ -23,10 +23,10 @@ pub use relabel::ring_relabel;
 pub use reseal::{ResealForm, ring_reseal};
 pub use splice::{ring_rollback, ring_splice};
 
-/// What an attack on a ring file changed.
+/// The changes of an attack on a ring file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RingTampered {
-    /// What it did, in a sentence.
+    /// Its effect, in a sentence.
     pub what: String,
     /// The places; one for the whole file, where all of it is another.
     pub changed: Vec<RingChange>,
@@ -84,7 +84,7 @@ pub enum RingAttackError {
     /// The attack needs another file.
     #[error("it needs {what}")]
     NeedsFile {
-        /// What that is.
+        /// The file that is missing.
         what: &'static str,
     },
     /// The attack is none on files.

@@ -3,7 +3,7 @@
 use deepring::{Decision, TensorValue, tensors_digest};
 use serde::Serialize;
 
-/// What somebody is told: this was asked, this was answered, and here is the receipt.
+/// A claim: this was asked, this was answered, and here is the receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// Bytes of a receipt file.
@@ -14,7 +14,7 @@ pub struct Claim {
     pub outputs: Vec<TensorValue>,
 }
 
-/// What an attacker without the host's key can do to a receipt when he exchanges the answer.
+/// The edits of a receipt that an attacker without the host's key can make when he exchanges the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SwapForm {
@@ -25,7 +25,7 @@ pub enum SwapForm {
 }
 
 impl Claim {
-    /// What an honest host tells of one query.
+    /// An honest host's claim about one query.
     #[must_use]
     pub fn honest(
         decision: &Decision,

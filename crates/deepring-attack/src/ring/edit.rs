@@ -24,7 +24,7 @@ pub struct RingEdit {
 }
 
 impl RingEdit {
-    /// Whether this system has pages that can be written behind their protection: [`write_live`](Self::write_live)
+    /// True if this system has pages that can be written behind their protection: [`write_live`](Self::write_live)
     /// fails otherwise.
     pub const MEMORY_IS_WRITABLE: bool = memory::WRITABLE;
 
@@ -80,7 +80,7 @@ impl RingEdit {
         })
     }
 
-    /// What it touches.
+    /// The part that it touches.
     #[must_use]
     pub fn touched(&self) -> Tampered {
         Tampered { block: self.block, part: self.part.clone() }

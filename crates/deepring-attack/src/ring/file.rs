@@ -31,7 +31,7 @@ pub enum RingFileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         source: std::io::Error,
     },
     /// It has not the outline of a ring.

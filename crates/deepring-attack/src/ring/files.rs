@@ -20,18 +20,18 @@ const MAX_RECEIPT: u64 = 256 << 20;
 /// A ring, a receipt or a ledger that is to be attacked, and where what is made goes.
 #[derive(Debug, Clone, Copy)]
 pub struct RingFiles<'a> {
-    /// What is attacked: a file, or a ledger's folder.
+    /// The target: a file, or a ledger's folder.
     pub given: &'a Path,
-    /// What the attack needs besides, in its order.
+    /// The other files that the attack needs, in its order.
     pub with: &'a [&'a Path],
     /// The file, or the ledger's folder, that is made.
     pub made: &'a Path,
 }
 
-/// What an attack on files changed.
+/// The changes of an attack on files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FilesTampered {
-    /// What it did, in a sentence.
+    /// Its effect, in a sentence.
     pub what: String,
     /// The places in a ring's file; `None` where it was no ring.
     pub changed: Option<Vec<RingChange>>,

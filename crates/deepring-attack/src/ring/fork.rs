@@ -16,7 +16,7 @@ pub struct Fork {
     pub common: u64,
     /// Where they are.
     pub folders: [PathBuf; 2],
-    /// What each shows to whoever asks, signed by the ledger's key.
+    /// The checkpoint that each shows to whoever asks, signed by the ledger's key.
     pub checkpoints: [String; 2],
     /// Their sizes.
     pub sizes: [u64; 2],
@@ -33,7 +33,7 @@ pub enum ForkError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         source: std::io::Error,
     },
     /// The ledger could not be read or appended to.

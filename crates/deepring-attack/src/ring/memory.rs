@@ -4,7 +4,7 @@ use std::io;
 
 use deepring_infer::tamper;
 
-/// Whether this system has pages that can be written so.
+/// True if this system has pages that can be written so.
 pub(crate) const WRITABLE: bool = cfg!(unix);
 
 /// Writes `bytes` over a stretch of `live` that begins at `at`, which must hold `before`.

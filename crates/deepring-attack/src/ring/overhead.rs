@@ -1,4 +1,4 @@
-//! What protection costs a query: the plain network and the ring in turn, on the same machine and threads.
+//! The cost of protection for a query: the plain network and the ring in turn, on the same machine and threads.
 
 use std::time::Instant;
 

@@ -25,7 +25,7 @@ const BOUT: Bout = Bout { queries: 200, refusals: 25 };
 pub struct LiveRing<'a> {
     /// The network.
     pub network: &'a Network,
-    /// What it is asked, again and again.
+    /// The queries that are repeated.
     pub samples: &'a Samples,
 }
 

@@ -37,7 +37,7 @@ pub struct RingTrial {
     options: SessionOptions,
     session: Session,
     clean: Opened,
-    /// What the clean ring answered to the samples asked last.
+    /// The answers of the clean ring to the samples asked last.
     answered: Option<(Samples, Vec<Vec<TensorValue>>)>,
 }
 
@@ -53,7 +53,7 @@ pub enum TamperTarget {
     WholeRing,
 }
 
-/// What tampering changed: a part of a block.
+/// A place that tampering changed: a part of a block.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Tampered {
     /// The block.
@@ -62,7 +62,7 @@ pub struct Tampered {
     pub part: String,
 }
 
-/// What a refusal named.
+/// A place that a refusal named.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Reported {
     /// The block; `None` where the ring as a whole is refused.
@@ -74,9 +74,9 @@ pub struct Reported {
 /// One form in which tampering was shown to the reader.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Scenario {
-    /// What the attacker did, in a few words.
+    /// The attacker's action, in a few words.
     pub how: &'static str,
-    /// What the reader said of it.
+    /// The reader's verdict on it.
     pub verdict: Verdict,
     /// The first finding; empty if there is none.
     pub refusal: String,
@@ -87,21 +87,21 @@ pub struct Scenario {
 pub struct Detection {
     /// Where tampering was put.
     pub place: TamperTarget,
-    /// What it changed; empty if the two networks seal alike.
+    /// The places that it changed; empty if the two networks seal alike.
     pub touched: Vec<Tampered>,
-    /// Whether each form of it was refused.
+    /// True if each form of it was refused.
     pub detected: bool,
-    /// What was named, each once.
+    /// The places that were named, each once.
     pub named: Vec<Reported>,
-    /// Whether every touched block was named, and nothing besides.
+    /// True if every touched block was named, and nothing besides.
     pub located: bool,
-    /// Whether moreover every tensor that was named is one that was touched.
+    /// True if moreover every tensor that was named is one that was touched.
     pub located_tensor: bool,
-    /// Whether after the repair nothing of it is left and all answers are the clean ones, bit for bit.
+    /// True if after the repair nothing of it is left and all answers are the clean ones, bit for bit.
     pub recovered: bool,
     /// Answers given while it was in place. With [`Check::Run`] there are none. With [`Check::Auto`] and
     /// [`Check::Compute`] a weight under a product that an input does not light, or whose change stays within rounding,
-    /// is met when its turn in the rotation comes, 64 queries later at the latest; so many are asked if need be.
+    /// is detected when its turn in the rotation comes, 64 queries later at the latest; so many are asked if need be.
     pub answers_given: usize,
     /// Those of them that were not the clean ones, bit for bit.
     pub answers_wrong: usize,
@@ -354,7 +354,7 @@ impl Reported {
     }
 }
 
-/// Whether the blocks named are those touched; and whether the tensors named are among those touched.
+/// Returns whether the blocks named are those touched, and whether the tensors named are among those touched.
 fn located(touched: &[Tampered], named: &[Reported]) -> (bool, bool) {
     let wanted: BTreeSet<Option<u32>> = touched.iter().map(|t| Some(t.block)).collect();
     let found: BTreeSet<Option<u32>> = named.iter().map(|n| n.block).collect();

@@ -1,4 +1,4 @@
-//! What a reader says of something that may be tampered with: the verdict, the findings, the exit code of the command.
+//! A reader's verdict on something that may be tampered with: the verdict, the findings, the exit code of the command.
 
 use std::path::Path;
 
@@ -10,14 +10,14 @@ use serde::Serialize;
 
 use super::claim::Claim;
 
-/// What a reader found.
+/// The verification by a reader.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verification {
     /// Intact, or why not.
     pub verdict: Verdict,
     /// The exit code of the `deepring` command that verifies it: 0 intact, 3 tampered, 4 untrusted, 5 stale.
     pub exit: u8,
-    /// What is wrong and where.
+    /// The findings.
     pub findings: Vec<Finding>,
 }
 

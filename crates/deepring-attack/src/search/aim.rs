@@ -1,4 +1,4 @@
-//! What each search wants: the samples it looks at, the loss, and when it is done.
+//! The aim of each search: the samples it looks at, the loss, and when it is done.
 
 use std::sync::Arc;
 
@@ -143,7 +143,7 @@ impl Aim {
     }
 }
 
-/// What is searched on, and what success is measured on, where there are enough samples for two halves.
+/// The samples of the search, and those that success is measured on, where there are enough for two halves.
 fn halves(all: &Samples, random: &mut Rng) -> (Samples, Samples) {
     let mut order: Vec<usize> = (0..all.len()).collect();
     random.shuffle(&mut order);

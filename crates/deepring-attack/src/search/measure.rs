@@ -10,7 +10,7 @@ use crate::network::Network;
 /// rest are not asked: a search asks after each flip, and is at its aim once.
 const PART: usize = 1000;
 
-/// What ends a search.
+/// The condition that ends a search.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Done {
     /// Accuracy is no higher.
@@ -20,7 +20,7 @@ pub(super) enum Done {
 }
 
 impl Done {
-    /// Whether the aim is missed, though all that were not asked should answer as it would have them.
+    /// Returns whether the aim is missed, though all that were not asked should answer as it would have them.
     fn is_missed(self, correct: usize, all: usize, astray: usize, attacked: usize) -> bool {
         let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
         match self {

@@ -21,7 +21,7 @@ struct Place {
     from_end: usize,
     rank: Option<usize>,
     run: Run,
-    /// Whether all axes after it have length 1.
+    /// True if all axes after it have length 1.
     single: bool,
 }
 
@@ -33,7 +33,7 @@ enum Run {
     MultipleOf(usize),
 }
 
-/// What a walk found.
+/// The result of a walk.
 #[derive(Debug, Clone)]
 pub(super) struct Channels {
     pub(super) count: usize,
@@ -42,9 +42,9 @@ pub(super) struct Channels {
     pub(super) bias: Option<Parameter>,
     /// How many linear layers take the channels.
     pub(super) consumers: usize,
-    /// Whether they are the axis of the network's first output that counts its classes.
+    /// True if they are the axis of the network's first output that counts its classes.
     pub(super) scores: bool,
-    /// Whether they come out of the network.
+    /// True if they come out of the network.
     pub(super) seen: bool,
 }
 
@@ -93,7 +93,7 @@ impl Channels {
 struct Walk<'a> {
     network: &'a Network,
     uses: HashMap<&'a str, usize>,
-    /// What graphs inside nodes mention.
+    /// The values that graphs inside nodes mention.
     inside: HashSet<&'a str>,
     places: HashMap<String, Place>,
     found: Channels,

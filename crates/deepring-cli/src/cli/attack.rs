@@ -53,7 +53,7 @@ pub(crate) struct Attack {
     pub(crate) json: bool,
 }
 
-/// What an attack is told.
+/// The options of an attack.
 #[derive(Debug, Args)]
 pub(crate) struct AttackOptions {
     /// Layer (or its weight tensor) that is attacked [default: drawn by the seed]

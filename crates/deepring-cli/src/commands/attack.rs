@@ -81,7 +81,7 @@ struct Accuracy {
     after: f64,
 }
 
-/// What a search searches on, and what accuracy is measured on.
+/// The samples of a search, and those that accuracy is measured on.
 struct Data {
     search: Evaluator,
     test: Evaluator,

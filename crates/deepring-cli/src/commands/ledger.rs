@@ -36,7 +36,7 @@ fn init(args: &LedgerInit, trust: Option<&Path>) -> Result<(), CliError> {
     Ok(())
 }
 
-/// What is remembered of ledgers; nothing where there is no trust store.
+/// The memory of ledgers; none where there is no trust store.
 struct Memory(Option<TrustStore>);
 
 impl Memory {

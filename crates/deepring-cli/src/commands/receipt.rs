@@ -50,7 +50,7 @@ pub(crate) fn receipt(args: &ReceiptCommand, trust: Option<&Path>) -> Result<(),
     outcome.map(|_| ())
 }
 
-/// What held.
+/// The parts that verified.
 struct Verified {
     decision: VerifiedDecision,
     ring: OwnedRing,
@@ -115,7 +115,7 @@ impl Verified {
 }
 
 impl Compared {
-    /// What the reader must know before taking the receipt for an answer.
+    /// Warnings for the reader before taking the receipt for an answer.
     fn line(&self) -> String {
         let given = |n: usize| match n == self.queries {
             true => "as given".to_owned(),

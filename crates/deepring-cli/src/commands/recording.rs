@@ -1,4 +1,4 @@
-//! What the commands write to a ledger, in the ledger's terms.
+//! The entries that commands write to a ledger, in the ledger's terms.
 
 use std::path::{Path, PathBuf};
 

@@ -331,7 +331,7 @@ struct Decided {
     model_version: u64,
 }
 
-/// What a run answers.
+/// The answer of a run.
 struct Answer<'a> {
     args: &'a RunArgs,
     /// `None` for a plain run.

@@ -78,7 +78,7 @@ fn a_network_is_sealed_run_recorded_damaged_repaired_shared_and_exported() {
     fs::write(workspace.path("kept.checkpoint"), &checkpoint).unwrap();
     workspace.run("ledger verify --ledger ledger").succeeds();
 
-    // Damage is met, recorded, repaired from a copy, and that is recorded too.
+    // Damage is detected, recorded, repaired from a copy, and that is recorded too.
     fs::copy(workspace.path("net.ring"), workspace.path("copy.ring")).unwrap();
     let at = workspace.ring("net.ring").stored_at(3, 5000).unwrap();
     workspace.flip("net.ring", usize::try_from(at).unwrap());

@@ -1,4 +1,4 @@
-//! Every exit code, each for causes that are met in practice.
+//! Every exit code, each for causes that occur in practice.
 
 use std::fs;
 

@@ -26,7 +26,7 @@ use crate::mac::{Mac, Piece, TagDomain};
 /// ends its life at once; still none serves for ever.
 pub(crate) const SECRET_LIFE: u64 = 4096;
 
-/// What is needed to check one block.
+/// The check of one block: all that it needs.
 pub(crate) struct BlockCheck {
     mode: Mode,
     operators: Operators,
@@ -41,14 +41,14 @@ pub(crate) struct BlockCheck {
     observed: Mutex<Observed>,
 }
 
-/// What is drawn at random for a block, and shared by the uses that are under way.
+/// Secrets drawn at random for a block, and shared by the uses that are under way.
 #[derive(Clone)]
 struct Secrets {
     vault: Arc<Vault>,
     rotation: Arc<Rotation>,
 }
 
-/// What one use compares with: the block's secrets and the tags of what it shares, these compared with their own tag.
+/// The keys that one use compares with: the block's secrets and the tags of what it shares, these compared with their own tag.
 pub(super) struct Keys {
     pub(super) mac: Mac,
     pub(super) vault: Arc<Vault>,
@@ -147,7 +147,7 @@ impl BlockCheck {
         }
     }
 
-    /// What is computed a second time; `None` where nothing of the block can be.
+    /// The part that is computed a second time; `None` where nothing of the block can be.
     pub(crate) fn recomputed(&self) -> Option<&Recomputed> {
         self.recomputed.as_ref()
     }
@@ -156,7 +156,7 @@ impl BlockCheck {
         &self.operators
     }
 
-    /// Whether a use has anything verified that comes out.
+    /// Returns whether a use has anything verified that comes out.
     pub(crate) fn looks_at_outputs(&self) -> bool {
         self.mode != Mode::Bytes
     }
@@ -202,13 +202,13 @@ impl BlockCheck {
         &self.pieces
     }
 
-    /// What the pages of keys, tags and secrets got from the system, those of what is shared among them; of several, the weakest.
+    /// The protection of the pages of keys, tags and secrets, shared ones among them; of several, the weakest.
     pub(crate) fn protection(&self) -> Protection {
         let own = self.vault().map_or(Protection::Plain, |vault| vault.protection());
         self.shared.iter().map(SharedPieces::protection).fold(own, Protection::min)
     }
 
-    /// What was observed of the block's cost, for whoever chooses its plan.
+    /// The observed cost of the block, for whoever chooses its plan.
     pub(crate) fn observed(&self) -> MutexGuard<'_, Observed> {
         self.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -269,13 +269,13 @@ impl BlockCheck {
         Ok(UseVerification::new(self, plan, keys))
     }
 
-    /// Whether everything that decides a verdict is what it was: secrets, structure and plan.
+    /// Verifies that everything that decides a verdict is what it was: secrets, structure and plan.
     fn is_intact(&self, plan: &CheckPlan, vault: &Vault, mac: &Mac) -> Result<(), CheckFault> {
         self.is_plan(plan, mac)?;
         if vault.is_intact(mac) { Ok(()) } else { Err(CheckFault::Structure) }
     }
 
-    /// Whether the plan and what it is about are what they were when it was chosen.
+    /// Verifies that the plan and what it is about are what they were when it was chosen.
     pub(super) fn is_plan(&self, plan: &CheckPlan, mac: &Mac) -> Result<(), CheckFault> {
         let tagged = self.plans.get(plan.kind().index()).and_then(OnceLock::get);
         let tag = tagged.and_then(|tagged| tagged.tag.as_ref()).ok_or(CheckFault::Structure)?;
@@ -349,7 +349,7 @@ impl BlockCheck {
         if len == Some(compared) { Ok(()) } else { Err(CheckFault::NothingCompared { part }) }
     }
 
-    /// What a use compares with. Of what is shared, tags and keys are compared here; the block's own when a use begins.
+    /// The keys that a use compares with. Of what is shared, tags and keys are compared here; the block's own when a use begins.
     pub(super) fn keys(&self) -> Result<Keys, CheckFault> {
         let vault = self.vault()?;
         let mac = vault.mac().ok_or(CheckFault::Structure)?;
@@ -391,7 +391,7 @@ impl BlockCheck {
         f(self.vault().unwrap().region())
     }
 
-    /// Whether nothing is left of what was drawn.
+    /// Returns whether nothing is left of what was drawn.
     #[cfg(test)]
     pub(crate) fn is_retired(&self) -> bool {
         self.secrets().is_none()
@@ -410,7 +410,7 @@ impl BlockCheck {
         self.secrets().as_mut().unwrap().rotation = rotation;
     }
 
-    /// What plans are made of, for tests that edit it.
+    /// The parts of a plan, for tests that edit them.
     #[cfg(test)]
     pub(crate) fn anatomy_mut(&mut self) -> &mut Operators {
         &mut self.operators

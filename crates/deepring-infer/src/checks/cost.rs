@@ -1,4 +1,4 @@
-//! What the checks of a block cost on this machine, observed in its first uses, and the rates that follow.
+//! The cost of a block's checks on this machine, observed in its first uses, and the rates that follow.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const EDGE_SHARE: f64 = 0.015;
 /// `compute` is taken outright where it costs at most this share of the engine's time more than `auto`.
 const COMPUTE_SHARE: f64 = 0.03;
 
-/// What the first uses of a block showed. Times are in seconds.
+/// Observations of the first uses of a block. Times are in seconds.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     uses: u32,
@@ -37,7 +37,7 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    /// What comparing so many bytes took.
+    /// Notes how long comparing so many bytes took.
     pub(super) fn bytes(&mut self, bytes: usize, took: Duration) {
         least(&mut self.byte, took.as_secs_f64() / bytes.max(1) as f64);
     }
@@ -47,18 +47,18 @@ impl Observed {
         self.sizes = sizes;
     }
 
-    /// What the products of all operators took.
+    /// Notes how long the products of all operators took.
     pub(super) fn products(&mut self, took: Duration) {
         least(&mut self.products, took.as_secs_f64());
         self.uses += 1;
     }
 
-    /// What one run of the block took.
+    /// Notes how long one run of the block took.
     pub(crate) fn engine(&mut self, took: Duration) {
         least(&mut self.engine, took.as_secs_f64());
     }
 
-    /// What one run of the rest and the comparison took.
+    /// Notes how long one run of the recomputed part and its comparison took.
     pub(crate) fn recomputed(&mut self, took: Duration) {
         least(&mut self.recomputed, took.as_secs_f64());
     }
@@ -96,14 +96,14 @@ fn least(place: &mut Option<f64>, found: f64) {
     *place = Some(place.map_or(found, |before| before.min(found)));
 }
 
-/// What one operator's two ways of being checked cost, in seconds.
+/// The cost of one operator's two kinds of check, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OperatorCosts {
     product: f64,
     bytes: f64,
 }
 
-/// What a block's checks cost, in seconds.
+/// The cost of a block's checks, in seconds.
 #[derive(Debug, Clone)]
 pub(crate) struct BlockCosts {
     operators: Vec<OperatorCosts>,
@@ -113,7 +113,7 @@ pub(crate) struct BlockCosts {
     engine: f64,
 }
 
-/// What is taken for the blocks of a stretch.
+/// The choice for the blocks of a leg.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Choice {
     /// Every product, always.

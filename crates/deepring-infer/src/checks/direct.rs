@@ -12,7 +12,7 @@ use crate::kernels::weighted;
 /// Channels up to which this is the faster way.
 const FEW: usize = 8;
 
-/// Whether a convolution is summed here.
+/// Returns whether a convolution is summed here.
 pub(super) fn suits(window: &Window) -> bool {
     window.inputs() <= FEW && window.taps() > 1
 }
@@ -92,7 +92,7 @@ impl Phases {
         Self { values, rows, width }
     }
 
-    /// What a tap meets along an output row.
+    /// The input elements of a tap along an output row.
     fn line(&self, window: &Window, tap: usize, y: usize) -> Option<&[f32]> {
         let [sy, sx] = window.strides();
         let [ay, ax] = window.ahead(tap);

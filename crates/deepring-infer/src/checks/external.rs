@@ -1,4 +1,4 @@
-//! What a block's graph says of its parameters, held to what its header says.
+//! A block's graph names the parameters of its header, and nothing else.
 
 use deepring::{Dim, Part, PartKind};
 use deepring_onnx::proto::{EXTERNAL, GraphProto, ModelProto, TensorProto};
@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use super::operators::offset_of;
 
-/// Whether each tensor of a graph that stands elsewhere, in branches too, is one parameter of the block: its place, length, type
+/// Returns whether each tensor of a graph that stands elsewhere, in branches too, is one parameter of the block: its place, length, type
 /// and dimensions. What begins within one, or in no part, no tag would cover.
 pub(crate) fn names_parts_alone(graph: &[u8], parts: &[Part]) -> bool {
     let model = ModelProto::decode(graph).ok();

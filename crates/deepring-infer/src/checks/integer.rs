@@ -1,4 +1,4 @@
-//! The projection of an operator on bytes: exact, so an edit of any size is met.
+//! The projection of an operator on bytes: exact, so an edit of any size is detected.
 //!
 //! Everything is counted modulo 2^64. `r` is drawn from 0 to 2^32 - 1; a wrong output differs by less than 2^33
 //! in size, so for each output there is one value of its `r` at most that hides the difference: a wrong output

@@ -5,7 +5,7 @@ use super::products::{Products, matrix, picture};
 use super::projection::{Projection, Residual};
 use crate::engine::{Elements, View};
 
-/// What one operator's check can tell apart, on one input.
+/// The smallest difference that one operator's check can tell apart, on one input.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Margin {
     pub(crate) part: usize,
@@ -65,7 +65,7 @@ pub(super) fn measure<'v>(
     })
 }
 
-/// What a sampled weight is multiplied with at each place.
+/// The activations that a sampled weight is multiplied with.
 struct Excited {
     output: usize,
     values: Vec<f32>,

@@ -1,8 +1,8 @@
-//! What one use of a block really had compared: the only thing that a receipt's coverage is made of.
+//! The comparisons that one use of a block really made: the only thing that a receipt's coverage is made of.
 
 use deepring::{Coverage, Part, PartKind};
 
-/// What was compared of one part, counted as it was compared.
+/// The comparisons of one part, counted as they were made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PartMeasure {
     /// Bytes that the part has.
@@ -41,7 +41,7 @@ impl PartMeasure {
     }
 }
 
-/// What was compared of a block for one query.
+/// The comparisons of a block for one query.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Measure {
     parts: Vec<PartMeasure>,

@@ -22,7 +22,7 @@ const SMALL_TABLE: u64 = 64 * 1024;
 /// So many products of two differences of bytes stay within 32 bits when they are summed.
 const MAX_BYTE_TERMS: usize = (i32::MAX / (255 * 255)) as usize;
 
-/// What a block's graph is made of.
+/// The operators of a block's graph.
 #[derive(Debug, Default, Hash)]
 pub(crate) struct Operators {
     pub(crate) linears: Vec<Linear>,
@@ -35,7 +35,7 @@ pub(crate) struct Operators {
 /// An operator with constant parameters, linear in its one input.
 #[derive(Debug, Clone, Hash)]
 pub(crate) struct Linear {
-    /// What it reads.
+    /// The value that it reads.
     pub(crate) x: Source,
     /// The value that it gives, bias included.
     pub(crate) y: String,
@@ -58,7 +58,7 @@ impl Linear {
     }
 }
 
-/// What an operator computes with.
+/// The numbers that an operator computes with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Arithmetic {
     /// 32-bit floats; with the bits of the factors on product and bias (`Gemm`).
@@ -86,7 +86,7 @@ pub(crate) enum Zero {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Source {
     pub(crate) value: String,
-    /// Whether what is read is this value with its negatives set to zero. A check that does so itself
+    /// True if what is read is this value with its negatives set to zero. A check that does so itself
     /// spares the engine giving out a second tensor.
     pub(crate) relu: bool,
 }
@@ -191,7 +191,7 @@ impl Operators {
         names
     }
 
-    /// Whether products tell if what was added is this part, and nothing else reads it.
+    /// Returns whether products tell if what was added is this part, and nothing else reads it.
     pub(crate) fn is_bias(&self, part: usize, products: &[usize]) -> bool {
         let added = products
             .iter()
@@ -358,7 +358,7 @@ impl<'a> Reader<'a> {
         Some(Arithmetic::Bytes { input_zero, weight_zero })
     }
 
-    /// Whether a value has one element, as far as a few steps back tell: of the zero points that quantised networks compute.
+    /// Returns whether a value has one element, as far as a few steps back tell: of the zero points that quantised networks compute.
     fn is_single(&self, name: &str, depth: u32) -> bool {
         if depth > 8 || self.single.contains(name) {
             return self.single.contains(name);

@@ -1,4 +1,4 @@
-//! What is checked of a block at each use: a value that is chosen before a batch begins.
+//! The plan of a block's checks: a value that is chosen before a batch begins.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ pub(crate) enum Rate {
 }
 
 impl Rate {
-    /// Whether a uniformly random number picks this use. What one rate picks, every higher one does too.
+    /// Returns whether a uniformly random number picks this use. What one rate picks, every higher one does too.
     pub(crate) fn samples(self, random: u64) -> bool {
         match self {
             Self::Never => false,
@@ -41,7 +41,7 @@ pub(crate) enum PlanKind {
     Both,
     /// Every product and the rest; the bytes of what has no product, before and after.
     Compute,
-    /// What was cheaper in the uses that were observed, and a draw.
+    /// The cheaper checks of the uses that were observed, and a draw.
     Auto,
 }
 
@@ -49,7 +49,7 @@ impl PlanKind {
     /// Kinds that a block may have at one time.
     pub(crate) const COUNT: usize = 4;
 
-    /// Whether a use under this plan has what the check promises.
+    /// Returns whether a use under this plan has what the check promises.
     pub(crate) fn keeps(self, check: deepring::Check) -> bool {
         use deepring::Check;
         match check {
@@ -65,7 +65,7 @@ impl PlanKind {
     }
 }
 
-/// What to check of a block for each query.
+/// The checks of a block for each query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct CheckPlan {
     kind: PlanKind,
@@ -160,7 +160,7 @@ impl CheckPlan {
         (0..count).filter(|i| self.at_least(rate(i)).samples(random)).collect()
     }
 
-    /// Whether this use has the rest computed a second time.
+    /// Returns whether this use has the rest computed a second time.
     pub(crate) fn recomputes(&self, random: u64) -> bool {
         self.at_least(self.recompute).samples(random)
     }
@@ -173,7 +173,7 @@ impl CheckPlan {
         }
     }
 
-    /// Whether anything of it looks at what comes out.
+    /// Returns whether anything of it looks at what comes out.
     pub(crate) fn looks_at_outputs(&self) -> bool {
         self.kind != PlanKind::Bytes
     }
@@ -218,7 +218,7 @@ mod tests {
         (operators, pieces)
     }
 
-    /// What is promised of `auto` is decided here: the rest in an eighth of the uses, an operator's product as often as its
+    /// The promises of `auto` are decided here: the rest in an eighth of the uses, an operator's product as often as its
     /// rate says, the bytes of every operator that is not always verified before the use, and of small parts after it too.
     #[test]
     fn what_a_plan_compares_follows_from_the_rates() {

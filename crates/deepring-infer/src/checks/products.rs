@@ -16,7 +16,7 @@ const PARALLEL_FROM: usize = 1 << 16;
 /// Squares of outputs of 2^-40. Rounding of larger ones is far above what vanishes.
 const TINY: f32 = 1.0 / (1u128 << 80) as f32;
 
-/// What was summed over one side of an operator.
+/// The sums over one side of an operator.
 #[derive(Debug, Default)]
 struct Side {
     /// Pictures, and pixels of each, or 1 and rows.
@@ -36,7 +36,7 @@ impl Side {
     }
 }
 
-/// What was compared of one operator's output.
+/// The comparison of one operator's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Compared {
     pub(crate) linear: usize,
@@ -205,13 +205,13 @@ impl<'a> Products<'a> {
         Ok(Compared { linear: i, places: all - open.len() - differing.len(), open, differing })
     }
 
-    /// Whether every output is so small that squares may have vanished.
+    /// Returns whether every output is so small that squares may have vanished.
     fn is_tiny(&self, i: usize) -> bool {
         let squares = self.sides.get(i).map(|[_, y]| y.squares.as_slice()).unwrap_or_default();
         squares.iter().fold(0.0, |most: f32, v| most.max(*v)) < TINY
     }
 
-    /// Whether both sides of an operator agree at every place. `None` if they do not fit each other, or have not so many places.
+    /// Returns whether both sides of an operator agree at every place. `None` if they do not fit each other, or have not so many places.
     fn agrees<'v>(
         &self,
         i: usize,
@@ -407,7 +407,7 @@ fn nth_mut(all: &mut [f32], i: usize, len: usize) -> &mut [f32] {
     &mut all[start..end]
 }
 
-/// Whether an operator gives an output of this shape for an input of that: a part of a picture has the right
+/// Returns whether an operator gives an output of this shape for an input of that: a part of a picture has the right
 /// sums too, and is another picture.
 pub(crate) fn fits_shape(linear: &Linear, x: &[usize], y: &[usize]) -> bool {
     match &linear.form {

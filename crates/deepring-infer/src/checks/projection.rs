@@ -88,7 +88,7 @@ impl<'a> Projection<'a> {
         })
     }
 
-    /// Whether weights and bias have the lengths that the operator's form says.
+    /// Returns whether weights and bias have the lengths that the operator's form says.
     pub(crate) fn fits(linear: &Linear, weights: usize, bias: Option<usize>) -> bool {
         let shape = Shape::of(&linear.form);
         let len = shape.and_then(|s| s.outputs.checked_mul(s.inner));
@@ -196,7 +196,7 @@ impl<'a> Projection<'a> {
         (self.part(at, planes), self.part(at + planes, self.shape.inputs))
     }
 
-    /// Whether the two sides agree at every place. `x` and `x2` are what was gathered for each place from the inputs;
+    /// Returns whether the two sides agree at every place. `x` and `x2` are what was gathered for each place from the inputs;
     /// `magnified` is [`Linear::magnified`]. `None` if lengths differ.
     ///
     /// A sum that is not finite never fits: the comparison is written so that NaN fails it.
@@ -235,7 +235,7 @@ impl<'a> Projection<'a> {
     }
 }
 
-/// What the sums of one place say.
+/// The verdict of the sums of one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fit {
     /// Nothing: a sum or the bound is no finite number.
@@ -322,7 +322,7 @@ impl<'a> Sums<'a> {
 }
 
 impl Projection<'_> {
-    /// What makes a residual of the sums of both sides.
+    /// Returns a function that makes a residual of the sums of both sides.
     #[inline]
     fn residual(
         &self,
@@ -373,7 +373,7 @@ impl Residual {
         self.value <= self.bound && self.bound.is_finite()
     }
 
-    /// Whether both are numbers, and too far apart.
+    /// Returns whether both are numbers, and too far apart.
     fn differs(self) -> bool {
         self.value.is_finite() && self.bound.is_finite() && self.value > self.bound
     }

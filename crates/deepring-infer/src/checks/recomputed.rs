@@ -33,9 +33,9 @@ const RANDOM: [&str; 6] = [
 pub(crate) struct Recomputed {
     /// An ONNX model; empty where every output is verified directly.
     pub(crate) graph: Vec<u8>,
-    /// What it reads: inputs of the block and verified values.
+    /// Its inputs: inputs of the block and verified values.
     pub(crate) inputs: Vec<String>,
-    /// What it computes again.
+    /// The values that it computes again.
     pub(crate) outputs: Vec<String>,
 }
 
@@ -105,7 +105,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// What must be computed again: the block's outputs, and what checks read, where nothing else verifies them.
+    /// Values that must be computed again: the block's outputs, and what checks read, where nothing else verifies them.
     fn roots(&self, operators: &'a Operators, outputs: &'a [TensorSpec]) -> Vec<&'a str> {
         let linears = operators
             .linears
@@ -202,7 +202,7 @@ fn is_random(node: &NodeProto) -> bool {
         || subgraphs(node).any(|graph| graph.node.iter().any(is_random))
 }
 
-/// Whether two values have the same shape and the same bits; one NaN is as good as another.
+/// Returns whether two values have the same shape and the same bits; one NaN is as good as another.
 pub(crate) fn same_bits(a: &View<'_>, b: &View<'_>) -> bool {
     let floats = |a: &[f32], b: &[f32]| {
         a.len() == b.len()

@@ -10,7 +10,7 @@ pub(crate) struct OperatorReduction {
     pub(crate) relu: bool,
 }
 
-/// Whether a value is an operator's input or its output.
+/// The role of a value: an operator's input or its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TensorRole {
     Input,
@@ -21,7 +21,7 @@ pub(crate) enum TensorRole {
 #[derive(Debug)]
 pub(crate) struct ReductionPass {
     pub(crate) value: String,
-    /// Whether channels come first (a convolution's) or last.
+    /// True if channels come first (a convolution's) or last.
     pub(crate) channels_first: bool,
     pub(crate) reductions: Vec<OperatorReduction>,
 }

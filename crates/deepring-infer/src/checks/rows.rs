@@ -1,6 +1,6 @@
 //! Rows that a run gathered from a table, verified as they were gathered.
 //!
-//! What is tagged is the row that came out, a bit copy of the table's, so there is no moment between its check and
+//! The tag is of the row that came out, a bit copy of the table's, so there is no moment between its check and
 //! its use. The tag binds the row's number.
 
 use super::operators::GatherTable;

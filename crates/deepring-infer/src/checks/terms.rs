@@ -1,7 +1,7 @@
 //! Outputs computed term by term, at the places where sums over a projection say nothing: where an input or a sum is no
 //! finite number.
 //!
-//! The weights are a verified copy, so what is held against an output there is what the sealed weights make of the input: which
+//! The weights are a verified copy, so an output there is verified against what the sealed weights make of the input: which
 //! infinity, or no number, or a number up to rounding.
 
 use rayon::prelude::*;
@@ -17,7 +17,7 @@ const UNIT: f64 = 1.0 / (1u32 << 23) as f64;
 /// Outputs that are summed together.
 const TOGETHER: usize = 16;
 
-/// What can be said of outputs.
+/// The verdict on outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum TermVerdict {
     Right,
@@ -121,7 +121,7 @@ fn pixel(
     Some(met)
 }
 
-/// Outputs of one place: their number and what was given out, held against the same inputs.
+/// Outputs of one place: their number and what was given out, verified against the same inputs.
 fn outputs(
     linear: &Linear,
     x: &[f32],

@@ -1,4 +1,4 @@
-//! What a check is made of, as bytes: for a tag that is compared before each use.
+//! A check as bytes: for a tag that is compared before each use.
 
 use std::hash::Hasher;
 

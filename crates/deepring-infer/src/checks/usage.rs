@@ -38,7 +38,7 @@ pub(crate) struct UseVerification<'c> {
     plan: &'c CheckPlan,
     keys: Keys,
     measure: Measure,
-    /// What decided which outputs were verified.
+    /// The number that decided which outputs were verified.
     drawn: Option<u64>,
     /// Weights whose bytes were compared because nothing can be said of an output.
     instead: Vec<usize>,
@@ -259,7 +259,7 @@ impl<'c> UseVerification<'c> {
         self.compare(bytes, numbers.into_iter(), !known)
     }
 
-    /// Whether the plan has every byte of a part compared at each use.
+    /// Returns whether the plan has every byte of a part compared at each use.
     fn is_on_bytes(&self, part: usize) -> bool {
         let mut its = (0u32..).zip(self.check.pieces()).filter(|(_, p)| p.part == part);
         its.all(|(number, _)| self.plan.before().binary_search(&number).is_ok())
@@ -280,7 +280,7 @@ impl<'c> UseVerification<'c> {
         self.measure.recomputed(values as u64);
     }
 
-    /// What was compared. Fails closed: a part of which the plan promises something and nothing was compared is a fault,
+    /// Returns what was compared. Fails closed: a part of which the plan promises something and nothing was compared is a fault,
     /// and so is a plan that is not what it was, or that was not followed.
     pub(crate) fn finish(self) -> Result<Measure, CheckFault> {
         self.promised()?;
@@ -289,7 +289,7 @@ impl<'c> UseVerification<'c> {
         Ok(self.measure)
     }
 
-    /// Whether all that the plan, as it is now, has verified of the outputs was: it may have been another one meanwhile.
+    /// Verifies that all was verified of the outputs that the plan, as it is now, names: it may have been another one meanwhile.
     fn followed(&self) -> Result<(), CheckFault> {
         if !self.plan.looks_at_outputs() {
             return Ok(());
@@ -322,7 +322,7 @@ impl<'c> UseVerification<'c> {
         self.finish()
     }
 
-    /// What was compared so far.
+    /// The comparisons so far.
     pub(crate) fn into_measure(self) -> Measure {
         self.measure
     }

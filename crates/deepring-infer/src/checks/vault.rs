@@ -1,4 +1,4 @@
-//! What one block's check must keep secret and unchanged: key, tags and projections, in memory of their own.
+//! The vault of one block's check: key, tags and projections, secret and unchanged, in memory of their own.
 //!
 //! ```text
 //! key 32 | tag of all that follows 16 | tags of pieces | tags of rows | projections
@@ -92,7 +92,7 @@ impl<'a> PieceTags<'a> {
         Self { mac: &key.mac, own: key.vault.piece_tags(), shared: &[] }
     }
 
-    /// Whether `bytes` are what was tagged as this piece; a piece without a tag never is.
+    /// Returns whether `bytes` are what was tagged as this piece; a piece without a tag never is.
     pub(crate) fn matches(&self, number: u32, bytes: &[u8]) -> bool {
         let of = self.shared.partition_point(|key| key.first <= number).checked_sub(1);
         let (mac, tags, number) = match of.and_then(|of| self.shared.get(of)) {
@@ -214,7 +214,7 @@ impl Vault {
         Mac::new(self.region.bytes().get(..KEY_LEN)?)
     }
 
-    /// Whether everything here is what it was.
+    /// Returns whether everything here is what it was.
     pub(crate) fn is_intact(&self, mac: &Mac) -> bool {
         let bytes = self.region.bytes();
         let (Some(tag), Some(all)) = (bytes.get(TAG_AT..PIECES_AT), bytes.get(PIECES_AT..)) else {
@@ -253,7 +253,7 @@ impl Vault {
         self.generation
     }
 
-    /// What the pages got from the system.
+    /// The protection of the pages.
     pub(crate) fn protection(&self) -> Protection {
         self.region.protection()
     }

@@ -104,12 +104,12 @@ impl Window {
         [0, 1].map(|d| (self.kernel[d] - 1) * self.dilations[d])
     }
 
-    /// What is put before each dimension.
+    /// The padding before each dimension.
     pub(crate) fn pads(&self, size: [usize; 2], out: [usize; 2]) -> [usize; 2] {
         [0, 1].map(|d| self.pad(d, size[d], out[d]))
     }
 
-    /// Whether output pixel and input pixel are one and the same.
+    /// Returns whether output pixel and input pixel are one and the same.
     pub(crate) fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1]
             && self.strides == [1, 1]

@@ -28,7 +28,7 @@ use super::{Engine, EngineError, Input, Parameters, View, sealed, unwinding};
 pub struct Ort {
     environment: Environment,
     threads: usize,
-    /// Whether sessions share the pool that the library was loaded with.
+    /// True if sessions share the pool that the library was loaded with.
     shared_pool: bool,
     /// Where queries run, and the checks between blocks.
     pool: Arc<ThreadPool>,

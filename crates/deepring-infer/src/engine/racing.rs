@@ -12,7 +12,7 @@ use deepring::{TensorSpec, TensorValue};
 
 use super::{Engine, EngineError, Input, Parameters, View, sealed};
 
-/// What an attacker is called with.
+/// The argument of an attacker's call.
 #[derive(Debug)]
 pub enum Race<'r, V> {
     /// The checks before are done, and the engine is about to read.
@@ -28,7 +28,7 @@ pub enum Race<'r, V> {
         program: usize,
         /// The parameters that it read.
         live: &'r [u8],
-        /// What it computed, to be changed at will.
+        /// The outputs that it computed, to be changed at will.
         outputs: &'r mut Vec<V>,
     },
 }

@@ -28,7 +28,7 @@ pub enum SealModelError {
         name: String,
         /// Its operators, with commas between.
         operators: String,
-        /// What the engine said; it names the operator.
+        /// The engine's message; it names the operator.
         source: EngineError,
     },
     /// The ring could not be written.
@@ -62,7 +62,7 @@ pub enum SealModelError {
     /// A label or name is longer than the format writes.
     #[error("{what} is longer than {MAX_TEXT} bytes")]
     TooLong {
-        /// What is too long.
+        /// The thing that is too long.
         what: String,
     },
     /// A block does not fit this machine's memory.

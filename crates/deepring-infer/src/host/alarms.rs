@@ -1,4 +1,4 @@
-//! What a host found to be tampered with since it was opened.
+//! Tampering that a host detected since it was opened.
 
 use std::sync::{Mutex, PoisonError};
 

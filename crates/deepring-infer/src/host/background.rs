@@ -9,7 +9,7 @@ use super::block::LoadedBlock;
 use crate::checks::{CheckFault, Measure, PlanKind};
 use crate::engine::Engine;
 
-/// What the helper is asked for: a block, the plan of the use, and where the verdict goes.
+/// A request to the helper: a block, the plan of the use, and where the verdict goes.
 type Request<'b, E> = (&'b LoadedBlock<E>, PlanKind, Sender<Result<Measure, CheckFault>>);
 
 /// The engine's end of the helper.

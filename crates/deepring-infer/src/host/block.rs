@@ -40,7 +40,7 @@ pub struct LoadedBlock<E: Engine> {
     read_linearly: Vec<String>,
     /// Values that the engine gives out for the check, besides inputs and outputs.
     exposed: Vec<String>,
-    /// What this host shows of the block to the next one; `None` if that one could not check it.
+    /// The values of the witness for the next host; `None` if that one could not check it.
     witness_values: Option<Vec<String>>,
     neighbour: Option<Neighbour<E>>,
     alarms: Arc<Alarms>,
@@ -56,7 +56,7 @@ struct Programs {
     recomputed: Option<usize>,
 }
 
-/// What protects a block's bytes in memory.
+/// The protection of a block's bytes in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockProtection {
     /// The parameters' pages.
@@ -254,12 +254,12 @@ impl<E: Engine> LoadedBlock<E> {
         &self.header
     }
 
-    /// Whether a use must leave the block's inputs as they are, because its check looks at them.
+    /// Returns whether a use must leave the block's inputs as they are, because its check looks at them.
     pub(super) fn keeps_inputs(&self) -> bool {
         self.check.as_ref().is_some_and(BlockCheck::looks_at_outputs)
     }
 
-    /// Whether a linear operator of floats reads this input of the block as it is.
+    /// Returns whether a linear operator of floats reads this input of the block as it is.
     pub(super) fn reads_linearly(&self, name: &str) -> bool {
         self.read_linearly.iter().any(|read| read == name)
     }
@@ -281,7 +281,7 @@ impl<E: Engine> LoadedBlock<E> {
         given_out
     }
 
-    /// What is computed a second time, and the program that does; no program where there is nothing to compute.
+    /// The part that is computed a second time, and the program that does; no program where there is nothing to compute.
     pub(super) fn recomputed(&self) -> Option<(&Recomputed, Option<&E::Program>)> {
         // An engine that optimises a whole graph need not give the same bits for a part of it.
         let recomputed = self.check.as_ref().filter(|_| E::IN_PLACE)?.recomputed()?;
@@ -324,7 +324,7 @@ impl<E: Engine> LoadedBlock<E> {
         self.bound.bytes()
     }
 
-    /// What protects the block's bytes and the secrets of its check.
+    /// The protection of the block's bytes and of its check's secrets.
     #[must_use]
     pub fn protection(&self) -> BlockProtection {
         BlockProtection {
@@ -355,7 +355,7 @@ fn add_exposing<E: Engine>(
 pub(super) enum ReceivedError {
     /// The check itself is not what it was.
     CheckChanged(CheckFault),
-    /// What was sent is not right.
+    /// The tensors sent are not right.
     Verify(VerifyError),
 }
 

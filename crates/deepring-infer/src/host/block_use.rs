@@ -25,7 +25,7 @@ enum ByteCheck {
     Pending(Receiver<Result<Measure, CheckFault>>),
 }
 
-/// What a run computed, and nobody verified. There is no way to its outputs but [`verify`](Self::verify):
+/// The outputs of a run that nobody verified yet. There is no way to its outputs but [`verify`](Self::verify):
 ///
 /// ```compile_fail
 /// use deepring_infer::block::Unchecked;
@@ -57,7 +57,7 @@ pub struct Unchecked<'b, E: Engine> {
     engine: Duration,
 }
 
-/// What a block computed for one query: its outputs, and what was given out for the check.
+/// The outputs of a block for one query, and what was given out for the check.
 pub struct BlockOutputs<V> {
     names: Vec<String>,
     values: Vec<V>,
@@ -67,9 +67,9 @@ pub struct BlockOutputs<V> {
 
 /// Outputs that were verified, and the measure of it.
 pub struct VerifiedOutputs<V> {
-    /// What the block computed.
+    /// The outputs that the block computed.
     pub outputs: BlockOutputs<V>,
-    /// What was compared for it; `None` where nothing is compared at a use.
+    /// The comparisons made for it; `None` where nothing is compared at a use.
     pub measure: Option<Measure>,
     pub(super) times: UseTimes,
 }
@@ -205,7 +205,7 @@ impl<'b, E: Engine> Unchecked<'b, E> {
         Ok(VerifiedOutputs { outputs, measure, times })
     }
 
-    /// What was computed, to be read by who measures or shows it and not to go on with.
+    /// The outputs that were computed, for measurements and the witness and not to go on with.
     pub(super) fn peek(&self) -> &BlockOutputs<E::Value> {
         &self.outputs
     }

@@ -26,7 +26,7 @@ pub(super) type LiveValues<E> = HashMap<String, <E as Engine>::Value>;
 /// A block's inputs in the order of its header, and the names of those that are lent for its check alone.
 pub(super) type BlockInputs<'v, E> = (Vec<Input<'v, <E as Engine>::Value>>, Vec<String>);
 
-/// What ran, and what every query had of each part of each block.
+/// The outputs of a leg, and the coverage that every query had of each part of each block.
 pub(super) struct Ran {
     pub(super) outputs: Vec<Vec<TensorValue>>,
     pub(super) checked: Checked,
@@ -43,7 +43,7 @@ struct Leg<'a, E: Engine> {
     leaving: Vec<&'a TensorSpec>,
     coverage: Vec<Option<Vec<Coverage>>>,
     rejected: Vec<Rejected>,
-    /// What was shown so far, if it is wanted.
+    /// The witness so far, if it is wanted.
     witness: Option<Vec<Vec<TensorValue>>>,
     timings: Timings,
 }
@@ -273,7 +273,7 @@ impl<'a, E: Engine> Leg<'a, E> {
         ahead
     }
 
-    /// What the parts of a block had for a query for which nothing was compared.
+    /// The coverage of a block's parts for a query for which nothing was compared.
     fn unmeasured(&self, header: &Header) -> Vec<Coverage> {
         let had = match self.host.check {
             Check::None => Coverage::Unchecked,
@@ -305,7 +305,7 @@ impl<'a, E: Engine> Leg<'a, E> {
     }
 }
 
-/// What a block reads, as the ring declares it.
+/// A block's inputs, as the ring declares them.
 fn entering<E: Engine>(
     host: &RingHost<E>,
     header: &Header,
@@ -318,7 +318,7 @@ fn entering<E: Engine>(
     header.inputs.iter().map(one).collect()
 }
 
-/// What the next host is shown of a run.
+/// The witness of a run for the next host.
 fn witness_of<E: Engine>(
     host: &RingHost<E>,
     unchecked: &Unchecked<'_, E>,
@@ -344,7 +344,7 @@ fn as_held(name: &str, view: &View<'_>) -> Result<TensorValue, RunError> {
         .map_err(|e| EngineError::Value { name: name.to_owned(), reason: e.to_string() }.into())
 }
 
-/// What a block is run on, of one query's values. What nothing after it reads, its check neither, is given away, so that
+/// The inputs of a block, of one query's values. What nothing after it reads, its check neither, is given away, so that
 /// the engine may work in place; the names of what is lent for the check alone come back.
 pub(super) fn inputs_of<'v, E: Engine>(
     block: &LoadedBlock<E>,

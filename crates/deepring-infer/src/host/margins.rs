@@ -9,7 +9,7 @@ use super::leg::{LiveValues, inputs_of};
 use crate::engine::Engine;
 use crate::error::RunError;
 
-/// What one layer's product could tell apart on one query.
+/// The smallest difference that one layer's product could tell apart on one query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerMargin {
     /// The block.
@@ -20,7 +20,7 @@ pub struct LayerMargin {
     pub places: usize,
     /// The largest difference that the right output showed, as a share of what is allowed; 1 would be a false alarm.
     pub max_residual: f32,
-    /// For weights sampled at random, the smallest change that is met for certain; infinite where the query
+    /// For weights sampled at random, the smallest change that is detected for certain; infinite where the query
     /// does not excite the weight.
     pub detection_thresholds: Vec<f32>,
     /// Root mean square of the layer's weights, to compare the thresholds with.

@@ -1,4 +1,4 @@
-//! What the host before sent, held against the check of its last block.
+//! Verification of the tensors that the host before sent, with the check of its last block.
 
 use std::collections::HashSet;
 
@@ -103,7 +103,7 @@ fn repeats(tensors: &[TensorValue]) -> bool {
     !tensors.iter().all(|t| seen.insert(t.name()))
 }
 
-/// Whether what a block does not compute left it as it came.
+/// Returns whether what a block does not compute left it as it came.
 fn passes_on(checked: &Header, sent: &[TensorValue], entered: &[TensorValue]) -> bool {
     let given = |t: &&TensorValue| !checked.outputs.iter().any(|o| o.name == t.name());
     sent.iter().filter(given).all(|t| entered.contains(t))

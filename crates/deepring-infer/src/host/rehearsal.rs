@@ -17,7 +17,7 @@ pub struct Rehearsal<E: Engine> {
     values: LiveValues<E>,
 }
 
-/// What parts of a check cost alone.
+/// The cost of the parts of a check alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Floor {
     /// The engine computes, and gives out all that the check looks at. Nothing is verified.

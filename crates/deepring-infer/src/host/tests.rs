@@ -1,4 +1,4 @@
-//! What happens between a check and the use that it was for: the attacker who is fast enough, the kernel that
+//! Edits between a check and the use that it was for: the attacker who is fast enough, the kernel that
 //! computes wrongly, and the output that is made up.
 #![cfg(target_os = "linux")]
 

@@ -9,7 +9,7 @@
 use super::lanes::LaneBuffer;
 use super::share::{PartialReduction, Span};
 
-/// Whether the instructions that every processor of this architecture has include a fused a·b + c.
+/// True if the instructions that every processor of this architecture has include a fused a·b + c.
 const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
 
 /// An instruction set that this processor has.

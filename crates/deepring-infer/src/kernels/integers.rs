@@ -22,7 +22,7 @@ pub(crate) fn rows_int<T: Copy + Into<i64>>(
     }
 }
 
-/// Whether there is something to add and every length is what the others say.
+/// Returns whether there is something to add and every length is what the others say.
 fn agree(x: usize, channels: usize, pixels: usize, planes: usize, sums: usize) -> bool {
     let agree = channels.checked_mul(pixels) == Some(x)
         && (x == 0

@@ -11,7 +11,7 @@ use prost::Message as _;
 
 use crate::checks::{Arithmetic, Linear, Operators};
 
-/// What a block's graph is made of, seen by one who may not see its parameters.
+/// A block's graph as seen by a neighbour, who may not see its parameters.
 ///
 /// A host and whoever sealed its block must come to the same: a change of what is found here is a new version of
 /// the sealed encoding.
@@ -112,7 +112,7 @@ impl PublicSubgraph {
         Some(Self { opaque, model: ModelProto { graph: Some(recomputed), ..model }, linears })
     }
 
-    /// What the witness holds besides the block's inputs.
+    /// The values of the witness besides the block's inputs.
     pub(super) fn witness(&self) -> impl Iterator<Item = &str> {
         self.linears.iter().map(|l| l.y.as_str()).chain(self.opaque.iter().map(String::as_str))
     }
@@ -154,7 +154,7 @@ enum Origin {
 /// The values of a graph by origin.
 struct Sorted<'a> {
     values: HashMap<&'a str, Origin>,
-    /// What each node reads, its branches too.
+    /// The values that each node reads, its branches too.
     read: Vec<Vec<String>>,
 }
 
@@ -199,14 +199,14 @@ impl<'a> Sorted<'a> {
     }
 }
 
-/// Whether a neighbour may not see it: a parameter of more than one element.
+/// Returns whether a neighbour may not see it: a parameter of more than one element.
 fn is_secret(tensor: &TensorProto, parts: &[Part]) -> bool {
     let Some(at) = offset(tensor) else { return false };
     let part = parts.iter().find(|p| p.offset == at && matches!(p.kind, PartKind::Parameter(_)));
     !part.is_some_and(is_single)
 }
 
-/// Whether a parameter is one number: a bound, a scale, a slope. It is no secret from a neighbour.
+/// Returns whether a parameter is one number: a bound, a scale, a slope. It is no secret from a neighbour.
 pub(super) fn is_single(part: &Part) -> bool {
     match &part.kind {
         PartKind::Parameter(spec) => spec.len() == Some(1),
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(names_of(&recomputed).unwrap(), (vec!["b".to_owned()], vec!["y".to_owned()]));
     }
 
-    /// What follows from parameters alone is parameters in other words: it is neither shown nor given away.
+    /// Values that follow from parameters alone are parameters in other words: they are neither in the witness nor given away.
     #[test]
     fn what_follows_from_parameters_alone_is_not_shown() {
         let found = subgraph(

@@ -1,4 +1,4 @@
-//! The receiving side: what a host sent and showed, held against the check of its last block.
+//! The receiving side: verification of the tensors and the witness that a host sent, with the check of its last block.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -34,19 +34,19 @@ struct RecomputedProgram<E: Engine> {
 pub(crate) struct Query<'a> {
     /// The live tensors after the block, as sent.
     pub(crate) sent: &'a [TensorValue],
-    /// What the sender shows.
+    /// The sender's witness.
     pub(crate) witness: &'a [TensorValue],
 }
 
-/// What did not fit.
+/// The reason why a witness is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VerifyError {
-    /// What was sent does not follow from what is shown; or an operator's output is not that of its sealed
+    /// The tensors sent do not follow from the witness; or an operator's output is not that of its sealed
     /// weights, which are this part.
     Wrong(Option<usize>),
     /// Something is not shown.
     NotInWitness,
-    /// What is shown is so large that nothing can be said of it; no fault of its host.
+    /// The witness is so large that nothing can be said of it; no fault of its host.
     OutOfRange,
     /// The check in memory is not one, though its bytes are those that were sealed.
     Malformed,
@@ -221,7 +221,7 @@ impl<E: Engine> RecomputedProgram<E> {
     }
 }
 
-/// Whether a value has the dimensions that the ring states for it.
+/// Verifies that a value has the dimensions that the ring states for it.
 fn fits_spec(view: &View<'_>, spec: &TensorSpec) -> Result<(), VerifyError> {
     let Some(dims) = &spec.dims else { return Ok(()) };
     let one = |(found, stated): (&usize, &deepring::Dim)| match stated {

@@ -1,4 +1,4 @@
-//! Whoever writes to a session's live memory is met by the next query, and named.
+//! Whoever writes to a session's live memory is detected by the next query, and named.
 #![cfg(target_os = "linux")]
 
 use std::fs::File;

@@ -480,7 +480,7 @@ fn what_is_not_linear_is_believed_and_what_follows_from_it_is_not() {
     assert_eq!(lie.witnessed("a").dtype(), DType::F32);
 }
 
-/// Whoever changes the check in the neighbour's memory, to have lies believed, is met.
+/// Whoever changes the check in the neighbour's memory, to have lies believed, is detected.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_check_that_was_changed_in_live_memory_is_named() {

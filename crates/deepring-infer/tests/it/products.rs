@@ -1,4 +1,4 @@
-//! Checks by what was computed: every shape of operator is covered, edits are met at their first use, and right
+//! Checks by what was computed: every shape of operator is covered, edits are detected at their first use, and right
 //! answers are never refused.
 #![cfg(target_os = "linux")]
 
@@ -624,7 +624,7 @@ fn right_answers_stay_far_from_the_bound_and_the_detection_thresholds_are_real()
     }
     println!("largest gap: {worst} of what is allowed");
     assert!(worst > 0.0 && worst < 0.5, "{worst}");
-    // An edit a hundred times the median floor is met in every layer, for the weight whose floor is near it.
+    // An edit a hundred times the median threshold is detected in every layer, for the weight whose threshold is near it.
     let input = images(0, 1);
     for ((block, name), (floor, rms)) in floors {
         println!("{name}: floor {:e} of the weights' root mean square", floor / rms);

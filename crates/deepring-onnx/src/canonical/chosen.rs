@@ -19,7 +19,7 @@ struct Place {
     arg: usize,
 }
 
-/// What chooses each value, and which values wait for that with their guard.
+/// The condition that chooses each value, and the values that wait for that with their guard.
 #[derive(Debug, Default)]
 pub(super) struct Chosen {
     places: HashMap<String, Vec<Place>>,

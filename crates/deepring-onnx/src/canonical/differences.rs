@@ -1,7 +1,7 @@
 //! Where the engine computes a form of an operator otherwise than ONNX says, and what is done about each: it is written with
 //! operators that the engine computes rightly, or refused when the network is sealed.
 //!
-//! The list is of one version of the engine. Another version is held against all of it: each has a test in
+//! The list is of one version of the engine. Another version is tested against all of it: each has a test in
 //! `tests/it/differences.rs` or `tests/it/differences_found.rs`, and the official node tests (`conformance/`) are run besides.
 
 use super::upgrade::Upgrade;

@@ -163,7 +163,7 @@ impl Graph {
     }
 }
 
-/// Whether the bytes of any part of these dimensions can be counted; a zero must not hide others.
+/// Returns whether the bytes of any part of these dimensions can be counted; a zero must not hide others.
 fn countable(dims: &[u64]) -> bool {
     dims.iter().filter(|&&d| d != 0).try_fold(8u64, |n, &d| n.checked_mul(d)).is_some()
 }

@@ -15,16 +15,16 @@ use crate::proto::NodeProto;
 use crate::read::ParamSource;
 use crate::scope;
 
-/// What rounding is told of a type.
+/// The parameters of rounding to a type.
 struct Form {
     name: &'static str,
     /// The least number that has all bits; smaller ones end at the same place as it.
     least: f32,
-    /// What the place of the first bit is multiplied with.
+    /// The factor for the place of the first bit.
     magic: f32,
-    /// What is larger becomes infinite.
+    /// The largest value; larger ones become infinite.
     most: f32,
-    /// Whether numbers as large as single precision has them must be scaled on the way.
+    /// True if numbers as large as single precision has them must be scaled on the way.
     wide: bool,
 }
 

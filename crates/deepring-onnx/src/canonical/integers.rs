@@ -21,7 +21,7 @@ use crate::scope;
 /// Constants beyond this are no factors and offsets of dimensions.
 const LARGE: i128 = 1 << 16;
 
-/// What the name of a guard ends with, behind that of the tensor: the engine tells it when the guard ends a query.
+/// The end of a guard's name, behind that of the tensor: the engine tells it when the guard ends a query.
 const COMPLAINT: &str = ": an integer beyond what is held";
 
 /// The tensor that a guard complained of, where that is what the engine says.
@@ -36,7 +36,7 @@ pub fn complaint_of_guard(said: &str) -> Option<&str> {
 struct Interval {
     low: i128,
     high: i128,
-    /// Whether it follows from dimensions alone, or is a place within them.
+    /// True if it follows from dimensions alone, or is a place within them.
     of_shape: bool,
 }
 
@@ -56,7 +56,7 @@ impl Interval {
     }
 }
 
-/// What the engine holds of a type that it lacks; `None` for types that it has.
+/// The range that the engine holds of a type that it lacks; `None` for types that it has.
 fn held(kind: Option<&ValueType>) -> Option<Interval> {
     let (low, high) = match kind? {
         ValueType::Tensor(DType::I64) => (i32::MIN.into(), i32::MAX.into()),
@@ -68,14 +68,14 @@ fn held(kind: Option<&ValueType>) -> Option<Interval> {
     Some(Interval { low, high, of_shape: false })
 }
 
-/// What is known of the values of a graph, or of a branch or loop.
+/// Knowledge of the values of a graph, or of a branch or loop.
 #[derive(Debug, Default)]
 struct Known {
     intervals: HashMap<String, Interval>,
     /// Constants that are not held.
     beyond: HashSet<String>,
     constants: HashSet<String>,
-    /// What follows from constants alone.
+    /// Values that follow from constants alone.
     fixed: HashSet<String>,
 }
 
@@ -125,7 +125,7 @@ impl Known {
         }
     }
 
-    /// What a body sees of it: what the node is given, and what its bodies take.
+    /// The values that a body sees: inputs of the node, and what its bodies take.
     fn seen_by(&self, node: &NodeProto) -> Self {
         let names = scope::needs(node);
         let of = |set: &HashSet<String>| {
@@ -287,7 +287,7 @@ impl Graph {
         Ok(guarded)
     }
 
-    /// Has a node wait for a guard, whose nodes are added: the same in floats, held against the range, and an index that is out
+    /// Has a node wait for a guard, whose nodes are added: the same in floats, compared with the range, and an index that is out
     /// of bounds if any of it is outside. Where its result is chosen from, what chooses waits instead.
     fn guard(
         &mut self,
@@ -434,7 +434,7 @@ fn negated(a: Interval) -> Interval {
     Interval { low: a.high.saturating_neg(), high: a.low.saturating_neg(), ..a }
 }
 
-/// Whether a cast may give what its type, or what holds it, does not hold: of floats that are too large, of wider integers, and
+/// Returns whether a cast may give what its type, or what holds it, does not hold: of floats that are too large, of wider integers, and
 /// of negative ones.
 fn is_narrowing(
     node: &NodeProto,
@@ -469,7 +469,7 @@ fn is_arithmetic(op: &str) -> bool {
     )
 }
 
-/// What a node can give, if that follows from what it is given; `None` where nothing is known of it.
+/// The range of a node's output, if that follows from its inputs; `None` where nothing is known of it.
 fn interval(
     node: &NodeProto,
     known: &HashMap<String, Interval>,

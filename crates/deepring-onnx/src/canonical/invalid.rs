@@ -55,7 +55,7 @@ pub(super) fn three_axes(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'st
     many.then_some("a window of three or more axes")
 }
 
-/// What has no elements has no statistics; the engine divides by their number.
+/// A tensor without elements has no statistics; the engine divides by their number.
 pub(super) fn of_nothing(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'static str> {
     (upgrade.elements(node.arg(0)) == Some(0)).then_some("a tensor without elements")
 }

@@ -100,7 +100,7 @@ impl<'a> Sizes<'a> {
         Ok(())
     }
 
-    /// What each output has that branches give: of the least.
+    /// The number of elements of each output of branches: the least.
     fn branches(&mut self, node: &'a NodeProto) -> Result<Vec<f64>, ImportError> {
         let mut least: Option<Vec<f64>> = None;
         for body in scope::subgraphs(node) {
@@ -113,7 +113,7 @@ impl<'a> Sizes<'a> {
         Ok(least.unwrap_or_default())
     }
 
-    /// What each output of a body has, given what each of its inputs has.
+    /// The number of elements of each output of a body, given those of each of its inputs.
     fn body(&mut self, body: &'a GraphProto, given: &[f64]) -> Result<Vec<f64>, ImportError> {
         self.around.push(body);
         self.counts.push(HashMap::new());
@@ -155,7 +155,7 @@ impl<'a> Sizes<'a> {
         Some(self.shapes.of(name)?.iter().map(size).collect())
     }
 
-    /// What an operator gives that makes no fewer elements than it is given.
+    /// The number of elements of an operator's output that has no fewer than its inputs.
     fn kept(&self, node: &NodeProto) -> f64 {
         let of = |x: &String| self.count(x);
         let given = || node.input.iter().filter(|x| !x.is_empty()).map(of);

@@ -1,4 +1,4 @@
-//! What is no number stays none: of it, `Relu` and `Clip` give a bound in the engine, and ONNX's functions give it on.
+//! A NaN stays a NaN: of it, `Relu` and `Clip` give a bound in the engine, and ONNX's functions give it on.
 //!
 //! They are written otherwise where it can come to them: from an input that no linear operator reads before (one that does refuses
 //! it), or from an operator that gives it for numbers or infinities, as a logarithm does, or a softmax of a row that is masked
@@ -110,7 +110,7 @@ impl Graph {
     }
 }
 
-/// Whether it refuses an input that is no number.
+/// Returns whether it refuses an input that is no number.
 fn is_linear(node: &NodeProto) -> bool {
     matches!(
         node.onnx_op(),
@@ -128,7 +128,7 @@ fn is_linear(node: &NodeProto) -> bool {
     )
 }
 
-/// Whether it may give what is no number when it is given numbers; of an operator that is not known here, it may.
+/// Returns whether it may give what is no number when it is given numbers; of an operator that is not known here, it may.
 fn begins(graph: &Graph, node: &NodeProto) -> bool {
     let op = node.onnx_op();
     match op {

@@ -38,7 +38,7 @@ const SHAPE: &str = "equal padding of a ConvTranspose with an output_shape";
 const LARGE: &str = "equal padding of a ConvTranspose whose strides are larger than its kernel";
 const WRONG: &str = "SAME_LOWER with strides, dilations or a kernel_shape that do not fit";
 
-/// What is put around each dimension, both ends together: as much as makes the output `ceil(size / stride)`.
+/// The padding around each dimension, both ends together: as much as makes the output `ceil(size / stride)`.
 fn totals(shapes: &Shapes, node: &NodeProto) -> Result<Vec<i64>, &'static str> {
     let kernel = node.attr_ints("kernel_shape").ok_or(NO_KERNEL)?;
     let sizes = shapes.of(node.arg(0)).and_then(|dims| dims.get(2..)).ok_or(OPEN)?;
@@ -59,7 +59,7 @@ fn totals(shapes: &Shapes, node: &NodeProto) -> Result<Vec<i64>, &'static str> {
     sizes.iter().enumerate().map(total).collect()
 }
 
-/// What is cut off around each dimension of a transposed convolution's output, both ends together: as much as leaves
+/// The elements cut off around each dimension of a transposed convolution's output, both ends together: as much as leaves
 /// `size · stride`, whatever the size is.
 fn transposed(node: &NodeProto) -> Result<Vec<i64>, &'static str> {
     if node.attr_ints("output_shape").is_some_and(|shape| !shape.is_empty()) {

@@ -22,7 +22,7 @@ struct Axis {
 struct Kernel {
     mode: Mode,
     a: f64,
-    /// Whether only what lies within counts, and not what lies at the edge in the place of what lies beyond.
+    /// True if only what lies within counts, and not what lies at the edge in the place of what lies beyond.
     within: bool,
 }
 
@@ -166,7 +166,7 @@ fn axes(upgrade: &Upgrade<'_>, node: &NodeProto, x: &str) -> Option<Vec<Axis>> {
 }
 
 impl Kernel {
-    /// What each old place (row) is worth to each new one (column).
+    /// The weight of each old place (row) for each new one (column).
     fn matrix(&self, axis: &Axis) -> Vec<f32> {
         let (from, to) = (axis.from as usize, axis.to as usize);
         let mut matrix = vec![0f64; from * to];

@@ -31,7 +31,7 @@ pub(super) fn first_extreme(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> R
     Ok(None)
 }
 
-/// What is not zero is true.
+/// Everything but zero is true.
 pub(super) fn cast_to_bool(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
     let to_bool = node.attr_int("to") == Some(i64::from(DType::Bool.onnx()));
     let Some((x, y)) = node.edge().filter(|_| to_bool) else { return Ok(Some(node)) };
@@ -128,7 +128,7 @@ pub(super) fn cast_like(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewri
     Ok(Some(node))
 }
 
-/// What overflows on its way is computed as what it is then to the last bit: from 30 on the value itself.
+/// Values that overflow on their way are computed as what they are then to the last bit: from 30 on the value itself.
 pub(super) fn softplus(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
     let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
     let part = |suffix: &str| format!("{y}.{suffix}");
@@ -420,13 +420,13 @@ pub(super) fn reduce_nothing(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> 
 /// Since this version the mask of what a dropout left is all true where it dropped nothing; before, nothing is said of it.
 const MASK_OF_ALL: i64 = 12;
 
-/// Whether it says that it trains, or gives out what only training changes.
+/// Returns a reason where it says that it trains, or gives out what only training changes.
 pub(super) fn trains_or_tells(_: &Upgrade<'_>, node: &NodeProto) -> Option<&'static str> {
     let more = node.output.iter().skip(1).any(|o| !o.is_empty());
     (node.attr_int("training_mode").unwrap_or(0) != 0 || more).then_some("training mode")
 }
 
-/// Whether a third input may have it drop.
+/// Returns a reason where a third input may have it drop.
 pub(super) fn trains(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'static str> {
     if upgrade.opset() < MASK_OF_ALL && node.output.get(1).is_some_and(|o| !o.is_empty()) {
         return Some("a mask of what was left");
@@ -436,7 +436,7 @@ pub(super) fn trains(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'static
     (!never).then_some("training mode")
 }
 
-/// Whether it is of integers.
+/// Returns a reason where it is of integers.
 pub(super) fn of_integers(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'static str> {
     let float = |dtype: DType| matches!(dtype, DType::F32 | DType::F64 | DType::F16 | DType::Bf16);
     match upgrade.kind(node.arg(0))? {
@@ -459,7 +459,7 @@ pub(super) fn relu_of_integers(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Re
     Ok(None)
 }
 
-/// Whether the engine holds either type in another form than the file's.
+/// Returns a reason where the engine holds either type in another form than the file's.
 pub(super) fn held_otherwise(upgrade: &Upgrade<'_>, node: &NodeProto) -> Option<&'static str> {
     let same = |kind: Option<ValueType>| {
         matches!(kind, Some(ValueType::Tensor(DType::F32 | DType::I32 | DType::U8 | DType::I8)))

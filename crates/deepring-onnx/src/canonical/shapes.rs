@@ -275,7 +275,7 @@ fn fixed(dims: &[i64]) -> Option<Shape> {
     dims.iter().map(|&d| u64::try_from(d).ok().map(Dim::Fixed)).collect()
 }
 
-/// What was inferred, made more precise by what is stated; names of ours give way.
+/// The inferred shape, made more precise by what is stated; names of ours give way.
 fn merged(inferred: Option<Shape>, stated: Option<Shape>, value: &str) -> Option<Shape> {
     match (inferred, stated) {
         (Some(a), Some(b)) if a.len() == b.len() => {

@@ -56,7 +56,7 @@ impl Graph {
         self.nodes = nodes;
     }
 
-    /// What the node is but for its names.
+    /// The node without its names.
     fn key(&self, node: &NodeProto) -> Vec<u8> {
         let mut attribute = node.attribute.clone();
         attribute.sort_by(|a, b| a.name.cmp(&b.name));
@@ -82,7 +82,7 @@ impl Graph {
     }
 }
 
-/// Whether what it gives follows from its inputs and attributes.
+/// Returns whether what it gives follows from its inputs and attributes.
 fn is_plain(node: &NodeProto) -> bool {
     node.in_default_domain()
         && scope::subgraphs(node).next().is_none()

@@ -189,7 +189,7 @@ impl Upgrade<'_> {
         self.opset
     }
 
-    /// What a value is; `None` inside branches and loops, whose values are not looked into.
+    /// The type of a value; `None` inside branches and loops, whose values are not looked into.
     pub(super) fn kind(&self, name: Option<&str>) -> Option<ValueType> {
         self.value_types.get(name?).copied()
     }

@@ -8,7 +8,7 @@ use super::graph::Graph;
 use crate::proto::{GraphProto, NodeProto, ValueInfoProto};
 use crate::scope;
 
-/// What a value is.
+/// The type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ValueType {
     /// A tensor of that element type.
@@ -139,7 +139,7 @@ fn of_body(node: &NodeProto, outer: &HashMap<String, ValueType>) -> Vec<Option<V
     body.output.iter().skip(skip).map(of).collect()
 }
 
-/// What the inputs of a node's body are of that does not say so.
+/// The types of the inputs of a node's body that does not state them.
 pub(super) fn given(
     node: &NodeProto,
     outer: &HashMap<String, ValueType>,

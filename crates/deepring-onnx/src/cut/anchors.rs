@@ -7,7 +7,7 @@ use deepring::DType;
 use crate::canonical::Graph;
 use crate::proto::NodeProto;
 
-/// Whether the node is a linear operator one of whose operands is a constant.
+/// Returns whether the node is a linear operator one of whose operands is a constant.
 pub(super) fn is_anchor(graph: &Graph, node: &NodeProto) -> bool {
     let constant = |arg: usize| graph.constant(node.arg(arg));
     let any = |args: &[usize]| args.iter().any(|&arg| constant(arg).is_some());
@@ -39,7 +39,7 @@ pub(super) fn is_anchor(graph: &Graph, node: &NodeProto) -> bool {
     }
 }
 
-/// Whether the node only prepares the operand of the linear operator that follows it, and is fused
+/// Returns whether the node only prepares the operand of the linear operator that follows it, and is fused
 /// with that by the engine: then both belong in one block. A scale is fused with a product of matrices only; before
 /// any other operator it is the tail of what it follows, and may be fused with that.
 fn is_prefix(graph: &Graph, node: &NodeProto, anchor: &NodeProto) -> bool {

@@ -25,7 +25,7 @@ const PRODUCER: &str = "deepring";
 const IR_VERSION: i64 = 8;
 const IR_VERSION_OPSET_21: i64 = 10;
 
-/// What a block consists of.
+/// The parts of a block.
 pub(super) struct Parts<'a> {
     pub(super) name: String,
     /// Nodes in order.

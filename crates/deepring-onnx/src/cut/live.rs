@@ -1,4 +1,4 @@
-//! What would have to cross a boundary, for every position of the schedule.
+//! The values that would have to cross a boundary, for every position of the schedule.
 
 use std::collections::{BTreeSet, HashMap};
 

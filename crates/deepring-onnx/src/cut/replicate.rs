@@ -86,12 +86,12 @@ impl Replicated {
         Ok(found)
     }
 
-    /// Whether node `index` is repeated wherever it is needed.
+    /// Returns whether node `index` is repeated wherever it is needed.
     pub(super) fn contains(&self, index: usize) -> bool {
         self.nodes.get(index).copied().unwrap_or(false)
     }
 
-    /// What must be at hand to compute `value`, if it is a result of such nodes.
+    /// The values that must be at hand to compute `value`, if it is a result of such nodes.
     pub(super) fn leaves(&self, value: &str) -> Option<&BTreeSet<String>> {
         self.leaves.get(value)
     }

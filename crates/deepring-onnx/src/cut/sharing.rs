@@ -35,14 +35,14 @@ impl SharedParams {
         self.params.last().map_or(0, |p| p.offset + p.len)
     }
 
-    /// Whether there is nothing.
+    /// Returns whether there is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.params.is_empty()
     }
 }
 
-/// What is shared, and where each block finds it.
+/// The parameters that are shared, and where each block finds them.
 #[derive(Debug, Default)]
 pub(super) struct Sharing {
     pub(super) groups: Vec<SharedParams>,
@@ -112,7 +112,7 @@ impl Sharing {
     }
 }
 
-/// Whether the engine reads elements of this type where they lie; others are in the graph.
+/// Returns whether the engine reads elements of this type where they lie; others are in the graph.
 pub(super) fn is_in_place(dtype: DType) -> bool {
     matches!(dtype, DType::F32 | DType::I32 | DType::I8 | DType::U8)
 }

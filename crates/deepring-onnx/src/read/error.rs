@@ -37,7 +37,7 @@ pub enum ImportError {
     Truncated {
         /// The file.
         path: PathBuf,
-        /// What announces it.
+        /// The field that announces it.
         field: &'static str,
         /// Where.
         offset: u64,
@@ -53,7 +53,7 @@ pub enum ImportError {
         path: PathBuf,
         /// Where.
         offset: u64,
-        /// What is wrong.
+        /// The reason.
         what: &'static str,
     },
     /// A message does not decode.
@@ -62,7 +62,7 @@ pub enum ImportError {
     /// The model exceeds a bound that protects memory.
     #[error("{what} exceed the limit of {limit}")]
     TooLarge {
-        /// What there is too much of.
+        /// The thing that there is too much of.
         what: &'static str,
         /// How much may be.
         limit: u64,
@@ -97,7 +97,7 @@ pub enum ImportError {
         node: String,
         /// Its operator.
         operator: String,
-        /// What is wrong.
+        /// The reason.
         fault: OperatorFault,
     },
     /// An element type is not supported.
@@ -201,7 +201,7 @@ pub enum OperatorFault {
     Attribute {
         /// Its name.
         name: String,
-        /// What is wrong with it.
+        /// The reason.
         what: &'static str,
     },
     /// The engine computes this form otherwise than ONNX says, or not at all.
@@ -214,7 +214,7 @@ pub enum OperatorFault {
     },
 }
 
-/// What is behind a colon; nothing for what has no name.
+/// The text behind a colon; nothing where there is no name.
 fn called(name: &str) -> String {
     if name.is_empty() { String::new() } else { format!(": `{name}`") }
 }

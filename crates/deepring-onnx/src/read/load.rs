@@ -64,7 +64,7 @@ pub fn read_onnx(path: &Path) -> Result<OnnxModel, ImportError> {
     Ok(OnnxModel { proto, graph, opset, store: normaliser.store, files })
 }
 
-/// Whether the file has the outer structure of an ONNX model, whatever is inside.
+/// Returns whether the file has the outer structure of an ONNX model, whatever is inside.
 ///
 /// It tells a plain network from a ring and from other files. Reads a few bytes only.
 #[must_use]
@@ -75,7 +75,7 @@ pub fn looks_like_onnx(path: &Path) -> bool {
 impl OnnxModel {
     /// The whole file as one message with its elements in it, for whoever edits a plain network.
     ///
-    /// What `onnx.proto` has beyond the fields of [`ModelProto`] (documentation strings, annotations) is gone.
+    /// Everything that `onnx.proto` has beyond the fields of [`ModelProto`] (documentation strings, annotations) is gone.
     ///
     /// # Errors
     /// If the elements are more than a protocol buffer can hold, or a file cannot be read any more.

@@ -73,7 +73,7 @@ impl Recipe {
         }
     }
 
-    /// What the elements are computed from.
+    /// The source that the elements are computed from.
     pub(super) fn of(&self) -> Option<&ParamSource> {
         match self {
             Self::Fill { .. } => None,

@@ -94,7 +94,7 @@ pub(crate) fn read(file: &SharedFile) -> Result<(Vec<u8>, Vec<Payload>), ImportE
     Ok((skeleton, pass.payloads))
 }
 
-/// Whether the fields of the outermost message are those of a model with a graph.
+/// Returns whether the fields of the outermost message are those of a model with a graph.
 ///
 /// Stops where the file does: a truncated model still looks like one.
 pub(crate) fn has_model_fields(file: &SharedFile) -> bool {

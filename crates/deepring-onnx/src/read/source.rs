@@ -9,7 +9,7 @@ use super::recipe::Recipe;
 use super::skeleton::Form;
 use super::wire::{SharedFile, WireReader};
 
-/// What one thread reads at once of a tensor in a file: one thread alone does not reach the speed of memory.
+/// The bytes of a tensor in a file that one thread reads at once: one thread alone does not reach the speed of memory.
 const PIECE_LEN: usize = 1 << 20;
 
 /// Elements of one tensor, little-endian and dense, produced when they are asked for.
@@ -93,7 +93,7 @@ impl ParamSource {
         }
     }
 
-    /// What the file has of elements which are narrower there than here; `None` where they are as wide.
+    /// The elements in the file, where they are narrower there than here; `None` where they are as wide.
     pub(crate) fn narrow(&self) -> Option<Stored> {
         match &self.0 {
             Inner::Derived(recipe) => recipe.narrow(),
@@ -116,7 +116,7 @@ impl ParamSource {
         Stored { holder, offset, len: self.len() }
     }
 
-    /// Whether there is no element.
+    /// Returns whether there is no element.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

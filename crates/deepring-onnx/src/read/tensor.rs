@@ -177,7 +177,7 @@ impl Normaliser {
     }
 }
 
-/// What is no zero is true, and only 0 and 1 are known of from here on.
+/// Everything but zero is true, and only 0 and 1 are known of from here on.
 fn truths(dtype: DType, source: ParamSource, width: usize) -> ParamSource {
     match dtype {
         DType::Bool => ParamSource::derived(Recipe::Truths { of: source, width }),

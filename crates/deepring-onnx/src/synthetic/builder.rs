@@ -19,7 +19,7 @@ const IR_VERSION: i64 = 8;
 pub(super) const FLOAT: i32 = 1;
 pub(super) const INT64: i32 = 7;
 
-/// What keeps the mean square of activations where it was, behind each kind of activation: a weight's
+/// The factor that keeps the mean square of activations where it was, behind each kind of activation: a weight's
 /// variance is this over its fan-in.
 pub(super) mod gain {
     /// Nothing in between.
@@ -39,7 +39,7 @@ pub(super) fn normal(random: &mut fastrand::Rng) -> f32 {
     (sum as f32 - 131_070.0) / 37_837.23
 }
 
-/// What a convolution does to its input's height and width.
+/// The change of height and width by a convolution.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kernel {
     pub(super) size: u32,

@@ -76,7 +76,7 @@ impl System {
         }
     }
 
-    /// What is left of a vector, and the places whose sum was taken from it.
+    /// The remainder of a vector, and the places whose sum was taken from it.
     fn reduce(&self, mut vector: u32) -> (u32, u32) {
         let mut set = 0;
         for (top, row) in self.rows.iter().enumerate().rev() {

@@ -1,4 +1,4 @@
-//! What stands in the tables.
+//! The contents of the tables.
 
 mod searches;
 

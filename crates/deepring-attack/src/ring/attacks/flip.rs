@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{RingAttackError, RingTampered, change, read, write};
 use crate::ring::file::RingFile;
 
-/// What is flipped.
+/// The bits that are flipped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlipOptions {
     /// Number of the block; drawn among those with parameters if none is given.

@@ -24,7 +24,7 @@ struct Form {
     bytes: Vec<u8>,
 }
 
-/// What a reader made of a form.
+/// A reader's verdict on a form.
 struct Reception {
     verdict: Verdict,
     findings: Vec<Finding>,
@@ -143,7 +143,7 @@ impl RingTrial {
         Ok(file)
     }
 
-    /// What `verify` says of a file, and what a session that opens it without verifying answers.
+    /// The verdict of `verify` on a file, and the answers of a session that opens it without verifying.
     fn receive(
         &self,
         target: &Path,
@@ -166,7 +166,7 @@ impl RingTrial {
         Ok(Reception { verdict, findings, given, wrong, off })
     }
 
-    /// What a session answers; `None` if the ring or a query is refused.
+    /// The answers of a session; `None` if the ring or a query is refused.
     fn answers_of(
         &self,
         target: &Path,

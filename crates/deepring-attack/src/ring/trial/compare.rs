@@ -1,4 +1,4 @@
-//! What differs between the clean ring's plaintexts and the attacker's, part by part.
+//! Differences between the clean ring's plaintexts and the attacker's, part by part.
 
 use std::path::Path;
 
@@ -80,7 +80,7 @@ impl Change {
     }
 }
 
-/// Whether two blocks read, give and hold the same things in the same places.
+/// Returns whether two blocks read, give and hold the same things in the same places.
 fn same_outline(a: &Header, b: &Header) -> bool {
     a.inputs == b.inputs && a.outputs == b.outputs && a.parts == b.parts
 }

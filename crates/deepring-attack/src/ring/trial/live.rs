@@ -103,7 +103,7 @@ impl RingTrial {
         })
     }
 
-    /// Whether something of the edits is still in memory: looked up, and not what a check says.
+    /// Returns whether something of the edits is still in memory: looked up, and not what a check says.
     fn in_place(&self, edits: &[RingEdit]) -> bool {
         blocks(edits).into_iter().any(|block| !self.is_clean(block))
     }

@@ -30,18 +30,18 @@ pub enum ToctouWriter {
     Blind,
     /// Parameters, for exactly as long as the engine reads them.
     Synchronised,
-    /// What the engine computed, after each run of a block: an edited operator behind the linear one. No parameter.
+    /// The engine's outputs, after each run of a block: an edited operator behind the linear one. No parameter.
     SynchronisedTail,
 }
 
-/// What a session that was raced against answered.
+/// The answers of a session that was raced against.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ToctouResult {
     /// Who raced.
     pub writer: ToctouWriter,
     /// How parameters were checked.
     pub check: Check,
-    /// What the attacker changed and put back.
+    /// The changes that the attacker made and put back.
     pub touched: Vec<Tampered>,
     /// How often he did.
     pub writes: u64,
@@ -59,7 +59,7 @@ pub struct ToctouResult {
     pub furthest: f32,
     /// Queries of each round that ended with a refusal, the refused one included.
     pub until_refused: Vec<usize>,
-    /// What the refusals named, each once.
+    /// The places that refusals named, each once.
     pub named: Vec<Reported>,
 }
 
@@ -71,7 +71,7 @@ impl ToctouResult {
         (n > 0).then(|| self.until_refused.iter().sum::<usize>() as f64 / n as f64)
     }
 
-    /// What was done and what came of it, in a sentence.
+    /// The race and its outcome, in a sentence.
     #[must_use]
     pub fn sentence(&self) -> String {
         let done = match self.writer {
@@ -96,7 +96,7 @@ impl ToctouResult {
     }
 }
 
-/// What came of a query.
+/// The outcome of a query.
 enum QueryResult {
     Answered,
     /// The block that is out of use now, where one is.

@@ -11,7 +11,7 @@ use crate::{
     quantise_with,
 };
 
-/// What `tests/bit_search.py` found, which is another implementation, in another language, of the papers.
+/// The results of `tests/bit_search.py`, another implementation, in another language, of the papers.
 const FOUND: &str = include_str!("../../../tests/bit_search.json");
 
 #[derive(Deserialize)]

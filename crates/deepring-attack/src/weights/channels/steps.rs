@@ -1,4 +1,4 @@
-//! What one node does to the channels that come to it.
+//! The effect of one node on the channels that come to it.
 
 use deepring_onnx::proto::NodeProto;
 

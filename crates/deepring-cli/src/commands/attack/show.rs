@@ -1,4 +1,4 @@
-//! What an attack changed, for people and as JSON.
+//! The changes of an attack, for people and as JSON.
 
 use deepring_attack::{Detection, Differences, ElementDifference, Step, TensorDifference};
 use serde::Serialize;

@@ -29,7 +29,7 @@ const FIXED: Stack = Stack { layers: 64, width: 512 };
 /// One work on one ring.
 #[derive(Debug, Serialize)]
 struct Row {
-    /// What grows: `size`, `blocks` or `inputs`.
+    /// The quantity that grows: `size`, `blocks` or `inputs`.
     axis: &'static str,
     step: &'static str,
     bytes: u64,

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// Most bytes of what the system says of itself.
 const MAX_TEXT: u64 = 4 << 20;
 
-/// What the numbers of a report depend on.
+/// The machine that the numbers of a report depend on.
 #[derive(Debug, Clone, Serialize)]
 pub(in crate::commands) struct Machine {
     pub(in crate::commands) cpu: String,

@@ -1,4 +1,4 @@
-//! What `compute` can tell apart: how far right answers stay from being refused, and how small an edit is met.
+//! The limits of `compute`: how far right answers stay from being refused, and how small an edit is detected.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ struct Row {
     false_alarms: usize,
     /// The largest difference of a right output, as a share of what is allowed.
     worst: f32,
-    /// The smallest change of a single weight that is met for certain, as a share of the root mean square of the
+    /// The smallest change of a single weight that is detected for certain, as a share of the root mean square of the
     /// layer's weights: of the weights sampled, the median and the ninth of ten. `None` if most weights were
     /// never excited.
     floor_median: Option<f64>,

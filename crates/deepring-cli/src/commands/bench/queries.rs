@@ -68,7 +68,7 @@ pub(super) fn queries(args: &BenchQueries) -> Result<(), CliError> {
     report(args, &rows).give(&args.output)
 }
 
-/// What is measured beside the plain network.
+/// The variants measured beside the plain network.
 fn variants(args: &BenchQueries) -> Vec<Variant> {
     let ledgers: &[bool] = if args.ledger { &[false, true] } else { &[false] };
     let rings = args.check.iter().flat_map(|check| {

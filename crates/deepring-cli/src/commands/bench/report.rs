@@ -1,4 +1,4 @@
-//! What a measurement gives: rows for programs, tables for people, and the machine that it is true of.
+//! The report of a measurement: rows for programs, tables for people, and the machine that it is true of.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,13 +16,13 @@ use crate::output;
 
 /// The findings of one measurement.
 pub(super) struct BenchReport {
-    /// What was measured; names the files too.
+    /// The name of the measurement, and of the files.
     pub(super) bench: &'static str,
     /// How: what the numbers mean.
     pub(super) method: Value,
     pub(super) rows: Vec<Value>,
     pub(super) tables: Vec<TextTable>,
-    /// What a reader must know beside the numbers.
+    /// Notes for a reader beside the numbers.
     pub(super) notes: Vec<String>,
 }
 

@@ -58,7 +58,7 @@ struct RestFixture {
 #[derive(Debug, Serialize)]
 struct Row {
     what: &'static str,
-    /// What it stands beside.
+    /// The base that it stands beside.
     base: String,
     bytes: u64,
     pairs: usize,

@@ -16,7 +16,7 @@ use crate::output;
 pub(super) const MODEL: &str = "stack.onnx";
 pub(super) const RING: &str = "stack.ring";
 
-/// What a step prints, and its parent reads.
+/// The output of a step, which its parent reads.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct StepReport {
     /// Of each run; of `run`, from the file to an open session.

@@ -1,4 +1,4 @@
-//! What many pairs come to: medians, and how far ratios spread.
+//! A summary of many pairs: medians, and how far ratios spread.
 
 use std::time::Duration;
 

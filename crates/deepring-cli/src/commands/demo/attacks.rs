@@ -52,7 +52,7 @@ pub(super) const ATTACKS: [Listed; 4] = [
 pub(super) struct Tampering {
     pub(super) title: &'static str,
     pub(super) short: &'static str,
-    /// What it does, in a sentence.
+    /// Its effect, in a sentence.
     pub(super) what: String,
     /// Name of the attacked network's file.
     pub(super) file: String,

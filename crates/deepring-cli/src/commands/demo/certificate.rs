@@ -19,7 +19,7 @@ pub(super) struct Certificate {
     pub(super) root: [u8; 32],
     /// All entries of the ledger, for people.
     pub(super) entries: Vec<String>,
-    /// What recomputing the ledger found; empty if it is intact.
+    /// The findings of recomputing the ledger; empty if it is intact.
     pub(super) ledger_findings: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What the demo works on: keys, the sealed ring and its intact copy, the test images, the ledger.
+//! The demo's fixture: keys, the sealed ring and its intact copy, the test images, the ledger.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,7 +83,7 @@ impl Sample {
         (0..self.len()).map(query).collect()
     }
 
-    /// What was answered, an image a query.
+    /// The answers, an image a query.
     pub(super) fn answers(&self, outputs: &[Vec<TensorValue>]) -> Result<Predictions, CliError> {
         Predictions::of_outputs(outputs, self.truth())
             .ok_or_else(|| CliError::new(Exit::Failed, "the network gives no row of f32 scores"))

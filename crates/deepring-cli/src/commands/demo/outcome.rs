@@ -1,4 +1,4 @@
-//! What came of the demo, for the text and the page, and what it claims, compared with what happened.
+//! The results of the demo, for the text and the page, and its claims, compared with what happened.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -35,7 +35,7 @@ pub(super) fn page(report: &DemoReport) -> String {
     Page { title, body: &body.concat(), footer: &footer, wide: false }.html()
 }
 
-/// What happened, in a sentence and four numbers.
+/// The summary, in a sentence and four numbers.
 fn opening(report: &DemoReport) -> String {
     let attacks = report.runs.len();
     let unnoticed =

@@ -10,7 +10,7 @@ use crate::error::{CliError, Exit};
 use crate::progress::Progress;
 use crate::rings;
 
-/// What came of an attack.
+/// The result of an attack.
 #[derive(Debug)]
 pub(super) struct AttackRun {
     pub(super) tampering: Tampering,
@@ -20,19 +20,19 @@ pub(super) struct AttackRun {
     pub(super) memory: Option<Memory>,
 }
 
-/// What the attacked plain network did: it answered, or it (or the engine) objected.
+/// The outcome on the attacked plain network: it answered, or it (or the engine) objected.
 #[derive(Debug)]
 pub(super) enum PlainOutcome {
     Answered(Predictions),
     Objected(String),
 }
 
-/// What the ring made of the edits in its file.
+/// The ring's answer to the edits in its file.
 #[derive(Debug)]
 pub(super) struct StoredRun {
-    /// What `verify` found; empty if it found nothing.
+    /// The findings of `verify`; empty if there are none.
     pub(super) verify: Vec<Finding>,
-    /// What a run said instead of answering; empty if it answered.
+    /// The findings of a run in place of an answer; empty if it answered.
     pub(super) run: Vec<Finding>,
     /// Blocks that the repair restored.
     pub(super) repaired: Vec<u32>,
@@ -44,7 +44,7 @@ pub(super) struct StoredRun {
     pub(super) repair: u64,
 }
 
-/// What the ring made of the edits in live memory.
+/// The ring's answer to the edits in live memory.
 #[derive(Debug)]
 pub(super) struct Memory {
     /// With `--check none`: what the edited ring answered, which nothing noticed.
@@ -82,7 +82,7 @@ impl AttackRun {
         Ok(Self { tampering, plain, stored, memory })
     }
 
-    /// What the ring answers when all is over.
+    /// The ring's answers when all is over.
     pub(super) fn restored(&self) -> &Predictions {
         self.memory.as_ref().map_or(&self.stored.answers, |memory| &memory.answers)
     }

@@ -1,4 +1,4 @@
-//! What a receipt says about the parts of a block, in one line for people.
+//! A receipt's coverage of the parts of a block, in one line for people.
 
 use deepring::{Coverage, InLine, Receipt};
 

@@ -1,4 +1,4 @@
-//! What a ledger, or a proof from one, says of a decision: that it holds it, what it revokes, and what it knew before.
+//! A decision on a ledger, or in a proof from one: that it holds it, what it revokes, and what it knew before.
 
 use deepring::{AuthenticRing, OwnedRing, VerifiedDecision};
 use deepring_ledger::{

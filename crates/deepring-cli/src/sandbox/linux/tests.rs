@@ -44,7 +44,7 @@ fn a_confined_process_is_refused_what_a_run_does_not_need() {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What an attacker tries on another process; each must have been possible.
+/// Calls that an attacker tries on another process; each must have been possible.
 fn reach(other: &Child) -> [Result<(), Errno>; 3] {
     let pid = Pid::from_raw(i32::try_from(other.id()).unwrap());
     let attached = ptrace::attach(pid);
@@ -64,7 +64,7 @@ fn reach(other: &Child) -> [Result<(), Errno>; 3] {
     [attached, read, opened.map_err(|e| Errno::from_raw(e.raw_os_error()))]
 }
 
-/// What an attacker tries in the process that is his.
+/// Calls that an attacker tries in the process that is his.
 fn spread() -> [io::Result<()>; 5] {
     let code = || memmap2::MmapMut::map_anon(4096)?.make_exec().map(|_| ());
     let mut program = Command::new("true");
@@ -77,14 +77,14 @@ fn spread() -> [io::Result<()>; 5] {
     ]
 }
 
-/// What an attacker tries so that other processes get less of the machine.
+/// Calls that an attacker tries so that other processes get less of the machine.
 fn starve(other: &Child) -> [io::Result<()>; 2] {
     let pid = Some(rustix::process::Pid::from_child(other));
     let limit = || prlimit(pid, Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     [setpriority_process(pid, 19), limit().map(|_| ())].map(|r| r.map_err(io::Error::from))
 }
 
-/// What an attacker tries so that others may open a file, or to hide that it changed; `readable` he may read.
+/// Calls that an attacker tries so that others may open a file, or to hide that it changed; `readable` he may read.
 fn mark(other: &Path, readable: &Path) -> [io::Result<()>; 4] {
     let everybody = || fs::Permissions::from_mode(0o666);
     [
@@ -157,7 +157,7 @@ fn a_process_of_several_threads_is_not_confined_by_half() {
     assert!(refused.contains("threads already"), "{refused}");
 }
 
-/// What the kernel will do with a system call: the program it is given, run here, since no safe function makes the call.
+/// The kernel's verdict on a system call: the program it is given, run here, since no safe function makes the call.
 fn verdict(program: &BpfProgram, call: i64, arguments: [u64; 6]) -> u32 {
     let arch: u32 = match std::env::consts::ARCH {
         "x86_64" => 0xC000_003E,

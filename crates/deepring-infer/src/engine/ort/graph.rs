@@ -10,12 +10,12 @@ use prost::Message as _;
 
 use crate::engine::{EngineError, Parameters};
 
-/// What is loaded, and what is given at each run.
+/// A model to load, and the inputs of each run.
 pub(super) struct PreparedGraph {
     pub(super) model: Vec<u8>,
     /// Views of the parameters that are inputs of the graph.
     pub(super) lent: Vec<(String, DynValueRef<'static>)>,
-    /// Whether parameters are left that the library copies.
+    /// True if parameters are left that the library copies.
     pub(super) external: bool,
 }
 

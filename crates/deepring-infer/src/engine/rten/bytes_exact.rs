@@ -18,7 +18,7 @@ use deepring_onnx::proto::{GraphProto, NodeProto, TensorProto};
 use deepring_onnx::subgraphs_mut;
 use rten_gemm::GemmExecutor;
 
-/// Whether the engine's products of bytes can saturate on this machine.
+/// Returns whether the engine's products of bytes can saturate on this machine.
 pub(super) fn is_needed() -> bool {
     GemmExecutor::<u8, i8, i32>::default().may_saturate()
 }
@@ -101,7 +101,7 @@ fn rewrite(graph: &mut GraphProto, names: &mut Names) -> bool {
     any
 }
 
-/// What a product is taken apart with.
+/// The names that a product is taken apart with.
 struct Taken<'a> {
     names: &'a mut Names,
     nodes: &'a mut Vec<NodeProto>,

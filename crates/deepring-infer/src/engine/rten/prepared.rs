@@ -104,7 +104,7 @@ fn stations(graph: &GraphProto) -> Vec<String> {
     stations
 }
 
-/// What the engine holds in place of an element type that it lacks.
+/// The type that the engine holds in place of one that it lacks.
 fn held_as(code: i32) -> Option<DType> {
     match DType::from_onnx(code)? {
         DType::Bf16 => Some(DType::F32),
@@ -113,7 +113,7 @@ fn held_as(code: i32) -> Option<DType> {
     }
 }
 
-/// Whether any type was replaced.
+/// Returns whether any type was replaced.
 fn with_types_of_engine(graph: &mut GraphProto) -> bool {
     let mut any = false;
     let values = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);

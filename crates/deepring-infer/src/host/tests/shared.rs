@@ -1,4 +1,4 @@
-//! What blocks share: one key and one table of tags for all that use it, which each of them compares.
+//! Shared blocks: one key and one table of tags for all their users, which each of them compares.
 
 use super::*;
 
@@ -76,7 +76,7 @@ fn use_all(host: &RingHost<Rten>, values: &Values) -> Values {
     values
 }
 
-/// What stands before the use of a block.
+/// The state before the use of a block.
 fn before(host: &RingHost<Rten>, values: &Values, index: u32) -> Values {
     let mut values = values.clone();
     for earlier in 1..index {

@@ -1,4 +1,4 @@
-//! What constants hold, and integers that nodes hold themselves: none may be beyond what the engine holds, since it would take
+//! Integers in constants, and those that nodes hold themselves: none may be beyond what the engine holds, since it would take
 //! the nearest that it has.
 
 use deepring::DType;
@@ -10,7 +10,7 @@ use crate::read::ImportError;
 /// Longest constant of short integers that is read.
 const READ_LIMIT: u64 = 8 << 20;
 
-/// Whether an attribute is an integer, or a list of them, beyond 32 bits.
+/// Returns whether an attribute is an integer, or a list of them, beyond 32 bits.
 pub(super) fn is_beyond(node: &NodeProto) -> bool {
     let mut all = node.attribute.iter().flat_map(|a| a.i.iter().chain(&a.ints));
     all.any(|value| i32::try_from(*value).is_err())
@@ -59,7 +59,7 @@ impl Graph {
         Ok(all.reduce(Interval::union))
     }
 
-    /// What a tensor is filled with whose elements are all one integer.
+    /// The value of a tensor whose elements are all one integer.
     pub(super) fn filled_with(&self, node: &NodeProto) -> Result<Option<Interval>, ImportError> {
         if node.onnx_op() != "ConstantOfShape" {
             return Ok(None);

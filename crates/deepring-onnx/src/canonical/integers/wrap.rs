@@ -11,7 +11,7 @@ const PLACES: i64 = 1 << 16;
 /// How many of them are below zero, where any is.
 const NEGATIVE: i64 = 1 << 15;
 
-/// Whether it is a cast to integers of 16 bits of integers that these may not hold. Of floats that they do not hold, ONNX
+/// Returns whether it is a cast to integers of 16 bits of integers that these may not hold. Of floats that they do not hold, ONNX
 /// does not say what they become.
 pub(super) fn is_wrapping(node: &NodeProto, from: Option<DType>, known: Option<Interval>) -> bool {
     use DType::{Bool, I8, I16, I32, I64, U8, U16, U32, U64};

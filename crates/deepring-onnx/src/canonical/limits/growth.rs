@@ -12,7 +12,7 @@ const FOLLOWED: f64 = 64.0;
 const GROWS: &str = "a loop whose values grow beyond 2^27 elements";
 
 impl<'a> Sizes<'a> {
-    /// What each output of a loop has.
+    /// The number of elements of each output of a loop.
     pub(super) fn looped(&mut self, node: &'a NodeProto) -> Result<Vec<f64>, ImportError> {
         let Some(body) = node.attr("body").and_then(|a| a.g.as_deref()) else {
             return Ok(Vec::new());
@@ -56,7 +56,7 @@ impl<'a> Sizes<'a> {
         Ok(carried.chain(lists).collect())
     }
 
-    /// Whether nothing but the number of turns, or nothing at all, ends a loop.
+    /// Returns whether nothing but the number of turns, or nothing at all, ends a loop.
     fn only_counted(&self, body: &GraphProto) -> bool {
         // The body's condition: its second input, and its first output.
         let given = body.input.get(1).and_then(|v| v.name.as_deref());

@@ -89,7 +89,7 @@ impl RingTrial {
         })
     }
 
-    /// What the attacked network changes in parameters; `None` where it changes something else, or memory cannot be written.
+    /// The edits of parameters by the attacked network; `None` where it changes something else, or memory cannot be written.
     pub(super) fn edits_of(
         &mut self,
         attacked: &Network,

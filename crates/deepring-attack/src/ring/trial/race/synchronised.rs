@@ -1,6 +1,6 @@
 //! The synchronised writer: inside the engine, so that he has every use, and each for exactly as long as it lasts.
 //!
-//! What a debugger's breakpoints give an attacker, and polling with real-time priority gives another process often.
+//! A writer with the timing that a debugger's breakpoints give, and polling with real-time priority gives another process often.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,7 +25,7 @@ pub struct Bout {
     pub refusals: usize,
 }
 
-/// What is tampered with.
+/// The target of tampering.
 enum Aim {
     Parameters(Vec<RingEdit>),
     /// The first output of this block.

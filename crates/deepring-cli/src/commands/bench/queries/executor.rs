@@ -1,4 +1,4 @@
-//! What runs a query: the plain network, or a ring under one check.
+//! The executor of a query: the plain network, or a ring under one check.
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
@@ -22,14 +22,14 @@ pub(super) enum Variant {
         ledger: bool,
         background_check: bool,
     },
-    /// What a check must cost at least. Nothing is signed.
+    /// The least that a check must cost. Nothing is signed.
     Floor {
         check: Check,
         floor: Least,
     },
 }
 
-/// What of a check is measured alone.
+/// The part of a check that is measured alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Least {
     /// The engine gives out what the check looks at.

@@ -1,4 +1,4 @@
-//! Whether two networks gave the same answers.
+//! The difference between the answers of two networks.
 
 use deepring::{DType, TensorValue};
 use serde::Serialize;
