@@ -74,6 +74,11 @@ impl Evaluator {
     }
 
     /// Runs the network on all samples.
+    ///
+    /// # Errors
+    /// [`EvaluatorError::Temporary`] where no temporary file can be written; [`EvaluatorError::Load`] or [`EvaluatorError::Run`]
+    /// where the engine does not load the network, or stops; [`EvaluatorError::NoClassifier`]; [`EvaluatorError::Samples`] where
+    /// the samples do not fit it.
     pub fn evaluate(&self, network: &Network) -> Result<Predictions, EvaluatorError> {
         let mut file = tempfile::Builder::new().suffix(".onnx").tempfile()?;
         file.write_all(&network.encode())?;

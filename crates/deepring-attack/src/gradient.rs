@@ -83,6 +83,9 @@ impl Gradients {
     }
 
     /// The weight of a layer as floats, row-major.
+    ///
+    /// # Errors
+    /// [`AttackError`] where the network has no such layer, or its weights cannot be read.
     pub fn weight(&self, layer: usize) -> Result<Vec<f32>, AttackError> {
         let var = self.weights.get(layer).ok_or_else(|| absent(layer))?;
         Ok(var.as_detached_tensor().flatten_all()?.to_vec1::<f32>()?)
@@ -110,12 +113,18 @@ impl Gradients {
     }
 
     /// Replaces the weight of a layer, given as floats (what a quantised one is dequantised to).
+    ///
+    /// # Errors
+    /// [`AttackError`] where the network has no such layer, or `values` are not so many as its weights.
     pub fn set_weight(&self, layer: usize, values: &[f32]) -> Result<(), AttackError> {
         let var = self.weights.get(layer).ok_or_else(|| absent(layer))?;
         Ok(var.set(&Tensor::from_slice(values, var.dims(), &Device::Cpu)?)?)
     }
 
     /// The scores of each sample, before a softmax that ends the network.
+    ///
+    /// # Errors
+    /// [`AttackError::NoGradient`] where an operator cannot be computed here.
     pub fn scores(&self, samples: &Samples) -> Result<Vec<Vec<f32>>, AttackError> {
         let weights = self.constant()?;
         let rows: Vec<Vec<Vec<f32>>> = pieces(samples.len())
@@ -169,6 +178,9 @@ impl Gradients {
     }
 
     /// Runs the network and keeps what it computed.
+    ///
+    /// # Errors
+    /// As [`scores`](Self::scores).
     pub fn pass(&self, samples: &Samples) -> Result<Pass, AttackError> {
         let weights = self.constant()?;
         let pieces = pieces(samples.len())
@@ -184,6 +196,9 @@ impl Gradients {
 
     /// The loss if one layer had other weights. Only what comes after that layer is computed anew; `pass` is of the
     /// same samples.
+    ///
+    /// # Errors
+    /// As [`scores`](Self::scores), and where `values` are not so many as the layer's weights.
     pub fn loss_with(
         &self,
         pass: &Pass,

@@ -6,6 +6,7 @@
 //! [`protect`] builds one of the [defences](DefenceKind) that DeepRing is compared with, and [`evade`] is the attacker
 //! who knows that defence.
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")

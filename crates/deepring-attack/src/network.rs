@@ -84,6 +84,9 @@ impl Network {
     }
 
     /// Writes the network as one ONNX file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`NetworkError::Write`].
     pub fn write(&self, path: &Path) -> Result<(), NetworkError> {
         replace_file(path, &self.encode())
             .map_err(|source| NetworkError::Write { path: path.into(), source })

@@ -84,6 +84,10 @@ impl Samples {
     /// Reads a part of the data set in a folder. Where the set has no such part, its only one is read.
     ///
     /// `recipe` gives scale, mean and standard deviation of pixels; without one they are divided by 255.
+    ///
+    /// # Errors
+    /// [`SamplesError::Unknown`] where nothing in the folder is known; [`SamplesError::Io`] and [`SamplesError::Malformed`] where
+    /// a file cannot be read; [`SamplesError::NoRecipe`] where there are pictures and no recipe.
     pub fn open(
         folder: &Path,
         split: Split,
@@ -170,6 +174,9 @@ impl Samples {
     }
 
     /// A stretch of samples as the input `name` of `rows` rows; where there are fewer samples, the last is repeated.
+    ///
+    /// # Errors
+    /// [`SamplesError`] where the samples make no tensor of this many rows.
     pub fn batch(
         &self,
         name: &str,

@@ -45,7 +45,7 @@ pub enum EngineError {
     Run {
         /// The engine's message.
         reason: String,
-        /// True if what was met is something the engine lacks, rather than a bad input.
+        /// True if the engine lacks something, and no input is bad.
         unsupported: bool,
     },
     /// An integer of this query is beyond its type, or beyond the 32 bits that the engine has for one of 64.
@@ -114,6 +114,9 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
     ///
     /// A parameter that is an input of the graph besides must be read from `parameters` at each run, also by
     /// an engine that copies the others.
+    ///
+    /// # Errors
+    /// [`EngineError::Load`] where the graph uses an operator that the engine lacks, or a parameter cannot be read in place.
     fn load(
         &self,
         graph: &[u8],
@@ -123,6 +126,9 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
     ) -> Result<Self::Program, EngineError>;
 
     /// Loads an ONNX file as the engine itself does, for comparison with a ring.
+    ///
+    /// # Errors
+    /// [`EngineError::Load`] where the file cannot be read, or uses an operator that the engine lacks.
     fn load_file(
         &self,
         path: &Path,
@@ -131,6 +137,9 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
     ) -> Result<Self::Program, EngineError>;
 
     /// Runs a program. `inputs` are in the order given to [`load`](Self::load), and so are the outputs.
+    ///
+    /// # Errors
+    /// [`EngineError::Run`] where the engine stops; [`EngineError::Integer`] where an integer leaves what the engine holds.
     fn run(
         &self,
         program: &Self::Program,
@@ -138,12 +147,18 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
     ) -> Result<Vec<Self::Value>, EngineError>;
 
     /// Brings a tensor into the engine's form.
+    ///
+    /// # Errors
+    /// [`EngineError::Value`] where the engine has no such element type, or the values do not fit it.
     fn import(&self, tensor: &TensorValue) -> Result<Self::Value, EngineError>;
 
     /// Looks at a value's elements, row-major. `None` for a sequence.
     fn view<'a>(&self, value: &'a Self::Value) -> Option<View<'a>>;
 
     /// Brings a value back into the form that the network declares for it.
+    ///
+    /// # Errors
+    /// [`EngineError::Value`] where the value is no tensor, or does not fit the type that the network declares.
     fn export(&self, value: &Self::Value, spec: &TensorSpec) -> Result<TensorValue, EngineError>;
 
     /// Runs a whole query where the engine's threads are, so that checks happen on the core whose

@@ -22,6 +22,10 @@ pub enum ExportRingError {
 
 /// Opens every block and writes one ONNX file that computes the same. The result is plain: nothing
 /// checks it any more.
+///
+/// # Errors
+/// [`ExportRingError::Open`] where a block does not open with this key, [`ExportRingError::Export`] where the blocks cannot be
+/// joined or the file not be written; then `target` is as it was.
 pub fn export_ring(
     ring: &AuthenticRing,
     key: OpeningKey<'_>,
@@ -33,6 +37,9 @@ pub fn export_ring(
 
 /// [`export_ring`] into a file that the caller began before he looked at what lies at its target: what is put there from then
 /// on is not replaced.
+///
+/// # Errors
+/// As [`export_ring`].
 pub fn export_ring_in(
     file: Replacement,
     ring: &AuthenticRing,

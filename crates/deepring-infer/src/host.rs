@@ -107,6 +107,10 @@ impl std::ops::AddAssign for Timings {
 impl<E: Engine> RingHost<E> {
     /// Opens Genesis and the blocks in `range`, which must all be granted to `key`. `progress` is called
     /// with the number of bytes just opened.
+    ///
+    /// # Errors
+    /// [`RunError::CheckNeedsBytes`] where the engine computes with copies and the check compares bytes; and as
+    /// [`load_block`](Self::load_block).
     pub fn open(
         ring: Arc<AuthenticRing>,
         engine: Arc<E>,
@@ -142,6 +146,10 @@ impl<E: Engine> RingHost<E> {
 
     /// Opens one of this host's blocks anew from the ring, in place of what is in memory: the repair of
     /// live memory. Where what it shares with others is not what was opened, that is opened anew, too, and so are they.
+    ///
+    /// # Errors
+    /// [`RunError::Open`] where the key does not open the block, [`RunError::Tampered`] where its bytes are not what the owner
+    /// signed, [`RunError::Engine`] where the engine does not load it.
     pub fn load_block(&mut self, index: u32) -> Result<(), RunError> {
         if index == 0 {
             let checked = self.check > Check::Load;
@@ -289,11 +297,17 @@ impl<E: Engine> RingHost<E> {
 
     /// The manifest, decoded from its bytes as they are now; where live memory is checked, only if these are
     /// still the verified ones.
+    ///
+    /// # Errors
+    /// [`RunError::Tampered`] where live memory is checked and the bytes are not the verified ones.
     pub fn manifest(&self) -> Result<Manifest, RunError> {
         self.genesis.manifest(self.ring.genesis())
     }
 
     /// Begins a query as the host of Genesis: commits to the batch's inputs.
+    ///
+    /// # Errors
+    /// [`RunError::Tampered`] where the live bytes of Genesis are not the verified ones; [`RunError::NoRandomness`].
     pub fn begin(&self, batch: &[Vec<TensorValue>], opened_at: u64) -> Result<Chain, RunError> {
         self.begin_on(digest_of(batch), opened_at)
     }
@@ -311,6 +325,11 @@ impl<E: Engine> RingHost<E> {
     /// besides be what that block's sealed parameters give: its host must use the same check, and show what it
     /// computed. What checks it is carried by the block that follows, after the last block by the first; this
     /// host must have loaded that.
+    ///
+    /// # Errors
+    /// [`RunError::Parcel`] where the parcel does not open or its chain does not verify; [`RunError::Tampered`] where the tensors
+    /// are not what the sealed parameters give, or the witness is missing; [`RunError::Input`] where the tensors are too large
+    /// to be verified; [`RunError::NotLoaded`] where this host has not loaded the block that carries the check.
     pub fn accept(&self, parcel: Parcel) -> Result<(Chain, Vec<Vec<TensorValue>>), RunError> {
         let delivered = parcel.open(&self.ring, &self.key)?;
         if self.check == Check::Compute {
@@ -320,6 +339,11 @@ impl<E: Engine> RingHost<E> {
     }
 
     /// Runs the blocks in `range` on a batch, and signs one receipt for it.
+    ///
+    /// # Errors
+    /// [`RunError::Tampered`] where a check detects tampering, and [`RunError::OutOfUse`] afterwards; [`RunError::NotLoaded`];
+    /// [`RunError::MissingTensor`]; [`RunError::Rejected`] where queries cannot be answered for their inputs;
+    /// [`RunError::Engine`] where the engine stops.
     pub fn run(
         &self,
         chain: &mut Chain,
@@ -331,6 +355,9 @@ impl<E: Engine> RingHost<E> {
 
     /// Runs the blocks in `range` like [`run`](Self::run), and gives besides what shows the next host that the last
     /// of them computed its outputs: for [`Parcel::seal_with_witness`].
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
     pub fn run_with_witness(
         &self,
         chain: &mut Chain,
@@ -363,6 +390,9 @@ impl<E: Engine> RingHost<E> {
 
     /// Runs the blocks in `range` on one query and measures what the product of each layer could tell apart. Of
     /// use for a host whose check is [`Check::Compute`]; signs nothing.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
     pub fn margins(
         &self,
         query: &[TensorValue],
@@ -387,6 +417,9 @@ impl<E: Engine> RingHost<E> {
     }
 
     /// Closes a chain that this host began and that has returned from the last block.
+    ///
+    /// # Errors
+    /// [`RunError::Receipt`] where the chain is incomplete, or another host began it.
     pub fn close(&self, chain: Chain, items: Vec<Item>) -> Result<Decision, RunError> {
         Ok(Decision::close(chain, items, &self.ring, &self.key)?)
     }

@@ -35,6 +35,7 @@
 //! # }
 //! ```
 #![deny(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")

@@ -64,6 +64,10 @@ fn needed(expected: Option<u64>) -> String {
 ///
 /// The length is compared with the file's before memory is reserved, so a header cannot ask for more
 /// than there is.
+///
+/// # Errors
+/// [`NpyError::Io`] where the file cannot be read or its header is not NumPy's; [`NpyError::DType`] for other element types;
+/// [`NpyError::Length`] where the file is not as long as its header says; [`NpyError::Value`] beyond a limit of the format.
 pub fn read_npy(path: &Path, name: &str) -> Result<TensorValue, NpyError> {
     let io = |source| NpyError::Io { path: path.into(), source };
     let file = open_plain(path).map_err(io)?;
@@ -105,6 +109,9 @@ pub fn read_npy(path: &Path, name: &str) -> Result<TensorValue, NpyError> {
 }
 
 /// Writes a tensor, whole or not at all.
+///
+/// # Errors
+/// [`NpyError::Io`] where the file cannot be written; [`NpyError::DType`] where NumPy has no such element type.
 pub fn write_npy(path: &Path, tensor: &TensorValue) -> Result<(), NpyError> {
     let io = |source| NpyError::Io { path: path.into(), source };
     let text = match tensor.dtype() {

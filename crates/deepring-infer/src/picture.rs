@@ -50,6 +50,10 @@ const MAX_SIDE: u32 = 8192;
 const MAX_BYTES: u64 = 256 << 20;
 
 /// Reads a picture as the input `name` with a batch of one.
+///
+/// # Errors
+/// [`PictureError::Io`] where the file cannot be read, [`PictureError::Decode`] where it is no picture or too large,
+/// [`PictureError::TooSmall`] where the crop does not fit it.
 pub fn read_picture(
     path: &Path,
     name: &str,

@@ -52,11 +52,18 @@ pub enum PlainError {
 
 impl PlainModel {
     /// Loads an ONNX file in the default engine, as [`load_on`](Self::load_on) does.
+    ///
+    /// # Errors
+    /// [`PlainError::Import`] where the file is no network that can be imported; [`PlainError::Engine`] where the engine does
+    /// not load it.
     pub fn load(path: &Path, threads: Option<NonZeroUsize>) -> Result<Self, PlainError> {
         Self::load_on(Rten::new(threads), path)
     }
 
     /// Loads an ONNX file in the default engine, as [`unaltered_on`](Self::unaltered_on) does.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
     pub fn unaltered(path: &Path, threads: Option<NonZeroUsize>) -> Result<Self, PlainError> {
         Self::unaltered_on(Rten::new(threads), path)
     }
@@ -109,6 +116,10 @@ impl<E: Engine> PlainModel<E> {
     }
 
     /// Answers one query; outputs are in the order of the network's.
+    ///
+    /// # Errors
+    /// [`RunError::Input`] where the inputs are not what the network declares; [`RunError::Value`] where they do not fit the
+    /// engine; [`RunError::Engine`] where it stops.
     pub fn run(&self, inputs: &[TensorValue]) -> Result<Vec<TensorValue>, RunError> {
         if inputs.is_empty() && !self.inputs.is_empty() {
             return Err(InputError::Nothing { expected: list(&self.inputs) }.into());

@@ -230,6 +230,9 @@ impl<'a> Seal<'a> {
     }
 
     /// Seals into `target`, whole or not at all.
+    ///
+    /// # Errors
+    /// Any [`SealModelError`]; `target` is as it was.
     pub fn write(
         &self,
         target: &Path,
@@ -240,6 +243,9 @@ impl<'a> Seal<'a> {
     }
 
     /// As [`write`](Self::write), in a file that was begun before: what has been put at its target since is not replaced.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
     pub fn write_in(
         &self,
         file: Replacement,

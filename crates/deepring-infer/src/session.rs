@@ -67,6 +67,9 @@ struct Leg {
 
 impl Session<Rten> {
     /// Opens a ring with the keys at hand on the default engine.
+    ///
+    /// # Errors
+    /// As [`open_on`](Self::open_on).
     pub fn open(
         ring: AuthenticRing,
         keys: &[SecretKey<Host>],
@@ -82,7 +85,8 @@ impl Session<Rten> {
 impl<E: Engine> Session<E> {
     /// Opens a ring on an engine. `progress` is called with the number of bytes just opened.
     ///
-    /// Fails with [`RunError::NoKey`] if some block is sealed for none of the keys.
+    /// # Errors
+    /// [`RunError::NoKey`] if some block is sealed for none of the keys; and as [`RingHost::open`] and [`RingHost::load_block`].
     pub fn open_on(
         engine: E,
         ring: AuthenticRing,
@@ -135,12 +139,18 @@ impl<E: Engine> Session<E> {
 
     /// The manifest that Genesis seals: labels, pre-processing, names. Decoded anew at each call from bytes that are
     /// checked like parameters, so ask after a query for the labels of its answer.
+    ///
+    /// # Errors
+    /// As [`RingHost::manifest`].
     pub fn manifest(&self) -> Result<Manifest, RunError> {
         let first = self.route.first().and_then(|leg| self.hosts.get(leg.host));
         first.ok_or(RunError::NotLoaded { block: 0 })?.manifest()
     }
 
     /// Answers one query.
+    ///
+    /// # Errors
+    /// As [`run_batch`](Self::run_batch).
     pub fn run(&self, inputs: Vec<TensorValue>) -> Result<RunOutcome, RunError> {
         self.run_batch(vec![inputs])
     }
@@ -251,6 +261,9 @@ impl<E: Engine> Session<E> {
     /// Answers one query, and measures what the product of each layer could tell apart on it: how close the
     /// right output came to being refused, and how small an edit would have been met. For a session that checks
     /// with [`Check::Compute`]; nothing is signed.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
     pub fn margins(
         &self,
         inputs: Vec<TensorValue>,
@@ -308,6 +321,9 @@ impl<E: Engine> Session<E> {
     }
 
     /// Opens one block anew from the ring, in place of what is in memory.
+    ///
+    /// # Errors
+    /// [`RunError::NotLoaded`] where no host of the session runs the block; and as [`RingHost::load_block`].
     pub fn reload_block(&mut self, index: u32) -> Result<(), RunError> {
         let host = self.host_of(index).and_then(|host| self.hosts.get_mut(host));
         host.ok_or(RunError::NotLoaded { block: index })?.load_block(index)

@@ -12,6 +12,7 @@
 //! Nothing here knows an engine, a key or a ring; what only an engine can compute, the caller computes
 //! ([`CanonicalModel::fold_with_engine`]). The messages of ONNX are public in [`proto`], and in no other crate.
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")

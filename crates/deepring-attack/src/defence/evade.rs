@@ -52,6 +52,10 @@ pub enum EvasionError {
 ///
 /// With an evaluator, the most harmful of several candidates is chosen by its samples; without one it is the first. A spot
 /// check is evaded only with probability `1 - share`, for one inference: a deterministic attacker has no better.
+///
+/// # Errors
+/// [`EvasionError::Nothing`] where the network has nothing to edit where the defence does not look; [`EvasionError::Network`]
+/// where an edit fails; [`EvasionError::Evaluator`] where the edited network cannot be run.
 pub fn evade(
     kind: DefenceKind,
     network: &Network,

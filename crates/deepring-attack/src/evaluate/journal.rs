@@ -97,6 +97,10 @@ impl Journal {
 
 impl Results {
     /// Reads a file of results.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`] where the file cannot be read; [`JournalError::Malformed`] for a line, not the last, that no evaluation
+    /// wrote.
     pub fn read(path: &Path) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io { path: path.into(), source };
         let bytes = read_plain(path, MAX_RESULTS).map_err(io)?;

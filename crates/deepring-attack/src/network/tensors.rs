@@ -76,36 +76,54 @@ impl Network {
     }
 
     /// The parameter tensor of this name.
+    ///
+    /// # Errors
+    /// [`NetworkError::NoTensor`].
     pub fn tensor(&self, name: &str) -> Result<Tensor<'_>, NetworkError> {
         let found = self.tensors().find(|t| t.name() == name);
         found.ok_or_else(|| NetworkError::NoTensor { name: name.to_owned() })
     }
 
     /// The elements of an f32 tensor.
+    ///
+    /// # Errors
+    /// [`NetworkError::NoTensor`], or [`NetworkError::ElementType`] where the elements are no floats.
     pub fn floats(&self, name: &str) -> Result<Vec<f32>, NetworkError> {
         let tensor = self.tensor(name)?;
         tensor.floats().ok_or_else(|| other_type(&tensor, "f32"))
     }
 
     /// The elements of an i8 tensor.
+    ///
+    /// # Errors
+    /// [`NetworkError::NoTensor`], or [`NetworkError::ElementType`] where the elements are no 8-bit integers.
     pub fn int8s(&self, name: &str) -> Result<Vec<i8>, NetworkError> {
         let tensor = self.tensor(name)?;
         tensor.int8s().ok_or_else(|| other_type(&tensor, "i8"))
     }
 
     /// Overwrites an f32 tensor.
+    ///
+    /// # Errors
+    /// As [`floats`](Self::floats), or [`NetworkError::Length`] where `values` are not so many as the elements.
     pub fn set_floats(&mut self, name: &str, values: &[f32]) -> Result<(), NetworkError> {
         self.floats(name)?;
         self.set_bytes(name, values.iter().flat_map(|v| v.to_le_bytes()).collect())
     }
 
     /// Overwrites an i8 tensor.
+    ///
+    /// # Errors
+    /// As [`int8s`](Self::int8s), or [`NetworkError::Length`] where `values` are not so many as the elements.
     pub fn set_int8s(&mut self, name: &str, values: &[i8]) -> Result<(), NetworkError> {
         self.int8s(name)?;
         self.set_bytes(name, values.iter().map(|v| *v as u8).collect())
     }
 
     /// Overwrites a tensor of any type with bytes, as many as it has.
+    ///
+    /// # Errors
+    /// [`NetworkError::NoTensor`], or [`NetworkError::Length`] where `bytes` are not so many as the tensor's.
     pub fn set_bytes(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), NetworkError> {
         let tensor = self.tensor(name)?;
         let (size, expected) = (tensor.dtype().size(), tensor.bytes().len());

@@ -48,6 +48,9 @@ pub enum OverheadError {
 const WARM_UP: usize = 8;
 
 /// Measures a network's queries, plain and as a ring, `rounds` times over the samples, in pairs.
+///
+/// # Errors
+/// [`OverheadError`] where the ring cannot be sealed, or either network not be loaded or run.
 pub fn overhead(
     network: &Network,
     samples: &Samples,

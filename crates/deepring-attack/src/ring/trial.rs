@@ -165,11 +165,17 @@ pub enum RingTrialError {
 
 impl RingTrial {
     /// Seals a network as `deepring seal` does, and opens it with this check on one thread a core.
+    ///
+    /// # Errors
+    /// [`RingTrialError`] where the network cannot be sealed, or has another number of inputs than one.
     pub fn seal(network: &Network, check: Check) -> Result<Self, RingTrialError> {
         Self::seal_with(network, SessionOptions { check, ..SessionOptions::default() })
     }
 
     /// As [`seal`](Self::seal), with other options of the session.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
     pub fn seal_with(network: &Network, options: SessionOptions) -> Result<Self, RingTrialError> {
         let folder = tempfile::tempdir()?;
         let (owner, host) = (SecretKey::generate()?, SecretKey::generate()?);
@@ -193,6 +199,9 @@ impl RingTrial {
     }
 
     /// The scores that the clean ring gives each sample: the first output, row by row.
+    ///
+    /// # Errors
+    /// [`RingTrialError::Run`] where the session fails; [`RingTrialError::Samples`] where the samples do not fit the network.
     pub fn run(&self, samples: &Samples) -> Result<Vec<Vec<f32>>, RingTrialError> {
         let mut rows = Vec::with_capacity(samples.len());
         let per_query = self.rows(samples.len());
@@ -209,6 +218,9 @@ impl RingTrial {
     }
 
     /// Median milliseconds of a query of the clean ring, of as many queries as the samples make.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
     pub fn clean_ms(&self, samples: &Samples) -> Result<f64, RingTrialError> {
         let mut times = Vec::new();
         for query in self.queries(samples)? {
@@ -223,6 +235,10 @@ impl RingTrial {
     ///
     /// Where only parameters differ and memory can be written, they are written into the live session; else the stored
     /// file is changed. Nothing of it needs the owner's key.
+    ///
+    /// # Errors
+    /// [`RingTrialError`] where the tampered network cannot be sealed, the tampering not be made, or the session fails other than
+    /// by refusing.
     pub fn detect(
         &mut self,
         attacked: &Network,
@@ -232,6 +248,9 @@ impl RingTrial {
     }
 
     /// As [`detect`](Self::meet); what could be put into live memory is put into the stored file.
+    ///
+    /// # Errors
+    /// As [`detect`](Self::detect).
     pub fn detect_at_rest(
         &mut self,
         attacked: &Network,

@@ -63,6 +63,9 @@ impl Ort {
     /// The library's code runs in this process with all its rights: `path` must be trusted like this program.
     /// A process has one library; a second call with another one is refused. All sessions share the threads
     /// of the first call; an engine with another number of threads gets a pool for each block, which is slower.
+    ///
+    /// # Errors
+    /// [`EngineError::Library`] where the library cannot be loaded, is too old, or another one is loaded already.
     pub fn load_library(path: &Path, threads: Option<NonZeroUsize>) -> Result<Self, EngineError> {
         let default = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = threads.map_or_else(default, NonZeroUsize::get);

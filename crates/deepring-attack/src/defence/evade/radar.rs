@@ -15,6 +15,9 @@ use crate::network::{Layer, Network};
 /// 128, up or down as the secret mask has it, so for an even number the signature stays the same with probability 1/2,
 /// however many they are. Where neither can be had, one bit 6 is flipped, which passes with probability 1/2 too, and
 /// does little harm.
+///
+/// # Errors
+/// As [`evade`](super::evade).
 pub fn evade_in_scope(
     network: &Network,
     options: &DefenceOptions,

@@ -20,6 +20,9 @@ pub struct FlipOptions {
 }
 
 /// Flips bits of one stored tensor of one block, without any key.
+///
+/// # Errors
+/// [`RingAttackError`] where the ring cannot be read, has no such place, or the result cannot be written.
 pub fn ring_flip(
     ring: &Path,
     out: &Path,

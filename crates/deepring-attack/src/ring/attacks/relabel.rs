@@ -12,6 +12,9 @@ use crate::ring::file::RingFile;
 /// Who knows what Genesis seals (any host does, and labels are seldom secret) gives it as `known`: then classes 0 and 1,
 /// 2 and 3, ... change their names, by flipping in the ciphertext what differs. Who does not knows at least where the
 /// manifest is, and flips a bit that the seed draws.
+///
+/// # Errors
+/// [`RingAttackError`] where the ring cannot be read, or the result not be written.
 pub fn ring_relabel(
     ring: &Path,
     out: &Path,

@@ -23,6 +23,9 @@ pub enum ResealForm {
 }
 
 /// Seals a tampered network for the hosts of a ring, in its place. Every host that had a block can open the new one.
+///
+/// # Errors
+/// [`RingAttackError`] where the ring cannot be read, the tampered network not be sealed, or the result not be written.
 pub fn ring_reseal(
     ring: &Path,
     tampered: &Network,

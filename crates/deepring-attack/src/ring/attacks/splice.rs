@@ -8,6 +8,9 @@ use crate::ring::file::RingFile;
 /// Puts one authentic block of an older ring, header and body, into a newer one of the same owner.
 ///
 /// `block` is its number; the seed draws one if there is none. What is longer than its room is cut.
+///
+/// # Errors
+/// [`RingAttackError`] where a ring cannot be read, has no such block, or the result cannot be written.
 pub fn ring_splice(
     newer: &Path,
     older: &Path,
@@ -39,6 +42,9 @@ pub fn ring_splice(
 }
 
 /// Presents an older ring, every bit of it authentic.
+///
+/// # Errors
+/// [`RingAttackError`] where the ring cannot be read, or the result not be written.
 pub fn ring_rollback(older: &Path, out: &Path) -> Result<RingTampered, RingAttackError> {
     let old = read(older)?;
     let file = RingFile::read(older)?;
