@@ -5,7 +5,7 @@
 //! `dispatch` compiles it for each instruction set and picks one when the program runs. The portable
 //! instance is the twin that tests compare the others with.
 //!
-//! A value that is not finite reaches the sums of its pixel, whatever the lane, the reading and the
+//! A value that is not finite reaches the sums of its pixel, whatever the lane, the reduction and the
 //! coefficient: nothing here goes through a `max` that drops a NaN. A pixel's sum does not depend on its
 //! neighbours or on how pixels are shared out; only if there are too few pixels for the threads are the
 //! channels shared out instead, and the threads' sums added at the end.
@@ -60,7 +60,7 @@ impl Reduction<'_> {
 }
 
 /// Reads `x[c * pixels + p]`, channels first: one image of a convolution. If lengths disagree, nothing is
-/// added. A plain reading followed by a rectified one is the fastest order of two.
+/// added. A plain reduction followed by a rectified one is the fastest order of two.
 pub(crate) fn columns(x: &[f32], channels: usize, pixels: usize, reductions: &mut [Reduction<'_>]) {
     columns_with(Isa::detect(), threads(x.len()), x, channels, pixels, reductions);
 }

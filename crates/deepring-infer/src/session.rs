@@ -58,7 +58,7 @@ pub struct Session<E: Engine = Rten> {
     ranged: Vec<String>,
 }
 
-/// A stretch of blocks, and which of the session's hosts runs it.
+/// A leg of blocks, and which of the session's hosts runs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Leg {
     host: usize,

@@ -431,7 +431,7 @@ impl std::fmt::Debug for BlockCheck {
 }
 
 /// Tags rows and draws projections from verified copies. Operators that turn out to have no projection are taken out of
-/// the anatomy: their bytes are compared.
+/// the operators: their bytes are compared.
 fn vault_of(
     operators: &mut Operators,
     draft: &Draft,

@@ -95,7 +95,7 @@ fn add<const L: usize, const K: usize, const FUSED: bool>(
     }
 }
 
-/// One reading of one group of channels. `sums` begins with the squares.
+/// One reduction of one group of channels. `sums` begins with the squares.
 #[inline(always)]
 fn read<const L: usize, const K: usize, const FUSED: bool>(
     rows: &[&[[f32; L]]; K],

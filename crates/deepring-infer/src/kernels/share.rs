@@ -19,7 +19,7 @@ pub(super) struct Span<'a> {
     pub(super) part: Range<usize>,
 }
 
-/// A reading of one run of pixels: its sums are cut out of each plane, and all as long as `square_sums`.
+/// A reduction of one run of pixels: its sums are cut out of each plane, and all as long as `square_sums`.
 pub(super) struct PartialReduction<'a> {
     pub(super) relu: bool,
     pub(super) planes: &'a [f32],

@@ -23,7 +23,7 @@ impl Values {
     }
 }
 
-/// A reading that owns its vectors.
+/// A reduction that owns its vectors.
 #[derive(Clone)]
 struct Own {
     relu: bool,
