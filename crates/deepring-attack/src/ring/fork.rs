@@ -44,6 +44,10 @@ pub enum ForkError {
 /// Copies a ledger twice, to the new folders `a` and `b` in the folder `out`, and continues each copy with entries of its own.
 ///
 /// The attacker is the ledger's holder: the folder has its key. The ledger itself stays as it is.
+///
+/// # Errors
+/// [`ForkError::Ledger`] where the ledger cannot be read or its copies not be appended to; [`ForkError::Io`] where a file
+/// cannot be copied.
 pub fn ledger_fork(
     ledger: &Path,
     out: &Path,
