@@ -11,6 +11,9 @@ use crate::proto::NodeProto;
 /// More places than this along an axis are not written out.
 const MAX_PLACES: i64 = 1 << 20;
 
+/// What no axis is as long as is as good where it is nearer.
+const FAR: i64 = 1 << 29;
+
 /// The axes, where they are left out and there are fewer starts than axes: the engine wants one for each. Steps backwards
 /// start within the axis, which the engine does not see to.
 pub(super) fn slice(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
@@ -41,10 +44,63 @@ pub(super) fn slice(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten
     let forwards = |upgrade: &Upgrade<'_>| {
         ints(upgrade, node.arg(4)).is_some_and(|steps| steps.iter().all(|s| *s > 0))
     };
-    if node.arg(4).is_none() || forwards(upgrade) || starts_within(upgrade, &mut node) {
+    if node.arg(4).is_none() || forwards(upgrade) {
         return Ok(Some(node));
     }
-    start_within(upgrade, &mut node)
+    if !starts_within(upgrade, &mut node) {
+        start_within(upgrade, &mut node);
+    }
+    Ok(reversed_first(upgrade, node))
+}
+
+/// The most axes of which the engine copies some backwards: of more it takes the length of a whole inner tensor for that of
+/// what is copied of it, and panics.
+const MOST_AXES_BACKWARDS: usize = 4;
+
+/// A slice whose starts lie within their axes, as one that turns whole axes round and one that goes forwards in what came
+/// out: place `i` is then place `-1 - i`, counted from the other end.
+fn reversed_first(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Option<NodeProto> {
+    let (x, y) = node.edge()?;
+    if upgrade.shapes.rank(Some(&x)).is_some_and(|rank| rank <= MOST_AXES_BACKWARDS) {
+        return Some(node);
+    }
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let arg = |node: &NodeProto, i: usize| node.arg(i).map(str::to_owned).unwrap_or_default();
+    let int = i64::from(DType::I64.onnx());
+    let ends = match ints(upgrade, node.arg(2)) {
+        Some(ends) => {
+            let near: Vec<i64> = ends.iter().map(|e| *e.clamp(&-FAR, &FAR)).collect();
+            upgrade.ints(&part("ends"), &near)
+        }
+        None => {
+            upgrade.push("Cast", &[&arg(&node, 2)], &part("ends")).set_int("to", int);
+            part("ends")
+        }
+    };
+    let [none, last, first_end, last_end, one] =
+        [("nothing", 0), ("ending", -1), ("before", -FAR), ("beyond", FAR), ("single", 1)]
+            .map(|(name, value)| upgrade.ints(&part(name), &[value]));
+    let (starts, steps) = (arg(&node, 1), arg(&node, 4));
+    upgrade.push("Less", &[&steps, &none], &part("turned"));
+    let mut either = |name: &str, turned: &str, kept: &str| {
+        upgrade.push("Where", &[&part("turned"), turned, kept], &part(name));
+        part(name)
+    };
+    let from = either("whole_from", &last, &none);
+    let to = either("whole_to", &first_end, &last_end);
+    let by = either("whole_by", &last, &one);
+    upgrade.push("Slice", &[&x, &from, &to, &arg(&node, 3), &by], &part("turned_round"));
+    for (name, places) in [("starts", &starts), ("ends", &ends)] {
+        upgrade.push("Sub", &[&last, places], &part(&format!("{name}_behind")));
+        let list = [&part("turned"), &part(&format!("{name}_behind")), places];
+        upgrade.push("Where", &list.map(String::as_str), &part(&format!("{name}_then")));
+    }
+    upgrade.push("Abs", &[&steps], &part("steps_then"));
+    node.set_input(0, part("turned_round"));
+    node.set_input(1, part("starts_then"));
+    node.set_input(2, part("ends_then"));
+    node.set_input(4, part("steps_then"));
+    Some(node)
 }
 
 /// A diagonal that no matrix reaches is as good where it is nearer.
@@ -52,14 +108,13 @@ pub(super) fn trilu(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten
     let (Some((_, y)), Some(k)) = (node.edge(), node.arg(1).map(str::to_owned)) else {
         return Ok(Some(node));
     };
-    let far = 1 << 29;
     let near = match ints(upgrade, Some(&k)).as_deref() {
-        Some([k]) if (-far..=far).contains(k) => return Ok(Some(node)),
-        Some([k]) => upgrade.int(&format!("{y}.diagonal"), *k.clamp(&-far, &far)),
+        Some([k]) if (-FAR..=FAR).contains(k) => return Ok(Some(node)),
+        Some([k]) => upgrade.int(&format!("{y}.diagonal"), *k.clamp(&-FAR, &FAR)),
         _ => {
             let part = |suffix: &str| format!("{y}.{suffix}");
             let (least, most) =
-                (upgrade.int(&part("least"), -far), upgrade.int(&part("most"), far));
+                (upgrade.int(&part("least"), -FAR), upgrade.int(&part("most"), FAR));
             upgrade.push("Max", &[&k, &least], &part("not_before"));
             upgrade.push("Min", &[&part("not_before"), &most], &part("diagonal"));
             part("diagonal")
@@ -124,27 +179,25 @@ fn starts_within(upgrade: &mut Upgrade<'_>, node: &mut NodeProto) -> bool {
 }
 
 /// As [`starts_within`], of dimensions that a query gives: an empty axis is stepped through forwards.
-fn start_within(upgrade: &mut Upgrade<'_>, node: &mut NodeProto) -> Rewritten {
+fn start_within(upgrade: &mut Upgrade<'_>, node: &mut NodeProto) {
     let arg = |i: usize| node.arg(i).map(str::to_owned);
-    let (Some((x, y)), Some(steps)) = (node.edge(), arg(4)) else { return Ok(None) };
+    let (Some((x, y)), Some(steps)) = (node.edge(), arg(4)) else { return };
     let part = |suffix: &str| format!("{y}.{suffix}");
-    // What no axis is as long as is as good where it is nearer.
-    let far = 1 << 29;
     let starts = match (ints(upgrade, node.arg(1)), arg(1)) {
         (Some(starts), _) => {
-            let near: Vec<i64> = starts.iter().map(|s| *s.clamp(&-far, &far)).collect();
+            let near: Vec<i64> = starts.iter().map(|s| *s.clamp(&-FAR, &FAR)).collect();
             upgrade.ints(&part("starts"), &near)
         }
         (None, Some(starts)) => {
             let (least, most) =
-                (upgrade.ints(&part("least"), &[-far]), upgrade.ints(&part("most"), &[far]));
+                (upgrade.ints(&part("least"), &[-FAR]), upgrade.ints(&part("most"), &[FAR]));
             let int = i64::from(DType::I64.onnx());
             upgrade.push("Cast", &[&starts], &part("starts_wide")).set_int("to", int);
             upgrade.push("Max", &[&part("starts_wide"), &least], &part("starts_above"));
             upgrade.push("Min", &[&part("starts_above"), &most], &part("starts"));
             part("starts")
         }
-        (None, None) => return Ok(None),
+        (None, None) => return,
     };
     let (none, one) = (upgrade.ints(&part("none"), &[0]), upgrade.ints(&part("one"), &[1]));
     upgrade.push("Shape", &[&x], &part("shape"));
@@ -180,8 +233,12 @@ fn start_within(upgrade: &mut Upgrade<'_>, node: &mut NodeProto) -> Rewritten {
             upgrade.push("Cast", &[&axes], &along).set_int("to", int);
         }
     }
-    upgrade.push("Slice", &[&x, &from, &to, &along, &by], &y);
-    Ok(None)
+    node.set_input(1, from);
+    node.set_input(2, to);
+    if !along.is_empty() {
+        node.set_input(3, along);
+    }
+    node.set_input(4, by);
 }
 
 /// Paddings of some axes, written as those of all: the engine takes them for these.
