@@ -370,6 +370,42 @@ fn loops_whose_values_grow_are_refused_by_name() {
     grown(None, "ten", false).unwrap();
 }
 
+/// Loops in loops, each with a value that gets an element more in each of its 60 turns.
+#[test]
+fn loops_that_are_too_deep_to_be_followed_are_refused_as_that() {
+    fn body(depth: usize) -> Net {
+        let name = |part: &str| format!("{part}{depth}");
+        let mut body = Net::new(1);
+        body.input(&name("i"), graphs::INT64, &[]).input(&name("on"), graphs::BOOL, &[]).input(
+            &name("a"),
+            FLOAT,
+            &["n"],
+        );
+        body.node("Identity", &[&name("on")], &name("still"));
+        let one = body.floats(&name("one"), &[1], &[0.0]);
+        body.node("Concat", &[&name("a"), &one], &name("b")).attribute =
+            vec![graphs::int("axis", 0)];
+        if depth > 0 {
+            let turns = body.ints(&name("turns"), &[60]);
+            body.node("Loop", &[&turns, "", &one], &name("made")).attribute =
+                vec![graphs::graph("body", self::body(depth - 1).graph)];
+        }
+        body.output(&name("still"), graphs::BOOL).output(&name("b"), FLOAT);
+        body
+    }
+    let deep = |depth: usize| {
+        let mut net = Net::new(1);
+        net.input("x", FLOAT, &["1"]).output("y", FLOAT);
+        let turns = net.ints("turns", &[60]);
+        net.node("Loop", &[&turns, "", "x"], "y").attribute =
+            vec![graphs::graph("body", body(depth).graph)];
+        refusal(&net)
+    };
+    deep(1).unwrap();
+    let refused = deep(4).unwrap_err();
+    assert!(refused.contains("loops within loops of so many turns"), "{refused}");
+}
+
 /// A file of a hundred bytes whose constant is doubled until it is half a gigabyte.
 #[test]
 fn what_is_computed_from_constants_is_in_proportion_to_them() {

@@ -32,7 +32,10 @@ impl<'a> Sizes<'a> {
         while turn < turns.min(FOLLOWED) {
             let inputs: Vec<f64> = [1.0, 1.0].iter().chain(&carried).copied().collect();
             let made = match self.body(body, &inputs) {
-                Err(_) if turn > 0.0 => return refuse_if(true, GROWS, node).map(|()| Vec::new()),
+                // What its first turn does is refused of itself, and what is too much to be followed for that.
+                Err(_) if turn > 0.0 && self.steps > 0 => {
+                    return refuse_if(true, GROWS, node).map(|()| Vec::new());
+                }
                 made => made?,
             };
             turn += 1.0;
