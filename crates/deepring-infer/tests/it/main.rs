@@ -7,15 +7,12 @@
     reason = "helpers of tests may fail loudly"
 )]
 
-mod cut;
 mod differences;
 mod differences_found;
 mod differences_sought;
 mod fuzz_seeds;
-mod graphs;
 mod hostile;
 mod hosts;
-mod import;
 mod live_memory;
 mod neighbours;
 mod networks_found;
@@ -25,10 +22,10 @@ mod ort;
 mod preprocess_npy;
 mod products;
 mod racing;
-mod running;
 mod sealing;
 mod second_run;
 mod session;
 mod shared;
 mod synthetic;
-mod zoo;
+
+use deepring_testkit::{graphs, zoo};

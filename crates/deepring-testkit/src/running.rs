@@ -6,10 +6,10 @@ use deepring_onnx::{CutBlock, PARAMS_FILE};
 use rten::{ModelOptions, Value, ValueOrView};
 use rten_tensor::AsView;
 /// Tensors by name.
-pub(crate) type Values = HashMap<String, Value>;
+pub type Values = HashMap<String, Value>;
 
 /// Loads a block over its own parameter region, which is leaked.
-pub(crate) fn load(block: &CutBlock) -> Result<rten::Model, String> {
+pub fn load(block: &CutBlock) -> Result<rten::Model, String> {
     let mut region = vec![0u8; usize::try_from(block.params_len()).unwrap()];
     block.read_params(&mut region).map_err(|e| e.to_string())?;
     let mut options = ModelOptions::with_all_ops();
@@ -18,7 +18,7 @@ pub(crate) fn load(block: &CutBlock) -> Result<rten::Model, String> {
 }
 
 /// Runs blocks one after another; all values that any of them made.
-pub(crate) fn run(blocks: &[CutBlock], inputs: &Values) -> Result<Values, String> {
+pub fn run(blocks: &[CutBlock], inputs: &Values) -> Result<Values, String> {
     let mut values: Values = inputs.clone();
     for block in blocks {
         let model = load(block)?;
@@ -42,7 +42,7 @@ pub(crate) fn run(blocks: &[CutBlock], inputs: &Values) -> Result<Values, String
 }
 
 /// Elements as floats, for comparison.
-pub(crate) fn floats(value: &Value) -> Vec<f32> {
+pub fn floats(value: &Value) -> Vec<f32> {
     match value {
         Value::FloatTensor(t) => t.to_vec(),
         Value::Int32Tensor(t) => t.to_vec().into_iter().map(|v| v as f32).collect(),
@@ -53,7 +53,7 @@ pub(crate) fn floats(value: &Value) -> Vec<f32> {
 }
 
 /// The network as the file has it, nothing folded, run by the bare engine.
-pub(crate) fn run_file(path: &std::path::Path, inputs: &Values, output: &str) -> Vec<f32> {
+pub fn run_file(path: &std::path::Path, inputs: &Values, output: &str) -> Vec<f32> {
     let mut options = ModelOptions::with_all_ops();
     let model = options.prepack_weights(false).load_file(path).unwrap();
     let id = |name: &str| model.find_node(name).unwrap();
@@ -66,7 +66,7 @@ pub(crate) fn run_file(path: &std::path::Path, inputs: &Values, output: &str) ->
 }
 
 /// Greatest difference, relative to the peak.
-pub(crate) fn distance(a: &[f32], b: &[f32]) -> f32 {
+pub fn distance(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let peak = a.iter().fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs()));
     a.iter().zip(b).fold(0.0, |m, (a, b)| m.max((a - b).abs() / peak))

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use deepring::{DType, Dim};
-use deepring_infer::CutPolicy;
 use deepring_onnx::{
-    CutBlock, CutError, CutModel, ExportError, JoinBlock, canonicalise, cut, export, read_onnx,
+    CutBlock, CutError, CutModel, CutPolicy, ExportError, JoinBlock, canonicalise, cut, export,
+    read_onnx,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

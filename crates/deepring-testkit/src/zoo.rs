@@ -10,18 +10,18 @@ use deepring_infer::{Blocks, CutPolicy, PlainModel, Seal, Session, SessionOption
 use tempfile::TempDir;
 
 /// The committed networks, and how many of the sample's 400 images their cards say they get right.
-pub(crate) const NETWORKS: [(&str, usize); 2] = [("fashion-lenet5", 377), ("fashion-resnet8", 373)];
+pub const NETWORKS: [(&str, usize); 2] = [("fashion-lenet5", 377), ("fashion-resnet8", 373)];
 /// Images in the sample.
-pub(crate) const SAMPLE: usize = 400;
+pub const SAMPLE: usize = 400;
 const PIXELS: usize = 28 * 28;
 
 /// A committed network's file.
-pub(crate) fn network(name: &str) -> PathBuf {
+pub fn network(name: &str) -> PathBuf {
     folder().join(format!("{name}.onnx"))
 }
 
 /// A larger network that is not committed, where it is at hand.
-pub(crate) fn shared(name: &str) -> Option<PathBuf> {
+pub fn shared(name: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().ok()?;
     let path = root.parent()?.join("shared/zoo").join(name);
     path.exists().then_some(path)
@@ -32,7 +32,7 @@ fn folder() -> PathBuf {
 }
 
 /// Images `from..to` of the sample as one tensor.
-pub(crate) fn images(from: usize, to: usize) -> TensorValue {
+pub fn images(from: usize, to: usize) -> TensorValue {
     let bytes = fs::read(folder().join("fashion-sample/images-idx3-ubyte")).unwrap();
     let pixels = &bytes[16 + from * PIXELS..16 + to * PIXELS];
     let data = pixels.iter().flat_map(|p| (f32::from(*p) / 255.0).to_le_bytes()).collect();
@@ -40,31 +40,31 @@ pub(crate) fn images(from: usize, to: usize) -> TensorValue {
 }
 
 /// The right answers of the sample.
-pub(crate) fn labels() -> Vec<usize> {
+pub fn labels() -> Vec<usize> {
     let bytes = fs::read(folder().join("fashion-sample/labels-idx1-ubyte")).unwrap();
     bytes[8..].iter().map(|l| usize::from(*l)).collect()
 }
 
 /// A tensor's elements.
-pub(crate) fn floats(tensor: &TensorValue) -> Vec<f32> {
+pub fn floats(tensor: &TensorValue) -> Vec<f32> {
     assert_eq!(tensor.dtype(), DType::F32);
     tensor.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
 }
 
 /// A float tensor.
-pub(crate) fn tensor(name: &str, dims: &[u64], values: &[f32]) -> TensorValue {
+pub fn tensor(name: &str, dims: &[u64], values: &[f32]) -> TensorValue {
     let data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     TensorValue::new(name, DType::F32, dims.to_vec(), data).unwrap()
 }
 
 /// The largest element of each row of ten.
-pub(crate) fn classes(logits: &TensorValue) -> Vec<usize> {
+pub fn classes(logits: &TensorValue) -> Vec<usize> {
     let best = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
     floats(logits).chunks(10).map(best).collect()
 }
 
 /// The largest difference between two tensors, as a share of the largest element of the second.
-pub(crate) fn difference(found: &TensorValue, wanted: &TensorValue) -> f32 {
+pub fn difference(found: &TensorValue, wanted: &TensorValue) -> f32 {
     assert_eq!((found.name(), found.dims()), (wanted.name(), wanted.dims()));
     let (found, wanted) = (floats(found), floats(wanted));
     let peak = wanted.iter().fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs()));
@@ -74,35 +74,39 @@ pub(crate) fn difference(found: &TensorValue, wanted: &TensorValue) -> f32 {
 }
 
 /// The same key for the same seed.
-pub(crate) fn owner(seed: u8) -> SecretKey<Owner> {
+pub fn owner(seed: u8) -> SecretKey<Owner> {
     SecretKey::from_halves(&[seed; 32], &[seed | 0x40; 32]).unwrap()
 }
 
 /// The same key for the same seed.
-pub(crate) fn host(seed: u8) -> SecretKey<Host> {
+pub fn host(seed: u8) -> SecretKey<Host> {
     SecretKey::from_halves(&[seed ^ 0x80; 32], &[seed | 0x20; 32]).unwrap()
 }
 
 /// A ring file in a folder of its own.
-pub(crate) struct Sealed {
-    pub(crate) folder: TempDir,
-    pub(crate) path: PathBuf,
-    pub(crate) owner: SecretKey<Owner>,
+#[derive(Debug)]
+pub struct Sealed {
+    /// Folder of the file; removed with this.
+    pub folder: TempDir,
+    /// The ring file.
+    pub path: PathBuf,
+    /// Who sealed it: owner 1.
+    pub owner: SecretKey<Owner>,
 }
 
 impl Sealed {
     /// A network sealed for host 1.
-    pub(crate) fn new(network: &Path, cut: CutPolicy) -> Self {
+    pub fn new(network: &Path, cut: CutPolicy) -> Self {
         Self::for_hosts(network, cut, &[("", 1)])
     }
 
     /// A network sealed for hosts with these seeds, each for these blocks (none named: all).
-    pub(crate) fn for_hosts(network: &Path, cut: CutPolicy, hosts: &[(&str, u8)]) -> Self {
+    pub fn for_hosts(network: &Path, cut: CutPolicy, hosts: &[(&str, u8)]) -> Self {
         Self::with(network, cut, hosts, true)
     }
 
     /// The same, with or without what neighbours need to check each other.
-    pub(crate) fn with(
+    pub fn with(
         network: &Path,
         cut: CutPolicy,
         hosts: &[(&str, u8)],
@@ -120,17 +124,19 @@ impl Sealed {
         Self { folder, path, owner }
     }
 
-    pub(crate) fn ring(&self) -> AuthenticRing {
+    /// The ring, authenticated with its owner.
+    pub fn ring(&self) -> AuthenticRing {
         let trust = Trust::owner(self.owner.public());
         UnverifiedRing::open(&self.path).unwrap().authenticate(&trust).unwrap()
     }
 
     /// A session with host 1's key and two threads.
-    pub(crate) fn session(&self, check: Check) -> Session {
+    pub fn session(&self, check: Check) -> Session {
         self.session_of(&[1], check, 2)
     }
 
-    pub(crate) fn session_of(&self, hosts: &[u8], check: Check, threads: usize) -> Session {
+    /// A session with the keys of these hosts.
+    pub fn session_of(&self, hosts: &[u8], check: Check, threads: usize) -> Session {
         let keys: Vec<_> = hosts.iter().map(|seed| host(*seed)).collect();
         let options =
             SessionOptions { check, threads: threads.try_into().ok(), background_check: false };
@@ -139,12 +145,12 @@ impl Sealed {
 }
 
 /// What the unprotected network answers to one input.
-pub(crate) fn plain(network: &Path, input: &TensorValue) -> TensorValue {
+pub fn plain(network: &Path, input: &TensorValue) -> TensorValue {
     let model = PlainModel::unaltered(network, 2.try_into().ok()).unwrap();
     model.run(std::slice::from_ref(input)).unwrap().remove(0)
 }
 
 /// What a session answers to one input.
-pub(crate) fn answer(session: &Session, input: &TensorValue) -> TensorValue {
+pub fn answer(session: &Session, input: &TensorValue) -> TensorValue {
     session.run(vec![input.clone()]).unwrap().outputs.remove(0).remove(0)
 }

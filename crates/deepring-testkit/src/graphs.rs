@@ -9,78 +9,92 @@ use deepring_onnx::proto::{
 };
 use prost::Message;
 
-pub(crate) const FLOAT: i32 = 1;
-pub(crate) const INT32: i32 = 6;
-pub(crate) const INT64: i32 = 7;
-pub(crate) const BOOL: i32 = 9;
+/// Element type of 32-bit floats.
+pub const FLOAT: i32 = 1;
+/// Element type of 32-bit integers.
+pub const INT32: i32 = 6;
+/// Element type of 64-bit integers.
+pub const INT64: i32 = 7;
+/// Element type of truth values.
+pub const BOOL: i32 = 9;
 
 /// A graph under construction. Random parameters follow from the seed.
 #[derive(Debug, Clone)]
-pub(crate) struct Net {
-    pub(crate) graph: GraphProto,
-    pub(crate) opset: i64,
+pub struct Net {
+    /// The graph so far.
+    pub graph: GraphProto,
+    /// Version of the operator set.
+    pub opset: i64,
     state: u64,
 }
 
 impl Net {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// An empty graph of opset 17.
+    pub fn new(seed: u64) -> Self {
         let graph = GraphProto { name: Some("net".into()), ..GraphProto::default() };
         Self { graph, opset: 17, state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
     }
 
     /// A number in -1..1.
-    pub(crate) fn random(&mut self) -> f32 {
+    pub fn random(&mut self) -> f32 {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
         (self.state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 
-    pub(crate) fn randoms(&mut self, count: usize, scale: f32) -> Vec<f32> {
+    /// Numbers in -scale..scale.
+    pub fn randoms(&mut self, count: usize, scale: f32) -> Vec<f32> {
         (0..count).map(|_| self.random() * scale).collect()
     }
 
-    pub(crate) fn input(&mut self, name: &str, elem: i32, dims: &[&str]) -> &mut Self {
+    /// Adds an input; dimensions are numbers, or names.
+    pub fn input(&mut self, name: &str, elem: i32, dims: &[&str]) -> &mut Self {
         self.graph.input.push(value(name, elem, Some(dims)));
         self
     }
 
-    pub(crate) fn output(&mut self, name: &str, elem: i32) -> &mut Self {
+    /// Adds an output of unstated shape.
+    pub fn output(&mut self, name: &str, elem: i32) -> &mut Self {
         self.graph.output.push(value(name, elem, None));
         self
     }
 
     /// A random parameter, scaled to its fan-in.
-    pub(crate) fn param(&mut self, name: &str, dims: &[i64]) -> String {
+    pub fn param(&mut self, name: &str, dims: &[i64]) -> String {
         let count: i64 = dims.iter().product();
         let fan: i64 = dims.iter().skip(1).product::<i64>().max(1);
         let values = self.randoms(count as usize, 1.5 / (fan as f32).sqrt());
         self.floats(name, dims, &values)
     }
 
-    pub(crate) fn floats(&mut self, name: &str, dims: &[i64], values: &[f32]) -> String {
+    /// Adds a constant of floats; returns its name.
+    pub fn floats(&mut self, name: &str, dims: &[i64], values: &[f32]) -> String {
         self.graph.initializer.push(float_tensor(name, dims, values));
         name.to_owned()
     }
 
-    pub(crate) fn ints(&mut self, name: &str, values: &[i64]) -> String {
+    /// Adds a list of 64-bit integers; returns its name.
+    pub fn ints(&mut self, name: &str, values: &[i64]) -> String {
         self.graph.initializer.push(int_tensor(name, &[values.len() as i64], values));
         name.to_owned()
     }
 
-    pub(crate) fn node(&mut self, op: &str, inputs: &[&str], output: &str) -> &mut NodeProto {
+    /// Adds a node with one output.
+    pub fn node(&mut self, op: &str, inputs: &[&str], output: &str) -> &mut NodeProto {
         self.graph.node.push(node(op, inputs, &[output]));
         self.graph.node.last_mut().unwrap()
     }
 
     /// Convolution with a random kernel `[to, from / groups, k, k]` and a bias.
-    pub(crate) fn conv(&mut self, x: &str, y: &str, from: i64, to: i64, k: i64, groups: i64) {
+    pub fn conv(&mut self, x: &str, y: &str, from: i64, to: i64, k: i64, groups: i64) {
         let w = self.param(&format!("{y}.weight"), &[to, from / groups, k, k]);
         let b = self.param(&format!("{y}.bias"), &[to]);
         self.conv_of(x, y, &[&w, &b], k, groups);
     }
 
-    pub(crate) fn conv_of(&mut self, x: &str, y: &str, params: &[&str], k: i64, groups: i64) {
+    /// Adds a convolution with these parameters.
+    pub fn conv_of(&mut self, x: &str, y: &str, params: &[&str], k: i64, groups: i64) {
         let inputs: Vec<&str> = std::iter::once(x).chain(params.iter().copied()).collect();
         let node = self.node("Conv", &inputs, y);
         node.attribute = vec![
@@ -90,7 +104,8 @@ impl Net {
         ];
     }
 
-    pub(crate) fn batch_norm(&mut self, x: &str, y: &str, channels: i64) {
+    /// Adds a normalisation with random parameters.
+    pub fn batch_norm(&mut self, x: &str, y: &str, channels: i64) {
         let mut vector = |part: &str, base: f32, spread: f32| {
             let values: Vec<f32> =
                 self.randoms(channels as usize, spread).into_iter().map(|v| base + v).collect();
@@ -101,13 +116,15 @@ impl Net {
         self.node("BatchNormalization", &[x, &scale, &bias, &mean, &var], y);
     }
 
-    pub(crate) fn dense(&mut self, x: &str, y: &str, from: i64, to: i64) {
+    /// Adds a dense layer with random weights and a bias.
+    pub fn dense(&mut self, x: &str, y: &str, from: i64, to: i64) {
         let w = self.param(&format!("{y}.weight"), &[to, from]);
         let b = self.param(&format!("{y}.bias"), &[to]);
         self.node("Gemm", &[x, &w, &b], y).attribute = vec![int("transB", 1)];
     }
 
-    pub(crate) fn model(&self) -> ModelProto {
+    /// The file, as a message.
+    pub fn model(&self) -> ModelProto {
         ModelProto {
             ir_version: Some(8),
             producer_name: Some("test".into()),
@@ -117,19 +134,21 @@ impl Net {
         }
     }
 
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    /// The file.
+    pub fn bytes(&self) -> Vec<u8> {
         self.model().encode_to_vec()
     }
 
     /// Writes `net.onnx` into the folder.
-    pub(crate) fn save(&self, folder: &Path) -> PathBuf {
+    pub fn save(&self, folder: &Path) -> PathBuf {
         let path = folder.join("net.onnx");
         std::fs::write(&path, self.bytes()).unwrap();
         path
     }
 }
 
-pub(crate) fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
+/// A node named after its first output.
+pub fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
     NodeProto {
         op_type: Some(op.into()),
         name: Some(format!("{op} {}", outputs.first().unwrap_or(&""))),
@@ -140,7 +159,7 @@ pub(crate) fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
 }
 
 /// Dimensions are numbers, or names.
-pub(crate) fn value(name: &str, elem: i32, dims: Option<&[&str]>) -> ValueInfoProto {
+pub fn value(name: &str, elem: i32, dims: Option<&[&str]>) -> ValueInfoProto {
     let dim = |d: &&str| match d.parse() {
         Ok(n) => DimensionProto { dim_value: Some(n), dim_param: None },
         Err(_) => DimensionProto { dim_value: None, dim_param: Some((*d).into()) },
@@ -155,7 +174,8 @@ pub(crate) fn value(name: &str, elem: i32, dims: Option<&[&str]>) -> ValueInfoPr
     }
 }
 
-pub(crate) fn float_tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
+/// A constant of floats.
+pub fn float_tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
     TensorProto {
         name: Some(name.into()),
         dims: dims.to_vec(),
@@ -165,7 +185,8 @@ pub(crate) fn float_tensor(name: &str, dims: &[i64], values: &[f32]) -> TensorPr
     }
 }
 
-pub(crate) fn int_tensor(name: &str, dims: &[i64], values: &[i64]) -> TensorProto {
+/// A constant of 64-bit integers.
+pub fn int_tensor(name: &str, dims: &[i64], values: &[i64]) -> TensorProto {
     TensorProto {
         name: Some(name.into()),
         dims: dims.to_vec(),
@@ -176,7 +197,7 @@ pub(crate) fn int_tensor(name: &str, dims: &[i64], values: &[i64]) -> TensorProt
 }
 
 /// Points a tensor to another file.
-pub(crate) fn external(tensor: &mut TensorProto, location: &str, offset: u64, length: Option<u64>) {
+pub fn external(tensor: &mut TensorProto, location: &str, offset: u64, length: Option<u64>) {
     let entry = |key: &str, value: String| StringStringEntryProto {
         key: Some(key.into()),
         value: Some(value),
@@ -188,23 +209,28 @@ pub(crate) fn external(tensor: &mut TensorProto, location: &str, offset: u64, le
     tensor.external_data.extend(length.map(|n| entry("length", n.to_string())));
 }
 
-pub(crate) fn int(name: &str, value: i64) -> AttributeProto {
+/// An attribute that is an integer.
+pub fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { i: Some(value), r#type: Some(2), ..attribute(name) }
 }
 
-pub(crate) fn float(name: &str, value: f32) -> AttributeProto {
+/// An attribute that is a float.
+pub fn float(name: &str, value: f32) -> AttributeProto {
     AttributeProto { f: Some(value), r#type: Some(1), ..attribute(name) }
 }
 
-pub(crate) fn ints(name: &str, values: &[i64]) -> AttributeProto {
+/// An attribute that is a list of integers.
+pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto { ints: values.to_vec(), r#type: Some(7), ..attribute(name) }
 }
 
-pub(crate) fn tensor(name: &str, value: TensorProto) -> AttributeProto {
+/// An attribute that is a tensor.
+pub fn tensor(name: &str, value: TensorProto) -> AttributeProto {
     AttributeProto { t: Some(Box::new(value)), r#type: Some(4), ..attribute(name) }
 }
 
-pub(crate) fn graph(name: &str, value: GraphProto) -> AttributeProto {
+/// An attribute that is a graph.
+pub fn graph(name: &str, value: GraphProto) -> AttributeProto {
     AttributeProto { g: Some(Box::new(value)), r#type: Some(5), ..attribute(name) }
 }
 
@@ -213,7 +239,7 @@ fn attribute(name: &str) -> AttributeProto {
 }
 
 /// Two convolutions, three dense layers, a batch of any size.
-pub(crate) fn lenet(seed: u64) -> Net {
+pub fn lenet(seed: u64) -> Net {
     let mut net = Net::new(seed);
     net.input("image", FLOAT, &["batch", "1", "12", "12"]).output("logits", FLOAT);
     net.conv("image", "c1", 1, 4, 3, 1);
@@ -232,7 +258,7 @@ pub(crate) fn lenet(seed: u64) -> Net {
 }
 
 /// Residual blocks with normalisation, a grouped convolution and a shortcut with its own kernel.
-pub(crate) fn residual(seed: u64) -> Net {
+pub fn residual(seed: u64) -> Net {
     let mut net = Net::new(seed);
     net.input("x", FLOAT, &["batch", "3", "8", "8"]).output("y", FLOAT);
     let kernel = net.param("stem.weight", &[8, 3, 3, 3]);

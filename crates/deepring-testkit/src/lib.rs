@@ -1,0 +1,17 @@
+//! What the tests of several crates stand on. Not published, and no crate's but for its tests.
+//!
+//! [`graphs`] builds small ONNX networks, [`zoo`] has the committed ones and seals rings of them, [`running`] runs cut blocks
+//! on the bare engine. All of it fails loudly: a fixture that cannot be made is a failed test.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "fixtures of tests fail loudly"
+)]
+
+pub mod graphs;
+pub mod running;
+pub mod zoo;
