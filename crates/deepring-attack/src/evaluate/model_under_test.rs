@@ -3,9 +3,10 @@
 use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::time::Instant;
+use std::time::Duration;
 
 use deepring_infer::PlainModel;
+use deepring_measure::{PairSummary, Rounds, in_turn, timed};
 use sha2::{Digest as _, Sha256};
 
 use super::record::{Adaptive, DefenceLine, LayerLine, Model};
@@ -183,21 +184,29 @@ impl EvalContext<'_> {
         let name = model.inputs().first().map(|i| i.name.clone()).unwrap_or_default();
         let samples = self.test.samples();
         let mut random = fastrand::Rng::with_seed(0);
-        let (mut plain, mut check, mut alarms) = (Vec::new(), Vec::new(), 0);
-        for round in 0..CLEAN_CHECKS {
-            let at = round % samples.len();
-            let input = samples.batch(&name, at..at + 1, 1).map_err(crate::EvaluatorError::from)?;
-            let began = Instant::now();
-            // A network of a fixed batch is not run alone; its cost then has no share.
-            let ran = model.run(&[input]).is_ok();
-            plain.push(if ran { began.elapsed().as_secs_f64() * 1e3 } else { f64::INFINITY });
-            let began = Instant::now();
-            let verdict = baseline.check(network, Moment::AtRest, &mut random);
-            check.push(began.elapsed().as_secs_f64() * 1e3);
+        let (mut at, mut alone, mut alarms) = (0, true, 0);
+        let mut run_plain = || -> Result<Duration, EvaluateError> {
+            let one = at..at + 1;
+            at = (at + 1) % samples.len().max(1);
+            let input = samples.batch(&name, one, 1).map_err(crate::EvaluatorError::from)?;
+            let (took, ran) = timed(|| Ok::<_, EvaluateError>(model.run(&[input]).is_ok()))?;
+            alone &= ran;
+            Ok(took)
+        };
+        let mut check = || {
+            let at_rest = timed(|| {
+                Ok::<_, EvaluateError>(baseline.check(network, Moment::AtRest, &mut random))
+            });
+            let (took, verdict) = at_rest?;
             let live = baseline.check(network, Moment::Live, &mut random);
             alarms += usize::from(verdict.detected || live.detected);
-        }
-        Ok((median(plain), median(check), alarms))
+            Ok(took)
+        };
+        let rounds = Rounds { warm_up: 0, pairs: CLEAN_CHECKS, more_of_short: false };
+        let pairs = in_turn(&mut run_plain, &mut check, rounds)?;
+        let PairSummary { base_ms, measured_ms, .. } = PairSummary::of(&pairs, 1);
+        // A network of a fixed batch is not run alone; its cost then has no share.
+        Ok((if alone { base_ms } else { f64::INFINITY }, measured_ms, alarms))
     }
 
     fn adaptive(
@@ -225,10 +234,4 @@ impl EvalContext<'_> {
             accuracy: tries.iter().map(|(.., accuracy)| *accuracy).collect(),
         }))
     }
-}
-
-/// The middle one; of an even number, the upper of the two in the middle.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }

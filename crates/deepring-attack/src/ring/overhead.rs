@@ -1,8 +1,10 @@
 //! The cost of protection for a query: the plain network and the ring in turn, on the same machine and threads.
 
-use std::time::Instant;
+use std::time::Duration;
 
+use deepring::TensorValue;
 use deepring_infer::{PlainError, PlainModel, SessionOptions};
+use deepring_measure::{PairSummary, Rounds, in_turn, timed};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -43,8 +45,7 @@ pub enum OverheadError {
     Io(#[from] std::io::Error),
 }
 
-/// Unmeasured queries at first: the automatic check looks at what its first uses cost before it chooses, and
-/// neither side is to pay for the first touch of its memory.
+/// Unmeasured queries at first: the automatic check looks at what its first uses cost before it chooses.
 const WARM_UP: usize = 8;
 
 /// Measures a network's queries, plain and as a ring, `rounds` times over the samples, in pairs.
@@ -63,58 +64,21 @@ pub fn overhead(
     network.write(&path)?;
     let plain = PlainModel::unaltered(&path, options.threads)?;
     let queries = trial.queries(samples)?;
-    let (mut plain_ms, mut ring_ms, mut added) = (Vec::new(), Vec::new(), Vec::new());
-    for query in queries.iter().cycle().take(WARM_UP) {
-        plain.run(query).map_err(RingTrialError::from)?;
-        trial.run_query(query.clone())?;
-    }
-    for round in 0..rounds {
-        for (at, query) in queries.iter().enumerate() {
-            let theirs = query.clone();
-            let run_plain = || -> Result<f64, RingTrialError> {
-                let start = Instant::now();
-                plain.run(query)?;
-                Ok(start.elapsed().as_secs_f64() * 1e3)
-            };
-            let run_ring = |query| -> Result<f64, RingTrialError> {
-                let start = Instant::now();
-                trial.run_query(query)?;
-                Ok(start.elapsed().as_secs_f64() * 1e3)
-            };
-            // Who goes first finds the caches as the other left them.
-            let (p, r) = if (at + round) % 2 == 0 {
-                let p = run_plain()?;
-                (p, run_ring(theirs)?)
-            } else {
-                let r = run_ring(theirs)?;
-                (run_plain()?, r)
-            };
-            plain_ms.push(p);
-            ring_ms.push(r);
-            added.push(r - p);
-        }
-    }
-    let pairs = added.len();
-    let (plain_ms, ring_ms, added_ms) = (median(plain_ms), median(ring_ms), median(added));
+    // Both are asked the same one after the other, whoever is first.
+    let (mut to_plain, mut to_ring) = (queries.iter().cycle(), queries.iter().cycle());
+    let mut run_plain = || -> Result<Duration, RingTrialError> {
+        let query = to_plain.next().map_or(&[][..], Vec::as_slice);
+        Ok(timed(|| plain.run(query))?.0)
+    };
+    let mut run_ring = || -> Result<Duration, RingTrialError> {
+        let query: Vec<TensorValue> = to_ring.next().cloned().unwrap_or_default();
+        Ok(timed(|| trial.run_query(query))?.0)
+    };
+    let pairs = rounds.saturating_mul(queries.len());
+    let rounds = Rounds { warm_up: WARM_UP, pairs, more_of_short: false };
+    let pairs = in_turn(&mut run_plain, &mut run_ring, rounds)?;
+    let PairSummary { pairs, base_ms: plain_ms, measured_ms: ring_ms, added_ms, .. } =
+        PairSummary::of(&pairs, 1);
     let added_percent = if plain_ms > 0.0 { 100.0 * added_ms / plain_ms } else { 0.0 };
     Ok(Overhead { plain_ms, ring_ms, added_ms, added_percent, pairs })
-}
-
-/// The middle of some numbers; zero of none.
-pub(super) fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_by(f64::total_cmp);
-    let (low, high) = (of.get(of.len().saturating_sub(1) / 2), of.get(of.len() / 2));
-    low.zip(high).map_or(0.0, |(a, b)| a.midpoint(*b))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert_eq!(median(vec![]), 0.0);
-    }
 }

@@ -228,7 +228,7 @@ impl RingTrial {
             self.session.run(query)?;
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
-        Ok(super::overhead::median(times))
+        Ok(deepring_measure::median(times))
     }
 
     /// Shows the ring a tampered network, by the way that the change allows.

@@ -3,17 +3,18 @@
 mod fixture;
 mod growth;
 mod machine;
-mod pairs;
 mod products;
 mod queries;
 mod report;
 mod rest;
 mod step;
-mod summary;
 mod table;
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
+
+use deepring_measure::Rounds;
 
 use crate::cli::{Bench, BenchPart};
 use crate::error::{CliError, Exit};
@@ -25,6 +26,19 @@ pub(super) use machine::Machine;
 const WARM_UP: usize = 3;
 /// Networks and inputs are drawn from it, so that all runs everywhere are about the same ones.
 const SEED: u64 = 20_190_617;
+
+/// Something that is timed.
+type Timed<'a> = deepring_measure::Timed<'a, CliError>;
+
+/// How long `work` takes, and what it returned.
+fn timed<T>(work: impl FnOnce() -> Result<T, CliError>) -> Result<(Duration, T), CliError> {
+    deepring_measure::timed(work)
+}
+
+/// So many pairs, of short runs more.
+fn rounds(pairs: usize) -> Rounds {
+    Rounds { warm_up: WARM_UP, pairs, more_of_short: true }
+}
 
 pub(crate) fn bench(args: &Bench) -> Result<(), CliError> {
     match &args.part {

@@ -14,6 +14,7 @@ use deepring::{
     TensorValue, UnverifiedRing,
 };
 use deepring_infer::{Engine, PlainModel, Preprocess, Rejected, Rten, RunError, Session, Timings};
+use deepring_measure::{Quantiles, milliseconds};
 use serde_json::{Value, json};
 
 use super::recording::{LedgerChoice, Recorder};
@@ -294,19 +295,18 @@ impl Times {
 
     /// Milliseconds of one query: of a batch, its share.
     fn json(&self) -> Value {
-        let ms = |d: Duration| d.as_secs_f64() * 1e3;
-        let each = |d: Duration| ms(d) / self.batch as f64;
-        let mut sorted: Vec<f64> = self.queries.iter().map(|d| each(*d)).collect();
-        sorted.sort_by(f64::total_cmp);
-        let n = sorted.len().max(1);
-        let share = |d: Duration| each(d) / n as f64;
+        let each = |d: Duration| milliseconds(d) / self.batch as f64;
+        let n = self.queries.len();
+        let queries = Quantiles::new(self.queries.iter().map(|d| each(*d)));
+        let at = |quantile: f64| (n > 0).then(|| queries.at(quantile));
+        let share = |d: Duration| each(d) / n.max(1) as f64;
         json!({
-            "load_ms": ms(self.load),
+            "load_ms": milliseconds(self.load),
             "query_ms": {
-                "median": median(&sorted),
-                "min": sorted.first(),
-                "max": sorted.last(),
-                "n": sorted.len(),
+                "median": at(0.5),
+                "min": at(0.0),
+                "max": at(1.0),
+                "n": n,
             },
             "split_ms": {
                 "engine": share(self.timings.engine),
@@ -316,12 +316,6 @@ impl Times {
             },
         })
     }
-}
-
-fn median(sorted: &[f64]) -> Option<f64> {
-    let n = sorted.len();
-    let (low, high) = (sorted.get(n.checked_sub(1)? / 2)?, sorted.get(n / 2)?);
-    Some((low + high) / 2.0)
 }
 
 /// Which decision was made, and by what.
@@ -465,17 +459,5 @@ impl Answer<'_> {
             at("/split_ms/ledger"),
         ));
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_of_an_even_number_is_between_the_middle_two() {
-        assert_eq!(median(&[1.0, 2.0, 4.0, 8.0]), Some(3.0));
-        assert_eq!(median(&[1.0, 2.0, 4.0]), Some(2.0));
-        assert_eq!(median(&[]), None);
     }
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use deepring::{Host, Owner, SecretKey, write_key_pair};
 use deepring_infer::CutPolicy;
+use deepring_measure::median;
 use deepring_onnx::synthetic::Stack;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,7 +13,6 @@ use serde_json::{Value, json};
 use super::machine::available_memory;
 use super::report::BenchReport;
 use super::step::{MODEL, StepReport};
-use super::summary::Sorted;
 use super::table::TextTable;
 use super::{SEED, WARM_UP, at};
 use crate::cli::{BenchGrowth, Bytes};
@@ -171,7 +171,7 @@ impl Yard {
 
 fn row(step: &'static str, point: Point, seconds: Vec<f64>, peak_bytes: Option<u64>) -> Row {
     let samples = seconds.len();
-    let seconds = Sorted::new(seconds).median();
+    let seconds = median(seconds);
     Row {
         axis: point.axis,
         step,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use deepring::{Check, DType, TensorSpec, TensorValue};
 use deepring_infer::{CutPolicy, LayerMargin, RunError};
+use deepring_measure::Quantiles;
 use deepring_onnx::synthetic::SyntheticNetwork;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -11,7 +12,6 @@ use serde_json::{Value, json};
 use super::SEED;
 use super::fixture::{BenchFixture, BenchNetwork, made_up};
 use super::report::BenchReport;
-use super::summary::Sorted;
 use super::table::TextTable;
 use crate::cli::BenchProducts;
 use crate::error::CliError;
@@ -116,7 +116,7 @@ fn measure(
     let row = |((block, tensor), layer): ((u32, String), Layer)| {
         let dead = layer.thresholds.iter().filter(|f| f.is_infinite()).count();
         let total = layer.thresholds.len().max(1);
-        let sorted = Sorted::new(layer.thresholds);
+        let sorted = Quantiles::new(layer.thresholds);
         let finite = |f: f64| f.is_finite().then_some(f);
         Row {
             network: subject.name.clone(),

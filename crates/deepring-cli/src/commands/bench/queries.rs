@@ -6,6 +6,7 @@ mod round;
 
 use std::num::NonZeroUsize;
 
+use deepring_measure::{PairSummary, Ratio};
 use deepring_onnx::synthetic::SyntheticNetwork;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -13,7 +14,6 @@ use serde_json::{Value, json};
 use super::WARM_UP;
 use super::fixture::{BenchFixture, BenchNetwork};
 use super::report::BenchReport;
-use super::summary::{PairSummary, Ratio};
 use super::table::TextTable;
 use crate::cli::BenchQueries;
 use crate::error::CliError;
@@ -121,7 +121,7 @@ fn measure(
         measurements.add(run_round(fixture, subject, threads, variant, number, share)?);
     }
     let batch = subject.batch.len();
-    let PairSummary { pairs, base_ms, measured_ms, ratio } =
+    let PairSummary { pairs, base_ms, measured_ms, ratio, .. } =
         PairSummary::of(&measurements.pairs, batch);
     Ok(Row {
         network: subject.name.clone(),

@@ -7,16 +7,15 @@ use std::path::{Path, PathBuf};
 
 use deepring::{Check, Trust, UnverifiedRing};
 use deepring_infer::{Blocks, CutPolicy, Seal};
+use deepring_measure::{Pair, PairSummary, Ratio, in_turn};
 use deepring_onnx::synthetic::Stack;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::fixture::{BenchFixture, BenchNetwork};
-use super::pairs::{Pair, Timed, in_turn, timed};
 use super::report::BenchReport;
-use super::summary::{PairSummary, Ratio};
 use super::table::TextTable;
-use super::{SEED, WARM_UP, at};
+use super::{SEED, Timed, WARM_UP, at, rounds, timed};
 use crate::cli::{BenchRest, Bytes};
 use crate::error::CliError;
 use crate::output;
@@ -79,7 +78,7 @@ impl RestFixture {
 
     fn verify(&self, repeat: usize) -> Result<Row, CliError> {
         let mut base: Timed<'_> = Box::new(|| Ok(timed(|| hash(&self.subject.ring, None))?.0));
-        let pairs = in_turn(&mut base, &mut self.verifying(), repeat)?;
+        let pairs = in_turn(&mut base, &mut self.verifying(), rounds(repeat))?;
         let base = "BLAKE3 of the same file, all cores";
         self.row("verify", base, &self.subject.ring, &pairs)
     }
@@ -88,7 +87,7 @@ impl RestFixture {
     fn verify_beside_b3sum(&self, repeat: usize) -> Result<Option<Row>, CliError> {
         let Some(version) = b3sum_version() else { return Ok(None) };
         let mut base: Timed<'_> = Box::new(|| Ok(timed(|| b3sum(&self.subject.ring))?.0));
-        let pairs = in_turn(&mut base, &mut self.verifying(), repeat)?;
+        let pairs = in_turn(&mut base, &mut self.verifying(), rounds(repeat))?;
         self.row("verify", &format!("{version} of the same file"), &self.subject.ring, &pairs)
             .map(Some)
     }
@@ -118,7 +117,7 @@ impl RestFixture {
             remove(&ring)?;
             Ok(timed(sealing)?.0)
         });
-        let pairs = in_turn(&mut base, &mut measured, repeat)?;
+        let pairs = in_turn(&mut base, &mut measured, rounds(repeat))?;
         remove(&copy)?;
         remove(&ring)?;
         self.row("seal", "BLAKE3 and a synced copy of the weights", &self.weights, &pairs)
@@ -145,7 +144,7 @@ impl RestFixture {
             Ok((session, outcome))
         };
         let mut measured: Timed<'_> = Box::new(|| Ok(timed(opening)?.0));
-        let pairs = in_turn(&mut base, &mut measured, repeat)?;
+        let pairs = in_turn(&mut base, &mut measured, rounds(repeat))?;
         let base = format!("copy to {}", to.path().parent().unwrap_or(to.path()).display());
         self.row("open to first answer", &base, ring, &pairs)
     }
@@ -158,7 +157,7 @@ impl RestFixture {
         pairs: &[Pair],
     ) -> Result<Row, CliError> {
         let bytes = file.metadata().map_err(at(file))?.len();
-        let PairSummary { pairs, base_ms, measured_ms, ratio } = PairSummary::of(pairs, 1);
+        let PairSummary { pairs, base_ms, measured_ms, ratio, .. } = PairSummary::of(pairs, 1);
         Ok(Row { what, base: base.to_owned(), bytes, pairs, base_ms, ms: measured_ms, ratio })
     }
 }

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fixture::made_up;
 use super::machine::peak_memory;
-use super::pairs::timed;
-use super::{SEED, WARM_UP};
+use super::{SEED, WARM_UP, timed};
 use crate::cli::{BenchStep, StepKind};
 use crate::error::CliError;
 use crate::output;

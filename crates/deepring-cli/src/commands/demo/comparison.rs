@@ -1,10 +1,11 @@
 //! The intact network, plain and as a ring, side by side: answers, accuracy, time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deepring::{Check, TensorValue};
 use deepring_attack::Predictions;
 use deepring_infer::{PlainModel, RunError, Timings};
+use deepring_measure::{Pair, PairSummary, Rounds, in_turn, milliseconds, timed};
 
 use super::fixture::{Fixture, MODEL};
 use crate::error::CliError;
@@ -43,54 +44,51 @@ pub(super) fn compare(fixture: &mut Fixture) -> Result<Comparison, CliError> {
     let model = PlainModel::load(&fixture.folder.path(MODEL), None)?;
     let exported = fixture.sample.evaluator().evaluate(&fixture.exported)?;
     let session = fixture.open(Check::Run)?;
-    let progress = Progress::items("answering", (2 * images * ROUNDS + 2 * ALONE) as u64);
+    let progress =
+        Progress::items("answering", 2 * (images * ROUNDS + ALONE.min(images) + 1) as u64);
 
-    // Once unmeasured, so that neither side pays for the first touch of its memory.
-    let warm = fixture.queries.first().cloned().unwrap_or_default();
-    model.run(&warm)?;
-    session.run(warm)?;
-    let (mut plain, mut ring) = (Duration::MAX, Duration::MAX);
-    let mut timings = Timings::default();
-    let mut last = None;
-    for _ in 0..ROUNDS {
-        let start = Instant::now();
-        let outputs = one_by_one(&model, &fixture.queries)?;
-        plain = plain.min(start.elapsed());
+    let (queries, recorder) = (&fixture.queries, &mut fixture.recorder);
+    let (mut plain_outputs, mut ring_outputs) = (Vec::new(), Vec::new());
+    let (mut fastest, mut timings) = (Duration::MAX, Timings::default());
+    let mut plain_batch = || -> Result<Duration, CliError> {
+        let (took, outputs) = timed(|| one_by_one(&model, queries))?;
+        plain_outputs = outputs;
         progress.add(images as u64);
-        let batch = fixture.queries.clone();
-        let start = Instant::now();
-        let outcome = session.run_batch(batch)?;
-        let spent = start.elapsed();
-        if spent < ring {
-            (ring, timings) = (spent, outcome.timings);
-        }
-        progress.add(images as u64);
-        fixture.recorder.decision(&outcome.decision, images)?;
-        last = Some((outputs, outcome.outputs));
-    }
-    let (mut plain_alone, mut ring_alone) = (Vec::new(), Vec::new());
-    for query in fixture.queries.iter().take(ALONE) {
-        let start = Instant::now();
-        model.run(query)?;
-        plain_alone.push(start.elapsed());
-        let query = query.clone();
-        let start = Instant::now();
-        session.run(query)?;
-        ring_alone.push(start.elapsed());
-        progress.add(2);
-    }
-    let (plain_outputs, ring_outputs) = last.unwrap_or_default();
-    let times = |batch: Duration, alone| Times {
-        batch: batch.as_secs_f64() * 1e3 / images as f64,
-        alone: median_ms(alone),
+        Ok(took)
     };
+    let mut ring_batch = || -> Result<Duration, CliError> {
+        let batch = queries.clone();
+        let (took, outcome) = timed(|| session.run_batch(batch))?;
+        if took < fastest {
+            (fastest, timings) = (took, outcome.timings);
+        }
+        recorder.decision(&outcome.decision, images)?;
+        ring_outputs = outcome.outputs;
+        progress.add(images as u64);
+        Ok(took)
+    };
+    let batches = in_turn(&mut plain_batch, &mut ring_batch, rounds(0, ROUNDS))?;
+    let (mut to_plain, mut to_ring) = (queries.iter().cycle(), queries.iter().cycle());
+    let mut plain_alone = || -> Result<Duration, CliError> {
+        let query = to_plain.next().map_or(&[][..], Vec::as_slice);
+        Ok(timed(|| model.run(query))?.0)
+    };
+    let mut ring_alone = || -> Result<Duration, CliError> {
+        let query = to_ring.next().cloned().unwrap_or_default();
+        progress.add(2);
+        Ok(timed(|| session.run(query))?.0)
+    };
+    let alone = in_turn(&mut plain_alone, &mut ring_alone, rounds(1, ALONE.min(images)))?;
+    let alone = PairSummary::of(&alone, 1);
+    let fastest = |of: fn(&Pair) -> Duration| batches.iter().map(of).min().unwrap_or_default();
+    let times = |batch, alone| Times { batch: milliseconds(batch) / images as f64, alone };
     let share = |d: Duration| d.div_f64(images as f64);
     Ok(Comparison {
         plain: fixture.sample.answers(&plain_outputs)?,
         exported,
         ring: fixture.sample.answers(&ring_outputs)?,
-        plain_time: times(plain, plain_alone),
-        ring_time: times(ring, ring_alone),
+        plain_time: times(fastest(|p| p.base), alone.base_ms),
+        ring_time: times(fastest(|p| p.measured), alone.measured_ms),
         timings: Timings {
             engine: share(timings.engine),
             check: share(timings.check),
@@ -107,7 +105,7 @@ fn one_by_one(
     queries.iter().map(|query| model.run(query)).collect()
 }
 
-fn median_ms(mut times: Vec<Duration>) -> f64 {
-    times.sort_unstable();
-    times.get(times.len() / 2).map_or(0.0, |t| t.as_secs_f64() * 1e3)
+/// So many pairs, however short they are: the demo is not to take longer on a faster machine.
+fn rounds(warm_up: usize, pairs: usize) -> Rounds {
+    Rounds { warm_up, pairs, more_of_short: false }
 }

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use deepring::{Check, TensorValue};
 use deepring_infer::{PlainModel, Rehearsal, Rten, Session, Timings};
 
-use super::super::WARM_UP;
 use super::super::fixture::{BenchFixture, BenchNetwork};
-use super::super::pairs::timed;
+use super::super::{WARM_UP, timed};
 use crate::commands::recording::Recorder;
 use crate::error::CliError;
 

@@ -4,12 +4,11 @@ use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use deepring_measure::{Pair, in_turn, median, milliseconds};
 use serde::Serialize;
 
-use super::super::WARM_UP;
 use super::super::fixture::{BenchFixture, BenchNetwork};
-use super::super::pairs::{Pair, Timed, in_turn, timed};
-use super::super::summary::{Sorted, milliseconds};
+use super::super::{Timed, WARM_UP, rounds, timed};
 use super::executor::{Executor, Spent, Variant};
 use super::output_diff::OutputDiff;
 use crate::error::CliError;
@@ -71,7 +70,7 @@ pub(super) fn run_round(
         spent.borrow_mut().push(by_ring.unwrap_or(by_plain));
         Ok(took)
     });
-    let pairs = in_turn(&mut base, &mut measured, pairs)?;
+    let pairs = in_turn(&mut base, &mut measured, rounds(pairs))?;
     drop(measured);
     let spent = spent.into_inner().split_off(WARM_UP);
     Ok(Measurements { pairs, spent, outputs: Some(outputs) })
@@ -90,8 +89,7 @@ impl Measurements {
     /// Where the time of the measured runs went, of which each answered `batch` queries.
     pub(super) fn parts(&self, batch: usize) -> QueryTimes {
         let part = |f: fn(&Spent) -> Duration| {
-            let each = self.spent.iter().map(|s| milliseconds(f(s)) / batch.max(1) as f64);
-            Sorted::new(each).median()
+            median(self.spent.iter().map(|s| milliseconds(f(s)) / batch.max(1) as f64))
         };
         QueryTimes {
             engine: part(|s| s.timings.engine),

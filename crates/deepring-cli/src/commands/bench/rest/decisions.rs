@@ -2,13 +2,12 @@
 
 use deepring::{Check, Decision};
 use deepring_infer::CutPolicy;
+use deepring_measure::Quantiles;
 use deepring_onnx::synthetic::SyntheticNetwork;
 use serde::Serialize;
 
-use super::super::WARM_UP;
 use super::super::fixture::BenchFixture;
-use super::super::pairs::timed;
-use super::super::summary::Sorted;
+use super::super::{WARM_UP, timed};
 use crate::error::CliError;
 
 /// Decisions verified in one sample.
@@ -48,7 +47,7 @@ pub(super) fn decisions(repeat: usize) -> Result<Decisions, CliError> {
             rates.push(f64::from(DECISIONS) / took.as_secs_f64().max(1e-9));
         }
     }
-    let rates = Sorted::new(rates);
+    let rates = Quantiles::new(rates);
     Ok(Decisions {
         what: "decisions verified offline, one core",
         network: SyntheticNetwork::ResNet50.name(),
