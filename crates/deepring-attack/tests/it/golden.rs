@@ -1,9 +1,11 @@
 //! Results per seed, as they were published: what another build must make again, bit for bit.
 
-use deepring_attack::{AttackError, Differences, Kind, Options, attack};
+use std::collections::BTreeSet;
+
+use deepring_attack::{AttackError, Differences, Family, Kind, Needs, Options, attack, quantise};
 
 use crate::graph::edited;
-use crate::{network, options};
+use crate::{NETWORKS, network, options};
 
 /// Seed, layer, what is said, first changed place, bits before and after.
 type Golden = (u64, Option<&'static str>, &'static str, usize, [u64; 2]);
@@ -93,4 +95,61 @@ fn a_filter_is_refused_where_there_is_none() {
     });
     let made = attack(&none, Kind::ReinitFilter, &options(1), None, &|_| ());
     assert!(matches!(made, Err(AttackError::NotApplicable { .. })), "{made:?}");
+}
+
+/// A line for each attack that needs nothing beside the network and its seed: the network, the attack, the seed, the first 8
+/// bytes of the BLAKE3 digest of the file that came, and what was said; or why there was nothing to attack.
+fn lines() -> Vec<String> {
+    let needs_nothing =
+        |kind: &&Kind| kind.needs() == Needs::Nothing && kind.family() != Family::Ring;
+    let mut lines = Vec::new();
+    for name in NETWORKS {
+        let plain = network(name);
+        let quantised = quantise(&plain).unwrap();
+        for (form, before) in [("f32", plain), ("int8", quantised)] {
+            for kind in Kind::all().iter().filter(needs_nothing) {
+                for seed in [1, 2] {
+                    let (digest, what) = match attack(&before, *kind, &options(seed), None, &|_| ())
+                    {
+                        Ok(made) => {
+                            let digest = blake3::hash(&made.network.encode()).to_hex();
+                            (digest[..16].to_owned(), made.what)
+                        }
+                        Err(error @ AttackError::NotApplicable { .. }) => {
+                            ("-".to_owned(), error.to_string())
+                        }
+                        Err(error) => panic!("{kind} on {name}, {form}: {error}"),
+                    };
+                    lines.push(format!("{name}\t{form}\t{kind}\t{seed}\t{digest}\t{what}"));
+                }
+            }
+        }
+    }
+    lines
+}
+
+/// `DEEPRING_WRITE_GOLDEN=1 cargo test -p deepring-attack --test it golden` writes the file anew.
+#[test]
+fn every_family_makes_of_a_seed_what_it_made() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden.tsv");
+    let found = lines();
+    if std::env::var_os("DEEPRING_WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, found.join("\n") + "\n").unwrap();
+    }
+    let due = std::fs::read_to_string(&path).unwrap();
+    let due: Vec<&str> = due.lines().collect();
+    for (found, due) in found.iter().zip(&due) {
+        assert_eq!(found, due);
+    }
+    assert_eq!(found.len(), due.len());
+    // That nothing was attacked on any network would be no result.
+    let made = |line: &&&str| line.split('\t').nth(4) != Some("-");
+    let kinds: BTreeSet<&str> =
+        due.iter().filter(made).filter_map(|line| line.split('\t').nth(2)).collect();
+    let all: BTreeSet<&str> = Kind::all()
+        .iter()
+        .filter(|k| k.needs() == Needs::Nothing && k.family() != Family::Ring)
+        .map(|k| k.name())
+        .collect();
+    assert_eq!(kinds, all);
 }

@@ -16,6 +16,7 @@ mod kinds;
 mod neutral;
 mod onnxruntime;
 mod quantised;
+mod refusals;
 mod ring;
 
 use std::path::{Path, PathBuf};
