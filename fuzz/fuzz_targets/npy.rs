@@ -2,7 +2,7 @@
 #![no_main]
 
 use deepring_fuzz::file_of;
-use deepring_infer::{NpyError, read_npy, write_npy};
+use deepring_infer::inputs::{NpyError, read_npy, write_npy};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let path = file_of(bytes);

@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 
 use deepring_fuzz::file_of;
-use deepring_infer::{CutPolicy};
+use deepring_infer::CutPolicy;
 use deepring_onnx::{CutBlock, ImportError, canonicalise, cut, read_onnx};
 
 /// A file of a few bytes may ask for a gigabyte of zeros, and gets them; not here.

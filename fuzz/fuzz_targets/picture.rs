@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use deepring_fuzz::file_of;
-use deepring_infer::{Preprocess, read_picture};
+use deepring_infer::inputs::{Preprocess, read_picture};
 
 static RECIPE: LazyLock<Preprocess> = LazyLock::new(|| {
     let text = "resize=8x6,crop=4,color=bgr,scale=1/255,mean=0.5:0.4:0.3,std=0.2,layout=NHWC";

@@ -1,7 +1,7 @@
 //! Recipes for pictures: what was read is printed, and reads back as it was.
 #![no_main]
 
-use deepring_infer::Preprocess;
+use deepring_infer::inputs::Preprocess;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     if let Ok(recipe) = text.parse::<Preprocess>() {

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use deepring::Check;
-use deepring_attack::{
-    Bout, Network, RingTrial, Samples, Split, ToctouResult, ToctouTiming, ToctouWriter,
-};
+use deepring_attack::ring::ToctouWriter;
+use deepring_attack::ring::{Bout, RingTrial, ToctouResult, ToctouTiming};
+use deepring_attack::{Network, Samples, Split};
 use deepring_infer::SessionOptions;
 use serde_json::{Value, json};
 
@@ -52,9 +52,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             writeln!(lines, "{line}")?;
             table.push((name.into_owned(), raced));
         }
-        deepring::replace_file(&folder.join("results.jsonl"), lines.as_bytes())?;
+        deepring::files::replace_file(&folder.join("results.jsonl"), lines.as_bytes())?;
     }
-    deepring::replace_file(&folder.join("tables.md"), tables(&table)?.as_bytes())?;
+    deepring::files::replace_file(&folder.join("tables.md"), tables(&table)?.as_bytes())?;
     Ok(())
 }
 
@@ -71,7 +71,7 @@ fn races(model: &Path, data: &Path) -> Result<Vec<(String, ToctouResult)>, Box<d
             negated.set_floats(&layer.weight, &values)?;
             Ok((layer.name.clone(), negated))
         })
-        .collect::<Result<_, deepring_attack::NetworkError>>()?;
+        .collect::<Result<_, deepring_attack::network::NetworkError>>()?;
     let (first, negated) = layers.first().ok_or("no linear layer")?;
     let mut out = Vec::new();
     for check in CHECKS {

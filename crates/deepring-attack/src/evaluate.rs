@@ -25,8 +25,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use deepring::{Check, replace_file};
-use deepring_infer::Preprocess;
+use deepring::Check;
+use deepring::files::replace_file;
+use deepring_infer::inputs::Preprocess;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 

@@ -8,7 +8,7 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
-use deepring::replace_file;
+use deepring::files::replace_file;
 use deepring_onnx::proto::{GraphProto, ModelProto, NodeProto};
 use deepring_onnx::{ImportError, read_onnx};
 use prost::Message as _;

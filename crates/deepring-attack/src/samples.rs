@@ -15,8 +15,10 @@ mod pictures;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use deepring::{DType, TensorValue, ValueError, read_plain};
-use deepring_infer::{NpyError, PictureError, Preprocess};
+use deepring::files::read_plain;
+use deepring::receipt::ValueError;
+use deepring::{DType, TensorValue};
+use deepring_infer::inputs::{NpyError, PictureError, Preprocess};
 use thiserror::Error;
 
 /// Inputs of one shape, and the right answers.

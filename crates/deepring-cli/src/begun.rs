@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use deepring::{Replacement, ResolvedPath, Turn};
+use deepring::files::{Replacement, ResolvedPath, Turn};
 
 use crate::error::{CliError, Exit};
 use crate::output;
@@ -59,7 +59,7 @@ impl Begun {
     /// Writes the whole of it, as that of another file.
     #[cfg(feature = "attacks")]
     pub(crate) fn copy(mut self, from: &Path) -> Result<(), CliError> {
-        let copied = deepring::open_plain(from)
+        let copied = deepring::files::open_plain(from)
             .and_then(|mut from| std::io::copy(&mut from, &mut self.file))
             .and_then(|_| self.file.commit());
         copied.map_err(|e| failed(self.target.given(), &e))

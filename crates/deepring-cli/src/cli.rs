@@ -139,7 +139,7 @@ pub(crate) struct SealArgs {
     pub(crate) previous: Option<PathBuf>,
     /// How pictures become inputs, sealed in Genesis: resize=, crop=, color=, scale=, mean=, std=, layout=
     #[arg(long, value_name = "SPEC")]
-    pub(crate) preprocess: Option<deepring_infer::Preprocess>,
+    pub(crate) preprocess: Option<deepring_infer::inputs::Preprocess>,
     /// Where to cut: `auto`, `op` (before every linear operator) or a number of blocks
     #[arg(long, default_value = "auto", value_name = "auto|op|N")]
     pub(crate) cut: deepring_infer::CutPolicy,
@@ -249,7 +249,7 @@ pub(crate) struct RunArgs {
     pub(crate) plain: bool,
     /// How pictures become inputs; only with --plain, since a ring has its own recipe
     #[arg(long, value_name = "SPEC", requires = "plain")]
-    pub(crate) preprocess: Option<deepring_infer::Preprocess>,
+    pub(crate) preprocess: Option<deepring_infer::inputs::Preprocess>,
     /// Class labels, one a line; only with --plain
     #[arg(long, value_name = "FILE", requires = "plain")]
     pub(crate) labels: Option<PathBuf>,

@@ -7,14 +7,18 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
-use deepring::{
-    Finding, GrantError, InLine, KeyFileError, OpenError, OwnedRing, ReceiptError, RepairError,
-    Report, RingError, TrustError, TurnError, Verdict,
-};
-use deepring_infer::{
-    EngineError, ExportRingError, InputError, NpyError, PictureError, PlainError, RunError,
-    SealModelError,
-};
+use deepring::block::OpenError;
+use deepring::files::{InLine, TurnError};
+use deepring::keys::KeyFileError;
+use deepring::maintenance::{GrantError, RepairError};
+use deepring::receipt::ReceiptError;
+use deepring::trust::{OwnedRing, TrustError};
+use deepring::{Finding, Report, RingError, Verdict};
+use deepring_infer::engine::EngineError;
+use deepring_infer::exporting::ExportRingError;
+use deepring_infer::inputs::{InputError, NpyError, PictureError};
+use deepring_infer::sealing::SealModelError;
+use deepring_infer::{PlainError, RunError};
 use deepring_ledger::{AdmitError, Fault, LedgerError, Refusal};
 use serde_json::{Value, json};
 
@@ -466,4 +470,4 @@ macro_rules! plain_failures {
     };
 }
 
-plain_failures!(EngineError, NpyError, PictureError, PlainError, deepring::NoRandomness);
+plain_failures!(EngineError, NpyError, PictureError, PlainError, deepring::keys::NoRandomness);

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use deepring::{TensorSpec, TensorValue};
-use deepring_infer::{Preprocess, read_npy, read_picture};
+use deepring_infer::inputs::{Preprocess, read_npy, read_picture};
 
 use crate::error::{CliError, Exit};
 use crate::named::{split, strip_prefix};

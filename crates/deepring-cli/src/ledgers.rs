@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use deepring::{KnownLedger, OwnedRing, TrustStore};
+use deepring::TrustStore;
+use deepring::trust::{KnownLedger, OwnedRing};
 use deepring_ledger::{Ledger, LedgerError, LedgerOptions, LedgerReport};
 use serde::Serialize;
 
@@ -264,7 +265,7 @@ const MAX_SHOWN: u64 = 4 << 20;
 
 /// The text of a proof or a checkpoint. What is no text, or more than there can be, is none; whoever parses it says so.
 pub(crate) fn read_shown(path: &Path) -> Result<String, CliError> {
-    match deepring::read_plain(path, MAX_SHOWN) {
+    match deepring::files::read_plain(path, MAX_SHOWN) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(e) if e.kind() == ErrorKind::FileTooLarge => {
             Err(CliError::new(Exit::Tampered, format!("{}: {e}", path.display())))
@@ -275,7 +276,7 @@ pub(crate) fn read_shown(path: &Path) -> Result<String, CliError> {
 
 /// The text of a public key file.
 pub(crate) fn read_key(path: &Path) -> Result<String, CliError> {
-    let text = deepring::read_plain_text(path, MAX_KEY)
+    let text = deepring::files::read_plain_text(path, MAX_KEY)
         .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
     // An editor's byte order mark is no character of the key.
     Ok(text.trim_start_matches('\u{feff}').trim().to_owned())

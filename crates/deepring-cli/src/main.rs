@@ -23,7 +23,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use deepring::InLine;
+use deepring::files::InLine;
 
 /// Activations are large, live as long as a layer, and are made and freed by the engine's threads: the system's allocator
 /// gives their pages back and has each of them zeroed anew.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use deepring::{InLine, Place, Replacement, ResolvedPath, disturbs_line, resolved};
+use deepring::files::{InLine, Place, Replacement, ResolvedPath, disturbs_line, resolved};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 

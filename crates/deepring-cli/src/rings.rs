@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use deepring::files::{ResolvedPath, Turn};
+use deepring::keys::KeyFileError;
+use deepring::trust::{OwnedRing, TrustError};
 use deepring::{
-    AuthenticRing, Finding, Host, KeyFileError, OwnedRing, Owner, PublicKey, Report, ResolvedPath,
-    RingError, SecretKey, Section, Trust, TrustError, TrustStore, Turn, UnverifiedRing,
-    VerifiedRing,
+    AuthenticRing, Finding, Host, Owner, PublicKey, Report, RingError, SecretKey, Section, Trust,
+    TrustStore, UnverifiedRing, VerifiedRing,
 };
 use deepring_ledger::Ledger;
 
@@ -368,7 +370,8 @@ impl AnyKey {
         match SecretKey::<Host>::read(path) {
             Ok(key) => Ok(Self::Host(key)),
             Err(KeyFileError::Parse {
-                source: deepring::ParseKeyError::WrongKind { .. }, ..
+                source: deepring::keys::ParseKeyError::WrongKind { .. },
+                ..
             }) => Ok(Self::Owner(SecretKey::<Owner>::read(path)?)),
             Err(e) => Err(e.into()),
         }

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use deepring::{Check, DType, Host, Owner, SecretKey, TensorValue, Trust, UnverifiedRing};
-use deepring_infer::{Blocks, PlainModel, Seal, Session, SessionOptions};
+use deepring_infer::sealing::Blocks;
+use deepring_infer::{PlainModel, Seal, Session, SessionOptions};
 
 fn query(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a temporary folder");

@@ -2,7 +2,9 @@
 
 mod seal;
 
-use deepring::{CheckedError, Finding, OpenError, ParcelError, ReceiptError};
+use deepring::Finding;
+use deepring::block::OpenError;
+use deepring::receipt::{CheckedError, ParcelError, ReceiptError};
 use thiserror::Error;
 
 use crate::engine::EngineError;

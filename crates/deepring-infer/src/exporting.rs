@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use deepring::{AuthenticRing, OpenError, OpeningKey, PartKind, Replacement};
+use deepring::block::OpenError;
+use deepring::files::Replacement;
+use deepring::{AuthenticRing, OpeningKey, PartKind};
 use deepring_onnx::{ExportError, JoinBlock, begin_export, export_into};
 use thiserror::Error;
 

@@ -21,9 +21,10 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use deepring::receipt::{Chain, Item, Parcel, batch_digest, tensors_digest};
 use deepring::{
-    AuthenticRing, Chain, Check, Decision, Digest, Finding, Header, Host, Item, Manifest, Parcel,
-    PublicKey, SampleRate, SecretKey, TensorValue, batch_digest, tensors_digest,
+    AuthenticRing, Check, Decision, Digest, Finding, Header, Host, Manifest, PublicKey, SampleRate,
+    SecretKey, TensorValue,
 };
 
 use crate::checks::{BlockCosts, Choice, PlanKind};

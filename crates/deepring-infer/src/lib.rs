@@ -15,7 +15,8 @@
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use deepring::{DType, Host, Owner, SecretKey, TensorValue, Trust, UnverifiedRing};
-//! use deepring_infer::{Blocks, Seal, Session, SessionOptions};
+//! use deepring_infer::{Seal, Session, SessionOptions};
+//! use deepring_infer::sealing::Blocks;
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let path = dir.path().join("model.ring");
@@ -43,12 +44,11 @@
 
 mod checks;
 mod dry_run;
-mod engine;
+pub mod engine;
 mod error;
-mod exporting;
+pub mod exporting;
 mod host;
 mod import;
-mod inputs;
 mod kernels;
 mod mac;
 mod neighbour;
@@ -56,7 +56,8 @@ mod npy;
 mod picture;
 mod plain;
 mod preprocess;
-mod sealing;
+mod query_inputs;
+pub mod sealing;
 mod session;
 mod weights;
 
@@ -64,25 +65,33 @@ mod weights;
 pub mod block {
     pub use crate::checks::{Measure, PartMeasure};
     pub use crate::host::{
-        BlockOutputs, BlockProtection, BlockUse, LoadedBlock, Unchecked, VerifiedOutputs,
+        BlockOutputs, BlockProtection, BlockUse, LegOutputs, LoadedBlock, Unchecked,
+        VerifiedOutputs,
     };
     pub use deepring_memory::Protection;
+}
+
+/// What a network is given: arrays, pictures by the sealed recipe, and what is refused of them.
+pub mod inputs {
+    pub use crate::error::{InputError, Rejected};
+    pub use crate::npy::{NpyError, read_npy, write_npy};
+    pub use crate::picture::{PictureError, read_picture};
+    pub use crate::preprocess::{Color, Preprocess, PreprocessError, TensorLayout};
+}
+
+/// What queries and their checks cost, and how far right answers stay from being refused.
+pub mod measure {
+    pub use crate::host::{Floor, LayerMargin, Rehearsal, Timings};
 }
 
 #[cfg(any(test, feature = "tamper"))]
 pub use deepring_memory::tamper;
 pub use deepring_onnx::CutPolicy;
-pub use engine::{Elements, Engine, EngineError, Input, Parameters, Rten, RtenProgram, View};
 #[cfg(feature = "ort")]
-pub use engine::{Ort, OrtProgram};
-#[cfg(any(test, feature = "tamper"))]
-pub use engine::{Race, RacedProgram, Racing};
-pub use error::{InputError, Rejected, RunError, SealModelError};
-pub use exporting::{ExportRingError, export_ring, export_ring_in};
-pub use host::{Floor, LayerMargin, LegOutputs, Rehearsal, RingHost, Timings};
-pub use npy::{NpyError, read_npy, write_npy};
-pub use picture::{PictureError, read_picture};
+pub use engine::Ort;
+pub use engine::Rten;
+pub use error::RunError;
+pub use host::RingHost;
 pub use plain::{PlainError, PlainModel};
-pub use preprocess::{Color, Preprocess, PreprocessError, TensorLayout};
-pub use sealing::{Blocks, ParseBlocksError, Promoted, Seal, SealProgress, SealedModel};
+pub use sealing::Seal;
 pub use session::{RunOutcome, Session, SessionOptions};

@@ -17,7 +17,8 @@ mod verify;
 pub(crate) use vectors::Vectors;
 pub(crate) use verify::{LoadError, Neighbour, Query, VerifyError};
 
-use deepring::{Header, Part, PartKind, checked_by};
+use deepring::block::checked_by;
+use deepring::{Header, Part, PartKind};
 
 /// The block that carries the check of block `index`; `None` if there is no such neighbour.
 pub(crate) fn carrier(index: u32, count: u32) -> Option<u32> {

@@ -3,7 +3,9 @@
 use std::io::{self, BufReader, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use deepring::{DType, TensorValue, ValueError, open_plain};
+use deepring::files::open_plain;
+use deepring::receipt::ValueError;
+use deepring::{DType, TensorValue};
 use npyz::{DType as NpyType, NpyHeader, Order, TypeStr, WriterBuilder as _};
 use thiserror::Error;
 
@@ -140,7 +142,7 @@ pub fn write_npy(path: &Path, tensor: &TensorValue) -> Result<(), NpyError> {
         .write_header_only()
         .map_err(io)?;
     bytes.write_all(tensor.data()).map_err(io)?;
-    deepring::replace_file(path, &bytes).map_err(io)
+    deepring::files::replace_file(path, &bytes).map_err(io)
 }
 
 /// Magic, version, length and text of the header.

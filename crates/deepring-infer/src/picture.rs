@@ -3,7 +3,9 @@
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use deepring::{DType, TensorValue, ValueError, open_plain};
+use deepring::files::open_plain;
+use deepring::receipt::ValueError;
+use deepring::{DType, TensorValue};
 use image::imageops::{FilterType, crop_imm, resize};
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 use thiserror::Error;

@@ -10,7 +10,7 @@ use crate::engine::names;
 use crate::engine::{Engine, EngineError, Input, Rten};
 use crate::error::{InputError, RunError};
 use crate::import::import;
-use crate::inputs::{check_inputs, list};
+use crate::query_inputs::{check_inputs, list};
 use crate::weights::BoundPrograms;
 
 /// A network with nothing checked and nothing signed.

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use deepring::files::Replacement;
+use deepring::seal::{BlockPlan, RingPlan, RingSealer, SealError, SealedRing};
 use deepring::{
-    AuthenticRing, BlockPlan, Digest, Host, Manifest, Owner, PartKind, PublicKey, Replacement,
-    RingId, RingPlan, RingSealer, SealError, SealedRing, SecretKey,
+    AuthenticRing, Digest, Host, Manifest, Owner, PartKind, PublicKey, RingId, SecretKey,
 };
 use deepring_memory::Region;
 use deepring_onnx::{CutBlock, CutModel, CutPolicy, SharedParams, cut, cut_sharing, network_files};
@@ -17,7 +18,8 @@ use thiserror::Error;
 use crate::checks::names_parts_alone;
 use crate::dry_run::DryRun;
 use crate::engine::Rten;
-use crate::error::{MAX_TEXT, SealModelError};
+use crate::error::MAX_TEXT;
+pub use crate::error::SealModelError;
 use crate::import::import;
 use crate::neighbour::Vectors;
 use crate::preprocess::Preprocess;

@@ -5,15 +5,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use deepring::receipt::{Chain, Item, Parcel, batch_digest, tensors_digest};
 use deepring::{
-    AuthenticRing, Chain, Check, Decision, Finding, Host, Item, Manifest, OpeningKey, Parcel,
-    SecretKey, TensorValue, batch_digest, tensors_digest,
+    AuthenticRing, Check, Decision, Finding, Host, Manifest, OpeningKey, SecretKey, TensorValue,
 };
 
 use crate::engine::{Engine, Rten};
 use crate::error::{InputError, Rejected, RunError};
 use crate::host::{BlockProtection, Floor, LayerMargin, Rehearsal, RingHost, Timings};
-use crate::inputs::{check_inputs, check_ranges, list};
+use crate::query_inputs::{check_inputs, check_ranges, list};
 
 /// How a session runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -357,7 +357,7 @@ fn transfer<E: Engine>(
     next: &RingHost<E>,
 ) -> Result<(Chain, Vec<Vec<TensorValue>>), RunError> {
     let parcel = Parcel::seal_with_witness(chain, batch, witness, &next.public())?.encode();
-    let parcel = Parcel::decode(&parcel).map_err(deepring::ParcelError::from)?;
+    let parcel = Parcel::decode(&parcel).map_err(deepring::receipt::ParcelError::from)?;
     next.accept(parcel)
 }
 

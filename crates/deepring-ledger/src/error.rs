@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use deepring::DecodeError;
+use deepring::codec::DecodeError;
 use thiserror::Error;
 
 use crate::checkpoint::CheckpointError;

@@ -8,7 +8,8 @@
 
 use std::collections::BTreeSet;
 
-use deepring::{AuthenticRing, Digest, Host, OwnedRing, Owner, PublicKey};
+use deepring::trust::OwnedRing;
+use deepring::{AuthenticRing, Digest, Host, Owner, PublicKey};
 use thiserror::Error;
 
 use crate::entry::Event;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use deepring::DecodeError;
+use deepring::codec::DecodeError;
 use thiserror::Error;
 use tlog_tiles::tlog::{Hash, check_record, record_hash};
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use deepring::open_plain_with;
+use deepring::files::open_plain_with;
 use redb::{
     Builder, Database, Durability, MultimapTableDefinition, ReadOnlyMultimapTable, ReadOnlyTable,
     ReadableDatabase, StorageBackend, TableDefinition, WriteTransaction,

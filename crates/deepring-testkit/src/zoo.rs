@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use deepring::{
     AuthenticRing, Check, DType, Host, Owner, SecretKey, TensorValue, Trust, UnverifiedRing,
 };
-use deepring_infer::{Blocks, CutPolicy, PlainModel, Seal, Session, SessionOptions};
+use deepring_infer::sealing::Blocks;
+use deepring_infer::{CutPolicy, PlainModel, Seal, Session, SessionOptions};
 use tempfile::TempDir;
 
 /// The committed networks, and how many of the sample's 400 images their cards say they get right.

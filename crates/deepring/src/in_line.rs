@@ -11,7 +11,7 @@ use std::fmt::{self, Display};
 /// line is shown as U+FFFD. Width and alignment of the format string apply to the result.
 ///
 /// ```
-/// use deepring::InLine;
+/// use deepring::files::InLine;
 /// assert_eq!(InLine("conv1\nintact").to_string(), "conv1\u{fffd}intact");
 /// assert_eq!(format!("[{:<6}]", InLine("é")), "[é     ]");
 /// ```

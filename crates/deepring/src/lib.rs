@@ -29,10 +29,8 @@
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use deepring::{
-//!     BlockPlan, DType, Dim, Host, OpeningKey, Owner, PartKind, RingPlan, RingSealer, SecretKey,
-//!     TensorSpec, Trust, UnverifiedRing,
-//! };
+//! use deepring::{DType, Dim, Host, OpeningKey, Owner, PartKind, SecretKey, TensorSpec, Trust, UnverifiedRing};
+//! use deepring::seal::{BlockPlan, RingPlan, RingSealer};
 //!
 //! let (owner, host) = (SecretKey::<Owner>::generate()?, SecretKey::<Host>::generate()?);
 //! let tensor = |name: &str| TensorSpec {
@@ -89,7 +87,7 @@
 
 #[cfg(test)]
 mod arbitrary;
-mod block;
+pub mod block;
 mod copy;
 mod crypto;
 mod encoding;
@@ -103,54 +101,62 @@ mod grant;
 mod in_line;
 mod kept;
 mod key_file;
-mod keys;
+pub mod keys;
 mod manifest;
 mod open;
 mod path;
 mod plain_file;
 #[cfg(test)]
 mod properties;
-mod receipt;
+pub mod receipt;
 mod repair;
 mod replace;
 mod resolved_path;
 mod ring;
 mod ring_id;
-mod seal;
+pub mod seal;
 mod storage;
 mod tensor;
-mod trust;
+pub mod trust;
 mod turn;
 mod write_back;
 
-pub use block::{Header, Part, PartKind, Recipient, RecipientRole, SHARED_ALIGNMENT, checked_by};
-pub use crypto::{Digest, NoRandomness};
-pub use deepring_memory::Protection;
-pub use encoding::{DecodeError, Reader, Writer};
+/// Canonical bytes: what a format that stands on this one is written and read with.
+pub mod codec {
+    pub use crate::encoding::{DecodeError, Reader, Writer};
+}
+
+/// Files that are replaced whole, read plainly, taken in turns, and spared where others keep them.
+pub mod files {
+    pub use crate::in_line::{InLine, disturbs_line};
+    pub use crate::kept::spare_kept;
+    pub use crate::path::{Place, resolved};
+    pub use crate::plain_file::{open_plain, open_plain_with, read_plain, read_plain_text};
+    pub use crate::replace::{Replacement, replace_file};
+    pub use crate::resolved_path::ResolvedPath;
+    pub use crate::storage::Storage;
+    pub use crate::turn::{Turn, TurnError};
+}
+
+/// Changes to a sealed ring that seal nothing anew: grants to more hosts, repairs from an intact copy.
+pub mod maintenance {
+    pub use crate::grant::{GrantError, grant, grant_in};
+    pub use crate::repair::{RepairError, Repaired, repair, repair_in};
+}
+
+// Keys and trust.
+pub use keys::{Host, Owner, PublicKey, SecretKey};
+pub use trust::{Trust, TrustStore};
+
+// Rings.
+pub use block::{Header, Part, PartKind};
+pub use crypto::Digest;
 pub use finding::{Finding, Report, Section, Verdict};
-pub use grant::{GrantError, grant, grant_in};
-pub use in_line::{InLine, disturbs_line};
-pub use kept::spare_kept;
-pub use key_file::{KeyFileError, write_key_pair};
-pub use keys::{Host, Owner, ParseKeyError, PublicKey, Role, SecretKey, UnusableKey};
 pub use manifest::Manifest;
-pub use open::{ChunkObserver, DecryptedChunk, OpenError, OpeningKey};
-pub use path::{Place, resolved};
-pub use plain_file::{open_plain, open_plain_with, read_plain, read_plain_text};
-pub use receipt::{
-    Chain, ChainError, Check, Checked, CheckedError, Coverage, Decision, Delivered, Item, Opening,
-    Parcel, ParcelError, ParseCheckError, Receipt, ReceiptError, SampleRate, SampleRateError,
-    TensorValue, ValueError, VerifiedChain, VerifiedDecision, batch_digest, tensors_digest,
-};
-pub use repair::{RepairError, Repaired, repair, repair_in};
-pub use replace::{Replacement, replace_file};
-pub use resolved_path::ResolvedPath;
-pub use ring::{
-    AuthenticRing, DecryptedBlock, OpenedBlock, RingError, UnverifiedRing, VerifiedRing,
-};
+pub use open::OpeningKey;
+pub use ring::{AuthenticRing, OpenedBlock, RingError, UnverifiedRing, VerifiedRing};
 pub use ring_id::RingId;
-pub use seal::{BlockPlan, RingPlan, RingSealer, SealError, SealedRing};
-pub use storage::Storage;
 pub use tensor::{DType, Dim, TensorSpec};
-pub use trust::{KnownLedger, OwnedRing, Trust, TrustError, TrustStore};
-pub use turn::{Turn, TurnError};
+
+// What was computed.
+pub use receipt::{Check, Coverage, Decision, SampleRate, TensorValue, VerifiedDecision};

@@ -163,7 +163,7 @@ mod tests {
                     for _ in 0..20 {
                         let _turn = Turn::take(&path, Turn::WAIT).unwrap();
                         let n: u32 = std::fs::read_to_string(&path).unwrap().parse().unwrap();
-                        crate::replace_file(&path, (n + 1).to_string().as_bytes()).unwrap();
+                        crate::files::replace_file(&path, (n + 1).to_string().as_bytes()).unwrap();
                     }
                 });
             }

@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::path::Path;
 
-use deepring::{Host, Owner, SecretKey, write_key_pair};
-use deepring_infer::{Blocks, Seal};
+use deepring::keys::write_key_pair;
+use deepring::{Host, Owner, SecretKey};
+use deepring_infer::Seal;
+use deepring_infer::sealing::Blocks;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../zoo/fashion-lenet5.onnx");

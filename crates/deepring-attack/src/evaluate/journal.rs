@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use deepring::{open_plain_with, read_plain, spare_kept};
+use deepring::files::{open_plain_with, read_plain, spare_kept};
 use thiserror::Error;
 
 use super::record::{Line, Model, Row, Run};

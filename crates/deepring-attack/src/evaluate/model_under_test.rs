@@ -14,7 +14,7 @@ use super::ring::{self, Trial};
 use super::workers::side_by_side;
 use super::{EvaluateError, Plan};
 use crate::defence::{Defence, DefenceOptions, Moment, evade, false_alarm_bound, protect};
-use crate::evaluator::Evaluator;
+use crate::evaluator::{Evaluator, EvaluatorError};
 use crate::network::{Layer, Network};
 use crate::sensitivity::sensitivities;
 
@@ -174,13 +174,11 @@ impl EvalContext<'_> {
         network: &Network,
         baseline: &dyn Defence,
     ) -> Result<(f64, f64, usize), EvaluateError> {
-        let mut file = tempfile::Builder::new()
-            .suffix(".onnx")
-            .tempfile()
-            .map_err(crate::EvaluatorError::from)?;
-        file.write_all(&network.encode()).map_err(crate::EvaluatorError::from)?;
-        let model = PlainModel::load(file.path(), NonZeroUsize::new(1))
-            .map_err(crate::EvaluatorError::from)?;
+        let mut file =
+            tempfile::Builder::new().suffix(".onnx").tempfile().map_err(EvaluatorError::from)?;
+        file.write_all(&network.encode()).map_err(EvaluatorError::from)?;
+        let model =
+            PlainModel::load(file.path(), NonZeroUsize::new(1)).map_err(EvaluatorError::from)?;
         let name = model.inputs().first().map(|i| i.name.clone()).unwrap_or_default();
         let samples = self.test.samples();
         let mut random = fastrand::Rng::with_seed(0);
@@ -188,7 +186,7 @@ impl EvalContext<'_> {
         let mut run_plain = || -> Result<Duration, EvaluateError> {
             let one = at..at + 1;
             at = (at + 1) % samples.len().max(1);
-            let input = samples.batch(&name, one, 1).map_err(crate::EvaluatorError::from)?;
+            let input = samples.batch(&name, one, 1).map_err(EvaluatorError::from)?;
             let (took, ran) = timed(|| Ok::<_, EvaluateError>(model.run(&[input]).is_ok()))?;
             alone &= ran;
             Ok(took)

@@ -8,7 +8,8 @@ use deepring::{
     AuthenticRing, Check, Host, Owner, SecretKey, TensorValue, Trust, TrustStore, UnverifiedRing,
     Verdict,
 };
-use deepring_infer::{Blocks, Seal, Session, SessionOptions};
+use deepring_infer::sealing::Blocks;
+use deepring_infer::{Seal, Session, SessionOptions};
 use deepring_ledger::{Entry, Event, Ledger};
 
 use crate::catalogue::{EntryPoint, Kind};

@@ -2,7 +2,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use deepring::{Host, Owner, SecretKey};
-use deepring_infer::{Blocks, Seal};
+use deepring_infer::Seal;
+use deepring_infer::sealing::Blocks;
 use deepring_onnx::proto::ModelProto;
 use prost::Message as _;
 

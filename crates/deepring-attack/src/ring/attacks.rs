@@ -7,10 +7,12 @@ mod splice;
 
 use std::path::{Path, PathBuf};
 
-use deepring::{
-    AuthenticRing, NoRandomness, OpenError, RingError, SealError, Trust, UnverifiedRing,
-};
-use deepring_infer::{NpyError, SealModelError};
+use deepring::block::OpenError;
+use deepring::keys::NoRandomness;
+use deepring::seal::SealError;
+use deepring::{AuthenticRing, RingError, Trust, UnverifiedRing};
+use deepring_infer::inputs::NpyError;
+use deepring_infer::sealing::SealModelError;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -122,7 +124,7 @@ fn read(path: &Path) -> Result<AuthenticRing, RingAttackError> {
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), RingAttackError> {
     let io = |source| RingFileError::Io { path: PathBuf::from(path), source };
-    Ok(deepring::replace_file(path, bytes).map_err(io)?)
+    Ok(deepring::files::replace_file(path, bytes).map_err(io)?)
 }
 
 /// A change of a part of a block, in the whole of its stretch.

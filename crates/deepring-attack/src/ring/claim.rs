@@ -1,6 +1,7 @@
 //! Attacks on decisions: an old receipt for another question, another answer under a receipt.
 
-use deepring::{Decision, TensorValue, tensors_digest};
+use deepring::receipt::tensors_digest;
+use deepring::{Decision, TensorValue};
 use serde::Serialize;
 
 /// A claim: this was asked, this was answered, and here is the receipt.

@@ -3,7 +3,8 @@
 use std::io;
 
 use deepring::{AuthenticRing, Part, PartKind};
-use deepring_infer::{Engine, Session};
+use deepring_infer::Session;
+use deepring_infer::engine::Engine;
 
 use super::{RingAttackError, RingFileError, Tampered, memory};
 use crate::network::Network;

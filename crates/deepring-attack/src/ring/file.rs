@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use deepring::{DecodeError, Reader, Writer};
+use deepring::codec::{DecodeError, Reader, Writer};
 use thiserror::Error;
 
 const PREAMBLE_LEN: usize = 24;
@@ -61,7 +61,7 @@ const MAX_RING: u64 = 64 << 30;
 
 impl RingFile {
     pub(crate) fn read(path: &Path) -> Result<Self, RingFileError> {
-        let bytes = deepring::read_plain(path, MAX_RING);
+        let bytes = deepring::files::read_plain(path, MAX_RING);
         Self::parse(bytes.map_err(|source| RingFileError::Io { path: path.into(), source })?)
     }
 

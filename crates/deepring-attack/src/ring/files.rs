@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use deepring::{read_plain, replace_file};
-use deepring_infer::read_npy;
+use deepring::files::{read_plain, replace_file};
+use deepring_infer::inputs::read_npy;
 use deepring_ledger::{Entry, Event};
 
 use super::{

@@ -10,11 +10,15 @@ mod tests;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use deepring::block::OpenError;
+use deepring::keys::NoRandomness;
+use deepring::maintenance::RepairError;
 use deepring::{
-    AuthenticRing, Check, Dim, Finding, Host, NoRandomness, OpenError, Owner, RepairError,
-    RingError, SecretKey, TensorValue, Trust, UnverifiedRing, Verdict,
+    AuthenticRing, Check, Dim, Finding, Host, Owner, RingError, SecretKey, TensorValue, Trust,
+    UnverifiedRing, Verdict,
 };
-use deepring_infer::{Blocks, RunError, Seal, SealModelError, Session, SessionOptions};
+use deepring_infer::sealing::{Blocks, SealModelError};
+use deepring_infer::{RunError, Seal, Session, SessionOptions};
 use serde::Serialize;
 use tempfile::TempDir;
 use thiserror::Error;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use deepring::receipt::{ReceiptError, tensors_digest};
 use deepring::{
-    AuthenticRing, Decision, Finding, ReceiptError, Report, RingError, Section, Trust,
-    UnverifiedRing, Verdict, tensors_digest,
+    AuthenticRing, Decision, Finding, Report, RingError, Section, Trust, UnverifiedRing, Verdict,
 };
 use serde::Serialize;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring_infer::Preprocess;
+use deepring_infer::inputs::Preprocess;
 
 use super::{Samples, SamplesError, Split, read_file, scaled};
 

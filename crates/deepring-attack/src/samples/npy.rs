@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use deepring::{DType, TensorValue};
-use deepring_infer::{Preprocess, read_npy};
+use deepring_infer::inputs::{Preprocess, read_npy};
 
 use super::{Samples, SamplesError, Split};
 

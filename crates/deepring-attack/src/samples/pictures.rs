@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deepring_infer::{Preprocess, read_picture};
+use deepring_infer::inputs::{Preprocess, read_picture};
 
 use super::{Samples, SamplesError, Split};
 

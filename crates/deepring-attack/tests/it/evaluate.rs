@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deepring::Check;
-use deepring_attack::DefenceKind;
+use deepring_attack::defence::DefenceKind;
 use deepring_attack::evaluate::record::{Outcome, Row, Run};
 use deepring_attack::evaluate::{
     EvaluateError, Evaluated, Grid, Observer, Plan, evaluate, rewrite_report,

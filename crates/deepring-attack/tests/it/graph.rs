@@ -7,7 +7,8 @@ use deepring::{Host, Owner, SecretKey, Trust, UnverifiedRing};
 use deepring_attack::{
     AttackError, Differences, Evaluator, Family, Kind, Network, Options, apply_trigger, attack,
 };
-use deepring_infer::{Blocks, Seal, Session, SessionOptions};
+use deepring_infer::sealing::Blocks;
+use deepring_infer::{Seal, Session, SessionOptions};
 use deepring_onnx::proto::{ModelProto, NodeProto, ValueInfoProto};
 use prost::Message as _;
 

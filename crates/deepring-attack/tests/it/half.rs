@@ -1,7 +1,8 @@
 //! Attacks on weights of half precision behind a `Cast`.
 
 use deepring::DType;
-use deepring_attack::{AttackError, Differences, Element, Kind, Network, Options, attack};
+use deepring_attack::network::Element;
+use deepring_attack::{AttackError, Differences, Kind, Network, Options, attack};
 use deepring_onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use prost::Message as _;
 

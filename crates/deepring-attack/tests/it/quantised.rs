@@ -1,6 +1,7 @@
 //! Attacks on 8-bit weights behind `DequantizeLinear`.
 
-use deepring_attack::{AttackError, Differences, Kind, LinearOp, Network, Options, attack};
+use deepring_attack::network::LinearOp;
+use deepring_attack::{AttackError, Differences, Kind, Network, Options, attack};
 use deepring_onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use prost::Message as _;
 

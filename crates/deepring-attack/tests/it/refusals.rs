@@ -1,8 +1,8 @@
 //! What an attack is told that a network has no place for: refused by the name of the option, whatever the attack.
 
+use deepring_attack::catalogue::{Dial, Targeted};
 use deepring_attack::{
-    AttackError, Attacked, Dial, Family, Kind, Needs, Network, Options, Scope, Targeted, attack,
-    quantise,
+    AttackError, Attacked, Family, Kind, Needs, Network, Options, Scope, attack, quantise,
 };
 
 use crate::graph::edited;

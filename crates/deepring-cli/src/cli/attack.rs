@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use deepring::Check;
 use deepring_attack::Kind;
-use deepring_infer::Preprocess;
+use deepring_infer::inputs::Preprocess;
 
 /// Tamper with a network as an attacker would, and say what was changed
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use deepring::Check;
-use deepring_attack::DefenceKind;
+use deepring_attack::defence::DefenceKind;
 use deepring_attack::evaluate::{AttackItem, Suite};
 
 /// Attack networks in many ways and strengths, see which defence notices, and write tables and a report
@@ -60,7 +60,7 @@ pub(crate) struct Evaluate {
     pub(crate) budget: Option<f64>,
     /// How pixels become inputs: resize=, crop=, color=, scale=, mean=, std=, layout= [default: divided by 255]
     #[arg(long, value_name = "SPEC")]
-    pub(crate) preprocess: Option<deepring_infer::Preprocess>,
+    pub(crate) preprocess: Option<deepring_infer::inputs::Preprocess>,
     /// How DeepRing checks parameters: none, load, spot:Q, run, compute or auto
     #[arg(long, default_value_t = Check::Auto)]
     pub(crate) check: Check,

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
+use deepring_attack::ring::Detection;
 use deepring_attack::{
-    Attacked, Detection, Differences, Evaluator, Kind, Network, Options, Samples, Scope, Split,
-    Step, attack_until,
+    Attacked, Differences, Evaluator, Kind, Network, Options, Samples, Scope, Split, Step,
+    attack_until,
 };
 
 use crate::begun::Begun;

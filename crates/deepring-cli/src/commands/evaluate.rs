@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use deepring_attack::DefenceKind;
+use deepring_attack::defence::DefenceKind;
 use deepring_attack::evaluate::record::{Row, Run};
 use deepring_attack::evaluate::{
     AttackItem, Grid, Observer, Plan, evaluate as run, rewrite_report, writes,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deepring_infer::export_ring_in;
+use deepring_infer::exporting::export_ring_in;
 
 use crate::begun::Begun;
 use crate::cli::Export;

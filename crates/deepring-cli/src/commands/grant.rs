@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use deepring::{Owner, ResolvedPath, RingError, SecretKey, Turn, Verdict};
+use deepring::files::{ResolvedPath, Turn};
+use deepring::{Owner, RingError, SecretKey, Verdict};
 
 use super::seal::parse_host;
 use crate::cli::Grant;
@@ -34,7 +35,7 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
         let next = (ring.model_version(), ring.revision().saturating_add(1));
         rings::spare_newer(target, &ring, next)?;
     }
-    let granted = deepring::grant_in(file, &ring, &owner, &host, indices.as_deref())?;
+    let granted = deepring::maintenance::grant_in(file, &ring, &owner, &host, indices.as_deref())?;
     // Only now: a grant that is refused binds nothing.
     policy.put_to_use(&read, &ring);
     if granted > 0 && elsewhere {
@@ -61,7 +62,7 @@ fn not_the_owner(e: RingError, ring: &ResolvedPath, key: &SecretKey<Owner>) -> C
             if report.verdict == Verdict::Untrusted
                 && claimed().is_ok_and(|owner| owner != key.public()) =>
         {
-            deepring::GrantError::NotTheOwner.into()
+            deepring::maintenance::GrantError::NotTheOwner.into()
         }
         _ => e.into(),
     }

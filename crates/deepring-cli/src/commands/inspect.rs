@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use deepring::{AuthenticRing, Header, InLine, PartKind, RecipientRole, Trust, TrustError};
+use deepring::block::RecipientRole;
+use deepring::files::InLine;
+use deepring::trust::TrustError;
+use deepring::{AuthenticRing, Header, PartKind, Trust};
 use serde_json::json;
 
 use crate::cli::Inspect;

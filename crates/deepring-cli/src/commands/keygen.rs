@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use deepring::{Host, Owner, SecretKey, write_key_pair};
+use deepring::keys::write_key_pair;
+use deepring::{Host, Owner, SecretKey};
 
 use crate::cli::Keygen;
 use crate::error::{CliError, Exit};

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use deepring::{Decision, InLine, TrustStore};
+use deepring::files::InLine;
+use deepring::{Decision, TrustStore};
 use deepring_ledger::{Event, Ledger, LedgerFinding};
 use serde_json::json;
 

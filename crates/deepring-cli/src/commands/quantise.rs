@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use deepring_attack::{Network, Steps};
+use deepring_attack::Network;
+use deepring_attack::quantise::Steps;
 use deepring_onnx::network_files;
 
 use crate::begun::Begun;
@@ -15,7 +16,7 @@ pub(crate) fn quantise(args: &Quantise, trust: Option<&Path>) -> Result<(), CliE
     let begun = Begun::at(&args.output, read.iter().map(PathBuf::as_path), trust)?;
     let network = Network::read(&args.model)?;
     let how = Steps { half_range: args.half_range, coarse: args.coarse.clone() };
-    let quantised = deepring_attack::quantise_with(&network, &how)?;
+    let quantised = deepring_attack::quantise::quantise_with(&network, &how)?;
     begun.write(&quantised.encode())?;
     let layers = quantised.layers().iter().filter(|l| l.scale.is_some()).count();
     output::line(format_args!(

@@ -7,9 +7,9 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use deepring::{
-    AuthenticRing, Decision, Digest, Finding, OwnedRing, Section, VerifiedDecision, tensors_digest,
-};
+use deepring::receipt::tensors_digest;
+use deepring::trust::OwnedRing;
+use deepring::{AuthenticRing, Decision, Digest, Finding, Section, VerifiedDecision};
 use serde_json::{Value, json};
 
 use crate::cli::{ReceiptCommand, ReceiptVerify};

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use deepring::{AuthenticRing, Decision, Digest, Finding, Host, OwnedRing, RingId, SecretKey};
+use deepring::trust::OwnedRing;
+use deepring::{AuthenticRing, Decision, Digest, Finding, Host, RingId, SecretKey};
 use deepring_ledger::{Admitted, Ledger};
 
 use crate::error::CliError;

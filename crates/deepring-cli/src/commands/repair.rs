@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use deepring::{Repaired, Replacement, Turn, UnverifiedRing};
+use deepring::UnverifiedRing;
+use deepring::files::{Replacement, Turn};
+use deepring::maintenance::Repaired;
 use serde_json::json;
 
 use super::recording::{LedgerChoice, Recorder};
@@ -44,7 +46,7 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     let progress = Progress::bytes("repairing", total);
     let trust = policy.trust_by(&target);
     let step = |n| progress.add(n);
-    let (ring, done) = deepring::repair_in(target.place(), file, copy, &trust, &step)?;
+    let (ring, done) = deepring::maintenance::repair_in(target.place(), file, copy, &trust, &step)?;
     drop(progress);
     policy.put_to_use(&target, &ring);
     if let (Some(recorder), Some(done)) = (&mut recorder, &done) {

@@ -9,11 +9,16 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use deepring::files::InLine;
+use deepring::trust::OwnedRing;
 use deepring::{
-    AuthenticRing, Check, Digest, Finding, Host, InLine, OwnedRing, RingError, RingId, SecretKey,
-    TensorValue, UnverifiedRing,
+    AuthenticRing, Check, Digest, Finding, Host, RingError, RingId, SecretKey, TensorValue,
+    UnverifiedRing,
 };
-use deepring_infer::{Engine, PlainModel, Preprocess, Rejected, Rten, RunError, Session, Timings};
+use deepring_infer::engine::Engine;
+use deepring_infer::inputs::{Preprocess, Rejected};
+use deepring_infer::measure::Timings;
+use deepring_infer::{PlainModel, Rten, RunError, Session};
 use deepring_measure::{Quantiles, milliseconds};
 use serde_json::{Value, json};
 

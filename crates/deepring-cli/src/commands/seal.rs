@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use deepring::{Host, Owner, PublicKey, SecretKey};
-use deepring_infer::{Blocks, Seal, SealProgress};
+use deepring_infer::Seal;
+use deepring_infer::sealing::{Blocks, SealProgress};
 use deepring_onnx::network_files;
 
 use crate::cli::SealArgs;
@@ -109,7 +110,7 @@ pub(crate) fn parse_host(given: &OsStr) -> Result<(Blocks, PublicKey<Host>, &Pat
 const MAX_LABELS: u64 = 16 << 20;
 
 pub(crate) fn read_labels(path: &Path) -> Result<Vec<String>, CliError> {
-    let text = deepring::read_plain_text(path, MAX_LABELS)
+    let text = deepring::files::read_plain_text(path, MAX_LABELS)
         .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
     // An editor's byte order mark is no character of the first label.
     let text = text.trim_start_matches('\u{feff}');

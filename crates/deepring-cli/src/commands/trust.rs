@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use deepring::{OwnedRing, Owner, PublicKey, Trust as Against, TrustStore};
+use deepring::trust::OwnedRing;
+use deepring::{Owner, PublicKey, Trust as Against, TrustStore};
 use serde_json::json;
 
 use crate::cli::{TrustAdd, TrustBind, TrustCommand, TrustList, TrustRemove};
@@ -44,7 +45,7 @@ fn list(args: &TrustList, store: &TrustStore) -> Result<(), CliError> {
             let newest = store.newest(&ring).map(|(_, digest)| digest);
             json!({ "owner": ring.owner, "ring": ring.ring, "model_version": version, "digest": newest, "ledgers": ledgers })
         };
-        let ledger = |known: deepring::KnownLedger| {
+        let ledger = |known: deepring::trust::KnownLedger| {
             let paths: Vec<_> = store.paths_of_ledger(&known.key).collect();
             json!({ "origin": origin_of(&known.key), "key": known.key, "size": known.size, "paths": paths })
         };

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use deepring::{Finding, OpenError, Report, RingError, Verdict, VerifiedRing};
+use deepring::block::OpenError;
+use deepring::{Finding, Report, RingError, Verdict, VerifiedRing};
 
 use crate::cli::Verify;
 use crate::error::{CliError, Exit};

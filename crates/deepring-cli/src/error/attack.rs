@@ -1,9 +1,12 @@
 //! Errors of attacks, of their evaluation and of the samples that they are measured on.
 
+use deepring_attack::AttackError;
 use deepring_attack::evaluate::{EvaluateError, JournalError};
-use deepring_attack::{
-    AttackError, EvaluatorError, NetworkError, QuantiseError, RingAttackError, SamplesError,
-};
+use deepring_attack::evaluator::EvaluatorError;
+use deepring_attack::network::NetworkError;
+use deepring_attack::quantise::QuantiseError;
+use deepring_attack::ring::RingAttackError;
+use deepring_attack::samples::SamplesError;
 
 use super::{CliError, failed, with_causes};
 

@@ -25,8 +25,8 @@ const FILES: ABI = ABI::V3;
 
 /// Both halves hold for the calling thread and for those that it starts, so there must be no other yet.
 pub(super) fn only_thread() -> Result<(), String> {
-    let status =
-        deepring::read_plain_text(Path::new("/proc/self/status"), 1 << 16).unwrap_or_default();
+    let status = deepring::files::read_plain_text(Path::new("/proc/self/status"), 1 << 16)
+        .unwrap_or_default();
     let threads = status.lines().find_map(|line| line.strip_prefix("Threads:"));
     match threads.map(str::trim) {
         Some("1") => Ok(()),

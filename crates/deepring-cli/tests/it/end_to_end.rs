@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use deepring_infer::{read_npy, write_npy};
+use deepring_infer::inputs::{read_npy, write_npy};
 
 use crate::workspace::{Workspace, images};
 

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use deepring::{DType, Host, OpeningKey, PartKind, SecretKey, TensorValue};
-use deepring_infer::write_npy;
+use deepring_infer::inputs::write_npy;
 
 use crate::synthetic::matrices;
 use crate::workspace::{Ran, Workspace};

@@ -2,10 +2,9 @@
 
 use std::fs;
 
-use deepring::{
-    BlockPlan, DType, Dim, Owner, PartKind, RingPlan, RingSealer, SecretKey, TensorSpec,
-};
-use deepring_infer::write_npy;
+use deepring::seal::{BlockPlan, RingPlan, RingSealer};
+use deepring::{DType, Dim, Owner, PartKind, SecretKey, TensorSpec};
+use deepring_infer::inputs::write_npy;
 
 use crate::workspace::{Workspace, images};
 

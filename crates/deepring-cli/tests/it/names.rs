@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use deepring::disturbs_line;
+use deepring::files::disturbs_line;
 
 use crate::workspace::{Ran, Workspace};
 

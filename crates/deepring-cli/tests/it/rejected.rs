@@ -1,6 +1,6 @@
 //! A batch in which some queries are at fault: the others are answered, and nobody is accused.
 
-use deepring_infer::write_npy;
+use deepring_infer::inputs::write_npy;
 
 use crate::workspace::{Workspace, images};
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use deepring::{AuthenticRing, DType, Owner, PublicKey, TensorValue, Trust, UnverifiedRing};
-use deepring_infer::write_npy;
+use deepring_infer::inputs::write_npy;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -1,6 +1,6 @@
 //! Why a network was not sealed.
 
-use deepring::SealError;
+use deepring::seal::SealError;
 use deepring_onnx::{CutError, ImportError};
 use thiserror::Error;
 

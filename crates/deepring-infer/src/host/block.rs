@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use deepring::{
-    AuthenticRing, Check, DecodeError, Header, Host, OpenError, OpenedBlock, PartKind, SecretKey,
-};
+use deepring::block::OpenError;
+use deepring::codec::DecodeError;
+use deepring::{AuthenticRing, Check, Header, Host, OpenedBlock, PartKind, SecretKey};
 use deepring_memory::Protection;
 
 use super::alarms::Alarms;

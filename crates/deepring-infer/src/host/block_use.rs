@@ -29,7 +29,8 @@ enum ByteCheck {
 ///
 /// ```compile_fail
 /// use deepring_infer::block::Unchecked;
-/// use deepring_infer::{Engine, Rten};
+/// use deepring_infer::Rten;
+/// use deepring_infer::engine::Engine;
 ///
 /// fn go_on(unchecked: Unchecked<'_, Rten>) -> Vec<<Rten as Engine>::Value> {
 ///     unchecked.outputs.into_values() // error: the field is private
@@ -40,7 +41,8 @@ enum ByteCheck {
 ///
 /// ```
 /// use deepring_infer::block::{BlockOutputs, Unchecked};
-/// use deepring_infer::{Engine, Rten, RunError};
+/// use deepring_infer::{Rten, RunError};
+/// use deepring_infer::engine::Engine;
 ///
 /// type Value = <Rten as Engine>::Value;
 ///

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use deepring::{
-    AuthenticRing, Finding, Header, Host, Manifest, OpenError, OpenedBlock, SecretKey, Section,
-};
+use deepring::block::OpenError;
+use deepring::{AuthenticRing, Finding, Header, Host, Manifest, OpenedBlock, SecretKey, Section};
 use deepring_memory::Region;
 
 use super::CHANGED_IN_MEMORY;

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Instant;
 
-use deepring::{Check, Checked, Coverage, DType, Header, TensorSpec, TensorValue};
+use deepring::receipt::Checked;
+use deepring::{Check, Coverage, DType, Header, TensorSpec, TensorValue};
 
 use super::background::{self, Background};
 use super::block::LoadedBlock;

@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use deepring::{
-    AuthenticRing, DecryptedChunk, Header, Host, OpenError, OpenedBlock, OpeningKey, SecretKey,
-};
+use deepring::block::{DecryptedChunk, OpenError};
+use deepring::{AuthenticRing, Header, Host, OpenedBlock, OpeningKey, SecretKey};
 use deepring_memory::{Region, Use};
 
 use super::shared::SharedBlock;

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use deepring::{Delivered, Finding, Header, Section, TensorValue};
+use deepring::receipt::Delivered;
+use deepring::{Finding, Header, Section, TensorValue};
 
 use super::block::ReceivedError;
 use super::{RingHost, digest_of};

@@ -1,6 +1,6 @@
 //! The bytes of a check: what is known before parameters are read, then the secret numbers.
 
-use deepring::{DecodeError, Reader, Writer};
+use deepring::codec::{DecodeError, Reader, Writer};
 use zeroize::Zeroizing;
 
 use super::public_subgraph::PublicSubgraph;

@@ -1,7 +1,9 @@
 //! Making checks while a ring is sealed: planned from shapes, drawn when a block's parameters are at hand, kept
 //! for the block that follows.
 
-use deepring::{NoRandomness, Part, PartKind, SealError};
+use deepring::keys::NoRandomness;
+use deepring::seal::SealError;
+use deepring::{Part, PartKind};
 use deepring_onnx::{CutBlock, CutModel};
 use zeroize::Zeroizing;
 

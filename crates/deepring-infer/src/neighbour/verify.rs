@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use deepring::{DecodeError, Header, TensorSpec, TensorValue};
+use deepring::codec::DecodeError;
+use deepring::{Header, TensorSpec, TensorValue};
 
 use super::check_encoding::{self, NeighbourCheck};
 use super::compare::{near, same};

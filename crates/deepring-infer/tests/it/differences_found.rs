@@ -302,9 +302,10 @@ fn steps_backwards_begin_within_the_axis_and_an_empty_axis_stays_empty() {
 /// The places along an axis of this size that ONNX's `Slice` takes.
 fn places(size: i64, start: i64, end: i64, step: i64) -> Vec<i64> {
     let counted = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
-    let (first, last) = if step > 0 { (size) } else { (-1, size - 1) };
-    let mut at = counted(start).clamp(if step > 0 { 0 } else { 0.min(last) }, last);
-    let end = counted(end).clamp(first, last.max(first));
+    let ((least_start, most_start), (least_end, most_end)) =
+        if step > 0 { ((0, size), (0, size)) } else { ((0, size - 1), (-1, size - 1)) };
+    let mut at = counted(start).clamp(least_start, most_start);
+    let end = counted(end).clamp(least_end, most_end);
     let mut taken = Vec::new();
     while (step > 0 && at < end) || (step < 0 && at > end) {
         taken.push(at);

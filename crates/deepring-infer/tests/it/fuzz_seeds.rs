@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use deepring::{DType, TensorValue};
-use deepring_infer::write_npy;
+use deepring_infer::inputs::write_npy;
 use deepring_onnx::proto::{GraphProto, ModelProto, NodeProto};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use prost::Message;

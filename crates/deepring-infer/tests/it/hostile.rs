@@ -373,7 +373,7 @@ fn loops_whose_values_grow_are_refused_by_name() {
 /// Loops in loops, each with a value that gets an element more in each of its 60 turns.
 #[test]
 fn loops_that_are_too_deep_to_be_followed_are_refused_as_that() {
-    fn body(depth: usize) -> Net {
+    fn body_of(depth: usize) -> Net {
         let name = |part: &str| format!("{part}{depth}");
         let mut body = Net::new(1);
         body.input(&name("i"), graphs::INT64, &[]).input(&name("on"), graphs::BOOL, &[]).input(
@@ -388,7 +388,7 @@ fn loops_that_are_too_deep_to_be_followed_are_refused_as_that() {
         if depth > 0 {
             let turns = body.ints(&name("turns"), &[60]);
             body.node("Loop", &[&turns, "", &one], &name("made")).attribute =
-                vec![graphs::graph("body", self::body(depth - 1).graph)];
+                vec![graphs::graph("body", body_of(depth - 1).graph)];
         }
         body.output(&name("still"), graphs::BOOL).output(&name("b"), FLOAT);
         body
@@ -398,7 +398,7 @@ fn loops_that_are_too_deep_to_be_followed_are_refused_as_that() {
         net.input("x", FLOAT, &["1"]).output("y", FLOAT);
         let turns = net.ints("turns", &[60]);
         net.node("Loop", &[&turns, "", "x"], "y").attribute =
-            vec![graphs::graph("body", body(depth).graph)];
+            vec![graphs::graph("body", body_of(depth).graph)];
         refusal(&net)
     };
     deep(1).unwrap();
@@ -425,7 +425,8 @@ fn what_is_computed_from_constants_is_in_proportion_to_them() {
         let owner = crate::zoo::owner(1);
         let path = net.save(folder.path());
         let host = crate::zoo::host(1).public();
-        let seal = deepring_infer::Seal::new(&path, &owner).host(deepring_infer::Blocks::All, host);
+        let seal = deepring_infer::Seal::new(&path, &owner)
+            .host(deepring_infer::sealing::Blocks::All, host);
         seal.write(&folder.path().join("net.ring"), &|_| ()).map(drop)
     };
     doubled(16).unwrap();

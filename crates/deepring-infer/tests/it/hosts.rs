@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use deepring::{Check, Item, OpenError, Parcel, ParcelError, tensors_digest};
+use deepring::Check;
+use deepring::block::OpenError;
+use deepring::receipt::{Item, Parcel, ParcelError, tensors_digest};
 use deepring_infer::{CutPolicy, RingHost, Rten, RunError, Session, SessionOptions};
 
 use crate::zoo::{Sealed, answer, host, images, network};
@@ -225,7 +227,7 @@ fn a_host_that_skips_a_block_or_runs_one_out_of_turn_closes_no_decision() {
     let host =
         RingHost::open(Arc::clone(&shared), engine, host(1), 1..6, Check::Run, &|_| ()).unwrap();
     let batch = vec![vec![images(0, 1)]];
-    let close = |chain: deepring::Chain, out: &[deepring::TensorValue]| {
+    let close = |chain: deepring::receipt::Chain, out: &[deepring::TensorValue]| {
         let items = vec![Item { inputs: tensors_digest(&batch[0]), outputs: tensors_digest(out) }];
         host.close(chain, items)
     };

@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
+use deepring::block::OpenError;
+use deepring::receipt::{Chain, Checked, Item, Parcel, batch_digest, tensors_digest};
 use deepring::{
-    AuthenticRing, Chain, Check, Checked, DType, Digest, Finding, Header, Item, OpenError,
-    OpeningKey, Owner, Parcel, PartKind, SecretKey, TensorValue, batch_digest, tensors_digest,
+    AuthenticRing, Check, DType, Digest, Finding, Header, OpeningKey, Owner, PartKind, SecretKey,
+    TensorValue,
 };
-use deepring_infer::{Blocks, CutPolicy, RingHost, Rten, RunError, Seal};
+use deepring_infer::sealing::Blocks;
+use deepring_infer::{CutPolicy, RingHost, Rten, RunError, Seal};
 
 use crate::graphs::{FLOAT, INT64, Net, int, ints};
 use crate::zoo::{

@@ -1,7 +1,8 @@
 //! Numbers that are no tampering: inputs that are too large, and infinities and NaN that a network has by design.
 
 use deepring::{Check, Coverage, SampleRate, TensorValue};
-use deepring_infer::{CutPolicy, InputError, RunError, Session};
+use deepring_infer::inputs::InputError;
+use deepring_infer::{CutPolicy, RunError, Session};
 
 use crate::graphs::{self, FLOAT, Net};
 use crate::live_memory::asked_with_flip;

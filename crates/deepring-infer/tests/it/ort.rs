@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use deepring::{Check, Coverage, DType, Finding, SampleRate, TensorValue};
-use deepring_infer::{
-    CutPolicy, Elements, Engine as _, EngineError, Input, Ort, Parameters, PlainModel, RunError,
-    Session,
-};
+use deepring_infer::engine::{Elements, Engine as _, EngineError, Input, Parameters};
+use deepring_infer::{CutPolicy, Ort, PlainModel, RunError, Session};
 use deepring_onnx::PARAMS_FILE;
 
 use crate::graphs::{self, FLOAT, INT64, Net};

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use deepring::{DType, TensorValue};
-use deepring_infer::{NpyError, PictureError, Preprocess, read_npy, read_picture, write_npy};
+use deepring_infer::inputs::{
+    NpyError, PictureError, Preprocess, read_npy, read_picture, write_npy,
+};
 use image::{Rgb, RgbImage};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use deepring::{Check, Coverage, DType, TensorValue};
-use deepring_infer::{CutPolicy, Race, Racing, Rten, RunError, Session, tamper};
+use deepring_infer::engine::{Race, Racing};
+use deepring_infer::{CutPolicy, Rten, RunError, Session, tamper};
 use rten::Value;
 use rten_tensor::prelude::*;
 

@@ -4,13 +4,12 @@ use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
-use deepring::{
-    AuthenticRing, Check, OpeningKey, Trust, TrustStore, UnverifiedRing, Verdict, grant,
-};
-use deepring_infer::{
-    Blocks, CutPolicy, Preprocess, RunError, Seal, SealModelError, SealProgress, Session,
-    SessionOptions, export_ring,
-};
+use deepring::maintenance::grant;
+use deepring::{AuthenticRing, Check, OpeningKey, Trust, TrustStore, UnverifiedRing, Verdict};
+use deepring_infer::exporting::export_ring;
+use deepring_infer::inputs::Preprocess;
+use deepring_infer::sealing::{Blocks, SealModelError, SealProgress};
+use deepring_infer::{CutPolicy, RunError, Seal, Session, SessionOptions};
 
 use crate::graphs::{self, FLOAT, Net, ints};
 use crate::zoo::{NETWORKS, Sealed, answer, host, images, network, owner, plain};

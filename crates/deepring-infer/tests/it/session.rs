@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use deepring::{Check, DType, SampleRate, TensorValue};
-use deepring_infer::{CutPolicy, InputError, PlainModel, RunError, write_npy};
+use deepring_infer::inputs::{InputError, write_npy};
+use deepring_infer::{CutPolicy, PlainModel, RunError};
 
 use crate::graphs::{self, FLOAT, Net};
 use crate::zoo::{
@@ -318,7 +319,7 @@ fn onnxruntime(python: &str, model: &Path, input: &TensorValue) -> TensorValue {
     let ran =
         Command::new(python).args(["-c", ONNXRUNTIME]).args([model, &x, &y]).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    deepring_infer::read_npy(&y, "logits").unwrap()
+    deepring_infer::inputs::read_npy(&y, "logits").unwrap()
 }
 
 #[test]
@@ -328,7 +329,7 @@ fn another_owner_or_an_upgrade_of_the_file_is_seen_by_the_next_session_only() {
     let before = answer(&session, &images(0, 1));
     let other = owner(9);
     let resealed = deepring_infer::Seal::new(&network("fashion-resnet8"), &other)
-        .host(deepring_infer::Blocks::All, crate::zoo::host(1).public())
+        .host(deepring_infer::sealing::Blocks::All, crate::zoo::host(1).public())
         .write(&ring.path, &|_| ());
     resealed.unwrap();
     // The file under the name is another one now; the session's is still there.

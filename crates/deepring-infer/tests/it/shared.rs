@@ -279,13 +279,14 @@ fn what_is_made_of_a_weight_in_several_ways_is_counted() {
         let folder = tempfile::tempdir().unwrap();
         let (path, owner) = (net.save(folder.path()), crate::zoo::owner(1));
         let host = crate::zoo::host(1).public();
-        let seal = deepring_infer::Seal::new(&path, &owner).host(deepring_infer::Blocks::All, host);
+        let seal = deepring_infer::Seal::new(&path, &owner)
+            .host(deepring_infer::sealing::Blocks::All, host);
         let sealed = seal.write(&folder.path().join("net.ring"), &|_| ()).unwrap();
         (sealed.promoted, sealed.repeated)
     };
     let each = 64 * 64 * 4;
     let (promoted, repeated) = sealing(false);
-    assert_eq!(promoted, deepring_infer::Promoted::default());
+    assert_eq!(promoted, deepring_infer::sealing::Promoted::default());
     // The file has the weight, and the bytes of the other kind.
     assert!((2 * each..3 * each).contains(&repeated), "{repeated}");
     let (promoted, repeated) = sealing(true);

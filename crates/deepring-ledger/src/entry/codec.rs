@@ -1,6 +1,6 @@
 //! Canonical bytes of an entry: `docs/LEDGER.md`, "Entries", is the same table.
 
-use deepring::{DecodeError, Reader, Writer};
+use deepring::codec::{DecodeError, Reader, Writer};
 
 use super::{Entry, Event};
 

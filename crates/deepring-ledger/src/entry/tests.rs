@@ -1,4 +1,4 @@
-use deepring::DecodeError;
+use deepring::codec::DecodeError;
 use proptest::prelude::*;
 
 use super::*;

@@ -1,6 +1,6 @@
 //! The report of an examination.
 
-use deepring::DecodeError;
+use deepring::codec::DecodeError;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 

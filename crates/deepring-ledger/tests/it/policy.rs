@@ -1,8 +1,8 @@
 //! What a ledger refuses, of rings that were sealed and authenticated.
 
+use deepring::seal::{BlockPlan, RingPlan, RingSealer};
 use deepring::{
-    AuthenticRing, BlockPlan, DType, Dim, Host, Owner, PartKind, RingPlan, RingSealer, SecretKey,
-    TensorSpec, Trust, UnverifiedRing,
+    AuthenticRing, DType, Dim, Host, Owner, PartKind, SecretKey, TensorSpec, Trust, UnverifiedRing,
 };
 use deepring_ledger::{AdmitError, Entry, Event, Ledger, LedgerError, Refusal, Revoked};
 use tempfile::TempDir;

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use deepring::{Replacement, TensorSpec};
+use deepring::TensorSpec;
+use deepring::files::Replacement;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 

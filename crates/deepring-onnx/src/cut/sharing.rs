@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use deepring::{DType, Dim, SHARED_ALIGNMENT, TensorSpec};
+use deepring::block::SHARED_ALIGNMENT;
+use deepring::{DType, Dim, TensorSpec};
 
 use super::Param;
 use super::build::ALIGNMENT;

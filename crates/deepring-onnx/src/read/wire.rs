@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use deepring::{Storage as _, open_plain};
+use deepring::files::{Storage as _, open_plain};
 
 use super::error::ImportError;
 

@@ -61,8 +61,8 @@ fn after_use_a_secret_is_in_its_own_place_and_nowhere_else() {
     aws_lc_rs::rand::fill(&mut seed).unwrap();
     aws_lc_rs::rand::fill(&mut opening).unwrap();
     let key = SecretKey::<Host>::from_halves(&seed, &opening).unwrap();
-    deepring::write_key_pair(dir.path(), &key).unwrap();
-    deepring::write_key_pair(dir.path(), &owner()).unwrap();
+    deepring::keys::write_key_pair(dir.path(), &key).unwrap();
+    deepring::keys::write_key_pair(dir.path(), &owner()).unwrap();
     let mut plan = plan();
     plan.blocks.iter_mut().for_each(|block| block.hosts = vec![key.public()]);
     seal_at(&dir.path().join("small.ring"), &plan, &owner());
@@ -148,7 +148,8 @@ fn use_a_key(dir: &Path) -> (SecretKey<Host>, Vec<OpenedBlock>) {
     let inputs = batch_of("x0", &[1, 2]);
     let outputs = batch_of("y", &[101, 102]);
     at_depth(1, || {
-        let chain = deepring::Chain::begin(&ring, &blocks[0], &key, inputs, 1_700_000_000_000);
+        let chain =
+            deepring::receipt::Chain::begin(&ring, &blocks[0], &key, inputs, 1_700_000_000_000);
         let mut chain = chain.unwrap();
         chain.extend(&key, content(&ring, 1..4), checked(&ring, 1..4, Check::Run), outputs);
         Decision::close(chain, items(&[1, 2]), &ring, &key).unwrap();

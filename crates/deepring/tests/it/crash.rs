@@ -3,10 +3,10 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 
-use deepring::{
-    KeyFileError, PartKind, ReceiptError, RingPlan, RingSealer, SealError, TrustStore,
-    write_key_pair,
-};
+use deepring::keys::{KeyFileError, write_key_pair};
+use deepring::receipt::ReceiptError;
+use deepring::seal::{RingPlan, RingSealer, SealError};
+use deepring::{PartKind, TrustStore};
 
 use crate::child;
 use crate::small_query::decision;

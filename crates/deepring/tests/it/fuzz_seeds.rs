@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring::Parcel;
+use deepring::receipt::Parcel;
 
 use crate::forge::RawRing;
 use crate::small_query::{batch_of, open_chain, tensor};

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use deepring::{
-    GrantError, PublicKey, Replacement, SealError, Trust, UnverifiedRing, VerifiedRing, grant,
-    grant_in,
-};
+use deepring::files::Replacement;
+use deepring::maintenance::{GrantError, grant, grant_in};
+use deepring::seal::SealError;
+use deepring::{PublicKey, Trust, UnverifiedRing, VerifiedRing};
 
 use crate::small_query::decision;
 use crate::small_ring::{Places, host_a, host_b, host_c, owner, small_ring, stranger};

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use bech32::{Bech32, Bech32m, Hrp};
-use deepring::{Host, KeyFileError, Owner, ParseKeyError, PublicKey, SecretKey, write_key_pair};
+use deepring::keys::{KeyFileError, ParseKeyError, write_key_pair};
+use deepring::{Host, Owner, PublicKey, SecretKey};
 
 use crate::small_ring::{host_a, owner};
 
@@ -82,11 +83,11 @@ fn nothing_is_written_in_a_secret_keys_place() {
     write_key_pair(dir.path(), &owner()).unwrap();
     let (secret, public) = (dir.path().join("owner.key"), dir.path().join("owner.pub"));
     let before = std::fs::read(&secret).unwrap();
-    let err = deepring::replace_file(&secret, b"a receipt").unwrap_err();
+    let err = deepring::files::replace_file(&secret, b"a receipt").unwrap_err();
     assert_eq!(err.kind(), std::io::ErrorKind::AlreadyExists, "{err}");
     assert_eq!(std::fs::read(&secret).unwrap(), before);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left beside it");
-    deepring::replace_file(&public, b"what is not a secret key is replaced").unwrap();
+    deepring::files::replace_file(&public, b"what is not a secret key is replaced").unwrap();
 }
 
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! Parcels: for one host only, bound to their chain, and checked before they are opened.
 
-use deepring::{Check, Parcel, ParcelError, TensorValue, VerifiedRing};
+use deepring::receipt::{Parcel, ParcelError};
+use deepring::{Check, TensorValue, VerifiedRing};
 use rayon::prelude::*;
 
 use crate::small_query::{batch_of, checked, content, open_chain, tensor};
@@ -117,7 +118,8 @@ fn a_recipient_whose_key_is_no_curve_point_is_refused() {
 
 #[test]
 fn tensors_whose_bytes_do_not_fit_their_shape_are_refused() {
-    use deepring::{DType, ValueError};
+    use deepring::DType;
+    use deepring::receipt::ValueError;
     let new = |dims: &[u64], len| TensorValue::new("t", DType::I64, dims.into(), vec![0; len]);
     new(&[], 8).unwrap();
     new(&[3, 0, 2], 0).unwrap();
@@ -132,7 +134,8 @@ fn tensors_whose_bytes_do_not_fit_their_shape_are_refused() {
 
 #[test]
 fn the_tensors_digest_depends_on_every_field_and_not_on_the_order() {
-    use deepring::{DType, tensors_digest};
+    use deepring::DType;
+    use deepring::receipt::tensors_digest;
     let t = |name: &str, dtype, dims: &[u64], n: u8| {
         TensorValue::new(name, dtype, dims.into(), vec![n; 4]).unwrap()
     };

@@ -1,8 +1,8 @@
 //! Decisions that hold: over several hosts, in batches, in files; and what `close` refuses.
 
-use deepring::{
-    Check, Decision, Parcel, ReceiptError, Report, Verdict, batch_digest, grant, tensors_digest,
-};
+use deepring::maintenance::grant;
+use deepring::receipt::{Parcel, ReceiptError, batch_digest, tensors_digest};
+use deepring::{Check, Decision, Report, Verdict};
 
 use crate::small_query::{batch_of, chain, checked, content, decision, items, open_chain, tensor};
 use crate::small_ring::{host_a, host_b, host_c, intact, owner, small_ring, two_versions};
@@ -145,8 +145,8 @@ fn items_that_are_not_those_of_the_chain_do_not_close() {
     let ring = intact(&small_ring());
     let close = |items| Decision::close(chain(&ring, &[1, 2]), items, &ring, &host_a());
     let [one, two] = items(&[1, 2])[..] else { panic!() };
-    let crossed = deepring::Item { inputs: one.inputs, outputs: two.outputs };
-    let back = deepring::Item { inputs: two.inputs, outputs: one.outputs };
+    let crossed = deepring::receipt::Item { inputs: one.inputs, outputs: two.outputs };
+    let back = deepring::receipt::Item { inputs: two.inputs, outputs: one.outputs };
     for wrong in [vec![], vec![one], vec![two, one], vec![one, two, two], vec![crossed, back]] {
         let result = close(wrong);
         assert!(matches!(result, Err(ReceiptError::Refused(f)) if f.part.name() == "closure"));

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use deepring::{RepairError, Repaired, RingError, Trust, TrustStore, Verdict, grant, repair};
+use deepring::maintenance::{RepairError, Repaired, grant, repair};
+use deepring::{RingError, Trust, TrustStore, Verdict};
 
 use crate::small_ring::{
     Places, host_c, intact, owner, places, plan, seal, small_ring, splice, stranger, two_versions,

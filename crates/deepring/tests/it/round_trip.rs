@@ -1,6 +1,7 @@
 //! What was sealed opens to the same bytes, for whom it was sealed.
 
-use deepring::{Digest, OpeningKey, PartKind, RingPlan, RingSealer};
+use deepring::seal::{RingPlan, RingSealer};
+use deepring::{Digest, OpeningKey, PartKind};
 
 use crate::small_ring::{
     f32_spec, host_a, host_b, intact, manifest, next_version, owner, plaintext, plan, seal,
@@ -163,7 +164,7 @@ fn authenticating_reads_no_body_and_verifying_reports_every_body_byte() {
     let ring = ring.authenticate(&trust).unwrap();
     let mut out = vec![0; ring.headers()[3].plain_len as usize];
     let err = ring.open_block(3, OpeningKey::Owner(&owner()), &mut out).unwrap_err();
-    assert!(matches!(err, deepring::OpenError::Tampered(f) if f.block == Some(3)));
+    assert!(matches!(err, deepring::block::OpenError::Tampered(f) if f.block == Some(3)));
     assert!(out.iter().all(|b| *b == 0), "nothing of a refused block stays in the buffer");
 }
 

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use deepring::{
-    BlockPlan, PartKind, PublicKey, RingPlan, RingSealer, SealError, SecretKey, TensorSpec,
-};
+use deepring::seal::{BlockPlan, RingPlan, RingSealer, SealError};
+use deepring::{PartKind, PublicKey, SecretKey, TensorSpec};
 
 use crate::small_ring::{f32_spec, intact, owner, plaintext, plan, small_ring};
 
@@ -171,7 +170,7 @@ fn a_target_that_is_no_plain_file_is_not_replaced() {
     let _listener = std::os::unix::net::UnixListener::bind(&target).unwrap();
     let err = RingSealer::create(&target, &plan(), &owner()).unwrap_err();
     assert!(matches!(err, SealError::Io { .. }), "{err}");
-    assert!(deepring::replace_file(&target, b"x").is_err());
+    assert!(deepring::files::replace_file(&target, b"x").is_err());
 }
 
 #[cfg(unix)]

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use deepring::{
-    DType, Dim, OpenError, OpeningKey, Part, PartKind, RingPlan, TensorSpec, Trust, UnverifiedRing,
-};
+use deepring::block::OpenError;
+use deepring::seal::RingPlan;
+use deepring::{DType, Dim, OpeningKey, Part, PartKind, TensorSpec, Trust, UnverifiedRing};
 
 use crate::small_ring::{Places, intact, owner, plan, refused, seal};
 

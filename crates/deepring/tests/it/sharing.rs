@@ -1,8 +1,9 @@
 //! Parameters that several blocks use, stored once: who opens them, what they are bound to, and what is refused.
 
-use deepring::{
-    OpenError, OpeningKey, PartKind, RingSealer, SealError, Verdict, VerifiedRing, grant,
-};
+use deepring::block::OpenError;
+use deepring::maintenance::grant;
+use deepring::seal::{RingSealer, SealError};
+use deepring::{OpeningKey, PartKind, Verdict, VerifiedRing};
 
 use crate::forge::{RawRing, derive};
 use crate::small_ring::{
@@ -196,7 +197,7 @@ fn a_body_digest_that_leaves_out_what_is_shared_is_refused() {
 fn plans_that_share_what_is_no_shared_block_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("ring");
-    let refused = |plan: &deepring::RingPlan| {
+    let refused = |plan: &deepring::seal::RingPlan| {
         let refused = RingSealer::create(&target, plan, &owner()).unwrap_err();
         assert!(matches!(refused, SealError::Layout { .. }), "{refused}");
         assert!(!target.exists());
@@ -255,7 +256,7 @@ fn shared_blocks_are_repaired_from_a_copy() {
     std::fs::write(&target, &damaged).unwrap();
     std::fs::write(&copy, &bytes).unwrap();
     let trust = deepring::Trust::owner(owner().public());
-    let repaired = deepring::repair(&target, &copy, &trust, &|_| ()).unwrap().unwrap();
+    let repaired = deepring::maintenance::repair(&target, &copy, &trust, &|_| ()).unwrap().unwrap();
     assert_eq!(repaired.before.verdict, Verdict::Tampered);
     assert_eq!(repaired.blocks, [4]);
     assert_eq!(std::fs::read(target).unwrap(), bytes);

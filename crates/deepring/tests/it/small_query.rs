@@ -1,9 +1,7 @@
 //! A query over the small ring: host A opens it and runs block 1, host B runs blocks 2 and 3.
 
-use deepring::{
-    Chain, Check, Checked, DType, Decision, Digest, Host, Item, SecretKey, TensorValue,
-    VerifiedRing, batch_digest, tensors_digest,
-};
+use deepring::receipt::{Chain, Checked, Item, batch_digest, tensors_digest};
+use deepring::{Check, DType, Decision, Digest, Host, SecretKey, TensorValue, VerifiedRing};
 
 use crate::small_ring::{host_a, host_b};
 

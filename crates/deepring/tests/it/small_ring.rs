@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use deepring::seal::{BlockPlan, RingPlan, RingSealer};
 use deepring::{
-    BlockPlan, DType, Digest, Dim, Host, Manifest, Owner, PartKind, PublicKey, Report, RingError,
-    RingPlan, RingSealer, SecretKey, TensorSpec, Trust, UnverifiedRing, VerifiedRing,
+    DType, Digest, Dim, Host, Manifest, Owner, PartKind, PublicKey, Report, RingError, SecretKey,
+    TensorSpec, Trust, UnverifiedRing, VerifiedRing,
 };
 
 /// The owner of every ring here. Test keys: their secrets are in this file.

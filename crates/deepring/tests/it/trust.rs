@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use deepring::{RingPlan, Trust, TrustError, TrustStore, UnverifiedRing, Verdict, VerifiedRing};
+use deepring::seal::RingPlan;
+use deepring::trust::TrustError;
+use deepring::{Trust, TrustStore, UnverifiedRing, Verdict, VerifiedRing};
 
 use crate::child;
 use crate::forge::{signed_by_weak_owner, weak_owner};
@@ -20,7 +22,7 @@ fn store_that_saw(path: &Path, ring: &VerifiedRing) -> TrustStore {
     store
 }
 
-fn stranger_ring(plan: &deepring::RingPlan) -> Vec<u8> {
+fn stranger_ring(plan: &deepring::seal::RingPlan) -> Vec<u8> {
     seal(plan, &stranger())
 }
 

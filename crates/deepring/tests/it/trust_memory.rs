@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use deepring::seal::RingPlan;
+use deepring::trust::{KnownLedger, TrustError};
 use deepring::{
-    AuthenticRing, KnownLedger, Owner, RingError, RingPlan, SecretKey, Trust, TrustError,
-    TrustStore, UnverifiedRing, Verdict,
+    AuthenticRing, Owner, RingError, SecretKey, Trust, TrustStore, UnverifiedRing, Verdict,
 };
 
 use crate::small_ring::{

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use deepring::block::OpenError;
+use deepring::receipt::ReceiptError;
 use deepring::{
-    Decision, Finding, Host, OpenError, OpeningKey, Owner, PublicKey, ReceiptError, Report,
-    RingError, SecretKey, Trust, TrustStore, UnverifiedRing, Verdict, VerifiedRing,
+    Decision, Finding, Host, OpeningKey, Owner, PublicKey, Report, RingError, SecretKey, Trust,
+    TrustStore, UnverifiedRing, Verdict, VerifiedRing,
 };
 use serde::{Deserialize, Serialize};
 

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use deepring::maintenance::grant;
 use deepring::{
-    Owner, PartKind, PublicKey, SecretKey, Trust, TrustStore, UnverifiedRing, VerifiedRing, grant,
+    Owner, PartKind, PublicKey, SecretKey, Trust, TrustStore, UnverifiedRing, VerifiedRing,
 };
 use serde_json::Value;
 

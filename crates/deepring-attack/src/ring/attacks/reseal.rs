@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use deepring::{
-    AuthenticRing, BlockPlan, DType, Owner, PartKind, RingPlan, RingSealer, SecretKey, TensorSpec,
-};
-use deepring_infer::{Blocks, Seal};
+use deepring::seal::{BlockPlan, RingPlan, RingSealer};
+use deepring::{AuthenticRing, DType, Owner, PartKind, SecretKey, TensorSpec};
+use deepring_infer::Seal;
+use deepring_infer::sealing::Blocks;
 use serde::Serialize;
 
 use super::{RingAttackError, RingTampered, read, whole, write};

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Instant;
 
-use deepring::{
-    Finding, OpenError, RepairError, RingError, TensorValue, Trust, UnverifiedRing, Verdict,
-    repair, replace_file,
-};
+use deepring::block::OpenError;
+use deepring::files::replace_file;
+use deepring::maintenance::{RepairError, repair};
+use deepring::{Finding, RingError, TensorValue, Trust, UnverifiedRing, Verdict};
 use deepring_infer::{RunError, Session};
 
 use super::super::edit::RingEdit;

@@ -11,7 +11,8 @@ mod blind;
 mod synchronised;
 
 use deepring::{Check, TensorValue};
-use deepring_infer::{Engine, RunError, Session};
+use deepring_infer::engine::Engine;
+use deepring_infer::{RunError, Session};
 use serde::Serialize;
 
 use super::{Reported, RingTrial, RingTrialError, Tampered, each_once, furthest};

@@ -1,7 +1,7 @@
 //! Attacks on decisions and on ledgers.
 
 use deepring::{Check, TensorValue};
-use deepring_attack::{
+use deepring_attack::ring::{
     Claim, SwapForm, ledger_fork, output_swap, receipt_replay, verify_claim, verify_ledger,
 };
 use deepring_infer::{Session, SessionOptions};

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use deepring::{
     AuthenticRing, Host, Owner, RingError, SecretKey, Trust, TrustStore, UnverifiedRing, Verdict,
 };
-use deepring_attack::{
-    FlipOptions, Network, ResealForm, ring_flip, ring_relabel, ring_reseal, ring_rollback,
-    ring_splice, verify_ring,
+use deepring_attack::Network;
+use deepring_attack::ring::{
+    FlipOptions, ResealForm, ring_flip, ring_relabel, ring_reseal, ring_rollback, ring_splice,
+    verify_ring,
 };
-use deepring_infer::{Blocks, Seal};
+use deepring_infer::Seal;
+use deepring_infer::sealing::Blocks;
 
 use super::{NETWORKS, network, zoo};
 
@@ -63,7 +65,7 @@ impl Rings {
     }
 
     /// What a reader who saw both versions says of `attacked.ring`.
-    fn verify(&self) -> deepring_attack::Verification {
+    fn verify(&self) -> deepring_attack::ring::Verification {
         verify_ring(&self.path("attacked.ring"), &self.trust()).unwrap()
     }
 }
@@ -225,6 +227,9 @@ fn what_is_no_ring_is_not_attacked() {
     let out = rings.path("attacked.ring");
     let model = rings.path("model.onnx");
     let attempt = ring_flip(&model, &out, &FlipOptions::default());
-    assert!(matches!(attempt, Err(deepring_attack::RingAttackError::Ring(RingError::Refused(_)))));
+    assert!(matches!(
+        attempt,
+        Err(deepring_attack::ring::RingAttackError::Ring(RingError::Refused(_)))
+    ));
     assert!(!out.exists());
 }

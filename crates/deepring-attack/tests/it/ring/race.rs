@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use deepring::Check;
-use deepring_attack::{Bout, Network, RingTrial, ToctouTiming, overhead};
+use deepring_attack::Network;
+use deepring_attack::ring::{Bout, RingTrial, ToctouTiming, overhead};
 use deepring_infer::SessionOptions;
 
 use super::{NETWORKS, network, samples};
@@ -39,7 +40,7 @@ fn what_each_check_sees_of_a_blind_attacker_who_restores() {
                 assert!(raced.wrong > 0 && raced.refused == 0, "{raced:?}");
             } else {
                 assert!(raced.refused > 0, "{raced:?}");
-                let touched = |n: &deepring_attack::Reported| {
+                let touched = |n: &deepring_attack::ring::Reported| {
                     raced.touched.iter().any(|t| Some(t.block) == n.block && t.part == n.part)
                 };
                 assert!(raced.named.iter().all(touched), "{raced:?}");

@@ -1,7 +1,8 @@
 //! A trial names what a tampered network changed, and recovers.
 
 use deepring::Check;
-use deepring_attack::{RingTrial, TamperTarget};
+use deepring_attack::ring::RingTrial;
+use deepring_attack::ring::TamperTarget;
 
 use super::{NETWORKS, network, samples};
 

@@ -1,7 +1,9 @@
 //! `--ring`: whether the sealed network detects the tampering.
 
 use deepring::Check;
-use deepring_attack::{Detection, Network, RingTrial, Samples, TamperTarget};
+use deepring_attack::ring::TamperTarget;
+use deepring_attack::ring::{Detection, RingTrial};
+use deepring_attack::{Network, Samples};
 
 use super::Data;
 use crate::error::{CliError, Exit};

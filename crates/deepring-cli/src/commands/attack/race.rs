@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use deepring_attack::{Kind, LiveRing, Network, ToctouResult, attack};
+use deepring_attack::ring::{LiveRing, ToctouResult};
+use deepring_attack::{Kind, Network, attack};
 use serde_json::{Value, json};
 
 use super::Data;

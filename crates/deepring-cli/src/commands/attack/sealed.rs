@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use deepring_attack::{FilesTampered, Kind, RingAttackError, RingFiles, Scope, attack as make};
+use deepring_attack::ring::{FilesTampered, RingAttackError, RingFiles};
+use deepring_attack::{Kind, Scope, attack as make};
 use serde_json::json;
 
 use crate::begun::Begun;

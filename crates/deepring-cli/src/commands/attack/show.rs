@@ -1,6 +1,8 @@
 //! The changes of an attack, for people and as JSON.
 
-use deepring_attack::{Detection, Differences, ElementDifference, Step, TensorDifference};
+use deepring_attack::differences::{ElementDifference, TensorDifference};
+use deepring_attack::ring::Detection;
+use deepring_attack::{Differences, Step};
 use serde::Serialize;
 
 use super::{Made, detection};
@@ -64,7 +66,7 @@ struct Json<'a> {
     values_changed: usize,
     bits_changed: u64,
     tensors: Vec<JsonTensor<'a>>,
-    graph: &'a [deepring_attack::GraphDifference],
+    graph: &'a [deepring_attack::differences::GraphDifference],
     steps: &'a [Step],
     #[serde(skip_serializing_if = "Option::is_none")]
     accuracy: Option<JsonAccuracy>,

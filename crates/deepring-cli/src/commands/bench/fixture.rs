@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use deepring::{AuthenticRing, Check, DType, Host, Owner, SecretKey, TensorSpec, TensorValue};
 use deepring::{Dim, Trust, UnverifiedRing};
-use deepring_infer::{Blocks, CutPolicy, PlainModel, Seal, Session, SessionOptions};
+use deepring_infer::sealing::Blocks;
+use deepring_infer::{CutPolicy, PlainModel, Seal, Session, SessionOptions};
 use deepring_onnx::synthetic::{Stack, SyntheticNetwork};
 use tempfile::TempDir;
 

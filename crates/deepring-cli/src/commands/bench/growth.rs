@@ -3,7 +3,8 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::process::{Command, Stdio};
 
-use deepring::{Host, Owner, SecretKey, write_key_pair};
+use deepring::keys::write_key_pair;
+use deepring::{Host, Owner, SecretKey};
 use deepring_infer::CutPolicy;
 use deepring_measure::median;
 use deepring_onnx::synthetic::Stack;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring::read_plain_text;
+use deepring::files::read_plain_text;
 use serde::Serialize;
 
 /// Most bytes of what the system says of itself.

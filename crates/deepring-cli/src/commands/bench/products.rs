@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use deepring::{Check, DType, TensorSpec, TensorValue};
-use deepring_infer::{CutPolicy, LayerMargin, RunError};
+use deepring_infer::measure::LayerMargin;
+use deepring_infer::{CutPolicy, RunError};
 use deepring_measure::Quantiles;
 use deepring_onnx::synthetic::SyntheticNetwork;
 use serde::Serialize;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use deepring::InLine;
+use deepring::files::InLine;
 use deepring_onnx::network_files;
 use serde_json::{Value, json};
 
@@ -116,7 +116,7 @@ impl BenchReport {
         for (path, content) in
             files(folder, self.bench).into_iter().zip([format!("{document:#}\n"), text])
         {
-            deepring::replace_file(&path, content.as_bytes()).map_err(at(&path))?;
+            deepring::files::replace_file(&path, content.as_bytes()).map_err(at(&path))?;
             output::note(format_args!("wrote {}", path.display()));
         }
         Ok(())

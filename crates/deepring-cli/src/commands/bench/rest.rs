@@ -6,7 +6,8 @@ mod decisions;
 use std::path::{Path, PathBuf};
 
 use deepring::{Check, Trust, UnverifiedRing};
-use deepring_infer::{Blocks, CutPolicy, Seal};
+use deepring_infer::sealing::Blocks;
+use deepring_infer::{CutPolicy, Seal};
 use deepring_measure::{Pair, PairSummary, Ratio, in_turn};
 use deepring_onnx::synthetic::Stack;
 use serde::Serialize;

@@ -1,7 +1,8 @@
 //! The work of one row of the growth table, in a process whose peak of memory is that row's.
 
 use deepring::{Check, Host, Owner, SecretKey, Trust, UnverifiedRing};
-use deepring_infer::{Blocks, Seal, Session, SessionOptions};
+use deepring_infer::sealing::Blocks;
+use deepring_infer::{Seal, Session, SessionOptions};
 use serde::{Deserialize, Serialize};
 
 use super::fixture::made_up;

@@ -1,6 +1,6 @@
 //! A table, as aligned text and as Markdown.
 
-use deepring::InLine;
+use deepring::files::InLine;
 
 /// Rows of cells under headings.
 #[derive(Debug, Clone, PartialEq, Eq)]

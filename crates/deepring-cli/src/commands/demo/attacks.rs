@@ -1,6 +1,7 @@
 //! The attacks that the demo shows, made by `deepring-attack` on the plain network that the ring exports.
 
-use deepring_attack::{Differences, Kind, Network, Options, RingEdit, attack};
+use deepring_attack::ring::RingEdit;
+use deepring_attack::{Differences, Kind, Network, Options, attack};
 
 use super::fixture::Fixture;
 use crate::error::CliError;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use deepring::{Check, TensorValue};
 use deepring_attack::Predictions;
-use deepring_infer::{PlainModel, RunError, Timings};
+use deepring_infer::measure::Timings;
+use deepring_infer::{PlainModel, RunError};
 use deepring_measure::{Pair, PairSummary, Rounds, in_turn, milliseconds, timed};
 
 use super::fixture::{Fixture, MODEL};

@@ -4,15 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use deepring::{
-    AuthenticRing, Check, Finding, Host, Owner, SecretKey, TensorValue, VerifiedRing,
-    write_key_pair,
-};
+use deepring::keys::write_key_pair;
+use deepring::{AuthenticRing, Check, Finding, Host, Owner, SecretKey, TensorValue, VerifiedRing};
 use deepring_attack::{Evaluator, Network, Predictions, Samples, Split};
-use deepring_infer::{
-    Blocks, CutPolicy, RunError, RunOutcome, Seal, SealModelError, SealedModel, Session,
-    SessionOptions, export_ring, write_npy,
-};
+use deepring_infer::exporting::export_ring;
+use deepring_infer::inputs::write_npy;
+use deepring_infer::sealing::{Blocks, SealModelError, SealedModel};
+use deepring_infer::{CutPolicy, RunError, RunOutcome, Seal, Session, SessionOptions};
 use deepring_onnx::{canonicalise, cut, read_onnx};
 
 use super::folder::Folder;

@@ -86,13 +86,13 @@ impl Folder {
 
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, CliError> {
         let path = self.path(name);
-        deepring::replace_file(&path, bytes).map_err(|e| failed(&path, &e))?;
+        deepring::files::replace_file(&path, bytes).map_err(|e| failed(&path, &e))?;
         Ok(path)
     }
 
     pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, CliError> {
         let path = self.path(name);
-        deepring::read_plain(&path, MAX_FILE).map_err(|e| failed(&path, &e))
+        deepring::files::read_plain(&path, MAX_FILE).map_err(|e| failed(&path, &e))
     }
 
     pub(super) fn copy(&self, from: &str, to: &str) -> Result<(), CliError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deepring::{AuthenticRing, Finding};
-use deepring_attack::TensorDifference;
+use deepring_attack::differences::TensorDifference;
 
 use super::certificate::Certificate;
 use super::comparison::Comparison;

@@ -4,7 +4,8 @@ mod cards;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use deepring::{Digest, Receipt};
+use deepring::Digest;
+use deepring::receipt::Receipt;
 use deepring_attack::Predictions;
 use deepring_attack::report::{
     Bar, BarGroup, Page, RingDrawing, RingNode, escape, grouped_bars, stacked_bars, table, tiles,

@@ -1,7 +1,10 @@
 //! One attack in three places: in the plain network's file, in the ring's file, and in the ring's live memory.
 
-use deepring::{Check, Finding, RingError, repair};
-use deepring_attack::{EvaluatorError, Predictions, RingAttackError, RingEdit};
+use deepring::maintenance::repair;
+use deepring::{Check, Finding, RingError};
+use deepring_attack::Predictions;
+use deepring_attack::evaluator::EvaluatorError;
+use deepring_attack::ring::{RingAttackError, RingEdit};
 use deepring_infer::Session;
 
 use super::attacks::{Listed, Tampering};

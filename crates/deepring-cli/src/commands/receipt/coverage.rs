@@ -1,6 +1,8 @@
 //! A receipt's coverage of the parts of a block, in one line for people.
 
-use deepring::{Coverage, InLine, Receipt};
+use deepring::Coverage;
+use deepring::files::InLine;
+use deepring::receipt::Receipt;
 
 /// A line for each block of the receipt: its name, and how many of its parts had which check.
 /// `names` are those of all blocks of the ring.

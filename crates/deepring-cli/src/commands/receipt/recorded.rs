@@ -1,6 +1,7 @@
 //! A decision on a ledger, or in a proof from one: that it holds it, what it revokes, and what it knew before.
 
-use deepring::{AuthenticRing, OwnedRing, VerifiedDecision};
+use deepring::trust::OwnedRing;
+use deepring::{AuthenticRing, VerifiedDecision};
 use deepring_ledger::{
     KeyError, Ledger, Proof, ProofError, Revocation, Revoked, VerifiedInclusion, VerifierKey,
 };

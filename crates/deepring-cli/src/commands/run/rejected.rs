@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use deepring_infer::Rejected;
+use deepring_infer::inputs::Rejected;
 use serde_json::{Value, json};
 
 use crate::error::{CliError, Exit};

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use deepring::{Place, ResolvedPath, TensorSpec, resolved, spare_kept};
+use deepring::TensorSpec;
+use deepring::files::{Place, ResolvedPath, resolved, spare_kept};
 use deepring_onnx::network_files;
 
 use super::tensors::untaken_name;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use deepring::TensorValue;
-use deepring_infer::write_npy;
+use deepring_infer::inputs::write_npy;
 
 use crate::error::{CliError, Exit};
 

@@ -1,6 +1,6 @@
 //! A window as it is sealed for a neighbour.
 
-use deepring::{DecodeError, Reader, Writer};
+use deepring::codec::{DecodeError, Reader, Writer};
 
 use super::{Pads, Window};
 

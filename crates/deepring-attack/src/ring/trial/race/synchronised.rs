@@ -5,7 +5,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use deepring::{DType, TensorValue, Trust, UnverifiedRing};
-use deepring_infer::{Elements, Engine, Race, Racing, Rten, Session};
+use deepring_infer::engine::{Elements, Engine, Race, Racing};
+use deepring_infer::{Rten, Session};
 
 use super::super::super::edit::RingEdit;
 use super::super::super::memory;

@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use deepring::{Check, TensorValue};
-use deepring_infer::{PlainModel, Rehearsal, Rten, Session, Timings};
+use deepring_infer::measure::{Rehearsal, Timings};
+use deepring_infer::{PlainModel, Rten, Session};
 
 use super::super::fixture::{BenchFixture, BenchNetwork};
 use super::super::{WARM_UP, timed};

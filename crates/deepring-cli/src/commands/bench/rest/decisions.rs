@@ -35,7 +35,7 @@ pub(super) fn decisions(repeat: usize) -> Result<Decisions, CliError> {
     let verify = || {
         for _ in 0..DECISIONS {
             let decision = Decision::decode(std::hint::black_box(&bytes));
-            let decision = decision.map_err(deepring::ReceiptError::from)?;
+            let decision = decision.map_err(deepring::receipt::ReceiptError::from)?;
             std::hint::black_box(decision.verify(&ring)?);
         }
         Ok(())
