@@ -149,7 +149,7 @@ pub(crate) struct BenchGrowth {
     pub(crate) output: BenchOutput,
 }
 
-/// How far right answers stay from being refused under `compute`, and how small an edit of each layer is detected
+/// How far right answers stay from being refused under `compute`, and how small an edit of each layer is met
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Inputs are random: normal, positive, faint, smooth and sparse ones by turns. Secrets are drawn anew
