@@ -8,7 +8,7 @@
 //! The order is drawn anew for each tensor. The paper interleaves with a fixed distance, which the authors' program replaces
 //! by a permutation; drawn in secret it is the stronger of both, and an attacker has no pairs to aim at.
 //!
-//! The paper has 8-bit networks. Where the weights are floats, the sums are over their [8-bit view](View).
+//! The paper has 8-bit networks. Where the weights are floats, the sums are over their [8-bit view](EightBitView).
 
 use super::eight_bit::EightBitView;
 use super::{Defence, DefenceKind, DefenceOptions, DefenceVerdict, Located, Moment};

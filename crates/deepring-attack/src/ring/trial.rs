@@ -251,7 +251,7 @@ impl RingTrial {
         self.detect_in(attacked, samples, TamperTarget::LiveMemory)
     }
 
-    /// As [`detect`](Self::meet); what could be put into live memory is put into the stored file.
+    /// As [`detect`](Self::detect); what could be put into live memory is put into the stored file.
     ///
     /// # Errors
     /// As [`detect`](Self::detect).
