@@ -78,7 +78,7 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     graph.round_halves();
     let opset = graph.modernise(opset)?;
     graph.promote();
-    graph.keep_no_numbers();
+    graph.keep_no_numbers()?;
     opsets.retain(|o| !matches!(o.domain.as_deref(), None | Some("" | "ai.onnx")));
     opsets.insert(0, OperatorSetIdProto { domain: Some(String::new()), version: Some(opset) });
     // Names that the rewriting made must not meet names of the file.
@@ -99,9 +99,18 @@ pub fn canonicalise(model: OnnxModel) -> Result<CanonicalModel, ImportError> {
     let value_types = value_types::infer(&graph);
     graph.refuse_doubles(&value_types)?;
     graph.refuse_short_sums()?;
+    let own = graph.constants.clone();
     graph.guard_integers(&value_types)?;
     let value_types = value_types::infer(&graph);
     graph.spare_loops(&value_types);
+    // Nor may those of these last passes: a block would not know which of the two it gives.
+    graph.sort()?;
+    let made = |name: &str| name.contains(".guard.") || name.contains(".wrap.");
+    if let Some((name, _)) =
+        own.iter().find(|(name, own)| made(name) && graph.constants.get(*name) != Some(*own))
+    {
+        return Err(ImportError::Duplicate { value: name.clone() });
+    }
     let (shapes, value_types) = (Shapes::infer(&graph)?, value_types::infer(&graph));
     let name = name.unwrap_or_default();
     Ok(CanonicalModel { name, producer, opset, opsets, graph, shapes, value_types })

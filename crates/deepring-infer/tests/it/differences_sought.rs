@@ -341,3 +341,61 @@ fn a_branch_may_give_what_is_around_it() {
         assert_eq!(floats(&y), due);
     }
 }
+
+/// Parameters of a training that diverged.
+#[test]
+fn what_is_no_number_among_parameters_comes_out_as_none() {
+    let due = |op: &str, weight: [f32; 4], bounds: Option<[f32; 2]>| {
+        let mut net = Net::new(1);
+        net.input("x", FLOAT, &["1", "2"]).output("y", FLOAT);
+        let w = net.floats("w", &[2, 2], &weight);
+        net.node("MatMul", &["x", &w], "m");
+        let bounds = bounds
+            .map(|[low, high]| [net.floats("low", &[], &[low]), net.floats("high", &[], &[high])]);
+        let inputs: Vec<&str> =
+            std::iter::once("m").chain(bounds.iter().flatten().map(String::as_str)).collect();
+        net.node(op, &inputs, "y");
+        floats(&answer(&net, vec![tensor("x", &[1, 2], &[1.0, 0.5])]))
+    };
+    let (nan, inf) = (f32::NAN, f32::INFINITY);
+    for weight in [[nan, 1.0, 1.0, -4.0], [inf, 1.0, -inf, -4.0]] {
+        for (op, bounds) in [("Relu", None), ("Clip", Some([0.0, 6.0])), ("Asinh", None)] {
+            let y = due(op, weight, bounds);
+            assert!(y[0].is_nan() && !y[1].is_nan(), "{op} of {weight:?}: {y:?}");
+        }
+    }
+    let of_constants = |op: &str, value: f32| {
+        let mut net = Net::new(1);
+        net.input("x", FLOAT, &["2"]).output("y", FLOAT);
+        let c = net.floats("c", &[2], &[value, 1.0]);
+        net.node(op, &[&c], "folded");
+        net.node("Add", &["x", "folded"], "y");
+        floats(&answer(&net, vec![tensor("x", &[2], &[0.0; 2])]))
+    };
+    for op in ["Relu", "Asinh"] {
+        let y = of_constants(op, nan);
+        assert!(y[0].is_nan() && !y[1].is_nan(), "{op}: {y:?}");
+    }
+}
+
+#[test]
+fn the_sign_of_the_least_integer_is_negative_whatever_its_type() {
+    for elem in INTEGERS {
+        let (low, high) = range(elem);
+        let (low, high) = (low.max(range(INT32).0), high.min(range(INT32).1));
+        let given = [low, low + 1, -1, 0, 1, high].map(|v| v.clamp(low, high));
+        let sign = net("Sign", &[("x", elem, &["6"])], vec![], elem);
+        let found = values(&answer(&sign, vec![integers("x", elem, &given)]), elem);
+        assert_eq!(found, given.map(i128::signum), "{elem}");
+    }
+}
+
+#[test]
+fn what_is_reflected_more_than_once_is_reflected_each_time() {
+    let mut net = Net::new(18);
+    net.input("x", FLOAT, &["1", "3"]).output("y", FLOAT);
+    let pads = net.ints("pads", &[0, 5, 0, 4]);
+    net.node("Pad", &["x", &pads], "y").attribute = vec![text("mode", "reflect")];
+    let y = floats(&answer(&net, vec![tensor("x", &[1, 3], &[0.0, 1.0, 2.0])]));
+    assert_eq!(y, [1.0, 0.0, 1.0, 2.0, 1.0, 0.0, 1.0, 2.0, 1.0, 0.0, 1.0, 2.0]);
+}

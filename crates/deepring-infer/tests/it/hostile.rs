@@ -406,6 +406,120 @@ fn loops_that_are_too_deep_to_be_followed_are_refused_as_that() {
     assert!(refused.contains("loops within loops of so many turns"), "{refused}");
 }
 
+/// Sizes that arithmetic makes of a dimension, known or open.
+#[test]
+fn sizes_that_are_computed_of_dimensions_are_limited_too() {
+    let made = |dim: &str, doubled: usize, of: &dyn Fn(&mut Net, &str)| {
+        let mut net = Net::new(1);
+        net.input("x", FLOAT, &[dim]).output("y", FLOAT);
+        net.node("Shape", &["x"], "s0");
+        for i in 0..doubled {
+            net.node("Add", &[&format!("s{i}"), &format!("s{i}")], &format!("s{}", i + 1));
+        }
+        of(&mut net, &format!("s{doubled}"));
+        let all = net.ints("all", &[0]);
+        net.node("ReduceSum", &["e", &all], "k");
+        net.node("Add", &["x", "k"], "y");
+        refusal(&net)
+    };
+    let expand = |net: &mut Net, size: &str| {
+        net.node("Expand", &["x", size], "e");
+    };
+    let filled = |net: &mut Net, size: &str| {
+        net.node("ConstantOfShape", &[size], "e");
+    };
+    let times = |net: &mut Net, size: &str| {
+        let many = net.ints("many", &[1 << 30]);
+        net.node("Mul", &[size, &many], "product");
+        net.node("ConstantOfShape", &["product"], "e");
+    };
+    for dim in ["1", "n"] {
+        for refused in [made(dim, 30, &expand), made(dim, 28, &filled), made(dim, 0, &times)] {
+            assert!(refused.unwrap_err().contains("2^27"), "{dim}");
+        }
+        made(dim, 20, &expand).unwrap();
+    }
+}
+
+#[test]
+fn what_is_held_at_a_time_and_what_is_computed_is_limited_by_name() {
+    // Each of eight tensors is within the limit, and one after the other they are, too.
+    let eight = |together: bool| {
+        let mut net = Net::new(1);
+        net.input("x", FLOAT, &["1"]).output("y", FLOAT);
+        let size = net.ints("size", &[1 << 26]);
+        let all = net.ints("all", &[0]);
+        let mut sum = "x".to_owned();
+        for i in 0..8 {
+            let (made, reduced) = (format!("made{i}"), format!("reduced{i}"));
+            net.node("Expand", &["x", &size], &made);
+            if !together {
+                net.node("ReduceSum", &[&made, &all], &reduced);
+            }
+        }
+        for i in 0..8 {
+            let next = if i == 7 { "y".to_owned() } else { format!("sum{i}") };
+            let reduced = format!("reduced{i}");
+            if together {
+                net.node("ReduceSum", &[&format!("made{i}"), &all], &reduced);
+            }
+            net.node("Add", &[&sum, &reduced], &next);
+            sum = next;
+        }
+        refusal(&net)
+    };
+    eight(false).unwrap();
+    let refused = eight(true).unwrap_err();
+    assert!(refused.contains("2^28 elements that are held at a time"), "{refused}");
+
+    let products = |count: usize| {
+        let mut net = Net::new(1);
+        net.input("x", FLOAT, &["1"]).output("y", FLOAT);
+        let size = net.ints("size", &[8000, 8000]);
+        net.node("Expand", &["x", &size], "m0");
+        for i in 0..count {
+            net.node("MatMul", &[&format!("m{i}"), &format!("m{i}")], &format!("m{}", i + 1));
+        }
+        let all = net.ints("all", &[0, 1]);
+        net.node("ReduceSum", &[&format!("m{count}"), &all], "y");
+        refusal(&net)
+    };
+    products(4).unwrap();
+    let refused = products(10).unwrap_err();
+    assert!(refused.contains("2^42 multiplications"), "{refused}");
+
+    // A loop of few nodes in a loop.
+    let steps = |turns: [i64; 2]| {
+        let of =
+            |depth: usize| {
+                let mut body = Net::new(1);
+                let name = |part: &str| format!("{part}{depth}");
+                body.input(&name("i"), graphs::INT64, &[])
+                    .input(&name("on"), graphs::BOOL, &[])
+                    .input(&name("a"), FLOAT, &["1"]);
+                body.node("Identity", &[&name("on")], &name("still"));
+                body
+            };
+        let mut inner = of(1);
+        inner.node("Add", &["a1", "a1"], "b1");
+        inner.output("still1", graphs::BOOL).output("b1", FLOAT);
+        let mut outer = of(0);
+        let count = outer.ints("inner_turns", &[turns[1]]);
+        outer.node("Loop", &[&count, "", "a0"], "b0").attribute =
+            vec![graphs::graph("body", inner.graph)];
+        outer.output("still0", graphs::BOOL).output("b0", FLOAT);
+        let mut net = Net::new(1);
+        net.input("x", FLOAT, &["1"]).output("y", FLOAT);
+        let count = net.ints("turns", &[turns[0]]);
+        net.node("Loop", &[&count, "", "x"], "y").attribute =
+            vec![graphs::graph("body", outer.graph)];
+        refusal(&net)
+    };
+    steps([1 << 8, 1 << 8]).unwrap();
+    let refused = steps([1 << 12, 1 << 20]).unwrap_err();
+    assert!(refused.contains("2^42 multiplications"), "{refused}");
+}
+
 /// A file of a hundred bytes whose constant is doubled until it is half a gigabyte.
 #[test]
 fn what_is_computed_from_constants_is_in_proportion_to_them() {

@@ -3,6 +3,7 @@
 use deepring::{DType, Dim};
 
 use super::upgrade::Upgrade;
+use super::value_types::ValueType;
 use crate::proto::NodeProto;
 use crate::read::ImportError;
 
@@ -16,18 +17,34 @@ pub(super) fn selu(upgrade: &mut Upgrade<'_>, node: &NodeProto) {
     upgrade.push("Mul", &[&elu, &gamma], y);
 }
 
-/// `x` where it is zero, else its sign: the engine's own one takes zero for positive. Only zero equals
-/// its own negative, whatever the element type.
+/// `x` where it is zero, else its sign: the engine's own one takes zero for positive. Only zero equals its own negative, among
+/// floats; of integers, the least one does too, so that these are cut off at one.
 pub(super) fn sign(upgrade: &mut Upgrade<'_>, node: NodeProto) {
     let Some((x, y)) = node.edge() else {
         upgrade.nodes.push(node);
         return;
     };
     let part = |suffix: &str| format!("{y}.{suffix}");
-    upgrade.push("Neg", &[&x], &part("negative"));
-    upgrade.push("Equal", &[&x, &part("negative")], &part("zero"));
-    upgrade.push("Sign", &[&x], &part("sign"));
-    upgrade.push("Where", &[&part("zero"), &x, &part("sign")], &y);
+    let whole = match upgrade.kind(Some(&x)) {
+        Some(ValueType::Tensor(dtype)) if is_whole(dtype) => dtype,
+        _ => {
+            upgrade.push("Neg", &[&x], &part("negative"));
+            upgrade.push("Equal", &[&x, &part("negative")], &part("zero"));
+            upgrade.push("Sign", &[&x], &part("sign"));
+            upgrade.push("Where", &[&part("zero"), &x, &part("sign")], &y);
+            return;
+        }
+    };
+    let [int, of] = [DType::I64, whole].map(|dtype| i64::from(dtype.onnx()));
+    let (least, most) = (upgrade.int(&part("least"), -1), upgrade.int(&part("most"), 1));
+    upgrade.push("Cast", &[&x], &part("whole")).set_int("to", int);
+    upgrade.push("Max", &[&part("whole"), &least], &part("above"));
+    upgrade.push("Min", &[&part("above"), &most], &part("sign"));
+    upgrade.push("Cast", &[&part("sign")], &y).set_int("to", of);
+}
+
+fn is_whole(dtype: DType) -> bool {
+    !matches!(dtype, DType::F32 | DType::F64 | DType::F16 | DType::Bf16 | DType::Bool)
 }
 
 /// A convolution of floats: the engine's own one of integers ignores zero points.

@@ -10,7 +10,7 @@ use crate::proto::{NodeProto, TensorProto};
 use crate::read::{ChannelIndex, ImportError, MAX_RANK, ParamSource, Recipe};
 
 /// Most bytes of constants that are made where the file has only their shapes.
-const FILL_LIMIT: u64 = 1 << 30;
+const FILL_LIMIT: u64 = 1 << 28;
 /// Most channels with a scale of their own.
 const CHANNEL_LIMIT: u64 = 1 << 20;
 

@@ -298,7 +298,7 @@ impl Graph {
     ) {
         let Some((x, y)) = node.edge() else { return };
         let (value_types, prefix) = (around.value_types, around.prefix);
-        let part = |suffix: &str| format!("{prefix}{y}.{suffix}");
+        let part = |suffix: &str| format!("{prefix}{y}.guard.{suffix}");
         let float = i64::from(DType::F32.onnx());
         // The engine adds no bytes.
         if value_types.get(&x) == Some(&ValueType::Tensor(DType::I8)) && node.onnx_op() == "Cast" {
@@ -366,7 +366,7 @@ impl Graph {
         for arg in [1, 2] {
             for value in open.open_at(&by, arg) {
                 // The same may be open at several places.
-                let part = |suffix: &str| format!("{value}.{suffix}.{arg}.{by}");
+                let part = |suffix: &str| format!("{value}.guard.{suffix}.{arg}.{by}");
                 let chosen = match arg {
                     1 => condition.clone(),
                     _ => {
@@ -375,7 +375,7 @@ impl Graph {
                         not
                     }
                 };
-                let (outside, both) = (format!("{value}.outside"), part("chosen"));
+                let (outside, both) = (format!("{value}.guard.outside"), part("chosen"));
                 nodes.push(NodeProto::new("And", &both, &[&outside, &chosen], &[&both]));
                 let complaint = format!("{value}{COMPLAINT}, {arg} of {by}");
                 self.stop(node, (arg, &part("at")), &complaint, &both, value_types, nodes);
@@ -394,7 +394,7 @@ impl Graph {
         nodes: &mut Vec<NodeProto>,
     ) {
         let Some(x) = node.arg(arg).map(str::to_owned) else { return };
-        let part = |suffix: &str| format!("{y}.{suffix}");
+        let part = |suffix: &str| format!("{y}.guard.{suffix}");
         let float = i64::from(DType::F32.onnx());
         let none = part("none");
         self.set_constant(&none, DType::F32, &[], ParamSource::owned(vec![0; 4]));

@@ -1,12 +1,14 @@
-//! Refusal of operators that ask for vast tensors, and of loops that do not end or whose values grow vast: a file of a hundred
-//! bytes must not be able to exhaust memory or time while it is sealed.
+//! Refusal of operators that ask for vast tensors, of graphs that hold too much at a time or compute too much, and of loops that
+//! do not end or whose values grow vast: a file of a hundred bytes must not be able to exhaust memory or time while it is sealed.
 //!
 //! A number of elements follows each value through the graph, its branches and its loops: no more than there will be. A
 //! dimension that a query decides counts as one.
 
 mod growth;
 mod requested;
+mod values;
 mod windows;
+mod work;
 
 use std::collections::HashMap;
 
@@ -17,6 +19,8 @@ use super::shapes::{Shapes, keeps_shape};
 use crate::proto::{GraphProto, NodeProto, TensorProto};
 use crate::read::{ImportError, unsupported};
 use crate::scope;
+use values::Values;
+use work::{Held, MOST_HELD, MOST_WORK};
 
 /// Most elements that one operator may make; a tensor of 512 MiB as f32.
 const LIMIT: f64 = (1u64 << 27) as f64;
@@ -39,8 +43,8 @@ impl Graph {
     /// # Errors
     /// For the first that asks for more than the limit, by name.
     pub(super) fn refuse_oversized(&self, shapes: &Shapes) -> Result<(), ImportError> {
-        let mut sizes = Sizes::new(self, shapes);
-        self.nodes.iter().try_for_each(|node| sizes.node(node))
+        let outputs = self.outputs.iter().filter_map(|v| v.name.as_deref());
+        Sizes::new(self, shapes).in_order(&self.nodes, outputs)
     }
 
     /// As [`refuse_oversized`](Self::refuse_oversized), of one node all of whose inputs are constants.
@@ -57,12 +61,38 @@ struct Sizes<'a> {
     around: Vec<&'a GraphProto>,
     /// The least number of elements of each value that was made so far, of the graph and of each of these.
     counts: Vec<HashMap<String, f64>>,
+    /// Likewise, what is computed of dimensions.
+    computed: Vec<HashMap<String, Values>>,
     steps: u32,
+    /// Multiplications so far.
+    work: f64,
 }
 
 impl<'a> Sizes<'a> {
     fn new(graph: &'a Graph, shapes: &'a Shapes) -> Self {
-        Self { graph, shapes, around: Vec::new(), counts: vec![HashMap::new()], steps: STEPS }
+        let (counts, computed) = (vec![HashMap::new()], vec![HashMap::new()]);
+        Self { graph, shapes, around: Vec::new(), counts, computed, steps: STEPS, work: 0.0 }
+    }
+
+    /// Nodes that run one after the other, of whose values `kept` are needed to the end.
+    fn in_order<'n>(
+        &mut self,
+        nodes: &'a [NodeProto],
+        kept: impl Iterator<Item = &'n str>,
+    ) -> Result<(), ImportError> {
+        let mut held = Held::new(nodes, kept);
+        for (i, node) in nodes.iter().enumerate() {
+            self.node(node)?;
+            let outputs = node.output.iter().filter(|y| !y.is_empty());
+            let made: Vec<_> = outputs.map(|y| (y.as_str(), self.count(y))).collect();
+            refuse_if(
+                held.while_running(&made) > MOST_HELD,
+                "more than 2^28 elements that are held at a time",
+                node,
+            )?;
+            held.after(i, node);
+        }
+        Ok(())
     }
 
     fn node(&mut self, node: &'a NodeProto) -> Result<(), ImportError> {
@@ -95,9 +125,17 @@ impl<'a> Sizes<'a> {
             }
             count = given.get(i).copied().unwrap_or(1.0).max(count);
             refuse_if(exceeds_limit(count), "a tensor of more than 2^27 elements", node)?;
+            if i == 0 {
+                self.work += self.multiplications(node, count);
+            }
             self.insert(output, count);
         }
-        Ok(())
+        if let (Some(output), Some(values)) = (node.output.first(), self.computed(node)?)
+            && let Some(computed) = self.computed.last_mut()
+        {
+            computed.insert(output.clone(), values);
+        }
+        refuse_if(self.work > MOST_WORK, "more than 2^42 multiplications for a query", node)
     }
 
     /// The number of elements of each output of branches: the least.
@@ -117,6 +155,7 @@ impl<'a> Sizes<'a> {
     fn body(&mut self, body: &'a GraphProto, given: &[f64]) -> Result<Vec<f64>, ImportError> {
         self.around.push(body);
         self.counts.push(HashMap::new());
+        self.computed.push(HashMap::new());
         for (i, value) in body.input.iter().enumerate() {
             let name = value.name.as_deref().unwrap_or_default();
             self.insert(name, given.get(i).copied().unwrap_or(1.0));
@@ -125,11 +164,13 @@ impl<'a> Sizes<'a> {
             let count = tensor.sizes().iter().map(|d| *d as f64).product();
             self.insert(tensor.name.as_deref().unwrap_or_default(), count);
         }
-        let all = body.node.iter().try_for_each(|node| self.node(node));
+        let outputs = body.output.iter().filter_map(|v| v.name.as_deref());
+        let all = self.in_order(&body.node, outputs);
         let of = |name: &Option<String>| name.as_deref().map_or(1.0, |name| self.count(name));
         let made = body.output.iter().map(|value| of(&value.name)).collect();
         self.around.pop();
         self.counts.pop();
+        self.computed.pop();
         all.map(|()| made)
     }
 
@@ -183,8 +224,18 @@ impl<'a> Sizes<'a> {
         inner.or_else(|| self.graph.constant(Some(name)))
     }
 
-    /// The values of a small constant of integers or floats.
+    /// Numbers that constants or dimensions tell; where a dimension is open, no more than there will be.
     fn numbers(&self, name: Option<&str>) -> Result<Option<Vec<f64>>, ImportError> {
+        Ok(self.values(name)?.map(|v| v.numbers))
+    }
+
+    /// Numbers that are told exactly.
+    fn exact(&self, name: Option<&str>) -> Result<Option<Vec<f64>>, ImportError> {
+        Ok(self.values(name)?.filter(|v| v.exact).map(|v| v.numbers))
+    }
+
+    /// The values of a small constant of integers or floats.
+    fn constants_of(&self, name: Option<&str>) -> Result<Option<Vec<f64>>, ImportError> {
         let Some(tensor) = name.and_then(|name| self.constant(name)) else { return Ok(None) };
         if let Some(ints) = self.graph.ints_of(tensor)? {
             return Ok(Some(ints.into_iter().map(|v| v as f64).collect()));

@@ -1,8 +1,9 @@
 //! A NaN stays a NaN: of it, `Relu` and `Clip` give a bound in the engine, and ONNX's functions give it on.
 //!
 //! They are written otherwise where it can come to them: from an input that no linear operator reads before (one that does refuses
-//! it), or from an operator that gives it for numbers or infinities, as a logarithm does, or a softmax of a row that is masked
-//! throughout. What leaves the range of single precision on its way is not followed.
+//! it), from a parameter that holds one, or an infinity, as those of a training that diverged do, or from an operator that gives it
+//! for numbers or infinities, as a logarithm does, or a softmax of a row that is masked throughout. What leaves the range of single
+//! precision on its way is not followed.
 
 use std::collections::HashMap;
 
@@ -10,8 +11,8 @@ use deepring::DType;
 
 use super::graph::Graph;
 use super::value_types::{self, ValueType};
-use crate::proto::NodeProto;
-use crate::read::ParamSource;
+use crate::proto::{NodeProto, TensorProto};
+use crate::read::{ImportError, ParamSource};
 use crate::scope;
 
 /// Where what is no number comes from.
@@ -23,12 +24,44 @@ enum From {
 
 impl Graph {
     /// Writes these operators otherwise; nodes must be in order.
-    pub(super) fn keep_no_numbers(&mut self) {
+    ///
+    /// # Errors
+    /// If a parameter cannot be read.
+    pub(super) fn keep_no_numbers(&mut self) -> Result<(), ImportError> {
         let value_types = value_types::infer(self);
         let inputs = self.inputs.iter().filter_map(|v| Some((v.name.clone()?, From::Input)));
-        let inputs = inputs.collect();
+        let mut any: HashMap<String, From> = inputs.collect();
+        for (name, tensor) in &self.constants {
+            if self.leaves_numbers(tensor)? {
+                any.insert(name.clone(), From::Operator);
+            }
+        }
         let nodes = std::mem::take(&mut self.nodes);
-        self.nodes = self.keeping(nodes, &value_types, Some(inputs));
+        self.nodes = self.keeping(nodes, &value_types, Some(any));
+        Ok(())
+    }
+
+    /// Returns whether a constant holds an infinity, or what is no number: all bits of an exponent are set.
+    fn leaves_numbers(&self, tensor: &TensorProto) -> Result<bool, ImportError> {
+        let (Some(dtype), Some(source)) = (tensor.dtype(), self.source(tensor)) else {
+            return Ok(false);
+        };
+        let any = |exponent: u64| {
+            let width = dtype.size();
+            source.any_chunk(width, |element| {
+                let mut bits = [0; 8];
+                let (low, _) = bits.split_at_mut(width.min(8));
+                low.copy_from_slice(element);
+                u64::from_le_bytes(bits) & exponent == exponent
+            })
+        };
+        match dtype {
+            DType::F32 => any(0x7f80_0000),
+            DType::F64 => any(0x7ff0_0000_0000_0000),
+            DType::F16 => any(0x7c00),
+            DType::Bf16 => any(0x7f80),
+            _ => Ok(false),
+        }
     }
 
     /// `any` are the values that may be no numbers, and wherefrom; all may inside branches and loops.

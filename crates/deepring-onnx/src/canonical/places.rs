@@ -66,17 +66,7 @@ fn reversed_first(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Option<Node
     }
     let part = |suffix: &str| format!("{y}.{suffix}");
     let arg = |node: &NodeProto, i: usize| node.arg(i).map(str::to_owned).unwrap_or_default();
-    let int = i64::from(DType::I64.onnx());
-    let ends = match ints(upgrade, node.arg(2)) {
-        Some(ends) => {
-            let near: Vec<i64> = ends.iter().map(|e| *e.clamp(&-FAR, &FAR)).collect();
-            upgrade.ints(&part("ends"), &near)
-        }
-        None => {
-            upgrade.push("Cast", &[&arg(&node, 2)], &part("ends")).set_int("to", int);
-            part("ends")
-        }
-    };
+    let Some(ends) = near(upgrade, node.arg(2), &part("ends")) else { return Some(node) };
     let [none, last, first_end, last_end, one] =
         [("nothing", 0), ("ending", -1), ("before", -FAR), ("beyond", FAR), ("single", 1)]
             .map(|(name, value)| upgrade.ints(&part(name), &[value]));
@@ -178,27 +168,28 @@ fn starts_within(upgrade: &mut Upgrade<'_>, node: &mut NodeProto) -> bool {
     true
 }
 
+/// Places of a constant, or of a query, that are no further off than any axis reaches, as 64-bit integers.
+fn near(upgrade: &mut Upgrade<'_>, places: Option<&str>, wish: &str) -> Option<String> {
+    if let Some(places) = ints(upgrade, places) {
+        let near: Vec<i64> = places.iter().map(|at| *at.clamp(&-FAR, &FAR)).collect();
+        return Some(upgrade.ints(wish, &near));
+    }
+    let part = |suffix: &str| format!("{wish}_{suffix}");
+    let (least, most) =
+        (upgrade.ints(&part("least"), &[-FAR]), upgrade.ints(&part("most"), &[FAR]));
+    let int = i64::from(DType::I64.onnx());
+    upgrade.push("Cast", &[places?], &part("wide")).set_int("to", int);
+    upgrade.push("Max", &[&part("wide"), &least], &part("above"));
+    upgrade.push("Min", &[&part("above"), &most], wish);
+    Some(wish.to_owned())
+}
+
 /// As [`starts_within`], of dimensions that a query gives: an empty axis is stepped through forwards.
 fn start_within(upgrade: &mut Upgrade<'_>, node: &mut NodeProto) {
     let arg = |i: usize| node.arg(i).map(str::to_owned);
     let (Some((x, y)), Some(steps)) = (node.edge(), arg(4)) else { return };
     let part = |suffix: &str| format!("{y}.{suffix}");
-    let starts = match (ints(upgrade, node.arg(1)), arg(1)) {
-        (Some(starts), _) => {
-            let near: Vec<i64> = starts.iter().map(|s| *s.clamp(&-FAR, &FAR)).collect();
-            upgrade.ints(&part("starts"), &near)
-        }
-        (None, Some(starts)) => {
-            let (least, most) =
-                (upgrade.ints(&part("least"), &[-FAR]), upgrade.ints(&part("most"), &[FAR]));
-            let int = i64::from(DType::I64.onnx());
-            upgrade.push("Cast", &[&starts], &part("starts_wide")).set_int("to", int);
-            upgrade.push("Max", &[&part("starts_wide"), &least], &part("starts_above"));
-            upgrade.push("Min", &[&part("starts_above"), &most], &part("starts"));
-            part("starts")
-        }
-        (None, None) => return,
-    };
+    let Some(starts) = near(upgrade, node.arg(1), &part("starts")) else { return };
     let (none, one) = (upgrade.ints(&part("none"), &[0]), upgrade.ints(&part("one"), &[1]));
     upgrade.push("Shape", &[&x], &part("shape"));
     match node.arg(3) {
@@ -295,7 +286,15 @@ pub(super) fn pad(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
         .map(|(axis, (before, after))| (if axis < 0 { axis + rank } else { axis }, *before, *after))
         .filter(|(_, before, after)| (*before, *after) != (0, 0))
         .collect();
-    if padded.iter().all(|(axis, before, after)| *axis >= rank - 2 && *before >= 0 && *after >= 0) {
+    // Reflected more than once, the engine takes what lies elsewhere.
+    let once = |axis: i64, pad: i64| {
+        let size = usize::try_from(axis).ok().and_then(|axis| dims.get(axis));
+        mode != "reflect" || !matches!(size, Some(Dim::Fixed(n)) if pad.unsigned_abs() >= *n)
+    };
+    if padded.iter().all(|(axis, before, after)| {
+        let within = |pad: i64| pad >= 0 && once(*axis, pad);
+        *axis >= rank - 2 && within(*before) && within(*after)
+    }) {
         return Ok(Some(node));
     }
     let mut from = x;

@@ -159,6 +159,30 @@ impl ParamSource {
         }
     }
 
+    /// Returns whether any element of `width` bytes is one that `is` says; of a file, in pieces of bounded size.
+    pub(crate) fn any_chunk(
+        &self,
+        width: usize,
+        is: impl Fn(&[u8]) -> bool + Sync,
+    ) -> Result<bool, ImportError> {
+        let any = |bytes: &[u8]| bytes.chunks_exact(width.max(1)).any(&is);
+        let Inner::File { file, offset, len } = &self.0 else {
+            return match &self.0 {
+                Inner::Owned(bytes) => Ok(any(bytes)),
+                _ => Ok(any(&self.read()?)),
+            };
+        };
+        let pieces = (*len).div_ceil(PIECE_LEN as u64);
+        let found = (0..pieces).into_par_iter().map(|i| {
+            let start = i * PIECE_LEN as u64;
+            let piece = (len - start).min(PIECE_LEN as u64);
+            let mut bytes = vec![0; usize::try_from(piece).unwrap_or(PIECE_LEN)];
+            file.read_exact_at(offset + start, &mut bytes)?;
+            Ok::<_, ImportError>(any(&bytes))
+        });
+        found.try_reduce(|| false, |a, b| Ok(a || b))
+    }
+
     pub(crate) fn read(&self) -> Result<Vec<u8>, ImportError> {
         let len = usize::try_from(self.len()).map_err(|_| ImportError::TooLarge {
             what: "bytes of a tensor",

@@ -38,7 +38,7 @@ impl Graph {
     /// Gives a cast what is left of its input in 16 bits. `named` names what is added.
     pub(super) fn wrap(&mut self, node: &mut NodeProto, named: &str, nodes: &mut Vec<NodeProto>) {
         let Some(x) = node.arg(0).map(str::to_owned) else { return };
-        let part = |suffix: &str| format!("{named}.{suffix}");
+        let part = |suffix: &str| format!("{named}.wrap.{suffix}");
         let mut number = |name: &str, value: i64| {
             let name = part(name);
             let bytes = ParamSource::owned(value.to_le_bytes().to_vec());

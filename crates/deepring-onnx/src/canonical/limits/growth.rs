@@ -1,5 +1,6 @@
 //! Loops: whether anything ends them, and how large what they carry becomes.
 
+use super::work::MOST_WORK;
 use super::{LIMIT, Sizes, exceeds_limit, refuse_if};
 use crate::proto::{GraphProto, NodeProto};
 use crate::read::ImportError;
@@ -17,7 +18,7 @@ impl<'a> Sizes<'a> {
         let Some(body) = node.attr("body").and_then(|a| a.g.as_deref()) else {
             return Ok(Vec::new());
         };
-        let stated = self.numbers(node.arg(0))?.and_then(|v| v.first().copied());
+        let stated = self.exact(node.arg(0))?.and_then(|v| v.first().copied());
         let counted = self.only_counted(body);
         // Of a number that a query gives, any.
         let endless = match node.arg(0) {
@@ -29,15 +30,21 @@ impl<'a> Sizes<'a> {
         let given: Vec<f64> = node.input.iter().skip(2).map(|x| self.count(x)).collect();
         let (mut carried, mut grown) = (given.clone(), vec![0.0; given.len()]);
         let (mut each, mut turn) = (Vec::new(), 0.0);
+        let (start, mut first, mut last) = (self.work, 0.0, 0.0);
         while turn < turns.min(FOLLOWED) {
+            let before = self.work;
             let inputs: Vec<f64> = [1.0, 1.0].iter().chain(&carried).copied().collect();
             let made = match self.body(body, &inputs) {
                 // What its first turn does is refused of itself, and what is too much to be followed for that.
-                Err(_) if turn > 0.0 && self.steps > 0 => {
+                Err(_) if turn > 0.0 && self.steps > 0 && self.work <= MOST_WORK => {
                     return refuse_if(true, GROWS, node).map(|()| Vec::new());
                 }
                 made => made?,
             };
+            last = self.work - before;
+            if turn == 0.0 {
+                first = last;
+            }
             turn += 1.0;
             let next: Vec<f64> = made.iter().skip(1).take(carried.len()).copied().collect();
             each = made.get(1 + carried.len()..).unwrap_or_default().to_vec();
@@ -50,6 +57,9 @@ impl<'a> Sizes<'a> {
         }
         // What is added in each turn is added in each that is left.
         let left = if counted && turns.is_finite() { turns - turn } else { 0.0 };
+        let all = self.work + last * left;
+        // One that may end before is sure of its first turn, if of any.
+        self.work = if counted && turns.is_finite() { all } else { start + first };
         let end = carried.iter().zip(&grown).map(|(c, g)| c + g * left);
         refuse_if(end.clone().any(exceeds_limit), GROWS, node)?;
         let lists = each.iter().map(|n| if counted && turns.is_finite() { n * turns } else { 0.0 });

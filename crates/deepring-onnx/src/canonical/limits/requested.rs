@@ -29,7 +29,7 @@ impl Sizes<'_> {
                 }
             }
             "Range" => {
-                let [start, limit, step] = [0, 1, 2].map(|i| self.numbers(node.arg(i)));
+                let [start, limit, step] = [0, 1, 2].map(|i| self.exact(node.arg(i)));
                 let one = |v: Option<Vec<f64>>| v.and_then(|v| v.first().copied());
                 match (one(start?), one(limit?), one(step?)) {
                     (Some(start), Some(limit), Some(step)) => {

@@ -1,0 +1,126 @@
+//! How much a query computes, and how much of what it makes is held at a time.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Sizes;
+use crate::proto::NodeProto;
+use crate::scope;
+
+/// Most that a query may compute, in multiplications: a minute or two on two cores. The largest published networks of vision take
+/// 2^39 for a picture.
+pub(super) const MOST_WORK: f64 = (1u64 << 42) as f64;
+/// What a node costs inside of a loop, however small it is, in multiplications.
+const NODE: f64 = (1u64 << 14) as f64;
+/// Most elements of values that are held at a time; as f32, 1 GiB.
+pub(super) const MOST_HELD: f64 = (1u64 << 28) as f64;
+
+impl Sizes<'_> {
+    /// The multiplications of a node, or what takes as long, given the number of elements that it makes; at least.
+    pub(super) fn multiplications(&self, node: &NodeProto, made: f64) -> f64 {
+        let dims = |arg: usize| self.dims(node.arg(arg)).unwrap_or_default();
+        let count = |arg: usize| node.arg(arg).map_or(1.0, |x| self.count(x));
+        let last = |arg: usize| dims(arg).last().copied().unwrap_or(1.0).max(1.0);
+        let each = match node.onnx_op() {
+            "MatMul" | "MatMulInteger" | "QLinearMatMul" => made * last(0),
+            "Gemm" => {
+                let x = dims(0);
+                let inner = if node.attr_int("transA") == Some(1) { x.first() } else { x.get(1) };
+                made * inner.copied().unwrap_or(1.0)
+            }
+            // Each element of the result, or of what is given, meets one filter.
+            "Conv" | "ConvInteger" => made * filter(&dims(1)),
+            "QLinearConv" => made * filter(&dims(3)),
+            "ConvTranspose" => count(0) * filter(&dims(1)),
+            "LSTM" | "GRU" | "RNN" => count(0) / last(0) * (count(1) + count(2)),
+            "Einsum" => self.contracted(node),
+            _ => made,
+        };
+        if self.around.is_empty() { each } else { each.max(NODE) }
+    }
+
+    /// All letters of an equation at once; no more than two operands' are multiplied at a time.
+    fn contracted(&self, node: &NodeProto) -> f64 {
+        let Some(equation) = node.attr_str("equation") else { return 1.0 };
+        let terms = equation.split("->").next().unwrap_or_default();
+        let mut sizes: HashMap<char, f64> = HashMap::new();
+        for (i, term) in terms.split(',').enumerate() {
+            let Some(dims) = self.dims(node.arg(i)) else { continue };
+            let letters: Vec<char> = term.chars().filter(|c| c.is_alphabetic()).collect();
+            if letters.len() != dims.len() {
+                continue;
+            }
+            for (letter, dim) in letters.into_iter().zip(dims) {
+                let size = sizes.entry(letter).or_insert(1.0);
+                *size = size.max(dim);
+            }
+        }
+        match terms.split(',').count() {
+            0..=2 => sizes.values().product(),
+            _ => 1.0,
+        }
+    }
+}
+
+fn filter(dims: &[f64]) -> f64 {
+    dims.iter().skip(1).product()
+}
+
+/// What is held while nodes run one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// After which node a value is not needed any more.
+    last: HashMap<String, usize>,
+    kept: HashSet<String>,
+    now: HashMap<String, f64>,
+    sum: f64,
+}
+
+impl Held {
+    /// Of these nodes; `kept` are needed to the end.
+    pub(super) fn new<'n>(nodes: &[NodeProto], kept: impl Iterator<Item = &'n str>) -> Self {
+        let mut last = HashMap::new();
+        for (i, node) in nodes.iter().enumerate() {
+            last.extend(scope::needs(node).into_iter().map(|name| (name, i)));
+        }
+        Self { last, kept: kept.map(str::to_owned).collect(), ..Self::default() }
+    }
+
+    /// The number of elements that are held while node `index` runs, whose outputs have so many.
+    pub(super) fn while_running(&mut self, made: &[(&str, f64)]) -> f64 {
+        for (name, count) in made {
+            self.sum += count;
+            self.now.insert((*name).to_owned(), *count);
+        }
+        self.sum
+    }
+
+    /// Node `index` is done: drops what no later one needs.
+    pub(super) fn after(&mut self, index: usize, node: &NodeProto) {
+        let names = scope::needs(node).into_iter().chain(node.output.iter().cloned());
+        for name in names {
+            let needed = self.last.get(&name).is_some_and(|last| *last > index);
+            if !needed && !self.kept.contains(&name) {
+                self.sum -= self.now.remove(&name).unwrap_or(0.0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_later_node_needs_is_dropped() {
+        let node = |inputs: &[&str], output: &str| NodeProto::new("Add", output, inputs, &[output]);
+        let nodes = [node(&["x", "x"], "a"), node(&["a", "x"], "b"), node(&["b", "a"], "c")];
+        let mut held = Held::new(&nodes, ["c"].into_iter());
+        let mut most = Vec::new();
+        for (i, node) in nodes.iter().enumerate() {
+            most.push(held.while_running(&[(&node.output[0], 10.0)]));
+            held.after(i, node);
+        }
+        assert_eq!(most, [10.0, 20.0, 30.0]);
+        assert_eq!(held.sum, 10.0);
+    }
+}
