@@ -94,14 +94,14 @@ pub trait Defence: Send + Sync + Debug {
     /// Bytes that must be kept where the attacker cannot write: reference values and keys.
     fn stored_bytes(&self) -> usize;
 
-    /// One check, as before one inference. `random` is what a check draws afresh.
+    /// One check, as before one inference. `draw` returns a number in 0 to 1, drawn afresh at each call.
     ///
     /// It never fails: a network in which a covered tensor is missing, or has another size, raises an alarm.
     fn check(
         &self,
         network: &Network,
         moment: Moment,
-        random: &mut fastrand::Rng,
+        draw: &mut dyn FnMut() -> f64,
     ) -> DefenceVerdict;
 
     /// The defence's recovery after an alarm; most have nothing, and leave the network as it is.

@@ -270,7 +270,7 @@ impl From<ReceiptError> for CliError {
                 }
             }
             ReceiptError::Malformed(_) => {
-                let finding = Finding::tampered(deepring::Section::File, &message);
+                let finding = Finding::tampered(deepring::block::Section::File, &message);
                 Self::refused(message, vec![finding])
             }
             _ => failed(message),

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use deepring::block::Section;
 use deepring::files::{ResolvedPath, Turn};
 use deepring::keys::KeyFileError;
 use deepring::trust::{OwnedRing, TrustError};
 use deepring::{
-    AuthenticRing, Finding, Host, Owner, PublicKey, Report, RingError, SecretKey, Section, Trust,
+    AuthenticRing, Finding, Host, Owner, PublicKey, Report, RingError, SecretKey, Trust,
     TrustStore, UnverifiedRing, VerifiedRing,
 };
 use deepring_ledger::Ledger;

@@ -5,6 +5,7 @@ pub(crate) mod chunks;
 pub(crate) mod header;
 mod part;
 
+pub use crate::finding::Section;
 pub use crate::open::{ChunkObserver, DecryptedChunk, OpenError};
 pub use crate::ring::DecryptedBlock;
 pub use deepring_memory::Protection;

@@ -151,7 +151,7 @@ pub use trust::{Trust, TrustStore};
 // Rings.
 pub use block::{Header, Part, PartKind};
 pub use crypto::Digest;
-pub use finding::{Finding, Report, Section, Verdict};
+pub use finding::{Finding, Report, Verdict};
 pub use manifest::Manifest;
 pub use open::OpeningKey;
 pub use ring::{AuthenticRing, OpenedBlock, RingError, UnverifiedRing, VerifiedRing};

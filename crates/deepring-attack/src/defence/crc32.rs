@@ -36,7 +36,7 @@ impl Defence for Crc32 {
         4 * self.kept.len()
     }
 
-    fn check(&self, network: &Network, _: Moment, _: &mut fastrand::Rng) -> DefenceVerdict {
+    fn check(&self, network: &Network, _: Moment, _: &mut dyn FnMut() -> f64) -> DefenceVerdict {
         let same = |kept: &Kept| {
             network.tensor(&kept.tensor).is_ok_and(|t| crc32fast::hash(t.bytes()) == kept.crc)
         };

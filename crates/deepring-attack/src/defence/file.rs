@@ -30,7 +30,12 @@ impl Defence for FileDigest {
     }
 
     /// An edit in memory leaves the file as it was, and the file is all that is looked at.
-    fn check(&self, network: &Network, moment: Moment, _: &mut fastrand::Rng) -> DefenceVerdict {
+    fn check(
+        &self,
+        network: &Network,
+        moment: Moment,
+        _: &mut dyn FnMut() -> f64,
+    ) -> DefenceVerdict {
         match moment {
             Moment::AtRest if digest(network) != self.digest => DefenceVerdict::alarm(),
             Moment::AtRest | Moment::Live => DefenceVerdict::silent(),

@@ -85,7 +85,7 @@ impl Defence for Hashtag {
         self.tensors.len() + self.table.len() + 8
     }
 
-    fn check(&self, network: &Network, _: Moment, _: &mut fastrand::Rng) -> DefenceVerdict {
+    fn check(&self, network: &Network, _: Moment, _: &mut dyn FnMut() -> f64) -> DefenceVerdict {
         let same = |guarded: &Guarded| {
             network.tensor(&guarded.name).is_ok_and(|t| {
                 t.len() == guarded.order.len()

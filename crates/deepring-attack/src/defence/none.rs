@@ -15,7 +15,7 @@ impl Defence for Nothing {
         0
     }
 
-    fn check(&self, _: &Network, _: Moment, _: &mut fastrand::Rng) -> DefenceVerdict {
+    fn check(&self, _: &Network, _: Moment, _: &mut dyn FnMut() -> f64) -> DefenceVerdict {
         DefenceVerdict::silent()
     }
 }

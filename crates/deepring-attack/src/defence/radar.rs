@@ -111,7 +111,7 @@ impl Defence for Radar {
         self.tensors.iter().map(of).sum()
     }
 
-    fn check(&self, network: &Network, _: Moment, _: &mut fastrand::Rng) -> DefenceVerdict {
+    fn check(&self, network: &Network, _: Moment, _: &mut dyn FnMut() -> f64) -> DefenceVerdict {
         DefenceVerdict::at(self.tensors.iter().flat_map(|t| t.differing(network)).collect())
     }
 

@@ -51,14 +51,14 @@ impl Defence for SpotCheck {
         self.tensors.iter().map(|t| t.digests.len() * blake3::OUT_LEN).sum()
     }
 
-    fn check(&self, network: &Network, _: Moment, random: &mut fastrand::Rng) -> DefenceVerdict {
+    fn check(&self, network: &Network, _: Moment, draw: &mut dyn FnMut() -> f64) -> DefenceVerdict {
         let mut located = Vec::new();
         for guarded in &self.tensors {
             let bytes = network.tensor(&guarded.name).map(|t| t.bytes()).unwrap_or_default();
             let mut chunks = bytes.chunks(CHUNK);
             for (at, digest) in guarded.digests.iter().enumerate() {
                 let chunk = chunks.next();
-                if random.f64() < self.share && chunk.map(blake3::hash) != Some(*digest) {
+                if draw() < self.share && chunk.map(blake3::hash) != Some(*digest) {
                     let tensor = guarded.name.clone();
                     located.push(Located { tensor, range: guarded.range(at) });
                 }

@@ -11,6 +11,12 @@ fn zoo() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../zoo")
 }
 
+/// What a check draws, by a seed.
+pub(super) fn seeded(seed: u64) -> impl FnMut() -> f64 {
+    let mut random = fastrand::Rng::with_seed(seed);
+    move || random.f64()
+}
+
 pub(super) fn lenet() -> Network {
     Network::read(&zoo().join("fashion-lenet5.onnx")).unwrap()
 }
@@ -80,7 +86,7 @@ fn detects(
     moment: Moment,
 ) -> bool {
     let random = &mut fastrand::Rng::with_seed(options.seed);
-    protect(kind, clean, options).check(attacked, moment, random).detected
+    protect(kind, clean, options).check(attacked, moment, &mut || random.f64()).detected
 }
 
 #[test]
@@ -93,7 +99,10 @@ fn every_defence_is_silent_on_the_clean_network() {
                 let random = &mut fastrand::Rng::with_seed(seed);
                 let moment = |i| if i % 2 == 0 { Moment::AtRest } else { Moment::Live };
                 for i in 0..50 {
-                    assert_eq!(defence.check(&clean, moment(i), random), DefenceVerdict::silent());
+                    assert_eq!(
+                        defence.check(&clean, moment(i), &mut || random.f64()),
+                        DefenceVerdict::silent()
+                    );
                 }
             }
         }
@@ -124,8 +133,7 @@ fn every_covered_tensor_is_seen_and_named() {
                         if floats[at] > 0.0 { -1.0 } else { 1.0 } * largest * 128.0 / 127.0;
                     attacked.set_floats(name, &floats).unwrap();
                 }
-                let verdict =
-                    defence.check(&attacked, Moment::Live, &mut fastrand::Rng::with_seed(0));
+                let verdict = defence.check(&attacked, Moment::Live, &mut seeded(0));
                 assert!(verdict.detected, "{kind} {name}");
                 assert!(verdict.located.iter().all(|l| l.tensor == *name));
                 assert!(verdict.located.iter().any(|l| l.range.contains(&at)));
@@ -181,9 +189,9 @@ fn a_pearson_hash_sees_every_single_byte_and_misses_one_of_256_edits_of_two() {
         let options = DefenceOptions { seed, layers: 1, ..DefenceOptions::default() };
         let defence = protect(DefenceKind::Hashtag, &clean, &options);
         let one = flipped(&clean, "conv1.weight", random.usize(..300), 1 << random.u8(..8));
-        assert!(defence.check(&one, Moment::Live, random).detected);
+        assert!(defence.check(&one, Moment::Live, &mut || random.f64()).detected);
         let two = flipped(&flipped(&clean, "conv1.weight", 17, 0x80), "conv1.weight", 230, 0x80);
-        missed += usize::from(!defence.check(&two, Moment::Live, random).detected);
+        missed += usize::from(!defence.check(&two, Moment::Live, &mut || random.f64()).detected);
     }
     let (low, high) = wilson(missed, trials as usize);
     assert!(low <= 1.0 / 256.0 && 1.0 / 256.0 <= high, "{missed} of {trials}");
@@ -197,7 +205,7 @@ fn a_spot_check_finds_one_chunk_with_the_probability_of_its_share() {
         (flipped(&clean, "fc1.weight", 5000, 1), &mut fastrand::Rng::with_seed(4));
     let mut found = 0;
     for _ in 0..1000 {
-        let verdict = defence.check(&attacked, Moment::Live, random);
+        let verdict = defence.check(&attacked, Moment::Live, &mut || random.f64());
         if verdict.detected {
             assert_eq!(
                 verdict.located,

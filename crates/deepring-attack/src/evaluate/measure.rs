@@ -96,9 +96,9 @@ fn ring_result(
     test: &Evaluator,
 ) -> Result<BaselineResult, EvaluateError> {
     let began = Instant::now();
-    let at_rest = baseline.check(network, Moment::AtRest, random);
+    let at_rest = baseline.check(network, Moment::AtRest, &mut || random.f64());
     let ms = began.elapsed().as_secs_f64() * 1e3;
-    let live = baseline.check(network, Moment::Live, random);
+    let live = baseline.check(network, Moment::Live, &mut || random.f64());
     let seen = if live.detected { &live } else { &at_rest };
     let mut restored = network.clone();
     baseline.recover(&mut restored, seen);

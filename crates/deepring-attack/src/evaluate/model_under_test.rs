@@ -193,10 +193,12 @@ impl EvalContext<'_> {
         };
         let mut check = || {
             let at_rest = timed(|| {
-                Ok::<_, EvaluateError>(baseline.check(network, Moment::AtRest, &mut random))
+                Ok::<_, EvaluateError>(
+                    baseline.check(network, Moment::AtRest, &mut || random.f64()),
+                )
             });
             let (took, verdict) = at_rest?;
-            let live = baseline.check(network, Moment::Live, &mut random);
+            let live = baseline.check(network, Moment::Live, &mut || random.f64());
             alarms += usize::from(verdict.detected || live.detected);
             Ok(took)
         };
@@ -220,7 +222,7 @@ impl EvalContext<'_> {
                 return Ok::<_, EvaluateError>(None);
             };
             let mut random = fastrand::Rng::with_seed(*seed);
-            let verdict = baseline.check(&evasion.network, evasion.moment, &mut random);
+            let verdict = baseline.check(&evasion.network, evasion.moment, &mut || random.f64());
             let accuracy = test.evaluate(&evasion.network).map_or(0.0, |a| a.accuracy());
             Ok(Some((evasion.what, verdict.detected, accuracy)))
         })?;

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use deepring::{Finding, Section};
+use deepring::Finding;
+use deepring::block::Section;
 use deepring_ledger::{Entry, Ledger, LedgerError};
 use serde::Serialize;
 use thiserror::Error;

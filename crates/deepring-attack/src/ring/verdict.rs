@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use deepring::block::Section;
 use deepring::receipt::{ReceiptError, tensors_digest};
 use deepring::{
-    AuthenticRing, Decision, Finding, Report, RingError, Section, Trust, UnverifiedRing, Verdict,
+    AuthenticRing, Decision, Finding, Report, RingError, Trust, UnverifiedRing, Verdict,
 };
 use serde::Serialize;
 

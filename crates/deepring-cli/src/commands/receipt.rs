@@ -7,9 +7,10 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+use deepring::block::Section;
 use deepring::receipt::tensors_digest;
 use deepring::trust::OwnedRing;
-use deepring::{AuthenticRing, Decision, Digest, Finding, Section, VerifiedDecision};
+use deepring::{AuthenticRing, Decision, Digest, Finding, VerifiedDecision};
 use serde_json::{Value, json};
 
 use crate::cli::{ReceiptCommand, ReceiptVerify};

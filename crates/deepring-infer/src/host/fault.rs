@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use deepring::{Finding, Header, OpeningKey, Section};
+use deepring::block::Section;
+use deepring::{Finding, Header, OpeningKey};
 
 use super::CHANGED_IN_MEMORY;
 use super::block::LoadedBlock;

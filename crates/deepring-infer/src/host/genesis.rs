@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use deepring::block::OpenError;
-use deepring::{AuthenticRing, Finding, Header, Host, Manifest, OpenedBlock, SecretKey, Section};
+use deepring::block::Section;
+use deepring::{AuthenticRing, Finding, Header, Host, Manifest, OpenedBlock, SecretKey};
 use deepring_memory::Region;
 
 use super::CHANGED_IN_MEMORY;

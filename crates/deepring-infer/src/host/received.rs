@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use deepring::block::Section;
 use deepring::receipt::Delivered;
-use deepring::{Finding, Header, Section, TensorValue};
+use deepring::{Finding, Header, TensorValue};
 
 use super::block::ReceivedError;
 use super::{RingHost, digest_of};

@@ -1,6 +1,7 @@
 //! Every single bit of a ring file, flipped: refused, and the right place named.
 
-use deepring::{PartKind, Section, Verdict};
+use deepring::block::Section;
+use deepring::{PartKind, Verdict};
 use rayon::prelude::*;
 
 use crate::small_ring::{Places, chunks_of, f32_spec, owner, plan, refused, seal, small_ring};

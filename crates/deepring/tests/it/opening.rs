@@ -1,7 +1,8 @@
 //! Opening blocks: the wrong key, the wrong buffer, and content that is not what was sealed.
 
 use deepring::block::OpenError;
-use deepring::{Host, OpeningKey, SecretKey, Section, VerifiedRing};
+use deepring::block::Section;
+use deepring::{Host, OpeningKey, SecretKey, VerifiedRing};
 
 use crate::forge::RawRing;
 use crate::small_ring::{OWNER_SEED, host_a, host_b, host_c, intact, owner, small_ring, stranger};

@@ -10,7 +10,7 @@ fn seen(
     moment: Moment,
 ) -> bool {
     let random = &mut fastrand::Rng::with_seed(options.seed);
-    protect(kind, clean, options).check(&evasion.network, moment, random).detected
+    protect(kind, clean, options).check(&evasion.network, moment, &mut || random.f64()).detected
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_spot_check_is_evaded_by_one_element_with_the_rest_of_its_share() {
     let defence = protect(DefenceKind::SpotCheck, &clean, &options);
     let random = &mut fastrand::Rng::with_seed(7);
     let found = (0..400)
-        .filter(|_| defence.check(&evasion.network, evasion.moment, random).detected)
+        .filter(|_| defence.check(&evasion.network, evasion.moment, &mut || random.f64()).detected)
         .count();
     let (low, high) = wilson(found, 400);
     assert!(low <= 0.25 && 0.25 <= high, "{found} of 400");

@@ -1,7 +1,7 @@
 use deepring_onnx::proto::TensorProto;
 
 use super::*;
-use crate::defence::tests::{int8, lenet};
+use crate::defence::tests::{int8, lenet, seeded};
 use crate::defence::{protect, wilson};
 use crate::network::Layer;
 
@@ -42,7 +42,7 @@ fn detected(network: &Network, group: usize, bit: u32, count: usize, trials: u64
         let mut attacked = network.clone();
         let places = random.choose_multiple(0..weights(network), count);
         let flipped = flip(&mut attacked, &places, bit);
-        let verdict = defence.check(&attacked, Moment::Live, random);
+        let verdict = defence.check(&attacked, Moment::Live, &mut || random.f64());
         let seen = |(tensor, at): &&(String, usize)| {
             verdict.located.iter().any(|l| l.tensor == *tensor && l.range.contains(at))
         };
@@ -93,7 +93,7 @@ fn recovery_sets_the_groups_that_differ_to_zero_and_no_other_weight() {
         let at = (0..floats.len()).max_by(largest).unwrap_or(1000);
         bytes[at * size + top / 8] ^= 1 << (top % 8);
         attacked.set_bytes("conv2.weight", bytes.clone()).unwrap();
-        let verdict = defence.check(&attacked, Moment::Live, &mut fastrand::Rng::with_seed(0));
+        let verdict = defence.check(&attacked, Moment::Live, &mut seeded(0));
         let places: Vec<usize> = verdict.located.iter().flat_map(|l| l.range.clone()).collect();
         assert!(places.len() <= 64 && places.contains(&at), "{places:?}");
         assert!(verdict.located.iter().all(|l| l.tensor == "conv2.weight"));
@@ -127,7 +127,7 @@ fn a_tensor_of_another_size_or_type_raises_an_alarm() {
         let mut attacked = clean.clone();
         let tensors = &mut attacked.graph_mut().initializer;
         edit(tensors.iter_mut().find(|t| t.name.as_deref() == Some("conv1.weight")).unwrap());
-        let verdict = defence.check(&attacked, Moment::AtRest, &mut fastrand::Rng::with_seed(0));
+        let verdict = defence.check(&attacked, Moment::AtRest, &mut seeded(0));
         assert_eq!(verdict.located, [Located { tensor: "conv1.weight".to_owned(), range: 0..300 }]);
     }
 }
