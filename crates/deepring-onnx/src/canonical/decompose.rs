@@ -25,8 +25,11 @@ pub(super) fn sign(upgrade: &mut Upgrade<'_>, node: NodeProto) {
         return;
     };
     let part = |suffix: &str| format!("{y}.{suffix}");
-    let whole = match upgrade.kind(Some(&x)) {
-        Some(ValueType::Tensor(dtype)) if is_whole(dtype) => dtype,
+    let (short, of) = match upgrade.kind(Some(&x)) {
+        Some(ValueType::Tensor(of @ (DType::I32 | DType::I64))) => (false, of),
+        Some(ValueType::Tensor(of @ (DType::I8 | DType::U8 | DType::I16 | DType::U16))) => {
+            (true, of)
+        }
         _ => {
             upgrade.push("Neg", &[&x], &part("negative"));
             upgrade.push("Equal", &[&x, &part("negative")], &part("zero"));
@@ -35,16 +38,24 @@ pub(super) fn sign(upgrade: &mut Upgrade<'_>, node: NodeProto) {
             return;
         }
     };
-    let [int, of] = [DType::I64, whole].map(|dtype| i64::from(dtype.onnx()));
-    let (least, most) = (upgrade.int(&part("least"), -1), upgrade.int(&part("most"), 1));
-    upgrade.push("Cast", &[&x], &part("whole")).set_int("to", int);
-    upgrade.push("Max", &[&part("whole"), &least], &part("above"));
-    upgrade.push("Min", &[&part("above"), &most], &part("sign"));
-    upgrade.push("Cast", &[&part("sign")], &y).set_int("to", of);
-}
-
-fn is_whole(dtype: DType) -> bool {
-    !matches!(dtype, DType::F32 | DType::F64 | DType::F16 | DType::Bf16 | DType::Bool)
+    // A cast of what is not short would be guarded, and the guard stops at what is nearly beyond 32 bits.
+    let wide = if short { DType::I64 } else { of };
+    let mut one = |name: &str, value: i64| {
+        let bytes = value.to_le_bytes().get(..wide.size()).unwrap_or_default().to_vec();
+        upgrade.constant(&part(name), wide, &[], bytes)
+    };
+    let (least, most) = (one("least", -1), one("most", 1));
+    let mut from = x;
+    if short {
+        upgrade.push("Cast", &[&from], &part("whole")).set_int("to", wide.onnx().into());
+        from = part("whole");
+    }
+    upgrade.push("Max", &[&from, &least], &part("not_below"));
+    let sign = if short { part("sign") } else { y.clone() };
+    upgrade.push("Min", &[&part("not_below"), &most], &sign);
+    if short {
+        upgrade.push("Cast", &[&sign], &y).set_int("to", of.onnx().into());
+    }
 }
 
 /// A convolution of floats: the engine's own one of integers ignores zero points.

@@ -177,9 +177,14 @@ fn near(upgrade: &mut Upgrade<'_>, places: Option<&str>, wish: &str) -> Option<S
     let part = |suffix: &str| format!("{wish}_{suffix}");
     let (least, most) =
         (upgrade.ints(&part("least"), &[-FAR]), upgrade.ints(&part("most"), &[FAR]));
-    let int = i64::from(DType::I64.onnx());
-    upgrade.push("Cast", &[places?], &part("wide")).set_int("to", int);
-    upgrade.push("Max", &[&part("wide"), &least], &part("above"));
+    let mut from = places?.to_owned();
+    // A cast would be guarded, and the guard stops at what is nearly beyond 32 bits.
+    if upgrade.kind(Some(&from)) != Some(ValueType::Tensor(DType::I64)) {
+        let int = i64::from(DType::I64.onnx());
+        upgrade.push("Cast", &[&from], &part("wide")).set_int("to", int);
+        from = part("wide");
+    }
+    upgrade.push("Max", &[&from, &least], &part("above"));
     upgrade.push("Min", &[&part("above"), &most], wish);
     Some(wish.to_owned())
 }
