@@ -376,6 +376,26 @@ fn what_is_no_number_among_parameters_comes_out_as_none() {
         let y = of_constants(op, nan);
         assert!(y[0].is_nan() && !y[1].is_nan(), "{op}: {y:?}");
     }
+    // A variance below nothing; and a fill.
+    let mut normalised = Net::new(1);
+    normalised.input("x", FLOAT, &["1", "2"]).output("y", FLOAT);
+    let w = normalised.floats("w", &[2, 2], &[1.0, 0.0, 0.0, 1.0]);
+    normalised.node("MatMul", &["x", &w], "m");
+    let ones = normalised.floats("ones", &[2], &[1.0; 2]);
+    let variance = normalised.floats("variance", &[2], &[-1.0, 1.0]);
+    normalised.node("BatchNormalization", &["m", &ones, &ones, &ones, &variance], "n");
+    normalised.node("Relu", &["n"], "y");
+    let y = floats(&answer(&normalised, vec![tensor("x", &[1, 2], &[2.0, 2.0])]));
+    assert!(y[0].is_nan() && !y[1].is_nan(), "{y:?}");
+    let mut filled = Net::new(1);
+    filled.input("x", FLOAT, &["n"]).output("y", FLOAT);
+    filled.node("Shape", &["x"], "s");
+    filled.node("ConstantOfShape", &["s"], "k").attribute =
+        vec![graphs::tensor("value", graphs::float_tensor("fill", &[1], &[nan]))];
+    filled.node("Add", &["k", "x"], "a");
+    filled.node("Relu", &["a"], "y");
+    let y = floats(&answer(&filled, vec![tensor("x", &[2], &[1.0; 2])]));
+    assert!(y.iter().all(|v| v.is_nan()), "{y:?}");
 }
 
 #[test]

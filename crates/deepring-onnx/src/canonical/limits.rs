@@ -80,7 +80,9 @@ impl<'a> Sizes<'a> {
         nodes: &'a [NodeProto],
         kept: impl Iterator<Item = &'n str>,
     ) -> Result<(), ImportError> {
-        let mut held = Held::new(nodes, kept);
+        let outermost = self.around.is_empty();
+        let is_constant = |name: &str| outermost && self.graph.constant(Some(name)).is_some();
+        let mut held = Held::new(nodes, kept, is_constant);
         for (i, node) in nodes.iter().enumerate() {
             self.node(node)?;
             let outputs = node.output.iter().filter(|y| !y.is_empty());

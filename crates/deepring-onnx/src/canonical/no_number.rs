@@ -89,7 +89,7 @@ impl Graph {
             };
             let stays = from.is_some() && float(node.arg(0));
             let goes = match from {
-                _ if begins(self, &node) => Some(From::Operator),
+                _ if begins(self, &node) || self.begins_by_value(&node) => Some(From::Operator),
                 Some(From::Input) if is_linear(&node) => None,
                 from => from,
             };
@@ -104,6 +104,24 @@ impl Graph {
             }
         }
         nodes
+    }
+
+    /// Returns whether what it is given makes it give what is no number: a fill that is none, a variance that may be negative.
+    fn begins_by_value(&self, node: &NodeProto) -> bool {
+        match node.onnx_op() {
+            "ConstantOfShape" => {
+                let fill = node.attr("value").and_then(|a| a.t.as_deref());
+                // What cannot be read may be anything.
+                fill.is_some_and(|fill| self.leaves_numbers(fill).unwrap_or(true))
+            }
+            "BatchNormalization" => {
+                let variance = self.constant(node.arg(4));
+                let variance = variance.and_then(|t| Some((t.dtype()?.size(), self.source(t)?)));
+                let negative = |of: &[u8]| of.last().is_some_and(|sign| *sign >= 128);
+                variance.is_none_or(|(w, source)| source.any_chunk(w, negative).unwrap_or(true))
+            }
+            _ => false,
+        }
     }
 
     /// An exponential that is taken times nothing; and nothing is added, so that no zero is negative.

@@ -11,6 +11,8 @@ use crate::scope;
 pub(super) const MOST_WORK: f64 = (1u64 << 42) as f64;
 /// What a node costs inside of a loop, however small it is, in multiplications.
 const NODE: f64 = (1u64 << 14) as f64;
+/// What a step of a recurrent layer costs, likewise.
+const STEP: f64 = (1u64 << 17) as f64;
 /// Most elements of values that are held at a time; as f32, 1 GiB.
 pub(super) const MOST_HELD: f64 = (1u64 << 28) as f64;
 
@@ -21,17 +23,22 @@ impl Sizes<'_> {
         let count = |arg: usize| node.arg(arg).map_or(1.0, |x| self.count(x));
         let last = |arg: usize| dims(arg).last().copied().unwrap_or(1.0).max(1.0);
         let each = match node.onnx_op() {
-            "MatMul" | "MatMulInteger" | "QLinearMatMul" => made * last(0),
+            // Each number of both is multiplied at least once, where the dimensions are not known.
+            "MatMul" | "MatMulInteger" => (made * last(0)).max(count(0)).max(count(1)),
+            "QLinearMatMul" => (made * last(0)).max(count(0)).max(count(3)),
             "Gemm" => {
                 let x = dims(0);
                 let inner = if node.attr_int("transA") == Some(1) { x.first() } else { x.get(1) };
-                made * inner.copied().unwrap_or(1.0)
+                (made * inner.copied().unwrap_or(1.0)).max(count(0)).max(count(1))
             }
             // Each element of the result, or of what is given, meets one filter.
             "Conv" | "ConvInteger" => made * filter(&dims(1)),
             "QLinearConv" => made * filter(&dims(3)),
             "ConvTranspose" => count(0) * filter(&dims(1)),
-            "LSTM" | "GRU" | "RNN" => count(0) / last(0) * (count(1) + count(2)),
+            "LSTM" | "GRU" | "RNN" => {
+                let steps = dims(0).first().copied().unwrap_or(1.0);
+                (count(0) / last(0) * (count(1) + count(2))).max(steps * STEP)
+            }
             "Einsum" => self.contracted(node),
             _ => made,
         };
@@ -76,13 +83,25 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Of these nodes; `kept` are needed to the end.
-    pub(super) fn new<'n>(nodes: &[NodeProto], kept: impl Iterator<Item = &'n str>) -> Self {
-        let mut last = HashMap::new();
+    /// Of these nodes; `kept` are needed to the end, and so is what follows from constants alone: whoever runs the graph may
+    /// compute it at once.
+    pub(super) fn new<'n>(
+        nodes: &[NodeProto],
+        kept: impl Iterator<Item = &'n str>,
+        is_constant: impl Fn(&str) -> bool,
+    ) -> Self {
+        let (mut last, mut kept) =
+            (HashMap::new(), kept.map(str::to_owned).collect::<HashSet<_>>());
+        let mut fixed: HashSet<&str> = HashSet::new();
         for (i, node) in nodes.iter().enumerate() {
-            last.extend(scope::needs(node).into_iter().map(|name| (name, i)));
+            let needs = scope::needs(node);
+            if needs.iter().all(|name| is_constant(name) || fixed.contains(name.as_str())) {
+                fixed.extend(node.output.iter().map(String::as_str));
+                kept.extend(node.output.iter().cloned());
+            }
+            last.extend(needs.into_iter().map(|name| (name, i)));
         }
-        Self { last, kept: kept.map(str::to_owned).collect(), ..Self::default() }
+        Self { last, kept, ..Self::default() }
     }
 
     /// The number of elements that are held while node `index` runs, whose outputs have so many.
@@ -114,7 +133,7 @@ mod tests {
     fn what_no_later_node_needs_is_dropped() {
         let node = |inputs: &[&str], output: &str| NodeProto::new("Add", output, inputs, &[output]);
         let nodes = [node(&["x", "x"], "a"), node(&["a", "x"], "b"), node(&["b", "a"], "c")];
-        let mut held = Held::new(&nodes, ["c"].into_iter());
+        let mut held = Held::new(&nodes, ["c"].into_iter(), |_| false);
         let mut most = Vec::new();
         for (i, node) in nodes.iter().enumerate() {
             most.push(held.while_running(&[(&node.output[0], 10.0)]));
@@ -122,5 +141,12 @@ mod tests {
         }
         assert_eq!(most, [10.0, 20.0, 30.0]);
         assert_eq!(held.sum, 10.0);
+        // Had `x` been a constant, all could be there at once.
+        let mut held = Held::new(&nodes, ["c"].into_iter(), |name| name == "x");
+        for (i, node) in nodes.iter().enumerate() {
+            held.while_running(&[(&node.output[0], 10.0)]);
+            held.after(i, node);
+        }
+        assert_eq!(held.sum, 30.0);
     }
 }
