@@ -10,7 +10,6 @@ mod evade;
 mod file;
 mod hashtag;
 mod kind;
-mod none;
 mod radar;
 mod spot;
 mod statistics;
@@ -114,12 +113,30 @@ pub trait Defence: Send + Sync + Debug {
 #[must_use]
 pub fn protect(kind: DefenceKind, network: &Network, options: &DefenceOptions) -> Box<dyn Defence> {
     match kind {
-        DefenceKind::None => Box::new(none::Nothing),
+        DefenceKind::None => Box::new(Nothing),
         DefenceKind::Crc32 => Box::new(crc32::Crc32::of(network)),
         DefenceKind::Radar => Box::new(radar::Radar::of(network, options)),
         DefenceKind::Hashtag => Box::new(hashtag::Hashtag::of(network, options)),
         DefenceKind::FileDigest => Box::new(file::FileDigest::of(network)),
         DefenceKind::SpotCheck => Box::new(spot::SpotCheck::of(network, options)),
+    }
+}
+
+/// No defence: the row that shows what an attack does where nothing is checked.
+#[derive(Debug)]
+struct Nothing;
+
+impl Defence for Nothing {
+    fn kind(&self) -> DefenceKind {
+        DefenceKind::None
+    }
+
+    fn stored_bytes(&self) -> usize {
+        0
+    }
+
+    fn check(&self, _: &Network, _: Moment, _: &mut dyn FnMut() -> f64) -> DefenceVerdict {
+        DefenceVerdict::silent()
     }
 }
 

@@ -5,7 +5,6 @@
 //! other cells. Times do; they are measured beside the cells, on the clean network.
 
 mod configuration;
-mod forms;
 mod item;
 mod journal;
 mod measure;
@@ -35,6 +34,7 @@ use crate::catalogue::Family;
 use crate::defence::DefenceKind;
 use crate::evaluator::{Evaluator, EvaluatorError};
 use crate::network::{Network, NetworkError};
+use crate::quantise::quantise;
 use crate::report::standalone;
 use crate::samples::{Samples, SamplesError, Split};
 use journal::Journal;
@@ -377,7 +377,7 @@ fn networks(plan: &Plan) -> Result<Vec<Candidate>, EvaluateError> {
         let quantised = network.layers().iter().any(|l| l.scale.is_some());
         let wanted = plan.items.iter().any(|i| i.kind.needs_int8());
         let eighth = match wanted && !quantised {
-            true => forms::quantised(&network),
+            true => quantise(&network).ok(),
             false => None,
         };
         out.push(Candidate {

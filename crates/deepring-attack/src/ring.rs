@@ -6,7 +6,6 @@ mod edit;
 mod file;
 pub(crate) mod files;
 mod fork;
-mod memory;
 mod overhead;
 pub(crate) mod races;
 mod trial;

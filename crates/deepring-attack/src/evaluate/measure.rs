@@ -1,10 +1,10 @@
 //! One cell: the attack is made, and the network, the baselines and the ring are asked what they make of it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::EvaluateError;
 use super::configuration::Configuration;
-use super::forms;
 use super::model_under_test::ModelUnderTest;
 use super::record::{BaselineResult, Measured, Outcome};
 use crate::attack::{AttackError, Attacked, Step, attack_until};
@@ -12,6 +12,7 @@ use crate::catalogue::{Family, Kind, Targeted};
 use crate::defence::{Defence, DefenceVerdict, Moment};
 use crate::differences::Differences;
 use crate::evaluator::{Evaluator, EvaluatorError, Predictions};
+use crate::graph::apply_trigger;
 use crate::network::Network;
 
 /// After how many flips accuracy is looked at on the test samples, beside the last.
@@ -135,7 +136,8 @@ fn success(
         Targeted::AllInputs => Some(answers.share_given(target, |l| l != target)),
         Targeted::OneClass => source.map(|source| answers.share_given(target, |l| l == source)),
         Targeted::Triggered => {
-            let answers = forms::with_trigger(test).evaluate(&made.network)?;
+            let triggered = Evaluator::new(Arc::new(apply_trigger(test.samples())), 1);
+            let answers = triggered.evaluate(&made.network)?;
             Some(answers.share_given(target, |l| l != target))
         }
         Targeted::No => None,

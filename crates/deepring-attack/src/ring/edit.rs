@@ -3,10 +3,10 @@
 use std::io;
 
 use deepring::{AuthenticRing, Part, PartKind};
-use deepring_infer::Session;
 use deepring_infer::engine::Engine;
+use deepring_infer::{Session, tamper};
 
-use super::{RingAttackError, RingFileError, Tampered, memory};
+use super::{RingAttackError, RingFileError, Tampered};
 use crate::network::Network;
 
 /// Other bytes for a stretch of a block's plaintext.
@@ -27,7 +27,7 @@ pub struct RingEdit {
 impl RingEdit {
     /// True if this system has pages that can be written behind their protection: [`write_live`](Self::write_live)
     /// fails otherwise.
-    pub const MEMORY_IS_WRITABLE: bool = memory::WRITABLE;
+    pub const MEMORY_IS_WRITABLE: bool = cfg!(unix);
 
     /// The edits that a ring needs to hold the parameters of `attacked`, which was made of `exported`, the network that the
     /// ring exports. In the order of the ring's blocks.
@@ -110,6 +110,28 @@ impl RingEdit {
     /// If the block is not loaded, holds other bytes there, or this system lets nobody write.
     pub fn write_live<E: Engine>(&self, session: &Session<E>) -> io::Result<()> {
         let live = session.live_bytes(self.block).unwrap_or_default();
-        memory::replace(live, self.at, &self.before, &self.after)
+        replace_live(live, self.at, &self.before, &self.after)
+    }
+}
+
+/// Writes `bytes` over a stretch of `live` that begins at `at`, which must hold `before`.
+pub(crate) fn replace_live(live: &[u8], at: usize, before: &[u8], bytes: &[u8]) -> io::Result<()> {
+    if before.len() != bytes.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let end = at.checked_add(before.len());
+    // The bytes were changed behind the compiler's back.
+    let present = end.and_then(|end| std::hint::black_box(live).get(at..end));
+    if present != Some(before) {
+        return Err(io::Error::other("the bytes are not where they should be"));
+    }
+    write_live(live, at, bytes)
+}
+
+/// Writes from `at` on, whatever is there.
+pub(crate) fn write_live(live: &[u8], at: usize, bytes: &[u8]) -> io::Result<()> {
+    match tamper(live, at, bytes) {
+        true => Ok(()),
+        false => Err(io::Error::other("live memory cannot be written on this system")),
     }
 }

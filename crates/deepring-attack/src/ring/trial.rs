@@ -23,8 +23,8 @@ use serde::Serialize;
 use tempfile::TempDir;
 use thiserror::Error;
 
+use super::edit::RingEdit;
 use super::file::RingFileError;
-use super::memory;
 use crate::network::{Network, NetworkError};
 use crate::samples::{Samples, SamplesError};
 use compare::{Change, Opened};
@@ -272,7 +272,9 @@ impl RingTrial {
         let wanted_answers = self.clean_answers(samples)?;
         let theirs = self.seal_attacked(attacked)?;
         match Change::between(&self.clean, &theirs) {
-            Change::Parameters(edits) if wanted == TamperTarget::LiveMemory && memory::WRITABLE => {
+            Change::Parameters(edits)
+                if wanted == TamperTarget::LiveMemory && RingEdit::MEMORY_IS_WRITABLE =>
+            {
                 self.detect_live(&edits, samples, &wanted_answers)
             }
             change => self.detect_stored(&change, samples, &wanted_answers),

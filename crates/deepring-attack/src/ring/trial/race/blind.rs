@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::super::super::edit::RingEdit;
-use super::super::super::memory;
+use super::super::super::edit::{RingEdit, replace_live, write_live};
 use super::super::compare::Change;
 use super::super::{RingTrial, RingTrialError, each_once};
 use super::{QueryResult, Tally, ToctouResult, ToctouWriter};
@@ -65,7 +64,7 @@ impl RingTrial {
         for edit in edits {
             let live = self.session.live_bytes(edit.block).unwrap_or_default();
             // Shows that the place is right before anything is written there unseen.
-            memory::replace(live, edit.at, &edit.before, &edit.before)?;
+            replace_live(live, edit.at, &edit.before, &edit.before)?;
             places.push((live, edit));
         }
         let stop = AtomicBool::new(false);
@@ -94,7 +93,7 @@ impl RingTrial {
         &mut self,
         attacked: &Network,
     ) -> Result<Option<Vec<RingEdit>>, RingTrialError> {
-        if !memory::WRITABLE {
+        if !RingEdit::MEMORY_IS_WRITABLE {
             return Ok(None);
         }
         let theirs = self.seal_attacked(attacked)?;
@@ -114,7 +113,7 @@ fn alternate(
 ) -> std::io::Result<()> {
     let put = |tampered: bool| {
         places.iter().try_for_each(|(live, edit)| {
-            memory::write(live, edit.at, if tampered { &edit.after } else { &edit.before })
+            write_live(live, edit.at, if tampered { &edit.after } else { &edit.before })
         })
     };
     let mut outcome = Ok(());

@@ -8,8 +8,7 @@ use deepring::{DType, TensorValue, Trust, UnverifiedRing};
 use deepring_infer::engine::{Elements, Engine, Race, Racing};
 use deepring_infer::{Rten, Session};
 
-use super::super::super::edit::RingEdit;
-use super::super::super::memory;
+use super::super::super::edit::{RingEdit, replace_live};
 use super::super::{RingTrial, RingTrialError, Tampered, each_once};
 use super::{QueryResult, Tally, ToctouResult, ToctouWriter};
 use crate::network::Network;
@@ -179,7 +178,7 @@ impl Hand {
         for EditPlace { edit, .. } in self.places.iter().filter(|p| p.live == whose(live)) {
             let (before, after) = (&edit.before, &edit.after);
             let (there, new) = if tampered { (before, after) } else { (after, before) };
-            memory::replace(live, edit.at, there, new)?;
+            replace_live(live, edit.at, there, new)?;
             self.writes += u64::from(tampered);
         }
         Ok(())
