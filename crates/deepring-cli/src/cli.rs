@@ -5,16 +5,15 @@ mod attack;
 mod bench;
 #[cfg(feature = "attacks")]
 mod evaluate;
-mod process;
+mod ledger;
+mod run;
 mod trust;
 
 use std::ffi::OsString;
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use clap_complete::Shell;
-use deepring::Check;
 
 #[cfg(feature = "attacks")]
 pub(crate) use attack::{Attack, AttackOptions, DataOptions, Quantise};
@@ -24,7 +23,8 @@ pub(crate) use bench::{
 };
 #[cfg(feature = "attacks")]
 pub(crate) use evaluate::Evaluate;
-pub(crate) use process::ProcessOptions;
+pub(crate) use ledger::{LedgerArgs, LedgerCommand, LedgerInit, LedgerProve, LedgerVerify};
+pub(crate) use run::{EngineName, RunArgs};
 pub(crate) use trust::{OwnerArg, TrustAdd, TrustBind, TrustCommand, TrustList, TrustRemove};
 
 /// Seals trained networks into rings of verified blocks, runs them, and checks what they decided.
@@ -182,105 +182,6 @@ pub(crate) struct Verify {
     pub(crate) json: bool,
 }
 
-/// Run a ring (or, with --plain, an unprotected network) on inputs
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  deepring run model.ring --owner keys/owner.pub --key keys/host.key --input cat.jpg
-  deepring run model.ring --owner keys/owner.pub --key a.key --key b.key --input x.npy --receipt x.receipt
-  deepring run model.ring --key keys/host.key --input ids=ids.npy --input mask=mask.npy --ledger ledger
-  deepring run model.onnx --plain --input x.npy")]
-pub(crate) struct RunArgs {
-    /// MODEL.ring, or MODEL.onnx with --plain
-    pub(crate) model: PathBuf,
-    #[command(flatten)]
-    pub(crate) owner: OwnerArg,
-    /// Secret key of a host; several keys play several hosts
-    #[arg(long, value_name = "host.key")]
-    pub(crate) key: Vec<PathBuf>,
-    /// An input: a .npy file as it is, or a picture by the sealed recipe; repeat for more inputs or queries
-    #[arg(long, required = true, value_name = "[NAME=]X.npy|IMAGE")]
-    pub(crate) input: Vec<OsString>,
-    /// How parameters are checked: none, load (when opened), spot:Q (at each query each block with probability
-    /// Q), run (every byte in memory at each use), compute (what came out, against secret projections), or
-    /// auto (the cheaper of these two for each layer)
-    #[arg(long, default_value_t = Check::Auto)]
-    pub(crate) check: Check,
-    /// Compare bytes on a thread of its own while the engine computes; with --threads below the cores
-    #[arg(long, conflicts_with = "plain")]
-    pub(crate) shadow: bool,
-    /// Run the inputs this many times in one session
-    #[arg(long, default_value = "1", value_name = "N")]
-    pub(crate) repeat: NonZeroU32,
-    /// Record decisions and alarms in this ledger, which `ledger init` makes
-    #[arg(long, value_name = "DIR", conflicts_with = "plain")]
-    pub(crate) ledger: Option<PathBuf>,
-    /// Public key of the ledger; without it, the key that the trust store remembers
-    #[arg(long, value_name = "log.pub", requires = "ledger")]
-    pub(crate) ledger_key: Option<PathBuf>,
-    /// Make the ledger first, where there is none and none was known
-    #[arg(long, requires = "ledger", conflicts_with = "ledger_key")]
-    pub(crate) new_ledger: bool,
-    /// Write the (last) decision's receipts here
-    #[arg(long, value_name = "FILE", conflicts_with = "plain")]
-    pub(crate) receipt: Option<PathBuf>,
-    /// Write each output as NAME.npy into this folder
-    #[arg(long, value_name = "DIR")]
-    pub(crate) output_dir: Option<PathBuf>,
-    /// Write each input, as the network was given it, as NAME.npy into this folder: what `receipt verify --input` takes
-    #[arg(long, value_name = "DIR", conflicts_with = "plain")]
-    pub(crate) save_inputs: Option<PathBuf>,
-    /// How many of the highest elements to show
-    #[arg(long, default_value_t = 5, value_name = "K")]
-    pub(crate) top: usize,
-    /// What computes: the built-in engine, or onnxruntime, with which only the checks none, load and compute
-    /// say something
-    #[arg(long, value_enum, default_value_t = EngineName::Rten, value_name = "rten|ort")]
-    pub(crate) engine: EngineName,
-    /// With --engine ort: the shared library of onnxruntime, whose code runs in this process [default: what the
-    /// environment's DEEPRING_ORT_LIBRARY names]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) ort_library: Option<PathBuf>,
-    /// Threads of the engine, 1024 at most [default: one a core]
-    #[arg(long, value_name = "N", value_parser = threads)]
-    pub(crate) threads: Option<NonZeroUsize>,
-    /// Run a plain ONNX file in the same engine, with no protection
-    #[arg(long)]
-    pub(crate) plain: bool,
-    /// How pictures become inputs; only with --plain, since a ring has its own recipe
-    #[arg(long, value_name = "SPEC", requires = "plain")]
-    pub(crate) preprocess: Option<deepring_infer::inputs::Preprocess>,
-    /// Class labels, one a line; only with --plain
-    #[arg(long, value_name = "FILE", requires = "plain")]
-    pub(crate) labels: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) process: ProcessOptions,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Most threads of an engine. Each has a stack and is started at once; what has more cores has other tools.
-const MAX_THREADS: usize = 1024;
-
-/// A number of threads that can be started in a reasonable time.
-fn threads(text: &str) -> Result<NonZeroUsize, String> {
-    let number: NonZeroUsize = text.parse().map_err(|e: std::num::ParseIntError| e.to_string())?;
-    match number.get() {
-        1..=MAX_THREADS => Ok(number),
-        _ => Err(format!("an engine has {MAX_THREADS} threads at most")),
-    }
-}
-
-/// Engines by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum EngineName {
-    /// Pure Rust, built in
-    Rten,
-    /// onnxruntime, loaded from a shared library
-    Ort,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReceiptCommand {
     Verify(ReceiptVerify),
@@ -321,89 +222,6 @@ pub(crate) struct ReceiptVerify {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum LedgerCommand {
-    Init(LedgerInit),
-    /// List the entries
-    #[command(after_help = "Example:\n  deepring ledger show --ledger ledger")]
-    Show(LedgerArgs),
-    /// Recompute the whole tree and check signature, links and indices
-    Verify(LedgerVerify),
-    /// Print the signed checkpoint
-    #[command(
-        after_help = "Example:\n  deepring ledger checkpoint --ledger ledger > kept.checkpoint"
-    )]
-    Checkpoint(LedgerArgs),
-    /// Print a proof that an entry is in the ledger
-    Prove(LedgerProve),
-}
-
-impl LedgerCommand {
-    fn json(&self) -> bool {
-        match self {
-            Self::Init(_) => false,
-            Self::Show(args) | Self::Checkpoint(args) => args.json,
-            Self::Verify(LedgerVerify { args, .. }) | Self::Prove(LedgerProve { args, .. }) => {
-                args.json
-            }
-        }
-    }
-}
-
-/// Make a new, empty ledger with a key of its own
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  deepring ledger init ledger")]
-pub(crate) struct LedgerInit {
-    /// Folder of the ledger
-    pub(crate) dir: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LedgerArgs {
-    /// Folder of the ledger
-    #[arg(long, value_name = "DIR")]
-    pub(crate) ledger: PathBuf,
-    /// Public key of the ledger; without it, the key that the trust store remembers
-    #[arg(long, value_name = "log.pub")]
-    pub(crate) ledger_key: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  deepring ledger verify --ledger ledger
-  deepring ledger verify --ledger ledger --against kept.checkpoint")]
-pub(crate) struct LedgerVerify {
-    #[command(flatten)]
-    pub(crate) args: LedgerArgs,
-    /// A checkpoint kept elsewhere, which the ledger must extend
-    #[arg(long, value_name = "FILE")]
-    pub(crate) against: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  deepring ledger prove --ledger ledger > newest.tlog-proof
-  deepring ledger prove --ledger ledger --entry 3 -o 3.tlog-proof
-  deepring ledger prove --ledger ledger --receipt x.receipt -o x.tlog-proof")]
-pub(crate) struct LedgerProve {
-    #[command(flatten)]
-    pub(crate) args: LedgerArgs,
-    /// Index of the entry [default: the newest]
-    #[arg(long, value_name = "N", conflicts_with = "receipt")]
-    pub(crate) entry: Option<u64>,
-    /// Prove the entry of this receipt's decision
-    #[arg(long, value_name = "FILE")]
-    pub(crate) receipt: Option<PathBuf>,
-    /// Write the proof here instead of printing it
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
 }
 
 /// Restore a damaged ring from an intact copy, chunk by chunk

@@ -1,16 +1,14 @@
 //! Arguments of `deepring bench`.
 
-mod bytes;
-
+use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
 use deepring::Check;
 use deepring_infer::CutPolicy;
 use deepring_onnx::synthetic::SyntheticNetwork;
-
-pub(crate) use bytes::Bytes;
 
 /// Measure what protection costs here: queries, plain and protected in turn; at rest; and how it grows
 #[derive(Debug, Args)]
@@ -71,7 +69,7 @@ pub(crate) struct BenchQueries {
     #[arg(long)]
     pub(crate) shadow: bool,
     /// Threads of the engine, plain and protected; repeat for more
-    #[arg(long, value_name = "N", default_values = ["1", "2"], value_parser = super::threads)]
+    #[arg(long, value_name = "N", default_values = ["1", "2"], value_parser = super::run::threads)]
     pub(crate) threads: Vec<NonZeroUsize>,
     /// Where to cut: `auto`, `op` (before every linear operator) or a number of blocks
     #[arg(long, default_value = "auto", value_name = "auto|op|N")]
@@ -140,7 +138,7 @@ pub(crate) struct BenchGrowth {
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     /// Threads of the engine
-    #[arg(long, value_name = "N", default_value = "1", value_parser = super::threads)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = super::run::threads)]
     pub(crate) threads: NonZeroUsize,
     /// Runs for each row
     #[arg(long, value_name = "N", default_value = "21")]
@@ -170,7 +168,7 @@ pub(crate) struct BenchProducts {
     #[arg(long, value_name = "N", default_value = "200")]
     pub(crate) queries: NonZeroU32,
     /// Threads of the engine [default: one a core]
-    #[arg(long, value_name = "N", value_parser = super::threads)]
+    #[arg(long, value_name = "N", value_parser = super::run::threads)]
     pub(crate) threads: Option<NonZeroUsize>,
     #[command(flatten)]
     pub(crate) output: BenchOutput,
@@ -188,7 +186,7 @@ pub(crate) struct BenchStep {
     pub(crate) cut: CutPolicy,
     #[arg(long, default_value = "1")]
     pub(crate) batch: NonZeroUsize,
-    #[arg(long, default_value = "1", value_parser = super::threads)]
+    #[arg(long, default_value = "1", value_parser = super::run::threads)]
     pub(crate) threads: NonZeroUsize,
     #[arg(long, default_value = "1")]
     pub(crate) repeat: NonZeroU32,
@@ -199,4 +197,49 @@ pub(crate) enum StepKind {
     Seal,
     Verify,
     Run,
+}
+
+/// A number of bytes: `4096`, `64K`, `512M`, `1G`, in powers of 1024.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+const UNITS: [(char, u64); 3] = [('G', 1 << 30), ('M', 1 << 20), ('K', 1 << 10)];
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unit = UNITS.into_iter().find_map(|(c, n)| Some((text.strip_suffix(c)?, n)));
+        let (number, unit) = unit.unwrap_or((text, 1));
+        let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+        match bytes {
+            Some(bytes) if bytes > 0 => Ok(Self(bytes)),
+            _ => Err("write a number of bytes, with K, M or G behind it if need be".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match UNITS.into_iter().find(|(_, n)| self.0 >= *n && self.0.is_multiple_of(*n)) {
+            Some((c, n)) => write!(f, "{}{c}", self.0 / n),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_as_they_are_written() {
+        for (text, bytes) in [("4097", 4097), ("64K", 65_536), ("3M", 3 << 20), ("8G", 8 << 30)] {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)));
+            assert_eq!(Bytes(bytes).to_string(), text);
+        }
+        for text in ["", "0", "G", "-1", "1T", "1.5G", "99999999999G"] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
 }

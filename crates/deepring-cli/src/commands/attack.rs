@@ -2,7 +2,6 @@
 
 mod detection;
 mod list;
-mod race;
 mod sealed;
 mod show;
 
@@ -10,25 +9,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use deepring_attack::ring::Detection;
+use deepring_attack::ring::{Detection, LiveRing, ToctouResult};
 use deepring_attack::{
     Attacked, Differences, Evaluator, Kind, Network, Options, Samples, Scope, Split, Step,
     attack_until,
 };
+use serde_json::{Value, json};
 
 use crate::begun::Begun;
 use crate::cli::{Attack, AttackOptions, DataOptions};
-use crate::error::CliError;
+use crate::error::{CliError, Exit};
 use crate::output;
 use crate::progress::Progress;
 
 /// Bits after which a search without a limit of its own is shown as done.
 const SEARCH_BAR: u64 = 50;
 
+/// Different samples that are asked, again and again.
+const ASKED: usize = 100;
+
 pub(crate) fn attack(args: &Attack, trust: Option<&Path>) -> Result<(), CliError> {
     let (Some(model), Some(kind)) = (&args.model, args.kind) else { return list::list(args.json) };
     if kind.scope() == Scope::LiveMemory {
-        return race::race(args, kind, model);
+        return race(args, kind, model);
     }
     let target = args.output.as_deref().ok_or_else(|| {
         CliError::usage("where shall the tampered file go?").hint("say so with `-o`")
@@ -121,4 +124,36 @@ fn options(how: &AttackOptions) -> Options {
         source: how.source,
         seed: how.seed,
     }
+}
+
+/// Tampering in live memory that is put back before anybody looks, against each check.
+fn race(args: &Attack, kind: Kind, model: &Path) -> Result<(), CliError> {
+    let network = Network::read(model)?;
+    let data = Data::open(&args.data)?.ok_or_else(|| {
+        CliError::usage(format!("`{kind}` needs queries to ask")).hint("give them with `--data`")
+    })?;
+    let samples = data.test.samples().choose(ASKED, 0);
+    let ring = LiveRing { network: &network, samples: &samples };
+    let raced = deepring_attack::attack(&ring, kind, &options(&args.how), None, &|_| ())
+        .map_err(|e| CliError::new(Exit::Failed, e))?;
+    if raced.is_empty() {
+        return Err(CliError::new(Exit::Failed, "live memory cannot be written on this system"));
+    }
+    if args.json {
+        let checks: Vec<Value> = raced.iter().map(document).collect();
+        return output::json(&json!({
+            "kind": kind.name(), "atlas": kind.atlas(), "checks": checks,
+        }));
+    }
+    output::line(format_args!("{kind} [{}]", kind.atlas()))?;
+    raced.iter().try_for_each(|r| output::line(format_args!("  {}", r.sentence())))
+}
+
+fn document(raced: &ToctouResult) -> Value {
+    let mut value = serde_json::to_value(raced).unwrap_or(Value::Null);
+    if let Some(map) = value.as_object_mut() {
+        map.insert("mean_until_refused".to_owned(), json!(raced.mean_until_refused()));
+        map.insert("what".to_owned(), json!(raced.sentence()));
+    }
+    value
 }
