@@ -1,16 +1,14 @@
 //! The records of a ledger: an [`Entry`] says when, its [`Event`] says what.
 
 mod codec;
-mod subject;
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
+use std::fmt;
 
-use crate::json;
+use serde::{Serialize, Serializer};
 
 pub use codec::MAX_ENTRY_BYTES;
-pub(crate) use subject::Subject;
 
 /// One record of the ledger.
 ///
@@ -41,47 +39,47 @@ pub enum Event {
     /// A ring was closed and put to use.
     RingRegistered {
         /// The ring, through all its versions.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         ring_id: [u8; 16],
         /// Digest of the closure of this version.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         ring_digest: [u8; 32],
         /// Version that the owner gave the model.
         model_version: u64,
         /// The owner's public key.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         owner: [u8; 64],
         /// The owner's signature over the closure.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         closure_signature: [u8; 64],
     },
     /// A ring was replaced by a newer version of itself.
     RingUpgraded {
         /// The ring, through all its versions.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         ring_id: [u8; 16],
         /// Digest of the closure of the new version.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         ring_digest: [u8; 32],
         /// Digest of the closure that the new one names as its predecessor.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         previous_digest: [u8; 32],
         /// Version that the owner gave the model.
         model_version: u64,
         /// The owner's public key.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         owner: [u8; 64],
         /// The owner's signature over the new closure.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         closure_signature: [u8; 64],
     },
     /// One version of a ring must not be used any more.
     RingRevoked {
         /// The ring, through all its versions.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         ring_id: [u8; 16],
         /// Digest of the closure that is revoked.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         ring_digest: [u8; 32],
         /// The reason, for people.
         reason: String,
@@ -89,10 +87,10 @@ pub enum Event {
     /// A batch of decisions was made.
     Decisions {
         /// Digest of the closure of the ring that decided.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         ring_digest: [u8; 32],
         /// The decision's id; of a batch, the root of its Merkle tree.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         decision_id: [u8; 32],
         /// Number of decisions under that root.
         count: u32,
@@ -100,10 +98,10 @@ pub enum Event {
     /// A check failed: a stored or live part of a ring is not what the owner sealed.
     Alarm {
         /// The ring, through all its versions.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         ring_id: [u8; 16],
         /// Digest of the closure of the version that was checked.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         ring_digest: [u8; 32],
         /// Index of the block at fault, Genesis being 0, if one can be named.
         block: Option<u32>,
@@ -121,10 +119,10 @@ pub enum Event {
     /// Blocks were restored from an intact copy.
     Repair {
         /// The ring, through all its versions.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         ring_id: [u8; 16],
         /// Digest of the closure of the version that was repaired.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         ring_digest: [u8; 32],
         /// Indices of the restored blocks, Genesis being 0; encoded in ascending order, each once.
         blocks: Vec<u32>,
@@ -134,9 +132,59 @@ pub enum Event {
     /// A key must not be trusted any more.
     KeyRevoked {
         /// The public key.
-        #[serde(serialize_with = "json::hex")]
+        #[serde(serialize_with = "hex")]
         key: [u8; 64],
         /// The reason, for people.
         reason: String,
     },
+}
+
+/// The subject of an entry, other than a decision, that questions are asked about: a ring, one version of it, or a key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    Ring([u8; 16]),
+    RingVersion([u8; 32]),
+    Key([u8; 64]),
+}
+
+impl Entry {
+    /// Subjects of this entry; each once, none for decisions.
+    pub(crate) fn subjects(&self) -> Vec<Subject> {
+        match &self.event {
+            Event::RingRegistered { ring_id, ring_digest, .. }
+            | Event::RingUpgraded { ring_id, ring_digest, .. }
+            | Event::RingRevoked { ring_id, ring_digest, .. }
+            | Event::Alarm { ring_id, ring_digest, .. }
+            | Event::Repair { ring_id, ring_digest, .. } => {
+                vec![Subject::Ring(*ring_id), Subject::RingVersion(*ring_digest)]
+            }
+            Event::KeyRevoked { key, .. } => vec![Subject::Key(*key)],
+            Event::Decisions { .. } => Vec::new(),
+        }
+    }
+
+    /// Id of the decision, or batch of decisions, that this entry records.
+    #[must_use]
+    pub fn decision(&self) -> Option<[u8; 32]> {
+        match &self.event {
+            Event::Decisions { decision_id, .. } => Some(*decision_id),
+            _ => None,
+        }
+    }
+}
+
+/// A field of bytes in JSON: lower-case hexadecimal.
+pub(crate) fn hex<S: Serializer, const N: usize>(
+    bytes: &[u8; N],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Hex(bytes))
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }

@@ -48,7 +48,6 @@ mod entry;
 mod error;
 mod extension;
 mod fsck;
-mod json;
 mod key;
 mod ledger;
 mod policy;

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use crate::checkpoint::CheckpointError;
-use crate::json;
+use crate::entry::hex;
 
 /// Most findings that a report lists; the rest are counted.
 const MAX_FINDINGS: usize = 256;
@@ -16,7 +16,7 @@ pub struct LedgerReport {
     /// Number of entries the database holds, gap-free from the first.
     pub size: u64,
     /// Root of the tree over these entries, computed from them alone.
-    #[serde(serialize_with = "json::hex")]
+    #[serde(serialize_with = "hex")]
     pub root: [u8; 32],
     /// The defects; empty for an intact ledger.
     pub findings: Vec<LedgerFinding>,
