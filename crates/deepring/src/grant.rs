@@ -1,19 +1,20 @@
 //! Grants: wraps block keys for another host; no body is re-encrypted.
 
 use std::collections::HashSet;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use thiserror::Error;
 
 use crate::block::header::{unwrap_key, wrap_key};
 use crate::block::{Header, RecipientRole};
-use crate::copy::copy_range;
 use crate::crypto::Digest;
 use crate::keys::{Host, Owner, PublicKey, SecretKey};
 use crate::replace::Replacement;
 use crate::ring::{AuthenticRing, RingError, VerifiedRing};
 use crate::seal::{SealError, close};
+use crate::storage::Storage;
 
 /// Why a host was not granted.
 #[derive(Debug, Error)]
@@ -132,5 +133,20 @@ fn rewrite_front(
     }
     let file = file.into_inner().map_err(|e| io(e.into_error()))?;
     file.commit().map_err(io)?;
+    Ok(())
+}
+
+const BUFFER_LEN: u64 = 1 << 20;
+
+/// Copies `range` of `from` to `to` with a bounded buffer.
+fn copy_range(from: &dyn Storage, range: Range<u64>, to: &mut impl Write) -> io::Result<()> {
+    let mut buf = vec![0; usize::try_from(BUFFER_LEN.min(range.end - range.start)).unwrap_or(0)];
+    let mut at = range.start;
+    while at < range.end {
+        let n = usize::try_from((range.end - at).min(BUFFER_LEN)).unwrap_or(0);
+        from.read_at(at, &mut buf[..n])?;
+        to.write_all(&buf[..n])?;
+        at += n as u64;
+    }
     Ok(())
 }

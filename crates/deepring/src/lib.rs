@@ -88,7 +88,6 @@
 #[cfg(test)]
 mod arbitrary;
 pub mod block;
-mod copy;
 mod crypto;
 mod encoding;
 mod finding;
