@@ -1,6 +1,5 @@
 //! One host: opens the blocks that it was granted, and runs a query's leg of them.
 
-mod alarms;
 mod background;
 mod block;
 mod block_use;
@@ -30,9 +29,9 @@ use deepring::{
 use crate::checks::{BlockCosts, Choice, PlanKind};
 use crate::engine::Engine;
 use crate::error::RunError;
-use alarms::Alarms;
 pub use block::{BlockProtection, LoadedBlock};
 pub use block_use::{BlockOutputs, BlockUse, Unchecked, VerifiedOutputs};
+use fault::Alarms;
 use genesis::GenesisBlock;
 pub use margins::LayerMargin;
 pub use rehearsal::{Floor, Rehearsal};

@@ -8,8 +8,8 @@ use deepring::codec::DecodeError;
 use deepring::{AuthenticRing, Check, Header, Host, OpenedBlock, PartKind, SecretKey};
 use deepring_memory::Protection;
 
-use super::alarms::Alarms;
 use super::block_use::BlockUse;
+use super::fault::Alarms;
 use super::opening::BlockMemory;
 use super::shared::SharedBlock;
 use crate::checks::{

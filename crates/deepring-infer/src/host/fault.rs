@@ -1,6 +1,7 @@
 //! From what a check found to the error that names block, tensor and bytes; and what follows for the block.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use deepring::block::Section;
 use deepring::{Finding, Header, OpeningKey};
@@ -18,6 +19,27 @@ const NOT_THE_ROW: &str = "a row that was read is not that of the sealed table";
 const NOT_RECOMPUTED: &str = "what was computed is not what a second program computes";
 const CHECK_CHANGED: &str = "what the check keeps in memory is not what it was";
 const NOTHING_COMPARED: &str = "the check compared nothing of it";
+
+/// At most so many are kept: a block is out of use after its first, so more come only with reloads.
+const MAX_ALARMS: usize = 1024;
+
+/// Tampering that a host detected since it was opened, oldest first. Whoever embeds a host records them where they outlive the process.
+#[derive(Debug, Default)]
+pub(crate) struct Alarms(Mutex<Vec<Finding>>);
+
+impl Alarms {
+    pub(super) fn raise(&self, finding: &Finding) {
+        tracing::error!(%finding, "tampering found");
+        let mut alarms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if alarms.len() < MAX_ALARMS {
+            alarms.push(finding.clone());
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<Finding> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 impl<E: Engine> LoadedBlock<E> {
     /// Turns a fault into an error. Tampering takes the block out of use and is an alarm. Inputs that are too large are no

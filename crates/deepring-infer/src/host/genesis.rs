@@ -8,7 +8,7 @@ use deepring::{AuthenticRing, Finding, Header, Host, Manifest, OpenedBlock, Secr
 use deepring_memory::Region;
 
 use super::CHANGED_IN_MEMORY;
-use super::alarms::Alarms;
+use super::fault::Alarms;
 use super::opening::BlockMemory;
 use crate::checks::{BlockCheck, CheckFault, Mode, PlanKind};
 use crate::error::RunError;
