@@ -1,24 +1,27 @@
 //! Sealing: blocks go in, one after the other; a signed ring file comes out, or nothing.
 
+mod plan;
+
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use thiserror::Error;
 
-use crate::block::chunks::{Segment, chunk_count, gaps, segments};
-use crate::block::header::{MAX_RECIPIENTS, body_digest, chunk_context, header_digest, wrap_key};
-use crate::block::{Header, PartKind, RecipientRole, lay_out, shared_at};
+use crate::block::Header;
+use crate::block::chunks::{Segment, gaps, segments};
+use crate::block::header::{body_digest, header_digest, wrap_key};
 use crate::crypto::aead::{BlockKey, ChunkCipher};
 use crate::crypto::{Digest, NoRandomness, random};
-use crate::encoding::MAX_STRING;
-use crate::keys::{Host, Owner, PublicKey, SecretKey};
+use crate::keys::{Owner, SecretKey};
 use crate::replace::Replacement;
 use crate::ring::closure::{Closure, ClosureRow, closure_len};
 use crate::ring::layout::{MAX_BLOCKS, PREAMBLE_LEN, Preamble};
 use crate::ring_id::RingId;
 use crate::storage::write_at;
-use crate::tensor::TensorSpec;
 use crate::write_back::WriteBack;
+
+pub use plan::{BlockPlan, RingPlan};
+use plan::{plan_header, with_shared};
 
 /// Why a ring was not sealed. The target file is untouched in every case.
 #[derive(Debug, Error)]
@@ -65,38 +68,6 @@ pub enum SealError {
     /// The system's generator failed.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
-}
-
-/// The plan of a block, made before its bytes are known.
-#[derive(Debug, Clone)]
-pub struct BlockPlan {
-    /// Name for people: the linear operator's.
-    pub name: String,
-    /// Tensors that it reads. For Genesis: the network's outputs.
-    pub inputs: Vec<TensorSpec>,
-    /// Tensors that it outputs. For Genesis: the network's inputs.
-    pub outputs: Vec<TensorSpec>,
-    /// Kind and length in bytes of each part, in order, without the shared ones.
-    pub parts: Vec<(PartKind, u64)>,
-    /// Indices of the shared blocks that it uses, ascending: all their parameters follow its own
-    /// parts. Empty for Genesis and for shared blocks.
-    pub shared: Vec<u32>,
-    /// Hosts that may open it, besides the owner.
-    pub hosts: Vec<PublicKey<Host>>,
-}
-
-/// The plan of a ring.
-#[derive(Debug, Clone)]
-pub struct RingPlan {
-    /// Version of the model; a reader refuses a lower one than it has seen.
-    pub model_version: u64,
-    /// Ring id and ring digest of the version before; `None` starts a new ring.
-    pub previous: Option<(RingId, Digest)>,
-    /// Time of sealing in seconds since the Unix epoch, for people.
-    pub sealed_at: u64,
-    /// All blocks: Genesis, those that compute, then the shared ones, which have parameters and
-    /// nothing else.
-    pub blocks: Vec<BlockPlan>,
 }
 
 /// Writes a ring, block by block: Genesis, the shared blocks, then those that compute. Memory stays
@@ -369,103 +340,6 @@ pub(crate) fn close(
 /// Returns whether a block is sealed before those that compute.
 fn is_early(header: &Header) -> bool {
     header.index == 0 || header.is_shared()
-}
-
-/// The same headers, each with the parameters of the shared blocks that it uses.
-fn with_shared(headers: Vec<Header>, plans: &[BlockPlan]) -> Result<Vec<Header>, SealError> {
-    let planned = headers.clone();
-    let mut out = Vec::with_capacity(headers.len());
-    for (mut header, plan) in headers.into_iter().zip(plans) {
-        let refuse = |reason| SealError::Layout { block: header.index, reason };
-        let used = || refuse("it uses as shared what is no shared block behind it");
-        for block in &plan.shared {
-            let shared = planned.get(*block as usize).filter(|h| h.is_shared()).ok_or_else(used)?;
-            let parts = shared_at(header.plain_len, *block, &shared.parts);
-            let parts = parts.ok_or_else(|| refuse("the block is too large"))?;
-            header.plain_len = parts.last().map_or(header.plain_len, crate::block::Part::end);
-            header.parts.extend(parts);
-        }
-        out.push(header);
-    }
-    // A header that cannot be read back must not be written.
-    let headers: Vec<&Header> = out.iter().collect();
-    for header in &headers {
-        let refuse = |reason| SealError::Layout { block: header.index, reason };
-        if Header::decode(&header.encode()).is_err() {
-            return Err(refuse("the header exceeds a limit of the format"));
-        }
-    }
-    if let Some(finding) = crate::ring::verify_sharing(&headers).first() {
-        let block = finding.block.unwrap_or_default();
-        return Err(SealError::Layout { block, reason: "blocks and shared blocks do not fit" });
-    }
-    Ok(out)
-}
-
-/// A header with everything that has a length, and with digests, keys and signature zero. Without
-/// the shared parts.
-fn plan_header(
-    block: &BlockPlan,
-    ring_id: RingId,
-    model_version: u64,
-    index: u32,
-    count: u32,
-    owner: PublicKey<Owner>,
-) -> Result<Header, SealError> {
-    let refuse = |reason| Err(SealError::Layout { block: index, reason });
-    if !fits_strings(block) {
-        return refuse("a name is longer than 4096 bytes");
-    }
-    let mut hosts = block.hosts.clone();
-    hosts.dedup();
-    if hosts.len() >= MAX_RECIPIENTS {
-        return refuse("too many hosts");
-    }
-    let Some((parts, plain_len)) = lay_out(block.parts.clone()) else {
-        return refuse("a part is empty, or the sizes do not fit");
-    };
-    let Ok(chunks) = usize::try_from(chunk_count(&parts)) else {
-        return refuse("the block is too large");
-    };
-    let roles = std::iter::once(RecipientRole::Owner(owner))
-        .chain(hosts.into_iter().map(RecipientRole::Host));
-    let header = Header {
-        ring_id,
-        model_version,
-        index,
-        count,
-        name: block.name.clone(),
-        plain_len,
-        body_digest: Digest::NONE,
-        content_digest: Digest::NONE,
-        commitment: Digest::NONE,
-        previous_body: Digest::NONE,
-        next_body: Digest::NONE,
-        inputs: block.inputs.clone(),
-        outputs: block.outputs.clone(),
-        parts,
-        recipients: roles.map(crate::block::Recipient::planned).collect(),
-        chunks: vec![Digest::NONE; chunks],
-        signature: [0; 64],
-    };
-    debug_assert_eq!(header.context(), chunk_context(ring_id, model_version, index));
-    Ok(header)
-}
-
-fn fits_strings(block: &BlockPlan) -> bool {
-    let specs = block.inputs.iter().chain(&block.outputs);
-    let parameters = block.parts.iter().filter_map(|(kind, _)| match kind {
-        PartKind::Parameter(spec) => Some(spec),
-        _ => None,
-    });
-    let dims = |spec: &TensorSpec| {
-        spec.dims.iter().flatten().all(|d| match d {
-            crate::tensor::Dim::Named(name) => name.len() <= MAX_STRING,
-            crate::tensor::Dim::Fixed(_) => true,
-        })
-    };
-    block.name.len() <= MAX_STRING
-        && specs.chain(parameters).all(|s| s.name.len() <= MAX_STRING && dims(s))
 }
 
 /// Each segment with the places of its chunks' digests.
