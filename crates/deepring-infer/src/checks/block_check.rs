@@ -1,5 +1,7 @@
 //! The check of one block: made when the block is opened, begun at each use.
 
+mod drawing;
+
 use std::hash::Hash as _;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -10,17 +12,17 @@ use rayon::prelude::*;
 use super::cost::{BlockCosts, Observed};
 use super::operators::Operators;
 use super::plan::{CheckPlan, PlanKind, Rate};
-use super::projection::DrawError;
 use super::recomputed::Recomputed;
 use super::rotation::Rotation;
 use super::shared_tags::SharedPieces;
 use super::transcript::Transcript;
 use super::usage::UseVerification;
 use super::vault::{
-    Changed, Draft, OpenVault, PieceTags, ReadError, SharedKey, Vault, VaultLayout, VerifiedReader,
+    Changed, Draft, OpenVault, PieceTags, ReadError, SharedKey, Vault, VerifiedReader,
 };
-use super::{CheckFault, Mode, secret};
+use super::{CheckFault, Mode};
 use crate::mac::{Mac, Piece, TagDomain};
+use drawing::{draw_all, of_product, rotation_of, vault_of};
 
 /// Uses after which secrets are drawn anew: what an attacker can learn from one is whether a use was refused, and that
 /// ends its life at once; still none serves for ever.
@@ -428,72 +430,6 @@ impl std::fmt::Debug for BlockCheck {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BlockCheck").field("mode", &self.mode).finish_non_exhaustive()
     }
-}
-
-/// Tags rows and draws projections from verified copies. Operators that turn out to have no projection are taken out of
-/// the operators: their bytes are compared.
-fn vault_of(
-    operators: &mut Operators,
-    draft: &Draft,
-    parts: &[Part],
-    reader: &VerifiedReader<'_>,
-) -> Result<Vault, CheckFault> {
-    operators.linears.retain(|l| secret::len_of(l, parts).is_some());
-    operators.keep_covered();
-    operators.tables.retain(|t| t.len().is_some());
-    loop {
-        let lens = operators.linears.iter().filter_map(|l| secret::len_of(l, parts));
-        let rows = operators.tables.iter().map(|t| t.rows);
-        let layout =
-            VaultLayout::new(draft.pieces(), rows, lens).ok_or(CheckFault::NoRandomness)?;
-        let mut vault = OpenVault::of(draft, layout).ok_or(CheckFault::NoRandomness)?;
-        for (number, table) in operators.tables.iter().enumerate() {
-            table.tag_rows(number, reader, &mut vault)?;
-        }
-        let unsuitable = draw_all(operators, parts, reader, &mut vault)?;
-        if unsuitable.is_empty() {
-            return vault.close(0).ok_or(CheckFault::NoRandomness);
-        }
-        let mut numbers = 0..;
-        operators.linears.retain(|_| numbers.next().is_some_and(|n| !unsuitable.contains(&n)));
-        operators.keep_covered();
-    }
-}
-
-/// Draws the projection of each linear operator; returns the numbers of those that have none.
-fn draw_all(
-    operators: &Operators,
-    parts: &[Part],
-    reader: &VerifiedReader<'_>,
-    vault: &mut OpenVault,
-) -> Result<Vec<usize>, CheckFault> {
-    let places = vault.projections_mut();
-    let drawn: Vec<_> = operators
-        .linears
-        .par_iter()
-        .zip(places)
-        .map(|(linear, place)| secret::draw(linear, parts, reader, place))
-        .collect();
-    let mut unsuitable = Vec::new();
-    for (number, drawn) in drawn.into_iter().enumerate() {
-        match drawn {
-            Ok(()) => {}
-            Err(DrawError::Unsuitable) => unsuitable.push(number),
-            Err(DrawError::NoRandomness) => return Err(CheckFault::NoRandomness),
-            Err(DrawError::Read(e)) => return Err(e.into()),
-        }
-    }
-    Ok(unsuitable)
-}
-
-fn rotation_of(operators: &Operators, pieces: &[Piece]) -> Option<Rotation> {
-    let due: Vec<u32> =
-        (0u32..).zip(pieces).filter(|(_, p)| of_product(operators, p)).map(|(i, _)| i).collect();
-    Rotation::new(&due)
-}
-
-fn of_product(operators: &Operators, piece: &Piece) -> bool {
-    operators.linears.iter().any(|l| l.weight == piece.part)
 }
 
 /// Below this, starting threads costs more than they save.
