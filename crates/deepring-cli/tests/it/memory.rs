@@ -1,12 +1,14 @@
-//! Trust that does not forget: whom the store trusts, what it keeps of rings, and what is bound to which path.
+//! Trust that does not forget: who is trusted, what is kept of rings, and what is bound to which path.
+
+mod receipts;
+mod store;
 
 use std::fs;
 
 use deepring::seal::{BlockPlan, RingPlan, RingSealer};
 use deepring::{DType, Dim, Owner, PartKind, SecretKey, TensorSpec};
-use deepring_infer::inputs::write_npy;
 
-use crate::workspace::{Workspace, images};
+use crate::workspace::Workspace;
 
 /// A workspace with `a.ring` and, of a second owner in `b`, `b.ring`; both for the host of `keys`.
 fn two_owners() -> Workspace {
@@ -371,131 +373,6 @@ fn a_bound_link_that_leads_to_another_bound_ring_is_neither_written_through_nor_
 }
 
 #[test]
-fn what_answered_is_named_by_run_and_by_receipt_verify() {
-    let workspace = two_owners();
-    let ran = workspace
-        .run(&format!("run b.ring --owner b/owner.pub {RUN} --receipt b.receipt"))
-        .succeeds();
-    let verified =
-        workspace.run("receipt verify b.receipt --ring b.ring --owner b/owner.pub").succeeds();
-    let inspected = workspace.run("inspect b.ring --json").succeeds().json();
-    for shown in [ran.stdout, verified.stdout] {
-        let ring = format!("\nby ring {}, version 1\n", inspected["ring"].as_str().unwrap());
-        let owner = format!("\nof owner {}\n", inspected["claimed_owner"].as_str().unwrap());
-        assert!(shown.contains(&ring) && shown.contains(&owner), "{shown}");
-    }
-}
-
-#[test]
-fn a_receipt_says_what_it_was_compared_with() {
-    let workspace = two_owners();
-    workspace
-        .run(&format!(
-            "run a.ring --owner keys/owner.pub {RUN} --receipt x.receipt --output-dir out"
-        ))
-        .succeeds();
-    for (given, said) in [
-        ("", "question and answer: NOT compared"),
-        ("--input x.npy", "question: as given; answer: NOT compared"),
-        ("--output out/logits.npy", "question: NOT compared (`--input`); answer: as given"),
-        ("--input x.npy --output out/logits.npy", "question and answer: as given"),
-    ] {
-        let words =
-            format!("receipt verify x.receipt --ring a.ring --owner keys/owner.pub {given}");
-        let shown = workspace.run(&words).succeeds().stdout;
-        assert!(shown.contains(said), "{given}: {shown}");
-        let compared = &workspace.run(&format!("{words} --json")).succeeds().json()["compared"];
-        assert_eq!(compared["inputs"], u64::from(given.contains("--input")), "{given}");
-        assert_eq!(compared["outputs"], u64::from(given.contains("--output")), "{given}");
-    }
-}
-
-#[test]
-fn a_receipt_of_a_batch_says_how_many_of_its_queries_were_compared() {
-    let workspace = Workspace::with_ring();
-    for (k, name) in ["y.npy", "z.npy"].into_iter().enumerate() {
-        write_npy(&workspace.path(name), &images(k + 1, k + 2)).unwrap();
-    }
-    workspace.run(&format!(
-        "run net.ring --owner keys/owner.pub {RUN} --input y.npy --input z.npy --receipt r --output-dir out"
-    ))
-    .succeeds();
-    let verify = "receipt verify r --ring net.ring --owner keys/owner.pub";
-    for (given, said, [inputs, outputs]) in [
-        ("--input y.npy", "question: 1 of 3 as given, the others NOT compared", [1, 0]),
-        ("--input y.npy --input y.npy", "question: 1 of 3 as given", [1, 0]),
-        ("--output out/0-logits.npy --output out/2-logits.npy", "answer: 2 of 3 as given", [0, 2]),
-        ("--input z.npy --output out/2-logits.npy", "question and answer: 1 of 3", [1, 1]),
-        ("--input x.npy --input y.npy --input z.npy", "question: as given; answer: NOT", [3, 0]),
-    ] {
-        let words = format!("{verify} {given}");
-        let shown = workspace.run(&words).succeeds().stdout;
-        assert!(shown.contains(said), "{given}: {shown}");
-        let compared = &workspace.run(&format!("{words} --json")).succeeds().json()["compared"];
-        let wanted = serde_json::json!({ "inputs": inputs, "outputs": outputs, "queries": 3 });
-        assert_eq!(*compared, wanted, "{given}");
-    }
-}
-
-#[test]
-fn a_receipt_of_an_old_version_verifies_and_is_called_old() {
-    let workspace = two_owners();
-    workspace.run("trust add keys/owner.pub").succeeds();
-    workspace.seal("a2.ring", "--previous a.ring");
-    let run = |ring: &str, more: &str| workspace.run(&format!("run {ring} {RUN} {more}"));
-    run("a.ring", "--receipt early.receipt --ledger ledger --new-ledger").succeeds();
-    let verify = |receipt: &str, more: &str| {
-        workspace
-            .run(&format!("receipt verify {receipt} --ring a.ring --ledger ledger {more}"))
-            .succeeds()
-    };
-    assert_eq!(verify("early.receipt", "--json").json()["newer_version"], serde_json::Value::Null);
-    run("a2.ring", "--ledger ledger").succeeds();
-
-    let early = verify("early.receipt", "--json").json();
-    assert_eq!((&early["verdict"], &early["newer_version"]), (&"intact".into(), &2.into()));
-    assert_eq!(early["recorded_after"], serde_json::Value::Null);
-    assert!(
-        verify("early.receipt", "").stdout.contains("version 1 is OLD: version 2 was seen here")
-    );
-
-    // A host that goes on with the old version, on a machine that does not know the new one, and has it recorded.
-    let late = "--owner keys/owner.pub --trust forgetful.json --receipt late.receipt";
-    run("a.ring", late).succeeds();
-    let ring = workspace.ring("a.ring");
-    let decision = deepring::Decision::read(&workspace.path("late.receipt")).unwrap();
-    let event = deepring_ledger::Event::Decisions {
-        ring_digest: ring.digest().0,
-        decision_id: decision.id().0,
-        count: 1,
-    };
-    let mut ledger = deepring_ledger::Ledger::open(workspace.path("ledger")).unwrap();
-    let entries = ledger.append(&[deepring_ledger::Entry { at: 1, event }]).unwrap();
-    drop(ledger);
-    let late = verify("late.receipt", "--json").json();
-    assert_eq!(late["entry"], entries[0]);
-    assert_eq!(late["recorded_after"], serde_json::json!({ "entry": 2, "model_version": 2 }));
-    assert!(verify("late.receipt", "").stdout.contains("recorded AFTER version 2"));
-}
-
-#[test]
-fn a_receipt_of_a_host_granted_since_is_stale_against_the_older_revision() {
-    let workspace = two_owners();
-    fs::copy(workspace.path("a.ring"), workspace.path("older.ring")).unwrap();
-    workspace.run("grant a.ring --owner-key keys/owner.key --host b/host.pub").succeeds();
-    let run =
-        "run a.ring --owner keys/owner.pub --key b/host.key --input x.npy --receipt x.receipt";
-    workspace.run(run).succeeds();
-    let verify = |ring: &str| {
-        workspace
-            .run(&format!("receipt verify x.receipt --ring {ring} --owner keys/owner.pub --json"))
-    };
-    let stale = verify("older.ring").exits(5).says("in its newest revision");
-    assert_eq!(stale.json()["verdict"], "stale");
-    verify("a.ring").succeeds();
-}
-
-#[test]
 fn trust_is_added_listed_and_removed_by_name() {
     let workspace = two_owners();
     let key = fs::read_to_string(workspace.path("keys/owner.pub")).unwrap().trim().to_owned();
@@ -521,51 +398,6 @@ fn trust_is_added_listed_and_removed_by_name() {
 }
 
 #[test]
-fn a_store_of_format_1_is_refused_with_what_to_do_and_left_as_it_is() {
-    let workspace = two_owners();
-    let old = "{ \"format\": 1, \"owners\": [], \"rings\": {} }";
-    fs::write(workspace.path("trust.json"), old).unwrap();
-    for words in ["verify a.ring --owner keys/owner.pub", "trust list", "trust add keys/owner.pub"]
-    {
-        workspace.run(words).exits(1).says("format 1").says("hint: move it away");
-    }
-    assert_eq!(fs::read_to_string(workspace.path("trust.json")).unwrap(), old);
-}
-
-/// Another user needs nothing but to open a file in order to lock it, and so to keep every command waiting.
-#[cfg(unix)]
-#[test]
-fn another_user_can_open_neither_the_stores_lock_nor_the_ledgers_database() {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    use std::os::unix::process::CommandExt;
-    let workspace = two_owners();
-    let script = format!(
-        "umask 0; exec {} run a.ring --owner keys/owner.pub {RUN} --ledger ledger --new-ledger",
-        env!("CARGO_BIN_EXE_deepring")
-    );
-    let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", &script]).current_dir(workspace.path(""));
-    workspace.surround(&mut shell);
-    assert!(shell.output().unwrap().status.success());
-    let private = ["trust.json.lock", "trust.json", "ledger/ledger.redb", "ledger/log.key"];
-    for name in private {
-        assert_eq!(fs::metadata(workspace.path(name)).unwrap().mode() & 0o777, 0o600, "{name}");
-    }
-    if fs::metadata(workspace.path("")).unwrap().uid() != 0 {
-        println!("skipped in part: only root can play another user");
-        return;
-    }
-    fs::set_permissions(workspace.path(""), fs::Permissions::from_mode(0o755)).unwrap();
-    let opens = |name: &str| {
-        let mut cat = std::process::Command::new("cat");
-        let cat = cat.arg(workspace.path(name)).uid(65534).gid(65534);
-        cat.output().unwrap().status.success()
-    };
-    assert!(opens("ledger/log.pub"), "the folders can be entered");
-    private.iter().for_each(|name| assert!(!opens(name), "{name}"));
-}
-
-#[test]
 fn a_run_that_does_not_open_the_ring_binds_nothing_and_trusts_nobody() {
     let workspace = two_owners();
     workspace.run("keygen --out theirs").succeeds();
@@ -576,80 +408,4 @@ fn a_run_that_does_not_open_the_ring_binds_nothing_and_trusts_nobody() {
     assert!(!listed.contains("a.ring") && !listed.contains("drowner1"), "{listed}");
     fs::copy(workspace.path("b.ring"), workspace.path("a.ring")).unwrap();
     workspace.run(&format!("run a.ring --owner b/owner.pub {RUN}")).succeeds();
-}
-
-#[cfg(unix)]
-#[test]
-fn a_store_that_others_can_write_is_refused_with_the_command_that_helps() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let workspace = Workspace::with_trusted_ring();
-    let store = workspace.path("trust.json");
-    for mode in [0o620, 0o602, 0o666] {
-        fs::set_permissions(&store, fs::Permissions::from_mode(mode)).unwrap();
-        for words in ["verify net.ring", "trust list", "trust add keys/owner.pub"] {
-            workspace.run(words).exits(1).says("others can write").says("chmod 600 ");
-        }
-    }
-    fs::set_permissions(&store, fs::Permissions::from_mode(0o600)).unwrap();
-    workspace.run("verify net.ring").succeeds();
-}
-
-/// What a store says counts for nothing where others can change it, or put another in its place.
-#[cfg(unix)]
-#[test]
-fn a_store_of_another_user_or_in_a_folder_that_others_can_write_is_refused() {
-    use std::os::unix::fs::{PermissionsExt as _, chown};
-    let workspace = Workspace::with_ring();
-    fs::create_dir(workspace.path("f")).unwrap();
-    let set =
-        |mode| fs::set_permissions(workspace.path("f"), fs::Permissions::from_mode(mode)).unwrap();
-    let all = [
-        "verify net.ring --owner keys/owner.pub --trust f/t.json",
-        "trust list --trust f/t.json",
-        "trust add keys/owner.pub --trust f/t.json",
-        "ledger init ledger --trust f/t.json",
-    ];
-    let refused = |why: &str| {
-        for words in all {
-            workspace.run(words).exits(1).says(why);
-        }
-        assert!(!workspace.path("ledger").exists());
-    };
-    for there in [false, true] {
-        for mode in [0o777, 0o775, 0o757] {
-            set(mode);
-            refused("others can put another file in the place of this trust store");
-        }
-        // As in /tmp: what others add is theirs, and what is ours stays.
-        set(0o1777);
-        workspace.run(all[0]).succeeds();
-        if !there {
-            workspace.run(all[2]).succeeds();
-        }
-    }
-    set(0o700);
-    workspace.run(all[0]).succeeds();
-    if chown(workspace.path("f/t.json"), Some(12_345), None).is_err() {
-        println!("skipped: only root gives files away");
-        return;
-    }
-    refused("belongs to another user (uid 12345)");
-    chown(workspace.path("f/t.json"), Some(0), None).unwrap();
-    chown(workspace.path("f"), Some(12_345), None).unwrap();
-    refused("uid 12345");
-}
-
-#[cfg(unix)]
-#[test]
-fn a_store_behind_a_link_is_written_where_the_link_leads() {
-    let workspace = Workspace::with_ring();
-    fs::create_dir(workspace.path("real")).unwrap();
-    for (link, leads_to) in [("one", "real/trust"), ("two", "real/new")] {
-        std::os::unix::fs::symlink(leads_to, workspace.path(link)).unwrap();
-        workspace.run(&format!("trust add keys/owner.pub --trust {link}")).succeeds();
-        assert!(workspace.path(link).is_symlink());
-        workspace.run(&format!("verify net.ring --trust {leads_to}")).succeeds();
-        assert!(workspace.path(&format!("{leads_to}.lock")).exists());
-        assert!(!workspace.path(&format!("{link}.lock")).exists());
-    }
 }
