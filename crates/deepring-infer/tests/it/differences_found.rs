@@ -1,5 +1,8 @@
 //! Differences that random graphs beside onnxruntime found (`conformance/differential.py`): each is right, or an error.
 
+mod bodies;
+mod slices;
+
 use deepring::{Check, DType, TensorValue};
 use deepring_infer::{CutPolicy, RunError};
 use deepring_onnx::{ImportError, OperatorFault, canonicalise, read_onnx};
@@ -275,97 +278,6 @@ fn truths_that_a_file_writes_as_other_numbers_are_truths() {
 }
 
 #[test]
-fn steps_backwards_begin_within_the_axis_and_an_empty_axis_stays_empty() {
-    let sliced = |dims: &str, x: &[f32], [start, end, step]: [i64; 3]| {
-        let mut net = Net::new(7);
-        net.input("x", FLOAT, &[dims]).output("y", FLOAT);
-        let [a, b] = [("a", start), ("b", end)].map(|(name, v)| net.ints(name, &[v]));
-        let (axis, by) = (net.ints("axis", &[0]), net.ints("by", &[step]));
-        net.node("Slice", &["x", &a, &b, &axis, &by], "y");
-        floats(&answer(&net, vec![tensor("x", &[x.len() as u64], x)]))
-    };
-    let x = [1.0, 2.0, 3.0, 4.0];
-    let least = i64::MIN;
-    for dims in ["4", "n"] {
-        assert_eq!(sliced(dims, &x, [-1, least, -1]), [4.0, 3.0, 2.0, 1.0], "{dims}");
-        assert_eq!(sliced(dims, &x, [1 << 40, -3, -2]), [4.0], "{dims}");
-        assert_eq!(sliced(dims, &x, [-100, -200, -1]), [1.0], "{dims}");
-        assert_eq!(sliced(dims, &x, [-9, 9, 3]), [1.0, 4.0], "{dims}");
-    }
-    for dims in ["0", "n"] {
-        for start in [-1, 5, -5] {
-            assert!(sliced(dims, &[], [start, least, -1]).is_empty(), "{dims} {start}");
-        }
-    }
-}
-
-/// The places along an axis of this size that ONNX's `Slice` takes.
-fn places(size: i64, start: i64, end: i64, step: i64) -> Vec<i64> {
-    let counted = |at: i64| if at < 0 { at.saturating_add(size) } else { at };
-    let ((least_start, most_start), (least_end, most_end)) =
-        if step > 0 { ((0, size), (0, size)) } else { ((0, size - 1), (-1, size - 1)) };
-    let mut at = counted(start).clamp(least_start, most_start);
-    let end = counted(end).clamp(least_end, most_end);
-    let mut taken = Vec::new();
-    while (step > 0 && at < end) || (step < 0 && at > end) {
-        taken.push(at);
-        at += step;
-    }
-    taken
-}
-
-#[test]
-fn five_axes_are_sliced_backwards_and_forwards_at_once() {
-    let sizes = [2, 1, 3, 5, 4];
-    let x: Vec<f32> = (0..120).map(|i| i as f32).collect();
-    let fixed = sizes.map(|n: i64| n.to_string());
-    let named = ["a", "b", "c", "d", "e"].map(str::to_owned);
-    let cases = [
-        [(3, -2, -4, -2), (4, 7, 4, 2)],
-        [(0, -1, i64::MIN, -1), (3, 4, 0, -3)],
-        [(2, -1, -9, -2), (4, 1, 1 << 40, 1)],
-        [(4, 1 << 40, -3, -1), (3, -100, -200, -1)],
-        [(3, 0, 5, -1), (1, 0, 1, 1)],
-    ];
-    for (case, slices) in cases.into_iter().enumerate() {
-        let mut taken = sizes.map(|n| (0..n).collect::<Vec<i64>>());
-        for (axis, start, end, step) in slices {
-            taken[axis as usize] = places(sizes[axis as usize], start, end, step);
-        }
-        let mut due = vec![0];
-        for (axis, taken) in taken.iter().enumerate() {
-            let next =
-                |at: &i64| taken.iter().map(move |p| at * sizes[axis] + p).collect::<Vec<_>>();
-            due = due.iter().flat_map(next).collect();
-        }
-        let due: Vec<f32> = due.into_iter().map(|at| at as f32).collect();
-        for (dims, bounds_given) in
-            [(&fixed, false), (&named, false), (&fixed, true), (&named, true)]
-        {
-            let mut net = Net::new(13);
-            let dims: Vec<&str> = dims.iter().map(String::as_str).collect();
-            net.input("x", FLOAT, &dims).output("y", FLOAT);
-            let lists = [slices.map(|s| s.1), slices.map(|s| s.2), slices.map(|s| s.3)];
-            let mut inputs = vec![tensor("x", &sizes.map(|n| n as u64), &x)];
-            let names = ["starts", "ends", "steps"].map(str::to_owned);
-            for (name, list) in names.iter().zip(&lists) {
-                if bounds_given {
-                    let held = list.map(|v| v.clamp(i64::from(i32::MIN), i64::from(i32::MAX)));
-                    net.input(name, INT64, &["2"]);
-                    let data = held.iter().flat_map(|v| v.to_le_bytes()).collect();
-                    inputs.push(TensorValue::new(name.clone(), DType::I64, vec![2], data).unwrap());
-                } else {
-                    net.ints(name, list);
-                }
-            }
-            let axes = net.ints("axes", &slices.map(|s| s.0));
-            net.node("Slice", &["x", &names[0], &names[1], &axes, &names[2]], "y");
-            assert_eq!(floats(&answer(&net, inputs)), due, "case {case}, {dims:?}, {bounds_given}");
-        }
-    }
-}
-
-#[test]
 fn training_forms_of_old_versions_masks_of_nothing_and_products_of_integers_are_refused() {
     let mut old = net("Dropout", &[("x", FLOAT, &["2"])], vec![], FLOAT);
     old.opset = 6;
@@ -443,91 +355,6 @@ fn what_is_no_number_is_none_behind_bounds() {
     assert_eq!(model.whole().unwrap().op_types, ["Gemm", "Relu"]);
 }
 
-/// As in the outermost graph: right, or the query ends with an error.
-#[test]
-fn integers_in_branches_and_loops_do_not_leave_what_is_held() {
-    use crate::graphs::{graph, node, value};
-    use deepring_onnx::proto::GraphProto;
-    let given = |n: i64| {
-        let condition = TensorValue::new("c", DType::Bool, vec![], vec![1]).unwrap();
-        vec![condition, values("x", DType::I64, n.to_le_bytes().to_vec())]
-    };
-    let branch = |op: &str| GraphProto {
-        name: Some(op.into()),
-        node: vec![node(op, if op == "Mul" { &["x", "x"] } else { &["x"] }, &["t"])],
-        output: vec![value("t", INT64, None)],
-        ..GraphProto::default()
-    };
-    let mut either = Net::new(7);
-    either.input("c", BOOL, &[]).input("x", INT64, &["1"]).output("y", INT64);
-    either.node("If", &["c"], "y").attribute =
-        vec![graph("then_branch", branch("Mul")), graph("else_branch", branch("Identity"))];
-    let body = GraphProto {
-        name: Some("body".into()),
-        node: vec![node("Add", &["a", "a"], &["o"]), node("Identity", &["c"], &["d"])],
-        input: vec![
-            value("i", INT64, Some(&[])),
-            value("c", BOOL, Some(&[])),
-            value("a", INT64, None),
-        ],
-        output: vec![value("d", BOOL, Some(&[])), value("o", INT64, None)],
-        ..GraphProto::default()
-    };
-    let mut turns = Net::new(7);
-    turns.input("c", BOOL, &[]).input("x", INT64, &["1"]).output("y", INT64);
-    turns.graph.initializer.push(int_tensor("n", &[], &[2]));
-    turns.node("Loop", &["n", "c", "x"], "y").attribute = vec![graph("body", body)];
-    for (net, due) in [(either, 9), (turns, 12)] {
-        let folder = tempfile::tempdir().unwrap();
-        let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
-        let session = ring.session(Check::Compute);
-        assert_eq!(i64s(&session.run(given(3)).unwrap().outputs[0][0]), [due]);
-        let error = session.run(given(1 << 30)).unwrap_err();
-        assert!(matches!(error, RunError::Input(_)), "{error}");
-    }
-}
-
-#[test]
-fn a_loop_without_a_turn_gives_empty_lists() {
-    use crate::graphs::{graph, node, value};
-    use deepring_onnx::proto::GraphProto;
-    let body = GraphProto {
-        name: Some("body".into()),
-        node: vec![
-            node("Add", &["a", "x"], &["o"]),
-            node("Identity", &["c"], &["d"]),
-            node("Neg", &["o"], &["s"]),
-        ],
-        input: vec![
-            value("i", INT64, Some(&[])),
-            value("c", BOOL, Some(&[])),
-            value("a", FLOAT, Some(&["2"])),
-        ],
-        output: vec![
-            value("d", BOOL, Some(&[])),
-            value("o", FLOAT, Some(&["2"])),
-            value("s", FLOAT, Some(&["2"])),
-        ],
-        ..GraphProto::default()
-    };
-    let mut net = Net::new(7);
-    net.input("n", INT64, &[]).input("x", FLOAT, &["2"]).output("y", FLOAT).output("z", FLOAT);
-    let turns = net.node("Loop", &["n", "", "x"], "y");
-    turns.output.push("z".into());
-    turns.attribute = vec![graph("body", body)];
-    let folder = tempfile::tempdir().unwrap();
-    let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Auto);
-    let session = ring.session(Check::Compute);
-    for (n, y, z) in [(0, [1.0, 2.0], vec![]), (2, [3.0, 6.0], vec![-2.0, -4.0, -3.0, -6.0])] {
-        let n = i64::to_le_bytes(n).to_vec();
-        let n = TensorValue::new("n", DType::I64, vec![], n).unwrap();
-        let found = session.run(vec![n, tensor("x", &[2], &[1.0, 2.0])]).unwrap();
-        let found: Vec<&TensorValue> = found.outputs[0].iter().collect();
-        assert_eq!(floats(found[0]), y);
-        assert_eq!((floats(found[1]), found[1].dims()[1]), (z, 2));
-    }
-}
-
 #[test]
 fn a_diagonal_that_no_matrix_reaches_leaves_all_or_nothing() {
     for (k, due) in [(i64::from(i32::MAX), 0.0), (-i64::from(i32::MAX), 1.0)] {
@@ -586,41 +413,6 @@ fn zero_points_for_each_row_or_column_are_theirs() {
             assert!(found.eq(due), "{of_rows} {check}");
         }
     }
-}
-
-/// A branch that has a value of its own reads that, also where nodes before it were joined.
-#[test]
-fn a_branch_reads_its_own_value_where_others_of_that_name_are_joined() {
-    use crate::graphs::{float_tensor, graph, node, value};
-    use deepring_onnx::proto::GraphProto;
-    let mut net = Net::new(1);
-    net.input("x", FLOAT, &["2", "2"]).input("c", BOOL, &[]).output("y", FLOAT);
-    net.floats("s", &[2, 2], &[1.0, 2.0, 3.0, 4.0]);
-    for name in ["t1", "t2"] {
-        net.node("Transpose", &["s"], name).attribute = vec![ints("perm", &[1, 0])];
-    }
-    net.node("Add", &["x", "t1"], "z");
-    let branch = |name: &str| GraphProto {
-        name: Some(name.to_owned()),
-        node: vec![
-            node("Add", &["z", "t1"], &["u"]),
-            node("Add", &["u", "t2"], &[&format!("{name}_y")]),
-        ],
-        initializer: vec![float_tensor("t1", &[2, 2], &[10.0, 20.0, 30.0, 40.0])],
-        output: vec![value(&format!("{name}_y"), FLOAT, Some(&["2", "2"]))],
-        ..GraphProto::default()
-    };
-    net.node("If", &["c"], "y").attribute =
-        vec![graph("then_branch", branch("a")), graph("else_branch", branch("b"))];
-    let folder = tempfile::tempdir().unwrap();
-    let path = net.save(folder.path());
-    let ring = Sealed::new(&path, "1".parse().unwrap());
-    let condition = TensorValue::new("c", DType::Bool, vec![], vec![1]).unwrap();
-    let x = tensor("x", &[2, 2], &[0.0; 4]);
-    let session = ring.session(deepring::Check::Run);
-    let outcome = session.run_batch(vec![vec![x, condition]]).unwrap();
-    // x + tᵀ, and the branch's own, and tᵀ once more.
-    assert_eq!(floats(&outcome.outputs[0][0]), [12.0, 26.0, 34.0, 48.0]);
 }
 
 /// A power by one number has the shape that base and exponent are broadcast to, whether the exponent's rank is known or not.

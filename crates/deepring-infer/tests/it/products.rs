@@ -2,11 +2,14 @@
 //! answers are never refused.
 #![cfg(target_os = "linux")]
 
+mod bytes;
+mod without;
+
 use deepring::{Check, Coverage, DType, Finding, SampleRate, TensorValue};
 use deepring_infer::{CutPolicy, Session};
-use deepring_onnx::proto::{NodeProto, TensorProto};
+use deepring_onnx::proto::NodeProto;
 
-use crate::graphs::{self, BOOL, FLOAT, INT64, Net};
+use crate::graphs::{self, FLOAT, INT64, Net};
 use crate::live_memory::{asked_with_flip, flip};
 use crate::zoo::{Sealed, answer, difference, floats, images, network, tensor};
 
@@ -178,18 +181,6 @@ fn every_shape_of_convolution_is_checked_by_its_product_and_every_edit_is_detect
     }
 }
 
-/// A plane of the input's size for each tap would be gigabytes.
-#[test]
-fn a_window_of_very_many_taps_over_many_channels_is_on_bytes() {
-    let mut net = Net::new(3);
-    net.input("x", FLOAT, &["1", "12", "45", "45"]).output("y", FLOAT);
-    let w = net.param("w", &[12, 1, 40, 40]);
-    group(net.node("Conv", &["x", &w], "y"), 12);
-    let session = sealed(&net).session(Check::Compute);
-    let had = coverage(&session, &positive("x", &[1, 12, 45, 45], 1));
-    assert!(had.iter().any(|(t, c)| t == "w" && *c == Coverage::Bytes), "{had:?}");
-}
-
 #[test]
 fn products_of_matrices_are_checked_in_every_form() {
     let mut net = Net::new(5);
@@ -225,232 +216,6 @@ fn products_of_matrices_are_checked_in_every_form() {
     }
     for seed in 0..200 {
         session.run(vec![positive("x", &[2, 3, 8], seed)]).unwrap();
-    }
-}
-
-/// Next to a bias of 10^10 an edit of the weight does not show, so its operator has no product; and then the other
-/// operator's product says nothing of what this one read.
-#[test]
-fn a_weight_that_one_operator_reads_without_a_product_is_on_bytes() {
-    for (bias, on_bytes) in [(0.5, false), (-1e10, true)] {
-        let mut net = Net::new(44);
-        net.input("x", FLOAT, &["2", "8"]).input("z", FLOAT, &["2", "8"]);
-        net.output("p", FLOAT).output("y", FLOAT);
-        let w = net.param("w", &[8, 6]);
-        let b = net.floats("b", &[6], &[bias; 6]);
-        net.node("MatMul", &["x", &w], "p");
-        net.node("Gemm", &["z", &w, &b], "y");
-        let folder = tempfile::tempdir().unwrap();
-        let path = net.save(folder.path());
-        let ring = Sealed::new(&path, "1".parse().unwrap());
-        let session = ring.session(Check::Compute);
-        let inputs = || vec![positive("x", &[2, 8], 1), positive("z", &[2, 8], 2)];
-        let outcome = session.run(inputs()).unwrap();
-        let decision = outcome.decision.verify(session.ring()).unwrap();
-        let (block, start, _) = place_of(&session, "w");
-        let place = session.ring().layers().iter().position(|h| h.index == block).unwrap();
-        let part = session.ring().layers()[place].parts.iter().position(|p| p.label() == "w");
-        let had = decision.chain.receipts()[0].coverage[place][part.unwrap()];
-        let wanted = if on_bytes { had == Coverage::Bytes } else { is_product(had) };
-        assert!(wanted, "bias {bias}: {had}");
-        if on_bytes {
-            // The lowest bit there is, at the first use.
-            flip(session.live_bytes(block).unwrap(), start, 0x01);
-            let error = session.run(inputs()).unwrap_err();
-            let found = error.finding().unwrap_or_else(|| panic!("{error}"));
-            assert_eq!((found.block, found.tensor.as_deref()), (Some(block), Some("w")));
-        }
-    }
-}
-
-/// A parameter that the network gives out is read there too, and neither its rows nor a product say what was given out.
-#[test]
-fn a_parameter_that_is_given_out_is_on_bytes() {
-    let mut net = Net::new(45);
-    net.input("ids", INT64, &["1", "n"]).input("x", FLOAT, &["2", "48"]);
-    net.output("y", FLOAT).output("z", FLOAT).output("table", FLOAT).output("w", FLOAT);
-    let (table, w) = (net.param("table", &[500, 48]), net.param("w", &[48, 6]));
-    net.node("Gather", &[&table, "ids"], "y");
-    net.node("MatMul", &["x", &w], "z");
-    let folder = tempfile::tempdir().unwrap();
-    let ring = Sealed::new(&net.save(folder.path()), "1".parse().unwrap());
-    let inputs = || {
-        let ids = [3i64, 7].iter().flat_map(|i| i.to_le_bytes()).collect();
-        let ids = TensorValue::new("ids", deepring::DType::I64, vec![1, 2], ids).unwrap();
-        vec![ids, positive("x", &[2, 48], 1)]
-    };
-    for check in [Check::Compute, Check::Auto] {
-        for tensor in ["table", "w"] {
-            let session = ring.session(check);
-            let outcome = session.run(inputs()).unwrap();
-            let decision = outcome.decision.verify(session.ring()).unwrap();
-            let (block, start, _) = place_of(&session, tensor);
-            let header = session.ring().layers().iter().find(|h| h.index == block).unwrap();
-            let part = header.parts.iter().position(|p| p.label() == tensor).unwrap();
-            let had = decision.chain.receipts()[0].coverage[0][part];
-            assert_eq!(had, Coverage::Bytes, "{check} {tensor}");
-            // A row that is not gathered, the lowest bit.
-            flip(session.live_bytes(block).unwrap(), start + 4 * 48, 0x01);
-            let error = session.run(inputs()).unwrap_err();
-            let found = error.finding().unwrap_or_else(|| panic!("{check} {tensor}: {error}"));
-            assert_eq!((found.block, found.tensor.as_deref()), (Some(block), Some(tensor)));
-        }
-    }
-}
-
-/// Branches may read anything, however many there are.
-#[test]
-fn beside_branches_every_parameter_is_on_bytes() {
-    for branches in [1, 3, 4, 5, 8] {
-        let mut net = Net::new(46);
-        net.input("ids", INT64, &["1", "n"]).input("flag", BOOL, &[]).output("y", FLOAT);
-        let table = net.param("table", &[500, 48]);
-        net.node("Gather", &[&table, "ids"], "v0");
-        for i in 0..branches {
-            let branch = |seed, op: &str| {
-                let mut branch = Net::new(seed);
-                branch.output("b", FLOAT);
-                branch.node(op, &[&format!("v{i}")], "b");
-                branch.graph
-            };
-            let (then, other) = (branch(1, "Relu"), branch(2, "Neg"));
-            net.node("If", &["flag"], &format!("v{}", i + 1)).attribute =
-                vec![graphs::graph("then_branch", then), graphs::graph("else_branch", other)];
-        }
-        // As many readers as once made the count come out right again.
-        let mut sum = format!("v{branches}");
-        for i in 0..branches {
-            net.node("ReduceMax", &[&table], &format!("m{i}"));
-            net.node("Add", &[&sum, &format!("m{i}")], &format!("s{i}"));
-            sum = format!("s{i}");
-        }
-        net.node("Identity", &[&sum], "y");
-        let folder = tempfile::tempdir().unwrap();
-        let ring = Sealed::new(&net.save(folder.path()), "1".parse().unwrap());
-        let session = ring.session(Check::Compute);
-        let ids = [3i64, 7].iter().flat_map(|i| i.to_le_bytes()).collect();
-        let ids = TensorValue::new("ids", deepring::DType::I64, vec![1, 2], ids).unwrap();
-        let flag = TensorValue::new("flag", deepring::DType::Bool, vec![], vec![1]).unwrap();
-        let inputs = || vec![ids.clone(), flag.clone()];
-        let outcome = session.run(inputs()).unwrap();
-        let decision = outcome.decision.verify(session.ring()).unwrap();
-        let coverage = decision.chain.receipts()[0].coverage[0].clone();
-        assert!(coverage.iter().all(|c| *c == Coverage::Bytes || *c == Coverage::Recomputed));
-        let (block, start, _) = place_of(&session, "table");
-        flip(session.live_bytes(block).unwrap(), start + 4 * 48 * 100, 0x01);
-        let error = session.run(inputs()).unwrap_err();
-        assert_eq!(error.finding().unwrap().tensor.as_deref(), Some("table"), "{branches}");
-    }
-}
-
-fn bytes_tensor(name: &str, dims: &[i64], elem: i32, values: Vec<u8>) -> TensorProto {
-    TensorProto {
-        name: Some(name.into()),
-        dims: dims.to_vec(),
-        data_type: Some(elem),
-        raw_data: Some(values),
-        ..TensorProto::default()
-    }
-}
-
-/// A dynamically quantised network: its weights are bytes, and its sums are exact.
-fn quantised() -> Net {
-    let mut net = Net::new(31);
-    net.input("x", FLOAT, &["1", "4", "10", "10"]).output("y", FLOAT);
-    let mut bytes = |name: &str, dims: &[i64], elem: i32| {
-        let count = dims.iter().product::<i64>() as usize;
-        // Seven bits, with which no instruction set saturates.
-        let values = net.randoms(count, 63.0).into_iter().map(|v| (v as i8) as u8);
-        let values = if elem == UINT8 {
-            values.map(|v| v.wrapping_add(64)).collect()
-        } else {
-            values.collect()
-        };
-        net.graph.initializer.push(bytes_tensor(name, dims, elem, values));
-    };
-    bytes("w", &[6, 4, 3, 3], INT8);
-    bytes("m", &[6, 5], UINT8);
-    net.graph.initializer.push(bytes_tensor("w.zero", &[], INT8, vec![3]));
-    net.graph.initializer.push(bytes_tensor("m.zero", &[5], UINT8, vec![60, 61, 62, 63, 64]));
-    let quantise = |net: &mut Net, x: &str| {
-        let outputs = ["q", "scale", "zero"].map(|o| format!("{x}.{o}"));
-        let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
-        net.graph.node.push(graphs::node("DynamicQuantizeLinear", &[x], &outputs));
-    };
-    quantise(&mut net, "x");
-    let conv = net.node("ConvInteger", &["x.q", "w", "x.zero", "w.zero"], "c");
-    conv.attribute = vec![graphs::ints("pads", &[1, 1, 1, 1]), graphs::ints("strides", &[2, 2])];
-    let cast = net.node("Cast", &["c"], "cf");
-    cast.attribute = vec![graphs::int("to", FLOAT.into())];
-    net.node("Mul", &["cf", "x.scale"], "cs");
-    net.node("GlobalAveragePool", &["cs"], "g");
-    let shape = net.ints("shape", &[1, 6]);
-    net.node("Reshape", &["g", &shape], "flat");
-    quantise(&mut net, "flat");
-    net.node("MatMulInteger", &["flat.q", "m", "flat.zero", "m.zero"], "p");
-    let cast = net.node("Cast", &["p"], "pf");
-    cast.attribute = vec![graphs::int("to", FLOAT.into())];
-    net.node("Mul", &["pf", "flat.scale"], "y");
-    net
-}
-
-#[test]
-fn operators_on_bytes_are_checked_exactly() {
-    let ring = sealed(&quantised());
-    let mut session = ring.session(Check::Compute);
-    let input = positive("x", &[1, 4, 10, 10], 4);
-    let had = coverage(&session, &input);
-    // The convolution is one of floats that hold integers: the engine has none of bytes that heeds zero points.
-    for tensor in ["c.weight", "m"] {
-        let by_product = |(t, c): &(String, Coverage)| t == tensor && is_product(*c);
-        assert!(had.iter().any(by_product), "{tensor}: {had:?}");
-    }
-    assert_eq!(answer(&session, &input), answer(&ring.session(Check::None), &input));
-    for seed in 0..300 {
-        session.run(vec![positive("x", &[1, 4, 10, 10], seed)]).unwrap();
-    }
-    // The smallest edit there is, of every weight.
-    let (block, start, end) = place_of(&session, "m");
-    let (mut met, mut dead) = (0, 0);
-    for at in start..end {
-        match asked_with_flip(&mut session, (block, at, 0x01), &input) {
-            Some(found) => {
-                assert_eq!(found.tensor.as_deref(), Some("m"));
-                met += 1;
-            }
-            None => dead += 1,
-        }
-    }
-    // An input that is just its zero point leaves its weights without effect.
-    println!("{met} met, {dead} without effect");
-    assert!(met >= 4 * dead && met > 0, "{met} met, {dead} accepted");
-}
-
-/// What is right must not be called tampering: sums that wrap in 32 bits are beyond what the product of bytes verifies. A zero
-/// point for each row is not: the engine is given two products with single ones.
-#[test]
-fn zero_points_of_rows_have_products_and_sums_that_may_wrap_are_on_bytes() {
-    for (rows, inner, zeros) in [(2, 8, 2), (1, 40_000, 1)] {
-        let mut net = Net::new(49);
-        net.input("x", UINT8, &[&rows.to_string(), &inner.to_string()]);
-        net.input("zero", UINT8, &[&zeros.to_string()]).output("y", graphs::INT32);
-        let values = (0..inner * 2).map(|i| (i % 7 + 249) as u8).collect();
-        net.graph.initializer.push(bytes_tensor("w", &[inner, 2], UINT8, values));
-        net.node("MatMulInteger", &["x", "w", "zero"], "y");
-        let ring = sealed(&net);
-        let session = ring.session(Check::Compute);
-        // Of ones, so that this sum does not.
-        let x = vec![1; (rows * inner) as usize];
-        let x = TensorValue::new("x", DType::U8, vec![rows as u64, inner as u64], x).unwrap();
-        let zero = (0..zeros).map(|i| 3 * i as u8).collect();
-        let zero = TensorValue::new("zero", DType::U8, vec![zeros as u64], zero).unwrap();
-        for _ in 0..3 {
-            let outcome = session.run(vec![x.clone(), zero.clone()]).unwrap();
-            let decision = outcome.decision.verify(session.ring()).unwrap();
-            let had = &decision.chain.receipts()[0].coverage[0];
-            assert_eq!(had.iter().any(|c| is_product(*c)), zeros > 1, "{had:?}");
-            assert!(zeros > 1 || had.contains(&Coverage::Bytes), "{had:?}");
-        }
     }
 }
 

@@ -1,5 +1,11 @@
 //! Shared blocks: one key and one table of tags for all their users, which each of them compares.
 
+use deepring_onnx::proto::{
+    DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+};
+use prost::Message as _;
+
 use super::*;
 
 /// Rows and numbers in a row: the weight takes more than one piece.
