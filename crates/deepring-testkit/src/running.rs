@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use deepring_onnx::{CutBlock, PARAMS_FILE};
 use rten::{ModelOptions, Value, ValueOrView};
 use rten_tensor::AsView;
+
 /// Tensors by name.
-pub type Values = HashMap<String, Value>;
+pub type NamedValues = HashMap<String, Value>;
 
 /// Loads a block over its own parameter region, which is leaked.
 pub fn load(block: &CutBlock) -> Result<rten::Model, String> {
@@ -18,8 +19,8 @@ pub fn load(block: &CutBlock) -> Result<rten::Model, String> {
 }
 
 /// Runs blocks one after another; all values that any of them made.
-pub fn run(blocks: &[CutBlock], inputs: &Values) -> Result<Values, String> {
-    let mut values: Values = inputs.clone();
+pub fn run(blocks: &[CutBlock], inputs: &NamedValues) -> Result<NamedValues, String> {
+    let mut values: NamedValues = inputs.clone();
     for block in blocks {
         let model = load(block)?;
         let id = |name: &str| {
@@ -53,7 +54,7 @@ pub fn floats(value: &Value) -> Vec<f32> {
 }
 
 /// The network as the file has it, nothing folded, run by the bare engine.
-pub fn run_file(path: &std::path::Path, inputs: &Values, output: &str) -> Vec<f32> {
+pub fn run_file(path: &std::path::Path, inputs: &NamedValues, output: &str) -> Vec<f32> {
     let mut options = ModelOptions::with_all_ops();
     let model = options.prepack_weights(false).load_file(path).unwrap();
     let id = |name: &str| model.find_node(name).unwrap();

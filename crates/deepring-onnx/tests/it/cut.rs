@@ -13,7 +13,7 @@ use rten_tensor::Tensor;
 
 use crate::graphs::{self, BOOL, FLOAT, INT64, Net};
 use crate::import::{feed, whole};
-use crate::running::{Values, floats, run};
+use crate::running::{NamedValues, floats, run};
 
 const POLICIES: [&str; 4] = ["auto", "op", "2", "3"];
 
@@ -48,7 +48,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 fn check(mut net: Net, batch: usize, outputs: &[&str]) -> Vec<CutBlock> {
     let folder = tempfile::tempdir().unwrap();
     let path = net.save(folder.path());
-    let inputs: Values = feed(&mut net, batch);
+    let inputs: NamedValues = feed(&mut net, batch);
     for policy in POLICIES {
         let cut = match cut_file(&path, policy) {
             Ok(cut) => cut,

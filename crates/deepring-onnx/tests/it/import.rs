@@ -9,10 +9,10 @@ use rten::Value;
 use rten_tensor::Tensor;
 
 use crate::graphs::{self, FLOAT, INT64, Net};
-use crate::running::{Values, distance, floats, run, run_file};
+use crate::running::{NamedValues, distance, floats, run, run_file};
 
 /// Random values for all inputs; named dimensions are `batch` long.
-pub(crate) fn feed(net: &mut Net, batch: usize) -> Values {
+pub(crate) fn feed(net: &mut Net, batch: usize) -> NamedValues {
     let inputs = net.graph.input.clone();
     let one = |value: &deepring_onnx::proto::ValueInfoProto| {
         let tensor = value.r#type.clone().unwrap().tensor_type.unwrap();
@@ -37,7 +37,7 @@ pub(crate) fn feed(net: &mut Net, batch: usize) -> Values {
 }
 
 /// Output of the whole canonical network.
-pub(crate) fn whole(path: &Path, inputs: &Values, output: &str) -> Vec<f32> {
+pub(crate) fn whole(path: &Path, inputs: &NamedValues, output: &str) -> Vec<f32> {
     let block = canonicalise(read_onnx(path).unwrap()).unwrap().whole().unwrap();
     floats(&run(&[block], inputs).unwrap()[output])
 }
@@ -436,7 +436,7 @@ fn half_precision_is_promoted_and_edges_keep_their_type() {
     let folder = tempfile::tempdir().unwrap();
     let path = net.save(folder.path());
     let x: Vec<f32> = (0..8).map(|i| i as f32).collect();
-    let inputs: Values = [("x".to_owned(), Tensor::from_data(&[2, 4], x).into())].into();
+    let inputs: NamedValues = [("x".to_owned(), Tensor::from_data(&[2, 4], x).into())].into();
     assert_eq!(whole(&path, &inputs, "y"), run_file(&path, &inputs, "y"));
     let block = canonicalise(read_onnx(&path).unwrap()).unwrap().whole().unwrap();
     assert_eq!(block.params[0].spec.to_string(), "w f32[4, 3]");
