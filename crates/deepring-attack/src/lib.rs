@@ -3,8 +3,8 @@
 //! A [`Network`] is a plain ONNX file that can be edited and stays valid. [`attack()`] makes one [`Kind`] of the
 //! [catalogue](Kind::all) on it with a seed; [`Differences`] tells, from the two networks alone, what was
 //! changed. [`Samples`] are labelled inputs, and a [`Evaluator`] says how well a network answers them.
-//! [`protect`] builds one of the [defences](DefenceKind) that DeepRing is compared with, and [`evade`] is the attacker
-//! who knows that defence.
+//! [`protect`](defence::protect) builds one of the [defences](defence::DefenceKind) that DeepRing is compared with, and
+//! [`evade`](defence::evade) is the attacker who knows that defence.
 #![forbid(unsafe_code)]
 #![warn(clippy::missing_errors_doc)]
 #![cfg_attr(

@@ -4,10 +4,10 @@
 //! open, and answers queries; every answer comes with a [`Decision`](deepring::Decision) that others can
 //! check. [`RingHost`] is one party of a session: the same code serves a process that plays all hosts and
 //! one that plays a single one. [`PlainModel`] runs an unprotected file in the same engine, for comparison.
-//! [`export_ring`] gives back a plain ONNX file.
+//! [`export_ring`](exporting::export_ring) gives back a plain ONNX file.
 //!
 //! Underneath: `deepring-onnx` makes blocks that are ONNX models of their own;
-//! an [`Engine`] loads them over a buffer of parameters that it reads in place, so that the bytes that a
+//! an [`Engine`](engine::Engine) loads them over a buffer of parameters that it reads in place, so that the bytes that a
 //! check covers are the bytes that are multiplied.
 //!
 //! # Example

@@ -51,7 +51,7 @@ pub enum GrantError {
 ///
 /// The ring digest stays, so receipts stay valid; the revision goes up by one. `target` may be the
 /// file that the ring was read from; a caller that shares it with other processes holds its
-/// [`Turn`](crate::Turn) from before it is read.
+/// [`Turn`](crate::files::Turn) from before it is read.
 ///
 /// # Errors
 /// As [`grant_in`], and [`GrantError::Seal`] where `target` cannot be replaced.

@@ -9,13 +9,13 @@
 //!
 //! | to | start with | and get |
 //! |---|---|---|
-//! | make keys | [`SecretKey::generate`], [`write_key_pair`] | `owner.key owner.pub host.key host.pub` |
-//! | seal | [`RingPlan`], [`RingSealer::create`] | a ring file, or nothing |
+//! | make keys | [`SecretKey::generate`], [`write_key_pair`](keys::write_key_pair) | `owner.key owner.pub host.key host.pub` |
+//! | seal | [`RingPlan`](seal::RingPlan), [`RingSealer::create`](seal::RingSealer::create) | a ring file, or nothing |
 //! | check a ring | [`UnverifiedRing::open`] then [`verify`](UnverifiedRing::verify) | [`VerifiedRing`], or a [`Report`] of findings |
 //! | use a ring | [`UnverifiedRing::open`] then [`authenticate`](UnverifiedRing::authenticate) | [`AuthenticRing`], whose blocks are checked as they are [opened](AuthenticRing::open_block) |
-//! | let a host in | [`grant()`] | the same ring, one recipient more |
-//! | mend a ring | [`repair()`] | the damaged chunks, from a copy |
-//! | run as a host | [`Chain::begin`], [`Chain::extend`], [`Parcel`] | signed receipts |
+//! | let a host in | [`grant()`](maintenance::grant) | the same ring, one recipient more |
+//! | mend a ring | [`repair()`](maintenance::repair) | the damaged chunks, from a copy |
+//! | run as a host | [`Chain::begin`](receipt::Chain::begin), [`Chain::extend`](receipt::Chain::extend), [`Parcel`](receipt::Parcel) | signed receipts |
 //! | check a decision | [`Decision::read`] then [`verify`](Decision::verify) | [`VerifiedDecision`] |
 //!
 //! # Trust

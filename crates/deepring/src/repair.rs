@@ -80,7 +80,7 @@ pub struct Repaired {
 /// The copy is verified whole first. Then every header and every chunk of `target` that is as it
 /// was sealed is kept, everything else is taken from the copy; the result is verified before it
 /// replaces `target`. Returns `None` if `target` is intact. A caller that shares `target` with
-/// other processes holds its [`Turn`](crate::Turn).
+/// other processes holds its [`Turn`](crate::files::Turn).
 ///
 /// # Errors
 /// As [`repair_in`].

@@ -23,7 +23,7 @@ impl ResolvedPath {
     /// Walks a path, whether or not anything is there.
     ///
     /// # Errors
-    /// As [`resolved`](crate::resolved).
+    /// As [`resolved`](crate::files::resolved).
     pub fn of(path: &Path) -> io::Result<Self> {
         let walk = PathWalk::of(path)?;
         let mut names = vec![walk.given];
