@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::{
-    Attacked, Evaluator, Kind, Network, Options, Samples, Split, Steps, attack_until, quantise,
-    quantise_with,
-};
+use crate::quantise::{Steps, quantise_with};
+use crate::{Attacked, Evaluator, Kind, Network, Options, Samples, Split, attack_until, quantise};
 
 /// The results of `tests/bit_search.py`, another implementation, in another language, of the papers.
 const FOUND: &str = include_str!("../../../tests/bit_search.json");
