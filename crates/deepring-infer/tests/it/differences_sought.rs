@@ -376,6 +376,20 @@ fn what_is_no_number_among_parameters_comes_out_as_none() {
         let y = of_constants(op, nan);
         assert!(y[0].is_nan() && !y[1].is_nan(), "{op}: {y:?}");
     }
+    // Nothing by nothing, of a constant divisor; infinities of a query, in a product without weights.
+    let mut divided = Net::new(1);
+    divided.input("x", FLOAT, &["3"]).output("y", FLOAT);
+    let by = divided.floats("by", &[3], &[0.0, 1.0, -0.0]);
+    divided.node("Div", &["x", &by], "d");
+    divided.node("Relu", &["d"], "y");
+    let y = floats(&answer(&divided, vec![tensor("x", &[3], &[0.0; 3])]));
+    assert!(y[0].is_nan() && y[1] == 0.0 && y[2].is_nan(), "{y:?}");
+    let mut product = Net::new(1);
+    product.input("x", FLOAT, &["1", "2"]).input("w", FLOAT, &["2", "1"]).output("y", FLOAT);
+    product.node("MatMul", &["x", "w"], "m");
+    product.node("Relu", &["m"], "y");
+    let given = vec![tensor("x", &[1, 2], &[inf, -inf]), tensor("w", &[2, 1], &[1.0; 2])];
+    assert!(floats(&answer(&product, given))[0].is_nan());
     // A variance below nothing; and a fill.
     let mut normalised = Net::new(1);
     normalised.input("x", FLOAT, &["1", "2"]).output("y", FLOAT);

@@ -19,8 +19,8 @@ use super::shapes::{Shapes, keeps_shape};
 use crate::proto::{GraphProto, NodeProto, TensorProto};
 use crate::read::{ImportError, unsupported};
 use crate::scope;
-use values::Values;
-use work::{Held, MOST_HELD, MOST_WORK};
+use values::ShapeNumbers;
+use work::{HeldElements, MOST_HELD, MOST_WORK};
 
 /// Most elements that one operator may make; a tensor of 512 MiB as f32.
 const LIMIT: f64 = (1u64 << 27) as f64;
@@ -62,7 +62,7 @@ struct Sizes<'a> {
     /// The least number of elements of each value that was made so far, of the graph and of each of these.
     counts: Vec<HashMap<String, f64>>,
     /// Likewise, what is computed of dimensions.
-    computed: Vec<HashMap<String, Values>>,
+    computed: Vec<HashMap<String, ShapeNumbers>>,
     steps: u32,
     /// Multiplications so far.
     work: f64,
@@ -82,7 +82,7 @@ impl<'a> Sizes<'a> {
     ) -> Result<(), ImportError> {
         let outermost = self.around.is_empty();
         let is_constant = |name: &str| outermost && self.graph.constant(Some(name)).is_some();
-        let mut held = Held::new(nodes, kept, is_constant);
+        let mut held = HeldElements::new(nodes, kept, is_constant);
         for (i, node) in nodes.iter().enumerate() {
             self.node(node)?;
             let outputs = node.output.iter().filter(|y| !y.is_empty());

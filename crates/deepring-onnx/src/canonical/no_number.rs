@@ -5,7 +5,7 @@
 //! for numbers or infinities, as a logarithm does, or a softmax of a row that is masked throughout. What leaves the range of single
 //! precision on its way is not followed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use deepring::DType;
 
@@ -72,6 +72,7 @@ impl Graph {
         mut any: Option<HashMap<String, From>>,
     ) -> Vec<NodeProto> {
         let mut nodes = Vec::with_capacity(given.len());
+        let mut of_constants = HashSet::new();
         for mut node in given {
             let types = value_types::given(&node, value_types);
             for graph in scope::subgraphs_mut(&mut node) {
@@ -88,11 +89,18 @@ impl Graph {
                     .is_none_or(|k| *k == ValueType::Tensor(DType::F32))
             };
             let stays = from.is_some() && float(node.arg(0));
+            let is_fixed = |x: &str| self.constants.contains_key(x) || of_constants.contains(x);
+            // One without sealed weights refuses nothing, and adds up infinities.
+            let is_checked = is_linear(&node) && node.input.iter().any(|x| is_fixed(x));
             let goes = match from {
                 _ if begins(self, &node) || self.begins_by_value(&node) => Some(From::Operator),
-                Some(From::Input) if is_linear(&node) => None,
+                _ if is_linear(&node) && !is_checked => Some(From::Operator),
+                Some(From::Input) if is_checked => None,
                 from => from,
             };
+            if scope::needs(&node).iter().all(|x| is_fixed(x)) {
+                of_constants.extend(node.output.iter().cloned());
+            }
             if let (Some(any), Some(goes)) = (&mut any, goes) {
                 let outputs = node.output.iter().filter(|y| float(Some(y)));
                 any.extend(outputs.map(|y| (y.clone(), goes)));
@@ -183,7 +191,11 @@ fn is_linear(node: &NodeProto) -> bool {
 fn begins(graph: &Graph, node: &NodeProto) -> bool {
     let op = node.onnx_op();
     match op {
-        "Div" => graph.constant(node.arg(1)).is_none(),
+        // Nothing by nothing is no number.
+        "Div" => graph.constant(node.arg(1)).and_then(|t| graph.source(t)).is_none_or(|divisor| {
+            let nothing = |of: &[u8]| matches!(of, [0, 0, 0, 0 | 128]);
+            divisor.any_chunk(4, nothing).unwrap_or(true)
+        }),
         "Reciprocal" => true,
         "Add"
         | "Sub"

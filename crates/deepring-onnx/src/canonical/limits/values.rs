@@ -10,14 +10,14 @@ const MOST: usize = 64;
 
 /// Numbers of a small tensor: exactly these, or, where an open dimension is among what they follow from, no less.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Values {
+pub(super) struct ShapeNumbers {
     pub(super) numbers: Vec<f64>,
     pub(super) exact: bool,
 }
 
 impl Sizes<'_> {
     /// What a node computes of constants and dimensions; `None` where that cannot be told.
-    pub(super) fn computed(&self, node: &NodeProto) -> Result<Option<Values>, ImportError> {
+    pub(super) fn computed(&self, node: &NodeProto) -> Result<Option<ShapeNumbers>, ImportError> {
         let of = |arg: usize| self.values(node.arg(arg));
         let values = match node.onnx_op() {
             "Shape" => self.dimensions(node, |dims| dims),
@@ -54,9 +54,9 @@ impl Sizes<'_> {
     }
 
     /// Numbers that constants or dimensions tell.
-    pub(super) fn values(&self, name: Option<&str>) -> Result<Option<Values>, ImportError> {
+    pub(super) fn values(&self, name: Option<&str>) -> Result<Option<ShapeNumbers>, ImportError> {
         if let Some(numbers) = self.constants_of(name)? {
-            return Ok(Some(Values { numbers, exact: true }));
+            return Ok(Some(ShapeNumbers { numbers, exact: true }));
         }
         Ok(name.and_then(|name| self.computed.iter().rev().find_map(|c| c.get(name)).cloned()))
     }
@@ -66,19 +66,19 @@ impl Sizes<'_> {
         &self,
         node: &NodeProto,
         of: impl FnOnce(Vec<Vec<f64>>) -> Vec<f64>,
-    ) -> Result<Option<Values>, ImportError> {
+    ) -> Result<Option<ShapeNumbers>, ImportError> {
         let inputs = (0..node.input.len()).map(|arg| self.values(node.arg(arg)));
         let Some(inputs) = inputs.collect::<Result<Option<Vec<_>>, _>>()? else { return Ok(None) };
         let exact = inputs.iter().all(|v| v.exact);
         let numbers = of(inputs.into_iter().map(|v| v.numbers).collect());
-        Ok(Some(Values { numbers, exact }))
+        Ok(Some(ShapeNumbers { numbers, exact }))
     }
 
     fn dimensions(
         &self,
         node: &NodeProto,
         of: impl FnOnce(Vec<f64>) -> Vec<f64>,
-    ) -> Option<Values> {
+    ) -> Option<ShapeNumbers> {
         // Inside branches and loops, no shapes are known but those of constants.
         let dims = self.around.is_empty().then(|| self.shapes.of(node.arg(0))).flatten()?;
         let rank = i64::try_from(dims.len()).ok()?;
@@ -88,11 +88,11 @@ impl Sizes<'_> {
         };
         let dims = dims.get(place("start", 0)?..place("end", rank)?).unwrap_or_default();
         let exact = dims.iter().all(|d| matches!(d, Dim::Fixed(_)));
-        Some(Values { numbers: of(dims.iter().map(size).collect()), exact })
+        Some(ShapeNumbers { numbers: of(dims.iter().map(size).collect()), exact })
     }
 }
 
-impl Values {
+impl ShapeNumbers {
     fn reduced(self, of: impl FnOnce(&[f64]) -> f64) -> Self {
         Self { numbers: vec![of(&self.numbers)], exact: self.exact }
     }
@@ -115,7 +115,7 @@ impl Values {
     }
 }
 
-fn exactly(values: Option<Values>) -> Option<Values> {
+fn exactly(values: Option<ShapeNumbers>) -> Option<ShapeNumbers> {
     values.filter(|v| v.exact)
 }
 
@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn places_and_stretches_are_counted_from_both_ends() {
-        let values = || Values { numbers: vec![2.0, 3.0, 5.0], exact: true };
-        let numbers = |v: Option<Values>| v.map(|v| v.numbers);
+        let values = || ShapeNumbers { numbers: vec![2.0, 3.0, 5.0], exact: true };
+        let numbers = |v: Option<ShapeNumbers>| v.map(|v| v.numbers);
         assert_eq!(numbers(values().at(&[-1.0, 0.0])), Some(vec![5.0, 2.0]));
         assert_eq!(numbers(values().at(&[3.0])), None);
         assert_eq!(numbers(values().between(&[1.0], &[9e18])), Some(vec![3.0, 5.0]));

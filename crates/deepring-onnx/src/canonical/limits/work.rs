@@ -74,7 +74,7 @@ fn filter(dims: &[f64]) -> f64 {
 
 /// What is held while nodes run one after the other.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct HeldElements {
     /// After which node a value is not needed any more.
     last: HashMap<String, usize>,
     kept: HashSet<String>,
@@ -82,7 +82,7 @@ pub(super) struct Held {
     sum: f64,
 }
 
-impl Held {
+impl HeldElements {
     /// Of these nodes; `kept` are needed to the end, and so is what follows from constants alone: whoever runs the graph may
     /// compute it at once.
     pub(super) fn new<'n>(
@@ -133,7 +133,7 @@ mod tests {
     fn what_no_later_node_needs_is_dropped() {
         let node = |inputs: &[&str], output: &str| NodeProto::new("Add", output, inputs, &[output]);
         let nodes = [node(&["x", "x"], "a"), node(&["a", "x"], "b"), node(&["b", "a"], "c")];
-        let mut held = Held::new(&nodes, ["c"].into_iter(), |_| false);
+        let mut held = HeldElements::new(&nodes, ["c"].into_iter(), |_| false);
         let mut most = Vec::new();
         for (i, node) in nodes.iter().enumerate() {
             most.push(held.while_running(&[(&node.output[0], 10.0)]));
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(most, [10.0, 20.0, 30.0]);
         assert_eq!(held.sum, 10.0);
         // Had `x` been a constant, all could be there at once.
-        let mut held = Held::new(&nodes, ["c"].into_iter(), |name| name == "x");
+        let mut held = HeldElements::new(&nodes, ["c"].into_iter(), |name| name == "x");
         for (i, node) in nodes.iter().enumerate() {
             held.while_running(&[(&node.output[0], 10.0)]);
             held.after(i, node);
