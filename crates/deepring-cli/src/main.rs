@@ -98,7 +98,7 @@ fn misused(e: &clap::Error) -> ExitCode {
 /// so alarms are logged only if asked for.
 fn log_filter() -> tracing_subscriber::EnvFilter {
     let asked = std::env::var("DEEPRING_LOG").ok().filter(|asked| !asked.is_empty());
-    let default = || "error,deepring_infer::host::alarms=off".to_owned();
+    let default = || "error,deepring::alarms=off".to_owned();
     tracing_subscriber::EnvFilter::new(asked.unwrap_or_else(default))
 }
 

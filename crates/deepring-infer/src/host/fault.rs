@@ -24,12 +24,13 @@ const NOTHING_COMPARED: &str = "the check compared nothing of it";
 const MAX_ALARMS: usize = 1024;
 
 /// Tampering that a host detected since it was opened, oldest first. Whoever embeds a host records them where they outlive the process.
+/// Each is logged as an error of the target `deepring::alarms`.
 #[derive(Debug, Default)]
 pub(crate) struct Alarms(Mutex<Vec<Finding>>);
 
 impl Alarms {
     pub(super) fn raise(&self, finding: &Finding) {
-        tracing::error!(%finding, "tampering found");
+        tracing::error!(target: "deepring::alarms", %finding, "tampering found");
         let mut alarms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if alarms.len() < MAX_ALARMS {
             alarms.push(finding.clone());

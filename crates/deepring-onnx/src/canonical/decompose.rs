@@ -27,8 +27,13 @@ pub(super) fn sign(upgrade: &mut Upgrade<'_>, node: NodeProto) {
     let part = |suffix: &str| format!("{y}.{suffix}");
     let (short, of) = match upgrade.kind(Some(&x)) {
         Some(ValueType::Tensor(of @ (DType::I32 | DType::I64))) => (false, of),
-        Some(ValueType::Tensor(of @ (DType::I8 | DType::U8 | DType::I16 | DType::U16))) => {
-            (true, of)
+        Some(ValueType::Tensor(of @ (DType::I8 | DType::I16))) => (true, of),
+        // One that is not zero is positive.
+        Some(ValueType::Tensor(of @ (DType::U8 | DType::U16 | DType::U32 | DType::U64))) => {
+            let truth = i64::from(DType::Bool.onnx());
+            upgrade.push("Cast", &[&x], &part("some")).set_int("to", truth);
+            upgrade.push("Cast", &[&part("some")], &y).set_int("to", of.onnx().into());
+            return;
         }
         _ => {
             upgrade.push("Neg", &[&x], &part("negative"));
