@@ -30,8 +30,10 @@ pub(super) fn sign(upgrade: &mut Upgrade<'_>, node: NodeProto) {
         Some(ValueType::Tensor(of @ (DType::I8 | DType::I16))) => (true, of),
         // One that is not zero is positive.
         Some(ValueType::Tensor(of @ (DType::U8 | DType::U16 | DType::U32 | DType::U64))) => {
-            let truth = i64::from(DType::Bool.onnx());
-            upgrade.push("Cast", &[&x], &part("some")).set_int("to", truth);
+            let (float, nothing) =
+                (i64::from(DType::F32.onnx()), upgrade.float(&part("nothing"), 0.0));
+            upgrade.push("Cast", &[&x], &part("float")).set_int("to", float);
+            upgrade.push("Greater", &[&part("float"), &nothing], &part("some"));
             upgrade.push("Cast", &[&part("some")], &y).set_int("to", of.onnx().into());
             return;
         }
