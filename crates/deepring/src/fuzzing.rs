@@ -6,7 +6,8 @@
 use crate::block::Header;
 use crate::ring::closure::Closure;
 use crate::ring::layout::{Layout, Preamble};
-use crate::{Decision, Host, Manifest, Owner, Parcel, PublicKey, SecretKey};
+use crate::receipt::{Parcel, tensors_digest};
+use crate::{Decision, Host, Manifest, Owner, PublicKey, SecretKey};
 
 /// Accepted bytes are encoded to the same bytes again.
 macro_rules! assert_canonical {
@@ -58,7 +59,7 @@ pub fn tensors(bytes: &[u8]) {
     if let Ok((batch, witness)) = crate::receipt::decode_contents(bytes) {
         assert_eq!(crate::receipt::encode_contents(&batch, &witness), bytes);
         for tensors in batch.iter().chain(&witness) {
-            let _ = crate::tensors_digest(tensors);
+            let _ = tensors_digest(tensors);
         }
     }
 }
