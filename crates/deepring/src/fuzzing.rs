@@ -4,9 +4,9 @@
 #![allow(missing_docs, reason = "each function feeds the decoder that it names")]
 
 use crate::block::Header;
+use crate::receipt::{Parcel, tensors_digest};
 use crate::ring::closure::Closure;
 use crate::ring::layout::{Layout, Preamble};
-use crate::receipt::{Parcel, tensors_digest};
 use crate::{Decision, Host, Manifest, Owner, PublicKey, SecretKey};
 
 /// Accepted bytes are encoded to the same bytes again.
