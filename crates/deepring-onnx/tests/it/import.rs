@@ -469,3 +469,36 @@ fn a_node_without_a_name_is_named_in_the_engines_complaint() {
     let complaint = run(&[block], &inputs).unwrap_err();
     assert!(complaint.contains("MatMul_0"), "{complaint}");
 }
+
+/// Names that the guards of integers make, taken by a value or a constant of the file.
+#[test]
+fn names_of_guards_that_a_file_has_already_are_refused_and_none_is_read_for_another() {
+    let product = |own: &dyn Fn(&mut Net)| {
+        let mut net = Net::new(5);
+        net.input("a", INT64, &["n"]).output("y", INT64).output("z", FLOAT);
+        net.node("Mul", &["a", "a"], "y");
+        own(&mut net);
+        let folder = tempfile::tempdir().unwrap();
+        canonicalise(read_onnx(&net.save(folder.path())).unwrap()).map(drop)
+    };
+    let constant = |name: &'static str| {
+        product(&move |net: &mut Net| {
+            let own = net.floats(name, &[], &[2.0]);
+            net.input("x", FLOAT, &["n"]);
+            net.node("Add", &["x", &own], "z");
+        })
+    };
+    let value = |name: &'static str| {
+        product(&move |net: &mut Net| {
+            net.input("x", FLOAT, &["n"]);
+            net.node("Neg", &["x"], name);
+            net.node("Neg", &[name], "z");
+        })
+    };
+    for taken in [constant("y.guard.low"), value("y.guard.below")] {
+        let refused = taken.unwrap_err();
+        assert!(matches!(&refused, ImportError::Duplicate { .. }), "{refused}");
+    }
+    constant("y.guard.other").unwrap();
+    value("y.below").unwrap();
+}

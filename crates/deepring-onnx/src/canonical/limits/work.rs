@@ -6,8 +6,7 @@ use super::Sizes;
 use crate::proto::NodeProto;
 use crate::scope;
 
-/// Most that a query may compute, in multiplications: a minute or two on two cores. The largest published networks of vision take
-/// 2^39 for a picture.
+/// Most that a query may compute, in multiplications: a minute or two on two cores (2^43 in products of 8000 by 8000 took 210 s).
 pub(super) const MOST_WORK: f64 = (1u64 << 42) as f64;
 /// What a node costs inside of a loop, however small it is, in multiplications.
 const NODE: f64 = (1u64 << 14) as f64;
