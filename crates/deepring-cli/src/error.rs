@@ -7,10 +7,10 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
-use deepring::block::OpenError;
+use deepring::files::KeyFileError;
 use deepring::files::{InLine, TurnError};
-use deepring::keys::KeyFileError;
 use deepring::maintenance::{GrantError, RepairError};
+use deepring::opening::OpenError;
 use deepring::receipt::ReceiptError;
 use deepring::trust::{OwnedRing, TrustError};
 use deepring::{Finding, Report, RingError, Verdict};
@@ -270,7 +270,7 @@ impl From<ReceiptError> for CliError {
                 }
             }
             ReceiptError::Malformed(_) => {
-                let finding = Finding::tampered(deepring::block::Section::File, &message);
+                let finding = Finding::tampered(deepring::Section::File, &message);
                 Self::refused(message, vec![finding])
             }
             _ => failed(message),

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use deepring::block::Section;
+use deepring::Section;
+use deepring::files::KeyFileError;
 use deepring::files::{ResolvedPath, Turn};
-use deepring::keys::KeyFileError;
 use deepring::trust::{OwnedRing, TrustError};
 use deepring::{
     AuthenticRing, Finding, Host, Owner, PublicKey, Report, RingError, SecretKey, Trust,

@@ -3,7 +3,7 @@
 mod seal;
 
 use deepring::Finding;
-use deepring::block::OpenError;
+use deepring::opening::OpenError;
 use deepring::receipt::{CheckedError, ParcelError, ReceiptError};
 use thiserror::Error;
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use deepring::block::OpenError;
 use deepring::files::Replacement;
+use deepring::opening::OpenError;
 use deepring::{AuthenticRing, OpeningKey, PartKind};
 use deepring_onnx::{ExportError, JoinBlock, begin_export, export_into};
 use thiserror::Error;

@@ -5,10 +5,6 @@ pub(crate) mod chunks;
 pub(crate) mod header;
 mod part;
 
-pub use crate::finding::Section;
-pub use crate::open::{ChunkObserver, DecryptedChunk, OpenError};
-pub use crate::ring::DecryptedBlock;
-pub use deepring_memory::Protection;
 pub use header::{Header, Recipient, RecipientRole};
 pub(crate) use part::{MAX_PARTS, lay_out, own, shared_at};
 pub use part::{Part, PartKind, SHARED_ALIGNMENT, checked_by};

@@ -18,7 +18,6 @@ use zeroize::Zeroizing;
 use crate::crypto::{fill_randomly, signature, wrap};
 
 pub use crate::crypto::NoRandomness;
-pub use crate::key_file::{KeyFileError, write_key_pair};
 pub use text::ParseKeyError;
 
 /// Bytes of a public key: Ed25519 key, then X25519 key.

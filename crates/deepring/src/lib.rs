@@ -9,7 +9,7 @@
 //!
 //! | to | start with | and get |
 //! |---|---|---|
-//! | make keys | [`SecretKey::generate`], [`write_key_pair`](keys::write_key_pair) | `owner.key owner.pub host.key host.pub` |
+//! | make keys | [`SecretKey::generate`], [`write_key_pair`](files::write_key_pair) | `owner.key owner.pub host.key host.pub` |
 //! | seal | [`RingPlan`](seal::RingPlan), [`RingSealer::create`](seal::RingSealer::create) | a ring file, or nothing |
 //! | check a ring | [`UnverifiedRing::open`] then [`verify`](UnverifiedRing::verify) | [`VerifiedRing`], or a [`Report`] of findings |
 //! | use a ring | [`UnverifiedRing::open`] then [`authenticate`](UnverifiedRing::authenticate) | [`AuthenticRing`], whose blocks are checked as they are [opened](AuthenticRing::open_block) |
@@ -125,16 +125,24 @@ pub mod codec {
     pub use crate::encoding::{DecodeError, Reader, Writer};
 }
 
-/// Files that are replaced whole, read plainly, taken in turns, and spared where others keep them.
+/// Key files, and files that are replaced whole, read plainly, taken in turns, and spared where others keep them.
 pub mod files {
     pub use crate::in_line::{InLine, disturbs_line};
     pub use crate::kept::spare_kept;
+    pub use crate::key_file::{KeyFileError, write_key_pair};
     pub use crate::path::{Place, resolved};
     pub use crate::plain_file::{open_plain, open_plain_with, read_plain, read_plain_text};
     pub use crate::replace::{Replacement, replace_file};
     pub use crate::resolved_path::ResolvedPath;
     pub use crate::storage::Storage;
     pub use crate::turn::{Turn, TurnError};
+}
+
+/// A block that is opened: its decrypted chunks as they come, the memory that they go to, and what is refused.
+pub mod opening {
+    pub use crate::open::{ChunkObserver, DecryptedChunk, OpenError};
+    pub use crate::ring::DecryptedBlock;
+    pub use deepring_memory::Protection;
 }
 
 /// Changes to a sealed ring that seal nothing anew: grants to more hosts, repairs from an intact copy.
@@ -150,7 +158,7 @@ pub use trust::{Trust, TrustStore};
 // Rings.
 pub use block::{Header, Part, PartKind};
 pub use crypto::Digest;
-pub use finding::{Finding, Report, Verdict};
+pub use finding::{Finding, Report, Section, Verdict};
 pub use manifest::Manifest;
 pub use open::OpeningKey;
 pub use ring::{AuthenticRing, OpenedBlock, RingError, UnverifiedRing, VerifiedRing};
@@ -158,4 +166,4 @@ pub use ring_id::RingId;
 pub use tensor::{DType, Dim, TensorSpec};
 
 // What was computed.
-pub use receipt::{Check, Coverage, Decision, SampleRate, TensorValue, VerifiedDecision};
+pub use receipt::{Check, Coverage, Decision, TensorValue, VerifiedDecision};

@@ -7,8 +7,8 @@ mod splice;
 
 use std::path::{Path, PathBuf};
 
-use deepring::block::OpenError;
 use deepring::keys::NoRandomness;
+use deepring::opening::OpenError;
 use deepring::seal::SealError;
 use deepring::{AuthenticRing, RingError, Trust, UnverifiedRing};
 use deepring_infer::inputs::NpyError;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use deepring::Finding;
-use deepring::block::Section;
+use deepring::Section;
 use deepring_ledger::{Entry, Ledger, LedgerError};
 use serde::Serialize;
 use thiserror::Error;

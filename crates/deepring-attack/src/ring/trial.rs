@@ -10,9 +10,9 @@ mod tests;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use deepring::block::OpenError;
 use deepring::keys::NoRandomness;
 use deepring::maintenance::RepairError;
+use deepring::opening::OpenError;
 use deepring::{
     AuthenticRing, Check, Dim, Finding, Host, Owner, RingError, SecretKey, TensorValue, Trust,
     UnverifiedRing, Verdict,

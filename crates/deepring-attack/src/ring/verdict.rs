@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring::block::Section;
+use deepring::Section;
 use deepring::receipt::{ReceiptError, tensors_digest};
 use deepring::{
     AuthenticRing, Decision, Finding, Report, RingError, Trust, UnverifiedRing, Verdict,

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use deepring::keys::write_key_pair;
+use deepring::files::write_key_pair;
 use deepring::{Host, Owner, SecretKey};
 
 use crate::cli::Keygen;

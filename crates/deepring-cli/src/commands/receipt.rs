@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use deepring::block::Section;
+use deepring::Section;
 use deepring::receipt::tensors_digest;
 use deepring::trust::OwnedRing;
 use deepring::{AuthenticRing, Decision, Digest, Finding, VerifiedDecision};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring::block::OpenError;
+use deepring::opening::OpenError;
 use deepring::{Finding, Report, RingError, Verdict, VerifiedRing};
 
 use crate::cli::Verify;

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use deepring::block::OpenError;
 use deepring::codec::DecodeError;
+use deepring::opening::OpenError;
 use deepring::{AuthenticRing, Check, Header, Host, OpenedBlock, PartKind, SecretKey};
 use deepring_memory::Protection;
 

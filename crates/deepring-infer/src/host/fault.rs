@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use deepring::block::Section;
+use deepring::Section;
 use deepring::{Finding, Header, OpeningKey};
 
 use super::CHANGED_IN_MEMORY;

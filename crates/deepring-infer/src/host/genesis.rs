@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use deepring::block::OpenError;
-use deepring::block::Section;
+use deepring::Section;
+use deepring::opening::OpenError;
 use deepring::{AuthenticRing, Finding, Header, Host, Manifest, OpenedBlock, SecretKey};
 use deepring_memory::Region;
 

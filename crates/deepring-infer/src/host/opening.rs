@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use deepring::block::{DecryptedChunk, OpenError};
+use deepring::opening::{DecryptedChunk, OpenError};
 use deepring::{AuthenticRing, Header, Host, OpenedBlock, OpeningKey, SecretKey};
 use deepring_memory::{Region, Use};
 

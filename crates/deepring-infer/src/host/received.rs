@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use deepring::block::Section;
+use deepring::Section;
 use deepring::receipt::Delivered;
 use deepring::{Finding, Header, TensorValue};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use deepring::Check;
-use deepring::block::OpenError;
+use deepring::opening::OpenError;
 use deepring::receipt::{Item, Parcel, ParcelError, tensors_digest};
 use deepring_infer::{CutPolicy, RingHost, Rten, RunError, Session, SessionOptions};
 

@@ -1,6 +1,7 @@
 //! Numbers that are no tampering: inputs that are too large, and infinities and NaN that a network has by design.
 
-use deepring::{Check, Coverage, SampleRate, TensorValue};
+use deepring::receipt::SampleRate;
+use deepring::{Check, Coverage, TensorValue};
 use deepring_infer::inputs::InputError;
 use deepring_infer::{CutPolicy, RunError, Session};
 

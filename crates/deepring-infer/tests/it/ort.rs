@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use deepring::{Check, Coverage, DType, Finding, SampleRate, TensorValue};
+use deepring::receipt::SampleRate;
+use deepring::{Check, Coverage, DType, Finding, TensorValue};
 use deepring_infer::engine::{Elements, Engine as _, EngineError, Input, Parameters};
 use deepring_infer::{CutPolicy, Ort, PlainModel, RunError, Session};
 use deepring_onnx::PARAMS_FILE;

@@ -5,7 +5,8 @@
 mod bytes;
 mod without;
 
-use deepring::{Check, Coverage, DType, Finding, SampleRate, TensorValue};
+use deepring::receipt::SampleRate;
+use deepring::{Check, Coverage, DType, Finding, TensorValue};
 use deepring_infer::{CutPolicy, Session};
 use deepring_onnx::proto::NodeProto;
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use deepring::{Check, DType, SampleRate, TensorValue};
+use deepring::receipt::SampleRate;
+use deepring::{Check, DType, TensorValue};
 use deepring_infer::inputs::{InputError, write_npy};
 use deepring_infer::{CutPolicy, PlainModel, RunError};
 

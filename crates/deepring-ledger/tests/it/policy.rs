@@ -145,7 +145,7 @@ fn a_revoked_ring_owner_or_host_is_refused_and_the_entry_is_named() {
 fn blocks_with_an_alarm_and_no_repair_since_are_named_to_whoever_is_admitted() {
     let mut bench = Fixture::new();
     let ring = bench.ring(1, None);
-    let finding = deepring::Finding::tampered(deepring::block::Section::Body, "changed");
+    let finding = deepring::Finding::tampered(deepring::Section::Body, "changed");
     let findings = [finding.clone().in_block(1, Some("layer")), finding];
     let indices = bench.ledger.record_findings(ring.ring_id(), ring.digest(), &findings).unwrap();
     assert_eq!(indices, [0, 1]);

@@ -61,8 +61,8 @@ fn after_use_a_secret_is_in_its_own_place_and_nowhere_else() {
     aws_lc_rs::rand::fill(&mut seed).unwrap();
     aws_lc_rs::rand::fill(&mut opening).unwrap();
     let key = SecretKey::<Host>::from_halves(&seed, &opening).unwrap();
-    deepring::keys::write_key_pair(dir.path(), &key).unwrap();
-    deepring::keys::write_key_pair(dir.path(), &owner()).unwrap();
+    deepring::files::write_key_pair(dir.path(), &key).unwrap();
+    deepring::files::write_key_pair(dir.path(), &owner()).unwrap();
     let mut plan = plan();
     plan.blocks.iter_mut().for_each(|block| block.hosts = vec![key.public()]);
     seal_at(&dir.path().join("small.ring"), &plan, &owner());

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 
-use deepring::keys::{KeyFileError, write_key_pair};
+use deepring::files::{KeyFileError, write_key_pair};
 use deepring::receipt::ReceiptError;
 use deepring::seal::{RingPlan, RingSealer, SealError};
 use deepring::{PartKind, TrustStore};

@@ -1,6 +1,6 @@
 //! Every single bit of a ring file, flipped: refused, and the right place named.
 
-use deepring::block::Section;
+use deepring::Section;
 use deepring::{PartKind, Verdict};
 use rayon::prelude::*;
 

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use bech32::{Bech32, Bech32m, Hrp};
-use deepring::keys::{KeyFileError, ParseKeyError, write_key_pair};
+use deepring::files::{KeyFileError, write_key_pair};
+use deepring::keys::ParseKeyError;
 use deepring::{Host, Owner, PublicKey, SecretKey};
 
 use crate::small_ring::{host_a, owner};

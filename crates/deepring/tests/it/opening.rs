@@ -1,7 +1,7 @@
 //! Opening blocks: the wrong key, the wrong buffer, and content that is not what was sealed.
 
-use deepring::block::OpenError;
-use deepring::block::Section;
+use deepring::Section;
+use deepring::opening::OpenError;
 use deepring::{Host, OpeningKey, SecretKey, VerifiedRing};
 
 use crate::forge::RawRing;

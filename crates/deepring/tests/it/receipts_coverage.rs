@@ -1,8 +1,9 @@
 //! What a receipt says about checks, part by part: what holds, and what contradicts itself or the ring.
 
 use deepring::codec::DecodeError;
+use deepring::receipt::SampleRate;
 use deepring::receipt::{Checked, Receipt};
-use deepring::{Check, Coverage, Decision, SampleRate, Verdict, VerifiedRing};
+use deepring::{Check, Coverage, Decision, Verdict, VerifiedRing};
 
 use crate::forge::{Field, RawReceipts};
 use crate::receipts::refusal;

@@ -164,7 +164,7 @@ fn authenticating_reads_no_body_and_verifying_reports_every_body_byte() {
     let ring = ring.authenticate(&trust).unwrap();
     let mut out = vec![0; ring.headers()[3].plain_len as usize];
     let err = ring.open_block(3, OpeningKey::Owner(&owner()), &mut out).unwrap_err();
-    assert!(matches!(err, deepring::block::OpenError::Tampered(f) if f.block == Some(3)));
+    assert!(matches!(err, deepring::opening::OpenError::Tampered(f) if f.block == Some(3)));
     assert!(out.iter().all(|b| *b == 0), "nothing of a refused block stays in the buffer");
 }
 

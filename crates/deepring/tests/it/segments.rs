@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use deepring::block::OpenError;
+use deepring::opening::OpenError;
 use deepring::seal::RingPlan;
 use deepring::{DType, Dim, OpeningKey, Part, PartKind, TensorSpec, Trust, UnverifiedRing};
 

@@ -1,7 +1,7 @@
 //! Parameters that several blocks use, stored once: who opens them, what they are bound to, and what is refused.
 
-use deepring::block::OpenError;
 use deepring::maintenance::grant;
+use deepring::opening::OpenError;
 use deepring::seal::{RingSealer, SealError};
 use deepring::{OpeningKey, PartKind, Verdict, VerifiedRing};
 

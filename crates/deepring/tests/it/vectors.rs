@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use deepring::block::OpenError;
+use deepring::opening::OpenError;
 use deepring::receipt::ReceiptError;
 use deepring::{
     Decision, Finding, Host, OpeningKey, Owner, PublicKey, Report, RingError, SecretKey, Trust,

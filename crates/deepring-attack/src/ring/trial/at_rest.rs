@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use deepring::block::OpenError;
 use deepring::files::replace_file;
 use deepring::maintenance::{RepairError, repair};
+use deepring::opening::OpenError;
 use deepring::{Finding, RingError, TensorValue, Trust, UnverifiedRing, Verdict};
 use deepring_infer::{RunError, Session};
 

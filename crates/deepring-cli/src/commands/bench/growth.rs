@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::process::{Command, Stdio};
 
-use deepring::keys::write_key_pair;
+use deepring::files::write_key_pair;
 use deepring::{Host, Owner, SecretKey};
 use deepring_infer::CutPolicy;
 use deepring_measure::median;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use deepring::keys::write_key_pair;
+use deepring::files::write_key_pair;
 use deepring::{AuthenticRing, Check, Finding, Host, Owner, SecretKey, TensorValue, VerifiedRing};
 use deepring_attack::{Evaluator, Network, Predictions, Samples, Split};
 use deepring_infer::exporting::export_ring;

@@ -146,7 +146,7 @@ fn a_block_does_not_open_on_tags_that_are_not_what_they_were() {
 
 #[test]
 fn an_edit_of_any_shared_piece_is_refused_by_each_user_by_name_and_place() {
-    let share = deepring::SampleRate::new(0.5).unwrap();
+    let share = deepring::receipt::SampleRate::new(0.5).unwrap();
     for check in [Check::Spot(share), Check::Run, Check::Auto, Check::Compute] {
         let (mut host, values) = repeating_host(check);
         for user in 1..=4 {

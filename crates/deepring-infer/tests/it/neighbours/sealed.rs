@@ -1,6 +1,6 @@
 //! What is sealed for neighbours: vectors of each block's own, in the block after it, or nothing.
 
-use deepring::block::OpenError;
+use deepring::opening::OpenError;
 use deepring::{Check, OpeningKey, Owner, PartKind, SecretKey};
 use deepring_infer::sealing::Blocks;
 use deepring_infer::{CutPolicy, Seal};

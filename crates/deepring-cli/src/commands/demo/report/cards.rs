@@ -251,7 +251,7 @@ fn bitmap(pixels: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use deepring::block::Section;
+    use deepring::Section;
     use deepring_attack::report::is_well_formed;
 
     use super::*;
