@@ -1,6 +1,6 @@
 //! The attacks by name, a row each: what it is, on what it works, how an evaluation spreads it, and where it begins.
 //!
-//! All that anybody asks of a kind stands in its row, and nobody else tells kinds apart.
+//! All that anybody asks of a kind stands in its row.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,7 +29,7 @@ mod atlas {
     pub(super) const SUPPLY: Technique = ("AML.T0010.003", "AI Supply Chain Compromise: Model");
 }
 
-/// The scope of an attack.
+/// The family of an attack: what it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
@@ -305,7 +305,7 @@ impl Kind {
         Self::all().iter().copied().filter(|kind| kind.scope() == Scope::LiveMemory)
     }
 
-    /// Its scope.
+    /// Its family.
     #[must_use]
     pub fn family(self) -> Family {
         self.traits().family

@@ -59,7 +59,7 @@ pub enum RunError {
     /// Some queries of a batch have inputs that cannot be answered; the others can, without them.
     #[error("{} of the batch's queries cannot be answered; the first: {}", .0.len(), first(.0))]
     Rejected(Vec<Rejected>),
-    /// A check found tampering in the block before; it must be loaded anew.
+    /// A check found tampering in this block earlier; it must be loaded anew.
     #[error("block {block} ({name}) is out of use since tampering was found in it; load it anew")]
     OutOfUse {
         /// The block.

@@ -20,10 +20,11 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use deepring::receipt::SampleRate;
 use deepring::receipt::{Chain, Item, Parcel, batch_digest, tensors_digest};
 use deepring::{
-    AuthenticRing, Check, Decision, Digest, Finding, Header, Host, Manifest, PublicKey, SampleRate,
-    SecretKey, TensorValue,
+    AuthenticRing, Check, Decision, Digest, Finding, Header, Host, Manifest, PublicKey, SecretKey,
+    TensorValue,
 };
 
 use crate::checks::{BlockCosts, Choice, PlanKind};
@@ -145,7 +146,7 @@ impl<E: Engine> RingHost<E> {
     }
 
     /// Opens one of this host's blocks anew from the ring, in place of what is in memory: the repair of
-    /// live memory. Where what it shares with others is not what was opened, that is opened anew, too, and so are they.
+    /// live memory. Also reopens shared blocks that changed, and all other users of these.
     ///
     /// # Errors
     /// [`RunError::Open`] where the key does not open the block, [`RunError::Tampered`] where its bytes are not what the owner

@@ -1,12 +1,12 @@
-//! Holding a query's inputs against what the network declares.
+//! Checks a query's inputs against what the network declares.
 
 use deepring::{DType, Dim, TensorSpec, TensorValue};
 
 use crate::checks::LIMIT;
 use crate::error::InputError;
 
-/// Checks names, types, shapes (named dimensions must agree with each other) and that floats are numbers: with a NaN
-/// among the inputs, any class can come out on top. Infinities pass: masks hold them.
+/// Checks names, types and fixed dimensions. A named dimension is any length: exporters give one name to dimensions that
+/// differ. Values are [`check_ranges`]'s.
 pub(crate) fn check_inputs(
     declared: &[TensorSpec],
     given: &[TensorValue],

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use deepring::keys::write_key_pair;
+use deepring::files::write_key_pair;
 use deepring::{Host, Owner, SecretKey};
 use deepring_infer::Seal;
 use deepring_infer::sealing::Blocks;

@@ -115,6 +115,14 @@ impl Recorder {
         Ok(self.vouched.ledger.record_decision(decision, count)?)
     }
 
+    /// Records an alarm beside a refusal. Where the ledger cannot be written, that is a note: whoever fills its disk must not turn
+    /// the refusal, its findings and its exit code into an error of the ledger.
+    pub(crate) fn alarm(&mut self, ring: RingId, digest: Digest, findings: &[Finding]) {
+        if let Err(e) = self.findings(ring, digest, findings) {
+            output::note(format_args!("warning: the alarm is not on the ledger: {e}"));
+        }
+    }
+
     /// Records findings, all in one transaction; the entries' indices.
     pub(crate) fn findings(
         &mut self,

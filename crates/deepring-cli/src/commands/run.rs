@@ -142,7 +142,7 @@ fn decide<E: Engine>(
             if let (Some(recorder), RingError::Refused(report)) = (&mut *recorder, &e) {
                 let id = report.ring.unwrap_or(RingId([0; 16]));
                 let digest = report.digest.unwrap_or(Digest::NONE);
-                recorder.findings(id, digest, &report.findings)?;
+                recorder.alarm(id, digest, &report.findings);
             }
             return Err(e.into());
         }
@@ -152,16 +152,15 @@ fn decide<E: Engine>(
         None => policy.note_ledgers_of(&ring.owned()),
     }
     let (ring_id, ring_digest) = (ring.ring_id(), ring.digest());
-    let mut alarm = |finding: Option<&Finding>| match (&mut *recorder, finding) {
-        (Some(recorder), Some(finding)) => {
-            recorder.findings(ring_id, ring_digest, std::slice::from_ref(finding)).map(|_| ())
+    let alarm = |recorder: &mut Option<Recorder>, refused: &RunError| {
+        if let (Some(recorder), Some(finding)) = (recorder, refused.finding()) {
+            recorder.alarm(ring_id, ring_digest, std::slice::from_ref(finding));
         }
-        _ => Ok(()),
     };
     let session = match open_session(args, engine, ring, keys) {
         Ok(session) => session,
         Err(e) => {
-            alarm(e.finding())?;
+            alarm(recorder, &e);
             return Err(e.into());
         }
     };
@@ -198,10 +197,7 @@ fn decide<E: Engine>(
         let outcome = match session.run_batch(queries.clone()) {
             Ok(outcome) => outcome,
             Err(e) => {
-                let finding = e.finding().cloned();
-                if let (Some(recorder), Some(finding)) = (&mut *recorder, &finding) {
-                    recorder.findings(ring_id, ring_digest, std::slice::from_ref(finding))?;
-                }
+                alarm(recorder, &e);
                 return Err(e.into());
             }
         };
@@ -446,7 +442,7 @@ impl Answer<'_> {
         }
         if let Some((queries, probability)) = self.spot() {
             output::note(format_args!(
-                "{}: a block that was changed all the while would have been met with probability {probability:.4} within {}",
+                "{}: a block altered throughout would have been detected with probability {probability:.4} within {}",
                 self.args.check,
                 output::count(usize::try_from(queries).unwrap_or(usize::MAX), "query", "queries"),
             ));

@@ -164,3 +164,22 @@ fn a_damaged_trust_store_is_not_replaced() {
         assert_eq!(fs::read_to_string(workspace.path("trust.json")).unwrap(), text);
     }
 }
+
+#[test]
+fn a_ledger_that_cannot_be_written_does_not_turn_a_refusal_into_another_error() {
+    let workspace = Workspace::with_ring();
+    if !is_limited(&workspace) {
+        return;
+    }
+    workspace.run("trust add keys/owner.pub").succeeds();
+    workspace.run("ledger init ledger").succeeds();
+    let run = "run net.ring --key keys/host.key --input x.npy --ledger ledger";
+    workspace.run(run).succeeds();
+    let mut ring = fs::read(workspace.path("net.ring")).unwrap();
+    let last = ring.len() - 1;
+    ring[last] ^= 1;
+    fs::write(workspace.path("net.ring"), &ring).unwrap();
+    let ran = cramped(&workspace, 0, &format!("{run} --json"));
+    ran.exits(3).says("the alarm is not on the ledger");
+    assert!(ran.stdout.contains("\"verdict\":\"tampered\""), "{}", ran.stdout);
+}

@@ -40,7 +40,7 @@ impl std::fmt::Debug for RtenProgram {
 }
 
 impl Rten {
-    /// An engine with this many threads; `None` for one a physical core.
+    /// An engine with this many threads; `None` for one per available CPU.
     #[must_use]
     pub fn new(threads: Option<NonZeroUsize>) -> Self {
         let default = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);

@@ -11,7 +11,7 @@ use crate::proto::NodeProto;
 /// More places than this along an axis are not written out.
 const MAX_PLACES: i64 = 1 << 20;
 
-/// What no axis is as long as is as good where it is nearer.
+/// Longer than any axis: it stands in for infinity.
 const FAR: i64 = 1 << 29;
 
 /// The axes, where they are left out and there are fewer starts than axes: the engine wants one for each. Steps backwards

@@ -8,7 +8,8 @@ use thiserror::Error;
 
 use crate::encoding::{DecodeError, Reader, Writer};
 
-/// How the parameters of a run were checked, from the weakest to the strongest.
+/// How the parameters of a run were checked. The order is that of the claims, from none to all: which *evidence* each part had is
+/// its [`Coverage`](super::Coverage), which is no scale.
 ///
 /// Prints and parses as on the command line: `none`, `load`, `spot:0.1`, `run`, `auto`, `compute`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
