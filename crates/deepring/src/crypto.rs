@@ -20,23 +20,42 @@ pub(crate) mod label {
     pub(crate) const BODY: &str = "deepring v1 body digest";
     pub(crate) const CONTENT_KEY: &str = "deepring v1 content digest key";
     pub(crate) const CHUNK_KEY: &str = "deepring v1 chunk encryption key";
+    pub(crate) const PARCEL_KEY: &str = "deepring v1 parcel encryption key";
     pub(crate) const COMMITMENT: &str = "deepring v1 block key commitment";
-    pub(crate) const TENSORS: &str = "deepring v1 tensor digest";
+    pub(crate) const TENSORS_KEY: &str = "deepring v2 tensor digest key";
+    pub(crate) const SALT: &str = "deepring v1 salt commitment";
     pub(crate) const BATCH: &str = "deepring v1 batch digest";
-    pub(crate) const OPENING: &str = "deepring v1 opening digest";
-    pub(crate) const RECEIPT: &str = "deepring v3 receipt digest";
-    pub(crate) const DECISION: &str = "deepring v1 decision digest";
+    pub(crate) const OPENING: &str = "deepring v2 opening digest";
+    pub(crate) const RECEIPT: &str = "deepring v4 receipt digest";
+    pub(crate) const VALIDATION: &str = "deepring v1 validation digest";
+    pub(crate) const DECISION: &str = "deepring v2 decision digest";
+    pub(crate) const DEAL: &str = "deepring v1 deal digest";
+    pub(crate) const OUTLINE: &str = "deepring v1 outline digest";
+    pub(crate) const REVEAL: &str = "deepring v1 reveal commitment";
 
     /// Prefixes of signed messages.
     pub(crate) const SIGN_HEADER: &str = "deepring v1 sign header";
     pub(crate) const SIGN_CLOSURE: &str = "deepring v1 sign closure";
-    pub(crate) const SIGN_OPENING: &str = "deepring v1 sign opening";
-    pub(crate) const SIGN_RECEIPT: &str = "deepring v3 sign receipt";
-    pub(crate) const SIGN_DECISION: &str = "deepring v1 sign decision";
+    pub(crate) const SIGN_OPENING: &str = "deepring v2 sign opening";
+    pub(crate) const SIGN_RECEIPT: &str = "deepring v4 sign receipt";
+    pub(crate) const SIGN_VALIDATION: &str = "deepring v1 sign validation";
+    pub(crate) const SIGN_DECISION: &str = "deepring v2 sign decision";
+    pub(crate) const SIGN_DEAL: &str = "deepring v1 sign deal";
+    pub(crate) const SIGN_OUTLINE: &str = "deepring v1 sign outline";
 
     /// HPKE `info` strings.
     pub(crate) const WRAP_BLOCK_KEY: &str = "deepring v1 wrap block key";
-    pub(crate) const SEAL_PARCEL: &str = "deepring v2 seal parcel";
+    pub(crate) const SEAL_PARCEL: &str = "deepring v3 seal parcel";
+}
+
+/// The digest of `parts`, one after the other, under a key derived from `secret`:
+/// `BLAKE3.keyed_hash[k](parts[0] || parts[1] || …)`, where `k = BLAKE3.derive_key[label](secret)`.
+pub(crate) fn keyed(label: &'static str, secret: &[u8; 32], parts: &[&[u8]]) -> Digest {
+    let mut hasher = blake3::Hasher::new_keyed(&blake3::derive_key(label, secret));
+    for part in parts {
+        hasher.update(part);
+    }
+    Digest(*hasher.finalize().as_bytes())
 }
 
 /// The system's random generator failed; nothing can be sealed or signed without it.

@@ -218,6 +218,18 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.array(field)?))
     }
 
+    /// A flag, `0` or `1` in one byte.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] at the end; [`DecodeError::BadValue`] for another byte.
+    pub fn bool(&mut self, field: &'static str) -> Result<bool, DecodeError> {
+        match self.u8(field)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            found => Err(DecodeError::BadValue { field, found: u64::from(found) }),
+        }
+    }
+
     /// A list's length, `n 4`. It is bounded by `limit`, and by the items that the bytes left can
     /// hold when each takes at least `min_item` bytes; so reserving `count` items is always safe.
     ///

@@ -1,4 +1,5 @@
-//! Grants: wraps block keys for another host; no body is re-encrypted.
+//! Grants and deals: wraps block keys for other hosts, and records who hosts which leg; no body is
+//! re-encrypted.
 
 use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
@@ -10,10 +11,11 @@ use thiserror::Error;
 use crate::block::header::{unwrap_key, wrap_key};
 use crate::block::{Header, RecipientRole};
 use crate::crypto::Digest;
+use crate::deal::{Deal, DealError};
 use crate::keys::{Host, Owner, PublicKey, SecretKey};
 use crate::replace::Replacement;
 use crate::ring::{AuthenticRing, RingError, VerifiedRing};
-use crate::seal::{SealError, close};
+use crate::seal::{PlannedDeal, SealError, close};
 use crate::storage::Storage;
 
 /// Why a host was not granted.
@@ -37,6 +39,9 @@ pub enum GrantError {
         /// Index of the block; Genesis is 0.
         index: u32,
     },
+    /// Legs and hosts make no deal.
+    #[error(transparent)]
+    Deal(#[from] DealError),
     /// The ring could not be read.
     #[error(transparent)]
     Ring(#[from] RingError),
@@ -89,13 +94,68 @@ pub fn grant_in(
         return Err(GrantError::NoSuchBlock { index: *index, last });
     }
     let named = |h: &&Header| blocks.is_none_or(|b| b.contains(&h.index));
-    // A grant of a block includes the shared blocks that it uses.
-    let used: HashSet<u32> =
-        ring.layers().iter().filter(named).flat_map(Header::shared_blocks).collect();
-    let wanted = |h: &Header| h.index == 0 || named(&h) || used.contains(&h.index);
     let mut headers = ring.headers().to_vec();
+    let granted = grant_blocks(&mut headers, owner, host, |h| h.index == 0 || named(&h))?;
+    if granted > 0 {
+        rewrite_front(ring, &headers, owner, file)?;
+    }
+    Ok(granted)
+}
+
+/// Writes `target` as the same ring, dealt: each leg's blocks, and the shared blocks that they use,
+/// are granted to its copies, Genesis to those that stand in for it, and the ring holds the deal;
+/// returns it. Hosts that the deal does not name keep what they were granted.
+///
+/// The ring digest stays, so receipts stay valid; the revision goes up by one. `file` was begun
+/// before the caller looked at the target: a file that is put there later is not replaced.
+///
+/// # Errors
+/// [`GrantError::NotTheOwner`], [`GrantError::NoBlockKey`], [`GrantError::Deal`];
+/// [`GrantError::Seal`] where a host's key is not usable, the ring cannot be read or the file not
+/// written. The target is as it was.
+pub fn deal_in(
+    file: Replacement,
+    ring: &VerifiedRing,
+    owner: &SecretKey<Owner>,
+    planned: &PlannedDeal,
+) -> Result<Deal, GrantError> {
+    if owner.public() != ring.owner() {
+        return Err(GrantError::NotTheOwner);
+    }
+    let PlannedDeal { legs, plan } = planned;
+    let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
+    let of = (ring.ring_id(), ring.digest(), ring.revision().saturating_add(1));
+    let mut deal = Deal::around(of, legs, last, plan, owner.public())?;
+    deal.sign(owner);
+    let mut headers = ring.headers().to_vec();
+    for host in &deal.genesis {
+        grant_blocks(&mut headers, owner, host, |h| h.index == 0)?;
+    }
+    for leg in &deal.legs {
+        for host in &leg.hosts {
+            grant_blocks(&mut headers, owner, host, |h| (leg.first..leg.end).contains(&h.index))?;
+        }
+    }
+    if let Some(genesis) = headers.first_mut() {
+        genesis.deal = Some(deal.clone());
+        genesis.sign(owner);
+    }
+    rewrite_front(ring, &headers, owner, file)?;
+    Ok(deal)
+}
+
+/// Wraps the keys of the wanted blocks, and of the shared blocks that these use, for a host, and
+/// signs the headers anew; returns for how many the host is new.
+fn grant_blocks(
+    headers: &mut [Header],
+    owner: &SecretKey<Owner>,
+    host: &PublicKey<Host>,
+    wanted: impl Fn(&Header) -> bool,
+) -> Result<u32, GrantError> {
+    let used: HashSet<u32> =
+        headers.iter().filter(|h| wanted(h)).flat_map(Header::shared_blocks).collect();
     let mut granted = 0;
-    for header in headers.iter_mut().filter(|h| wanted(h)) {
+    for header in headers.iter_mut().filter(|h| wanted(h) || used.contains(&h.index)) {
         if header.hosts().any(|h| h == *host) {
             continue;
         }
@@ -106,9 +166,6 @@ pub fn grant_in(
         header.recipients.push(wrapped.ok_or(SealError::UnusableRecipient { block: index })?);
         header.sign(owner);
         granted += 1;
-    }
-    if granted > 0 {
-        rewrite_front(ring, &headers, owner, file)?;
     }
     Ok(granted)
 }

@@ -89,6 +89,7 @@
 mod arbitrary;
 pub mod block;
 mod crypto;
+pub mod deal;
 mod encoding;
 mod finding;
 #[cfg(test)]
@@ -103,6 +104,7 @@ mod key_file;
 pub mod keys;
 mod manifest;
 mod open;
+pub mod outline;
 mod path;
 mod plain_file;
 #[cfg(test)]
@@ -110,6 +112,7 @@ mod properties;
 pub mod receipt;
 mod repair;
 mod replace;
+pub mod replication;
 mod resolved_path;
 mod ring;
 mod ring_id;
@@ -147,7 +150,7 @@ pub mod opening {
 
 /// Changes to a sealed ring that seal nothing anew: grants to more hosts, repairs from an intact copy.
 pub mod maintenance {
-    pub use crate::grant::{GrantError, grant, grant_in};
+    pub use crate::grant::{GrantError, deal_in, grant, grant_in};
     pub use crate::repair::{RepairError, Repaired, repair, repair_in};
 }
 
@@ -162,7 +165,7 @@ pub use finding::{Finding, Report, Section, Verdict};
 pub use manifest::Manifest;
 pub use open::OpeningKey;
 pub use ring::{AuthenticRing, OpenedBlock, RingError, UnverifiedRing, VerifiedRing};
-pub use ring_id::RingId;
+pub use ring_id::{RingId, RingKind};
 pub use tensor::{DType, Dim, TensorSpec};
 
 // What was computed.

@@ -1,6 +1,6 @@
 //! The ring: file layout, closure, and the path from bytes to verified types.
 //!
-//! Each step returns a type that nothing else can make: [`UnverifiedRing`] (a file with the outline
+//! Each step returns a type that nothing else can make: [`UnverifiedRing`] (a file with the frame
 //! of a ring) → [`AuthenticRing`] (closure, headers and links are the trusted owner's, and not
 //! older than a version seen before) → [`VerifiedRing`] (every byte of every body, too).
 
@@ -11,6 +11,7 @@ mod remembered;
 mod unverified;
 mod verified;
 
+pub(crate) use closure::Closure;
 pub use opened::{DecryptedBlock, OpenedBlock};
 pub use unverified::UnverifiedRing;
 pub(crate) use verified::verify_sharing;

@@ -1,8 +1,10 @@
-//! The name of a ring.
+//! The name of a ring, and its kind.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
+
+use crate::encoding::{DecodeError, Reader};
 
 /// The id of a ring in all its versions; random, made at the first sealing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,5 +33,32 @@ impl fmt::Display for RingId {
 impl Serialize for RingId {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
+    }
+}
+
+/// What a ring is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RingKind {
+    /// A network: blocks that compute, and those that hold what they share.
+    Network,
+    /// Weights alone: blocks of tensors, and a manifest that says which files they make.
+    Weights,
+}
+
+impl RingKind {
+    pub(crate) fn code(self) -> u16 {
+        match self {
+            Self::Network => 0,
+            Self::Weights => 1,
+        }
+    }
+
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match r.u16("kind")? {
+            0 => Ok(Self::Network),
+            1 => Ok(Self::Weights),
+            found => Err(DecodeError::BadValue { field: "kind", found: u64::from(found) }),
+        }
     }
 }

@@ -12,15 +12,17 @@ use crate::block::chunks::{Segment, gaps, segments};
 use crate::block::header::{body_digest, header_digest, wrap_key};
 use crate::crypto::aead::{BlockKey, ChunkCipher};
 use crate::crypto::{Digest, NoRandomness, random};
+use crate::deal::{Deal, DealError};
 use crate::keys::{Owner, SecretKey};
+use crate::outline::Outline;
 use crate::replace::Replacement;
 use crate::ring::closure::{Closure, ClosureRow, closure_len};
 use crate::ring::layout::{MAX_BLOCKS, PREAMBLE_LEN, Preamble};
-use crate::ring_id::RingId;
+use crate::ring_id::{RingId, RingKind};
 use crate::storage::write_at;
 use crate::write_back::WriteBack;
 
-pub use plan::{BlockPlan, RingPlan};
+pub use plan::{BlockPlan, PlannedDeal, RingPlan};
 use plan::{plan_header, with_shared};
 
 /// Why a ring was not sealed. The target file is untouched in every case.
@@ -65,6 +67,12 @@ pub enum SealError {
         /// Index of the block; Genesis is 0.
         block: u32,
     },
+    /// Legs and hosts make no deal.
+    #[error(transparent)]
+    Deal(#[from] DealError),
+    /// The deal names a host for a block that it cannot open.
+    #[error("{0}")]
+    NotGranted(&'static str),
     /// The system's generator failed.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -85,6 +93,7 @@ pub struct RingSealer {
     /// The order in which blocks are sealed: those that others use before them.
     order: Vec<usize>,
     model_version: u64,
+    kind: RingKind,
     previous: Digest,
     sealed_at: u64,
     ring_id: RingId,
@@ -116,7 +125,8 @@ impl RingSealer {
     /// its target since is not replaced.
     ///
     /// # Errors
-    /// [`SealError::BlockCount`], [`SealError::Layout`] and [`SealError::NoRandomness`].
+    /// [`SealError::BlockCount`], [`SealError::Layout`], [`SealError::Deal`] and
+    /// [`SealError::NoRandomness`].
     pub fn create_in(
         file: Replacement,
         plan: &RingPlan,
@@ -138,7 +148,16 @@ impl RingSealer {
                 plan_header(block, ring_id, plan.model_version, index, count, owner.public())
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let headers = with_shared(headers, &plan.blocks)?;
+        let mut headers = with_shared(plan.kind, headers, &plan.blocks)?;
+        if let (Some(PlannedDeal { legs, plan: dealt }), Some((genesis, rest))) =
+            (&plan.deal, headers.split_first_mut())
+        {
+            // As long as the deal that names the digest of what is sealed: the layout is known now.
+            let last = rest.iter().take_while(|h| !h.is_shared()).count();
+            let last = u32::try_from(last).unwrap_or(u32::MAX);
+            let of = (ring_id, Digest::NONE, 0);
+            genesis.deal = Some(Deal::around(of, legs, last, dealt, owner.public())?);
+        }
         let front: u64 = headers.iter().map(|h| h.encode().len() as u64).sum();
         let bodies = headers.iter().map(Header::body_len).fold(0, u64::saturating_add);
         let mut at = PREAMBLE_LEN + closure_len(count) + front;
@@ -158,6 +177,7 @@ impl RingSealer {
             starts,
             order,
             model_version: plan.model_version,
+            kind: plan.kind,
             previous,
             sealed_at: plan.sealed_at,
             ring_id,
@@ -259,26 +279,37 @@ impl RingSealer {
     /// Links, signs, writes the front of the file, syncs, and puts it in the target's place.
     ///
     /// # Errors
-    /// [`SealError::OutOfPlan`] where blocks are missing; [`SealError::Io`] where the system
-    /// refuses.
+    /// [`SealError::OutOfPlan`] where blocks are missing; [`SealError::NotGranted`] where the deal
+    /// names a host for a block that it cannot open; [`SealError::Io`] where the system refuses.
     pub fn finish(mut self) -> Result<SealedRing, SealError> {
         if let Some(next) = self.next_block() {
             let block = u32::try_from(next).unwrap_or(u32::MAX);
             return Err(SealError::OutOfPlan { block, planned: self.own_len(next), given: 0 });
         }
         let bodies: Vec<Digest> = self.headers.iter().map(|h| h.body_digest).collect();
-        link_and_sign(&mut self.headers, &bodies, &self.owner);
         let mut closure = Closure {
             ring_id: self.ring_id,
             model_version: self.model_version,
+            kind: self.kind,
             previous: self.previous,
             owner: self.owner.public(),
             sealed_at: self.sealed_at,
             bodies,
             revision: 0,
             rows: Vec::new(),
+            outline_signature: [0; 64],
             signature: [0; 64],
         };
+        let digest = closure.ring_digest();
+        if let Some(deal) = self.headers.first_mut().and_then(|genesis| genesis.deal.as_mut()) {
+            deal.ring_digest = digest;
+            deal.sign(&self.owner);
+        }
+        link_and_sign(&mut self.headers, &closure.bodies, &self.owner);
+        let all: Vec<&Header> = self.headers.iter().collect();
+        if let Some(reason) = Outline::of(&closure, &all).refuse_deal() {
+            return Err(SealError::NotGranted(reason));
+        }
         let front = close(&mut closure, &self.headers, &self.owner);
         let target = self.target;
         let io = |source| SealError::Io { path: target.clone(), source };
@@ -325,6 +356,8 @@ pub(crate) fn close(
             header_digest: header_digest(bytes),
         })
         .collect();
+    let all: Vec<&Header> = headers.iter().collect();
+    closure.outline_signature = Outline::of(closure, &all).sign(owner);
     closure.sign(owner);
     let closure_bytes = closure.encode();
     let headers_len: usize = encoded.iter().map(Vec::len).sum();

@@ -5,6 +5,8 @@ use serde::Serialize;
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::in_line::InLine;
 
+/// Most tensors that may cross a cut.
+const MAX_TENSORS: usize = 4096;
 /// Most dimensions that a tensor may have.
 pub(crate) const MAX_RANK: usize = 32;
 const UNKNOWN_RANK: u8 = 0xff;
@@ -171,6 +173,20 @@ impl TensorSpec {
         };
         Ok(Self { name, dtype, dims })
     }
+}
+
+/// A list of specs, `count 4 | specs`: those that cross a cut.
+pub(crate) fn encode_specs(specs: &[TensorSpec], w: &mut Writer) {
+    w.count(specs.len());
+    specs.iter().for_each(|spec| spec.encode(w));
+}
+
+pub(crate) fn decode_specs(
+    r: &mut Reader<'_>,
+    field: &'static str,
+) -> Result<Vec<TensorSpec>, DecodeError> {
+    let n = r.count(field, MAX_TENSORS, 4)?;
+    (0..n).map(|_| TensorSpec::decode(r)).collect()
 }
 
 /// In one line, whatever the names hold; for people, never to be parsed.

@@ -8,6 +8,7 @@
 //!  inputs: tensor specs | outputs: tensor specs
 //!  parts: kind, spec, offset 8, length 8
 //!  recipients: role 1, public key 64, encapsulated key 32, wrapped block key 48
+//!  deal: bytes, of Genesis alone, empty for none
 //!  chunk digests: 32 each
 //!  signature 64
 //! ```
@@ -24,13 +25,12 @@ use super::part::{Part, PartKind, decode_parts, encode_parts, own, shared_blocks
 use crate::crypto::aead::BlockKey;
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label, wrap};
+use crate::deal::{Deal, MAX_DEAL};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{Host, Owner, PublicKey, Role, SecretKey};
 use crate::ring_id::RingId;
-use crate::tensor::TensorSpec;
+use crate::tensor::{TensorSpec, decode_specs, encode_specs};
 
-/// Most tensors that may cross a cut.
-const MAX_TENSORS: usize = 4096;
 /// Most recipients of one block.
 pub(crate) const MAX_RECIPIENTS: usize = 4096;
 /// Most chunks of one block (64 GiB of plaintext).
@@ -92,6 +92,8 @@ pub struct Header {
     pub parts: Vec<Part>,
     /// The keys that can open the block.
     pub recipients: Vec<Recipient>,
+    /// Of Genesis: who hosts which leg; `None` for a ring that is not dealt.
+    pub deal: Option<Deal>,
     pub(crate) chunks: Vec<Digest>,
     pub(crate) signature: [u8; SIGNATURE_LEN],
 }
@@ -196,12 +198,8 @@ impl Header {
         ] {
             w.raw(&digest.0);
         }
-        for specs in [&self.inputs, &self.outputs] {
-            w.count(specs.len());
-            for spec in specs {
-                spec.encode(&mut w);
-            }
-        }
+        encode_specs(&self.inputs, &mut w);
+        encode_specs(&self.outputs, &mut w);
         encode_parts(&self.parts, &mut w);
         w.count(self.recipients.len());
         for recipient in &self.recipients {
@@ -211,6 +209,7 @@ impl Header {
             };
             w.raw(&recipient.enc).raw(&recipient.wrapped);
         }
+        w.bytes(&self.deal.as_ref().map(Deal::encode).unwrap_or_default());
         w.count(self.chunks.len());
         for chunk in &self.chunks {
             w.raw(&chunk.0);
@@ -238,6 +237,10 @@ impl Header {
         let parts = decode_parts(&mut r, index, count, plain_len)?;
         let n = r.count("recipients", MAX_RECIPIENTS, 1 + 64 + wrap::ENC_LEN + WRAPPED_LEN)?;
         let recipients = (0..n).map(|_| Recipient::decode(&mut r)).collect::<Result<_, _>>()?;
+        let deal = match r.bytes("deal", if index == 0 { MAX_DEAL } else { 0 })? {
+            [] => None,
+            bytes => Some(Deal::decode(bytes)?),
+        };
         let n = r.count("chunks", MAX_CHUNKS, 32)?;
         if n as u64 != chunk_count(&parts) {
             return Err(DecodeError::BadValue { field: "chunks", found: n as u64 });
@@ -262,6 +265,7 @@ impl Header {
             outputs,
             parts,
             recipients,
+            deal,
             chunks,
             signature,
         })
@@ -345,9 +349,4 @@ fn wrap_info(ring_id: RingId, index: u32) -> Vec<u8> {
     let mut w = Writer::new();
     w.raw(label::WRAP_BLOCK_KEY.as_bytes()).raw(&[0]).raw(&ring_id.0).u32(index);
     w.finish()
-}
-
-fn decode_specs(r: &mut Reader<'_>, field: &'static str) -> Result<Vec<TensorSpec>, DecodeError> {
-    let n = r.count(field, MAX_TENSORS, 4)?;
-    (0..n).map(|_| TensorSpec::decode(r)).collect()
 }

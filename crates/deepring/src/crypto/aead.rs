@@ -16,7 +16,8 @@ pub(crate) const CHUNK_LEN: usize = 64 * 1024;
 /// Size of the tag after each chunk's ciphertext, in bytes.
 pub(crate) const TAG_LEN: usize = 16;
 
-/// A block's own random key; everything secret about a block follows from it. On the heap, so that
+/// A random key of one body: a block's own, from which everything secret about it follows, or the
+/// content key of a parcel. On the heap, so that
 /// a move leaves nothing behind.
 pub(crate) struct BlockKey(Box<Zeroizing<[u8; 32]>>);
 
@@ -65,8 +66,18 @@ impl BlockKey {
     /// `BLAKE3.derive_key["deepring v1 chunk encryption key"](block key)`; `None` only if the
     /// library refuses a 32-byte key.
     pub(crate) fn cipher(&self, context: [u8; 32]) -> Option<ChunkCipher> {
+        self.cipher_under(label::CHUNK_KEY, context)
+    }
+
+    /// The cipher for the chunks of a parcel, of which this is the content key, under
+    /// `BLAKE3.derive_key["deepring v1 parcel encryption key"](content key)`.
+    pub(crate) fn parcel_cipher(&self, head: Digest) -> Option<ChunkCipher> {
+        self.cipher_under(label::PARCEL_KEY, head.0)
+    }
+
+    fn cipher_under(&self, label: &'static str, context: [u8; 32]) -> Option<ChunkCipher> {
         let key = stack::wiped(|| {
-            let mut key = blake3::derive_key(label::CHUNK_KEY, self.0.as_slice());
+            let mut key = blake3::derive_key(label, self.0.as_slice());
             let unbound = UnboundKey::new(&AES_256_GCM, &key).ok();
             key.zeroize();
             unbound.map(|unbound| Box::new(LessSafeKey::new(unbound)))
@@ -78,7 +89,8 @@ impl BlockKey {
 /// Seals and opens single chunks of one body, in any order and from several threads.
 pub(crate) struct ChunkCipher {
     key: Box<LessSafeKey>,
-    /// Ring, version and index of the block; authenticated with every chunk.
+    /// Ring, version and index of the block, or the chain's head of a parcel; authenticated with every
+    /// chunk.
     context: [u8; 32],
 }
 

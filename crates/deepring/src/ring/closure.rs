@@ -1,16 +1,18 @@
 //! The closure: the owner's signed record that closes a ring.
 //!
 //! ```text
-//! statement:  ring id 16 | model version 8 | count 4 | previous ring digest 32 | owner key 64
-//!             | sealed at 8 | body digests 32 × count
+//! statement:  ring id 16 | model version 8 | count 4 | kind 2 | previous ring digest 32
+//!             | owner key 64 | sealed at 8 | body digests 32 × count
 //! revision 4
 //! rows:       header length 4 | body length 8 | header digest 32     × count
+//! outline signature 64
 //! signature 64
 //! ```
 //!
 //! The ring digest is over the statement alone: it names the content, no matter which keys open it.
 //! Granting a host changes headers, rows and revision, but not the statement, so receipts stay
-//! valid. The signature is over all of it. A hash chain cannot close on itself: links cover bodies,
+//! valid. The outline's signature is that of the [outline](crate::outline) which statement and headers
+//! make. The last signature is over all of it. A hash chain cannot close on itself: links cover bodies,
 //! and this record commits to their order and number.
 
 use std::io;
@@ -20,7 +22,7 @@ use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{Owner, PublicKey, SecretKey};
-use crate::ring_id::RingId;
+use crate::ring_id::{RingId, RingKind};
 use crate::storage::{Storage, read_range};
 use crate::trust::{OwnedRing, RingVersion};
 
@@ -28,12 +30,14 @@ use crate::trust::{OwnedRing, RingVersion};
 pub(crate) struct Closure {
     pub(crate) ring_id: RingId,
     pub(crate) model_version: u64,
+    pub(crate) kind: RingKind,
     pub(crate) previous: Digest,
     pub(crate) owner: PublicKey<Owner>,
     pub(crate) sealed_at: u64,
     pub(crate) bodies: Vec<Digest>,
     pub(crate) revision: u32,
     pub(crate) rows: Vec<ClosureRow>,
+    pub(crate) outline_signature: [u8; SIGNATURE_LEN],
     pub(crate) signature: [u8; SIGNATURE_LEN],
 }
 
@@ -52,7 +56,7 @@ const COUNT_AT: u64 = PREAMBLE_LEN + 16 + 8;
 const MAX_HEADER: u32 = 64 << 20;
 
 pub(crate) fn closure_len(count: u32) -> u64 {
-    200 + 76 * u64::from(count)
+    266 + 76 * u64::from(count)
 }
 
 impl Closure {
@@ -73,7 +77,8 @@ impl Closure {
 
     fn statement(&self) -> Vec<u8> {
         let mut w = Writer::new();
-        w.raw(&self.ring_id.0).u64(self.model_version).u32(self.count()).raw(&self.previous.0);
+        w.raw(&self.ring_id.0).u64(self.model_version).u32(self.count()).u16(self.kind.code());
+        w.raw(&self.previous.0);
         w.raw(self.owner.as_bytes()).u64(self.sealed_at);
         for body in &self.bodies {
             w.raw(&body.0);
@@ -87,6 +92,7 @@ impl Closure {
         for row in &self.rows {
             w.u32(row.header_len).u64(row.body_len).raw(&row.header_digest.0);
         }
+        w.raw(&self.outline_signature);
         w.finish()
     }
 
@@ -144,6 +150,7 @@ impl Closure {
         let ring_id = RingId(r.array("ring id")?);
         let model_version = r.u64("model version")?;
         let count = r.count("block count", MAX_BLOCKS as usize, 32)?;
+        let kind = RingKind::decode(&mut r)?;
         let previous = Digest(r.array("previous ring digest")?);
         let owner = PublicKey::from_bytes(r.array("owner key")?);
         let sealed_at = r.u64("sealed at")?;
@@ -151,17 +158,20 @@ impl Closure {
             (0..count).map(|_| r.array("body digest").map(Digest)).collect::<Result<_, _>>()?;
         let revision = r.u32("revision")?;
         let rows = (0..count).map(|_| ClosureRow::decode(&mut r)).collect::<Result<_, _>>()?;
+        let outline_signature = r.array("outline signature")?;
         let signature = r.array("signature")?;
         r.finish()?;
         Ok(Self {
             ring_id,
             model_version,
+            kind,
             previous,
             owner,
             sealed_at,
             bodies,
             revision,
             rows,
+            outline_signature,
             signature,
         })
     }

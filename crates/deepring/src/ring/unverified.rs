@@ -1,4 +1,4 @@
-//! Examination of a ring file: outline, closure, headers and links, bodies; every finding is
+//! Examination of a ring file: frame, closure, headers and links, outline, bodies; every finding is
 //! collected.
 
 use std::ops::Range;
@@ -15,19 +15,20 @@ use crate::block::chunks::segments;
 use crate::block::header::header_digest;
 use crate::crypto::Digest;
 use crate::finding::{Finding, Report, Section, Verdict};
+use crate::outline::Outline;
 use crate::plain_file::open_plain;
 use crate::storage::{Storage, read_range};
 use crate::trust::{OwnedRing, Trust};
 
-/// A file with the outline of a ring; nothing about it is trusted yet.
+/// A file with the frame of a ring; nothing about it is trusted yet.
 #[derive(Clone)]
 pub struct UnverifiedRing {
     storage: Arc<dyn Storage>,
     closure: Closure,
     layout: Layout,
     actual_len: u64,
-    /// Findings about the outline: lengths that do not agree.
-    outline: Vec<Finding>,
+    /// Findings about the frame: lengths that do not agree.
+    frame: Vec<Finding>,
 }
 
 impl std::fmt::Debug for UnverifiedRing {
@@ -41,7 +42,7 @@ impl UnverifiedRing {
     ///
     /// # Errors
     /// [`RingError::Io`] where it cannot be read; [`RingError::Refused`] if it does not even have
-    /// the outline of a ring.
+    /// the frame of a ring.
     pub fn open(path: &Path) -> Result<Self, RingError> {
         let io = |source| RingError::Io { path: Some(path.into()), source };
         // Only a plain file can be read at an offset.
@@ -49,7 +50,7 @@ impl UnverifiedRing {
         Self::read(Arc::new(file))
     }
 
-    /// Reads the outline from anything that can be read at any offset.
+    /// Reads the frame from anything that can be read at any offset.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -77,23 +78,23 @@ impl UnverifiedRing {
             let range = preamble.closure_range();
             return refuse(Section::Closure, range, "block lengths do not add up".to_owned());
         };
-        let mut outline = Vec::from_iter(wrong_count);
+        let mut frame = Vec::from_iter(wrong_count);
         if preamble.file_len != layout.file_len {
             let reason = format!(
                 "the preamble claims {} bytes, the closure {}",
                 preamble.file_len, layout.file_len
             );
-            outline.push(Finding::tampered(Section::File, reason).at(16..PREAMBLE_LEN));
+            frame.push(Finding::tampered(Section::File, reason).at(16..PREAMBLE_LEN));
         }
         if actual_len > layout.file_len {
             let reason = format!("{} bytes follow the end", actual_len - layout.file_len);
-            outline.push(Finding::tampered(Section::File, reason).at(layout.file_len..actual_len));
+            frame.push(Finding::tampered(Section::File, reason).at(layout.file_len..actual_len));
         }
         if actual_len < layout.file_len {
             let reason = format!("truncated: {} bytes are missing", layout.file_len - actual_len);
-            outline.push(Finding::tampered(Section::File, reason).at(actual_len..layout.file_len));
+            frame.push(Finding::tampered(Section::File, reason).at(actual_len..layout.file_len));
         }
-        Ok(Self { storage, closure, layout, actual_len, outline })
+        Ok(Self { storage, closure, layout, actual_len, frame })
     }
 
     /// Checks closure, trust, version, headers and links, but reads no body.
@@ -179,7 +180,7 @@ impl UnverifiedRing {
                 .at(closure_range);
             return (vec![finding], vec![None; count]);
         }
-        let mut findings = self.outline.clone();
+        let mut findings = self.frame.clone();
         if let Some(finding) = trust.refuse_version(&self.closure.version()) {
             let stop = finding.verdict == Verdict::Untrusted;
             findings.push(finding);
@@ -197,8 +198,9 @@ impl UnverifiedRing {
         let (headers, found): (Vec<_>, Vec<_>) = headers.into_iter().unzip();
         findings.extend(found.into_iter().flatten());
         if let Some(all) = headers.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
-            findings.extend(super::verified::verify_sharing(&all));
+            findings.extend(super::verified::verify_sharing(self.closure.kind, &all));
             findings.extend(super::verified::verify_wiring(&all));
+            findings.extend(verify_outline(&self.closure, &all));
         }
         (findings, headers)
     }
@@ -425,4 +427,20 @@ fn merge_neighbours(findings: Vec<Finding>) -> Vec<Finding> {
         out.push(finding);
     }
     out
+}
+
+/// Checks that the owner signed the outline that closure and headers make, and that the deal in it
+/// is one of this ring.
+fn verify_outline(closure: &Closure, headers: &[&Header]) -> Vec<Finding> {
+    let outline = Outline::of(closure, headers);
+    let mut found = Vec::new();
+    if !outline.is_signed() {
+        let reason = "the owner's signature does not fit the outline";
+        found.push(Finding::tampered(Section::Closure, reason));
+    }
+    if let Some(reason) = outline.refuse_deal() {
+        let name = headers.first().map(|genesis| genesis.name.as_str());
+        found.push(Finding::tampered(Section::Header, reason).in_block(0, name));
+    }
+    found
 }

@@ -10,13 +10,14 @@ use thiserror::Error;
 use super::closure::Closure;
 use super::layout::Layout;
 use super::opened::{DecryptedBlock, OpenedBlock};
-use crate::block::{Header, Part, PartKind, SHARED_ALIGNMENT, own};
+use crate::block::{Header, Part, SHARED_ALIGNMENT, own};
 use crate::crypto::Digest;
 use crate::finding::{Finding, Report, Section, Verdict};
 use crate::keys::{Owner, PublicKey};
 use crate::manifest::Manifest;
 use crate::open::{ChunkObserver, OpenError, OpeningKey};
-use crate::ring_id::RingId;
+use crate::outline::{AuthenticOutline, Outline};
+use crate::ring_id::{RingId, RingKind};
 use crate::storage::Storage;
 use crate::tensor::TensorSpec;
 use crate::trust::{OwnedRing, RingVersion};
@@ -51,6 +52,7 @@ pub struct AuthenticRing {
     closure: Closure,
     layout: Layout,
     headers: Vec<Header>,
+    outline: AuthenticOutline,
 }
 
 /// An [`AuthenticRing`] every byte of which has been read and found to be as it was sealed.
@@ -94,7 +96,9 @@ impl AuthenticRing {
         layout: Layout,
         headers: Vec<Header>,
     ) -> Self {
-        Self { storage, closure, layout, headers }
+        let all: Vec<&Header> = headers.iter().collect();
+        let outline = AuthenticOutline::of_checked(Outline::of(&closure, &all));
+        Self { storage, closure, layout, headers, outline }
     }
 
     /// The ring's id, the same in all its versions.
@@ -149,10 +153,16 @@ impl AuthenticRing {
         self.closure.owner
     }
 
-    /// The owner's signature that closes the ring.
+    /// Network or weights.
     #[must_use]
-    pub fn closure_signature(&self) -> [u8; 64] {
-        self.closure.signature
+    pub fn kind(&self) -> RingKind {
+        self.closure.kind
+    }
+
+    /// The ring's outline: what decisions are verified against, without the ring.
+    #[must_use]
+    pub fn outline(&self) -> &AuthenticOutline {
+        &self.outline
     }
 
     /// The blocks' headers; the first is Genesis.
@@ -381,10 +391,10 @@ pub(crate) fn of_user(error: OpenError, user: &Header) -> OpenError {
     }
 }
 
-/// Checks that there is a block that computes, that shared blocks stand behind all of these and
+/// Checks that there is a block that computes (in a ring of weights, that there is none), that shared blocks stand behind all of these and
 /// have neither inputs nor outputs, and that the shared parameters of each block are those of the
 /// shared blocks that it names.
-pub(crate) fn verify_sharing(headers: &[&Header]) -> Vec<Finding> {
+pub(crate) fn verify_sharing(kind: RingKind, headers: &[&Header]) -> Vec<Finding> {
     let mut found = Vec::new();
     let first = headers.iter().position(|h| h.is_shared()).unwrap_or(headers.len());
     let mut check = |ok: bool, header: &Header, reason: &str| {
@@ -395,15 +405,21 @@ pub(crate) fn verify_sharing(headers: &[&Header]) -> Vec<Finding> {
     };
     for (i, header) in headers.iter().enumerate() {
         if i >= first {
-            check(i > 1, header, "a shared block stands where one that computes is due");
+            check(
+                i > 1 || kind == RingKind::Weights,
+                header,
+                "a shared block stands where one that computes is due",
+            );
             let shared = header.is_shared();
             check(shared, header, "a block that computes stands behind a shared one");
             let still = header.inputs.is_empty() && header.outputs.is_empty();
             check(still, header, "a shared block reads or gives tensors");
         } else {
-            // The first block's check is of the last block.
-            let checks = header.parts.iter().any(|p| matches!(p.kind, PartKind::Check(_)));
-            check(!checks || first == headers.len(), header, "a check where blocks are shared");
+            check(
+                i == 0 || kind == RingKind::Network,
+                header,
+                "a ring of weights has a block that computes",
+            );
         }
         let fits = has_what_it_shares(header, headers, first);
         check(fits, header, "shared parameters are not those of the block that holds them");

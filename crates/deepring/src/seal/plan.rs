@@ -1,13 +1,16 @@
 //! The plan of a ring, and the headers that follow from it before any byte is known.
 
+use std::ops::Range;
+
 use super::SealError;
 use crate::block::chunks::chunk_count;
 use crate::block::header::{MAX_RECIPIENTS, chunk_context};
 use crate::block::{Header, PartKind, RecipientRole, lay_out, shared_at};
 use crate::crypto::Digest;
+use crate::deal::DealPlan;
 use crate::encoding::MAX_STRING;
 use crate::keys::{Host, Owner, PublicKey};
-use crate::ring_id::RingId;
+use crate::ring_id::{RingId, RingKind};
 use crate::tensor::TensorSpec;
 
 /// The plan of a block, made before its bytes are known.
@@ -31,6 +34,8 @@ pub struct BlockPlan {
 /// The plan of a ring.
 #[derive(Debug, Clone)]
 pub struct RingPlan {
+    /// Network or weights.
+    pub kind: RingKind,
     /// Version of the model; a reader refuses a lower one than it has seen.
     pub model_version: u64,
     /// Ring id and ring digest of the version before; `None` starts a new ring.
@@ -40,10 +45,23 @@ pub struct RingPlan {
     /// All blocks: Genesis, those that compute, then the shared ones, which have parameters and
     /// nothing else.
     pub blocks: Vec<BlockPlan>,
+    /// The legs with their hosts, to seal a ring that is dealt; `None` for one that is not. A leg's blocks, and the shared blocks that
+    /// they use, must name its copies among their hosts, and Genesis those that stand in for it.
+    pub deal: Option<PlannedDeal>,
+}
+
+/// The deal of a ring that is to be sealed.
+#[derive(Debug, Clone)]
+pub struct PlannedDeal {
+    /// The legs in order, each with its own host.
+    pub legs: Vec<(Range<u32>, PublicKey<Host>)>,
+    /// Copies and the rest.
+    pub plan: DealPlan,
 }
 
 /// The same headers, each with the parameters of the shared blocks that it uses.
 pub(super) fn with_shared(
+    kind: RingKind,
     headers: Vec<Header>,
     plans: &[BlockPlan],
 ) -> Result<Vec<Header>, SealError> {
@@ -69,7 +87,7 @@ pub(super) fn with_shared(
             return Err(refuse("the header exceeds a limit of the format"));
         }
     }
-    if let Some(finding) = crate::ring::verify_sharing(&headers).first() {
+    if let Some(finding) = crate::ring::verify_sharing(kind, &headers).first() {
         let block = finding.block.unwrap_or_default();
         return Err(SealError::Layout { block, reason: "blocks and shared blocks do not fit" });
     }
@@ -119,6 +137,7 @@ pub(super) fn plan_header(
         outputs: block.outputs.clone(),
         parts,
         recipients: roles.map(crate::block::Recipient::planned).collect(),
+        deal: None,
         chunks: vec![Digest::NONE; chunks],
         signature: [0; 64],
     };
