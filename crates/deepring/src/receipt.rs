@@ -15,19 +15,24 @@
 mod chain;
 mod check;
 mod checked;
+mod computed_with;
 mod coverage;
 mod decision;
 mod parcel;
 mod record;
+mod validation;
 mod value;
 
-pub use chain::{Chain, ChainError, VerifiedChain};
+pub(crate) use chain::Expected;
+pub use chain::{Chain, ChainError, ChainLeg, LegResult, QueryStart, VerifiedChain};
 pub use check::{Check, ParseCheckError, SampleRate, SampleRateError};
 pub use checked::{Checked, CheckedError};
+pub use computed_with::{ComputedWith, UnusableName};
 pub use coverage::Coverage;
-pub use decision::{Decision, Item, ReceiptError, VerifiedDecision};
+pub use decision::{DecidedLeg, Decision, Item, ReceiptError, Require, Standing, VerifiedDecision};
 pub use parcel::{Delivered, Parcel, ParcelError};
 #[cfg(any(test, fuzzing))]
 pub(crate) use parcel::{decode_contents, encode_contents};
 pub use record::{Opening, Receipt};
-pub use value::{TensorValue, ValueError, batch_digest, tensors_digest};
+pub use validation::{Agreement, Validation};
+pub use value::{Salt, TensorValue, ValueError, batch_digest, tensors_digest};

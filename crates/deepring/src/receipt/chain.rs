@@ -5,39 +5,136 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::checked::Checked;
+use super::computed_with::ComputedWith;
+use super::coverage::Coverage;
 use super::record::{Opening, Receipt};
+use super::validation::Validation;
+use super::value::Salt;
 use crate::crypto::{Digest, NoRandomness, random};
+use crate::deal::DealtLeg;
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::finding::{Finding, Section};
 use crate::keys::{Host, PublicKey, SecretKey};
+use crate::outline::{AuthenticOutline, OutlineBlock};
+use crate::ring::OpenedBlock;
 use crate::ring::layout::MAX_BLOCKS;
-use crate::ring::{AuthenticRing, OpenedBlock};
 
-/// The opening of a query and the receipts signed so far.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// Most validations of one leg: those of the copies that did not sign its receipt.
+const MAX_VALIDATIONS: usize = 2;
+
+/// A leg of a chain: the standing receipt, and the validations of the leg's other copies.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ChainLeg {
+    pub(crate) receipt: Receipt,
+    pub(crate) validations: Vec<Validation>,
+}
+
+impl ChainLeg {
+    /// The standing receipt.
+    #[must_use]
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// The validations, in ascending order of their hosts' keys; none where the ring is not dealt.
+    #[must_use]
+    pub fn validations(&self) -> &[Validation] {
+        &self.validations
+    }
+}
+
+/// The opening of a query and the legs run so far.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Chain {
     pub(crate) opening: Opening,
-    pub(crate) receipts: Vec<Receipt>,
+    pub(crate) legs: Vec<ChainLeg>,
+}
+
+/// What a query begins with, besides its inputs.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryStart {
+    /// Its name; no two queries share it.
+    pub query: Digest,
+    /// The salt of its digests.
+    pub salt: Salt,
+    /// The client's nonce, if it gave one; not all zero.
+    pub nonce: Option<Digest>,
+    /// Time by the host's clock, in milliseconds since the Unix epoch.
+    pub opened_at: u64,
+}
+
+impl QueryStart {
+    /// A name and a salt from the system's generator.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] where that fails.
+    pub fn random(nonce: Option<Digest>, opened_at: u64) -> Result<Self, NoRandomness> {
+        Ok(Self { query: Digest(random()?), salt: Salt::random()?, nonce, opened_at })
+    }
+}
+
+/// A host's result of a leg, to be signed.
+#[derive(Debug, Clone)]
+pub struct LegResult {
+    /// Content digests of the bytes that ran, block by block.
+    pub blocks: Vec<Digest>,
+    /// How each of their parts was checked.
+    pub checked: Checked,
+    /// What the host computed with.
+    pub computed_with: ComputedWith,
+    /// Digest over the outputs, for the whole batch.
+    pub outputs: Digest,
+}
+
+impl LegResult {
+    /// The receipt that a host signs for this result: of the leg that begins with `first_block` and
+    /// continues `previous` with `inputs`.
+    fn signed(
+        self,
+        opening: &Opening,
+        (first_block, previous, inputs): (u32, Digest, Digest),
+        host: &SecretKey<Host>,
+    ) -> Receipt {
+        let (check, rotation, coverage) = self.checked.into_parts();
+        let mut receipt = Receipt {
+            query: opening.query,
+            ring_digest: opening.ring_digest,
+            first_block,
+            blocks: self.blocks,
+            check,
+            rotation,
+            coverage,
+            computed_with: self.computed_with,
+            inputs,
+            outputs: self.outputs,
+            previous,
+            host: host.public(),
+            signature: [0; 64],
+        };
+        receipt.sign(host);
+        receipt
+    }
 }
 
 /// A chain that does not fit the ring, or is not consistent in itself.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{finding}")]
 pub struct ChainError {
-    /// The mismatch. Its verdict is stale if the chain is about another version of the ring, or
-    /// signed by a host that this revision of the ring does not name.
+    /// The mismatch. Its verdict is stale if the chain is about another version or deal of the
+    /// ring, or signed by a host that this revision of the ring does not name.
     pub finding: Finding,
 }
 
-/// A chain of which every signature, digest and step was checked against an authentic ring.
+/// A chain of which every signature, digest and step was checked against an authentic outline.
 #[derive(Debug, Clone, Copy)]
 pub struct VerifiedChain<'a> {
     chain: &'a Chain,
+    outline: &'a AuthenticOutline,
     next_block: u32,
     outputs: Digest,
 }
 
-impl VerifiedChain<'_> {
+impl<'a> VerifiedChain<'a> {
     /// The block that runs next; the ring's count of computing blocks plus one if all have run.
     #[must_use]
     pub fn next_block(&self) -> u32 {
@@ -52,71 +149,70 @@ impl VerifiedChain<'_> {
 
     /// The chain itself.
     #[must_use]
-    pub fn chain(&self) -> &Chain {
+    pub fn chain(&self) -> &'a Chain {
         self.chain
+    }
+
+    /// The outline that it was verified against.
+    #[must_use]
+    pub fn outline(&self) -> &'a AuthenticOutline {
+        self.outline
+    }
+
+    /// The dealt leg that runs next; `None` where all have run, and where the query is not under a
+    /// deal.
+    #[must_use]
+    pub fn next_leg(&self) -> Option<&'a DealtLeg> {
+        let deal = self.outline.deal().filter(|_| self.chain.is_dealt())?;
+        deal.leg_of(self.next_block).map(|(_, leg)| leg)
     }
 }
 
 impl Chain {
-    /// Begins a query: Genesis' host commits to the inputs. `genesis` is the evidence that it has
-    /// opened Genesis; `opened_at` is in milliseconds since the Unix epoch.
-    ///
-    /// # Errors
-    /// [`NoRandomness`] where the system's generator fails.
+    /// Begins a query: a host of Genesis commits to the inputs. `genesis` is the evidence that it
+    /// has opened Genesis. The query runs under the outline's deal, if there is one and `dealt`.
     pub fn begin(
-        ring: &AuthenticRing,
+        outline: &AuthenticOutline,
         genesis: &OpenedBlock,
         host: &SecretKey<Host>,
         inputs: Digest,
-        opened_at: u64,
-    ) -> Result<Self, NoRandomness> {
+        start: &QueryStart,
+        dealt: bool,
+    ) -> Self {
+        let deal = outline.deal().filter(|_| dealt);
         let mut opening = Opening {
-            query: Digest(random()?),
-            ring_id: ring.ring_id(),
-            ring_digest: ring.digest(),
-            model_version: ring.model_version(),
+            query: start.query,
+            ring_id: outline.ring_id(),
+            ring_digest: outline.ring_digest(),
+            model_version: outline.model_version(),
             genesis: genesis.content_digest(),
+            deal: deal.map_or(Digest::NONE, |deal| deal.digest()),
+            nonce: start.nonce.unwrap_or(Digest::NONE),
+            salt: start.salt.commitment(),
             inputs,
-            opened_at,
+            opened_at: start.opened_at,
             host: host.public(),
             signature: [0; 64],
         };
         opening.sign(host);
-        Ok(Self { opening, receipts: Vec::new() })
+        Self { opening, legs: Vec::new() }
     }
 
-    /// Adds a receipt for the blocks that follow the last one.
-    ///
-    /// `blocks` are the content digests of the bytes that ran, `checked` says how each of their
-    /// parts was checked; the reader of the receipt verifies that both fit the ring.
-    pub fn extend(
-        &mut self,
-        host: &SecretKey<Host>,
-        blocks: Vec<Digest>,
-        checked: Checked,
-        outputs: Digest,
-    ) {
-        let (check, rotation, coverage) = checked.into_parts();
-        let (inputs, previous, first_block) = match self.receipts.last() {
-            Some(last) => (last.outputs, last.digest(), last.end_block()),
+    /// Adds a receipt for the blocks that follow the last one, signed by `host` and validated by
+    /// nobody. The reader of the receipt verifies that content digests and coverage fit the ring.
+    pub fn extend(&mut self, host: &SecretKey<Host>, result: LegResult) {
+        let (inputs, previous, first_block) = match self.legs.last() {
+            Some(ChainLeg { receipt: last, .. }) => (last.outputs, last.digest(), last.end_block()),
             None => (self.opening.inputs, self.opening.digest(), 1),
         };
-        let mut receipt = Receipt {
-            query: self.opening.query,
-            ring_digest: self.opening.ring_digest,
-            first_block,
-            blocks,
-            check,
-            rotation,
-            coverage,
-            inputs,
-            outputs,
-            previous,
-            host: host.public(),
-            signature: [0; 64],
-        };
-        receipt.sign(host);
-        self.receipts.push(receipt);
+        let receipt = result.signed(&self.opening, (first_block, previous, inputs), host);
+        self.legs.push(ChainLeg { receipt, validations: Vec::new() });
+    }
+
+    /// Adds a leg that its copies settled; see [`LegCopy::outcome`](crate::replication::LegCopy::outcome).
+    pub fn extend_settled(&mut self, receipt: Receipt, mut validations: Vec<Validation>) {
+        validations.sort_by_key(|v| *v.host.as_bytes());
+        self.legs.push(ChainLeg { receipt, validations });
     }
 
     /// The opening.
@@ -125,76 +221,294 @@ impl Chain {
         &self.opening
     }
 
-    /// The receipts, in the order of their blocks.
+    /// Returns whether the query runs under a deal.
     #[must_use]
-    pub fn receipts(&self) -> &[Receipt] {
-        &self.receipts
+    pub fn is_dealt(&self) -> bool {
+        self.opening.deal != Digest::NONE
     }
 
-    /// Digest of the newest record; it fixes the whole chain.
+    /// The legs, in the order of their blocks.
+    #[must_use]
+    pub fn legs(&self) -> &[ChainLeg] {
+        &self.legs
+    }
+
+    /// The standing receipts, in the order of their blocks.
+    pub fn receipts(&self) -> impl ExactSizeIterator<Item = &Receipt> + DoubleEndedIterator {
+        self.legs.iter().map(|leg| &leg.receipt)
+    }
+
+    /// Digest of the newest record; it fixes the whole chain but for its validations.
     #[must_use]
     pub fn head(&self) -> Digest {
-        self.receipts.last().map_or_else(|| self.opening.digest(), Receipt::digest)
+        self.legs.last().map_or_else(|| self.opening.digest(), |leg| leg.receipt.digest())
     }
 
-    /// Verifies the chain against the ring: every signature, that each signer is a host of the
-    /// blocks it signed for, that blocks follow each other from 1 on, that their content digests
-    /// are the ring's, that each of their parts is said to be checked in a way that it can be, and
-    /// that each record continues the one before.
+    /// Verifies the chain against the ring's outline: every signature, that each signer is a host
+    /// of the blocks it signed for, that blocks follow each other from 1 on, that their content
+    /// digests are the ring's, that each of their parts is said to be checked in a way that it can
+    /// be, and that each record continues the one before. Under a deal, that it is this outline's,
+    /// that each leg is one of the deal's, run by one of its copies and validated by another.
     ///
     /// # Errors
     /// [`ChainError`] with the first mismatch.
-    pub fn verify(&self, ring: &AuthenticRing) -> Result<VerifiedChain<'_>, ChainError> {
+    pub fn verify<'a>(
+        &'a self,
+        outline: &'a AuthenticOutline,
+    ) -> Result<VerifiedChain<'a>, ChainError> {
+        self.verify_opening(outline)?;
+        let mut verified =
+            VerifiedChain { chain: self, outline, next_block: 1, outputs: self.opening.inputs };
+        let mut previous = self.opening.digest();
+        for leg in &self.legs {
+            let expected = Expected {
+                outline,
+                opening: &self.opening,
+                next_block: verified.next_block,
+                previous,
+                inputs: verified.outputs,
+                leg: verified.next_leg(),
+            };
+            let found = expected.refuse_receipt(&leg.receipt);
+            if let Some(finding) = found.or_else(|| expected.refuse_validations(leg)) {
+                return Err(ChainError { finding });
+            }
+            verified.next_block = leg.receipt.end_block();
+            verified.outputs = leg.receipt.outputs;
+            previous = leg.receipt.digest();
+        }
+        Ok(verified)
+    }
+
+    fn verify_opening(&self, outline: &AuthenticOutline) -> Result<(), ChainError> {
         let refuse = |finding| Err(ChainError { finding });
-        let o = &self.opening;
-        let genesis = ring.genesis();
+        let (o, genesis) = (&self.opening, outline.genesis());
         let bad = |reason: &str| {
             Finding::tampered(Section::File, reason).in_block(0, Some(&genesis.name))
         };
         if !o.is_signed() {
             return refuse(bad("the opening's signature does not fit"));
         }
-        if o.ring_digest != ring.digest() {
-            return refuse(about_another_ring(o, ring));
+        if o.ring_digest != outline.ring_digest() {
+            return refuse(about_another_ring(o, outline));
         }
-        if o.ring_id != ring.ring_id() || o.model_version != ring.model_version() {
+        if o.ring_id != outline.ring_id() || o.model_version != outline.model_version() {
             return refuse(bad("the opening's ring id or version is not the ring's"));
         }
-        if !genesis.hosts().any(|h| h == o.host) {
+        if !genesis.has_host(&o.host) {
             let finding = unknown_host(Section::File, &o.host);
             return refuse(finding.in_block(0, Some(&genesis.name)));
         }
         if o.genesis != genesis.content_digest {
             return refuse(bad("the opening names another content of Genesis"));
         }
-        let mut next_block = 1;
-        let mut previous = o.digest();
-        let mut outputs = o.inputs;
-        for receipt in &self.receipts {
-            if let Some(finding) = check_receipt(receipt, ring, o, next_block, previous, outputs) {
-                return refuse(finding);
-            }
-            next_block = receipt.end_block();
-            previous = receipt.digest();
-            outputs = receipt.outputs;
+        if !self.is_dealt() {
+            return Ok(());
         }
-        Ok(VerifiedChain { chain: self, next_block, outputs })
+        match outline.deal() {
+            Some(deal) if deal.digest() == o.deal => match deal.genesis.contains(&o.host) {
+                true => Ok(()),
+                false => refuse(bad("opened by a host that the deal does not name for Genesis")),
+            },
+            _ => refuse(Finding::stale(
+                Section::File,
+                "the query ran under another deal than this revision of the ring holds; verify against the revision with that deal",
+            )),
+        }
     }
 
     pub(crate) fn encode(&self, w: &mut Writer) {
         self.opening.encode(w);
-        w.count(self.receipts.len());
-        for receipt in &self.receipts {
-            receipt.encode(w);
+        w.count(self.legs.len());
+        for leg in &self.legs {
+            leg.receipt.encode(w);
+            w.count(leg.validations.len());
+            for validation in &leg.validations {
+                validation.encode(w);
+            }
         }
     }
 
     pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let opening = Opening::decode(r)?;
         let n = r.count("receipts", MAX_BLOCKS as usize, 64)?;
-        let receipts = (0..n).map(|_| Receipt::decode(r)).collect::<Result<_, _>>()?;
-        Ok(Self { opening, receipts })
+        let legs = (0..n).map(|_| ChainLeg::decode(r)).collect::<Result<_, _>>()?;
+        Ok(Self { opening, legs })
     }
+}
+
+impl ChainLeg {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let receipt = Receipt::decode(r)?;
+        let n = r.count("validations", MAX_VALIDATIONS, 64)?;
+        let mut validations: Vec<Validation> = Vec::with_capacity(n);
+        for i in 0..n {
+            let validation = Validation::decode(r)?;
+            if validations.last().is_some_and(|v| v.host.as_bytes() >= validation.host.as_bytes()) {
+                return Err(DecodeError::BadValue { field: "validations", found: i as u64 });
+            }
+            validations.push(validation);
+        }
+        Ok(Self { receipt, validations })
+    }
+}
+
+/// What the next record of a chain must continue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected<'a> {
+    pub(crate) outline: &'a AuthenticOutline,
+    pub(crate) opening: &'a Opening,
+    pub(crate) next_block: u32,
+    pub(crate) previous: Digest,
+    pub(crate) inputs: Digest,
+    /// The dealt leg that is due; `None` where the query is not under a deal.
+    pub(crate) leg: Option<&'a DealtLeg>,
+}
+
+impl<'a> Expected<'a> {
+    /// What must follow a verified chain.
+    pub(crate) fn after(chain: &VerifiedChain<'a>) -> Self {
+        Self {
+            outline: chain.outline,
+            opening: &chain.chain.opening,
+            next_block: chain.next_block,
+            previous: chain.chain.head(),
+            inputs: chain.outputs,
+            leg: chain.next_leg(),
+        }
+    }
+
+    /// The receipt of this leg that a host signs for a result.
+    pub(crate) fn receipt(&self, host: &SecretKey<Host>, result: LegResult) -> Receipt {
+        result.signed(self.opening, (self.next_block, self.previous, self.inputs), host)
+    }
+
+    /// A finding about the file, in the block that is due.
+    fn bad(&self, reason: &str) -> Finding {
+        let finding = Finding::tampered(Section::File, reason);
+        match self.outline.layers().get(self.next_block as usize - 1) {
+            Some(block) => finding.in_block(self.next_block, Some(&block.name)),
+            None => finding,
+        }
+    }
+
+    /// The first reason why a receipt is not the one that is due; `None` where it is.
+    pub(crate) fn refuse_receipt(&self, receipt: &Receipt) -> Option<Finding> {
+        if !receipt.is_signed() {
+            return Some(self.bad("the receipt's signature does not fit"));
+        }
+        let opening = self.opening;
+        if receipt.query != opening.query || receipt.ring_digest != opening.ring_digest {
+            return Some(self.bad("the receipt is about another query or ring"));
+        }
+        if receipt.previous != self.previous {
+            return Some(self.bad("the receipt does not follow the record before it"));
+        }
+        if receipt.inputs != self.inputs {
+            return Some(
+                self.bad("the receipt's inputs are not the outputs of the record before it"),
+            );
+        }
+        if receipt.first_block != self.next_block || receipt.blocks.is_empty() {
+            return Some(self.bad("the receipt's blocks do not follow those before"));
+        }
+        if receipt.coverage.len() != receipt.blocks.len() {
+            return Some(self.bad("the receipt does not say for each block how it was checked"));
+        }
+        let Some(run) = self.blocks(receipt.first_block, receipt.end_block()) else {
+            return Some(self.bad("the receipt names blocks that the ring has not"));
+        };
+        if opening.deal != Digest::NONE {
+            match self.leg {
+                Some(leg) if leg.end == receipt.end_block() => {
+                    if leg.place_of(&receipt.host).is_none() {
+                        return Some(self.bad("signed by a host that is no copy of the leg"));
+                    }
+                }
+                _ => return Some(self.bad("the receipt is not of a leg of the deal")),
+            }
+        }
+        refuse_blocks(run, receipt.first_block, &receipt.blocks, &receipt.coverage, &receipt.host)
+    }
+
+    /// The first reason why a leg's validations are not what its deal asks for; `None` where they
+    /// are. A query that is under no deal has none.
+    fn refuse_validations(&self, leg: &ChainLeg) -> Option<Finding> {
+        let due = self.opening.deal != Digest::NONE;
+        match (due, leg.validations.is_empty()) {
+            (false, true) => return None,
+            (false, false) => return Some(self.bad("validations of a leg that nobody dealt")),
+            (true, true) => {
+                return Some(self.bad("no other copy of the leg validated the receipt"));
+            }
+            (true, false) => {}
+        }
+        leg.validations.iter().find_map(|validation| {
+            if !validation.agreement.validates() {
+                return Some(self.bad("an objection stands in the place of a validation"));
+            }
+            self.refuse_validation(validation, &leg.receipt)
+        })
+    }
+
+    /// The first reason why a record is no validation of, nor an objection to, a receipt that was
+    /// checked by [`refuse_receipt`](Self::refuse_receipt); `None` where it is one.
+    pub(crate) fn refuse_validation(
+        &self,
+        validation: &Validation,
+        receipt: &Receipt,
+    ) -> Option<Finding> {
+        if !validation.is_signed() {
+            return Some(self.bad("the validation's signature does not fit"));
+        }
+        if let Some(reason) = validation.refuse_for(receipt) {
+            return Some(self.bad(reason));
+        }
+        if self.leg.is_none_or(|leg| leg.place_of(&validation.host).is_none()) {
+            return Some(self.bad("validated by a host that is no copy of the leg"));
+        }
+        if validation.coverage.len() != validation.blocks.len() {
+            return Some(self.bad("the validation does not say for each block how it was checked"));
+        }
+        let v = validation;
+        let run = self.blocks(v.first_block, receipt.end_block()).unwrap_or_default();
+        refuse_blocks(run, v.first_block, &v.blocks, &v.coverage, &v.host)
+    }
+
+    /// The blocks from `first` to before `end`, where all of them compute.
+    fn blocks(&self, first: u32, end: u32) -> Option<&'a [OutlineBlock]> {
+        let start = (first as usize).checked_sub(1)?;
+        self.outline.layers().get(start..(end as usize).checked_sub(1)?)
+    }
+}
+
+/// A finding about the first of some blocks whose content, host or coverage does not fit.
+fn refuse_blocks(
+    run: &[OutlineBlock],
+    first: u32,
+    digests: &[Digest],
+    coverage: &[Vec<Coverage>],
+    host: &PublicKey<Host>,
+) -> Option<Finding> {
+    for (index, ((block, digest), coverage)) in (first..).zip(run.iter().zip(digests).zip(coverage))
+    {
+        let bad = |reason: &str| {
+            Some(Finding::tampered(Section::Body, reason).in_block(index, Some(&block.name)))
+        };
+        if block.content_digest != *digest {
+            return bad("other content ran than was sealed");
+        }
+        if !block.has_host(host) {
+            return Some(unknown_host(Section::Body, host).in_block(index, Some(&block.name)));
+        }
+        if coverage.len() != block.parts.len() {
+            return bad("the receipt does not say for each part how it was checked");
+        }
+        if coverage.iter().zip(&block.parts).any(|(c, part)| !c.stands_for(*part)) {
+            return bad("the receipt claims a check that a part of this kind cannot have");
+        }
+    }
+    None
 }
 
 /// A signature by a key that the block is not sealed for. Anybody can make one; but so did an
@@ -209,77 +523,14 @@ fn unknown_host(part: Section, host: &PublicKey<Host>) -> Finding {
     Finding::stale(part, reason)
 }
 
-fn about_another_ring(opening: &Opening, ring: &AuthenticRing) -> Finding {
-    if opening.ring_id == ring.ring_id() && opening.model_version != ring.model_version() {
+fn about_another_ring(opening: &Opening, outline: &AuthenticOutline) -> Finding {
+    if opening.ring_id == outline.ring_id() && opening.model_version != outline.model_version() {
         let reason = format!(
             "about model version {}, the ring is version {}",
             opening.model_version,
-            ring.model_version()
+            outline.model_version()
         );
         return Finding::stale(Section::File, reason);
     }
     Finding::tampered(Section::File, "about another ring than the one given")
-}
-
-fn check_receipt(
-    receipt: &Receipt,
-    ring: &AuthenticRing,
-    opening: &Opening,
-    next_block: u32,
-    previous: Digest,
-    outputs: Digest,
-) -> Option<Finding> {
-    // The block that runs next; the receipt's own claim may be anything.
-    let computing = ring.headers().get(..=ring.layers().len()).unwrap_or_default();
-    let expected = computing.get(next_block as usize);
-    let bad = |reason: &str| {
-        let finding = Finding::tampered(Section::File, reason);
-        Some(match expected {
-            Some(header) => finding.in_block(header.index, Some(&header.name)),
-            None => finding,
-        })
-    };
-    if !receipt.is_signed() {
-        return bad("the receipt's signature does not fit");
-    }
-    if receipt.query != opening.query || receipt.ring_digest != opening.ring_digest {
-        return bad("the receipt is about another query or ring");
-    }
-    if receipt.previous != previous {
-        return bad("the receipt does not follow the record before it");
-    }
-    if receipt.inputs != outputs {
-        return bad("the receipt's inputs are not the outputs of the record before it");
-    }
-    if receipt.first_block != next_block || receipt.blocks.is_empty() {
-        return bad("the receipt's blocks do not follow those before");
-    }
-    if receipt.coverage.len() != receipt.blocks.len() {
-        return bad("the receipt does not say for each block how it was checked");
-    }
-    let run = computing.get(next_block as usize..receipt.end_block() as usize);
-    let Some(run) = run else {
-        return bad("the receipt names blocks that the ring has not");
-    };
-    for ((header, digest), coverage) in run.iter().zip(&receipt.blocks).zip(&receipt.coverage) {
-        let bad = |reason: &str| {
-            let finding = Finding::tampered(Section::Body, reason);
-            Some(finding.in_block(header.index, Some(&header.name)))
-        };
-        if header.content_digest != *digest {
-            return bad("other content ran than was sealed");
-        }
-        if !header.hosts().any(|h| h == receipt.host) {
-            let finding = unknown_host(Section::Body, &receipt.host);
-            return Some(finding.in_block(header.index, Some(&header.name)));
-        }
-        if header.parts.len() != coverage.len() {
-            return bad("the receipt does not say for each part how it was checked");
-        }
-        let mut parts = header.parts.iter().zip(coverage);
-        if parts.any(|(p, c)| !c.stands_for(&p.kind)) {
-            return bad("the receipt claims a check that a part of this kind cannot have");
-        }
-    }
-    None
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::block::PartKind;
+use crate::outline::PartClass;
 
 /// How one part of a block was checked when it was used, by each query.
 ///
@@ -95,14 +95,12 @@ impl Coverage {
         matches!(self, Self::Product | Self::Either)
     }
 
-    /// Returns whether a part of this kind can have this coverage.
-    pub(super) fn stands_for(self, kind: &PartKind) -> bool {
+    /// Returns whether a part of this class can have this coverage.
+    pub(super) fn stands_for(self, class: PartClass) -> bool {
         match self {
             Self::Unchecked | Self::Opened | Self::Bytes => true,
-            Self::Rows | Self::Product | Self::Either | Self::Both => {
-                matches!(kind, PartKind::Parameter(_))
-            }
-            Self::Recomputed => matches!(kind, PartKind::Graph),
+            Self::Rows | Self::Product | Self::Either | Self::Both => class == PartClass::Parameter,
+            Self::Recomputed => class == PartClass::Graph,
         }
     }
 }

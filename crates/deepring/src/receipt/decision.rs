@@ -6,26 +6,27 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::chain::{Chain, ChainError};
+use super::chain::{Chain, ChainError, ChainLeg};
 use super::check::Check;
-use super::value::batch_digest;
+use super::value::{Salt, batch_digest};
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
+use crate::deal::Copies;
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::finding::{Finding, Section};
-use crate::keys::{Host, SecretKey};
+use crate::keys::{Host, PublicKey, SecretKey};
+use crate::outline::AuthenticOutline;
 use crate::plain_file::open_plain;
 use crate::replace::replace_file;
-use crate::ring::AuthenticRing;
 
 const MAGIC: [u8; 8] = *b"DRECEIPT";
-const FORMAT_VERSION: u16 = 3;
+const FORMAT_VERSION: u16 = 4;
 /// Most queries in one batch.
 const MAX_ITEMS: usize = 1 << 20;
 /// Longest receipt file that is read, in bytes: the largest batch and any real chain fit.
 const MAX_FILE: u64 = 128 << 20;
 
-/// One query of a batch, by the digests of its inputs and outputs.
+/// One query of a batch, by the digests of its inputs and outputs under the query's salt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Item {
     /// Digest over the query's input tensors.
@@ -35,11 +36,13 @@ pub struct Item {
 }
 
 /// A closed chain of receipts with its items, not verified before [`verify`](Self::verify).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     chain: Chain,
     items: Vec<Item>,
+    closed_by: PublicKey<Host>,
     signature: [u8; SIGNATURE_LEN],
+    salt: Option<Salt>,
 }
 
 /// Why a receipt was not accepted.
@@ -57,7 +60,7 @@ pub enum ReceiptError {
     /// The bytes are not a receipt.
     #[error("not a receipt: {0}")]
     Malformed(#[from] DecodeError),
-    /// The receipt does not verify against the ring.
+    /// The receipt does not verify against the ring, or is not validated as the reader requires.
     #[error("{0}")]
     Refused(Finding),
 }
@@ -68,8 +71,85 @@ impl From<ChainError> for ReceiptError {
     }
 }
 
-/// A decision of which everything was verified against an authentic ring.
+/// The validation that a verifier requires of every leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Require {
+    /// What the ring's deal promises: a majority with three copies, a validation with two, nothing
+    /// of a ring that is not dealt.
+    #[default]
+    AsDealt,
+    /// At least two of three copies agree.
+    Majority,
+    /// At least one other copy validated.
+    Validated,
+    /// Nothing.
+    None,
+}
+
+/// Who stands behind the outputs of a leg.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "standing")]
+pub enum Standing {
+    /// The host that signed the receipt, and nobody else.
+    Unvalidated,
+    /// One of two copies signed, and the other validated.
+    Validated {
+        /// The copy that validated.
+        by: PublicKey<Host>,
+    },
+    /// At least two of three copies agree.
+    Majority {
+        /// Those that validated; one or two.
+        by: Vec<PublicKey<Host>>,
+    },
+}
+
+impl Standing {
+    fn of(leg: &ChainLeg, copies: Option<Copies>) -> Self {
+        match (leg.validations.as_slice(), copies) {
+            ([], _) | (_, None) => Self::Unvalidated,
+            (all, Some(Copies::Three)) => {
+                Self::Majority { by: all.iter().map(|v| v.host).collect() }
+            }
+            ([first, ..], Some(Copies::Two)) => Self::Validated { by: first.host },
+        }
+    }
+}
+
+/// In words: `validated by drhost1…`, `majority of 3`, `unvalidated`.
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unvalidated => f.write_str("unvalidated"),
+            Self::Validated { by } => write!(f, "validated by {}", by.short()),
+            Self::Majority { by } => {
+                f.write_str("majority of 3, validated by ")?;
+                for (i, host) in by.iter().enumerate() {
+                    write!(f, "{}{}", if i > 0 { " and " } else { "" }, host.short())?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A leg of a verified decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DecidedLeg {
+    /// Index of its first block.
+    pub first_block: u32,
+    /// Index one past its last block.
+    pub end_block: u32,
+    /// The host whose receipt stands.
+    pub host: PublicKey<Host>,
+    /// Who stands behind it.
+    #[serde(flatten)]
+    pub standing: Standing,
+}
+
+/// A decision of which everything was verified against an authentic outline.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VerifiedDecision {
     /// The decision's digest, by which a ledger names it.
     pub id: Digest,
@@ -79,37 +159,47 @@ pub struct VerifiedDecision {
     pub model_version: u64,
     /// Time of opening by the host's clock, in milliseconds since the Unix epoch.
     pub opened_at: u64,
+    /// The client's nonce; `None` where it gave none.
+    pub nonce: Option<Digest>,
+    /// The host that closed it.
+    pub closed_by: PublicKey<Host>,
     /// The weakest check that any host made.
     pub check: Check,
+    /// Leg by leg, who stands behind it.
+    pub legs: Vec<DecidedLeg>,
     /// The queries of the batch.
     pub items: Vec<Item>,
+    /// The salt of its digests, where the receipt has it.
+    #[serde(skip)]
+    pub salt: Option<Salt>,
     /// The chain of records.
     pub chain: Chain,
 }
 
 impl Decision {
-    /// Closes a chain: checks it against the ring, that it reached the last block, and that it
-    /// carries the items' digests; then signs. `host` must be the key that opened the chain.
+    /// Closes a chain: checks it against the ring, that it reached the last block, that it carries
+    /// the items' digests, and under a deal that every leg is validated; then signs. `host` is one
+    /// of Genesis: the one that opened the chain, or another that steps in for it.
     ///
     /// # Errors
     /// [`ReceiptError::Refused`] where one of these does not hold.
     pub fn close(
         chain: Chain,
         items: Vec<Item>,
-        ring: &AuthenticRing,
+        salt: Salt,
+        outline: &AuthenticOutline,
         host: &SecretKey<Host>,
     ) -> Result<Self, ReceiptError> {
-        if chain.opening().host != host.public() {
-            let finding = Finding::tampered(Section::File, "closed by another key than opened");
-            return Err(ReceiptError::Refused(finding));
-        }
-        let mut decision = Self { chain, items, signature: [0; SIGNATURE_LEN] };
-        decision.check_chain(ring)?;
+        let signature = [0; SIGNATURE_LEN];
+        let mut decision =
+            Self { chain, items, closed_by: host.public(), signature, salt: Some(salt) };
+        decision.check_chain(outline)?;
         decision.signature = host.sign(label::SIGN_DECISION, &decision.id().0);
         Ok(decision)
     }
 
-    /// The decision's digest: over the chain and the items.
+    /// The decision's digest: over the chain, the items and the closing host. It does not depend on
+    /// whether the salt is at hand.
     #[must_use]
     pub fn id(&self) -> Digest {
         Digest::of(label::DECISION, &[&self.encode_unsigned()])
@@ -121,37 +211,67 @@ impl Decision {
         &self.chain
     }
 
-    /// Verifies everything: the chain against the ring, that it is complete, the items, the closing
-    /// signature.
+    /// The same decision without the salt: who reads it cannot confirm a guess of inputs or outputs,
+    /// and cannot compare them with tensors that it has.
+    #[must_use]
+    pub fn without_salt(self) -> Self {
+        Self { salt: None, ..self }
+    }
+
+    /// Verifies everything: the chain against the ring's outline, that it is complete, the items,
+    /// the closing signature, the salt where there is one; and that every leg is validated as
+    /// `require` says.
     ///
     /// # Errors
-    /// [`ReceiptError::Refused`]. Its verdict is stale if the decision is about another version of
-    /// the ring, or signed by a host that this revision of the ring does not name; else tampered.
-    pub fn verify(&self, ring: &AuthenticRing) -> Result<VerifiedDecision, ReceiptError> {
-        self.check_chain(ring)?;
+    /// [`ReceiptError::Refused`]. Its verdict is stale if the decision is about another version or
+    /// deal of the ring, or signed by a host that this revision of the ring does not name;
+    /// untrusted if it is less validated than required; else tampered.
+    pub fn verify(
+        &self,
+        outline: &AuthenticOutline,
+        require: Require,
+    ) -> Result<VerifiedDecision, ReceiptError> {
+        self.check_chain(outline)?;
         let id = self.id();
         let opening = self.chain.opening();
-        if !opening.host.has_signed(label::SIGN_DECISION, &id.0, &self.signature) {
+        if !self.closed_by.has_signed(label::SIGN_DECISION, &id.0, &self.signature) {
             let finding = Finding::tampered(Section::Closure, "the closing signature does not fit");
             return Err(ReceiptError::Refused(finding));
         }
-        let check = self.chain.receipts().iter().map(|r| r.check).min().unwrap_or(Check::None);
+        let check = self.chain.receipts().map(|r| r.check).min().unwrap_or(Check::None);
+        let copies = outline.deal().filter(|_| self.chain.is_dealt()).map(|deal| deal.copies());
+        let legs: Vec<DecidedLeg> = self
+            .chain
+            .legs()
+            .iter()
+            .map(|leg| DecidedLeg {
+                first_block: leg.receipt.first_block,
+                end_block: leg.receipt.end_block(),
+                host: leg.receipt.host,
+                standing: Standing::of(leg, copies),
+            })
+            .collect();
+        refuse_standing(&legs, outline, require)?;
         Ok(VerifiedDecision {
             id,
             ring_digest: opening.ring_digest,
             model_version: opening.model_version,
             opened_at: opening.opened_at,
+            nonce: Some(opening.nonce).filter(|nonce| *nonce != Digest::NONE),
+            closed_by: self.closed_by,
             check,
+            legs,
             items: self.items.clone(),
+            salt: self.salt,
             chain: self.chain.clone(),
         })
     }
 
-    fn check_chain(&self, ring: &AuthenticRing) -> Result<(), ReceiptError> {
+    fn check_chain(&self, outline: &AuthenticOutline) -> Result<(), ReceiptError> {
         let refuse =
             |reason: &str| Err(ReceiptError::Refused(Finding::tampered(Section::Closure, reason)));
-        let verified = self.chain.verify(ring)?;
-        if verified.next_block() as usize != ring.layers().len() + 1 {
+        let verified = self.chain.verify(outline)?;
+        if verified.next_block() as usize != outline.layers().len() + 1 {
             return refuse("the chain ends before the last block");
         }
         if self.items.is_empty() {
@@ -165,16 +285,24 @@ impl Decision {
         if column(|i| i.outputs) != verified.outputs() {
             return refuse("the items' outputs are not those of the last block");
         }
+        if self.salt.is_some_and(|salt| salt.commitment() != self.chain.opening().salt) {
+            return refuse("the salt is not the one that the opening commits to");
+        }
+        if !closes(outline, &self.chain, &self.closed_by) {
+            return refuse("closed by a host that does not stand in for Genesis");
+        }
         Ok(())
     }
 
-    /// The receipt file's bytes: `magic 8 | format version 2 | chain | items | signature 64`.
+    /// The receipt file's bytes: `magic 8 | format version 2 | chain | items | closing host 64 |
+    /// signature 64 | salt 32`.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         bytes.extend_from_slice(&self.encode_unsigned());
         bytes.extend_from_slice(&self.signature);
+        bytes.extend_from_slice(self.salt.as_ref().map_or(&[0; 32][..], |salt| salt.as_bytes()));
         bytes
     }
 
@@ -185,6 +313,7 @@ impl Decision {
         for item in &self.items {
             w.raw(&item.inputs.0).raw(&item.outputs.0);
         }
+        w.raw(self.closed_by.as_bytes());
         w.finish()
     }
 
@@ -213,9 +342,11 @@ impl Decision {
                 outputs: Digest(r.array("item outputs")?),
             });
         }
+        let closed_by = PublicKey::from_bytes(r.array("closing host")?);
         let signature = r.array("signature")?;
+        let salt = Salt::from_bytes(r.array("salt")?);
         r.finish()?;
-        Ok(Self { chain, items, signature })
+        Ok(Self { chain, items, closed_by, signature, salt })
     }
 
     /// Reads a receipt file.
@@ -239,4 +370,47 @@ impl Decision {
         replace_file(path, &self.encode())
             .map_err(|source| ReceiptError::Io { path: path.into(), source })
     }
+}
+
+/// Returns whether a host may close a chain: one that the deal names for Genesis; of a ring that is
+/// not dealt, the one that opened it.
+fn closes(outline: &AuthenticOutline, chain: &Chain, host: &PublicKey<Host>) -> bool {
+    match outline.deal().filter(|_| chain.is_dealt()) {
+        Some(deal) => deal.genesis.contains(host) && outline.genesis().has_host(host),
+        None => chain.opening().host == *host,
+    }
+}
+
+fn refuse_standing(
+    legs: &[DecidedLeg],
+    outline: &AuthenticOutline,
+    require: Require,
+) -> Result<(), ReceiptError> {
+    let required = match (require, outline.deal().map(|deal| deal.copies())) {
+        (Require::AsDealt, None) => Require::None,
+        (Require::AsDealt, Some(Copies::Two)) => Require::Validated,
+        (Require::AsDealt, Some(Copies::Three)) => Require::Majority,
+        (other, _) => other,
+    };
+    let enough = |leg: &&DecidedLeg| match required {
+        Require::None | Require::AsDealt => true,
+        Require::Validated => leg.standing != Standing::Unvalidated,
+        Require::Majority => matches!(leg.standing, Standing::Majority { .. }),
+    };
+    let Some(leg) = legs.iter().find(|leg| !enough(leg)) else { return Ok(()) };
+    let promised = match require {
+        Require::AsDealt => "the ring's deal promises",
+        _ => "the reader requires",
+    };
+    let wanted = if required == Require::Majority { "a majority of three" } else { "a validation" };
+    let reason = format!(
+        "blocks {} to {} are {}, {promised} {wanted}",
+        leg.first_block,
+        leg.end_block.saturating_sub(1),
+        leg.standing
+    );
+    let block = outline.layers().get(leg.first_block as usize - 1);
+    let name = block.map(|b| b.name.as_str());
+    let finding = Finding::untrusted(Section::File, reason).in_block(leg.first_block, name);
+    Err(ReceiptError::Refused(finding))
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::check::Check;
 use super::checked::{self, Checked};
+use super::computed_with::ComputedWith;
 use super::coverage::Coverage;
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
@@ -25,6 +26,12 @@ pub struct Opening {
     pub model_version: u64,
     /// Genesis' content digest, computed when it was opened.
     pub genesis: Digest,
+    /// Digest of the deal that the query runs under; [`Digest::NONE`] for a ring that is not dealt.
+    pub deal: Digest,
+    /// The client's nonce, so that a replayed answer is no new one; all zero for none.
+    pub nonce: Digest,
+    /// Commitment to the salt of the query's digests ([`Salt::commitment`](super::Salt::commitment)).
+    pub salt: Digest,
     /// Digest over the inputs of the whole batch.
     pub inputs: Digest,
     /// Time of opening by the host's clock, in milliseconds since the Unix epoch.
@@ -52,7 +59,8 @@ impl Opening {
 
     fn encode_unsigned(&self, w: &mut Writer) {
         w.raw(&self.query.0).raw(&self.ring_id.0).raw(&self.ring_digest.0).u64(self.model_version);
-        w.raw(&self.genesis.0).raw(&self.inputs.0).u64(self.opened_at).raw(self.host.as_bytes());
+        w.raw(&self.genesis.0).raw(&self.deal.0).raw(&self.nonce.0).raw(&self.salt.0);
+        w.raw(&self.inputs.0).u64(self.opened_at).raw(self.host.as_bytes());
     }
 
     pub(crate) fn encode(&self, w: &mut Writer) {
@@ -67,6 +75,9 @@ impl Opening {
             ring_digest: Digest(r.array("ring digest")?),
             model_version: r.u64("model version")?,
             genesis: Digest(r.array("genesis digest")?),
+            deal: Digest(r.array("deal digest")?),
+            nonce: Digest(r.array("nonce")?),
+            salt: Digest(r.array("salt commitment")?),
             inputs: Digest(r.array("inputs digest")?),
             opened_at: r.u64("opened at")?,
             host: PublicKey::from_bytes(r.array("host key")?),
@@ -94,6 +105,8 @@ pub struct Receipt {
     /// For each block, the coverage of each of its parts, in the order of its header; of a batch,
     /// the [meet](Coverage::meet) over its queries.
     pub coverage: Vec<Vec<Coverage>>,
+    /// What the host computed with.
+    pub computed_with: ComputedWith,
     /// Digest over the tensors that came in, for the whole batch.
     pub inputs: Digest,
     /// Digest over the tensors that went out, for the whole batch.
@@ -121,7 +134,10 @@ impl Receipt {
         self.host.has_signed(label::SIGN_RECEIPT, &self.digest().0, &self.signature)
     }
 
-    pub(crate) fn digest(&self) -> Digest {
+    /// Digest of the record:
+    /// `BLAKE3.derive_key["deepring v4 receipt digest"](record without signature)`.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
         let mut w = Writer::new();
         self.encode_unsigned(&mut w);
         Digest::of(label::RECEIPT, &[&w.finish()])
@@ -134,6 +150,7 @@ impl Receipt {
             w.raw(&block.0);
         }
         checked::encode(self.check, self.rotation, &self.coverage, w);
+        self.computed_with.encode(w);
         w.raw(&self.inputs.0).raw(&self.outputs.0).raw(&self.previous.0);
         w.raw(self.host.as_bytes());
     }
@@ -159,6 +176,7 @@ impl Receipt {
             check,
             rotation,
             coverage,
+            computed_with: ComputedWith::decode(r)?,
             inputs: Digest(r.array("inputs digest")?),
             outputs: Digest(r.array("outputs digest")?),
             previous: Digest(r.array("previous record")?),

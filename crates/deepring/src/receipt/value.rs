@@ -1,8 +1,8 @@
-//! Tensors that cross a cut: their canonical bytes and digests.
+//! Tensors that cross a cut: their canonical bytes, and their digests under a query's salt.
 
 use thiserror::Error;
 
-use crate::crypto::{Digest, label};
+use crate::crypto::{Digest, NoRandomness, keyed, label, random};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::tensor::{DType, MAX_RANK};
 
@@ -109,11 +109,53 @@ impl TensorValue {
     }
 }
 
-/// The digest over a set of tensors, in the order of their names:
-/// `BLAKE3.derive_key["deepring v1 tensor digest"](count 4 || for each: name || type 1 || rank 4 ||
-/// dimensions 8 × rank || length 4 || bytes)`.
+/// The salt of a query's digests: who lacks it cannot confirm a guess of an input, an output or an
+/// activation by a digest in a record. The hosts of the query have it, and whoever holds its receipt
+/// with the salt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Salt([u8; 32]);
+
+impl Salt {
+    /// A new salt from the system's generator.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] where that fails.
+    pub fn random() -> Result<Self, NoRandomness> {
+        Ok(Self(random()?))
+    }
+
+    /// The salt of these bytes; `None` for all zero, which stands for no salt.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Option<Self> {
+        (bytes != [0; 32]).then_some(Self(bytes))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The value by which an opening fixes the salt:
+    /// `BLAKE3.derive_key["deepring v1 salt commitment"](salt)`.
+    #[must_use]
+    pub fn commitment(&self) -> Digest {
+        Digest::of(label::SALT, &[&self.0])
+    }
+}
+
+/// Never its bytes.
+impl std::fmt::Debug for Salt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Salt(..)")
+    }
+}
+
+/// The digest over a set of tensors, in the order of their names, under a query's salt:
+/// `BLAKE3.keyed_hash[k](count 4 || for each: name || type 1 || rank 4 || dimensions 8 × rank ||
+/// length 4 || bytes)`, where `k = BLAKE3.derive_key["deepring v2 tensor digest key"](salt)`.
 #[must_use]
-pub fn tensors_digest(tensors: &[TensorValue]) -> Digest {
+pub fn tensors_digest(salt: &Salt, tensors: &[TensorValue]) -> Digest {
     let mut sorted: Vec<&TensorValue> = tensors.iter().collect();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
     let mut head = Writer::new();
@@ -136,7 +178,7 @@ pub fn tensors_digest(tensors: &[TensorValue]) -> Digest {
             slices.extend(data.next());
         }
     }
-    Digest::of(label::TENSORS, &slices)
+    keyed(label::TENSORS_KEY, &salt.0, &slices)
 }
 
 /// The digest over a batch, one digest per query, in order:

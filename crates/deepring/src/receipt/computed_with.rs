@@ -1,0 +1,89 @@
+//! What a host computed with: engine, library, processor kind and threads.
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::crypto::Digest;
+use crate::encoding::{DecodeError, Reader, Writer};
+
+/// Longest name of an engine or a processor kind, in bytes.
+const MAX_NAME: usize = 64;
+
+/// What a host says that it computed with. Two hosts that state the same are expected to give the
+/// same bits; where they state something else, their outputs are compared within bounds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct ComputedWith {
+    engine: String,
+    library: Digest,
+    processor: String,
+    threads: u16,
+}
+
+/// A name is empty, longer than 64 bytes, or holds something else than printable ASCII.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "names of engine and processor are 1 to {MAX_NAME} printable ASCII characters, and threads at least one"
+)]
+pub struct UnusableName;
+
+impl ComputedWith {
+    /// Engine with its version (`rten 0.27.0`); digest of the library file that was loaded
+    /// ([`Digest::NONE`] for an engine that is compiled in); processor kind, as far as the engine
+    /// distinguishes kinds (`x86_64 avx512`); threads of the engine.
+    ///
+    /// # Errors
+    /// [`UnusableName`].
+    pub fn new(
+        engine: &str,
+        library: Digest,
+        processor: &str,
+        threads: u16,
+    ) -> Result<Self, UnusableName> {
+        if !is_name(engine) || !is_name(processor) || threads == 0 {
+            return Err(UnusableName);
+        }
+        Ok(Self { engine: engine.to_owned(), library, processor: processor.to_owned(), threads })
+    }
+
+    /// Engine and version.
+    #[must_use]
+    pub fn engine(&self) -> &str {
+        &self.engine
+    }
+
+    /// Digest of the loaded library; [`Digest::NONE`] for an engine that is compiled in.
+    #[must_use]
+    pub fn library(&self) -> Digest {
+        self.library
+    }
+
+    /// Processor kind.
+    #[must_use]
+    pub fn processor(&self) -> &str {
+        &self.processor
+    }
+
+    /// Threads of the engine.
+    #[must_use]
+    pub fn threads(&self) -> u16 {
+        self.threads
+    }
+
+    /// `engine: string | library 32 | processor: string | threads 2`
+    pub(super) fn encode(&self, w: &mut Writer) {
+        w.string(&self.engine).raw(&self.library.0).string(&self.processor).u16(self.threads);
+    }
+
+    pub(super) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let engine = r.string("engine")?;
+        let library = Digest(r.array("library")?);
+        let processor = r.string("processor")?;
+        let threads = r.u16("threads")?;
+        let bad = |_| DecodeError::BadValue { field: "computed with", found: u64::from(threads) };
+        Self::new(&engine, library, &processor, threads).map_err(bad)
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(|b| (b' '..=b'~').contains(&b))
+}
