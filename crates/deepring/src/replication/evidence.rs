@@ -1,0 +1,216 @@
+//! Signed records that prove a fault to a reader who holds nothing but the ring's outline.
+//!
+//! ```text
+//! kind 1
+//!   1 equivocation:  receipt | receipt
+//!   2 contradiction: receipt | objection
+//!   3 majority:      receipt | objection | objection
+//! ```
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::encoding::{DecodeError, Reader, Writer};
+use crate::keys::{Host, PublicKey};
+use crate::outline::AuthenticOutline;
+use crate::receipt::{Receipt, Validation};
+
+/// Signed records that contradict each other.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "evidence")]
+pub enum Evidence {
+    /// One host signed two receipts for one leg of one query, with the same predecessor and inputs,
+    /// and different outputs. It names that host.
+    Equivocation {
+        /// The one.
+        first: Box<Receipt>,
+        /// The other.
+        second: Box<Receipt>,
+    },
+    /// A receipt, and another copy's objection to it. One of the two lies; it does not say which.
+    Contradiction {
+        /// The receipt.
+        receipt: Box<Receipt>,
+        /// The objection.
+        objection: Box<Validation>,
+    },
+    /// A receipt, and the objections of both other copies of its leg. It names the receipt's host.
+    Majority {
+        /// The receipt.
+        receipt: Box<Receipt>,
+        /// The objections.
+        objections: Box<[Validation; 2]>,
+    },
+}
+
+/// Why records prove nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EvidenceError {
+    /// The bytes are no evidence.
+    #[error("not evidence: {0}")]
+    Malformed(#[from] DecodeError),
+    /// A record is not signed by the host that it names.
+    #[error("a record's signature does not fit")]
+    Unsigned,
+    /// The records are about another ring, or about no leg of its deal.
+    #[error("the records are about no leg of this ring's deal")]
+    OtherRing,
+    /// A record's host is no copy of the leg.
+    #[error("a record is signed by a host that is no copy of the leg")]
+    NotACopy,
+    /// The records do not contradict each other.
+    #[error("the records do not contradict each other: {0}")]
+    NoContradiction(&'static str),
+}
+
+impl Evidence {
+    /// The hosts that it names: one that is proven to be at fault, or two of which one is.
+    #[must_use]
+    pub fn names(&self) -> Vec<PublicKey<Host>> {
+        match self {
+            Self::Equivocation { first, .. } => vec![first.host],
+            Self::Majority { receipt, .. } => vec![receipt.host],
+            Self::Contradiction { receipt, objection } => vec![receipt.host, objection.host],
+        }
+    }
+
+    /// Returns whether it proves one host's fault, and does not leave open which of two lies.
+    #[must_use]
+    pub fn is_proof(&self) -> bool {
+        !matches!(self, Self::Contradiction { .. })
+    }
+
+    /// The receipt that the records are about.
+    #[must_use]
+    pub fn receipt(&self) -> &Receipt {
+        match self {
+            Self::Equivocation { first, .. } => first,
+            Self::Contradiction { receipt, .. } | Self::Majority { receipt, .. } => receipt,
+        }
+    }
+
+    /// Verifies that the records are signed by copies of one leg of this ring's deal, and that they
+    /// contradict each other as they claim.
+    ///
+    /// # Errors
+    /// [`EvidenceError`] with the first mismatch.
+    pub fn verify(&self, outline: &AuthenticOutline) -> Result<(), EvidenceError> {
+        let receipt = self.receipt();
+        let leg = outline.deal().and_then(|deal| deal.leg_of(receipt.first_block));
+        let (_, leg) = leg
+            .filter(|(_, leg)| (leg.first, leg.end) == (receipt.first_block, receipt.end_block()))
+            .filter(|_| receipt.ring_digest == outline.ring_digest())
+            .ok_or(EvidenceError::OtherRing)?;
+        if leg.place_of(&receipt.host).is_none() {
+            return Err(EvidenceError::NotACopy);
+        }
+        if !receipt.is_signed() {
+            return Err(EvidenceError::Unsigned);
+        }
+        let objects = |objection: &Validation| {
+            if leg.place_of(&objection.host).is_none() {
+                return Err(EvidenceError::NotACopy);
+            }
+            if !objection.is_signed() {
+                return Err(EvidenceError::Unsigned);
+            }
+            if objection.agreement.validates() {
+                return Err(EvidenceError::NoContradiction("a validation is no objection"));
+            }
+            objection
+                .refuse_for(receipt)
+                .map_or(Ok(()), |reason| Err(EvidenceError::NoContradiction(reason)))
+        };
+        match self {
+            Self::Equivocation { first, second } => {
+                if !second.is_signed() {
+                    return Err(EvidenceError::Unsigned);
+                }
+                refuse_equivocation(first, second)
+            }
+            Self::Contradiction { objection, .. } => objects(objection),
+            Self::Majority { objections, .. } => {
+                let [a, b] = &**objections;
+                objects(a)?;
+                objects(b)?;
+                match a.host == b.host {
+                    true => Err(EvidenceError::NoContradiction("one host objects twice")),
+                    false => Ok(()),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        match self {
+            Self::Equivocation { first, second } => {
+                w.u8(1);
+                first.encode(w);
+                second.encode(w);
+            }
+            Self::Contradiction { receipt, objection } => {
+                w.u8(2);
+                receipt.encode(w);
+                objection.encode(w);
+            }
+            Self::Majority { receipt, objections } => {
+                w.u8(3);
+                receipt.encode(w);
+                objections.iter().for_each(|objection| objection.encode(w));
+            }
+        }
+    }
+
+    /// The evidence's bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        self.encode(&mut w);
+        w.finish()
+    }
+
+    /// Decodes evidence strictly; verifies nothing.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the bytes are not what [`to_bytes`](Self::to_bytes) writes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        let kind = r.u8("evidence kind")?;
+        let receipt = Box::new(Receipt::decode(&mut r)?);
+        let evidence = match kind {
+            1 => Self::Equivocation { first: receipt, second: Box::new(Receipt::decode(&mut r)?) },
+            2 => Self::Contradiction { receipt, objection: Box::new(Validation::decode(&mut r)?) },
+            3 => {
+                let objections =
+                    Box::new([Validation::decode(&mut r)?, Validation::decode(&mut r)?]);
+                Self::Majority { receipt, objections }
+            }
+            found => {
+                let found = u64::from(found);
+                return Err(DecodeError::BadValue { field: "evidence kind", found });
+            }
+        };
+        r.finish()?;
+        Ok(evidence)
+    }
+}
+
+/// Two receipts of one host for one leg of one query are an equivocation where they continue the
+/// same record with the same inputs and come to different outputs: a host signs one.
+fn refuse_equivocation(first: &Receipt, second: &Receipt) -> Result<(), EvidenceError> {
+    let reason = if first.host != second.host {
+        "the receipts are of two hosts"
+    } else if (first.query, first.ring_digest) != (second.query, second.ring_digest) {
+        "the receipts are of two queries"
+    } else if first.first_block != second.first_block || first.blocks != second.blocks {
+        "the receipts are of two legs"
+    } else if (first.previous, first.inputs) != (second.previous, second.inputs) {
+        "the receipts continue two records"
+    } else if first.outputs == second.outputs {
+        "the receipts name the same outputs"
+    } else {
+        return Ok(());
+    };
+    Err(EvidenceError::NoContradiction(reason))
+}
