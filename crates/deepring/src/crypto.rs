@@ -31,6 +31,8 @@ pub(crate) mod label {
     pub(crate) const DECISION: &str = "deepring v2 decision digest";
     pub(crate) const DEAL: &str = "deepring v1 deal digest";
     pub(crate) const OUTLINE: &str = "deepring v1 outline digest";
+    pub(crate) const ENTRY: &str = "deepring v1 entry digest";
+    pub(crate) const AUDIT: &str = "deepring v1 audit digest";
     pub(crate) const REVEAL: &str = "deepring v1 reveal commitment";
 
     /// Prefixes of signed messages.
@@ -41,6 +43,9 @@ pub(crate) mod label {
     pub(crate) const SIGN_VALIDATION: &str = "deepring v1 sign validation";
     pub(crate) const SIGN_DECISION: &str = "deepring v2 sign decision";
     pub(crate) const SIGN_DEAL: &str = "deepring v1 sign deal";
+    pub(crate) const SIGN_ENTRY: &str = "deepring v1 sign entry";
+    pub(crate) const SIGN_AUDIT: &str = "deepring v1 sign audit";
+    pub(crate) const SIGN_ROTATION: &str = "deepring v1 sign key rotation";
     pub(crate) const SIGN_OUTLINE: &str = "deepring v1 sign outline";
 
     /// HPKE `info` strings.

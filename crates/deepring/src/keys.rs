@@ -1,10 +1,11 @@
-//! Owner keys and host keys: one signing half (Ed25519) and one opening half (X25519) each.
+//! Owner keys, host keys and node keys: one signing half (Ed25519) and one opening half (X25519) each.
 //!
-//! The two roles have different types and different text prefixes, so an owner key can never be
+//! The roles have different types and different text prefixes, so an owner key can never be
 //! passed where a host key is expected. A secret is kept once, in memory of its own that its clones
 //! share; it is wiped when the last of them is dropped, never printed, and written only to files
 //! that no other user may read.
 
+mod author;
 mod text;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::crypto::{fill_randomly, signature, wrap};
 
 pub use crate::crypto::NoRandomness;
+pub use author::{Author, AuthorKey};
 pub use text::ParseKeyError;
 
 /// Bytes of a public key: Ed25519 key, then X25519 key.
@@ -29,7 +31,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// The role of a key; closed to the two roles of the format.
+/// The role of a key; closed to the three roles of the format.
 pub trait Role: sealed::Sealed + Copy + Eq + fmt::Debug + Send + Sync + 'static {
     /// The role's name in files and messages.
     const NAME: &'static str;
@@ -47,8 +49,13 @@ pub struct Owner;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Host;
 
+/// The role that votes on a ledger's entries and signs its checkpoints. Its opening half is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Node;
+
 impl sealed::Sealed for Owner {}
 impl sealed::Sealed for Host {}
+impl sealed::Sealed for Node {}
 
 impl Role for Owner {
     const NAME: &'static str = "owner";
@@ -60,6 +67,12 @@ impl Role for Host {
     const NAME: &'static str = "host";
     const PUBLIC_PREFIX: &'static str = "drhost";
     const SECRET_PREFIX: &'static str = "drhostsecret";
+}
+
+impl Role for Node {
+    const NAME: &'static str = "node";
+    const PUBLIC_PREFIX: &'static str = "drnode";
+    const SECRET_PREFIX: &'static str = "drnodesecret";
 }
 
 /// A public key of one role.
