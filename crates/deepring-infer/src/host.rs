@@ -20,10 +20,11 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use deepring::receipt::SampleRate;
 use deepring::receipt::{Chain, Item, Parcel, batch_digest, tensors_digest};
 use deepring::{
-    AuthenticRing, Check, Decision, Digest, Finding, Header, Host, Manifest, PublicKey, SampleRate,
-    SecretKey, TensorValue,
+    AuthenticRing, Check, Decision, Digest, Finding, Header, Host, Manifest, PublicKey, SecretKey,
+    TensorValue,
 };
 
 use crate::checks::{BlockCosts, Choice, PlanKind};
