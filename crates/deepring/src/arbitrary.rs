@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::block::chunks::chunk_count;
-use crate::block::{Header, PartKind, Recipient, RecipientRole, checked_by, lay_out, shared_at};
+use crate::block::{Header, PartKind, Recipient, RecipientRole, lay_out, shared_at};
 use crate::crypto::Digest;
 use crate::encoding::Writer;
 use crate::keys::{PublicKey, Role};
@@ -53,15 +53,12 @@ fn parameter() -> impl Strategy<Value = (PartKind, u64)> {
     })
 }
 
-fn parts(index: u32, count: u32) -> BoxedStrategy<Vec<(PartKind, u64)>> {
+fn parts(index: u32) -> BoxedStrategy<Vec<(PartKind, u64)>> {
     if index == 0 {
         return (1..200_000u64).prop_map(|len| vec![(PartKind::Manifest, len)]).boxed();
     }
-    let check = option::of(1..100_000u64);
-    (vec(parameter(), 0..5), check, 1..200_000u64)
-        .prop_map(move |(mut parts, check, len)| {
-            let check = checked_by(index, count).zip(check);
-            parts.extend(check.map(|(of, len)| (PartKind::Check(of), len)));
+    (vec(parameter(), 0..5), 1..200_000u64)
+        .prop_map(|(mut parts, len)| {
             parts.push((PartKind::Graph, len));
             parts
         })
@@ -87,7 +84,7 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
     let rest = (index, count).prop_flat_map(|(index, count)| {
         (
             Just((index, count)),
-            (parts(index, count), shared(), any::<bool>()),
+            (parts(index), shared(), any::<bool>()),
             vec(recipient(), 0..4),
             vec(digest(), 5),
             digest(),

@@ -7,4 +7,4 @@ mod part;
 
 pub use header::{Header, Recipient, RecipientRole};
 pub(crate) use part::{MAX_PARTS, lay_out, own, shared_at};
-pub use part::{Part, PartKind, SHARED_ALIGNMENT, checked_by};
+pub use part::{Part, PartKind, SHARED_ALIGNMENT};

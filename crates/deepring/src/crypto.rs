@@ -36,7 +36,7 @@ pub(crate) mod label {
 
     /// HPKE `info` strings.
     pub(crate) const WRAP_BLOCK_KEY: &str = "deepring v1 wrap block key";
-    pub(crate) const SEAL_PARCEL: &str = "deepring v2 seal parcel";
+    pub(crate) const SEAL_PARCEL: &str = "deepring v3 seal parcel";
 }
 
 /// The system's random generator failed; nothing can be sealed or signed without it.

@@ -26,9 +26,6 @@ pub enum PartKind {
     /// One parameter tensor; its dimensions are all fixed. In a block that computes, its own come
     /// first, and those that it shares with others last; a shared block has nothing else.
     Parameter(TensorSpec),
-    /// The data with which this block's hosts check the computation of the block of this index: the
-    /// one before, for the first block the last. At most one, between parameters and graph.
-    Check(u32),
 }
 
 /// A named range of a body's plaintext.
@@ -54,14 +51,13 @@ impl Part {
         }
     }
 
-    /// A word for messages: the parameter's name, `graph`, `manifest` or `check`.
+    /// A word for messages: the parameter's name, `graph` or `manifest`.
     #[must_use]
     pub fn label(&self) -> &str {
         match &self.kind {
             PartKind::Manifest => "manifest",
             PartKind::Graph => "graph",
             PartKind::Parameter(spec) => &spec.name,
-            PartKind::Check(_) => "check",
         }
     }
 
@@ -85,9 +81,6 @@ impl Part {
                 spec.encode(w);
                 self.shared.map(|block| w.u32(block));
             }
-            PartKind::Check(of) => {
-                w.u8(3).u32(*of);
-            }
         }
         w.u64(self.offset).u64(self.len);
     }
@@ -98,7 +91,7 @@ impl Part {
             0 => PartKind::Manifest,
             1 => PartKind::Graph,
             2 => PartKind::Parameter(TensorSpec::decode(r)?),
-            3 => PartKind::Check(r.u32("checked block")?),
+            // 3 is a part of older format versions.
             4 => {
                 let spec = TensorSpec::decode(r)?;
                 shared = Some(r.u32("shared block")?);
@@ -163,9 +156,8 @@ pub(crate) fn encode_parts(parts: &[Part], w: &mut Writer) {
 
 /// Decodes the list and checks the layout's rules: no overlap, no gap but alignment, nothing empty,
 /// the end where the plaintext ends, a parameter exactly as long as its shape says, and the parts
-/// that a block of this index must have: Genesis the manifest; a block that computes parameters,
-/// perhaps a check, a graph, and parameters that later blocks hold; a shared block parameters
-/// alone.
+/// that a block of this index must have: Genesis the manifest; a block that computes parameters, a
+/// graph, and parameters that later blocks hold; a shared block parameters alone.
 pub(crate) fn decode_parts(
     r: &mut Reader<'_>,
     index: u32,
@@ -177,7 +169,6 @@ pub(crate) fn decode_parts(
     let mut end = 0u64;
     // `shared` is the block that holds the previous part, this one before the first shared part.
     let mut graph = false;
-    let mut check = false;
     let mut shared = index;
     for i in 0..n {
         let part = Part::decode(r)?;
@@ -199,42 +190,22 @@ pub(crate) fn decode_parts(
                     return bad("parameter length", part.len);
                 }
                 match part.shared {
-                    None => index != 0 && !graph && !check,
+                    None => index != 0 && !graph,
                     Some(block) => graph && (shared..count).contains(&block) && block != index,
                 }
-            }
-            // Just before the graph, so there is at most one.
-            PartKind::Check(of) => {
-                index != 0 && !graph && !check && checked_by(index, count) == Some(*of)
             }
         };
         if !allowed {
             return bad("part kind", i as u64);
         }
         graph |= part.kind == PartKind::Graph;
-        check |= matches!(part.kind, PartKind::Check(_));
         shared = part.shared.unwrap_or(shared);
         parts.push(part);
-    }
-    // A check is of a block that computes, and only such a block carries one.
-    if check && !graph {
-        return Err(DecodeError::BadValue { field: "part kind", found: n as u64 });
     }
     if end != plain_len || parts.is_empty() {
         return Err(DecodeError::BadValue { field: "plaintext length", found: plain_len });
     }
     Ok(parts)
-}
-
-/// The block whose check a block carries: the one before; the first carries that of the last, since
-/// its hosts act as Genesis. `None` where that would be the block itself.
-#[must_use]
-pub fn checked_by(index: u32, count: u32) -> Option<u32> {
-    match index {
-        0 => None,
-        1 => count.checked_sub(1).filter(|last| *last > 1),
-        _ => Some(index - 1),
-    }
 }
 
 fn parameter_len(spec: &TensorSpec) -> Option<u64> {

@@ -1,5 +1,5 @@
 //! A message from one host to the next: the chain so far, and, sealed for that host, the live
-//! tensors with the witness that they were computed.
+//! tensors.
 
 use thiserror::Error;
 
@@ -31,8 +31,6 @@ pub struct Delivered {
     pub chain: Chain,
     /// For each query the live tensors: those that the chain's last record names.
     pub batch: Vec<Vec<TensorValue>>,
-    /// For each query the sender's witness of its last block; empty if it sends none.
-    pub witness: Vec<Vec<TensorValue>>,
 }
 
 /// Why a parcel was not made or not accepted.
@@ -65,30 +63,16 @@ pub enum ParcelError {
 impl Parcel {
     /// Seals the batch's live tensors for the host that runs next. They are bound to the chain: a
     /// parcel's content cannot be moved to another chain.
+    /// `HPKE.SealBase(pkR = next, info = "deepring v3 seal parcel", aad = chain head 32, contents)`
     ///
     /// # Errors
-    /// As [`seal_with_witness`](Self::seal_with_witness).
+    /// [`ParcelError::UnusableRecipient`] and [`ParcelError::TooLarge`].
     pub fn seal(
         chain: Chain,
         batch: &[Vec<TensorValue>],
         next: &PublicKey<Host>,
     ) -> Result<Self, ParcelError> {
-        Self::seal_with_witness(chain, batch, &[], next)
-    }
-
-    /// Seals, besides the live tensors, the witness that the last block computed them: for each
-    /// query the values that the next host's check of that block reads.
-    /// `HPKE.SealBase(pkR = next, info = "deepring v2 seal parcel", aad = chain head 32, contents)`
-    ///
-    /// # Errors
-    /// [`ParcelError::UnusableRecipient`] and [`ParcelError::TooLarge`].
-    pub fn seal_with_witness(
-        chain: Chain,
-        batch: &[Vec<TensorValue>],
-        witness: &[Vec<TensorValue>],
-        next: &PublicKey<Host>,
-    ) -> Result<Self, ParcelError> {
-        let plaintext = zeroize::Zeroizing::new(encode_contents(batch, witness));
+        let plaintext = zeroize::Zeroizing::new(encode_contents(batch));
         let (enc, sealed) = next
             .seal_for(label::SEAL_PARCEL.as_bytes(), &chain.head().0, &plaintext)
             .map_err(|_| ParcelError::UnusableRecipient)?;
@@ -99,8 +83,7 @@ impl Parcel {
     }
 
     /// Verifies the chain so far against the ring, and only then opens the tensors and compares
-    /// them with those that the last record names. The witness is as it was sent, and not verified
-    /// here.
+    /// them with those that the last record names.
     ///
     /// # Errors
     /// [`ParcelError::Chain`] before anything is opened; [`ParcelError::NotForThisHost`],
@@ -120,7 +103,7 @@ impl Parcel {
                 &self.sealed,
             )
             .map_err(|_| ParcelError::NotForThisHost)?;
-        let (batch, witness) = decode_contents(&plaintext)?;
+        let batch = decode_contents(&plaintext)?;
         let digests: Vec<Digest> = batch.iter().map(|t| tensors_digest(t)).collect();
         if batch_digest(&digests) != expected {
             let finding = Finding::tampered(
@@ -129,7 +112,7 @@ impl Parcel {
             );
             return Err(ParcelError::Refused(finding.in_block(verified.next_block(), None)));
         }
-        Ok(Delivered { chain: self.chain, batch, witness })
+        Ok(Delivered { chain: self.chain, batch })
     }
 
     /// The chain, not verified here.
@@ -161,34 +144,25 @@ impl Parcel {
     }
 }
 
-/// `list of queries (live tensors) || list of queries (witness)`
-pub(crate) fn encode_contents(batch: &[Vec<TensorValue>], witness: &[Vec<TensorValue>]) -> Vec<u8> {
+/// `list of queries (live tensors)`
+pub(crate) fn encode_contents(batch: &[Vec<TensorValue>]) -> Vec<u8> {
     let mut w = Writer::new();
-    for list in [batch, witness] {
-        w.count(list.len());
-        for tensors in list {
-            w.count(tensors.len());
-            tensors.iter().for_each(|t| t.encode(&mut w));
-        }
+    w.count(batch.len());
+    for tensors in batch {
+        w.count(tensors.len());
+        tensors.iter().for_each(|t| t.encode(&mut w));
     }
     w.finish()
 }
 
-type Lists = (Vec<Vec<TensorValue>>, Vec<Vec<TensorValue>>);
-
-pub(crate) fn decode_contents(bytes: &[u8]) -> Result<Lists, DecodeError> {
+pub(crate) fn decode_contents(bytes: &[u8]) -> Result<Vec<Vec<TensorValue>>, DecodeError> {
     let mut r = Reader::new(bytes);
-    let lists = (decode_list(&mut r)?, decode_list(&mut r)?);
-    r.finish()?;
-    Ok(lists)
-}
-
-fn decode_list(r: &mut Reader<'_>) -> Result<Vec<Vec<TensorValue>>, DecodeError> {
     let n = r.count("items", MAX_ITEMS, 4)?;
-    let mut list = Vec::with_capacity(n);
+    let mut batch = Vec::with_capacity(n);
     for _ in 0..n {
         let n = r.count("tensors", MAX_TENSORS, 11)?;
-        list.push((0..n).map(|_| TensorValue::decode(r)).collect::<Result<_, _>>()?);
+        batch.push((0..n).map(|_| TensorValue::decode(&mut r)).collect::<Result<_, _>>()?);
     }
-    Ok(list)
+    r.finish()?;
+    Ok(batch)
 }

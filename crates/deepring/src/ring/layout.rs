@@ -13,7 +13,7 @@ use super::closure::{Closure, closure_len};
 use crate::encoding::{DecodeError, Reader, Writer};
 
 pub(crate) const MAGIC: [u8; 8] = *b"DEEPRING";
-const FORMAT_VERSION: u16 = 3;
+const FORMAT_VERSION: u16 = 4;
 const SUITE: u16 = 1;
 pub(crate) const PREAMBLE_LEN: u64 = 24;
 /// Most blocks of a ring, Genesis included.

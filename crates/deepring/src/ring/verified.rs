@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::closure::Closure;
 use super::layout::Layout;
 use super::opened::{DecryptedBlock, OpenedBlock};
-use crate::block::{Header, Part, PartKind, SHARED_ALIGNMENT, own};
+use crate::block::{Header, Part, SHARED_ALIGNMENT, own};
 use crate::crypto::Digest;
 use crate::finding::{Finding, Report, Section, Verdict};
 use crate::keys::{Owner, PublicKey};
@@ -400,10 +400,6 @@ pub(crate) fn verify_sharing(headers: &[&Header]) -> Vec<Finding> {
             check(shared, header, "a block that computes stands behind a shared one");
             let still = header.inputs.is_empty() && header.outputs.is_empty();
             check(still, header, "a shared block reads or gives tensors");
-        } else {
-            // The first block's check is of the last block.
-            let checks = header.parts.iter().any(|p| matches!(p.kind, PartKind::Check(_)));
-            check(!checks || first == headers.len(), header, "a check where blocks are shared");
         }
         let fits = has_what_it_shares(header, headers, first);
         check(fits, header, "shared parameters are not those of the block that holds them");
