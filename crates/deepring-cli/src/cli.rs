@@ -143,10 +143,6 @@ pub(crate) struct SealArgs {
     /// Where to cut: `auto`, `op` (before every linear operator) or a number of blocks
     #[arg(long, default_value = "auto", value_name = "auto|op|N")]
     pub(crate) cut: deepring_infer::CutPolicy,
-    /// Seal secret vectors with which the next block's hosts check what a block computed (`run --check
-    /// compute`); docs/THREATS.md says what they give away
-    #[arg(long)]
-    pub(crate) neighbour_checks: bool,
     /// The ring file; replaced whole or not at all
     #[arg(short, long, value_name = "MODEL.ring")]
     pub(crate) output: PathBuf,

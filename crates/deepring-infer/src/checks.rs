@@ -41,19 +41,16 @@ pub(crate) use block_check::SECRET_LIFE;
 pub(crate) use cost::{BlockCosts, Choice};
 pub(crate) use external::names_parts_alone;
 pub use measure::{Measure, PartMeasure};
-pub(crate) use operators::{Arithmetic, Linear, LinearForm, Operators, Source, exposing};
+pub(crate) use operators::{Arithmetic, Operators, exposing};
 #[cfg(test)]
 pub(crate) use plan::CheckPlan;
 pub(crate) use plan::PlanKind;
-pub(crate) use products::{Misfit, Products, fits_shape};
-pub(crate) use projection::{DrawError, LIMIT, Projection};
+pub(crate) use projection::LIMIT;
 pub(crate) use recomputed::{Recomputed, same_bits};
-pub(crate) use reductions::reduction_passes;
 pub(crate) use rotation::ROTATION;
 pub(crate) use shared_tags::{SharedPieces, SharedTags};
 pub(crate) use usage::{Completeness, UseVerification};
 pub(crate) use vault::Draft;
-pub(crate) use window::Window;
 
 /// How a block is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -8,7 +8,6 @@ mod genesis;
 mod leg;
 mod margins;
 mod opening;
-mod received;
 mod rehearsal;
 mod second_run;
 mod shared;
@@ -85,16 +84,14 @@ pub struct Timings {
     pub receipt: Duration,
 }
 
-/// The outputs of a leg of blocks, and the witness of them for the next host.
-#[derive(Debug, Clone)]
-pub struct LegOutputs {
+/// The outputs of a leg of blocks.
+#[derive(Debug)]
+pub(crate) struct LegOutputs {
     /// For each query, the live tensors after the last block.
-    pub outputs: Vec<Vec<TensorValue>>,
-    /// For each query, what the next host's check of the last block looks at. No query at all unless this host's
-    /// check is [`Check::Compute`] and the owner sealed a check of that block.
-    pub witness: Vec<Vec<TensorValue>>,
-    /// Where the time went.
-    pub timings: Timings,
+    pub(crate) outputs: Vec<Vec<TensorValue>>,
+    /// The digest of each query's outputs.
+    pub(crate) digests: Vec<Digest>,
+    pub(crate) timings: Timings,
 }
 
 impl std::ops::AddAssign for Timings {
@@ -203,8 +200,8 @@ impl<E: Engine> RingHost<E> {
     }
 
     /// Tampering that was detected in this host's memory since it was opened, or in what was opened anew, oldest first,
-    /// of more than 1024 the first. What a neighbour is blamed for is an error of that query and not among them. A block that is named
-    /// here is out of use until it is loaded anew. Whoever embeds a host records these where they outlive it.
+    /// of more than 1024 the first. A block that is named here is out of use until it is loaded anew. Whoever embeds a host
+    /// records these where they outlive it.
     #[must_use]
     pub fn alarms(&self) -> Vec<Finding> {
         self.alarms.all()
@@ -320,22 +317,14 @@ impl<E: Engine> RingHost<E> {
             .map_err(|_| RunError::NoRandomness)
     }
 
-    /// Takes a parcel from the host before: verifies the chain so far, then opens the tensors.
-    ///
-    /// With [`Check::Compute`], and where the owner sealed a check of the last block that ran, the tensors must
-    /// besides be what that block's sealed parameters give: its host must use the same check, and show what it
-    /// computed. What checks it is carried by the block that follows, after the last block by the first; this
-    /// host must have loaded that.
+    /// Takes a parcel from the host before: verifies the chain so far, then opens the tensors. That they are what the
+    /// sealed parameters give is that host's word.
     ///
     /// # Errors
-    /// [`RunError::Parcel`] where the parcel does not open or its chain does not verify; [`RunError::Tampered`] where the tensors
-    /// are not what the sealed parameters give, or the witness is missing; [`RunError::Input`] where the tensors are too large
-    /// to be verified; [`RunError::NotLoaded`] where this host has not loaded the block that carries the check.
+    /// [`RunError::Parcel`] where the parcel does not open, its chain does not verify, or its tensors are not those that the
+    /// last receipt names.
     pub fn accept(&self, parcel: Parcel) -> Result<(Chain, Vec<Vec<TensorValue>>), RunError> {
         let delivered = parcel.open(&self.ring, &self.key)?;
-        if self.check == Check::Compute {
-            self.engine.within(|| received::verify(self, &delivered))?;
-        }
         Ok((delivered.chain, delivered.batch))
     }
 
@@ -351,42 +340,24 @@ impl<E: Engine> RingHost<E> {
         batch: &[Vec<TensorValue>],
         range: Range<u32>,
     ) -> Result<(Vec<Vec<TensorValue>>, Timings), RunError> {
-        self.run_leg(chain, batch, range, false).map(|(ran, _)| (ran.outputs, ran.timings))
+        self.run_leg(chain, batch, range).map(|ran| (ran.outputs, ran.timings))
     }
 
-    /// Runs the blocks in `range` like [`run`](Self::run), and gives besides what shows the next host that the last
-    /// of them computed its outputs: for [`Parcel::seal_with_witness`].
-    ///
-    /// # Errors
-    /// As [`run`](Self::run).
-    pub fn run_with_witness(
-        &self,
-        chain: &mut Chain,
-        batch: &[Vec<TensorValue>],
-        range: Range<u32>,
-    ) -> Result<LegOutputs, RunError> {
-        self.run_leg(chain, batch, range, true).map(|(ran, _)| ran)
-    }
-
-    /// As [`run`](Self::run), with the digest of each query's outputs; `with_witness` asks for the witness.
+    /// As [`run`](Self::run), with the digest of each query's outputs.
     pub(crate) fn run_leg(
         &self,
         chain: &mut Chain,
         batch: &[Vec<TensorValue>],
         range: Range<u32>,
-        with_witness: bool,
-    ) -> Result<(LegOutputs, Vec<Digest>), RunError> {
-        let mut ran = self.engine.within(|| leg::run(self, batch, range.clone(), with_witness))?;
+    ) -> Result<LegOutputs, RunError> {
+        let mut ran = self.engine.within(|| leg::run(self, batch, range.clone()))?;
         let start = Instant::now();
         let blocks = range.map(|i| self.loaded_block(i).map(|b| b.opened().content_digest()));
         let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
         let digests: Vec<Digest> = ran.outputs.iter().map(|t| tensors_digest(t)).collect();
         chain.extend(&self.key, blocks, ran.checked, batch_digest(&digests));
         ran.timings.receipt += start.elapsed();
-        Ok((
-            LegOutputs { outputs: ran.outputs, witness: ran.witness, timings: ran.timings },
-            digests,
-        ))
+        Ok(LegOutputs { outputs: ran.outputs, digests, timings: ran.timings })
     }
 
     /// Runs the blocks in `range` on one query and measures what the product of each layer could tell apart. Of

@@ -51,7 +51,6 @@ mod host;
 mod import;
 mod kernels;
 mod mac;
-mod neighbour;
 mod npy;
 mod picture;
 mod plain;
@@ -65,8 +64,7 @@ mod weights;
 pub mod block {
     pub use crate::checks::{Measure, PartMeasure};
     pub use crate::host::{
-        BlockOutputs, BlockProtection, BlockUse, LegOutputs, LoadedBlock, Unchecked,
-        VerifiedOutputs,
+        BlockOutputs, BlockProtection, BlockUse, LoadedBlock, Unchecked, VerifiedOutputs,
     };
     pub use deepring_memory::Protection;
 }

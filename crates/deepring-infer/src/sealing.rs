@@ -12,7 +12,7 @@ use deepring::{
     AuthenticRing, Digest, Host, Manifest, Owner, PartKind, PublicKey, RingId, SecretKey,
 };
 use deepring_memory::Region;
-use deepring_onnx::{CutBlock, CutModel, CutPolicy, SharedParams, cut, cut_sharing, network_files};
+use deepring_onnx::{CutBlock, CutModel, CutPolicy, SharedParams, cut_sharing, network_files};
 use thiserror::Error;
 
 use crate::checks::names_parts_alone;
@@ -21,7 +21,6 @@ use crate::engine::Rten;
 use crate::error::MAX_TEXT;
 pub use crate::error::SealModelError;
 use crate::import::import;
-use crate::neighbour::Vectors;
 use crate::preprocess::Preprocess;
 use crate::weights::{scratch, shared_from};
 
@@ -119,7 +118,6 @@ pub struct Seal<'a> {
     cut: CutPolicy,
     model_version: Option<u64>,
     previous: Option<(RingId, Digest, u64, PublicKey<Owner>)>,
-    neighbour_checks: bool,
 }
 
 /// The result of a sealing.
@@ -136,7 +134,7 @@ pub struct SealedModel {
     /// Weights that the file has in 16 or 8 bits and the ring as 32-bit floats.
     pub promoted: Promoted,
     /// Bytes of parameters beyond those of the network's files, the widened ones aside: what the network computes of one weight in
-    /// several ways is sealed in each, and with checks of neighbours each block has its parameters itself.
+    /// several ways is sealed in each.
     pub repeated: u64,
 }
 
@@ -177,7 +175,6 @@ impl<'a> Seal<'a> {
             cut: CutPolicy::default(),
             model_version: None,
             previous: None,
-            neighbour_checks: false,
         }
     }
 
@@ -223,14 +220,6 @@ impl<'a> Seal<'a> {
         self
     }
 
-    /// Sets whether the hosts of each block get what they need to check the block before. Off at first, since it gives
-    /// away something of that block's parameters; THREATS.md says what.
-    #[must_use]
-    pub fn neighbour_checks(mut self, with: bool) -> Self {
-        self.neighbour_checks = with;
-        self
-    }
-
     /// Seals into `target`, whole or not at all.
     ///
     /// # Errors
@@ -256,18 +245,10 @@ impl<'a> Seal<'a> {
         let model_version = self.check_version()?;
         let engine = Rten::new(None);
         let model = import(&self.model, &engine)?;
-        // A neighbour's check is of a block that has all its parameters itself.
-        let model = match self.neighbour_checks {
-            true => cut(model, self.cut)?,
-            false => cut_sharing(model, self.cut)?,
-        };
+        let model = cut_sharing(model, self.cut)?;
         self.check_hosts(model.blocks.len())?;
         let manifest = self.manifest(&model)?;
-        let mut vectors = match self.neighbour_checks {
-            true => Vectors::plan(&model, &engine),
-            false => Vectors::default(),
-        };
-        let plan = self.plan(&model, &manifest, model_version, &vectors);
+        let plan = self.plan(&model, &manifest, model_version);
         let own = model.blocks.iter().map(|b| b.params_len() + b.graph.len() as u64);
         let bytes = own.chain(model.shared.iter().map(SharedParams::len)).sum();
         progress(SealProgress::Planned { blocks: model.blocks.len(), bytes });
@@ -285,8 +266,7 @@ impl<'a> Seal<'a> {
         let longest = usize::try_from(bytes).map_err(|_| too_large())?;
         let mut buffer = scratch(longest).ok_or_else(too_large)?;
         for (i, block) in model.blocks.iter().enumerate() {
-            let (mut plaintext, graph) = plaintext_of(&sealer, i + 1, (block, &model), buffer)?;
-            vectors.pass(i, &model, plaintext.bytes_mut(), sealer.parts_of(i + 1))?;
+            let (plaintext, graph) = plaintext_of(&sealer, i + 1, (block, &model), buffer)?;
             let plaintext = (plaintext, shared_from(sealer.parts_of(i + 1)));
             let loaded = dry_run.load(i, plaintext, graph).map_err(|source| {
                 let (name, operators) = (block.name.clone(), block.op_types.join(", "));
@@ -376,13 +356,7 @@ impl<'a> Seal<'a> {
         .encode())
     }
 
-    fn plan(
-        &self,
-        model: &CutModel,
-        manifest: &[u8],
-        model_version: u64,
-        vectors: &Vectors,
-    ) -> RingPlan {
+    fn plan(&self, model: &CutModel, manifest: &[u8], model_version: u64) -> RingPlan {
         let all_hosts: BTreeSet<_> = self.hosts.iter().map(|(_, h)| *h.as_bytes()).collect();
         let mut blocks = vec![BlockPlan {
             name: "genesis".to_owned(),
@@ -405,7 +379,7 @@ impl<'a> Seal<'a> {
                 name: block.name.clone(),
                 inputs: block.inputs.clone(),
                 outputs: block.outputs.clone(),
-                parts: parameters.chain(vectors.part(index as usize - 1)).chain([graph]).collect(),
+                parts: parameters.chain([graph]).collect(),
                 shared: block.shared.iter().map(|i| number(1 + model.blocks.len() + i)).collect(),
                 hosts: granted(&|blocks| blocks.contains(index)),
             });

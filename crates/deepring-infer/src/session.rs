@@ -215,27 +215,24 @@ impl<E: Engine> Session<E> {
         let mut chain = first.begin_on(batch_digest(&input_digests), now_ms())?;
         timings.receipt += start.elapsed();
         let mut current = batch;
-        let (mut output_digests, mut witness) = (Vec::new(), Vec::new());
+        let mut output_digests = Vec::new();
         let mut at = self.route.first().map(|leg| leg.host);
-        for (i, leg) in self.route.iter().enumerate() {
+        for leg in &self.route {
             let host = self.hosts.get(leg.host).ok_or_else(nothing)?;
             if at != Some(leg.host) {
                 let start = Instant::now();
-                (chain, current) = transfer(chain, &current, &witness, host)?;
+                (chain, current) = transfer(chain, &current, host)?;
                 timings.receipt += start.elapsed();
                 at = Some(leg.host);
             }
-            let next = self.route.get(i + 1).or(self.route.first());
-            let with_witness = next.is_some_and(|next| next.host != leg.host);
-            let (ran, digests) =
-                host.run_leg(&mut chain, &current, leg.blocks.clone(), with_witness)?;
+            let ran = host.run_leg(&mut chain, &current, leg.blocks.clone())?;
             timings += ran.timings;
-            (current, witness, output_digests) = (ran.outputs, ran.witness, digests);
+            (current, output_digests) = (ran.outputs, ran.digests);
         }
         let start = Instant::now();
         if at != self.route.first().map(|leg| leg.host) {
-            // The answer is Genesis' to give, and its host believes the last one no more than any other.
-            (chain, current) = transfer(chain, &current, &witness, first)?;
+            // The answer is Genesis' to give.
+            (chain, current) = transfer(chain, &current, first)?;
         }
         // A parcel is opened only if its tensors are those of the last receipt, so these digests stand.
         let pairs = input_digests.into_iter().zip(output_digests);
@@ -353,10 +350,9 @@ impl<E: Engine> Session<E> {
 fn transfer<E: Engine>(
     chain: Chain,
     batch: &[Vec<TensorValue>],
-    witness: &[Vec<TensorValue>],
     next: &RingHost<E>,
 ) -> Result<(Chain, Vec<Vec<TensorValue>>), RunError> {
-    let parcel = Parcel::seal_with_witness(chain, batch, witness, &next.public())?.encode();
+    let parcel = Parcel::seal(chain, batch, &next.public())?.encode();
     let parcel = Parcel::decode(&parcel).map_err(deepring::receipt::ParcelError::from)?;
     next.accept(parcel)
 }

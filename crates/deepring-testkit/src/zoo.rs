@@ -103,20 +103,10 @@ impl Sealed {
 
     /// A network sealed for hosts with these seeds, each for these blocks (none named: all).
     pub fn for_hosts(network: &Path, cut: CutPolicy, hosts: &[(&str, u8)]) -> Self {
-        Self::with(network, cut, hosts, true)
-    }
-
-    /// The same, with or without what neighbours need to check each other.
-    pub fn with(
-        network: &Path,
-        cut: CutPolicy,
-        hosts: &[(&str, u8)],
-        neighbour_checks: bool,
-    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("net.ring");
         let owner = owner(1);
-        let mut seal = Seal::new(network, &owner).cut(cut).neighbour_checks(neighbour_checks);
+        let mut seal = Seal::new(network, &owner).cut(cut);
         for (blocks, seed) in hosts {
             let blocks = if blocks.is_empty() { Blocks::All } else { blocks.parse().unwrap() };
             seal = seal.host(blocks, host(*seed).public());

@@ -5,7 +5,7 @@ use std::path::Path;
 use deepring::block::RecipientRole;
 use deepring::files::InLine;
 use deepring::trust::TrustError;
-use deepring::{AuthenticRing, Header, PartKind, Trust};
+use deepring::{AuthenticRing, Header, Trust};
 use serde_json::json;
 
 use crate::cli::Inspect;
@@ -85,18 +85,13 @@ fn print_text(ring: &AuthenticRing) -> Result<(), CliError> {
             })
             .collect::<Vec<_>>()
             .join(" ");
-        let checked = header.parts.iter().find_map(|p| match p.kind {
-            PartKind::Check(of) => Some(of),
-            _ => None,
-        });
-        let checks = checked.map(|of| format!("  checks block {of}")).unwrap_or_default();
         let used: Vec<String> = header.shared_blocks().map(|i| i.to_string()).collect();
         let uses = match used.as_slice() {
             [] => String::new(),
             used => format!("  uses shared {}", used.join(", ")),
         };
         output::line(format_args!(
-            "{:>4}  {:<28} {:>9}  {}…  {hosts}{checks}{uses}",
+            "{:>4}  {:<28} {:>9}  {}…  {hosts}{uses}",
             header.index,
             InLine(&header.name),
             output::size(header.own_len()),

@@ -20,8 +20,7 @@ pub(crate) fn seal(args: &SealArgs, trust: Option<&Path>) -> Result<(), CliError
     read.push(args.owner.clone());
     read.extend(args.labels.clone());
     let owner = SecretKey::<Owner>::read(&args.owner)?;
-    let mut sealing =
-        Seal::new(&args.model, &owner).cut(args.cut).neighbour_checks(args.neighbour_checks);
+    let mut sealing = Seal::new(&args.model, &owner).cut(args.cut);
     for host in &args.host {
         let (blocks, key, file) = parse_host(host)?;
         read.push(file.into());

@@ -125,7 +125,7 @@ fn what_is_interrupted_leaves_its_whole_result_or_nothing() {
                 let left = strangers(&workspace.path("out"), &[target]);
                 assert!(left.is_empty(), "{words}, {share}: {left:?}");
                 if let Ok(there) = fs::metadata(workspace.path("out").join(target)) {
-                    // Secrets of neighbours and wrapped keys have one length.
+                    // Wrapped keys have one length.
                     assert_eq!(there.len(), whole, "{words}, {share}");
                 }
             }

@@ -342,15 +342,6 @@ impl BlockCheck {
         compare(self.keys()?.tags(), bytes, (0u32..).zip(&self.pieces), |_| ())
     }
 
-    /// Compares every byte of one part.
-    pub(crate) fn part_fits(&self, bytes: &[u8], part: usize) -> Result<(), CheckFault> {
-        let pieces = (0u32..).zip(&self.pieces).filter(|(_, p)| p.part == part);
-        let mut compared = 0;
-        compare(self.keys()?.tags(), bytes, pieces, |p| compared += p.range.len() as u64)?;
-        let len = self.parts.get(part).map(|p| p.len);
-        if len == Some(compared) { Ok(()) } else { Err(CheckFault::NothingCompared { part }) }
-    }
-
     /// The keys that a use compares with. Of what is shared, tags and keys are compared here; the block's own when a use begins.
     pub(super) fn keys(&self) -> Result<Keys, CheckFault> {
         let vault = self.vault()?;

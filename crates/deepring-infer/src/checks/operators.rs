@@ -49,7 +49,7 @@ pub(crate) struct Linear {
 
 impl Linear {
     /// How many times what a sum lost where it vanished may be found in an output: the size of the factor on the product
-    /// (`Gemm`), and once at least. Of a neighbour's operator the factor is inside the projection, and this is 1.
+    /// (`Gemm`), and once at least.
     pub(crate) fn magnified(&self) -> f32 {
         match &self.arithmetic {
             Arithmetic::Floats { scales: [alpha, _] } => f32::from_bits(*alpha).abs().max(1.0),

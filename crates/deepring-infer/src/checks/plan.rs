@@ -194,7 +194,7 @@ fn piece_indices(pieces: &[Piece], wanted: impl Fn(&Piece) -> bool) -> Vec<u32> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::{Arithmetic, Linear, LinearForm, Source};
+    use crate::checks::operators::{Arithmetic, Linear, LinearForm, Source};
 
     /// A large weight, a small one, and a part that no operator multiplies with.
     fn operators() -> (Operators, Vec<Piece>) {

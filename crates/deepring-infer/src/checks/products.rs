@@ -436,7 +436,8 @@ pub(crate) fn fits_shape(linear: &Linear, x: &[usize], y: &[usize]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::{Arithmetic, Source, Window};
+    use crate::checks::operators::{Arithmetic, Source};
+    use crate::checks::window::Window;
     use deepring_onnx::proto::{AttributeProto, NodeProto};
 
     fn linear(form: LinearForm) -> Linear {

@@ -5,8 +5,6 @@
 //! makes `y` up must do so without knowing `r`. Floats round, so the two sides agree up to a bound; it is
 //! derived in `docs/CHECKS.md` and evaluated at each place from the very values that were met.
 
-mod sealed;
-
 use zeroize::Zeroizing;
 
 use super::direct;
@@ -34,25 +32,8 @@ const VANISHED: f32 = UNIT / (1u64 << 62) as f32 / 2.0;
 /// r[outputs] | r²[outputs] | r·W[tap][input] | per input the largest Σ r²W² of its taps | Σ r·b | Σ r²b²
 /// ```
 pub(crate) struct Projection<'a> {
-    numbers: ProjectionData<'a>,
+    numbers: &'a [f32],
     shape: Shape,
-}
-
-/// A projection's numbers: in a vault, or owned by who decoded them.
-enum ProjectionData<'a> {
-    Borrowed(&'a [f32]),
-    Owned(Zeroizing<Vec<f32>>),
-}
-
-impl std::ops::Deref for ProjectionData<'_> {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        match self {
-            Self::Borrowed(numbers) => numbers,
-            Self::Owned(numbers) => numbers,
-        }
-    }
 }
 
 /// Why no projection was drawn.
@@ -146,28 +127,10 @@ impl<'a> Projection<'a> {
         if rest.iter().all(|v| v.abs() <= LIMIT) { Ok(()) } else { Err(unsuitable()) }
     }
 
-    /// Draws a projection of weights that nobody else can write meanwhile.
-    pub(crate) fn draw(
-        linear: &Linear,
-        weights: &[f32],
-        bias: Option<&[f32]>,
-    ) -> Result<Projection<'static>, DrawError<std::convert::Infallible>> {
-        let len = Self::len(&linear.form).ok_or(DrawError::Unsuitable)?;
-        let mut numbers = Zeroizing::new(vec![0.0; len]);
-        Self::draw_into(linear, &mut numbers, bias, |each| {
-            // Too few rows are found by their count.
-            let _ = each(0, weights);
-            Ok(())
-        })?;
-        let shape = Shape::of(&linear.form).ok_or(DrawError::Unsuitable)?;
-        Ok(Projection { numbers: ProjectionData::Owned(numbers), shape })
-    }
-
     /// A projection as it lies in a vault. `None` if it has not the length that the form says.
     pub(crate) fn borrowed(form: &LinearForm, bytes: &'a [u8]) -> Option<Self> {
         let numbers: &[f32] = bytemuck::try_cast_slice(bytes).ok()?;
-        (Self::len(form)? == numbers.len())
-            .then_some(Self { numbers: ProjectionData::Borrowed(numbers), shape: Shape::of(form)? })
+        (Self::len(form)? == numbers.len()).then_some(Self { numbers, shape: Shape::of(form)? })
     }
 
     /// Roundings that meet at one place: the engine's sums, those over the outputs, those over inputs and taps.

@@ -224,7 +224,7 @@ pub(crate) fn same_bits(a: &View<'_>, b: &View<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::{Arithmetic, Linear, LinearForm, Source};
+    use crate::checks::operators::{Arithmetic, Linear, LinearForm, Source};
     use deepring::DType;
     use deepring_onnx::proto::TensorProto;
 

@@ -193,7 +193,7 @@ fn outputs(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::Source;
+    use crate::checks::operators::Source;
 
     fn view(dims: &[usize], values: &[f32]) -> View<'static> {
         View { dims: dims.to_vec(), elements: Elements::F32(values.to_vec().into()) }

@@ -8,12 +8,13 @@ use super::block_check::{BlockCheck, Keys, SECRET_LIFE, compare};
 use super::integer::{self, IntegerProjection};
 use super::margin::{self, Margin};
 use super::measure::Measure;
+use super::operators::{Arithmetic, Linear};
 use super::plan::{CheckPlan, PlanKind};
 use super::products::{Compared, Misfit, Products, fits_shape};
 use super::projection::Projection;
 use super::reductions::reduction_passes;
 use super::terms::{self, TermVerdict};
-use super::{Arithmetic, CheckFault, Linear, Mode};
+use super::{CheckFault, Mode};
 use crate::engine::View;
 use crate::weights::secret_room;
 

@@ -1,7 +1,5 @@
 //! The window of a convolution: which input pixel meets which tap for which output pixel.
 
-mod wire;
-
 use std::ops::Range;
 
 use deepring_onnx::proto::NodeProto;

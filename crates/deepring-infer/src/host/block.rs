@@ -19,7 +19,6 @@ use crate::checks::{
 use crate::engine::names;
 use crate::engine::{Engine, EngineError};
 use crate::error::RunError;
-use crate::neighbour::{self, LoadError, Neighbour, Query, VerifyError};
 use crate::weights::{BoundPrograms, ProgramSource, secret_room, shared_from};
 
 /// An opened block: its parameters, read-only, the programs that read them, and its check.
@@ -40,9 +39,6 @@ pub struct LoadedBlock<E: Engine> {
     read_linearly: Vec<String>,
     /// Values that the engine gives out for the check, besides inputs and outputs.
     exposed: Vec<String>,
-    /// The values of the witness for the next host; `None` if that one could not check it.
-    witness_values: Option<Vec<String>>,
-    neighbour: Option<Neighbour<E>>,
     alarms: Arc<Alarms>,
 }
 
@@ -51,8 +47,6 @@ pub struct LoadedBlock<E: Engine> {
 struct Programs {
     /// Gives out what the check looks at; for a host that looks at nothing, the block as it is.
     main: usize,
-    /// Gives out what the next host is shown, too.
-    witness: Option<usize>,
     recomputed: Option<usize>,
 }
 
@@ -101,13 +95,8 @@ impl<E: Engine> LoadedBlock<E> {
             check: made,
             read_linearly: read_linearly(&graph, header),
             exposed: Vec::new(),
-            witness_values: None,
-            neighbour: None,
             alarms: Arc::clone(alarms),
         };
-        if check == Check::Compute {
-            block.meet_neighbours(&graph)?;
-        }
         let loaded = block.load_programs(&graph);
         loaded.map_err(|source| RunError::Engine { block: header.name.clone(), source })?;
         Ok(block)
@@ -128,27 +117,9 @@ impl<E: Engine> LoadedBlock<E> {
         self.exposed = looks_at.filter(|n| !known(n)).map(str::to_owned).collect();
         // An engine that computes with copies has parameters that no product covers given to each run in place.
         let lent = if E::IN_PLACE { Vec::new() } else { check.read_in_place() };
-        self.programs.main = self.load_exposing(graph, &[], &lent)?;
-        if let Some(witness_values) = self.witness_values.clone() {
-            let more = |n: &String| !self.exposed.contains(n) && !outputs.contains(&n.as_str());
-            let more: Vec<String> = witness_values.into_iter().filter(more).collect();
-            self.programs.witness = Some(match more.is_empty() {
-                true => self.programs.main,
-                false => self.load_exposing(graph, &more, &lent)?,
-            });
-        }
+        let source = (graph, &self.exposed[..], &lent[..]);
+        self.programs.main = add_exposing(&*self.engine, &mut self.bound, &self.header, source)?;
         self.load_rest()
-    }
-
-    /// Loads the block's graph with what the check looks at and `more` given out.
-    fn load_exposing(
-        &mut self,
-        graph: &[u8],
-        more: &[String],
-        lent: &[u64],
-    ) -> Result<usize, EngineError> {
-        let all: Vec<String> = self.exposed.iter().chain(more).cloned().collect();
-        add_exposing(&*self.engine, &mut self.bound, &self.header, (graph, &all, lent))
     }
 
     /// The block once more: its parameters copied, and each piece of the copy compared with its tag; and the program of a use.
@@ -179,26 +150,6 @@ impl<E: Engine> LoadedBlock<E> {
                 ProgramSource { graph: &recomputed.graph, inputs: &inputs, outputs: &outputs };
             self.programs.recomputed = Some(self.bound.add(&self.engine, source)?);
         }
-        Ok(())
-    }
-
-    /// Finds what the next host must be shown, and loads the check of the block before.
-    fn meet_neighbours(&mut self, graph: &[u8]) -> Result<(), RunError> {
-        let header = &self.header;
-        let carrier = neighbour::carrier(header.index, header.count);
-        let carrier = carrier.and_then(|i| self.ring.headers().get(i as usize));
-        if carrier.is_some_and(|h| neighbour::carried(h).is_some()) {
-            self.witness_values = neighbour::witness_names(graph, &header.parts, header);
-        }
-        let Some((part, of)) = neighbour::carried(header) else { return Ok(()) };
-        let range = header.parts.get(part).map_or(0..0, |p| p.offset as usize..p.end() as usize);
-        let loaded = Neighbour::load(&*self.engine, of, part, self.bound.bytes(), range);
-        self.neighbour = Some(loaded.map_err(|e| match e {
-            LoadError::Malformed(source) => {
-                OpenError::Malformed { index: header.index, source }.into()
-            }
-            LoadError::Engine(source) => RunError::Engine { block: header.name.clone(), source },
-        })?);
         Ok(())
     }
 
@@ -264,20 +215,14 @@ impl<E: Engine> LoadedBlock<E> {
         self.read_linearly.iter().any(|read| read == name)
     }
 
-    pub(super) fn program(&self, witness: bool) -> Option<&E::Program> {
-        let number = if witness { self.programs.witness? } else { self.programs.main };
-        self.bound.program(number)
+    pub(super) fn program(&self) -> Option<&E::Program> {
+        self.bound.program(self.programs.main)
     }
 
-    /// Names of what a program gives out: outputs, what the check looks at, what is shown.
-    pub(super) fn given_out(&self, witness: bool) -> Vec<&str> {
+    /// Names of what the program of a use gives out: outputs, and what the check looks at.
+    pub(super) fn given_out(&self) -> Vec<&str> {
         let mut given_out = names(&self.header.outputs);
         given_out.extend(self.exposed.iter().map(String::as_str));
-        for name in self.witness_values.iter().flatten().filter(|_| witness) {
-            if !given_out.contains(&name.as_str()) {
-                given_out.push(name);
-            }
-        }
         given_out
     }
 
@@ -286,32 +231,6 @@ impl<E: Engine> LoadedBlock<E> {
         // An engine that optimises a whole graph need not give the same bits for a part of it.
         let recomputed = self.check.as_ref().filter(|_| E::IN_PLACE)?.recomputed()?;
         Some((recomputed, self.programs.recomputed.and_then(|number| self.bound.program(number))))
-    }
-
-    /// The values that the next host is shown.
-    pub(super) fn witness_values(&self) -> Option<&[String]> {
-        self.witness_values.as_deref()
-    }
-
-    /// Verifies what the host of another block sent with the check that this block carries. `None` if it carries none of
-    /// that block.
-    pub(super) fn verify_received(
-        &self,
-        checked: &Header,
-        queries: &[Query<'_>],
-    ) -> Option<Result<(), ReceivedError>> {
-        let neighbour = self.neighbour.as_ref().filter(|n| n.of == checked.index)?;
-        let intact = || match &self.check {
-            Some(check) => check.part_fits(self.bound.bytes(), neighbour.part),
-            None => Ok(()),
-        };
-        // The check may be changed while it is used; then what it said counts for nothing.
-        let result = intact().map_err(ReceivedError::CheckChanged).and_then(|()| {
-            let result = neighbour.verify(&*self.engine, self.bound.bytes(), checked, queries);
-            intact().map_err(ReceivedError::CheckChanged)?;
-            result.map_err(ReceivedError::Verify)
-        });
-        Some(result)
     }
 
     pub(super) fn opened(&self) -> &OpenedBlock {
@@ -349,14 +268,6 @@ fn add_exposing<E: Engine>(
         })?;
     let inputs = names(&header.inputs);
     bound.add(engine, ProgramSource { graph: &graph, inputs: &inputs, outputs: &given_out })
-}
-
-/// Why a neighbour's block was not believed.
-pub(super) enum ReceivedError {
-    /// The check itself is not what it was.
-    CheckChanged(CheckFault),
-    /// The tensors sent are not right.
-    Verify(VerifyError),
 }
 
 /// The same whatever is checked, so that the same inputs are taken.

@@ -144,18 +144,9 @@ impl<'b, E: Engine> BlockUse<'b, E> {
     /// # Errors
     /// [`RunError::Engine`]; [`RunError::Input`] where the inputs make integers that the engine cannot hold.
     pub fn run(self, inputs: Vec<Input<'_, E::Value>>) -> Result<Unchecked<'b, E>, RunError> {
-        self.run_as(inputs, false)
-    }
-
-    /// As [`run`](Self::run); with `witness`, what the next host is shown is given out besides.
-    pub(super) fn run_as(
-        self,
-        inputs: Vec<Input<'_, E::Value>>,
-        witness: bool,
-    ) -> Result<Unchecked<'b, E>, RunError> {
         let block = self.block;
         let missing = || RunError::NoGraph { block: block.header().index };
-        let program = block.program(witness).ok_or_else(missing)?;
+        let program = block.program().ok_or_else(missing)?;
         let start = Instant::now();
         let values = block.engine().run(program, inputs).map_err(|source| {
             // What was written to may be why it fails.
@@ -173,7 +164,7 @@ impl<'b, E: Engine> BlockUse<'b, E> {
         if let Some(check) = block.check() {
             check.observed().engine(engine);
         }
-        let names = block.given_out(witness).into_iter().map(ToOwned::to_owned).collect();
+        let names = block.given_out().into_iter().map(ToOwned::to_owned).collect();
         let outputs = BlockOutputs { names, values, outputs: block.header().outputs.len() };
         Ok(Unchecked { of: self, outputs, engine })
     }
@@ -207,7 +198,7 @@ impl<'b, E: Engine> Unchecked<'b, E> {
         Ok(VerifiedOutputs { outputs, measure, times })
     }
 
-    /// The outputs that were computed, for measurements and the witness and not to go on with.
+    /// The outputs that were computed, for measurements and not to go on with.
     pub(super) fn peek(&self) -> &BlockOutputs<E::Value> {
         &self.outputs
     }

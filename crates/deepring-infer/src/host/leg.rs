@@ -6,14 +6,14 @@ use std::ops::Range;
 use std::time::Instant;
 
 use deepring::receipt::Checked;
-use deepring::{Check, Coverage, DType, Header, TensorSpec, TensorValue};
+use deepring::{Check, Coverage, Header, TensorSpec, TensorValue};
 
 use super::background::{self, Background};
 use super::block::LoadedBlock;
-use super::block_use::{BlockUse, Unchecked, VerifiedOutputs};
+use super::block_use::{BlockUse, VerifiedOutputs};
 use super::{RingHost, Timings};
 use crate::checks::{CheckFault, PlanKind, ROTATION};
-use crate::engine::{Elements, Engine, EngineError, Input, View};
+use crate::engine::{Engine, Input};
 use crate::error::{Rejected, RunError};
 
 /// Queries that pass a block together, one after the other, and so find its parameters in the cache.
@@ -31,8 +31,6 @@ pub(super) type BlockInputs<'v, E> = (Vec<Input<'v, <E as Engine>::Value>>, Vec<
 pub(super) struct Ran {
     pub(super) outputs: Vec<Vec<TensorValue>>,
     pub(super) checked: Checked,
-    /// For each query what the next host is shown; empty where it could not check it.
-    pub(super) witness: Vec<Vec<TensorValue>>,
     pub(super) timings: Timings,
 }
 
@@ -44,8 +42,6 @@ struct Leg<'a, E: Engine> {
     leaving: Vec<&'a TensorSpec>,
     coverage: Vec<Option<Vec<Coverage>>>,
     rejected: Vec<Rejected>,
-    /// The witness so far, if it is wanted.
-    witness: Option<Vec<Vec<TensorValue>>>,
     timings: Timings,
 }
 
@@ -55,7 +51,7 @@ struct Query<E: Engine> {
     values: LiveValues<E>,
 }
 
-/// Runs the blocks in `range` on each query; `with_witness` if the next host is to see what the last one computed.
+/// Runs the blocks in `range` on each query.
 ///
 /// # Errors
 /// [`RunError::Rejected`] names every query whose inputs are at fault; the others may be asked again without them.
@@ -63,7 +59,6 @@ pub(super) fn run<E: Engine>(
     host: &RingHost<E>,
     batch: &[Vec<TensorValue>],
     range: Range<u32>,
-    with_witness: bool,
 ) -> Result<Ran, RunError> {
     let leaving = range.end.checked_sub(1).map(|last| host.ring.live_after(last));
     let mut leg = Leg {
@@ -73,7 +68,6 @@ pub(super) fn run<E: Engine>(
         coverage: vec![None; range.len()],
         range,
         rejected: Vec::new(),
-        witness: with_witness.then(Vec::new),
         timings: Timings::default(),
     };
     let mut outputs = Vec::with_capacity(batch.len());
@@ -81,15 +75,11 @@ pub(super) fn run<E: Engine>(
     for (i, queries) in batch.chunks(micro_batch).enumerate() {
         leg.pass(queries, i * micro_batch, &mut outputs)?;
     }
-    leg.finish(batch, outputs)
+    leg.finish(outputs)
 }
 
 impl<'a, E: Engine> Leg<'a, E> {
-    fn finish(
-        self,
-        batch: &[Vec<TensorValue>],
-        outputs: Vec<Vec<TensorValue>>,
-    ) -> Result<Ran, RunError> {
+    fn finish(self, outputs: Vec<Vec<TensorValue>>) -> Result<Ran, RunError> {
         if !self.rejected.is_empty() {
             return Err(RunError::Rejected(self.rejected));
         }
@@ -98,14 +88,7 @@ impl<'a, E: Engine> Leg<'a, E> {
         let in_rotation = |c: &Coverage| matches!(c, Coverage::Product | Coverage::Either);
         let rotation = if coverage.iter().flatten().any(in_rotation) { ROTATION } else { 0 };
         let checked = Checked::new(self.host.check, rotation, coverage)?;
-        let mut witness = self.witness.unwrap_or_default();
-        // A single block's host shows all that it was given: that has a digest in the record before.
-        if self.range.len() == 1 {
-            for (witness, given) in witness.iter_mut().zip(batch) {
-                witness.extend(given.iter().cloned());
-            }
-        }
-        Ok(Ran { outputs, checked, witness, timings: self.timings })
+        Ok(Ran { outputs, checked, timings: self.timings })
     }
 
     /// How many queries pass together.
@@ -242,17 +225,8 @@ impl<'a, E: Engine> Leg<'a, E> {
     ) -> Result<Option<BlockUse<'a, E>>, RunError> {
         let block = begun.block();
         let header = block.header();
-        let last = header.index + 1 == self.range.end;
-        let witness_values = block.witness_values().filter(|_| last && self.witness.is_some());
-        let mut witness = match witness_values {
-            Some(_) if self.range.len() > 1 => entering(self.host, header, values)?,
-            _ => Vec::new(),
-        };
         let (inputs, lent) = inputs_of(block, kept, values)?;
-        let unchecked = begun.run_as(inputs, witness_values.is_some())?;
-        if let Some(names) = witness_values {
-            witness.extend(witness_of(self.host, &unchecked, names)?);
-        }
+        let unchecked = begun.run(inputs)?;
         let input = |name: &str| values.get(name);
         let (verified, ahead) = match next {
             Some(next) => {
@@ -266,9 +240,6 @@ impl<'a, E: Engine> Leg<'a, E> {
         self.timings.check += times.check;
         lent.iter().for_each(|name| drop(values.remove(name)));
         values.extend(outputs.into_outputs());
-        if let (Some(_), Some(all)) = (witness_values, &mut self.witness) {
-            all.push(witness);
-        }
         let coverage = measure.map_or_else(|| self.unmeasured(header), |m| m.coverage());
         self.note(header.index, coverage);
         ahead
@@ -304,45 +275,6 @@ impl<'a, E: Engine> Leg<'a, E> {
             None => *place = Some(had),
         }
     }
-}
-
-/// A block's inputs, as the ring declares them.
-fn entering<E: Engine>(
-    host: &RingHost<E>,
-    header: &Header,
-    values: &LiveValues<E>,
-) -> Result<Vec<TensorValue>, RunError> {
-    let one = |spec: &TensorSpec| match values.get(&spec.name) {
-        Some(value) => Ok(host.engine.export(value, spec)?),
-        None => Err(RunError::MissingTensor { name: spec.name.clone() }),
-    };
-    header.inputs.iter().map(one).collect()
-}
-
-/// The witness of a run for the next host.
-fn witness_of<E: Engine>(
-    host: &RingHost<E>,
-    unchecked: &Unchecked<'_, E>,
-    names: &[String],
-) -> Result<Vec<TensorValue>, RunError> {
-    let one = |name: &String| {
-        let value = unchecked.peek().find(name).and_then(|v| host.engine.view(v));
-        as_held(name, &value.ok_or_else(|| RunError::MissingTensor { name: name.clone() })?)
-    };
-    names.iter().map(one).collect()
-}
-
-/// A value inside a block, for which the ring declares nothing: in the type in which the engine holds it.
-fn as_held(name: &str, view: &View<'_>) -> Result<TensorValue, RunError> {
-    let (dtype, data) = match &view.elements {
-        Elements::F32(v) => (DType::F32, bytemuck::cast_slice(v).to_vec()),
-        Elements::I32(v) => (DType::I32, bytemuck::cast_slice(v).to_vec()),
-        Elements::I8(v) => (DType::I8, bytemuck::cast_slice(v).to_vec()),
-        Elements::U8(v) => (DType::U8, v.to_vec()),
-    };
-    let dims = view.dims.iter().map(|d| *d as u64).collect();
-    TensorValue::new(name, dtype, dims, data)
-        .map_err(|e| EngineError::Value { name: name.to_owned(), reason: e.to_string() }.into())
 }
 
 /// The inputs of a block, of one query's values. What nothing after it reads, its check neither, is given away, so that

@@ -45,7 +45,7 @@ pub(super) fn margins<E: Engine>(
         let begun = block.begin_as(block.fixed_plan())?;
         let begun = begun.compare_bytes()?;
         let (inputs, _) = inputs_of(begun.block(), &all, &mut values)?;
-        let unchecked = begun.run_as(inputs, false)?;
+        let unchecked = begun.run(inputs)?;
         if let Some(verification) = unchecked.verification() {
             let outputs = unchecked.peek();
             let find =

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use deepring::Check;
 use deepring::opening::OpenError;
-use deepring::receipt::{Item, Parcel, ParcelError, tensors_digest};
+use deepring::receipt::{Checked, Item, Parcel, ParcelError, batch_digest, tensors_digest};
 use deepring_infer::{CutPolicy, RingHost, Rten, RunError, Session, SessionOptions};
 
-use crate::zoo::{Sealed, answer, host, images, network};
+use crate::zoo::{Sealed, answer, floats, host, images, network, tensor};
 
 /// LeNet cut before each of its five linear operators.
 fn lenet(hosts: &[(&str, u8)]) -> Sealed {
@@ -217,6 +217,41 @@ fn a_query_can_be_carried_from_host_to_host_by_hand() {
     decision.verify(&shared).unwrap();
     let session = ring.session_of(&[1, 2], Check::Run, 1);
     assert_eq!(outputs[0][0], answer(&session, &images(0, 1)));
+}
+
+/// What a host says that it computed is its word: nobody who receives it holds its parameters.
+#[test]
+fn made_up_outputs_that_their_host_signed_are_passed_on_and_closed() {
+    let ring = lenet(&[("1-2", 1), ("3-5", 2)]);
+    let shared = Arc::new(ring.ring());
+    let open = |seed, blocks| {
+        let engine = Arc::new(Rten::new(1.try_into().ok()));
+        RingHost::open(Arc::clone(&shared), engine, host(seed), blocks, Check::Compute, &|_| ())
+            .unwrap()
+    };
+    let (first, liar) = (open(1, 1..3), open(2, 3..6));
+    let batch = vec![vec![images(0, 1)]];
+    let mut chain = first.begin(&batch, 1).unwrap();
+    let (live, _) = first.run(&mut chain, &batch, 1..3).unwrap();
+    let (mut before, live) =
+        liar.accept(Parcel::seal(chain, &live, &liar.public()).unwrap()).unwrap();
+    let mut honest = before.clone();
+    let (outputs, _) = liar.run(&mut honest, &live, 3..6).unwrap();
+    // Another class comes out on top, under the coverage of a run that gave something else.
+    let right = &outputs[0][0];
+    let turned: Vec<f32> = floats(right).into_iter().rev().collect();
+    let lie = vec![vec![tensor(right.name(), right.dims(), &turned)]];
+    assert_ne!(lie, outputs);
+    let said = honest.receipts().last().unwrap();
+    let checked = Checked::new(said.check, said.rotation, said.coverage.clone()).unwrap();
+    let digest = batch_digest(&[tensors_digest(&lie[0])]);
+    before.extend(&host(2), said.blocks.clone(), checked, digest);
+    let parcel = Parcel::seal(before, &lie, &first.public()).unwrap();
+    let (chain, taken) = first.accept(parcel).unwrap();
+    assert_eq!(taken, lie);
+    let items =
+        vec![Item { inputs: tensors_digest(&batch[0]), outputs: tensors_digest(&taken[0]) }];
+    first.close(chain, items).unwrap().verify(&shared).unwrap();
 }
 
 #[test]

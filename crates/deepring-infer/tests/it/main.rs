@@ -14,7 +14,6 @@ mod fuzz_seeds;
 mod hostile;
 mod hosts;
 mod live_memory;
-mod neighbours;
 mod networks_found;
 mod numbers;
 #[cfg(feature = "ort")]
@@ -27,5 +26,6 @@ mod second_run;
 mod session;
 mod shared;
 mod synthetic;
+mod transfer;
 
 use deepring_testkit::{graphs, zoo};

@@ -27,7 +27,7 @@ fn repeated(folder: &std::path::Path) -> std::path::PathBuf {
 }
 
 fn sealed(network: &std::path::Path) -> Sealed {
-    Sealed::with(network, CutPolicy::Op, &[("", 1)], false)
+    Sealed::new(network, CutPolicy::Op)
 }
 
 fn input() -> deepring::TensorValue {
@@ -107,7 +107,7 @@ fn a_synchronised_writer_of_shared_bytes_is_detected_at_once_under_compute() {
 fn hosts_of_parts_of_a_network_open_what_their_blocks_share() {
     let folder = tempfile::tempdir().unwrap();
     let path = repeated(folder.path());
-    let ring = Sealed::with(&path, CutPolicy::Op, &[("1-4", 1), ("5-8", 2)], false);
+    let ring = Sealed::for_hosts(&path, CutPolicy::Op, &[("1-4", 1), ("5-8", 2)]);
     let session = ring.session_of(&[1, 2], Check::Compute, 2);
     assert!(difference(&answer(&session, &input()), &plain(&path, &input())) < 1e-4);
     for alone in [&[1][..], &[2]] {
@@ -119,15 +119,6 @@ fn hosts_of_parts_of_a_network_open_what_their_blocks_share() {
         assert_eq!(header.hosts().count(), 2);
         assert!(header.parts.iter().all(|p| matches!(p.kind, PartKind::Parameter(_))));
     }
-}
-
-/// With checks of neighbours each block has its parameters itself.
-#[test]
-fn neighbour_checks_repeat_what_blocks_share() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = repeated(folder.path());
-    let ring = Sealed::with(&path, CutPolicy::Op, &[("", 1)], true).ring();
-    assert!(ring.shared().is_empty());
 }
 
 /// As exporters write it: a node for each use that transposes the same weight, and the first table transposed at the end.
@@ -195,7 +186,7 @@ fn a_weight_behind_which_several_normalisations_stand_is_not_repeated() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = net.save(folder.path());
-    let ring = Sealed::with(&path, CutPolicy::Auto, &[("", 1)], false);
+    let ring = Sealed::new(&path, CutPolicy::Auto);
     let stored: u64 = ring.ring().headers().iter().map(deepring::Header::body_len).sum();
     let file = std::fs::metadata(&path).unwrap().len();
     assert!(stored < file + 20_000, "{stored} of {file}");

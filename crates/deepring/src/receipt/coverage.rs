@@ -206,7 +206,6 @@ mod tests {
         for (kind, besides) in [
             (PartKind::Parameter(spec), &[Rows, Product, Either, Both][..]),
             (PartKind::Graph, &[Recomputed]),
-            (PartKind::Check(1), &[]),
             (PartKind::Manifest, &[]),
         ] {
             for c in ALL {

@@ -91,7 +91,7 @@ impl RawRing {
             sign(seed, "deepring v1 sign closure", &[digest.as_slice(), &rows].concat());
         let closure = [statement.as_slice(), &rows, &signature].concat();
         let blocks: usize = self.headers.iter().chain(&self.bodies).map(Vec::len).sum();
-        let mut out = b"DEEPRING\x03\0\x01\0".to_vec();
+        let mut out = b"DEEPRING\x04\0\x01\0".to_vec();
         out.extend(count.to_le_bytes());
         out.extend(((24 + closure.len() + blocks) as u64).to_le_bytes());
         out.extend(closure);

@@ -69,8 +69,5 @@ fn fuzz_seeds() {
     let mut batch = [1u32.to_le_bytes(), 1u32.to_le_bytes()].concat();
     batch.extend(b"\x02\0x0\x01\x02\0\0\0\x01\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x10\0\0\0");
     batch.extend([7; 16]);
-    let shown = batch.clone();
-    // The same once more, as a witness.
-    batch.extend(shown);
     write("tensors", "one", &batch);
 }

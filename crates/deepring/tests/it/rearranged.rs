@@ -228,7 +228,7 @@ fn foreign_files_are_tampering_and_name_the_file() {
 
 #[test]
 fn a_ring_of_another_format_version_or_suite_is_refused() {
-    for (at, found) in [(8, 1), (8, 2), (8, 4), (10, 2)] {
+    for (at, found) in [(8, 1), (8, 2), (8, 3), (8, 5), (10, 2)] {
         let mut ring = small_ring();
         ring[at] = found;
         assert_eq!(places(&refused(&ring)), [(None, "file", None)]);

@@ -8,9 +8,7 @@ use deepring::{Check, Coverage, Decision, Verdict, VerifiedRing};
 use crate::forge::{Field, RawReceipts};
 use crate::receipts::refusal;
 use crate::small_query::{batch_of, checked, content, decision, items, open_chain};
-use crate::small_ring::{
-    HOST_A_SEED, HOST_B_SEED, host_a, host_b, intact, owner, plan_with_checks, seal, small_ring,
-};
+use crate::small_ring::{HOST_A_SEED, HOST_B_SEED, host_a, host_b, intact, small_ring};
 
 use Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
 
@@ -236,24 +234,6 @@ fn a_graph_has_neither_rows_nor_a_product_and_nothing_else_is_recomputed() {
         let decision = Decision::decode(&claimed(&ring, check, coverage)).unwrap();
         let found = refusal(&decision, &ring);
         assert_eq!(found, (Some(block), "body", Verdict::Tampered), "{coverage:?}");
-    }
-}
-
-#[test]
-fn a_check_of_a_neighbour_has_its_bytes_compared_and_nothing_besides() {
-    let ring = intact(&seal(&plan_with_checks(), &owner()));
-    // Weight, bias, check and graph of block 1.
-    let of = |check, part, rotation| {
-        let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
-        let said = Checked::new(check, rotation, vec![vec![Bytes, Bytes, part, Bytes]]).unwrap();
-        chain.extend(&host_a(), content(&ring, 1..2), said, batch_of("x1", &[1]));
-        chain.verify(&ring).map(|_| ()).map_err(|e| (e.finding.block, e.finding.part.name()))
-    };
-    of(Check::Auto, Bytes, 0).unwrap();
-    of(Check::Load, Opened, 0).unwrap();
-    for part in [Rows, Product, Either, Both, Recomputed] {
-        let rotation = u16::from(part.rotates());
-        assert_eq!(of(Check::Auto, part, rotation), Err((Some(1), "body")), "{part}");
     }
 }
 

@@ -106,16 +106,6 @@ pub(crate) fn plan() -> RingPlan {
     }
 }
 
-/// The small ring's plan, each block with a check of its neighbour.
-pub(crate) fn plan_with_checks() -> RingPlan {
-    let mut plan = plan();
-    for (block, of) in [(1, 3), (2, 1), (3, 2)] {
-        let parts = &mut plan.blocks[block].parts;
-        parts.insert(parts.len() - 1, (PartKind::Check(of), 30));
-    }
-    plan
-}
-
 /// The small ring's plan, and behind it two shared blocks: of a table that the convolutions use, and of two
 /// vectors that the second of them and the tail use.
 pub(crate) fn plan_with_shared() -> RingPlan {
@@ -268,7 +258,6 @@ pub(crate) fn chunks_of(block: usize) -> Vec<(String, usize)> {
                 PartKind::Manifest => "manifest".to_owned(),
                 PartKind::Graph => "graph".to_owned(),
                 PartKind::Parameter(spec) => spec.name.clone(),
-                PartKind::Check(_) => "check".to_owned(),
                 other => panic!("{other:?} is new"),
             };
             (label, usize::try_from(*len).unwrap() + 16)

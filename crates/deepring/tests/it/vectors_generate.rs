@@ -19,7 +19,7 @@ use crate::signed_nonsense::CASES;
 use crate::small_query::decision;
 use crate::small_ring::{
     HOST_A_SEED, HOST_B_SEED, HOST_C_SEED, Places, STRANGER_SEED, f32_spec, host_a, host_b, host_c,
-    intact, next_version, owner, plan, plan_with_checks, plan_with_shared, seal, splice, stranger,
+    intact, next_version, owner, plan, plan_with_shared, seal, splice, stranger,
 };
 use crate::vectors::{Expected, Index, Vector, folder, index, verify_vector};
 
@@ -159,16 +159,6 @@ fn intact_rings(f: &mut Folder, ring: &[u8], second: &[u8]) {
     let v = f.ring("intact_version_2", "nothing; it names its predecessor", second, Nowhere);
     v.store = Some(store_of(&[(ring, Trust::owner(owner().public()))]));
 
-    let with_checks = seal(&plan_with_checks(), &owner());
-    let defect = "nothing; each block carries a check of its neighbour";
-    for key in ["owner", "host-a", "host-b"] {
-        let v = f.ring("intact_with_checks", defect, &with_checks, Nowhere);
-        v.open_with = Some(format!("keys/{key}.key"));
-    }
-    let check = Places::of(&with_checks).bodies[2].end - 1 - 37;
-    let damaged = flipped(&with_checks, check);
-    f.ring("check_bit_flipped", "one bit of the check in block 2", &damaged, Tensor(2, "check"));
-
     let with_shared = seal(&plan_with_shared(), &owner());
     let defect = "nothing; blocks share parameters";
     for key in ["owner", "host-a", "host-b"] {
@@ -200,9 +190,11 @@ fn outlines(f: &mut Folder, ring: &[u8]) {
     f.ring("empty", "no byte at all", b"", file());
     f.ring("foreign", "a text", &b"This is not a ring.\n".repeat(20), file());
     f.ring("magic_changed", "one bit of the magic", &flipped(ring, 0), file());
-    f.ring("format_version_1", "format version 1", &overwritten(ring, 8, &[1]), file());
-    f.ring("format_version_2", "format version 2", &overwritten(ring, 8, &[2]), file());
-    f.ring("format_version_4", "format version 4", &overwritten(ring, 8, &[4]), file());
+    for version in [1, 2, 3, 5] {
+        let (name, defect) =
+            (format!("format_version_{version}"), format!("format version {version}"));
+        f.ring(&name, &defect, &overwritten(ring, 8, &[version]), file());
+    }
     f.ring("suite_2", "suite 2", &overwritten(ring, 10, &[2]), file());
     f.ring(
         "preamble_count_wrong",
@@ -345,11 +337,7 @@ fn signed(f: &mut Folder, ring: &[u8]) {
         ("part_overlaps", "the second part begins within the first"),
         ("part_after_gap", "64 unused bytes between two parts"),
         ("parameter_shape_wrong", "a parameter longer than its shape"),
-        ("check_of_another_block", "block 1 carries a check of block 2"),
-        ("two_checks", "block 1 carries two checks"),
-        ("check_before_parameter", "a check before a parameter"),
-        ("check_after_graph", "a check after the graph"),
-        ("check_in_genesis", "Genesis holds a check in place of the manifest"),
+        ("part_kind_3", "a part of kind 3, which format version 4 does not have"),
         ("recipient_role_unknown", "a recipient of role 2"),
         ("last_block_dropped_but_signed", "a closure of 3 blocks over headers of 4"),
     ];
