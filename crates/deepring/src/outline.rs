@@ -133,8 +133,12 @@ pub struct Outline {
 /// An outline that its owner signed, and whose deal fits it; made by [`Outline::verify`] and by the
 /// verification of a ring alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct AuthenticOutline(Outline);
+pub struct AuthenticOutline {
+    #[serde(flatten)]
+    outline: Outline,
+    /// Kept, since each verified chain asks for it.
+    digest: Digest,
+}
 
 /// Why an outline was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -197,7 +201,7 @@ impl Outline {
     /// for a version older than one that the trust store has seen.
     pub fn verify(self, trust: &Trust<'_>) -> Result<AuthenticOutline, OutlineError> {
         let outline = self.verify_consistent()?;
-        let this = &outline.0;
+        let this = &outline.outline;
         let ring = OwnedRing { owner: this.owner, ring: this.ring_id };
         let version =
             RingVersion { ring, model_version: this.model_version, digest: this.ring_digest };
@@ -220,7 +224,7 @@ impl Outline {
         }
         match self.refuse_blocks().or_else(|| self.refuse_deal()) {
             Some(reason) => refuse(reason),
-            None => Ok(AuthenticOutline(self)),
+            None => Ok(AuthenticOutline::of_checked(self)),
         }
     }
 
@@ -414,103 +418,109 @@ fn decode_blocks(r: &mut Reader<'_>) -> Result<Vec<OutlineBlock>, DecodeError> {
 impl AuthenticOutline {
     /// Of a ring whose closure and headers were verified, and this outline among them.
     pub(crate) fn of_checked(outline: Outline) -> Self {
-        Self(outline)
+        Self { digest: outline.digest(), outline }
     }
 
     /// Network or weights.
     #[must_use]
     pub fn kind(&self) -> RingKind {
-        self.0.kind
+        self.outline.kind
     }
 
     /// The ring's id, the same in all its versions.
     #[must_use]
     pub fn ring_id(&self) -> RingId {
-        self.0.ring_id
+        self.outline.ring_id
     }
 
     /// Owner and ring id together.
     #[must_use]
     pub fn owned(&self) -> OwnedRing {
-        self.0.claimed()
+        self.outline.claimed()
     }
 
     /// The ring's digest, which receipts name.
     #[must_use]
     pub fn ring_digest(&self) -> Digest {
-        self.0.ring_digest
+        self.outline.ring_digest
     }
 
     /// Version of the model.
     #[must_use]
     pub fn model_version(&self) -> u64 {
-        self.0.model_version
+        self.outline.model_version
     }
 
     /// Ring digest of the version before; `None` for the first.
     #[must_use]
     pub fn previous(&self) -> Option<Digest> {
-        Some(self.0.previous).filter(|d| *d != Digest::NONE)
+        Some(self.outline.previous).filter(|d| *d != Digest::NONE)
     }
 
     /// Number of times that hosts were granted or dealt since the sealing.
     #[must_use]
     pub fn revision(&self) -> u32 {
-        self.0.revision
+        self.outline.revision
     }
 
     /// Time of sealing by the owner's clock, in seconds since the Unix epoch.
     #[must_use]
     pub fn sealed_at(&self) -> u64 {
-        self.0.sealed_at
+        self.outline.sealed_at
     }
 
     /// The owner that signed it.
     #[must_use]
     pub fn owner(&self) -> PublicKey<Owner> {
-        self.0.owner
+        self.outline.owner
     }
 
     /// The network's inputs, which a query supplies.
     #[must_use]
     pub fn inputs(&self) -> &[TensorSpec] {
-        &self.0.inputs
+        &self.outline.inputs
     }
 
     /// The network's outputs, which a query returns.
     #[must_use]
     pub fn outputs(&self) -> &[TensorSpec] {
-        &self.0.outputs
+        &self.outline.outputs
     }
 
     /// Genesis.
     #[must_use]
     pub fn genesis(&self) -> &OutlineBlock {
         // An outline of fewer than two blocks is not decoded.
-        &self.0.blocks[0]
+        &self.outline.blocks[0]
     }
 
     /// All blocks; the first is Genesis.
     #[must_use]
     pub fn blocks(&self) -> &[OutlineBlock] {
-        &self.0.blocks
+        &self.outline.blocks
     }
 
     /// The blocks that compute: without Genesis and the shared blocks.
     #[must_use]
     pub fn layers(&self) -> &[OutlineBlock] {
-        self.0.layers()
+        self.outline.layers()
     }
 
     /// The deal; `None` for a ring that is not dealt.
     #[must_use]
     pub fn deal(&self) -> Option<&Deal> {
-        self.0.deal.as_ref()
+        self.outline.deal.as_ref()
+    }
+
+    /// Digest of the outline, signature left out.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// The outline itself, to encode.
     #[must_use]
     pub fn as_outline(&self) -> &Outline {
-        &self.0
+        &self.outline
     }
 }

@@ -24,7 +24,9 @@ mod validation;
 mod value;
 
 pub(crate) use chain::Expected;
-pub use chain::{Chain, ChainError, ChainLeg, LegResult, QueryStart, VerifiedChain};
+pub use chain::{
+    Chain, ChainError, ChainLeg, LegResult, QueryStart, VerifiedChain, VerifiedPrefix,
+};
 pub use check::{Check, ParseCheckError, SampleRate, SampleRateError};
 pub use checked::{Checked, CheckedError};
 pub use computed_with::{ComputedWith, UnusableName};

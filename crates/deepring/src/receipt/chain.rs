@@ -10,7 +10,7 @@ use super::coverage::Coverage;
 use super::record::{Opening, Receipt};
 use super::validation::Validation;
 use super::value::Salt;
-use crate::crypto::{Digest, NoRandomness, random};
+use crate::crypto::{Digest, NoRandomness, label, random};
 use crate::deal::DealtLeg;
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::finding::{Finding, Section};
@@ -134,7 +134,22 @@ pub struct VerifiedChain<'a> {
     outputs: Digest,
 }
 
+/// The beginning of a chain that a host verified before, so that it need not again: the same bytes,
+/// validations too, against the same outline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifiedPrefix {
+    legs: usize,
+    digest: Digest,
+}
+
 impl<'a> VerifiedChain<'a> {
+    /// What need not be verified again.
+    #[must_use]
+    pub fn prefix(&self) -> VerifiedPrefix {
+        let legs = self.chain.legs.len();
+        VerifiedPrefix { legs, digest: self.chain.prefix_digest(self.outline, legs) }
+    }
+
     /// The block that runs next; the ring's count of computing blocks plus one if all have run.
     #[must_use]
     pub fn next_block(&self) -> u32 {
@@ -256,11 +271,30 @@ impl Chain {
         &'a self,
         outline: &'a AuthenticOutline,
     ) -> Result<VerifiedChain<'a>, ChainError> {
-        self.verify_opening(outline)?;
+        self.verify_after(outline, None)
+    }
+
+    /// As [`verify`](Self::verify), without the legs that `known` says were verified before. Where
+    /// the chain does not begin with these, all of it is verified.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_after<'a>(
+        &'a self,
+        outline: &'a AuthenticOutline,
+        known: Option<&VerifiedPrefix>,
+    ) -> Result<VerifiedChain<'a>, ChainError> {
+        let known = known.filter(|known| {
+            known.legs <= self.legs.len() && self.prefix_digest(outline, known.legs) == known.digest
+        });
+        if known.is_none() {
+            self.verify_opening(outline)?;
+        }
+        let known = known.map_or(0, |known| known.legs);
         let mut verified =
             VerifiedChain { chain: self, outline, next_block: 1, outputs: self.opening.inputs };
         let mut previous = self.opening.digest();
-        for leg in &self.legs {
+        for (i, leg) in self.legs.iter().enumerate() {
             let expected = Expected {
                 outline,
                 opening: &self.opening,
@@ -269,9 +303,11 @@ impl Chain {
                 inputs: verified.outputs,
                 leg: verified.next_leg(),
             };
-            let found = expected.refuse_receipt(&leg.receipt);
-            if let Some(finding) = found.or_else(|| expected.refuse_validations(leg)) {
-                return Err(ChainError { finding });
+            if i >= known {
+                let found = expected.refuse_receipt(&leg.receipt);
+                if let Some(finding) = found.or_else(|| expected.refuse_validations(leg)) {
+                    return Err(ChainError { finding });
+                }
             }
             verified.next_block = leg.receipt.end_block();
             verified.outputs = leg.receipt.outputs;
@@ -317,16 +353,19 @@ impl Chain {
         }
     }
 
+    /// Digest of the outline, the opening and the first legs, whole. Never leaves the process, so that
+    /// it needs no label of the format.
+    fn prefix_digest(&self, outline: &AuthenticOutline, legs: usize) -> Digest {
+        let mut w = Writer::new();
+        w.raw(&outline.digest().0);
+        self.opening.encode(&mut w);
+        encode_legs(self.legs.get(..legs).unwrap_or_default(), &mut w);
+        Digest::of(label::PREFIX, &[&w.finish()])
+    }
+
     pub(crate) fn encode(&self, w: &mut Writer) {
         self.opening.encode(w);
-        w.count(self.legs.len());
-        for leg in &self.legs {
-            leg.receipt.encode(w);
-            w.count(leg.validations.len());
-            for validation in &leg.validations {
-                validation.encode(w);
-            }
-        }
+        encode_legs(&self.legs, w);
     }
 
     pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -334,6 +373,17 @@ impl Chain {
         let n = r.count("receipts", MAX_BLOCKS as usize, 64)?;
         let legs = (0..n).map(|_| ChainLeg::decode(r)).collect::<Result<_, _>>()?;
         Ok(Self { opening, legs })
+    }
+}
+
+fn encode_legs(legs: &[ChainLeg], w: &mut Writer) {
+    w.count(legs.len());
+    for leg in legs {
+        leg.receipt.encode(w);
+        w.count(leg.validations.len());
+        for validation in &leg.validations {
+            validation.encode(w);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::chain::{Chain, ChainError, ChainLeg};
+use super::chain::{Chain, ChainError, ChainLeg, VerifiedPrefix};
 use super::check::Check;
 use super::value::{Salt, batch_digest};
 use crate::crypto::signature::SIGNATURE_LEN;
@@ -190,10 +190,25 @@ impl Decision {
         outline: &AuthenticOutline,
         host: &SecretKey<Host>,
     ) -> Result<Self, ReceiptError> {
+        Self::close_after(chain, items, salt, outline, host, None)
+    }
+
+    /// As [`close`](Self::close), without verifying again what `known` says was.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub fn close_after(
+        chain: Chain,
+        items: Vec<Item>,
+        salt: Salt,
+        outline: &AuthenticOutline,
+        host: &SecretKey<Host>,
+        known: Option<&VerifiedPrefix>,
+    ) -> Result<Self, ReceiptError> {
         let signature = [0; SIGNATURE_LEN];
         let mut decision =
             Self { chain, items, closed_by: host.public(), signature, salt: Some(salt) };
-        decision.check_chain(outline)?;
+        decision.check_chain(outline, known)?;
         decision.signature = host.sign(label::SIGN_DECISION, &decision.id().0);
         Ok(decision)
     }
@@ -231,7 +246,7 @@ impl Decision {
         outline: &AuthenticOutline,
         require: Require,
     ) -> Result<VerifiedDecision, ReceiptError> {
-        self.check_chain(outline)?;
+        self.check_chain(outline, None)?;
         let id = self.id();
         let opening = self.chain.opening();
         if !self.closed_by.has_signed(label::SIGN_DECISION, &id.0, &self.signature) {
@@ -267,10 +282,14 @@ impl Decision {
         })
     }
 
-    fn check_chain(&self, outline: &AuthenticOutline) -> Result<(), ReceiptError> {
+    fn check_chain(
+        &self,
+        outline: &AuthenticOutline,
+        known: Option<&VerifiedPrefix>,
+    ) -> Result<(), ReceiptError> {
         let refuse =
             |reason: &str| Err(ReceiptError::Refused(Finding::tampered(Section::Closure, reason)));
-        let verified = self.chain.verify(outline)?;
+        let verified = self.chain.verify_after(outline, known)?;
         if verified.next_block() as usize != outline.layers().len() + 1 {
             return refuse("the chain ends before the last block");
         }

@@ -16,7 +16,7 @@
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::chain::{Chain, ChainError};
+use super::chain::{Chain, ChainError, VerifiedPrefix};
 use super::value::{Salt, TensorValue, batch_digest, tensors_digest};
 use crate::crypto::aead::{BlockKey, CHUNK_LEN, TAG_LEN};
 use crate::crypto::{Digest, NoRandomness, label, wrap};
@@ -55,6 +55,8 @@ struct Wrapped {
 pub struct Delivered {
     /// The chain so far, verified.
     pub chain: Chain,
+    /// What of it need not be verified again.
+    pub prefix: VerifiedPrefix,
     /// The salt of the query's digests; the one that its opening commits to.
     pub salt: Salt,
     /// For each query the live tensors: those that the chain's last record names.
@@ -129,8 +131,8 @@ impl Parcel {
         Ok(Self { chain, recipients, sealed })
     }
 
-    /// Verifies the chain so far against the ring, and only then opens the tensors and compares
-    /// them with those that the last record names.
+    /// Verifies the chain so far against the ring, and only then opens the tensors and compares them
+    /// with those that the last record names.
     ///
     /// # Errors
     /// [`ParcelError::Chain`] before anything is opened; [`ParcelError::NotForThisHost`],
@@ -140,7 +142,21 @@ impl Parcel {
         outline: &AuthenticOutline,
         host: &SecretKey<Host>,
     ) -> Result<Delivered, ParcelError> {
-        let verified = self.chain.verify(outline)?;
+        self.open_after(outline, host, None)
+    }
+
+    /// As [`open`](Self::open), without verifying again what `known` says was.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_after(
+        self,
+        outline: &AuthenticOutline,
+        host: &SecretKey<Host>,
+        known: Option<&VerifiedPrefix>,
+    ) -> Result<Delivered, ParcelError> {
+        let verified = self.chain.verify_after(outline, known)?;
+        let prefix = verified.prefix();
         let (expected, next) = (verified.outputs(), verified.next_block());
         let plaintext = self.decrypt(host).ok_or(ParcelError::NotForThisHost)?;
         let (salt, batch) = decode_contents(&plaintext)?;
@@ -155,7 +171,7 @@ impl Parcel {
         if batch_digest(&digests) != expected {
             return refuse("the parcel's tensors are not those that the last receipt names");
         }
-        Ok(Delivered { chain: self.chain, salt, batch })
+        Ok(Delivered { chain: self.chain, prefix, salt, batch })
     }
 
     fn decrypt(&self, host: &SecretKey<Host>) -> Option<Zeroizing<Vec<u8>>> {
