@@ -13,7 +13,8 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use deepring::{TensorSpec, TensorValue};
+use deepring::receipt::ComputedWith;
+use deepring::{Digest, TensorSpec, TensorValue};
 use thiserror::Error;
 
 #[cfg(feature = "ort")]
@@ -21,6 +22,12 @@ pub use ort::{Ort, OrtProgram};
 #[cfg(any(test, feature = "tamper"))]
 pub use racing::{Race, RacedProgram, Racing};
 pub use rten::{Rten, RtenProgram};
+
+/// What an engine computes with. The processor kind is as fine as kernels are chosen: what chooses other kernels may give other bits.
+fn described(engine: &str, version: &str, library: Digest, threads: u16) -> ComputedWith {
+    let processor = format!("{} {}", std::env::consts::ARCH, crate::kernels::instruction_set());
+    ComputedWith::clipped(&format!("{engine} {version}"), library, &processor, threads)
+}
 
 /// An error inside an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -108,6 +115,9 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
     /// True if programs multiply with the very bytes of `parameters`. Where they do not, a check of these
     /// bytes says nothing about a run, and only checks of what comes out do.
     const IN_PLACE: bool;
+
+    /// What this engine computes with, as receipts state it. Two hosts that state the same give the same bits.
+    fn computed_with(&self) -> ComputedWith;
 
     /// Loads a graph whose parameters are external data in `parameters`. The bytes outlive the
     /// program; nothing else may keep them. `outputs` must be outputs of the graph.

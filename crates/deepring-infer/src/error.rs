@@ -5,6 +5,7 @@ mod seal;
 use deepring::Finding;
 use deepring::opening::OpenError;
 use deepring::receipt::{CheckedError, ParcelError, ReceiptError};
+use deepring::replication::{Fault, Named};
 use thiserror::Error;
 
 use crate::engine::EngineError;
@@ -59,6 +60,28 @@ pub enum RunError {
     /// Some queries of a batch have inputs that cannot be answered; the others can, without them.
     #[error("{} of the batch's queries cannot be answered; the first: {}", .0.len(), first(.0))]
     Rejected(Vec<Rejected>),
+    /// A dealt leg is to be validated, and only one of its copies is at hand.
+    #[error(
+        "block {block} ({name}) is dealt to several hosts that validate each other, and only one of their keys is at hand: {lacking} is missing"
+    )]
+    TooFewCopies {
+        /// First block of the leg.
+        block: u32,
+        /// Its name.
+        name: String,
+        /// The copies whose keys are missing, in short form.
+        lacking: String,
+    },
+    /// The copies of a leg came to no common result, or too few of them answered.
+    #[error("block {block} ({name}) is not validated: {}", words(.named))]
+    Disputed {
+        /// First block of the leg.
+        block: u32,
+        /// Its name.
+        name: String,
+        /// The copies that failed or differ, with what shows it.
+        named: Vec<Named>,
+    },
     /// A check found tampering in this block earlier; it must be loaded anew.
     #[error("block {block} ({name}) is out of use since tampering was found in it; load it anew")]
     OutOfUse {
@@ -103,6 +126,21 @@ pub struct Rejected {
     pub query: usize,
     /// The error in its inputs.
     pub error: InputError,
+}
+
+/// The copies that failed, in words.
+fn words(named: &[Named]) -> String {
+    let fault = |fault: &Fault| match fault {
+        Fault::Absent => "did not answer",
+        Fault::BrokeCommitment => "revealed something else than it had committed to",
+        Fault::Disputed(_) => "differs from the other copy",
+        Fault::Outvoted(_) => "differs from both others",
+        Fault::Equivocated(_) => "signed two receipts",
+        _ => "failed",
+    };
+    let all = named.iter().map(|n| format!("{} {}", n.host.short(), fault(&n.fault)));
+    let all: Vec<String> = all.collect();
+    if all.is_empty() { "its copies came to no common result".to_owned() } else { all.join(", ") }
 }
 
 fn first(rejected: &[Rejected]) -> String {

@@ -19,8 +19,10 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use deepring::receipt::SampleRate;
-use deepring::receipt::{Chain, Item, Parcel, batch_digest, tensors_digest};
+use deepring::receipt::{
+    Chain, Delivered, Item, LegResult, Parcel, QueryStart, Salt, SampleRate, VerifiedPrefix,
+    batch_digest, tensors_digest,
+};
 use deepring::{
     AuthenticRing, Check, Decision, Digest, Finding, Header, Host, Manifest, PublicKey, SecretKey,
     TensorValue,
@@ -84,14 +86,17 @@ pub struct Timings {
     pub receipt: Duration,
 }
 
-/// The outputs of a leg of blocks.
-#[derive(Debug)]
-pub(crate) struct LegOutputs {
+/// A leg of blocks that a host computed, and has not signed.
+#[derive(Debug, Clone)]
+pub struct Computed {
     /// For each query, the live tensors after the last block.
-    pub(crate) outputs: Vec<Vec<TensorValue>>,
-    /// The digest of each query's outputs.
-    pub(crate) digests: Vec<Digest>,
-    pub(crate) timings: Timings,
+    pub outputs: Vec<Vec<TensorValue>>,
+    /// The digest of each query's outputs, under the query's salt.
+    pub digests: Vec<Digest>,
+    /// What a receipt states of it.
+    pub result: LegResult,
+    /// Where the time went.
+    pub timings: Timings,
 }
 
 impl std::ops::AddAssign for Timings {
@@ -302,19 +307,29 @@ impl<E: Engine> RingHost<E> {
         self.genesis.manifest(self.ring.genesis())
     }
 
-    /// Begins a query as the host of Genesis: commits to the batch's inputs.
+    /// Begins a query as a host of Genesis: commits to the batch's inputs. Under the ring's deal, if it has one and `dealt`.
     ///
     /// # Errors
-    /// [`RunError::Tampered`] where the live bytes of Genesis are not the verified ones; [`RunError::NoRandomness`].
-    pub fn begin(&self, batch: &[Vec<TensorValue>], opened_at: u64) -> Result<Chain, RunError> {
-        self.begin_on(digest_of(batch), opened_at)
+    /// [`RunError::Tampered`] where the live bytes of Genesis are not the verified ones.
+    pub fn begin(
+        &self,
+        batch: &[Vec<TensorValue>],
+        start: &QueryStart,
+        dealt: bool,
+    ) -> Result<Chain, RunError> {
+        self.begin_on(digest_of(&start.salt, batch), start, dealt)
     }
 
     /// As [`begin`](Self::begin), where the digest over the inputs is known already.
-    pub(crate) fn begin_on(&self, inputs: Digest, opened_at: u64) -> Result<Chain, RunError> {
+    pub(crate) fn begin_on(
+        &self,
+        inputs: Digest,
+        start: &QueryStart,
+        dealt: bool,
+    ) -> Result<Chain, RunError> {
         self.genesis.check(self.ring.genesis())?;
-        Chain::begin(&self.ring, self.genesis.opened(), &self.key, inputs, opened_at)
-            .map_err(|_| RunError::NoRandomness)
+        let (outline, genesis) = (self.ring.outline(), self.genesis.opened());
+        Ok(Chain::begin(outline, genesis, &self.key, inputs, start, dealt))
     }
 
     /// Takes a parcel from the host before: verifies the chain so far, then opens the tensors. That they are what the
@@ -323,9 +338,20 @@ impl<E: Engine> RingHost<E> {
     /// # Errors
     /// [`RunError::Parcel`] where the parcel does not open, its chain does not verify, or its tensors are not those that the
     /// last receipt names.
-    pub fn accept(&self, parcel: Parcel) -> Result<(Chain, Vec<Vec<TensorValue>>), RunError> {
-        let delivered = parcel.open(&self.ring, &self.key)?;
-        Ok((delivered.chain, delivered.batch))
+    pub fn accept(&self, parcel: Parcel) -> Result<Delivered, RunError> {
+        self.accept_after(parcel, None)
+    }
+
+    /// As [`accept`](Self::accept), without verifying again what `known` says this host verified before.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub fn accept_after(
+        &self,
+        parcel: Parcel,
+        known: Option<&VerifiedPrefix>,
+    ) -> Result<Delivered, RunError> {
+        Ok(parcel.open_after(self.ring.outline(), &self.key, known)?)
     }
 
     /// Runs the blocks in `range` on a batch, and signs one receipt for it.
@@ -337,27 +363,40 @@ impl<E: Engine> RingHost<E> {
     pub fn run(
         &self,
         chain: &mut Chain,
+        salt: &Salt,
         batch: &[Vec<TensorValue>],
         range: Range<u32>,
-    ) -> Result<(Vec<Vec<TensorValue>>, Timings), RunError> {
-        self.run_leg(chain, batch, range).map(|ran| (ran.outputs, ran.timings))
+    ) -> Result<Computed, RunError> {
+        let mut computed = self.compute(salt, batch, range)?;
+        let start = Instant::now();
+        chain.extend(&self.key, computed.result.clone());
+        computed.timings.receipt += start.elapsed();
+        Ok(computed)
     }
 
-    /// As [`run`](Self::run), with the digest of each query's outputs.
-    pub(crate) fn run_leg(
+    /// Runs the blocks in `range` on a batch, and signs nothing: what a copy of a leg does before it commits.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn compute(
         &self,
-        chain: &mut Chain,
+        salt: &Salt,
         batch: &[Vec<TensorValue>],
         range: Range<u32>,
-    ) -> Result<LegOutputs, RunError> {
+    ) -> Result<Computed, RunError> {
         let mut ran = self.engine.within(|| leg::run(self, batch, range.clone()))?;
         let start = Instant::now();
         let blocks = range.map(|i| self.loaded_block(i).map(|b| b.opened().content_digest()));
         let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
-        let digests: Vec<Digest> = ran.outputs.iter().map(|t| tensors_digest(t)).collect();
-        chain.extend(&self.key, blocks, ran.checked, batch_digest(&digests));
+        let digests: Vec<Digest> = ran.outputs.iter().map(|t| tensors_digest(salt, t)).collect();
+        let result = LegResult {
+            blocks,
+            checked: ran.checked,
+            computed_with: self.engine.computed_with(),
+            outputs: batch_digest(&digests),
+        };
         ran.timings.receipt += start.elapsed();
-        Ok(LegOutputs { outputs: ran.outputs, digests, timings: ran.timings })
+        Ok(Computed { outputs: ran.outputs, digests, result, timings: ran.timings })
     }
 
     /// Runs the blocks in `range` on one query and measures what the product of each layer could tell apart. Of
@@ -388,12 +427,28 @@ impl<E: Engine> RingHost<E> {
         self.engine.within(|| rehearsal.floor(self))
     }
 
-    /// Closes a chain that this host began and that has returned from the last block.
+    /// Closes a chain that has returned from the last block: one that this host began, or under a deal another host of
+    /// Genesis. `known` is what this host verified of it.
     ///
     /// # Errors
-    /// [`RunError::Receipt`] where the chain is incomplete, or another host began it.
-    pub fn close(&self, chain: Chain, items: Vec<Item>) -> Result<Decision, RunError> {
-        Ok(Decision::close(chain, items, &self.ring, &self.key)?)
+    /// [`RunError::Receipt`] where the chain is incomplete, a dealt leg is not validated, or this host may not close it.
+    pub fn close(
+        &self,
+        chain: Chain,
+        items: Vec<Item>,
+        salt: Salt,
+        known: Option<&VerifiedPrefix>,
+    ) -> Result<Decision, RunError> {
+        Ok(Decision::close_after(chain, items, salt, self.ring.outline(), &self.key, known)?)
+    }
+
+    pub(crate) fn key(&self) -> &SecretKey<Host> {
+        &self.key
+    }
+
+    /// Bytes of a block's plaintext; 0 where the ring has no such block.
+    pub(crate) fn plain_len(&self, index: u32) -> u64 {
+        self.header(index).map_or(0, |header| header.plain_len)
     }
 
     fn header(&self, index: u32) -> Option<&Header> {
@@ -410,6 +465,6 @@ impl<E: Engine> RingHost<E> {
 }
 
 /// The digest over a batch of tensor sets.
-pub(crate) fn digest_of(batch: &[Vec<TensorValue>]) -> Digest {
-    batch_digest(&batch.iter().map(|t| tensors_digest(t)).collect::<Vec<_>>())
+pub(crate) fn digest_of(salt: &Salt, batch: &[Vec<TensorValue>]) -> Digest {
+    batch_digest(&batch.iter().map(|t| tensors_digest(salt, t)).collect::<Vec<_>>())
 }

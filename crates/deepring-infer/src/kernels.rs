@@ -24,6 +24,11 @@ mod weighted;
 use dispatch::Isa;
 use share::{Span, shared};
 
+/// The instruction set that kernels are chosen for, by name.
+pub(crate) fn instruction_set() -> &'static str {
+    Isa::detect().name()
+}
+
 /// Below this many bytes a tensor is read by one thread: a run has several tensors to look at, and threads that
 /// each take one of them wait less than threads that share one.
 const PARALLEL: usize = 2 << 20;

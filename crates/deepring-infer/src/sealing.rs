@@ -7,9 +7,9 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use deepring::files::Replacement;
-use deepring::seal::{BlockPlan, RingPlan, RingSealer, SealError, SealedRing};
+use deepring::seal::{BlockPlan, PlannedDeal, RingPlan, RingSealer, SealError, SealedRing};
 use deepring::{
-    AuthenticRing, Digest, Host, Manifest, Owner, PartKind, PublicKey, RingId, SecretKey,
+    AuthenticRing, Digest, Host, Manifest, Owner, PartKind, PublicKey, RingId, RingKind, SecretKey,
 };
 use deepring_memory::Region;
 use deepring_onnx::{CutBlock, CutModel, CutPolicy, SharedParams, cut_sharing, network_files};
@@ -113,6 +113,7 @@ pub struct Seal<'a> {
     model: PathBuf,
     owner: &'a SecretKey<Owner>,
     hosts: Vec<(Blocks, PublicKey<Host>)>,
+    dealt: Option<PlannedDeal>,
     labels: Vec<String>,
     preprocess: Option<Preprocess>,
     cut: CutPolicy,
@@ -170,6 +171,7 @@ impl<'a> Seal<'a> {
             model: model.into(),
             owner,
             hosts: Vec::new(),
+            dealt: None,
             labels: Vec::new(),
             preprocess: None,
             cut: CutPolicy::default(),
@@ -182,6 +184,13 @@ impl<'a> Seal<'a> {
     #[must_use]
     pub fn host(mut self, blocks: Blocks, host: PublicKey<Host>) -> Self {
         self.hosts.push((blocks, host));
+        self
+    }
+
+    /// Deals the ring: each leg goes to its own host and to those of the legs that follow, as many as there are copies.
+    #[must_use]
+    pub fn deal(mut self, deal: PlannedDeal) -> Self {
+        self.dealt = Some(deal);
         self
     }
 
@@ -399,9 +408,11 @@ impl<'a> Seal<'a> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         RingPlan {
             model_version,
+            kind: RingKind::Network,
             previous: self.previous.map(|(id, digest, _, _)| (id, digest)),
             sealed_at: since.as_secs(),
             blocks,
+            deal: self.dealt.clone(),
         }
     }
 }

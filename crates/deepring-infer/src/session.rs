@@ -1,19 +1,23 @@
 //! A session: a ring that stays open, with the hosts whose keys are at hand, and answers queries.
 
-use std::num::NonZeroUsize;
-use std::ops::Range;
-use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+mod answer;
+mod replicated;
+mod route;
 
-use deepring::receipt::{Chain, Item, Parcel, batch_digest, tensors_digest};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use deepring::replication::Named;
 use deepring::{
-    AuthenticRing, Check, Decision, Finding, Host, Manifest, OpeningKey, SecretKey, TensorValue,
+    AuthenticRing, Check, Decision, Digest, Finding, Host, Manifest, SecretKey, TensorValue,
 };
 
 use crate::engine::{Engine, Rten};
 use crate::error::{InputError, Rejected, RunError};
 use crate::host::{BlockProtection, Floor, LayerMargin, Rehearsal, RingHost, Timings};
 use crate::query_inputs::{check_inputs, check_ranges, list};
+use route::Route;
 
 /// How a session runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +28,28 @@ pub struct SessionOptions {
     pub threads: Option<NonZeroUsize>,
     /// True if bytes are compared on a further thread while the engine computes.
     pub background_check: bool,
+    /// How the legs of a dealt ring are run.
+    pub validation: Validate,
+}
+
+/// How the legs of a dealt ring are run. A ring that is not dealt is always run unvalidated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Validate {
+    /// As its deal promises: each leg by its copies, which validate each other.
+    #[default]
+    AsDealt,
+    /// By whichever key can go furthest, and unvalidated: a verifier who requires what the deal promises refuses the receipt.
+    Nobody,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { check: Check::Auto, threads: None, background_check: false }
+        Self {
+            check: Check::Auto,
+            threads: None,
+            background_check: false,
+            validation: Validate::AsDealt,
+        }
     }
 }
 
@@ -41,6 +62,8 @@ pub struct RunOutcome {
     pub rejected: Vec<Rejected>,
     /// The closed and signed chain of receipts.
     pub decision: Decision,
+    /// Copies that failed in a leg that the others settled all the same.
+    pub named: Vec<Named>,
     /// Where the time went.
     pub timings: Timings,
 }
@@ -53,16 +76,11 @@ pub struct RunOutcome {
 pub struct Session<E: Engine = Rten> {
     ring: Arc<AuthenticRing>,
     hosts: Vec<RingHost<E>>,
-    route: Vec<Leg>,
+    route: Route,
+    /// The nonce that openings sign.
+    nonce: Option<Digest>,
     /// Inputs of the network that a linear operator reads as they are: their values have a bound.
     ranged: Vec<String>,
-}
-
-/// A leg of blocks, and which of the session's hosts runs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Leg {
-    host: usize,
-    blocks: Range<u32>,
 }
 
 impl Session<Rten> {
@@ -76,14 +94,12 @@ impl Session<Rten> {
         options: SessionOptions,
     ) -> Result<Self, RunError> {
         let engine = Rten::new(options.threads);
-        let mut session = Self::open_on(engine, ring, keys, options.check, &|_| ())?;
-        session.set_background_check(options.background_check);
-        Ok(session)
+        Self::open_on(engine, ring, keys, options, &|_| ())
     }
 }
 
 impl<E: Engine> Session<E> {
-    /// Opens a ring on an engine. `progress` is called with the number of bytes just opened.
+    /// Opens a ring on an engine, whose threads are its own. `progress` is called with the number of bytes just opened.
     ///
     /// # Errors
     /// [`RunError::NoKey`] if some block is sealed for none of the keys; and as [`RingHost::open`] and [`RingHost::load_block`].
@@ -91,44 +107,44 @@ impl<E: Engine> Session<E> {
         engine: E,
         ring: AuthenticRing,
         keys: &[SecretKey<Host>],
-        check: Check,
+        options: SessionOptions,
         progress: &dyn Fn(u64),
     ) -> Result<Self, RunError> {
-        let route = plan_route(&ring, keys)?;
+        let planned = route::plan(&ring, keys, options.validation)?;
         let ring = Arc::new(ring);
         let engine = Arc::new(engine);
         let mut hosts: Vec<RingHost<E>> = Vec::new();
-        let mut legs: Vec<Leg> = Vec::new();
-        let mut placed: Vec<Option<usize>> = vec![None; keys.len()];
-        for (k, blocks) in route {
-            let Some(key) = keys.get(k) else { continue };
-            let host = match placed.get(k).copied().flatten() {
-                Some(host) => host,
-                None => {
-                    let (ring, engine) = (Arc::clone(&ring), Arc::clone(&engine));
-                    hosts.push(RingHost::open(ring, engine, key.clone(), 0..0, check, progress)?);
-                    if let Some(place) = placed.get_mut(k) {
-                        *place = Some(hosts.len() - 1);
-                    }
-                    hosts.len() - 1
-                }
+        for key in keys {
+            // A key that is given twice plays one host.
+            let known = hosts.iter().any(|host| host.public() == key.public());
+            let Some(blocks) = planned.blocks_of(&key.public()).filter(|_| !known) else {
+                continue;
             };
-            if let Some(host) = hosts.get_mut(host) {
-                for index in blocks.clone() {
-                    host.load_block(index)?;
-                    progress(ring.headers().get(index as usize).map_or(0, |h| h.plain_len));
-                }
+            let (ring, engine) = (Arc::clone(&ring), Arc::clone(&engine));
+            let mut host =
+                RingHost::open(ring, engine, key.clone(), 0..0, options.check, progress)?;
+            host.set_background_check(options.background_check);
+            for index in blocks {
+                host.load_block(index)?;
+                progress(host.plain_len(index));
             }
-            legs.push(Leg { host, blocks });
+            hosts.push(host);
         }
+        let route = planned.placed(&hosts);
         let ranged = hosts.iter().flat_map(RingHost::read_by_linear_operators).collect();
-        Ok(Self { ring, hosts, route: legs, ranged })
+        Ok(Self { ring, hosts, route, ranged, nonce: None })
     }
 
     /// Sets whether bytes are compared on a thread of its own while the engine computes; for machines on which the
     /// engine leaves a core free.
     pub fn set_background_check(&mut self, background_check: bool) {
         self.hosts.iter_mut().for_each(|host| host.set_background_check(background_check));
+    }
+
+    /// Sets the nonce that the opening of each query signs from now on; `None` for none. An answer with it was not there
+    /// before it was given.
+    pub fn set_nonce(&mut self, nonce: Option<Digest>) {
+        self.nonce = nonce.filter(|nonce| *nonce != Digest::NONE);
     }
 
     /// The ring.
@@ -143,7 +159,7 @@ impl<E: Engine> Session<E> {
     /// # Errors
     /// As [`RingHost::manifest`].
     pub fn manifest(&self) -> Result<Manifest, RunError> {
-        let first = self.route.first().and_then(|leg| self.hosts.get(leg.host));
+        let first = self.route.genesis.first().and_then(|host| self.hosts.get(*host));
         first.ok_or(RunError::NotLoaded { block: 0 })?.manifest()
     }
 
@@ -188,7 +204,11 @@ impl<E: Engine> Session<E> {
                 let nothing = InputError::Nothing { expected: list(declared) };
                 return Err(first.unwrap_or(nothing).into());
             }
-            match self.answer(inputs) {
+            let answered = match self.route.dealt {
+                true => self.answer_dealt(inputs),
+                false => self.answer_alone(inputs),
+            };
+            match answered {
                 Err(RunError::Rejected(some)) if !some.is_empty() => {
                     let number = |r: &Rejected| left.get(r.query).map_or(r.query, |(n, _)| *n);
                     rejected.extend(
@@ -203,44 +223,6 @@ impl<E: Engine> Session<E> {
                 Err(e) => return Err(e),
             }
         }
-    }
-
-    fn answer(&self, batch: Vec<Vec<TensorValue>>) -> Result<RunOutcome, RunError> {
-        let nothing = || RunError::NotLoaded { block: 1 };
-        let first =
-            self.route.first().and_then(|leg| self.hosts.get(leg.host)).ok_or_else(nothing)?;
-        let mut timings = Timings::default();
-        let start = Instant::now();
-        let input_digests: Vec<_> = batch.iter().map(|t| tensors_digest(t)).collect();
-        let mut chain = first.begin_on(batch_digest(&input_digests), now_ms())?;
-        timings.receipt += start.elapsed();
-        let mut current = batch;
-        let mut output_digests = Vec::new();
-        let mut at = self.route.first().map(|leg| leg.host);
-        for leg in &self.route {
-            let host = self.hosts.get(leg.host).ok_or_else(nothing)?;
-            if at != Some(leg.host) {
-                let start = Instant::now();
-                (chain, current) = transfer(chain, &current, host)?;
-                timings.receipt += start.elapsed();
-                at = Some(leg.host);
-            }
-            let ran = host.run_leg(&mut chain, &current, leg.blocks.clone())?;
-            timings += ran.timings;
-            (current, output_digests) = (ran.outputs, ran.digests);
-        }
-        let start = Instant::now();
-        if at != self.route.first().map(|leg| leg.host) {
-            // The answer is Genesis' to give.
-            (chain, current) = transfer(chain, &current, first)?;
-        }
-        // A parcel is opened only if its tensors are those of the last receipt, so these digests stand.
-        let pairs = input_digests.into_iter().zip(output_digests);
-        let items = pairs.map(|(inputs, outputs)| Item { inputs, outputs }).collect();
-        let decision = first.close(chain, items)?;
-        timings.receipt += start.elapsed();
-        let outputs = self.in_declared_order(current);
-        Ok(RunOutcome { outputs, rejected: Vec::new(), decision, timings })
     }
 
     /// Tampering that was detected in live memory since the session was opened, host by host. Whoever embeds a
@@ -268,8 +250,8 @@ impl<E: Engine> Session<E> {
     ) -> Result<Vec<LayerMargin>, RunError> {
         check_inputs(self.ring.inputs(), &inputs)?;
         let (mut current, mut all) = (inputs, Vec::new());
-        for leg in &self.route {
-            let host = self.hosts.get(leg.host).ok_or(RunError::NotLoaded { block: 1 })?;
+        for leg in &self.route.legs {
+            let host = self.hosts.get(leg.host()).ok_or(RunError::NotLoaded { block: 1 })?;
             let (out, margins) = host.margins(&current, leg.blocks.clone(), random)?;
             all.extend(margins);
             current = out;
@@ -284,8 +266,8 @@ impl<E: Engine> Session<E> {
     pub fn rehearse(&self, inputs: Vec<TensorValue>) -> Result<Vec<Rehearsal<E>>, RunError> {
         check_inputs(self.ring.inputs(), &inputs)?;
         let (mut current, mut all) = (inputs, Vec::new());
-        for leg in &self.route {
-            let host = self.hosts.get(leg.host).ok_or(RunError::NotLoaded { block: 1 })?;
+        for leg in &self.route.legs {
+            let host = self.hosts.get(leg.host()).ok_or(RunError::NotLoaded { block: 1 })?;
             let (out, rehearsal) = host.rehearse(&current, leg.blocks.clone())?;
             all.push(rehearsal);
             current = out;
@@ -300,8 +282,8 @@ impl<E: Engine> Session<E> {
     /// As [`run`](Self::run).
     pub fn floor(&self, rehearsed: &[Rehearsal<E>]) -> Result<Floor, RunError> {
         let mut sum = Floor::default();
-        for (leg, rehearsal) in self.route.iter().zip(rehearsed) {
-            let host = self.hosts.get(leg.host).ok_or(RunError::NotLoaded { block: 1 })?;
+        for (leg, rehearsal) in self.route.legs.iter().zip(rehearsed) {
+            let host = self.hosts.get(leg.host()).ok_or(RunError::NotLoaded { block: 1 })?;
             let floor = host.floor(rehearsal)?;
             sum.engine += floor.engine;
             sum.bytes += floor.bytes;
@@ -329,7 +311,7 @@ impl<E: Engine> Session<E> {
     /// The host that runs a block; Genesis is played by the host of the first block.
     fn host_of(&self, index: u32) -> Option<usize> {
         let index = index.max(1);
-        self.route.iter().find(|leg| leg.blocks.contains(&index)).map(|leg| leg.host)
+        self.route.legs.iter().find(|leg| leg.blocks.contains(&index)).map(route::Leg::host)
     }
 
     /// The live tensors are kept in the order of their names; a caller wants the network's.
@@ -344,53 +326,6 @@ impl<E: Engine> Session<E> {
             })
             .collect()
     }
-}
-
-/// Passes chain and tensors to the next host as bytes, as a network would.
-fn transfer<E: Engine>(
-    chain: Chain,
-    batch: &[Vec<TensorValue>],
-    next: &RingHost<E>,
-) -> Result<(Chain, Vec<Vec<TensorValue>>), RunError> {
-    let parcel = Parcel::seal(chain, batch, &next.public())?.encode();
-    let parcel = Parcel::decode(&parcel).map_err(deepring::receipt::ParcelError::from)?;
-    next.accept(parcel)
-}
-
-/// Which key runs which blocks: always the one that can go furthest without a hop.
-fn plan_route(
-    ring: &AuthenticRing,
-    keys: &[SecretKey<Host>],
-) -> Result<Vec<(usize, Range<u32>)>, RunError> {
-    let count = u32::try_from(ring.layers().len()).map_or(u32::MAX, |n| n.saturating_add(1));
-    let reach = |key: &SecretKey<Host>, from: u32| {
-        let opens = |i: &u32| {
-            ring.headers().get(*i as usize).is_some_and(|h| ring.is_for(h, OpeningKey::Host(key)))
-        };
-        from + u32::try_from((from..count).take_while(opens).count()).unwrap_or(0)
-    };
-    let mut route: Vec<(usize, Range<u32>)> = Vec::new();
-    let mut at = 1;
-    while at < count {
-        // Of equals, the one that runs already, so that no hop is made for nothing.
-        let current = route.last().map(|(k, _)| *k);
-        let best = keys
-            .iter()
-            .enumerate()
-            .map(|(k, key)| (reach(key, at), Some(k) == current, k))
-            .max_by_key(|(end, same, k)| (*end, *same, std::cmp::Reverse(*k)));
-        match best {
-            Some((end, _, k)) if end > at => {
-                route.push((k, at..end));
-                at = end;
-            }
-            _ => {
-                let name = ring.headers().get(at as usize).map(|h| h.name.clone());
-                return Err(RunError::NoKey { block: at, name: name.unwrap_or_default() });
-            }
-        }
-    }
-    Ok(route)
 }
 
 fn now_ms() -> u64 {

@@ -35,6 +35,7 @@ pub(crate) mod label {
     pub(crate) const AUDIT: &str = "deepring v1 audit digest";
     /// Of what a process keeps for itself.
     pub(crate) const PREFIX: &str = "deepring v1 verified prefix";
+    pub(crate) const LIBRARY: &str = "deepring v1 library digest";
     pub(crate) const REVEAL: &str = "deepring v1 reveal commitment";
 
     /// Prefixes of signed messages.

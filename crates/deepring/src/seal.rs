@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use thiserror::Error;
 
-use crate::block::Header;
 use crate::block::chunks::{Segment, gaps, segments};
 use crate::block::header::{body_digest, header_digest, wrap_key};
+use crate::block::{Header, PartKind};
 use crate::crypto::aead::{BlockKey, ChunkCipher};
 use crate::crypto::{Digest, NoRandomness, random};
 use crate::deal::{Deal, DealError};
@@ -23,7 +23,7 @@ use crate::storage::write_at;
 use crate::write_back::WriteBack;
 
 pub use plan::{BlockPlan, PlannedDeal, RingPlan};
-use plan::{plan_header, with_shared};
+use plan::{plan_header, with_deal, with_shared};
 
 /// Why a ring was not sealed. The target file is untouched in every case.
 #[derive(Debug, Error)]
@@ -140,23 +140,28 @@ impl RingSealer {
             Some(previous) => previous,
             None => (RingId(random()?), Digest::NONE),
         };
-        let headers = plan
-            .blocks
+        // As long as the deal that names the digest of what is sealed: the layout is known now.
+        let deal = plan.deal.as_ref().map(|PlannedDeal { legs, plan: dealt }| {
+            let computes = |b: &BlockPlan| b.parts.iter().any(|(kind, _)| *kind == PartKind::Graph);
+            let last = plan.blocks.iter().filter(|b| computes(b)).count();
+            let last = u32::try_from(last).unwrap_or(u32::MAX);
+            Deal::around((ring_id, Digest::NONE, 0), legs, last, dealt, owner.public())
+        });
+        let deal = deal.transpose()?;
+        let blocks = match &deal {
+            Some(deal) => with_deal(&plan.blocks, deal),
+            None => plan.blocks.clone(),
+        };
+        let headers = blocks
             .iter()
             .zip(0..)
             .map(|(block, index)| {
                 plan_header(block, ring_id, plan.model_version, index, count, owner.public())
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let mut headers = with_shared(plan.kind, headers, &plan.blocks)?;
-        if let (Some(PlannedDeal { legs, plan: dealt }), Some((genesis, rest))) =
-            (&plan.deal, headers.split_first_mut())
-        {
-            // As long as the deal that names the digest of what is sealed: the layout is known now.
-            let last = rest.iter().take_while(|h| !h.is_shared()).count();
-            let last = u32::try_from(last).unwrap_or(u32::MAX);
-            let of = (ring_id, Digest::NONE, 0);
-            genesis.deal = Some(Deal::around(of, legs, last, dealt, owner.public())?);
+        let mut headers = with_shared(plan.kind, headers, &blocks)?;
+        if let Some(genesis) = headers.first_mut() {
+            genesis.deal = deal;
         }
         let front: u64 = headers.iter().map(|h| h.encode().len() as u64).sum();
         let bodies = headers.iter().map(Header::body_len).fold(0, u64::saturating_add);

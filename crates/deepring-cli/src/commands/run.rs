@@ -240,9 +240,13 @@ fn open_session<E: Engine>(
 ) -> Result<Session<E>, RunError> {
     let total = ring.layers().iter().map(|h| h.plain_len).sum();
     let progress = Progress::bytes("opening", total);
-    let mut session = Session::open_on(engine, ring, keys, args.check, &|n| progress.add(n))?;
-    session.set_background_check(args.shadow);
-    Ok(session)
+    let options = SessionOptions {
+        check: args.check,
+        threads: args.threads,
+        background_check: args.shadow,
+        validation: Validate::AsDealt,
+    };
+    Session::open_on(engine, ring, keys, options, &|n| progress.add(n))
 }
 
 fn run_plain<E: Engine>(args: &RunArgs, trust: Option<&Path>, engine: E) -> Result<(), CliError> {

@@ -9,7 +9,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use deepring::{TensorSpec, TensorValue};
+use deepring::receipt::ComputedWith;
+use deepring::{Digest, TensorSpec, TensorValue};
 use deepring_onnx::{PARAMS_FILE, SHARED_FILE};
 use ort::environment::Environment;
 use ort::error::ErrorCode;
@@ -32,6 +33,8 @@ pub struct Ort {
     shared_pool: bool,
     /// Where queries run, and the checks between blocks.
     pool: Arc<ThreadPool>,
+    /// Of the library file, as it was read just before it was loaded.
+    library: Digest,
 }
 
 /// A graph that onnxruntime has loaded.
@@ -69,10 +72,14 @@ impl Ort {
     pub fn load_library(path: &Path, threads: Option<NonZeroUsize>) -> Result<Self, EngineError> {
         let default = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = threads.map_or_else(default, NonZeroUsize::get);
+        let library = ComputedWith::library_digest(path).map_err(|e| EngineError::Library {
+            path: path.to_path_buf(),
+            reason: e.to_string(),
+        })?;
         let (environment, pooled) = library::load(path, threads)?;
         let pool = ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = Arc::new(pool.map_err(|e| EngineError::Load { reason: e.to_string() })?);
-        Ok(Self { environment, threads, shared_pool: pooled == threads, pool })
+        Ok(Self { environment, threads, shared_pool: pooled == threads, pool, library })
     }
 
     fn builder(&self) -> Result<SessionBuilder, EngineError> {
@@ -96,6 +103,11 @@ impl Engine for Ort {
     type Value = DynValue;
 
     const IN_PLACE: bool = false;
+
+    fn computed_with(&self) -> ComputedWith {
+        let threads = u16::try_from(self.threads).unwrap_or(u16::MAX);
+        super::described("onnxruntime", "of this digest", self.library, threads)
+    }
 
     fn load(
         &self,

@@ -73,6 +73,10 @@ impl<E: Engine> Engine for Racing<E> {
     type Program = RacedProgram<E::Program>;
     type Value = E::Value;
 
+    fn computed_with(&self) -> ComputedWith {
+        self.inner.computed_with()
+    }
+
     const IN_PLACE: bool = E::IN_PLACE;
 
     fn load(

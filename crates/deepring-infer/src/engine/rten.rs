@@ -8,7 +8,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use deepring::{DType, TensorSpec, TensorValue};
+use deepring::receipt::ComputedWith;
+use deepring::{DType, Digest, TensorSpec, TensorValue};
 use deepring_onnx::complaint_of_guard;
 use deepring_onnx::{PARAMS_FILE, SHARED_FILE};
 use rten::{Model, ModelOptions, NodeId, RunErrorKind, RunOptions, ThreadPool, Value, ValueOrView};
@@ -22,7 +23,11 @@ use super::{
 #[derive(Debug, Clone)]
 pub struct Rten {
     pool: Arc<ThreadPool>,
+    threads: u16,
 }
+
+/// The version in this workspace's `Cargo.lock`; a test compares them.
+const RTEN_VERSION: &str = "0.27.0";
 
 /// A graph that rten has loaded.
 pub struct RtenProgram {
@@ -45,7 +50,8 @@ impl Rten {
     pub fn new(threads: Option<NonZeroUsize>) -> Self {
         let default = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = threads.map_or_else(default, NonZeroUsize::get);
-        Self { pool: Arc::new(ThreadPool::with_num_threads(threads)) }
+        let stated = u16::try_from(threads).unwrap_or(u16::MAX);
+        Self { pool: Arc::new(ThreadPool::with_num_threads(threads)), threads: stated }
     }
 
     fn options(&self) -> RunOptions {
@@ -76,6 +82,10 @@ impl Engine for Rten {
     type Value = Value;
 
     const IN_PLACE: bool = true;
+
+    fn computed_with(&self) -> ComputedWith {
+        super::described("rten", RTEN_VERSION, Digest::NONE, self.threads)
+    }
 
     fn load(
         &self,

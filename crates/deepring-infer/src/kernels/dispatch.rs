@@ -31,6 +31,17 @@ impl Isa {
         Self::all().last().unwrap_or(Self(Kind::Portable))
     }
 
+    /// Its name in receipts.
+    pub(super) fn name(self) -> &'static str {
+        match self.0 {
+            Kind::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
+        }
+    }
+
     /// All that this processor has, slowest first.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let has = |kind: &Kind| match kind {

@@ -34,7 +34,7 @@ fn engine(library: &Path, threads: usize) -> Ort {
 
 fn session(ring: &Sealed, hosts: &[u8], ort: Ort, check: Check) -> Result<Session<Ort>, RunError> {
     let keys: Vec<_> = hosts.iter().map(|seed| host(*seed)).collect();
-    Session::open_on(ort, ring.ring(), &keys, check, &|_| ())
+    Session::open_on(ort, ring.ring(), &keys, SessionOptions { check, ..SessionOptions::default() }, &|_| ())
 }
 
 fn run(session: &Session<Ort>, inputs: &[TensorValue]) -> TensorValue {

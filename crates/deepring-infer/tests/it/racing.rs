@@ -23,7 +23,7 @@ pub(crate) fn raced(ring: &Sealed, check: Check) -> (RacedSession, Attacker) {
     let engine = Racing::new(Rten::new(1.try_into().ok()), move |race| {
         (inside.lock().unwrap())(race);
     });
-    let session = Session::open_on(engine, ring.ring(), &[host(1)], check, &|_| ()).unwrap();
+    let session = Session::open_on(engine, ring.ring(), &[host(1)], options(check), &|_| ()).unwrap();
     (session, attacker)
 }
 

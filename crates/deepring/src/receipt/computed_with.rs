@@ -1,10 +1,14 @@
 //! What a host computed with: engine, library, processor kind and threads.
 
+use std::io::{self, Read};
+use std::path::Path;
+
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::crypto::Digest;
+use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
+use crate::plain_file::open_plain;
 
 /// Longest name of an engine or a processor kind, in bytes.
 const MAX_NAME: usize = 64;
@@ -43,6 +47,30 @@ impl ComputedWith {
             return Err(UnusableName);
         }
         Ok(Self { engine: engine.to_owned(), library, processor: processor.to_owned(), threads })
+    }
+
+    /// As [`new`](Self::new), of any names: what is not printable ASCII is left out, what is longer than
+    /// 64 bytes cut, and an empty name is `unknown`.
+    #[must_use]
+    pub fn clipped(engine: &str, library: Digest, processor: &str, threads: u16) -> Self {
+        let clip = |name: &str| {
+            let kept = name.chars().filter(|c| (' '..='~').contains(c)).take(MAX_NAME);
+            let kept: String = kept.collect();
+            if kept.is_empty() { "unknown".to_owned() } else { kept }
+        };
+        let (engine, processor) = (clip(engine), clip(processor));
+        Self { engine, library, processor, threads: threads.max(1) }
+    }
+
+    /// Digest of a library file that an engine loads:
+    /// `BLAKE3.derive_key["deepring v1 library digest"](bytes)`.
+    ///
+    /// # Errors
+    /// The system's error where the file cannot be read.
+    pub fn library_digest(path: &Path) -> io::Result<Digest> {
+        let mut bytes = Vec::new();
+        open_plain(path)?.read_to_end(&mut bytes)?;
+        Ok(Digest::of(label::LIBRARY, &[&bytes]))
     }
 
     /// Engine and version.

@@ -7,7 +7,7 @@ use crate::block::chunks::chunk_count;
 use crate::block::header::{MAX_RECIPIENTS, chunk_context};
 use crate::block::{Header, PartKind, RecipientRole, lay_out, shared_at};
 use crate::crypto::Digest;
-use crate::deal::DealPlan;
+use crate::deal::{Deal, DealPlan};
 use crate::encoding::MAX_STRING;
 use crate::keys::{Host, Owner, PublicKey};
 use crate::ring_id::{RingId, RingKind};
@@ -46,7 +46,7 @@ pub struct RingPlan {
     /// nothing else.
     pub blocks: Vec<BlockPlan>,
     /// The legs with their hosts, to seal a ring that is dealt; `None` for one that is not. A leg's blocks, and the shared blocks that
-    /// they use, must name its copies among their hosts, and Genesis those that stand in for it.
+    /// they use, are granted to its copies, and Genesis to those that stand in for it, besides the hosts that the blocks name.
     pub deal: Option<PlannedDeal>,
 }
 
@@ -57,6 +57,29 @@ pub struct PlannedDeal {
     pub legs: Vec<(Range<u32>, PublicKey<Host>)>,
     /// Copies and the rest.
     pub plan: DealPlan,
+}
+
+/// The blocks, granted to the hosts that a deal names for them besides their own.
+pub(super) fn with_deal(blocks: &[BlockPlan], deal: &Deal) -> Vec<BlockPlan> {
+    let mut out = blocks.to_vec();
+    let mut grant = |block: usize, hosts: &[PublicKey<Host>]| {
+        let Some(plan) = out.get_mut(block) else { return };
+        for host in hosts {
+            if !plan.hosts.contains(host) {
+                plan.hosts.push(*host);
+            }
+        }
+    };
+    grant(0, &deal.genesis);
+    for leg in &deal.legs {
+        for block in leg.first as usize..leg.end as usize {
+            grant(block, &leg.hosts);
+            for shared in blocks.get(block).iter().flat_map(|plan| &plan.shared) {
+                grant(*shared as usize, &leg.hosts);
+            }
+        }
+    }
+    out
 }
 
 /// The same headers, each with the parameters of the shared blocks that it uses.

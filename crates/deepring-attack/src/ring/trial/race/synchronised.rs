@@ -79,7 +79,8 @@ impl RingTrial {
         let trust = Trust::owner(self.owner.public());
         let ring = UnverifiedRing::open(&self.path("intact.ring"))?.authenticate(&trust)?;
         let keys = std::slice::from_ref(&self.host);
-        let mut session = Session::open_on(racing, ring, keys, self.options.check, &|_| ())?;
+        let options = SessionOptions { check: self.options.check, ..SessionOptions::default() };
+        let mut session = Session::open_on(racing, ring, keys, options, &|_| ())?;
         session.set_background_check(self.options.background_check);
         while tally.raced.queries < bout.queries && tally.raced.refused < bout.refusals {
             tally.run_until_settled(&session)?;
