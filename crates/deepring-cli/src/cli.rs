@@ -3,6 +3,7 @@
 #[cfg(feature = "attacks")]
 mod attack;
 mod bench;
+mod deal;
 #[cfg(feature = "attacks")]
 mod evaluate;
 mod ledger;
@@ -21,6 +22,7 @@ pub(crate) use bench::{
     Bench, BenchGrowth, BenchOutput, BenchPart, BenchProducts, BenchQueries, BenchRest, BenchStep,
     Bytes, StepKind,
 };
+pub(crate) use deal::{CopiesArg, CopiesArgs, DealArgs, RequireArg};
 #[cfg(feature = "attacks")]
 pub(crate) use evaluate::Evaluate;
 pub(crate) use ledger::{LedgerArgs, LedgerCommand, LedgerInit, LedgerProve, LedgerVerify};
@@ -68,6 +70,7 @@ pub(crate) enum Command {
     Ledger(LedgerCommand),
     Repair(Repair),
     Grant(Grant),
+    Deal(DealArgs),
     #[command(subcommand)]
     Trust(TrustCommand),
     Export(Export),
@@ -117,6 +120,7 @@ pub(crate) struct Keygen {
 Examples:
   deepring seal model.onnx --owner keys/owner.key --host keys/host.pub -o model.ring
   deepring seal model.onnx --owner keys/owner.key --host 1-4=a.pub --host 5-9=b.pub -o model.ring
+  deepring seal model.onnx --owner keys/owner.key --leg 1-2=a.pub --leg 3-5=b.pub --copies 2 -o model.ring
   deepring seal new.onnx --owner keys/owner.key --host keys/host.pub --previous model.ring -o new.ring")]
 pub(crate) struct SealArgs {
     /// The network
@@ -125,8 +129,13 @@ pub(crate) struct SealArgs {
     #[arg(long, value_name = "owner.key")]
     pub(crate) owner: PathBuf,
     /// Host that may run all blocks, or those named (`1-4,7=host.pub`); repeat for more
-    #[arg(long, required = true, value_name = "[BLOCKS=]host.pub")]
+    #[arg(long, required_unless_present = "leg", value_name = "[BLOCKS=]host.pub")]
     pub(crate) host: Vec<OsString>,
+    /// Consecutive blocks and the host that runs them: seals the ring dealt, as `deal` would; repeat for each leg, in order
+    #[arg(long, conflicts_with = "host", value_name = "BLOCKS=host.pub")]
+    pub(crate) leg: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) copies: CopiesArgs,
     /// Class labels, one a line, sealed in Genesis
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
@@ -206,6 +215,12 @@ pub(crate) struct ReceiptVerify {
     /// Outputs that the decision must have given for these inputs (or at all), from `run --output-dir`
     #[arg(long, value_name = "[NAME=]Y.npy")]
     pub(crate) output: Vec<OsString>,
+    /// Validation that each leg must have, by other hosts than the one that signed its receipt
+    #[arg(long, value_enum, default_value_t = RequireArg::AsDealt, value_name = "WHAT")]
+    pub(crate) require: RequireArg,
+    /// The nonce that the decision must answer to, as it was given to `run`
+    #[arg(long, value_name = "HEX")]
+    pub(crate) nonce: Option<String>,
     /// Ledger that must hold the decision
     #[arg(long, value_name = "DIR")]
     pub(crate) ledger: Option<PathBuf>,

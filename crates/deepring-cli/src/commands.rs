@@ -4,6 +4,7 @@
 mod attack;
 mod bench;
 mod completions;
+mod deal;
 #[cfg(feature = "attacks")]
 mod demo;
 #[cfg(feature = "attacks")]
@@ -38,6 +39,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Ledger(args) => ledger::ledger(&args, trust),
         Command::Repair(args) => repair::repair(&args, trust),
         Command::Grant(args) => grant::grant(&args, trust),
+        Command::Deal(args) => deal::deal(&args, trust),
         Command::Trust(args) => trust::trust(&args, trust),
         Command::Export(args) => export::export(&args, trust),
         #[cfg(feature = "attacks")]

@@ -247,6 +247,10 @@ impl From<RunError> for CliError {
         }
         match e {
             RunError::Open(e) => e.into(),
+            RunError::TooFewCopies { .. } => Self::new(Exit::Untrusted, message)
+                .hint("give the keys of two copies of each leg with `--key`, or run it unvalidated with `--require none`"),
+            RunError::Disputed { .. } => Self::new(Exit::Untrusted, message)
+                .hint("with three copies (`deal --copies 3`) the majority names who is at fault"),
             RunError::NoKey { .. } => Self::new(Exit::Untrusted, message)
                 .hint("give more keys with `--key`, or ask the owner for `deepring grant`"),
             RunError::Input(InputError::DType { expected, .. }) => failed(message)

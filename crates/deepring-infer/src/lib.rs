@@ -64,7 +64,7 @@ mod weights;
 pub mod block {
     pub use crate::checks::{Measure, PartMeasure};
     pub use crate::host::{
-        BlockOutputs, BlockProtection, BlockUse, LoadedBlock, Unchecked, VerifiedOutputs,
+        BlockOutputs, BlockProtection, BlockUse, Computed, LoadedBlock, Unchecked, VerifiedOutputs,
     };
     pub use deepring_memory::Protection;
 }
@@ -92,4 +92,4 @@ pub use error::RunError;
 pub use host::RingHost;
 pub use plain::{PlainError, PlainModel};
 pub use sealing::Seal;
-pub use session::{RunOutcome, Session, SessionOptions};
+pub use session::{RunOutcome, Session, SessionOptions, Validate};

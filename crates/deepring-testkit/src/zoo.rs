@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use deepring::deal::{Copies, DealPlan};
+use deepring::receipt::{QueryStart, Salt};
+use deepring::seal::PlannedDeal;
 use deepring::{
-    AuthenticRing, Check, DType, Host, Owner, SecretKey, TensorValue, Trust, UnverifiedRing,
+    AuthenticRing, Check, DType, Digest, Host, Owner, SecretKey, TensorValue, Trust, UnverifiedRing,
 };
 use deepring_infer::sealing::Blocks;
 use deepring_infer::{CutPolicy, PlainModel, Seal, Session, SessionOptions};
@@ -115,6 +118,18 @@ impl Sealed {
         Self { folder, path, owner }
     }
 
+    /// A network sealed and dealt: each leg of blocks (first, last) with its own host's seed.
+    pub fn dealt(network: &Path, legs: &[(u32, u32, u8)], plan: DealPlan) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.ring");
+        let owner = owner(1);
+        let leg = |(first, last, seed): &(u32, u32, u8)| (*first..last + 1, host(*seed).public());
+        let deal = PlannedDeal { legs: legs.iter().map(leg).collect(), plan };
+        let seal = Seal::new(network, &owner).cut(CutPolicy::Op).deal(deal);
+        seal.write(&path, &|_| ()).unwrap();
+        Self { folder, path, owner }
+    }
+
     /// The ring, authenticated with its owner.
     pub fn ring(&self) -> AuthenticRing {
         let trust = Trust::owner(self.owner.public());
@@ -129,10 +144,25 @@ impl Sealed {
     /// A session with the keys of these hosts.
     pub fn session_of(&self, hosts: &[u8], check: Check, threads: usize) -> Session {
         let keys: Vec<_> = hosts.iter().map(|seed| host(*seed)).collect();
-        let options =
-            SessionOptions { check, threads: threads.try_into().ok(), background_check: false };
+        let options = SessionOptions {
+            check,
+            threads: threads.try_into().ok(),
+            background_check: false,
+            ..SessionOptions::default()
+        };
         Session::open(self.ring(), &keys, options).unwrap()
     }
+}
+
+/// What a query begins with in tests: a name, a salt, no nonce, no time.
+pub fn start() -> QueryStart {
+    let salt = Salt::from_bytes([7; 32]).unwrap();
+    QueryStart { query: Digest([6; 32]), salt, nonce: None, opened_at: 0 }
+}
+
+/// So many copies, Genesis to those of leg 1.
+pub fn copies(copies: Copies) -> DealPlan {
+    DealPlan { copies, eager: false, genesis: Vec::new(), dealt_at: 0 }
 }
 
 /// What the unprotected network answers to one input.

@@ -11,7 +11,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let owner = PublicKey::read(&dir.join("owner.pub"))?;
     let ring = UnverifiedRing::open(&dir.join("model.ring"))?.authenticate(&Trust::owner(owner))?;
 
-    let decision = Decision::read(&dir.join("decision.receipt"))?.verify(&ring)?;
+    let decision =
+        Decision::read(&dir.join("decision.receipt"))?.verify(ring.outline(), Require::AsDealt)?;
 
     println!("decision {} of model version {}", decision.id, decision.model_version);
     for receipt in decision.chain.receipts() {

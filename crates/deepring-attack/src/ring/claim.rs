@@ -47,8 +47,11 @@ pub fn receipt_replay(old: &Claim, inputs: Vec<TensorValue>) -> Claim {
 #[must_use]
 pub fn output_swap(honest: &Claim, outputs: Vec<TensorValue>, form: SwapForm) -> Claim {
     let mut receipt = honest.receipt.clone();
-    if form == SwapForm::Inside {
-        let (old, new) = (tensors_digest(&honest.outputs).0, tensors_digest(&outputs).0);
+    let decision = Decision::decode(&honest.receipt).ok();
+    let salt = decision.as_ref().and_then(Decision::salt);
+    if let (SwapForm::Inside, Some(salt)) = (form, salt) {
+        let (old, new) =
+            (tensors_digest(salt, &honest.outputs).0, tensors_digest(salt, &outputs).0);
         // Also where the last host says it: wherever the digest stands.
         let places: Vec<usize> = (0..receipt.len().saturating_sub(31))
             .filter(|at| receipt.get(*at..at + 32) == Some(&old[..]))

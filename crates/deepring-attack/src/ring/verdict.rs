@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use deepring::Section;
-use deepring::receipt::{ReceiptError, tensors_digest};
+use deepring::receipt::{ReceiptError, Require, tensors_digest};
 use deepring::{
     AuthenticRing, Decision, Finding, Report, RingError, Trust, UnverifiedRing, Verdict,
 };
@@ -71,12 +71,16 @@ pub fn verify_claim(claim: &Claim, ring: &AuthenticRing) -> Verification {
         Ok(decision) => decision,
         Err(e) => return refused(format!("not a receipt: {e}")),
     };
-    let verified = match decision.verify(ring) {
+    let verified = match decision.verify(ring.outline(), Require::AsDealt) {
         Ok(verified) => verified,
         Err(ReceiptError::Refused(finding)) => return Verification::of(vec![finding]),
         Err(e) => return refused(e.to_string()),
     };
-    let (inputs, outputs) = (tensors_digest(&claim.inputs), tensors_digest(&claim.outputs));
+    let Some(salt) = &verified.salt else {
+        return refused("the receipt has no salt: nothing can be compared with it".to_owned());
+    };
+    let inputs = tensors_digest(salt, &claim.inputs);
+    let outputs = tensors_digest(salt, &claim.outputs);
     match verified.items.iter().any(|i| i.inputs == inputs && i.outputs == outputs) {
         true => Verification::of(Vec::new()),
         false => {

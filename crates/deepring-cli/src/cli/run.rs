@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use deepring::Check;
 
-use super::OwnerArg;
+use super::{OwnerArg, RequireArg};
 
 /// Run a ring (or, with --plain, an unprotected network) on inputs
 #[derive(Debug, Args)]
@@ -28,6 +28,13 @@ pub(crate) struct RunArgs {
     /// An input: a .npy file as it is, or a picture by the sealed recipe; repeat for more inputs or queries
     #[arg(long, required = true, value_name = "[NAME=]X.npy|IMAGE")]
     pub(crate) input: Vec<OsString>,
+    /// Validation of each leg of a dealt ring by its other copies, whose keys are needed: as the deal promises, or at
+    /// least so much; `none` runs it unvalidated, by whichever key goes furthest
+    #[arg(long, value_enum, default_value_t = RequireArg::AsDealt, value_name = "WHAT", conflicts_with = "plain")]
+    pub(crate) require: RequireArg,
+    /// A nonce, 64 hexadecimal digits, that the decision answers to: an answer with it was not there before
+    #[arg(long, value_name = "HEX", conflicts_with = "plain")]
+    pub(crate) nonce: Option<String>,
     /// How parameters are checked: none, load (when opened), spot:Q (at each query each block with probability
     /// Q), run (every byte in memory at each use), compute (what came out, against secret projections), or
     /// auto (the cheaper of these two for each layer)

@@ -55,7 +55,7 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
 }
 
 /// Whom this command trusts is whoever's secret key it was given.
-fn not_the_owner(e: RingError, ring: &ResolvedPath, key: &SecretKey<Owner>) -> CliError {
+pub(super) fn not_the_owner(e: RingError, ring: &ResolvedPath, key: &SecretKey<Owner>) -> CliError {
     let claimed = || rings::open_at(ring).map(|ring| ring.claimed_owner());
     match &e {
         RingError::Refused(report)

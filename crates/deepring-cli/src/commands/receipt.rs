@@ -77,7 +77,8 @@ fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliErr
     let mut policy = TrustPolicy::new(&args.owner, trust)?;
     // An auditor asks about the past: that a newer version was seen since takes nothing away, and is said.
     let ring = policy.authenticate_any_version(&output::resolved_path(&args.ring)?)?;
-    let decision = Decision::read(&args.receipt)?.verify(&ring)?;
+    let decision = Decision::read(&args.receipt)?.verify(ring.outline(), args.require.into())?;
+    check_nonce(args.nonce.as_deref(), &decision)?;
     let compared = about_these(args, &ring, &decision)?;
     let recorded = recorded::recorded(args, &ring, &decision, &mut policy)?;
     Ok(Verified {
@@ -132,6 +133,26 @@ impl Compared {
     }
 }
 
+/// A nonce as it is given: 64 hexadecimal digits, not all zero.
+pub(super) fn parse_nonce(text: &str) -> Result<Digest, CliError> {
+    let nonce = Digest::from_hex(text).filter(|nonce| *nonce != Digest::NONE);
+    nonce.ok_or_else(|| CliError::usage("a nonce is 64 hexadecimal digits, not all zero"))
+}
+
+/// Refuses a decision that does not answer to the nonce that the caller gave when it asked.
+fn check_nonce(nonce: Option<&str>, decision: &VerifiedDecision) -> Result<(), CliError> {
+    let Some(text) = nonce else { return Ok(()) };
+    let given = parse_nonce(text)?;
+    if decision.nonce == Some(given) {
+        return Ok(());
+    }
+    let reason = match decision.nonce {
+        Some(_) => "the decision answers to another nonce: it was made for another question",
+        None => "the decision answers to no nonce: it may be older than the question",
+    };
+    Err(CliError::refused(reason, vec![Finding::stale(Section::File, reason)]))
+}
+
 /// Holds the decision against the inputs and outputs that the caller has. Without them a receipt says that
 /// somebody was answered, not that this was the answer. Returns how many of its queries are among those given.
 fn about_these(
@@ -140,13 +161,22 @@ fn about_these(
     decision: &VerifiedDecision,
 ) -> Result<Compared, CliError> {
     let genesis = ring.genesis();
+    let asked = !args.input.is_empty() || !args.output.is_empty();
+    let salt = match &decision.salt {
+        Some(salt) => salt,
+        None if asked => {
+            return Err(CliError::usage("this receipt is without the salt of its digests, so that tensors cannot be compared with it")
+                .hint("ask for the receipt as the host wrote it"));
+        }
+        None => return Ok(Compared { inputs: 0, outputs: 0, queries: decision.items.len() }),
+    };
     let digests = |files: &[OsString], specs| -> Result<Vec<Digest>, CliError> {
         if files.is_empty() {
             return Ok(Vec::new());
         }
         Ok(read_queries(files, specs, Pictures::Sealed)?
             .iter()
-            .map(|q| tensors_digest(q))
+            .map(|q| tensors_digest(salt, q))
             .collect())
     };
     let inputs = digests(&args.input, &genesis.outputs)?;
@@ -188,6 +218,14 @@ fn print(verified: &Verified) -> Result<(), CliError> {
         decision.check
     ))?;
     output::line(compared.line())?;
+    for leg in &decision.legs {
+        output::line(format_args!(
+            "blocks {}-{}: {}",
+            leg.first_block,
+            leg.end_block.saturating_sub(1),
+            leg.standing
+        ))?;
+    }
     for receipt in decision.chain.receipts() {
         let (first, last) = (receipt.first_block, receipt.end_block().saturating_sub(1));
         let blocks =

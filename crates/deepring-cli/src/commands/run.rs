@@ -18,14 +18,15 @@ use deepring::{
 use deepring_infer::engine::Engine;
 use deepring_infer::inputs::{Preprocess, Rejected};
 use deepring_infer::measure::Timings;
-use deepring_infer::{PlainModel, Rten, RunError, Session};
+use deepring_infer::{PlainModel, Rten, RunError, Session, SessionOptions, Validate};
 use deepring_measure::{Quantiles, milliseconds};
 use serde_json::{Value, json};
 
+use super::receipt;
 use super::recording::{LedgerChoice, Recorder};
 use super::seal::read_labels;
 use crate::begun::Begun;
-use crate::cli::{EngineName, RunArgs};
+use crate::cli::{EngineName, RequireArg, RunArgs};
 use crate::error::{CliError, Exit};
 use crate::hardening;
 use crate::inputs::{Pictures, read_queries};
@@ -152,12 +153,14 @@ fn decide<E: Engine>(
         None => policy.note_ledgers_of(&ring.owned()),
     }
     let (ring_id, ring_digest) = (ring.ring_id(), ring.digest());
+    promised(args, &ring)?;
+    let nonce = args.nonce.as_deref().map(receipt::parse_nonce).transpose()?;
     let alarm = |recorder: &mut Option<Recorder>, refused: &RunError| {
         if let (Some(recorder), Some(finding)) = (recorder, refused.finding()) {
             recorder.alarm(ring_id, ring_digest, std::slice::from_ref(finding));
         }
     };
-    let session = match open_session(args, engine, ring, keys) {
+    let session = match open_session(args, engine, ring, keys, nonce) {
         Ok(session) => session,
         Err(e) => {
             alarm(recorder, &e);
@@ -232,11 +235,30 @@ fn decide<E: Engine>(
     rejected::fail(queries.len(), &args.input, &outcome.rejected)
 }
 
+/// Refuses a ring whose deal promises less validation than is required.
+fn promised(args: &RunArgs, ring: &AuthenticRing) -> Result<(), CliError> {
+    let copies = ring.outline().deal().map_or(1, |deal| deal.copies().count());
+    let required = match args.require {
+        RequireArg::AsDealt | RequireArg::None => return Ok(()),
+        RequireArg::Validated => 2,
+        RequireArg::Majority => 3,
+    };
+    if copies >= required {
+        return Ok(());
+    }
+    let message = match copies {
+        1 => "this ring is not dealt: nobody validates what a host computes".to_owned(),
+        _ => format!("this ring is dealt to {copies} copies of each leg, and a majority needs 3"),
+    };
+    Err(CliError::new(Exit::Untrusted, message).hint("its owner deals it with `deepring deal`"))
+}
+
 fn open_session<E: Engine>(
     args: &RunArgs,
     engine: E,
     ring: AuthenticRing,
     keys: &[SecretKey<Host>],
+    nonce: Option<Digest>,
 ) -> Result<Session<E>, RunError> {
     let total = ring.layers().iter().map(|h| h.plain_len).sum();
     let progress = Progress::bytes("opening", total);
@@ -244,9 +266,14 @@ fn open_session<E: Engine>(
         check: args.check,
         threads: args.threads,
         background_check: args.shadow,
-        validation: Validate::AsDealt,
+        validation: match args.require {
+            RequireArg::None => Validate::Nobody,
+            _ => Validate::AsDealt,
+        },
     };
-    Session::open_on(engine, ring, keys, options, &|n| progress.add(n))
+    let mut session = Session::open_on(engine, ring, keys, options, &|n| progress.add(n))?;
+    session.set_nonce(nonce);
+    Ok(session)
 }
 
 fn run_plain<E: Engine>(args: &RunArgs, trust: Option<&Path>, engine: E) -> Result<(), CliError> {

@@ -8,6 +8,7 @@ use deepring_infer::Seal;
 use deepring_infer::sealing::{Blocks, SealProgress};
 use deepring_onnx::network_files;
 
+use super::deal;
 use crate::cli::SealArgs;
 use crate::error::{CliError, Exit};
 use crate::named;
@@ -25,6 +26,11 @@ pub(crate) fn seal(args: &SealArgs, trust: Option<&Path>) -> Result<(), CliError
         let (blocks, key, file) = parse_host(host)?;
         read.push(file.into());
         sealing = sealing.host(blocks, key);
+    }
+    if !args.leg.is_empty() {
+        let (planned, files) = deal::planned(&args.leg, &args.copies)?;
+        read.extend(files);
+        sealing = sealing.deal(planned);
     }
     let target = output::resolved_path(&args.output)?;
     output::keep_at(&target, read.iter().map(PathBuf::as_path))?;

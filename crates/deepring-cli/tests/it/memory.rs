@@ -36,6 +36,8 @@ fn claimed(workspace: &Workspace, target: &str, id_of: &str) {
         hosts: vec![],
     };
     let plan = RingPlan {
+        kind: deepring::RingKind::Network,
+        deal: None,
         model_version: u64::MAX,
         previous: Some((theirs.ring_id(), theirs.digest())),
         sealed_at: 0,

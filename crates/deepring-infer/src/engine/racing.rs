@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use deepring::receipt::ComputedWith;
 use deepring::{TensorSpec, TensorValue};
 
 use super::{Engine, EngineError, Input, Parameters, View, sealed};
@@ -74,7 +75,7 @@ impl<E: Engine> Engine for Racing<E> {
     type Value = E::Value;
 
     fn computed_with(&self) -> ComputedWith {
-        self.inner.computed_with()
+        self.engine.computed_with()
     }
 
     const IN_PLACE: bool = E::IN_PLACE;

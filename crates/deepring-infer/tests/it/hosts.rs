@@ -4,10 +4,17 @@ use std::sync::Arc;
 
 use deepring::Check;
 use deepring::opening::OpenError;
-use deepring::receipt::{Checked, Item, Parcel, ParcelError, batch_digest, tensors_digest};
+use deepring::receipt::{
+    Checked, Delivered, Item, LegResult, Parcel, ParcelError, Require, batch_digest, tensors_digest,
+};
+use deepring_infer::block::Computed;
 use deepring_infer::{CutPolicy, RingHost, Rten, RunError, Session, SessionOptions};
 
-use crate::zoo::{Sealed, answer, floats, host, images, network, tensor};
+use crate::zoo::{Sealed, answer, floats, host, images, network, start, tensor};
+
+fn digest(tensors: &[deepring::TensorValue]) -> deepring::Digest {
+    tensors_digest(&start().salt, tensors)
+}
 
 /// LeNet cut before each of its five linear operators.
 fn lenet(hosts: &[(&str, u8)]) -> Sealed {
@@ -17,14 +24,9 @@ fn lenet(hosts: &[(&str, u8)]) -> Sealed {
 /// First block, last block and host seed of each receipt.
 fn legs(ring: &Sealed, session: &Session) -> Vec<(u32, u32, u8)> {
     let outcome = session.run(vec![images(0, 3)]).unwrap();
-    let decision = outcome.decision.verify(&ring.ring()).unwrap();
+    let decision = outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
     let seed = |key| (1..9).find(|s| host(*s).public() == key).unwrap();
-    decision
-        .chain
-        .receipts()
-        .iter()
-        .map(|r| (r.first_block, r.end_block() - 1, seed(r.host)))
-        .collect()
+    decision.chain.receipts().map(|r| (r.first_block, r.end_block() - 1, seed(r.host))).collect()
 }
 
 #[test]
@@ -66,7 +68,16 @@ fn a_batch_hops_as_one_parcel() {
     let session = ring.session_of(&[1, 2], Check::Run, 1);
     let batch = vec![vec![images(0, 1)], vec![images(1, 3)], vec![images(3, 4)]];
     let outcome = session.run_batch(batch.clone()).unwrap();
-    assert_eq!(outcome.decision.verify(&ring.ring()).unwrap().chain.receipts().len(), 2);
+    assert_eq!(
+        outcome
+            .decision
+            .verify(ring.ring().outline(), Require::AsDealt)
+            .unwrap()
+            .chain
+            .receipts()
+            .len(),
+        2
+    );
     for (inputs, outputs) in batch.iter().zip(&outcome.outputs) {
         assert_eq!(outputs[0], answer(&session, &inputs[0]));
     }
@@ -174,14 +185,16 @@ fn a_query_can_be_carried_from_host_to_host_by_hand() {
     };
     let (first, second) = (open(1, 1..3), open(2, 3..6));
     let batch = vec![vec![images(0, 1)]];
-    let mut chain = first.begin(&batch, 1).unwrap();
-    let (live, _) = first.run(&mut chain, &batch, 1..3).unwrap();
+    let mut chain = first.begin(&batch, &start(), false).unwrap();
+    let Computed { outputs: live, .. } =
+        first.run(&mut chain, &start().salt, &batch, 1..3).unwrap();
 
     // Blocks are run by those who have loaded them.
-    let not_loaded = first.run(&mut chain.clone(), &live, 3..6).unwrap_err();
+    let not_loaded = first.run(&mut chain.clone(), &start().salt, &live, 3..6).unwrap_err();
     assert!(matches!(not_loaded, RunError::NotLoaded { block: 3 }));
 
-    let parcel = Parcel::seal(chain.clone(), &live, &second.public()).unwrap().encode();
+    let parcel =
+        Parcel::seal(chain.clone(), &start().salt, &live, &[second.public()]).unwrap().encode();
     let refused = |bytes: &[u8], host: &RingHost<Rten>| match Parcel::decode(bytes) {
         Ok(parcel) => host.accept(parcel).unwrap_err(),
         Err(e) => RunError::Parcel(ParcelError::Malformed(e)),
@@ -201,20 +214,23 @@ fn a_query_can_be_carried_from_host_to_host_by_hand() {
     data[0] ^= 1;
     other[0][0] =
         deepring::TensorValue::new(good.name(), good.dtype(), good.dims().to_vec(), data).unwrap();
-    let lie = Parcel::seal(chain.clone(), &other, &second.public()).unwrap().encode();
+    let lie =
+        Parcel::seal(chain.clone(), &start().salt, &other, &[second.public()]).unwrap().encode();
     let finding = refused(&lie, &second).finding().cloned().unwrap();
     assert_eq!(finding.block, Some(3));
 
-    let (mut chain, live) = second.accept(Parcel::decode(&parcel).unwrap()).unwrap();
-    let (outputs, _) = second.run(&mut chain, &live, 3..6).unwrap();
-    let back = Parcel::seal(chain, &outputs, &first.public()).unwrap().encode();
-    let (chain, outputs) = first.accept(Parcel::decode(&back).unwrap()).unwrap();
-    let items =
-        vec![Item { inputs: tensors_digest(&batch[0]), outputs: tensors_digest(&outputs[0]) }];
+    let Delivered { mut chain, batch: live, .. } =
+        second.accept(Parcel::decode(&parcel).unwrap()).unwrap();
+    let Computed { outputs: outputs, .. } =
+        second.run(&mut chain, &start().salt, &live, 3..6).unwrap();
+    let back = Parcel::seal(chain, &start().salt, &outputs, &[first.public()]).unwrap().encode();
+    let Delivered { chain, batch: outputs, .. } =
+        first.accept(Parcel::decode(&back).unwrap()).unwrap();
+    let items = vec![Item { inputs: digest(&batch[0]), outputs: digest(&outputs[0]) }];
     // Only who opened the query closes it.
-    assert!(second.close(chain.clone(), items.clone()).is_err());
-    let decision = first.close(chain, items).unwrap();
-    decision.verify(&shared).unwrap();
+    assert!(second.close(chain.clone(), items.clone(), start().salt, None).is_err());
+    let decision = first.close(chain, items, start().salt, None).unwrap();
+    decision.verify(shared.outline(), Require::AsDealt).unwrap();
     let session = ring.session_of(&[1, 2], Check::Run, 1);
     assert_eq!(outputs[0][0], answer(&session, &images(0, 1)));
 }
@@ -231,27 +247,37 @@ fn made_up_outputs_that_their_host_signed_are_passed_on_and_closed() {
     };
     let (first, liar) = (open(1, 1..3), open(2, 3..6));
     let batch = vec![vec![images(0, 1)]];
-    let mut chain = first.begin(&batch, 1).unwrap();
-    let (live, _) = first.run(&mut chain, &batch, 1..3).unwrap();
-    let (mut before, live) =
-        liar.accept(Parcel::seal(chain, &live, &liar.public()).unwrap()).unwrap();
+    let mut chain = first.begin(&batch, &start(), false).unwrap();
+    let Computed { outputs: live, .. } =
+        first.run(&mut chain, &start().salt, &batch, 1..3).unwrap();
+    let Delivered { chain: mut before, batch: live, .. } =
+        liar.accept(Parcel::seal(chain, &start().salt, &live, &[liar.public()]).unwrap()).unwrap();
     let mut honest = before.clone();
-    let (outputs, _) = liar.run(&mut honest, &live, 3..6).unwrap();
+    let Computed { outputs: outputs, .. } =
+        liar.run(&mut honest, &start().salt, &live, 3..6).unwrap();
     // Another class comes out on top, under the coverage of a run that gave something else.
     let right = &outputs[0][0];
     let turned: Vec<f32> = floats(right).into_iter().rev().collect();
     let lie = vec![vec![tensor(right.name(), right.dims(), &turned)]];
     assert_ne!(lie, outputs);
-    let said = honest.receipts().last().unwrap();
+    let said = honest.receipts().next_back().unwrap();
     let checked = Checked::new(said.check, said.rotation, said.coverage.clone()).unwrap();
-    let digest = batch_digest(&[tensors_digest(&lie[0])]);
-    before.extend(&host(2), said.blocks.clone(), checked, digest);
-    let parcel = Parcel::seal(before, &lie, &first.public()).unwrap();
-    let (chain, taken) = first.accept(parcel).unwrap();
+    let result = LegResult {
+        blocks: said.blocks.clone(),
+        checked,
+        computed_with: said.computed_with.clone(),
+        outputs: batch_digest(&[digest(&lie[0])]),
+    };
+    before.extend(&host(2), result);
+    let parcel = Parcel::seal(before, &start().salt, &lie, &[first.public()]).unwrap();
+    let Delivered { chain, batch: taken, .. } = first.accept(parcel).unwrap();
     assert_eq!(taken, lie);
-    let items =
-        vec![Item { inputs: tensors_digest(&batch[0]), outputs: tensors_digest(&taken[0]) }];
-    first.close(chain, items).unwrap().verify(&shared).unwrap();
+    let items = vec![Item { inputs: digest(&batch[0]), outputs: digest(&taken[0]) }];
+    first
+        .close(chain, items, start().salt, None)
+        .unwrap()
+        .verify(shared.outline(), Require::None)
+        .unwrap();
 }
 
 #[test]
@@ -263,17 +289,18 @@ fn a_host_that_skips_a_block_or_runs_one_out_of_turn_closes_no_decision() {
         RingHost::open(Arc::clone(&shared), engine, host(1), 1..6, Check::Run, &|_| ()).unwrap();
     let batch = vec![vec![images(0, 1)]];
     let close = |chain: deepring::receipt::Chain, out: &[deepring::TensorValue]| {
-        let items = vec![Item { inputs: tensors_digest(&batch[0]), outputs: tensors_digest(out) }];
-        host.close(chain, items)
+        let items = vec![Item { inputs: digest(&batch[0]), outputs: digest(out) }];
+        host.close(chain, items, start().salt, None)
     };
     // Stops before the end.
-    let mut chain = host.begin(&batch, 0).unwrap();
-    let (live, _) = host.run(&mut chain, &batch, 1..4).unwrap();
+    let mut chain = host.begin(&batch, &start(), false).unwrap();
+    let Computed { outputs: live, .. } = host.run(&mut chain, &start().salt, &batch, 1..4).unwrap();
     assert!(close(chain.clone(), &live[0]).is_err());
     // Runs a block twice: the second receipt is about blocks that are not due.
-    let (again, _) = host.run(&mut chain, &batch, 1..6).unwrap();
+    let Computed { outputs: again, .. } =
+        host.run(&mut chain, &start().salt, &batch, 1..6).unwrap();
     assert!(close(chain, &again[0]).is_err());
     // Runs none at all.
-    let chain = host.begin(&batch, 0).unwrap();
+    let chain = host.begin(&batch, &start(), false).unwrap();
     assert!(close(chain, &batch[0]).is_err());
 }

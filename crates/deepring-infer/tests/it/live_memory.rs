@@ -6,11 +6,12 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use deepring::receipt::Require;
 use deepring::{Check, DType, PartKind, TensorValue};
 use deepring_infer::{CutPolicy, RingHost, Rten, RunError, Session};
 
 use crate::graphs::{FLOAT, Net};
-use crate::zoo::{NETWORKS, Sealed, answer, floats, host, images, network};
+use crate::zoo::{NETWORKS, Sealed, answer, floats, host, images, network, start};
 
 /// Writes over live parameters, as an attacker does who gets past their pages' protection.
 pub(crate) fn flip(live: &[u8], at: usize, mask: u8) {
@@ -171,7 +172,7 @@ fn a_reload_heals_each_block_and_the_session_goes_on() {
             session.reload_block(t.block).unwrap();
             let outcome = session.run(vec![input.clone()]).unwrap();
             assert_eq!(outcome.outputs[0][0], wanted, "{name} block {}", t.block);
-            outcome.decision.verify(&ring.ring()).unwrap();
+            outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
         }
     }
 }
@@ -222,17 +223,17 @@ fn a_refused_query_signs_nothing_and_spoils_its_whole_batch() {
         RingHost::open(Arc::clone(&shared), engine, host(1), 1..last + 1, Check::Run, &|_| ());
     let mut host = host.unwrap();
     let batch = [vec![images(0, 1)], vec![images(1, 2)]];
-    let mut chain = host.begin(&batch, 0).unwrap();
+    let mut chain = host.begin(&batch, &start(), false).unwrap();
     let opened = chain.clone();
     flip(host.live_bytes(last).unwrap(), 3, 0x40);
-    let refused = host.run(&mut chain, &batch, 1..last + 1).unwrap_err();
+    let refused = host.run(&mut chain, &start().salt, &batch, 1..last + 1).unwrap_err();
     assert!(matches!(refused, RunError::Tampered(_)));
     assert_eq!(chain, opened, "no receipt for blocks that were refused");
-    let again = host.run(&mut chain, &batch, 1..last + 1).unwrap_err();
+    let again = host.run(&mut chain, &start().salt, &batch, 1..last + 1).unwrap_err();
     assert!(matches!(again, RunError::OutOfUse { block, .. } if block == last), "{again}");
     assert_eq!(host.alarms().len(), 1);
     host.load_block(last).unwrap();
-    host.run(&mut chain, &batch, 1..last + 1).unwrap();
+    host.run(&mut chain, &start().salt, &batch, 1..last + 1).unwrap();
     assert_eq!(chain.receipts().len(), 1);
 }
 

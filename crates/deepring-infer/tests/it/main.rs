@@ -21,6 +21,7 @@ mod ort;
 mod preprocess_npy;
 mod products;
 mod racing;
+mod replicated;
 mod sealing;
 mod second_run;
 mod session;

@@ -1,5 +1,6 @@
 //! Numbers that are no tampering: inputs that are too large, and infinities and NaN that a network has by design.
 
+use deepring::receipt::Require;
 use deepring::receipt::SampleRate;
 use deepring::{Check, Coverage, TensorValue};
 use deepring_infer::inputs::InputError;
@@ -43,7 +44,15 @@ fn a_pixel_that_is_too_large_is_an_input_error_under_every_check() {
         let wanted = [0, 1, 3].map(|i| answer(&session, &images(i, i + 1)));
         let found: Vec<_> = outcome.outputs.into_iter().map(|mut o| o.remove(0)).collect();
         assert_eq!(found, wanted, "{check}");
-        assert_eq!(outcome.decision.verify(session.ring()).unwrap().items.len(), 3);
+        assert_eq!(
+            outcome
+                .decision
+                .verify(session.ring().outline(), Require::AsDealt)
+                .unwrap()
+                .items
+                .len(),
+            3
+        );
     }
 }
 
@@ -180,8 +189,11 @@ fn masks_of_infinity_run_under_every_check() {
                     assert!(same, "{check}: {found} {wanted}");
                 }
                 if check == Check::Compute {
-                    let decision = outcome.decision.verify(session.ring()).unwrap();
-                    let had = &decision.chain.receipts()[0].coverage;
+                    let decision = outcome
+                        .decision
+                        .verify(session.ring().outline(), Require::AsDealt)
+                        .unwrap();
+                    let had = &decision.chain.legs()[0].receipt().coverage;
                     let headers = session.ring().layers().iter().zip(had);
                     let mut parts = headers.flat_map(|(h, had)| h.parts.iter().zip(had));
                     let (_, o) = parts.find(|(p, _)| p.label() == "o").unwrap();

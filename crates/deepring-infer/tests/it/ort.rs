@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use deepring::receipt::Require;
 use deepring::receipt::SampleRate;
 use deepring::{Check, Coverage, DType, Finding, TensorValue};
 use deepring_infer::engine::{Elements, Engine as _, EngineError, Input, Parameters};
@@ -34,7 +35,13 @@ fn engine(library: &Path, threads: usize) -> Ort {
 
 fn session(ring: &Sealed, hosts: &[u8], ort: Ort, check: Check) -> Result<Session<Ort>, RunError> {
     let keys: Vec<_> = hosts.iter().map(|seed| host(*seed)).collect();
-    Session::open_on(ort, ring.ring(), &keys, SessionOptions { check, ..SessionOptions::default() }, &|_| ())
+    Session::open_on(
+        ort,
+        ring.ring(),
+        &keys,
+        SessionOptions { check, ..SessionOptions::default() },
+        &|_| (),
+    )
 }
 
 fn run(session: &Session<Ort>, inputs: &[TensorValue]) -> TensorValue {
@@ -81,7 +88,8 @@ fn decisions_verify_and_say_what_was_checked() {
         let session = session(&ring, &[1], engine(&library, 2), check).unwrap();
         for _ in 0..20 {
             let outcome = session.run_batch(vec![vec![images(0, 1)], vec![images(1, 3)]]).unwrap();
-            let decision = outcome.decision.verify(&ring.ring()).unwrap();
+            let decision =
+                outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
             assert_eq!((decision.check, decision.items.len()), (check, 2));
             let receipts = decision.chain.receipts();
             let parts = receipts.iter().flat_map(|r| r.coverage.iter().flatten());
@@ -113,7 +121,7 @@ fn what_passes_between_hosts_is_the_same() {
     let session = session(&ring, &[1, 2], engine(&library, 2), Check::Compute).unwrap();
     let outcome = session.run(vec![input]).unwrap();
     assert!(difference(&outcome.outputs[0][0], &wanted) <= OTHER_ENGINE);
-    let decision = outcome.decision.verify(&ring.ring()).unwrap();
+    let decision = outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
     assert_eq!(decision.chain.receipts().len(), 5);
 }
 

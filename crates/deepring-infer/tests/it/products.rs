@@ -5,6 +5,7 @@
 mod bytes;
 mod without;
 
+use deepring::receipt::Require;
 use deepring::receipt::SampleRate;
 use deepring::{Check, Coverage, DType, Finding, TensorValue};
 use deepring_infer::{CutPolicy, Session};
@@ -25,8 +26,8 @@ fn sealed(net: &Net) -> Sealed {
 /// What each parameter of the ring had in a query, by name.
 fn coverage(session: &Session, input: &TensorValue) -> Vec<(String, Coverage)> {
     let outcome = session.run(vec![input.clone()]).unwrap();
-    let decision = outcome.decision.verify(session.ring()).unwrap();
-    let receipt = &decision.chain.receipts()[0];
+    let decision = outcome.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
+    let receipt = &decision.chain.legs()[0].receipt();
     let layers = session.ring().layers().iter().zip(&receipt.coverage);
     let parts = layers.flat_map(|(header, had)| header.parts.iter().zip(had));
     parts.map(|(part, had)| (part.label().to_owned(), *had)).collect()

@@ -4,9 +4,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use deepring::receipt::Require;
 use deepring::{Check, Coverage, DType, TensorValue};
 use deepring_infer::engine::{Race, Racing};
-use deepring_infer::{CutPolicy, Rten, RunError, Session, tamper};
+use deepring_infer::{CutPolicy, Rten, RunError, Session, SessionOptions, tamper};
 use rten::Value;
 use rten_tensor::prelude::*;
 
@@ -23,7 +24,14 @@ pub(crate) fn raced(ring: &Sealed, check: Check) -> (RacedSession, Attacker) {
     let engine = Racing::new(Rten::new(1.try_into().ok()), move |race| {
         (inside.lock().unwrap())(race);
     });
-    let session = Session::open_on(engine, ring.ring(), &[host(1)], options(check), &|_| ()).unwrap();
+    let session = Session::open_on(
+        engine,
+        ring.ring(),
+        &[host(1)],
+        SessionOptions { check, ..SessionOptions::default() },
+        &|_| (),
+    )
+    .unwrap();
     (session, attacker)
 }
 
@@ -92,7 +100,7 @@ fn under_run_a_synchronised_writer_is_never_detected() {
     for (i, label) in labels.iter().enumerate().take(100) {
         let outcome = session.run(vec![images(i, i + 1)]).unwrap();
         right += usize::from(classes(&outcome.outputs[0][0])[0] == *label);
-        outcome.decision.verify(session.ring()).unwrap();
+        outcome.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
     }
     assert_eq!(uses.load(Ordering::Relaxed), 100);
     assert!(right < 50, "the attack had no effect: {right} of 100 right");
@@ -244,11 +252,11 @@ fn tiny_values_hide_nothing() {
         let (session, attacker) = raced(&ring, Check::Compute);
         (0..3).for_each(|_| drop(session.run(vec![x.clone()]).unwrap()));
         let outcome = session.run(vec![x.clone()]).unwrap();
-        let decision = outcome.decision.verify(session.ring()).unwrap();
+        let decision = outcome.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
         let (_, range) = place(&session, "w");
         let part = session.ring().layers()[0].parts.iter();
         let part = part.clone().position(|p| p.offset as usize == range.start).unwrap();
-        let had = decision.chain.receipts()[0].coverage[0][part];
+        let had = decision.chain.legs()[0].receipt().coverage[0][part];
         if had == Coverage::Bytes {
             assert!(weights < 1e-12, "{scale} {weights}: {had}");
             continue;
@@ -292,7 +300,7 @@ fn a_parameter_without_a_product_is_not_verified_against_a_synchronised_writer()
         });
         let answered = session.run(vec![x.clone()]).unwrap();
         assert_ne!(answered.outputs, right.outputs, "{check}");
-        answered.decision.verify(session.ring()).unwrap();
+        answered.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
     }
 }
 
@@ -332,9 +340,9 @@ fn a_batch_that_is_raced_from_its_middle_on_is_refused() {
     let (session, attacker) = raced(&ring, Check::Auto);
     let batch: Vec<_> = (0..400).map(|i| vec![images(i, i + 1)]).collect();
     let honest = session.run_batch(batch.clone()).unwrap();
-    let honest = honest.decision.verify(session.ring()).unwrap();
+    let honest = honest.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
     // Its first batch: everything of every query.
-    let had = honest.chain.receipts()[0].coverage.iter().flatten();
+    let had = honest.chain.legs()[0].receipt().coverage.iter().flatten();
     assert!(had.clone().all(|c| !matches!(c, Coverage::Product | Coverage::Either)), "{had:?}");
     for skipped in [116, 300] {
         let (session, attacker_of_new) = raced(&ring, Check::Auto);
@@ -393,8 +401,8 @@ fn a_graph_is_recomputed_under_compute_and_says_so_only_there() {
     for (check, wanted) in [(Check::Compute, Coverage::Recomputed), (Check::Run, Coverage::Bytes)] {
         let (session, _) = raced(&ring, check);
         let outcome = session.run(vec![images(0, 1)]).unwrap();
-        let decision = outcome.decision.verify(session.ring()).unwrap();
-        let coverage = &decision.chain.receipts()[0].coverage;
+        let decision = outcome.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
+        let coverage = &decision.chain.legs()[0].receipt().coverage;
         for (header, parts) in session.ring().layers().iter().zip(coverage) {
             let graph = header.parts.iter().position(|p| p.kind == deepring::PartKind::Graph);
             assert_eq!(parts[graph.unwrap()], wanted, "{check} {}", header.name);

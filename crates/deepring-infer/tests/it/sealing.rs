@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use deepring::maintenance::grant;
+use deepring::receipt::Require;
 use deepring::{AuthenticRing, Check, OpeningKey, Trust, TrustStore, UnverifiedRing, Verdict};
 use deepring_infer::exporting::export_ring;
 use deepring_infer::inputs::Preprocess;
@@ -269,8 +270,8 @@ fn a_granted_host_runs_the_ring_and_old_receipts_stay_valid() {
     assert_eq!(grant_to(None), 6);
     let after = open().unwrap().run(vec![input]).unwrap();
     assert_eq!(after.outputs, before.outputs);
-    before.decision.verify(&ring.ring()).unwrap();
-    after.decision.verify(&ring.ring()).unwrap();
+    before.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
+    after.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use deepring::receipt::Require;
 use deepring::receipt::SampleRate;
 use deepring::{Check, DType, TensorValue};
 use deepring_infer::inputs::{InputError, write_npy};
@@ -75,7 +76,7 @@ fn a_batch_of_queries_gives_what_each_query_gives_and_one_decision() {
     for (inputs, outputs) in batch.iter().zip(&outcome.outputs) {
         assert_eq!(outputs[0], answer(&session, &inputs[0]));
     }
-    let decision = outcome.decision.verify(&ring.ring()).unwrap();
+    let decision = outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
     assert_eq!(decision.items.len(), 3);
     assert_eq!(decision.check, Check::Run);
 }
@@ -85,7 +86,10 @@ fn a_decision_states_the_check_that_was_made() {
     let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Auto);
     for check in every_check() {
         let outcome = ring.session(check).run(vec![images(0, 1)]).unwrap();
-        assert_eq!(outcome.decision.verify(&ring.ring()).unwrap().check, check);
+        assert_eq!(
+            outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap().check,
+            check
+        );
     }
 }
 

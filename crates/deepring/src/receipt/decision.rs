@@ -226,6 +226,12 @@ impl Decision {
         &self.chain
     }
 
+    /// The salt of its digests, not verified here; `None` where the receipt is without it.
+    #[must_use]
+    pub fn salt(&self) -> Option<&Salt> {
+        self.salt.as_ref()
+    }
+
     /// The same decision without the salt: who reads it cannot confirm a guess of inputs or outputs,
     /// and cannot compare them with tensors that it has.
     #[must_use]

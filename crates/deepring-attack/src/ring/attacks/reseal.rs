@@ -82,6 +82,7 @@ fn stand_in(
         hosts: Vec::new(),
     };
     let plan = RingPlan {
+        kind: RingKind::Network,
         model_version: victim.model_version(),
         previous: Some((victim.ring_id(), victim.digest())),
         sealed_at: victim.sealed_at(),
@@ -89,6 +90,7 @@ fn stand_in(
             block("genesis", "y", "x", PartKind::Manifest),
             block("layer", "x", "y", PartKind::Graph),
         ],
+        deal: None,
     };
     let mut sealer = RingSealer::create(path, &plan, attacker)?;
     sealer.seal_block(&[0])?;

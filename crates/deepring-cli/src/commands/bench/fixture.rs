@@ -116,7 +116,8 @@ impl BenchFixture {
         background_check: bool,
     ) -> Result<Session, CliError> {
         let ring = self.authenticate(ring)?;
-        let options = SessionOptions { check, threads, background_check };
+        let options =
+            SessionOptions { check, threads, background_check, ..SessionOptions::default() };
         Ok(Session::open(ring, std::slice::from_ref(&self.host), options)?)
     }
 }

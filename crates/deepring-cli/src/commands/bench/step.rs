@@ -67,6 +67,7 @@ fn run(
             check: Check::Auto,
             threads: Some(args.threads),
             background_check: false,
+            ..SessionOptions::default()
         };
         Ok(Session::open(ring, std::slice::from_ref(host), options)?)
     };

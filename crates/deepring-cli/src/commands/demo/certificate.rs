@@ -38,7 +38,8 @@ pub(super) fn certify(
     ring: &AuthenticRing,
     answers: Predictions,
 ) -> Result<Certificate, CliError> {
-    let decision = Decision::read(&folder.path("decision.receipt"))?.verify(ring)?;
+    let decision = Decision::read(&folder.path("decision.receipt"))?
+        .verify(ring.outline(), Require::AsDealt)?;
     let dir = folder.path("ledger");
     let ledger = Ledger::open_read(&dir, None)?;
     let missing = || CliError::new(Exit::Failed, "the ledger holds no entry of the decision");

@@ -1,6 +1,7 @@
 //! One attack in three places: in the plain network's file, in the ring's file, and in the ring's live memory.
 
 use deepring::maintenance::repair;
+use deepring::receipt::Require;
 use deepring::{Check, Finding, RingError};
 use deepring_attack::Predictions;
 use deepring_attack::evaluator::EvaluatorError;
@@ -176,7 +177,7 @@ fn in_memory(
     let unguarded = fixture.open(Check::None)?;
     write_live(&unguarded, tampering)?;
     let outcome = unguarded.run_batch(fixture.queries.clone())?;
-    let certified = outcome.decision.verify(&fixture.ring)?.check;
+    let certified = outcome.decision.verify(fixture.ring.outline(), Require::AsDealt)?.check;
     let unchecked = fixture.sample.answers(&outcome.outputs)?;
     drop(unguarded);
 

@@ -1,5 +1,6 @@
 //! Parameters without a product: their bytes are compared.
 
+use deepring::receipt::Require;
 use deepring::{Check, Coverage, TensorValue};
 
 use super::{coverage, group, is_product, place_of, positive, sealed};
@@ -37,11 +38,11 @@ fn a_weight_that_one_operator_reads_without_a_product_is_on_bytes() {
         let session = ring.session(Check::Compute);
         let inputs = || vec![positive("x", &[2, 8], 1), positive("z", &[2, 8], 2)];
         let outcome = session.run(inputs()).unwrap();
-        let decision = outcome.decision.verify(session.ring()).unwrap();
+        let decision = outcome.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
         let (block, start, _) = place_of(&session, "w");
         let place = session.ring().layers().iter().position(|h| h.index == block).unwrap();
         let part = session.ring().layers()[place].parts.iter().position(|p| p.label() == "w");
-        let had = decision.chain.receipts()[0].coverage[place][part.unwrap()];
+        let had = decision.chain.legs()[0].receipt().coverage[place][part.unwrap()];
         let wanted = if on_bytes { had == Coverage::Bytes } else { is_product(had) };
         assert!(wanted, "bias {bias}: {had}");
         if on_bytes {
@@ -74,11 +75,12 @@ fn a_parameter_that_is_given_out_is_on_bytes() {
         for tensor in ["table", "w"] {
             let session = ring.session(check);
             let outcome = session.run(inputs()).unwrap();
-            let decision = outcome.decision.verify(session.ring()).unwrap();
+            let decision =
+                outcome.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
             let (block, start, _) = place_of(&session, tensor);
             let header = session.ring().layers().iter().find(|h| h.index == block).unwrap();
             let part = header.parts.iter().position(|p| p.label() == tensor).unwrap();
-            let had = decision.chain.receipts()[0].coverage[0][part];
+            let had = decision.chain.legs()[0].receipt().coverage[0][part];
             assert_eq!(had, Coverage::Bytes, "{check} {tensor}");
             // A row that is not gathered, the lowest bit.
             flip(session.live_bytes(block).unwrap(), start + 4 * 48, 0x01);
@@ -124,8 +126,8 @@ fn beside_branches_every_parameter_is_on_bytes() {
         let flag = TensorValue::new("flag", deepring::DType::Bool, vec![], vec![1]).unwrap();
         let inputs = || vec![ids.clone(), flag.clone()];
         let outcome = session.run(inputs()).unwrap();
-        let decision = outcome.decision.verify(session.ring()).unwrap();
-        let coverage = decision.chain.receipts()[0].coverage[0].clone();
+        let decision = outcome.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
+        let coverage = decision.chain.legs()[0].receipt().coverage[0].clone();
         assert!(coverage.iter().all(|c| *c == Coverage::Bytes || *c == Coverage::Recomputed));
         let (block, start, _) = place_of(&session, "table");
         flip(session.live_bytes(block).unwrap(), start + 4 * 48 * 100, 0x01);
