@@ -221,10 +221,6 @@ fn plans_that_share_what_is_no_shared_block_are_refused() {
     let mut idle = plan_with_shared();
     idle.blocks.drain(1..4);
     refused(&idle);
-    // A check of a neighbour, where the last block is none that computes.
-    let mut checked = plan_with_shared();
-    checked.blocks[2].parts.insert(2, (PartKind::Check(1), 30));
-    refused(&checked);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! An owner's software may be faulty, and each of these checks also stands between an attacker
 //! and a reader if another one fails.
 
-use deepring::{PartKind, Verdict};
+use deepring::Verdict;
 
 use crate::forge::RawRing;
 use crate::small_ring::{
@@ -54,7 +54,8 @@ const GRAPH_KIND: usize = BIAS_OFFSET + 16;
 const GRAPH_LEN: usize = GRAPH_KIND + 9;
 const RECIPIENTS: usize = GRAPH_LEN + 8;
 const OWNER_ROLE: usize = RECIPIENTS + 4;
-const CHUNKS: usize = OWNER_ROLE + 2 * 145;
+const DEAL: usize = OWNER_ROLE + 2 * 145;
+const CHUNKS: usize = DEAL + 4;
 const SIGNATURE: usize = CHUNKS + 4 + 3 * 32;
 
 /// Replaces some parts of block 1.
@@ -63,12 +64,9 @@ fn parts(raw: &mut RawRing, range: std::ops::Range<usize>, by: &[u8]) {
     raw.splice_header(1, range, by, &OWNER_SEED);
 }
 
-fn check(of: u32, offset: u64, len: u64) -> Vec<u8> {
-    [&[3], of.to_le_bytes().as_slice(), &offset.to_le_bytes(), &len.to_le_bytes()].concat()
-}
-
-fn graph(offset: u64, len: u64) -> Vec<u8> {
-    [&[1], offset.to_le_bytes().as_slice(), &len.to_le_bytes()].concat()
+/// A part that is no parameter.
+fn part(kind: u8, offset: u64, len: u64) -> Vec<u8> {
+    [&[kind], offset.to_le_bytes().as_slice(), &len.to_le_bytes()].concat()
 }
 
 pub(crate) const CASES: &[Nonsense] = &[
@@ -133,22 +131,20 @@ pub(crate) const CASES: &[Nonsense] = &[
     }),
     case("parts_count_oversized", 1, "header", |raw| conv1(raw, PARTS, &u32::MAX.to_le_bytes())),
     case("part_kind_unknown", 1, "header", |raw| conv1(raw, GRAPH_KIND, &[4])),
-    case("check_of_another_block", 1, "header", |raw| {
-        parts(raw, BIAS_KIND..GRAPH_KIND, &check(2, 64, 16));
+    case("part_kind_of_older_versions", 1, "header", |raw| {
+        parts(raw, BIAS_KIND..GRAPH_KIND, &part(3, 64, 16));
     }),
-    case("two_checks", 1, "header", |raw| {
-        parts(raw, WEIGHT_KIND..GRAPH_KIND, &[check(3, 0, 48), check(3, 64, 16)].concat());
+    case("parameter_after_graph", 1, "header", |raw| {
+        let bias =
+            raw.headers[1][raw.after_name(1, BIAS_KIND)..raw.after_name(1, BIAS_OFFSET)].to_vec();
+        let bias = [bias.as_slice(), &128u64.to_le_bytes(), &16u64.to_le_bytes()].concat();
+        parts(raw, BIAS_KIND..RECIPIENTS, &[part(1, 64, 21), bias].concat());
     }),
-    case("check_before_parameter", 1, "header", |raw| {
-        parts(raw, WEIGHT_KIND..BIAS_KIND, &check(3, 0, 48));
+    case("two_graphs", 1, "header", |raw| {
+        parts(raw, BIAS_KIND..RECIPIENTS, &[part(1, 64, 16), part(1, 128, 21)].concat());
     }),
-    case("check_after_graph", 1, "header", |raw| {
-        parts(raw, BIAS_KIND..RECIPIENTS, &[graph(64, 16), check(3, 128, 21)].concat());
-    }),
-    case("check_in_genesis", 0, "header", |raw| {
-        // Genesis reads `y`, one letter shorter than `x0`.
-        let at = raw.after_name(0, WEIGHT_KIND - 1);
-        raw.splice_header(0, at..at + 1, &[3, 3, 0, 0, 0], &OWNER_SEED);
+    case("deal_in_layer_block", 1, "header", |raw| {
+        parts(raw, DEAL..CHUNKS, &[1, 0, 0, 0, 7]);
     }),
     case("manifest_in_layer_block", 1, "header", |raw| conv1(raw, GRAPH_KIND, &[0])),
     case("graph_in_genesis", 0, "header", |raw| {
@@ -195,15 +191,6 @@ fn the_forge_makes_an_intact_ring_when_nothing_is_edited() {
     (0..4).for_each(|i| resigned.sign_header(i, &OWNER_SEED));
     assert_eq!(resigned.close(&OWNER_SEED), ring);
     intact(&ring);
-}
-
-/// What the refused cases about checks are variations of.
-#[test]
-fn one_check_of_the_neighbour_between_parameters_and_graph_is_intact() {
-    let mut raw = RawRing::of(&small_ring());
-    parts(&mut raw, BIAS_KIND..GRAPH_KIND, &check(3, 64, 16));
-    let ring = intact(&raw.close(&OWNER_SEED));
-    assert_eq!(ring.headers()[1].parts[1].kind, PartKind::Check(3));
 }
 
 #[test]

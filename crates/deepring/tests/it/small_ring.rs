@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use deepring::seal::{BlockPlan, RingPlan, RingSealer};
 use deepring::{
-    DType, Digest, Dim, Host, Manifest, Owner, PartKind, PublicKey, Report, RingError, SecretKey,
-    TensorSpec, Trust, UnverifiedRing, VerifiedRing,
+    DType, Digest, Dim, Host, Manifest, Owner, PartKind, PublicKey, Report, RingError, RingKind,
+    SecretKey, TensorSpec, Trust, UnverifiedRing, VerifiedRing,
 };
 
 /// The owner of every ring here. Test keys: their secrets are in this file.
@@ -99,21 +99,13 @@ pub(crate) fn plan() -> RingPlan {
         hosts: vec![a, b],
     };
     RingPlan {
+        kind: RingKind::Network,
         model_version: 1,
         previous: None,
         sealed_at: 1_700_000_000,
         blocks: vec![genesis, conv(1, vec![a]), conv(2, vec![b]), tail],
+        deal: None,
     }
-}
-
-/// The small ring's plan, each block with a check of its neighbour.
-pub(crate) fn plan_with_checks() -> RingPlan {
-    let mut plan = plan();
-    for (block, of) in [(1, 3), (2, 1), (3, 2)] {
-        let parts = &mut plan.blocks[block].parts;
-        parts.insert(parts.len() - 1, (PartKind::Check(of), 30));
-    }
-    plan
 }
 
 /// The small ring's plan, and behind it two shared blocks: of a table that the convolutions use, and of two
@@ -235,8 +227,8 @@ pub(crate) struct Places {
 impl Places {
     pub(crate) fn of(bytes: &[u8]) -> Self {
         let count = u32_at(bytes, 12) as usize;
-        let closure = 24..24 + 200 + 76 * count;
-        let rows = closure.start + 136 + 32 * count;
+        let closure = 24..24 + 266 + 76 * count;
+        let rows = closure.start + 138 + 32 * count;
         let mut at = closure.end;
         let mut place = |len: usize| {
             at += len;
@@ -268,7 +260,6 @@ pub(crate) fn chunks_of(block: usize) -> Vec<(String, usize)> {
                 PartKind::Manifest => "manifest".to_owned(),
                 PartKind::Graph => "graph".to_owned(),
                 PartKind::Parameter(spec) => spec.name.clone(),
-                PartKind::Check(_) => "check".to_owned(),
                 other => panic!("{other:?} is new"),
             };
             (label, usize::try_from(*len).unwrap() + 16)
