@@ -34,8 +34,8 @@
    W_PARCEL  a parcel comes from the leg before only      W_REVEALED   who has revealed does not begin anew
    W_NEWEST  chains are ordered by their newest receipt   W_CHAIN      a receipt on another chain breaks a rule
    W_VALIDATION  a validation counts without its signer's own reveal */
-/* Mutants: M_NO_COMMIT reveals to who has not committed; M_NO_DIGEST does not hold tensors against the receipt; M_FORWARD does
-   not send the third what the others committed to; M_ANY_ORDER takes a validation of a receipt of a later copy. */
+/* Mutants: M_NO_COMMIT reveals to who has not committed; M_NO_DIGEST does not hold tensors against the receipt. W_STAYS and
+   M_ANY_ORDER are no faults: a copy that holds a chain past a leg plays on in it; a validation of a later copy's receipt counts. */
 
 /* What a copy knows of another: */
 #define WAIT 0
@@ -295,18 +295,9 @@ inline FOUND(l, h, j, what) {
     :: atomic { PLAYS(l, h) && SEEN(l, h, j) == SAME && FAULTY(j) && MAY_OBJECT(kind[j]) -> SEEN(l, h, j) = OBJECTED }
 
 #define OTHER_ACTIVE(l, h) HOST(l, 1 - POS(h, l))
-#ifdef COPYING
-#ifdef M_FORWARD
-#define SEND_COMMITMENTS(l, h) skip
-#else
-#define SEND_COMMITMENTS(l, h) if :: commitment[AT(l, HOST(l, 2))] == 0 -> commitment[AT(l, HOST(l, 2))] = commitment[AT(l, h)] :: else fi
-#endif
-#else
-#define SEND_COMMITMENTS(l, h) skip
-#endif
 #define ACTIVATE(l, h) \
     :: atomic { COPIES == 3 && POS(h, l) < 2 && PLAYS(l, h) && !third[AT(l, h)] && !EAGER && \
-        FAILED(SEEN(l, h, OTHER_ACTIVE(l, h))) -> third[AT(l, h)] = 1; SEND_COMMITMENTS(l, h) } \
+        FAILED(SEEN(l, h, OTHER_ACTIVE(l, h))) -> third[AT(l, h)] = 1 } \
     :: atomic { COPIES == 3 && POS(h, l) < 2 && PLAYS(l, h) && !third[AT(l, h)] && !EAGER && FAULTY(HOST(l, 2)) -> third[AT(l, h)] = 1 } \
     :: atomic { COPIES == 3 && POS(h, l) == 2 && !bad[h] && !third[AT(l, h)] && !EAGER && chain[AT(l, h)] != 0 && \
         (ASKED(l, HOST(l, 0)) || ASKED(l, HOST(l, 1))) -> third[AT(l, h)] = 1; COMPUTE(l, h); COMMIT(l, h) }

@@ -31,7 +31,7 @@ PARTS = ["header", "body", "link", "closure", "file"]                # in the or
 
 CHUNK, TAG, ALIGN, SHARED_ALIGN = 65536, 16, 64, 65536
 OWNER, HOST = 0, 1                                                   # roles
-MANIFEST, GRAPH, PARAMETER, SHARED = 0, 1, 2, 4                      # kinds of parts
+MANIFEST, GRAPH, PARAMETER, CHECK, SHARED = range(5)                 # kinds of parts
 CHECKS = ["none", "load", "spot", "run", "auto", "compute"]
 UNCHECKED, OPENED, ROWS, PRODUCT, BYTES, EITHER, BOTH, RECOMPUTED = range(8)      # coverage of a part, §14
 ELEMENT_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
@@ -298,7 +298,7 @@ def read_preamble(file):
     r = Reader(file.read(0, 24))
     if r.raw(8) != b"DEEPRING":
         raise Refused("not a ring")
-    if (r.u16(), r.u16()) != (4, 1):
+    if (r.u16(), r.u16()) != (3, 1):
         raise Refused("another format version or suite")
     count, length = r.u32(), r.u64()
     if not 2 <= count <= 65536:
@@ -351,9 +351,9 @@ def read_closure(file, count):
 TensorSpec = namedtuple("TensorSpec", "name element dims")          # dims: numbers or names; None: rank unknown
 Recipient = namedtuple("Recipient", "role public enc wrapped")
 
-class Part(namedtuple("Part", "kind spec block offset length")):     # block: which holds it, if it is shared
+class Part(namedtuple("Part", "kind spec block offset length")):     # block: which a check is of, or which holds it
     def name(self):
-        return {MANIFEST: "manifest", GRAPH: "graph"}.get(self.kind) or self.spec.name
+        return {MANIFEST: "manifest", GRAPH: "graph", CHECK: "check"}.get(self.kind) or self.spec.name
 
 class Header(namedtuple("Header", "ring_id version index count name plaintext_length body content commitment previous "
                         "next inputs outputs parts recipients chunks digest signature")):
@@ -418,10 +418,10 @@ def read_spec(r):
 
 def read_part(r):
     kind = r.u8()
-    if kind not in (MANIFEST, GRAPH, PARAMETER, SHARED):
+    if kind > SHARED:
         raise Refused(f"part of kind {kind}")
     spec = read_spec(r) if kind in (PARAMETER, SHARED) else None
-    block = r.u32() if kind == SHARED else None
+    block = r.u32() if kind in (CHECK, SHARED) else None
     return Part(kind, spec, block, r.u64(), r.u64())
 
 def read_recipient(r):
@@ -432,10 +432,13 @@ def read_recipient(r):
 
 def check_parts(header):
     kinds = [p.kind for p in header.parts]
-    parameters, shared = ([kind] * kinds.count(kind) for kind in (PARAMETER, SHARED))
-    allowed = [parameters, parameters + [GRAPH] + shared] if header.index else [[MANIFEST]]
-    if not kinds or kinds not in allowed:
+    parameters, checks, shared = ([kind] * kinds.count(kind) for kind in (PARAMETER, CHECK, SHARED))
+    allowed = [parameters, parameters + checks + [GRAPH] + shared] if header.index else [[MANIFEST]]
+    if not kinds or len(checks) > 1 or kinds not in allowed:
         raise Refused("parts that this block does not have")
+    if checks and ([p.block for p in header.parts if p.kind == CHECK] != [
+            header.index - 1 if header.index > 1 else header.count - 1] or header.index == 1 and header.count <= 2):
+        raise Refused("a check of a block that is not the neighbour")
     blocks = [p.block for p in header.shared_parts()]
     if blocks != sorted(blocks) or any(not header.index < block < header.count for block in blocks):
         raise Refused("shared parameters of blocks out of order, or of none behind this one")
@@ -647,6 +650,7 @@ def check_shared(ring):
                 (index != 1 or not header.is_shared(), "a shared block where the first that computes is due"),
                 (header.is_shared() or not shared or index < shared[0], "behind a shared block, and not shared"),
                 (not header.is_shared() or not header.inputs + header.outputs, "a shared block with inputs or outputs"),
+                (not shared or CHECK not in [p.kind for p in header.parts], "a check beside shared blocks"),
                 (all(shares_all_of(header, block, ring.headers[block]) for block in header.shared_blocks()),
                  "shares what the shared block does not hold")]:
             if not fits:

@@ -90,7 +90,7 @@ for what, args in {"spot in part": (2, 1, 0, [4, 1]), "spot with share 0": (2, 0
                    "product without rotation": (5, 0, 0, [4], [3]), "rotation without product": (5, 0, 1, [4]),
                    "either without rotation": (4, 0, 0, [4], [5]), "both with a rotation": (5, 0, 1, [6])}.items():
     refused(what, ring.read_check, Reader(check_bytes(*args)))
-for kind, codes in {ring.PARAMETER: range(7), ring.GRAPH: (0, 1, 4, 7), ring.MANIFEST: (0, 1, 4)}.items():
+for kind, codes in {ring.PARAMETER: range(7), ring.GRAPH: (0, 1, 4, 7), ring.CHECK: (0, 1, 4)}.items():
     check(f"coverage of kind {kind}", [c for c in range(8) if ring.stands_for(c, kind)] == list(codes))
 for check_of, word in {(0, 0): "none", (2, 100_000): "spot:0.1", (2, 1): "spot:0.000001", (5, 0): "compute"}.items():
     check(word, ring.check_word(check_of) == word)

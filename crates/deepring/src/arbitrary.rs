@@ -1,5 +1,7 @@
 //! Strategies for values of the format: everything that an encoder may be given.
 
+mod records;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -7,13 +9,15 @@ use proptest::prelude::*;
 use crate::block::chunks::chunk_count;
 use crate::block::{Header, PartKind, Recipient, RecipientRole, lay_out, shared_at};
 use crate::crypto::Digest;
-use crate::encoding::Writer;
-use crate::keys::{PublicKey, Role};
+use crate::deal::{Deal, DealtLeg};
+use crate::keys::{Host, PublicKey, Role};
 use crate::manifest::Manifest;
-use crate::receipt::{Chain, Check, Checked, Coverage, Opening, Receipt, SampleRate, TensorValue};
+use crate::outline::Outline;
 use crate::ring::closure::{Closure, ClosureRow};
-use crate::ring_id::RingId;
+use crate::ring_id::{RingId, RingKind};
 use crate::tensor::{DType, Dim, TensorSpec};
+
+pub(crate) use records::{batch, chain, evidence, message, parcel, receipt_file, salt, validation};
 
 fn bytes<const N: usize>() -> impl Strategy<Value = [u8; N]> {
     vec(any::<u8>(), N).prop_map(|v| v.try_into().unwrap())
@@ -87,13 +91,13 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
             (parts(index), shared(), any::<bool>()),
             vec(recipient(), 0..4),
             vec(digest(), 5),
-            digest(),
+            (digest(), option::of(deal())),
         )
     });
     let place = (ring_id(), any::<u64>(), any::<String>());
     let tensors = (vec(spec(), 0..4), vec(spec(), 0..4));
     (place, rest, tensors, bytes()).prop_map(|(place, rest, (inputs, outputs), signature)| {
-        let ((index, count), parts, recipients, digests, chunk) = rest;
+        let ((index, count), parts, recipients, digests, (chunk, deal)) = rest;
         let (parts, shared, is_shared) = parts;
         // A block that computes, or one of parameters alone.
         let only = |parts: Vec<(PartKind, u64)>| {
@@ -128,6 +132,7 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
             outputs,
             parts,
             recipients,
+            deal: deal.filter(|_| index == 0),
             chunks: vec![chunk; chunks],
             signature,
         }
@@ -141,20 +146,74 @@ fn row() -> impl Strategy<Value = ClosureRow> {
 }
 
 pub(crate) fn closure() -> impl Strategy<Value = Closure> {
-    let head = (ring_id(), any::<u64>(), digest(), key(), any::<u64>(), any::<u32>());
-    (head, vec((digest(), row()), 0..6), bytes()).prop_map(|(head, blocks, signature)| {
+    let head = (ring_id(), any::<u64>(), digest(), key(), any::<u64>(), any::<u32>(), kind());
+    let signatures = (bytes(), bytes());
+    (head, vec((digest(), row()), 0..6), signatures).prop_map(|(head, blocks, signatures)| {
         let (bodies, rows) = blocks.into_iter().unzip();
         Closure {
             ring_id: head.0,
             model_version: head.1,
+            kind: head.6,
             previous: head.2,
             owner: head.3,
             sealed_at: head.4,
             bodies,
             revision: head.5,
             rows,
+            outline_signature: signatures.0,
+            signature: signatures.1,
+        }
+    })
+}
+
+fn kind() -> impl Strategy<Value = RingKind> {
+    prop::sample::select(vec![RingKind::Network, RingKind::Weights])
+}
+
+/// Hosts of different keys.
+fn hosts(range: std::ops::Range<usize>) -> impl Strategy<Value = Vec<PublicKey<Host>>> {
+    vec(bytes::<64>(), range).prop_map(|keys| {
+        let numbered = |(i, mut key): (u8, [u8; 64])| {
+            key[0] = i;
+            PublicKey::from_bytes(key)
+        };
+        (0..).zip(keys).map(numbered).collect()
+    })
+}
+
+/// A deal that decodes: legs that follow each other, of as many hosts each.
+pub(crate) fn deal() -> impl Strategy<Value = Deal> {
+    let head = (ring_id(), digest(), any::<u32>(), any::<u64>(), any::<bool>());
+    let legs = (2..4usize).prop_flat_map(|copies| vec((1..9u32, hosts(copies..copies + 1)), 1..5));
+    (head, hosts(1..5), legs, key(), bytes()).prop_map(|(head, genesis, legs, owner, signature)| {
+        let mut end = 1;
+        let legs: Vec<DealtLeg> = legs
+            .into_iter()
+            .map(|(blocks, hosts)| {
+                let first = end;
+                end += blocks;
+                DealtLeg { first, end, hosts }
+            })
+            .collect();
+        Deal {
+            ring_id: head.0,
+            ring_digest: head.1,
+            revision: head.2,
+            dealt_at: head.3,
+            eager: head.4 && legs[0].hosts.len() == 3,
+            genesis,
+            legs,
+            owner,
             signature,
         }
+    })
+}
+
+/// An outline that decodes: of any closure, and of headers that need not fit it.
+pub(crate) fn outline() -> impl Strategy<Value = Outline> {
+    (closure(), vec(header(), 2..4)).prop_map(|(closure, headers)| {
+        let headers: Vec<&Header> = headers.iter().collect();
+        Outline::of(&closure, &headers)
     })
 }
 
@@ -168,119 +227,6 @@ pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
             labels,
         },
     )
-}
-
-fn opening() -> impl Strategy<Value = Opening> {
-    (vec(digest(), 4), ring_id(), any::<[u64; 2]>(), key(), bytes()).prop_map(
-        |(digests, ring_id, [model_version, opened_at], host, signature)| Opening {
-            query: digests[0],
-            ring_id,
-            ring_digest: digests[1],
-            model_version,
-            genesis: digests[2],
-            inputs: digests[3],
-            opened_at,
-            host,
-            signature,
-        },
-    )
-}
-
-fn check() -> impl Strategy<Value = Check> {
-    prop_oneof![
-        prop::sample::select(vec![Check::None, Check::Load, Check::Run]),
-        prop::sample::select(vec![Check::Auto, Check::Compute]),
-        (1..1_000_000u32).prop_map(|n| Check::Spot(SampleRate::from_millionths(n).unwrap())),
-    ]
-}
-
-/// The coverage that the parts of one block may have under this check.
-fn coverage(check: Check) -> BoxedStrategy<Vec<Coverage>> {
-    use Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
-    let of = |choices: &[Coverage]| vec(prop::sample::select(choices.to_vec()), 0..5);
-    match check {
-        Check::None => of(&[Unchecked]).boxed(),
-        Check::Load => of(&Coverage::ALL[1..]).boxed(),
-        Check::Spot(_) => prop_oneof![of(&[Opened]), of(&[Bytes])].boxed(),
-        Check::Run => of(&[Bytes]).boxed(),
-        Check::Auto | Check::Compute => {
-            of(&[Rows, Product, Bytes, Either, Both, Recomputed]).boxed()
-        }
-    }
-}
-
-fn checked() -> impl Strategy<Value = Checked> {
-    let blocks = |check| (Just(check), vec(coverage(check), 0..4), 1..=u16::MAX);
-    check().prop_flat_map(blocks).prop_map(|(check, coverage, uses)| {
-        let rotates = coverage.iter().flatten().any(|c| c.rotates());
-        Checked::new(check, if rotates { uses } else { 0 }, coverage).unwrap()
-    })
-}
-
-fn receipt() -> impl Strategy<Value = Receipt> {
-    (vec(digest(), 5), any::<u32>(), vec(digest(), 0..4), checked(), key(), bytes()).prop_map(
-        |(digests, first_block, blocks, checked, host, signature)| {
-            let (check, rotation, coverage) = checked.into_parts();
-            Receipt {
-                query: digests[0],
-                ring_digest: digests[1],
-                first_block,
-                blocks,
-                check,
-                rotation,
-                coverage,
-                inputs: digests[2],
-                outputs: digests[3],
-                previous: digests[4],
-                host,
-                signature,
-            }
-        },
-    )
-}
-
-pub(crate) fn chain() -> impl Strategy<Value = Chain> {
-    (opening(), vec(receipt(), 0..4)).prop_map(|(opening, receipts)| Chain { opening, receipts })
-}
-
-/// The bytes of a receipt file.
-pub(crate) fn receipt_file() -> impl Strategy<Value = Vec<u8>> {
-    (chain(), vec([digest(), digest()], 0..5), bytes::<64>()).prop_map(
-        |(chain, items, signature)| {
-            let mut w = Writer::new();
-            w.raw(b"DRECEIPT").u16(3);
-            chain.encode(&mut w);
-            w.count(items.len());
-            items.iter().flatten().for_each(|d| _ = w.raw(&d.0));
-            w.raw(&signature);
-            w.finish()
-        },
-    )
-}
-
-/// The bytes of a parcel.
-pub(crate) fn parcel() -> impl Strategy<Value = Vec<u8>> {
-    (chain(), bytes::<32>(), vec(any::<u8>(), 0..200)).prop_map(|(chain, enc, sealed)| {
-        let mut w = Writer::new();
-        chain.encode(&mut w);
-        w.raw(&enc).bytes(&sealed);
-        w.finish()
-    })
-}
-
-fn tensor() -> impl Strategy<Value = TensorValue> {
-    (any::<String>(), dtype(), vec(0..5u64, 0..4), any::<u8>()).prop_map(
-        |(name, dtype, dims, fill)| {
-            let len = dims.iter().product::<u64>() * dtype.size() as u64;
-            let data = vec![fill; usize::try_from(len).unwrap()];
-            TensorValue::new(name, dtype, dims, data).unwrap()
-        },
-    )
-}
-
-/// A batch of queries with their tensors.
-pub(crate) fn batch() -> impl Strategy<Value = Vec<Vec<TensorValue>>> {
-    vec(vec(tensor(), 0..4), 0..4)
 }
 
 /// A change that damage or an attacker may make to some bytes.

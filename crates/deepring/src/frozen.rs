@@ -8,15 +8,17 @@ use crate::block::header::{body_digest, header_digest};
 use crate::block::{Header, PartKind, Recipient, RecipientRole, lay_out, shared_at};
 use crate::crypto::Digest;
 use crate::crypto::aead::BlockKey;
+use crate::deal::{Deal, DealtLeg};
 use crate::keys::{Host, Owner, SecretKey};
 use crate::manifest::Manifest;
+use crate::outline::Outline;
 use crate::receipt::{
-    Chain, Check, Checked, Coverage, Opening, Receipt, SampleRate, TensorValue, batch_digest,
-    encode_contents, tensors_digest,
+    Agreement, Chain, Check, Checked, ComputedWith, Coverage, LegResult, Opening, Receipt, Salt,
+    SampleRate, TensorValue, Validation, batch_digest, encode_contents, tensors_digest,
 };
 use crate::ring::closure::{Closure, ClosureRow};
 use crate::ring::layout::Preamble;
-use crate::ring_id::RingId;
+use crate::ring_id::{RingId, RingKind};
 use crate::tensor::{DType, Dim, TensorSpec};
 
 /// Compares the BLAKE3 hash of an encoding with the approved one.
@@ -73,6 +75,7 @@ fn header() -> Header {
         outputs: vec![spec("y", DType::Bf16, Some(Vec::new()))],
         parts,
         recipients: roles.map(|role| Recipient { role, enc: [16; 32], wrapped: [17; 48] }).into(),
+        deal: None,
         chunks,
         signature: [0; 64],
     };
@@ -101,7 +104,7 @@ fn a_header_with_shared_parameters_is_frozen_and_decodes() {
     let header = header_with_shared();
     let bytes = header.encode();
     assert_eq!(Header::decode(&bytes).unwrap(), header);
-    frozen(&bytes, "d3c95dd4c0322873c09468cea597781ab16c4848db9941cff2ff83460991bdf0");
+    frozen(&bytes, "606f2aa85b653d9a22fab9c1083fe9304765a3601c3ff9e24ae3b9921628524a");
     frozen(
         &block_key().content_digest(b"plaintext", &[filled(3), filled(4)]).0,
         "963ed9618ad5c8b3e8b63734a77af0d9dd2c791a42c7d7b025cea66f2692ddb8",
@@ -117,33 +120,71 @@ fn the_preamble_is_frozen() {
 #[test]
 fn the_header_its_digest_and_its_signature_are_frozen() {
     let bytes = header().encode();
-    frozen(&bytes, "48750a9eb9dcf46670ee7a9f3673a5d830c7b5f1dcb95e508643e663f30fe3b4");
+    frozen(&bytes, "358143dd2cd47988e1ed44682126de11c3114ff6dd82836d973d508be8fdd094");
     frozen(
         &header_digest(&bytes).0,
-        "ea9b1cf7514016fd586cc7b2c8430ce540bc7827f0902c6486d9c625749a1056",
+        "c9e3902bc06de3a78244fefd935eedfcfaf37f31fea5488b3a2c34b821a5a1d8",
     );
 }
 
-#[test]
-fn the_closure_the_ring_digest_and_the_signature_are_frozen() {
+fn closure() -> Closure {
     let row =
         |n| ClosureRow { header_len: n, body_len: u64::from(n) << 33, header_digest: filled(30) };
     let mut closure = Closure {
         ring_id: RingId([9; 16]),
         model_version: 7,
+        kind: RingKind::Network,
         previous: filled(31),
         owner: owner().public(),
         sealed_at: 1_700_000_000,
         bodies: vec![filled(32), filled(33)],
         revision: 3,
         rows: vec![row(1000), row(2000)],
+        outline_signature: [34; 64],
         signature: [0; 64],
     };
     closure.sign(&owner());
-    frozen(&closure.encode(), "7ad445fee01b8bde955e05c32f0523818c72544e177581fce66fef809c17a686");
+    closure
+}
+
+fn deal() -> Deal {
+    let other = SecretKey::<Host>::from_halves(&[6; 32], &[7; 32]).unwrap();
+    let (one, other) = (host().public(), other.public());
+    let leg = |first, end, hosts| DealtLeg { first, end, hosts };
+    let mut deal = Deal {
+        ring_id: RingId([9; 16]),
+        ring_digest: filled(35),
+        revision: 2,
+        dealt_at: 1_700_000_001,
+        eager: false,
+        genesis: vec![other],
+        legs: vec![leg(1, 3, vec![one, other]), leg(3, 4, vec![other, one])],
+        owner: owner().public(),
+        signature: [0; 64],
+    };
+    deal.sign(&owner());
+    deal
+}
+
+#[test]
+fn a_deal_and_an_outline_and_their_digests_are_frozen() {
+    let deal = deal();
+    frozen(&deal.encode(), "60a259d1a4890838f1e1ed9c954872e112567b183a5696a187c0363d5a957dc4");
+    frozen(&deal.digest().0, "fac757962d57d66c66cf06c2d1ea41d0cc0a6235801a790e107979b0ef58633e");
+    let genesis = Header { index: 0, deal: Some(deal), ..header() };
+    let mut outline = Outline::of(&closure(), &[&genesis, &header_with_shared()]);
+    outline.sign(&owner());
+    frozen(&outline.encode(), "53602ac90ef5dbe78de553aabd2fb7bc03a7a8acad1ceda531b46b3259562418");
+    frozen(&outline.digest().0, "1b783de5fa4aeb968c4e0e8c1ba14d8898cbc0d0a914c5d1e1f190bbfcc2ea52");
+}
+
+#[test]
+fn the_closure_the_ring_digest_and_the_signature_are_frozen() {
+    let closure = closure();
+    frozen(&closure.encode(), "1361647874064aa0d8010acc5f0a053db0588c3b504720063739ea5eed7c48b8");
     frozen(
         &closure.ring_digest().0,
-        "86dc0ab463e5572ef6736119770021a70afcf0da7ffacc38257d85d0ad01724d",
+        "161379b0e6fc2c42bba123c62693ab21541e6f575787041d80a986b0d98106df",
     );
 }
 
@@ -194,6 +235,18 @@ fn the_manifest_is_frozen() {
     frozen(&manifest.encode(), "b3d317bfec151a70b9cd02558f643ea8b109f0572494f480baef72dd2d906bcf");
 }
 
+fn salt() -> Salt {
+    Salt::from_bytes([8; 32]).unwrap()
+}
+
+#[test]
+fn the_commitment_to_a_salt_is_frozen() {
+    frozen(
+        &salt().commitment().0,
+        "c56e493dc92fdc53138fab8d5817b80b0b75f020da5570a788e4e1c2baa64d54",
+    );
+}
+
 fn tensor() -> TensorValue {
     TensorValue::new("x", DType::F16, vec![2, 3], (0..12).collect()).unwrap()
 }
@@ -203,53 +256,94 @@ fn tensors_and_their_digests_are_frozen() {
     let other = TensorValue::new("a", DType::U8, vec![], vec![1]).unwrap();
     let tensors = vec![tensor(), other];
     frozen(
-        &tensors_digest(&tensors).0,
-        "e104bb4922b6c990018db752040c156c2a2bdbd0480ec4bb40fb2a13fe95a0c3",
+        &tensors_digest(&salt(), &tensors).0,
+        "318706bb5837c5d687c57eb042eaeb9fa8e8373d803399d1c41e612589d8ace9",
     );
     frozen(
         &batch_digest(&[filled(1), filled(2)]).0,
         "b937c79aa194b6a18a696a8560e9681120254ff58a9c49cd46332b58b393ef38",
     );
     frozen(
-        &encode_contents(&[tensors, Vec::new()]),
-        "8152ab7a9a532b618952befcfca2c2c23b38394dececd0bb770db0f391ab765b",
+        &encode_contents(&salt(), &[tensors, Vec::new()]),
+        "21f17a333b4c67c99bc63a0d2d584cbfa03c8554f3112235e12c247b266d0918",
     );
 }
 
-#[test]
-fn the_chain_and_its_signatures_are_frozen() {
+fn result(blocks: &[u8], checked: Checked, outputs: u8) -> LegResult {
+    LegResult {
+        blocks: blocks.iter().copied().map(filled).collect(),
+        checked,
+        computed_with: ComputedWith::new("engine 1.2.3", filled(54), "x86_64 avx2", 300).unwrap(),
+        outputs: filled(outputs),
+    }
+}
+
+fn begun() -> Chain {
     let mut opening = Opening {
         query: filled(40),
         ring_id: RingId([9; 16]),
         ring_digest: filled(41),
         model_version: 7,
         genesis: filled(42),
+        deal: filled(55),
+        nonce: filled(56),
+        salt: salt().commitment(),
         inputs: filled(43),
         opened_at: 1_700_000_000_123,
         host: host().public(),
         signature: [0; 64],
     };
     opening.sign(&host());
-    let mut chain = Chain { opening, receipts: Vec::new() };
+    Chain { opening, legs: Vec::new() }
+}
+
+#[test]
+fn the_chain_and_its_signatures_are_frozen() {
+    let mut chain = begun();
     let (bytes, rows, product) = (Coverage::Bytes, Coverage::Rows, Coverage::Product);
     let opened = vec![Coverage::Opened; 2];
     let spot = Check::Spot(SampleRate::from_millionths(100_000).unwrap());
     let coverage = vec![vec![product, rows, bytes], vec![bytes]];
     let checked = Checked::new(Check::Compute, 16, coverage).unwrap();
-    chain.extend(&host(), vec![filled(44), filled(45)], checked, filled(46));
+    chain.extend(&host(), result(&[44, 45], checked, 46));
     let checked = Checked::uniform(Check::None, [1]).unwrap();
-    chain.extend(&host(), vec![filled(47)], checked, filled(48));
+    chain.extend(&host(), result(&[47], checked, 48));
     let checked = Checked::new(spot, 0, vec![opened, vec![bytes, bytes]]).unwrap();
-    chain.extend(&host(), vec![filled(49), filled(50)], checked, filled(51));
+    chain.extend(&host(), result(&[49, 50], checked, 51));
     let coverage = vec![vec![Coverage::Either, Coverage::Both, Coverage::Recomputed]];
     let checked = Checked::new(Check::Auto, 64, coverage).unwrap();
-    chain.extend(&host(), vec![filled(52)], checked, filled(53));
+    chain.extend(&host(), result(&[52], checked, 53));
     let mut w = crate::encoding::Writer::new();
     chain.encode(&mut w);
-    frozen(&w.finish(), "4d0af7e047694e36b83df95065b8de0e1eb1d5a89c8b9c96d6163200d80c4360");
-    frozen(&chain.head().0, "b15f47cabdd9ea974364b0ff5f2861550cd7c23170d5741dc63d761d5b216310");
-    let receipts: &[Receipt] = chain.receipts();
+    frozen(&w.finish(), "53fcf9fa25f820f8fac824928851ef5b98566231fa61c4702f0c58765f08c6f6");
+    frozen(&chain.head().0, "f29b34274a82454a998e259432263766efd5403ad1cca7e78ad49488657d09aa");
+    let receipts: Vec<&Receipt> = chain.receipts().collect();
     assert_eq!(receipts[1].previous, receipts[0].digest());
+}
+
+#[test]
+fn validations_and_objections_are_frozen() {
+    let checked = || Checked::uniform(Check::Run, [3]).unwrap();
+    let mut chain = begun();
+    chain.extend(&host(), result(&[44], checked(), 46));
+    let other = SecretKey::<Host>::from_halves(&[6; 32], &[7; 32]).unwrap();
+    let mut theirs = begun();
+    theirs.extend(&other, result(&[44], checked(), 57));
+    let (about, own) = (chain.legs[0].receipt(), theirs.legs[0].receipt());
+    let mut w = crate::encoding::Writer::new();
+    for agreement in [
+        Agreement::Same,
+        Agreement::Near { largest: 0.25, bound: 0.5 },
+        Agreement::Differs { largest: f32::INFINITY, bound: 0.0 },
+        Agreement::Differs { largest: 2.0, bound: 0.5 },
+    ] {
+        Validation::sign(own, about, agreement, &other).encode(&mut w);
+    }
+    frozen(&w.finish(), "6b41becec496b6e5a3026918157c975dad400a5f9eb4d4a8762c598ab76931c0");
+    frozen(
+        &Validation::sign(own, about, Agreement::Same, &other).digest().0,
+        "01202f3380aa46d4417b819b1d2c7cb8d71353932d3e4555e759303ff28a7aae",
+    );
 }
 
 #[test]

@@ -4,7 +4,10 @@
 #![allow(missing_docs, reason = "each function feeds the decoder that it names")]
 
 use crate::block::Header;
+use crate::deal::Deal;
+use crate::outline::{AuthenticOutline, Outline};
 use crate::receipt::{Parcel, tensors_digest};
+use crate::replication::{Evidence, Message};
 use crate::ring::closure::Closure;
 use crate::ring::layout::{Layout, Preamble};
 use crate::{Decision, Host, Manifest, Owner, PublicKey, SecretKey};
@@ -56,11 +59,42 @@ pub fn parcel(bytes: &[u8]) {
 
 /// The plaintext of a parcel.
 pub fn tensors(bytes: &[u8]) {
-    if let Ok(batch) = crate::receipt::decode_contents(bytes) {
-        assert_eq!(crate::receipt::encode_contents(&batch), bytes);
+    if let Ok((salt, batch)) = crate::receipt::decode_contents(bytes) {
+        assert_eq!(crate::receipt::encode_contents(&salt, &batch), bytes);
         for tensors in &batch {
-            let _ = tensors_digest(tensors);
+            let _ = tensors_digest(&salt, tensors);
         }
+    }
+}
+
+pub fn deal(bytes: &[u8]) {
+    let decoded = Deal::decode(bytes);
+    if let Ok(deal) = &decoded {
+        let _ = (deal.digest(), deal.copies(), deal.leg_of(1), deal.is_signed());
+    }
+    assert_canonical!(decoded, bytes);
+}
+
+/// An outline that is accepted answers every question.
+pub fn outline(bytes: &[u8]) {
+    let decoded = Outline::decode(bytes);
+    if let Ok(outline) = &decoded {
+        let _ = (outline.digest(), outline.refuse_blocks(), outline.refuse_deal());
+        let outline = AuthenticOutline::of_checked(outline.clone());
+        let _ = (outline.genesis(), outline.layers(), outline.inputs(), outline.outputs());
+    }
+    assert_canonical!(decoded, bytes);
+}
+
+/// A message between the copies of a leg.
+pub fn message(bytes: &[u8]) {
+    assert_canonical!(Message::decode(bytes), bytes);
+}
+
+pub fn evidence(bytes: &[u8]) {
+    if let Ok(evidence) = Evidence::from_bytes(bytes) {
+        assert_eq!(evidence.to_bytes(), bytes, "accepted bytes are not canonical");
+        let _ = (evidence.names(), evidence.is_proof());
     }
 }
 

@@ -29,7 +29,7 @@
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use deepring::{DType, Dim, Host, OpeningKey, Owner, PartKind, SecretKey, TensorSpec, Trust, UnverifiedRing};
+//! use deepring::{DType, Dim, Host, OpeningKey, Owner, PartKind, RingKind, SecretKey, TensorSpec, Trust, UnverifiedRing};
 //! use deepring::seal::{BlockPlan, RingPlan, RingSealer};
 //!
 //! let (owner, host) = (SecretKey::<Owner>::generate()?, SecretKey::<Host>::generate()?);
@@ -47,6 +47,7 @@
 //!     hosts: vec![host.public()],
 //! };
 //! let plan = RingPlan {
+//!     kind: RingKind::Network,
 //!     model_version: 1,
 //!     previous: None,
 //!     sealed_at: 0,
@@ -59,6 +60,7 @@
 //!             vec![(PartKind::Parameter(tensor("w")), 8), (PartKind::Graph, 3)],
 //!         ),
 //!     ],
+//!     deal: None,
 //! };
 //!
 //! # let dir = tempfile::tempdir()?;

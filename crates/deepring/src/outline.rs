@@ -234,7 +234,7 @@ impl Outline {
 
     /// Genesis with the manifest alone, and behind it the blocks that compute; in a ring of weights
     /// none computes.
-    fn refuse_blocks(&self) -> Option<&'static str> {
+    pub(crate) fn refuse_blocks(&self) -> Option<&'static str> {
         let (genesis, rest) = self.blocks.split_first()?;
         if genesis.parts != [PartClass::Manifest] {
             return Some("the outline's first block is not Genesis");

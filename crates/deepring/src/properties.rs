@@ -5,12 +5,18 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use crate::arbitrary::{
-    Damage, batch, chain, closure, damage, header, manifest, parcel, receipt_file, spec,
+    Damage, batch, chain, closure, damage, deal, evidence, header, manifest, message, outline,
+    parcel, receipt_file, salt, spec, validation,
 };
 use crate::block::Header;
+use crate::deal::Deal;
 use crate::encoding::{Reader, Writer};
 use crate::manifest::Manifest;
-use crate::receipt::{Chain, Decision, Parcel, decode_contents, encode_contents, tensors_digest};
+use crate::outline::Outline;
+use crate::receipt::{
+    Chain, Decision, Parcel, Validation, decode_contents, encode_contents, tensors_digest,
+};
+use crate::replication::{Evidence, Message};
 use crate::ring::closure::{Closure, closure_len};
 use crate::ring::layout::Preamble;
 use crate::tensor::TensorSpec;
@@ -25,14 +31,18 @@ fn seeded(cases: u32) -> ProptestConfig {
 }
 
 /// For each decoder that accepts the bytes, the encoding of what it decoded.
-fn encoded_again(bytes: &[u8]) -> [Option<Vec<u8>>; 7] {
+fn encoded_again(bytes: &[u8]) -> [Option<Vec<u8>>; 11] {
     [
         Header::decode(bytes).ok().map(|v| v.encode()),
         Closure::decode(bytes).ok().map(|v| v.encode()),
         Manifest::decode(bytes).ok().map(|v| v.encode()),
         Decision::decode(bytes).ok().map(|v| v.encode()),
         Parcel::decode(bytes).ok().map(|v| v.encode()),
-        decode_contents(bytes).ok().map(|batch| encode_contents(&batch)),
+        decode_contents(bytes).ok().map(|(salt, batch)| encode_contents(&salt, &batch)),
+        Deal::decode(bytes).ok().map(|v| v.encode()),
+        Outline::decode(bytes).ok().map(|v| v.encode()),
+        Message::decode(bytes).ok().map(|v| v.encode()),
+        Evidence::from_bytes(bytes).ok().map(|v| v.to_bytes()),
         Preamble::decode(bytes).ok().map(|v| v.encode()),
     ]
 }
@@ -86,12 +96,35 @@ proptest! {
     }
 
     #[test]
-    fn tensors_survive_their_encoding_and_keep_their_digest(batch in batch()) {
-        let back = decode_contents(&encode_contents(&batch)).unwrap();
+    fn tensors_survive_their_encoding_and_keep_their_digest(salt in salt(), batch in batch()) {
+        let (kept, back) = decode_contents(&encode_contents(&salt, &batch)).unwrap();
+        prop_assert_eq!(kept, salt);
         for (one, other) in batch.iter().zip(&back) {
-            prop_assert_eq!(tensors_digest(one), tensors_digest(other));
+            prop_assert_eq!(tensors_digest(&salt, one), tensors_digest(&salt, other));
         }
         prop_assert_eq!(back, batch);
+    }
+
+    #[test]
+    fn a_deal_and_an_outline_survive_their_encoding(deal in deal(), outline in outline()) {
+        prop_assert_eq!(Deal::decode(&deal.encode()), Ok(deal));
+        prop_assert_eq!(Outline::decode(&outline.encode()), Ok(outline));
+    }
+
+    #[test]
+    fn a_validation_survives_its_encoding(validation in validation()) {
+        let mut w = Writer::new();
+        validation.encode(&mut w);
+        let bytes = w.finish();
+        let mut r = Reader::new(&bytes);
+        prop_assert_eq!(Validation::decode(&mut r), Ok(validation));
+        prop_assert_eq!(r.finish(), Ok(()));
+    }
+
+    #[test]
+    fn messages_and_evidence_survive_their_encoding(bytes in message(), evidence in evidence()) {
+        prop_assert_eq!(Message::decode(&bytes).unwrap().encode(), bytes);
+        prop_assert_eq!(Evidence::from_bytes(&evidence.to_bytes()), Ok(evidence));
     }
 
     #[test]
@@ -123,7 +156,9 @@ proptest! {
         manifest in manifest(),
         file in receipt_file(),
         parcel in parcel(),
-        batch in batch(),
+        tensors in (salt(), batch()),
+        dealt in (deal(), outline()),
+        copies in (message(), evidence()),
         damages in vec(damage(), 1..4),
     ) {
         let encodings = [
@@ -132,7 +167,11 @@ proptest! {
             manifest.encode(),
             file,
             parcel,
-            encode_contents(&batch),
+            encode_contents(&tensors.0, &tensors.1),
+            dealt.0.encode(),
+            dealt.1.encode(),
+            copies.0,
+            copies.1.to_bytes(),
         ];
         for bytes in encodings {
             only_canonical(&damaged(bytes, &damages));

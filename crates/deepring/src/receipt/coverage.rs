@@ -115,7 +115,6 @@ impl fmt::Display for Coverage {
 mod tests {
     use super::Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
     use super::*;
-    use crate::tensor::{DType, TensorSpec};
 
     const ALL: [Coverage; 8] = Coverage::ALL;
 
@@ -201,16 +200,15 @@ mod tests {
 
     #[test]
     fn what_only_tensors_or_only_graphs_have_stands_for_nothing_else() {
-        let spec = TensorSpec { name: "w".into(), dtype: DType::F32, dims: Some(Vec::new()) };
         let all: &[Coverage] = &[Unchecked, Opened, Bytes];
-        for (kind, besides) in [
-            (PartKind::Parameter(spec), &[Rows, Product, Either, Both][..]),
-            (PartKind::Graph, &[Recomputed]),
-            (PartKind::Manifest, &[]),
+        for (class, besides) in [
+            (PartClass::Parameter, &[Rows, Product, Either, Both][..]),
+            (PartClass::Graph, &[Recomputed]),
+            (PartClass::Manifest, &[]),
         ] {
             for c in ALL {
                 let wanted = all.contains(&c) || besides.contains(&c);
-                assert_eq!(c.stands_for(&kind), wanted, "{c} of {kind:?}");
+                assert_eq!(c.stands_for(class), wanted, "{c} of {class:?}");
             }
         }
     }

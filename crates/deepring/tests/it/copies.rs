@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA512, digest};
+use deepring::receipt::Chain;
 use deepring::{
     Check, Decision, Host, OpenedBlock, Owner, PublicKey, SecretKey, Trust, UnverifiedRing,
 };
@@ -20,7 +21,7 @@ use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable as _, Kem, OpModeR};
 
 use crate::child;
-use crate::small_query::{batch_of, checked, content, items};
+use crate::small_query::{batch_of, items, ran, salt, start};
 use crate::small_ring::{Places, intact, owner, plan, seal_at};
 
 /// What is looked for is so long; a copy of half a secret is one.
@@ -148,11 +149,10 @@ fn use_a_key(dir: &Path) -> (SecretKey<Host>, Vec<OpenedBlock>) {
     let inputs = batch_of("x0", &[1, 2]);
     let outputs = batch_of("y", &[101, 102]);
     at_depth(1, || {
-        let chain =
-            deepring::receipt::Chain::begin(&ring, &blocks[0], &key, inputs, 1_700_000_000_000);
-        let mut chain = chain.unwrap();
-        chain.extend(&key, content(&ring, 1..4), checked(&ring, 1..4, Check::Run), outputs);
-        Decision::close(chain, items(&[1, 2]), &ring, &key).unwrap();
+        let outline = ring.outline();
+        let mut chain = Chain::begin(outline, &blocks[0], &key, inputs, &start(1), true);
+        chain.extend(&key, ran(&ring, 1..4, Check::Run, outputs));
+        Decision::close(chain, items(&[1, 2]), salt(), outline, &key).unwrap();
     });
     (key, blocks)
 }

@@ -4,6 +4,7 @@
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 
+use crate::forge_outline::sign_outline;
 use crate::small_ring::{Places, u32_at};
 
 pub(crate) fn derive(label: &str, bytes: &[u8]) -> [u8; 32] {
@@ -19,7 +20,7 @@ pub(crate) fn sign(seed: &[u8; 32], label: &str, message: &[u8]) -> [u8; 64] {
 /// A ring file taken apart.
 #[derive(Debug, Clone)]
 pub(crate) struct RawRing {
-    /// Ring id to `sealed at`: the closure's first 132 bytes. The count in it is filled in anew.
+    /// Ring id to `sealed at`: the closure's first 134 bytes. The count in it is filled in anew.
     pub(crate) statement_head: Vec<u8>,
     pub(crate) body_digests: Vec<[u8; 32]>,
     pub(crate) revision: u32,
@@ -32,11 +33,11 @@ impl RawRing {
         let places = Places::of(bytes);
         let closure = &bytes[places.closure.clone()];
         let count = places.headers.len();
-        let digest = |i: usize| closure[132 + 32 * i..164 + 32 * i].try_into().unwrap();
+        let digest = |i: usize| closure[134 + 32 * i..166 + 32 * i].try_into().unwrap();
         Self {
-            statement_head: closure[..132].to_vec(),
+            statement_head: closure[..134].to_vec(),
             body_digests: (0..count).map(digest).collect(),
-            revision: u32_at(closure, 132 + 32 * count),
+            revision: u32_at(closure, 134 + 32 * count),
             headers: places.headers.iter().map(|r| bytes[r.clone()].to_vec()).collect(),
             bodies: places.bodies.iter().map(|r| bytes[r.clone()].to_vec()).collect(),
         }
@@ -86,6 +87,7 @@ impl RawRing {
             rows.extend((body.len() as u64).to_le_bytes());
             rows.extend(derive("deepring v1 header digest", header));
         }
+        rows.extend(sign_outline(self, &statement, seed));
         let digest = derive("deepring v1 ring digest", &statement);
         let signature =
             sign(seed, "deepring v1 sign closure", &[digest.as_slice(), &rows].concat());
@@ -115,14 +117,16 @@ pub(crate) fn signed_by_weak_owner(ring: &[u8]) -> Vec<u8> {
     signature[32..].fill(0);
     signature[32] = 1;
     let mut raw = RawRing::of(ring);
-    raw.statement_head[60..124].copy_from_slice(&weak_owner());
+    raw.statement_head[62..126].copy_from_slice(&weak_owner());
     for header in &mut raw.headers {
         let unsigned = header.len() - 64;
         header[unsigned..].copy_from_slice(&signature);
     }
     let mut out = raw.close(&[0; 32]);
     let end = Places::of(&out).closure.end;
-    out[end - 64..end].copy_from_slice(&signature);
+    for at in [end - 128, end - 64] {
+        out[at..at + 64].copy_from_slice(&signature);
+    }
     out
 }
 
@@ -131,45 +135,60 @@ pub(crate) fn signed_by_weak_owner(ring: &[u8]) -> Vec<u8> {
 pub(crate) struct RawReceipts {
     pub(crate) opening: Vec<u8>,
     pub(crate) receipts: Vec<Vec<u8>>,
+    /// The validations of each receipt.
+    pub(crate) validations: Vec<Vec<Vec<u8>>>,
     /// Inputs digest and outputs digest of each query.
     pub(crate) items: Vec<[u8; 64]>,
+    pub(crate) closed_by: [u8; 64],
     pub(crate) signature: [u8; 64],
+    pub(crate) salt: [u8; 32],
 }
 
 impl RawReceipts {
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        let mut at = 302;
-        let mut receipts = Vec::new();
-        for _ in 0..u32_at(bytes, 298) {
+        let mut at = RECEIPTS + 4;
+        let (mut receipts, mut validations) = (Vec::new(), Vec::new());
+        for _ in 0..u32_at(bytes, RECEIPTS) {
             let len = host_at(&bytes[at..]) + 128;
             receipts.push(bytes[at..at + len].to_vec());
             at += len;
+            let n = u32_at(bytes, at);
+            at += 4;
+            let one = |_| {
+                let len = validation_len(&bytes[at..]);
+                at += len;
+                bytes[at - len..at].to_vec()
+            };
+            validations.push((0..n).map(one).collect());
         }
         let n = u32_at(bytes, at) as usize;
         at += 4;
         let item = |i: usize| bytes[at + 64 * i..at + 64 * (i + 1)].try_into().unwrap();
         Self {
-            opening: bytes[10..298].to_vec(),
+            opening: bytes[10..RECEIPTS].to_vec(),
             items: (0..n).map(item).collect(),
             receipts,
-            signature: bytes[bytes.len() - 64..].try_into().unwrap(),
+            validations,
+            closed_by: bytes[bytes.len() - 160..bytes.len() - 96].try_into().unwrap(),
+            signature: bytes[bytes.len() - 96..bytes.len() - 32].try_into().unwrap(),
+            salt: bytes[bytes.len() - 32..].try_into().unwrap(),
         }
     }
 
     pub(crate) fn sign_opening(&mut self, seed: &[u8; 32]) {
-        let signature = sign(seed, "deepring v1 sign opening", &self.opening_digest());
-        self.opening[224..].copy_from_slice(&signature);
+        let signature = sign(seed, "deepring v2 sign opening", &self.opening_digest());
+        self.opening[320..].copy_from_slice(&signature);
     }
 
     pub(crate) fn opening_digest(&self) -> [u8; 32] {
-        derive("deepring v1 opening digest", &self.opening[..224])
+        derive("deepring v2 opening digest", &self.opening[..320])
     }
 
     pub(crate) fn sign_receipt(&mut self, i: usize, seed: &[u8; 32]) {
-        self.sign_receipt_as("v3", i, seed);
+        self.sign_receipt_as("v4", i, seed);
     }
 
-    /// Signs receipt `i` under the two labels of a version: `v1`, `v2` or `v3`.
+    /// Signs receipt `i` under the two labels of a version: `v1` to `v4`.
     pub(crate) fn sign_receipt_as(&mut self, version: &str, i: usize, seed: &[u8; 32]) {
         let receipt = &mut self.receipts[i];
         let unsigned = receipt.len() - 64;
@@ -188,7 +207,7 @@ impl RawReceipts {
     /// codes of its parts.
     pub(crate) fn claim(&mut self, i: usize, check: (u8, u32, u16), coverage: &[&[u8]]) {
         let receipt = &mut self.receipts[i];
-        let range = Field::Check.at(receipt)..Field::Inputs.at(receipt);
+        let range = Field::Check.at(receipt)..Field::ComputedWith.at(receipt);
         let mut claim = vec![check.0];
         claim.extend(check.1.to_le_bytes());
         claim.extend(check.2.to_le_bytes());
@@ -203,35 +222,60 @@ impl RawReceipts {
     pub(crate) fn unsigned(&self) -> Vec<u8> {
         let mut out = self.opening.clone();
         out.extend(u32::try_from(self.receipts.len()).unwrap().to_le_bytes());
-        self.receipts.iter().for_each(|r| out.extend(r));
+        for (i, receipt) in self.receipts.iter().enumerate() {
+            out.extend(receipt);
+            // A receipt that was put in has none.
+            let validations = self.validations.get(i).map_or(&[][..], Vec::as_slice);
+            out.extend(u32::try_from(validations.len()).unwrap().to_le_bytes());
+            validations.iter().for_each(|v| out.extend(v));
+        }
         out.extend(u32::try_from(self.items.len()).unwrap().to_le_bytes());
         self.items.iter().for_each(|i| out.extend(i));
+        out.extend(self.closed_by);
         out
     }
 
     pub(crate) fn sign_decision(&mut self, seed: &[u8; 32]) {
-        let id = derive("deepring v1 decision digest", &self.unsigned());
-        self.signature = sign(seed, "deepring v1 sign decision", &id);
+        let id = derive("deepring v2 decision digest", &self.unsigned());
+        self.signature = sign(seed, "deepring v2 sign decision", &id);
     }
 
     pub(crate) fn file(&self) -> Vec<u8> {
-        [b"DRECEIPT\x03\0".as_slice(), &self.unsigned(), &self.signature].concat()
+        [b"DRECEIPT\x04\0".as_slice(), &self.unsigned(), &self.signature, &self.salt].concat()
     }
 
-    /// The file, closed anew by a key.
-    pub(crate) fn closed_by(mut self, seed: &[u8; 32]) -> Vec<u8> {
+    /// The file, its closing signed anew by a key, whatever host it names.
+    pub(crate) fn signed_by(mut self, seed: &[u8; 32]) -> Vec<u8> {
         self.sign_decision(seed);
         self.file()
     }
 }
 
-/// Offset of the host's key in a receipt that begins these bytes: after the coverage, which is a list of
-/// lists, and three digests.
+/// Offset of the list of receipts in a file: after magic, version and opening.
+pub(crate) const RECEIPTS: usize = 10 + 384;
+
+/// Offset of what was computed with, in a record that begins these bytes: after the coverage, which is a
+/// list of lists.
+fn computed_with_at(record: &[u8]) -> usize {
+    let list = 79 + 32 * u32_at(record, 68) as usize;
+    let blocks = u32_at(record, list);
+    (0..blocks).fold(list + 4, |at, _| at + 4 + u32_at(record, at) as usize)
+}
+
+/// Offset of what follows it: engine, library, processor and threads.
+fn after_computed_with(record: &[u8]) -> usize {
+    let string = |at: usize| at + 2 + usize::from(u16::from_le_bytes([record[at], record[at + 1]]));
+    string(string(computed_with_at(record)) + 32) + 2
+}
+
+/// Offset of the host's key in a receipt that begins these bytes: after three digests.
 fn host_at(receipt: &[u8]) -> usize {
-    let list = 79 + 32 * u32_at(receipt, 68) as usize;
-    let blocks = u32_at(receipt, list);
-    let end = (0..blocks).fold(list + 4, |at, _| at + 4 + u32_at(receipt, at) as usize);
-    end + 96
+    after_computed_with(receipt) + 96
+}
+
+/// Length of a validation that begins these bytes: to inputs, outputs, agreement, host and signature.
+fn validation_len(validation: &[u8]) -> usize {
+    after_computed_with(validation) + 64 + 9 + 128
 }
 
 /// A receipt's field, by its offset in FORMAT.md.
@@ -242,6 +286,7 @@ pub(crate) enum Field {
     FirstBlock,
     Block(usize),
     Check,
+    ComputedWith,
     Inputs,
     Outputs,
     Previous,
@@ -257,6 +302,7 @@ impl Field {
             Self::FirstBlock => 64,
             Self::Block(i) => 72 + 32 * i,
             Self::Check => 72 + after,
+            Self::ComputedWith => computed_with_at(receipt),
             Self::Inputs => host_at(receipt) - 96,
             Self::Outputs => host_at(receipt) - 64,
             Self::Previous => host_at(receipt) - 32,

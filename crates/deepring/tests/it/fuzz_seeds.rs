@@ -5,7 +5,7 @@ use std::path::Path;
 use deepring::receipt::Parcel;
 
 use crate::forge::RawRing;
-use crate::small_query::{batch_of, open_chain, tensor};
+use crate::small_query::{batch_of, open_chain, salt, tensor};
 use crate::small_ring::{Places, host_a, host_b, intact, manifest, owner};
 use crate::vectors::folder;
 
@@ -63,10 +63,12 @@ fn fuzz_seeds() {
     let ring = intact(&std::fs::read(folder().join("intact.ring")).unwrap());
     assert_eq!(ring.owner(), owner().public());
     let chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
-    let parcel = Parcel::seal(chain, &[vec![tensor("x0", 1)]], &host_b().public()).unwrap();
+    let parcel =
+        Parcel::seal(chain, &salt(), &[vec![tensor("x0", 1)]], &[host_b().public()]).unwrap();
     write("parcel", "opening", &parcel.encode());
-    // One query of one tensor: count, count, name, type, dimensions, data.
-    let mut batch = [1u32.to_le_bytes(), 1u32.to_le_bytes()].concat();
+    // One query of one tensor: salt, count, count, name, type, dimensions, data.
+    let mut batch = salt().as_bytes().to_vec();
+    batch.extend([1u32.to_le_bytes(), 1u32.to_le_bytes()].concat());
     batch.extend(b"\x02\0x0\x01\x02\0\0\0\x01\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x10\0\0\0");
     batch.extend([7; 16]);
     write("tensors", "one", &batch);

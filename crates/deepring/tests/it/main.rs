@@ -12,6 +12,7 @@ mod copies;
 mod crash;
 mod every_bit;
 mod forge;
+mod forge_outline;
 mod fuzz_seeds;
 mod grant;
 mod keys;

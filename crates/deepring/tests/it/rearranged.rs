@@ -185,7 +185,7 @@ fn a_block_sealed_by_someone_else_under_the_rings_id_is_tampering() {
 fn lengths_and_counts_beyond_the_format_are_refused_without_reserving_memory() {
     let ring = small_ring();
     let at = Places::of(&ring);
-    let row = at.closure.start + 136 + 32 * 4;
+    let row = at.closure.start + 138 + 32 * 4;
     // Count of the preamble, count of the closure, a row's header length and body length.
     for (offset, part) in [(12, "file"), (48, "closure"), (row, "closure")] {
         for value in [u32::MAX, 65_537, 65_536, 1 << 31] {
@@ -205,10 +205,10 @@ fn lengths_and_counts_beyond_the_format_are_refused_without_reserving_memory() {
 #[test]
 fn the_largest_count_that_the_file_could_hold_is_read_as_such() {
     // 65536 blocks of nothing: decodes, and then its signature does not fit.
-    let mut ring = small_ring()[..24 + 132].to_vec();
+    let mut ring = small_ring()[..24 + 134].to_vec();
     ring[12..16].copy_from_slice(&65_536u32.to_le_bytes());
     ring[48..52].copy_from_slice(&65_536u32.to_le_bytes());
-    ring.resize(24 + 200 + 76 * 65_536, 0);
+    ring.resize(24 + 266 + 76 * 65_536, 0);
     let report = refused(&ring);
     assert_eq!(places(&report), [(None, "closure", None)]);
     assert_eq!(report.blocks, Some(65_536));

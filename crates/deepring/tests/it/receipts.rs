@@ -1,10 +1,14 @@
 //! Decisions that hold: over several hosts, in batches, in files; and what `close` refuses.
 
 use deepring::maintenance::grant;
-use deepring::receipt::{Parcel, ReceiptError, batch_digest, tensors_digest};
+use deepring::receipt::{
+    LegResult, Parcel, QueryStart, ReceiptError, Require, batch_digest, tensors_digest,
+};
 use deepring::{Check, Decision, Report, Verdict};
 
-use crate::small_query::{batch_of, chain, checked, content, decision, items, open_chain, tensor};
+use crate::small_query::{
+    batch_of, chain, content, decision, items, open_chain, open_chain_with, ran, salt, tensor,
+};
 use crate::small_ring::{host_a, host_b, host_c, intact, owner, small_ring, two_versions};
 
 /// The block and part that a decision is refused for, and the verdict.
@@ -12,7 +16,7 @@ pub(crate) fn refusal(
     decision: &Decision,
     ring: &deepring::VerifiedRing,
 ) -> (Option<u32>, &'static str, Verdict) {
-    match decision.verify(ring) {
+    match decision.verify(ring.outline(), Require::AsDealt) {
         Err(ReceiptError::Refused(f)) => {
             let place = (f.block, f.part.name());
             (place.0, place.1, Report::of_findings(vec![f]).verdict)
@@ -26,7 +30,7 @@ pub(crate) fn refusal(
 fn a_decision_over_two_hosts_verifies_and_tells_what_it_is_about() {
     let ring = intact(&small_ring());
     let decision = decision(&ring);
-    let verified = decision.verify(&ring).unwrap();
+    let verified = decision.verify(ring.outline(), Require::AsDealt).unwrap();
     assert_eq!(verified.id, decision.id());
     assert_eq!(verified.ring_digest, ring.digest());
     assert_eq!(verified.model_version, 1);
@@ -34,6 +38,7 @@ fn a_decision_over_two_hosts_verifies_and_tells_what_it_is_about() {
     assert_eq!(verified.check, Check::Load, "the weakest of run and load");
     assert_eq!(verified.items, items(&[1, 2]));
     assert_eq!(verified.chain.receipts().len(), 2);
+    assert_eq!((verified.nonce, verified.salt), (None, Some(salt())));
 }
 
 #[test]
@@ -44,29 +49,29 @@ fn a_query_hops_from_host_to_host_in_parcels_and_returns_to_genesis() {
         values.iter().map(|n| vec![tensor(name, *n)]).collect()
     };
     let digest_of = |batch: &[Vec<_>]| {
-        batch_digest(&batch.iter().map(|t| tensors_digest(t)).collect::<Vec<_>>())
+        batch_digest(&batch.iter().map(|t| tensors_digest(&salt(), t)).collect::<Vec<_>>())
     };
 
     // Host A opens the query, runs block 1, and sends the result to host B.
     let mut chain = open_chain(&ring, &a, batch_of("x0", &[1, 2]));
     let x1 = batch("x1", [5, 6]);
-    chain.extend(&a, content(&ring, 1..2), checked(&ring, 1..2, Check::Run), digest_of(&x1));
-    let travels = Parcel::seal(chain, &x1, &b.public()).unwrap().encode();
+    chain.extend(&a, ran(&ring, 1..2, Check::Run, digest_of(&x1)));
+    let travels = Parcel::seal(chain, &salt(), &x1, &[b.public()]).unwrap().encode();
 
     // Host B opens it, runs blocks 2 and 3, and sends the result back.
-    let delivered = Parcel::decode(&travels).unwrap().open(&ring, &b).unwrap();
+    let delivered = Parcel::decode(&travels).unwrap().open(ring.outline(), &b).unwrap();
     let (mut chain, received) = (delivered.chain, delivered.batch);
     assert_eq!(received, x1);
-    assert_eq!(chain.verify(&ring).unwrap().next_block(), 2);
+    assert_eq!(chain.verify(ring.outline()).unwrap().next_block(), 2);
     let y = batch("y", [101, 102]);
-    chain.extend(&b, content(&ring, 2..4), checked(&ring, 2..4, Check::Run), digest_of(&y));
-    let returns = Parcel::seal(chain, &y, &a.public()).unwrap().encode();
+    chain.extend(&b, ran(&ring, 2..4, Check::Run, digest_of(&y)));
+    let returns = Parcel::seal(chain, &salt(), &y, &[a.public()]).unwrap().encode();
 
-    let delivered = Parcel::decode(&returns).unwrap().open(&ring, &a).unwrap();
+    let delivered = Parcel::decode(&returns).unwrap().open(ring.outline(), &a).unwrap();
     let (chain, received) = (delivered.chain, delivered.batch);
     assert_eq!(received, y);
-    let decision = Decision::close(chain, items(&[1, 2]), &ring, &a).unwrap();
-    assert_eq!(decision.verify(&ring).unwrap().check, Check::Run);
+    let decision = Decision::close(chain, items(&[1, 2]), salt(), ring.outline(), &a).unwrap();
+    assert_eq!(decision.verify(ring.outline(), Require::AsDealt).unwrap().check, Check::Run);
 }
 
 #[test]
@@ -80,7 +85,7 @@ fn a_decision_survives_its_file() {
     let read = Decision::read(&path).unwrap();
     assert_eq!(read, decision);
     assert_eq!(std::fs::read(&path).unwrap(), decision.encode());
-    read.verify(&ring).unwrap();
+    read.verify(ring.outline(), Require::AsDealt).unwrap();
 }
 
 #[test]
@@ -107,43 +112,32 @@ fn a_decision_about_another_version_is_stale_and_about_another_ring_tampering() 
 #[test]
 fn only_the_host_that_opened_a_chain_closes_it() {
     let ring = intact(&small_ring());
-    let result = Decision::close(chain(&ring, &[1]), items(&[1]), &ring, &host_b());
-    assert!(matches!(result, Err(ReceiptError::Refused(f)) if f.reason.contains("another key")));
+    let result =
+        Decision::close(chain(&ring, &[1]), items(&[1]), salt(), ring.outline(), &host_b());
+    assert!(
+        matches!(result, Err(ReceiptError::Refused(f)) if f.reason.contains("does not stand in for Genesis"))
+    );
 }
 
 #[test]
 fn a_chain_that_ends_early_does_not_close() {
     let ring = intact(&small_ring());
     let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
-    let close = |chain| Decision::close(chain, items(&[1]), &ring, &host_a());
+    let close = |chain| Decision::close(chain, items(&[1]), salt(), ring.outline(), &host_a());
     assert!(close(chain.clone()).is_err());
-    chain.extend(
-        &host_a(),
-        content(&ring, 1..2),
-        checked(&ring, 1..2, Check::Run),
-        batch_of("x1", &[1]),
-    );
+    chain.extend(&host_a(), ran(&ring, 1..2, Check::Run, batch_of("x1", &[1])));
     assert!(close(chain.clone()).is_err());
-    chain.extend(
-        &host_b(),
-        content(&ring, 2..3),
-        checked(&ring, 2..3, Check::Run),
-        batch_of("x2", &[1]),
-    );
+    chain.extend(&host_b(), ran(&ring, 2..3, Check::Run, batch_of("x2", &[1])));
     assert!(close(chain.clone()).is_err());
-    chain.extend(
-        &host_b(),
-        content(&ring, 3..4),
-        checked(&ring, 3..4, Check::Run),
-        batch_of("y", &[101]),
-    );
+    chain.extend(&host_b(), ran(&ring, 3..4, Check::Run, batch_of("y", &[101])));
     close(chain).unwrap();
 }
 
 #[test]
 fn items_that_are_not_those_of_the_chain_do_not_close() {
     let ring = intact(&small_ring());
-    let close = |items| Decision::close(chain(&ring, &[1, 2]), items, &ring, &host_a());
+    let close =
+        |items| Decision::close(chain(&ring, &[1, 2]), items, salt(), ring.outline(), &host_a());
     let [one, two] = items(&[1, 2])[..] else { panic!() };
     let crossed = deepring::receipt::Item { inputs: one.inputs, outputs: two.outputs };
     let back = deepring::receipt::Item { inputs: two.inputs, outputs: one.outputs };
@@ -158,19 +152,9 @@ fn items_that_are_not_those_of_the_chain_do_not_close() {
 fn a_batch_of_no_query_does_not_close_even_where_the_chain_is_about_none() {
     let ring = intact(&small_ring());
     let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[]));
-    chain.extend(
-        &host_a(),
-        content(&ring, 1..2),
-        checked(&ring, 1..2, Check::Run),
-        batch_of("x1", &[]),
-    );
-    chain.extend(
-        &host_b(),
-        content(&ring, 2..4),
-        checked(&ring, 2..4, Check::Run),
-        batch_of("y", &[]),
-    );
-    let result = Decision::close(chain, vec![], &ring, &host_a());
+    chain.extend(&host_a(), ran(&ring, 1..2, Check::Run, batch_of("x1", &[])));
+    chain.extend(&host_b(), ran(&ring, 2..4, Check::Run, batch_of("y", &[])));
+    let result = Decision::close(chain, vec![], salt(), ring.outline(), &host_a());
     assert!(matches!(result, Err(ReceiptError::Refused(f)) if f.reason.contains("no query")));
 }
 
@@ -180,33 +164,23 @@ fn a_receipt_signed_by_who_is_no_host_of_the_block_is_refused() {
     let ring = intact(&small_ring());
     for (host, blocks) in [(host_c(), 1..2), (host_b(), 1..2)] {
         let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
-        chain.extend(
-            &host,
-            content(&ring, blocks.clone()),
-            checked(&ring, blocks, Check::Run),
-            batch_of("x1", &[1]),
-        );
-        let err = chain.verify(&ring).unwrap_err();
+        chain.extend(&host, ran(&ring, blocks, Check::Run, batch_of("x1", &[1])));
+        let err = chain.verify(ring.outline()).unwrap_err();
         assert_eq!((err.finding.block, err.finding.part.name()), (Some(1), "body"));
         assert!(err.finding.reason.contains(&host.public().to_string()), "{err}");
         assert_eq!(verdict(err.finding), Verdict::Stale);
     }
     // Host A may run block 1, but not the block after it.
     let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
-    chain.extend(
-        &host_a(),
-        content(&ring, 1..3),
-        checked(&ring, 1..3, Check::Run),
-        batch_of("x2", &[1]),
-    );
-    assert_eq!(chain.verify(&ring).unwrap_err().finding.block, Some(2));
+    chain.extend(&host_a(), ran(&ring, 1..3, Check::Run, batch_of("x2", &[1])));
+    assert_eq!(chain.verify(ring.outline()).unwrap_err().finding.block, Some(2));
 }
 
 #[test]
 fn an_opening_signed_by_who_is_no_host_of_genesis_is_refused() {
     let ring = intact(&small_ring());
     let chain = open_chain(&ring, &host_c(), batch_of("x0", &[1]));
-    let err = chain.verify(&ring).unwrap_err();
+    let err = chain.verify(ring.outline()).unwrap_err();
     assert_eq!((err.finding.block, err.finding.part.name()), (Some(0), "file"));
     assert_eq!(Report::of_findings(vec![err.finding]).verdict, Verdict::Stale);
 }
@@ -222,14 +196,9 @@ fn a_receipt_of_a_host_granted_since_is_stale_against_the_older_revision_and_hol
     grant(&older, &owner(), &host_c().public(), None, &target).unwrap();
     let newer = intact(&std::fs::read(&target).unwrap());
     let mut chain = open_chain(&newer, &host_c(), batch_of("x0", &[1]));
-    chain.extend(
-        &host_c(),
-        content(&newer, 1..4),
-        checked(&newer, 1..4, Check::Run),
-        batch_of("y", &[101]),
-    );
-    let decision = Decision::close(chain, items(&[1]), &newer, &host_c()).unwrap();
-    decision.verify(&newer).unwrap();
+    chain.extend(&host_c(), ran(&newer, 1..4, Check::Run, batch_of("y", &[101])));
+    let decision = Decision::close(chain, items(&[1]), salt(), newer.outline(), &host_c()).unwrap();
+    decision.verify(newer.outline(), Require::AsDealt).unwrap();
     assert_eq!(refusal(&decision, &older), (Some(0), "file", Verdict::Stale));
 }
 
@@ -237,16 +206,12 @@ fn a_receipt_of_a_host_granted_since_is_stale_against_the_older_revision_and_hol
 fn a_receipt_about_other_content_than_was_sealed_names_the_block() {
     let ring = intact(&small_ring());
     let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
-    chain.extend(
-        &host_a(),
-        content(&ring, 1..2),
-        checked(&ring, 1..2, Check::Run),
-        batch_of("x1", &[1]),
-    );
+    chain.extend(&host_a(), ran(&ring, 1..2, Check::Run, batch_of("x1", &[1])));
     let mut blocks = content(&ring, 2..4);
     blocks[1].0[0] ^= 1;
-    chain.extend(&host_b(), blocks, checked(&ring, 2..4, Check::Run), batch_of("y", &[1]));
-    let err = chain.verify(&ring).unwrap_err();
+    let result = ran(&ring, 2..4, Check::Run, batch_of("y", &[1]));
+    chain.extend(&host_b(), LegResult { blocks, ..result });
+    let err = chain.verify(ring.outline()).unwrap_err();
     assert_eq!((err.finding.block, err.finding.part.name()), (Some(3), "body"));
 }
 
@@ -254,36 +219,32 @@ fn a_receipt_about_other_content_than_was_sealed_names_the_block() {
 fn a_receipt_for_more_blocks_than_the_ring_has_is_refused() {
     let ring = intact(&small_ring());
     let mut chain = chain(&ring, &[1]);
-    chain.extend(
-        &host_b(),
-        vec![crate::small_ring::some_digest(1)],
-        checked(&ring, 1..2, Check::Run),
-        batch_of("z", &[1]),
-    );
-    let err = chain.verify(&ring).unwrap_err();
+    let blocks = vec![crate::small_ring::some_digest(1)];
+    let result = ran(&ring, 1..2, Check::Run, batch_of("z", &[1]));
+    chain.extend(&host_b(), LegResult { blocks, ..result });
+    let err = chain.verify(ring.outline()).unwrap_err();
     assert_eq!((err.finding.block, err.finding.part.name()), (None, "file"));
 }
 
 #[test]
 fn two_chains_share_no_query_id() {
     let ring = intact(&small_ring());
-    let open = || open_chain(&ring, &host_a(), batch_of("x0", &[1]));
-    assert_ne!(open().opening().query, open().opening().query);
-    assert_ne!(open().head(), open().head());
+    let [one, two] = [0; 2].map(|_| {
+        let start = QueryStart::random(None, 1_700_000_000_000).unwrap();
+        open_chain_with(&ring, &host_a(), batch_of("x0", &[1]), &start)
+    });
+    assert_ne!(one.opening().query, two.opening().query);
+    assert_ne!(one.opening().salt, two.opening().salt);
+    assert_ne!(one.head(), two.head());
 }
 
 #[test]
 fn a_chain_knows_what_comes_next() {
     let ring = intact(&small_ring());
     let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
-    let verified = chain.verify(&ring).unwrap();
+    let verified = chain.verify(ring.outline()).unwrap();
     assert_eq!((verified.next_block(), verified.outputs()), (1, batch_of("x0", &[1])));
-    chain.extend(
-        &host_a(),
-        content(&ring, 1..2),
-        checked(&ring, 1..2, Check::Run),
-        batch_of("x1", &[7]),
-    );
-    let verified = chain.verify(&ring).unwrap();
+    chain.extend(&host_a(), ran(&ring, 1..2, Check::Run, batch_of("x1", &[7])));
+    let verified = chain.verify(ring.outline()).unwrap();
     assert_eq!((verified.next_block(), verified.outputs()), (2, batch_of("x1", &[7])));
 }

@@ -2,12 +2,12 @@
 
 use deepring::codec::DecodeError;
 use deepring::receipt::SampleRate;
-use deepring::receipt::{Checked, Receipt};
+use deepring::receipt::{Checked, Receipt, Require};
 use deepring::{Check, Coverage, Decision, Verdict, VerifiedRing};
 
 use crate::forge::{Field, RawReceipts};
 use crate::receipts::refusal;
-use crate::small_query::{batch_of, checked, content, decision, items, open_chain};
+use crate::small_query::{batch_of, checked, decision, items, open_chain, ran_as, salt};
 use crate::small_ring::{HOST_A_SEED, HOST_B_SEED, host_a, host_b, intact, small_ring};
 
 use Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
@@ -22,9 +22,9 @@ const COMPUTE: u8 = 5;
 /// A decision in which host A says this about block 1 and host B that about blocks 2 and 3.
 pub(crate) fn decided(ring: &VerifiedRing, a: Checked, b: Checked) -> Decision {
     let mut chain = open_chain(ring, &host_a(), batch_of("x0", &[1]));
-    chain.extend(&host_a(), content(ring, 1..2), a, batch_of("x1", &[1]));
-    chain.extend(&host_b(), content(ring, 2..4), b, batch_of("y", &[101]));
-    Decision::close(chain, items(&[1]), ring, &host_a()).unwrap()
+    chain.extend(&host_a(), ran_as(ring, 1..2, a, batch_of("x1", &[1])));
+    chain.extend(&host_b(), ran_as(ring, 2..4, b, batch_of("y", &[101])));
+    Decision::close(chain, items(&[1]), salt(), ring.outline(), &host_a()).unwrap()
 }
 
 /// Three parts of block 1; three and one of blocks 2 and 3.
@@ -47,7 +47,7 @@ fn claimed(ring: &VerifiedRing, check: (u8, u32, u16), coverage: &[&[u8]]) -> Ve
     let mut raw = RawReceipts::of(&decision(ring).encode());
     raw.claim(1, check, coverage);
     raw.sign_receipt(1, &HOST_B_SEED);
-    raw.closed_by(&HOST_A_SEED)
+    raw.signed_by(&HOST_A_SEED)
 }
 
 #[test]
@@ -58,11 +58,14 @@ fn a_decision_tells_what_each_part_of_each_block_had() {
         (of_a_batch(), Check::Auto),
     ] {
         let decision = decided(&ring, a.clone(), b.clone());
-        let read = Decision::decode(&decision.encode()).unwrap().verify(&ring).unwrap();
+        let read = Decision::decode(&decision.encode())
+            .unwrap()
+            .verify(ring.outline(), Require::AsDealt)
+            .unwrap();
         assert_eq!(read.check, weaker);
         let said = |r: &Receipt| (r.check, r.rotation, r.coverage.clone());
         let meant = |c: &Checked| (c.check(), c.rotation(), c.coverage().to_vec());
-        let receipts: Vec<_> = read.chain.receipts().iter().map(said).collect();
+        let receipts: Vec<_> = read.chain.receipts().map(said).collect();
         assert_eq!(receipts, [meant(&a), meant(&b)]);
     }
 }
@@ -74,7 +77,7 @@ fn of_two_spot_checks_the_smaller_share_counts() {
     let of = |q, blocks| Checked::new(spot(q), 0, blocks).unwrap();
     let a = of(0.1, vec![vec![Bytes; 3]]);
     let b = of(0.5, vec![vec![Opened; 3], vec![Bytes]]);
-    let verified = decided(&ring, a, b).verify(&ring).unwrap();
+    let verified = decided(&ring, a, b).verify(ring.outline(), Require::AsDealt).unwrap();
     assert_eq!(verified.check, spot(0.1));
 }
 
@@ -82,29 +85,30 @@ fn of_two_spot_checks_the_smaller_share_counts() {
 fn json_has_words() {
     let ring = intact(&small_ring());
     let (a, b) = layer_by_layer();
-    let verified = decided(&ring, a, b).verify(&ring).unwrap();
+    let verified = decided(&ring, a, b).verify(ring.outline(), Require::AsDealt).unwrap();
     let json = serde_json::to_value(&verified).unwrap();
     assert_eq!(json["check"], "spot:0.25");
-    let receipts = &json["chain"]["receipts"];
+    let receipts = [0, 1].map(|leg| &json["chain"]["legs"][leg]["receipt"]);
     assert_eq!(receipts[0]["check"], "compute");
     assert_eq!(receipts[0]["rotation"], 16);
     assert_eq!(receipts[0]["coverage"], serde_json::json!([["product", "rows", "bytes"]]));
     let b = serde_json::json!([["bytes", "bytes", "bytes"], ["opened"]]);
     assert_eq!(receipts[1]["coverage"], b);
     let (a, b) = of_a_batch();
-    let verified = decided(&ring, a, b).verify(&ring).unwrap();
+    let verified = decided(&ring, a, b).verify(ring.outline(), Require::AsDealt).unwrap();
     let json = serde_json::to_value(&verified).unwrap();
     let a = serde_json::json!([["either", "both", "recomputed"]]);
-    assert_eq!(json["chain"]["receipts"][0]["coverage"], a);
+    assert_eq!(json["chain"]["legs"][0]["receipt"]["coverage"], a);
 }
 
 #[test]
 fn how_a_host_checked_is_its_own_word_and_a_weaker_word_is_a_valid_receipt() {
     let ring = intact(&small_ring());
     let file = claimed(&ring, (NONE, 0, 0), &[&[0, 0, 0], &[0]]);
-    let verified = Decision::decode(&file).unwrap().verify(&ring).unwrap();
+    let verified =
+        Decision::decode(&file).unwrap().verify(ring.outline(), Require::AsDealt).unwrap();
     assert_eq!(verified.check, Check::None);
-    assert_eq!(verified.chain.receipts()[1].coverage, [vec![Unchecked; 3], vec![Unchecked]]);
+    assert_eq!(verified.chain.legs()[1].receipt().coverage, [vec![Unchecked; 3], vec![Unchecked]]);
 }
 
 #[test]
@@ -113,7 +117,7 @@ fn a_claim_that_another_host_signed_on_cannot_be_changed() {
     let mut raw = RawReceipts::of(&decision(&ring).encode());
     raw.claim(0, (LOAD, 0, 0), &[&[1, 1, 1]]);
     raw.sign_receipt(0, &HOST_A_SEED);
-    let decision = Decision::decode(&raw.closed_by(&HOST_A_SEED)).unwrap();
+    let decision = Decision::decode(&raw.signed_by(&HOST_A_SEED)).unwrap();
     assert_eq!(refusal(&decision, &ring), (Some(2), "file", Verdict::Tampered));
 }
 
@@ -178,7 +182,7 @@ fn a_claim_that_contradicts_itself_is_malformed() {
         ((LOAD, 0, 1), &[&[5, 6, 7], &[1]]),
     ] {
         let file = claimed(&ring, check, coverage);
-        Decision::decode(&file).unwrap().verify(&ring).unwrap();
+        Decision::decode(&file).unwrap().verify(ring.outline(), Require::AsDealt).unwrap();
     }
 }
 
@@ -194,8 +198,8 @@ fn coverage_of_other_blocks_than_ran_is_refused() {
     for blocks in [1..2, 1..4] {
         let mut chain = open_chain(&ring, &host_a(), batch_of("x0", &[1]));
         let said = checked(&ring, blocks.start..blocks.end, Check::Run);
-        chain.extend(&host_a(), content(&ring, 1..2), said, batch_of("x1", &[1]));
-        assert_eq!(chain.verify(&ring).is_ok(), blocks == (1..2));
+        chain.extend(&host_a(), ran_as(&ring, 1..2, said, batch_of("x1", &[1])));
+        assert_eq!(chain.verify(ring.outline()).is_ok(), blocks == (1..2));
     }
 }
 
@@ -240,8 +244,8 @@ fn a_graph_has_neither_rows_nor_a_product_and_nothing_else_is_recomputed() {
 #[test]
 fn a_receipt_of_another_format_version_is_malformed() {
     let file = decision(&intact(&small_ring())).encode();
-    assert_eq!(file[8..10], [3, 0]);
-    for version in [0, 1, 2, 4] {
+    assert_eq!(file[8..10], [4, 0]);
+    for version in [0, 1, 2, 3, 5] {
         let mut other = file.clone();
         other[8] = version;
         let wanted = DecodeError::BadValue { field: "format version", found: u64::from(version) };
@@ -257,11 +261,11 @@ fn a_receipt_signed_under_the_labels_of_an_older_version_is_refused() {
         let host = Field::Host.read(&raw.receipts[1], 64);
         assert_eq!(host, host_b().public().as_bytes());
         raw.sign_receipt_as(version, 1, &HOST_B_SEED);
-        Decision::decode(&raw.closed_by(&HOST_A_SEED)).unwrap()
+        Decision::decode(&raw.signed_by(&HOST_A_SEED)).unwrap()
     };
-    for version in ["v1", "v2"] {
+    for version in ["v1", "v2", "v3"] {
         let found = refusal(&signed_as(version), &ring);
         assert_eq!(found, (Some(2), "file", Verdict::Tampered), "{version}");
     }
-    signed_as("v3").verify(&ring).unwrap();
+    signed_as("v4").verify(ring.outline(), Require::AsDealt).unwrap();
 }

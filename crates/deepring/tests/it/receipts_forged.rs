@@ -3,11 +3,11 @@
 use deepring::{Decision, Verdict, VerifiedRing};
 use rayon::prelude::*;
 
-use crate::forge::{Field, RawReceipts};
+use crate::forge::{Field, RECEIPTS, RawReceipts};
 use crate::receipts::refusal;
-use crate::small_query::decision;
+use crate::small_query::{decision, decision_of};
 use crate::small_ring::{
-    HOST_A_SEED, HOST_B_SEED, HOST_C_SEED, host_c, intact, small_ring, two_versions,
+    HOST_A_SEED, HOST_B_SEED, HOST_C_SEED, host_b, host_c, intact, small_ring, two_versions,
 };
 
 fn raw(ring: &VerifiedRing) -> RawReceipts {
@@ -16,7 +16,7 @@ fn raw(ring: &VerifiedRing) -> RawReceipts {
 
 /// Closed anew by host A: refused for this block and part, as tampering.
 fn assert_refused(raw: RawReceipts, ring: &VerifiedRing, place: (Option<u32>, &str), what: &str) {
-    let decision = Decision::decode(&raw.closed_by(&HOST_A_SEED)).unwrap();
+    let decision = Decision::decode(&raw.signed_by(&HOST_A_SEED)).unwrap();
     let (block, part, verdict) = refusal(&decision, ring);
     assert_eq!((block, part), place, "{what}");
     assert_eq!(verdict, Verdict::Tampered, "{what}");
@@ -31,7 +31,7 @@ fn the_forge_makes_a_valid_file_when_nothing_is_edited() {
     raw.sign_opening(&HOST_A_SEED);
     raw.sign_receipt(0, &HOST_A_SEED);
     raw.sign_receipt(1, &HOST_B_SEED);
-    assert_eq!(raw.closed_by(&HOST_A_SEED), decision.encode());
+    assert_eq!(raw.signed_by(&HOST_A_SEED), decision.encode());
 }
 
 #[test]
@@ -59,9 +59,12 @@ fn a_receipt_file_cut_at_any_length_or_padded_is_malformed() {
 #[test]
 fn lengths_beyond_the_format_are_refused_without_reserving_memory() {
     let file = decision(&intact(&small_ring())).encode();
-    let items = file.len() - 64 - 128 - 4;
-    // Receipts; of the first receipt its blocks, its coverage, and that of its block; items.
-    for at in [298, 302 + 68, 302 + 111, 302 + 115, items] {
+    let raw = RawReceipts::of(&file);
+    let items = file.len() - 32 - 64 - 64 - 128 - 4;
+    let first = RECEIPTS + 4;
+    let validations = first + raw.receipts[0].len();
+    // Receipts; of the first receipt its blocks, its coverage, and that of its block; validations; items.
+    for at in [RECEIPTS, first + 68, first + 111, first + 115, validations, items] {
         for n in [u32::MAX, 1 << 31, 1 << 16] {
             let mut big = file.clone();
             big[at..at + 4].copy_from_slice(&n.to_le_bytes());
@@ -113,9 +116,11 @@ fn a_field_of_the_opening_that_its_host_signs_anew_is_refused() {
         ("ring digest", 48, (None, "file")),
         ("model version", 80, (Some(0), "file")),
         ("genesis", 88, (Some(0), "file")),
-        ("inputs", 120, (Some(1), "file")),
-        ("opened at", 152, (Some(1), "file")),
-        ("host", 160, (Some(0), "file")),
+        ("nonce", 152, (Some(1), "file")),
+        ("salt", 184, (Some(1), "file")),
+        ("inputs", 216, (Some(1), "file")),
+        ("opened at", 248, (Some(1), "file")),
+        ("host", 256, (Some(0), "file")),
     ];
     for (what, at, place) in fields {
         let mut raw = raw(&ring);
@@ -123,12 +128,27 @@ fn a_field_of_the_opening_that_its_host_signs_anew_is_refused() {
         raw.sign_opening(&HOST_A_SEED);
         assert_refused(raw, &ring, place, what);
     }
+    // A deal that this ring does not hold may be one of another revision.
+    let mut raw = raw(&ring);
+    raw.opening[120] ^= 1;
+    raw.sign_opening(&HOST_A_SEED);
+    let decision = Decision::decode(&raw.signed_by(&HOST_A_SEED)).unwrap();
+    assert_eq!(refusal(&decision, &ring), (None, "file", Verdict::Stale));
+}
+
+#[test]
+fn another_closing_host_that_signs_is_refused() {
+    let ring = intact(&small_ring());
+    let mut raw = raw(&ring);
+    raw.closed_by = *host_b().public().as_bytes();
+    let decision = Decision::decode(&raw.signed_by(&HOST_B_SEED)).unwrap();
+    assert_eq!(refusal(&decision, &ring), (None, "closure", Verdict::Tampered));
 }
 
 #[test]
 fn a_receipt_of_another_query_is_refused() {
     let ring = intact(&small_ring());
-    let other = raw(&ring);
+    let other = RawReceipts::of(&decision_of(&ring, 2).encode());
     for i in [0, 1] {
         let mut raw = raw(&ring);
         raw.receipts[i] = other.receipts[i].clone();
@@ -140,7 +160,7 @@ fn a_receipt_of_another_query_is_refused() {
 fn an_opening_of_another_query_is_refused() {
     let ring = intact(&small_ring());
     let mut raw_one = raw(&ring);
-    raw_one.opening = raw(&ring).opening;
+    raw_one.opening = RawReceipts::of(&decision_of(&ring, 2).encode()).opening;
     assert_refused(raw_one, &ring, (Some(1), "file"), "replayed opening");
 }
 
@@ -186,7 +206,7 @@ fn a_receipt_taken_over_by_a_key_that_is_no_host_is_refused() {
     let mut raw = raw(&ring);
     raw.edit_receipt(1, Field::Host, host_c().public().as_bytes());
     raw.sign_receipt(1, &HOST_C_SEED);
-    let decision = Decision::decode(&raw.closed_by(&HOST_A_SEED)).unwrap();
+    let decision = Decision::decode(&raw.signed_by(&HOST_A_SEED)).unwrap();
     assert_eq!(refusal(&decision, &ring), (Some(2), "body", Verdict::Stale));
 }
 
@@ -199,7 +219,7 @@ fn a_signature_by_another_key_is_refused() {
     let mut forged = raw(&ring);
     forged.sign_receipt(1, &HOST_A_SEED);
     assert_refused(forged, &ring, (Some(2), "file"), "receipt");
-    let closed_by_b = raw(&ring).closed_by(&HOST_B_SEED);
+    let closed_by_b = raw(&ring).signed_by(&HOST_B_SEED);
     let place = refusal(&Decision::decode(&closed_by_b).unwrap(), &ring);
     assert_eq!(place, (None, "closure", Verdict::Tampered));
 }

@@ -54,7 +54,8 @@ const GRAPH_KIND: usize = BIAS_OFFSET + 16;
 const GRAPH_LEN: usize = GRAPH_KIND + 9;
 const RECIPIENTS: usize = GRAPH_LEN + 8;
 const OWNER_ROLE: usize = RECIPIENTS + 4;
-const CHUNKS: usize = OWNER_ROLE + 2 * 145;
+const DEAL: usize = OWNER_ROLE + 2 * 145;
+const CHUNKS: usize = DEAL + 4;
 const SIGNATURE: usize = CHUNKS + 4 + 3 * 32;
 
 /// Replaces some parts of block 1.
@@ -63,9 +64,9 @@ fn parts(raw: &mut RawRing, range: std::ops::Range<usize>, by: &[u8]) {
     raw.splice_header(1, range, by, &OWNER_SEED);
 }
 
-/// A part of kind 3, of the last block, as readers of version 3 took it between parameters and graph.
-fn of_kind_3(offset: u64, len: u64) -> Vec<u8> {
-    [&[3, 3, 0, 0, 0], offset.to_le_bytes().as_slice(), &len.to_le_bytes()].concat()
+/// A part that is no parameter.
+fn part(kind: u8, offset: u64, len: u64) -> Vec<u8> {
+    [&[kind], offset.to_le_bytes().as_slice(), &len.to_le_bytes()].concat()
 }
 
 pub(crate) const CASES: &[Nonsense] = &[
@@ -129,9 +130,21 @@ pub(crate) const CASES: &[Nonsense] = &[
         raw.edit_header(0, at, b"z", &OWNER_SEED);
     }),
     case("parts_count_oversized", 1, "header", |raw| conv1(raw, PARTS, &u32::MAX.to_le_bytes())),
-    case("part_kind_unknown", 1, "header", |raw| conv1(raw, GRAPH_KIND, &[5])),
-    case("part_kind_3", 1, "header", |raw| {
-        parts(raw, BIAS_KIND..GRAPH_KIND, &of_kind_3(64, 16));
+    case("part_kind_unknown", 1, "header", |raw| conv1(raw, GRAPH_KIND, &[4])),
+    case("part_kind_of_older_versions", 1, "header", |raw| {
+        parts(raw, BIAS_KIND..GRAPH_KIND, &part(3, 64, 16));
+    }),
+    case("parameter_after_graph", 1, "header", |raw| {
+        let bias =
+            raw.headers[1][raw.after_name(1, BIAS_KIND)..raw.after_name(1, BIAS_OFFSET)].to_vec();
+        let bias = [bias.as_slice(), &128u64.to_le_bytes(), &16u64.to_le_bytes()].concat();
+        parts(raw, BIAS_KIND..RECIPIENTS, &[part(1, 64, 21), bias].concat());
+    }),
+    case("two_graphs", 1, "header", |raw| {
+        parts(raw, BIAS_KIND..RECIPIENTS, &[part(1, 64, 16), part(1, 128, 21)].concat());
+    }),
+    case("deal_in_layer_block", 1, "header", |raw| {
+        parts(raw, DEAL..CHUNKS, &[1, 0, 0, 0, 7]);
     }),
     case("manifest_in_layer_block", 1, "header", |raw| conv1(raw, GRAPH_KIND, &[0])),
     case("graph_in_genesis", 0, "header", |raw| {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use deepring::seal::{BlockPlan, RingPlan, RingSealer};
 use deepring::{
-    DType, Digest, Dim, Host, Manifest, Owner, PartKind, PublicKey, Report, RingError, SecretKey,
-    TensorSpec, Trust, UnverifiedRing, VerifiedRing,
+    DType, Digest, Dim, Host, Manifest, Owner, PartKind, PublicKey, Report, RingError, RingKind,
+    SecretKey, TensorSpec, Trust, UnverifiedRing, VerifiedRing,
 };
 
 /// The owner of every ring here. Test keys: their secrets are in this file.
@@ -99,10 +99,12 @@ pub(crate) fn plan() -> RingPlan {
         hosts: vec![a, b],
     };
     RingPlan {
+        kind: RingKind::Network,
         model_version: 1,
         previous: None,
         sealed_at: 1_700_000_000,
         blocks: vec![genesis, conv(1, vec![a]), conv(2, vec![b]), tail],
+        deal: None,
     }
 }
 
@@ -225,8 +227,8 @@ pub(crate) struct Places {
 impl Places {
     pub(crate) fn of(bytes: &[u8]) -> Self {
         let count = u32_at(bytes, 12) as usize;
-        let closure = 24..24 + 200 + 76 * count;
-        let rows = closure.start + 136 + 32 * count;
+        let closure = 24..24 + 266 + 76 * count;
+        let rows = closure.start + 138 + 32 * count;
         let mut at = closure.end;
         let mut place = |len: usize| {
             at += len;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use deepring::opening::OpenError;
-use deepring::receipt::ReceiptError;
+use deepring::receipt::{ReceiptError, Require};
 use deepring::{
     Decision, Finding, Host, OpeningKey, Owner, PublicKey, Report, RingError, SecretKey, Trust,
     TrustStore, UnverifiedRing, Verdict, VerifiedRing,
@@ -95,7 +95,7 @@ pub(crate) fn verify_vector(vector: &Vector) -> Expected {
             let ring = vector.ring.as_ref().expect("a receipt is about a ring");
             let ring = verified(vector, ring).expect("the ring itself is intact");
             let result = Decision::read(&folder().join(&vector.file));
-            match result.and_then(|decision| decision.verify(&ring)) {
+            match result.and_then(|decision| decision.verify(ring.outline(), Require::AsDealt)) {
                 Ok(_) => Expected::intact(),
                 Err(ReceiptError::Refused(finding)) => Expected::of_finding(finding),
                 Err(ReceiptError::Malformed(_)) => Expected {

@@ -16,7 +16,7 @@ use crate::rearranged::{dropped, duplicated, swapped};
 use crate::receipts_coverage::{decided, layer_by_layer, of_a_batch};
 use crate::sharing::{SHARING, body_digest_without_shared, signed_sharing};
 use crate::signed_nonsense::CASES;
-use crate::small_query::decision;
+use crate::small_query::{decision, decision_of};
 use crate::small_ring::{
     HOST_A_SEED, HOST_B_SEED, HOST_C_SEED, Places, STRANGER_SEED, f32_spec, host_a, host_b, host_c,
     intact, next_version, owner, plan, plan_with_shared, seal, splice, stranger,
@@ -190,11 +190,10 @@ fn outlines(f: &mut Folder, ring: &[u8]) {
     f.ring("empty", "no byte at all", b"", file());
     f.ring("foreign", "a text", &b"This is not a ring.\n".repeat(20), file());
     f.ring("magic_changed", "one bit of the magic", &flipped(ring, 0), file());
-    for version in [1, 2, 3, 5] {
-        let (name, defect) =
-            (format!("format_version_{version}"), format!("format version {version}"));
-        f.ring(&name, &defect, &overwritten(ring, 8, &[version]), file());
-    }
+    f.ring("format_version_1", "format version 1", &overwritten(ring, 8, &[1]), file());
+    f.ring("format_version_2", "format version 2", &overwritten(ring, 8, &[2]), file());
+    f.ring("format_version_3", "format version 3", &overwritten(ring, 8, &[3]), file());
+    f.ring("format_version_5", "format version 5", &overwritten(ring, 8, &[5]), file());
     f.ring("suite_2", "suite 2", &overwritten(ring, 10, &[2]), file());
     f.ring(
         "preamble_count_wrong",
@@ -215,7 +214,7 @@ fn outlines(f: &mut Folder, ring: &[u8]) {
         closure(),
     );
     f.ring("closure_bit_flipped", "one bit of the model version", &flipped(ring, 40), closure());
-    let row = 24 + 136 + 32 * 4;
+    let row = 24 + 138 + 32 * 4;
     let huge = overwritten(ring, row, &[0xff; 4]);
     f.ring("closure_header_length_oversized", "a header of 4 GiB", &huge, closure());
     let huge = overwritten(ring, row + 4, &[0xff; 8]);
@@ -337,7 +336,10 @@ fn signed(f: &mut Folder, ring: &[u8]) {
         ("part_overlaps", "the second part begins within the first"),
         ("part_after_gap", "64 unused bytes between two parts"),
         ("parameter_shape_wrong", "a parameter longer than its shape"),
-        ("part_kind_3", "a part of kind 3, which format version 4 does not have"),
+        ("part_kind_of_older_versions", "a part of kind 3, which older versions had"),
+        ("parameter_after_graph", "a parameter after the graph"),
+        ("two_graphs", "block 1 carries two graphs"),
+        ("deal_in_layer_block", "header 1 carries a deal"),
         ("recipient_role_unknown", "a recipient of role 2"),
         ("last_block_dropped_but_signed", "a closure of 3 blocks over headers of 4"),
     ];
@@ -415,8 +417,8 @@ fn receipts(f: &mut Folder, ring: &[u8], second: &[u8]) {
     let about = intact(ring);
     let honest = decision(&about).encode();
     let raw = || RawReceipts::of(&honest);
-    let other = RawReceipts::of(&decision(&about).encode());
-    let close = |raw: RawReceipts| raw.closed_by(&HOST_A_SEED);
+    let other = RawReceipts::of(&decision_of(&about, 2).encode());
+    let close = |raw: RawReceipts| raw.signed_by(&HOST_A_SEED);
     let edited = |edit: &dyn Fn(&mut RawReceipts)| {
         let mut raw = raw();
         edit(&mut raw);
@@ -438,11 +440,11 @@ fn receipts(f: &mut Folder, ring: &[u8], second: &[u8]) {
     f.receipt(
         "opening_bit_flipped",
         "one bit of the inputs",
-        &flipped(&honest, 130),
+        &flipped(&honest, 10 + 216),
         file(Some(0)),
     );
     let bytes = edited(&|r| {
-        r.opening[160..224].copy_from_slice(host_c().public().as_bytes());
+        r.opening[256..320].copy_from_slice(host_c().public().as_bytes());
         r.sign_opening(&HOST_C_SEED);
     });
     f.receipt(
@@ -490,7 +492,9 @@ fn receipts(f: &mut Folder, ring: &[u8], second: &[u8]) {
         r.items[1][32..].copy_from_slice(&one[32..]);
     });
     f.receipt("outputs_swapped", "the outputs of the two queries swapped", &bytes, closure());
-    let bytes = raw().closed_by(&HOST_B_SEED);
+    let mut by_other = raw();
+    by_other.closed_by = *host_b().public().as_bytes();
+    let bytes = by_other.signed_by(&HOST_B_SEED);
     f.receipt("closed_by_other_host", "host B closed it, host A opened it", &bytes, closure());
     let bytes = decision(&intact(second)).encode();
     f.receipt(
@@ -516,15 +520,15 @@ fn claims(f: &mut Folder, ring: &VerifiedRing, honest: &[u8]) {
     f.receipt("intact_of_a_batch", defect, &bytes, Nowhere);
 
     let (file, body) = (|b| Tampered(b, "file"), |b| Tampered(Some(b), "body"));
-    for version in [1, 2] {
+    for version in [1, 2, 3] {
         let name = format!("receipt_version_{version}");
         let defect = format!("format version {version}");
         f.receipt(&name, &defect, &overwritten(honest, 8, &[version]), file(None));
     }
     let mut raw = RawReceipts::of(honest);
-    raw.sign_receipt_as("v2", 1, &HOST_B_SEED);
-    let defect = "host B signed under the labels of version 2";
-    f.receipt("receipt_signed_as_version_2", defect, &raw.closed_by(&HOST_A_SEED), file(Some(2)));
+    raw.sign_receipt_as("v3", 1, &HOST_B_SEED);
+    let defect = "host B signed under the labels of version 3";
+    f.receipt("receipt_signed_as_version_3", defect, &raw.signed_by(&HOST_A_SEED), file(Some(2)));
 
     // Code, share and rotation, then the codes of the parts of blocks 2 and 3, in host B's receipt.
     type Claim<'a> = (&'a str, &'a str, (u8, u32, u16), &'a [&'a [u8]], Place);
@@ -590,7 +594,7 @@ fn claims(f: &mut Folder, ring: &VerifiedRing, honest: &[u8]) {
         let mut raw = RawReceipts::of(honest);
         raw.claim(1, check, coverage);
         raw.sign_receipt(1, &HOST_B_SEED);
-        f.receipt(&format!("receipt_{name}"), defect, &raw.closed_by(&HOST_A_SEED), place);
+        f.receipt(&format!("receipt_{name}"), defect, &raw.signed_by(&HOST_A_SEED), place);
     }
 }
 
