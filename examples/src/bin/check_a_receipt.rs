@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::path::Path;
 
+use deepring::receipt::Require;
 use deepring::{Decision, PublicKey, Trust, UnverifiedRing};
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 use deepring::files::InLine;
 use deepring::trust::OwnedRing;
 use deepring::{
-    AuthenticRing, Check, Digest, Finding, Host, RingError, RingId, SecretKey, TensorValue,
-    UnverifiedRing,
+    AuthenticRing, Check, Digest, Host, RingError, RingId, SecretKey, TensorValue, UnverifiedRing,
 };
 use deepring_infer::engine::Engine;
 use deepring_infer::inputs::{Preprocess, Rejected};

@@ -180,6 +180,6 @@ fn a_ledger_that_cannot_be_written_does_not_turn_a_refusal_into_another_error() 
     ring[last] ^= 1;
     fs::write(workspace.path("net.ring"), &ring).unwrap();
     let ran = cramped(&workspace, 0, &format!("{run} --json"));
-    ran.exits(3).says("the alarm is not on the ledger");
     assert!(ran.stdout.contains("\"verdict\":\"tampered\""), "{}", ran.stdout);
+    ran.exits(3).says("the alarm is not on the ledger");
 }

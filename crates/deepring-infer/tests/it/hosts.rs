@@ -221,8 +221,7 @@ fn a_query_can_be_carried_from_host_to_host_by_hand() {
 
     let Delivered { mut chain, batch: live, .. } =
         second.accept(Parcel::decode(&parcel).unwrap()).unwrap();
-    let Computed { outputs: outputs, .. } =
-        second.run(&mut chain, &start().salt, &live, 3..6).unwrap();
+    let Computed { outputs, .. } = second.run(&mut chain, &start().salt, &live, 3..6).unwrap();
     let back = Parcel::seal(chain, &start().salt, &outputs, &[first.public()]).unwrap().encode();
     let Delivered { chain, batch: outputs, .. } =
         first.accept(Parcel::decode(&back).unwrap()).unwrap();
@@ -253,8 +252,7 @@ fn made_up_outputs_that_their_host_signed_are_passed_on_and_closed() {
     let Delivered { chain: mut before, batch: live, .. } =
         liar.accept(Parcel::seal(chain, &start().salt, &live, &[liar.public()]).unwrap()).unwrap();
     let mut honest = before.clone();
-    let Computed { outputs: outputs, .. } =
-        liar.run(&mut honest, &start().salt, &live, 3..6).unwrap();
+    let Computed { outputs, .. } = liar.run(&mut honest, &start().salt, &live, 3..6).unwrap();
     // Another class comes out on top, under the coverage of a run that gave something else.
     let right = &outputs[0][0];
     let turned: Vec<f32> = floats(right).into_iter().rev().collect();

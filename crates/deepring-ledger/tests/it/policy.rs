@@ -38,6 +38,8 @@ impl Fixture {
         };
         let layer = vec![(PartKind::Parameter(tensor("w")), 4), (PartKind::Graph, 1)];
         let plan = RingPlan {
+            kind: deepring::RingKind::Network,
+            deal: None,
             model_version: previous.map_or(1, |ring| ring.model_version() + 1),
             previous: previous.map(|ring| (ring.ring_id(), ring.digest())),
             sealed_at: 0,

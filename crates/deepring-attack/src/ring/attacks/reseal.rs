@@ -82,7 +82,7 @@ fn stand_in(
         hosts: Vec::new(),
     };
     let plan = RingPlan {
-        kind: RingKind::Network,
+        kind: deepring::RingKind::Network,
         model_version: victim.model_version(),
         previous: Some((victim.ring_id(), victim.digest())),
         sealed_at: victim.sealed_at(),

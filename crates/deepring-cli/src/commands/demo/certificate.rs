@@ -1,5 +1,6 @@
 //! The end of the road: a decision with its certificate, on the ledger, checked as an auditor would.
 
+use deepring::receipt::Require;
 use deepring::{AuthenticRing, Check, Decision, VerifiedDecision};
 use deepring_attack::Predictions;
 use deepring_ledger::{Ledger, LedgerOptions, Proof, VerifierKey};

@@ -37,9 +37,8 @@ fn summary(parts: &[Coverage], rotation: u16) -> String {
 }
 
 /// A line for each word in these receipts that does not explain itself.
-pub(super) fn legend(receipts: &[Receipt]) -> Vec<String> {
-    let said: Vec<Coverage> =
-        receipts.iter().flat_map(|r| r.coverage.iter().flatten().copied()).collect();
+pub(super) fn legend<'a>(receipts: impl Iterator<Item = &'a Receipt>) -> Vec<String> {
+    let said: Vec<Coverage> = receipts.flat_map(|r| r.coverage.iter().flatten().copied()).collect();
     explain(&said)
 }
 

@@ -68,7 +68,7 @@ fn revoked(
     decision: &VerifiedDecision,
 ) -> Result<Option<String>, CliError> {
     let opening = std::iter::once(decision.chain.opening().host);
-    let hosts = opening.chain(decision.chain.receipts().iter().map(|r| r.host));
+    let hosts = opening.chain(decision.chain.receipts().map(|r| r.host));
     let found = ledger.revocation(&decision.ring_digest, &ring.owner(), hosts)?;
     Ok(found.map(|Revocation { what, entry, .. }| match what {
         Revoked::Host(host) => format!("host {} is revoked by entry {entry}", host.short()),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use deepring::{DType, TensorValue, Trust, UnverifiedRing};
 use deepring_infer::engine::{Elements, Engine, Race, Racing};
-use deepring_infer::{Rten, Session};
+use deepring_infer::{Rten, Session, SessionOptions};
 
 use super::super::super::edit::{RingEdit, replace_live};
 use super::super::{RingTrial, RingTrialError, Tampered, each_once};
