@@ -338,6 +338,10 @@ impl<'a> Seal<'a> {
                 return Err(SealModelError::NoSuchBlock { block: blocks.last(), count });
             }
         }
+        // A deal covers all blocks, or is refused for the first that it leaves out.
+        if self.dealt.is_some() {
+            return Ok(());
+        }
         let covered = |i: usize| {
             self.hosts.iter().any(|(b, _)| b.contains(u32::try_from(i).unwrap_or(u32::MAX)))
         };
