@@ -22,16 +22,17 @@ use deepring_measure::{Quantiles, milliseconds};
 use serde_json::{Value, json};
 
 use super::receipt;
-use super::recording::{LedgerChoice, Recorder};
+use super::recording::Recorder;
 use super::seal::read_labels;
 use crate::begun::Begun;
 use crate::cli::{EngineName, RequireArg, RunArgs};
 use crate::error::{CliError, Exit};
 use crate::hardening;
 use crate::inputs::{Pictures, read_queries};
+use crate::ledgers::Wanted;
 use crate::output;
 use crate::progress::Progress;
-use crate::rings::{self, TrustPolicy};
+use crate::rings::TrustPolicy;
 use crate::sandbox;
 use crate::top::{OutputSummary, output_summary};
 
@@ -112,11 +113,8 @@ fn run_ring<E: Engine>(
         args.key.iter().map(|p| SecretKey::<Host>::read(p)).collect::<Result<Vec<_>, _>>()?;
     let engine = engine()?;
     let mut policy = TrustPolicy::new(&args.owner, trust)?.binding();
-    let choice =
-        LedgerChoice::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
-    let claimed = || rings::open(&args.model).ok().map(|ring| ring.claimed());
-    let mut recorder =
-        choice.map(|choice| Recorder::open(&choice, claimed, &policy)).transpose()?;
+    let wanted = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref());
+    let mut recorder = wanted.map(|ledger| Recorder::open(&ledger, &keys, &policy)).transpose()?;
     let outcome = decide(args, trust, &keys, engine, &mut policy, &mut recorder, receipt);
     if let Some(recorder) = &recorder {
         recorder.remember_growth(&mut policy);
@@ -148,15 +146,19 @@ fn decide<E: Engine>(
         }
     };
     match &recorder {
-        Some(recorder) => recorder.admit(&ring, keys, policy)?,
+        Some(recorder) => recorder.admit(&ring, policy)?,
         None => policy.note_ledgers_of(&ring.owned()),
     }
     let (ring_id, ring_digest) = (ring.ring_id(), ring.digest());
     promised(args, &ring)?;
     let nonce = args.nonce.as_deref().map(receipt::parse_nonce).transpose()?;
     let alarm = |recorder: &mut Option<Recorder>, refused: &RunError| {
-        if let (Some(recorder), Some(finding)) = (recorder, refused.finding()) {
+        let Some(recorder) = recorder else { return };
+        if let Some(finding) = refused.finding() {
             recorder.alarm(ring_id, ring_digest, std::slice::from_ref(finding));
+        }
+        if let RunError::Disputed { named, .. } = refused {
+            recorder.evidence(ring_id, named);
         }
     };
     let session = match open_session(args, engine, ring, keys, nonce) {
@@ -174,7 +176,6 @@ fn decide<E: Engine>(
     // Only now: what does not open is not put to use.
     policy.put_to_use(&way, session.ring());
     if let Some(recorder) = recorder.as_mut() {
-        recorder.register(session.ring())?;
         recorder.remember(session.ring(), policy);
     }
 
@@ -205,6 +206,7 @@ fn decide<E: Engine>(
         };
         let recording = Instant::now();
         if let Some(recorder) = recorder.as_mut() {
+            recorder.evidence(ring_id, &outcome.named);
             recorder.decision(&outcome.decision, outcome.outputs.len())?;
         }
         times.ledger += recording.elapsed();
