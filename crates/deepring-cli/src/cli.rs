@@ -7,6 +7,7 @@ mod deal;
 #[cfg(feature = "attacks")]
 mod evaluate;
 mod ledger;
+mod revoke;
 mod run;
 mod trust;
 
@@ -25,7 +26,11 @@ pub(crate) use bench::{
 pub(crate) use deal::{CopiesArg, CopiesArgs, DealArgs, RequireArg};
 #[cfg(feature = "attacks")]
 pub(crate) use evaluate::Evaluate;
-pub(crate) use ledger::{LedgerArgs, LedgerCommand, LedgerInit, LedgerProve, LedgerVerify};
+pub(crate) use ledger::{
+    KindArg, LedgerArgs, LedgerCommand, LedgerInit, LedgerProve, LedgerRegister, LedgerShow,
+    LedgerVerify,
+};
+pub(crate) use revoke::{RevokeCommand, RevokeHost, RevokeIn, RevokeKey, RevokeLift, RevokeRing};
 pub(crate) use run::{EngineName, RunArgs};
 pub(crate) use trust::{OwnerArg, TrustAdd, TrustBind, TrustCommand, TrustList, TrustRemove};
 
@@ -68,6 +73,8 @@ pub(crate) enum Command {
     /// Make, read and check a ledger
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    #[command(subcommand)]
+    Revoke(RevokeCommand),
     Repair(Repair),
     Grant(Grant),
     Deal(DealArgs),
@@ -95,6 +102,7 @@ impl Command {
             Self::Run(args) => args.json,
             Self::Receipt(ReceiptCommand::Verify(args)) => args.json,
             Self::Ledger(args) => args.json(),
+            Self::Revoke(args) => args.json(),
             Self::Repair(args) => args.json,
             Self::Trust(TrustCommand::List(args)) => args.json,
             #[cfg(feature = "attacks")]
@@ -107,11 +115,17 @@ impl Command {
 
 /// Make an owner's and a host's key pair: owner.key owner.pub host.key host.pub
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  deepring keygen --out keys")]
+#[command(after_help = "\
+Examples:
+  deepring keygen --out keys
+  deepring keygen --node --out keys")]
 pub(crate) struct Keygen {
-    /// Folder for the four files; secrets get mode 0600, nothing is overwritten
+    /// Folder for the files; secrets get mode 0600, nothing is overwritten
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    /// Make the key pair of a node that keeps a ledger instead: node.key node.pub
+    #[arg(long)]
+    pub(crate) node: bool,
 }
 
 /// Seal an ONNX network into a ring
@@ -237,9 +251,10 @@ pub(crate) struct ReceiptVerify {
 
 /// Restore a damaged ring from an intact copy, chunk by chunk
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  deepring repair model.ring --from backup.ring --owner keys/owner.pub --ledger ledger"
-)]
+#[command(after_help = "\
+Examples:
+  deepring repair model.ring --from backup.ring --owner keys/owner.pub
+  deepring repair model.ring --from backup.ring --owner keys/owner.pub --ledger ledger --key keys/host.key")]
 pub(crate) struct Repair {
     /// The damaged ring; only what differs is written
     pub(crate) ring: PathBuf,
@@ -248,15 +263,15 @@ pub(crate) struct Repair {
     pub(crate) from: PathBuf,
     #[command(flatten)]
     pub(crate) owner: OwnerArg,
-    /// Record the repair in this ledger, which `ledger init` makes
-    #[arg(long, value_name = "DIR")]
+    /// Record the repair in this ledger, which knows the ring by `ledger register`
+    #[arg(long, value_name = "DIR", requires = "key")]
     pub(crate) ledger: Option<PathBuf>,
     /// Public key of the ledger; without it, the key that the trust store remembers
     #[arg(long, value_name = "log.pub", requires = "ledger")]
     pub(crate) ledger_key: Option<PathBuf>,
-    /// Make the ledger first, where there is none and none was known
-    #[arg(long, requires = "ledger", conflicts_with = "ledger_key")]
-    pub(crate) new_ledger: bool,
+    /// Secret key of the host whose copy this is, and who signs what goes on the ledger
+    #[arg(long, value_name = "host.key", requires = "ledger")]
+    pub(crate) key: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -19,6 +19,7 @@ mod quantise;
 mod receipt;
 mod recording;
 mod repair;
+mod revoke;
 mod run;
 mod seal;
 mod trust;
@@ -37,6 +38,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Run(args) => run::run(&args, trust),
         Command::Receipt(args) => receipt::receipt(&args, trust),
         Command::Ledger(args) => ledger::ledger(&args, trust),
+        Command::Revoke(args) => revoke::revoke(&args, trust),
         Command::Repair(args) => repair::repair(&args, trust),
         Command::Grant(args) => grant::grant(&args, trust),
         Command::Deal(args) => deal::deal(&args, trust),

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "attacks")]
 mod attack;
+mod ledger;
 
 use std::fmt::Display;
 use std::path::Path;
@@ -19,7 +20,6 @@ use deepring_infer::exporting::ExportRingError;
 use deepring_infer::inputs::{InputError, NpyError, PictureError};
 use deepring_infer::sealing::SealModelError;
 use deepring_infer::{PlainError, RunError};
-use deepring_ledger::{AdmitError, Fault, LedgerError, Refusal};
 use serde_json::{Value, json};
 
 /// The exit codes, in the order of the help text.
@@ -341,64 +341,6 @@ impl From<SealModelError> for CliError {
             SealModelError::ForeignPrevious => Self::new(Exit::Untrusted, message),
             SealModelError::Cut(_) => Self::usage(message),
             _ => failed(message),
-        }
-    }
-}
-
-impl From<LedgerError> for CliError {
-    fn from(e: LedgerError) -> Self {
-        let exit = match e.fault() {
-            Fault::Tampered if matches!(e, LedgerError::RolledBack { .. }) => Exit::Stale,
-            Fault::Tampered => Exit::Tampered,
-            Fault::Untrusted => Exit::Untrusted,
-            _ => match &e {
-                // What is there in a ledger's place is foreign; where nothing is, there is just no ledger.
-                LedgerError::NotALedger { dir } if holds_something(dir) => Exit::Tampered,
-                _ => Exit::Failed,
-            },
-        };
-        let hint = match &e {
-            LedgerError::NotALedger { .. } if exit == Exit::Tampered => {
-                Some("give the folder of a ledger; what is there belongs to something else".into())
-            }
-            LedgerError::NotALedger { dir } => Some(format!(
-                "`deepring ledger init {}` makes one; `--new-ledger` makes it on the way",
-                dir.display()
-            )),
-            LedgerError::LooseKey { path, .. } => Some(format!("chmod 600 {}", path.display())),
-            LedgerError::InUse { path, .. } => Some(format!(
-                "`fuser {}` says which process has it open; wait for that one, or end it",
-                path.display()
-            )),
-            LedgerError::OtherKey { .. } | LedgerError::BadPinnedKey(_) => {
-                Some("give the public key of the ledger that you trust with `--ledger-key`".into())
-            }
-            _ if exit == Exit::Tampered => Some(
-                "do not append to it; `deepring ledger verify` names what is wrong, a kept copy restores it".into(),
-            ),
-            _ => None,
-        };
-        Self { hint, ..Self::new(exit, format!("ledger: {e}")) }
-    }
-}
-
-/// Returns whether there is a file, or a folder that is not empty.
-fn holds_something(path: &std::path::Path) -> bool {
-    match std::fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(_) => path.exists(),
-    }
-}
-
-impl From<AdmitError> for CliError {
-    fn from(e: AdmitError) -> Self {
-        let message = e.to_string();
-        match e {
-            AdmitError::Ledger(e) => e.into(),
-            AdmitError::Refused(Refusal::Revoked(_)) => Self::new(Exit::Untrusted, message)
-                .hint("`deepring ledger show --ledger DIR` shows the entry and its reason"),
-            _ => Self::new(Exit::Stale, message)
-                .hint("get the newest ring from its owner; an old one may have been put back"),
         }
     }
 }

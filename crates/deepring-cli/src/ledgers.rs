@@ -41,6 +41,13 @@ const DATABASE: &str = "ledger.redb";
 /// The files of a ledger.
 pub(crate) const FILES: [&str; 4] = [DATABASE, "log.key", "log.pub", "checkpoint"];
 
+impl<'a> Wanted<'a> {
+    /// Of the options `--ledger` and `--ledger-key`.
+    pub(crate) fn of(dir: Option<&'a Path>, key: Option<&'a Path>) -> Option<Self> {
+        Some(Self { dir: dir?, key })
+    }
+}
+
 impl Wanted<'_> {
     /// Opens the ledger for appending.
     pub(crate) fn append(&self, store: Option<&TrustStore>) -> Result<VouchedLedger, CliError> {

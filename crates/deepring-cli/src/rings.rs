@@ -1,10 +1,12 @@
 //! Reading rings and keys as every command does it: trust store, downgrade, remembering.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use deepring::Section;
 use deepring::files::KeyFileError;
 use deepring::files::{ResolvedPath, Turn};
+use deepring::keys::{AuthorKey, Node, Role};
 use deepring::trust::{OwnedRing, TrustError};
 use deepring::{
     AuthenticRing, Finding, Host, Owner, PublicKey, Report, RingError, SecretKey, Trust,
@@ -383,6 +385,27 @@ impl AnyKey {
             Self::Owner(key) => key.into(),
             Self::Host(key) => key.into(),
         }
+    }
+}
+
+/// A secret key of whatever role, to sign with.
+pub(crate) fn read_author(path: &Path) -> Result<AuthorKey, CliError> {
+    match AnyKey::read(path) {
+        Ok(AnyKey::Owner(key)) => Ok(key.into()),
+        Ok(AnyKey::Host(key)) => Ok(key.into()),
+        Err(e) => match SecretKey::<Node>::read(path) {
+            Ok(key) => Ok(key.into()),
+            Err(KeyFileError::Parse { .. }) => Err(e),
+            Err(other) => Err(other.into()),
+        },
+    }
+}
+
+/// A public key, as its text or as a file.
+pub(crate) fn read_public<R: Role>(given: &OsStr) -> Result<PublicKey<R>, CliError> {
+    match given.to_str().and_then(|text| text.parse().ok()) {
+        Some(key) => Ok(key),
+        None => Ok(PublicKey::read(Path::new(given))?),
     }
 }
 

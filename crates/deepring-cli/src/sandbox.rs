@@ -104,7 +104,9 @@ impl Needs {
             needs.change.push(folder);
         }
         needs.change.extend(args.receipt.as_deref().map(folder_of));
-        for folder in args.ledger.iter().chain(&args.output_dir).chain(&args.save_inputs) {
+        // A ledger is not made on the way: where there is none, the run will say so.
+        needs.change.extend(args.ledger.iter().filter(|folder| folder.is_dir()).cloned());
+        for folder in args.output_dir.iter().chain(&args.save_inputs) {
             let made = fs::create_dir_all(folder).and_then(|()| sync(&folder_of(folder)));
             made.map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", folder.display())))?;
             needs.change.push(folder.clone());

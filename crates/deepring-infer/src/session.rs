@@ -10,7 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use deepring::replication::FailedCopy;
 use deepring::{
-    AuthenticRing, Check, Decision, Digest, Finding, Host, Manifest, SecretKey, TensorValue,
+    AuthenticRing, Check, Decision, Digest, Finding, Host, Manifest, PublicKey, SecretKey,
+    TensorValue,
 };
 
 use crate::engine::{Engine, Rten};
@@ -230,6 +231,11 @@ impl<E: Engine> Session<E> {
     #[must_use]
     pub fn alarms(&self) -> Vec<Finding> {
         self.hosts.iter().flat_map(RingHost::alarms).collect()
+    }
+
+    /// The same, each host's beside its key.
+    pub fn alarms_by_host(&self) -> impl Iterator<Item = (PublicKey<Host>, Vec<Finding>)> + '_ {
+        self.hosts.iter().map(|host| (host.public(), host.alarms()))
     }
 
     /// The protection of each block's memory, by its index.

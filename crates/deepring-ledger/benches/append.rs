@@ -2,46 +2,108 @@
 // A benchmark that cannot run should stop.
 #![allow(clippy::expect_used)]
 
-use criterion::{Criterion, Throughput};
+use criterion::{BatchSize, Criterion, Throughput};
+use deepring::keys::AuthorKey;
+use deepring::seal::{BlockPlan, RingPlan, RingSealer};
+use deepring::{
+    DType, Digest, Dim, Host, Owner, PartKind, RingKind, SecretKey, TensorSpec, Trust,
+    UnverifiedRing,
+};
 use deepring_ledger::{Entry, Event, Ledger, LedgerOptions};
 
-fn decision(n: u64) -> Entry {
-    let mut decision_id = [0; 32];
-    decision_id[..8].copy_from_slice(&n.to_le_bytes());
-    Entry { at: n, event: Event::Decisions { ring_digest: [1; 32], decision_id, count: 1 } }
+/// A ledger in which one ring of one layer is registered, and a key that decides with it.
+struct Bench {
+    dir: tempfile::TempDir,
+    ledger: Ledger,
+    ring_digest: Digest,
+    host: AuthorKey,
 }
 
-fn decisions(from: u64, count: u64) -> Vec<Entry> {
-    (from..from + count).map(decision).collect()
+fn tensor(name: &str) -> TensorSpec {
+    TensorSpec { name: name.into(), dtype: DType::F32, dims: Some(vec![Dim::Fixed(1)]) }
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let owner = SecretKey::<Owner>::generate().expect("a key");
+        let host = SecretKey::<Host>::generate().expect("a key");
+        let block = |name: &str, inputs, outputs, parts| BlockPlan {
+            name: name.into(),
+            inputs: vec![inputs],
+            outputs: vec![outputs],
+            parts,
+            shared: vec![],
+            hosts: vec![host.public()],
+        };
+        let layer = vec![(PartKind::Parameter(tensor("w")), 4), (PartKind::Graph, 1)];
+        let plan = RingPlan {
+            kind: RingKind::Network,
+            model_version: 1,
+            previous: None,
+            sealed_at: 0,
+            blocks: vec![
+                block("genesis", tensor("y"), tensor("x"), vec![(PartKind::Manifest, 1)]),
+                block("layer", tensor("x"), tensor("y"), layer),
+            ],
+            deal: None,
+        };
+        let path = dir.path().join("a.ring");
+        let mut sealer = RingSealer::create(&path, &plan, &owner).expect("a plan");
+        sealer.seal_block(b"m").expect("a block");
+        sealer.seal_block(&[0; 65]).expect("a block");
+        sealer.finish().expect("a ring");
+        let ring = UnverifiedRing::open(&path).expect("a ring");
+        let ring = ring.authenticate(&Trust::owner(owner.public())).expect("a ring");
+        let mut ledger = Ledger::open_or_create(dir.path().join("ledger")).expect("a new ledger");
+        ledger.register(ring.outline(), &owner.into()).expect("a registration");
+        Self { dir, ledger, ring_digest: ring.digest(), host: host.into() }
+    }
+
+    fn decisions(&self, from: u64, count: u64) -> Vec<Entry> {
+        let decision = |n: u64| {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&n.to_le_bytes());
+            let (ring_digest, decision_id) = (self.ring_digest, Digest(id));
+            let event = Event::Decisions { ring_digest, decision_id, count: 1 };
+            Entry::sign(n, &event, &self.host).expect("an entry")
+        };
+        (from..from + count).map(decision).collect()
+    }
 }
 
 fn append(c: &mut Criterion) {
     for batch in [1, 100] {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut ledger = Ledger::open_or_create(dir.path()).expect("a new ledger");
+        let mut bench = Bench::new();
         let mut group = c.benchmark_group("append");
         group.throughput(Throughput::Elements(batch)).sample_size(20);
+        // Entries are signed by their authors, elsewhere.
+        let entries = bench.decisions(0, batch);
         group.bench_function(format!("batch={batch}"), |b| {
-            b.iter(|| ledger.append(&decisions(ledger.len(), batch)).expect("an append"));
+            b.iter(|| bench.ledger.append(&entries).expect("an append"));
         });
     }
 }
 
 fn read(c: &mut Criterion) {
     const SIZE: u64 = 10_000;
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    Ledger::open_or_create(dir.path())
-        .and_then(|mut ledger| ledger.append(&decisions(0, SIZE)))
-        .expect("a new ledger");
+    let mut bench = Bench::new();
+    let entries = bench.decisions(0, SIZE - 1);
+    bench.ledger.append(&entries).expect("an append");
+    let Bench { dir, ledger, .. } = bench;
+    drop(ledger);
+    let place = dir.path().join("ledger");
+    let open = || Ledger::open_read(&place, None).expect("the ledger");
     let mut group = c.benchmark_group("read");
     group.sample_size(10);
-    group.bench_function(format!("open/entries={SIZE}"), |b| {
-        b.iter(|| Ledger::open_read(dir.path(), None).expect("the ledger"));
+    group.bench_function(format!("open/entries={SIZE}"), |b| b.iter(open));
+    group.bench_function(format!("first question/entries={SIZE}"), |b| {
+        b.iter_batched(open, |ledger| ledger.state().map(|s| s.size()), BatchSize::PerIteration);
     });
     group.bench_function(format!("verify/entries={SIZE}"), |b| {
-        b.iter(|| LedgerOptions::new().verify(dir.path()).expect("a report"));
+        b.iter(|| LedgerOptions::new().verify(&place).expect("a report"));
     });
-    let ledger = Ledger::open_read(dir.path(), None).expect("the ledger");
+    let ledger = open();
     group.bench_function(format!("entry/entries={SIZE}"), |b| {
         b.iter(|| ledger.entry(SIZE / 3).expect("an entry"));
     });

@@ -1,175 +1,191 @@
-//! The records of a ledger: an [`Entry`] says when, its [`Event`] says what.
+//! The records of a ledger: an [`Entry`] says when and who, its [`Event`] says what.
 
 mod codec;
+mod event;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use deepring::Digest;
+use deepring::codec::DecodeError;
+use deepring::keys::{Author, AuthorKey};
 use serde::{Serialize, Serializer};
+use thiserror::Error;
 
 pub use codec::MAX_ENTRY_BYTES;
+pub use event::{Audit, Countersignature, Event, ValidatorSet};
 
-/// One record of the ledger.
+/// Why there is no entry.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EntryError {
+    /// The bytes are an entry of version 1, which nobody signed.
+    #[error(
+        "an entry of version 1, which names no author: begin a new ledger, and read the old one with the program that wrote it"
+    )]
+    OldVersion,
+    /// The bytes are no entry.
+    #[error("not an entry: {0}")]
+    Malformed(#[from] DecodeError),
+    /// The event has more bytes than an entry can hold; see [`MAX_ENTRY_BYTES`].
+    #[error("an entry of {bytes} bytes, more than the {MAX_ENTRY_BYTES} allowed")]
+    TooLarge {
+        /// Size that the entry would have.
+        bytes: usize,
+    },
+    /// The author that the entry names did not sign it.
+    #[error("the signature is not that of the entry's author")]
+    NotSigned,
+}
+
+/// One signed record of the ledger.
 ///
 /// An entry is canonical bytes first (`docs/LEDGER.md`, "Entries"): the Merkle leaf is computed
-/// over [`Entry::encode`], so whatever an entry says is bound by every later checkpoint. The JSON
-/// form (serde) is for display only and has byte fields in lower-case hexadecimal.
+/// over [`Entry::as_bytes`], so whatever an entry says is bound by every later checkpoint. No value
+/// of this type exists whose author did not sign it: one is made by [`Entry::sign`], or by
+/// [`UnverifiedEntry::verify`]. That the author had the authority to say it is for the ledger's
+/// [`State`](crate::State) to judge.
 ///
-/// The ledger records entries as given. It does not check closure signatures or receipts; a caller
-/// that relies on an entry checks those against the owner's key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The JSON form (serde) is for display only and has byte fields in lower-case hexadecimal.
+#[derive(Clone, Serialize)]
 pub struct Entry {
-    /// Time of recording, in milliseconds since the Unix epoch, by the writer's clock. The index
-    /// gives the order, never this field.
-    pub at: u64,
-    /// The event.
+    #[serde(skip)]
+    bytes: Vec<u8>,
+    at: u64,
+    author: Author,
     #[serde(flatten)]
-    pub event: Event,
+    event: Event,
 }
 
-/// The event that an [`Entry`] records.
-///
-/// Strings longer than 4096 bytes are cut at a character boundary when encoded, so that an alarm is
-/// never lost because a name in it is long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Event {
-    /// A ring was closed and put to use.
-    RingRegistered {
-        /// The ring, through all its versions.
-        #[serde(serialize_with = "hex")]
-        ring_id: [u8; 16],
-        /// Digest of the closure of this version.
-        #[serde(serialize_with = "hex")]
-        ring_digest: [u8; 32],
-        /// Version that the owner gave the model.
-        model_version: u64,
-        /// The owner's public key.
-        #[serde(serialize_with = "hex")]
-        owner: [u8; 64],
-        /// The owner's signature over the closure.
-        #[serde(serialize_with = "hex")]
-        closure_signature: [u8; 64],
-    },
-    /// A ring was replaced by a newer version of itself.
-    RingUpgraded {
-        /// The ring, through all its versions.
-        #[serde(serialize_with = "hex")]
-        ring_id: [u8; 16],
-        /// Digest of the closure of the new version.
-        #[serde(serialize_with = "hex")]
-        ring_digest: [u8; 32],
-        /// Digest of the closure that the new one names as its predecessor.
-        #[serde(serialize_with = "hex")]
-        previous_digest: [u8; 32],
-        /// Version that the owner gave the model.
-        model_version: u64,
-        /// The owner's public key.
-        #[serde(serialize_with = "hex")]
-        owner: [u8; 64],
-        /// The owner's signature over the new closure.
-        #[serde(serialize_with = "hex")]
-        closure_signature: [u8; 64],
-    },
-    /// One version of a ring must not be used any more.
-    RingRevoked {
-        /// The ring, through all its versions.
-        #[serde(serialize_with = "hex")]
-        ring_id: [u8; 16],
-        /// Digest of the closure that is revoked.
-        #[serde(serialize_with = "hex")]
-        ring_digest: [u8; 32],
-        /// The reason, for people.
-        reason: String,
-    },
-    /// A batch of decisions was made.
-    Decisions {
-        /// Digest of the closure of the ring that decided.
-        #[serde(serialize_with = "hex")]
-        ring_digest: [u8; 32],
-        /// The decision's id; of a batch, the root of its Merkle tree.
-        #[serde(serialize_with = "hex")]
-        decision_id: [u8; 32],
-        /// Number of decisions under that root.
-        count: u32,
-    },
-    /// A check failed: a stored or live part of a ring is not what the owner sealed.
-    Alarm {
-        /// The ring, through all its versions.
-        #[serde(serialize_with = "hex")]
-        ring_id: [u8; 16],
-        /// Digest of the closure of the version that was checked.
-        #[serde(serialize_with = "hex")]
-        ring_digest: [u8; 32],
-        /// Index of the block at fault, Genesis being 0, if one can be named.
-        block: Option<u32>,
-        /// Name of the block, or of the ring.
-        name: String,
-        /// Part at fault: `header`, `body`, `link`, `closure`, `file`, ...
-        part: String,
-        /// Tensor at fault, if one can be named.
-        tensor: Option<String>,
-        /// First byte at fault and the byte after the last, if known.
-        bytes: Option<[u64; 2]>,
-        /// The defect that the check found, for people.
-        reason: String,
-    },
-    /// Blocks were restored from an intact copy.
-    Repair {
-        /// The ring, through all its versions.
-        #[serde(serialize_with = "hex")]
-        ring_id: [u8; 16],
-        /// Digest of the closure of the version that was repaired.
-        #[serde(serialize_with = "hex")]
-        ring_digest: [u8; 32],
-        /// Indices of the restored blocks, Genesis being 0; encoded in ascending order, each once.
-        blocks: Vec<u32>,
-        /// Origin of the intact copy, for people.
-        source: String,
-    },
-    /// A key must not be trusted any more.
-    KeyRevoked {
-        /// The public key.
-        #[serde(serialize_with = "hex")]
-        key: [u8; 64],
-        /// The reason, for people.
-        reason: String,
-    },
-}
-
-/// The subject of an entry, other than a decision, that questions are asked about: a ring, one version of it, or a key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Subject {
-    Ring([u8; 16]),
-    RingVersion([u8; 32]),
-    Key([u8; 64]),
-}
+/// An entry as it was read; nobody is shown to have signed it before [`verify`](Self::verify).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnverifiedEntry(Entry);
 
 impl Entry {
-    /// Subjects of this entry; each once, none for decisions.
-    pub(crate) fn subjects(&self) -> Vec<Subject> {
-        match &self.event {
-            Event::RingRegistered { ring_id, ring_digest, .. }
-            | Event::RingUpgraded { ring_id, ring_digest, .. }
-            | Event::RingRevoked { ring_id, ring_digest, .. }
-            | Event::Alarm { ring_id, ring_digest, .. }
-            | Event::Repair { ring_id, ring_digest, .. } => {
-                vec![Subject::Ring(*ring_id), Subject::RingVersion(*ring_digest)]
-            }
-            Event::KeyRevoked { key, .. } => vec![Subject::Key(*key)],
-            Event::Decisions { .. } => Vec::new(),
+    /// Signs an event, said to be recorded at `at` (milliseconds since the Unix epoch; see
+    /// [`Entry::at`]). What the format cuts or orders (long strings, lists of blocks) is so in the
+    /// entry's event too.
+    ///
+    /// # Errors
+    /// [`EntryError::TooLarge`]; [`EntryError::Malformed`] for an event that the format has no
+    /// bytes for, such as one about no block; [`EntryError::NotSigned`] where there is no memory to
+    /// sign with.
+    pub fn sign(at: u64, event: &Event, author: &AuthorKey) -> Result<Self, EntryError> {
+        let mut bytes = codec::encode_unsigned(at, &author.public(), event);
+        let signature = author.sign_entry(&bytes);
+        bytes.extend_from_slice(&signature);
+        if bytes.len() > MAX_ENTRY_BYTES {
+            return Err(EntryError::TooLarge { bytes: bytes.len() });
         }
+        if signature == [0; 64] {
+            return Err(EntryError::NotSigned);
+        }
+        // What cannot be read back must not be written.
+        let UnverifiedEntry(entry) = UnverifiedEntry::decode(&bytes)?;
+        Ok(entry)
+    }
+
+    /// Signs an event, recorded now by this machine's clock.
+    ///
+    /// # Errors
+    /// As [`Entry::sign`].
+    pub fn now(event: &Event, author: &AuthorKey) -> Result<Self, EntryError> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::sign(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), event, author)
+    }
+
+    /// The canonical bytes, signature and all: the Merkle leaf.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Time of recording, in milliseconds since the Unix epoch, by the writer's clock. The index
+    /// gives the order, never this field.
+    #[must_use]
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// The key that signed it.
+    #[must_use]
+    pub fn author(&self) -> &Author {
+        &self.author
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &Event {
+        &self.event
     }
 
     /// Id of the decision, or batch of decisions, that this entry records.
     #[must_use]
-    pub fn decision(&self) -> Option<[u8; 32]> {
+    pub fn decision(&self) -> Option<Digest> {
         match &self.event {
             Event::Decisions { decision_id, .. } => Some(*decision_id),
             _ => None,
         }
+    }
+}
+
+impl UnverifiedEntry {
+    /// Reads canonical bytes; accepts exactly what an [`Entry`] has, but for the signature, which
+    /// is not looked at.
+    ///
+    /// # Errors
+    /// [`EntryError::OldVersion`] and [`EntryError::Malformed`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
+        if bytes.first() == Some(&1) {
+            return Err(EntryError::OldVersion);
+        }
+        let (at, author, event) = codec::decode(bytes)?;
+        Ok(Self(Entry { bytes: bytes.to_vec(), at, author, event }))
+    }
+
+    /// Verifies that the author whom the entry names signed it.
+    ///
+    /// # Errors
+    /// [`EntryError::NotSigned`].
+    pub fn verify(self) -> Result<Entry, EntryError> {
+        let Self(entry) = self;
+        let (unsigned, signature) = entry.bytes.split_last_chunk().ok_or(EntryError::NotSigned)?;
+        match entry.author.has_signed_entry(unsigned, signature) {
+            true => Ok(entry),
+            false => Err(EntryError::NotSigned),
+        }
+    }
+
+    /// Id of the decision that the entry claims to record.
+    pub(crate) fn claimed_decision(&self) -> Option<Digest> {
+        self.0.decision()
+    }
+
+    /// Whether the entry can change what the ledger says of rings and keys; one about decisions
+    /// cannot.
+    pub(crate) fn claims_effect(&self) -> bool {
+        self.claimed_decision().is_none()
+    }
+}
+
+/// Equal bytes are equal entries, and no others.
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Entry {}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("at", &self.at)
+            .field("author", &self.author)
+            .field("event", &self.event)
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,10 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use deepring::codec::DecodeError;
 use thiserror::Error;
 
+use crate::authority::NoAuthority;
 use crate::checkpoint::CheckpointError;
+use crate::entry::EntryError;
 use crate::key::KeyError;
 
 /// The party at fault for an error; a command maps it to an exit code.
@@ -98,8 +99,11 @@ pub enum LedgerError {
         /// Key that the database was created with.
         expected: String,
     },
-    /// The database was written by an unknown version of this program.
-    #[error("ledger format `{found}` is not supported")]
+    /// The database was written by another version of this program.
+    #[error("ledger format `{found}` is not supported{}", match .found.as_str() {
+        "deepring-ledger/1" => ": nobody signed its entries; begin a new ledger, and read this one with the program that wrote it",
+        _ => "",
+    })]
     UnknownFormat {
         /// Format that the database names.
         found: String,
@@ -123,8 +127,8 @@ pub enum LedgerError {
     EntryUnreadable {
         /// Index of the entry.
         index: u64,
-        /// The decoding error.
-        source: DecodeError,
+        /// Why it is no entry, or not a signed one.
+        source: EntryError,
     },
     /// A checkpoint does not verify.
     #[error("{whose} does not verify: {source}")]
@@ -193,15 +197,16 @@ pub enum LedgerError {
         /// Number of entries that the ledger holds.
         size: u64,
     },
-    /// An entry is larger than the format allows; none of its batch was recorded.
-    #[error("entry {position} of the batch has {bytes} bytes, more than the {limit} allowed")]
-    EntryTooLarge {
+    /// The event cannot be made into an entry.
+    #[error("cannot be recorded: {0}")]
+    Entry(#[from] EntryError),
+    /// An entry's author has no authority to say what it says; none of its batch was recorded.
+    #[error("entry {position} of the batch has no authority: {source}")]
+    NoAuthority {
         /// Position in the batch, counted from 0.
         position: usize,
-        /// Encoded size, in bytes.
-        bytes: usize,
-        /// Largest size, in bytes.
-        limit: usize,
+        /// The refusal.
+        source: NoAuthority,
     },
 }
 
@@ -227,12 +232,14 @@ impl LedgerError {
             | Self::Rewritten { .. }
             | Self::DatabaseMissing { .. }
             | Self::CheckpointMissing { .. } => Fault::Tampered,
-            Self::OtherKey { .. } | Self::BadPinnedKey(KeyError::Weak) => Fault::Untrusted,
+            Self::OtherKey { .. }
+            | Self::BadPinnedKey(KeyError::Weak)
+            | Self::NoAuthority { .. } => Fault::Untrusted,
             Self::ReadOnly
             | Self::BadPinnedKey(_)
             | Self::NoSuchEntry { .. }
             | Self::NoSuchSize { .. }
-            | Self::EntryTooLarge { .. } => Fault::Usage,
+            | Self::Entry(_) => Fault::Usage,
         }
     }
 

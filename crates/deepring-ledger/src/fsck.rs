@@ -8,24 +8,38 @@ use tlog_tiles::tlog::{EMPTY_HASH, Hash};
 
 use crate::checkpoint::Checkpoint;
 use crate::directory::Directory;
-use crate::entry::Entry;
+use crate::entry::UnverifiedEntry;
 use crate::error::{LedgerError, failure};
+use crate::history::{self, Depth};
 use crate::key::VerifierKey;
 use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEY, Snapshot, Store};
 
 pub use report::{Defect, LedgerFinding, LedgerReport};
 use walk::Walk;
 
-/// Examines everything in the database, and the checkpoint file beside it.
+/// Examines everything in the database, the checkpoint file beside it, and the authority of every
+/// entry.
 pub(crate) fn check_ledger(
     store: &Store,
     directory: &Directory,
     key: &VerifierKey,
 ) -> Result<LedgerReport, LedgerError> {
-    check_store(store, key, directory.read_checkpoint()?)
+    let mut report = check_store(store, key, directory.read_checkpoint()?)?;
+    // Of entries that are not those that were signed, there is no state to judge by.
+    let text = store.read(|snapshot| snapshot.meta(META_CHECKPOINT))?.unwrap_or_default();
+    let Ok(signed) = Checkpoint::verify(&text, key) else { return Ok(report) };
+    if (report.size, &report.root) != (signed.size(), signed.root()) {
+        return Ok(report);
+    }
+    let unfounded = |index, what| report.add(Some(index), what);
+    match history::replay(store, &signed, Depth::Everything, unfounded) {
+        // Named above.
+        Ok(_) | Err(LedgerError::EntryUnreadable { .. }) => Ok(report),
+        Err(e) => Err(e),
+    }
 }
 
-/// Examines a database, given the text of the checkpoint file.
+/// Examines a database as such, given the text of the checkpoint file.
 ///
 /// `key` is trusted; nothing else is. Errors are those of reading; wrong content is a finding.
 pub(crate) fn check_store(
@@ -117,8 +131,8 @@ fn check_index(
 ) -> Result<(), LedgerError> {
     let fail = |e| failure(&snapshot.path, e);
     let recorded = |index| -> Result<Option<[u8; 32]>, LedgerError> {
-        let entry = snapshot.entry(index)?.and_then(|bytes| Entry::decode(&bytes).ok());
-        Ok(entry.and_then(|entry| entry.decision()))
+        let entry = snapshot.entry(index)?.and_then(|bytes| UnverifiedEntry::decode(&bytes).ok());
+        Ok(entry.and_then(|entry| entry.claimed_decision()).map(|id| id.0))
     };
     let mut sound = 0;
     for row in snapshot.decisions.iter().map_err(fail)? {

@@ -11,14 +11,15 @@ use tlog_tiles::tlog::{check_record, prove_record, prove_tree, record_hash};
 use crate::backend::Access;
 use crate::checkpoint::Checkpoint;
 use crate::directory::Directory;
-use crate::entry::{Entry, MAX_ENTRY_BYTES};
+use crate::entry::{Entry, UnverifiedEntry};
 use crate::error::LedgerError;
 use crate::extension::{ExtensionProof, VerifiedExtension};
 use crate::fsck::{self, LedgerReport};
+use crate::history::{self, Depth};
 use crate::key::{LogKey, VerifierKey};
 use crate::proof::Proof;
-use crate::register::Register;
-use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEY, Record, Snapshot, Store};
+use crate::state::State;
+use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEY, Snapshot, Store};
 use crate::tree::with_hashes;
 
 /// Time that an opening waits for another process to close the ledger, by default.
@@ -40,7 +41,7 @@ pub struct Ledger {
     /// The checkpoint that the key last signed; commits to every entry there is.
     head: Checkpoint,
     /// Made for the first question, and kept up to date from then on.
-    register: OnceLock<Register>,
+    state: OnceLock<State>,
 }
 
 /// Options for opening a ledger.
@@ -225,14 +226,15 @@ impl Ledger {
         }
     }
 
-    /// Appends entries in this order, all or none, and returns their indices.
+    /// Appends entries in this order, all or none, and returns their indices. Each must have
+    /// authority where those before it leave off (`docs/LEDGER.md`, "Authority").
     ///
     /// When this returns `Ok`, the entries and the checkpoint that commits to them are on stable
     /// storage: neither the death of the process nor that of the machine loses them. A batch costs
     /// hardly more than a single entry.
     ///
     /// # Errors
-    /// [`LedgerError::ReadOnly`], [`LedgerError::EntryTooLarge`], [`LedgerError::Io`] and
+    /// [`LedgerError::ReadOnly`], [`LedgerError::NoAuthority`], [`LedgerError::Io`] and
     /// [`LedgerError::Damaged`]: nothing was acknowledged. (After an I/O error while syncing, the
     /// entries may or may not be there; open the ledger again to see. It takes no more entries
     /// until then.) [`LedgerError::CheckpointFile`]: the entries *are* recorded.
@@ -241,23 +243,17 @@ impl Ledger {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        let mut records = Vec::with_capacity(entries.len());
-        for (position, entry) in entries.iter().enumerate() {
-            let bytes = entry.encode();
-            if bytes.len() > MAX_ENTRY_BYTES {
-                return Err(LedgerError::EntryTooLarge {
-                    position,
-                    bytes: bytes.len(),
-                    limit: MAX_ENTRY_BYTES,
-                });
-            }
-            records.push(Record { bytes, decision: entry.decision() });
-        }
+        let changed = self.state()?.after(entries)?;
         let first = self.head.size();
-        self.head = self.store.append(&self.head, &records, secret)?;
+        self.head = self.store.append(&self.head, entries, secret)?;
         let recorded = first..self.head.size();
-        if let Some(register) = self.register.get_mut() {
-            recorded.clone().zip(entries).for_each(|(index, entry)| register.add(index, entry));
+        match changed {
+            Some(state) => self.state = OnceLock::from(state),
+            None => {
+                if let Some(state) = self.state.get_mut() {
+                    state.skip(entries.len() as u64);
+                }
+            }
         }
         self.directory.write_checkpoint(self.head.as_str()).map_err(|source| {
             LedgerError::CheckpointFile {
@@ -295,10 +291,24 @@ impl Ledger {
         &self.key
     }
 
-    /// The entry at an index, verified to be under the newest checkpoint.
+    /// What all entries come to. The first call after opening reads every entry and verifies that
+    /// they have the signed root; later ones answer from memory.
     ///
     /// # Errors
-    /// [`LedgerError::NoSuchEntry`]; [`LedgerError::EntryDamaged`], [`LedgerError::Damaged`] where
+    /// [`LedgerError::Damaged`] where the database is not the one that was signed;
+    /// [`LedgerError::EntryUnreadable`] for an entry of a kind that this program does not know.
+    pub fn state(&self) -> Result<&State, LedgerError> {
+        if let Some(state) = self.state.get() {
+            return Ok(state);
+        }
+        let state = history::replay(&self.store, &self.head, Depth::State, |_, _| ())?;
+        Ok(self.state.get_or_init(|| state))
+    }
+
+    /// The entry at an index, verified to be under the newest checkpoint and signed by its author.
+    ///
+    /// # Errors
+    /// [`LedgerError::NoSuchEntry`]; [`LedgerError::EntryUnreadable`]; [`LedgerError::EntryDamaged`], [`LedgerError::Damaged`] where
     /// the database is not the one that was signed.
     pub fn entry(&self, index: u64) -> Result<Entry, LedgerError> {
         self.store.read(|snapshot| self.entry_in(snapshot, index))
@@ -324,6 +334,7 @@ impl Ledger {
     pub fn prove(&self, index: u64) -> Result<Proof, LedgerError> {
         self.store.read(|snapshot| {
             let (bytes, path) = self.prove_in(snapshot, index)?;
+            signed(&bytes, index)?;
             Ok(Proof::new(index, bytes, path, &self.head))
         })
     }
@@ -403,7 +414,7 @@ impl Ledger {
             }
             Ok(head)
         })?;
-        Ok(Self { store, directory, key, secret, head, register: OnceLock::new() })
+        Ok(Self { store, directory, key, secret, head, state: OnceLock::new() })
     }
 
     /// Checks that the database extends the `checkpoint` file, and returns the file's checkpoint.
@@ -428,18 +439,9 @@ impl Ledger {
         &self.store
     }
 
-    /// The entries about each subject; reads every entry the first time.
-    pub(crate) fn by_subject(&self, snapshot: &Snapshot) -> Result<&Register, LedgerError> {
-        if let Some(register) = self.register.get() {
-            return Ok(register);
-        }
-        let register = Register::of(snapshot, &self.head)?;
-        Ok(self.register.get_or_init(|| register))
-    }
-
     pub(crate) fn entry_in(&self, snapshot: &Snapshot, index: u64) -> Result<Entry, LedgerError> {
         let (bytes, _) = self.prove_in(snapshot, index)?;
-        Entry::decode(&bytes).map_err(|source| LedgerError::EntryUnreadable { index, source })
+        signed(&bytes, index)
     }
 
     /// An entry's bytes and the path that proves them to be under the head. An attacker that
@@ -462,6 +464,11 @@ impl Ledger {
             .map_err(|_| damaged())?;
         Ok((bytes, path))
     }
+}
+
+fn signed(bytes: &[u8], index: u64) -> Result<Entry, LedgerError> {
+    let entry = UnverifiedEntry::decode(bytes).and_then(UnverifiedEntry::verify);
+    entry.map_err(|source| LedgerError::EntryUnreadable { index, source })
 }
 
 impl fmt::Debug for Store {

@@ -1,4 +1,5 @@
-//! Append-only, crash-safe record of rings, decisions, alarms and repairs.
+//! Append-only, crash-safe record of rings, decisions, alarms and repairs, each signed by its
+//! author.
 //!
 //! A [`Ledger`] is a directory with an embedded database. Its entries are the leaves of a Merkle
 //! tree (RFC 6962, SHA-256); after every append the ledger's key signs the tree's size and root as
@@ -6,27 +7,29 @@
 //! an entry is in the ledger, an [`ExtensionProof`] that the ledger only grew. `docs/LEDGER.md`
 //! specifies the bytes and the trust in each file.
 //!
-//! Which type when: [`Ledger::open_or_create`] to begin one, [`Ledger::open`] to record;
+//! An [`Entry`] is signed by its author; the ledger's [`State`] judges who may say what, and a
+//! [`Ledger`] appends nothing without authority. Which type when: [`Ledger::open_or_create`] to begin one, [`Ledger::open`] to record;
 //! [`Ledger::open_read`] to read, ask and prove; [`LedgerOptions::verify`] to recompute everything,
 //! damaged or not; [`Proof::parse`] and [`Proof::verify`] to check a proof with nothing but the
 //! ledger's public key.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use deepring::{Owner, SecretKey};
 //! use deepring_ledger::{Entry, Event, Ledger, Proof, VerifierKey};
 //!
 //! # let temporary = tempfile::tempdir()?;
 //! # let dir = temporary.path().join("ledger");
 //! let mut ledger = Ledger::open_or_create(&dir)?;
-//! let event = Event::Decisions { ring_digest: [1; 32], decision_id: [2; 32], count: 10 };
-//! let indices = ledger.append(&[Entry { at: 1_760_000_000_000, event }])?;
+//! let key = SecretKey::<Owner>::generate()?.into();
+//! let index = ledger.record(&Event::KeyRevoked { reason: "lost".into() }, &key)?;
 //!
-//! // What an auditor is given: the proof, and (once, by another way) the key.
-//! let proof = ledger.prove(indices[0])?.to_string();
-//! let key = ledger.key().to_string();
+//! // What an auditor is given: the proof, and (once, by another way) the ledger's key.
+//! let proof = ledger.prove(index)?.to_string();
+//! let ledger_key = ledger.key().to_string();
 //!
-//! let shown = Proof::parse(&proof)?.verify(&VerifierKey::parse(&key)?)?;
-//! assert_eq!(shown.entry().at, 1_760_000_000_000);
+//! let shown = Proof::parse(&proof)?.verify(&VerifierKey::parse(&ledger_key)?)?;
+//! assert_eq!(*shown.entry().author(), key.public());
 //! assert!(ledger.verify()?.is_intact());
 //! # Ok(())
 //! # }
@@ -41,6 +44,7 @@
     allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")
 )]
 
+mod authority;
 mod backend;
 mod checkpoint;
 mod directory;
@@ -48,22 +52,27 @@ mod entry;
 mod error;
 mod extension;
 mod fsck;
+mod history;
 mod key;
 mod ledger;
 mod policy;
 mod proof;
 mod query;
 mod recording;
-mod register;
+mod state;
 mod store;
 mod tree;
 
 // Recording and reading.
-pub use entry::{Entry, Event, MAX_ENTRY_BYTES};
+pub use entry::{
+    Audit, Countersignature, Entry, Event, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet,
+};
 pub use ledger::{Ledger, LedgerOptions};
 
-// The ledger's refusals.
-pub use policy::{AdmitError, Admitted, Refusal, Revocation, Revoked};
+// What the entries come to, and what is refused.
+pub use authority::NoAuthority;
+pub use policy::{AdmitError, Admitted, Refusal};
+pub use state::{Accusation, Cause, Quarantined, Revocation, Revoked, State};
 
 // Checking.
 pub use checkpoint::Checkpoint;
@@ -74,6 +83,7 @@ pub use proof::{Proof, VerifiedInclusion};
 
 // Errors.
 pub use checkpoint::CheckpointError;
+pub use entry::EntryError;
 pub use error::{Fault, LedgerError};
 pub use key::KeyError;
 pub use proof::ProofError;

@@ -1,45 +1,20 @@
 //! The refusals of a ledger: a ring, owner or host that it revokes, a version older than it knows,
-//! another ring of a version that it knows.
+//! another ring of a version that it knows, a copy that is quarantined.
 //!
-//! A host that runs or repairs a ring asks [`Ledger::admit`]; a verifier of a decision asks
-//! [`Ledger::revocation`] and [`Ledger::upgraded_before`]. The answers are those of the whole
-//! ledger, also where they are "nothing" (see [`Ledger::about_ring`]). Registrations by another
-//! owner than the ring's say nothing about it: ids are public, and anybody can seal under one.
+//! A host that runs a ring asks [`Ledger::admit`]; a verifier of a decision asks
+//! [`State::revoked_before`](crate::State::revoked_before) and [`Ledger::upgraded_before`]. The
+//! answers are those of the whole ledger, also where they are "nothing" (see [`Ledger::state`]).
 
-use std::collections::BTreeSet;
-
-use deepring::trust::OwnedRing;
-use deepring::{AuthenticRing, Digest, Host, Owner, PublicKey};
+use deepring::outline::AuthenticOutline;
+use deepring::{Host, PublicKey};
 use thiserror::Error;
 
-use crate::entry::Event;
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
-
-/// The subject of a revocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Revoked {
-    /// The version of the ring that was asked about.
-    Ring,
-    /// The key of its owner.
-    Owner,
-    /// The key of this host.
-    Host(PublicKey<Host>),
-}
-
-/// A revocation that applies to the question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Revocation {
-    /// Its subject.
-    pub what: Revoked,
-    /// Index of the entry.
-    pub entry: u64,
-}
+use crate::state::{Quarantined, Revocation, Revoked, State, Version};
 
 /// Why a ring must not be put to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Refusal {
     /// The ring, its owner or a host is revoked.
@@ -49,12 +24,18 @@ pub enum Refusal {
         Revoked::Host(_) => "a host's key",
     }, .0.entry)]
     Revoked(Revocation),
+    /// The ledger knows no ring of this id, or not this version of it.
+    #[error("this version of the ring is not registered in the ledger")]
+    NotRegistered,
+    /// The ledger knows the ring under another owner.
+    #[error("the ledger knows this ring under another owner")]
+    OtherOwner,
     /// The ledger knows a newer version.
     #[error("model version {version} is older than version {known}, which the ledger knows")]
     Older {
         /// Version of the ring.
         version: u64,
-        /// The first newer version that the ledger holds.
+        /// The newest version that the ledger holds.
         known: u64,
     },
     /// The ledger knows a ring of the same version and another digest.
@@ -63,6 +44,9 @@ pub enum Refusal {
         /// The version.
         version: u64,
     },
+    /// A copy that one of these hosts would use is quarantined.
+    #[error("block {} of host {} is quarantined by entry {} of the ledger", .0.block, .0.host.short(), .0.entry)]
+    Quarantined(Quarantined),
 }
 
 /// Why [`Ledger::admit`] does not admit a ring.
@@ -81,99 +65,61 @@ pub enum AdmitError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Admitted {
-    /// Indices of blocks that raised an alarm and of which no repair is recorded since; Genesis is
-    /// 0.
-    pub quarantined: BTreeSet<u32>,
-}
-
-/// A registration of a ring by its owner.
-pub(crate) struct Registration {
-    pub(crate) entry: u64,
-    pub(crate) model_version: u64,
-    pub(crate) ring_digest: [u8; 32],
+    /// Quarantined copies of other hosts than those that asked.
+    pub quarantined: Vec<Quarantined>,
 }
 
 impl Ledger {
-    /// Checks that a ring may be put to use on these hosts.
+    /// Checks that a ring may be put to use on these hosts. Give no hosts to make a ring whole
+    /// again: then no copy's quarantine stands in the way.
     ///
     /// # Errors
     /// [`AdmitError::Refused`] where the ledger refuses it; [`AdmitError::Ledger`] as
-    /// [`Ledger::entry`].
+    /// [`Ledger::state`].
     pub fn admit(
         &self,
-        ring: &AuthenticRing,
+        outline: &AuthenticOutline,
         hosts: impl IntoIterator<Item = PublicKey<Host>>,
     ) -> Result<Admitted, AdmitError> {
-        if let Some(revocation) = self.revocation(&ring.digest(), &ring.owner(), hosts)? {
-            return Err(Refusal::Revoked(revocation).into());
-        }
-        let (version, digest) = (ring.model_version(), ring.digest().0);
-        let registrations = self.registrations(&ring.owned())?;
-        if let Some(newer) = registrations.iter().find(|r| r.model_version > version) {
-            return Err(Refusal::Older { version, known: newer.model_version }.into());
-        }
-        let twin = |r: &Registration| r.model_version == version && r.ring_digest != digest;
-        if registrations.iter().any(twin) {
-            return Err(Refusal::Twin { version }.into());
-        }
-        Ok(Admitted { quarantined: self.quarantined(&digest)? })
+        Ok(self.state()?.admit(outline, hosts)?)
     }
+}
 
-    /// The first revocation of this version of a ring, of its owner or of one of these hosts, asked
-    /// in this order.
+impl State {
+    /// As [`Ledger::admit`].
     ///
     /// # Errors
-    /// As [`Ledger::entry`].
-    pub fn revocation(
+    /// [`Refusal`].
+    pub fn admit(
         &self,
-        ring_digest: &Digest,
-        owner: &PublicKey<Owner>,
+        outline: &AuthenticOutline,
         hosts: impl IntoIterator<Item = PublicKey<Host>>,
-    ) -> Result<Option<Revocation>, LedgerError> {
-        if let Some(entry) = self.ring_revocation(&ring_digest.0)? {
-            return Ok(Some(Revocation { what: Revoked::Ring, entry }));
+    ) -> Result<Admitted, Refusal> {
+        let hosts: Vec<PublicKey<Host>> = hosts.into_iter().collect();
+        let (version, digest) = (outline.model_version(), outline.ring_digest());
+        if let Some(revocation) = self.revoked_before(u64::MAX, outline, hosts.iter().copied()) {
+            return Err(Refusal::Revoked(revocation));
         }
-        if let Some(entry) = self.key_revocation(owner.as_bytes())? {
-            return Ok(Some(Revocation { what: Revoked::Owner, entry }));
+        let of = self.rings.get(&outline.ring_id()).ok_or(Refusal::NotRegistered)?;
+        if of.owner != self.root(outline.owner().as_bytes()) {
+            return Err(Refusal::OtherOwner);
         }
-        for host in hosts {
-            if let Some(entry) = self.key_revocation(host.as_bytes())? {
-                return Ok(Some(Revocation { what: Revoked::Host(host), entry }));
-            }
+        let known = of.versions.last().map_or(0, Version::model_version);
+        if known > version {
+            return Err(Refusal::Older { version, known });
         }
-        Ok(None)
-    }
-
-    /// The first entry before index `before` in which the ring's owner has a newer version of it
-    /// than `version`, and that version: a host that decided with `version` after it used an old
-    /// one.
-    ///
-    /// # Errors
-    /// As [`Ledger::entry`].
-    pub fn upgraded_before(
-        &self,
-        ring: &OwnedRing,
-        version: u64,
-        before: u64,
-    ) -> Result<Option<(u64, u64)>, LedgerError> {
-        let registrations = self.registrations(ring)?;
-        let mut earlier = registrations.iter().take_while(|r| r.entry < before);
-        let newer = earlier.find(|r| r.model_version > version);
-        Ok(newer.map(|r| (r.entry, r.model_version)))
-    }
-
-    /// Every registration of a ring by its owner, in the order recorded.
-    pub(crate) fn registrations(&self, ring: &OwnedRing) -> Result<Vec<Registration>, LedgerError> {
-        let entries = self.about_ring(&ring.ring.0)?;
-        let of_its_owner = entries.into_iter().filter_map(|(entry, it)| match it.event {
-            Event::RingRegistered { owner, model_version, ring_digest, .. }
-            | Event::RingUpgraded { owner, model_version, ring_digest, .. }
-                if owner == *ring.owner.as_bytes() =>
-            {
-                Some(Registration { entry, model_version, ring_digest })
-            }
-            _ => None,
-        });
-        Ok(of_its_owner.collect())
+        let twin = |v: &Version| v.model_version() == version && v.digest() != digest;
+        if of.versions.iter().any(twin) {
+            return Err(Refusal::Twin { version });
+        }
+        if !of.versions.iter().any(|v| v.digest() == digest) {
+            return Err(Refusal::NotRegistered);
+        }
+        let (own, quarantined): (Vec<_>, _) =
+            self.quarantined(&digest).partition(|q| hosts.contains(&q.host));
+        match own.first() {
+            Some(first) => Err(Refusal::Quarantined(*first)),
+            None => Ok(Admitted { quarantined }),
+        }
     }
 }

@@ -3,12 +3,11 @@
 use std::fmt;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use deepring::codec::DecodeError;
 use thiserror::Error;
 use tlog_tiles::tlog::{Hash, check_record, record_hash};
 
 use crate::checkpoint::{Checkpoint, CheckpointError, MAX_CHECKPOINT_TEXT};
-use crate::entry::{Entry, MAX_ENTRY_BYTES};
+use crate::entry::{Entry, EntryError, MAX_ENTRY_BYTES, UnverifiedEntry};
 use crate::key::VerifierKey;
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
@@ -39,9 +38,9 @@ pub enum ProofError {
         /// Index that the proof names.
         index: u64,
     },
-    /// The entry is in the log, but cannot be read.
+    /// The bytes are in the log, and are no signed entry.
     #[error("the proven entry cannot be read: {0}")]
-    Entry(#[from] DecodeError),
+    Entry(#[from] EntryError),
     /// The later log does not begin with the earlier one.
     #[error("log of size {new} does not begin with the log of size {old}")]
     NotAnExtension {
@@ -73,7 +72,9 @@ pub struct Proof {
     checkpoint: String,
 }
 
-/// An entry proven to be in a log; only verification of a [`Proof`] makes one.
+/// An entry proven to be in a log and signed by its author; only verification of a [`Proof`] makes
+/// one. That the author had authority, the log alone does not show: see
+/// [`Certificate`](crate::Certificate).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedInclusion {
     index: u64,
@@ -143,7 +144,8 @@ impl Proof {
             record_hash(entry),
         )
         .map_err(|_| ProofError::NotIncluded { index })?;
-        Ok(VerifiedInclusion { index, entry: Entry::decode(entry)?, checkpoint })
+        let entry = UnverifiedEntry::decode(entry)?.verify()?;
+        Ok(VerifiedInclusion { index, entry, checkpoint })
     }
 
     /// Index that the proof claims for the entry.

@@ -1,16 +1,19 @@
-//! Questions to a ledger: which version is newest, what is revoked, which blocks are quarantined.
+//! Questions to a ledger: what its entries come to, and where a decision is.
 //!
-//! The first question about a ring or a key reads every entry of the ledger once and verifies them
-//! against the signed root. So the answer is that of the whole ledger, also where it is "none".
+//! The first question reads every entry of the ledger once and verifies them against the signed
+//! root. So the answer is that of the whole ledger, also where it is "none".
 
-use std::collections::BTreeSet;
+use deepring::trust::OwnedRing;
+use deepring::{Digest, RingId};
 
-use crate::entry::{Entry, Event, Subject};
+use crate::entry::{Entry, EntryError, Event};
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
+use crate::state::{State, Version};
 
 impl Ledger {
     /// Index of the entry that records the decision (or batch) with this id; the first, if several.
+    /// An entry whose author had no authority when it was recorded is passed over.
     ///
     /// A decision that is found is in the ledger. This question goes through an index in the
     /// database, from which an attacker that can write to it can remove rows: `None` may be false
@@ -18,103 +21,55 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Ledger::entry`].
-    pub fn find_decision(&self, id: &[u8; 32]) -> Result<Option<u64>, LedgerError> {
+    pub fn find_decision(&self, id: &Digest) -> Result<Option<u64>, LedgerError> {
+        let state = self.state()?;
         self.store().read(|snapshot| {
-            for index in snapshot.decision(id)? {
-                if self.entry_in(snapshot, index)?.decision() == Some(*id) {
-                    return Ok(Some(index));
+            for index in snapshot.decision(&id.0)? {
+                match self.entry_in(snapshot, index) {
+                    Ok(entry) if records(state, index, &entry, id) => return Ok(Some(index)),
+                    Ok(_)
+                    | Err(LedgerError::EntryUnreadable { source: EntryError::NotSigned, .. }) => {}
+                    Err(e) => return Err(e),
                 }
             }
             Ok(None)
         })
     }
 
-    /// The highest model version that was registered for a ring, and that version's ring digest.
-    ///
-    /// The ledger takes the recorder's word for the owner of a ring. A caller that does not trust
-    /// everybody who may append checks the owner and the closure signature of the entries that
-    /// [`Ledger::about_ring`] returns.
+    /// The newest version of a ring that is registered: its model version and its digest.
     ///
     /// # Errors
-    /// As [`Ledger::entry`].
-    pub fn newest_version(
+    /// As [`Ledger::state`].
+    pub fn newest_version(&self, ring: &RingId) -> Result<Option<(u64, Digest)>, LedgerError> {
+        let newest = self.state()?.newest(ring);
+        Ok(newest.map(|outline| (outline.model_version(), outline.ring_digest())))
+    }
+
+    /// The first entry before index `before` in which the ring's owner has a newer version of it
+    /// than `version`, and that version: a host that decided with `version` after it used an old
+    /// one.
+    ///
+    /// # Errors
+    /// As [`Ledger::state`].
+    pub fn upgraded_before(
         &self,
-        ring_id: &[u8; 16],
-    ) -> Result<Option<(u64, [u8; 32])>, LedgerError> {
-        let mut newest: Option<(u64, [u8; 32])> = None;
-        for (_, entry) in self.about_ring(ring_id)? {
-            if let Event::RingRegistered { ring_id: id, ring_digest, model_version, .. }
-            | Event::RingUpgraded { ring_id: id, ring_digest, model_version, .. } = entry.event
-                && id == *ring_id
-                && newest.is_none_or(|(version, _)| model_version >= version)
-            {
-                newest = Some((model_version, ring_digest));
-            }
+        ring: &OwnedRing,
+        version: u64,
+        before: u64,
+    ) -> Result<Option<(u64, u64)>, LedgerError> {
+        let state = self.state()?;
+        let of = state.ring_of_key(ring);
+        let versions = of.map(|of| of.versions.as_slice()).unwrap_or_default();
+        let newer = |v: &&Version| v.entry() < before && v.model_version() > version;
+        Ok(versions.iter().find(newer).map(|v| (v.entry(), v.model_version())))
+    }
+}
+
+fn records(state: &State, index: u64, entry: &Entry, id: &Digest) -> bool {
+    match entry.event() {
+        Event::Decisions { decision_id, ring_digest, .. } if decision_id == id => {
+            state.refuse_decisions(entry.author(), ring_digest, index).is_none()
         }
-        Ok(newest)
-    }
-
-    /// Every entry about a ring in any of its versions, except decisions, in the order recorded.
-    ///
-    /// # Errors
-    /// As [`Ledger::entry`].
-    pub fn about_ring(&self, ring_id: &[u8; 16]) -> Result<Vec<(u64, Entry)>, LedgerError> {
-        self.about(&Subject::Ring(*ring_id))
-    }
-
-    /// Index of the entry that revokes this version of a ring, if one does.
-    ///
-    /// # Errors
-    /// As [`Ledger::entry`].
-    pub fn ring_revocation(&self, ring_digest: &[u8; 32]) -> Result<Option<u64>, LedgerError> {
-        let about = self.about(&Subject::RingVersion(*ring_digest))?;
-        let revoked = about.iter().find(
-            |(_, entry)| matches!(&entry.event, Event::RingRevoked { ring_digest: d, .. } if d == ring_digest),
-        );
-        Ok(revoked.map(|(index, _)| *index))
-    }
-
-    /// Index of the entry that revokes this key, if one does.
-    ///
-    /// # Errors
-    /// As [`Ledger::entry`].
-    pub fn key_revocation(&self, key: &[u8; 64]) -> Result<Option<u64>, LedgerError> {
-        let about = self.about(&Subject::Key(*key))?;
-        let revoked = about.iter().find(
-            |(_, entry)| matches!(&entry.event, Event::KeyRevoked { key: k, .. } if k == key),
-        );
-        Ok(revoked.map(|(index, _)| *index))
-    }
-
-    /// Blocks of this version of a ring that an alarm names and no later repair restores.
-    ///
-    /// An alarm that names no block (the closure, the file as a whole) quarantines none; it is
-    /// among the entries that [`Ledger::about_ring`] returns.
-    ///
-    /// # Errors
-    /// As [`Ledger::entry`].
-    pub fn quarantined(&self, ring_digest: &[u8; 32]) -> Result<BTreeSet<u32>, LedgerError> {
-        let mut quarantined = BTreeSet::new();
-        for (_, entry) in self.about(&Subject::RingVersion(*ring_digest))? {
-            match entry.event {
-                Event::Alarm { ring_digest: d, block: Some(block), .. } if d == *ring_digest => {
-                    quarantined.insert(block);
-                }
-                Event::Repair { ring_digest: d, blocks, .. } if d == *ring_digest => {
-                    for block in blocks {
-                        quarantined.remove(&block);
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(quarantined)
-    }
-
-    fn about(&self, subject: &Subject) -> Result<Vec<(u64, Entry)>, LedgerError> {
-        self.store().read(|snapshot| {
-            let indices = self.by_subject(snapshot)?.about(subject).iter();
-            indices.map(|index| Ok((*index, self.entry_in(snapshot, *index)?))).collect()
-        })
+        _ => false,
     }
 }

@@ -1,113 +1,154 @@
-//! Events of rings, as entries: registrations, decisions, findings and repairs.
+//! Events of rings, recorded as entries: registrations, decisions, findings and repairs.
+//!
+//! What has no method of its own here is recorded with [`Ledger::record`].
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use deepring::keys::AuthorKey;
+use deepring::outline::AuthenticOutline;
+use deepring::replication::Evidence;
+use deepring::{Decision, Digest, Finding, Host, PublicKey, RingId};
 
-use deepring::{AuthenticRing, Decision, Digest, Finding, RingId};
-
-use crate::entry::{Entry, Event};
+use crate::entry::{Audit, Entry, Event};
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
 
-impl Entry {
-    /// An event, recorded now by this machine's clock.
+impl Audit {
+    /// No comparison with another host's copy: for blocks that have no other host.
     #[must_use]
-    pub fn now(event: Event) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { at: u64::try_from(since.as_millis()).unwrap_or(u64::MAX), event }
+    pub fn none() -> Self {
+        Self { nonce: [0; 32], digest: Digest::NONE, countersignature: None }
     }
 }
 
 impl Ledger {
-    /// Registers a ring, or its upgrade, unless this version of it is registered already; returns
-    /// the new entry's index.
+    /// Signs an event, now, and appends it; returns the entry's index.
     ///
     /// # Errors
-    /// As [`Ledger::append`].
-    pub fn register(&mut self, ring: &AuthenticRing) -> Result<Option<u64>, LedgerError> {
-        let (model_version, ring_digest) = (ring.model_version(), ring.digest().0);
-        let known = self.registrations(&ring.owned())?;
-        if known.iter().any(|r| (r.model_version, r.ring_digest) == (model_version, ring_digest)) {
-            return Ok(None);
-        }
-        let (ring_id, owner) = (ring.ring_id().0, *ring.owner().as_bytes());
-        let closure_signature = ring.closure_signature();
-        let event = match ring.previous() {
-            Some(previous) => Event::RingUpgraded {
-                ring_id,
-                ring_digest,
-                previous_digest: previous.0,
-                model_version,
-                owner,
-                closure_signature,
-            },
-            None => Event::RingRegistered {
-                ring_id,
-                ring_digest,
-                model_version,
-                owner,
-                closure_signature,
-            },
-        };
-        self.append_now(event).map(Some)
+    /// [`LedgerError::Entry`] where it cannot be an entry; else as [`Ledger::append`].
+    pub fn record(&mut self, event: &Event, author: &AuthorKey) -> Result<u64, LedgerError> {
+        let indices = self.append(&[Entry::now(event, author)?])?;
+        Ok(indices.first().copied().unwrap_or_default())
     }
 
-    /// Records a decision about `count` queries; returns the entry's index.
+    /// Registers a ring, its upgrade, or a newer revision of a registered version, unless the
+    /// ledger knows it already; returns the new entry's index. Signed by the owner.
     ///
     /// # Errors
-    /// As [`Ledger::append`].
+    /// As [`Ledger::record`].
+    pub fn register(
+        &mut self,
+        outline: &AuthenticOutline,
+        owner: &AuthorKey,
+    ) -> Result<Option<u64>, LedgerError> {
+        let state = self.state()?;
+        let known = state.outlines(&outline.ring_digest()).next();
+        let known = known.filter(|known| known.ring_id() == outline.ring_id());
+        let its = Box::new(outline.as_outline().clone());
+        let event = match known {
+            Some(known) if known.revision() >= outline.revision() => return Ok(None),
+            Some(_) => Event::Deal { outline: its },
+            None if state.newest(&outline.ring_id()).is_some() => {
+                Event::RingUpgraded { outline: its }
+            }
+            None => Event::RingRegistered { outline: its },
+        };
+        self.record(&event, owner).map(Some)
+    }
+
+    /// Records a decision about `count` queries; returns the entry's index. Signed by a host of
+    /// Genesis.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`].
     pub fn record_decision(
         &mut self,
         decision: &Decision,
         count: usize,
+        host: &AuthorKey,
     ) -> Result<u64, LedgerError> {
-        self.append_now(Event::Decisions {
-            ring_digest: decision.chain().opening().ring_digest.0,
-            decision_id: decision.id().0,
+        let event = Event::Decisions {
+            ring_digest: decision.chain().opening().ring_digest,
+            decision_id: decision.id(),
             count: u32::try_from(count).unwrap_or(u32::MAX),
-        })
+        };
+        self.record(&event, host)
     }
 
     /// Records findings about a version of a ring as alarms, all or none; returns their indices.
+    /// Signed by a host of the ring. A host that accuses itself quarantines its own copy of the
+    /// blocks that the findings name.
     ///
     /// # Errors
-    /// As [`Ledger::append`].
+    /// As [`Ledger::record`].
     pub fn record_findings(
         &mut self,
-        ring: RingId,
-        digest: Digest,
+        (ring_id, ring_digest): (RingId, Digest),
+        accused: PublicKey<Host>,
         findings: &[Finding],
+        host: &AuthorKey,
     ) -> Result<Vec<u64>, LedgerError> {
         let alarm = |finding: &Finding| {
-            Entry::now(Event::Alarm {
-                ring_id: ring.0,
-                ring_digest: digest.0,
+            let event = Event::Alarm {
+                ring_id,
+                ring_digest,
+                accused,
                 block: finding.block,
                 name: finding.name.clone().unwrap_or_default(),
                 part: finding.part.name().to_owned(),
                 tensor: finding.tensor.clone(),
                 bytes: finding.bytes,
                 reason: finding.reason.clone(),
-            })
+                evidence: None,
+            };
+            Entry::now(&event, host)
         };
-        self.append(&findings.iter().map(alarm).collect::<Vec<_>>())
+        let entries = findings.iter().map(alarm).collect::<Result<Vec<_>, _>>()?;
+        self.append(&entries)
     }
 
-    /// Records that blocks were restored from `source`; returns the entry's index.
+    /// Records evidence as an alarm about each host that it names; returns the entries' indices.
+    /// Signed by a host of the ring.
     ///
     /// # Errors
-    /// As [`Ledger::append`].
-    pub fn record_repair(
+    /// As [`Ledger::record`].
+    pub fn record_evidence(
         &mut self,
-        ring: &AuthenticRing,
-        blocks: Vec<u32>,
-        source: String,
-    ) -> Result<u64, LedgerError> {
-        let (ring_id, ring_digest) = (ring.ring_id().0, ring.digest().0);
-        self.append_now(Event::Repair { ring_id, ring_digest, blocks, source })
+        ring_id: RingId,
+        evidence: &Evidence,
+        reason: &str,
+        host: &AuthorKey,
+    ) -> Result<Vec<u64>, LedgerError> {
+        let receipt = evidence.receipt();
+        let alarm = |accused: &PublicKey<Host>| {
+            let event = Event::Alarm {
+                ring_id,
+                ring_digest: receipt.ring_digest,
+                accused: *accused,
+                block: Some(receipt.first_block),
+                name: String::new(),
+                part: "outputs".to_owned(),
+                tensor: None,
+                bytes: None,
+                reason: reason.to_owned(),
+                evidence: Some(Box::new(evidence.clone())),
+            };
+            Entry::now(&event, host)
+        };
+        let entries = evidence.names().iter().map(alarm).collect::<Result<Vec<_>, _>>()?;
+        self.append(&entries)
     }
 
-    fn append_now(&mut self, event: Event) -> Result<u64, LedgerError> {
-        let indices = self.append(&[Entry::now(event)])?;
-        Ok(indices.first().copied().unwrap_or_default())
+    /// Records that a host restored its copy of blocks from `source`; returns the entry's index.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`].
+    pub fn record_repair(
+        &mut self,
+        (ring_id, ring_digest): (RingId, Digest),
+        blocks: Vec<u32>,
+        source: String,
+        audit: Audit,
+        host: &AuthorKey,
+    ) -> Result<u64, LedgerError> {
+        self.record(&Event::Repair { ring_id, ring_digest, blocks, source, audit }, host)
     }
 }

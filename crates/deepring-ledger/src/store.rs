@@ -4,6 +4,7 @@ use std::any::Any;
 #[cfg(unix)]
 use std::fs::Permissions;
 use std::fs::{File, OpenOptions};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -18,12 +19,13 @@ use tlog_tiles::tlog::{Hash, stored_hash_index, stored_hashes, tree_hash};
 
 use crate::backend::{Access, LedgerFile};
 use crate::checkpoint::Checkpoint;
+use crate::entry::Entry;
 use crate::error::{LedgerError, failure};
 use crate::key::LogKey;
 use crate::tree::{Frontier, with_hashes};
 
 /// Name of the layout below; a reader refuses any other.
-pub(crate) const FORMAT: &str = "deepring-ledger/1";
+pub(crate) const FORMAT: &str = "deepring-ledger/2";
 
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
@@ -61,12 +63,6 @@ pub(crate) struct Snapshot {
 enum Contents {
     Empty,
     Database,
-}
-
-/// An entry ready to be stored.
-pub(crate) struct Record {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) decision: Option<[u8; 32]>,
 }
 
 impl Store {
@@ -141,6 +137,10 @@ impl Store {
         Ok(Self { database: Some(database), path: path.to_owned() })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads the tables as they are now.
     pub(crate) fn read<T>(
         &self,
@@ -159,7 +159,7 @@ impl Store {
         })
     }
 
-    /// Stores records after those that `head` commits to; returns the checkpoint that commits to
+    /// Stores entries after those that `head` commits to; returns the checkpoint that commits to
     /// all of them, which is stored and synced with them.
     ///
     /// The key signs nothing that does not extend `head`: the stored hashes that the new root is
@@ -167,7 +167,7 @@ impl Store {
     pub(crate) fn append(
         &self,
         head: &Checkpoint,
-        records: &[Record],
+        new_entries: &[Entry],
         key: &LogKey,
     ) -> Result<Checkpoint, LedgerError> {
         let path = &self.path;
@@ -184,19 +184,19 @@ impl Store {
                 if with_hashes(path, &hashes, |h| tree_hash(size, h))? != head.root_hash() {
                     return Err(LedgerError::damaged(path, "stored tree is not the signed one"));
                 }
-                for record in records {
+                for entry in new_entries {
                     let new =
-                        with_hashes(path, &hashes, |h| stored_hashes(size, &record.bytes, h))?;
+                        with_hashes(path, &hashes, |h| stored_hashes(size, entry.as_bytes(), h))?;
                     let mut fresh = entries
-                        .insert(size, record.bytes.as_slice())
+                        .insert(size, entry.as_bytes())
                         .map_err(|e| failure(path, e))?
                         .is_none();
                     for (position, hash) in (stored_hash_index(0, size)..).zip(&new) {
                         let old = hashes.insert(position, &hash.0).map_err(|e| failure(path, e))?;
                         fresh &= old.is_none();
                     }
-                    if let Some(id) = &record.decision {
-                        decisions.insert(id, size).map_err(|e| failure(path, e))?;
+                    if let Some(id) = entry.decision() {
+                        decisions.insert(&id.0, size).map_err(|e| failure(path, e))?;
                     }
                     if !fresh {
                         let what = format!("rows beyond the signed size {}", head.size());
@@ -255,6 +255,20 @@ impl Snapshot {
     pub(crate) fn decision(&self, id: &[u8; 32]) -> Result<Vec<u64>, LedgerError> {
         let rows = self.decisions.get(id).map_err(|e| failure(&self.path, e))?;
         rows.map(|row| Ok(row.map_err(|e| failure(&self.path, e))?.value())).collect()
+    }
+
+    /// The entries of a range of indices, as many of them as there are without a gap.
+    pub(crate) fn entries(&self, range: Range<u64>) -> Result<Vec<Vec<u8>>, LedgerError> {
+        let fail = |e| failure(&self.path, e);
+        let mut entries = Vec::new();
+        for (row, due) in self.entries.range(range.clone()).map_err(fail)?.zip(range) {
+            let (index, bytes) = row.map_err(fail)?;
+            if index.value() != due {
+                break;
+            }
+            entries.push(bytes.value().to_vec());
+        }
+        Ok(entries)
     }
 
     /// Root of the tree over the first `size` entries, from the stored hashes.

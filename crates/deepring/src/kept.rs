@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
-use crate::keys::{Host, Owner, Role};
+use crate::keys::{Host, Node, Owner, Role};
 use crate::path::{folder_of, is_absence, resolved};
 use crate::plain_file::open_plain;
 
@@ -106,6 +106,7 @@ fn is_secret(line: &[u8]) -> bool {
     };
     ours(Owner::SECRET_PREFIX)
         || ours(Host::SECRET_PREFIX)
+        || ours(Node::SECRET_PREFIX)
         || line.starts_with(NOTE_SECRET.as_bytes())
 }
 
@@ -179,6 +180,7 @@ mod tests {
             "DROWNERSECRET1QQQQ",
             "# mine\n\n\t drhostsecret1qqqq\n",
             "\u{feff}DRHOSTSECRET1",
+            "# of a ledger's node\nDRNODESECRET1QQQQ",
             "PRIVATE+KEY+deepring.local/ledger/01020304+00000000+AAAA",
             "\r\n PRIVATE+KEY+x+00000000+AAAA\r\n",
         ] {

@@ -205,6 +205,12 @@ impl Outline {
         OwnedRing { owner: self.owner, ring: self.ring_id }
     }
 
+    /// Model version and revision that it names; not verified.
+    #[must_use]
+    pub fn claimed_version(&self) -> (u64, u32) {
+        (self.model_version, self.revision)
+    }
+
     /// Verifies that the owner whom it names signed it, that its deal fits, and that the reader
     /// trusts that owner and this version.
     ///

@@ -15,7 +15,8 @@ pub struct RingId(pub [u8; 16]);
 
 impl RingId {
     /// Parses 32 lower-case hexadecimal digits.
-    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
         let mut id = [0; 16];
         if text.len() != 32 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return None;

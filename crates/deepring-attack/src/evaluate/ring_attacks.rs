@@ -4,9 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
+use deepring::keys::AuthorKey;
 use deepring::{
-    AuthenticRing, Check, Host, Owner, SecretKey, TensorValue, Trust, TrustStore, UnverifiedRing,
-    Verdict,
+    AuthenticRing, Check, Digest, Host, Owner, SecretKey, TensorValue, Trust, TrustStore,
+    UnverifiedRing, Verdict,
 };
 use deepring_infer::sealing::Blocks;
 use deepring_infer::{Seal, Session, SessionOptions};
@@ -197,15 +198,18 @@ fn decisions(fixture: &RingFixture, samples: &Samples) -> Result<Vec<AttackOutco
 }
 
 fn fork(fixture: &RingFixture) -> Result<AttackOutcome, Failure> {
-    let entry = |n: u8| Entry {
-        at: u64::from(n),
-        event: Event::Decisions { ring_digest: [0; 32], decision_id: [n; 32], count: 1 },
+    let ring = fixture.ring()?;
+    let host = AuthorKey::from(fixture.host.clone());
+    let entry = |n: u8| {
+        let (ring_digest, decision_id) = (ring.digest(), Digest([n; 32]));
+        Entry::sign(u64::from(n), &Event::Decisions { ring_digest, decision_id, count: 1 }, &host)
     };
     let original = fixture.path("ledger");
     let mut ledger = Ledger::open_or_create(&original)?;
-    ledger.append(&[entry(1), entry(2)])?;
+    ledger.register(ring.outline(), &fixture.owner.clone().into())?;
+    ledger.append(&[entry(1)?, entry(2)?])?;
     drop(ledger);
-    let fork = ledger_fork(&original, &fixture.path("fork"), [&[entry(3)], &[entry(4)]])?;
+    let fork = ledger_fork(&original, &fixture.path("fork"), [&[entry(3)?], &[entry(4)?]])?;
     let ([first, _], [_, kept]) = (&fork.folders, &fork.checkpoints);
     let verified = verify_ledger(first, kept)?;
     let did = "one branch shown to a reader who kept a checkpoint of the other";

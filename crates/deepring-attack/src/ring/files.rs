@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use deepring::files::{read_plain, replace_file};
+use deepring::{Host, SecretKey};
 use deepring_infer::inputs::read_npy;
 use deepring_ledger::{Entry, Event};
 
 use super::{
-    Claim, FlipOptions, ResealForm, RingAttackError, RingChange, RingFileError, RingTampered,
-    SwapForm, ledger_fork, output_swap, ring_flip, ring_relabel, ring_reseal, ring_rollback,
-    ring_splice,
+    Claim, FlipOptions, ForkError, ResealForm, RingAttackError, RingChange, RingFileError,
+    RingTampered, SwapForm, ledger_fork, output_swap, ring_flip, ring_relabel, ring_reseal,
+    ring_rollback, ring_splice,
 };
 use crate::attack::context::Options;
 use crate::network::Network;
@@ -116,11 +117,13 @@ pub(crate) fn swap(files: &RingFiles<'_>, _: &Options) -> Made {
 
 /// Two ledgers in the folder that is made.
 pub(crate) fn fork(files: &RingFiles<'_>, _: &Options) -> Made {
-    let entry = |n: u8| Entry {
-        at: u64::from(n),
-        event: Event::Decisions { ring_digest: [0; 32], decision_id: [n; 32], count: 1 },
+    // The holder has nobody's key; a key of his own may say of itself that it is revoked.
+    let entry = || -> Result<Entry, RingAttackError> {
+        let event = Event::KeyRevoked { reason: "never used".to_owned() };
+        let signed = Entry::now(&event, &SecretKey::<Host>::generate()?.into());
+        Ok(signed.map_err(|e| ForkError::Ledger(e.into()))?)
     };
-    let fork = ledger_fork(files.given, files.made, [&[entry(1)], &[entry(2)]])?;
+    let fork = ledger_fork(files.given, files.made, [&[entry()?], &[entry()?]])?;
     let what = format!(
         "two ledgers of one key with {} entries in common and different roots at height {}",
         fork.common, fork.sizes[0]

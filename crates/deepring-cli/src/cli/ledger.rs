@@ -1,15 +1,16 @@
 //! Arguments of `deepring ledger`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use deepring::RingId;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LedgerCommand {
     Init(LedgerInit),
-    /// List the entries
-    #[command(after_help = "Example:\n  deepring ledger show --ledger ledger")]
-    Show(LedgerArgs),
+    Register(LedgerRegister),
+    Show(LedgerShow),
     /// Recompute the whole tree and check signature, links and indices
     Verify(LedgerVerify),
     /// Print the signed checkpoint
@@ -25,10 +26,11 @@ impl LedgerCommand {
     pub(super) fn json(&self) -> bool {
         match self {
             Self::Init(_) => false,
-            Self::Show(args) | Self::Checkpoint(args) => args.json,
-            Self::Verify(LedgerVerify { args, .. }) | Self::Prove(LedgerProve { args, .. }) => {
-                args.json
-            }
+            Self::Register(args) => args.json,
+            Self::Checkpoint(args)
+            | Self::Show(LedgerShow { args, .. })
+            | Self::Verify(LedgerVerify { args, .. })
+            | Self::Prove(LedgerProve { args, .. }) => args.json,
         }
     }
 }
@@ -39,6 +41,77 @@ impl LedgerCommand {
 pub(crate) struct LedgerInit {
     /// Folder of the ledger
     pub(crate) dir: PathBuf,
+}
+
+/// Put a ring on a ledger, its upgrade, or its newer revision with other hosts; until then nothing about it is recorded
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deepring ledger register model.ring --owner-key keys/owner.key --ledger ledger
+  deepring ledger register model.ring --owner-key keys/owner.key --ledger ledger --new-ledger")]
+pub(crate) struct LedgerRegister {
+    /// The ring; every byte of it is checked
+    pub(crate) ring: PathBuf,
+    /// Secret key of the ring's owner, who signs the entry
+    #[arg(long, value_name = "owner.key")]
+    pub(crate) owner_key: PathBuf,
+    /// Folder of the ledger
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ledger: PathBuf,
+    /// Public key of the ledger; without it, the key that the trust store remembers
+    #[arg(long, value_name = "log.pub")]
+    pub(crate) ledger_key: Option<PathBuf>,
+    /// Make the ledger first, where there is none and none was known
+    #[arg(long, conflicts_with = "ledger_key")]
+    pub(crate) new_ledger: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// List the entries, or those that the options select
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deepring ledger show --ledger ledger
+  deepring ledger show --ledger ledger --kind alarm --since-entry 100")]
+pub(crate) struct LedgerShow {
+    #[command(flatten)]
+    pub(crate) args: LedgerArgs,
+    /// Only entries about this ring
+    #[arg(long, value_name = "RING_ID", value_parser = ring_id)]
+    pub(crate) ring: Option<RingId>,
+    /// Only entries by this host or about it; its public key, as a file or as its text
+    #[arg(long, value_name = "host.pub|drhost1...")]
+    pub(crate) host: Option<OsString>,
+    /// Only entries of this kind
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) kind: Option<KindArg>,
+    /// Only entries from this index on
+    #[arg(long, value_name = "N")]
+    pub(crate) since_entry: Option<u64>,
+}
+
+/// The kinds of entries, as `--json` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum KindArg {
+    RingRegistered,
+    RingUpgraded,
+    RingRevoked,
+    Decisions,
+    Alarm,
+    Repair,
+    KeyRevoked,
+    Deal,
+    ValidatorSet,
+    HostRevoked,
+    OwnerRotated,
+    QuarantineLifted,
+}
+
+fn ring_id(text: &str) -> Result<RingId, String> {
+    RingId::from_hex(text).ok_or_else(|| "a ring id is 32 hexadecimal digits".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -46,15 +46,13 @@ pub(crate) struct RunArgs {
     /// Run the inputs this many times in one session
     #[arg(long, default_value = "1", value_name = "N")]
     pub(crate) repeat: NonZeroU32,
-    /// Record decisions and alarms in this ledger, which `ledger init` makes
+    /// Record decisions, alarms and evidence in this ledger, which knows the ring by `ledger register`; signed by
+    /// the hosts whose keys are given
     #[arg(long, value_name = "DIR", conflicts_with = "plain")]
     pub(crate) ledger: Option<PathBuf>,
     /// Public key of the ledger; without it, the key that the trust store remembers
     #[arg(long, value_name = "log.pub", requires = "ledger")]
     pub(crate) ledger_key: Option<PathBuf>,
-    /// Make the ledger first, where there is none and none was known
-    #[arg(long, requires = "ledger", conflicts_with = "ledger_key")]
-    pub(crate) new_ledger: bool,
     /// Write the (last) decision's receipts here
     #[arg(long, value_name = "FILE", conflicts_with = "plain")]
     pub(crate) receipt: Option<PathBuf>,

@@ -11,6 +11,7 @@ use deepring::Section;
 use deepring::receipt::tensors_digest;
 use deepring::trust::OwnedRing;
 use deepring::{AuthenticRing, Decision, Digest, Finding, VerifiedDecision};
+use deepring_ledger::Revocation;
 use serde_json::{Value, json};
 
 use crate::cli::{ReceiptCommand, ReceiptVerify};
@@ -41,6 +42,7 @@ pub(crate) fn receipt(args: &ReceiptCommand, trust: Option<&Path>) -> Result<(),
                     "entry": null,
                     "ledger_key": null,
                     "recorded_after": null,
+                    "revoked_since": null,
                 }))?;
             }
             Err(_) => {}
@@ -111,6 +113,9 @@ impl Verified {
             "ledger_key": recorded.map(|r| r.voucher),
             "recorded_after": recorded.and_then(|r| r.after).map(|(entry, version)| {
                 json!({ "entry": entry, "model_version": version })
+            }),
+            "revoked_since": recorded.and_then(|r| r.revoked_since).map(|revocation| {
+                json!({ "entry": revocation.entry, "what": recorded::subject(&revocation.what) })
             }),
         })
     }
@@ -245,6 +250,12 @@ fn print(verified: &Verified) -> Result<(), CliError> {
     if let Some((entry, version)) = recorded.after {
         output::line(format_args!(
             "recorded AFTER version {version}, which is entry {entry}: the host went on with an old one"
+        ))?;
+    }
+    if let Some(Revocation { what, entry, .. }) = &recorded.revoked_since {
+        output::line(format_args!(
+            "{} was REVOKED SINCE, by entry {entry}: what was decided before it stays valid",
+            recorded::subject(what)
         ))?;
     }
     if recorded.voucher == Voucher::Nobody {

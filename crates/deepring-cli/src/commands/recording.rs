@@ -2,56 +2,53 @@
 
 use std::path::{Path, PathBuf};
 
-use deepring::trust::OwnedRing;
-use deepring::{AuthenticRing, Decision, Digest, Finding, Host, RingId, SecretKey};
-use deepring_ledger::{Admitted, Ledger};
+use deepring::outline::AuthenticOutline;
+use deepring::replication::{Evidence, Fault, Named};
+use deepring::{
+    AuthenticRing, Decision, Digest, Finding, Host, Owner, PublicKey, RingId, SecretKey,
+};
+use deepring_ledger::{
+    Admitted, Audit, Cause, Entry, Event, Ledger, LedgerError, NoAuthority, Quarantined, State,
+};
 
-use crate::error::CliError;
+use crate::error::{CliError, Exit};
 use crate::ledgers::{VouchedLedger, Voucher, Wanted};
 use crate::output;
 use crate::rings::TrustPolicy;
 
-/// The ledger that a command is asked to append to, and whether to make it first.
-pub(crate) struct LedgerChoice<'a> {
-    ledger: Wanted<'a>,
-    new: bool,
-}
-
-impl<'a> LedgerChoice<'a> {
-    /// Of the options `--ledger`, `--ledger-key` and `--new-ledger`.
-    pub(crate) fn of(dir: Option<&'a Path>, key: Option<&'a Path>, new: bool) -> Option<Self> {
-        Some(Self { ledger: Wanted { dir: dir?, key }, new })
-    }
-}
-
-/// A ledger that a command appends to.
+/// A ledger that a command appends to in the name of hosts.
 pub(crate) struct Recorder {
     vouched: VouchedLedger,
     dir: PathBuf,
+    hosts: Vec<SecretKey<Host>>,
+}
+
+/// The entries of a repair, and what of it is none.
+#[derive(Debug, Default)]
+pub(crate) struct RepairEntries {
+    pub(crate) entries: Vec<u64>,
+    /// Blocks that have other hosts, one of which would have to countersign.
+    pub(crate) uncountersigned: Vec<u32>,
+    /// Blocks that none of these hosts has.
+    pub(crate) of_others: Vec<u32>,
 }
 
 impl Recorder {
-    /// Opens the ledger, or makes it where that is asked for. `claimed` is what the file that is to be used says that it is:
-    /// a new ledger is not made for a ring that is known to be recorded elsewhere.
+    /// Opens the ledger. The hosts sign what goes on it.
     pub(crate) fn open(
-        choice: &LedgerChoice<'_>,
-        claimed: impl FnOnce() -> Option<OwnedRing>,
+        wanted: &Wanted<'_>,
+        hosts: &[SecretKey<Host>],
         policy: &TrustPolicy,
     ) -> Result<Self, CliError> {
-        let store = policy.store();
-        let vouched = match choice.new {
-            // What the file claims is enough to see that the user is about to lose sight of a ledger.
-            true => choice.ledger.begin(store, claimed())?,
-            false => choice.ledger.append(store)?,
-        };
-        Ok(Self { vouched, dir: choice.ledger.dir.to_owned() })
+        let vouched = wanted.append(policy.store())?;
+        Ok(Self { vouched, dir: wanted.dir.to_owned(), hosts: hosts.to_vec() })
     }
 
-    /// Makes a ledger in a folder of the caller's own.
-    pub(crate) fn begin(dir: &Path) -> Result<Self, CliError> {
+    /// Makes a ledger in a folder of the caller's own, or goes on with it.
+    pub(crate) fn begin(dir: &Path, hosts: &[SecretKey<Host>]) -> Result<Self, CliError> {
         let vouched =
             VouchedLedger { ledger: Ledger::open_or_create(dir)?, voucher: Voucher::Remembered };
-        Ok(Self { vouched, dir: dir.to_owned() })
+        Ok(Self { vouched, dir: dir.to_owned(), hosts: hosts.to_vec() })
     }
 
     /// Remembers that this ledger lies here and holds the ring, and how far it has grown.
@@ -65,80 +62,324 @@ impl Recorder {
     }
 
     /// Refuses another ledger than the ring is known to be recorded in.
-    pub(crate) fn holds(&self, ring: &OwnedRing, policy: &TrustPolicy) -> Result<(), CliError> {
+    pub(crate) fn holds(
+        &self,
+        ring: &deepring::trust::OwnedRing,
+        policy: &TrustPolicy,
+    ) -> Result<(), CliError> {
         self.vouched.holds(policy.store(), ring)
     }
 
-    /// Refuses another ledger than the ring is known to be recorded in, and what the ledger says must not be used. Says which blocks
-    /// raised an alarm and were not repaired since.
-    pub(crate) fn admit(
-        &self,
-        ring: &AuthenticRing,
-        hosts: &[SecretKey<Host>],
-        policy: &TrustPolicy,
-    ) -> Result<(), CliError> {
-        for block in self.admitted(ring, hosts, policy)?.quarantined {
+    /// Refuses another ledger than the ring is known to be recorded in, what the ledger says must not be used, and hosts that it does
+    /// not know as such: what they decide could not be recorded. Says whose other copies are quarantined.
+    pub(crate) fn admit(&self, ring: &AuthenticRing, policy: &TrustPolicy) -> Result<(), CliError> {
+        let hosts = self.hosts.iter().map(SecretKey::public);
+        for copy in self.admitted(ring, hosts, policy)?.quarantined {
             output::note(format_args!(
-                "warning: block {block} raised an alarm before, and no repair of it is on the ledger"
+                "note: block {} of host {} is quarantined by entry {} of the ledger",
+                copy.block,
+                copy.host.short(),
+                copy.entry
             ));
         }
-        Ok(())
+        let known = self.outline(&ring.digest())?;
+        let genesis = ring.outline().genesis();
+        let hosts = self.hosts.iter().map(SecretKey::public);
+        match hosts.filter(|h| genesis.has_host(h)).find(|h| !known.genesis().has_host(h)) {
+            None => Ok(()),
+            Some(host) => Err(unknown_host(&host, ring.revision(), known.revision())),
+        }
     }
 
-    /// The refusals of [`admit`](Self::admit) alone, for a ring that is to be made whole.
+    /// The refusals of [`admit`](Self::admit) for a ring that is to be made whole: no copy's quarantine stands in the way. A host that
+    /// has no block of the ring has no copy of it.
     pub(crate) fn admit_to_repair(
         &self,
         ring: &AuthenticRing,
         policy: &TrustPolicy,
     ) -> Result<(), CliError> {
-        self.admitted(ring, &[], policy).map(|_| ())
+        self.admitted(ring, [], policy)?;
+        match self.any_host_of(self.outline(&ring.digest())?) {
+            Some(_) => Ok(()),
+            None => Err(no_host()),
+        }
     }
 
     fn admitted(
         &self,
         ring: &AuthenticRing,
-        hosts: &[SecretKey<Host>],
+        hosts: impl IntoIterator<Item = PublicKey<Host>>,
         policy: &TrustPolicy,
     ) -> Result<Admitted, CliError> {
         self.holds(&ring.owned(), policy)?;
-        let hosts = hosts.iter().map(SecretKey::public);
-        Ok(self.vouched.ledger.admit(ring, hosts)?)
+        Ok(self.vouched.ledger.admit(ring.outline(), hosts)?)
     }
 
-    /// Registers a ring, or its upgrade, the first time that it is used.
-    pub(crate) fn register(&mut self, ring: &AuthenticRing) -> Result<(), CliError> {
-        self.vouched.ledger.register(ring)?;
-        Ok(())
+    /// Registers a ring in its owner's name, unless it is registered already.
+    pub(crate) fn register(
+        &mut self,
+        ring: &AuthenticRing,
+        owner: &SecretKey<Owner>,
+    ) -> Result<Option<u64>, CliError> {
+        Ok(self.vouched.ledger.register(ring.outline(), &owner.clone().into())?)
     }
 
+    /// Records a decision in the name of the host that closed it.
     pub(crate) fn decision(&mut self, decision: &Decision, count: usize) -> Result<u64, CliError> {
-        Ok(self.vouched.ledger.record_decision(decision, count)?)
+        let closed_by = decision.closed_by();
+        let host = self.hosts.iter().find(|h| h.public() == closed_by).cloned();
+        let host = host.ok_or_else(no_host)?;
+        Ok(self.vouched.ledger.record_decision(decision, count, &host.into())?)
     }
 
-    /// Records an alarm beside a refusal. Where the ledger cannot be written, that is a note: whoever fills its disk must not turn
-    /// the refusal, its findings and its exit code into an error of the ledger.
+    /// Records an alarm beside a refusal. Where that cannot be, it is a note: whoever fills the ledger's disk, or has a ring refused that
+    /// the ledger does not know, must not turn the refusal, its findings and its exit code into an error of the ledger.
     pub(crate) fn alarm(&mut self, ring: RingId, digest: Digest, findings: &[Finding]) {
-        if let Err(e) = self.findings(ring, digest, findings) {
+        self.alarm_of(None, (ring, digest), findings);
+    }
+
+    /// The same, about the copy of one of these hosts.
+    pub(crate) fn alarm_of(
+        &mut self,
+        whose: Option<PublicKey<Host>>,
+        ring: (RingId, Digest),
+        findings: &[Finding],
+    ) {
+        if let Err(e) = self.findings_of(whose, ring, findings) {
             output::note(format_args!("warning: the alarm is not on the ledger: {e}"));
         }
     }
 
-    /// Records findings, all in one transaction; the entries' indices.
+    /// Records findings in the name of the hosts whose copies they are about; the entries' indices.
     pub(crate) fn findings(
         &mut self,
         ring: RingId,
         digest: Digest,
         findings: &[Finding],
     ) -> Result<Vec<u64>, CliError> {
-        Ok(self.vouched.ledger.record_findings(ring, digest, findings)?)
+        self.findings_of(None, (ring, digest), findings)
     }
 
+    fn findings_of(
+        &mut self,
+        whose: Option<PublicKey<Host>>,
+        (ring, digest): (RingId, Digest),
+        findings: &[Finding],
+    ) -> Result<Vec<u64>, CliError> {
+        let outline = self.outline(&digest)?;
+        // Of several hosts of a block, the one whose copy it is.
+        let own = |block: u32| {
+            let block = outline.blocks().get(block as usize)?;
+            let of = |host: &&SecretKey<Host>| whose == Some(host.public());
+            self.hosts.iter().find(of).filter(|host| block.has_host(&host.public()))
+        };
+        // Those of one host in one transaction.
+        let mut by_host: Vec<(SecretKey<Host>, Vec<Finding>)> = Vec::new();
+        for finding in findings {
+            let host = finding.block.and_then(|b| own(b).or_else(|| self.host_of(outline, b)));
+            let (host, finding) = match host {
+                Some(host) => (host, finding.clone()),
+                None => (self.any_host_of(outline).ok_or_else(no_host)?, of_the_whole(finding)),
+            };
+            match by_host.iter_mut().find(|(known, _)| known.public() == host.public()) {
+                Some((_, all)) => all.push(finding),
+                None => by_host.push((host.clone(), vec![finding])),
+            }
+        }
+        let mut entries = Vec::new();
+        for (host, findings) in by_host {
+            let accused = host.public();
+            let ledger = &mut self.vouched.ledger;
+            entries.extend(ledger.record_findings(
+                (ring, digest),
+                accused,
+                &findings,
+                &host.into(),
+            )?);
+        }
+        Ok(entries)
+    }
+
+    /// Records the evidence against copies that failed; where that cannot be, it is a note, as for an [`alarm`](Self::alarm).
+    pub(crate) fn evidence(&mut self, ring: RingId, failed: &[Named]) {
+        let mut all: Vec<(&Evidence, &str)> = Vec::new();
+        for one in failed {
+            let (evidence, reason) = match &one.fault {
+                Fault::Disputed(evidence) => (evidence, "its outputs and another copy's differ"),
+                Fault::Outvoted(evidence) => (evidence, "both other copies object to its receipt"),
+                Fault::Equivocated(evidence) => (evidence, "it signed two receipts for one leg"),
+                _ => continue,
+            };
+            // A contradiction names two, and is evidence against both.
+            if !all.iter().any(|(known, _)| *known == evidence) {
+                all.push((evidence, reason));
+            }
+        }
+        for (evidence, reason) in all {
+            if let Err(e) = self.one_evidence(ring, evidence, reason) {
+                output::note(format_args!("warning: the evidence is not on the ledger: {e}"));
+            }
+        }
+    }
+
+    fn one_evidence(
+        &mut self,
+        ring: RingId,
+        evidence: &Evidence,
+        reason: &str,
+    ) -> Result<(), CliError> {
+        let accused = evidence.names();
+        let outline = self.outline(&evidence.receipt().ring_digest)?;
+        let hosts = self.hosts.iter().filter(|host| is_host(outline, &host.public()));
+        let hosts: Vec<SecretKey<Host>> = hosts.cloned().collect();
+        let ledger = &mut self.vouched.ledger;
+        match hosts.iter().find(|host| !accused.contains(&host.public())).or(hosts.first()) {
+            None => return Err(no_host()),
+            Some(host) if evidence.is_proof() || !accused.contains(&host.public()) => {
+                ledger.record_evidence(ring, evidence, reason, &host.clone().into())?;
+            }
+            // Of two of which one lies, each accuses the other: about itself a host would admit it.
+            Some(_) => {
+                for host in &hosts {
+                    let others = accused.iter().filter(|accused| **accused != host.public());
+                    let alarms = others.map(|accused| {
+                        let event = accusation(ring, evidence, *accused, reason);
+                        Entry::now(&event, &host.clone().into())
+                    });
+                    let alarms = alarms.collect::<Result<Vec<_>, _>>();
+                    ledger.append(&alarms.map_err(LedgerError::from)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Records that these blocks are whole again, each in the name of a host that has it.
     pub(crate) fn repair(
         &mut self,
-        ring: &AuthenticRing,
-        blocks: Vec<u32>,
+        (ring, digest): (RingId, Digest),
+        blocks: &[u32],
         source: &Path,
-    ) -> Result<u64, CliError> {
-        Ok(self.vouched.ledger.record_repair(ring, blocks, source.display().to_string())?)
+    ) -> Result<RepairEntries, CliError> {
+        let outline = self.outline(&digest)?;
+        let mut out = RepairEntries::default();
+        let mut by_host: Vec<(SecretKey<Host>, Vec<u32>)> = Vec::new();
+        for block in blocks {
+            match self.host_of(outline, *block) {
+                None => out.of_others.push(*block),
+                Some(host) => {
+                    match by_host.iter_mut().find(|(known, _)| known.public() == host.public()) {
+                        Some((_, all)) => all.push(*block),
+                        None => by_host.push((host.clone(), vec![*block])),
+                    }
+                }
+            }
+        }
+        let ledger = &mut self.vouched.ledger;
+        for (host, mut blocks) in by_host {
+            let host = host.into();
+            while !blocks.is_empty() {
+                let (whose, from) = ((ring, digest), source.display().to_string());
+                match ledger.record_repair(whose, blocks.clone(), from, Audit::none(), &host) {
+                    Ok(entry) => {
+                        out.entries.push(entry);
+                        break;
+                    }
+                    Err(LedgerError::NoAuthority {
+                        source: NoAuthority::NotCountersigned { block },
+                        ..
+                    }) if blocks.contains(&block) => {
+                        blocks.retain(|b| *b != block);
+                        out.uncountersigned.push(block);
+                    }
+                    Err(e) => return Err(e.into()),
+                }
+            }
+        }
+        Ok(out)
     }
+
+    /// The copies of these hosts that are quarantined because they said so themselves: what a repair lifts.
+    pub(crate) fn own_quarantines(&self, digest: &Digest) -> Result<Vec<u32>, CliError> {
+        let own = |q: &Quarantined| self.hosts.iter().any(|h| h.public() == q.host);
+        let all = self.state()?.quarantined(digest);
+        let mut blocks: Vec<u32> =
+            all.filter(|q| q.cause == Cause::OwnAlarm && own(q)).map(|q| q.block).collect();
+        blocks.sort_unstable();
+        blocks.dedup();
+        Ok(blocks)
+    }
+
+    fn state(&self) -> Result<&State, CliError> {
+        Ok(self.vouched.ledger.state()?)
+    }
+
+    /// A version of a ring as the ledger knows it, by which it says who may say what.
+    fn outline(&self, digest: &Digest) -> Result<&AuthenticOutline, CliError> {
+        let known = self.state()?.outlines(digest).next();
+        known.ok_or_else(|| {
+            deepring_ledger::AdmitError::from(deepring_ledger::Refusal::NotRegistered).into()
+        })
+    }
+
+    fn host_of(&self, outline: &AuthenticOutline, block: u32) -> Option<&SecretKey<Host>> {
+        let block = outline.blocks().get(block as usize)?;
+        self.hosts.iter().find(|host| block.has_host(&host.public()))
+    }
+
+    fn any_host_of(&self, outline: &AuthenticOutline) -> Option<&SecretKey<Host>> {
+        self.hosts.iter().find(|host| is_host(outline, &host.public()))
+    }
+}
+
+fn is_host(outline: &AuthenticOutline, host: &PublicKey<Host>) -> bool {
+    outline.blocks().iter().any(|block| block.has_host(host))
+}
+
+/// The finding as one about the whole ring, for a host that has not the block: it can speak of no copy but its own.
+fn of_the_whole(finding: &Finding) -> Finding {
+    let mut whole = finding.clone();
+    if let Some(block) = whole.block.take() {
+        whole.reason = format!("block {block}: {}", whole.reason);
+    }
+    whole
+}
+
+/// An alarm with evidence about one host.
+fn accusation(
+    ring_id: RingId,
+    evidence: &Evidence,
+    accused: PublicKey<Host>,
+    reason: &str,
+) -> Event {
+    let receipt = evidence.receipt();
+    Event::Alarm {
+        ring_id,
+        ring_digest: receipt.ring_digest,
+        accused,
+        block: Some(receipt.first_block),
+        name: String::new(),
+        part: "outputs".to_owned(),
+        tensor: None,
+        bytes: None,
+        reason: reason.to_owned(),
+        evidence: Some(Box::new(evidence.clone())),
+    }
+}
+
+fn no_host() -> CliError {
+    CliError::new(Exit::Untrusted, "none of the keys given is of a host of this ring")
+        .hint("give the secret key of the host whose copy this is with `--key host.key`")
+}
+
+fn unknown_host(host: &PublicKey<Host>, revision: u32, known: u32) -> CliError {
+    let host = host.short();
+    let message = format!(
+        "host {host} is no host of this ring in revision {known}, which the ledger knows, and is one in revision {revision}"
+    );
+    let hint = match revision > known {
+        true => "have the ring's owner register this revision: `deepring ledger register`",
+        false => "get the newest revision of the ring from its owner",
+    };
+    CliError::new(Exit::Untrusted, message).hint(hint)
 }

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use deepring::UnverifiedRing;
 use deepring::files::{Replacement, Turn};
 use deepring::maintenance::Repaired;
+use deepring::{AuthenticRing, Host, SecretKey};
 use serde_json::json;
 
-use super::recording::{LedgerChoice, Recorder};
+use super::recording::Recorder;
 use crate::cli::Repair;
 use crate::error::CliError;
+use crate::ledgers::Wanted;
 use crate::output;
 use crate::progress::Progress;
 use crate::rings::{self, TrustPolicy};
@@ -29,12 +30,11 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     if let Ok(copy) = &copy {
         policy.belongs(&from, copy.claimed())?;
     }
-    let claimed = || copy.as_ref().ok().map(UnverifiedRing::claimed);
     // Opened before anything is written: a repair that cannot be recorded is not begun.
-    let choice =
-        LedgerChoice::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
-    let mut recorder =
-        choice.map(|choice| Recorder::open(&choice, claimed, &policy)).transpose()?;
+    let hosts =
+        args.key.iter().map(|p| SecretKey::<Host>::read(p)).collect::<Result<Vec<_>, _>>()?;
+    let wanted = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref());
+    let mut recorder = wanted.map(|ledger| Recorder::open(&ledger, &hosts, &policy)).transpose()?;
     if let (Some(recorder), Ok(copy)) = (&recorder, &copy) {
         recorder.holds(&copy.claimed(), &policy)?;
         // What must not be used is not made whole. A copy that is not authentic the repair itself refuses.
@@ -49,12 +49,12 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     let (ring, done) = deepring::maintenance::repair_in(target.place(), file, copy, &trust, &step)?;
     drop(progress);
     policy.put_to_use(&target, &ring);
-    if let (Some(recorder), Some(done)) = (&mut recorder, &done) {
-        recorder.findings(ring.ring_id(), ring.digest(), &done.before.findings)?;
-        let blocks = done.blocks.clone();
-        recorder.repair(&ring, blocks, &args.from)?;
+    let recorded = recorder.as_mut().map(|recorder| {
+        let recorded = record(recorder, &ring, done.as_ref(), &args.from);
         recorder.remember(&ring, &mut policy);
-    }
+        recorded
+    });
+    let entries = recorded.transpose()?.unwrap_or_default();
     if args.json {
         return output::json(&json!({
             "repaired": done.is_some(),
@@ -64,6 +64,7 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
             "blocks": done.as_ref().map(|d| d.blocks.clone()).unwrap_or_default(),
             "front": done.as_ref().is_some_and(|d| d.front),
             "bytes": done.as_ref().map_or(0, |d| d.bytes),
+            "entries": entries,
             "findings": done.map(|d| d.before.findings).unwrap_or_default(),
         }));
     }
@@ -74,6 +75,40 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
             output::line(format_args!("ring {}, version {}", ring.ring_id(), ring.model_version()))
         }
     }
+}
+
+/// Puts on the ledger what was found, and that the host's copy is whole again: of what was repaired, and of what the host had called
+/// tampered before, such as its memory, of which nothing is left in the file. Gives the indices of the repair's entries.
+fn record(
+    recorder: &mut Recorder,
+    ring: &AuthenticRing,
+    done: Option<&Repaired>,
+    from: &Path,
+) -> Result<Vec<u64>, CliError> {
+    let mut blocks = Vec::new();
+    if let Some(done) = done {
+        recorder.findings(ring.ring_id(), ring.digest(), &done.before.findings)?;
+        blocks.clone_from(&done.blocks);
+    }
+    blocks.extend(recorder.own_quarantines(&ring.digest())?);
+    blocks.sort_unstable();
+    blocks.dedup();
+    let recorded = recorder.repair((ring.ring_id(), ring.digest()), &blocks, from)?;
+    let list = |blocks: &[u32]| blocks.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    if !recorded.uncountersigned.is_empty() {
+        output::note(format_args!(
+            "note: the file is whole, and the ledger does not say so of blocks {}: they have other hosts, one of which would have to countersign. \
+             Until then this host's copy stays quarantined, unless the ring's owner lifts that: `deepring revoke lift`",
+            list(&recorded.uncountersigned)
+        ));
+    }
+    if !recorded.of_others.is_empty() {
+        output::note(format_args!(
+            "note: the file is whole, and the ledger does not say so of blocks {}, whose host this key is not",
+            list(&recorded.of_others)
+        ));
+    }
+    Ok(recorded.entries)
 }
 
 fn print(done: &Repaired) -> Result<(), CliError> {

@@ -1,13 +1,15 @@
 //! `deepring run`: a ring, or a plain network for comparison, answers queries.
 
+mod alarms;
 mod rejected;
 mod targets;
 mod tensors;
+mod times;
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use deepring::files::InLine;
 use deepring::trust::OwnedRing;
@@ -18,22 +20,24 @@ use deepring_infer::engine::Engine;
 use deepring_infer::inputs::{Preprocess, Rejected};
 use deepring_infer::measure::Timings;
 use deepring_infer::{PlainModel, Rten, RunError, Session, SessionOptions, Validate};
-use deepring_measure::{Quantiles, milliseconds};
 use serde_json::{Value, json};
 
 use super::receipt;
-use super::recording::{LedgerChoice, Recorder};
+use super::recording::Recorder;
 use super::seal::read_labels;
 use crate::begun::Begun;
 use crate::cli::{EngineName, RequireArg, RunArgs};
 use crate::error::{CliError, Exit};
 use crate::hardening;
 use crate::inputs::{Pictures, read_queries};
+use crate::ledgers::Wanted;
 use crate::output;
 use crate::progress::Progress;
-use crate::rings::{self, TrustPolicy};
+use crate::rings::TrustPolicy;
 use crate::sandbox;
 use crate::top::{OutputSummary, output_summary};
+use alarms::SessionAlarms;
+use times::RunTimes;
 
 pub(crate) fn run(args: &RunArgs, trust: Option<&Path>) -> Result<(), CliError> {
     targets::spare_bound_folders(args, trust)?;
@@ -112,11 +116,8 @@ fn run_ring<E: Engine>(
         args.key.iter().map(|p| SecretKey::<Host>::read(p)).collect::<Result<Vec<_>, _>>()?;
     let engine = engine()?;
     let mut policy = TrustPolicy::new(&args.owner, trust)?.binding();
-    let choice =
-        LedgerChoice::of(args.ledger.as_deref(), args.ledger_key.as_deref(), args.new_ledger);
-    let claimed = || rings::open(&args.model).ok().map(|ring| ring.claimed());
-    let mut recorder =
-        choice.map(|choice| Recorder::open(&choice, claimed, &policy)).transpose()?;
+    let wanted = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref());
+    let mut recorder = wanted.map(|ledger| Recorder::open(&ledger, &keys, &policy)).transpose()?;
     let outcome = decide(args, trust, &keys, engine, &mut policy, &mut recorder, receipt);
     if let Some(recorder) = &recorder {
         recorder.remember_growth(&mut policy);
@@ -148,21 +149,18 @@ fn decide<E: Engine>(
         }
     };
     match &recorder {
-        Some(recorder) => recorder.admit(&ring, keys, policy)?,
+        Some(recorder) => recorder.admit(&ring, policy)?,
         None => policy.note_ledgers_of(&ring.owned()),
     }
     let (ring_id, ring_digest) = (ring.ring_id(), ring.digest());
     promised(args, &ring)?;
     let nonce = args.nonce.as_deref().map(receipt::parse_nonce).transpose()?;
-    let alarm = |recorder: &mut Option<Recorder>, refused: &RunError| {
-        if let (Some(recorder), Some(finding)) = (recorder, refused.finding()) {
-            recorder.alarm(ring_id, ring_digest, std::slice::from_ref(finding));
-        }
-    };
     let session = match open_session(args, engine, ring, keys, nonce) {
         Ok(session) => session,
         Err(e) => {
-            alarm(recorder, &e);
+            if let (Some(recorder), Some(finding)) = (recorder, e.finding()) {
+                recorder.alarm(ring_id, ring_digest, std::slice::from_ref(finding));
+            }
             return Err(e.into());
         }
     };
@@ -174,7 +172,6 @@ fn decide<E: Engine>(
     // Only now: what does not open is not put to use.
     policy.put_to_use(&way, session.ring());
     if let Some(recorder) = recorder.as_mut() {
-        recorder.register(session.ring())?;
         recorder.remember(session.ring(), policy);
     }
 
@@ -192,18 +189,16 @@ fn decide<E: Engine>(
     let queries = read_queries(&args.input, session.ring().inputs(), pictures)?;
     let (inputs, outputs) = (session.ring().inputs(), session.ring().outputs());
     targets::before_it_computes(args, trust, inputs, outputs, queries.len())?;
-    let mut times = Times::new(load, queries.len());
-    let mut last = None;
+    let mut times = RunTimes::new(load, queries.len());
+    let (mut last, mut alarms) = (None, SessionAlarms::default());
     for _ in 0..args.repeat.get() {
         let start = Instant::now();
-        let outcome = match session.run_batch(queries.clone()) {
-            Ok(outcome) => outcome,
-            Err(e) => {
-                alarm(recorder, &e);
-                return Err(e.into());
-            }
-        };
+        let outcome = session.run_batch(queries.clone());
         let recording = Instant::now();
+        if let Some(recorder) = recorder.as_mut() {
+            alarms.record(recorder, &session, outcome.as_ref());
+        }
+        let outcome = outcome?;
         if let Some(recorder) = recorder.as_mut() {
             recorder.decision(&outcome.decision, outcome.outputs.len())?;
         }
@@ -290,7 +285,7 @@ fn run_plain<E: Engine>(args: &RunArgs, trust: Option<&Path>, engine: E) -> Resu
     let pictures = args.preprocess.as_ref().map_or(Pictures::NoRecipe, Pictures::By);
     let queries = read_queries(&args.input, model.inputs(), pictures)?;
     targets::before_it_computes(args, trust, model.inputs(), model.outputs(), queries.len())?;
-    let mut times = Times::new(load, queries.len());
+    let mut times = RunTimes::new(load, queries.len());
     let mut outputs = Vec::new();
     for _ in 0..args.repeat.get() {
         let start = Instant::now();
@@ -301,52 +296,6 @@ fn run_plain<E: Engine>(args: &RunArgs, trust: Option<&Path>, engine: E) -> Resu
     let (inputs, outputs, rejected) = (queries.as_slice(), outputs.as_slice(), &[]);
     let (labels, times) = (&labels, &times);
     Answer { args, decided: None, inputs, rejected, outputs, labels, times }.give()
-}
-
-/// Times of a session's queries.
-struct Times {
-    load: Duration,
-    /// Queries that one measurement covers.
-    batch: usize,
-    queries: Vec<Duration>,
-    timings: Timings,
-    ledger: Duration,
-}
-
-impl Times {
-    fn new(load: Duration, batch: usize) -> Self {
-        let (timings, ledger) = (Timings::default(), Duration::ZERO);
-        Self { load, batch: batch.max(1), queries: Vec::new(), timings, ledger }
-    }
-
-    fn query(&mut self, spent: Duration, timings: Timings) {
-        self.queries.push(spent);
-        self.timings += timings;
-    }
-
-    /// Milliseconds of one query: of a batch, its share.
-    fn json(&self) -> Value {
-        let each = |d: Duration| milliseconds(d) / self.batch as f64;
-        let n = self.queries.len();
-        let queries = Quantiles::new(self.queries.iter().map(|d| each(*d)));
-        let at = |quantile: f64| (n > 0).then(|| queries.at(quantile));
-        let share = |d: Duration| each(d) / n.max(1) as f64;
-        json!({
-            "load_ms": milliseconds(self.load),
-            "query_ms": {
-                "median": at(0.5),
-                "min": at(0.0),
-                "max": at(1.0),
-                "n": n,
-            },
-            "split_ms": {
-                "engine": share(self.timings.engine),
-                "check": share(self.timings.check),
-                "receipt": share(self.timings.receipt),
-                "ledger": share(self.ledger),
-            },
-        })
-    }
 }
 
 /// Which decision was made, and by what.
@@ -366,7 +315,7 @@ struct Answer<'a> {
     rejected: &'a [Rejected],
     outputs: &'a [Vec<TensorValue>],
     labels: &'a [String],
-    times: &'a Times,
+    times: &'a RunTimes,
 }
 
 impl Answer<'_> {

@@ -87,10 +87,7 @@ fn list(args: &TrustList, store: &TrustStore) -> Result<(), CliError> {
 
 fn remove(args: &TrustRemove, mut store: TrustStore) -> Result<(), CliError> {
     if let Some(owner) = &args.owner {
-        let key = match owner.to_str().and_then(|text| text.parse::<PublicKey<Owner>>().ok()) {
-            Some(key) => key,
-            None => PublicKey::<Owner>::read(Path::new(owner))?,
-        };
+        let key = rings::read_public::<Owner>(owner)?;
         if !store.remove_owner(&key)? {
             return Err(unknown(format_args!("owner {key} is not trusted here")));
         }

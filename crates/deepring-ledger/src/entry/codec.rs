@@ -1,13 +1,18 @@
 //! Canonical bytes of an entry: `docs/LEDGER.md`, "Entries", is the same table.
 
 use deepring::codec::{DecodeError, Reader, Writer};
+use deepring::keys::{Author, Role};
+use deepring::outline::Outline;
+use deepring::replication::Evidence;
+use deepring::{Digest, PublicKey, RingId};
 
-use super::{Entry, Event};
+use super::event::{Audit, Countersignature, Event, ValidatorSet, ascending};
 
-/// Largest encoded entry, in bytes.
-pub const MAX_ENTRY_BYTES: usize = 1 << 20;
+/// Largest entry, in bytes: what the length of an entry in a C2SP tile can say.
+pub const MAX_ENTRY_BYTES: usize = 65_535;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const SIGNATURE: usize = 64;
 
 const RING_REGISTERED: u8 = 1;
 const RING_UPGRADED: u8 = 2;
@@ -16,42 +21,43 @@ const DECISIONS: u8 = 4;
 const ALARM: u8 = 5;
 const REPAIR: u8 = 6;
 const KEY_REVOKED: u8 = 7;
+const DEAL: u8 = 8;
+const VALIDATOR_SET: u8 = 9;
+const HOST_REVOKED: u8 = 10;
+const OWNER_ROTATED: u8 = 11;
+const QUARANTINE_LIFTED: u8 = 12;
 
-impl Entry {
-    /// Canonical bytes: version, kind, time, then the fields of the kind in the order of their
-    /// declaration. Equal entries have equal bytes.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::new();
-        w.u8(VERSION).u8(self.event.kind()).u64(self.at);
-        self.event.write(&mut w);
-        w.finish()
-    }
+/// Everything that the author signs: version, kind, time, author, then the fields of the kind in
+/// the order of their declaration.
+pub(super) fn encode_unsigned(at: u64, author: &Author, event: &Event) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.u8(VERSION).u8(event.kind()).u64(at);
+    author.encode(&mut w);
+    event.write(&mut w);
+    w.finish()
+}
 
-    /// Reads canonical bytes; accepts exactly what [`Entry::encode`] writes.
-    ///
-    /// # Errors
-    /// Any [`DecodeError`]: an unknown version or kind, a field cut short or out of bounds, blocks
-    /// that are not in ascending order, more than [`MAX_ENTRY_BYTES`], bytes after the last field.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        if bytes.len() > MAX_ENTRY_BYTES {
-            return Err(DecodeError::TooLong {
-                field: "entry",
-                found: bytes.len() as u64,
-                limit: MAX_ENTRY_BYTES as u64,
-            });
-        }
-        let mut r = Reader::new(bytes);
-        let version = r.u8("version")?;
-        if version != VERSION {
-            return Err(DecodeError::BadValue { field: "version", found: version.into() });
-        }
-        let kind = r.u8("kind")?;
-        let at = r.u64("at")?;
-        let event = Event::read(kind, &mut r)?;
-        r.finish()?;
-        Ok(Self { at, event })
+/// Reads an entry; the signature is stepped over.
+pub(super) fn decode(bytes: &[u8]) -> Result<(u64, Author, Event), DecodeError> {
+    if bytes.len() > MAX_ENTRY_BYTES {
+        return Err(DecodeError::TooLong {
+            field: "entry",
+            found: bytes.len() as u64,
+            limit: MAX_ENTRY_BYTES as u64,
+        });
     }
+    let mut r = Reader::new(bytes);
+    let version = r.u8("version")?;
+    if version != VERSION {
+        return Err(DecodeError::BadValue { field: "version", found: version.into() });
+    }
+    let kind = r.u8("kind")?;
+    let at = r.u64("at")?;
+    let author = Author::decode(&mut r)?;
+    let event = Event::read(kind, &mut r)?;
+    r.raw("signature", SIGNATURE)?;
+    r.finish()?;
+    Ok((at, author, event))
 }
 
 impl Event {
@@ -64,64 +70,77 @@ impl Event {
             Self::Alarm { .. } => ALARM,
             Self::Repair { .. } => REPAIR,
             Self::KeyRevoked { .. } => KEY_REVOKED,
+            Self::Deal { .. } => DEAL,
+            Self::ValidatorSet(_) => VALIDATOR_SET,
+            Self::HostRevoked { .. } => HOST_REVOKED,
+            Self::OwnerRotated { .. } => OWNER_ROTATED,
+            Self::QuarantineLifted { .. } => QUARANTINE_LIFTED,
         }
     }
 
     fn write(&self, w: &mut Writer) {
         match self {
-            Self::RingRegistered {
-                ring_id,
-                ring_digest,
-                model_version,
-                owner,
-                closure_signature,
-            } => {
-                w.raw(ring_id).raw(ring_digest).u64(*model_version);
-                w.raw(owner).raw(closure_signature);
-            }
-            Self::RingUpgraded {
-                ring_id,
-                ring_digest,
-                previous_digest,
-                model_version,
-                owner,
-                closure_signature,
-            } => {
-                w.raw(ring_id).raw(ring_digest).raw(previous_digest).u64(*model_version);
-                w.raw(owner).raw(closure_signature);
+            Self::RingRegistered { outline }
+            | Self::RingUpgraded { outline }
+            | Self::Deal { outline } => {
+                w.bytes(&outline.encode());
             }
             Self::RingRevoked { ring_id, ring_digest, reason } => {
-                w.raw(ring_id).raw(ring_digest).string(reason);
-            }
-            Self::Decisions { ring_digest, decision_id, count } => {
-                w.raw(ring_digest).raw(decision_id).u32(*count);
-            }
-            Self::Alarm { ring_id, ring_digest, block, name, part, tensor, bytes, reason } => {
-                w.raw(ring_id).raw(ring_digest);
-                option(w, block.as_ref(), |w, b| {
-                    w.u32(*b);
-                });
-                w.string(name).string(part);
-                option(w, tensor.as_ref(), |w, t| {
-                    w.string(t);
-                });
-                option(w, bytes.as_ref(), |w, [start, end]| {
-                    w.u64(*start).u64(*end);
-                });
+                w.raw(&ring_id.0);
+                option(w, ring_digest.as_ref(), |w, digest| _ = w.raw(&digest.0));
                 w.string(reason);
             }
-            Self::Repair { ring_id, ring_digest, blocks, source } => {
-                let mut ascending = blocks.clone();
-                ascending.sort_unstable();
-                ascending.dedup();
-                w.raw(ring_id).raw(ring_digest).count(ascending.len());
-                for block in ascending {
-                    w.u32(block);
-                }
-                w.string(source);
+            Self::Decisions { ring_digest, decision_id, count } => {
+                w.raw(&ring_digest.0).raw(&decision_id.0).u32(*count);
             }
-            Self::KeyRevoked { key, reason } => {
-                w.raw(key).string(reason);
+            Self::Alarm {
+                ring_id,
+                ring_digest,
+                accused,
+                block,
+                name,
+                part,
+                tensor,
+                bytes,
+                reason,
+                evidence,
+            } => {
+                w.raw(&ring_id.0).raw(&ring_digest.0).raw(accused.as_bytes());
+                option(w, block.as_ref(), |w, b| _ = w.u32(*b));
+                w.string(name).string(part);
+                option(w, tensor.as_ref(), |w, t| _ = w.string(t));
+                option(w, bytes.as_ref(), |w, [start, end]| _ = w.u64(*start).u64(*end));
+                w.string(reason);
+                w.bytes(&evidence.as_ref().map(|e| e.to_bytes()).unwrap_or_default());
+            }
+            Self::Repair { ring_id, ring_digest, blocks, source, audit } => {
+                w.raw(&ring_id.0).raw(&ring_digest.0);
+                write_blocks(blocks, w);
+                w.string(source).raw(&audit.nonce).raw(&audit.digest.0);
+                option(w, audit.countersignature.as_ref(), |w, c| {
+                    w.raw(c.host.as_bytes()).raw(&c.signature);
+                });
+            }
+            Self::KeyRevoked { reason } => {
+                w.string(reason);
+            }
+            Self::ValidatorSet(set) => {
+                w.u64(set.epoch).string(&set.origin);
+                write_keys(&set.owners, w);
+                write_keys(&set.nodes, w);
+            }
+            Self::HostRevoked { host, ring_id, reason } => {
+                w.raw(host.as_bytes());
+                option(w, ring_id.as_ref(), |w, id| _ = w.raw(&id.0));
+                w.string(reason);
+            }
+            Self::OwnerRotated { new_owner, signature } => {
+                w.raw(new_owner.as_bytes()).raw(signature);
+            }
+            Self::QuarantineLifted { ring_id, ring_digest, host, blocks, reason } => {
+                w.raw(&ring_id.0).raw(&ring_digest.0).raw(host.as_bytes());
+                write_blocks(blocks, w);
+                w.string(reason);
             }
         }
     }
@@ -130,78 +149,106 @@ impl Event {
     // the bytes.
     fn read(kind: u8, r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(match kind {
-            RING_REGISTERED => Self::RingRegistered {
-                ring_id: r.array("ring_id")?,
-                ring_digest: r.array("ring_digest")?,
-                model_version: r.u64("model_version")?,
-                owner: r.array("owner")?,
-                closure_signature: r.array("closure_signature")?,
-            },
-            RING_UPGRADED => Self::RingUpgraded {
-                ring_id: r.array("ring_id")?,
-                ring_digest: r.array("ring_digest")?,
-                previous_digest: r.array("previous_digest")?,
-                model_version: r.u64("model_version")?,
-                owner: r.array("owner")?,
-                closure_signature: r.array("closure_signature")?,
-            },
+            RING_REGISTERED => Self::RingRegistered { outline: read_outline(r)? },
+            RING_UPGRADED => Self::RingUpgraded { outline: read_outline(r)? },
             RING_REVOKED => Self::RingRevoked {
-                ring_id: r.array("ring_id")?,
-                ring_digest: r.array("ring_digest")?,
+                ring_id: RingId(r.array("ring id")?),
+                ring_digest: read_option(r, "ring digest", |r| r.array("ring digest"))?.map(Digest),
                 reason: r.string("reason")?,
             },
             DECISIONS => Self::Decisions {
-                ring_digest: r.array("ring_digest")?,
-                decision_id: r.array("decision_id")?,
+                ring_digest: Digest(r.array("ring digest")?),
+                decision_id: Digest(r.array("decision id")?),
                 count: r.u32("count")?,
             },
             ALARM => Self::Alarm {
-                ring_id: r.array("ring_id")?,
-                ring_digest: r.array("ring_digest")?,
-                block: present(r, "block")?.then(|| r.u32("block")).transpose()?,
+                ring_id: RingId(r.array("ring id")?),
+                ring_digest: Digest(r.array("ring digest")?),
+                accused: PublicKey::from_bytes(r.array("accused")?),
+                block: read_option(r, "block", |r| r.u32("block"))?,
                 name: r.string("name")?,
                 part: r.string("part")?,
-                tensor: present(r, "tensor")?.then(|| r.string("tensor")).transpose()?,
-                bytes: match present(r, "bytes")? {
-                    true => Some([r.u64("bytes")?, r.u64("bytes")?]),
-                    false => None,
-                },
+                tensor: read_option(r, "tensor", |r| r.string("tensor"))?,
+                bytes: read_option(r, "bytes", |r| Ok([r.u64("bytes")?, r.u64("bytes")?]))?,
                 reason: r.string("reason")?,
+                evidence: match r.bytes("evidence", MAX_ENTRY_BYTES)? {
+                    [] => None,
+                    bytes => Some(Box::new(Evidence::from_bytes(bytes)?)),
+                },
             },
             REPAIR => Self::Repair {
-                ring_id: r.array("ring_id")?,
-                ring_digest: r.array("ring_digest")?,
+                ring_id: RingId(r.array("ring id")?),
+                ring_digest: Digest(r.array("ring digest")?),
                 blocks: read_blocks(r)?,
                 source: r.string("source")?,
+                audit: Audit {
+                    nonce: r.array("nonce")?,
+                    digest: Digest(r.array("audit digest")?),
+                    countersignature: read_option(r, "countersignature", |r| {
+                        let host = PublicKey::from_bytes(r.array("countersigner")?);
+                        Ok(Countersignature { host, signature: r.array("countersignature")? })
+                    })?,
+                },
             },
-            KEY_REVOKED => Self::KeyRevoked { key: r.array("key")?, reason: r.string("reason")? },
+            KEY_REVOKED => Self::KeyRevoked { reason: r.string("reason")? },
+            DEAL => Self::Deal { outline: read_outline(r)? },
+            VALIDATOR_SET => Self::ValidatorSet(ValidatorSet {
+                epoch: r.u64("epoch")?,
+                origin: r.string("origin")?,
+                owners: read_keys(r, "owners")?,
+                nodes: read_keys(r, "nodes")?,
+            }),
+            HOST_REVOKED => Self::HostRevoked {
+                host: PublicKey::from_bytes(r.array("host")?),
+                ring_id: read_option(r, "ring id", |r| r.array("ring id"))?.map(RingId),
+                reason: r.string("reason")?,
+            },
+            OWNER_ROTATED => Self::OwnerRotated {
+                new_owner: PublicKey::from_bytes(r.array("new owner")?),
+                signature: r.array("rotation signature")?,
+            },
+            QUARANTINE_LIFTED => Self::QuarantineLifted {
+                ring_id: RingId(r.array("ring id")?),
+                ring_digest: Digest(r.array("ring digest")?),
+                host: PublicKey::from_bytes(r.array("host")?),
+                blocks: read_blocks(r)?,
+                reason: r.string("reason")?,
+            },
             found => return Err(DecodeError::BadValue { field: "kind", found: found.into() }),
         })
     }
 }
 
+fn read_outline(r: &mut Reader<'_>) -> Result<Box<Outline>, DecodeError> {
+    Ok(Box::new(Outline::decode(r.bytes("outline", MAX_ENTRY_BYTES)?)?))
+}
+
 fn option<T>(w: &mut Writer, value: Option<&T>, write: impl FnOnce(&mut Writer, &T)) {
-    match value {
-        Some(value) => {
-            w.u8(1);
-            write(w, value);
-        }
-        None => {
-            w.u8(0);
-        }
+    w.u8(u8::from(value.is_some()));
+    if let Some(value) = value {
+        write(w, value);
     }
 }
 
-fn present(r: &mut Reader<'_>, field: &'static str) -> Result<bool, DecodeError> {
-    match r.u8(field)? {
-        0 => Ok(false),
-        1 => Ok(true),
-        found => Err(DecodeError::BadValue { field, found: found.into() }),
-    }
+fn read_option<'a, T>(
+    r: &mut Reader<'a>,
+    field: &'static str,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
+) -> Result<Option<T>, DecodeError> {
+    r.bool(field)?.then(|| read(r)).transpose()
+}
+
+fn write_blocks(blocks: &[u32], w: &mut Writer) {
+    let blocks = ascending(blocks);
+    w.count(blocks.len());
+    blocks.iter().for_each(|block| _ = w.u32(*block));
 }
 
 fn read_blocks(r: &mut Reader<'_>) -> Result<Vec<u32>, DecodeError> {
     let count = r.count("blocks", MAX_ENTRY_BYTES / 4, 4)?;
+    if count == 0 {
+        return Err(DecodeError::BadValue { field: "blocks", found: 0 });
+    }
     let mut blocks: Vec<u32> = Vec::with_capacity(count);
     for _ in 0..count {
         let block = r.u32("blocks")?;
@@ -212,4 +259,31 @@ fn read_blocks(r: &mut Reader<'_>) -> Result<Vec<u32>, DecodeError> {
         blocks.push(block);
     }
     Ok(blocks)
+}
+
+fn write_keys<R: Role>(keys: &[PublicKey<R>], w: &mut Writer) {
+    let mut keys: Vec<&[u8; 64]> = keys.iter().map(PublicKey::as_bytes).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    w.count(keys.len());
+    keys.iter().for_each(|key| _ = w.raw(*key));
+}
+
+fn read_keys<R: Role>(
+    r: &mut Reader<'_>,
+    field: &'static str,
+) -> Result<Vec<PublicKey<R>>, DecodeError> {
+    let count = r.count(field, MAX_ENTRY_BYTES / 64, 64)?;
+    if count == 0 {
+        return Err(DecodeError::BadValue { field, found: 0 });
+    }
+    let mut keys: Vec<PublicKey<R>> = Vec::with_capacity(count);
+    for place in 0..count {
+        let key = PublicKey::from_bytes(r.array(field)?);
+        if keys.last().is_some_and(|last| last.as_bytes() >= key.as_bytes()) {
+            return Err(DecodeError::BadValue { field, found: place as u64 });
+        }
+        keys.push(key);
+    }
+    Ok(keys)
 }

@@ -1,11 +1,11 @@
 //! The report of an examination.
 
-use deepring::codec::DecodeError;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
+use crate::authority::NoAuthority;
 use crate::checkpoint::CheckpointError;
-use crate::entry::hex;
+use crate::entry::{EntryError, hex};
 
 /// Most findings that a report lists; the rest are counted.
 const MAX_FINDINGS: usize = 256;
@@ -113,8 +113,17 @@ pub enum Defect {
     /// An entry is not canonical.
     #[error("entry cannot be read: {source}")]
     EntryUnreadable {
-        /// The decoding error.
-        source: DecodeError,
+        /// Why it is no entry.
+        source: EntryError,
+    },
+    /// An entry's author did not sign it; it has no effect.
+    #[error("entry is not signed by the author that it names, and has no effect")]
+    EntryNotSigned,
+    /// An entry's author had no authority to say what it says; it has no effect.
+    #[error("entry has no authority, and no effect: {source}")]
+    NoAuthority {
+        /// The refusal.
+        source: NoAuthority,
     },
     /// A stored hash is not the hash of the entries under it.
     #[error("stored hash over entries {first} to {last} is wrong")]

@@ -5,7 +5,7 @@ use tlog_tiles::tlog::{Hash, record_hash, stored_hash_count, stored_hash_index};
 
 use super::report::{Defect, LedgerReport};
 use crate::checkpoint::Checkpoint;
-use crate::entry::Entry;
+use crate::entry::UnverifiedEntry;
 use crate::error::{LedgerError, failure};
 use crate::store::Snapshot;
 use crate::tree::Frontier;
@@ -71,8 +71,8 @@ impl Walk {
         bytes: &[u8],
         report: &mut LedgerReport,
     ) -> Result<(), LedgerError> {
-        match Entry::decode(bytes) {
-            Ok(entry) => self.decisions += u64::from(entry.decision().is_some()),
+        match UnverifiedEntry::decode(bytes) {
+            Ok(entry) => self.decisions += u64::from(entry.claimed_decision().is_some()),
             Err(source) => report.add(Some(index), Defect::EntryUnreadable { source }),
         }
         let leaf = record_hash(bytes);

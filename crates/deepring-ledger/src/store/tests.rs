@@ -5,8 +5,10 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use deepring::{Digest, Host, SecretKey};
+
 use super::*;
-use crate::entry::{Entry, Event};
+use crate::entry::Event;
 use crate::fsck::check_store;
 
 /// A disk whose unsynced writes are remembered one by one.
@@ -101,12 +103,17 @@ impl StorageBackend for Disk {
     }
 }
 
-fn record(n: u64) -> Record {
+/// Signed; at this level nobody asks for authority.
+fn record(n: u64) -> Entry {
     let mut decision_id = [0; 32];
     decision_id[..8].copy_from_slice(&n.to_le_bytes());
-    let event = Event::Decisions { ring_digest: [1; 32], decision_id, count: 1 };
-    let entry = Entry { at: n, event };
-    Record { decision: entry.decision(), bytes: entry.encode() }
+    let event = Event::Decisions {
+        ring_digest: Digest([1; 32]),
+        decision_id: Digest(decision_id),
+        count: 1,
+    };
+    let author = SecretKey::<Host>::from_halves(&[1; 32], &[2; 32]).unwrap().into();
+    Entry::sign(n, &event, &author).unwrap()
 }
 
 fn head(store: &Store, key: &LogKey) -> Checkpoint {
@@ -160,7 +167,7 @@ fn a_power_cut_loses_no_acknowledged_entry_and_tears_no_batch() {
         assert_eq!(report.size, size, "round {round}");
         for n in 0..size {
             let bytes = store.read(|snapshot| snapshot.entry(n)).unwrap().unwrap();
-            assert_eq!(bytes, record(n).bytes, "round {round}");
+            assert_eq!(bytes, record(n).as_bytes(), "round {round}");
         }
     }
 }

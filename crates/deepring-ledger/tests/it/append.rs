@@ -3,11 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use deepring_ledger::{
-    Entry, Event, Fault, Ledger, LedgerError, LedgerOptions, MAX_ENTRY_BYTES, VerifierKey,
-};
+use deepring_ledger::{Entry, Fault, Ledger, LedgerError, LedgerOptions, VerifierKey};
 
-use crate::sample::{decision, ledger_of, mixed};
+use crate::sample::{decision, decisions, ledger_of, mixed, registered};
 
 #[test]
 fn what_was_appended_reads_back_after_reopening() {
@@ -28,7 +26,7 @@ fn indices_continue_over_batches_and_reopening() {
     let dir = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
     assert!(ledger.append(&[]).unwrap().is_empty());
-    assert_eq!(ledger.append(&[decision(0), decision(1)]).unwrap(), [0, 1]);
+    assert_eq!(ledger.append(&[registered(), decision(1)]).unwrap(), [0, 1]);
     drop(ledger);
     let mut ledger = Ledger::open(dir.path()).unwrap();
     assert_eq!(ledger.append(&[decision(2)]).unwrap(), [2]);
@@ -70,7 +68,7 @@ fn a_reader_creates_and_changes_nothing() {
     let before = fs::read(dir.path().join("ledger.redb")).unwrap();
     let mut ledger = Ledger::open_read(dir.path(), None).unwrap();
     assert!(ledger.verify().unwrap().is_intact());
-    assert!(matches!(ledger.append(&mixed(1)), Err(LedgerError::ReadOnly)));
+    assert!(matches!(ledger.append(&decisions(0..1)), Err(LedgerError::ReadOnly)));
     drop(ledger);
     assert_eq!(fs::read(dir.path().join("ledger.redb")).unwrap(), before);
 }
@@ -167,15 +165,16 @@ fn two_writers_or_a_writer_and_a_reader_do_not_meet() {
 fn an_opening_waits_for_the_other_to_close() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = Ledger::open_or_create(dir.path()).unwrap();
+    writer.append(&[registered()]).unwrap();
     std::thread::scope(|scope| {
         let second = scope.spawn(|| {
             let mut ledger =
                 LedgerOptions::new().wait(Duration::from_secs(60)).open(dir.path()).unwrap();
             ledger.append(&[decision(1)]).unwrap()
         });
-        assert_eq!(writer.append(&[decision(0)]).unwrap(), [0]);
+        assert_eq!(writer.append(&[decision(0)]).unwrap(), [1]);
         drop(writer);
-        assert_eq!(second.join().unwrap(), [1]);
+        assert_eq!(second.join().unwrap(), [2]);
     });
 }
 
@@ -189,38 +188,20 @@ fn many_openings_of_a_ledger_that_is_not_there_yet_make_one() {
                 let place = &place;
                 scope.spawn(move || {
                     let options = LedgerOptions::new().wait(Duration::from_secs(60));
-                    options.open_or_create(place).unwrap().append(&[decision(n)]).unwrap()[0]
+                    let mut ledger = options.open_or_create(place).unwrap();
+                    let indices = match ledger.is_empty() {
+                        true => ledger.append(&[registered(), decision(n)]),
+                        false => ledger.append(&[decision(n)]),
+                    };
+                    *indices.unwrap().last().unwrap()
                 })
             })
             .collect();
         appended.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     indices.sort_unstable();
-    assert_eq!(indices, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(indices, [1, 2, 3, 4, 5, 6]);
     assert!(LedgerOptions::new().verify(&place).unwrap().is_intact());
-}
-
-#[test]
-fn an_entry_beyond_the_limit_refuses_its_whole_batch() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
-    let repair = |blocks: u32| Entry {
-        at: 0,
-        event: Event::Repair {
-            ring_id: [0; 16],
-            ring_digest: [0; 32],
-            blocks: (0..blocks).collect(),
-            source: String::new(),
-        },
-    };
-    let most = (MAX_ENTRY_BYTES - repair(0).encode().len()) as u32 / 4;
-    assert!(matches!(
-        ledger.append(&[decision(0), repair(most + 1)]),
-        Err(LedgerError::EntryTooLarge { position: 1, .. })
-    ));
-    assert!(ledger.is_empty());
-    ledger.append(&[decision(0), repair(most)]).unwrap();
-    assert!(ledger.verify().unwrap().is_intact());
 }
 
 #[test]

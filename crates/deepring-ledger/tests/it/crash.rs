@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use deepring_ledger::{Ledger, LedgerOptions};
 
-use crate::sample::{Random, decision};
+use crate::sample::{OUTLINE, Random, decision, outline_file, registered};
 
 /// Names the ledger to the child; without it the child's half of the test does nothing.
 const LEDGER: &str = "DEEPRING_LEDGER_CRASH_TEST";
@@ -20,6 +20,9 @@ fn child() {
     let Some(dir) = env::var_os(LEDGER) else { return };
     let mut ledger = Ledger::open_or_create(dir).unwrap();
     let mut out = std::io::stdout().lock();
+    if ledger.is_empty() {
+        ledger.append(&[registered()]).unwrap();
+    }
     let mut next = ledger.len();
     loop {
         let batch: Vec<_> = (next..next + 1 + next % 4).map(decision).collect();
@@ -31,10 +34,11 @@ fn child() {
     }
 }
 
-fn spawn(dir: &Path) -> Child {
+fn spawn(dir: &Path, outline: &Path) -> Child {
     Command::new(env::current_exe().unwrap())
         .args(["--exact", "crash::child", "--nocapture", "--test-threads=1"])
         .env(LEDGER, dir)
+        .env(OUTLINE, outline)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -44,7 +48,8 @@ fn spawn(dir: &Path) -> Child {
 /// Kills the child after `lines` acknowledgements and then some microseconds, or after the same
 /// time if it gives none; gives the number of entries that were acknowledged.
 fn run_and_kill(dir: &Path, lines: u64, after: Duration) -> u64 {
-    let mut child = spawn(dir);
+    let outline = outline_file();
+    let mut child = spawn(dir, outline.path());
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut acknowledged = 0;
     let mut take = |out: &mut BufReader<_>| {
@@ -78,7 +83,8 @@ fn check(dir: &Path, acknowledged: u64, round: u64) {
     assert!(report.size >= acknowledged, "round {round}: {} < {acknowledged}", report.size);
     let ledger = Ledger::open_read(dir, None).unwrap();
     for n in 0..ledger.len() {
-        assert_eq!(ledger.entry(n).unwrap(), decision(n), "round {round}");
+        let expected = if n == 0 { registered() } else { decision(n) };
+        assert_eq!(ledger.entry(n).unwrap(), expected, "round {round}");
     }
 }
 

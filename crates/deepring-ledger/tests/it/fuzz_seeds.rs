@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use deepring_ledger::{Entry, Event, Ledger};
+use deepring_ledger::Ledger;
 
-use crate::sample::{digest, mixed, ring_id};
+use crate::authority::one_of_each_kind;
 
 /// From Go's documentation of `sumdb/note`: the key that the targets verify with.
 const KEY: &str = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
@@ -15,34 +15,12 @@ fn write(target: &str, name: &str, bytes: &[u8]) {
     std::fs::write(dir.join(name), bytes).unwrap();
 }
 
-/// One entry of each kind that [`mixed`] has not.
-fn others() -> Vec<Entry> {
-    let (ring_id, ring_digest) = (ring_id(), digest(4));
-    let previous_digest = digest(3);
-    let (owner, closure_signature) = ([2; 64], [3; 64]);
-    [
-        Event::RingUpgraded {
-            ring_id,
-            ring_digest,
-            previous_digest,
-            model_version: 4,
-            owner,
-            closure_signature,
-        },
-        Event::RingRevoked { ring_id, ring_digest, reason: "replaced".into() },
-        Event::Repair { ring_id, ring_digest, blocks: vec![1, 2, 7], source: "copy".into() },
-        Event::KeyRevoked { key: owner, reason: "lost".into() },
-    ]
-    .map(|event| Entry { at: 9, event })
-    .into()
-}
-
 #[test]
 #[ignore = "writes fuzz/corpus/, which git ignores; run it before fuzzing"]
 fn fuzz_seeds() {
-    let entries = [mixed(4), others()].concat();
+    let entries = one_of_each_kind();
     for (i, entry) in entries.iter().enumerate() {
-        write("ledger_entry", &i.to_string(), &entry.encode());
+        write("ledger_entry", &i.to_string(), entry.as_bytes());
     }
     let dir = tempfile::tempdir().unwrap();
     let key = dir.path().join("log.key");

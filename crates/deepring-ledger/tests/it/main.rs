@@ -3,12 +3,14 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod append;
+mod authority;
 mod crash;
 mod full;
 mod fuzz_seeds;
 mod policy;
 mod proofs;
-mod queries;
+mod quarantine;
+mod rings;
 mod rows;
 mod sample;
 mod tamper;

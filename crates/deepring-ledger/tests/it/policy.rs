@@ -1,178 +1,168 @@
-//! What a ledger refuses, of rings that were sealed and authenticated.
+//! What a ledger refuses to let run, and what stays as it was.
 
-use deepring::seal::{BlockPlan, RingPlan, RingSealer};
-use deepring::{
-    AuthenticRing, DType, Dim, Host, Owner, PartKind, SecretKey, TensorSpec, Trust, UnverifiedRing,
-};
-use deepring_ledger::{AdmitError, Entry, Event, Ledger, LedgerError, Refusal, Revoked};
-use tempfile::TempDir;
+use deepring::keys::Author;
+use deepring_ledger::{AdmitError, Audit, Event, Fault, Ledger, LedgerError, Refusal, Revoked};
 
-struct Fixture {
-    dir: TempDir,
-    owner: SecretKey<Owner>,
-    host: SecretKey<Host>,
-    ledger: Ledger,
-}
+use crate::authority::{Fixture, by_owner, its};
+use crate::rings::{Sealed, host, owner_key};
+use crate::sample::{by_host, digest};
 
 impl Fixture {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open_or_create(dir.path().join("ledger")).unwrap();
-        let (owner, host) = (SecretKey::generate().unwrap(), SecretKey::generate().unwrap());
-        Self { dir, owner, host, ledger }
-    }
-
-    /// A ring of one layer with this weight; a version of `previous` where that is given.
-    fn ring(&self, weight: u8, previous: Option<&AuthenticRing>) -> AuthenticRing {
-        let tensor = |name: &str| {
-            let dims = Some(vec![Dim::Fixed(1)]);
-            TensorSpec { name: name.into(), dtype: DType::F32, dims }
-        };
-        let block = |name: &str, inputs, outputs, parts| BlockPlan {
-            name: name.into(),
-            inputs: vec![inputs],
-            outputs: vec![outputs],
-            parts,
-            shared: vec![],
-            hosts: vec![self.host.public()],
-        };
-        let layer = vec![(PartKind::Parameter(tensor("w")), 4), (PartKind::Graph, 1)];
-        let plan = RingPlan {
-            kind: deepring::RingKind::Network,
-            deal: None,
-            model_version: previous.map_or(1, |ring| ring.model_version() + 1),
-            previous: previous.map(|ring| (ring.ring_id(), ring.digest())),
-            sealed_at: 0,
-            blocks: vec![
-                block("genesis", tensor("y"), tensor("x"), vec![(PartKind::Manifest, 1)]),
-                block("layer", tensor("x"), tensor("y"), layer),
-            ],
-        };
-        let path = self.dir.path().join(format!("{weight}.ring"));
-        let mut sealer = RingSealer::create(&path, &plan, &self.owner).unwrap();
-        sealer.seal_block(b"m").unwrap();
-        let mut plaintext = vec![0; 65];
-        plaintext[0] = weight;
-        plaintext[64] = b'g';
-        sealer.seal_block(&plaintext).unwrap();
-        sealer.finish().unwrap();
-        let ring = UnverifiedRing::open(&path).unwrap();
-        ring.authenticate(&Trust::owner(self.owner.public())).unwrap()
-    }
-
-    fn refusal(&self, ring: &AuthenticRing) -> Refusal {
-        match self.ledger.admit(ring, [self.host.public()]) {
+    fn refusal(&self, outline: &deepring::outline::AuthenticOutline) -> Refusal {
+        match self.ledger.admit(outline, [host(0)]) {
             Err(AdmitError::Refused(refusal)) => refusal,
             other => panic!("{other:?}"),
         }
     }
-
-    fn append(&mut self, event: Event) -> u64 {
-        self.ledger.append(&[Entry::now(event)]).unwrap()[0]
-    }
 }
 
 #[test]
-fn a_ring_is_registered_once_for_each_version_and_admitted() {
-    let mut bench = Fixture::new();
-    let first = bench.ring(1, None);
-    assert!(bench.ledger.admit(&first, []).unwrap().quarantined.is_empty());
-    assert_eq!(bench.ledger.register(&first).unwrap(), Some(0));
-    assert_eq!(bench.ledger.register(&first).unwrap(), None);
-    let second = bench.ring(2, Some(&first));
-    assert_eq!(bench.ledger.register(&second).unwrap(), Some(1));
-    assert!(matches!(bench.ledger.entry(1).unwrap().event, Event::RingUpgraded { .. }));
-    assert!(bench.ledger.admit(&second, [bench.host.public()]).is_ok());
+fn a_ring_is_registered_once_for_each_version_and_revision_and_admitted() {
+    let mut bench = Fixture::new(1);
+    let (first, owner) = (bench.outline.clone(), by_owner(0));
+    assert!(bench.ledger.admit(&first, [host(0)]).unwrap().quarantined.is_empty());
+    assert_eq!(bench.ledger.register(&first, &owner).unwrap(), None);
+    let granted = bench.ring.granted(9);
+    assert_eq!(bench.ledger.register(&granted, &owner).unwrap(), Some(1));
+    assert!(matches!(bench.ledger.entry(1).unwrap().event(), Event::Deal { .. }));
+    // An earlier revision is known, too.
+    assert_eq!(bench.ledger.register(&first, &owner).unwrap(), None);
+    let second = bench.ring.next(1).outline();
+    assert_eq!(bench.ledger.register(&second, &owner).unwrap(), Some(2));
+    assert!(matches!(bench.ledger.entry(2).unwrap().event(), Event::RingUpgraded { .. }));
+    assert!(bench.ledger.admit(&second, [host(0)]).is_ok());
+    let state = bench.ledger.state().unwrap();
+    assert_eq!(state.outlines(&first.ring_digest()).count(), 2);
+    assert_eq!(state.newest(&first.ring_id()), Some(&second));
+    let newest = bench.ledger.newest_version(&first.ring_id()).unwrap();
+    assert_eq!(newest, Some((2, second.ring_digest())));
 }
 
 #[test]
 fn an_older_version_and_another_ring_of_the_same_version_are_refused() {
-    let mut bench = Fixture::new();
-    let first = bench.ring(1, None);
-    let (second, twin) = (bench.ring(2, Some(&first)), bench.ring(3, Some(&first)));
-    bench.ledger.register(&second).unwrap();
+    let mut bench = Fixture::new(1);
+    let first = bench.outline.clone();
+    let (second, twin) = (bench.ring.next(1).outline(), bench.ring.next(1).outline());
+    bench.ledger.register(&second, &by_owner(0)).unwrap();
     assert_eq!(bench.refusal(&first), Refusal::Older { version: 1, known: 2 });
     assert_eq!(bench.refusal(&twin), Refusal::Twin { version: 2 });
-    assert_eq!(bench.ledger.upgraded_before(&first.owned(), 1, 1).unwrap(), Some((0, 2)));
-    assert_eq!(bench.ledger.upgraded_before(&first.owned(), 1, 0).unwrap(), None);
+    let after = |before| bench.ledger.upgraded_before(&first.owned(), 1, before).unwrap();
+    assert_eq!((after(2), after(1)), (Some((1, 2)), None));
     assert_eq!(bench.ledger.upgraded_before(&first.owned(), 2, 9).unwrap(), None);
 }
 
-/// Ids are public: a newer version of somebody else's under this ring's id takes nothing away from its owner.
 #[test]
-fn what_another_owner_registered_under_the_same_id_says_nothing() {
-    let mut bench = Fixture::new();
-    let ring = bench.ring(1, None);
-    bench.append(Event::RingRegistered {
-        ring_id: ring.ring_id().0,
-        ring_digest: [9; 32],
-        model_version: 7,
-        owner: [9; 64],
-        closure_signature: [0; 64],
-    });
-    assert!(bench.ledger.admit(&ring, []).is_ok());
-    assert_eq!(bench.ledger.upgraded_before(&ring.owned(), 1, 9).unwrap(), None);
-    assert_eq!(bench.ledger.register(&ring).unwrap(), Some(1));
+fn a_ring_that_is_not_registered_or_is_anothers_is_refused() {
+    let bench = Fixture::new(1);
+    assert_eq!(bench.refusal(&Sealed::new(0, 1).outline()), Refusal::NotRegistered);
+    let newer = bench.ring.next(1).outline();
+    assert_eq!(bench.refusal(&newer), Refusal::NotRegistered);
+    let previous = Some((bench.outline.ring_id(), bench.outline.ring_digest()));
+    let squatter = Sealed::version(1, 1, 2, previous).outline();
+    assert_eq!(bench.refusal(&squatter), Refusal::OtherOwner);
+    assert_eq!(bench.ledger.upgraded_before(&squatter.owned(), 0, 9).unwrap(), None);
 }
 
 #[test]
 fn a_revoked_ring_owner_or_host_is_refused_and_the_entry_is_named() {
-    let (ring_id, reason) = (|ring: &AuthenticRing| ring.ring_id().0, || "lost".to_owned());
-    for what in ["ring", "owner", "host"] {
-        let mut bench = Fixture::new();
-        let ring = bench.ring(1, None);
-        bench.ledger.register(&ring).unwrap();
-        let (id, ring_digest) = (ring_id(&ring), ring.digest().0);
-        let (owner, host) = (bench.owner.public(), bench.host.public());
-        let (event, revoked) = match what {
-            "ring" => {
-                (Event::RingRevoked { ring_id: id, ring_digest, reason: reason() }, Revoked::Ring)
-            }
-            "owner" => {
-                (Event::KeyRevoked { key: *owner.as_bytes(), reason: reason() }, Revoked::Owner)
-            }
+    let reason = || "lost".to_owned();
+    for what in ["ring", "version", "owner", "host", "host by its owner"] {
+        let mut bench = Fixture::new(1);
+        let ring_id = bench.outline.ring_id();
+        let digest = bench.outline.ring_digest();
+        let of_host = Revoked::Host(host(0));
+        let (event, author, revoked) = match what {
+            "ring" => (bench.revoke_ring(None), by_owner(0), Revoked::Ring),
+            "version" => (bench.revoke_ring(Some(digest)), by_owner(0), Revoked::Ring),
+            "owner" => (Event::KeyRevoked { reason: reason() }, by_owner(0), Revoked::Owner),
+            "host" => (Event::KeyRevoked { reason: reason() }, by_host(0), of_host),
             _ => {
-                (Event::KeyRevoked { key: *host.as_bytes(), reason: reason() }, Revoked::Host(host))
+                let (host, ring_id) = (host(0), Some(ring_id));
+                (Event::HostRevoked { host, ring_id, reason: reason() }, by_owner(0), of_host)
             }
         };
-        let entry = bench.append(event);
-        let Refusal::Revoked(found) = bench.refusal(&ring) else { panic!("{what}") };
-        assert_eq!((found.what, found.entry), (revoked, entry));
+        let decided = bench.allowed(&bench.decisions(), &by_host(0));
+        let entry = bench.allowed(&event, &author);
+        let Refusal::Revoked(revocation) = bench.refusal(&bench.outline) else { panic!("{what}") };
+        assert_eq!((revocation.what, revocation.entry), (revoked, entry), "{what}");
         // Without that host, and only then, a revoked host is nobody's concern.
-        assert_eq!(bench.ledger.admit(&ring, []).is_ok(), what == "host");
+        assert_eq!(bench.ledger.admit(&bench.outline, []).is_ok(), what.starts_with("host"));
+        // What was decided before stays decided.
+        let state = bench.ledger.state().unwrap();
+        let before = |index| state.revoked_before(index, &bench.outline, [host(0)]);
+        assert_eq!((before(decided), before(entry)), (None, None));
+        assert_eq!(before(entry + 1), Some(revocation));
+        assert_eq!(bench.ledger.find_decision(&crate::sample::digest(7)).unwrap(), Some(decided));
     }
 }
 
 #[test]
-fn blocks_with_an_alarm_and_no_repair_since_are_named_to_whoever_is_admitted() {
-    let mut bench = Fixture::new();
-    let ring = bench.ring(1, None);
+fn a_copy_under_quarantine_is_refused_to_its_host_and_named_to_others() {
+    let mut bench = Fixture::new(2);
     let finding = deepring::Finding::tampered(deepring::Section::Body, "changed");
-    let findings = [finding.clone().in_block(1, Some("layer")), finding];
-    let indices = bench.ledger.record_findings(ring.ring_id(), ring.digest(), &findings).unwrap();
-    assert_eq!(indices, [0, 1]);
-    let quarantined = bench.ledger.admit(&ring, []).unwrap().quarantined;
-    assert_eq!(Vec::from_iter(quarantined), [1]);
-    bench.ledger.record_repair(&ring, vec![1], "copy.ring".into()).unwrap();
-    assert!(bench.ledger.admit(&ring, []).unwrap().quarantined.is_empty());
+    let findings = [finding.clone().in_block(1, Some("layer1")), finding];
+    let version = (bench.outline.ring_id(), bench.outline.ring_digest());
+    let indices = bench.ledger.record_findings(version, host(0), &findings, &by_host(0)).unwrap();
+    assert_eq!(indices, [1, 2]);
+    let Refusal::Quarantined(found) = bench.refusal(&bench.outline) else { panic!() };
+    assert_eq!((found.host, found.block, found.entry), (host(0), 1, 1));
+    assert_eq!(bench.ledger.admit(&bench.outline, [host(1)]).unwrap().quarantined, [found]);
+    assert_eq!(bench.ledger.admit(&bench.outline, []).unwrap().quarantined, [found]);
+    let by_itself = bench.ledger.record_repair(
+        version,
+        vec![1],
+        "copy.ring".into(),
+        Audit::none(),
+        &by_host(0),
+    );
+    assert!(matches!(by_itself, Err(LedgerError::NoAuthority { .. })));
+    bench.allowed(&bench.lift(0, &[1]), &by_owner(0));
+    assert!(bench.ledger.admit(&bench.outline, [host(0)]).is_ok());
+}
+
+#[test]
+fn a_decision_is_found_by_its_id_and_by_nothing_else() {
+    let mut bench = Fixture::new(1);
+    let decision = bench.ring.decide(3, None);
+    let index = bench.ledger.record_decision(&decision, 3, &by_host(0)).unwrap();
+    bench.ledger.record_decision(&decision, 3, &by_host(0)).unwrap();
+    assert_eq!(bench.ledger.find_decision(&decision.id()).unwrap(), Some(index));
+    assert_eq!(bench.ledger.find_decision(&bench.outline.ring_digest()).unwrap(), None);
+    assert_eq!(bench.ledger.find_decision(&digest(7)).unwrap(), None);
+    let entry = bench.ledger.entry(index).unwrap();
+    assert_eq!(*entry.author(), Author::Host(host(0)));
+    let Event::Decisions { count: 3, .. } = entry.event() else { panic!("{entry:?}") };
 }
 
 /// A ledger that was rolled back is no ledger that says nothing.
 #[test]
 fn a_ledger_that_was_put_back_admits_nothing() {
-    let mut bench = Fixture::new();
-    let ring = bench.ring(1, None);
-    bench.ledger.register(&ring).unwrap();
-    let dir = bench.dir.path().join("ledger");
-    let (database, kept) = (dir.join("ledger.redb"), bench.dir.path().join("kept"));
-    drop(bench.ledger);
+    let dir = tempfile::tempdir().unwrap();
+    let (place, kept) = (dir.path().join("ledger"), dir.path().join("kept"));
+    let mut ledger = Ledger::open_or_create(&place).unwrap();
+    let outline = Sealed::new(0, 1).outline();
+    ledger.register(&outline, &by_owner(0)).unwrap();
+    drop(ledger);
+    let database = place.join("ledger.redb");
     std::fs::copy(&database, &kept).unwrap();
-    let mut ledger = Ledger::open(&dir).unwrap();
-    let key = *ring.owner().as_bytes();
-    ledger.append(&[Entry::now(Event::KeyRevoked { key, reason: "lost".into() })]).unwrap();
+    let mut ledger = Ledger::open(&place).unwrap();
+    ledger.record(&Event::KeyRevoked { reason: "lost".into() }, &by_owner(0)).unwrap();
     drop(ledger);
     std::fs::copy(&kept, &database).unwrap();
-    let opened = Ledger::open_read(&dir, None).map_err(AdmitError::from);
-    let asked = opened.and_then(|ledger| ledger.admit(&ring, []));
-    assert!(matches!(asked, Err(AdmitError::Ledger(LedgerError::RolledBack { .. }))), "{asked:?}");
+    let opened = Ledger::open_read(&place, None).map_err(AdmitError::from);
+    let asked = opened.and_then(|ledger| ledger.admit(&outline, []));
+    let Err(AdmitError::Ledger(error)) = asked else { panic!("{asked:?}") };
+    assert!(matches!(error, LedgerError::RolledBack { .. }), "{error}");
+    assert_eq!(error.fault(), Fault::Tampered);
+}
+
+#[test]
+fn a_registration_by_another_key_than_the_outlines_is_refused() {
+    let mut bench = Fixture::new(1);
+    let other = Sealed::new(1, 1).outline();
+    let error = bench.ledger.register(&other, &by_owner(0)).unwrap_err();
+    assert!(matches!(error, LedgerError::NoAuthority { .. }), "{error}");
+    assert_eq!(other.owner(), owner_key(1).public());
+    let its = Event::RingRegistered { outline: its(&other) };
+    bench.allowed(&its, &by_owner(1));
 }

@@ -2,11 +2,17 @@
 
 use std::path::Path;
 
-use deepring_ledger::{Defect, Event, Fault, Ledger, LedgerError, LedgerOptions, LedgerReport};
+use deepring::Digest;
+use deepring_ledger::{
+    Defect, Entry, EntryError, Event, Fault, Ledger, LedgerError, LedgerOptions, LedgerReport,
+    UnverifiedEntry,
+};
 use redb::{Database, MultimapTableDefinition, TableDefinition, WriteTransaction};
+use signed_note::{Note, Signer as _, StandardSigner};
 use tempfile::TempDir;
+use tlog_tiles::tlog::{Hash, HashReader, stored_hashes, tree_hash};
 
-use crate::sample::{decision, digest, ledger_of, registered};
+use crate::sample::{by_host, decision, digest, ledger_of, outline, owner, registered};
 
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
@@ -16,7 +22,7 @@ const DECISIONS: MultimapTableDefinition<'_, &[u8; 32], u64> =
 
 /// Eleven entries: a registration and ten decisions.
 fn ledger() -> TempDir {
-    let mut entries = vec![registered(1)];
+    let mut entries = vec![registered()];
     entries.extend((1..11).map(decision));
     ledger_of(&entries)
 }
@@ -37,8 +43,9 @@ fn findings(dir: &Path) -> Vec<(Option<u64>, Defect)> {
 }
 
 fn forged(count: u32) -> Vec<u8> {
-    let event = Event::Decisions { ring_digest: [1; 32], decision_id: digest(4), count };
-    deepring_ledger::Entry { at: 1_004, event }.encode()
+    let ring_digest = outline().ring_digest();
+    let event = Event::Decisions { ring_digest, decision_id: digest(4), count };
+    Entry::sign(1_004, &event, &by_host(0)).unwrap().as_bytes().to_vec()
 }
 
 #[test]
@@ -56,13 +63,13 @@ fn an_altered_entry_is_named_and_not_given_out() {
         ]
     );
     let ledger = Ledger::open_read(dir.path(), None).unwrap();
-    for refused in
-        [ledger.entry(4).err(), ledger.prove(4).err(), ledger.find_decision(&digest(4)).err()]
-    {
+    for refused in [ledger.entry(4).err(), ledger.prove(4).err()] {
         let error = refused.unwrap();
         assert!(matches!(error, LedgerError::EntryDamaged { index: 4 }), "{error}");
         assert_eq!(error.fault(), Fault::Tampered);
     }
+    let asked = ledger.find_decision(&digest(4)).unwrap_err();
+    assert_eq!(asked.fault(), Fault::Tampered);
     assert_eq!(ledger.entry(5).unwrap(), decision(5));
 }
 
@@ -171,7 +178,7 @@ fn a_false_or_missing_index_row_is_named() {
     let dir = ledger();
     edit(dir.path(), |txn| {
         let mut decisions = txn.open_multimap_table(DECISIONS).unwrap();
-        decisions.insert(&digest(4), 5).unwrap();
+        decisions.insert(&digest(4).0, 5).unwrap();
     });
     assert_eq!(findings(dir.path()), [(Some(5), Defect::IndexRowFalse)]);
     // Meanwhile, a false row answers nothing.
@@ -181,7 +188,7 @@ fn a_false_or_missing_index_row_is_named() {
     let dir = self::ledger();
     edit(dir.path(), |txn| {
         let mut decisions = txn.open_multimap_table(DECISIONS).unwrap();
-        decisions.remove(&digest(4), 4).unwrap();
+        decisions.remove(&digest(4).0, 4).unwrap();
     });
     assert_eq!(findings(dir.path()), [(Some(4), Defect::IndexRowMissing)]);
 }
@@ -209,7 +216,7 @@ fn another_checkpoint_key_or_format_is_found() {
         }
     }
     edit(dir.path(), |txn| {
-        txn.open_table(META).unwrap().insert("format", "deepring-ledger/2").unwrap();
+        txn.open_table(META).unwrap().insert("format", "deepring-ledger/1").unwrap();
     });
     assert!(matches!(Ledger::open_read(dir.path(), None), Err(LedgerError::UnknownFormat { .. })));
 }
@@ -231,7 +238,11 @@ fn a_database_of_other_tables_is_found() {
 
 #[test]
 fn a_report_of_a_ruined_ledger_stays_short() {
-    let dir = ledger_of(&(0..600).map(decision).collect::<Vec<_>>());
+    let dir = {
+        let mut entries = vec![registered()];
+        entries.extend((1..600).map(decision));
+        ledger_of(&entries)
+    };
     edit(dir.path(), |txn| {
         let mut entries = txn.open_table(ENTRIES).unwrap();
         for n in 0..600 {
@@ -247,20 +258,23 @@ fn a_report_of_a_ruined_ledger_stays_short() {
 fn a_revocation_cannot_be_hidden_from_a_question() {
     let revoked = || {
         let event = Event::RingRevoked {
-            ring_id: [7; 16],
-            ring_digest: digest(1),
+            ring_id: outline().ring_id(),
+            ring_digest: Some(outline().ring_digest()),
             reason: "key lost".into(),
         };
-        let revocation = deepring_ledger::Entry { at: 0, event };
-        ledger_of(&[registered(1), decision(2), revocation, decision(3)])
+        let revocation = Entry::sign(0, &event, &owner()).unwrap();
+        let dir = ledger_of(&[registered(), decision(2), revocation]);
+        let mut ledger = Ledger::open(dir.path()).unwrap();
+        let lost = Event::KeyRevoked { reason: "lost".into() };
+        ledger.record(&lost, &by_host(3)).unwrap();
+        dir
     };
     let dir = revoked();
     edit(dir.path(), |txn| {
         txn.open_table(ENTRIES).unwrap().insert(2, forged(1).as_slice()).unwrap();
     });
     let ledger = Ledger::open_read(dir.path(), None).unwrap();
-    let refused = ledger.ring_revocation(&digest(1));
-    assert!(matches!(refused, Err(LedgerError::Damaged { .. })));
+    assert!(matches!(ledger.state(), Err(LedgerError::Damaged { .. })));
 
     let dir = revoked();
     edit(dir.path(), |txn| {
@@ -268,11 +282,91 @@ fn a_revocation_cannot_be_hidden_from_a_question() {
     });
     let ledger = Ledger::open_read(dir.path(), None).unwrap();
     for refused in [
-        ledger.ring_revocation(&digest(1)).err(),
-        ledger.newest_version(&[7; 16]).err(),
-        ledger.quarantined(&digest(1)).err(),
-        ledger.key_revocation(&[0; 64]).err(),
+        ledger.state().err(),
+        ledger.newest_version(&outline().ring_id()).err(),
+        ledger.find_decision(&Digest([0; 32])).err(),
     ] {
         assert_eq!(refused.unwrap().fault(), Fault::Tampered);
     }
+}
+
+struct InMemory(Vec<Hash>);
+
+impl HashReader for InMemory {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, tlog_tiles::tlog::Error> {
+        Ok(indexes.iter().map(|i| self.0[*i as usize]).collect())
+    }
+}
+
+/// Writes these leaves into an empty ledger as its key holder can, without asking the library.
+fn sign_leaves(dir: &Path, leaves: &[&[u8]]) {
+    let mut tree = InMemory(Vec::new());
+    for (index, leaf) in leaves.iter().enumerate() {
+        let new = stored_hashes(index as u64, leaf, &tree).unwrap();
+        tree.0.extend(new);
+    }
+    let size = leaves.len() as u64;
+    let root = tree_hash(size, &tree).unwrap();
+    let secret = std::fs::read_to_string(dir.join("log.key")).unwrap();
+    let signer = StandardSigner::new(secret.trim()).unwrap();
+    let text = tlog_tiles::Checkpoint::new(signer.name(), size, root, "").unwrap().to_bytes();
+    let mut note = Note::new(&text, &[]).unwrap();
+    note.add_sigs(&[&signer]).unwrap();
+    let checkpoint = String::from_utf8(note.to_bytes()).unwrap();
+    edit(dir, |txn| {
+        let mut entries = txn.open_table(ENTRIES).unwrap();
+        let mut decisions = txn.open_multimap_table(DECISIONS).unwrap();
+        for (index, leaf) in leaves.iter().enumerate() {
+            entries.insert(index as u64, leaf).unwrap();
+            let entry = UnverifiedEntry::decode(leaf).unwrap().verify();
+            if let Some(id) = entry.ok().and_then(|entry| entry.decision()) {
+                decisions.insert(&id.0, index as u64).unwrap();
+            }
+        }
+        let mut hashes = txn.open_table(HASHES).unwrap();
+        for (position, hash) in tree.0.iter().enumerate() {
+            hashes.insert(position as u64, &hash.0).unwrap();
+        }
+        let mut meta = txn.open_table(META).unwrap();
+        meta.insert("checkpoint", checkpoint.as_str()).unwrap();
+    });
+    std::fs::write(dir.join("checkpoint"), checkpoint).unwrap();
+}
+
+/// Who holds the ledger's key can sign any leaf; authority does not come of it.
+#[test]
+fn an_entry_without_authority_has_no_effect_and_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path();
+    drop(Ledger::open_or_create(place).unwrap());
+    let revocation = Event::RingRevoked {
+        ring_id: outline().ring_id(),
+        ring_digest: None,
+        reason: "spite".into(),
+    };
+    let forged = Entry::sign(9, &revocation, &by_host(0)).unwrap().as_bytes().to_vec();
+    let mut unsigned = forged.clone();
+    let last = unsigned.len() - 1;
+    unsigned[last] ^= 1;
+    sign_leaves(place, &[registered().as_bytes(), &forged, &unsigned, decision(3).as_bytes()]);
+
+    let ledger = Ledger::open_read(place, None).unwrap();
+    assert_eq!(ledger.len(), 4);
+    assert!(ledger.admit(outline(), []).is_ok());
+    assert_eq!(ledger.find_decision(&digest(3)).unwrap(), Some(3));
+    assert_eq!(ledger.entry(1).unwrap().as_bytes(), forged);
+    let refused = ledger.entry(2).unwrap_err();
+    let unsigned = EntryError::NotSigned;
+    assert!(
+        matches!(&refused, LedgerError::EntryUnreadable { index: 2, source } if *source == unsigned)
+    );
+    assert!(ledger.prove(2).is_err());
+    let found = findings(place);
+    assert!(
+        matches!(
+            &found[..],
+            [(Some(1), Defect::NoAuthority { .. }), (Some(2), Defect::EntryNotSigned),]
+        ),
+        "{found:?}"
+    );
 }

@@ -1,55 +1,108 @@
 //! Entries, ledgers and random numbers for tests.
 
+use std::env;
+use std::sync::OnceLock;
+
+use deepring::Digest;
+use deepring::keys::AuthorKey;
+use deepring::outline::{AuthenticOutline, Outline};
 use deepring_ledger::{Entry, Event, Ledger};
 use tempfile::TempDir;
 
-pub(crate) fn ring_id() -> [u8; 16] {
-    [7; 16]
+use crate::rings::{Sealed, host, host_key, owner_key};
+
+/// Names a file with the outline to a child process, so that parent and child mean one ring.
+pub(crate) const OUTLINE: &str = "DEEPRING_LEDGER_TEST_OUTLINE";
+
+/// The ring of most tests: of owner 0, in two copies.
+pub(crate) fn ring() -> &'static Sealed {
+    static RING: OnceLock<Sealed> = OnceLock::new();
+    RING.get_or_init(|| Sealed::new(0, 2))
 }
 
-pub(crate) fn digest(n: u64) -> [u8; 32] {
+/// Its outline.
+pub(crate) fn outline() -> &'static AuthenticOutline {
+    static OUTLINE_OF: OnceLock<AuthenticOutline> = OnceLock::new();
+    OUTLINE_OF.get_or_init(|| match env::var_os(OUTLINE) {
+        Some(path) => {
+            let outline = Outline::decode(&std::fs::read(path).unwrap()).unwrap();
+            outline.verify_consistent().unwrap()
+        }
+        None => ring().outline(),
+    })
+}
+
+/// A file with the outline, for [`OUTLINE`].
+pub(crate) fn outline_file() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), outline().as_outline().encode()).unwrap();
+    file
+}
+
+pub(crate) fn digest(n: u64) -> Digest {
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&n.to_le_bytes());
-    digest
+    Digest(digest)
 }
 
-/// A decision whose id is `n`.
+pub(crate) fn owner() -> AuthorKey {
+    owner_key(0).into()
+}
+
+pub(crate) fn by_host(n: u8) -> AuthorKey {
+    host_key(n).into()
+}
+
+/// A decision of the sample ring whose id is `n`.
 pub(crate) fn decision(n: u64) -> Entry {
-    let event =
-        Event::Decisions { ring_digest: [1; 32], decision_id: digest(n), count: n as u32 + 1 };
-    Entry { at: 1_000 + n, event }
+    decision_of(outline(), n)
 }
 
-pub(crate) fn registered(version: u64) -> Entry {
-    let event = Event::RingRegistered {
-        ring_id: ring_id(),
-        ring_digest: digest(version),
-        model_version: version,
-        owner: [2; 64],
-        closure_signature: [3; 64],
+pub(crate) fn decision_of(outline: &AuthenticOutline, n: u64) -> Entry {
+    let event = Event::Decisions {
+        ring_digest: outline.ring_digest(),
+        decision_id: digest(n),
+        count: n as u32 + 1,
     };
-    Entry { at: version, event }
+    Entry::sign(1_000 + n, &event, &by_host(0)).unwrap()
 }
 
-pub(crate) fn alarm(version: u64, block: Option<u32>) -> Entry {
+pub(crate) fn decisions(range: std::ops::Range<u64>) -> Vec<Entry> {
+    range.map(decision).collect()
+}
+
+/// The sample ring's registration.
+pub(crate) fn registered() -> Entry {
+    registration_of(outline(), &owner())
+}
+
+pub(crate) fn registration_of(outline: &AuthenticOutline, owner: &AuthorKey) -> Entry {
+    let event = Event::RingRegistered { outline: Box::new(outline.as_outline().clone()) };
+    Entry::sign(1, &event, owner).unwrap()
+}
+
+/// An alarm of one host of the sample ring about another, or itself.
+pub(crate) fn alarm(at: u64, author: u8, accused: u8, block: Option<u32>) -> Entry {
     let event = Event::Alarm {
-        ring_id: ring_id(),
-        ring_digest: digest(version),
+        ring_id: outline().ring_id(),
+        ring_digest: outline().ring_digest(),
+        accused: host(accused),
         block,
-        name: "fc1".into(),
+        name: "layer1".into(),
         part: "body".into(),
-        tensor: Some("fc1.weight".into()),
+        tensor: Some("w".into()),
         bytes: Some([64, 68]),
         reason: "chunk does not open".into(),
+        evidence: None,
     };
-    Entry { at: 5, event }
+    Entry::sign(at, &event, &by_host(author)).unwrap()
 }
 
-/// Entries of several kinds, `n` of them.
+/// A registration and entries of several kinds after it, `n` in all.
 pub(crate) fn mixed(n: u64) -> Vec<Entry> {
     let entry = |i: u64| match i % 4 {
-        0 => registered(i),
-        1 => alarm(i, Some(i as u32)),
+        _ if i == 0 => registered(),
+        1 => alarm(i, 0, 0, Some(1)),
         _ => decision(i),
     };
     (0..n).map(entry).collect()

@@ -6,7 +6,7 @@ use std::path::Path;
 use deepring_ledger::{Defect, Entry, Fault, Ledger, LedgerError, LedgerOptions, LedgerReport};
 use tempfile::TempDir;
 
-use crate::sample::{Random, decision, ledger_of, mixed};
+use crate::sample::{Random, decision, decisions, ledger_of, mixed};
 
 fn verify(dir: &Path) -> LedgerReport {
     LedgerOptions::new().verify(dir).unwrap()
@@ -119,7 +119,7 @@ fn a_cut_emptied_or_foreign_database_is_found() {
 fn an_older_database_beside_the_newer_checkpoint_is_a_rollback() {
     let dir = ledger_of(&mixed(5));
     let old = copy(dir.path());
-    Ledger::open(dir.path()).unwrap().append(&mixed(3)).unwrap();
+    Ledger::open(dir.path()).unwrap().append(&decisions(50..53)).unwrap();
     fs::copy(old.path().join("ledger.redb"), dir.path().join("ledger.redb")).unwrap();
     let rolled_back = |error| matches!(error, LedgerError::RolledBack { size: 5, known: 8 });
     assert!(rolled_back(Ledger::open_read(dir.path(), None).unwrap_err()));
@@ -134,7 +134,7 @@ fn all_files_rolled_back_at_once_are_caught_by_a_kept_checkpoint_only() {
     let old = copy(dir.path());
     let kept = {
         let mut ledger = Ledger::open(dir.path()).unwrap();
-        ledger.append(&mixed(3)).unwrap();
+        ledger.append(&decisions(50..53)).unwrap();
         ledger.checkpoint().to_string()
     };
     let ledger = Ledger::open_read(old.path(), None).unwrap();

@@ -9,7 +9,7 @@ use deepring_memory::SecretBytes;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{Host, Owner, PUBLIC_LEN, PublicKey, Role, SECRET_LEN, SecretKey};
+use super::{Host, Node, Owner, PUBLIC_LEN, PublicKey, Role, SECRET_LEN, SecretKey};
 use crate::crypto::stack;
 
 /// Most characters of a key's text: 64 bytes are 103 characters, prefix and checksum at most 20
@@ -134,6 +134,8 @@ fn kind_of(hrp: &str) -> Option<&'static str> {
         _ if hrp == Owner::SECRET_PREFIX => "an owner secret key",
         _ if hrp == Host::PUBLIC_PREFIX => "a host public key",
         _ if hrp == Host::SECRET_PREFIX => "a host secret key",
+        _ if hrp == Node::PUBLIC_PREFIX => "a node public key",
+        _ if hrp == Node::SECRET_PREFIX => "a node secret key",
         _ => return None,
     })
 }

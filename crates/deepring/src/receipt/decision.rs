@@ -226,6 +226,12 @@ impl Decision {
         &self.chain
     }
 
+    /// The host that says to have closed it; not verified here.
+    #[must_use]
+    pub fn closed_by(&self) -> PublicKey<Host> {
+        self.closed_by
+    }
+
     /// The salt of its digests, not verified here; `None` where the receipt is without it.
     #[must_use]
     pub fn salt(&self) -> Option<&Salt> {

@@ -1,6 +1,7 @@
 //! Attacks on decisions and on ledgers.
 
-use deepring::{Check, TensorValue};
+use deepring::keys::AuthorKey;
+use deepring::{Check, Digest, TensorValue};
 use deepring_attack::ring::{
     Claim, SwapForm, ledger_fork, output_swap, receipt_replay, verify_claim, verify_ledger,
 };
@@ -60,12 +61,16 @@ fn a_receipt_fits_its_own_question_and_answer_only() {
 fn a_forked_ledger_is_found_by_who_kept_a_checkpoint_of_the_other_branch() {
     let folder = tempfile::tempdir().unwrap();
     let original = folder.path().join("ledger");
-    let entry = |n: u8| Entry {
-        at: u64::from(n),
-        event: Event::Decisions { ring_digest: [1; 32], decision_id: [n; 32], count: 1 },
+    let rings = Rings::of(NETWORKS[0]);
+    let (ring, host) = (rings.ring(), AuthorKey::from(rings.host.clone()));
+    let entry = |n: u8| {
+        let (ring_digest, decision_id) = (ring.digest(), Digest([n; 32]));
+        let event = Event::Decisions { ring_digest, decision_id, count: 1 };
+        Entry::sign(u64::from(n), &event, &host).unwrap()
     };
     let mut ledger = Ledger::open_or_create(&original).unwrap();
-    ledger.append(&[entry(1), entry(2), entry(3)]).unwrap();
+    ledger.register(ring.outline(), &rings.owner.clone().into()).unwrap();
+    ledger.append(&[entry(1), entry(2)]).unwrap();
     let before = ledger.checkpoint().as_str().to_owned();
     drop(ledger);
 

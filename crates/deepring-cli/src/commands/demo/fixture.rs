@@ -132,8 +132,8 @@ impl Fixture {
         folder.copy(RING, BACKUP)?;
         export_ring(&ring, (&owner).into(), &folder.path(PLAIN), &|_| ())?;
         let exported = Network::read(&folder.path(PLAIN))?;
-        let mut recorder = Recorder::begin(&folder.path("ledger"))?;
-        recorder.register(&ring)?;
+        let mut recorder = Recorder::begin(&folder.path("ledger"), &hosts)?;
+        recorder.register(&ring, &owner)?;
         recorder.remember(&ring, &mut policy);
 
         let input = ring.inputs().first().map_or("", |spec| spec.name.as_str());
@@ -174,13 +174,11 @@ impl Fixture {
         self.recorder.findings(self.ring.ring_id(), self.ring.digest(), findings)
     }
 
-    /// Records a repair; the entry's index.
-    pub(super) fn record_repair(
-        &mut self,
-        blocks: Vec<u32>,
-        source: &Path,
-    ) -> Result<u64, CliError> {
-        self.recorder.repair(&self.ring, blocks, source)
+    /// Records a repair, one entry for each host; the last one's index.
+    pub(super) fn record_repair(&mut self, blocks: &[u32], source: &Path) -> Result<u64, CliError> {
+        let ring = (self.ring.ring_id(), self.ring.digest());
+        let last = self.recorder.repair(ring, blocks, source)?.entries.pop();
+        last.ok_or_else(|| CliError::new(Exit::Failed, "the ledger takes no entry of the repair"))
     }
 
     /// Host A or B, by the block that it runs; `None` for Genesis, which both can open.

@@ -135,7 +135,7 @@ fn in_ring_file(
     let trust = fixture.policy.trust_by(&ring);
     let done = repair(ring.place(), &backup, &trust, &|_| ())?;
     let done = done.ok_or_else(|| CliError::new(Exit::Failed, "there was nothing to repair"))?;
-    let repair = fixture.record_repair(done.blocks.clone(), BACKUP.as_ref())?;
+    let repair = fixture.record_repair(&done.blocks, BACKUP.as_ref())?;
     let session = fixture.open(Check::Run)?;
     let (answers, _, _) = fixture.run_queries(&session)?;
     let stored =
@@ -203,7 +203,7 @@ fn in_memory(
         }
     };
     fixture.alarm(&findings)?;
-    let repair = fixture.record_repair(reloaded.clone(), RING.as_ref())?;
+    let repair = fixture.record_repair(&reloaded, RING.as_ref())?;
     Ok(Memory { unchecked, certified, findings, reloaded, answers, repair })
 }
 

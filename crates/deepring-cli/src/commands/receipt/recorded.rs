@@ -3,7 +3,7 @@
 use deepring::trust::OwnedRing;
 use deepring::{AuthenticRing, VerifiedDecision};
 use deepring_ledger::{
-    KeyError, Ledger, Proof, ProofError, Revocation, Revoked, VerifiedInclusion, VerifierKey,
+    KeyError, Proof, ProofError, Revocation, Revoked, State, VerifiedInclusion, VerifierKey,
 };
 
 use crate::cli::ReceiptVerify;
@@ -18,6 +18,8 @@ pub(super) struct Recorded {
     /// The first entry before it that records a newer version of the ring, and that version: the host went on with an
     /// old one. Only a ledger can tell, a proof cannot.
     pub(super) after: Option<(u64, u64)>,
+    /// The first revocation after it, of the ring, its owner or a host. It takes nothing from what was decided before.
+    pub(super) revoked_since: Option<Revocation>,
 }
 
 /// The entry that `--ledger` or `--proof` shows; `None` where neither is given.
@@ -28,53 +30,66 @@ pub(super) fn recorded(
     policy: &mut TrustPolicy,
 ) -> Result<Option<Recorded>, CliError> {
     let key = args.ledger_key.as_deref();
-    let (shown, voucher, after) = if let Some(dir) = &args.ledger {
+    let (shown, voucher, after, revoked_since) = if let Some(dir) = &args.ledger {
         let vouched = Wanted { dir, key }.read(policy.store())?;
         vouched.holds(policy.store(), &ring.owned())?;
         let (ledger, voucher) = (vouched.ledger, vouched.voucher);
-        if let Some(revoked) = revoked(&ledger, ring, decision)? {
-            return Err(CliError::new(Exit::Untrusted, revoked)
-                .hint("`deepring ledger show --ledger DIR` shows the entry and its reason"));
+        let found = ledger.find_decision(&decision.id)?;
+        let state = ledger.state()?;
+        // Whoever is revoked can record nothing that is found, so what is not found comes after every entry.
+        let before = found.unwrap_or(u64::MAX);
+        if let Some(revocation) = revocation(state, before, ring, decision) {
+            let Revocation { what, entry, .. } = revocation;
+            let message = format!("{} is revoked by entry {entry}", subject(&what));
+            return Err(CliError::new(Exit::Untrusted, message).hint(
+                "nothing shows that this was decided before; `deepring ledger show --ledger DIR` shows the entry and its reason",
+            ));
         }
-        let index = ledger.find_decision(&decision.id.0)?.ok_or_else(|| {
+        let index = found.ok_or_else(|| {
             CliError::new(Exit::Tampered, "the ledger holds no entry of this decision").hint(
                 "`deepring ledger verify` tells whether the ledger is whole; nothing but the receipt says that this was decided",
             )
         })?;
+        let since = revocation(state, u64::MAX, ring, decision);
         let shown = ledger.prove(index)?.verify(ledger.key()).map_err(bad_proof)?;
         let after = ledger.upgraded_before(&ring.owned(), ring.model_version(), index)?;
         policy.remember_growth(&ledger);
-        (shown, voucher, after)
+        (shown, voucher, after, since)
     } else if let Some(path) = &args.proof {
         let pinned = key.map(read_key).transpose()?;
         let voucher = if pinned.is_some() { Voucher::Pinned } else { Voucher::Remembered };
         let text = read_shown(path)?;
-        (check_proof(&text, pinned, &ring.owned(), policy)?, voucher, None)
+        (check_proof(&text, pinned, &ring.owned(), policy)?, voucher, None, None)
     } else {
         return Ok(None);
     };
-    if shown.entry().decision() != Some(decision.id.0) {
+    if shown.entry().decision() != Some(decision.id) {
         let message = "the proof is about another entry than this decision's";
         return Err(CliError::new(Exit::Tampered, message)
             .hint("`deepring ledger prove --receipt FILE` makes the proof of a decision"));
     }
-    Ok(Some(Recorded { entry: shown.index(), voucher, after }))
+    Ok(Some(Recorded { entry: shown.index(), voucher, after, revoked_since }))
 }
 
-/// Says what of the decision the ledger revokes: the ring, its owner, a host.
-fn revoked(
-    ledger: &Ledger,
+/// The first revocation before an index of what decided: the ring, its owner, a host.
+fn revocation(
+    state: &State,
+    before: u64,
     ring: &AuthenticRing,
     decision: &VerifiedDecision,
-) -> Result<Option<String>, CliError> {
-    let opening = std::iter::once(decision.chain.opening().host);
-    let hosts = opening.chain(decision.chain.receipts().map(|r| r.host));
-    let found = ledger.revocation(&decision.ring_digest, &ring.owner(), hosts)?;
-    Ok(found.map(|Revocation { what, entry, .. }| match what {
-        Revoked::Host(host) => format!("host {} is revoked by entry {entry}", host.short()),
-        Revoked::Owner => format!("the owner is revoked by entry {entry}"),
-        _ => format!("the ring is revoked by entry {entry}"),
-    }))
+) -> Option<Revocation> {
+    let ends = [decision.chain.opening().host, decision.closed_by];
+    let hosts = ends.into_iter().chain(decision.chain.receipts().map(|r| r.host));
+    state.revoked_before(before, ring.outline(), hosts)
+}
+
+/// What is revoked, in words.
+pub(super) fn subject(what: &Revoked) -> String {
+    match what {
+        Revoked::Host(host) => format!("host {}", host.short()),
+        Revoked::Owner => "the owner".to_owned(),
+        _ => "the ring".to_owned(),
+    }
 }
 
 /// Verifies a proof under the pinned key, or under one that is remembered for the ledger that it names.

@@ -19,8 +19,7 @@ use crate::rings::{self, default_store};
 
 /// Refuses to make a folder where a ring is bound. To be called before any is made.
 pub(super) fn spare_bound_folders(args: &RunArgs, trust: Option<&Path>) -> Result<(), CliError> {
-    let ledger = args.ledger.iter().filter(|_| args.new_ledger);
-    let folders = args.output_dir.iter().chain(&args.save_inputs).chain(ledger);
+    let folders = args.output_dir.iter().chain(&args.save_inputs);
     let folders: Vec<ResolvedPath> =
         folders.map(|dir| output::resolved_path(dir)).collect::<Result<_, _>>()?;
     if folders.is_empty() { Ok(()) } else { rings::spare_all_bound(&folders, trust) }

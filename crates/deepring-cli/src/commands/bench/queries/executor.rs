@@ -159,7 +159,8 @@ impl Executor {
 
 /// A ledger that knows the session's ring. Rows share one, as one host's would; it grows by an entry a run.
 fn record(fixture: &BenchFixture, session: &Session) -> Result<Recorder, CliError> {
-    let mut recorder = Recorder::begin(&fixture.path("ledger"))?;
-    recorder.register(session.ring())?;
+    let hosts = std::slice::from_ref(fixture.host());
+    let mut recorder = Recorder::begin(&fixture.path("ledger"), hosts)?;
+    recorder.register(session.ring(), fixture.owner())?;
     Ok(recorder)
 }

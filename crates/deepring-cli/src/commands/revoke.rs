@@ -1,0 +1,193 @@
+//! `deepring revoke`: what must not be trusted any more, said on a ledger by whoever may say it.
+
+use std::path::Path;
+
+use deepring::keys::{Author, AuthorKey};
+use deepring::{AuthenticRing, Digest, Host, Owner, PublicKey, RingId, SecretKey, Trust};
+use deepring_ledger::{Event, State};
+use serde_json::json;
+
+use super::grant::not_the_owner;
+use super::ledger::LedgerMemory;
+use crate::cli::{RevokeCommand, RevokeHost, RevokeIn, RevokeKey, RevokeLift, RevokeRing};
+use crate::error::{CliError, Exit};
+use crate::ledgers::{VouchedLedger, Wanted};
+use crate::output;
+use crate::rings::{self, read_author, read_public};
+
+pub(crate) fn revoke(args: &RevokeCommand, trust: Option<&Path>) -> Result<(), CliError> {
+    match args {
+        RevokeCommand::Ring(args) => ring(args, trust),
+        RevokeCommand::Key(args) => key(args, trust),
+        RevokeCommand::Host(args) => host(args, trust),
+        RevokeCommand::Lift(args) => lift(args, trust),
+    }
+}
+
+fn ring(args: &RevokeRing, trust: Option<&Path>) -> Result<(), CliError> {
+    let owner = SecretKey::<Owner>::read(&args.owner_key)?;
+    let (ring_id, version) = match named(&args.ring, &owner)? {
+        NamedRing::Id(_) if !args.all_versions => {
+            let message = "a ring's id names no version of it";
+            return Err(CliError::usage(message)
+                .hint("give the version's file, or revoke them all with `--all-versions`"));
+        }
+        NamedRing::Id(id) => (id, None),
+        NamedRing::File(ring) if args.all_versions => (ring.ring_id(), None),
+        NamedRing::File(ring) => (ring.ring_id(), Some((ring.digest(), ring.model_version()))),
+    };
+    let ring_digest = version.map(|(digest, _)| digest);
+    let what = match version {
+        Some((_, version)) => format!("ring {ring_id}, version {version}"),
+        None => format!("ring {ring_id}, all versions"),
+    };
+    let pending = PendingEntry::open(&args.to, Some((ring_id, &owner)), trust)?;
+    let before = pending.state()?.ring_revoked(&ring_id, &ring_digest.unwrap_or(Digest::NONE));
+    let event = Event::RingRevoked { ring_id, ring_digest, reason: args.to.reason.clone() };
+    pending.record(before, &event, &owner.into(), &what, "ring")
+}
+
+fn key(args: &RevokeKey, trust: Option<&Path>) -> Result<(), CliError> {
+    let key = read_author(&args.key)?;
+    let public = key.public();
+    let role = match public {
+        Author::Owner(_) => "owner",
+        Author::Host(_) => "host",
+        Author::Node(_) => "node",
+    };
+    let pending = PendingEntry::open(&args.to, None, trust)?;
+    let before = pending.state()?.key_revoked(&public);
+    let event = Event::KeyRevoked { reason: args.to.reason.clone() };
+    pending.record(before, &event, &key, &format!("the key of {role} {public}"), "key")
+}
+
+fn host(args: &RevokeHost, trust: Option<&Path>) -> Result<(), CliError> {
+    let owner = SecretKey::<Owner>::read(&args.owner_key)?;
+    let host = read_public::<Host>(&args.host)?;
+    let ring = args.ring.as_deref().map(|ring| named(ring, &owner)).transpose()?;
+    let ring_id = ring.map(|ring| match ring {
+        NamedRing::Id(id) => id,
+        NamedRing::File(ring) => ring.ring_id(),
+    });
+    let what = match ring_id {
+        Some(ring) => format!("host {host}, for ring {ring}"),
+        None => format!("host {host}, for all rings of owner {}", owner.public()),
+    };
+    let pending = PendingEntry::open(&args.to, ring_id.map(|ring| (ring, &owner)), trust)?;
+    let state = pending.state()?;
+    let before = ring_id.and_then(|ring| state.host_revoked(&ring, &host));
+    let event = Event::HostRevoked { host, ring_id, reason: args.to.reason.clone() };
+    pending.record(before, &event, &owner.into(), &what, "host")
+}
+
+fn lift(args: &RevokeLift, trust: Option<&Path>) -> Result<(), CliError> {
+    let owner = SecretKey::<Owner>::read(&args.owner_key)?;
+    let host = read_public::<Host>(&args.host)?;
+    let ring = read_ring(&args.ring, &owner)?;
+    let (ring_id, ring_digest) = (ring.ring_id(), ring.digest());
+    let pending = PendingEntry::open(&args.to, Some((ring_id, &owner)), trust)?;
+    let last = u32::try_from(ring.headers().len()).unwrap_or(u32::MAX);
+    let asked = args.blocks.as_ref().and_then(|blocks| blocks.indices(last));
+    let blocks = match asked {
+        Some(blocks) => blocks,
+        None => quarantined(pending.state()?, &ring_digest, &host),
+    };
+    if blocks.is_empty() {
+        let message = format!("no block of host {} is quarantined", host.short());
+        return Err(CliError::new(Exit::Failed, message).hint(
+            "`deepring ledger show --ledger DIR --host HOST.pub` shows what is on the ledger",
+        ));
+    }
+    let list = blocks.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let what = format!("quarantine of blocks {list} of host {host}");
+    let reason = args.to.reason.clone();
+    let event = Event::QuarantineLifted { ring_id, ring_digest, host, blocks, reason };
+    pending.record(None, &event, &owner.into(), &what, "quarantine")
+}
+
+fn quarantined(state: &State, ring: &Digest, host: &PublicKey<Host>) -> Vec<u32> {
+    state.quarantined(ring).filter(|q| q.host == *host).map(|q| q.block).collect()
+}
+
+/// A ring as a command line names it.
+enum NamedRing {
+    Id(RingId),
+    File(Box<AuthenticRing>),
+}
+
+/// What reads as an id is one, whatever files lie about.
+fn named(given: &Path, owner: &SecretKey<Owner>) -> Result<NamedRing, CliError> {
+    match given.to_str().and_then(RingId::from_hex) {
+        Some(id) => Ok(NamedRing::Id(id)),
+        None => Ok(NamedRing::File(Box::new(read_ring(given, owner)?))),
+    }
+}
+
+/// The owner's own ring, of any version: what is revoked is often old, and need not lie where it belongs.
+fn read_ring(path: &Path, owner: &SecretKey<Owner>) -> Result<AuthenticRing, CliError> {
+    let way = output::resolved_path(path)?;
+    let whoever_owns_it = Trust::owner(owner.public()).any_version();
+    let ring = rings::open_at(&way).and_then(|ring| ring.authenticate(&whoever_owns_it));
+    ring.map_err(|e| not_the_owner(e, &way, owner))
+}
+
+/// A ledger that is about to take a revocation.
+struct PendingEntry<'a> {
+    memory: LedgerMemory,
+    vouched: VouchedLedger,
+    to: &'a RevokeIn,
+}
+
+impl<'a> PendingEntry<'a> {
+    /// Opens the ledger; refuses another than the ring is known to be recorded in, where no one would look for it.
+    fn open(
+        to: &'a RevokeIn,
+        ring: Option<(RingId, &SecretKey<Owner>)>,
+        trust: Option<&Path>,
+    ) -> Result<Self, CliError> {
+        let memory = LedgerMemory::open(trust)?;
+        let wanted = Wanted { dir: &to.ledger, key: to.ledger_key.as_deref() };
+        let vouched = memory.append(&wanted)?;
+        if let Some((ring, owner)) = ring {
+            let owned = deepring::trust::OwnedRing { owner: owner.public(), ring };
+            vouched.holds(memory.store(), &owned)?;
+        }
+        Ok(Self { memory, vouched, to })
+    }
+
+    fn state(&self) -> Result<&State, CliError> {
+        Ok(self.vouched.ledger.state()?)
+    }
+
+    /// Records the event, unless it is on the ledger `before`, and says so.
+    fn record(
+        mut self,
+        before: Option<u64>,
+        event: &Event,
+        author: &AuthorKey,
+        what: &str,
+        kind: &str,
+    ) -> Result<(), CliError> {
+        let entry = match before {
+            Some(entry) => entry,
+            None => self.vouched.ledger.record(event, author)?,
+        };
+        self.memory.keep_growth(&self.vouched.ledger);
+        if self.to.json {
+            let already = before.is_some();
+            return output::json(&json!({ "revoked": kind, "entry": entry, "already": already }));
+        }
+        let did = match (event, before) {
+            (_, Some(_)) => "revoked already",
+            (Event::QuarantineLifted { .. }, None) => "lifted",
+            (_, None) => "revoked",
+        };
+        output::line(format_args!("{did} by entry {entry}: {what}"))?;
+        if before.is_none() {
+            output::note(
+                "what was recorded before this entry stays as it was; readers see it who ask this ledger",
+            );
+        }
+        Ok(())
+    }
+}

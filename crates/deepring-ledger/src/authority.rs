@@ -1,0 +1,501 @@
+//! Who may say what: each kind of entry against the state that it meets.
+//!
+//! [`State::refuse`] and what an entry changes come from one judgement, so that they cannot
+//! disagree. `docs/LEDGER.md`, "Authority", is the same in words.
+
+mod refusal;
+
+use std::sync::Arc;
+
+use deepring::keys::Author;
+use deepring::outline::{AuthenticOutline, Outline};
+use deepring::replication::Evidence;
+use deepring::{Digest, Host, Owner, PublicKey, RingId};
+
+use crate::entry::{Audit, Entry, Event, ValidatorSet};
+use crate::state::{Cause, Key, Ring, State, Version};
+
+pub use refusal::NoAuthority;
+
+/// What an entry with authority changes.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    None,
+    /// A new version of a ring, the first of a new one among them.
+    Version(Box<AuthenticOutline>),
+    Revision(Box<AuthenticOutline>),
+    RevokeRing {
+        ring: RingId,
+        digest: Option<Digest>,
+    },
+    Accuse {
+        digest: Digest,
+        accused: Key,
+        author: Key,
+    },
+    Quarantine {
+        digest: Digest,
+        host: Key,
+        blocks: Vec<u32>,
+        cause: Cause,
+    },
+    Repair {
+        digest: Digest,
+        host: Key,
+        blocks: Vec<u32>,
+    },
+    Lift {
+        digest: Digest,
+        host: Key,
+        blocks: Vec<u32>,
+    },
+    RevokeKey(Author),
+    RevokeHost {
+        owner: Key,
+        ring: Option<RingId>,
+        host: Key,
+    },
+    Validators(ValidatorSet),
+    Rotate {
+        old: Key,
+        new: Key,
+    },
+}
+
+impl Effect {
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+impl State {
+    /// Why an entry has no authority where this state is; `None` where it has.
+    #[must_use]
+    pub fn refuse(&self, entry: &Entry) -> Option<NoAuthority> {
+        self.judge(entry).err()
+    }
+
+    /// Why decisions have no authority as an entry of this index; `None` where they have. Needs no
+    /// more than the state of today, since each fact has the index that it begins with.
+    pub(crate) fn refuse_decisions(
+        &self,
+        author: &Author,
+        ring_digest: &Digest,
+        before: u64,
+    ) -> Option<NoAuthority> {
+        self.judge_decisions(author, ring_digest, before).err()
+    }
+
+    /// What an entry changes.
+    pub(crate) fn judge(&self, entry: &Entry) -> Result<Effect, NoAuthority> {
+        let author = entry.author();
+        self.judge_author(author, u64::MAX)?;
+        match entry.event() {
+            Event::RingRegistered { outline } => self.judge_registered(author, outline),
+            Event::RingUpgraded { outline } => self.judge_upgraded(author, outline),
+            Event::Deal { outline } => self.judge_deal(author, outline),
+            Event::RingRevoked { ring_id, ring_digest, .. } => {
+                let ring = self.ring_of(owner(author)?, ring_id)?;
+                let knows = |d: &Digest| ring.versions.iter().any(|v| v.digest() == *d);
+                match ring_digest.filter(|d| !knows(d)) {
+                    Some(digest) => Err(not_registered(&digest)),
+                    None => Ok(Effect::RevokeRing { ring: *ring_id, digest: *ring_digest }),
+                }
+            }
+            Event::Decisions { ring_digest, .. } => {
+                self.judge_decisions(author, ring_digest, u64::MAX)
+            }
+            Event::Alarm { ring_id, ring_digest, accused, block, evidence, .. } => {
+                let version = self.version_of(ring_id, ring_digest)?;
+                self.judge_alarm(author, ring_id, version, accused, *block, evidence.as_deref())
+            }
+            Event::Repair { ring_id, ring_digest, blocks, audit, .. } => {
+                let version = self.version_of(ring_id, ring_digest)?;
+                self.judge_repair(author, ring_id, version, blocks, audit)
+            }
+            Event::KeyRevoked { .. } => Ok(Effect::RevokeKey(*author)),
+            Event::ValidatorSet(set) => self.judge_validators(author, set),
+            Event::HostRevoked { host, ring_id, .. } => {
+                let owner = owner(author)?;
+                match ring_id {
+                    Some(ring) => _ = self.ring_of(owner, ring)?,
+                    None => self.judge_known(owner)?,
+                }
+                let host = *host.as_bytes();
+                let owner = self.root(owner.as_bytes());
+                Ok(Effect::RevokeHost { owner, ring: *ring_id, host })
+            }
+            Event::OwnerRotated { new_owner, signature } => {
+                self.judge_rotation(owner(author)?, new_owner, signature)
+            }
+            Event::QuarantineLifted { ring_id, ring_digest, host, blocks, .. } => {
+                self.ring_of(owner(author)?, ring_id)?;
+                self.version_of(ring_id, ring_digest)?;
+                let (digest, host) = (*ring_digest, *host.as_bytes());
+                let free = |b: &&u32| !self.quarantines.contains_key(&(digest, host, **b));
+                match blocks.iter().find(free) {
+                    Some(block) => Err(NoAuthority::NotQuarantined { block: *block }),
+                    None => Ok(Effect::Lift { digest, host, blocks: blocks.clone() }),
+                }
+            }
+        }
+    }
+
+    /// Nothing is said by a key that revoked itself, or that gave its rings over.
+    fn judge_author(&self, author: &Author, before: u64) -> Result<(), NoAuthority> {
+        if let Some(entry) = self.key_revoked(author).filter(|entry| *entry < before) {
+            return Err(NoAuthority::AuthorRevoked { author: *author, entry });
+        }
+        match author {
+            Author::Owner(owner) => match self.rotations.get(owner.as_bytes()) {
+                Some(rotation) if rotation.entry < before => {
+                    Err(NoAuthority::RotatedAway { owner: *owner, entry: rotation.entry })
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn judge_registered(&self, author: &Author, outline: &Outline) -> Result<Effect, NoAuthority> {
+        let owner = owner(author)?;
+        let outline = authentic(outline)?;
+        let ring = outline.ring_id();
+        if outline.owner() != *owner {
+            return Err(NoAuthority::OutlineOfAnother { named: outline.owner() });
+        }
+        if self.rings.contains_key(&ring) {
+            self.ring_of(owner, &ring)?;
+            return Err(NoAuthority::AlreadyRegistered { ring });
+        }
+        self.judge_new(owner, outline)
+    }
+
+    fn judge_upgraded(&self, author: &Author, outline: &Outline) -> Result<Effect, NoAuthority> {
+        let owner = owner(author)?;
+        let outline = authentic(outline)?;
+        if outline.owner() != *owner {
+            return Err(NoAuthority::OutlineOfAnother { named: outline.owner() });
+        }
+        let ring = self.ring_of(owner, &outline.ring_id())?;
+        if let Some(entry) = ring.revoked {
+            return Err(NoAuthority::RingRevoked { entry });
+        }
+        let newest = ring.versions.last();
+        let expected = newest.map_or(Digest::NONE, Version::digest);
+        let newest = newest.map_or(0, Version::model_version);
+        let version = outline.model_version();
+        if version <= newest {
+            return Err(NoAuthority::NotNewer { version, newest });
+        }
+        if outline.previous() != Some(expected) {
+            return Err(NoAuthority::OtherPrevious { expected });
+        }
+        self.judge_new(owner, outline)
+    }
+
+    /// What holds for each new version, the first among them.
+    fn judge_new(
+        &self,
+        owner: &PublicKey<Owner>,
+        outline: AuthenticOutline,
+    ) -> Result<Effect, NoAuthority> {
+        let digest = outline.ring_digest();
+        if self.digests.contains_key(&digest) {
+            return Err(NoAuthority::DigestInUse { digest });
+        }
+        if self.validators().is_some_and(|set| !self.admits(set, owner)) {
+            return Err(NoAuthority::NotAdmitted { owner: *owner });
+        }
+        Ok(Effect::Version(Box::new(outline)))
+    }
+
+    fn judge_deal(&self, author: &Author, outline: &Outline) -> Result<Effect, NoAuthority> {
+        let owner = owner(author)?;
+        let outline = authentic(outline)?;
+        let ring = outline.ring_id();
+        self.ring_of(owner, &ring)?;
+        let version = self.version_of(&ring, &outline.ring_digest())?;
+        // A ring that was sealed under an earlier key keeps that key; the present one speaks for it.
+        let named = outline.owner();
+        if self.root(named.as_bytes()) != self.root(owner.as_bytes()) {
+            return Err(NoAuthority::OutlineOfAnother { named });
+        }
+        let newest = version.newest().ok_or_else(|| not_registered(&outline.ring_digest()))?;
+        if !is_same_ring(newest, &outline) {
+            return Err(NoAuthority::OtherRing);
+        }
+        let (revision, newest) = (outline.revision(), newest.revision());
+        if revision <= newest {
+            return Err(NoAuthority::NotNewerRevision { revision, newest });
+        }
+        Ok(Effect::Revision(Box::new(outline)))
+    }
+
+    fn judge_decisions(
+        &self,
+        author: &Author,
+        ring_digest: &Digest,
+        before: u64,
+    ) -> Result<Effect, NoAuthority> {
+        self.judge_author(author, before)?;
+        let host = host(author)?;
+        let known = self.version(ring_digest).filter(|(_, _, v)| v.entry() < before);
+        let (ring, _, version) = known.ok_or_else(|| not_registered(ring_digest))?;
+        let revoked = self.ring_revoked(&ring, ring_digest).filter(|entry| *entry < before);
+        if let Some(entry) = revoked {
+            return Err(NoAuthority::RingRevoked { entry });
+        }
+        let outline = version.outline_before(before).ok_or_else(|| not_registered(ring_digest))?;
+        if !outline.genesis().has_host(host) {
+            return Err(NoAuthority::NotAHost { host: *host, block: Some(0) });
+        }
+        match self.host_revoked(&ring, host).filter(|entry| *entry < before) {
+            Some(entry) => Err(NoAuthority::HostRevoked { entry }),
+            None => Ok(Effect::None),
+        }
+    }
+
+    fn judge_alarm(
+        &self,
+        author: &Author,
+        ring: &RingId,
+        version: &Version,
+        accused: &PublicKey<Host>,
+        block: Option<u32>,
+        evidence: Option<&Evidence>,
+    ) -> Result<Effect, NoAuthority> {
+        let outline = version.newest().ok_or_else(|| not_registered(&version.digest()))?;
+        let author = self.host_of(author, ring, outline)?;
+        match block {
+            Some(block) => is_host_of(outline, block, accused)?,
+            None if !is_host(outline, accused) => {
+                return Err(NoAuthority::NotAHost { host: *accused, block: None });
+            }
+            None => {}
+        }
+        let (digest, host) = (outline.ring_digest(), *accused.as_bytes());
+        if let Some(evidence) = evidence {
+            verify_evidence(evidence, version)?;
+            let receipt = evidence.receipt();
+            let leg = receipt.first_block..receipt.end_block();
+            if !evidence.names().contains(accused) || block.is_some_and(|b| !leg.contains(&b)) {
+                return Err(NoAuthority::EvidenceOfAnother);
+            }
+            if evidence.is_proof() {
+                return Ok(Effect::Quarantine {
+                    digest,
+                    host,
+                    blocks: leg.collect(),
+                    cause: Cause::Evidence,
+                });
+            }
+        }
+        Ok(match block {
+            _ if author != accused => {
+                Effect::Accuse { digest, accused: host, author: *author.as_bytes() }
+            }
+            Some(block) => {
+                Effect::Quarantine { digest, host, blocks: vec![block], cause: Cause::OwnAlarm }
+            }
+            None => Effect::None,
+        })
+    }
+
+    fn judge_repair(
+        &self,
+        author: &Author,
+        ring: &RingId,
+        version: &Version,
+        blocks: &[u32],
+        audit: &Audit,
+    ) -> Result<Effect, NoAuthority> {
+        let outline = version.newest().ok_or_else(|| not_registered(&version.digest()))?;
+        let digest = outline.ring_digest();
+        let author = self.host_of(author, ring, outline)?;
+        for block in blocks {
+            is_host_of(outline, *block, author)?;
+        }
+        let hosts = |block: u32| outline.blocks().get(block as usize).map(|b| b.hosts.as_slice());
+        match &audit.countersignature {
+            None => {
+                let other =
+                    |h: &PublicKey<Host>| h != author && self.host_revoked(ring, h).is_none();
+                let shared = |block: &&u32| hosts(**block).is_some_and(|all| all.iter().any(other));
+                if let Some(block) = blocks.iter().find(shared) {
+                    return Err(NoAuthority::NotCountersigned { block: *block });
+                }
+            }
+            Some(by) => {
+                let sound = |block: u32| {
+                    by.host != *author
+                        && hosts(block).is_some_and(|all| all.contains(&by.host))
+                        && self.host_revoked(ring, &by.host).is_none()
+                        && !self.quarantines.contains_key(&(digest, *by.host.as_bytes(), block))
+                };
+                if let Some(block) = blocks.iter().find(|b| !sound(**b)) {
+                    return Err(NoAuthority::Countersigner { block: *block });
+                }
+                if !by.is_over(&audit.statement(&digest, blocks, author)) {
+                    return Err(NoAuthority::Countersignature);
+                }
+            }
+        }
+        Ok(Effect::Repair { digest, host: *author.as_bytes(), blocks: blocks.to_vec() })
+    }
+
+    fn judge_validators(&self, author: &Author, set: &ValidatorSet) -> Result<Effect, NoAuthority> {
+        let owner = owner(author)?;
+        if set.origin != self.origin {
+            let expected = self.origin.clone();
+            return Err(NoAuthority::OtherOrigin { found: set.origin.clone(), expected });
+        }
+        let present = self.validators();
+        if !self.admits(present.unwrap_or(set), owner) {
+            return Err(NoAuthority::NotOfTheSet { owner: *owner });
+        }
+        if let Some(expected) = present.map(|set| set.epoch.saturating_add(1))
+            && (set.epoch != expected || present.is_some_and(|set| set.epoch == u64::MAX))
+        {
+            return Err(NoAuthority::OtherEpoch { found: set.epoch, expected });
+        }
+        Ok(Effect::Validators(set.clone()))
+    }
+
+    fn judge_rotation(
+        &self,
+        old: &PublicKey<Owner>,
+        new: &PublicKey<Owner>,
+        signature: &[u8; 64],
+    ) -> Result<Effect, NoAuthority> {
+        self.judge_known(old)?;
+        let author = Author::Owner(*new);
+        let (old_key, key) = (*old.as_bytes(), *new.as_bytes());
+        let in_use = old == new
+            || self.roots.contains_key(&key)
+            || self.rotations.contains_key(&key)
+            || self.key_revoked(&author).is_some()
+            || self.rings.values().any(|ring| ring.owner == key)
+            || self.revoked_hosts.keys().any(|(owner, _, _)| *owner == key);
+        if in_use {
+            return Err(NoAuthority::KeyInUse);
+        }
+        if !author.has_signed_rotation(old, signature) {
+            return Err(NoAuthority::RotationNotSigned);
+        }
+        Ok(Effect::Rotate { old: old_key, new: key })
+    }
+
+    /// An owner with a ring here, or of the validator set.
+    fn judge_known(&self, owner: &PublicKey<Owner>) -> Result<(), NoAuthority> {
+        let root = self.root(owner.as_bytes());
+        let owns = self.rings.values().any(|ring| ring.owner == root);
+        match owns || self.validators().is_some_and(|set| self.admits(set, owner)) {
+            true => Ok(()),
+            false => Err(NoAuthority::NoRing { owner: *owner }),
+        }
+    }
+
+    fn admits(&self, set: &ValidatorSet, owner: &PublicKey<Owner>) -> bool {
+        let root = self.root(owner.as_bytes());
+        set.owners.iter().any(|named| self.root(named.as_bytes()) == root)
+    }
+
+    /// A ring of this owner's.
+    fn ring_of(&self, owner: &PublicKey<Owner>, ring: &RingId) -> Result<&Ring, NoAuthority> {
+        let of = self.rings.get(ring).ok_or_else(|| not_registered(ring))?;
+        match of.owner == self.root(owner.as_bytes()) {
+            true => Ok(of),
+            false => Err(NoAuthority::NotTheOwner { ring: *ring }),
+        }
+    }
+
+    /// A registered version of a ring, neither of them revoked.
+    fn version_of(&self, ring: &RingId, digest: &Digest) -> Result<&Version, NoAuthority> {
+        let found = self.version(digest).filter(|(id, _, _)| id == ring);
+        let (_, _, version) = found.ok_or_else(|| not_registered(digest))?;
+        match self.ring_revoked(ring, digest) {
+            Some(entry) => Err(NoAuthority::RingRevoked { entry }),
+            None => Ok(version),
+        }
+    }
+
+    /// The author as a host of some block of a ring.
+    fn host_of<'a>(
+        &self,
+        author: &'a Author,
+        ring: &RingId,
+        outline: &AuthenticOutline,
+    ) -> Result<&'a PublicKey<Host>, NoAuthority> {
+        let host = host(author)?;
+        if !is_host(outline, host) {
+            return Err(NoAuthority::NotAHost { host: *host, block: None });
+        }
+        match self.host_revoked(ring, host) {
+            Some(entry) => Err(NoAuthority::HostRevoked { entry }),
+            None => Ok(host),
+        }
+    }
+}
+
+fn owner(author: &Author) -> Result<&PublicKey<Owner>, NoAuthority> {
+    match author {
+        Author::Owner(owner) => Ok(owner),
+        other => Err(NoAuthority::WrongRole { author: *other, needed: "owner" }),
+    }
+}
+
+fn host(author: &Author) -> Result<&PublicKey<Host>, NoAuthority> {
+    match author {
+        Author::Host(host) => Ok(host),
+        other => Err(NoAuthority::WrongRole { author: *other, needed: "host" }),
+    }
+}
+
+fn authentic(outline: &Outline) -> Result<AuthenticOutline, NoAuthority> {
+    Ok(outline.clone().verify_consistent()?)
+}
+
+fn not_registered(ring: &impl std::fmt::Display) -> NoAuthority {
+    NoAuthority::NotRegistered { ring: ring.to_string() }
+}
+
+fn is_host(outline: &AuthenticOutline, host: &PublicKey<Host>) -> bool {
+    outline.blocks().iter().any(|block| block.has_host(host))
+}
+
+fn is_host_of(
+    outline: &AuthenticOutline,
+    block: u32,
+    host: &PublicKey<Host>,
+) -> Result<(), NoAuthority> {
+    let of = outline.blocks().get(block as usize).ok_or(NoAuthority::NoSuchBlock { block })?;
+    match of.has_host(host) {
+        true => Ok(()),
+        false => Err(NoAuthority::NotAHost { host: *host, block: Some(block) }),
+    }
+}
+
+/// Evidence holds under the deal that its query ran under, which may be an earlier one.
+fn verify_evidence(evidence: &Evidence, version: &Version) -> Result<(), NoAuthority> {
+    let mut refused = None;
+    for (_, outline) in version.outlines.iter().rev() {
+        match evidence.verify(outline) {
+            Ok(()) => return Ok(()),
+            Err(e) => _ = refused.get_or_insert(e),
+        }
+    }
+    Err(refused.map_or_else(|| not_registered(&version.digest()), NoAuthority::from))
+}
+
+/// Whether two outlines of one digest describe the same ring, but for its hosts and its deal.
+fn is_same_ring(a: &Arc<AuthenticOutline>, b: &AuthenticOutline) -> bool {
+    let same_blocks = a.blocks().len() == b.blocks().len()
+        && a.blocks().iter().zip(b.blocks()).all(|(a, b)| {
+            (&a.name, a.content_digest, &a.parts) == (&b.name, b.content_digest, &b.parts)
+        });
+    same_blocks
+        && (a.kind(), a.model_version(), a.previous(), a.owner())
+            == (b.kind(), b.model_version(), b.previous(), b.owner())
+        && (a.inputs(), a.outputs()) == (b.inputs(), b.outputs())
+}
