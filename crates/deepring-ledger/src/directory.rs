@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::checkpoint::MAX_CHECKPOINT_TEXT;
 use crate::error::LedgerError;
-use crate::key::{LogKey, VerifierKey};
+use crate::key::{KeyError, LogKey, VerifierKey};
 use crate::store::Store;
 
 /// Mode of the secret key and the database: files that only the ledger's user opens. The database
@@ -55,7 +55,10 @@ impl Directory {
     ///
     /// The order (key, public key, database, checkpoint) lets a missing file tell damage from a
     /// beginning: a later file cannot be there without the earlier ones.
-    pub(crate) fn create(&self) -> Result<LogKey, LedgerError> {
+    ///
+    /// A new key is for a log of the name `origin`, or of a random one; a key that is there is
+    /// taken as it is.
+    pub(crate) fn create(&self, origin: Option<&str>) -> Result<LogKey, LedgerError> {
         fs::create_dir_all(&self.dir).map_err(LedgerError::io("create", &self.dir))?;
         // Checked from the last made to the first, so that a process creating at the same time
         // cannot make an earlier one seem missing.
@@ -66,8 +69,10 @@ impl Directory {
             if had_database {
                 return Err(LedgerError::KeyMissing { path: secret });
             }
-            let text = LogKey::generate()
-                .map_err(|source| LedgerError::BadKey { path: secret.clone(), source })?;
+            let text = LogKey::generate(origin).map_err(|source| match source {
+                KeyError::BadName => LedgerError::BadOrigin(source),
+                source => LedgerError::BadKey { path: secret.clone(), source },
+            })?;
             self.place(&secret, PRIVATE, |file| file.write_all(text.as_bytes()))?;
         }
         let key = self.key_pair()?;

@@ -76,6 +76,11 @@ pub(crate) fn check_store(
             check_saved(saved, &walk, &mut report);
         }
         walk.count_hashes(snapshot, &mut report)?;
+        match snapshot.height() {
+            Ok(Some(known)) if known.entries.end > walk.size() => report.add(None, Defect::Height),
+            Ok(_) => {}
+            Err(_) => report.add(None, Defect::Height),
+        }
         check_index(snapshot, &walk, &mut report)?;
         Ok(report)
     })

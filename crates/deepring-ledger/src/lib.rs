@@ -55,6 +55,7 @@ mod fsck;
 mod history;
 mod key;
 mod ledger;
+mod options;
 mod policy;
 mod proof;
 mod query;
@@ -67,7 +68,8 @@ mod tree;
 pub use entry::{
     Audit, Countersignature, Entry, Event, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet,
 };
-pub use ledger::{Ledger, LedgerOptions};
+pub use ledger::Ledger;
+pub use options::LedgerOptions;
 
 // What the entries come to, and what is refused.
 pub use authority::NoAuthority;
@@ -75,7 +77,7 @@ pub use policy::{AdmitError, Admitted, Refusal};
 pub use state::{Accusation, Cause, Quarantined, Revocation, Revoked, State};
 
 // Checking.
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, CheckpointBody};
 pub use extension::{ExtensionProof, VerifiedExtension};
 pub use fsck::{Defect, LedgerFinding, LedgerReport};
 pub use key::VerifierKey;

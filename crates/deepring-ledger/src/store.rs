@@ -36,6 +36,7 @@ const DECISIONS: MultimapTableDefinition<'_, &[u8; 32], u64> =
 pub(crate) const META_FORMAT: &str = "format";
 pub(crate) const META_KEY: &str = "key";
 pub(crate) const META_CHECKPOINT: &str = "checkpoint";
+const META_HEIGHT: &str = "height";
 
 /// Bytes of pages kept in memory; bounds the cost of a large ledger to a small machine.
 const CACHE: usize = 32 << 20;
@@ -56,6 +57,13 @@ pub(crate) struct Snapshot {
     pub(crate) entries: ReadOnlyTable<u64, &'static [u8]>,
     pub(crate) hashes: ReadOnlyTable<u64, &'static [u8; 32]>,
     pub(crate) decisions: ReadOnlyMultimapTable<&'static [u8; 32], u64>,
+}
+
+/// A height of an agreement, and the indices of the entries that it brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Height {
+    pub(crate) height: u64,
+    pub(crate) entries: Range<u64>,
 }
 
 /// The expected content of a file when it is opened.
@@ -168,6 +176,7 @@ impl Store {
         &self,
         head: &Checkpoint,
         new_entries: &[Entry],
+        height: Option<u64>,
         key: &LogKey,
     ) -> Result<Checkpoint, LedgerError> {
         let path = &self.path;
@@ -207,6 +216,10 @@ impl Store {
                 let root = with_hashes(path, &hashes, |h| tree_hash(size, h))?;
                 let checkpoint = sign(key, size, root)?;
                 meta.insert(META_CHECKPOINT, checkpoint.as_str()).map_err(|e| failure(path, e))?;
+                if let Some(height) = height {
+                    let row = format!("{height} {} {size}", head.size());
+                    meta.insert(META_HEIGHT, row.as_str()).map_err(|e| failure(path, e))?;
+                }
                 checkpoint
             };
             txn.commit().map_err(|e| failure(path, e))?;
@@ -244,6 +257,18 @@ impl Snapshot {
     pub(crate) fn meta(&self, name: &str) -> Result<Option<String>, LedgerError> {
         let value = self.meta.get(name).map_err(|e| failure(&self.path, e))?;
         Ok(value.map(|value| value.value().to_owned()))
+    }
+
+    /// The newest height of an agreement that was recorded, with the entries that it brought.
+    pub(crate) fn height(&self) -> Result<Option<Height>, LedgerError> {
+        let Some(row) = self.meta(META_HEIGHT)? else { return Ok(None) };
+        let numbers: Vec<u64> = row.split(' ').map_while(|n| n.parse().ok()).collect();
+        match numbers[..] {
+            [height, start, end] if start <= end && format!("{height} {start} {end}") == row => {
+                Ok(Some(Height { height, entries: start..end }))
+            }
+            _ => Err(LedgerError::damaged(&self.path, "the height is no height")),
+        }
     }
 
     pub(crate) fn entry(&self, index: u64) -> Result<Option<Vec<u8>>, LedgerError> {

@@ -141,6 +141,9 @@ pub enum Defect {
         /// Hashes stored.
         found: u64,
     },
+    /// The row of the newest height says what cannot be.
+    #[error("the recorded height is none, or of entries that are not there")]
+    Height,
     /// The index says that the entry records a decision that it does not record.
     #[error("index row is false")]
     IndexRowFalse,

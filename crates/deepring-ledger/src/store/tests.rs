@@ -126,7 +126,7 @@ fn append_until_cut(store: &Store, key: &LogKey) -> u64 {
     let mut head = head(store, key);
     loop {
         let batch: Vec<_> = (head.size()..head.size() + 1 + head.size() % 3).map(record).collect();
-        match store.append(&head, &batch, key) {
+        match store.append(&head, &batch, Some(head.size()), key) {
             Ok(next) => head = next,
             Err(e) => {
                 assert!(matches!(e, LedgerError::Io { .. }), "{e}");
@@ -139,7 +139,7 @@ fn append_until_cut(store: &Store, key: &LogKey) -> u64 {
 #[test]
 fn a_power_cut_loses_no_acknowledged_entry_and_tears_no_batch() {
     let path = Path::new("simulated");
-    let key = LogKey::parse(&LogKey::generate().unwrap()).unwrap();
+    let key = LogKey::parse(&LogKey::generate(None).unwrap()).unwrap();
     let disk = Disk::of(Vec::new(), u64::MAX);
     Store::on(path, disk.clone()).unwrap().begin_ledger(path, &key).unwrap();
     let mut bytes = disk.now();
@@ -165,6 +165,9 @@ fn a_power_cut_loses_no_acknowledged_entry_and_tears_no_batch() {
         let report = check_store(&store, &key.verifier, Some(saved)).unwrap();
         assert!(report.is_intact(), "round {round}: {:?}", report.findings);
         assert_eq!(report.size, size, "round {round}");
+        // The height comes and goes with the entries that it brought.
+        let height = store.read(Snapshot::height).unwrap();
+        assert_eq!(height.map_or(0, |h| h.entries.end), size, "round {round}");
         for n in 0..size {
             let bytes = store.read(|snapshot| snapshot.entry(n)).unwrap().unwrap();
             assert_eq!(bytes, record(n).as_bytes(), "round {round}");
@@ -175,12 +178,12 @@ fn a_power_cut_loses_no_acknowledged_entry_and_tears_no_batch() {
 #[test]
 fn nothing_is_signed_on_a_head_that_the_stored_tree_does_not_have() {
     let path = Path::new("simulated");
-    let key = LogKey::parse(&LogKey::generate().unwrap()).unwrap();
+    let key = LogKey::parse(&LogKey::generate(None).unwrap()).unwrap();
     let store = Store::on(path, Disk::of(Vec::new(), u64::MAX)).unwrap();
     store.begin_ledger(path, &key).unwrap();
-    let honest = store.append(&head(&store, &key), &[record(0), record(1)], &key).unwrap();
+    let honest = store.append(&head(&store, &key), &[record(0), record(1)], None, &key).unwrap();
     let other = Checkpoint::sign(&key, 2, Hash([9; 32])).unwrap();
-    let refused = store.append(&other, &[record(2)], &key);
+    let refused = store.append(&other, &[record(2)], None, &key);
     assert!(matches!(refused, Err(LedgerError::Damaged { .. })));
     assert_eq!(head(&store, &key), honest);
 }

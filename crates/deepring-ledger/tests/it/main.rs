@@ -7,6 +7,7 @@ mod authority;
 mod crash;
 mod full;
 mod fuzz_seeds;
+mod heights;
 mod policy;
 mod proofs;
 mod quarantine;
