@@ -46,6 +46,7 @@
 
 mod authority;
 mod backend;
+mod certificate;
 mod checkpoint;
 mod directory;
 mod entry;
@@ -77,6 +78,7 @@ pub use policy::{AdmitError, Admitted, Refusal};
 pub use state::{Accusation, Cause, Quarantined, Revocation, Revoked, State};
 
 // Checking.
+pub use certificate::{Certificate, Expected, LogTrust, VerifiedCertificate};
 pub use checkpoint::{Checkpoint, CheckpointBody};
 pub use extension::{ExtensionProof, VerifiedExtension};
 pub use fsck::{Defect, LedgerFinding, LedgerReport};
@@ -84,6 +86,7 @@ pub use key::VerifierKey;
 pub use proof::{Proof, VerifiedInclusion};
 
 // Errors.
+pub use certificate::CertificateError;
 pub use checkpoint::CheckpointError;
 pub use entry::EntryError;
 pub use error::{Fault, LedgerError};

@@ -4,6 +4,7 @@
 
 mod append;
 mod authority;
+mod certificate;
 mod crash;
 mod full;
 mod fuzz_seeds;
