@@ -1,10 +1,12 @@
 //! The files of a ledger: their names, and how each is created without ever being partly there.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use deepring::files::{Replacement, open_plain};
+use deepring::files::{Replacement, open_plain, open_plain_with};
 use zeroize::Zeroizing;
 
 use crate::checkpoint::MAX_CHECKPOINT_TEXT;
@@ -17,6 +19,8 @@ use crate::store::Store;
 const PRIVATE: u32 = 0o600;
 /// Mode of the others, less the process's umask.
 const PUBLIC: u32 = 0o644;
+/// Time between two tries to become the writer.
+const RETRY: Duration = Duration::from_millis(10);
 /// Longest key text that is read, in bytes.
 const MAX_KEY_TEXT: u64 = 4096;
 
@@ -41,6 +45,10 @@ impl Directory {
 
     pub(crate) fn public_key(&self) -> PathBuf {
         self.dir.join("log.pub")
+    }
+
+    fn writer_lock(&self) -> PathBuf {
+        self.dir.join("writer.lock")
     }
 
     fn secret_key(&self) -> PathBuf {
@@ -83,6 +91,33 @@ impl Directory {
             self.create_database(&key)?;
         }
         Ok(key)
+    }
+
+    /// Waits at most `wait` to become the one process that writes; it is for as long as it holds what
+    /// is returned. The file is empty, and is made where there is none.
+    pub(crate) fn lock_writer(&self, wait: Duration) -> Result<File, LedgerError> {
+        let path = self.writer_lock();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(PRIVATE);
+        }
+        let file = open_plain_with(&path, &mut options).map_err(LedgerError::io("open", &path))?;
+        let started = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(e)) => return Err(LedgerError::io("lock", &path)(e)),
+                Err(TryLockError::WouldBlock) if started.elapsed() < wait => {
+                    thread::sleep(RETRY.min(wait));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(LedgerError::InUse { path, waited: started.elapsed() });
+                }
+            }
+        }
     }
 
     /// The signing key of an existing ledger.

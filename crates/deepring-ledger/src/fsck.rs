@@ -24,10 +24,11 @@ pub(crate) fn check_ledger(
     directory: &Directory,
     key: &VerifierKey,
 ) -> Result<LedgerReport, LedgerError> {
-    let mut report = check_store(store, key, directory.read_checkpoint()?)?;
+    // Read first, since a writer may be at work: the file is never ahead.
+    let saved = directory.read_checkpoint()?;
+    let (mut report, signed) = check_store(store, key, saved)?;
     // Of entries that are not those that were signed, there is no state to judge by.
-    let text = store.read(|snapshot| snapshot.meta(META_CHECKPOINT))?.unwrap_or_default();
-    let Ok(signed) = Checkpoint::verify(&text, key) else { return Ok(report) };
+    let Some(signed) = signed else { return Ok(report) };
     if (report.size, &report.root) != (signed.size(), signed.root()) {
         return Ok(report);
     }
@@ -46,7 +47,7 @@ pub(crate) fn check_store(
     store: &Store,
     key: &VerifierKey,
     saved: Option<String>,
-) -> Result<LedgerReport, LedgerError> {
+) -> Result<(LedgerReport, Option<Checkpoint>), LedgerError> {
     store.read(|snapshot| {
         let mut report = LedgerReport::default();
         let signed = check_meta(snapshot, key, &mut report)?;
@@ -82,7 +83,7 @@ pub(crate) fn check_store(
             Err(_) => report.add(None, Defect::Height),
         }
         check_index(snapshot, &walk, &mut report)?;
-        Ok(report)
+        Ok((report, signed))
     })
 }
 

@@ -1,6 +1,7 @@
 //! An open ledger: opening it, and appending to it.
 
 use std::fmt;
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -23,6 +24,9 @@ use crate::tree::with_hashes;
 
 /// An append-only record of entries in a directory.
 ///
+/// One process has it open for writing, any number for reading, at the same time. A ledger that was
+/// opened for reading stays at the size that it had then; open it again to see more.
+///
 /// An open ledger was checked as far as is quick: the database's own checksums, the signature on
 /// its checkpoint, the checkpoint's root against the stored tree, and the `checkpoint` file against
 /// both. Every entry that is read is verified to be under that root before it is returned.
@@ -34,6 +38,8 @@ pub struct Ledger {
     key: VerifierKey,
     /// Only a ledger opened for writing has one.
     secret: Option<LogKey>,
+    /// Held by a ledger that was opened for writing; released last.
+    _writer: Option<File>,
     /// The checkpoint that the key last signed; commits to every entry there is.
     pub(crate) head: Checkpoint,
     /// Made for the first question, and kept up to date from then on.
@@ -285,7 +291,7 @@ impl Ledger {
         store: Store,
         directory: Directory,
         key: VerifierKey,
-        secret: Option<LogKey>,
+        writer: Option<(LogKey, File)>,
     ) -> Result<Self, LedgerError> {
         let path = directory.database();
         let head = store.read(|snapshot| {
@@ -310,14 +316,20 @@ impl Ledger {
             }
             Ok(head)
         })?;
-        Ok(Self { store, directory, key, secret, head, state: OnceLock::new() })
+        let (secret, lock) = writer.unzip();
+        Ok(Self { store, directory, key, secret, _writer: lock, head, state: OnceLock::new() })
     }
 
-    /// Checks that the database extends the `checkpoint` file, and returns the file's checkpoint.
+    /// Checks that the database extends the `checkpoint` file, given its text, and returns the file's
+    /// checkpoint.
     ///
-    /// The database and the file are changed one after the other, so an honest file is never ahead.
-    pub(crate) fn check_saved(&self) -> Result<Option<Checkpoint>, LedgerError> {
-        let Some(text) = self.directory.read_checkpoint()? else { return Ok(None) };
+    /// The database and the file are changed one after the other, so an honest file that was read
+    /// before the database is never ahead.
+    pub(crate) fn check_saved(
+        &self,
+        text: Option<String>,
+    ) -> Result<Option<Checkpoint>, LedgerError> {
+        let Some(text) = text else { return Ok(None) };
         let saved = Checkpoint::verify(&text, &self.key)
             .map_err(|source| LedgerError::Checkpoint { whose: "the checkpoint file", source })?;
         let known = saved.size();

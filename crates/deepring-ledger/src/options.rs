@@ -11,7 +11,7 @@ use crate::key::{LogKey, VerifierKey};
 use crate::ledger::Ledger;
 use crate::store::{META_KEY, Store};
 
-/// Time that an opening waits for another process to close the ledger, by default.
+/// Time that is waited for another process to be done with the ledger, by default.
 const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 
 /// Options for opening a ledger.
@@ -64,7 +64,8 @@ impl LedgerOptions {
         self
     }
 
-    /// Sets the time to wait for another process to close the ledger.
+    /// Sets the time to wait: for another writer to close the ledger, and at each reading and
+    /// appending for others to be done with the database.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
@@ -100,10 +101,12 @@ impl LedgerOptions {
 
     fn open_to_append(&self, directory: Directory, secret: LogKey) -> Result<Ledger, LedgerError> {
         self.check_pinned(&secret.verifier)?;
+        let lock = directory.lock_writer(self.wait)?;
+        let saved = directory.read_checkpoint()?;
         let store = Store::open(&directory.database(), Access::Write, self.wait)?;
         let key = secret.verifier.clone();
-        let ledger = Ledger::load(store, directory, key, Some(secret))?;
-        let saved = ledger.check_saved()?;
+        let ledger = Ledger::load(store, directory, key, Some((secret, lock)))?;
+        let saved = ledger.check_saved(saved)?;
         if saved.is_none() && !ledger.is_empty() {
             return Err(LedgerError::CheckpointMissing { path: ledger.directory.checkpoint() });
         }
@@ -122,9 +125,10 @@ impl LedgerOptions {
     /// Any [`LedgerError`]; [`LedgerError::NotALedger`] where there is none.
     pub fn open_read(&self, dir: impl AsRef<Path>) -> Result<Ledger, LedgerError> {
         let directory = Directory::new(dir.as_ref());
+        let saved = directory.read_checkpoint()?;
         let (store, key) = self.open_store(&directory)?;
         let ledger = Ledger::load(store, directory, key, None)?;
-        ledger.check_saved()?;
+        ledger.check_saved(saved)?;
         Ok(ledger)
     }
 

@@ -141,7 +141,7 @@ fn a_power_cut_loses_no_acknowledged_entry_and_tears_no_batch() {
     let path = Path::new("simulated");
     let key = LogKey::parse(&LogKey::generate(None).unwrap()).unwrap();
     let disk = Disk::of(Vec::new(), u64::MAX);
-    Store::on(path, disk.clone()).unwrap().begin_ledger(path, &key).unwrap();
+    Store::on(path, disk.clone()).unwrap().writing(|d| Store::begin_ledger(d, path, &key)).unwrap();
     let mut bytes = disk.now();
     let mut random = 7_u64;
     let mut next = move || {
@@ -162,7 +162,7 @@ fn a_power_cut_loses_no_acknowledged_entry_and_tears_no_batch() {
         let size = head(&store, &key).size();
         assert!(size >= acknowledged, "round {round}: {size} < {acknowledged}");
         let saved = head(&store, &key).to_string();
-        let report = check_store(&store, &key.verifier, Some(saved)).unwrap();
+        let (report, _) = check_store(&store, &key.verifier, Some(saved)).unwrap();
         assert!(report.is_intact(), "round {round}: {:?}", report.findings);
         assert_eq!(report.size, size, "round {round}");
         // The height comes and goes with the entries that it brought.
@@ -180,7 +180,7 @@ fn nothing_is_signed_on_a_head_that_the_stored_tree_does_not_have() {
     let path = Path::new("simulated");
     let key = LogKey::parse(&LogKey::generate(None).unwrap()).unwrap();
     let store = Store::on(path, Disk::of(Vec::new(), u64::MAX)).unwrap();
-    store.begin_ledger(path, &key).unwrap();
+    store.writing(|database| Store::begin_ledger(database, path, &key)).unwrap();
     let honest = store.append(&head(&store, &key), &[record(0), record(1)], None, &key).unwrap();
     let other = Checkpoint::sign(&key, 2, Hash([9; 32])).unwrap();
     let refused = store.append(&other, &[record(2)], None, &key);

@@ -4,6 +4,7 @@
 
 mod append;
 mod authority;
+mod beside;
 mod certificate;
 mod crash;
 mod full;
