@@ -13,6 +13,8 @@ use signed_note::{
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::kept;
+
 /// Identifier of Ed25519 in signed-note keys.
 const ALG_ED25519: u8 = 1;
 const SECRET_PREFIX: &str = "PRIVATE+KEY+";
@@ -73,6 +75,13 @@ impl VerifierKey {
         Ok(key)
     }
 
+    /// The same key under another name.
+    pub(crate) fn renamed(&self, name: &str) -> Result<Self, KeyError> {
+        let encoded = self.text.splitn(3, '+').nth(2).ok_or(KeyError::Malformed)?;
+        let public = BASE64_STANDARD.decode(encoded).map_err(|_| KeyError::Malformed)?;
+        Self::parse(&format!("{name}+{:08x}+{encoded}", key_id(name, &public)))
+    }
+
     /// Name of the log, the first line of its checkpoints.
     #[must_use]
     pub fn origin(&self) -> &str {
@@ -120,6 +129,8 @@ impl Verifiers for VerifierKey {
 /// The signing key of a ledger.
 pub(crate) struct LogKey {
     pub(crate) note: StandardSigner,
+    /// The same key under the name by which it signs states.
+    pub(crate) state: StandardSigner,
     pub(crate) verifier: VerifierKey,
 }
 
@@ -158,6 +169,7 @@ impl LogKey {
         else {
             return Err(KeyError::Malformed);
         };
+        let encoded = Zeroizing::new(secret.to_owned());
         let secret = BASE64_STANDARD.decode(secret).map_err(|_| KeyError::Malformed)?;
         let secret = Zeroizing::new(secret);
         let public = public_half(secret.get(1..).ok_or(KeyError::Malformed)?)?;
@@ -166,7 +178,14 @@ impl LogKey {
             key_id(origin, &public),
             BASE64_STANDARD.encode(&public)
         ))?;
-        Ok(Self { note, verifier })
+        let name = kept::name_of(origin);
+        let renamed = Zeroizing::new(format!(
+            "{SECRET_PREFIX}{name}+{:08x}+{}",
+            key_id(&name, &public),
+            encoded.as_str()
+        ));
+        let state = StandardSigner::new(&renamed).map_err(|_| KeyError::Malformed)?;
+        Ok(Self { note, state, verifier })
     }
 }
 

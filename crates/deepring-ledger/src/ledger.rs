@@ -15,11 +15,12 @@ use crate::error::LedgerError;
 use crate::extension::{ExtensionProof, VerifiedExtension};
 use crate::fsck::{self, LedgerReport};
 use crate::history::{self, Depth};
+use crate::kept;
 use crate::key::{LogKey, VerifierKey};
 use crate::options::LedgerOptions;
 use crate::proof::Proof;
 use crate::state::State;
-use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEY, Snapshot, Store};
+use crate::store::{Beside, FORMAT, META_CHECKPOINT, META_FORMAT, META_KEY, Snapshot, Store};
 use crate::tree::with_hashes;
 
 /// An append-only record of entries in a directory.
@@ -42,8 +43,12 @@ pub struct Ledger {
     _writer: Option<File>,
     /// The checkpoint that the key last signed; commits to every entry there is.
     pub(crate) head: Checkpoint,
+    /// The stored state with its note, as the database had them when it was opened.
+    kept: Option<(String, Vec<u8>)>,
     /// Made for the first question, and kept up to date from then on.
     state: OnceLock<State>,
+    /// Bytes of the state that is stored, where this ledger wrote it or found it whole.
+    stored: Option<Vec<u8>>,
 }
 
 impl Ledger {
@@ -145,9 +150,22 @@ impl Ledger {
 
     fn write(&mut self, entries: &[Entry], height: Option<u64>) -> Result<Vec<u64>, LedgerError> {
         let secret = self.secret.as_ref().ok_or(LedgerError::ReadOnly)?;
-        let changed = self.state()?.after(entries)?;
+        let state = self.state()?;
+        let changed = state.after(entries)?;
+        let bytes = match (&changed, &self.stored) {
+            (None, Some(stored)) => None.ok_or(stored),
+            (changed, _) => Ok(changed.as_ref().unwrap_or(state).encode()),
+        };
+        let beside = Beside {
+            height,
+            state: bytes.as_ref().map_or_else(|stored| stored.as_slice(), Vec::as_slice),
+            state_changed: bytes.is_ok(),
+        };
         let first = self.head.size();
-        self.head = self.store.append(&self.head, entries, height, secret)?;
+        self.head = self.store.append(&self.head, entries, beside, secret)?;
+        if let Ok(bytes) = bytes {
+            self.stored = Some(bytes);
+        }
         let recorded = first..self.head.size();
         match changed {
             Some(state) => self.state = OnceLock::from(state),
@@ -193,8 +211,9 @@ impl Ledger {
         &self.key
     }
 
-    /// What all entries come to. The first call after opening reads every entry and verifies that
-    /// they have the signed root; later ones answer from memory.
+    /// What all entries come to. The first call after opening takes what the log's key signed that
+    /// they do; where no such note fits the checkpoint, it reads every entry and verifies that they
+    /// have the signed root. Later ones answer from memory.
     ///
     /// # Errors
     /// [`LedgerError::Damaged`] where the database is not the one that was signed;
@@ -203,7 +222,12 @@ impl Ledger {
         if let Some(state) = self.state.get() {
             return Ok(state);
         }
-        let state = history::replay(&self.store, &self.head, Depth::State, |_, _| ())?;
+        let kept = self.kept.as_ref();
+        let kept = kept.and_then(|(note, b)| kept::read(&self.key, note, self.head.body(), b));
+        let state = match kept {
+            Some(state) => state,
+            None => history::replay(&self.store, &self.head, Depth::State, |_, _| ())?,
+        };
         Ok(self.state.get_or_init(|| state))
     }
 
@@ -294,7 +318,7 @@ impl Ledger {
         writer: Option<(LogKey, File)>,
     ) -> Result<Self, LedgerError> {
         let path = directory.database();
-        let head = store.read(|snapshot| {
+        let (head, kept) = store.read(|snapshot| {
             let format = snapshot.meta(META_FORMAT)?.unwrap_or_default();
             if format != FORMAT {
                 return Err(LedgerError::UnknownFormat { found: format });
@@ -314,10 +338,14 @@ impl Ledger {
             if snapshot.root(head.size())? != head.root_hash() {
                 return Err(LedgerError::damaged(&path, "stored tree is not the signed one"));
             }
-            Ok(head)
+            Ok((head, snapshot.state()?))
         })?;
         let (secret, lock) = writer.unzip();
-        Ok(Self { store, directory, key, secret, _writer: lock, head, state: OnceLock::new() })
+        // Only what is signed need not be written again.
+        let signed = |(note, b): &&(String, Vec<u8>)| kept::is_signed(&key, note, head.body(), b);
+        let stored = kept.as_ref().filter(signed).map(|(_, bytes)| bytes.clone());
+        let state = OnceLock::new();
+        Ok(Self { store, directory, key, secret, _writer: lock, head, kept, state, stored })
     }
 
     /// Checks that the database extends the `checkpoint` file, given its text, and returns the file's

@@ -54,6 +54,7 @@ mod error;
 mod extension;
 mod fsck;
 mod history;
+mod kept;
 mod key;
 mod ledger;
 mod options;

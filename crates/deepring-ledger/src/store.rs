@@ -18,10 +18,12 @@ use redb::{
 use tlog_tiles::tlog::{Hash, stored_hash_index, stored_hashes, tree_hash};
 
 use crate::backend::{Access, LedgerFile, Locked};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::entry::Entry;
 use crate::error::{LedgerError, failure};
+use crate::kept;
 use crate::key::LogKey;
+use crate::state::State;
 use crate::tree::{Frontier, with_hashes};
 
 /// Name of the layout below; a reader refuses any other.
@@ -37,6 +39,9 @@ pub(crate) const META_FORMAT: &str = "format";
 pub(crate) const META_KEY: &str = "key";
 pub(crate) const META_CHECKPOINT: &str = "checkpoint";
 const META_HEIGHT: &str = "height";
+/// The note under the state's bytes; they are the one row of their table.
+const META_STATE: &str = "state";
+const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
 
 /// Bytes of pages kept in memory; bounds the cost of a large ledger to a small machine.
 const CACHE: usize = 32 << 20;
@@ -71,6 +76,7 @@ struct Watched {
 pub(crate) struct Snapshot {
     pub(crate) path: PathBuf,
     pub(crate) meta: ReadOnlyTable<&'static str, &'static str>,
+    pub(crate) state: ReadOnlyTable<&'static str, &'static [u8]>,
     pub(crate) entries: ReadOnlyTable<u64, &'static [u8]>,
     pub(crate) hashes: ReadOnlyTable<u64, &'static [u8; 32]>,
     pub(crate) decisions: ReadOnlyMultimapTable<&'static [u8; 32], u64>,
@@ -81,6 +87,16 @@ pub(crate) struct Snapshot {
 pub(crate) struct Height {
     pub(crate) height: u64,
     pub(crate) entries: Range<u64>,
+}
+
+/// What is stored with entries in the same transaction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beside<'a> {
+    pub(crate) height: Option<u64>,
+    /// Bytes of the state after the entries.
+    pub(crate) state: &'a [u8],
+    /// False if they are those that were stored last.
+    pub(crate) state_changed: bool,
 }
 
 /// The expected content of a file when it is opened.
@@ -102,11 +118,16 @@ impl Store {
         {
             let root = Frontier::default().root();
             let checkpoint = sign(key, 0, root)?;
+            let state = State::new(checkpoint.origin()).encode();
+            let note = sign_state(key, &checkpoint, &state)?;
             let mut meta = txn.open_table(META).map_err(|e| failure(path, e))?;
+            let mut table = txn.open_table(STATE).map_err(|e| failure(path, e))?;
+            table.insert(META_STATE, state.as_slice()).map_err(|e| failure(path, e))?;
             for (name, value) in [
                 (META_FORMAT, FORMAT),
                 (META_KEY, key.verifier.as_str()),
                 (META_CHECKPOINT, checkpoint.as_str()),
+                (META_STATE, note.as_str()),
             ] {
                 meta.insert(name, value).map_err(|e| failure(path, e))?;
             }
@@ -211,7 +232,7 @@ impl Store {
         &self,
         head: &Checkpoint,
         new_entries: &[Entry],
-        height: Option<u64>,
+        beside: Beside<'_>,
         key: &LogKey,
     ) -> Result<Checkpoint, LedgerError> {
         let path = &self.path;
@@ -251,7 +272,13 @@ impl Store {
                 let root = with_hashes(path, &hashes, |h| tree_hash(size, h))?;
                 let checkpoint = sign(key, size, root)?;
                 meta.insert(META_CHECKPOINT, checkpoint.as_str()).map_err(|e| failure(path, e))?;
-                if let Some(height) = height {
+                let note = sign_state(key, &checkpoint, beside.state)?;
+                meta.insert(META_STATE, note.as_str()).map_err(|e| failure(path, e))?;
+                if beside.state_changed {
+                    let mut table = txn.open_table(STATE).map_err(|e| failure(path, e))?;
+                    table.insert(META_STATE, beside.state).map_err(|e| failure(path, e))?;
+                }
+                if let Some(height) = beside.height {
                     let row = format!("{height} {} {size}", head.size());
                     meta.insert(META_HEIGHT, row.as_str()).map_err(|e| failure(path, e))?;
                 }
@@ -355,6 +382,7 @@ impl Snapshot {
         Ok(Self {
             path: path.to_owned(),
             meta: txn.open_table(META).map_err(|e| failure(path, e))?,
+            state: txn.open_table(STATE).map_err(|e| failure(path, e))?,
             entries: txn.open_table(ENTRIES).map_err(|e| failure(path, e))?,
             hashes: txn.open_table(HASHES).map_err(|e| failure(path, e))?,
             decisions: txn.open_multimap_table(DECISIONS).map_err(|e| failure(path, e))?,
@@ -364,6 +392,13 @@ impl Snapshot {
     pub(crate) fn meta(&self, name: &str) -> Result<Option<String>, LedgerError> {
         let value = self.meta.get(name).map_err(|e| failure(&self.path, e))?;
         Ok(value.map(|value| value.value().to_owned()))
+    }
+
+    /// The stored state with its note; nothing is verified.
+    pub(crate) fn state(&self) -> Result<Option<(String, Vec<u8>)>, LedgerError> {
+        let note = self.meta(META_STATE)?;
+        let bytes = self.state.get(META_STATE).map_err(|e| failure(&self.path, e))?;
+        Ok(note.zip(bytes.map(|bytes| bytes.value().to_vec())))
     }
 
     /// The newest height of an agreement that was recorded, with the entries that it brought.
@@ -421,6 +456,14 @@ fn make_private(file: &File) {
 
 #[cfg(not(unix))]
 fn make_private(_: &File) {}
+
+fn sign_state(key: &LogKey, at: &Checkpoint, state: &[u8]) -> Result<String, LedgerError> {
+    let signed = kept::sign(key, at.body(), state);
+    signed.map_err(|_| LedgerError::Checkpoint {
+        whose: "the note of the new state",
+        source: CheckpointError::NotSigned { key: key.verifier.to_string() },
+    })
+}
 
 fn sign(key: &LogKey, size: u64, root: Hash) -> Result<Checkpoint, LedgerError> {
     Checkpoint::sign(key, size, root)

@@ -10,6 +10,7 @@ mod crash;
 mod full;
 mod fuzz_seeds;
 mod heights;
+mod kept;
 mod policy;
 mod proofs;
 mod quarantine;
