@@ -1,6 +1,8 @@
 //! Runs the copies of one leg in one process: messages are delivered in an order that a seed gives, and one copy may
 //! be a liar. Nothing is left out: every record is signed and verified.
 
+use std::sync::LazyLock;
+
 use deepring::receipt::{Agreement, LegResult, VerifiedChain};
 use deepring::replication::{LegCopy, Named, Outcome, Outgoing};
 use deepring::{Host, PublicKey, SecretKey};
@@ -22,6 +24,9 @@ fn kind_of(bytes: &[u8]) -> Option<u8> {
     bytes.get(64).copied()
 }
 
+/// The hosts' keys, derived once.
+static KEYS: LazyLock<[SecretKey<Host>; 3]> = LazyLock::new(hosts);
+
 /// Repeatable numbers (xorshift64*).
 #[derive(Debug)]
 pub(crate) struct Numbers(u64);
@@ -39,15 +44,22 @@ impl Numbers {
     }
 }
 
+type Says = Box<dyn Fn(usize, usize, &[u8]) -> bool + Sync>;
+type Echoes = Box<dyn Fn(&[u8]) -> Vec<Vec<u8>> + Sync>;
+/// What a copy came to, and whom it names.
+type End = (Option<Outcome>, Vec<Named>);
+/// From which place to which, and what.
+type Sent = (usize, usize, Vec<u8>);
+
 /// A copy that does not play by the rules: honest machines under its key, each with a result of its own, and a choice
 /// of what they say.
 pub(crate) struct Liar {
     /// The results that its machines are given.
     pub(crate) results: Vec<LegResult>,
     /// Whether it says what a machine would, given the machine, which of the other copies it is for, and the message.
-    pub(crate) says: Box<dyn Fn(usize, usize, &[u8]) -> bool + Sync>,
+    pub(crate) says: Says,
     /// What it sends back for a message: given the message.
-    pub(crate) echoes: Box<dyn Fn(&[u8]) -> Vec<Vec<u8>> + Sync>,
+    pub(crate) echoes: Echoes,
     /// How often it sends each of its messages.
     pub(crate) times: usize,
     /// What it sends to each other copy at the start.
@@ -85,9 +97,9 @@ impl Liar {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Run {
     /// Of each copy what it came to and whom it names; `None` of the liar, and of one that did not compute.
-    pub(crate) ends: Vec<Option<(Option<Outcome>, Vec<Named>)>>,
+    pub(crate) ends: Vec<Option<End>>,
     /// All messages in the order in which they were delivered.
-    pub(crate) delivered: Vec<(usize, usize, Vec<u8>)>,
+    pub(crate) delivered: Vec<Sent>,
 }
 
 #[derive(Debug)]
@@ -108,7 +120,7 @@ pub(crate) struct Driver<'a> {
     liar: Option<(usize, &'a Liar)>,
     events: Vec<Event>,
     numbers: Numbers,
-    delivered: Vec<(usize, usize, Vec<u8>)>,
+    delivered: Vec<Sent>,
 }
 
 impl<'a> Driver<'a> {
@@ -120,9 +132,8 @@ impl<'a> Driver<'a> {
         seed: u64,
     ) -> Self {
         let leg = chain.next_leg().unwrap();
-        let key = |host: &PublicKey<Host>| -> SecretKey<Host> {
-            hosts().into_iter().find(|key| key.public() == *host).unwrap()
-        };
+        let key =
+            |host: &PublicKey<Host>| KEYS.iter().find(|key| key.public() == *host).unwrap().clone();
         let machines = |place: usize| match liar {
             Some((liar, lie)) if liar == place => lie.results.len(),
             _ => 1,
@@ -254,9 +265,8 @@ impl<'a> Driver<'a> {
         for Outgoing { to, bytes } in out {
             let to = self.hosts.iter().position(|h| *h == to).unwrap();
             if self.lie_of(from).is_none() && [REVEAL, RECORD].contains(&kind(&bytes)) {
-                let committed = |(by, at, m): &(usize, usize, Vec<u8>)| {
-                    (*by, *at, kind_of(m)) == (to, from, Some(COMMIT))
-                };
+                let committed =
+                    |(by, at, m): &Sent| (*by, *at, kind_of(m)) == (to, from, Some(COMMIT));
                 assert!(self.delivered.iter().any(committed), "told to who has not committed");
             }
             let other = if to > from { to - 1 } else { to };

@@ -22,6 +22,7 @@ mod fuzz_seeds;
 mod grant;
 mod keys;
 mod opening;
+mod outlines;
 mod parcels;
 mod rearranged;
 mod receipts;
