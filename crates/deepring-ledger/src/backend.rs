@@ -51,6 +51,8 @@ const RETRY: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 struct State {
     file: File,
+    /// True once nothing may be read or written any more; see [`LedgerFile::retire`].
+    retired: bool,
     /// A reader's view; `None` for a writer, whose view is the file.
     overlay: Option<Overlay>,
 }
@@ -74,7 +76,7 @@ impl LedgerFile {
                 Some(Overlay { chunks: BTreeMap::new(), len, shown: len })
             }
         };
-        Ok(Self { access, state: Arc::new(Mutex::new(State { file, overlay })) })
+        Ok(Self { access, state: Arc::new(Mutex::new(State { file, retired: false, overlay })) })
     }
 
     /// Waits at most `wait` for the lock; `None` if others have it for longer.
@@ -106,9 +108,24 @@ impl LedgerFile {
         Ok(head)
     }
 
+    /// Fails every later reading and writing by redb. A database is dropped after this if its file
+    /// may have been written by others since: closing reads and writes, and what lies there now is
+    /// not what it remembers.
+    pub(crate) fn retire(&self) {
+        self.state().retired = true;
+    }
+
     /// The same file, seen anew: without changes that a reader's database made in memory.
     pub(crate) fn anew(&self) -> io::Result<Self> {
         Self::new(self.state().file.try_clone()?, self.access)
+    }
+
+    fn in_use(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.state();
+        match state.retired {
+            true => Err(io::Error::other("the file is not used any more")),
+            false => Ok(state),
+        }
     }
 
     // Nothing under the lock panics half way through a change, so a lock that a panic elsewhere
@@ -127,7 +144,7 @@ impl Drop for Locked<'_> {
 
 impl StorageBackend for LedgerFile {
     fn len(&self) -> io::Result<u64> {
-        let state = self.state();
+        let state = self.in_use()?;
         match &state.overlay {
             Some(overlay) => Ok(overlay.len),
             None => Ok(state.file.metadata()?.len()),
@@ -135,7 +152,7 @@ impl StorageBackend for LedgerFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let State { file, overlay } = &mut *self.state();
+        let State { file, overlay, .. } = &mut *self.in_use()?;
         match overlay {
             Some(overlay) => overlay.read(file, offset, out),
             None => read_at(file, offset, out),
@@ -143,7 +160,7 @@ impl StorageBackend for LedgerFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.in_use()?;
         match &mut state.overlay {
             Some(overlay) => overlay.set_len(len),
             None => state.file.set_len(len)?,
@@ -153,13 +170,13 @@ impl StorageBackend for LedgerFile {
 
     fn sync_data(&self) -> io::Result<()> {
         match self.access {
-            Access::Write => self.state().file.sync_data(),
+            Access::Write => self.in_use()?.file.sync_data(),
             Access::Read => Ok(()),
         }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let State { file, overlay } = &mut *self.state();
+        let State { file, overlay, .. } = &mut *self.in_use()?;
         match overlay {
             Some(overlay) => overlay.write(file, offset, data),
             None => {
@@ -259,6 +276,19 @@ fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize)> {
         Some((start, (position - start) as usize))
     })
 }
+
+/// Removes other users' access to the database, if it is this user's. Any user that can open it can
+/// lock it.
+#[cfg(unix)]
+pub(crate) fn make_private(file: &File) {
+    use std::os::unix::fs::PermissionsExt;
+    if file.metadata().is_ok_and(|m| m.permissions().mode() & 0o077 != 0) {
+        let _ = file.set_permissions(std::fs::Permissions::from_mode(0o600));
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn make_private(_: &File) {}
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,7 @@
 //! The database: four tables in `ledger.redb`, one transaction per append.
 
 use std::any::Any;
-#[cfg(unix)]
-use std::fs::Permissions;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -17,7 +15,7 @@ use redb::{
 };
 use tlog_tiles::tlog::{Hash, stored_hash_index, stored_hashes, tree_hash};
 
-use crate::backend::{Access, LedgerFile, Locked};
+use crate::backend::{Access, LedgerFile, Locked, make_private};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::entry::Entry;
 use crate::error::{LedgerError, failure};
@@ -162,7 +160,9 @@ impl Store {
         let file = LedgerFile::new(file, access).map_err(LedgerError::io("read", path))?;
         let opened = {
             let _locked = lock(&file, path, wait)?;
-            Opened::of(file.clone(), access, contents, path)?
+            // Its length is that of now, and not of before the lock.
+            let file = file.anew().map_err(LedgerError::io("read", path))?;
+            Opened::of(file, access, contents, path)?
         };
         Ok(Self { opened: Mutex::new(opened), path: path.to_owned(), wait })
     }
@@ -333,11 +333,8 @@ impl Opened {
         if self.database.is_some() && self.file.as_ref().is_some_and(|f| f.head == now) {
             return Ok(());
         }
-        let database = self.database.take();
-        let _ = shielded(path, || {
-            drop(database);
-            Ok(())
-        });
+        file.retire();
+        close(path, self.database.take());
         let file = file.anew().map_err(LedgerError::io("read", path))?;
         *self = Self::of(file, Access::Read, Contents::Database, path)?;
         Ok(())
@@ -348,21 +345,30 @@ impl Drop for Store {
     fn drop(&mut self) {
         let mut opened = self.opened();
         let database = opened.database.take();
-        // Closing writes; on a damaged file it may fail like any other operation, and every
-        // acknowledged entry is synced already. If others will not let the file go, it stays as
-        // after a crash.
-        let writing = opened.file.as_ref().filter(|watched| watched.access == Access::Write);
-        let file = writing.map(|watched| watched.file.clone());
-        let locked = file.as_ref().map(|file| file.lock(self.wait));
-        if let Some(Ok(None) | Err(_)) = locked {
-            std::mem::forget(database);
-            return;
+        let Some(Watched { file, access, head }) = &opened.file else {
+            return close(&self.path, database);
+        };
+        // Closing writes. A reader has nothing to write, and what a writer remembers must not come
+        // over what others wrote; then the file stays as after a crash. Every acknowledged entry
+        // is synced already.
+        let locked = match access {
+            Access::Read => None,
+            Access::Write => file.lock(self.wait).ok().flatten(),
+        };
+        let as_left = locked.is_some() && file.head().is_ok_and(|now| now == *head);
+        if !as_left {
+            file.retire();
         }
-        let _ = shielded(&self.path, || {
-            drop(database);
-            Ok(())
-        });
+        close(&self.path, database);
     }
+}
+
+/// Drops a database; on a damaged or retired file that may fail like any other operation.
+fn close(path: &Path, database: Option<Arc<Database>>) {
+    let _ = shielded(path, || {
+        drop(database);
+        Ok(())
+    });
 }
 
 fn open_database(path: &Path, backend: impl StorageBackend) -> Result<Database, LedgerError> {
@@ -443,19 +449,6 @@ impl Snapshot {
         with_hashes(&self.path, &self.hashes, |hashes| tree_hash(size, hashes))
     }
 }
-
-/// Removes other users' access to the database, if it is this user's. Any user that can open it can
-/// lock it.
-#[cfg(unix)]
-fn make_private(file: &File) {
-    use std::os::unix::fs::PermissionsExt;
-    if file.metadata().is_ok_and(|m| m.permissions().mode() & 0o077 != 0) {
-        let _ = file.set_permissions(Permissions::from_mode(0o600));
-    }
-}
-
-#[cfg(not(unix))]
-fn make_private(_: &File) {}
 
 fn sign_state(key: &LogKey, at: &Checkpoint, state: &[u8]) -> Result<String, LedgerError> {
     let signed = kept::sign(key, at.body(), state);

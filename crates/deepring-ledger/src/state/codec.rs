@@ -1,7 +1,7 @@
 //! Canonical bytes of a state: what is stored and signed beside the tree. `docs/LEDGER.md`,
 //! "The state, kept", is the same table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use deepring::codec::{DecodeError, Reader, Writer};
@@ -107,22 +107,30 @@ impl State {
             Ok(((digest, who.0, who.1), (r.u64("count")?, r.u64("newest")?)))
         })?;
         r.finish()?;
-        state.derive();
+        state.derive()?;
         Ok(state)
     }
 
     /// What follows from the rest, and is not stored: rings by digest, first keys by later ones.
-    fn derive(&mut self) {
+    ///
+    /// Each key is rotated to once, and not after it was rotated away, as entries have it; else
+    /// [`State::present`] would not end.
+    fn derive(&mut self) -> Result<(), DecodeError> {
         for (id, ring) in &self.rings {
             self.digests.extend(ring.versions.iter().map(|version| (version.digest(), *id)));
         }
-        let mut rotations: Vec<_> =
-            self.rotations.iter().map(|(old, r)| (r.entry, *old, r.to)).collect();
+        let by_time = |(old, r): (&Key, &Rotation)| (r.entry, *old, r.to);
+        let mut rotations: Vec<_> = self.rotations.iter().map(by_time).collect();
         rotations.sort_unstable();
-        for (_, old, new) in rotations {
-            let root = self.root(&old);
-            self.roots.insert(new, root);
+        let mut seen = BTreeSet::new();
+        for (entry, old, new) in rotations {
+            seen.insert(old);
+            if !seen.insert(new) {
+                return Err(DecodeError::BadValue { field: "rotations", found: entry });
+            }
+            self.roots.insert(new, self.root(&old));
         }
+        Ok(())
     }
 }
 
@@ -181,4 +189,102 @@ fn map<'a, K: Ord, V>(
         map.insert(key, value);
     }
     Ok(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use deepring::PublicKey;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> impl Strategy<Value = Key> {
+        any::<u8>().prop_map(|n| [n; 64])
+    }
+
+    /// States of everything but rings, whose outlines only an owner can make.
+    fn states() -> impl Strategy<Value = State> {
+        use proptest::collection::btree_map;
+        let digest = || any::<u8>().prop_map(|n| Digest([n; 32]));
+        let host = (key(), proptest::option::of(any::<[u8; 16]>().prop_map(RingId)), key());
+        let cause = prop_oneof![Just(Cause::OwnAlarm), Just(Cause::Evidence)];
+        (
+            "[a-z./]{1,20}",
+            btree_map((0..3_u8, key()), any::<u64>(), 0..4),
+            btree_map(host, any::<u64>(), 0..4),
+            btree_map((digest(), key(), any::<u32>()), (cause, any::<u64>()), 0..4),
+            btree_map((digest(), key(), key()), any::<(u64, u64)>(), 0..4),
+            any::<(bool, u64, u8)>(),
+        )
+            .prop_map(
+                |(origin, keys, hosts, quarantines, accusations, (some, entry, rotated))| {
+                    let mut state = State::new(&origin);
+                    (state.revoked_keys, state.revoked_hosts) = (keys, hosts);
+                    (state.quarantines, state.accusations) = (quarantines, accusations);
+                    let (owners, nodes) = (
+                        vec![PublicKey::from_bytes([1; 64])],
+                        vec![PublicKey::from_bytes([2; 64])],
+                    );
+                    let set = ValidatorSet { epoch: entry, origin, owners, nodes };
+                    state.validators = some.then_some((entry, set));
+                    for n in 0..rotated % 5 {
+                        let rotation = Rotation { to: [n + 1; 64], entry: u64::from(n) };
+                        state.rotations.insert([n; 64], rotation);
+                    }
+                    state.derive().unwrap();
+                    state
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_reads_back(state in states()) {
+            prop_assert_eq!(State::decode(&state.encode(), 0), Ok(state));
+        }
+
+        #[test]
+        fn what_is_decoded_has_one_form(
+            state in states(), at in any::<prop::sample::Index>(), flip in 1_u8..
+        ) {
+            let mut bytes = state.encode();
+            let position = at.index(bytes.len());
+            bytes[position] ^= flip;
+            if let Ok(other) = State::decode(&bytes, 0) {
+                prop_assert_eq!(other.encode(), bytes);
+            }
+        }
+
+        #[test]
+        fn every_prefix_and_every_extension_is_refused(state in states()) {
+            let mut bytes = state.encode();
+            for cut in 0..bytes.len() {
+                prop_assert!(State::decode(&bytes[..cut], 0).is_err());
+            }
+            bytes.push(0);
+            prop_assert!(State::decode(&bytes, 0).is_err());
+        }
+    }
+
+    #[test]
+    fn rotations_that_go_around_are_refused() {
+        for round in
+            [vec![(1, 2), (2, 1)], vec![(1, 1)], vec![(1, 2), (3, 2)], vec![(2, 3), (1, 2)]]
+        {
+            let mut state = State::new("log");
+            for (entry, (old, to)) in (0..).zip(&round) {
+                state.rotations.insert([*old; 64], Rotation { to: [*to; 64], entry });
+            }
+            assert!(State::decode(&state.encode(), 0).is_err(), "{round:?}");
+        }
+    }
+
+    #[test]
+    fn an_outline_that_nobody_signed_is_refused() {
+        let mut w = Writer::new();
+        w.raw(&MAGIC).u16(FORMAT_VERSION).string("log").count(1).raw(&[1; 16]).raw(&[2; 64]);
+        w.u8(0).count(1).u8(0).count(1).u64(0).bytes(b"no outline");
+        [0; 5].iter().for_each(|n| _ = w.u32(*n));
+        assert!(State::decode(&w.finish(), 0).is_err());
+    }
 }

@@ -86,7 +86,7 @@ fn readers_of_other_processes_see_whole_ledgers_while_one_writes() {
         .unwrap();
     let mut seen = 0;
     let first = Ledger::open_read(dir.path(), None).unwrap();
-    for round in 0..60 {
+    for round in 0..100 {
         let reader = Ledger::open_read(dir.path(), None).unwrap();
         assert!(reader.len() >= seen, "round {round}");
         seen = reader.len();
@@ -119,4 +119,11 @@ fn a_second_writer_is_noticed_even_without_the_lock() {
     let error = one.append(&[decision(2)]).unwrap_err();
     assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
     assert_eq!(two.append(&[decision(3)]).unwrap(), [2]);
+    // Nor does it write its own view over the other's when it goes.
+    drop(one);
+    assert_eq!(two.append(&[decision(4)]).unwrap(), [3]);
+    drop(two);
+    let report = LedgerOptions::new().verify(dir.path()).unwrap();
+    assert!(report.is_intact(), "{:?}", report.findings);
+    assert_eq!(report.size, 4);
 }
