@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A second reader of DeepRing's format, written from docs/FORMAT.md alone.
+"""A second reader of DeepRing's format, written from docs/FORMAT.md.
 
     ring.py verify RING --owner owner.pub [--trust trust.json] [--key host.key] [--json]
     ring.py receipt RECEIPT --ring RING --owner owner.pub [--trust trust.json] [--json]
@@ -15,6 +15,7 @@ import hmac
 import json
 import os
 import re
+import struct
 import sys
 from collections import namedtuple
 
@@ -31,9 +32,12 @@ PARTS = ["header", "body", "link", "closure", "file"]                # in the or
 
 CHUNK, TAG, ALIGN, SHARED_ALIGN = 65536, 16, 64, 65536
 OWNER, HOST = 0, 1                                                   # roles
-MANIFEST, GRAPH, PARAMETER, CHECK, SHARED = range(5)                 # kinds of parts
+NETWORK, WEIGHTS = 0, 1                                              # kinds of rings
+MANIFEST, GRAPH, PARAMETER, SHARED = 0, 1, 2, 4                      # kinds of parts
 CHECKS = ["none", "load", "spot", "run", "auto", "compute"]
 UNCHECKED, OPENED, ROWS, PRODUCT, BYTES, EITHER, BOTH, RECOMPUTED = range(8)      # coverage of a part, §14
+SAME, NEAR, DIFFERS = range(3)                                       # agreement of a validation
+NONE = bytes(32)                                                     # a digest or a salt that is left out
 ELEMENT_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
 
 class Refused(ValueError):
@@ -87,8 +91,11 @@ class Reader:
         if self.at != len(self.data):
             raise Refused("bytes too many")
 
+def u16(n): return n.to_bytes(2, "little")
 def u32(n): return n.to_bytes(4, "little")
 def u64(n): return n.to_bytes(8, "little")
+def string(text): return u16(len(text.encode())) + text.encode()
+def listed(items): return u32(len(items)) + b"".join(items)
 
 # §4 primitives ------------------------------------------------------------------------------------
 
@@ -282,7 +289,9 @@ class RingFile:
 
     def __init__(self, file):
         self.file, self.size = file, os.fstat(file.fileno()).st_size
-        self.names = {path_name(os.path.join(os.getcwd(), file.name)), path_name(os.path.realpath(file.name))}
+        folder, last = os.path.split(file.name)
+        self.names = {path_name(os.path.join(os.getcwd(), file.name)), path_name(os.path.realpath(file.name)),
+                      path_name(os.path.join(os.path.realpath(folder), last))}
 
     def read(self, start, length):
         if start + length > self.size:
@@ -298,21 +307,21 @@ def read_preamble(file):
     r = Reader(file.read(0, 24))
     if r.raw(8) != b"DEEPRING":
         raise Refused("not a ring")
-    if (r.u16(), r.u16()) != (3, 1):
+    if (r.u16(), r.u16()) != (4, 1):
         raise Refused("another format version or suite")
     count, length = r.u32(), r.u64()
     if not 2 <= count <= 65536:
         raise Refused(f"{count} blocks")
     return count, length
 
-class Closure(namedtuple("Closure", "ring_id version count previous owner sealed_at bodies revision rows signature "
-                         "digest signed_bytes headers_at bodies_at file_length")):
+class Closure(namedtuple("Closure", "ring_id version count kind previous owner sealed_at bodies revision rows "
+                         "outline_signature signature digest signed_bytes headers_at bodies_at file_length")):
     """As §7 has it. rows: (header length, body length, header digest); digest: of the ring; …_at: file offsets."""
 
     def signature_fits(self):
         return signed(self.owner, "deepring v1 sign closure", self.signed_bytes, self.signature)
 
-def closure_length(count): return 200 + 76 * count
+def closure_length(count): return 266 + 76 * count
 
 def read_closure(file, count):
     if not 2 <= count <= 65536:
@@ -322,6 +331,9 @@ def read_closure(file, count):
     ring_id, version = r.raw(16), r.u64()
     if r.u32() != count:
         raise Refused("another count than the preamble's")
+    kind = r.u16()
+    if kind > WEIGHTS:
+        raise Refused(f"a ring of kind {kind}")
     previous, owner, sealed_at = r.raw(32), r.raw(64), r.u64()
     bodies = [r.raw(32) for _ in range(count)]
     revision = r.u32()
@@ -330,7 +342,7 @@ def read_closure(file, count):
         rows.append((r.u32(), r.u64(), r.raw(32)))
         if rows[-1][0] > 2 ** 26:
             raise Refused("a header of more than 64 MiB")
-    signature = r.raw(64)
+    outline_signature, signature = r.raw(64), r.raw(64)
     r.end()
     at, headers_at, bodies_at = 24 + closure_length(count), [], []
     for header_length, _, _ in rows:
@@ -341,23 +353,23 @@ def read_closure(file, count):
         at += body_length
     if at >= 2 ** 63:
         raise Refused("lengths that add up to 2^63 or more")
-    statement = 132 + 32 * count
+    statement = 134 + 32 * count
     digest = derive("deepring v1 ring digest", data[:statement])
-    return Closure(ring_id, version, count, previous, owner, sealed_at, bodies, revision, rows, signature,
-                   digest, digest + data[statement:136 + 76 * count], headers_at, bodies_at, at)
+    return Closure(ring_id, version, count, kind, previous, owner, sealed_at, bodies, revision, rows, outline_signature,
+                   signature, digest, digest + data[statement:202 + 76 * count], headers_at, bodies_at, at)
 
 # §8 header, §9 body -------------------------------------------------------------------------------
 
 TensorSpec = namedtuple("TensorSpec", "name element dims")          # dims: numbers or names; None: rank unknown
 Recipient = namedtuple("Recipient", "role public enc wrapped")
 
-class Part(namedtuple("Part", "kind spec block offset length")):     # block: which a check is of, or which holds it
+class Part(namedtuple("Part", "kind spec block offset length")):     # block: the shared one that holds it
     def name(self):
-        return {MANIFEST: "manifest", GRAPH: "graph", CHECK: "check"}.get(self.kind) or self.spec.name
+        return {MANIFEST: "manifest", GRAPH: "graph"}.get(self.kind) or self.spec.name
 
 class Header(namedtuple("Header", "ring_id version index count name plaintext_length body content commitment previous "
-                        "next inputs outputs parts recipients chunks digest signature")):
-    """As §8 has it. digest: of the header without its signature."""
+                        "next inputs outputs parts recipients deal chunks digest signature")):
+    """As §8 has it. deal: None if there is none. digest: of the header without its signature."""
 
     def signature_fits(self, owner):
         return signed(owner, "deepring v1 sign header", self.digest, self.signature)
@@ -397,8 +409,8 @@ class Header(namedtuple("Header", "ring_id version index count name plaintext_le
                 number += 1
                 at += length
 
-    def has_host(self, public):
-        return any(r.role == HOST and r.public == public for r in self.recipients)
+    def hosts(self):
+        return [r.public for r in self.recipients if r.role == HOST]
 
 def read_spec(r):
     name, element, rank = r.string(), r.u8(), r.u8()
@@ -416,12 +428,17 @@ def read_spec(r):
         dims.append(r.u64() if kind == 0 else r.string())
     return TensorSpec(name, element, dims)
 
+def spec_bytes(spec):
+    dims = [b"\1" + string(dim) if isinstance(dim, str) else b"\0" + u64(dim) for dim in spec.dims or []]
+    rank = 255 if spec.dims is None else len(dims)
+    return string(spec.name) + bytes([spec.element, rank]) + b"".join(dims)
+
 def read_part(r):
     kind = r.u8()
-    if kind > SHARED:
+    if kind not in (MANIFEST, GRAPH, PARAMETER, SHARED):
         raise Refused(f"part of kind {kind}")
     spec = read_spec(r) if kind in (PARAMETER, SHARED) else None
-    block = r.u32() if kind in (CHECK, SHARED) else None
+    block = r.u32() if kind == SHARED else None
     return Part(kind, spec, block, r.u64(), r.u64())
 
 def read_recipient(r):
@@ -432,13 +449,10 @@ def read_recipient(r):
 
 def check_parts(header):
     kinds = [p.kind for p in header.parts]
-    parameters, checks, shared = ([kind] * kinds.count(kind) for kind in (PARAMETER, CHECK, SHARED))
-    allowed = [parameters, parameters + checks + [GRAPH] + shared] if header.index else [[MANIFEST]]
-    if not kinds or len(checks) > 1 or kinds not in allowed:
+    parameters, shared = ([kind] * kinds.count(kind) for kind in (PARAMETER, SHARED))
+    allowed = [parameters, parameters + [GRAPH] + shared] if header.index else [[MANIFEST]]
+    if not kinds or kinds not in allowed:
         raise Refused("parts that this block does not have")
-    if checks and ([p.block for p in header.parts if p.kind == CHECK] != [
-            header.index - 1 if header.index > 1 else header.count - 1] or header.index == 1 and header.count <= 2):
-        raise Refused("a check of a block that is not the neighbour")
     blocks = [p.block for p in header.shared_parts()]
     if blocks != sorted(blocks) or any(not header.index < block < header.count for block in blocks):
         raise Refused("shared parameters of blocks out of order, or of none behind this one")
@@ -475,12 +489,72 @@ def read_header(data):
               r.list(4096, 4, lambda: read_spec(r)),
               r.list(4096, 4, lambda: read_spec(r)),
               r.list(2 ** 20, 17, lambda: read_part(r)),
-              r.list(4096, 145, lambda: read_recipient(r)),
+              r.list(4096, 145, lambda: read_recipient(r)), read_deal(r.bytes(65535)),
               r.list(2 ** 20, 32, lambda: r.raw(32)))
     header = Header(*fields, derive("deepring v1 header digest", data[:r.at]), r.raw(64))
     r.end()
     check_parts(header)
+    if header.deal and header.index:
+        raise Refused("a deal, and not Genesis")
     return header
+
+# §20 deal -----------------------------------------------------------------------------------------
+
+Leg = namedtuple("Leg", "first end hosts")
+
+class Deal(namedtuple("Deal", "ring_id ring revision dealt_at eager genesis legs owner signature digest encoded")):
+    """As §20 has it. ring, digest: of the ring, of the deal without its signature."""
+
+    def copies(self):
+        return len(self.legs[0].hosts)
+
+def read_deal(data):
+    """None for no bytes."""
+    if not data:
+        return None
+    r = Reader(data)
+    if r.raw(8) != b"RINGDEAL" or r.u16() != 1:
+        raise Refused("not a deal of this format version")
+    fields = r.raw(16), r.raw(32), r.u32(), r.u64(), r.u8()
+    genesis = read_hosts(r, 4096)
+    legs = r.list(65536, 12, lambda: Leg(r.u32(), r.u32(), read_hosts(r, 3)))
+    deal = Deal(*fields, genesis, legs, r.raw(64), r.raw(64), derive("deepring v1 deal digest", data[:-64]), data)
+    r.end()
+    if not genesis or not legs:
+        raise Refused("a deal without hosts of Genesis or without legs")
+    begins = [1] + [leg.end for leg in legs]
+    if any(leg.first != first or leg.end <= first for leg, first in zip(legs, begins)):
+        raise Refused("legs that do not follow each other")
+    if deal.copies() < 2 or any(len(leg.hosts) != deal.copies() for leg in legs):
+        raise Refused("legs of one host, or of different numbers of them")
+    if deal.eager > (deal.copies() == 3):
+        raise Refused("another value of eager than the copies allow")
+    return deal
+
+def read_hosts(r, limit):
+    hosts = r.list(limit, 64, lambda: r.raw(64))
+    if len(set(hosts)) != len(hosts):
+        raise Refused("one host twice")
+    return hosts
+
+# §21 outline --------------------------------------------------------------------------------------
+
+def outline_bytes(closure, headers):
+    """The outline that closure and headers make, without its signature."""
+    genesis = headers[0]
+    hosts = list(dict.fromkeys(host for header in headers for host in header.hosts()))     # by their first use
+    if len(hosts) > 65536:
+        raise Refused(f"{len(hosts)} hosts")
+    places = {host: u16(place) for place, host in enumerate(hosts)}
+    kinds = {MANIFEST: 0, GRAPH: 1, PARAMETER: 2, SHARED: 2}
+    blocks = [string(header.name) + header.content + listed([places[host] for host in header.hosts()])
+              + listed([bytes([kinds[part.kind]]) for part in header.parts]) for header in headers]
+    deal = genesis.deal.encoded if genesis.deal else b""
+    return (b"DOUTLINE" + u16(1) + u16(closure.kind) + closure.ring_id + u64(closure.version) + closure.digest
+            + closure.previous + closure.owner + u64(closure.sealed_at) + u32(closure.revision)
+            + listed([spec_bytes(spec) for spec in genesis.outputs])  # the network's inputs
+            + listed([spec_bytes(spec) for spec in genesis.inputs])
+            + listed(hosts) + listed(blocks) + u32(len(deal)) + deal)
 
 # Findings -----------------------------------------------------------------------------------------
 
@@ -514,19 +588,24 @@ class Ring:
         self.findings.append(Finding(verdict, block, header and header.name, part, tensor, span, reason))
 
     def end_of_computing(self):
-        """One past the last block that computes, in a ring that passed check 14a: where the shared ones begin."""
-        return sum(not header.is_shared() for header in self.headers)
+        """One past the last block that computes: where the shared ones begin."""
+        return next((i for i, header in enumerate(self.headers) if header.is_shared()), len(self.headers))
+
+    def deal(self):
+        return self.headers[0].deal
 
     def verdict(self):
         return UNTRUSTED if self.strange_key else worst(self.findings)
 
 def verify_ring(file, owner=None, trust=None, key=None, bodies=True):
-    """Checks 1 … 16; without `bodies` 1 … 14 only."""
+    """Checks 1 … 16, and those of §20 after 14; without `bodies` none after these."""
     ring = Ring(file)
     if read_ring(ring, owner, trust):
         if None not in ring.headers:
             check_shared(ring)
             check_wiring(ring)
+            check_deal(ring)
+            check_outline(ring)
         if bodies:
             for index, header in enumerate(ring.headers):
                 if header:
@@ -644,13 +723,14 @@ def check_header(closure, index, data):
 
 def check_shared(ring):
     """Check 14a: one finding for each block."""
+    weights = ring.closure.kind == WEIGHTS
     shared = [index for index, header in enumerate(ring.headers) if header.is_shared()]
     for index, header in enumerate(ring.headers):
         for fits, reason in [
-                (index != 1 or not header.is_shared(), "a shared block where the first that computes is due"),
+                (index != 1 or weights or not header.is_shared(), "shared, where the first that computes is due"),
+                (index == 0 or not weights or header.is_shared(), "a block that computes in a ring of weights"),
                 (header.is_shared() or not shared or index < shared[0], "behind a shared block, and not shared"),
                 (not header.is_shared() or not header.inputs + header.outputs, "a shared block with inputs or outputs"),
-                (not shared or CHECK not in [p.kind for p in header.parts], "a check beside shared blocks"),
                 (all(shares_all_of(header, block, ring.headers[block]) for block in header.shared_blocks()),
                  "shares what the shared block does not hold")]:
             if not fits:
@@ -676,6 +756,38 @@ def check_wiring(ring):
                 ring.add(TAMPERED, index, "header", f"nothing before gives {spec.name!r}")
         if index:
             given.update({spec.name: spec.element for spec in header.outputs})
+
+def check_deal(ring):
+    """§20: a deal in Genesis' header; one finding."""
+    deal, closure = ring.deal(), ring.closure
+    if not deal:
+        return
+    granted = [(host, 0) for host in deal.genesis]
+    ended = deal.legs[-1].end == ring.end_of_computing()
+    if ended:
+        granted += [(host, block) for leg in deal.legs for block in range(leg.first, leg.end) for host in leg.hosts]
+    hosts = [set(header.hosts()) for header in ring.headers]
+    for fits, reason in [
+            (deal.owner == closure.owner and signed(deal.owner, "deepring v1 sign deal", deal.digest, deal.signature),
+             "not signed by the ring's owner"),
+            ((deal.ring_id, deal.ring) == (closure.ring_id, closure.digest), "of another ring"),
+            (deal.revision <= closure.revision, "of a later revision"),
+            (ended, "does not end with the last block that computes"),
+            (all(host in hosts[block] for host, block in granted), "names a host for a block that it cannot open")]:
+        if not fits:
+            ring.add(TAMPERED, 0, "header", f"the deal: {reason}")
+            break
+
+def check_outline(ring):
+    """§20: the outline signature."""
+    closure = ring.closure
+    try:
+        digest = derive("deepring v1 outline digest", outline_bytes(closure, ring.headers))
+        fits = signed(closure.owner, "deepring v1 sign outline", digest, closure.outline_signature)
+    except Refused:
+        fits = False
+    if not fits:
+        ring.add(TAMPERED, None, "closure", "the outline signature does not fit")
 
 def check_chunks(ring, index, header):
     """Check 15."""
@@ -777,25 +889,34 @@ def read_tensor(r):
         raise Refused("another number of elements than the shape's")
     return name, bytes(r.data[start:r.at])
 
-def tensors_digest(tensors):
+def tensors_digest(salt, tensors):
     """Of one query: a list of (name, encoding)."""
     tensors = sorted(tensors, key=lambda t: t[0].encode())
-    return derive("deepring v1 tensor digest", u32(len(tensors)) + b"".join(t[1] for t in tensors))
+    return blake3(listed([t[1] for t in tensors]), key=derive("deepring v2 tensor digest key", salt)).digest()
+
+def salt_commitment(salt):
+    return derive("deepring v1 salt commitment", salt)
 
 def batch_digest(digests):
-    return derive("deepring v1 batch digest", u32(len(digests)) + b"".join(digests))
+    return derive("deepring v1 batch digest", listed(digests))
 
 # §14 receipt file ---------------------------------------------------------------------------------
 
-Opening = namedtuple("Opening", "query ring_id ring version genesis inputs opened_at host signature digest")
-Receipt = namedtuple("Receipt", "query ring first contents check rotation coverage inputs outputs previous host "
-                                "signature digest")                    # check: (code, share); coverage: codes, a block
-Decision = namedtuple("Decision", "opening receipts items signature digest")      # items: (inputs, outputs)
+Opening = namedtuple("Opening", "query ring_id ring version genesis deal nonce salt inputs opened_at host signature "
+                                "digest")                              # salt: the commitment to it
+# check: (code, share); coverage: codes, a block
+Receipt = namedtuple("Receipt", "query ring first contents check rotation coverage computed_with inputs outputs "
+                                "previous host signature digest")
+Validation = namedtuple("Validation", "query receipt first contents check rotation coverage computed_with inputs "
+                                      "outputs agreement host signature digest")
+# legs: (receipt, validations); items: (inputs, outputs)
+Decision = namedtuple("Decision", "opening legs items host signature salt digest")
 
 def read_opening(r):
     start = r.at
-    fields = (r.raw(32), r.raw(16), r.raw(32), r.u64(), r.raw(32), r.raw(32), r.u64(), r.raw(64))
-    digest = derive("deepring v1 opening digest", r.data[start:r.at])
+    fields = (r.raw(32), r.raw(16), r.raw(32), r.u64(), r.raw(32), r.raw(32), r.raw(32), r.raw(32), r.raw(32), r.u64(),
+              r.raw(64))
+    digest = derive("deepring v2 opening digest", r.data[start:r.at])
     return Opening(*fields, r.raw(64), digest)
 
 def claims(check, parts):
@@ -825,24 +946,58 @@ def read_check(r):
         raise Refused(f"a rotation of {rotation} contradicts the coverage")
     return (code, share), rotation, coverage
 
+def read_computed_with(r):
+    """Engine, library, processor and threads."""
+    engine, library, processor, threads = r.string(), r.raw(32), r.string(), r.u16()
+    for name in engine, processor:
+        if not re.fullmatch("[ -~]{1,64}", name):
+            raise Refused("a name of 0 or of more than 64 bytes, or that is not printable")
+    if not threads:
+        raise Refused("0 threads")
+    return engine, library, processor, threads
+
+def read_agreement(r):
+    """The code, the largest difference and its bound."""
+    code, numbers = r.u8(), r.raw(8)
+    largest, bound = struct.unpack("<ff", numbers)                   # what is no number compares as false
+    finite = 0 < bound < float("inf")
+    if not {SAME: numbers == bytes(8), NEAR: finite and 0 < largest <= bound,
+            DIFFERS: (finite or numbers[4:] == bytes(4)) and largest > bound}.get(code):
+        raise Refused(f"agreement {code} with a difference of {largest} and a bound of {bound}")
+    return code, largest, bound
+
 def read_receipt(r):
     start = r.at
     fields = (r.raw(32), r.raw(32), r.u32(), r.list(65536, 32, lambda: r.raw(32)), *read_check(r),
-              r.raw(32), r.raw(32), r.raw(32), r.raw(64))
-    digest = derive("deepring v3 receipt digest", r.data[start:r.at])
+              read_computed_with(r), r.raw(32), r.raw(32), r.raw(32), r.raw(64))
+    digest = derive("deepring v4 receipt digest", r.data[start:r.at])
     return Receipt(*fields, r.raw(64), digest)
+
+def read_validation(r):
+    start = r.at
+    fields = (r.raw(32), r.raw(32), r.u32(), r.list(65536, 32, lambda: r.raw(32)), *read_check(r),
+              read_computed_with(r), r.raw(32), r.raw(32), read_agreement(r), r.raw(64))
+    digest = derive("deepring v1 validation digest", r.data[start:r.at])
+    return Validation(*fields, r.raw(64), digest)
+
+def read_leg(r):
+    receipt, validations = read_receipt(r), r.list(2, 324, lambda: read_validation(r))
+    hosts = [validation.host for validation in validations]
+    if hosts != sorted(set(hosts)):
+        raise Refused("validations out of order, or two of one host")
+    return receipt, validations
 
 def read_decision(data):
     r = Reader(data)
     if r.raw(8) != b"DRECEIPT":
         raise Refused("not a receipt")
-    if r.u16() != 3:
+    if r.u16() != 4:
         raise Refused("another format version")
     opening = read_opening(r)
-    receipts = r.list(65536, 307, lambda: read_receipt(r))
+    legs = r.list(65536, 351, lambda: read_leg(r))
     items = r.list(2 ** 20, 64, lambda: (r.raw(32), r.raw(32)))
-    digest = derive("deepring v1 decision digest", data[10:r.at])
-    decision = Decision(opening, receipts, items, r.raw(64), digest)
+    decision = Decision(opening, legs, items, r.raw(64), r.raw(64), r.raw(32),
+                        derive("deepring v2 decision digest", data[10:-96]))
     r.end()
     return decision
 
@@ -860,20 +1015,27 @@ def verify_receipt(data, ring):
         decision = read_decision(data)
     except Refused as e:
         return failed(TAMPERED, None, "file", f"the receipt: {e}")
-    opening, receipts, items = decision.opening, decision.receipts, decision.items
-    problem, ended = check_chain(opening, receipts, ring)            # checks 2 … 14
+    opening, legs, items = decision.opening, decision.legs, decision.items
+    problem, ended = check_chain(opening, legs, ring)                # checks 2 … 14b
     if problem:
         return failed(*problem)
+    deal = ring.deal() if opening.deal != NONE else None
     for fits, reason in [
             (ended == ring.end_of_computing(), "not all blocks ran"),  # checks 15 … 19
             (items, "there is no item"),
             (batch_digest([i for i, _ in items]) == opening.inputs, "other inputs than the opening's"),
-            (receipts and batch_digest([o for _, o in items]) == receipts[-1].outputs,
+            (legs and batch_digest([o for _, o in items]) == legs[-1][0].outputs,
              "other outputs than the last receipt's"),
-            (signed(opening.host, "deepring v1 sign decision", decision.digest, decision.signature),
+            (decision.salt == NONE or salt_commitment(decision.salt) == opening.salt,
+             "another salt than the opening commits to"),
+            (decision.host in (deal.genesis if deal else [opening.host]), "closed by a host that is not due"),
+            (signed(decision.host, "deepring v2 sign decision", decision.digest, decision.signature),
              "the closing signature does not fit")]:
         if not fits:
             return failed(TAMPERED, None, "closure", reason)
+    for receipt, validations in legs:                                # check 20, also of a query under no deal
+        if ring.deal() and not validations:
+            return failed(UNTRUSTED, receipt.first, "file", "less validated than the ring's deal promises")
     return decision, []
 
 def stands_for(code, kind):
@@ -882,45 +1044,83 @@ def stands_for(code, kind):
         return kind in (PARAMETER, SHARED)
     return code != RECOMPUTED or kind == GRAPH
 
-def check_chain(opening, receipts, ring):
-    """Checks 2 … 14. Returns the first problem (or None) and one past the last block that ran."""
-    closure = ring.closure
+def check_chain(opening, legs, ring):
+    """Checks 2 … 14b. Returns the first problem (or None) and one past the last block that ran."""
+    closure, deal, dealt = ring.closure, ring.deal(), opening.deal != NONE
     older = opening.ring_id == closure.ring_id and opening.version != closure.version
     for fits, verdict, block, reason in [
-            (signed(opening.host, "deepring v1 sign opening", opening.digest, opening.signature),
+            (signed(opening.host, "deepring v2 sign opening", opening.digest, opening.signature),
              TAMPERED, 0, "the opening's signature does not fit"),
             (opening.ring == closure.digest, STALE if older else TAMPERED, None, "a receipt of another ring"),
             ((opening.ring_id, opening.version) == (closure.ring_id, closure.version),
              TAMPERED, 0, "another ring id or model version"),
-            (ring.headers[0].has_host(opening.host), STALE, 0, "this revision names no such host of Genesis"),
-            (opening.genesis == ring.headers[0].content, TAMPERED, 0, "another Genesis")]:
+            (opening.host in ring.headers[0].hosts(), STALE, 0, "this revision names no such host of Genesis"),
+            (opening.genesis == ring.headers[0].content, TAMPERED, 0, "another Genesis"),
+            (not dealt or deal and deal.digest == opening.deal, STALE, None, "this revision has no such deal"),
+            (not dealt or deal and opening.host in deal.genesis, TAMPERED, 0, "the deal names others for Genesis")]:
         if not fits:
             return (verdict, block, "file", reason), 1
     b, before, passed_on = 1, opening, opening.inputs
-    for receipt in receipts:
+    for receipt, validations in legs:
+        end = receipt.first + len(receipt.contents)
+        leg = next((leg for leg in deal.legs if leg.first == b), Leg(0, 0, [])) if dealt else None
         for fits, reason in [
-                (signed(receipt.host, "deepring v3 sign receipt", receipt.digest, receipt.signature),
+                (signed(receipt.host, "deepring v4 sign receipt", receipt.digest, receipt.signature),
                  "the receipt's signature does not fit"),
                 ((receipt.query, receipt.ring) == (opening.query, opening.ring), "a receipt of another query"),
                 (receipt.previous == before.digest, "previous is not the record before"),
                 (receipt.inputs == passed_on, "other inputs than what was passed on"),
                 (receipt.first == b and receipt.contents, "blocks left out, twice or none"),
                 (len(receipt.coverage) == len(receipt.contents), "coverage of other blocks than ran"),
-                (receipt.first + len(receipt.contents) <= ring.end_of_computing(), "more blocks than compute")]:
+                (end <= ring.end_of_computing(), "more blocks than compute"),
+                (not dealt or (receipt.first, end) == (leg.first, leg.end), "other blocks than a leg of the deal"),
+                (not dealt or receipt.host in leg.hosts, "signed by a host that is no copy of the leg")]:
             if not fits:
                 return (TAMPERED, b, "file", reason), b
-        for block, (content, coverage) in enumerate(zip(receipt.contents, receipt.coverage), b):
-            if content != ring.headers[block].content:
-                return (TAMPERED, block, "body", "other content ran than the ring's"), b
-            if not ring.headers[block].has_host(receipt.host):
-                return (STALE, block, "body", "this revision names no such host of the block"), b
-            parts = ring.headers[block].parts
-            if len(coverage) != len(parts):
-                return (TAMPERED, block, "body", "coverage of other parts than the block has"), b
-            if not all(stands_for(c, part.kind) for part, c in zip(parts, coverage)):
-                return (TAMPERED, block, "body", "coverage that a part of that kind cannot have"), b
-        b, before, passed_on = b + len(receipt.contents), receipt, receipt.outputs
+        problem = check_blocks(receipt, ring) or check_validations(validations, receipt, leg, ring)
+        if problem:
+            return problem, b
+        b, before, passed_on = end, receipt, receipt.outputs
     return None, b
+
+def check_blocks(record, ring):
+    """Check 14 of a receipt or a validation: the first problem, or None."""
+    for block, (content, coverage) in enumerate(zip(record.contents, record.coverage), record.first):
+        header = ring.headers[block]
+        for fits, verdict, reason in [
+                (content == header.content, TAMPERED, "other content ran than the ring's"),
+                (record.host in header.hosts(), STALE, "this revision names no such host of the block"),
+                (len(coverage) == len(header.parts), TAMPERED, "coverage of other parts than the block has"),
+                (all(stands_for(c, part.kind) for part, c in zip(header.parts, coverage)),
+                 TAMPERED, "coverage that a part of that kind cannot have")]:
+            if not fits:
+                return verdict, block, "body", reason
+    return None
+
+def check_validations(validations, receipt, leg, ring):
+    """Checks 14a and 14b; leg: the deal's, None for a query under no deal. The first problem, or None."""
+    if leg is None:
+        return (TAMPERED, receipt.first, "file", "validations, and no deal") if validations else None
+    if not validations:
+        return TAMPERED, receipt.first, "file", "no other copy of the leg validated the receipt"
+    for v in validations:
+        for fits, reason in [
+                (v.agreement[0] != DIFFERS, "an objection in the place of a validation"),
+                (signed(v.host, "deepring v1 sign validation", v.digest, v.signature),
+                 "the validation's signature does not fit"),
+                ((v.query, v.receipt) == (receipt.query, receipt.digest), "a validation of another receipt"),
+                ((v.first, v.contents, v.inputs) == (receipt.first, receipt.contents, receipt.inputs),
+                 "a validation of other blocks or inputs"),
+                (v.host != receipt.host, "a host validates its own receipt"),
+                ((v.agreement[0] == SAME) == (v.outputs == receipt.outputs), "agreement that the outputs contradict"),
+                (v.host in leg.hosts, "validated by a host that is no copy of the leg"),
+                (len(v.coverage) == len(v.contents), "coverage of other blocks than the validation's")]:
+            if not fits:
+                return TAMPERED, receipt.first, "file", reason
+        problem = check_blocks(v, ring)
+        if problem:
+            return problem
+    return None
 
 # Commands -----------------------------------------------------------------------------------------
 
@@ -929,7 +1129,7 @@ def verify_ring_at(path, owner, trust, key=None, bodies=True):
         return verify_ring(RingFile(file), owner, trust, key, bodies)
 
 def verify_receipt_at(path, ring_path, owner, trust):
-    """Findings about a receipt, or about its ring, of which checks 1 … 14 come first; and the decision."""
+    """Findings about a receipt, or about its ring, whose checks without bodies come first; and the decision."""
     ring = verify_ring_at(ring_path, owner, trust, bodies=False)
     if ring.findings:
         return ring.findings, None
@@ -1012,7 +1212,7 @@ def main():
             return report(ring.verdict(), ring.findings, args.json)
         findings, decision = verify_receipt_at(args.file, args.ring, owner, trust)
         return report(worst(findings), findings, args.json, None if findings else
-                      {"decision": decision.digest.hex(), "check": check_word(min(r.check for r in decision.receipts))})
+                      {"decision": decision.digest.hex(), "check": check_word(min(r.check for r, _ in decision.legs))})
     except (OSError, ValueError, KeyError, TypeError, MemoryError) as error:      # the last three: index.json
         print(f"ring.py: {error}", file=sys.stderr)
         return 1

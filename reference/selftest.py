@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""Known answers for what ring.py does not take from a library: HPKE, Bech32m, reading, keys, trust stores.
+"""Known answers for what ring.py does not take from a library: HPKE, Bech32m, reading, keys, trust stores; and
+dealt rings and validated receipts, which are made here and signed with the test keys of vectors/.
 
     python3 reference/selftest.py
 """
 
 import json
 import os
+import struct
 import tempfile
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 import ring
-from ring import Reader, Refused
+from ring import Reader, Refused, derive, listed, string, u16, u32, u64
 
 passed = 0
 
@@ -49,31 +53,31 @@ for text in ["A12UEL5L", "a1lqfn3A", "a1lqfn3q", "1lqfn3a", "lqfn3a", "", "1", "
     refused(f"Bech32m: {text!r}", ring.bech32m_decode, text)
 
 # Strings and lists: §3.
-def string(data):
-    return Reader(len(data).to_bytes(2, "little") + data).string()
+def read_string(data):
+    return Reader(u16(len(data)) + data).string()
 
-check("string", string("ä\U0010ffff".encode()) == "ä\U0010ffff")
-check("string of 4096 bytes", len(string(b"x" * 4096)) == 4096)
+check("string", read_string("ä\U0010ffff".encode()) == "ä\U0010ffff")
+check("string of 4096 bytes", len(read_string(b"x" * 4096)) == 4096)
 for data in [b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xff", b"\xe2\x82", b"x" * 4097]:
-    refused(f"string: {data[:4]!r}", string, data)
+    refused(f"string: {data[:4]!r}", read_string, data)
 refused("list above its limit", Reader(b"\x03\0\0\0" + bytes(99)).list, 2, 1, None)
 refused("list above what is left", Reader(b"\xff\xff\xff\xff" + bytes(99)).list, 2 ** 32, 1, None)
 
-# Tensors: §13. Digests do not depend on the order given.
+# Tensors: §13. Digests depend on the salt, and not on the order given.
 def tensor(name, dims, data):
-    name = name.encode()
-    return (len(name).to_bytes(2, "little") + name + b"\x02" + ring.u32(len(dims))
-            + b"".join(ring.u64(d) for d in dims) + ring.u32(len(data)) + data)
+    return string(name) + b"\x02" + listed([u64(d) for d in dims]) + u32(len(data)) + data
 
 a, b = (ring.read_tensor(Reader(t)) for t in [tensor("a", [2, 2], b"1234"), tensor("b", [], b"5")])
-check("order of tensors", ring.tensors_digest([a, b]) == ring.tensors_digest([b, a]))
+SALT = bytes(range(1, 33))
+check("order of tensors", ring.tensors_digest(SALT, [a, b]) == ring.tensors_digest(SALT, [b, a]))
+check("salt", ring.tensors_digest(SALT, [a, b]) != ring.tensors_digest(SALT[::-1], [a, b]))
 refused("tensor", ring.read_tensor, Reader(tensor("a", [2, 2], b"123")))
 refused("tensor, dimensions that overflow", ring.read_tensor, Reader(tensor("a", [2 ** 63, 2], b"")))
 
 # What a receipt says about checks: §14. Code, share, rotation, and the codes of each block's parts.
 def check_bytes(code, share, rotation, *coverage):
-    return (bytes([code]) + ring.u32(share) + rotation.to_bytes(2, "little") + ring.u32(len(coverage))
-            + b"".join(ring.u32(len(parts)) + bytes(parts) for parts in coverage))
+    return (bytes([code]) + u32(share) + u16(rotation)
+            + listed([listed([bytes([part]) for part in parts]) for parts in coverage]))
 
 allowed = {0: {0}, 1: set(range(1, 8)), 2: {1, 4}, 3: {4}, 4: set(range(2, 8)), 5: set(range(2, 8))}
 for code in range(7):
@@ -90,10 +94,29 @@ for what, args in {"spot in part": (2, 1, 0, [4, 1]), "spot with share 0": (2, 0
                    "product without rotation": (5, 0, 0, [4], [3]), "rotation without product": (5, 0, 1, [4]),
                    "either without rotation": (4, 0, 0, [4], [5]), "both with a rotation": (5, 0, 1, [6])}.items():
     refused(what, ring.read_check, Reader(check_bytes(*args)))
-for kind, codes in {ring.PARAMETER: range(7), ring.GRAPH: (0, 1, 4, 7), ring.CHECK: (0, 1, 4)}.items():
+for kind, codes in {ring.PARAMETER: range(7), ring.SHARED: range(7), ring.GRAPH: (0, 1, 4, 7)}.items():
     check(f"coverage of kind {kind}", [c for c in range(8) if ring.stands_for(c, kind)] == list(codes))
 for check_of, word in {(0, 0): "none", (2, 100_000): "spot:0.1", (2, 1): "spot:0.000001", (5, 0): "compute"}.items():
     check(word, ring.check_word(check_of) == word)
+
+# What it computed with, and how outputs agree: §14.
+def computed_with(engine="rten 0", processor="x86_64 avx512", threads=1):
+    return string(engine) + bytes(32) + string(processor) + u16(threads)
+
+def agreement(code, largest, bound):
+    return bytes([code]) + struct.pack("<ff", largest, bound)
+
+check("computed with", ring.read_computed_with(Reader(computed_with("~ " * 32)))[0] == "~ " * 32)
+for change in [{"engine": ""}, {"engine": "x" * 65}, {"processor": ""}, {"processor": "a\n"}, {"processor": "\x7f"},
+               {"engine": "ä"}, {"threads": 0}]:
+    refused(f"computed with: {change}", ring.read_computed_with, Reader(computed_with(**change)))
+INF, NAN = float("inf"), float("nan")
+for taken in [(0, 0, 0), (1, 1, 1), (1, 1, 2), (2, 2, 1), (2, INF, 1), (2, INF, 0), (2, 1, 0)]:
+    check(f"agreement {taken}", ring.read_agreement(Reader(agreement(*taken))) == taken)
+for wrong in [(0, -0.0, 0), (0, 0, -0.0), (0, 1, 1), (1, 0, 0), (1, 0, 1), (1, 2, 1), (1, -1, 1), (1, 1, INF),
+              (1, INF, INF), (1, NAN, 1), (1, 1, NAN), (2, 0, 0), (2, 1, 1), (2, 1, 2), (2, INF, INF), (2, 1, -1),
+              (2, 1, -0.0), (2, NAN, 0), (2, 1, NAN), (3, 0, 0)]:
+    refused(f"agreement {wrong}", ring.read_agreement, Reader(agreement(*wrong)))
 
 # Ed25519: keys that §4 refuses, with a signature that fits every message under the identity.
 P, D = 2 ** 255 - 19, -121665 * pow(121666, -1, 2 ** 255 - 19)
@@ -119,5 +142,188 @@ for text in [b"", b"[]", b"null", b"{}", b"\xff", b"[" * 99999,
 check("no trust store", ring.read_trust(os.path.join(tempfile.gettempdir(), "there", "is", "none")) == ([], {}, {}))
 check("path", ring.path_name("/a//./b/../c") == "/a/b/../c")
 check("path that is no text", ring.path_name("/a/\udcff") == "bytes:2f612fff")
+
+# Deals and outlines: §20, §21. A ring of vectors/, sealed again with other headers.
+VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "vectors")
+
+class Signer:
+    def __init__(self, name):
+        path = os.path.join(VECTORS, "keys", name + ".key")
+        self.public = ring.read_secret(path).public
+        secret = ring.bech32m_decode(ring.key_line(path))[1]
+        self.key = Ed25519PrivateKey.from_private_bytes(secret[:32])
+
+    def sign(self, label, message):
+        return self.key.sign(label.encode() + b"\0" + message)
+
+    def record(self, version, kind, data):
+        """The record with its signer and signature, and its digest."""
+        digest = derive(f"deepring {version} {kind} digest", data + self.public)
+        return data + self.public + self.sign(f"deepring {version} sign {kind}", digest), digest
+
+owner, stranger, a, b, c = map(Signer, ["owner", "owner-stranger", "host-a", "host-b", "host-c"])
+
+def vector(name):
+    path = os.path.join(VECTORS, name)
+    with open(path, "rb") as file:
+        return ring.verify_ring_at(path, owner.public, None), file.read()
+
+def part_bytes(part):
+    return (bytes([part.kind]) + (ring.spec_bytes(part.spec) if part.spec else b"")
+            + (b"" if part.block is None else u32(part.block)) + u64(part.offset) + u64(part.length))
+
+def header_bytes(header):
+    """Without its signature."""
+    deal = header.deal.encoded if header.deal else b""
+    return (header.ring_id + u64(header.version) + u32(header.index) + u32(header.count) + string(header.name)
+            + u64(header.plaintext_length) + header.body + header.content + header.commitment + header.previous
+            + header.next + listed(list(map(ring.spec_bytes, header.inputs)))
+            + listed(list(map(ring.spec_bytes, header.outputs))) + listed(list(map(part_bytes, header.parts)))
+            + listed([bytes([r.role]) + r.public + r.enc + r.wrapped for r in header.recipients])
+            + u32(len(deal)) + deal + listed(header.chunks))
+
+def sealed(old, headers, bodies, kind=ring.NETWORK, outline_by=owner):
+    """The verified ring of these headers and bodies, with the rest of the closure of `old` and revision 1."""
+    count = len(headers)
+    headers = [header._replace(index=i, count=count) for i, header in enumerate(headers)]
+    digests = [header.body_digest(old.closure.bodies) for header in headers]
+    headers = [header._replace(body=digests[i], previous=digests[i - 1], next=digests[(i + 1) % count])
+               for i, header in enumerate(headers)]
+    signed = [data + owner.sign("deepring v1 sign header", derive("deepring v1 header digest", data))
+              for data in map(header_bytes, headers)]
+    statement = (old.closure.ring_id + u64(old.closure.version) + u32(count) + u16(kind) + old.closure.previous
+                 + owner.public + u64(old.closure.sealed_at) + b"".join(digests))
+    closure = old.closure._replace(kind=kind, revision=1, digest=derive("deepring v1 ring digest", statement))
+    outline = derive("deepring v1 outline digest", ring.outline_bytes(closure, headers))
+    rows = [u32(len(data)) + u64(len(body)) + derive("deepring v1 header digest", data)
+            for data, body in zip(signed, bodies)]
+    rest = u32(1) + b"".join(rows) + outline_by.sign("deepring v1 sign outline", outline)
+    rest += owner.sign("deepring v1 sign closure", closure.digest + rest)
+    data = statement + rest + b"".join(signed + bodies)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"DEEPRING" + u16(4) + u16(1) + u32(count) + u64(24 + len(data)) + data)
+        file.flush()
+        return ring.verify_ring_at(file.name, owner.public, None)
+
+def found(findings):
+    """Verdict, block and part of the first finding."""
+    return tuple(findings[0])[:2] + (findings[0].part,) if findings else None
+
+def opened_by(header, *hosts):
+    return header._replace(recipients=header.recipients[:1] + [
+        ring.Recipient(ring.HOST, host.public, bytes(32), bytes(48)) for host in hosts])
+
+plain, plain_bytes = vector("intact.ring")
+starts = plain.closure.bodies_at + [len(plain_bytes)]
+bodies = [plain_bytes[start:end] for start, end in zip(starts, starts[1:])]
+for at, length, header in zip(plain.closure.headers_at, [row[0] for row in plain.closure.rows], plain.headers):
+    check(f"header {header.index}", header_bytes(header) == plain_bytes[at:at + length - 64])
+
+def deal_bytes(genesis=(a, b), legs=((1, 2, a, b), (2, 4, b, c)), by=owner, ring_id=plain.closure.ring_id,
+               digest=plain.closure.digest, revision=1, eager=0, signer=None, head=b"RINGDEAL\1\0"):
+    def keys(hosts):
+        return listed([host.public for host in hosts])
+
+    data = (head + ring_id + digest + u32(revision) + u64(0) + bytes([eager]) + keys(genesis)
+            + listed([u32(first) + u32(end) + keys(hosts) for first, end, *hosts in legs]) + by.public)
+    return data + (signer or by).sign("deepring v1 sign deal", derive("deepring v1 deal digest", data))
+
+three = ((1, 2, a, b, c), (2, 4, b, c, a))
+check("no deal", ring.read_deal(b"") is None)
+for what in [{}, {"legs": three}, {"legs": three, "eager": 1}, {"genesis": (c,)}, {"legs": ((1, 9, a, b),)}]:
+    check(f"deal: {what}", ring.read_deal(deal_bytes(**what)).copies() == len(what.get("legs", [[0] * 4])[0]) - 2)
+for what in [{"head": b"RINGDEAL\2\0"}, {"head": b"RINGDEAD\1\0"}, {"eager": 1}, {"legs": three, "eager": 2},
+             {"genesis": ()}, {"genesis": (a, a)}, {"legs": ()}, {"legs": ((2, 4, a, b),)}, {"legs": ((0, 4, a, b),)},
+             {"legs": ((1, 2, a, b), (3, 4, a, b))}, {"legs": ((1, 3, a, b), (2, 4, a, b))},
+             {"legs": ((1, 1, a, b), (1, 4, a, b))}, {"legs": ((1, 4, a),)}, {"legs": ((1, 4, a, b, c, owner),)},
+             {"legs": ((1, 2, a, b), (2, 4, a, b, c))}, {"legs": ((1, 4, a, a),)}]:
+    refused(f"deal: {what}", ring.read_deal, deal_bytes(**what))
+refused("deal, a byte after it", ring.read_deal, deal_bytes() + b"\0")
+
+def dealt(hosts=(a, b, c), outline_by=owner, at=0, **what):
+    headers = [opened_by(header, *hosts) for header in plain.headers]
+    headers[at] = headers[at]._replace(deal=ring.read_deal(deal_bytes(**what)))
+    return sealed(plain, headers, bodies, outline_by=outline_by)
+
+tampered = ring.TAMPERED
+for due, what in [
+        (None, {}), (None, {"legs": three, "eager": 1}), (None, {"revision": 0}),
+        ((tampered, None, "closure"), {"outline_by": stranger}),
+        ((tampered, 1, "header"), {"at": 1}),
+        ((tampered, 0, "header"), {"by": stranger}), ((tampered, 0, "header"), {"signer": stranger}),
+        ((tampered, 0, "header"), {"ring_id": bytes(16)}), ((tampered, 0, "header"), {"digest": bytes(32)}),
+        ((tampered, 0, "header"), {"revision": 2}),
+        ((tampered, 0, "header"), {"legs": ((1, 3, a, b),)}), ((tampered, 0, "header"), {"legs": ((1, 5, a, b),)}),
+        ((tampered, 0, "header"), {"hosts": (a, b)}), ((tampered, 0, "header"), {"hosts": (b, c)})]:
+    check(f"dealt ring: {what}", found(dealt(**what).findings) == due)
+
+# Rings of weights: §7, §8. Genesis, and the shared blocks of another ring.
+old, data = vector("intact_with_shared.ring")
+genesis, computing, shared = old.headers[0], old.headers[1], old.headers[-1]
+chosen = [data[old.closure.bodies_at[h.index]:][:old.closure.rows[h.index][1]] for h in (genesis, shared, computing)]
+nothing = genesis._replace(inputs=[], outputs=[])
+for kind, due in enumerate([(tampered, 1, "header"), None, (tampered, None, "closure")]):
+    check(f"ring of kind {kind}", found(sealed(old, [nothing, shared], chosen[:2], kind).findings) == due)
+both = [nothing, computing._replace(parts=computing.own_parts(), plaintext_length=0)]
+both[1] = both[1]._replace(plaintext_length=both[1].parts[-1].offset + both[1].parts[-1].length)
+check("weights that compute", found(sealed(old, both, chosen[::2], ring.WEIGHTS).findings) == (tampered, 1, "header"))
+
+# Receipts under a deal: §15.
+INPUTS, OUTPUTS, OTHER = (ring.batch_digest([bytes([i]) * 32]) for i in (1, 2, 3))
+QUERY = bytes([7]) * 32
+
+def checked(headers, code=1):
+    return check_bytes(1, 0, 16 * int(code == 3), *([code] * len(header.parts) for header in headers)) + computed_with()
+
+def receipt_file(into, opened_by=a, closed_by=b, deal=None, salt=SALT, signers=(a, b), ends=(2, 4),
+                 validators=((b,), (c,)), agrees=agreement(0, 0, 0), outputs=None, query=QUERY, about=None, first=None,
+                 code=1, label="validation"):
+    """Legs that end with `ends`, each with its signer and validators; from `agrees` on it is what validations say."""
+    opening, before = opened_by.record("v2", "opening", (
+        QUERY + into.closure.ring_id + into.closure.digest + u64(into.closure.version) + into.headers[0].content
+        + (into.deal().digest if deal is None else deal) + bytes(32) + ring.salt_commitment(SALT) + INPUTS + u64(0)))
+    start, legs = 1, []
+    for signer, end, others in zip(signers, ends, validators):
+        ran = into.headers[start:end]
+        passed_on, given = INPUTS if start == 1 else OTHER, OUTPUTS if end == 4 else OTHER
+        contents = listed([header.content for header in ran])
+        receipt, before = signer.record("v4", "receipt", (
+            QUERY + into.closure.digest + u32(start) + contents + checked(ran) + passed_on + given + before))
+        validations = [other.record("v1", label, (
+            query + (about or before) + u32(first or start) + contents + checked(ran, code) + passed_on
+            + (outputs or given) + agrees))[0] for other in others]
+        legs.append(receipt + listed(validations))
+        start = end
+    data = opening + listed(legs) + listed([bytes([1]) * 32 + bytes([2]) * 32]) + closed_by.public
+    return (b"DRECEIPT" + u16(4) + data
+            + closed_by.sign("deepring v2 sign decision", derive("deepring v2 decision digest", data)) + salt)
+
+two_copies, three_copies = dealt(), dealt(legs=three)
+b_and_c = sorted((b, c), key=lambda host: host.public)
+for due, what in [
+        (None, {}), (None, {"salt": bytes(32)}), (None, {"closed_by": a}), (None, {"opened_by": b}),
+        ((tampered, None, "closure"), {"salt": bytes(31) + b"\1"}), ((tampered, None, "closure"), {"closed_by": c}),
+        ((ring.STALE, None, "file"), {"deal": OTHER}), ((tampered, 0, "file"), {"opened_by": c}),
+        ((ring.UNTRUSTED, 1, "file"), {"deal": ring.NONE, "validators": ((), ()), "closed_by": a}),
+        ((tampered, None, "closure"), {"deal": ring.NONE, "validators": ((), ())}),
+        ((tampered, 1, "file"), {"deal": ring.NONE}),
+        ((tampered, 2, "file"), {"deal": ring.NONE, "validators": ((), (c,))}),
+        ((tampered, 1, "file"), {"signers": (c, b)}), ((tampered, 2, "file"), {"signers": (a, a)}),
+        ((tampered, 1, "file"), {"ends": (3, 4)}), ((tampered, None, "closure"), {"ends": (2,)}),
+        ((tampered, 1, "file"), {"validators": ((), (c,))}), ((tampered, 2, "file"), {"validators": ((b,), ())}),
+        ((tampered, 2, "file"), {"validators": ((b,), (b,))}), ((tampered, 1, "file"), {"validators": ((c,), (c,))}),
+        ((tampered, None, "file"), {"validators": ((b, b), (c,))}),
+        ((tampered, 1, "file"), {"agrees": agreement(2, INF, 0)}),
+        ((tampered, 1, "file"), {"agrees": agreement(2, INF, 0), "outputs": INPUTS}),
+        ((tampered, 1, "file"), {"agrees": agreement(1, 1, 1)}),
+        (None, {"agrees": agreement(1, 1, 1), "outputs": INPUTS}), ((tampered, 1, "file"), {"outputs": INPUTS}),
+        ((tampered, 1, "file"), {"query": OTHER}), ((tampered, 1, "file"), {"about": OTHER}),
+        ((tampered, 1, "file"), {"first": 3}), ((tampered, 1, "file"), {"label": "receipt"}),
+        ((tampered, 1, "body"), {"code": 3}),
+        (None, {"into": three_copies, "validators": (b_and_c, (c,))}),
+        ((tampered, None, "file"), {"into": three_copies, "validators": (b_and_c[::-1], (c,))}),
+        ((ring.STALE, None, "file"), {"into": three_copies, "deal": two_copies.deal().digest})]:
+    into = what.pop("into", two_copies)
+    check(f"receipt: {what}", found(ring.verify_receipt(receipt_file(into, **what), into)[1]) == due)
 
 print(f"{passed} checks passed")
