@@ -135,7 +135,17 @@ impl Recorder {
     /// Records an alarm beside a refusal. Where that cannot be, it is a note: whoever fills the ledger's disk, or has a ring refused that
     /// the ledger does not know, must not turn the refusal, its findings and its exit code into an error of the ledger.
     pub(crate) fn alarm(&mut self, ring: RingId, digest: Digest, findings: &[Finding]) {
-        if let Err(e) = self.findings(ring, digest, findings) {
+        self.alarm_of(None, (ring, digest), findings);
+    }
+
+    /// The same, about the copy of one of these hosts.
+    pub(crate) fn alarm_of(
+        &mut self,
+        whose: Option<PublicKey<Host>>,
+        ring: (RingId, Digest),
+        findings: &[Finding],
+    ) {
+        if let Err(e) = self.findings_of(whose, ring, findings) {
             output::note(format_args!("warning: the alarm is not on the ledger: {e}"));
         }
     }
@@ -147,11 +157,27 @@ impl Recorder {
         digest: Digest,
         findings: &[Finding],
     ) -> Result<Vec<u64>, CliError> {
+        self.findings_of(None, (ring, digest), findings)
+    }
+
+    fn findings_of(
+        &mut self,
+        whose: Option<PublicKey<Host>>,
+        (ring, digest): (RingId, Digest),
+        findings: &[Finding],
+    ) -> Result<Vec<u64>, CliError> {
         let outline = self.outline(&digest)?;
+        // Of several hosts of a block, the one whose copy it is.
+        let own = |block: u32| {
+            let block = outline.blocks().get(block as usize)?;
+            let of = |host: &&SecretKey<Host>| whose == Some(host.public());
+            self.hosts.iter().find(of).filter(|host| block.has_host(&host.public()))
+        };
         // Those of one host in one transaction.
         let mut by_host: Vec<(SecretKey<Host>, Vec<Finding>)> = Vec::new();
         for finding in findings {
-            let (host, finding) = match finding.block.and_then(|b| self.host_of(outline, b)) {
+            let host = finding.block.and_then(|b| own(b).or_else(|| self.host_of(outline, b)));
+            let (host, finding) = match host {
                 Some(host) => (host, finding.clone()),
                 None => (self.any_host_of(outline).ok_or_else(no_host)?, of_the_whole(finding)),
             };

@@ -1,13 +1,15 @@
 //! `deepring run`: a ring, or a plain network for comparison, answers queries.
 
+mod alarms;
 mod rejected;
 mod targets;
 mod tensors;
+mod times;
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use deepring::files::InLine;
 use deepring::trust::OwnedRing;
@@ -18,7 +20,6 @@ use deepring_infer::engine::Engine;
 use deepring_infer::inputs::{Preprocess, Rejected};
 use deepring_infer::measure::Timings;
 use deepring_infer::{PlainModel, Rten, RunError, Session, SessionOptions, Validate};
-use deepring_measure::{Quantiles, milliseconds};
 use serde_json::{Value, json};
 
 use super::receipt;
@@ -35,6 +36,8 @@ use crate::progress::Progress;
 use crate::rings::TrustPolicy;
 use crate::sandbox;
 use crate::top::{OutputSummary, output_summary};
+use alarms::SessionAlarms;
+use times::RunTimes;
 
 pub(crate) fn run(args: &RunArgs, trust: Option<&Path>) -> Result<(), CliError> {
     targets::spare_bound_folders(args, trust)?;
@@ -152,19 +155,12 @@ fn decide<E: Engine>(
     let (ring_id, ring_digest) = (ring.ring_id(), ring.digest());
     promised(args, &ring)?;
     let nonce = args.nonce.as_deref().map(receipt::parse_nonce).transpose()?;
-    let alarm = |recorder: &mut Option<Recorder>, refused: &RunError| {
-        let Some(recorder) = recorder else { return };
-        if let Some(finding) = refused.finding() {
-            recorder.alarm(ring_id, ring_digest, std::slice::from_ref(finding));
-        }
-        if let RunError::Disputed { named, .. } = refused {
-            recorder.evidence(ring_id, named);
-        }
-    };
     let session = match open_session(args, engine, ring, keys, nonce) {
         Ok(session) => session,
         Err(e) => {
-            alarm(recorder, &e);
+            if let (Some(recorder), Some(finding)) = (recorder, e.finding()) {
+                recorder.alarm(ring_id, ring_digest, std::slice::from_ref(finding));
+            }
             return Err(e.into());
         }
     };
@@ -193,20 +189,17 @@ fn decide<E: Engine>(
     let queries = read_queries(&args.input, session.ring().inputs(), pictures)?;
     let (inputs, outputs) = (session.ring().inputs(), session.ring().outputs());
     targets::before_it_computes(args, trust, inputs, outputs, queries.len())?;
-    let mut times = Times::new(load, queries.len());
-    let mut last = None;
+    let mut times = RunTimes::new(load, queries.len());
+    let (mut last, mut alarms) = (None, SessionAlarms::default());
     for _ in 0..args.repeat.get() {
         let start = Instant::now();
-        let outcome = match session.run_batch(queries.clone()) {
-            Ok(outcome) => outcome,
-            Err(e) => {
-                alarm(recorder, &e);
-                return Err(e.into());
-            }
-        };
+        let outcome = session.run_batch(queries.clone());
         let recording = Instant::now();
         if let Some(recorder) = recorder.as_mut() {
-            recorder.evidence(ring_id, &outcome.named);
+            alarms.record(recorder, &session, outcome.as_ref());
+        }
+        let outcome = outcome?;
+        if let Some(recorder) = recorder.as_mut() {
             recorder.decision(&outcome.decision, outcome.outputs.len())?;
         }
         times.ledger += recording.elapsed();
@@ -292,7 +285,7 @@ fn run_plain<E: Engine>(args: &RunArgs, trust: Option<&Path>, engine: E) -> Resu
     let pictures = args.preprocess.as_ref().map_or(Pictures::NoRecipe, Pictures::By);
     let queries = read_queries(&args.input, model.inputs(), pictures)?;
     targets::before_it_computes(args, trust, model.inputs(), model.outputs(), queries.len())?;
-    let mut times = Times::new(load, queries.len());
+    let mut times = RunTimes::new(load, queries.len());
     let mut outputs = Vec::new();
     for _ in 0..args.repeat.get() {
         let start = Instant::now();
@@ -303,52 +296,6 @@ fn run_plain<E: Engine>(args: &RunArgs, trust: Option<&Path>, engine: E) -> Resu
     let (inputs, outputs, rejected) = (queries.as_slice(), outputs.as_slice(), &[]);
     let (labels, times) = (&labels, &times);
     Answer { args, decided: None, inputs, rejected, outputs, labels, times }.give()
-}
-
-/// Times of a session's queries.
-struct Times {
-    load: Duration,
-    /// Queries that one measurement covers.
-    batch: usize,
-    queries: Vec<Duration>,
-    timings: Timings,
-    ledger: Duration,
-}
-
-impl Times {
-    fn new(load: Duration, batch: usize) -> Self {
-        let (timings, ledger) = (Timings::default(), Duration::ZERO);
-        Self { load, batch: batch.max(1), queries: Vec::new(), timings, ledger }
-    }
-
-    fn query(&mut self, spent: Duration, timings: Timings) {
-        self.queries.push(spent);
-        self.timings += timings;
-    }
-
-    /// Milliseconds of one query: of a batch, its share.
-    fn json(&self) -> Value {
-        let each = |d: Duration| milliseconds(d) / self.batch as f64;
-        let n = self.queries.len();
-        let queries = Quantiles::new(self.queries.iter().map(|d| each(*d)));
-        let at = |quantile: f64| (n > 0).then(|| queries.at(quantile));
-        let share = |d: Duration| each(d) / n.max(1) as f64;
-        json!({
-            "load_ms": milliseconds(self.load),
-            "query_ms": {
-                "median": at(0.5),
-                "min": at(0.0),
-                "max": at(1.0),
-                "n": n,
-            },
-            "split_ms": {
-                "engine": share(self.timings.engine),
-                "check": share(self.timings.check),
-                "receipt": share(self.timings.receipt),
-                "ledger": share(self.ledger),
-            },
-        })
-    }
 }
 
 /// Which decision was made, and by what.
@@ -368,7 +315,7 @@ struct Answer<'a> {
     rejected: &'a [Rejected],
     outputs: &'a [Vec<TensorValue>],
     labels: &'a [String],
-    times: &'a Times,
+    times: &'a RunTimes,
 }
 
 impl Answer<'_> {

@@ -105,7 +105,7 @@ fn of_grants_from_copies_into_one_absent_file_none_that_ended_well_is_lost() {
 fn a_grant_that_ended_well_is_not_taken_back_by_what_is_no_ring() {
     let workspace = Workspace::with_ring();
     workspace.run("keygen --out more").succeeds();
-    workspace.run("ledger init ledger").succeeds();
+    workspace.register("net.ring", "ledger");
     workspace
         .run(
             "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger",

@@ -155,9 +155,8 @@ fn a_receipt_with_another_answer_is_refused() {
     let workspace = Workspace::with_ring();
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --receipt x.receipt";
     workspace.run(&format!("{run} --input batch.npy --output-dir other")).succeeds();
-    workspace
-        .run(&format!("{run} --input x.npy --output-dir out --ledger ledger --new-ledger"))
-        .succeeds();
+    workspace.register("net.ring", "ledger");
+    workspace.run(&format!("{run} --input x.npy --output-dir out --ledger ledger")).succeeds();
     workspace.run("attack x.receipt --kind output-swap --with out/logits.npy --with other/logits.npy -o bad.receipt")
         .succeeds();
     workspace.run("receipt verify x.receipt --ring net.ring --owner keys/owner.pub").succeeds();

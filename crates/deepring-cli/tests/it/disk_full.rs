@@ -79,15 +79,12 @@ fn a_run_whose_outputs_do_not_fit_the_disk_fails_and_says_so() {
         .exits(1)
         .says("logits.npy");
     assert!(!workspace.path("x.receipt").exists());
-    let begin = "--ledger ledger --new-ledger";
-    cramped(&workspace, 10, &format!("{run} --trust t.json {begin}")).exits(1).says("ledger");
+    let begin = "ledger register net.ring --owner-key keys/owner.key --ledger ledger --new-ledger";
+    cramped(&workspace, 10, &format!("{begin} --trust t.json")).exits(1).says("ledger");
     // What was only begun is not gone on with: whose key lies there cannot be told.
-    workspace
-        .run(&format!("{run} {begin}"))
-        .exits(1)
-        .says("hint: make the ledger in an empty folder");
+    workspace.run(begin).exits(1).says("hint: make the ledger in an empty folder");
     fs::remove_dir_all(workspace.path("ledger")).unwrap();
-    workspace.run(&format!("{run} {begin}")).succeeds();
+    workspace.run(begin).succeeds();
     // A ledger that filled its disk goes on where there is room again.
     cramped(&workspace, 10, &format!("{run} --ledger ledger")).exits(1);
     workspace.run("ledger verify --ledger ledger").succeeds();
@@ -118,8 +115,9 @@ fn a_folder_that_takes_no_files_is_an_error() {
         format!("run net.ring --key keys/host.key --input x.npy --receipt {folder}/a.receipt"),
         format!("run net.ring --key keys/host.key --input x.npy --output-dir {folder}/out"),
         format!(
-            "run net.ring --key keys/host.key --input x.npy --ledger {folder}/ledger --new-ledger"
+            "ledger register net.ring --owner-key keys/owner.key --ledger {folder}/ledger --new-ledger"
         ),
+        format!("keygen --node --out {folder}/keys"),
         format!("ledger init {folder}/ledger"),
     ] {
         workspace.run(&words).exits(1);
@@ -172,7 +170,7 @@ fn a_ledger_that_cannot_be_written_does_not_turn_a_refusal_into_another_error() 
         return;
     }
     workspace.run("trust add keys/owner.pub").succeeds();
-    workspace.run("ledger init ledger").succeeds();
+    workspace.register("net.ring", "ledger");
     let run = "run net.ring --key keys/host.key --input x.npy --ledger ledger";
     workspace.run(run).succeeds();
     let mut ring = fs::read(workspace.path("net.ring")).unwrap();

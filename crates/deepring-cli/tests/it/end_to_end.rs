@@ -36,6 +36,8 @@ fn a_network_is_sealed_run_recorded_damaged_repaired_shared_and_exported() {
     workspace.run(run).exits(1).says("hint: `deepring ledger init ledger`");
     assert!(!workspace.path("ledger").exists());
     workspace.run("ledger init ledger").succeeds();
+    workspace.run(run).exits(4).says("hint: its owner registers it: `deepring ledger register");
+    workspace.register("net.ring", "ledger");
     let ran = workspace.run(run).succeeds();
     assert!(ran.stdout.contains("logits [1, 10]"), "{}", ran.stdout);
     assert!(ran.stdout.contains("Bag"), "{}", ran.stdout);
@@ -83,8 +85,9 @@ fn a_network_is_sealed_run_recorded_damaged_repaired_shared_and_exported() {
     let at = workspace.ring("net.ring").stored_at(3, 5000).unwrap();
     workspace.flip("net.ring", usize::try_from(at).unwrap());
     workspace.run(run).exits(3).says("block 3 (fc1), body, tensor fc1.weight");
-    let repaired =
-        workspace.run("repair net.ring --from copy.ring --owner keys/owner.pub --ledger ledger");
+    let repaired = workspace.run(
+        "repair net.ring --from copy.ring --owner keys/owner.pub --ledger ledger --key keys/host.key",
+    );
     assert!(repaired.succeeds().stdout.contains("repaired block 3"));
     assert_eq!(
         fs::read(workspace.path("net.ring")).unwrap(),
@@ -117,7 +120,7 @@ fn a_network_is_sealed_run_recorded_damaged_repaired_shared_and_exported() {
 fn an_upgrade_replaces_its_predecessor_for_who_has_seen_it() {
     let workspace = Workspace::with_trusted_ring();
     workspace.run("verify net.ring").succeeds();
-    workspace.run("ledger init ledger").succeeds();
+    workspace.register("net.ring", "ledger");
     workspace.seal("two.ring", "--previous net.ring");
     let upgraded = workspace.run("verify two.ring --json").succeeds().json();
     assert_eq!(upgraded["model_version"], 2);
@@ -127,7 +130,10 @@ fn an_upgrade_replaces_its_predecessor_for_who_has_seen_it() {
     );
     workspace.run("verify net.ring").exits(5).says("older than version 2");
     workspace.run("run net.ring --key keys/host.key --input x.npy --ledger ledger").exits(5);
-    workspace.run("run two.ring --key keys/host.key --input x.npy --ledger ledger").succeeds();
+    let two = "run two.ring --key keys/host.key --input x.npy --ledger ledger";
+    workspace.run(two).exits(4).says("not registered");
+    workspace.register("two.ring", "ledger");
+    workspace.run(two).succeeds();
     let shown = workspace.run("ledger show --ledger ledger").succeeds().stdout;
     assert!(shown.contains("upgraded to version 2"), "{shown}");
     // And the ledger remembers where a trust store does not.

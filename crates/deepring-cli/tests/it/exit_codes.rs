@@ -123,10 +123,19 @@ fn two_is_for_wrong_usage_and_nothing_is_touched() {
         "grant net.ring --owner-key keys/owner.key --host 9-12=keys/host.pub",
         "completions tcl",
         "verify net.ring --remember",
-        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --new-ledger",
-        "repair net.ring --from net.ring --new-ledger",
-        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger a --new-ledger \
-         --ledger-key b",
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger a --new-ledger",
+        "repair net.ring --from net.ring --ledger a",
+        "repair net.ring --from net.ring --key keys/host.key",
+        "ledger register net.ring --owner-key keys/owner.key",
+        "ledger register net.ring --owner-key keys/owner.key --ledger a --new-ledger --ledger-key b",
+        "ledger show --ledger a --ring 12",
+        "ledger show --ledger a --kind rings",
+        "revoke",
+        "revoke ring net.ring --owner-key keys/owner.key --ledger a",
+        "revoke ring 00112233445566778899aabbccddeeff --owner-key keys/owner.key --ledger a --reason x",
+        "revoke key --ledger a --reason x",
+        "revoke host keys/host.pub --ledger a --reason x",
+        "revoke lift net.ring --host keys/host.pub --blocks 0 --owner-key keys/owner.key --ledger a --reason x",
         "trust",
         "trust add",
         "trust remove",
@@ -176,7 +185,8 @@ fn an_output_never_replaces_what_the_command_reads() {
 #[test]
 fn three_is_for_everything_given_as_ring_receipt_or_ledger_that_does_not_verify() {
     let workspace = Workspace::with_trusted_ring();
-    workspace.run(&format!("{RUN} --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
+    workspace.register("net.ring", "ledger");
+    workspace.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
     let file = |name: &str, bytes: &[u8]| fs::write(workspace.path(name), bytes).unwrap();
     let good = fs::read(workspace.path("net.ring")).unwrap();
     file("empty", b"");
@@ -206,7 +216,8 @@ fn three_is_for_everything_given_as_ring_receipt_or_ledger_that_does_not_verify(
     // Another ring's decision, and a ledger that has never heard of it.
     workspace.seal("other.ring", "");
     workspace.run("receipt verify x.receipt --ring other.ring").exits(3);
-    let strange = "x.npy --ledger strange --new-ledger";
+    workspace.register("other.ring", "strange");
+    let strange = "x.npy --ledger strange";
     workspace.run(&RUN.replace("net.ring", "other.ring").replace("x.npy", strange)).succeeds();
     let pinned = "--ledger-key strange/log.pub";
     workspace
@@ -255,7 +266,8 @@ fn four_is_for_owners_hosts_and_ledgers_that_are_not_trusted() {
     let seal = "seal net.onnx --owner other/owner.key --host keys/host.pub --previous net.ring";
     workspace.run(&format!("{seal} -o a.ring")).exits(4);
     // A proof of a ledger whose key nobody named.
-    workspace.run(&format!("{RUN} --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
+    workspace.register("net.ring", "ledger");
+    workspace.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
     workspace.run("ledger prove --ledger ledger --receipt x.receipt -o x.tlog-proof").succeeds();
     let words = "receipt verify x.receipt --ring net.ring --owner keys/owner.pub --proof x.tlog-proof \
                  --trust elsewhere.json";

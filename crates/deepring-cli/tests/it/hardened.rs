@@ -28,6 +28,7 @@ fn end(mut child: Child) {
 #[test]
 fn the_running_command_is_closed_to_its_own_user_and_leaves_no_core() {
     let workspace = Workspace::with_ring();
+    workspace.register("net.ring", "ledger");
     let me = fs::metadata("/proc/self").unwrap().uid();
     let user = if me == 0 { NOBODY } else { me };
     if me == 0 {
@@ -54,7 +55,7 @@ fn the_running_command_is_closed_to_its_own_user_and_leaves_no_core() {
         return;
     }
 
-    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger --new-ledger \
+    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger \
                --repeat 1000000";
     let mut child = match as_user(&mut workspace.command(run)) {
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use deepring_ledger::{Entry, Event, Ledger};
+use deepring::{Owner, SecretKey};
+use deepring_ledger::{Entry, Event, Ledger, LedgerError};
 
 use crate::workspace::{Ran, Workspace};
 
@@ -20,41 +21,47 @@ fn a_key_planted_under_the_name_of_a_selection_is_not_granted_everything() {
 }
 
 #[test]
-fn a_registration_in_another_owners_name_locks_nobody_out_and_ones_own_does_stale() {
+fn a_registration_in_another_owners_name_is_none() {
     let workspace = Workspace::with_ring();
+    workspace.run("keygen --out theirs").succeeds();
+    workspace.run("ledger init ledger").succeeds();
+    let register = "ledger register net.ring --ledger ledger --owner-key";
+    workspace.run(&format!("{register} theirs/owner.key")).exits(4).says("--owner-key");
+    // Nor by who can write the folder, with software of his own.
     let ring = workspace.ring("net.ring");
-    let register = |ledger: &str, owner: [u8; 64]| {
-        let event = Event::RingRegistered {
-            ring_id: ring.ring_id().0,
-            ring_digest: [7; 32],
-            model_version: u64::MAX,
-            owner,
-            closure_signature: [0; 64],
-        };
-        let mut ledger = Ledger::open_or_create(workspace.path(ledger)).unwrap();
-        ledger.append(&[Entry { at: 1, event }]).unwrap();
-    };
-    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger";
-    register("squatted", [9; 64]);
-    workspace.run(&format!("{run} squatted")).succeeds();
-    register("upgraded", *ring.owner().as_bytes());
-    // By a reader who does not know the other ledger.
-    workspace.run(&format!("{run} upgraded --trust new.json")).exits(5).says("the ledger knows");
+    let outline = Box::new(ring.outline().as_outline().clone());
+    let theirs = SecretKey::<Owner>::read(&workspace.path("theirs/owner.key")).unwrap();
+    let entry = Entry::now(&Event::RingRegistered { outline }, &theirs.into()).unwrap();
+    let mut ledger = Ledger::open(workspace.path("ledger")).unwrap();
+    assert!(matches!(ledger.append(&[entry]), Err(LedgerError::NoAuthority { .. })));
+    drop(ledger);
+    workspace.run(&format!("{register} keys/owner.key")).succeeds();
+    // The owner's own newer version makes this one stale, for a reader who knows nothing else.
+    workspace.seal("two.ring", "--previous net.ring");
+    workspace.register("two.ring", "ledger");
+    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
+    let run = format!("{run} --ledger ledger --trust new.json");
+    workspace.run(&run).exits(5).says("the ledger knows");
 }
 
 #[test]
-fn a_ring_that_does_not_open_is_not_registered() {
+fn a_ring_that_does_not_verify_is_not_registered_and_begins_no_ledger() {
     let workspace = Workspace::with_ring();
     let last = fs::metadata(workspace.path("net.ring")).unwrap().len() as usize - 1;
     workspace.flip("net.ring", last);
+    let register = "ledger register net.ring --owner-key keys/owner.key --ledger ledger";
+    workspace.run(&format!("{register} --new-ledger")).exits(3);
+    assert!(!workspace.path("ledger").exists());
+    // Where the ledger does not know a ring, its tampering is refused as ever, and said not to be recorded.
     workspace.run("ledger init ledger").succeeds();
     workspace
         .run(
             "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger",
         )
-        .exits(3);
+        .exits(4)
+        .says("not registered");
     let shown = workspace.run("ledger show --ledger ledger").succeeds().stdout;
-    assert!(shown.contains("ALARM") && !shown.contains("registered"), "{shown}");
+    assert!(shown.is_empty(), "{shown}");
 }
 
 #[cfg(unix)]
@@ -76,11 +83,11 @@ fn a_pipe_in_the_place_of_a_ring_or_receipt_is_refused_and_not_waited_for() {
 fn a_ledger_is_not_made_around_a_key_that_lies_there() {
     let workspace = Workspace::with_ring();
     workspace.run("ledger init theirs --trust theirs.json").succeeds();
-    let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
+    let register = "ledger register net.ring --owner-key keys/owner.key";
     for name in ["log.key", "log.pub", "checkpoint"] {
         fs::create_dir(workspace.path("ledger")).unwrap();
         fs::copy(workspace.path("theirs").join(name), workspace.path("ledger").join(name)).unwrap();
-        let new = format!("{run} --ledger ledger --new-ledger");
+        let new = format!("{register} --ledger ledger --new-ledger");
         for words in ["ledger init ledger", &new] {
             workspace.run(words).exits(1).says(&format!("`{name}` is there already"));
         }
@@ -109,9 +116,8 @@ fn nothing_but_a_plain_file_is_read_and_no_more_of_one_than_it_can_be() {
     };
     link("/dev/zero");
     let run = "run net.ring --key keys/host.key --input";
-    workspace
-        .run(&format!("{run} x.npy --ledger ledger --new-ledger --receipt x.receipt"))
-        .succeeds();
+    workspace.register("net.ring", "ledger");
+    workspace.run(&format!("{run} x.npy --ledger ledger --receipt x.receipt")).succeeds();
     let receipt = "receipt verify x.receipt --ring net.ring";
     for (words, too_long) in [
         (format!("{receipt} --proof FILE --ledger-key ledger/log.pub"), 3),

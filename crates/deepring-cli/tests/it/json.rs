@@ -84,7 +84,8 @@ fn run_prints_verdict_findings_decision_check_outputs_and_timings() {
         "timings",
         "verdict",
     ];
-    let recorded = "--ledger ledger --new-ledger";
+    workspace.register("net.ring", "ledger");
+    let recorded = "--ledger ledger";
     let ran = workspace.run(&format!("{run} --repeat 7 --top 3 {recorded}")).succeeds().json();
     let ring = workspace.ring("net.ring");
     assert_eq!(ran["owner"], ring.owner().to_string());
@@ -165,7 +166,8 @@ fn a_batch_lists_the_top_of_every_row() {
 fn the_other_commands_print_documents_too() {
     let workspace = Workspace::with_trusted_ring();
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy \
-               --check run --ledger ledger --new-ledger --receipt x.receipt --json";
+               --check run --ledger ledger --receipt x.receipt --json";
+    workspace.register("net.ring", "ledger");
     let decision = workspace.run(run).succeeds().json()["decision"].clone();
     let inspected = workspace.run("inspect net.ring --json").succeeds().json();
     assert_eq!(inspected["blocks"].as_array().unwrap().len(), 6);
@@ -187,6 +189,7 @@ fn the_other_commands_print_documents_too() {
         "newer_version",
         "owner",
         "recorded_after",
+        "revoked_since",
         "ring",
         "verdict",
     ];

@@ -44,6 +44,10 @@ fn every_end_is_one_document_with_kind_exit_message_and_hint() {
         ("ledger verify --ledger net.ring", 1, "failed"),
         ("ledger checkpoint --ledger keys", 3, "tampered"),
         ("ledger prove --ledger none", 1, "failed"),
+        ("ledger register bad.ring --owner-key keys/owner.key --ledger none", 3, "tampered"),
+        ("ledger register net.ring --owner-key other/owner.key --ledger none", 4, "untrusted"),
+        ("ledger register net.ring --owner-key keys/owner.key --ledger none", 1, "failed"),
+        ("revoke key --key keys/host.key --ledger none --reason lost", 1, "failed"),
         ("trust list --trust folder", 1, "failed"),
         ("trust list --trust net.onnx", 1, "failed"),
         ("bench --model none.onnx", 1, "failed"),
@@ -84,7 +88,8 @@ fn attacks_end_in_documents_too() {
 fn a_proof_that_is_written_is_printed_as_json_too_where_that_is_asked_for() {
     let workspace = Workspace::with_ring();
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
-    workspace.run(format!("{run} --ledger ledger --new-ledger").as_str()).succeeds();
+    workspace.register("net.ring", "ledger");
+    workspace.run(format!("{run} --ledger ledger").as_str()).succeeds();
     let proved =
         workspace.run("ledger prove --ledger ledger -o x.tlog-proof --json").succeeds().json();
     let written = fs::read_to_string(workspace.path("x.tlog-proof")).unwrap();

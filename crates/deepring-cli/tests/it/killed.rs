@@ -139,7 +139,7 @@ fn what_is_interrupted_leaves_its_whole_result_or_nothing() {
 #[test]
 fn a_killed_run_loses_no_entry_of_the_ledger() {
     let workspace = Workspace::with_trusted_ring();
-    workspace.run("ledger init ledger").succeeds();
+    workspace.register("net.ring", "ledger");
     let run =
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger";
     let mut kept = Vec::new();

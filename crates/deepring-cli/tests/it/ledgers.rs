@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use deepring_ledger::{Entry, Event, Ledger};
-
 use crate::workspace::{Ran, Workspace};
 
 const RUN: &str = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
+const REGISTER: &str = "ledger register net.ring --owner-key keys/owner.key";
+const REPAIR: &str =
+    "repair net.ring --from net.ring --owner keys/owner.pub --key keys/host.key --ledger ledger";
 
 fn copy(workspace: &Workspace, from: &str, to: &str) {
     let _ = fs::remove_dir_all(workspace.path(to));
@@ -21,8 +22,10 @@ fn no_ledger_is_made_unless_that_is_asked_for() {
     let workspace = Workspace::with_ring();
     for words in [
         format!("{RUN} --ledger ledger"),
-        "repair net.ring --from net.ring --owner keys/owner.pub --ledger ledger".to_owned(),
+        format!("{REGISTER} --ledger ledger"),
+        REPAIR.to_owned(),
         "ledger show --ledger ledger".to_owned(),
+        "revoke key --key keys/host.key --ledger ledger --reason lost".to_owned(),
     ] {
         workspace.run(&words).exits(1).says("hint: `deepring ledger init ledger`");
         assert!(!workspace.path("ledger").exists(), "{words}");
@@ -32,22 +35,27 @@ fn no_ledger_is_made_unless_that_is_asked_for() {
     assert_eq!(made.lines().nth(1), Some(key.trim()));
     workspace.run("ledger init ledger").exits(4);
     workspace.run("ledger init ledger --trust new.json").exits(1).says("there is one already");
-    workspace.run(&format!("{RUN} --ledger ledger --new-ledger --trust new.json")).exits(1);
+    workspace.run(&format!("{REGISTER} --ledger ledger --new-ledger --trust new.json")).exits(1);
+    workspace.run(&format!("{REGISTER} --ledger ledger")).succeeds();
     workspace.run(&format!("{RUN} --ledger ledger")).succeeds();
 }
 
 #[test]
 fn a_ledger_that_was_known_and_is_gone_is_not_begun_anew() {
     let workspace = Workspace::with_ring();
-    workspace.run(&format!("{RUN} --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
+    workspace.register("net.ring", "ledger");
+    workspace.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
     workspace.seal("two.ring", "--previous net.ring");
-    workspace.run(&format!("{} --ledger ledger", RUN.replace("net.ring", "two.ring"))).succeeds();
+    let register = REGISTER.replace("net.ring", "two.ring");
+    workspace.run(&format!("{register} --ledger ledger")).succeeds();
     // On the ledger alone: a store that has forgotten the version.
     let receipt = "receipt verify x.receipt --ring net.ring --owner keys/owner.pub --ledger ledger";
     let all = [
         format!("{RUN} --ledger ledger"),
-        format!("{RUN} --ledger ledger --new-ledger"),
-        "repair net.ring --from net.ring --owner keys/owner.pub --ledger ledger".to_owned(),
+        format!("{register} --ledger ledger"),
+        format!("{register} --ledger ledger --new-ledger"),
+        "revoke key --key keys/host.key --ledger ledger --reason lost".to_owned(),
+        REPAIR.to_owned(),
         receipt.to_owned(),
         "ledger show --ledger ledger".to_owned(),
         "ledger verify --ledger ledger".to_owned(),
@@ -67,7 +75,7 @@ fn a_ledger_that_was_known_and_is_gone_is_not_begun_anew() {
     assert_eq!(fs::read_dir(workspace.path("ledger")).unwrap().count(), 0);
     // Somewhere else it would forget just as much.
     let elsewhere = "--ledger elsewhere --new-ledger";
-    workspace.run(&format!("{RUN} {elsewhere}")).exits(4).says("recorded in another ledger");
+    workspace.run(&format!("{register} {elsewhere}")).exits(4).says("recorded in another ledger");
     assert!(!workspace.path("elsewhere").exists());
     // Only who says so begins anew.
     workspace.run("trust remove --ledger ledger").succeeds().says("not known here any more");
@@ -92,7 +100,8 @@ fn a_ledger_that_is_gone_is_known_by_every_way_to_its_place() {
             format!("ledger show --ledger {dir}"),
             format!("ledger verify --ledger {dir} --ledger-key kept.pub"),
             format!("{RUN} --ledger {dir}"),
-            format!("{RUN} --ledger {dir} --new-ledger"),
+            format!("{REGISTER} --ledger {dir}"),
+            format!("{REGISTER} --ledger {dir} --new-ledger"),
             format!("{RUN} --ledger {dir} --ledger-key kept.pub"),
         ] {
             workspace.run(&words).exits(4).says("was known here").says("trust remove --ledger");
@@ -114,12 +123,18 @@ fn where_nothing_is_remembered_a_new_ledger_says_so() {
 #[test]
 fn another_ledger_in_a_known_ones_place_is_refused_by_every_command_and_a_pin_decides() {
     let workspace = Workspace::with_ring();
-    workspace.run(&format!("{RUN} --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
-    workspace.run(&format!("{RUN} --ledger forged --new-ledger --trust theirs.json")).succeeds();
+    workspace.register("net.ring", "ledger");
+    workspace.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
+    workspace.register_with("net.ring", "forged", "--trust theirs.json");
     fs::copy(workspace.path("ledger/log.pub"), workspace.path("ours.pub")).unwrap();
     let receipt = "receipt verify x.receipt --ring net.ring --owner keys/owner.pub";
     // At a path of its own it is another ledger than the ring's.
-    for words in [format!("{RUN} --ledger forged"), format!("{receipt} --ledger forged")] {
+    for words in [
+        format!("{RUN} --ledger forged"),
+        format!("{REGISTER} --ledger forged"),
+        format!("{receipt} --ledger forged"),
+        "revoke ring net.ring --owner-key keys/owner.key --ledger forged --reason lost".to_owned(),
+    ] {
         workspace.run(&words).exits(4).says("recorded in another ledger");
     }
     copy(&workspace, "ledger", "kept");
@@ -127,7 +142,7 @@ fn another_ledger_in_a_known_ones_place_is_refused_by_every_command_and_a_pin_de
     for words in [
         format!("{RUN} --ledger ledger"),
         format!("{receipt} --ledger ledger"),
-        "repair net.ring --from net.ring --owner keys/owner.pub --ledger ledger".to_owned(),
+        REPAIR.to_owned(),
         "ledger show --ledger ledger".to_owned(),
         "ledger verify --ledger ledger".to_owned(),
         "ledger checkpoint --ledger ledger".to_owned(),
@@ -151,7 +166,7 @@ fn another_ledger_in_a_known_ones_place_is_refused_by_every_command_and_a_pin_de
 #[test]
 fn a_ledger_of_a_known_name_and_another_key_is_refused() {
     let workspace = Workspace::with_ring();
-    workspace.run("ledger init ledger --trust theirs.json").succeeds();
+    workspace.register_with("net.ring", "ledger", "--trust theirs.json");
     let key = fs::read_to_string(workspace.path("ledger/log.pub")).unwrap().trim().to_owned();
     // The store knows another key of the same name, of a ledger somewhere else.
     let (origin, _) = key.split_once('+').unwrap();
@@ -165,7 +180,7 @@ fn a_ledger_of_a_known_name_and_another_key_is_refused() {
     for words in [
         format!("{RUN} --ledger ledger"),
         "ledger show --ledger ledger".to_owned(),
-        "repair net.ring --from net.ring --owner keys/owner.pub --ledger ledger".to_owned(),
+        REPAIR.to_owned(),
     ] {
         workspace.run(&words).exits(4).says("seen before with another key");
     }
@@ -175,7 +190,8 @@ fn a_ledger_of_a_known_name_and_another_key_is_refused() {
 #[test]
 fn a_ledger_that_is_shorter_than_it_was_is_stale_though_all_its_files_agree() {
     let workspace = Workspace::with_ring();
-    workspace.run(&format!("{RUN} --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
+    workspace.register("net.ring", "ledger");
+    workspace.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
     copy(&workspace, "ledger", "early");
     workspace.run(&format!("{RUN} --ledger ledger")).succeeds();
     copy(&workspace, "ledger", "late");
@@ -209,7 +225,8 @@ fn a_ledger_that_is_shorter_than_it_was_is_stale_though_all_its_files_agree() {
 #[test]
 fn a_reader_who_knows_no_key_is_told_that_nobody_vouches_for_the_ledger() {
     let workspace = Workspace::with_ring();
-    workspace.run(&format!("{RUN} --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
+    workspace.register("net.ring", "ledger");
+    workspace.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
     let receipt = "receipt verify x.receipt --ring net.ring --owner keys/owner.pub --ledger ledger";
     let vouched = |more: &str| {
         workspace.run(&format!("{receipt} --json {more}")).succeeds().json()["ledger_key"].clone()
@@ -224,7 +241,8 @@ fn a_reader_who_knows_no_key_is_told_that_nobody_vouches_for_the_ledger() {
 #[test]
 fn a_proof_under_a_key_of_small_order_proves_nothing() {
     let workspace = Workspace::with_ring();
-    workspace.run(&format!("{RUN} --ledger ledger --new-ledger --receipt x.receipt")).succeeds();
+    workspace.register("net.ring", "ledger");
+    workspace.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
     workspace.run("ledger prove --ledger ledger --receipt x.receipt -o x.tlog-proof").succeeds();
     let proof = fs::read_to_string(workspace.path("x.tlog-proof")).unwrap();
     let origin = fs::read_to_string(workspace.path("ledger/log.pub")).unwrap();
@@ -255,28 +273,30 @@ fn repair_asks_the_ledger_before_it_writes() {
     let last = fs::metadata(workspace.path("net.ring")).unwrap().len() as usize - 1;
     workspace.flip("net.ring", last);
     let damaged = fs::read(workspace.path("net.ring")).unwrap();
-    let repair = "repair net.ring --from whole.ring --owner keys/owner.pub";
+    let repair = "repair net.ring --from whole.ring --owner keys/owner.pub --key keys/host.key";
     let refused = |code, words: String| {
-        workspace.run(&words).exits(code);
+        let ran = workspace.run(&words).exits(code);
         assert_eq!(fs::read(workspace.path("net.ring")).unwrap(), damaged, "{words}");
+        ran
     };
 
-    // The ledger knows a newer version, which the reader does not.
-    workspace.run("ledger init newer").succeeds();
-    let two = RUN.replace("net.ring", "two.ring");
-    workspace.run(&format!("{two} --ledger newer --trust other.json")).succeeds();
+    // The ledger knows nothing of the ring; or a newer version, which the reader does not.
+    workspace.run("ledger init empty").succeeds();
+    refused(4, format!("{repair} --ledger empty")).says("deepring ledger register");
+    workspace.register_with("two.ring", "newer", "--trust other.json");
     refused(5, format!("{repair} --ledger newer"));
 
-    workspace.run("ledger init revoked").succeeds();
-    let ring = workspace.ring("whole.ring");
-    let (ring_id, ring_digest) = (ring.ring_id().0, ring.digest().0);
-    let event = Event::RingRevoked { ring_id, ring_digest, reason: "poisoned".to_owned() };
-    let mut ledger = Ledger::open_or_create(workspace.path("revoked")).unwrap();
-    ledger.append(&[Entry { at: 1, event }]).unwrap();
-    drop(ledger);
+    let theirs = "--trust revoker.json";
+    workspace.register_with("whole.ring", "revoked", theirs);
+    let revoke = "revoke ring whole.ring --owner-key keys/owner.key --ledger revoked";
+    workspace.run(&format!("{revoke} --reason poisoned {theirs}")).succeeds();
     refused(4, format!("{repair} --ledger revoked"));
 
-    workspace.run("ledger init ledger").succeeds();
+    // Whose copy it is must be a host of it.
+    workspace.run("keygen --out other").succeeds();
+    workspace.register("whole.ring", "ledger");
+    let by_another = repair.replace("keys/host.key", "other/host.key");
+    refused(4, format!("{by_another} --ledger ledger")).says("--key host.key");
     workspace.run(&format!("{repair} --ledger ledger")).succeeds();
 }
 
@@ -285,7 +305,10 @@ fn a_run_says_that_a_ring_is_recorded_in_a_ledger_that_it_was_not_given() {
     let workspace = Workspace::with_ring();
     let note = "note: this ring is recorded in deepring.local/ledger/";
     assert!(!workspace.run(RUN).succeeds().stderr.contains(note));
-    let recorded = workspace.run(&format!("{RUN} --ledger ledger --new-ledger")).succeeds();
+    // Another reader's registration is nothing that this one knows.
+    workspace.register_with("net.ring", "ledger", "--trust theirs.json");
+    assert!(!workspace.run(RUN).succeeds().stderr.contains(note));
+    let recorded = workspace.run(&format!("{RUN} --ledger ledger")).succeeds();
     assert!(!recorded.stderr.contains(note), "{}", recorded.stderr);
     workspace.run(RUN).succeeds().says(note);
 }

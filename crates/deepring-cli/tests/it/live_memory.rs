@@ -125,9 +125,10 @@ fn large() -> Workspace {
 /// A session that answers a query again and again, halted after its first answer, so that no check of the opening is left.
 fn halted(workspace: &Workspace, check: &str, repeat: u32) -> (String, Child) {
     let ledger = format!("ledger-{check}");
+    workspace.register_with("net.ring", &ledger, &format!("--trust {ledger}.json"));
     let words = format!(
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --json \
-         --repeat {repeat} --check {check} --ledger {ledger} --new-ledger --threads 1 --trust {ledger}.json"
+         --repeat {repeat} --check {check} --ledger {ledger} --threads 1 --trust {ledger}.json"
     );
     let mut child =
         workspace.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -225,9 +226,14 @@ fn an_alarm_about_changed_memory_is_on_the_ledger() {
     let alarm = format!("ALARM: block {} ({}), body, tensor {TENSOR}", target.block, target.name);
     assert!(last.contains(&alarm), "{last}");
     workspace.run("ledger verify --ledger ledger-run").succeeds();
-    // The ring on disk is as good as before, and the next run says that there was an alarm.
+    // The ring on disk is as good as before; but the host said that its copy is not, and what lifts that is its repair.
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
-    workspace.run(&format!("{run} --ledger ledger-run")).succeeds().says("raised an alarm before");
+    let run = format!("{run} --ledger ledger-run");
+    workspace.run(&run).exits(3).says("is quarantined by entry");
+    let repair = "repair net.ring --from net.ring --owner keys/owner.pub --ledger ledger-run";
+    let repaired = workspace.run(&format!("{repair} --key keys/host.key")).succeeds();
+    assert!(repaired.stdout.contains("nothing to repair"), "{}", repaired.stdout);
+    workspace.run(&run).succeeds();
 }
 
 /// Shows that the byte above was one that the engine multiplies with.

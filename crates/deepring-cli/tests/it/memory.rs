@@ -291,9 +291,8 @@ fn no_folder_is_made_where_a_bound_ring_is_gone() {
         format!("{run} --output-dir bound"),
         format!("{run} --save-inputs ./bound"),
         format!("{run} --output-dir bound --sandbox"),
-        format!("{run} --ledger bound --new-ledger"),
+        "ledger register b.ring --owner-key b/owner.key --ledger bound --new-ledger".to_owned(),
         "run net.onnx --plain --input x.npy --output-dir bound".to_owned(),
-        "repair a.ring --from a.ring --owner keys/owner.pub --ledger bound --new-ledger".to_owned(),
         "ledger init bound".to_owned(),
     ] {
         workspace.run(&words).exits(4).says("is bound to");

@@ -24,7 +24,8 @@ fn rename(workspace: &Workspace, from: &[u8], to: &[u8]) {
 /// Everything that shows names of a ring, in text.
 fn printed(workspace: &Workspace) -> Vec<Ran> {
     let run = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --top 3";
-    let recorded = "--receipt x.receipt --ledger ledger --new-ledger";
+    workspace.register("net.ring", "ledger");
+    let recorded = "--receipt x.receipt --ledger ledger";
     let mut all = vec![
         workspace.run("inspect net.ring").succeeds(),
         workspace.run("verify net.ring --owner keys/owner.pub").succeeds(),

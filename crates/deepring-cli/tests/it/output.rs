@@ -116,7 +116,8 @@ fn a_verdict_is_the_exit_code_whatever_becomes_of_what_is_said() {
     };
     let workspace = Workspace::with_trusted_ring();
     let run = "run net.ring --key keys/host.key --input x.npy";
-    workspace.run(&format!("{run} --ledger ledger --new-ledger")).succeeds();
+    workspace.register("net.ring", "ledger");
+    workspace.run(&format!("{run} --ledger ledger")).succeeds();
     let mut bytes = std::fs::read(workspace.path("net.ring")).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;

@@ -37,7 +37,9 @@ fn a_path_need_not_be_text_wherever_one_is_given() {
     run(&workspace, "grant a@.ring --owner-key k@/owner.key --host 1-5=more@/host.pub").succeeds();
     run(&workspace, "verify a@.ring --owner k@/owner.pub --key more@/host.key").succeeds();
     let owner = "--owner k@/owner.pub";
-    let asked = format!("run a@.ring {owner} --key k@/host.key --ledger led@ --new-ledger");
+    let to = "--owner-key k@/owner.key --ledger led@";
+    run(&workspace, &format!("ledger register a@.ring {to} --new-ledger")).succeeds();
+    let asked = format!("run a@.ring {owner} --key k@/host.key --ledger led@");
     run(
         &workspace,
         &format!("{asked} --input a@=b.npy --receipt r@ --output-dir o@ --save-inputs i@"),
@@ -50,6 +52,11 @@ fn a_path_need_not_be_text_wherever_one_is_given() {
     run(&workspace, &format!("{receipt} --input a@=b.npy --output logits=o@/logits.npy"))
         .succeeds();
     run(&workspace, "ledger prove --ledger led@ -o p@").succeeds();
+    run(&workspace, "ledger show --ledger led@ --host k@/host.pub").succeeds();
+    run(&workspace, &format!("revoke host more@/host.pub --ring a@.ring {to} --reason r@"))
+        .succeeds();
+    run(&workspace, &format!("revoke ring a@.ring {to} --reason r@")).succeeds();
+    run(&workspace, "revoke key --key more@/host.key --ledger led@ --reason r@").succeeds();
     run(&workspace, &format!("export a@.ring --key k@/owner.key {owner} -o e@.onnx")).succeeds();
     run(&workspace, "trust add k@/owner.pub").succeeds();
     run(&workspace, "trust list --json").succeeds().json();
@@ -76,6 +83,13 @@ fn what_cannot_be_read_is_never_called_tampered_with() {
             format!("verify net.ring --owner {path}"),
             format!("verify net.ring --key {path}"),
             format!("repair {path} --from net.ring"),
+            format!("repair net.ring --from net.ring --ledger x --key {path}"),
+            format!("ledger register {path} --owner-key keys/owner.key --ledger x --new-ledger"),
+            format!("ledger register net.ring --owner-key {path} --ledger x --new-ledger"),
+            format!("ledger show --ledger x --host {path}"),
+            format!("revoke ring {path} --owner-key keys/owner.key --ledger x --reason r"),
+            format!("revoke host {path} --owner-key keys/owner.key --ledger x --reason r"),
+            format!("revoke key --key {path} --ledger x --reason r"),
             format!("repair net.onnx --from {path}"),
             format!("receipt verify {path} --ring net.ring"),
             format!("grant {path} --owner-key keys/owner.key --host keys/host.pub"),
@@ -114,7 +128,8 @@ fn a_ledger_that_may_not_be_read_is_not_called_damaged() {
 fn a_target_that_cannot_be_written_is_refused_before_the_work() {
     let workspace = Workspace::with_trusted_ring();
     let long = "n".repeat(300);
-    let run = "run net.ring --key keys/host.key --input x.npy --ledger ledger --new-ledger";
+    workspace.register("net.ring", "ledger");
+    let run = "run net.ring --key keys/host.key --input x.npy --ledger ledger";
     for target in ["none/x", "net.ring/x", long.as_str()] {
         workspace.run(&format!("{run} --receipt {target}")).exits(1);
         workspace.run(&format!("export net.ring --key keys/owner.key -o {target}")).exits(1);

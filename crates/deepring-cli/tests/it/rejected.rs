@@ -25,8 +25,9 @@ fn the_other_queries_of_a_batch_are_answered_and_no_alarm_is_raised() {
     let alone =
         workspace.run(&format!("{RUN} --input x.npy --input y.npy --json")).succeeds().json();
     assert_eq!(alone["rejected"], serde_json::json!([]));
+    workspace.register("net.ring", "ledger");
     let batch = format!(
-        "{RUN} --input x.npy --input big.npy --input y.npy --ledger ledger --new-ledger --receipt r \
+        "{RUN} --input x.npy --input big.npy --input y.npy --ledger ledger --receipt r \
          --output-dir out"
     );
     let ran = workspace.run(&format!("{batch} --json")).exits(1).says("query 1 (big.npy)").json();
@@ -61,10 +62,8 @@ fn people_are_told_which_query_is_at_fault() {
 #[test]
 fn a_query_alone_that_is_at_fault_is_refused() {
     let workspace = workspace();
-    workspace
-        .run(&format!("{RUN} --input big.npy --ledger ledger --new-ledger"))
-        .exits(1)
-        .says("2^60");
+    workspace.register("net.ring", "ledger");
+    workspace.run(&format!("{RUN} --input big.npy --ledger ledger")).exits(1).says("2^60");
     let shown = workspace.run("ledger show --ledger ledger").succeeds().stdout;
     assert!(!shown.contains("ALARM"), "{shown}");
 }

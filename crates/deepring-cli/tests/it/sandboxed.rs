@@ -33,13 +33,15 @@ fn answer(mut document: Value) -> Value {
 #[test]
 fn a_sandboxed_run_answers_as_before() {
     let workspace = workspace();
-    for (new, input) in [("--new-ledger", "in/x.npy"), ("", "image=in/x.npy"), ("", "in/batch.npy")]
-    {
+    let store = "--trust store/trust.json";
+    fs::create_dir(workspace.path("store")).unwrap();
+    workspace.register_with("ring/net.ring", "records/ledger", store);
+    for input in ["in/x.npy", "image=in/x.npy", "in/batch.npy"] {
         let free = workspace.run(&format!("{RUN} --input {input}")).succeeds().json();
         let more = "--sandbox --trust store/trust.json --ledger records/ledger --receipt out/x.receipt \
                     --output-dir out/tensors";
         fs::create_dir_all(workspace.path("out")).unwrap();
-        let ran = workspace.run(&format!("{RUN} --input {input} {more} {new}")).succeeds();
+        let ran = workspace.run(&format!("{RUN} --input {input} {more}")).succeeds();
         assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
         let ran = ran.json();
         let sandbox = &ran["hardening"]["sandbox"];
@@ -58,7 +60,7 @@ fn a_sandboxed_run_answers_as_before() {
 #[test]
 fn a_sandboxed_run_saves_inputs_and_reads_a_ledgers_key_from_elsewhere() {
     let workspace = workspace();
-    workspace.run("ledger init ledger").succeeds();
+    workspace.register("ring/net.ring", "ledger");
     fs::create_dir(workspace.path("pins")).unwrap();
     fs::rename(workspace.path("ledger/log.pub"), workspace.path("pins/log.pub")).unwrap();
     fs::copy(workspace.path("pins/log.pub"), workspace.path("ledger/log.pub")).unwrap();
@@ -89,11 +91,14 @@ fn a_sandboxed_run_refuses_what_a_run_refuses() {
     // A file that is not there is not said to be forbidden.
     let none = workspace.run(&format!("{RUN} --input in/none.npy --sandbox")).exits(1);
     assert!(none.stderr.contains("in/none.npy: No such file"), "{}", none.stderr);
+    // Nor is a ledger made where none is.
+    let ran = workspace.run(&format!("{RUN} --input in/x.npy --sandbox --ledger nowhere"));
+    ran.exits(1).says("not a ledger");
+    assert!(!workspace.path("nowhere").exists());
+    workspace.register("ring/net.ring", "ledger");
     let at = workspace.ring("ring/net.ring").stored_at(1, 0).unwrap();
     workspace.flip("ring/net.ring", usize::try_from(at).unwrap());
-    let ran = workspace
-        .run(&format!("{RUN} --input in/x.npy --sandbox --ledger ledger --new-ledger"))
-        .exits(3)
-        .json();
+    let ran =
+        workspace.run(&format!("{RUN} --input in/x.npy --sandbox --ledger ledger")).exits(3).json();
     assert_eq!(ran["findings"][0]["name"], "conv1");
 }

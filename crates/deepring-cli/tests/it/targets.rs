@@ -25,15 +25,17 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 fn workspace() -> Workspace {
     let workspace = Workspace::with_trusted_ring();
     workspace.run("keygen --out theirs").succeeds();
+    workspace.run("keygen --node --out theirs").succeeds();
     workspace.run("ledger init theirs/ledger --trust theirs/store").succeeds();
-    workspace.run("ledger init ledger").succeeds();
+    workspace.register("net.ring", "ledger");
     workspace.run(&format!("{RUN} --ledger ledger --receipt x.receipt")).succeeds();
     workspace
 }
 
-const KEPT: [&str; 8] = [
+const KEPT: [&str; 9] = [
     "owner.key",
     "host.key",
+    "node.key",
     "store",
     "store.lock",
     "ledger/log.key",
@@ -170,7 +172,7 @@ fn an_output_is_no_file_that_the_same_command_reads_or_writes_else() {
         format!("{pinned} --receipt keys/owner.pub"),
         format!("{pinned} --receipt ledger/log.key"),
         format!("{pinned} --receipt ledger/ledger.redb"),
-        format!("{RUN} --ledger fresh --new-ledger --receipt fresh/checkpoint"),
+        format!("{RUN} --ledger fresh --receipt fresh/checkpoint"),
         format!("{pinned} --receipt out/logits.npy --output-dir out"),
         format!("{pinned} --receipt fresh/logits.npy --output-dir fresh"),
         format!("{pinned} --receipt fresh/image.npy --save-inputs fresh"),

@@ -52,6 +52,19 @@ impl Workspace {
         self.run(&format!("{fixed} {more} -o {ring}")).succeeds();
     }
 
+    /// Puts a ring of `keys` on a ledger, which is made where there is none.
+    pub(crate) fn register(&self, ring: &str, ledger: &str) {
+        self.register_with(ring, ledger, "");
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn register_with(&self, ring: &str, ledger: &str, more: &str) {
+        let new = if self.path(ledger).exists() { "" } else { "--new-ledger" };
+        let fixed = "--owner-key keys/owner.key";
+        self.run(&format!("ledger register {ring} {fixed} --ledger {ledger} {new} {more}"))
+            .succeeds();
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

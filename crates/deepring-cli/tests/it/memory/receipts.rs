@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use deepring::{Host, SecretKey};
 use deepring_infer::inputs::write_npy;
 
 use super::{RUN, two_owners};
@@ -78,15 +79,17 @@ fn a_receipt_of_a_batch_says_how_many_of_its_queries_were_compared() {
 fn a_receipt_of_an_old_version_verifies_and_is_called_old() {
     let workspace = two_owners();
     workspace.run("trust add keys/owner.pub").succeeds();
-    workspace.seal("a2.ring", "--previous a.ring");
     let run = |ring: &str, more: &str| workspace.run(&format!("run {ring} {RUN} {more}"));
-    run("a.ring", "--receipt early.receipt --ledger ledger --new-ledger").succeeds();
+    workspace.register("a.ring", "ledger");
+    run("a.ring", "--receipt early.receipt --ledger ledger").succeeds();
     let verify = |receipt: &str, more: &str| {
         workspace
             .run(&format!("receipt verify {receipt} --ring a.ring --ledger ledger {more}"))
             .succeeds()
     };
     assert_eq!(verify("early.receipt", "--json").json()["newer_version"], serde_json::Value::Null);
+    workspace.seal("a2.ring", "--previous a.ring");
+    workspace.register("a2.ring", "ledger");
     run("a2.ring", "--ledger ledger").succeeds();
 
     let early = verify("early.receipt", "--json").json();
@@ -99,18 +102,13 @@ fn a_receipt_of_an_old_version_verifies_and_is_called_old() {
     // A host that goes on with the old version, on a machine that does not know the new one, and has it recorded.
     let late = "--owner keys/owner.pub --trust forgetful.json --receipt late.receipt";
     run("a.ring", late).succeeds();
-    let ring = workspace.ring("a.ring");
     let decision = deepring::Decision::read(&workspace.path("late.receipt")).unwrap();
-    let event = deepring_ledger::Event::Decisions {
-        ring_digest: ring.digest().0,
-        decision_id: decision.id().0,
-        count: 1,
-    };
+    let host = SecretKey::<Host>::read(&workspace.path("keys/host.key")).unwrap();
     let mut ledger = deepring_ledger::Ledger::open(workspace.path("ledger")).unwrap();
-    let entries = ledger.append(&[deepring_ledger::Entry { at: 1, event }]).unwrap();
+    let entry = ledger.record_decision(&decision, 1, &host.into()).unwrap();
     drop(ledger);
     let late = verify("late.receipt", "--json").json();
-    assert_eq!(late["entry"], entries[0]);
+    assert_eq!(late["entry"], entry);
     assert_eq!(late["recorded_after"], serde_json::json!({ "entry": 2, "model_version": 2 }));
     assert!(verify("late.receipt", "").stdout.contains("recorded AFTER version 2"));
 }

@@ -25,7 +25,8 @@ fn another_user_can_open_neither_the_stores_lock_nor_the_ledgers_database() {
     use std::os::unix::process::CommandExt;
     let workspace = two_owners();
     let script = format!(
-        "umask 0; exec {} run a.ring --owner keys/owner.pub {RUN} --ledger ledger --new-ledger",
+        "umask 0; {0} ledger register a.ring --owner-key keys/owner.key --ledger ledger --new-ledger && \
+         exec {0} run a.ring --owner keys/owner.pub {RUN} --ledger ledger",
         env!("CARGO_BIN_EXE_deepring")
     );
     let mut shell = std::process::Command::new("sh");

@@ -1,0 +1,161 @@
+//! What was decided before a revocation stays valid; after it nothing is decided.
+
+use std::fs;
+
+use crate::workspace::Workspace;
+
+const RUN: &str =
+    "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger";
+const RECEIPT: &str =
+    "receipt verify x.receipt --ring net.ring --owner keys/owner.pub --ledger ledger";
+const OWNED: &str = "--owner-key keys/owner.key --ledger ledger --reason poisoned";
+
+/// `net.ring` on a ledger as entry 0, and its decision as entry 1.
+fn decided() -> Workspace {
+    let workspace = Workspace::with_ring();
+    workspace.run("keygen --out other").succeeds();
+    workspace.register("net.ring", "ledger");
+    workspace.run(&format!("{RUN} --receipt x.receipt")).succeeds();
+    let verified = workspace.run(&format!("{RECEIPT} --json")).succeeds().json();
+    assert_eq!((&verified["entry"], &verified["revoked_since"]), (&1.into(), &().into()));
+    workspace
+}
+
+/// That entry 2 revokes what decided: the receipt of before is valid and says so, the next run is refused, and so is a receipt that
+/// was never recorded.
+fn is_revoked(workspace: &Workspace, what: &str) {
+    let verified = workspace.run(&format!("{RECEIPT} --json")).succeeds().json();
+    assert_eq!((&verified["verdict"], &verified["entry"]), (&"intact".into(), &1.into()));
+    assert_eq!(verified["revoked_since"]["entry"], 2);
+    let shown = workspace.run(RECEIPT).succeeds().stdout;
+    assert!(
+        shown.contains(&format!("{what}")) && shown.contains("REVOKED SINCE, by entry 2"),
+        "{shown}"
+    );
+    let refused = workspace.run(&format!("{RUN} --json")).exits(4).says("is revoked by entry 2");
+    assert_eq!(refused.json()["verdict"], "untrusted");
+    let elsewhere = RUN.replace("--ledger ledger", "--receipt late.receipt");
+    workspace.run(&elsewhere).succeeds();
+    let late = RECEIPT.replace("x.receipt", "late.receipt");
+    workspace.run(&late).exits(4).says("is revoked by entry 2");
+    assert_eq!(workspace.acknowledged("ledger"), 3);
+    workspace.run("ledger verify --ledger ledger").succeeds();
+}
+
+#[test]
+fn a_revoked_version_decides_nothing_more_and_the_next_one_does() {
+    let workspace = decided();
+    let revoked = workspace.run(&format!("revoke ring net.ring {OWNED} --json")).succeeds().json();
+    let said = serde_json::json!({ "revoked": "ring", "entry": 2, "already": false });
+    assert_eq!(revoked, said);
+    is_revoked(&workspace, "the ring was");
+    let again = workspace.run(&format!("revoke ring net.ring {OWNED}")).succeeds();
+    assert!(again.stdout.starts_with("revoked already by entry 2: ring "), "{}", again.stdout);
+    workspace.seal("two.ring", "--previous net.ring");
+    workspace.register("two.ring", "ledger");
+    workspace.run(&RUN.replace("net.ring", "two.ring")).succeeds();
+}
+
+#[test]
+fn a_ring_is_revoked_in_all_versions_also_by_its_id_alone() {
+    let workspace = decided();
+    let id = workspace.ring("net.ring").ring_id();
+    workspace.run(&format!("revoke ring {id} {OWNED}")).exits(2).says("--all-versions");
+    fs::rename(workspace.path("net.ring"), workspace.path("kept.ring")).unwrap();
+    workspace.run(&format!("revoke ring {id} --all-versions {OWNED}")).succeeds();
+    fs::rename(workspace.path("kept.ring"), workspace.path("net.ring")).unwrap();
+    is_revoked(&workspace, "the ring was");
+    workspace.seal("two.ring", "--previous net.ring");
+    let two = "ledger register two.ring --owner-key keys/owner.key --ledger ledger";
+    workspace.run(two).exits(4).says("is revoked by entry 2");
+    workspace.run(&format!("revoke ring two.ring {OWNED}")).exits(4);
+    let all = format!("revoke ring net.ring --all-versions {OWNED}");
+    assert!(workspace.run(&all).succeeds().stdout.starts_with("revoked already by entry 2"));
+}
+
+#[test]
+fn a_hosts_key_revokes_itself() {
+    let workspace = decided();
+    let revoke = "revoke key --key keys/host.key --ledger ledger --reason stolen";
+    let revoked = workspace.run(revoke).succeeds();
+    assert!(revoked.stdout.contains("the key of host drhost1"), "{}", revoked.stdout);
+    is_revoked(&workspace, "host drhost1");
+    assert!(workspace.run(revoke).succeeds().stdout.starts_with("revoked already by entry 2"));
+}
+
+#[test]
+fn an_owners_key_revokes_itself_and_signs_nothing_more() {
+    let workspace = decided();
+    workspace.run("revoke key --key keys/owner.key --ledger ledger --reason stolen").succeeds();
+    is_revoked(&workspace, "the owner was");
+    workspace.run(&format!("revoke host keys/host.pub {OWNED}")).exits(4).says("revoked its own");
+    workspace
+        .run("ledger register net.ring --owner-key keys/owner.key --ledger ledger")
+        .exits(4)
+        .says("is revoked by entry 2");
+}
+
+#[test]
+fn a_nodes_key_revokes_itself_and_no_public_key_does() {
+    let workspace = Workspace::with_keys();
+    workspace.run("keygen --node --out keys").succeeds();
+    workspace.run("ledger init ledger").succeeds();
+    let revoke = |key: &str| {
+        workspace.run(&format!("revoke key --key keys/{key} --ledger ledger --reason stolen"))
+    };
+    let revoked = revoke("node.key").succeeds();
+    assert!(revoked.stdout.contains("the key of node drnode1"), "{}", revoked.stdout);
+    for (key, said) in [("node.pub", "a node public key"), ("host.pub", "a host public key")] {
+        revoke(key).exits(1).says(said);
+    }
+    assert_eq!(workspace.acknowledged("ledger"), 1);
+}
+
+#[test]
+fn a_host_is_revoked_for_one_ring_or_for_all_of_its_owners() {
+    let workspace = decided();
+    workspace.seal("other.ring", "");
+    let by_file = format!("revoke host keys/host.pub --ring net.ring {OWNED}");
+    workspace.run(&by_file).succeeds();
+    is_revoked(&workspace, "host drhost1");
+    assert!(workspace.run(&by_file).succeeds().stdout.starts_with("revoked already by entry 2"));
+    // For another ring it is trusted as before.
+    workspace.register("other.ring", "ledger");
+    let other = RUN.replace("net.ring", "other.ring");
+    workspace.run(&other).succeeds();
+    let host = fs::read_to_string(workspace.path("keys/host.pub")).unwrap();
+    workspace.run(&format!("revoke host {} {OWNED}", host.trim())).succeeds();
+    workspace.run(&other).exits(4).says("is revoked by entry 5");
+}
+
+#[test]
+fn nobody_revokes_anothers_ring_or_another_owners_host() {
+    let workspace = decided();
+    let entries = workspace.acknowledged("ledger");
+    let theirs = OWNED.replace("keys/owner.key", "other/owner.key");
+    let id = workspace.ring("net.ring").ring_id();
+    workspace.run(&format!("revoke ring net.ring {theirs}")).exits(4).says("--owner-key");
+    workspace.run(&format!("revoke ring {id} --all-versions {theirs}")).exits(4);
+    workspace.run(&format!("revoke host keys/host.pub --ring {id} {theirs}")).exits(4);
+    workspace.run(&format!("revoke host keys/host.pub {theirs}")).exits(4).says("has no ring here");
+    workspace
+        .run("revoke lift net.ring --host keys/host.pub --owner-key other/owner.key --ledger ledger --reason x")
+        .exits(4);
+    let by_host = OWNED.replace("keys/owner.key", "keys/host.key");
+    workspace.run(&format!("revoke ring net.ring {by_host}")).exits(1).says("host secret key");
+    assert_eq!(workspace.acknowledged("ledger"), entries);
+    workspace.run(RUN).succeeds();
+}
+
+/// A reader without the ledger learns nothing, and is told where the ring is recorded.
+#[test]
+fn a_revocation_is_seen_by_who_asks_the_ledger() {
+    let workspace = decided();
+    workspace.run(&format!("revoke ring net.ring {OWNED}")).succeeds();
+    let run = RUN.replace(" --ledger ledger", "");
+    workspace.run(&run).succeeds().says("this ring is recorded in");
+    workspace.run("ledger prove --ledger ledger --receipt x.receipt -o x.tlog-proof").succeeds();
+    let proof = RECEIPT.replace("--ledger ledger", "--proof x.tlog-proof");
+    let verified = workspace.run(&format!("{proof} --json")).succeeds().json();
+    assert_eq!(verified["revoked_since"], serde_json::Value::Null);
+}
