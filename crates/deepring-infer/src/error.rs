@@ -5,7 +5,7 @@ mod seal;
 use deepring::Finding;
 use deepring::opening::OpenError;
 use deepring::receipt::{CheckedError, ParcelError, ReceiptError};
-use deepring::replication::{Fault, Named};
+use deepring::replication::{CopyFault, FailedCopy};
 use thiserror::Error;
 
 use crate::engine::EngineError;
@@ -80,7 +80,7 @@ pub enum RunError {
         /// Its name.
         name: String,
         /// The copies that failed or differ, with what shows it.
-        named: Vec<Named>,
+        named: Vec<FailedCopy>,
     },
     /// A check found tampering in this block earlier; it must be loaded anew.
     #[error("block {block} ({name}) is out of use since tampering was found in it; load it anew")]
@@ -129,13 +129,13 @@ pub struct Rejected {
 }
 
 /// The copies that failed, in words.
-fn words(named: &[Named]) -> String {
-    let fault = |fault: &Fault| match fault {
-        Fault::Absent => "did not answer",
-        Fault::BrokeCommitment => "revealed something else than it had committed to",
-        Fault::Disputed(_) => "differs from the other copy",
-        Fault::Outvoted(_) => "differs from both others",
-        Fault::Equivocated(_) => "signed two receipts",
+fn words(named: &[FailedCopy]) -> String {
+    let fault = |fault: &CopyFault| match fault {
+        CopyFault::Absent => "did not answer",
+        CopyFault::BrokeCommitment => "revealed something else than it had committed to",
+        CopyFault::Disputed(_) => "differs from the other copy",
+        CopyFault::Outvoted(_) => "differs from both others",
+        CopyFault::Equivocated(_) => "signed two receipts",
         _ => "failed",
     };
     let all = named.iter().map(|n| format!("{} {}", n.host.short(), fault(&n.fault)));

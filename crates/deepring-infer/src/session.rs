@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use deepring::replication::Named;
+use deepring::replication::FailedCopy;
 use deepring::{
     AuthenticRing, Check, Decision, Digest, Finding, Host, Manifest, PublicKey, SecretKey,
     TensorValue,
@@ -64,7 +64,7 @@ pub struct RunOutcome {
     /// The closed and signed chain of receipts.
     pub decision: Decision,
     /// Copies that failed in a leg that the others settled all the same.
-    pub named: Vec<Named>,
+    pub named: Vec<FailedCopy>,
     /// Where the time went.
     pub timings: Timings,
 }

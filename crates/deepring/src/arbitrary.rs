@@ -213,7 +213,7 @@ pub(crate) fn deal() -> impl Strategy<Value = Deal> {
 pub(crate) fn outline() -> impl Strategy<Value = Outline> {
     (closure(), vec(header(), 2..4)).prop_map(|(closure, headers)| {
         let headers: Vec<&Header> = headers.iter().collect();
-        Outline::of(&closure, &headers)
+        Outline::of(closure.stated(), &headers)
     })
 }
 

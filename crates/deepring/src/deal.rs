@@ -18,7 +18,7 @@ use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{Host, Owner, PublicKey, SecretKey};
-use crate::ring::layout::MAX_BLOCKS;
+use crate::ring_id::MAX_BLOCKS;
 use crate::ring_id::RingId;
 
 const MAGIC: [u8; 8] = *b"RINGDEAL";

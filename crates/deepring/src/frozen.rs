@@ -172,7 +172,7 @@ fn a_deal_and_an_outline_and_their_digests_are_frozen() {
     frozen(&deal.encode(), "60a259d1a4890838f1e1ed9c954872e112567b183a5696a187c0363d5a957dc4");
     frozen(&deal.digest().0, "fac757962d57d66c66cf06c2d1ea41d0cc0a6235801a790e107979b0ef58633e");
     let genesis = Header { index: 0, deal: Some(deal), ..header() };
-    let mut outline = Outline::of(&closure(), &[&genesis, &header_with_shared()]);
+    let mut outline = Outline::of(closure().stated(), &[&genesis, &header_with_shared()]);
     outline.sign(&owner());
     frozen(&outline.encode(), "53602ac90ef5dbe78de553aabd2fb7bc03a7a8acad1ceda531b46b3259562418");
     frozen(&outline.digest().0, "1b783de5fa4aeb968c4e0e8c1ba14d8898cbc0d0a914c5d1e1f190bbfcc2ea52");

@@ -28,9 +28,7 @@ use crate::deal::{Deal, MAX_DEAL};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::finding::{Finding, Section};
 use crate::keys::{Host, Owner, PublicKey, SecretKey};
-use crate::ring::Closure;
-use crate::ring::layout::MAX_BLOCKS;
-use crate::ring_id::{RingId, RingKind};
+use crate::ring_id::{MAX_BLOCKS, RingId, RingKind};
 use crate::tensor::{TensorSpec, decode_specs, encode_specs};
 use crate::trust::{OwnedRing, RingVersion, Trust};
 
@@ -152,26 +150,40 @@ pub enum OutlineError {
     Refused(Finding),
 }
 
+/// What a closure says, without bodies and rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Stated {
+    pub(crate) kind: RingKind,
+    pub(crate) ring_id: RingId,
+    pub(crate) model_version: u64,
+    pub(crate) ring_digest: Digest,
+    pub(crate) previous: Digest,
+    pub(crate) owner: PublicKey<Owner>,
+    pub(crate) sealed_at: u64,
+    pub(crate) revision: u32,
+    pub(crate) outline_signature: [u8; SIGNATURE_LEN],
+}
+
 impl Outline {
-    /// The outline of a closure and its headers. Both are consistent with each other where the
-    /// caller checked it; nothing is signed here.
-    pub(crate) fn of(closure: &Closure, headers: &[&Header]) -> Self {
+    /// The outline of what a closure states and its headers. Both are consistent with each other
+    /// where the caller checked it; nothing is signed here.
+    pub(crate) fn of(stated: Stated, headers: &[&Header]) -> Self {
         let genesis = headers.first();
         Self {
-            kind: closure.kind,
-            ring_id: closure.ring_id,
-            model_version: closure.model_version,
-            ring_digest: closure.ring_digest(),
-            previous: closure.previous,
-            owner: closure.owner,
-            sealed_at: closure.sealed_at,
-            revision: closure.revision,
+            kind: stated.kind,
+            ring_id: stated.ring_id,
+            model_version: stated.model_version,
+            ring_digest: stated.ring_digest,
+            previous: stated.previous,
+            owner: stated.owner,
+            sealed_at: stated.sealed_at,
+            revision: stated.revision,
             // Genesis passes the network's inputs on, and takes its outputs.
             inputs: genesis.map(|g| g.outputs.clone()).unwrap_or_default(),
             outputs: genesis.map(|g| g.inputs.clone()).unwrap_or_default(),
             blocks: headers.iter().map(|h| OutlineBlock::of(h)).collect(),
             deal: genesis.and_then(|g| g.deal.clone()),
-            signature: closure.outline_signature,
+            signature: stated.outline_signature,
         }
     }
 

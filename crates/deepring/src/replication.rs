@@ -11,5 +11,5 @@ mod leg_copy;
 mod message;
 
 pub use evidence::{Evidence, EvidenceError};
-pub use leg_copy::{Fault, LegCopy, Named, NotACopy, Outcome, Outgoing, Settled};
+pub use leg_copy::{CopyFault, FailedCopy, LegCopy, LegOutcome, NotACopy, Outgoing, Settled};
 pub use message::{Message, MessageError};

@@ -11,7 +11,6 @@ mod remembered;
 mod unverified;
 mod verified;
 
-pub(crate) use closure::Closure;
 pub use opened::{DecryptedBlock, OpenedBlock};
 pub use unverified::UnverifiedRing;
 pub(crate) use verified::verify_sharing;

@@ -6,6 +6,9 @@ use serde::{Serialize, Serializer};
 
 use crate::encoding::{DecodeError, Reader};
 
+/// Most blocks of a ring, Genesis included.
+pub(crate) const MAX_BLOCKS: u32 = 1 << 16;
+
 /// The id of a ring in all its versions; random, made at the first sealing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RingId(pub [u8; 16]);

@@ -17,7 +17,8 @@ use crate::keys::{Owner, SecretKey};
 use crate::outline::Outline;
 use crate::replace::Replacement;
 use crate::ring::closure::{Closure, ClosureRow, closure_len};
-use crate::ring::layout::{MAX_BLOCKS, PREAMBLE_LEN, Preamble};
+use crate::ring::layout::{PREAMBLE_LEN, Preamble};
+use crate::ring_id::MAX_BLOCKS;
 use crate::ring_id::{RingId, RingKind};
 use crate::storage::write_at;
 use crate::write_back::WriteBack;
@@ -312,7 +313,7 @@ impl RingSealer {
         }
         link_and_sign(&mut self.headers, &closure.bodies, &self.owner);
         let all: Vec<&Header> = self.headers.iter().collect();
-        if let Some(reason) = Outline::of(&closure, &all).refuse_deal() {
+        if let Some(reason) = Outline::of(closure.stated(), &all).refuse_deal() {
             return Err(SealError::NotGranted(reason));
         }
         let front = close(&mut closure, &self.headers, &self.owner);
@@ -362,7 +363,7 @@ pub(crate) fn close(
         })
         .collect();
     let all: Vec<&Header> = headers.iter().collect();
-    closure.outline_signature = Outline::of(closure, &all).sign(owner);
+    closure.outline_signature = Outline::of(closure.stated(), &all).sign(owner);
     closure.sign(owner);
     let closure_bytes = closure.encode();
     let headers_len: usize = encoded.iter().map(Vec::len).sum();

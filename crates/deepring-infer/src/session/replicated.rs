@@ -9,7 +9,7 @@ use std::time::Instant;
 use deepring::receipt::{
     Chain, Item, Parcel, ParcelError, Salt, VerifiedPrefix, batch_digest, tensors_digest,
 };
-use deepring::replication::{LegCopy, Named, Outcome, Outgoing, Settled};
+use deepring::replication::{FailedCopy, LegCopy, LegOutcome, Outgoing, Settled};
 use deepring::{Digest, Host, PublicKey, TensorValue};
 
 use super::route::Leg;
@@ -33,7 +33,7 @@ struct Query {
     known: Vec<Option<VerifiedPrefix>>,
     /// What each host of the session holds of what the chain's newest record names.
     held: Vec<Option<Held>>,
-    named: Vec<Named>,
+    named: Vec<FailedCopy>,
     timings: Timings,
 }
 
@@ -191,7 +191,7 @@ impl<E: Engine> Session<E> {
                 break;
             }
         }
-        self.settle(query, copies, leg, refused)
+        self.conclude(query, copies, leg, refused)
     }
 
     /// COMPUTE: a copy's result, and the commitments that it sends.
@@ -216,7 +216,7 @@ impl<E: Engine> Session<E> {
     }
 
     /// SETTLE or DISPUTE: the chain goes on with the standing receipt, and with the tensors of those who came to the same.
-    fn settle(
+    fn conclude(
         &self,
         query: &mut Query,
         copies: Vec<Copy<'_>>,
@@ -226,10 +226,10 @@ impl<E: Engine> Session<E> {
         let clock = Instant::now();
         let working = || copies.iter().filter(|copy| !copy.failed);
         let settled = working().find_map(|copy| match copy.machine.outcome() {
-            Some(Outcome::Settled(settled)) => Some(*settled),
+            Some(LegOutcome::Settled(settled)) => Some(*settled),
             _ => None,
         });
-        let mut named: Vec<Named> = Vec::new();
+        let mut named: Vec<FailedCopy> = Vec::new();
         for copy in working() {
             for failed in copy.machine.named() {
                 if !named.iter().any(|known| known.host == failed.host) {
@@ -247,7 +247,7 @@ impl<E: Engine> Session<E> {
             }));
         };
         for copy in working() {
-            if let Some(Outcome::Settled(more)) = copy.machine.outcome()
+            if let Some(LegOutcome::Settled(more)) = copy.machine.outcome()
                 && more.receipt == receipt
             {
                 let new = more.validations.into_iter();

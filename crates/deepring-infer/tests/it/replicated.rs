@@ -2,7 +2,7 @@
 
 use deepring::deal::Copies;
 use deepring::receipt::{Require, Standing};
-use deepring::replication::Fault;
+use deepring::replication::CopyFault;
 use deepring::{Check, Digest};
 use deepring_infer::{RunError, Session, SessionOptions, Validate};
 
@@ -126,13 +126,66 @@ fn with_three_copies_a_host_that_refuses_its_own_memory_is_passed_over() {
                 assert_eq!(outcome.outputs[0][0], wanted);
                 let named: Vec<_> = outcome.named.iter().map(|n| n.host).collect();
                 assert_eq!(named, [host(3).public()]);
-                assert!(matches!(outcome.named[0].fault, Fault::Absent));
+                assert!(matches!(outcome.named[0].fault, CopyFault::Absent));
                 let decision =
                     outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
                 assert_eq!(decision.legs[2].host, host(4).public());
                 assert_eq!(session.alarms().len(), 1);
             }
             (Err(RunError::Tampered(finding)), false) => assert_eq!(finding.block, Some(3)),
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A host that checks nothing and computes with other parameters than were sealed gives outputs that nobody asked for: whether
+/// it was tampered with or lies, the others cannot tell, and need not.
+#[test]
+fn other_outputs_of_one_copy_are_disputed_by_two_and_outvoted_by_three() {
+    let input = images(0, 2);
+    let unchecked = |ring: &Sealed| {
+        let keys: Vec<_> = [1, 2, 3, 4].map(host).to_vec();
+        let threads = 1.try_into().ok();
+        let options = SessionOptions { check: Check::Load, threads, ..SessionOptions::default() };
+        Session::open(ring.ring(), &keys, options).unwrap()
+    };
+    for of in [Copies::Two, Copies::Three] {
+        let ring = lenet(of);
+        let session = unchecked(&ring);
+        let wanted = answer(&session, &input);
+        // In the memory of host 3, the primary of the leg of blocks 3 and 4: an exponent's high bit, of a weight that counts.
+        let header = &ring.ring().headers()[3].clone();
+        let weight = header.parts.iter().find(|p| p.label() == "fc1.weight").unwrap();
+        for at in (0..weight.len as usize).step_by(4 * 97) {
+            flip(session.live_bytes(3).unwrap(), weight.offset as usize + at + 3, 0x20);
+        }
+        match (session.run(vec![input.clone()]), of) {
+            (Err(RunError::Disputed { block: 3, named, .. }), Copies::Two) => {
+                let mut hosts: Vec<_> = named.iter().map(|n| n.host).collect();
+                let mut both = vec![host(3).public(), host(4).public()];
+                hosts.sort_by_key(|h| *h.as_bytes());
+                both.sort_by_key(|h| *h.as_bytes());
+                assert_eq!(hosts, both, "neither is believed against the other");
+                for n in &named {
+                    let CopyFault::Disputed(evidence) = &n.fault else { panic!("{:?}", n.fault) };
+                    evidence.verify(ring.ring().outline()).unwrap();
+                    assert!(!evidence.is_proof());
+                }
+            }
+            (Ok(outcome), Copies::Three) => {
+                assert_eq!(outcome.outputs[0][0], wanted, "the majority's answer is the right one");
+                let [named] = &outcome.named[..] else { panic!("{:?}", outcome.named) };
+                assert_eq!(named.host, host(3).public());
+                let CopyFault::Outvoted(evidence) = &named.fault else {
+                    panic!("{:?}", named.fault)
+                };
+                evidence.verify(ring.ring().outline()).unwrap();
+                assert!(evidence.is_proof() && evidence.names() == [host(3).public()]);
+                let outline = ring.ring();
+                let decision =
+                    outcome.decision.verify(outline.outline(), Require::Majority).unwrap();
+                assert_eq!(decision.legs[2].host, host(4).public());
+            }
             (other, _) => panic!("{other:?}"),
         }
     }

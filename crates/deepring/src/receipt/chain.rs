@@ -17,7 +17,7 @@ use crate::finding::{Finding, Section};
 use crate::keys::{Host, PublicKey, SecretKey};
 use crate::outline::{AuthenticOutline, OutlineBlock};
 use crate::ring::OpenedBlock;
-use crate::ring::layout::MAX_BLOCKS;
+use crate::ring_id::MAX_BLOCKS;
 
 /// Most validations of one leg: those of the copies that did not sign its receipt.
 const MAX_VALIDATIONS: usize = 2;

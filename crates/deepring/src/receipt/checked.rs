@@ -7,7 +7,7 @@ use super::check::Check;
 use super::coverage::Coverage;
 use crate::block::MAX_PARTS;
 use crate::encoding::{DecodeError, Reader, Writer};
-use crate::ring::layout::MAX_BLOCKS;
+use crate::ring_id::MAX_BLOCKS;
 
 /// A host's statement about its checks of some blocks; one that contradicts itself cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{Host, PublicKey, SecretKey};
-use crate::ring::layout::MAX_BLOCKS;
+use crate::ring_id::MAX_BLOCKS;
 use crate::ring_id::RingId;
 
 /// The record that begins a query: ring, inputs and time, signed by the host of Genesis.

@@ -12,7 +12,7 @@ use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{Host, PublicKey, SecretKey};
-use crate::ring::layout::MAX_BLOCKS;
+use crate::ring_id::MAX_BLOCKS;
 
 /// How a copy's outputs compare with those of the receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -29,7 +29,7 @@ pub struct NotACopy;
 /// How a copy failed in a leg.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum CopyFault {
     /// It said nothing for as long as the driver waited.
     Absent,
     /// It revealed something else than it had committed to, or no receipt of its own of this leg.
@@ -44,11 +44,11 @@ pub enum Fault {
 
 /// A copy that failed, as this copy saw it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Named {
+pub struct FailedCopy {
     /// The copy.
     pub host: PublicKey<Host>,
     /// Its fault.
-    pub fault: Fault,
+    pub fault: CopyFault,
 }
 
 /// A leg that was decided.
@@ -62,7 +62,7 @@ pub struct Settled {
 
 /// How a leg ended, as far as this copy knows.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
+pub enum LegOutcome {
     /// A receipt is validated.
     Settled(Box<Settled>),
     /// Nothing is decided, and nothing more can come: see [`LegCopy::named`].
@@ -79,7 +79,7 @@ struct Peer {
     commitment: Option<Digest>,
     receipt: Option<Receipt>,
     agreement: Option<Agreement>,
-    fault: Option<Fault>,
+    fault: Option<CopyFault>,
 }
 
 #[derive(Debug)]
@@ -197,7 +197,7 @@ impl<'a> LegCopy<'a> {
             && peer.receipt.is_none()
             && peer.fault.is_none()
         {
-            peer.fault = Some(Fault::Absent);
+            peer.fault = Some(CopyFault::Absent);
         }
         self.progress()
     }
@@ -230,7 +230,7 @@ impl<'a> LegCopy<'a> {
     /// SETTLE, DISPUTE: how the leg ended, as far as this copy knows; `None` while it goes on. More
     /// validations of a settled receipt may come later.
     #[must_use]
-    pub fn outcome(&self) -> Option<Outcome> {
+    pub fn outcome(&self) -> Option<LegOutcome> {
         for place in 0..self.hosts.len() {
             let Some(receipt) = self.receipt_of(place) else { continue };
             let validations: Vec<Validation> = self
@@ -240,27 +240,27 @@ impl<'a> LegCopy<'a> {
                 .collect();
             if !validations.is_empty() {
                 let settled = Settled { receipt: receipt.clone(), validations };
-                return Some(Outcome::Settled(Box::new(settled)));
+                return Some(LegOutcome::Settled(Box::new(settled)));
             }
         }
-        self.is_disputed().then_some(Outcome::Disputed)
+        self.is_disputed().then_some(LegOutcome::Disputed)
     }
 
     /// The copies that failed, as far as this copy knows.
     #[must_use]
-    pub fn named(&self) -> Vec<Named> {
+    pub fn named(&self) -> Vec<FailedCopy> {
         let mut named = Vec::new();
         for (place, host) in self.hosts.iter().enumerate() {
             let fault = self.peers.get(place).and_then(|peer| peer.fault.clone());
             if let Some(fault) = fault.or_else(|| self.objected(place)) {
-                named.push(Named { host: *host, fault });
+                named.push(FailedCopy { host: *host, fault });
             }
         }
         named
     }
 
     /// The fault of a copy to whose receipt others object.
-    fn objected(&self, place: usize) -> Option<Fault> {
+    fn objected(&self, place: usize) -> Option<CopyFault> {
         let receipt = self.receipt_of(place)?;
         let objections: Vec<&Validation> = self
             .records_about(receipt)
@@ -268,12 +268,12 @@ impl<'a> LegCopy<'a> {
             .map(|(_, record)| record)
             .collect();
         match objections.as_slice() {
-            [first, second, ..] => Some(Fault::Outvoted(Evidence::Majority {
+            [first, second, ..] => Some(CopyFault::Outvoted(Evidence::Majority {
                 receipt: Box::new(receipt.clone()),
                 objections: Box::new([(*first).clone(), (*second).clone()]),
             })),
             // With a third copy the majority tells; without one, or without its word, nobody does.
-            [first] if self.is_disputed() => Some(Fault::Disputed(Evidence::Contradiction {
+            [first] if self.is_disputed() => Some(CopyFault::Disputed(Evidence::Contradiction {
                 receipt: Box::new(receipt.clone()),
                 objection: Box::new((*first).clone()),
             })),
@@ -308,7 +308,7 @@ impl<'a> LegCopy<'a> {
             && expected.refuse_receipt(&receipt).is_none();
         match fits {
             true => peer.receipt = Some(receipt),
-            false => peer.fault = Some(Fault::BrokeCommitment),
+            false => peer.fault = Some(CopyFault::BrokeCommitment),
         }
     }
 
@@ -356,7 +356,7 @@ impl<'a> LegCopy<'a> {
         let Some(peer) = self.peers.get_mut(place) else { return Err(MessageError::NotACopy) };
         match &peer.receipt {
             Some(first) if first.outputs != receipt.outputs => {
-                peer.fault = Some(Fault::Equivocated(Evidence::Equivocation {
+                peer.fault = Some(CopyFault::Equivocated(Evidence::Equivocation {
                     first: Box::new(first.clone()),
                     second: Box::new(receipt.clone()),
                 }));

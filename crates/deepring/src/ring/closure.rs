@@ -17,11 +17,13 @@
 
 use std::io;
 
-use super::layout::{MAX_BLOCKS, PREAMBLE_LEN, Preamble};
+use super::layout::{PREAMBLE_LEN, Preamble};
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{Owner, PublicKey, SecretKey};
+use crate::outline::Stated;
+use crate::ring_id::MAX_BLOCKS;
 use crate::ring_id::{RingId, RingKind};
 use crate::storage::{Storage, read_range};
 use crate::trust::{OwnedRing, RingVersion};
@@ -73,6 +75,21 @@ impl Closure {
     pub(crate) fn version(&self) -> RingVersion {
         let ring = OwnedRing { owner: self.owner, ring: self.ring_id };
         RingVersion { ring, model_version: self.model_version, digest: self.ring_digest() }
+    }
+
+    /// What the outline repeats of it.
+    pub(crate) fn stated(&self) -> Stated {
+        Stated {
+            kind: self.kind,
+            ring_id: self.ring_id,
+            model_version: self.model_version,
+            ring_digest: self.ring_digest(),
+            previous: self.previous,
+            owner: self.owner,
+            sealed_at: self.sealed_at,
+            revision: self.revision,
+            outline_signature: self.outline_signature,
+        }
     }
 
     fn statement(&self) -> Vec<u8> {

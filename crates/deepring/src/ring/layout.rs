@@ -11,13 +11,12 @@ use std::ops::Range;
 
 use super::closure::{Closure, closure_len};
 use crate::encoding::{DecodeError, Reader, Writer};
+use crate::ring_id::MAX_BLOCKS;
 
 pub(crate) const MAGIC: [u8; 8] = *b"DEEPRING";
 const FORMAT_VERSION: u16 = 4;
 const SUITE: u16 = 1;
 pub(crate) const PREAMBLE_LEN: u64 = 24;
-/// Most blocks of a ring, Genesis included.
-pub(crate) const MAX_BLOCKS: u32 = 1 << 16;
 
 /// The first 24 bytes: `magic 8 | format version 2 | suite 2 | count 4 | file length 8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

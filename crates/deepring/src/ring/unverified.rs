@@ -432,7 +432,7 @@ fn merge_neighbours(findings: Vec<Finding>) -> Vec<Finding> {
 /// Checks that the owner signed the outline that closure and headers make, and that the deal in it
 /// is one of this ring.
 fn verify_outline(closure: &Closure, headers: &[&Header]) -> Vec<Finding> {
-    let outline = Outline::of(closure, headers);
+    let outline = Outline::of(closure.stated(), headers);
     let mut found = Vec::new();
     if !outline.is_signed() {
         let reason = "the owner's signature does not fit the outline";

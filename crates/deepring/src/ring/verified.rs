@@ -97,7 +97,7 @@ impl AuthenticRing {
         headers: Vec<Header>,
     ) -> Self {
         let all: Vec<&Header> = headers.iter().collect();
-        let outline = AuthenticOutline::of_checked(Outline::of(&closure, &all));
+        let outline = AuthenticOutline::of_checked(Outline::of(closure.stated(), &all));
         Self { storage, closure, layout, headers, outline }
     }
 
