@@ -338,8 +338,10 @@ impl<'a> Seal<'a> {
                 return Err(SealModelError::NoSuchBlock { block: blocks.last(), count });
             }
         }
+        // A deal names the hosts of all blocks, and is checked where it is made.
         let covered = |i: usize| {
-            self.hosts.iter().any(|(b, _)| b.contains(u32::try_from(i).unwrap_or(u32::MAX)))
+            self.dealt.is_some()
+                || self.hosts.iter().any(|(b, _)| b.contains(u32::try_from(i).unwrap_or(u32::MAX)))
         };
         match (1..=count).find(|i| !covered(*i)) {
             Some(block) => Err(SealModelError::NoHost { block }),

@@ -1,9 +1,12 @@
 //! The entries that commands write to a ledger, in the ledger's terms.
 
+#[cfg(all(test, feature = "attacks", unix))]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use deepring::outline::AuthenticOutline;
-use deepring::replication::{Evidence, Fault, Named};
+use deepring::replication::{CopyFault, Evidence, FailedCopy};
 use deepring::{
     AuthenticRing, Decision, Digest, Finding, Host, Owner, PublicKey, RingId, SecretKey,
 };
@@ -201,13 +204,19 @@ impl Recorder {
     }
 
     /// Records the evidence against copies that failed; where that cannot be, it is a note, as for an [`alarm`](Self::alarm).
-    pub(crate) fn evidence(&mut self, ring: RingId, failed: &[Named]) {
+    pub(crate) fn evidence(&mut self, ring: RingId, failed: &[FailedCopy]) {
         let mut all: Vec<(&Evidence, &str)> = Vec::new();
         for one in failed {
             let (evidence, reason) = match &one.fault {
-                Fault::Disputed(evidence) => (evidence, "its outputs and another copy's differ"),
-                Fault::Outvoted(evidence) => (evidence, "both other copies object to its receipt"),
-                Fault::Equivocated(evidence) => (evidence, "it signed two receipts for one leg"),
+                CopyFault::Disputed(evidence) => {
+                    (evidence, "its outputs and another copy's differ")
+                }
+                CopyFault::Outvoted(evidence) => {
+                    (evidence, "both other copies object to its receipt")
+                }
+                CopyFault::Equivocated(evidence) => {
+                    (evidence, "it signed two receipts for one leg")
+                }
                 _ => continue,
             };
             // A contradiction names two, and is evidence against both.

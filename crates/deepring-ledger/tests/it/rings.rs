@@ -10,7 +10,7 @@ use deepring::receipt::{
     Chain, Checked, ComputedWith, Item, LegResult, QueryStart, Receipt, Salt, Validation,
     batch_digest,
 };
-use deepring::replication::{Evidence, LegCopy, Outcome};
+use deepring::replication::{Evidence, LegCopy, LegOutcome};
 use deepring::seal::{BlockPlan, PlannedDeal, RingPlan, RingSealer};
 use deepring::{
     Check, DType, Decision, Digest, Dim, Host, Owner, PartKind, PublicKey, RingId, SecretKey,
@@ -218,7 +218,7 @@ impl Sealed {
         let verified = chain.verify(&outline).unwrap();
         let copies = exchanged(&verified, 0, results);
         let named = copies.iter().flat_map(LegCopy::named).find_map(|named| match named.fault {
-            deepring::replication::Fault::Disputed(evidence) => Some(evidence),
+            deepring::replication::CopyFault::Disputed(evidence) => Some(evidence),
             _ => None,
         });
         named.unwrap()
@@ -256,7 +256,7 @@ fn settled(
     let verified = chain.verify(outline).unwrap();
     let copies = exchanged(&verified, leg, results);
     match copies[0].outcome() {
-        Some(Outcome::Settled(settled)) => (settled.receipt, settled.validations),
+        Some(LegOutcome::Settled(settled)) => (settled.receipt, settled.validations),
         other => panic!("{other:?}"),
     }
 }
