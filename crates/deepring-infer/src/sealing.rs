@@ -338,10 +338,12 @@ impl<'a> Seal<'a> {
                 return Err(SealModelError::NoSuchBlock { block: blocks.last(), count });
             }
         }
-        // A deal names the hosts of all blocks, and is checked where it is made.
+        // A deal covers all blocks, or is refused for the first that it leaves out.
+        if self.dealt.is_some() {
+            return Ok(());
+        }
         let covered = |i: usize| {
-            self.dealt.is_some()
-                || self.hosts.iter().any(|(b, _)| b.contains(u32::try_from(i).unwrap_or(u32::MAX)))
+            self.hosts.iter().any(|(b, _)| b.contains(u32::try_from(i).unwrap_or(u32::MAX)))
         };
         match (1..=count).find(|i| !covered(*i)) {
             Some(block) => Err(SealModelError::NoHost { block }),

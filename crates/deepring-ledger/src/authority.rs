@@ -3,9 +3,8 @@
 //! [`State::refuse`] and what an entry changes come from one judgement, so that they cannot
 //! disagree. `docs/LEDGER.md`, "Authority", is the same in words.
 
+mod checks;
 mod refusal;
-
-use std::sync::Arc;
 
 use deepring::keys::Author;
 use deepring::outline::{AuthenticOutline, Outline};
@@ -15,6 +14,9 @@ use deepring::{Digest, Host, Owner, PublicKey, RingId};
 use crate::entry::{Audit, Entry, Event, ValidatorSet};
 use crate::state::{Cause, Key, Ring, State, Version};
 
+use checks::{
+    authentic, host, is_host, is_host_of, is_same_ring, not_registered, owner, verify_evidence,
+};
 pub use refusal::NoAuthority;
 
 /// What an entry with authority changes.
@@ -436,66 +438,4 @@ impl State {
             None => Ok(host),
         }
     }
-}
-
-fn owner(author: &Author) -> Result<&PublicKey<Owner>, NoAuthority> {
-    match author {
-        Author::Owner(owner) => Ok(owner),
-        other => Err(NoAuthority::WrongRole { author: *other, needed: "owner" }),
-    }
-}
-
-fn host(author: &Author) -> Result<&PublicKey<Host>, NoAuthority> {
-    match author {
-        Author::Host(host) => Ok(host),
-        other => Err(NoAuthority::WrongRole { author: *other, needed: "host" }),
-    }
-}
-
-fn authentic(outline: &Outline) -> Result<AuthenticOutline, NoAuthority> {
-    Ok(outline.clone().verify_consistent()?)
-}
-
-fn not_registered(ring: &impl std::fmt::Display) -> NoAuthority {
-    NoAuthority::NotRegistered { ring: ring.to_string() }
-}
-
-fn is_host(outline: &AuthenticOutline, host: &PublicKey<Host>) -> bool {
-    outline.blocks().iter().any(|block| block.has_host(host))
-}
-
-fn is_host_of(
-    outline: &AuthenticOutline,
-    block: u32,
-    host: &PublicKey<Host>,
-) -> Result<(), NoAuthority> {
-    let of = outline.blocks().get(block as usize).ok_or(NoAuthority::NoSuchBlock { block })?;
-    match of.has_host(host) {
-        true => Ok(()),
-        false => Err(NoAuthority::NotAHost { host: *host, block: Some(block) }),
-    }
-}
-
-/// Evidence holds under the deal that its query ran under, which may be an earlier one.
-fn verify_evidence(evidence: &Evidence, version: &Version) -> Result<(), NoAuthority> {
-    let mut refused = None;
-    for (_, outline) in version.outlines.iter().rev() {
-        match evidence.verify(outline) {
-            Ok(()) => return Ok(()),
-            Err(e) => _ = refused.get_or_insert(e),
-        }
-    }
-    Err(refused.map_or_else(|| not_registered(&version.digest()), NoAuthority::from))
-}
-
-/// Whether two outlines of one digest describe the same ring, but for its hosts and its deal.
-fn is_same_ring(a: &Arc<AuthenticOutline>, b: &AuthenticOutline) -> bool {
-    let same_blocks = a.blocks().len() == b.blocks().len()
-        && a.blocks().iter().zip(b.blocks()).all(|(a, b)| {
-            (&a.name, a.content_digest, &a.parts) == (&b.name, b.content_digest, &b.parts)
-        });
-    same_blocks
-        && (a.kind(), a.model_version(), a.previous(), a.owner())
-            == (b.kind(), b.model_version(), b.previous(), b.owner())
-        && (a.inputs(), a.outputs()) == (b.inputs(), b.outputs())
 }

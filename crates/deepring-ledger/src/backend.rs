@@ -1,10 +1,12 @@
-//! The file under the database: locked whole, and never written to by a reader.
+//! The file under the database: locked by whoever uses it, and never written to by a reader.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use redb::{BackendError, StorageBackend};
 
@@ -15,9 +17,9 @@ type Chunk = Box<[u8; CHUNK as usize]>;
 /// The access that the ledger is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// The file is written; no other process may have it open.
+    /// The file is written; it is locked for others while it is, and not in between.
     Write,
-    /// The file is only read; other readers may have it open, writers not.
+    /// The file is only read; writers wait while it is, and may write in between.
     Read,
 }
 
@@ -27,15 +29,30 @@ pub(crate) enum Access {
 /// own read-only mode refuses the former and never does the latter. A reader must be able to do
 /// both without touching the file, which may be evidence or lie on a medium that cannot be written.
 /// So a reader's writes go to memory: a few pages, dropped when the ledger is closed.
-#[derive(Debug)]
+///
+/// redb takes no lock here. The lock is held around whole pieces of work ([`LedgerFile::lock`]),
+/// shared by readers, alone by a writer; two handles of one file share it, and so does redb's.
+#[derive(Debug, Clone)]
 pub(crate) struct LedgerFile {
     access: Access,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
+
+/// The lock on the file; released when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Locked<'a>(&'a LedgerFile);
+
+/// Bytes of a database's head by which a change is noticed: redb's header, which names the newest
+/// commit, and the file's length.
+const HEAD: u64 = 4096;
+/// Time between two tries to lock.
+const RETRY: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 struct State {
     file: File,
+    /// True once nothing may be read or written any more; see [`LedgerFile::retire`].
+    retired: bool,
     /// A reader's view; `None` for a writer, whose view is the file.
     overlay: Option<Overlay>,
 }
@@ -59,7 +76,56 @@ impl LedgerFile {
                 Some(Overlay { chunks: BTreeMap::new(), len, shown: len })
             }
         };
-        Ok(Self { access, state: Mutex::new(State { file, overlay }) })
+        Ok(Self { access, state: Arc::new(Mutex::new(State { file, retired: false, overlay })) })
+    }
+
+    /// Waits at most `wait` for the lock; `None` if others have it for longer.
+    pub(crate) fn lock(&self, wait: Duration) -> io::Result<Option<Locked<'_>>> {
+        let started = Instant::now();
+        loop {
+            let locked = match self.access {
+                Access::Write => self.state().file.try_lock(),
+                Access::Read => self.state().file.try_lock_shared(),
+            };
+            match locked {
+                Ok(()) => return Ok(Some(Locked(self))),
+                Err(TryLockError::Error(e)) => return Err(e),
+                Err(TryLockError::WouldBlock) if started.elapsed() < wait => {
+                    thread::sleep(RETRY.min(wait));
+                }
+                Err(TryLockError::WouldBlock) => return Ok(None),
+            }
+        }
+    }
+
+    /// What changes with every commit, as it is in the file now.
+    pub(crate) fn head(&self) -> io::Result<Vec<u8>> {
+        let file = &mut self.state().file;
+        let len = file.metadata()?.len();
+        let mut head = vec![0; usize::try_from(len.min(HEAD)).unwrap_or_default()];
+        read_at(file, 0, &mut head)?;
+        head.extend_from_slice(&len.to_le_bytes());
+        Ok(head)
+    }
+
+    /// Fails every later reading and writing by redb. A database is dropped after this if its file
+    /// may have been written by others since: closing reads and writes, and what lies there now is
+    /// not what it remembers.
+    pub(crate) fn retire(&self) {
+        self.state().retired = true;
+    }
+
+    /// The same file, seen anew: without changes that a reader's database made in memory.
+    pub(crate) fn anew(&self) -> io::Result<Self> {
+        Self::new(self.state().file.try_clone()?, self.access)
+    }
+
+    fn in_use(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.state();
+        match state.retired {
+            true => Err(io::Error::other("the file is not used any more")),
+            false => Ok(state),
+        }
     }
 
     // Nothing under the lock panics half way through a change, so a lock that a panic elsewhere
@@ -69,9 +135,16 @@ impl LedgerFile {
     }
 }
 
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // A lock that cannot be released goes with the file.
+        let _ = self.0.state().file.unlock();
+    }
+}
+
 impl StorageBackend for LedgerFile {
     fn len(&self) -> io::Result<u64> {
-        let state = self.state();
+        let state = self.in_use()?;
         match &state.overlay {
             Some(overlay) => Ok(overlay.len),
             None => Ok(state.file.metadata()?.len()),
@@ -79,7 +152,7 @@ impl StorageBackend for LedgerFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let State { file, overlay } = &mut *self.state();
+        let State { file, overlay, .. } = &mut *self.in_use()?;
         match overlay {
             Some(overlay) => overlay.read(file, offset, out),
             None => read_at(file, offset, out),
@@ -87,7 +160,7 @@ impl StorageBackend for LedgerFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.in_use()?;
         match &mut state.overlay {
             Some(overlay) => overlay.set_len(len),
             None => state.file.set_len(len)?,
@@ -97,13 +170,13 @@ impl StorageBackend for LedgerFile {
 
     fn sync_data(&self) -> io::Result<()> {
         match self.access {
-            Access::Write => self.state().file.sync_data(),
+            Access::Write => self.in_use()?.file.sync_data(),
             Access::Read => Ok(()),
         }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let State { file, overlay } = &mut *self.state();
+        let State { file, overlay, .. } = &mut *self.in_use()?;
         match overlay {
             Some(overlay) => overlay.write(file, offset, data),
             None => {
@@ -114,32 +187,16 @@ impl StorageBackend for LedgerFile {
     }
 
     fn close(&self) -> io::Result<()> {
-        self.state().file.unlock()
+        Ok(())
     }
 
-    // Whole-file locks are what every platform has, and all that one writer needs. A reader's
-    // database is a writer to redb, so redb asks for the exclusive lock in both cases.
+    // Whoever calls redb holds the lock already.
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        if !is_whole(start, end) {
-            return Err(BackendError::Unsupported);
-        }
-        let state = self.state();
-        let locked = match self.access {
-            Access::Write => state.file.try_lock(),
-            Access::Read => state.file.try_lock_shared(),
-        };
-        match locked {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(e)) => Err(e.into()),
-        }
+        is_whole(start, end).then_some(true).ok_or(BackendError::Unsupported)
     }
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        if !is_whole(start, end) {
-            return Err(BackendError::Unsupported);
-        }
-        Ok(self.state().file.unlock()?)
+        is_whole(start, end).then_some(()).ok_or(BackendError::Unsupported)
     }
 }
 
@@ -219,6 +276,19 @@ fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize)> {
         Some((start, (position - start) as usize))
     })
 }
+
+/// Removes other users' access to the database, if it is this user's. Any user that can open it can
+/// lock it.
+#[cfg(unix)]
+pub(crate) fn make_private(file: &File) {
+    use std::os::unix::fs::PermissionsExt;
+    if file.metadata().is_ok_and(|m| m.permissions().mode() & 0o077 != 0) {
+        let _ = file.set_permissions(std::fs::Permissions::from_mode(0o600));
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn make_private(_: &File) {}
 
 #[cfg(test)]
 mod tests {

@@ -51,13 +51,47 @@ pub enum CheckpointError {
     },
 }
 
+/// What a checkpoint says, without who signed it: ledgers of one name that hold the same entries
+/// have equal bodies, whichever keys they are signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointBody {
+    origin: String,
+    size: u64,
+    root: [u8; 32],
+}
+
 /// A checkpoint whose signature was verified; no other value of this type exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     text: String,
-    origin: String,
-    size: u64,
-    root: [u8; 32],
+    body: CheckpointBody,
+}
+
+impl CheckpointBody {
+    /// Name of the log.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Number of entries that the checkpoint commits to.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Root of the Merkle tree over these entries (RFC 6962, section 2.1).
+    #[must_use]
+    pub fn root(&self) -> &[u8; 32] {
+        &self.root
+    }
+}
+
+/// The note's text, which signatures are over: name, size and root, a line each.
+impl fmt::Display for CheckpointBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n{}\n{}", self.origin, self.size, Hash(self.root))
+    }
 }
 
 impl Checkpoint {
@@ -92,25 +126,20 @@ impl Checkpoint {
         if size > MAX_TREE_SIZE || (size == 0 && *tree.hash() != EMPTY_HASH) {
             return Err(CheckpointError::ImpossibleTree { size });
         }
-        Ok(Self {
-            text: text.to_owned(),
-            origin: tree.origin().to_owned(),
-            size,
-            root: tree.hash().0,
-        })
+        let body = CheckpointBody { origin: tree.origin().to_owned(), size, root: tree.hash().0 };
+        Ok(Self { text: text.to_owned(), body })
     }
 
     /// Signs the statement that the log has this size and root.
     pub(crate) fn sign(key: &LogKey, size: u64, root: Hash) -> Result<Self, CheckpointError> {
-        let origin = key.verifier.origin();
-        let tree = tlog_tiles::Checkpoint::new(origin, size, root, "")
+        let origin = key.verifier.origin().to_owned();
+        let body = CheckpointBody { origin, size, root: root.0 };
+        let mut note = Note::new(body.to_string().as_bytes(), &[])
             .map_err(|_| CheckpointError::NotACheckpoint)?;
-        let mut note =
-            Note::new(&tree.to_bytes(), &[]).map_err(|_| CheckpointError::NotACheckpoint)?;
         note.add_sigs(&[&key.note])
             .map_err(|_| CheckpointError::NotSigned { key: key.verifier.to_string() })?;
         let text = String::from_utf8(note.to_bytes()).map_err(|_| CheckpointError::NotANote)?;
-        Ok(Self { text, origin: origin.to_owned(), size, root: root.0 })
+        Ok(Self { text, body })
     }
 
     /// The signed note, verbatim.
@@ -119,26 +148,32 @@ impl Checkpoint {
         &self.text
     }
 
+    /// What it says, without its signatures.
+    #[must_use]
+    pub fn body(&self) -> &CheckpointBody {
+        &self.body
+    }
+
     /// Name of the log.
     #[must_use]
     pub fn origin(&self) -> &str {
-        &self.origin
+        &self.body.origin
     }
 
     /// Number of entries that the checkpoint commits to.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.size
+        self.body.size
     }
 
     /// Root of the Merkle tree over these entries (RFC 6962, section 2.1).
     #[must_use]
     pub fn root(&self) -> &[u8; 32] {
-        &self.root
+        &self.body.root
     }
 
     pub(crate) fn root_hash(&self) -> Hash {
-        Hash(self.root)
+        Hash(self.body.root)
     }
 }
 
@@ -153,7 +188,7 @@ mod tests {
     use super::*;
 
     fn key() -> LogKey {
-        LogKey::parse(&LogKey::generate().unwrap()).unwrap()
+        LogKey::parse(&LogKey::generate(None).unwrap()).unwrap()
     }
 
     #[test]

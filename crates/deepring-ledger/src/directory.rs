@@ -1,15 +1,17 @@
 //! The files of a ledger: their names, and how each is created without ever being partly there.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use deepring::files::{Replacement, open_plain};
+use deepring::files::{Replacement, open_plain, open_plain_with};
 use zeroize::Zeroizing;
 
 use crate::checkpoint::MAX_CHECKPOINT_TEXT;
 use crate::error::LedgerError;
-use crate::key::{LogKey, VerifierKey};
+use crate::key::{KeyError, LogKey, VerifierKey};
 use crate::store::Store;
 
 /// Mode of the secret key and the database: files that only the ledger's user opens. The database
@@ -17,6 +19,8 @@ use crate::store::Store;
 const PRIVATE: u32 = 0o600;
 /// Mode of the others, less the process's umask.
 const PUBLIC: u32 = 0o644;
+/// Time between two tries to become the writer.
+const RETRY: Duration = Duration::from_millis(10);
 /// Longest key text that is read, in bytes.
 const MAX_KEY_TEXT: u64 = 4096;
 
@@ -43,6 +47,10 @@ impl Directory {
         self.dir.join("log.pub")
     }
 
+    fn writer_lock(&self) -> PathBuf {
+        self.dir.join("writer.lock")
+    }
+
     fn secret_key(&self) -> PathBuf {
         self.dir.join("log.key")
     }
@@ -55,7 +63,10 @@ impl Directory {
     ///
     /// The order (key, public key, database, checkpoint) lets a missing file tell damage from a
     /// beginning: a later file cannot be there without the earlier ones.
-    pub(crate) fn create(&self) -> Result<LogKey, LedgerError> {
+    ///
+    /// A new key is for a log of the name `origin`, or of a random one; a key that is there is
+    /// taken as it is.
+    pub(crate) fn create(&self, origin: Option<&str>) -> Result<LogKey, LedgerError> {
         fs::create_dir_all(&self.dir).map_err(LedgerError::io("create", &self.dir))?;
         // Checked from the last made to the first, so that a process creating at the same time
         // cannot make an earlier one seem missing.
@@ -66,8 +77,10 @@ impl Directory {
             if had_database {
                 return Err(LedgerError::KeyMissing { path: secret });
             }
-            let text = LogKey::generate()
-                .map_err(|source| LedgerError::BadKey { path: secret.clone(), source })?;
+            let text = LogKey::generate(origin).map_err(|source| match source {
+                KeyError::BadName => LedgerError::BadOrigin(source),
+                source => LedgerError::BadKey { path: secret.clone(), source },
+            })?;
             self.place(&secret, PRIVATE, |file| file.write_all(text.as_bytes()))?;
         }
         let key = self.key_pair()?;
@@ -78,6 +91,33 @@ impl Directory {
             self.create_database(&key)?;
         }
         Ok(key)
+    }
+
+    /// Waits at most `wait` to become the one process that writes; it is for as long as it holds what
+    /// is returned. The file is empty, and is made where there is none.
+    pub(crate) fn lock_writer(&self, wait: Duration) -> Result<File, LedgerError> {
+        let path = self.writer_lock();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(PRIVATE);
+        }
+        let file = open_plain_with(&path, &mut options).map_err(LedgerError::io("open", &path))?;
+        let started = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(e)) => return Err(LedgerError::io("lock", &path)(e)),
+                Err(TryLockError::WouldBlock) if started.elapsed() < wait => {
+                    thread::sleep(RETRY.min(wait));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(LedgerError::InUse { path, waited: started.elapsed() });
+                }
+            }
+        }
     }
 
     /// The signing key of an existing ledger.

@@ -158,6 +158,12 @@ impl UnverifiedEntry {
         }
     }
 
+    /// The canonical bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
     /// Id of the decision that the entry claims to record.
     pub(crate) fn claimed_decision(&self) -> Option<Digest> {
         self.0.decision()
@@ -167,6 +173,12 @@ impl UnverifiedEntry {
     /// cannot.
     pub(crate) fn claims_effect(&self) -> bool {
         self.claimed_decision().is_none()
+    }
+}
+
+impl From<Entry> for UnverifiedEntry {
+    fn from(entry: Entry) -> Self {
+        Self(entry)
     }
 }
 

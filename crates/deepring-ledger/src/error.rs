@@ -89,6 +89,17 @@ pub enum LedgerError {
         /// Key that the caller trusts.
         pinned: String,
     },
+    /// The name that was asked for is none for a log.
+    #[error("cannot begin the ledger: {0}")]
+    BadOrigin(#[source] KeyError),
+    /// The ledger has another name than was asked for.
+    #[error("the ledger is `{found}`, not `{expected}`")]
+    OtherOrigin {
+        /// Its name.
+        found: String,
+        /// The name that was asked for.
+        expected: String,
+    },
     /// The key files beside the database do not belong to it.
     #[error("`{found}` in {} is not the ledger's key `{expected}`", path.display())]
     KeyMismatch {
@@ -197,6 +208,28 @@ pub enum LedgerError {
         /// Number of entries that the ledger holds.
         size: u64,
     },
+    /// The ledger does not have the size that entries were to be appended at.
+    #[error("entries were to follow {expected} others, the ledger holds {size}")]
+    UnexpectedSize {
+        /// Size that was expected, in entries.
+        expected: u64,
+        /// Number of entries that the ledger holds.
+        size: u64,
+    },
+    /// Something else was recorded at this height.
+    #[error("other entries were recorded at height {height}")]
+    HeightTaken {
+        /// The height.
+        height: u64,
+    },
+    /// A later height was recorded already.
+    #[error("height {height} is below {known}, which is recorded")]
+    HeightPassed {
+        /// The height.
+        height: u64,
+        /// The newest height that is recorded.
+        known: u64,
+    },
     /// The event cannot be made into an entry.
     #[error("cannot be recorded: {0}")]
     Entry(#[from] EntryError),
@@ -233,12 +266,17 @@ impl LedgerError {
             | Self::DatabaseMissing { .. }
             | Self::CheckpointMissing { .. } => Fault::Tampered,
             Self::OtherKey { .. }
+            | Self::OtherOrigin { .. }
             | Self::BadPinnedKey(KeyError::Weak)
             | Self::NoAuthority { .. } => Fault::Untrusted,
             Self::ReadOnly
             | Self::BadPinnedKey(_)
             | Self::NoSuchEntry { .. }
             | Self::NoSuchSize { .. }
+            | Self::BadOrigin(_)
+            | Self::UnexpectedSize { .. }
+            | Self::HeightTaken { .. }
+            | Self::HeightPassed { .. }
             | Self::Entry(_) => Fault::Usage,
         }
     }

@@ -11,6 +11,7 @@ use crate::directory::Directory;
 use crate::entry::UnverifiedEntry;
 use crate::error::{LedgerError, failure};
 use crate::history::{self, Depth};
+use crate::kept;
 use crate::key::VerifierKey;
 use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEY, Snapshot, Store};
 
@@ -24,19 +25,34 @@ pub(crate) fn check_ledger(
     directory: &Directory,
     key: &VerifierKey,
 ) -> Result<LedgerReport, LedgerError> {
-    let mut report = check_store(store, key, directory.read_checkpoint()?)?;
+    // Read first, since a writer may be at work: the file is never ahead.
+    let saved = directory.read_checkpoint()?;
+    let Examined { mut report, signed, kept } = check_store(store, key, saved)?;
     // Of entries that are not those that were signed, there is no state to judge by.
-    let text = store.read(|snapshot| snapshot.meta(META_CHECKPOINT))?.unwrap_or_default();
-    let Ok(signed) = Checkpoint::verify(&text, key) else { return Ok(report) };
+    let Some(signed) = signed else { return Ok(report) };
     if (report.size, &report.root) != (signed.size(), signed.root()) {
         return Ok(report);
     }
     let unfounded = |index, what| report.add(Some(index), what);
     match history::replay(store, &signed, Depth::Everything, unfounded) {
+        Ok(state) => {
+            let kept = kept.filter(|(_, bytes)| *bytes == state.encode());
+            if !kept.is_some_and(|(note, b)| kept::is_signed(key, &note, signed.body(), &b)) {
+                report.add(None, Defect::State);
+            }
+            Ok(report)
+        }
         // Named above.
-        Ok(_) | Err(LedgerError::EntryUnreadable { .. }) => Ok(report),
+        Err(LedgerError::EntryUnreadable { .. }) => Ok(report),
         Err(e) => Err(e),
     }
+}
+
+/// A database that was examined: the report, its checkpoint if that verifies, and its stored state.
+pub(crate) struct Examined {
+    pub(crate) report: LedgerReport,
+    signed: Option<Checkpoint>,
+    kept: Option<(String, Vec<u8>)>,
 }
 
 /// Examines a database as such, given the text of the checkpoint file.
@@ -46,7 +62,7 @@ pub(crate) fn check_store(
     store: &Store,
     key: &VerifierKey,
     saved: Option<String>,
-) -> Result<LedgerReport, LedgerError> {
+) -> Result<Examined, LedgerError> {
     store.read(|snapshot| {
         let mut report = LedgerReport::default();
         let signed = check_meta(snapshot, key, &mut report)?;
@@ -76,8 +92,13 @@ pub(crate) fn check_store(
             check_saved(saved, &walk, &mut report);
         }
         walk.count_hashes(snapshot, &mut report)?;
+        match snapshot.height() {
+            Ok(Some(known)) if known.entries.end > walk.size() => report.add(None, Defect::Height),
+            Ok(_) => {}
+            Err(_) => report.add(None, Defect::Height),
+        }
         check_index(snapshot, &walk, &mut report)?;
-        Ok(report)
+        Ok(Examined { report, signed, kept: snapshot.state()? })
     })
 }
 

@@ -7,10 +7,13 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use ed25519_dalek::VerifyingKey;
 use signed_note::{
-    StandardSigner, StandardVerifier, VerificationError, Verifier, Verifiers, key_id,
+    StandardSigner, StandardVerifier, VerificationError, Verifier, Verifiers, is_key_name_valid,
+    key_id,
 };
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+use crate::kept;
 
 /// Identifier of Ed25519 in signed-note keys.
 const ALG_ED25519: u8 = 1;
@@ -31,6 +34,10 @@ pub enum KeyError {
     /// signatures.
     #[error("a key under which one signature fits every checkpoint")]
     Weak,
+    /// The name that a new ledger is to have is none that a signed note can name: empty, longer than
+    /// 255 bytes, or with white space, control characters or `+` in it.
+    #[error("not a name for a log")]
+    BadName,
     /// The system has no randomness to make a key from.
     #[error("no randomness available")]
     NoRandomness,
@@ -66,6 +73,13 @@ impl VerifierKey {
         }
         check_point(encoded)?;
         Ok(key)
+    }
+
+    /// The same key under another name.
+    pub(crate) fn renamed(&self, name: &str) -> Result<Self, KeyError> {
+        let encoded = self.text.splitn(3, '+').nth(2).ok_or(KeyError::Malformed)?;
+        let public = BASE64_STANDARD.decode(encoded).map_err(|_| KeyError::Malformed)?;
+        Self::parse(&format!("{name}+{:08x}+{encoded}", key_id(name, &public)))
     }
 
     /// Name of the log, the first line of its checkpoints.
@@ -115,17 +129,23 @@ impl Verifiers for VerifierKey {
 /// The signing key of a ledger.
 pub(crate) struct LogKey {
     pub(crate) note: StandardSigner,
+    /// The same key under the name by which it signs states.
+    pub(crate) state: StandardSigner,
     pub(crate) verifier: VerifierKey,
 }
 
 impl LogKey {
-    /// Makes a key for a log of a new random name; returns its secret text form.
-    pub(crate) fn generate() -> Result<Zeroizing<String>, KeyError> {
+    /// Makes a key for a log of this name, or of a new random one; returns its secret text form.
+    pub(crate) fn generate(origin: Option<&str>) -> Result<Zeroizing<String>, KeyError> {
         let mut name = [0; 4];
         let mut seed = Zeroizing::new([0; 32]);
         rand::fill(&mut name).map_err(|_| KeyError::NoRandomness)?;
         rand::fill(seed.as_mut()).map_err(|_| KeyError::NoRandomness)?;
-        let origin = format!("deepring.local/ledger/{:08x}", u32::from_be_bytes(name));
+        let origin = match origin {
+            Some(origin) if is_name(origin) => origin.to_owned(),
+            Some(_) => return Err(KeyError::BadName),
+            None => format!("deepring.local/ledger/{:08x}", u32::from_be_bytes(name)),
+        };
         let public = public_half(seed.as_ref())?;
         let mut secret = Zeroizing::new([ALG_ED25519; 33]);
         secret[1..].copy_from_slice(seed.as_ref());
@@ -149,6 +169,7 @@ impl LogKey {
         else {
             return Err(KeyError::Malformed);
         };
+        let encoded = Zeroizing::new(secret.to_owned());
         let secret = BASE64_STANDARD.decode(secret).map_err(|_| KeyError::Malformed)?;
         let secret = Zeroizing::new(secret);
         let public = public_half(secret.get(1..).ok_or(KeyError::Malformed)?)?;
@@ -157,7 +178,14 @@ impl LogKey {
             key_id(origin, &public),
             BASE64_STANDARD.encode(&public)
         ))?;
-        Ok(Self { note, verifier })
+        let name = kept::name_of(origin);
+        let renamed = Zeroizing::new(format!(
+            "{SECRET_PREFIX}{name}+{:08x}+{}",
+            key_id(&name, &public),
+            encoded.as_str()
+        ));
+        let state = StandardSigner::new(&renamed).map_err(|_| KeyError::Malformed)?;
+        Ok(Self { note, state, verifier })
     }
 }
 
@@ -165,6 +193,10 @@ impl fmt::Debug for LogKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LogKey({})", self.verifier)
     }
+}
+
+fn is_name(origin: &str) -> bool {
+    is_key_name_valid(origin) && origin.len() <= 255 && !origin.chars().any(char::is_control)
 }
 
 /// Checks the curve point of an encoded public key: not of small order, and in its one encoding.
@@ -195,7 +227,7 @@ mod tests {
     fn a_generated_key_reads_back_and_names_its_public_half() {
         // Often enough to see keys with `+` in their base64.
         for _ in 0..50 {
-            let text = LogKey::generate().unwrap();
+            let text = LogKey::generate(None).unwrap();
             let key = LogKey::parse(&text).unwrap();
             assert!(key.verifier.origin().starts_with("deepring.local/ledger/"));
             assert_eq!(VerifierKey::parse(key.verifier.as_str()), Ok(key.verifier.clone()));
@@ -263,6 +295,16 @@ mod tests {
         (once[0], twice[0], twice[31]) = (3, 0xf0, 0x7f);
         VerifierKey::parse(&text_of(once)).unwrap();
         assert_eq!(VerifierKey::parse(&text_of(twice)), Err(KeyError::Malformed));
+    }
+
+    #[test]
+    fn a_key_is_made_for_a_name_that_notes_can_name() {
+        let text = LogKey::generate(Some("example.com/a-log")).unwrap();
+        assert_eq!(LogKey::parse(&text).unwrap().verifier.origin(), "example.com/a-log");
+        let long = "a".repeat(256);
+        for bad in ["", "a log", "a+log", "a\nlog", "a\u{7}log", "a\u{a0}log", &long] {
+            assert_eq!(LogKey::generate(Some(bad)).unwrap_err(), KeyError::BadName, "{bad:?}");
+        }
     }
 
     #[test]

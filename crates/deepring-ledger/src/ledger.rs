@@ -1,14 +1,13 @@
 //! An open ledger: opening it, and appending to it.
 
 use std::fmt;
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use tlog_tiles::tlog::{check_record, prove_record, prove_tree, record_hash};
 
-use crate::backend::Access;
 use crate::checkpoint::Checkpoint;
 use crate::directory::Directory;
 use crate::entry::{Entry, UnverifiedEntry};
@@ -16,16 +15,18 @@ use crate::error::LedgerError;
 use crate::extension::{ExtensionProof, VerifiedExtension};
 use crate::fsck::{self, LedgerReport};
 use crate::history::{self, Depth};
+use crate::kept;
 use crate::key::{LogKey, VerifierKey};
+use crate::options::LedgerOptions;
 use crate::proof::Proof;
 use crate::state::State;
-use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEY, Snapshot, Store};
+use crate::store::{Beside, FORMAT, META_CHECKPOINT, META_FORMAT, META_KEY, Snapshot, Store};
 use crate::tree::with_hashes;
 
-/// Time that an opening waits for another process to close the ledger, by default.
-const DEFAULT_WAIT: Duration = Duration::from_secs(5);
-
 /// An append-only record of entries in a directory.
+///
+/// One process has it open for writing, any number for reading, at the same time. A ledger that was
+/// opened for reading stays at the size that it had then; open it again to see more.
 ///
 /// An open ledger was checked as far as is quick: the database's own checksums, the signature on
 /// its checkpoint, the checkpoint's root against the stored tree, and the `checkpoint` file against
@@ -33,166 +34,21 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 /// [`Ledger::verify`] checks everything else: each entry, each hash and each row of the index.
 #[derive(Debug)]
 pub struct Ledger {
-    store: Store,
-    directory: Directory,
+    pub(crate) store: Store,
+    pub(crate) directory: Directory,
     key: VerifierKey,
     /// Only a ledger opened for writing has one.
     secret: Option<LogKey>,
+    /// Held by a ledger that was opened for writing; released last.
+    _writer: Option<File>,
     /// The checkpoint that the key last signed; commits to every entry there is.
-    head: Checkpoint,
+    pub(crate) head: Checkpoint,
+    /// The stored state with its note, as the database had them when it was opened.
+    kept: Option<(String, Vec<u8>)>,
     /// Made for the first question, and kept up to date from then on.
     state: OnceLock<State>,
-}
-
-/// Options for opening a ledger.
-///
-/// ```no_run
-/// # fn main() -> Result<(), deepring_ledger::LedgerError> {
-/// use std::time::Duration;
-/// let ledger = deepring_ledger::LedgerOptions::new()
-///     .pinned_key("deepring.local/ledger/0a1b2c3d+...")
-///     .wait(Duration::from_secs(30))
-///     .open_read("ledger")?;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone)]
-pub struct LedgerOptions {
-    pinned: Option<String>,
-    wait: Duration,
-}
-
-impl Default for LedgerOptions {
-    fn default() -> Self {
-        Self { pinned: None, wait: DEFAULT_WAIT }
-    }
-}
-
-impl LedgerOptions {
-    /// No pinned key; waits five seconds for a ledger in use.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Accepts only the ledger of this verifier key. Without it, the key found beside the database
-    /// is used, and an attacker that can replace all files can replace the ledger by one of its
-    /// own.
-    #[must_use]
-    pub fn pinned_key(mut self, key: impl Into<String>) -> Self {
-        self.pinned = Some(key.into());
-        self
-    }
-
-    /// Sets the time to wait for another process to close the ledger.
-    #[must_use]
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// Opens an existing ledger for appending. Creates none: an attacker that can remove a ledger
-    /// could otherwise have its records, revocations too, forgotten without a word.
-    ///
-    /// # Errors
-    /// Any [`LedgerError`]; [`LedgerError::NotALedger`] where there is none. In particular, a
-    /// ledger that was rolled back or whose stored tree is not the signed one is refused: its key
-    /// signs nothing on top of that.
-    pub fn open(&self, dir: impl AsRef<Path>) -> Result<Ledger, LedgerError> {
-        let directory = Directory::new(dir.as_ref());
-        let secret = directory.signing_key()?;
-        self.open_to_append(directory, secret)
-    }
-
-    /// Opens a ledger for appending, and creates directory, key and database where there are none.
-    /// With a pinned key it creates none: a ledger made now could not have that key.
-    ///
-    /// # Errors
-    /// As [`LedgerOptions::open`].
-    pub fn open_or_create(&self, dir: impl AsRef<Path>) -> Result<Ledger, LedgerError> {
-        if self.pinned.is_some() {
-            return self.open(dir);
-        }
-        let directory = Directory::new(dir.as_ref());
-        let secret = directory.create()?;
-        self.open_to_append(directory, secret)
-    }
-
-    fn open_to_append(&self, directory: Directory, secret: LogKey) -> Result<Ledger, LedgerError> {
-        self.check_pinned(&secret.verifier)?;
-        let store = Store::open(&directory.database(), Access::Write, self.wait)?;
-        let key = secret.verifier.clone();
-        let ledger = Ledger::load(store, directory, key, Some(secret))?;
-        let saved = ledger.check_saved()?;
-        if saved.is_none() && !ledger.is_empty() {
-            return Err(LedgerError::CheckpointMissing { path: ledger.directory.checkpoint() });
-        }
-        // A process that was killed between commit and rename left an older file, or none.
-        if saved.as_ref() != Some(&ledger.head) {
-            let path = ledger.directory.checkpoint();
-            let written = ledger.directory.write_checkpoint(ledger.head.as_str());
-            written.map_err(LedgerError::io("replace", &path))?;
-        }
-        Ok(ledger)
-    }
-
-    /// Opens a ledger for reading; creates and changes nothing.
-    ///
-    /// # Errors
-    /// Any [`LedgerError`]; [`LedgerError::NotALedger`] where there is none.
-    pub fn open_read(&self, dir: impl AsRef<Path>) -> Result<Ledger, LedgerError> {
-        let directory = Directory::new(dir.as_ref());
-        let (store, key) = self.open_store(&directory)?;
-        let ledger = Ledger::load(store, directory, key, None)?;
-        ledger.check_saved()?;
-        Ok(ledger)
-    }
-
-    /// Recomputes everything, even of a ledger that is too damaged to open.
-    ///
-    /// # Errors
-    /// Only errors that keep the ledger from being examined (no ledger there, in use, I/O, another
-    /// key than the pinned one); defects of its contents are findings of the report.
-    pub fn verify(&self, dir: impl AsRef<Path>) -> Result<LedgerReport, LedgerError> {
-        let directory = Directory::new(dir.as_ref());
-        let found = match self.open_store(&directory) {
-            Ok((store, key)) => fsck::check_ledger(&store, &directory, &key),
-            Err(e) => Err(e),
-        };
-        found.or_else(LedgerReport::of_error)
-    }
-
-    fn open_store(&self, directory: &Directory) -> Result<(Store, VerifierKey), LedgerError> {
-        directory.check_database()?;
-        let path = directory.database();
-        let store = Store::open(&path, Access::Read, self.wait)?;
-        let named = store.read(|snapshot| snapshot.meta(META_KEY))?;
-        let named = named.ok_or_else(|| LedgerError::damaged(&path, "names no key"))?;
-        let named = VerifierKey::parse(&named)
-            .map_err(|source| LedgerError::BadKey { path: path.clone(), source })?;
-        self.check_pinned(&named)?;
-        // A pinned key decides alone; otherwise the file beside the database must agree with it.
-        if self.pinned.is_none()
-            && let Some(beside) = directory.read_public_key()?
-            && beside != named
-        {
-            return Err(LedgerError::KeyMismatch {
-                path: directory.public_key(),
-                found: beside.to_string(),
-                expected: named.to_string(),
-            });
-        }
-        Ok((store, named))
-    }
-
-    fn check_pinned(&self, found: &VerifierKey) -> Result<(), LedgerError> {
-        let Some(pinned) = &self.pinned else { return Ok(()) };
-        let pinned = VerifierKey::parse(pinned).map_err(LedgerError::BadPinnedKey)?;
-        if pinned == *found {
-            return Ok(());
-        }
-        Err(LedgerError::OtherKey { found: found.to_string(), pinned: pinned.to_string() })
-    }
+    /// Bytes of the state that is stored, where this ledger wrote it or found it whole.
+    stored: Option<Vec<u8>>,
 }
 
 impl Ledger {
@@ -239,13 +95,77 @@ impl Ledger {
     /// entries may or may not be there; open the ledger again to see. It takes no more entries
     /// until then.) [`LedgerError::CheckpointFile`]: the entries *are* recorded.
     pub fn append(&mut self, entries: &[Entry]) -> Result<Vec<u64>, LedgerError> {
-        let secret = self.secret.as_ref().ok_or(LedgerError::ReadOnly)?;
-        if entries.is_empty() {
+        if self.secret.is_some() && entries.is_empty() {
             return Ok(Vec::new());
         }
-        let changed = self.state()?.after(entries)?;
+        self.write(entries, None)
+    }
+
+    /// Appends the entries that a height of an agreement brings, after `expected_size` others, as
+    /// [`Ledger::append`] does; of no entries, the height alone is recorded. The height is stored in
+    /// the same transaction, so that whoever is not sure whether this came to its end may do it
+    /// again: the same height with the same entries gives the same indices and writes nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::HeightTaken`] for other entries or another size at a height that is recorded;
+    /// [`LedgerError::HeightPassed`] for one below it; [`LedgerError::UnexpectedSize`]; else as
+    /// [`Ledger::append`].
+    pub fn append_at(
+        &mut self,
+        height: u64,
+        expected_size: u64,
+        entries: &[Entry],
+    ) -> Result<Vec<u64>, LedgerError> {
+        if self.secret.is_none() {
+            return Err(LedgerError::ReadOnly);
+        }
+        let known = self.store.read(Snapshot::height)?;
+        if let Some(known) = known.filter(|known| height <= known.height) {
+            if height < known.height {
+                return Err(LedgerError::HeightPassed { height, known: known.height });
+            }
+            let stored = self.store.read(|snapshot| snapshot.entries(known.entries.clone()))?;
+            let same = known.entries.start == expected_size
+                && stored.len() as u64 == known.entries.end - known.entries.start
+                && stored.iter().map(Vec::as_slice).eq(entries.iter().map(Entry::as_bytes));
+            return match same {
+                true => Ok(known.entries.collect()),
+                false => Err(LedgerError::HeightTaken { height }),
+            };
+        }
+        let size = self.len();
+        if expected_size != size {
+            return Err(LedgerError::UnexpectedSize { expected: expected_size, size });
+        }
+        self.write(entries, Some(height))
+    }
+
+    /// The newest height that [`Ledger::append_at`] recorded.
+    ///
+    /// # Errors
+    /// [`LedgerError::Damaged`].
+    pub fn height(&self) -> Result<Option<u64>, LedgerError> {
+        Ok(self.store.read(Snapshot::height)?.map(|known| known.height))
+    }
+
+    fn write(&mut self, entries: &[Entry], height: Option<u64>) -> Result<Vec<u64>, LedgerError> {
+        let secret = self.secret.as_ref().ok_or(LedgerError::ReadOnly)?;
+        let state = self.state()?;
+        let changed = state.after(entries)?;
+        let bytes = match (&changed, &self.stored) {
+            (None, Some(stored)) => None.ok_or(stored),
+            (changed, _) => Ok(changed.as_ref().unwrap_or(state).encode()),
+        };
+        let beside = Beside {
+            height,
+            state: bytes.as_ref().map_or_else(|stored| stored.as_slice(), Vec::as_slice),
+            state_changed: bytes.is_ok(),
+        };
         let first = self.head.size();
-        self.head = self.store.append(&self.head, entries, secret)?;
+        self.head = self.store.append(&self.head, entries, beside, secret)?;
+        if let Ok(bytes) = bytes {
+            self.stored = Some(bytes);
+        }
         let recorded = first..self.head.size();
         match changed {
             Some(state) => self.state = OnceLock::from(state),
@@ -291,8 +211,9 @@ impl Ledger {
         &self.key
     }
 
-    /// What all entries come to. The first call after opening reads every entry and verifies that
-    /// they have the signed root; later ones answer from memory.
+    /// What all entries come to. The first call after opening takes what the log's key signed that
+    /// they do; where no such note fits the checkpoint, it reads every entry and verifies that they
+    /// have the signed root. Later ones answer from memory.
     ///
     /// # Errors
     /// [`LedgerError::Damaged`] where the database is not the one that was signed;
@@ -301,7 +222,12 @@ impl Ledger {
         if let Some(state) = self.state.get() {
             return Ok(state);
         }
-        let state = history::replay(&self.store, &self.head, Depth::State, |_, _| ())?;
+        let kept = self.kept.as_ref();
+        let kept = kept.and_then(|(note, b)| kept::read(&self.key, note, self.head.body(), b));
+        let state = match kept {
+            Some(state) => state,
+            None => history::replay(&self.store, &self.head, Depth::State, |_, _| ())?,
+        };
         Ok(self.state.get_or_init(|| state))
     }
 
@@ -385,14 +311,14 @@ impl Ledger {
         fsck::check_ledger(&self.store, &self.directory, &self.key).or_else(LedgerReport::of_error)
     }
 
-    fn load(
+    pub(crate) fn load(
         store: Store,
         directory: Directory,
         key: VerifierKey,
-        secret: Option<LogKey>,
+        writer: Option<(LogKey, File)>,
     ) -> Result<Self, LedgerError> {
         let path = directory.database();
-        let head = store.read(|snapshot| {
+        let (head, kept) = store.read(|snapshot| {
             let format = snapshot.meta(META_FORMAT)?.unwrap_or_default();
             if format != FORMAT {
                 return Err(LedgerError::UnknownFormat { found: format });
@@ -412,16 +338,26 @@ impl Ledger {
             if snapshot.root(head.size())? != head.root_hash() {
                 return Err(LedgerError::damaged(&path, "stored tree is not the signed one"));
             }
-            Ok(head)
+            Ok((head, snapshot.state()?))
         })?;
-        Ok(Self { store, directory, key, secret, head, state: OnceLock::new() })
+        let (secret, lock) = writer.unzip();
+        // Only what is signed need not be written again.
+        let signed = |(note, b): &&(String, Vec<u8>)| kept::is_signed(&key, note, head.body(), b);
+        let stored = kept.as_ref().filter(signed).map(|(_, bytes)| bytes.clone());
+        let state = OnceLock::new();
+        Ok(Self { store, directory, key, secret, _writer: lock, head, kept, state, stored })
     }
 
-    /// Checks that the database extends the `checkpoint` file, and returns the file's checkpoint.
+    /// Checks that the database extends the `checkpoint` file, given its text, and returns the file's
+    /// checkpoint.
     ///
-    /// The database and the file are changed one after the other, so an honest file is never ahead.
-    fn check_saved(&self) -> Result<Option<Checkpoint>, LedgerError> {
-        let Some(text) = self.directory.read_checkpoint()? else { return Ok(None) };
+    /// The database and the file are changed one after the other, so an honest file that was read
+    /// before the database is never ahead.
+    pub(crate) fn check_saved(
+        &self,
+        text: Option<String>,
+    ) -> Result<Option<Checkpoint>, LedgerError> {
+        let Some(text) = text else { return Ok(None) };
         let saved = Checkpoint::verify(&text, &self.key)
             .map_err(|source| LedgerError::Checkpoint { whose: "the checkpoint file", source })?;
         let known = saved.size();

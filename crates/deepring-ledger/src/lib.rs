@@ -46,6 +46,7 @@
 
 mod authority;
 mod backend;
+mod certificate;
 mod checkpoint;
 mod directory;
 mod entry;
@@ -53,8 +54,10 @@ mod error;
 mod extension;
 mod fsck;
 mod history;
+mod kept;
 mod key;
 mod ledger;
+mod options;
 mod policy;
 mod proof;
 mod query;
@@ -67,7 +70,8 @@ mod tree;
 pub use entry::{
     Audit, Countersignature, Entry, Event, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet,
 };
-pub use ledger::{Ledger, LedgerOptions};
+pub use ledger::Ledger;
+pub use options::LedgerOptions;
 
 // What the entries come to, and what is refused.
 pub use authority::NoAuthority;
@@ -75,13 +79,15 @@ pub use policy::{AdmitError, Admitted, Refusal};
 pub use state::{Accusation, Cause, Quarantined, Revocation, Revoked, State};
 
 // Checking.
-pub use checkpoint::Checkpoint;
+pub use certificate::{Certificate, Expected, LogTrust, VerifiedCertificate};
+pub use checkpoint::{Checkpoint, CheckpointBody};
 pub use extension::{ExtensionProof, VerifiedExtension};
 pub use fsck::{Defect, LedgerFinding, LedgerReport};
 pub use key::VerifierKey;
 pub use proof::{Proof, VerifiedInclusion};
 
 // Errors.
+pub use certificate::CertificateError;
 pub use checkpoint::CheckpointError;
 pub use entry::EntryError;
 pub use error::{Fault, LedgerError};

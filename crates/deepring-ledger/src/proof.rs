@@ -14,7 +14,8 @@ const HEADER: &str = "c2sp.org/tlog-proof@v1";
 /// Longest path from a leaf to a root, in hashes.
 const MAX_PATH: usize = 64;
 /// Longest proof text that is read, in bytes.
-const MAX_PROOF_TEXT: usize = MAX_ENTRY_BYTES * 4 / 3 + MAX_CHECKPOINT_TEXT + MAX_PATH * 45 + 128;
+pub(crate) const MAX_PROOF_TEXT: usize =
+    MAX_ENTRY_BYTES.div_ceil(3) * 4 + MAX_CHECKPOINT_TEXT + MAX_PATH * 45 + 128;
 
 /// Why a text is not a proof, or proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -24,7 +24,8 @@ impl Ledger {
     pub fn find_decision(&self, id: &Digest) -> Result<Option<u64>, LedgerError> {
         let state = self.state()?;
         self.store().read(|snapshot| {
-            for index in snapshot.decision(&id.0)? {
+            // A reader's database may have grown since.
+            for index in snapshot.decision(&id.0)?.into_iter().filter(|i| *i < self.len()) {
                 match self.entry_in(snapshot, index) {
                     Ok(entry) if records(state, index, &entry, id) => return Ok(Some(index)),
                     Ok(_)

@@ -5,6 +5,8 @@
 //! it changes. Effects begin with the entry's index, never with a clock: each question about what
 //! is refused can be asked as of an earlier index.
 
+mod codec;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,14 +1,12 @@
 //! The database: four tables in `ledger.redb`, one transaction per append.
 
 use std::any::Any;
-#[cfg(unix)]
-use std::fs::Permissions;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use deepring::files::open_plain_with;
 use redb::{
@@ -17,11 +15,13 @@ use redb::{
 };
 use tlog_tiles::tlog::{Hash, stored_hash_index, stored_hashes, tree_hash};
 
-use crate::backend::{Access, LedgerFile};
-use crate::checkpoint::Checkpoint;
+use crate::backend::{Access, LedgerFile, Locked, make_private};
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::entry::Entry;
 use crate::error::{LedgerError, failure};
+use crate::kept;
 use crate::key::LogKey;
+use crate::state::State;
 use crate::tree::{Frontier, with_hashes};
 
 /// Name of the layout below; a reader refuses any other.
@@ -36,26 +36,65 @@ const DECISIONS: MultimapTableDefinition<'_, &[u8; 32], u64> =
 pub(crate) const META_FORMAT: &str = "format";
 pub(crate) const META_KEY: &str = "key";
 pub(crate) const META_CHECKPOINT: &str = "checkpoint";
+const META_HEIGHT: &str = "height";
+/// The note under the state's bytes; they are the one row of their table.
+const META_STATE: &str = "state";
+const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
 
 /// Bytes of pages kept in memory; bounds the cost of a large ledger to a small machine.
 const CACHE: usize = 32 << 20;
-/// Time between two tries to open a locked database.
-const RETRY: Duration = Duration::from_millis(10);
 
 /// An open database.
+///
+/// A writer has the file to itself while a transaction lasts, and a reader shares it while a piece
+/// of reading lasts; in between neither holds it. A reader whose file was written meanwhile opens
+/// it anew. That only one writes is the ledger's business
+/// ([`Directory::lock_writer`](crate::directory::Directory::lock_writer)).
 pub(crate) struct Store {
-    /// `None` only while dropping.
-    database: Option<Database>,
+    opened: Mutex<Opened>,
     path: PathBuf,
+    wait: Duration,
+}
+
+struct Opened {
+    /// `None` only while dropping, and after a reader failed to open it anew.
+    database: Option<Arc<Database>>,
+    /// `None` for a database that is in no file.
+    file: Option<Watched>,
+}
+
+/// A file, and its head as it was when this process last wrote or opened it.
+struct Watched {
+    file: LedgerFile,
+    access: Access,
+    head: Vec<u8>,
 }
 
 /// The tables at one moment.
 pub(crate) struct Snapshot {
     pub(crate) path: PathBuf,
     pub(crate) meta: ReadOnlyTable<&'static str, &'static str>,
+    pub(crate) state: ReadOnlyTable<&'static str, &'static [u8]>,
     pub(crate) entries: ReadOnlyTable<u64, &'static [u8]>,
     pub(crate) hashes: ReadOnlyTable<u64, &'static [u8; 32]>,
     pub(crate) decisions: ReadOnlyMultimapTable<&'static [u8; 32], u64>,
+}
+
+/// A height of an agreement, and the indices of the entries that it brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Height {
+    pub(crate) height: u64,
+    pub(crate) entries: Range<u64>,
+}
+
+/// What is stored with entries in the same transaction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beside<'a> {
+    pub(crate) height: Option<u64>,
+    /// Bytes of the state after the entries.
+    pub(crate) state: &'a [u8],
+    /// False if they are those that were stored last.
+    pub(crate) state_changed: bool,
 }
 
 /// The expected content of a file when it is opened.
@@ -68,22 +107,25 @@ enum Contents {
 impl Store {
     /// Writes an empty ledger, signed by `key`, into a new file at `path`.
     pub(crate) fn create(path: &Path, key: &LogKey) -> Result<(), LedgerError> {
-        shielded(path, || {
-            let store = Self::try_open(path, Access::Write, Contents::Empty)?;
-            store.begin_ledger(path, key)
-        })
+        let store = Self::open_file(path, Access::Write, Contents::Empty, Duration::ZERO)?;
+        store.writing(|database| Self::begin_ledger(database, path, key))
     }
 
-    fn begin_ledger(&self, path: &Path, key: &LogKey) -> Result<(), LedgerError> {
-        let txn = self.begin(path)?;
+    fn begin_ledger(database: &Database, path: &Path, key: &LogKey) -> Result<(), LedgerError> {
+        let txn = Self::begin(database, path)?;
         {
             let root = Frontier::default().root();
             let checkpoint = sign(key, 0, root)?;
+            let state = State::new(checkpoint.origin()).encode();
+            let note = sign_state(key, &checkpoint, &state)?;
             let mut meta = txn.open_table(META).map_err(|e| failure(path, e))?;
+            let mut table = txn.open_table(STATE).map_err(|e| failure(path, e))?;
+            table.insert(META_STATE, state.as_slice()).map_err(|e| failure(path, e))?;
             for (name, value) in [
                 (META_FORMAT, FORMAT),
                 (META_KEY, key.verifier.as_str()),
                 (META_CHECKPOINT, checkpoint.as_str()),
+                (META_STATE, note.as_str()),
             ] {
                 meta.insert(name, value).map_err(|e| failure(path, e))?;
             }
@@ -94,69 +136,91 @@ impl Store {
         txn.commit().map_err(|e| failure(path, e))
     }
 
-    /// Opens the database, waiting at most `wait` for its lock.
+    /// Opens the database. This, and each reading and writing of it, waits at most `wait` for others
+    /// to be done with it.
     ///
     /// The checksum of every page is verified on the way: redb promises an error for a damaged file
     /// only then, and may panic otherwise. It costs one pass over the file.
     pub(crate) fn open(path: &Path, access: Access, wait: Duration) -> Result<Self, LedgerError> {
-        let started = Instant::now();
-        loop {
-            let opened = shielded(path, || Self::try_open(path, access, Contents::Database));
-            match opened {
-                Err(LedgerError::InUse { .. }) if started.elapsed() < wait => {
-                    thread::sleep(RETRY.min(wait));
-                }
-                Err(LedgerError::InUse { path, .. }) => {
-                    return Err(LedgerError::InUse { path, waited: started.elapsed() });
-                }
-                other => return other,
-            }
-        }
+        Self::open_file(path, access, Contents::Database, wait)
     }
 
-    fn try_open(path: &Path, access: Access, contents: Contents) -> Result<Self, LedgerError> {
+    fn open_file(
+        path: &Path,
+        access: Access,
+        contents: Contents,
+        wait: Duration,
+    ) -> Result<Self, LedgerError> {
         let mut options = OpenOptions::new();
         let file = open_plain_with(path, options.read(true).write(access == Access::Write));
         let file = file.map_err(LedgerError::io("open", path))?;
-        let empty = file.metadata().map_err(LedgerError::io("read", path))?.len() == 0;
-        // redb makes a new database of an empty file; an emptied ledger must stay as it is.
-        if empty && contents == Contents::Database {
-            return Err(LedgerError::damaged(path, "file is empty"));
-        }
         if access == Access::Write {
             make_private(&file);
         }
-        let backend = LedgerFile::new(file, access).map_err(LedgerError::io("read", path))?;
-        Self::on(path, backend)
+        let file = LedgerFile::new(file, access).map_err(LedgerError::io("read", path))?;
+        let opened = {
+            let _locked = lock(&file, path, wait)?;
+            // Its length is that of now, and not of before the lock.
+            let file = file.anew().map_err(LedgerError::io("read", path))?;
+            Opened::of(file, access, contents, path)?
+        };
+        Ok(Self { opened: Mutex::new(opened), path: path.to_owned(), wait })
     }
 
+    /// A database that no other process can have.
+    #[cfg(test)]
     fn on(path: &Path, backend: impl StorageBackend) -> Result<Self, LedgerError> {
-        let mut builder = Builder::new();
-        builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
-        let database = builder.create_with_backend(backend).map_err(|e| failure(path, e))?;
-        Ok(Self { database: Some(database), path: path.to_owned() })
+        let opened = Opened { database: Some(Arc::new(open_database(path, backend)?)), file: None };
+        Ok(Self { opened: Mutex::new(opened), path: path.to_owned(), wait: Duration::ZERO })
+    }
+
+    // A panic elsewhere leaves a whole state behind: what may panic, redb, is shielded.
+    fn opened(&self) -> MutexGuard<'_, Opened> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads the tables as they are now.
+    /// Reads the tables as they are now. Not to be called from within itself.
     pub(crate) fn read<T>(
         &self,
         work: impl FnOnce(&Snapshot) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
         let path = &self.path;
-        shielded(path, || {
-            let txn = self.database()?.begin_read().map_err(|e| failure(path, e))?;
-            work(&Snapshot {
-                path: path.clone(),
-                meta: txn.open_table(META).map_err(|e| failure(path, e))?,
-                entries: txn.open_table(ENTRIES).map_err(|e| failure(path, e))?,
-                hashes: txn.open_table(HASHES).map_err(|e| failure(path, e))?,
-                decisions: txn.open_multimap_table(DECISIONS).map_err(|e| failure(path, e))?,
-            })
-        })
+        let mut opened = self.opened();
+        // A writer is alone to change what it reads, and needs no lock to read.
+        let reading = opened.file.as_ref().filter(|watched| watched.access == Access::Read);
+        let Some(file) = reading.map(|watched| watched.file.clone()) else {
+            let database = opened.database(path)?;
+            drop(opened);
+            return shielded(path, || work(&Snapshot::of(&database, path)?));
+        };
+        let _locked = lock(&file, path, self.wait)?;
+        opened.follow(&file, path)?;
+        let database = opened.database(path)?;
+        shielded(path, || work(&Snapshot::of(&database, path)?))
+    }
+
+    /// Runs a transaction with the file to itself.
+    fn writing<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let path = &self.path;
+        let mut opened = self.opened();
+        let database = opened.database(path)?;
+        let Some(watched) = &mut opened.file else { return shielded(path, || work(&database)) };
+        let file = watched.file.clone();
+        let _locked = lock(&file, path, self.wait)?;
+        let head = || file.head().map_err(LedgerError::io("read", path));
+        if head()? != watched.head {
+            return Err(LedgerError::damaged(path, "another process wrote to it meanwhile"));
+        }
+        let done = shielded(path, || work(&database));
+        watched.head = head()?;
+        done
     }
 
     /// Stores entries after those that `head` commits to; returns the checkpoint that commits to
@@ -168,11 +232,12 @@ impl Store {
         &self,
         head: &Checkpoint,
         new_entries: &[Entry],
+        beside: Beside<'_>,
         key: &LogKey,
     ) -> Result<Checkpoint, LedgerError> {
         let path = &self.path;
-        shielded(path, || {
-            let txn = self.begin(path)?;
+        self.writing(|database| {
+            let txn = Self::begin(database, path)?;
             let checkpoint = {
                 let mut meta = txn.open_table(META).map_err(|e| failure(path, e))?;
                 let mut entries = txn.open_table(ENTRIES).map_err(|e| failure(path, e))?;
@@ -207,6 +272,16 @@ impl Store {
                 let root = with_hashes(path, &hashes, |h| tree_hash(size, h))?;
                 let checkpoint = sign(key, size, root)?;
                 meta.insert(META_CHECKPOINT, checkpoint.as_str()).map_err(|e| failure(path, e))?;
+                let note = sign_state(key, &checkpoint, beside.state)?;
+                meta.insert(META_STATE, note.as_str()).map_err(|e| failure(path, e))?;
+                if beside.state_changed {
+                    let mut table = txn.open_table(STATE).map_err(|e| failure(path, e))?;
+                    table.insert(META_STATE, beside.state).map_err(|e| failure(path, e))?;
+                }
+                if let Some(height) = beside.height {
+                    let row = format!("{height} {} {size}", head.size());
+                    meta.insert(META_HEIGHT, row.as_str()).map_err(|e| failure(path, e))?;
+                }
                 checkpoint
             };
             txn.commit().map_err(|e| failure(path, e))?;
@@ -214,36 +289,134 @@ impl Store {
         })
     }
 
-    fn begin(&self, path: &Path) -> Result<WriteTransaction, LedgerError> {
-        let mut txn = self.database()?.begin_write().map_err(|e| failure(path, e))?;
+    fn begin(database: &Database, path: &Path) -> Result<WriteTransaction, LedgerError> {
+        let mut txn = database.begin_write().map_err(|e| failure(path, e))?;
         txn.set_durability(Durability::Immediate).map_err(|e| failure(path, e))?;
         // Entries hold text that others chose. With one phase, recovery would rest on redb's
         // unkeyed checksums, which an attacker that chooses the content might collide.
         txn.set_two_phase_commit(true);
         Ok(txn)
     }
+}
 
-    fn database(&self) -> Result<&Database, LedgerError> {
-        self.database.as_ref().ok_or_else(|| LedgerError::damaged(&self.path, "database is closed"))
+impl Opened {
+    fn of(
+        file: LedgerFile,
+        access: Access,
+        contents: Contents,
+        path: &Path,
+    ) -> Result<Self, LedgerError> {
+        let empty = file.len().map_err(LedgerError::io("read", path))? == 0;
+        // redb makes a new database of an empty file; an emptied ledger must stay as it is.
+        if empty && contents == Contents::Database {
+            return Err(LedgerError::damaged(path, "file is empty"));
+        }
+        // Without what a reader's database then changes in memory; with what a writer's repairs.
+        let before = file.head().map_err(LedgerError::io("read", path))?;
+        let database = shielded(path, || open_database(path, file.clone()))?;
+        let head = match access {
+            Access::Read => before,
+            Access::Write => file.head().map_err(LedgerError::io("read", path))?,
+        };
+        let file = Some(Watched { file, access, head });
+        Ok(Self { database: Some(Arc::new(database)), file })
+    }
+
+    fn database(&self, path: &Path) -> Result<Arc<Database>, LedgerError> {
+        let database = self.database.as_ref().map(Arc::clone);
+        database.ok_or_else(|| LedgerError::damaged(path, "database is closed"))
+    }
+
+    /// Opens a reader's file anew if it was written since, or if that failed before.
+    fn follow(&mut self, file: &LedgerFile, path: &Path) -> Result<(), LedgerError> {
+        let now = file.head().map_err(LedgerError::io("read", path))?;
+        if self.database.is_some() && self.file.as_ref().is_some_and(|f| f.head == now) {
+            return Ok(());
+        }
+        file.retire();
+        close(path, self.database.take());
+        let file = file.anew().map_err(LedgerError::io("read", path))?;
+        *self = Self::of(file, Access::Read, Contents::Database, path)?;
+        Ok(())
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
-        let database = self.database.take();
-        // Closing writes; on a damaged file it may fail like any other operation, and every
-        // acknowledged entry is synced already.
-        let _ = shielded(&self.path, || {
-            drop(database);
-            Ok(())
-        });
+        let mut opened = self.opened();
+        let database = opened.database.take();
+        let Some(Watched { file, access, head }) = &opened.file else {
+            return close(&self.path, database);
+        };
+        // Closing writes. A reader has nothing to write, and what a writer remembers must not come
+        // over what others wrote; then the file stays as after a crash. Every acknowledged entry
+        // is synced already.
+        let locked = match access {
+            Access::Read => None,
+            Access::Write => file.lock(self.wait).ok().flatten(),
+        };
+        let as_left = locked.is_some() && file.head().is_ok_and(|now| now == *head);
+        if !as_left {
+            file.retire();
+        }
+        close(&self.path, database);
     }
 }
 
+/// Drops a database; on a damaged or retired file that may fail like any other operation.
+fn close(path: &Path, database: Option<Arc<Database>>) {
+    let _ = shielded(path, || {
+        drop(database);
+        Ok(())
+    });
+}
+
+fn open_database(path: &Path, backend: impl StorageBackend) -> Result<Database, LedgerError> {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
+    builder.create_with_backend(backend).map_err(|e| failure(path, e))
+}
+
+fn lock<'a>(file: &'a LedgerFile, path: &Path, wait: Duration) -> Result<Locked<'a>, LedgerError> {
+    let locked = file.lock(wait).map_err(LedgerError::io("lock", path))?;
+    locked.ok_or_else(|| LedgerError::InUse { path: path.to_owned(), waited: wait })
+}
+
 impl Snapshot {
+    fn of(database: &Database, path: &Path) -> Result<Self, LedgerError> {
+        let txn = database.begin_read().map_err(|e| failure(path, e))?;
+        Ok(Self {
+            path: path.to_owned(),
+            meta: txn.open_table(META).map_err(|e| failure(path, e))?,
+            state: txn.open_table(STATE).map_err(|e| failure(path, e))?,
+            entries: txn.open_table(ENTRIES).map_err(|e| failure(path, e))?,
+            hashes: txn.open_table(HASHES).map_err(|e| failure(path, e))?,
+            decisions: txn.open_multimap_table(DECISIONS).map_err(|e| failure(path, e))?,
+        })
+    }
+
     pub(crate) fn meta(&self, name: &str) -> Result<Option<String>, LedgerError> {
         let value = self.meta.get(name).map_err(|e| failure(&self.path, e))?;
         Ok(value.map(|value| value.value().to_owned()))
+    }
+
+    /// The stored state with its note; nothing is verified.
+    pub(crate) fn state(&self) -> Result<Option<(String, Vec<u8>)>, LedgerError> {
+        let note = self.meta(META_STATE)?;
+        let bytes = self.state.get(META_STATE).map_err(|e| failure(&self.path, e))?;
+        Ok(note.zip(bytes.map(|bytes| bytes.value().to_vec())))
+    }
+
+    /// The newest height of an agreement that was recorded, with the entries that it brought.
+    pub(crate) fn height(&self) -> Result<Option<Height>, LedgerError> {
+        let Some(row) = self.meta(META_HEIGHT)? else { return Ok(None) };
+        let numbers: Vec<u64> = row.split(' ').map_while(|n| n.parse().ok()).collect();
+        match numbers[..] {
+            [height, start, end] if start <= end && format!("{height} {start} {end}") == row => {
+                Ok(Some(Height { height, entries: start..end }))
+            }
+            _ => Err(LedgerError::damaged(&self.path, "the height is no height")),
+        }
     }
 
     pub(crate) fn entry(&self, index: u64) -> Result<Option<Vec<u8>>, LedgerError> {
@@ -277,18 +450,13 @@ impl Snapshot {
     }
 }
 
-/// Removes other users' access to the database, if it is this user's. Any user that can open it can
-/// lock it.
-#[cfg(unix)]
-fn make_private(file: &File) {
-    use std::os::unix::fs::PermissionsExt;
-    if file.metadata().is_ok_and(|m| m.permissions().mode() & 0o077 != 0) {
-        let _ = file.set_permissions(Permissions::from_mode(0o600));
-    }
+fn sign_state(key: &LogKey, at: &Checkpoint, state: &[u8]) -> Result<String, LedgerError> {
+    let signed = kept::sign(key, at.body(), state);
+    signed.map_err(|_| LedgerError::Checkpoint {
+        whose: "the note of the new state",
+        source: CheckpointError::NotSigned { key: key.verifier.to_string() },
+    })
 }
-
-#[cfg(not(unix))]
-fn make_private(_: &File) {}
 
 fn sign(key: &LogKey, size: u64, root: Hash) -> Result<Checkpoint, LedgerError> {
     Checkpoint::sign(key, size, root)

@@ -143,6 +143,12 @@ pub enum DealError {
     /// Every copy at once needs a third one.
     #[error("an eager deal has three copies")]
     EagerTwo,
+    /// More legs or hosts than a ring can hold the record of.
+    #[error("a deal of {bytes} bytes; a ring holds one of {MAX_DEAL}")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
 }
 
 fn words(blocks: &Range<u32>) -> String {
@@ -152,10 +158,10 @@ fn words(blocks: &Range<u32>) -> String {
 impl Deal {
     /// Deals legs around a ring: leg k goes to its own host and to those of the legs that follow,
     /// each once, until there are as many copies. Genesis goes to the copies of leg 1, but for the
-    /// hosts that `genesis` names, if any. Not signed.
+    /// hosts that `genesis` names, if any, each once. Not signed.
     ///
     /// # Errors
-    /// [`DealError`] where the legs leave a block out, or there are too few hosts.
+    /// [`DealError`] where the legs leave a block out, there are too few hosts, or too many.
     pub(crate) fn around(
         of: (RingId, Digest, u32),
         legs: &[(Range<u32>, PublicKey<Host>)],
@@ -193,9 +199,11 @@ impl Deal {
             return Err(DealError::End { found: expected - 1, last });
         }
         let first = dealt.first().map(|leg| leg.hosts.clone()).unwrap_or_default();
-        let genesis = if plan.genesis.is_empty() { first } else { plan.genesis.clone() };
+        let mut genesis = if plan.genesis.is_empty() { first } else { plan.genesis.clone() };
+        let mut seen = HashSet::new();
+        genesis.retain(|host| seen.insert(*host));
         let (ring_id, ring_digest, revision) = of;
-        Ok(Self {
+        let deal = Self {
             ring_id,
             ring_digest,
             revision,
@@ -205,7 +213,13 @@ impl Deal {
             legs: dealt,
             owner,
             signature: [0; SIGNATURE_LEN],
-        })
+        };
+        // A deal that cannot be read back must not be written.
+        let bytes = deal.encode().len();
+        if bytes > MAX_DEAL || deal.genesis.len() > MAX_GENESIS {
+            return Err(DealError::TooLarge { bytes });
+        }
+        Ok(deal)
     }
 
     /// How many hosts compute each leg.

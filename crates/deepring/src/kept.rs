@@ -26,7 +26,7 @@ const NOTE_SECRET: &str = "PRIVATE+KEY+";
 const DATABASE_MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1a, 0x0a, 0xa9, 0x0d, 0x0a];
 
 /// The files that a ledger consists of, its database first (docs/LEDGER.md).
-const LEDGER_FILES: [&str; 4] = ["ledger.redb", "log.key", "log.pub", "checkpoint"];
+const LEDGER_FILES: [&str; 5] = ["ledger.redb", "log.key", "log.pub", "checkpoint", "writer.lock"];
 
 /// Refuses a path at which a file lies, or belongs, that nothing would bring back: a secret key of
 /// any kind, a file of a ledger, a trust store, its lock. Links are followed.

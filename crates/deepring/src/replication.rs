@@ -9,7 +9,9 @@
 mod evidence;
 mod leg_copy;
 mod message;
+mod outcome;
 
 pub use evidence::{Evidence, EvidenceError};
-pub use leg_copy::{CopyFault, FailedCopy, LegCopy, LegOutcome, NotACopy, Outgoing, Settled};
+pub use leg_copy::{LegCopy, NotACopy, Outgoing};
 pub use message::{Message, MessageError};
+pub use outcome::{CopyFault, FailedCopy, LegOutcome, Settled};

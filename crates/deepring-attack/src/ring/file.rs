@@ -8,9 +8,10 @@ use thiserror::Error;
 
 const PREAMBLE_LEN: usize = 24;
 /// Bytes of a closure's statement before its body digests.
-const STATEMENT_HEAD: usize = 132;
+const STATEMENT_HEAD: usize = 134;
 const ROW_LEN: usize = 44;
-const SIGNATURE_LEN: usize = 64;
+/// Of the outline, and of the closure.
+const SIGNATURES_LEN: usize = 128;
 /// As many blocks as the format allows.
 const MAX_BLOCKS: usize = 1 << 16;
 
@@ -80,7 +81,7 @@ impl RingFile {
             lens.push((r.u32("header length")? as usize, r.u64("body length")?));
             r.raw("header digest", 32)?;
         }
-        r.raw("signature", SIGNATURE_LEN)?;
+        r.raw("signatures", SIGNATURES_LEN)?;
         let mut at = bytes.len() - r.left();
         let mut place = |len: usize| {
             let start = at;
@@ -188,18 +189,18 @@ impl RingFile {
         Self::parse([front, headers, bodies].concat())
     }
 
-    /// The same file under another ring's identity: ring id, version, predecessor, owner and the signature of `from`,
+    /// The same file under another ring's identity: ring id, version, predecessor, owner and the signatures of `from`,
     /// over this file's own digests and lengths.
     pub(crate) fn in_the_name_of(&self, from: &Self) -> Result<Self, RingFileError> {
         let mut out = self.clone();
-        let theirs = from.front().len() - SIGNATURE_LEN;
-        let ours = self.front().len() - SIGNATURE_LEN;
+        let theirs = from.front().len() - SIGNATURES_LEN;
+        let ours = self.front().len() - SIGNATURES_LEN;
         // The count between the version and the predecessor stays, so that the file can be read at all.
         let head = PREAMBLE_LEN;
         for (to, at, len) in [
             (head, head, 24),
             (head + 28, head + 28, STATEMENT_HEAD - 28),
-            (ours, theirs, SIGNATURE_LEN),
+            (ours, theirs, SIGNATURES_LEN),
         ] {
             let with = from.bytes.get(at..at + len).ok_or(RingFileError::Lengths)?;
             out.bytes.get_mut(to..to + len).ok_or(RingFileError::Lengths)?.copy_from_slice(with);

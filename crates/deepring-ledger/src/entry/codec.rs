@@ -125,9 +125,7 @@ impl Event {
                 w.string(reason);
             }
             Self::ValidatorSet(set) => {
-                w.u64(set.epoch).string(&set.origin);
-                write_keys(&set.owners, w);
-                write_keys(&set.nodes, w);
+                set.encode(w);
             }
             Self::HostRevoked { host, ring_id, reason } => {
                 w.raw(host.as_bytes());
@@ -192,12 +190,7 @@ impl Event {
             },
             KEY_REVOKED => Self::KeyRevoked { reason: r.string("reason")? },
             DEAL => Self::Deal { outline: read_outline(r)? },
-            VALIDATOR_SET => Self::ValidatorSet(ValidatorSet {
-                epoch: r.u64("epoch")?,
-                origin: r.string("origin")?,
-                owners: read_keys(r, "owners")?,
-                nodes: read_keys(r, "nodes")?,
-            }),
+            VALIDATOR_SET => Self::ValidatorSet(ValidatorSet::decode(r)?),
             HOST_REVOKED => Self::HostRevoked {
                 host: PublicKey::from_bytes(r.array("host")?),
                 ring_id: read_option(r, "ring id", |r| r.array("ring id"))?.map(RingId),
@@ -215,6 +208,24 @@ impl Event {
                 reason: r.string("reason")?,
             },
             found => return Err(DecodeError::BadValue { field: "kind", found: found.into() }),
+        })
+    }
+}
+
+impl ValidatorSet {
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        w.u64(self.epoch).string(&self.origin);
+        write_keys(&self.owners, w);
+        write_keys(&self.nodes, w);
+    }
+
+    // In the order of the bytes.
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            epoch: r.u64("epoch")?,
+            origin: r.string("origin")?,
+            owners: read_keys(r, "owners")?,
+            nodes: read_keys(r, "nodes")?,
         })
     }
 }

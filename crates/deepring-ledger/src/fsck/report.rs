@@ -141,6 +141,12 @@ pub enum Defect {
         /// Hashes stored.
         found: u64,
     },
+    /// The stored state is not what the entries come to, or is not signed.
+    #[error("the stored state is not signed as what the entries come to")]
+    State,
+    /// The row of the newest height says what cannot be.
+    #[error("the recorded height is none, or of entries that are not there")]
+    Height,
     /// The index says that the entry records a decision that it does not record.
     #[error("index row is false")]
     IndexRowFalse,

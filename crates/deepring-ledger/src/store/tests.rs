@@ -116,6 +116,13 @@ fn record(n: u64) -> Entry {
     Entry::sign(n, &event, &author).unwrap()
 }
 
+/// The state's bytes are as long as the height, so that a torn one would be seen.
+fn beside(height: Option<u64>) -> Beside<'static> {
+    static BYTES: [u8; 256] = [7; 256];
+    let len = height.map_or(0, |height| height as usize % BYTES.len());
+    Beside { height, state: &BYTES[..len], state_changed: true }
+}
+
 fn head(store: &Store, key: &LogKey) -> Checkpoint {
     let text = store.read(|snapshot| snapshot.meta(META_CHECKPOINT)).unwrap().unwrap();
     Checkpoint::verify(&text, &key.verifier).unwrap()
@@ -126,7 +133,7 @@ fn append_until_cut(store: &Store, key: &LogKey) -> u64 {
     let mut head = head(store, key);
     loop {
         let batch: Vec<_> = (head.size()..head.size() + 1 + head.size() % 3).map(record).collect();
-        match store.append(&head, &batch, key) {
+        match store.append(&head, &batch, beside(Some(head.size())), key) {
             Ok(next) => head = next,
             Err(e) => {
                 assert!(matches!(e, LedgerError::Io { .. }), "{e}");
@@ -139,9 +146,9 @@ fn append_until_cut(store: &Store, key: &LogKey) -> u64 {
 #[test]
 fn a_power_cut_loses_no_acknowledged_entry_and_tears_no_batch() {
     let path = Path::new("simulated");
-    let key = LogKey::parse(&LogKey::generate().unwrap()).unwrap();
+    let key = LogKey::parse(&LogKey::generate(None).unwrap()).unwrap();
     let disk = Disk::of(Vec::new(), u64::MAX);
-    Store::on(path, disk.clone()).unwrap().begin_ledger(path, &key).unwrap();
+    Store::on(path, disk.clone()).unwrap().writing(|d| Store::begin_ledger(d, path, &key)).unwrap();
     let mut bytes = disk.now();
     let mut random = 7_u64;
     let mut next = move || {
@@ -162,9 +169,15 @@ fn a_power_cut_loses_no_acknowledged_entry_and_tears_no_batch() {
         let size = head(&store, &key).size();
         assert!(size >= acknowledged, "round {round}: {size} < {acknowledged}");
         let saved = head(&store, &key).to_string();
-        let report = check_store(&store, &key.verifier, Some(saved)).unwrap();
+        let report = check_store(&store, &key.verifier, Some(saved)).unwrap().report;
+        // The state comes with the checkpoint that it is signed for.
+        let (note, state) = store.read(Snapshot::state).unwrap().unwrap();
+        assert!(kept::is_signed(&key.verifier, &note, head(&store, &key).body(), &state));
         assert!(report.is_intact(), "round {round}: {:?}", report.findings);
         assert_eq!(report.size, size, "round {round}");
+        // The height comes and goes with the entries that it brought.
+        let height = store.read(Snapshot::height).unwrap();
+        assert_eq!(height.map_or(0, |h| h.entries.end), size, "round {round}");
         for n in 0..size {
             let bytes = store.read(|snapshot| snapshot.entry(n)).unwrap().unwrap();
             assert_eq!(bytes, record(n).as_bytes(), "round {round}");
@@ -175,12 +188,13 @@ fn a_power_cut_loses_no_acknowledged_entry_and_tears_no_batch() {
 #[test]
 fn nothing_is_signed_on_a_head_that_the_stored_tree_does_not_have() {
     let path = Path::new("simulated");
-    let key = LogKey::parse(&LogKey::generate().unwrap()).unwrap();
+    let key = LogKey::parse(&LogKey::generate(None).unwrap()).unwrap();
     let store = Store::on(path, Disk::of(Vec::new(), u64::MAX)).unwrap();
-    store.begin_ledger(path, &key).unwrap();
-    let honest = store.append(&head(&store, &key), &[record(0), record(1)], &key).unwrap();
+    store.writing(|database| Store::begin_ledger(database, path, &key)).unwrap();
+    let honest =
+        store.append(&head(&store, &key), &[record(0), record(1)], beside(None), &key).unwrap();
     let other = Checkpoint::sign(&key, 2, Hash([9; 32])).unwrap();
-    let refused = store.append(&other, &[record(2)], &key);
+    let refused = store.append(&other, &[record(2)], beside(None), &key);
     assert!(matches!(refused, Err(LedgerError::Damaged { .. })));
     assert_eq!(head(&store, &key), honest);
 }

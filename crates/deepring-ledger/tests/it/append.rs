@@ -44,7 +44,7 @@ fn the_files_beside_the_database_are_those_of_the_ledger() {
     let mut names: Vec<_> =
         fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["checkpoint", "ledger.redb", "log.key", "log.pub"]);
+    assert_eq!(names, ["checkpoint", "ledger.redb", "log.key", "log.pub", "writer.lock"]);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -140,25 +140,6 @@ fn a_ledger_without_its_secret_key_is_read_and_not_appended_to() {
     assert_eq!(Ledger::open_read(dir.path(), None).unwrap().len(), 4);
     assert!(matches!(Ledger::open(dir.path()), Err(LedgerError::KeyMissing { .. })));
     assert!(!dir.path().join("log.key").exists());
-}
-
-#[test]
-fn two_writers_or_a_writer_and_a_reader_do_not_meet() {
-    let dir = tempfile::tempdir().unwrap();
-    let at_once = LedgerOptions::new().wait(Duration::ZERO);
-    let writer = at_once.open_or_create(dir.path()).unwrap();
-    for error in [at_once.open(dir.path()).err(), at_once.open_read(dir.path()).err()] {
-        let error = error.unwrap();
-        assert!(matches!(error, LedgerError::InUse { .. }), "{error}");
-        assert_eq!(error.fault(), Fault::Io);
-    }
-    assert!(matches!(at_once.verify(dir.path()), Err(LedgerError::InUse { .. })));
-    drop(writer);
-
-    let readers = [at_once.open_read(dir.path()).unwrap(), at_once.open_read(dir.path()).unwrap()];
-    assert!(matches!(at_once.open(dir.path()), Err(LedgerError::InUse { .. })));
-    drop(readers);
-    at_once.open(dir.path()).unwrap();
 }
 
 #[test]

@@ -34,7 +34,8 @@ fn fuzz_seeds() {
     write("ledger_checkpoint", "empty", ledger.checkpoint().as_str().as_bytes());
     let key = ledger.key().to_string();
     write("ledger_checkpoint", "key", key.as_bytes());
-    for entry in entries {
+    // A validator set names its log, which is another one here.
+    for entry in entries.into_iter().filter(|entry| entry.as_bytes()[1] != 9) {
         ledger.append(&[entry]).unwrap();
         let size = ledger.len();
         let checkpoint = ledger.checkpoint().to_string();

@@ -4,9 +4,13 @@
 
 mod append;
 mod authority;
+mod beside;
+mod certificate;
 mod crash;
 mod full;
 mod fuzz_seeds;
+mod heights;
+mod kept;
 mod policy;
 mod proofs;
 mod quarantine;

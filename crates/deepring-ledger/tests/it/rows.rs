@@ -269,24 +269,35 @@ fn a_revocation_cannot_be_hidden_from_a_question() {
         ledger.record(&lost, &by_host(3)).unwrap();
         dir
     };
-    let dir = revoked();
-    edit(dir.path(), |txn| {
-        txn.open_table(ENTRIES).unwrap().insert(2, forged(1).as_slice()).unwrap();
-    });
-    let ledger = Ledger::open_read(dir.path(), None).unwrap();
-    assert!(matches!(ledger.state(), Err(LedgerError::Damaged { .. })));
-
-    let dir = revoked();
-    edit(dir.path(), |txn| {
-        txn.open_table(ENTRIES).unwrap().remove(2).unwrap();
-    });
-    let ledger = Ledger::open_read(dir.path(), None).unwrap();
-    for refused in [
-        ledger.state().err(),
-        ledger.newest_version(&outline().ring_id()).err(),
-        ledger.find_decision(&Digest([0; 32])).err(),
-    ] {
-        assert_eq!(refused.unwrap().fault(), Fault::Tampered);
+    let forge = |txn: &WriteTransaction| {
+        _ = txn.open_table(ENTRIES).unwrap().insert(2, forged(1).as_slice()).unwrap();
+    };
+    let remove = |txn: &WriteTransaction| {
+        _ = txn.open_table(ENTRIES).unwrap().remove(2).unwrap();
+    };
+    for hide in [&forge as &dyn Fn(&WriteTransaction), &remove] {
+        let dir = revoked();
+        edit(dir.path(), hide);
+        // What the ledger's key signed of the state still holds,
+        let ledger = Ledger::open_read(dir.path(), None).unwrap();
+        let state = ledger.state().unwrap();
+        let entry = state.ring_revoked(&outline().ring_id(), &outline().ring_digest());
+        assert_eq!(entry, Some(2));
+        drop(ledger);
+        // and without that, the entries are all there or there is no answer.
+        edit(dir.path(), |txn| {
+            txn.open_table(META).unwrap().remove("state").unwrap();
+        });
+        let ledger = Ledger::open_read(dir.path(), None).unwrap();
+        for refused in [
+            ledger.state().err(),
+            ledger.newest_version(&outline().ring_id()).err(),
+            ledger.find_decision(&Digest([0; 32])).err(),
+        ] {
+            let error = refused.unwrap();
+            assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
+            assert_eq!(error.fault(), Fault::Tampered);
+        }
     }
 }
 
@@ -299,7 +310,7 @@ impl HashReader for InMemory {
 }
 
 /// Writes these leaves into an empty ledger as its key holder can, without asking the library.
-fn sign_leaves(dir: &Path, leaves: &[&[u8]]) {
+pub(crate) fn sign_leaves(dir: &Path, leaves: &[&[u8]]) {
     let mut tree = InMemory(Vec::new());
     for (index, leaf) in leaves.iter().enumerate() {
         let new = stored_hashes(index as u64, leaf, &tree).unwrap();
@@ -365,7 +376,11 @@ fn an_entry_without_authority_has_no_effect_and_is_named() {
     assert!(
         matches!(
             &found[..],
-            [(Some(1), Defect::NoAuthority { .. }), (Some(2), Defect::EntryNotSigned),]
+            [
+                (Some(1), Defect::NoAuthority { .. }),
+                (Some(2), Defect::EntryNotSigned),
+                (None, Defect::State)
+            ]
         ),
         "{found:?}"
     );

@@ -207,7 +207,11 @@ pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
     let majority = (receipt(), [validation(), validation()]).prop_map(|(receipt, objections)| {
         Evidence::Majority { receipt: Box::new(receipt), objections: Box::new(objections) }
     });
-    prop_oneof![equivocation, contradiction, majority]
+    let perjury = (receipt(), validation(), receipt()).prop_map(|(receipt, record, about)| {
+        let (receipt, about) = (Box::new(receipt), Box::new(about));
+        Evidence::Perjury { receipt, record: Box::new(record), about }
+    });
+    prop_oneof![equivocation, contradiction, majority, perjury]
 }
 
 fn tensor() -> impl Strategy<Value = TensorValue> {

@@ -225,8 +225,10 @@ impl Chain {
     }
 
     /// Adds a leg that its copies settled; see [`LegCopy::outcome`](crate::replication::LegCopy::outcome).
+    /// Of several validations of one host, the first is taken.
     pub fn extend_settled(&mut self, receipt: Receipt, mut validations: Vec<Validation>) {
         validations.sort_by_key(|v| *v.host.as_bytes());
+        validations.dedup_by_key(|v| v.host);
         self.legs.push(ChainLeg { receipt, validations });
     }
 
@@ -492,6 +494,9 @@ impl<'a> Expected<'a> {
                 return Some(self.bad("no other copy of the leg validated the receipt"));
             }
             (true, false) => {}
+        }
+        if !leg.validations.is_sorted_by(|a, b| a.host.as_bytes() < b.host.as_bytes()) {
+            return Some(self.bad("validations out of order, or two of one host"));
         }
         leg.validations.iter().find_map(|validation| {
             if !validation.agreement.validates() {

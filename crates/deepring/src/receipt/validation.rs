@@ -72,6 +72,16 @@ impl Agreement {
         }
     }
 
+    /// Returns whether a validation can say so: whether it would decode again.
+    pub(crate) fn is_possible(self) -> bool {
+        self.is_consistent(match self {
+            Self::Same => (0, 0),
+            Self::Near { largest, bound } | Self::Differs { largest, bound } => {
+                (largest.to_bits(), bound.to_bits())
+            }
+        })
+    }
+
     /// One agreement has one encoding: no negative zero, no NaN, and numbers that say what the code
     /// says.
     fn is_consistent(self, bits: (u32, u32)) -> bool {

@@ -5,6 +5,7 @@
 //!   1 equivocation:  receipt | receipt
 //!   2 contradiction: receipt | objection
 //!   3 majority:      receipt | objection | objection
+//!   4 perjury:       receipt | validation or objection of the same host | receipt that this is about
 //! ```
 
 use serde::Serialize;
@@ -41,6 +42,16 @@ pub enum Evidence {
         /// The objections.
         objections: Box<[Validation; 2]>,
     },
+    /// One host signed a receipt, and a validation of, or an objection to, another receipt of that leg
+    /// that names other outputs of its own: it says that it computed two things. It names that host.
+    Perjury {
+        /// The host's receipt.
+        receipt: Box<Receipt>,
+        /// Its validation or objection.
+        record: Box<Validation>,
+        /// The receipt that this is about: of the same leg, with the same predecessor and inputs.
+        about: Box<Receipt>,
+    },
 }
 
 /// Why records prove nothing.
@@ -70,7 +81,7 @@ impl Evidence {
     pub fn names(&self) -> Vec<PublicKey<Host>> {
         match self {
             Self::Equivocation { first, .. } => vec![first.host],
-            Self::Majority { receipt, .. } => vec![receipt.host],
+            Self::Majority { receipt, .. } | Self::Perjury { receipt, .. } => vec![receipt.host],
             Self::Contradiction { receipt, objection } => vec![receipt.host, objection.host],
         }
     }
@@ -81,12 +92,14 @@ impl Evidence {
         !matches!(self, Self::Contradiction { .. })
     }
 
-    /// The receipt that the records are about.
+    /// The receipt that the records are about; of a perjury, the one that it contradicts.
     #[must_use]
     pub fn receipt(&self) -> &Receipt {
         match self {
             Self::Equivocation { first, .. } => first,
-            Self::Contradiction { receipt, .. } | Self::Majority { receipt, .. } => receipt,
+            Self::Contradiction { receipt, .. }
+            | Self::Majority { receipt, .. }
+            | Self::Perjury { receipt, .. } => receipt,
         }
     }
 
@@ -139,6 +152,16 @@ impl Evidence {
                     false => Ok(()),
                 }
             }
+            Self::Perjury { record, about, .. } => {
+                if !record.is_signed() || !about.is_signed() {
+                    return Err(EvidenceError::Unsigned);
+                }
+                if leg.place_of(&about.host).is_none() {
+                    return Err(EvidenceError::NotACopy);
+                }
+                refuse_perjury(receipt, record, about)
+                    .map_or(Ok(()), |reason| Err(EvidenceError::NoContradiction(reason)))
+            }
         }
     }
 
@@ -158,6 +181,12 @@ impl Evidence {
                 w.u8(3);
                 receipt.encode(w);
                 objections.iter().for_each(|objection| objection.encode(w));
+            }
+            Self::Perjury { receipt, record, about } => {
+                w.u8(4);
+                receipt.encode(w);
+                record.encode(w);
+                about.encode(w);
             }
         }
     }
@@ -186,6 +215,10 @@ impl Evidence {
                     Box::new([Validation::decode(&mut r)?, Validation::decode(&mut r)?]);
                 Self::Majority { receipt, objections }
             }
+            4 => {
+                let record = Box::new(Validation::decode(&mut r)?);
+                Self::Perjury { receipt, record, about: Box::new(Receipt::decode(&mut r)?) }
+            }
             found => {
                 let found = u64::from(found);
                 return Err(DecodeError::BadValue { field: "evidence kind", found });
@@ -200,17 +233,36 @@ impl Evidence {
 /// same record with the same inputs and come to different outputs: a host signs one.
 fn refuse_equivocation(first: &Receipt, second: &Receipt) -> Result<(), EvidenceError> {
     let reason = if first.host != second.host {
-        "the receipts are of two hosts"
-    } else if (first.query, first.ring_digest) != (second.query, second.ring_digest) {
-        "the receipts are of two queries"
-    } else if first.first_block != second.first_block || first.blocks != second.blocks {
-        "the receipts are of two legs"
-    } else if (first.previous, first.inputs) != (second.previous, second.inputs) {
-        "the receipts continue two records"
+        Some("the receipts are of two hosts")
     } else if first.outputs == second.outputs {
-        "the receipts name the same outputs"
+        Some("the receipts name the same outputs")
     } else {
-        return Ok(());
+        refuse_same_leg(first, second)
     };
-    Err(EvidenceError::NoContradiction(reason))
+    reason.map_or(Ok(()), |reason| Err(EvidenceError::NoContradiction(reason)))
+}
+
+/// Why a host's receipt and its record about another receipt are no perjury.
+fn refuse_perjury(receipt: &Receipt, record: &Validation, about: &Receipt) -> Option<&'static str> {
+    if record.host != receipt.host {
+        return Some("the records are of two hosts");
+    }
+    if record.outputs == receipt.outputs {
+        return Some("the records name the same outputs");
+    }
+    record.refuse_for(about).or_else(|| refuse_same_leg(receipt, about))
+}
+
+/// Why two receipts are not of one leg of one query, continuing the same record with the same
+/// inputs.
+fn refuse_same_leg(first: &Receipt, second: &Receipt) -> Option<&'static str> {
+    if (first.query, first.ring_digest) != (second.query, second.ring_digest) {
+        Some("the receipts are of two queries")
+    } else if first.first_block != second.first_block || first.blocks != second.blocks {
+        Some("the receipts are of two legs")
+    } else if (first.previous, first.inputs) != (second.previous, second.inputs) {
+        Some("the receipts continue two records")
+    } else {
+        None
+    }
 }

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::evidence::Evidence;
 use super::message::{Contents, Message, MessageError, commitment};
+use super::outcome::CopyFault;
 use crate::crypto::Digest;
 use crate::keys::{Host, PublicKey, SecretKey};
 use crate::receipt::{Agreement, Expected, LegResult, Receipt, Validation, VerifiedChain};
@@ -26,60 +27,43 @@ pub struct Outgoing {
 #[error("this host is no copy of the leg that is due")]
 pub struct NotACopy;
 
-/// How a copy failed in a leg.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum CopyFault {
-    /// It said nothing for as long as the driver waited.
-    Absent,
-    /// It revealed something else than it had committed to, or no receipt of its own of this leg.
-    BrokeCommitment,
-    /// Its outputs and another's differ, and nobody can tell who is right.
-    Disputed(Evidence),
-    /// Both other copies object to its receipt.
-    Outvoted(Evidence),
-    /// It signed two receipts for one leg.
-    Equivocated(Evidence),
-}
-
-/// A copy that failed, as this copy saw it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FailedCopy {
-    /// The copy.
-    pub host: PublicKey<Host>,
-    /// Its fault.
-    pub fault: CopyFault,
-}
-
-/// A leg that was decided.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settled {
-    /// The receipt that the chain goes on with.
-    pub receipt: Receipt,
-    /// The validations of it that this copy has; at least one.
-    pub validations: Vec<Validation>,
-}
-
-/// How a leg ended, as far as this copy knows.
-#[derive(Debug, Clone, PartialEq)]
-pub enum LegOutcome {
-    /// A receipt is validated.
-    Settled(Box<Settled>),
-    /// Nothing is decided, and nothing more can come: see [`LegCopy::named`].
-    Disputed,
-}
-
 /// What this copy knows of another one.
 #[derive(Debug, Default)]
-struct Peer {
+pub(super) struct Peer {
     active: bool,
     /// This copy's commitment, and its reveal, were sent to it.
     committed_to: bool,
     revealed_to: bool,
+    /// Number of this copy's records that were sent to it.
+    told: usize,
     commitment: Option<Digest>,
-    receipt: Option<Receipt>,
+    /// Its reveal, where it overtook the commitment.
+    early: Option<([u8; 32], Box<Receipt>)>,
+    revealed: bool,
+    /// The receipts of this leg that it signed, as far as this copy saw them: of an honest one, one.
+    pub(super) receipts: Vec<Compared>,
+    pub(super) fault: Option<CopyFault>,
+}
+
+/// A receipt of another copy, and how its outputs compare with this copy's.
+#[derive(Debug)]
+pub(super) struct Compared {
+    pub(super) receipt: Receipt,
     agreement: Option<Agreement>,
-    fault: Option<CopyFault>,
+}
+
+impl Compared {
+    fn differs(&self) -> bool {
+        self.agreement.is_some_and(|agreement| !agreement.validates())
+    }
+}
+
+impl Peer {
+    /// Returns whether nothing that it signed agrees with this copy, or it failed.
+    pub(super) fn is_lost(&self) -> bool {
+        self.fault.is_some()
+            || !self.receipts.is_empty() && self.receipts.iter().all(Compared::differs)
+    }
 }
 
 #[derive(Debug)]
@@ -88,22 +72,42 @@ struct Own {
     nonce: [u8; 32],
 }
 
+/// A validation or an objection, and the receipt that it is about.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// The place of its signer.
+    pub(super) by: usize,
+    pub(super) record: Validation,
+    pub(super) about: Receipt,
+}
+
+/// What this copy waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    /// A reveal; outputs that are to be compared; its word about another copy that differs, too.
+    Word,
+    /// The validation of this copy's receipt, with which its own agrees.
+    Validation,
+}
+
 /// One copy's part in one leg of one query.
 #[derive(Debug)]
 pub struct LegCopy<'a> {
     expected: Expected<'a>,
-    hosts: &'a [PublicKey<Host>],
-    me: usize,
+    pub(super) hosts: &'a [PublicKey<Host>],
+    pub(super) me: usize,
     key: SecretKey<Host>,
     own: Option<Own>,
-    peers: Vec<Peer>,
-    /// Records of all copies, this one's among them: the place of the signer, the record.
-    records: Vec<(usize, Validation)>,
+    pub(super) peers: Vec<Peer>,
+    /// Records of all copies, this one's among them.
+    pub(super) records: Vec<Known>,
     active: bool,
 }
 
-/// Most records that are kept of one signer: one about each other copy, twice where it equivocates.
+/// Most records that are kept of one signer, and most receipts: one about each other copy, and twice
+/// that where these equivocate.
 const MAX_RECORDS: usize = 4;
+const MAX_RECEIPTS: usize = 2;
 
 impl<'a> LegCopy<'a> {
     /// A copy's part in the leg that follows a verified chain.
@@ -141,9 +145,7 @@ impl<'a> LegCopy<'a> {
     pub fn waits_for(&self) -> impl Iterator<Item = PublicKey<Host>> + '_ {
         let done = self.own.is_none() || self.outcome().is_some();
         self.others()
-            .filter(move |(_, peer)| {
-                !done && peer.active && peer.fault.is_none() && peer.receipt.is_none()
-            })
+            .filter(move |(place, peer)| !done && peer.active && self.owed(*place).is_some())
             .filter_map(|(place, _)| self.hosts.get(place).copied())
     }
 
@@ -158,7 +160,8 @@ impl<'a> LegCopy<'a> {
         self.progress()
     }
 
-    /// A message of another copy. `from` is who the transport says sent it.
+    /// A message of another copy. `from` is who the transport says sent it. Messages of one copy
+    /// may overtake each other.
     ///
     /// # Errors
     /// [`MessageError`]; nothing changes by such a message.
@@ -177,139 +180,155 @@ impl<'a> LegCopy<'a> {
         if peer.fault.is_some() {
             return Err(MessageError::TooLate);
         }
-        peer.active = true;
         match message.contents {
             Contents::Commit(_) if peer.commitment.is_some() => return Err(MessageError::TooLate),
-            Contents::Commit(digest) => peer.commitment = Some(digest),
-            Contents::Reveal { .. } if peer.receipt.is_some() => return Err(MessageError::TooLate),
+            Contents::Commit(digest) => {
+                peer.commitment = Some(digest);
+                if let Some((nonce, receipt)) = peer.early.take() {
+                    self.revealed(place, &nonce, *receipt);
+                }
+            }
+            Contents::Reveal { .. } if peer.revealed || peer.early.is_some() => {
+                return Err(MessageError::TooLate);
+            }
+            Contents::Reveal { nonce, receipt } if peer.commitment.is_none() => {
+                peer.early = Some((nonce, receipt));
+            }
             Contents::Reveal { nonce, receipt } => self.revealed(place, &nonce, *receipt),
             Contents::Record { record, about } => self.recorded(place, *record, about)?,
             Contents::Activate => self.active = true,
+        }
+        if let Some(peer) = self.peers.get_mut(place) {
+            peer.active = true;
         }
         Ok(self.progress())
     }
 
     /// ABSENT: the driver's patience with a copy ended. Nothing that it sends afterwards is looked
-    /// at. Of a copy that has revealed it changes nothing.
+    /// at. A copy that revealed the same and owes nothing but its validation is not at fault: this
+    /// one validates its receipt instead. Of a copy that owes nothing it changes nothing.
     pub fn absent(&mut self, who: &PublicKey<Host>) -> Vec<Outgoing> {
         let place = self.hosts.iter().position(|h| h == who).filter(|p| *p != self.me);
-        if let Some(peer) = place.and_then(|place| self.peers.get_mut(place))
-            && peer.receipt.is_none()
-            && peer.fault.is_none()
-        {
-            peer.fault = Some(CopyFault::Absent);
+        let owed = place.and_then(|place| Some((place, self.owed(place)?)));
+        match owed {
+            Some((place, Owed::Word)) => {
+                if let Some(peer) = self.peers.get_mut(place) {
+                    peer.fault = Some(CopyFault::Absent);
+                }
+            }
+            Some((place, Owed::Validation)) => {
+                let first = self.peers.get(place).and_then(|peer| peer.receipts.first());
+                let agreed = first.and_then(|c| Some((c.receipt.clone(), c.agreement?)));
+                if let Some((receipt, agreement)) = agreed {
+                    self.sign_record(receipt, agreement);
+                }
+            }
+            None => {}
         }
         self.progress()
     }
 
     /// The copy whose outputs are to be compared element by element: its digest is another one, and
     /// it computed with something else. The driver gets them, sees that their digest is the one that
-    /// the receipt names, compares, and calls [`compared`](Self::compared).
+    /// the receipt names, compares, and calls [`compared`](Self::compared); where they do not come,
+    /// the copy is [absent](Self::absent).
     #[must_use]
     pub fn wants_outputs(&self) -> Option<(PublicKey<Host>, &Receipt)> {
         let own = self.own.as_ref()?;
         self.others().find_map(|(place, peer)| {
-            let receipt = peer.receipt.as_ref().filter(|_| peer.agreement.is_none())?;
-            let open = receipt.outputs != own.receipt.outputs;
-            Some((*self.hosts.get(place).filter(|_| open)?, receipt))
+            let first = peer.receipts.first().filter(|c| c.agreement.is_none());
+            let open = first.filter(|c| c.receipt.outputs != own.receipt.outputs)?;
+            let host = self.hosts.get(place).filter(|_| peer.fault.is_none())?;
+            Some((*host, &open.receipt))
         })
     }
 
-    /// COMPARE, where elements had to be compared.
+    /// COMPARE, where elements had to be compared. An agreement that cannot be, as that other
+    /// outputs are the same, changes nothing.
     pub fn compared(&mut self, who: &PublicKey<Host>, agreement: Agreement) -> Vec<Outgoing> {
         let place = self.hosts.iter().position(|h| h == who);
-        let mut out = Vec::new();
         let wanted = self.wants_outputs().map(|(host, _)| host);
-        if let Some(place) = place.filter(|_| wanted.as_ref() == Some(who)) {
-            self.judged(place, agreement, &mut out);
+        let possible = agreement != Agreement::Same && agreement.is_possible();
+        if let Some(place) = place.filter(|_| wanted.as_ref() == Some(who) && possible) {
+            self.judged(place, 0, agreement);
         }
-        out.extend(self.progress());
-        out
+        self.progress()
     }
 
-    /// SETTLE, DISPUTE: how the leg ended, as far as this copy knows; `None` while it goes on. More
-    /// validations of a settled receipt may come later.
-    #[must_use]
-    pub fn outcome(&self) -> Option<LegOutcome> {
-        for place in 0..self.hosts.len() {
-            let Some(receipt) = self.receipt_of(place) else { continue };
-            let validations: Vec<Validation> = self
-                .records_about(receipt)
-                .filter(|(_, record)| record.agreement.validates())
-                .map(|(_, record)| record.clone())
-                .collect();
-            if !validations.is_empty() {
-                let settled = Settled { receipt: receipt.clone(), validations };
-                return Some(LegOutcome::Settled(Box::new(settled)));
-            }
-        }
-        self.is_disputed().then_some(LegOutcome::Disputed)
-    }
-
-    /// The copies that failed, as far as this copy knows.
-    #[must_use]
-    pub fn named(&self) -> Vec<FailedCopy> {
-        let mut named = Vec::new();
-        for (place, host) in self.hosts.iter().enumerate() {
-            let fault = self.peers.get(place).and_then(|peer| peer.fault.clone());
-            if let Some(fault) = fault.or_else(|| self.objected(place)) {
-                named.push(FailedCopy { host: *host, fault });
-            }
-        }
-        named
-    }
-
-    /// The fault of a copy to whose receipt others object.
-    fn objected(&self, place: usize) -> Option<CopyFault> {
-        let receipt = self.receipt_of(place)?;
-        let objections: Vec<&Validation> = self
-            .records_about(receipt)
-            .filter(|(_, record)| !record.agreement.validates())
-            .map(|(_, record)| record)
-            .collect();
-        match objections.as_slice() {
-            [first, second, ..] => Some(CopyFault::Outvoted(Evidence::Majority {
-                receipt: Box::new(receipt.clone()),
-                objections: Box::new([(*first).clone(), (*second).clone()]),
-            })),
-            // With a third copy the majority tells; without one, or without its word, nobody does.
-            [first] if self.is_disputed() => Some(CopyFault::Disputed(Evidence::Contradiction {
-                receipt: Box::new(receipt.clone()),
-                objection: Box::new((*first).clone()),
-            })),
-            _ => None,
-        }
-    }
-
-    fn others(&self) -> impl Iterator<Item = (usize, &Peer)> {
+    pub(super) fn others(&self) -> impl Iterator<Item = (usize, &Peer)> {
         self.peers.iter().enumerate().filter(|(place, _)| *place != self.me)
     }
 
-    /// The receipt of a copy, this one's own among them.
-    fn receipt_of(&self, place: usize) -> Option<&Receipt> {
-        match place == self.me {
-            true => self.own.as_ref().map(|own| &own.receipt),
-            false => self.peers.get(place)?.receipt.as_ref(),
+    /// This copy's own receipt.
+    pub(super) fn own_receipt(&self) -> Option<&Receipt> {
+        self.own.as_ref().map(|own| &own.receipt)
+    }
+
+    /// The receipts of a copy, of this one its own.
+    pub(super) fn receipts_of(&self, place: usize) -> impl Iterator<Item = &Receipt> {
+        let own = self.own_receipt().filter(|_| place == self.me);
+        let theirs = self.peers.get(place).map_or(&[][..], |peer| peer.receipts.as_slice());
+        own.into_iter().chain(theirs.iter().map(|c| &c.receipt))
+    }
+
+    /// The records about a receipt that count: their signers stand behind them with receipts of
+    /// their own. Who never said what it computed, or said something else, has no voice, so that a
+    /// copy cannot validate what it only saw.
+    pub(super) fn records_about(&self, receipt: &Receipt) -> impl Iterator<Item = &Known> {
+        let digest = receipt.digest();
+        let counts = |known: &Known| {
+            self.receipts_of(known.by).any(|own| own.outputs == known.record.outputs)
+        };
+        self.records.iter().filter(move |known| known.record.receipt == digest && counts(known))
+    }
+
+    /// What this copy waits for of another one.
+    fn owed(&self, place: usize) -> Option<Owed> {
+        let peer = self.peers.get(place).filter(|peer| peer.fault.is_none())?;
+        let Some(first) = peer.receipts.first() else { return Some(Owed::Word) };
+        self.own.as_ref()?;
+        match first.agreement {
+            None => Some(Owed::Word),
+            _ if self.outcome().is_some() => None,
+            Some(agreement) if agreement.validates() => Some(Owed::Validation),
+            // Both others differ from this copy: they tell whether they agree with each other.
+            Some(_) => self.others().all(|(_, peer)| peer.is_lost()).then_some(Owed::Word),
         }
     }
 
-    fn records_about(&self, receipt: &Receipt) -> impl Iterator<Item = &(usize, Validation)> {
-        let digest = receipt.digest();
-        self.records.iter().filter(move |(_, record)| record.receipt == digest)
-    }
-
-    /// COMPARE: a reveal is held to its commitment and to the chain, and its outputs to this copy's.
+    /// COMPARE: a reveal is held to its commitment and to the chain.
     fn revealed(&mut self, place: usize, nonce: &[u8; 32], receipt: Receipt) {
         let host = self.hosts.get(place).copied();
         let expected = self.expected;
         let Some(peer) = self.peers.get_mut(place) else { return };
+        peer.revealed = true;
         let fits = peer.commitment == Some(commitment(nonce, &receipt))
             && Some(receipt.host) == host
             && expected.refuse_receipt(&receipt).is_none();
         match fits {
-            true => peer.receipt = Some(receipt),
+            true => self.saw(place, receipt),
             false => peer.fault = Some(CopyFault::BrokeCommitment),
         }
+    }
+
+    /// A receipt that a copy signed for this leg, revealed by it or shown by another. Two with
+    /// different outputs are an equivocation.
+    fn saw(&mut self, place: usize, receipt: Receipt) {
+        let Some(peer) = self.peers.get_mut(place) else { return };
+        if peer.receipts.iter().any(|known| known.receipt == receipt) {
+            return;
+        }
+        let first = peer.receipts.first().filter(|c| c.receipt.outputs != receipt.outputs);
+        if let (Some(first), None) = (first, &peer.fault) {
+            peer.fault = Some(CopyFault::Equivocated(Evidence::Equivocation {
+                first: Box::new(first.receipt.clone()),
+                second: Box::new(receipt.clone()),
+            }));
+        }
+        if peer.receipts.len() < MAX_RECEIPTS {
+            peer.receipts.push(Compared { receipt, agreement: None });
+        }
+        self.find_perjury(place);
     }
 
     /// A validation or an objection by another copy, about a receipt of this one or of the third.
@@ -322,111 +341,133 @@ impl<'a> LegCopy<'a> {
         if Some(&record.host) != self.hosts.get(place) {
             return Err(MessageError::NotACopy);
         }
-        let kept = self.records.iter().filter(|(by, _)| *by == place).count();
-        if kept >= MAX_RECORDS || self.records.iter().any(|(_, known)| *known == record) {
+        let kept = self.records.iter().filter(|known| known.by == place).count();
+        if kept >= MAX_RECORDS || self.records.iter().any(|known| known.record == record) {
             return Err(MessageError::TooLate);
         }
         let known = (0..self.hosts.len())
-            .filter_map(|p| Some((p, self.receipt_of(p)?)))
-            .find(|(_, receipt)| receipt.digest() == record.receipt)
-            .map(|(_, receipt)| receipt.clone());
-        let receipt = match (known, about) {
+            .flat_map(|place| self.receipts_of(place))
+            .find(|receipt| receipt.digest() == record.receipt)
+            .cloned();
+        let about = match (known, about) {
             (Some(receipt), _) => receipt,
-            (None, Some(receipt)) => {
-                self.shown(&receipt)?;
-                *receipt
+            (None, Some(shown)) => {
+                if let Some(finding) = self.expected.refuse_receipt(&shown) {
+                    return Err(MessageError::Refused(finding));
+                }
+                *shown
             }
             (None, None) => return Err(MessageError::OtherLeg),
         };
-        if let Some(finding) = self.expected.refuse_validation(&record, &receipt) {
+        if let Some(finding) = self.expected.refuse_validation(&record, &about) {
             return Err(MessageError::Refused(finding));
         }
-        self.records.push((place, record));
+        let of = self.hosts.iter().position(|h| *h == about.host).ok_or(MessageError::NotACopy)?;
+        if of != self.me {
+            self.saw(of, about.clone());
+        } else if self.own_receipt() != Some(&about) {
+            return Err(MessageError::NotACopy);
+        }
+        self.records.push(Known { by: place, record, about });
+        self.find_perjury(place);
         Ok(())
     }
 
-    /// A receipt that another copy shows: of a third one that this copy has no receipt of, or
-    /// another one than it has, which is an equivocation.
-    fn shown(&mut self, receipt: &Receipt) -> Result<(), MessageError> {
-        if let Some(finding) = self.expected.refuse_receipt(receipt) {
-            return Err(MessageError::Refused(finding));
+    /// A copy whose receipt and record of this leg name different outputs of its own.
+    fn find_perjury(&mut self, place: usize) {
+        let found = self.receipts_of(place).find_map(|receipt| {
+            let by_it = self.records.iter().filter(|known| known.by == place);
+            let other = by_it.into_iter().find(|known| known.record.outputs != receipt.outputs)?;
+            Some(Evidence::Perjury {
+                receipt: Box::new(receipt.clone()),
+                record: Box::new(other.record.clone()),
+                about: Box::new(other.about.clone()),
+            })
+        });
+        let peer = self.peers.get_mut(place).filter(|peer| peer.fault.is_none());
+        if let Some((evidence, peer)) = found.zip(peer) {
+            peer.fault = Some(CopyFault::Equivocated(evidence));
         }
-        let place = self.hosts.iter().position(|h| *h == receipt.host);
-        let place = place.filter(|place| *place != self.me).ok_or(MessageError::NotACopy)?;
-        let Some(peer) = self.peers.get_mut(place) else { return Err(MessageError::NotACopy) };
-        match &peer.receipt {
-            Some(first) if first.outputs != receipt.outputs => {
-                peer.fault = Some(CopyFault::Equivocated(Evidence::Equivocation {
-                    first: Box::new(first.clone()),
-                    second: Box::new(receipt.clone()),
-                }));
-            }
-            _ => {}
-        }
-        Ok(())
     }
 
-    /// VALIDATE, OBJECT: signs what follows from a comparison, and sends it to every active copy.
-    fn judged(&mut self, place: usize, agreement: Agreement, out: &mut Vec<Outgoing>) {
-        let Some(own) = &self.own else { return };
-        let Some(peer) = self.peers.get_mut(place) else { return };
-        let Some(receipt) = peer.receipt.clone() else { return };
-        peer.agreement = Some(agreement);
+    /// VALIDATE, OBJECT: signs what follows from a comparison.
+    fn judged(&mut self, place: usize, nth: usize, agreement: Agreement) {
+        let compared = self.peers.get_mut(place).and_then(|peer| peer.receipts.get_mut(nth));
+        let Some(compared) = compared else { return };
+        compared.agreement = Some(agreement);
+        let receipt = compared.receipt.clone();
         // Of two that agree, the later validates the earlier; who differs objects, either way.
-        if agreement.validates() && place > self.me {
-            return;
+        if !agreement.validates() || place < self.me {
+            self.sign_record(receipt, agreement);
         }
-        let record = Validation::sign(&own.receipt, &receipt, agreement, &self.key);
-        self.records.push((self.me, record.clone()));
-        let about = (!agreement.validates()).then(|| Box::new(receipt));
-        let contents = Contents::Record { record: Box::new(record), about };
-        for (to, peer) in self.others() {
-            if peer.active && peer.fault.is_none() {
-                out.extend(self.message(to, contents.clone()));
+    }
+
+    fn sign_record(&mut self, about: Receipt, agreement: Agreement) {
+        let Some(own) = &self.own else { return };
+        let record = Validation::sign(&own.receipt, &about, agreement, &self.key);
+        self.records.push(Known { by: self.me, record, about });
+    }
+
+    /// COMPARE, where the digests tell: each receipt once.
+    fn compare(&mut self) {
+        let Some(own) = self.own_receipt() else { return };
+        let mut told = Vec::new();
+        for (place, peer) in self.others() {
+            for (nth, theirs) in peer.receipts.iter().enumerate() {
+                let same = theirs.receipt.outputs == own.outputs;
+                let alike = theirs.receipt.computed_with == own.computed_with;
+                match theirs.agreement {
+                    None if same => told.push((place, nth, Agreement::Same)),
+                    None if alike => {
+                        let differs = Agreement::Differs { largest: f32::INFINITY, bound: 0.0 };
+                        told.push((place, nth, differs));
+                    }
+                    _ => {}
+                }
             }
+        }
+        for (place, nth, agreement) in told {
+            self.judged(place, nth, agreement);
         }
     }
 
     /// Everything that this copy owes the others now.
     fn progress(&mut self) -> Vec<Outgoing> {
+        self.compare();
         let mut out = Vec::new();
         let Some(own) = &self.own else { return out };
         let (digest, nonce) = (commitment(&own.nonce, &own.receipt), own.nonce);
-        let receipt = own.receipt.clone();
-        // COMPARE, where the digests tell: each reveal once.
-        for place in 0..self.peers.len() {
-            let Some(peer) = self.peers.get(place) else { continue };
-            let Some(theirs) = peer.receipt.as_ref().filter(|_| peer.agreement.is_none()) else {
-                continue;
-            };
-            let agreement = match theirs.outputs == receipt.outputs {
-                true => Agreement::Same,
-                false if theirs.computed_with == receipt.computed_with => {
-                    Agreement::Differs { largest: f32::INFINITY, bound: 0.0 }
-                }
-                false => continue,
-            };
-            self.judged(place, agreement, &mut out);
-        }
+        let receipt = Box::new(own.receipt.clone());
         self.activate(&mut out);
+        let mine: Vec<Contents> = self
+            .records
+            .iter()
+            .filter(|known| known.by == self.me)
+            .map(|known| Contents::Record {
+                record: Box::new(known.record.clone()),
+                about: Some(Box::new(known.about.clone())),
+            })
+            .collect();
         for place in 0..self.peers.len() {
             let Some(peer) = self.peers.get(place).filter(|_| place != self.me) else { continue };
             if !peer.active || peer.fault.is_some() {
                 continue;
             }
-            let (mut committed, mut revealed) = (peer.committed_to, peer.revealed_to);
-            if !committed {
-                committed = true;
+            if !peer.committed_to {
                 out.extend(self.message(place, Contents::Commit(digest)));
             }
-            // REVEAL: nothing to who has not committed.
-            if !revealed && peer.commitment.is_some() {
-                revealed = true;
-                let receipt = Box::new(receipt.clone());
+            // REVEAL: nothing to who has not committed, and no record either, which names outputs.
+            let commits = peer.commitment.is_some();
+            if commits && !peer.revealed_to {
+                let receipt = receipt.clone();
                 out.extend(self.message(place, Contents::Reveal { nonce, receipt }));
             }
+            let untold = mine.iter().skip(peer.told).filter(|_| commits);
+            out.extend(untold.filter_map(|record| self.message(place, record.clone())));
             if let Some(peer) = self.peers.get_mut(place) {
-                (peer.committed_to, peer.revealed_to) = (committed, revealed);
+                peer.committed_to = true;
+                peer.revealed_to |= commits;
+                peer.told = if commits { mine.len() } else { peer.told };
             }
         }
         out
@@ -434,9 +475,9 @@ impl<'a> LegCopy<'a> {
 
     /// ACTIVATE: a third copy that is not active is called once an active one failed or differs.
     fn activate(&mut self, out: &mut Vec<Outgoing>) {
-        let called = self.others().any(|(_, peer)| {
-            peer.active && (peer.fault.is_some() || peer.agreement.is_some_and(|a| !a.validates()))
-        });
+        let failed =
+            |peer: &Peer| peer.fault.is_some() || peer.receipts.iter().any(Compared::differs);
+        let called = self.others().any(|(_, peer)| peer.active && failed(peer));
         let idle = self.others().find(|(_, peer)| !peer.active && peer.fault.is_none());
         let Some((place, _)) = idle.filter(|_| called) else { return };
         out.extend(self.message(place, Contents::Activate));
@@ -449,35 +490,5 @@ impl<'a> LegCopy<'a> {
         let message =
             Message { query: self.expected.opening.query, head: self.expected.previous, contents };
         Some(Outgoing { to: *self.hosts.get(to)?, bytes: message.encode() })
-    }
-
-    /// Returns whether nothing more can come: every other copy failed, or differs from this one, and
-    /// no two others can still agree.
-    fn is_disputed(&self) -> bool {
-        if self.own.is_none() {
-            return false;
-        }
-        let lost = |place: usize| {
-            let Some(peer) = self.peers.get(place) else { return true };
-            peer.fault.is_some() || peer.agreement.is_some_and(|a| !a.validates())
-        };
-        if !self.others().all(|(place, _)| lost(place)) {
-            return false;
-        }
-        // Two others may still agree with each other, until one is gone or objects.
-        let alive: Vec<usize> = self
-            .others()
-            .filter(|(_, peer)| peer.fault.is_none())
-            .map(|(place, _)| place)
-            .collect();
-        match alive.as_slice() {
-            [a, b] => [(*a, *b), (*b, *a)].into_iter().any(|(by, about)| {
-                self.receipt_of(about).is_some_and(|receipt| {
-                    self.records_about(receipt)
-                        .any(|(place, record)| *place == by && !record.agreement.validates())
-                })
-            }),
-            _ => true,
-        }
     }
 }

@@ -256,25 +256,25 @@ pub(crate) const RECEIPTS: usize = 10 + 384;
 
 /// Offset of what was computed with, in a record that begins these bytes: after the coverage, which is a
 /// list of lists.
-fn computed_with_at(record: &[u8]) -> usize {
+pub(crate) fn computed_with_at(record: &[u8]) -> usize {
     let list = 79 + 32 * u32_at(record, 68) as usize;
     let blocks = u32_at(record, list);
     (0..blocks).fold(list + 4, |at, _| at + 4 + u32_at(record, at) as usize)
 }
 
 /// Offset of what follows it: engine, library, processor and threads.
-fn after_computed_with(record: &[u8]) -> usize {
+pub(crate) fn after_computed_with(record: &[u8]) -> usize {
     let string = |at: usize| at + 2 + usize::from(u16::from_le_bytes([record[at], record[at + 1]]));
     string(string(computed_with_at(record)) + 32) + 2
 }
 
 /// Offset of the host's key in a receipt that begins these bytes: after three digests.
-fn host_at(receipt: &[u8]) -> usize {
+pub(crate) fn host_at(receipt: &[u8]) -> usize {
     after_computed_with(receipt) + 96
 }
 
 /// Length of a validation that begins these bytes: to inputs, outputs, agreement, host and signature.
-fn validation_len(validation: &[u8]) -> usize {
+pub(crate) fn validation_len(validation: &[u8]) -> usize {
     after_computed_with(validation) + 64 + 9 + 128
 }
 

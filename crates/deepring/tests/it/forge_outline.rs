@@ -17,9 +17,9 @@ struct Told<'a> {
 }
 
 /// Bytes that are not read yet.
-struct Rest<'a>(&'a [u8]);
+struct Remaining<'a>(&'a [u8]);
 
-impl<'a> Rest<'a> {
+impl<'a> Remaining<'a> {
     fn take(&mut self, n: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(n)?;
         self.0 = rest;
@@ -62,7 +62,7 @@ impl<'a> Rest<'a> {
 }
 
 fn told(header: &[u8]) -> Option<Told<'_>> {
-    let mut rest = Rest(header);
+    let mut rest = Remaining(header);
     rest.take(32)?;
     let name = rest.string()?;
     rest.take(8 + 32)?;

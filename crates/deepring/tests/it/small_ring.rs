@@ -44,6 +44,13 @@ pub(crate) fn host_c() -> SecretKey<Host> {
 
 pub(crate) const HOST_C_SEED: [u8; 32] = [0x51; 32];
 
+/// A host of nothing, as [`host_c`].
+pub(crate) fn host_d() -> SecretKey<Host> {
+    SecretKey::from_halves(&HOST_D_SEED, &[0x62; 32]).unwrap()
+}
+
+pub(crate) const HOST_D_SEED: [u8; 32] = [0x61; 32];
+
 pub(crate) fn f32_spec(name: &str, dims: &[u64]) -> TensorSpec {
     TensorSpec {
         name: name.into(),

@@ -1,0 +1,310 @@
+//! A certificate: one file from which a client verifies a decision offline, with the owner's key and
+//! the log's and nothing else.
+//!
+//! ```text
+//! "DCERTIFY" | format version 2 | outline: bytes | decision: bytes
+//! proof: bytes, the text of c2sp.org/tlog-proof@v1 with the entry in its `extra` line
+//! validator set: bytes, an entry of kind 9 (none if empty)
+//! ```
+
+mod verified;
+
+use std::path::Path;
+
+use deepring::codec::{DecodeError, Reader, Writer};
+use deepring::files::{read_plain, replace_file};
+use deepring::outline::{AuthenticOutline, Outline, OutlineError};
+use deepring::receipt::{ReceiptError, Require};
+use deepring::{Decision, Digest, Owner, PublicKey, Trust};
+use thiserror::Error;
+
+use crate::entry::{Entry, EntryError, Event, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet};
+use crate::error::{Fault, LedgerError};
+use crate::key::VerifierKey;
+use crate::ledger::Ledger;
+use crate::proof::{MAX_PROOF_TEXT, Proof, ProofError, VerifiedInclusion};
+
+pub use verified::VerifiedCertificate;
+
+const MAGIC: [u8; 8] = *b"DCERTIFY";
+const FORMAT_VERSION: u16 = 1;
+/// Most bytes of a decision in a certificate: a batch of some hundred thousand queries.
+const MAX_DECISION: usize = 16 << 20;
+/// Most bytes of a certificate.
+const MAX_CERTIFICATE: usize = 2 * MAX_ENTRY_BYTES + MAX_DECISION + MAX_PROOF_TEXT + 26;
+
+/// Why there is no certificate, or why one shows nothing.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// The file could not be read or written.
+    #[error("could not read or write the certificate: {0}")]
+    Io(#[from] std::io::Error),
+    /// The bytes are no certificate.
+    #[error("not a certificate: {0}")]
+    Malformed(#[from] DecodeError),
+    /// The outline is not the owner's, or not consistent.
+    #[error("the outline: {0}")]
+    Outline(#[from] OutlineError),
+    /// The decision does not verify against the outline, or is not validated as required.
+    #[error("the decision: {0}")]
+    Decision(#[from] ReceiptError),
+    /// The decision is about another nonce than the client's, or about none.
+    #[error("the decision is not about the nonce that was given")]
+    OtherNonce,
+    /// The entry is not shown to be in the log.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    /// The proven entry does not record this decision.
+    #[error("the proven entry does not record this decision")]
+    OtherEntry,
+    /// The entry's author is no host of Genesis.
+    #[error("the entry is not signed by a host of Genesis")]
+    NotOfGenesis,
+    /// The validator set is no signed one, or is of another log.
+    #[error("the validator set: {0}")]
+    ValidatorSet(#[source] EntryError),
+    /// The validator set is of another log, or is none.
+    #[error("what stands in the place of the validator set is none of this log's")]
+    NotItsSet,
+    /// Signatures of a validator set under a checkpoint are not verified by this version.
+    #[error(
+        "this version does not verify the signatures of a validator set; give the log's public key"
+    )]
+    NoCosignatures,
+    /// The ledger holds no entry of the decision by an author with authority.
+    #[error("the ledger holds no entry of this decision")]
+    NotRecorded,
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl CertificateError {
+    /// The party at fault.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Io(_) => Fault::Io,
+            Self::Ledger(e) => e.fault(),
+            Self::NoCosignatures | Self::NotRecorded => Fault::Usage,
+            Self::Outline(OutlineError::Refused(finding))
+            | Self::Decision(ReceiptError::Refused(finding)) => {
+                match deepring::Report::of_findings(vec![finding.clone()]).verdict {
+                    deepring::Verdict::Untrusted | deepring::Verdict::Stale => Fault::Untrusted,
+                    _ => Fault::Tampered,
+                }
+            }
+            _ => Fault::Tampered,
+        }
+    }
+}
+
+/// Whom a verifier trusts to keep the log.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum LogTrust<'a> {
+    /// Whoever holds this key.
+    Key(&'a VerifierKey),
+    /// More than two thirds of these nodes. Refused by this version: a node's key signs labelled
+    /// records alone, and a C2SP cosignature is over an unlabelled note, so that nodes need a key
+    /// of their own for it first.
+    Validators(&'a ValidatorSet),
+}
+
+/// What a verifier of a certificate holds it against.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The owner whose ring it must be.
+    pub owner: PublicKey<Owner>,
+    /// Who keeps the log.
+    pub log: LogTrust<'a>,
+    /// The validation that every leg must have.
+    pub require: Require,
+    /// The nonce that the client sent with its query; `None` for a client that sent none.
+    pub nonce: Option<Digest>,
+}
+
+/// A certificate as it was made or read; it shows nothing before [`verify`](Self::verify).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Certificate {
+    outline: Outline,
+    decision: Decision,
+    proof: Proof,
+    validators: Option<UnverifiedEntry>,
+}
+
+impl Certificate {
+    /// Makes the certificate of a recorded decision; one that would not verify is not made. Whoever
+    /// is to confirm no guess of inputs and outputs is given it of the decision
+    /// [without its salt](Decision::without_salt).
+    ///
+    /// # Errors
+    /// [`CertificateError::NotRecorded`]; [`CertificateError::Decision`] where it does not verify
+    /// against a registered outline; [`CertificateError::Ledger`].
+    pub fn make(
+        decision: &Decision,
+        ledger: &Ledger,
+        require: Require,
+    ) -> Result<Self, CertificateError> {
+        let state = ledger.state()?;
+        let index = ledger.find_decision(&decision.id())?;
+        let index = index.ok_or(CertificateError::NotRecorded)?;
+        let outline = outline_of(decision, ledger, require)?;
+        let validators = match &state.validators {
+            Some((entry, _)) => Some(UnverifiedEntry::from(ledger.entry(*entry)?)),
+            None => None,
+        };
+        let certificate = Self {
+            outline: outline.as_outline().clone(),
+            decision: decision.clone(),
+            proof: ledger.prove(index)?,
+            validators,
+        };
+        let log = LogTrust::Key(ledger.key());
+        let expected = Expected { owner: outline.owner(), log, require, nonce: None };
+        Self::decode(&certificate.encode())?.verify(&expected)?;
+        Ok(certificate)
+    }
+
+    /// The file's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.raw(&MAGIC).u16(FORMAT_VERSION);
+        w.bytes(&self.outline.encode()).bytes(&self.decision.encode());
+        w.bytes(self.proof.to_string().as_bytes());
+        w.bytes(self.validators.as_ref().map(UnverifiedEntry::as_bytes).unwrap_or_default());
+        w.finish()
+    }
+
+    /// Decodes a certificate strictly; verifies nothing.
+    ///
+    /// # Errors
+    /// [`CertificateError::Malformed`], [`CertificateError::Proof`] and
+    /// [`CertificateError::ValidatorSet`] where the bytes are not what
+    /// [`encode`](Self::encode) writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CertificateError> {
+        if bytes.len() > MAX_CERTIFICATE {
+            let (found, limit) = (bytes.len() as u64, MAX_CERTIFICATE as u64);
+            return Err(DecodeError::TooLong { field: "certificate", found, limit }.into());
+        }
+        let mut r = Reader::new(bytes);
+        if r.array("magic")? != MAGIC {
+            return Err(DecodeError::WrongMagic { expected: "DCERTIFY" }.into());
+        }
+        let version = r.u16("format version")?;
+        if version != FORMAT_VERSION {
+            let found = u64::from(version);
+            return Err(DecodeError::BadValue { field: "format version", found }.into());
+        }
+        let outline = Outline::decode(r.bytes("outline", MAX_ENTRY_BYTES)?)?;
+        let decision = Decision::decode(r.bytes("decision", MAX_DECISION)?)?;
+        let proof = r.bytes("proof", MAX_PROOF_TEXT)?;
+        let proof = std::str::from_utf8(proof).map_err(|_| DecodeError::NotUtf8 { field: "proof" });
+        let proof = Proof::parse(proof?)?;
+        let validators = match r.bytes("validator set", MAX_ENTRY_BYTES)? {
+            [] => None,
+            bytes => {
+                let set = UnverifiedEntry::decode(bytes);
+                Some(set.map_err(CertificateError::ValidatorSet)?)
+            }
+        };
+        r.finish()?;
+        Ok(Self { outline, decision, proof, validators })
+    }
+
+    /// Reads a certificate file.
+    ///
+    /// # Errors
+    /// [`CertificateError::Io`]; else as [`decode`](Self::decode).
+    pub fn read(path: &Path) -> Result<Self, CertificateError> {
+        Self::decode(&read_plain(path, MAX_CERTIFICATE as u64)?)
+    }
+
+    /// Writes a certificate file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`CertificateError::Io`].
+    pub fn write(&self, path: &Path) -> Result<(), CertificateError> {
+        Ok(replace_file(path, &self.encode())?)
+    }
+
+    /// Name of the log that it claims to be from; not verified. For whoever has several logs' keys.
+    #[must_use]
+    pub fn claimed_origin(&self) -> &str {
+        self.proof.claimed_origin()
+    }
+
+    /// Verifies everything: that the owner signed the outline, the decision against it, and that an
+    /// entry of this decision, signed by a host of Genesis, is under a checkpoint of the log.
+    ///
+    /// # Errors
+    /// [`CertificateError`] with the first mismatch.
+    pub fn verify(&self, expected: &Expected<'_>) -> Result<VerifiedCertificate, CertificateError> {
+        let LogTrust::Key(key) = expected.log else { return Err(CertificateError::NoCosignatures) };
+        let outline = self.outline.clone().verify(&Trust::owner(expected.owner))?;
+        let decision = self.decision.verify(&outline, expected.require)?;
+        if expected.nonce.is_some() && decision.nonce != expected.nonce {
+            return Err(CertificateError::OtherNonce);
+        }
+        let inclusion = self.proof.verify(key)?;
+        let Event::Decisions { ring_digest, decision_id, count } = inclusion.entry().event() else {
+            return Err(CertificateError::OtherEntry);
+        };
+        let said = (*ring_digest, *decision_id, u64::from(*count));
+        if said != (outline.ring_digest(), decision.id, decision.items.len() as u64) {
+            return Err(CertificateError::OtherEntry);
+        }
+        if !is_of_genesis(inclusion.entry(), &outline) {
+            return Err(CertificateError::NotOfGenesis);
+        }
+        let validators = self.verify_set(&inclusion)?;
+        Ok(VerifiedCertificate {
+            outline,
+            decision,
+            inclusion,
+            validators,
+            require: expected.require,
+            nonce: expected.nonce,
+        })
+    }
+
+    fn verify_set(
+        &self,
+        inclusion: &VerifiedInclusion,
+    ) -> Result<Option<ValidatorSet>, CertificateError> {
+        let Some(entry) = self.validators.clone() else { return Ok(None) };
+        let entry = entry.verify().map_err(CertificateError::ValidatorSet)?;
+        match entry.event() {
+            Event::ValidatorSet(set) if set.origin == inclusion.checkpoint().origin() => {
+                Ok(Some(set.clone()))
+            }
+            _ => Err(CertificateError::NotItsSet),
+        }
+    }
+}
+
+/// The newest registered outline that the decision verifies against: the ring may have been dealt
+/// anew since.
+fn outline_of(
+    decision: &Decision,
+    ledger: &Ledger,
+    require: Require,
+) -> Result<AuthenticOutline, CertificateError> {
+    let mut refused = None;
+    for outline in ledger.state()?.outlines(&decision.chain().opening().ring_digest) {
+        match decision.verify(outline, require) {
+            Ok(_) => return Ok(outline.clone()),
+            Err(e) => _ = refused.get_or_insert(e),
+        }
+    }
+    Err(refused.map_or(CertificateError::NotRecorded, CertificateError::Decision))
+}
+
+fn is_of_genesis(entry: &Entry, outline: &AuthenticOutline) -> bool {
+    match entry.author() {
+        deepring::keys::Author::Host(host) => outline.genesis().has_host(host),
+        _ => false,
+    }
+}

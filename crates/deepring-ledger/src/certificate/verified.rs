@@ -1,0 +1,101 @@
+//! What a verified certificate shows, and what it does not.
+
+use std::fmt;
+
+use deepring::outline::AuthenticOutline;
+use deepring::receipt::Require;
+use deepring::{Digest, VerifiedDecision};
+
+use crate::checkpoint::Checkpoint;
+use crate::entry::{Entry, ValidatorSet};
+use crate::proof::VerifiedInclusion;
+
+/// A certificate of which everything was verified; see
+/// [`Certificate::verify`](super::Certificate::verify). Its text form says what it shows and what
+/// not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerifiedCertificate {
+    pub(super) outline: AuthenticOutline,
+    pub(super) decision: VerifiedDecision,
+    pub(super) inclusion: VerifiedInclusion,
+    pub(super) validators: Option<ValidatorSet>,
+    pub(super) require: Require,
+    pub(super) nonce: Option<Digest>,
+}
+
+impl VerifiedCertificate {
+    /// What the owner signed of the ring.
+    #[must_use]
+    pub fn outline(&self) -> &AuthenticOutline {
+        &self.outline
+    }
+
+    /// The decision.
+    #[must_use]
+    pub fn decision(&self) -> &VerifiedDecision {
+        &self.decision
+    }
+
+    /// The entry that records it.
+    #[must_use]
+    pub fn entry(&self) -> &Entry {
+        self.inclusion.entry()
+    }
+
+    /// Index of that entry.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.inclusion.index()
+    }
+
+    /// The checkpoint under which the entry is.
+    #[must_use]
+    pub fn checkpoint(&self) -> &Checkpoint {
+        self.inclusion.checkpoint()
+    }
+
+    /// The validator set that came along, signed by an owner. The log's key was relied on, and not
+    /// this.
+    #[must_use]
+    pub fn validators(&self) -> Option<&ValidatorSet> {
+        self.validators.as_ref()
+    }
+
+    /// The validation that was required of every leg.
+    #[must_use]
+    pub fn require(&self) -> Require {
+        self.require
+    }
+}
+
+impl fmt::Display for VerifiedCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ring, decision) = (&self.outline, &self.decision);
+        let checkpoint = self.checkpoint();
+        writeln!(f, "shown:")?;
+        writeln!(f, "  ring {} version {}, as its owner", ring.ring_id(), ring.model_version())?;
+        writeln!(f, "  {} signed it, decided {}", ring.owner(), decision.id)?;
+        writeln!(f, "  about {} inputs and outputs, by digest", decision.items.len())?;
+        for leg in &decision.legs {
+            let last = leg.end_block.saturating_sub(1);
+            write!(f, "  blocks {} to {last} ran on ", leg.first_block)?;
+            writeln!(f, "{}, {}", leg.host.short(), leg.standing)?;
+        }
+        if let Some(nonce) = &self.nonce {
+            writeln!(f, "  the query was made with the nonce {nonce}")?;
+        }
+        writeln!(f, "  a host of Genesis recorded it as entry {}", self.index())?;
+        writeln!(f, "  of {}, which held {}", checkpoint.origin(), checkpoint.size())?;
+        writeln!(f, "not shown:")?;
+        writeln!(f, "  whether the ring, its owner or a host was revoked: before the entry, only")?;
+        writeln!(f, "  the ledger knows; after the checkpoint, not even this certificate's log")?;
+        if decision.legs.iter().any(|leg| leg.standing == deepring::receipt::Standing::Unvalidated)
+        {
+            writeln!(f, "  that the parameters of a leg that nobody validated were the ring's")?;
+        }
+        if self.nonce.is_none() {
+            writeln!(f, "  that the answer is a new one: no nonce was asked for")?;
+        }
+        write!(f, "  when: the times in it are what clocks of its authors said")
+    }
+}

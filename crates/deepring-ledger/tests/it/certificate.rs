@@ -1,0 +1,232 @@
+//! Certificates: what is true verifies with two keys alone, and nothing near it does.
+
+use deepring::codec::Writer;
+use deepring::receipt::Require;
+use deepring::{Decision, Digest};
+use deepring_ledger::{
+    Certificate, CertificateError, Entry, Event, Expected, Fault, Ledger, LogTrust, Proof,
+    ValidatorSet, VerifierKey,
+};
+use proptest::prelude::*;
+
+use crate::authority::{Fixture, by_owner};
+use crate::rings::{Sealed, owner_key};
+use crate::rows::sign_leaves;
+use crate::sample::{Random, by_host, registration_of};
+
+/// A recorded decision, with its certificate's parts.
+struct Made {
+    bench: Fixture,
+    decision: Decision,
+    certificate: Certificate,
+    key: VerifierKey,
+}
+
+fn nonce() -> Digest {
+    Digest([0x55; 32])
+}
+
+fn made(copies: usize) -> Made {
+    let mut bench = Fixture::new(copies);
+    let set = Event::ValidatorSet(ValidatorSet {
+        epoch: 1,
+        origin: bench.ledger.key().origin().to_owned(),
+        owners: vec![owner_key(0).public()],
+        nodes: vec![deepring::PublicKey::from_bytes([1; 64])],
+    });
+    bench.allowed(&set, &by_owner(0));
+    let decision = bench.ring.decide(2, Some(nonce()));
+    bench.ledger.record_decision(&decision, 2, &by_host(0)).unwrap();
+    let certificate = Certificate::make(&decision, &bench.ledger, Require::AsDealt).unwrap();
+    let key = bench.ledger.key().clone();
+    Made { bench, decision, certificate, key }
+}
+
+fn expected(key: &VerifierKey) -> Expected<'_> {
+    let owner = owner_key(0).public();
+    Expected { owner, log: LogTrust::Key(key), require: Require::AsDealt, nonce: Some(nonce()) }
+}
+
+fn assemble(outline: &[u8], decision: &[u8], proof: &str, set: &[u8]) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.raw(b"DCERTIFY").u16(1).bytes(outline).bytes(decision);
+    w.bytes(proof.as_bytes()).bytes(set);
+    w.finish()
+}
+
+fn verify(bytes: &[u8], expected: &Expected<'_>) -> Result<(), CertificateError> {
+    Certificate::decode(bytes)?.verify(expected).map(|_| ())
+}
+
+#[test]
+fn a_certificate_verifies_with_two_keys_and_nothing_else() {
+    let Made { bench, decision, certificate, key } = made(2);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.certificate");
+    certificate.write(&path).unwrap();
+    drop(bench.ledger);
+    let read = Certificate::read(&path).unwrap();
+    assert_eq!(read, certificate);
+    assert_eq!(read.claimed_origin(), key.origin());
+    let shown = read.verify(&expected(&key)).unwrap();
+    assert_eq!(shown.decision().id, decision.id());
+    assert_eq!((shown.index(), shown.checkpoint().size()), (2, 3));
+    assert_eq!(shown.validators().unwrap().epoch, 1);
+    let text = shown.to_string();
+    for said in ["shown:", "not shown:", "validated by", "revoked", "when:", "nonce"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let size = certificate.encode().len();
+    println!("certificate of 6 blocks, 4 legs, 2 copies: {size} bytes");
+    assert!(size < 20_000, "{size}");
+}
+
+#[test]
+fn a_certificate_says_where_nobody_validated() {
+    let Made { certificate, key, .. } = made(1);
+    let shown = certificate.verify(&expected(&key)).unwrap();
+    assert!(shown.to_string().contains("that nobody validated"), "{shown}");
+    let validated = Expected { require: Require::Validated, ..expected(&key) };
+    let error = certificate.verify(&validated).unwrap_err();
+    assert!(matches!(error, CertificateError::Decision(_)), "{error}");
+    assert_eq!(error.fault(), Fault::Untrusted);
+}
+
+#[test]
+fn another_owner_log_nonce_or_validation_than_expected_is_refused() {
+    let Made { certificate, key, .. } = made(2);
+    let good = expected(&key);
+    let other = Expected { owner: owner_key(1).public(), ..good };
+    let error = certificate.verify(&other).unwrap_err();
+    assert!(matches!(error, CertificateError::Outline(_)), "{error}");
+    assert_eq!(error.fault(), Fault::Untrusted);
+    let dir = tempfile::tempdir().unwrap();
+    let foreign = Ledger::open_or_create(dir.path()).unwrap().key().clone();
+    let error = certificate.verify(&Expected { log: LogTrust::Key(&foreign), ..good }).unwrap_err();
+    assert!(matches!(error, CertificateError::Proof(_)), "{error}");
+    let error = certificate.verify(&Expected { nonce: Some(Digest([1; 32])), ..good }).unwrap_err();
+    assert!(matches!(error, CertificateError::OtherNonce), "{error}");
+    certificate.verify(&Expected { nonce: None, ..good }).unwrap();
+    let error = certificate.verify(&Expected { require: Require::Majority, ..good }).unwrap_err();
+    assert!(matches!(error, CertificateError::Decision(_)), "{error}");
+    let shown = certificate.verify(&good).unwrap();
+    let log = LogTrust::Validators(shown.validators().unwrap());
+    let error = certificate.verify(&Expected { log, ..good }).unwrap_err();
+    assert!(matches!(error, CertificateError::NoCosignatures), "{error}");
+}
+
+#[test]
+fn each_part_of_another_certificate_is_refused() {
+    let (a, b) = (made(2), made(2));
+    let part = |made: &Made| {
+        let outline = made.bench.outline.as_outline().encode();
+        let index = made.bench.ledger.find_decision(&made.decision.id()).unwrap().unwrap();
+        let proof = made.bench.ledger.prove(index).unwrap().to_string();
+        let set = made.bench.ledger.entry(1).unwrap().as_bytes().to_vec();
+        (outline, made.decision.encode(), proof, set)
+    };
+    let (mine, theirs) = (part(&a), part(&b));
+    let all = assemble(&mine.0, &mine.1, &mine.2, &mine.3);
+    assert_eq!(all, a.certificate.encode());
+    let refused = |bytes: Vec<u8>| verify(&bytes, &expected(&a.key)).unwrap_err();
+    let error = refused(assemble(&theirs.0, &mine.1, &mine.2, &mine.3));
+    assert!(matches!(error, CertificateError::Decision(_)), "{error}");
+    let error = refused(assemble(&mine.0, &theirs.1, &mine.2, &mine.3));
+    assert!(matches!(error, CertificateError::Decision(_)), "{error}");
+    let error = refused(assemble(&mine.0, &mine.1, &theirs.2, &mine.3));
+    assert!(matches!(error, CertificateError::Proof(_)), "{error}");
+    let error = refused(assemble(&mine.0, &mine.1, &mine.2, &theirs.3));
+    assert!(matches!(error, CertificateError::NotItsSet), "{error}");
+    let decided = a.bench.ledger.entry(2).unwrap().as_bytes().to_vec();
+    let error = refused(assemble(&mine.0, &mine.1, &mine.2, &decided));
+    assert!(matches!(error, CertificateError::NotItsSet), "{error}");
+    let mut unsigned = mine.3.clone();
+    *unsigned.last_mut().unwrap() ^= 1;
+    let error = refused(assemble(&mine.0, &mine.1, &mine.2, &unsigned));
+    assert!(matches!(error, CertificateError::ValidatorSet(_)), "{error}");
+    let of_the_set = a.bench.ledger.prove(1).unwrap().to_string();
+    let error = refused(assemble(&mine.0, &mine.1, &of_the_set, &mine.3));
+    assert!(matches!(error, CertificateError::OtherEntry), "{error}");
+    verify(&assemble(&mine.0, &mine.1, &mine.2, &[]), &expected(&a.key)).unwrap();
+    let salted = a.decision.clone().without_salt().encode();
+    verify(&assemble(&mine.0, &salted, &mine.2, &mine.3), &expected(&a.key)).unwrap();
+    for (at, to) in [(0, b'X'), (8, 2), (9, 1)] {
+        let mut bytes = all.clone();
+        bytes[at] = to;
+        assert!(matches!(refused(bytes), CertificateError::Malformed(_)), "{at}");
+    }
+    let mut longer = all.clone();
+    longer.push(0);
+    assert!(matches!(refused(longer), CertificateError::Malformed(_)));
+    for cut in (0..all.len()).step_by(97) {
+        assert!(verify(&all[..cut], &expected(&a.key)).is_err(), "{cut}");
+    }
+}
+
+#[test]
+fn an_entry_by_who_has_no_authority_or_about_something_else_is_refused() {
+    let ring = Sealed::new(0, 2);
+    let outline = ring.outline();
+    let decision = ring.decide(2, Some(nonce()));
+    let event =
+        |ring_digest, decision_id, count| Event::Decisions { ring_digest, decision_id, count };
+    let right = event(outline.ring_digest(), decision.id(), 2);
+    for (event, author, of_genesis) in [
+        (right.clone(), by_host(3), false),
+        (right.clone(), by_owner(0), false),
+        (event(Digest([1; 32]), decision.id(), 2), by_host(0), true),
+        (event(outline.ring_digest(), Digest([1; 32]), 2), by_host(0), true),
+        (event(outline.ring_digest(), decision.id(), 3), by_host(0), true),
+        (Event::KeyRevoked { reason: String::new() }, by_host(0), true),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Ledger::open_or_create(dir.path()).unwrap());
+        let registered = registration_of(&outline, &by_owner(0));
+        let entry = Entry::sign(1, &event, &author).unwrap();
+        sign_leaves(dir.path(), &[registered.as_bytes(), entry.as_bytes()]);
+        let ledger = Ledger::open_read(dir.path(), None).unwrap();
+        let proof = ledger.prove(1).unwrap().to_string();
+        assert!(Proof::parse(&proof).unwrap().verify(ledger.key()).is_ok());
+        let (outline, decided) = (outline.as_outline().encode(), decision.encode());
+        let bytes = assemble(&outline, &decided, &proof, &[]);
+        let error = verify(&bytes, &expected(ledger.key())).unwrap_err();
+        match of_genesis {
+            true => assert!(matches!(error, CertificateError::OtherEntry), "{error}"),
+            false => assert!(matches!(error, CertificateError::NotOfGenesis), "{error}"),
+        }
+        // A count of other queries has authority, and still certifies nothing.
+        assert!(Certificate::make(&decision, &ledger, Require::AsDealt).is_err());
+    }
+}
+
+/// A ring that was granted to another host since, and dealt no differently, still certifies.
+#[test]
+fn what_was_decided_under_an_earlier_revision_is_certified_under_it() {
+    let mut bench = Fixture::new(2);
+    let decision = bench.ring.decide(1, None);
+    bench.ledger.record_decision(&decision, 1, &by_host(0)).unwrap();
+    bench.ledger.register(&bench.ring.granted(9), &by_owner(0)).unwrap();
+    let certificate = Certificate::make(&decision, &bench.ledger, Require::AsDealt).unwrap();
+    let expected = Expected { nonce: None, ..expected(bench.ledger.key()) };
+    certificate.verify(&expected).unwrap();
+}
+
+#[test]
+fn no_byte_of_a_certificate_may_change() {
+    let Made { certificate, key, .. } = made(2);
+    let good = certificate.encode();
+    let mut random = Random(11);
+    for _ in 0..400 {
+        let at = random.below(good.len() as u64) as usize;
+        let mut bad = good.clone();
+        bad[at] ^= 1 + random.below(255) as u8;
+        assert!(verify(&bad, &expected(&key)).is_err(), "byte {at}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_decoded_or_refused(rest in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = Certificate::decode(&[b"DCERTIFY\x01\0", &rest[..]].concat());
+    }
+}
