@@ -1,5 +1,8 @@
 //! The entries that commands write to a ledger, in the ledger's terms.
 
+#[cfg(all(test, feature = "attacks", unix))]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use deepring::outline::AuthenticOutline;

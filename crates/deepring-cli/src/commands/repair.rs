@@ -20,6 +20,7 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     // it leads to is rewritten.
     let (target, from) = (output::resolved_path(&args.ring)?, output::resolved_path(&args.from)?);
     output::spare_descriptors(&target)?;
+    output::keep_at(&target, args.key.as_deref())?;
     let _turn = rings::turn(&target)?;
     // Begun before anything is read, as the copy is opened once: another file that is put in the place of one of them meanwhile
     // is neither replaced nor read.

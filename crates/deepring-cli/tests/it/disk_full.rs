@@ -177,7 +177,8 @@ fn a_ledger_that_cannot_be_written_does_not_turn_a_refusal_into_another_error() 
     let last = ring.len() - 1;
     ring[last] ^= 1;
     fs::write(workspace.path("net.ring"), &ring).unwrap();
-    let ran = cramped(&workspace, 0, &format!("{run} --json"));
+    // Room to open the ledger, and none for an entry.
+    let ran = cramped(&workspace, 10, &format!("{run} --json"));
     assert!(ran.stdout.contains("\"verdict\":\"tampered\""), "{}", ran.stdout);
     ran.exits(3).says("the alarm is not on the ledger");
 }

@@ -205,7 +205,7 @@ fn the_other_commands_print_documents_too() {
         (&Value::Null, &Value::Null)
     );
     assert_eq!(verified["ledger_key"], "remembered");
-    let stated = &verified["decision"]["chain"]["receipts"][0];
+    let stated = &verified["decision"]["chain"]["legs"][0]["receipt"];
     assert_eq!((&stated["check"], &stated["rotation"]), (&"run".into(), &0.into()));
     let parts = |block: &Value| block["parts"].as_array().unwrap().len();
     let blocks = &inspected["blocks"].as_array().unwrap()[1..];

@@ -53,10 +53,10 @@ fn a_path_need_not_be_text_wherever_one_is_given() {
         .succeeds();
     run(&workspace, "ledger prove --ledger led@ -o p@").succeeds();
     run(&workspace, "ledger show --ledger led@ --host k@/host.pub").succeeds();
-    run(&workspace, &format!("revoke host more@/host.pub --ring a@.ring {to} --reason r@"))
+    run(&workspace, &format!("revoke host more@/host.pub --ring a@.ring {to} --reason why"))
         .succeeds();
-    run(&workspace, &format!("revoke ring a@.ring {to} --reason r@")).succeeds();
-    run(&workspace, "revoke key --key more@/host.key --ledger led@ --reason r@").succeeds();
+    run(&workspace, &format!("revoke ring a@.ring {to} --reason why")).succeeds();
+    run(&workspace, "revoke key --key more@/host.key --ledger led@ --reason why").succeeds();
     run(&workspace, &format!("export a@.ring --key k@/owner.key {owner} -o e@.onnx")).succeeds();
     run(&workspace, "trust add k@/owner.pub").succeeds();
     run(&workspace, "trust list --json").succeeds().json();
@@ -128,7 +128,8 @@ fn a_ledger_that_may_not_be_read_is_not_called_damaged() {
 fn a_target_that_cannot_be_written_is_refused_before_the_work() {
     let workspace = Workspace::with_trusted_ring();
     let long = "n".repeat(300);
-    workspace.register("net.ring", "ledger");
+    // By a reader of his own, who binds no path here.
+    workspace.register_with("net.ring", "ledger", "--trust theirs.json");
     let run = "run net.ring --key keys/host.key --input x.npy --ledger ledger";
     for target in ["none/x", "net.ring/x", long.as_str()] {
         workspace.run(&format!("{run} --receipt {target}")).exits(1);

@@ -68,9 +68,11 @@ fn a_ring_is_revoked_in_all_versions_also_by_its_id_alone() {
     workspace.seal("two.ring", "--previous net.ring");
     let two = "ledger register two.ring --owner-key keys/owner.key --ledger ledger";
     workspace.run(two).exits(4).says("is revoked by entry 2");
-    workspace.run(&format!("revoke ring two.ring {OWNED}")).exits(4);
-    let all = format!("revoke ring net.ring --all-versions {OWNED}");
-    assert!(workspace.run(&all).succeeds().stdout.starts_with("revoked already by entry 2"));
+    // One that came after it as well.
+    for words in ["two.ring", "net.ring --all-versions"] {
+        let again = workspace.run(&format!("revoke ring {words} {OWNED}")).succeeds();
+        assert!(again.stdout.starts_with("revoked already by entry 2"), "{}", again.stdout);
+    }
 }
 
 #[test]

@@ -107,11 +107,11 @@ fn kind_of(event: &Event) -> Option<KindArg> {
 
 /// An entry in a line, for people: who says what. What somebody else wrote into an entry stays in that line.
 pub(in crate::commands) fn describe(entry: &Entry) -> String {
-    InLine(format_args!("{}: {}", entry.author().short(), words(entry.event()))).to_string()
+    InLine(format_args!("{}: {}", entry.author().short(), words(entry))).to_string()
 }
 
-fn words(event: &Event) -> String {
-    match event {
+fn words(entry: &Entry) -> String {
+    match entry.event() {
         Event::RingRegistered { outline } => {
             format!("{} registered, {}", ring(outline), of(outline))
         }
@@ -133,7 +133,11 @@ fn words(event: &Event) -> String {
             let block = block.map(|b| format!("block {b}{name}, ")).unwrap_or_default();
             let tensor = tensor.as_ref().map(|t| format!(", tensor {t}")).unwrap_or_default();
             let evidence = if evidence.is_some() { ", with evidence" } else { "" };
-            format!("ALARM: {block}{part}{tensor} of host {}: {reason}{evidence}", accused.short())
+            let whose = match *entry.author() == Author::Host(*accused) {
+                true => "its own copy".to_owned(),
+                false => format!("host {}", accused.short()),
+            };
+            format!("ALARM: {block}{part}{tensor} of {whose}: {reason}{evidence}")
         }
         Event::Repair { blocks, source, audit, .. } => {
             let by = audit.countersignature.as_ref();
