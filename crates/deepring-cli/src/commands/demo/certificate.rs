@@ -11,7 +11,7 @@ use crate::commands::ledger::describe;
 use crate::error::{CliError, Exit};
 
 #[derive(Debug)]
-pub(super) struct Certificate {
+pub(super) struct DemoCertificate {
     pub(super) decision: VerifiedDecision,
     pub(super) answers: Predictions,
     /// Index of the decision's ledger entry, shown by the inclusion proof.
@@ -38,7 +38,7 @@ pub(super) fn certify(
     folder: &Folder,
     ring: &AuthenticRing,
     answers: Predictions,
-) -> Result<Certificate, CliError> {
+) -> Result<DemoCertificate, CliError> {
     let decision = Decision::read(&folder.path("decision.receipt"))?
         .verify(ring.outline(), Require::AsDealt)?;
     let dir = folder.path("ledger");
@@ -63,7 +63,7 @@ pub(super) fn certify(
     drop(ledger);
     let report = LedgerOptions::new().verify(&dir)?;
     let ledger_findings = report.findings.iter().map(|f| f.what.to_string()).collect();
-    Ok(Certificate {
+    Ok(DemoCertificate {
         decision,
         answers,
         entry: shown.index(),
@@ -74,7 +74,7 @@ pub(super) fn certify(
     })
 }
 
-impl Certificate {
+impl DemoCertificate {
     pub(super) fn is_complete(&self) -> bool {
         self.ledger_findings.is_empty() && self.decision.check == Check::Run
     }

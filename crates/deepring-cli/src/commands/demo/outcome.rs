@@ -6,7 +6,7 @@ use std::time::Duration;
 use deepring::{AuthenticRing, Finding};
 use deepring_attack::differences::TensorDifference;
 
-use super::certificate::Certificate;
+use super::certificate::DemoCertificate;
 use super::comparison::Comparison;
 use super::fixture::{Fixture, Sample};
 use super::folder::Folder;
@@ -25,7 +25,7 @@ pub(super) struct DemoReport {
     /// Why live memory was left alone, if it was.
     pub(super) obstacle: Option<&'static str>,
     pub(super) runs: Vec<AttackRun>,
-    pub(super) certificate: Certificate,
+    pub(super) certificate: DemoCertificate,
     pub(super) took: Duration,
 }
 

@@ -6,7 +6,7 @@ use deepring::Finding;
 use deepring_attack::Predictions;
 
 use super::attacks::RHO;
-use super::certificate::Certificate;
+use super::certificate::DemoCertificate;
 use super::comparison::Comparison;
 use super::fixture::{BACKUP, Fixture, MODEL, RING};
 use super::outcome::{DemoReport, HOSTS, count, list, number, place};
@@ -195,7 +195,7 @@ fn blocks(indices: &[u32]) -> String {
     format!("block{} {}", if indices.len() == 1 { "" } else { "s" }, list(indices))
 }
 
-pub(super) fn certified(c: &Certificate) -> Result<(), CliError> {
+pub(super) fn certified(c: &DemoCertificate) -> Result<(), CliError> {
     let d = &c.decision;
     line(
         "4  Certificate of the last answers, read back from its file and verified against the ring",
