@@ -12,7 +12,7 @@ use deepring::{
 use deepring_ledger::{Entry, Event, Ledger, LedgerOptions};
 
 /// A ledger in which one ring of one layer is registered, and a key that decides with it.
-struct Bench {
+struct BenchFixture {
     dir: tempfile::TempDir,
     ledger: Ledger,
     ring_digest: Digest,
@@ -23,7 +23,7 @@ fn tensor(name: &str) -> TensorSpec {
     TensorSpec { name: name.into(), dtype: DType::F32, dims: Some(vec![Dim::Fixed(1)]) }
 }
 
-impl Bench {
+impl BenchFixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let owner = SecretKey::<Owner>::generate().expect("a key");
@@ -74,7 +74,7 @@ impl Bench {
 
 fn append(c: &mut Criterion) {
     for batch in [1, 100] {
-        let mut bench = Bench::new();
+        let mut bench = BenchFixture::new();
         let mut group = c.benchmark_group("append");
         group.throughput(Throughput::Elements(batch)).sample_size(20);
         // Entries are signed by their authors, elsewhere.
@@ -87,10 +87,10 @@ fn append(c: &mut Criterion) {
 
 fn read(c: &mut Criterion) {
     const SIZE: u64 = 10_000;
-    let mut bench = Bench::new();
+    let mut bench = BenchFixture::new();
     let entries = bench.decisions(0, SIZE - 1);
     bench.ledger.append(&entries).expect("an append");
-    let Bench { dir, ledger, .. } = bench;
+    let BenchFixture { dir, ledger, .. } = bench;
     drop(ledger);
     let place = dir.path().join("ledger");
     let open = || Ledger::open_read(&place, None).expect("the ledger");

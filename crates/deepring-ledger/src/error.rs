@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::authority::NoAuthority;
 use crate::checkpoint::CheckpointError;
 use crate::entry::EntryError;
 use crate::key::KeyError;
+use crate::state::NoAuthority;
 
 /// The party at fault for an error; a command maps it to an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

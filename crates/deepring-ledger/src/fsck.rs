@@ -10,7 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::directory::Directory;
 use crate::entry::UnverifiedEntry;
 use crate::error::{LedgerError, failure};
-use crate::history::{self, Depth};
+use crate::history::{self, Depth, Unfounded};
 use crate::kept;
 use crate::key::VerifierKey;
 use crate::store::{FORMAT, META_CHECKPOINT, META_FORMAT, META_KEY, Snapshot, Store};
@@ -33,7 +33,7 @@ pub(crate) fn check_ledger(
     if (report.size, &report.root) != (signed.size(), signed.root()) {
         return Ok(report);
     }
-    let unfounded = |index, what| report.add(Some(index), what);
+    let unfounded = |index, why: Unfounded| report.add(Some(index), why.into());
     match history::replay(store, &signed, Depth::Everything, unfounded) {
         Ok(state) => {
             let kept = kept.filter(|(_, bytes)| *bytes == state.encode());

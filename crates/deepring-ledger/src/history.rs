@@ -5,8 +5,7 @@ use tlog_tiles::tlog::record_hash;
 use crate::checkpoint::Checkpoint;
 use crate::entry::UnverifiedEntry;
 use crate::error::LedgerError;
-use crate::fsck::Defect;
-use crate::state::State;
+use crate::state::{NoAuthority, State};
 use crate::store::Store;
 use crate::tree::Frontier;
 
@@ -23,6 +22,15 @@ pub(crate) enum Depth {
     Everything,
 }
 
+/// Why an entry that can be read has no effect.
+#[derive(Debug)]
+pub(crate) enum Unfounded {
+    /// The author that it names did not sign it.
+    NotSigned,
+    /// Its author had no authority to say it.
+    NoAuthority(NoAuthority),
+}
+
 /// Reads every entry that `head` commits to, in order; returns the state after them.
 ///
 /// "Not revoked" and "no newer version" are answers about entries that are *not* there, so the
@@ -33,7 +41,7 @@ pub(crate) fn replay(
     store: &Store,
     head: &Checkpoint,
     depth: Depth,
-    mut unfounded: impl FnMut(u64, Defect),
+    mut unfounded: impl FnMut(u64, Unfounded),
 ) -> Result<State, LedgerError> {
     let mut state = State::new(head.origin());
     let mut tree = Frontier::default();
@@ -51,13 +59,13 @@ pub(crate) fn replay(
                 continue;
             }
             let judged = match entry.verify() {
-                Ok(entry) => state.judge(&entry).map_err(|source| Defect::NoAuthority { source }),
-                Err(_) => Err(Defect::EntryNotSigned),
+                Ok(entry) => state.verify_entry(&entry).map_err(Unfounded::NoAuthority),
+                Err(_) => Err(Unfounded::NotSigned),
             };
             match judged {
                 Ok(effect) => state.push(Some(effect)),
-                Err(what) => {
-                    unfounded(index, what);
+                Err(why) => {
+                    unfounded(index, why);
                     state.push(None);
                 }
             }
@@ -82,7 +90,7 @@ impl State {
     ) -> Result<Option<Self>, LedgerError> {
         let mut changed: Option<Self> = None;
         for (position, entry) in entries.iter().enumerate() {
-            let judged = changed.as_ref().unwrap_or(self).judge(entry);
+            let judged = changed.as_ref().unwrap_or(self).verify_entry(entry);
             let effect = judged.map_err(|source| LedgerError::NoAuthority { position, source })?;
             match &mut changed {
                 Some(state) => state.push(Some(effect)),

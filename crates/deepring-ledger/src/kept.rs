@@ -22,7 +22,7 @@ use tlog_tiles::tlog::Hash;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::checkpoint::{CheckpointBody, MAX_CHECKPOINT_TEXT};
-use crate::key::{KeyError, LogKey, VerifierKey};
+use crate::key::{KeyError, LogKey, VerifierKey, state_name};
 use crate::state::State;
 
 const FORMAT: &str = "deepring ledger state v1";
@@ -30,13 +30,8 @@ const FORMAT: &str = "deepring ledger state v1";
 /// What a log's key signs of a state.
 fn text(body: &CheckpointBody, state: &[u8]) -> String {
     let state = BASE64_STANDARD.encode(digest(&SHA256, state));
-    let (name, size, root) = (name_of(body.origin()), body.size(), Hash(*body.root()));
+    let (name, size, root) = (state_name(body.origin()), body.size(), Hash(*body.root()));
     format!("{name}\n{FORMAT}\n{size}\n{root}\n{state}\n")
-}
-
-/// Name under which a log's key signs states.
-pub(crate) fn name_of(origin: &str) -> String {
-    format!("{origin}/state")
 }
 
 /// Signs that these are the bytes of the state after the entries that `body` commits to.
@@ -54,7 +49,7 @@ pub(crate) fn is_signed(
     body: &CheckpointBody,
     state: &[u8],
 ) -> bool {
-    let Ok(verifier) = key.renamed(&name_of(key.origin())) else { return false };
+    let Ok(verifier) = key.renamed(&state_name(key.origin())) else { return false };
     let fits = |note: &Note| note.text() == text(body, state).as_bytes();
     note.len() <= MAX_CHECKPOINT_TEXT
         && Note::from_bytes(note.as_bytes())
@@ -106,7 +101,7 @@ mod tests {
         let key = key();
         let signed = Checkpoint::sign(&key, 7, Hash([3; 32])).unwrap();
         let note = sign(&key, signed.body(), b"state").unwrap();
-        let other_name = key.verifier.renamed(&name_of(key.verifier.origin())).unwrap();
+        let other_name = key.verifier.renamed(&state_name(key.verifier.origin())).unwrap();
         for verifier in [&key.verifier, &other_name] {
             let refused = Checkpoint::verify(&note, verifier).unwrap_err();
             let named = matches!(
@@ -117,7 +112,7 @@ mod tests {
         }
         assert!(!is_signed(&key.verifier, signed.as_str(), signed.body(), b"state"));
         // Not even where a log has the name of another one's states.
-        let text = LogKey::generate(Some(&name_of(key.verifier.origin()))).unwrap();
+        let text = LogKey::generate(Some(&state_name(key.verifier.origin()))).unwrap();
         let other = LogKey::parse(&text).unwrap();
         let signed = Checkpoint::sign(&other, 7, Hash([3; 32])).unwrap();
         assert!(!is_signed(&key.verifier, signed.as_str(), signed.body(), b"state"));

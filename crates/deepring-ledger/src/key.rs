@@ -13,8 +13,6 @@ use signed_note::{
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::kept;
-
 /// Identifier of Ed25519 in signed-note keys.
 const ALG_ED25519: u8 = 1;
 const SECRET_PREFIX: &str = "PRIVATE+KEY+";
@@ -178,7 +176,7 @@ impl LogKey {
             key_id(origin, &public),
             BASE64_STANDARD.encode(&public)
         ))?;
-        let name = kept::name_of(origin);
+        let name = state_name(origin);
         let renamed = Zeroizing::new(format!(
             "{SECRET_PREFIX}{name}+{:08x}+{}",
             key_id(&name, &public),
@@ -193,6 +191,11 @@ impl fmt::Debug for LogKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LogKey({})", self.verifier)
     }
+}
+
+/// Name under which a log's key signs states.
+pub(crate) fn state_name(origin: &str) -> String {
+    format!("{origin}/state")
 }
 
 fn is_name(origin: &str) -> bool {

@@ -1,5 +1,7 @@
 //! An open ledger: opening it, and appending to it.
 
+mod options;
+
 use std::fmt;
 use std::fs::File;
 use std::ops::Range;
@@ -17,11 +19,12 @@ use crate::fsck::{self, LedgerReport};
 use crate::history::{self, Depth};
 use crate::kept;
 use crate::key::{LogKey, VerifierKey};
-use crate::options::LedgerOptions;
 use crate::proof::Proof;
 use crate::state::State;
 use crate::store::{Beside, FORMAT, META_CHECKPOINT, META_FORMAT, META_KEY, Snapshot, Store};
 use crate::tree::with_hashes;
+
+pub use options::LedgerOptions;
 
 /// An append-only record of entries in a directory.
 ///
@@ -311,7 +314,7 @@ impl Ledger {
         fsck::check_ledger(&self.store, &self.directory, &self.key).or_else(LedgerReport::of_error)
     }
 
-    pub(crate) fn load(
+    fn load(
         store: Store,
         directory: Directory,
         key: VerifierKey,
@@ -353,10 +356,7 @@ impl Ledger {
     ///
     /// The database and the file are changed one after the other, so an honest file that was read
     /// before the database is never ahead.
-    pub(crate) fn check_saved(
-        &self,
-        text: Option<String>,
-    ) -> Result<Option<Checkpoint>, LedgerError> {
+    fn check_saved(&self, text: Option<String>) -> Result<Option<Checkpoint>, LedgerError> {
         let Some(text) = text else { return Ok(None) };
         let saved = Checkpoint::verify(&text, &self.key)
             .map_err(|source| LedgerError::Checkpoint { whose: "the checkpoint file", source })?;

@@ -44,7 +44,6 @@
     allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")
 )]
 
-mod authority;
 mod backend;
 mod certificate;
 mod checkpoint;
@@ -57,7 +56,6 @@ mod history;
 mod kept;
 mod key;
 mod ledger;
-mod options;
 mod policy;
 mod proof;
 mod query;
@@ -70,13 +68,11 @@ mod tree;
 pub use entry::{
     Audit, Countersignature, Entry, Event, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet,
 };
-pub use ledger::Ledger;
-pub use options::LedgerOptions;
+pub use ledger::{Ledger, LedgerOptions};
 
 // What the entries come to, and what is refused.
-pub use authority::NoAuthority;
 pub use policy::{AdmitError, Admitted, Refusal};
-pub use state::{Accusation, Cause, Quarantined, Revocation, Revoked, State};
+pub use state::{Accusation, Cause, NoAuthority, Quarantined, Revocation, Revoked, State};
 
 // Checking.
 pub use certificate::{Certificate, Expected, LogTrust, VerifiedCertificate};

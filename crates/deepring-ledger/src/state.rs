@@ -5,6 +5,7 @@
 //! it changes. Effects begin with the entry's index, never with a clock: each question about what
 //! is refused can be asked as of an earlier index.
 
+mod authority;
 mod codec;
 
 use std::collections::BTreeMap;
@@ -16,11 +17,13 @@ use deepring::trust::OwnedRing;
 use deepring::{Digest, Host, Owner, PublicKey, RingId};
 use serde::Serialize;
 
-use crate::authority::Effect;
 use crate::entry::ValidatorSet;
 
+use authority::Effect;
+pub use authority::NoAuthority;
+
 /// A public key's bytes: what keys are ordered by.
-pub(crate) type Key = [u8; 64];
+pub(crate) type KeyBytes = [u8; 64];
 
 /// Why a host's copy of a block is quarantined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -93,7 +96,7 @@ pub(crate) struct Version {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ring {
     /// The first key of its owner; [`State::present`] gives the one that signs now.
-    pub(crate) owner: Key,
+    pub(crate) owner: KeyBytes,
     /// By ascending model version; at least one.
     pub(crate) versions: Vec<Version>,
     pub(crate) revoked: Option<u64>,
@@ -101,8 +104,8 @@ pub(crate) struct Ring {
 
 /// An owner's key that gave its rings over to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rotation {
-    pub(crate) to: Key,
+pub(crate) struct KeyRotation {
+    pub(crate) to: KeyBytes,
     pub(crate) entry: u64,
 }
 
@@ -114,18 +117,18 @@ pub struct State {
     pub(crate) rings: BTreeMap<RingId, Ring>,
     pub(crate) digests: BTreeMap<Digest, RingId>,
     /// By the key that was given up.
-    pub(crate) rotations: BTreeMap<Key, Rotation>,
+    pub(crate) rotations: BTreeMap<KeyBytes, KeyRotation>,
     /// Of each key that was rotated to: the first key of the same owner.
-    pub(crate) roots: BTreeMap<Key, Key>,
+    pub(crate) roots: BTreeMap<KeyBytes, KeyBytes>,
     /// By role (0 owner, 1 host, 2 node) and key.
-    pub(crate) revoked_keys: BTreeMap<(u8, Key), u64>,
+    pub(crate) revoked_keys: BTreeMap<(u8, KeyBytes), u64>,
     /// By owner (first key), ring (none: all) and host.
-    pub(crate) revoked_hosts: BTreeMap<(Key, Option<RingId>, Key), u64>,
+    pub(crate) revoked_hosts: BTreeMap<(KeyBytes, Option<RingId>, KeyBytes), u64>,
     pub(crate) validators: Option<(u64, ValidatorSet)>,
     /// By ring digest, host and block.
-    pub(crate) quarantines: BTreeMap<(Digest, Key, u32), (Cause, u64)>,
+    pub(crate) quarantines: BTreeMap<(Digest, KeyBytes, u32), (Cause, u64)>,
     /// By ring digest, accused and author: count and newest entry.
-    pub(crate) accusations: BTreeMap<(Digest, Key, Key), (u64, u64)>,
+    pub(crate) accusations: BTreeMap<(Digest, KeyBytes, KeyBytes), (u64, u64)>,
 }
 
 impl Version {
@@ -282,12 +285,12 @@ impl State {
     }
 
     /// The first key of the owner who holds this one.
-    pub(crate) fn root(&self, key: &Key) -> Key {
+    pub(crate) fn root(&self, key: &KeyBytes) -> KeyBytes {
         self.roots.get(key).copied().unwrap_or(*key)
     }
 
     /// The key by which an owner signs now, by any earlier one.
-    pub(crate) fn present(&self, key: &Key) -> Key {
+    pub(crate) fn present(&self, key: &KeyBytes) -> KeyBytes {
         let mut present = *key;
         // Each key is rotated away once, and to a new one, so this ends.
         while let Some(rotation) = self.rotations.get(&present) {
@@ -380,7 +383,7 @@ impl State {
             Effect::Validators(set) => self.validators = Some((entry, set)),
             Effect::Rotate { old, new } => {
                 self.roots.insert(new, self.root(&old));
-                self.rotations.insert(old, Rotation { to: new, entry });
+                self.rotations.insert(old, KeyRotation { to: new, entry });
             }
         }
     }
@@ -401,7 +404,7 @@ impl State {
 }
 
 /// The role of a key, as an entry encodes it, and its bytes.
-pub(crate) fn role_and_key(author: &Author) -> (u8, Key) {
+pub(crate) fn role_and_key(author: &Author) -> (u8, KeyBytes) {
     let role = match author {
         Author::Owner(_) => 0,
         Author::Host(_) => 1,

@@ -23,7 +23,7 @@ mod record;
 mod validation;
 mod value;
 
-pub(crate) use chain::Expected;
+pub(crate) use chain::NextRecord;
 pub use chain::{
     Chain, ChainError, ChainLeg, LegResult, QueryStart, VerifiedChain, VerifiedPrefix,
 };

@@ -3,9 +3,10 @@
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use crate::authority::NoAuthority;
 use crate::checkpoint::CheckpointError;
 use crate::entry::{EntryError, hex};
+use crate::history::Unfounded;
+use crate::state::NoAuthority;
 
 /// Most findings that a report lists; the rest are counted.
 const MAX_FINDINGS: usize = 256;
@@ -153,6 +154,15 @@ pub enum Defect {
     /// The index does not list the entry under the decision it records.
     #[error("index row is missing")]
     IndexRowMissing,
+}
+
+impl From<Unfounded> for Defect {
+    fn from(why: Unfounded) -> Self {
+        match why {
+            Unfounded::NotSigned => Self::EntryNotSigned,
+            Unfounded::NoAuthority(source) => Self::NoAuthority { source },
+        }
+    }
 }
 
 impl Serialize for Defect {

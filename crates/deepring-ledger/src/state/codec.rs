@@ -8,7 +8,7 @@ use deepring::codec::{DecodeError, Reader, Writer};
 use deepring::outline::Outline;
 use deepring::{Digest, RingId};
 
-use super::{Cause, Key, Ring, Rotation, State, Version};
+use super::{Cause, KeyBytes, KeyRotation, Ring, State, Version};
 use crate::entry::{MAX_ENTRY_BYTES, ValidatorSet};
 
 const MAGIC: [u8; 8] = *b"DLEDGERS";
@@ -83,7 +83,7 @@ impl State {
         state.rings = map(&mut r, "rings", 92, read_ring)?;
         state.rotations = map(&mut r, "rotations", 136, |r| {
             let old = r.array("old key")?;
-            Ok((old, Rotation { to: r.array("new key")?, entry: r.u64("entry")? }))
+            Ok((old, KeyRotation { to: r.array("new key")?, entry: r.u64("entry")? }))
         })?;
         state.revoked_keys = map(&mut r, "revoked keys", 73, |r| {
             Ok(((r.u8("role")?, r.array("key")?), r.u64("entry")?))
@@ -103,7 +103,7 @@ impl State {
         })?;
         state.accusations = map(&mut r, "accusations", 176, |r| {
             let digest = Digest(r.array("ring digest")?);
-            let who: (Key, Key) = (r.array("accused")?, r.array("author")?);
+            let who: (KeyBytes, KeyBytes) = (r.array("accused")?, r.array("author")?);
             Ok(((digest, who.0, who.1), (r.u64("count")?, r.u64("newest")?)))
         })?;
         r.finish()?;
@@ -119,7 +119,7 @@ impl State {
         for (id, ring) in &self.rings {
             self.digests.extend(ring.versions.iter().map(|version| (version.digest(), *id)));
         }
-        let by_time = |(old, r): (&Key, &Rotation)| (r.entry, *old, r.to);
+        let by_time = |(old, r): (&KeyBytes, &KeyRotation)| (r.entry, *old, r.to);
         let mut rotations: Vec<_> = self.rotations.iter().map(by_time).collect();
         rotations.sort_unstable();
         let mut seen = BTreeSet::new();
@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    fn key() -> impl Strategy<Value = Key> {
+    fn key() -> impl Strategy<Value = KeyBytes> {
         any::<u8>().prop_map(|n| [n; 64])
     }
 
@@ -228,7 +228,7 @@ mod tests {
                     let set = ValidatorSet { epoch: entry, origin, owners, nodes };
                     state.validators = some.then_some((entry, set));
                     for n in 0..rotated % 5 {
-                        let rotation = Rotation { to: [n + 1; 64], entry: u64::from(n) };
+                        let rotation = KeyRotation { to: [n + 1; 64], entry: u64::from(n) };
                         state.rotations.insert([n; 64], rotation);
                     }
                     state.derive().unwrap();
@@ -273,7 +273,7 @@ mod tests {
         {
             let mut state = State::new("log");
             for (entry, (old, to)) in (0..).zip(&round) {
-                state.rotations.insert([*old; 64], Rotation { to: [*to; 64], entry });
+                state.rotations.insert([*old; 64], KeyRotation { to: [*to; 64], entry });
             }
             assert!(State::decode(&state.encode(), 0).is_err(), "{round:?}");
         }

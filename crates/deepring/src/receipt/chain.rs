@@ -297,7 +297,7 @@ impl Chain {
             VerifiedChain { chain: self, outline, next_block: 1, outputs: self.opening.inputs };
         let mut previous = self.opening.digest();
         for (i, leg) in self.legs.iter().enumerate() {
-            let expected = Expected {
+            let expected = NextRecord {
                 outline,
                 opening: &self.opening,
                 next_block: verified.next_block,
@@ -407,7 +407,7 @@ impl ChainLeg {
 
 /// What the next record of a chain must continue.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Expected<'a> {
+pub(crate) struct NextRecord<'a> {
     pub(crate) outline: &'a AuthenticOutline,
     pub(crate) opening: &'a Opening,
     pub(crate) next_block: u32,
@@ -417,7 +417,7 @@ pub(crate) struct Expected<'a> {
     pub(crate) leg: Option<&'a DealtLeg>,
 }
 
-impl<'a> Expected<'a> {
+impl<'a> NextRecord<'a> {
     /// What must follow a verified chain.
     pub(crate) fn after(chain: &VerifiedChain<'a>) -> Self {
         Self {

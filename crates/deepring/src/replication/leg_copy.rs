@@ -11,7 +11,7 @@ use super::message::{Contents, Message, MessageError, commitment};
 use super::outcome::CopyFault;
 use crate::crypto::Digest;
 use crate::keys::{Host, PublicKey, SecretKey};
-use crate::receipt::{Agreement, Expected, LegResult, Receipt, Validation, VerifiedChain};
+use crate::receipt::{Agreement, LegResult, NextRecord, Receipt, Validation, VerifiedChain};
 
 /// Bytes for another copy of the leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,18 +41,18 @@ pub(super) struct Peer {
     early: Option<([u8; 32], Box<Receipt>)>,
     revealed: bool,
     /// The receipts of this leg that it signed, as far as this copy saw them: of an honest one, one.
-    pub(super) receipts: Vec<Compared>,
+    pub(super) receipts: Vec<SeenReceipt>,
     pub(super) fault: Option<CopyFault>,
 }
 
 /// A receipt of another copy, and how its outputs compare with this copy's.
 #[derive(Debug)]
-pub(super) struct Compared {
+pub(super) struct SeenReceipt {
     pub(super) receipt: Receipt,
     agreement: Option<Agreement>,
 }
 
-impl Compared {
+impl SeenReceipt {
     fn differs(&self) -> bool {
         self.agreement.is_some_and(|agreement| !agreement.validates())
     }
@@ -62,7 +62,7 @@ impl Peer {
     /// Returns whether nothing that it signed agrees with this copy, or it failed.
     pub(super) fn is_lost(&self) -> bool {
         self.fault.is_some()
-            || !self.receipts.is_empty() && self.receipts.iter().all(Compared::differs)
+            || !self.receipts.is_empty() && self.receipts.iter().all(SeenReceipt::differs)
     }
 }
 
@@ -93,7 +93,7 @@ enum Owed {
 /// One copy's part in one leg of one query.
 #[derive(Debug)]
 pub struct LegCopy<'a> {
-    expected: Expected<'a>,
+    expected: NextRecord<'a>,
     pub(super) hosts: &'a [PublicKey<Host>],
     pub(super) me: usize,
     key: SecretKey<Host>,
@@ -115,7 +115,7 @@ impl<'a> LegCopy<'a> {
     /// # Errors
     /// [`NotACopy`] where the deal names the key for no copy of it, and where nothing is dealt.
     pub fn new(chain: &VerifiedChain<'a>, key: SecretKey<Host>) -> Result<Self, NotACopy> {
-        let expected = Expected::after(chain);
+        let expected = NextRecord::after(chain);
         let leg = expected.leg.ok_or(NotACopy)?;
         let me = leg.place_of(&key.public()).ok_or(NotACopy)?;
         let eager = chain.outline().deal().is_some_and(|deal| deal.eager);
@@ -326,7 +326,7 @@ impl<'a> LegCopy<'a> {
             }));
         }
         if peer.receipts.len() < MAX_RECEIPTS {
-            peer.receipts.push(Compared { receipt, agreement: None });
+            peer.receipts.push(SeenReceipt { receipt, agreement: None });
         }
         self.find_perjury(place);
     }
@@ -476,7 +476,7 @@ impl<'a> LegCopy<'a> {
     /// ACTIVATE: a third copy that is not active is called once an active one failed or differs.
     fn activate(&mut self, out: &mut Vec<Outgoing>) {
         let failed =
-            |peer: &Peer| peer.fault.is_some() || peer.receipts.iter().any(Compared::differs);
+            |peer: &Peer| peer.fault.is_some() || peer.receipts.iter().any(SeenReceipt::differs);
         let called = self.others().any(|(_, peer)| peer.active && failed(peer));
         let idle = self.others().find(|(_, peer)| !peer.active && peer.fault.is_none());
         let Some((place, _)) = idle.filter(|_| called) else { return };

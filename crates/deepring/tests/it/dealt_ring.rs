@@ -71,7 +71,7 @@ pub(crate) fn opened(ring: &VerifiedRing, start: &QueryStart) -> Chain {
 }
 
 /// What honest copies of the next leg settle on, if all of them compute; the results by their places.
-pub(crate) fn settle(
+pub(crate) fn conclude(
     ring: &VerifiedRing,
     chain: &Chain,
     result: impl Fn(usize) -> LegResult,
@@ -101,7 +101,7 @@ pub(crate) fn settle(
 pub(crate) fn settled_chain(ring: &VerifiedRing, start: &QueryStart) -> Chain {
     let mut chain = opened(ring, start);
     for block in 1..4 {
-        let settled = settle(ring, &chain, |_| right(ring, block));
+        let settled = conclude(ring, &chain, |_| right(ring, block));
         chain.extend_settled(settled.receipt, settled.validations);
     }
     chain

@@ -29,9 +29,9 @@ static KEYS: LazyLock<[SecretKey<Host>; 3]> = LazyLock::new(hosts);
 
 /// Repeatable numbers (xorshift64*).
 #[derive(Debug)]
-pub(crate) struct Numbers(u64);
+pub(crate) struct Xorshift(u64);
 
-impl Numbers {
+impl Xorshift {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
@@ -119,7 +119,7 @@ pub(crate) struct Driver<'a> {
     honest: LegResult,
     liar: Option<(usize, &'a Liar)>,
     events: Vec<Event>,
-    numbers: Numbers,
+    numbers: Xorshift,
     delivered: Vec<Sent>,
 }
 
@@ -150,7 +150,7 @@ impl<'a> Driver<'a> {
             honest,
             liar,
             events: Vec::new(),
-            numbers: Numbers::new(seed),
+            numbers: Xorshift::new(seed),
             delivered: Vec::new(),
         }
     }

@@ -7,7 +7,7 @@ use deepring::replication::{CopyFault, Evidence, LegCopy, LegOutcome, MessageErr
 use deepring::{Check, Digest, VerifiedRing};
 use rayon::prelude::*;
 
-use crate::dealt_ring::{dealt, hosts, opened, outputs_of, right, settle, whole_chain};
+use crate::dealt_ring::{conclude, dealt, hosts, opened, outputs_of, right, whole_chain};
 use crate::driver::{ACTIVATE, COMMIT, Driver, Liar, RECORD, REVEAL, Run, kind};
 use crate::forge_record::{RecordField, edit_record, receipt_digest};
 use crate::small_query::{batch_of, checked, start};
@@ -143,7 +143,7 @@ fn activation(ring: &VerifiedRing, n: u8) -> Vec<u8> {
 
 /// Bytes that are no message, and messages of another query and of another leg.
 fn noise(ring: &VerifiedRing, chain: &Chain) -> Vec<Vec<u8>> {
-    let settled = settle(ring, chain, |_| right(ring, 1));
+    let settled = conclude(ring, chain, |_| right(ring, 1));
     let mut later = chain.clone();
     later.extend_settled(settled.receipt, settled.validations);
     let sent = |chain: &Chain, block| {
@@ -206,7 +206,7 @@ fn one_liar_never_passes_a_wrong_output_and_three_copies_name_it_and_go_on() {
             for place in 0..deal.0.count() {
                 for (seed, run) in runs(&ring, Some((place, &lie)), &chain).iter().enumerate() {
                     let what = format!("{what}, copy {place} of {deal:?}, seed {seed}");
-                    judge(&ring, &chain, run, place, &what);
+                    verify_ending(&ring, &chain, run, place, &what);
                     expect(run, *wanted, place, deal, &what);
                 }
             }
@@ -215,7 +215,7 @@ fn one_liar_never_passes_a_wrong_output_and_three_copies_name_it_and_go_on() {
 }
 
 /// What holds whatever one copy does.
-fn judge(ring: &VerifiedRing, chain: &Chain, run: &Run, liar: usize, what: &str) {
+fn verify_ending(ring: &VerifiedRing, chain: &Chain, run: &Run, liar: usize, what: &str) {
     let leg = &ring.outline().deal().unwrap().legs[0];
     for (outcome, named) in run.ends.iter().flatten() {
         match outcome {

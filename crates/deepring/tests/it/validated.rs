@@ -8,7 +8,7 @@ use deepring::{Check, Decision, Digest, Finding, Host, Report, SecretKey, Verdic
 use rayon::prelude::*;
 
 use crate::dealt_ring::{
-    deal_out, dealt, opened, outputs_of, planned, right, settle, settled_chain, whole_chain,
+    conclude, deal_out, dealt, opened, outputs_of, planned, right, settled_chain, whole_chain,
 };
 use crate::forge::{Field, RawReceipts};
 use crate::forge_record::{RecordField, claim_of, edit_record, receipt_digest};
@@ -235,8 +235,8 @@ fn validations_out_of_order_or_two_of_one_host_do_not_decode() {
 fn a_chain_takes_one_validation_of_each_host() {
     let ring = dealt(Copies::Two, false);
     let mut chain = opened(&ring, &start(1));
-    let settled = settle(&ring, &chain, |_| right(&ring, 1));
-    let other = settle(&ring, &chain, |place| match place {
+    let settled = conclude(&ring, &chain, |_| right(&ring, 1));
+    let other = conclude(&ring, &chain, |place| match place {
         0 => right(&ring, 1),
         _ => ran(&ring, 1..2, Check::Load, outputs_of(1, &[1, 2])),
     });

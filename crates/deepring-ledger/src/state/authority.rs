@@ -11,8 +11,8 @@ use deepring::outline::{AuthenticOutline, Outline};
 use deepring::replication::Evidence;
 use deepring::{Digest, Host, Owner, PublicKey, RingId};
 
+use super::{Cause, KeyBytes, Ring, State, Version};
 use crate::entry::{Audit, Entry, Event, ValidatorSet};
-use crate::state::{Cause, Key, Ring, State, Version};
 
 use checks::{
     authentic, host, is_host, is_host_of, is_same_ring, not_registered, owner, verify_evidence,
@@ -32,35 +32,35 @@ pub(crate) enum Effect {
     },
     Accuse {
         digest: Digest,
-        accused: Key,
-        author: Key,
+        accused: KeyBytes,
+        author: KeyBytes,
     },
     Quarantine {
         digest: Digest,
-        host: Key,
+        host: KeyBytes,
         blocks: Vec<u32>,
         cause: Cause,
     },
     Repair {
         digest: Digest,
-        host: Key,
+        host: KeyBytes,
         blocks: Vec<u32>,
     },
     Lift {
         digest: Digest,
-        host: Key,
+        host: KeyBytes,
         blocks: Vec<u32>,
     },
     RevokeKey(Author),
     RevokeHost {
-        owner: Key,
+        owner: KeyBytes,
         ring: Option<RingId>,
-        host: Key,
+        host: KeyBytes,
     },
     Validators(ValidatorSet),
     Rotate {
-        old: Key,
-        new: Key,
+        old: KeyBytes,
+        new: KeyBytes,
     },
 }
 
@@ -74,7 +74,7 @@ impl State {
     /// Why an entry has no authority where this state is; `None` where it has.
     #[must_use]
     pub fn refuse(&self, entry: &Entry) -> Option<NoAuthority> {
-        self.judge(entry).err()
+        self.verify_entry(entry).err()
     }
 
     /// Why decisions have no authority as an entry of this index; `None` where they have. Needs no
@@ -85,17 +85,17 @@ impl State {
         ring_digest: &Digest,
         before: u64,
     ) -> Option<NoAuthority> {
-        self.judge_decisions(author, ring_digest, before).err()
+        self.verify_decisions(author, ring_digest, before).err()
     }
 
     /// What an entry changes.
-    pub(crate) fn judge(&self, entry: &Entry) -> Result<Effect, NoAuthority> {
+    pub(crate) fn verify_entry(&self, entry: &Entry) -> Result<Effect, NoAuthority> {
         let author = entry.author();
-        self.judge_author(author, u64::MAX)?;
+        self.verify_author(author, u64::MAX)?;
         match entry.event() {
-            Event::RingRegistered { outline } => self.judge_registered(author, outline),
-            Event::RingUpgraded { outline } => self.judge_upgraded(author, outline),
-            Event::Deal { outline } => self.judge_deal(author, outline),
+            Event::RingRegistered { outline } => self.verify_registered(author, outline),
+            Event::RingUpgraded { outline } => self.verify_upgraded(author, outline),
+            Event::Deal { outline } => self.verify_deal(author, outline),
             Event::RingRevoked { ring_id, ring_digest, .. } => {
                 let ring = self.ring_of(owner(author)?, ring_id)?;
                 let knows = |d: &Digest| ring.versions.iter().any(|v| v.digest() == *d);
@@ -105,30 +105,30 @@ impl State {
                 }
             }
             Event::Decisions { ring_digest, .. } => {
-                self.judge_decisions(author, ring_digest, u64::MAX)
+                self.verify_decisions(author, ring_digest, u64::MAX)
             }
             Event::Alarm { ring_id, ring_digest, accused, block, evidence, .. } => {
                 let version = self.version_of(ring_id, ring_digest)?;
-                self.judge_alarm(author, ring_id, version, accused, *block, evidence.as_deref())
+                self.verify_alarm(author, ring_id, version, accused, *block, evidence.as_deref())
             }
             Event::Repair { ring_id, ring_digest, blocks, audit, .. } => {
                 let version = self.version_of(ring_id, ring_digest)?;
-                self.judge_repair(author, ring_id, version, blocks, audit)
+                self.verify_repair(author, ring_id, version, blocks, audit)
             }
             Event::KeyRevoked { .. } => Ok(Effect::RevokeKey(*author)),
-            Event::ValidatorSet(set) => self.judge_validators(author, set),
+            Event::ValidatorSet(set) => self.verify_validators(author, set),
             Event::HostRevoked { host, ring_id, .. } => {
                 let owner = owner(author)?;
                 match ring_id {
                     Some(ring) => _ = self.ring_of(owner, ring)?,
-                    None => self.judge_known(owner)?,
+                    None => self.verify_known(owner)?,
                 }
                 let host = *host.as_bytes();
                 let owner = self.root(owner.as_bytes());
                 Ok(Effect::RevokeHost { owner, ring: *ring_id, host })
             }
             Event::OwnerRotated { new_owner, signature } => {
-                self.judge_rotation(owner(author)?, new_owner, signature)
+                self.verify_rotation(owner(author)?, new_owner, signature)
             }
             Event::QuarantineLifted { ring_id, ring_digest, host, blocks, .. } => {
                 self.ring_of(owner(author)?, ring_id)?;
@@ -144,7 +144,7 @@ impl State {
     }
 
     /// Nothing is said by a key that revoked itself, or that gave its rings over.
-    fn judge_author(&self, author: &Author, before: u64) -> Result<(), NoAuthority> {
+    fn verify_author(&self, author: &Author, before: u64) -> Result<(), NoAuthority> {
         if let Some(entry) = self.key_revoked(author).filter(|entry| *entry < before) {
             return Err(NoAuthority::AuthorRevoked { author: *author, entry });
         }
@@ -159,7 +159,7 @@ impl State {
         }
     }
 
-    fn judge_registered(&self, author: &Author, outline: &Outline) -> Result<Effect, NoAuthority> {
+    fn verify_registered(&self, author: &Author, outline: &Outline) -> Result<Effect, NoAuthority> {
         let owner = owner(author)?;
         let outline = authentic(outline)?;
         let ring = outline.ring_id();
@@ -170,10 +170,10 @@ impl State {
             self.ring_of(owner, &ring)?;
             return Err(NoAuthority::AlreadyRegistered { ring });
         }
-        self.judge_new(owner, outline)
+        self.verify_new(owner, outline)
     }
 
-    fn judge_upgraded(&self, author: &Author, outline: &Outline) -> Result<Effect, NoAuthority> {
+    fn verify_upgraded(&self, author: &Author, outline: &Outline) -> Result<Effect, NoAuthority> {
         let owner = owner(author)?;
         let outline = authentic(outline)?;
         if outline.owner() != *owner {
@@ -193,11 +193,11 @@ impl State {
         if outline.previous() != Some(expected) {
             return Err(NoAuthority::OtherPrevious { expected });
         }
-        self.judge_new(owner, outline)
+        self.verify_new(owner, outline)
     }
 
     /// What holds for each new version, the first among them.
-    fn judge_new(
+    fn verify_new(
         &self,
         owner: &PublicKey<Owner>,
         outline: AuthenticOutline,
@@ -212,7 +212,7 @@ impl State {
         Ok(Effect::Version(Box::new(outline)))
     }
 
-    fn judge_deal(&self, author: &Author, outline: &Outline) -> Result<Effect, NoAuthority> {
+    fn verify_deal(&self, author: &Author, outline: &Outline) -> Result<Effect, NoAuthority> {
         let owner = owner(author)?;
         let outline = authentic(outline)?;
         let ring = outline.ring_id();
@@ -234,13 +234,13 @@ impl State {
         Ok(Effect::Revision(Box::new(outline)))
     }
 
-    fn judge_decisions(
+    fn verify_decisions(
         &self,
         author: &Author,
         ring_digest: &Digest,
         before: u64,
     ) -> Result<Effect, NoAuthority> {
-        self.judge_author(author, before)?;
+        self.verify_author(author, before)?;
         let host = host(author)?;
         let known = self.version(ring_digest).filter(|(_, _, v)| v.entry() < before);
         let (ring, _, version) = known.ok_or_else(|| not_registered(ring_digest))?;
@@ -258,7 +258,7 @@ impl State {
         }
     }
 
-    fn judge_alarm(
+    fn verify_alarm(
         &self,
         author: &Author,
         ring: &RingId,
@@ -304,7 +304,7 @@ impl State {
         })
     }
 
-    fn judge_repair(
+    fn verify_repair(
         &self,
         author: &Author,
         ring: &RingId,
@@ -346,7 +346,11 @@ impl State {
         Ok(Effect::Repair { digest, host: *author.as_bytes(), blocks: blocks.to_vec() })
     }
 
-    fn judge_validators(&self, author: &Author, set: &ValidatorSet) -> Result<Effect, NoAuthority> {
+    fn verify_validators(
+        &self,
+        author: &Author,
+        set: &ValidatorSet,
+    ) -> Result<Effect, NoAuthority> {
         let owner = owner(author)?;
         if set.origin != self.origin {
             let expected = self.origin.clone();
@@ -364,13 +368,13 @@ impl State {
         Ok(Effect::Validators(set.clone()))
     }
 
-    fn judge_rotation(
+    fn verify_rotation(
         &self,
         old: &PublicKey<Owner>,
         new: &PublicKey<Owner>,
         signature: &[u8; 64],
     ) -> Result<Effect, NoAuthority> {
-        self.judge_known(old)?;
+        self.verify_known(old)?;
         let author = Author::Owner(*new);
         let (old_key, key) = (*old.as_bytes(), *new.as_bytes());
         let in_use = old == new
@@ -389,7 +393,7 @@ impl State {
     }
 
     /// An owner with a ring here, or of the validator set.
-    fn judge_known(&self, owner: &PublicKey<Owner>) -> Result<(), NoAuthority> {
+    fn verify_known(&self, owner: &PublicKey<Owner>) -> Result<(), NoAuthority> {
         let root = self.root(owner.as_bytes());
         let owns = self.rings.values().any(|ring| ring.owner == root);
         match owns || self.validators().is_some_and(|set| self.admits(set, owner)) {

@@ -5,8 +5,7 @@ use deepring::outline::{AuthenticOutline, Outline};
 use deepring::replication::Evidence;
 use deepring::{Host, Owner, PublicKey};
 
-use super::NoAuthority;
-use crate::state::Version;
+use super::{NoAuthority, Version};
 
 pub(super) fn owner(author: &Author) -> Result<&PublicKey<Owner>, NoAuthority> {
     match author {

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::Ledger;
 use crate::backend::Access;
 use crate::directory::Directory;
 use crate::error::LedgerError;
 use crate::fsck::{self, LedgerReport};
 use crate::key::{LogKey, VerifierKey};
-use crate::ledger::Ledger;
 use crate::store::{META_KEY, Store};
 
 /// Time that is waited for another process to be done with the ledger, by default.
