@@ -3,6 +3,7 @@
 #[cfg(feature = "attacks")]
 mod attack;
 mod bench;
+mod certificate;
 mod deal;
 #[cfg(feature = "attacks")]
 mod evaluate;
@@ -23,6 +24,7 @@ pub(crate) use bench::{
     Bench, BenchGrowth, BenchOutput, BenchPart, BenchProducts, BenchQueries, BenchRest, BenchStep,
     Bytes, StepKind,
 };
+pub(crate) use certificate::{CertificateCommand, CertificateMake, CertificateVerify};
 pub(crate) use deal::{CopiesArg, CopiesArgs, DealArgs, RequireArg};
 #[cfg(feature = "attacks")]
 pub(crate) use evaluate::Evaluate;
@@ -70,6 +72,9 @@ pub(crate) enum Command {
     /// Check a decision's receipts
     #[command(subcommand)]
     Receipt(ReceiptCommand),
+    /// Make and check a certificate: a decision that convinces offline
+    #[command(subcommand)]
+    Certificate(CertificateCommand),
     /// Make, read and check a ledger
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -101,6 +106,7 @@ impl Command {
             Self::Verify(args) => args.json,
             Self::Run(args) => args.json,
             Self::Receipt(ReceiptCommand::Verify(args)) => args.json,
+            Self::Certificate(CertificateCommand::Verify(args)) => args.json,
             Self::Ledger(args) => args.json(),
             Self::Revoke(args) => args.json(),
             Self::Repair(args) => args.json,

@@ -3,6 +3,7 @@
 #[cfg(feature = "attacks")]
 mod attack;
 mod bench;
+mod certificate;
 mod completions;
 mod deal;
 #[cfg(feature = "attacks")]
@@ -37,6 +38,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Verify(args) => verify::verify(&args, trust),
         Command::Run(args) => run::run(&args, trust),
         Command::Receipt(args) => receipt::receipt(&args, trust),
+        Command::Certificate(args) => certificate::certificate(&args, trust),
         Command::Ledger(args) => ledger::ledger(&args, trust),
         Command::Revoke(args) => revoke::revoke(&args, trust),
         Command::Repair(args) => repair::repair(&args, trust),

@@ -24,8 +24,8 @@ use deepring::receipt::{
     batch_digest, tensors_digest,
 };
 use deepring::{
-    AuthenticRing, Check, Decision, Digest, Finding, Header, Host, Manifest, PublicKey, SecretKey,
-    TensorValue,
+    AuthenticRing, Check, Decision, Digest, Finding, Header, Host, Manifest, OpeningKey, PublicKey,
+    SecretKey, TensorValue,
 };
 
 use crate::checks::{BlockCosts, Choice, PlanKind};
@@ -47,7 +47,8 @@ pub struct RingHost<E: Engine> {
     ring: Arc<AuthenticRing>,
     engine: Arc<E>,
     key: SecretKey<Host>,
-    genesis: GenesisBlock,
+    /// `None` for a host that was dealt legs and not Genesis.
+    genesis: Option<GenesisBlock>,
     blocks: BTreeMap<u32, LoadedBlock<E>>,
     shared: SharedBlocks,
     /// Blocks that are to be opened anew with the next one, because an earlier try did not get to them.
@@ -108,7 +109,7 @@ impl std::ops::AddAssign for Timings {
 }
 
 impl<E: Engine> RingHost<E> {
-    /// Opens Genesis and the blocks in `range`, which must all be granted to `key`. `progress` is called
+    /// Opens Genesis (but for a host that was dealt legs and not Genesis) and the blocks in `range`, which must all be granted to `key`. `progress` is called
     /// with the number of bytes just opened.
     ///
     /// # Errors
@@ -126,7 +127,14 @@ impl<E: Engine> RingHost<E> {
             return Err(RunError::CheckNeedsBytes { check });
         }
         let alarms = Arc::<Alarms>::default();
-        let genesis = GenesisBlock::open(&ring, &key, check > Check::Load, &alarms)?;
+        // Under a deal, hosts that do not stand in for Genesis cannot open it.
+        let without =
+            ring.outline().deal().is_some_and(|deal| !deal.genesis.contains(&key.public()))
+                && !ring.is_for(ring.genesis(), OpeningKey::Host(&key));
+        let genesis = match without {
+            true => None,
+            false => Some(GenesisBlock::open(&ring, &key, check > Check::Load, &alarms)?),
+        };
         let mut host = Self {
             ring,
             engine,
@@ -157,7 +165,7 @@ impl<E: Engine> RingHost<E> {
         if index == 0 {
             let checked = self.check > Check::Load;
             let genesis = GenesisBlock::open(&self.ring, &self.key, checked, &self.alarms);
-            self.genesis = self.alarmed(genesis)?;
+            self.genesis = Some(self.alarmed(genesis)?);
             return Ok(());
         }
         let used: Vec<u32> =
@@ -293,7 +301,7 @@ impl<E: Engine> RingHost<E> {
     #[must_use]
     pub fn live_bytes(&self, index: u32) -> Option<&[u8]> {
         if index == 0 {
-            return Some(self.genesis.bytes());
+            return self.genesis.as_ref().map(GenesisBlock::bytes);
         }
         Some(self.blocks.get(&index)?.bytes())
     }
@@ -304,7 +312,7 @@ impl<E: Engine> RingHost<E> {
     /// # Errors
     /// [`RunError::Tampered`] where live memory is checked and the bytes are not the verified ones.
     pub fn manifest(&self) -> Result<Manifest, RunError> {
-        self.genesis.manifest(self.ring.genesis())
+        self.genesis_block()?.manifest(self.ring.genesis())
     }
 
     /// Begins a query as a host of Genesis: commits to the batch's inputs. Under the ring's deal, if it has one and `dealt`.
@@ -327,8 +335,9 @@ impl<E: Engine> RingHost<E> {
         start: &QueryStart,
         dealt: bool,
     ) -> Result<Chain, RunError> {
-        self.genesis.check(self.ring.genesis())?;
-        let (outline, genesis) = (self.ring.outline(), self.genesis.opened());
+        let genesis = self.genesis_block()?;
+        genesis.check(self.ring.genesis())?;
+        let (outline, genesis) = (self.ring.outline(), genesis.opened());
         Ok(Chain::begin(outline, genesis, &self.key, inputs, start, dealt))
     }
 
@@ -440,6 +449,10 @@ impl<E: Engine> RingHost<E> {
         known: Option<&VerifiedPrefix>,
     ) -> Result<Decision, RunError> {
         Ok(Decision::close_after(chain, items, salt, self.ring.outline(), &self.key, known)?)
+    }
+
+    fn genesis_block(&self) -> Result<&GenesisBlock, RunError> {
+        self.genesis.as_ref().ok_or(RunError::NotLoaded { block: 0 })
     }
 
     pub(crate) fn key(&self) -> &SecretKey<Host> {

@@ -2,7 +2,7 @@
 //! many copies.
 //!
 //! ```text
-//! "RINGDEAL" | format version 2 | ring id 16 | ring digest 32 | revision 4 | dealt at 8 | eager 1
+//! "RINGDEAL" | format version: u16 | ring id 16 | ring digest 32 | revision 4 | dealt at 8 | eager 1
 //! genesis: list of host key 64
 //! legs:    list of (first block 4 | end block 4 | hosts: list of host key 64)
 //! owner key 64 | signature 64

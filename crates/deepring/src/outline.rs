@@ -1,7 +1,7 @@
 //! The outline: what a verifier of decisions needs of a ring, signed by its owner.
 //!
 //! ```text
-//! "DOUTLINE" | format version 2 | kind 2 | ring id 16 | model version 8 | ring digest 32
+//! "DOUTLINE" | format version: u16 | kind 2 | ring id 16 | model version 8 | ring digest 32
 //! previous ring digest 32 | owner key 64 | sealed at 8 | revision 4
 //! inputs: list of tensor spec | outputs: list of tensor spec
 //! hosts:  list of host key 64, each once, in the order of their first use

@@ -10,7 +10,7 @@ use std::time::Duration;
 use deepring::Section;
 use deepring::receipt::tensors_digest;
 use deepring::trust::OwnedRing;
-use deepring::{AuthenticRing, Decision, Digest, Finding, VerifiedDecision};
+use deepring::{Decision, Digest, Finding, TensorSpec, VerifiedDecision};
 use deepring_ledger::Revocation;
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ struct Verified {
 }
 
 /// How many queries of a decision were compared with tensors that the caller gave.
-struct Compared {
+pub(super) struct Compared {
     inputs: usize,
     outputs: usize,
     /// All of them.
@@ -81,7 +81,8 @@ fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliErr
     let ring = policy.authenticate_any_version(&output::resolved_path(&args.ring)?)?;
     let decision = Decision::read(&args.receipt)?.verify(ring.outline(), args.require.into())?;
     check_nonce(args.nonce.as_deref(), &decision)?;
-    let compared = about_these(args, &ring, &decision)?;
+    let specs = (ring.inputs(), ring.outputs());
+    let compared = about_these((&args.input, &args.output), specs, &decision)?;
     let recorded = recorded::recorded(args, &ring, &decision, &mut policy)?;
     Ok(Verified {
         decision,
@@ -103,11 +104,7 @@ impl Verified {
             "owner": self.ring.owner,
             "ring": self.ring.ring,
             "model_version": self.decision.model_version,
-            "compared": {
-                "inputs": self.compared.inputs,
-                "outputs": self.compared.outputs,
-                "queries": self.compared.queries,
-            },
+            "compared": self.compared.json(),
             "newer_version": self.newer,
             "entry": recorded.map(|r| r.entry),
             "ledger_key": recorded.map(|r| r.voucher),
@@ -122,8 +119,12 @@ impl Verified {
 }
 
 impl Compared {
+    pub(super) fn json(&self) -> Value {
+        json!({ "inputs": self.inputs, "outputs": self.outputs, "queries": self.queries })
+    }
+
     /// Warnings for the reader before taking the receipt for an answer.
-    fn line(&self) -> String {
+    pub(super) fn line(&self) -> String {
         let given = |n: usize| match n == self.queries {
             true => "as given".to_owned(),
             false => format!("{n} of {} as given, the others NOT compared", self.queries),
@@ -160,13 +161,12 @@ fn check_nonce(nonce: Option<&str>, decision: &VerifiedDecision) -> Result<(), C
 
 /// Holds the decision against the inputs and outputs that the caller has. Without them a receipt says that
 /// somebody was answered, not that this was the answer. Returns how many of its queries are among those given.
-fn about_these(
-    args: &ReceiptVerify,
-    ring: &AuthenticRing,
+pub(super) fn about_these(
+    (input, output): (&[OsString], &[OsString]),
+    (takes, gives): (&[TensorSpec], &[TensorSpec]),
     decision: &VerifiedDecision,
 ) -> Result<Compared, CliError> {
-    let genesis = ring.genesis();
-    let asked = !args.input.is_empty() || !args.output.is_empty();
+    let asked = !input.is_empty() || !output.is_empty();
     let salt = match &decision.salt {
         Some(salt) => salt,
         None if asked => {
@@ -175,7 +175,7 @@ fn about_these(
         }
         None => return Ok(Compared { inputs: 0, outputs: 0, queries: decision.items.len() }),
     };
-    let digests = |files: &[OsString], specs| -> Result<Vec<Digest>, CliError> {
+    let digests = |files: &[OsString], specs: &[TensorSpec]| -> Result<Vec<Digest>, CliError> {
         if files.is_empty() {
             return Ok(Vec::new());
         }
@@ -184,8 +184,8 @@ fn about_these(
             .map(|q| tensors_digest(salt, q))
             .collect())
     };
-    let inputs = digests(&args.input, &genesis.outputs)?;
-    let outputs = digests(&args.output, &genesis.inputs)?;
+    let inputs = digests(input, takes)?;
+    let outputs = digests(output, gives)?;
     if !inputs.is_empty() && !outputs.is_empty() && inputs.len() != outputs.len() {
         return Err(CliError::usage("inputs and outputs are of different numbers of queries"));
     }

@@ -11,6 +11,7 @@ mod at_once;
 #[cfg(feature = "attacks")]
 mod attack;
 mod bench;
+mod certificates;
 mod disk_full;
 mod end_to_end;
 mod exit_codes;

@@ -1,0 +1,122 @@
+//! `deepring certificate`: a decision in one file, and its check with two public keys.
+
+use std::path::Path;
+
+use deepring::{Decision, Finding, Owner, PublicKey, Section};
+use deepring_ledger::{
+    Certificate, CertificateError, Expected, Fault, LogTrust, VerifiedCertificate, VerifierKey,
+};
+use serde_json::json;
+
+use super::receipt::{Compared, about_these, parse_nonce};
+use crate::begun::Begun;
+use crate::cli::{CertificateCommand, CertificateMake, CertificateVerify};
+use crate::error::{CliError, Exit};
+use crate::ledgers::{Wanted, read_key};
+use crate::output;
+use crate::rings::open_store;
+
+pub(crate) fn certificate(args: &CertificateCommand, trust: Option<&Path>) -> Result<(), CliError> {
+    match args {
+        CertificateCommand::Make(args) => make(args, trust),
+        CertificateCommand::Verify(args) => verify(args),
+    }
+}
+
+fn make(args: &CertificateMake, trust: Option<&Path>) -> Result<(), CliError> {
+    let read = std::iter::once(args.receipt.as_path()).chain(args.ledger_key.as_deref());
+    let begun = Begun::at(&args.output, read, trust)?;
+    let store = open_store(trust)?;
+    let wanted = Wanted { dir: &args.ledger, key: args.ledger_key.as_deref() };
+    let ledger = wanted.read(store.as_ref())?.ledger;
+    let decision = Decision::read(&args.receipt)?;
+    let decision = if args.without_salt { decision.without_salt() } else { decision };
+    let made = Certificate::make(&decision, &ledger, args.require.into()).map_err(refused)?;
+    let bytes = made.encode();
+    begun.write(&bytes)?;
+    output::note(format_args!(
+        "wrote {}, {}; it is verified with the owner's public key and this one:",
+        args.output.display(),
+        output::size(bytes.len() as u64)
+    ));
+    output::line(ledger.key().as_str())
+}
+
+fn verify(args: &CertificateVerify) -> Result<(), CliError> {
+    let outcome = verified(args);
+    if args.json {
+        match &outcome {
+            Ok((shown, compared)) => output::json(&json!({
+                "verdict": "intact",
+                "findings": [],
+                "decision": shown.decision(),
+                "owner": shown.outline().owner(),
+                "ring": shown.outline().ring_id(),
+                "model_version": shown.outline().model_version(),
+                "compared": compared.json(),
+                "entry": shown.index(),
+                "origin": shown.checkpoint().origin(),
+                "size": shown.checkpoint().size(),
+            }))?,
+            Err(e) if matches!(e.exit, Exit::Tampered | Exit::Untrusted | Exit::Stale) => {
+                output::json(&json!({
+                    "verdict": e.exit.word(),
+                    "findings": e.findings,
+                    "decision": null,
+                    "owner": null,
+                    "ring": null,
+                    "model_version": null,
+                    "compared": null,
+                    "entry": null,
+                    "origin": null,
+                    "size": null,
+                }))?;
+            }
+            Err(_) => {}
+        }
+    } else if let Ok((shown, compared)) = &outcome {
+        output::line(format_args!("intact: decision {}", shown.decision().id))?;
+        output::line(compared.line())?;
+        output::text(shown)?;
+    }
+    outcome.map(|_| ())
+}
+
+fn verified(args: &CertificateVerify) -> Result<(VerifiedCertificate, Compared), CliError> {
+    let owner = PublicKey::<Owner>::read(&args.owner)?;
+    let key = VerifierKey::parse(&read_key(&args.ledger_key)?).map_err(|e| {
+        CliError::new(Exit::Failed, format!("the ledger's key: {e}"))
+            .hint("get the ledger's public key (log.pub) from whoever keeps it")
+    })?;
+    let nonce = args.nonce.as_deref().map(parse_nonce).transpose()?;
+    let expected =
+        Expected { owner, log: LogTrust::Key(&key), require: args.require.into(), nonce };
+    let read = Certificate::read(&args.certificate).map_err(refused)?;
+    let shown = read.verify(&expected).map_err(refused)?;
+    let specs = (shown.outline().inputs(), shown.outline().outputs());
+    let compared = about_these((&args.input, &args.output), specs, shown.decision())?;
+    Ok((shown, compared))
+}
+
+fn refused(e: CertificateError) -> CliError {
+    use deepring::outline::OutlineError;
+    use deepring::receipt::ReceiptError;
+    let message = format!("certificate: {e}");
+    match e {
+        CertificateError::Outline(OutlineError::Refused(finding))
+        | CertificateError::Decision(ReceiptError::Refused(finding)) => {
+            CliError::refused(message, vec![finding])
+        }
+        CertificateError::OtherNonce => {
+            CliError::refused(&message, vec![Finding::stale(Section::File, message.clone())])
+        }
+        CertificateError::Ledger(e) => e.into(),
+        e => match e.fault() {
+            Fault::Tampered => {
+                CliError::refused(&message, vec![Finding::tampered(Section::File, message.clone())])
+            }
+            Fault::Untrusted => CliError::new(Exit::Untrusted, message),
+            _ => CliError::new(Exit::Failed, message),
+        },
+    }
+}

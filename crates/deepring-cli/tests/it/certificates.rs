@@ -1,0 +1,78 @@
+//! A decision in one file: made from receipt and ledger, checked with two public keys and nothing else.
+
+use std::fs;
+
+use crate::workspace::Workspace;
+
+const NONCE: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// A dealt ring of three hosts, a query with a nonce on the ledger, and its certificate.
+fn certified() -> Workspace {
+    let workspace = Workspace::with_ring();
+    for host in ["a", "b", "c"] {
+        workspace.run(&format!("keygen --out {host}")).succeeds();
+    }
+    workspace
+        .run(
+            "deal net.ring --owner-key keys/owner.key --leg 1-2=a/host.pub --leg 3-4=b/host.pub \
+             --leg 5=c/host.pub -o net.deal",
+        )
+        .succeeds();
+    workspace.run("ledger init ledger").succeeds();
+    workspace.register("net.ring", "ledger");
+    workspace
+        .run(&format!(
+            "run net.ring --owner keys/owner.pub --key a/host.key --key b/host.key --key c/host.key --input x.npy \
+             --ledger ledger --receipt x.receipt --output-dir out --nonce {NONCE}"
+        ))
+        .succeeds();
+    workspace
+        .run("certificate make --receipt x.receipt --ledger ledger -o x.certificate")
+        .succeeds();
+    workspace
+}
+
+#[test]
+fn a_certificate_convinces_with_two_public_keys_and_is_about_this_question() {
+    let workspace = certified();
+    // Nothing else is at hand: no ring, no ledger, no trust store.
+    for name in ["net.ring", "net.deal", "x.receipt"] {
+        fs::remove_file(workspace.path(name)).unwrap();
+    }
+    fs::copy(workspace.path("ledger/log.pub"), workspace.path("log.pub")).unwrap();
+    fs::remove_dir_all(workspace.path("ledger")).unwrap();
+    let verify = "certificate verify x.certificate --owner keys/owner.pub --ledger-key log.pub";
+    let shown = workspace.run(verify).succeeds().stdout;
+    assert!(shown.contains("NOT compared") && shown.contains("validated by drhost1"), "{shown}");
+    workspace
+        .run(&format!(
+            "{verify} --nonce {NONCE} --require validated --input x.npy --output out/logits.npy"
+        ))
+        .succeeds();
+    let other = NONCE.replace("00", "01");
+    workspace.run(&format!("{verify} --nonce {other}")).exits(5).says("another nonce");
+    workspace.run(&format!("{verify} --require majority")).exits(4).says("majority");
+    let json = workspace.run(&format!("{verify} --json")).succeeds().stdout;
+    assert!(json.contains("\"verdict\":\"intact\""), "{json}");
+    workspace.run("keygen --out stranger").succeeds();
+    let strange = verify.replace("keys/owner.pub", "stranger/owner.pub");
+    workspace.run(&strange).exits(4).says("not trusted");
+}
+
+#[test]
+fn a_changed_certificate_is_refused() {
+    let workspace = certified();
+    let verify =
+        "certificate verify x.certificate --owner keys/owner.pub --ledger-key ledger/log.pub";
+    let whole = fs::read(workspace.path("x.certificate")).unwrap();
+    // The last 32 bytes of the decision are its salt; a step that meets every field.
+    for at in (0..whole.len()).step_by(131).chain([whole.len() - 1]) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(workspace.path("x.certificate"), &bytes).unwrap();
+        let code = workspace.run(verify).code;
+        assert!(matches!(code, Some(3 | 4)), "byte {at} of {}: exit {code:?}", whole.len());
+    }
+    fs::write(workspace.path("x.certificate"), &whole[..whole.len() - 1]).unwrap();
+    workspace.run(verify).exits(3);
+}
