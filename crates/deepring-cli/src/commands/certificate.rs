@@ -8,7 +8,7 @@ use deepring_ledger::{
 };
 use serde_json::json;
 
-use super::receipt::{Compared, about_these, parse_nonce};
+use super::receipt::{ComparedTensors, about_these, parse_nonce};
 use crate::begun::Begun;
 use crate::cli::{CertificateCommand, CertificateMake, CertificateVerify};
 use crate::error::{CliError, Exit};
@@ -82,7 +82,7 @@ fn verify(args: &CertificateVerify) -> Result<(), CliError> {
     outcome.map(|_| ())
 }
 
-fn verified(args: &CertificateVerify) -> Result<(VerifiedCertificate, Compared), CliError> {
+fn verified(args: &CertificateVerify) -> Result<(VerifiedCertificate, ComparedTensors), CliError> {
     let owner = PublicKey::<Owner>::read(&args.owner)?;
     let key = VerifierKey::parse(&read_key(&args.ledger_key)?).map_err(|e| {
         CliError::new(Exit::Failed, format!("the ledger's key: {e}"))

@@ -60,7 +60,7 @@ struct Verified {
     /// Names of the ring's blocks.
     blocks: Vec<String>,
     /// How many questions, and answers, were compared with what the caller has.
-    compared: Compared,
+    compared: ComparedTensors,
     /// The version that the trust store knows, where it is newer than the one that decided.
     newer: Option<u64>,
     /// The decision's entry, where a ledger or a proof was given.
@@ -68,7 +68,7 @@ struct Verified {
 }
 
 /// How many queries of a decision were compared with tensors that the caller gave.
-pub(super) struct Compared {
+pub(super) struct ComparedTensors {
     inputs: usize,
     outputs: usize,
     /// All of them.
@@ -118,7 +118,7 @@ impl Verified {
     }
 }
 
-impl Compared {
+impl ComparedTensors {
     pub(super) fn json(&self) -> Value {
         json!({ "inputs": self.inputs, "outputs": self.outputs, "queries": self.queries })
     }
@@ -165,7 +165,7 @@ pub(super) fn about_these(
     (input, output): (&[OsString], &[OsString]),
     (takes, gives): (&[TensorSpec], &[TensorSpec]),
     decision: &VerifiedDecision,
-) -> Result<Compared, CliError> {
+) -> Result<ComparedTensors, CliError> {
     let asked = !input.is_empty() || !output.is_empty();
     let salt = match &decision.salt {
         Some(salt) => salt,
@@ -173,7 +173,9 @@ pub(super) fn about_these(
             return Err(CliError::usage("this receipt is without the salt of its digests, so that tensors cannot be compared with it")
                 .hint("ask for the receipt as the host wrote it"));
         }
-        None => return Ok(Compared { inputs: 0, outputs: 0, queries: decision.items.len() }),
+        None => {
+            return Ok(ComparedTensors { inputs: 0, outputs: 0, queries: decision.items.len() });
+        }
     };
     let digests = |files: &[OsString], specs: &[TensorSpec]| -> Result<Vec<Digest>, CliError> {
         if files.is_empty() {
@@ -208,7 +210,7 @@ pub(super) fn about_these(
     }
     let compared = met.iter().filter(|met| **met).count();
     let of = |given: &[Digest]| if given.is_empty() { 0 } else { compared };
-    Ok(Compared { inputs: of(&inputs), outputs: of(&outputs), queries: met.len() })
+    Ok(ComparedTensors { inputs: of(&inputs), outputs: of(&outputs), queries: met.len() })
 }
 
 fn print(verified: &Verified) -> Result<(), CliError> {
