@@ -1,12 +1,13 @@
 //! A query's chain of records: how it grows, and how the next host verifies it before it opens
 //! anything.
 
+mod next_record;
+
 use serde::Serialize;
 use thiserror::Error;
 
 use super::checked::Checked;
 use super::computed_with::ComputedWith;
-use super::coverage::Coverage;
 use super::record::{Opening, Receipt};
 use super::validation::Validation;
 use super::value::Salt;
@@ -14,10 +15,12 @@ use crate::crypto::{Digest, NoRandomness, label, random};
 use crate::deal::DealtLeg;
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::finding::{Finding, Section};
-use crate::keys::{Host, PublicKey, SecretKey};
-use crate::outline::{AuthenticOutline, OutlineBlock};
+use crate::keys::{Host, SecretKey};
+use crate::outline::AuthenticOutline;
 use crate::ring::OpenedBlock;
 use crate::ring_id::MAX_BLOCKS;
+pub(crate) use next_record::NextRecord;
+use next_record::unknown_host;
 
 /// Most validations of one leg: those of the copies that did not sign its receipt.
 const MAX_VALIDATIONS: usize = 2;
@@ -403,179 +406,6 @@ impl ChainLeg {
         }
         Ok(Self { receipt, validations })
     }
-}
-
-/// What the next record of a chain must continue.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NextRecord<'a> {
-    pub(crate) outline: &'a AuthenticOutline,
-    pub(crate) opening: &'a Opening,
-    pub(crate) next_block: u32,
-    pub(crate) previous: Digest,
-    pub(crate) inputs: Digest,
-    /// The dealt leg that is due; `None` where the query is not under a deal.
-    pub(crate) leg: Option<&'a DealtLeg>,
-}
-
-impl<'a> NextRecord<'a> {
-    /// What must follow a verified chain.
-    pub(crate) fn after(chain: &VerifiedChain<'a>) -> Self {
-        Self {
-            outline: chain.outline,
-            opening: &chain.chain.opening,
-            next_block: chain.next_block,
-            previous: chain.chain.head(),
-            inputs: chain.outputs,
-            leg: chain.next_leg(),
-        }
-    }
-
-    /// The receipt of this leg that a host signs for a result.
-    pub(crate) fn receipt(&self, host: &SecretKey<Host>, result: LegResult) -> Receipt {
-        result.signed(self.opening, (self.next_block, self.previous, self.inputs), host)
-    }
-
-    /// A finding about the file, in the block that is due.
-    fn bad(&self, reason: &str) -> Finding {
-        let finding = Finding::tampered(Section::File, reason);
-        match self.outline.layers().get(self.next_block as usize - 1) {
-            Some(block) => finding.in_block(self.next_block, Some(&block.name)),
-            None => finding,
-        }
-    }
-
-    /// The first reason why a receipt is not the one that is due; `None` where it is.
-    pub(crate) fn refuse_receipt(&self, receipt: &Receipt) -> Option<Finding> {
-        if !receipt.is_signed() {
-            return Some(self.bad("the receipt's signature does not fit"));
-        }
-        let opening = self.opening;
-        if receipt.query != opening.query || receipt.ring_digest != opening.ring_digest {
-            return Some(self.bad("the receipt is about another query or ring"));
-        }
-        if receipt.previous != self.previous {
-            return Some(self.bad("the receipt does not follow the record before it"));
-        }
-        if receipt.inputs != self.inputs {
-            return Some(
-                self.bad("the receipt's inputs are not the outputs of the record before it"),
-            );
-        }
-        if receipt.first_block != self.next_block || receipt.blocks.is_empty() {
-            return Some(self.bad("the receipt's blocks do not follow those before"));
-        }
-        if receipt.coverage.len() != receipt.blocks.len() {
-            return Some(self.bad("the receipt does not say for each block how it was checked"));
-        }
-        let Some(run) = self.blocks(receipt.first_block, receipt.end_block()) else {
-            return Some(self.bad("the receipt names blocks that the ring has not"));
-        };
-        if opening.deal != Digest::NONE {
-            match self.leg {
-                Some(leg) if leg.end == receipt.end_block() => {
-                    if leg.place_of(&receipt.host).is_none() {
-                        return Some(self.bad("signed by a host that is no copy of the leg"));
-                    }
-                }
-                _ => return Some(self.bad("the receipt is not of a leg of the deal")),
-            }
-        }
-        refuse_blocks(run, receipt.first_block, &receipt.blocks, &receipt.coverage, &receipt.host)
-    }
-
-    /// The first reason why a leg's validations are not what its deal asks for; `None` where they
-    /// are. A query that is under no deal has none.
-    fn refuse_validations(&self, leg: &ChainLeg) -> Option<Finding> {
-        let due = self.opening.deal != Digest::NONE;
-        match (due, leg.validations.is_empty()) {
-            (false, true) => return None,
-            (false, false) => return Some(self.bad("validations of a leg that nobody dealt")),
-            (true, true) => {
-                return Some(self.bad("no other copy of the leg validated the receipt"));
-            }
-            (true, false) => {}
-        }
-        if !leg.validations.is_sorted_by(|a, b| a.host.as_bytes() < b.host.as_bytes()) {
-            return Some(self.bad("validations out of order, or two of one host"));
-        }
-        leg.validations.iter().find_map(|validation| {
-            if !validation.agreement.validates() {
-                return Some(self.bad("an objection stands in the place of a validation"));
-            }
-            self.refuse_validation(validation, &leg.receipt)
-        })
-    }
-
-    /// The first reason why a record is no validation of, nor an objection to, a receipt that was
-    /// checked by [`refuse_receipt`](Self::refuse_receipt); `None` where it is one.
-    pub(crate) fn refuse_validation(
-        &self,
-        validation: &Validation,
-        receipt: &Receipt,
-    ) -> Option<Finding> {
-        if !validation.is_signed() {
-            return Some(self.bad("the validation's signature does not fit"));
-        }
-        if let Some(reason) = validation.refuse_for(receipt) {
-            return Some(self.bad(reason));
-        }
-        if self.leg.is_none_or(|leg| leg.place_of(&validation.host).is_none()) {
-            return Some(self.bad("validated by a host that is no copy of the leg"));
-        }
-        if validation.coverage.len() != validation.blocks.len() {
-            return Some(self.bad("the validation does not say for each block how it was checked"));
-        }
-        let v = validation;
-        let run = self.blocks(v.first_block, receipt.end_block()).unwrap_or_default();
-        refuse_blocks(run, v.first_block, &v.blocks, &v.coverage, &v.host)
-    }
-
-    /// The blocks from `first` to before `end`, where all of them compute.
-    fn blocks(&self, first: u32, end: u32) -> Option<&'a [OutlineBlock]> {
-        let start = (first as usize).checked_sub(1)?;
-        self.outline.layers().get(start..(end as usize).checked_sub(1)?)
-    }
-}
-
-/// A finding about the first of some blocks whose content, host or coverage does not fit.
-fn refuse_blocks(
-    run: &[OutlineBlock],
-    first: u32,
-    digests: &[Digest],
-    coverage: &[Vec<Coverage>],
-    host: &PublicKey<Host>,
-) -> Option<Finding> {
-    for (index, ((block, digest), coverage)) in (first..).zip(run.iter().zip(digests).zip(coverage))
-    {
-        let bad = |reason: &str| {
-            Some(Finding::tampered(Section::Body, reason).in_block(index, Some(&block.name)))
-        };
-        if block.content_digest != *digest {
-            return bad("other content ran than was sealed");
-        }
-        if !block.has_host(host) {
-            return Some(unknown_host(Section::Body, host).in_block(index, Some(&block.name)));
-        }
-        if coverage.len() != block.parts.len() {
-            return bad("the receipt does not say for each part how it was checked");
-        }
-        if coverage.iter().zip(&block.parts).any(|(c, part)| !c.stands_for(*part)) {
-            return bad("the receipt claims a check that a part of this kind cannot have");
-        }
-    }
-    None
-}
-
-/// A signature by a key that the block is not sealed for. Anybody can make one; but so did an
-/// honest host that was granted the block after this copy of the ring was made (a grant changes
-/// headers and revision, not the version). From this revision the two cannot be told apart. It is
-/// refused either way, and not called tampering.
-fn unknown_host(part: Section, host: &PublicKey<Host>) -> Finding {
-    let reason = format!(
-        "signed by a host that this revision of the ring does not name for the block: {host}; if it was granted later, \
-         verify against the newer revision"
-    );
-    Finding::stale(part, reason)
 }
 
 fn about_another_ring(opening: &Opening, outline: &AuthenticOutline) -> Finding {

@@ -198,7 +198,7 @@ fn blocks(indices: &[u32]) -> String {
 pub(super) fn certified(c: &DemoCertificate) -> Result<(), CliError> {
     let d = &c.decision;
     line(
-        "4  DemoCertificate of the last answers, read back from its file and verified against the ring",
+        "4  Certificate of the last answers, read back from its file and verified against the ring",
     )?;
     line(format_args!("   decision {}", d.id))?;
     line(format_args!(
