@@ -26,7 +26,13 @@ fn session(ring: &Sealed, hosts: u8) -> Session {
 }
 
 fn compare(what: &str, base: &dyn Fn(), measured: &dyn Fn()) {
-    let run = |work: &dyn Fn()| timed(|| Ok::<(), RunError>(work())).map(|(time, ())| time);
+    let run = |work: &dyn Fn()| {
+        let done = timed(|| {
+            work();
+            Ok::<(), RunError>(())
+        });
+        done.map(|(time, ())| time)
+    };
     let pairs =
         in_turn(&mut || run(base), &mut || run(measured), ROUNDS).expect("queries are answered");
     let summary = PairSummary::of(&pairs, 1);

@@ -219,8 +219,13 @@ impl Recorder {
                 }
                 _ => continue,
             };
-            // A contradiction names two, and is evidence against both.
-            if !all.iter().any(|(known, _)| *known == evidence) {
+            // A contradiction names two, and is evidence against both: that each of them objects to the other says no more.
+            let repeats = |known: &Evidence| {
+                !evidence.is_proof()
+                    && !known.is_proof()
+                    && known.names().iter().all(|host| evidence.names().contains(host))
+            };
+            if !all.iter().any(|(known, _)| *known == evidence || repeats(known)) {
                 all.push((evidence, reason));
             }
         }

@@ -179,6 +179,6 @@ fn a_ledger_that_cannot_be_written_does_not_turn_a_refusal_into_another_error() 
     fs::write(workspace.path("net.ring"), &ring).unwrap();
     // Room to open the ledger, and none for an entry.
     let ran = cramped(&workspace, 10, &format!("{run} --json"));
-    assert!(ran.stdout.contains("\"verdict\":\"tampered\""), "{}", ran.stdout);
+    assert!(ran.stdout.contains("\"verdict\": \"tampered\""), "{}", ran.stdout);
     ran.exits(3).says("the alarm is not on the ledger");
 }

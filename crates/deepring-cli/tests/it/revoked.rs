@@ -28,10 +28,7 @@ fn is_revoked(workspace: &Workspace, what: &str) {
     assert_eq!((&verified["verdict"], &verified["entry"]), (&"intact".into(), &1.into()));
     assert_eq!(verified["revoked_since"]["entry"], 2);
     let shown = workspace.run(RECEIPT).succeeds().stdout;
-    assert!(
-        shown.contains(&format!("{what}")) && shown.contains("REVOKED SINCE, by entry 2"),
-        "{shown}"
-    );
+    assert!(shown.contains(what) && shown.contains("REVOKED SINCE, by entry 2"), "{shown}");
     let refused = workspace.run(&format!("{RUN} --json")).exits(4).says("is revoked by entry 2");
     assert_eq!(refused.json()["verdict"], "untrusted");
     let elsewhere = RUN.replace("--ledger ledger", "--receipt late.receipt");

@@ -1,5 +1,12 @@
 //! What the copies of a leg have against each other goes on the ledger, by whoever may say it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests may fail loudly"
+)]
+
 use deepring::deal::{Copies, DealPlan};
 use deepring::seal::PlannedDeal;
 use deepring::{Check, DType, TensorValue, Trust, UnverifiedRing};
