@@ -14,6 +14,7 @@
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use deepring::receipt::Require;
 //! use deepring::{DType, Host, Owner, SecretKey, TensorValue, Trust, UnverifiedRing};
 //! use deepring_infer::{Seal, Session, SessionOptions};
 //! use deepring_infer::sealing::Blocks;
@@ -30,7 +31,7 @@
 //! let outcome = session.run(vec![input])?;
 //!
 //! assert_eq!(outcome.outputs[0][0].dims(), [1, 10]);
-//! let decision = outcome.decision.verify(session.ring())?;
+//! let decision = outcome.decision.verify(session.ring().outline(), Require::AsDealt)?;
 //! assert_eq!(decision.items.len(), 1);
 //! # Ok(())
 //! # }
