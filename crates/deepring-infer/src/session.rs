@@ -72,7 +72,7 @@ pub struct RunOutcome {
 /// An open ring with all the hosts that its blocks need.
 ///
 /// Every key plays its own host: where two blocks that follow each other are run by different keys,
-/// what passes between them is a sealed [`Parcel`] of bytes, as it would be across a network.
+/// what passes between them is a sealed [`Parcel`](deepring::receipt::Parcel) of bytes, as it would be across a network.
 #[derive(Debug)]
 pub struct Session<E: Engine = Rten> {
     ring: Arc<AuthenticRing>,

@@ -6,7 +6,7 @@ use deepring::receipt::Require;
 use deepring::receipt::SampleRate;
 use deepring::{Check, Coverage, DType, Finding, TensorValue};
 use deepring_infer::engine::{Elements, Engine as _, EngineError, Input, Parameters};
-use deepring_infer::{CutPolicy, Ort, PlainModel, RunError, Session};
+use deepring_infer::{CutPolicy, Ort, PlainModel, RunError, Session, SessionOptions};
 use deepring_onnx::PARAMS_FILE;
 
 use crate::graphs::{self, FLOAT, INT64, Net};
@@ -92,7 +92,7 @@ fn decisions_verify_and_say_what_was_checked() {
                 outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
             assert_eq!((decision.check, decision.items.len()), (check, 2));
             let receipts = decision.chain.receipts();
-            let parts = receipts.iter().flat_map(|r| r.coverage.iter().flatten());
+            let parts = receipts.flat_map(|r| r.coverage.iter().flatten());
             let by_product = parts.filter(|c| **c == Coverage::Product).count();
             assert_eq!(by_product > 0, check == Check::Compute);
         }
