@@ -136,7 +136,7 @@ fn the_note_has_a_name_of_its_own_and_is_no_checkpoint() {
 /// Prints what the kept state saves, for docs/LEDGER.md: `cargo test -p deepring-ledger --test it
 /// kept::what -- --ignored --nocapture`.
 #[test]
-#[ignore = "measures; asserts little"]
+#[ignore = "prints the numbers that docs/LEDGER.md states; run by hand when they change"]
 fn what_the_first_question_costs() {
     let dir = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
