@@ -35,7 +35,8 @@ pub enum Evidence {
         /// The objection.
         objection: Box<Validation>,
     },
-    /// A receipt, and the objections of both other copies of its leg. It names the receipt's host.
+    /// A receipt, and the objections of both other copies of its leg, which name the same outputs of
+    /// their own: two that came to two other results may be two liars. It names the receipt's host.
     Majority {
         /// The receipt.
         receipt: Box<Receipt>,
@@ -147,10 +148,14 @@ impl Evidence {
                 let [a, b] = &**objections;
                 objects(a)?;
                 objects(b)?;
-                match a.host == b.host {
-                    true => Err(EvidenceError::NoContradiction("one host objects twice")),
-                    false => Ok(()),
-                }
+                let reason = if a.host == b.host {
+                    Some("one host objects twice")
+                } else if a.outputs != b.outputs {
+                    Some("those who object do not agree with each other")
+                } else {
+                    None
+                };
+                reason.map_or(Ok(()), |reason| Err(EvidenceError::NoContradiction(reason)))
             }
             Self::Perjury { record, about, .. } => {
                 if !record.is_signed() || !about.is_signed() {

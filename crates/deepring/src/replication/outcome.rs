@@ -16,7 +16,7 @@ pub enum CopyFault {
     BrokeCommitment,
     /// Its outputs and another's differ, and nobody can tell who is right.
     Disputed(Evidence),
-    /// Both other copies object to its receipt.
+    /// Both other copies object to its receipt, and agree with each other bit for bit.
     Outvoted(Evidence),
     /// It signed two receipts for one leg, or a receipt and a record that names other outputs of its
     /// own.
@@ -82,21 +82,24 @@ impl LegCopy<'_> {
 
     /// The fault of a copy to whose receipt others object.
     fn objected(&self, place: usize) -> Option<CopyFault> {
-        let mut alone = None;
+        let mut contradicted = None;
+        let mut by_both = false;
         for receipt in self.receipts_of(place) {
-            match self.one_of_each(receipt, false).as_slice() {
-                [first, second, ..] => {
+            let objections = self.one_of_each(receipt, false);
+            if let [first, second, ..] = objections.as_slice() {
+                by_both = true;
+                if first.record.outputs == second.record.outputs {
                     return Some(CopyFault::Outvoted(Evidence::Majority {
                         receipt: Box::new(receipt.clone()),
                         objections: Box::new([first.record.clone(), second.record.clone()]),
                     }));
                 }
-                [first] => alone = Some((receipt, *first)),
-                [] => {}
             }
+            contradicted = contradicted.or_else(|| Some((receipt, *objections.first()?)));
         }
-        // With a third copy the majority tells; without one, or without its word, nobody does.
-        let (receipt, objection) = alone.filter(|_| self.is_disputed())?;
+        // With a third copy the majority tells. Without one, or without its word, or where the two
+        // that object do not agree with each other, nobody does.
+        let (receipt, objection) = contradicted.filter(|_| by_both || self.is_disputed())?;
         Some(CopyFault::Disputed(Evidence::Contradiction {
             receipt: Box::new(receipt.clone()),
             objection: Box::new(objection.record.clone()),

@@ -68,7 +68,7 @@ fn three() -> VerifiedRing {
 }
 
 /// One of each kind, with its ring.
-fn all() -> Vec<(VerifiedRing, Evidence)> {
+pub(crate) fn all() -> Vec<(VerifiedRing, Evidence)> {
     let (two, three) = (two(), three());
     let (of_two, of_three) = (contradiction(&two), majority(&three));
     let rings = [dealt(Copies::Three, true), dealt(Copies::Two, false)];
@@ -302,6 +302,19 @@ fn one_host_that_objects_twice_is_no_majority() {
     let seed = if of_a { HOST_A_SEED } else { HOST_C_SEED };
     edit_record(&mut twice.pieces[2], RecordField::Agreement, &other, &seed);
     assert_eq!(reason(&ring, &twice), "one host objects twice");
+}
+
+#[test]
+fn two_that_object_and_do_not_agree_with_each_other_are_no_majority() {
+    // Two liars that do not even collude would frame the honest third.
+    let ring = three();
+    let mut apart = raw(&majority(&ring));
+    let last = &mut apart.pieces[2];
+    let host = RecordField::Host.at(last);
+    let of_a = last[host..host + 64] == *host_a().public().as_bytes();
+    let seed = if of_a { HOST_A_SEED } else { HOST_C_SEED };
+    edit_record(last, RecordField::Outputs, &[9; 32], &seed);
+    assert_eq!(reason(&ring, &apart), "those who object do not agree with each other");
 }
 
 #[test]

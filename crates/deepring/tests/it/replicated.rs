@@ -4,7 +4,7 @@
 use deepring::deal::Copies;
 use deepring::receipt::{Agreement, Chain, ComputedWith, LegResult};
 use deepring::replication::{CopyFault, Evidence, LegCopy, LegOutcome, MessageError, NotACopy};
-use deepring::{Check, Digest, VerifiedRing};
+use deepring::{Check, Digest, Host, PublicKey, VerifiedRing};
 use rayon::prelude::*;
 
 use crate::dealt_ring::{conclude, dealt, hosts, opened, outputs_of, right, whole_chain};
@@ -473,4 +473,37 @@ fn an_agreement_that_cannot_be_is_not_signed() {
     let out = b.compared(&key_a, Agreement::Differs { largest: 2.0, bound: 1.0 });
     assert_eq!(kind(&out[0].bytes), RECORD);
     assert_eq!((b.wants_outputs(), b.outcome()), (None, Some(LegOutcome::Disputed)));
+}
+
+#[test]
+fn three_copies_with_three_results_are_disputed_and_none_is_outvoted() {
+    let ring = dealt(Copies::Three, true);
+    let chain = opened(&ring, &start(1));
+    let verified = chain.verify(ring.outline()).unwrap();
+    let hosts = verified.next_leg().unwrap().hosts.clone();
+    let keys = [host_a(), host_b(), host_c(), host_d()];
+    let key = |host: &PublicKey<Host>| keys.iter().find(|k| k.public() == *host).unwrap().clone();
+    let mut copies: Vec<_> =
+        hosts.iter().map(|host| LegCopy::new(&verified, key(host)).unwrap()).collect();
+    let mut sent = Vec::new();
+    for (place, copy) in copies.iter_mut().enumerate() {
+        let value = 60 + u8::try_from(place).unwrap();
+        let result = LegResult { outputs: batch_of("x1", &[value]), ..right(&ring, 1) };
+        sent.extend(copy.computed(result, [value; 32]).into_iter().map(|out| (place, out)));
+    }
+    while let Some((from, out)) = sent.pop() {
+        let to = hosts.iter().position(|host| *host == out.to).unwrap();
+        let answers = copies[to].receive(&hosts[from], &out.bytes).unwrap();
+        sent.extend(answers.into_iter().map(|out| (to, out)));
+    }
+    for copy in &copies {
+        assert_eq!(copy.outcome(), Some(LegOutcome::Disputed));
+        let named = copy.named();
+        assert_eq!(named.len(), 3, "{named:?}");
+        for one in named {
+            let CopyFault::Disputed(evidence) = &one.fault else { panic!("{:?}", one.fault) };
+            assert!(!evidence.is_proof());
+            evidence.verify(ring.outline()).unwrap();
+        }
+    }
 }
