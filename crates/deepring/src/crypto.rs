@@ -33,6 +33,8 @@ pub(crate) mod label {
     pub(crate) const OUTLINE: &str = "deepring v1 outline digest";
     pub(crate) const ENTRY: &str = "deepring v1 entry digest";
     pub(crate) const AUDIT: &str = "deepring v1 audit digest";
+    pub(crate) const AUDIT_KEY: &str = "deepring v1 audit key";
+    pub(crate) const AUDIT_ANSWER: &str = "deepring v1 audit answer";
     /// Of what a process keeps for itself.
     pub(crate) const PREFIX: &str = "deepring v1 verified prefix";
     pub(crate) const LIBRARY: &str = "deepring v1 library digest";

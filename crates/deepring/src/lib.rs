@@ -89,6 +89,7 @@
 
 #[cfg(test)]
 mod arbitrary;
+pub mod audit;
 pub mod block;
 mod crypto;
 pub mod deal;

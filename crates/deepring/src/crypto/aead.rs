@@ -62,6 +62,21 @@ impl BlockKey {
         })
     }
 
+    /// What one host answers an audit of this block: `BLAKE3.keyed_hash[k](question || plaintext)`,
+    /// where `k = BLAKE3.derive_key["deepring v1 audit key"](block key)`. Without the block key it
+    /// confirms no guess of the plaintext.
+    pub(crate) fn audit_digest(&self, question: &[u8], plaintext: &[u8]) -> Digest {
+        stack::wiped(|| {
+            let mut key = blake3::derive_key(label::AUDIT_KEY, self.0.as_slice());
+            let mut hasher = blake3::Hasher::new_keyed(&key);
+            key.zeroize();
+            hasher.update(question).update_rayon(plaintext);
+            let digest = Digest(*hasher.finalize().as_bytes());
+            hasher.zeroize();
+            digest
+        })
+    }
+
     /// The cipher for this block's chunks, under
     /// `BLAKE3.derive_key["deepring v1 chunk encryption key"](block key)`; `None` only if the
     /// library refuses a 32-byte key.
