@@ -83,6 +83,10 @@ pub(crate) enum CheckFault {
     NothingCompared { part: usize },
     /// An earlier use found a fault; the block must be opened anew.
     Retired,
-    /// The system gives no randomness, or no memory for secrets.
+    /// There is no memory for the check's secrets or copies. Nothing can be said, which is no tampering.
+    NoMemory,
+    /// The system gives no randomness. Nothing can be said, which is no tampering.
     NoRandomness,
+    /// The engine did not load or run what is computed a second time. Nothing can be said, which is no tampering.
+    Engine { reason: String },
 }

@@ -3,6 +3,7 @@
 mod seal;
 
 use deepring::Finding;
+use deepring::audit::AuditError;
 use deepring::opening::OpenError;
 use deepring::receipt::{CheckedError, ParcelError, ReceiptError};
 use deepring::replication::{CopyFault, FailedCopy};
@@ -111,9 +112,23 @@ pub enum RunError {
         /// The check asked for.
         check: deepring::Check,
     },
-    /// The thread that compares bytes beside the engine ended without a verdict.
-    #[error("the check ended without a verdict")]
-    CheckDied,
+    /// A challenge cannot be answered.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// There is no memory for what the check of a block needs.
+    #[error("not enough memory for the check of block {block}")]
+    NoMemory {
+        /// The block's name.
+        block: String,
+    },
+    /// The engine did not compute a block a second time, so that nothing can be said about the first.
+    #[error("the check of block {block} could not compute it once more: {reason}")]
+    SecondRun {
+        /// The block's name.
+        block: String,
+        /// The engine's reason.
+        reason: String,
+    },
     /// The system's generator failed.
     #[error("the system's random number generator failed")]
     NoRandomness,

@@ -19,6 +19,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use deepring::audit::Challenge;
 use deepring::receipt::{
     Chain, Delivered, Item, LegResult, Parcel, QueryStart, Salt, SampleRate, VerifiedPrefix,
     batch_digest, tensors_digest,
@@ -231,6 +232,30 @@ impl<E: Engine> RingHost<E> {
     /// [`RunError::NotLoaded`].
     pub fn loaded_block(&self, index: u32) -> Result<&LoadedBlock<E>, RunError> {
         self.blocks.get(&index).ok_or(RunError::NotLoaded { block: index })
+    }
+
+    /// Returns whether this host has opened a block; Genesis is block 0.
+    #[must_use]
+    pub fn holds(&self, index: u32) -> bool {
+        if index == 0 { self.genesis.is_some() } else { self.blocks.contains_key(&index) }
+    }
+
+    /// What this host's live copy of some blocks answers a challenge, in the name of `host`: of this one, to be given away;
+    /// of another copy, to compare what it gave.
+    ///
+    /// # Errors
+    /// [`RunError::NotLoaded`]; [`RunError::Audit`] where the challenge names no block, or none of this ring.
+    pub fn audit(&self, challenge: &Challenge, host: &PublicKey<Host>) -> Result<Digest, RunError> {
+        let mut answer = challenge.answer_of(host, &self.ring, OpeningKey::Host(&self.key));
+        for index in challenge.blocks() {
+            let missing = RunError::NotLoaded { block: *index };
+            match (*index, &self.genesis) {
+                (0, Some(genesis)) => answer.block(0, genesis.bytes())?,
+                (0, None) => return Err(missing),
+                (index, _) => answer.block(index, self.loaded_block(index)?.bytes())?,
+            }
+        }
+        Ok(answer.finish()?)
     }
 
     /// Inputs of the network that linear operators of loaded blocks read as they are.

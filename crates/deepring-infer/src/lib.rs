@@ -43,6 +43,7 @@
     allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")
 )]
 
+pub mod audit;
 mod checks;
 mod dry_run;
 pub mod engine;

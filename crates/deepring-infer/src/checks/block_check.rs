@@ -81,7 +81,7 @@ impl BlockCheck {
     /// verified copies.
     ///
     /// # Errors
-    /// [`CheckFault::Bytes`] if the live bytes are not what was decrypted, [`CheckFault::NoRandomness`] also without memory.
+    /// [`CheckFault::Bytes`] if the live bytes are not what was decrypted, [`CheckFault::NoMemory`] where there is none for secrets.
     pub(crate) fn new(
         mode: Mode,
         draft: &Draft,
@@ -101,7 +101,7 @@ impl BlockCheck {
         if end != pieces.len() {
             return Err(CheckFault::Structure);
         }
-        let mac = draft.mac().ok_or(CheckFault::NoRandomness)?;
+        let mac = draft.mac().ok_or(CheckFault::NoMemory)?;
         let keys = shared.iter().map(SharedPieces::open).collect::<Result<Vec<_>, _>>()?;
         let tags = draft.tags_of_pieces(&mac, &keys);
         let reader = VerifiedReader { mac: &mac, tags, pieces: &pieces, bytes };
@@ -120,7 +120,7 @@ impl BlockCheck {
         };
         let unread = (0u32..).zip(&pieces).filter(|(_, p)| !read(p));
         compare(vault.tags_of_pieces(&mac, &keys), bytes, unread, |_| ())?;
-        let rotation = rotation_of(&operators, &pieces).ok_or(CheckFault::NoRandomness)?;
+        let rotation = rotation_of(&operators, &pieces).ok_or(CheckFault::NoMemory)?;
         let secrets = Secrets { vault: Arc::new(vault), rotation: Arc::new(rotation) };
         let check = Self {
             mode,
@@ -315,14 +315,13 @@ impl BlockCheck {
     pub(crate) fn redraw(&self, bytes: &[u8]) -> Result<(), CheckFault> {
         let keys = self.keys()?;
         let reader = keys.reader(&self.pieces, bytes);
-        let mut vault = OpenVault::again(&keys.vault).ok_or(CheckFault::NoRandomness)?;
+        let mut vault = OpenVault::again(&keys.vault).ok_or(CheckFault::NoMemory)?;
         if !draw_all(&self.operators, &self.parts, &reader, &mut vault)?.is_empty() {
             return Err(CheckFault::Structure);
         }
         let vault = vault.close(keys.vault.generation().wrapping_add(1));
-        let rotation =
-            rotation_of(&self.operators, &self.pieces).ok_or(CheckFault::NoRandomness)?;
-        let vault = vault.ok_or(CheckFault::NoRandomness)?;
+        let rotation = rotation_of(&self.operators, &self.pieces).ok_or(CheckFault::NoMemory)?;
+        let vault = vault.ok_or(CheckFault::NoMemory)?;
         let drawn = Secrets { vault: Arc::new(vault), rotation: Arc::new(rotation) };
         // A fault in another thread may have taken the block out of use meanwhile.
         match &mut *self.secrets() {
@@ -461,7 +460,7 @@ impl From<ReadError> for CheckFault {
     fn from(e: ReadError) -> Self {
         match e {
             ReadError::Changed(changed) => changed.into(),
-            ReadError::Stopped => Self::NoRandomness,
+            ReadError::Stopped => Self::NoMemory,
         }
     }
 }

@@ -20,12 +20,11 @@ impl SharedTags {
     /// Tags that were made in `draft` as the block was decrypted. Every byte of `bytes` is compared with them once more.
     ///
     /// # Errors
-    /// [`CheckFault::Bytes`] if the live bytes are not what was decrypted, [`CheckFault::NoRandomness`] also without memory.
+    /// [`CheckFault::Bytes`] if the live bytes are not what was decrypted, [`CheckFault::NoMemory`] where there is none for secrets.
     pub(crate) fn new(draft: &Draft, pieces: Vec<Piece>, bytes: &[u8]) -> Result<Self, CheckFault> {
-        let layout = VaultLayout::new(pieces.len(), [], []).ok_or(CheckFault::NoRandomness)?;
+        let layout = VaultLayout::new(pieces.len(), [], []).ok_or(CheckFault::NoMemory)?;
         let vault = OpenVault::of(draft, layout).and_then(|vault| vault.close(0));
-        let tags =
-            Self { pieces, vault: Mutex::new(Arc::new(vault.ok_or(CheckFault::NoRandomness)?)) };
+        let tags = Self { pieces, vault: Mutex::new(Arc::new(vault.ok_or(CheckFault::NoMemory)?)) };
         let key = tags.open(0)?;
         super::block_check::compare(
             PieceTags::of_shared(&key),
@@ -55,8 +54,8 @@ impl SharedTags {
     /// As the bytes or the tags are not what they were; then key and tags stay.
     pub(crate) fn renew(&self, bytes: &[u8]) -> Result<(), CheckFault> {
         let old = self.open(0)?;
-        let draft = Draft::new(self.pieces.len()).ok_or(CheckFault::NoRandomness)?;
-        let mac = draft.mac().ok_or(CheckFault::NoRandomness)?;
+        let draft = Draft::new(self.pieces.len()).ok_or(CheckFault::NoMemory)?;
+        let mac = draft.mac().ok_or(CheckFault::NoMemory)?;
         let draft = Mutex::new(draft);
         let reader = VerifiedReader {
             mac: &old.mac,
@@ -69,9 +68,9 @@ impl SharedTags {
             draft.lock().ok()?.note(number, &tag)
         })?;
         let draft = draft.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let layout = VaultLayout::new(self.pieces.len(), [], []).ok_or(CheckFault::NoRandomness)?;
+        let layout = VaultLayout::new(self.pieces.len(), [], []).ok_or(CheckFault::NoMemory)?;
         let vault = OpenVault::of(&draft, layout).and_then(|vault| vault.close(0));
-        *self.lock() = Arc::new(vault.ok_or(CheckFault::NoRandomness)?);
+        *self.lock() = Arc::new(vault.ok_or(CheckFault::NoMemory)?);
         Ok(())
     }
 

@@ -162,7 +162,7 @@ impl<'c> UseVerification<'c> {
         }
         let copy = |part: usize| -> Result<Region, CheckFault> {
             let len = self.check.parts().get(part).and_then(|p| usize::try_from(p.len).ok());
-            let mut region = len.and_then(secret_room).ok_or(CheckFault::NoRandomness)?;
+            let mut region = len.and_then(secret_room).ok_or(CheckFault::NoMemory)?;
             self.check.copy_into(bytes, part, region.bytes_mut())?;
             region.freeze();
             Ok(region)

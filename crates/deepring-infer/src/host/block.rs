@@ -123,10 +123,9 @@ impl<E: Engine> LoadedBlock<E> {
     }
 
     /// The block once more: its parameters copied, and each piece of the copy compared with its tag; and the program of a use.
-    /// Where there is no memory for it, nothing can be said, which is no tampering.
     pub(super) fn copied(&self) -> Result<(BoundPrograms<E>, usize), CheckFault> {
         let check = self.check.as_ref().ok_or(CheckFault::Structure)?;
-        let mut buffer = secret_room(self.bytes().len()).ok_or(CheckFault::NoRandomness)?;
+        let mut buffer = secret_room(self.bytes().len()).ok_or(CheckFault::NoMemory)?;
         for (number, part) in self.header.parts.iter().enumerate() {
             let place = buffer.bytes_mut().get_mut(part.offset as usize..part.end() as usize);
             check.copy_into(self.bytes(), number, place.ok_or(CheckFault::Structure)?)?;
@@ -136,7 +135,7 @@ impl<E: Engine> LoadedBlock<E> {
         let lent = if E::IN_PLACE { Vec::new() } else { check.read_in_place() };
         let source = (&graph[..], &self.exposed[..], &lent[..]);
         let program = add_exposing(&*self.engine, &mut copy, &self.header, source);
-        Ok((copy, program.map_err(|_| CheckFault::NoRandomness)?))
+        Ok((copy, program.map_err(|e| CheckFault::Engine { reason: e.to_string() })?))
     }
 
     fn load_rest(&mut self) -> Result<(), EngineError> {
@@ -166,9 +165,9 @@ impl<E: Engine> LoadedBlock<E> {
     pub(super) fn begin_as(&self, kind: Option<PlanKind>) -> Result<BlockUse<'_, E>, RunError> {
         let verification = match (kind, &self.check) {
             (Some(kind), Some(check)) => {
-                Some(check.begin(kind).map_err(|fault| self.refuse(fault))?)
+                Some(check.begin(kind).map_err(|fault| self.handle_fault(fault))?)
             }
-            (Some(_), None) => return Err(self.refuse(CheckFault::Structure)),
+            (Some(_), None) => return Err(self.handle_fault(CheckFault::Structure)),
             (None, _) => None,
         };
         Ok(BlockUse::new(self, verification))

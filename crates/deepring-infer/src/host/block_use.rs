@@ -128,7 +128,7 @@ impl<'b, E: Engine> BlockUse<'b, E> {
         let start = Instant::now();
         if let Some(verification) = &mut self.verification {
             let compared = verification.compare_bytes(self.block.bytes());
-            compared.map_err(|fault| self.block.refuse(fault))?;
+            compared.map_err(|fault| self.block.handle_fault(fault))?;
         }
         self.took += start.elapsed();
         Ok(self)
@@ -158,7 +158,7 @@ impl<'b, E: Engine> BlockUse<'b, E> {
                 }
                 source => RunError::Engine { block: name, source },
             };
-            changed.map_or_else(failed, |fault| block.refuse(fault))
+            changed.map_or_else(failed, |fault| block.handle_fault(fault))
         })?;
         let engine = start.elapsed();
         if let Some(check) = block.check() {
@@ -189,7 +189,7 @@ impl<'b, E: Engine> Unchecked<'b, E> {
         let block = of.block;
         let measured = of.verification.map(|verification| {
             let measured = verify(block, verification, of.bytes, &outputs, input);
-            measured.map_err(|fault| block.refuse(fault))
+            measured.map_err(|fault| block.handle_fault(fault))
         });
         let measure = measured.transpose()?;
         // Where nothing is compared, nothing was spent on it.

@@ -46,21 +46,21 @@ impl<E: Engine> LoadedBlock<E> {
     /// Turns a fault into an error. Tampering takes the block out of use and is an alarm. Inputs that are too large are no
     /// tampering if every byte is what it was; secrets and turns are drawn anew all the same, so that nobody learns about
     /// them by trying.
-    pub(super) fn refuse(&self, fault: CheckFault) -> RunError {
+    pub(super) fn handle_fault(&self, fault: CheckFault) -> RunError {
         let header = self.header();
-        match fault {
-            CheckFault::Retired => return self.out_of_use(),
-            CheckFault::NoRandomness => {
+        let fault = match undecided(header, fault) {
+            Ok(error) => {
                 // What could not be decided says something of the secrets to who made memory scarce.
                 if let Some(check) = self.check()
                     && check.redraw(self.bytes()).is_err()
                 {
                     check.retire();
                 }
-                return RunError::NoRandomness;
+                return error;
             }
-            _ => {}
-        }
+            Err(CheckFault::Retired) => return self.out_of_use(),
+            Err(fault) => fault,
+        };
         let bytes = self.check().and_then(|c| c.bytes_fit(self.bytes()).err());
         if let (CheckFault::OutOfRange { part }, None, Some(check)) = (&fault, &bytes, self.check())
         {
@@ -73,13 +73,15 @@ impl<E: Engine> LoadedBlock<E> {
                         .map_or_else(String::new, |p| p.label().to_owned()),
                 }
                 .into(),
-                // Without new secrets the old ones would answer another try.
-                Err(CheckFault::NoRandomness) => {
-                    check.retire();
-                    RunError::NoRandomness
-                }
-                Err(CheckFault::Retired) => self.out_of_use(),
-                Err(fault) => self.tampered(fault),
+                Err(fault) => match undecided(header, fault) {
+                    // Without new secrets the old ones would answer another try.
+                    Ok(error) => {
+                        check.retire();
+                        error
+                    }
+                    Err(CheckFault::Retired) => self.out_of_use(),
+                    Err(fault) => self.tampered(fault),
+                },
             };
         }
         // Where an output is wrong, bytes that have changed say why.
@@ -108,7 +110,7 @@ impl<E: Engine> LoadedBlock<E> {
             CheckFault::Bytes { part, range } => {
                 let range = self.exact(range.clone()).unwrap_or(range);
                 let range = range.start as u64..range.end as u64;
-                finding(self.header(), CHANGED_IN_MEMORY, part).at(range)
+                finding(self.header(), CHANGED_IN_MEMORY, Some(part)).at(range)
             }
             other => {
                 let (reason, part) = words(&other);
@@ -134,36 +136,54 @@ impl<E: Engine> LoadedBlock<E> {
 
 /// A fault that was found before the block was in use.
 pub(super) fn at_opening(header: &Header, fault: CheckFault) -> RunError {
-    match fault {
-        CheckFault::NoRandomness => RunError::NoRandomness,
-        CheckFault::Bytes { part, range } => {
+    match undecided(header, fault) {
+        Ok(error) => error,
+        Err(CheckFault::Bytes { part, range }) => {
             let range = range.start as u64..range.end as u64;
-            RunError::Tampered(finding(header, CHANGED_IN_MEMORY, part).at(range))
+            RunError::Tampered(finding(header, CHANGED_IN_MEMORY, Some(part)).at(range))
         }
-        other => {
+        Err(other) => {
             let (reason, part) = words(&other);
             RunError::Tampered(finding(header, reason, part))
         }
     }
 }
 
-fn words(fault: &CheckFault) -> (&'static str, usize) {
+/// The error of a fault that says nothing about the block, because the system did not give what a check needs; any other fault
+/// comes back.
+pub(super) fn undecided(header: &Header, fault: CheckFault) -> Result<RunError, CheckFault> {
     match fault {
-        CheckFault::Bytes { part, .. } => (CHANGED_IN_MEMORY, *part),
-        CheckFault::Row { part, .. } => (NOT_THE_ROW, *part),
-        CheckFault::Product { part } | CheckFault::OutOfRange { part } => (NOT_THE_PRODUCT, *part),
-        CheckFault::Recomputed { .. } => (NOT_RECOMPUTED, usize::MAX),
-        CheckFault::NothingCompared { part } => (NOTHING_COMPARED, *part),
-        CheckFault::Structure | CheckFault::Retired | CheckFault::NoRandomness => {
-            (CHECK_CHANGED, usize::MAX)
+        CheckFault::NoMemory => Ok(RunError::NoMemory { block: header.name.clone() }),
+        CheckFault::NoRandomness => Ok(RunError::NoRandomness),
+        CheckFault::Engine { reason } => {
+            Ok(RunError::SecondRun { block: header.name.clone(), reason })
         }
+        fault => Err(fault),
     }
 }
 
-fn finding(header: &Header, reason: &str, part: usize) -> Finding {
+/// The reason, and the part at fault where one can be named.
+fn words(fault: &CheckFault) -> (&'static str, Option<usize>) {
+    match fault {
+        CheckFault::Bytes { part, .. } => (CHANGED_IN_MEMORY, Some(*part)),
+        CheckFault::Row { part, .. } => (NOT_THE_ROW, Some(*part)),
+        CheckFault::Product { part } | CheckFault::OutOfRange { part } => {
+            (NOT_THE_PRODUCT, Some(*part))
+        }
+        CheckFault::Recomputed { .. } => (NOT_RECOMPUTED, None),
+        CheckFault::NothingCompared { part } => (NOTHING_COMPARED, Some(*part)),
+        CheckFault::Structure
+        | CheckFault::Retired
+        | CheckFault::NoMemory
+        | CheckFault::NoRandomness
+        | CheckFault::Engine { .. } => (CHECK_CHANGED, None),
+    }
+}
+
+fn finding(header: &Header, reason: &str, part: Option<usize>) -> Finding {
     let finding =
         Finding::tampered(Section::Body, reason).in_block(header.index, Some(&header.name));
-    match header.parts.get(part) {
+    match part.and_then(|part| header.parts.get(part)) {
         Some(part) => finding.of_tensor(part.label()),
         None => finding,
     }

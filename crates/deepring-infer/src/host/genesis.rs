@@ -8,7 +8,7 @@ use deepring::{AuthenticRing, Finding, Header, Host, Manifest, OpenedBlock, Secr
 use deepring_memory::Region;
 
 use super::CHANGED_IN_MEMORY;
-use super::fault::Alarms;
+use super::fault::{Alarms, undecided};
 use super::opening::BlockMemory;
 use crate::checks::{BlockCheck, CheckFault, Mode, PlanKind};
 use crate::error::RunError;
@@ -50,7 +50,7 @@ impl GenesisBlock {
             verification.compare_bytes(self.bytes())?;
             verification.finish()
         });
-        compared.map(|_| ()).map_err(|fault| self.refuse(check, header, &fault))
+        compared.map(|_| ()).map_err(|fault| self.handle_fault(check, header, fault))
     }
 
     /// The manifest, decoded from a copy of its bytes as they are now, if these are the verified ones.
@@ -59,25 +59,28 @@ impl GenesisBlock {
         let decoded = match &self.check {
             Some(check) => {
                 let copy = check.copy_of(self.bytes(), 0);
-                Manifest::decode(&copy.map_err(|fault| self.refuse(check, header, &fault))?)
+                Manifest::decode(&copy.map_err(|fault| self.handle_fault(check, header, fault))?)
             }
             None => Manifest::decode(self.bytes()),
         };
         Ok(decoded.map_err(|source| OpenError::Malformed { index: 0, source })?)
     }
 
-    fn refuse(&self, check: &BlockCheck, header: &Header, fault: &CheckFault) -> RunError {
-        match fault {
-            CheckFault::NoRandomness => return RunError::NoRandomness,
-            CheckFault::Retired => {
+    fn handle_fault(&self, check: &BlockCheck, header: &Header, fault: CheckFault) -> RunError {
+        let fault = match undecided(header, fault) {
+            Ok(error) => return error,
+            Err(CheckFault::Retired) => {
                 return RunError::OutOfUse { block: header.index, name: header.name.clone() };
             }
-            _ => {}
-        }
+            Err(fault) => fault,
+        };
         check.retire();
-        let finding = Finding::tampered(Section::Body, CHANGED_IN_MEMORY)
+        let mut finding = Finding::tampered(Section::Body, CHANGED_IN_MEMORY)
             .in_block(header.index, Some(&header.name))
             .of_tensor("manifest");
+        if let CheckFault::Bytes { range, .. } = fault {
+            finding = finding.at(range.start as u64..range.end as u64);
+        }
         self.alarms.raise(&finding);
         RunError::Tampered(finding)
     }

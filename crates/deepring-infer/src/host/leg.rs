@@ -205,7 +205,7 @@ impl<'a, E: Engine> Leg<'a, E> {
             // Fails closed: a list that says otherwise than the check is not this leg's.
             check => match plan.filter(|kind| kind.keeps(check)) {
                 Some(kind) => Some(kind),
-                None => return Err(block.refuse(CheckFault::Structure)),
+                None => return Err(block.handle_fault(CheckFault::Structure)),
             },
         };
         let begun = block.begin_as(plan)?;

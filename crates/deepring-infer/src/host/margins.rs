@@ -51,7 +51,7 @@ pub(super) fn margins<E: Engine>(
             let find =
                 |name: &str| host.engine.view(outputs.find(name).or_else(|| values.get(name))?);
             let found = verification.margins(block.bytes(), &find, random);
-            let found = found.map_err(|fault| block.refuse(fault))?;
+            let found = found.map_err(|fault| block.handle_fault(fault))?;
             margins.extend(found.into_iter().map(|m| LayerMargin {
                 block: index,
                 tensor: header.parts.get(m.part).map(|p| p.label().to_owned()).unwrap_or_default(),

@@ -7,7 +7,7 @@ use deepring::TensorSpec;
 use super::block::LoadedBlock;
 use super::block_use::BlockOutputs;
 use crate::checks::{CheckFault, same_bits};
-use crate::engine::{Engine, Input};
+use crate::engine::{Engine, EngineError, Input};
 
 /// Runs the block anew on the same inputs, with parameters that were just copied and compared with their tags; what differs
 /// is a fault of the weights that are `part`. Whoever had the engine read other bytes for a moment would have to find the
@@ -39,7 +39,7 @@ where
     let wrong = || CheckFault::Product { part };
     let lent = |spec: &TensorSpec| input(&spec.name).map(Input::Borrowed).ok_or_else(wrong);
     let inputs = block.header().inputs.iter().map(lent).collect::<Result<Vec<_>, _>>()?;
-    let again = block.engine().run(program, inputs).map_err(|_| wrong())?;
+    let again = block.engine().run(program, inputs).map_err(not_run)?;
     let same = |(a, b): (&E::Value, &E::Value)| {
         let views = block.engine().view(a).zip(block.engine().view(b));
         views.is_some_and(|(a, b)| same_bits(&a, &b))
@@ -48,6 +48,11 @@ where
     let all = outputs.all();
     let as_many = again.len() == block.given_out().len() && all.len() >= again.len();
     if as_many && all.iter().zip(&again).all(same) { Ok(()) } else { Err(wrong()) }
+}
+
+/// What ran once on these inputs and does not run again lacks something that is no parameter.
+fn not_run(e: EngineError) -> CheckFault {
+    CheckFault::Engine { reason: e.to_string() }
 }
 
 /// Computes the rest of the block a second time, and compares. Returns how many values; `None` where there is no such
@@ -71,11 +76,7 @@ where
     let differs = |name: &str| CheckFault::Recomputed { value: name.to_owned() };
     let given = |name: &String| value(name).map(Input::Borrowed).ok_or_else(|| differs(name));
     let inputs = recomputed.inputs.iter().map(given).collect::<Result<Vec<_>, _>>()?;
-    let first = || recomputed.outputs.first().map_or_else(String::new, Clone::clone);
-    let again = block
-        .engine()
-        .run(program, inputs)
-        .map_err(|_| CheckFault::Recomputed { value: first() })?;
+    let again = block.engine().run(program, inputs).map_err(not_run)?;
     if again.len() != recomputed.outputs.len() {
         return Err(CheckFault::Structure);
     }

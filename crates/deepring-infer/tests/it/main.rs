@@ -7,6 +7,7 @@
     reason = "helpers of tests may fail loudly"
 )]
 
+mod audit;
 mod differences;
 mod differences_found;
 mod differences_sought;

@@ -24,15 +24,14 @@ pub(super) fn vault_of(
     loop {
         let lens = operators.linears.iter().filter_map(|l| secret::len_of(l, parts));
         let rows = operators.tables.iter().map(|t| t.rows);
-        let layout =
-            VaultLayout::new(draft.pieces(), rows, lens).ok_or(CheckFault::NoRandomness)?;
-        let mut vault = OpenVault::of(draft, layout).ok_or(CheckFault::NoRandomness)?;
+        let layout = VaultLayout::new(draft.pieces(), rows, lens).ok_or(CheckFault::NoMemory)?;
+        let mut vault = OpenVault::of(draft, layout).ok_or(CheckFault::NoMemory)?;
         for (number, table) in operators.tables.iter().enumerate() {
             table.tag_rows(number, reader, &mut vault)?;
         }
         let unsuitable = draw_all(operators, parts, reader, &mut vault)?;
         if unsuitable.is_empty() {
-            return vault.close(0).ok_or(CheckFault::NoRandomness);
+            return vault.close(0).ok_or(CheckFault::NoMemory);
         }
         let mut numbers = 0..;
         operators.linears.retain(|_| numbers.next().is_some_and(|n| !unsuitable.contains(&n)));
