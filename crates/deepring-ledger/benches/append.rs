@@ -10,6 +10,7 @@ use deepring::{
     UnverifiedRing,
 };
 use deepring_ledger::{Entry, Event, Ledger, LedgerOptions};
+use redb::{Database, TableDefinition};
 
 /// A ledger in which one ring of one layer is registered, and a key that decides with it.
 struct BenchFixture {
@@ -102,6 +103,16 @@ fn read(c: &mut Criterion) {
     });
     group.bench_function(format!("verify/entries={SIZE}"), |b| {
         b.iter(|| LedgerOptions::new().verify(&place).expect("a report"));
+    });
+    // Nobody signed the state for this checkpoint: it is made anew of the entries.
+    let database = Database::open(place.join("ledger.redb")).expect("the database");
+    let txn = database.begin_write().expect("a transaction");
+    let meta: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
+    txn.open_table(meta).expect("a table").remove("state").expect("the note");
+    txn.commit().expect("a commit");
+    drop(database);
+    group.bench_function(format!("first question, rebuilt/entries={SIZE}"), |b| {
+        b.iter_batched(open, |ledger| ledger.state().map(|s| s.size()), BatchSize::PerIteration);
     });
     let ledger = open();
     group.bench_function(format!("entry/entries={SIZE}"), |b| {

@@ -1,7 +1,6 @@
 //! The state that is kept beside the tree: taken where the log's key signed it, and else made anew.
 
 use std::path::Path;
-use std::time::Instant;
 
 use deepring_ledger::{Defect, Entry, Event, Ledger, LedgerOptions, State};
 use redb::{Database, TableDefinition, WriteTransaction};
@@ -131,31 +130,4 @@ fn the_note_has_a_name_of_its_own_and_is_no_checkpoint() {
     };
     let lines: Vec<&str> = note.lines().collect();
     assert_eq!((lines[1], lines[2]), ("deepring ledger state v1", "3"));
-}
-
-/// Prints what the kept state saves, for docs/LEDGER.md: `cargo test -p deepring-ledger --test it
-/// kept::what -- --ignored --nocapture`.
-#[test]
-#[ignore = "prints the numbers that docs/LEDGER.md states; run by hand when they change"]
-fn what_the_first_question_costs() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
-    ledger.append(&[registered()]).unwrap();
-    ledger.append(&decisions(1..10_000)).unwrap();
-    drop(ledger);
-    let ask = || {
-        let started = Instant::now();
-        let ledger = Ledger::open_read(dir.path(), None).unwrap();
-        let opened = started.elapsed();
-        assert_eq!(ledger.state().unwrap().size(), 10_000);
-        (opened, started.elapsed() - opened)
-    };
-    let best = |n: usize| (0..n).map(|_| ask()).min_by_key(|(a, b)| *a + *b).unwrap();
-    let kept = best(9);
-    edit(dir.path(), |txn| _ = txn.open_table(META).unwrap().remove("state").unwrap());
-    let rebuilt = best(9);
-    println!(
-        "10 000 entries: opening {:?}; first question {:?} kept, {:?} rebuilt",
-        kept.0, kept.1, rebuilt.1
-    );
 }
