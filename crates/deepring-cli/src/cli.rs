@@ -2,12 +2,14 @@
 
 #[cfg(feature = "attacks")]
 mod attack;
+mod audit;
 mod bench;
 mod certificate;
 mod deal;
 #[cfg(feature = "attacks")]
 mod evaluate;
 mod ledger;
+mod ledger_owners;
 mod revoke;
 mod run;
 mod trust;
@@ -20,6 +22,7 @@ use clap_complete::Shell;
 
 #[cfg(feature = "attacks")]
 pub(crate) use attack::{Attack, AttackOptions, DataOptions, Quantise};
+pub(crate) use audit::AuditArgs;
 pub(crate) use bench::{
     Bench, BenchGrowth, BenchOutput, BenchPart, BenchProducts, BenchQueries, BenchRest, BenchStep,
     Bytes, StepKind,
@@ -32,6 +35,7 @@ pub(crate) use ledger::{
     KindArg, LedgerArgs, LedgerCommand, LedgerInit, LedgerProve, LedgerRegister, LedgerShow,
     LedgerVerify,
 };
+pub(crate) use ledger_owners::{LedgerOwnersTo, LedgerRotateOwner, LedgerValidatorSet};
 pub(crate) use revoke::{RevokeCommand, RevokeHost, RevokeIn, RevokeKey, RevokeLift, RevokeRing};
 pub(crate) use run::{EngineName, RunArgs};
 pub(crate) use trust::{OwnerArg, TrustAdd, TrustBind, TrustCommand, TrustList, TrustRemove};
@@ -83,6 +87,7 @@ pub(crate) enum Command {
     Repair(Repair),
     Grant(Grant),
     Deal(DealArgs),
+    Audit(AuditArgs),
     #[command(subcommand)]
     Trust(TrustCommand),
     Export(Export),
@@ -110,6 +115,7 @@ impl Command {
             Self::Ledger(args) => args.json(),
             Self::Revoke(args) => args.json(),
             Self::Repair(args) => args.json,
+            Self::Audit(args) => args.json,
             Self::Trust(TrustCommand::List(args)) => args.json,
             #[cfg(feature = "attacks")]
             Self::Attack(args) => args.json,
@@ -183,6 +189,9 @@ pub(crate) struct SealArgs {
 pub(crate) struct Inspect {
     /// The ring
     pub(crate) ring: PathBuf,
+    /// Write the record of the ring's deal here, as `deal` did
+    #[arg(long, value_name = "MODEL.deal")]
+    pub(crate) deal: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -260,7 +269,8 @@ pub(crate) struct ReceiptVerify {
 #[command(after_help = "\
 Examples:
   deepring repair model.ring --from backup.ring --owner keys/owner.pub
-  deepring repair model.ring --from backup.ring --owner keys/owner.pub --ledger ledger --key keys/host.key")]
+  deepring repair model.ring --from backup.ring --owner keys/owner.pub --ledger ledger --key keys/host.key
+  deepring repair of-a.ring --from of-b.ring --owner owner.pub --ledger ledger --key a.key --countersign b.key")]
 pub(crate) struct Repair {
     /// The damaged ring; only what differs is written
     pub(crate) ring: PathBuf,
@@ -278,6 +288,9 @@ pub(crate) struct Repair {
     /// Secret key of the host whose copy this is, and who signs what goes on the ledger
     #[arg(long, value_name = "host.key", requires = "ledger")]
     pub(crate) key: Option<PathBuf>,
+    /// Secret key of another host of the blocks, whose copy `--from` is: it compares both and signs that they are equal
+    #[arg(long, value_name = "other.key", requires = "key")]
+    pub(crate) countersign: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -298,6 +311,12 @@ pub(crate) struct Grant {
     /// The new host, for all blocks or those named
     #[arg(long, value_name = "[BLOCKS=]new.pub")]
     pub(crate) host: OsString,
+    /// Ledger that the ring is registered in: refuses a ring, owner or host that is revoked there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Public key of the ledger; without it, the key that the trust store remembers
+    #[arg(long, value_name = "log.pub", requires = "ledger")]
+    pub(crate) ledger_key: Option<PathBuf>,
     /// Write here instead of replacing the ring
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "attacks")]
 mod attack;
+mod audit;
 mod bench;
 mod certificate;
 mod completions;
@@ -44,6 +45,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Repair(args) => repair::repair(&args, trust),
         Command::Grant(args) => grant::grant(&args, trust),
         Command::Deal(args) => deal::deal(&args, trust),
+        Command::Audit(args) => audit::audit(&args, trust),
         Command::Trust(args) => trust::trust(&args, trust),
         Command::Export(args) => export::export(&args, trust),
         #[cfg(feature = "attacks")]

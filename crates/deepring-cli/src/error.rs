@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
+use deepring::audit::AuditError;
 use deepring::files::KeyFileError;
 use deepring::files::{InLine, TurnError};
 use deepring::maintenance::{GrantError, RepairError};
@@ -234,6 +235,15 @@ impl From<OpenError> for CliError {
                 .hint("the owner can let a host in with `deepring grant`"),
             OpenError::Malformed { .. } => Self::new(Exit::Tampered, message),
             _ => failed(message),
+        }
+    }
+}
+
+impl From<AuditError> for CliError {
+    fn from(e: AuditError) -> Self {
+        match e {
+            AuditError::Open(e) => e.into(),
+            e => failed(e),
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use deepring::TrustStore;
 use deepring::trust::{KnownLedger, OwnedRing};
+use deepring::{AuthenticRing, Host, PublicKey, TrustStore};
 use deepring_ledger::{Ledger, LedgerError, LedgerOptions, LedgerReport};
 use serde::Serialize;
 
@@ -111,6 +111,19 @@ impl Wanted<'_> {
             return Err(CliError::new(Exit::Failed, message).hint("leave `--new-ledger` out"));
         }
         Ok(VouchedLedger { ledger, voucher: Voucher::Remembered })
+    }
+
+    /// Refuses what this ledger says must not be used any more, or does not know: for who is about to let hosts in.
+    pub(crate) fn admits(
+        &self,
+        store: Option<&TrustStore>,
+        ring: &AuthenticRing,
+        hosts: impl IntoIterator<Item = PublicKey<Host>>,
+    ) -> Result<(), CliError> {
+        let vouched = self.read(store)?;
+        vouched.holds(store, &ring.owned())?;
+        vouched.ledger.admit(ring.outline(), hosts)?;
+        Ok(())
     }
 
     fn vouched(

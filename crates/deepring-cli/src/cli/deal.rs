@@ -22,6 +22,12 @@ pub(crate) struct DealArgs {
     pub(crate) leg: Vec<OsString>,
     #[command(flatten)]
     pub(crate) copies: CopiesArgs,
+    /// Ledger that the ring is registered in: refuses what is revoked there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Public key of the ledger; without it, the key that the trust store remembers
+    #[arg(long, value_name = "log.pub", requires = "ledger")]
+    pub(crate) ledger_key: Option<PathBuf>,
     /// The deal's own record, signed, for whoever keeps it apart from the ring
     #[arg(short, long, value_name = "MODEL.deal")]
     pub(crate) output: PathBuf,

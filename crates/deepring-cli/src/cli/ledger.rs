@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use deepring::RingId;
 
+use super::{LedgerRotateOwner, LedgerValidatorSet};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum LedgerCommand {
     Init(LedgerInit),
@@ -20,6 +22,8 @@ pub(crate) enum LedgerCommand {
     Checkpoint(LedgerArgs),
     /// Print a proof that an entry is in the ledger
     Prove(LedgerProve),
+    RotateOwner(LedgerRotateOwner),
+    ValidatorSet(LedgerValidatorSet),
 }
 
 impl LedgerCommand {
@@ -27,6 +31,8 @@ impl LedgerCommand {
         match self {
             Self::Init(_) => false,
             Self::Register(args) => args.json,
+            Self::RotateOwner(LedgerRotateOwner { to, .. })
+            | Self::ValidatorSet(LedgerValidatorSet { to, .. }) => to.json,
             Self::Checkpoint(args)
             | Self::Show(LedgerShow { args, .. })
             | Self::Verify(LedgerVerify { args, .. })

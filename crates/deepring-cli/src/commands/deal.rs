@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use deepring::deal::{Copies, DealPlan};
+use deepring::deal::{Copies, Deal, DealPlan, DealtLeg};
 use deepring::files::Turn;
 use deepring::seal::PlannedDeal;
 use deepring::{Host, Owner, PublicKey, SecretKey};
@@ -16,6 +16,7 @@ use super::grant::not_the_owner;
 use super::seal::parse_host;
 use crate::cli::{CopiesArg, CopiesArgs, DealArgs};
 use crate::error::{CliError, Exit};
+use crate::ledgers::Wanted;
 use crate::output;
 use crate::rings::{self, TrustPolicy};
 
@@ -37,22 +38,26 @@ pub(crate) fn deal(args: &DealArgs, trust: Option<&Path>) -> Result<(), CliError
     policy.spares(&record_at)?;
     let ring = policy.verify_to_use(&ring_at).map_err(|e| not_the_owner(e, &ring_at, &owner))?;
     policy.belongs(&ring_at, ring.owned())?;
+    if let Some(ledger) = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref()) {
+        let hosts = planned.legs.iter().map(|(_, host)| *host);
+        let hosts = hosts.chain(planned.plan.genesis.iter().copied());
+        ledger.admits(policy.store(), &ring, hosts)?;
+    }
     let deal = deepring::maintenance::deal_in(file, &ring, &owner, &planned)?;
     policy.put_to_use(&ring_at, &ring);
-    let failed = |e| CliError::new(Exit::Failed, format!("{}: {e}", args.output.display()));
+    let failed = |e| {
+        let (ring, record) = (args.ring.display(), args.output.display());
+        CliError::new(
+            Exit::Failed,
+            format!("{ring} is dealt, and its record is not written: {record}: {e}"),
+        )
+        .hint(format!("`deepring inspect {ring} --deal FILE` writes the record"))
+    };
     record.write_all(&deal.encode()).map_err(failed)?;
     record.commit().map_err(failed)?;
-    for (number, leg) in (1..).zip(&deal.legs) {
-        let hosts: Vec<String> = leg.hosts.iter().map(PublicKey::short).collect();
-        output::line(format_args!(
-            "leg {number}: blocks {}-{} by {}",
-            leg.first,
-            leg.end.saturating_sub(1),
-            hosts.join(", ")
-        ))?;
+    for line in in_words(&deal) {
+        output::line(line)?;
     }
-    let genesis: Vec<String> = deal.genesis.iter().map(PublicKey::short).collect();
-    output::line(format_args!("Genesis by {}", genesis.join(", ")))?;
     output::line(format_args!("deal    {}", deal.digest()))?;
     output::note(format_args!(
         "dealt {} as revision {}; the record is {}",
@@ -61,6 +66,20 @@ pub(crate) fn deal(args: &DealArgs, trust: Option<&Path>) -> Result<(), CliError
         args.output.display()
     ));
     Ok(())
+}
+
+/// The legs with their hosts, then the hosts of Genesis, a line each.
+pub(super) fn in_words(deal: &Deal) -> Vec<String> {
+    let list = |hosts: &[PublicKey<Host>]| {
+        hosts.iter().map(PublicKey::short).collect::<Vec<_>>().join(", ")
+    };
+    let leg = |(number, leg): (usize, &DealtLeg)| {
+        let last = leg.end.saturating_sub(1);
+        format!("leg {number}: blocks {}-{last} by {}", leg.first, list(&leg.hosts))
+    };
+    let mut lines: Vec<String> = (1..).zip(&deal.legs).map(leg).collect();
+    lines.push(format!("Genesis by {}", list(&deal.genesis)));
+    lines
 }
 
 /// The deal that options ask for, and the files that they name.

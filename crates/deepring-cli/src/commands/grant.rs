@@ -8,6 +8,7 @@ use deepring::{Owner, RingError, SecretKey, Verdict};
 use super::seal::parse_host;
 use crate::cli::Grant;
 use crate::error::CliError;
+use crate::ledgers::Wanted;
 use crate::output;
 use crate::rings::{self, TrustPolicy};
 
@@ -29,6 +30,9 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     let mut policy = TrustPolicy::of(owner.public(), trust)?.binding();
     let ring = policy.verify_to_use(&read).map_err(|e| not_the_owner(e, &read, &owner))?;
     policy.belongs(target, ring.owned())?;
+    if let Some(ledger) = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref()) {
+        ledger.admits(policy.store(), &ring, [host])?;
+    }
     let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
     let indices = blocks.indices(last);
     if elsewhere {

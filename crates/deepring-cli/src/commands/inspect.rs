@@ -8,8 +8,10 @@ use deepring::trust::TrustError;
 use deepring::{AuthenticRing, Header, Trust};
 use serde_json::json;
 
+use super::deal;
+use crate::begun::Begun;
 use crate::cli::Inspect;
-use crate::error::CliError;
+use crate::error::{CliError, Exit};
 use crate::output;
 use crate::rings;
 
@@ -18,6 +20,14 @@ pub(crate) fn inspect(args: &Inspect, trust: Option<&Path>) -> Result<(), CliErr
     let claimed = ring.claimed_owner();
     let ring = ring.authenticate(&Trust::owner(claimed))?;
     let bound = rings::glance(&args.ring, &ring, trust);
+    if let Some(path) = &args.deal {
+        let deal = ring.outline().deal().ok_or_else(|| {
+            CliError::new(Exit::Failed, format!("{} is not dealt", args.ring.display()))
+                .hint("`deepring deal` deals it")
+        })?;
+        Begun::at(path, [args.ring.as_path()], trust)?.write(&deal.encode())?;
+        output::note(format_args!("wrote the deal to {}", path.display()));
+    }
     if args.json { print_json(&ring) } else { print_text(&ring) }?;
     // Shown, since that is how its user finds out what lies there; and not with the exit code of what belongs there.
     bound.map_or(Ok(()), |bound| {
@@ -54,6 +64,7 @@ fn print_json(ring: &AuthenticRing) -> Result<(), CliError> {
         "revision": ring.revision(),
         "sealed_at": ring.sealed_at(),
         "claimed_owner": ring.owner(),
+        "deal": ring.outline().deal(),
         "blocks": ring.headers().iter().map(block).collect::<Vec<_>>(),
     }))
 }
@@ -74,6 +85,9 @@ fn print_text(ring: &AuthenticRing) -> Result<(), CliError> {
     };
     output::line(format_args!("inputs   {}", list(ring.inputs())))?;
     output::line(format_args!("outputs  {}", list(ring.outputs())))?;
+    for line in ring.outline().deal().map(deal::in_words).unwrap_or_default() {
+        output::line(line)?;
+    }
     output::line("")?;
     for header in ring.headers() {
         let hosts = header

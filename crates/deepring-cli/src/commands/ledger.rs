@@ -1,5 +1,6 @@
 //! `deepring ledger`: init, register, show, verify, checkpoint, prove.
 
+mod owners;
 mod register;
 mod show;
 
@@ -27,6 +28,8 @@ pub(crate) fn ledger(args: &LedgerCommand, trust: Option<&Path>) -> Result<(), C
         LedgerCommand::Verify(args) => verify(args, trust),
         LedgerCommand::Checkpoint(args) => checkpoint(args, trust),
         LedgerCommand::Prove(args) => prove(args, trust),
+        LedgerCommand::RotateOwner(args) => owners::rotate(args, trust),
+        LedgerCommand::ValidatorSet(args) => owners::validators(args, trust),
     }
 }
 

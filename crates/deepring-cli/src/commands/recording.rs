@@ -5,10 +5,11 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use deepring::audit::Challenge;
 use deepring::outline::AuthenticOutline;
 use deepring::replication::{CopyFault, Evidence, FailedCopy};
 use deepring::{
-    AuthenticRing, Decision, Digest, Finding, Host, Owner, PublicKey, RingId, SecretKey,
+    AuthenticRing, Decision, Digest, Finding, Host, OpeningKey, Owner, PublicKey, RingId, SecretKey,
 };
 use deepring_ledger::{
     Admitted, Audit, Cause, Entry, Event, Ledger, LedgerError, NoAuthority, Quarantined, State,
@@ -34,6 +35,34 @@ pub(crate) struct RepairEntries {
     pub(crate) uncountersigned: Vec<u32>,
     /// Blocks that none of these hosts has.
     pub(crate) of_others: Vec<u32>,
+}
+
+/// The copy of another host of repaired blocks, which can say that both are equal.
+pub(crate) struct OtherCopy<'a> {
+    /// The ring as it was repaired.
+    pub(crate) repaired: &'a AuthenticRing,
+    /// The other host's.
+    pub(crate) ring: AuthenticRing,
+    pub(crate) key: SecretKey<Host>,
+}
+
+impl OtherCopy<'_> {
+    /// Compares the repaired host's copy of these blocks with this one, and signs that they are equal.
+    fn audit(&self, repaired: &SecretKey<Host>, blocks: &[u32]) -> Result<Audit, CliError> {
+        let challenge = Challenge::fresh(blocks)?;
+        let host = repaired.public();
+        let given = challenge.answer_from(&host, self.repaired, OpeningKey::Host(repaired))?;
+        let expected = challenge.answer_from(&host, &self.ring, OpeningKey::Host(&self.key))?;
+        if given != expected {
+            let message =
+                "the repaired copy is not equal to the one of the host that is to countersign";
+            return Err(CliError::new(Exit::Tampered, message));
+        }
+        let mut audit = Audit { nonce: *challenge.nonce(), digest: given, countersignature: None };
+        let signed = audit.countersign(&self.ring.digest(), blocks, &host, &self.key);
+        audit.countersignature = Some(signed);
+        Ok(audit)
+    }
 }
 
 impl Recorder {
@@ -274,6 +303,7 @@ impl Recorder {
         (ring, digest): (RingId, Digest),
         blocks: &[u32],
         source: &Path,
+        other: Option<&OtherCopy<'_>>,
     ) -> Result<RepairEntries, CliError> {
         let outline = self.outline(&digest)?;
         let mut out = RepairEntries::default();
@@ -289,12 +319,28 @@ impl Recorder {
                 }
             }
         }
+        let audited = |host: &PublicKey<Host>, block: u32| {
+            let block = outline.blocks().get(block as usize);
+            other.is_some_and(|o| {
+                o.key.public() != *host && block.is_some_and(|b| b.has_host(&o.key.public()))
+            })
+        };
+        let mut repairs: Vec<(SecretKey<Host>, Vec<u32>, Audit)> = Vec::new();
+        for (host, blocks) in by_host {
+            let (both, alone): (Vec<u32>, Vec<u32>) =
+                blocks.into_iter().partition(|block| audited(&host.public(), *block));
+            if let (false, Some(other)) = (both.is_empty(), other) {
+                let audit = other.audit(&host, &both)?;
+                repairs.push((host.clone(), both, audit));
+            }
+            repairs.push((host, alone, Audit::none()));
+        }
         let ledger = &mut self.vouched.ledger;
-        for (host, mut blocks) in by_host {
+        for (host, mut blocks, audit) in repairs {
             let host = host.into();
             while !blocks.is_empty() {
                 let (whose, from) = ((ring, digest), source.display().to_string());
-                match ledger.record_repair(whose, blocks.clone(), from, Audit::none(), &host) {
+                match ledger.record_repair(whose, blocks.clone(), from, audit.clone(), &host) {
                     Ok(entry) => {
                         out.entries.push(entry);
                         break;
@@ -302,7 +348,7 @@ impl Recorder {
                     Err(LedgerError::NoAuthority {
                         source: NoAuthority::NotCountersigned { block },
                         ..
-                    }) if blocks.contains(&block) => {
+                    }) if blocks.contains(&block) && audit.countersignature.is_none() => {
                         blocks.retain(|b| *b != block);
                         out.uncountersigned.push(block);
                     }

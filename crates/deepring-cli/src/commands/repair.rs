@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use deepring::files::{Replacement, Turn};
+use deepring::files::{Replacement, ResolvedPath, Turn};
 use deepring::maintenance::Repaired;
 use deepring::{AuthenticRing, Host, SecretKey};
 use serde_json::json;
 
-use super::recording::Recorder;
+use super::recording::{OtherCopy, Recorder};
 use crate::cli::Repair;
-use crate::error::CliError;
+use crate::error::{CliError, Exit};
 use crate::ledgers::Wanted;
 use crate::output;
 use crate::progress::Progress;
@@ -50,8 +50,10 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     let (ring, done) = deepring::maintenance::repair_in(target.place(), file, copy, &trust, &step)?;
     drop(progress);
     policy.put_to_use(&target, &ring);
+    let other = args.countersign.as_deref().map(|key| other_copy(&ring, (&policy, &from), key));
+    let other = other.transpose()?;
     let recorded = recorder.as_mut().map(|recorder| {
-        let recorded = record(recorder, &ring, done.as_ref(), &args.from);
+        let recorded = record(recorder, &ring, done.as_ref(), (&args.from, other.as_ref()));
         recorder.remember(&ring, &mut policy);
         recorded
     });
@@ -78,13 +80,28 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     }
 }
 
+/// The copy that was repaired from, as another host's.
+fn other_copy<'a>(
+    repaired: &'a AuthenticRing,
+    (policy, from): (&TrustPolicy, &ResolvedPath),
+    key: &Path,
+) -> Result<OtherCopy<'a>, CliError> {
+    let key = SecretKey::<Host>::read(key)?;
+    let ring = rings::open_at(from)?.authenticate(&policy.trust_by(from))?;
+    if ring.digest() != repaired.digest() {
+        let message = "the copy is of another version than the repaired ring";
+        return Err(CliError::new(Exit::Stale, message));
+    }
+    Ok(OtherCopy { repaired, ring, key })
+}
+
 /// Puts on the ledger what was found, and that the host's copy is whole again: of what was repaired, and of what the host had called
 /// tampered before, such as its memory, of which nothing is left in the file. Gives the indices of the repair's entries.
 fn record(
     recorder: &mut Recorder,
     ring: &AuthenticRing,
     done: Option<&Repaired>,
-    from: &Path,
+    (from, other): (&Path, Option<&OtherCopy<'_>>),
 ) -> Result<Vec<u64>, CliError> {
     let mut blocks = Vec::new();
     if let Some(done) = done {
@@ -94,11 +111,11 @@ fn record(
     blocks.extend(recorder.own_quarantines(&ring.digest())?);
     blocks.sort_unstable();
     blocks.dedup();
-    let recorded = recorder.repair((ring.ring_id(), ring.digest()), &blocks, from)?;
+    let recorded = recorder.repair((ring.ring_id(), ring.digest()), &blocks, from, other)?;
     let list = |blocks: &[u32]| blocks.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     if !recorded.uncountersigned.is_empty() {
         output::note(format_args!(
-            "note: the file is whole, and the ledger does not say so of blocks {}: they have other hosts, one of which would have to countersign. \
+            "note: the file is whole, and the ledger does not say so of blocks {}: they have other hosts, one of which would have to countersign (`--countersign`). \
              Until then this host's copy stays quarantined, unless the ring's owner lifts that: `deepring revoke lift`",
             list(&recorded.uncountersigned)
         ));

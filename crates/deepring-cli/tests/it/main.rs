@@ -10,8 +10,10 @@
 mod at_once;
 #[cfg(feature = "attacks")]
 mod attack;
+mod audited;
 mod bench;
 mod certificates;
+mod dealt;
 mod disk_full;
 mod end_to_end;
 mod exit_codes;

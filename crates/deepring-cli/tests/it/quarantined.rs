@@ -108,3 +108,24 @@ fn a_host_speaks_of_no_copy_but_its_own() {
     workspace.run(&REPAIR.replace("keys/host.key", "more/host.key")).succeeds();
     workspace.run(&format!("{RUN} --key more/host.key")).succeeds();
 }
+
+#[test]
+fn a_repair_that_another_host_of_the_block_countersigns_ends_the_quarantine() {
+    let workspace = alarmed("more/host.pub");
+    let with = |key: &str| format!("{REPAIR} --countersign {key}");
+    // Who repairs does not countersign for itself, and a host of no block of the ring has nothing to compare with.
+    workspace.run("keygen --out third").succeeds();
+    for key in ["keys/host.key", "third/host.key"] {
+        workspace.run(&with(key)).succeeds().says("would have to countersign");
+        workspace.run(RUN).exits(3).says("is quarantined");
+    }
+    let repaired = workspace.run(&format!("{} --json", with("more/host.key"))).succeeds().json();
+    let [entry] = &repaired["entries"].as_array().unwrap()[..] else { panic!("{repaired}") };
+    let shown = workspace.run("ledger show --ledger ledger --kind repair --json").succeeds().json();
+    let [repair] = &shown["entries"].as_array().unwrap()[..] else { panic!("{shown}") };
+    assert_eq!(&repair["index"], entry);
+    let other = fs::read_to_string(workspace.path("more/host.pub")).unwrap();
+    assert_eq!(repair["event"]["countersignature"]["host"], other.trim(), "{repair}");
+    workspace.run(RUN).succeeds();
+    workspace.run("ledger verify --ledger ledger").succeeds();
+}

@@ -151,3 +151,49 @@ fn the_entries_that_are_asked_for_are_shown_with_their_authors() {
     assert!(shown.contains("for all rings of this owner: dismissed"), "{shown}");
     workspace.run("ledger show --ledger ledger --host keys/owner.pub").exits(1);
 }
+
+#[test]
+fn a_rotated_owners_ring_is_the_new_keys_and_the_old_one_says_nothing_more() {
+    let workspace = Workspace::with_ring();
+    workspace.run("keygen --out new").succeeds();
+    workspace.register("net.ring", "ledger");
+    let rotate = "ledger rotate-owner --owner-key keys/owner.key --new-owner-key new/owner.key \
+                  --ledger ledger";
+    // A stranger has nothing to hand over, and nobody takes over from himself.
+    let strangers = rotate.replace("keys/owner.key", "new/owner.key");
+    workspace.run(&strangers).exits(4);
+    let rotated = workspace.run(&format!("{rotate} --json")).succeeds().json();
+    assert_eq!(rotated["entry"], 1);
+    workspace.run(rotate).exits(4).says("gave its rings over");
+    let revoke = "revoke ring net.ring --ledger ledger --reason old --all-versions --owner-key";
+    workspace.run(&format!("{revoke} keys/owner.key")).exits(4).says("gave its rings over");
+    let id = workspace.ring("net.ring").ring_id();
+    let revoke = revoke.replace("net.ring", &id.to_string());
+    workspace.run(&format!("{revoke} new/owner.key")).succeeds();
+}
+
+#[test]
+fn a_ledger_takes_rings_of_the_owners_that_its_validator_set_names() {
+    let workspace = Workspace::with_ring();
+    workspace.run("keygen --out other").succeeds();
+    workspace.run("keygen --node --out node").succeeds();
+    workspace.run("ledger init ledger").succeeds();
+    let set = |by: &str, owners: &str| {
+        format!(
+            "ledger validator-set --owner-key {by}/owner.key {owners} --node node/node.pub --ledger ledger"
+        )
+    };
+    // The first set is signed by an owner in it.
+    workspace.run(&set("other", "--owner keys/owner.pub")).exits(4);
+    let first = workspace.run(&format!("{} --json", set("other", "--owner other/owner.pub")));
+    let first = first.succeeds().json();
+    assert_eq!((&first["entry"], &first["epoch"]), (&0.into(), &1.into()));
+    let register = "ledger register net.ring --owner-key keys/owner.key --ledger ledger";
+    workspace.run(register).exits(4).says("validator set");
+    let both = set("other", "--owner other/owner.pub --owner keys/owner.pub");
+    workspace.run(&set("keys", "--owner keys/owner.pub")).exits(4);
+    let second = workspace.run(&format!("{both} --json")).succeeds().json();
+    assert_eq!(second["epoch"], 2);
+    workspace.run(register).succeeds();
+    workspace.run("ledger verify --ledger ledger").succeeds();
+}

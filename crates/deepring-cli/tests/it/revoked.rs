@@ -158,3 +158,33 @@ fn a_revocation_is_seen_by_who_asks_the_ledger() {
     let verified = workspace.run(&format!("{proof} --json")).succeeds().json();
     assert_eq!(verified["revoked_since"], serde_json::Value::Null);
 }
+
+#[test]
+fn nobody_is_let_into_what_is_revoked_where_the_ledger_is_asked() {
+    let workspace = decided();
+    let grant = "grant net.ring --owner-key keys/owner.key --host other/host.pub --ledger ledger";
+    let deal = "deal net.ring --owner-key keys/owner.key --leg 1-2=keys/host.pub \
+                --leg 3-5=other/host.pub --ledger ledger -o net.deal";
+    let revoke_host = format!("revoke host other/host.pub {OWNED}");
+    workspace.run(&revoke_host).succeeds();
+    let before = fs::read(workspace.path("net.ring")).unwrap();
+    for command in [grant, deal] {
+        workspace.run(command).exits(4).says("is revoked by entry 2");
+    }
+    workspace.run(&format!("revoke ring net.ring {OWNED}")).succeeds();
+    let to_its_own = grant.replace("other/host.pub", "keys/host.pub");
+    workspace.run(&to_its_own).exits(4).says("is revoked by entry 3");
+    assert_eq!(fs::read(workspace.path("net.ring")).unwrap(), before);
+    assert!(!workspace.path("net.deal").exists(), "nothing is left behind");
+    // Who does not ask is not told.
+    workspace.run(&grant.replace(" --ledger ledger", "")).succeeds();
+}
+
+#[test]
+fn rings_are_let_in_where_the_ledger_has_nothing_against_it() {
+    let workspace = decided();
+    let host = "--owner-key keys/owner.key --host other/host.pub --ledger";
+    workspace.seal("unknown.ring", "");
+    workspace.run(&format!("grant unknown.ring {host} ledger")).exits(4).says("not registered");
+    workspace.run(&format!("grant net.ring {host} ledger")).succeeds();
+}

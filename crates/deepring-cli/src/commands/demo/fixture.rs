@@ -177,7 +177,7 @@ impl Fixture {
     /// Records a repair, one entry for each host; the last one's index.
     pub(super) fn record_repair(&mut self, blocks: &[u32], source: &Path) -> Result<u64, CliError> {
         let ring = (self.ring.ring_id(), self.ring.digest());
-        let last = self.recorder.repair(ring, blocks, source)?.entries.pop();
+        let last = self.recorder.repair(ring, blocks, source, None)?.entries.pop();
         last.ok_or_else(|| CliError::new(Exit::Failed, "the ledger takes no entry of the repair"))
     }
 

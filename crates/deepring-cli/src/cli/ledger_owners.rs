@@ -1,0 +1,55 @@
+//! Arguments of the ledger's commands about owners and nodes.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Hand an owner's rings over to another key, which both keys sign; the old one says nothing afterwards
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  deepring ledger rotate-owner --owner-key old.key --new-owner-key new.key --ledger ledger")]
+pub(crate) struct LedgerRotateOwner {
+    /// Secret key that gives its rings over
+    #[arg(long, value_name = "owner.key")]
+    pub(crate) owner_key: PathBuf,
+    /// Secret key that takes them
+    #[arg(long, value_name = "new.key")]
+    pub(crate) new_owner_key: PathBuf,
+    #[command(flatten)]
+    pub(crate) to: LedgerOwnersTo,
+}
+
+/// Say whose rings this ledger takes from now on, and which nodes keep it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  deepring ledger validator-set --owner-key a.key --owner a.pub --owner b.pub --node n1.pub --node n2.pub --ledger ledger")]
+pub(crate) struct LedgerValidatorSet {
+    /// Secret key of an owner of the set before; of the first one, of an owner in it
+    #[arg(long, value_name = "owner.key")]
+    pub(crate) owner_key: PathBuf,
+    /// Owner whose rings may be registered; its public key, as a file or as its text; repeat for each
+    #[arg(long, required = true, value_name = "owner.pub|drowner1...")]
+    pub(crate) owner: Vec<OsString>,
+    /// Node that keeps the ledger; its public key, as a file or as its text; repeat for each
+    #[arg(long, required = true, value_name = "node.pub|drnode1...")]
+    pub(crate) node: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) to: LedgerOwnersTo,
+}
+
+/// The ledger that an entry goes to.
+#[derive(Debug, Args)]
+pub(crate) struct LedgerOwnersTo {
+    /// Folder of the ledger
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ledger: PathBuf,
+    /// Public key of the ledger; without it, the key that the trust store remembers
+    #[arg(long, value_name = "log.pub")]
+    pub(crate) ledger_key: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

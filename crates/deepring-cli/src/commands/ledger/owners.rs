@@ -1,0 +1,81 @@
+//! `deepring ledger rotate-owner` and `validator-set`: who owns rings on a ledger, and who keeps it.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use deepring::keys::{AuthorKey, Node, Role};
+use deepring::{Owner, PublicKey, SecretKey};
+use deepring_ledger::{Event, ValidatorSet};
+use serde_json::json;
+
+use super::LedgerMemory;
+use crate::cli::{LedgerOwnersTo, LedgerRotateOwner, LedgerValidatorSet};
+use crate::error::CliError;
+use crate::ledgers::Wanted;
+use crate::output;
+use crate::rings::read_public;
+
+pub(super) fn rotate(args: &LedgerRotateOwner, trust: Option<&Path>) -> Result<(), CliError> {
+    let old = SecretKey::<Owner>::read(&args.owner_key)?;
+    let new = SecretKey::<Owner>::read(&args.new_owner_key)?;
+    let (from, to) = (old.public(), new.public());
+    let event = Event::rotation(&from, &new);
+    let entry = record(&args.to, trust, &old.into(), |_| Ok(event))?;
+    if args.to.json {
+        return output::json(&json!({ "entry": entry, "owner": from, "new_owner": to }));
+    }
+    output::line(format_args!("rotated by entry {entry}: {} to {}", from.short(), to.short()))?;
+    output::note(
+        "the new key registers, upgrades and revokes from here on; rings that the old key sealed stay its own in their files, \
+         and readers trust the new key where it is given to them",
+    );
+    Ok(())
+}
+
+pub(super) fn validators(args: &LedgerValidatorSet, trust: Option<&Path>) -> Result<(), CliError> {
+    let owner = SecretKey::<Owner>::read(&args.owner_key)?;
+    let owners = keys::<Owner>(&args.owner)?;
+    let nodes = keys::<Node>(&args.node)?;
+    let mut epoch = 0;
+    let entry = record(&args.to, trust, &owner.into(), |ledger| {
+        let before = ledger.state()?.validators().map_or(0, |set| set.epoch);
+        epoch = before.saturating_add(1);
+        let origin = ledger.checkpoint().origin().to_owned();
+        let (owners, nodes) = (owners.clone(), nodes.clone());
+        Ok(Event::ValidatorSet(ValidatorSet { epoch, origin, owners, nodes }))
+    })?;
+    if args.to.json {
+        return output::json(
+            &json!({ "entry": entry, "epoch": epoch, "owners": owners, "nodes": nodes }),
+        );
+    }
+    output::line(format_args!(
+        "validator set {epoch} by entry {entry}: {}, {}",
+        output::count(owners.len(), "owner", "owners"),
+        output::count(nodes.len(), "node", "nodes")
+    ))
+}
+
+/// In the order of their bytes, each once.
+fn keys<R: Role>(given: &[OsString]) -> Result<Vec<PublicKey<R>>, CliError> {
+    let keys = given.iter().map(|key| read_public::<R>(key));
+    let mut keys = keys.collect::<Result<Vec<_>, _>>()?;
+    keys.sort_by_key(|key| *key.as_bytes());
+    keys.dedup();
+    Ok(keys)
+}
+
+fn record(
+    to: &LedgerOwnersTo,
+    trust: Option<&Path>,
+    author: &AuthorKey,
+    event: impl FnOnce(&deepring_ledger::Ledger) -> Result<Event, CliError>,
+) -> Result<u64, CliError> {
+    let mut memory = LedgerMemory::open(trust)?;
+    let wanted = Wanted { dir: &to.ledger, key: to.ledger_key.as_deref() };
+    let mut vouched = memory.append(&wanted)?;
+    let event = event(&vouched.ledger)?;
+    let entry = vouched.ledger.record(&event, author)?;
+    memory.keep_growth(&vouched.ledger);
+    Ok(entry)
+}

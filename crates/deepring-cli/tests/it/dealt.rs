@@ -1,0 +1,30 @@
+//! A dealt ring, and the record of its deal.
+
+use std::fs;
+
+use crate::workspace::Workspace;
+
+#[test]
+fn the_record_of_a_dealt_ring_can_be_written_again() {
+    let workspace = Workspace::with_ring();
+    workspace.run("keygen --out more").succeeds();
+    let inspect = "inspect net.ring --deal again.deal";
+    workspace.run(inspect).exits(1).says("is not dealt");
+    assert!(!workspace.path("again.deal").exists());
+    workspace
+        .run(
+            "deal net.ring --owner-key keys/owner.key --leg 1-2=keys/host.pub --leg 3-5=more/host.pub \
+             -o net.deal",
+        )
+        .succeeds();
+    let shown = workspace.run(inspect).succeeds().stdout;
+    assert!(shown.contains("leg 2: blocks 3-5 by drhost1"), "{shown}");
+    let bytes = |name: &str| fs::read(workspace.path(name)).unwrap();
+    assert_eq!(bytes("net.deal"), bytes("again.deal"));
+    let json = workspace.run("inspect net.ring --json").succeeds().json();
+    assert_eq!(json["deal"]["legs"].as_array().unwrap().len(), 2);
+    // It is not put in the place of the ring that it is read from.
+    let before = bytes("net.ring");
+    workspace.run("inspect net.ring --deal net.ring").exits(2);
+    assert_eq!(bytes("net.ring"), before);
+}
