@@ -52,6 +52,9 @@ mod entry;
 mod error;
 mod extension;
 mod fsck;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod history;
 mod kept;
 mod key;

@@ -15,10 +15,10 @@ use crate::rows::sign_leaves;
 use crate::sample::{Random, by_host, registration_of};
 
 /// A recorded decision, with its certificate's parts.
-struct Made {
-    bench: Fixture,
+pub(crate) struct Made {
+    pub(crate) bench: Fixture,
     decision: Decision,
-    certificate: Certificate,
+    pub(crate) certificate: Certificate,
     key: VerifierKey,
 }
 
@@ -26,7 +26,7 @@ fn nonce() -> Digest {
     Digest([0x55; 32])
 }
 
-fn made(copies: usize) -> Made {
+pub(crate) fn made(copies: usize) -> Made {
     let mut bench = Fixture::new(copies);
     let set = Event::ValidatorSet(ValidatorSet {
         epoch: 1,

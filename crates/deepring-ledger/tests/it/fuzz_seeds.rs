@@ -51,4 +51,11 @@ fn fuzz_seeds() {
             write("ledger_extension", &format!("{old}-to-{size}"), proof.as_bytes());
         }
     }
+    write("ledger_state", "of-all", &ledger.state().unwrap().encode());
+    for copies in [2, 3] {
+        let made = crate::certificate::made(copies);
+        write("certificate", &copies.to_string(), &made.certificate.encode());
+        let state = made.bench.ledger.state().unwrap().encode();
+        write("ledger_state", &format!("decided-{copies}"), &state);
+    }
 }

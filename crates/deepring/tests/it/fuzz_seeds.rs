@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use deepring::deal::Copies;
 use deepring::receipt::Parcel;
 
+use crate::dealt_ring::{dealt, opened, right};
+use crate::driver::Driver;
 use crate::forge::RawRing;
-use crate::small_query::{batch_of, open_chain, salt, tensor};
+use crate::small_query::{batch_of, open_chain, salt, start, tensor};
 use crate::small_ring::{Places, host_a, host_b, intact, manifest, owner};
 use crate::vectors::folder;
 
@@ -72,4 +75,28 @@ fn fuzz_seeds() {
     batch.extend(b"\x02\0x0\x01\x02\0\0\0\x01\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x10\0\0\0");
     batch.extend([7; 16]);
     write("tensors", "one", &batch);
+    records();
+}
+
+/// Deals and outlines, what copies of a leg send each other, and evidence.
+fn records() {
+    for (name, copies, eager) in
+        [("two", Copies::Two, false), ("three", Copies::Three, false), ("eager", Copies::Three, true)]
+    {
+        let ring = dealt(copies, eager);
+        let outline = ring.outline();
+        write("outline", name, &outline.as_outline().encode());
+        write("deal", name, &outline.deal().unwrap().encode());
+        let chain = opened(&ring, &start(1));
+        let verified = chain.verify(outline).unwrap();
+        let run = Driver::new(&verified, right(&ring, 1), None, 7).run();
+        for (number, (_, _, bytes)) in run.delivered.iter().enumerate() {
+            write("message", &format!("{name}-{number}"), bytes);
+        }
+    }
+    let undealt = intact(&std::fs::read(folder().join("intact.ring")).unwrap());
+    write("outline", "undealt", &undealt.outline().as_outline().encode());
+    for (number, (_, evidence)) in crate::evidence::all().into_iter().enumerate() {
+        write("evidence", &number.to_string(), &evidence.to_bytes());
+    }
 }
