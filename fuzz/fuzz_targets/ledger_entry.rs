@@ -12,7 +12,7 @@ static AUTHOR: LazyLock<AuthorKey> =
     LazyLock::new(|| SecretKey::<Host>::generate().expect("a key").into());
 
 /// Where an entry names its author: role and key.
-const NAMED: std::ops::Range<usize> = 10..75;
+const NAMED: std::ops::Range<usize> = 50..115;
 const SIGNATURE: usize = 64;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -28,7 +28,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     bytes[unsigned..].copy_from_slice(&signature);
     if let Ok(entry) = UnverifiedEntry::decode(&bytes) {
         let entry = entry.verify().expect("signed above");
-        let again = Entry::sign(entry.at(), entry.event(), &AUTHOR).expect("what was read");
+        let again = Entry::sign(entry.binding(), entry.at(), entry.event(), &AUTHOR).expect("what was read");
         assert_eq!(again.as_bytes(), bytes, "accepted bytes are not canonical");
     }
 });

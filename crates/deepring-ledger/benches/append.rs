@@ -9,7 +9,7 @@ use deepring::{
     DType, Digest, Dim, Host, Owner, PartKind, RingKind, SecretKey, TensorSpec, Trust,
     UnverifiedRing,
 };
-use deepring_ledger::{Entry, Event, Ledger, LedgerOptions};
+use deepring_ledger::{Binding, Entry, Event, Ledger, LedgerOptions};
 use redb::{Database, TableDefinition};
 
 /// A ledger in which one ring of one layer is registered, and a key that decides with it.
@@ -66,8 +66,9 @@ impl BenchFixture {
             let mut id = [0; 32];
             id[..8].copy_from_slice(&n.to_le_bytes());
             let (ring_digest, decision_id) = (self.ring_digest, Digest(id));
-            let event = Event::Decisions { ring_digest, decision_id, count: 1 };
-            Entry::sign(n, &event, &self.host).expect("an entry")
+            let event = Event::Decisions { ring_digest, decision_id, count: 1, dealt: 0 };
+            let binding = Binding::new(self.ledger.key().origin(), 0);
+            Entry::sign(binding, n, &event, &self.host).expect("an entry")
         };
         (from..from + count).map(decision).collect()
     }

@@ -17,7 +17,7 @@ fn main() {
     let ring = Sealed::new(0, 2);
     ledger.register(&ring.outline(), &owner_key(0).into()).expect("a registration");
     let decision = ring.decide(1, None);
-    ledger.record_decision(&decision, 1, &host_key(0).into()).expect("an entry");
+    ledger.record_decision(&decision, &ring.outline(), &host_key(0).into()).expect("an entry");
     let certificate =
         Certificate::make(&decision, &ledger, Require::AsDealt).expect("a certificate");
     let bytes = certificate.encode();

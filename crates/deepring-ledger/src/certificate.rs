@@ -13,9 +13,10 @@ use std::path::Path;
 
 use deepring::codec::{DecodeError, Reader, Writer};
 use deepring::files::{read_plain, replace_file};
+use deepring::keys::{Author, log_digest};
 use deepring::outline::{AuthenticOutline, Outline, OutlineError};
 use deepring::receipt::{ReceiptError, Require};
-use deepring::{Decision, Digest, Owner, PublicKey, Trust};
+use deepring::{Decision, Digest, Owner, PublicKey, Trust, VerifiedDecision};
 use thiserror::Error;
 
 use crate::entry::{Entry, EntryError, Event, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet};
@@ -23,6 +24,7 @@ use crate::error::{Fault, LedgerError};
 use crate::key::VerifierKey;
 use crate::ledger::Ledger;
 use crate::proof::{MAX_PROOF_TEXT, Proof, ProofError, VerifiedInclusion};
+use crate::state::{Revocation, Revoked};
 
 pub use verified::VerifiedCertificate;
 
@@ -58,6 +60,26 @@ pub enum CertificateError {
     /// The proven entry does not record this decision.
     #[error("the proven entry does not record this decision")]
     OtherEntry,
+    /// The decision was made under another deal than the newest that the log knew when it was recorded.
+    #[error(
+        "the entry says that it was decided under deal {recorded} (0: none), and the outline is of deal {dealt}"
+    )]
+    OtherDeal {
+        /// Number of the deal that the entry states.
+        recorded: u32,
+        /// Number of the outline's deal.
+        dealt: u32,
+    },
+    /// The entry was signed for another log.
+    #[error("the entry was signed for another log")]
+    OtherLog,
+    /// Something that decided was revoked before the decision was recorded.
+    #[error("{} was revoked by entry {}, before this was recorded", match .0.what {
+        Revoked::Ring => "the ring",
+        Revoked::Owner => "the owner's key",
+        Revoked::Host(_) => "a host that signed",
+    }, .0.entry)]
+    Revoked(Revocation),
     /// The entry's author is no host of Genesis.
     #[error("the entry is not signed by a host of Genesis")]
     NotOfGenesis,
@@ -88,6 +110,7 @@ impl CertificateError {
             Self::Io(_) => Fault::Io,
             Self::Ledger(e) => e.fault(),
             Self::NoCosignatures | Self::NotRecorded => Fault::Usage,
+            Self::Revoked(_) => Fault::Untrusted,
             Self::Outline(OutlineError::Refused(finding))
             | Self::Decision(ReceiptError::Refused(finding)) => {
                 match deepring::Report::of_findings(vec![finding.clone()]).verdict {
@@ -148,9 +171,13 @@ impl Certificate {
         require: Require,
     ) -> Result<Self, CertificateError> {
         let state = ledger.state()?;
-        let index = ledger.find_decision(&decision.id())?;
+        let index = ledger.find_decision(decision)?;
         let index = index.ok_or(CertificateError::NotRecorded)?;
         let outline = outline_of(decision, ledger, require)?;
+        let signers = decision.chain().signers().into_iter().chain([decision.closed_by()]);
+        if let Some(revocation) = state.revoked_before(index, &outline, signers) {
+            return Err(CertificateError::Revoked(revocation));
+        }
         let validators = match &state.validators {
             Some((entry, _)) => Some(UnverifiedEntry::from(ledger.entry(*entry)?)),
             None => None,
@@ -249,15 +276,9 @@ impl Certificate {
             return Err(CertificateError::OtherNonce);
         }
         let inclusion = self.proof.verify(key)?;
-        let Event::Decisions { ring_digest, decision_id, count } = inclusion.entry().event() else {
-            return Err(CertificateError::OtherEntry);
-        };
-        let said = (*ring_digest, *decision_id, u64::from(*count));
-        if said != (outline.ring_digest(), decision.id, decision.items.len() as u64) {
-            return Err(CertificateError::OtherEntry);
-        }
-        if !is_of_genesis(inclusion.entry(), &outline) {
-            return Err(CertificateError::NotOfGenesis);
+        inclusion.entry().records(&decision, &outline)?;
+        if inclusion.entry().binding().log != log_digest(inclusion.checkpoint().origin()) {
+            return Err(CertificateError::OtherLog);
         }
         let validators = self.verify_set(&inclusion)?;
         Ok(VerifiedCertificate {
@@ -276,8 +297,11 @@ impl Certificate {
     ) -> Result<Option<ValidatorSet>, CertificateError> {
         let Some(entry) = self.validators.clone() else { return Ok(None) };
         let entry = entry.verify().map_err(CertificateError::ValidatorSet)?;
+        let origin = inclusion.checkpoint().origin();
         match entry.event() {
-            Event::ValidatorSet(set) if set.origin == inclusion.checkpoint().origin() => {
+            Event::ValidatorSet(set)
+                if set.origin == origin && entry.binding().log == log_digest(origin) =>
+            {
                 Ok(Some(set.clone()))
             }
             _ => Err(CertificateError::NotItsSet),
@@ -302,9 +326,32 @@ fn outline_of(
     Err(refused.map_or(CertificateError::NotRecorded, CertificateError::Decision))
 }
 
-fn is_of_genesis(entry: &Entry, outline: &AuthenticOutline) -> bool {
-    match entry.author() {
-        deepring::keys::Author::Host(host) => outline.genesis().has_host(host),
-        _ => false,
+impl Entry {
+    /// Verifies that this entry records a decision under the deal of `outline`, in the name of a host
+    /// of Genesis. Of what else its log knew, such as revocations or a newer deal, it says nothing.
+    ///
+    /// # Errors
+    /// [`CertificateError::OtherEntry`], [`CertificateError::OtherDeal`],
+    /// [`CertificateError::NotOfGenesis`].
+    pub fn records(
+        &self,
+        decision: &VerifiedDecision,
+        outline: &AuthenticOutline,
+    ) -> Result<(), CertificateError> {
+        let Event::Decisions { ring_digest, decision_id, count, dealt } = self.event() else {
+            return Err(CertificateError::OtherEntry);
+        };
+        let said = (*ring_digest, *decision_id, u64::from(*count));
+        if said != (outline.ring_digest(), decision.id, decision.items.len() as u64) {
+            return Err(CertificateError::OtherEntry);
+        }
+        let (recorded, dealt) = (*dealt, outline.deal_number());
+        if recorded != dealt {
+            return Err(CertificateError::OtherDeal { recorded, dealt });
+        }
+        match self.author() {
+            Author::Host(host) if outline.genesis().has_host(host) => Ok(()),
+            _ => Err(CertificateError::NotOfGenesis),
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use deepring::Digest;
 use deepring::codec::DecodeError;
-use deepring::keys::{Author, AuthorKey};
+use deepring::keys::{Author, AuthorKey, log_digest};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
@@ -21,11 +21,14 @@ pub use event::{Audit, Countersignature, Event, ValidatorSet};
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EntryError {
-    /// The bytes are an entry of version 1, which nobody signed.
+    /// The bytes are an entry of an earlier version, which names no log.
     #[error(
-        "an entry of version 1, which names no author: begin a new ledger, and read the old one with the program that wrote it"
+        "an entry of version {version}, which could be said again in another ledger: begin a new one, and read the old one with the program that wrote it"
     )]
-    OldVersion,
+    OldVersion {
+        /// The version, 1 or 2.
+        version: u8,
+    },
     /// The bytes are no entry.
     #[error("not an entry: {0}")]
     Malformed(#[from] DecodeError),
@@ -38,6 +41,25 @@ pub enum EntryError {
     /// The author that the entry names did not sign it.
     #[error("the signature is not that of the entry's author")]
     NotSigned,
+}
+
+/// The log that an entry is signed for, and its number among its author's entries there. Who holds a
+/// signed entry cannot have it said again: not in another log, and not once more in the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding {
+    /// Digest of the log's name: [`log_digest`].
+    pub log: Digest,
+    /// Higher than that of every entry of the same author before it in the log, decisions left
+    /// aside. An entry of decisions has none, and 0 here: said twice, it says nothing new.
+    pub sequence: u64,
+}
+
+impl Binding {
+    /// To the log of this name.
+    #[must_use]
+    pub fn new(origin: &str, sequence: u64) -> Self {
+        Self { log: log_digest(origin), sequence }
+    }
 }
 
 /// One signed record of the ledger.
@@ -54,6 +76,9 @@ pub struct Entry {
     #[serde(skip)]
     bytes: Vec<u8>,
     at: u64,
+    #[serde(skip)]
+    log: Digest,
+    sequence: u64,
     author: Author,
     #[serde(flatten)]
     event: Event,
@@ -64,16 +89,21 @@ pub struct Entry {
 pub struct UnverifiedEntry(Entry);
 
 impl Entry {
-    /// Signs an event, said to be recorded at `at` (milliseconds since the Unix epoch; see
+    /// Signs an event for a log, said to be recorded at `at` (milliseconds since the Unix epoch; see
     /// [`Entry::at`]). What the format cuts or orders (long strings, lists of blocks) is so in the
-    /// entry's event too.
+    /// entry's event too; decisions have the sequence 0, whatever is given.
     ///
     /// # Errors
     /// [`EntryError::TooLarge`]; [`EntryError::Malformed`] for an event that the format has no
     /// bytes for, such as one about no block; [`EntryError::NotSigned`] where there is no memory to
     /// sign with.
-    pub fn sign(at: u64, event: &Event, author: &AuthorKey) -> Result<Self, EntryError> {
-        let mut bytes = codec::encode_unsigned(at, &author.public(), event);
+    pub fn sign(
+        binding: Binding,
+        at: u64,
+        event: &Event,
+        author: &AuthorKey,
+    ) -> Result<Self, EntryError> {
+        let mut bytes = codec::encode_unsigned(binding, at, &author.public(), event);
         let signature = author.sign_entry(&bytes);
         bytes.extend_from_slice(&signature);
         if bytes.len() > MAX_ENTRY_BYTES {
@@ -91,9 +121,9 @@ impl Entry {
     ///
     /// # Errors
     /// As [`Entry::sign`].
-    pub fn now(event: &Event, author: &AuthorKey) -> Result<Self, EntryError> {
+    pub fn now(binding: Binding, event: &Event, author: &AuthorKey) -> Result<Self, EntryError> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self::sign(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), event, author)
+        Self::sign(binding, u64::try_from(since.as_millis()).unwrap_or(u64::MAX), event, author)
     }
 
     /// The canonical bytes, signature and all: the Merkle leaf.
@@ -107,6 +137,12 @@ impl Entry {
     #[must_use]
     pub fn at(&self) -> u64 {
         self.at
+    }
+
+    /// The log that it was signed for, and its number among its author's entries.
+    #[must_use]
+    pub fn binding(&self) -> Binding {
+        Binding { log: self.log, sequence: self.sequence }
     }
 
     /// The key that signed it.
@@ -138,11 +174,10 @@ impl UnverifiedEntry {
     /// # Errors
     /// [`EntryError::OldVersion`] and [`EntryError::Malformed`].
     pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
-        if bytes.first() == Some(&1) {
-            return Err(EntryError::OldVersion);
+        if let Some(version @ (1 | 2)) = bytes.first() {
+            return Err(EntryError::OldVersion { version: *version });
         }
-        let (at, author, event) = codec::decode(bytes)?;
-        Ok(Self(Entry { bytes: bytes.to_vec(), at, author, event }))
+        codec::decode(bytes).map(Self).map_err(EntryError::from)
     }
 
     /// Verifies that the author whom the entry names signed it.
@@ -195,6 +230,7 @@ impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
             .field("at", &self.at)
+            .field("sequence", &self.sequence)
             .field("author", &self.author)
             .field("event", &self.event)
             .finish_non_exhaustive()

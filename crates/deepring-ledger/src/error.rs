@@ -112,6 +112,7 @@ pub enum LedgerError {
     },
     /// The database was written by another version of this program.
     #[error("ledger format `{found}` is not supported{}", match .found.as_str() {
+        "deepring-ledger/2" => ": its entries name no log, and could be said again; begin a new ledger, and read this one with the program that wrote it",
         "deepring-ledger/1" => ": nobody signed its entries; begin a new ledger, and read this one with the program that wrote it",
         _ => "",
     })]

@@ -63,7 +63,7 @@ pub(crate) fn replay(
                 Err(_) => Err(Unfounded::NotSigned),
             };
             match judged {
-                Ok(effect) => state.push(Some(effect)),
+                Ok(change) => state.push(Some(change)),
                 Err(why) => {
                     unfounded(index, why);
                     state.push(None);
@@ -91,14 +91,14 @@ impl State {
         let mut changed: Option<Self> = None;
         for (position, entry) in entries.iter().enumerate() {
             let judged = changed.as_ref().unwrap_or(self).verify_entry(entry);
-            let effect = judged.map_err(|source| LedgerError::NoAuthority { position, source })?;
+            let change = judged.map_err(|source| LedgerError::NoAuthority { position, source })?;
             match &mut changed {
-                Some(state) => state.push(Some(effect)),
-                None if effect.is_none() => {}
+                Some(state) => state.push(Some(change)),
+                None if change.is_none() => {}
                 None => {
                     let mut state = self.clone();
                     state.skip(position as u64);
-                    state.push(Some(effect));
+                    state.push(Some(change));
                     changed = Some(state);
                 }
             }

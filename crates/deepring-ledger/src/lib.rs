@@ -69,7 +69,7 @@ mod tree;
 
 // Recording and reading.
 pub use entry::{
-    Audit, Countersignature, Entry, Event, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet,
+    Audit, Binding, Countersignature, Entry, Event, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet,
 };
 pub use ledger::{Ledger, LedgerOptions};
 

@@ -5,6 +5,9 @@
 //! [`State::revoked_before`](crate::State::revoked_before) and [`Ledger::upgraded_before`]. The
 //! answers are those of the whole ledger, also where they are "nothing" (see [`Ledger::state`]).
 
+use std::cmp::Ordering;
+
+use deepring::deal::Deal;
 use deepring::outline::AuthenticOutline;
 use deepring::{Host, PublicKey};
 use thiserror::Error;
@@ -38,11 +41,38 @@ pub enum Refusal {
         /// The newest version that the ledger holds.
         known: u64,
     },
+    /// The ledger knows a newer deal of this version: who hosts its legs, and validates them, is said
+    /// there.
+    #[error(
+        "this is the ring under deal {dealt} (0: not dealt), and the ledger knows deal {known}"
+    )]
+    OlderDeal {
+        /// Number of the ring's deal; 0 for none.
+        dealt: u32,
+        /// The newest deal's that the ledger holds.
+        known: u32,
+    },
+    /// The ring is dealt anew since, and its owner has not registered that.
+    #[error(
+        "the ring's deal {dealt} is not registered in the ledger, which knows deal {known} (0: none)"
+    )]
+    NewerDeal {
+        /// Number of the ring's deal.
+        dealt: u32,
+        /// The newest deal's that the ledger holds; 0 for none.
+        known: u32,
+    },
     /// The ledger knows a ring of the same version and another digest.
     #[error("the ledger knows another ring of the same version {version}")]
     Twin {
         /// The version.
         version: u64,
+    },
+    /// The ledger knows another deal of the same number.
+    #[error("the ledger knows another deal of the same number {dealt}")]
+    OtherDeal {
+        /// The number.
+        dealt: u32,
     },
     /// A copy that one of these hosts would use is quarantined.
     #[error("block {} of host {} is quarantined by entry {} of the ledger", .0.block, .0.host.short(), .0.entry)]
@@ -112,8 +142,17 @@ impl State {
         if of.versions.iter().any(twin) {
             return Err(Refusal::Twin { version });
         }
-        if !of.versions.iter().any(|v| v.digest() == digest) {
-            return Err(Refusal::NotRegistered);
+        let same = of.versions.iter().find(|v| v.digest() == digest);
+        let newest = same.and_then(Version::newest).ok_or(Refusal::NotRegistered)?;
+        let (dealt, known) = (outline.deal_number(), newest.deal_number());
+        match dealt.cmp(&known) {
+            Ordering::Less => return Err(Refusal::OlderDeal { dealt, known }),
+            Ordering::Greater => return Err(Refusal::NewerDeal { dealt, known }),
+            Ordering::Equal => {}
+        }
+        let other = |deal: &Deal| newest.deal().map(Deal::digest) != Some(deal.digest());
+        if outline.deal().is_some_and(other) {
+            return Err(Refusal::OtherDeal { dealt });
         }
         let (own, quarantined): (Vec<_>, _) =
             self.quarantined(&digest).partition(|q| hosts.contains(&q.host));

@@ -4,7 +4,7 @@
 //! root. So the answer is that of the whole ledger, also where it is "none".
 
 use deepring::trust::OwnedRing;
-use deepring::{Digest, RingId};
+use deepring::{Decision, Digest, RingId};
 
 use crate::entry::{Entry, EntryError, Event};
 use crate::error::LedgerError;
@@ -12,8 +12,9 @@ use crate::ledger::Ledger;
 use crate::state::{State, Version};
 
 impl Ledger {
-    /// Index of the entry that records the decision (or batch) with this id; the first, if several.
-    /// An entry whose author had no authority when it was recorded is passed over.
+    /// Index of the entry that records this decision (or batch); the first, if several. An entry is
+    /// passed over whose author had no authority when it was recorded, and one that says this id of
+    /// another ring or of another number of queries: whoever knows the id can write it.
     ///
     /// A decision that is found is in the ledger. This question goes through an index in the
     /// database, from which an attacker that can write to it can remove rows: `None` may be false
@@ -21,13 +22,30 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Ledger::entry`].
-    pub fn find_decision(&self, id: &Digest) -> Result<Option<u64>, LedgerError> {
+    pub fn find_decision(&self, decision: &Decision) -> Result<Option<u64>, LedgerError> {
+        let ring_digest = decision.chain().opening().ring_digest;
+        self.find_decided(&ring_digest, &decision.id(), decision.items().len())
+    }
+
+    /// As [`find_decision`](Self::find_decision), by what an entry says of it: the ring's digest, the
+    /// decision's id, and its number of queries.
+    ///
+    /// # Errors
+    /// As [`Ledger::entry`].
+    pub fn find_decided(
+        &self,
+        ring_digest: &Digest,
+        id: &Digest,
+        count: usize,
+    ) -> Result<Option<u64>, LedgerError> {
         let state = self.state()?;
         self.store().read(|snapshot| {
             // A reader's database may have grown since.
             for index in snapshot.decision(&id.0)?.into_iter().filter(|i| *i < self.len()) {
                 match self.entry_in(snapshot, index) {
-                    Ok(entry) if records(state, index, &entry, id) => return Ok(Some(index)),
+                    Ok(entry) if records(state, index, &entry, (ring_digest, id, count)) => {
+                        return Ok(Some(index));
+                    }
                     Ok(_)
                     | Err(LedgerError::EntryUnreadable { source: EntryError::NotSigned, .. }) => {}
                     Err(e) => return Err(e),
@@ -66,11 +84,16 @@ impl Ledger {
     }
 }
 
-fn records(state: &State, index: u64, entry: &Entry, id: &Digest) -> bool {
-    match entry.event() {
-        Event::Decisions { decision_id, ring_digest, .. } if decision_id == id => {
-            state.refuse_decisions(entry.author(), ring_digest, index).is_none()
-        }
-        _ => false,
-    }
+fn records(
+    state: &State,
+    index: u64,
+    entry: &Entry,
+    (of, id, queries): (&Digest, &Digest, usize),
+) -> bool {
+    let Event::Decisions { ring_digest, decision_id, count, dealt } = entry.event() else {
+        return false;
+    };
+    (ring_digest, decision_id) == (of, id)
+        && usize::try_from(*count) == Ok(queries)
+        && state.refuse_decisions(entry, (ring_digest, *dealt), index).is_none()
 }

@@ -25,8 +25,28 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Entry`] where it cannot be an entry; else as [`Ledger::append`].
     pub fn record(&mut self, event: &Event, author: &AuthorKey) -> Result<u64, LedgerError> {
-        let indices = self.append(&[Entry::now(event, author)?])?;
+        let indices = self.record_all(std::slice::from_ref(event), author)?;
         Ok(indices.first().copied().unwrap_or_default())
+    }
+
+    /// Signs events of one author, now, and appends them, all or none; returns their indices.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`].
+    pub fn record_all(
+        &mut self,
+        events: &[Event],
+        author: &AuthorKey,
+    ) -> Result<Vec<u64>, LedgerError> {
+        let mut binding = self.state()?.binding(&author.public());
+        let mut entries = Vec::with_capacity(events.len());
+        for event in events {
+            let entry = Entry::now(binding, event, author)?;
+            binding.sequence =
+                binding.sequence.saturating_add(u64::from(entry.decision().is_none()));
+            entries.push(entry);
+        }
+        self.append(&entries)
     }
 
     /// Registers a ring, its upgrade, or a newer revision of a registered version, unless the
@@ -44,7 +64,9 @@ impl Ledger {
         let known = known.filter(|known| known.ring_id() == outline.ring_id());
         let its = Box::new(outline.as_outline().clone());
         let event = match known {
-            Some(known) if known.revision() >= outline.revision() => return Ok(None),
+            Some(known) if known.digest() == outline.digest() => return Ok(None),
+            // An older revision is known with the newer one; another of the same number is not.
+            Some(known) if known.revision() > outline.revision() => return Ok(None),
             Some(_) => Event::Deal { outline: its },
             None if state.newest(&outline.ring_id()).is_some() => {
                 Event::RingUpgraded { outline: its }
@@ -54,21 +76,22 @@ impl Ledger {
         self.record(&event, owner).map(Some)
     }
 
-    /// Records a decision about `count` queries; returns the entry's index. Signed by a host of
-    /// Genesis.
+    /// Records a decision under the deal of `outline`; returns the entry's index. Signed by a host
+    /// of Genesis.
     ///
     /// # Errors
     /// As [`Ledger::record`].
     pub fn record_decision(
         &mut self,
         decision: &Decision,
-        count: usize,
+        outline: &AuthenticOutline,
         host: &AuthorKey,
     ) -> Result<u64, LedgerError> {
         let event = Event::Decisions {
             ring_digest: decision.chain().opening().ring_digest,
             decision_id: decision.id(),
-            count: u32::try_from(count).unwrap_or(u32::MAX),
+            count: u32::try_from(decision.items().len()).unwrap_or(u32::MAX),
+            dealt: outline.deal_number(),
         };
         self.record(&event, host)
     }
@@ -86,23 +109,19 @@ impl Ledger {
         findings: &[Finding],
         host: &AuthorKey,
     ) -> Result<Vec<u64>, LedgerError> {
-        let alarm = |finding: &Finding| {
-            let event = Event::Alarm {
-                ring_id,
-                ring_digest,
-                accused,
-                block: finding.block,
-                name: finding.name.clone().unwrap_or_default(),
-                part: finding.part.name().to_owned(),
-                tensor: finding.tensor.clone(),
-                bytes: finding.bytes,
-                reason: finding.reason.clone(),
-                evidence: None,
-            };
-            Entry::now(&event, host)
+        let alarm = |finding: &Finding| Event::Alarm {
+            ring_id,
+            ring_digest,
+            accused,
+            block: finding.block,
+            name: finding.name.clone().unwrap_or_default(),
+            part: finding.part.name().to_owned(),
+            tensor: finding.tensor.clone(),
+            bytes: finding.bytes,
+            reason: finding.reason.clone(),
+            evidence: None,
         };
-        let entries = findings.iter().map(alarm).collect::<Result<Vec<_>, _>>()?;
-        self.append(&entries)
+        self.record_all(&findings.iter().map(alarm).collect::<Vec<_>>(), host)
     }
 
     /// Records evidence as an alarm about each host that it names; returns the entries' indices.
@@ -118,23 +137,19 @@ impl Ledger {
         host: &AuthorKey,
     ) -> Result<Vec<u64>, LedgerError> {
         let receipt = evidence.receipt();
-        let alarm = |accused: &PublicKey<Host>| {
-            let event = Event::Alarm {
-                ring_id,
-                ring_digest: receipt.ring_digest,
-                accused: *accused,
-                block: Some(receipt.first_block),
-                name: String::new(),
-                part: "outputs".to_owned(),
-                tensor: None,
-                bytes: None,
-                reason: reason.to_owned(),
-                evidence: Some(Box::new(evidence.clone())),
-            };
-            Entry::now(&event, host)
+        let alarm = |accused: &PublicKey<Host>| Event::Alarm {
+            ring_id,
+            ring_digest: receipt.ring_digest,
+            accused: *accused,
+            block: Some(receipt.first_block),
+            name: String::new(),
+            part: "outputs".to_owned(),
+            tensor: None,
+            bytes: None,
+            reason: reason.to_owned(),
+            evidence: Some(Box::new(evidence.clone())),
         };
-        let entries = evidence.names().iter().map(alarm).collect::<Result<Vec<_>, _>>()?;
-        self.append(&entries)
+        self.record_all(&evidence.names().iter().map(alarm).collect::<Vec<_>>(), host)
     }
 
     /// Records that a host restored its copy of blocks from `source`; returns the entry's index.

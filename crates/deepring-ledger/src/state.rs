@@ -17,10 +17,10 @@ use deepring::trust::OwnedRing;
 use deepring::{Digest, Host, Owner, PublicKey, RingId};
 use serde::Serialize;
 
-use crate::entry::ValidatorSet;
+use crate::entry::{Binding, ValidatorSet};
 
-use authority::Effect;
 pub use authority::NoAuthority;
+use authority::{Change, Effect};
 
 /// A public key's bytes: what keys are ordered by.
 pub(crate) type KeyBytes = [u8; 64];
@@ -127,6 +127,11 @@ pub struct State {
     pub(crate) validators: Option<(u64, ValidatorSet)>,
     /// By ring digest, host and block.
     pub(crate) quarantines: BTreeMap<(Digest, KeyBytes, u32), (Cause, u64)>,
+    /// Faults that evidence proved, by ring digest, host, query and first block of the leg: each has
+    /// its effect once, also where it is told again after the owner lifted the quarantine.
+    pub(crate) faults: BTreeMap<(Digest, KeyBytes, Digest, u32), u64>,
+    /// By role and key: the newest sequence of that author.
+    pub(crate) sequences: BTreeMap<(u8, KeyBytes), u64>,
     /// By ring digest, accused and author: count and newest entry.
     pub(crate) accusations: BTreeMap<(Digest, KeyBytes, KeyBytes), (u64, u64)>,
 }
@@ -171,6 +176,8 @@ impl State {
             revoked_hosts: BTreeMap::new(),
             validators: None,
             quarantines: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            sequences: BTreeMap::new(),
             accusations: BTreeMap::new(),
         }
     }
@@ -179,6 +186,13 @@ impl State {
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// What the next entry of an author is bound to.
+    #[must_use]
+    pub fn binding(&self, author: &Author) -> Binding {
+        let newest = self.sequences.get(&role_and_key(author)).copied().unwrap_or(0);
+        Binding::new(&self.origin, newest.saturating_add(1))
     }
 
     /// Number of entries that it is the state after.
@@ -318,14 +332,15 @@ impl State {
         self.size += entries;
     }
 
-    /// Adds an entry that has this effect; one without authority has none.
-    pub(crate) fn push(&mut self, effect: Option<Effect>) {
+    /// Adds an entry that changes this; one without authority changes nothing.
+    pub(crate) fn push(&mut self, change: Option<Change>) {
         let entry = self.size;
         self.size += 1;
-        match effect {
-            None | Some(Effect::None) => {}
-            Some(effect) => self.apply(entry, effect),
+        let Some(Change { effect, counted }) = change else { return };
+        if let Some((author, sequence)) = counted {
+            self.sequences.insert(author, sequence);
         }
+        self.apply(entry, effect);
     }
 
     fn apply(&mut self, entry: u64, effect: Effect) {
@@ -352,7 +367,10 @@ impl State {
                 let kept = self.accusations.entry((digest, accused, author)).or_insert((0, entry));
                 *kept = (kept.0 + 1, entry);
             }
-            Effect::Quarantine { digest, host, blocks, cause } => {
+            Effect::Quarantine { digest, host, blocks, cause, query } => {
+                if let (Some(query), Some(first)) = (query, blocks.first()) {
+                    self.faults.entry((digest, host, query, *first)).or_insert(entry);
+                }
                 for block in blocks {
                     let kept = self.quarantines.entry((digest, host, block));
                     let kept = kept.or_insert((cause, entry));

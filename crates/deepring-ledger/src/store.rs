@@ -25,7 +25,7 @@ use crate::state::State;
 use crate::tree::{Frontier, with_hashes};
 
 /// Name of the layout below; a reader refuses any other.
-pub(crate) const FORMAT: &str = "deepring-ledger/2";
+pub(crate) const FORMAT: &str = "deepring-ledger/3";
 
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");

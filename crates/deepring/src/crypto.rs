@@ -32,6 +32,7 @@ pub(crate) mod label {
     pub(crate) const DEAL: &str = "deepring v1 deal digest";
     pub(crate) const OUTLINE: &str = "deepring v1 outline digest";
     pub(crate) const ENTRY: &str = "deepring v1 entry digest";
+    pub(crate) const LOG: &str = "deepring v1 log";
     pub(crate) const AUDIT: &str = "deepring v1 audit digest";
     pub(crate) const AUDIT_KEY: &str = "deepring v1 audit key";
     pub(crate) const AUDIT_ANSWER: &str = "deepring v1 audit answer";

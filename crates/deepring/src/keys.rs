@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::crypto::{fill_randomly, signature, wrap};
 
 pub use crate::crypto::NoRandomness;
-pub use author::{Author, AuthorKey};
+pub use author::{Author, AuthorKey, log_digest};
 pub use text::ParseKeyError;
 
 /// Bytes of a public key: Ed25519 key, then X25519 key.

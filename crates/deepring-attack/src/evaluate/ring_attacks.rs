@@ -200,12 +200,15 @@ fn decisions(fixture: &RingFixture, samples: &Samples) -> Result<Vec<AttackOutco
 fn fork(fixture: &RingFixture) -> Result<AttackOutcome, Failure> {
     let ring = fixture.ring()?;
     let host = AuthorKey::from(fixture.host.clone());
-    let entry = |n: u8| {
-        let (ring_digest, decision_id) = (ring.digest(), Digest([n; 32]));
-        Entry::sign(u64::from(n), &Event::Decisions { ring_digest, decision_id, count: 1 }, &host)
-    };
     let original = fixture.path("ledger");
     let mut ledger = Ledger::open_or_create(&original)?;
+    let binding = ledger.state()?.binding(&host.public());
+    let (ring_digest, dealt) = (ring.digest(), ring.outline().deal_number());
+    let entry = |n: u8| {
+        let decision_id = Digest([n; 32]);
+        let event = Event::Decisions { ring_digest, decision_id, count: 1, dealt };
+        Entry::sign(binding, u64::from(n), &event, &host)
+    };
     ledger.register(ring.outline(), &fixture.owner.clone().into())?;
     ledger.append(&[entry(1)?, entry(2)?])?;
     drop(ledger);

@@ -175,8 +175,9 @@ fn prove(args: &LedgerProve, trust: Option<&Path>) -> Result<(), CliError> {
     memory.keep(&ledger, Some(&args.args.ledger));
     let index = match (&args.receipt, args.entry) {
         (Some(path), _) => {
-            let id = Decision::read(path)?.id();
-            ledger.find_decision(&id)?.ok_or_else(|| {
+            let decision = Decision::read(path)?;
+            ledger.find_decision(&decision)?.ok_or_else(|| {
+                let id = decision.id();
                 CliError::new(Exit::Failed, format!("the ledger holds no decision {id}"))
             })?
         }

@@ -79,11 +79,12 @@ fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliErr
     let mut policy = TrustPolicy::new(&args.owner, trust)?;
     // An auditor asks about the past: that a newer version was seen since takes nothing away, and is said.
     let ring = policy.authenticate_any_version(&output::resolved_path(&args.ring)?)?;
-    let decision = Decision::read(&args.receipt)?.verify(ring.outline(), args.require.into())?;
+    let given = Decision::read(&args.receipt)?;
+    let decision = given.verify(ring.outline(), args.require.into())?;
     check_nonce(args.nonce.as_deref(), &decision)?;
     let specs = (ring.inputs(), ring.outputs());
     let compared = about_these((&args.input, &args.output), specs, &decision)?;
-    let recorded = recorded::recorded(args, &ring, &decision, &mut policy)?;
+    let recorded = recorded::recorded(args, &ring, (&given, &decision), &mut policy)?;
     Ok(Verified {
         decision,
         ring: ring.owned(),

@@ -6,13 +6,14 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use deepring::audit::Challenge;
+use deepring::keys::AuthorKey;
 use deepring::outline::AuthenticOutline;
 use deepring::replication::{CopyFault, Evidence, FailedCopy};
 use deepring::{
     AuthenticRing, Decision, Digest, Finding, Host, OpeningKey, Owner, PublicKey, RingId, SecretKey,
 };
 use deepring_ledger::{
-    Admitted, Audit, Cause, Entry, Event, Ledger, LedgerError, NoAuthority, Quarantined, State,
+    Admitted, Audit, Binding, Cause, Event, Ledger, LedgerError, NoAuthority, Quarantined, State,
 };
 
 use crate::error::{CliError, Exit};
@@ -48,7 +49,12 @@ pub(crate) struct OtherCopy<'a> {
 
 impl OtherCopy<'_> {
     /// Compares the repaired host's copy of these blocks with this one, and signs that they are equal.
-    fn audit(&self, repaired: &SecretKey<Host>, blocks: &[u32]) -> Result<Audit, CliError> {
+    fn audit(
+        &self,
+        repaired: &SecretKey<Host>,
+        blocks: &[u32],
+        binding: Binding,
+    ) -> Result<Audit, CliError> {
         let challenge = Challenge::fresh(blocks)?;
         let host = repaired.public();
         let given = challenge.answer_from(&host, self.repaired, OpeningKey::Host(repaired))?;
@@ -59,7 +65,7 @@ impl OtherCopy<'_> {
             return Err(CliError::new(Exit::Tampered, message));
         }
         let mut audit = Audit { nonce: *challenge.nonce(), digest: given, countersignature: None };
-        let signed = audit.countersign(&self.ring.digest(), blocks, &host, &self.key);
+        let signed = audit.countersign(binding, &self.ring.digest(), blocks, &host, &self.key);
         audit.countersignature = Some(signed);
         Ok(audit)
     }
@@ -157,11 +163,15 @@ impl Recorder {
     }
 
     /// Records a decision in the name of the host that closed it.
-    pub(crate) fn decision(&mut self, decision: &Decision, count: usize) -> Result<u64, CliError> {
+    pub(crate) fn decision(
+        &mut self,
+        decision: &Decision,
+        outline: &AuthenticOutline,
+    ) -> Result<u64, CliError> {
         let closed_by = decision.closed_by();
         let host = self.hosts.iter().find(|h| h.public() == closed_by).cloned();
         let host = host.ok_or_else(no_host)?;
-        Ok(self.vouched.ledger.record_decision(decision, count, &host.into())?)
+        Ok(self.vouched.ledger.record_decision(decision, outline, &host.into())?)
     }
 
     /// Records an alarm beside a refusal. Where that cannot be, it is a note: whoever fills the ledger's disk, or has a ring refused that
@@ -285,12 +295,8 @@ impl Recorder {
             Some(_) => {
                 for host in &hosts {
                     let others = accused.iter().filter(|accused| **accused != host.public());
-                    let alarms = others.map(|accused| {
-                        let event = accusation(ring, evidence, *accused, reason);
-                        Entry::now(&event, &host.clone().into())
-                    });
-                    let alarms = alarms.collect::<Result<Vec<_>, _>>();
-                    ledger.append(&alarms.map_err(LedgerError::from)?)?;
+                    let alarms = others.map(|accused| accusation(ring, evidence, *accused, reason));
+                    ledger.record_all(&alarms.collect::<Vec<_>>(), &host.clone().into())?;
                 }
             }
         }
@@ -325,18 +331,20 @@ impl Recorder {
                 o.key.public() != *host && block.is_some_and(|b| b.has_host(&o.key.public()))
             })
         };
-        let mut repairs: Vec<(SecretKey<Host>, Vec<u32>, Audit)> = Vec::new();
+        let mut repairs: Vec<(SecretKey<Host>, Vec<u32>, bool)> = Vec::new();
         for (host, blocks) in by_host {
             let (both, alone): (Vec<u32>, Vec<u32>) =
                 blocks.into_iter().partition(|block| audited(&host.public(), *block));
-            if let (false, Some(other)) = (both.is_empty(), other) {
-                let audit = other.audit(&host, &both)?;
-                repairs.push((host.clone(), both, audit));
-            }
-            repairs.push((host, alone, Audit::none()));
+            repairs.push((host.clone(), both, true));
+            repairs.push((host, alone, false));
         }
         let ledger = &mut self.vouched.ledger;
-        for (host, mut blocks, audit) in repairs {
+        for (host, mut blocks, is_audited) in repairs {
+            let binding = ledger.state()?.binding(&AuthorKey::from(host.clone()).public());
+            let audit = match other.filter(|_| is_audited && !blocks.is_empty()) {
+                Some(other) => other.audit(&host, &blocks, binding)?,
+                None => Audit::none(),
+            };
             let host = host.into();
             while !blocks.is_empty() {
                 let (whose, from) = ((ring, digest), source.display().to_string());

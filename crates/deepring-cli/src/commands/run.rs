@@ -200,7 +200,7 @@ fn decide<E: Engine>(
         }
         let outcome = outcome?;
         if let Some(recorder) = recorder.as_mut() {
-            recorder.decision(&outcome.decision, outcome.outputs.len())?;
+            recorder.decision(&outcome.decision, session.ring().outline())?;
         }
         times.ledger += recording.elapsed();
         times.query(start.elapsed(), outcome.timings);

@@ -71,6 +71,10 @@ impl From<Refusal> for CliError {
                 Exit::Untrusted,
                 "its owner registers it: `deepring ledger register RING --owner-key owner.key --ledger DIR`",
             ),
+            Refusal::NewerDeal { .. } => (
+                Exit::Untrusted,
+                "its owner registers the new deal: `deepring ledger register RING --owner-key owner.key --ledger DIR`",
+            ),
             Refusal::OtherOwner => (
                 Exit::Untrusted,
                 "the ring's owner must register it in a ledger where its id is nobody else's",

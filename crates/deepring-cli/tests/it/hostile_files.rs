@@ -31,8 +31,10 @@ fn a_registration_in_another_owners_name_is_none() {
     let ring = workspace.ring("net.ring");
     let outline = Box::new(ring.outline().as_outline().clone());
     let theirs = SecretKey::<Owner>::read(&workspace.path("theirs/owner.key")).unwrap();
-    let entry = Entry::now(&Event::RingRegistered { outline }, &theirs.into()).unwrap();
     let mut ledger = Ledger::open(workspace.path("ledger")).unwrap();
+    let theirs = AuthorKey::from(theirs);
+    let binding = ledger.state().unwrap().binding(&theirs.public());
+    let entry = Entry::now(binding, &Event::RingRegistered { outline }, &theirs).unwrap();
     assert!(matches!(ledger.append(&[entry]), Err(LedgerError::NoAuthority { .. })));
     drop(ledger);
     workspace.run(&format!("{register} keys/owner.key")).succeeds();

@@ -7,11 +7,12 @@ use deepring::replication::Evidence;
 use deepring::{Digest, PublicKey, RingId};
 
 use super::event::{Audit, Countersignature, Event, ValidatorSet, ascending};
+use super::{Binding, Entry};
 
 /// Largest entry, in bytes: what the length of an entry in a C2SP tile can say.
 pub const MAX_ENTRY_BYTES: usize = 65_535;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const SIGNATURE: usize = 64;
 
 const RING_REGISTERED: u8 = 1;
@@ -27,18 +28,24 @@ const HOST_REVOKED: u8 = 10;
 const OWNER_ROTATED: u8 = 11;
 const QUARANTINE_LIFTED: u8 = 12;
 
-/// Everything that the author signs: version, kind, time, author, then the fields of the kind in
-/// the order of their declaration.
-pub(super) fn encode_unsigned(at: u64, author: &Author, event: &Event) -> Vec<u8> {
+/// Everything that the author signs: version, kind, time, log, sequence, author, then the fields of
+/// the kind in the order of their declaration.
+pub(super) fn encode_unsigned(
+    binding: Binding,
+    at: u64,
+    author: &Author,
+    event: &Event,
+) -> Vec<u8> {
+    let sequence = if event.kind() == DECISIONS { 0 } else { binding.sequence };
     let mut w = Writer::new();
-    w.u8(VERSION).u8(event.kind()).u64(at);
+    w.u8(VERSION).u8(event.kind()).u64(at).raw(&binding.log.0).u64(sequence);
     author.encode(&mut w);
     event.write(&mut w);
     w.finish()
 }
 
 /// Reads an entry; the signature is stepped over.
-pub(super) fn decode(bytes: &[u8]) -> Result<(u64, Author, Event), DecodeError> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Entry, DecodeError> {
     if bytes.len() > MAX_ENTRY_BYTES {
         return Err(DecodeError::TooLong {
             field: "entry",
@@ -53,11 +60,17 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(u64, Author, Event), DecodeError> 
     }
     let kind = r.u8("kind")?;
     let at = r.u64("at")?;
+    let log = Digest(r.array("log")?);
+    let sequence = r.u64("sequence")?;
+    // Decisions are not counted, and everything else from 1.
+    if (kind == DECISIONS) != (sequence == 0) {
+        return Err(DecodeError::BadValue { field: "sequence", found: sequence });
+    }
     let author = Author::decode(&mut r)?;
     let event = Event::read(kind, &mut r)?;
     r.raw("signature", SIGNATURE)?;
     r.finish()?;
-    Ok((at, author, event))
+    Ok(Entry { bytes: bytes.to_vec(), at, log, sequence, author, event })
 }
 
 impl Event {
@@ -90,8 +103,8 @@ impl Event {
                 option(w, ring_digest.as_ref(), |w, digest| _ = w.raw(&digest.0));
                 w.string(reason);
             }
-            Self::Decisions { ring_digest, decision_id, count } => {
-                w.raw(&ring_digest.0).raw(&decision_id.0).u32(*count);
+            Self::Decisions { ring_digest, decision_id, count, dealt } => {
+                w.raw(&ring_digest.0).raw(&decision_id.0).u32(*count).u32(*dealt);
             }
             Self::Alarm {
                 ring_id,
@@ -158,6 +171,7 @@ impl Event {
                 ring_digest: Digest(r.array("ring digest")?),
                 decision_id: Digest(r.array("decision id")?),
                 count: r.u32("count")?,
+                dealt: r.u32("dealt")?,
             },
             ALARM => Self::Alarm {
                 ring_id: RingId(r.array("ring id")?),

@@ -7,7 +7,7 @@ use deepring::replication::Evidence;
 use deepring::{Digest, Host, Owner, PublicKey, RingId, SecretKey};
 use serde::Serialize;
 
-use super::hex;
+use super::{Binding, hex};
 
 /// The event that an [`Entry`](super::Entry) records; who may record it is said in
 /// `docs/LEDGER.md`, "Authority".
@@ -46,6 +46,10 @@ pub enum Event {
         decision_id: Digest,
         /// Number of queries that were decided.
         count: u32,
+        /// Number of the deal under which they were decided
+        /// ([`deal_number`](deepring::outline::AuthenticOutline::deal_number)). It is the newest that
+        /// the ledger knows, so that nobody goes back to an earlier one.
+        dealt: u32,
     },
     /// A check failed: a stored or live part of a ring is not what the owner sealed, or a host did
     /// not compute what it was to.
@@ -156,16 +160,19 @@ pub struct Countersignature {
 
 impl Audit {
     /// What a countersigner signs:
-    /// `ring digest 32 | nonce 32 | audit digest 32 | repaired host key 64 | blocks: list of index 4`,
-    /// blocks in ascending order, each once.
+    /// `log 32 | sequence 8 | ring digest 32 | nonce 32 | audit digest 32 | repaired host key 64 | blocks: list of index 4`,
+    /// blocks in ascending order, each once. Log and sequence are those of the repair's entry, so that
+    /// the host that was repaired cannot show the countersignature again after its next alarm.
     #[must_use]
     pub fn statement(
         &self,
+        binding: Binding,
         ring_digest: &Digest,
         blocks: &[u32],
         repaired: &PublicKey<Host>,
     ) -> Vec<u8> {
         let mut w = Writer::new();
+        w.raw(&binding.log.0).u64(binding.sequence);
         w.raw(&ring_digest.0).raw(&self.nonce).raw(&self.digest.0).raw(repaired.as_bytes());
         let blocks = ascending(blocks);
         w.count(blocks.len());
@@ -178,12 +185,13 @@ impl Audit {
     #[must_use]
     pub fn countersign(
         &self,
+        binding: Binding,
         ring_digest: &Digest,
         blocks: &[u32],
         repaired: &PublicKey<Host>,
         key: &SecretKey<Host>,
     ) -> Countersignature {
-        let statement = self.statement(ring_digest, blocks, repaired);
+        let statement = self.statement(binding, ring_digest, blocks, repaired);
         let signature = AuthorKey::Host(key.clone()).sign_audit(&statement);
         Countersignature { host: key.public(), signature }
     }

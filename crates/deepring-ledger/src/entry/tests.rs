@@ -9,6 +9,11 @@ fn author() -> AuthorKey {
     SecretKey::<Host>::from_halves(&[1; 32], &[2; 32]).unwrap().into()
 }
 
+/// Signed for a log named `log`, as its author's entry of number `at`, or the first.
+fn sign(at: u64, event: &Event, author: &AuthorKey) -> Result<Entry, EntryError> {
+    Entry::sign(Binding::new("log", at.max(1)), at, event, author)
+}
+
 fn authors() -> impl Strategy<Value = AuthorKey> {
     (0..3_u8, any::<[u8; 32]>()).prop_map(|(role, seed)| match role {
         0 => SecretKey::<Owner>::from_halves(&seed, &[2; 32]).unwrap().into(),
@@ -67,9 +72,14 @@ fn events() -> impl Strategy<Value = Event> {
             let ring_digest = (!all).then_some(digest);
             Event::RingRevoked { ring_id, ring_digest, reason }
         }),
-        (digests(), digests(), any::<u32>()).prop_map(|(ring_digest, decision_id, count)| {
-            Event::Decisions { ring_digest, decision_id, count }
-        }),
+        (digests(), digests(), any::<(u32, u32)>()).prop_map(
+            |(ring_digest, decision_id, (count, dealt))| Event::Decisions {
+                ring_digest,
+                decision_id,
+                count,
+                dealt
+            }
+        ),
         (
             (ring(), host()),
             any::<Option<u32>>(),
@@ -125,7 +135,7 @@ fn read(bytes: &[u8]) -> Result<Entry, EntryError> {
 proptest! {
     #[test]
     fn what_was_signed_reads_back(at in any::<u64>(), event in events(), key in authors()) {
-        let entry = Entry::sign(at, &event, &key).unwrap();
+        let entry = sign(at, &event, &key).unwrap();
         prop_assert_eq!((entry.at(), *entry.author()), (at, key.public()));
         prop_assert_eq!(entry.event(), &event);
         let again = read(entry.as_bytes()).unwrap();
@@ -138,7 +148,7 @@ proptest! {
     fn a_changed_byte_is_refused(
         event in events(), key in authors(), at in any::<prop::sample::Index>(), flip in 1_u8..
     ) {
-        let mut bytes = Entry::sign(7, &event, &key).unwrap().as_bytes().to_vec();
+        let mut bytes = sign(7, &event, &key).unwrap().as_bytes().to_vec();
         let position = at.index(bytes.len());
         bytes[position] ^= flip;
         prop_assert!(read(&bytes).is_err());
@@ -148,18 +158,23 @@ proptest! {
     fn what_is_decoded_has_one_form(
         event in events(), at in any::<prop::sample::Index>(), flip in 1_u8..
     ) {
-        let mut bytes = Entry::sign(7, &event, &author()).unwrap().as_bytes().to_vec();
+        let mut bytes = sign(7, &event, &author()).unwrap().as_bytes().to_vec();
         let position = at.index(bytes.len());
         bytes[position] ^= flip;
         if let Ok(UnverifiedEntry(other)) = UnverifiedEntry::decode(&bytes) {
-            let unsigned = codec::encode_unsigned(other.at, &other.author, &other.event);
+            let unsigned = codec::encode_unsigned(
+                other.binding(),
+                other.at,
+                &other.author,
+                &other.event,
+            );
             prop_assert_eq!(&unsigned[..], &bytes[..bytes.len() - 64]);
         }
     }
 
     #[test]
     fn every_prefix_and_every_extension_is_refused(event in events()) {
-        let mut bytes = Entry::sign(7, &event, &author()).unwrap().as_bytes().to_vec();
+        let mut bytes = sign(7, &event, &author()).unwrap().as_bytes().to_vec();
         for cut in 0..bytes.len() {
             prop_assert!(UnverifiedEntry::decode(&bytes[..cut]).is_err());
         }
@@ -171,13 +186,13 @@ proptest! {
     fn any_bytes_are_decoded_or_refused(
         kind in 0..14_u8, rest in proptest::collection::vec(any::<u8>(), 0..300)
     ) {
-        let _ = UnverifiedEntry::decode(&[&[2, kind][..], &rest].concat());
+        let _ = UnverifiedEntry::decode(&[&[3, kind][..], &rest].concat());
     }
 }
 
 fn revoked() -> Vec<u8> {
     let event = Event::KeyRevoked { reason: String::new() };
-    Entry::sign(0, &event, &author()).unwrap().as_bytes().to_vec()
+    sign(0, &event, &author()).unwrap().as_bytes().to_vec()
 }
 
 #[test]
@@ -188,19 +203,24 @@ fn an_unknown_kind_role_or_version_is_refused() {
         UnverifiedEntry::decode(&bytes).unwrap_err()
     };
     let bad = |field, found| EntryError::Malformed(DecodeError::BadValue { field, found });
-    assert_eq!(refused(0, 3), bad("version", 3));
+    assert_eq!(refused(0, 4), bad("version", 4));
     assert_eq!(refused(1, 0), bad("kind", 0));
     assert_eq!(refused(1, 13), bad("kind", 13));
-    assert_eq!(refused(10, 3), bad("author role", 3));
+    assert_eq!(refused(50, 3), bad("author role", 3));
+    // Everything but decisions has a number, and they have none.
+    assert_eq!(refused(42, 0), bad("sequence", 0));
+    assert_eq!(refused(1, 4), bad("sequence", 1));
 }
 
 #[test]
-fn an_entry_of_version_1_is_refused_with_a_hint() {
-    let mut bytes = revoked();
-    bytes[0] = 1;
-    let error = UnverifiedEntry::decode(&bytes).unwrap_err();
-    assert_eq!(error, EntryError::OldVersion);
-    assert!(error.to_string().contains("begin a new ledger"), "{error}");
+fn an_entry_of_an_earlier_version_is_refused_with_a_hint() {
+    for version in [1, 2] {
+        let mut bytes = revoked();
+        bytes[0] = version;
+        let error = UnverifiedEntry::decode(&bytes).unwrap_err();
+        assert_eq!(error, EntryError::OldVersion { version });
+        assert!(error.to_string().contains("begin a new one"), "{error}");
+    }
 }
 
 #[test]
@@ -224,11 +244,11 @@ fn an_entry_too_large_for_a_tile_is_not_made() {
         source: String::new(),
         audit: Audit::none(),
     };
-    let empty = Entry::sign(0, &repair(1), &author()).unwrap().as_bytes().len() - 4;
+    let empty = sign(0, &repair(1), &author()).unwrap().as_bytes().len() - 4;
     let most = ((MAX_ENTRY_BYTES - empty) / 4) as u32;
-    let entry = Entry::sign(0, &repair(most), &author()).unwrap();
+    let entry = sign(0, &repair(most), &author()).unwrap();
     assert!(entry.as_bytes().len() <= usize::from(u16::MAX));
-    let refused = Entry::sign(0, &repair(most + 1), &author());
+    let refused = sign(0, &repair(most + 1), &author());
     assert!(matches!(refused, Err(EntryError::TooLarge { .. })));
 }
 
@@ -241,14 +261,14 @@ fn lists_are_put_in_order_and_refused_otherwise() {
         source: "a.ring".into(),
         audit: Audit::none(),
     };
-    let entry = Entry::sign(1, &repair(vec![7, 3, 7]), &author()).unwrap();
+    let entry = sign(1, &repair(vec![7, 3, 7]), &author()).unwrap();
     assert_eq!(entry.event(), &repair(vec![3, 7]));
     let mut bytes = entry.as_bytes().to_vec();
-    let first = 1 + 1 + 8 + 65 + 16 + 32 + 4;
+    let first = 1 + 1 + 8 + 40 + 65 + 16 + 32 + 4;
     bytes[first] = 9;
     let bad = |field, found| EntryError::Malformed(DecodeError::BadValue { field, found });
     assert_eq!(UnverifiedEntry::decode(&bytes), Err(bad("blocks", 7)));
-    assert_eq!(Entry::sign(1, &repair(vec![]), &author()), Err(bad("blocks", 0)));
+    assert_eq!(sign(1, &repair(vec![]), &author()), Err(bad("blocks", 0)));
 
     let set = |owners: &[u8], nodes: &[u8]| {
         Event::ValidatorSet(ValidatorSet {
@@ -258,12 +278,12 @@ fn lists_are_put_in_order_and_refused_otherwise() {
             nodes: nodes.iter().map(|n| PublicKey::from_bytes([*n; 64])).collect(),
         })
     };
-    let entry = Entry::sign(1, &set(&[2, 1, 2], &[4, 3]), &author()).unwrap();
+    let entry = sign(1, &set(&[2, 1, 2], &[4, 3]), &author()).unwrap();
     assert_eq!(entry.event(), &set(&[1, 2], &[3, 4]));
-    assert_eq!(Entry::sign(1, &set(&[], &[3]), &author()), Err(bad("owners", 0)));
-    assert_eq!(Entry::sign(1, &set(&[1], &[]), &author()), Err(bad("nodes", 0)));
+    assert_eq!(sign(1, &set(&[], &[3]), &author()), Err(bad("owners", 0)));
+    assert_eq!(sign(1, &set(&[1], &[]), &author()), Err(bad("nodes", 0)));
     let mut bytes = entry.as_bytes().to_vec();
-    let first_owner = 1 + 1 + 8 + 65 + 8 + 2 + 15 + 4;
+    let first_owner = 1 + 1 + 8 + 40 + 65 + 8 + 2 + 15 + 4;
     bytes[first_owner] = 9;
     assert_eq!(UnverifiedEntry::decode(&bytes), Err(bad("owners", 1)));
 }
@@ -271,7 +291,7 @@ fn lists_are_put_in_order_and_refused_otherwise() {
 #[test]
 fn a_long_text_is_cut_and_the_entry_says_so() {
     let event = Event::KeyRevoked { reason: "é".repeat(4096) };
-    let entry = Entry::sign(1, &event, &author()).unwrap();
+    let entry = sign(1, &event, &author()).unwrap();
     assert_eq!(entry.event(), &Event::KeyRevoked { reason: "é".repeat(2048) });
 }
 
@@ -289,8 +309,10 @@ fn the_encoding_is_frozen() {
         reason: "x".into(),
         evidence: None,
     };
-    let entry = Entry::sign(0x0102_0304_0506_0708, &event, &author()).unwrap();
-    let mut expected = vec![2, 5, 8, 7, 6, 5, 4, 3, 2, 1, 1];
+    let entry = sign(0x0102_0304_0506_0708, &event, &author()).unwrap();
+    let mut expected = vec![3, 5, 8, 7, 6, 5, 4, 3, 2, 1];
+    expected.extend(deepring::keys::log_digest("log").0);
+    expected.extend([8, 7, 6, 5, 4, 3, 2, 1, 1]);
     expected.extend(author().public().as_bytes());
     expected.extend([0xaa; 16]);
     expected.extend([0xbb; 32]);
@@ -312,8 +334,9 @@ fn json_shows_bytes_as_hexadecimal_and_keys_as_text() {
         ring_digest: Digest([0xab; 32]),
         decision_id: Digest([0; 32]),
         count: 2,
+        dealt: 5,
     };
-    let entry = Entry::sign(5, &event, &author()).unwrap();
+    let entry = sign(5, &event, &author()).unwrap();
     let json = serde_json::to_value(&entry).unwrap();
     assert_eq!(json["kind"], "decisions");
     assert_eq!(json["at"], 5);
@@ -322,23 +345,26 @@ fn json_shows_bytes_as_hexadecimal_and_keys_as_text() {
 }
 
 #[test]
-fn a_statement_binds_ring_nonce_answer_host_and_blocks() {
+fn a_statement_binds_entry_ring_nonce_answer_host_and_blocks() {
+    let bound = Binding::new("log", 6);
     let host = |n: u8| SecretKey::<Host>::from_halves(&[n; 32], &[2; 32]).unwrap();
     let audit = Audit { nonce: [1; 32], digest: Digest([2; 32]), countersignature: None };
     let (ring, repaired) = (Digest([3; 32]), host(4).public());
-    let by = audit.countersign(&ring, &[5, 6], &repaired, &host(7));
-    assert!(by.is_over(&audit.statement(&ring, &[6, 5, 5], &repaired)));
+    let by = audit.countersign(bound, &ring, &[5, 6], &repaired, &host(7));
+    assert!(by.is_over(&audit.statement(bound, &ring, &[6, 5, 5], &repaired)));
     let other = Audit { nonce: [9; 32], ..audit.clone() };
     let another = Audit { digest: Digest([9; 32]), ..audit.clone() };
     for statement in [
-        audit.statement(&Digest([9; 32]), &[5, 6], &repaired),
-        audit.statement(&ring, &[5], &repaired),
-        audit.statement(&ring, &[5, 6], &host(7).public()),
-        other.statement(&ring, &[5, 6], &repaired),
-        another.statement(&ring, &[5, 6], &repaired),
+        audit.statement(Binding::new("log", 7), &ring, &[5, 6], &repaired),
+        audit.statement(Binding::new("gol", 6), &ring, &[5, 6], &repaired),
+        audit.statement(bound, &Digest([9; 32]), &[5, 6], &repaired),
+        audit.statement(bound, &ring, &[5], &repaired),
+        audit.statement(bound, &ring, &[5, 6], &host(7).public()),
+        other.statement(bound, &ring, &[5, 6], &repaired),
+        another.statement(bound, &ring, &[5, 6], &repaired),
     ] {
         assert!(!by.is_over(&statement));
     }
     let stranger = Countersignature { host: host(8).public(), ..by };
-    assert!(!stranger.is_over(&audit.statement(&ring, &[5, 6], &repaired)));
+    assert!(!stranger.is_over(&audit.statement(bound, &ring, &[5, 6], &repaired)));
 }

@@ -6,13 +6,13 @@
 mod checks;
 mod refusal;
 
-use deepring::keys::Author;
+use deepring::keys::{Author, log_digest};
 use deepring::outline::{AuthenticOutline, Outline};
 use deepring::replication::Evidence;
 use deepring::{Digest, Host, Owner, PublicKey, RingId};
 
-use super::{Cause, KeyBytes, Ring, State, Version};
-use crate::entry::{Audit, Entry, Event, ValidatorSet};
+use super::{Cause, KeyBytes, Ring, State, Version, role_and_key};
+use crate::entry::{Audit, Binding, Entry, Event, ValidatorSet};
 
 use checks::{
     authentic, host, is_host, is_host_of, is_same_ring, not_registered, owner, verify_evidence,
@@ -40,6 +40,8 @@ pub(crate) enum Effect {
         host: KeyBytes,
         blocks: Vec<u32>,
         cause: Cause,
+        /// The query that evidence is about.
+        query: Option<Digest>,
     },
     Repair {
         digest: Digest,
@@ -64,9 +66,17 @@ pub(crate) enum Effect {
     },
 }
 
-impl Effect {
+/// What an entry with authority changes, and the number that it takes from its author.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) effect: Effect,
+    /// `None` for decisions.
+    pub(crate) counted: Option<((u8, KeyBytes), u64)>,
+}
+
+impl Change {
     pub(crate) fn is_none(&self) -> bool {
-        matches!(self, Self::None)
+        matches!(self.effect, Effect::None) && self.counted.is_none()
     }
 }
 
@@ -77,22 +87,50 @@ impl State {
         self.verify_entry(entry).err()
     }
 
-    /// Why decisions have no authority as an entry of this index; `None` where they have. Needs no
-    /// more than the state of today, since each fact has the index that it begins with.
+    /// Why an entry of decisions has no authority at this index; `None` where it has. Needs no more
+    /// than the state of today, since each fact has the index that it begins with.
     pub(crate) fn refuse_decisions(
         &self,
-        author: &Author,
-        ring_digest: &Digest,
+        entry: &Entry,
+        (ring_digest, dealt): (&Digest, u32),
         before: u64,
     ) -> Option<NoAuthority> {
-        self.verify_decisions(author, ring_digest, before).err()
+        let bound = self.verify_log(entry);
+        bound.and_then(|()| self.verify_decisions(entry.author(), ring_digest, dealt, before)).err()
     }
 
     /// What an entry changes.
-    pub(crate) fn verify_entry(&self, entry: &Entry) -> Result<Effect, NoAuthority> {
+    pub(crate) fn verify_entry(&self, entry: &Entry) -> Result<Change, NoAuthority> {
         let author = entry.author();
+        self.verify_log(entry)?;
         self.verify_author(author, u64::MAX)?;
-        match entry.event() {
+        let key = role_and_key(author);
+        let sequence = entry.binding().sequence;
+        let newest = self.sequences.get(&key).copied().unwrap_or(0);
+        // Decisions have no number; said again, they say nothing new.
+        let counted = entry.decision().is_none();
+        if counted && sequence <= newest {
+            return Err(NoAuthority::Repeated { sequence, newest });
+        }
+        let effect = self.verify_event(author, entry.event(), entry.binding())?;
+        Ok(Change { effect, counted: counted.then_some((key, sequence)) })
+    }
+
+    /// An entry is said in the log that it was signed for.
+    fn verify_log(&self, entry: &Entry) -> Result<(), NoAuthority> {
+        match entry.binding().log == log_digest(&self.origin) {
+            true => Ok(()),
+            false => Err(NoAuthority::OtherLog),
+        }
+    }
+
+    fn verify_event(
+        &self,
+        author: &Author,
+        event: &Event,
+        binding: Binding,
+    ) -> Result<Effect, NoAuthority> {
+        match event {
             Event::RingRegistered { outline } => self.verify_registered(author, outline),
             Event::RingUpgraded { outline } => self.verify_upgraded(author, outline),
             Event::Deal { outline } => self.verify_deal(author, outline),
@@ -104,8 +142,8 @@ impl State {
                     None => Ok(Effect::RevokeRing { ring: *ring_id, digest: *ring_digest }),
                 }
             }
-            Event::Decisions { ring_digest, .. } => {
-                self.verify_decisions(author, ring_digest, u64::MAX)
+            Event::Decisions { ring_digest, dealt, .. } => {
+                self.verify_decisions(author, ring_digest, *dealt, u64::MAX)
             }
             Event::Alarm { ring_id, ring_digest, accused, block, evidence, .. } => {
                 let version = self.version_of(ring_id, ring_digest)?;
@@ -113,7 +151,7 @@ impl State {
             }
             Event::Repair { ring_id, ring_digest, blocks, audit, .. } => {
                 let version = self.version_of(ring_id, ring_digest)?;
-                self.verify_repair(author, ring_id, version, blocks, audit)
+                self.verify_repair(author, ring_id, version, (blocks, audit, binding))
             }
             Event::KeyRevoked { .. } => Ok(Effect::RevokeKey(*author)),
             Event::ValidatorSet(set) => self.verify_validators(author, set),
@@ -238,6 +276,7 @@ impl State {
         &self,
         author: &Author,
         ring_digest: &Digest,
+        dealt: u32,
         before: u64,
     ) -> Result<Effect, NoAuthority> {
         self.verify_author(author, before)?;
@@ -251,6 +290,10 @@ impl State {
         let outline = version.outline_before(before).ok_or_else(|| not_registered(ring_digest))?;
         if !outline.genesis().has_host(host) {
             return Err(NoAuthority::NotAHost { host: *host, block: Some(0) });
+        }
+        if outline.deal_number() != dealt {
+            let newest = outline.deal_number();
+            return Err(NoAuthority::OtherDeal { dealt, newest });
         }
         match self.host_revoked(&ring, host).filter(|entry| *entry < before) {
             Some(entry) => Err(NoAuthority::HostRevoked { entry }),
@@ -284,21 +327,27 @@ impl State {
             if !evidence.names().contains(accused) || block.is_some_and(|b| !leg.contains(&b)) {
                 return Err(NoAuthority::EvidenceOfAnother);
             }
-            if evidence.is_proof() {
+            let query = receipt.query;
+            let known = self.faults.contains_key(&(digest, host, query, receipt.first_block));
+            if evidence.is_proof() && !known {
                 return Ok(Effect::Quarantine {
                     digest,
                     host,
                     blocks: leg.collect(),
                     cause: Cause::Evidence,
+                    query: Some(query),
                 });
             }
+            // What proves nothing, or nothing new, is no admission either.
+            return Ok(Effect::Accuse { digest, accused: host, author: *author.as_bytes() });
         }
         Ok(match block {
             _ if author != accused => {
                 Effect::Accuse { digest, accused: host, author: *author.as_bytes() }
             }
             Some(block) => {
-                Effect::Quarantine { digest, host, blocks: vec![block], cause: Cause::OwnAlarm }
+                let (blocks, cause) = (vec![block], Cause::OwnAlarm);
+                Effect::Quarantine { digest, host, blocks, cause, query: None }
             }
             None => Effect::None,
         })
@@ -309,8 +358,7 @@ impl State {
         author: &Author,
         ring: &RingId,
         version: &Version,
-        blocks: &[u32],
-        audit: &Audit,
+        (blocks, audit, binding): (&[u32], &Audit, Binding),
     ) -> Result<Effect, NoAuthority> {
         let outline = version.newest().ok_or_else(|| not_registered(&version.digest()))?;
         let digest = outline.ring_digest();
@@ -338,7 +386,7 @@ impl State {
                 if let Some(block) = blocks.iter().find(|b| !sound(**b)) {
                     return Err(NoAuthority::Countersigner { block: *block });
                 }
-                if !by.is_over(&audit.statement(&digest, blocks, author)) {
+                if !by.is_over(&audit.statement(binding, &digest, blocks, author)) {
                     return Err(NoAuthority::Countersignature);
                 }
             }

@@ -12,7 +12,7 @@ use super::{Cause, KeyBytes, KeyRotation, Ring, State, Version};
 use crate::entry::{MAX_ENTRY_BYTES, ValidatorSet};
 
 const MAGIC: [u8; 8] = *b"DLEDGERS";
-const FORMAT_VERSION: u16 = 1;
+const FORMAT_VERSION: u16 = 2;
 /// Most items of a list; memory is taken for what is there and not for what is claimed.
 const MAX_ITEMS: usize = u32::MAX as usize;
 
@@ -59,6 +59,14 @@ impl State {
             w.raw(&digest.0).raw(host).u32(*block);
             w.u8(u8::from(*cause == Cause::Evidence)).u64(*entry);
         }
+        w.count(self.faults.len());
+        for ((digest, host, query, first), entry) in &self.faults {
+            w.raw(&digest.0).raw(host).raw(&query.0).u32(*first).u64(*entry);
+        }
+        w.count(self.sequences.len());
+        for ((role, key), newest) in &self.sequences {
+            w.u8(*role).raw(key).u64(*newest);
+        }
         w.count(self.accusations.len());
         for ((digest, accused, author), (count, newest)) in &self.accusations {
             w.raw(&digest.0).raw(accused).raw(author).u64(*count).u64(*newest);
@@ -100,6 +108,14 @@ impl State {
             let place = (Digest(r.array("ring digest")?), r.array("host")?, r.u32("block")?);
             let cause = if r.bool("cause")? { Cause::Evidence } else { Cause::OwnAlarm };
             Ok((place, (cause, r.u64("entry")?)))
+        })?;
+        state.faults = map(&mut r, "faults", 140, |r| {
+            let (digest, host) = (Digest(r.array("ring digest")?), r.array("host")?);
+            let place = (digest, host, Digest(r.array("query")?), r.u32("block")?);
+            Ok((place, r.u64("entry")?))
+        })?;
+        state.sequences = map(&mut r, "sequences", 73, |r| {
+            Ok(((r.u8("role")?, r.array("key")?), r.u64("sequence")?))
         })?;
         state.accusations = map(&mut r, "accusations", 176, |r| {
             let digest = Digest(r.array("ring digest")?);
@@ -214,11 +230,17 @@ mod tests {
             btree_map(host, any::<u64>(), 0..4),
             btree_map((digest(), key(), any::<u32>()), (cause, any::<u64>()), 0..4),
             btree_map((digest(), key(), key()), any::<(u64, u64)>(), 0..4),
-            any::<(bool, u64, u8)>(),
+            (btree_map((0..3_u8, key()), any::<u64>(), 0..4), any::<(bool, u64, u8)>()),
         )
             .prop_map(
-                |(origin, keys, hosts, quarantines, accusations, (some, entry, rotated))| {
+                |(origin, keys, hosts, quarantines, accusations, (sequences, more))| {
+                    let (some, entry, rotated) = more;
                     let mut state = State::new(&origin);
+                    state.faults = quarantines
+                        .keys()
+                        .map(|(digest, host, block)| ((*digest, *host, *digest, *block), entry))
+                        .collect();
+                    state.sequences = sequences;
                     (state.revoked_keys, state.revoked_hosts) = (keys, hosts);
                     (state.quarantines, state.accusations) = (quarantines, accusations);
                     let (owners, nodes) = (
@@ -284,7 +306,7 @@ mod tests {
         let mut w = Writer::new();
         w.raw(&MAGIC).u16(FORMAT_VERSION).string("log").count(1).raw(&[1; 16]).raw(&[2; 64]);
         w.u8(0).count(1).u8(0).count(1).u64(0).bytes(b"no outline");
-        [0; 5].iter().for_each(|n| _ = w.u32(*n));
+        [0; 7].iter().for_each(|n| _ = w.u32(*n));
         assert!(State::decode(&w.finish(), 0).is_err());
     }
 }

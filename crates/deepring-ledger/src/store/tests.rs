@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use deepring::{Digest, Host, SecretKey};
 
 use super::*;
-use crate::entry::Event;
+use crate::entry::{Binding, Event};
 use crate::fsck::check_store;
 
 /// A disk whose unsynced writes are remembered one by one.
@@ -111,9 +111,10 @@ fn record(n: u64) -> Entry {
         ring_digest: Digest([1; 32]),
         decision_id: Digest(decision_id),
         count: 1,
+        dealt: 0,
     };
     let author = SecretKey::<Host>::from_halves(&[1; 32], &[2; 32]).unwrap().into();
-    Entry::sign(n, &event, &author).unwrap()
+    Entry::sign(Binding::new("log", 0), n, &event, &author).unwrap()
 }
 
 /// The state's bytes are as long as the height, so that a torn one would be seen.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use deepring_ledger::{Entry, Fault, Ledger, LedgerError, LedgerOptions, VerifierKey};
 
-use crate::sample::{decision, decisions, ledger_of, mixed, registered};
+use crate::sample::{ORIGIN, decision, decisions, ledger_of, mixed, registered};
 
 #[test]
 fn what_was_appended_reads_back_after_reopening() {
@@ -24,7 +24,7 @@ fn what_was_appended_reads_back_after_reopening() {
 #[test]
 fn indices_continue_over_batches_and_reopening() {
     let dir = tempfile::tempdir().unwrap();
-    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
+    let mut ledger = crate::sample::ledger_at(dir.path()).unwrap();
     assert!(ledger.append(&[]).unwrap().is_empty());
     assert_eq!(ledger.append(&[registered(), decision(1)]).unwrap(), [0, 1]);
     drop(ledger);
@@ -145,7 +145,7 @@ fn a_ledger_without_its_secret_key_is_read_and_not_appended_to() {
 #[test]
 fn an_opening_waits_for_the_other_to_close() {
     let dir = tempfile::tempdir().unwrap();
-    let mut writer = Ledger::open_or_create(dir.path()).unwrap();
+    let mut writer = crate::sample::ledger_at(dir.path()).unwrap();
     writer.append(&[registered()]).unwrap();
     std::thread::scope(|scope| {
         let second = scope.spawn(|| {
@@ -168,7 +168,7 @@ fn many_openings_of_a_ledger_that_is_not_there_yet_make_one() {
             .map(|n| {
                 let place = &place;
                 scope.spawn(move || {
-                    let options = LedgerOptions::new().wait(Duration::from_secs(60));
+                    let options = LedgerOptions::new().origin(ORIGIN).wait(Duration::from_secs(60));
                     let mut ledger = options.open_or_create(place).unwrap();
                     let indices = match ledger.is_empty() {
                         true => ledger.append(&[registered(), decision(n)]),

@@ -3,11 +3,13 @@
 use deepring::keys::{Author, AuthorKey, Node};
 use deepring::outline::{AuthenticOutline, Outline};
 use deepring::{Digest, PublicKey, SecretKey};
-use deepring_ledger::{Audit, Entry, Event, Ledger, LedgerError, NoAuthority, ValidatorSet};
+use deepring_ledger::{
+    Audit, Binding, Entry, Event, Ledger, LedgerError, NoAuthority, ValidatorSet,
+};
 use tempfile::TempDir;
 
 use crate::rings::{Sealed, host, host_key, owner_key};
-use crate::sample::{by_host, digest, registration_of};
+use crate::sample::{ORIGIN, by_host, digest, registration_of};
 
 pub(crate) struct Fixture {
     _dir: TempDir,
@@ -28,7 +30,7 @@ impl Fixture {
     /// A ledger in which a ring of owner 0 in as many copies is registered.
     pub(crate) fn new(copies: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
+        let mut ledger = crate::sample::ledger_at(dir.path()).unwrap();
         let ring = Sealed::new(0, copies);
         let outline = ring.outline();
         ledger.register(&outline, &by_owner(0)).unwrap();
@@ -108,7 +110,12 @@ fn set_of(origin: &str, epoch: u64, owners: &[u8]) -> Event {
 }
 
 fn decisions(outline: &AuthenticOutline) -> Event {
-    Event::Decisions { ring_digest: outline.ring_digest(), decision_id: digest(7), count: 1 }
+    Event::Decisions {
+        ring_digest: outline.ring_digest(),
+        decision_id: digest(7),
+        count: 1,
+        dealt: outline.deal_number(),
+    }
 }
 
 fn revoke_key() -> Event {
@@ -128,7 +135,9 @@ pub(crate) fn one_of_each_kind() -> Vec<Entry> {
     bench.ledger.register(&bench.ring.granted(9), &owner).unwrap();
     let outline = bench.outline.clone();
     let mut audit = Audit { nonce: [1; 32], digest: digest(2), countersignature: None };
-    let by = audit.countersign(&outline.ring_digest(), &[1], &host(0), &host_key(1));
+    // The repair is host 0's second entry that counts.
+    let bound = Binding::new(ORIGIN, 2);
+    let by = audit.countersign(bound, &outline.ring_digest(), &[1], &host(0), &host_key(1));
     audit.countersignature = Some(by);
     let mut proof = bench.alarm(0, Some(1));
     if let Event::Alarm { evidence: place, .. } = &mut proof {
@@ -251,7 +260,8 @@ fn decisions_are_recorded_by_a_host_of_genesis() {
     }
     let refused = bench.refused(&event, &by_owner(0));
     assert!(matches!(refused, NoAuthority::WrongRole { needed: "host", .. }), "{refused}");
-    let unknown = Event::Decisions { ring_digest: digest(1), decision_id: digest(2), count: 1 };
+    let unknown =
+        Event::Decisions { ring_digest: digest(1), decision_id: digest(2), count: 1, dealt: 0 };
     let refused = bench.refused(&unknown, &by_host(0));
     assert!(matches!(refused, NoAuthority::NotRegistered { .. }), "{refused}");
     for n in [0, 1] {
@@ -417,10 +427,10 @@ fn a_validator_set_follows_the_one_before_and_says_whose_rings_are_taken() {
 #[test]
 fn a_batch_with_an_entry_without_authority_is_not_recorded_at_all() {
     let dir = tempfile::tempdir().unwrap();
-    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
+    let mut ledger = crate::sample::ledger_at(dir.path()).unwrap();
     let outline = Sealed::new(0, 1).outline();
     let registration = registration_of(&outline, &by_owner(0));
-    let entry = |n| Entry::sign(1, &decisions(&outline), &by_host(n)).unwrap();
+    let entry = |n| crate::sample::sign(1, &decisions(&outline), &by_host(n)).unwrap();
     let (good, bad) = (entry(0), entry(1));
     let batch = [registration.clone(), good.clone(), bad, good.clone()];
     let error = ledger.append(&batch).unwrap_err();
@@ -431,4 +441,81 @@ fn a_batch_with_an_entry_without_authority_is_not_recorded_at_all() {
     // What a batch says first holds for what it says after.
     assert_eq!(ledger.append(&[registration, good]).unwrap(), [0, 1]);
     assert_eq!(ledger.state().unwrap().size(), 2);
+}
+
+#[test]
+fn an_entry_is_not_said_again_nor_in_another_log() {
+    let mut bench = Fixture::new(1);
+    let (alarm, lift) = (bench.alarm(0, Some(1)), bench.lift(0, &[1]));
+    let alarmed = bench.allowed(&alarm, &by_host(0));
+    let lifted = bench.allowed(&lift, &by_owner(0));
+    let read = |bench: &Fixture, index| bench.ledger.entry(index).unwrap();
+    // Whoever holds the folder, and no key, puts the host's old alarm after its lift, or the owner's lift after a new alarm.
+    let again = |bench: &mut Fixture, index| {
+        let entry = read(bench, index);
+        let error = bench.ledger.append(&[entry]).unwrap_err();
+        let LedgerError::NoAuthority { position: 0, source } = error else { panic!("{error}") };
+        source
+    };
+    let refused = again(&mut bench, alarmed);
+    assert_eq!(refused, NoAuthority::Repeated { sequence: 1, newest: 1 });
+    bench.allowed(&alarm, &by_host(0));
+    assert_eq!(again(&mut bench, lifted), NoAuthority::Repeated { sequence: 2, newest: 2 });
+    let digest = bench.outline.ring_digest();
+    assert_eq!(bench.ledger.state().unwrap().quarantined(&digest).count(), 1);
+
+    // A drill on a ledger of another name.
+    let dir = tempfile::tempdir().unwrap();
+    let options = deepring_ledger::LedgerOptions::new().origin("example.com/drill");
+    let mut drill = options.open_or_create(dir.path()).unwrap();
+    drill.register(&bench.outline, &by_owner(0)).unwrap();
+    let revoked = drill.record(&bench.revoke_ring(None), &by_owner(0)).unwrap();
+    let entry = drill.entry(revoked).unwrap();
+    let error = bench.ledger.append(&[entry]).unwrap_err();
+    let is_of_another_log =
+        matches!(error, LedgerError::NoAuthority { source: NoAuthority::OtherLog, .. });
+    assert!(is_of_another_log, "{error}");
+    // Decisions may be said twice, and say nothing new.
+    let decided = bench.allowed(&bench.decisions(), &by_host(0));
+    let entry = read(&bench, decided);
+    bench.ledger.append(&[entry]).unwrap();
+}
+
+#[test]
+fn evidence_has_its_effect_once() {
+    let mut bench = Fixture::new(2);
+    let mut proof = bench.alarm(0, Some(1));
+    if let Event::Alarm { evidence, .. } = &mut proof {
+        *evidence = Some(Box::new(bench.ring.equivocation()));
+    }
+    bench.allowed(&proof, &by_host(1));
+    let digest = bench.outline.ring_digest();
+    let quarantined = |bench: &Fixture| bench.ledger.state().unwrap().quarantined(&digest).count();
+    assert_eq!(quarantined(&bench), 2);
+    bench.allowed(&bench.lift(0, &[1, 2]), &by_owner(0));
+    // Another host, and the host itself, tell the old story anew: it is kept, and quarantines nobody.
+    for teller in [1, 0] {
+        bench.allowed(&proof, &by_host(teller));
+        assert_eq!(quarantined(&bench), 0);
+    }
+    assert_eq!(bench.ledger.state().unwrap().accusations(&digest).count(), 2);
+}
+
+#[test]
+fn decisions_are_under_the_newest_deal_that_is_registered() {
+    let mut bench = Fixture::new(1);
+    let undealt = bench.decisions();
+    bench.allowed(&undealt, &by_host(0));
+    let dealt = bench.ring.dealt(2);
+    bench.ledger.register(&dealt, &by_owner(0)).unwrap();
+    let (of_old, newest) = (0, dealt.deal_number());
+    let refused = bench.refused(&undealt, &by_host(0));
+    assert_eq!(refused, NoAuthority::OtherDeal { dealt: of_old, newest });
+    bench.allowed(&decisions(&dealt), &by_host(0));
+    // Nor is the old file let in, and the new one is.
+    use deepring_ledger::{AdmitError, Refusal};
+    let admitted = bench.ledger.admit(&bench.outline, []);
+    let refused = Refusal::OlderDeal { dealt: of_old, known: newest };
+    assert!(matches!(admitted, Err(AdmitError::Refused(found)) if found == refused));
+    bench.ledger.admit(&dealt, []).unwrap();
 }

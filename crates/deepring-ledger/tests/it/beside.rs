@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use deepring_ledger::{Fault, Ledger, LedgerError, LedgerOptions};
 
-use crate::sample::{OUTLINE, decision, decisions, digest, outline_file, registered};
+use crate::sample::{
+    ORIGIN, OUTLINE, decision, decisions, digest, outline, outline_file, registered,
+};
 
 /// Names the ledger to the child; without it the child's half of the test does nothing.
 const LEDGER: &str = "DEEPRING_LEDGER_BESIDE_TEST";
@@ -14,7 +16,7 @@ const LEDGER: &str = "DEEPRING_LEDGER_BESIDE_TEST";
 #[test]
 fn two_writers_do_not_meet_and_readers_disturb_nobody() {
     let dir = tempfile::tempdir().unwrap();
-    let at_once = LedgerOptions::new().wait(Duration::ZERO);
+    let at_once = LedgerOptions::new().origin(ORIGIN).wait(Duration::ZERO);
     let mut writer = at_once.open_or_create(dir.path()).unwrap();
     let error = at_once.open(dir.path()).unwrap_err();
     assert!(matches!(error, LedgerError::InUse { .. }), "{error}");
@@ -32,7 +34,7 @@ fn two_writers_do_not_meet_and_readers_disturb_nobody() {
 #[test]
 fn a_reader_stays_at_its_size_while_the_ledger_grows() {
     let dir = tempfile::tempdir().unwrap();
-    let mut writer = Ledger::open_or_create(dir.path()).unwrap();
+    let mut writer = crate::sample::ledger_at(dir.path()).unwrap();
     writer.append(&[registered(), decision(1), decision(2)]).unwrap();
     let reader = Ledger::open_read(dir.path(), None).unwrap();
     let key = reader.key().clone();
@@ -43,8 +45,11 @@ fn a_reader_stays_at_its_size_while_the_ledger_grows() {
         assert!(matches!(reader.entry(3), Err(LedgerError::NoSuchEntry { index: 3, size: 3 })));
         let shown = reader.prove(1).unwrap().verify(&key).unwrap();
         assert_eq!(shown.checkpoint(), reader.checkpoint());
-        assert_eq!(reader.find_decision(&digest(2)).unwrap(), Some(2));
-        assert_eq!(reader.find_decision(&digest(n)).unwrap(), None);
+        assert_eq!(reader.find_decided(&outline().ring_digest(), &digest(2), 3).unwrap(), Some(2));
+        assert_eq!(
+            reader.find_decided(&outline().ring_digest(), &digest(n), n as usize + 1).unwrap(),
+            None
+        );
         assert_eq!(reader.state().unwrap().size(), 3);
     }
     // It sees the others when it looks again, also after the writer has gone.
@@ -74,7 +79,7 @@ fn child() {
 #[test]
 fn readers_of_other_processes_see_whole_ledgers_while_one_writes() {
     let dir = tempfile::tempdir().unwrap();
-    Ledger::open_or_create(dir.path()).unwrap().append(&[registered()]).unwrap();
+    crate::sample::ledger_at(dir.path()).unwrap().append(&[registered()]).unwrap();
     let outline = outline_file();
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "beside::child", "--nocapture", "--test-threads=1"])
@@ -111,7 +116,7 @@ fn readers_of_other_processes_see_whole_ledgers_while_one_writes() {
 #[test]
 fn a_second_writer_is_noticed_even_without_the_lock() {
     let dir = tempfile::tempdir().unwrap();
-    let mut one = Ledger::open_or_create(dir.path()).unwrap();
+    let mut one = crate::sample::ledger_at(dir.path()).unwrap();
     one.append(&[registered()]).unwrap();
     std::fs::remove_file(dir.path().join("writer.lock")).unwrap();
     let mut two = Ledger::open(dir.path()).unwrap();

@@ -1,18 +1,19 @@
 //! Certificates: what is true verifies with two keys alone, and nothing near it does.
 
 use deepring::codec::Writer;
+use deepring::outline::AuthenticOutline;
 use deepring::receipt::Require;
 use deepring::{Decision, Digest};
 use deepring_ledger::{
-    Certificate, CertificateError, Entry, Event, Expected, Fault, Ledger, LogTrust, Proof,
+    Binding, Certificate, CertificateError, Entry, Event, Expected, Fault, Ledger, LogTrust, Proof,
     ValidatorSet, VerifierKey,
 };
 use proptest::prelude::*;
 
 use crate::authority::{Fixture, by_owner};
-use crate::rings::{Sealed, owner_key};
+use crate::rings::{Sealed, host, owner_key};
 use crate::rows::sign_leaves;
-use crate::sample::{Random, by_host, registration_of};
+use crate::sample::{ORIGIN, Random, by_host, registration_of};
 
 /// A recorded decision, with its certificate's parts.
 pub(crate) struct Made {
@@ -36,7 +37,7 @@ pub(crate) fn made(copies: usize) -> Made {
     });
     bench.allowed(&set, &by_owner(0));
     let decision = bench.ring.decide(2, Some(nonce()));
-    bench.ledger.record_decision(&decision, 2, &by_host(0)).unwrap();
+    bench.ledger.record_decision(&decision, &bench.outline, &by_host(0)).unwrap();
     let certificate = Certificate::make(&decision, &bench.ledger, Require::AsDealt).unwrap();
     let key = bench.ledger.key().clone();
     Made { bench, decision, certificate, key }
@@ -101,7 +102,7 @@ fn another_owner_log_nonce_or_validation_than_expected_is_refused() {
     assert!(matches!(error, CertificateError::Outline(_)), "{error}");
     assert_eq!(error.fault(), Fault::Untrusted);
     let dir = tempfile::tempdir().unwrap();
-    let foreign = Ledger::open_or_create(dir.path()).unwrap().key().clone();
+    let foreign = crate::sample::ledger_at(dir.path()).unwrap().key().clone();
     let error = certificate.verify(&Expected { log: LogTrust::Key(&foreign), ..good }).unwrap_err();
     assert!(matches!(error, CertificateError::Proof(_)), "{error}");
     let error = certificate.verify(&Expected { nonce: Some(Digest([1; 32])), ..good }).unwrap_err();
@@ -120,7 +121,7 @@ fn each_part_of_another_certificate_is_refused() {
     let (a, b) = (made(2), made(2));
     let part = |made: &Made| {
         let outline = made.bench.outline.as_outline().encode();
-        let index = made.bench.ledger.find_decision(&made.decision.id()).unwrap().unwrap();
+        let index = made.bench.ledger.find_decision(&made.decision).unwrap().unwrap();
         let proof = made.bench.ledger.prove(index).unwrap().to_string();
         let set = made.bench.ledger.entry(1).unwrap().as_bytes().to_vec();
         (outline, made.decision.encode(), proof, set)
@@ -135,8 +136,18 @@ fn each_part_of_another_certificate_is_refused() {
     assert!(matches!(error, CertificateError::Decision(_)), "{error}");
     let error = refused(assemble(&mine.0, &mine.1, &theirs.2, &mine.3));
     assert!(matches!(error, CertificateError::Proof(_)), "{error}");
-    let error = refused(assemble(&mine.0, &mine.1, &mine.2, &theirs.3));
-    assert!(matches!(error, CertificateError::NotItsSet), "{error}");
+    // A set of another log, and one of this log's name that was signed for another.
+    for (named, bound) in [("another.log", "another.log"), (ORIGIN, "another.log")] {
+        let set = Event::ValidatorSet(ValidatorSet {
+            epoch: 1,
+            origin: named.to_owned(),
+            owners: vec![owner_key(0).public()],
+            nodes: vec![deepring::PublicKey::from_bytes([1; 64])],
+        });
+        let set = Entry::sign(Binding::new(bound, 1), 1, &set, &by_owner(0)).unwrap();
+        let error = refused(assemble(&mine.0, &mine.1, &mine.2, set.as_bytes()));
+        assert!(matches!(error, CertificateError::NotItsSet), "{error}");
+    }
     let decided = a.bench.ledger.entry(2).unwrap().as_bytes().to_vec();
     let error = refused(assemble(&mine.0, &mine.1, &mine.2, &decided));
     assert!(matches!(error, CertificateError::NotItsSet), "{error}");
@@ -168,8 +179,13 @@ fn an_entry_by_who_has_no_authority_or_about_something_else_is_refused() {
     let ring = Sealed::new(0, 2);
     let outline = ring.outline();
     let decision = ring.decide(2, Some(nonce()));
-    let event =
-        |ring_digest, decision_id, count| Event::Decisions { ring_digest, decision_id, count };
+    let dealt = outline.deal_number();
+    let event = |ring_digest, decision_id, count| Event::Decisions {
+        ring_digest,
+        decision_id,
+        count,
+        dealt,
+    };
     let right = event(outline.ring_digest(), decision.id(), 2);
     for (event, author, of_genesis) in [
         (right.clone(), by_host(3), false),
@@ -180,9 +196,9 @@ fn an_entry_by_who_has_no_authority_or_about_something_else_is_refused() {
         (Event::KeyRevoked { reason: String::new() }, by_host(0), true),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        drop(Ledger::open_or_create(dir.path()).unwrap());
+        drop(crate::sample::ledger_at(dir.path()).unwrap());
         let registered = registration_of(&outline, &by_owner(0));
-        let entry = Entry::sign(1, &event, &author).unwrap();
+        let entry = crate::sample::sign(1, &event, &author).unwrap();
         sign_leaves(dir.path(), &[registered.as_bytes(), entry.as_bytes()]);
         let ledger = Ledger::open_read(dir.path(), None).unwrap();
         let proof = ledger.prove(1).unwrap().to_string();
@@ -204,11 +220,68 @@ fn an_entry_by_who_has_no_authority_or_about_something_else_is_refused() {
 fn what_was_decided_under_an_earlier_revision_is_certified_under_it() {
     let mut bench = Fixture::new(2);
     let decision = bench.ring.decide(1, None);
-    bench.ledger.record_decision(&decision, 1, &by_host(0)).unwrap();
+    bench.ledger.record_decision(&decision, &bench.outline, &by_host(0)).unwrap();
     bench.ledger.register(&bench.ring.granted(9), &by_owner(0)).unwrap();
     let certificate = Certificate::make(&decision, &bench.ledger, Require::AsDealt).unwrap();
     let expected = Expected { nonce: None, ..expected(bench.ledger.key()) };
     certificate.verify(&expected).unwrap();
+}
+
+/// Whoever knows a decision's id can put it on the ledger of a ring of his own, or with another count, and first.
+#[test]
+fn a_decision_is_not_recorded_by_what_others_say_of_its_id() {
+    let mut bench = Fixture::new(2);
+    let decision = bench.ring.decide(2, None);
+    let others = Sealed::new(1, 2).outline();
+    bench.ledger.register(&others, &by_owner(1)).unwrap();
+    let of = |outline: &AuthenticOutline, count| Event::Decisions {
+        ring_digest: outline.ring_digest(),
+        decision_id: decision.id(),
+        count,
+        dealt: outline.deal_number(),
+    };
+    bench.allowed(&of(&others, 2), &by_host(0));
+    bench.allowed(&of(&bench.outline, 1_000_000), &by_host(1));
+    assert_eq!(bench.ledger.find_decision(&decision).unwrap(), None);
+    let missing = Certificate::make(&decision, &bench.ledger, Require::AsDealt).unwrap_err();
+    assert!(matches!(missing, CertificateError::NotRecorded), "{missing}");
+    let index = bench.ledger.record_decision(&decision, &bench.outline, &by_host(0)).unwrap();
+    assert_eq!(bench.ledger.find_decision(&decision).unwrap(), Some(index));
+    let certificate = Certificate::make(&decision, &bench.ledger, Require::AsDealt).unwrap();
+    certificate.verify(&Expected { nonce: None, ..expected(bench.ledger.key()) }).unwrap();
+}
+
+/// One host, with the stolen key of the copy that validates it.
+#[test]
+fn what_a_revoked_host_validated_is_not_certified() {
+    let mut bench = Fixture::new(2);
+    let decision = bench.ring.decide(1, None);
+    let ring_id = Some(bench.outline.ring_id());
+    let event = Event::HostRevoked { host: host(1), ring_id, reason: "stolen".into() };
+    let entry = bench.allowed(&event, &by_owner(0));
+    bench.ledger.record_decision(&decision, &bench.outline, &by_host(0)).unwrap();
+    match Certificate::make(&decision, &bench.ledger, Require::None) {
+        Err(CertificateError::Revoked(revocation)) => assert_eq!(revocation.entry, entry),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The owner's outline from before the deal, and a decision that one host made up under it.
+#[test]
+fn a_decision_under_an_earlier_deal_than_the_logs_is_not_certified() {
+    let mut bench = Fixture::new(1);
+    let decision = bench.ring.decide(1, None);
+    let dealt = bench.ring.dealt(2);
+    bench.ledger.register(&dealt, &by_owner(0)).unwrap();
+    // What the ledger takes of it is an entry that says the newest deal.
+    bench.ledger.record_decision(&decision, &bench.outline, &by_host(0)).unwrap_err();
+    let index = bench.ledger.record_decision(&decision, &dealt, &by_host(0)).unwrap();
+    let proof = bench.ledger.prove(index).unwrap().to_string();
+    let outline = bench.outline.as_outline().encode();
+    let bytes = assemble(&outline, &decision.encode(), &proof, &[]);
+    let error = verify(&bytes, &Expected { nonce: None, ..expected(bench.ledger.key()) });
+    let error = error.unwrap_err();
+    assert!(matches!(error, CertificateError::OtherDeal { dealt: 0, .. }), "{error}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ const LEDGER: &str = "DEEPRING_LEDGER_CRASH_TEST";
 #[test]
 fn child() {
     let Some(dir) = env::var_os(LEDGER) else { return };
-    let mut ledger = Ledger::open_or_create(dir).unwrap();
+    let mut ledger = crate::sample::ledger_at(dir).unwrap();
     let mut out = std::io::stdout().lock();
     if ledger.is_empty() {
         ledger.append(&[registered()]).unwrap();
@@ -102,7 +102,7 @@ fn no_acknowledged_entry_is_lost_while_appending() {
         last = acknowledged;
     }
     // And the ledger is as good as one that was never killed.
-    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
+    let mut ledger = crate::sample::ledger_at(dir.path()).unwrap();
     let next = ledger.len();
     assert_eq!(ledger.append(&[decision(next)]).unwrap(), [next]);
     assert!(ledger.verify().unwrap().is_intact());
@@ -116,7 +116,7 @@ fn a_ledger_killed_while_it_is_made_is_made_by_the_next() {
         let place = dir.path().join("ledger");
         let after = Duration::from_micros(1_000 + random.below(25_000));
         let acknowledged = run_and_kill(&place, 0, after);
-        let ledger = Ledger::open_or_create(&place).unwrap();
+        let ledger = crate::sample::ledger_at(&place).unwrap();
         assert!(ledger.len() >= acknowledged, "round {round}");
         drop(ledger);
         check(&place, acknowledged, round);

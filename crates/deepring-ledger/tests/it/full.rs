@@ -4,7 +4,7 @@
 use std::env;
 use std::process::Command;
 
-use deepring_ledger::{Fault, Ledger, LedgerError, LedgerOptions};
+use deepring_ledger::{Fault, LedgerError, LedgerOptions};
 
 use crate::sample::{OUTLINE, decision, decisions, outline_file, registered};
 
@@ -14,7 +14,7 @@ const LEDGER: &str = "DEEPRING_LEDGER_FULL_TEST";
 #[test]
 fn child() {
     let Some(dir) = env::var_os(LEDGER) else { return };
-    let mut ledger = Ledger::open_or_create(dir).unwrap();
+    let mut ledger = crate::sample::ledger_at(dir).unwrap();
     loop {
         let batch: Vec<_> = (ledger.len()..ledger.len() + 200).map(decision).collect();
         if let Err(error) = ledger.append(&batch) {
@@ -31,7 +31,7 @@ fn child() {
 #[test]
 fn a_full_disk_is_said_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    Ledger::open_or_create(dir.path()).unwrap().append(&[registered()]).unwrap();
+    crate::sample::ledger_at(dir.path()).unwrap().append(&[registered()]).unwrap();
     let size = std::fs::metadata(dir.path().join("ledger.redb")).unwrap().len();
     // In units of 512 bytes; the signal is ignored so that writing fails, as it does on a full disk.
     let limit = size / 512 + 2_000;
@@ -49,7 +49,7 @@ fn a_full_disk_is_said_and_loses_nothing() {
 
     let report = LedgerOptions::new().verify(dir.path()).unwrap();
     assert!(report.is_intact(), "{:?}", report.findings);
-    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
+    let mut ledger = crate::sample::ledger_at(dir.path()).unwrap();
     let next = ledger.len();
     assert!(next >= 1 && next % 200 == 1, "whole batches: {next}");
     ledger.append(&[decision(next)]).unwrap();
@@ -61,7 +61,7 @@ fn a_full_disk_is_said_and_loses_nothing() {
 #[test]
 fn a_checkpoint_file_that_cannot_be_replaced_is_said_and_the_entries_are_there() {
     let dir = tempfile::tempdir().unwrap();
-    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
+    let mut ledger = crate::sample::ledger_at(dir.path()).unwrap();
     ledger.append(&[registered()]).unwrap();
     // A directory under the file's name cannot be replaced by a file, not even by root.
     let name = dir.path().join("checkpoint");

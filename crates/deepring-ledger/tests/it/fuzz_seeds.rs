@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use deepring_ledger::Ledger;
-
 use crate::authority::one_of_each_kind;
 
 /// From Go's documentation of `sumdb/note`: the key that the targets verify with.
@@ -30,7 +28,7 @@ fn fuzz_seeds() {
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
+    let mut ledger = crate::sample::ledger_at(dir.path()).unwrap();
     write("ledger_checkpoint", "empty", ledger.checkpoint().as_str().as_bytes());
     let key = ledger.key().to_string();
     write("ledger_checkpoint", "key", key.as_bytes());

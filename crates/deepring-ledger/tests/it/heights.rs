@@ -6,7 +6,7 @@ use deepring_ledger::{Defect, Fault, KeyError, Ledger, LedgerError, LedgerOption
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::authority::one_of_each_kind;
-use crate::sample::{decision, decisions, registered};
+use crate::sample::{ORIGIN, decision, decisions, registered};
 
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 const HASHES: TableDefinition<'_, u64, &[u8; 32]> = TableDefinition::new("hashes");
@@ -19,10 +19,8 @@ fn hashes(dir: &Path) -> Vec<(u64, [u8; 32])> {
 
 #[test]
 fn ledgers_of_one_name_and_the_same_entries_have_equal_bodies_and_hashes() {
-    // A set of validators names the log, so the entries are made under that name.
-    let entries: Vec<_> =
-        one_of_each_kind().into_iter().filter(|entry| entry.as_bytes()[1] != 9).collect();
-    let options = LedgerOptions::new().origin("example.com/one-log");
+    let entries = one_of_each_kind();
+    let options = LedgerOptions::new().origin(ORIGIN);
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let mut ledgers = dirs.each_ref().map(|dir| options.open_or_create(dir.path()).unwrap());
     // One takes them in heights, the other as they come.
@@ -72,7 +70,7 @@ fn a_ledger_has_the_name_that_it_was_begun_with() {
 #[test]
 fn a_height_is_recorded_once_however_often_it_is_given() {
     let dir = tempfile::tempdir().unwrap();
-    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
+    let mut ledger = crate::sample::ledger_at(dir.path()).unwrap();
     assert_eq!(ledger.height().unwrap(), None);
     let first = [registered(), decision(1)];
     assert_eq!(ledger.append_at(5, 0, &first).unwrap(), [0, 1]);
@@ -115,7 +113,7 @@ fn a_height_is_recorded_once_however_often_it_is_given() {
 #[test]
 fn a_height_without_authority_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
+    let mut ledger = crate::sample::ledger_at(dir.path()).unwrap();
     let refused = ledger.append_at(1, 0, &[decision(1)]).unwrap_err();
     assert!(matches!(refused, LedgerError::NoAuthority { .. }), "{refused}");
     assert_eq!((ledger.len(), ledger.height().unwrap()), (0, None));
@@ -126,7 +124,7 @@ fn a_height_without_authority_leaves_nothing() {
 fn a_false_height_is_found() {
     for row in ["", "1", "1 2", "1 0 9", "1 2 1", "01 0 1", "1 0 1 ", "x"] {
         let dir = tempfile::tempdir().unwrap();
-        Ledger::open_or_create(dir.path()).unwrap().append_at(1, 0, &[registered()]).unwrap();
+        crate::sample::ledger_at(dir.path()).unwrap().append_at(1, 0, &[registered()]).unwrap();
         let database = Database::open(dir.path().join("ledger.redb")).unwrap();
         let txn = database.begin_write().unwrap();
         txn.open_table(META).unwrap().insert("height", row).unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring_ledger::{Defect, Entry, Event, Ledger, LedgerOptions, State};
+use deepring_ledger::{Defect, Event, Ledger, LedgerOptions, State};
 use redb::{Database, TableDefinition, WriteTransaction};
 use tempfile::TempDir;
 
@@ -83,7 +83,7 @@ fn a_state_that_is_not_signed_for_this_checkpoint_is_passed_over() {
             ring_digest: None,
             reason: "poisoned".into(),
         };
-        let entry = Entry::sign(1, &event, &owner()).unwrap();
+        let entry = crate::sample::sign(2, &event, &owner()).unwrap();
         Ledger::open(dir.path()).unwrap().append(&[entry]).unwrap();
         (dir, old)
     };

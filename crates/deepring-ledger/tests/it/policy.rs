@@ -92,7 +92,13 @@ fn a_revoked_ring_owner_or_host_is_refused_and_the_entry_is_named() {
         let before = |index| state.revoked_before(index, &bench.outline, [host(0)]);
         assert_eq!((before(decided), before(entry)), (None, None));
         assert_eq!(before(entry + 1), Some(revocation));
-        assert_eq!(bench.ledger.find_decision(&crate::sample::digest(7)).unwrap(), Some(decided));
+        assert_eq!(
+            bench
+                .ledger
+                .find_decided(&bench.outline.ring_digest(), &crate::sample::digest(7), 1)
+                .unwrap(),
+            Some(decided)
+        );
     }
 }
 
@@ -124,11 +130,20 @@ fn a_copy_under_quarantine_is_refused_to_its_host_and_named_to_others() {
 fn a_decision_is_found_by_its_id_and_by_nothing_else() {
     let mut bench = Fixture::new(1);
     let decision = bench.ring.decide(3, None);
-    let index = bench.ledger.record_decision(&decision, 3, &by_host(0)).unwrap();
-    bench.ledger.record_decision(&decision, 3, &by_host(0)).unwrap();
-    assert_eq!(bench.ledger.find_decision(&decision.id()).unwrap(), Some(index));
-    assert_eq!(bench.ledger.find_decision(&bench.outline.ring_digest()).unwrap(), None);
-    assert_eq!(bench.ledger.find_decision(&digest(7)).unwrap(), None);
+    let index = bench.ledger.record_decision(&decision, &bench.outline, &by_host(0)).unwrap();
+    bench.ledger.record_decision(&decision, &bench.outline, &by_host(0)).unwrap();
+    assert_eq!(bench.ledger.find_decision(&decision).unwrap(), Some(index));
+    assert_eq!(
+        bench
+            .ledger
+            .find_decided(&bench.outline.ring_digest(), &bench.outline.ring_digest(), 3)
+            .unwrap(),
+        None
+    );
+    assert_eq!(
+        bench.ledger.find_decided(&bench.outline.ring_digest(), &digest(7), 3).unwrap(),
+        None
+    );
     let entry = bench.ledger.entry(index).unwrap();
     assert_eq!(*entry.author(), Author::Host(host(0)));
     let Event::Decisions { count: 3, .. } = entry.event() else { panic!("{entry:?}") };
@@ -139,7 +154,7 @@ fn a_decision_is_found_by_its_id_and_by_nothing_else() {
 fn a_ledger_that_was_put_back_admits_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (place, kept) = (dir.path().join("ledger"), dir.path().join("kept"));
-    let mut ledger = Ledger::open_or_create(&place).unwrap();
+    let mut ledger = crate::sample::ledger_at(&place).unwrap();
     let outline = Sealed::new(0, 1).outline();
     ledger.register(&outline, &by_owner(0)).unwrap();
     drop(ledger);

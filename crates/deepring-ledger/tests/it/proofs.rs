@@ -25,7 +25,7 @@ fn grown() -> &'static Grown {
     static GROWN: OnceLock<Grown> = OnceLock::new();
     GROWN.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
+        let mut ledger = crate::sample::ledger_at(dir.path()).unwrap();
         let key = ledger.key().clone();
         let mut checkpoints = vec![ledger.checkpoint().clone()];
         let mut proofs = vec![Vec::new()];
@@ -199,7 +199,7 @@ fn a_proof_of_another_ledger_is_refused() {
 #[test]
 fn a_ledger_extends_every_checkpoint_it_gave_and_none_of_another() {
     let dir = tempfile::tempdir().unwrap();
-    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
+    let mut ledger = crate::sample::ledger_at(dir.path()).unwrap();
     let mut kept = vec![ledger.checkpoint().to_string()];
     for entry in mixed(9) {
         ledger.append(&[entry]).unwrap();

@@ -49,7 +49,8 @@ impl Fixture {
     fn audited(&self, blocks: &[u32], by: u8) -> Audit {
         let mut audit = Audit { nonce: [7; 32], digest: Digest([8; 32]), countersignature: None };
         let digest = self.outline.ring_digest();
-        let by = audit.countersign(&digest, blocks, &host(0), &host_key(by));
+        let bound = self.ledger.state().unwrap().binding(&by_host(0).public());
+        let by = audit.countersign(bound, &digest, blocks, &host(0), &host_key(by));
         audit.countersignature = Some(by);
         audit
     }
@@ -196,4 +197,16 @@ fn evidence_of_an_earlier_revision_still_holds() {
     bench.allowed(&Event::Deal { outline: its(&granted) }, &by_owner(0));
     bench.allowed(&with(bench.alarm(0, Some(1)), &evidence), &by_host(1));
     assert_eq!(bench.quarantined().len(), 2);
+}
+
+#[test]
+fn a_countersignature_is_of_one_repair() {
+    let mut bench = Fixture::new(2);
+    bench.allowed(&bench.alarm(0, Some(1)), &by_host(0));
+    let repaired = bench.repair(&[1], bench.audited(&[1], 1));
+    bench.allowed(&repaired, &by_host(0));
+    bench.allowed(&bench.alarm(0, Some(1)), &by_host(0));
+    // The host signs a new entry, and shows what the other one signed for the last.
+    assert_eq!(bench.refused(&repaired, &by_host(0)), NoAuthority::Countersignature);
+    assert_eq!(bench.quarantined().len(), 1);
 }

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use deepring::deal::{Copies, DealPlan};
-use deepring::maintenance::grant;
+use deepring::files::Replacement;
+use deepring::maintenance::{deal_in, grant};
 use deepring::outline::AuthenticOutline;
 use deepring::receipt::{
     Chain, Checked, ComputedWith, Item, LegResult, QueryStart, Receipt, Salt, Validation,
@@ -43,6 +44,18 @@ pub(crate) struct Sealed {
 /// The hosts of each leg: its own, and with two copies that of the next leg.
 fn hosts_of(leg: usize, copies: usize) -> Vec<PublicKey<Host>> {
     (0..copies).map(|k| host(((leg + k) % 4) as u8)).collect()
+}
+
+/// The deal of every ring here; none in one copy.
+fn planned(copies: usize) -> Option<PlannedDeal> {
+    let legs = LEGS.iter().cloned().zip((0..4).map(host)).collect();
+    let copies = match copies {
+        2 => Copies::Two,
+        3 => Copies::Three,
+        _ => return None,
+    };
+    let plan = DealPlan { copies, eager: false, genesis: Vec::new(), dealt_at: 0 };
+    Some(PlannedDeal { legs, plan })
 }
 
 impl Sealed {
@@ -96,16 +109,7 @@ impl Sealed {
                 blocks.push(block(&name, x(n), x(n + 1), parts, hosts_of(leg, copies)));
             }
         }
-        let legs = LEGS.iter().cloned().zip((0..4).map(host)).collect();
-        let copies = match copies {
-            2 => Some(Copies::Two),
-            3 => Some(Copies::Three),
-            _ => None,
-        };
-        let deal = copies.map(|copies| PlannedDeal {
-            legs,
-            plan: DealPlan { copies, eager: false, genesis: Vec::new(), dealt_at: 0 },
-        });
+        let deal = planned(copies);
         let plan = RingPlan {
             kind: deepring::RingKind::Network,
             model_version,
@@ -145,6 +149,15 @@ impl Sealed {
     pub(crate) fn granted(&self, to: u8) -> AuthenticOutline {
         let path = self.dir.path().join("granted.ring");
         grant(&self.ring(), &self.owner, &host(to), None, &path).unwrap();
+        let ring = UnverifiedRing::open(&path).unwrap();
+        ring.authenticate(&Trust::owner(self.owner.public())).unwrap().outline().clone()
+    }
+
+    /// The outline of a newer revision, in which the ring is dealt anew.
+    pub(crate) fn dealt(&self, copies: usize) -> AuthenticOutline {
+        let path = self.dir.path().join("dealt.ring");
+        let file = Replacement::of(&path).unwrap();
+        deal_in(file, &self.ring(), &self.owner, &planned(copies).unwrap()).unwrap();
         let ring = UnverifiedRing::open(&path).unwrap();
         ring.authenticate(&Trust::owner(self.owner.public())).unwrap().outline().clone()
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use deepring::Digest;
 use deepring_ledger::{
-    Defect, Entry, EntryError, Event, Fault, Ledger, LedgerError, LedgerOptions, LedgerReport,
+    Defect, EntryError, Event, Fault, Ledger, LedgerError, LedgerOptions, LedgerReport,
     UnverifiedEntry,
 };
 use redb::{Database, MultimapTableDefinition, TableDefinition, WriteTransaction};
@@ -44,8 +44,13 @@ fn findings(dir: &Path) -> Vec<(Option<u64>, Defect)> {
 
 fn forged(count: u32) -> Vec<u8> {
     let ring_digest = outline().ring_digest();
-    let event = Event::Decisions { ring_digest, decision_id: digest(4), count };
-    Entry::sign(1_004, &event, &by_host(0)).unwrap().as_bytes().to_vec()
+    let event = Event::Decisions {
+        ring_digest,
+        decision_id: digest(4),
+        count,
+        dealt: outline().deal_number(),
+    };
+    crate::sample::sign(1_004, &event, &by_host(0)).unwrap().as_bytes().to_vec()
 }
 
 #[test]
@@ -68,7 +73,8 @@ fn an_altered_entry_is_named_and_not_given_out() {
         assert!(matches!(error, LedgerError::EntryDamaged { index: 4 }), "{error}");
         assert_eq!(error.fault(), Fault::Tampered);
     }
-    let asked = ledger.find_decision(&digest(4)).unwrap_err();
+    let asked =
+        ledger.find_decided(&outline().ring_digest(), &digest(4), 4 as usize + 1).unwrap_err();
     assert_eq!(asked.fault(), Fault::Tampered);
     assert_eq!(ledger.entry(5).unwrap(), decision(5));
 }
@@ -128,7 +134,7 @@ fn an_entry_beyond_the_signed_size_is_named_and_never_signed() {
         txn.open_table(ENTRIES).unwrap().insert(11, forged(1).as_slice()).unwrap();
     });
     assert_eq!(findings(dir.path()), [(Some(11), Defect::EntryUnsigned)]);
-    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
+    let mut ledger = crate::sample::ledger_at(dir.path()).unwrap();
     assert!(matches!(ledger.append(&[decision(11)]), Err(LedgerError::Damaged { .. })));
     assert_eq!(ledger.len(), 11);
     assert!(matches!(ledger.entry(11), Err(LedgerError::NoSuchEntry { .. })));
@@ -183,7 +189,10 @@ fn a_false_or_missing_index_row_is_named() {
     assert_eq!(findings(dir.path()), [(Some(5), Defect::IndexRowFalse)]);
     // Meanwhile, a false row answers nothing.
     let ledger = Ledger::open_read(dir.path(), None).unwrap();
-    assert_eq!(ledger.find_decision(&digest(4)).unwrap(), Some(4));
+    assert_eq!(
+        ledger.find_decided(&outline().ring_digest(), &digest(4), 4 as usize + 1).unwrap(),
+        Some(4)
+    );
 
     let dir = self::ledger();
     edit(dir.path(), |txn| {
@@ -216,7 +225,7 @@ fn another_checkpoint_key_or_format_is_found() {
         }
     }
     edit(dir.path(), |txn| {
-        txn.open_table(META).unwrap().insert("format", "deepring-ledger/1").unwrap();
+        txn.open_table(META).unwrap().insert("format", "deepring-ledger/2").unwrap();
     });
     assert!(matches!(Ledger::open_read(dir.path(), None), Err(LedgerError::UnknownFormat { .. })));
 }
@@ -262,7 +271,7 @@ fn a_revocation_cannot_be_hidden_from_a_question() {
             ring_digest: Some(outline().ring_digest()),
             reason: "key lost".into(),
         };
-        let revocation = Entry::sign(0, &event, &owner()).unwrap();
+        let revocation = crate::sample::sign(2, &event, &owner()).unwrap();
         let dir = ledger_of(&[registered(), decision(2), revocation]);
         let mut ledger = Ledger::open(dir.path()).unwrap();
         let lost = Event::KeyRevoked { reason: "lost".into() };
@@ -292,7 +301,7 @@ fn a_revocation_cannot_be_hidden_from_a_question() {
         for refused in [
             ledger.state().err(),
             ledger.newest_version(&outline().ring_id()).err(),
-            ledger.find_decision(&Digest([0; 32])).err(),
+            ledger.find_decided(&outline().ring_digest(), &Digest([0; 32]), 1).err(),
         ] {
             let error = refused.unwrap();
             assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
@@ -349,13 +358,13 @@ pub(crate) fn sign_leaves(dir: &Path, leaves: &[&[u8]]) {
 fn an_entry_without_authority_has_no_effect_and_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path();
-    drop(Ledger::open_or_create(place).unwrap());
+    drop(crate::sample::ledger_at(place).unwrap());
     let revocation = Event::RingRevoked {
         ring_id: outline().ring_id(),
         ring_digest: None,
         reason: "spite".into(),
     };
-    let forged = Entry::sign(9, &revocation, &by_host(0)).unwrap().as_bytes().to_vec();
+    let forged = crate::sample::sign(9, &revocation, &by_host(0)).unwrap().as_bytes().to_vec();
     let mut unsigned = forged.clone();
     let last = unsigned.len() - 1;
     unsigned[last] ^= 1;
@@ -364,7 +373,10 @@ fn an_entry_without_authority_has_no_effect_and_is_named() {
     let ledger = Ledger::open_read(place, None).unwrap();
     assert_eq!(ledger.len(), 4);
     assert!(ledger.admit(outline(), []).is_ok());
-    assert_eq!(ledger.find_decision(&digest(3)).unwrap(), Some(3));
+    assert_eq!(
+        ledger.find_decided(&outline().ring_digest(), &digest(3), 3 as usize + 1).unwrap(),
+        Some(3)
+    );
     assert_eq!(ledger.entry(1).unwrap().as_bytes(), forged);
     let refused = ledger.entry(2).unwrap_err();
     let unsigned = EntryError::NotSigned;

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use deepring::Digest;
 use deepring::keys::AuthorKey;
 use deepring::outline::{AuthenticOutline, Outline};
-use deepring_ledger::{Entry, Event, Ledger};
+use deepring_ledger::{Binding, Entry, EntryError, Event, Ledger, LedgerError, LedgerOptions};
 use tempfile::TempDir;
 
 use crate::rings::{Sealed, host, host_key, owner_key};
@@ -39,6 +39,19 @@ pub(crate) fn outline_file() -> tempfile::NamedTempFile {
     file
 }
 
+/// The name of every ledger here, unless a test is about names.
+pub(crate) const ORIGIN: &str = "deepring.test/log";
+
+/// Opens a ledger of that name, or makes it.
+pub(crate) fn ledger_at(dir: impl AsRef<std::path::Path>) -> Result<Ledger, LedgerError> {
+    LedgerOptions::new().origin(ORIGIN).open_or_create(dir)
+}
+
+/// Signs an event for that ledger, as its author's entry of number `at`.
+pub(crate) fn sign(at: u64, event: &Event, author: &AuthorKey) -> Result<Entry, EntryError> {
+    Entry::sign(Binding::new(ORIGIN, at), at, event, author)
+}
+
 pub(crate) fn digest(n: u64) -> Digest {
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&n.to_le_bytes());
@@ -63,8 +76,9 @@ pub(crate) fn decision_of(outline: &AuthenticOutline, n: u64) -> Entry {
         ring_digest: outline.ring_digest(),
         decision_id: digest(n),
         count: n as u32 + 1,
+        dealt: outline.deal_number(),
     };
-    Entry::sign(1_000 + n, &event, &by_host(0)).unwrap()
+    sign(1_000 + n, &event, &by_host(0)).unwrap()
 }
 
 pub(crate) fn decisions(range: std::ops::Range<u64>) -> Vec<Entry> {
@@ -78,7 +92,7 @@ pub(crate) fn registered() -> Entry {
 
 pub(crate) fn registration_of(outline: &AuthenticOutline, owner: &AuthorKey) -> Entry {
     let event = Event::RingRegistered { outline: Box::new(outline.as_outline().clone()) };
-    Entry::sign(1, &event, owner).unwrap()
+    sign(1, &event, owner).unwrap()
 }
 
 /// An alarm of one host of the sample ring about another, or itself.
@@ -95,7 +109,7 @@ pub(crate) fn alarm(at: u64, author: u8, accused: u8, block: Option<u32>) -> Ent
         reason: "chunk does not open".into(),
         evidence: None,
     };
-    Entry::sign(at, &event, &by_host(author)).unwrap()
+    sign(at, &event, &by_host(author)).unwrap()
 }
 
 /// A registration and entries of several kinds after it, `n` in all.
@@ -111,7 +125,7 @@ pub(crate) fn mixed(n: u64) -> Vec<Entry> {
 /// A closed ledger of these entries, appended in batches of up to five.
 pub(crate) fn ledger_of(entries: &[Entry]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let mut ledger = Ledger::open_or_create(dir.path()).unwrap();
+    let mut ledger = ledger_at(dir.path()).unwrap();
     for batch in entries.chunks(5) {
         ledger.append(batch).unwrap();
     }

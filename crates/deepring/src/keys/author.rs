@@ -109,6 +109,13 @@ impl Author {
     }
 }
 
+/// The name of a log, as entries are bound to it:
+/// `BLAKE3.derive_key["deepring v1 log"](origin)`.
+#[must_use]
+pub fn log_digest(origin: &str) -> Digest {
+    Digest::of(label::LOG, &[origin.as_bytes()])
+}
+
 impl AuthorKey {
     /// The public key that belongs to it.
     #[must_use]

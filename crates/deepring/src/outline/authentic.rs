@@ -105,6 +105,13 @@ impl AuthenticOutline {
         self.outline.deal.as_ref()
     }
 
+    /// The deal's number: one more than the revision that brought it; 0 for a ring that is not dealt.
+    /// Of two outlines of one version, the higher one's deal holds.
+    #[must_use]
+    pub fn deal_number(&self) -> u32 {
+        self.deal().map_or(0, |deal| deal.revision.saturating_add(1))
+    }
+
     /// Digest of the outline, signature left out.
     #[must_use]
     pub fn digest(&self) -> Digest {

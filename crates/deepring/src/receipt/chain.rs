@@ -15,7 +15,7 @@ use crate::crypto::{Digest, NoRandomness, label, random};
 use crate::deal::DealtLeg;
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::finding::{Finding, Section};
-use crate::keys::{Host, SecretKey};
+use crate::keys::{Host, PublicKey, SecretKey};
 use crate::outline::AuthenticOutline;
 use crate::ring::OpenedBlock;
 use crate::ring_id::MAX_BLOCKS;
@@ -256,6 +256,22 @@ impl Chain {
     /// The standing receipts, in the order of their blocks.
     pub fn receipts(&self) -> impl ExactSizeIterator<Item = &Receipt> + DoubleEndedIterator {
         self.legs.iter().map(|leg| &leg.receipt)
+    }
+
+    /// Every host that signed something in it, each once: who opened the query, ran a leg, or
+    /// validated one; not verified here.
+    #[must_use]
+    pub fn signers(&self) -> Vec<PublicKey<Host>> {
+        let legs = self.legs.iter().flat_map(|leg| {
+            std::iter::once(leg.receipt.host).chain(leg.validations.iter().map(|v| v.host))
+        });
+        let mut signers: Vec<PublicKey<Host>> = Vec::new();
+        for host in std::iter::once(self.opening.host).chain(legs) {
+            if !signers.contains(&host) {
+                signers.push(host);
+            }
+        }
+        signers
     }
 
     /// Digest of the newest record; it fixes the whole chain but for its validations.

@@ -226,6 +226,12 @@ impl Decision {
         &self.chain
     }
 
+    /// The queries, not verified here.
+    #[must_use]
+    pub fn items(&self) -> &[Item] {
+        &self.items
+    }
+
     /// The host that says to have closed it; not verified here.
     #[must_use]
     pub fn closed_by(&self) -> PublicKey<Host> {

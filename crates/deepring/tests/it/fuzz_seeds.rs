@@ -80,9 +80,11 @@ fn fuzz_seeds() {
 
 /// Deals and outlines, what copies of a leg send each other, and evidence.
 fn records() {
-    for (name, copies, eager) in
-        [("two", Copies::Two, false), ("three", Copies::Three, false), ("eager", Copies::Three, true)]
-    {
+    for (name, copies, eager) in [
+        ("two", Copies::Two, false),
+        ("three", Copies::Three, false),
+        ("eager", Copies::Three, true),
+    ] {
         let ring = dealt(copies, eager);
         let outline = ring.outline();
         write("outline", name, &outline.as_outline().encode());

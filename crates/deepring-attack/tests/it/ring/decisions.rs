@@ -63,12 +63,13 @@ fn a_forked_ledger_is_found_by_who_kept_a_checkpoint_of_the_other_branch() {
     let original = folder.path().join("ledger");
     let rings = Rings::of(NETWORKS[0]);
     let (ring, host) = (rings.ring(), AuthorKey::from(rings.host.clone()));
+    let mut ledger = Ledger::open_or_create(&original).unwrap();
+    let binding = ledger.state().unwrap().binding(&host.public());
     let entry = |n: u8| {
         let (ring_digest, decision_id) = (ring.digest(), Digest([n; 32]));
-        let event = Event::Decisions { ring_digest, decision_id, count: 1 };
-        Entry::sign(u64::from(n), &event, &host).unwrap()
+        let event = Event::Decisions { ring_digest, decision_id, count: 1, dealt: 0 };
+        Entry::sign(binding, u64::from(n), &event, &host).unwrap()
     };
-    let mut ledger = Ledger::open_or_create(&original).unwrap();
     ledger.register(ring.outline(), &rings.owner.clone().into()).unwrap();
     ledger.append(&[entry(1), entry(2)]).unwrap();
     let before = ledger.checkpoint().as_str().to_owned();

@@ -39,12 +39,12 @@ pub(super) fn certify(
     ring: &AuthenticRing,
     answers: Predictions,
 ) -> Result<DemoCertificate, CliError> {
-    let decision = Decision::read(&folder.path("decision.receipt"))?
-        .verify(ring.outline(), Require::AsDealt)?;
+    let receipt = Decision::read(&folder.path("decision.receipt"))?;
+    let decision = receipt.verify(ring.outline(), Require::AsDealt)?;
     let dir = folder.path("ledger");
     let ledger = Ledger::open_read(&dir, None)?;
     let missing = || CliError::new(Exit::Failed, "the ledger holds no entry of the decision");
-    let index = ledger.find_decision(&decision.id)?.ok_or_else(missing)?;
+    let index = ledger.find_decision(&receipt)?.ok_or_else(missing)?;
     let proof = ledger.prove(index)?.to_string();
     folder.write("decision.tlog-proof", proof.as_bytes())?;
 
@@ -52,9 +52,7 @@ pub(super) fn certify(
     let bad = |e: &dyn std::fmt::Display| CliError::new(Exit::Failed, format!("proof: {e}"));
     let key = VerifierKey::parse(ledger.key().as_str()).map_err(|e| bad(&e))?;
     let shown = Proof::parse(&proof).and_then(|p| p.verify(&key)).map_err(|e| bad(&e))?;
-    if shown.entry().decision() != Some(decision.id) {
-        return Err(missing());
-    }
+    shown.entry().records(&decision, ring.outline()).map_err(|e| bad(&e))?;
     let mut entries = Vec::new();
     for row in ledger.iter(0..ledger.len()) {
         entries.push(describe(&row?.1));

@@ -63,7 +63,7 @@ pub(super) fn compare(fixture: &mut Fixture) -> Result<Comparison, CliError> {
         if took < fastest {
             (fastest, timings) = (took, outcome.timings);
         }
-        recorder.decision(&outcome.decision, images)?;
+        recorder.decision(&outcome.decision, session.ring().outline())?;
         ring_outputs = outcome.outputs;
         progress.add(images as u64);
         Ok(took)

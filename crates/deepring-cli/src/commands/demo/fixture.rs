@@ -165,7 +165,7 @@ impl Fixture {
         session: &Session,
     ) -> Result<(Predictions, RunOutcome, u64), RunFailure> {
         let outcome = session.run_batch(self.queries.clone())?;
-        let entry = self.recorder.decision(&outcome.decision, self.queries.len())?;
+        let entry = self.recorder.decision(&outcome.decision, session.ring().outline())?;
         Ok((self.sample.answers(&outcome.outputs)?, outcome, entry))
     }
 

@@ -64,7 +64,7 @@ fn record(
 ) -> Result<Option<(&'static str, u64)>, CliError> {
     match ledger.admit(ring.outline(), []) {
         // What is not known yet is what this command is for.
-        Ok(_) | Err(AdmitError::Refused(Refusal::NotRegistered)) => {}
+        Ok(_) | Err(AdmitError::Refused(Refusal::NotRegistered | Refusal::NewerDeal { .. })) => {}
         Err(e) => return Err(e.into()),
     }
     let Some(entry) = ledger.register(ring.outline(), &owner.clone().into())? else {

@@ -1,9 +1,10 @@
 //! A decision on a ledger, or in a proof from one: that it holds it, what it revokes, and what it knew before.
 
 use deepring::trust::OwnedRing;
-use deepring::{AuthenticRing, VerifiedDecision};
+use deepring::{AuthenticRing, Decision, VerifiedDecision};
 use deepring_ledger::{
-    KeyError, Proof, ProofError, Revocation, Revoked, State, VerifiedInclusion, VerifierKey,
+    CertificateError, KeyError, Proof, ProofError, Revocation, Revoked, State, VerifiedInclusion,
+    VerifierKey,
 };
 
 use crate::cli::ReceiptVerify;
@@ -26,7 +27,7 @@ pub(super) struct Recorded {
 pub(super) fn recorded(
     args: &ReceiptVerify,
     ring: &AuthenticRing,
-    decision: &VerifiedDecision,
+    (given, decision): (&Decision, &VerifiedDecision),
     policy: &mut TrustPolicy,
 ) -> Result<Option<Recorded>, CliError> {
     let key = args.ledger_key.as_deref();
@@ -34,7 +35,7 @@ pub(super) fn recorded(
         let vouched = Wanted { dir, key }.read(policy.store())?;
         vouched.holds(policy.store(), &ring.owned())?;
         let (ledger, voucher) = (vouched.ledger, vouched.voucher);
-        let found = ledger.find_decision(&decision.id)?;
+        let found = ledger.find_decision(given)?;
         let state = ledger.state()?;
         // Whoever is revoked can record nothing that is found, so what is not found comes after every entry.
         let before = found.unwrap_or(u64::MAX);
@@ -63,11 +64,13 @@ pub(super) fn recorded(
     } else {
         return Ok(None);
     };
-    if shown.entry().decision() != Some(decision.id) {
-        let message = "the proof is about another entry than this decision's";
-        return Err(CliError::new(Exit::Tampered, message)
-            .hint("`deepring ledger prove --receipt FILE` makes the proof of a decision"));
-    }
+    shown.entry().records(decision, ring.outline()).map_err(|e| match e {
+        CertificateError::OtherDeal { .. } => CliError::new(Exit::Stale, e).hint(
+            "get the ring's newest revision from its owner: who validates whom is said there",
+        ),
+        e => CliError::new(Exit::Tampered, e)
+            .hint("`deepring ledger prove --receipt FILE` makes the proof of a decision"),
+    })?;
     Ok(Some(Recorded { entry: shown.index(), voucher, after, revoked_since }))
 }
 
@@ -78,8 +81,7 @@ fn revocation(
     ring: &AuthenticRing,
     decision: &VerifiedDecision,
 ) -> Option<Revocation> {
-    let ends = [decision.chain.opening().host, decision.closed_by];
-    let hosts = ends.into_iter().chain(decision.chain.receipts().map(|r| r.host));
+    let hosts = decision.chain.signers().into_iter().chain([decision.closed_by]);
     state.revoked_before(before, ring.outline(), hosts)
 }
 

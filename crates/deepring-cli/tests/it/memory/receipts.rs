@@ -105,7 +105,8 @@ fn a_receipt_of_an_old_version_verifies_and_is_called_old() {
     let decision = deepring::Decision::read(&workspace.path("late.receipt")).unwrap();
     let host = SecretKey::<Host>::read(&workspace.path("keys/host.key")).unwrap();
     let mut ledger = deepring_ledger::Ledger::open(workspace.path("ledger")).unwrap();
-    let entry = ledger.record_decision(&decision, 1, &host.into()).unwrap();
+    let ring = workspace.ring("a.ring");
+    let entry = ledger.record_decision(&decision, ring.outline(), &host.into()).unwrap();
     drop(ledger);
     let late = verify("late.receipt", "--json").json();
     assert_eq!(late["entry"], entry);

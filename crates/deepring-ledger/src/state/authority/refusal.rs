@@ -11,6 +11,29 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NoAuthority {
+    /// The entry was signed for another log.
+    #[error("it was signed for another log")]
+    OtherLog,
+    /// The author said something of this number or a higher one before: the entry is said again.
+    #[error(
+        "it has number {sequence} of its author, whose newest entry here has {newest}: it is said again, or too late"
+    )]
+    Repeated {
+        /// Its number.
+        sequence: u64,
+        /// The author's newest.
+        newest: u64,
+    },
+    /// The decisions were made under another deal than the newest that is registered.
+    #[error(
+        "the decisions were made under deal {dealt} (0: none), and the newest that is registered is {newest}"
+    )]
+    OtherDeal {
+        /// The deal's number.
+        dealt: u32,
+        /// The newest one's.
+        newest: u32,
+    },
     /// The author's key revoked itself.
     #[error("{} revoked its own key by entry {entry}", .author.short())]
     AuthorRevoked {

@@ -142,12 +142,11 @@ impl Executor {
                 Ok((answers.collect::<Result<_, _>>()?, None))
             }
             Self::Ring(session, recorder) => {
-                let count = batch.len();
                 let outcome = session.run_batch(batch)?;
                 let mut spent = Spent { timings: outcome.timings, ledger: Duration::ZERO };
                 if let Some(recorder) = recorder {
                     let start = Instant::now();
-                    recorder.borrow_mut().decision(&outcome.decision, count)?;
+                    recorder.borrow_mut().decision(&outcome.decision, session.ring().outline())?;
                     spent.ledger = start.elapsed();
                 }
                 Ok((outcome.outputs, Some(spent)))
