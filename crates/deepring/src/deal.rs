@@ -110,6 +110,12 @@ pub enum DealError {
         /// Number of legs.
         legs: usize,
     },
+    /// Two of the keys have one signing half: who holds it would validate himself.
+    #[error("host {host} and another one of the deal sign with the same key")]
+    OneSigner {
+        /// The second, in short form.
+        host: String,
+    },
     /// A leg does not begin where the one before it ends.
     #[error("leg {leg} is of blocks {}, where block {expected} is due", words(.found))]
     Gap {
@@ -174,6 +180,14 @@ impl Deal {
         }
         if plan.eager && plan.copies == Copies::Two {
             return Err(DealError::EagerTwo);
+        }
+        let named: Vec<PublicKey<Host>> =
+            legs.iter().map(|(_, host)| *host).chain(plan.genesis.iter().copied()).collect();
+        for (n, host) in named.iter().enumerate() {
+            let twin = named.iter().take(n).find(|known| known.signs_as(host) && *known != host);
+            if twin.is_some() {
+                return Err(DealError::OneSigner { host: host.short() });
+            }
         }
         let copies = plan.copies.count();
         let mut expected = 1;
@@ -359,11 +373,11 @@ fn encode_hosts(hosts: &[PublicKey<Host>], w: &mut Writer) {
 
 fn decode_hosts(r: &mut Reader<'_>, limit: usize) -> Result<Vec<PublicKey<Host>>, DecodeError> {
     let n = r.count("hosts", limit, 64)?;
-    let mut seen = HashSet::with_capacity(n);
-    let mut hosts = Vec::with_capacity(n);
+    let mut hosts: Vec<PublicKey<Host>> = Vec::with_capacity(n);
     for i in 0..n {
         let host = PublicKey::from_bytes(r.array("host key")?);
-        if !seen.insert(host) {
+        // One who signs for two copies would validate himself.
+        if hosts.iter().any(|known: &PublicKey<Host>| known.signs_as(&host)) {
             return Err(DecodeError::BadValue { field: "hosts", found: i as u64 });
         }
         hosts.push(host);

@@ -82,6 +82,13 @@ pub struct PublicKey<R: Role> {
 }
 
 impl<R: Role> PublicKey<R> {
+    /// Returns whether whoever signs with this key signs with the other, too: their Ed25519 halves are
+    /// equal. Two such keys are one party, whatever their X25519 halves.
+    #[must_use]
+    pub fn signs_as(&self, other: &Self) -> bool {
+        self.bytes.first_chunk::<32>() == other.bytes.first_chunk::<32>()
+    }
+
     /// The key with these bytes (Ed25519 key, then X25519 key). All bytes are accepted: a key that
     /// is no curve point verifies nothing and opens nothing.
     #[must_use]

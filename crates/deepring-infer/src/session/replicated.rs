@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use deepring::receipt::{
-    Chain, Item, Parcel, ParcelError, Salt, VerifiedPrefix, batch_digest, tensors_digest,
+    Agreement, Chain, Item, Parcel, ParcelError, Salt, VerifiedPrefix, batch_digest, tensors_digest,
 };
 use deepring::replication::{FailedCopy, LegCopy, LegOutcome, Outgoing, Settled};
 use deepring::{Digest, Host, PublicKey, TensorValue};
@@ -176,6 +176,18 @@ impl<E: Engine> Session<E> {
                 copy.machine.is_active() && copy.computed.is_none() && !copy.failed
             };
             if copies.iter().any(due) {
+                continue;
+            }
+            for copy in copies.iter_mut().filter(|copy| !copy.failed) {
+                let Some(me) = self.hosts.get(copy.host).map(RingHost::public) else { continue };
+                // No bound of an element is derived: other bits are other outputs, whatever a copy says it computed with. So none
+                // escapes being objected to by naming another engine.
+                while let Some((other, _)) = copy.machine.wants_outputs() {
+                    let sent = copy.machine.compared(&other, Agreement::UNMEASURED);
+                    messages.extend(sent.into_iter().map(|sent| (me, sent)));
+                }
+            }
+            if !messages.is_empty() {
                 continue;
             }
             // Everything was delivered: a copy that is still waited for has nothing more to say.

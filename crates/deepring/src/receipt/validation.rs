@@ -38,6 +38,10 @@ pub enum Agreement {
 }
 
 impl Agreement {
+    /// Other outputs, whose elements nobody compared: of copies that compute with other things, in a
+    /// session that has no bound for them.
+    pub const UNMEASURED: Self = Self::Differs { largest: f32::INFINITY, bound: 0.0 };
+
     /// Returns whether the copy validates the receipt, and does not object to it.
     #[must_use]
     pub fn validates(self) -> bool {

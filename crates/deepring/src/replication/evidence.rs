@@ -87,10 +87,19 @@ impl Evidence {
         }
     }
 
-    /// Returns whether it proves one host's fault, and does not leave open which of two lies.
+    /// Returns whether it proves one host's fault, and does not leave open which of two lies. Records
+    /// that state different engines, libraries, processors or threads prove nothing: an honest host's
+    /// last bits differ there.
     #[must_use]
     pub fn is_proof(&self) -> bool {
-        !matches!(self, Self::Contradiction { .. })
+        match self {
+            Self::Contradiction { .. } => false,
+            Self::Equivocation { first, second } => first.computed_with == second.computed_with,
+            Self::Majority { receipt, objections } => {
+                objections.iter().all(|o| o.computed_with == receipt.computed_with)
+            }
+            Self::Perjury { receipt, record, .. } => receipt.computed_with == record.computed_with,
+        }
     }
 
     /// The receipt that the records are about; of a perjury, the one that it contradicts.

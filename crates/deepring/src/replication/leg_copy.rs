@@ -419,8 +419,7 @@ impl<'a> LegCopy<'a> {
                 match theirs.agreement {
                     None if same => told.push((place, nth, Agreement::Same)),
                     None if alike => {
-                        let differs = Agreement::Differs { largest: f32::INFINITY, bound: 0.0 };
-                        told.push((place, nth, differs));
+                        told.push((place, nth, Agreement::UNMEASURED));
                     }
                     _ => {}
                 }

@@ -12,8 +12,8 @@ use crate::dealt_ring::{deal_out, dealt, dealt_bytes, hosts, legs, planned, whol
 use crate::forge::{RawRing, derive, sign};
 use crate::small_query::{decision, items, salt};
 use crate::small_ring::{
-    OWNER_SEED, Places, STRANGER_SEED, host_a, host_b, host_c, host_d, intact, owner, places, plan,
-    plan_with_shared, refused, seal, small_ring, stranger, u32_at,
+    HOST_A_SEED, OWNER_SEED, Places, STRANGER_SEED, host_a, host_b, host_c, host_d, intact, owner,
+    places, plan, plan_with_shared, refused, seal, small_ring, stranger, u32_at,
 };
 
 fn keys<const N: usize>(hosts: [SecretKey<Host>; N]) -> Vec<PublicKey<Host>> {
@@ -404,4 +404,20 @@ fn outline_and_deal_of_seven_blocks_and_four_hosts_are_small() {
     let outline = intact(&bytes).outline().as_outline().encode();
     println!("deal {} bytes, outline {} bytes", deal.encode().len(), outline.len());
     assert!(outline.len() < 2048, "{}", outline.len());
+}
+
+#[test]
+fn two_keys_of_one_signer_are_not_two_hosts() {
+    // The same Ed25519 half under another X25519 half: whoever holds it would validate himself.
+    let twin = SecretKey::<Host>::from_halves(&HOST_A_SEED, &[0x77; 32]).unwrap().public();
+    assert!(twin.signs_as(&host_a().public()) && twin != host_a().public());
+    let ring = intact(&small_ring());
+    let mut legs = planned(Copies::Two, false);
+    legs.legs[1].1 = twin;
+    let refused = deal_out(&ring, &owner(), &legs).unwrap_err();
+    assert!(refused.to_string().contains("sign with the same key"), "{refused}");
+    let mut genesis = planned(Copies::Two, false);
+    genesis.plan.genesis = vec![host_b().public(), twin];
+    let refused = deal_out(&ring, &owner(), &genesis).unwrap_err();
+    assert!(refused.to_string().contains("sign with the same key"), "{refused}");
 }

@@ -4,13 +4,13 @@
 use deepring::deal::Copies;
 use deepring::receipt::{Agreement, LegResult};
 use deepring::replication::{CopyFault, Evidence, EvidenceError};
-use deepring::{PublicKey, VerifiedRing};
+use deepring::{Host, PublicKey, VerifiedRing};
 use rayon::prelude::*;
 
 use crate::dealt_ring::{dealt, opened, right};
 use crate::driver::{Driver, Liar, RECORD, kind};
 use crate::forge_record::{
-    RawEvidence, RecordField, edit_record, receipt_digest, sign_receipt, sign_record,
+    RawEvidence, RecordField, edit_record, flip_record, receipt_digest, sign_receipt, sign_record,
 };
 use crate::small_query::{batch_of, start};
 use crate::small_ring::{
@@ -111,14 +111,17 @@ fn edited(receipt: &mut [u8], at: usize, seed: &[u8; 32]) {
 /// The seed of the host that a receipt names.
 fn seed_of(receipt: &[u8]) -> [u8; 32] {
     let at = from_end(receipt, 0);
-    let host = PublicKey::from_bytes(receipt[at..at + 64].try_into().unwrap());
+    seed_of_host(&PublicKey::from_bytes(receipt[at..at + 64].try_into().unwrap()))
+}
+
+fn seed_of_host(host: &PublicKey<Host>) -> [u8; 32] {
     let keys = [
         (host_a(), HOST_A_SEED),
         (host_b(), HOST_B_SEED),
         (host_c(), HOST_C_SEED),
         (host_d(), HOST_D_SEED),
     ];
-    keys.into_iter().find(|(key, _)| key.public() == host).unwrap().1
+    keys.into_iter().find(|(key, _)| key.public() == *host).unwrap().1
 }
 
 #[test]
@@ -274,13 +277,13 @@ fn what_is_no_objection_to_the_receipt_is_no_contradiction() {
         assert_eq!(same, "a validation is no objection");
         let empty = with(&|v, seed| edit_record(v, RecordField::Outputs, outputs, &seed));
         assert_eq!(empty, "the validation names the same outputs and says something else");
-        let other = with(&|v, seed| edit_record(v, RecordField::Receipt, &[9], &seed));
+        let other = with(&|v, seed| flip_record(v, RecordField::Receipt, &seed));
         assert_eq!(other, "the validation is about another receipt");
-        let other = with(&|v, seed| edit_record(v, RecordField::Query, &[9], &seed));
+        let other = with(&|v, seed| flip_record(v, RecordField::Query, &seed));
         assert_eq!(other, "the validation is about another receipt");
-        let other = with(&|v, seed| edit_record(v, RecordField::Block, &[9], &seed));
+        let other = with(&|v, seed| flip_record(v, RecordField::Block, &seed));
         assert_eq!(other, "the validation is of other blocks than the receipt");
-        let other = with(&|v, seed| edit_record(v, RecordField::Inputs, &[9], &seed));
+        let other = with(&|v, seed| flip_record(v, RecordField::Inputs, &seed));
         assert_eq!(other, "the validation is of other inputs than the receipt");
         let own = with(&|v, _| {
             edit_record(v, RecordField::Host, host_b().public().as_bytes(), &HOST_B_SEED);
@@ -412,5 +415,28 @@ fn a_difference_that_a_copy_states_is_part_of_what_it_signs() {
         raw.pieces[1][at + 5..at + 9].copy_from_slice(&bound.to_le_bytes());
         sign_record(&mut raw.pieces[1], &HOST_A_SEED);
         assert!(Evidence::from_bytes(&raw.bytes()).is_err(), "{largest} {bound}");
+    }
+}
+
+/// A host that computes with other threads may get other last bits, and is no liar.
+#[test]
+fn records_of_different_engines_or_threads_prove_nothing() {
+    for (ring, evidence) in all() {
+        let kind = evidence.to_bytes()[0];
+        let mut other = raw(&evidence);
+        let last = &mut other.pieces[1];
+        if kind == 1 {
+            let seed = seed_of(last);
+            let threads = from_end(last, 98);
+            last[threads] = 9;
+            sign_receipt(last, &seed);
+        } else {
+            let host = RecordField::Host.at(last);
+            let host = PublicKey::from_bytes(last[host..host + 64].try_into().unwrap());
+            edit_record(last, RecordField::Threads, &[9, 0], &seed_of_host(&host));
+        }
+        let edited = Evidence::from_bytes(&other.bytes()).unwrap();
+        edited.verify(ring.outline()).unwrap_or_else(|e| panic!("{kind}: {e}"));
+        assert!(!edited.is_proof(), "{kind}");
     }
 }

@@ -45,6 +45,12 @@ pub(crate) fn edit_record(record: &mut [u8], field: RecordField, bytes: &[u8], s
     sign_record(record, seed);
 }
 
+/// Flips a bit of a field, and signs the record anew: whatever it was, it is something else.
+pub(crate) fn flip_record(record: &mut [u8], field: RecordField, seed: &[u8; 32]) {
+    record[field.at(record)] ^= 1;
+    sign_record(record, seed);
+}
+
 /// Says of a record of one block anew how the parts were checked: code of the check, and codes of each list.
 pub(crate) fn claim_of(record: &mut Vec<u8>, check: u8, coverage: &[&[u8]], seed: &[u8; 32]) {
     let mut claim = vec![check];

@@ -9,7 +9,7 @@ use crate::keys::{Host, PublicKey, SecretKey};
 use crate::outline::{AuthenticOutline, OutlineBlock};
 use crate::receipt::coverage::Coverage;
 use crate::receipt::record::{Opening, Receipt};
-use crate::receipt::validation::Validation;
+use crate::receipt::validation::{Agreement, Validation};
 
 /// What the next record of a chain must continue.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +107,12 @@ impl<'a> NextRecord<'a> {
         leg.validations.iter().find_map(|validation| {
             if !validation.agreement.validates() {
                 return Some(self.bad("an objection stands in the place of a validation"));
+            }
+            if matches!(validation.agreement, Agreement::Near { .. }) {
+                // Any bound would do that its signer likes.
+                return Some(
+                    self.bad("a validation says near, which this version derives no bound for"),
+                );
             }
             self.refuse_validation(validation, &leg.receipt)
         })
