@@ -154,6 +154,13 @@ impl TrustPolicy {
         self.store.as_ref().map(|store| store.bindings_by(way)).unwrap_or_default()
     }
 
+    /// Number of the ring's deal that the store knows, where it is a later one of the same version.
+    pub(crate) fn later_deal(&self, ring: &AuthenticRing) -> Option<u32> {
+        let (version, deal) = self.store.as_ref()?.newest_deal(&ring.owned())?;
+        let later = version == ring.model_version() && deal > ring.outline().deal_number();
+        later.then_some(deal)
+    }
+
     /// The version that the store knows of a ring beyond this one.
     pub(crate) fn newer_than(&self, ring: &AuthenticRing) -> Option<u64> {
         let (version, _) = self.store.as_ref()?.newest(&ring.owned())?;

@@ -223,9 +223,9 @@ impl Outline {
         let outline = self.verify_consistent()?;
         let this = &outline.outline;
         let ring = OwnedRing { owner: this.owner, ring: this.ring_id };
-        let version =
-            RingVersion { ring, model_version: this.model_version, digest: this.ring_digest };
-        match trust.refuse_version(&version) {
+        let (model_version, digest) = (this.model_version, this.ring_digest);
+        let version = RingVersion { ring, model_version, digest, deal: outline.deal_number() };
+        match trust.refuse_version(&version).or_else(|| trust.refuse_deal(&version)) {
             Some(finding) => Err(OutlineError::Refused(finding)),
             None => Ok(outline),
         }

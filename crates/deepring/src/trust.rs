@@ -41,6 +41,8 @@ pub(crate) struct RingVersion {
     pub(crate) ring: OwnedRing,
     pub(crate) model_version: u64,
     pub(crate) digest: Digest,
+    /// Number of its deal, 0 for none; also 0 of a closure, which does not say.
+    pub(crate) deal: u32,
 }
 
 /// The owner and the records that a reader checks a ring against.
@@ -97,6 +99,19 @@ impl<'a> Trust<'a> {
     #[must_use]
     pub fn any_version(self) -> Self {
         Self { any_version: true, ..self }
+    }
+
+    /// The objection to a ring that was authenticated, or to its outline, where a later deal of the same
+    /// version was seen: who put the earlier file back has nobody validate. Whoever looks back at old
+    /// decisions objects to no deal.
+    pub(crate) fn refuse_deal(&self, found: &RingVersion) -> Option<Finding> {
+        let (version, deal) = self.store?.newest_deal(&found.ring)?;
+        if self.any_version || found.model_version != version || found.deal >= deal {
+            return None;
+        }
+        let is = if found.deal == 0 { "not dealt".into() } else { format!("deal {}", found.deal) };
+        let reason = format!("this is the ring as {is}, and its deal {deal} was seen before");
+        Some(Finding::stale(Section::Closure, reason))
     }
 
     /// The objection to a ring whose closure is consistent in itself and claims to be this version,

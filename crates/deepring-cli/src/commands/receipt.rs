@@ -14,7 +14,7 @@ use deepring::{Decision, Digest, Finding, TensorSpec, VerifiedDecision};
 use deepring_ledger::Revocation;
 use serde_json::{Value, json};
 
-use crate::cli::{ReceiptCommand, ReceiptVerify};
+use crate::cli::{ReceiptCommand, ReceiptVerify, RequireArg};
 use crate::error::{CliError, Exit};
 use crate::inputs::{Pictures, read_queries};
 use crate::ledgers::Voucher;
@@ -79,6 +79,12 @@ fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliErr
     let mut policy = TrustPolicy::new(&args.owner, trust)?;
     // An auditor asks about the past: that a newer version was seen since takes nothing away, and is said.
     let ring = policy.authenticate_any_version(&output::resolved_path(&args.ring)?)?;
+    if let (Some(deal), RequireArg::AsDealt) = (policy.later_deal(&ring), args.require) {
+        let message = format!("this is the ring before its deal {deal}, which was seen here");
+        return Err(CliError::new(Exit::Stale, message).hint(
+            "get the newest revision from its owner, or state with `--require` what you ask of an earlier decision",
+        ));
+    }
     let given = Decision::read(&args.receipt)?;
     let decision = given.verify(ring.outline(), args.require.into())?;
     check_nonce(args.nonce.as_deref(), &decision)?;

@@ -28,3 +28,29 @@ fn the_record_of_a_dealt_ring_can_be_written_again() {
     workspace.run("inspect net.ring --deal net.ring").exits(2);
     assert_eq!(bytes("net.ring"), before);
 }
+
+/// Who puts the owner's file from before the deal back would have one host decide alone.
+#[test]
+fn the_file_from_before_the_deal_is_stale_where_the_deal_was_seen() {
+    let workspace = Workspace::with_ring();
+    workspace.run("keygen --out more").succeeds();
+    fs::copy(workspace.path("net.ring"), workspace.path("before.ring")).unwrap();
+    let alone = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
+    let receipt = format!("{alone} --receipt x.receipt");
+    workspace.run(&receipt).succeeds();
+    workspace
+        .run(
+            "deal net.ring --owner-key keys/owner.key --leg 1-2=keys/host.pub --leg 3-5=more/host.pub \
+             -o net.deal",
+        )
+        .succeeds();
+    fs::rename(workspace.path("net.ring"), workspace.path("dealt.ring")).unwrap();
+    fs::copy(workspace.path("before.ring"), workspace.path("net.ring")).unwrap();
+    workspace.run(alone).exits(5).says("was seen before");
+    workspace.run("verify net.ring --owner keys/owner.pub").exits(5).says("was seen before");
+    // A decision from before is looked back at by who says what he asks of it.
+    let verify = "receipt verify x.receipt --ring before.ring --owner keys/owner.pub";
+    workspace.run(verify).exits(5).says("--require");
+    workspace.run(&format!("{verify} --require none")).succeeds();
+    workspace.run(&format!("{verify} --require validated")).exits(4);
+}

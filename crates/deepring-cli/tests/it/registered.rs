@@ -197,3 +197,36 @@ fn a_ledger_takes_rings_of_the_owners_that_its_validator_set_names() {
     workspace.run(register).succeeds();
     workspace.run("ledger verify --ledger ledger").succeeds();
 }
+
+#[test]
+fn a_ledger_that_knows_the_deal_takes_no_decision_from_before_it() {
+    let workspace = Workspace::with_ring();
+    workspace.run("keygen --out more").succeeds();
+    fs::copy(workspace.path("net.ring"), workspace.path("before.ring")).unwrap();
+    workspace.register("net.ring", "ledger");
+    workspace
+        .run(
+            "deal net.ring --owner-key keys/owner.key --leg 1-2=keys/host.pub --leg 3-5=more/host.pub \
+             -o net.deal",
+        )
+        .succeeds();
+    let run = |ring: &str| {
+        format!(
+            "run {ring} --owner keys/owner.pub --key keys/host.key --key more/host.key --input x.npy \
+             --ledger ledger --ledger-key ledger/log.pub --trust fresh.json --receipt {ring}.receipt"
+        )
+    };
+    // Not before its owner registers the deal.
+    workspace.run(&run("net.ring")).exits(4).says("is not registered in the ledger");
+    workspace.register("net.ring", "ledger");
+    workspace.run(&run("net.ring")).succeeds();
+    // A machine that never saw the deal, and the owner's own earlier file.
+    workspace
+        .run(&run("before.ring").replace("fresh", "fresher"))
+        .exits(5)
+        .says("the ledger knows");
+    let verify = "receipt verify net.ring.receipt --ring before.ring --owner keys/owner.pub \
+                  --ledger ledger --ledger-key ledger/log.pub --trust freshest.json --require none";
+    workspace.run(verify).exits(5);
+    workspace.run(&verify.replace("before.ring", "net.ring")).succeeds();
+}

@@ -74,7 +74,7 @@ impl Closure {
     /// verified.
     pub(crate) fn version(&self) -> RingVersion {
         let ring = OwnedRing { owner: self.owner, ring: self.ring_id };
-        RingVersion { ring, model_version: self.model_version, digest: self.ring_digest() }
+        RingVersion { ring, model_version: self.model_version, digest: self.ring_digest(), deal: 0 }
     }
 
     /// What the outline repeats of it.

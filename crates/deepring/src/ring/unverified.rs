@@ -106,7 +106,7 @@ impl UnverifiedRing {
     /// [`RingError::Refused`] with all findings.
     pub fn authenticate(self, trust: &Trust<'_>) -> Result<AuthenticRing, RingError> {
         let (findings, headers) = self.verify_structure(trust);
-        self.conclude(findings, headers)
+        refuse_deal(self.conclude(findings, headers)?, trust)
     }
 
     /// Checks everything that can be checked without a secret: as
@@ -122,7 +122,8 @@ impl UnverifiedRing {
     ) -> Result<VerifiedRing, RingError> {
         let (mut findings, headers) = self.verify_structure(trust);
         findings.extend(self.verify_bodies(&headers, progress)?);
-        self.conclude(findings, headers).map(VerifiedRing::from_checked)
+        let ring = refuse_deal(self.conclude(findings, headers)?, trust)?;
+        Ok(VerifiedRing::from_checked(ring))
     }
 
     /// The owner that the ring names. Nothing inside a ring can vouch for itself: use it for
@@ -443,4 +444,12 @@ fn verify_outline(closure: &Closure, headers: &[&Header]) -> Vec<Finding> {
         found.push(Finding::tampered(Section::Header, reason).in_block(0, name));
     }
     found
+}
+
+/// Refuses an authentic ring of an earlier deal than was seen before.
+fn refuse_deal(ring: AuthenticRing, trust: &Trust<'_>) -> Result<AuthenticRing, RingError> {
+    match trust.refuse_deal(&ring.version()) {
+        None => Ok(ring),
+        Some(finding) => Err(RingError::Refused(Report::of_findings(vec![finding]))),
+    }
 }

@@ -114,7 +114,7 @@ impl AuthenticRing {
     }
 
     pub(super) fn version(&self) -> RingVersion {
-        self.closure.version()
+        RingVersion { deal: self.outline().deal_number(), ..self.closure.version() }
     }
 
     /// The digest of this content: all bodies, their order, version, owner and predecessor.

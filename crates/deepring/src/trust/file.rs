@@ -36,8 +36,16 @@ pub(super) struct Data {
 pub(super) struct RememberedRing {
     pub(super) model_version: u64,
     pub(super) digest: String,
+    /// The highest number of its deal that was seen; left out for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) deal: u32,
     /// Verifier keys of the ledgers that it is recorded in.
     pub(super) ledgers: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(deal: &u32) -> bool {
+    *deal == 0
 }
 
 /// A ring by owner and id.

@@ -196,6 +196,12 @@ impl TrustStore {
         Some((seen.model_version, Digest::from_hex(&seen.digest)?))
     }
 
+    /// The newest version seen of a ring, and the highest number of that version's deal; 0 for none.
+    #[must_use]
+    pub fn newest_deal(&self, ring: &OwnedRing) -> Option<(u64, u32)> {
+        self.seen(ring).map(|seen| (seen.model_version, seen.deal))
+    }
+
     /// The rings of which a version was seen, with that version.
     pub fn rings(&self) -> impl Iterator<Item = (OwnedRing, u64)> + '_ {
         self.data.rings.iter().flat_map(|(owner, rings)| {
@@ -209,7 +215,8 @@ impl TrustStore {
 
     /// [`remember`](Self::remember), for a version that was authenticated.
     pub(crate) fn remember_version(&mut self, seen: &RingVersion) -> Result<(), TrustError> {
-        if self.newest(&seen.ring) == Some((seen.model_version, seen.digest)) {
+        let known = self.seen(&seen.ring).is_some_and(|known| known.deal >= seen.deal);
+        if known && self.newest(&seen.ring) == Some((seen.model_version, seen.digest)) {
             return Ok(());
         }
         self.update(|data| remember(data, seen))
@@ -351,11 +358,14 @@ impl TrustStore {
 fn remember(data: &mut Data, version: &RingVersion) {
     let rings = data.rings.entry(version.ring.owner.to_string()).or_default();
     let (model_version, digest) = (version.model_version, version.digest.to_hex());
-    let now = RememberedRing { model_version, digest, ledgers: Vec::new() };
+    let now = RememberedRing { model_version, digest, deal: version.deal, ledgers: Vec::new() };
     let seen = rings.entry(version.ring.ring.to_string()).or_insert_with(|| now.clone());
     if seen.model_version < now.model_version {
         seen.model_version = now.model_version;
         seen.digest = now.digest;
+        seen.deal = now.deal;
+    } else if seen.model_version == now.model_version {
+        seen.deal = seen.deal.max(now.deal);
     }
 }
 

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use deepring::deal::Copies;
 use deepring::seal::RingPlan;
 use deepring::trust::{KnownLedger, TrustError};
 use deepring::{
     AuthenticRing, Owner, RingError, SecretKey, Trust, TrustStore, UnverifiedRing, Verdict,
 };
 
+use crate::dealt_ring::{deal_out, planned};
 use crate::small_ring::{
     intact, next_version, owner, plan, seal, small_ring, stranger, two_versions,
 };
@@ -87,6 +89,33 @@ fn to_remember_or_bind_a_ring_is_not_to_trust_its_owner() {
     assert!(!store.trusts(&owner().public()));
     assert_eq!(store.owners().count(), 0);
     assert_eq!(verdict_at(&path, &Trust::store(&store)), Verdict::Untrusted);
+}
+
+/// Who puts the file from before the deal back would have one host decide alone.
+#[test]
+fn a_ring_from_before_its_deal_is_stale_where_the_deal_was_seen() {
+    let mut memory = Memory::new();
+    let bytes = small_ring();
+    let dealt = deal_out(&intact(&bytes), &owner(), &planned(Copies::Two, false)).unwrap().1;
+    let (undealt, dealt) = (memory.file("undealt.ring", &bytes), memory.file("dealt.ring", &dealt));
+    let open = |path: &Path| UnverifiedRing::open(path).unwrap();
+    let pinned = Trust::owner(owner().public());
+    let verdict = |store: &TrustStore, path: &Path| verdict_at(path, &pinned.and_store(store));
+    assert_eq!(verdict(&memory.store, &undealt), Verdict::Intact);
+    memory.store.remember(&open(&undealt).authenticate(&pinned).unwrap()).unwrap();
+    assert_eq!(verdict(&memory.store, &dealt), Verdict::Intact);
+    memory.store.remember(&open(&dealt).authenticate(&pinned).unwrap()).unwrap();
+    assert_eq!(verdict(&memory.store, &undealt), Verdict::Stale);
+    // It is remembered for good, also after the earlier one was looked at by whoever looks back.
+    let looking_back = pinned.and_store(&memory.store).any_version();
+    let ring = open(&undealt).authenticate(&looking_back).unwrap();
+    memory.store.remember(&ring).unwrap();
+    assert_eq!(verdict(&memory.store, &undealt), Verdict::Stale);
+    assert_eq!(verdict(&memory.store, &dealt), Verdict::Intact);
+    // A verifier of outlines is told the same.
+    let outline = ring.outline().as_outline().clone();
+    assert!(outline.clone().verify(&pinned.and_store(&memory.store)).is_err());
+    assert!(outline.verify(&pinned).is_ok());
 }
 
 #[test]
