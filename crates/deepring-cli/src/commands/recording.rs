@@ -4,6 +4,7 @@
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use deepring::audit::Challenge;
 use deepring::keys::AuthorKey;
@@ -26,7 +27,13 @@ pub(crate) struct Recorder {
     vouched: VouchedLedger,
     dir: PathBuf,
     hosts: Vec<SecretKey<Host>>,
+    opened: Instant,
 }
+
+/// How long a command that goes on and on keeps other writers, such as its own revocation, from the ledger.
+const LONGEST_HOLD: Duration = Duration::from_secs(1);
+/// Longer than another writer sleeps between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The entries of a repair, and what of it is none.
 #[derive(Debug, Default)]
@@ -79,14 +86,35 @@ impl Recorder {
         policy: &TrustPolicy,
     ) -> Result<Self, CliError> {
         let vouched = wanted.append(policy.store())?;
-        Ok(Self { vouched, dir: wanted.dir.to_owned(), hosts: hosts.to_vec() })
+        let (dir, hosts) = (wanted.dir.to_owned(), hosts.to_vec());
+        Ok(Self { vouched, dir, hosts, opened: Instant::now() })
+    }
+
+    /// Returns whether it is time to [make way](Self::makes_way).
+    pub(crate) fn holds_long(&self) -> bool {
+        self.opened.elapsed() > LONGEST_HOLD
+    }
+
+    /// Closes the ledger for a moment, in which others can write, and opens it anew. What they wrote may refuse what was
+    /// admitted before.
+    pub(crate) fn makes_way(
+        self,
+        wanted: &Wanted<'_>,
+        policy: &mut TrustPolicy,
+    ) -> Result<Self, CliError> {
+        self.remember_growth(policy);
+        let Self { vouched, hosts, .. } = self;
+        drop(vouched);
+        std::thread::sleep(PAUSE);
+        Self::open(wanted, &hosts, policy)
     }
 
     /// Makes a ledger in a folder of the caller's own, or goes on with it.
     pub(crate) fn begin(dir: &Path, hosts: &[SecretKey<Host>]) -> Result<Self, CliError> {
         let vouched =
             VouchedLedger { ledger: Ledger::open_or_create(dir)?, voucher: Voucher::Remembered };
-        Ok(Self { vouched, dir: dir.to_owned(), hosts: hosts.to_vec() })
+        let (dir, hosts) = (dir.to_owned(), hosts.to_vec());
+        Ok(Self { vouched, dir, hosts, opened: Instant::now() })
     }
 
     /// Remembers that this ledger lies here and holds the ring, and how far it has grown.

@@ -192,6 +192,12 @@ fn decide<E: Engine>(
     let mut times = RunTimes::new(load, queries.len());
     let (mut last, mut alarms) = (None, SessionAlarms::default());
     for _ in 0..args.repeat.get() {
+        let wanted = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref());
+        if let (Some(held), Some(wanted)) = (recorder.take_if(|r| r.holds_long()), wanted) {
+            let reopened = held.makes_way(&wanted, policy)?;
+            reopened.admit(session.ring(), policy)?;
+            *recorder = Some(reopened);
+        }
         let start = Instant::now();
         let outcome = session.run_batch(queries.clone());
         let recording = Instant::now();

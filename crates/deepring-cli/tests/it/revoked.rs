@@ -188,3 +188,25 @@ fn rings_are_let_in_where_the_ledger_has_nothing_against_it() {
     workspace.run(&format!("grant unknown.ring {host} ledger")).exits(4).says("not registered");
     workspace.run(&format!("grant net.ring {host} ledger")).succeeds();
 }
+
+/// Whoever runs on and on must not keep his own revocation from the ledger.
+#[test]
+fn a_host_that_runs_on_and_on_is_revoked_meanwhile_and_ends() {
+    let workspace = decided();
+    let mut running = workspace
+        .command(&format!("{RUN} --repeat 10000000"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let before = workspace.acknowledged("ledger");
+    while workspace.acknowledged("ledger") == before {
+        assert!(running.try_wait().unwrap().is_none(), "it runs");
+        std::thread::yield_now();
+    }
+    workspace.run(&format!("revoke host keys/host.pub {OWNED}")).succeeds();
+    let ended = running.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(4), "{said}");
+    assert!(said.contains("is revoked by entry"), "{said}");
+}
