@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use deepring_ledger::Ledger;
+use deepring_ledger::{Checkpoint, Ledger, VerifierKey};
+use signed_note::{Note, StandardSigner};
 
 use crate::authority::one_of_each_kind;
+use crate::witnesses::{Witness, policy};
 
 /// From Go's documentation of `sumdb/note`: the key that the targets verify with.
 const KEY: &str = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
@@ -51,4 +53,21 @@ fn fuzz_seeds() {
             write("ledger_extension", &format!("{old}-to-{size}"), proof.as_bytes());
         }
     }
+    for (n, text) in [policy(&key), "quorum none\n".into()].iter().enumerate() {
+        write("witness_policy", &n.to_string(), text.as_bytes());
+    }
+    let checkpoint = checkpoint(&VerifierKey::parse(&key).unwrap());
+    for (n, witness) in [Witness::new(1), Witness::post_quantum("w")].iter().enumerate() {
+        let seed = format!("{}\n{}", witness.vkey(), witness.line(&checkpoint, 5));
+        write("ledger_cosignature", &n.to_string(), seed.as_bytes());
+    }
+}
+
+/// The one that the targets of witnesses hold everything against.
+fn checkpoint(key: &VerifierKey) -> Checkpoint {
+    let text = format!("{}\n7\n{}=\n", key.origin(), "A".repeat(43));
+    let mut note = Note::new(text.as_bytes(), &[]).unwrap();
+    note.add_sigs(&[&StandardSigner::new(KEY).unwrap()]).unwrap();
+    let note = String::from_utf8(note.to_bytes()).unwrap();
+    Checkpoint::verify(&note, key).unwrap()
 }
