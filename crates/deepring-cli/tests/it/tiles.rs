@@ -28,3 +28,23 @@ fn a_log_is_exported_extended_and_never_mixed_with_another() {
     workspace.run(&tiles.replace("public/log", "ledger")).exits(1).says("no export of a log");
     assert_eq!(fs::read(workspace.path("public/log/checkpoint")).unwrap(), checkpoint);
 }
+
+#[test]
+fn no_export_is_put_where_a_bound_ring_is_gone() {
+    let workspace = Workspace::with_trusted_ring();
+    workspace.register("net.ring", "ledger");
+    fs::create_dir(workspace.path("public")).unwrap();
+    for place in ["log", "public/checkpoint"] {
+        fs::copy(workspace.path("net.ring"), workspace.path(place)).unwrap();
+        workspace.run(&format!("trust bind {place} --owner keys/owner.pub")).succeeds();
+        fs::remove_file(workspace.path(place)).unwrap();
+    }
+    for dir in ["log", "public"] {
+        workspace
+            .run(&format!("ledger tiles --ledger ledger -o {dir}"))
+            .exits(4)
+            .says("is bound to");
+    }
+    assert!(!workspace.path("log").exists());
+    assert_eq!(fs::read_dir(workspace.path("public")).unwrap().count(), 0);
+}

@@ -84,7 +84,10 @@ impl ExportFolder {
             Ok(()) => {}
             // Another export was first; its file is as good, if it is the same.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                Self::has(&path, bytes)?;
+                // A link that leads nowhere is there, and is no file.
+                if !Self::has(&path, bytes)? {
+                    return Err(TilesError::Differs { path });
+                }
             }
             Err(e) => return Err(TilesError::io("write", &path)(e)),
         }
@@ -113,7 +116,8 @@ impl ExportFolder {
             sync(&folder).map_err(TilesError::io("sync", &folder))?;
         }
         let path = self.dir.join("checkpoint");
-        let written = Replacement::with_mode(&path, PUBLIC).and_then(|mut file| {
+        // Not with a mode of its own: what others keep behind a link there is spared.
+        let written = Replacement::of(&path).and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.commit()
         });

@@ -8,7 +8,7 @@ use deepring_ledger::{Checkpoint, Fault, Ledger, LedgerError, LedgerOptions, Til
 use tempfile::TempDir;
 use tlog_tiles::tlog::{Hash, node_hash, record_hash};
 
-use crate::sample::{decision, ledger_of, mixed};
+use crate::sample::{decision, decisions, ledger_of, mixed, registered};
 
 /// All files below a folder, by their paths.
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -229,4 +229,46 @@ fn an_empty_log_is_a_checkpoint() {
     let out = tempfile::tempdir().unwrap();
     assert_eq!(export(&ledger, out.path()).unwrap(), (0, 0));
     assert_eq!(names(out.path()), ["checkpoint"]);
+}
+
+/// What lies behind a link in the export is neither taken for a tile nor written over.
+#[cfg(unix)]
+#[test]
+fn a_link_in_an_export_is_not_written_through() {
+    use std::os::unix::fs::symlink;
+    let ledger = ledger_of(&mixed(5));
+    let out = tempfile::tempdir().unwrap();
+    export(&ledger, out.path()).unwrap();
+    let tile = out.path().join("tile/0/000.p/5");
+    fs::remove_file(&tile).unwrap();
+    fs::remove_file(out.path().join("checkpoint")).unwrap();
+    symlink("nowhere", &tile).unwrap();
+    let error = export(&ledger, out.path()).unwrap_err();
+    assert!(matches!(&error, TilesError::Differs { .. }), "{error}");
+    assert!(!out.path().join("tile/0/000.p/nowhere").exists());
+    fs::remove_file(&tile).unwrap();
+    // The very ledger's own checkpoint verifies, and is the ledger's.
+    symlink(ledger.path().join("checkpoint"), out.path().join("checkpoint")).unwrap();
+    Ledger::open(ledger.path()).unwrap().append(&[decision(9)]).unwrap();
+    let before = fs::read(ledger.path().join("checkpoint")).unwrap();
+    let error = export(&ledger, out.path()).unwrap_err();
+    assert!(matches!(&error, TilesError::Io { .. }), "{error}");
+    assert_eq!(fs::read(ledger.path().join("checkpoint")).unwrap(), before);
+}
+
+#[test]
+#[ignore = "prints the numbers that docs/LEDGER.md states; run by hand when they change"]
+fn what_an_export_costs() {
+    let ledger = ledger_of(&[registered()]);
+    let mut writer = Ledger::open(ledger.path()).unwrap();
+    for from in (0..10_000).step_by(500) {
+        writer.append(&decisions(from..from + 500)).unwrap();
+    }
+    drop(writer);
+    let out = tempfile::tempdir().unwrap();
+    for what in ["all of it", "nothing new"] {
+        let started = std::time::Instant::now();
+        let (before, files) = export(&ledger, out.path()).unwrap();
+        println!("{what}: {files} files, {before} entries before, {:?}", started.elapsed());
+    }
 }

@@ -9,8 +9,14 @@ use super::LedgerMemory;
 use crate::cli::LedgerTiles;
 use crate::error::{CliError, Exit};
 use crate::output;
+use crate::rings;
 
 pub(super) fn tiles(args: &LedgerTiles, trust: Option<&Path>) -> Result<(), CliError> {
+    // Neither the folder nor the file in it that is replaced is put where a ring is bound.
+    let written = [args.output.clone(), args.output.join("checkpoint")];
+    let written: Vec<_> =
+        written.iter().map(|path| output::resolved_path(path)).collect::<Result<_, _>>()?;
+    rings::spare_all_bound(&written, trust)?;
     let ledger = LedgerMemory::open(trust)?.read(&args.args)?;
     let export = ledger.export_tiles(&args.output).map_err(refused)?;
     let checkpoint = &export.checkpoint;
