@@ -32,8 +32,8 @@ pub(crate) use deal::{CopiesArg, CopiesArgs, DealArgs, RequireArg};
 #[cfg(feature = "attacks")]
 pub(crate) use evaluate::Evaluate;
 pub(crate) use ledger::{
-    KindArg, LedgerArgs, LedgerCommand, LedgerInit, LedgerProve, LedgerRegister, LedgerShow,
-    LedgerVerify,
+    KindArg, LedgerArgs, LedgerCommand, LedgerInit, LedgerPage, LedgerProve, LedgerRegister,
+    LedgerShow, LedgerTiles, LedgerVerify, LedgerWitness,
 };
 pub(crate) use ledger_owners::{LedgerOwnersTo, LedgerRotateOwner, LedgerValidatorSet};
 pub(crate) use revoke::{RevokeCommand, RevokeHost, RevokeIn, RevokeKey, RevokeLift, RevokeRing};
@@ -259,6 +259,9 @@ pub(crate) struct ReceiptVerify {
     /// Public key of the ledger; without it, the key that the trust store remembers
     #[arg(long, value_name = "log.pub", requires = "recorded")]
     pub(crate) ledger_key: Option<PathBuf>,
+    /// Witnesses that must have cosigned the ledger's checkpoint, as a c2sp.org/tlog-policy file
+    #[arg(long, value_name = "FILE", requires = "recorded")]
+    pub(crate) witness_policy: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

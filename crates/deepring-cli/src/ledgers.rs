@@ -5,7 +5,7 @@ use std::path::Path;
 
 use deepring::trust::{KnownLedger, OwnedRing};
 use deepring::{AuthenticRing, Host, PublicKey, TrustStore};
-use deepring_ledger::{Ledger, LedgerError, LedgerOptions, LedgerReport};
+use deepring_ledger::{KeyError, Ledger, LedgerError, LedgerOptions, LedgerReport, VerifierKey};
 use serde::Serialize;
 
 use crate::error::{CliError, Exit};
@@ -300,4 +300,13 @@ pub(crate) fn read_key(path: &Path) -> Result<String, CliError> {
         .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", path.display())))?;
     // An editor's byte order mark is no character of the key.
     Ok(text.trim_start_matches('\u{feff}').trim().to_owned())
+}
+
+/// A ledger's public key of its text.
+pub(crate) fn parse_key(text: &str) -> Result<VerifierKey, CliError> {
+    VerifierKey::parse(text).map_err(|e| {
+        let exit = if e == KeyError::Weak { Exit::Untrusted } else { Exit::Failed };
+        CliError::new(exit, format!("the ledger's key: {e}"))
+            .hint("get the ledger's public key (log.pub) from whoever keeps it")
+    })
 }

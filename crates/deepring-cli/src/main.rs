@@ -18,6 +18,7 @@ mod progress;
 mod rings;
 mod sandbox;
 mod top;
+mod witnesses;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

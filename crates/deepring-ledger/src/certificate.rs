@@ -19,6 +19,7 @@ use deepring::receipt::{ReceiptError, Require};
 use deepring::{Decision, Digest, Owner, PublicKey, Trust, VerifiedDecision};
 use thiserror::Error;
 
+use crate::checkpoint::CheckpointError;
 use crate::entry::{Entry, EntryError, Event, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet};
 use crate::error::{Fault, LedgerError};
 use crate::key::VerifierKey;
@@ -110,7 +111,11 @@ impl CertificateError {
             Self::Io(_) => Fault::Io,
             Self::Ledger(e) => e.fault(),
             Self::NoCosignatures | Self::NotRecorded => Fault::Usage,
-            Self::Revoked(_) => Fault::Untrusted,
+            // Another log's, which nobody here was told to trust.
+            Self::Proof(ProofError::Checkpoint(
+                CheckpointError::NotSigned { .. } | CheckpointError::OtherOrigin { .. },
+            ))
+            | Self::Revoked(_) => Fault::Untrusted,
             Self::Outline(OutlineError::Refused(finding))
             | Self::Decision(ReceiptError::Refused(finding)) => {
                 match deepring::Report::of_findings(vec![finding.clone()]).verdict {

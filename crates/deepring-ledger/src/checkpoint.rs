@@ -172,6 +172,11 @@ impl Checkpoint {
         &self.body.root
     }
 
+    /// The same statement, with other signatures beside the log's; whoever calls has verified them.
+    pub(crate) fn with_text(&self, text: String) -> Self {
+        Self { text, body: self.body.clone() }
+    }
+
     pub(crate) fn root_hash(&self) -> Hash {
         Hash(self.body.root)
     }

@@ -231,6 +231,15 @@ pub enum LedgerError {
         /// The newest height that is recorded.
         known: u64,
     },
+    /// The cosigned checkpoint is not the newest one: entries were appended while its witness was
+    /// asked.
+    #[error("the cosigned checkpoint is of {cosigned} entries, and the newest of {size}")]
+    NotTheNewest {
+        /// Entries that the cosigned checkpoint commits to.
+        cosigned: u64,
+        /// Number of entries that the ledger holds.
+        size: u64,
+    },
     /// The event cannot be made into an entry.
     #[error("cannot be recorded: {0}")]
     Entry(#[from] EntryError),
@@ -278,6 +287,7 @@ impl LedgerError {
             | Self::UnexpectedSize { .. }
             | Self::HeightTaken { .. }
             | Self::HeightPassed { .. }
+            | Self::NotTheNewest { .. }
             | Self::Entry(_) => Fault::Usage,
         }
     }

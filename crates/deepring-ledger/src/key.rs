@@ -69,8 +69,16 @@ impl VerifierKey {
         if canonical != key.text {
             return Err(KeyError::Malformed);
         }
-        check_point(encoded)?;
+        let bytes = BASE64_STANDARD.decode(encoded).map_err(|_| KeyError::Malformed)?;
+        let point = bytes.get(1..).and_then(|b| b.first_chunk::<32>());
+        check_point(point.ok_or(KeyError::Malformed)?)?;
         Ok(key)
+    }
+
+    /// Returns whether both have the same public key, whatever they are called.
+    pub(crate) fn has_key_of(&self, other: &Self) -> bool {
+        let key = |key: &Self| key.text.splitn(3, '+').nth(2).map(str::to_owned);
+        key(self) == key(other)
     }
 
     /// The same key under another name.
@@ -198,14 +206,12 @@ pub(crate) fn state_name(origin: &str) -> String {
     format!("{origin}/state")
 }
 
-fn is_name(origin: &str) -> bool {
+pub(crate) fn is_name(origin: &str) -> bool {
     is_key_name_valid(origin) && origin.len() <= 255 && !origin.chars().any(char::is_control)
 }
 
-/// Checks the curve point of an encoded public key: not of small order, and in its one encoding.
-fn check_point(encoded: &str) -> Result<(), KeyError> {
-    let bytes = BASE64_STANDARD.decode(encoded).map_err(|_| KeyError::Malformed)?;
-    let point = bytes.get(1..).and_then(|b| b.first_chunk::<32>()).ok_or(KeyError::Malformed)?;
+/// Checks the curve point of a public key: not of small order, and in its one encoding.
+pub(crate) fn check_point(point: &[u8; 32]) -> Result<(), KeyError> {
     let key = VerifyingKey::from_bytes(point).map_err(|_| KeyError::Malformed)?;
     if key.is_weak() {
         return Err(KeyError::Weak);

@@ -1,5 +1,6 @@
 //! An open ledger: opening it, and appending to it.
 
+mod cosigned;
 mod options;
 
 use std::fmt;

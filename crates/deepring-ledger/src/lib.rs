@@ -65,7 +65,9 @@ mod query;
 mod recording;
 mod state;
 mod store;
+mod tiles;
 mod tree;
+mod witness;
 
 // Recording and reading.
 pub use entry::{
@@ -85,6 +87,12 @@ pub use fsck::{Defect, LedgerFinding, LedgerReport};
 pub use key::VerifierKey;
 pub use proof::{Proof, VerifiedInclusion};
 
+// Witnesses, and files for whoever mirrors the log.
+pub use tiles::{TilesError, TilesExport};
+pub use witness::{
+    Cosignature, CosignedCheckpoint, LineFault, NotWitnessed, WitnessKey, WitnessPolicy, Witnessed,
+};
+
 // Errors.
 pub use certificate::CertificateError;
 pub use checkpoint::CheckpointError;
@@ -92,3 +100,4 @@ pub use entry::EntryError;
 pub use error::{Fault, LedgerError};
 pub use key::KeyError;
 pub use proof::ProofError;
+pub use witness::{CosignatureError, WitnessKeyError, WitnessPolicyError};

@@ -266,6 +266,13 @@ impl State {
         by_owner.flatten().chain(self.key_revoked(&Author::Host(*host))).min()
     }
 
+    /// Index of the entry by which an owner revoked a host for all of its rings.
+    #[must_use]
+    pub fn host_revoked_by(&self, owner: &PublicKey<Owner>, host: &PublicKey<Host>) -> Option<u64> {
+        let place = (self.root(owner.as_bytes()), None, *host.as_bytes());
+        self.revoked_hosts.get(&place).copied()
+    }
+
     /// Index of the first entry that revokes a ring, or this version of it.
     #[must_use]
     pub fn ring_revoked(&self, ring: &RingId, ring_digest: &Digest) -> Option<u64> {

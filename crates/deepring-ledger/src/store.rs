@@ -484,5 +484,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown reason")
 }
 
+mod cosigned;
+
 #[cfg(test)]
 mod tests;

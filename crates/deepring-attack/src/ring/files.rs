@@ -5,7 +5,7 @@ use std::path::Path;
 use deepring::files::{read_plain, replace_file};
 use deepring::{Host, SecretKey};
 use deepring_infer::inputs::read_npy;
-use deepring_ledger::{Entry, Event};
+use deepring_ledger::{Binding, Entry, Event, Ledger};
 
 use super::{
     Claim, FlipOptions, ForkError, ResealForm, RingAttackError, RingChange, RingFileError,
@@ -117,10 +117,13 @@ pub(crate) fn swap(files: &RingFiles<'_>, _: &Options) -> Made {
 
 /// Two ledgers in the folder that is made.
 pub(crate) fn fork(files: &RingFiles<'_>, _: &Options) -> Made {
+    let ledger = Ledger::open_read(files.given, None).map_err(ForkError::from)?;
+    let binding = Binding::new(ledger.key().origin(), 1);
+    drop(ledger);
     // The holder has nobody's key; a key of his own may say of itself that it is revoked.
     let entry = || -> Result<Entry, RingAttackError> {
         let event = Event::KeyRevoked { reason: "never used".to_owned() };
-        let signed = Entry::now(&event, &SecretKey::<Host>::generate()?.into());
+        let signed = Entry::now(binding, &event, &SecretKey::<Host>::generate()?.into());
         Ok(signed.map_err(|e| ForkError::Ledger(e.into()))?)
     };
     let fork = ledger_fork(files.given, files.made, [&[entry()?], &[entry()?]])?;

@@ -55,6 +55,9 @@ pub(crate) struct CertificateVerify {
     /// Public key of the ledger
     #[arg(long, value_name = "log.pub")]
     pub(crate) ledger_key: PathBuf,
+    /// Witnesses that must have cosigned the ledger's checkpoint, as a c2sp.org/tlog-policy file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) witness_policy: Option<PathBuf>,
     /// Validation that each leg must have, by other hosts than the one that signed its receipt
     #[arg(long, value_enum, default_value_t = RequireArg::AsDealt, value_name = "WHAT")]
     pub(crate) require: RequireArg,

@@ -20,23 +20,28 @@ pub(crate) enum LedgerCommand {
         after_help = "Example:\n  deepring ledger checkpoint --ledger ledger > kept.checkpoint"
     )]
     Checkpoint(LedgerArgs),
-    /// Print a proof that an entry is in the ledger
+    /// Print a proof that an entry is in the ledger, or that the ledger extends an earlier state of itself
     Prove(LedgerProve),
     RotateOwner(LedgerRotateOwner),
     ValidatorSet(LedgerValidatorSet),
+    Tiles(LedgerTiles),
+    Witness(LedgerWitness),
+    Report(LedgerPage),
 }
 
 impl LedgerCommand {
     pub(super) fn json(&self) -> bool {
         match self {
-            Self::Init(_) => false,
+            Self::Init(_) | Self::Report(_) => false,
             Self::Register(args) => args.json,
             Self::RotateOwner(LedgerRotateOwner { to, .. })
             | Self::ValidatorSet(LedgerValidatorSet { to, .. }) => to.json,
+            Self::Verify(args) => args.json,
             Self::Checkpoint(args)
             | Self::Show(LedgerShow { args, .. })
-            | Self::Verify(LedgerVerify { args, .. })
-            | Self::Prove(LedgerProve { args, .. }) => args.json,
+            | Self::Prove(LedgerProve { args, .. })
+            | Self::Tiles(LedgerTiles { args, .. })
+            | Self::Witness(LedgerWitness { args, .. }) => args.json,
         }
     }
 }
@@ -137,13 +142,28 @@ pub(crate) struct LedgerArgs {
 #[command(after_help = "\
 Examples:
   deepring ledger verify --ledger ledger
-  deepring ledger verify --ledger ledger --against kept.checkpoint")]
+  deepring ledger verify --ledger ledger --against kept.checkpoint
+  deepring ledger verify --against kept.checkpoint --extension F.extension --ledger-key log.pub
+  deepring ledger verify --ledger ledger --witness-policy witnesses.policy")]
 pub(crate) struct LedgerVerify {
-    #[command(flatten)]
-    pub(crate) args: LedgerArgs,
+    /// Folder of the ledger
+    #[arg(long, value_name = "DIR", required_unless_present = "extension")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Public key of the ledger; without it, the key that the trust store remembers
+    #[arg(long, value_name = "log.pub")]
+    pub(crate) ledger_key: Option<PathBuf>,
     /// A checkpoint kept elsewhere, which the ledger must extend
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
+    /// Proof from `ledger prove --since` that the kept checkpoint is extended; checked instead of the ledger itself
+    #[arg(long, value_name = "FILE", requires_all = ["against", "ledger_key"], conflicts_with = "ledger")]
+    pub(crate) extension: Option<PathBuf>,
+    /// Witnesses that must have cosigned the newest checkpoint, as a c2sp.org/tlog-policy file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) witness_policy: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -151,7 +171,8 @@ pub(crate) struct LedgerVerify {
 Examples:
   deepring ledger prove --ledger ledger > newest.tlog-proof
   deepring ledger prove --ledger ledger --entry 3 -o 3.tlog-proof
-  deepring ledger prove --ledger ledger --receipt x.receipt -o x.tlog-proof")]
+  deepring ledger prove --ledger ledger --receipt x.receipt -o x.tlog-proof
+  deepring ledger prove --ledger ledger --since 120 -o since-120.extension")]
 pub(crate) struct LedgerProve {
     #[command(flatten)]
     pub(crate) args: LedgerArgs,
@@ -161,7 +182,62 @@ pub(crate) struct LedgerProve {
     /// Prove the entry of this receipt's decision
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
+    /// Prove that the ledger extends its first N entries
+    #[arg(long, value_name = "N", conflicts_with_all = ["entry", "receipt"])]
+    pub(crate) since: Option<u64>,
     /// Write the proof here instead of printing it
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// Export the log as static files that anybody can serve and mirror (c2sp.org/tlog-tiles)
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  deepring ledger tiles --ledger ledger -o public/log")]
+pub(crate) struct LedgerTiles {
+    #[command(flatten)]
+    pub(crate) args: LedgerArgs,
+    /// Folder of the export; one of this ledger that is there is extended
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+}
+
+/// Have the newest checkpoint cosigned by witnesses (c2sp.org/tlog-witness), and keep what they sign
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  deepring ledger witness https://witness.example/w1 --ledger ledger --witness-key w1.pub")]
+pub(crate) struct LedgerWitness {
+    /// Submission prefix of a witness; `/add-checkpoint` is appended
+    #[arg(required = true, value_name = "URL")]
+    pub(crate) urls: Vec<String>,
+    #[command(flatten)]
+    pub(crate) args: LedgerArgs,
+    /// Key of a witness, as a file or as its text (NAME+HASH+KEY); repeat for more. What no such key signed is not kept
+    #[arg(long, required = true, value_name = "VKEY")]
+    pub(crate) witness_key: Vec<OsString>,
+}
+
+/// Write a page for an auditor: versions, revocations, alarms, repairs and decisions, each with its proof
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  deepring ledger report --ledger ledger -o ledger.html")]
+pub(crate) struct LedgerPage {
+    /// Folder of the ledger
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ledger: PathBuf,
+    /// Public key of the ledger; without it, the key that the trust store remembers
+    #[arg(long, value_name = "log.pub")]
+    pub(crate) ledger_key: Option<PathBuf>,
+    /// Witnesses that must have cosigned the newest checkpoint, as a c2sp.org/tlog-policy file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) witness_policy: Option<PathBuf>,
+    /// Newest decisions of each version that are told one by one
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub(crate) decisions: usize,
+    /// The page, one HTML file that loads nothing
+    #[arg(short, long, value_name = "PAGE.html")]
+    pub(crate) output: PathBuf,
 }

@@ -4,17 +4,18 @@ use std::path::Path;
 
 use deepring::{Decision, Finding, Owner, PublicKey, Section};
 use deepring_ledger::{
-    Certificate, CertificateError, Expected, Fault, LogTrust, VerifiedCertificate, VerifierKey,
+    Certificate, CertificateError, Expected, Fault, LogTrust, VerifiedCertificate,
 };
 use serde_json::json;
 
-use super::receipt::{ComparedTensors, about_these, parse_nonce};
+use super::receipt::{ComparedTensors, about_these, parse_nonce, subject};
 use crate::begun::Begun;
 use crate::cli::{CertificateCommand, CertificateMake, CertificateVerify};
 use crate::error::{CliError, Exit};
-use crate::ledgers::{Wanted, read_key};
+use crate::ledgers::{Wanted, parse_key, read_key};
 use crate::output;
 use crate::rings::open_store;
+use crate::witnesses::{RequiredWitnesses, Witnesses};
 
 pub(crate) fn certificate(args: &CertificateCommand, trust: Option<&Path>) -> Result<(), CliError> {
     match args {
@@ -32,6 +33,16 @@ fn make(args: &CertificateMake, trust: Option<&Path>) -> Result<(), CliError> {
     let decision = Decision::read(&args.receipt)?;
     let decision = if args.without_salt { decision.without_salt() } else { decision };
     let made = Certificate::make(&decision, &ledger, args.require.into()).map_err(refused)?;
+    let digest = decision.chain().opening().ring_digest;
+    if let Some(outline) = ledger.state()?.outlines(&digest).next() {
+        let signers = decision.chain().signers().into_iter().chain([decision.closed_by()]);
+        if let Some(since) = ledger.state()?.revoked_before(u64::MAX, outline, signers) {
+            let (what, entry) = (subject(&since.what), since.entry);
+            output::note(format_args!(
+                "note: {what} is revoked since, by entry {entry}; a certificate does not say so"
+            ));
+        }
+    }
     let bytes = made.encode();
     begun.write(&bytes)?;
     output::note(format_args!(
@@ -46,7 +57,7 @@ fn verify(args: &CertificateVerify) -> Result<(), CliError> {
     let outcome = verified(args);
     if args.json {
         match &outcome {
-            Ok((shown, compared)) => output::json(&json!({
+            Ok((shown, compared, witnesses)) => output::json(&json!({
                 "verdict": "intact",
                 "findings": [],
                 "decision": shown.decision(),
@@ -57,6 +68,7 @@ fn verify(args: &CertificateVerify) -> Result<(), CliError> {
                 "entry": shown.index(),
                 "origin": shown.checkpoint().origin(),
                 "size": shown.checkpoint().size(),
+                "witnesses": witnesses.json(),
             }))?,
             Err(e) if matches!(e.exit, Exit::Tampered | Exit::Untrusted | Exit::Stale) => {
                 output::json(&json!({
@@ -70,24 +82,26 @@ fn verify(args: &CertificateVerify) -> Result<(), CliError> {
                     "entry": null,
                     "origin": null,
                     "size": null,
+                    "witnesses": null,
                 }))?;
             }
             Err(_) => {}
         }
-    } else if let Ok((shown, compared)) = &outcome {
+    } else if let Ok((shown, compared, witnesses)) = &outcome {
         output::line(format_args!("intact: decision {}", shown.decision().id))?;
         output::line(compared.line())?;
+        witnesses.print()?;
         output::text(shown)?;
     }
     outcome.map(|_| ())
 }
 
-fn verified(args: &CertificateVerify) -> Result<(VerifiedCertificate, ComparedTensors), CliError> {
+fn verified(
+    args: &CertificateVerify,
+) -> Result<(VerifiedCertificate, ComparedTensors, Witnesses), CliError> {
+    let required = RequiredWitnesses::of(args.witness_policy.as_deref())?;
     let owner = PublicKey::<Owner>::read(&args.owner)?;
-    let key = VerifierKey::parse(&read_key(&args.ledger_key)?).map_err(|e| {
-        CliError::new(Exit::Failed, format!("the ledger's key: {e}"))
-            .hint("get the ledger's public key (log.pub) from whoever keeps it")
-    })?;
+    let key = parse_key(&read_key(&args.ledger_key)?)?;
     let nonce = args.nonce.as_deref().map(parse_nonce).transpose()?;
     let expected =
         Expected { owner, log: LogTrust::Key(&key), require: args.require.into(), nonce };
@@ -95,7 +109,8 @@ fn verified(args: &CertificateVerify) -> Result<(VerifiedCertificate, ComparedTe
     let shown = read.verify(&expected).map_err(refused)?;
     let specs = (shown.outline().inputs(), shown.outline().outputs());
     let compared = about_these((&args.input, &args.output), specs, shown.decision())?;
-    Ok((shown, compared))
+    let witnesses = required.check(shown.checkpoint())?;
+    Ok((shown, compared, witnesses))
 }
 
 fn refused(e: CertificateError) -> CliError {

@@ -1,19 +1,24 @@
-//! `deepring ledger`: init, register, show, verify, checkpoint, prove.
+//! `deepring ledger`: init, register, show, verify, checkpoint, prove, tiles, witness, report.
 
+mod http;
 mod owners;
+mod prove;
 mod register;
+mod report;
 mod show;
+mod tiles;
+mod verify;
+mod witness;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use deepring::{Decision, TrustStore};
-use deepring_ledger::{Ledger, LedgerFinding};
+use deepring::TrustStore;
+use deepring_ledger::Ledger;
 use serde_json::json;
 
-use crate::begun::Begun;
-use crate::cli::{LedgerArgs, LedgerCommand, LedgerInit, LedgerProve, LedgerVerify};
-use crate::error::{CliError, Exit};
-use crate::ledgers::{VouchedLedger, Wanted, read_shown, seen};
+use crate::cli::{LedgerArgs, LedgerCommand, LedgerInit};
+use crate::error::CliError;
+use crate::ledgers::{VouchedLedger, Wanted, seen};
 use crate::output;
 use crate::rings::open_store;
 
@@ -25,9 +30,12 @@ pub(crate) fn ledger(args: &LedgerCommand, trust: Option<&Path>) -> Result<(), C
         LedgerCommand::Init(args) => init(args, trust),
         LedgerCommand::Register(args) => register::register(args, trust),
         LedgerCommand::Show(args) => show::show(args, trust),
-        LedgerCommand::Verify(args) => verify(args, trust),
+        LedgerCommand::Verify(args) => verify::verify(args, trust),
         LedgerCommand::Checkpoint(args) => checkpoint(args, trust),
-        LedgerCommand::Prove(args) => prove(args, trust),
+        LedgerCommand::Prove(args) => prove::prove(args, trust),
+        LedgerCommand::Tiles(args) => tiles::tiles(args, trust),
+        LedgerCommand::Witness(args) => witness::witness(args, trust),
+        LedgerCommand::Report(args) => report::report(args, trust),
         LedgerCommand::RotateOwner(args) => owners::rotate(args, trust),
         LedgerCommand::ValidatorSet(args) => owners::validators(args, trust),
     }
@@ -66,7 +74,11 @@ impl LedgerMemory {
 
     /// Opens a ledger that fits what is pinned or known, and remembers how far it has grown if it is known.
     fn read(&mut self, args: &LedgerArgs) -> Result<Ledger, CliError> {
-        let ledger = wanted(args).read(self.store())?.ledger;
+        self.read_wanted(wanted(args))
+    }
+
+    fn read_wanted(&mut self, wanted: Wanted<'_>) -> Result<Ledger, CliError> {
+        let ledger = wanted.read(self.store())?.ledger;
         self.keep_growth(&ledger);
         Ok(ledger)
     }
@@ -96,61 +108,6 @@ fn wanted(args: &LedgerArgs) -> Wanted<'_> {
     Wanted { dir: &args.ledger, key: args.ledger_key.as_deref() }
 }
 
-fn verify(args: &LedgerVerify, trust: Option<&Path>) -> Result<(), CliError> {
-    let mut memory = LedgerMemory::open(trust)?;
-    let report =
-        wanted(&args.args).recompute(memory.store()).map_err(|e| refused(e, args.args.json))?;
-    if report.is_intact() {
-        // Whole in itself; and not less than was seen before.
-        memory.read(&args.args).map_err(|e| refused(e, args.args.json))?;
-    }
-    let mut extends = None;
-    if let (Some(path), true) = (&args.against, report.is_intact()) {
-        let text = read_shown(path)?;
-        let checked = memory.read(&args.args)?.verify_against(&text);
-        extends = Some(checked.map(|_| ()).map_err(CliError::from));
-    }
-    let intact = report.is_intact() && !matches!(extends, Some(Err(_)));
-    let verdict = match &extends {
-        Some(Err(e)) => e.verdict(),
-        _ if intact => Some("intact"),
-        _ => Some(Exit::Tampered.word()),
-    };
-    if args.args.json {
-        let against = extends.as_ref().map(Result::is_ok);
-        output::json(&json!({
-            "verdict": verdict,
-            "report": report,
-            "extends_checkpoint": against,
-        }))?;
-    } else if intact {
-        output::line(format_args!("intact: {} entries", report.size))?;
-        output::line(format_args!("root {}", deepring::Digest(report.root)))?;
-    }
-    if let Some(Err(e)) = extends {
-        return Err(e);
-    }
-    if intact {
-        Ok(())
-    } else {
-        Err(CliError::new(Exit::Tampered, "the ledger does not verify:")
-            .lines(report.findings.iter().map(finding))
-            .hint("do not append to it; restore it from a kept copy, and compare with a kept checkpoint"))
-    }
-}
-
-/// Prints the verdict of a ledger that could not even be looked at, and hands its error on.
-fn refused(e: CliError, json: bool) -> CliError {
-    if json && matches!(e.exit, Exit::Tampered | Exit::Untrusted | Exit::Stale) {
-        let verdict =
-            json!({ "verdict": e.exit.word(), "report": null, "extends_checkpoint": null });
-        if let Err(unwritten) = output::json(&verdict) {
-            return unwritten;
-        }
-    }
-    e
-}
-
 fn checkpoint(args: &LedgerArgs, trust: Option<&Path>) -> Result<(), CliError> {
     let ledger = LedgerMemory::open(trust)?.read(args)?;
     let checkpoint = ledger.checkpoint();
@@ -164,46 +121,4 @@ fn checkpoint(args: &LedgerArgs, trust: Option<&Path>) -> Result<(), CliError> {
         }));
     }
     output::text(checkpoint.as_str().trim_end_matches('\n'))
-}
-
-fn prove(args: &LedgerProve, trust: Option<&Path>) -> Result<(), CliError> {
-    let read = args.receipt.iter().chain(&args.args.ledger_key).map(PathBuf::as_path);
-    let begun = args.output.as_deref().map(|path| Begun::at(path, read, trust)).transpose()?;
-    let mut memory = LedgerMemory::open(trust)?;
-    let ledger = memory.read(&args.args)?;
-    // The key goes to whoever checks by another way; on this machine the trust store is that way.
-    memory.keep(&ledger, Some(&args.args.ledger));
-    let index = match (&args.receipt, args.entry) {
-        (Some(path), _) => {
-            let decision = Decision::read(path)?;
-            ledger.find_decision(&decision)?.ok_or_else(|| {
-                let id = decision.id();
-                CliError::new(Exit::Failed, format!("the ledger holds no decision {id}"))
-            })?
-        }
-        (None, Some(index)) => index,
-        (None, None) => ledger.len().checked_sub(1).ok_or_else(|| {
-            CliError::new(Exit::Failed, "the ledger is empty: there is nothing to prove")
-        })?,
-    };
-    let proof = ledger.prove(index)?.to_string();
-    if let (Some(begun), Some(path)) = (begun, &args.output) {
-        begun.write(proof.as_bytes())?;
-        output::note(format_args!("wrote the proof of entry {index} to {}", path.display()));
-    }
-    if args.args.json {
-        let key = ledger.key().to_string();
-        return output::json(&json!({ "index": index, "key": key, "proof": proof }));
-    }
-    if args.output.is_some() {
-        return Ok(());
-    }
-    output::text(proof.trim_end_matches('\n'))
-}
-
-fn finding(finding: &LedgerFinding) -> String {
-    match finding.index {
-        Some(index) => format!("entry {index}: {}", finding.what),
-        None => finding.what.to_string(),
-    }
 }

@@ -3,6 +3,8 @@
 mod coverage;
 mod recorded;
 
+pub(super) use recorded::subject;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
@@ -43,6 +45,7 @@ pub(crate) fn receipt(args: &ReceiptCommand, trust: Option<&Path>) -> Result<(),
                     "ledger_key": null,
                     "recorded_after": null,
                     "revoked_since": null,
+                    "witnesses": null,
                 }))?;
             }
             Err(_) => {}
@@ -121,6 +124,7 @@ impl Verified {
             "revoked_since": recorded.and_then(|r| r.revoked_since).map(|revocation| {
                 json!({ "entry": revocation.entry, "what": recorded::subject(&revocation.what) })
             }),
+            "witnesses": recorded.map(|r| r.witnesses.json()),
         })
     }
 }
@@ -267,6 +271,7 @@ fn print(verified: &Verified) -> Result<(), CliError> {
             recorded::subject(what)
         ))?;
     }
+    recorded.witnesses.print()?;
     if recorded.voucher == Voucher::Nobody {
         output::note(
             "warning: nobody vouches for this ledger's key: whoever can write its folder may have made it; give the key that you trust with `--ledger-key log.pub`",

@@ -75,7 +75,10 @@ fn host(args: &RevokeHost, trust: Option<&Path>) -> Result<(), CliError> {
     };
     let pending = PendingEntry::open(&args.to, ring_id.map(|ring| (ring, &owner)), trust)?;
     let state = pending.state()?;
-    let before = ring_id.and_then(|ring| state.host_revoked(&ring, &host));
+    let before = match ring_id {
+        Some(ring) => state.host_revoked(&ring, &host),
+        None => state.host_revoked_by(&owner.public(), &host),
+    };
     let event = Event::HostRevoked { host, ring_id, reason: args.to.reason.clone() };
     pending.record(before, &event, &owner.into(), &what, "host")
 }

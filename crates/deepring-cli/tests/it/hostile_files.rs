@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use deepring::keys::AuthorKey;
 use deepring::{Owner, SecretKey};
 use deepring_ledger::{Entry, Event, Ledger, LedgerError};
 

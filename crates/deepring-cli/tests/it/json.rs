@@ -192,6 +192,7 @@ fn the_other_commands_print_documents_too() {
         "revoked_since",
         "ring",
         "verdict",
+        "witnesses",
     ];
     assert_eq!(keys(&verified), said);
     assert_eq!(verified["owner"], workspace.ring("net.ring").owner().to_string());

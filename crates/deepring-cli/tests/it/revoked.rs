@@ -189,6 +189,16 @@ fn rings_are_let_in_where_the_ledger_has_nothing_against_it() {
     workspace.run(&format!("grant net.ring {host} ledger")).succeeds();
 }
 
+#[test]
+fn a_host_that_is_revoked_for_all_rings_already_is_not_revoked_again() {
+    let workspace = decided();
+    let revoke = format!("revoke host other/host.pub {OWNED} --json");
+    for already in [false, true] {
+        let said = workspace.run(&revoke).succeeds().json();
+        assert_eq!((&said["entry"], &said["already"]), (&2.into(), &already.into()));
+    }
+}
+
 /// Whoever runs on and on must not keep his own revocation from the ledger.
 #[test]
 fn a_host_that_runs_on_and_on_is_revoked_meanwhile_and_ends() {

@@ -54,6 +54,7 @@ fn no_command_writes_over_anybodys_key_ledger_or_trust_store() {
             "seal net.onnx --owner keys/owner.key --host keys/host.pub -o".to_owned(),
             "grant net.ring --owner-key keys/owner.key --host theirs/host.pub -o".to_owned(),
             "ledger prove --ledger ledger -o".to_owned(),
+            "ledger report --ledger ledger -o".to_owned(),
             format!("{RUN} --receipt"),
             #[cfg(feature = "attacks")]
             "quantise net.onnx -o".to_owned(),

@@ -87,6 +87,10 @@ impl Workspace {
         for name in ["DEEPRING_LOG", "NO_COLOR", "CLICOLOR_FORCE", "HOME", "XDG_CONFIG_HOME"] {
             command.env_remove(name);
         }
+        // A witness of a test is on this machine.
+        for name in ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"] {
+            command.env_remove(name).env_remove(name.to_lowercase());
+        }
     }
 
     pub(crate) fn run(&self, words: &str) -> Ran {

@@ -75,6 +75,13 @@ impl fmt::Display for VerifiedCertificate {
         writeln!(f, "shown:")?;
         writeln!(f, "  ring {} version {}, as its owner", ring.ring_id(), ring.model_version())?;
         writeln!(f, "  {} signed it, decided {}", ring.owner(), decision.id)?;
+        match ring.deal() {
+            Some(deal) => {
+                let (copies, number) = (deal.copies().count(), ring.deal_number());
+                writeln!(f, "  under its deal {number}, in {copies} copies of each leg")?;
+            }
+            None => writeln!(f, "  not dealt: its owner asked for no validation")?,
+        }
         writeln!(f, "  about {} inputs and outputs, by digest", decision.items.len())?;
         for leg in &decision.legs {
             let last = leg.end_block.saturating_sub(1);
@@ -89,6 +96,10 @@ impl fmt::Display for VerifiedCertificate {
         writeln!(f, "not shown:")?;
         writeln!(f, "  whether the ring, its owner or a host was revoked: before the entry, only")?;
         writeln!(f, "  the ledger knows; after the checkpoint, not even this certificate's log")?;
+        writeln!(
+            f,
+            "  whether it was dealt anew: that this deal was the newest is the log's word"
+        )?;
         if decision.legs.iter().any(|leg| leg.standing == deepring::receipt::Standing::Unvalidated)
         {
             writeln!(f, "  that the parameters of a leg that nobody validated were the ring's")?;

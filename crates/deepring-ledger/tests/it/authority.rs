@@ -29,8 +29,12 @@ pub(crate) fn its(outline: &AuthenticOutline) -> Box<Outline> {
 impl Fixture {
     /// A ledger in which a ring of owner 0 in as many copies is registered.
     pub(crate) fn new(copies: usize) -> Self {
+        Self::named(ORIGIN, copies)
+    }
+
+    fn named(origin: &str, copies: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut ledger = crate::sample::ledger_at(dir.path()).unwrap();
+        let mut ledger = crate::sample::ledger_named(origin, dir.path()).unwrap();
         let ring = Sealed::new(0, copies);
         let outline = ring.outline();
         ledger.register(&outline, &by_owner(0)).unwrap();
@@ -129,14 +133,19 @@ fn revoke_host(n: u8, ring: Option<&AuthenticOutline>) -> Event {
 
 /// Entries of every kind, each with authority after those before it.
 pub(crate) fn one_of_each_kind() -> Vec<Entry> {
-    let mut bench = Fixture::new(2);
+    one_of_each_kind_in(ORIGIN)
+}
+
+/// The same for a ledger of another name.
+pub(crate) fn one_of_each_kind_in(origin: &str) -> Vec<Entry> {
+    let mut bench = Fixture::named(origin, 2);
     let evidence = Box::new(bench.ring.equivocation());
     let owner = by_owner(0);
     bench.ledger.register(&bench.ring.granted(9), &owner).unwrap();
     let outline = bench.outline.clone();
     let mut audit = Audit { nonce: [1; 32], digest: digest(2), countersignature: None };
     // The repair is host 0's second entry that counts.
-    let bound = Binding::new(ORIGIN, 2);
+    let bound = Binding::new(origin, 2);
     let by = audit.countersign(bound, &outline.ring_digest(), &[1], &host(0), &host_key(1));
     audit.countersignature = Some(by);
     let mut proof = bench.alarm(0, Some(1));

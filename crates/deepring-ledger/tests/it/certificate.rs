@@ -14,6 +14,7 @@ use crate::authority::{Fixture, by_owner};
 use crate::rings::{Sealed, host, owner_key};
 use crate::rows::sign_leaves;
 use crate::sample::{ORIGIN, Random, by_host, registration_of};
+use crate::witnesses::Witness;
 
 /// A recorded decision, with its certificate's parts.
 pub(crate) struct Made {
@@ -302,4 +303,18 @@ proptest! {
     fn any_bytes_are_decoded_or_refused(rest in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = Certificate::decode(&[b"DCERTIFY\x01\0", &rest[..]].concat());
     }
+}
+
+/// A certificate's bytes have a place for the checkpoint's signatures already.
+#[test]
+fn a_certificate_carries_what_witnesses_signed() {
+    let Made { mut bench, decision, key, .. } = made(2);
+    let (ledger, witness) = (&mut bench.ledger, Witness::new(1));
+    let line = witness.line(ledger.checkpoint(), 5);
+    let cosigned = ledger.checkpoint().cosigned(&line, &[witness.key()]).unwrap();
+    ledger.keep_cosignatures(&cosigned).unwrap();
+    let bytes = Certificate::make(&decision, ledger, Require::AsDealt).unwrap().encode();
+    let shown = Certificate::decode(&bytes).unwrap().verify(&expected(&key)).unwrap();
+    let found = shown.checkpoint().cosignatures(&[witness.key()]).unwrap();
+    assert_eq!(found.iter().map(|c| c.witness().name()).collect::<Vec<_>>(), [witness.name]);
 }

@@ -18,3 +18,5 @@ mod rings;
 mod rows;
 mod sample;
 mod tamper;
+mod tiles;
+mod witnesses;

@@ -44,7 +44,15 @@ pub(crate) const ORIGIN: &str = "deepring.test/log";
 
 /// Opens a ledger of that name, or makes it.
 pub(crate) fn ledger_at(dir: impl AsRef<std::path::Path>) -> Result<Ledger, LedgerError> {
-    LedgerOptions::new().origin(ORIGIN).open_or_create(dir)
+    ledger_named(ORIGIN, dir)
+}
+
+/// The same of another name.
+pub(crate) fn ledger_named(
+    origin: &str,
+    dir: impl AsRef<std::path::Path>,
+) -> Result<Ledger, LedgerError> {
+    LedgerOptions::new().origin(origin).open_or_create(dir)
 }
 
 /// Signs an event for that ledger, as its author's entry of number `at`.

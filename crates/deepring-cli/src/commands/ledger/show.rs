@@ -185,7 +185,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Date and time in UTC, as RFC 3339 writes them, of milliseconds since 1970.
-fn time(ms: u64) -> String {
+pub(super) fn time(ms: u64) -> String {
     let (days, rest) = (ms / 86_400_000, ms % 86_400_000);
     let (year, month, day) = date(days);
     let (hour, minute) = (rest / 3_600_000, rest / 60_000 % 60);

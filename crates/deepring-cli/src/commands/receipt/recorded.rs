@@ -3,14 +3,14 @@
 use deepring::trust::OwnedRing;
 use deepring::{AuthenticRing, Decision, VerifiedDecision};
 use deepring_ledger::{
-    CertificateError, KeyError, Proof, ProofError, Revocation, Revoked, State, VerifiedInclusion,
-    VerifierKey,
+    CertificateError, Proof, ProofError, Revocation, Revoked, State, VerifiedInclusion,
 };
 
 use crate::cli::ReceiptVerify;
 use crate::error::{CliError, Exit};
-use crate::ledgers::{Voucher, Wanted, read_key, read_shown, recorded_elsewhere};
+use crate::ledgers::{Voucher, Wanted, parse_key, read_key, read_shown, recorded_elsewhere};
 use crate::rings::TrustPolicy;
+use crate::witnesses::{RequiredWitnesses, Witnesses};
 
 /// A decision's entry on a ledger.
 pub(super) struct Recorded {
@@ -21,6 +21,8 @@ pub(super) struct Recorded {
     pub(super) after: Option<(u64, u64)>,
     /// The first revocation after it, of the ring, its owner or a host. It takes nothing from what was decided before.
     pub(super) revoked_since: Option<Revocation>,
+    /// Who cosigned the checkpoint that shows the entry, where `--witness-policy` asks for somebody.
+    pub(super) witnesses: Witnesses,
 }
 
 /// The entry that `--ledger` or `--proof` shows; `None` where neither is given.
@@ -31,6 +33,7 @@ pub(super) fn recorded(
     policy: &mut TrustPolicy,
 ) -> Result<Option<Recorded>, CliError> {
     let key = args.ledger_key.as_deref();
+    let required = RequiredWitnesses::of(args.witness_policy.as_deref())?;
     let (shown, voucher, after, revoked_since) = if let Some(dir) = &args.ledger {
         let vouched = Wanted { dir, key }.read(policy.store())?;
         vouched.holds(policy.store(), &ring.owned())?;
@@ -71,7 +74,8 @@ pub(super) fn recorded(
         e => CliError::new(Exit::Tampered, e)
             .hint("`deepring ledger prove --receipt FILE` makes the proof of a decision"),
     })?;
-    Ok(Some(Recorded { entry: shown.index(), voucher, after, revoked_since }))
+    let witnesses = required.check(shown.checkpoint())?;
+    Ok(Some(Recorded { entry: shown.index(), voucher, after, revoked_since, witnesses }))
 }
 
 /// The first revocation before an index of what decided: the ring, its owner, a host.
@@ -86,7 +90,7 @@ fn revocation(
 }
 
 /// What is revoked, in words.
-pub(super) fn subject(what: &Revoked) -> String {
+pub(in crate::commands) fn subject(what: &Revoked) -> String {
     match what {
         Revoked::Host(host) => format!("host {}", host.short()),
         Revoked::Owner => "the owner".to_owned(),
@@ -123,14 +127,6 @@ fn check_proof(
         }
     }
     Err(refused)
-}
-
-fn parse_key(text: &str) -> Result<VerifierKey, CliError> {
-    VerifierKey::parse(text).map_err(|e| {
-        let exit = if e == KeyError::Weak { Exit::Untrusted } else { Exit::Failed };
-        CliError::new(exit, format!("the ledger's key: {e}"))
-            .hint("get the ledger's public key (log.pub) from whoever keeps it")
-    })
 }
 
 fn bad_proof(e: ProofError) -> CliError {

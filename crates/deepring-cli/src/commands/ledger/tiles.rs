@@ -1,0 +1,52 @@
+//! `deepring ledger tiles`: the log as static files.
+
+use std::path::Path;
+
+use deepring_ledger::{Fault, TilesError};
+use serde_json::json;
+
+use super::LedgerMemory;
+use crate::cli::LedgerTiles;
+use crate::error::{CliError, Exit};
+use crate::output;
+use crate::rings;
+
+pub(super) fn tiles(args: &LedgerTiles, trust: Option<&Path>) -> Result<(), CliError> {
+    // Neither the folder nor the file in it that is replaced is put where a ring is bound.
+    let written = [args.output.clone(), args.output.join("checkpoint")];
+    let written: Vec<_> =
+        written.iter().map(|path| output::resolved_path(path)).collect::<Result<_, _>>()?;
+    rings::spare_all_bound(&written, trust)?;
+    let ledger = LedgerMemory::open(trust)?.read(&args.args)?;
+    let export = ledger.export_tiles(&args.output).map_err(refused)?;
+    let checkpoint = &export.checkpoint;
+    if args.args.json {
+        return output::json(&json!({
+            "origin": checkpoint.origin(),
+            "size": checkpoint.size(),
+            "before": export.before,
+            "files": export.files,
+            "key": ledger.key().to_string(),
+        }));
+    }
+    output::line(format_args!(
+        "{}: {} entries, {} of them new; wrote {}",
+        args.output.display(),
+        checkpoint.size(),
+        checkpoint.size().saturating_sub(export.before),
+        output::count(export.files, "tile or bundle", "tiles and bundles")
+    ))
+}
+
+fn refused(e: TilesError) -> CliError {
+    let (fault, message) = (e.fault(), format!("tiles: {e}"));
+    match e {
+        TilesError::Ledger(e) => e.into(),
+        TilesError::NotAnExport { .. } => CliError::new(Exit::Failed, message)
+            .hint("give a new folder, or one that `ledger tiles` made"),
+        _ if fault == Fault::Tampered => CliError::new(Exit::Tampered, message).hint(
+            "nothing was changed; compare the export with a kept checkpoint: either it or this ledger is not what it was",
+        ),
+        _ => CliError::new(Exit::Failed, message),
+    }
+}

@@ -1,0 +1,13 @@
+//! Witnesses: their keys, their cosignatures on checkpoints, and how many of them a reader asks for.
+//!
+//! A witness (`c2sp.org/tlog-witness`) cosigns a checkpoint only if it extends the one that it
+//! cosigned before. So whoever asks for the cosignatures of witnesses that the log's keeper does not
+//! rule is shown the one history that they saw.
+
+mod cosignature;
+mod key;
+mod policy;
+
+pub use cosignature::{Cosignature, CosignatureError, CosignedCheckpoint};
+pub use key::{WitnessKey, WitnessKeyError};
+pub use policy::{LineFault, NotWitnessed, WitnessPolicy, WitnessPolicyError, Witnessed};
