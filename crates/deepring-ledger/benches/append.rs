@@ -124,9 +124,33 @@ fn read(c: &mut Criterion) {
     });
 }
 
+/// All of a ledger as static files, and once more where nothing is new.
+fn export(c: &mut Criterion) {
+    const SIZE: u64 = 10_001;
+    let mut bench = BenchFixture::new();
+    let entries = bench.decisions(0, SIZE - 1);
+    bench.ledger.append(&entries).expect("an append");
+    let mut group = c.benchmark_group("export");
+    group.sample_size(10);
+    let folder = || tempfile::tempdir().expect("a temporary directory");
+    group.bench_function(format!("all/entries={SIZE}"), |b| {
+        b.iter_batched(
+            folder,
+            |to| bench.ledger.export_tiles(to.path()).map(|_| to).expect("an export"),
+            BatchSize::PerIteration,
+        );
+    });
+    let to = folder();
+    bench.ledger.export_tiles(to.path()).expect("an export");
+    group.bench_function(format!("nothing new/entries={SIZE}"), |b| {
+        b.iter(|| bench.ledger.export_tiles(to.path()).expect("an export"));
+    });
+}
+
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     append(&mut criterion);
     read(&mut criterion);
+    export(&mut criterion);
     criterion.final_summary();
 }

@@ -44,7 +44,9 @@ pub(crate) fn deal(args: &DealArgs, trust: Option<&Path>) -> Result<(), CliError
         ledger.admits(policy.store(), &ring, hosts)?;
     }
     let deal = deepring::maintenance::deal_in(file, &ring, &owner, &planned)?;
-    policy.put_to_use(&ring_at, &ring);
+    // The ring as it is now: its deal is what an earlier file is held against.
+    let dealt = rings::open_at(&ring_at)?.authenticate(&policy.trust_by(&ring_at))?;
+    policy.put_to_use(&ring_at, &dealt);
     let failed = |e| {
         let (ring, record) = (args.ring.display(), args.output.display());
         CliError::new(

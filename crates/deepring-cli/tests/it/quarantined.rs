@@ -125,7 +125,7 @@ fn a_repair_that_another_host_of_the_block_countersigns_ends_the_quarantine() {
     let [repair] = &shown["entries"].as_array().unwrap()[..] else { panic!("{shown}") };
     assert_eq!(&repair["index"], entry);
     let other = fs::read_to_string(workspace.path("more/host.pub")).unwrap();
-    assert_eq!(repair["event"]["countersignature"]["host"], other.trim(), "{repair}");
+    assert_eq!(repair["entry"]["countersignature"]["host"], other.trim(), "{repair}");
     workspace.run(RUN).succeeds();
     workspace.run("ledger verify --ledger ledger").succeeds();
 }

@@ -255,20 +255,3 @@ fn a_link_in_an_export_is_not_written_through() {
     assert!(matches!(&error, TilesError::Io { .. }), "{error}");
     assert_eq!(fs::read(ledger.path().join("checkpoint")).unwrap(), before);
 }
-
-#[test]
-#[ignore = "prints the numbers that docs/LEDGER.md states; run by hand when they change"]
-fn what_an_export_costs() {
-    let ledger = ledger_of(&[registered()]);
-    let mut writer = Ledger::open(ledger.path()).unwrap();
-    for from in (0..10_000).step_by(500) {
-        writer.append(&decisions(from..from + 500)).unwrap();
-    }
-    drop(writer);
-    let out = tempfile::tempdir().unwrap();
-    for what in ["all of it", "nothing new"] {
-        let started = std::time::Instant::now();
-        let (before, files) = export(&ledger, out.path()).unwrap();
-        println!("{what}: {files} files, {before} entries before, {:?}", started.elapsed());
-    }
-}

@@ -11,7 +11,7 @@ use deepring_ledger::{
 use proptest::prelude::*;
 use signed_note::key_id;
 
-use crate::sample::{decision, ledger_of, mixed};
+use crate::sample::{decision, decisions, ledger_of, mixed, registered};
 
 /// A witness that cosigns whatever it is given.
 pub(crate) struct Witness {
@@ -197,7 +197,10 @@ fn a_post_quantum_cosignature_is_of_one_witness_and_one_checkpoint() {
     let head = ledger.checkpoint();
     let line = witness.line(head, 5);
     head.cosigned(&line, &[witness.key()]).unwrap();
-    let other = ledger_of(&mixed(7));
+    // As many entries, and others.
+    let mut others = vec![registered()];
+    others.extend(decisions(1..7));
+    let other = ledger_of(&others);
     let other = Ledger::open_read(other.path(), None).unwrap();
     let refused = other.checkpoint().cosigned(&line, &[witness.key()]);
     assert_eq!(refused.unwrap_err(), wrong(&witness));
