@@ -7,6 +7,7 @@ mod certificate;
 mod deal;
 #[cfg(feature = "attacks")]
 mod evaluate;
+mod key;
 mod ledger;
 mod revoke;
 mod run;
@@ -28,6 +29,7 @@ pub(crate) use certificate::{CertificateCommand, CertificateMake, CertificateVer
 pub(crate) use deal::{CopiesArg, CopiesArgs, DealArgs, RequireArg};
 #[cfg(feature = "attacks")]
 pub(crate) use evaluate::Evaluate;
+pub(crate) use key::{KeyCommand, KeyPassphrase, PassphraseArg};
 pub(crate) use ledger::{
     KindArg, LedgerArgs, LedgerCommand, LedgerInit, LedgerProve, LedgerRegister, LedgerShow,
     LedgerVerify,
@@ -65,6 +67,9 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Keygen(Keygen),
+    /// Change a secret key file
+    #[command(subcommand)]
+    Key(KeyCommand),
     Seal(SealArgs),
     Inspect(Inspect),
     Verify(Verify),
@@ -124,6 +129,7 @@ impl Command {
 #[command(after_help = "\
 Examples:
   deepring keygen --out keys
+  deepring keygen --out keys --passphrase
   deepring keygen --node --out keys")]
 pub(crate) struct Keygen {
     /// Folder for the files; secrets get mode 0600, nothing is overwritten
@@ -132,6 +138,12 @@ pub(crate) struct Keygen {
     /// Make the key pair of a node that keeps a ledger instead: node.key node.pub
     #[arg(long)]
     pub(crate) node: bool,
+    /// Encrypt the secret key files with a passphrase, which the terminal is asked for
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+    /// Descriptor whose first line is that passphrase, instead of the terminal
+    #[arg(long, value_name = "N")]
+    pub(crate) passphrase_fd: Option<u32>,
 }
 
 /// Seal an ONNX network into a ring
@@ -148,6 +160,8 @@ pub(crate) struct SealArgs {
     /// Secret key of the owner, who signs the ring
     #[arg(long, value_name = "owner.key")]
     pub(crate) owner: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     /// Host that may run all blocks, or those named (`1-4,7=host.pub`); repeat for more
     #[arg(long, required_unless_present = "leg", value_name = "[BLOCKS=]host.pub")]
     pub(crate) host: Vec<OsString>,
@@ -202,6 +216,8 @@ pub(crate) struct Verify {
     /// Secret key of a host or of the owner: opens what it can and checks the content
     #[arg(long, value_name = "host.key")]
     pub(crate) key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -278,6 +294,8 @@ pub(crate) struct Repair {
     /// Secret key of the host whose copy this is, and who signs what goes on the ledger
     #[arg(long, value_name = "host.key", requires = "ledger")]
     pub(crate) key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -295,6 +313,8 @@ pub(crate) struct Grant {
     /// Secret key of the ring's owner
     #[arg(long, value_name = "owner.key")]
     pub(crate) owner_key: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     /// The new host, for all blocks or those named
     #[arg(long, value_name = "[BLOCKS=]new.pub")]
     pub(crate) host: OsString,
@@ -314,6 +334,8 @@ pub(crate) struct Export {
     /// Secret key of the owner, or of a host of every block
     #[arg(long, value_name = "owner.key")]
     pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     #[command(flatten)]
     pub(crate) owner: OwnerArg,
     /// The ONNX file

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use deepring::files::KeyFileError;
 use deepring::files::{InLine, TurnError};
+use deepring::keys::EncryptedKeyError;
 use deepring::maintenance::{GrantError, RepairError};
 use deepring::opening::OpenError;
 use deepring::receipt::ReceiptError;
@@ -400,6 +401,17 @@ impl From<KeyFileError> for CliError {
         match e {
             KeyFileError::Loose { path, .. } => {
                 failed(message).hint(format!("chmod 600 {}", path.display()))
+            }
+            KeyFileError::Passphrase { source: EncryptedKeyError::WrongPassphrase, .. } => {
+                failed(message).hint("it is taken as it is, blanks at its ends included")
+            }
+            KeyFileError::Passphrase { source: EncryptedKeyError::TooMuchWork { .. }, .. } => {
+                failed(message).hint(
+                    "decrypt it with the program that made it, where you trust who did, and encrypt it with `deepring key passphrase`",
+                )
+            }
+            KeyFileError::NotEncrypted { .. } => {
+                failed(message).hint("leave `--passphrase-fd` out")
             }
             _ => failed(message),
         }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
+use crate::keys::text::ARMOR;
 use crate::keys::{Host, Node, Owner, Role};
 use crate::path::{folder_of, is_absence, resolved};
 use crate::plain_file::open_plain;
@@ -93,10 +94,13 @@ fn of_content(path: &Path) -> io::Result<Option<&'static str>> {
     Ok(None)
 }
 
-/// Returns whether a line begins like a secret key, damaged or not. Readers of keys ignore white
+/// Returns whether a line begins like a secret key, damaged or not; an encrypted file may be one. Readers of keys ignore white
 /// space of every script and byte order marks before them: every character that begins no key is
 /// skipped here.
 fn is_secret(line: &[u8]) -> bool {
+    if line.windows(ARMOR.len()).any(|w| w == ARMOR.as_bytes()) {
+        return true;
+    }
     let begin = line.iter().position(u8::is_ascii_alphanumeric).unwrap_or(line.len());
     let line = line.get(begin..).unwrap_or_default();
     // Bech32 is the same in capitals.
@@ -183,6 +187,8 @@ mod tests {
             "# of a ledger's node\nDRNODESECRET1QQQQ",
             "PRIVATE+KEY+deepring.local/ledger/01020304+00000000+AAAA",
             "\r\n PRIVATE+KEY+x+00000000+AAAA\r\n",
+            "-----BEGIN AGE ENCRYPTED FILE-----\nYWdl",
+            "\u{feff}  -----BEGIN AGE ENCRYPTED FILE-----",
         ] {
             assert_eq!(kept("x", text.as_bytes()), Some("a secret key file"), "{text}");
         }

@@ -134,7 +134,9 @@ pub mod codec {
 pub mod files {
     pub use crate::in_line::{InLine, disturbs_line};
     pub use crate::kept::spare_kept;
-    pub use crate::key_file::{KeyFileError, write_key_pair};
+    pub use crate::key_file::{KeyFileError, SecretKeyFile, write_key_pair};
+    #[cfg(feature = "passphrase")]
+    pub use crate::key_file::{Rewriting, write_encrypted_key_pair};
     pub use crate::path::{Place, resolved};
     pub use crate::plain_file::{open_plain, open_plain_with, read_plain, read_plain_text};
     pub use crate::replace::{Replacement, replace_file};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use deepring::files::{Replacement, Turn};
 use deepring::maintenance::Repaired;
-use deepring::{AuthenticRing, Host, SecretKey};
+use deepring::{AuthenticRing, Host};
 use serde_json::json;
 
 use super::recording::Recorder;
@@ -14,6 +14,7 @@ use crate::ledgers::Wanted;
 use crate::output;
 use crate::progress::Progress;
 use crate::rings::{self, TrustPolicy};
+use crate::secrets::Secrets;
 
 pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError> {
     // Walked once: who turns a link meanwhile must not have another file rewritten, bound or shown. A link stays one: what
@@ -32,8 +33,7 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
         policy.belongs(&from, copy.claimed())?;
     }
     // Opened before anything is written: a repair that cannot be recorded is not begun.
-    let hosts =
-        args.key.iter().map(|p| SecretKey::<Host>::read(p)).collect::<Result<Vec<_>, _>>()?;
+    let hosts = Secrets::of(&args.passphrase).keys::<Host>(&args.key)?;
     let wanted = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref());
     let mut recorder = wanted.map(|ledger| Recorder::open(&ledger, &hosts, &policy)).transpose()?;
     if let (Some(recorder), Ok(copy)) = (&recorder, &copy) {

@@ -8,10 +8,12 @@ use deepring::{Finding, Report, RingError, Verdict, VerifiedRing};
 use crate::cli::Verify;
 use crate::error::{CliError, Exit};
 use crate::output;
-use crate::rings::{AnyKey, TrustPolicy};
+use crate::rings::TrustPolicy;
+use crate::secrets::{AnyKey, Secrets};
 
 pub(crate) fn verify(args: &Verify, trust: Option<&Path>) -> Result<(), CliError> {
-    let key = args.key.as_deref().map(AnyKey::read).transpose()?;
+    let secrets = Secrets::of(&args.passphrase);
+    let key = args.key.as_deref().map(|key| secrets.opening(key)).transpose()?;
     let mut policy = TrustPolicy::new(&args.owner, trust)?;
     let (report, opened) = match policy.verify(&output::resolved_path(&args.ring)?) {
         Ok(ring) => match &key {

@@ -25,6 +25,7 @@ mod live_memory;
 mod memory;
 mod names;
 mod output;
+mod passphrases;
 mod paths;
 mod pictures;
 mod quarantined;

@@ -24,6 +24,7 @@ mod keys;
 mod opening;
 mod outlines;
 mod parcels;
+mod passphrases;
 mod rearranged;
 mod receipts;
 mod receipts_coverage;
