@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use deepring::Digest;
 use deepring::codec::DecodeError;
-use deepring::keys::{Author, AuthorKey};
+use deepring::keys::{Author, AuthorKey, SignerError};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
@@ -38,6 +38,9 @@ pub enum EntryError {
     /// The author that the entry names did not sign it.
     #[error("the signature is not that of the entry's author")]
     NotSigned,
+    /// The owner who was to sign it did not.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
 }
 
 /// One signed record of the ledger.
@@ -70,11 +73,11 @@ impl Entry {
     ///
     /// # Errors
     /// [`EntryError::TooLarge`]; [`EntryError::Malformed`] for an event that the format has no
-    /// bytes for, such as one about no block; [`EntryError::NotSigned`] where there is no memory to
-    /// sign with.
+    /// bytes for, such as one about no block; [`EntryError::Signer`] of an owner's signer, whose
+    /// signature is verified here; [`EntryError::NotSigned`] where there is no memory to sign with.
     pub fn sign(at: u64, event: &Event, author: &AuthorKey) -> Result<Self, EntryError> {
         let mut bytes = codec::encode_unsigned(at, &author.public(), event);
-        let signature = author.sign_entry(&bytes);
+        let signature = author.sign_entry(&bytes)?;
         bytes.extend_from_slice(&signature);
         if bytes.len() > MAX_ENTRY_BYTES {
             return Err(EntryError::TooLarge { bytes: bytes.len() });

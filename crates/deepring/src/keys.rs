@@ -9,6 +9,7 @@ mod author;
 #[cfg(feature = "passphrase")]
 pub(crate) mod encrypted;
 mod passphrase;
+mod signer;
 pub(crate) mod text;
 
 use std::fmt;
@@ -26,6 +27,7 @@ pub use author::{Author, AuthorKey};
 #[cfg(feature = "passphrase")]
 pub use encrypted::{EncryptedKeyError, MAX_WORK};
 pub use passphrase::{MAX_PASSPHRASE, Passphrase, UnusablePassphrase};
+pub use signer::{OwnerMessage, OwnerOpening, OwnerSigner, SignerError, SigningOwner};
 pub use text::ParseKeyError;
 
 /// Bytes of a public key: Ed25519 key, then X25519 key.

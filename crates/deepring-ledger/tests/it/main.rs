@@ -17,4 +17,5 @@ mod quarantine;
 mod rings;
 mod rows;
 mod sample;
+mod signers;
 mod tamper;

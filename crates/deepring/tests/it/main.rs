@@ -36,6 +36,7 @@ mod sealing;
 mod segments;
 mod sharing;
 mod signed_nonsense;
+mod signers;
 mod small_query;
 mod small_ring;
 mod truncation;
