@@ -207,7 +207,8 @@ pub(crate) struct Inspect {
 #[command(after_help = "\
 Examples:
   deepring verify model.ring --owner keys/owner.pub
-  deepring verify model.ring --owner keys/owner.pub --key keys/host.key --json")]
+  deepring verify model.ring --owner keys/owner.pub --key keys/host.key --json
+  deepring verify model.ring --owner keys/owner.pub --svr attest.pem -o model.svr.json")]
 pub(crate) struct Verify {
     /// The ring
     pub(crate) ring: PathBuf,
@@ -218,6 +219,15 @@ pub(crate) struct Verify {
     pub(crate) key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) passphrase: PassphraseArg,
+    /// Attest a verification that found nothing: an in-toto SVR, signed by this ECDSA P-256 key (PKCS#8, PEM), in a Sigstore bundle
+    #[arg(long, value_name = "KEY.pem", requires = "output")]
+    pub(crate) svr: Option<PathBuf>,
+    /// Who attests, for the reader of the SVR; without it the key's own name
+    #[arg(long, value_name = "URI", requires = "svr")]
+    pub(crate) verifier_id: Option<String>,
+    /// The SVR
+    #[arg(short, long, value_name = "FILE.json", requires = "svr")]
+    pub(crate) output: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
+use deepring::attestation::AttestationError;
 use deepring::files::KeyFileError;
 use deepring::files::{InLine, TurnError};
 use deepring::keys::EncryptedKeyError;
@@ -413,6 +414,21 @@ impl From<KeyFileError> for CliError {
             KeyFileError::NotEncrypted { .. } => {
                 failed(message).hint("leave `--passphrase-fd` out")
             }
+            _ => failed(message),
+        }
+    }
+}
+
+impl From<AttestationError> for CliError {
+    fn from(e: AttestationError) -> Self {
+        let message = with_causes(&e);
+        match e {
+            AttestationError::File(e) => e.into(),
+            AttestationError::VerifierId => Self::usage(message),
+            AttestationError::NoKey { .. } => failed(message).hint(
+                "`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out KEY.pem` makes one; \
+                 `openssl pkcs8 -topk8 -nocrypt` brings another form of one into this",
+            ),
             _ => failed(message),
         }
     }

@@ -98,7 +98,8 @@ fn of_content(path: &Path) -> io::Result<Option<&'static str>> {
 /// space of every script and byte order marks before them: every character that begins no key is
 /// skipped here.
 fn is_secret(line: &[u8]) -> bool {
-    if line.windows(ARMOR.len()).any(|w| w == ARMOR.as_bytes()) {
+    let holds = |text: &[u8]| line.windows(text.len()).any(|w| w == text);
+    if holds(ARMOR.as_bytes()) || (holds(b"-----BEGIN ") && holds(b"PRIVATE KEY-----")) {
         return true;
     }
     let begin = line.iter().position(u8::is_ascii_alphanumeric).unwrap_or(line.len());
@@ -189,6 +190,9 @@ mod tests {
             "\r\n PRIVATE+KEY+x+00000000+AAAA\r\n",
             "-----BEGIN AGE ENCRYPTED FILE-----\nYWdl",
             "\u{feff}  -----BEGIN AGE ENCRYPTED FILE-----",
+            "-----BEGIN PRIVATE KEY-----\nMIGH",
+            "comment\n-----BEGIN EC PRIVATE KEY-----\n",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----",
         ] {
             assert_eq!(kept("x", text.as_bytes()), Some("a secret key file"), "{text}");
         }
@@ -200,9 +204,14 @@ mod tests {
                 assert!(line.split('\n').any(|line| is_secret(line.as_bytes())), "{line:?}");
             }
         }
-        for text in
-            ["", "drowner1qqqq", "x+00000000+AAAA", "about DROWNERSECRET1", "DROWNERSECRETS"]
-        {
+        for text in [
+            "",
+            "-----BEGIN PUBLIC KEY-----",
+            "drowner1qqqq",
+            "x+00000000+AAAA",
+            "about DROWNERSECRET1",
+            "DROWNERSECRETS",
+        ] {
             assert_eq!(kept("x", text.as_bytes()), None, "{text}");
         }
     }

@@ -138,8 +138,13 @@ impl SecretKeyFile {
         Ok(key)
     }
 
+    /// Its text, encrypted or not.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Refuses a file that others than its user can read or write.
-    fn refuse_loose(&self) -> Result<(), KeyFileError> {
+    pub(crate) fn refuse_loose(&self) -> Result<(), KeyFileError> {
         match self.mode {
             Some(mode) if mode & 0o077 != 0 => {
                 Err(KeyFileError::Loose { path: self.path.clone(), mode })

@@ -16,6 +16,7 @@
 //! | let a host in | [`grant()`](maintenance::grant) | the same ring, one recipient more |
 //! | mend a ring | [`repair()`](maintenance::repair) | the damaged chunks, from a copy |
 //! | run as a host | [`Chain::begin`](receipt::Chain::begin), [`Chain::extend`](receipt::Chain::extend), [`Parcel`](receipt::Parcel) | signed receipts |
+//! | attest what was checked | [`Svr::of`](attestation::Svr::of) | a signed bundle for other programs |
 //! | check a decision | [`Decision::read`] then [`verify`](Decision::verify) | [`VerifiedDecision`] |
 //!
 //! # Trust
@@ -89,6 +90,7 @@
 
 #[cfg(test)]
 mod arbitrary;
+pub mod attestation;
 pub mod block;
 mod crypto;
 pub mod deal;

@@ -10,6 +10,7 @@
 mod at_once;
 #[cfg(feature = "attacks")]
 mod attack;
+mod attested;
 mod bench;
 mod certificates;
 mod disk_full;

@@ -7,6 +7,7 @@
     reason = "what a test needs is there, or the test has failed"
 )]
 
+mod attested;
 mod child;
 mod copies;
 mod crash;
