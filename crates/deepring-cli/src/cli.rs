@@ -8,6 +8,7 @@ mod certificate;
 mod deal;
 #[cfg(feature = "attacks")]
 mod evaluate;
+mod key;
 mod ledger;
 mod ledger_owners;
 mod revoke;
@@ -31,6 +32,7 @@ pub(crate) use certificate::{CertificateCommand, CertificateMake, CertificateVer
 pub(crate) use deal::{CopiesArg, CopiesArgs, DealArgs, RequireArg};
 #[cfg(feature = "attacks")]
 pub(crate) use evaluate::Evaluate;
+pub(crate) use key::{KeyCommand, KeyPassphrase, PassphraseArg};
 pub(crate) use ledger::{
     KindArg, LedgerArgs, LedgerCommand, LedgerInit, LedgerPage, LedgerProve, LedgerRegister,
     LedgerShow, LedgerTiles, LedgerVerify, LedgerWitness,
@@ -69,6 +71,9 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Keygen(Keygen),
+    /// Change a secret key file
+    #[command(subcommand)]
+    Key(KeyCommand),
     Seal(SealArgs),
     Inspect(Inspect),
     Verify(Verify),
@@ -130,6 +135,7 @@ impl Command {
 #[command(after_help = "\
 Examples:
   deepring keygen --out keys
+  deepring keygen --out keys --passphrase
   deepring keygen --node --out keys")]
 pub(crate) struct Keygen {
     /// Folder for the files; secrets get mode 0600, nothing is overwritten
@@ -138,6 +144,12 @@ pub(crate) struct Keygen {
     /// Make the key pair of a node that keeps a ledger instead: node.key node.pub
     #[arg(long)]
     pub(crate) node: bool,
+    /// Encrypt the secret key files with a passphrase, which the terminal is asked for
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+    /// Descriptor whose first line is that passphrase, instead of the terminal
+    #[arg(long, value_name = "N")]
+    pub(crate) passphrase_fd: Option<u32>,
 }
 
 /// Seal an ONNX network into a ring
@@ -154,6 +166,8 @@ pub(crate) struct SealArgs {
     /// Secret key of the owner, who signs the ring
     #[arg(long, value_name = "owner.key")]
     pub(crate) owner: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     /// Host that may run all blocks, or those named (`1-4,7=host.pub`); repeat for more
     #[arg(long, required_unless_present = "leg", value_name = "[BLOCKS=]host.pub")]
     pub(crate) host: Vec<OsString>,
@@ -202,7 +216,8 @@ pub(crate) struct Inspect {
 #[command(after_help = "\
 Examples:
   deepring verify model.ring --owner keys/owner.pub
-  deepring verify model.ring --owner keys/owner.pub --key keys/host.key --json")]
+  deepring verify model.ring --owner keys/owner.pub --key keys/host.key --json
+  deepring verify model.ring --owner keys/owner.pub --svr attest.pem -o model.svr.json")]
 pub(crate) struct Verify {
     /// The ring
     pub(crate) ring: PathBuf,
@@ -211,6 +226,17 @@ pub(crate) struct Verify {
     /// Secret key of a host or of the owner: opens what it can and checks the content
     #[arg(long, value_name = "host.key")]
     pub(crate) key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
+    /// Attest a verification that found nothing: an in-toto SVR, signed by this ECDSA P-256 key (PKCS#8, PEM), in a Sigstore bundle
+    #[arg(long, value_name = "KEY.pem", requires = "output")]
+    pub(crate) svr: Option<PathBuf>,
+    /// Who attests, for the reader of the SVR; without it the key's own name
+    #[arg(long, value_name = "URI", requires = "svr")]
+    pub(crate) verifier_id: Option<String>,
+    /// The SVR
+    #[arg(short, long, value_name = "FILE.json", requires = "svr")]
+    pub(crate) output: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -294,6 +320,8 @@ pub(crate) struct Repair {
     /// Secret key of another host of the blocks, whose copy `--from` is: it compares both and signs that they are equal
     #[arg(long, value_name = "other.key", requires = "key")]
     pub(crate) countersign: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -311,6 +339,8 @@ pub(crate) struct Grant {
     /// Secret key of the ring's owner
     #[arg(long, value_name = "owner.key")]
     pub(crate) owner_key: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     /// The new host, for all blocks or those named
     #[arg(long, value_name = "[BLOCKS=]new.pub")]
     pub(crate) host: OsString,
@@ -336,6 +366,8 @@ pub(crate) struct Export {
     /// Secret key of the owner, or of a host of every block
     #[arg(long, value_name = "owner.key")]
     pub(crate) key: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     #[command(flatten)]
     pub(crate) owner: OwnerArg,
     /// The ONNX file

@@ -14,6 +14,7 @@ mod evaluate;
 mod export;
 mod grant;
 mod inspect;
+mod key;
 mod keygen;
 mod ledger;
 #[cfg(feature = "attacks")]
@@ -34,6 +35,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
     let trust = cli.trust.as_deref();
     match cli.command {
         Command::Keygen(args) => keygen::keygen(&args),
+        Command::Key(args) => key::key(&args),
         Command::Seal(args) => seal::seal(&args, trust),
         Command::Inspect(args) => inspect::inspect(&args, trust),
         Command::Verify(args) => verify::verify(&args, trust),

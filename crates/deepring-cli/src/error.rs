@@ -8,9 +8,11 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
+use deepring::attestation::AttestationError;
 use deepring::audit::AuditError;
 use deepring::files::KeyFileError;
 use deepring::files::{InLine, TurnError};
+use deepring::keys::EncryptedKeyError;
 use deepring::maintenance::{GrantError, RepairError};
 use deepring::opening::OpenError;
 use deepring::receipt::ReceiptError;
@@ -411,6 +413,32 @@ impl From<KeyFileError> for CliError {
             KeyFileError::Loose { path, .. } => {
                 failed(message).hint(format!("chmod 600 {}", path.display()))
             }
+            KeyFileError::Passphrase { source: EncryptedKeyError::WrongPassphrase, .. } => {
+                failed(message).hint("it is taken as it is, blanks at its ends included")
+            }
+            KeyFileError::Passphrase { source: EncryptedKeyError::TooMuchWork { .. }, .. } => {
+                failed(message).hint(
+                    "decrypt it with the program that made it, where you trust who did, and encrypt it with `deepring key passphrase`",
+                )
+            }
+            KeyFileError::NotEncrypted { .. } => {
+                failed(message).hint("leave `--passphrase-fd` out")
+            }
+            _ => failed(message),
+        }
+    }
+}
+
+impl From<AttestationError> for CliError {
+    fn from(e: AttestationError) -> Self {
+        let message = with_causes(&e);
+        match e {
+            AttestationError::File(e) => e.into(),
+            AttestationError::VerifierId => Self::usage(message),
+            AttestationError::NoKey { .. } => failed(message).hint(
+                "`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out KEY.pem` makes one; \
+                 `openssl pkcs8 -topk8 -nocrypt` brings another form of one into this",
+            ),
             _ => failed(message),
         }
     }

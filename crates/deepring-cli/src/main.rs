@@ -14,9 +14,12 @@ mod inputs;
 mod ledgers;
 mod named;
 mod output;
+mod passphrase;
 mod progress;
 mod rings;
 mod sandbox;
+mod secrets;
+mod terminal;
 mod top;
 mod witnesses;
 

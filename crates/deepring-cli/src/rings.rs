@@ -4,13 +4,12 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use deepring::Section;
-use deepring::files::KeyFileError;
 use deepring::files::{ResolvedPath, Turn};
-use deepring::keys::{AuthorKey, Node, Role};
+use deepring::keys::Role;
 use deepring::trust::{OwnedRing, TrustError};
 use deepring::{
-    AuthenticRing, Finding, Host, Owner, PublicKey, Report, RingError, SecretKey, Trust,
-    TrustStore, UnverifiedRing, VerifiedRing,
+    AuthenticRing, Finding, Owner, PublicKey, Report, RingError, Trust, TrustStore, UnverifiedRing,
+    VerifiedRing,
 };
 use deepring_ledger::Ledger;
 
@@ -367,45 +366,6 @@ pub(crate) fn spare_newer(
     );
     Err(CliError::new(Exit::Stale, message)
         .hint("begin with the newer ring, or write to another file"))
-}
-
-/// A secret key of either role.
-pub(crate) enum AnyKey {
-    Owner(SecretKey<Owner>),
-    Host(SecretKey<Host>),
-}
-
-impl AnyKey {
-    pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
-        match SecretKey::<Host>::read(path) {
-            Ok(key) => Ok(Self::Host(key)),
-            Err(KeyFileError::Parse {
-                source: deepring::keys::ParseKeyError::WrongKind { .. },
-                ..
-            }) => Ok(Self::Owner(SecretKey::<Owner>::read(path)?)),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    pub(crate) fn opening(&self) -> deepring::OpeningKey<'_> {
-        match self {
-            Self::Owner(key) => key.into(),
-            Self::Host(key) => key.into(),
-        }
-    }
-}
-
-/// A secret key of whatever role, to sign with.
-pub(crate) fn read_author(path: &Path) -> Result<AuthorKey, CliError> {
-    match AnyKey::read(path) {
-        Ok(AnyKey::Owner(key)) => Ok(key.into()),
-        Ok(AnyKey::Host(key)) => Ok(key.into()),
-        Err(e) => match SecretKey::<Node>::read(path) {
-            Ok(key) => Ok(key.into()),
-            Err(KeyFileError::Parse { .. }) => Err(e),
-            Err(other) => Err(other.into()),
-        },
-    }
 }
 
 /// A public key, as its text or as a file.

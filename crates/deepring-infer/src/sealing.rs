@@ -7,9 +7,10 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use deepring::files::Replacement;
+use deepring::keys::SigningOwner;
 use deepring::seal::{BlockPlan, PlannedDeal, RingPlan, RingSealer, SealError, SealedRing};
 use deepring::{
-    AuthenticRing, Digest, Host, Manifest, Owner, PartKind, PublicKey, RingId, RingKind, SecretKey,
+    AuthenticRing, Digest, Host, Manifest, Owner, PartKind, PublicKey, RingId, RingKind,
 };
 use deepring_memory::Region;
 use deepring_onnx::{CutBlock, CutModel, CutPolicy, SharedParams, cut_sharing, network_files};
@@ -109,9 +110,9 @@ pub enum SealProgress {
 ///
 /// Memory stays near the largest block: parameters are read when their block is sealed.
 #[derive(Debug)]
-pub struct Seal<'a> {
+pub struct Seal {
     model: PathBuf,
-    owner: &'a SecretKey<Owner>,
+    owner: SigningOwner,
     hosts: Vec<(Blocks, PublicKey<Host>)>,
     dealt: Option<PlannedDeal>,
     labels: Vec<String>,
@@ -162,14 +163,14 @@ impl Promoted {
     }
 }
 
-impl<'a> Seal<'a> {
+impl Seal {
     /// A sealing of this ONNX file by this owner, version 1 (or the one after the previous ring's), cut
     /// automatically, for no host yet.
     #[must_use]
-    pub fn new(model: &Path, owner: &'a SecretKey<Owner>) -> Self {
+    pub fn new(model: &Path, owner: impl Into<SigningOwner>) -> Self {
         Self {
             model: model.into(),
-            owner,
+            owner: owner.into(),
             hosts: Vec::new(),
             dealt: None,
             labels: Vec::new(),
@@ -262,7 +263,7 @@ impl<'a> Seal<'a> {
         let bytes = own.chain(model.shared.iter().map(SharedParams::len)).sum();
         progress(SealProgress::Planned { blocks: model.blocks.len(), bytes });
 
-        let mut sealer = RingSealer::create_in(file, &plan, self.owner)?;
+        let mut sealer = RingSealer::create_in(file, &plan, &self.owner)?;
         sealer.seal_block(&manifest)?;
         let mut parameter_bytes = self.seal_shared(&mut sealer, &model, progress)?;
         let mut dry_run = DryRun::new(engine, &model);

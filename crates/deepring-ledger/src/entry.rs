@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use deepring::Digest;
 use deepring::codec::DecodeError;
-use deepring::keys::{Author, AuthorKey, log_digest};
+use deepring::keys::{Author, AuthorKey, SignerError, log_digest};
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
@@ -41,6 +41,9 @@ pub enum EntryError {
     /// The author that the entry names did not sign it.
     #[error("the signature is not that of the entry's author")]
     NotSigned,
+    /// The owner who was to sign it did not.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
 }
 
 /// The log that an entry is signed for, and its number among its author's entries there. Who holds a
@@ -95,8 +98,8 @@ impl Entry {
     ///
     /// # Errors
     /// [`EntryError::TooLarge`]; [`EntryError::Malformed`] for an event that the format has no
-    /// bytes for, such as one about no block; [`EntryError::NotSigned`] where there is no memory to
-    /// sign with.
+    /// bytes for, such as one about no block; [`EntryError::Signer`] of an owner's signer, whose
+    /// signature is verified here; [`EntryError::NotSigned`] where there is no memory to sign with.
     pub fn sign(
         binding: Binding,
         at: u64,
@@ -104,7 +107,7 @@ impl Entry {
         author: &AuthorKey,
     ) -> Result<Self, EntryError> {
         let mut bytes = codec::encode_unsigned(binding, at, &author.public(), event);
-        let signature = author.sign_entry(&bytes);
+        let signature = author.sign_entry(&bytes)?;
         bytes.extend_from_slice(&signature);
         if bytes.len() > MAX_ENTRY_BYTES {
             return Err(EntryError::TooLarge { bytes: bytes.len() });

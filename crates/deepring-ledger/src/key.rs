@@ -158,7 +158,7 @@ impl LogKey {
         Ok(Zeroizing::new(format!(
             "{SECRET_PREFIX}{origin}+{:08x}+{}\n",
             key_id(&origin, &public),
-            Zeroizing::new(BASE64_STANDARD.encode(secret.as_ref())).as_str(),
+            Zeroizing::new(BASE64_STANDARD.encode(secret.as_slice())).as_str(),
         )))
     }
 

@@ -17,7 +17,7 @@ use thiserror::Error;
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
-use crate::keys::{Host, Owner, PublicKey, SecretKey};
+use crate::keys::{Host, Owner, PublicKey, SignerError, SigningOwner};
 use crate::ring_id::MAX_BLOCKS;
 use crate::ring_id::RingId;
 
@@ -257,8 +257,9 @@ impl Deal {
         Digest::of(label::DEAL, &[&self.encode_unsigned()])
     }
 
-    pub(crate) fn sign(&mut self, owner: &SecretKey<Owner>) {
-        self.signature = owner.sign(label::SIGN_DEAL, &self.digest().0);
+    pub(crate) fn sign(&mut self, owner: &SigningOwner) -> Result<(), SignerError> {
+        self.signature = owner.sign(label::SIGN_DEAL, &self.digest().0)?;
+        Ok(())
     }
 
     pub(crate) fn is_signed(&self) -> bool {

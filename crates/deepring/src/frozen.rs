@@ -80,7 +80,7 @@ fn header() -> Header {
         signature: [0; 64],
     };
     header.body_digest = body_digest(&header, |_| None).unwrap();
-    header.sign(&owner());
+    header.sign(&owner().into()).unwrap();
     header
 }
 
@@ -95,7 +95,7 @@ fn header_with_shared() -> Header {
     }
     header.plain_len = header.parts.last().unwrap().end();
     header.body_digest = body_digest(&header, |i| Some(filled(u8::try_from(i).unwrap()))).unwrap();
-    header.sign(&owner());
+    header.sign(&owner().into()).unwrap();
     header
 }
 
@@ -143,7 +143,7 @@ fn closure() -> Closure {
         outline_signature: [34; 64],
         signature: [0; 64],
     };
-    closure.sign(&owner());
+    closure.sign(&owner().into()).unwrap();
     closure
 }
 
@@ -162,7 +162,7 @@ fn deal() -> Deal {
         owner: owner().public(),
         signature: [0; 64],
     };
-    deal.sign(&owner());
+    deal.sign(&owner().into()).unwrap();
     deal
 }
 
@@ -173,7 +173,7 @@ fn a_deal_and_an_outline_and_their_digests_are_frozen() {
     frozen(&deal.digest().0, "fac757962d57d66c66cf06c2d1ea41d0cc0a6235801a790e107979b0ef58633e");
     let genesis = Header { index: 0, deal: Some(deal), ..header() };
     let mut outline = Outline::of(closure().stated(), &[&genesis, &header_with_shared()]);
-    outline.sign(&owner());
+    outline.sign(&owner().into()).unwrap();
     frozen(&outline.encode(), "53602ac90ef5dbe78de553aabd2fb7bc03a7a8acad1ceda531b46b3259562418");
     frozen(&outline.digest().0, "1b783de5fa4aeb968c4e0e8c1ba14d8898cbc0d0a914c5d1e1f190bbfcc2ea52");
 }

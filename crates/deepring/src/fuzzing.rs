@@ -116,6 +116,16 @@ pub fn key_text(bytes: &[u8]) {
     }
 }
 
+/// A key file under a passphrase, with little work allowed. Whatever it says, it is opened or refused.
+#[cfg(feature = "passphrase")]
+pub fn encrypted_key(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(passphrase) = crate::keys::Passphrase::new(String::from("fuzz").into()) else { return };
+    if let Ok(plain) = crate::keys::encrypted::decrypt_within(text, &passphrase, 4) {
+        assert!(plain.len() <= 16 * 1024, "more than a key file holds");
+    }
+}
+
 pub fn trust_store(bytes: &[u8]) {
     if let Ok(text) = crate::trust::reprint(bytes) {
         let again = crate::trust::reprint(text.as_bytes());

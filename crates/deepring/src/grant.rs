@@ -8,11 +8,11 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use crate::block::header::{unwrap_key, wrap_key};
+use crate::block::header::{unwrap_for_owner, wrap_key};
 use crate::block::{Header, RecipientRole};
 use crate::crypto::Digest;
 use crate::deal::{Deal, DealError};
-use crate::keys::{Host, Owner, PublicKey, SecretKey};
+use crate::keys::{Host, Owner, OwnerOpening, PublicKey, SecretKey, SignerError, SigningOwner};
 use crate::replace::Replacement;
 use crate::ring::{AuthenticRing, RingError, VerifiedRing};
 use crate::seal::{PlannedDeal, SealError, close};
@@ -42,12 +42,38 @@ pub enum GrantError {
     /// Legs and hosts make no deal.
     #[error(transparent)]
     Deal(#[from] DealError),
+    /// The owner did not sign.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
     /// The ring could not be read.
     #[error(transparent)]
     Ring(#[from] RingError),
     /// The new file could not be made.
     #[error(transparent)]
     Seal(#[from] SealError),
+}
+
+/// An owner who lets hosts in: signs headers and closure anew, and opens the block keys that are
+/// wrapped for the owner, to wrap them for a host. A token that holds the signing half alone is
+/// joined here with the other one, wherever that is kept.
+#[derive(Debug, Clone)]
+pub struct Granter<'a> {
+    owner: SigningOwner,
+    opening: OwnerOpening<'a>,
+}
+
+impl<'a> Granter<'a> {
+    /// Both halves of an owner's key. That they belong together shows when a block key opens.
+    #[must_use]
+    pub fn new(owner: SigningOwner, opening: OwnerOpening<'a>) -> Self {
+        Self { owner, opening }
+    }
+}
+
+impl<'a> From<&'a SecretKey<Owner>> for Granter<'a> {
+    fn from(key: &'a SecretKey<Owner>) -> Self {
+        Self::new(key.into(), key.into())
+    }
 }
 
 /// Writes `target` as the same ring with `host` as a recipient of Genesis, of `blocks` (all, if
@@ -60,16 +86,16 @@ pub enum GrantError {
 ///
 /// # Errors
 /// As [`grant_in`], and [`GrantError::Seal`] where `target` cannot be replaced.
-pub fn grant(
+pub fn grant<'a>(
     ring: &VerifiedRing,
-    owner: &SecretKey<Owner>,
+    granter: impl Into<Granter<'a>>,
     host: &PublicKey<Host>,
     blocks: Option<&[u32]>,
     target: &Path,
 ) -> Result<u32, GrantError> {
     let file =
         Replacement::of(target).map_err(|source| SealError::Io { path: target.into(), source })?;
-    grant_in(file, ring, owner, host, blocks)
+    grant_in(file, ring, granter, host, blocks)
 }
 
 /// [`grant`] into a file that the caller began before it looked at the target: a file that is put
@@ -77,16 +103,17 @@ pub fn grant(
 ///
 /// # Errors
 /// [`GrantError::NotTheOwner`], [`GrantError::NoSuchBlock`] and [`GrantError::NoBlockKey`];
-/// [`GrantError::Seal`] where the host's key is not usable, the ring cannot be read or the file not
-/// written. The target is as it was.
-pub fn grant_in(
+/// [`GrantError::Signer`]; [`GrantError::Seal`] where the host's key is not usable, the ring cannot
+/// be read or the file not written. The target is as it was.
+pub fn grant_in<'a>(
     file: Replacement,
     ring: &VerifiedRing,
-    owner: &SecretKey<Owner>,
+    granter: impl Into<Granter<'a>>,
     host: &PublicKey<Host>,
     blocks: Option<&[u32]>,
 ) -> Result<u32, GrantError> {
-    if owner.public() != ring.owner() {
+    let granter = granter.into();
+    if granter.owner.public() != ring.owner() {
         return Err(GrantError::NotTheOwner);
     }
     let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
@@ -95,9 +122,9 @@ pub fn grant_in(
     }
     let named = |h: &&Header| blocks.is_none_or(|b| b.contains(&h.index));
     let mut headers = ring.headers().to_vec();
-    let granted = grant_blocks(&mut headers, owner, host, |h| h.index == 0 || named(&h))?;
+    let granted = grant_blocks(&mut headers, &granter, host, |h| h.index == 0 || named(&h))?;
     if granted > 0 {
-        rewrite_front(ring, &headers, owner, file)?;
+        rewrite_front(ring, &headers, &granter.owner, file)?;
     }
     Ok(granted)
 }
@@ -110,15 +137,18 @@ pub fn grant_in(
 /// before the caller looked at the target: a file that is put there later is not replaced.
 ///
 /// # Errors
-/// [`GrantError::NotTheOwner`], [`GrantError::NoBlockKey`], [`GrantError::Deal`];
+/// [`GrantError::NotTheOwner`], [`GrantError::NoBlockKey`], [`GrantError::Deal`],
+/// [`GrantError::Signer`];
 /// [`GrantError::Seal`] where a host's key is not usable, the ring cannot be read or the file not
 /// written. The target is as it was.
-pub fn deal_in(
+pub fn deal_in<'a>(
     file: Replacement,
     ring: &VerifiedRing,
-    owner: &SecretKey<Owner>,
+    granter: impl Into<Granter<'a>>,
     planned: &PlannedDeal,
 ) -> Result<Deal, GrantError> {
+    let granter = granter.into();
+    let owner = &granter.owner;
     if owner.public() != ring.owner() {
         return Err(GrantError::NotTheOwner);
     }
@@ -126,19 +156,21 @@ pub fn deal_in(
     let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
     let of = (ring.ring_id(), ring.digest(), ring.revision().saturating_add(1));
     let mut deal = Deal::around(of, legs, last, plan, owner.public())?;
-    deal.sign(owner);
+    deal.sign(owner)?;
     let mut headers = ring.headers().to_vec();
     for host in &deal.genesis {
-        grant_blocks(&mut headers, owner, host, |h| h.index == 0)?;
+        grant_blocks(&mut headers, &granter, host, |h| h.index == 0)?;
     }
     for leg in &deal.legs {
         for host in &leg.hosts {
-            grant_blocks(&mut headers, owner, host, |h| (leg.first..leg.end).contains(&h.index))?;
+            grant_blocks(&mut headers, &granter, host, |h| {
+                (leg.first..leg.end).contains(&h.index)
+            })?;
         }
     }
     if let Some(genesis) = headers.first_mut() {
         genesis.deal = Some(deal.clone());
-        genesis.sign(owner);
+        genesis.sign(owner)?;
     }
     rewrite_front(ring, &headers, owner, file)?;
     Ok(deal)
@@ -148,7 +180,7 @@ pub fn deal_in(
 /// signs the headers anew; returns for how many the host is new.
 fn grant_blocks(
     headers: &mut [Header],
-    owner: &SecretKey<Owner>,
+    granter: &Granter<'_>,
     host: &PublicKey<Host>,
     wanted: impl Fn(&Header) -> bool,
 ) -> Result<u32, GrantError> {
@@ -160,11 +192,12 @@ fn grant_blocks(
             continue;
         }
         let index = header.index;
-        let key = unwrap_key(header, owner).ok_or(GrantError::NoBlockKey { index })?;
+        let key = unwrap_for_owner(header, granter.owner.public(), granter.opening);
+        let key = key.ok_or(GrantError::NoBlockKey { index })?;
         let role = RecipientRole::Host(*host);
         let wrapped = wrap_key(&key, role, header.ring_id, index);
         header.recipients.push(wrapped.ok_or(SealError::UnusableRecipient { block: index })?);
-        header.sign(owner);
+        header.sign(&granter.owner)?;
         granted += 1;
     }
     Ok(granted)
@@ -173,14 +206,14 @@ fn grant_blocks(
 fn rewrite_front(
     ring: &AuthenticRing,
     headers: &[Header],
-    owner: &SecretKey<Owner>,
+    owner: &SigningOwner,
     file: Replacement,
 ) -> Result<(), GrantError> {
     let target = file.target().to_owned();
     let mut closure = ring.closure().clone();
     closure.revision = closure.revision.saturating_add(1);
     let digest: Digest = closure.ring_digest();
-    let front = close(&mut closure, headers, owner);
+    let front = close(&mut closure, headers, owner)?;
     debug_assert_eq!(digest, closure.ring_digest(), "a grant does not change the content");
     let io = |source| SealError::Io { path: target.clone(), source };
     let mut file = BufWriter::new(file);

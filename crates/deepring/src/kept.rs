@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
+use crate::keys::text::ARMOR;
 use crate::keys::{Host, Node, Owner, Role};
 use crate::path::{folder_of, is_absence, resolved};
 use crate::plain_file::open_plain;
@@ -93,10 +94,14 @@ fn of_content(path: &Path) -> io::Result<Option<&'static str>> {
     Ok(None)
 }
 
-/// Returns whether a line begins like a secret key, damaged or not. Readers of keys ignore white
+/// Returns whether a line begins like a secret key, damaged or not; an encrypted file may be one. Readers of keys ignore white
 /// space of every script and byte order marks before them: every character that begins no key is
 /// skipped here.
 fn is_secret(line: &[u8]) -> bool {
+    let holds = |text: &[u8]| line.windows(text.len()).any(|w| w == text);
+    if holds(ARMOR.as_bytes()) || (holds(b"-----BEGIN ") && holds(b"PRIVATE KEY-----")) {
+        return true;
+    }
     let begin = line.iter().position(u8::is_ascii_alphanumeric).unwrap_or(line.len());
     let line = line.get(begin..).unwrap_or_default();
     // Bech32 is the same in capitals.
@@ -183,6 +188,11 @@ mod tests {
             "# of a ledger's node\nDRNODESECRET1QQQQ",
             "PRIVATE+KEY+deepring.local/ledger/01020304+00000000+AAAA",
             "\r\n PRIVATE+KEY+x+00000000+AAAA\r\n",
+            "-----BEGIN AGE ENCRYPTED FILE-----\nYWdl",
+            "\u{feff}  -----BEGIN AGE ENCRYPTED FILE-----",
+            "-----BEGIN PRIVATE KEY-----\nMIGH",
+            "comment\n-----BEGIN EC PRIVATE KEY-----\n",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----",
         ] {
             assert_eq!(kept("x", text.as_bytes()), Some("a secret key file"), "{text}");
         }
@@ -194,9 +204,14 @@ mod tests {
                 assert!(line.split('\n').any(|line| is_secret(line.as_bytes())), "{line:?}");
             }
         }
-        for text in
-            ["", "drowner1qqqq", "x+00000000+AAAA", "about DROWNERSECRET1", "DROWNERSECRETS"]
-        {
+        for text in [
+            "",
+            "-----BEGIN PUBLIC KEY-----",
+            "drowner1qqqq",
+            "x+00000000+AAAA",
+            "about DROWNERSECRET1",
+            "DROWNERSECRETS",
+        ] {
             assert_eq!(kept("x", text.as_bytes()), None, "{text}");
         }
     }

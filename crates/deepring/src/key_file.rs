@@ -1,5 +1,9 @@
 //! Key files: secrets that only their owner may read, and that are never overwritten.
 
+#[cfg(feature = "passphrase")]
+mod encrypted;
+
+use std::fmt;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -7,9 +11,13 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::keys::text::{ARMOR, key_line};
 use crate::keys::{ParseKeyError, PublicKey, Role, SecretKey};
 use crate::plain_file::open_plain;
 use crate::replace::Replacement;
+
+#[cfg(feature = "passphrase")]
+pub use encrypted::{Rewriting, write_encrypted_key_pair};
 
 /// A key file is a few hundred bytes; nothing longer is read.
 const MAX_KEY_FILE: u64 = 16 * 1024;
@@ -48,6 +56,21 @@ pub enum KeyFileError {
         /// The parsing error.
         source: ParseKeyError,
     },
+    /// The encrypted file was not opened, or not made.
+    #[cfg(feature = "passphrase")]
+    #[error("{}: {source}", path.display())]
+    Passphrase {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, or with the passphrase.
+        source: crate::keys::EncryptedKeyError,
+    },
+    /// The file is not encrypted, and a passphrase was given to open it with.
+    #[error("{}: this secret key has no passphrase", path.display())]
+    NotEncrypted {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl<R: Role> PublicKey<R> {
@@ -65,18 +88,75 @@ impl<R: Role> SecretKey<R> {
     /// Reads a secret key file that no user but its own can read or write.
     ///
     /// # Errors
-    /// [`KeyFileError::Io`] and [`KeyFileError::Parse`]; [`KeyFileError::Loose`] where others may
-    /// have the key, or may have put it there. (On systems without Unix permissions this is not
-    /// checked.)
+    /// [`KeyFileError::Io`] and [`KeyFileError::Parse`], the latter also for a file under a
+    /// passphrase, which [`SecretKeyFile`] opens; [`KeyFileError::Loose`] where others may have the
+    /// key, or may have put it there. (On systems without Unix permissions this is not checked.)
+    pub fn read(path: &Path) -> Result<Self, KeyFileError> {
+        SecretKeyFile::read(path)?.key()
+    }
+}
+
+/// A secret key file as it was read: its key as text, or under a passphrase.
+pub struct SecretKeyFile {
+    path: PathBuf,
+    text: Zeroizing<String>,
+    mode: Option<u32>,
+}
+
+impl SecretKeyFile {
+    /// Reads a secret key file of whatever role.
+    ///
+    /// # Errors
+    /// [`KeyFileError::Io`]; [`KeyFileError::Parse`] where it is no text; [`KeyFileError::Loose`]
+    /// where it is encrypted, and others may have put it there: before anybody is asked for the
+    /// passphrase.
     pub fn read(path: &Path) -> Result<Self, KeyFileError> {
         let (text, mode) = read_text(path)?;
-        let key = Self::from_secret_text(&text)
-            .map_err(|source| KeyFileError::Parse { path: path.into(), source })?;
-        // Checked only now, so that a public key is reported as one.
-        match mode {
-            Some(mode) if mode & 0o077 != 0 => Err(KeyFileError::Loose { path: path.into(), mode }),
-            _ => Ok(key),
+        let file = Self { path: path.into(), text, mode };
+        if file.is_encrypted() {
+            file.refuse_loose()?;
         }
+        Ok(file)
+    }
+
+    /// Returns whether the key is under a passphrase.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        key_line(&self.text) == Some(ARMOR)
+    }
+
+    /// The key.
+    ///
+    /// # Errors
+    /// [`KeyFileError::Parse`] where it holds no key of this role, or is encrypted;
+    /// [`KeyFileError::Loose`] as [`SecretKey::read`] has it.
+    pub fn key<R: Role>(&self) -> Result<SecretKey<R>, KeyFileError> {
+        let key = SecretKey::from_secret_text(&self.text)
+            .map_err(|source| KeyFileError::Parse { path: self.path.clone(), source })?;
+        // Checked only now, so that a public key is reported as one.
+        self.refuse_loose()?;
+        Ok(key)
+    }
+
+    /// Its text, encrypted or not.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Refuses a file that others than its user can read or write.
+    pub(crate) fn refuse_loose(&self) -> Result<(), KeyFileError> {
+        match self.mode {
+            Some(mode) if mode & 0o077 != 0 => {
+                Err(KeyFileError::Loose { path: self.path.clone(), mode })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for SecretKeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretKeyFile").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -88,13 +168,37 @@ impl<R: Role> SecretKey<R> {
 /// [`KeyFileError::Exists`], or [`KeyFileError::Io`] where the system refuses. The secret file may
 /// be there then.
 pub fn write_key_pair<R: Role>(dir: &Path, key: &SecretKey<R>) -> Result<(), KeyFileError> {
-    let secret = dir.join(format!("{}.key", R::NAME));
-    let public = dir.join(format!("{}.pub", R::NAME));
-    for path in [&secret, &public] {
-        if fs::symlink_metadata(path).is_ok() {
-            return Err(KeyFileError::Exists { path: path.clone() });
+    let pair = Pair::in_folder::<R>(dir)?;
+    pair.write(key, &secret_file_text(key))
+}
+
+/// The files of a key pair that is to be written.
+struct Pair {
+    secret: PathBuf,
+    public: PathBuf,
+}
+
+impl Pair {
+    /// Refuses where one of them exists.
+    fn in_folder<R: Role>(dir: &Path) -> Result<Self, KeyFileError> {
+        let secret = dir.join(format!("{}.key", R::NAME));
+        let public = dir.join(format!("{}.pub", R::NAME));
+        for path in [&secret, &public] {
+            if fs::symlink_metadata(path).is_ok() {
+                return Err(KeyFileError::Exists { path: path.clone() });
+            }
         }
+        Ok(Self { secret, public })
     }
+
+    fn write<R: Role>(&self, key: &SecretKey<R>, secret: &str) -> Result<(), KeyFileError> {
+        create(&self.secret, secret.as_bytes(), 0o600)?;
+        create(&self.public, format!("{}\n", key.public()).as_bytes(), 0o644)
+    }
+}
+
+/// The text of a secret key file.
+fn secret_file_text<R: Role>(key: &SecretKey<R>) -> Zeroizing<String> {
     let name = R::NAME;
     let comment = format!(
         "# DeepRing {name} secret key. Whoever reads it can act as this {name}.\n# public key: {}\n",
@@ -106,8 +210,7 @@ pub fn write_key_pair<R: Role>(dir: &Path, key: &SecretKey<R>) -> Result<(), Key
     for part in [&comment, secret_text.as_str(), "\n"] {
         text.push_str(part);
     }
-    create(&secret, text.as_bytes(), 0o600)?;
-    create(&public, format!("{}\n", key.public()).as_bytes(), 0o644)
+    text
 }
 
 /// Creates a file whole, if none is there.
@@ -126,7 +229,7 @@ fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
 /// was read.
 fn read_text(path: &Path) -> Result<(Zeroizing<String>, Option<u32>), KeyFileError> {
     let io = |source| KeyFileError::Io { path: path.into(), source };
-    // As large as it may get, since it may be a secret: see `write_key_pair`.
+    // As large as it may get, since it may be a secret: see `secret_file_text`.
     let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_FILE as usize + 1));
     let file = open_plain(path).map_err(io)?;
     let mode = mode_of(&file).map_err(io)?;

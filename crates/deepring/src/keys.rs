@@ -6,7 +6,11 @@
 //! that no other user may read.
 
 mod author;
-mod text;
+#[cfg(feature = "passphrase")]
+pub(crate) mod encrypted;
+mod passphrase;
+mod signer;
+pub(crate) mod text;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -20,6 +24,10 @@ use crate::crypto::{fill_randomly, signature, wrap};
 
 pub use crate::crypto::NoRandomness;
 pub use author::{Author, AuthorKey, log_digest};
+#[cfg(feature = "passphrase")]
+pub use encrypted::{EncryptedKeyError, MAX_WORK};
+pub use passphrase::{MAX_PASSPHRASE, Passphrase, UnusablePassphrase};
+pub use signer::{OwnerMessage, OwnerOpening, OwnerSigner, SignerError, SigningOwner};
 pub use text::ParseKeyError;
 
 /// Bytes of a public key: Ed25519 key, then X25519 key.

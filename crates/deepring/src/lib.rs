@@ -16,6 +16,7 @@
 //! | let a host in | [`grant()`](maintenance::grant) | the same ring, one recipient more |
 //! | mend a ring | [`repair()`](maintenance::repair) | the damaged chunks, from a copy |
 //! | run as a host | [`Chain::begin`](receipt::Chain::begin), [`Chain::extend`](receipt::Chain::extend), [`Parcel`](receipt::Parcel) | signed receipts |
+//! | attest what was checked | [`Svr::of`](attestation::Svr::of) | a signed bundle for other programs |
 //! | check a decision | [`Decision::read`] then [`verify`](Decision::verify) | [`VerifiedDecision`] |
 //!
 //! # Trust
@@ -89,6 +90,7 @@
 
 #[cfg(test)]
 mod arbitrary;
+pub mod attestation;
 pub mod audit;
 pub mod block;
 mod crypto;
@@ -135,7 +137,9 @@ pub mod codec {
 pub mod files {
     pub use crate::in_line::{InLine, disturbs_line};
     pub use crate::kept::spare_kept;
-    pub use crate::key_file::{KeyFileError, write_key_pair};
+    pub use crate::key_file::{KeyFileError, SecretKeyFile, write_key_pair};
+    #[cfg(feature = "passphrase")]
+    pub use crate::key_file::{Rewriting, write_encrypted_key_pair};
     pub use crate::path::{Place, resolved};
     pub use crate::plain_file::{open_plain, open_plain_with, read_plain, read_plain_text};
     pub use crate::replace::{Replacement, replace_file};
@@ -153,7 +157,7 @@ pub mod opening {
 
 /// Changes to a sealed ring that seal nothing anew: grants to more hosts, repairs from an intact copy.
 pub mod maintenance {
-    pub use crate::grant::{GrantError, deal_in, grant, grant_in};
+    pub use crate::grant::{GrantError, Granter, deal_in, grant, grant_in};
     pub use crate::repair::{RepairError, Repaired, repair, repair_in};
 }
 

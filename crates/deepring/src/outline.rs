@@ -29,7 +29,7 @@ use crate::crypto::{Digest, label};
 use crate::deal::{Deal, MAX_DEAL};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::finding::{Finding, Section};
-use crate::keys::{Host, Owner, PublicKey, SecretKey};
+use crate::keys::{Host, Owner, PublicKey, SignerError, SigningOwner};
 use crate::ring_id::{MAX_BLOCKS, RingId, RingKind};
 use crate::tensor::{TensorSpec, decode_specs, encode_specs};
 use crate::trust::{OwnedRing, RingVersion, Trust};
@@ -189,9 +189,12 @@ impl Outline {
         }
     }
 
-    pub(crate) fn sign(&mut self, owner: &SecretKey<Owner>) -> [u8; SIGNATURE_LEN] {
-        self.signature = owner.sign(label::SIGN_OUTLINE, &self.digest().0);
-        self.signature
+    pub(crate) fn sign(
+        &mut self,
+        owner: &SigningOwner,
+    ) -> Result<[u8; SIGNATURE_LEN], SignerError> {
+        self.signature = owner.sign(label::SIGN_OUTLINE, &self.digest().0)?;
+        Ok(self.signature)
     }
 
     /// Digest of the outline:

@@ -13,7 +13,7 @@ use crate::block::{Header, PartKind};
 use crate::crypto::aead::{BlockKey, ChunkCipher};
 use crate::crypto::{Digest, NoRandomness, random};
 use crate::deal::{Deal, DealError};
-use crate::keys::{Owner, SecretKey};
+use crate::keys::{SignerError, SigningOwner};
 use crate::outline::Outline;
 use crate::replace::Replacement;
 use crate::ring::closure::{Closure, ClosureRow, closure_len};
@@ -74,6 +74,9 @@ pub enum SealError {
     /// The deal names a host for a block that it cannot open.
     #[error("{0}")]
     NotGranted(&'static str),
+    /// The owner did not sign.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
     /// The system's generator failed.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -85,7 +88,7 @@ pub enum SealError {
 /// The bytes go to a file that does not have the target's name ([`Replacement`]).
 /// [`finish`](Self::finish) signs, syncs and renames; before that, the target does not change.
 pub struct RingSealer {
-    owner: SecretKey<Owner>,
+    owner: SigningOwner,
     target: PathBuf,
     file: Replacement,
     write_back: WriteBack,
@@ -116,7 +119,7 @@ impl RingSealer {
     pub fn create(
         target: &Path,
         plan: &RingPlan,
-        owner: &SecretKey<Owner>,
+        owner: impl Into<SigningOwner>,
     ) -> Result<Self, SealError> {
         let io = |source| SealError::Io { path: target.into(), source };
         Self::create_in(Replacement::of(target).map_err(io)?, plan, owner)
@@ -131,8 +134,9 @@ impl RingSealer {
     pub fn create_in(
         file: Replacement,
         plan: &RingPlan,
-        owner: &SecretKey<Owner>,
+        owner: impl Into<SigningOwner>,
     ) -> Result<Self, SealError> {
+        let owner = owner.into();
         let count = u32::try_from(plan.blocks.len()).unwrap_or(u32::MAX);
         if !(2..=MAX_BLOCKS).contains(&count) {
             return Err(SealError::BlockCount { found: plan.blocks.len().saturating_sub(1) });
@@ -176,7 +180,7 @@ impl RingSealer {
             (0..headers.len()).partition(|i| headers.get(*i).is_some_and(|h| !is_early(h)));
         order.extend(computing);
         Ok(Self {
-            owner: owner.clone(),
+            owner,
             target: file.target().into(),
             write_back: WriteBack::of(file.as_file(), bodies),
             file,
@@ -286,7 +290,8 @@ impl RingSealer {
     ///
     /// # Errors
     /// [`SealError::OutOfPlan`] where blocks are missing; [`SealError::NotGranted`] where the deal
-    /// names a host for a block that it cannot open; [`SealError::Io`] where the system refuses.
+    /// names a host for a block that it cannot open; [`SealError::Signer`] where the owner does not
+    /// sign, or signs wrongly; [`SealError::Io`] where the system refuses.
     pub fn finish(mut self) -> Result<SealedRing, SealError> {
         if let Some(next) = self.next_block() {
             let block = u32::try_from(next).unwrap_or(u32::MAX);
@@ -309,14 +314,14 @@ impl RingSealer {
         let digest = closure.ring_digest();
         if let Some(deal) = self.headers.first_mut().and_then(|genesis| genesis.deal.as_mut()) {
             deal.ring_digest = digest;
-            deal.sign(&self.owner);
+            deal.sign(&self.owner)?;
         }
-        link_and_sign(&mut self.headers, &closure.bodies, &self.owner);
+        link_and_sign(&mut self.headers, &closure.bodies, &self.owner)?;
         let all: Vec<&Header> = self.headers.iter().collect();
         if let Some(reason) = Outline::of(closure.stated(), &all).refuse_deal() {
             return Err(SealError::NotGranted(reason));
         }
-        let front = close(&mut closure, &self.headers, &self.owner);
+        let front = close(&mut closure, &self.headers, &self.owner)?;
         let target = self.target;
         let io = |source| SealError::Io { path: target.clone(), source };
         write_at(self.file.as_file(), 0, &front).map_err(io)?;
@@ -336,22 +341,27 @@ pub struct SealedRing {
 }
 
 /// Sets neighbours' digests in every header and signs it.
-pub(crate) fn link_and_sign(headers: &mut [Header], bodies: &[Digest], owner: &SecretKey<Owner>) {
+pub(crate) fn link_and_sign(
+    headers: &mut [Header],
+    bodies: &[Digest],
+    owner: &SigningOwner,
+) -> Result<(), SignerError> {
     let n = bodies.len();
     for (i, header) in headers.iter_mut().enumerate() {
         let body = |i: usize| bodies.get(i % n).copied().unwrap_or(Digest::NONE);
         header.previous_body = body(i + n - 1);
         header.next_body = body(i + 1);
-        header.sign(owner);
+        header.sign(owner)?;
     }
+    Ok(())
 }
 
 /// Fills the closure's rows, signs it, and returns all bytes of the file before the first body.
 pub(crate) fn close(
     closure: &mut Closure,
     headers: &[Header],
-    owner: &SecretKey<Owner>,
-) -> Vec<u8> {
+    owner: &SigningOwner,
+) -> Result<Vec<u8>, SignerError> {
     let encoded: Vec<Vec<u8>> = headers.iter().map(Header::encode).collect();
     closure.rows = headers
         .iter()
@@ -363,8 +373,8 @@ pub(crate) fn close(
         })
         .collect();
     let all: Vec<&Header> = headers.iter().collect();
-    closure.outline_signature = Outline::of(closure.stated(), &all).sign(owner);
-    closure.sign(owner);
+    closure.outline_signature = Outline::of(closure.stated(), &all).sign(owner)?;
+    closure.sign(owner)?;
     let closure_bytes = closure.encode();
     let headers_len: usize = encoded.iter().map(Vec::len).sum();
     let bodies_len: u64 = closure.rows.iter().map(|r| r.body_len).sum();
@@ -373,7 +383,7 @@ pub(crate) fn close(
     let mut front = preamble.encode();
     front.extend_from_slice(&closure_bytes);
     encoded.iter().for_each(|bytes| front.extend_from_slice(bytes));
-    front
+    Ok(front)
 }
 
 /// Returns whether a block is sealed before those that compute.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::OwnerArg;
+use super::{OwnerArg, PassphraseArg};
 
 /// Compare the copies that several hosts hold of the same blocks: each answers a random challenge from its memory
 #[derive(Debug, Args)]
@@ -21,6 +21,8 @@ pub(crate) struct AuditArgs {
     /// Secret key of a host; repeat for each
     #[arg(long, required = true, value_name = "host.key")]
     pub(crate) key: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     /// Block to compare, Genesis is 0; repeat for more; without it, all that two of the keys open
     #[arg(long, value_name = "N")]
     pub(crate) block: Vec<u32>,

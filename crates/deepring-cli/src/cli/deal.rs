@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::PassphraseArg;
+
 /// Deal a ring: each leg of blocks to its host and to the hosts of the legs that follow, which compute and validate it
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -17,6 +19,8 @@ pub(crate) struct DealArgs {
     /// Secret key of the ring's owner
     #[arg(long, value_name = "owner.key")]
     pub(crate) owner_key: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     /// Consecutive blocks and the host that runs them; repeat for each leg, in order
     #[arg(long, required = true, value_name = "BLOCKS=host.pub")]
     pub(crate) leg: Vec<OsString>,

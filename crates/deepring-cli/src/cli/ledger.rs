@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use deepring::RingId;
 
-use super::{LedgerRotateOwner, LedgerValidatorSet};
+use super::{LedgerRotateOwner, LedgerValidatorSet, PassphraseArg};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LedgerCommand {
@@ -66,6 +66,8 @@ pub(crate) struct LedgerRegister {
     /// Secret key of the ring's owner, who signs the entry
     #[arg(long, value_name = "owner.key")]
     pub(crate) owner_key: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     /// Folder of the ledger
     #[arg(long, value_name = "DIR")]
     pub(crate) ledger: PathBuf,

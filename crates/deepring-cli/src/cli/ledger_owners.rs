@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::PassphraseArg;
+
 /// Hand an owner's rings over to another key, which both keys sign; the old one says nothing afterwards
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -43,6 +45,8 @@ pub(crate) struct LedgerValidatorSet {
 /// The ledger that an entry goes to.
 #[derive(Debug, Args)]
 pub(crate) struct LedgerOwnersTo {
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     /// Folder of the ledger
     #[arg(long, value_name = "DIR")]
     pub(crate) ledger: PathBuf,

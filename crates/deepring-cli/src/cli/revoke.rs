@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use deepring_infer::sealing::Blocks;
 
+use super::PassphraseArg;
+
 /// Say on a ledger that a ring, a key or a host is not to be trusted any more: what was recorded before stays valid
 #[derive(Debug, Subcommand)]
 pub(crate) enum RevokeCommand {
@@ -38,6 +40,8 @@ pub(crate) struct RevokeIn {
     /// The reason, which everybody can read who can read the ledger
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

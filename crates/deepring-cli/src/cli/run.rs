@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use deepring::Check;
 
-use super::{OwnerArg, RequireArg};
+use super::{OwnerArg, PassphraseArg, RequireArg};
 
 /// Run a ring (or, with --plain, an unprotected network) on inputs
 #[derive(Debug, Args)]
@@ -25,6 +25,8 @@ pub(crate) struct RunArgs {
     /// Secret key of a host; several keys play several hosts
     #[arg(long, value_name = "host.key")]
     pub(crate) key: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
     /// An input: a .npy file as it is, or a picture by the sealed recipe; repeat for more inputs or queries
     #[arg(long, required = true, value_name = "[NAME=]X.npy|IMAGE")]
     pub(crate) input: Vec<OsString>,

@@ -14,6 +14,7 @@ use crate::error::{CliError, Exit};
 use crate::output;
 use crate::progress::Progress;
 use crate::rings::TrustPolicy;
+use crate::secrets::Secrets;
 
 /// A ring as one host holds it.
 type Copy = (Arc<AuthenticRing>, SecretKey<Host>);
@@ -74,9 +75,10 @@ fn copies(args: &AuditArgs, trust: Option<&Path>) -> Result<Vec<Copy>, CliError>
         }
         rings.push(Arc::new(ring));
     }
+    let secrets = Secrets::of(&args.passphrase);
     let mut copies: Vec<Copy> = Vec::new();
     for (number, path) in args.key.iter().enumerate() {
-        let key = SecretKey::<Host>::read(path)?;
+        let key = secrets.key::<Host>(path)?;
         if copies.iter().any(|(_, known)| known.public() == key.public()) {
             let message = format!("{} is given twice", key.public().short());
             return Err(CliError::usage(message).hint("a copy is compared with another host's"));

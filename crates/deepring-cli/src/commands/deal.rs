@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use deepring::deal::{Copies, Deal, DealPlan, DealtLeg};
 use deepring::files::Turn;
 use deepring::seal::PlannedDeal;
-use deepring::{Host, Owner, PublicKey, SecretKey};
+use deepring::{Host, Owner, PublicKey};
 use deepring_infer::sealing::Blocks;
 
 use super::grant::not_the_owner;
@@ -19,9 +19,10 @@ use crate::error::{CliError, Exit};
 use crate::ledgers::Wanted;
 use crate::output;
 use crate::rings::{self, TrustPolicy};
+use crate::secrets::Secrets;
 
 pub(crate) fn deal(args: &DealArgs, trust: Option<&Path>) -> Result<(), CliError> {
-    let owner = SecretKey::<Owner>::read(&args.owner_key)?;
+    let owner = Secrets::of(&args.passphrase).key::<Owner>(&args.owner_key)?;
     let (planned, mut read) = planned(&args.leg, &args.copies)?;
     read.push(args.owner_key.clone());
     let ring_at = output::resolved_path(&args.ring)?;

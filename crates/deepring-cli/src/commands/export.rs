@@ -9,10 +9,11 @@ use crate::cli::Export;
 use crate::error::CliError;
 use crate::output;
 use crate::progress::Progress;
-use crate::rings::{AnyKey, TrustPolicy};
+use crate::rings::TrustPolicy;
+use crate::secrets::Secrets;
 
 pub(crate) fn export(args: &Export, trust: Option<&Path>) -> Result<(), CliError> {
-    let key = AnyKey::read(&args.key)?;
+    let key = Secrets::of(&args.passphrase).opening(&args.key)?;
     let read = [&args.ring, &args.key].into_iter().chain(&args.owner.owner);
     let begun = Begun::private_at(&args.output, read.map(PathBuf::as_path), trust)?;
     let ring =

@@ -11,9 +11,10 @@ use crate::error::CliError;
 use crate::ledgers::Wanted;
 use crate::output;
 use crate::rings::{self, TrustPolicy};
+use crate::secrets::Secrets;
 
 pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> {
-    let owner = SecretKey::<Owner>::read(&args.owner_key)?;
+    let owner = Secrets::of(&args.passphrase).key::<Owner>(&args.owner_key)?;
     let (blocks, host, host_file) = parse_host(&args.host)?;
     // Each path is walked once: who turns a link meanwhile must not have another file read, locked, bound or written. A link
     // stays one: what it leads to is rewritten.

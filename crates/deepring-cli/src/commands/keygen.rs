@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use deepring::files::write_key_pair;
-use deepring::keys::{Node, Role};
+use deepring::files::{write_encrypted_key_pair, write_key_pair};
+use deepring::keys::{Node, Passphrase, Role};
 use deepring::{Host, Owner, SecretKey};
 
 use crate::cli::Keygen;
 use crate::error::{CliError, Exit};
 use crate::output;
+use crate::passphrase::{from_descriptor, prompted_twice};
 
 pub(crate) fn keygen(args: &Keygen) -> Result<(), CliError> {
     let dir = &args.out;
@@ -27,28 +28,42 @@ pub(crate) fn keygen(args: &Keygen) -> Result<(), CliError> {
             return Err(CliError::new(Exit::Failed, message).hint("choose another folder"));
         }
     }
+    let passphrase = match (args.passphrase_fd, args.passphrase) {
+        (Some(descriptor), _) => Some(from_descriptor(descriptor)?),
+        (None, true) => Some(prompted_twice("passphrase of the new key files", "--passphrase-fd")?),
+        (None, false) => None,
+    };
+    let passphrase = passphrase.as_ref();
     match args.node {
-        true => make::<Node>(dir)?,
+        true => keep(dir, &SecretKey::<Node>::generate()?, passphrase)?,
         false => {
             // Both are made before either is written.
             let (owner, host) = (SecretKey::<Owner>::generate()?, SecretKey::<Host>::generate()?);
-            keep(dir, &owner)?;
-            keep(dir, &host)?;
+            keep(dir, &owner, passphrase)?;
+            keep(dir, &host, passphrase)?;
         }
     }
     output::note(format_args!(
-        "wrote {} to {}; keep the .key files secret",
+        "wrote {} to {}; keep the .key files secret{}",
         names.join(" "),
-        dir.display()
+        dir.display(),
+        if passphrase.is_some() {
+            ", and the passphrase in mind: nothing brings it back"
+        } else {
+            ""
+        }
     ));
     Ok(())
 }
 
-fn make<R: Role>(dir: &Path) -> Result<(), CliError> {
-    keep(dir, &SecretKey::<R>::generate()?)
-}
-
-fn keep<R: Role>(dir: &Path, key: &SecretKey<R>) -> Result<(), CliError> {
-    write_key_pair(dir, key)?;
+fn keep<R: Role>(
+    dir: &Path,
+    key: &SecretKey<R>,
+    passphrase: Option<&Passphrase>,
+) -> Result<(), CliError> {
+    match passphrase {
+        Some(passphrase) => write_encrypted_key_pair(dir, key, passphrase)?,
+        None => write_key_pair(dir, key)?,
+    }
     output::line(format_args!("{:<5} {}", R::NAME, key.public()))
 }

@@ -14,6 +14,7 @@ use crate::ledgers::Wanted;
 use crate::output;
 use crate::progress::Progress;
 use crate::rings::{self, TrustPolicy};
+use crate::secrets::Secrets;
 
 pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError> {
     // Walked once: who turns a link meanwhile must not have another file rewritten, bound or shown. A link stays one: what
@@ -32,8 +33,10 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
         policy.belongs(&from, copy.claimed())?;
     }
     // Opened before anything is written: a repair that cannot be recorded is not begun.
-    let hosts =
-        args.key.iter().map(|p| SecretKey::<Host>::read(p)).collect::<Result<Vec<_>, _>>()?;
+    let secrets = Secrets::of(&args.passphrase);
+    let hosts = secrets.keys::<Host>(&args.key)?;
+    let countersigner = args.countersign.as_deref().map(|path| secrets.key::<Host>(path));
+    let countersigner = countersigner.transpose()?;
     let wanted = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref());
     let mut recorder = wanted.map(|ledger| Recorder::open(&ledger, &hosts, &policy)).transpose()?;
     if let (Some(recorder), Ok(copy)) = (&recorder, &copy) {
@@ -50,7 +53,7 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     let (ring, done) = deepring::maintenance::repair_in(target.place(), file, copy, &trust, &step)?;
     drop(progress);
     policy.put_to_use(&target, &ring);
-    let other = args.countersign.as_deref().map(|key| other_copy(&ring, (&policy, &from), key));
+    let other = countersigner.map(|key| other_copy(&ring, (&policy, &from), key));
     let other = other.transpose()?;
     let recorded = recorder.as_mut().map(|recorder| {
         let recorded = record(recorder, &ring, done.as_ref(), (&args.from, other.as_ref()));
@@ -84,9 +87,8 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
 fn other_copy<'a>(
     repaired: &'a AuthenticRing,
     (policy, from): (&TrustPolicy, &ResolvedPath),
-    key: &Path,
+    key: SecretKey<Host>,
 ) -> Result<OtherCopy<'a>, CliError> {
-    let key = SecretKey::<Host>::read(key)?;
     let ring = rings::open_at(from)?.authenticate(&policy.trust_by(from))?;
     if ring.digest() != repaired.digest() {
         let message = "the copy is of another version than the repaired ring";

@@ -13,7 +13,8 @@ use crate::cli::{RevokeCommand, RevokeHost, RevokeIn, RevokeKey, RevokeLift, Rev
 use crate::error::{CliError, Exit};
 use crate::ledgers::{VouchedLedger, Wanted};
 use crate::output;
-use crate::rings::{self, read_author, read_public};
+use crate::rings::{self, read_public};
+use crate::secrets::Secrets;
 
 pub(crate) fn revoke(args: &RevokeCommand, trust: Option<&Path>) -> Result<(), CliError> {
     match args {
@@ -25,7 +26,7 @@ pub(crate) fn revoke(args: &RevokeCommand, trust: Option<&Path>) -> Result<(), C
 }
 
 fn ring(args: &RevokeRing, trust: Option<&Path>) -> Result<(), CliError> {
-    let owner = SecretKey::<Owner>::read(&args.owner_key)?;
+    let owner = Secrets::of(&args.to.passphrase).key::<Owner>(&args.owner_key)?;
     let (ring_id, version) = match named(&args.ring, &owner)? {
         NamedRing::Id(_) if !args.all_versions => {
             let message = "a ring's id names no version of it";
@@ -48,7 +49,7 @@ fn ring(args: &RevokeRing, trust: Option<&Path>) -> Result<(), CliError> {
 }
 
 fn key(args: &RevokeKey, trust: Option<&Path>) -> Result<(), CliError> {
-    let key = read_author(&args.key)?;
+    let key = Secrets::of(&args.to.passphrase).author(&args.key)?;
     let public = key.public();
     let role = match public {
         Author::Owner(_) => "owner",
@@ -62,7 +63,7 @@ fn key(args: &RevokeKey, trust: Option<&Path>) -> Result<(), CliError> {
 }
 
 fn host(args: &RevokeHost, trust: Option<&Path>) -> Result<(), CliError> {
-    let owner = SecretKey::<Owner>::read(&args.owner_key)?;
+    let owner = Secrets::of(&args.to.passphrase).key::<Owner>(&args.owner_key)?;
     let host = read_public::<Host>(&args.host)?;
     let ring = args.ring.as_deref().map(|ring| named(ring, &owner)).transpose()?;
     let ring_id = ring.map(|ring| match ring {
@@ -84,7 +85,7 @@ fn host(args: &RevokeHost, trust: Option<&Path>) -> Result<(), CliError> {
 }
 
 fn lift(args: &RevokeLift, trust: Option<&Path>) -> Result<(), CliError> {
-    let owner = SecretKey::<Owner>::read(&args.owner_key)?;
+    let owner = Secrets::of(&args.to.passphrase).key::<Owner>(&args.owner_key)?;
     let host = read_public::<Host>(&args.host)?;
     let ring = read_ring(&args.ring, &owner)?;
     let (ring_id, ring_digest) = (ring.ring_id(), ring.digest());

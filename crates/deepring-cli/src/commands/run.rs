@@ -35,20 +35,24 @@ use crate::output;
 use crate::progress::Progress;
 use crate::rings::TrustPolicy;
 use crate::sandbox;
+use crate::secrets::Secrets;
 use crate::top::{OutputSummary, output_summary};
 use alarms::SessionAlarms;
 use times::RunTimes;
 
 pub(crate) fn run(args: &RunArgs, trust: Option<&Path>) -> Result<(), CliError> {
     targets::spare_bound_folders(args, trust)?;
+    let secrets = Secrets::of(&args.passphrase);
     if args.process.sandbox {
+        // Neither the terminal nor a descriptor can be opened afterwards.
+        secrets.prepare(&args.key)?;
         hardening::confined(sandbox::enter(args, trust)?);
     }
     if args.process.verbose {
         output::note(hardening::text());
     }
     match args.engine {
-        EngineName::Rten => run_on(args, trust, || Ok(Rten::new(args.threads))),
+        EngineName::Rten => run_on(args, trust, secrets, || Ok(Rten::new(args.threads))),
         #[cfg(feature = "ort")]
         EngineName::Ort => {
             if !args.plain && !matches!(args.check, Check::None | Check::Load | Check::Compute) {
@@ -56,7 +60,7 @@ pub(crate) fn run(args: &RunArgs, trust: Option<&Path>) -> Result<(), CliError> 
                 return Err(CliError::usage(needs)
                     .hint("with `--engine ort`, `--check` takes none, load or compute"));
             }
-            run_on(args, trust, || {
+            run_on(args, trust, secrets, || {
                 let set = std::env::var_os("DEEPRING_ORT_LIBRARY").filter(|v| !v.is_empty());
                 let named = || set.map(std::path::PathBuf::from);
                 let library = args.ort_library.clone().or_else(named).ok_or_else(|| {
@@ -75,12 +79,13 @@ pub(crate) fn run(args: &RunArgs, trust: Option<&Path>) -> Result<(), CliError> 
 fn run_on<E: Engine>(
     args: &RunArgs,
     trust: Option<&Path>,
+    secrets: Secrets,
     engine: impl FnOnce() -> Result<E, CliError>,
 ) -> Result<(), CliError> {
     if args.plain {
         return run_plain(args, trust, engine()?);
     }
-    let outcome = run_ring(args, trust, engine);
+    let outcome = run_ring(args, trust, secrets, engine);
     if let (true, Err(e)) = (args.json, &outcome)
         && matches!(e.exit, Exit::Tampered | Exit::Untrusted | Exit::Stale)
     {
@@ -104,6 +109,7 @@ fn run_on<E: Engine>(
 fn run_ring<E: Engine>(
     args: &RunArgs,
     trust: Option<&Path>,
+    secrets: Secrets,
     engine: impl FnOnce() -> Result<E, CliError>,
 ) -> Result<(), CliError> {
     if args.key.is_empty() {
@@ -112,8 +118,9 @@ fn run_ring<E: Engine>(
         ));
     }
     let receipt = targets::before_anything(args, trust)?;
-    let keys =
-        args.key.iter().map(|p| SecretKey::<Host>::read(p)).collect::<Result<Vec<_>, _>>()?;
+    let keys = secrets.keys::<Host>(&args.key)?;
+    // The passphrases are wiped before anything of the ring is read.
+    drop(secrets);
     let engine = engine()?;
     let mut policy = TrustPolicy::new(&args.owner, trust)?.binding();
     let wanted = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref());

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use deepring::{Host, Owner, PublicKey, SecretKey};
+use deepring::{Host, Owner, PublicKey};
 use deepring_infer::Seal;
 use deepring_infer::sealing::{Blocks, SealProgress};
 use deepring_onnx::network_files;
@@ -15,12 +15,13 @@ use crate::named;
 use crate::output;
 use crate::progress::Progress;
 use crate::rings::{self, TrustPolicy};
+use crate::secrets::Secrets;
 
 pub(crate) fn seal(args: &SealArgs, trust: Option<&Path>) -> Result<(), CliError> {
     let mut read = network_files(&args.model);
     read.push(args.owner.clone());
     read.extend(args.labels.clone());
-    let owner = SecretKey::<Owner>::read(&args.owner)?;
+    let owner = Secrets::of(&args.passphrase).key::<Owner>(&args.owner)?;
     let mut sealing = Seal::new(&args.model, &owner).cut(args.cut);
     for host in &args.host {
         let (blocks, key, file) = parse_host(host)?;

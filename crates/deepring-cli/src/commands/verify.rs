@@ -1,19 +1,25 @@
 //! `deepring verify`: every byte of a ring, and with a key its opened content.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use deepring::attestation::{AttestationKey, Svr};
 use deepring::opening::OpenError;
 use deepring::{Finding, Report, RingError, Verdict, VerifiedRing};
 
+use crate::begun::Begun;
 use crate::cli::Verify;
 use crate::error::{CliError, Exit};
 use crate::output;
-use crate::rings::{AnyKey, TrustPolicy};
+use crate::rings::TrustPolicy;
+use crate::secrets::{AnyKey, Secrets};
 
 pub(crate) fn verify(args: &Verify, trust: Option<&Path>) -> Result<(), CliError> {
-    let key = args.key.as_deref().map(AnyKey::read).transpose()?;
+    let secrets = Secrets::of(&args.passphrase);
+    let key = args.key.as_deref().map(|key| secrets.opening(key)).transpose()?;
+    let attesting = Attesting::begin(args, trust)?;
     let mut policy = TrustPolicy::new(&args.owner, trust)?;
-    let (report, opened) = match policy.verify(&output::resolved_path(&args.ring)?) {
+    let (report, opened, ring) = match policy.verify(&output::resolved_path(&args.ring)?) {
         Ok(ring) => match &key {
             Some(key) => {
                 let (findings, opened) = open_all(&ring, key)?;
@@ -22,11 +28,11 @@ pub(crate) fn verify(args: &Verify, trust: Option<&Path>) -> Result<(), CliError
                     // The ring is intact, and yet what was asked for was not checked.
                     report.verdict = Verdict::Untrusted;
                 }
-                (report, Some(opened))
+                (report, Some(opened), Some(ring))
             }
-            None => (ring.report(), None),
+            None => (ring.report(), None, Some(ring)),
         },
-        Err(RingError::Refused(report)) => (report, None),
+        Err(RingError::Refused(report)) => (report, None, None),
         Err(e) => return Err(e.into()),
     };
     if args.json {
@@ -35,9 +41,40 @@ pub(crate) fn verify(args: &Verify, trust: Option<&Path>) -> Result<(), CliError
         print_intact(&report, opened)?;
     }
     match Exit::of(report.verdict) {
-        None => Ok(()),
+        // Only now: of a ring about which anything was found, nothing is attested.
+        None => attesting.zip(ring).map_or(Ok(()), |(attesting, ring)| attesting.attest(&ring)),
         Some(_) if opened == Some(0) => Err(not_for_this_key()),
         Some(_) => Err(RingError::Refused(report).into()),
+    }
+}
+
+/// An attestation that is due if nothing is found: its key was read and its file begun before anything was checked.
+struct Attesting<'a> {
+    key: AttestationKey,
+    begun: Begun,
+    verifier: Option<&'a str>,
+    output: &'a Path,
+}
+
+impl<'a> Attesting<'a> {
+    fn begin(args: &'a Verify, trust: Option<&Path>) -> Result<Option<Self>, CliError> {
+        let (Some(pem), Some(output)) = (&args.svr, &args.output) else { return Ok(None) };
+        let read = [&args.ring, pem].into_iter().chain(&args.key).chain(&args.owner.owner);
+        let begun = Begun::at(output, read.map(PathBuf::as_path), trust)?;
+        let key = AttestationKey::read(pem)?;
+        Ok(Some(Self { key, begun, verifier: args.verifier_id.as_deref(), output }))
+    }
+
+    fn attest(self, ring: &VerifiedRing) -> Result<(), CliError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let bundle = Svr::of(ring).sign(&self.key, self.verifier, now)?;
+        self.begun.write(bundle.as_bytes())?;
+        output::note(format_args!(
+            "attested in {}; whoever trusts this key verifies it: {}",
+            self.output.display(),
+            self.key.name()
+        ));
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@
 mod at_once;
 #[cfg(feature = "attacks")]
 mod attack;
+mod attested;
 mod audited;
 mod bench;
 mod certificates;
@@ -27,6 +28,7 @@ mod live_memory;
 mod memory;
 mod names;
 mod output;
+mod passphrases;
 mod paths;
 mod pictures;
 mod quarantined;

@@ -20,7 +20,7 @@ fn authentic(path: &Path) -> AuthenticRing {
 }
 
 /// Seals onto a file that is there already, expects a refusal, and that the file and its folder are as before.
-fn refused(net: &Path, ask: impl for<'a> Fn(Seal<'a>) -> Seal<'a>) -> SealModelError {
+fn refused(net: &Path, ask: impl Fn(Seal) -> Seal) -> SealModelError {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("net.ring");
     fs::write(&target, "what was there before").unwrap();
@@ -157,7 +157,7 @@ fn versions_go_up_and_each_names_the_one_before() {
         let SealModelError::Version { given, previous } = error else { panic!("{error}") };
         assert_eq!((given, previous), (version, 2));
     }
-    let foreign = Seal::new(&lenet, &owner(2))
+    let foreign = Seal::new(&lenet, owner(2))
         .host(Blocks::All, host_key)
         .upgrade_of(&two)
         .write(&at("foreign.ring"), &|_| ())

@@ -1,7 +1,7 @@
 //! What an entry records.
 
 use deepring::codec::Writer;
-use deepring::keys::{Author, AuthorKey, Node};
+use deepring::keys::{Author, Node, SignerError, SigningOwner};
 use deepring::outline::Outline;
 use deepring::replication::Evidence;
 use deepring::{Digest, Host, Owner, PublicKey, RingId, SecretKey};
@@ -192,7 +192,7 @@ impl Audit {
         key: &SecretKey<Host>,
     ) -> Countersignature {
         let statement = self.statement(binding, ring_digest, blocks, repaired);
-        let signature = AuthorKey::Host(key.clone()).sign_audit(&statement);
+        let signature = key.sign_audit(&statement);
         Countersignature { host: key.public(), signature }
     }
 }
@@ -208,10 +208,16 @@ impl Countersignature {
 impl Event {
     /// The rotation of an owner's key to another one that is at hand; signed as an entry by the old
     /// key.
-    #[must_use]
-    pub fn rotation(old: &PublicKey<Owner>, new: &SecretKey<Owner>) -> Self {
-        let signature = AuthorKey::Owner(new.clone()).sign_rotation(old);
-        Self::OwnerRotated { new_owner: new.public(), signature }
+    ///
+    /// # Errors
+    /// [`SignerError`] of the new key's signer.
+    pub fn rotation(
+        old: &PublicKey<Owner>,
+        new: impl Into<SigningOwner>,
+    ) -> Result<Self, SignerError> {
+        let new = new.into();
+        let signature = new.sign_rotation(old)?;
+        Ok(Self::OwnerRotated { new_owner: new.public(), signature })
     }
 }
 

@@ -162,7 +162,7 @@ pub(crate) fn one_of_each_kind_in(origin: &str) -> Vec<Entry> {
         (Event::RingUpgraded { outline: its(&bench.ring.next(2).outline()) }, owner.clone()),
         (revoke_host(3, Some(&outline)), owner.clone()),
         (bench.revoke_ring(Some(outline.ring_digest())), owner.clone()),
-        (Event::rotation(&owner_key(0).public(), &owner_key(5)), owner),
+        (Event::rotation(&owner_key(0).public(), owner_key(5)).unwrap(), owner),
         (revoke_key(), by_host(2)),
     ];
     for (event, author) in &events {
@@ -359,13 +359,13 @@ fn a_rotated_owner_goes_on_under_the_new_key_alone() {
     let mut bench = Fixture::new(1);
     let (old, new) = (by_owner(0), by_owner(5));
     let revoked = bench.allowed(&revoke_host(0, None), &old);
-    let rotation = Event::rotation(&owner_key(0).public(), &owner_key(5));
+    let rotation = Event::rotation(&owner_key(0).public(), owner_key(5)).unwrap();
     let mut forged = rotation.clone();
     if let Event::OwnerRotated { signature, .. } = &mut forged {
         signature[0] ^= 1;
     }
     assert_eq!(bench.refused(&forged, &old), NoAuthority::RotationNotSigned);
-    let of_another = Event::rotation(&owner_key(1).public(), &owner_key(5));
+    let of_another = Event::rotation(&owner_key(1).public(), owner_key(5)).unwrap();
     assert_eq!(bench.refused(&of_another, &old), NoAuthority::RotationNotSigned);
     let entry = bench.allowed(&rotation, &old);
 
@@ -391,14 +391,14 @@ fn a_key_that_is_known_takes_nothing_over() {
     let mut bench = Fixture::new(1);
     bench.ledger.register(&Sealed::new(1, 1).outline(), &by_owner(1)).unwrap();
     bench.allowed(&revoke_key(), &by_owner(3));
-    let to = |n: u8| Event::rotation(&owner_key(0).public(), &owner_key(n));
+    let to = |n: u8| Event::rotation(&owner_key(0).public(), owner_key(n)).unwrap();
     for known in [0, 1, 3] {
         assert_eq!(bench.refused(&to(known), &by_owner(0)), NoAuthority::KeyInUse);
     }
     bench.allowed(&to(5), &by_owner(0));
-    let back = Event::rotation(&owner_key(5).public(), &owner_key(0));
+    let back = Event::rotation(&owner_key(5).public(), owner_key(0)).unwrap();
     assert_eq!(bench.refused(&back, &by_owner(5)), NoAuthority::KeyInUse);
-    let stranger = Event::rotation(&owner_key(8).public(), &owner_key(9));
+    let stranger = Event::rotation(&owner_key(8).public(), owner_key(9)).unwrap();
     let owner = owner_key(8).public();
     assert_eq!(bench.refused(&stranger, &by_owner(8)), NoAuthority::NoRing { owner });
 }

@@ -17,6 +17,7 @@ mod quarantine;
 mod rings;
 mod rows;
 mod sample;
+mod signers;
 mod tamper;
 mod tiles;
 mod witnesses;

@@ -22,12 +22,16 @@ use serde::Serialize;
 
 use super::chunks::{chunk_count, chunk_spans};
 use super::part::{Part, PartKind, decode_parts, encode_parts, own, shared_blocks};
+use zeroize::Zeroizing;
+
 use crate::crypto::aead::BlockKey;
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label, wrap};
 use crate::deal::{Deal, MAX_DEAL};
 use crate::encoding::{DecodeError, Reader, Writer};
-use crate::keys::{Host, Owner, PublicKey, Role, SecretKey};
+use crate::keys::{
+    Host, Owner, OwnerOpening, PublicKey, Role, SecretKey, SignerError, SigningOwner,
+};
 use crate::ring_id::RingId;
 use crate::tensor::{TensorSpec, decode_specs, encode_specs};
 
@@ -271,9 +275,10 @@ impl Header {
         })
     }
 
-    pub(crate) fn sign(&mut self, owner: &SecretKey<Owner>) {
+    pub(crate) fn sign(&mut self, owner: &SigningOwner) -> Result<(), SignerError> {
         let digest = Digest::of(label::HEADER, &[&self.encode_unsigned()]);
-        self.signature = owner.sign(label::SIGN_HEADER, &digest.0);
+        self.signature = owner.sign(label::SIGN_HEADER, &digest.0)?;
+        Ok(())
     }
 
     pub(crate) fn is_signed_by(&self, owner: &PublicKey<Owner>) -> bool {
@@ -333,14 +338,38 @@ pub(crate) fn wrap_key(
 /// Unwraps the block key with a secret key, if the header names that key and its wrapping opens to
 /// the key that the header commits to.
 pub(crate) fn unwrap_key<R: Role>(header: &Header, secret: &SecretKey<R>) -> Option<BlockKey> {
-    let public = secret.public();
+    unwrap_with(header, secret.public(), |enc, info, aad, wrapped| {
+        secret.open_sealed(enc, info, aad, wrapped)
+    })
+}
+
+/// The same with the opening half of an owner's key alone.
+pub(crate) fn unwrap_for_owner(
+    header: &Header,
+    owner: PublicKey<Owner>,
+    opening: OwnerOpening<'_>,
+) -> Option<BlockKey> {
+    unwrap_with(header, owner, |enc, info, aad, wrapped| {
+        wrap::open(opening.expose(), enc, info, aad, wrapped)
+    })
+}
+
+fn unwrap_with<R: Role>(
+    header: &Header,
+    public: PublicKey<R>,
+    open: impl FnOnce(
+        &[u8; wrap::ENC_LEN],
+        &[u8],
+        &[u8],
+        &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, wrap::HpkeFailed>,
+) -> Option<BlockKey> {
     let recipient = header.recipients.iter().find(|r| match r.role {
         RecipientRole::Owner(key) => key.as_bytes() == public.as_bytes(),
         RecipientRole::Host(key) => key.as_bytes() == public.as_bytes(),
     })?;
     let info = wrap_info(header.ring_id, header.index);
-    let opened =
-        secret.open_sealed(&recipient.enc, &info, public.as_bytes(), &recipient.wrapped).ok()?;
+    let opened = open(&recipient.enc, &info, public.as_bytes(), &recipient.wrapped).ok()?;
     let key = BlockKey::from_bytes(&opened)?;
     (key.commitment() == header.commitment).then_some(key)
 }

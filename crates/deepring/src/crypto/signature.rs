@@ -77,7 +77,8 @@ fn has_small_order(key: &[u8; 32]) -> bool {
     SMALL_ORDER.contains(&y)
 }
 
-fn labelled(label: &str, message: &[u8]) -> Vec<u8> {
+/// The bytes that are signed: `label || 0x00 || message`.
+pub(crate) fn labelled(label: &str, message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(label.len() + 1 + message.len());
     out.extend_from_slice(label.as_bytes());
     out.push(0);

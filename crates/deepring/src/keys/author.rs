@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::{Host, Node, Owner, PublicKey, SecretKey};
+use super::{Host, Node, Owner, PublicKey, SecretKey, SignerError, SigningOwner};
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
@@ -23,8 +23,8 @@ pub enum Author {
 /// The secret key of an entry's author.
 #[derive(Debug, Clone)]
 pub enum AuthorKey {
-    /// An owner's.
-    Owner(SecretKey<Owner>),
+    /// An owner's, or what signs for one.
+    Owner(SigningOwner),
     /// A host's.
     Host(SecretKey<Host>),
     /// A node's.
@@ -129,35 +129,56 @@ impl AuthorKey {
 
     /// Signs an entry's bytes (without signature):
     /// `Ed25519["deepring v1 sign entry"](BLAKE3.derive_key["deepring v1 entry digest"](entry))`.
-    #[must_use]
-    pub fn sign_entry(&self, entry: &[u8]) -> [u8; SIGNATURE_LEN] {
+    ///
+    /// # Errors
+    /// [`SignerError`] of an owner's signer.
+    pub fn sign_entry(&self, entry: &[u8]) -> Result<[u8; SIGNATURE_LEN], SignerError> {
         self.sign(label::SIGN_ENTRY, &Digest::of(label::ENTRY, &[entry]).0)
     }
 
-    /// Signs that this key takes over from an owner's key.
-    #[must_use]
-    pub fn sign_rotation(&self, old: &PublicKey<Owner>) -> [u8; SIGNATURE_LEN] {
+    fn sign(
+        &self,
+        label: &'static str,
+        message: &[u8],
+    ) -> Result<[u8; SIGNATURE_LEN], SignerError> {
+        match self {
+            Self::Owner(owner) => owner.sign(label, message),
+            Self::Host(key) => Ok(key.sign(label, message)),
+            Self::Node(key) => Ok(key.sign(label, message)),
+        }
+    }
+}
+
+impl SigningOwner {
+    /// Signs that this key takes over from another owner's key.
+    ///
+    /// # Errors
+    /// [`SignerError`].
+    pub fn sign_rotation(
+        &self,
+        old: &PublicKey<Owner>,
+    ) -> Result<[u8; SIGNATURE_LEN], SignerError> {
         self.sign(label::SIGN_ROTATION, old.as_bytes())
     }
+}
 
-    /// Countersigns an audit.
+impl SecretKey<Host> {
+    /// Countersigns an audit of another host's copy.
     #[must_use]
     pub fn sign_audit(&self, statement: &[u8]) -> [u8; SIGNATURE_LEN] {
         self.sign(label::SIGN_AUDIT, &Digest::of(label::AUDIT, &[statement]).0)
     }
+}
 
-    fn sign(&self, label: &str, message: &[u8]) -> [u8; SIGNATURE_LEN] {
-        match self {
-            Self::Owner(key) => key.sign(label, message),
-            Self::Host(key) => key.sign(label, message),
-            Self::Node(key) => key.sign(label, message),
-        }
+impl From<SigningOwner> for AuthorKey {
+    fn from(owner: SigningOwner) -> Self {
+        Self::Owner(owner)
     }
 }
 
 impl From<SecretKey<Owner>> for AuthorKey {
     fn from(key: SecretKey<Owner>) -> Self {
-        Self::Owner(key)
+        Self::Owner(key.into())
     }
 }
 

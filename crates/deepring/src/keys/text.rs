@@ -16,6 +16,9 @@ use crate::crypto::stack;
 /// more.
 const MAX_TEXT: usize = 160;
 
+/// The line that an encrypted key file begins with (c2sp.org/age, section "ASCII armor").
+pub(crate) const ARMOR: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
+
 /// Why a text is not a key of the expected role.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -31,6 +34,9 @@ pub enum ParseKeyError {
         /// The expected kind of key.
         expected: String,
     },
+    /// The text is a key file under a passphrase.
+    #[error("this secret key is encrypted with a passphrase")]
+    Encrypted,
     /// The file is not text, or text in another encoding.
     #[error("this is no UTF-8 text: another kind of file, or saved as UTF-16")]
     NotText,
@@ -96,6 +102,13 @@ fn an<R: Role>() -> String {
     format!("{article} {}", R::NAME)
 }
 
+/// The line that is the key, or begins it: the first that is neither empty nor a comment.
+pub(crate) fn key_line(text: &str) -> Option<&str> {
+    // An editor's byte order mark is no character of the key.
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    lines.find(|l| !l.is_empty() && !l.starts_with('#'))
+}
+
 /// Decodes the first line that is neither empty nor a comment into `out`, which must be exactly as
 /// long.
 fn decode(
@@ -105,13 +118,10 @@ fn decode(
     role: String,
     out: &mut [u8],
 ) -> Result<(), ParseKeyError> {
-    // An editor's byte order mark is no character of the key.
-    let line = text
-        .trim_start_matches('\u{feff}')
-        .lines()
-        .map(str::trim)
-        .find(|l| !l.is_empty() && !l.starts_with('#'))
-        .ok_or(ParseKeyError::Missing)?;
+    let line = key_line(text).ok_or(ParseKeyError::Missing)?;
+    if line == ARMOR {
+        return Err(ParseKeyError::Encrypted);
+    }
     let checked = CheckedHrpstring::new::<Bech32m>(line).map_err(|_| ParseKeyError::Damaged)?;
     let hrp = checked.hrp().to_lowercase();
     if hrp != prefix {

@@ -21,7 +21,7 @@ use super::layout::{PREAMBLE_LEN, Preamble};
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
 use crate::encoding::{DecodeError, Reader, Writer};
-use crate::keys::{Owner, PublicKey, SecretKey};
+use crate::keys::{Owner, PublicKey, SignerError, SigningOwner};
 use crate::outline::Stated;
 use crate::ring_id::MAX_BLOCKS;
 use crate::ring_id::{RingId, RingKind};
@@ -119,8 +119,9 @@ impl Closure {
         message
     }
 
-    pub(crate) fn sign(&mut self, owner: &SecretKey<Owner>) {
-        self.signature = owner.sign(label::SIGN_CLOSURE, &self.signed_message());
+    pub(crate) fn sign(&mut self, owner: &SigningOwner) -> Result<(), SignerError> {
+        self.signature = owner.sign(label::SIGN_CLOSURE, &self.signed_message())?;
+        Ok(())
     }
 
     /// Returns whether the owner that the closure names has signed it. Says nothing about trust:

@@ -57,12 +57,35 @@ fn block_key(ring: &[u8], key: &PublicKey<Host>, opening: &[u8; 32]) -> Vec<u8> 
 
 #[test]
 fn after_use_a_secret_is_in_its_own_place_and_nowhere_else() {
+    let plain = |dir: &Path, key: &SecretKey<Host>, _: &str| {
+        deepring::files::write_key_pair(dir, key).unwrap();
+    };
+    println!("{}", copies_of_a_key(&plain));
+}
+
+#[cfg(feature = "passphrase")]
+#[test]
+fn a_key_that_was_opened_with_a_passphrase_leaves_no_copy_of_itself_or_of_that() {
+    use deepring::keys::Passphrase;
+    let encrypted = |dir: &Path, key: &SecretKey<Host>, phrase: &str| {
+        fs::write(dir.join("phrase"), phrase).unwrap();
+        let phrase = Passphrase::new(phrase.to_owned().into()).unwrap();
+        deepring::files::write_encrypted_key_pair(dir, key, &phrase).unwrap();
+    };
+    println!("{}", copies_of_a_key(&encrypted));
+}
+
+/// Counts what a child leaves of a host's key that lies in the file that `write` makes, given a passphrase.
+fn copies_of_a_key(write: &dyn Fn(&Path, &SecretKey<Host>, &str)) -> String {
     let dir = tempfile::tempdir().unwrap();
     let (mut seed, mut opening) = ([0; 32], [0; 32]);
     aws_lc_rs::rand::fill(&mut seed).unwrap();
     aws_lc_rs::rand::fill(&mut opening).unwrap();
     let key = SecretKey::<Host>::from_halves(&seed, &opening).unwrap();
-    deepring::files::write_key_pair(dir.path(), &key).unwrap();
+    let mut phrase = [0; LEN];
+    aws_lc_rs::rand::fill(&mut phrase).unwrap();
+    let phrase = hex(&phrase);
+    write(dir.path(), &key, &phrase);
     deepring::files::write_key_pair(dir.path(), &owner()).unwrap();
     let mut plan = plan();
     plan.blocks.iter_mut().for_each(|block| block.hosts = vec![key.public()]);
@@ -81,6 +104,7 @@ fn after_use_a_secret_is_in_its_own_place_and_nowhere_else() {
         ("upper", middle(text.to_uppercase().as_bytes())),
         ("block", middle(&block_key)),
         ("content", middle(&content_key)),
+        ("phrase", middle(phrase.as_bytes())),
     ];
     let told: Vec<String> = patterns
         .iter()
@@ -91,7 +115,6 @@ fn after_use_a_secret_is_in_its_own_place_and_nowhere_else() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     let line = said.lines().find_map(|l| l.split_once("found: ")).unwrap().1;
-    println!("{line}");
     let (protection, counts) = line.split_once(' ').unwrap();
     for count in counts.split(' ') {
         let (name, count) = count.split_once('=').unwrap();
@@ -104,6 +127,7 @@ fn after_use_a_secret_is_in_its_own_place_and_nowhere_else() {
             _ => assert_eq!(count, 0, "{line}"),
         }
     }
+    line.to_owned()
 }
 
 #[test]
@@ -132,7 +156,7 @@ fn a_child_that_uses_a_key() {
 ///
 /// Each thing is done further up the stack than the one before, so that no later one overwrites what an earlier one left.
 fn use_a_key(dir: &Path) -> (SecretKey<Host>, Vec<OpenedBlock>) {
-    let key = at_depth(6, || SecretKey::<Host>::read(&dir.join("host.key")).unwrap());
+    let key = at_depth(6, || read_key(dir));
     let owner = PublicKey::<Owner>::read(&dir.join("owner.pub")).unwrap();
     let ring = UnverifiedRing::open(&dir.join("small.ring")).unwrap();
     let ring = ring.verify(&Trust::owner(owner), &|_| ()).unwrap();
@@ -155,6 +179,20 @@ fn use_a_key(dir: &Path) -> (SecretKey<Host>, Vec<OpenedBlock>) {
         Decision::close(chain, items(&[1, 2]), salt(), outline, &key).unwrap();
     });
     (key, blocks)
+}
+
+fn read_key(dir: &Path) -> SecretKey<Host> {
+    #[cfg(feature = "passphrase")]
+    if let Ok(mut file) = File::open(dir.join("phrase")) {
+        use deepring::files::SecretKeyFile;
+        use deepring::keys::Passphrase;
+        use std::io::Read as _;
+        let mut text = zeroize::Zeroizing::new(String::with_capacity(64));
+        file.read_to_string(&mut text).unwrap();
+        let file = SecretKeyFile::read(&dir.join("host.key")).unwrap();
+        return file.decrypt(&Passphrase::new(text).unwrap()).unwrap().key().unwrap();
+    }
+    SecretKey::read(&dir.join("host.key")).unwrap()
 }
 
 /// Does something so many times 64 KiB further down the stack than here.

@@ -71,7 +71,7 @@ fn child_seals_for_ever() {
     };
     loop {
         let plan = larger(next_version(&intact(&std::fs::read(&target).unwrap())));
-        let mut sealer = RingSealer::create(&target, &plan, &owner()).unwrap();
+        let mut sealer = RingSealer::create(&target, &plan, owner()).unwrap();
         step("created");
         for block in 0..plan.blocks.len() {
             let plaintext = plaintext(&sealer, block);
@@ -127,7 +127,7 @@ fn child_seals_on_a_full_disk() {
     let target = child::path();
     let plan = larger(plan());
     let seal = || -> Result<(), SealError> {
-        let mut sealer = RingSealer::create(&target, &plan, &owner())?;
+        let mut sealer = RingSealer::create(&target, &plan, owner())?;
         for block in 0..plan.blocks.len() {
             let plaintext = plaintext(&sealer, block);
             sealer.seal_block(&plaintext)?;

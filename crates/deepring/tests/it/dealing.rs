@@ -181,7 +181,7 @@ fn genesis_goes_to_the_hosts_that_are_named_for_it_each_once() {
 }
 
 /// The small ring's plan, dealt: every block names all three hosts.
-fn dealt_plan(planned: PlannedDeal) -> RingPlan {
+pub(crate) fn dealt_plan(planned: PlannedDeal) -> RingPlan {
     let mut plan = plan();
     plan.blocks.iter_mut().for_each(|block| block.hosts = keys(hosts()));
     plan.deal = Some(planned);
@@ -211,7 +211,7 @@ fn sealing_grants_what_the_deal_names_and_refuses_legs_that_leave_blocks_out() {
     for (block, host) in [(0, 0), (1, 1), (3, 2)] {
         let mut plan = dealt_plan(planned(Copies::Two, false));
         plan.blocks[block].hosts.remove(host);
-        let mut sealer = deepring::seal::RingSealer::create(&target, &plan, &owner()).unwrap();
+        let mut sealer = deepring::seal::RingSealer::create(&target, &plan, owner()).unwrap();
         while let Some(block) = sealer.next_block() {
             let plaintext = crate::small_ring::plaintext(&sealer, block);
             sealer.seal_block(&plaintext).unwrap();
@@ -232,7 +232,7 @@ fn sealing_grants_what_the_deal_names_and_refuses_legs_that_leave_blocks_out() {
     }
     let mut plan = dealt_plan(planned(Copies::Two, false));
     plan.deal.as_mut().unwrap().legs.pop();
-    let refused = deepring::seal::RingSealer::create(&target, &plan, &owner()).unwrap_err();
+    let refused = deepring::seal::RingSealer::create(&target, &plan, owner()).unwrap_err();
     assert!(matches!(refused, SealError::Deal(DealError::End { found: 2, last: 3 })));
 }
 

@@ -55,6 +55,15 @@ fn fuzz_seeds() {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         write("key_text", &name, &std::fs::read(&path).unwrap());
     }
+    #[cfg(feature = "passphrase")]
+    {
+        // The least work: the fuzzer's passphrase opens it many times a second.
+        let mut recipient = age::scrypt::Recipient::new(String::from("fuzz").into());
+        recipient.set_work_factor(1);
+        let key = owner().to_secret_text();
+        let text = age::encrypt_and_armor(&recipient, key.as_bytes()).unwrap();
+        write("encrypted_key", "owner", text.as_bytes());
+    }
     write("manifest", "manifest", &manifest().encode());
     let index: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder().join("index.json")).unwrap()).unwrap();

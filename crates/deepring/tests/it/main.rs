@@ -7,6 +7,7 @@
     reason = "what a test needs is there, or the test has failed"
 )]
 
+mod attested;
 mod audit;
 mod child;
 mod copies;
@@ -25,6 +26,7 @@ mod keys;
 mod opening;
 mod outlines;
 mod parcels;
+mod passphrases;
 mod rearranged;
 mod receipts;
 mod receipts_coverage;
@@ -36,6 +38,7 @@ mod sealing;
 mod segments;
 mod sharing;
 mod signed_nonsense;
+mod signers;
 mod small_query;
 mod small_ring;
 mod truncation;

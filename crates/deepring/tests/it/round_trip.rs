@@ -11,7 +11,7 @@ use crate::small_ring::{
 /// A sealer that is only asked what the plaintexts are.
 fn expected_plaintexts(plan: &RingPlan) -> Vec<Vec<u8>> {
     let dir = tempfile::tempdir().unwrap();
-    let sealer = RingSealer::create(&dir.path().join("never.ring"), plan, &owner()).unwrap();
+    let sealer = RingSealer::create(&dir.path().join("never.ring"), plan, owner()).unwrap();
     (0..plan.blocks.len()).map(|block| plaintext(&sealer, block)).collect()
 }
 

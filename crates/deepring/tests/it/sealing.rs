@@ -12,7 +12,7 @@ fn refused(plan: &RingPlan) -> SealError {
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("a.ring");
     std::fs::write(&target, "old").unwrap();
-    let err = RingSealer::create(&target, plan, &owner()).unwrap_err();
+    let err = RingSealer::create(&target, plan, owner()).unwrap_err();
     untouched(dir.path());
     err
 }
@@ -85,7 +85,7 @@ fn sealer(plan: &RingPlan) -> (tempfile::TempDir, RingSealer) {
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("a.ring");
     std::fs::write(&target, "old").unwrap();
-    let sealer = RingSealer::create(&target, plan, &owner()).unwrap();
+    let sealer = RingSealer::create(&target, plan, owner()).unwrap();
     (dir, sealer)
 }
 
@@ -157,7 +157,7 @@ fn a_host_whose_key_is_no_curve_point_is_refused() {
 fn a_target_in_a_folder_that_does_not_exist_or_that_is_a_folder_is_an_io_error() {
     let dir = tempfile::tempdir().unwrap();
     for target in [dir.path().join("no/a.ring"), dir.path().into()] {
-        let err = RingSealer::create(&target, &plan(), &owner()).unwrap_err();
+        let err = RingSealer::create(&target, &plan(), owner()).unwrap_err();
         assert!(matches!(err, SealError::Io { path, .. } if path == target));
     }
 }
@@ -168,7 +168,7 @@ fn a_target_that_is_no_plain_file_is_not_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("a.ring");
     let _listener = std::os::unix::net::UnixListener::bind(&target).unwrap();
-    let err = RingSealer::create(&target, &plan(), &owner()).unwrap_err();
+    let err = RingSealer::create(&target, &plan(), owner()).unwrap_err();
     assert!(matches!(err, SealError::Io { .. }), "{err}");
     assert!(deepring::files::replace_file(&target, b"x").is_err());
 }

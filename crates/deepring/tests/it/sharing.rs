@@ -23,7 +23,7 @@ fn each_block_opens_with_what_it_shares_and_the_body_is_there_once() {
     assert_eq!((ring.layers().len(), ring.shared().len()), (3, 2));
     let dir = tempfile::tempdir().unwrap();
     let plan = plan_with_shared();
-    let sealer = RingSealer::create(&dir.path().join("other"), &plan, &owner()).unwrap();
+    let sealer = RingSealer::create(&dir.path().join("other"), &plan, owner()).unwrap();
     let table = plaintext(&sealer, 4);
     let vectors = plaintext(&sealer, 5);
     let owner = owner();
@@ -198,7 +198,7 @@ fn plans_that_share_what_is_no_shared_block_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("ring");
     let refused = |plan: &deepring::seal::RingPlan| {
-        let refused = RingSealer::create(&target, plan, &owner()).unwrap_err();
+        let refused = RingSealer::create(&target, plan, owner()).unwrap_err();
         assert!(matches!(refused, SealError::Layout { .. }), "{refused}");
         assert!(!target.exists());
     };
@@ -227,7 +227,7 @@ fn plans_that_share_what_is_no_shared_block_are_refused() {
 fn a_ring_is_sealed_with_shared_blocks_before_those_that_use_them() {
     let dir = tempfile::tempdir().unwrap();
     let mut sealer =
-        RingSealer::create(&dir.path().join("ring"), &plan_with_shared(), &owner()).unwrap();
+        RingSealer::create(&dir.path().join("ring"), &plan_with_shared(), owner()).unwrap();
     let mut order = Vec::new();
     while let Some(block) = sealer.next_block() {
         order.push(block);

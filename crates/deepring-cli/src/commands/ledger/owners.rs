@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use deepring::keys::{AuthorKey, Node, Role};
-use deepring::{Owner, PublicKey, SecretKey};
-use deepring_ledger::{Event, ValidatorSet};
+use deepring::{Owner, PublicKey};
+use deepring_ledger::{EntryError, Event, LedgerError, ValidatorSet};
 use serde_json::json;
 
 use super::LedgerMemory;
@@ -14,12 +14,14 @@ use crate::error::CliError;
 use crate::ledgers::Wanted;
 use crate::output;
 use crate::rings::read_public;
+use crate::secrets::Secrets;
 
 pub(super) fn rotate(args: &LedgerRotateOwner, trust: Option<&Path>) -> Result<(), CliError> {
-    let old = SecretKey::<Owner>::read(&args.owner_key)?;
-    let new = SecretKey::<Owner>::read(&args.new_owner_key)?;
+    let secrets = Secrets::of(&args.to.passphrase);
+    let old = secrets.key::<Owner>(&args.owner_key)?;
+    let new = secrets.key::<Owner>(&args.new_owner_key)?;
     let (from, to) = (old.public(), new.public());
-    let event = Event::rotation(&from, &new);
+    let event = Event::rotation(&from, &new).map_err(|e| LedgerError::from(EntryError::from(e)))?;
     let entry = record(&args.to, trust, &old.into(), |_| Ok(event))?;
     if args.to.json {
         return output::json(&json!({ "entry": entry, "owner": from, "new_owner": to }));
@@ -33,7 +35,7 @@ pub(super) fn rotate(args: &LedgerRotateOwner, trust: Option<&Path>) -> Result<(
 }
 
 pub(super) fn validators(args: &LedgerValidatorSet, trust: Option<&Path>) -> Result<(), CliError> {
-    let owner = SecretKey::<Owner>::read(&args.owner_key)?;
+    let owner = Secrets::of(&args.to.passphrase).key::<Owner>(&args.owner_key)?;
     let owners = keys::<Owner>(&args.owner)?;
     let nodes = keys::<Node>(&args.node)?;
     let mut epoch = 0;

@@ -12,9 +12,10 @@ use crate::error::CliError;
 use crate::ledgers::Wanted;
 use crate::output;
 use crate::rings::TrustPolicy;
+use crate::secrets::Secrets;
 
 pub(super) fn register(args: &LedgerRegister, trust: Option<&Path>) -> Result<(), CliError> {
-    let owner = SecretKey::<Owner>::read(&args.owner_key)?;
+    let owner = Secrets::of(&args.passphrase).key::<Owner>(&args.owner_key)?;
     let way = output::resolved_path(&args.ring)?;
     let mut policy = TrustPolicy::of(owner.public(), trust)?.binding();
     let ring = policy.verify_to_use(&way).map_err(|e| not_the_owner(e, &way, &owner))?;

@@ -1,0 +1,103 @@
+//! Passphrases: asked for on the terminal, or read from a descriptor; never from arguments or the environment, which other
+//! processes can read.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use deepring::files::InLine;
+use deepring::keys::{MAX_PASSPHRASE, Passphrase};
+use zeroize::Zeroizing;
+
+use crate::error::{CliError, Exit};
+use crate::terminal::hidden_line;
+
+/// A passphrase, typed on the terminal without being shown. `fd_option` is what to use where there is no terminal.
+pub(crate) fn prompted(prompt: &str, fd_option: &str) -> Result<Passphrase, CliError> {
+    let typed = hidden_line(&format!("{}: ", InLine(prompt)));
+    let text = typed.map_err(|e| not_asked(&e, prompt, fd_option))?;
+    Passphrase::new(text).map_err(CliError::usage)
+}
+
+/// A new passphrase, typed twice.
+pub(crate) fn prompted_twice(prompt: &str, fd_option: &str) -> Result<Passphrase, CliError> {
+    let first = prompted(prompt, fd_option)?;
+    match prompted("again", fd_option)? == first {
+        true => Ok(first),
+        false => Err(CliError::usage("the two passphrases are not the same")
+            .hint("nothing was written; try again")),
+    }
+}
+
+fn not_asked(e: &io::Error, prompt: &str, fd_option: &str) -> CliError {
+    match e.kind() {
+        io::ErrorKind::Interrupted | io::ErrorKind::UnexpectedEof => {
+            CliError::new(Exit::Failed, format!("{prompt}: not given"))
+        }
+        _ => CliError::usage(format!("{prompt}: there is no terminal to ask"))
+            .hint(format!("have a descriptor give it, as `{fd_option} 3 3< FILE` does")),
+    }
+}
+
+/// The first line that a descriptor gives.
+pub(crate) fn from_descriptor(descriptor: u32) -> Result<Passphrase, CliError> {
+    let read = match descriptor {
+        0 => first_line(io::stdin().lock()),
+        n => open(n).and_then(first_line),
+    };
+    let text = read.map_err(|e| {
+        CliError::usage(format!("descriptor {descriptor} gives no passphrase: {e}"))
+            .hint("a shell opens one with `3< FILE`, or `3<<< TEXT`")
+    })?;
+    Passphrase::new(text)
+        .map_err(|e| CliError::usage(format!("the passphrase from descriptor {descriptor}: {e}")))
+}
+
+/// A descriptor that this process was started with, by its name: the system opens what it leads to once more.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a pipe is what is expected here, and its end is awaited"
+)]
+fn open(descriptor: u32) -> io::Result<File> {
+    File::open(format!("/dev/fd/{descriptor}"))
+}
+
+fn first_line(from: impl Read) -> io::Result<Zeroizing<String>> {
+    // As large as it gets: a buffer that grows leaves its earlier copies behind, unwiped.
+    let most = MAX_PASSPHRASE + 2;
+    let mut line = Zeroizing::new(Vec::with_capacity(most + 64));
+    from.take(most as u64).read_to_end(&mut line)?;
+    let end = line.iter().position(|b| *b == b'\n').unwrap_or(line.len());
+    line.truncate(end);
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is no UTF-8 text");
+    let text = std::str::from_utf8(&line).map_err(not_text)?;
+    let mut out = Zeroizing::new(String::with_capacity(text.len()));
+    out.push_str(text);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passphrase_is_the_first_line_as_it_is() {
+        for (given, line) in [
+            ("secret", "secret"),
+            ("secret\n", "secret"),
+            ("secret\r\nmore\n", "secret"),
+            (" two words \n", " two words "),
+            ("\nsecond", ""),
+            ("", ""),
+            ("ümläut\n", "ümläut"),
+        ] {
+            assert_eq!(*first_line(given.as_bytes()).unwrap(), line, "{given:?}");
+        }
+        assert!(first_line(&b"\xff\xfe\n"[..]).is_err());
+        // Cut, it is still too long to be taken for one.
+        let long = first_line(&*vec![b'x'; 1 << 20]).unwrap();
+        assert!(Passphrase::new(long).is_err());
+    }
+}

@@ -1,0 +1,181 @@
+//! Key files under a passphrase: every command that takes a secret key opens them, and says what is wrong otherwise.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::workspace::{Ran, Workspace};
+
+const ARMOR: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
+
+/// Runs the command without a terminal, with lines to read at the descriptors that are named by their numbers.
+fn run_with(workspace: &Workspace, words: &str, lines: &[(u32, &str)]) -> Ran {
+    let mut script = format!("exec {} {words}", env!("CARGO_BIN_EXE_deepring"));
+    for (n, line) in lines {
+        fs::write(workspace.path(&format!("fd{n}")), line).unwrap();
+        script.push_str(&format!(" {n}<fd{n}"));
+    }
+    // In a session of its own, which has no terminal: the one of whoever runs the tests must not be asked.
+    let mut shell = Command::new("setsid");
+    shell.args(["--wait", "sh", "-c", &script]).current_dir(workspace.path(""));
+    workspace.surround(&mut shell);
+    let output = shell.stdin(std::process::Stdio::null()).output().unwrap();
+    for said in [&output.stdout, &output.stderr] {
+        let said = String::from_utf8_lossy(said);
+        assert!(
+            lines.iter().all(|(_, line)| line.trim().is_empty() || !said.contains(line.trim()))
+        );
+    }
+    Ran::of(words, output)
+}
+
+/// Keys under the passphrase `correct horse`, of an owner and a host, and in `nodes` of a node.
+fn with_encrypted_keys() -> Workspace {
+    let workspace = Workspace::new();
+    let given = [(3, "correct horse\n")];
+    run_with(&workspace, "keygen --out keys --passphrase-fd 3", &given).succeeds();
+    run_with(&workspace, "keygen --node --out keys --passphrase --passphrase-fd 3", &given)
+        .succeeds();
+    workspace
+}
+
+#[test]
+fn every_command_that_takes_a_secret_key_opens_it_with_its_passphrase_and_not_without() {
+    let workspace = with_encrypted_keys();
+    for name in ["owner", "host", "node"] {
+        let text = fs::read_to_string(workspace.path(&format!("keys/{name}.key"))).unwrap();
+        assert!(text.starts_with(ARMOR), "{name}");
+    }
+    run_with(&workspace, "ledger init ledger", &[]).succeeds();
+    run_with(&workspace, "keygen --out plain", &[]).succeeds();
+    let commands = [
+        "seal net.onnx --owner keys/owner.key --host keys/host.pub -o net.ring",
+        "verify net.ring --owner keys/owner.pub --key keys/host.key",
+        "verify net.ring --owner keys/owner.pub --key keys/owner.key",
+        "ledger register net.ring --owner-key keys/owner.key --ledger ledger",
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger",
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --sandbox",
+        "repair net.ring --from net.ring --owner keys/owner.pub --ledger ledger --key keys/host.key",
+        "export net.ring --key keys/owner.key --owner keys/owner.pub -o out.onnx",
+        "grant net.ring --owner-key keys/owner.key --host plain/host.pub",
+        "deal net.ring --owner-key keys/owner.key --leg 1=keys/host.pub --leg 2-9=plain/host.pub -o net.deal",
+        "revoke host plain/host.pub --owner-key keys/owner.key --ledger ledger --reason gone",
+        "revoke ring net.ring --owner-key keys/owner.key --ledger ledger --reason old",
+        "revoke key --key keys/host.key --ledger ledger --reason lost",
+        "revoke key --key keys/owner.key --ledger ledger --reason lost",
+    ];
+    for words in commands {
+        run_with(&workspace, words, &[])
+            .exits(2)
+            .says("there is no terminal to ask")
+            .says("hint: have a descriptor give it, as `--passphrase-fd 3 3< FILE` does");
+        let given = format!("{words} --passphrase-fd 3");
+        let done = run_with(&workspace, &given, &[(3, "correct horse\nmore")]);
+        if words.starts_with("deal") {
+            // How many blocks there are does not matter here: the key was read.
+            assert!(!done.stderr.contains("passphrase"), "{}", done.stderr);
+            continue;
+        }
+        done.succeeds();
+    }
+    let words =
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --passphrase-fd 3";
+    run_with(&workspace, words, &[(3, "Correct horse")])
+        .exits(1)
+        .says("keys/host.key: the passphrase is wrong")
+        .says("hint: ");
+}
+
+#[test]
+fn a_passphrase_comes_from_any_open_descriptor_or_is_refused() {
+    let workspace = with_encrypted_keys();
+    let words =
+        "seal net.onnx --owner keys/owner.key --host keys/host.pub -o net.ring --passphrase-fd";
+    let seal = |n: u32, lines: &[(u32, &str)]| run_with(&workspace, &format!("{words} {n}"), lines);
+    seal(0, &[(0, "correct horse\r\n")]).succeeds();
+    seal(7, &[(7, "correct horse")]).succeeds();
+    seal(9, &[]).exits(2).says("descriptor 9 gives no passphrase");
+    seal(3, &[(3, "\n")]).exits(2).says("an empty passphrase protects nothing");
+    seal(3, &[(3, &"x".repeat(5000))]).exits(2).says("more than 1024 bytes");
+    // A key without one needs none, and a descriptor that is not needed is not read.
+    run_with(&workspace, "keygen --out plain", &[]).succeeds();
+    let words = "seal net.onnx --owner plain/owner.key --host plain/host.pub -o plain.ring --passphrase-fd 9";
+    run_with(&workspace, words, &[]).succeeds();
+}
+
+#[test]
+fn a_key_gets_a_passphrase_another_one_and_none() {
+    let workspace = Workspace::with_ring();
+    let before = fs::read_to_string(workspace.path("keys/host.key")).unwrap();
+    let key = |more: &str, lines: &[(u32, &str)]| {
+        run_with(&workspace, &format!("key passphrase keys/host.key {more}"), lines)
+    };
+    let verify = |line: &str| {
+        let words = "verify net.ring --owner keys/owner.pub --key keys/host.key --passphrase-fd 3";
+        run_with(&workspace, words, &[(3, line)])
+    };
+    key("", &[]).exits(2).says("there is no terminal to ask").says("--new-passphrase-fd 3");
+    key("--remove", &[]).exits(2).says("has no passphrase");
+    key("--passphrase-fd 3 --remove", &[(3, "x")]).exits(1).says("has no passphrase");
+    assert_eq!(fs::read_to_string(workspace.path("keys/host.key")).unwrap(), before);
+    key("--new-passphrase-fd 4", &[(4, "one one")])
+        .succeeds()
+        .says("may still be read off the disk");
+    verify("one one").succeeds();
+    key("--passphrase-fd 3 --new-passphrase-fd 3", &[(3, "one one")]).exits(2);
+    key("--passphrase-fd 3 --new-passphrase-fd 4", &[(3, "two two"), (4, "two two")])
+        .exits(1)
+        .says("the passphrase is wrong");
+    key("--passphrase-fd 3 --new-passphrase-fd 4", &[(3, "one one"), (4, "two two")]).succeeds();
+    verify("one one").exits(1).says("the passphrase is wrong");
+    verify("two two").succeeds();
+    key("--passphrase-fd 3 --remove", &[(3, "two two")]).succeeds().says("no passphrase any more");
+    assert_eq!(fs::read_to_string(workspace.path("keys/host.key")).unwrap(), before);
+    run_with(&workspace, "key passphrase keys/host.pub --new-passphrase-fd 4", &[(4, "x y")])
+        .exits(1)
+        .says("this is a host public key");
+}
+
+#[test]
+fn an_encrypted_key_that_asks_for_hours_or_for_another_program_is_refused_at_once() {
+    let workspace = Workspace::with_ring();
+    let salt = "AAAAAAAAAAAAAAAAAAAAAA";
+    let wrapped = "A".repeat(42) + "A";
+    let mac = "A".repeat(43);
+    let file = |stanza: &str| {
+        let head = format!("age-encryption.org/v1\n-> {stanza}\n{wrapped}\n--- {mac}\n");
+        let bytes = [head.as_bytes(), &[0; 16 + 32]].concat();
+        let base64 = STANDARD.encode(bytes);
+        let lines: Vec<&str> =
+            base64.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        format!("{ARMOR}\n{}\n-----END AGE ENCRYPTED FILE-----\n", lines.join("\n"))
+    };
+    for (stanza, says) in [
+        (format!("scrypt {salt} 21"), "asks for scrypt with N = 2^21, more than the 2^20 allowed"),
+        (format!("scrypt {salt} 60"), "asks for scrypt with N = 2^60, more than the 2^20 allowed"),
+        ("X25519 AAAA".to_owned(), "encrypted for other keys, not with a passphrase"),
+        ("scrypt".to_owned(), "the encrypted text is damaged"),
+    ] {
+        fs::write(workspace.path("keys/host.key"), file(&stanza)).unwrap();
+        let words = "verify net.ring --owner keys/owner.pub --key keys/host.key --passphrase-fd 3";
+        run_with(&workspace, words, &[(3, "correct horse")]).exits(1).says(says);
+    }
+}
+
+#[test]
+fn no_command_writes_over_an_encrypted_key() {
+    let workspace = with_encrypted_keys();
+    let before = fs::read(workspace.path("keys/owner.key")).unwrap();
+    run_with(&workspace, "keygen --out keys --passphrase-fd 3", &[(3, "x y")])
+        .exits(1)
+        .says("never overwritten");
+    workspace.run("keygen --out plain").succeeds();
+    workspace
+        .run("seal net.onnx --owner plain/owner.key --host plain/host.pub -o keys/owner.key")
+        .exits(1)
+        .says("is a secret key file");
+    assert_eq!(fs::read(workspace.path("keys/owner.key")).unwrap(), before);
+}
