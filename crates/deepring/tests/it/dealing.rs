@@ -244,7 +244,7 @@ fn deal_in_header(raw: &RawRing) -> std::ops::Range<usize> {
 }
 
 /// A dealt ring, whose deal is edited and signed anew; so are header and closure.
-fn forged(of: &[u8], edit: impl Fn(&mut Vec<u8>), deal_seed: &[u8; 32]) -> Vec<u8> {
+pub(crate) fn forged(of: &[u8], edit: impl Fn(&mut Vec<u8>), deal_seed: &[u8; 32]) -> Vec<u8> {
     let mut raw = RawRing::of(of);
     let range = deal_in_header(&raw);
     let mut deal = raw.headers[0][range.clone()].to_vec();
@@ -260,18 +260,18 @@ fn forged(of: &[u8], edit: impl Fn(&mut Vec<u8>), deal_seed: &[u8; 32]) -> Vec<u
     raw.close(&OWNER_SEED)
 }
 
-fn sign_deal(deal: &mut [u8], seed: &[u8; 32]) {
+pub(crate) fn sign_deal(deal: &mut [u8], seed: &[u8; 32]) {
     let unsigned = deal.len() - 64;
     let digest = derive("deepring v1 deal digest", &deal[..unsigned]);
     deal[unsigned..].copy_from_slice(&sign(seed, "deepring v1 sign deal", &digest));
 }
 
 // Offsets in a deal: magic 8, version 2; ring id 16; ring digest 32; revision 4; dealt at 8; eager 1; Genesis.
-const RING_ID: usize = 10;
-const RING_DIGEST: usize = 26;
-const REVISION: usize = 58;
-const EAGER: usize = 70;
-const GENESIS: usize = 71;
+pub(crate) const RING_ID: usize = 10;
+pub(crate) const RING_DIGEST: usize = 26;
+pub(crate) const REVISION: usize = 58;
+pub(crate) const EAGER: usize = 70;
+pub(crate) const GENESIS: usize = 71;
 
 #[test]
 fn a_deal_of_another_ring_or_owner_or_of_a_later_revision_is_refused() {
@@ -319,7 +319,7 @@ fn a_deal_of_another_ring_or_owner_or_of_a_later_revision_is_refused() {
 }
 
 /// A leg of two hosts is 8 + 4 + 128 bytes; the count of legs stands behind Genesis' two hosts.
-fn drop_last_leg(deal: &mut Vec<u8>) {
+pub(crate) fn drop_last_leg(deal: &mut Vec<u8>) {
     let end = deal.len() - 128;
     deal.drain(end - 140..end);
     deal[GENESIS + 4 + 128] = 2;

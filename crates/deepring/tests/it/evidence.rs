@@ -37,23 +37,23 @@ fn found(ring: &VerifiedRing, lie: &Liar, kind: u8) -> Evidence {
 }
 
 /// Host B signs a right and a wrong receipt.
-fn equivocation(ring: &VerifiedRing) -> Evidence {
+pub(crate) fn equivocation(ring: &VerifiedRing) -> Evidence {
     let lie = Liar::with(vec![wrong(ring), right(ring, 1)]).saying(|machine, to, _| machine == to);
     found(ring, &lie, 1)
 }
 
 /// Host B gets something else than host A, and there is no third.
-fn contradiction(ring: &VerifiedRing) -> Evidence {
+pub(crate) fn contradiction(ring: &VerifiedRing) -> Evidence {
     found(ring, &Liar::with(vec![wrong(ring)]), 2)
 }
 
 /// Host B gets something else than the other two.
-fn majority(ring: &VerifiedRing) -> Evidence {
+pub(crate) fn majority(ring: &VerifiedRing) -> Evidence {
     found(ring, &Liar::with(vec![wrong(ring)]), 3)
 }
 
 /// Host B signs a right receipt and objects to host A's.
-fn perjury(ring: &VerifiedRing) -> Evidence {
+pub(crate) fn perjury(ring: &VerifiedRing) -> Evidence {
     let lie = Liar::with(vec![right(ring, 1), wrong(ring)])
         .saying(|machine, _, message| (machine == 1) == (kind(message) == RECORD));
     found(ring, &lie, 4)
@@ -89,7 +89,7 @@ fn reason(ring: &VerifiedRing, raw: &RawEvidence) -> &'static str {
     }
 }
 
-fn raw(evidence: &Evidence) -> RawEvidence {
+pub(crate) fn raw(evidence: &Evidence) -> RawEvidence {
     RawEvidence::of(&evidence.to_bytes())
 }
 
@@ -98,18 +98,18 @@ const RING: usize = 32;
 const FIRST_BLOCK: usize = 64;
 const BLOCK: usize = 72;
 
-fn from_end(receipt: &[u8], before_host: usize) -> usize {
+pub(crate) fn from_end(receipt: &[u8], before_host: usize) -> usize {
     receipt.len() - 128 - before_host
 }
 
 /// Flips a bit of a receipt and signs it anew.
-fn edited(receipt: &mut [u8], at: usize, seed: &[u8; 32]) {
+pub(crate) fn edited(receipt: &mut [u8], at: usize, seed: &[u8; 32]) {
     receipt[at] ^= 4;
     sign_receipt(receipt, seed);
 }
 
 /// The seed of the host that a receipt names.
-fn seed_of(receipt: &[u8]) -> [u8; 32] {
+pub(crate) fn seed_of(receipt: &[u8]) -> [u8; 32] {
     let at = from_end(receipt, 0);
     seed_of_host(&PublicKey::from_bytes(receipt[at..at + 64].try_into().unwrap()))
 }

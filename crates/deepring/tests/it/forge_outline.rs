@@ -89,6 +89,30 @@ fn told(header: &[u8]) -> Option<Told<'_>> {
     Some(Told { name, content, inputs, outputs, parts, hosts, deal })
 }
 
+/// Where a header's recipients stand, with their count; behind them is the deal.
+pub(crate) fn recipients_of(header: &[u8]) -> std::ops::Range<usize> {
+    let mut rest = Remaining(header);
+    let mut walk = || {
+        rest.take(32)?;
+        rest.string()?;
+        rest.take(8 + 5 * 32)?;
+        rest.specs()?;
+        rest.specs()?;
+        for _ in 0..rest.u32()? {
+            let kind = rest.u8()?;
+            if kind >= 2 {
+                rest.spec()?;
+            }
+            rest.take(if kind == 4 { 20 } else { 16 })?;
+        }
+        let at = header.len() - rest.0.len();
+        let n = rest.u32()?;
+        rest.take(145 * n)?;
+        Some(at..header.len() - rest.0.len())
+    };
+    walk().unwrap()
+}
+
 fn count(n: usize) -> [u8; 4] {
     u32::try_from(n).unwrap().to_le_bytes()
 }

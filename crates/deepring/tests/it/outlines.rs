@@ -76,7 +76,7 @@ fn an_outline_of_who_is_not_trusted_or_of_an_older_version_is_refused() {
 }
 
 /// An outline of the small ring that the owner signed, after an edit of its bytes.
-fn signed_outline(ring: &[u8], edit: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
+pub(crate) fn signed_outline(ring: &[u8], edit: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
     let mut raw = RawRing::of(ring);
     let mut statement = raw.statement_head.clone();
     statement[24..28].copy_from_slice(&u32::try_from(raw.headers.len()).unwrap().to_le_bytes());

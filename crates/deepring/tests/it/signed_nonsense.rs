@@ -42,24 +42,24 @@ fn flip(raw: &mut RawRing, block: usize, at: usize) {
 const INPUTS: usize = 202;
 const INPUT_NAME: usize = INPUTS + 6;
 const INPUT_DTYPE: usize = INPUTS + 8;
-const INPUT_RANK: usize = INPUTS + 9;
+pub(crate) const INPUT_RANK: usize = INPUTS + 9;
 const INPUT_DIM_KIND: usize = INPUTS + 10;
 const PARTS: usize = INPUTS + 2 * 27;
-const WEIGHT_KIND: usize = PARTS + 4;
+pub(crate) const WEIGHT_KIND: usize = PARTS + 4;
 const WEIGHT_DIM: usize = WEIGHT_KIND + 1 + 14 + 2 + 1;
 const WEIGHT_OFFSET: usize = WEIGHT_DIM + 8 + 9;
 const BIAS_KIND: usize = WEIGHT_OFFSET + 16;
 const BIAS_OFFSET: usize = BIAS_KIND + 1 + 12 + 2 + 9;
 const GRAPH_KIND: usize = BIAS_OFFSET + 16;
-const GRAPH_LEN: usize = GRAPH_KIND + 9;
+pub(crate) const GRAPH_LEN: usize = GRAPH_KIND + 9;
 const RECIPIENTS: usize = GRAPH_LEN + 8;
 const OWNER_ROLE: usize = RECIPIENTS + 4;
 const DEAL: usize = OWNER_ROLE + 2 * 145;
-const CHUNKS: usize = DEAL + 4;
-const SIGNATURE: usize = CHUNKS + 4 + 3 * 32;
+pub(crate) const CHUNKS: usize = DEAL + 4;
+pub(crate) const SIGNATURE: usize = CHUNKS + 4 + 3 * 32;
 
 /// Replaces some parts of block 1.
-fn parts(raw: &mut RawRing, range: std::ops::Range<usize>, by: &[u8]) {
+pub(crate) fn parts(raw: &mut RawRing, range: std::ops::Range<usize>, by: &[u8]) {
     let range = raw.after_name(1, range.start)..raw.after_name(1, range.end);
     raw.splice_header(1, range, by, &OWNER_SEED);
 }

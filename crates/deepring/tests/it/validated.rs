@@ -24,12 +24,12 @@ fn decided(ring: &VerifiedRing) -> Decision {
     close(ring, whole_chain(ring))
 }
 
-fn close(ring: &VerifiedRing, chain: Chain) -> Decision {
+pub(crate) fn close(ring: &VerifiedRing, chain: Chain) -> Decision {
     Decision::close(chain, items(&[1, 2]), salt(), ring.outline(), &host_a()).unwrap()
 }
 
 /// The chain of a query that a dealt ring runs without its deal.
-fn undealt(ring: &VerifiedRing) -> Chain {
+pub(crate) fn undealt(ring: &VerifiedRing) -> Chain {
     let mut out = vec![0; ring.genesis().plain_len as usize];
     let genesis = ring.open_block(0, (&host_a()).into(), &mut out).unwrap();
     let inputs = batch_of("x0", &[1, 2]);

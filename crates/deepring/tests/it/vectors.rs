@@ -59,7 +59,7 @@ impl Expected {
         Self { verdict: "intact".into(), block: None, part: None, tensor: None }
     }
 
-    fn of_report(report: &Report) -> Self {
+    pub(crate) fn of_report(report: &Report) -> Self {
         let first = report.findings.first();
         Self {
             verdict: word(report.verdict),
@@ -69,7 +69,7 @@ impl Expected {
         }
     }
 
-    fn of_finding(finding: Finding) -> Self {
+    pub(crate) fn of_finding(finding: Finding) -> Self {
         Self::of_report(&Report::of_findings(vec![finding]))
     }
 }

@@ -598,21 +598,13 @@ fn claims(f: &mut Folder, ring: &VerifiedRing, honest: &[u8]) {
     }
 }
 
+/// The head of the table in README.md.
+const TABLE: &str = "| file | defect | verdict | block | part | tensor |\n";
+
 fn readme(vectors: &[Vector]) -> String {
-    let mut out = String::from(
-        "# Vectors\n\n\
-         Rings and receipts with one defect each; the name says which. What a reader must find is in `index.json`:\n\
-         verdict, and the block, part and tensor of the first finding in report order (docs/FORMAT.md, sections 12\n\
-         and 15). `owner` is the trusted key (null: the store alone decides), `store` the reader's trust store,\n\
-         `ring` what a receipt is held against, `open_with` a secret key with which every block is opened of which\n\
-         it is a recipient.\n\n\
-         The keys in `keys/` are **test keys**: their secrets are public. `owner` owns the rings; host A is a host of\n\
-         Genesis and block 1, host B of Genesis and blocks 2 and 3, host C of nothing.\n\n\
-         Checked by `cargo test -p deepring --test it vectors` and by `reference/`. Made by\n\
-         `cargo test -p deepring --test it vectors_generate -- --ignored`, which replaces every file: block keys,\n\
-         encapsulations and query ids are random. With `VECTORS=receipts` in the environment the rings stay.\n\n\
-         | file | defect | verdict | block | part | tensor |\n|---|---|---|---|---|---|\n",
-    );
+    let old = std::fs::read_to_string(folder().join("README.md")).unwrap();
+    let (above, _) = old.split_once(TABLE).expect("what is above the table stays as it is");
+    let mut out = format!("{above}{TABLE}|---|---|---|---|---|---|\n");
     let text = |o: &Option<String>| o.clone().unwrap_or_default();
     for v in vectors {
         let e = &v.expected;

@@ -1,0 +1,161 @@
+//! Vectors of authority over keys: revocations of keys and hosts, validator sets, rotations.
+
+use deepring::keys::AuthorKey;
+use deepring_ledger::Event;
+
+use crate::vectors_entries::{host, owner, validators};
+use crate::vectors_histories::{
+    Said, behind, dealt, decided, decided_under, from_nothing, host_revoked, key_revoked,
+    registered, revoked, set_of_stranger, stranger, upgraded,
+};
+use crate::vectors_ledger::{Made, ORIGIN, OWNER, STRANGER, owner_of};
+
+fn rotated(new: u8, by: AuthorKey) -> Said {
+    (Event::rotation(&owner_of(OWNER).public(), &owner_of(new)), by)
+}
+
+fn set(epoch: u64, by: AuthorKey) -> Said {
+    (validators(ORIGIN, epoch), by)
+}
+
+/// What a revocation or a rotation does not reach, and what it does.
+fn reaching(made: &mut Made) {
+    let known = || vec![set(1, owner()), registered("plain.outline")];
+    let mut all = known();
+    all.extend([host_revoked(0, false, stranger()), decided_under(0, host(0))]);
+    let defect = "nothing; the host is revoked for all rings of another owner";
+    from_nothing(made, "decided_by_host_revoked_by_another", defect, &all);
+    let mut all = known();
+    all.extend([rotated(0xd1, owner()), (set(2, owner()).0, owner_of(0xd1).into())]);
+    let defect = "nothing; the key that the set's owner rotated to brings the next";
+    from_nothing(made, "set_after_rotation", defect, &all);
+    behind(
+        made,
+        "decided_after_owner_revoked",
+        "nothing; the owner's key is revoked, and no version of the ring",
+        vec![key_revoked(owner()), decided(host(0))],
+    );
+    behind(
+        made,
+        "upgraded_from_revoked_version",
+        "nothing; version 2 follows a revoked version",
+        vec![revoked(true), upgraded("version_2_of_ring.outline")],
+    );
+}
+
+pub(crate) fn add(made: &mut Made) {
+    reaching(made);
+    behind(
+        made,
+        "key_revoked_twice",
+        "a revoked key says that it is",
+        vec![key_revoked(host(2)), key_revoked(host(2))],
+    );
+    behind(
+        made,
+        "host_revoked_by_stranger",
+        "an owner without a ring revokes a host for all rings",
+        vec![host_revoked(0, false, stranger())],
+    );
+    behind(
+        made,
+        "host_revoked_for_ring_of_another",
+        "another owner revokes a host for the ring",
+        vec![host_revoked(0, true, stranger())],
+    );
+    behind(
+        made,
+        "host_revoked_by_host",
+        "a host revokes a host",
+        vec![host_revoked(0, true, host(1))],
+    );
+    from_nothing(
+        made,
+        "host_revoked_by_set",
+        "nothing; an owner of the validator set revokes a host",
+        &[set(1, owner()), host_revoked(0, false, stranger())],
+    );
+
+    from_nothing(made, "first_set", "nothing; an owner of the set brings it", &[set(7, owner())]);
+    from_nothing(
+        made,
+        "second_set",
+        "nothing; the next epoch",
+        &[set(7, owner()), set(8, stranger())],
+    );
+    from_nothing(made, "set_of_same_epoch", "the same epoch", &[set(7, owner()), set(7, owner())]);
+    from_nothing(
+        made,
+        "set_over_a_gap",
+        "an epoch is left out",
+        &[set(7, owner()), set(9, owner())],
+    );
+    from_nothing(
+        made,
+        "set_by_no_owner_of_it",
+        "by an owner whom it does not name",
+        &[(set_of_stranger().0, owner())],
+    );
+    from_nothing(
+        made,
+        "set_by_owner_of_the_next",
+        "by an owner whom the set before does not name",
+        &[set_of_stranger(), set(2, owner())],
+    );
+    from_nothing(made, "set_by_host", "by a host", &[set(1, host(0))]);
+    from_nothing(
+        made,
+        "set_of_other_log",
+        "of another log",
+        &[(validators("example.org/other", 1), owner())],
+    );
+
+    behind(made, "rotation", "nothing; a new key signs", vec![rotated(STRANGER, owner())]);
+    behind(
+        made,
+        "rotated_by_stranger",
+        "the new key gives the old one over",
+        vec![rotated(STRANGER, stranger())],
+    );
+    behind(made, "rotated_by_host", "a host rotates", vec![rotated(STRANGER, host(0))]);
+    let unsigned =
+        Event::OwnerRotated { new_owner: owner_of(STRANGER).public(), signature: [7; 64] };
+    behind(made, "rotated_unsigned", "the new key did not sign", vec![(unsigned, owner())]);
+    behind(made, "rotated_to_itself", "to the same key", vec![rotated(OWNER, owner())]);
+    from_nothing(
+        made,
+        "rotated_by_unknown",
+        "an owner without a ring rotates",
+        &[rotated(STRANGER, owner())],
+    );
+    behind(
+        made,
+        "rotated_and_revoked",
+        "nothing; the new key revokes the ring",
+        vec![rotated(STRANGER, owner()), (revoked(false).0, stranger())],
+    );
+    behind(
+        made,
+        "rotated_and_said",
+        "the old key revokes the ring",
+        vec![rotated(STRANGER, owner()), revoked(false)],
+    );
+    behind(
+        made,
+        "rotated_and_key_revoked",
+        "the old key revokes itself",
+        vec![rotated(STRANGER, owner()), key_revoked(owner())],
+    );
+    behind(
+        made,
+        "rotated_and_revised",
+        "nothing; the new key records a revision that the old one signed",
+        vec![rotated(STRANGER, owner()), (dealt("revision_2.outline").0, stranger())],
+    );
+    behind(
+        made,
+        "rotated_and_upgraded",
+        "the new key records a version that names the old one",
+        vec![rotated(STRANGER, owner()), (upgraded("version_2_of_ring.outline").0, stranger())],
+    );
+}
