@@ -19,6 +19,8 @@ demo:
 # Test vectors are written anew: only where the format changes
 vectors:
     cargo test -p deepring --test it vectors_generate -- --ignored
+    cargo test -p deepring --test it vectors_records_generate -- --ignored
+    cargo test -p deepring-ledger --test it vectors_ledger_generate -- --ignored
 
 # Fuzzes one target for a minute (nightly, cargo-fuzz): just fuzz onnx_file
 fuzz target seconds="60":

@@ -8,7 +8,7 @@ use deepring_ledger::{Checkpoint, Fault, Ledger, LedgerError, LedgerOptions, Til
 use tempfile::TempDir;
 use tlog_tiles::tlog::{Hash, node_hash, record_hash};
 
-use crate::sample::{decision, decisions, ledger_of, mixed, registered};
+use crate::sample::{decision, ledger_of, mixed};
 
 /// All files below a folder, by their paths.
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {

@@ -125,7 +125,7 @@ fn intact_ones(made: &mut Made) {
     let all = Event::RingRevoked { ring_id, ring_digest: None, reason: String::new() };
     let upgraded = Event::RingUpgraded { outline: outline("version_2_of_ring.outline") };
     let registered = Event::RingRegistered { outline: outline("plain.outline") };
-    let rotated = Event::rotation(&owner_of(OWNER).public(), &owner_of(STRANGER));
+    let rotated = Event::rotation(&owner_of(OWNER).public(), &owner_of(STRANGER)).unwrap();
     let cases: [(&str, &str, Event, AuthorKey); 18] = [
         ("registered", "a ring registered", registered, owner()),
         ("upgraded", "a ring upgraded", upgraded, owner()),
@@ -153,7 +153,7 @@ fn intact_ones(made: &mut Made) {
 }
 
 fn sign(entry: &mut Vec<u8>, author: &AuthorKey) {
-    let signature = author.sign_entry(entry);
+    let signature = author.sign_entry(entry).unwrap();
     entry.extend(signature);
 }
 
@@ -299,8 +299,10 @@ fn unsigned(made: &mut Made) {
     let mut by_other = honest[..honest.len() - 64].to_vec();
     sign(&mut by_other, &owner_of(STRANGER).into());
     made.add(("signed_by_other", "entry"), "another owner signed it", by_other, TAMPERED);
-    let mut relabelled = honest[..honest.len() - 64].to_vec();
-    let signature = o.sign_audit(&relabelled);
+    let AuthorKey::Host(by_host) = host(2) else { unreachable!() };
+    let of_host = signed(1, &lost, &by_host.clone().into()).as_bytes().to_vec();
+    let mut relabelled = of_host[..of_host.len() - 64].to_vec();
+    let signature = by_host.sign_audit(&relabelled);
     relabelled.extend(signature);
     made.add(
         ("signed_as_audit", "entry"),

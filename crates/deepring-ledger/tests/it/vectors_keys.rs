@@ -11,7 +11,7 @@ use crate::vectors_histories::{
 use crate::vectors_ledger::{Made, ORIGIN, OWNER, STRANGER, owner_of};
 
 fn rotated(new: u8, by: AuthorKey) -> Said {
-    (Event::rotation(&owner_of(OWNER).public(), &owner_of(new)), by)
+    (Event::rotation(&owner_of(OWNER).public(), owner_of(new)).unwrap(), by)
 }
 
 fn set(epoch: u64, by: AuthorKey) -> Said {
