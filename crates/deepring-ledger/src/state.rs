@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::entry::{Binding, ValidatorSet};
 
 pub use authority::NoAuthority;
-use authority::{Change, Effect};
+use authority::{Admission, Effect};
 
 /// A public key's bytes: what keys are ordered by.
 pub(crate) type KeyBytes = [u8; 64];
@@ -340,10 +340,10 @@ impl State {
     }
 
     /// Adds an entry that changes this; one without authority changes nothing.
-    pub(crate) fn push(&mut self, change: Option<Change>) {
+    pub(crate) fn push(&mut self, change: Option<Admission>) {
         let entry = self.size;
         self.size += 1;
-        let Some(Change { effect, counted }) = change else { return };
+        let Some(Admission { effect, counted }) = change else { return };
         if let Some((author, sequence)) = counted {
             self.sequences.insert(author, sequence);
         }

@@ -68,13 +68,13 @@ pub(crate) enum Effect {
 
 /// What an entry with authority changes, and the number that it takes from its author.
 #[derive(Debug)]
-pub(crate) struct Change {
+pub(crate) struct Admission {
     pub(crate) effect: Effect,
     /// `None` for decisions.
     pub(crate) counted: Option<((u8, KeyBytes), u64)>,
 }
 
-impl Change {
+impl Admission {
     pub(crate) fn is_none(&self) -> bool {
         matches!(self.effect, Effect::None) && self.counted.is_none()
     }
@@ -100,7 +100,7 @@ impl State {
     }
 
     /// What an entry changes.
-    pub(crate) fn verify_entry(&self, entry: &Entry) -> Result<Change, NoAuthority> {
+    pub(crate) fn verify_entry(&self, entry: &Entry) -> Result<Admission, NoAuthority> {
         let author = entry.author();
         self.verify_log(entry)?;
         self.verify_author(author, u64::MAX)?;
@@ -113,7 +113,7 @@ impl State {
             return Err(NoAuthority::Repeated { sequence, newest });
         }
         let effect = self.verify_event(author, entry.event(), entry.binding())?;
-        Ok(Change { effect, counted: counted.then_some((key, sequence)) })
+        Ok(Admission { effect, counted: counted.then_some((key, sequence)) })
     }
 
     /// An entry is said in the log that it was signed for.

@@ -20,7 +20,7 @@ const MAX_HEADERS: usize = 1 << 14;
 pub(super) struct Client(ureq::Agent);
 
 /// What a server answered.
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: u16,
     /// Without parameters; empty where there is none.
     pub(super) content_type: String,
@@ -49,14 +49,14 @@ impl Client {
     }
 
     /// Posts a text to a URL.
-    pub(super) fn post(&self, url: &str, text: &str) -> Result<Answer, CliError> {
+    pub(super) fn post(&self, url: &str, text: &str) -> Result<Response, CliError> {
         let failed = |e: ureq::Error| CliError::new(Exit::Failed, format!("{url}: {e}"));
         let request = self.0.post(url).header("Content-Type", "text/plain; charset=utf-8");
         let mut answer = request.send(text).map_err(failed)?;
         let content_type = answer.body().mime_type().unwrap_or_default().to_owned();
         let body = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
         let body = String::from_utf8(body.map_err(failed)?).unwrap_or_default();
-        Ok(Answer { status: answer.status().as_u16(), content_type, body })
+        Ok(Response { status: answer.status().as_u16(), content_type, body })
     }
 }
 

@@ -9,7 +9,7 @@ use deepring_ledger::{
 };
 use serde_json::json;
 
-use super::http::{Answer, Client, submission};
+use super::http::{Client, Response, submission};
 use super::{LedgerMemory, wanted};
 use crate::cli::LedgerWitness;
 use crate::error::{CliError, Exit};
@@ -138,7 +138,7 @@ fn submit(
 }
 
 /// The size in the body of a 409: decimal, on a line, of a type of its own.
-fn known_size(answer: &Answer) -> Option<u64> {
+fn known_size(answer: &Response) -> Option<u64> {
     let digits =
         answer.body.strip_suffix('\n').filter(|_| answer.content_type == "text/x.tlog.size");
     let size = digits?.parse::<u64>().ok()?;
@@ -166,7 +166,7 @@ fn bad_cosignature(url: &str, e: &CosignatureError) -> CliError {
 }
 
 /// An answer that is no cosignature, with the witness's own words.
-fn unexpected(url: &str, answer: &Answer, what: &str) -> CliError {
+fn unexpected(url: &str, answer: &Response, what: &str) -> CliError {
     let words: String =
         answer.body.lines().next().unwrap_or_default().chars().take(MAX_WORDS).collect();
     let message = match words.is_empty() {
@@ -184,7 +184,7 @@ mod tests {
     fn a_size_is_a_number_on_a_line_of_its_own_type() {
         let size = |body: &str, kind: &str| {
             let (content_type, body) = (kind.to_owned(), body.to_owned());
-            known_size(&Answer { status: 409, content_type, body })
+            known_size(&Response { status: 409, content_type, body })
         };
         assert_eq!(size("7\n", "text/x.tlog.size"), Some(7));
         for bad in ["7", "07\n", "+7\n", "7\n\n", "", "-1\n", "99999999999999999999\n"] {
