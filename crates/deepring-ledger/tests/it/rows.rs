@@ -73,8 +73,7 @@ fn an_altered_entry_is_named_and_not_given_out() {
         assert!(matches!(error, LedgerError::EntryDamaged { index: 4 }), "{error}");
         assert_eq!(error.fault(), Fault::Tampered);
     }
-    let asked =
-        ledger.find_decided(&outline().ring_digest(), &digest(4), 4 as usize + 1).unwrap_err();
+    let asked = ledger.find_decided(&outline().ring_digest(), &digest(4), 5).unwrap_err();
     assert_eq!(asked.fault(), Fault::Tampered);
     assert_eq!(ledger.entry(5).unwrap(), decision(5));
 }
@@ -189,10 +188,7 @@ fn a_false_or_missing_index_row_is_named() {
     assert_eq!(findings(dir.path()), [(Some(5), Defect::IndexRowFalse)]);
     // Meanwhile, a false row answers nothing.
     let ledger = Ledger::open_read(dir.path(), None).unwrap();
-    assert_eq!(
-        ledger.find_decided(&outline().ring_digest(), &digest(4), 4 as usize + 1).unwrap(),
-        Some(4)
-    );
+    assert_eq!(ledger.find_decided(&outline().ring_digest(), &digest(4), 5).unwrap(), Some(4));
 
     let dir = self::ledger();
     edit(dir.path(), |txn| {
@@ -373,10 +369,7 @@ fn an_entry_without_authority_has_no_effect_and_is_named() {
     let ledger = Ledger::open_read(place, None).unwrap();
     assert_eq!(ledger.len(), 4);
     assert!(ledger.admit(outline(), []).is_ok());
-    assert_eq!(
-        ledger.find_decided(&outline().ring_digest(), &digest(3), 3 as usize + 1).unwrap(),
-        Some(3)
-    );
+    assert_eq!(ledger.find_decided(&outline().ring_digest(), &digest(3), 4).unwrap(), Some(3));
     assert_eq!(ledger.entry(1).unwrap().as_bytes(), forged);
     let refused = ledger.entry(2).unwrap_err();
     let unsigned = EntryError::NotSigned;

@@ -125,7 +125,7 @@ fn intact_ones(made: &mut Made) {
     let all = Event::RingRevoked { ring_id, ring_digest: None, reason: String::new() };
     let upgraded = Event::RingUpgraded { outline: outline("version_2_of_ring.outline") };
     let registered = Event::RingRegistered { outline: outline("plain.outline") };
-    let rotated = Event::rotation(&owner_of(OWNER).public(), &owner_of(STRANGER)).unwrap();
+    let rotated = Event::rotation(&owner_of(OWNER).public(), owner_of(STRANGER)).unwrap();
     let cases: [(&str, &str, Event, AuthorKey); 18] = [
         ("registered", "a ring registered", registered, owner()),
         ("upgraded", "a ring upgraded", upgraded, owner()),
