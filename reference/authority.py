@@ -71,7 +71,9 @@ class State:
         """Takes the next entry, or refuses it."""
         author = Key(entry.role, entry.author)
         require("an entry is for this log", entry.log == log_digest(self.origin))
-        require("an author's numbers rise", entry.kind == DECISIONS or entry.sequence > self.numbers.get(author, 0))
+        counted, newest = entry.kind not in (DECISIONS, KEY_REVOKED), self.numbers.get(author, 0)
+        require("an author's numbers rise", not counted or entry.sequence > newest)
+        require("an author's numbers do not jump", not counted or entry.sequence - newest <= 1 << 20)
         require("nothing is said by a revoked key", author not in self.revoked_keys)
         require("nothing is said by a key that was given up", entry.role != OWNER or entry.author not in self.rotated)
         role = {DECISIONS: HOST, ALARM: HOST, REPAIR: HOST, KEY_REVOKED: entry.role}.get(entry.kind, OWNER)
@@ -81,7 +83,7 @@ class State:
         else:
             bound = {"bound": entry.log + u64(entry.sequence)} if entry.kind == REPAIR else {}
             TAKES[entry.kind](self, entry.author, **entry.fields, **bound)
-        if entry.kind != DECISIONS:
+        if counted:
             self.numbers[author] = entry.sequence
 
     def new_version(self, owner, outline):
@@ -186,6 +188,8 @@ class State:
         used = {ring.owner for ring in self.rings.values()} | {key for key, _, _ in self.revoked_hosts}
         require("a new key was no owner's", owner != author and owner not in used and owner not in self.first_keys
                 and owner not in self.rotated and Key(OWNER, owner) not in self.revoked_keys)
+        require("a new key is of no owner of the validator set",
+                self.validators is None or owner not in self.validators["owners"])
         require("a new key signs the rotation", signed(owner, "deepring v1 sign key rotation", author, signature))
         self.first_keys[owner] = self.first_key(author)
         self.rotated.add(author)
@@ -194,6 +198,9 @@ class State:
         require("a validator set is of this log", validators["origin"] == self.origin)
         before = self.validators
         require("a validator set is by an owner of the one before", self.admits(before or validators, author))
+        owners = {ring.owner for ring in self.rings.values()} if before is None else set()
+        require("the first set is by an owner of a registered ring, and names all of them", not owners or (
+            self.first_key(author) in owners and owners <= set(map(self.first_key, validators["owners"]))))
         require("a validator set follows the one before", before is None or validators["epoch"] == before["epoch"] + 1)
         self.validators = validators
 

@@ -36,6 +36,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     hardening::harden();
+    passphrase::note_inherited();
     // A log that cannot be written is left out: told of on stderr, as it would be, it ends the process.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

@@ -2,7 +2,8 @@
 //! processes can read.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal as _, Read};
+use std::sync::OnceLock;
 
 use deepring::files::InLine;
 use deepring::keys::{MAX_PASSPHRASE, Passphrase};
@@ -38,11 +39,35 @@ fn not_asked(e: &io::Error, prompt: &str, fd_option: &str) -> CliError {
     }
 }
 
-/// The first line that a descriptor gives.
+/// The descriptors that this process was started with, but for those of its input and outputs.
+static INHERITED: OnceLock<Vec<u32>> = OnceLock::new();
+
+/// Notes which descriptors this process was started with. To be called before it opens anything: a number that was given for a
+/// descriptor that is not there would be that of a file of its own, and that file's first line the passphrase.
+pub(crate) fn note_inherited() {
+    let numbers = std::fs::read_dir("/dev/fd").map(|names| {
+        let number = |name: std::fs::DirEntry| name.file_name().to_str()?.parse().ok();
+        names.flatten().filter_map(number).collect::<Vec<u32>>()
+    });
+    let mut numbers = numbers.unwrap_or_default();
+    // The listing's own is closed by now.
+    numbers.retain(|n| *n > 2 && std::fs::metadata(format!("/dev/fd/{n}")).is_ok());
+    let _ = INHERITED.set(numbers);
+}
+
+/// The first line that a descriptor gives; one that this process was started with.
 pub(crate) fn from_descriptor(descriptor: u32) -> Result<Passphrase, CliError> {
+    let inherited = INHERITED.get().is_some_and(|known| known.contains(&descriptor));
     let read = match descriptor {
+        0 if io::stdin().is_terminal() => {
+            return Err(CliError::usage(
+                "descriptor 0 is a terminal, which would show what is typed",
+            )
+            .hint("leave the option out: the terminal is asked then, and shows nothing"));
+        }
         0 => first_line(io::stdin().lock()),
-        n => open(n).and_then(first_line),
+        n if inherited => open(n).and_then(first_line),
+        _ => Err(io::Error::new(io::ErrorKind::NotFound, "this command was not started with it")),
     };
     let text = read.map_err(|e| {
         CliError::usage(format!("descriptor {descriptor} gives no passphrase: {e}"))
@@ -65,9 +90,13 @@ fn first_line(from: impl Read) -> io::Result<Zeroizing<String>> {
     // As large as it gets: a buffer that grows leaves its earlier copies behind, unwiped.
     let most = MAX_PASSPHRASE + 2;
     let mut line = Zeroizing::new(Vec::with_capacity(most + 64));
-    from.take(most as u64).read_to_end(&mut line)?;
-    let end = line.iter().position(|b| *b == b'\n').unwrap_or(line.len());
-    line.truncate(end);
+    // Byte by byte: who gives it need not close the pipe behind the line.
+    for byte in from.take(most as u64).bytes() {
+        match byte? {
+            b'\n' => break,
+            byte => line.push(byte),
+        }
+    }
     if line.last() == Some(&b'\r') {
         line.pop();
     }

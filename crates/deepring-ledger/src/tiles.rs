@@ -106,7 +106,7 @@ impl Ledger {
     pub fn export_tiles(&self, dir: impl AsRef<Path>) -> Result<TilesExport, TilesError> {
         let dir = dir.as_ref();
         // Nothing is written of entries that the log's key did not sign for.
-        let mut cutter = TileCutter::new(self.len(), None);
+        let mut cutter = TileCutter::new(None);
         self.each_chunk(|entries| cutter.push(entries))?;
         self.shown(&cutter)?;
 
@@ -122,7 +122,7 @@ impl Ledger {
             }
             None => 0,
         };
-        let mut cutter = TileCutter::new(self.len(), Some((folder, before)));
+        let mut cutter = TileCutter::new(Some(folder));
         self.each_chunk(|entries| cutter.push(entries))?;
         self.shown(&cutter)?;
         let files = cutter.finish(self.checkpoint())?;

@@ -22,6 +22,13 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     let (target, from) = (output::resolved_path(&args.ring)?, output::resolved_path(&args.from)?);
     output::spare_descriptors(&target)?;
     output::keep_at(&target, args.key.as_deref())?;
+    let is_itself = output::is_one_place(&target, &from)? || is_one_file(&target, &from);
+    if args.countersign.is_some() && is_itself {
+        let message = "the copy is the ring itself: nobody would compare anything";
+        return Err(CliError::usage(message).hint(
+            "give the other host's own copy with `--from`, whose key `--countersign` names",
+        ));
+    }
     let _turn = rings::turn(&target)?;
     // Begun before anything is read, as the copy is opened once: another file that is put in the place of one of them meanwhile
     // is neither replaced nor read.
@@ -67,6 +74,8 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
             "ring": ring.ring_id(),
             "digest": ring.digest(),
             "model_version": ring.model_version(),
+            "revision": ring.revision(),
+            "deal": ring.outline().deal_number(),
             "blocks": done.as_ref().map(|d| d.blocks.clone()).unwrap_or_default(),
             "front": done.as_ref().is_some_and(|d| d.front),
             "bytes": done.as_ref().map_or(0, |d| d.bytes),
@@ -78,9 +87,31 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
         None => output::line("intact: nothing to repair"),
         Some(done) => {
             print(&done)?;
-            output::line(format_args!("ring {}, version {}", ring.ring_id(), ring.model_version()))
+            let deal = match ring.outline().deal_number() {
+                0 => "not dealt".to_owned(),
+                number => format!("deal {number}"),
+            };
+            let (version, revision) = (ring.model_version(), ring.revision());
+            let ring = ring.ring_id();
+            output::line(format_args!(
+                "ring {ring}, version {version}, revision {revision}, {deal}"
+            ))
         }
     }
+}
+
+/// Whether two paths are names of one file.
+#[cfg(unix)]
+fn is_one_file(a: &ResolvedPath, b: &ResolvedPath) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let file = |way: &ResolvedPath| std::fs::metadata(way.place()).map(|m| (m.dev(), m.ino())).ok();
+    file(a).is_some_and(|a| Some(a) == file(b))
+}
+
+/// Where files have no such number, the paths tell.
+#[cfg(not(unix))]
+fn is_one_file(_: &ResolvedPath, _: &ResolvedPath) -> bool {
+    false
 }
 
 /// The copy that was repaired from, as another host's.

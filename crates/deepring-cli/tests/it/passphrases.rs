@@ -179,3 +179,44 @@ fn no_command_writes_over_an_encrypted_key() {
         .says("is a secret key file");
     assert_eq!(fs::read(workspace.path("keys/owner.key")).unwrap(), before);
 }
+
+/// A number that nobody gave a descriptor for would be that of a file of the command's own: a key file's first line is public.
+#[test]
+fn a_descriptor_that_was_not_given_is_refused_and_nothing_is_encrypted() {
+    let workspace = Workspace::new();
+    run_with(&workspace, "keygen --out keys", &[]).succeeds();
+    let key = |workspace: &Workspace| fs::read(workspace.path("keys/host.key")).unwrap();
+    let before = key(&workspace);
+    for n in 1..16 {
+        let words = format!("key passphrase keys/host.key --new-passphrase-fd {n}");
+        // The shell that starts it may have descriptors of its own.
+        let refused = run_with(&workspace, &words, &[]).exits(2);
+        assert!(n > 4 || refused.stderr.contains("was not started with it"), "{}", refused.stderr);
+        let words = format!("keygen --out new{n} --passphrase-fd {n}");
+        run_with(&workspace, &words, &[]).exits(2);
+        assert_eq!(key(&workspace), before, "{n}");
+    }
+    run_with(&workspace, "key passphrase keys/host.key --new-passphrase-fd 3", &[(3, "right\n")]);
+    let encrypted = key(&workspace);
+    for n in [3, 5, 6] {
+        let words =
+            format!("key passphrase keys/host.key --passphrase-fd 4 --new-passphrase-fd {n}");
+        run_with(&workspace, &words, &[(4, "right\n")]).exits(2);
+        assert_eq!(key(&workspace), encrypted, "{n}");
+    }
+}
+
+#[test]
+fn a_pipe_that_stays_open_behind_the_line_is_not_waited_for() {
+    let workspace = Workspace::new();
+    let script = format!(
+        "mkfifo p; (echo right; sleep 60) > p & exec {} keygen --out keys --passphrase-fd 3 3<p",
+        env!("CARGO_BIN_EXE_deepring")
+    );
+    let mut shell = Command::new("timeout");
+    shell.args(["30", "sh", "-c", &script]).current_dir(workspace.path(""));
+    workspace.surround(&mut shell);
+    let ended = shell.stdin(std::process::Stdio::null()).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(workspace.path("keys/host.key").exists());
+}

@@ -113,6 +113,12 @@ fn a_host_speaks_of_no_copy_but_its_own() {
 fn a_repair_that_another_host_of_the_block_countersigns_ends_the_quarantine() {
     let workspace = alarmed("more/host.pub");
     let with = |key: &str| format!("{REPAIR} --countersign {key}");
+    // One file is no two copies, by whatever name.
+    fs::hard_link(workspace.path("net.ring"), workspace.path("twin.ring")).unwrap();
+    for copy in ["net.ring", "twin.ring"] {
+        let itself = with("more/host.key").replace("copy.ring", copy);
+        workspace.run(&itself).exits(2).says("the ring itself");
+    }
     // Who repairs does not countersign for itself, and a host of no block of the ring has nothing to compare with.
     workspace.run("keygen --out third").succeeds();
     for key in ["keys/host.key", "third/host.key"] {

@@ -74,6 +74,10 @@ pub(crate) struct Admission {
     pub(crate) counted: Option<((u8, KeyBytes), u64)>,
 }
 
+/// How far an author's number may lie above the one before. Whoever signs with a stolen key cannot use
+/// the numbers up, and its owner's next one is taken.
+const MAX_JUMP: u64 = 1 << 20;
+
 impl Admission {
     pub(crate) fn is_none(&self) -> bool {
         matches!(self.effect, Effect::None) && self.counted.is_none()
@@ -107,10 +111,15 @@ impl State {
         let key = role_and_key(author);
         let sequence = entry.binding().sequence;
         let newest = self.sequences.get(&key).copied().unwrap_or(0);
-        // Decisions have no number; said again, they say nothing new.
-        let counted = entry.decision().is_none();
+        // Decisions have no number; said again, they say nothing new. Nor does a key's own revocation,
+        // which nobody who had the key for a moment must be able to keep out.
+        let counted =
+            entry.decision().is_none() && !matches!(entry.event(), Event::KeyRevoked { .. });
         if counted && sequence <= newest {
             return Err(NoAuthority::Repeated { sequence, newest });
+        }
+        if counted && sequence - newest > MAX_JUMP {
+            return Err(NoAuthority::TooFarAhead { sequence, newest });
         }
         let effect = self.verify_event(author, entry.event(), entry.binding())?;
         Ok(Admission { effect, counted: counted.then_some((key, sequence)) })
@@ -408,6 +417,20 @@ impl State {
         if !self.admits(present.unwrap_or(set), owner) {
             return Err(NoAuthority::NotOfTheSet { owner: *owner });
         }
+        if present.is_none() && !self.rings.is_empty() {
+            // Whose rings are here already brings the first set, and leaves none of them out.
+            let root = self.root(owner.as_bytes());
+            let owns = self.rings.values().any(|ring| ring.owner == root);
+            let left_out =
+                |ring: &&Ring| !self.admits(set, &PublicKey::from_bytes(self.present(&ring.owner)));
+            if !owns {
+                return Err(NoAuthority::NoRing { owner: *owner });
+            }
+            if let Some(ring) = self.rings.values().find(left_out) {
+                let owner = PublicKey::from_bytes(self.present(&ring.owner));
+                return Err(NoAuthority::LeftOut { owner });
+            }
+        }
         if let Some(expected) = present.map(|set| set.epoch.saturating_add(1))
             && (set.epoch != expected || present.is_some_and(|set| set.epoch == u64::MAX))
         {
@@ -430,6 +453,7 @@ impl State {
             || self.rotations.contains_key(&key)
             || self.key_revoked(&author).is_some()
             || self.rings.values().any(|ring| ring.owner == key)
+            || self.validators().is_some_and(|set| set.owners.contains(new))
             || self.revoked_hosts.keys().any(|(owner, _, _)| *owner == key);
         if in_use {
             return Err(NoAuthority::KeyInUse);

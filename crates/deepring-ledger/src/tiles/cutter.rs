@@ -14,8 +14,6 @@ pub(super) const ENTRIES_PER_TILE: u64 = 256;
 pub(super) struct TileCutter {
     tree: Frontier,
     folder: Option<ExportFolder>,
-    /// Entries that the folder holds already, and that the log will have.
-    sizes: (u64, u64),
     bundle: Vec<u8>,
     levels: Vec<Level>,
     files: usize,
@@ -30,12 +28,10 @@ struct Level {
 }
 
 impl TileCutter {
-    /// For a log of `size` entries; the folder with the number of entries that it holds.
-    pub(super) fn new(size: u64, folder: Option<(ExportFolder, u64)>) -> Self {
-        let (folder, before) = folder.unzip();
-        let sizes = (before.unwrap_or_default(), size);
+    /// Into a folder, or into none.
+    pub(super) fn new(folder: Option<ExportFolder>) -> Self {
         let tree = Frontier::default();
-        Self { tree, folder, sizes, bundle: Vec::new(), levels: Vec::new(), files: 0 }
+        Self { tree, folder, bundle: Vec::new(), levels: Vec::new(), files: 0 }
     }
 
     /// Takes the next entries; they begin at a multiple of 256, and are 256 or the last.
@@ -121,20 +117,10 @@ impl TileCutter {
         width: Option<u64>,
         bytes: &[u8],
     ) -> Result<(), TilesError> {
-        let level = match kind {
-            TileKind::Entries => 0,
-            TileKind::Hashes(level) => level,
-        };
-        // Hashes or entries of this level that were there when the folder's checkpoint was written:
-        // all of their tiles are, and are not read again.
-        let there = |size: u64| size.checked_shr(8 * level as u32).unwrap_or_default();
-        let end = index * ENTRIES_PER_TILE + width.unwrap_or(ENTRIES_PER_TILE);
-        let old = end <= there(self.sizes.0) && (width.is_none() || self.sizes.0 == self.sizes.1);
-        match &mut self.folder {
-            Some(folder) if !old => {
-                self.files += usize::from(folder.place(kind, index, width, bytes)?)
-            }
-            _ => {}
+        // Also what an earlier export wrote: a file that was changed since is refused, and one that is
+        // gone is made anew.
+        if let Some(folder) = &mut self.folder {
+            self.files += usize::from(folder.place(kind, index, width, bytes)?);
         }
         Ok(())
     }

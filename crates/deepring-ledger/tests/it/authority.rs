@@ -528,3 +528,45 @@ fn decisions_are_under_the_newest_deal_that_is_registered() {
     assert!(matches!(admitted, Err(AdmitError::Refused(found)) if found == refused));
     bench.ledger.admit(&dealt, []).unwrap();
 }
+
+/// Whoever had a key for a moment cannot use its numbers up.
+#[test]
+fn a_key_revokes_itself_whatever_numbers_were_used_in_its_name() {
+    let mut bench = Fixture::new(1);
+    let owner = by_owner(0);
+    let revoke = |n: u8| revoke_host(n, None);
+    let at = |number: u64, event: &Event| {
+        Entry::sign(Binding::new(ORIGIN, number), 1, event, &by_owner(0)).unwrap()
+    };
+    let source = |error| match error {
+        LedgerError::NoAuthority { position: 0, source } => source,
+        other => panic!("{other}"),
+    };
+    // The registration was number 1.
+    for number in [u64::MAX, (1 << 20) + 2] {
+        let refused = source(bench.ledger.append(&[at(number, &revoke(2))]).unwrap_err());
+        assert_eq!(refused, NoAuthority::TooFarAhead { sequence: number, newest: 1 });
+    }
+    bench.ledger.append(&[at((1 << 20) + 1, &revoke(2))]).unwrap();
+    // What comes next is taken, and the key's own revocation is whatever its number.
+    bench.allowed(&revoke(3), &owner);
+    bench.ledger.append(&[at(1, &revoke_key())]).unwrap();
+    let refused = bench.refused(&revoke(1), &owner);
+    assert!(matches!(refused, NoAuthority::AuthorRevoked { .. }), "{refused}");
+}
+
+#[test]
+fn the_first_validator_set_of_a_ledger_with_rings_is_their_owners() {
+    let mut bench = Fixture::new(1);
+    let other = Sealed::new(1, 1).outline();
+    bench.ledger.register(&other, &by_owner(1)).unwrap();
+    // A stranger, who names everybody and himself; and one of the owners, who leaves the other out.
+    let by_stranger = bench.refused(&bench.set(1, &[0, 1, 7]), &by_owner(7));
+    assert_eq!(by_stranger, NoAuthority::NoRing { owner: owner_key(7).public() });
+    let left_out = bench.refused(&bench.set(1, &[0, 7]), &by_owner(0));
+    assert_eq!(left_out, NoAuthority::LeftOut { owner: owner_key(1).public() });
+    bench.allowed(&bench.set(1, &[0, 1, 7]), &by_owner(0));
+    // Nobody rotates to a key that is another owner's of the set.
+    let taken = Event::rotation(&owner_key(0).public(), owner_key(7)).unwrap();
+    assert_eq!(bench.refused(&taken, &by_owner(0)), NoAuthority::KeyInUse);
+}

@@ -255,3 +255,22 @@ fn a_link_in_an_export_is_not_written_through() {
     assert!(matches!(&error, TilesError::Io { .. }), "{error}");
     assert_eq!(fs::read(ledger.path().join("checkpoint")).unwrap(), before);
 }
+
+#[test]
+fn a_file_of_an_earlier_export_that_was_changed_is_refused_and_one_that_is_gone_made_anew() {
+    let ledger = ledger_of(&mixed(301));
+    let out = tempfile::tempdir().unwrap();
+    export(&ledger, out.path()).unwrap();
+    let whole = files(out.path());
+    for name in ["tile/entries/000", "tile/0/000", "tile/entries/001.p/45", "tile/1/000.p/1"] {
+        let path = out.path().join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[9] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let error = export(&ledger, out.path()).unwrap_err();
+        assert!(matches!(&error, TilesError::Differs { path: at } if *at == path), "{error}");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(export(&ledger, out.path()).unwrap(), (301, 1), "{name}");
+        assert_eq!(files(out.path()), whole, "{name}");
+    }
+}

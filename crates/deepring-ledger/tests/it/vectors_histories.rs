@@ -74,12 +74,19 @@ pub(crate) const REPAIR_NUMBER: u64 = 1000;
 
 /// The entries' bytes, as a list.
 fn history(said: &[Said]) -> Vec<u8> {
+    numbered(said, |at, event| match event {
+        // Repairs have one number, which countersignatures are over.
+        Event::Repair { .. } => REPAIR_NUMBER,
+        _ => at,
+    })
+}
+
+/// The same with other numbers, each of its place and event.
+pub(crate) fn numbered(said: &[Said], number: impl Fn(u64, &Event) -> u64) -> Vec<u8> {
     let mut w = Writer::new();
     w.count(said.len());
     for (at, (event, author)) in (1..).zip(said) {
-        // Repairs have one number, which countersignatures are over.
-        let repairs = matches!(event, Event::Repair { .. });
-        let number = if repairs { REPAIR_NUMBER } else { at };
+        let number = number(at, event);
         let binding = Binding::new(ORIGIN, number);
         let entry = Entry::sign(binding, at, event, author).unwrap();
         w.bytes(entry.as_bytes());

@@ -1,14 +1,14 @@
 //! Vectors of authority over keys: revocations of keys and hosts, validator sets, rotations.
 
 use deepring::keys::AuthorKey;
-use deepring_ledger::Event;
+use deepring_ledger::{Event, ValidatorSet};
 
 use crate::vectors_entries::{host, owner, validators};
 use crate::vectors_histories::{
-    Said, behind, dealt, decided, decided_under, from_nothing, host_revoked, key_revoked,
+    Said, behind, dealt, decided, decided_under, from_nothing, host_revoked, key_revoked, numbered,
     registered, revoked, set_of_stranger, stranger, upgraded,
 };
-use crate::vectors_ledger::{Made, ORIGIN, OWNER, STRANGER, owner_of};
+use crate::vectors_ledger::{INTACT, Made, ORIGIN, OWNER, STRANGER, TAMPERED, owner_of};
 
 fn rotated(new: u8, by: AuthorKey) -> Said {
     (Event::rotation(&owner_of(OWNER).public(), owner_of(new)).unwrap(), by)
@@ -43,8 +43,50 @@ fn reaching(made: &mut Made) {
     );
 }
 
+/// Numbers that whoever had a key for a moment would use up.
+fn far_ahead(made: &mut Made) {
+    let known = || vec![registered("plain.outline"), host_revoked(0, true, owner())];
+    for (name, defect, number, due) in [
+        ("number_far_ahead", "the owner's second number is 2^20 + 2", (1 << 20) + 2, TAMPERED),
+        ("number_as_far_as_it_may", "nothing; it is 2^20 + 1", (1 << 20) + 1, INTACT),
+    ] {
+        let bytes = numbered(&known(), |at, _| if at == 2 { number } else { at });
+        made.add((name, "history"), defect, bytes, due);
+    }
+    let mut all = known();
+    all.push(key_revoked(owner()));
+    let bytes = numbered(&all, |at, _| if at == 3 { 1 } else { at });
+    let defect = "nothing; a key revokes itself, whatever its numbers are";
+    made.add(("key_revoked_behind_its_numbers", "history"), defect, bytes, INTACT);
+}
+
+/// The first validator set of a ledger that has rings.
+fn first_sets(made: &mut Made) {
+    let behind_ring = |said| vec![registered("plain.outline"), said];
+    let defect = "nothing; the ring's owner brings it";
+    from_nothing(made, "first_set_behind_ring", defect, &behind_ring(set(1, owner())));
+    let defect = "by an owner of no ring";
+    from_nothing(made, "first_set_by_owner_of_no_ring", defect, &behind_ring(set(1, stranger())));
+    let Event::ValidatorSet(of_stranger) = set_of_stranger().0 else { return };
+    let with = |owners: Vec<_>| Event::ValidatorSet(ValidatorSet { owners, ..of_stranger.clone() });
+    let both = vec![owner_of(OWNER).public(), owner_of(STRANGER).public()];
+    let third = owner_of(0xd1);
+    let mut two_rings = vec![registered("plain.outline")];
+    two_rings.push((with(both), owner()));
+    let defect = "nothing; it names another owner, too";
+    from_nothing(made, "first_set_with_another", defect, &two_rings);
+    let left_out = with(vec![third.public(), owner_of(STRANGER).public()]);
+    let defect = "it leaves out the ring's owner, who brings it";
+    from_nothing(made, "first_set_without_its_author", defect, &behind_ring((left_out, owner())));
+    let defect = "to an owner of the validator set";
+    let all = [set(1, owner()), registered("plain.outline"), rotated(STRANGER, owner())];
+    from_nothing(made, "rotated_to_owner_of_set", defect, &all);
+}
+
 pub(crate) fn add(made: &mut Made) {
     reaching(made);
+    far_ahead(made);
+    first_sets(made);
     behind(
         made,
         "key_revoked_twice",

@@ -127,7 +127,11 @@ fn submit(
         )
         .hint("ask whoever runs the witness to add it, with this ledger's `log.pub`")),
         // Of the very size that it named: it has another root, or no longer this size.
-        409 if old == ledger.len() && known_size(&answer).is_none_or(|size| size == old) => {
+        // Of no entry there is one history.
+        409 if old > 0
+            && old == ledger.len()
+            && known_size(&answer).is_none_or(|size| size == old) =>
+        {
             Err(two_histories(url, old))
         }
         409 => Err(unexpected(url, &answer, "was given another checkpoint meanwhile")),

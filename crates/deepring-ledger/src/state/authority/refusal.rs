@@ -24,6 +24,22 @@ pub enum NoAuthority {
         /// The author's newest.
         newest: u64,
     },
+    /// The entry's number is too far above its author's newest.
+    #[error(
+        "it has number {sequence} of its author, whose newest entry here has {newest}: too far ahead"
+    )]
+    TooFarAhead {
+        /// Its number.
+        sequence: u64,
+        /// The author's newest.
+        newest: u64,
+    },
+    /// The first validator set does not name an owner whose ring is registered.
+    #[error("the validator set leaves out owner {}, whose ring is registered", .owner.short())]
+    LeftOut {
+        /// The owner.
+        owner: PublicKey<Owner>,
+    },
     /// The decisions were made under another deal than the newest that is registered.
     #[error(
         "the decisions were made under deal {dealt} (0: none), and the newest that is registered is {newest}"
