@@ -90,11 +90,15 @@ fn first_line(from: impl Read) -> io::Result<Zeroizing<String>> {
     // As large as it gets: a buffer that grows leaves its earlier copies behind, unwiped.
     let most = MAX_PASSPHRASE + 2;
     let mut line = Zeroizing::new(Vec::with_capacity(most + 64));
-    // Byte by byte: who gives it need not close the pipe behind the line.
-    for byte in from.take(most as u64).bytes() {
-        match byte? {
-            b'\n' => break,
-            byte => line.push(byte),
+    // Byte by byte: who gives it need not close the pipe behind the line, and a buffer would keep a copy.
+    let (mut from, mut byte) = (from.take(most as u64), Zeroizing::new([0]));
+    loop {
+        match from.read(&mut *byte) {
+            Ok(0) => break,
+            Ok(_) if byte[0] == b'\n' => break,
+            Ok(_) => line.push(byte[0]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
         }
     }
     if line.last() == Some(&b'\r') {
