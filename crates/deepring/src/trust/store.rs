@@ -215,11 +215,16 @@ impl TrustStore {
 
     /// [`remember`](Self::remember), for a version that was authenticated.
     pub(crate) fn remember_version(&mut self, seen: &RingVersion) -> Result<(), TrustError> {
-        let known = self.seen(&seen.ring).is_some_and(|known| known.deal >= seen.deal);
-        if known && self.newest(&seen.ring) == Some((seen.model_version, seen.digest)) {
+        if self.knows(seen) {
             return Ok(());
         }
         self.update(|data| remember(data, seen))
+    }
+
+    /// Whether nothing of this version would be new.
+    fn knows(&self, seen: &RingVersion) -> bool {
+        self.newest(&seen.ring) == Some((seen.model_version, seen.digest))
+            && self.seen(&seen.ring).is_some_and(|known| known.deal >= seen.deal)
     }
 
     /// The rings that a path is bound to: by the name given and, where it is a link, by where it
@@ -256,7 +261,7 @@ impl TrustStore {
         let (names, found) = (names_of(way), seen.ring);
         let bound = Bound::of(&found);
         let known = names.iter().all(|name| self.data.paths.get(name) == Some(&bound));
-        if known && self.newest(&found) == Some((seen.model_version, seen.digest)) {
+        if known && self.knows(seen) {
             return Ok(());
         }
         let other = self.update(|data| {

@@ -112,6 +112,12 @@ fn a_ring_from_before_its_deal_is_stale_where_the_deal_was_seen() {
     memory.store.remember(&ring).unwrap();
     assert_eq!(verdict(&memory.store, &undealt), Verdict::Stale);
     assert_eq!(verdict(&memory.store, &dealt), Verdict::Intact);
+    // So it is where its path was bound before the deal.
+    let mut bound = Memory::new();
+    let (at, before) = (bound.file("net.ring", &fs::read(&undealt).unwrap()), &undealt);
+    bound.store.bind(&at, &open(before).authenticate(&pinned).unwrap()).unwrap();
+    bound.store.bind(&at, &open(&dealt).authenticate(&pinned).unwrap()).unwrap();
+    assert_eq!(verdict(&bound.store, &at), Verdict::Stale);
     // A verifier of outlines is told the same.
     let outline = ring.outline().as_outline().clone();
     assert!(outline.clone().verify(&pinned.and_store(&memory.store)).is_err());
