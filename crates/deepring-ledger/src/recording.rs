@@ -136,19 +136,8 @@ impl Ledger {
         reason: &str,
         host: &AuthorKey,
     ) -> Result<Vec<u64>, LedgerError> {
-        let receipt = evidence.receipt();
-        let alarm = |accused: &PublicKey<Host>| Event::Alarm {
-            ring_id,
-            ring_digest: receipt.ring_digest,
-            accused: *accused,
-            block: Some(receipt.first_block),
-            name: String::new(),
-            part: "outputs".to_owned(),
-            tensor: None,
-            bytes: None,
-            reason: reason.to_owned(),
-            evidence: Some(Box::new(evidence.clone())),
-        };
+        let alarm =
+            |accused: &PublicKey<Host>| Event::accusation(ring_id, evidence, *accused, reason);
         self.record_all(&evidence.names().iter().map(alarm).collect::<Vec<_>>(), host)
     }
 

@@ -323,7 +323,8 @@ impl Recorder {
             Some(_) => {
                 for host in &hosts {
                     let others = accused.iter().filter(|accused| **accused != host.public());
-                    let alarms = others.map(|accused| accusation(ring, evidence, *accused, reason));
+                    let alarms =
+                        others.map(|accused| Event::accusation(ring, evidence, *accused, reason));
                     ledger.record_all(&alarms.collect::<Vec<_>>(), &host.clone().into())?;
                 }
             }
@@ -439,28 +440,6 @@ fn of_the_whole(finding: &Finding) -> Finding {
         whole.reason = format!("block {block}: {}", whole.reason);
     }
     whole
-}
-
-/// An alarm with evidence about one host.
-fn accusation(
-    ring_id: RingId,
-    evidence: &Evidence,
-    accused: PublicKey<Host>,
-    reason: &str,
-) -> Event {
-    let receipt = evidence.receipt();
-    Event::Alarm {
-        ring_id,
-        ring_digest: receipt.ring_digest,
-        accused,
-        block: Some(receipt.first_block),
-        name: String::new(),
-        part: "outputs".to_owned(),
-        tensor: None,
-        bytes: None,
-        reason: reason.to_owned(),
-        evidence: Some(Box::new(evidence.clone())),
-    }
 }
 
 fn no_host() -> CliError {

@@ -206,6 +206,29 @@ impl Countersignature {
 }
 
 impl Event {
+    /// The alarm about one host that signed records tell of.
+    #[must_use]
+    pub fn accusation(
+        ring_id: RingId,
+        evidence: &Evidence,
+        accused: PublicKey<Host>,
+        reason: &str,
+    ) -> Self {
+        let receipt = evidence.receipt();
+        Self::Alarm {
+            ring_id,
+            ring_digest: receipt.ring_digest,
+            accused,
+            block: Some(receipt.first_block),
+            name: String::new(),
+            part: "outputs".to_owned(),
+            tensor: None,
+            bytes: None,
+            reason: reason.to_owned(),
+            evidence: Some(Box::new(evidence.clone())),
+        }
+    }
+
     /// The rotation of an owner's key to another one that is at hand; signed as an entry by the old
     /// key.
     ///
