@@ -144,8 +144,9 @@ def check_validations(validations, receipt, leg, outline):
         reason = None
         if not holds("an objection is no validation", v.agreement[0] != DIFFERS):
             reason = "an objection in the place of a validation"
-        elif not holds("near is no validation", v.agreement[0] != NEAR):
-            reason = "near, for which no bound is derived"
+        elif not holds("near is of copies that compute with other things",
+                       v.agreement[0] != NEAR or v.computed_with != receipt.computed_with):
+            reason = "near, of copies that compute with the same"
         elif not holds("a validation is signed by its host", record_is_signed(v)):
             reason = "the validation's signature does not fit"
         reason = reason or refuse_record(v, receipt)

@@ -223,11 +223,11 @@ fn unwinding<T>(piece: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-fn elements<const N: usize, T>(data: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
+pub(crate) fn elements<const N: usize, T>(data: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
     data.as_chunks().0.iter().map(|b| read(*b)).collect()
 }
 
-fn bytes<const N: usize, T>(
+pub(crate) fn bytes<const N: usize, T>(
     values: impl Iterator<Item = T>,
     write: impl Fn(T) -> [u8; N],
 ) -> Vec<u8> {

@@ -9,6 +9,7 @@ mod leg;
 mod margins;
 mod opening;
 mod rehearsal;
+mod rounding;
 mod second_run;
 mod shared;
 #[cfg(test)]
@@ -21,8 +22,8 @@ use std::time::{Duration, Instant};
 
 use deepring::audit::Challenge;
 use deepring::receipt::{
-    Chain, Delivered, Item, LegResult, Parcel, QueryStart, Salt, SampleRate, VerifiedPrefix,
-    batch_digest, tensors_digest,
+    Agreement, Chain, Delivered, Item, LegResult, Parcel, QueryStart, Salt, SampleRate,
+    VerifiedPrefix, batch_digest, tensors_digest,
 };
 use deepring::{
     AuthenticRing, Check, Decision, Digest, Finding, Header, Host, Manifest, OpeningKey, PublicKey,
@@ -431,6 +432,39 @@ impl<E: Engine> RingHost<E> {
         };
         ran.timings.receipt += start.elapsed();
         Ok(Computed { outputs: ran.outputs, digests, result, timings: ran.timings })
+    }
+
+    /// Compares what another copy of a leg got with what this host got, element by element: each within its tolerance, which
+    /// is measured for this very query (`docs/REPLICATION.md`). `inputs` entered the leg; of two copies that state the same
+    /// engine, library, processor and threads nothing but the same bits will do, which is for the caller to see. `seed` chooses
+    /// the errors of the measurement; one seed gives one answer.
+    ///
+    /// # Errors
+    /// As [`compute`](Self::compute), which it calls several times.
+    pub fn compare(
+        &self,
+        inputs: &[Vec<TensorValue>],
+        range: &Range<u32>,
+        own: &[Vec<TensorValue>],
+        theirs: &[Vec<TensorValue>],
+        seed: u64,
+    ) -> Result<Agreement, RunError> {
+        rounding::compare(self, inputs, range, (own, theirs), seed)
+    }
+
+    /// The tolerance of each element of each tensor that leaves a leg, for one query of which `inputs` entered it here and `own`
+    /// left it; no elements for tensors that are no floats, infinity for an element that has no tolerance.
+    ///
+    /// # Errors
+    /// As [`compute`](Self::compute), which it calls several times.
+    pub fn tolerances(
+        &self,
+        inputs: &[TensorValue],
+        range: &Range<u32>,
+        own: &[TensorValue],
+        seed: u64,
+    ) -> Result<Vec<Vec<f64>>, RunError> {
+        rounding::tolerances(self, inputs, range, own, &mut fastrand::Rng::with_seed(seed))
     }
 
     /// Runs the blocks in `range` on one query and measures what the product of each layer could tell apart. Of

@@ -111,9 +111,24 @@ impl<E: Engine> Session<E> {
         options: SessionOptions,
         progress: &dyn Fn(u64),
     ) -> Result<Self, RunError> {
+        let engine = Arc::new(engine);
+        Self::open_each(&|_| Arc::clone(&engine), ring, keys, options, progress)
+    }
+
+    /// As [`open_on`](Self::open_on), with an engine for each host, as they would have on machines of their own: copies of a leg
+    /// whose engines state something else validate each other within a tolerance.
+    ///
+    /// # Errors
+    /// As [`open_on`](Self::open_on).
+    pub fn open_each(
+        engine_of: &dyn Fn(&PublicKey<Host>) -> Arc<E>,
+        ring: AuthenticRing,
+        keys: &[SecretKey<Host>],
+        options: SessionOptions,
+        progress: &dyn Fn(u64),
+    ) -> Result<Self, RunError> {
         let planned = route::plan(&ring, keys, options.validation)?;
         let ring = Arc::new(ring);
-        let engine = Arc::new(engine);
         let mut hosts: Vec<RingHost<E>> = Vec::new();
         for key in keys {
             // A key that is given twice plays one host.
@@ -121,7 +136,7 @@ impl<E: Engine> Session<E> {
             let Some(blocks) = planned.blocks_of(&key.public()).filter(|_| !known) else {
                 continue;
             };
-            let (ring, engine) = (Arc::clone(&ring), Arc::clone(&engine));
+            let (ring, engine) = (Arc::clone(&ring), engine_of(&key.public()));
             let mut host =
                 RingHost::open(ring, engine, key.clone(), 0..0, options.check, progress)?;
             host.set_background_check(options.background_check);

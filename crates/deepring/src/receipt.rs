@@ -31,7 +31,9 @@ pub use check::{Check, ParseCheckError, SampleRate, SampleRateError};
 pub use checked::{Checked, CheckedError};
 pub use computed_with::{ComputedWith, UnusableName};
 pub use coverage::Coverage;
-pub use decision::{DecidedLeg, Decision, Item, ReceiptError, Require, Standing, VerifiedDecision};
+pub use decision::{
+    DecidedLeg, Decision, Deviation, Item, ReceiptError, Require, Standing, VerifiedDecision,
+};
 pub use parcel::{Delivered, Parcel, ParcelError};
 #[cfg(any(test, fuzzing))]
 pub(crate) use parcel::{decode_contents, encode_contents};

@@ -241,7 +241,7 @@ fn print(verified: &Verified) -> Result<(), CliError> {
             "blocks {}-{}: {}",
             leg.first_block,
             leg.end_block.saturating_sub(1),
-            leg.standing
+            leg
         ))?;
     }
     for receipt in decision.chain.receipts() {

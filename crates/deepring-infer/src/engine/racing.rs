@@ -41,6 +41,7 @@ pub struct Racing<E: Engine> {
     engine: E,
     attacker: Mutex<Attacker<E::Value>>,
     loaded: AtomicUsize,
+    states: Option<ComputedWith>,
 }
 
 /// A program of an engine that is raced.
@@ -60,7 +61,14 @@ impl<E: Engine> std::fmt::Debug for Racing<E> {
 impl<E: Engine> Racing<E> {
     /// Races `engine` with this attacker.
     pub fn new(engine: E, attacker: impl FnMut(Race<'_, E::Value>) + Send + 'static) -> Self {
-        Self { engine, attacker: Mutex::new(Box::new(attacker)), loaded: AtomicUsize::new(0) }
+        let attacker = Mutex::new(Box::new(attacker) as Attacker<E::Value>);
+        Self { engine, attacker, loaded: AtomicUsize::new(0), states: None }
+    }
+
+    /// The same, stating in its receipts that it computes with something else.
+    #[must_use]
+    pub fn stating(self, computed_with: ComputedWith) -> Self {
+        Self { states: Some(computed_with), ..self }
     }
 
     fn attack(&self, race: Race<'_, E::Value>) {
@@ -75,7 +83,7 @@ impl<E: Engine> Engine for Racing<E> {
     type Value = E::Value;
 
     fn computed_with(&self) -> ComputedWith {
-        self.engine.computed_with()
+        self.states.clone().unwrap_or_else(|| self.engine.computed_with())
     }
 
     const IN_PLACE: bool = E::IN_PLACE;

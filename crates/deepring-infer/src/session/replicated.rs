@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use deepring::receipt::{
-    Agreement, Chain, Item, Parcel, ParcelError, Salt, VerifiedPrefix, batch_digest, tensors_digest,
+    Chain, Item, Parcel, ParcelError, Salt, VerifiedPrefix, batch_digest, tensors_digest,
 };
 use deepring::replication::{FailedCopy, LegCopy, LegOutcome, Outgoing, Settled};
 use deepring::{Digest, Host, PublicKey, TensorValue};
@@ -16,7 +16,7 @@ use super::route::Leg;
 use super::{RunOutcome, Session};
 use crate::engine::Engine;
 use crate::error::RunError;
-use crate::host::{Computed, RingHost, Timings};
+use crate::host::{Computed, RingHost, Timings, digest_of};
 
 /// A batch as one host holds it: the live tensors and the digest of each query's.
 #[derive(Clone)]
@@ -178,13 +178,15 @@ impl<E: Engine> Session<E> {
             if copies.iter().any(due) {
                 continue;
             }
-            for copy in copies.iter_mut().filter(|copy| !copy.failed) {
-                let Some(me) = self.hosts.get(copy.host).map(RingHost::public) else { continue };
-                // No bound of an element is derived: other bits are other outputs, whatever a copy says it computed with. So none
-                // escapes being objected to by naming another engine.
-                while let Some((other, _)) = copy.machine.wants_outputs() {
-                    let sent = copy.machine.compared(&other, Agreement::UNMEASURED);
-                    messages.extend(sent.into_iter().map(|sent| (me, sent)));
+            for place in 0..copies.len() {
+                match self.compare(query, &mut copies, place, leg) {
+                    Ok(sent) => messages.extend(sent),
+                    Err(e) => {
+                        if let Some(copy) = copies.get_mut(place) {
+                            copy.failed = true;
+                        }
+                        refused.get_or_insert(e);
+                    }
                 }
             }
             if !messages.is_empty() {
@@ -225,6 +227,50 @@ impl<E: Engine> Session<E> {
         copy.computed = Some(computed);
         query.timings.receipt += clock.elapsed();
         Ok(sent.into_iter().map(|sent| (host.public(), sent)).collect())
+    }
+
+    /// COMPARE, where bits differ of copies that state other engines: the tensors of the one, if they are those that its receipt
+    /// names, against those of the copy in this place.
+    fn compare(
+        &self,
+        query: &mut Query,
+        copies: &mut [Copy<'_>],
+        place: usize,
+        leg: &Leg,
+    ) -> Result<Vec<(PublicKey<Host>, Outgoing)>, RunError> {
+        let mut messages = Vec::new();
+        // One other copy after the other: each is compared once, or absent.
+        for _ in 0..copies.len() {
+            let Some(copy) = copies.get(place).filter(|copy| !copy.failed) else { break };
+            let Some((other, receipt)) = copy.machine.wants_outputs() else { break };
+            let shown = copies
+                .iter()
+                .filter(|copy| self.is_host(copy.host, &other))
+                .find_map(|copy| copy.computed.as_ref())
+                .map(|computed| &computed.outputs)
+                .filter(|outputs| digest_of(&query.salt, outputs) == receipt.outputs);
+            let host = self.hosts.get(copy.host);
+            let held = query.held.get(copy.host).and_then(Option::as_ref);
+            let own = copy.computed.as_ref().map(|computed| &computed.outputs);
+            let clock = Instant::now();
+            let agreement = match (host, held, own, shown) {
+                (Some(host), Some(held), Some(own), Some(shown)) => {
+                    let seed = seed(query.chain.opening().query, leg.blocks.start);
+                    Some(host.compare(&held.batch, &leg.blocks, own, shown, seed)?)
+                }
+                _ => None,
+            };
+            query.timings.check += clock.elapsed();
+            let (Some(copy), Some(me)) = (copies.get_mut(place), host.map(RingHost::public)) else {
+                break;
+            };
+            let sent = match agreement {
+                Some(agreement) => copy.machine.compared(&other, agreement),
+                None => copy.machine.absent(&other),
+            };
+            messages.extend(sent.into_iter().map(|sent| (me, sent)));
+        }
+        Ok(messages)
     }
 
     /// SETTLE or DISPUTE: the chain goes on with the standing receipt, and with the tensors of those who came to the same.
@@ -285,4 +331,10 @@ impl<E: Engine> Session<E> {
     fn is_host(&self, host: usize, key: &PublicKey<Host>) -> bool {
         self.hosts.get(host).is_some_and(|host| host.public() == *key)
     }
+}
+
+/// Chooses the errors by which a leg's tolerances are measured: the same for whoever measures it again.
+fn seed(query: Digest, first_block: u32) -> u64 {
+    let start = query.0.first_chunk().copied().map_or(0, u64::from_le_bytes);
+    start.rotate_left(first_block)
 }

@@ -29,5 +29,6 @@ mod session;
 mod shared;
 mod synthetic;
 mod transfer;
+mod unlike;
 
 use deepring_testkit::{graphs, zoo};

@@ -86,7 +86,7 @@ impl fmt::Display for VerifiedCertificate {
         for leg in &decision.legs {
             let last = leg.end_block.saturating_sub(1);
             write!(f, "  blocks {} to {last} ran on ", leg.first_block)?;
-            writeln!(f, "{}, {}", leg.host.short(), leg.standing)?;
+            writeln!(f, "{}, {}", leg.host.short(), leg)?;
         }
         if let Some(nonce) = &self.nonce {
             writeln!(f, "  the query was made with the nonce {nonce}")?;

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::chain::{Chain, ChainError, ChainLeg, VerifiedPrefix};
 use super::check::Check;
+use super::validation::Agreement;
 use super::value::{Salt, batch_digest};
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
@@ -134,8 +135,36 @@ impl std::fmt::Display for Standing {
     }
 }
 
+/// How far the outputs of a copy that validated are from the receipt's, by its own word: it computed with
+/// something else than the receipt's host did.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Deviation {
+    /// The deviation of the element that deviates most against its tolerance.
+    pub largest: f32,
+    /// The tolerance of that element.
+    pub bound: f32,
+}
+
+impl Deviation {
+    /// The widest that a validation of a leg states; `None` where all outputs are bit for bit the same.
+    fn of(leg: &ChainLeg) -> Option<Self> {
+        let stated = leg.validations.iter().filter_map(|v| match v.agreement {
+            Agreement::Near { largest, bound } => Some(Self { largest, bound }),
+            _ => None,
+        });
+        stated.max_by(|a, b| a.bound.total_cmp(&b.bound))
+    }
+}
+
+/// In words: `near: deviates by 2.1e-6, where 9.3e-6 is tolerated`.
+impl std::fmt::Display for Deviation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "near: deviates by {:.1e}, where {:.1e} is tolerated", self.largest, self.bound)
+    }
+}
+
 /// A leg of a verified decision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DecidedLeg {
     /// Index of its first block.
     pub first_block: u32,
@@ -146,6 +175,17 @@ pub struct DecidedLeg {
     /// Who stands behind it.
     #[serde(flatten)]
     pub standing: Standing,
+    /// How far the outputs of a copy that validated are from the receipt's, where they are not the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<Deviation>,
+}
+
+/// In words: who stands behind it, and how near.
+impl std::fmt::Display for DecidedLeg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.standing.fmt(f)?;
+        self.near.iter().try_for_each(|near| write!(f, ", {near}"))
+    }
 }
 
 /// A decision of which everything was verified against an authentic outline.
@@ -282,6 +322,7 @@ impl Decision {
                 end_block: leg.receipt.end_block(),
                 host: leg.receipt.host,
                 standing: Standing::of(leg, copies),
+                near: Deviation::of(leg),
             })
             .collect();
         refuse_standing(&legs, outline, require)?;

@@ -318,7 +318,7 @@ fn equal_seeds_give_equal_bytes_and_others_another_order() {
 }
 
 #[test]
-fn outputs_that_are_near_settle_a_leg_and_no_verifier_takes_them_yet() {
+fn outputs_that_are_near_settle_a_leg_of_copies_that_compute_with_other_things() {
     for (copies, eager) in [DEALS[0], DEALS[2]] {
         let ring = dealt(copies, eager);
         let chain = opened(&ring, &start(1));
@@ -334,15 +334,7 @@ fn outputs_that_are_near_settle_a_leg_and_no_verifier_takes_them_yet() {
             assert_eq!((of_b.agreement, of_b.outputs), (near, other.outputs));
             let mut next = chain.clone();
             next.extend_settled(settled.receipt.clone(), settled.validations.clone());
-            let near_alone = copies == Copies::Two;
-            match next.verify(ring.outline()) {
-                Err(refused) => assert!(refused.to_string().contains("near"), "{refused}"),
-                // The third copy validated it bit for bit, and the second's word is not needed.
-                Ok(_) => assert!(
-                    !near_alone
-                        && settled.validations.iter().all(|v| v.agreement == Agreement::Same)
-                ),
-            }
+            next.verify(ring.outline()).unwrap();
         }
     }
 }

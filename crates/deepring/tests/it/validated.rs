@@ -149,7 +149,7 @@ fn a_field_of_a_validation_that_its_host_signs_anew_is_refused() {
         (RecordField::Block, &[], "of other blocks"),
         (RecordField::Inputs, &[], "of other inputs"),
         (RecordField::Outputs, &[], "names other outputs"),
-        (RecordField::Agreement, &near, "says near, which this version derives no bound for"),
+        (RecordField::Agreement, &near, "near, of copies that compute with the same"),
         (RecordField::Agreement, &differs, "an objection stands in the place"),
     ];
     for (field, bytes, reason) in edits {

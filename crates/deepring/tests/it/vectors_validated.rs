@@ -75,7 +75,7 @@ fn signed(made: &mut Made, honest: &[u8]) {
     let d = host_d().public();
     type Edits<'a> = &'a [(RecordField, &'a [u8])];
     let b = HOST_B_SEED;
-    let cases: [(&str, &str, Edits<'_>, [u8; 32], Expected); 21] = [
+    let cases: [(&str, &str, Edits<'_>, [u8; 32], Expected); 23] = [
         (
             "by_other_leg",
             "by a host of other legs alone",
@@ -112,7 +112,27 @@ fn signed(made: &mut Made, honest: &[u8]) {
             b,
             file(1),
         ),
-        ("near", "near, within its bound", &[(Outputs, &[9]), (Agreement, &near)], b, file(1)),
+        (
+            "near",
+            "near, of a copy that computes with the same",
+            &[(Outputs, &[9]), (Agreement, &near)],
+            b,
+            file(1),
+        ),
+        (
+            "near_of_other_threads",
+            "nothing; near, of a copy with other threads",
+            &[(Outputs, &[9]), (Agreement, &near), (Threads, &[7, 0])],
+            b,
+            Expected::intact(),
+        ),
+        (
+            "near_of_same_outputs_and_other_threads",
+            "says near of the same outputs, with other threads",
+            &[(Agreement, &near), (Threads, &[7, 0])],
+            b,
+            file(1),
+        ),
         (
             "near_beyond_bound",
             "near, and the difference is above the bound",

@@ -108,11 +108,9 @@ impl<'a> NextRecord<'a> {
             if !validation.agreement.validates() {
                 return Some(self.bad("an objection stands in the place of a validation"));
             }
-            if matches!(validation.agreement, Agreement::Near { .. }) {
-                // Any bound would do that its signer likes.
-                return Some(
-                    self.bad("a validation says near, which this version derives no bound for"),
-                );
+            let near = matches!(validation.agreement, Agreement::Near { .. });
+            if near && validation.computed_with == leg.receipt.computed_with {
+                return Some(self.bad("near, of copies that compute with the same"));
             }
             self.refuse_validation(validation, &leg.receipt)
         })
