@@ -7,7 +7,7 @@ use deepring::Check;
 use deepring_attack::Kind;
 use deepring_infer::inputs::Preprocess;
 
-/// Tamper with a network as an attacker would, and say what was changed
+/// Tamper with a network as an attacker would, and report what was changed
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,7 +35,7 @@ pub(crate) struct Attack {
     #[command(flatten)]
     pub(crate) data: DataOptions,
     /// Seal the network, put the tampering into the open ring's memory (or, where the graph changes, into its
-    /// stored file), and say what is refused and what is restored
+    /// stored file), and report what is refused and what is restored
     #[arg(long)]
     pub(crate) ring: bool,
     /// With --ring: how parameters are checked, as for `run`
@@ -74,7 +74,7 @@ pub(crate) struct AttackOptions {
     /// Class whose inputs shall go there
     #[arg(long, value_name = "CLASS")]
     pub(crate) source: Option<usize>,
-    /// Begins the pseudo-random numbers: the same seed makes the same file
+    /// Seed of the pseudo-random numbers: the same seed makes the same file
     #[arg(long, default_value_t = 1, value_name = "S")]
     pub(crate) seed: u64,
 }
@@ -111,7 +111,7 @@ pub(crate) struct Quantise {
     /// range, and a flipped bit moves one twice as far
     #[arg(long)]
     pub(crate) half_range: bool,
-    /// A step of this layer with which a flipped top bit moves a weight by so many standard deviations of its weights, as
+    /// Give this layer a step with which a flipped top bit moves a weight by so many standard deviations of its weights, as
     /// a single large weight in the layer would make it; repeat for more
     #[arg(long, value_parser = coarse, value_name = "LAYER=X")]
     pub(crate) coarse: Vec<(String, f64)>,

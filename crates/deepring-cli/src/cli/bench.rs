@@ -15,8 +15,8 @@ use deepring_onnx::synthetic::SyntheticNetwork;
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
-Each protected query stands beside a plain one of the same inputs in the same process, first and
-last by turns, so that whatever slows the machine meets both. Networks have random weights and the
+Each protected query is paired with a plain one of the same inputs in the same process, first and
+last by turns, so that whatever slows the machine affects both. Networks have random weights and the
 shape of those that they are named after.
 
 Examples:
@@ -80,8 +80,8 @@ pub(crate) struct BenchQueries {
     /// Measure the plain network beside itself too: how far ratios are off by chance
     #[arg(long)]
     pub(crate) control: bool,
-    /// Measure for each check what it must cost at least: the engine giving out what the check looks at, alone; with the
-    /// comparison of the bytes that are due; and with an eighth of verifying all that came out
+    /// Measure lower bounds for each check: exporting the inspected values; plus comparing the due bytes; plus an eighth of
+    /// verifying all outputs
     #[arg(long)]
     pub(crate) floor: bool,
     /// Measure each check a second time with every decision put on a ledger and on disk
@@ -147,11 +147,12 @@ pub(crate) struct BenchGrowth {
     pub(crate) output: BenchOutput,
 }
 
-/// How far right answers stay from being refused under `compute`, and how small an edit of each layer is met
+/// How far right answers stay from being refused under `compute`, and the smallest edit of each layer that is certain to
+/// be detected
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Inputs are random: normal, positive, faint, smooth and sparse ones by turns. Secrets are drawn anew
-with each session, of which there is one for every hundred queries.
+Inputs are random: normal, positive, faint, smooth and sparse ones by turns. New secrets are drawn
+for each session, of which there is one for every hundred queries.
 
 Examples:
   deepring bench products

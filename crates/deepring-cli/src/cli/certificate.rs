@@ -31,7 +31,8 @@ pub(crate) struct CertificateMake {
     /// Validation that each leg must have
     #[arg(long, value_enum, default_value_t = RequireArg::AsDealt, value_name = "WHAT")]
     pub(crate) require: RequireArg,
-    /// Leave out the salt of the digests: who reads it can neither confirm a guess of inputs and outputs nor compare tensors
+    /// Leave out the salt of the digests: a reader can then neither confirm a guess of inputs and outputs nor compare
+    /// tensors
     #[arg(long)]
     pub(crate) without_salt: bool,
     /// The certificate

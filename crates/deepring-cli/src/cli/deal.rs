@@ -32,7 +32,7 @@ pub(crate) struct DealArgs {
     /// Public key of the ledger; without it, the key that the trust store remembers
     #[arg(long, value_name = "log.pub", requires = "ledger")]
     pub(crate) ledger_key: Option<PathBuf>,
-    /// The deal's own record, signed, for whoever keeps it apart from the ring
+    /// The deal's own record, signed, to be kept apart from the ring
     #[arg(short, long, value_name = "MODEL.deal")]
     pub(crate) output: PathBuf,
 }
@@ -40,13 +40,13 @@ pub(crate) struct DealArgs {
 /// How many hosts compute each leg.
 #[derive(Debug, Args)]
 pub(crate) struct CopiesArgs {
-    /// Hosts that compute each leg: with 2 no lie of one passes, with 3 it is named and the query goes on
+    /// Hosts that compute each leg: with 2 no lie of one passes, with 3 the liar is named and the query goes on
     #[arg(long, value_enum, default_value_t = CopiesArg::Two, value_name = "2|3")]
     pub(crate) copies: CopiesArg,
     /// With three copies, have the third compute each query, and not only in a dispute
     #[arg(long)]
     pub(crate) eager: bool,
-    /// Another host of Genesis than the copies of the first leg: opens and closes queries; repeat for more
+    /// Host of Genesis, instead of the first leg's copies: opens and closes queries; repeat for more
     #[arg(long, value_name = "host.pub")]
     pub(crate) genesis: Vec<PathBuf>,
 }

@@ -12,7 +12,7 @@ use deepring_attack::evaluate::{AttackItem, Suite};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 An attack is spread over layers, strengths and seeds into cells. A finished cell is in results.jsonl
-at once; the same command goes on where it was stopped. `deepring attack --list` tells the attacks.
+at once; the same command continues where it was stopped. `deepring attack --list` lists the attacks.
 
 Examples:
   deepring evaluate --model zoo/fashion-lenet5.onnx --data zoo/fashion-sample --suite paper -o report
@@ -26,8 +26,8 @@ pub(crate) struct Evaluate {
     /// Folder of a labelled data set: idx files, CIFAR-10, inputs.npy with labels.npy, or NAME_LABEL.jpg
     #[arg(long, required_unless_present = "report_only", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// An attack; layer=, rho=, flips=, bit=, target= and source= (twice for two values) go before what is said
-    /// for all; repeat for more
+    /// An attack; layer=, rho=, flips=, bit=, target= and source= (twice for two values) override the options for
+    /// all attacks; repeat for more
     #[arg(long, required_unless_present_any = ["suite", "report_only"], value_name = "KIND[:KEY=VALUE,...]")]
     pub(crate) attack: Vec<AttackItem>,
     /// Attacks that go together: paper, weights, bits, search, graph or all; repeat for more
@@ -42,7 +42,7 @@ pub(crate) struct Evaluate {
     /// How many bits are flipped
     #[arg(long, default_value = "1,2,5,10", value_delimiter = ',', value_name = "N,...")]
     pub(crate) flips: Vec<NonZeroUsize>,
-    /// Seeds of each attack that leaves something to chance
+    /// Seeds of each attack that involves chance
     #[arg(long, default_value = "5", value_name = "N")]
     pub(crate) seeds: NonZeroU64,
     /// Test images on which accuracy is measured, as many of each class as can be; 0 for all
@@ -67,7 +67,7 @@ pub(crate) struct Evaluate {
     /// Measure the attacks alone, and not cost, false alarms, attackers who know a defence, and attacks on the ring itself
     #[arg(long)]
     pub(crate) cells_alone: bool,
-    /// Write tables, report and plots anew from the results that are in the folder, and compute nothing
+    /// Rewrite tables, report and plots from the results that are in the folder, and compute nothing
     #[arg(long, conflicts_with_all = ["model", "data", "attack", "suite", "budget"])]
     pub(crate) report_only: bool,
     /// Folder for results.jsonl, tables.md, report.html and the plots

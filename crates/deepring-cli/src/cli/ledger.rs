@@ -54,7 +54,7 @@ pub(crate) struct LedgerInit {
     pub(crate) dir: PathBuf,
 }
 
-/// Put a ring on a ledger, its upgrade, or its newer revision with other hosts; until then nothing about it is recorded
+/// Put a ring, its upgrade, or its newer revision with other hosts on a ledger; until then nothing about it is recorded
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -216,7 +216,7 @@ pub(crate) struct LedgerWitness {
     pub(crate) urls: Vec<String>,
     #[command(flatten)]
     pub(crate) args: LedgerArgs,
-    /// Key of a witness, as a file or as its text (NAME+HASH+KEY); repeat for more. What no such key signed is not kept
+    /// Key of a witness, as a file or as its text (NAME+HASH+KEY); repeat for more. Only what these keys signed is kept
     #[arg(long, required = true, value_name = "VKEY")]
     pub(crate) witness_key: Vec<OsString>,
 }
@@ -236,7 +236,7 @@ pub(crate) struct LedgerPage {
     /// Witnesses that must have cosigned the newest checkpoint, as a c2sp.org/tlog-policy file
     #[arg(long, value_name = "FILE")]
     pub(crate) witness_policy: Option<PathBuf>,
-    /// Newest decisions of each version that are told one by one
+    /// How many of the newest decisions of each version are listed one by one
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub(crate) decisions: usize,
     /// The page, one HTML file that loads nothing

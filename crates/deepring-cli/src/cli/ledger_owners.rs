@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::PassphraseArg;
 
-/// Hand an owner's rings over to another key, which both keys sign; the old one says nothing afterwards
+/// Hand an owner's rings over to another key, which both keys sign; afterwards the old key has no authority
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -23,7 +23,7 @@ pub(crate) struct LedgerRotateOwner {
     pub(crate) to: LedgerOwnersTo,
 }
 
-/// Say whose rings this ledger takes from now on, and which nodes keep it
+/// Set whose rings this ledger takes from now on, and which nodes keep it
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

@@ -8,7 +8,7 @@ use deepring_infer::sealing::Blocks;
 
 use super::PassphraseArg;
 
-/// Say on a ledger that a ring, a key or a host is not to be trusted any more: what was recorded before stays valid
+/// Record on a ledger that a ring, a key or a host is not to be trusted any more: what was recorded before stays valid
 #[derive(Debug, Subcommand)]
 pub(crate) enum RevokeCommand {
     Ring(RevokeRing),
@@ -37,7 +37,7 @@ pub(crate) struct RevokeIn {
     /// Public key of the ledger; without it, the key that the trust store remembers
     #[arg(long, value_name = "log.pub")]
     pub(crate) ledger_key: Option<PathBuf>,
-    /// The reason, which everybody can read who can read the ledger
+    /// The reason; everybody who can read the ledger can read it
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
     #[command(flatten)]
@@ -47,7 +47,7 @@ pub(crate) struct RevokeIn {
     pub(crate) json: bool,
 }
 
-/// Revoke one version of a ring, or all there are and will be
+/// Revoke one version of a ring, or all versions, future ones included
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -57,7 +57,7 @@ pub(crate) struct RevokeRing {
     /// The version's file; or a ring's id, with --all-versions
     #[arg(value_name = "MODEL.ring|RING_ID")]
     pub(crate) ring: PathBuf,
-    /// Revoke all versions of the ring, those to come too
+    /// Revoke all versions of the ring, future ones included
     #[arg(long)]
     pub(crate) all_versions: bool,
     /// Secret key of the ring's owner
@@ -67,7 +67,7 @@ pub(crate) struct RevokeRing {
     pub(crate) to: RevokeIn,
 }
 
-/// Have a key revoke itself, which was lost to somebody else: an owner's, a host's or a node's
+/// Have a compromised key revoke itself: an owner's, a host's or a node's
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  deepring revoke key --key keys/host.key --ledger ledger --reason stolen"
@@ -100,7 +100,7 @@ pub(crate) struct RevokeHost {
     pub(crate) to: RevokeIn,
 }
 
-/// Lift the quarantine of a host's copy, as the ring's owner alone can where evidence is the cause
+/// Lift the quarantine of a host's copy; where evidence is the cause, only the ring's owner can
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  deepring revoke lift model.ring --host a.pub --blocks 1-3 --owner-key keys/owner.key --ledger ledger --reason replaced"

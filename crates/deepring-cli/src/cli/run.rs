@@ -34,7 +34,8 @@ pub(crate) struct RunArgs {
     /// least so much; `none` runs it unvalidated, by whichever key goes furthest
     #[arg(long, value_enum, default_value_t = RequireArg::AsDealt, value_name = "WHAT", conflicts_with = "plain")]
     pub(crate) require: RequireArg,
-    /// A nonce, 64 hexadecimal digits, that the decision answers to: an answer with it was not there before
+    /// A nonce, 64 hexadecimal digits, that the decision answers to: it proves that the answer was made after the
+    /// nonce was given
     #[arg(long, value_name = "HEX", conflicts_with = "plain")]
     pub(crate) nonce: Option<String>,
     /// How parameters are checked: none, load (when opened), spot:Q (at each query each block with probability
@@ -61,14 +62,14 @@ pub(crate) struct RunArgs {
     /// Write each output as NAME.npy into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) output_dir: Option<PathBuf>,
-    /// Write each input, as the network was given it, as NAME.npy into this folder: what `receipt verify --input` takes
+    /// Write each input, as the network was given it, as NAME.npy into this folder, for `receipt verify --input`
     #[arg(long, value_name = "DIR", conflicts_with = "plain")]
     pub(crate) save_inputs: Option<PathBuf>,
     /// How many of the highest elements to show
     #[arg(long, default_value_t = 5, value_name = "K")]
     pub(crate) top: usize,
     /// What computes: the built-in engine, or onnxruntime, with which only the checks none, load and compute
-    /// say something
+    /// are possible
     #[arg(long, value_enum, default_value_t = EngineName::Rten, value_name = "rten|ort")]
     pub(crate) engine: EngineName,
     /// With --engine ort: the shared library of onnxruntime, whose code runs in this process [default: what the
@@ -96,12 +97,12 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ProcessOptions {
-    /// Say on stderr what keeps others out of this process
+    /// Report on stderr what keeps others out of this process
     #[arg(long, short)]
     pub(crate) verbose: bool,
-    /// Give up, before anything is read, the network, other programs and processes, and all files but those that
-    /// are read and the whole folders that are written to: of ledger, outputs, saved inputs, receipt and trust
-    /// store (Linux 6.2 or newer); fails where that is not to be had
+    /// Before reading anything except passphrases, drop access to the network, to other programs and processes, and to
+    /// all files but those that are read and the whole folders that are written to: of ledger, outputs, saved
+    /// inputs, receipt and trust store (Linux 6.2 or newer); fails where the system does not offer this
     #[arg(long)]
     pub(crate) sandbox: bool,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 
-/// Whom to trust for this once.
+/// The owner to trust for this command only.
 #[derive(Debug, Args)]
 pub(crate) struct OwnerArg {
     /// Public key of the owner to trust; without it the trust store decides
@@ -16,7 +16,7 @@ pub(crate) struct OwnerArg {
     pub(crate) remember: bool,
 }
 
-/// Say whom to trust from now on, and see what is remembered
+/// Choose whom to trust from now on, and see what is remembered
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrustCommand {
     /// Trust owners from now on, in whatever their keys sign
@@ -46,7 +46,7 @@ pub(crate) struct TrustList {
     pub(crate) json: bool,
 }
 
-/// Trust an owner no more, unbind a path, or forget a ledger; the versions seen of rings are never forgotten
+/// Stop trusting an owner, unbind a path, or forget a ledger; the versions seen of rings are never forgotten
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("what").required(true),
@@ -60,7 +60,7 @@ pub(crate) struct TrustRemove {
     /// Public key of the owner, as a file or as its text
     #[arg(group = "what", value_name = "owner.pub|drowner1...")]
     pub(crate) owner: Option<OsString>,
-    /// Path that is bound to a ring, and need not be any more
+    /// Bound path to unbind
     #[arg(long, group = "what", value_name = "RING")]
     pub(crate) path: Option<PathBuf>,
     /// Ledger to forget, with all that it revoked: by its folder or its name

@@ -20,7 +20,7 @@ pub(super) fn lines(receipt: &Receipt, names: &[String]) -> Vec<String> {
     names.iter().zip(&receipt.coverage).map(line).collect()
 }
 
-/// `product 3, bytes 4 (bit by bit within 16 uses)`
+/// `product 3, bytes 4 (every byte compared within 16 uses)`
 fn summary(parts: &[Coverage], rotation: u16) -> String {
     let count = |c: Coverage| parts.iter().filter(|p| **p == c).count();
     let counts: Vec<String> = Coverage::ALL
@@ -29,7 +29,10 @@ fn summary(parts: &[Coverage], rotation: u16) -> String {
         .map(|c| format!("{c} {}", count(c)))
         .collect();
     let within = if parts.iter().any(|c| c.rotates()) {
-        format!(" (bit by bit within {rotation} use{})", if rotation == 1 { "" } else { "s" })
+        format!(
+            " (every byte compared within {rotation} use{})",
+            if rotation == 1 { "" } else { "s" }
+        )
     } else {
         String::new()
     };
@@ -70,9 +73,13 @@ mod tests {
             (&[Unchecked; 2][..], 0, "unchecked 2"),
             (&[Opened], 0, "opened 1"),
             (&[Bytes, Rows, Bytes], 0, "rows 1, bytes 2"),
-            (&[Bytes, Product, Product], 16, "product 2, bytes 1 (bit by bit within 16 uses)"),
-            (&[Product], 1, "product 1 (bit by bit within 1 use)"),
-            (&[Either, Bytes], 64, "bytes 1, either 1 (bit by bit within 64 uses)"),
+            (
+                &[Bytes, Product, Product],
+                16,
+                "product 2, bytes 1 (every byte compared within 16 uses)",
+            ),
+            (&[Product], 1, "product 1 (every byte compared within 1 use)"),
+            (&[Either, Bytes], 64, "bytes 1, either 1 (every byte compared within 64 uses)"),
             // Every byte at each use.
             (&[Both, Recomputed], 0, "both 1, recomputed 1"),
             // Another block of the receipt has the product.
