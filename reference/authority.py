@@ -6,7 +6,7 @@ from crypto import derive, signed
 from encoding import Reader, listed, u32, u64
 from entries import (ALARM, DEALT, DECISIONS, HOST, HOST_REVOKED, KEY_REVOKED, LIFTED, OWNER, REGISTERED, REPAIR,
                      REVOKED, ROTATED, UPGRADED, VALIDATORS, log_digest, read_entry)
-from evidence import accused, is_proof, refuse_evidence
+from evidence import accused, is_proof, refuse_evidence, rests_on
 from outline import verify_outline
 from rules import require
 
@@ -145,7 +145,9 @@ class State:
             first = evidence.receipt.first
             fault = digest, accused, evidence.receipt.query, first
             blocks, cause = [], BY_EVIDENCE
-            if is_proof(evidence) and fault not in self.faults:      # told again, it has no effect again
+            revoked = any(self.host_is_revoked(ring, host) for host in rests_on(evidence))
+            # Told again, it has no effect again.
+            if is_proof(evidence) and fault not in self.faults and not revoked:
                 self.faults.add(fault)
                 blocks = range(first, first + len(evidence.receipt.contents))
         for each in blocks:
@@ -202,6 +204,7 @@ class State:
         require("the first set is by an owner of a registered ring, and names all of them", not owners or (
             self.first_key(author) in owners and owners <= set(map(self.first_key, validators["owners"]))))
         require("a validator set follows the one before", before is None or validators["epoch"] == before["epoch"] + 1)
+        require("a first validator set leaves epochs to follow", before or validators["epoch"] < 2**32)
         self.validators = validators
 
     def lift(self, author, ring, digest, host, blocks, reason):

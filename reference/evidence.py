@@ -25,6 +25,10 @@ def accused(evidence):
     """The hosts that it names."""
     return [evidence.receipt.host] + [v.host for v in evidence.records if evidence.kind == CONTRADICTION]
 
+def rests_on(evidence):
+    """The hosts whose word it is, besides what the named host signed itself."""
+    return [v.host for v in evidence.records if evidence.kind in (CONTRADICTION, MAJORITY)]
+
 def is_proof(evidence):
     """Whether it proves one host's fault. What computes with something else may come to other last bits."""
     stated = {EQUIVOCATION: evidence.records, CONTRADICTION: [], MAJORITY: evidence.records,

@@ -4,6 +4,8 @@
 //!     cargo bench -p deepring-infer --bench rounding -- --write FILE      on one machine, or kind of processor
 //!     cargo bench -p deepring-infer --bench rounding -- --against FILE    on another
 //!
+//! Both take `--queries N` (20) and `--network NAME` (of the zoo; all that it names below).
+//!
 //! A table for each network and leg: the largest share of its tolerance that any element deviated by (1 would be a
 //! refusal of a right answer), and the tolerance as a share of the tensor's largest element. Then, for the network as a
 //! whole, how many answers flip when a liar in every leg adds the whole tolerance of each element, with the sign that a
@@ -25,8 +27,6 @@ use deepring::{Check, DType, TensorValue};
 use deepring_infer::{CutPolicy, RingHost, Rten};
 use deepring_testkit::zoo::{Sealed, floats, host, images, network, tensor};
 
-/// Queries of each network.
-const QUERIES: usize = 20;
 /// Random signs that a liar tries in each leg.
 const TRIES: usize = 8;
 
@@ -143,6 +143,8 @@ fn main() {
         let at = arguments.iter().position(|a| a == flag)?;
         arguments.get(at + 1).cloned()
     };
+    let queries: usize = after("--queries").map_or(20, |n| n.parse().expect("a number"));
+    let chosen = after("--network");
     let written = after("--against").map(|file| fs::read(file).expect("the file can be read"));
     let mut read = written
         .as_deref()
@@ -154,12 +156,15 @@ fn main() {
     for name in
         ["fashion-lenet5", "mnist-lenet5", "fashion-resnet8", "cifar-resnet20", "cifar-vgg11"]
     {
+        if chosen.as_ref().is_some_and(|chosen| chosen != name) {
+            continue;
+        }
         let net = Net::open(name);
         // By leg: the largest share of a tolerance, and the tolerances relative to the largest element.
         let mut shares: BTreeMap<(u32, u32), Vec<f32>> = BTreeMap::new();
         let mut widths: BTreeMap<(u32, u32), Vec<f64>> = BTreeMap::new();
         let (mut flipped, mut lost, mut leads) = (0, Vec::new(), Vec::new());
-        for i in 0..QUERIES {
+        for i in 0..queries {
             let input = match name.starts_with("cifar") {
                 // There are no pictures for it here; these are noise.
                 true => {
@@ -213,7 +218,7 @@ fn main() {
                 shares.sort_by(f32::total_cmp);
                 let differ = shares.iter().filter(|s| **s > 0.0).count();
                 let most = shares.last().copied().unwrap_or(0.0);
-                print!("  used up to {most:.3} ({differ} of {QUERIES} differ)");
+                print!("  used up to {most:.3} ({differ} of {queries} differ)");
             }
             println!();
         }
@@ -223,7 +228,7 @@ fn main() {
         lost.sort_by(f32::total_cmp);
         leads.sort_by(f32::total_cmp);
         println!(
-            "{name:<16} a liar in every leg: {flipped} of {QUERIES} flipped, lead moved by at most {:.1e}; leads: least {:.1e}, median {:.1e}",
+            "{name:<16} a liar in every leg: {flipped} of {queries} flipped, lead moved by at most {:.1e}; leads: least {:.1e}, median {:.1e}",
             lost[lost.len() - 1],
             leads[0],
             leads[leads.len() / 2]

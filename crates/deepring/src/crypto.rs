@@ -39,6 +39,7 @@ pub(crate) mod label {
     /// Of what a process keeps for itself.
     pub(crate) const PREFIX: &str = "deepring v1 verified prefix";
     pub(crate) const LIBRARY: &str = "deepring v1 library digest";
+    pub(crate) const RESULTS: &str = "deepring v1 results digest";
     pub(crate) const REVEAL: &str = "deepring v1 reveal commitment";
 
     /// Prefixes of signed messages.

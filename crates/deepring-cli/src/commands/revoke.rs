@@ -179,7 +179,8 @@ impl<'a> PendingEntry<'a> {
         self.memory.keep_growth(&self.vouched.ledger);
         if self.to.json {
             let already = before.is_some();
-            return output::json(&json!({ "revoked": kind, "entry": entry, "already": already }));
+            let did = if kind == "quarantine" { "lifted" } else { "revoked" };
+            return output::json(&json!({ did: kind, "entry": entry, "already": already }));
         }
         let did = match (event, before) {
             (_, Some(_)) => "revoked already",

@@ -1,6 +1,7 @@
 //! The rten engine: pure Rust, reads parameters in place.
 
 mod bytes_exact;
+mod mathematics;
 mod prepared;
 
 use std::borrow::Cow;
@@ -9,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use deepring::receipt::ComputedWith;
-use deepring::{DType, Digest, TensorSpec, TensorValue};
+use deepring::{DType, TensorSpec, TensorValue};
 use deepring_onnx::complaint_of_guard;
 use deepring_onnx::{PARAMS_FILE, SHARED_FILE};
 use rten::{Model, ModelOptions, NodeId, RunErrorKind, RunOptions, ThreadPool, Value, ValueOrView};
@@ -84,7 +85,7 @@ impl Engine for Rten {
     const IN_PLACE: bool = true;
 
     fn computed_with(&self) -> ComputedWith {
-        super::described("rten", RTEN_VERSION, Digest::NONE, self.threads)
+        super::described("rten", RTEN_VERSION, mathematics::digest(), self.threads)
     }
 
     fn load(

@@ -78,6 +78,9 @@ pub(crate) struct Admission {
 /// the numbers up, and its owner's next one is taken.
 const MAX_JUMP: u64 = 1 << 20;
 
+/// Highest epoch of a ledger's first validator set.
+const MAX_FIRST_EPOCH: u64 = (1 << 32) - 1;
+
 impl Admission {
     pub(crate) fn is_none(&self) -> bool {
         matches!(self.effect, Effect::None) && self.counted.is_none()
@@ -338,7 +341,13 @@ impl State {
             }
             let query = receipt.query;
             let known = self.faults.contains_key(&(digest, host, query, receipt.first_block));
-            if evidence.is_proof() && !known {
+            // Two keys that were revoked, as stolen ones are, and one host that passes their records on must not name
+            // an honest third; records carry no date by which they could be from before.
+            let revoked = |of: &PublicKey<Host>| {
+                self.host_revoked(ring, of).is_some()
+                    || self.key_revoked(&Author::Host(*of)).is_some()
+            };
+            if evidence.is_proof() && !known && !evidence.rests_on().iter().any(revoked) {
                 return Ok(Effect::Quarantine {
                     digest,
                     host,
@@ -431,10 +440,16 @@ impl State {
                 return Err(NoAuthority::LeftOut { owner });
             }
         }
-        if let Some(expected) = present.map(|set| set.epoch.saturating_add(1))
-            && (set.epoch != expected || present.is_some_and(|set| set.epoch == u64::MAX))
-        {
-            return Err(NoAuthority::OtherEpoch { found: set.epoch, expected });
+        match present {
+            // Every set has one after it: a ledger's first owner cannot use the numbers up.
+            None if set.epoch > MAX_FIRST_EPOCH => {
+                return Err(NoAuthority::FirstEpoch { found: set.epoch, most: MAX_FIRST_EPOCH });
+            }
+            Some(present) if present.epoch.checked_add(1) != Some(set.epoch) => {
+                let expected = present.epoch.saturating_add(1);
+                return Err(NoAuthority::OtherEpoch { found: set.epoch, expected });
+            }
+            _ => {}
         }
         Ok(Effect::Validators(set.clone()))
     }

@@ -414,6 +414,9 @@ fn a_validator_set_follows_the_one_before_and_says_whose_rings_are_taken() {
     assert!(matches!(refused, NoAuthority::OtherOrigin { .. }), "{refused}");
     let refused = bench.refused(&bench.set(1, &[0]), &by_host(0));
     assert!(matches!(refused, NoAuthority::WrongRole { .. }), "{refused}");
+    // Else no set could ever follow.
+    let refused = bench.refused(&bench.set(1 << 32, &[0]), &by_owner(0));
+    assert_eq!(refused, NoAuthority::FirstEpoch { found: 1 << 32, most: (1 << 32) - 1 });
     bench.allowed(&bench.set(7, &[0, 1]), &by_owner(0));
 
     let refused = bench.refused(&bench.set(9, &[0]), &by_owner(1));

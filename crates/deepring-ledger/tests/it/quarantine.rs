@@ -1,7 +1,10 @@
 //! Alarms, what they quarantine, and what lifts it.
 
+use std::collections::VecDeque;
+
 use deepring::Digest;
-use deepring::replication::Evidence;
+use deepring::receipt::Item;
+use deepring::replication::{CopyFault, Evidence, LegCopy};
 use deepring_ledger::{Audit, Cause, Event, NoAuthority, Quarantined};
 
 use crate::authority::{Fixture, by_owner, its};
@@ -209,4 +212,58 @@ fn a_countersignature_is_of_one_repair() {
     // The host signs a new entry, and shows what the other one signed for the last.
     assert_eq!(bench.refused(&repaired, &by_host(0)), NoAuthority::Countersignature);
     assert_eq!(bench.quarantined().len(), 1);
+}
+
+/// Evidence of a majority against host 0, by hosts 1 and 2, that states one engine: a proof.
+fn majority(bench: &Fixture) -> Evidence {
+    let item = Item { inputs: Digest([1; 32]), outputs: Digest([2; 32]) };
+    let (chain, _) = bench.ring.begin(&[item], None);
+    let outline = bench.ring.outline();
+    let verified = chain.verify(&outline).unwrap();
+    let mut copies = [0, 1, 2].map(|n| LegCopy::new(&verified, host_key(n)).unwrap());
+    let mut sent = VecDeque::new();
+    for (place, outputs) in [3, 4, 4].into_iter().enumerate() {
+        let result = bench.ring.result(0, Digest([outputs; 32]));
+        let out = copies[place].computed(result, [7 + place as u8; 32]);
+        sent.extend(out.into_iter().map(|out| (host(place as u8), out)));
+    }
+    while let Some((from, out)) = sent.pop_front() {
+        let to = [0, 1, 2].into_iter().position(|n| host(n) == out.to).unwrap();
+        if let Ok(more) = copies[to].receive(&from, &out.bytes) {
+            sent.extend(more.into_iter().map(|more| (out.to, more)));
+        }
+    }
+    let named = copies.iter().flat_map(LegCopy::named);
+    let outvoted = named.filter_map(|n| match n.fault {
+        CopyFault::Outvoted(evidence) => Some(evidence),
+        _ => None,
+    });
+    outvoted.into_iter().next().unwrap()
+}
+
+#[test]
+fn objections_of_revoked_hosts_prove_nothing() {
+    let reason = || "stolen".to_owned();
+    let here = Fixture::new(3).outline.ring_id();
+    let revocations = [
+        (Event::HostRevoked { host: host(1), ring_id: Some(here), reason: reason() }, by_owner(0)),
+        (Event::HostRevoked { host: host(2), ring_id: None, reason: reason() }, by_owner(0)),
+        (Event::KeyRevoked { reason: reason() }, by_host(2)),
+    ];
+    let told = |bench: &mut Fixture| {
+        let evidence = majority(bench);
+        assert!(evidence.is_proof() && evidence.names() == [host(0)]);
+        let ring = bench.outline.ring_id();
+        bench.ledger.record_evidence(ring, &evidence, "outvoted", &by_host(3)).unwrap();
+        bench.quarantined().len()
+    };
+    assert!(told(&mut Fixture::new(3)) > 0, "of hosts in good standing it is a proof");
+    for (revocation, author) in revocations {
+        let mut bench = Fixture::new(3);
+        bench.allowed(&revocation, &author);
+        assert_eq!(told(&mut bench), 0);
+        let state = bench.ledger.state().unwrap();
+        assert_eq!(state.accusations(&bench.outline.ring_digest()).count(), 1, "and is kept");
+        assert!(bench.ledger.verify().unwrap().is_intact());
+    }
 }

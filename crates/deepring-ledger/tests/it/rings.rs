@@ -163,7 +163,7 @@ impl Sealed {
     }
 
     /// A query by the host of leg 1, over as many items, and no leg run yet.
-    fn begin(&self, items: &[Item], nonce: Option<Digest>) -> (Chain, Salt) {
+    pub(crate) fn begin(&self, items: &[Item], nonce: Option<Digest>) -> (Chain, Salt) {
         let ring = self.ring();
         let key = host_key(0);
         let mut plaintext = vec![0; ring.genesis().plain_len as usize];
@@ -174,7 +174,7 @@ impl Sealed {
         (Chain::begin(ring.outline(), &genesis, &key, inputs, &start, dealt), start.salt)
     }
 
-    fn result(&self, leg: usize, outputs: Digest) -> LegResult {
+    pub(crate) fn result(&self, leg: usize, outputs: Digest) -> LegResult {
         let outline = self.outline();
         let range = LEGS[leg].start as usize..LEGS[leg].end as usize;
         let blocks = &outline.blocks()[range];

@@ -121,6 +121,12 @@ pub(crate) fn add(made: &mut Made) {
     from_nothing(made, "first_set", "nothing; an owner of the set brings it", &[set(7, owner())]);
     from_nothing(
         made,
+        "first_set_of_the_last_epoch",
+        "the first set uses the epochs up",
+        &[set(u64::MAX, owner())],
+    );
+    from_nothing(
+        made,
         "second_set",
         "nothing; the next epoch",
         &[set(7, owner()), set(8, stranger())],

@@ -31,8 +31,8 @@ pub struct ComputedWith {
 pub struct UnusableName;
 
 impl ComputedWith {
-    /// Engine with its version (`rten 0.27.0`); digest of the library file that was loaded
-    /// ([`Digest::NONE`] for an engine that is compiled in); processor kind, as far as the engine
+    /// Engine with its version (`rten 0.27.0`); digest of the library file that was loaded, or of the results
+    /// of the libraries that a compiled-in engine calls ([`Digest::NONE`] where it calls none); processor kind, as far as the engine
     /// distinguishes kinds (`x86_64 avx512`); threads of the engine.
     ///
     /// # Errors
@@ -71,6 +71,13 @@ impl ComputedWith {
         let mut bytes = Vec::new();
         open_plain(path)?.read_to_end(&mut bytes)?;
         Ok(Digest::of(label::LIBRARY, &[&bytes]))
+    }
+
+    /// Digest that stands for the libraries which an engine that is compiled in calls: over the results that they give
+    /// for fixed arguments, `BLAKE3.derive_key["deepring v1 results digest"](results)`.
+    #[must_use]
+    pub fn results_digest(results: &[u8]) -> Digest {
+        Digest::of(label::RESULTS, &[results])
     }
 
     /// Engine and version.

@@ -102,6 +102,17 @@ impl Evidence {
         }
     }
 
+    /// The hosts on whose word the proof rests, besides what the named host signed itself: of a majority, those that
+    /// object. Whoever has to do with revoked keys asks whether these are.
+    #[must_use]
+    pub fn rests_on(&self) -> Vec<PublicKey<Host>> {
+        match self {
+            Self::Majority { objections, .. } => objections.iter().map(|o| o.host).collect(),
+            Self::Contradiction { objection, .. } => vec![objection.host],
+            Self::Equivocation { .. } | Self::Perjury { .. } => Vec::new(),
+        }
+    }
+
     /// The receipt that the records are about; of a perjury, the one that it contradicts.
     #[must_use]
     pub fn receipt(&self) -> &Receipt {

@@ -196,7 +196,15 @@ pub enum NoAuthority {
         /// The author.
         owner: PublicKey<Owner>,
     },
-    /// The validator set does not follow the one before.
+    /// A first set whose epochs could run out.
+    #[error("a first validator set has an epoch of at most {most}, and this one {found}")]
+    FirstEpoch {
+        /// Its epoch.
+        found: u64,
+        /// The highest that a first set may have.
+        most: u64,
+    },
+    /// The set's epoch is not the next.
     #[error("validator set {found} does not follow the present one; {expected} would")]
     OtherEpoch {
         /// Epoch of the entry.
