@@ -32,7 +32,7 @@
 //!
 //! assert_eq!(outcome.outputs[0][0].dims(), [1, 10]);
 //! let decision = outcome.decision.verify(session.ring().outline(), Require::AsDealt)?;
-//! assert_eq!(decision.items.len(), 1);
+//! assert_eq!(decision.items().len(), 1);
 //! # Ok(())
 //! # }
 //! ```

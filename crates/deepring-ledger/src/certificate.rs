@@ -277,7 +277,7 @@ impl Certificate {
         let LogTrust::Key(key) = expected.log else { return Err(CertificateError::NoCosignatures) };
         let outline = self.outline.clone().verify(&Trust::owner(expected.owner))?;
         let decision = self.decision.verify(&outline, expected.require)?;
-        if expected.nonce.is_some() && decision.nonce != expected.nonce {
+        if expected.nonce.is_some() && decision.nonce() != expected.nonce {
             return Err(CertificateError::OtherNonce);
         }
         let inclusion = self.proof.verify(key)?;
@@ -347,7 +347,7 @@ impl Entry {
             return Err(CertificateError::OtherEntry);
         };
         let said = (*ring_digest, *decision_id, u64::from(*count));
-        if said != (outline.ring_digest(), decision.id, decision.items.len() as u64) {
+        if said != (outline.ring_digest(), decision.id(), decision.items().len() as u64) {
             return Err(CertificateError::OtherEntry);
         }
         let (recorded, dealt) = (*dealt, outline.deal_number());

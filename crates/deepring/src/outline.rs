@@ -132,6 +132,14 @@ pub struct Outline {
 
 /// An outline that its owner signed, and whose deal fits it; made by [`Outline::verify`] and by the
 /// verification of a ring alone.
+///
+/// ```compile_fail,E0451
+/// use deepring::outline::AuthenticOutline;
+///
+/// fn made(of: AuthenticOutline) -> AuthenticOutline {
+///     AuthenticOutline { ..of } // error: the fields are private
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuthenticOutline {
     #[serde(flatten)]

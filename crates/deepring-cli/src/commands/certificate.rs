@@ -88,7 +88,7 @@ fn verify(args: &CertificateVerify) -> Result<(), CliError> {
             Err(_) => {}
         }
     } else if let Ok((shown, compared, witnesses)) = &outcome {
-        output::line(format_args!("intact: decision {}", shown.decision().id))?;
+        output::line(format_args!("intact: decision {}", shown.decision().id()))?;
         output::line(compared.line())?;
         witnesses.print()?;
         output::text(shown)?;

@@ -77,8 +77,8 @@ fn a_batch_of_queries_gives_what_each_query_gives_and_one_decision() {
         assert_eq!(outputs[0], answer(&session, &inputs[0]));
     }
     let decision = outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
-    assert_eq!(decision.items.len(), 3);
-    assert_eq!(decision.check, Check::Run);
+    assert_eq!(decision.items().len(), 3);
+    assert_eq!(decision.check(), Check::Run);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_decision_states_the_check_that_was_made() {
     for check in every_check() {
         let outcome = ring.session(check).run(vec![images(0, 1)]).unwrap();
         assert_eq!(
-            outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap().check,
+            outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap().check(),
             check
         );
     }

@@ -71,7 +71,7 @@ fn a_certificate_verifies_with_two_keys_and_nothing_else() {
     assert_eq!(read, certificate);
     assert_eq!(read.claimed_origin(), key.origin());
     let shown = read.verify(&expected(&key)).unwrap();
-    assert_eq!(shown.decision().id, decision.id());
+    assert_eq!(shown.decision().id(), decision.id());
     assert_eq!((shown.index(), shown.checkpoint().size()), (2, 3));
     assert_eq!(shown.validators().unwrap().epoch, 1);
     let text = shown.to_string();
