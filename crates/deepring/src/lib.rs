@@ -122,6 +122,9 @@ mod resolved_path;
 mod ring;
 mod ring_id;
 pub mod seal;
+#[cfg(test)]
+#[path = "../../deepring-testkit/src/skip.rs"]
+mod skip;
 mod storage;
 mod tensor;
 pub mod trust;
