@@ -17,7 +17,7 @@ use crate::engine::{Engine, Input};
 use crate::error::{Rejected, RunError};
 
 /// Queries that pass a block together, one after the other, and so find its parameters in the cache.
-const TOGETHER: usize = 32;
+const MOST_MICRO_BATCH: usize = 32;
 /// Bytes that values of queries between two blocks may take; fewer queries pass together if theirs are large.
 const BETWEEN_BLOCKS: u64 = 64 << 20;
 
@@ -142,7 +142,9 @@ impl<'a, E: Engine> Leg<'a, E> {
             live.iter().map(|s| Some(s.len()?.saturating_mul(s.dtype.size() as u64))).sum()
         });
         let widest = widest.max().unwrap_or(0).max(entering);
-        usize::try_from(BETWEEN_BLOCKS / widest).unwrap_or(TOGETHER).clamp(1, TOGETHER)
+        usize::try_from(BETWEEN_BLOCKS / widest)
+            .unwrap_or(MOST_MICRO_BATCH)
+            .clamp(1, MOST_MICRO_BATCH)
     }
 
     fn import(
