@@ -216,14 +216,7 @@ impl Certificate {
             return Err(DecodeError::TooLong { field: "certificate", found, limit }.into());
         }
         let mut r = Reader::new(bytes);
-        if r.array("magic")? != MAGIC {
-            return Err(DecodeError::WrongMagic { expected: "DCERTIFY" }.into());
-        }
-        let version = r.u16("format version")?;
-        if version != FORMAT_VERSION {
-            let found = u64::from(version);
-            return Err(DecodeError::BadValue { field: "format version", found }.into());
-        }
+        r.header(&MAGIC, FORMAT_VERSION)?;
         let outline = Outline::decode(r.bytes("outline", MAX_ENTRY_BYTES)?)?;
         let decision = Decision::decode(r.bytes("decision", MAX_DECISION)?)?;
         let proof = r.bytes("proof", MAX_PROOF_TEXT)?;

@@ -467,16 +467,7 @@ impl Decision {
     /// [`DecodeError`] where the bytes are not what [`encode`](Self::encode) writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        if r.array("magic")? != MAGIC {
-            return Err(DecodeError::WrongMagic { expected: "DRECEIPT" });
-        }
-        let version = r.u16("format version")?;
-        if version != FORMAT_VERSION {
-            return Err(DecodeError::BadValue {
-                field: "format version",
-                found: u64::from(version),
-            });
-        }
+        r.header(&MAGIC, FORMAT_VERSION)?;
         let chain = Chain::decode(&mut r)?;
         let n = r.count("items", MAX_ITEMS, 64)?;
         let mut items = Vec::with_capacity(n);

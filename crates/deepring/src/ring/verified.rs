@@ -169,12 +169,6 @@ impl AuthenticRing {
         self.closure.owner
     }
 
-    /// The owner's signature that closes the ring.
-    #[must_use]
-    pub fn closure_signature(&self) -> [u8; 64] {
-        self.closure.signature
-    }
-
     /// Network or weights.
     #[must_use]
     pub fn kind(&self) -> RingKind {
