@@ -5,6 +5,26 @@
 //! changed. [`Samples`] are labelled inputs, and a [`Evaluator`] says how well a network answers them.
 //! [`protect`](defence::protect) builds one of the [defences](defence::DefenceKind) that DeepRing is compared with, and
 //! [`evade`](defence::evade) is the attacker who knows that defence.
+//!
+//! # Crate features
+//!
+//! - `gradients`: attacks that search by gradients, and the networks' sensitivity by layer. Off by default: it compiles candle.
+//!
+//! # Example
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use deepring_attack::{Differences, Kind, Network, Options, attack};
+//!
+//! # let file = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../zoo/fashion-lenet5.onnx"));
+//! let network = Network::read(file)?;
+//! let options = Options { seed: 1, flips: Some(3), ..Options::default() };
+//! let attacked = attack(&network, Kind::SignDnl, &options, None, &|_| ())?;
+//! let differences = Differences::between(&network, &attacked.network);
+//! assert_eq!(differences.tensors.iter().map(|t| t.elements.len()).sum::<usize>(), 3);
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 #![warn(clippy::missing_errors_doc)]
 #![cfg_attr(

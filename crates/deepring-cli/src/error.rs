@@ -261,8 +261,10 @@ impl From<RunError> for CliError {
             RunError::Open(e) => e.into(),
             RunError::TooFewCopies { .. } => Self::new(Exit::Untrusted, message)
                 .hint("give the keys of two copies of each leg with `--key`, or run it unvalidated with `--require none`"),
-            RunError::Disputed { .. } => Self::new(Exit::Untrusted, message)
-                .hint("with three copies (`deal --copies 3`) the majority names who is at fault"),
+            RunError::Disputed { .. } => Self::new(Exit::Untrusted, message).hint(
+                "`deepring audit` compares what the copies hold in memory; of two copies nobody can tell which is at fault, \
+                 of three (`deal --copies 3`) two that agree name it",
+            ),
             RunError::NoKey { .. } => Self::new(Exit::Untrusted, message)
                 .hint("give more keys with `--key`, or ask the owner for `deepring grant`"),
             RunError::Input(InputError::DType { expected, .. }) => failed(message)

@@ -6,7 +6,7 @@ use deepring::Finding;
 use deepring::audit::AuditError;
 use deepring::opening::OpenError;
 use deepring::receipt::{CheckedError, ParcelError, ReceiptError};
-use deepring::replication::{CopyFault, FailedCopy};
+use deepring::replication::{CopyFault, Evidence, FailedCopy};
 use thiserror::Error;
 
 use crate::engine::EngineError;
@@ -150,6 +150,7 @@ fn words(named: &[FailedCopy]) -> String {
         CopyFault::BrokeCommitment => "revealed something else than it had committed to",
         CopyFault::Disputed(_) => "differs from the other copy",
         CopyFault::Outvoted(_) => "differs from both others",
+        CopyFault::Equivocated(Evidence::Perjury { .. }) => "signed that it computed two things",
         CopyFault::Equivocated(_) => "signed two receipts",
         _ => "failed",
     };

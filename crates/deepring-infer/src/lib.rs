@@ -10,6 +10,17 @@
 //! an [`Engine`](engine::Engine) loads them over a buffer of parameters that it reads in place, so that the bytes that a
 //! check covers are the bytes that are multiplied.
 //!
+//! A query runs inside the engine's own pool of threads ([`SessionOptions::threads`]); sessions and hosts are `Send` and `Sync`, and
+//! answer several queries at once. A session keeps each block that it runs in memory once for each host, decrypted, in read-only
+//! pages of its own, and beside it what its check needs: under [`Check::Compute`](deepring::Check) and `Auto` secret sums of the weights. Tensors have the element types
+//! of [`DType`](deepring::DType); the engine computes in `f32`, `i32`, `i8` and `u8`, and what a network computes in others is written so, or
+//! refused when it is sealed.
+//!
+//! # Crate features
+//!
+//! - `ort`: [`Ort`](engine), a second engine: onnxruntime, whose shared library is loaded at run time.
+//! - `tamper`: writing to live memory, and an engine that is raced, for attacks and tests. A host is built without it.
+//!
 //! # Example
 //!
 //! ```
@@ -32,7 +43,7 @@
 //!
 //! assert_eq!(outcome.outputs[0][0].dims(), [1, 10]);
 //! let decision = outcome.decision.verify(session.ring().outline(), Require::AsDealt)?;
-//! assert_eq!(decision.items.len(), 1);
+//! assert_eq!(decision.items().len(), 1);
 //! # Ok(())
 //! # }
 //! ```
@@ -83,6 +94,11 @@ pub mod inputs {
 pub mod measure {
     pub use crate::host::{Floor, LayerMargin, Rehearsal, Timings};
 }
+
+/// The library's part of README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
 
 #[cfg(any(test, feature = "tamper"))]
 pub use deepring_memory::tamper;

@@ -5,6 +5,7 @@ mod replicated;
 mod route;
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -146,7 +147,7 @@ impl<E: Engine> Session<E> {
             }
             hosts.push(host);
         }
-        let route = planned.placed(&hosts);
+        let route = planned.placed(&hosts)?;
         let ranged = hosts.iter().flat_map(RingHost::read_by_linear_operators).collect();
         Ok(Self { ring, hosts, route, ranged, nonce: None })
     }
@@ -175,8 +176,7 @@ impl<E: Engine> Session<E> {
     /// # Errors
     /// As [`RingHost::manifest`].
     pub fn manifest(&self) -> Result<Manifest, RunError> {
-        let first = self.route.genesis.first().and_then(|host| self.hosts.get(*host));
-        first.ok_or(RunError::NotLoaded { block: 0 })?.manifest()
+        self.host(self.route.opener)?.manifest()
     }
 
     /// Answers one query.
@@ -271,9 +271,9 @@ impl<E: Engine> Session<E> {
     ) -> Result<Vec<LayerMargin>, RunError> {
         check_inputs(self.ring.inputs(), &inputs)?;
         let (mut current, mut all) = (inputs, Vec::new());
-        for leg in &self.route.legs {
-            let host = self.hosts.get(leg.host()).ok_or(RunError::NotLoaded { block: 1 })?;
-            let (out, margins) = host.margins(&current, leg.blocks.clone(), random)?;
+        for leg in self.legs() {
+            let (host, blocks) = leg?;
+            let (out, margins) = host.margins(&current, blocks, random)?;
             all.extend(margins);
             current = out;
         }
@@ -287,9 +287,9 @@ impl<E: Engine> Session<E> {
     pub fn rehearse(&self, inputs: Vec<TensorValue>) -> Result<Vec<Rehearsal<E>>, RunError> {
         check_inputs(self.ring.inputs(), &inputs)?;
         let (mut current, mut all) = (inputs, Vec::new());
-        for leg in &self.route.legs {
-            let host = self.hosts.get(leg.host()).ok_or(RunError::NotLoaded { block: 1 })?;
-            let (out, rehearsal) = host.rehearse(&current, leg.blocks.clone())?;
+        for leg in self.legs() {
+            let (host, blocks) = leg?;
+            let (out, rehearsal) = host.rehearse(&current, blocks)?;
             all.push(rehearsal);
             current = out;
         }
@@ -303,9 +303,8 @@ impl<E: Engine> Session<E> {
     /// As [`run`](Self::run).
     pub fn floor(&self, rehearsed: &[Rehearsal<E>]) -> Result<Floor, RunError> {
         let mut sum = Floor::default();
-        for (leg, rehearsal) in self.route.legs.iter().zip(rehearsed) {
-            let host = self.hosts.get(leg.host()).ok_or(RunError::NotLoaded { block: 1 })?;
-            let floor = host.floor(rehearsal)?;
+        for (leg, rehearsal) in self.legs().zip(rehearsed) {
+            let floor = leg?.0.floor(rehearsal)?;
             sum.engine += floor.engine;
             sum.bytes += floor.bytes;
             sum.outputs += floor.outputs;
@@ -329,10 +328,21 @@ impl<E: Engine> Session<E> {
         host.ok_or(RunError::NotLoaded { block: index })?.load_block(index)
     }
 
+    /// A host by its place among the session's, as the route has it.
+    fn host(&self, place: usize) -> Result<&RingHost<E>, RunError> {
+        // The hosts are those among which the route was placed, so that there is one.
+        self.hosts.get(place).ok_or(RunError::NotLoaded { block: 0 })
+    }
+
+    /// Leg by leg, the first host that runs it, and its blocks.
+    fn legs(&self) -> impl Iterator<Item = Result<(&RingHost<E>, Range<u32>), RunError>> {
+        self.route.legs.iter().map(|leg| Ok((self.host(leg.host)?, leg.blocks.clone())))
+    }
+
     /// The host that runs a block; Genesis is played by the host of the first block.
     fn host_of(&self, index: u32) -> Option<usize> {
         let index = index.max(1);
-        self.route.legs.iter().find(|leg| leg.blocks.contains(&index)).map(route::Leg::host)
+        self.route.legs.iter().find(|leg| leg.blocks.contains(&index)).map(|leg| leg.host)
     }
 
     /// The live tensors are kept in the order of their names; a caller wants the network's.

@@ -2,7 +2,7 @@
 //! the log's and nothing else.
 //!
 //! ```text
-//! "DCERTIFY" | format version 2 | outline: bytes | decision: bytes
+//! "DCERTIFY" | format version: u16 = 1 | outline: bytes | decision: bytes
 //! proof: bytes, the text of c2sp.org/tlog-proof@v1 with the entry in its `extra` line
 //! validator set: bytes, an entry of kind 9 (none if empty)
 //! ```
@@ -84,17 +84,13 @@ pub enum CertificateError {
     /// The entry's author is no host of Genesis.
     #[error("the entry is not signed by a host of Genesis")]
     NotOfGenesis,
-    /// The validator set is no signed one, or is of another log.
+    /// What stands in the place of the validator set is no entry, or is not signed by the author
+    /// whom it names.
     #[error("the validator set: {0}")]
     ValidatorSet(#[source] EntryError),
-    /// The validator set is of another log, or is none.
+    /// The entry in the place of the validator set is of another kind or of another log.
     #[error("what stands in the place of the validator set is none of this log's")]
     NotItsSet,
-    /// Signatures of a validator set under a checkpoint are not verified by this version.
-    #[error(
-        "this version does not verify the signatures of a validator set; give the log's public key"
-    )]
-    NoCosignatures,
     /// The ledger holds no entry of the decision by an author with authority.
     #[error("the ledger holds no entry of this decision")]
     NotRecorded,
@@ -110,7 +106,8 @@ impl CertificateError {
         match self {
             Self::Io(_) => Fault::Io,
             Self::Ledger(e) => e.fault(),
-            Self::NoCosignatures | Self::NotRecorded => Fault::Usage,
+            Self::NotRecorded => Fault::Usage,
+            Self::OtherNonce => Fault::Stale,
             // Another log's, which nobody here was told to trust.
             Self::Proof(ProofError::Checkpoint(
                 CheckpointError::NotSigned { .. } | CheckpointError::OtherOrigin { .. },
@@ -119,7 +116,8 @@ impl CertificateError {
             Self::Outline(OutlineError::Refused(finding))
             | Self::Decision(ReceiptError::Refused(finding)) => {
                 match deepring::Report::of_findings(vec![finding.clone()]).verdict {
-                    deepring::Verdict::Untrusted | deepring::Verdict::Stale => Fault::Untrusted,
+                    deepring::Verdict::Untrusted => Fault::Untrusted,
+                    deepring::Verdict::Stale => Fault::Stale,
                     _ => Fault::Tampered,
                 }
             }
@@ -134,10 +132,6 @@ impl CertificateError {
 pub enum LogTrust<'a> {
     /// Whoever holds this key.
     Key(&'a VerifierKey),
-    /// More than two thirds of these nodes. Refused by this version: a node's key signs labelled
-    /// records alone, and a C2SP cosignature is over an unlabelled note, so that nodes need a key
-    /// of their own for it first.
-    Validators(&'a ValidatorSet),
 }
 
 /// What a verifier of a certificate holds it against.
@@ -222,14 +216,7 @@ impl Certificate {
             return Err(DecodeError::TooLong { field: "certificate", found, limit }.into());
         }
         let mut r = Reader::new(bytes);
-        if r.array("magic")? != MAGIC {
-            return Err(DecodeError::WrongMagic { expected: "DCERTIFY" }.into());
-        }
-        let version = r.u16("format version")?;
-        if version != FORMAT_VERSION {
-            let found = u64::from(version);
-            return Err(DecodeError::BadValue { field: "format version", found }.into());
-        }
+        r.header(&MAGIC, FORMAT_VERSION)?;
         let outline = Outline::decode(r.bytes("outline", MAX_ENTRY_BYTES)?)?;
         let decision = Decision::decode(r.bytes("decision", MAX_DECISION)?)?;
         let proof = r.bytes("proof", MAX_PROOF_TEXT)?;
@@ -272,19 +259,25 @@ impl Certificate {
     /// entry of this decision, signed by a host of Genesis, is under a checkpoint of the log.
     ///
     /// # Errors
-    /// [`CertificateError`] with the first mismatch.
+    /// The first that holds, in this order: [`CertificateError::Outline`],
+    /// [`Decision`](CertificateError::Decision), [`OtherNonce`](CertificateError::OtherNonce),
+    /// [`Proof`](CertificateError::Proof), [`OtherLog`](CertificateError::OtherLog),
+    /// [`OtherEntry`](CertificateError::OtherEntry), [`OtherDeal`](CertificateError::OtherDeal),
+    /// [`NotOfGenesis`](CertificateError::NotOfGenesis),
+    /// [`ValidatorSet`](CertificateError::ValidatorSet),
+    /// [`NotItsSet`](CertificateError::NotItsSet).
     pub fn verify(&self, expected: &Expected<'_>) -> Result<VerifiedCertificate, CertificateError> {
-        let LogTrust::Key(key) = expected.log else { return Err(CertificateError::NoCosignatures) };
+        let LogTrust::Key(key) = expected.log;
         let outline = self.outline.clone().verify(&Trust::owner(expected.owner))?;
         let decision = self.decision.verify(&outline, expected.require)?;
-        if expected.nonce.is_some() && decision.nonce != expected.nonce {
+        if expected.nonce.is_some() && decision.nonce() != expected.nonce {
             return Err(CertificateError::OtherNonce);
         }
         let inclusion = self.proof.verify(key)?;
-        inclusion.entry().records(&decision, &outline)?;
         if inclusion.entry().binding().log != log_digest(inclusion.checkpoint().origin()) {
             return Err(CertificateError::OtherLog);
         }
+        inclusion.entry().records(&decision, &outline)?;
         let validators = self.verify_set(&inclusion)?;
         Ok(VerifiedCertificate {
             outline,
@@ -347,7 +340,7 @@ impl Entry {
             return Err(CertificateError::OtherEntry);
         };
         let said = (*ring_digest, *decision_id, u64::from(*count));
-        if said != (outline.ring_digest(), decision.id, decision.items.len() as u64) {
+        if said != (outline.ring_digest(), decision.id(), decision.items().len() as u64) {
             return Err(CertificateError::OtherEntry);
         }
         let (recorded, dealt) = (*dealt, outline.deal_number());

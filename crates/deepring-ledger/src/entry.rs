@@ -74,6 +74,14 @@ impl Binding {
 /// [`State`](crate::State) to judge.
 ///
 /// The JSON form (serde) is for display only and has byte fields in lower-case hexadecimal.
+///
+/// ```compile_fail,E0451
+/// use deepring_ledger::Entry;
+///
+/// fn made(of: Entry) -> Entry {
+///     Entry { ..of } // error: the fields are private
+/// }
+/// ```
 #[derive(Clone, Serialize)]
 pub struct Entry {
     #[serde(skip)]

@@ -21,6 +21,9 @@ pub enum Fault {
     Tampered,
     /// Trust: the data verifies, but under another key than the one that the caller pinned.
     Untrusted,
+    /// Time: what was given verifies, and is older than what is known, or was made for another
+    /// question.
+    Stale,
     /// The caller: an operation that this ledger, as it was opened, does not have.
     Usage,
 }
@@ -271,10 +274,10 @@ impl LedgerError {
             | Self::EntryDamaged { .. }
             | Self::EntryUnreadable { .. }
             | Self::Checkpoint { .. }
-            | Self::RolledBack { .. }
             | Self::Rewritten { .. }
             | Self::DatabaseMissing { .. }
             | Self::CheckpointMissing { .. } => Fault::Tampered,
+            Self::RolledBack { .. } => Fault::Stale,
             Self::OtherKey { .. }
             | Self::OtherOrigin { .. }
             | Self::BadPinnedKey(KeyError::Weak)

@@ -76,6 +76,14 @@ pub struct Proof {
 /// An entry proven to be in a log and signed by its author; only verification of a [`Proof`] makes
 /// one. That the author had authority, the log alone does not show: see
 /// [`Certificate`](crate::Certificate).
+///
+/// ```compile_fail,E0451
+/// use deepring_ledger::VerifiedInclusion;
+///
+/// fn made(of: VerifiedInclusion) -> VerifiedInclusion {
+///     VerifiedInclusion { ..of } // error: the fields are private
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedInclusion {
     index: u64,

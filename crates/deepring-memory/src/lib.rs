@@ -42,6 +42,9 @@ mod protection;
 mod region;
 mod scratch;
 mod secret;
+#[cfg(test)]
+#[path = "../../deepring-testkit/src/skip.rs"]
+mod skip;
 #[cfg(any(test, feature = "tamper"))]
 mod tamper;
 

@@ -16,7 +16,7 @@ pub(crate) use unix::tampering;
 
 /// The kind of pages, whether or not they are read-only now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(unix), allow(dead_code))]
+#[cfg_attr(not(unix), allow(dead_code, reason = "the heap has pages of one kind alone"))]
 pub(crate) enum PageKind {
     /// Ordinary memory.
     Private,

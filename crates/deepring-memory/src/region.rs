@@ -400,7 +400,10 @@ mod tests {
                     assert!(file.write_at(&[9], 0).is_err(), "{mapped}");
                     assert!(file.set_len(0).is_err() && file.set_len(1 << 20).is_err());
                 }
-                Err(e) => println!("skipped: this user may not open {mapped}: {e}"),
+                Err(e) => crate::skip::skip(
+                    "system",
+                    format_args!("this user may not open {mapped}: {e}"),
+                ),
             }
             assert!(bytes.iter().all(|b| *b == 1));
         }

@@ -6,7 +6,6 @@
 mod batchnorm;
 mod bias;
 mod chosen;
-mod decompose;
 mod differences;
 mod fold;
 mod graph;

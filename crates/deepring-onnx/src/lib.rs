@@ -11,6 +11,20 @@
 //!
 //! Nothing here knows an engine, a key or a ring; what only an engine can compute, the caller computes
 //! ([`CanonicalModel::fold_with_engine`]). The messages of ONNX are public in [`proto`], and in no other crate.
+//!
+//! # Example
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use deepring_onnx::{CutPolicy, canonicalise, cut, read_onnx};
+//!
+//! # let file = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../zoo/fashion-lenet5.onnx"));
+//! let network = canonicalise(read_onnx(file)?)?;
+//! let cut = cut(network, CutPolicy::Op)?;
+//! assert_eq!(cut.blocks.len(), 5);
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 #![warn(clippy::missing_errors_doc)]
 #![cfg_attr(

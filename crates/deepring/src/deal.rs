@@ -296,16 +296,7 @@ impl Deal {
     /// [`DecodeError`] where the bytes are not what [`encode`](Self::encode) writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        if r.array("magic")? != MAGIC {
-            return Err(DecodeError::WrongMagic { expected: "RINGDEAL" });
-        }
-        let version = r.u16("format version")?;
-        if version != FORMAT_VERSION {
-            return Err(DecodeError::BadValue {
-                field: "format version",
-                found: u64::from(version),
-            });
-        }
+        r.header(&MAGIC, FORMAT_VERSION)?;
         let ring_id = RingId(r.array("ring id")?);
         let ring_digest = Digest(r.array("ring digest")?);
         let revision = r.u32("revision")?;

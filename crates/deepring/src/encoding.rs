@@ -186,6 +186,23 @@ impl<'a> Reader<'a> {
         Ok(out)
     }
 
+    /// The beginning of a file: its magic, and the version of its format, which must be this one.
+    ///
+    /// # Errors
+    /// [`DecodeError::WrongMagic`], [`DecodeError::BadValue`]; [`DecodeError::Truncated`] where fewer
+    /// bytes are left.
+    pub fn header(&mut self, magic: &'static [u8; 8], version: u16) -> Result<(), DecodeError> {
+        if self.array::<8>("magic")? != *magic {
+            let expected = std::str::from_utf8(magic).unwrap_or_default();
+            return Err(DecodeError::WrongMagic { expected });
+        }
+        let field = "format version";
+        match self.u16(field)? {
+            found if found == version => Ok(()),
+            found => Err(DecodeError::BadValue { field, found: found.into() }),
+        }
+    }
+
     /// One byte.
     ///
     /// # Errors

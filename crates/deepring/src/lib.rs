@@ -19,6 +19,10 @@
 //! | attest what was checked | [`Svr::of`](attestation::Svr::of) | a signed bundle for other programs |
 //! | check a decision | [`Decision::read`] then [`verify`](Decision::verify) | [`VerifiedDecision`] |
 //!
+//! # Crate features
+//!
+//! - `passphrase`: secret key files under a passphrase ([`files`]; age's format). Off by default: who only verifies compiles none of it.
+//!
 //! # Trust
 //!
 //! Nothing inside a ring can vouch for itself. A [`Trust`] says which owner's key to accept, and
@@ -122,6 +126,9 @@ mod resolved_path;
 mod ring;
 mod ring_id;
 pub mod seal;
+#[cfg(test)]
+#[path = "../../deepring-testkit/src/skip.rs"]
+mod skip;
 mod storage;
 mod tensor;
 pub mod trust;

@@ -132,6 +132,14 @@ pub struct Outline {
 
 /// An outline that its owner signed, and whose deal fits it; made by [`Outline::verify`] and by the
 /// verification of a ring alone.
+///
+/// ```compile_fail,E0451
+/// use deepring::outline::AuthenticOutline;
+///
+/// fn made(of: AuthenticOutline) -> AuthenticOutline {
+///     AuthenticOutline { ..of } // error: the fields are private
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuthenticOutline {
     #[serde(flatten)]
@@ -356,14 +364,7 @@ impl Outline {
     /// [`DecodeError`] where the bytes are not what [`encode`](Self::encode) writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        if r.array("magic")? != MAGIC {
-            return Err(DecodeError::WrongMagic { expected: "DOUTLINE" });
-        }
-        let version = r.u16("format version")?;
-        if version != FORMAT_VERSION {
-            let found = u64::from(version);
-            return Err(DecodeError::BadValue { field: "format version", found });
-        }
+        r.header(&MAGIC, FORMAT_VERSION)?;
         let kind = RingKind::decode(&mut r)?;
         let ring_id = RingId(r.array("ring id")?);
         let model_version = r.u64("model version")?;

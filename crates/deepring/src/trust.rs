@@ -6,6 +6,7 @@
 //! the place of one that was bound to its path.
 
 mod file;
+mod guard;
 mod ledgers;
 mod lock;
 mod place;

@@ -15,8 +15,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let decision =
         Decision::read(&dir.join("decision.receipt"))?.verify(ring.outline(), Require::AsDealt)?;
 
-    println!("decision {} of model version {}", decision.id, decision.model_version);
-    for receipt in decision.chain.receipts() {
+    println!("decision {} of model version {}", decision.id(), decision.model_version());
+    for receipt in decision.chain().receipts() {
         let last = receipt.end_block() - 1;
         println!("blocks {} to {last} ran on {}", receipt.first_block, receipt.host);
     }

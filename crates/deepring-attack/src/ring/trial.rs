@@ -221,20 +221,6 @@ impl RingTrial {
         Ok(rows)
     }
 
-    /// Median milliseconds of a query of the clean ring, of as many queries as the samples make.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run).
-    pub fn clean_ms(&self, samples: &Samples) -> Result<f64, RingTrialError> {
-        let mut times = Vec::new();
-        for query in self.queries(samples)? {
-            let start = std::time::Instant::now();
-            self.session.run(query)?;
-            times.push(start.elapsed().as_secs_f64() * 1e3);
-        }
-        Ok(deepring_measure::median(times))
-    }
-
     /// Shows the ring a tampered network, by the way that the change allows.
     ///
     /// Where only parameters differ and memory can be written, they are written into the live session; else the stored

@@ -76,12 +76,12 @@ pub fn verify_claim(claim: &Claim, ring: &AuthenticRing) -> Verification {
         Err(ReceiptError::Refused(finding)) => return Verification::of(vec![finding]),
         Err(e) => return refused(e.to_string()),
     };
-    let Some(salt) = &verified.salt else {
+    let Some(salt) = &verified.salt() else {
         return refused("the receipt has no salt: nothing can be compared with it".to_owned());
     };
     let inputs = tensors_digest(salt, &claim.inputs);
     let outputs = tensors_digest(salt, &claim.outputs);
-    match verified.items.iter().any(|i| i.inputs == inputs && i.outputs == outputs) {
+    match verified.items().iter().any(|i| i.inputs == inputs && i.outputs == outputs) {
         true => Verification::of(Vec::new()),
         false => {
             refused("the decision is about other inputs or outputs than those given".to_owned())

@@ -15,7 +15,7 @@ fn floats(path: &std::path::Path) -> Vec<f32> {
 #[test]
 fn converted_checkpoints_answer_as_they_should_and_are_searched() {
     let Ok(python) = std::env::var("DEEPRING_ONNXRUNTIME_PYTHON") else {
-        println!("skipped: DEEPRING_ONNXRUNTIME_PYTHON names no interpreter with onnx");
+        crate::skip::skip("packages", "DEEPRING_ONNXRUNTIME_PYTHON names no interpreter with onnx");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

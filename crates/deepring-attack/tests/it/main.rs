@@ -18,6 +18,8 @@ mod onnxruntime;
 mod quantised;
 mod refusals;
 mod ring;
+#[path = "../../../deepring-testkit/src/skip.rs"]
+mod skip;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

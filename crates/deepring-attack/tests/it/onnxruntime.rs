@@ -24,7 +24,10 @@ for path in sys.argv[3:]:
 #[test]
 fn onnxruntime_answers_as_we_do() {
     let Ok(python) = std::env::var("DEEPRING_ONNXRUNTIME_PYTHON") else {
-        println!("skipped: DEEPRING_ONNXRUNTIME_PYTHON names no interpreter with onnxruntime");
+        crate::skip::skip(
+            "packages",
+            "DEEPRING_ONNXRUNTIME_PYTHON names no interpreter with onnxruntime",
+        );
         return;
     };
     let (evaluator, folder) = (evaluator(100), tempfile::tempdir().unwrap());

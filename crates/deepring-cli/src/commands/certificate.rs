@@ -88,7 +88,7 @@ fn verify(args: &CertificateVerify) -> Result<(), CliError> {
             Err(_) => {}
         }
     } else if let Ok((shown, compared, witnesses)) = &outcome {
-        output::line(format_args!("intact: decision {}", shown.decision().id))?;
+        output::line(format_args!("intact: decision {}", shown.decision().id()))?;
         output::line(compared.line())?;
         witnesses.print()?;
         output::text(shown)?;
@@ -122,13 +122,13 @@ fn refused(e: CertificateError) -> CliError {
         | CertificateError::Decision(ReceiptError::Refused(finding)) => {
             CliError::refused(message, vec![finding])
         }
-        CertificateError::OtherNonce => {
-            CliError::refused(&message, vec![Finding::stale(Section::File, message.clone())])
-        }
         CertificateError::Ledger(e) => e.into(),
         e => match e.fault() {
             Fault::Tampered => {
                 CliError::refused(&message, vec![Finding::tampered(Section::File, message.clone())])
+            }
+            Fault::Stale => {
+                CliError::refused(&message, vec![Finding::stale(Section::File, message.clone())])
             }
             Fault::Untrusted => CliError::new(Exit::Untrusted, message),
             _ => CliError::new(Exit::Failed, message),

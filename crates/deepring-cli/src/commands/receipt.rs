@@ -113,7 +113,7 @@ impl Verified {
             "decision": self.decision,
             "owner": self.ring.owner,
             "ring": self.ring.ring,
-            "model_version": self.decision.model_version,
+            "model_version": self.decision.model_version(),
             "compared": self.compared.json(),
             "newer_version": self.newer,
             "entry": recorded.map(|r| r.entry),
@@ -160,10 +160,10 @@ pub(super) fn parse_nonce(text: &str) -> Result<Digest, CliError> {
 fn check_nonce(nonce: Option<&str>, decision: &VerifiedDecision) -> Result<(), CliError> {
     let Some(text) = nonce else { return Ok(()) };
     let given = parse_nonce(text)?;
-    if decision.nonce == Some(given) {
+    if decision.nonce() == Some(given) {
         return Ok(());
     }
-    let reason = match decision.nonce {
+    let reason = match decision.nonce() {
         Some(_) => "the decision answers to another nonce: it was made for another question",
         None => "the decision answers to no nonce: it may be older than the question",
     };
@@ -178,14 +178,14 @@ pub(super) fn about_these(
     decision: &VerifiedDecision,
 ) -> Result<ComparedTensors, CliError> {
     let asked = !input.is_empty() || !output.is_empty();
-    let salt = match &decision.salt {
+    let salt = match decision.salt() {
         Some(salt) => salt,
         None if asked => {
             return Err(CliError::usage("this receipt is without the salt of its digests, so that tensors cannot be compared with it")
                 .hint("ask for the receipt as the host wrote it"));
         }
         None => {
-            return Ok(ComparedTensors { inputs: 0, outputs: 0, queries: decision.items.len() });
+            return Ok(ComparedTensors { inputs: 0, outputs: 0, queries: decision.items().len() });
         }
     };
     let digests = |files: &[OsString], specs: &[TensorSpec]| -> Result<Vec<Digest>, CliError> {
@@ -203,10 +203,10 @@ pub(super) fn about_these(
         return Err(CliError::usage("inputs and outputs are of different numbers of queries"));
     }
     let fits = |asked: Option<&Digest>, found: Digest| asked.is_none_or(|d| *d == found);
-    let mut met = vec![false; decision.items.len()];
+    let mut met = vec![false; decision.items().len()];
     for k in 0..inputs.len().max(outputs.len()) {
         let mut answered = false;
-        for (item, met) in decision.items.iter().zip(&mut met) {
+        for (item, met) in decision.items().iter().zip(&mut met) {
             if fits(inputs.get(k), item.inputs) && fits(outputs.get(k), item.outputs) {
                 (answered, *met) = (true, true);
             }
@@ -226,17 +226,17 @@ pub(super) fn about_these(
 
 fn print(verified: &Verified) -> Result<(), CliError> {
     let Verified { decision, ring, blocks: names, compared, newer, recorded } = verified;
-    output::line(format_args!("intact: decision {}", decision.id))?;
-    output::line(format_args!("by ring {}, version {}", ring.ring, decision.model_version))?;
+    output::line(format_args!("intact: decision {}", decision.id()))?;
+    output::line(format_args!("by ring {}, version {}", ring.ring, decision.model_version()))?;
     output::line(format_args!("of owner {}", ring.owner))?;
     output::line(format_args!(
         "{} at {} by the host's clock, parameters checked: {}",
-        output::count(decision.items.len(), "query", "queries"),
-        output::date(Duration::from_millis(decision.opened_at)),
-        decision.check
+        output::count(decision.items().len(), "query", "queries"),
+        output::date(Duration::from_millis(decision.opened_at())),
+        decision.check()
     ))?;
     output::line(compared.line())?;
-    for leg in &decision.legs {
+    for leg in decision.legs() {
         output::line(format_args!(
             "blocks {}-{}: {}",
             leg.first_block,
@@ -244,18 +244,18 @@ fn print(verified: &Verified) -> Result<(), CliError> {
             leg
         ))?;
     }
-    for receipt in decision.chain.receipts() {
+    for receipt in decision.chain().receipts() {
         let (first, last) = (receipt.first_block, receipt.end_block().saturating_sub(1));
         let blocks =
             if first == last { format!("block {first}") } else { format!("blocks {first}-{last}") };
         output::line(format_args!("{blocks} by {}: {}", receipt.host.short(), receipt.check))?;
         coverage::lines(receipt, names).iter().try_for_each(output::line)?;
     }
-    coverage::legend(decision.chain.receipts()).iter().try_for_each(output::line)?;
+    coverage::legend(decision.chain().receipts()).iter().try_for_each(output::line)?;
     if let Some(newer) = newer {
         output::line(format_args!(
             "version {} is OLD: version {newer} was seen here",
-            decision.model_version
+            decision.model_version()
         ))?;
     }
     let Some(recorded) = recorded else { return Ok(()) };

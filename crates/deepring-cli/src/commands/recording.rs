@@ -274,17 +274,11 @@ impl Recorder {
     pub(crate) fn evidence(&mut self, ring: RingId, failed: &[FailedCopy]) {
         let mut all: Vec<(&Evidence, &str)> = Vec::new();
         for one in failed {
-            let (evidence, reason) = match &one.fault {
-                CopyFault::Disputed(evidence) => {
-                    (evidence, "its outputs and another copy's differ")
-                }
-                CopyFault::Outvoted(evidence) => {
-                    (evidence, "both other copies object to its receipt")
-                }
-                CopyFault::Equivocated(evidence) => {
-                    (evidence, "it signed two receipts for one leg")
-                }
-                _ => continue,
+            let (CopyFault::Disputed(evidence)
+            | CopyFault::Outvoted(evidence)
+            | CopyFault::Equivocated(evidence)) = &one.fault
+            else {
+                continue;
             };
             // A contradiction names two, and is evidence against both: that each of them objects to the other says no more.
             let repeats = |known: &Evidence| {
@@ -293,7 +287,7 @@ impl Recorder {
                     && known.names().iter().all(|host| evidence.names().contains(host))
             };
             if !all.iter().any(|(known, _)| *known == evidence || repeats(known)) {
-                all.push((evidence, reason));
+                all.push((evidence, reason_of(evidence)));
             }
         }
         for (evidence, reason) in all {
@@ -457,4 +451,16 @@ fn unknown_host(host: &PublicKey<Host>, revision: u32, known: u32) -> CliError {
         false => "get the newest revision of the ring from its owner",
     };
     CliError::new(Exit::Untrusted, message).hint(hint)
+}
+
+/// What records prove, as an entry says it for good: by what they are, whatever a fault is called.
+fn reason_of(evidence: &Evidence) -> &'static str {
+    match evidence {
+        Evidence::Equivocation { .. } => "it signed two receipts for one leg",
+        Evidence::Contradiction { .. } => "its outputs and another copy's differ",
+        Evidence::Majority { .. } => "both other copies object to its receipt",
+        Evidence::Perjury { .. } => {
+            "it signed a receipt, and of another copy's a record that names other outputs of its own"
+        }
+    }
 }

@@ -11,10 +11,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::Instant;
 
-use deepring::files::InLine;
+use deepring::files::{InLine, ResolvedPath};
 use deepring::trust::OwnedRing;
 use deepring::{
-    AuthenticRing, Check, Digest, Host, RingError, RingId, SecretKey, TensorValue, UnverifiedRing,
+    AuthenticRing, Check, Digest, Host, Manifest, RingError, RingId, SecretKey, TensorValue,
+    UnverifiedRing,
 };
 use deepring_infer::engine::Engine;
 use deepring_infer::inputs::{Preprocess, Rejected};
@@ -144,33 +145,15 @@ fn decide<E: Engine>(
 ) -> Result<(), CliError> {
     let started = Instant::now();
     let way = output::resolved_path(&args.model)?;
-    let ring = match policy.authenticate_to_use(&way) {
-        Ok(ring) => ring,
-        Err(e) => {
-            if let (Some(recorder), RingError::Refused(report)) = (&mut *recorder, &e) {
-                let id = report.ring.unwrap_or(RingId([0; 16]));
-                let digest = report.digest.unwrap_or(Digest::NONE);
-                recorder.alarm(id, digest, &report.findings);
-            }
-            return Err(e.into());
-        }
-    };
-    match &recorder {
-        Some(recorder) => recorder.admit(&ring, policy)?,
-        None => policy.note_ledgers_of(&ring.owned()),
-    }
+    let ring = authenticated(&way, policy, recorder)?;
     let (ring_id, ring_digest) = (ring.ring_id(), ring.digest());
     promised(args, &ring)?;
     let nonce = args.nonce.as_deref().map(receipt::parse_nonce).transpose()?;
-    let session = match open_session(args, engine, ring, keys, nonce) {
-        Ok(session) => session,
-        Err(e) => {
-            if let (Some(recorder), Some(finding)) = (recorder, e.finding()) {
-                recorder.alarm(ring_id, ring_digest, std::slice::from_ref(finding));
-            }
-            return Err(e.into());
+    let session = open_session(args, engine, ring, keys, nonce).inspect_err(|e| {
+        if let (Some(recorder), Some(finding)) = (&mut *recorder, e.finding()) {
+            recorder.alarm(ring_id, ring_digest, std::slice::from_ref(finding));
         }
-    };
+    })?;
     let load = started.elapsed();
     hardening::opened(session.protections());
     if let (true, Some(text)) = (args.process.verbose, hardening::memory_text()) {
@@ -183,12 +166,7 @@ fn decide<E: Engine>(
     }
 
     let manifest = session.manifest()?;
-    let recipe = manifest.preprocess.parse::<Preprocess>().map_err(|e| {
-        CliError::new(
-            Exit::Failed,
-            format!("the sealed recipe for pictures is not understood: {e}"),
-        )
-    })?;
+    let recipe = recipe_of(&manifest)?;
     let pictures = match manifest.preprocess.is_empty() {
         true => Pictures::NoRecipe,
         false => Pictures::By(&recipe),
@@ -240,6 +218,33 @@ fn decide<E: Engine>(
     };
     answer.give()?;
     rejected::fail(queries.len(), &args.input, &outcome.rejected)
+}
+
+/// Authenticates the ring to be used, and asks the ledger about it; what is found is recorded.
+fn authenticated(
+    way: &ResolvedPath,
+    policy: &mut TrustPolicy,
+    recorder: &mut Option<Recorder>,
+) -> Result<AuthenticRing, CliError> {
+    let ring = policy.authenticate_to_use(way).inspect_err(|e| {
+        if let (Some(recorder), RingError::Refused(report)) = (&mut *recorder, e) {
+            let id = report.ring.unwrap_or(RingId([0; 16]));
+            let digest = report.digest.unwrap_or(Digest::NONE);
+            recorder.alarm(id, digest, &report.findings);
+        }
+    })?;
+    match recorder {
+        Some(recorder) => recorder.admit(&ring, policy)?,
+        None => policy.note_ledgers_of(&ring.owned()),
+    }
+    Ok(ring)
+}
+
+fn recipe_of(manifest: &Manifest) -> Result<Preprocess, CliError> {
+    manifest.preprocess.parse().map_err(|e| {
+        let message = format!("the sealed recipe for pictures is not understood: {e}");
+        CliError::new(Exit::Failed, message)
+    })
 }
 
 /// Refuses a ring whose deal promises less validation than is required.

@@ -7,8 +7,8 @@ use super::{CliError, Exit};
 impl From<LedgerError> for CliError {
     fn from(e: LedgerError) -> Self {
         let exit = match e.fault() {
-            Fault::Tampered if matches!(e, LedgerError::RolledBack { .. }) => Exit::Stale,
             Fault::Tampered => Exit::Tampered,
+            Fault::Stale => Exit::Stale,
             Fault::Untrusted => Exit::Untrusted,
             _ => match &e {
                 // What is there in a ledger's place is foreign; where nothing is, there is just no ledger.

@@ -28,7 +28,7 @@ fn is_limited(workspace: &Workspace) -> bool {
     let limited = fs::metadata(workspace.path("probe")).is_ok_and(|m| m.len() < 4096);
     fs::remove_file(workspace.path("probe")).unwrap();
     if !limited {
-        println!("skipped: this system does not limit the size of files");
+        crate::skip::skip("system", "this system does not limit the size of files");
     }
     limited
 }
@@ -102,7 +102,7 @@ fn a_folder_that_takes_no_files_is_an_error() {
     let root = fs::write(folder.join("probe"), "").is_ok();
     let folder = if root { "/proc/self".to_owned() } else { folder.display().to_string() };
     if root && !std::path::Path::new("/proc/self").exists() {
-        println!("skipped: no folder here refuses root");
+        crate::skip::skip("system", "no folder here refuses root");
         return;
     }
     for words in [
@@ -149,7 +149,7 @@ fn a_file_that_does_not_read_is_an_error() {
     if fs::read(&unreadable).is_err() {
         workspace.run("run net.ring --key keys/host.key --input x.npy").exits(1).says("host.key");
     } else {
-        println!("skipped in part: root reads every file");
+        crate::skip::skip("system", "root reads every file");
     }
 }
 

@@ -51,7 +51,7 @@ fn the_running_command_is_closed_to_its_own_user_and_leaves_no_core() {
     let reachable = opens_memory(&other, user);
     end(other);
     if !reachable {
-        println!("skipped: on this system no process opens another's memory anyway");
+        crate::skip::skip("system", "on this system no process opens another's memory anyway");
         return;
     }
 
@@ -59,7 +59,10 @@ fn the_running_command_is_closed_to_its_own_user_and_leaves_no_core() {
                --repeat 1000000";
     let mut child = match as_user(&mut workspace.command(run)) {
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-            println!("skipped: another user may not run the command here: {e}");
+            crate::skip::skip(
+                "system",
+                format_args!("another user may not run the command here: {e}"),
+            );
             return;
         }
         child => child.unwrap(),

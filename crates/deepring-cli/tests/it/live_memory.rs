@@ -33,7 +33,10 @@ impl Memory {
         let pid = child.id();
         let file = File::options().read(true).write(true).open(format!("/proc/{pid}/mem"));
         if let Err(e) = &file {
-            println!("skipped: another process's memory is not to be had: {e}");
+            crate::skip::skip(
+                "system",
+                format_args!("another process's memory is not to be had: {e}"),
+            );
         }
         Some(Self { file: file.ok()?, pid })
     }
@@ -182,7 +185,7 @@ fn small_blocks_in_secret_memory_are_neither_read_nor_written_from_outside() {
     let Some(memory) = Memory::of(&child) else { return end(child) };
     let secret = memory.secret();
     if secret.is_empty() {
-        println!("skipped: this system has no secret memory");
+        crate::skip::skip("system", "this system has no secret memory");
         return end(child);
     }
     let all: u64 = workspace.ring("net.ring").layers().iter().map(|h| h.plain_len).sum();

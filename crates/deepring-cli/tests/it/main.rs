@@ -38,6 +38,8 @@ mod reported;
 mod revoked;
 mod sandboxed;
 mod secrets;
+#[path = "../../../deepring-testkit/src/skip.rs"]
+mod skip;
 mod synthetic;
 mod targets;
 mod tiles;

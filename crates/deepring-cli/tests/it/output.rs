@@ -63,7 +63,7 @@ fn a_reader_that_goes_away_is_no_error_and_no_panic() {
 #[test]
 fn a_full_device_is_an_error() {
     let Ok(full) = File::options().write(true).open("/dev/full") else {
-        println!("skipped: there is no /dev/full");
+        crate::skip::skip("system", "there is no /dev/full");
         return;
     };
     let workspace = Workspace::with_ring();
@@ -111,7 +111,7 @@ fn every_command_has_help_with_an_example() {
 #[test]
 fn a_verdict_is_the_exit_code_whatever_becomes_of_what_is_said() {
     let Ok(full) = File::options().write(true).open("/dev/full") else {
-        println!("skipped: there is no /dev/full");
+        crate::skip::skip("system", "there is no /dev/full");
         return;
     };
     let workspace = Workspace::with_trusted_ring();

@@ -139,7 +139,10 @@ fn at_each(
                 return Some(nth - 1);
             }
             Stopped::Refused(why) => {
-                println!("skipped: no process here may stop another: {why}");
+                crate::skip::skip(
+                    "system",
+                    format_args!("no process here may stop another: {why}"),
+                );
                 return None;
             }
         }

@@ -422,8 +422,8 @@ impl std::fmt::Debug for BlockCheck {
     }
 }
 
-/// Below this, starting threads costs more than they save.
-const PARALLEL_FROM: usize = 1 << 20;
+/// Below so many bytes, starting threads costs more than they save.
+const PARALLEL_FROM_BYTES: usize = 1 << 20;
 
 /// Compares pieces with their tags, by all threads of the pool that this is called in; `each` hears of those that fit.
 pub(super) fn compare<'p>(
@@ -438,7 +438,7 @@ pub(super) fn compare<'p>(
         !live.is_some_and(|b| tags.matches(*number, b))
     };
     let total: usize = pieces.iter().map(|(_, p)| p.range.len()).sum();
-    let changed = if total >= PARALLEL_FROM && rayon::current_num_threads() > 1 {
+    let changed = if total >= PARALLEL_FROM_BYTES && rayon::current_num_threads() > 1 {
         pieces.par_iter().find_first(differs)
     } else {
         pieces.iter().find(differs)
@@ -466,12 +466,12 @@ impl From<ReadError> for CheckFault {
 }
 
 /// Integers up to this many are a shape, axes, or the like.
-const FEW: u64 = 64;
+const MOST_SHAPE_INTEGERS: u64 = 64;
 
 fn is_constant(spec: &TensorSpec, part: &Part) -> bool {
     use deepring::DType;
     let count = part.len / (spec.dtype.size() as u64).max(1);
     let float = matches!(spec.dtype, DType::F32 | DType::F64 | DType::F16 | DType::Bf16);
     let byte = matches!(spec.dtype, DType::I8 | DType::U8);
-    count <= if float || byte { 1 } else { FEW }
+    count <= if float || byte { 1 } else { MOST_SHAPE_INTEGERS }
 }

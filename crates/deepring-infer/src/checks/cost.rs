@@ -9,7 +9,7 @@ use super::plan::Rate;
 /// Uses that are observed. The first ones meet memory that nobody has touched, so the fastest counts.
 const USES: u32 = 3;
 /// One further tap, as a share of reading an element.
-const TAP: f64 = 0.125;
+const FURTHER_TAP: f64 = 0.125;
 /// Bytes are summed without vectors of their own.
 const BYTE_SUMS: f64 = 4.0;
 /// Two comparisons and their bookkeeping, in seconds.
@@ -190,7 +190,7 @@ fn work(linear: &Linear, [x, y]: [usize; 2]) -> f64 {
     };
     let slower =
         if matches!(linear.arithmetic, Arithmetic::Bytes { .. }) { BYTE_SUMS } else { 1.0 };
-    (x + y + TAP * further) * slower
+    (x + y + FURTHER_TAP * further) * slower
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ use super::window::Window;
 use crate::kernels::weighted;
 
 /// Channels up to which this is the faster way.
-const FEW: usize = 8;
+const MOST_CHANNELS: usize = 8;
 
 /// Returns whether a convolution is summed here.
 pub(super) fn suits(window: &Window) -> bool {
-    window.inputs() <= FEW && window.taps() > 1
+    window.inputs() <= MOST_CHANNELS && window.taps() > 1
 }
 
 /// One picture: what `planes` (a plane of `channels` for each tap) and `squares` make of it at each output place.

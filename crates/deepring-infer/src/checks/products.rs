@@ -11,10 +11,10 @@ use crate::engine::{Elements, View};
 use crate::kernels::{self, columns, rows};
 
 /// Below so many elements, starting threads costs more than they save.
-const PARALLEL_FROM: usize = 1 << 16;
+const PARALLEL_FROM_ELEMENTS: usize = 1 << 16;
 
 /// Squares of outputs of 2^-40. Rounding of larger ones is far above what vanishes.
-const TINY: f32 = 1.0 / (1u128 << 80) as f32;
+const LEAST_OUTPUT_SQUARED: f32 = 1.0 / (1u128 << 80) as f32;
 
 /// The sums over one side of an operator.
 #[derive(Debug, Default)]
@@ -149,7 +149,7 @@ impl<'a> Products<'a> {
         let elements = |r: &ReductionPass| value(&r.value).map_or(0, |v| v.dims.iter().product());
         let much = passes.len() > 1
             && rayon::current_num_threads() > 1
-            && passes.iter().map(elements).sum::<usize>() >= PARALLEL_FROM;
+            && passes.iter().map(elements).sum::<usize>() >= PARALLEL_FROM_ELEMENTS;
         let read: Result<Vec<_>, usize> = if much {
             passes.par_iter().map(read).collect()
         } else {
@@ -208,7 +208,7 @@ impl<'a> Products<'a> {
     /// Returns whether every output is so small that squares may have vanished.
     fn is_tiny(&self, i: usize) -> bool {
         let squares = self.sides.get(i).map(|[_, y]| y.squares.as_slice()).unwrap_or_default();
-        squares.iter().fold(0.0, |most: f32, v| most.max(*v)) < TINY
+        squares.iter().fold(0.0, |most: f32, v| most.max(*v)) < LEAST_OUTPUT_SQUARED
     }
 
     /// Returns whether both sides of an operator agree at every place. `None` if they do not fit each other, or have not so many places.

@@ -15,16 +15,16 @@ use crate::kernels::{project_columns, project_rows};
 /// `docs/CHECKS.md` for the argument and for how far real runs stay below.
 pub(super) const LAMBDA: f32 = 8.0;
 /// Half a unit in the last place of 1.
-const UNIT: f32 = 1.0 / (1u32 << 24) as f32;
+const HALF_ULP: f32 = 1.0 / (1u32 << 24) as f32;
 /// An input of the network that a linear operator reads as it is may be as large as 2^60, and so may a number of a
 /// projection.
 pub(crate) const LIMIT: f32 = (1u64 << 60) as f32;
 /// An operator whose weights are all below 2^-40 has no projection.
-const SMALLEST: f64 = 1.0 / (1u128 << 80) as f64;
+const LEAST_WEIGHT_SQUARED: f64 = 1.0 / (1u128 << 80) as f64;
 /// Of a convolution of many channels, a plane of the input's size is held for each tap; one of more taps has its bytes compared.
 const MOST_TAPS: usize = 1024;
 /// Squares of values below 2^-63 vanish in 32 bits; their rounding is below this, for each term.
-const VANISHED: f32 = UNIT / (1u64 << 62) as f32 / 2.0;
+const VANISHED: f32 = HALF_ULP / (1u64 << 62) as f32 / 2.0;
 
 /// `r` and what follows from it and the weights. Secret: whoever knows it can make up outputs that pass.
 ///
@@ -110,7 +110,7 @@ impl<'a> Projection<'a> {
         let (planes, squares) = sums.finish().ok_or_else(unsuitable)?;
         // Of weights this small the bound would be nothing but what vanishes.
         let largest = squares.iter().fold(0.0, |most: f64, v| most.max(v * alpha * alpha));
-        if largest > 0.0 && largest < SMALLEST {
+        if largest > 0.0 && largest < LEAST_WEIGHT_SQUARED {
             return Err(unsuitable());
         }
         let mut constant = [0f64; 2];
@@ -295,7 +295,7 @@ impl Projection<'_> {
         let at = 2 * self.shape.outputs + (self.shape.taps + 1) * self.shape.inputs;
         let &[rb, rb2] = self.part(at, 2) else { return None };
         // Not under one root: a product of small squares and this would vanish.
-        let scale = LAMBDA * UNIT * self.terms().sqrt();
+        let scale = LAMBDA * HALF_ULP * self.terms().sqrt();
         let (rb, rb2) = (rb * factor, rb2 * factor * factor);
         // A sum that is no normal number is rounded to a multiple of the smallest, at each of its terms; and what it is
         // multiplied with multiplies that.

@@ -11,11 +11,11 @@ use super::products::{matrix, picture};
 use super::window::Window;
 use crate::engine::{Elements, View};
 
-/// Two units in the last place of 1, as a share: what a rounding can be, twice.
-const UNIT: f64 = 1.0 / (1u32 << 23) as f64;
+/// A unit in the last place of 1: twice what a rounding can be, as a share.
+const ULP: f64 = 1.0 / (1u32 << 23) as f64;
 
 /// Outputs that are summed together.
-const TOGETHER: usize = 16;
+const OUTPUTS_TOGETHER: usize = 16;
 
 /// The verdict on outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,8 +138,8 @@ fn outputs(
     let all: Vec<(usize, f32)> = all.filter(|(_, y)| !(no_number && y.is_nan())).collect();
     // Some outputs at a time: their weights for one input lie side by side, or in a few lines that stay in the cache.
     let mut summed = Vec::with_capacity(all.len());
-    for some in all.chunks(TOGETHER) {
-        let mut sums = [[0f64; 3]; TOGETHER];
+    for some in all.chunks(OUTPUTS_TOGETHER) {
+        let mut sums = [[0f64; 3]; OUTPUTS_TOGETHER];
         for (k, x) in x.iter().enumerate() {
             let (x, finite) = (f64::from(*x), if x.is_finite() { 1.0 } else { 0.0 });
             for ((j, _), [sum, sizes, squares]) in some.iter().zip(&mut sums) {
@@ -161,7 +161,7 @@ fn outputs(
         (sum, sizes) = (sum + b, sizes + b.abs());
         // Each product and each sum rounds once.
         let roundings = (x.len() + 8) as f64;
-        let beyond = (most + b.abs()) * (1.0 + roundings * UNIT) > f64::from(f32::MAX);
+        let beyond = (most + b.abs()) * (1.0 + roundings * ULP) > f64::from(f32::MAX);
         // An engine may leave a product with nothing out, and then no infinity becomes no number.
         if beyond && !y.is_finite() || alpha == 0.0 && x.iter().any(|v| !v.is_finite()) {
             met = met.or_worse(TermVerdict::OutOfRange);
@@ -174,9 +174,9 @@ fn outputs(
             // What vanishes is smaller than the smallest number for each.
             _ => {
                 let vanished = f64::from(f32::MIN_POSITIVE) * magnified;
-                let bound = roundings * (sizes * UNIT + vanished);
+                let bound = roundings * (sizes * ULP + vanished);
                 // The model of the product's bound, for this output alone.
-                let near = 8.0 * (UNIT / 2.0) * (roundings * (squares + y * y + b * b)).sqrt();
+                let near = 8.0 * (ULP / 2.0) * (roundings * (squares + y * y + b * b)).sqrt();
                 if (y - sum).abs() > near + roundings * vanished {
                     met = met.or_worse(TermVerdict::Doubtful);
                 }

@@ -27,13 +27,13 @@ enum ByteCheck {
 
 /// The outputs of a run that nobody verified yet. There is no way to its outputs but [`verify`](Self::verify):
 ///
-/// ```compile_fail
+/// ```compile_fail,E0616
 /// use deepring_infer::block::Unchecked;
 /// use deepring_infer::Rten;
 /// use deepring_infer::engine::Engine;
 ///
-/// fn go_on(unchecked: Unchecked<'_, Rten>) -> Vec<<Rten as Engine>::Value> {
-///     unchecked.outputs.into_values() // error: the field is private
+/// fn go_on(unchecked: Unchecked<'_, Rten>) -> Vec<(String, <Rten as Engine>::Value)> {
+///     unchecked.outputs.into_outputs().collect() // error: the field is private
 /// }
 /// ```
 ///

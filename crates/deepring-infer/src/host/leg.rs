@@ -17,7 +17,7 @@ use crate::engine::{Engine, Input};
 use crate::error::{Rejected, RunError};
 
 /// Queries that pass a block together, one after the other, and so find its parameters in the cache.
-const TOGETHER: usize = 32;
+const MOST_MICRO_BATCH: usize = 32;
 /// Bytes that values of queries between two blocks may take; fewer queries pass together if theirs are large.
 const BETWEEN_BLOCKS: u64 = 64 << 20;
 
@@ -55,15 +55,14 @@ struct Query<E: Engine> {
 ///
 /// # Errors
 /// [`RunError::Rejected`] names every query whose inputs are at fault; the others may be asked again without them.
-pub(super) fn run<E: Engine>(
-    host: &RingHost<E>,
+pub(super) fn run<'a, E: Engine>(
+    host: &'a RingHost<E>,
     batch: &[Vec<TensorValue>],
     range: Range<u32>,
 ) -> Result<Ran, RunError> {
-    let leaving = range.end.checked_sub(1).map(|last| host.ring.live_after(last));
     let mut leg = Leg {
         host,
-        leaving: leaving.unwrap_or_default(),
+        leaving: leaving(host, &range),
         plans: host.plans(&range)?,
         coverage: vec![None; range.len()],
         range,
@@ -73,9 +72,50 @@ pub(super) fn run<E: Engine>(
     let mut outputs = Vec::with_capacity(batch.len());
     let micro_batch = leg.micro_batch(batch);
     for (i, queries) in batch.chunks(micro_batch).enumerate() {
-        leg.pass(queries, i * micro_batch, &mut outputs)?;
+        let mut live = leg.import(queries, i * micro_batch)?;
+        let mut all_blocks = |beside: Option<&Background<'a, E>>| {
+            let mut ready = None;
+            for index in leg.range.clone() {
+                ready = leg.block(index, &mut live, beside, ready)?;
+            }
+            Ok::<(), RunError>(())
+        };
+        match host.background {
+            true => background::beside(|beside| all_blocks(Some(beside)))?,
+            false => all_blocks(None)?,
+        }
+        leg.export(live, &mut outputs)?;
     }
     leg.finish(outputs)
+}
+
+/// What leaves the last block of a leg.
+pub(super) fn leaving<'a, E: Engine>(
+    host: &'a RingHost<E>,
+    range: &Range<u32>,
+) -> Vec<&'a TensorSpec> {
+    range.end.checked_sub(1).map(|last| host.ring.live_after(last)).unwrap_or_default()
+}
+
+/// A query's tensors in the engine's form.
+pub(super) fn imported<E: Engine>(
+    engine: &E,
+    tensors: &[TensorValue],
+) -> Result<LiveValues<E>, RunError> {
+    tensors.iter().map(|t| Ok((t.name().to_owned(), engine.import(t)?))).collect()
+}
+
+/// These of a query's values, out of the engine's form.
+pub(super) fn exported<E: Engine>(
+    engine: &E,
+    values: &LiveValues<E>,
+    specs: &[&TensorSpec],
+) -> Result<Vec<TensorValue>, RunError> {
+    let export = |spec: &&TensorSpec| match values.get(&spec.name) {
+        Some(value) => Ok(engine.export(value, spec)?),
+        None => Err(RunError::MissingTensor { name: spec.name.clone() }),
+    };
+    specs.iter().map(export).collect()
 }
 
 impl<'a, E: Engine> Leg<'a, E> {
@@ -102,50 +142,40 @@ impl<'a, E: Engine> Leg<'a, E> {
             live.iter().map(|s| Some(s.len()?.saturating_mul(s.dtype.size() as u64))).sum()
         });
         let widest = widest.max().unwrap_or(0).max(entering);
-        usize::try_from(BETWEEN_BLOCKS / widest).unwrap_or(TOGETHER).clamp(1, TOGETHER)
+        usize::try_from(BETWEEN_BLOCKS / widest)
+            .unwrap_or(MOST_MICRO_BATCH)
+            .clamp(1, MOST_MICRO_BATCH)
     }
 
-    /// Some queries through all blocks, block by block.
-    fn pass(
+    fn import(
         &mut self,
         queries: &[Vec<TensorValue>],
         first: usize,
+    ) -> Result<Vec<Query<E>>, RunError> {
+        let start = Instant::now();
+        let query = |(number, tensors): (usize, &Vec<TensorValue>)| {
+            Ok(Query { number, values: imported(&*self.host.engine, tensors)? })
+        };
+        let live = (first..).zip(queries).map(query).collect::<Result<_, RunError>>()?;
+        self.timings.receipt += start.elapsed();
+        Ok(live)
+    }
+
+    fn export(
+        &mut self,
+        live: Vec<Query<E>>,
         outputs: &mut Vec<Vec<TensorValue>>,
     ) -> Result<(), RunError> {
         let start = Instant::now();
-        let (engine, background) = (&*self.host.engine, self.host.background);
-        let import = |(i, tensors): (usize, &Vec<TensorValue>)| {
-            let one = |t: &TensorValue| Ok((t.name().to_owned(), engine.import(t)?));
-            let values = tensors.iter().map(one).collect::<Result<_, RunError>>()?;
-            Ok(Query { number: first + i, values })
-        };
-        let mut live: Vec<Query<E>> =
-            queries.iter().enumerate().map(import).collect::<Result<_, RunError>>()?;
-        self.timings.receipt += start.elapsed();
-        let mut all_blocks = |beside: Option<&Background<'a, E>>| {
-            let mut ready = None;
-            for index in self.range.clone() {
-                ready = self.block(index, &mut live, beside, ready)?;
-            }
-            Ok::<(), RunError>(())
-        };
-        match background {
-            true => background::beside(|beside| all_blocks(Some(beside)))?,
-            false => all_blocks(None)?,
-        }
-        let start = Instant::now();
         for query in live {
-            let given = self.leaving.iter().map(|spec| match query.values.get(&spec.name) {
-                Some(value) => Ok(engine.export(value, spec)?),
-                None => Err(RunError::MissingTensor { name: spec.name.clone() }),
-            });
-            outputs.push(given.collect::<Result<_, RunError>>()?);
+            outputs.push(exported(&*self.host.engine, &query.values, &self.leaving)?);
         }
         self.timings.receipt += start.elapsed();
         Ok(())
     }
 
-    /// One block on all queries. `ready` is a use of it that was begun ahead; what comes back is one of the next block.
+    /// One block on all queries: each use computed and verified; meanwhile, the next block's begun. `ready` is a use of this
+    /// one that was begun so, and what comes back is one of the next.
     fn block(
         &mut self,
         index: u32,
@@ -165,9 +195,18 @@ impl<'a, E: Engine> Leg<'a, E> {
             };
             // One thread looks at what this block computed, the other at what the next one will read.
             let next = self.next_block(index, beside).filter(|_| i + 1 == count);
-            match self.use_block(begun, &kept, &mut query.values, next) {
-                Ok(next) => {
-                    ahead = next;
+            let (inputs, lent) = inputs_of(block, &kept, &mut query.values)?;
+            let used = begun.run(inputs).and_then(|unchecked| {
+                let input = |name: &str| query.values.get(name);
+                let Some(next) = next else { return Ok((unchecked.verify(&input)?, None)) };
+                let begin = || self.begin(next, None);
+                let (verified, begun) = rayon::join(|| unchecked.verify(&input), begin);
+                Ok((verified?, Some(begun)))
+            });
+            match used {
+                Ok((verified, begun)) => {
+                    self.take_in(block, verified, &lent, &mut query.values);
+                    ahead = begun.transpose()?;
                     answered.push(query);
                 }
                 Err(RunError::Input(error)) => {
@@ -215,34 +254,22 @@ impl<'a, E: Engine> Leg<'a, E> {
         }
     }
 
-    /// Computes and verifies one query's use; meanwhile, begins one of the block after.
-    fn use_block(
+    /// A use's verified outputs, in the place of what was lent for its check alone; its measure and its times.
+    fn take_in(
         &mut self,
-        begun: BlockUse<'a, E>,
-        kept: &[bool],
+        block: &LoadedBlock<E>,
+        verified: VerifiedOutputs<E::Value>,
+        lent: &[String],
         values: &mut LiveValues<E>,
-        next: Option<&'a LoadedBlock<E>>,
-    ) -> Result<Option<BlockUse<'a, E>>, RunError> {
-        let block = begun.block();
-        let header = block.header();
-        let (inputs, lent) = inputs_of(block, kept, values)?;
-        let unchecked = begun.run(inputs)?;
-        let input = |name: &str| values.get(name);
-        let (verified, ahead) = match next {
-            Some(next) => {
-                let begin = || self.begin(next, None).map(Some);
-                rayon::join(|| unchecked.verify(&input), begin)
-            }
-            None => (unchecked.verify(&input), Ok(None)),
-        };
-        let VerifiedOutputs { outputs, measure, times } = verified?;
+    ) {
+        let VerifiedOutputs { outputs, measure, times } = verified;
         self.timings.engine += times.engine;
         self.timings.check += times.check;
         lent.iter().for_each(|name| drop(values.remove(name)));
         values.extend(outputs.into_outputs());
+        let header = block.header();
         let coverage = measure.map_or_else(|| self.unmeasured(header), |m| m.coverage());
         self.note(header.index, coverage);
-        ahead
     }
 
     /// The coverage of a block's parts for a query for which nothing was compared.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use deepring::TensorValue;
 
 use super::RingHost;
-use super::leg::{LiveValues, inputs_of};
+use super::leg::{exported, imported, inputs_of, leaving};
 use crate::engine::Engine;
 use crate::error::RunError;
 
@@ -34,9 +34,8 @@ pub(super) fn margins<E: Engine>(
     range: Range<u32>,
     random: &mut (dyn FnMut() -> usize + Send),
 ) -> Result<(Vec<TensorValue>, Vec<LayerMargin>), RunError> {
-    let last = range.end.checked_sub(1).ok_or(RunError::NotLoaded { block: 0 })?;
-    let import = |t: &TensorValue| Ok((t.name().to_owned(), host.engine.import(t)?));
-    let mut values: LiveValues<E> = query.iter().map(import).collect::<Result<_, RunError>>()?;
+    let leaving = leaving(host, &range);
+    let mut values = imported(&*host.engine, query)?;
     let mut margins = Vec::new();
     for index in range {
         let block = host.loaded_block(index)?;
@@ -64,9 +63,5 @@ pub(super) fn margins<E: Engine>(
         let verified = unchecked.verify(&|name: &str| values.get(name))?;
         values.extend(verified.outputs.into_outputs());
     }
-    let outputs = host.ring.live_after(last).into_iter().map(|spec| match values.get(&spec.name) {
-        Some(value) => Ok(host.engine.export(value, spec)?),
-        None => Err(RunError::MissingTensor { name: spec.name.clone() }),
-    });
-    Ok((outputs.collect::<Result<_, RunError>>()?, margins))
+    Ok((exported(&*host.engine, &values, &leaving)?, margins))
 }

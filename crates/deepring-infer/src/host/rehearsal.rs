@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use deepring::TensorValue;
 
 use super::RingHost;
-use super::leg::LiveValues;
+use super::leg::{LiveValues, exported, imported, leaving};
 use crate::engine::{Engine, Input};
 use crate::error::RunError;
 
@@ -35,21 +35,15 @@ impl<E: Engine> Rehearsal<E> {
         query: &[TensorValue],
         range: Range<u32>,
     ) -> Result<(Vec<TensorValue>, Self), RunError> {
-        let last = range.end.checked_sub(1).ok_or(RunError::NotLoaded { block: 0 })?;
-        let import = |t: &TensorValue| Ok((t.name().to_owned(), host.engine.import(t)?));
-        let mut values: LiveValues<E> =
-            query.iter().map(import).collect::<Result<_, RunError>>()?;
+        let mut values = imported(&*host.engine, query)?;
         for index in range.clone() {
             let block = host.loaded_block(index)?;
             let unchecked = block.begin()?.run(inputs_of(block.header(), &values)?)?;
             let verified = unchecked.verify(&|name: &str| values.get(name))?;
             values.extend(verified.outputs.into_outputs());
         }
-        let outputs = host.ring.live_after(last).into_iter().map(|spec| {
-            let missing = || RunError::MissingTensor { name: spec.name.clone() };
-            Ok(host.engine.export(values.get(&spec.name).ok_or_else(missing)?, spec)?)
-        });
-        Ok((outputs.collect::<Result<_, RunError>>()?, Self { range, values }))
+        let outputs = exported(&*host.engine, &values, &leaving(host, &range))?;
+        Ok((outputs, Self { range, values }))
     }
 
     /// Runs every block's program on what entered it, and compares what is due, block by block.

@@ -19,9 +19,8 @@ impl<E: Engine> Session<E> {
         &self,
         batch: Vec<Vec<TensorValue>>,
     ) -> Result<RunOutcome, RunError> {
-        let nothing = || RunError::NotLoaded { block: 1 };
-        let opener = self.route.genesis.first().copied().ok_or_else(nothing)?;
-        let first = self.hosts.get(opener).ok_or_else(nothing)?;
+        let opener = self.route.opener;
+        let first = self.host(opener)?;
         let mut timings = Timings::default();
         let clock = Instant::now();
         let start = self.start()?;
@@ -34,16 +33,19 @@ impl<E: Engine> Session<E> {
         let mut known: Vec<Option<VerifiedPrefix>> = vec![None; self.hosts.len()];
         let mut at = opener;
         for leg in &self.route.legs {
-            let host = self.hosts.get(leg.host()).ok_or_else(nothing)?;
-            if at != leg.host() {
+            let host = self.host(leg.host)?;
+            if at != leg.host {
                 let clock = Instant::now();
-                at = leg.host();
+                at = leg.host;
                 (chain, current) = transfer(chain, &salt, &current, host, known.get_mut(at))?;
                 timings.receipt += clock.elapsed();
             }
-            let ran = host.run(&mut chain, &salt, &current, leg.blocks.clone())?;
-            timings += ran.timings;
-            (current, output_digests) = (ran.outputs, ran.digests);
+            let computed = host.compute(&salt, &current, leg.blocks.clone())?;
+            timings += computed.timings;
+            let clock = Instant::now();
+            chain.extend(host.key(), computed.result);
+            timings.receipt += clock.elapsed();
+            (current, output_digests) = (computed.outputs, computed.digests);
         }
         let clock = Instant::now();
         if at != opener {

@@ -14,21 +14,18 @@ use crate::host::RingHost;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Leg {
     pub(super) blocks: Range<u32>,
+    /// The first host of the session that runs it.
+    pub(super) host: usize,
     /// The leg's copies in the deal's order, `None` for one whose key is not at hand; one host where nothing is dealt.
     pub(super) hosts: Vec<Option<usize>>,
-}
-
-impl Leg {
-    /// The first host of the session that runs it; there is one.
-    pub(super) fn host(&self) -> usize {
-        self.hosts.iter().flatten().next().copied().unwrap_or(usize::MAX)
-    }
 }
 
 /// The way of a query through the session's hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) legs: Vec<Leg>,
+    /// The first of `genesis`.
+    pub(super) opener: usize,
     /// The hosts that open and close queries, in the order in which they step in for each other.
     pub(super) genesis: Vec<usize>,
     /// True if copies validate each other.
@@ -121,14 +118,21 @@ impl Planned {
         (!blocks.is_empty() || self.genesis.contains(host)).then_some(blocks)
     }
 
-    /// The same route over opened hosts.
-    pub(super) fn placed<E: Engine>(self, hosts: &[RingHost<E>]) -> Route {
+    /// The same route over opened hosts: whoever follows it finds a host for each leg, and for Genesis.
+    ///
+    /// # Errors
+    /// [`RunError::NotLoaded`] where a leg or Genesis has none among them.
+    pub(super) fn placed<E: Engine>(self, hosts: &[RingHost<E>]) -> Result<Route, RunError> {
         let place = |key: &PublicKey<Host>| hosts.iter().position(|host| host.public() == *key);
-        let leg = |(blocks, copies): (Range<u32>, Vec<PublicKey<Host>>)| Leg {
-            blocks,
-            hosts: copies.iter().map(place).collect(),
+        let leg = |(blocks, copies): (Range<u32>, Vec<PublicKey<Host>>)| {
+            let hosts: Vec<Option<usize>> = copies.iter().map(place).collect();
+            let first = hosts.iter().flatten().next().copied();
+            let host = first.ok_or(RunError::NotLoaded { block: blocks.start })?;
+            Ok(Leg { blocks, host, hosts })
         };
-        let genesis = self.genesis.iter().filter_map(place).collect();
-        Route { legs: self.legs.into_iter().map(leg).collect(), genesis, dealt: self.dealt }
+        let legs = self.legs.into_iter().map(leg).collect::<Result<Vec<_>, RunError>>()?;
+        let genesis: Vec<usize> = self.genesis.iter().filter_map(place).collect();
+        let opener = genesis.first().copied().ok_or(RunError::NotLoaded { block: 0 })?;
+        Ok(Route { legs, opener, genesis, dealt: self.dealt })
     }
 }

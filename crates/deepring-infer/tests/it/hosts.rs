@@ -26,7 +26,7 @@ fn legs(ring: &Sealed, session: &Session) -> Vec<(u32, u32, u8)> {
     let outcome = session.run(vec![images(0, 3)]).unwrap();
     let decision = outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
     let seed = |key| (1..9).find(|s| host(*s).public() == key).unwrap();
-    decision.chain.receipts().map(|r| (r.first_block, r.end_block() - 1, seed(r.host))).collect()
+    decision.chain().receipts().map(|r| (r.first_block, r.end_block() - 1, seed(r.host))).collect()
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_batch_hops_as_one_parcel() {
             .decision
             .verify(ring.ring().outline(), Require::AsDealt)
             .unwrap()
-            .chain
+            .chain()
             .receipts()
             .len(),
         2

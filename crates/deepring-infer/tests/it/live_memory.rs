@@ -48,7 +48,10 @@ impl Memory {
     pub(crate) fn of_this_process() -> Option<Self> {
         let file = File::options().read(true).write(true).open("/proc/self/mem");
         if let Err(e) = &file {
-            println!("skipped: this process may not write to its own memory: {e}");
+            deepring_testkit::skip::skip(
+                "system",
+                format_args!("this process may not write to its own memory: {e}"),
+            );
         }
         file.ok().map(Self)
     }

@@ -49,7 +49,7 @@ fn a_pixel_that_is_too_large_is_an_input_error_under_every_check() {
                 .decision
                 .verify(session.ring().outline(), Require::AsDealt)
                 .unwrap()
-                .items
+                .items()
                 .len(),
             3
         );
@@ -193,7 +193,7 @@ fn masks_of_infinity_run_under_every_check() {
                         .decision
                         .verify(session.ring().outline(), Require::AsDealt)
                         .unwrap();
-                    let had = &decision.chain.legs()[0].receipt().coverage;
+                    let had = &decision.chain().legs()[0].receipt().coverage;
                     let headers = session.ring().layers().iter().zip(had);
                     let mut parts = headers.flat_map(|(h, had)| h.parts.iter().zip(had));
                     let (_, o) = parts.find(|(p, _)| p.label() == "o").unwrap();

@@ -24,7 +24,10 @@ const CHECKS: [Check; 3] = [Check::None, Check::Load, Check::Compute];
 fn library() -> Option<PathBuf> {
     let path = std::env::var_os("DEEPRING_ORT_LIBRARY").map(PathBuf::from);
     if path.is_none() {
-        println!("skipped: DEEPRING_ORT_LIBRARY does not name onnxruntime's library");
+        deepring_testkit::skip::skip(
+            "packages",
+            "DEEPRING_ORT_LIBRARY does not name onnxruntime's library",
+        );
     }
     path
 }
@@ -206,7 +209,7 @@ fn residual_networks_with_several_live_tensors_answer_as_the_plain_one() {
 fn efficientnet_answers_as_the_plain_network() {
     let Some(library) = library() else { return };
     let Some(path) = shared("efficientnet-lite0.onnx") else {
-        println!("skipped: efficientnet-lite0.onnx is not at hand");
+        deepring_testkit::skip::skip("networks", "efficientnet-lite0.onnx is not at hand");
         return;
     };
     let input = noise();

@@ -27,7 +27,7 @@ fn sealed(net: &Net) -> Sealed {
 fn coverage(session: &Session, input: &TensorValue) -> Vec<(String, Coverage)> {
     let outcome = session.run(vec![input.clone()]).unwrap();
     let decision = outcome.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
-    let receipt = &decision.chain.legs()[0].receipt();
+    let receipt = &decision.chain().legs()[0].receipt();
     let layers = session.ring().layers().iter().zip(&receipt.coverage);
     let parts = layers.flat_map(|(header, had)| header.parts.iter().zip(had));
     parts.map(|(part, had)| (part.label().to_owned(), *had)).collect()

@@ -256,7 +256,7 @@ fn tiny_values_hide_nothing() {
         let (_, range) = place(&session, "w");
         let part = session.ring().layers()[0].parts.iter();
         let part = part.clone().position(|p| p.offset as usize == range.start).unwrap();
-        let had = decision.chain.legs()[0].receipt().coverage[0][part];
+        let had = decision.chain().legs()[0].receipt().coverage[0][part];
         if had == Coverage::Bytes {
             assert!(weights < 1e-12, "{scale} {weights}: {had}");
             continue;
@@ -342,7 +342,7 @@ fn a_batch_that_is_raced_from_its_middle_on_is_refused() {
     let honest = session.run_batch(batch.clone()).unwrap();
     let honest = honest.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
     // Its first batch: everything of every query.
-    let had = honest.chain.legs()[0].receipt().coverage.iter().flatten();
+    let had = honest.chain().legs()[0].receipt().coverage.iter().flatten();
     assert!(had.clone().all(|c| !matches!(c, Coverage::Product | Coverage::Either)), "{had:?}");
     for skipped in [116, 300] {
         let (session, attacker_of_new) = raced(&ring, Check::Auto);
@@ -402,7 +402,7 @@ fn a_graph_is_recomputed_under_compute_and_says_so_only_there() {
         let (session, _) = raced(&ring, check);
         let outcome = session.run(vec![images(0, 1)]).unwrap();
         let decision = outcome.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
-        let coverage = &decision.chain.legs()[0].receipt().coverage;
+        let coverage = &decision.chain().legs()[0].receipt().coverage;
         for (header, parts) in session.ring().layers().iter().zip(coverage) {
             let graph = header.parts.iter().position(|p| p.kind == deepring::PartKind::Graph);
             assert_eq!(parts[graph.unwrap()], wanted, "{check} {}", header.name);

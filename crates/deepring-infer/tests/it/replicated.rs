@@ -40,8 +40,8 @@ fn a_dealt_ring_answers_as_one_host_does_and_every_leg_is_validated() {
         assert_eq!(outcome.outputs[0][0], wanted);
         assert!(outcome.named.is_empty(), "{:?}", outcome.named);
         let decision = outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
-        assert_eq!(decision.legs.len(), 4);
-        for (leg, (first, last, seed)) in decision.legs.iter().zip(LEGS) {
+        assert_eq!(decision.legs().len(), 4);
+        for (leg, (first, last, seed)) in decision.legs().iter().zip(LEGS) {
             assert_eq!(
                 (leg.first_block, leg.end_block, leg.host),
                 (first, last + 1, host(seed).public())
@@ -66,7 +66,7 @@ fn an_eager_deal_has_three_copies_compute_each_time() {
     let session = session(&ring, &[1, 2, 3, 4], Validate::AsDealt).unwrap();
     let outcome = session.run(vec![images(0, 1)]).unwrap();
     let decision = outcome.decision.verify(ring.ring().outline(), Require::Majority).unwrap();
-    for leg in &decision.legs {
+    for leg in decision.legs() {
         assert!(
             matches!(&leg.standing, Standing::Majority { by } if by.len() == 2),
             "{}",
@@ -83,7 +83,7 @@ fn a_batch_with_a_nonce_is_validated_as_one() {
     let batch: Vec<_> = (0..3).map(|i| vec![images(i, i + 1)]).collect();
     let outcome = session.run_batch(batch).unwrap();
     let decision = outcome.decision.verify(ring.ring().outline(), Require::Validated).unwrap();
-    assert_eq!((decision.items.len(), decision.nonce), (3, Some(Digest([9; 32]))));
+    assert_eq!((decision.items().len(), decision.nonce()), (3, Some(Digest([9; 32]))));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn with_too_few_keys_a_dealt_ring_is_not_run_unless_unvalidated_is_asked_for() {
     let outcome = alone.run(vec![images(0, 1)]).unwrap();
     let ring = ring.ring();
     let unvalidated = outcome.decision.verify(ring.outline(), Require::None).unwrap();
-    assert!(unvalidated.legs.iter().all(|leg| leg.standing == Standing::Unvalidated));
+    assert!(unvalidated.legs().iter().all(|leg| leg.standing == Standing::Unvalidated));
     for require in [Require::AsDealt, Require::Validated, Require::Majority] {
         let refused = outcome.decision.verify(ring.outline(), require).unwrap_err();
         assert!(refused.to_string().contains("unvalidated"), "{refused}");
@@ -129,7 +129,7 @@ fn with_three_copies_a_host_that_refuses_its_own_memory_is_passed_over() {
                 assert!(matches!(outcome.named[0].fault, CopyFault::Absent));
                 let decision =
                     outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
-                assert_eq!(decision.legs[2].host, host(4).public());
+                assert_eq!(decision.legs()[2].host, host(4).public());
                 assert_eq!(session.alarms().len(), 1);
             }
             (Err(RunError::Tampered(finding)), false) => assert_eq!(finding.block, Some(3)),
@@ -184,7 +184,7 @@ fn other_outputs_of_one_copy_are_disputed_by_two_and_outvoted_by_three() {
                 let outline = ring.ring();
                 let decision =
                     outcome.decision.verify(outline.outline(), Require::Majority).unwrap();
-                assert_eq!(decision.legs[2].host, host(4).public());
+                assert_eq!(decision.legs()[2].host, host(4).public());
             }
             (other, _) => panic!("{other:?}"),
         }

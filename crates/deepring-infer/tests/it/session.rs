@@ -77,8 +77,8 @@ fn a_batch_of_queries_gives_what_each_query_gives_and_one_decision() {
         assert_eq!(outputs[0], answer(&session, &inputs[0]));
     }
     let decision = outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
-    assert_eq!(decision.items.len(), 3);
-    assert_eq!(decision.check, Check::Run);
+    assert_eq!(decision.items().len(), 3);
+    assert_eq!(decision.check(), Check::Run);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_decision_states_the_check_that_was_made() {
     for check in every_check() {
         let outcome = ring.session(check).run(vec![images(0, 1)]).unwrap();
         assert_eq!(
-            outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap().check,
+            outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap().check(),
             check
         );
     }
@@ -258,7 +258,7 @@ fn residual_networks_with_several_live_tensors_answer_as_the_plain_one() {
 #[test]
 fn efficientnet_answers_as_the_plain_network() {
     let Some(path) = shared("efficientnet-lite0.onnx") else {
-        println!("skipped: efficientnet-lite0.onnx is not at hand");
+        deepring_testkit::skip::skip("networks", "efficientnet-lite0.onnx is not at hand");
         return;
     };
     let input = noise();
@@ -294,17 +294,23 @@ numpy.save(sys.argv[3], y)
 
 #[test]
 fn rings_agree_with_onnxruntime() {
-    let python = std::env::var("DEEPRING_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let python =
+        std::env::var("DEEPRING_ONNXRUNTIME_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let there = Command::new(&python).args(["-c", "import onnxruntime, numpy"]).output();
     if !there.is_ok_and(|o| o.status.success()) {
-        println!("skipped: `{python}` has no onnxruntime; DEEPRING_PYTHON can name another");
+        deepring_testkit::skip::skip(
+            "packages",
+            format_args!(
+                "`{python}` has no onnxruntime; DEEPRING_ONNXRUNTIME_PYTHON can name another"
+            ),
+        );
         return;
     }
     let mut cases: Vec<_> =
         NETWORKS.iter().map(|(name, _)| (network(name), images(0, SAMPLE))).collect();
     match shared("efficientnet-lite0.onnx") {
         Some(path) => cases.push((path, noise())),
-        None => println!("skipped: efficientnet-lite0.onnx is not at hand"),
+        None => deepring_testkit::skip::skip("networks", "efficientnet-lite0.onnx is not at hand"),
     }
     for (path, input) in cases {
         let wanted = onnxruntime(&python, &path, &input);

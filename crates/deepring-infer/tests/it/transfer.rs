@@ -126,7 +126,7 @@ fn a_transformer_passes_between_two_hosts() {
 #[test]
 fn a_larger_network_passes_between_two_hosts() {
     let Some(path) = shared("efficientnet-lite0.onnx") else {
-        println!("skipped: efficientnet-lite0.onnx is not at hand");
+        deepring_testkit::skip::skip("networks", "efficientnet-lite0.onnx is not at hand");
         return;
     };
     let single = Sealed::new(&path, CutPolicy::Op);

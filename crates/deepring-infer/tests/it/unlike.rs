@@ -51,7 +51,7 @@ fn session(ring: &Sealed, bits: [Option<Bits>; 4]) -> Session<Racing<Rten>> {
 fn legs(ring: &Sealed, session: &Session<Racing<Rten>>, from: usize) -> Vec<DecidedLeg> {
     let outcome = session.run(vec![images(from, from + 2)]).unwrap();
     assert!(outcome.named.is_empty(), "{:?}", outcome.named);
-    outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap().legs
+    outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap().legs().to_vec()
 }
 
 #[test]
@@ -86,11 +86,12 @@ fn one_seed_of_a_query_gives_one_tolerance() {
     let session = session(&ring, [None, Some(last_bits), None, Some(last_bits)]);
     let outcome = session.run(vec![images(0, 1)]).unwrap();
     let verified = outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
-    let legs = verified.legs;
+    let legs = verified.legs().to_vec();
     assert!(legs.iter().any(|leg| leg.near.is_some()));
     // Of another query the errors are others.
     let again = session.run(vec![images(0, 1)]).unwrap();
-    let again = again.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap().legs;
+    let again =
+        again.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap().legs().to_vec();
     let bounds = |legs: &[DecidedLeg]| -> Vec<_> {
         legs.iter().map(|leg| leg.near.map(|near| near.bound)).collect()
     };

@@ -13,6 +13,14 @@ use crate::proof::VerifiedInclusion;
 /// A certificate of which everything was verified; see
 /// [`Certificate::verify`](super::Certificate::verify). Its text form says what it shows and what
 /// not.
+///
+/// ```compile_fail,E0451
+/// use deepring_ledger::VerifiedCertificate;
+///
+/// fn made(of: VerifiedCertificate) -> VerifiedCertificate {
+///     VerifiedCertificate { ..of } // error: the fields are private
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifiedCertificate {
     pub(super) outline: AuthenticOutline,
@@ -74,7 +82,7 @@ impl fmt::Display for VerifiedCertificate {
         let checkpoint = self.checkpoint();
         writeln!(f, "shown:")?;
         writeln!(f, "  ring {} version {}, as its owner", ring.ring_id(), ring.model_version())?;
-        writeln!(f, "  {} signed it, decided {}", ring.owner(), decision.id)?;
+        writeln!(f, "  {} signed it, decided {}", ring.owner(), decision.id())?;
         match ring.deal() {
             Some(deal) => {
                 let (copies, number) = (deal.copies().count(), ring.deal_number());
@@ -82,8 +90,8 @@ impl fmt::Display for VerifiedCertificate {
             }
             None => writeln!(f, "  not dealt: its owner asked for no validation")?,
         }
-        writeln!(f, "  about {} inputs and outputs, by digest", decision.items.len())?;
-        for leg in &decision.legs {
+        writeln!(f, "  about {} inputs and outputs, by digest", decision.items().len())?;
+        for leg in decision.legs() {
             let last = leg.end_block.saturating_sub(1);
             write!(f, "  blocks {} to {last} ran on ", leg.first_block)?;
             writeln!(f, "{}, {}", leg.host.short(), leg)?;
@@ -100,7 +108,10 @@ impl fmt::Display for VerifiedCertificate {
             f,
             "  whether it was dealt anew: that this deal was the newest is the log's word"
         )?;
-        if decision.legs.iter().any(|leg| leg.standing == deepring::receipt::Standing::Unvalidated)
+        if decision
+            .legs()
+            .iter()
+            .any(|leg| leg.standing == deepring::receipt::Standing::Unvalidated)
         {
             writeln!(f, "  that the parameters of a leg that nobody validated were the ring's")?;
         }

@@ -79,13 +79,7 @@ impl State {
     /// them.
     pub(crate) fn decode(bytes: &[u8], size: u64) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        if r.array("magic")? != MAGIC {
-            return Err(DecodeError::WrongMagic { expected: "DLEDGERS" });
-        }
-        let version = r.u16("format version")?;
-        if version != FORMAT_VERSION {
-            return Err(DecodeError::BadValue { field: "format version", found: version.into() });
-        }
+        r.header(&MAGIC, FORMAT_VERSION)?;
         let mut state = Self::new(&r.string("origin")?);
         state.size = size;
         state.rings = map(&mut r, "rings", 92, read_ring)?;

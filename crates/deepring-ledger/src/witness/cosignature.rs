@@ -50,6 +50,14 @@ pub struct Cosignature {
 }
 
 /// A checkpoint to which verified cosignatures were added; only verification makes one.
+///
+/// ```compile_fail,E0451
+/// use deepring_ledger::CosignedCheckpoint;
+///
+/// fn made(of: CosignedCheckpoint) -> CosignedCheckpoint {
+///     CosignedCheckpoint { ..of } // error: the fields are private
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CosignedCheckpoint {
     checkpoint: Checkpoint,

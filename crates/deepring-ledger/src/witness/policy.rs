@@ -71,6 +71,14 @@ pub enum NotWitnessed {
 
 /// A checkpoint that meets a policy, with the cosignatures by which it does; only
 /// [`WitnessPolicy::check`] makes one.
+///
+/// ```compile_fail,E0451
+/// use deepring_ledger::Witnessed;
+///
+/// fn made(of: Witnessed) -> Witnessed {
+///     Witnessed { ..of } // error: the fields are private
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Witnessed {
     cosignatures: Vec<Cosignature>,

@@ -71,7 +71,7 @@ fn a_certificate_verifies_with_two_keys_and_nothing_else() {
     assert_eq!(read, certificate);
     assert_eq!(read.claimed_origin(), key.origin());
     let shown = read.verify(&expected(&key)).unwrap();
-    assert_eq!(shown.decision().id, decision.id());
+    assert_eq!(shown.decision().id(), decision.id());
     assert_eq!((shown.index(), shown.checkpoint().size()), (2, 3));
     assert_eq!(shown.validators().unwrap().epoch, 1);
     let text = shown.to_string();
@@ -108,13 +108,11 @@ fn another_owner_log_nonce_or_validation_than_expected_is_refused() {
     assert!(matches!(error, CertificateError::Proof(_)), "{error}");
     let error = certificate.verify(&Expected { nonce: Some(Digest([1; 32])), ..good }).unwrap_err();
     assert!(matches!(error, CertificateError::OtherNonce), "{error}");
+    assert_eq!(error.fault(), Fault::Stale);
     certificate.verify(&Expected { nonce: None, ..good }).unwrap();
     let error = certificate.verify(&Expected { require: Require::Majority, ..good }).unwrap_err();
     assert!(matches!(error, CertificateError::Decision(_)), "{error}");
-    let shown = certificate.verify(&good).unwrap();
-    let log = LogTrust::Validators(shown.validators().unwrap());
-    let error = certificate.verify(&Expected { log, ..good }).unwrap_err();
-    assert!(matches!(error, CertificateError::NoCosignatures), "{error}");
+    assert!(certificate.verify(&good).unwrap().validators().is_some());
 }
 
 #[test]

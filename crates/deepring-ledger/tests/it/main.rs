@@ -18,6 +18,8 @@ mod rings;
 mod rows;
 mod sample;
 mod signers;
+#[path = "../../../deepring-testkit/src/skip.rs"]
+mod skip;
 mod tamper;
 mod tiles;
 mod vectors_authority;

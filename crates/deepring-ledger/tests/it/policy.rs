@@ -168,7 +168,7 @@ fn a_ledger_that_was_put_back_admits_nothing() {
     let asked = opened.and_then(|ledger| ledger.admit(&outline, []));
     let Err(AdmitError::Ledger(error)) = asked else { panic!("{asked:?}") };
     assert!(matches!(error, LedgerError::RolledBack { .. }), "{error}");
-    assert_eq!(error.fault(), Fault::Tampered);
+    assert_eq!(error.fault(), Fault::Stale);
 }
 
 #[test]

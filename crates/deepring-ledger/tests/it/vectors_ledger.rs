@@ -187,10 +187,10 @@ fn verify_certificate(vector: &Value, bytes: &[u8], key: &VerifierKey) -> Due {
             CertificateError::Outline(OutlineError::Refused(finding))
             | CertificateError::Decision(ReceiptError::Refused(finding)),
         ) => of_finding(finding),
-        Err(CertificateError::OtherNonce) => ("stale", None, Some("file")),
         Err(e) => match e.fault() {
             deepring_ledger::Fault::Tampered => TAMPERED,
             deepring_ledger::Fault::Untrusted => UNTRUSTED,
+            deepring_ledger::Fault::Stale => ("stale", None, Some("file")),
             other => panic!("{other:?}: {e}"),
         },
     }

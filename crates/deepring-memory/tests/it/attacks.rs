@@ -126,10 +126,10 @@ fn what_stops_whom() {
         None => {}
     }
     if !is_root() {
-        eprintln!("{TEST}: skipped, it needs root to act as two users");
+        crate::skip::skip("system", "it needs root to act as two users");
         return;
     }
-    let secret = has_secret_memory(TEST);
+    let secret = has_secret_memory();
     println!("| attacker | process | by | {} |", PLACES.join(" | "));
     println!("|---|---|---|---|---|---|---|");
     let open = Access { read: true, written: true };

@@ -35,10 +35,10 @@ pub(crate) fn is_root() -> bool {
 }
 
 /// Whether this kernel has secret memory; says so if not.
-pub(crate) fn has_secret_memory(test: &str) -> bool {
+pub(crate) fn has_secret_memory() -> bool {
     let has = Region::new(1, Use::Secrets).unwrap().freeze() == Protection::Secret;
     if !has {
-        eprintln!("{test}: skipped in part, the kernel has no memfd_secret");
+        crate::skip::skip("system", "the kernel has no memfd_secret");
     }
     has
 }

@@ -27,8 +27,8 @@ fn parameters_take_at_most_64_mib_of_secret_memory_even_of_root() {
         return;
     }
     if !is_root() {
-        eprintln!("{TEST}: skipped, it needs root");
-    } else if has_secret_memory(TEST) {
+        crate::skip::skip("system", "it needs root");
+    } else if has_secret_memory() {
         assert!(Role::start(TEST, "root", None).end().success());
     }
 }
@@ -52,7 +52,7 @@ fn parameters_leave_half_of_the_limit_to_secrets_and_secrets_go_on_without_it() 
         assert_eq!(SecretBytes::new(&[1; 64]).unwrap().expose(), [1; 64]);
         return;
     }
-    if has_secret_memory(TEST) {
+    if has_secret_memory() {
         // The limit does not bind root.
         let user = is_root().then_some(NOBODY);
         assert!(Role::start(TEST, "limited", user).end().success());

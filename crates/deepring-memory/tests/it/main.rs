@@ -19,3 +19,5 @@ mod child;
 mod faults;
 mod hardened;
 mod limits;
+#[path = "../../../deepring-testkit/src/skip.rs"]
+mod skip;

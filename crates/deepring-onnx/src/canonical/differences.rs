@@ -239,10 +239,16 @@ const DIFFERENCES: &[Difference] = &[
     // Axes are asked for in a list.
     Difference { operators: &["Squeeze", "Unsqueeze"], rule: Rewrite(rewrite::list_axes) },
     Difference { operators: &["MatMulInteger"], rule: Rewrite(rewrite::single_zeros) },
+    // Zero points of a convolution are ignored.
+    Difference { operators: &["ConvInteger"], rule: Rewrite(rewrite::convolve) },
+    // Zero is taken for positive.
+    Difference { operators: &["Sign"], rule: Rewrite(rewrite::sign) },
     // Pools and reductions of floats only.
     Difference { operators: &["MaxPool"], rule: Rewrite(rewrite::pool_of_floats) },
     Difference { operators: &["ReduceMax", "ReduceMin"], rule: Rewrite(rewrite::reduce_truths) },
     // What the engine lacks.
+    Difference { operators: &["Selu"], rule: Rewrite(lacking::selu) },
+    Difference { operators: &["LRN"], rule: Rewrite(lacking::lrn) },
     Difference { operators: &["Celu"], rule: Rewrite(lacking::celu) },
     Difference { operators: &["Mish"], rule: Rewrite(lacking::mish) },
     Difference { operators: &["ThresholdedRelu"], rule: Rewrite(lacking::thresholded_relu) },

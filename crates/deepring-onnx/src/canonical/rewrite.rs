@@ -9,7 +9,7 @@ use super::upgrade::Upgrade;
 use super::value_types::ValueType;
 use crate::proto::NodeProto;
 
-pub(super) use quantised::{quantise, quantise_dynamically, single_scale, single_zeros};
+pub(super) use quantised::{convolve, quantise, quantise_dynamically, single_scale, single_zeros};
 
 /// The first of equal extremes is the last one in a reversed axis.
 pub(super) fn first_extreme(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
@@ -363,5 +363,51 @@ pub(super) fn reduce_truths(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> R
     node.output = vec![part("extreme")];
     upgrade.nodes.push(node);
     upgrade.push("Greater", &[&part("extreme"), &zero], &y);
+    Ok(None)
+}
+
+/// `x` where it is zero, else its sign: the engine's own one takes zero for positive. Only zero equals its own negative, among
+/// floats; of integers, the least one does too, so that these are cut off at one.
+pub(super) fn sign(upgrade: &mut Upgrade<'_>, node: NodeProto) -> Rewritten {
+    let Some((x, y)) = node.edge() else { return Ok(Some(node)) };
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    let (short, of) = match upgrade.kind(Some(&x)) {
+        Some(ValueType::Tensor(of @ (DType::I32 | DType::I64))) => (false, of),
+        Some(ValueType::Tensor(of @ (DType::I8 | DType::I16))) => (true, of),
+        // One that is not zero is positive.
+        Some(ValueType::Tensor(of @ (DType::U8 | DType::U16 | DType::U32 | DType::U64))) => {
+            let (float, nothing) =
+                (i64::from(DType::F32.onnx()), upgrade.float(&part("nothing"), 0.0));
+            upgrade.push("Cast", &[&x], &part("float")).set_int("to", float);
+            upgrade.push("Greater", &[&part("float"), &nothing], &part("some"));
+            upgrade.push("Cast", &[&part("some")], &y).set_int("to", of.onnx().into());
+            return Ok(None);
+        }
+        _ => {
+            upgrade.push("Neg", &[&x], &part("negative"));
+            upgrade.push("Equal", &[&x, &part("negative")], &part("zero"));
+            upgrade.push("Sign", &[&x], &part("sign"));
+            upgrade.push("Where", &[&part("zero"), &x, &part("sign")], &y);
+            return Ok(None);
+        }
+    };
+    // A cast of what is not short would be guarded, and the guard stops at what is nearly beyond 32 bits.
+    let wide = if short { DType::I64 } else { of };
+    let mut one = |name: &str, value: i64| {
+        let bytes = value.to_le_bytes().get(..wide.size()).unwrap_or_default().to_vec();
+        upgrade.constant(&part(name), wide, &[], bytes)
+    };
+    let (least, most) = (one("least", -1), one("most", 1));
+    let mut from = x;
+    if short {
+        upgrade.push("Cast", &[&from], &part("whole")).set_int("to", wide.onnx().into());
+        from = part("whole");
+    }
+    upgrade.push("Max", &[&from, &least], &part("not_below"));
+    let sign = if short { part("sign") } else { y.clone() };
+    upgrade.push("Min", &[&part("not_below"), &most], &sign);
+    if short {
+        upgrade.push("Cast", &[&sign], &y).set_int("to", of.onnx().into());
+    }
     Ok(None)
 }

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use deepring::{DType, Dim};
 
-use super::decompose;
 use super::differences::{self, ENGINE};
 use super::graph::Graph;
 use super::padding;
@@ -160,24 +159,22 @@ impl Upgrade<'_> {
         match node.op() {
             "Softmax" | "LogSoftmax" if self.opset < SOFTMAX_ONE_AXIS => self.softmax(node),
             "Conv" | "ConvTranspose" | "ConvInteger" => {
-                self.state_kernel(&mut node)?;
-                padding::explicit(self.shapes, &mut node)?;
-                if node.op() == "ConvInteger" {
-                    decompose::conv_integer(self, node)?;
-                } else {
-                    self.nodes.push(node);
-                }
+                self.state_window(&mut node)?;
+                self.nodes.push(node);
             }
             "MaxPool" | "AveragePool" | "LpPool" => {
                 padding::explicit(self.shapes, &mut node)?;
                 self.nodes.push(node);
             }
-            "Selu" => decompose::selu(self, &node),
-            "Sign" => decompose::sign(self, node),
-            "LRN" => decompose::lrn(self, node),
             _ => self.nodes.push(node),
         }
         Ok(())
+    }
+
+    /// States the kernel of a convolution, and its padding in numbers.
+    pub(super) fn state_window(&self, node: &mut NodeProto) -> Result<(), ImportError> {
+        self.state_kernel(node)?;
+        padding::explicit(self.shapes, node)
     }
 
     pub(super) fn charge(&mut self, bytes: u64) -> Result<(), ImportError> {

@@ -323,7 +323,7 @@ fn efficientnet_cut_equals_whole() {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/zoo/efficientnet-lite0.onnx");
     if !path.exists() {
-        println!("skipped: {} is absent", path.display());
+        deepring_testkit::skip::skip("networks", format_args!("{} is absent", path.display()));
         return;
     }
     let mut image = Net::new(99);

@@ -129,6 +129,14 @@ pub struct ChainError {
 }
 
 /// A chain of which every signature, digest and step was checked against an authentic outline.
+///
+/// ```compile_fail,E0451
+/// use deepring::receipt::VerifiedChain;
+///
+/// fn made(of: VerifiedChain<'_>) -> VerifiedChain<'_> {
+///     VerifiedChain { ..of } // error: the fields are private
+/// }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct VerifiedChain<'a> {
     chain: &'a Chain,
@@ -139,6 +147,14 @@ pub struct VerifiedChain<'a> {
 
 /// The beginning of a chain that a host verified before, so that it need not again: the same bytes,
 /// validations too, against the same outline.
+///
+/// ```compile_fail,E0451
+/// use deepring::receipt::VerifiedPrefix;
+///
+/// fn made(of: VerifiedPrefix) -> VerifiedPrefix {
+///     VerifiedPrefix { ..of } // error: the fields are private
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerifiedPrefix {
     legs: usize,

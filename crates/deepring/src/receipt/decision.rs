@@ -188,32 +188,98 @@ impl std::fmt::Display for DecidedLeg {
     }
 }
 
-/// A decision of which everything was verified against an authentic outline.
+/// A decision of which everything was verified against an authentic outline; only
+/// [`Decision::verify`] makes one, and nothing changes it:
+///
+/// ```compile_fail,E0451
+/// use deepring::VerifiedDecision;
+///
+/// fn made(of: VerifiedDecision) -> VerifiedDecision {
+///     VerifiedDecision { ..of } // error: the fields are private
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VerifiedDecision {
-    /// The decision's digest, by which a ledger names it.
-    pub id: Digest,
-    /// Ring digest.
-    pub ring_digest: Digest,
-    /// Version of the model.
-    pub model_version: u64,
-    /// Time of opening by the host's clock, in milliseconds since the Unix epoch.
-    pub opened_at: u64,
-    /// The client's nonce; `None` where it gave none.
-    pub nonce: Option<Digest>,
-    /// The host that closed it.
-    pub closed_by: PublicKey<Host>,
-    /// The weakest check that any host made.
-    pub check: Check,
-    /// Leg by leg, who stands behind it.
-    pub legs: Vec<DecidedLeg>,
-    /// The queries of the batch.
-    pub items: Vec<Item>,
-    /// The salt of its digests, where the receipt has it.
+    id: Digest,
+    ring_digest: Digest,
+    model_version: u64,
+    opened_at: u64,
+    nonce: Option<Digest>,
+    closed_by: PublicKey<Host>,
+    check: Check,
+    legs: Vec<DecidedLeg>,
+    items: Vec<Item>,
     #[serde(skip)]
-    pub salt: Option<Salt>,
+    salt: Option<Salt>,
+    chain: Chain,
+}
+
+impl VerifiedDecision {
+    /// The decision's digest, by which a ledger names it.
+    #[must_use]
+    pub fn id(&self) -> Digest {
+        self.id
+    }
+
+    /// Ring digest.
+    #[must_use]
+    pub fn ring_digest(&self) -> Digest {
+        self.ring_digest
+    }
+
+    /// Version of the model.
+    #[must_use]
+    pub fn model_version(&self) -> u64 {
+        self.model_version
+    }
+
+    /// Time of opening by the host's clock, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn opened_at(&self) -> u64 {
+        self.opened_at
+    }
+
+    /// The client's nonce; `None` where it gave none.
+    #[must_use]
+    pub fn nonce(&self) -> Option<Digest> {
+        self.nonce
+    }
+
+    /// The host that closed it.
+    #[must_use]
+    pub fn closed_by(&self) -> PublicKey<Host> {
+        self.closed_by
+    }
+
+    /// The weakest check that any host made.
+    #[must_use]
+    pub fn check(&self) -> Check {
+        self.check
+    }
+
+    /// Leg by leg, who stands behind it.
+    #[must_use]
+    pub fn legs(&self) -> &[DecidedLeg] {
+        &self.legs
+    }
+
+    /// The queries of the batch.
+    #[must_use]
+    pub fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    /// The salt of its digests, where the receipt has it.
+    #[must_use]
+    pub fn salt(&self) -> Option<&Salt> {
+        self.salt.as_ref()
+    }
+
     /// The chain of records.
-    pub chain: Chain,
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
 }
 
 impl Decision {
@@ -401,16 +467,7 @@ impl Decision {
     /// [`DecodeError`] where the bytes are not what [`encode`](Self::encode) writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        if r.array("magic")? != MAGIC {
-            return Err(DecodeError::WrongMagic { expected: "DRECEIPT" });
-        }
-        let version = r.u16("format version")?;
-        if version != FORMAT_VERSION {
-            return Err(DecodeError::BadValue {
-                field: "format version",
-                found: u64::from(version),
-            });
-        }
+        r.header(&MAGIC, FORMAT_VERSION)?;
         let chain = Chain::decode(&mut r)?;
         let n = r.count("items", MAX_ITEMS, 64)?;
         let mut items = Vec::with_capacity(n);

@@ -1,8 +1,8 @@
 //! One copy's part in one leg of one query.
 //!
-//! Transitions as in `docs/REPLICATION.md`: COMPUTE and COMMIT in [`LegCopy::computed`], REVEAL and
-//! ACTIVATE in `progress`, COMPARE in `revealed` and [`LegCopy::compared`], VALIDATE and OBJECT in
-//! `judged`, ABSENT in [`LegCopy::absent`], SETTLE and DISPUTE in [`LegCopy::outcome`].
+//! Transitions as in `docs/REPLICATION.md`: COMPUTE and COMMIT in [`LegCopy::computed`], REVEAL in
+//! `progress`, ACTIVATE in `activate`, COMPARE in `compare` and [`LegCopy::compared`], VALIDATE and OBJECT
+//! in `judged`, ABSENT in [`LegCopy::absent`], SETTLE and DISPUTE in [`LegCopy::outcome`].
 
 use thiserror::Error;
 

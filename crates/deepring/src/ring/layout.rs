@@ -34,14 +34,10 @@ impl Preamble {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        if r.array("magic")? != MAGIC {
-            return Err(DecodeError::WrongMagic { expected: "DEEPRING" });
-        }
-        for (field, expected) in [("format version", FORMAT_VERSION), ("suite", SUITE)] {
-            let found = r.u16(field)?;
-            if found != expected {
-                return Err(DecodeError::BadValue { field, found: u64::from(found) });
-            }
+        r.header(&MAGIC, FORMAT_VERSION)?;
+        let suite = r.u16("suite")?;
+        if suite != SUITE {
+            return Err(DecodeError::BadValue { field: "suite", found: u64::from(suite) });
         }
         let count = r.u32("block count")?;
         if !(2..=MAX_BLOCKS).contains(&count) {

@@ -54,6 +54,14 @@ impl std::fmt::Debug for DecryptedBlock {
 }
 
 /// Evidence that a block was opened out of an authentic ring; holds no secret of it.
+///
+/// ```compile_fail,E0451
+/// use deepring::OpenedBlock;
+///
+/// fn made(of: OpenedBlock) -> OpenedBlock {
+///     OpenedBlock { ..of } // error: the fields are private
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct OpenedBlock {
     index: u32,

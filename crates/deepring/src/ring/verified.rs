@@ -47,6 +47,14 @@ impl From<std::io::Error> for RingError {
 
 /// A ring whose closure, headers and links are the trusted owner's, and not older than a version
 /// seen before. Its bodies are checked as they are opened.
+///
+/// ```compile_fail,E0451
+/// use deepring::AuthenticRing;
+///
+/// fn made(of: AuthenticRing) -> AuthenticRing {
+///     AuthenticRing { ..of } // error: the fields are private
+/// }
+/// ```
 pub struct AuthenticRing {
     storage: Arc<dyn Storage>,
     closure: Closure,
@@ -56,6 +64,14 @@ pub struct AuthenticRing {
 }
 
 /// An [`AuthenticRing`] every byte of which has been read and found to be as it was sealed.
+///
+/// ```compile_fail,E0451
+/// use deepring::VerifiedRing;
+///
+/// fn made(of: VerifiedRing) -> VerifiedRing {
+///     VerifiedRing { ..of } // error: the fields are private
+/// }
+/// ```
 #[derive(Debug)]
 pub struct VerifiedRing(AuthenticRing);
 
@@ -151,12 +167,6 @@ impl AuthenticRing {
     #[must_use]
     pub fn owner(&self) -> PublicKey<Owner> {
         self.closure.owner
-    }
-
-    /// The owner's signature that closes the ring.
-    #[must_use]
-    pub fn closure_signature(&self) -> [u8; 64] {
-        self.closure.signature
     }
 
     /// Network or weights.

@@ -46,7 +46,7 @@ pub(super) fn lock(path: &Path, wait: Duration) -> io::Result<Option<File>> {
 fn refuse_others(file: &File) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
     let about = file.metadata()?;
-    let reason = if !super::store::is_own(about.uid()) {
+    let reason = if !super::guard::is_own(about.uid()) {
         "belongs to another user, who can keep it: remove it, or name another trust store"
     } else if about.nlink() > 1 {
         "has other names besides: remove it"

@@ -39,6 +39,8 @@ mod segments;
 mod sharing;
 mod signed_nonsense;
 mod signers;
+#[path = "../../../deepring-testkit/src/skip.rs"]
+mod skip;
 mod small_query;
 mod small_ring;
 mod truncation;

@@ -31,14 +31,14 @@ fn a_decision_over_two_hosts_verifies_and_tells_what_it_is_about() {
     let ring = intact(&small_ring());
     let decision = decision(&ring);
     let verified = decision.verify(ring.outline(), Require::AsDealt).unwrap();
-    assert_eq!(verified.id, decision.id());
-    assert_eq!(verified.ring_digest, ring.digest());
-    assert_eq!(verified.model_version, 1);
-    assert_eq!(verified.opened_at, 1_700_000_000_000);
-    assert_eq!(verified.check, Check::Load, "the weakest of run and load");
-    assert_eq!(verified.items, items(&[1, 2]));
-    assert_eq!(verified.chain.receipts().len(), 2);
-    assert_eq!((verified.nonce, verified.salt), (None, Some(salt())));
+    assert_eq!(verified.id(), decision.id());
+    assert_eq!(verified.ring_digest(), ring.digest());
+    assert_eq!(verified.model_version(), 1);
+    assert_eq!(verified.opened_at(), 1_700_000_000_000);
+    assert_eq!(verified.check(), Check::Load, "the weakest of run and load");
+    assert_eq!(verified.items(), items(&[1, 2]));
+    assert_eq!(verified.chain().receipts().len(), 2);
+    assert_eq!((verified.nonce(), verified.salt()), (None, Some(&salt())));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_query_hops_from_host_to_host_in_parcels_and_returns_to_genesis() {
     let (chain, received) = (delivered.chain, delivered.batch);
     assert_eq!(received, y);
     let decision = Decision::close(chain, items(&[1, 2]), salt(), ring.outline(), &a).unwrap();
-    assert_eq!(decision.verify(ring.outline(), Require::AsDealt).unwrap().check, Check::Run);
+    assert_eq!(decision.verify(ring.outline(), Require::AsDealt).unwrap().check(), Check::Run);
 }
 
 #[test]

@@ -62,10 +62,10 @@ fn a_decision_tells_what_each_part_of_each_block_had() {
             .unwrap()
             .verify(ring.outline(), Require::AsDealt)
             .unwrap();
-        assert_eq!(read.check, weaker);
+        assert_eq!(read.check(), weaker);
         let said = |r: &Receipt| (r.check, r.rotation, r.coverage.clone());
         let meant = |c: &Checked| (c.check(), c.rotation(), c.coverage().to_vec());
-        let receipts: Vec<_> = read.chain.receipts().map(said).collect();
+        let receipts: Vec<_> = read.chain().receipts().map(said).collect();
         assert_eq!(receipts, [meant(&a), meant(&b)]);
     }
 }
@@ -78,7 +78,7 @@ fn of_two_spot_checks_the_smaller_share_counts() {
     let a = of(0.1, vec![vec![Bytes; 3]]);
     let b = of(0.5, vec![vec![Opened; 3], vec![Bytes]]);
     let verified = decided(&ring, a, b).verify(ring.outline(), Require::AsDealt).unwrap();
-    assert_eq!(verified.check, spot(0.1));
+    assert_eq!(verified.check(), spot(0.1));
 }
 
 #[test]
@@ -107,8 +107,11 @@ fn how_a_host_checked_is_its_own_word_and_a_weaker_word_is_a_valid_receipt() {
     let file = claimed(&ring, (NONE, 0, 0), &[&[0, 0, 0], &[0]]);
     let verified =
         Decision::decode(&file).unwrap().verify(ring.outline(), Require::AsDealt).unwrap();
-    assert_eq!(verified.check, Check::None);
-    assert_eq!(verified.chain.legs()[1].receipt().coverage, [vec![Unchecked; 3], vec![Unchecked]]);
+    assert_eq!(verified.check(), Check::None);
+    assert_eq!(
+        verified.chain().legs()[1].receipt().coverage,
+        [vec![Unchecked; 3], vec![Unchecked]]
+    );
 }
 
 #[test]

@@ -324,7 +324,7 @@ fn a_pipe_in_the_place_of_store_or_lock_is_refused_and_not_waited_for() {
         let mut memory = Memory::new();
         let made = std::process::Command::new("mkfifo").arg(memory.path(name)).status();
         if !made.is_ok_and(|s| s.success()) {
-            println!("skipped: no mkfifo here");
+            crate::skip::skip("system", "no mkfifo here");
             return;
         }
         let err = memory.store.add_owner(&owner().public()).unwrap_err();
@@ -419,7 +419,7 @@ fn a_lock_of_another_user_or_with_another_name_is_refused_at_once() {
     let held = File::create(&lock).unwrap();
     held.lock().unwrap();
     if chown(&lock, Some(12_345), None).is_err() {
-        println!("skipped: only root gives files away");
+        crate::skip::skip("system", "only root gives files away");
         return;
     }
     let started = std::time::Instant::now();

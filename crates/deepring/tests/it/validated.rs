@@ -102,9 +102,9 @@ fn a_verified_decision_tells_who_stands_behind_each_leg() {
     let verified = verified(&decided(&ring), &ring, Require::AsDealt);
     let [a, b, c] = [host_a(), host_b(), host_c()].map(|host| host.public());
     let legs: Vec<_> =
-        verified.legs.iter().map(|leg| (leg.first_block, leg.end_block, leg.host)).collect();
+        verified.legs().iter().map(|leg| (leg.first_block, leg.end_block, leg.host)).collect();
     assert_eq!(legs, [(1, 2, a), (2, 3, b), (3, 4, c)]);
-    let standing: Vec<_> = verified.legs.iter().map(|leg| leg.standing.clone()).collect();
+    let standing: Vec<_> = verified.legs().iter().map(|leg| leg.standing.clone()).collect();
     assert_eq!(standing, [b, c, a].map(|by| Standing::Validated { by }));
     assert_eq!(standing[0].to_string(), format!("validated by {}", b.short()));
     let json = serde_json::to_value(&verified).unwrap();
@@ -114,11 +114,11 @@ fn a_verified_decision_tells_who_stands_behind_each_leg() {
 
     let ring = dealt(Copies::Three, true);
     let verified = self::verified(&decided(&ring), &ring, Require::AsDealt);
-    let Standing::Majority { by } = &verified.legs[1].standing else { panic!() };
+    let Standing::Majority { by } = &verified.legs()[1].standing else { panic!() };
     let mut wanted = vec![a, c];
     wanted.sort_by_key(|key| *key.as_bytes());
     assert_eq!(by, &wanted);
-    assert!(verified.legs[1].standing.to_string().starts_with("majority of 3, validated by "));
+    assert!(verified.legs()[1].standing.to_string().starts_with("majority of 3, validated by "));
 }
 
 /// The decision of a ring dealt in two copies; what host B signed of leg 1 is edited, and all is closed anew.
@@ -294,8 +294,8 @@ fn another_copy_of_genesis_closes_and_nobody_else() {
     // Host A opened it; host B stands in for it.
     let decision = close(&host_b()).unwrap();
     let verified = verified(&decision, &ring, Require::AsDealt);
-    assert_eq!(verified.closed_by, host_b().public());
-    assert_eq!(verified.chain.opening().host, host_a().public());
+    assert_eq!(verified.closed_by(), host_b().public());
+    assert_eq!(verified.chain().opening().host, host_a().public());
     for stranger in [host_c(), host_d()] {
         let Err(ReceiptError::Refused(finding)) = close(&stranger) else { panic!() };
         assert!(finding.reason.contains("does not stand in for Genesis"), "{finding}");
@@ -340,8 +340,8 @@ fn the_nonce_of_the_client_is_carried_and_signed() {
     let ring = dealt(Copies::Two, false);
     let nonce = Some(Digest([7; 32]));
     let decision = close(&ring, settled_chain(&ring, &QueryStart { nonce, ..start(1) }));
-    assert_eq!(verified(&decision, &ring, Require::AsDealt).nonce, nonce);
-    assert_eq!(verified(&decided(&ring), &ring, Require::AsDealt).nonce, None);
+    assert_eq!(verified(&decision, &ring, Require::AsDealt).nonce(), nonce);
+    assert_eq!(verified(&decided(&ring), &ring, Require::AsDealt).nonce(), None);
     let mut raw = RawReceipts::of(&decision.encode());
     raw.opening[152..184].fill(8);
     let other = Decision::decode(&raw.signed_by(&HOST_A_SEED)).unwrap();
@@ -352,10 +352,10 @@ fn the_nonce_of_the_client_is_carried_and_signed() {
 fn a_decision_verifies_with_its_salt_and_without_it_and_not_with_another() {
     let ring = dealt(Copies::Two, false);
     let decision = decided(&ring);
-    assert_eq!(verified(&decision, &ring, Require::AsDealt).salt, Some(salt()));
+    assert_eq!(verified(&decision, &ring, Require::AsDealt).salt(), Some(&salt()));
     let bare = decision.clone().without_salt();
     assert_eq!(bare.id(), decision.id());
-    assert_eq!(verified(&bare, &ring, Require::AsDealt).salt, None);
+    assert_eq!(verified(&bare, &ring, Require::AsDealt).salt(), None);
     assert_eq!(Decision::decode(&bare.encode()).unwrap(), bare);
     assert_eq!(
         bare.encode()[..],

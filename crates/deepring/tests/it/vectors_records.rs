@@ -171,7 +171,7 @@ fn verify_receipt(record: &Record, bytes: &[u8], outline: &AuthenticOutline) -> 
     let decision = Decision::decode(bytes).map_err(ReceiptError::from);
     let nonce = record.nonce.as_ref().map(|nonce| Digest::from_hex(nonce).unwrap());
     match decision.and_then(|decision| decision.verify(outline, require)) {
-        Ok(decided) if nonce.is_some() && nonce != decided.nonce => {
+        Ok(decided) if nonce.is_some() && nonce != decided.nonce() => {
             Expected::of_finding(Finding::stale(Section::File, "another nonce"))
         }
         Ok(_) => Expected::intact(),

@@ -74,6 +74,6 @@ pub(super) fn certify(
 
 impl DemoCertificate {
     pub(super) fn is_complete(&self) -> bool {
-        self.ledger_findings.is_empty() && self.decision.check == Check::Run
+        self.ledger_findings.is_empty() && self.decision.check() == Check::Run
     }
 }

@@ -240,25 +240,25 @@ fn times(plain: f64, ring: f64, [engine, check, receipt]: [f64; 3]) -> String {
 fn certificate(report: &DemoReport) -> String {
     let c = &report.certificate;
     let d = &c.decision;
-    let opening = d.chain.opening();
+    let opening = d.chain().opening();
     let mut steps = step(
         "g",
         "Genesis opens the query",
         &format!(
             "commits to the {} inputs, signed by {}",
-            d.items.len(),
+            d.items().len(),
             host(report, &opening.host.short())
         ),
         &format!("query {}", opening.query),
     );
-    for receipt in d.chain.receipts() {
+    for receipt in d.chain().receipts() {
         steps += &receipt_step(report, receipt);
     }
     steps += &step(
         "g",
         "Genesis closes the decision",
         "the last output has come back; the whole chain is signed",
-        &format!("decision {}", d.id),
+        &format!("decision {}", d.id()),
     );
     steps += &step(
         "l",
@@ -281,10 +281,10 @@ fn certificate(report: &DemoReport) -> String {
          <pre>{}</pre>\n<p class=\"fine\">Recomputed from its entries: {ledger}.</p>\n</div>\n<div>\n<h3>What the ledger holds</h3>\n\
          <details><summary>{} entries: registration, decisions, alarms, repairs</summary>\n\
          <ol class=\"entries\" start=\"0\">\n{entries}</ol>\n</details>\n</div>\n</div>\n</section>\n",
-        d.items.len(),
-        d.model_version,
-        date(Duration::from_millis(d.opened_at)),
-        escape(&d.check.to_string()),
+        d.items().len(),
+        d.model_version(),
+        date(Duration::from_millis(d.opened_at())),
+        escape(&d.check().to_string()),
         escape(c.checkpoint.trim_end()),
         c.entries.len(),
     )

@@ -177,7 +177,7 @@ fn in_memory(
     let unguarded = fixture.open(Check::None)?;
     write_live(&unguarded, tampering)?;
     let outcome = unguarded.run_batch(fixture.queries.clone())?;
-    let certified = outcome.decision.verify(fixture.ring.outline(), Require::AsDealt)?.check;
+    let certified = outcome.decision.verify(fixture.ring.outline(), Require::AsDealt)?.check();
     let unchecked = fixture.sample.answers(&outcome.outputs)?;
     drop(unguarded);
 

@@ -200,14 +200,14 @@ pub(super) fn certified(c: &DemoCertificate) -> Result<(), CliError> {
     line(
         "4  Certificate of the last answers, read back from its file and verified against the ring",
     )?;
-    line(format_args!("   decision {}", d.id))?;
+    line(format_args!("   decision {}", d.id()))?;
     line(format_args!(
         "   about {} images, model version {}, parameters checked: {}",
-        d.items.len(),
-        d.model_version,
-        d.check
+        d.items().len(),
+        d.model_version(),
+        d.check()
     ))?;
-    for receipt in d.chain.receipts() {
+    for receipt in d.chain().receipts() {
         let indices: Vec<u32> = (receipt.first_block..receipt.end_block()).collect();
         line(format_args!("   {} signed by host {}", blocks(&indices), receipt.host.short()))?;
     }

@@ -85,7 +85,7 @@ fn revocation(
     ring: &AuthenticRing,
     decision: &VerifiedDecision,
 ) -> Option<Revocation> {
-    let hosts = decision.chain.signers().into_iter().chain([decision.closed_by]);
+    let hosts = decision.chain().signers().into_iter().chain([decision.closed_by()]);
     state.revoked_before(before, ring.outline(), hosts)
 }
 

@@ -143,3 +143,31 @@ fn two_that_contradict_each_other_accuse_each_other() {
     recorder.evidence(dealt.ring.ring_id(), &named);
     assert_eq!(dealt.alarms(&recorder).len(), 3);
 }
+
+#[test]
+fn an_entry_and_an_error_say_of_records_what_they_are() {
+    let named = Dealt::new(Copies::Two).disputed();
+    let contradiction = named.iter().find_map(|failed| match &failed.fault {
+        CopyFault::Disputed(Evidence::Contradiction { receipt, objection }) => {
+            Some((receipt.clone(), objection.clone()))
+        }
+        _ => None,
+    });
+    let (receipt, record) = contradiction.unwrap();
+    let twice = Evidence::Equivocation { first: receipt.clone(), second: receipt.clone() };
+    let perjury = Evidence::Perjury { about: receipt.clone(), receipt, record };
+    for (evidence, entry, error) in [
+        (twice, "it signed two receipts for one leg", "signed two receipts"),
+        (
+            perjury,
+            "it signed a receipt, and of another copy's a record that names other outputs of its own",
+            "signed that it computed two things",
+        ),
+    ] {
+        assert_eq!(reason_of(&evidence), entry);
+        let host = evidence.names()[0];
+        let named = vec![FailedCopy { host, fault: CopyFault::Equivocated(evidence) }];
+        let said = RunError::Disputed { block: 3, name: "fc1".into(), named }.to_string();
+        assert!(said.ends_with(error), "{said}");
+    }
+}

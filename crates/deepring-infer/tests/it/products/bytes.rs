@@ -114,7 +114,7 @@ fn zero_points_of_rows_have_products_and_sums_that_may_wrap_are_on_bytes() {
             let outcome = session.run(vec![x.clone(), zero.clone()]).unwrap();
             let decision =
                 outcome.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
-            let had = &decision.chain.legs()[0].receipt().coverage[0];
+            let had = &decision.chain().legs()[0].receipt().coverage[0];
             assert_eq!(had.iter().any(|c| is_product(*c)), zeros > 1, "{had:?}");
             assert!(zeros > 1 || had.contains(&Coverage::Bytes), "{had:?}");
         }

@@ -42,7 +42,7 @@ fn a_weight_that_one_operator_reads_without_a_product_is_on_bytes() {
         let (block, start, _) = place_of(&session, "w");
         let place = session.ring().layers().iter().position(|h| h.index == block).unwrap();
         let part = session.ring().layers()[place].parts.iter().position(|p| p.label() == "w");
-        let had = decision.chain.legs()[0].receipt().coverage[place][part.unwrap()];
+        let had = decision.chain().legs()[0].receipt().coverage[place][part.unwrap()];
         let wanted = if on_bytes { had == Coverage::Bytes } else { is_product(had) };
         assert!(wanted, "bias {bias}: {had}");
         if on_bytes {
@@ -80,7 +80,7 @@ fn a_parameter_that_is_given_out_is_on_bytes() {
             let (block, start, _) = place_of(&session, tensor);
             let header = session.ring().layers().iter().find(|h| h.index == block).unwrap();
             let part = header.parts.iter().position(|p| p.label() == tensor).unwrap();
-            let had = decision.chain.legs()[0].receipt().coverage[0][part];
+            let had = decision.chain().legs()[0].receipt().coverage[0][part];
             assert_eq!(had, Coverage::Bytes, "{check} {tensor}");
             // A row that is not gathered, the lowest bit.
             flip(session.live_bytes(block).unwrap(), start + 4 * 48, 0x01);
@@ -127,7 +127,7 @@ fn beside_branches_every_parameter_is_on_bytes() {
         let inputs = || vec![ids.clone(), flag.clone()];
         let outcome = session.run(inputs()).unwrap();
         let decision = outcome.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
-        let coverage = decision.chain.legs()[0].receipt().coverage[0].clone();
+        let coverage = decision.chain().legs()[0].receipt().coverage[0].clone();
         assert!(coverage.iter().all(|c| *c == Coverage::Bytes || *c == Coverage::Recomputed));
         let (block, start, _) = place_of(&session, "table");
         flip(session.live_bytes(block).unwrap(), start + 4 * 48 * 100, 0x01);

@@ -163,3 +163,48 @@ fn without_lists(
     }
     node
 }
+
+/// A convolution of floats: the engine's own one of integers ignores zero points.
+///
+/// Exact while each sum stays below 2^24, which it does for up to 514 products of bytes.
+pub(in crate::canonical) fn convolve(upgrade: &mut Upgrade<'_>, mut node: NodeProto) -> Rewritten {
+    upgrade.state_window(&mut node)?;
+    let edge = |arg: usize| node.arg(arg).map(str::to_owned);
+    let (x, w, x_zero, w_zero) = (edge(0), edge(1), edge(2), edge(3));
+    let zeros = match upgrade.shapes.of(w_zero.as_deref()).map(Vec::as_slice) {
+        None | Some([]) => Some(None),
+        Some(&[Dim::Fixed(n)]) if n <= 1 << 16 => Some(Some(n)),
+        Some(_) => None,
+    };
+    let (Some(x), Some(w), Some(y), Some(zeros)) = (x, w, node.output.first().cloned(), zeros)
+    else {
+        return Ok(Some(node));
+    };
+    upgrade.charge(zeros.unwrap_or(1).saturating_mul(4))?;
+    let (float, int) = (i64::from(DType::F32.onnx()), i64::from(DType::I32.onnx()));
+    let part = |suffix: &str| format!("{y}.{suffix}");
+    upgrade.push("Cast", &[&x], &part("x")).set_int("to", float);
+    let mut operand = part("x");
+    if let Some(zero) = x_zero {
+        upgrade.push("Cast", &[&zero], &part("zero")).set_int("to", float);
+        upgrade.push("Sub", &[&part("x"), &part("zero")], &part("shifted"));
+        operand = part("shifted");
+    }
+    match w_zero {
+        None => upgrade.push("Cast", &[&w], &part("weight")).set_int("to", float),
+        Some(zero) => {
+            let ones = vec![1f32; usize::try_from(zeros.unwrap_or(1)).unwrap_or(1)];
+            let bytes = ones.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let one = upgrade.constant(&part("one"), DType::F32, zeros.as_slice(), bytes);
+            upgrade
+                .push("DequantizeLinear", &[&w, &one, &zero], &part("weight"))
+                .set_int("axis", 0);
+        }
+    }
+    node.op_type = Some("Conv".to_owned());
+    node.input = vec![operand, part("weight")];
+    node.output = vec![part("sum")];
+    upgrade.nodes.push(node);
+    upgrade.push("Cast", &[&part("sum")], &y).set_int("to", int);
+    Ok(None)
+}
