@@ -135,7 +135,7 @@ pub mod codec {
 
 /// Key files, and files that are replaced whole, read plainly, taken in turns, and spared where others keep them.
 pub mod files {
-    pub use crate::in_line::{InLine, disturbs_line};
+    pub use crate::in_line::{InLine, InMarkup, disturbs_line};
     pub use crate::kept::{ledger_files, spare_kept};
     pub use crate::key_file::{KeyFileError, SecretKeyFile, write_key_pair};
     #[cfg(feature = "passphrase")]
