@@ -158,7 +158,9 @@ pub mod opening {
 /// Changes to a sealed ring that seal nothing anew: grants to more hosts, repairs from an intact copy.
 pub mod maintenance {
     pub use crate::grant::{GrantError, Granter, deal_in, grant, grant_in};
-    pub use crate::repair::{RepairError, Repaired, repair, repair_in};
+    pub use crate::repair::{
+        PreparedRepair, RepairError, Repaired, ToRepair, prepare_repair, repair,
+    };
 }
 
 // Keys and trust.
