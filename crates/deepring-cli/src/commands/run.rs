@@ -91,13 +91,14 @@ fn run_on<E: Engine>(
     if let (true, Err(e)) = (args.json, &outcome)
         && matches!(e.exit, Exit::Tampered | Exit::Untrusted | Exit::Stale)
     {
-        output::json(&RunDocument {
+        let document = RunDocument {
             verdict: Some(e.exit.word()),
             findings: &e.findings,
             check: Some(args.check),
             hardening: hardening::json(),
             ..RunDocument::default()
-        })?;
+        };
+        document.print()?;
     }
     outcome
 }
@@ -119,6 +120,14 @@ struct RunDocument<'a> {
     /// Of a spot check that answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     spot: Option<Value>,
+}
+
+impl RunDocument<'_> {
+    /// In the order of the keys, as every command's document.
+    fn print(&self) -> Result<(), CliError> {
+        let value = serde_json::to_value(self).map_err(|e| CliError::new(Exit::Failed, e))?;
+        output::json(&value)
+    }
 }
 
 fn run_ring<E: Engine>(
@@ -382,7 +391,7 @@ impl Answer<'_> {
             })
             .collect();
         let decided = self.decided.as_ref();
-        output::json(&RunDocument {
+        let document = RunDocument {
             verdict: decided.map(|_| "intact"),
             findings: &[],
             decision: decided.map(|d| d.id.as_str()),
@@ -397,7 +406,8 @@ impl Answer<'_> {
             spot: self
                 .spot()
                 .map(|(queries, detection)| json!({ "queries": queries, "detection": detection })),
-        })
+        };
+        document.print()
     }
 
     /// For a spot check: the queries that this run answered, and how probable it is that a block that was

@@ -152,8 +152,10 @@ fn what_a_repair_found_is_recorded_before_the_file_is_whole() {
         fs::copy(workspace.path("ledger").join(file), workspace.path("kept").join(file)).unwrap();
     }
     let revoke = "revoke host keys/host.pub --owner-key keys/owner.key --reason gone --ledger";
-    workspace.run(&format!("{revoke} kept --ledger-key kept/log.pub")).succeeds();
-    let elsewhere = REPAIR.replace("--ledger ledger", "--ledger kept --ledger-key kept/log.pub");
+    // A reader who knows nothing of the other.
+    let other = "kept --ledger-key kept/log.pub --trust other.json";
+    workspace.run(&format!("{revoke} {other}")).succeeds();
+    let elsewhere = REPAIR.replace("--ledger ledger", &format!("--ledger {other}"));
     workspace.run(&elsewhere).exits(4).says("revoked");
     assert_eq!(fs::read(workspace.path("net.ring")).unwrap(), damaged);
 
