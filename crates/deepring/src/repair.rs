@@ -81,7 +81,7 @@ pub enum ToRepair {
     /// Nothing: the target is this intact ring.
     Nothing(VerifiedRing),
     /// This.
-    Prepared(PreparedRepair),
+    Prepared(Box<PreparedRepair>),
 }
 
 /// A repair that is written and verified, and that [`commit`](Self::commit) puts in the target's
@@ -204,7 +204,8 @@ pub fn prepare_repair(
     let ring = UnverifiedRing::open(&file.path())
         .and_then(|r| r.verify(trust, &|_| ()))
         .map_err(RepairError::StillBad)?;
-    Ok(ToRepair::Prepared(PreparedRepair { target: target.to_owned(), file, ring, outcome }))
+    let prepared = PreparedRepair { target: target.to_owned(), file, ring, outcome };
+    Ok(ToRepair::Prepared(Box::new(prepared)))
 }
 
 /// A file any byte of which may be wrong; with a closure only if its owner's signature verifies.
