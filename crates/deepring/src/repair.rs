@@ -79,7 +79,7 @@ pub struct Repaired {
 #[derive(Debug)]
 pub enum ToRepair {
     /// Nothing: the target is this intact ring.
-    Nothing(VerifiedRing),
+    Nothing(Box<VerifiedRing>),
     /// This.
     Prepared(Box<PreparedRepair>),
 }
@@ -164,7 +164,7 @@ pub fn prepare_repair(
     let storage: Arc<dyn Storage> = Arc::new(open_plain(target).map_err(io)?);
     let there = UnverifiedRing::read(Arc::clone(&storage));
     let before = match there.and_then(|r| r.verify(trust, &|_| ())) {
-        Ok(ring) => return Ok(ToRepair::Nothing(ring)),
+        Ok(ring) => return Ok(ToRepair::Nothing(Box::new(ring))),
         Err(RingError::Refused(report)) => report,
         Err(RingError::Io { source, .. }) => return Err(io(source)),
     };

@@ -61,7 +61,7 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     let there = prepare_repair(target.place(), file, copy, &trust, &step)?;
     drop(progress);
     let (ring, done) = match there {
-        ToRepair::Nothing(ring) => (ring, None),
+        ToRepair::Nothing(ring) => (*ring, None),
         ToRepair::Prepared(prepared) => {
             // Before the file is whole: killed in between, the alarm stands, and the next repair finds these blocks quarantined
             // and records theirs. After it, nobody would learn that the file was ever damaged.
