@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from crypto import is_weak_or_no_point
-from entries import read_entry
+from entries import log_digest, read_entry
 from rules import Refused, holds, require
 
 class OtherLog(Refused):
@@ -184,7 +184,9 @@ def verify_proof(data, key):
     checkpoint = read_checkpoint(text, key)
     root = root_of(index, checkpoint.size, leaf(data), path) if index < checkpoint.size else None
     require("the entry is under the root", root == checkpoint.root)
-    return Inclusion(index, read_entry(data), checkpoint)
+    entry = read_entry(data)
+    require("a proof's entry is for its log", entry.log == log_digest(checkpoint.origin))
+    return Inclusion(index, entry, checkpoint)
 
 def verify_extension(data, old_text, key):
     old = read_checkpoint(old_text, key)

@@ -34,11 +34,11 @@ pub(crate) use deal::{CopiesArg, CopiesArgs, DealArgs, RequireArg};
 pub(crate) use evaluate::Evaluate;
 pub(crate) use key::{KeyCommand, KeyPassphrase, PassphraseArg};
 pub(crate) use ledger::{
-    KindArg, LedgerArgs, LedgerCommand, LedgerInit, LedgerPage, LedgerProve, LedgerRegister,
-    LedgerShow, LedgerTiles, LedgerVerify, LedgerWitness,
+    EntryTo, KindArg, LedgerArgs, LedgerCommand, LedgerInit, LedgerPage, LedgerProve,
+    LedgerRegister, LedgerShow, LedgerTiles, LedgerVerify, LedgerWitness,
 };
-pub(crate) use ledger_owners::{LedgerOwnersTo, LedgerRotateOwner, LedgerValidatorSet};
-pub(crate) use revoke::{RevokeCommand, RevokeHost, RevokeIn, RevokeKey, RevokeLift, RevokeRing};
+pub(crate) use ledger_owners::{LedgerRotateOwner, LedgerValidatorSet};
+pub(crate) use revoke::{RevokeCommand, RevokeHost, RevokeKey, RevokeLift, RevokeRing};
 pub(crate) use run::{EngineName, RunArgs};
 pub(crate) use trust::{OwnerArg, TrustAdd, TrustBind, TrustCommand, TrustList, TrustRemove};
 

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use deepring::files::ledger_files;
 use deepring::trust::{KnownLedger, OwnedRing};
 use deepring::{AuthenticRing, Host, PublicKey, TrustStore};
 use deepring_ledger::{KeyError, Ledger, LedgerError, LedgerOptions, LedgerReport, VerifierKey};
@@ -35,11 +36,6 @@ pub(crate) struct VouchedLedger {
     pub(crate) ledger: Ledger,
     pub(crate) voucher: Voucher,
 }
-
-const DATABASE: &str = "ledger.redb";
-
-/// The files of a ledger.
-pub(crate) const FILES: [&str; 4] = [DATABASE, "log.key", "log.pub", "checkpoint"];
 
 impl<'a> Wanted<'a> {
     /// Of the options `--ledger` and `--ledger-key`.
@@ -88,9 +84,9 @@ impl Wanted<'_> {
             recorded_elsewhere(store, &ring, None)?;
         }
         let there = |name: &str| self.dir.join(name).symlink_metadata().is_ok();
-        match FILES.into_iter().find(|name| there(name)) {
+        match ledger_files::LASTING.into_iter().find(|name| there(name)) {
             None => {}
-            Some(DATABASE) => {
+            Some(ledger_files::DATABASE) => {
                 let message = format!("ledger {}: there is one already", self.dir.display());
                 return Err(CliError::new(Exit::Failed, message).hint("leave `--new-ledger` out"));
             }

@@ -35,6 +35,27 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Sets the document of a command that verifies: verdict, findings and what `document` makes of what verified, or of nothing where
+/// it was refused. What failed otherwise has no document but its error.
+pub(crate) fn verdict<T>(
+    outcome: Result<&T, &CliError>,
+    document: impl FnOnce(Option<&T>) -> Value,
+) -> Result<(), CliError> {
+    let (verdict, findings, verified) = match outcome {
+        Ok(verified) => ("intact", Vec::new(), Some(verified)),
+        Err(e) if matches!(e.exit, Exit::Tampered | Exit::Untrusted | Exit::Stale) => {
+            (e.exit.word(), e.findings.clone(), None)
+        }
+        Err(_) => return Ok(()),
+    };
+    let mut document = document(verified);
+    if let Some(map) = document.as_object_mut() {
+        map.insert("verdict".to_owned(), json!(verdict));
+        map.insert("findings".to_owned(), json!(findings));
+    }
+    json(&document)
+}
+
 /// Prints the document that the command has set. Where it failed, what it failed with is added, and if `wanted`, there is a
 /// document in any case: whoever asked for JSON need not understand anything else.
 pub(crate) fn end(outcome: Result<(), CliError>, wanted: bool) -> Result<(), CliError> {

@@ -4,12 +4,10 @@
 
 use criterion::{BatchSize, Criterion, Throughput};
 use deepring::keys::AuthorKey;
-use deepring::seal::{BlockPlan, RingPlan, RingSealer};
-use deepring::{
-    DType, Digest, Dim, Host, Owner, PartKind, RingKind, SecretKey, TensorSpec, Trust,
-    UnverifiedRing,
-};
+use deepring::seal::{RingPlan, RingSealer};
+use deepring::{Digest, Host, Owner, PartKind, RingKind, SecretKey, Trust, UnverifiedRing};
 use deepring_ledger::{Binding, Entry, Event, Ledger, LedgerOptions};
+use deepring_testkit::plans::{block, tensor};
 use redb::{Database, TableDefinition};
 
 /// A ledger in which one ring of one layer is registered, and a key that decides with it.
@@ -20,32 +18,22 @@ struct BenchFixture {
     host: AuthorKey,
 }
 
-fn tensor(name: &str) -> TensorSpec {
-    TensorSpec { name: name.into(), dtype: DType::F32, dims: Some(vec![Dim::Fixed(1)]) }
-}
-
 impl BenchFixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let owner = SecretKey::<Owner>::generate().expect("a key");
         let host = SecretKey::<Host>::generate().expect("a key");
-        let block = |name: &str, inputs, outputs, parts| BlockPlan {
-            name: name.into(),
-            inputs: vec![inputs],
-            outputs: vec![outputs],
-            parts,
-            shared: vec![],
-            hosts: vec![host.public()],
-        };
-        let layer = vec![(PartKind::Parameter(tensor("w")), 4), (PartKind::Graph, 1)];
+        let hosts = [host.public()];
+        let [x, y] = ["x", "y"].map(|name| tensor(name, 1));
+        let layer = vec![(PartKind::Parameter(tensor("w", 1)), 4), (PartKind::Graph, 1)];
         let plan = RingPlan {
             kind: RingKind::Network,
             model_version: 1,
             previous: None,
             sealed_at: 0,
             blocks: vec![
-                block("genesis", tensor("y"), tensor("x"), vec![(PartKind::Manifest, 1)]),
-                block("layer", tensor("x"), tensor("y"), layer),
+                block("genesis", (y.clone(), x.clone()), vec![(PartKind::Manifest, 1)], &hosts),
+                block("layer", (x, y), layer, &hosts),
             ],
             deal: None,
         };

@@ -71,9 +71,6 @@ pub enum CertificateError {
         /// Number of the outline's deal.
         dealt: u32,
     },
-    /// The entry was signed for another log.
-    #[error("the entry was signed for another log")]
-    OtherLog,
     /// Something that decided was revoked before the decision was recorded.
     #[error("{} was revoked by entry {}, before this was recorded", match .0.what {
         Revoked::Ring => "the ring",
@@ -274,9 +271,6 @@ impl Certificate {
             return Err(CertificateError::OtherNonce);
         }
         let inclusion = self.proof.verify(key)?;
-        if inclusion.entry().binding().log != log_digest(inclusion.checkpoint().origin()) {
-            return Err(CertificateError::OtherLog);
-        }
         inclusion.entry().records(&decision, &outline)?;
         let validators = self.verify_set(&inclusion)?;
         Ok(VerifiedCertificate {
@@ -326,7 +320,7 @@ fn outline_of(
 
 impl Entry {
     /// Verifies that this entry records a decision under the deal of `outline`, in the name of a host
-    /// of Genesis. Of what else its log knew, such as revocations or a newer deal, it says nothing.
+    /// of Genesis. That it was said in a log, and for it, its proof shows. Of what else its log knew, such as revocations or a newer deal, it says nothing.
     ///
     /// # Errors
     /// [`CertificateError::OtherEntry`], [`CertificateError::OtherDeal`],

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use deepring::files::{Replacement, open_plain, open_plain_with};
+use deepring::files::{Replacement, ledger_files, open_plain, open_plain_with};
 use zeroize::Zeroizing;
 
 use crate::checkpoint::MAX_CHECKPOINT_TEXT;
@@ -36,23 +36,23 @@ impl Directory {
     }
 
     pub(crate) fn database(&self) -> PathBuf {
-        self.dir.join("ledger.redb")
+        self.dir.join(ledger_files::DATABASE)
     }
 
     pub(crate) fn checkpoint(&self) -> PathBuf {
-        self.dir.join("checkpoint")
+        self.dir.join(ledger_files::CHECKPOINT)
     }
 
     pub(crate) fn public_key(&self) -> PathBuf {
-        self.dir.join("log.pub")
+        self.dir.join(ledger_files::PUBLIC_KEY)
     }
 
     fn writer_lock(&self) -> PathBuf {
-        self.dir.join("writer.lock")
+        self.dir.join(ledger_files::WRITER_LOCK)
     }
 
     fn secret_key(&self) -> PathBuf {
-        self.dir.join("log.key")
+        self.dir.join(ledger_files::SECRET_KEY)
     }
 
     /// Creates the files of a ledger that are not there yet; returns its signing key.

@@ -36,7 +36,7 @@ pub(crate) fn check_ledger(
     let unfounded = |index, why: Unfounded| report.add(Some(index), why.into());
     match history::replay(store, &signed, Depth::Everything, unfounded) {
         Ok(state) => {
-            let kept = kept.filter(|(_, bytes)| *bytes == state.encode());
+            let kept = kept.filter(|(_, bytes)| *bytes == kept::bytes(&state));
             if !kept.is_some_and(|(note, b)| kept::is_signed(key, &note, signed.body(), &b)) {
                 report.add(None, Defect::State);
             }

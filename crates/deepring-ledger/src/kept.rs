@@ -21,11 +21,25 @@ use tlog_tiles::tlog::Hash;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use crate::backend::MAX_PAGE;
 use crate::checkpoint::{CheckpointBody, MAX_CHECKPOINT_TEXT};
 use crate::key::{KeyError, LogKey, VerifierKey, state_name};
 use crate::state::State;
 
 const FORMAT: &str = "deepring ledger state v1";
+
+/// Most bytes of a state that is kept: with its key it fits the largest page.
+const MAX_STATE: usize = MAX_PAGE as usize - 4096;
+
+/// What is kept of a state: its bytes, or nothing where they are too many. Nothing is no state, so
+/// readers make it anew from the entries.
+pub(crate) fn bytes(state: &State) -> Vec<u8> {
+    bounded(state.encode(), MAX_STATE)
+}
+
+fn bounded(bytes: Vec<u8>, most: usize) -> Vec<u8> {
+    if bytes.len() > most { Vec::new() } else { bytes }
+}
 
 /// What a log's key signs of a state.
 fn text(body: &CheckpointBody, state: &[u8]) -> String {
@@ -92,6 +106,21 @@ mod tests {
         assert!(!is_signed(&key.verifier, "", &at, b"state"));
         let changed = note.replacen("\n7\n", "\n8\n", 1);
         assert!(!is_signed(&key.verifier, &changed, &body(8, [3; 32]), b"state"));
+    }
+
+    /// So a ledger that has grown too large for it goes on, and asks its entries.
+    #[test]
+    fn a_state_that_is_too_large_is_kept_as_nothing_which_is_no_state() {
+        let key = key();
+        let at = Checkpoint::sign(&key, 7, Hash([3; 32])).unwrap().body().clone();
+        let state = State::new(at.origin()).encode();
+        for (most, kept) in [(state.len(), state.as_slice()), (state.len() - 1, &[])] {
+            let bytes = bounded(state.clone(), most);
+            assert_eq!(bytes, kept);
+            let note = sign(&key, &at, &bytes).unwrap();
+            assert!(is_signed(&key.verifier, &note, &at, &bytes));
+            assert_eq!(read(&key.verifier, &note, &at, &bytes).is_some(), !kept.is_empty());
+        }
     }
 
     /// The key, under the state's name or the log's, has signed no checkpoint by signing a state,

@@ -158,7 +158,7 @@ impl Ledger {
         let changed = state.after(entries)?;
         let bytes = match (&changed, &self.stored) {
             (None, Some(stored)) => None.ok_or(stored),
-            (changed, _) => Ok(changed.as_ref().unwrap_or(state).encode()),
+            (changed, _) => Ok(kept::bytes(changed.as_ref().unwrap_or(state))),
         };
         let beside = Beside {
             height,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use deepring::keys::log_digest;
 use thiserror::Error;
 use tlog_tiles::tlog::{Hash, check_record, record_hash};
 
@@ -42,6 +43,9 @@ pub enum ProofError {
     /// The bytes are in the log, and are no signed entry.
     #[error("the proven entry cannot be read: {0}")]
     Entry(#[from] EntryError),
+    /// The entry is in the log, and its author signed it for another one: here it has no effect.
+    #[error("the proven entry was signed for another log")]
+    OtherLog,
     /// The later log does not begin with the earlier one.
     #[error("log of size {new} does not begin with the log of size {old}")]
     NotAnExtension {
@@ -73,8 +77,8 @@ pub struct Proof {
     checkpoint: String,
 }
 
-/// An entry proven to be in a log and signed by its author; only verification of a [`Proof`] makes
-/// one. That the author had authority, the log alone does not show: see
+/// An entry proven to be in a log, and signed by its author for that log; only verification of a
+/// [`Proof`] makes one. That the author had authority, the log alone does not show: see
 /// [`Certificate`](crate::Certificate).
 ///
 /// ```compile_fail,E0451
@@ -128,8 +132,8 @@ impl Proof {
     /// Verifies that the entry which the proof carries is in the log of `key`.
     ///
     /// # Errors
-    /// [`ProofError::Checkpoint`], [`ProofError::NoEntry`], [`ProofError::NotIncluded`] or
-    /// [`ProofError::Entry`].
+    /// [`ProofError::Checkpoint`], [`ProofError::NoEntry`], [`ProofError::NotIncluded`],
+    /// [`ProofError::Entry`] or [`ProofError::OtherLog`].
     pub fn verify(&self, key: &VerifierKey) -> Result<VerifiedInclusion, ProofError> {
         self.verify_entry(self.entry.as_ref().ok_or(ProofError::NoEntry)?, key)
     }
@@ -137,7 +141,8 @@ impl Proof {
     /// Verifies that the entry of these canonical bytes, and no other, is the one proven.
     ///
     /// # Errors
-    /// [`ProofError::Checkpoint`], [`ProofError::NotIncluded`] or [`ProofError::Entry`].
+    /// [`ProofError::Checkpoint`], [`ProofError::NotIncluded`], [`ProofError::Entry`] or
+    /// [`ProofError::OtherLog`].
     pub fn verify_entry(
         &self,
         entry: &[u8],
@@ -154,6 +159,9 @@ impl Proof {
         )
         .map_err(|_| ProofError::NotIncluded { index })?;
         let entry = UnverifiedEntry::decode(entry)?.verify()?;
+        if entry.binding().log != log_digest(checkpoint.origin()) {
+            return Err(ProofError::OtherLog);
+        }
         Ok(VerifiedInclusion { index, entry, checkpoint })
     }
 

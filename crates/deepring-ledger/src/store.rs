@@ -16,8 +16,8 @@ use redb::{
 use tlog_tiles::tlog::{Hash, stored_hash_index, stored_hashes, tree_hash};
 
 use crate::backend::{Access, LedgerFile, Locked, make_private};
-use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::entry::Entry;
+use crate::checkpoint::{Checkpoint, CheckpointError, MAX_CHECKPOINT_TEXT};
+use crate::entry::{Entry, MAX_ENTRY_BYTES};
 use crate::error::{LedgerError, failure};
 use crate::kept;
 use crate::key::LogKey;
@@ -40,6 +40,9 @@ const META_HEIGHT: &str = "height";
 /// The note under the state's bytes; they are the one row of their table.
 const META_STATE: &str = "state";
 const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
+
+/// Most bytes of a row of `meta`: none is longer than a checkpoint with its cosignatures.
+const MAX_META: usize = MAX_CHECKPOINT_TEXT;
 
 /// Bytes of pages kept in memory; bounds the cost of a large ledger to a small machine.
 const CACHE: usize = 32 << 20;
@@ -116,7 +119,7 @@ impl Store {
         {
             let root = Frontier::default().root();
             let checkpoint = sign(key, 0, root)?;
-            let state = State::new(checkpoint.origin()).encode();
+            let state = kept::bytes(&State::new(checkpoint.origin()));
             let note = sign_state(key, &checkpoint, &state)?;
             let mut meta = txn.open_table(META).map_err(|e| failure(path, e))?;
             let mut table = txn.open_table(STATE).map_err(|e| failure(path, e))?;
@@ -396,13 +399,25 @@ impl Snapshot {
     }
 
     pub(crate) fn meta(&self, name: &str) -> Result<Option<String>, LedgerError> {
+        match self.meta_row(name)? {
+            Some(None) => {
+                let what = format!("`{name}` has more than {MAX_META} bytes");
+                Err(LedgerError::damaged(&self.path, what))
+            }
+            row => Ok(row.flatten()),
+        }
+    }
+
+    /// The row, if there is one; its text, if that is no longer than any.
+    fn meta_row(&self, name: &str) -> Result<Option<Option<String>>, LedgerError> {
         let value = self.meta.get(name).map_err(|e| failure(&self.path, e))?;
-        Ok(value.map(|value| value.value().to_owned()))
+        let text = |text: &str| (text.len() <= MAX_META).then(|| text.to_owned());
+        Ok(value.map(|value| text(value.value())))
     }
 
     /// The stored state with its note; nothing is verified.
     pub(crate) fn state(&self) -> Result<Option<(String, Vec<u8>)>, LedgerError> {
-        let note = self.meta(META_STATE)?;
+        let note = self.meta_row(META_STATE)?.flatten();
         let bytes = self.state.get(META_STATE).map_err(|e| failure(&self.path, e))?;
         Ok(note.zip(bytes.map(|bytes| bytes.value().to_vec())))
     }
@@ -419,9 +434,10 @@ impl Snapshot {
         }
     }
 
+    /// The bytes in an entry's row; `None` where there is none, or one longer than any entry.
     pub(crate) fn entry(&self, index: u64) -> Result<Option<Vec<u8>>, LedgerError> {
         let value = self.entries.get(index).map_err(|e| failure(&self.path, e))?;
-        Ok(value.map(|value| value.value().to_vec()))
+        Ok(value.and_then(|value| copied(value.value())))
     }
 
     /// Indices of the entries that the index lists for a decision, ascending.
@@ -430,16 +446,17 @@ impl Snapshot {
         rows.map(|row| Ok(row.map_err(|e| failure(&self.path, e))?.value())).collect()
     }
 
-    /// The entries of a range of indices, as many of them as there are without a gap.
+    /// The entries of a range of indices, as many of them as there are without a gap and without a
+    /// row longer than any entry.
     pub(crate) fn entries(&self, range: Range<u64>) -> Result<Vec<Vec<u8>>, LedgerError> {
         let fail = |e| failure(&self.path, e);
         let mut entries = Vec::new();
         for (row, due) in self.entries.range(range.clone()).map_err(fail)?.zip(range) {
             let (index, bytes) = row.map_err(fail)?;
-            if index.value() != due {
-                break;
+            match copied(bytes.value()) {
+                Some(bytes) if index.value() == due => entries.push(bytes),
+                _ => break,
             }
-            entries.push(bytes.value().to_vec());
         }
         Ok(entries)
     }
@@ -448,6 +465,10 @@ impl Snapshot {
     pub(crate) fn root(&self, size: u64) -> Result<Hash, LedgerError> {
         with_hashes(&self.path, &self.hashes, |hashes| tree_hash(size, hashes))
     }
+}
+
+fn copied(entry: &[u8]) -> Option<Vec<u8>> {
+    (entry.len() <= MAX_ENTRY_BYTES).then(|| entry.to_vec())
 }
 
 fn sign_state(key: &LogKey, at: &Checkpoint, state: &[u8]) -> Result<String, LedgerError> {

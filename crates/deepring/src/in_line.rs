@@ -1,11 +1,11 @@
-//! Names from elsewhere inside a line of text, without the characters that break or reorder a line.
+//! Text from elsewhere inside a line, lines or markup, without the characters that break or reorder a line.
 //!
 //! Names of blocks, tensors, labels and files are chosen by the maker of the ring or the file. A
 //! line break in one prints a line that looks like ours, an escape sequence steers the terminal, a
 //! bidirectional control reorders the text after it (Unicode TR36, section 3.2; UAX #9), and
 //! characters without width make two names look alike.
 
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write as _};
 
 /// Shows a value as part of one line: each character that could break, reorder, hide or steer the
 /// line is shown as U+FFFD. Width and alignment of the format string apply to the result.
@@ -25,13 +25,46 @@ impl<T: Display> Display for InLine<T> {
     }
 }
 
+/// Shows a value as text in an element or a quoted attribute of HTML or SVG: line feeds stay, all
+/// else is shown as [`InLine`] does, and what is markup is escaped. In one line it is
+/// `InMarkup(InLine(value))`.
+///
+/// ```
+/// use deepring::files::InMarkup;
+/// assert_eq!(InMarkup("<b>\u{202e}\n'&\"").to_string(), "&lt;b&gt;\u{fffd}\n&#39;&amp;&quot;");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct InMarkup<T>(pub T);
+
+impl<T: Display> Display for InMarkup<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.to_string().chars() {
+            match c {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                '\n' => f.write_char('\n')?,
+                c if disturbs_line(c) => f.write_char(char::REPLACEMENT_CHARACTER)?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Returns whether a character breaks, reorders, hides in or steers a line: all controls (tab and
 /// line feed too), line and paragraph separators, bidirectional controls, and characters without
 /// width or ink: format characters and the default ignorable code points (Unicode,
-/// DerivedCoreProperties), and the empty Braille pattern.
+/// DerivedCoreProperties), and the empty Braille pattern; and code points that are no characters,
+/// which no HTML and no XML may hold.
 #[must_use]
 pub fn disturbs_line(c: char) -> bool {
+    // The last two of every plane (Unicode, section 23.7).
+    let ends_a_plane = u32::from(c) & 0xfffe == 0xfffe;
     c.is_control()
+        || ends_a_plane
         || matches!(c,
             '\u{ad}'                        // soft hyphen
             | '\u{34f}'                     // combining grapheme joiner
@@ -44,6 +77,7 @@ pub fn disturbs_line(c: char) -> bool {
             | '\u{2060}'..='\u{206f}'       // word joiner, invisible operators, isolates, deprecated controls
             | '\u{2800}'                    // Braille pattern of no dots
             | '\u{3164}' | '\u{ffa0}'       // Hangul fillers
+            | '\u{fdd0}'..='\u{fdef}'       // no characters
             | '\u{fe00}'..='\u{fe0f}'       // variation selectors
             | '\u{feff}'                    // zero width no-break space
             | '\u{fff0}'..='\u{fffb}'       // ignorable, unassigned; interlinear annotation
@@ -100,9 +134,22 @@ mod tests {
             '\u{1d17a}',
             '\u{e0100}',
             '\u{e01ef}',
+            '\u{fdd0}',
+            '\u{fdef}',
+            '\u{fffe}',
+            '\u{ffff}',
+            '\u{1fffe}',
+            '\u{8ffff}',
+            '\u{10fffe}',
+            '\u{10ffff}',
         ] {
             let shown = InLine(format!("a{c}b")).to_string();
             assert_eq!(shown, "a\u{fffd}b", "U+{:04X}", u32::from(c));
+            let marked = InMarkup(InLine(format!("a{c}<"))).to_string();
+            assert_eq!(marked, "a\u{fffd}&lt;", "U+{:04X}", u32::from(c));
+        }
+        for c in ['\u{fdcf}', '\u{fdf0}', '\u{fffd}', '\u{1fffd}', '\u{20000}'] {
+            assert!(!disturbs_line(c), "U+{:04X}", u32::from(c));
         }
     }
 
@@ -111,6 +158,7 @@ mod tests {
         for text in ["conv1.weight", "Größe 42 °C", "名前", "שלום", "T-shirt 👕", "a b\u{a0}c"]
         {
             assert_eq!(InLine(text).to_string(), text);
+            assert_eq!(InMarkup(text).to_string(), text);
         }
     }
 }

@@ -26,8 +26,24 @@ const NOTE_SECRET: &str = "PRIVATE+KEY+";
 /// The first bytes of a redb database, in which a ledger is kept.
 const DATABASE_MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1a, 0x0a, 0xa9, 0x0d, 0x0a];
 
-/// The files that a ledger consists of, its database first (docs/LEDGER.md).
-const LEDGER_FILES: [&str; 5] = ["ledger.redb", "log.key", "log.pub", "checkpoint", "writer.lock"];
+/// Names of the files that a ledger consists of (docs/LEDGER.md, "Files"). Here, since every command
+/// that writes a file spares them.
+pub mod ledger_files {
+    /// Entries, hashes, index and newest checkpoint.
+    pub const DATABASE: &str = "ledger.redb";
+    /// The log's signing key.
+    pub const SECRET_KEY: &str = "log.key";
+    /// The log's public key.
+    pub const PUBLIC_KEY: &str = "log.pub";
+    /// The newest checkpoint.
+    pub const CHECKPOINT: &str = "checkpoint";
+    /// Locked by the one process that writes.
+    pub const WRITER_LOCK: &str = "writer.lock";
+    /// What makes a ledger; the lock is made anew where it is missing.
+    pub const LASTING: [&str; 4] = [DATABASE, SECRET_KEY, PUBLIC_KEY, CHECKPOINT];
+    /// All of them.
+    pub const ALL: [&str; 5] = [DATABASE, SECRET_KEY, PUBLIC_KEY, CHECKPOINT, WRITER_LOCK];
+}
 
 /// Refuses a path at which a file lies, or belongs, that nothing would bring back: a secret key of
 /// any kind, a file of a ledger, a trust store, its lock. Links are followed.
@@ -140,8 +156,8 @@ fn is_store(text: &[u8]) -> bool {
 /// Returns whether this is the place of one of a ledger's files, there or not, in a folder that
 /// holds a ledger's database.
 fn belongs_to_a_ledger(target: &Path) -> bool {
-    let named = target.file_name().is_some_and(|n| LEDGER_FILES.iter().any(|file| n == *file));
-    named && is_database(&folder_of(target).join(LEDGER_FILES[0]))
+    let named = target.file_name().is_some_and(|n| ledger_files::ALL.iter().any(|file| n == *file));
+    named && is_database(&folder_of(target).join(ledger_files::DATABASE))
 }
 
 /// Returns whether a file is a ledger's database, or may be one: a file that cannot be examined
@@ -243,7 +259,7 @@ mod tests {
         std::fs::write(folder.path().join("log.pub"), "x+00000000+AAAA").unwrap();
         assert_eq!(what(&folder.path().join("log.pub")).unwrap(), None);
         std::fs::write(folder.path().join("ledger.redb"), &database).unwrap();
-        for file in LEDGER_FILES {
+        for file in ledger_files::ALL {
             assert_eq!(
                 what(&folder.path().join(file)).unwrap(),
                 Some("a file of a ledger"),

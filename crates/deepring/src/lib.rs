@@ -142,8 +142,8 @@ pub mod codec {
 
 /// Key files, and files that are replaced whole, read plainly, taken in turns, and spared where others keep them.
 pub mod files {
-    pub use crate::in_line::{InLine, disturbs_line};
-    pub use crate::kept::spare_kept;
+    pub use crate::in_line::{InLine, InMarkup, disturbs_line};
+    pub use crate::kept::{ledger_files, spare_kept};
     pub use crate::key_file::{KeyFileError, SecretKeyFile, write_key_pair};
     #[cfg(feature = "passphrase")]
     pub use crate::key_file::{Rewriting, write_encrypted_key_pair};
@@ -165,7 +165,9 @@ pub mod opening {
 /// Changes to a sealed ring that seal nothing anew: grants to more hosts, repairs from an intact copy.
 pub mod maintenance {
     pub use crate::grant::{GrantError, Granter, deal_in, grant, grant_in};
-    pub use crate::repair::{RepairError, Repaired, repair, repair_in};
+    pub use crate::repair::{
+        PreparedRepair, RepairError, Repaired, ToRepair, prepare_repair, repair,
+    };
 }
 
 // Keys and trust.

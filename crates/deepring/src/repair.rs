@@ -75,6 +75,51 @@ pub struct Repaired {
     pub bytes: u64,
 }
 
+/// What there is to repair.
+#[derive(Debug)]
+pub enum ToRepair {
+    /// Nothing: the target is this intact ring.
+    Nothing(Box<VerifiedRing>),
+    /// This.
+    Prepared(Box<PreparedRepair>),
+}
+
+/// A repair that is written and verified, and that [`commit`](Self::commit) puts in the target's
+/// place. Dropped before, it leaves the target as it was. So what was found can be recorded while
+/// it is still there: a process that is killed in between leaves no mended file of which nobody knows that it
+/// was damaged.
+#[derive(Debug)]
+pub struct PreparedRepair {
+    target: PathBuf,
+    file: Replacement,
+    ring: VerifiedRing,
+    outcome: Repaired,
+}
+
+impl PreparedRepair {
+    /// The ring as it will be, read from the very file that will be the target.
+    #[must_use]
+    pub fn ring(&self) -> &VerifiedRing {
+        &self.ring
+    }
+
+    /// What was found, and what the copy gave.
+    #[must_use]
+    pub fn outcome(&self) -> &Repaired {
+        &self.outcome
+    }
+
+    /// Puts the repaired file in the target's place.
+    ///
+    /// # Errors
+    /// [`RepairError::Io`]; the target is as it was.
+    pub fn commit(self) -> Result<(VerifiedRing, Repaired), RepairError> {
+        let io = |source| RepairError::Io { path: self.target.clone(), source };
+        self.file.commit().map_err(io)?;
+        Ok((self.ring, self.outcome))
+    }
+}
+
 /// Restores `target` from `copy`.
 ///
 /// The copy is verified whole first. Then every header and every chunk of `target` that is as it
@@ -83,7 +128,7 @@ pub struct Repaired {
 /// other processes holds its [`Turn`](crate::files::Turn).
 ///
 /// # Errors
-/// As [`repair_in`].
+/// As [`prepare_repair`] and [`PreparedRepair::commit`].
 pub fn repair(
     target: &Path,
     copy: &Path,
@@ -91,32 +136,35 @@ pub fn repair(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Option<Repaired>, RepairError> {
     let (file, copy) = (Replacement::of(target), UnverifiedRing::open(copy));
-    Ok(repair_in(target, file, copy, trust, progress)?.1)
+    match prepare_repair(target, file, copy, trust, progress)? {
+        ToRepair::Nothing(_) => Ok(None),
+        ToRepair::Prepared(prepared) => Ok(Some(prepared.commit()?.1)),
+    }
 }
 
-/// [`repair`] into `file`, which the caller began for `target`, from `copy`, which it opened,
-/// before it looked at `target`: a file that is put at `target` later is not replaced, and one that
-/// is put in the copy's place is not read. That `file` or `copy` failed matters only where it is
-/// needed. Also returns the ring as it is then, read from that very file.
+/// [`repair`] up to the moment at which the target is replaced, into `file`, which the caller began
+/// for `target`, from `copy`, which it opened, before it looked at `target`: a file that is put at
+/// `target` later is not replaced, and one that is put in the copy's place is not read. That `file`
+/// or `copy` failed matters only where it is needed.
 ///
 /// # Errors
 /// [`RepairError::Copy`] where the copy cannot be read or does not verify;
 /// [`RepairError::AnotherRing`] and [`RepairError::NothingInCommon`] where it is no copy of the
 /// target; [`RepairError::NotRepairable`], [`RepairError::StillBad`] and [`RepairError::Io`]. The
 /// target is as it was.
-pub fn repair_in(
+pub fn prepare_repair(
     target: &Path,
     file: std::io::Result<Replacement>,
     copy: Result<UnverifiedRing, RingError>,
     trust: &Trust<'_>,
     progress: &(dyn Fn(u64) + Sync),
-) -> Result<(VerifiedRing, Option<Repaired>), RepairError> {
+) -> Result<ToRepair, RepairError> {
     let io = |source| RepairError::Io { path: target.into(), source };
     // Opened once: the same file is examined, read and replaced.
     let storage: Arc<dyn Storage> = Arc::new(open_plain(target).map_err(io)?);
     let there = UnverifiedRing::read(Arc::clone(&storage));
     let before = match there.and_then(|r| r.verify(trust, &|_| ())) {
-        Ok(ring) => return Ok((ring, None)),
+        Ok(ring) => return Ok(ToRepair::Nothing(Box::new(ring))),
         Err(RingError::Refused(report)) => report,
         Err(RingError::Io { source, .. }) => return Err(io(source)),
     };
@@ -153,11 +201,11 @@ pub fn repair_in(
     }
     outcome.blocks = touched.into_iter().collect();
     let file = file.into_inner().map_err(|e| io(e.into_error()))?;
-    let repaired = UnverifiedRing::open(&file.path())
+    let ring = UnverifiedRing::open(&file.path())
         .and_then(|r| r.verify(trust, &|_| ()))
         .map_err(RepairError::StillBad)?;
-    file.commit().map_err(io)?;
-    Ok((repaired, Some(outcome)))
+    let prepared = PreparedRepair { target: target.to_owned(), file, ring, outcome };
+    Ok(ToRepair::Prepared(Box::new(prepared)))
 }
 
 /// A file any byte of which may be wrong; with a closure only if its owner's signature verifies.

@@ -2,6 +2,8 @@
 
 mod content;
 
+use deepring::files::InLine;
+
 use super::journal::Results;
 use super::record::Model;
 pub(super) use content::tables_of;
@@ -58,10 +60,9 @@ fn markdown(table: &Table) -> String {
 /// Text that stays text in Markdown, and in one cell.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in InLine(text).to_string().chars() {
         match c {
             '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' => out.extend(['\\', c]),
-            c if c.is_control() => out.push(' '),
             c => out.push(c),
         }
     }

@@ -1,5 +1,6 @@
 //! Elements of a drawing, and how they look by day and by night.
 
+use deepring::files::InLine;
 use svg::Node as _;
 use svg::node::element::{Element, SVG, Text};
 
@@ -7,15 +8,14 @@ use svg::node::element::{Element, SVG, Text};
 /// each line has a mark of its own besides.
 pub(super) const STYLE: &str = include_str!("plot.css");
 
-/// Text that is drawn, without characters that no document may hold.
+/// Text that is drawn, in one line.
 pub(super) fn text(x: f64, y: f64, class: &str, content: &str) -> Text {
     label(class, content).set("x", round(x)).set("y", round(y))
 }
 
 /// The same, placed by the caller.
 pub(super) fn label(class: &str, content: &str) -> Text {
-    let kept = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    Text::new(content.chars().map(kept).collect::<String>()).set("class", class)
+    Text::new(InLine(content).to_string()).set("class", class)
 }
 
 /// An empty drawing of this size in pixels, described for those who cannot see it.
@@ -28,7 +28,10 @@ pub(super) fn canvas(width: f64, height: f64, label: &str) -> SVG {
 
 /// An empty drawing of a style class, whose size is the page's matter.
 pub(super) fn drawing(class: &str, label: &str) -> SVG {
-    nameless(SVG::new()).set("class", class).set("role", "img").set("aria-label", label)
+    nameless(SVG::new())
+        .set("class", class)
+        .set("role", "img")
+        .set("aria-label", InLine(label).to_string())
 }
 
 /// Inside a page there is no need of a namespace, and the page names no address.

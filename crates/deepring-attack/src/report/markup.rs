@@ -2,23 +2,12 @@
 
 use std::fmt::Write as _;
 
-/// Text as it may stand in an element or in a quoted attribute.
+use deepring::files::{InLine, InMarkup};
+
+/// A name or another text of one line, as it may stand in an element or in a quoted attribute.
 #[must_use]
 pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out += "&amp;",
-            '<' => out += "&lt;",
-            '>' => out += "&gt;",
-            '"' => out += "&quot;",
-            '\'' => out += "&#39;",
-            // No control character may stand in HTML.
-            c if c.is_control() && c != '\n' => out.push(char::REPLACEMENT_CHARACTER),
-            c => out.push(c),
-        }
-    }
-    out
+    InMarkup(InLine(text)).to_string()
 }
 
 /// Numbers in large letters: value, what it counts, and `good`, `bad` or nothing.
@@ -83,8 +72,8 @@ mod tests {
     #[test]
     fn nothing_escapes_from_text() {
         assert_eq!(
-            escape("<a href=\"x\" id='y'>&\u{7}"),
-            "&lt;a href=&quot;x&quot; id=&#39;y&#39;&gt;&amp;\u{fffd}"
+            escape("<a href=\"x\" id='y'>&\u{7}\u{202e}\u{fffe}\n"),
+            "&lt;a href=&quot;x&quot; id=&#39;y&#39;&gt;&amp;\u{fffd}\u{fffd}\u{fffd}\u{fffd}"
         );
     }
 

@@ -8,6 +8,8 @@
 )]
 
 mod checkpoint;
+mod data_sets;
+mod edges;
 mod evaluate;
 mod golden;
 mod graph;

@@ -35,7 +35,7 @@ impl LedgerCommand {
             Self::Init(_) | Self::Report(_) => false,
             Self::Register(args) => args.json,
             Self::RotateOwner(LedgerRotateOwner { to, .. })
-            | Self::ValidatorSet(LedgerValidatorSet { to, .. }) => to.json,
+            | Self::ValidatorSet(LedgerValidatorSet { to, .. }) => to.args.json,
             Self::Verify(args) => args.json,
             Self::Checkpoint(args)
             | Self::Show(LedgerShow { args, .. })
@@ -125,6 +125,15 @@ pub(crate) enum KindArg {
 
 fn ring_id(text: &str) -> Result<RingId, String> {
     RingId::from_hex(text).ok_or_else(|| "a ring id is 32 hexadecimal digits".to_owned())
+}
+
+/// The ledger that an entry goes to, and what opens the keys that sign it.
+#[derive(Debug, Args)]
+pub(crate) struct EntryTo {
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArg,
+    #[command(flatten)]
+    pub(crate) args: LedgerArgs,
 }
 
 #[derive(Debug, Args)]

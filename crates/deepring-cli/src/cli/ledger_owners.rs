@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::PassphraseArg;
+use super::EntryTo;
 
 /// Hand an owner's rings over to another key, which both keys sign; afterwards the old key has no authority
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub(crate) struct LedgerRotateOwner {
     #[arg(long, value_name = "new.key")]
     pub(crate) new_owner_key: PathBuf,
     #[command(flatten)]
-    pub(crate) to: LedgerOwnersTo,
+    pub(crate) to: EntryTo,
 }
 
 /// Set whose rings this ledger takes from now on, and which nodes keep it
@@ -39,21 +39,5 @@ pub(crate) struct LedgerValidatorSet {
     #[arg(long, required = true, value_name = "node.pub|drnode1...")]
     pub(crate) node: Vec<OsString>,
     #[command(flatten)]
-    pub(crate) to: LedgerOwnersTo,
-}
-
-/// The ledger that an entry goes to.
-#[derive(Debug, Args)]
-pub(crate) struct LedgerOwnersTo {
-    #[command(flatten)]
-    pub(crate) passphrase: PassphraseArg,
-    /// Folder of the ledger
-    #[arg(long, value_name = "DIR")]
-    pub(crate) ledger: PathBuf,
-    /// Public key of the ledger; without it, the key that the trust store remembers
-    #[arg(long, value_name = "log.pub")]
-    pub(crate) ledger_key: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) to: EntryTo,
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use deepring_infer::sealing::Blocks;
 
-use super::PassphraseArg;
+use super::EntryTo;
 
 /// Record on a ledger that a ring, a key or a host is not to be trusted any more: what was recorded before stays valid
 #[derive(Debug, Subcommand)]
@@ -23,28 +23,17 @@ impl RevokeCommand {
             Self::Ring(RevokeRing { to, .. })
             | Self::Key(RevokeKey { to, .. })
             | Self::Host(RevokeHost { to, .. })
-            | Self::Lift(RevokeLift { to, .. }) => to.json,
+            | Self::Lift(RevokeLift { to, .. }) => to.args.json,
         }
     }
 }
 
-/// The ledger, and why.
+/// Why something is revoked, or a quarantine lifted.
 #[derive(Debug, Args)]
-pub(crate) struct RevokeIn {
-    /// Folder of the ledger
-    #[arg(long, value_name = "DIR")]
-    pub(crate) ledger: PathBuf,
-    /// Public key of the ledger; without it, the key that the trust store remembers
-    #[arg(long, value_name = "log.pub")]
-    pub(crate) ledger_key: Option<PathBuf>,
+pub(crate) struct Reason {
     /// The reason; everybody who can read the ledger can read it
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
-    #[command(flatten)]
-    pub(crate) passphrase: PassphraseArg,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Revoke one version of a ring, or all versions, future ones included
@@ -64,7 +53,9 @@ pub(crate) struct RevokeRing {
     #[arg(long, value_name = "owner.key")]
     pub(crate) owner_key: PathBuf,
     #[command(flatten)]
-    pub(crate) to: RevokeIn,
+    pub(crate) why: Reason,
+    #[command(flatten)]
+    pub(crate) to: EntryTo,
 }
 
 /// Have a compromised key revoke itself: an owner's, a host's or a node's
@@ -77,7 +68,9 @@ pub(crate) struct RevokeKey {
     #[arg(long, value_name = "ANY.key")]
     pub(crate) key: PathBuf,
     #[command(flatten)]
-    pub(crate) to: RevokeIn,
+    pub(crate) why: Reason,
+    #[command(flatten)]
+    pub(crate) to: EntryTo,
 }
 
 /// Take an owner's trust from a host: for one ring, or for all rings of the owner
@@ -97,7 +90,9 @@ pub(crate) struct RevokeHost {
     #[arg(long, value_name = "owner.key")]
     pub(crate) owner_key: PathBuf,
     #[command(flatten)]
-    pub(crate) to: RevokeIn,
+    pub(crate) why: Reason,
+    #[command(flatten)]
+    pub(crate) to: EntryTo,
 }
 
 /// Lift the quarantine of a host's copy; where evidence is the cause, only the ring's owner can
@@ -118,5 +113,7 @@ pub(crate) struct RevokeLift {
     #[arg(long, value_name = "owner.key")]
     pub(crate) owner_key: PathBuf,
     #[command(flatten)]
-    pub(crate) to: RevokeIn,
+    pub(crate) why: Reason,
+    #[command(flatten)]
+    pub(crate) to: EntryTo,
 }

@@ -6,7 +6,7 @@ use deepring::{Decision, Finding, Owner, PublicKey, Section};
 use deepring_ledger::{
     Certificate, CertificateError, Expected, Fault, LogTrust, VerifiedCertificate,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::receipt::{ComparedTensors, about_these, parse_nonce, subject};
 use crate::begun::Begun;
@@ -56,37 +56,7 @@ fn make(args: &CertificateMake, trust: Option<&Path>) -> Result<(), CliError> {
 fn verify(args: &CertificateVerify) -> Result<(), CliError> {
     let outcome = verified(args);
     if args.json {
-        match &outcome {
-            Ok((shown, compared, witnesses)) => output::json(&json!({
-                "verdict": "intact",
-                "findings": [],
-                "decision": shown.decision(),
-                "owner": shown.outline().owner(),
-                "ring": shown.outline().ring_id(),
-                "model_version": shown.outline().model_version(),
-                "compared": compared.json(),
-                "entry": shown.index(),
-                "origin": shown.checkpoint().origin(),
-                "size": shown.checkpoint().size(),
-                "witnesses": witnesses.json(),
-            }))?,
-            Err(e) if matches!(e.exit, Exit::Tampered | Exit::Untrusted | Exit::Stale) => {
-                output::json(&json!({
-                    "verdict": e.exit.word(),
-                    "findings": e.findings,
-                    "decision": null,
-                    "owner": null,
-                    "ring": null,
-                    "model_version": null,
-                    "compared": null,
-                    "entry": null,
-                    "origin": null,
-                    "size": null,
-                    "witnesses": null,
-                }))?;
-            }
-            Err(_) => {}
-        }
+        output::verdict(outcome.as_ref(), document)?;
     } else if let Ok((shown, compared, witnesses)) = &outcome {
         output::line(format_args!("intact: decision {}", shown.decision().id()))?;
         output::line(compared.line())?;
@@ -96,9 +66,26 @@ fn verify(args: &CertificateVerify) -> Result<(), CliError> {
     outcome.map(|_| ())
 }
 
-fn verified(
-    args: &CertificateVerify,
-) -> Result<(VerifiedCertificate, ComparedTensors, Witnesses), CliError> {
+/// What is promised to scripts, beside verdict and findings; all of it null where nothing verified.
+fn document(verified: Option<&Verified>) -> Value {
+    let shown = verified.map(|(shown, _, _)| shown);
+    json!({
+        "decision": shown.map(|s| s.decision()),
+        "owner": shown.map(|s| s.outline().owner()),
+        "ring": shown.map(|s| s.outline().ring_id()),
+        "model_version": shown.map(|s| s.outline().model_version()),
+        "compared": verified.map(|(_, compared, _)| compared.json()),
+        "entry": shown.map(VerifiedCertificate::index),
+        "origin": shown.map(|s| s.checkpoint().origin()),
+        "size": shown.map(|s| s.checkpoint().size()),
+        "witnesses": verified.map(|(_, _, witnesses)| witnesses.json()),
+    })
+}
+
+/// A certificate that verified, what was compared with it, and who cosigned its checkpoint.
+type Verified = (VerifiedCertificate, ComparedTensors, Witnesses);
+
+fn verified(args: &CertificateVerify) -> Result<Verified, CliError> {
     let required = RequiredWitnesses::of(args.witness_policy.as_deref())?;
     let owner = PublicKey::<Owner>::read(&args.owner)?;
     let key = parse_key(&read_key(&args.ledger_key)?)?;

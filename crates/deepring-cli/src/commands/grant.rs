@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use deepring::files::{ResolvedPath, Turn};
-use deepring::{Owner, RingError, SecretKey, Verdict};
+use deepring::{AuthenticRing, Host, Owner, PublicKey, RingError, SecretKey, Verdict};
 
 use super::seal::parse_host;
 use crate::cli::Grant;
@@ -47,6 +47,15 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
         // What was written elsewhere is bound there, too. It is this very ring, with one host more.
         policy.put_to_use(target, &ring);
     }
+    let blocks = not_dealt(&ring, &host, indices.as_deref());
+    if !blocks.is_empty() {
+        let list = blocks.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        output::note(format_args!(
+            "note: the ring is dealt, and its deal gives blocks {list} to other hosts: {} opens them and computes none of them for the deal; \
+             it runs them alone and unvalidated, where `run --require none` asks for that. To have it compute them, deal the ring anew: `deepring deal`",
+            host.short()
+        ));
+    }
     match granted {
         0 if elsewhere => output::line(format_args!(
             "nothing to do: the host can open these blocks already; {} is not written",
@@ -57,6 +66,14 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
             output::line(format_args!("granted {n} blocks (Genesis included) to {}", host.short()))
         }
     }
+}
+
+/// The blocks among these (all, if `None`) that the ring's deal gives to others than this host. None, where it is not dealt.
+fn not_dealt(ring: &AuthenticRing, host: &PublicKey<Host>, blocks: Option<&[u32]>) -> Vec<u32> {
+    let Some(deal) = ring.outline().deal() else { return Vec::new() };
+    let others = deal.legs.iter().filter(|leg| leg.place_of(host).is_none());
+    let granted = |block: &u32| blocks.is_none_or(|blocks| blocks.contains(block));
+    others.flat_map(|leg| leg.first..leg.end).filter(granted).collect()
 }
 
 /// Whom this command trusts is whoever's secret key it was given.

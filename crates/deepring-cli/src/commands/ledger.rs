@@ -84,8 +84,8 @@ impl LedgerMemory {
     }
 
     /// Opens a ledger that fits what is pinned or known, to append to it.
-    pub(super) fn append(&self, wanted: &Wanted<'_>) -> Result<VouchedLedger, CliError> {
-        wanted.append(self.store())
+    pub(super) fn append(&self, args: &LedgerArgs) -> Result<VouchedLedger, CliError> {
+        wanted(args).append(self.store())
     }
 
     /// Remembers how far a ledger has grown, if it is one that is remembered.

@@ -29,27 +29,7 @@ pub(crate) fn receipt(args: &ReceiptCommand, trust: Option<&Path>) -> Result<(),
     let ReceiptCommand::Verify(args) = args;
     let outcome = verify(args, trust);
     if args.json {
-        match &outcome {
-            Ok(verified) => output::json(&verified.json())?,
-            Err(e) if matches!(e.exit, Exit::Tampered | Exit::Untrusted | Exit::Stale) => {
-                output::json(&json!({
-                    "verdict": e.exit.word(),
-                    "findings": e.findings,
-                    "decision": null,
-                    "owner": null,
-                    "ring": null,
-                    "model_version": null,
-                    "compared": null,
-                    "newer_version": null,
-                    "entry": null,
-                    "ledger_key": null,
-                    "recorded_after": null,
-                    "revoked_since": null,
-                    "witnesses": null,
-                }))?;
-            }
-            Err(_) => {}
-        }
+        output::verdict(outcome.as_ref(), document)?;
     } else if let Ok(verified) = &outcome {
         print(verified)?;
     }
@@ -104,29 +84,26 @@ fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliErr
     })
 }
 
-impl Verified {
-    fn json(&self) -> Value {
-        let recorded = self.recorded.as_ref();
-        json!({
-            "verdict": "intact",
-            "findings": [],
-            "decision": self.decision,
-            "owner": self.ring.owner,
-            "ring": self.ring.ring,
-            "model_version": self.decision.model_version(),
-            "compared": self.compared.json(),
-            "newer_version": self.newer,
-            "entry": recorded.map(|r| r.entry),
-            "ledger_key": recorded.map(|r| r.voucher),
-            "recorded_after": recorded.and_then(|r| r.after).map(|(entry, version)| {
-                json!({ "entry": entry, "model_version": version })
-            }),
-            "revoked_since": recorded.and_then(|r| r.revoked_since).map(|revocation| {
-                json!({ "entry": revocation.entry, "what": recorded::subject(&revocation.what) })
-            }),
-            "witnesses": recorded.map(|r| r.witnesses.json()),
-        })
-    }
+/// What is promised to scripts, beside verdict and findings; all of it null where nothing verified.
+fn document(verified: Option<&Verified>) -> Value {
+    let recorded = verified.and_then(|verified| verified.recorded.as_ref());
+    json!({
+        "decision": verified.map(|v| &v.decision),
+        "owner": verified.map(|v| v.ring.owner),
+        "ring": verified.map(|v| v.ring.ring),
+        "model_version": verified.map(|v| v.decision.model_version()),
+        "compared": verified.map(|v| v.compared.json()),
+        "newer_version": verified.and_then(|v| v.newer),
+        "entry": recorded.map(|r| r.entry),
+        "ledger_key": recorded.map(|r| r.voucher),
+        "recorded_after": recorded.and_then(|r| r.after).map(|(entry, version)| {
+            json!({ "entry": entry, "model_version": version })
+        }),
+        "revoked_since": recorded.and_then(|r| r.revoked_since).map(|revocation| {
+            json!({ "entry": revocation.entry, "what": recorded::subject(&revocation.what) })
+        }),
+        "witnesses": recorded.map(|r| r.witnesses.json()),
+    })
 }
 
 impl ComparedTensors {

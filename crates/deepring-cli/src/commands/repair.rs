@@ -1,10 +1,11 @@
 //! `deepring repair`: a damaged ring made whole from an intact copy, and that on the ledger.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use deepring::files::{Replacement, ResolvedPath, Turn};
-use deepring::maintenance::Repaired;
-use deepring::{AuthenticRing, Host, SecretKey};
+use deepring::maintenance::{PreparedRepair, Repaired, ToRepair, prepare_repair};
+use deepring::{AuthenticRing, Finding, Host, SecretKey, Section};
 use serde_json::json;
 
 use super::recording::{OtherCopy, Recorder};
@@ -57,8 +58,21 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     let progress = Progress::bytes("repairing", total);
     let trust = policy.trust_by(&target);
     let step = |n| progress.add(n);
-    let (ring, done) = deepring::maintenance::repair_in(target.place(), file, copy, &trust, &step)?;
+    let there = prepare_repair(target.place(), file, copy, &trust, &step)?;
     drop(progress);
+    let (ring, done) = match there {
+        ToRepair::Nothing(ring) => (*ring, None),
+        ToRepair::Prepared(prepared) => {
+            // Before the file is whole: killed in between, the alarm stands, and the next repair finds these blocks quarantined
+            // and records theirs. After it, nobody would learn that the file was ever damaged.
+            if let Some(recorder) = &mut recorder {
+                let (ring, found) = (prepared.ring(), findings(&prepared));
+                recorder.findings(ring.ring_id(), ring.digest(), &found)?;
+            }
+            let (ring, done) = prepared.commit()?;
+            (ring, Some(done))
+        }
+    };
     policy.put_to_use(&target, &ring);
     let other = countersigner.map(|key| other_copy(&ring, (&policy, &from), key));
     let other = other.transpose()?;
@@ -128,8 +142,24 @@ fn other_copy<'a>(
     Ok(OtherCopy { repaired, ring, key })
 }
 
-/// Puts on the ledger what was found, and that the host's copy is whole again: of what was repaired, and of what the host had called
-/// tampered before, such as its memory, of which nothing is left in the file. Gives the indices of the repair's entries.
+/// What the file was refused for; and of each block for which the copy was needed and that no finding names (a damaged closure
+/// hides what is behind it), that it was.
+fn findings(prepared: &PreparedRepair) -> Vec<Finding> {
+    let done = prepared.outcome();
+    let mut findings = done.before.findings.clone();
+    let named: BTreeSet<u32> = findings.iter().filter_map(|finding| finding.block).collect();
+    for block in done.blocks.iter().filter(|block| !named.contains(block)) {
+        let header = prepared.ring().headers().iter().find(|header| header.index == *block);
+        let reason = "some of its bytes were not those that were sealed, as a copy has them";
+        let finding = Finding::tampered(Section::File, reason);
+        findings.push(finding.in_block(*block, header.map(|header| header.name.as_str())));
+    }
+    findings
+}
+
+/// Puts on the ledger that the host's copy is whole again: of what was repaired, and of what the host had called tampered before,
+/// such as its memory, of which nothing is left in the file, or what a repair found that was killed before it came here. Gives the
+/// indices of the repair's entries.
 fn record(
     recorder: &mut Recorder,
     ring: &AuthenticRing,
@@ -138,7 +168,6 @@ fn record(
 ) -> Result<Vec<u64>, CliError> {
     let mut blocks = Vec::new();
     if let Some(done) = done {
-        recorder.findings(ring.ring_id(), ring.digest(), &done.before.findings)?;
         blocks.clone_from(&done.blocks);
     }
     blocks.extend(recorder.own_quarantines(&ring.digest())?);

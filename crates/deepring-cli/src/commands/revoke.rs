@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::grant::not_the_owner;
 use super::ledger::LedgerMemory;
-use crate::cli::{RevokeCommand, RevokeHost, RevokeIn, RevokeKey, RevokeLift, RevokeRing};
+use crate::cli::{EntryTo, RevokeCommand, RevokeHost, RevokeKey, RevokeLift, RevokeRing};
 use crate::error::{CliError, Exit};
-use crate::ledgers::{VouchedLedger, Wanted};
+use crate::ledgers::VouchedLedger;
 use crate::output;
 use crate::rings::{self, read_public};
 use crate::secrets::Secrets;
@@ -44,7 +44,7 @@ fn ring(args: &RevokeRing, trust: Option<&Path>) -> Result<(), CliError> {
     };
     let pending = PendingEntry::open(&args.to, Some((ring_id, &owner)), trust)?;
     let before = pending.state()?.ring_revoked(&ring_id, &ring_digest.unwrap_or(Digest::NONE));
-    let event = Event::RingRevoked { ring_id, ring_digest, reason: args.to.reason.clone() };
+    let event = Event::RingRevoked { ring_id, ring_digest, reason: args.why.reason.clone() };
     pending.record(before, &event, &owner.into(), &what, "ring")
 }
 
@@ -58,7 +58,7 @@ fn key(args: &RevokeKey, trust: Option<&Path>) -> Result<(), CliError> {
     };
     let pending = PendingEntry::open(&args.to, None, trust)?;
     let before = pending.state()?.key_revoked(&public);
-    let event = Event::KeyRevoked { reason: args.to.reason.clone() };
+    let event = Event::KeyRevoked { reason: args.why.reason.clone() };
     pending.record(before, &event, &key, &format!("the key of {role} {public}"), "key")
 }
 
@@ -80,7 +80,7 @@ fn host(args: &RevokeHost, trust: Option<&Path>) -> Result<(), CliError> {
         Some(ring) => state.host_revoked(&ring, &host),
         None => state.host_revoked_by(&owner.public(), &host),
     };
-    let event = Event::HostRevoked { host, ring_id, reason: args.to.reason.clone() };
+    let event = Event::HostRevoked { host, ring_id, reason: args.why.reason.clone() };
     pending.record(before, &event, &owner.into(), &what, "host")
 }
 
@@ -104,7 +104,7 @@ fn lift(args: &RevokeLift, trust: Option<&Path>) -> Result<(), CliError> {
     }
     let list = blocks.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     let what = format!("quarantine of blocks {list} of host {host}");
-    let reason = args.to.reason.clone();
+    let reason = args.why.reason.clone();
     let event = Event::QuarantineLifted { ring_id, ring_digest, host, blocks, reason };
     pending.record(None, &event, &owner.into(), &what, "quarantine")
 }
@@ -139,19 +139,18 @@ fn read_ring(path: &Path, owner: &SecretKey<Owner>) -> Result<AuthenticRing, Cli
 struct PendingEntry<'a> {
     memory: LedgerMemory,
     vouched: VouchedLedger,
-    to: &'a RevokeIn,
+    to: &'a EntryTo,
 }
 
 impl<'a> PendingEntry<'a> {
     /// Opens the ledger; refuses another than the ring is known to be recorded in, where no one would look for it.
     fn open(
-        to: &'a RevokeIn,
+        to: &'a EntryTo,
         ring: Option<(RingId, &SecretKey<Owner>)>,
         trust: Option<&Path>,
     ) -> Result<Self, CliError> {
         let memory = LedgerMemory::open(trust)?;
-        let wanted = Wanted { dir: &to.ledger, key: to.ledger_key.as_deref() };
-        let vouched = memory.append(&wanted)?;
+        let vouched = memory.append(&to.args)?;
         if let Some((ring, owner)) = ring {
             let owned = deepring::trust::OwnedRing { owner: owner.public(), ring };
             vouched.holds(memory.store(), &owned)?;
@@ -177,7 +176,7 @@ impl<'a> PendingEntry<'a> {
             None => self.vouched.ledger.record(event, author)?,
         };
         self.memory.keep_growth(&self.vouched.ledger);
-        if self.to.json {
+        if self.to.args.json {
             let already = before.is_some();
             let did = if kind == "quarantine" { "lifted" } else { "revoked" };
             return output::json(&json!({ did: kind, "entry": entry, "already": already }));

@@ -14,13 +14,14 @@ use std::time::Instant;
 use deepring::files::{InLine, ResolvedPath};
 use deepring::trust::OwnedRing;
 use deepring::{
-    AuthenticRing, Check, Digest, Host, Manifest, RingError, RingId, SecretKey, TensorValue,
-    UnverifiedRing,
+    AuthenticRing, Check, Digest, Finding, Host, Manifest, Owner, PublicKey, RingError, RingId,
+    SecretKey, TensorValue, UnverifiedRing,
 };
 use deepring_infer::engine::Engine;
 use deepring_infer::inputs::{Preprocess, Rejected};
 use deepring_infer::measure::Timings;
 use deepring_infer::{PlainModel, Rten, RunError, Session, SessionOptions, Validate};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::receipt;
@@ -90,21 +91,43 @@ fn run_on<E: Engine>(
     if let (true, Err(e)) = (args.json, &outcome)
         && matches!(e.exit, Exit::Tampered | Exit::Untrusted | Exit::Stale)
     {
-        output::json(&json!({
-            "verdict": e.exit.word(),
-            "findings": e.findings,
-            "decision": null,
-            "owner": null,
-            "ring": null,
-            "model_version": null,
-            "check": args.check,
-            "outputs": [],
-            "rejected": [],
-            "timings": null,
-            "hardening": hardening::json(),
-        }))?;
+        let document = RunDocument {
+            verdict: Some(e.exit.word()),
+            findings: &e.findings,
+            check: Some(args.check),
+            hardening: hardening::json(),
+            ..RunDocument::default()
+        };
+        document.print()?;
     }
     outcome
+}
+
+/// What `--json` prints; of a run that was refused, or of a plain network, some of it is null.
+#[derive(Default, Serialize)]
+struct RunDocument<'a> {
+    verdict: Option<&'a str>,
+    findings: &'a [Finding],
+    decision: Option<&'a str>,
+    owner: Option<PublicKey<Owner>>,
+    ring: Option<RingId>,
+    model_version: Option<u64>,
+    check: Option<Check>,
+    outputs: Vec<Value>,
+    rejected: Vec<Value>,
+    timings: Value,
+    hardening: Value,
+    /// Of a spot check that answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spot: Option<Value>,
+}
+
+impl RunDocument<'_> {
+    /// In the order of the keys, as every command's document.
+    fn print(&self) -> Result<(), CliError> {
+        let value = serde_json::to_value(self).map_err(|e| CliError::new(Exit::Failed, e))?;
+        output::json(&value)
+    }
 }
 
 fn run_ring<E: Engine>(
@@ -372,23 +395,23 @@ impl Answer<'_> {
             })
             .collect();
         let decided = self.decided.as_ref();
-        let mut document = json!({
-            "verdict": decided.map(|_| "intact"),
-            "findings": [],
-            "decision": decided.map(|d| &d.id),
-            "owner": decided.map(|d| d.ring.owner),
-            "ring": decided.map(|d| d.ring.ring),
-            "model_version": decided.map(|d| d.model_version),
-            "check": decided.map(|_| self.args.check),
-            "outputs": outputs,
-            "rejected": rejected::json(self.rejected),
-            "timings": self.times.json(),
-            "hardening": hardening::json(),
-        });
-        if let (Some((queries, detection)), Some(map)) = (self.spot(), document.as_object_mut()) {
-            map.insert("spot".to_owned(), json!({ "queries": queries, "detection": detection }));
-        }
-        output::json(&document)
+        let document = RunDocument {
+            verdict: decided.map(|_| "intact"),
+            findings: &[],
+            decision: decided.map(|d| d.id.as_str()),
+            owner: decided.map(|d| d.ring.owner),
+            ring: decided.map(|d| d.ring.ring),
+            model_version: decided.map(|d| d.model_version),
+            check: decided.map(|_| self.args.check),
+            outputs,
+            rejected: rejected::json(self.rejected),
+            timings: self.times.json(),
+            hardening: hardening::json(),
+            spot: self
+                .spot()
+                .map(|(queries, detection)| json!({ "queries": queries, "detection": detection })),
+        };
+        document.print()
     }
 
     /// For a spot check: the queries that this run answered, and how probable it is that a block that was

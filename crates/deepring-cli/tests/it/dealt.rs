@@ -54,3 +54,31 @@ fn the_file_from_before_the_deal_is_stale_where_the_deal_was_seen() {
     workspace.run(&format!("{verify} --require none")).succeeds();
     workspace.run(&format!("{verify} --require validated")).exits(4);
 }
+
+/// A key in a dealt ring is no part in it: who grants it is told so, and what he is told is what a run does.
+#[test]
+fn a_grant_says_what_the_deal_does_not_give() {
+    let workspace = Workspace::with_ring();
+    for folder in ["more", "third"] {
+        workspace.run(&format!("keygen --out {folder}")).succeeds();
+    }
+    let deal = "deal net.ring --owner-key keys/owner.key --leg 1-2=keys/host.pub -o net.deal --leg";
+    workspace.run(&format!("{deal} 3-5=more/host.pub")).succeeds();
+    let grant = "grant net.ring --owner-key keys/owner.key --host";
+    let granted = workspace.run(&format!("{grant} third/host.pub")).succeeds();
+    assert!(granted.stdout.starts_with("granted 6 blocks"), "{}", granted.stdout);
+    let granted = granted.says("its deal gives blocks 1, 2, 3, 4, 5 to other hosts");
+    granted.says("`deepring deal`");
+    let run = "run net.ring --owner keys/owner.pub --key third/host.key --input x.npy";
+    workspace.run(run).exits(4);
+    workspace.run(&format!("{run} --require none")).succeeds();
+    // Again: nothing to do, and nothing more than before.
+    workspace.run(&format!("{grant} 2-3=third/host.pub")).succeeds().says("gives blocks 2, 3 to");
+
+    // With two copies each of two hosts has every leg.
+    workspace.run(&format!("{grant} more/host.pub")).succeeds();
+    let granted = workspace.run(&format!("{grant} keys/host.pub")).succeeds();
+    assert!(!granted.stderr.contains("its deal"), "{}", granted.stderr);
+    workspace.run(&format!("{deal} 3-5=third/host.pub")).succeeds();
+    workspace.run(&format!("{run} --key keys/host.key")).succeeds();
+}

@@ -200,3 +200,44 @@ fn a_killed_repair_or_grant_leaves_a_ring_that_is_repairable_or_whole() {
         workspace.run("verify big.ring --owner keys/owner.pub").succeeds();
     }
 }
+
+/// Wherever it is killed, whoever reads the ledger learns that the file was damaged, and the same command says that it is whole.
+#[test]
+fn a_killed_repair_leaves_no_whole_file_without_its_alarm_and_no_alarm_unanswered() {
+    let workspace = Workspace::with_keys();
+    matrices(&workspace.path("net.onnx"), 4, 1024);
+    workspace.seal("net.ring", "--cut op");
+    fs::copy(workspace.path("net.ring"), workspace.path("copy.ring")).unwrap();
+    let at = usize::try_from(workspace.ring("net.ring").stored_at(3, 100).unwrap()).unwrap();
+    let fixed = "repair net.ring --from copy.ring --owner keys/owner.pub --key keys/host.key";
+    let repair = |ledger: &str| format!("{fixed} --ledger {ledger} --ledger-key {ledger}/log.pub");
+    let of_kind = |ledger: &str, kind: &str| {
+        let words = format!("ledger show --ledger {ledger} --kind {kind}");
+        workspace.run(&words).succeeds().stdout.lines().count()
+    };
+    workspace.register("net.ring", "timed");
+    workspace.flip("net.ring", at);
+    let takes = duration(&workspace, &repair("timed"));
+    let mut caught = 0;
+    for (i, share) in SHARES.into_iter().enumerate() {
+        let ledger = format!("ledger-{i}");
+        let new = format!("--ledger-key {ledger}/log.pub");
+        workspace.run(&format!("ledger init {ledger}")).succeeds();
+        workspace.register_with("copy.ring", &ledger, &new);
+        workspace.flip("net.ring", at);
+        caught +=
+            u32::from(stopped(&workspace, &repair(&ledger), takes.mul_f64(share), Signal::KILL));
+        let whole = workspace.run("verify net.ring --owner keys/owner.pub").code == Some(0);
+        if whole {
+            assert_eq!(
+                of_kind(&ledger, "alarm"),
+                1,
+                "{share}: whole, and nobody knows that it was not"
+            );
+        }
+        workspace.run(&repair(&ledger)).succeeds();
+        assert_eq!(of_kind(&ledger, "repair"), 1, "{share}: an alarm stays unanswered");
+    }
+    println!("killed {caught} of 7 repairs");
+    assert!(caught >= 1, "no repair was caught in the middle");
+}

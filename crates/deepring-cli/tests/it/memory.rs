@@ -5,8 +5,9 @@ mod store;
 
 use std::fs;
 
-use deepring::seal::{BlockPlan, RingPlan, RingSealer};
-use deepring::{DType, Dim, Owner, PartKind, SecretKey, TensorSpec};
+use deepring::seal::{RingPlan, RingSealer};
+use deepring::{Owner, PartKind, SecretKey};
+use deepring_testkit::plans::{block, tensor};
 
 use crate::workspace::Workspace;
 
@@ -22,19 +23,7 @@ fn two_owners() -> Workspace {
 /// Seals, with B's key, a ring under the id of another's, as somebody would with software of his own.
 fn claimed(workspace: &Workspace, target: &str, id_of: &str) {
     let theirs = workspace.ring(id_of);
-    let tensor = |name: &str| TensorSpec {
-        name: name.into(),
-        dtype: DType::F32,
-        dims: Some(vec![Dim::Fixed(2)]),
-    };
-    let block = |name: &str, inputs, outputs, parts| BlockPlan {
-        name: name.into(),
-        inputs: vec![inputs],
-        outputs: vec![outputs],
-        parts,
-        shared: vec![],
-        hosts: vec![],
-    };
+    let [x, y] = ["x", "y"].map(|name| tensor(name, 2));
     let plan = RingPlan {
         kind: deepring::RingKind::Network,
         deal: None,
@@ -42,8 +31,8 @@ fn claimed(workspace: &Workspace, target: &str, id_of: &str) {
         previous: Some((theirs.ring_id(), theirs.digest())),
         sealed_at: 0,
         blocks: vec![
-            block("genesis", tensor("y"), tensor("x"), vec![(PartKind::Manifest, 8)]),
-            block("layer", tensor("x"), tensor("y"), vec![(PartKind::Graph, 3)]),
+            block("genesis", (y.clone(), x.clone()), vec![(PartKind::Manifest, 8)], &[]),
+            block("layer", (x, y), vec![(PartKind::Graph, 3)], &[]),
         ],
     };
     let owner = SecretKey::<Owner>::read(&workspace.path("b/owner.key")).unwrap();

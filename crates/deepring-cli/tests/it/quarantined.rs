@@ -135,3 +135,41 @@ fn a_repair_that_another_host_of_the_block_countersigns_ends_the_quarantine() {
     workspace.run(RUN).succeeds();
     workspace.run("ledger verify --ledger ledger").succeeds();
 }
+
+/// Where the alarm cannot be recorded, the file stays damaged: whole again, nobody would learn that it was not.
+#[test]
+fn what_a_repair_found_is_recorded_before_the_file_is_whole() {
+    let workspace = Workspace::with_ring();
+    workspace.register("net.ring", "ledger");
+    fs::copy(workspace.path("net.ring"), workspace.path("copy.ring")).unwrap();
+    // The closure, which hides what is behind it, and a block.
+    let at = workspace.ring("net.ring").stored_at(3, 5000).unwrap();
+    workspace.flip("net.ring", usize::try_from(at).unwrap());
+    workspace.flip("net.ring", 100);
+    let damaged = fs::read(workspace.path("net.ring")).unwrap();
+    fs::create_dir(workspace.path("kept")).unwrap();
+    for file in ["ledger.redb", "checkpoint", "log.key", "log.pub"] {
+        fs::copy(workspace.path("ledger").join(file), workspace.path("kept").join(file)).unwrap();
+    }
+    let revoke = "revoke host keys/host.pub --owner-key keys/owner.key --reason gone --ledger";
+    // A reader who knows nothing of the other.
+    let other = "kept --ledger-key kept/log.pub --trust other.json";
+    workspace.run(&format!("{revoke} {other}")).succeeds();
+    let elsewhere = REPAIR.replace("--ledger ledger", &format!("--ledger {other}"));
+    workspace.run(&elsewhere).exits(4).says("revoked");
+    assert_eq!(fs::read(workspace.path("net.ring")).unwrap(), damaged);
+
+    workspace.run(REPAIR).succeeds();
+    let shown = workspace.run("ledger show --ledger ledger --json").succeeds().json();
+    let entries = shown["entries"].as_array().unwrap();
+    let of = |kind: &str| entries.iter().filter(|e| e["entry"]["kind"] == kind).collect::<Vec<_>>();
+    let [repair] = &of("repair")[..] else { panic!("{shown}") };
+    let alarmed: Vec<_> = of("alarm").iter().map(|e| e["entry"]["block"].clone()).collect();
+    for block in repair["entry"]["blocks"].as_array().unwrap() {
+        assert!(
+            alarmed.contains(block),
+            "{block} was repaired, and of these is an alarm: {alarmed:?}"
+        );
+    }
+    workspace.run(RUN).succeeds();
+}

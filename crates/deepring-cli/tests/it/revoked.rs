@@ -220,3 +220,36 @@ fn a_host_that_runs_on_and_on_is_revoked_meanwhile_and_ends() {
     assert_eq!(ended.status.code(), Some(4), "{said}");
     assert!(said.contains("is revoked by entry"), "{said}");
 }
+
+/// The entry's place decides: a deal that is registered after a revocation does not take it back, and whoever registers it is told.
+#[test]
+fn who_registers_a_deal_with_a_revoked_host_is_told_and_the_host_stays_revoked() {
+    let workspace = Workspace::with_ring();
+    for folder in ["more", "third"] {
+        workspace.run(&format!("keygen --out {folder}")).succeeds();
+    }
+    workspace.register("net.ring", "ledger");
+    let deal = |second: &str| {
+        let legs = format!("--leg 1-2=keys/host.pub --leg 3-5={second}/host.pub -o net.deal");
+        workspace.run(&format!("deal net.ring --owner-key keys/owner.key {legs}")).succeeds();
+    };
+    let register = "ledger register net.ring --owner-key keys/owner.key --ledger ledger";
+    let run = |second: &str| RUN.replace("--input", &format!("--key {second}/host.key --input"));
+    deal("more");
+    workspace.run(&format!("revoke host more/host.pub {OWNED}")).succeeds();
+    // Dealt before, registered after it.
+    let told = workspace.run(register).succeeds().says("is revoked by entry 1");
+    told.says("is in its deal: deal the ring anew");
+    workspace.run(&run("more")).exits(4).says("is revoked by entry 1");
+    let said = workspace.run(&format!("{register} --json")).succeeds().json();
+    let more = fs::read_to_string(workspace.path("more/host.pub")).unwrap();
+    let expected = serde_json::json!([{ "host": more.trim(), "entry": 1, "dealt": true }]);
+    assert_eq!((&said["registered"], &said["revoked_hosts"]), (&().into(), &expected));
+    deal("third");
+    // The keys stay in the file.
+    workspace.run(register).succeeds().says("has its keys: seal a new version");
+    workspace.run(&run("third")).succeeds();
+    workspace.seal("two.ring", "--previous net.ring");
+    let two = workspace.run(&format!("{} --json", register.replace("net.ring", "two.ring")));
+    assert_eq!(two.succeeds().json()["revoked_hosts"], serde_json::json!([]));
+}

@@ -9,7 +9,7 @@ use deepring_ledger::{
 use tempfile::TempDir;
 
 use crate::rings::{Sealed, host, host_key, owner_key};
-use crate::sample::{ORIGIN, by_host, digest, registration_of};
+use crate::sample::{ORIGIN, alarm_about, by_host, digest, registration_of};
 
 pub(crate) struct Fixture {
     _dir: TempDir,
@@ -64,18 +64,8 @@ impl Fixture {
     }
 
     pub(crate) fn alarm(&self, accused: u8, block: Option<u32>) -> Event {
-        Event::Alarm {
-            ring_id: self.outline.ring_id(),
-            ring_digest: self.outline.ring_digest(),
-            accused: host(accused),
-            block,
-            name: String::new(),
-            part: "body".into(),
-            tensor: None,
-            bytes: None,
-            reason: "changed".into(),
-            evidence: None,
-        }
+        let ring = (self.outline.ring_id(), self.outline.ring_digest());
+        alarm_about(ring, host(accused), block)
     }
 
     pub(crate) fn repair(&self, blocks: &[u32], audit: Audit) -> Event {

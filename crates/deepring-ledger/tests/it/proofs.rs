@@ -3,12 +3,13 @@
 use std::sync::OnceLock;
 
 use deepring_ledger::{
-    Checkpoint, CheckpointError, ExtensionProof, Fault, Ledger, LedgerError, Proof, ProofError,
-    VerifierKey,
+    Binding, Checkpoint, CheckpointError, Entry, ExtensionProof, Fault, Ledger, LedgerError, Proof,
+    ProofError, VerifierKey,
 };
 use proptest::prelude::*;
 
-use crate::sample::{ledger_of, mixed};
+use crate::rows::sign_leaves;
+use crate::sample::{ORIGIN, by_host, decision, ledger_of, mixed, registered};
 
 const LARGEST: u64 = 70;
 
@@ -194,6 +195,22 @@ fn a_proof_of_another_ledger_is_refused() {
         grown().proofs[7][2].verify(other.key()),
         Err(ProofError::Checkpoint(CheckpointError::NotSigned { .. }))
     ));
+}
+
+/// Whoever keeps this log can put in it what was said in another one.
+#[test]
+fn a_proof_of_what_was_said_in_another_log_is_refused() {
+    let event = decision(1).event().clone();
+    for (origin, due) in [(ORIGIN, Ok(())), ("deepring.test/other", Err(ProofError::OtherLog))] {
+        let dir = tempfile::tempdir().unwrap();
+        drop(crate::sample::ledger_at(dir.path()).unwrap());
+        let entry = Entry::sign(Binding::new(origin, 0), 1, &event, &by_host(0)).unwrap();
+        sign_leaves(dir.path(), &[registered().as_bytes(), entry.as_bytes()]);
+        let ledger = Ledger::open_read(dir.path(), None).unwrap();
+        let proof = Proof::parse(&ledger.prove(1).unwrap().to_string()).unwrap();
+        assert_eq!(proof.verify(ledger.key()).map(drop), due);
+        assert_eq!(proof.verify_entry(entry.as_bytes(), ledger.key()).map(drop), due);
+    }
 }
 
 #[test]

@@ -9,38 +9,7 @@ use deepring_ledger::{Audit, Cause, Event, NoAuthority, Quarantined};
 
 use crate::authority::{Fixture, by_owner, its};
 use crate::rings::{host, host_key};
-use crate::sample::by_host;
-
-fn with(event: Event, evidence: &Evidence) -> Event {
-    let Event::Alarm {
-        ring_id,
-        ring_digest,
-        accused,
-        block,
-        name,
-        part,
-        tensor,
-        bytes,
-        reason,
-        ..
-    } = event
-    else {
-        panic!("no alarm")
-    };
-    let evidence = Some(Box::new(evidence.clone()));
-    Event::Alarm {
-        ring_id,
-        ring_digest,
-        accused,
-        block,
-        name,
-        part,
-        tensor,
-        bytes,
-        reason,
-        evidence,
-    }
-}
+use crate::sample::{by_host, with_evidence};
 
 impl Fixture {
     fn quarantined(&self) -> Vec<Quarantined> {
@@ -136,7 +105,8 @@ fn a_bare_accusation_and_a_contradiction_are_kept_and_quarantine_nobody() {
     bench.allowed(&bench.alarm(0, Some(1)), &by_host(1));
     let contradiction = bench.ring.contradiction();
     assert!(!contradiction.is_proof());
-    let newest = bench.allowed(&with(bench.alarm(0, Some(1)), &contradiction), &by_host(1));
+    let newest =
+        bench.allowed(&with_evidence(bench.alarm(0, Some(1)), &contradiction), &by_host(1));
     assert_eq!(bench.quarantined(), []);
     let state = bench.ledger.state().unwrap();
     let kept: Vec<_> = state.accusations(&bench.outline.ring_digest()).collect();
@@ -177,17 +147,17 @@ fn evidence_of_something_else_is_refused() {
     let mut bench = Fixture::new(2);
     let evidence = bench.ring.equivocation();
     for (accused, block) in [(1, Some(1)), (0, Some(0)), (1, None)] {
-        let event = with(bench.alarm(accused, block), &evidence);
+        let event = with_evidence(bench.alarm(accused, block), &evidence);
         let refused = bench.refused(&event, &by_host(1));
         assert_eq!(refused, NoAuthority::EvidenceOfAnother, "{accused} {block:?}");
     }
     let of_another_ring = crate::rings::Sealed::new(0, 2).equivocation();
-    let event = with(bench.alarm(0, Some(1)), &of_another_ring);
+    let event = with_evidence(bench.alarm(0, Some(1)), &of_another_ring);
     let refused = bench.refused(&event, &by_host(1));
     assert!(matches!(refused, NoAuthority::Evidence(_)), "{refused}");
     let Evidence::Equivocation { first, .. } = evidence else { panic!() };
     let twice = Evidence::Equivocation { second: first.clone(), first };
-    let refused = bench.refused(&with(bench.alarm(0, Some(1)), &twice), &by_host(1));
+    let refused = bench.refused(&with_evidence(bench.alarm(0, Some(1)), &twice), &by_host(1));
     assert!(matches!(refused, NoAuthority::Evidence(_)), "{refused}");
 }
 
@@ -198,7 +168,7 @@ fn evidence_of_an_earlier_revision_still_holds() {
     let evidence = bench.ring.equivocation();
     let granted = bench.ring.granted(9);
     bench.allowed(&Event::Deal { outline: its(&granted) }, &by_owner(0));
-    bench.allowed(&with(bench.alarm(0, Some(1)), &evidence), &by_host(1));
+    bench.allowed(&with_evidence(bench.alarm(0, Some(1)), &evidence), &by_host(1));
     assert_eq!(bench.quarantined().len(), 2);
 }
 

@@ -12,11 +12,12 @@ use deepring::receipt::{
     batch_digest,
 };
 use deepring::replication::{Evidence, LegCopy, LegOutcome};
-use deepring::seal::{BlockPlan, PlannedDeal, RingPlan, RingSealer};
+use deepring::seal::{PlannedDeal, RingPlan, RingSealer};
 use deepring::{
-    Check, DType, Decision, Digest, Dim, Host, Owner, PartKind, PublicKey, RingId, SecretKey,
-    TensorSpec, Trust, UnverifiedRing, VerifiedRing,
+    Check, Decision, Digest, Host, Owner, PartKind, PublicKey, RingId, SecretKey, Trust,
+    UnverifiedRing, VerifiedRing,
 };
+use deepring_testkit::plans::{block, tensor};
 use tempfile::TempDir;
 
 /// The legs of every ring here: one host each, and with two copies the host of the next.
@@ -88,25 +89,15 @@ impl Sealed {
         model_version: u64,
         previous: Option<(RingId, Digest)>,
     ) -> Self {
-        let tensor =
-            |name: String| TensorSpec { name, dtype: DType::F32, dims: Some(vec![Dim::Fixed(1)]) };
-        let x = |n: u32| tensor(format!("x{n}"));
-        let block = |name: &str, inputs, outputs, parts, hosts| BlockPlan {
-            name: name.into(),
-            inputs: vec![inputs],
-            outputs: vec![outputs],
-            parts,
-            shared: vec![],
-            hosts,
-        };
+        let x = |n: u32| tensor(&format!("x{n}"), 1);
         let manifest = vec![(PartKind::Manifest, 1)];
-        let mut blocks = vec![block("genesis", x(7), x(1), manifest, hosts_of(0, copies))];
+        let mut blocks = vec![block("genesis", (x(7), x(1)), manifest, &hosts_of(0, copies))];
         for (leg, range) in LEGS.iter().enumerate() {
             for n in range.clone() {
-                let parameter = PartKind::Parameter(tensor("w".into()));
+                let parameter = PartKind::Parameter(tensor("w", 1));
                 let parts = vec![(parameter, 4), (PartKind::Graph, 1)];
                 let name = format!("layer{n}");
-                blocks.push(block(&name, x(n), x(n + 1), parts, hosts_of(leg, copies)));
+                blocks.push(block(&name, (x(n), x(n + 1)), parts, &hosts_of(leg, copies)));
             }
         }
         let deal = planned(copies);

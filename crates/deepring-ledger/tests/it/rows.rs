@@ -109,6 +109,54 @@ fn bytes_that_are_no_entry_are_named() {
 }
 
 #[test]
+fn rows_longer_than_any_are_refused() {
+    let dir = ledger();
+    edit(dir.path(), |txn| {
+        txn.open_table(ENTRIES).unwrap().insert(4, &[3; 65_536][..]).unwrap();
+    });
+    let found = findings(dir.path());
+    let unreadable =
+        |f: &(Option<u64>, Defect)| matches!(f, (Some(4), Defect::EntryUnreadable { .. }));
+    assert!(found.iter().any(unreadable), "{found:?}");
+    let ledger = Ledger::open_read(dir.path(), None).unwrap();
+    assert!(matches!(ledger.entry(4), Err(LedgerError::EntryDamaged { index: 4 })));
+    assert!(ledger.state().is_ok());
+    drop(ledger);
+
+    for row in ["format", "key", "checkpoint", "height", "state"] {
+        let dir = self::ledger();
+        edit(dir.path(), |txn| {
+            txn.open_table(META).unwrap().insert(row, "x".repeat(65_537).as_str()).unwrap();
+        });
+        assert!(!verify(dir.path()).is_intact(), "{row}");
+        let opened = Ledger::open_read(dir.path(), None);
+        let asked = opened.and_then(|ledger| {
+            ledger.height()?;
+            ledger.state().map(drop)
+        });
+        match asked {
+            Err(e) => assert_eq!(e.fault(), Fault::Tampered, "{row}"),
+            // The note under the state: that is made anew.
+            Ok(()) => assert_eq!(row, "state"),
+        }
+    }
+    // Larger than a page can be: it is never opened.
+    let large = vec![0; 17 << 20];
+    let dir = self::ledger();
+    edit(dir.path(), |txn| {
+        txn.open_table(ENTRIES).unwrap().insert(4, large.as_slice()).unwrap();
+    });
+    for error in
+        [Ledger::open_read(dir.path(), None).unwrap_err(), Ledger::open(dir.path()).unwrap_err()]
+    {
+        assert_eq!(error.fault(), Fault::Tampered);
+        assert!(error.to_string().contains("a page of 33554432 bytes"), "{error}");
+    }
+    let found = findings(dir.path());
+    assert!(matches!(&found[..], [(None, Defect::Database { .. })]), "{found:?}");
+}
+
+#[test]
 fn a_removed_entry_is_named() {
     let dir = ledger();
     edit(dir.path(), |txn| {

@@ -3,9 +3,10 @@
 use std::env;
 use std::sync::OnceLock;
 
-use deepring::Digest;
 use deepring::keys::AuthorKey;
 use deepring::outline::{AuthenticOutline, Outline};
+use deepring::replication::Evidence;
+use deepring::{Digest, Host, PublicKey, RingId};
 use deepring_ledger::{Binding, Entry, EntryError, Event, Ledger, LedgerError, LedgerOptions};
 use tempfile::TempDir;
 
@@ -118,6 +119,33 @@ pub(crate) fn alarm(at: u64, author: u8, accused: u8, block: Option<u32>) -> Ent
         evidence: None,
     };
     sign(at, &event, &by_host(author)).unwrap()
+}
+
+/// That a host's copy of a block is changed.
+pub(crate) fn alarm_about(
+    (ring_id, ring_digest): (RingId, Digest),
+    accused: PublicKey<Host>,
+    block: Option<u32>,
+) -> Event {
+    Event::Alarm {
+        ring_id,
+        ring_digest,
+        accused,
+        block,
+        name: String::new(),
+        part: "body".into(),
+        tensor: None,
+        bytes: None,
+        reason: "changed".into(),
+        evidence: None,
+    }
+}
+
+/// The alarm with this evidence.
+pub(crate) fn with_evidence(mut alarm: Event, evidence: &Evidence) -> Event {
+    let Event::Alarm { evidence: place, .. } = &mut alarm else { panic!("no alarm") };
+    *place = Some(Box::new(evidence.clone()));
+    alarm
 }
 
 /// A registration and entries of several kinds after it, `n` in all.

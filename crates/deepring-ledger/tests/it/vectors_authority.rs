@@ -5,6 +5,7 @@ use deepring::replication::Evidence;
 use deepring::{Digest, Host, SecretKey};
 use deepring_ledger::{Audit, Binding, Event};
 
+use crate::sample::{alarm_about, with_evidence};
 use crate::vectors_entries::{host, owner};
 use crate::vectors_histories::{
     REPAIR_NUMBER, Said, behind, dealt, host_revoked, public, revoked, ring, stranger,
@@ -20,21 +21,9 @@ fn binding() -> Binding {
 }
 
 fn alarm(by: AuthorKey, accused: usize, block: Option<u32>, evidence: Option<&str>) -> Said {
-    let (ring_id, ring_digest) = ring();
-    let evidence = evidence.map(|name| Box::new(Evidence::from_bytes(&record(name)).unwrap()));
-    let event = Event::Alarm {
-        ring_id,
-        ring_digest,
-        accused: public(accused),
-        block,
-        name: String::new(),
-        part: "body".into(),
-        tensor: None,
-        bytes: None,
-        reason: "changed".into(),
-        evidence,
-    };
-    (event, by)
+    let event = alarm_about(ring(), public(accused), block);
+    let evidence = evidence.map(|name| Evidence::from_bytes(&record(name)).unwrap());
+    (evidence.iter().fold(event, with_evidence), by)
 }
 
 /// A repair of host A's copy, countersigned by a key that may say otherwise than it should.

@@ -6,7 +6,7 @@ use deepring_ledger::{Checkpoint, Entry, Event, Ledger, VerifierKey};
 use signed_note::{Note, StandardSigner};
 
 use crate::rows::sign_leaves;
-use crate::vectors_entries::{host, registered, signed};
+use crate::vectors_entries::{bound, host, registered, signed};
 use crate::vectors_ledger::{
     INTACT, LOG, Made, ORIGIN, OTHER_LOG, TAMPERED, folder_of, ledger_of, log_key, log_secret,
 };
@@ -218,22 +218,27 @@ fn proofs(made: &mut Made, grown: &Ledger) {
         log_key(ORIGIN, OTHER_LOG).into();
     let mut unsigned = entries()[1].as_bytes().to_vec();
     *unsigned.last_mut().unwrap() ^= 1;
+    let event = entries()[1].event().clone();
+    let elsewhere = bound("example.org/other", 1, &event, &host(0));
+    for (name, entry, defect) in [
+        ("unsigned_entry", unsigned.as_slice(), "in the log, and its author did not sign it"),
+        ("entry_for_other_log", elsewhere.as_bytes(), "in the log, and signed for another one"),
+    ] {
+        made.add((name, "proof"), defect, proof_of_any(entry), TAMPERED);
+    }
+}
+
+/// The proof of these bytes, which the log's key signed behind a registration without asking what they are.
+fn proof_of_any(leaf: &[u8]) -> String {
     let dir = folder_of(ORIGIN, LOG);
     drop(Ledger::open_or_create(dir.path()).unwrap());
-    sign_leaves(dir.path(), &[registered("dealt_two.outline").as_bytes(), &unsigned]);
+    let first = registered("dealt_two.outline");
+    sign_leaves(dir.path(), &[first.as_bytes(), leaf]);
     let checkpoint = std::fs::read_to_string(dir.path().join("checkpoint")).unwrap();
     // The other leaf is the path from the second of two.
-    let sibling = tlog_tiles::tlog::record_hash(registered("dealt_two.outline").as_bytes());
-    let text = format!(
-        "c2sp.org/tlog-proof@v1\nextra {}\nindex 1\n{sibling}\n\n{checkpoint}",
-        BASE64_STANDARD.encode(&unsigned)
-    );
-    made.add(
-        ("unsigned_entry", "proof"),
-        "in the log, and its author did not sign it",
-        text,
-        TAMPERED,
-    );
+    let sibling = tlog_tiles::tlog::record_hash(first.as_bytes());
+    let extra = BASE64_STANDARD.encode(leaf);
+    format!("c2sp.org/tlog-proof@v1\nextra {extra}\nindex 1\n{sibling}\n\n{checkpoint}")
 }
 
 fn extensions(made: &mut Made, grown: &Ledger) {

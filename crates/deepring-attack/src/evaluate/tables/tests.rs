@@ -102,6 +102,24 @@ fn what_files_say_stays_text() {
     }
 }
 
+/// Of a network's name, an attack's and a processor's, in the page, its drawings and the tables.
+#[test]
+fn what_files_say_stays_in_its_line_and_turns_none_round() {
+    let mut results = results();
+    results.models[0].name = "a\u{202e}b\u{ffff}\u{85}c".to_owned();
+    results.models[0].no_ring = Some("x\u{2066}\u{fdd0}\nz".to_owned());
+    let plots = crate::evaluate::plot::plots(&results);
+    let page = crate::evaluate::page::page(&results, &plots);
+    let drawn = plots.iter().map(|plot| plot.svg.as_str());
+    for text in [page.as_str(), &tables(&results)].into_iter().chain(drawn) {
+        let disturbing = text.chars().find(|c| *c != '\n' && deepring::files::disturbs_line(*c));
+        assert_eq!(disturbing, None, "{text}");
+    }
+    assert!(
+        page.contains("a\u{fffd}b\u{fffd}\u{fffd}c") && page.contains("x\u{fffd}\u{fffd}\u{fffd}z")
+    );
+}
+
 #[test]
 fn the_page_loads_nothing_and_escapes_names() {
     let results = results();

@@ -4,13 +4,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use deepring::files::ledger_files;
+
 use crate::error::{CliError, Exit};
 
 /// Says that the files listed below were written by an earlier demo.
 const MARKER: &str = ".deepring-demo";
 
-/// Every file that a demo writes. Nothing else is ever removed.
-const OWN_FILES: [&str; 28] = [
+/// The files that a demo writes, but those of its ledger.
+const OWN_FILES: [&str; 24] = [
     "fashion-resnet8.onnx",
     "fashion-resnet8.ring",
     "backup.ring",
@@ -29,10 +31,6 @@ const OWN_FILES: [&str; 28] = [
     "decision.receipt",
     "decision.tlog-proof",
     "report.html",
-    "ledger/ledger.redb",
-    "ledger/checkpoint",
-    "ledger/log.pub",
-    "ledger/log.key",
     "keys/owner/owner.key",
     "keys/owner/owner.pub",
     "keys/host-a/host.key",
@@ -40,6 +38,12 @@ const OWN_FILES: [&str; 28] = [
     "keys/host-b/host.key",
     "keys/host-b/host.pub",
 ];
+
+/// Every file that a demo writes. Nothing else is ever removed.
+fn own_files() -> impl Iterator<Item = String> {
+    let of_the_ledger = ledger_files::ALL.into_iter().map(|name| format!("ledger/{name}"));
+    OWN_FILES.into_iter().map(str::to_owned).chain(of_the_ledger)
+}
 
 /// The folders that a demo makes, inner ones first; removed only when empty.
 const OWN_FOLDERS: [&str; 5] = ["ledger", "keys/owner", "keys/host-a", "keys/host-b", "keys"];
@@ -63,11 +67,11 @@ impl Folder {
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut made, 0o755);
         made.create(root).map_err(|e| failed(root, &e))?;
-        let present = |name: &&&str| fs::symlink_metadata(folder.path(name)).is_ok();
-        if present(&&MARKER) {
+        let present = |name: &str| fs::symlink_metadata(folder.path(name)).is_ok();
+        if present(MARKER) {
             folder.clear()?;
-        } else if let Some(name) = OWN_FILES.iter().find(present) {
-            let message = format!("{}: exists, and no demo wrote it", folder.path(name).display());
+        } else if let Some(name) = own_files().find(|name| present(name)) {
+            let message = format!("{}: exists, and no demo wrote it", folder.path(&name).display());
             return Err(
                 CliError::new(Exit::Failed, message).hint("choose another folder with `--out`")
             );
@@ -101,8 +105,8 @@ impl Folder {
     }
 
     fn clear(&self) -> Result<(), CliError> {
-        for name in OWN_FILES {
-            let path = self.path(name);
+        for name in own_files() {
+            let path = self.path(&name);
             match fs::remove_file(&path) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(&path, &e)),
                 _ => {}
@@ -131,10 +135,12 @@ mod tests {
         folder.write("report.html", b"old").unwrap();
         folder.write("keys/owner/owner.key", b"old").unwrap();
         folder.write("keys/mine.key", b"mine").unwrap();
+        folder.write("ledger/writer.lock", b"").unwrap();
         folder.write("notes.txt", b"mine").unwrap();
         let folder = Folder::prepare(dir.path()).unwrap();
         assert!(!folder.path("report.html").exists());
         assert!(!folder.path("keys/owner/owner.key").exists());
+        assert_eq!(fs::read_dir(folder.path("ledger")).unwrap().count(), 0);
         assert_eq!(folder.read("keys/mine.key").unwrap(), b"mine");
         assert_eq!(folder.read("notes.txt").unwrap(), b"mine");
     }

@@ -9,9 +9,8 @@ use deepring_ledger::{EntryError, Event, LedgerError, ValidatorSet};
 use serde_json::json;
 
 use super::LedgerMemory;
-use crate::cli::{LedgerOwnersTo, LedgerRotateOwner, LedgerValidatorSet};
+use crate::cli::{EntryTo, LedgerRotateOwner, LedgerValidatorSet};
 use crate::error::CliError;
-use crate::ledgers::Wanted;
 use crate::output;
 use crate::rings::read_public;
 use crate::secrets::Secrets;
@@ -23,7 +22,7 @@ pub(super) fn rotate(args: &LedgerRotateOwner, trust: Option<&Path>) -> Result<(
     let (from, to) = (old.public(), new.public());
     let event = Event::rotation(&from, &new).map_err(|e| LedgerError::from(EntryError::from(e)))?;
     let entry = record(&args.to, trust, &old.into(), |_| Ok(event))?;
-    if args.to.json {
+    if args.to.args.json {
         return output::json(&json!({ "entry": entry, "owner": from, "new_owner": to }));
     }
     output::line(format_args!("rotated by entry {entry}: {} to {}", from.short(), to.short()))?;
@@ -46,7 +45,7 @@ pub(super) fn validators(args: &LedgerValidatorSet, trust: Option<&Path>) -> Res
         let (owners, nodes) = (owners.clone(), nodes.clone());
         Ok(Event::ValidatorSet(ValidatorSet { epoch, origin, owners, nodes }))
     })?;
-    if args.to.json {
+    if args.to.args.json {
         return output::json(
             &json!({ "entry": entry, "epoch": epoch, "owners": owners, "nodes": nodes }),
         );
@@ -68,14 +67,13 @@ fn keys<R: Role>(given: &[OsString]) -> Result<Vec<PublicKey<R>>, CliError> {
 }
 
 fn record(
-    to: &LedgerOwnersTo,
+    to: &EntryTo,
     trust: Option<&Path>,
     author: &AuthorKey,
     event: impl FnOnce(&deepring_ledger::Ledger) -> Result<Event, CliError>,
 ) -> Result<u64, CliError> {
     let mut memory = LedgerMemory::open(trust)?;
-    let wanted = Wanted { dir: &to.ledger, key: to.ledger_key.as_deref() };
-    let mut vouched = memory.append(&wanted)?;
+    let mut vouched = memory.append(&to.args)?;
     let event = event(&vouched.ledger)?;
     let entry = vouched.ledger.record(&event, author)?;
     memory.keep_growth(&vouched.ledger);

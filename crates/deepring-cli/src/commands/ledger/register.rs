@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use deepring::{AuthenticRing, Owner, SecretKey};
-use deepring_ledger::{AdmitError, Event, Ledger, Refusal};
+use deepring::{AuthenticRing, Host, Owner, PublicKey, SecretKey};
+use deepring_ledger::{AdmitError, Event, Ledger, Refusal, State};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::LedgerRegister;
@@ -31,6 +32,18 @@ pub(super) fn register(args: &LedgerRegister, trust: Option<&Path>) -> Result<()
     // What is refused binds nothing.
     policy.put_to_use(&way, &ring);
     policy.remember_ledger(&vouched.ledger, &args.ledger, Some(ring.owned()));
+    let revoked = revoked(vouched.ledger.state()?, &ring);
+    for host in &revoked {
+        let named = match host.is_dealt {
+            true => "is in its deal: deal the ring anew without it",
+            false => "has its keys: seal a new version to take them from it",
+        };
+        output::note(format_args!(
+            "note: host {} is revoked by entry {} of the ledger, which no later entry takes back, and {named}. Nothing that it says from there on counts",
+            host.host.short(),
+            host.entry
+        ));
+    }
     let (version, revision) = (ring.model_version(), ring.revision());
     if args.json {
         return output::json(&json!({
@@ -40,6 +53,7 @@ pub(super) fn register(args: &LedgerRegister, trust: Option<&Path>) -> Result<()
             "digest": ring.digest(),
             "model_version": version,
             "revision": revision,
+            "revoked_hosts": revoked,
         }));
     }
     let (did, entry) = match done {
@@ -55,6 +69,35 @@ pub(super) fn register(args: &LedgerRegister, trust: Option<&Path>) -> Result<()
     };
     let ring = ring.ring_id();
     output::line(format_args!("{did}: ring {ring}, version {version}, revision {revision}{entry}"))
+}
+
+/// A host that a ring names, and that the ledger revokes.
+#[derive(Serialize)]
+struct RevokedHost {
+    host: PublicKey<Host>,
+    /// Index of the revocation.
+    entry: u64,
+    #[serde(rename = "dealt")]
+    is_dealt: bool,
+}
+
+/// The hosts of the ring that are revoked for it, each once. That the owner names them again after it makes no difference: a
+/// revocation holds from its index on.
+fn revoked(state: &State, ring: &AuthenticRing) -> Vec<RevokedHost> {
+    let outline = ring.outline();
+    let dealt = |host: &PublicKey<Host>| {
+        outline.deal().is_some_and(|deal| {
+            deal.genesis.contains(host) || deal.legs.iter().any(|leg| leg.place_of(host).is_some())
+        })
+    };
+    let mut revoked: Vec<RevokedHost> = Vec::new();
+    for host in outline.blocks().iter().flat_map(|block| &block.hosts) {
+        let known = revoked.iter().any(|known| known.host == *host);
+        if let Some(entry) = state.host_revoked(&outline.ring_id(), host).filter(|_| !known) {
+            revoked.push(RevokedHost { host: *host, entry, is_dealt: dealt(host) });
+        }
+    }
+    revoked
 }
 
 /// Registers what the ledger does not know yet; gives its kind and its entry.

@@ -9,8 +9,8 @@ use deepring_ledger::{
 };
 use serde_json::json;
 
+use super::LedgerMemory;
 use super::http::{Client, Response, submission};
-use super::{LedgerMemory, wanted};
 use crate::cli::LedgerWitness;
 use crate::error::{CliError, Exit};
 use crate::ledgers::read_key;
@@ -42,7 +42,7 @@ pub(super) fn witness(args: &LedgerWitness, trust: Option<&Path>) -> Result<(), 
     }
     drop(ledger);
     if let Some(cosigned) = &newest {
-        let mut ledger = memory.append(&wanted(&args.args))?.ledger;
+        let mut ledger = memory.append(&args.args)?.ledger;
         ledger.keep_cosignatures(cosigned)?;
         memory.keep_growth(&ledger);
     }

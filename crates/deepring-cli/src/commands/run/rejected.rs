@@ -13,7 +13,7 @@ pub(super) fn answered(asked: usize, rejected: &[Rejected]) -> Vec<usize> {
     (0..asked).filter(|query| !rejected.iter().any(|r| r.query == *query)).collect()
 }
 
-pub(super) fn json(rejected: &[Rejected]) -> Value {
+pub(super) fn json(rejected: &[Rejected]) -> Vec<Value> {
     rejected.iter().map(|r| json!({ "query": r.query, "error": r.error.to_string() })).collect()
 }
 

@@ -5,14 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use deepring::TensorSpec;
-use deepring::files::{Place, ResolvedPath, resolved, spare_kept};
+use deepring::files::{Place, ResolvedPath, ledger_files, resolved, spare_kept};
 use deepring_onnx::network_files;
 
 use super::tensors::untaken_name;
 use crate::begun::Begun;
 use crate::cli::RunArgs;
 use crate::error::{CliError, Exit};
-use crate::ledgers::FILES;
 use crate::named;
 use crate::output;
 use crate::rings::{self, default_store};
@@ -88,7 +87,9 @@ fn read(args: &RunArgs, trust: Option<&Path>) -> Vec<PathBuf> {
         files.push(input.into());
         files.extend(named::split(input).map(|(_, file)| file.into()));
     }
-    files.extend(args.ledger.iter().flat_map(|dir| FILES.map(|name| dir.join(name))));
+    files.extend(
+        args.ledger.iter().flat_map(|dir| ledger_files::LASTING.map(|name| dir.join(name))),
+    );
     if let Some(store) = trust.map(PathBuf::from).or_else(default_store) {
         // A store that leads nowhere is refused when it is opened.
         let mut lock = resolved(&store).unwrap_or_else(|_| store.clone()).into_os_string();

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use deepring::files::{InLine, disturbs_line};
+use deepring::files::{InLine, InMarkup};
 
 /// A piece of a page.
 #[derive(Debug, Default)]
@@ -17,26 +17,13 @@ impl Html {
 
     /// Adds text that stays in its line, in an element or a quoted attribute.
     pub(super) fn text(&mut self, text: impl Display) -> &mut Self {
-        self.escape(&InLine(text).to_string())
+        self.0.push_str(&InMarkup(InLine(text)).to_string());
+        self
     }
 
     /// Adds text of several lines.
     pub(super) fn lines(&mut self, text: &str) -> &mut Self {
-        let shown = |c| if c != '\n' && disturbs_line(c) { char::REPLACEMENT_CHARACTER } else { c };
-        self.escape(&text.chars().map(shown).collect::<String>())
-    }
-
-    fn escape(&mut self, text: &str) -> &mut Self {
-        for c in text.chars() {
-            match c {
-                '&' => self.0.push_str("&amp;"),
-                '<' => self.0.push_str("&lt;"),
-                '>' => self.0.push_str("&gt;"),
-                '"' => self.0.push_str("&quot;"),
-                '\'' => self.0.push_str("&#39;"),
-                c => self.0.push(c),
-            }
-        }
+        self.0.push_str(&InMarkup(text).to_string());
         self
     }
 
@@ -52,10 +39,10 @@ mod tests {
     #[test]
     fn text_neither_ends_an_element_nor_a_line() {
         let mut html = Html::default();
-        html.raw("<td>").text("</td><script>alert('x')</script>\n\u{202e}&\"").raw("</td>");
+        html.raw("<td>").text("</td><script>alert('x')</script>\n\u{202e}\u{ffff}&\"").raw("</td>");
         assert_eq!(
             html.finish(),
-            "<td>&lt;/td&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;\u{fffd}\u{fffd}&amp;&quot;</td>"
+            "<td>&lt;/td&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;\u{fffd}\u{fffd}\u{fffd}&amp;&quot;</td>"
         );
         let mut html = Html::default();
         html.lines("a\n</pre>\r\u{0}");
