@@ -20,6 +20,7 @@ demo:
 vectors:
     cargo test -p deepring --test it vectors_generate -- --ignored
     cargo test -p deepring --test it vectors_records_generate -- --ignored
+    cargo test -p deepring --test it vectors_weights_generate -- --ignored
     cargo test -p deepring-ledger --test it vectors_ledger_generate -- --ignored
 
 # Fuzzes one target for a minute (nightly, cargo-fuzz): just fuzz onnx_file

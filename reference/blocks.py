@@ -14,9 +14,9 @@ def is_for(ring, header, key):
     used = [ring.headers[block] for block in header.shared_blocks()]
     return all(recipients_of(h, key) for h in [header] + used)
 
-def open_block(ring, index, key, about):
+def open_block(ring, index, key, about, kept=None):
     """Opens a block; what is refused is a finding about block `about`: this one, or one that shares it. Whether it
-    opened: it does not either if it is not for this key, which is no finding."""
+    opened: it does not either if it is not for this key, which is no finding. kept: takes the plaintext, paddings left out."""
     header = ring.headers[index]
     mine = recipients_of(header, key)                                # step 1
     if not mine:
@@ -26,7 +26,7 @@ def open_block(ring, index, key, about):
     except Refused as e:
         ring.add(TAMPERED, about, "header", f"the block key: {e}")
         return False
-    return open_body(ring, index, block_key, key, about)
+    return open_body(ring, index, block_key, key, about, kept)
 
 def unwrap(header, recipient, key):
     info = b"deepring v1 wrap block key\0" + header.ring_id + u32(header.index)
@@ -35,8 +35,8 @@ def unwrap(header, recipient, key):
         raise Refused("is not the one that the header commits to")
     return block_key
 
-def open_body(ring, index, block_key, key, about):
-    """Steps 3 to 5 of §10, over chunks whose hashes fit. The plaintext goes through the digest, not into memory."""
+def open_body(ring, index, block_key, key, about, kept=None):
+    """Steps 3 to 5 of §10, over chunks whose hashes fit. The plaintext goes through the digest, and into memory where it is wanted."""
     header = ring.headers[index]
     cipher_key = derive("deepring v1 chunk encryption key", block_key)
     content = blake3(key=derive("deepring v1 content digest key", block_key))
@@ -53,6 +53,8 @@ def open_body(ring, index, block_key, key, about):
             ring.add(TAMPERED, about, "body", str(e), part.name(), (body + at, body + at + length))
             return False
         content.update(plaintext)
+        if kept is not None:
+            kept += plaintext
         done += len(plaintext)
     for block in header.shared_blocks():
         if not open_block(ring, block, key, about):

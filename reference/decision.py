@@ -4,7 +4,7 @@ from crypto import signed
 from deal import Leg
 from findings import STALE, TAMPERED, UNTRUSTED, Finding
 from header import GRAPH, PARAMETER
-from records import BOTH, DIFFERS, EITHER, NEAR, NONE, PRODUCT, RECOMPUTED, ROWS, SAME, read_decision
+from records import BOTH, DERIVED, DIFFERS, EITHER, NEAR, NONE, PRODUCT, RECOMPUTED, ROWS, SAME, read_decision
 from rules import Refused, holds
 from tensors import batch_digest, salt_commitment
 
@@ -59,6 +59,8 @@ def stands_for(code, kind):
     """Whether a part of this kind can have had this coverage."""
     if code in (ROWS, PRODUCT, EITHER, BOTH):
         return kind == PARAMETER
+    if code == DERIVED:
+        return kind in (PARAMETER, GRAPH)
     return code != RECOMPUTED or kind == GRAPH
 
 def check_chain(opening, legs, outline):

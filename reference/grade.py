@@ -16,7 +16,7 @@ import tempfile
 
 STATUS = {"intact": 0, "tampered": 3, "untrusted": 4, "stale": 5}
 NOT_TRIED = 64
-FOLDERS = ["", "records", "ledger"]
+FOLDERS = ["", "records", "ledger", "weights"]
 VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "vectors")
 
 def vectors():

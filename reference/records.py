@@ -9,7 +9,7 @@ from encoding import Reader
 from rules import Refused, require
 
 CHECKS = ["none", "load", "spot", "run", "auto", "compute"]
-UNCHECKED, OPENED, ROWS, PRODUCT, BYTES, EITHER, BOTH, RECOMPUTED = range(8)      # coverage of a part
+UNCHECKED, OPENED, ROWS, PRODUCT, BYTES, EITHER, BOTH, RECOMPUTED, DERIVED = range(9)      # coverage of a part
 SAME, NEAR, DIFFERS = range(3)                                       # agreement of a validation
 NONE = bytes(32)                                                     # a digest or a salt that is left out
 
@@ -34,7 +34,7 @@ def claims(check, parts):
     """Whether the parts of one block may have had this coverage, where a receipt states this check."""
     if CHECKS[check] == "spot":
         return all(c == OPENED for c in parts) or all(c == BYTES for c in parts)
-    allowed = {"none": (UNCHECKED,), "load": range(OPENED, RECOMPUTED + 1), "run": (BYTES,),
+    allowed = {"none": (UNCHECKED,), "load": range(OPENED, DERIVED + 1), "run": (BYTES,),
                "auto": (ROWS, PRODUCT, BYTES, EITHER, BOTH, RECOMPUTED),
                "compute": (ROWS, PRODUCT, BYTES, EITHER, BOTH, RECOMPUTED)}[CHECKS[check]]
     return all(c in allowed for c in parts)

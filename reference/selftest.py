@@ -98,9 +98,9 @@ def check_bytes(code, share, rotation, *coverage):
     return (bytes([code]) + u32(share) + u16(rotation)
             + listed([listed([bytes([part]) for part in parts]) for parts in coverage]))
 
-allowed = {0: {0}, 1: set(range(1, 8)), 2: {1, 4}, 3: {4}, 4: set(range(2, 8)), 5: set(range(2, 8))}
+allowed = {0: {0}, 1: set(range(1, 9)), 2: {1, 4}, 3: {4}, 4: set(range(2, 8)), 5: set(range(2, 8))}
 for code in range(7):
-    for part in range(9):
+    for part in range(10):
         data = Reader(check_bytes(code, int(code == 2), 16 * int(part in (3, 5)), [part]))
         what = f"check {code}, coverage {part}"
         if part in allowed.get(code, ()):
@@ -113,8 +113,8 @@ for what, args in {"spot in part": (2, 1, 0, [4, 1]), "spot with share 0": (2, 0
                    "product without rotation": (5, 0, 0, [4], [3]), "rotation without product": (5, 0, 1, [4]),
                    "either without rotation": (4, 0, 0, [4], [5]), "both with a rotation": (5, 0, 1, [6])}.items():
     refused(what, read_check, Reader(check_bytes(*args)))
-for kind, codes in {PARAMETER: range(7), GRAPH: (0, 1, 4, 7)}.items():
-    check(f"coverage of kind {kind}", [c for c in range(8) if stands_for(c, kind)] == list(codes))
+for kind, codes in {PARAMETER: (*range(7), 8), GRAPH: (0, 1, 4, 7, 8)}.items():
+    check(f"coverage of kind {kind}", [c for c in range(9) if stands_for(c, kind)] == list(codes))
 for check_of, word in {(0, 0): "none", (2, 100_000): "spot:0.1", (2, 1): "spot:0.000001", (5, 0): "compute"}.items():
     check(word, check_word(check_of) == word)
 

@@ -9,7 +9,7 @@ from log import read_log_key
 from rules import Refused
 from trust import parse_trust
 
-FOLDERS = ["", "records", "ledger"]
+FOLDERS = ["", "records", "ledger", "weights"]
 
 def vectors_of(folder):
     """Of each vector the folder of its files, and what its index says."""

@@ -10,6 +10,7 @@ from header import read_header
 from outline import outline_of, refuse_deal, signature_fits
 from rules import Refused, holds
 from trust import refuse_deal_number, refuse_owner_and_version
+from weights import LONGEST_MANIFEST, check_manifest
 
 class Ring:
     def __init__(self, file):
@@ -27,7 +28,7 @@ class Ring:
         return UNTRUSTED if self.strange_key else worst(self.findings)
 
 def verify_ring(file, owner=None, trust=None, key=None, bodies=True):
-    """Checks 1 … 16, and those of §20 after 14; without `bodies` none after these."""
+    """Checks 1 … 17, and those of §20 after 14; without `bodies` none after these."""
     ring = Ring(file)
     if read_ring(ring, owner, trust):
         if None not in ring.headers:
@@ -152,6 +153,7 @@ def check_shared(ring):
                 (index == 0 or not weights or header.is_shared(), "a block that computes in a ring of weights"),
                 (header.is_shared() or not shared or index < shared[0], "behind a shared block, and not shared"),
                 (not header.is_shared() or not header.inputs + header.outputs, "a shared block with inputs or outputs"),
+                (index or not weights or not header.inputs + header.outputs, "weights with inputs or outputs"),
                 (all(shares_all_of(header, block, ring.headers[block]) for block in header.shared_blocks()),
                  "shares what the shared block does not hold")]:
             if not holds(reason, fits):
@@ -206,9 +208,19 @@ def check_chunks(ring, index, header):
             ring.add(TAMPERED, index, "body", str(e), part.name(), (start, start + length))
 
 def check_key(ring, key):
-    """Check 16."""
+    """Checks 16 and 17."""
     ring.strange_key = True
+    manifest = None
     for index, header in enumerate(ring.headers):
         if is_for(ring, header, key):
             ring.strange_key = False
-            open_block(ring, index, key, index)
+            kept = bytearray() if index == 0 and ring.closure.kind == WEIGHTS else None
+            if kept is not None and header.plaintext_length > LONGEST_MANIFEST:
+                ring.add(TAMPERED, 0, "body", "a manifest of more than 2^28 bytes", "manifest")
+            elif open_block(ring, index, key, index, kept):
+                manifest = manifest or kept
+    if manifest is not None and not ring.findings:
+        try:
+            check_manifest(manifest, ring.headers)
+        except Refused as e:
+            ring.add(TAMPERED, 0, "body", str(e), "manifest")

@@ -17,7 +17,7 @@ use deepring::maintenance::{GrantError, RepairError};
 use deepring::opening::OpenError;
 use deepring::receipt::ReceiptError;
 use deepring::trust::{OwnedRing, TrustError};
-use deepring::{Finding, Report, RingError, Verdict};
+use deepring::{Finding, Report, RingError, RingKind, Verdict};
 use deepring_infer::engine::EngineError;
 use deepring_infer::exporting::ExportRingError;
 use deepring_infer::inputs::{InputError, NpyError, PictureError};
@@ -236,6 +236,8 @@ impl From<OpenError> for CliError {
             OpenError::NotForThisKey { .. } => Self::new(Exit::Untrusted, message)
                 .hint("the owner can let a host in with `deepring grant`"),
             OpenError::Malformed { .. } => Self::new(Exit::Tampered, message),
+            OpenError::OtherKind { kind: RingKind::Weights } => failed(message)
+                .hint("`deepring verify` checks its bytes, and with `--key` what they hold"),
             _ => failed(message),
         }
     }

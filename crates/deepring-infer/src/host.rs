@@ -21,13 +21,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use deepring::audit::Challenge;
+use deepring::opening::OpenError;
 use deepring::receipt::{
     Agreement, Chain, Delivered, Item, LegResult, Parcel, QueryStart, Salt, SampleRate,
     VerifiedPrefix, batch_digest, tensors_digest,
 };
 use deepring::{
     AuthenticRing, Check, Decision, Digest, Finding, Header, Host, Manifest, OpeningKey, PublicKey,
-    SecretKey, TensorValue,
+    RingKind, SecretKey, TensorValue,
 };
 
 use crate::checks::{BlockCosts, Choice, PlanKind};
@@ -110,12 +111,20 @@ impl std::ops::AddAssign for Timings {
     }
 }
 
+/// Refuses a ring that has nothing to run.
+pub(crate) fn refuse_weights(ring: &AuthenticRing) -> Result<(), RunError> {
+    match ring.kind() {
+        RingKind::Network => Ok(()),
+        kind @ RingKind::Weights => Err(RunError::Open(OpenError::OtherKind { kind })),
+    }
+}
+
 impl<E: Engine> RingHost<E> {
     /// Opens Genesis (but for a host that was dealt legs and not Genesis) and the blocks in `range`, which must all be granted to `key`. `progress` is called
     /// with the number of bytes just opened.
     ///
     /// # Errors
-    /// [`RunError::CheckNeedsBytes`] where the engine computes with copies and the check compares bytes; and as
+    /// [`RunError::Open`] with [`OpenError::OtherKind`] for a ring of weights; [`RunError::CheckNeedsBytes`] where the engine computes with copies and the check compares bytes; and as
     /// [`load_block`](Self::load_block).
     pub fn open(
         ring: Arc<AuthenticRing>,
@@ -128,6 +137,7 @@ impl<E: Engine> RingHost<E> {
         if !E::IN_PLACE && !matches!(check, Check::None | Check::Load | Check::Compute) {
             return Err(RunError::CheckNeedsBytes { check });
         }
+        refuse_weights(&ring)?;
         let alarms = Arc::<Alarms>::default();
         // Under a deal, hosts that do not stand in for Genesis cannot open it.
         let without =

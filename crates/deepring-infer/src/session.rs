@@ -17,7 +17,9 @@ use deepring::{
 
 use crate::engine::{Engine, Rten};
 use crate::error::{InputError, Rejected, RunError};
-use crate::host::{BlockProtection, Floor, LayerMargin, Rehearsal, RingHost, Timings};
+use crate::host::{
+    BlockProtection, Floor, LayerMargin, Rehearsal, RingHost, Timings, refuse_weights,
+};
 use crate::query_inputs::{check_inputs, check_ranges, list};
 use route::Route;
 
@@ -104,7 +106,7 @@ impl<E: Engine> Session<E> {
     /// Opens a ring on an engine, whose threads are its own. `progress` is called with the number of bytes just opened.
     ///
     /// # Errors
-    /// [`RunError::NoKey`] if some block is sealed for none of the keys; and as [`RingHost::open`] and [`RingHost::load_block`].
+    /// [`RunError::Open`] with [`OpenError::OtherKind`] for a ring of weights; [`RunError::NoKey`] if some block is sealed for none of the keys; and as [`RingHost::open`] and [`RingHost::load_block`].
     pub fn open_on(
         engine: E,
         ring: AuthenticRing,
@@ -128,6 +130,7 @@ impl<E: Engine> Session<E> {
         options: SessionOptions,
         progress: &dyn Fn(u64),
     ) -> Result<Self, RunError> {
+        refuse_weights(&ring)?;
         let planned = route::plan(&ring, keys, options.validation)?;
         let ring = Arc::new(ring);
         let mut hosts: Vec<RingHost<E>> = Vec::new();

@@ -258,7 +258,7 @@ impl Certificate {
     /// # Errors
     /// The first that holds, in this order: [`CertificateError::Outline`],
     /// [`Decision`](CertificateError::Decision), [`OtherNonce`](CertificateError::OtherNonce),
-    /// [`Proof`](CertificateError::Proof), [`OtherLog`](CertificateError::OtherLog),
+    /// [`Proof`](CertificateError::Proof),
     /// [`OtherEntry`](CertificateError::OtherEntry), [`OtherDeal`](CertificateError::OtherDeal),
     /// [`NotOfGenesis`](CertificateError::NotOfGenesis),
     /// [`ValidatorSet`](CertificateError::ValidatorSet),

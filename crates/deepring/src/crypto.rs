@@ -24,6 +24,8 @@ pub(crate) mod label {
     pub(crate) const COMMITMENT: &str = "deepring v1 block key commitment";
     pub(crate) const TENSORS_KEY: &str = "deepring v2 tensor digest key";
     pub(crate) const SALT: &str = "deepring v1 salt commitment";
+    pub(crate) const WEIGHTS_FILE: &str = "deepring v1 weights file digest";
+    pub(crate) const WEIGHTS_TENSOR: &str = "deepring v1 weights tensor digest";
     pub(crate) const BATCH: &str = "deepring v1 batch digest";
     pub(crate) const OPENING: &str = "deepring v2 opening digest";
     pub(crate) const RECEIPT: &str = "deepring v4 receipt digest";

@@ -116,6 +116,9 @@ pub enum DealError {
         /// The second, in short form.
         host: String,
     },
+    /// No block of the ring computes.
+    #[error("no block of this ring computes, as in every ring of weights: there is no leg to deal")]
+    NothingComputes,
     /// A leg does not begin where the one before it ends.
     #[error("leg {leg} is of blocks {}, where block {expected} is due", words(.found))]
     Gap {
@@ -175,6 +178,9 @@ impl Deal {
         plan: &DealPlan,
         owner: PublicKey<Owner>,
     ) -> Result<Self, DealError> {
+        if last == 0 {
+            return Err(DealError::NothingComputes);
+        }
         if legs.is_empty() || legs.len() > MAX_BLOCKS as usize {
             return Err(DealError::Legs { legs: legs.len() });
         }

@@ -20,6 +20,7 @@ use crate::ring::closure::{Closure, ClosureRow};
 use crate::ring::layout::Preamble;
 use crate::ring_id::{RingId, RingKind};
 use crate::tensor::{DType, Dim, TensorSpec};
+use crate::weights::{Extent, FileKind, WeightsManifest};
 
 /// Compares the BLAKE3 hash of an encoding with the approved one.
 #[track_caller]
@@ -233,6 +234,32 @@ fn the_manifest_is_frozen() {
         labels: vec!["cat".into(), String::new()],
     };
     frozen(&manifest.encode(), "b3d317bfec151a70b9cd02558f643ea8b109f0572494f480baef72dd2d906bcf");
+}
+
+#[test]
+fn the_manifest_of_weights_is_frozen() {
+    let bytes = [
+        b"\x01\0m\x02\0\0\0".as_slice(),
+        b"\x01\0a\0\x02\0\0\0\0\0\0\0",
+        &[6; 32],
+        &[7; 32],
+        b"\x01\0\0\0\x01",
+        b"\x03\0b/c\x02\x2b\0\0\0\0\0\0\0",
+        &[8; 32],
+        &[9; 32],
+        b"\x04\0\0\0\x01\0\x1f\0\x02",
+        &[10; 32],
+        b"\x03",
+    ]
+    .concat();
+    let manifest = WeightsManifest::decode(&bytes).unwrap();
+    assert_eq!(manifest.encode(), bytes);
+    let [a, c] = manifest.files() else { panic!("two files") };
+    assert_eq!((a.path().as_str(), a.kind(), a.size()), ("a", FileKind::Other, 2));
+    assert_eq!((c.path().as_str(), c.kind(), c.size()), ("b/c", FileKind::Gguf, 43));
+    assert_eq!((c.digests().digest, c.digests().sha256.0), (filled(8), [9; 32]));
+    let zeros = Extent::Zeros(31.try_into().unwrap());
+    assert_eq!(c.extents(), [Extent::Bytes, zeros, Extent::Tensor(filled(10)), Extent::More]);
 }
 
 fn salt() -> Salt {

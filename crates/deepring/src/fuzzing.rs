@@ -10,6 +10,7 @@ use crate::receipt::{Parcel, tensors_digest};
 use crate::replication::{Evidence, Message};
 use crate::ring::closure::Closure;
 use crate::ring::layout::{Layout, Preamble};
+use crate::weights::WeightsManifest;
 use crate::{Decision, Host, Manifest, Owner, PublicKey, SecretKey};
 
 /// Accepted bytes are encoded to the same bytes again.
@@ -47,6 +48,17 @@ pub fn preamble(bytes: &[u8]) {
 
 pub fn manifest(bytes: &[u8]) {
     assert_canonical!(Manifest::decode(bytes), bytes);
+}
+
+/// Of a manifest that is accepted every path can be written.
+pub fn weights_manifest(bytes: &[u8]) {
+    let decoded = WeightsManifest::decode(bytes);
+    for file in decoded.iter().flat_map(WeightsManifest::files) {
+        let path = std::path::Path::new(file.path().as_str());
+        let normal = |c| matches!(c, std::path::Component::Normal(_));
+        assert!(path.components().all(normal), "{path:?} leads elsewhere");
+    }
+    assert_canonical!(decoded, bytes);
 }
 
 pub fn receipt(bytes: &[u8]) {

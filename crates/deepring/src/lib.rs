@@ -133,6 +133,7 @@ mod storage;
 mod tensor;
 pub mod trust;
 mod turn;
+pub mod weights;
 mod write_back;
 
 /// Canonical bytes: what a format that stands on this one is written and read with.
@@ -158,7 +159,7 @@ pub mod files {
 /// A block that is opened: its decrypted chunks as they come, the memory that they go to, and what is refused.
 pub mod opening {
     pub use crate::open::{ChunkObserver, DecryptedChunk, OpenError};
-    pub use crate::ring::DecryptedBlock;
+    pub use crate::ring::{DecryptedBlock, PartReader};
     pub use deepring_memory::Protection;
 }
 

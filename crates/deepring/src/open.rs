@@ -9,11 +9,12 @@ use thiserror::Error;
 use crate::block::Header;
 use crate::block::chunks::{Segment, gaps, segments};
 use crate::block::header::unwrap_key;
-use crate::crypto::aead::{BlockKey, CHUNK_LEN};
+use crate::crypto::aead::{BlockKey, CHUNK_LEN, ChunkCipher};
 use crate::encoding::DecodeError;
 use crate::finding::{Finding, Section};
 use crate::in_line::InLine;
 use crate::keys::{Host, Owner, SecretKey};
+use crate::ring_id::RingKind;
 use crate::storage::Storage;
 
 /// A secret key that may open blocks.
@@ -69,6 +70,20 @@ pub enum OpenError {
         /// Number of blocks in the ring, Genesis included.
         count: u32,
     },
+    /// The block has no own part of this number.
+    #[error("block {index} has no part {part}")]
+    NoSuchPart {
+        /// Index of the block; Genesis is 0.
+        index: u32,
+        /// Requested number.
+        part: usize,
+    },
+    /// The ring is of the other kind than what was asked for.
+    #[error("{}", other_kind(*.kind))]
+    OtherKind {
+        /// The kind that it is of.
+        kind: RingKind,
+    },
     /// The key is none of the block's recipients.
     #[error("block {index} ({}) is not sealed for this key", InLine(name))]
     NotForThisKey {
@@ -109,6 +124,14 @@ pub enum OpenError {
     },
 }
 
+/// What a ring of this kind does not have.
+fn other_kind(kind: RingKind) -> &'static str {
+    match kind {
+        RingKind::Network => "this ring holds a network and no files",
+        RingKind::Weights => "this ring holds weights and has no graph",
+    }
+}
+
 /// A zeroed buffer for a block's plaintext.
 pub(crate) fn buffer(len: u64) -> Result<Vec<u8>, OpenError> {
     let too_large = || OpenError::TooLarge { bytes: len };
@@ -130,6 +153,26 @@ pub struct DecryptedChunk<'a> {
 
 /// Called with each chunk before it is copied into its place, from several threads.
 pub type ChunkObserver<'a> = &'a (dyn Fn(&DecryptedChunk<'_>) + Sync);
+
+/// The block's key, as it is wrapped for this one, and the cipher that it makes.
+pub(crate) fn unwrap(
+    header: &Header,
+    key: OpeningKey<'_>,
+) -> Result<(BlockKey, ChunkCipher), OpenError> {
+    let index = header.index;
+    if !key.is_recipient(header) {
+        return Err(OpenError::NotForThisKey { index, name: header.name.clone() });
+    }
+    let wrap_broken = || {
+        let reason = "the wrapped block key does not open, or is not the committed one";
+        OpenError::Tampered(
+            Finding::tampered(Section::Header, reason).in_block(index, Some(&header.name)),
+        )
+    };
+    let block_key = key.block_key(header).ok_or_else(wrap_broken)?;
+    let cipher = block_key.cipher(header.context()).ok_or_else(wrap_broken)?;
+    Ok((block_key, cipher))
+}
 
 /// Checks and decrypts a body into `out`; returns the key, with which the content digest is
 /// computed.
@@ -153,18 +196,7 @@ pub(crate) fn decrypt_body(
             given: out.len() as u64,
         });
     }
-    let not_ours = || OpenError::NotForThisKey { index, name: header.name.clone() };
-    if !key.is_recipient(header) {
-        return Err(not_ours());
-    }
-    let wrap_broken = || {
-        let reason = "the wrapped block key does not open, or is not the committed one";
-        OpenError::Tampered(
-            Finding::tampered(Section::Header, reason).in_block(index, Some(&header.name)),
-        )
-    };
-    let block_key = key.block_key(header).ok_or_else(wrap_broken)?;
-    let cipher = block_key.cipher(header.context()).ok_or_else(wrap_broken)?;
+    let (block_key, cipher) = unwrap(header, key)?;
 
     // Everything else is written below; a second pass over fresh memory costs a tenth of an
     // opening.

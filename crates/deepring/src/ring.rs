@@ -7,11 +7,13 @@
 pub(crate) mod closure;
 pub(crate) mod layout;
 mod opened;
+mod part_reader;
 mod remembered;
 mod unverified;
 mod verified;
 
 pub use opened::{DecryptedBlock, OpenedBlock};
+pub use part_reader::PartReader;
 pub use unverified::UnverifiedRing;
 pub(crate) use verified::verify_sharing;
 pub use verified::{AuthenticRing, RingError, VerifiedRing};

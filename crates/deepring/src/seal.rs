@@ -82,7 +82,7 @@ pub enum SealError {
     NoRandomness(#[from] NoRandomness),
 }
 
-/// Writes a ring, block by block: Genesis, the shared blocks, then those that compute. Memory stays
+/// Writes a ring, block by block: Genesis, the shared blocks, then those that compute; of weights Genesis last. Memory stays
 /// near the largest block.
 ///
 /// The bytes go to a file that does not have the target's name ([`Replacement`]).
@@ -179,6 +179,10 @@ impl RingSealer {
         let (computing, mut order): (Vec<usize>, Vec<usize>) =
             (0..headers.len()).partition(|i| headers.get(*i).is_some_and(|h| !is_early(h)));
         order.extend(computing);
+        if plan.kind == RingKind::Weights {
+            // Its manifest has digests of all that the others hold.
+            order.rotate_left(1);
+        }
         Ok(Self {
             owner,
             target: file.target().into(),

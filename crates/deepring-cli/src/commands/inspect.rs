@@ -5,7 +5,7 @@ use std::path::Path;
 use deepring::block::RecipientRole;
 use deepring::files::InLine;
 use deepring::trust::TrustError;
-use deepring::{AuthenticRing, Header, Trust};
+use deepring::{AuthenticRing, Header, RingKind, Trust};
 use serde_json::json;
 
 use super::deal;
@@ -58,6 +58,7 @@ fn print_json(ring: &AuthenticRing) -> Result<(), CliError> {
     };
     output::json(&json!({
         "ring": ring.ring_id(),
+        "kind": ring.kind(),
         "digest": ring.digest(),
         "model_version": ring.model_version(),
         "previous": ring.previous(),
@@ -83,8 +84,13 @@ fn print_text(ring: &AuthenticRing) -> Result<(), CliError> {
     let list = |specs: &[deepring::TensorSpec]| {
         specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
-    output::line(format_args!("inputs   {}", list(ring.inputs())))?;
-    output::line(format_args!("outputs  {}", list(ring.outputs())))?;
+    match ring.kind() {
+        RingKind::Network => {
+            output::line(format_args!("inputs   {}", list(ring.inputs())))?;
+            output::line(format_args!("outputs  {}", list(ring.outputs())))?;
+        }
+        RingKind::Weights => output::line("kind     weights: files, and no graph")?,
+    }
     for line in ring.outline().deal().map(deal::in_words).unwrap_or_default() {
         output::line(line)?;
     }

@@ -44,6 +44,7 @@ mod synthetic;
 mod targets;
 mod tiles;
 mod turned;
+mod weights;
 mod witness;
 mod witnessed;
 mod workspace;

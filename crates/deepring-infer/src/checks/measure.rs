@@ -154,4 +154,27 @@ mod tests {
         m.rows(1, 0);
         assert_eq!(m.coverage()[1], Coverage::Rows, "a query that gathers no row needs none");
     }
+    #[test]
+    fn nothing_that_is_measured_is_what_an_engine_derived_at_loading() {
+        let truths = [false, true];
+        for (is_graph, all, product) in
+            truths.iter().flat_map(|a| truths.iter().flat_map(|b| truths.map(|c| (*a, *b, c))))
+        {
+            for (rows, recomputed) in
+                [(None, None), (Some(1), None), (None, Some(1)), (Some(1), Some(1))]
+            {
+                let part = PartMeasure {
+                    len: 1,
+                    bytes: u64::from(all),
+                    readers: 1,
+                    verified: u32::from(product),
+                    places: 1,
+                    rows,
+                    recomputed,
+                    is_graph,
+                };
+                assert_ne!(part.coverage(), Coverage::Derived, "{part:?}");
+            }
+        }
+    }
 }

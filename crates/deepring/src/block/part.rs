@@ -28,6 +28,18 @@ pub enum PartKind {
     Parameter(TensorSpec),
 }
 
+impl PartKind {
+    /// A word for messages: the parameter's name, `graph` or `manifest`.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        match self {
+            Self::Manifest => "manifest",
+            Self::Graph => "graph",
+            Self::Parameter(spec) => &spec.name,
+        }
+    }
+}
+
 /// A named range of a body's plaintext.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Part {
@@ -54,11 +66,7 @@ impl Part {
     /// A word for messages: the parameter's name, `graph` or `manifest`.
     #[must_use]
     pub fn label(&self) -> &str {
-        match &self.kind {
-            PartKind::Manifest => "manifest",
-            PartKind::Graph => "graph",
-            PartKind::Parameter(spec) => &spec.name,
-        }
+        self.kind.label()
     }
 
     /// One past the last byte. Cannot overflow: parts are checked when they are laid out or

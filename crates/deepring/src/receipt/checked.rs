@@ -173,6 +173,7 @@ fn contradiction(check: Check, parts: &[Coverage]) -> Option<(usize, Coverage)> 
     use Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
     let holds = |c: Coverage| match check {
         Check::None => c == Unchecked,
+        // A floor: what an engine derived, which the other checks do not speak of, stands here too.
         Check::Load => c != Unchecked,
         // A block is drawn whole or not at all.
         Check::Spot(_) if parts.first() == Some(&Opened) => c == Opened,
@@ -186,11 +187,13 @@ fn contradiction(check: Check, parts: &[Coverage]) -> Option<(usize, Coverage)> 
 
 #[cfg(test)]
 mod tests {
-    use super::Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
+    use super::Coverage::{
+        Both, Bytes, Derived, Either, Opened, Product, Recomputed, Rows, Unchecked,
+    };
     use super::*;
     use crate::receipt::SampleRate;
 
-    const ALL: [Coverage; 8] = Coverage::ALL;
+    const ALL: [Coverage; 9] = Coverage::ALL;
 
     fn checks() -> [Check; 6] {
         let spot = Check::Spot(SampleRate::from_millionths(100_000).unwrap());
@@ -207,7 +210,7 @@ mod tests {
         let [none, load, spot, run, auto, compute] = checks();
         let allowed: [(Check, &[Coverage]); 6] = [
             (none, &[Unchecked]),
-            (load, &[Opened, Rows, Product, Bytes, Either, Both, Recomputed]),
+            (load, &[Opened, Rows, Product, Bytes, Either, Both, Recomputed, Derived]),
             (spot, &[Opened, Bytes]),
             (run, &[Bytes]),
             (auto, &[Rows, Product, Bytes, Either, Both, Recomputed]),
@@ -247,7 +250,9 @@ mod tests {
             &[Rows, Bytes],
             &[Opened, Unchecked],
             &[Opened, Recomputed],
+            &[Opened, Derived],
             &[Bytes, Both],
+            &[Derived, Derived],
         ] {
             assert!(of(&[&[Bytes], mixed]).is_err(), "{mixed:?}");
         }

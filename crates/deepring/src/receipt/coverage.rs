@@ -36,11 +36,15 @@ pub enum Coverage {
     /// values (everything that no product and no row tag covers) was computed a second time by a
     /// separately loaded program and was the same bit for bit.
     Recomputed = 7,
+    /// Every byte that the engine derived, when it loaded it, from the part's block (or from a run of
+    /// blocks that it loaded together) was compared for each query, before it computed. Says nothing
+    /// of the sealed part's own bytes at this use, and rests on the derivation.
+    Derived = 8,
 }
 
 impl Coverage {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Unchecked,
         Self::Opened,
         Self::Rows,
@@ -49,9 +53,10 @@ impl Coverage {
         Self::Either,
         Self::Both,
         Self::Recomputed,
+        Self::Derived,
     ];
 
-    /// Its name for people and in JSON.
+    /// Its name, in FORMAT.md and in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -63,6 +68,7 @@ impl Coverage {
             Self::Either => "either",
             Self::Both => "both",
             Self::Recomputed => "recomputed",
+            Self::Derived => "derived",
         }
     }
 
@@ -72,11 +78,15 @@ impl Coverage {
     /// Commutative, associative and idempotent; `Unchecked` with anything is `Unchecked`.
     #[must_use]
     pub fn meet(self, other: Self) -> Self {
-        use Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
+        use Coverage::{
+            Both, Bytes, Derived, Either, Opened, Product, Recomputed, Rows, Unchecked,
+        };
         match (self, other) {
             (a, b) if a == b => a,
             (Unchecked, _) | (_, Unchecked) => Unchecked,
-            (Opened, _) | (_, Opened) => Opened,
+            // What an engine made of a block is other bytes than the sealed ones, which all other
+            // words are about: the digest at opening is all that they share.
+            (Opened | Derived, _) | (_, Opened | Derived) => Opened,
             // A product is about the operators that multiply by a tensor, rows are of a table that
             // is gathered: the digest at opening is all that they share.
             (Rows, Product | Either) | (Product | Either, Rows) => Opened,
@@ -101,22 +111,29 @@ impl Coverage {
             Self::Unchecked | Self::Opened | Self::Bytes => true,
             Self::Rows | Self::Product | Self::Either | Self::Both => class == PartClass::Parameter,
             Self::Recomputed => class == PartClass::Graph,
+            Self::Derived => class != PartClass::Manifest,
         }
     }
 }
 
+/// Its name for people: the [name](Coverage::name), but for what was derived, which says when.
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(match self {
+            Self::Derived => "derived at loading",
+            _ => self.name(),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
+    use super::Coverage::{
+        Both, Bytes, Derived, Either, Opened, Product, Recomputed, Rows, Unchecked,
+    };
     use super::*;
 
-    const ALL: [Coverage; 8] = Coverage::ALL;
+    const ALL: [Coverage; 9] = Coverage::ALL;
 
     /// The claims of each code about every query, one bit for each kind of evidence.
     fn evidence(coverage: Coverage) -> u8 {
@@ -126,6 +143,7 @@ mod tests {
         const PRODUCT: u8 = 8;
         const BYTES: u8 = 16;
         const SECOND_PROGRAM: u8 = 32;
+        const DERIVED: u8 = 64;
         // A comparison of every byte includes the rows' bytes, and is one of the two.
         let bytes = DIGEST | ROWS | PRODUCT_OR_BYTES | BYTES;
         match coverage {
@@ -137,6 +155,7 @@ mod tests {
             Either => DIGEST | PRODUCT_OR_BYTES,
             Both => bytes | PRODUCT,
             Recomputed => bytes | SECOND_PROGRAM,
+            Derived => DIGEST | DERIVED,
         }
     }
 
@@ -146,7 +165,15 @@ mod tests {
 
     #[test]
     fn codes_are_those_of_the_format() {
-        assert_eq!(ALL.map(|c| c as u8), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(ALL.map(|c| c as u8), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn what_was_derived_says_when_and_has_one_word_in_json() {
+        assert_eq!(Derived.to_string(), "derived at loading");
+        for c in ALL {
+            assert_eq!(serde_json::to_value(c).unwrap(), c.name());
+        }
     }
 
     #[test]
@@ -193,6 +220,10 @@ mod tests {
             (Recomputed, Product, Either),
             (Recomputed, Rows, Rows),
             (Recomputed, Opened, Opened),
+            (Derived, Bytes, Opened),
+            (Derived, Product, Opened),
+            (Derived, Recomputed, Opened),
+            (Derived, Opened, Opened),
         ] {
             assert_eq!(a.meet(b), wanted, "{a} {b}");
         }
@@ -202,8 +233,8 @@ mod tests {
     fn what_only_tensors_or_only_graphs_have_stands_for_nothing_else() {
         let all: &[Coverage] = &[Unchecked, Opened, Bytes];
         for (class, besides) in [
-            (PartClass::Parameter, &[Rows, Product, Either, Both][..]),
-            (PartClass::Graph, &[Recomputed]),
+            (PartClass::Parameter, &[Rows, Product, Either, Both, Derived][..]),
+            (PartClass::Graph, &[Recomputed, Derived]),
             (PartClass::Manifest, &[]),
         ] {
             for c in ALL {

@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::closure::Closure;
 use super::layout::Layout;
 use super::opened::{DecryptedBlock, OpenedBlock};
+use super::part_reader::PartReader;
 use crate::block::{Header, Part, SHARED_ALIGNMENT, own};
 use crate::crypto::Digest;
 use crate::finding::{Finding, Report, Section, Verdict};
@@ -347,15 +348,36 @@ impl AuthenticRing {
         Some(body.start + span.body.start + (offset - span.plain.start))
     }
 
-    /// Opens Genesis and decodes the manifest.
+    /// Opens Genesis of a network and decodes the manifest.
     ///
     /// # Errors
-    /// As [`open_block`](Self::open_block); [`OpenError::Malformed`] where it does not decode.
+    /// [`OpenError::OtherKind`] for a ring of weights; as [`open_block`](Self::open_block);
+    /// [`OpenError::Malformed`] where it does not decode.
     pub fn open_manifest(&self, key: OpeningKey<'_>) -> Result<Manifest, OpenError> {
+        if self.kind() != RingKind::Network {
+            return Err(OpenError::OtherKind { kind: self.kind() });
+        }
         let len = self.genesis().plain_len;
         let mut out = crate::open::buffer(len)?;
         self.open_block(0, key, &mut out)?;
         Manifest::decode(&out).map_err(|source| OpenError::Malformed { index: 0, source })
+    }
+
+    /// A reader of single parts of one block.
+    ///
+    /// # Errors
+    /// [`OpenError::NoSuchBlock`] and [`OpenError::NotForThisKey`]; [`OpenError::Tampered`] where the block's key does not
+    /// open.
+    pub fn part_reader(
+        &self,
+        index: u32,
+        key: OpeningKey<'_>,
+    ) -> Result<PartReader<'_>, OpenError> {
+        let header = self.header(index)?;
+        let missing = || OpenError::NoSuchBlock { index, count: self.closure.count() };
+        let body = self.layout.bodies.get(index as usize).ok_or_else(missing)?.clone();
+        let (_, cipher) = crate::open::unwrap(header, key)?;
+        Ok(PartReader::new(&*self.storage, header, body, cipher))
     }
 
     /// The report of a ring without findings.
@@ -431,11 +453,10 @@ pub(crate) fn verify_sharing(kind: RingKind, headers: &[&Header]) -> Vec<Finding
             let still = header.inputs.is_empty() && header.outputs.is_empty();
             check(still, header, "a shared block reads or gives tensors");
         } else {
-            check(
-                i == 0 || kind == RingKind::Network,
-                header,
-                "a ring of weights has a block that computes",
-            );
+            let network = kind == RingKind::Network;
+            check(i == 0 || network, header, "a ring of weights has a block that computes");
+            let still = header.inputs.is_empty() && header.outputs.is_empty();
+            check(i != 0 || network || still, header, "a ring of weights reads or gives tensors");
         }
         let fits = has_what_it_shares(header, headers, first);
         check(fits, header, "shared parameters are not those of the block that holds them");

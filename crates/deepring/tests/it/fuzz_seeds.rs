@@ -65,6 +65,7 @@ fn fuzz_seeds() {
         write("encrypted_key", "owner", text.as_bytes());
     }
     write("manifest", "manifest", &manifest().encode());
+    weights();
     let index: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder().join("index.json")).unwrap()).unwrap();
     for (i, vector) in index["vectors"].as_array().unwrap().iter().enumerate() {
@@ -85,6 +86,19 @@ fn fuzz_seeds() {
     batch.extend([7; 16]);
     write("tensors", "one", &batch);
     records();
+}
+
+/// Rings of weights, and their manifests: of the whole folder, and of each file alone.
+fn weights() {
+    let files = crate::weights_folder::folder();
+    write("weights_manifest", "folder", &crate::weights_folder::manifest_of(&files));
+    for (number, file) in files.chunks(1).enumerate() {
+        let manifest = crate::weights_folder::manifest_of(file);
+        write("weights_manifest", &number.to_string(), &manifest);
+    }
+    let ring = crate::weights_folder::seal_files(&files);
+    write("ring_file", "weights.ring", &ring);
+    write_pieces("weights", &ring);
 }
 
 /// Deals and outlines, what copies of a leg send each other, and evidence.

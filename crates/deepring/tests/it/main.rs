@@ -57,3 +57,7 @@ mod vectors_outlines;
 mod vectors_records;
 mod vectors_required;
 mod vectors_validated;
+mod vectors_weights;
+mod vectors_weights_generate;
+mod weights;
+mod weights_folder;

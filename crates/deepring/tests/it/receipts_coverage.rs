@@ -10,7 +10,7 @@ use crate::receipts::refusal;
 use crate::small_query::{batch_of, checked, decision, items, open_chain, ran_as, salt};
 use crate::small_ring::{HOST_A_SEED, HOST_B_SEED, host_a, host_b, intact, small_ring};
 
-use Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
+use Coverage::{Both, Bytes, Derived, Either, Opened, Product, Recomputed, Rows, Unchecked};
 
 const NONE: u8 = 0;
 const LOAD: u8 = 1;
@@ -56,6 +56,7 @@ fn a_decision_tells_what_each_part_of_each_block_had() {
     for ((a, b), weaker) in [
         (layer_by_layer(), Check::Spot(SampleRate::new(0.25).unwrap())),
         (of_a_batch(), Check::Auto),
+        (derived_at_loading(), Check::Load),
     ] {
         let decision = decided(&ring, a.clone(), b.clone());
         let read = Decision::decode(&decision.encode())
@@ -81,6 +82,13 @@ fn of_two_spot_checks_the_smaller_share_counts() {
     assert_eq!(verified.check(), spot(0.1));
 }
 
+/// An engine computed from what it derived of the blocks, and one tensor had its product besides.
+pub(crate) fn derived_at_loading() -> (Checked, Checked) {
+    let a = Checked::new(Check::Load, 0, vec![vec![Derived; 3]]);
+    let b = Checked::new(Check::Load, 16, vec![vec![Product, Derived, Derived], vec![Derived]]);
+    (a.unwrap(), b.unwrap())
+}
+
 #[test]
 fn json_has_words() {
     let ring = intact(&small_ring());
@@ -99,6 +107,15 @@ fn json_has_words() {
     let json = serde_json::to_value(&verified).unwrap();
     let a = serde_json::json!([["either", "both", "recomputed"]]);
     assert_eq!(json["chain"]["legs"][0]["receipt"]["coverage"], a);
+    let (a, b) = derived_at_loading();
+    let verified = decided(&ring, a, b).verify(ring.outline(), Require::AsDealt).unwrap();
+    let json = serde_json::to_value(&verified).unwrap();
+    assert_eq!(
+        json["check"], "load",
+        "what they had at each use does not make another check of it"
+    );
+    let b = serde_json::json!([["product", "derived", "derived"], ["derived"]]);
+    assert_eq!(json["chain"]["legs"][1]["receipt"]["coverage"], b);
 }
 
 #[test]
@@ -136,6 +153,7 @@ fn a_claim_that_contradicts_itself_is_malformed() {
     let product: &[&[u8]] = &[&[3, 4, 4], &[4]];
     let either: &[&[u8]] = &[&[5, 4, 4], &[4]];
     let both: &[&[u8]] = &[&[6, 4, 7], &[7]];
+    let derived: &[&[u8]] = &[&[8, 8, 8], &[8]];
     let cases = [
         ((6, 0, 0), bytes, value("check", 6)),
         ((255, 0, 0), bytes, value("check", 255)),
@@ -143,7 +161,7 @@ fn a_claim_that_contradicts_itself_is_malformed() {
         ((NONE, 1, 0), &[&[0, 0, 0], &[0]], value("share", 1)),
         ((SPOT, 0, 0), bytes, value("share", 0)),
         ((SPOT, 1_000_000, 0), bytes, value("share", 1_000_000)),
-        ((RUN, 0, 0), &[&[4, 8, 4], &[4]], value("coverage", 8)),
+        ((RUN, 0, 0), &[&[4, 9, 4], &[4]], value("coverage", 9)),
         ((AUTO, 0, 16), &[&[5, 255, 4], &[4]], value("coverage", 255)),
         ((COMPUTE, 0, 0), product, contradiction("rotation", "coverage")),
         ((AUTO, 0, 16), bytes, contradiction("rotation", "coverage")),
@@ -165,6 +183,12 @@ fn a_claim_that_contradicts_itself_is_malformed() {
         ((SPOT, 1, 0), &[&[4, 4, 7], &[4]], contradiction("coverage", "check")),
         ((SPOT, 1, 16), &[&[5, 4, 4], &[4]], contradiction("coverage", "check")),
         ((NONE, 0, 0), both, contradiction("coverage", "check")),
+        ((NONE, 0, 0), derived, contradiction("coverage", "check")),
+        ((LOAD, 0, 1), derived, contradiction("rotation", "coverage")),
+        ((SPOT, 1, 0), derived, contradiction("coverage", "check")),
+        ((RUN, 0, 0), derived, contradiction("coverage", "check")),
+        ((AUTO, 0, 0), derived, contradiction("coverage", "check")),
+        ((COMPUTE, 0, 0), derived, contradiction("coverage", "check")),
     ];
     for (check, coverage, wanted) in cases {
         assert_eq!(malformed(check, coverage), wanted, "{check:?} {coverage:?}");
@@ -183,6 +207,8 @@ fn a_claim_that_contradicts_itself_is_malformed() {
         ((AUTO, 0, 0), both),
         ((COMPUTE, 0, 0), both),
         ((LOAD, 0, 1), &[&[5, 6, 7], &[1]]),
+        ((LOAD, 0, 0), derived),
+        ((LOAD, 0, 0), &[&[8, 1, 8], &[7]]),
     ] {
         let file = claimed(&ring, check, coverage);
         Decision::decode(&file).unwrap().verify(ring.outline(), Require::AsDealt).unwrap();

@@ -86,15 +86,20 @@ fn word(verdict: Verdict) -> String {
 
 /// Looks at a vector as a reader would.
 pub(crate) fn verify_vector(vector: &Vector) -> Expected {
+    verify_vector_in(&folder(), vector)
+}
+
+/// The same with a vector of another folder.
+pub(crate) fn verify_vector_in(folder: &Path, vector: &Vector) -> Expected {
     match vector.kind.as_str() {
-        "ring" => match verified(vector, &vector.file) {
-            Ok(ring) => opened(vector, &ring),
+        "ring" => match verified(folder, vector, &vector.file) {
+            Ok(ring) => opened(folder, vector, &ring),
             Err(expected) => expected,
         },
         "receipt" => {
             let ring = vector.ring.as_ref().expect("a receipt is about a ring");
-            let ring = verified(vector, ring).expect("the ring itself is intact");
-            let result = Decision::read(&folder().join(&vector.file));
+            let ring = verified(folder, vector, ring).expect("the ring itself is intact");
+            let result = Decision::read(&folder.join(&vector.file));
             match result.and_then(|decision| decision.verify(ring.outline(), Require::AsDealt)) {
                 Ok(_) => Expected::intact(),
                 Err(ReceiptError::Refused(finding)) => Expected::of_finding(finding),
@@ -111,7 +116,7 @@ pub(crate) fn verify_vector(vector: &Vector) -> Expected {
     }
 }
 
-fn verified(vector: &Vector, file: &str) -> Result<VerifiedRing, Expected> {
+fn verified(folder: &Path, vector: &Vector, file: &str) -> Result<VerifiedRing, Expected> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("trust.json");
     if let Some(store) = &vector.store {
@@ -122,19 +127,19 @@ fn verified(vector: &Vector, file: &str) -> Result<VerifiedRing, Expected> {
         Some(owner) => Trust::owner(owner.parse::<PublicKey<Owner>>().unwrap()).and_store(&store),
         None => Trust::store(&store),
     };
-    UnverifiedRing::open(&folder().join(file)).and_then(|r| r.verify(&trust, &|_| ())).map_err(
-        |e| match e {
+    UnverifiedRing::open(&folder.join(file)).and_then(|r| r.verify(&trust, &|_| ())).map_err(|e| {
+        match e {
             RingError::Refused(report) => Expected::of_report(&report),
             RingError::Io { .. } => panic!("{file}: {e}"),
             other => panic!("{other}"),
-        },
-    )
+        }
+    })
 }
 
-fn opened(vector: &Vector, ring: &VerifiedRing) -> Expected {
+fn opened(folder: &Path, vector: &Vector, ring: &VerifiedRing) -> Expected {
     let Some(file) = &vector.open_with else { return Expected::intact() };
     // By its text: these files are for everybody to read, which `SecretKey::read` refuses.
-    let text = std::fs::read_to_string(folder().join(file)).unwrap();
+    let text = std::fs::read_to_string(folder.join(file)).unwrap();
     if file.contains("owner") {
         open_all(ring, OpeningKey::Owner(&SecretKey::<Owner>::from_secret_text(&text).unwrap()))
     } else {
@@ -154,7 +159,7 @@ fn open_all(ring: &VerifiedRing, key: OpeningKey<'_>) -> Expected {
     }
     match blocks {
         0 => Expected { verdict: "untrusted".into(), ..Expected::intact() },
-        _ => Expected::intact(),
+        _ => ring.verify_manifest(key).unwrap().map_or_else(Expected::intact, Expected::of_finding),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::opening::{
     COMMITMENT, CONTENT_DIGEST, HOST_WRAP, signed_edit, wrapped_for_another_block,
 };
 use crate::rearranged::{dropped, duplicated, swapped};
-use crate::receipts_coverage::{decided, layer_by_layer, of_a_batch};
+use crate::receipts_coverage::{decided, derived_at_loading, layer_by_layer, of_a_batch};
 use crate::sharing::{SHARING, body_digest_without_shared, signed_sharing};
 use crate::signed_nonsense::CASES;
 use crate::small_query::{decision, decision_of};
@@ -518,6 +518,10 @@ fn claims(f: &mut Folder, ring: &VerifiedRing, honest: &[u8]) {
     let bytes = decided(ring, a, b).encode();
     let defect = "nothing; parts checked by either and both, and graphs recomputed";
     f.receipt("intact_of_a_batch", defect, &bytes, Nowhere);
+    let (a, b) = derived_at_loading();
+    let bytes = decided(ring, a, b).encode();
+    let defect = "nothing; an engine computed from what it derived at loading";
+    f.receipt("intact_derived", defect, &bytes, Nowhere);
 
     let (file, body) = (|b| Tampered(b, "file"), |b| Tampered(Some(b), "body"));
     for version in [1, 2, 3] {
@@ -532,13 +536,13 @@ fn claims(f: &mut Folder, ring: &VerifiedRing, honest: &[u8]) {
 
     // Code, share and rotation, then the codes of the parts of blocks 2 and 3, in host B's receipt.
     type Claim<'a> = (&'a str, &'a str, (u8, u32, u16), &'a [&'a [u8]], Place);
-    let cases: [Claim<'_>; 20] = [
+    let cases: [Claim<'_>; 24] = [
         ("check_unknown", "check 6", (6, 0, 0), &[&[4, 4, 4], &[4]], file(None)),
         ("share_without_spot", "run with a share", (3, 1, 0), &[&[4, 4, 4], &[4]], file(None)),
         ("spot_without_share", "spot with share 0", (2, 0, 0), &[&[4, 4, 4], &[4]], file(None)),
         ("spot_always", "spot with share 1", (2, 1_000_000, 0), &[&[4, 4, 4], &[4]], file(None)),
         ("spot_in_part", "spot in half a block", (2, 1, 0), &[&[4, 1, 4], &[4]], file(None)),
-        ("coverage_unknown", "coverage 8", (3, 0, 0), &[&[4, 8, 4], &[4]], file(None)),
+        ("coverage_unknown", "coverage 9", (1, 0, 0), &[&[4, 9, 4], &[4]], file(None)),
         (
             "coverage_weaker_than_check",
             "run, and a tensor only opened",
@@ -589,6 +593,34 @@ fn claims(f: &mut Folder, ring: &VerifiedRing, honest: &[u8]) {
         ("graph_by_rows", "rows of the graph", (5, 0, 0), &[&[4, 4, 2], &[4]], body(2)),
         ("rows_under_run", "run, and a tensor by rows", (3, 0, 0), &[&[4, 2, 4], &[4]], file(None)),
         ("tensor_recomputed", "a tensor recomputed", (5, 0, 0), &[&[7, 4, 4], &[4]], body(2)),
+        (
+            "derived_under_run",
+            "run, and a tensor derived at loading",
+            (3, 0, 0),
+            &[&[4, 8, 4], &[4]],
+            file(None),
+        ),
+        (
+            "derived_under_compute",
+            "compute, and a graph derived at loading",
+            (5, 0, 0),
+            &[&[4, 4, 8], &[7]],
+            file(None),
+        ),
+        (
+            "derived_under_spot",
+            "a spot check, and a block derived at loading",
+            (2, 1, 0),
+            &[&[8, 8, 8], &[4]],
+            file(None),
+        ),
+        (
+            "derived_with_rotation",
+            "derived at loading, and rotation 16",
+            (1, 0, 16),
+            &[&[8, 8, 8], &[8]],
+            file(None),
+        ),
     ];
     for (name, defect, check, coverage, place) in cases {
         let mut raw = RawReceipts::of(honest);

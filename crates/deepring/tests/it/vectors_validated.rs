@@ -201,7 +201,7 @@ fn coverage_and_lists(made: &mut Made, honest: &[u8]) {
         ("covers_too_much", "coverage of two blocks", 1, &[&[1, 1, 1], &[1]], file(1)),
         ("covers_two_parts", "a part left out", 1, &[&[1, 1]], body()),
         ("graph_by_rows", "rows of the graph", 1, &[&[1, 1, 2]], body()),
-        ("coverage_unknown", "coverage 8", 1, &[&[1, 1, 8]], malformed()),
+        ("coverage_unknown", "coverage 9", 1, &[&[1, 1, 9]], malformed()),
         ("weaker_than_check", "run, and a tensor only opened", 3, &[&[1, 4, 4]], malformed()),
         (
             "checked_less",

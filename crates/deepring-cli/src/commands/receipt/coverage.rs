@@ -55,6 +55,9 @@ fn explain(said: &[Coverage]) -> Vec<String> {
             Coverage::Recomputed => {
                 "each query had the graph's bytes compared, and a second program computed the same bits"
             }
+            Coverage::Derived => {
+                "each query had every byte compared that the engine made of the block when it loaded it; the sealed bytes had their digests then"
+            }
             _ => return None,
         };
         said.contains(&c).then(|| format!("{c}: {meaning}"))
@@ -65,7 +68,9 @@ fn explain(said: &[Coverage]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::{explain, summary};
-    use deepring::Coverage::{Both, Bytes, Either, Opened, Product, Recomputed, Rows, Unchecked};
+    use deepring::Coverage::{
+        Both, Bytes, Derived, Either, Opened, Product, Recomputed, Rows, Unchecked,
+    };
 
     #[test]
     fn each_kind_of_check_is_counted_in_the_order_of_the_codes() {
@@ -85,6 +90,7 @@ mod tests {
             // Another block of the receipt has the product.
             (&[Bytes], 16, "bytes 1"),
             (&[Both, Recomputed], 16, "both 1, recomputed 1"),
+            (&[Derived, Opened, Derived], 0, "opened 1, derived at loading 2"),
         ] {
             assert_eq!(summary(parts, rotation), wanted);
         }
@@ -93,9 +99,9 @@ mod tests {
     #[test]
     fn words_that_do_not_explain_themselves_are_explained_once_and_only_where_they_occur() {
         assert_eq!(explain(&[Unchecked, Opened, Rows, Product, Bytes]), [""; 0]);
-        let lines = explain(&[Both, Recomputed, Either, Bytes, Both]);
+        let lines = explain(&[Both, Recomputed, Either, Bytes, Derived, Both]);
         let words: Vec<_> = lines.iter().map(|l| l.split(':').next().unwrap()).collect();
-        assert_eq!(words, ["either", "both", "recomputed"]);
+        assert_eq!(words, ["either", "both", "recomputed", "derived at loading"]);
         assert_eq!(explain(&[Bytes, Both]), lines[1..2]);
     }
 }
