@@ -12,6 +12,7 @@
 //! fixed number of random tries found worst.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::print_stdout,
     reason = "a bench that cannot set up has nothing to measure, and prints what it measured"
@@ -190,7 +191,8 @@ fn main() {
                         })
                         .collect();
                     let (own, theirs) = ([out.clone()], [theirs]);
-                    let agreed = net.host.compare(&[live.clone()], leg, &own, &theirs, 1);
+                    let agreed =
+                        net.host.compare(std::slice::from_ref(live), leg, &own, &theirs, 1);
                     shares.entry(place).or_default().push(match agreed.expect("the leg runs") {
                         Agreement::Same => 0.0,
                         Agreement::Near { largest, bound } => largest / bound,

@@ -3,7 +3,11 @@
 //! `DEEPRING_NO_SKIP` lists what is there, so that a test which lacks it fails: `packages` (programs and packages that a step installs),
 //! `networks` (files that are not tracked), `system` (root, kinds of memory, tools of the system); or it is `1` for all of them.
 //! The file stands alone: crates that must not depend on this one have it by its path.
-#![allow(unreachable_pub, reason = "public where it is a module of a crate")]
+#![allow(
+    unreachable_pub,
+    clippy::print_stdout,
+    reason = "public where it is a module of a crate; tests print"
+)]
 
 /// Says why something is skipped that lacks what `need` says.
 ///

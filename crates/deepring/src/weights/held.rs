@@ -21,6 +21,14 @@ use crate::tensor::{DType, Dim, TensorSpec};
 
 /// The files of a ring of weights: its manifest, of which every extent was found among the parts of the ring's blocks, and
 /// which leaves no part out.
+///
+/// ```compile_fail,E0451
+/// use deepring::weights::HeldFiles;
+///
+/// fn made(of: HeldFiles<'_>) -> HeldFiles<'_> {
+///     HeldFiles { ..of } // error: the fields are private
+/// }
+/// ```
 #[derive(Debug)]
 pub struct HeldFiles<'r> {
     ring: &'r AuthenticRing,

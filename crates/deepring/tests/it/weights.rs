@@ -248,7 +248,7 @@ fn a_sealer_refuses_what_a_reader_would_and_leaves_the_target_alone() {
         let contents: Vec<Vec<u8>> = files.iter().map(RawFile::content).collect();
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("w.ring");
-        let sealed = seal_weights(&target, &plan, &owner(), &mut |file, at, out| {
+        let sealed = seal_weights(&target, &plan, owner(), &mut |file, at, out| {
             let at = usize::try_from(at).unwrap();
             let bytes =
                 contents[file].get(at..at + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -221,7 +221,7 @@ pub(crate) fn seal_raw(manifest: &[u8], parts: &[(TensorSpec, Vec<u8>)]) -> Vec<
     };
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("raw.ring");
-    let mut sealer = RingSealer::create(&target, &plan, &owner()).unwrap();
+    let mut sealer = RingSealer::create(&target, &plan, owner()).unwrap();
     while let Some(index) = sealer.next_block() {
         let mut plaintext = vec![0; usize::try_from(sealer.own_len(index)).unwrap()];
         let contents: Vec<&[u8]> = match index {
@@ -283,7 +283,7 @@ pub(crate) fn seal_by_plan(files: &[RawFile], plan: &WeightsPlan) -> Vec<u8> {
     let contents: Vec<Vec<u8>> = files.iter().map(RawFile::content).collect();
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("planned.ring");
-    seal_weights(&target, plan, &owner(), &mut |file, at, out| {
+    seal_weights(&target, plan, owner(), &mut |file, at, out| {
         let at = usize::try_from(at).unwrap();
         out.copy_from_slice(&contents[file][at..at + out.len()]);
         Ok(())
