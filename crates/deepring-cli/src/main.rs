@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod error;
 mod hardening;
+mod inherited;
 mod inputs;
 mod ledgers;
 mod named;
@@ -36,7 +37,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     hardening::harden();
-    passphrase::note_inherited();
+    inherited::note_inherited();
     // A log that cannot be written is left out: told of on stderr, as it would be, it ends the process.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
