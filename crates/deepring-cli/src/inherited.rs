@@ -26,3 +26,16 @@ fn listed() -> io::Result<Vec<u32>> {
 pub(crate) fn is_inherited(descriptor: u32) -> bool {
     INHERITED.get().and_then(Option::as_ref).is_some_and(|known| known.contains(&descriptor))
 }
+
+/// Closes them, for good: whoever takes the process over would have whatever they lead to. To be called once.
+#[cfg(all(feature = "sandbox", target_os = "linux"))]
+pub(crate) fn close_inherited() -> Result<(), String> {
+    let known = INHERITED.get().and_then(Option::as_ref);
+    let known = known.ok_or("the descriptors that it was started with are not listed")?;
+    for number in known {
+        let number = i32::try_from(*number).map_err(|e| e.to_string())?;
+        // No value of this process owns it: it opened none of them.
+        nix::unistd::close(number).map_err(|e| format!("descriptor {number}: {e}"))?;
+    }
+    Ok(())
+}
