@@ -50,13 +50,30 @@ fn main() -> ExitCode {
         Err(e) => return misused(&e),
     };
     let json = cli.command.json();
-    match output::end(with_threads().and_then(|()| commands::dispatch(cli)), json) {
+    match output::end(
+        without_settings_of_the_engine()
+            .and_then(|()| with_threads())
+            .and_then(|()| commands::dispatch(cli)),
+        json,
+    ) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             output::complain(format_args!("{}", e.text()));
             e.exit.into()
         }
     }
+}
+
+/// Refuses the environment's settings of the engine: by some of them it writes to stdout, or ends the process where it cannot.
+fn without_settings_of_the_engine() -> Result<(), error::CliError> {
+    let name = std::env::vars_os().map(|(name, _)| name);
+    let mut of_the_engine = name.filter(|name| name.as_encoded_bytes().starts_with(b"RTEN_"));
+    of_the_engine.next().map_or(Ok(()), |name| {
+        let message = format!("{} is set in the environment", name.to_string_lossy());
+        Err(error::CliError::usage(message).hint(
+            "unset it: the engine would print on stdout, or compute otherwise than was asked for",
+        ))
+    })
 }
 
 /// Refuses to begin where no thread can be made, as under a limit on processes: those who need some would end the process
