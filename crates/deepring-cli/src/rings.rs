@@ -394,7 +394,9 @@ pub(crate) fn read_public<R: Role>(given: &OsStr) -> Result<PublicKey<R>, CliErr
 }
 
 pub(crate) fn default_store() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    // One that is not absolute is none (XDG Base Directory Specification): what is remembered would depend on the working folder.
+    let set =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let config = set("XDG_CONFIG_HOME")
         .or_else(|| Some(set("HOME")?.join(".config")))
         .or_else(|| set("APPDATA"))?;
