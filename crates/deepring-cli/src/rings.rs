@@ -333,8 +333,7 @@ pub(crate) fn turns(
     read: &ResolvedPath,
     written: &ResolvedPath,
 ) -> Result<[Option<Turn>; 2], CliError> {
-    // A hard link is the same file, and so the same turn.
-    if output::is_one_place(read, written)? || is_one_file(read.place(), written.place()) {
+    if is_one_file(read, written)? {
         return Ok([Some(turn(read)?), None]);
     }
     // By the files' numbers, which hard links have in common; where one is absent, nobody is waited for there.
@@ -344,8 +343,10 @@ pub(crate) fn turns(
     Ok([Some(turn(first)?), Some(turn(second)?)])
 }
 
-fn is_one_file(a: &Path, b: &Path) -> bool {
-    number(a).is_some_and(|a| number(b) == Some(a))
+/// Returns whether two ways lead to one file: by whatever path, and by whichever of its hard links.
+pub(crate) fn is_one_file(a: &ResolvedPath, b: &ResolvedPath) -> Result<bool, CliError> {
+    let one = || number(a.place()).is_some_and(|a| number(b.place()) == Some(a));
+    Ok(output::is_one_place(a, b)? || one())
 }
 
 /// The identity of a file, whatever it is called.
