@@ -111,8 +111,12 @@ fn misused(e: &clap::Error) -> ExitCode {
     };
     // What was asked for is not understood; whether it was JSON is plain to see.
     let json = std::env::args_os().any(|argument| argument == "--json");
-    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    let error = error::CliError::usage(message).hint("`deepring help` shows what there is");
+    // What is missing or in conflict stands in the lines below the first.
+    let lines: Vec<&str> =
+        text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let message = lines.join(" ");
+    let error = error::CliError::usage(message.trim_start_matches("error: "))
+        .hint("`deepring help` shows what there is");
     let _ = output::end(Err(error), json);
     error::Exit::Usage.into()
 }
