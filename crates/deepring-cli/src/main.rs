@@ -18,6 +18,7 @@ mod output;
 mod passphrase;
 mod progress;
 mod rings;
+mod rotated;
 mod sandbox;
 mod secrets;
 mod terminal;
