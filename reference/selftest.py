@@ -192,9 +192,10 @@ for size in range(1, 9):
         check("from a larger one", before in (0, size) or not log.extends(new, old, way))
 
 # Trust stores: §18.
-good = {"format": 2, "owners": [], "rings": {}, "paths": {}, "ledgers": {}, "ledger_paths": {}}
+good = {"format": 3, "owners": [], "rings": {}, "paths": {}, "ledgers": {}, "ledger_paths": {}}
 check("trust store", parse_trust(json.dumps(good).encode()) == ([], {}, {}))
-for change in [{"format": 1}, {"format": 3}, {"format": True}, {"format": 2.0}, {"owners": {}}, {"owners": ["x"]}, {"rings": []},
+check("trust store of format 2", parse_trust(json.dumps({**good, "format": 2}).encode()) == ([], {}, {}))
+for change in [{"format": 1}, {"format": 4}, {"format": True}, {"format": 3.0}, {"owners": {}}, {"owners": ["x"]}, {"rings": []},
                {"other": 1}, {"rings": {"00": {"00": {}}}}, {"paths": {"/a": {}}}, {"ledgers": {"k": {}}},
                {"ledgers": {"k": {"size": "1", "checkpoint": ""}}}, {"ledger_paths": {"/a": "unknown"}}]:
     refused(f"trust store: {change}", parse_trust, json.dumps({**good, **change}).encode())

@@ -34,7 +34,8 @@ def parse_trust(data):
     except (ValueError, RecursionError) as error:
         raise Refused(f"the trust store: {error}") from None
     members(store, "format", "owners", "rings", "paths", "ledgers", "ledger_paths")
-    check(store["format"], int, store["format"] == 2)
+    check(store["format"], int, store["format"] in (2, 3))
+    later = {"earlier_deals": {}, "deals_since": 0} if store["format"] == 3 else {}
     for head in check(store["ledgers"], dict).values():              # ledgers have no part in a verdict
         members(head, "size", "checkpoint")
         check(head["checkpoint"], str, type(head["size"]) is int)
@@ -42,8 +43,13 @@ def parse_trust(data):
     rings = {}
     for owner, seen_rings in check(store["rings"], dict).items():
         for ring_id, seen in check(seen_rings, dict).items():
-            members({"deal": 1, **seen}, "model_version", "digest", "ledgers", "deal")       # it is left out where none was seen
+            members({"deal": 1, **later, **seen}, "model_version", "digest", "ledgers", "deal", *later)    # left out where none was seen
             version = check(seen["model_version"], int)
+            since = check(seen.get("deals_since", 0), int, 0 <= seen.get("deals_since", 0) <= version)
+            earlier = check(seen.get("earlier_deals", {}), dict, len(seen.get("earlier_deals", {})) <= 64)
+            for before, deal in earlier.items():                     # they are for who looks back, and have no part in a verdict
+                check(before, str, "0|[1-9][0-9]{0,19}")
+                check(deal, int, since <= int(before) < version and 0 < deal < 2 ** 32)
             rings[owner_key(owner), hexadecimal(ring_id, 32)] = (
                 check(version, int, 0 <= version < 2 ** 64), hexadecimal(seen["digest"], 64),
                 check(seen.get("deal", 0), int, 0 <= seen.get("deal", 0) < 2 ** 32))

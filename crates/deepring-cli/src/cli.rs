@@ -186,6 +186,12 @@ pub(crate) struct SealArgs {
     /// recipe are given anew
     #[arg(long, value_name = "OLD.ring")]
     pub(crate) previous: Option<PathBuf>,
+    /// Ledger that says that the previous ring's owner rotated to this key (`ledger rotate-owner`)
+    #[arg(long, requires = "previous", value_name = "DIR")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Public key of the ledger; without it, the key that the trust store remembers
+    #[arg(long, requires = "ledger", value_name = "log.pub")]
+    pub(crate) ledger_key: Option<PathBuf>,
     /// How pictures become inputs, sealed in Genesis: resize=, crop=, color=, scale=, mean=, std=, layout=
     #[arg(long, value_name = "SPEC")]
     pub(crate) preprocess: Option<deepring_infer::inputs::Preprocess>,

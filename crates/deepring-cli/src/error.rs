@@ -16,6 +16,7 @@ use deepring::keys::EncryptedKeyError;
 use deepring::maintenance::{GrantError, RepairError};
 use deepring::opening::OpenError;
 use deepring::receipt::ReceiptError;
+use deepring::seal::SealError;
 use deepring::trust::{OwnedRing, TrustError};
 use deepring::{Finding, Report, RingError, RingKind, Verdict};
 use deepring_infer::engine::EngineError;
@@ -328,7 +329,7 @@ impl From<GrantError> for CliError {
         match e {
             GrantError::NotTheOwner => Self::new(Exit::Untrusted, message)
                 .hint("give the secret key of the ring's owner with `--owner-key owner.key`"),
-            GrantError::NoSuchBlock { .. } => Self::usage(message),
+            GrantError::NoSuchBlock { .. } | GrantError::Deal(_) => Self::usage(message),
             GrantError::Ring(e) => e.into(),
             GrantError::NoBlockKey { .. } => Self::new(Exit::Tampered, message),
             _ => failed(message),
@@ -355,7 +356,9 @@ impl From<SealModelError> for CliError {
             SealModelError::Version { .. } => Self::usage(message)
                 .hint("leave `--model-version` out to number on from the previous ring"),
             SealModelError::ForeignPrevious => Self::new(Exit::Untrusted, message),
-            SealModelError::Cut(_) => Self::usage(message),
+            SealModelError::Cut(_) | SealModelError::Seal(SealError::Deal(_)) => {
+                Self::usage(message)
+            }
             _ => failed(message),
         }
     }

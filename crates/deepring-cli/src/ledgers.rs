@@ -118,6 +118,15 @@ impl Wanted<'_> {
     ) -> Result<(), CliError> {
         let vouched = self.read(store)?;
         vouched.holds(store, &ring.owned())?;
+        if let Some(entry) = vouched.ledger.state()?.rotated_away(&ring.owner()) {
+            let owner = ring.owner().short();
+            let message = format!(
+                "owner {owner} gave its rings over to another key, by entry {entry} of the ledger"
+            );
+            return Err(CliError::new(Exit::Untrusted, message).hint(
+                "that key seals the ring's next version: `deepring seal NET.onnx --previous RING --owner NEW.key --ledger DIR`",
+            ));
+        }
         vouched.ledger.admit(ring.outline(), hosts)?;
         Ok(())
     }

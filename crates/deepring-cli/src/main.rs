@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod error;
 mod hardening;
+mod inherited;
 mod inputs;
 mod ledgers;
 mod named;
@@ -17,6 +18,7 @@ mod output;
 mod passphrase;
 mod progress;
 mod rings;
+mod rotated;
 mod sandbox;
 mod secrets;
 mod terminal;
@@ -36,7 +38,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     hardening::harden();
-    passphrase::note_inherited();
+    inherited::note_inherited();
     // A log that cannot be written is left out: told of on stderr, as it would be, it ends the process.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -49,13 +51,30 @@ fn main() -> ExitCode {
         Err(e) => return misused(&e),
     };
     let json = cli.command.json();
-    match output::end(with_threads().and_then(|()| commands::dispatch(cli)), json) {
+    match output::end(
+        without_settings_of_the_engine()
+            .and_then(|()| with_threads())
+            .and_then(|()| commands::dispatch(cli)),
+        json,
+    ) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             output::complain(format_args!("{}", e.text()));
             e.exit.into()
         }
     }
+}
+
+/// Refuses the environment's settings of the engine: by some of them it writes to stdout, or ends the process where it cannot.
+fn without_settings_of_the_engine() -> Result<(), error::CliError> {
+    let name = std::env::vars_os().map(|(name, _)| name);
+    let mut of_the_engine = name.filter(|name| name.as_encoded_bytes().starts_with(b"RTEN_"));
+    of_the_engine.next().map_or(Ok(()), |name| {
+        let message = format!("{} is set in the environment", name.to_string_lossy());
+        Err(error::CliError::usage(message).hint(
+            "unset it: the engine would print on stdout, or compute otherwise than was asked for",
+        ))
+    })
 }
 
 /// Refuses to begin where no thread can be made, as under a limit on processes: those who need some would end the process
@@ -93,8 +112,12 @@ fn misused(e: &clap::Error) -> ExitCode {
     };
     // What was asked for is not understood; whether it was JSON is plain to see.
     let json = std::env::args_os().any(|argument| argument == "--json");
-    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    let error = error::CliError::usage(message).hint("`deepring help` shows what there is");
+    // What is missing or in conflict stands in the lines below the first.
+    let lines: Vec<&str> =
+        text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let message = lines.join(" ");
+    let error = error::CliError::usage(message.trim_start_matches("error: "))
+        .hint("`deepring help` shows what there is");
     let _ = output::end(Err(error), json);
     error::Exit::Usage.into()
 }

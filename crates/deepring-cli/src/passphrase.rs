@@ -3,13 +3,13 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
-use std::sync::OnceLock;
 
 use deepring::files::InLine;
 use deepring::keys::{MAX_PASSPHRASE, Passphrase};
 use zeroize::Zeroizing;
 
 use crate::error::{CliError, Exit};
+use crate::inherited::is_inherited;
 use crate::terminal::hidden_line;
 
 /// A passphrase, typed on the terminal without being shown. `fd_option` is what to use where there is no terminal.
@@ -39,42 +39,34 @@ fn not_asked(e: &io::Error, prompt: &str, fd_option: &str) -> CliError {
     }
 }
 
-/// The descriptors that this process was started with, but for those of its input and outputs.
-static INHERITED: OnceLock<Vec<u32>> = OnceLock::new();
-
-/// Notes which descriptors this process was started with. To be called before it opens anything: a number that was given for a
-/// descriptor that is not there would be that of a file of its own, and that file's first line the passphrase.
-pub(crate) fn note_inherited() {
-    let numbers = std::fs::read_dir("/dev/fd").map(|names| {
-        let number = |name: std::fs::DirEntry| name.file_name().to_str()?.parse().ok();
-        names.flatten().filter_map(number).collect::<Vec<u32>>()
-    });
-    let mut numbers = numbers.unwrap_or_default();
-    // The listing's own is closed by now.
-    numbers.retain(|n| *n > 2 && std::fs::metadata(format!("/dev/fd/{n}")).is_ok());
-    let _ = INHERITED.set(numbers);
-}
-
 /// The first line that a descriptor gives; one that this process was started with.
 pub(crate) fn from_descriptor(descriptor: u32) -> Result<Passphrase, CliError> {
-    let inherited = INHERITED.get().is_some_and(|known| known.contains(&descriptor));
-    let read = match descriptor {
-        0 if io::stdin().is_terminal() => {
-            return Err(CliError::usage(
-                "descriptor 0 is a terminal, which would show what is typed",
-            )
-            .hint("leave the option out: the terminal is asked then, and shows nothing"));
-        }
-        0 => first_line(io::stdin().lock()),
-        n if inherited => open(n).and_then(first_line),
+    let opened = match descriptor {
+        0 => standard_input(),
+        n if is_inherited(n) => open(n),
         _ => Err(io::Error::new(io::ErrorKind::NotFound, "this command was not started with it")),
     };
-    let text = read.map_err(|e| {
+    if opened.as_ref().is_ok_and(File::is_terminal) {
+        let message =
+            format!("descriptor {descriptor} is a terminal, which would show what is typed");
+        return Err(CliError::usage(message)
+            .hint("leave the option out: the terminal is asked then, and shows nothing"));
+    }
+    let text = opened.and_then(first_line).map_err(|e| {
         CliError::usage(format!("descriptor {descriptor} gives no passphrase: {e}"))
             .hint("a shell opens one with `3< FILE`, or `3<<< TEXT`")
     })?;
     Passphrase::new(text)
         .map_err(|e| CliError::usage(format!("the passphrase from descriptor {descriptor}: {e}")))
+}
+
+/// Descriptor 0, without the buffer of the standard library's own, which keeps what was read.
+fn standard_input() -> io::Result<File> {
+    #[cfg(unix)]
+    let own = std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned()?;
+    #[cfg(windows)]
+    let own = std::os::windows::io::AsHandle::as_handle(&io::stdin()).try_clone_to_owned()?;
+    Ok(own.into())
 }
 
 /// A descriptor that this process was started with, by its name: the system opens what it leads to once more.
@@ -83,7 +75,26 @@ pub(crate) fn from_descriptor(descriptor: u32) -> Result<Passphrase, CliError> {
     reason = "a pipe is what is expected here, and its end is awaited"
 )]
 fn open(descriptor: u32) -> io::Result<File> {
+    if !is_for_reading(descriptor) {
+        let reason = "it was not opened for reading";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+    }
     File::open(format!("/dev/fd/{descriptor}"))
+}
+
+/// Whether a descriptor can be read itself. By its name on Linux, one of a log that is only appended to would give the file's
+/// first line.
+#[cfg(target_os = "linux")]
+fn is_for_reading(descriptor: u32) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let link = std::fs::symlink_metadata(format!("/proc/self/fd/{descriptor}"));
+    link.is_ok_and(|link| link.mode() & 0o400 != 0)
+}
+
+/// Elsewhere the name is the descriptor, and is not opened for more than that.
+#[cfg(not(target_os = "linux"))]
+fn is_for_reading(_: u32) -> bool {
+    true
 }
 
 fn first_line(from: impl Read) -> io::Result<Zeroizing<String>> {

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use deepring::Section;
 use deepring::files::{ResolvedPath, Turn};
 use deepring::keys::Role;
-use deepring::trust::{OwnedRing, TrustError};
+use deepring::outline::AuthenticOutline;
+use deepring::trust::{OwnedRing, SeenDeal, TrustError};
 use deepring::{
     AuthenticRing, Finding, Owner, PublicKey, Report, RingError, Trust, TrustStore, UnverifiedRing,
     VerifiedRing,
 };
 use deepring_ledger::Ledger;
 
-use crate::cli::OwnerArg;
+use crate::cli::{OwnerArg, RequireArg};
 use crate::error::{CliError, Exit};
 use crate::ledgers::{origin_of, seen};
 use crate::output;
@@ -153,19 +154,6 @@ impl TrustPolicy {
         self.store.as_ref().map(|store| store.bindings_by(way)).unwrap_or_default()
     }
 
-    /// Number of the ring's deal that the store knows, where it is a later one of the same version.
-    pub(crate) fn later_deal(&self, ring: &AuthenticRing) -> Option<u32> {
-        let (version, deal) = self.store.as_ref()?.newest_deal(&ring.owned())?;
-        let later = version == ring.model_version() && deal > ring.outline().deal_number();
-        later.then_some(deal)
-    }
-
-    /// The version that the store knows of a ring beyond this one.
-    pub(crate) fn newer_than(&self, ring: &AuthenticRing) -> Option<u64> {
-        let (version, _) = self.store.as_ref()?.newest(&ring.owned())?;
-        (version > ring.model_version()).then_some(version)
-    }
-
     /// Remembers what this command is to remember of a ring. A store that cannot be written takes protection away from
     /// later runs, not from this one: said, not fatal.
     fn remember_seen(&mut self, way: &ResolvedPath, ring: &AuthenticRing) {
@@ -227,6 +215,35 @@ fn warn(kept: Result<(), TrustError>) {
 /// Returns whether a ring's versions are remembered: those of trusted owners, and of rings that were bound.
 fn is_known(store: &TrustStore, ring: &OwnedRing) -> bool {
     store.trusts(&ring.owner) || store.newest(ring).is_some()
+}
+
+/// Refuses a decision of an outline, for who does not say which validation is asked of it, where a later deal of its version was
+/// seen, or where that is forgotten: under the earlier one fewer hosts validate, or none.
+pub(crate) fn refuse_earlier_deal(
+    store: Option<&TrustStore>,
+    outline: &AuthenticOutline,
+    require: RequireArg,
+) -> Result<(), CliError> {
+    let (Some(store), RequireArg::AsDealt) = (store, require) else { return Ok(()) };
+    let version = outline.model_version();
+    let message = match store.deal_of(&outline.owned(), version) {
+        SeenDeal::Number(deal) if deal <= outline.deal_number() => return Ok(()),
+        SeenDeal::Number(deal) => {
+            format!("this is the ring before its deal {deal}, which was seen here")
+        }
+        SeenDeal::Forgotten => format!(
+            "whether a later deal of version {version} was seen here is forgotten: it is too old"
+        ),
+    };
+    Err(CliError::new(Exit::Stale, message).hint(
+        "get the newest revision from its owner, or state with `--require` what you ask of an earlier decision",
+    ))
+}
+
+/// The version that the store knows of a ring beyond that of an outline.
+pub(crate) fn newer_than(store: Option<&TrustStore>, outline: &AuthenticOutline) -> Option<u64> {
+    let (version, _) = store?.newest(&outline.owned())?;
+    (version > outline.model_version()).then_some(version)
 }
 
 /// The store at this path, or the user's; `None` where there is no home folder.
@@ -316,8 +333,7 @@ pub(crate) fn turns(
     read: &ResolvedPath,
     written: &ResolvedPath,
 ) -> Result<[Option<Turn>; 2], CliError> {
-    // A hard link is the same file, and so the same turn.
-    if output::is_one_place(read, written)? || is_one_file(read.place(), written.place()) {
+    if is_one_file(read, written)? {
         return Ok([Some(turn(read)?), None]);
     }
     // By the files' numbers, which hard links have in common; where one is absent, nobody is waited for there.
@@ -327,8 +343,10 @@ pub(crate) fn turns(
     Ok([Some(turn(first)?), Some(turn(second)?)])
 }
 
-fn is_one_file(a: &Path, b: &Path) -> bool {
-    number(a).is_some_and(|a| number(b) == Some(a))
+/// Returns whether two ways lead to one file: by whatever path, and by whichever of its hard links.
+pub(crate) fn is_one_file(a: &ResolvedPath, b: &ResolvedPath) -> Result<bool, CliError> {
+    let one = || number(a.place()).is_some_and(|a| number(b.place()) == Some(a));
+    Ok(output::is_one_place(a, b)? || one())
 }
 
 /// The identity of a file, whatever it is called.
@@ -377,7 +395,9 @@ pub(crate) fn read_public<R: Role>(given: &OsStr) -> Result<PublicKey<R>, CliErr
 }
 
 pub(crate) fn default_store() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    // One that is not absolute is none (XDG Base Directory Specification): what is remembered would depend on the working folder.
+    let set =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let config = set("XDG_CONFIG_HOME")
         .or_else(|| Some(set("HOME")?.join(".config")))
         .or_else(|| set("APPDATA"))?;

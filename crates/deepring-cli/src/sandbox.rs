@@ -49,6 +49,7 @@ pub(crate) fn enter(args: &RunArgs, trust: Option<&Path>) -> Result<Sandbox, Cli
 #[cfg(all(feature = "sandbox", target_os = "linux"))]
 fn restrict(needs: &Needs) -> Result<Sandbox, String> {
     linux::only_thread()?;
+    crate::inherited::close_inherited()?;
     linux::restrict(needs)
 }
 

@@ -230,6 +230,15 @@ impl Seal {
         self
     }
 
+    /// As [`upgrade_of`](Self::upgrade_of), for a ring that another key of the same owner signed. The caller has seen that this
+    /// key was rotated to the one that seals; readers who know the ring under the other key have to be told so, too.
+    #[must_use]
+    pub fn upgrade_after_rotation(mut self, ring: &AuthenticRing) -> Self {
+        let owner = self.owner.public();
+        self.previous = Some((ring.ring_id(), ring.digest(), ring.model_version(), owner));
+        self
+    }
+
     /// Seals into `target`, whole or not at all.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Recomputes a ledger from its entries and names its defects.
 
+mod foreign;
 mod report;
 mod walk;
 
@@ -98,6 +99,7 @@ pub(crate) fn check_store(
             Err(_) => report.add(None, Defect::Height),
         }
         check_index(snapshot, &walk, &mut report)?;
+        foreign::check_foreign(snapshot, &mut report)?;
         Ok(Examined { report, signed, kept: snapshot.state()? })
     })
 }

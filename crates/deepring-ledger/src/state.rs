@@ -219,6 +219,18 @@ impl State {
         Some(PublicKey::from_bytes(self.present(&self.rings.get(ring)?.owner)))
     }
 
+    /// The key by which the owner of this one signs now: the last that it was rotated to, or itself.
+    #[must_use]
+    pub fn present_key(&self, owner: &PublicKey<Owner>) -> PublicKey<Owner> {
+        PublicKey::from_bytes(self.present(owner.as_bytes()))
+    }
+
+    /// Index of the entry by which an owner's key gave its rings over to another.
+    #[must_use]
+    pub fn rotated_away(&self, owner: &PublicKey<Owner>) -> Option<u64> {
+        self.rotations.get(owner.as_bytes()).map(|rotation| rotation.entry)
+    }
+
     /// Who keeps the ledger; `None` where nobody said.
     #[must_use]
     pub fn validators(&self) -> Option<&ValidatorSet> {

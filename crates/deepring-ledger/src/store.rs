@@ -11,7 +11,7 @@ use std::time::Duration;
 use deepring::files::open_plain_with;
 use redb::{
     Builder, Database, Durability, MultimapTableDefinition, ReadOnlyMultimapTable, ReadOnlyTable,
-    ReadableDatabase, StorageBackend, TableDefinition, WriteTransaction,
+    ReadTransaction, ReadableDatabase, StorageBackend, TableDefinition, WriteTransaction,
 };
 use tlog_tiles::tlog::{Hash, stored_hash_index, stored_hashes, tree_hash};
 
@@ -27,19 +27,19 @@ use crate::tree::{Frontier, with_hashes};
 /// Name of the layout below; a reader refuses any other.
 pub(crate) const FORMAT: &str = "deepring-ledger/3";
 
-const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
-const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
-const HASHES: TableDefinition<'_, u64, &[u8; 32]> = TableDefinition::new("hashes");
-const DECISIONS: MultimapTableDefinition<'_, &[u8; 32], u64> =
+pub(crate) const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
+pub(crate) const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
+pub(crate) const HASHES: TableDefinition<'_, u64, &[u8; 32]> = TableDefinition::new("hashes");
+pub(crate) const DECISIONS: MultimapTableDefinition<'_, &[u8; 32], u64> =
     MultimapTableDefinition::new("decisions");
 
 pub(crate) const META_FORMAT: &str = "format";
 pub(crate) const META_KEY: &str = "key";
 pub(crate) const META_CHECKPOINT: &str = "checkpoint";
-const META_HEIGHT: &str = "height";
+pub(crate) const META_HEIGHT: &str = "height";
 /// The note under the state's bytes; they are the one row of their table.
-const META_STATE: &str = "state";
-const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
+pub(crate) const META_STATE: &str = "state";
+pub(crate) const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
 
 /// Most bytes of a row of `meta`: none is longer than a checkpoint with its cosignatures.
 const MAX_META: usize = MAX_CHECKPOINT_TEXT;
@@ -76,6 +76,7 @@ struct Watched {
 /// The tables at one moment.
 pub(crate) struct Snapshot {
     pub(crate) path: PathBuf,
+    pub(crate) transaction: ReadTransaction,
     pub(crate) meta: ReadOnlyTable<&'static str, &'static str>,
     pub(crate) state: ReadOnlyTable<&'static str, &'static [u8]>,
     pub(crate) entries: ReadOnlyTable<u64, &'static [u8]>,
@@ -395,6 +396,7 @@ impl Snapshot {
             entries: txn.open_table(ENTRIES).map_err(|e| failure(path, e))?,
             hashes: txn.open_table(HASHES).map_err(|e| failure(path, e))?,
             decisions: txn.open_multimap_table(DECISIONS).map_err(|e| failure(path, e))?,
+            transaction: txn,
         })
     }
 

@@ -244,8 +244,8 @@ fn link_beside(file: &File, target: &Path) -> io::Result<TempPath> {
     let mut builder = Builder::new();
     let prefix = prefix_for(target);
     let linked =
-        builder.prefix(&prefix).make_in(folder_of(target), |path| unnamed::link(file, path))?;
-    Ok(linked.into_temp_path())
+        builder.prefix(&prefix).make_in(folder_of(target), |path| unnamed::link(file, path));
+    Ok(linked.map_err(|e| without_name(&folder_of(target), e))?.into_temp_path())
 }
 
 fn temporary(target: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile> {
@@ -256,7 +256,16 @@ fn temporary(target: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile> {
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
     #[cfg(not(unix))]
     let _ = mode;
-    builder.tempfile_in(folder_of(target))
+    let folder = folder_of(target);
+    builder.tempfile_in(&folder).map_err(|e| without_name(&folder, e))
+}
+
+/// The error of a file that was to be made in a folder, without the name that it was to have: nobody asked for that one.
+fn without_name(folder: &Path, e: io::Error) -> io::Error {
+    match fs::metadata(folder) {
+        Err(of_the_folder) => of_the_folder,
+        Ok(_) => e.kind().into(),
+    }
 }
 
 fn prefix_for(target: &Path) -> String {

@@ -23,7 +23,7 @@ use crate::ring_id::RingId;
 #[cfg(any(test, fuzzing))]
 pub(crate) use file::reprint;
 pub use ledgers::KnownLedger;
-pub use store::{TrustError, TrustStore};
+pub use store::{SeenDeal, TrustError, TrustStore};
 
 /// A ring by its owner and its id. An id alone names nothing: ids are public, and anybody can seal
 /// under one.
@@ -106,8 +106,11 @@ impl<'a> Trust<'a> {
     /// version was seen: who put the earlier file back has nobody validate. Whoever looks back at old
     /// decisions objects to no deal.
     pub(crate) fn refuse_deal(&self, found: &RingVersion) -> Option<Finding> {
-        let (version, deal) = self.store?.newest_deal(&found.ring)?;
-        if self.any_version || found.model_version != version || found.deal >= deal {
+        // Of an older version than the newest, that is found already.
+        let SeenDeal::Number(deal) = self.store?.deal_of(&found.ring, found.model_version) else {
+            return None;
+        };
+        if self.any_version || found.deal >= deal {
             return None;
         }
         let is = if found.deal == 0 { "not dealt".into() } else { format!("deal {}", found.deal) };

@@ -40,7 +40,7 @@ pub(crate) struct CertificateMake {
     pub(crate) output: PathBuf,
 }
 
-/// Check a certificate with the owner's public key and the ledger's, and nothing else
+/// Check a certificate with the owner's public key and the ledger's; a later deal that the trust store saw refuses it
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

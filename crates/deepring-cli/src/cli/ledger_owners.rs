@@ -7,11 +7,15 @@ use clap::Args;
 
 use super::EntryTo;
 
-/// Hand an owner's rings over to another key, which both keys sign; afterwards the old key has no authority
+/// Hand an owner's rings over to another key, which both keys sign; afterwards the old key has no authority, for good
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  deepring ledger rotate-owner --owner-key old.key --new-owner-key new.key --ledger ledger")]
+  deepring ledger rotate-owner --owner-key old.key --new-owner-key new.key --ledger ledger
+
+The new key registers, revokes, lifts, and seals each ring's next version
+(`seal --previous RING --ledger DIR`). Versions that the old key sealed get no new revision
+afterwards: grant and deal them before. It cannot be undone.")]
 pub(crate) struct LedgerRotateOwner {
     /// Secret key that gives its rings over
     #[arg(long, value_name = "owner.key")]

@@ -13,7 +13,7 @@ use crate::cli::AuditArgs;
 use crate::error::{CliError, Exit};
 use crate::output;
 use crate::progress::Progress;
-use crate::rings::TrustPolicy;
+use crate::rings::{TrustPolicy, is_one_file};
 use crate::secrets::Secrets;
 
 /// A ring as one host holds it.
@@ -61,10 +61,21 @@ fn copies(args: &AuditArgs, trust: Option<&Path>) -> Result<Vec<Copy>, CliError>
         return Err(CliError::usage(message)
             .hint("give one ring for all keys, or one for each, in the same order"));
     }
+    let ways = args.rings.iter().map(|path| output::resolved_path(path));
+    let ways = ways.collect::<Result<Vec<_>, _>>()?;
+    for (number, way) in ways.iter().enumerate() {
+        for other in ways.iter().take(number) {
+            if is_one_file(way, other)? {
+                let (one, other) = (way.given().display(), other.given().display());
+                return Err(CliError::usage(format!("{one} and {other} are one file"))
+                    .hint("give each host's own copy, or one ring for all keys"));
+            }
+        }
+    }
     let mut policy = TrustPolicy::new(&args.owner, trust)?;
     let mut rings: Vec<Arc<AuthenticRing>> = Vec::new();
-    for path in &args.rings {
-        let ring = policy.authenticate(&output::resolved_path(path)?)?;
+    for way in &ways {
+        let ring = policy.authenticate(way)?;
         if let Some(first) = rings.first()
             && first.digest() != ring.digest()
         {

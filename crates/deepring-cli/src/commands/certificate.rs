@@ -8,19 +8,19 @@ use deepring_ledger::{
 };
 use serde_json::{Value, json};
 
-use super::receipt::{ComparedTensors, about_these, parse_nonce, subject};
+use super::receipt::{ComparedTensors, about_these, is_old, parse_nonce, subject};
 use crate::begun::Begun;
 use crate::cli::{CertificateCommand, CertificateMake, CertificateVerify};
 use crate::error::{CliError, Exit};
 use crate::ledgers::{Wanted, parse_key, read_key};
 use crate::output;
-use crate::rings::open_store;
+use crate::rings::{newer_than, open_store, refuse_earlier_deal};
 use crate::witnesses::{RequiredWitnesses, Witnesses};
 
 pub(crate) fn certificate(args: &CertificateCommand, trust: Option<&Path>) -> Result<(), CliError> {
     match args {
         CertificateCommand::Make(args) => make(args, trust),
-        CertificateCommand::Verify(args) => verify(args),
+        CertificateCommand::Verify(args) => verify(args, trust),
     }
 }
 
@@ -53,13 +53,25 @@ fn make(args: &CertificateMake, trust: Option<&Path>) -> Result<(), CliError> {
     output::line(ledger.key().as_str())
 }
 
-fn verify(args: &CertificateVerify) -> Result<(), CliError> {
-    let outcome = verified(args);
+/// A certificate that verified, and what is known besides.
+struct Verified {
+    shown: VerifiedCertificate,
+    compared: ComparedTensors,
+    witnesses: Witnesses,
+    /// The version that the trust store knows, where it is newer than the one that decided.
+    newer: Option<u64>,
+}
+
+fn verify(args: &CertificateVerify, trust: Option<&Path>) -> Result<(), CliError> {
+    let outcome = verified(args, trust);
     if args.json {
         output::verdict(outcome.as_ref(), document)?;
-    } else if let Ok((shown, compared, witnesses)) = &outcome {
+    } else if let Ok(Verified { shown, compared, witnesses, newer }) = &outcome {
         output::line(format_args!("intact: decision {}", shown.decision().id()))?;
         output::line(compared.line())?;
+        if let Some(newer) = newer {
+            output::line(is_old(shown.outline().model_version(), *newer))?;
+        }
         witnesses.print()?;
         output::text(shown)?;
     }
@@ -68,36 +80,38 @@ fn verify(args: &CertificateVerify) -> Result<(), CliError> {
 
 /// What is promised to scripts, beside verdict and findings; all of it null where nothing verified.
 fn document(verified: Option<&Verified>) -> Value {
-    let shown = verified.map(|(shown, _, _)| shown);
+    let shown = verified.map(|verified| &verified.shown);
     json!({
         "decision": shown.map(|s| s.decision()),
         "owner": shown.map(|s| s.outline().owner()),
         "ring": shown.map(|s| s.outline().ring_id()),
         "model_version": shown.map(|s| s.outline().model_version()),
-        "compared": verified.map(|(_, compared, _)| compared.json()),
+        "compared": verified.map(|verified| verified.compared.json()),
+        "newer_version": verified.and_then(|verified| verified.newer),
         "entry": shown.map(VerifiedCertificate::index),
         "origin": shown.map(|s| s.checkpoint().origin()),
         "size": shown.map(|s| s.checkpoint().size()),
-        "witnesses": verified.map(|(_, _, witnesses)| witnesses.json()),
+        "witnesses": verified.map(|verified| verified.witnesses.json()),
     })
 }
 
-/// A certificate that verified, what was compared with it, and who cosigned its checkpoint.
-type Verified = (VerifiedCertificate, ComparedTensors, Witnesses);
-
-fn verified(args: &CertificateVerify) -> Result<Verified, CliError> {
+fn verified(args: &CertificateVerify, trust: Option<&Path>) -> Result<Verified, CliError> {
     let required = RequiredWitnesses::of(args.witness_policy.as_deref())?;
     let owner = PublicKey::<Owner>::read(&args.owner)?;
     let key = parse_key(&read_key(&args.ledger_key)?)?;
     let nonce = args.nonce.as_deref().map(parse_nonce).transpose()?;
+    // Read, and not written: it takes no network, and where nothing was seen it changes nothing.
+    let store = open_store(trust)?;
     let expected =
         Expected { owner, log: LogTrust::Key(&key), require: args.require.into(), nonce };
     let read = Certificate::read(&args.certificate).map_err(refused)?;
     let shown = read.verify(&expected).map_err(refused)?;
+    refuse_earlier_deal(store.as_ref(), shown.outline(), args.require)?;
     let specs = (shown.outline().inputs(), shown.outline().outputs());
     let compared = about_these((&args.input, &args.output), specs, shown.decision())?;
     let witnesses = required.check(shown.checkpoint())?;
-    Ok((shown, compared, witnesses))
+    let newer = newer_than(store.as_ref(), shown.outline());
+    Ok(Verified { shown, compared, witnesses, newer })
 }
 
 fn refused(e: CertificateError) -> CliError {

@@ -122,7 +122,10 @@ fn one_range(blocks: &Blocks) -> Result<Range<u32>, CliError> {
     match blocks {
         Blocks::Some(ranges) if ranges.len() == 1 => {
             let range = ranges.first().cloned().unwrap_or(1..=1);
-            Ok(*range.start()..range.end().saturating_add(1))
+            let end = range.end().checked_add(1);
+            let end =
+                end.ok_or_else(|| CliError::usage("no ring has as many blocks as a leg names"))?;
+            Ok(*range.start()..end)
         }
         _ => Err(CliError::usage("a leg is consecutive blocks and a host: `--leg 1-4=host.pub`")),
     }

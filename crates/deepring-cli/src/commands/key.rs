@@ -37,6 +37,11 @@ fn passphrase(args: &KeyPassphrase) -> Result<(), CliError> {
             Some(prompted_twice(&format!("new passphrase of {shown}"), "--new-passphrase-fd")?)
         }
     };
+    if new.is_some() && new == old {
+        return Err(CliError::usage("the new passphrase is the old one").hint(
+            "each descriptor gives its first line: a file of two lines is no two passphrases",
+        ));
+    }
     rewriting.write(old.as_ref(), new.as_ref())?;
     output::note(match new {
         Some(_) => format!("{shown} is encrypted with the new passphrase"),

@@ -104,7 +104,7 @@ impl LedgerMemory {
     }
 }
 
-fn wanted(args: &LedgerArgs) -> Wanted<'_> {
+pub(super) fn wanted(args: &LedgerArgs) -> Wanted<'_> {
     Wanted { dir: &args.ledger, key: args.ledger_key.as_deref() }
 }
 

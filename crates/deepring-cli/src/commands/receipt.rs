@@ -16,12 +16,12 @@ use deepring::{Decision, Digest, Finding, TensorSpec, VerifiedDecision};
 use deepring_ledger::Revocation;
 use serde_json::{Value, json};
 
-use crate::cli::{ReceiptCommand, ReceiptVerify, RequireArg};
+use crate::cli::{ReceiptCommand, ReceiptVerify};
 use crate::error::{CliError, Exit};
 use crate::inputs::{Pictures, read_queries};
 use crate::ledgers::Voucher;
 use crate::output;
-use crate::rings::TrustPolicy;
+use crate::rings::{TrustPolicy, newer_than, refuse_earlier_deal};
 
 use recorded::Recorded;
 
@@ -62,12 +62,7 @@ fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliErr
     let mut policy = TrustPolicy::new(&args.owner, trust)?;
     // An auditor asks about the past: that a newer version was seen since takes nothing away, and is said.
     let ring = policy.authenticate_any_version(&output::resolved_path(&args.ring)?)?;
-    if let (Some(deal), RequireArg::AsDealt) = (policy.later_deal(&ring), args.require) {
-        let message = format!("this is the ring before its deal {deal}, which was seen here");
-        return Err(CliError::new(Exit::Stale, message).hint(
-            "get the newest revision from its owner, or state with `--require` what you ask of an earlier decision",
-        ));
-    }
+    refuse_earlier_deal(policy.store(), ring.outline(), args.require)?;
     let given = Decision::read(&args.receipt)?;
     let decision = given.verify(ring.outline(), args.require.into())?;
     check_nonce(args.nonce.as_deref(), &decision)?;
@@ -79,7 +74,7 @@ fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliErr
         ring: ring.owned(),
         blocks: ring.headers().iter().map(|h| h.name.clone()).collect(),
         compared,
-        newer: policy.newer_than(&ring),
+        newer: newer_than(policy.store(), ring.outline()),
         recorded,
     })
 }
@@ -201,6 +196,10 @@ pub(super) fn about_these(
     Ok(ComparedTensors { inputs: of(&inputs), outputs: of(&outputs), queries: met.len() })
 }
 
+pub(super) fn is_old(version: u64, newer: u64) -> String {
+    format!("version {version} is OLD: version {newer} was seen here")
+}
+
 fn print(verified: &Verified) -> Result<(), CliError> {
     let Verified { decision, ring, blocks: names, compared, newer, recorded } = verified;
     output::line(format_args!("intact: decision {}", decision.id()))?;
@@ -230,10 +229,7 @@ fn print(verified: &Verified) -> Result<(), CliError> {
     }
     coverage::legend(decision.chain().receipts()).iter().try_for_each(output::line)?;
     if let Some(newer) = newer {
-        output::line(format_args!(
-            "version {} is OLD: version {newer} was seen here",
-            decision.model_version()
-        ))?;
+        output::line(is_old(decision.model_version(), *newer))?;
     }
     let Some(recorded) = recorded else { return Ok(()) };
     output::line(format_args!("on the ledger as entry {}", recorded.entry))?;

@@ -23,7 +23,7 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     let (target, from) = (output::resolved_path(&args.ring)?, output::resolved_path(&args.from)?);
     output::spare_descriptors(&target)?;
     output::keep_at(&target, args.key.as_deref())?;
-    let is_itself = output::is_one_place(&target, &from)? || is_one_file(&target, &from);
+    let is_itself = rings::is_one_file(&target, &from)?;
     if args.countersign.is_some() && is_itself {
         let message = "the copy is the ring itself: nobody would compare anything";
         return Err(CliError::usage(message).hint(
@@ -112,20 +112,6 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
             ))
         }
     }
-}
-
-/// Whether two paths are names of one file.
-#[cfg(unix)]
-fn is_one_file(a: &ResolvedPath, b: &ResolvedPath) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let file = |way: &ResolvedPath| std::fs::metadata(way.place()).map(|m| (m.dev(), m.ino())).ok();
-    file(a).is_some_and(|a| Some(a) == file(b))
-}
-
-/// Where files have no such number, the paths tell.
-#[cfg(not(unix))]
-fn is_one_file(_: &ResolvedPath, _: &ResolvedPath) -> bool {
-    false
 }
 
 /// The copy that was repaired from, as another host's.

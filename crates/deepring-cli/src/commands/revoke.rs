@@ -3,17 +3,19 @@
 use std::path::Path;
 
 use deepring::keys::{Author, AuthorKey};
+use deepring::trust::OwnedRing;
 use deepring::{AuthenticRing, Digest, Host, Owner, PublicKey, RingId, SecretKey, Trust};
 use deepring_ledger::{Event, State};
 use serde_json::json;
 
 use super::grant::not_the_owner;
-use super::ledger::LedgerMemory;
+use super::ledger::{LedgerMemory, wanted};
 use crate::cli::{EntryTo, RevokeCommand, RevokeHost, RevokeKey, RevokeLift, RevokeRing};
 use crate::error::{CliError, Exit};
 use crate::ledgers::VouchedLedger;
 use crate::output;
-use crate::rings::{self, read_public};
+use crate::rings::{self, open_store, read_public};
+use crate::rotated::signer_of;
 use crate::secrets::Secrets;
 
 pub(crate) fn revoke(args: &RevokeCommand, trust: Option<&Path>) -> Result<(), CliError> {
@@ -27,7 +29,9 @@ pub(crate) fn revoke(args: &RevokeCommand, trust: Option<&Path>) -> Result<(), C
 
 fn ring(args: &RevokeRing, trust: Option<&Path>) -> Result<(), CliError> {
     let owner = Secrets::of(&args.to.passphrase).key::<Owner>(&args.owner_key)?;
-    let (ring_id, version) = match named(&args.ring, &owner)? {
+    let named = named(&args.ring, &owner, &args.to, trust)?;
+    let its = named.owned(&owner);
+    let (ring_id, version) = match named {
         NamedRing::Id(_) if !args.all_versions => {
             let message = "a ring's id names no version of it";
             return Err(CliError::usage(message)
@@ -42,7 +46,7 @@ fn ring(args: &RevokeRing, trust: Option<&Path>) -> Result<(), CliError> {
         Some((_, version)) => format!("ring {ring_id}, version {version}"),
         None => format!("ring {ring_id}, all versions"),
     };
-    let pending = PendingEntry::open(&args.to, Some((ring_id, &owner)), trust)?;
+    let pending = PendingEntry::open(&args.to, Some(its), trust)?;
     let before = pending.state()?.ring_revoked(&ring_id, &ring_digest.unwrap_or(Digest::NONE));
     let event = Event::RingRevoked { ring_id, ring_digest, reason: args.why.reason.clone() };
     pending.record(before, &event, &owner.into(), &what, "ring")
@@ -65,16 +69,14 @@ fn key(args: &RevokeKey, trust: Option<&Path>) -> Result<(), CliError> {
 fn host(args: &RevokeHost, trust: Option<&Path>) -> Result<(), CliError> {
     let owner = Secrets::of(&args.to.passphrase).key::<Owner>(&args.owner_key)?;
     let host = read_public::<Host>(&args.host)?;
-    let ring = args.ring.as_deref().map(|ring| named(ring, &owner)).transpose()?;
-    let ring_id = ring.map(|ring| match ring {
-        NamedRing::Id(id) => id,
-        NamedRing::File(ring) => ring.ring_id(),
-    });
+    let ring = args.ring.as_deref().map(|ring| named(ring, &owner, &args.to, trust)).transpose()?;
+    let its = ring.map(|ring| ring.owned(&owner));
+    let ring_id = its.map(|its| its.ring);
     let what = match ring_id {
         Some(ring) => format!("host {host}, for ring {ring}"),
         None => format!("host {host}, for all rings of owner {}", owner.public()),
     };
-    let pending = PendingEntry::open(&args.to, ring_id.map(|ring| (ring, &owner)), trust)?;
+    let pending = PendingEntry::open(&args.to, its, trust)?;
     let state = pending.state()?;
     let before = match ring_id {
         Some(ring) => state.host_revoked(&ring, &host),
@@ -87,9 +89,9 @@ fn host(args: &RevokeHost, trust: Option<&Path>) -> Result<(), CliError> {
 fn lift(args: &RevokeLift, trust: Option<&Path>) -> Result<(), CliError> {
     let owner = Secrets::of(&args.to.passphrase).key::<Owner>(&args.owner_key)?;
     let host = read_public::<Host>(&args.host)?;
-    let ring = read_ring(&args.ring, &owner)?;
+    let ring = read_ring(&args.ring, &owner, &args.to, trust)?;
     let (ring_id, ring_digest) = (ring.ring_id(), ring.digest());
-    let pending = PendingEntry::open(&args.to, Some((ring_id, &owner)), trust)?;
+    let pending = PendingEntry::open(&args.to, Some(ring.owned()), trust)?;
     let last = u32::try_from(ring.headers().len()).unwrap_or(u32::MAX);
     let asked = args.blocks.as_ref().and_then(|blocks| blocks.indices(last));
     let blocks = match asked {
@@ -119,18 +121,40 @@ enum NamedRing {
     File(Box<AuthenticRing>),
 }
 
-/// What reads as an id is one, whatever files lie about.
-fn named(given: &Path, owner: &SecretKey<Owner>) -> Result<NamedRing, CliError> {
-    match given.to_str().and_then(RingId::from_hex) {
-        Some(id) => Ok(NamedRing::Id(id)),
-        None => Ok(NamedRing::File(Box::new(read_ring(given, owner)?))),
+impl NamedRing {
+    /// The ring, of whichever of the owner's keys has signed the file.
+    fn owned(&self, owner: &SecretKey<Owner>) -> OwnedRing {
+        match self {
+            Self::Id(ring) => OwnedRing { owner: owner.public(), ring: *ring },
+            Self::File(ring) => ring.owned(),
+        }
     }
 }
 
-/// The owner's own ring, of any version: what is revoked is often old, and need not lie where it belongs.
-fn read_ring(path: &Path, owner: &SecretKey<Owner>) -> Result<AuthenticRing, CliError> {
+/// What reads as an id is one, whatever files lie about.
+fn named(
+    given: &Path,
+    owner: &SecretKey<Owner>,
+    to: &EntryTo,
+    trust: Option<&Path>,
+) -> Result<NamedRing, CliError> {
+    match given.to_str().and_then(RingId::from_hex) {
+        Some(id) => Ok(NamedRing::Id(id)),
+        None => Ok(NamedRing::File(Box::new(read_ring(given, owner, to, trust)?))),
+    }
+}
+
+/// The owner's own ring, of any version, also one that an earlier key of the same owner signed: what is revoked is often old, and
+/// need not lie where it belongs.
+fn read_ring(
+    path: &Path,
+    owner: &SecretKey<Owner>,
+    to: &EntryTo,
+    trust: Option<&Path>,
+) -> Result<AuthenticRing, CliError> {
     let way = output::resolved_path(path)?;
-    let whoever_owns_it = Trust::owner(owner.public()).any_version();
+    let signer = signer_of(&wanted(&to.args), open_store(trust)?.as_ref(), &way, owner.public())?;
+    let whoever_owns_it = Trust::owner(signer).any_version();
     let ring = rings::open_at(&way).and_then(|ring| ring.authenticate(&whoever_owns_it));
     ring.map_err(|e| not_the_owner(e, &way, owner))
 }
@@ -146,13 +170,12 @@ impl<'a> PendingEntry<'a> {
     /// Opens the ledger; refuses another than the ring is known to be recorded in, where no one would look for it.
     fn open(
         to: &'a EntryTo,
-        ring: Option<(RingId, &SecretKey<Owner>)>,
+        ring: Option<OwnedRing>,
         trust: Option<&Path>,
     ) -> Result<Self, CliError> {
         let memory = LedgerMemory::open(trust)?;
         let vouched = memory.append(&to.args)?;
-        if let Some((ring, owner)) = ring {
-            let owned = deepring::trust::OwnedRing { owner: owner.public(), ring };
+        if let Some(owned) = ring {
             vouched.holds(memory.store(), &owned)?;
         }
         Ok(Self { memory, vouched, to })

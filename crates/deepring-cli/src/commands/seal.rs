@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use deepring::trust::OwnedRing;
 use deepring::{Host, Owner, PublicKey};
 use deepring_infer::Seal;
 use deepring_infer::sealing::{Blocks, SealProgress};
@@ -11,10 +12,12 @@ use deepring_onnx::network_files;
 use super::deal;
 use crate::cli::SealArgs;
 use crate::error::{CliError, Exit};
+use crate::ledgers::Wanted;
 use crate::named;
 use crate::output;
 use crate::progress::Progress;
 use crate::rings::{self, TrustPolicy};
+use crate::rotated::{signer_of, takes_the_next};
 use crate::secrets::Secrets;
 
 pub(crate) fn seal(args: &SealArgs, trust: Option<&Path>) -> Result<(), CliError> {
@@ -48,17 +51,27 @@ pub(crate) fn seal(args: &SealArgs, trust: Option<&Path>) -> Result<(), CliError
     if let Some(version) = args.model_version {
         sealing = sealing.model_version(version);
     }
-    let policy = TrustPolicy::of(owner.public(), trust)?;
     if let Some(previous) = &args.previous {
         let previous = output::resolved_path(previous)?;
+        let ledger = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref());
+        let (store, own) = (rings::open_store(trust)?, owner.public());
+        let signer = ledger.map(|ledger| signer_of(&ledger, store.as_ref(), &previous, own));
+        let policy = TrustPolicy::of(signer.transpose()?.unwrap_or(own), trust)?;
         // The previous ring must be authentic, and the newest: an upgrade of an old one would fork.
         let ring = rings::open_at(&previous)?.authenticate(&policy.trust_by(&previous))?;
-        policy.belongs(&target, ring.owned())?;
+        if let Some(ledger) = ledger {
+            takes_the_next(&ledger, store.as_ref(), &ring, &own)?;
+        }
+        // Under another key, it is another ring to whoever bound it.
+        policy.belongs(&target, OwnedRing { owner: own, ring: ring.ring_id() })?;
         let next = args.model_version.unwrap_or(ring.model_version().saturating_add(1));
         rings::spare_newer(&target, &ring, (next, 0))?;
-        sealing = sealing.upgrade_of(&ring);
+        sealing = match ring.owner() == own {
+            true => sealing.upgrade_of(&ring),
+            false => sealing.upgrade_after_rotation(&ring),
+        };
     } else {
-        policy.spares(&target)?;
+        TrustPolicy::of(owner.public(), trust)?.spares(&target)?;
     }
     let progress = Progress::bytes("sealing", 0);
     let sealed = sealing.write_in(file, &|p| match p {

@@ -42,6 +42,10 @@ fn each_host_answers_from_its_own_file_and_a_damaged_one_is_refused() {
     workspace.flip("other.ring", usize::try_from(at).unwrap());
     workspace.run(&two).exits(3).says("block 3 (fc1)");
     workspace.run(&format!("{two} --block 2")).succeeds();
+    // One file under two names is one copy.
+    fs::hard_link(workspace.path("net.ring"), workspace.path("hard.ring")).unwrap();
+    workspace.run(&two.replace("other.ring", "hard.ring")).exits(2).says("are one file");
+    workspace.run(&two.replace("other.ring", "./net.ring")).exits(2).says("are one file");
     workspace.seal("two.ring", "--previous net.ring");
     workspace.run(&two.replace("other.ring", "two.ring")).exits(5);
 }

@@ -76,3 +76,39 @@ fn a_changed_certificate_is_refused() {
     fs::write(workspace.path("x.certificate"), &whole[..whole.len() - 1]).unwrap();
     workspace.run(verify).exits(3);
 }
+
+/// A host goes back to the file from before the deal, and the ledger was not told of the deal yet.
+#[test]
+fn a_certificate_from_before_a_deal_is_stale_where_the_deal_was_seen() {
+    let workspace = Workspace::with_ring();
+    workspace.run("keygen --out more").succeeds();
+    workspace.run("ledger init ledger").succeeds();
+    workspace.register("net.ring", "ledger");
+    workspace
+        .run(
+            "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger \
+             --receipt x.receipt",
+        )
+        .succeeds();
+    workspace
+        .run("certificate make --receipt x.receipt --ledger ledger -o x.certificate")
+        .succeeds();
+    let verify =
+        "certificate verify x.certificate --owner keys/owner.pub --ledger-key ledger/log.pub";
+    let shown = workspace.run(&format!("{verify} --json")).succeeds().json();
+    assert_eq!(shown["newer_version"], serde_json::Value::Null);
+    workspace
+        .run(
+            "deal net.ring --owner-key keys/owner.key --leg 1-2=keys/host.pub --leg 3-5=more/host.pub \
+             -o net.deal",
+        )
+        .succeeds();
+    workspace.run(verify).exits(5).says("before its deal 2");
+    let refused = workspace.run(&format!("{verify} --json")).exits(5).json();
+    assert_eq!(refused["verdict"], "stale");
+    workspace.run(&format!("{verify} --require none")).succeeds();
+    // Another reader saw nothing of it.
+    workspace.run(&format!("{verify} --trust none.json")).succeeds();
+    fs::write(workspace.path("garbage.json"), "garbage").unwrap();
+    workspace.run(&format!("{verify} --trust garbage.json")).exits(1).says("not a trust store");
+}

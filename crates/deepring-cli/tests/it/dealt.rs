@@ -53,6 +53,15 @@ fn the_file_from_before_the_deal_is_stale_where_the_deal_was_seen() {
     workspace.run(verify).exits(5).says("--require");
     workspace.run(&format!("{verify} --require none")).succeeds();
     workspace.run(&format!("{verify} --require validated")).exits(4);
+    // The next version, once seen, does not make the reader forget which deal this one had.
+    workspace
+        .run("seal net.onnx --owner keys/owner.key --host keys/host.pub --previous dealt.ring -o next.ring")
+        .succeeds();
+    workspace.run("trust add keys/owner.pub").succeeds();
+    workspace.run("verify next.ring").succeeds();
+    workspace.run(verify).exits(5).says("before its deal 2");
+    let shown = workspace.run(&format!("{verify} --require none")).succeeds().stdout;
+    assert!(shown.contains("OLD"), "{shown}");
 }
 
 /// A key in a dealt ring is no part in it: who grants it is told so, and what he is told is what a run does.

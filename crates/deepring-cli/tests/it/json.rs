@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::workspace::Workspace;
+use crate::workspace::{Ran, Workspace};
 
 fn keys(value: &Value) -> Vec<&str> {
     let mut keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
@@ -249,4 +249,17 @@ fn the_other_commands_print_documents_too() {
     assert_eq!(listed["ledgers"][0]["size"], 2, "registered and decided");
     let foreign = workspace.run("ledger verify --ledger keys --json").exits(3).json();
     assert_eq!(foreign["verdict"], "tampered");
+}
+
+/// By one of them the engine prints on stdout, and ends the process where it cannot.
+#[test]
+fn a_setting_of_the_engine_in_the_environment_is_refused_by_name() {
+    let workspace = Workspace::with_ring();
+    let words = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --json";
+    for name in ["RTEN_TIMING", "RTEN_USE_POOL"] {
+        let ran = Ran::of(words, workspace.command(words).env(name, "1").output().unwrap());
+        let ran = ran.exits(2).says(name);
+        assert_eq!(ran.json()["error"]["kind"], "usage");
+    }
+    workspace.run(words).succeeds();
 }

@@ -56,8 +56,13 @@ impl Memory {
         self.mappings(|line| line.contains("secretmem"))
     }
 
-    /// Addresses of all places in readable memory that is no file's which hold these bytes.
+    /// Addresses of all places in readable memory that is no file's which hold these floats.
     fn find(&self, pattern: &[u8]) -> Vec<u64> {
+        // Whatever else it is, a copy of floats is aligned as floats are.
+        self.find_aligned(pattern, 4)
+    }
+
+    fn find_aligned(&self, pattern: &[u8], to: usize) -> Vec<u64> {
         let anonymous = |line: &str| {
             let mut fields = line.split_whitespace().skip(1);
             fields.next().is_some_and(|mode| mode.starts_with('r')) && fields.nth(2) == Some("0")
@@ -68,8 +73,7 @@ impl Memory {
             if self.file.read_exact_at(&mut bytes, start).is_err() {
                 continue;
             }
-            // Whatever else it is, a copy of floats is aligned as floats are.
-            let places = (0..bytes.len().saturating_sub(pattern.len())).step_by(4);
+            let places = (0..bytes.len().saturating_sub(pattern.len())).step_by(to);
             found.extend(
                 places.filter(|i| bytes[*i..].starts_with(pattern)).map(|i| start + i as u64),
             );
@@ -133,17 +137,22 @@ fn halted(workspace: &Workspace, check: &str, repeat: u32) -> (String, Child) {
         "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --json \
          --repeat {repeat} --check {check} --ledger {ledger} --threads 1 --trust {ledger}.json"
     );
-    let mut child =
+    let child =
         workspace.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    (words, halt(workspace, &ledger, child))
+}
+
+/// Halts a session on a ledger of its own after its first answer.
+fn halt(workspace: &Workspace, ledger: &str, mut child: Child) -> Child {
     let deadline = Instant::now() + Duration::from_secs(60);
     // The first entry registers the ring.
-    while workspace.acknowledged(&ledger) < 2 {
+    while workspace.acknowledged(ledger) < 2 {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before it was attacked");
         assert!(Instant::now() < deadline, "nothing was decided");
         std::thread::yield_now();
     }
     signal(&child, "STOP");
-    (words, child)
+    child
 }
 
 fn signal(child: &Child, name: &str) {
@@ -251,5 +260,36 @@ fn without_checks_the_same_byte_changes_the_answer() {
         let changed = ran.succeeds().json();
         assert_eq!(changed["verdict"], "intact", "nothing was asked to look");
         assert_ne!(changed["outputs"], good["outputs"]);
+    }
+}
+
+#[test]
+fn a_passphrase_that_a_descriptor_gave_is_nowhere_in_memory_during_a_run() {
+    const PHRASE: &[u8] = b"every good boy deserves favour and fudge";
+    let workspace = Workspace::with_ring();
+    fs::write(workspace.path("phrase"), PHRASE).unwrap();
+    let phrase = || File::open(workspace.path("phrase")).unwrap();
+    let mut encrypt = workspace.command("key passphrase keys/host.key --new-passphrase-fd 0");
+    assert!(encrypt.stdin(phrase()).status().unwrap().success());
+    for descriptor in [0, 3] {
+        let ledger = format!("ledger-{descriptor}");
+        workspace.register_with("net.ring", &ledger, &format!("--trust {ledger}.json"));
+        let script = format!(
+            "exec {} run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --repeat 100000 \
+             --ledger {ledger} --threads 1 --trust {ledger}.json --passphrase-fd {descriptor} {descriptor}<phrase",
+            env!("CARGO_BIN_EXE_deepring")
+        );
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).current_dir(workspace.path(""));
+        workspace.surround(&mut shell);
+        let quiet = shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = halt(&workspace, &ledger, quiet.spawn().unwrap());
+        let Some(memory) = Memory::of(&child) else { return end(child) };
+        let told = workspace.path("trust.json");
+        let control = memory.find_aligned(told.as_os_str().as_encoded_bytes(), 1);
+        let found = memory.find_aligned(&PHRASE[8..24], 1);
+        end(child);
+        assert!(!control.is_empty(), "nothing is found at all");
+        assert_eq!(found.len(), 0, "descriptor {descriptor}");
     }
 }

@@ -126,7 +126,10 @@ fn a_key_gets_a_passphrase_another_one_and_none() {
         .says("may still be read off the disk");
     verify("one one").succeeds();
     key("--passphrase-fd 3 --new-passphrase-fd 3", &[(3, "one one")]).exits(2);
-    key("--passphrase-fd 3 --new-passphrase-fd 4", &[(3, "two two"), (4, "two two")])
+    key("--passphrase-fd 3 --new-passphrase-fd 4", &[(3, "one one\ntwo two"), (4, "one one")])
+        .exits(2)
+        .says("the new passphrase is the old one");
+    key("--passphrase-fd 3 --new-passphrase-fd 4", &[(3, "two two"), (4, "three")])
         .exits(1)
         .says("the passphrase is wrong");
     key("--passphrase-fd 3 --new-passphrase-fd 4", &[(3, "one one"), (4, "two two")]).succeeds();
@@ -219,4 +222,50 @@ fn a_pipe_that_stays_open_behind_the_line_is_not_waited_for() {
     let ended = shell.stdin(std::process::Stdio::null()).output().unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     assert!(workspace.path("keys/host.key").exists());
+}
+
+/// A log that is appended to would give its first line, which is no secret, if it were opened by its name.
+#[test]
+fn a_descriptor_that_is_not_for_reading_gives_no_passphrase() {
+    let workspace = Workspace::with_keys();
+    let before = fs::read(workspace.path("keys/host.key")).unwrap();
+    for to in ["0>>log", "3>>log", "3>log"] {
+        fs::write(workspace.path("log"), "the first line\n").unwrap();
+        let n = &to[..1];
+        let script = format!(
+            "exec {} key passphrase keys/host.key --new-passphrase-fd {n} {to}",
+            env!("CARGO_BIN_EXE_deepring")
+        );
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).current_dir(workspace.path(""));
+        workspace.surround(&mut shell);
+        let output = shell.stdin(std::process::Stdio::null()).output().unwrap();
+        Ran::of(to, output).exits(2).says("gives no passphrase");
+        assert_eq!(fs::read(workspace.path("keys/host.key")).unwrap(), before, "{to}");
+    }
+}
+
+/// It would show what is typed; without the option the terminal is asked, and shows nothing.
+#[test]
+fn a_terminal_is_not_read_as_a_descriptor() {
+    let workspace = Workspace::with_keys();
+    for n in [0, 3] {
+        let words = format!(
+            "{} key passphrase keys/host.key --new-passphrase-fd {n} {n}</dev/tty",
+            env!("CARGO_BIN_EXE_deepring")
+        );
+        let mut script = Command::new("script");
+        script.args(["-qec", &words, "/dev/null"]).current_dir(workspace.path(""));
+        workspace.surround(&mut script);
+        let output = match script.stdin(std::process::Stdio::null()).output() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                println!("skipped: no `script` to make a terminal: {e}");
+                return;
+            }
+            output => output.unwrap(),
+        };
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(&format!("descriptor {n} is a terminal")), "{said}");
+        assert_eq!(output.status.code(), Some(2));
+    }
 }

@@ -148,3 +148,17 @@ fn a_target_that_cannot_be_written_is_refused_before_the_work() {
     workspace.run(&format!("export net.ring --key keys/owner.key -o {name}")).succeeds();
     assert!(workspace.path(&name).exists());
 }
+
+/// By the XDG specification a relative path is none; it would be another store in every folder.
+#[test]
+fn a_relative_configuration_folder_is_ignored() {
+    let workspace = Workspace::with_keys();
+    let run = |words: &str| {
+        let mut command = workspace.command(words);
+        command.env_remove("DEEPRING_TRUST").env("XDG_CONFIG_HOME", "conf");
+        Ran::of(words, command.env("HOME", workspace.path("home")).output().unwrap())
+    };
+    run("trust add keys/owner.pub").succeeds();
+    assert!(!workspace.path("conf").exists());
+    assert!(workspace.path("home/.config/deepring/trust.json").exists());
+}

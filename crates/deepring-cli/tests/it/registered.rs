@@ -173,6 +173,79 @@ fn a_rotated_owners_ring_is_the_new_keys_and_the_old_one_says_nothing_more() {
 }
 
 #[test]
+fn a_rotated_owners_new_key_does_with_the_ring_what_the_old_one_did() {
+    let workspace = Workspace::with_ring();
+    for name in ["new", "stranger", "more"] {
+        workspace.run(&format!("keygen --out {name}")).succeeds();
+    }
+    workspace.register("net.ring", "ledger");
+    fs::copy(workspace.path("net.ring"), workspace.path("dealt.ring")).unwrap();
+    workspace
+        .run(
+            "deal dealt.ring --owner-key keys/owner.key --leg 1-2=keys/host.pub --leg 3-5=more/host.pub \
+             -o net.deal --trust else.json",
+        )
+        .succeeds();
+    workspace
+        .run(
+            "ledger rotate-owner --owner-key keys/owner.key --new-owner-key new/owner.key --ledger ledger",
+        )
+        .succeeds();
+
+    // The old key lets nobody in where the ledger is asked.
+    for words in [
+        "grant net.ring --owner-key keys/owner.key --host more/host.pub -o more.ring --ledger ledger",
+        "deal net.ring --owner-key keys/owner.key --leg 1-5=keys/host.pub -o x.deal --ledger ledger",
+    ] {
+        workspace.run(words).exits(4).says("gave its rings over");
+    }
+    // What the old key signed before, the new one registers; nobody else does.
+    let register = |ring: &str, by: &str| {
+        workspace.run(&format!(
+            "ledger register {ring} --owner-key {by}/owner.key --ledger ledger --trust else.json"
+        ))
+    };
+    register("dealt.ring", "keys").exits(4).says("gave its rings over");
+    register("dealt.ring", "stranger").exits(4);
+    let done = register("dealt.ring", "new").succeeds().stdout;
+    assert!(done.contains("newer revision"), "{done}");
+
+    // The next version is sealed by the new key, where the ledger says that it may be.
+    let seal = |by: &str, more: &str| {
+        workspace.run(&format!(
+            "seal net.onnx --owner {by}/owner.key --host keys/host.pub --previous dealt.ring -o next.ring {more}"
+        ))
+    };
+    seal("new", "").exits(4);
+    seal("stranger", "--ledger ledger").exits(4);
+    seal("keys", "--ledger ledger").exits(4).says("is not owner");
+    seal("new", "--ledger ledger").succeeds();
+    register("next.ring", "stranger").exits(4);
+    let done = register("next.ring", "new").succeeds().stdout;
+    assert!(done.contains("the upgrade"), "{done}");
+    // A reader who knows the ring under the old key takes it from whoever gives him the new one.
+    workspace.run("trust add keys/owner.pub new/owner.pub").succeeds();
+    workspace.run("verify net.ring").succeeds();
+    workspace.run("verify next.ring").exits(4).says("under another owner");
+    workspace.run("verify next.ring --owner new/owner.pub").succeeds();
+    workspace.run("verify next.ring").succeeds();
+    let run =
+        "run next.ring --owner new/owner.pub --key keys/host.key --input x.npy --ledger ledger";
+    workspace.run(run).succeeds();
+
+    // By files of either key.
+    let host = "revoke host more/host.pub --ledger ledger --reason gone --owner-key";
+    workspace.run(&format!("{host} keys/owner.key --ring dealt.ring")).exits(4);
+    workspace.run(&format!("{host} stranger/owner.key --ring dealt.ring")).exits(4);
+    workspace.run(&format!("{host} new/owner.key --ring dealt.ring")).succeeds();
+    let lift = "revoke lift dealt.ring --host more/host.pub --owner-key new/owner.key --ledger ledger --reason x";
+    workspace.run(lift).exits(1).says("no block of host");
+    let ring = "revoke ring dealt.ring --ledger ledger --reason old --owner-key";
+    workspace.run(&format!("{ring} stranger/owner.key")).exits(4);
+    workspace.run(&format!("{ring} new/owner.key")).succeeds();
+}
+
+#[test]
 fn a_ledger_takes_rings_of_the_owners_that_its_validator_set_names() {
     let workspace = Workspace::with_ring();
     workspace.run("keygen --out other").succeeds();

@@ -102,3 +102,31 @@ fn a_sandboxed_run_refuses_what_a_run_refuses() {
         workspace.run(&format!("{RUN} --input in/x.npy --sandbox --ledger ledger")).exits(3).json();
     assert_eq!(ran["findings"][0]["name"], "conv1");
 }
+
+/// Whoever takes the process over has what its descriptors lead to.
+#[test]
+fn a_sandboxed_run_keeps_no_descriptor_that_it_was_started_with() {
+    let workspace = workspace();
+    workspace.register("ring/net.ring", "ledger");
+    fs::write(workspace.path("secret"), "secret").unwrap();
+    let script = format!(
+        "exec {} {RUN} --input in/x.npy --repeat 100000 --ledger ledger --sandbox 3<secret 4>>secret 9<>secret",
+        env!("CARGO_BIN_EXE_deepring")
+    );
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script]).current_dir(workspace.path(""));
+    workspace.surround(&mut shell);
+    let null = std::process::Stdio::null;
+    let mut child = shell.stdin(null()).stdout(null()).stderr(null()).spawn().unwrap();
+    // It is at work, so it is confined.
+    while workspace.acknowledged("ledger") < 2 {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended early");
+        std::thread::yield_now();
+    }
+    let open = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
+    let open: Vec<_> = open.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok()).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(open.len() > 2, "{open:?}");
+    assert!(!open.iter().any(|file| file.ends_with("secret")), "{open:?}");
+}

@@ -148,6 +148,12 @@ pub enum Defect {
     /// The row of the newest height says what cannot be.
     #[error("the recorded height is none, or of entries that are not there")]
     Height,
+    /// A table, or a row of a table with few, that no ledger has.
+    #[error("{what}, which no ledger has")]
+    NotALedgers {
+        /// The table or row, by its name or the beginning of that.
+        what: String,
+    },
     /// The index says that the entry records a decision that it does not record.
     #[error("index row is false")]
     IndexRowFalse,

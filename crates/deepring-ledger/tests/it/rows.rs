@@ -17,6 +17,7 @@ use crate::sample::{by_host, decision, digest, ledger_of, outline, owner, regist
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
 const HASHES: TableDefinition<'_, u64, &[u8; 32]> = TableDefinition::new("hashes");
+const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
 const DECISIONS: MultimapTableDefinition<'_, &[u8; 32], u64> =
     MultimapTableDefinition::new("decisions");
 
@@ -437,4 +438,37 @@ fn an_entry_without_authority_has_no_effect_and_is_named() {
         ),
         "{found:?}"
     );
+}
+
+#[test]
+fn a_table_or_a_row_that_no_ledger_has_is_named() {
+    type Edit = fn(&WriteTransaction);
+    let edits: [(Edit, &str); 4] = [
+        (
+            |txn| _ = txn.open_table(META).unwrap().insert("more", "x").unwrap(),
+            "row of `meta` \"more\"",
+        ),
+        (
+            |txn| _ = txn.open_table(STATE).unwrap().insert("", &[0_u8][..]).unwrap(),
+            "row of `state` \"\"",
+        ),
+        (
+            |txn| _ = txn.open_table(TableDefinition::<u64, u64>::new("more")).unwrap(),
+            "table \"more\"",
+        ),
+        (
+            |txn| {
+                let many = MultimapTableDefinition::<u64, u64>::new("many");
+                txn.open_multimap_table(many).unwrap().insert(1, 1).unwrap();
+            },
+            "table \"many\"",
+        ),
+    ];
+    for (change, what) in edits {
+        let dir = ledger();
+        assert_eq!(findings(dir.path()), []);
+        edit(dir.path(), change);
+        let named = Defect::NotALedgers { what: what.to_owned() };
+        assert_eq!(findings(dir.path()), [(None, named)]);
+    }
 }

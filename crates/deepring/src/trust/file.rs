@@ -9,7 +9,11 @@ use crate::keys::{Owner, PublicKey};
 use crate::ring_id::RingId;
 
 /// Version of the store's own format.
-pub(super) const STORE_FORMAT: u32 = 2;
+pub(super) const STORE_FORMAT: u32 = 3;
+/// The version before, which is read.
+const FORMAT_BEFORE: u32 = 2;
+/// Most earlier versions of a ring whose deals are remembered.
+pub(super) const MAX_EARLIER: usize = 64;
 
 /// The store's records. Keys, ids and digests are compared as texts, so each is in its one
 /// canonical form.
@@ -39,13 +43,60 @@ pub(super) struct RememberedRing {
     /// The highest number of its deal that was seen; left out for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) deal: u32,
+    /// The highest number of the deal that was seen of each version before it; none for 0.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) earlier_deals: BTreeMap<u64, u32>,
+    /// The deals of versions before this one are no longer known; left out for 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) deals_since: u64,
     /// Verifier keys of the ledgers that it is recorded in.
     pub(super) ledgers: Vec<String>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(deal: &u32) -> bool {
-    *deal == 0
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
+}
+
+impl RememberedRing {
+    /// Remembers that a version was seen under this deal. Nothing that is forgotten becomes known again: an earlier deal that is
+    /// seen later would pass for the newest.
+    pub(super) fn see(&mut self, model_version: u64, digest: String, deal: u32) {
+        if self.model_version < model_version {
+            if self.deal != 0 {
+                self.earlier_deals.insert(self.model_version, self.deal);
+            }
+            (self.model_version, self.digest, self.deal) = (model_version, digest, deal);
+        } else if self.model_version == model_version {
+            self.deal = self.deal.max(deal);
+        } else if deal != 0 && model_version >= self.deals_since {
+            let known = self.earlier_deals.entry(model_version).or_default();
+            *known = deal.max(*known);
+        }
+        while self.earlier_deals.len() > MAX_EARLIER {
+            if let Some((version, _)) = self.earlier_deals.pop_first() {
+                self.deals_since = version.saturating_add(1);
+            }
+        }
+    }
+
+    /// The highest number of a version's deal that was seen, 0 for none; `None` where it is forgotten.
+    pub(super) fn deal_of(&self, model_version: u64) -> Option<u32> {
+        if model_version == self.model_version {
+            return Some(self.deal);
+        }
+        (model_version >= self.deals_since)
+            .then(|| self.earlier_deals.get(&model_version).copied().unwrap_or(0))
+    }
+
+    /// Whether no more is known than can be.
+    fn fits(&self) -> bool {
+        let known = |(version, deal): (&u64, &u32)| {
+            (self.deals_since..self.model_version).contains(version) && *deal != 0
+        };
+        self.deals_since <= self.model_version
+            && self.earlier_deals.len() <= MAX_EARLIER
+            && self.earlier_deals.iter().all(known)
+    }
 }
 
 /// A ring by owner and id.
@@ -111,18 +162,29 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Data, NoStore> {
     }
     let damaged = |e: serde_json::Error| NoStore::Damaged(e.to_string());
     match serde_json::from_slice::<Any>(bytes).map_err(damaged)?.format {
-        STORE_FORMAT => {}
+        STORE_FORMAT | FORMAT_BEFORE => {}
         1 => return Err(NoStore::Old),
         other => return Err(NoStore::Damaged(format!("format {other} is not known"))),
     }
     let data: Data = serde_json::from_slice(bytes).map_err(damaged)?;
     match data.malformed() {
         Some(what) => Err(NoStore::Damaged(what)),
-        None => Ok(data),
+        None => Ok(data.of_this_format()),
     }
 }
 
 impl Data {
+    /// A store of format 2 forgot a version's deal with the next version.
+    fn of_this_format(mut self) -> Self {
+        if self.format == FORMAT_BEFORE {
+            self.format = STORE_FORMAT;
+            for seen in self.rings.values_mut().flat_map(BTreeMap::values_mut) {
+                seen.deals_since = seen.model_version;
+            }
+        }
+        self
+    }
+
     /// Describes a value that is not in its canonical form, if there is one.
     fn malformed(&self) -> Option<String> {
         let no_owner = |text: &&String| !is_owner(text);
@@ -130,7 +192,9 @@ impl Data {
             return Some(format!("`{owner}` is no owner key"));
         }
         for (ring, seen) in self.rings.values().flatten() {
-            if !is_hex(ring, 32) || !is_hex(&seen.digest, 64) {
+            let is_newer = seen.deals_since != 0 || !seen.earlier_deals.is_empty();
+            let fits = seen.fits() && (self.format == STORE_FORMAT || !is_newer);
+            if !is_hex(ring, 32) || !is_hex(&seen.digest, 64) || !fits {
                 return Some(format!("the record of ring `{ring}` is malformed"));
             }
         }
@@ -159,4 +223,81 @@ fn is_hex(text: &str, digits: usize) -> bool {
 pub(crate) fn reprint(bytes: &[u8]) -> Result<String, String> {
     let data = parse(bytes).map_err(|e| format!("{e:?}"))?;
     serde_json::to_string_pretty(&data).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(model_version: u64, deal: u32) -> RememberedRing {
+        RememberedRing {
+            model_version,
+            digest: "00".repeat(32),
+            deal,
+            earlier_deals: BTreeMap::new(),
+            deals_since: 0,
+            ledgers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_deal_of_a_version_is_known_after_newer_ones_and_never_sinks() {
+        let mut ring = first(1, 2);
+        ring.see(3, "11".repeat(32), 0);
+        ring.see(1, String::new(), 1);
+        ring.see(2, String::new(), 4);
+        let deals: Vec<_> = (0..4).map(|version| ring.deal_of(version)).collect();
+        assert_eq!(deals, [Some(0), Some(2), Some(4), Some(0)]);
+        assert_eq!((ring.model_version, ring.digest.as_str()), (3, "11".repeat(32).as_str()));
+    }
+
+    #[test]
+    fn what_falls_out_is_forgotten_and_not_taken_for_undealt() {
+        let mut ring = first(0, 1);
+        for version in 1..=70 {
+            ring.see(version, String::new(), 1);
+        }
+        assert_eq!(ring.earlier_deals.len(), MAX_EARLIER);
+        assert_eq!((ring.deal_of(5), ring.deal_of(6)), (None, Some(1)));
+        // Nor is it known again by a look at what came before its deal.
+        ring.see(5, String::new(), 1);
+        assert_eq!(ring.deal_of(5), None);
+        assert!(ring.fits());
+    }
+
+    #[test]
+    fn a_store_of_format_2_forgot_the_deals_of_earlier_versions() {
+        let owner = crate::keys::SecretKey::<Owner>::generate().unwrap().public().to_string();
+        let store = |format: u32, more: &str| {
+            let (ring, digest) = ("00".repeat(16), "00".repeat(32));
+            let seen = format!(
+                r#"{{"model_version": 3, "digest": "{digest}", "deal": 1, "ledgers": []{more}}}"#
+            );
+            parse(
+                format!(
+                    r#"{{"format": {format}, "owners": [], "rings": {{"{owner}": {{"{ring}": {seen}}}}},
+                         "paths": {{}}, "ledgers": {{}}, "ledger_paths": {{}}}}"#
+                )
+                .as_bytes(),
+            )
+        };
+        let deals = |data: Data| {
+            let ring = data.rings.into_values().flatten().next().unwrap().1;
+            [2, 3].map(|version| ring.deal_of(version))
+        };
+        assert_eq!(deals(store(2, "").unwrap()), [None, Some(1)]);
+        assert_eq!(deals(store(3, "").unwrap()), [Some(0), Some(1)]);
+        assert_eq!(deals(store(3, r#", "earlier_deals": {"2": 7}"#).unwrap()), [Some(7), Some(1)]);
+        for (format, more) in [
+            (2, r#", "deals_since": 1"#),
+            (2, r#", "earlier_deals": {"1": 1}"#),
+            (3, r#", "deals_since": 4"#),
+            (3, r#", "earlier_deals": {"3": 1}"#),
+            (3, r#", "earlier_deals": {"1": 0}"#),
+            (3, r#", "earlier_deals": {"1": 1}, "deals_since": 2"#),
+            (3, r#", "earlier_deals": {"01": 1}"#),
+        ] {
+            assert!(store(format, more).is_err(), "{format}{more}");
+        }
+    }
 }

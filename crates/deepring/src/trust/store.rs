@@ -1,6 +1,7 @@
 //! A file that remembers trusted owners, the newest version seen of each ring, and the ring that
 //! each path is bound to.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -108,6 +109,15 @@ pub enum TrustError {
     },
 }
 
+/// The deal of a version of a ring, as a [`TrustStore`] remembers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeenDeal {
+    /// The highest number that was seen; 0 for none.
+    Number(u32),
+    /// It is not remembered any more whether one was seen: the version is too old.
+    Forgotten,
+}
+
 /// A trust store, kept in a file.
 ///
 /// Only [`add_owner`](Self::add_owner) gives trust. Every other record takes some away, and is
@@ -197,10 +207,11 @@ impl TrustStore {
         Some((seen.model_version, Digest::from_hex(&seen.digest)?))
     }
 
-    /// The newest version seen of a ring, and the highest number of that version's deal; 0 for none.
+    /// The deal that was seen of a version of a ring, also of one before the newest.
     #[must_use]
-    pub fn newest_deal(&self, ring: &OwnedRing) -> Option<(u64, u32)> {
-        self.seen(ring).map(|seen| (seen.model_version, seen.deal))
+    pub fn deal_of(&self, ring: &OwnedRing, model_version: u64) -> SeenDeal {
+        let Some(seen) = self.seen(ring) else { return SeenDeal::Number(0) };
+        seen.deal_of(model_version).map_or(SeenDeal::Forgotten, SeenDeal::Number)
     }
 
     /// The rings of which a version was seen, with that version.
@@ -364,15 +375,15 @@ impl TrustStore {
 fn remember(data: &mut Data, version: &RingVersion) {
     let rings = data.rings.entry(version.ring.owner.to_string()).or_default();
     let (model_version, digest) = (version.model_version, version.digest.to_hex());
-    let now = RememberedRing { model_version, digest, deal: version.deal, ledgers: Vec::new() };
-    let seen = rings.entry(version.ring.ring.to_string()).or_insert_with(|| now.clone());
-    if seen.model_version < now.model_version {
-        seen.model_version = now.model_version;
-        seen.digest = now.digest;
-        seen.deal = now.deal;
-    } else if seen.model_version == now.model_version {
-        seen.deal = seen.deal.max(now.deal);
-    }
+    let seen = rings.entry(version.ring.ring.to_string()).or_insert_with(|| RememberedRing {
+        model_version,
+        digest: digest.clone(),
+        deal: version.deal,
+        earlier_deals: BTreeMap::new(),
+        deals_since: 0,
+        ledgers: Vec::new(),
+    });
+    seen.see(model_version, digest, version.deal);
 }
 
 fn read(path: &Path) -> Result<Data, TrustError> {

@@ -219,8 +219,8 @@ fn a_damaged_store_is_refused_and_left_as_it_is() {
     };
     let mut damaged: Vec<Vec<u8>> = (0..whole.len()).map(|n| whole[..n].into()).collect();
     damaged.extend([
-        replaced("\"format\": 2", "\"format\": 3"),
-        replaced("\"format\": 2", "\"format\": 2, \"more\": 0"),
+        replaced("\"format\": 3", "\"format\": 4"),
+        replaced("\"format\": 3", "\"format\": 3, \"more\": 0"),
         replaced("\"ledger_paths\": {}", "\"ledger_paths\": { \"/l\": \"unknown\" }"),
         replaced("\"paths\": {}", "\"paths\": { \"/r\": { \"owner\": \"me\", \"ring\": \"00\" } }"),
         replaced("\"model_version\": 1", "\"model_version\": -1"),

@@ -79,7 +79,7 @@ fn trusted(made: &mut Made, honest: &[u8]) {
         let ring = json!({ "model_version": version, "digest": digest, "ledgers": [] });
         let rings = json!({ hex(id): ring });
         json!({
-            "format": 2,
+            "format": 3,
             "owners": owners,
             "rings": { owner().public().to_string(): rings },
             "paths": {},

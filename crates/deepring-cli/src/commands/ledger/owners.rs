@@ -27,8 +27,9 @@ pub(super) fn rotate(args: &LedgerRotateOwner, trust: Option<&Path>) -> Result<(
     }
     output::line(format_args!("rotated by entry {entry}: {} to {}", from.short(), to.short()))?;
     output::note(
-        "the new key registers, upgrades and revokes from here on; rings that the old key sealed stay its own in their files, \
-         and readers trust the new key where it is given to them",
+        "the new key registers, revokes, and seals the next version (`seal --previous RING --owner NEW.key --ledger DIR`); versions \
+         that the old key sealed keep its signature, so nobody deals or grants them with this ledger any more; readers need the new \
+         key, by `--owner` or `trust add`, and `trust bind` where a path is bound to the old key's ring",
     );
     Ok(())
 }

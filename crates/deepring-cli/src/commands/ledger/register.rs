@@ -12,17 +12,22 @@ use crate::commands::grant::not_the_owner;
 use crate::error::CliError;
 use crate::ledgers::Wanted;
 use crate::output;
-use crate::rings::TrustPolicy;
+use crate::rings::{TrustPolicy, open_store};
+use crate::rotated::signer_of;
 use crate::secrets::Secrets;
 
 pub(super) fn register(args: &LedgerRegister, trust: Option<&Path>) -> Result<(), CliError> {
     let owner = Secrets::of(&args.passphrase).key::<Owner>(&args.owner_key)?;
     let way = output::resolved_path(&args.ring)?;
-    let mut policy = TrustPolicy::of(owner.public(), trust)?.binding();
+    let wanted = Wanted { dir: &args.ledger, key: args.ledger_key.as_deref() };
+    let signer = match args.new_ledger {
+        true => owner.public(),
+        false => signer_of(&wanted, open_store(trust)?.as_ref(), &way, owner.public())?,
+    };
+    let mut policy = TrustPolicy::of(signer, trust)?.binding();
     let ring = policy.verify_to_use(&way).map_err(|e| not_the_owner(e, &way, &owner))?;
     policy.belongs(&way, ring.owned())?;
     // Only now: what does not verify begins no ledger.
-    let wanted = Wanted { dir: &args.ledger, key: args.ledger_key.as_deref() };
     let mut vouched = match args.new_ledger {
         true => wanted.begin(policy.store(), Some(ring.owned()))?,
         false => wanted.append(policy.store())?,
