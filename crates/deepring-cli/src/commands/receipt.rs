@@ -17,7 +17,7 @@ use deepring_ledger::Revocation;
 use serde_json::{Value, json};
 
 use crate::cli::{ReceiptCommand, ReceiptVerify};
-use crate::error::{CliError, Exit};
+use crate::error::CliError;
 use crate::inputs::{Pictures, read_queries};
 use crate::ledgers::Voucher;
 use crate::output;
