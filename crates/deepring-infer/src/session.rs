@@ -106,7 +106,8 @@ impl<E: Engine> Session<E> {
     /// Opens a ring on an engine, whose threads are its own. `progress` is called with the number of bytes just opened.
     ///
     /// # Errors
-    /// [`RunError::Open`] with [`OpenError::OtherKind`] for a ring of weights; [`RunError::NoKey`] if some block is sealed for none of the keys; and as [`RingHost::open`] and [`RingHost::load_block`].
+    /// [`RunError::Open`] with [`OtherKind`](deepring::opening::OpenError::OtherKind) for a ring of weights; [`RunError::NoKey`] if
+    /// some block is sealed for none of the keys; and as [`RingHost::open`] and [`RingHost::load_block`].
     pub fn open_on(
         engine: E,
         ring: AuthenticRing,

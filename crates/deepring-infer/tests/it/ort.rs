@@ -93,8 +93,8 @@ fn decisions_verify_and_say_what_was_checked() {
             let outcome = session.run_batch(vec![vec![images(0, 1)], vec![images(1, 3)]]).unwrap();
             let decision =
                 outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
-            assert_eq!((decision.check, decision.items.len()), (check, 2));
-            let receipts = decision.chain.receipts();
+            assert_eq!((decision.check(), decision.items().len()), (check, 2));
+            let receipts = decision.chain().receipts();
             let parts = receipts.flat_map(|r| r.coverage.iter().flatten());
             let by_product = parts.filter(|c| **c == Coverage::Product).count();
             assert_eq!(by_product > 0, check == Check::Compute);
@@ -125,7 +125,7 @@ fn what_passes_between_hosts_is_the_same() {
     let outcome = session.run(vec![input]).unwrap();
     assert!(difference(&outcome.outputs[0][0], &wanted) <= OTHER_ENGINE);
     let decision = outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
-    assert_eq!(decision.chain.receipts().len(), 5);
+    assert_eq!(decision.chain().receipts().len(), 5);
 }
 
 /// Rows of a table, normalised, through a dense layer: what transformers begin with.
