@@ -195,8 +195,10 @@ fn main() {
                         net.host.compare(std::slice::from_ref(live), leg, &own, &theirs, 1);
                     shares.entry(place).or_default().push(match agreed.expect("the leg runs") {
                         Agreement::Same => 0.0,
+                        // In the sign of a zero alone.
+                        Agreement::Near { largest, .. } if largest == f32::MIN_POSITIVE => 0.0,
                         Agreement::Near { largest, bound } => largest / bound,
-                        Agreement::Differs { largest, bound } => largest / bound,
+                        Agreement::Differs { .. } => f32::INFINITY,
                     });
                 }
             }
