@@ -29,7 +29,7 @@ use deepring_infer::{CutPolicy, RingHost, Rten};
 use deepring_testkit::zoo::{Sealed, floats, host, images, network, tensor};
 
 /// Random signs that a liar tries in each leg.
-const TRIES: usize = 8;
+const TRIES: usize = 16;
 
 fn with(tensor: &TensorValue, values: &[f32]) -> TensorValue {
     let data = values.iter().flat_map(|v| v.to_le_bytes()).collect();

@@ -7,14 +7,14 @@ use deepring::receipt::{ComputedWith, DecidedLeg, Deviation, Require};
 use deepring::replication::CopyFault;
 use deepring::{Check, Digest};
 use deepring_infer::engine::{Race, Racing};
-use deepring_infer::{Rten, RunError, Session, SessionOptions};
+use deepring_infer::{RingHost, Rten, RunError, Session, SessionOptions};
 use rten::Value;
 
-use crate::zoo::{Sealed, answer, classes, copies, host, images, network};
+use crate::zoo::{Sealed, answer, classes, copies, host, images, network, start};
 
 const LEGS: [(u32, u32, u8); 4] = [(1, 1, 1), (2, 2, 2), (3, 4, 3), (5, 5, 4)];
 
-/// Whoever is asked which number an element of a program's outputs becomes: program, element, number.
+/// What an element of a program's outputs becomes, by program, element and value.
 type Bits = fn(usize, usize, f32) -> f32;
 
 /// As another order of sums would have them: up to two units in the last place more or less.
@@ -81,13 +81,28 @@ fn copies_of_unlike_engines_validate_each_other_within_a_tolerance() {
 }
 
 #[test]
-fn one_seed_of_a_query_gives_one_tolerance() {
+fn one_seed_gives_one_tolerance_and_another_one_of_the_same_size() {
     let ring = Sealed::dealt(&network("fashion-lenet5"), &LEGS, copies(Copies::Two));
     let session = session(&ring, [None, Some(last_bits), None, Some(last_bits)]);
     let outcome = session.run(vec![images(0, 1)]).unwrap();
     let verified = outcome.decision.verify(ring.ring().outline(), Require::AsDealt).unwrap();
     let legs = verified.legs().to_vec();
     assert!(legs.iter().any(|leg| leg.near.is_some()));
+    let alone = RingHost::open(
+        Arc::new(ring.ring()),
+        Arc::new(Rten::new(1.try_into().ok())),
+        host(1),
+        1..2,
+        Check::Run,
+        &|_| (),
+    );
+    let alone = alone.unwrap();
+    let input = [images(0, 1)];
+    let salt = start().salt;
+    let own = alone.compute(&salt, &[input.to_vec()], 1..2).unwrap().outputs.remove(0);
+    let of = |seed| alone.tolerances(&input, &(1..2), &own, seed).unwrap();
+    assert_eq!(of(1), of(1));
+    assert_ne!(of(1), of(2));
     // Of another query the errors are others.
     let again = session.run(vec![images(0, 1)]).unwrap();
     let again =

@@ -138,18 +138,7 @@ fn alarms(made: &mut Made) {
         vec![revoked(true), alarm(host(0), 0, Some(1), None)],
     );
     let (Event::Alarm { ring_id, .. }, by) = alarm(host(0), 0, Some(1), None) else { return };
-    let unknown = Event::Alarm {
-        ring_id,
-        ring_digest: Digest([9; 32]),
-        accused: public(0),
-        block: Some(1),
-        name: String::new(),
-        part: "body".into(),
-        tensor: None,
-        bytes: None,
-        reason: "changed".into(),
-        evidence: None,
-    };
+    let unknown = alarm_about((ring_id, Digest([9; 32])), public(0), Some(1));
     let defect = "about a version that is not registered";
     behind(made, "alarm_of_unknown_version", defect, vec![(unknown, by)]);
     behind(
