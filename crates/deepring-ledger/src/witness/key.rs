@@ -4,14 +4,16 @@ use std::fmt;
 
 use aws_lc_rs::signature::{ED25519, ML_DSA_44, UnparsedPublicKey};
 use base64::prelude::{BASE64_STANDARD, Engine};
+use deepring::PublicKey;
+use deepring::keys::Node;
 use signed_note::key_id;
 use thiserror::Error;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::CheckpointBody;
 use crate::key::{KeyError, check_point, is_name};
 
 /// Types of cosignatures in signed-note keys (`c2sp.org/tlog-cosignature`, "Format").
-const ED25519_COSIGNATURE: u8 = 0x04;
+pub(super) const ED25519_COSIGNATURE: u8 = 0x04;
 const ML_DSA_44_COSIGNATURE: u8 = 0x06;
 /// Length of an encoded public key of ML-DSA-44 (FIPS 204, section 4).
 const ML_DSA_44_KEY: usize = 1312;
@@ -104,6 +106,17 @@ impl WitnessKey {
         Ok(Self { text: text.to_owned(), name: name.to_owned(), id, public })
     }
 
+    /// The key under which a node of a validator set cosigns checkpoints; its name is the text of the node's public key.
+    ///
+    /// # Errors
+    /// [`WitnessKeyError::Weak`] and [`WitnessKeyError::Malformed`] where its second half is no Ed25519 key.
+    pub fn of_node(node: &PublicKey<Node>) -> Result<Self, WitnessKeyError> {
+        let name = node.to_string();
+        let key = [&[ED25519_COSIGNATURE], node.cosigner().as_slice()].concat();
+        let encoded = BASE64_STANDARD.encode(&key);
+        Self::parse(&format!("{name}+{:08x}+{encoded}", key_id(&name, &key)))
+    }
+
     /// Name of the witness, as in its signature lines.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -136,7 +149,7 @@ impl WitnessKey {
     /// Verifies a cosignature's signature (`c2sp.org/tlog-cosignature`, "signed message").
     pub(super) fn verifies(
         &self,
-        checkpoint: &Checkpoint,
+        body: &CheckpointBody,
         note_text: &str,
         timestamp: u64,
         signature: &[u8],
@@ -146,19 +159,17 @@ impl WitnessKey {
                 let message = format!("cosignature/v1\ntime {timestamp}\n{note_text}");
                 UnparsedPublicKey::new(&ED25519, key).verify(message.as_bytes(), signature).is_ok()
             }
-            Public::MlDsa44(key) => {
-                subtree(&self.name, checkpoint, timestamp).is_some_and(|message| {
-                    UnparsedPublicKey::new(&ML_DSA_44, key.as_slice())
-                        .verify(&message, signature)
-                        .is_ok()
-                })
-            }
+            Public::MlDsa44(key) => subtree(&self.name, body, timestamp).is_some_and(|message| {
+                UnparsedPublicKey::new(&ML_DSA_44, key.as_slice())
+                    .verify(&message, signature)
+                    .is_ok()
+            }),
         }
     }
 }
 
 /// The `cosigned_message` of a whole checkpoint; none where a name is too long for it.
-fn subtree(cosigner: &str, checkpoint: &Checkpoint, timestamp: u64) -> Option<Vec<u8>> {
+fn subtree(cosigner: &str, checkpoint: &CheckpointBody, timestamp: u64) -> Option<Vec<u8>> {
     let mut message = b"subtree/v1\n\0".to_vec();
     message.push(u8::try_from(cosigner.len()).ok()?);
     message.extend_from_slice(cosigner.as_bytes());
