@@ -23,9 +23,9 @@ vectors:
     cargo test -p deepring --test it vectors_weights_generate -- --ignored
     cargo test -p deepring-ledger --test it vectors_ledger_generate -- --ignored
 
-# Fuzzes one target for a minute (nightly, cargo-fuzz): just fuzz onnx_file
-fuzz target seconds="60":
-    cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+# Fuzzes the decoders that are named, or all: just fuzz --seconds 60 deal
+fuzz *args:
+    scripts/fuzz {{args}}
 
 # What protection costs, beside the plain network
 bench *args:

@@ -1,6 +1,7 @@
 //! Entry points of the fuzz targets: each feeds one decoder and asserts its guarantees.
 //!
-//! Exists only under `--cfg fuzzing`, which cargo-fuzz sets; no part of the interface.
+//! Exists only under `--cfg fuzzing`, which fuzzing sets, and in unit tests, which feed each of them for a moment
+//! (`properties.rs`); no part of the interface.
 #![allow(missing_docs, reason = "each function feeds the decoder that it names")]
 
 use crate::block::Header;

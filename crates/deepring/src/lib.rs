@@ -103,7 +103,7 @@ mod encoding;
 mod finding;
 #[cfg(test)]
 mod frozen;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod grant;

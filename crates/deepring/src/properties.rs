@@ -1,5 +1,8 @@
 //! Properties of every value: it survives its encoding, and no other bytes decode to it.
 
+use std::path::Path;
+use std::sync::LazyLock;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -11,6 +14,7 @@ use crate::arbitrary::{
 use crate::block::Header;
 use crate::deal::Deal;
 use crate::encoding::{Reader, Writer};
+use crate::fuzzing;
 use crate::manifest::Manifest;
 use crate::outline::Outline;
 use crate::receipt::{
@@ -52,6 +56,21 @@ fn only_canonical(bytes: &[u8]) {
     for again in encoded_again(bytes).into_iter().flatten() {
         assert_eq!(again, bytes);
     }
+}
+
+/// What people edit by hand: the key files of `vectors/`, and the trust stores of its readers.
+fn texts() -> &'static [(bool, Vec<u8>)] {
+    static TEXTS: LazyLock<Vec<(bool, Vec<u8>)>> = LazyLock::new(|| {
+        let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors");
+        let index: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(vectors.join("index.json")).unwrap()).unwrap();
+        let stores = index["vectors"].as_array().unwrap().iter().map(|vector| &vector["store"]);
+        let stores = stores.filter(|store| !store.is_null()).map(|s| (false, s.to_string().into()));
+        let keys = std::fs::read_dir(vectors.join("keys")).unwrap();
+        let keys = keys.map(|entry| (true, std::fs::read(entry.unwrap().path()).unwrap()));
+        stores.chain(keys).collect()
+    });
+    &TEXTS
 }
 
 fn damaged(mut bytes: Vec<u8>, damages: &[Damage]) -> Vec<u8> {
@@ -146,7 +165,22 @@ proptest! {
         bytes in vec(any::<u8>(), 0..600),
     ) {
         only_canonical(&bytes);
-        let _ = crate::trust::reprint(&bytes);
+        fuzzing::trust_store(&bytes);
+        fuzzing::weights_manifest(&bytes);
+        fuzzing::key_text(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_key_or_store_is_refused_or_says_the_same_again(
+        which in any::<prop::sample::Index>(),
+        damages in vec(damage(), 1..4),
+    ) {
+        let (is_key, text) = which.get(texts());
+        let text = damaged(text.clone(), &damages);
+        match is_key {
+            true => fuzzing::key_text(&text),
+            false => fuzzing::trust_store(&text),
+        }
     }
 
     #[test]

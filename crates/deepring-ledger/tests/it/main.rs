@@ -24,6 +24,7 @@ mod tamper;
 mod tiles;
 mod vectors_authority;
 mod vectors_certificates;
+mod vectors_damaged;
 mod vectors_entries;
 mod vectors_histories;
 mod vectors_keys;

@@ -133,11 +133,11 @@ impl Made {
     }
 }
 
-fn place_of(name: &str) -> PathBuf {
+pub(crate) fn place_of(name: &str) -> PathBuf {
     vectors().join("ledger").join(name)
 }
 
-fn index() -> Vec<Value> {
+pub(crate) fn index() -> Vec<Value> {
     let index: Value =
         serde_json::from_slice(&std::fs::read(place_of("index.json")).unwrap()).unwrap();
     assert_eq!(index["format"], 1);
@@ -212,7 +212,7 @@ fn verify_history(bytes: &[u8], origin: &str) -> bool {
 }
 
 /// Looks at a vector as a reader would; `read` gives what lies beside it.
-fn verify_vector(vector: &Value, bytes: &[u8], read: impl Fn(&str) -> Vec<u8>) -> Due {
+pub(crate) fn verify_vector(vector: &Value, bytes: &[u8], read: impl Fn(&str) -> Vec<u8>) -> Due {
     let key = vector["log_key"].as_str().map(|key| VerifierKey::parse(key).unwrap());
     let key = || key.clone().unwrap();
     let text = || std::str::from_utf8(bytes).ok();

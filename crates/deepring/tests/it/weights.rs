@@ -282,3 +282,30 @@ fn a_sealer_refuses_what_a_reader_would_and_leaves_the_target_alone() {
     let nothing = edited(&|p| p.files.drain(..).for_each(drop));
     assert!(plan(nothing));
 }
+
+#[test]
+fn a_damaged_manifest_is_refused_or_says_what_its_bytes_say() {
+    let whole = manifest_of(&folder());
+    assert_eq!(WeightsManifest::decode(&whole).unwrap().encode(), whole);
+    let look = |bytes: &[u8]| {
+        let Ok(manifest) = WeightsManifest::decode(bytes) else { return false };
+        assert_eq!(manifest.encode(), bytes);
+        for file in manifest.files() {
+            let path = std::path::Path::new(file.path().as_str());
+            let normal = |c| matches!(c, std::path::Component::Normal(_));
+            assert!(path.components().all(normal), "{path:?}");
+        }
+        true
+    };
+    let mut accepted = 0;
+    for at in 0..whole.len() {
+        assert!(!look(&whole[..at]), "cut at {at}");
+        for change in [1, 0x20, 0x80, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= change;
+            accepted += usize::from(look(&bytes));
+        }
+    }
+    // Letters of names, bytes of headers: another manifest is not a wrong one.
+    assert!(accepted > 0 && accepted < 4 * whole.len() / 2, "{accepted} of {}", 4 * whole.len());
+}
