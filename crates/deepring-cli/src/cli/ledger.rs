@@ -217,8 +217,9 @@ pub(crate) struct LedgerTiles {
 /// Have the newest checkpoint cosigned by witnesses (c2sp.org/tlog-witness), and keep what they sign
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  deepring ledger witness https://witness.example/w1 --ledger ledger --witness-key w1.pub")]
+Examples:
+  deepring ledger witness https://witness.example/w1 --ledger ledger --witness-key w1.pub
+  deepring ledger witness https://witness.intern/w2 --ca-cert ca.pem --ledger ledger --witness-key w2.pub")]
 pub(crate) struct LedgerWitness {
     /// Submission prefix of a witness; `/add-checkpoint` is appended
     #[arg(required = true, value_name = "URL")]
@@ -228,6 +229,9 @@ pub(crate) struct LedgerWitness {
     /// Key of a witness, as a file or as its text (NAME+HASH+KEY); repeat for more. Only what these keys signed is kept
     #[arg(long, required = true, value_name = "VKEY")]
     pub(crate) witness_key: Vec<OsString>,
+    /// Certificates (PEM) of the authorities that may have issued a witness's certificate, in place of the public ones
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_cert: Option<PathBuf>,
 }
 
 /// Write a page for an auditor: versions, revocations, alarms, repairs and decisions, each with its proof

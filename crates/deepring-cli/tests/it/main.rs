@@ -28,6 +28,7 @@ mod live_memory;
 mod memory;
 mod names;
 mod output;
+mod over_tls;
 mod passphrases;
 mod paths;
 mod pictures;

@@ -58,14 +58,24 @@ impl Signer {
 impl Server {
     /// Answers each request as `answer` says, which is given the number of those before and the body.
     pub(crate) fn new(answer: impl Fn(usize, &str) -> Reply + Send + 'static) -> Self {
+        Self::over("http", |stream| stream, answer)
+    }
+
+    /// The same, over what `wrap` makes of each connection.
+    pub(crate) fn over<S: Read + Write>(
+        scheme: &str,
+        wrap: impl Fn(TcpStream) -> S + Send + 'static,
+        answer: impl Fn(usize, &str) -> Reply + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/w", listener.local_addr().unwrap());
+        let url = format!("{scheme}://{}/w", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let known = Arc::clone(&requests);
         // It ends with the test's process.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let Some(body) = request(&stream) else { continue };
+                let mut stream = wrap(stream);
+                let Some(body) = request(&mut stream) else { continue };
                 let before = {
                     let mut known = known.lock().unwrap();
                     known.push(body.clone());
@@ -77,7 +87,8 @@ impl Server {
                     "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{location}Content-Length: {}\r\nConnection: close\r\n\r\n",
                     body.len()
                 );
-                let _ = (&stream).write_all(format!("{head}{body}").as_bytes());
+                let _ = stream.write_all(format!("{head}{body}").as_bytes());
+                let _ = stream.flush();
             }
         });
         Self { url, requests }
@@ -91,19 +102,24 @@ impl Server {
 
     /// An honest one, but for the proof, which it takes as it is.
     pub(crate) fn honest(n: u8) -> Self {
-        let (signer, seen) = (Signer::new(n), Mutex::new(0));
-        Self::new(move |_, body| {
-            let mut seen = seen.lock().unwrap();
-            if old(body) != *seen {
-                return (409, "text/x.tlog.size", format!("{seen}\n"));
-            }
-            *seen = size(body);
-            (200, "text/plain", signer.line(body, 1_700_000_000))
-        })
+        Self::new(honest(n))
     }
 
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
+    }
+}
+
+/// What an honest witness answers, which takes every proof as it is.
+pub(crate) fn honest(n: u8) -> impl Fn(usize, &str) -> Reply + Send + 'static {
+    let (signer, seen) = (Signer::new(n), Mutex::new(0));
+    move |_, body| {
+        let mut seen = seen.lock().unwrap();
+        if old(body) != *seen {
+            return (409, "text/x.tlog.size", format!("{seen}\n"));
+        }
+        *seen = size(body);
+        (200, "text/plain", signer.line(body, 1_700_000_000))
     }
 }
 
@@ -118,7 +134,7 @@ pub(crate) fn size(body: &str) -> u64 {
 }
 
 /// The body of a POST to `/w/add-checkpoint`.
-fn request(stream: &TcpStream) -> Option<String> {
+fn request(stream: &mut impl Read) -> Option<String> {
     let mut reader = BufReader::new(stream);
     let mut lines = Vec::new();
     loop {

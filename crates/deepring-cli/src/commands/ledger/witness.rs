@@ -24,10 +24,13 @@ pub(super) fn witness(args: &LedgerWitness, trust: Option<&Path>) -> Result<(), 
     let urls = args.urls.iter().map(|url| submission(url)).collect::<Result<Vec<_>, _>>()?;
     let keys =
         args.witness_key.iter().map(|key| witness_key(key)).collect::<Result<Vec<_>, _>>()?;
+    if args.ca_cert.is_some() && !urls.iter().any(|url| url.starts_with("https://")) {
+        return Err(CliError::usage("`--ca-cert` is for https://, which no URL here begins with"));
+    }
+    let client = Client::new(args.ca_cert.as_deref())?;
     let mut memory = LedgerMemory::open(trust)?;
     // Others may append while a witness takes its time.
     let ledger = memory.read(&args.args)?;
-    let client = Client::new();
     let (mut checkpoint, mut newest) = (ledger.checkpoint().clone(), None);
     let (mut added, mut failed) = (Vec::<Cosignature>::new(), Vec::new());
     for url in &urls {
