@@ -46,7 +46,7 @@ pub(crate) use operators::{Arithmetic, Operators, exposing};
 pub(crate) use plan::CheckPlan;
 pub(crate) use plan::PlanKind;
 pub(crate) use projection::LIMIT;
-pub(crate) use recomputed::{Recomputed, same_bits};
+pub(crate) use recomputed::Recomputed;
 pub(crate) use rotation::ROTATION;
 pub(crate) use shared_tags::{SharedPieces, SharedTags};
 pub(crate) use usage::{Completeness, UseVerification};
@@ -59,6 +59,8 @@ pub(crate) enum Mode {
     Bytes,
     /// Products wherever there are any.
     Compute,
+    /// The same, for an engine that gives the same bits for a whole graph alone, and not for a part of it.
+    ComputeWhole,
     /// The cheaper of both, and a draw.
     Auto,
 }

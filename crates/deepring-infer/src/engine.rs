@@ -116,6 +116,10 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
     /// bytes says nothing about a run, and only checks of what comes out do.
     const IN_PLACE: bool;
 
+    /// True if operators give the same bits in whatever graph they stand. An engine that optimises a graph gives the
+    /// same for the same graph, loaded twice; in a part of it, it may fuse others.
+    const PARTS_ALIKE: bool;
+
     /// What this engine computes with, as receipts state it. Two hosts that state the same give the same bits.
     fn computed_with(&self) -> ComputedWith;
 
@@ -165,6 +169,12 @@ pub trait Engine: sealed::Sealed + Send + Sync + 'static {
     /// Looks at a value's elements, row-major. `None` for a sequence.
     fn view<'a>(&self, value: &'a Self::Value) -> Option<View<'a>>;
 
+    /// Returns whether two values have the same type, shape and bits; one NaN is as good as another. False for what the
+    /// engine cannot look into.
+    fn same(&self, a: &Self::Value, b: &Self::Value) -> bool {
+        self.view(a).zip(self.view(b)).is_some_and(|(a, b)| a.has_bits_of(&b))
+    }
+
     /// Brings a value back into the form that the network declares for it.
     ///
     /// # Errors
@@ -192,6 +202,28 @@ pub struct View<'a> {
     pub dims: Vec<usize>,
     /// Elements.
     pub elements: Elements<'a>,
+}
+
+impl View<'_> {
+    /// Returns whether both have the same shape and the same bits; one NaN is as good as another.
+    pub(crate) fn has_bits_of(&self, other: &View<'_>) -> bool {
+        self.dims == other.dims
+            && match (&self.elements, &other.elements) {
+                (Elements::F32(a), Elements::F32(b)) => same_floats(a, b),
+                (Elements::I32(a), Elements::I32(b)) => a == b,
+                (Elements::I8(a), Elements::I8(b)) => a == b,
+                (Elements::U8(a), Elements::U8(b)) => a == b,
+                _ => false,
+            }
+    }
+}
+
+fn same_floats(a: &[f32], b: &[f32]) -> bool {
+    a.len() == b.len()
+        // No early end: without one the comparison is made in vectors.
+        && a.iter().zip(b).fold(true, |all, (a, b)| {
+            all & ((a.to_bits() == b.to_bits()) | (a.is_nan() & b.is_nan()))
+        })
 }
 
 /// Elements by type.

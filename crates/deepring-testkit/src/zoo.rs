@@ -61,6 +61,17 @@ pub fn tensor(name: &str, dims: &[u64], values: &[f32]) -> TensorValue {
     TensorValue::new(name, DType::F32, dims.to_vec(), data).unwrap()
 }
 
+/// An input for EfficientNet, in the range of a normalised picture.
+pub fn noise() -> TensorValue {
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1u32 << 23) as f32 - 1.0
+    };
+    let values: Vec<f32> = (0..3 * 224 * 224).map(|_| next()).collect();
+    tensor("input", &[1, 3, 224, 224], &values)
+}
+
 /// The largest element of each row of ten.
 pub fn classes(logits: &TensorValue) -> Vec<usize> {
     let best = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();

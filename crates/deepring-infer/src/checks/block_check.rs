@@ -111,8 +111,14 @@ impl BlockCheck {
         let operators = graph.as_deref().map(|graph| Operators::of(graph, parts));
         let mut operators = operators.unwrap_or_default();
         let vault = vault_of(&mut operators, draft, parts, &reader)?;
-        let recomputed = graph
-            .and_then(|graph| Recomputed::of(&graph, &operators, &header.inputs, &header.outputs));
+        let recomputed = graph.and_then(|graph| {
+            let (inputs, outputs) = (&header.inputs, &header.outputs);
+            let rest = Recomputed::of(&graph, &operators, inputs, outputs)?;
+            match mode {
+                Mode::ComputeWhole => rest.whole(&graph, &operators, inputs, outputs),
+                _ => Some(rest),
+            }
+        });
         // What was read through copies has been compared on the way.
         let read = |piece: &Piece| {
             operators.linears.iter().any(|l| l.weight == piece.part)
@@ -220,7 +226,7 @@ impl BlockCheck {
     pub(crate) fn fixed_plan(&self) -> Option<PlanKind> {
         match self.mode {
             Mode::Bytes => Some(PlanKind::Bytes),
-            Mode::Compute => Some(PlanKind::Compute),
+            Mode::Compute | Mode::ComputeWhole => Some(PlanKind::Compute),
             Mode::Auto => None,
         }
     }

@@ -191,6 +191,12 @@ impl Operators {
         names
     }
 
+    /// Of these values, those that are neither inputs nor outputs of the block, so that the engine must give them out besides.
+    pub(crate) fn exposed(&self, inputs: &[TensorSpec], outputs: &[TensorSpec]) -> Vec<String> {
+        let known = |name: &&str| inputs.iter().chain(outputs).any(|s| s.name == *name);
+        self.looks_at().into_iter().filter(|n| !known(n)).map(str::to_owned).collect()
+    }
+
     /// Returns whether products tell if what was added is this part, and nothing else reads it.
     pub(crate) fn is_bias(&self, part: usize, products: &[usize]) -> bool {
         let added = products

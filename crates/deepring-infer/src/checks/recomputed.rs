@@ -16,7 +16,6 @@ use prost::Message as _;
 
 use super::integer;
 use super::operators::Operators;
-use crate::engine::{Elements, View};
 
 /// Operators that give something else each time.
 const RANDOM: [&str; 6] = [
@@ -74,6 +73,28 @@ impl Recomputed {
             graph: graph_of(&model, graph, &kept, &needs, &read, &roots),
             inputs: read.into_iter().map(str::to_owned).collect(),
             outputs: roots.into_iter().map(str::to_owned).collect(),
+        })
+    }
+
+    /// What an engine can compute again that gives the same bits for the same graph alone: nothing of a block with
+    /// products, each of which would be computed a second time; of one without, all of it, `graph` as it is.
+    pub(crate) fn whole(
+        self,
+        graph: &[u8],
+        operators: &Operators,
+        inputs: &[TensorSpec],
+        outputs: &[TensorSpec],
+    ) -> Option<Self> {
+        if self.graph.is_empty() {
+            return Some(self);
+        }
+        let names = |specs: &[TensorSpec]| specs.iter().map(|s| s.name.clone()).collect::<Vec<_>>();
+        let mut given_out = names(outputs);
+        given_out.extend(operators.exposed(inputs, outputs));
+        operators.linears.is_empty().then(|| Self {
+            graph: graph.to_vec(),
+            inputs: names(inputs),
+            outputs: given_out,
         })
     }
 }
@@ -202,25 +223,6 @@ fn is_random(node: &NodeProto) -> bool {
         || subgraphs(node).any(|graph| graph.node.iter().any(is_random))
 }
 
-/// Returns whether two values have the same shape and the same bits; one NaN is as good as another.
-pub(crate) fn same_bits(a: &View<'_>, b: &View<'_>) -> bool {
-    let floats = |a: &[f32], b: &[f32]| {
-        a.len() == b.len()
-            // No early end: without one the comparison is made in vectors.
-            && a.iter().zip(b).fold(true, |all, (a, b)| {
-                all & ((a.to_bits() == b.to_bits()) | (a.is_nan() & b.is_nan()))
-            })
-    };
-    a.dims == b.dims
-        && match (&a.elements, &b.elements) {
-            (Elements::F32(a), Elements::F32(b)) => floats(a, b),
-            (Elements::I32(a), Elements::I32(b)) => a == b,
-            (Elements::I8(a), Elements::I8(b)) => a == b,
-            (Elements::U8(a), Elements::U8(b)) => a == b,
-            _ => false,
-        }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,6 +243,17 @@ mod tests {
         }
     }
 
+    fn linear((x, y): &(&str, &str)) -> Linear {
+        Linear {
+            x: Source { value: (*x).into(), relu: false },
+            y: (*y).into(),
+            weight: 0,
+            bias: None,
+            form: LinearForm::Rows { inner: 1, outer: 1, transposed: false },
+            arithmetic: Arithmetic::unscaled(),
+        }
+    }
+
     fn recomputed(
         nodes: Vec<NodeProto>,
         linears: &[(&str, &str)],
@@ -248,16 +261,8 @@ mod tests {
     ) -> Option<Recomputed> {
         let graph = GraphProto { node: nodes, ..GraphProto::default() };
         let model = ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec();
-        let linears = linears.iter().map(|(x, y)| Linear {
-            x: Source { value: (*x).into(), relu: false },
-            y: (*y).into(),
-            weight: 0,
-            bias: None,
-            form: LinearForm::Rows { inner: 1, outer: 1, transposed: false },
-            arithmetic: Arithmetic::unscaled(),
-        });
         let mut operators = Operators::default();
-        operators.linears = linears.collect();
+        operators.linears = linears.iter().map(linear).collect();
         Recomputed::of(&model, &operators, &[spec("x")], &[spec(output)])
     }
 
@@ -285,6 +290,25 @@ mod tests {
     fn where_every_output_is_verified_nothing_is_left() {
         let found = recomputed(vec![node("MatMul", &["x", "w"], "y")], &[("x", "y")], "y").unwrap();
         assert!(found.graph.is_empty() && found.outputs.is_empty());
+    }
+
+    #[test]
+    fn for_an_engine_that_repeats_whole_graphs_alone_products_leave_no_rest() {
+        let whole = |nodes: Vec<NodeProto>, linears: &[(&str, &str)]| {
+            let rest = recomputed(nodes, linears, "y").unwrap();
+            let mut operators = Operators::default();
+            operators.linears = linears.iter().map(linear).collect();
+            rest.whole(b"the graph", &operators, &[spec("x")], &[spec("y")])
+        };
+        let product = || node("MatMul", &["x", "w"], "a");
+        assert!(whole(vec![product(), node("Relu", &["a"], "y")], &[("x", "a")]).is_none());
+        let nothing_left = whole(vec![node("MatMul", &["x", "w"], "y")], &[("x", "y")]).unwrap();
+        assert!(nothing_left.graph.is_empty() && nothing_left.outputs.is_empty());
+        let all = whole(vec![node("Sqrt", &["x"], "a"), node("Relu", &["a"], "y")], &[]).unwrap();
+        assert_eq!(
+            (&all.graph[..], all.inputs, all.outputs),
+            (&b"the graph"[..], vec!["x".to_owned()], vec!["y".to_owned()])
+        );
     }
 
     #[test]

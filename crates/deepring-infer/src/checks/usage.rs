@@ -383,14 +383,15 @@ impl std::fmt::Debug for UseVerification<'_> {
 }
 
 impl Mode {
-    /// The mode of a check; `None` for one that compares nothing at a use.
-    pub(crate) fn of(check: deepring::Check) -> Option<Self> {
+    /// The mode of a check; `None` for one that compares nothing at a use. `parts_alike` is what the engine says of itself.
+    pub(crate) fn of(check: deepring::Check, parts_alike: bool) -> Option<Self> {
         use deepring::Check;
         match check {
             Check::None | Check::Load => None,
             Check::Spot(_) | Check::Run => Some(Self::Bytes),
             Check::Auto => Some(Self::Auto),
-            Check::Compute => Some(Self::Compute),
+            Check::Compute if parts_alike => Some(Self::Compute),
+            Check::Compute => Some(Self::ComputeWhole),
         }
     }
 }

@@ -103,6 +103,7 @@ impl Engine for Ort {
     type Value = DynValue;
 
     const IN_PLACE: bool = false;
+    const PARTS_ALIKE: bool = false;
 
     fn computed_with(&self) -> ComputedWith {
         let threads = u16::try_from(self.threads).unwrap_or(u16::MAX);
@@ -188,6 +189,10 @@ impl Engine for Ort {
 
     fn view<'a>(&self, value: &'a DynValue) -> Option<View<'a>> {
         tensors::view(value)
+    }
+
+    fn same(&self, a: &DynValue, b: &DynValue) -> bool {
+        tensors::same(a, b)
     }
 
     fn export(&self, value: &DynValue, spec: &TensorSpec) -> Result<TensorValue, EngineError> {

@@ -87,6 +87,7 @@ impl<E: Engine> Engine for Racing<E> {
     }
 
     const IN_PLACE: bool = E::IN_PLACE;
+    const PARTS_ALIKE: bool = E::PARTS_ALIKE;
 
     fn load(
         &self,
@@ -133,6 +134,10 @@ impl<E: Engine> Engine for Racing<E> {
 
     fn view<'a>(&self, value: &'a Self::Value) -> Option<View<'a>> {
         self.engine.view(value)
+    }
+
+    fn same(&self, a: &E::Value, b: &E::Value) -> bool {
+        self.engine.same(a, b)
     }
 
     fn export(&self, value: &Self::Value, spec: &TensorSpec) -> Result<TensorValue, EngineError> {

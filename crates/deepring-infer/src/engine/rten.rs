@@ -86,6 +86,7 @@ impl Engine for Rten {
     type Value = Value;
 
     const IN_PLACE: bool = true;
+    const PARTS_ALIKE: bool = true;
 
     fn computed_with(&self) -> ComputedWith {
         super::described("rten", RTEN_VERSION, mathematics::digest(), self.threads)

@@ -78,7 +78,7 @@ impl<E: Engine> LoadedBlock<E> {
             || OpenError::NoSuchBlock { index, count: u32::try_from(count).unwrap_or(u32::MAX) };
         let header = ring.headers().get(index as usize).ok_or_else(missing)?;
         let BlockMemory { buffer, opened, check: made } =
-            BlockMemory::of(ring, key, header, Mode::of(check), shared)?;
+            BlockMemory::of(ring, key, header, Mode::of(check, E::PARTS_ALIKE), shared)?;
         let graph = graph_of(header, buffer.bytes(), made.as_ref())?;
         if !names_parts_alone(&graph, &header.parts) {
             let source = DecodeError::Contradiction { field: "graph", with: "parts" };
@@ -111,12 +111,8 @@ impl<E: Engine> LoadedBlock<E> {
             self.programs.main = self.bound.add(&self.engine, source)?;
             return Ok(());
         };
-        let known =
-            |name: &&str| header.inputs.iter().any(|s| s.name == *name) || outputs.contains(name);
-        let looks_at = check.operators().looks_at().into_iter();
-        self.exposed = looks_at.filter(|n| !known(n)).map(str::to_owned).collect();
-        // An engine that computes with copies has parameters that no product covers given to each run in place.
-        let lent = if E::IN_PLACE { Vec::new() } else { check.read_in_place() };
+        self.exposed = check.operators().exposed(&header.inputs, &header.outputs);
+        let lent = lent::<E>(check);
         let source = (graph, &self.exposed[..], &lent[..]);
         self.programs.main = add_exposing(&*self.engine, &mut self.bound, &self.header, source)?;
         self.load_rest()
@@ -132,23 +128,30 @@ impl<E: Engine> LoadedBlock<E> {
         }
         let mut copy = BoundPrograms::of_buffer(buffer, shared_from(&self.header.parts));
         let graph = check.graph(self.bytes())?.ok_or(CheckFault::Structure)?;
-        let lent = if E::IN_PLACE { Vec::new() } else { check.read_in_place() };
+        let lent = lent::<E>(check);
         let source = (&graph[..], &self.exposed[..], &lent[..]);
         let program = add_exposing(&*self.engine, &mut copy, &self.header, source);
         Ok((copy, program.map_err(|e| CheckFault::Engine { reason: e.to_string() })?))
     }
 
     fn load_rest(&mut self) -> Result<(), EngineError> {
-        let Some(recomputed) = self.check.as_ref().and_then(BlockCheck::recomputed) else {
+        let Some(check) = self.check.as_ref() else { return Ok(()) };
+        let Some(recomputed) = check.recomputed().filter(|r| !r.graph.is_empty()) else {
             return Ok(());
         };
-        if E::IN_PLACE && !recomputed.graph.is_empty() {
+        let program = if E::PARTS_ALIKE {
             let inputs: Vec<&str> = recomputed.inputs.iter().map(String::as_str).collect();
             let outputs: Vec<&str> = recomputed.outputs.iter().map(String::as_str).collect();
             let source =
                 ProgramSource { graph: &recomputed.graph, inputs: &inputs, outputs: &outputs };
-            self.programs.recomputed = Some(self.bound.add(&self.engine, source)?);
-        }
+            self.bound.add(&self.engine, source)?
+        } else {
+            // The program of a use once more: only the same graph gives the same bits.
+            let lent = lent::<E>(check);
+            let source = (&recomputed.graph[..], &self.exposed[..], &lent[..]);
+            add_exposing(&*self.engine, &mut self.bound, &self.header, source)?
+        };
+        self.programs.recomputed = Some(program);
         Ok(())
     }
 
@@ -227,8 +230,7 @@ impl<E: Engine> LoadedBlock<E> {
 
     /// The part that is computed a second time, and the program that does; no program where there is nothing to compute.
     pub(super) fn recomputed(&self) -> Option<(&Recomputed, Option<&E::Program>)> {
-        // An engine that optimises a whole graph need not give the same bits for a part of it.
-        let recomputed = self.check.as_ref().filter(|_| E::IN_PLACE)?.recomputed()?;
+        let recomputed = self.check.as_ref()?.recomputed()?;
         Some((recomputed, self.programs.recomputed.and_then(|number| self.bound.program(number))))
     }
 
@@ -250,6 +252,12 @@ impl<E: Engine> LoadedBlock<E> {
             secrets: self.check.as_ref().map(BlockCheck::protection),
         }
     }
+}
+
+/// Where the parameters stand that are given to each run in place: of an engine that computes with copies, those that no
+/// product covers.
+fn lent<E: Engine>(check: &BlockCheck) -> Vec<u64> {
+    if E::IN_PLACE { Vec::new() } else { check.read_in_place() }
 }
 
 /// Loads a block's graph over its parameters with these values given out besides its outputs, and these parameters given in.

@@ -6,7 +6,7 @@ use deepring::TensorSpec;
 
 use super::block::LoadedBlock;
 use super::block_use::BlockOutputs;
-use crate::checks::{CheckFault, same_bits};
+use crate::checks::CheckFault;
 use crate::engine::{Engine, EngineError, Input};
 
 /// Runs the block anew on the same inputs, with parameters that were just copied and compared with their tags; what differs
@@ -40,10 +40,7 @@ where
     let lent = |spec: &TensorSpec| input(&spec.name).map(Input::Borrowed).ok_or_else(wrong);
     let inputs = block.header().inputs.iter().map(lent).collect::<Result<Vec<_>, _>>()?;
     let again = block.engine().run(program, inputs).map_err(not_run)?;
-    let same = |(a, b): (&E::Value, &E::Value)| {
-        let views = block.engine().view(a).zip(block.engine().view(b));
-        views.is_some_and(|(a, b)| same_bits(&a, &b))
-    };
+    let same = |(a, b): (&E::Value, &E::Value)| block.engine().same(a, b);
     // What is shown to the next host besides comes after these.
     let all = outputs.all();
     let as_many = again.len() == block.given_out().len() && all.len() >= again.len();
@@ -81,9 +78,7 @@ where
         return Err(CheckFault::Structure);
     }
     for (name, again) in recomputed.outputs.iter().zip(&again) {
-        let (a, b) = (value(name).and_then(|v| block.engine().view(v)), block.engine().view(again));
-        let (Some(a), Some(b)) = (a, b) else { return Err(differs(name)) };
-        if !same_bits(&a, &b) {
+        if !value(name).is_some_and(|first| block.engine().same(first, again)) {
             return Err(differs(name));
         }
     }

@@ -1,9 +1,6 @@
 //! Whoever writes to a session's live memory is detected by the next query, and named.
 #![cfg(target_os = "linux")]
 
-use std::fs::File;
-#[cfg(feature = "ort")]
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use deepring::receipt::Require;
@@ -36,49 +33,6 @@ pub(crate) fn asked_with_flip(
             session.reload_block(block).unwrap();
             Some(found.clone())
         }
-    }
-}
-
-/// Writes over any memory of this process that is not secret, as an attacker does.
-#[cfg(feature = "ort")]
-pub(crate) struct Memory(File);
-
-#[cfg(feature = "ort")]
-impl Memory {
-    pub(crate) fn of_this_process() -> Option<Self> {
-        let file = File::options().read(true).write(true).open("/proc/self/mem");
-        if let Err(e) = &file {
-            deepring_testkit::skip::skip(
-                "system",
-                format_args!("this process may not write to its own memory: {e}"),
-            );
-        }
-        file.ok().map(Self)
-    }
-
-    pub(crate) fn flip_at(&self, address: u64, mask: u8) {
-        let mut byte = [0];
-        self.0.read_exact_at(&mut byte, address).unwrap();
-        self.0.write_all_at(&[byte[0] ^ mask], address).unwrap();
-    }
-
-    /// Where these bytes stand in this process' writable memory, themselves included.
-    #[cfg(feature = "ort")]
-    pub(crate) fn find(&self, needle: &[u8]) -> Vec<u64> {
-        let mut found = Vec::new();
-        for line in std::fs::read_to_string("/proc/self/maps").unwrap().lines() {
-            let mut fields = line.split_whitespace();
-            let (range, mode) = (fields.next().unwrap(), fields.next().unwrap());
-            let (start, end) = range.split_once('-').unwrap();
-            let [start, end] = [start, end].map(|n| u64::from_str_radix(n, 16).unwrap());
-            let mut bytes = vec![0; (end - start) as usize];
-            if !mode.starts_with("rw") || self.0.read_exact_at(&mut bytes, start).is_err() {
-                continue;
-            }
-            let at = bytes.windows(needle.len()).enumerate().step_by(4);
-            found.extend(at.filter(|(_, w)| *w == needle).map(|(i, _)| start + i as u64));
-        }
-        found
     }
 }
 

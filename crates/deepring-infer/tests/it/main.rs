@@ -17,8 +17,6 @@ mod hosts;
 mod live_memory;
 mod networks_found;
 mod numbers;
-#[cfg(feature = "ort")]
-mod ort;
 mod preprocess_npy;
 mod products;
 mod racing;

@@ -12,8 +12,8 @@ use deepring_infer::{CutPolicy, PlainModel, RunError};
 
 use crate::graphs::{self, FLOAT, Net};
 use crate::zoo::{
-    NETWORKS, SAMPLE, Sealed, answer, classes, difference, floats, images, labels, network, owner,
-    plain, shared, tensor,
+    NETWORKS, SAMPLE, Sealed, answer, classes, difference, floats, images, labels, network, noise,
+    owner, plain, shared, tensor,
 };
 
 /// A ring folds batch normalisation and fuses within a block only, the plain network over all of it: as a
@@ -271,17 +271,6 @@ fn efficientnet_answers_as_the_plain_network() {
         println!("efficientnet-lite0, cut {cut}: {blocks} blocks, {gap:e} of the peak");
         assert!(gap <= BOUND, "cut {cut}: {gap:e}");
     }
-}
-
-/// An input for EfficientNet, in the range of a normalised picture.
-pub(crate) fn noise() -> TensorValue {
-    let mut state = 1u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1u32 << 23) as f32 - 1.0
-    };
-    let values: Vec<f32> = (0..3 * 224 * 224).map(|_| next()).collect();
-    tensor("input", &[1, 3, 224, 224], &values)
 }
 
 /// Runs a network in onnxruntime: argv is model, input.npy, output.npy.

@@ -68,6 +68,36 @@ pub(super) fn view(value: &DynValue) -> Option<View<'_>> {
     Some(View { dims, elements })
 }
 
+/// As [`Engine::same`](crate::engine::Engine::same), of element types and numbers, too, that no check knows.
+pub(super) fn same(a: &DynValue, b: &DynValue) -> bool {
+    match a.dtype().tensor_type() {
+        Some(TensorElementType::Float64) => {
+            alike(a, b, |x: &f64, y| x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan()))
+        }
+        Some(TensorElementType::Int16) => alike(a, b, i16::eq),
+        Some(TensorElementType::Uint16) => alike(a, b, u16::eq),
+        Some(TensorElementType::Uint32) => alike(a, b, u32::eq),
+        Some(TensorElementType::Int64) => alike(a, b, i64::eq),
+        Some(TensorElementType::Uint64) => alike(a, b, u64::eq),
+        // A truth and a number that are alike in view are not of one type.
+        Some(ty) if b.dtype().tensor_type() == Some(ty) => {
+            view(a).zip(view(b)).is_some_and(|(a, b)| a.has_bits_of(&b))
+        }
+        _ => false,
+    }
+}
+
+fn alike<T: PrimitiveTensorElementType>(
+    a: &DynValue,
+    b: &DynValue,
+    same: impl Fn(&T, &T) -> bool,
+) -> bool {
+    let both = parts::<T>(a).zip(parts::<T>(b));
+    both.is_some_and(|((dims, a), (others, b))| {
+        dims == others && a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+    })
+}
+
 pub(super) fn export(value: &DynValue, spec: &TensorSpec) -> Result<TensorValue, EngineError> {
     let refuse = |reason: String| EngineError::Value { name: spec.name.clone(), reason };
     let written = match spec.dtype {

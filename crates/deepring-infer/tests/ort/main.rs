@@ -1,20 +1,36 @@
 //! Rings on onnxruntime. Without its library, named by `DEEPRING_ORT_LIBRARY`, there is nothing to test.
+//!
+//! A binary of its own, so that `scripts/step tests-ort` builds nothing else with the feature.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests may fail loudly"
+)]
+
+mod memory;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use deepring::receipt::Require;
 use deepring::receipt::SampleRate;
-use deepring::{Check, Coverage, DType, Finding, TensorValue};
-use deepring_infer::engine::{Elements, Engine as _, EngineError, Input, Parameters};
+use deepring::{Check, Coverage, DType, Finding, PartKind, TensorValue};
+use deepring_infer::engine::{
+    Elements, Engine, EngineError, Input, Parameters, Race, Racing, View,
+};
 use deepring_infer::{CutPolicy, Ort, PlainModel, RunError, Session, SessionOptions};
 use deepring_onnx::PARAMS_FILE;
 
-use crate::graphs::{self, FLOAT, INT64, Net};
-use crate::live_memory::flip;
-use crate::session::noise;
-use crate::zoo::{
-    NETWORKS, Sealed, answer, classes, difference, host, images, network, plain, shared, tensor,
+use deepring_testkit::graphs::{self, FLOAT, INT64, Net};
+use deepring_testkit::zoo::{
+    NETWORKS, Sealed, answer, classes, difference, host, images, network, noise, plain, shared,
+    tensor,
 };
+
+#[cfg(target_os = "linux")]
+use crate::memory::{Memory, flip};
 
 /// Against another engine, as the project promises.
 const OTHER_ENGINE: f32 = 1e-4;
@@ -100,6 +116,104 @@ fn decisions_verify_and_say_what_was_checked() {
             assert_eq!(by_product > 0, check == Check::Compute);
         }
     }
+}
+
+/// Rows of a table too small for tags of its rows, through a dense layer, and through one with a softmax behind it: a block each.
+fn small_embedding() -> Net {
+    let mut net = Net::new(7);
+    net.input("ids", INT64, &["n", "4"]).output("y", FLOAT);
+    let table = net.param("table", &[50, 8]);
+    net.node("Gather", &[&table, "ids"], "rows");
+    net.node("Sigmoid", &["rows"], "even");
+    let (first, second) = (net.param("first", &[8, 6]), net.param("second", &[6, 4]));
+    net.node("MatMul", &["even", &first], "h");
+    net.node("MatMul", &["h", &second], "logits");
+    net.node("Softmax", &["logits"], "y");
+    net
+}
+
+/// What the receipt says of each block's graph.
+fn of_graphs<E: Engine>(session: &Session<E>, input: &TensorValue) -> Vec<(String, Coverage)> {
+    let outcome = session.run(vec![input.clone()]).unwrap();
+    let decision = outcome.decision.verify(session.ring().outline(), Require::AsDealt).unwrap();
+    let coverage = decision.chain().receipts().flat_map(|r| r.coverage.clone());
+    let graph = |header: &deepring::Header| {
+        header.parts.iter().position(|p| p.kind == PartKind::Graph).unwrap()
+    };
+    let blocks = session.ring().layers().iter().zip(coverage);
+    blocks.map(|(header, parts)| (header.name.clone(), parts[graph(header)])).collect()
+}
+
+/// Where there is a product, only the rest of the block is without evidence; where there is none, all of it would be.
+#[test]
+fn a_block_without_products_is_computed_twice_and_its_receipt_says_so() {
+    let Some(library) = library() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&small_embedding().save(folder.path()), CutPolicy::Op);
+    let session = session(&ring, &[1], engine(&library, 1), Check::Compute).unwrap();
+    let found = of_graphs(&session, &ids(&[0, 49, 7, 17]));
+    let words: Vec<Coverage> = found.iter().map(|(_, c)| *c).collect();
+    assert_eq!(words, [Coverage::Recomputed, Coverage::Recomputed, Coverage::Bytes], "{found:?}");
+}
+
+/// Whatever of the block's first program gives another output, the second program does not.
+#[test]
+fn a_block_without_products_that_computes_something_else_is_detected() {
+    let Some(library) = library() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&small_embedding().save(folder.path()), CutPolicy::Op);
+    for program in [0, 1] {
+        let (ort, attacks) = (engine(&library, 1), Arc::new(AtomicBool::new(false)));
+        let (inside, on) = (ort.clone(), Arc::clone(&attacks));
+        let raced = Racing::new(ort, move |race| {
+            let Race::After { program: ran, outputs, .. } = race else { return };
+            if ran != program || !on.load(Ordering::Relaxed) {
+                return;
+            }
+            let View { dims, elements: Elements::F32(values) } = inside.view(&outputs[0]).unwrap()
+            else {
+                panic!("floats")
+            };
+            let mut values = values.into_owned();
+            values[3] = f32::from_bits(values[3].to_bits() ^ 1);
+            let dims: Vec<u64> = dims.into_iter().map(|d| d as u64).collect();
+            outputs[0] = inside.import(&tensor("even", &dims, &values)).unwrap();
+        });
+        let options = SessionOptions { check: Check::Compute, ..SessionOptions::default() };
+        let session = Session::open_on(raced, ring.ring(), &[host(1)], options, &|_| ()).unwrap();
+        session.run(vec![ids(&[0, 49, 7, 17])]).unwrap();
+        attacks.store(true, Ordering::Relaxed);
+        let refused = session.run(vec![ids(&[0, 49, 7, 17])]).unwrap_err();
+        let finding = refused.finding().unwrap_or_else(|| panic!("{refused}"));
+        assert_eq!((finding.block, finding.tensor.as_deref()), (Some(1), Some("even")));
+        assert!(finding.reason.contains("second program"), "{finding}");
+    }
+}
+
+#[test]
+fn values_are_the_same_in_type_shape_and_every_bit() {
+    let Some(library) = library() else { return };
+    let ort = engine(&library, 1);
+    let value = |dtype: DType, dims: &[u64], data: &[u8]| {
+        ort.import(&TensorValue::new("v", dtype, dims.to_vec(), data.to_vec()).unwrap()).unwrap()
+    };
+    let types = [DType::F32, DType::F64, DType::I8, DType::U8, DType::I16, DType::U16, DType::I32];
+    for dtype in types.into_iter().chain([DType::U32, DType::I64, DType::U64]) {
+        // Integers of 64 bits among them are beyond 32.
+        let data: Vec<u8> = (1..).take(2 * dtype.size()).collect();
+        let mut other = data.clone();
+        other[0] ^= 1;
+        let first = value(dtype, &[2, 1], &data);
+        assert!(ort.same(&first, &value(dtype, &[2, 1], &data)), "{}", dtype.name());
+        assert!(!ort.same(&first, &value(dtype, &[2, 1], &other)), "{}", dtype.name());
+        assert!(!ort.same(&first, &value(dtype, &[1, 2], &data)), "{}", dtype.name());
+    }
+    let (one, truth) = (value(DType::I32, &[1], &[1, 0, 0, 0]), value(DType::Bool, &[1], &[1]));
+    assert!(!ort.same(&one, &truth) && !ort.same(&truth, &one) && ort.same(&truth, &truth));
+    let nan = |sign: u8| value(DType::F32, &[1], &[0, 0, 0xc0, 0x7f | sign]);
+    assert!(ort.same(&nan(0), &nan(0x80)));
+    let zero = |sign: u8| value(DType::F64, &[1], &[0, 0, 0, 0, 0, 0, 0, sign]);
+    assert!(!ort.same(&zero(0), &zero(0x80)));
 }
 
 #[test]
@@ -256,7 +370,7 @@ fn adding(in_place: bool) -> Vec<u8> {
 #[cfg(target_os = "linux")]
 fn parameters_that_are_inputs_besides_are_read_in_place_and_others_are_not() {
     let Some(library) = library() else { return };
-    let Some(memory) = crate::live_memory::Memory::of_this_process() else { return };
+    let Some(memory) = Memory::of_this_process() else { return };
     let ort = engine(&library, 1);
     let x = ort.import(&tensor("x", &[4], &[1.0; 4])).unwrap();
     for (in_place, after) in [(true, 1.25), (false, 1.5)] {
@@ -290,21 +404,20 @@ fn a_changed_byte_of_what_is_read_in_place_is_refused_by_name() {
     let Some(library) = library() else { return };
     let folder = tempfile::tempdir().unwrap();
     let ring = Sealed::new(&embedding().save(folder.path()), "1".parse().unwrap());
-    let session = session(&ring, &[1], engine(&library, 1), Check::Compute).unwrap();
+    let mut session = session(&ring, &[1], engine(&library, 1), Check::Compute).unwrap();
     let input = ids(&[0, 599, 1, 17]);
     let wanted = run(&session, std::slice::from_ref(&input));
     let parts = session.ring().headers()[1].parts.clone();
     let at = |name: &str| {
         parts.iter().find(|p| p.parameter_name() == Some(name)).unwrap().offset as usize
     };
-    let live = session.live_bytes(1).unwrap();
     // A byte of row 17, which the query reads.
     for (name, at) in
         [("scale", at("scale")), ("shift", at("shift")), ("table", at("table") + 17 * 256)]
     {
-        flip(live, at, 0x10);
+        flip(session.live_bytes(1).unwrap(), at, 0x10);
         assert_eq!(finding(&session, &input).tensor.as_deref(), Some(name));
-        flip(live, at, 0x10);
+        session.reload_block(1).unwrap();
         assert_eq!(run(&session, std::slice::from_ref(&input)), wanted);
     }
 }
@@ -316,17 +429,17 @@ fn a_change_of_the_librarys_own_copy_is_refused_by_what_it_computes() {
     let Some(library) = library() else { return };
     // Among what is found are places that were freed; another test of this process could be given them meanwhile.
     if std::env::var_os(ALONE).is_none() {
-        let this = "ort::a_change_of_the_librarys_own_copy_is_refused_by_what_it_computes";
+        let this = "a_change_of_the_librarys_own_copy_is_refused_by_what_it_computes";
         let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
         let ran = alone.args(["--exact", this]).env(ALONE, "1").output().unwrap();
         let said = String::from_utf8_lossy(&ran.stdout);
         assert!(ran.status.success() && said.contains("1 passed"), "{said}");
         return;
     }
-    let Some(memory) = crate::live_memory::Memory::of_this_process() else { return };
+    let Some(memory) = Memory::of_this_process() else { return };
     let folder = tempfile::tempdir().unwrap();
     let ring = Sealed::new(&embedding().save(folder.path()), "1".parse().unwrap());
-    let session = session(&ring, &[1], engine(&library, 1), Check::Compute).unwrap();
+    let mut session = session(&ring, &[1], engine(&library, 1), Check::Compute).unwrap();
     let input = ids(&[0, 599, 1, 17]);
     let wanted = run(&session, std::slice::from_ref(&input));
     let parts = session.ring().headers()[1].parts.clone();
@@ -341,6 +454,8 @@ fn a_change_of_the_librarys_own_copy_is_refused_by_what_it_computes() {
     assert!(!copies.is_empty(), "the library reads weights in place after all");
     copies.iter().for_each(|address| memory.flip_at(address + 3, 0x01));
     assert_eq!(finding(&session, &input).tensor.as_deref(), Some("weight"));
+    // Back before they are freed: whose they are next is not known.
     copies.iter().for_each(|address| memory.flip_at(address + 3, 0x01));
+    session.reload_block(1).unwrap();
     assert_eq!(run(&session, std::slice::from_ref(&input)), wanted);
 }
