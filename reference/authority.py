@@ -103,6 +103,7 @@ class State:
         newest = ring.versions[-1].newest()
         require("an upgrade has a higher version", outline.version > newest.version)
         require("an upgrade names the newest version", outline.previous == newest.ring)
+        require("an upgrade is of its ring's kind", outline.kind == newest.kind)
         self.new_version(author, outline)
 
     def dealt(self, author, outline):

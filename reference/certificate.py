@@ -2,8 +2,8 @@
 
 from decision import verify_receipt
 from encoding import Reader
-from entries import DECISIONS, HOST, VALIDATORS, read_entry
-from log import verify_proof
+from entries import DECISIONS, HOST, VALIDATORS, decode_entry, read_entry
+from log import read_proof, verify_proof
 from outline import read_outline, verify_outline
 from records import read_decision
 from rules import require
@@ -23,6 +23,9 @@ def verify_certificate(data, owner, log, needed=None, nonce=None):
     outline_data, decision_data, proof, set_data = read_certificate(data)
     outline = read_outline(outline_data)
     read_decision(decision_data)
+    read_proof(proof)
+    if set_data:
+        decode_entry(set_data)
     finding = verify_outline(outline, owner)
     if finding:
         return finding

@@ -66,8 +66,8 @@ def log_digest(origin):
     """The name of a log, as entries are bound to it."""
     return derive("deepring v1 log", origin.encode())
 
-def read_entry(data):
-    """The entry of these bytes, which its author signed."""
+def decode_entry(data):
+    """The entry of these bytes, which anybody may have written."""
     require("an entry is not too long", len(data) <= LONGEST)
     r = Reader(data)
     require("an entry is of version 3", r.u8() == 3)
@@ -75,9 +75,17 @@ def read_entry(data):
     require("an entry is of a known kind", kind in FIELDS)
     require("an author is owner, host or node", role <= NODE)
     require("decisions have no number, all else has one", (kind == DECISIONS) == (sequence == 0))
-    entry = Entry(kind, at, log, sequence, role, author, FIELDS[kind](r), data)
-    digest = derive("deepring v1 entry digest", data[:r.at])
-    signature = r.raw(64)
+    fields = FIELDS[kind](r)
+    r.raw(64)
     r.end()
-    require("an entry is signed by its author", signed(author, "deepring v1 sign entry", digest, signature))
+    return Entry(kind, at, log, sequence, role, author, fields, data)
+
+def verify_entry(entry):
+    """The same entry, which its author signed."""
+    said, signature = entry.encoded[:-64], entry.encoded[-64:]
+    digest = derive("deepring v1 entry digest", said)
+    require("an entry is signed by its author", signed(entry.author, "deepring v1 sign entry", digest, signature))
     return entry
+
+def read_entry(data):
+    return verify_entry(decode_entry(data))

@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from crypto import is_on_curve, is_weak_or_no_point
-from entries import VALIDATORS, log_digest, read_entry
+from entries import VALIDATORS, decode_entry, log_digest, read_entry, verify_entry
 from keys import bech32m_encode
 from rules import Refused, holds, require
 
@@ -223,19 +223,22 @@ def after(prefix, line):
         raise Refused(f"no line {prefix!r}")
     return line.removeprefix(prefix)
 
-def verify_proof(data, key):
-    """An inclusion proof that carries its entry."""
+def read_proof(data):
+    """Index, entry, path and checkpoint of a proof that carries its entry, which anybody may have written."""
     lines, text = split_proof(data)
     require("a proof is of version 1", lines.pop(0) == "c2sp.org/tlog-proof@v1")
     if not lines or not lines[0].startswith("extra "):
         raise Refused("the proof carries no entry")
     data = base64_of(after("extra ", lines.pop(0)))
     index = number_of(after("index ", lines.pop(0) if lines else ""))
-    path = path_of(lines)
+    return index, decode_entry(data), path_of(lines), text
+
+def verify_proof(data, key):
+    index, entry, path, text = read_proof(data)
     checkpoint = read_checkpoint(text, key)
-    root = root_of(index, checkpoint.size, leaf(data), path) if index < checkpoint.size else None
+    root = root_of(index, checkpoint.size, leaf(entry.encoded), path) if index < checkpoint.size else None
     require("the entry is under the root", root == checkpoint.root)
-    entry = read_entry(data)
+    verify_entry(entry)
     require("a proof's entry is for its log", entry.log == log_digest(checkpoint.origin))
     return Inclusion(index, entry, checkpoint)
 

@@ -356,7 +356,8 @@ impl From<SealModelError> for CliError {
             SealModelError::Version { .. } => Self::usage(message)
                 .hint("leave `--model-version` out to number on from the previous ring"),
             SealModelError::ForeignPrevious => Self::new(Exit::Untrusted, message),
-            SealModelError::Cut(_) | SealModelError::Seal(SealError::Deal(_)) => {
+            SealModelError::Cut(_)
+            | SealModelError::Seal(SealError::Deal(_) | SealError::OtherKind { .. }) => {
                 Self::usage(message)
             }
             _ => failed(message),

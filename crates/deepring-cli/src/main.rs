@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         .with_env_filter(log_filter())
         .log_internal_errors(false)
         .init();
-    quiet_engine_panics();
+    quiet_caught_panics();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return misused(&e),
@@ -130,9 +130,10 @@ fn log_filter() -> tracing_subscriber::EnvFilter {
     tracing_subscriber::EnvFilter::new(asked.unwrap_or_else(default))
 }
 
-/// A panic inside the engine is caught and reported as an error with its text; the trace that the default
-/// hook prints would only repeat it. Any other panic is a bug of ours and is shown in full.
-fn quiet_engine_panics() {
+/// A panic inside the engine, or inside a ledger's database, is caught and reported as an error with its
+/// text; the trace that the default hook prints would only repeat it. Any other panic is a bug of ours and is
+/// shown in full.
+fn quiet_caught_panics() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let in_engine = panic.location().is_some_and(|at| {
@@ -140,7 +141,7 @@ fn quiet_engine_panics() {
                 .split(['/', '\\'])
                 .any(|folder| folder == "rten" || folder.starts_with("rten-"))
         });
-        if in_engine {
+        if in_engine || deepring_ledger::in_database() {
             tracing::debug!("{panic}");
         } else {
             default(panic);

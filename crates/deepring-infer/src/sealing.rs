@@ -8,10 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use deepring::files::Replacement;
 use deepring::keys::SigningOwner;
-use deepring::seal::{BlockPlan, PlannedDeal, RingPlan, RingSealer, SealError, SealedRing};
-use deepring::{
-    AuthenticRing, Digest, Host, Manifest, Owner, PartKind, PublicKey, RingId, RingKind,
+use deepring::seal::{
+    BlockPlan, PlannedDeal, Predecessor, RingPlan, RingSealer, SealError, SealedRing,
 };
+use deepring::{AuthenticRing, Host, Manifest, Owner, PartKind, PublicKey, RingKind};
 use deepring_memory::Region;
 use deepring_onnx::{CutBlock, CutModel, CutPolicy, SharedParams, cut_sharing, network_files};
 use thiserror::Error;
@@ -119,7 +119,7 @@ pub struct Seal {
     preprocess: Option<Preprocess>,
     cut: CutPolicy,
     model_version: Option<u64>,
-    previous: Option<(RingId, Digest, u64, PublicKey<Owner>)>,
+    previous: Option<Previous>,
 }
 
 /// The result of a sealing.
@@ -160,6 +160,21 @@ impl Promoted {
             file: sum.file.saturating_add(if seen.insert(stored) { stored.len } else { 0 }),
             ring: sum.ring.saturating_add(ring),
         })
+    }
+}
+
+/// The version that a sealing follows.
+#[derive(Debug, Clone, Copy)]
+struct Previous {
+    ring: Predecessor,
+    version: u64,
+    /// The key under which what follows may be sealed.
+    owner: PublicKey<Owner>,
+}
+
+impl Previous {
+    fn of(ring: &AuthenticRing, owner: PublicKey<Owner>) -> Self {
+        Self { ring: ring.into(), version: ring.model_version(), owner }
     }
 }
 
@@ -226,7 +241,7 @@ impl Seal {
     /// Makes the ring an upgrade of `ring`: same ring id, and its closure names that ring's digest.
     #[must_use]
     pub fn upgrade_of(mut self, ring: &AuthenticRing) -> Self {
-        self.previous = Some((ring.ring_id(), ring.digest(), ring.model_version(), ring.owner()));
+        self.previous = Some(Previous::of(ring, ring.owner()));
         self
     }
 
@@ -234,8 +249,7 @@ impl Seal {
     /// key was rotated to the one that seals; readers who know the ring under the other key have to be told so, too.
     #[must_use]
     pub fn upgrade_after_rotation(mut self, ring: &AuthenticRing) -> Self {
-        let owner = self.owner.public();
-        self.previous = Some((ring.ring_id(), ring.digest(), ring.model_version(), owner));
+        self.previous = Some(Previous::of(ring, self.owner.public()));
         self
     }
 
@@ -329,9 +343,13 @@ impl Seal {
     }
 
     fn check_version(&self) -> Result<u64, SealModelError> {
-        let Some((_, _, previous, owner)) = self.previous else {
+        let Some(Previous { ring, version: previous, owner }) = self.previous else {
             return Ok(self.model_version.unwrap_or(1));
         };
+        if ring.kind != RingKind::Network {
+            let (previous, planned) = (ring.kind, RingKind::Network);
+            return Err(SealError::OtherKind { previous, planned }.into());
+        }
         if owner != self.owner.public() {
             return Err(SealModelError::ForeignPrevious);
         }
@@ -423,7 +441,7 @@ impl Seal {
         RingPlan {
             model_version,
             kind: RingKind::Network,
-            previous: self.previous.map(|(id, digest, _, _)| (id, digest)),
+            previous: self.previous.map(|previous| previous.ring),
             sealed_at: since.as_secs(),
             blocks,
             deal: self.dealt.clone(),

@@ -3,7 +3,7 @@
 mod pages;
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use redb::{BackendError, StorageBackend};
 
 pub(crate) use pages::MAX_PAGE;
-use pages::Pages;
+use pages::{Pages, paid_for};
 
 /// Unit in which a reader keeps changes, in bytes.
 const CHUNK: u64 = 4096;
@@ -167,9 +167,11 @@ impl Drop for Locked<'_> {
 impl StorageBackend for LedgerFile {
     fn len(&self) -> io::Result<u64> {
         let state = self.in_use()?;
+        let metadata = state.file.metadata()?;
+        // redb takes memory for it.
         match &state.overlay {
-            Some(overlay) => Ok(overlay.len),
-            None => Ok(state.file.metadata()?.len()),
+            Some(overlay) => paid_for(overlay.len, on_disk(&metadata)),
+            None => paid_for(metadata.len(), on_disk(&metadata)),
         }
     }
 
@@ -269,6 +271,19 @@ impl Overlay {
         self.shown = self.shown.min(len);
         self.len = len;
     }
+}
+
+/// The bytes that a file takes on the disk.
+#[cfg(unix)]
+fn on_disk(metadata: &Metadata) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    // Of 512 bytes whatever the file system's own are.
+    Some(metadata.blocks().saturating_mul(512))
+}
+
+#[cfg(not(unix))]
+fn on_disk(_: &Metadata) -> Option<u64> {
+    None
 }
 
 fn is_whole(start: Bound<u64>, end: Bound<u64>) -> bool {

@@ -224,6 +224,7 @@ impl Certificate {
         let proof = r.bytes("proof", MAX_PROOF_TEXT)?;
         let proof = std::str::from_utf8(proof).map_err(|_| DecodeError::NotUtf8 { field: "proof" });
         let proof = Proof::parse(proof?)?;
+        proof.unverified_entry()?;
         let validators = match r.bytes("validator set", MAX_ENTRY_BYTES)? {
             [] => None,
             bytes => {

@@ -101,4 +101,5 @@ pub use entry::EntryError;
 pub use error::{Fault, LedgerError};
 pub use key::KeyError;
 pub use proof::ProofError;
+pub use store::in_database;
 pub use witness::{CosignatureError, WitnessKeyError, WitnessPolicyError};

@@ -132,6 +132,11 @@ impl Proof {
         Ok(Self { index, entry, path, checkpoint: checkpoint.to_owned() })
     }
 
+    /// The entry that the proof carries, as far as it decodes: anybody may have put it there.
+    pub(crate) fn unverified_entry(&self) -> Result<UnverifiedEntry, ProofError> {
+        Ok(UnverifiedEntry::decode(self.entry.as_ref().ok_or(ProofError::NoEntry)?)?)
+    }
+
     /// Verifies that the entry which the proof carries is in the log of `key`.
     ///
     /// # Errors

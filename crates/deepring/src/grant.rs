@@ -30,7 +30,7 @@ pub enum GrantError {
     NoSuchBlock {
         /// Requested index.
         index: u32,
-        /// Index of the last block that computes.
+        /// Index of the last block that can be granted.
         last: u32,
     },
     /// The owner's own wrapped key does not open.
@@ -116,7 +116,7 @@ pub fn grant_in<'a>(
     if granter.owner.public() != ring.owner() {
         return Err(GrantError::NotTheOwner);
     }
-    let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
+    let last = ring.last_to_grant();
     if let Some(index) = blocks.unwrap_or_default().iter().find(|i| **i > last) {
         return Err(GrantError::NoSuchBlock { index: *index, last });
     }

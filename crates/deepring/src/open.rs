@@ -5,10 +5,12 @@ use std::ops::Range;
 use deepring_memory::Scratch;
 use rayon::prelude::*;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::block::Header;
 use crate::block::chunks::{Segment, gaps, segments};
 use crate::block::header::unwrap_key;
+use crate::crypto::Digest;
 use crate::crypto::aead::{BlockKey, CHUNK_LEN, ChunkCipher};
 use crate::encoding::DecodeError;
 use crate::finding::{Finding, Section};
@@ -205,20 +207,101 @@ pub(crate) fn decrypt_body(
             gap.fill(0);
         }
     }
+    let body = Body { storage, header, start: body.start, cipher: &cipher };
     // Threads take segments in the order of the file, so that a disk is read forward.
-    let work = places(out, segments(&header.parts)).par_bridge();
-    let room = || (Vec::new(), Scratch::new(CHUNK_LEN));
-    work.try_for_each_init(room, |(buf, copy), (segment, place)| {
-        let no_memory = || OpenError::TooLarge { bytes: CHUNK_LEN as u64 };
-        let copy = copy.as_mut().ok_or_else(no_memory)?.bytes_mut();
+    body.decrypt(places(out, 0, segments(&header.parts)), observer)?;
+    Ok(block_key)
+}
+
+/// Segments that are decrypted at once where nothing of the plaintext is kept.
+const WINDOW: usize = 32;
+
+/// Checks and decrypts a body as [`decrypt_body`] does, and compares its content digest, of which
+/// `shared` are the content digests of shared blocks. Nothing of the plaintext is kept: memory is
+/// that of some segments, however long the owner says that the body is.
+pub(crate) fn verify_body(
+    storage: &dyn Storage,
+    header: &Header,
+    body: &Range<u64>,
+    key: OpeningKey<'_>,
+    shared: &[Digest],
+) -> Result<(), OpenError> {
+    let (block_key, cipher) = unwrap(header, key)?;
+    let body = Body { storage, header, start: body.start, cipher: &cipher };
+    let mut hasher = block_key.content_hasher();
+    let mut segments = segments(&header.parts);
+    let mut plain = Zeroizing::new(Vec::new());
+    let mut at = 0;
+    loop {
+        let window: Vec<Segment> = segments.by_ref().take(WINDOW).collect();
+        let first = window.first().and_then(|segment| segment.spans.first());
+        let last = window.last().and_then(|segment| segment.spans.last());
+        let (Some(first), Some(last)) = (first, last) else { break };
+        let (start, end) = (first.plain.start, last.plain.end);
+        let len = end.saturating_sub(start);
+        let too_large = || OpenError::TooLarge { bytes: len };
+        let len = usize::try_from(len).map_err(|_| too_large())?;
+        // Where parts do not reach, the plaintext is zero.
+        plain.clear();
+        plain.try_reserve_exact(len).map_err(|_| too_large())?;
+        plain.resize(len, 0);
+        body.decrypt(places(&mut plain, start, window.into_iter()), &|_| ())?;
+        hasher.zeros(start.saturating_sub(at));
+        hasher.update(&plain);
+        at = end;
+    }
+    hasher.zeros(header.own_len().saturating_sub(at));
+    match hasher.finish(shared) == header.content_digest {
+        true => Ok(()),
+        false => Err(OpenError::Tampered(other_content(header.index, &header.name))),
+    }
+}
+
+/// The finding about a block that was opened, and is not what was sealed.
+pub(crate) fn other_content(index: u32, name: &str) -> Finding {
+    let reason = "the opened content is not what the header's content digest names";
+    Finding::tampered(Section::Body, reason).in_block(index, Some(name))
+}
+
+/// A body in a file, and the cipher of its chunks.
+struct Body<'a> {
+    storage: &'a dyn Storage,
+    header: &'a Header,
+    /// Where it starts in the file.
+    start: u64,
+    cipher: &'a ChunkCipher,
+}
+
+impl Body<'_> {
+    /// Decrypts segments into their places, several threads at once.
+    fn decrypt<'p>(
+        &self,
+        places: impl Iterator<Item = (Segment, &'p mut [u8])> + Send,
+        observer: ChunkObserver<'_>,
+    ) -> Result<(), OpenError> {
+        let room = || (Vec::new(), Scratch::new(CHUNK_LEN));
+        places.par_bridge().try_for_each_init(room, |(buf, copy), (segment, place)| {
+            let copy = copy.as_mut().ok_or(NO_MEMORY)?.bytes_mut();
+            self.decrypt_segment(&segment, place, (buf, copy), observer)
+        })
+    }
+
+    fn decrypt_segment(
+        &self,
+        segment: &Segment,
+        place: &mut [u8],
+        (buf, copy): (&mut Vec<u8>, &mut [u8]),
+        observer: ChunkObserver<'_>,
+    ) -> Result<(), OpenError> {
+        let Self { storage, header, start, cipher } = self;
         buf.resize(segment.body_len(), 0);
-        match storage.read_at(body.start + segment.body.start, buf) {
+        match storage.read_at(start + segment.body.start, buf) {
             Ok(()) => {}
             // The file was truncated since it was authenticated.
             Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
                 let finding = Finding::tampered(Section::Body, "truncated")
-                    .in_block(index, Some(&header.name))
-                    .at(body.start + segment.body.start..body.start + segment.body.end);
+                    .in_block(header.index, Some(&header.name))
+                    .at(start + segment.body.start..start + segment.body.end);
                 return Err(OpenError::Tampered(finding));
             }
             Err(e) => return Err(e.into()),
@@ -229,13 +312,13 @@ pub(crate) fn decrypt_body(
             let to = (span.body.end - segment.body.start) as usize;
             let into = (span.plain.start - base) as usize..(span.plain.end - base) as usize;
             let refuse =
-                |reason| OpenError::Tampered(header.finding_at_chunk(span, body.start, reason));
+                |reason| OpenError::Tampered(header.finding_at_chunk(span, *start, reason));
             let sealed = buf.get(from..to);
-            header.check_chunk(span, body.start, sealed).map_err(OpenError::Tampered)?;
+            header.check_chunk(span, *start, sealed).map_err(OpenError::Tampered)?;
             let (Some(sealed), Some(plain)) = (sealed, place.get_mut(into)) else {
                 return Err(refuse("the layout does not fit"));
             };
-            let copy = copy.get_mut(..plain.len()).ok_or_else(no_memory)?;
+            let copy = copy.get_mut(..plain.len()).ok_or(NO_MEMORY)?;
             cipher
                 .open(span.index, span.last, sealed, copy)
                 .map_err(|_| refuse("the chunk does not decrypt"))?;
@@ -244,19 +327,19 @@ pub(crate) fn decrypt_body(
             plain.copy_from_slice(copy);
         }
         Ok(())
-    })?;
-
-    Ok(block_key)
+    }
 }
 
+const NO_MEMORY: OpenError = OpenError::TooLarge { bytes: CHUNK_LEN as u64 };
+
 /// Each segment with its own slice of the plaintext, from its first chunk's first byte to its
-/// last's last.
+/// last's last. `out` is the plaintext from `at` on.
 fn places(
     out: &mut [u8],
+    mut at: u64,
     segments: impl Iterator<Item = Segment>,
 ) -> impl Iterator<Item = (Segment, &mut [u8])> {
     let mut rest = out;
-    let mut at = 0;
     segments.map(move |segment| {
         let start = segment.spans.first().map_or(at, |span| span.plain.start);
         let end = segment.spans.last().map_or(at, |span| span.plain.end);

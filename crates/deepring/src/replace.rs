@@ -268,6 +268,19 @@ fn without_name(folder: &Path, e: io::Error) -> io::Error {
     }
 }
 
+/// The files that killed processes left beside a target under names that [`Replacement`] gives for a
+/// while; another process may be about to put one of them in the target's place.
+pub(crate) fn leftovers(target: &Path) -> Vec<PathBuf> {
+    let prefix = prefix_for(target);
+    let is_one = |name: &str| {
+        let rest = name.strip_prefix(&prefix);
+        rest.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|b| b.is_ascii_alphanumeric()))
+    };
+    let Ok(beside) = fs::read_dir(folder_of(target)) else { return Vec::new() };
+    let names = beside.flatten().filter(|file| file.file_name().to_str().is_some_and(is_one));
+    names.map(|file| file.path()).collect()
+}
+
 fn prefix_for(target: &Path) -> String {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     format!(".{}.partial-", name.get(..name.floor_char_boundary(NAME_PART)).unwrap_or_default())

@@ -23,7 +23,7 @@ use crate::ring_id::{RingId, RingKind};
 use crate::storage::write_at;
 use crate::write_back::WriteBack;
 
-pub use plan::{BlockPlan, PlannedDeal, RingPlan};
+pub use plan::{BlockPlan, PlannedDeal, Predecessor, RingPlan};
 use plan::{plan_header, with_deal, with_shared};
 
 /// Why a ring was not sealed. The target file is untouched in every case.
@@ -43,6 +43,18 @@ pub enum SealError {
     BlockCount {
         /// Number of blocks planned, without Genesis.
         found: usize,
+    },
+    /// The version before is of the other kind.
+    #[error(
+        "the previous ring {}, and {} does not follow it: they would be versions of one ring",
+        held(*.previous),
+        held_by_new(*.planned)
+    )]
+    OtherKind {
+        /// Kind of the version before.
+        previous: RingKind,
+        /// Kind of what is to be sealed.
+        planned: RingKind,
     },
     /// The plan of a block has an empty part, too many recipients, or a size that does not fit.
     #[error("block {block} cannot be laid out: {reason}")]
@@ -80,6 +92,20 @@ pub enum SealError {
     /// The system's generator failed.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
+}
+
+fn held(previous: RingKind) -> &'static str {
+    match previous {
+        RingKind::Network => "holds a network",
+        RingKind::Weights => "holds weights and has no graph",
+    }
+}
+
+fn held_by_new(planned: RingKind) -> &'static str {
+    match planned {
+        RingKind::Network => "a network",
+        RingKind::Weights => "a ring of weights",
+    }
 }
 
 /// Writes a ring, block by block: Genesis, the shared blocks, then those that compute; of weights Genesis last. Memory stays
@@ -129,8 +155,8 @@ impl RingSealer {
     /// its target since is not replaced.
     ///
     /// # Errors
-    /// [`SealError::BlockCount`], [`SealError::Layout`], [`SealError::Deal`] and
-    /// [`SealError::NoRandomness`].
+    /// [`SealError::BlockCount`], [`SealError::Layout`], [`SealError::OtherKind`],
+    /// [`SealError::Deal`] and [`SealError::NoRandomness`].
     pub fn create_in(
         file: Replacement,
         plan: &RingPlan,
@@ -142,7 +168,10 @@ impl RingSealer {
             return Err(SealError::BlockCount { found: plan.blocks.len().saturating_sub(1) });
         }
         let (ring_id, previous) = match plan.previous {
-            Some(previous) => previous,
+            Some(Predecessor { kind, .. }) if kind != plan.kind => {
+                return Err(SealError::OtherKind { previous: kind, planned: plan.kind });
+            }
+            Some(Predecessor { ring_id, digest, .. }) => (ring_id, digest),
             None => (RingId(random()?), Digest::NONE),
         };
         // As long as the deal that names the digest of what is sealed: the layout is known now.

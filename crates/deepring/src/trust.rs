@@ -11,6 +11,7 @@ mod ledgers;
 mod lock;
 mod place;
 mod store;
+mod unique;
 
 use std::path::Path;
 

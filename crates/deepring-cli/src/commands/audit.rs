@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use deepring::files::InLine;
-use deepring::{AuthenticRing, Check, Host, OpeningKey, PublicKey, SecretKey};
+use deepring::opening::OpenError;
+use deepring::{AuthenticRing, Check, Host, OpeningKey, PublicKey, RingKind, SecretKey};
 use deepring_infer::audit::{BlockAudit, compare_copies};
 use deepring_infer::{RingHost, Rten};
 use serde_json::json;
@@ -22,6 +23,10 @@ type Copy = (Arc<AuthenticRing>, SecretKey<Host>);
 pub(crate) fn audit(args: &AuditArgs, trust: Option<&Path>) -> Result<(), CliError> {
     let copies = copies(args, trust)?;
     let Some((ring, _)) = copies.first() else { return Err(nothing_compared()) };
+    // Copies answer from the memory that a query reads, and no query reads weights.
+    if ring.kind() == RingKind::Weights {
+        return Err(OpenError::OtherKind { kind: ring.kind() }.into());
+    }
     let blocks = shared_blocks(&copies, &args.block)?;
     let total = blocks.iter().filter_map(|b| ring.headers().get(*b as usize)).map(|h| h.plain_len);
     let progress =
@@ -113,9 +118,13 @@ fn shared_blocks(copies: &[Copy], asked: &[u32]) -> Result<Vec<u32>, CliError> {
     let count = copies.first().map_or(0, |(ring, _)| ring.headers().len());
     let all = 0..u32::try_from(count).unwrap_or(u32::MAX);
     if let Some(alone) = asked.iter().find(|block| holders(**block) < 2) {
-        let message = match all.contains(alone) {
-            true => format!("of block {alone} fewer than two of the keys hold a copy"),
-            false => format!("there is no block {alone}: the ring has {count}"),
+        let header = copies.first().and_then(|(ring, _)| ring.headers().get(*alone as usize));
+        let message = match header {
+            Some(header) if header.is_shared() => format!(
+                "block {alone} holds what other blocks share: it is compared with each that uses it"
+            ),
+            Some(_) => format!("of block {alone} fewer than two of the keys hold a copy"),
+            None => format!("there is no block {alone}: the ring has {count}"),
         };
         return Err(CliError::usage(message));
     }

@@ -34,8 +34,7 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     if let Some(ledger) = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref()) {
         ledger.admits(policy.store(), &ring, [host])?;
     }
-    let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
-    let indices = blocks.indices(last);
+    let indices = blocks.indices(ring.last_to_grant());
     if elsewhere {
         let next = (ring.model_version(), ring.revision().saturating_add(1));
         rings::spare_newer(target, &ring, next)?;

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::workspace::Workspace;
+use crate::workspace::{Ran, Workspace};
 
 /// Made for these tests with `openssl genpkey`.
 const KEY: &str = "\
@@ -97,7 +97,12 @@ fn only_a_key_that_is_its_users_alone_attests_and_it_is_not_written_over() {
     let workspace = with_key();
     workspace.run("verify net.ring --owner keys/owner.pub --svr attest.pem").exits(2);
     workspace.run("verify net.ring --owner keys/owner.pub -o x.json").exits(2);
-    workspace.run(&format!("{ATTEST} --verifier-id me")).exits(2).says("is a URI");
+    for id in ["me", "x:<script>alert(1)</script>\"&", "x:%4g", "x:\u{e9}"] {
+        let words = ATTEST.split(' ').chain(["--verifier-id", id]);
+        let output = workspace.command_of(words).output().unwrap();
+        Ran::of(id, output).exits(2).says("is a URI");
+        assert!(!workspace.path("net.svr.json").exists(), "{id}");
+    }
     for target in ["attest.pem", "net.ring", "keys/owner.pub", "keys/host.key"] {
         let words = ATTEST.replace("net.svr.json", target);
         let refused = workspace.run(&words);

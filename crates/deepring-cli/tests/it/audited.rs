@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use deepring_testkit::graphs::{FLOAT, Net};
+
 use crate::workspace::Workspace;
 
 /// `net.ring`, dealt in two legs to two hosts that both hold all of it; `more/` has the second one's keys.
@@ -60,4 +62,25 @@ fn nothing_compared_is_no_success() {
     workspace.run(&format!("{AUDIT} --block 9")).exits(2).says("there is no block 9");
     let three = AUDIT.replace("audit net.ring", "audit net.ring net.ring net.ring");
     workspace.run(&three).exits(2).says("one for each");
+}
+
+/// What several blocks share is in the answer of each of them.
+#[test]
+fn a_block_that_others_share_is_not_audited_by_itself() {
+    let workspace = Workspace::with_keys();
+    workspace.run("keygen --out more").succeeds();
+    let mut net = Net::new(11);
+    net.input("x", FLOAT, &["2", "64"]).output("y", FLOAT);
+    let weight = net.param("w", &[64, 64]);
+    net.node("MatMul", &["x", &weight], "a");
+    net.node("Tanh", &["a"], "b");
+    net.node("MatMul", &["b", &weight], "y");
+    fs::write(workspace.path("net.onnx"), net.bytes()).unwrap();
+    let hosts = "--host keys/host.pub --host more/host.pub";
+    let seal = format!("seal net.onnx --owner keys/owner.key {hosts} --cut op -o net.ring");
+    workspace.run(&seal).succeeds();
+    assert_eq!(workspace.ring("net.ring").shared().len(), 1);
+    assert_eq!(workspace.run(AUDIT).succeeds().stdout.lines().count(), 3);
+    let shared = workspace.run(&format!("{AUDIT} --block 3")).exits(2);
+    shared.says("block 3 holds what other blocks share: it is compared with each that uses it");
 }

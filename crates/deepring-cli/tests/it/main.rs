@@ -20,6 +20,7 @@ mod end_to_end;
 mod exit_codes;
 mod hardened;
 mod hostile_files;
+mod hostile_ledgers;
 mod json;
 mod json_refused;
 mod killed;

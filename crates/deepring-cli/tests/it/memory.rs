@@ -28,7 +28,7 @@ fn claimed(workspace: &Workspace, target: &str, id_of: &str) {
         kind: deepring::RingKind::Network,
         deal: None,
         model_version: u64::MAX,
-        previous: Some((theirs.ring_id(), theirs.digest())),
+        previous: Some((&theirs).into()),
         sealed_at: 0,
         blocks: vec![
             block("genesis", (y.clone(), x.clone()), vec![(PartKind::Manifest, 8)], &[]),

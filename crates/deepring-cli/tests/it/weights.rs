@@ -2,6 +2,8 @@
 //! other; what needs a graph refuses it by name.
 
 use std::fs;
+#[cfg(target_os = "linux")]
+use std::process::Stdio;
 
 use deepring::seal::{BlockPlan, RingPlan, RingSealer};
 use deepring::weights::{
@@ -9,21 +11,19 @@ use deepring::weights::{
 };
 use deepring::{DType, Dim, Host, Owner, PartKind, PublicKey, RingKind, SecretKey, TensorSpec};
 
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, zoo};
 
 const NO_GRAPH: &str = "this ring holds weights and has no graph";
 
-/// `w.ring`, of the keys in `keys`: a file of a tensor behind a header.
-fn with_weights() -> Workspace {
-    let workspace = Workspace::with_keys();
-    let owner = SecretKey::<Owner>::read(&workspace.path("keys/owner.key")).unwrap();
+/// A file of two tensors behind a header, for the host in `keys`.
+fn plan(workspace: &Workspace) -> WeightsPlan {
     let host = PublicKey::<Host>::read(&workspace.path("keys/host.pub")).unwrap();
     let spec = |name: &str, n: u64| TensorSpec {
         name: name.into(),
         dtype: DType::F32,
         dims: Some(vec![Dim::Fixed(n)]),
     };
-    let plan = WeightsPlan {
+    WeightsPlan {
         model_name: "tiny".into(),
         model_version: 1,
         previous: None,
@@ -39,8 +39,14 @@ fn with_weights() -> Workspace {
         }],
         block_len: 256,
         hosts: vec![host],
-    };
-    seal_weights(&workspace.path("w.ring"), &plan, &owner, &mut |_, at, out| {
+    }
+}
+
+/// `w.ring`, of the keys in `keys`.
+fn with_weights() -> Workspace {
+    let workspace = Workspace::with_keys();
+    let owner = SecretKey::<Owner>::read(&workspace.path("keys/owner.key")).unwrap();
+    seal_weights(&workspace.path("w.ring"), &plan(&workspace), &owner, &mut |_, at, out| {
         out.iter_mut().zip(at..).for_each(|(byte, at)| *byte = at as u8);
         Ok(())
     })
@@ -82,7 +88,80 @@ fn what_needs_a_graph_refuses_it_by_name() {
                 --leg 2-2=more/host.pub --copies 2 -o w.deal";
     workspace.run(deal).exits(2).says("no block of this ring computes");
     assert!(!workspace.path("w.deal").exists());
+    for more in ["", "--block 1"] {
+        let keys = "--key keys/host.key --key more/host.key";
+        let audit = format!("audit w.ring --owner keys/owner.pub {keys} {more}");
+        workspace.run(&audit).exits(1).says(NO_GRAPH);
+    }
     assert!(fs::read(workspace.path("w.ring")).unwrap() == before);
+}
+
+/// A reader of the newer version must be able to do with it what he did with the one before.
+#[test]
+fn a_network_is_no_version_of_a_ring_of_weights_nor_the_reverse() {
+    let workspace = with_weights();
+    let network = zoo("fashion-lenet5.onnx").display().to_string();
+    let seal = format!("seal {network} --owner keys/owner.key --host keys/host.pub");
+    let words = format!("{seal} --previous w.ring -o next.ring");
+    workspace.run(&words).exits(2).says("the previous ring holds weights and has no graph");
+    assert!(!workspace.path("next.ring").exists());
+
+    workspace.seal("net.ring", "");
+    let network = workspace.ring("net.ring");
+    let owner = SecretKey::<Owner>::read(&workspace.path("keys/owner.key")).unwrap();
+    let plan = WeightsPlan { previous: Some((&network).into()), ..plan(&workspace) };
+    let target = workspace.path("next.ring");
+    let sealed = seal_weights(&target, &plan, &owner, &mut |_, _, _| Ok(()));
+    let said = sealed.unwrap_err().to_string();
+    assert!(said.starts_with("the previous ring holds a network, and a ring of weights"), "{said}");
+    assert!(!target.exists());
+}
+
+/// An owner can state any length, in a file that takes no room.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_block_is_verified_in_the_memory_of_some_chunks() {
+    const BLOCK: u64 = 192 << 20;
+    let workspace = Workspace::with_keys();
+    let owner = SecretKey::<Owner>::read(&workspace.path("keys/owner.key")).unwrap();
+    let file = PlannedFile {
+        path: FilePath::new("zeros").unwrap(),
+        kind: FileKind::Other,
+        extents: vec![PlannedExtent::Bytes(BLOCK)],
+    };
+    let plan = WeightsPlan { files: vec![file], block_len: BLOCK, ..plan(&workspace) };
+    seal_weights(&workspace.path("w.ring"), &plan, &owner, &mut |_, _, _| Ok(())).unwrap();
+
+    let words = "verify w.ring --owner keys/owner.pub --key keys/host.key";
+    let mut child = workspace.command(words).stdout(Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    let ended = loop {
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        most = most.max(peak.unwrap_or(0));
+    };
+    assert!(ended.success());
+    assert!((1..BLOCK / 2).contains(&(most << 10)), "{} MiB", most >> 10);
+}
+
+#[test]
+fn some_of_its_blocks_are_granted() {
+    let workspace = with_weights();
+    workspace.run("keygen --out more").succeeds();
+    let grant = "grant w.ring --owner-key keys/owner.key --host";
+    workspace.run(&format!("{grant} 3=more/host.pub")).exits(2).says("blocks 1 to 2");
+    workspace.run(&format!("{grant} 2=more/host.pub")).succeeds();
+    let said = workspace.run("verify w.ring --owner keys/owner.pub --key more/host.key").succeeds();
+    assert!(
+        said.stdout.contains("opened and checked the content of 2 of these 3"),
+        "{}",
+        said.stdout
+    );
 }
 
 #[test]

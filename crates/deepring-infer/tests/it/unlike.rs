@@ -7,10 +7,11 @@ use deepring::receipt::{ComputedWith, DecidedLeg, Deviation, Require};
 use deepring::replication::CopyFault;
 use deepring::{Check, Digest};
 use deepring_infer::engine::{Race, Racing};
-use deepring_infer::{RingHost, Rten, RunError, Session, SessionOptions};
+use deepring_infer::{CutPolicy, RingHost, Rten, RunError, Session, SessionOptions};
 use rten::Value;
 
-use crate::zoo::{Sealed, answer, classes, copies, host, images, network, start};
+use crate::graphs::{FLOAT, Net};
+use crate::zoo::{Sealed, answer, classes, copies, floats, host, images, network, start, tensor};
 
 const LEGS: [(u32, u32, u8); 4] = [(1, 1, 1), (2, 2, 2), (3, 4, 3), (5, 5, 4)];
 
@@ -152,6 +153,65 @@ fn whoever_states_another_engine_lies_within_its_tolerance_and_no_further() {
     }
 }
 
+/// The tolerances of what leaves a network whose first block begins with `inputs`.
+fn tolerances_of(net: &Net, inputs: &[deepring::TensorValue]) -> (Vec<f32>, Vec<f64>) {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Sealed::new(&net.save(folder.path()), CutPolicy::Op);
+    let ring = Arc::new(ring.ring());
+    let all = 1..u32::try_from(ring.layers().len()).unwrap() + 1;
+    let engine = Arc::new(Rten::new(1.try_into().ok()));
+    let alone = RingHost::open(ring, engine, host(1), all.clone(), Check::Load, &|_| ()).unwrap();
+    let own = alone.compute(&start().salt, &[inputs.to_vec()], all.clone()).unwrap();
+    let own = own.outputs.into_iter().next().unwrap();
+    let tolerances = alone.tolerances(inputs, &all, &own, 1).unwrap();
+    (floats(&own[0]), tolerances.into_iter().next().unwrap())
+}
+
+/// Engines subtract ones from ones alike: a mask makes no tolerance, though a hundred millionth of it would
+/// decide the answer.
+#[test]
+fn a_mask_that_is_exact_makes_no_network_unstable() {
+    let mut net = Net::new(3);
+    net.input("mask", FLOAT, &["1", "4"]).input("x", FLOAT, &["1", "4"]);
+    net.dense("x", "scores", 4, 4);
+    net.floats("one", &[1], &[1.0]);
+    net.floats("far", &[1], &[-1e9]);
+    net.node("Sub", &["one", "mask"], "hidden");
+    net.node("Mul", &["hidden", "far"], "away");
+    net.node("Add", &["scores", "away"], "masked");
+    net.node("Softmax", &["masked"], "y");
+    net.output("y", FLOAT);
+    let inputs = |mask: [f32; 4]| {
+        [tensor("mask", &[1, 4], &mask), tensor("x", &[1, 4], &[0.3, -0.7, 0.2, 0.9])]
+    };
+    let (values, tolerances) = tolerances_of(&net, &inputs([1.0, 1.0, 1.0, 0.0]));
+    assert!(values[..3].iter().all(|v| *v > 0.01) && values[3] == 0.0, "{values:?}");
+    assert!(tolerances.iter().all(|t| *t < 1e-4), "{tolerances:?}");
+    // One that is not exact is none: the answer hangs on its last bits, and the tolerance says so.
+    let (_, tolerances) = tolerances_of(&net, &inputs([1.0, 1.0, 0.999_999, 0.0]));
+    assert!(tolerances.iter().any(|t| *t > 0.1), "{tolerances:?}");
+}
+
+#[test]
+fn a_vast_output_widens_no_other() {
+    let mut net = Net::new(5);
+    let mut weights: Vec<f32> = net.randoms(40, 1.0);
+    weights[..4].copy_from_slice(&[1e6, 2e6, 3e6, 4e6]);
+    net.input("x", FLOAT, &["1", "4"]);
+    net.floats("w", &[4, 10], &transposed(&weights));
+    net.node("MatMul", &["x", "w"], "y");
+    net.output("y", FLOAT);
+    let (values, tolerances) = tolerances_of(&net, &[tensor("x", &[1, 4], &[0.3, 0.7, 0.2, 0.9])]);
+    assert!(values[0] > 1e6 && values[1..].iter().all(|v| v.abs() < 4.0), "{values:?}");
+    assert!(tolerances[0] > 1.0, "{tolerances:?}");
+    assert!(tolerances[1..].iter().all(|t| *t < 1e-4), "{tolerances:?}");
+}
+
+/// Ten rows of four as four rows of ten.
+fn transposed(rows: &[f32]) -> Vec<f32> {
+    (0..4).flat_map(|column| (0..10).map(move |row| rows[4 * row + column])).collect()
+}
+
 fn answer_of(
     session: &Session<Racing<Rten>>,
     input: &deepring::TensorValue,
@@ -168,7 +228,7 @@ fn three_copies_of_three_engines_settle_and_outvote_a_liar() {
     let outcome = session.run(vec![input.clone()]).unwrap();
     let named: Vec<_> = outcome.named.iter().map(|n| n.host).collect();
     assert!(!named.is_empty() && named.iter().all(|n| *n == host(3).public()), "{named:?}");
-    let alone = Sealed::new(&network("fashion-lenet5"), deepring_infer::CutPolicy::Op);
+    let alone = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
     let wanted = answer(&alone.session(Check::Run), &input);
     assert_eq!(classes(&outcome.outputs[0][0]), classes(&wanted));
     outcome.decision.verify(ring.ring().outline(), Require::Majority).unwrap();

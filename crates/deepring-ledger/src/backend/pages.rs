@@ -5,6 +5,9 @@
 //! of several values. So every page that is read is looked through for such pointers first, and one
 //! to a page that no ledger has refuses the page that it stands in. The layout is that of redb's
 //! file format 3 (its `docs/design.md`). What is not laid out so is left for redb to refuse.
+//!
+//! redb also keeps some bits for each page that the file's length has room for, and an allocator for
+//! each region. So the header must have the regions that redb makes, and the length must be paid for.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,6 +15,18 @@ use std::io;
 /// Most bytes of a page: room for the state of a ledger of some thousand rings, the largest value
 /// there is.
 pub(crate) const MAX_PAGE: u64 = 16 << 20;
+
+/// Bytes that a file may have whatever of it is on the disk: a transaction makes it longer before it
+/// writes. redb takes about a byte for eight thousand of them.
+const FREE: u64 = 16 << 30;
+/// Bytes that a file may have for each that it takes on the disk. redb doubles a file, and a file system
+/// may compress; no memory is taken out of proportion even so.
+const TIMES: u64 = 64;
+
+/// The geometry that redb gives a database: small pages of these bytes, none of them a region's header,
+/// and as many to a region.
+const SMALL_PAGE: u64 = 4096;
+const REGION_PAGES: u64 = 1 << 20;
 
 /// Bytes of redb's header, at the file's start.
 const HEADER: usize = 320;
@@ -57,6 +72,20 @@ impl Geometry {
         Some(Self { page, region_header: header_pages * page, region })
     }
 
+    /// Refuses what redb never makes: many small regions, for each of which it would have an allocator.
+    fn as_made(self) -> io::Result<Self> {
+        let Self { page, region_header, region } = self;
+        let region_pages = region.checked_div(page).unwrap_or_default();
+        if (page, region_header, region_pages) == (SMALL_PAGE, 0, REGION_PAGES) {
+            return Ok(self);
+        }
+        let what = format!(
+            "regions of {region_pages} pages of {page} bytes, {region_header} bytes of them for the \
+             region's header, and a ledger has {REGION_PAGES} of {SMALL_PAGE}"
+        );
+        Err(invalid(what))
+    }
+
     /// Where a page lies, if it is none that is too large.
     fn place_of(self, pointer: u64) -> io::Result<u64> {
         // Index within the region, region, and the logarithm of the number of small pages.
@@ -65,7 +94,7 @@ impl Geometry {
         if len > MAX_PAGE {
             let what =
                 format!("a page of {len} bytes, and a ledger has none of more than {MAX_PAGE}");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            return Err(invalid(what));
         }
         let index = pointer & (0xf_ffff >> order);
         let in_region = self.region_header.saturating_add(index.saturating_mul(len));
@@ -73,11 +102,29 @@ impl Geometry {
     }
 }
 
+/// Refuses a file that is longer than what it takes on the disk pays for, where that is known.
+///
+/// # Errors
+/// [`InvalidData`](io::ErrorKind::InvalidData) then.
+pub(super) fn paid_for(len: u64, on_disk: Option<u64>) -> io::Result<u64> {
+    let most = FREE.max(on_disk.unwrap_or_default().saturating_mul(TIMES));
+    if len <= most {
+        return Ok(len);
+    }
+    let held = on_disk.map_or_else(|| "an unknown number".to_owned(), |held| held.to_string());
+    Err(invalid(format!("a file of {len} bytes, of which {held} are on the disk")))
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
 impl Pages {
     /// Looks through what was read at this place.
     ///
     /// # Errors
-    /// [`InvalidData`](io::ErrorKind::InvalidData) where it points to a page that is too large.
+    /// [`InvalidData`](io::ErrorKind::InvalidData) where it points to a page that is too large, and for a
+    /// header of other regions than redb makes.
     pub(super) fn inspect(&mut self, place: u64, bytes: &[u8]) -> io::Result<()> {
         if place == 0 {
             return self.header(bytes);
@@ -103,7 +150,7 @@ impl Pages {
 
     fn header(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(header) = bytes.get(..HEADER) else { return Ok(()) };
-        self.geometry = Geometry::of(header);
+        self.geometry = Geometry::of(header).map(Geometry::as_made).transpose()?;
         for slot in SLOTS {
             for (flag, root) in ROOTS {
                 if header.get(slot + flag).is_some_and(|there| *there != 0)

@@ -232,6 +232,7 @@ impl State {
             return Err(NoAuthority::RingRevoked { entry });
         }
         let newest = ring.versions.last();
+        let kind = newest.and_then(Version::newest).map(|outline| outline.kind());
         let expected = newest.map_or(Digest::NONE, Version::digest);
         let newest = newest.map_or(0, Version::model_version);
         let version = outline.model_version();
@@ -240,6 +241,9 @@ impl State {
         }
         if outline.previous() != Some(expected) {
             return Err(NoAuthority::OtherPrevious { expected });
+        }
+        if kind.is_some_and(|kind| kind != outline.kind()) {
+            return Err(NoAuthority::OtherKind { kind: outline.kind() });
         }
         self.verify_new(owner, outline)
     }

@@ -206,3 +206,20 @@ fn a_panic_below_becomes_an_error() {
     let error = shielded::<()>(Path::new("a file"), || panic!("page {} is odd", 7)).unwrap_err();
     assert_eq!(error.to_string(), "database is damaged: a file: reading it failed: page 7 is odd");
 }
+
+#[test]
+#[allow(clippy::panic)]
+fn a_panic_hook_can_tell_a_panic_that_is_caught_here() {
+    let file = Path::new("a file");
+    assert!(!in_database());
+    shielded(file, || {
+        shielded::<()>(file, || panic!("below")).unwrap_err();
+        assert!(in_database(), "what is within still is");
+        assert!(!std::thread::spawn(in_database).join().unwrap(), "another thread is not");
+        Ok(())
+    })
+    .unwrap();
+    assert!(!in_database());
+    shielded::<()>(file, || panic!("below")).unwrap_err();
+    assert!(!in_database(), "a panic ends it, too");
+}

@@ -12,7 +12,7 @@ use deepring::receipt::{
     batch_digest,
 };
 use deepring::replication::{Evidence, LegCopy, LegOutcome};
-use deepring::seal::{PlannedDeal, RingPlan, RingSealer};
+use deepring::seal::{PlannedDeal, Predecessor, RingPlan, RingSealer};
 use deepring::{
     Check, Decision, Digest, Host, Owner, PartKind, PublicKey, RingId, SecretKey, Trust,
     UnverifiedRing, VerifiedRing,
@@ -104,7 +104,11 @@ impl Sealed {
         let plan = RingPlan {
             kind: deepring::RingKind::Network,
             model_version,
-            previous,
+            previous: previous.map(|(ring_id, digest)| Predecessor {
+                ring_id,
+                digest,
+                kind: deepring::RingKind::Network,
+            }),
             sealed_at: 0,
             blocks,
             deal,

@@ -322,6 +322,66 @@ fn entries(made: &mut Made, two: &Parts) {
     add_one(made, "entry_for_other_log", defect, two.with(|p| p.proof = proof), TAMPERED);
 }
 
+/// What is wrong at once with what a later check looks at: the first check that fails decides, and of
+/// what does not decode none is made.
+fn in_order(made: &mut Made, two: &Parts) {
+    let unvalidated = ("untrusted", Some(1), Some("file"));
+    let other_owner = ("untrusted", None, Some("closure"));
+    let extra = two.proof.split('\n').nth(1).unwrap().to_owned();
+    let with_entry = |entry: &[u8]| {
+        let line = format!("extra {}", BASE64_STANDARD.encode(entry));
+        two.with(|p| p.proof = p.proof.replacen(&extra, &line, 1))
+    };
+    let entry = BASE64_STANDARD.decode(extra.strip_prefix("extra ").unwrap()).unwrap();
+    let mut unsigned = entry.clone();
+    *unsigned.last_mut().unwrap() ^= 1;
+    let mut unsigned_set = two.set.clone();
+    *unsigned_set.last_mut().unwrap() ^= 1;
+    let (head, _) = two.proof.split_once("\n\n").unwrap();
+    let cases = [
+        (
+            "proof_without_entry",
+            "the proof carries no entry",
+            two.with(|p| p.proof = p.proof.replacen(&format!("{extra}\n"), "", 1)),
+            None,
+        ),
+        (
+            "proof_without_checkpoint",
+            "the proof ends before its checkpoint",
+            two.with(|p| p.proof = head.to_owned()),
+            None,
+        ),
+        (
+            "proof_of_cut_entry",
+            "the proof's entry lacks its last byte",
+            with_entry(&entry[..entry.len() - 1]),
+            None,
+        ),
+        ("set_malformed", "one byte for the validator set", two.with(|p| p.set = vec![2]), None),
+        (
+            "proof_of_unsigned_entry",
+            "one bit of the signature of the proof's entry",
+            with_entry(&unsigned),
+            Some(()),
+        ),
+        (
+            "set_unsigned",
+            "one bit of the validator set's signature",
+            two.with(|p| p.set = unsigned_set),
+            Some(()),
+        ),
+    ];
+    for (name, defect, bytes, decodes) in cases {
+        let due = |due| decodes.map_or(TAMPERED, |()| due);
+        let twice = format!("{defect}, and two copies are no majority");
+        add_one(made, name, &twice, bytes.clone(), due(unvalidated))
+            .insert("require".into(), "majority".into());
+        let twice = format!("{defect}, and another owner than expected");
+        add_one(made, name, &twice, bytes, due(other_owner))["owner"] =
+            owner_of(STRANGER).public().to_string().into();
+    }
+}
+
 fn malformed(made: &mut Made, two: &Parts) {
     let all = two.bytes();
     let lengths = [10, 14 + two.outline.len(), 18 + two.outline.len() + two.decision.len()];
@@ -493,6 +553,7 @@ pub(crate) fn add(made: &mut Made) {
     expected_by_readers(made, &two);
     exchanged(made, &two);
     entries(made, &two);
+    in_order(made, &two);
     malformed(made, &two);
     by_validators(made, &two);
 }

@@ -203,6 +203,12 @@ fn rings(made: &mut Made) {
         "version 2 has the digest of version 1",
         vec![upgraded("version_2_of_same_digest.outline")],
     );
+    behind(
+        made,
+        "upgraded_to_weights",
+        "version 2 holds weights, and version 1 a network",
+        vec![upgraded("version_2_of_weights.outline")],
+    );
     from_nothing(
         made,
         "upgrade_of_unknown_ring",

@@ -21,6 +21,38 @@ pub(crate) const TAG_LEN: usize = 16;
 /// a move leaves nothing behind.
 pub(crate) struct BlockKey(Box<Zeroizing<[u8; 32]>>);
 
+/// A content digest in the making: keyed, so it is wiped when it is dropped.
+pub(crate) struct ContentHasher(Box<blake3::Hasher>);
+
+impl ContentHasher {
+    pub(crate) fn update(&mut self, plaintext: &[u8]) {
+        stack::wiped(|| _ = self.0.update_rayon(plaintext));
+    }
+
+    /// As many zeros, as lie between the parts of a block.
+    pub(crate) fn zeros(&mut self, mut count: u64) {
+        const ZEROS: [u8; 4096] = [0; 4096];
+        while count > 0 {
+            let now = count.min(ZEROS.len() as u64);
+            self.update(ZEROS.get(..now as usize).unwrap_or_default());
+            count -= now;
+        }
+    }
+
+    pub(crate) fn finish(mut self, shared: &[Digest]) -> Digest {
+        stack::wiped(|| {
+            shared.iter().for_each(|digest| _ = self.0.update(&digest.0));
+            Digest(*self.0.finalize().as_bytes())
+        })
+    }
+}
+
+impl Drop for ContentHasher {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 impl BlockKey {
     pub(crate) fn random() -> Result<Self, NoRandomness> {
         let mut key = Self(Box::new(Zeroizing::new([0; 32])));
@@ -50,16 +82,19 @@ impl BlockKey {
     /// `BLAKE3.keyed_hash[k](plaintext || shared digests)`, where
     /// `k = BLAKE3.derive_key["deepring v1 content digest key"](block key)`.
     pub(crate) fn content_digest(&self, plaintext: &[u8], shared: &[Digest]) -> Digest {
-        stack::wiped(|| {
+        let mut hasher = self.content_hasher();
+        hasher.update(plaintext);
+        hasher.finish(shared)
+    }
+
+    /// [`content_digest`](Self::content_digest) of a plaintext that is given piece by piece.
+    pub(crate) fn content_hasher(&self) -> ContentHasher {
+        ContentHasher(stack::wiped(|| {
             let mut key = blake3::derive_key(label::CONTENT_KEY, self.0.as_slice());
-            let mut hasher = blake3::Hasher::new_keyed(&key);
+            let hasher = Box::new(blake3::Hasher::new_keyed(&key));
             key.zeroize();
-            hasher.update_rayon(plaintext);
-            shared.iter().for_each(|digest| _ = hasher.update(&digest.0));
-            let digest = Digest(*hasher.finalize().as_bytes());
-            hasher.zeroize();
-            digest
-        })
+            hasher
+        }))
     }
 
     /// What one host answers an audit of this block: `BLAKE3.keyed_hash[k](question || plaintext)`,

@@ -3,11 +3,11 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{KeyFileError, Pair, SecretKeyFile, secret_file_text};
+use super::{KeyFileError, Pair, SecretKeyFile, read_text, secret_file_text};
 use crate::keys::encrypted::{decrypt, encrypt};
 use crate::keys::{Host, Node, Owner, ParseKeyError, Passphrase, Role, SecretKey};
 use crate::path::resolved;
-use crate::replace::Replacement;
+use crate::replace::{Replacement, leftovers};
 
 /// As [`write_key_pair`](super::write_key_pair), with the secret file under a passphrase: an
 /// armored age file, which other programs for that format open, too.
@@ -89,7 +89,9 @@ impl Rewriting {
     /// Writes the key under `new`, or as text where that is `None`; `old` is its passphrase so far.
     /// What was encrypted is opened again before it takes the place of the old file.
     ///
-    /// The bytes of the old file may stay on the disk until they are written over.
+    /// The bytes of the old file may stay on the disk until they are written over. Where a process that
+    /// removed the passphrase was killed before the new file had the old one's place, it can have left
+    /// the key's text beside it, as `.NAME.partial-` and six characters: such a file is removed here.
     ///
     /// # Errors
     /// [`KeyFileError::Parse`] where the file holds no secret key, or is encrypted and `old` is
@@ -120,7 +122,16 @@ impl Rewriting {
                 into.write_all(text.as_bytes()).map_err(io)?;
             }
         }
-        into.commit().map_err(io)
+        let place = into.target().to_owned();
+        into.commit().map_err(io)?;
+        // Of this key in plain text, which a process that removed its passphrase and was killed left
+        // beside the file. What else lies there is somebody's.
+        for left in leftovers(&place) {
+            if read_text(&left).is_ok_and(|(text, _)| *text == *plain.text) {
+                let _ = std::fs::remove_file(left);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -3,8 +3,7 @@
 use crate::block::Header;
 use crate::crypto::Digest;
 use crate::crypto::aead::BlockKey;
-use crate::finding::{Finding, Section};
-use crate::open::OpenError;
+use crate::open::{OpenError, other_content};
 
 /// A block of which every chunk was checked and decrypted, and the content digest not yet compared.
 ///
@@ -41,9 +40,7 @@ impl DecryptedBlock {
         if known && self.key.content_digest(plaintext, &contents) == self.block.content_digest {
             return Ok(self.block);
         }
-        let reason = "the opened content is not what the header's content digest names";
-        let finding = Finding::tampered(Section::Body, reason);
-        Err(OpenError::Tampered(finding.in_block(self.block.index, Some(&self.name))))
+        Err(OpenError::Tampered(other_content(self.block.index, &self.name)))
     }
 }
 

@@ -223,6 +223,17 @@ impl AuthenticRing {
         self.headers.get(self.after_layers()..).unwrap_or_default()
     }
 
+    /// Index of the last block that an owner can name to grant it: of a network, the last that computes (the shared blocks come
+    /// with those that use them); of weights, the last.
+    #[must_use]
+    pub fn last_to_grant(&self) -> u32 {
+        let last = match self.kind() {
+            RingKind::Network => self.layers().len(),
+            RingKind::Weights => self.headers.len().saturating_sub(1),
+        };
+        u32::try_from(last).unwrap_or(u32::MAX)
+    }
+
     /// Index one past the last block that computes.
     fn after_layers(&self) -> usize {
         // Shared blocks stand at the end: `verify_sharing`.
@@ -300,6 +311,22 @@ impl AuthenticRing {
             shared.push(self.open_whole(block, key, place).map_err(|e| of_user(e, header))?);
         }
         decrypted.confirm(own, &shared)
+    }
+
+    /// Opens one block as [`open_block`](Self::open_block) does, and keeps nothing of it: memory is that of some chunks,
+    /// whatever length the owner states.
+    ///
+    /// Of the shared blocks that it uses, the content digests are taken from their headers; each is a block to verify by itself.
+    ///
+    /// # Errors
+    /// As [`open_block`](Self::open_block), but for [`OpenError::WrongBuffer`].
+    pub fn verify_block(&self, index: u32, key: OpeningKey<'_>) -> Result<(), OpenError> {
+        let header = self.header(index)?;
+        let missing = || OpenError::NoSuchBlock { index, count: self.closure.count() };
+        let body = self.layout.bodies.get(index as usize).ok_or_else(missing)?;
+        let shared = header.shared_blocks().map(|block| Ok(self.header(block)?.content_digest));
+        let shared = shared.collect::<Result<Vec<_>, OpenError>>()?;
+        crate::open::verify_body(&*self.storage, header, body, key, &shared)
     }
 
     /// The first half of [`open_block`](Self::open_block), for the block's own body alone: every

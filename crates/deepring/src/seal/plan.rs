@@ -10,6 +10,7 @@ use crate::crypto::Digest;
 use crate::deal::{Deal, DealPlan};
 use crate::encoding::MAX_STRING;
 use crate::keys::{Host, Owner, PublicKey};
+use crate::ring::AuthenticRing;
 use crate::ring_id::{RingId, RingKind};
 use crate::tensor::TensorSpec;
 
@@ -38,8 +39,8 @@ pub struct RingPlan {
     pub kind: RingKind,
     /// Version of the model; a reader refuses a lower one than it has seen.
     pub model_version: u64,
-    /// Ring id and ring digest of the version before; `None` starts a new ring.
-    pub previous: Option<(RingId, Digest)>,
+    /// The version before, of the same kind; `None` starts a new ring.
+    pub previous: Option<Predecessor>,
     /// Time of sealing in seconds since the Unix epoch, for people.
     pub sealed_at: u64,
     /// All blocks: Genesis, those that compute, then the shared ones, which have parameters and
@@ -48,6 +49,24 @@ pub struct RingPlan {
     /// The legs with their hosts, to seal a ring that is dealt; `None` for one that is not. A leg's blocks, and the shared blocks that
     /// they use, are granted to its copies, and Genesis to those that stand in for it, besides the hosts that the blocks name.
     pub deal: Option<PlannedDeal>,
+}
+
+/// The version that another follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Predecessor {
+    /// Ring id of both.
+    pub ring_id: RingId,
+    /// Its ring digest.
+    pub digest: Digest,
+    /// Network or weights, and what follows is of the same kind: whoever takes a new version for the
+    /// old one must be able to do the same with it.
+    pub kind: RingKind,
+}
+
+impl From<&AuthenticRing> for Predecessor {
+    fn from(ring: &AuthenticRing) -> Self {
+        Self { ring_id: ring.ring_id(), digest: ring.digest(), kind: ring.kind() }
+    }
 }
 
 /// The deal of a ring that is to be sealed.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::OwnedRing;
+use super::{OwnedRing, unique};
 use crate::keys::{Owner, PublicKey};
 use crate::ring_id::RingId;
 
@@ -25,12 +25,16 @@ pub(super) struct Data {
     /// trust.
     pub(super) owners: Vec<String>,
     /// The newest version seen of each ring, by owner and ring id.
+    #[serde(deserialize_with = "unique::map_of_maps")]
     pub(super) rings: BTreeMap<String, BTreeMap<String, RememberedRing>>,
     /// The ring that each bound path must hold.
+    #[serde(deserialize_with = "unique::map")]
     pub(super) paths: BTreeMap<String, Bound>,
     /// The newest checkpoint seen of each ledger, by its verifier key.
+    #[serde(deserialize_with = "unique::map")]
     pub(super) ledgers: BTreeMap<String, Head>,
     /// The verifier key of the ledger that each path must hold.
+    #[serde(deserialize_with = "unique::map")]
     pub(super) ledger_paths: BTreeMap<String, String>,
 }
 
@@ -44,7 +48,7 @@ pub(super) struct RememberedRing {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) deal: u32,
     /// The highest number of the deal that was seen of each version before it; none for 0.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "unique::map")]
     pub(super) earlier_deals: BTreeMap<u64, u32>,
     /// The deals of versions before this one are no longer known; left out for 0.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -263,6 +267,43 @@ mod tests {
         ring.see(5, String::new(), 1);
         assert_eq!(ring.deal_of(5), None);
         assert!(ring.fits());
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_in_a_map_is_refused() {
+        let owner = crate::keys::SecretKey::<Owner>::generate().unwrap().public().to_string();
+        let digest = "00".repeat(32);
+        let seen = |version: u64, deals: &str| {
+            format!(
+                r#"{{"model_version": {version}, "digest": "{digest}", "earlier_deals": {{{deals}}},
+                     "ledgers": []}}"#
+            )
+        };
+        let bound = format!(r#"{{"owner": "{owner}", "ring": "{}"}}"#, "00".repeat(16));
+        let head = r#"{"size": 1, "checkpoint": ""}"#;
+        let record = |name: &str, version| format!(r#""{name}": {}"#, seen(version, ""));
+        let [a, b] = ["00", "11"].map(|digits| digits.repeat(16));
+        let of = |rings: &[String]| format!(r#""{owner}": {{{}}}"#, rings.join(", "));
+        let store = |rings: &str, paths: &str, ledgers: &str, ledger_paths: &str| {
+            let text = format!(
+                r#"{{"format": 3, "owners": [], "rings": {{{rings}}}, "paths": {{{paths}}},
+                     "ledgers": {{{ledgers}}}, "ledger_paths": {{{ledger_paths}}}}}"#
+            );
+            parse(text.as_bytes()).is_ok()
+        };
+        let twice = |member: &str| format!("{member}, {member}");
+        assert!(store(&of(&[record(&a, 2), record(&b, 1)]), "", "", ""));
+        assert!(!store(&of(&[record(&a, 2), record(&a, 1)]), "", "", ""));
+        assert!(!store(&format!("{}, {}", of(&[record(&a, 2)]), of(&[record(&b, 1)])), "", "", ""));
+        let deals = |deals: &str| of(&[format!(r#""{a}": {}"#, seen(9, deals))]);
+        assert!(store(&deals(r#""1": 1, "2": 1"#), "", "", ""));
+        assert!(!store(&deals(r#""1": 2, "1": 1"#), "", "", ""));
+        let paths = format!(r#""/a": {bound}"#);
+        assert!(store("", &paths, "", "") && !store("", &twice(&paths), "", ""));
+        let ledgers = format!(r#""k": {head}"#);
+        assert!(store("", "", &ledgers, "") && !store("", "", &twice(&ledgers), ""));
+        let at = r#""/l": "k""#;
+        assert!(store("", "", &ledgers, at) && !store("", "", &ledgers, &twice(at)));
     }
 
     #[test]

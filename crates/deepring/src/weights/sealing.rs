@@ -15,8 +15,8 @@ use crate::crypto::Digest;
 use crate::encoding::MAX_STRING;
 use crate::keys::{Host, PublicKey, SigningOwner};
 use crate::replace::Replacement;
-use crate::ring_id::{RingId, RingKind};
-use crate::seal::{BlockPlan, RingPlan, RingSealer, SealError, SealedRing};
+use crate::ring_id::RingKind;
+use crate::seal::{BlockPlan, Predecessor, RingPlan, RingSealer, SealError, SealedRing};
 use crate::tensor::{DType, Dim, TensorSpec};
 
 /// Most parts that a block is given, so that its header stays well below what a closure allows.
@@ -54,8 +54,8 @@ pub struct WeightsPlan {
     pub model_name: String,
     /// Version of the model; a reader refuses a lower one than it has seen.
     pub model_version: u64,
-    /// Ring id and ring digest of the version before; `None` starts a new ring.
-    pub previous: Option<(RingId, Digest)>,
+    /// The version before, a ring of weights; `None` starts a new ring.
+    pub previous: Option<Predecessor>,
     /// Time of sealing in seconds since the Unix epoch, for people.
     pub sealed_at: u64,
     /// The files, in the order of their paths.

@@ -7,9 +7,14 @@ use deepring::{Host, OpeningKey, SecretKey, VerifiedRing};
 use crate::forge::RawRing;
 use crate::small_ring::{OWNER_SEED, host_a, host_b, host_c, intact, owner, small_ring, stranger};
 
+/// Whoever keeps nothing of a block finds the same.
 fn open(ring: &VerifiedRing, index: u32, key: OpeningKey<'_>) -> Result<Vec<u8>, OpenError> {
     let mut out = vec![0; ring.headers()[index as usize].plain_len as usize];
-    ring.open_block(index, key, &mut out).map(|_| out)
+    let opened = ring.open_block(index, key, &mut out).map(|_| out);
+    let verified = ring.verify_block(index, key);
+    let said = |e: Option<&OpenError>| e.map(ToString::to_string);
+    assert_eq!(said(verified.as_ref().err()), said(opened.as_ref().err()));
+    opened
 }
 
 /// Block 1's header edited at an offset that FORMAT.md gives without the name's length, and signed.

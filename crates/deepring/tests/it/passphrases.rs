@@ -146,6 +146,35 @@ fn what_is_put_there_while_a_passphrase_is_asked_for_stays() {
     assert_eq!(text(&path), "another key");
 }
 
+/// A process that is killed just before the key without its passphrase takes the file's place.
+#[test]
+fn the_plain_text_that_a_killed_process_left_beside_a_key_is_removed_with_the_next_change() {
+    let dir = tempfile::tempdir().unwrap();
+    write_key_pair(dir.path(), &owner()).unwrap();
+    let path = dir.path().join("owner.key");
+    let plain = text(&path);
+    let left = |name: &str| dir.path().join(name);
+    let (gone, name, other, longer) = (
+        left(".owner.key.partial-aB3xY9"),
+        left("owner.key.partial-aB3xY9"),
+        left(".owner.key.partial-aB3xY8"),
+        left(".owner.key.partial-aB3xY91"),
+    );
+    for path in [&gone, &name, &longer] {
+        std::fs::write(path, &plain).unwrap();
+    }
+    std::fs::write(&other, "another key").unwrap();
+    let [one, two] = ["one", "two"].map(passphrase);
+    Rewriting::begin(&path).unwrap().write(None, Some(&one)).unwrap();
+    assert!(!gone.exists() && name.exists() && other.exists() && longer.exists());
+    // Nor by a change that is refused.
+    std::fs::write(&gone, &plain).unwrap();
+    assert!(Rewriting::begin(&path).unwrap().write(Some(&two), Some(&one)).is_err());
+    assert!(gone.exists());
+    Rewriting::begin(&path).unwrap().write(Some(&one), Some(&two)).unwrap();
+    assert!(!gone.exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_to_a_key_stays_one() {

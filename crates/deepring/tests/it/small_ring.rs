@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use deepring::seal::{BlockPlan, RingPlan, RingSealer};
+use deepring::seal::{BlockPlan, Predecessor, RingPlan, RingSealer};
 use deepring::{
     DType, Digest, Dim, Host, Manifest, Owner, PartKind, PublicKey, Report, RingError, RingKind,
     SecretKey, TensorSpec, Trust, UnverifiedRing, VerifiedRing,
@@ -143,7 +143,7 @@ pub(crate) fn plan_with_shared() -> RingPlan {
 pub(crate) fn next_version(ring: &VerifiedRing) -> RingPlan {
     RingPlan {
         model_version: ring.model_version() + 1,
-        previous: Some((ring.ring_id(), ring.digest())),
+        previous: Some(Predecessor::from(&**ring)),
         ..plan()
     }
 }

@@ -39,11 +39,28 @@ fn at(honest: &[u8], name: &[u8]) -> usize {
     honest.windows(name.len()).position(|w| w == name).unwrap()
 }
 
+/// Where an outline says of a part that it is a graph.
+fn graphs_of(outline: &[u8]) -> Vec<usize> {
+    let number = |at: usize| u32::from_le_bytes(outline[at..at + 4].try_into().unwrap()) as usize;
+    let mut graphs = Vec::new();
+    let mut block = at(outline, b"\x07\0genesis");
+    for _ in 0..number(block - 4) {
+        let name = usize::from(outline[block]);
+        let places = block + 2 + name + 32;
+        let parts = places + 4 + 2 * number(places);
+        let end = parts + 4 + number(parts);
+        graphs.extend((parts + 4..end).filter(|part| outline[*part] == 1));
+        block = end;
+    }
+    graphs
+}
+
 /// What an owner may sign, and a ledger takes or does not take behind the ring.
 fn later(made: &mut Made, plain: &[u8], second: &[u8]) {
     let content = at(plain, b"\x05\0conv1") + 7;
+    let graphs = graphs_of(second);
     type Edit<'a> = &'a dyn Fn(&mut Vec<u8>);
-    let edits: [(&str, &str, &[u8], Edit<'_>); 5] = [
+    let edits: [(&str, &str, &[u8], Edit<'_>); 6] = [
         ("version_1_again", "nothing; version 1, of a predecessor of version 1", second, &|o| {
             o[VERSION] = 1;
             o[RING_DIGEST..RING_DIGEST + 32].fill(7);
@@ -64,6 +81,15 @@ fn later(made: &mut Made, plain: &[u8], second: &[u8]) {
             second,
             &|o| {
                 o.copy_within(PREVIOUS..PREVIOUS + 32, RING_DIGEST);
+            },
+        ),
+        (
+            "version_2_of_weights",
+            "nothing; version 2, of kind 1 and without graphs",
+            second,
+            &|o| {
+                o[KIND] = 1;
+                graphs.iter().for_each(|graph| o[*graph] = 2);
             },
         ),
     ];

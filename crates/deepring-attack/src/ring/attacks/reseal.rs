@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepring::seal::{BlockPlan, RingPlan, RingSealer};
+use deepring::seal::{BlockPlan, Predecessor, RingPlan, RingSealer};
 use deepring::{AuthenticRing, DType, Owner, PartKind, SecretKey, TensorSpec};
 use deepring_infer::Seal;
 use deepring_infer::sealing::Blocks;
@@ -84,7 +84,7 @@ fn stand_in(
     let plan = RingPlan {
         kind: deepring::RingKind::Network,
         model_version: victim.model_version(),
-        previous: Some((victim.ring_id(), victim.digest())),
+        previous: Some(Predecessor::from(victim)),
         sealed_at: victim.sealed_at(),
         blocks: vec![
             block("genesis", "y", "x", PartKind::Manifest),

@@ -182,3 +182,55 @@ fn any_bytes_are_looked_through() {
         bytes.resize(4096, 0);
     }
 }
+
+#[cfg(unix)]
+fn changed(file: &File, at: usize, value: u32) {
+    use std::os::unix::fs::FileExt;
+    file.write_all_at(&value.to_le_bytes(), at as u64).unwrap();
+}
+
+/// redb has an allocator for each region, and takes the number of regions from the file's length.
+#[cfg(unix)]
+#[test]
+fn regions_of_another_geometry_than_redbs_are_refused() {
+    let fill = |txn: &WriteTransaction| {
+        txn.open_table(ROWS).unwrap().insert(1, &[1; 100][..]).unwrap();
+    };
+    // Size of a page, header's pages, pages of a region.
+    for (at, value) in [(12, 512), (12, 8192), (16, 1), (20, 0), (20, 1), (20, (1 << 20) - 1)] {
+        let file = database(fill);
+        changed(file.as_file(), at, value);
+        for access in [Access::Read, Access::Write] {
+            let told = read_all(file.as_file(), access).0.unwrap_err().to_string();
+            assert!(told.contains("and a ledger has 1048576 of 4096"), "{at} {value}: {told}");
+        }
+    }
+}
+
+/// A sparse file costs its maker nothing.
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_longer_than_it_pays_for_is_refused() {
+    let file = database(|txn| {
+        txn.open_table(ROWS).unwrap().insert(1, &[1; 100][..]).unwrap();
+    });
+    let len = file.as_file().metadata().unwrap().len();
+    for (len, taken) in [(1 << 30, true), (FREE + SMALL_PAGE, false), (15 << 40, false)] {
+        file.as_file().set_len(len).unwrap();
+        for access in [Access::Read, Access::Write] {
+            let (read, _) = read_all(file.as_file(), access);
+            let told = read.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            assert_eq!(read.is_ok(), taken, "{len}: {told}");
+            assert!(taken || told.contains("are on the disk"), "{told}");
+        }
+    }
+    assert!(len < 1 << 20);
+}
+
+#[test]
+fn a_file_may_be_longer_in_proportion_to_what_it_takes() {
+    assert!(paid_for(FREE, Some(0)).is_ok() && paid_for(FREE, None).is_ok());
+    assert!(paid_for(FREE + 1, Some(FREE / TIMES)).is_err() && paid_for(FREE + 1, None).is_err());
+    assert!(paid_for(FREE * 4, Some(FREE * 4 / TIMES)).is_ok());
+    assert!(paid_for(u64::MAX, Some(u64::MAX)).is_ok());
+}

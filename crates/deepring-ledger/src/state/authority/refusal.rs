@@ -3,7 +3,7 @@
 use deepring::keys::Author;
 use deepring::outline::OutlineError;
 use deepring::replication::EvidenceError;
-use deepring::{Digest, Host, Owner, PublicKey, RingId};
+use deepring::{Digest, Host, Owner, PublicKey, RingId, RingKind};
 use thiserror::Error;
 
 /// Why an entry has no authority in a ledger: it is not appended, and one that stands in a ledger
@@ -126,6 +126,15 @@ pub enum NoAuthority {
     OtherPrevious {
         /// The newest registered version's digest.
         expected: Digest,
+    },
+    /// The version is of the other kind than the ring: of weights behind a network, or the reverse.
+    #[error("it holds {}, and the versions before do not", match .kind {
+        RingKind::Network => "a network",
+        RingKind::Weights => "weights",
+    })]
+    OtherKind {
+        /// Kind of the version.
+        kind: RingKind,
     },
     /// The revision is not newer than the newest that is registered.
     #[error("revision {revision} is not newer than {newest}, which is registered")]
