@@ -1,7 +1,7 @@
 //! Which ledger a command takes: that of the pinned key, or the one that was known; none is begun unless that is asked for.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use deepring::files::ledger_files;
 use deepring::trust::{KnownLedger, OwnedRing};
@@ -10,6 +10,8 @@ use deepring_ledger::{KeyError, Ledger, LedgerError, LedgerOptions, LedgerReport
 use serde::Serialize;
 
 use crate::error::{CliError, Exit};
+use crate::output;
+use crate::rings::known_ledgers;
 
 /// A ledger as a command line names it.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +31,17 @@ pub(crate) enum Voucher {
     Remembered,
     /// Nobody: whoever can write the folder may have made it.
     Nobody,
+}
+
+impl Voucher {
+    /// Says that nobody vouches for a ledger's key, where that is so.
+    pub(crate) fn note_nobody(self) {
+        if self == Self::Nobody {
+            output::note(
+                "warning: nobody vouches for this ledger's key: whoever can write its folder may have made it; give the key that you trust with `--ledger-key log.pub`",
+            );
+        }
+    }
 }
 
 /// A ledger that fits what is pinned or known.
@@ -83,6 +96,12 @@ impl Wanted<'_> {
         if let (Some(store), Some(ring)) = (store, ring) {
             recorded_elsewhere(store, &ring, None)?;
         }
+        if let Some(store) = store {
+            let files = store.files();
+            for name in ledger_files::ALL {
+                output::keep(&self.dir.join(name), files.iter().map(PathBuf::as_path))?;
+            }
+        }
         let there = |name: &str| self.dir.join(name).symlink_metadata().is_ok();
         match ledger_files::LASTING.into_iter().find(|name| there(name)) {
             None => {}
@@ -109,13 +128,13 @@ impl Wanted<'_> {
         Ok(VouchedLedger { ledger, voucher: Voucher::Remembered })
     }
 
-    /// Refuses what this ledger says must not be used any more, or does not know: for who is about to let hosts in.
+    /// Refuses what this ledger says must not be used any more, or does not know: for who is about to let hosts in. Gives the ledger.
     pub(crate) fn admits(
         &self,
         store: Option<&TrustStore>,
         ring: &AuthenticRing,
         hosts: impl IntoIterator<Item = PublicKey<Host>>,
-    ) -> Result<(), CliError> {
+    ) -> Result<VouchedLedger, CliError> {
         let vouched = self.read(store)?;
         vouched.holds(store, &ring.owned())?;
         if let Some(entry) = vouched.ledger.state()?.rotated_away(&ring.owner()) {
@@ -128,7 +147,8 @@ impl Wanted<'_> {
             ));
         }
         vouched.ledger.admit(ring.outline(), hosts)?;
-        Ok(())
+        vouched.note_unvouched();
+        Ok(vouched)
     }
 
     fn vouched(
@@ -236,6 +256,11 @@ struct Expected {
 const PIN: &str = "give the ledger's key that you trust with `--ledger-key log.pub`";
 
 impl VouchedLedger {
+    /// Says so where nobody vouches for the key of a ledger whose word counts.
+    pub(crate) fn note_unvouched(&self) {
+        self.voucher.note_nobody();
+    }
+
     /// Refuses another ledger than those that are known to hold the ring, unless its key is pinned.
     pub(crate) fn holds(
         &self,
@@ -257,16 +282,20 @@ pub(crate) fn recorded_elsewhere(
     ring: &OwnedRing,
     key: Option<&str>,
 ) -> Result<(), CliError> {
-    let known = store.ledgers_of(ring);
+    let known = known_ledgers(store, ring);
     if known.is_empty() || key.is_some_and(|key| known.contains(&key)) {
         return Ok(());
     }
     let origins: Vec<&str> = known.iter().map(|key| origin_of(key)).collect();
-    let message =
-        format!("ring {} is recorded in another ledger: {}", ring.ring, origins.join(", "));
-    Err(CliError::new(Exit::Untrusted, message).hint(
-        "record it there; to use another ledger too, give its key once with `--ledger-key log.pub`",
-    ))
+    let (origins, id) = (origins.join(", "), ring.ring);
+    let message = match store.ledgers_of(ring).is_empty() {
+        false => format!("ring {id} is recorded in another ledger: {origins}"),
+        true => format!("a ring of this id, {id}, is recorded in another ledger: {origins}"),
+    };
+    Err(CliError::new(Exit::Untrusted, message).hint(match key {
+        Some(_) => "record it there; to use another ledger too, give its key once with `--ledger-key log.pub`".to_owned(),
+        None => format!("record it there; `deepring trust remove --ledger {}` forgets that one, and all that it revoked", known.first().map_or("ORIGIN", |key| origin_of(key))),
+    }))
 }
 
 /// A ledger as it is now, for the trust store.
