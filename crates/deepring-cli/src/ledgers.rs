@@ -4,14 +4,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use deepring::files::ledger_files;
-use deepring::trust::{KnownLedger, OwnedRing};
-use deepring::{AuthenticRing, Host, PublicKey, TrustStore};
+use deepring::trust::{KnownLedger, OwnedRing, TrustError};
+use deepring::{AuthenticRing, Host, PublicKey, RingId, TrustStore};
 use deepring_ledger::{KeyError, Ledger, LedgerError, LedgerOptions, LedgerReport, VerifierKey};
 use serde::Serialize;
 
 use crate::error::{CliError, Exit};
 use crate::output;
-use crate::rings::known_ledgers;
 
 /// A ledger as a command line names it.
 #[derive(Debug, Clone, Copy)]
@@ -298,8 +297,47 @@ pub(crate) fn recorded_elsewhere(
     }))
 }
 
+/// Remembers a ledger as it is now, and the keys that the owners of the rings have that it is known to hold.
+pub(crate) fn keep_ledger(
+    store: &mut TrustStore,
+    ledger: &Ledger,
+    dir: Option<&Path>,
+    ring: Option<&OwnedRing>,
+) {
+    let kept = store.remember_ledger(&seen(ledger), dir, ring).and_then(|()| {
+        let rings = store.rings_in(ledger.key().as_str());
+        learn(store, ledger, rings)
+    });
+    if let Err(e) = kept {
+        output::note(format_args!("warning: the ledger will not be remembered: {e}"));
+    }
+}
+
+/// The ledgers that are known to hold a ring; where none is, those that hold one of its id: its owner may have had another key.
+pub(crate) fn known_ledgers<'a>(store: &'a TrustStore, ring: &OwnedRing) -> Vec<&'a str> {
+    match store.ledgers_of(ring) {
+        own if !own.is_empty() => own,
+        _ => store.ledgers_of_id(&ring.ring),
+    }
+}
+
+/// Remembers which keys followed each other, as a ledger says that they signed for these rings: a version under a later one counts
+/// for all before it. A ledger that cannot be asked teaches nothing, and is refused where its answer is needed.
+pub(crate) fn learn(
+    store: &mut TrustStore,
+    ledger: &Ledger,
+    rings: impl IntoIterator<Item = RingId>,
+) -> Result<(), TrustError> {
+    let mut rings = rings.into_iter().peekable();
+    if rings.peek().is_none() {
+        return Ok(());
+    }
+    let Ok(state) = ledger.state() else { return Ok(()) };
+    rings.try_for_each(|ring| store.remember_rotations(&ring, &state.keys_of(&ring)))
+}
+
 /// A ledger as it is now, for the trust store.
-pub(crate) fn seen(ledger: &Ledger) -> KnownLedger {
+fn seen(ledger: &Ledger) -> KnownLedger {
     KnownLedger {
         key: ledger.key().to_string(),
         size: ledger.len(),

@@ -16,10 +16,9 @@ use deepring_ledger::Ledger;
 
 use crate::cli::{OwnerArg, RequireArg};
 use crate::error::{CliError, Exit};
-use crate::ledgers::{origin_of, seen};
+use crate::ledgers::{keep_ledger, known_ledgers, learn, origin_of};
 use crate::output;
 use crate::progress::Progress;
-use crate::rotated::learn;
 
 /// Whom this invocation trusts: `--owner`, and what the store remembers.
 pub(crate) struct TrustPolicy {
@@ -216,30 +215,6 @@ impl TrustPolicy {
         if let Some(store) = &mut self.store {
             warn(learn(store, ledger, [ring]));
         }
-    }
-}
-
-/// Remembers a ledger as it is now, and the keys that the owners of the rings have that it is known to hold.
-pub(crate) fn keep_ledger(
-    store: &mut TrustStore,
-    ledger: &Ledger,
-    dir: Option<&Path>,
-    ring: Option<&OwnedRing>,
-) {
-    let kept = store.remember_ledger(&seen(ledger), dir, ring).and_then(|()| {
-        let rings = store.rings_in(ledger.key().as_str());
-        learn(store, ledger, rings)
-    });
-    if let Err(e) = kept {
-        output::note(format_args!("warning: the ledger will not be remembered: {e}"));
-    }
-}
-
-/// The ledgers that are known to hold a ring; where none is, those that hold one of its id: its owner may have had another key.
-pub(crate) fn known_ledgers<'a>(store: &'a TrustStore, ring: &OwnedRing) -> Vec<&'a str> {
-    match store.ledgers_of(ring) {
-        own if !own.is_empty() => own,
-        _ => store.ledgers_of_id(&ring.ring),
     }
 }
 

@@ -1,9 +1,8 @@
 //! Rings of an owner who rotated: their files name an earlier key, and the ledger says whose they are.
 
 use deepring::files::ResolvedPath;
-use deepring::trust::TrustError;
-use deepring::{AuthenticRing, Host, Owner, PublicKey, RingId, TrustStore};
-use deepring_ledger::{Ledger, Refusal};
+use deepring::{AuthenticRing, Host, Owner, PublicKey, TrustStore};
+use deepring_ledger::Refusal;
 
 use crate::error::{CliError, Exit};
 use crate::ledgers::{VouchedLedger, Wanted};
@@ -25,21 +24,6 @@ pub(crate) fn signer_of(
     }
     let vouched = ledger.read(store)?;
     Ok(if vouched.ledger.state()?.present_key(&claimed) == owner { claimed } else { owner })
-}
-
-/// Remembers which keys followed each other, as a ledger says that they signed for these rings: a version under a later one counts
-/// for all before it. A ledger that cannot be asked teaches nothing, and is refused where its answer is needed.
-pub(crate) fn learn(
-    store: &mut TrustStore,
-    ledger: &Ledger,
-    rings: impl IntoIterator<Item = RingId>,
-) -> Result<(), TrustError> {
-    let mut rings = rings.into_iter().peekable();
-    if rings.peek().is_none() {
-        return Ok(());
-    }
-    let Ok(state) = ledger.state() else { return Ok(()) };
-    rings.try_for_each(|ring| store.remember_rotations(&ring, &state.keys_of(&ring)))
 }
 
 /// Refuses a ring whose next version, by this owner and for these hosts, a ledger would not take, or would not let be run. Gives

@@ -18,9 +18,9 @@ use serde_json::json;
 
 use crate::cli::{LedgerArgs, LedgerCommand, LedgerInit};
 use crate::error::CliError;
-use crate::ledgers::{VouchedLedger, Wanted};
+use crate::ledgers::{VouchedLedger, Wanted, keep_ledger};
 use crate::output;
-use crate::rings::{keep_ledger, open_store};
+use crate::rings::open_store;
 
 #[cfg(feature = "attacks")]
 pub(super) use show::describe;

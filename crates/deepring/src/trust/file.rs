@@ -331,13 +331,13 @@ mod tests {
         let read = store(4, &ring, &next).unwrap();
         assert_eq!(read.rotations[&ring][&one], two);
         for (format, ring, next) in [
-            (3, &*ring, &*next),
-            (4, "00", &next),
-            (4, &ring, ""),
-            (4, &ring, &format!(r#""{one}": "{one}""#)),
-            (4, &ring, &format!(r#"{next}, "{two}": "{one}""#)),
-            (4, &ring, &next.to_uppercase()),
-            (4, &ring, &format!(r#""{one}": "me""#)),
+            (3, ring.as_str(), next.as_str()),
+            (4, "00", next.as_str()),
+            (4, ring.as_str(), ""),
+            (4, ring.as_str(), format!(r#""{one}": "{one}""#).as_str()),
+            (4, ring.as_str(), format!(r#"{next}, "{two}": "{one}""#).as_str()),
+            (4, ring.as_str(), next.to_uppercase().as_str()),
+            (4, ring.as_str(), format!(r#""{one}": "me""#).as_str()),
         ] {
             assert!(store(format, ring, next).is_err(), "{format} {ring} {next}");
         }

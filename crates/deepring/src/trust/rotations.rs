@@ -11,12 +11,15 @@ use super::store::{TrustError, TrustStore};
 use crate::keys::{Owner, PublicKey};
 use crate::ring_id::RingId;
 
-/// By ring id and by key: the key that came after it. No key comes after itself, by however many others.
-pub(super) type Rotations = BTreeMap<String, BTreeMap<String, String>>;
+/// By ring id: the keys of its owners that were given up.
+pub(super) type Rotations = BTreeMap<String, NextKeys>;
+
+/// By key: the key that came after it. No key comes after itself, by however many others.
+pub(super) type NextKeys = BTreeMap<String, String>;
 
 impl TrustStore {
     /// Remembers the keys by which a ring's owner signed, each rotated to the one behind it. A version
-    /// seen under one of them counts for the keys before it; the keys after it are trusted by nobody for that.
+    /// seen under one of them counts for the keys before it; no key is trusted for that.
     /// What is known to come after a key stays so.
     ///
     /// # Errors
@@ -26,19 +29,23 @@ impl TrustStore {
         ring: &RingId,
         keys: &[PublicKey<Owner>],
     ) -> Result<(), TrustError> {
-        let (ring, keys) = (ring.to_string(), texts(keys));
-        let mut all = self.data.rotations.clone();
-        add(&mut all, &ring, &keys);
-        if all == self.data.rotations {
+        let ring = ring.to_string();
+        let keys: Vec<String> = keys.iter().map(PublicKey::to_string).collect();
+        let none = NextKeys::new();
+        let known = self.data.rotations.get(&ring).unwrap_or(&none);
+        if with(known, &keys) == *known {
             return Ok(());
         }
-        self.update(|data| add(&mut data.rotations, &ring, &keys))
+        self.update(|data| {
+            let next = with(data.rotations.get(&ring).unwrap_or(&none), &keys);
+            data.rotations.insert(ring, next);
+        })
     }
 
     /// The rotations that are remembered: the ring, the key that was given up, and the one after it.
     pub fn rotations(&self) -> impl Iterator<Item = (RingId, PublicKey<Owner>, PublicKey<Owner>)> {
         self.data.rotations.iter().flat_map(|(ring, next)| {
-            let of = |(old, new): (&String, &String)| {
+            let of = move |(old, new): (&String, &String)| {
                 Some((RingId::from_hex(ring)?, old.parse().ok()?, new.parse().ok()?))
             };
             next.iter().filter_map(of)
@@ -53,25 +60,21 @@ impl TrustStore {
     }
 }
 
-fn texts(keys: &[PublicKey<Owner>]) -> Vec<String> {
-    keys.iter().map(PublicKey::to_string).collect()
-}
-
-/// Adds what is not known of these keys, each of which came after the one before it.
-fn add(rotations: &mut Rotations, ring: &str, keys: &[String]) {
+/// What is known, and what is new of these keys, each of which came after the one before it.
+fn with(known: &NextKeys, keys: &[String]) -> NextKeys {
+    let mut next = known.clone();
     for pair in keys.windows(2) {
         let [old, new] = pair else { continue };
-        let known = rotations.get(ring);
-        let next = |key: &&String| known?.get(*key);
-        let goes_around = successors(Some(new), next).any(|key| key == old);
-        if !goes_around && known.is_none_or(|known| !known.contains_key(old)) {
-            rotations.entry(ring.to_owned()).or_default().insert(old.clone(), new.clone());
+        let goes_around = successors(Some(new), |key| next.get(*key)).any(|key| key == old);
+        if !goes_around && !next.contains_key(old) {
+            next.insert(old.clone(), new.clone());
         }
     }
+    next
 }
 
 /// Returns whether some key comes after itself.
-pub(super) fn goes_around(next: &BTreeMap<String, String>) -> bool {
+pub(super) fn goes_around(next: &NextKeys) -> bool {
     // Keys from which the way is known to end.
     let mut end: HashSet<&str> = HashSet::new();
     for start in next.keys() {
@@ -98,17 +101,14 @@ mod tests {
 
     #[test]
     fn what_comes_after_a_key_stays_and_never_leads_back() {
-        let mut all = Rotations::new();
-        add(&mut all, "r", &names(&["a", "b", "c"]));
-        let before = all.clone();
+        let next = with(&NextKeys::new(), &names(&["a", "b", "c"]));
+        assert_eq!(next.len(), 2);
         for keys in [&["a", "x"][..], &["c", "a"], &["c", "b"], &["c", "c"], &["c"], &[]] {
-            add(&mut all, "r", &names(keys));
-            assert_eq!(all, before, "{keys:?}");
+            assert_eq!(with(&next, &names(keys)), next, "{keys:?}");
         }
-        add(&mut all, "other", &names(&["c", "a"]));
-        add(&mut all, "r", &names(&["a", "b", "c", "d"]));
-        assert_eq!(all["r"].len(), 3);
-        assert!(!all.values().any(goes_around));
+        let next = with(&next, &names(&["a", "b", "c", "d"]));
+        assert_eq!(next["c"], "d");
+        assert!(!goes_around(&next));
     }
 
     #[test]
