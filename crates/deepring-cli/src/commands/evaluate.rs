@@ -20,7 +20,7 @@ use crate::rings::store_files;
 
 pub(crate) fn evaluate(args: &Evaluate, trust: Option<&Path>) -> Result<(), CliError> {
     let read = args.model.iter().flat_map(|model| network_files(model));
-    for file in read.chain(store_files(trust)) {
+    for file in read.chain(trust.into_iter().flat_map(|given| store_files(Some(given)))) {
         let leads = output::resolved_for(&file)?;
         if let Some(name) = leads.file_name().filter(|name| writes(name)) {
             output::keep(&args.output.join(name), [file.as_path()])?;

@@ -22,7 +22,7 @@ pub(crate) fn keygen(args: &Keygen, trust: Option<&Path>) -> Result<(), CliError
         true => &["node.key", "node.pub"],
         false => &["owner.key", "owner.pub", "host.key", "host.pub"],
     };
-    let kept = store_files(trust);
+    let kept: Vec<PathBuf> = trust.into_iter().flat_map(|given| store_files(Some(given))).collect();
     for path in names.iter().map(|name| dir.join(name)) {
         output::keep(&path, kept.iter().map(PathBuf::as_path))?;
         if fs::symlink_metadata(&path).is_ok() {

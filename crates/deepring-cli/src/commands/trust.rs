@@ -58,9 +58,9 @@ fn succeed(
         store.remember_rotations(ring, &[*old, new])?;
     }
     output::line(format_args!(
-        "{} of {} go on under it",
-        output::count(seen.len(), "ring", "rings"),
-        old.short()
+        "it takes the place of {} for {}",
+        old.short(),
+        output::count(seen.len(), "ring that was seen", "rings that were seen")
     ))?;
     if store.trusts(old) {
         output::note(format_args!(

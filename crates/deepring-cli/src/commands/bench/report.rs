@@ -47,7 +47,7 @@ pub(super) fn before_measuring(
     let Some(folder) = &to.output else { return Ok(()) };
     std::fs::create_dir_all(folder).map_err(at(folder))?;
     let mut read: Vec<PathBuf> = models.iter().flat_map(|model| network_files(model)).collect();
-    read.extend(store_files(trust));
+    read.extend(trust.into_iter().flat_map(|given| store_files(Some(given))));
     for file in files(folder, bench) {
         output::keep(&file, read.iter().map(PathBuf::as_path))?;
         output::writable(&file)?;
