@@ -19,6 +19,7 @@ mod networks_found;
 mod numbers;
 #[cfg(feature = "ort")]
 mod ort;
+mod participants;
 mod preprocess_npy;
 mod products;
 mod racing;
