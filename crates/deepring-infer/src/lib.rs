@@ -65,6 +65,7 @@ mod import;
 mod kernels;
 mod mac;
 mod npy;
+pub mod participant;
 mod picture;
 mod plain;
 mod preprocess;

@@ -77,6 +77,10 @@ pub(crate) fn keyed(label: &'static str, secret: &[u8; 32], parts: &[&[u8]]) -> 
 #[error("the system's random number generator failed")]
 pub struct NoRandomness;
 
+/// Where random bytes come from: it fills what it is given. The system's generator is one; a
+/// simulation that is to repeat itself has another.
+pub type Random<'a> = dyn FnMut(&mut [u8]) -> Result<(), NoRandomness> + 'a;
+
 /// Fills an array from the system's generator.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
     let mut out = [0; N];

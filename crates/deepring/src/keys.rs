@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::{fill_randomly, signature, wrap};
 
-pub use crate::crypto::NoRandomness;
+pub use crate::crypto::{NoRandomness, Random};
 pub use author::{Author, AuthorKey, log_digest};
 #[cfg(feature = "passphrase")]
 pub use encrypted::{EncryptedKeyError, MAX_WORK};
@@ -176,6 +176,17 @@ impl PublicKey<Node> {
     #[must_use]
     pub fn cosigner(&self) -> &[u8; 32] {
         self.second_half()
+    }
+
+    /// As [`seal_for`](Self::seal_for), with 32 random bytes that were drawn for this one sealing.
+    pub(crate) fn seal_with(
+        &self,
+        random: &[u8; 32],
+        info: &[u8],
+        aad: &[u8],
+        plaintext: &[u8],
+    ) -> Result<([u8; wrap::ENC_LEN], Vec<u8>), wrap::HpkeFailed> {
+        wrap::seal_with(random, self.opening_half(), (info, aad), plaintext)
     }
 }
 

@@ -20,6 +20,7 @@ mod coverage;
 mod decision;
 mod parcel;
 mod record;
+mod sealed_tensors;
 mod validation;
 mod value;
 
@@ -35,8 +36,9 @@ pub use decision::{
     DecidedLeg, Decision, Deviation, Item, ReceiptError, Require, Standing, VerifiedDecision,
 };
 pub use parcel::{Delivered, Parcel, ParcelError};
-#[cfg(any(test, fuzzing))]
-pub(crate) use parcel::{decode_contents, encode_contents};
 pub use record::{Opening, Receipt};
+pub use sealed_tensors::SealedTensors;
+#[cfg(any(test, fuzzing))]
+pub(crate) use sealed_tensors::{decode_contents, encode_contents};
 pub use validation::{Agreement, Validation};
 pub use value::{Salt, TensorValue, ValueError, batch_digest, tensors_digest};

@@ -17,6 +17,7 @@ use super::{RunOutcome, Session};
 use crate::engine::Engine;
 use crate::error::RunError;
 use crate::host::{Computed, RingHost, Timings, digest_of};
+use crate::participant::seed;
 
 /// A batch as one host holds it: the live tensors and the digest of each query's.
 #[derive(Clone)]
@@ -331,10 +332,4 @@ impl<E: Engine> Session<E> {
     fn is_host(&self, host: usize, key: &PublicKey<Host>) -> bool {
         self.hosts.get(host).is_some_and(|host| host.public() == *key)
     }
-}
-
-/// Chooses the errors by which a leg's tolerances are measured: the same for whoever measures it again.
-fn seed(query: Digest, first_block: u32) -> u64 {
-    let start = query.0.first_chunk().copied().map_or(0, u64::from_le_bytes);
-    start.rotate_left(first_block)
 }

@@ -17,6 +17,7 @@ mod hosts;
 mod live_memory;
 mod networks_found;
 mod numbers;
+mod participants;
 mod preprocess_npy;
 mod products;
 mod racing;

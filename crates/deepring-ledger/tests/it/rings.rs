@@ -235,7 +235,7 @@ impl Sealed {
 
 /// Runs both copies of a leg until neither has anything to say.
 fn exchanged<'a>(
-    chain: &deepring::receipt::VerifiedChain<'a>,
+    chain: &deepring::receipt::VerifiedChain<'_, 'a>,
     leg: u8,
     results: [LegResult; 2],
 ) -> [LegCopy<'a>; 2] {

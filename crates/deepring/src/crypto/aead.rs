@@ -9,7 +9,7 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{Digest, NoRandomness, fill_randomly, label, stack};
+use super::{Digest, NoRandomness, Random, fill_randomly, label, stack};
 
 /// Plaintext bytes in every chunk but the last.
 pub(crate) const CHUNK_LEN: usize = 64 * 1024;
@@ -55,8 +55,13 @@ impl Drop for ContentHasher {
 
 impl BlockKey {
     pub(crate) fn random() -> Result<Self, NoRandomness> {
+        Self::random_from(&mut fill_randomly)
+    }
+
+    /// A key of bytes that the caller draws.
+    pub(crate) fn random_from(random: &mut Random<'_>) -> Result<Self, NoRandomness> {
         let mut key = Self(Box::new(Zeroizing::new([0; 32])));
-        fill_randomly(key.0.as_mut_slice())?;
+        random(key.0.as_mut_slice())?;
         Ok(key)
     }
 

@@ -6,6 +6,9 @@
 use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
+use std::convert::Infallible;
+
+use hpke::rand_core::{TryCryptoRng, TryRng};
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
 use zeroize::Zeroizing;
 
@@ -44,6 +47,64 @@ pub(crate) fn seal(
     out.copy_from_slice(&enc.to_bytes());
     Ok((out, ciphertext))
 }
+
+/// As [`seal`], with 32 random bytes that the caller drew, of which the encapsulated key is derived
+/// (`DeriveKeyPair` of RFC 9180, section 7.1.3): used once, and as secret as the plaintext.
+pub(crate) fn seal_with(
+    random: &[u8; 32],
+    public: &[u8; 32],
+    (info, aad): (&[u8], &[u8]),
+    plaintext: &[u8],
+) -> Result<([u8; ENC_LEN], Vec<u8>), HpkeFailed> {
+    let public =
+        <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(public).map_err(|_| HpkeFailed)?;
+    let mut drawn = Drawn { bytes: Zeroizing::new(*random), at: 0 };
+    let (enc, ciphertext) = hpke::single_shot_seal_with_rng::<
+        AesGcm256,
+        HkdfSha256,
+        X25519HkdfSha256,
+    >(&OpModeS::Base, &public, info, plaintext, aad, &mut drawn)
+    .map_err(|_| HpkeFailed)?;
+    // A library that drew more than it was given would have repeated itself.
+    if drawn.at != drawn.bytes.len() {
+        return Err(HpkeFailed);
+    }
+    let mut out = [0; ENC_LEN];
+    out.copy_from_slice(&enc.to_bytes());
+    Ok((out, ciphertext))
+}
+
+/// Random bytes that were drawn already, given out once; whoever asks for more is found out by `at`.
+struct Drawn {
+    bytes: Zeroizing<[u8; 32]>,
+    at: usize,
+}
+
+impl TryRng for Drawn {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut out = [0; 4];
+        self.try_fill_bytes(&mut out)?;
+        Ok(u32::from_le_bytes(out))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut out = [0; 8];
+        self.try_fill_bytes(&mut out)?;
+        Ok(u64::from_le_bytes(out))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        for byte in out {
+            *byte = self.bytes.get(self.at).copied().unwrap_or(0);
+            self.at += 1;
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Drawn {}
 
 /// Opens what [`seal`] made: `pt = HPKE.OpenBase(enc, skR = secret, info, aad, ct)` (RFC 9180,
 /// section 6.1).

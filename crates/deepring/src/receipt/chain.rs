@@ -133,14 +133,14 @@ pub struct ChainError {
 /// ```compile_fail,E0451
 /// use deepring::receipt::VerifiedChain;
 ///
-/// fn made(of: VerifiedChain<'_>) -> VerifiedChain<'_> {
+/// fn made<'c, 'r>(of: VerifiedChain<'c, 'r>) -> VerifiedChain<'c, 'r> {
 ///     VerifiedChain { ..of } // error: the fields are private
 /// }
 /// ```
 #[derive(Debug, Clone, Copy)]
-pub struct VerifiedChain<'a> {
-    chain: &'a Chain,
-    outline: &'a AuthenticOutline,
+pub struct VerifiedChain<'c, 'r> {
+    chain: &'c Chain,
+    outline: &'r AuthenticOutline,
     next_block: u32,
     outputs: Digest,
 }
@@ -161,7 +161,7 @@ pub struct VerifiedPrefix {
     digest: Digest,
 }
 
-impl<'a> VerifiedChain<'a> {
+impl<'c, 'r> VerifiedChain<'c, 'r> {
     /// What need not be verified again.
     #[must_use]
     pub fn prefix(&self) -> VerifiedPrefix {
@@ -183,20 +183,20 @@ impl<'a> VerifiedChain<'a> {
 
     /// The chain itself.
     #[must_use]
-    pub fn chain(&self) -> &'a Chain {
+    pub fn chain(&self) -> &'c Chain {
         self.chain
     }
 
     /// The outline that it was verified against.
     #[must_use]
-    pub fn outline(&self) -> &'a AuthenticOutline {
+    pub fn outline(&self) -> &'r AuthenticOutline {
         self.outline
     }
 
     /// The dealt leg that runs next; `None` where all have run, and where the query is not under a
     /// deal.
     #[must_use]
-    pub fn next_leg(&self) -> Option<&'a DealtLeg> {
+    pub fn next_leg(&self) -> Option<&'r DealtLeg> {
         let deal = self.outline.deal().filter(|_| self.chain.is_dealt())?;
         deal.leg_of(self.next_block).map(|(_, leg)| leg)
     }
@@ -304,10 +304,10 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainError`] with the first mismatch.
-    pub fn verify<'a>(
-        &'a self,
-        outline: &'a AuthenticOutline,
-    ) -> Result<VerifiedChain<'a>, ChainError> {
+    pub fn verify<'c, 'r>(
+        &'c self,
+        outline: &'r AuthenticOutline,
+    ) -> Result<VerifiedChain<'c, 'r>, ChainError> {
         self.verify_after(outline, None)
     }
 
@@ -316,11 +316,11 @@ impl Chain {
     ///
     /// # Errors
     /// As [`verify`](Self::verify).
-    pub fn verify_after<'a>(
-        &'a self,
-        outline: &'a AuthenticOutline,
+    pub fn verify_after<'c, 'r>(
+        &'c self,
+        outline: &'r AuthenticOutline,
         known: Option<&VerifiedPrefix>,
-    ) -> Result<VerifiedChain<'a>, ChainError> {
+    ) -> Result<VerifiedChain<'c, 'r>, ChainError> {
         let known = known.filter(|known| {
             known.legs <= self.legs.len() && self.prefix_digest(outline, known.legs) == known.digest
         });
@@ -398,6 +398,25 @@ impl Chain {
         self.opening.encode(&mut w);
         encode_legs(self.legs.get(..legs).unwrap_or_default(), &mut w);
         Digest::of(label::PREFIX, &[&w.finish()])
+    }
+
+    /// The chain's bytes, as parcels and decisions begin with them.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        self.encode(&mut w);
+        w.finish()
+    }
+
+    /// Decodes a chain strictly; verifies nothing.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the bytes are not what [`to_bytes`](Self::to_bytes) writes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        let chain = Self::decode(&mut r)?;
+        r.finish()?;
+        Ok(chain)
     }
 
     pub(crate) fn encode(&self, w: &mut Writer) {

@@ -10,8 +10,12 @@ use super::evidence::Evidence;
 use super::message::{Contents, Message, MessageError, commitment};
 use super::outcome::CopyFault;
 use crate::crypto::Digest;
+use crate::deal::DealtLeg;
 use crate::keys::{Host, PublicKey, SecretKey};
-use crate::receipt::{Agreement, LegResult, NextRecord, Receipt, Validation, VerifiedChain};
+use crate::outline::AuthenticOutline;
+use crate::receipt::{
+    Agreement, LegResult, NextRecord, Opening, Receipt, Validation, VerifiedChain,
+};
 
 /// Bytes for another copy of the leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,11 +94,47 @@ enum Owed {
     Validation,
 }
 
-/// One copy's part in one leg of one query.
+/// What the records of the leg continue.
 #[derive(Debug)]
-pub struct LegCopy<'a> {
-    expected: NextRecord<'a>,
-    pub(super) hosts: &'a [PublicKey<Host>],
+struct Before<'r> {
+    outline: &'r AuthenticOutline,
+    opening: Box<Opening>,
+    next_block: u32,
+    previous: Digest,
+    inputs: Digest,
+    leg: &'r DealtLeg,
+}
+
+impl<'r> Before<'r> {
+    fn new(chain: &VerifiedChain<'_, 'r>) -> Result<Self, NotACopy> {
+        Ok(Self {
+            outline: chain.outline(),
+            opening: Box::new(chain.chain().opening().clone()),
+            next_block: chain.next_block(),
+            previous: chain.chain().head(),
+            inputs: chain.outputs(),
+            leg: chain.next_leg().ok_or(NotACopy)?,
+        })
+    }
+
+    fn expected(&self) -> NextRecord<'_> {
+        NextRecord {
+            outline: self.outline,
+            opening: &self.opening,
+            next_block: self.next_block,
+            previous: self.previous,
+            inputs: self.inputs,
+            leg: Some(self.leg),
+        }
+    }
+}
+
+/// One copy's part in one leg of one query. It borrows the outline that the chain before it was
+/// verified against, and not the chain.
+#[derive(Debug)]
+pub struct LegCopy<'r> {
+    before: Before<'r>,
+    pub(super) hosts: &'r [PublicKey<Host>],
     pub(super) me: usize,
     key: SecretKey<Host>,
     own: Option<Own>,
@@ -109,14 +149,14 @@ pub struct LegCopy<'a> {
 const MAX_RECORDS: usize = 4;
 const MAX_RECEIPTS: usize = 2;
 
-impl<'a> LegCopy<'a> {
+impl<'r> LegCopy<'r> {
     /// A copy's part in the leg that follows a verified chain.
     ///
     /// # Errors
     /// [`NotACopy`] where the deal names the key for no copy of it, and where nothing is dealt.
-    pub fn new(chain: &VerifiedChain<'a>, key: SecretKey<Host>) -> Result<Self, NotACopy> {
-        let expected = NextRecord::after(chain);
-        let leg = expected.leg.ok_or(NotACopy)?;
+    pub fn new(chain: &VerifiedChain<'_, 'r>, key: SecretKey<Host>) -> Result<Self, NotACopy> {
+        let before = Before::new(chain)?;
+        let leg = before.leg;
         let me = leg.place_of(&key.public()).ok_or(NotACopy)?;
         let eager = chain.outline().deal().is_some_and(|deal| deal.eager);
         let starts = |place: usize| place < 2 || eager;
@@ -125,7 +165,7 @@ impl<'a> LegCopy<'a> {
             .collect();
         let active = starts(me);
         let (hosts, records) = (leg.hosts.as_slice(), Vec::new());
-        Ok(Self { expected, hosts, me, key, own: None, peers, records, active })
+        Ok(Self { before, hosts, me, key, own: None, peers, records, active })
     }
 
     /// Returns whether this copy is to compute: from the start, or since it was activated.
@@ -153,7 +193,7 @@ impl<'a> LegCopy<'a> {
     /// the leg changes nothing: a host signs one receipt.
     pub fn computed(&mut self, result: LegResult, nonce: [u8; 32]) -> Vec<Outgoing> {
         if self.own.is_none() {
-            let receipt = self.expected.receipt(&self.key, result);
+            let receipt = self.before.expected().receipt(&self.key, result);
             self.own = Some(Own { receipt, nonce });
             self.active = true;
         }
@@ -173,7 +213,7 @@ impl<'a> LegCopy<'a> {
         let place = self.hosts.iter().position(|h| h == from).filter(|p| *p != self.me);
         let place = place.ok_or(MessageError::NotACopy)?;
         let message = Message::decode(bytes)?;
-        if message.query != self.expected.opening.query || message.head != self.expected.previous {
+        if message.query != self.before.opening.query || message.head != self.before.previous {
             return Err(MessageError::OtherLeg);
         }
         let peer = self.peers.get_mut(place).ok_or(MessageError::NotACopy)?;
@@ -259,8 +299,17 @@ impl<'a> LegCopy<'a> {
         self.peers.iter().enumerate().filter(|(place, _)| *place != self.me)
     }
 
-    /// This copy's own receipt.
-    pub(super) fn own_receipt(&self) -> Option<&Receipt> {
+    /// Returns whether a copy, as far as this one knows, came to these outputs: a receipt that it
+    /// signed names them.
+    #[must_use]
+    pub fn came_to(&self, host: &PublicKey<Host>, outputs: Digest) -> bool {
+        let place = self.hosts.iter().position(|h| h == host);
+        place.is_some_and(|place| self.receipts_of(place).any(|r| r.outputs == outputs))
+    }
+
+    /// This copy's own receipt; `None` before it gave its result.
+    #[must_use]
+    pub fn own_receipt(&self) -> Option<&Receipt> {
         self.own.as_ref().map(|own| &own.receipt)
     }
 
@@ -299,12 +348,12 @@ impl<'a> LegCopy<'a> {
     /// COMPARE: a reveal is held to its commitment and to the chain.
     fn revealed(&mut self, place: usize, nonce: &[u8; 32], receipt: Receipt) {
         let host = self.hosts.get(place).copied();
-        let expected = self.expected;
+        let committed = self.peers.get(place).and_then(|peer| peer.commitment);
+        let fits = committed == Some(commitment(nonce, &receipt))
+            && Some(receipt.host) == host
+            && self.before.expected().refuse_receipt(&receipt).is_none();
         let Some(peer) = self.peers.get_mut(place) else { return };
         peer.revealed = true;
-        let fits = peer.commitment == Some(commitment(nonce, &receipt))
-            && Some(receipt.host) == host
-            && expected.refuse_receipt(&receipt).is_none();
         match fits {
             true => self.saw(place, receipt),
             false => peer.fault = Some(CopyFault::BrokeCommitment),
@@ -352,14 +401,14 @@ impl<'a> LegCopy<'a> {
         let about = match (known, about) {
             (Some(receipt), _) => receipt,
             (None, Some(shown)) => {
-                if let Some(finding) = self.expected.refuse_receipt(&shown) {
+                if let Some(finding) = self.before.expected().refuse_receipt(&shown) {
                     return Err(MessageError::Refused(finding));
                 }
                 *shown
             }
             (None, None) => return Err(MessageError::OtherLeg),
         };
-        if let Some(finding) = self.expected.refuse_validation(&record, &about) {
+        if let Some(finding) = self.before.expected().refuse_validation(&record, &about) {
             return Err(MessageError::Refused(finding));
         }
         let of = self.hosts.iter().position(|h| *h == about.host).ok_or(MessageError::NotACopy)?;
@@ -487,7 +536,7 @@ impl<'a> LegCopy<'a> {
 
     fn message(&self, to: usize, contents: Contents) -> Option<Outgoing> {
         let message =
-            Message { query: self.expected.opening.query, head: self.expected.previous, contents };
+            Message { query: self.before.opening.query, head: self.before.previous, contents };
         Some(Outgoing { to: *self.hosts.get(to)?, bytes: message.encode() })
     }
 }

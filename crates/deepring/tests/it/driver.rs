@@ -126,7 +126,7 @@ pub(crate) struct Driver<'a> {
 impl<'a> Driver<'a> {
     /// The copies of the leg that follows a chain: all of them honest but for the one at the liar's place.
     pub(crate) fn new(
-        chain: &VerifiedChain<'a>,
+        chain: &VerifiedChain<'_, 'a>,
         honest: LegResult,
         liar: Option<(usize, &'a Liar)>,
         seed: u64,

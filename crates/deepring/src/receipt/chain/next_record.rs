@@ -1,7 +1,7 @@
 //! What must follow a chain: the checks of one receipt, and of one validation, against the outline and the record
 //! before.
 
-use super::{ChainLeg, LegResult, VerifiedChain};
+use super::{ChainLeg, LegResult};
 use crate::crypto::Digest;
 use crate::deal::DealtLeg;
 use crate::finding::{Finding, Section};
@@ -24,18 +24,6 @@ pub(crate) struct NextRecord<'a> {
 }
 
 impl<'a> NextRecord<'a> {
-    /// What must follow a verified chain.
-    pub(crate) fn after(chain: &VerifiedChain<'a>) -> Self {
-        Self {
-            outline: chain.outline,
-            opening: &chain.chain.opening,
-            next_block: chain.next_block,
-            previous: chain.chain.head(),
-            inputs: chain.outputs,
-            leg: chain.next_leg(),
-        }
-    }
-
     /// The receipt of this leg that a host signs for a result.
     pub(crate) fn receipt(&self, host: &SecretKey<Host>, result: LegResult) -> Receipt {
         result.signed(self.opening, (self.next_block, self.previous, self.inputs), host)

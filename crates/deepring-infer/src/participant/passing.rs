@@ -1,0 +1,53 @@
+//! PASS_ON: chain and tensors on their way to the hosts that go on with them, until each has said that it holds them.
+
+use deepring::receipt::{Chain, Salt};
+use deepring::{Host, PublicKey};
+
+use super::leg_part::Held;
+use super::scene::Scene;
+
+/// Most times that a host is given the same.
+const MAX_TRIES: u32 = 8;
+
+#[derive(Debug)]
+pub(super) struct Passing {
+    /// The leg that it enters; the number of legs for what returns to Genesis.
+    pub(super) leg: usize,
+    chain: Chain,
+    held: Held,
+    /// The hosts that lack it, as far as is known.
+    lacking: Vec<PublicKey<Host>>,
+    at: u64,
+    tries: u32,
+}
+
+impl Passing {
+    pub(super) fn new(
+        leg: usize,
+        (chain, held): (Chain, Held),
+        lacking: Vec<PublicKey<Host>>,
+        at: u64,
+    ) -> Self {
+        Self { leg, chain, held, lacking, at, tries: 0 }
+    }
+
+    /// A host says that it holds the tensors that this record names.
+    pub(super) fn holds(&mut self, host: &PublicKey<Host>, head: deepring::Digest) {
+        if self.chain.head() == head {
+            self.lacking.retain(|lacking| lacking != host);
+        }
+    }
+
+    pub(super) fn wake_at(&self) -> Option<u64> {
+        (!self.lacking.is_empty() && self.tries < MAX_TRIES).then_some(self.at)
+    }
+
+    pub(super) fn tick(&mut self, scene: &mut Scene<'_, '_>, salt: &Salt) {
+        if self.wake_at().is_none_or(|at| scene.now < at) {
+            return;
+        }
+        scene.send_parcel((&self.chain, salt, &self.held.batch), &self.lacking);
+        self.at = scene.now.saturating_add(scene.ground.patience.repeat(self.tries));
+        self.tries += 1;
+    }
+}
