@@ -174,9 +174,7 @@ impl TrustPolicy {
 
     /// Says that a ring of this id is recorded in a ledger that this command was not given, and so does not ask.
     pub(crate) fn note_ledgers_of(&self, ring: &OwnedRing) {
-        let of = |store: &TrustStore| known_ledgers(store, ring).into_iter().map(str::to_owned);
-        let known: Vec<String> =
-            self.store.as_ref().map(|store| of(store).collect()).unwrap_or_default();
+        let known = self.store.as_ref().map(|store| known_ledgers(store, ring)).unwrap_or_default();
         if !known.is_empty() {
             let origins: Vec<&str> = known.iter().map(|key| origin_of(key)).collect();
             output::note(format_args!(

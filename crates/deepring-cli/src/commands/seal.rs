@@ -63,7 +63,7 @@ pub(crate) fn seal(args: &SealArgs, trust: Option<&Path>) -> Result<(), CliError
         let signer = ledger.map(|ledger| signer_of(&ledger, store.as_ref(), &previous, own));
         let mut policy = TrustPolicy::of(signer.transpose()?.unwrap_or(own), trust)?;
         // The previous ring must be authentic, and the newest: an upgrade of an old one would fork.
-        let ring = policy.authenticate_to_use(&previous)?;
+        let ring = rings::open_at(&previous)?.authenticate(&policy.trust_by(&previous))?;
         if let Some(ledger) = ledger {
             let vouched = takes_the_next(&ledger, store.as_ref(), &ring, &own, hosts)?;
             vouched.note_unvouched();
