@@ -169,14 +169,6 @@ impl<R: Opens> PublicKey<R> {
     ) -> Result<([u8; wrap::ENC_LEN], Vec<u8>), wrap::HpkeFailed> {
         wrap::seal(self.second_half(), info, aad, plaintext)
     }
-}
-
-impl PublicKey<Node> {
-    /// The Ed25519 key under which the node's cosignatures of checkpoints verify.
-    #[must_use]
-    pub fn cosigner(&self) -> &[u8; 32] {
-        self.second_half()
-    }
 
     /// As [`seal_for`](Self::seal_for), with 32 random bytes that were drawn for this one sealing.
     pub(crate) fn seal_with(
@@ -186,7 +178,15 @@ impl PublicKey<Node> {
         aad: &[u8],
         plaintext: &[u8],
     ) -> Result<([u8; wrap::ENC_LEN], Vec<u8>), wrap::HpkeFailed> {
-        wrap::seal_with(random, self.opening_half(), (info, aad), plaintext)
+        wrap::seal_with(random, self.second_half(), (info, aad), plaintext)
+    }
+}
+
+impl PublicKey<Node> {
+    /// The Ed25519 key under which the node's cosignatures of checkpoints verify.
+    #[must_use]
+    pub fn cosigner(&self) -> &[u8; 32] {
+        self.second_half()
     }
 }
 

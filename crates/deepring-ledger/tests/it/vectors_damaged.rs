@@ -48,7 +48,8 @@ fn a_damaged_vector_never_stops_a_reader_and_what_is_accepted_is_canonical() {
     let index = index();
     let mut judged = BTreeMap::<&str, usize>::new();
     for vector in index.iter().filter(|vector| vector["kind"] != "history") {
-        let (kind, whole) = (vector["kind"].as_str().unwrap(), read(vector["file"].as_str().unwrap()));
+        let (kind, whole) =
+            (vector["kind"].as_str().unwrap(), read(vector["file"].as_str().unwrap()));
         for _ in 0..40 {
             let bytes = damaged(&whole, &mut random);
             // Whatever it is judged to be, it is judged.

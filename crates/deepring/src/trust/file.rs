@@ -30,7 +30,11 @@ pub(super) struct Data {
     #[serde(deserialize_with = "unique::map_of_maps")]
     pub(super) rings: BTreeMap<String, BTreeMap<String, RememberedRing>>,
     /// The key that came after each of a ring's owner, by ring id; left out where no owner rotated.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "unique::map_of_maps")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "unique::map_of_maps"
+    )]
     pub(super) rotations: Rotations,
     /// The ring that each bound path must hold.
     #[serde(deserialize_with = "unique::map")]
