@@ -8,8 +8,9 @@
 use std::cmp::Ordering;
 
 use deepring::deal::Deal;
+use deepring::keys::Author;
 use deepring::outline::AuthenticOutline;
-use deepring::{Host, PublicKey};
+use deepring::{Host, Owner, PublicKey, RingId};
 use thiserror::Error;
 
 use crate::error::LedgerError;
@@ -33,6 +34,12 @@ pub enum Refusal {
     /// The ledger knows the ring under another owner.
     #[error("the ledger knows this ring under another owner")]
     OtherOwner,
+    /// The validator set does not name the owner.
+    #[error("owner {} is not named by the ledger's validator set", .owner.short())]
+    NotAdmitted {
+        /// The owner.
+        owner: PublicKey<Owner>,
+    },
     /// The ledger knows a newer version.
     #[error("model version {version} is older than version {known}, which the ledger knows")]
     Older {
@@ -159,6 +166,36 @@ impl State {
         match own.first() {
             Some(first) => Err(Refusal::Quarantined(*first)),
             None => Ok(Admitted { quarantined }),
+        }
+    }
+
+    /// Checks that an owner may seal the next version of a ring, for these hosts. A version that is
+    /// revoked may be followed, a ring that is may not.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn admit_next(
+        &self,
+        ring: &RingId,
+        owner: &PublicKey<Owner>,
+        hosts: impl IntoIterator<Item = PublicKey<Host>>,
+    ) -> Result<(), Refusal> {
+        let of = self.rings.get(ring).ok_or(Refusal::NotRegistered)?;
+        let revoked = |what, entry: Option<u64>| match entry {
+            Some(entry) => Err(Refusal::Revoked(Revocation { what, entry })),
+            None => Ok(()),
+        };
+        revoked(Revoked::Ring, of.revoked)?;
+        if self.present(&of.owner) != *owner.as_bytes() {
+            return Err(Refusal::OtherOwner);
+        }
+        revoked(Revoked::Owner, self.key_revoked(&Author::Owner(*owner)))?;
+        for host in hosts {
+            revoked(Revoked::Host(host), self.host_revoked(ring, &host))?;
+        }
+        match self.validators().is_some_and(|set| !self.admits(set, owner)) {
+            true => Err(Refusal::NotAdmitted { owner: *owner }),
+            false => Ok(()),
         }
     }
 }

@@ -219,6 +219,14 @@ impl State {
         Some(PublicKey::from_bytes(self.present(&self.rings.get(ring)?.owner)))
     }
 
+    /// The keys of a ring's owner, each rotated to the one behind it; the last signs now.
+    #[must_use]
+    pub fn keys_of(&self, ring: &RingId) -> Vec<PublicKey<Owner>> {
+        let first = self.rings.get(ring).map(|of| of.owner);
+        let next = |key: &KeyBytes| self.rotations.get(key).map(|rotation| rotation.to);
+        std::iter::successors(first, next).map(PublicKey::from_bytes).collect()
+    }
+
     /// The key by which the owner of this one signs now: the last that it was rotated to, or itself.
     #[must_use]
     pub fn present_key(&self, owner: &PublicKey<Owner>) -> PublicKey<Owner> {

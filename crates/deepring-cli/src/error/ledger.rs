@@ -79,6 +79,10 @@ impl From<Refusal> for CliError {
                 Exit::Untrusted,
                 "the ring's owner must register it in a ledger where its id is nobody else's",
             ),
+            Refusal::NotAdmitted { .. } => (
+                Exit::Untrusted,
+                "an owner whom the validator set names makes the next one: `deepring ledger validator-set`",
+            ),
             Refusal::Quarantined(Quarantined { cause: Cause::OwnAlarm, .. }) => (
                 Exit::Tampered,
                 "`deepring repair RING --from COPY --ledger DIR --key host.key` makes the copy whole, and lifts the quarantine",

@@ -89,7 +89,7 @@ impl State {
         }
     }
 
-    pub(super) fn admits(&self, set: &ValidatorSet, owner: &PublicKey<Owner>) -> bool {
+    pub(crate) fn admits(&self, set: &ValidatorSet, owner: &PublicKey<Owner>) -> bool {
         let root = self.root(owner.as_bytes());
         set.owners.iter().any(|named| self.root(named.as_bytes()) == root)
     }
