@@ -192,17 +192,19 @@ for size in range(1, 9):
         check("from a larger one", before in (0, size) or not log.extends(new, old, way))
 
 # Trust stores: §18.
-good = {"format": 3, "owners": [], "rings": {}, "paths": {}, "ledgers": {}, "ledger_paths": {}}
-check("trust store", parse_trust(json.dumps(good).encode()) == ([], {}, {}))
-check("trust store of format 2", parse_trust(json.dumps({**good, "format": 2}).encode()) == ([], {}, {}))
-for change in [{"format": 1}, {"format": 4}, {"format": True}, {"format": 3.0}, {"owners": {}}, {"owners": ["x"]}, {"rings": []},
+good = {"format": 4, "owners": [], "rings": {}, "paths": {}, "ledgers": {}, "ledger_paths": {}}
+check("trust store", parse_trust(json.dumps(good).encode()) == ([], {}, {}, {}))
+for earlier in [2, 3]:
+    check(f"trust store of format {earlier}", parse_trust(json.dumps({**good, "format": earlier}).encode()) == ([], {}, {}, {}))
+for change in [{"format": 1}, {"format": 5}, {"format": True}, {"format": 4.0}, {"format": 3, "rotations": {}}, {"rotations": []},
+               {"rotations": {"00" * 16: {}}}, {"rotations": {"00" * 16: {"me": "you"}}}, {"owners": {}}, {"owners": ["x"]}, {"rings": []},
                {"other": 1}, {"rings": {"00": {"00": {}}}}, {"paths": {"/a": {}}}, {"ledgers": {"k": {}}},
                {"ledgers": {"k": {"size": "1", "checkpoint": ""}}}, {"ledger_paths": {"/a": "unknown"}}]:
     refused(f"trust store: {change}", parse_trust, json.dumps({**good, **change}).encode())
 for text in [b"", b"[]", b"null", b"{}", b"\xff", b"[" * 99999,
              json.dumps(good).encode().replace(b'"owners": []', b'"owners": [], "owners": []')]:
     refused(f"trust store: {text[:9]!r}", parse_trust, text)
-check("no trust store", read_trust(os.path.join(tempfile.gettempdir(), "there", "is", "none")) == ([], {}, {}))
+check("no trust store", read_trust(os.path.join(tempfile.gettempdir(), "there", "is", "none")) == ([], {}, {}, {}))
 check("path", path_name("/a//./b/../c") == "/a/b/../c")
 check("path that is no text", path_name("/a/\udcff") == "bytes:2f612fff")
 

@@ -9,7 +9,8 @@ from findings import STALE, UNTRUSTED
 from keys import key_bytes
 from rules import Refused, holds
 
-Trust = namedtuple("Trust", "owners rings paths")      # rings: (owner, id) → (version, digest, deal); paths: name → (owner, id)
+# rings: (owner, id) → (version, digest, deal); paths: name → (owner, id); after: (owner, id) → the owner's next key
+Trust = namedtuple("Trust", "owners rings paths after")
 
 def parse_trust(data):
     def check(value, kind, good=True):
@@ -33,9 +34,10 @@ def parse_trust(data):
         store = json.loads(data.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise Refused(f"the trust store: {error}") from None
-    members(store, "format", "owners", "rings", "paths", "ledgers", "ledger_paths")
-    check(store["format"], int, store["format"] in (2, 3))
-    later = {"earlier_deals": {}, "deals_since": 0} if store["format"] == 3 else {}
+    added = {"rotations": {}} if check(store, dict).get("format") == 4 else {}                   # left out where no owner rotated
+    members({**added, **store}, "format", "owners", "rings", *added, "paths", "ledgers", "ledger_paths")
+    check(store["format"], int, store["format"] in (2, 3, 4))
+    later = {"earlier_deals": {}, "deals_since": 0} if store["format"] > 2 else {}
     for head in check(store["ledgers"], dict).values():              # ledgers have no part in a verdict
         members(head, "size", "checkpoint")
         check(head["checkpoint"], str, type(head["size"]) is int)
@@ -58,15 +60,25 @@ def parse_trust(data):
     for name, bound in check(store["paths"], dict).items():
         members(bound, "owner", "ring")
         paths[name] = owner_key(bound["owner"]), hexadecimal(bound["ring"], 32)
+    after = {}
+    for ring_id, keys in check(store.get("rotations", {}), dict).items():
+        check(keys, dict, len(keys) > 0)
+        next_key = {owner_key(old): owner_key(new) for old, new in keys.items()}
+        for key in next_key:
+            way = []
+            while key in next_key:
+                way.append(key)
+                key = next_key[check(key, bytes, key not in way[:-1])]
+        after.update({(old, hexadecimal(ring_id, 32)): new for old, new in next_key.items()})
     check(store["ledger_paths"], dict, all(key in store["ledgers"] for key in store["ledger_paths"].values()))
-    return Trust(owners, rings, paths)
+    return Trust(owners, rings, paths, after)
 
 def read_trust(path):
     try:
         with open(path, "rb") as file:
             data = file.read(2 ** 26 + 1)
     except FileNotFoundError:
-        return Trust([], {}, {})
+        return Trust([], {}, {}, {})
     if len(data) > 2 ** 26:
         raise Refused("a trust store of more than 64 MiB")
     return parse_trust(data)
@@ -90,12 +102,21 @@ def refuse_owner_and_version(owner, ring_id, version, digest, pinned, trust):
             named in trust.rings or not any(known == ring_id for _, known in trust.rings))
     if not trusted:
         return UNTRUSTED, "the owner is not trusted"
-    if trust and named in trust.rings:
-        seen, seen_digest, _ = trust.rings[named]
-        if version < seen:
-            return STALE, f"version {seen} was seen before"
-        if version == seen and digest != seen_digest:
-            return STALE, "another ring of this version was seen before"
+    if not trust:
+        return None
+    later, key = [], trust.after.get(named)
+    while key:                                                       # under the keys to which this one was rotated
+        later += [trust.rings[key, ring_id]] if (key, ring_id) in trust.rings else []
+        key = trust.after.get((key, ring_id))
+    own = [trust.rings[named]] if named in trust.rings else []
+    if not holds("no newer version was seen under a later key", all(version >= seen for seen, _, _ in later)):
+        return STALE, "a newer version was seen under a later key"
+    if any(version < seen for seen, _, _ in own):
+        return STALE, "a newer version was seen before"
+    if not holds("no version was seen under a later key", not later):
+        return UNTRUSTED, "a version was seen under a key to which this one was rotated"
+    if any(version == seen and digest != seen_digest for seen, seen_digest, _ in own):
+        return STALE, "another ring of this version was seen before"
     return None
 
 def refuse_deal_number(owner, ring_id, version, number, trust):

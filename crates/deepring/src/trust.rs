@@ -10,6 +10,7 @@ mod guard;
 mod ledgers;
 mod lock;
 mod place;
+mod rotations;
 mod store;
 
 use std::path::Path;
@@ -149,12 +150,16 @@ impl<'a> Trust<'a> {
                 found.owner
             ));
         }
-        let Some((version, digest)) = self.store?.newest(&found) else {
-            // An owner that the store trusts for its own rings cannot take over another's. A pinned
-            // key can be given for any ring: the caller that gives it has decided.
-            let other = self.store?.other_owner_of(&found).filter(|_| self.owner.is_none())?;
+        let store = self.store?;
+        // An owner that the store trusts for its own rings cannot take over another's. A pinned
+        // key can be given for any ring: the caller that gives it has decided.
+        if self.owner.is_none()
+            && store.seen(&found).is_none()
+            && let Some(other) = store.other_owner_of(&found)
+        {
             return untrusted(format!("this ring was seen before under another owner: {other}"));
-        };
+        }
+        let (version, digest) = store.newest(&found)?;
         if self.any_version {
             return None;
         }
@@ -164,6 +169,12 @@ impl<'a> Trust<'a> {
                 claimed.model_version
             );
             return Some(Finding::stale(Section::Closure, reason));
+        }
+        // Whoever has a key that its owner gave up would make the newest version of all with it.
+        if let Some(later) = store.seen_after(&found) {
+            return untrusted(format!(
+                "signed by a key that its owner gave up for {later}, of which a version was seen"
+            ));
         }
         if claimed.model_version == version && claimed.digest != digest {
             let reason = format!(

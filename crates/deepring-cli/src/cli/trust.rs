@@ -20,7 +20,10 @@ pub(crate) struct OwnerArg {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrustCommand {
     /// Trust owners from now on, in whatever their keys sign
-    #[command(after_help = "Example:\n  deepring trust add keys/owner.pub")]
+    #[command(after_help = "\
+Examples:
+  deepring trust add keys/owner.pub
+  deepring trust add new/owner.pub --successor-of keys/owner.pub")]
     Add(TrustAdd),
     /// List the trusted owners, the versions seen, and what is bound to which path
     #[command(after_help = "Example:\n  deepring trust list --json")]
@@ -37,6 +40,10 @@ pub(crate) struct TrustAdd {
     /// Public keys of owners
     #[arg(required = true, value_name = "owner.pub")]
     pub(crate) owner: Vec<PathBuf>,
+    /// Key, as a file or as its text, whose owner gave it up for the one that is added: of each ring that was seen of it, no version
+    /// is accepted any more that is older than one by the new key, or newer
+    #[arg(long, value_name = "old.pub|drowner1...")]
+    pub(crate) successor_of: Option<OsString>,
 }
 
 #[derive(Debug, Args)]

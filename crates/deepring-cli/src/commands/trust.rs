@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use deepring::trust::OwnedRing;
-use deepring::{Owner, PublicKey, Trust as Against, TrustStore};
+use deepring::{Digest, Owner, PublicKey, RingId, Trust as Against, TrustStore};
 use serde_json::json;
 
 use crate::cli::{TrustAdd, TrustBind, TrustCommand, TrustList, TrustRemove};
@@ -28,11 +28,44 @@ pub(crate) fn trust(args: &TrustCommand, store: Option<&Path>) -> Result<(), Cli
 fn add(args: &TrustAdd, mut store: TrustStore) -> Result<(), CliError> {
     // All are read before any is added.
     let owners = args.owner.iter().map(|path| PublicKey::<Owner>::read(path));
-    for owner in owners.collect::<Result<Vec<_>, _>>()? {
+    let owners = owners.collect::<Result<Vec<_>, _>>()?;
+    let old = args.successor_of.as_deref().map(rings::read_public::<Owner>).transpose()?;
+    if old.is_some() && owners.len() != 1 {
+        return Err(CliError::usage("one key takes another's place")
+            .hint("give the one that the old key was rotated to, alone"));
+    }
+    for owner in owners {
         match store.add_owner(&owner)? {
             true => output::line(format_args!("trusted from now on: {owner}"))?,
             false => output::line(format_args!("trusted already: {owner}"))?,
         }
+        if let Some(old) = &old {
+            succeed(&mut store, old, owner)?;
+        }
+    }
+    Ok(())
+}
+
+/// Remembers that an owner's key was given up for another one, as only a ledger could show: of the rings that were seen of it.
+fn succeed(
+    store: &mut TrustStore,
+    old: &PublicKey<Owner>,
+    new: PublicKey<Owner>,
+) -> Result<(), CliError> {
+    let seen = store.rings().filter(|(ring, ..)| ring.owner == *old).map(|(ring, ..)| ring.ring);
+    let seen: Vec<RingId> = seen.collect();
+    for ring in &seen {
+        store.remember_rotations(ring, &[*old, new])?;
+    }
+    output::line(format_args!(
+        "it takes the place of {} for {}",
+        old.short(),
+        output::count(seen.len(), "ring that was seen", "rings that were seen")
+    ))?;
+    if store.trusts(old) {
+        output::note(format_args!(
+            "the old key is trusted still: whoever has it could sign a ring; `deepring trust remove {old}`"
+        ));
     }
     Ok(())
 }
@@ -40,11 +73,11 @@ fn add(args: &TrustAdd, mut store: TrustStore) -> Result<(), CliError> {
 fn list(args: &TrustList, store: &TrustStore) -> Result<(), CliError> {
     if args.json {
         let of = |ring: &OwnedRing| json!({ "owner": ring.owner, "ring": ring.ring });
-        let ring = |(ring, version): (OwnedRing, u64)| {
+        let ring = |(ring, version, digest): (OwnedRing, u64, Digest)| {
             let ledgers: Vec<_> = store.ledgers_of(&ring).into_iter().map(origin_of).collect();
-            let newest = store.newest(&ring).map(|(_, digest)| digest);
-            json!({ "owner": ring.owner, "ring": ring.ring, "model_version": version, "digest": newest, "ledgers": ledgers })
+            json!({ "owner": ring.owner, "ring": ring.ring, "model_version": version, "digest": digest, "ledgers": ledgers })
         };
+        let rotation = |(ring, from, to): (RingId, PublicKey<Owner>, PublicKey<Owner>)| json!({ "ring": ring, "owner": from, "new_owner": to });
         let ledger = |known: deepring::trust::KnownLedger| {
             let paths: Vec<_> = store.paths_of_ledger(&known.key).collect();
             json!({ "origin": origin_of(&known.key), "key": known.key, "size": known.size, "paths": paths })
@@ -52,6 +85,7 @@ fn list(args: &TrustList, store: &TrustStore) -> Result<(), CliError> {
         return output::json(&json!({
             "owners": store.owners().collect::<Vec<_>>(),
             "rings": store.rings().map(ring).collect::<Vec<_>>(),
+            "rotations": store.rotations().map(rotation).collect::<Vec<_>>(),
             "paths": store.bindings().map(|(path, bound)| json!({ "path": path, "bound_to": of(&bound) })).collect::<Vec<_>>(),
             "ledgers": store.ledgers().map(ledger).collect::<Vec<_>>(),
         }));
@@ -62,12 +96,15 @@ fn list(args: &TrustList, store: &TrustStore) -> Result<(), CliError> {
     for owner in store.owners() {
         output::line(format_args!("owner  {owner}"))?;
     }
-    for (ring, version) in store.rings() {
+    for (ring, version, _) in store.rings() {
         let untrusted = if store.trusts(&ring.owner) { "" } else { ", who is not trusted" };
         output::line(format_args!(
             "ring   {}, version {version} seen, of {}{untrusted}",
             ring.ring, ring.owner
         ))?;
+    }
+    for (ring, from, to) in store.rotations() {
+        output::line(format_args!("key    {from} gave ring {ring} over to {to}"))?;
     }
     for (path, bound) in store.bindings() {
         output::line(format_args!("path   {path}: ring {} of {}", bound.ring, bound.owner))?;

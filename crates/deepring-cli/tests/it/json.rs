@@ -240,7 +240,7 @@ fn the_other_commands_print_documents_too() {
     assert_eq!(refused_keys(&refused), said);
 
     let listed = workspace.run("trust list --json").succeeds().json();
-    assert_eq!(keys(&listed), ["ledgers", "owners", "paths", "rings"]);
+    assert_eq!(keys(&listed), ["ledgers", "owners", "paths", "rings", "rotations"]);
     assert_eq!(listed["owners"], serde_json::json!([inspected["claimed_owner"]]));
     assert_eq!(keys(&listed["rings"][0]), ["digest", "ledgers", "model_version", "owner", "ring"]);
     assert_eq!(listed["rings"][0]["ring"], inspected["ring"]);

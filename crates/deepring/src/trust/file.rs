@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::OwnedRing;
+use super::rotations::{Rotations, goes_around};
 use crate::keys::{Owner, PublicKey};
 use crate::ring_id::RingId;
 
 /// Version of the store's own format.
-pub(super) const STORE_FORMAT: u32 = 3;
-/// The version before, which is read.
-const FORMAT_BEFORE: u32 = 2;
+pub(super) const STORE_FORMAT: u32 = 4;
+/// The versions before, which are read: without rotations; and without the deals of earlier versions.
+const WITHOUT_ROTATIONS: u32 = 3;
+const WITHOUT_EARLIER_DEALS: u32 = 2;
 /// Most earlier versions of a ring whose deals are remembered.
 pub(super) const MAX_EARLIER: usize = 64;
 
@@ -26,6 +28,9 @@ pub(super) struct Data {
     pub(super) owners: Vec<String>,
     /// The newest version seen of each ring, by owner and ring id.
     pub(super) rings: BTreeMap<String, BTreeMap<String, RememberedRing>>,
+    /// The key that came after each of a ring's owner, by ring id; left out where no owner rotated.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) rotations: Rotations,
     /// The ring that each bound path must hold.
     pub(super) paths: BTreeMap<String, Bound>,
     /// The newest checkpoint seen of each ledger, by its verifier key.
@@ -123,6 +128,7 @@ impl Default for Data {
             format: STORE_FORMAT,
             owners: Vec::new(),
             rings: BTreeMap::new(),
+            rotations: BTreeMap::new(),
             paths: BTreeMap::new(),
             ledgers: BTreeMap::new(),
             ledger_paths: BTreeMap::new(),
@@ -162,7 +168,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Data, NoStore> {
     }
     let damaged = |e: serde_json::Error| NoStore::Damaged(e.to_string());
     match serde_json::from_slice::<Any>(bytes).map_err(damaged)?.format {
-        STORE_FORMAT | FORMAT_BEFORE => {}
+        STORE_FORMAT | WITHOUT_ROTATIONS | WITHOUT_EARLIER_DEALS => {}
         1 => return Err(NoStore::Old),
         other => return Err(NoStore::Damaged(format!("format {other} is not known"))),
     }
@@ -176,8 +182,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Data, NoStore> {
 impl Data {
     /// A store of format 2 forgot a version's deal with the next version.
     fn of_this_format(mut self) -> Self {
-        if self.format == FORMAT_BEFORE {
-            self.format = STORE_FORMAT;
+        let before = std::mem::replace(&mut self.format, STORE_FORMAT);
+        if before == WITHOUT_EARLIER_DEALS {
             for seen in self.rings.values_mut().flat_map(BTreeMap::values_mut) {
                 seen.deals_since = seen.model_version;
             }
@@ -193,9 +199,16 @@ impl Data {
         }
         for (ring, seen) in self.rings.values().flatten() {
             let is_newer = seen.deals_since != 0 || !seen.earlier_deals.is_empty();
-            let fits = seen.fits() && (self.format == STORE_FORMAT || !is_newer);
+            let fits = seen.fits() && (self.format != WITHOUT_EARLIER_DEALS || !is_newer);
             if !is_hex(ring, 32) || !is_hex(&seen.digest, 64) || !fits {
                 return Some(format!("the record of ring `{ring}` is malformed"));
+            }
+        }
+        for (ring, next) in &self.rotations {
+            let mut keys = next.iter().flat_map(|(old, new)| [old, new]);
+            let fits = self.format == STORE_FORMAT && !next.is_empty() && !goes_around(next);
+            if !fits || !is_hex(ring, 32) || !keys.all(|key| is_owner(key)) {
+                return Some(format!("the rotations of ring `{ring}` are malformed"));
             }
         }
         let no_ring =
@@ -287,6 +300,7 @@ mod tests {
         };
         assert_eq!(deals(store(2, "").unwrap()), [None, Some(1)]);
         assert_eq!(deals(store(3, "").unwrap()), [Some(0), Some(1)]);
+        assert_eq!(deals(store(4, "").unwrap()), [Some(0), Some(1)]);
         assert_eq!(deals(store(3, r#", "earlier_deals": {"2": 7}"#).unwrap()), [Some(7), Some(1)]);
         for (format, more) in [
             (2, r#", "deals_since": 1"#),
@@ -298,6 +312,34 @@ mod tests {
             (3, r#", "earlier_deals": {"01": 1}"#),
         ] {
             assert!(store(format, more).is_err(), "{format}{more}");
+        }
+    }
+    #[test]
+    fn rotations_are_of_format_4_and_lead_to_an_end() {
+        let key = || crate::keys::SecretKey::<Owner>::generate().unwrap().public().to_string();
+        let (one, two, ring) = (key(), key(), "00".repeat(16));
+        let store = |format: u32, ring: &str, next: &str| {
+            parse(
+                format!(
+                    r#"{{"format": {format}, "owners": [], "rings": {{}}, "rotations": {{"{ring}": {{{next}}}}},
+                         "paths": {{}}, "ledgers": {{}}, "ledger_paths": {{}}}}"#
+                )
+                .as_bytes(),
+            )
+        };
+        let next = format!(r#""{one}": "{two}""#);
+        let read = store(4, &ring, &next).unwrap();
+        assert_eq!(read.rotations[&ring][&one], two);
+        for (format, ring, next) in [
+            (3, ring.as_str(), next.as_str()),
+            (4, "00", next.as_str()),
+            (4, ring.as_str(), ""),
+            (4, ring.as_str(), format!(r#""{one}": "{one}""#).as_str()),
+            (4, ring.as_str(), format!(r#"{next}, "{two}": "{one}""#).as_str()),
+            (4, ring.as_str(), next.to_uppercase().as_str()),
+            (4, ring.as_str(), format!(r#""{one}": "me""#).as_str()),
+        ] {
+            assert!(store(format, ring, next).is_err(), "{format} {ring} {next}");
         }
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::OwnedRing;
 use super::file::Head;
 use super::store::{TrustError, TrustStore, names};
+use crate::ring_id::RingId;
 
 /// A ledger as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +60,27 @@ impl TrustStore {
     #[must_use]
     pub fn ledgers_of(&self, ring: &OwnedRing) -> Vec<&str> {
         self.seen(ring).map(|s| s.ledgers.iter().map(String::as_str).collect()).unwrap_or_default()
+    }
+
+    /// The verifier keys of the ledgers that hold a ring of this id, whoever's.
+    #[must_use]
+    pub fn ledgers_of_id(&self, ring: &RingId) -> Vec<&str> {
+        let id = ring.to_string();
+        let seen = self.data.rings.values().filter_map(|rings| rings.get(&id));
+        let mut keys: Vec<&str> = seen.flat_map(|s| &s.ledgers).map(String::as_str).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// The ids of the rings that a ledger holds, as far as is remembered.
+    #[must_use]
+    pub fn rings_in(&self, key: &str) -> Vec<RingId> {
+        let records = self.data.rings.values().flatten();
+        let held = records.filter(|(_, seen)| seen.ledgers.iter().any(|held| held == key));
+        let mut ids: Vec<RingId> = held.filter_map(|(id, _)| RingId::from_hex(id)).collect();
+        ids.dedup();
+        ids
     }
 
     /// The verifier keys that are remembered for an origin.

@@ -200,11 +200,22 @@ impl TrustStore {
         })
     }
 
-    /// The newest version seen of a ring.
+    /// The newest version seen of a ring: under its owner's key, or one that is known to have come
+    /// after it.
     #[must_use]
     pub fn newest(&self, ring: &OwnedRing) -> Option<(u64, Digest)> {
-        let seen = self.seen(ring)?;
-        Some((seen.model_version, Digest::from_hex(&seen.digest)?))
+        let later = self.later_keys(ring).filter_map(|key| self.seen_under(key, ring));
+        let seen = self.seen(ring).into_iter().chain(later);
+        let newest = seen.max_by_key(|seen| seen.model_version)?;
+        Some((newest.model_version, Digest::from_hex(&newest.digest)?))
+    }
+
+    /// The last key that came after the one that this ring names, and under which a version of the
+    /// ring was seen.
+    #[must_use]
+    pub fn seen_after(&self, ring: &OwnedRing) -> Option<PublicKey<Owner>> {
+        let seen = self.later_keys(ring).filter(|key| self.seen_under(key, ring).is_some());
+        seen.last()?.parse().ok()
     }
 
     /// The deal that was seen of a version of a ring, also of one before the newest.
@@ -214,11 +225,19 @@ impl TrustStore {
         seen.deal_of(model_version).map_or(SeenDeal::Forgotten, SeenDeal::Number)
     }
 
-    /// The rings of which a version was seen, with that version.
-    pub fn rings(&self) -> impl Iterator<Item = (OwnedRing, u64)> + '_ {
+    /// The rings of which a version was seen, with that version and its digest.
+    pub fn rings(&self) -> impl Iterator<Item = (OwnedRing, u64, Digest)> + '_ {
         self.data.rings.iter().flat_map(|(owner, rings)| {
-            rings.iter().filter_map(|(id, seen)| Some((owned(owner, id)?, seen.model_version)))
+            rings.iter().filter_map(|(id, seen)| {
+                Some((owned(owner, id)?, seen.model_version, Digest::from_hex(&seen.digest)?))
+            })
         })
+    }
+
+    /// Where the store and its lock lie, or will.
+    #[must_use]
+    pub fn files(&self) -> [PathBuf; 2] {
+        [self.path.clone(), lock_of(&self.path)]
     }
 
     pub(crate) fn resolve(path: &Path) -> Result<ResolvedPath, TrustError> {
@@ -235,8 +254,11 @@ impl TrustStore {
 
     /// Whether nothing of this version would be new.
     fn knows(&self, seen: &RingVersion) -> bool {
-        self.newest(&seen.ring) == Some((seen.model_version, seen.digest))
-            && self.seen(&seen.ring).is_some_and(|known| known.deal >= seen.deal)
+        self.seen(&seen.ring).is_some_and(|known| {
+            (known.model_version, known.digest.as_str())
+                == (seen.model_version, seen.digest.to_hex().as_str())
+                && known.deal >= seen.deal
+        })
     }
 
     /// The rings that a path is bound to: by the name given and, where it is a link, by where it
@@ -334,7 +356,12 @@ impl TrustStore {
     }
 
     pub(super) fn seen(&self, ring: &OwnedRing) -> Option<&RememberedRing> {
-        self.data.rings.get(&ring.owner.to_string())?.get(&ring.ring.to_string())
+        self.seen_under(&ring.owner.to_string(), ring)
+    }
+
+    /// The record of a ring of this id under a key.
+    fn seen_under(&self, key: &str, ring: &OwnedRing) -> Option<&RememberedRing> {
+        self.data.rings.get(key)?.get(&ring.ring.to_string())
     }
 
     /// Changes the file under a lock, on top of what another process wrote meanwhile.
@@ -346,9 +373,7 @@ impl TrustStore {
         if let Some(folder) = self.path.parent() {
             create_private_folder(folder).map_err(io)?;
         }
-        let mut name = self.path.clone().into_os_string();
-        name.push(".lock");
-        let name = PathBuf::from(name);
+        let name = lock_of(&self.path);
         let locked = lock(&name, self.wait)
             .map_err(|source| TrustError::Io { path: name.clone(), source })?;
         let Some(_locked) = locked else {
@@ -370,6 +395,13 @@ impl TrustStore {
         self.data = data;
         Ok(result)
     }
+}
+
+/// The file that who changes a store locks.
+fn lock_of(store: &Path) -> PathBuf {
+    let mut name = store.to_owned().into_os_string();
+    name.push(".lock");
+    name.into()
 }
 
 fn remember(data: &mut Data, version: &RingVersion) {

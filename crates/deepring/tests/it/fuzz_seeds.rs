@@ -66,11 +66,14 @@ fn fuzz_seeds() {
     }
     write("manifest", "manifest", &manifest().encode());
     weights();
-    let index: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(folder().join("index.json")).unwrap()).unwrap();
-    for (i, vector) in index["vectors"].as_array().unwrap().iter().enumerate() {
-        if !vector["store"].is_null() {
-            write("trust_store", &i.to_string(), vector["store"].to_string().as_bytes());
+    for vectors in ["", "records"] {
+        let index = std::fs::read(folder().join(vectors).join("index.json")).unwrap();
+        let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+        for (i, vector) in index["vectors"].as_array().unwrap().iter().enumerate() {
+            if !vector["store"].is_null() {
+                let name = format!("{vectors}{i}");
+                write("trust_store", &name, vector["store"].to_string().as_bytes());
+            }
         }
     }
     let ring = intact(&std::fs::read(folder().join("intact.ring")).unwrap());

@@ -219,8 +219,8 @@ fn a_damaged_store_is_refused_and_left_as_it_is() {
     };
     let mut damaged: Vec<Vec<u8>> = (0..whole.len()).map(|n| whole[..n].into()).collect();
     damaged.extend([
-        replaced("\"format\": 3", "\"format\": 4"),
-        replaced("\"format\": 3", "\"format\": 3, \"more\": 0"),
+        replaced("\"format\": 4", "\"format\": 5"),
+        replaced("\"format\": 4", "\"format\": 4, \"more\": 0"),
         replaced("\"ledger_paths\": {}", "\"ledger_paths\": { \"/l\": \"unknown\" }"),
         replaced("\"paths\": {}", "\"paths\": { \"/r\": { \"owner\": \"me\", \"ring\": \"00\" } }"),
         replaced("\"model_version\": 1", "\"model_version\": -1"),
@@ -272,4 +272,57 @@ fn a_ring_id_claimed_by_another_owner_does_not_lock_its_owner_out() {
     store.remember(&ring).unwrap();
     assert_eq!(store.newest(&ring.owned()), Some((1, ring.digest())));
     assert_eq!(verdict_under(&first, &Trust::store(&store)), Verdict::Intact);
+}
+
+#[test]
+fn a_version_under_a_later_key_counts_for_the_keys_before_it_and_for_nobody_elses() {
+    let (first, _) = two_versions();
+    let first_seen = intact(&first);
+    let (old, new) = (owner().public(), stranger().public());
+    let at = |model_version: u64| RingPlan { model_version, ..next_version(&first_seen) };
+    let under_new = seal(&at(2), &stranger());
+    let [stolen, equal] = [seal(&at(3), &owner()), seal(&at(2), &owner())];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("trust.json");
+    let mut store = store_that_saw(&path, &first_seen);
+    let seen = UnverifiedRing::read(Arc::new(under_new.clone())).unwrap();
+    let seen = seen.authenticate(&Trust::owner(new)).unwrap();
+    store.remember(&seen).unwrap();
+    let verdict = |store: &TrustStore, bytes: &[u8], owner| {
+        verdict_under(bytes, &Trust::owner(owner).and_store(store))
+    };
+    // Nobody says that they are one owner; or of another ring, or the other way round.
+    let (id, other) = (first_seen.ring_id(), intact(&small_ring()).ring_id());
+    assert_eq!(verdict(&store, &first, old), Verdict::Intact);
+    store.remember_rotations(&other, &[old, new]).unwrap();
+    assert_eq!(verdict(&store, &first, old), Verdict::Intact);
+
+    store.remember_rotations(&id, &[old, new]).unwrap();
+    let store = TrustStore::open(&path).unwrap();
+    assert_eq!(store.newest(&first_seen.owned()), Some((2, seen.digest())));
+    assert_eq!(store.rotations().count(), 2);
+    assert_eq!(verdict(&store, &first, old), Verdict::Stale);
+    assert_eq!(verdict_under(&first, &Trust::store(&store)), Verdict::Stale);
+    assert_eq!(verdict(&store, &under_new, new), Verdict::Intact);
+    for of_old in [&stolen, &equal] {
+        assert_eq!(verdict(&store, of_old, old), Verdict::Untrusted);
+    }
+    let looking_back = Trust::owner(old).and_store(&store).any_version();
+    assert_eq!(verdict_under(&first, &looking_back), Verdict::Intact);
+}
+
+/// Whoever has a key that was given up cannot lock its owner out with it.
+#[test]
+fn a_version_under_an_earlier_key_does_not_count_for_the_later_ones() {
+    let (first, _) = two_versions();
+    let ring = intact(&first);
+    let at = |model_version: u64| RingPlan { model_version, ..next_version(&ring) };
+    let stolen = seal(&at(u64::MAX), &owner());
+    let under_new = seal(&at(2), &stranger());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("trust.json");
+    let mut store = store_that_saw(&path, &intact(&stolen));
+    store.remember_rotations(&ring.ring_id(), &[owner().public(), stranger().public()]).unwrap();
+    let trust = Trust::owner(stranger().public()).and_store(&store);
+    assert_eq!(verdict_under(&under_new, &trust), Verdict::Intact);
 }

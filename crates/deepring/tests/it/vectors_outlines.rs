@@ -93,6 +93,7 @@ fn trusted(made: &mut Made, honest: &[u8]) {
         store
     };
     let (ours, digest) = ([owner().public().to_string()], hex(digest));
+    let theirs = stranger().public().to_string();
     let stores = [
         ("the store trusts the owner", seen(1, &digest, &ours), Expected::intact()),
         ("version 1, where 2 was seen", seen(2, &digest, &ours), place("stale", None, "closure")),
@@ -108,6 +109,32 @@ fn trusted(made: &mut Made, honest: &[u8]) {
         ("an earlier deal was seen", deal_seen(1, &digest, &ours), Expected::intact()),
         ("deal 2, where 3 was seen", deal_seen(3, &digest, &ours), place("stale", None, "closure")),
     ];
+    let rotated = |from: &str, to: &str, version: u64| {
+        let mut store = seen(1, &digest, &ours);
+        store["format"] = 4.into();
+        let there = json!({ "model_version": version, "digest": "00".repeat(32), "ledgers": [] });
+        store["rings"][&theirs] = json!({ hex(id): there });
+        store["rotations"] = json!({ hex(id): { from: to } });
+        store
+    };
+    let key = &ours[0];
+    let rotations = [
+        (
+            "of a key that was given up: version 1, where 2 was seen under the next one",
+            rotated(key, &theirs, 2),
+            place("stale", None, "closure"),
+        ),
+        (
+            "of a key that was given up, where a version that is as new was seen under the next one",
+            rotated(key, &theirs, 1),
+            place("untrusted", None, "closure"),
+        ),
+        (
+            "of a key for which another one was given up: version 1, where 2 was seen under that one",
+            rotated(&theirs, key, 2),
+            Expected::intact(),
+        ),
+    ];
     let of_plain = outline(&intact(plain()));
     let stale = place("stale", None, "closure");
     let record = made.add(("plain", "outline"), "no deal, where deal 2 was seen", of_plain, stale);
@@ -121,7 +148,7 @@ fn trusted(made: &mut Made, honest: &[u8]) {
         let record = made.add(("dealt_two", "ring"), &defect, ring.clone(), expected.clone());
         (record.owner, record.store) = (None, Some(store.clone()));
     }
-    for (defect, store, expected) in stores.into_iter().chain(deals) {
+    for (defect, store, expected) in stores.into_iter().chain(deals).chain(rotations) {
         let defect = match expected.verdict.as_str() {
             "intact" => format!("nothing; {defect}"),
             _ => defect.to_owned(),
