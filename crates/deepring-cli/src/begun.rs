@@ -1,7 +1,7 @@
 //! The file that a command writes: begun, and its turn taken, before anything is asked about what lies there.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use deepring::files::{Replacement, ResolvedPath, Turn};
 
@@ -44,6 +44,8 @@ impl Begun {
     ) -> Result<Self, CliError> {
         let target = output::resolved_path(path)?;
         output::keep_at(&target, read)?;
+        let kept = rings::store_files(store);
+        output::keep_at(&target, kept.iter().map(PathBuf::as_path))?;
         let turn = rings::turn(&target)?;
         let file = begin(target.entry()).map_err(|e| failed(path, &e))?;
         rings::spare_bound(&target, store)?;

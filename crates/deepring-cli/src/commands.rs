@@ -34,7 +34,7 @@ use crate::error::CliError;
 pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
     let trust = cli.trust.as_deref();
     match cli.command {
-        Command::Keygen(args) => keygen::keygen(&args),
+        Command::Keygen(args) => keygen::keygen(&args, trust),
         Command::Key(args) => key::key(&args),
         Command::Seal(args) => seal::seal(&args, trust),
         Command::Inspect(args) => inspect::inspect(&args, trust),
@@ -56,9 +56,9 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Quantise(args) => quantise::quantise(&args, trust),
         #[cfg(feature = "attacks")]
         Command::Demo(args) => demo::demo(&args),
-        Command::Bench(args) => bench::bench(&args),
+        Command::Bench(args) => bench::bench(&args, trust),
         #[cfg(feature = "attacks")]
-        Command::Evaluate(args) => evaluate::evaluate(&args),
+        Command::Evaluate(args) => evaluate::evaluate(&args, trust),
         Command::Completions(args) => completions::completions(&args),
     }
 }

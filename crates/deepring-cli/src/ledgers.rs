@@ -1,15 +1,16 @@
 //! Which ledger a command takes: that of the pinned key, or the one that was known; none is begun unless that is asked for.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use deepring::files::ledger_files;
-use deepring::trust::{KnownLedger, OwnedRing};
-use deepring::{AuthenticRing, Host, PublicKey, TrustStore};
+use deepring::trust::{KnownLedger, OwnedRing, TrustError};
+use deepring::{AuthenticRing, Host, PublicKey, RingId, TrustStore};
 use deepring_ledger::{KeyError, Ledger, LedgerError, LedgerOptions, LedgerReport, VerifierKey};
 use serde::Serialize;
 
 use crate::error::{CliError, Exit};
+use crate::output;
 
 /// A ledger as a command line names it.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +30,17 @@ pub(crate) enum Voucher {
     Remembered,
     /// Nobody: whoever can write the folder may have made it.
     Nobody,
+}
+
+impl Voucher {
+    /// Says that nobody vouches for a ledger's key, where that is so.
+    pub(crate) fn note_nobody(self) {
+        if self == Self::Nobody {
+            output::note(
+                "warning: nobody vouches for this ledger's key: whoever can write its folder may have made it; give the key that you trust with `--ledger-key log.pub`",
+            );
+        }
+    }
 }
 
 /// A ledger that fits what is pinned or known.
@@ -83,6 +95,12 @@ impl Wanted<'_> {
         if let (Some(store), Some(ring)) = (store, ring) {
             recorded_elsewhere(store, &ring, None)?;
         }
+        if let Some(store) = store {
+            let files = store.files();
+            for name in ledger_files::ALL {
+                output::keep(&self.dir.join(name), files.iter().map(PathBuf::as_path))?;
+            }
+        }
         let there = |name: &str| self.dir.join(name).symlink_metadata().is_ok();
         match ledger_files::LASTING.into_iter().find(|name| there(name)) {
             None => {}
@@ -109,13 +127,13 @@ impl Wanted<'_> {
         Ok(VouchedLedger { ledger, voucher: Voucher::Remembered })
     }
 
-    /// Refuses what this ledger says must not be used any more, or does not know: for who is about to let hosts in.
+    /// Refuses what this ledger says must not be used any more, or does not know: for who is about to let hosts in. Gives the ledger.
     pub(crate) fn admits(
         &self,
         store: Option<&TrustStore>,
         ring: &AuthenticRing,
         hosts: impl IntoIterator<Item = PublicKey<Host>>,
-    ) -> Result<(), CliError> {
+    ) -> Result<VouchedLedger, CliError> {
         let vouched = self.read(store)?;
         vouched.holds(store, &ring.owned())?;
         if let Some(entry) = vouched.ledger.state()?.rotated_away(&ring.owner()) {
@@ -128,7 +146,8 @@ impl Wanted<'_> {
             ));
         }
         vouched.ledger.admit(ring.outline(), hosts)?;
-        Ok(())
+        vouched.note_unvouched();
+        Ok(vouched)
     }
 
     fn vouched(
@@ -236,6 +255,11 @@ struct Expected {
 const PIN: &str = "give the ledger's key that you trust with `--ledger-key log.pub`";
 
 impl VouchedLedger {
+    /// Says so where nobody vouches for the key of a ledger whose word counts.
+    pub(crate) fn note_unvouched(&self) {
+        self.voucher.note_nobody();
+    }
+
     /// Refuses another ledger than those that are known to hold the ring, unless its key is pinned.
     pub(crate) fn holds(
         &self,
@@ -257,20 +281,63 @@ pub(crate) fn recorded_elsewhere(
     ring: &OwnedRing,
     key: Option<&str>,
 ) -> Result<(), CliError> {
-    let known = store.ledgers_of(ring);
+    let known = known_ledgers(store, ring);
     if known.is_empty() || key.is_some_and(|key| known.contains(&key)) {
         return Ok(());
     }
     let origins: Vec<&str> = known.iter().map(|key| origin_of(key)).collect();
-    let message =
-        format!("ring {} is recorded in another ledger: {}", ring.ring, origins.join(", "));
-    Err(CliError::new(Exit::Untrusted, message).hint(
-        "record it there; to use another ledger too, give its key once with `--ledger-key log.pub`",
-    ))
+    let (origins, id) = (origins.join(", "), ring.ring);
+    let message = match store.ledgers_of(ring).is_empty() {
+        false => format!("ring {id} is recorded in another ledger: {origins}"),
+        true => format!("a ring of this id, {id}, is recorded in another ledger: {origins}"),
+    };
+    Err(CliError::new(Exit::Untrusted, message).hint(match key {
+        Some(_) => "record it there; to use another ledger too, give its key once with `--ledger-key log.pub`".to_owned(),
+        None => format!("record it there; `deepring trust remove --ledger {}` forgets that one, and all that it revoked", known.first().map_or("ORIGIN", |key| origin_of(key))),
+    }))
+}
+
+/// Remembers a ledger as it is now, and the keys that the owners of the rings have that it is known to hold.
+pub(crate) fn keep_ledger(
+    store: &mut TrustStore,
+    ledger: &Ledger,
+    dir: Option<&Path>,
+    ring: Option<&OwnedRing>,
+) {
+    let kept = store.remember_ledger(&seen(ledger), dir, ring).and_then(|()| {
+        let rings = store.rings_in(ledger.key().as_str());
+        learn(store, ledger, rings)
+    });
+    if let Err(e) = kept {
+        output::note(format_args!("warning: the ledger will not be remembered: {e}"));
+    }
+}
+
+/// The ledgers that are known to hold a ring; where none is, those that hold one of its id: its owner may have had another key.
+pub(crate) fn known_ledgers<'a>(store: &'a TrustStore, ring: &OwnedRing) -> Vec<&'a str> {
+    match store.ledgers_of(ring) {
+        own if !own.is_empty() => own,
+        _ => store.ledgers_of_id(&ring.ring),
+    }
+}
+
+/// Remembers which keys followed each other, as a ledger says that they signed for these rings: a version under a later one counts
+/// for all before it. A ledger that cannot be asked teaches nothing, and is refused where its answer is needed.
+pub(crate) fn learn(
+    store: &mut TrustStore,
+    ledger: &Ledger,
+    rings: impl IntoIterator<Item = RingId>,
+) -> Result<(), TrustError> {
+    let mut rings = rings.into_iter().peekable();
+    if rings.peek().is_none() {
+        return Ok(());
+    }
+    let Ok(state) = ledger.state() else { return Ok(()) };
+    rings.try_for_each(|ring| store.remember_rotations(&ring, &state.keys_of(&ring)))
 }
 
 /// A ledger as it is now, for the trust store.
-pub(crate) fn seen(ledger: &Ledger) -> KnownLedger {
+fn seen(ledger: &Ledger) -> KnownLedger {
     KnownLedger {
         key: ledger.key().to_string(),
         size: ledger.len(),

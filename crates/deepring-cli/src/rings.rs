@@ -4,19 +4,19 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use deepring::Section;
-use deepring::files::{ResolvedPath, Turn};
+use deepring::files::{ResolvedPath, Turn, resolved};
 use deepring::keys::Role;
 use deepring::outline::AuthenticOutline;
 use deepring::trust::{OwnedRing, SeenDeal, TrustError};
 use deepring::{
-    AuthenticRing, Finding, Owner, PublicKey, Report, RingError, Trust, TrustStore, UnverifiedRing,
-    VerifiedRing,
+    AuthenticRing, Finding, Owner, PublicKey, Report, RingError, RingId, Trust, TrustStore,
+    UnverifiedRing, VerifiedRing,
 };
 use deepring_ledger::Ledger;
 
 use crate::cli::{OwnerArg, RequireArg};
 use crate::error::{CliError, Exit};
-use crate::ledgers::{origin_of, seen};
+use crate::ledgers::{keep_ledger, known_ledgers, learn, origin_of};
 use crate::output;
 use crate::progress::Progress;
 
@@ -172,9 +172,9 @@ impl TrustPolicy {
         warn(kept);
     }
 
-    /// Says that a ring is recorded in a ledger that this command was not given, and so does not ask.
+    /// Says that a ring of this id is recorded in a ledger that this command was not given, and so does not ask.
     pub(crate) fn note_ledgers_of(&self, ring: &OwnedRing) {
-        let known = self.store.as_ref().map(|store| store.ledgers_of(ring)).unwrap_or_default();
+        let known = self.store.as_ref().map(|store| known_ledgers(store, ring)).unwrap_or_default();
         if !known.is_empty() {
             let origins: Vec<&str> = known.iter().map(|key| origin_of(key)).collect();
             output::note(format_args!(
@@ -198,10 +198,20 @@ impl TrustPolicy {
     }
 
     fn keep_ledger(&mut self, ledger: &Ledger, dir: Option<&Path>, ring: Option<OwnedRing>) {
-        if let Some(store) = &mut self.store
-            && let Err(e) = store.remember_ledger(&seen(ledger), dir, ring.as_ref())
-        {
-            output::note(format_args!("warning: the ledger will not be remembered: {e}"));
+        if let Some(store) = &mut self.store {
+            keep_ledger(store, ledger, dir, ring.as_ref());
+        }
+    }
+
+    /// Returns whether the versions of a ring are remembered.
+    pub(crate) fn knows(&self, ring: &OwnedRing) -> bool {
+        self.store.as_ref().is_some_and(|store| is_known(store, ring))
+    }
+
+    /// Remembers which keys a ring's owner had, as a ledger says: for who has one of them, or has the ledger's key from elsewhere.
+    pub(crate) fn learn(&mut self, ledger: &Ledger, ring: RingId) {
+        if let Some(store) = &mut self.store {
+            warn(learn(store, ledger, [ring]));
         }
     }
 }
@@ -289,6 +299,15 @@ pub(crate) fn glance(path: &Path, ring: &AuthenticRing, store: Option<&Path>) ->
     })
 }
 
+/// The files that are the trust store's, there or not: no command writes another file in their place.
+pub(crate) fn store_files(given: Option<&Path>) -> Vec<PathBuf> {
+    let Some(store) = given.map(PathBuf::from).or_else(default_store) else { return Vec::new() };
+    // A store that leads nowhere is refused when it is opened.
+    let mut lock = resolved(&store).unwrap_or_else(|_| store.clone()).into_os_string();
+    lock.push(".lock");
+    vec![store, lock.into()]
+}
+
 /// Opens a file as a ring. A plain network in its place is named as what it is: a downgrade.
 pub(crate) fn open(path: &Path) -> Result<UnverifiedRing, RingError> {
     open_at(&resolved_path(path)?)
@@ -362,22 +381,27 @@ fn number(_: &Path) -> Option<(u64, u64)> {
 }
 
 /// Refuses to write a version and revision of a ring over one that is as new, or newer: what that one was made for, a host
-/// that was granted among it, would be gone. To be asked in the [`turn`] of `target`.
+/// that was granted among it, would be gone. Whichever key signed that one: it may be another of the same owner's, and who
+/// cannot tell spares it. To be asked in the [`turn`] of `target`.
 pub(crate) fn spare_newer(
     target: &ResolvedPath,
     ring: &AuthenticRing,
     new: (u64, u32),
 ) -> Result<(), CliError> {
     let Ok(there) = open_at(target) else { return Ok(()) };
-    let whoever = Trust::owner(ring.owner()).any_version();
+    let whoever = Trust::owner(there.claimed_owner()).any_version();
     let Ok(there) = there.authenticate(&whoever) else { return Ok(()) };
     let has = (there.model_version(), there.revision());
-    if there.owned() != ring.owned() || has < new {
+    if there.ring_id() != ring.ring_id() || has < new {
         return Ok(());
     }
     let of = |(version, revision)| format!("version {version}, revision {revision}");
+    let by = match there.owner() == ring.owner() {
+        true => String::new(),
+        false => format!(" by owner {}", there.owner().short()),
+    };
     let message = format!(
-        "{} holds {} of this ring, and would become {}",
+        "{} holds {} of this ring{by}, and would become {}",
         target.given().display(),
         of(has),
         of(new)

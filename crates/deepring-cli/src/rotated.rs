@@ -1,11 +1,11 @@
 //! Rings of an owner who rotated: their files name an earlier key, and the ledger says whose they are.
 
 use deepring::files::ResolvedPath;
-use deepring::{AuthenticRing, Owner, PublicKey, TrustStore};
+use deepring::{AuthenticRing, Host, Owner, PublicKey, TrustStore};
 use deepring_ledger::Refusal;
 
 use crate::error::{CliError, Exit};
-use crate::ledgers::Wanted;
+use crate::ledgers::{VouchedLedger, Wanted};
 use crate::rings::open_at;
 
 /// The key that has signed the ring of an owner in this file: the owner's own, or an earlier one of which a ledger says that
@@ -26,13 +26,15 @@ pub(crate) fn signer_of(
     Ok(if vouched.ledger.state()?.present_key(&claimed) == owner { claimed } else { owner })
 }
 
-/// Refuses a ring whose next version, by this owner, a ledger would not take.
+/// Refuses a ring whose next version, by this owner and for these hosts, a ledger would not take, or would not let be run. Gives
+/// the ledger.
 pub(crate) fn takes_the_next(
     ledger: &Wanted<'_>,
     store: Option<&TrustStore>,
     ring: &AuthenticRing,
     owner: &PublicKey<Owner>,
-) -> Result<(), CliError> {
+    hosts: impl IntoIterator<Item = PublicKey<Host>>,
+) -> Result<VouchedLedger, CliError> {
     let vouched = ledger.read(store)?;
     vouched.holds(store, &ring.owned())?;
     let state = vouched.ledger.state()?;
@@ -43,6 +45,7 @@ pub(crate) fn takes_the_next(
         return Err(CliError::new(Exit::Untrusted, message)
             .hint("give the key to which the ring's owner rotated"));
     }
+    state.admit_next(&id, owner, hosts)?;
     if newest.ring_digest() != ring.digest() {
         let (version, known) = (ring.model_version(), newest.model_version());
         let message = format!(
@@ -50,5 +53,5 @@ pub(crate) fn takes_the_next(
         );
         return Err(CliError::new(Exit::Stale, message).hint("the next version follows that one"));
     }
-    Ok(())
+    Ok(vouched)
 }

@@ -40,23 +40,23 @@ fn rounds(pairs: usize) -> Rounds {
     Rounds { warm_up: WARM_UP, pairs, more_of_short: true }
 }
 
-pub(crate) fn bench(args: &Bench) -> Result<(), CliError> {
+pub(crate) fn bench(args: &Bench, trust: Option<&Path>) -> Result<(), CliError> {
     match &args.part {
         None => {
             let args = &args.queries;
-            report::before_measuring(&args.output, "queries", &args.model)?;
+            report::before_measuring(&args.output, "queries", &args.model, trust)?;
             queries::queries(args)
         }
         Some(BenchPart::Rest(args)) => {
-            report::before_measuring(&args.output, "rest", &[])?;
+            report::before_measuring(&args.output, "rest", &[], trust)?;
             rest::rest(args)
         }
         Some(BenchPart::Growth(args)) => {
-            report::before_measuring(&args.output, "growth", &[])?;
+            report::before_measuring(&args.output, "growth", &[], trust)?;
             growth::growth(args)
         }
         Some(BenchPart::Products(args)) => {
-            report::before_measuring(&args.output, "products", &args.model)?;
+            report::before_measuring(&args.output, "products", &args.model, trust)?;
             products::products(args)
         }
         Some(BenchPart::Step(args)) => step::step(args),

@@ -25,6 +25,7 @@ pub(crate) fn deal(args: &DealArgs, trust: Option<&Path>) -> Result<(), CliError
     let owner = Secrets::of(&args.passphrase).key::<Owner>(&args.owner_key)?;
     let (planned, mut read) = planned(&args.leg, &args.copies)?;
     read.push(args.owner_key.clone());
+    read.extend(rings::store_files(trust));
     let ring_at = output::resolved_path(&args.ring)?;
     output::keep_at(&ring_at, read.iter().map(PathBuf::as_path))?;
     read.push(args.ring.clone());
@@ -42,7 +43,8 @@ pub(crate) fn deal(args: &DealArgs, trust: Option<&Path>) -> Result<(), CliError
     if let Some(ledger) = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref()) {
         let hosts = planned.legs.iter().map(|(_, host)| *host);
         let hosts = hosts.chain(planned.plan.genesis.iter().copied());
-        ledger.admits(policy.store(), &ring, hosts)?;
+        let vouched = ledger.admits(policy.store(), &ring, hosts)?;
+        policy.remember_growth(&vouched.ledger);
     }
     let deal = deepring::maintenance::deal_in(file, &ring, &owner, &planned)?;
     // The ring as it is now: its deal is what an earlier file is held against.

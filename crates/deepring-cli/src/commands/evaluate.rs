@@ -16,17 +16,19 @@ use crate::cli::Evaluate;
 use crate::error::CliError;
 use crate::output;
 use crate::progress::Progress;
+use crate::rings::store_files;
 
-pub(crate) fn evaluate(args: &Evaluate) -> Result<(), CliError> {
-    let Some(data) = &args.data else {
-        return wrote(&rewrite_report(&args.output)?);
-    };
-    for file in args.model.iter().flat_map(|model| network_files(model)) {
+pub(crate) fn evaluate(args: &Evaluate, trust: Option<&Path>) -> Result<(), CliError> {
+    let read = args.model.iter().flat_map(|model| network_files(model));
+    for file in read.chain(trust.into_iter().flat_map(|given| store_files(Some(given)))) {
         let leads = output::resolved_for(&file)?;
         if let Some(name) = leads.file_name().filter(|name| writes(name)) {
             output::keep(&args.output.join(name), [file.as_path()])?;
         }
     }
+    let Some(data) = &args.data else {
+        return wrote(&rewrite_report(&args.output)?);
+    };
     let plan = plan(args, data);
     let bar = Bar::default();
     let done = run(&plan, &bar)?;

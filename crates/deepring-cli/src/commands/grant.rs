@@ -1,6 +1,6 @@
 //! `deepring grant`: another host may open blocks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use deepring::files::{ResolvedPath, Turn};
 use deepring::{AuthenticRing, Host, Owner, PublicKey, RingError, SecretKey, Verdict};
@@ -21,7 +21,9 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     let read = output::resolved_path(&args.ring)?;
     let other = args.output.as_deref().map(output::resolved_path).transpose()?;
     let target = other.as_ref().unwrap_or(&read);
-    output::keep_at(target, [args.owner_key.as_path(), host_file])?;
+    let kept = rings::store_files(trust);
+    let read_too = kept.iter().map(PathBuf::as_path);
+    output::keep_at(target, [args.owner_key.as_path(), host_file].into_iter().chain(read_too))?;
     let elsewhere = !output::is_one_place(target, &read)?;
     let _turns = rings::turns(&read, target)?;
     // Begun before anything is asked about what lies there: another file that is put there meanwhile stays.
@@ -32,7 +34,8 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     let ring = policy.verify_to_use(&read).map_err(|e| not_the_owner(e, &read, &owner))?;
     policy.belongs(target, ring.owned())?;
     if let Some(ledger) = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref()) {
-        ledger.admits(policy.store(), &ring, [host])?;
+        let vouched = ledger.admits(policy.store(), &ring, [host])?;
+        policy.remember_growth(&vouched.ledger);
     }
     let last = u32::try_from(ring.layers().len()).unwrap_or(u32::MAX);
     let indices = blocks.indices(last);

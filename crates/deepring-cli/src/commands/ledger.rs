@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::cli::{LedgerArgs, LedgerCommand, LedgerInit};
 use crate::error::CliError;
-use crate::ledgers::{VouchedLedger, Wanted, seen};
+use crate::ledgers::{VouchedLedger, Wanted, keep_ledger};
 use crate::output;
 use crate::rings::open_store;
 
@@ -96,10 +96,8 @@ impl LedgerMemory {
     }
 
     fn keep(&mut self, ledger: &Ledger, dir: Option<&Path>) {
-        if let Some(store) = &mut self.0
-            && let Err(e) = store.remember_ledger(&seen(ledger), dir, None)
-        {
-            output::note(format_args!("warning: the ledger will not be remembered: {e}"));
+        if let Some(store) = &mut self.0 {
+            keep_ledger(store, ledger, dir, None);
         }
     }
 }

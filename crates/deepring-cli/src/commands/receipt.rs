@@ -19,7 +19,6 @@ use serde_json::{Value, json};
 use crate::cli::{ReceiptCommand, ReceiptVerify};
 use crate::error::CliError;
 use crate::inputs::{Pictures, read_queries};
-use crate::ledgers::Voucher;
 use crate::output;
 use crate::rings::{TrustPolicy, newer_than, refuse_earlier_deal};
 
@@ -245,10 +244,6 @@ fn print(verified: &Verified) -> Result<(), CliError> {
         ))?;
     }
     recorded.witnesses.print()?;
-    if recorded.voucher == Voucher::Nobody {
-        output::note(
-            "warning: nobody vouches for this ledger's key: whoever can write its folder may have made it; give the key that you trust with `--ledger-key log.pub`",
-        );
-    }
+    recorded.voucher.note_nobody();
     Ok(())
 }

@@ -90,6 +90,11 @@ impl Recorder {
         Ok(Self { vouched, dir, hosts, opened: Instant::now() })
     }
 
+    /// Says so where nobody vouches for the ledger's key.
+    pub(crate) fn note_unvouched(&self) {
+        self.vouched.note_unvouched();
+    }
+
     /// Returns whether it is time to [make way](Self::makes_way).
     pub(crate) fn holds_long(&self) -> bool {
         self.opened.elapsed() > LONGEST_HOLD

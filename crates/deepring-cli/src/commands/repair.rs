@@ -1,7 +1,7 @@
 //! `deepring repair`: a damaged ring made whole from an intact copy, and that on the ledger.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use deepring::files::{Replacement, ResolvedPath, Turn};
 use deepring::maintenance::{PreparedRepair, Repaired, ToRepair, prepare_repair};
@@ -22,7 +22,11 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     // it leads to is rewritten.
     let (target, from) = (output::resolved_path(&args.ring)?, output::resolved_path(&args.from)?);
     output::spare_descriptors(&target)?;
-    output::keep_at(&target, args.key.as_deref())?;
+    let kept = rings::store_files(trust);
+    output::keep_at(
+        &target,
+        args.key.as_deref().into_iter().chain(kept.iter().map(PathBuf::as_path)),
+    )?;
     let is_itself = rings::is_one_file(&target, &from)?;
     if args.countersign.is_some() && is_itself {
         let message = "the copy is the ring itself: nobody would compare anything";
@@ -47,6 +51,7 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     let countersigner = countersigner.transpose()?;
     let wanted = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref());
     let mut recorder = wanted.map(|ledger| Recorder::open(&ledger, &hosts, &policy)).transpose()?;
+    recorder.iter().for_each(Recorder::note_unvouched);
     if let (Some(recorder), Ok(copy)) = (&recorder, &copy) {
         recorder.holds(&copy.claimed(), &policy)?;
         // What must not be used is not made whole. A copy that is not authentic the repair itself refuses.

@@ -149,6 +149,7 @@ fn run_ring<E: Engine>(
     let mut policy = TrustPolicy::new(&args.owner, trust)?.binding();
     let wanted = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref());
     let mut recorder = wanted.map(|ledger| Recorder::open(&ledger, &keys, &policy)).transpose()?;
+    recorder.iter().for_each(Recorder::note_unvouched);
     let outcome = decide(args, trust, &keys, engine, &mut policy, &mut recorder, receipt);
     if let Some(recorder) = &recorder {
         recorder.remember_growth(&mut policy);

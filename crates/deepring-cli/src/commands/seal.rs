@@ -24,16 +24,21 @@ pub(crate) fn seal(args: &SealArgs, trust: Option<&Path>) -> Result<(), CliError
     let mut read = network_files(&args.model);
     read.push(args.owner.clone());
     read.extend(args.labels.clone());
+    read.extend(rings::store_files(trust));
     let owner = Secrets::of(&args.passphrase).key::<Owner>(&args.owner)?;
     let mut sealing = Seal::new(&args.model, &owner).cut(args.cut);
+    let mut hosts = Vec::new();
     for host in &args.host {
         let (blocks, key, file) = parse_host(host)?;
         read.push(file.into());
+        hosts.push(key);
         sealing = sealing.host(blocks, key);
     }
     if !args.leg.is_empty() {
         let (planned, files) = deal::planned(&args.leg, &args.copies)?;
         read.extend(files);
+        hosts.extend(planned.legs.iter().map(|(_, host)| *host));
+        hosts.extend(&planned.plan.genesis);
         sealing = sealing.deal(planned);
     }
     let target = output::resolved_path(&args.output)?;
@@ -56,11 +61,15 @@ pub(crate) fn seal(args: &SealArgs, trust: Option<&Path>) -> Result<(), CliError
         let ledger = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref());
         let (store, own) = (rings::open_store(trust)?, owner.public());
         let signer = ledger.map(|ledger| signer_of(&ledger, store.as_ref(), &previous, own));
-        let policy = TrustPolicy::of(signer.transpose()?.unwrap_or(own), trust)?;
+        let mut policy = TrustPolicy::of(signer.transpose()?.unwrap_or(own), trust)?;
         // The previous ring must be authentic, and the newest: an upgrade of an old one would fork.
         let ring = rings::open_at(&previous)?.authenticate(&policy.trust_by(&previous))?;
         if let Some(ledger) = ledger {
-            takes_the_next(&ledger, store.as_ref(), &ring, &own)?;
+            let vouched = takes_the_next(&ledger, store.as_ref(), &ring, &own, hosts)?;
+            vouched.note_unvouched();
+            policy.remember_growth(&vouched.ledger);
+            // Who has the key that signs now knows which one it came after.
+            policy.learn(&vouched.ledger, ring.ring_id());
         }
         // Under another key, it is another ring to whoever bound it.
         policy.belongs(&target, OwnedRing { owner: own, ring: ring.ring_id() })?;

@@ -36,6 +36,7 @@ mod registered;
 mod rejected;
 mod reported;
 mod revoked;
+mod rotated;
 mod sandboxed;
 mod secrets;
 #[path = "../../../deepring-testkit/src/skip.rs"]

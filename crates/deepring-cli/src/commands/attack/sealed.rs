@@ -30,6 +30,9 @@ pub(super) fn attack(
     if kind.scope() == Scope::Ledger {
         let folder = output::resolved_path(target)?;
         output::keep_at(&folder, read)?;
+        // The folder is made anew.
+        let kept = rings::store_files(trust);
+        output::keep_at(&folder, kept.iter().map(PathBuf::as_path))?;
         rings::spare_bound(&folder, trust)?;
         return show(args, kind, &tampered(target)?, target);
     }

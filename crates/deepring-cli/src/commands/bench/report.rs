@@ -13,6 +13,7 @@ use super::table::TextTable;
 use crate::cli::BenchOutput;
 use crate::error::CliError;
 use crate::output;
+use crate::rings::store_files;
 
 /// The findings of one measurement.
 pub(super) struct BenchReport {
@@ -41,10 +42,12 @@ pub(super) fn before_measuring(
     to: &BenchOutput,
     bench: &str,
     models: &[PathBuf],
+    trust: Option<&Path>,
 ) -> Result<(), CliError> {
     let Some(folder) = &to.output else { return Ok(()) };
     std::fs::create_dir_all(folder).map_err(at(folder))?;
-    let read: Vec<PathBuf> = models.iter().flat_map(|model| network_files(model)).collect();
+    let mut read: Vec<PathBuf> = models.iter().flat_map(|model| network_files(model)).collect();
+    read.extend(trust.into_iter().flat_map(|given| store_files(Some(given))));
     for file in files(folder, bench) {
         output::keep(&file, read.iter().map(PathBuf::as_path))?;
         output::writable(&file)?;

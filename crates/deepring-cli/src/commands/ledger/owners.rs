@@ -29,7 +29,8 @@ pub(super) fn rotate(args: &LedgerRotateOwner, trust: Option<&Path>) -> Result<(
     output::note(
         "the new key registers, revokes, and seals the next version (`seal --previous RING --owner NEW.key --ledger DIR`); versions \
          that the old key sealed keep its signature, so nobody deals or grants them with this ledger any more; readers need the new \
-         key, by `--owner` or `trust add`, and `trust bind` where a path is bound to the old key's ring",
+         key, by `--owner` or `trust add`, and `trust bind` where a path is bound to the old key's ring; let them `trust remove` the old \
+         one: whoever has it could still sign a ring for them",
     );
     Ok(())
 }

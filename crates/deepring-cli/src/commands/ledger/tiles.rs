@@ -1,6 +1,6 @@
 //! `deepring ledger tiles`: the log as static files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use deepring_ledger::{Fault, TilesError};
 use serde_json::json;
@@ -16,6 +16,10 @@ pub(super) fn tiles(args: &LedgerTiles, trust: Option<&Path>) -> Result<(), CliE
     let written = [args.output.clone(), args.output.join("checkpoint")];
     let written: Vec<_> =
         written.iter().map(|path| output::resolved_path(path)).collect::<Result<_, _>>()?;
+    let kept = rings::store_files(trust);
+    for target in &written {
+        output::keep_at(target, kept.iter().map(PathBuf::as_path))?;
+    }
     rings::spare_all_bound(&written, trust)?;
     let ledger = LedgerMemory::open(trust)?.read(&args.args)?;
     let export = ledger.export_tiles(&args.output).map_err(refused)?;

@@ -58,6 +58,9 @@ pub(super) fn recorded(
         let shown = ledger.prove(index)?.verify(ledger.key()).map_err(bad_proof)?;
         let after = ledger.upgraded_before(&ring.owned(), ring.model_version(), index)?;
         policy.remember_growth(&ledger);
+        if voucher != Voucher::Nobody && policy.knows(&ring.owned()) {
+            policy.learn(&ledger, ring.ring_id());
+        }
         (shown, voucher, after, since)
     } else if let Some(path) = &args.proof {
         let pinned = key.map(read_key).transpose()?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use deepring::TensorSpec;
-use deepring::files::{Place, ResolvedPath, ledger_files, resolved, spare_kept};
+use deepring::files::{Place, ResolvedPath, ledger_files, spare_kept};
 use deepring_onnx::network_files;
 
 use super::tensors::untaken_name;
@@ -14,7 +14,7 @@ use crate::cli::RunArgs;
 use crate::error::{CliError, Exit};
 use crate::named;
 use crate::output;
-use crate::rings::{self, default_store};
+use crate::rings;
 
 /// Refuses to make a folder where a ring is bound. To be called before any is made.
 pub(super) fn spare_bound_folders(args: &RunArgs, trust: Option<&Path>) -> Result<(), CliError> {
@@ -90,12 +90,7 @@ fn read(args: &RunArgs, trust: Option<&Path>) -> Vec<PathBuf> {
     files.extend(
         args.ledger.iter().flat_map(|dir| ledger_files::LASTING.map(|name| dir.join(name))),
     );
-    if let Some(store) = trust.map(PathBuf::from).or_else(default_store) {
-        // A store that leads nowhere is refused when it is opened.
-        let mut lock = resolved(&store).unwrap_or_else(|_| store.clone()).into_os_string();
-        lock.push(".lock");
-        files.extend([store, lock.into()]);
-    }
+    files.extend(rings::store_files(trust));
     files
 }
 
