@@ -10,6 +10,8 @@ use crate::key::{LogKey, VerifierKey};
 
 /// Longest checkpoint text that is read, in bytes; room for a hundred witnesses.
 pub(crate) const MAX_CHECKPOINT_TEXT: usize = 1 << 16;
+/// Longest text of a body that is read, in bytes: the longest name of a log fits.
+const MAX_BODY_TEXT: usize = 1024;
 /// Largest tree, in entries; far above any real one and below where index arithmetic could wrap.
 pub(crate) const MAX_TREE_SIZE: u64 = 1 << 60;
 
@@ -87,6 +89,34 @@ impl CheckpointBody {
     }
 }
 
+impl CheckpointBody {
+    /// Reads what [`Display`](fmt::Display) writes, and nothing else: no extension lines. Who reads one
+    /// knows nothing of it before a signature over it is verified.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NotACheckpoint`]; [`CheckpointError::ImpossibleTree`].
+    pub fn parse(text: &str) -> Result<Self, CheckpointError> {
+        if text.len() > MAX_BODY_TEXT {
+            return Err(CheckpointError::NotACheckpoint);
+        }
+        let tree = tlog_tiles::Checkpoint::from_bytes(text.as_bytes())
+            .map_err(|_| CheckpointError::NotACheckpoint)?;
+        let body = Self::of(&tree)?;
+        match body.to_string() == text {
+            true => Ok(body),
+            false => Err(CheckpointError::NotACheckpoint),
+        }
+    }
+
+    fn of(tree: &tlog_tiles::Checkpoint) -> Result<Self, CheckpointError> {
+        let size = tree.size();
+        if size > MAX_TREE_SIZE || (size == 0 && *tree.hash() != EMPTY_HASH) {
+            return Err(CheckpointError::ImpossibleTree { size });
+        }
+        Ok(Self { origin: tree.origin().to_owned(), size, root: tree.hash().0 })
+    }
+}
+
 /// The note's text, which signatures are over: name, size and root, a line each.
 impl fmt::Display for CheckpointBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,11 +152,7 @@ impl Checkpoint {
                 expected: key.origin().to_owned(),
             });
         }
-        let size = tree.size();
-        if size > MAX_TREE_SIZE || (size == 0 && *tree.hash() != EMPTY_HASH) {
-            return Err(CheckpointError::ImpossibleTree { size });
-        }
-        let body = CheckpointBody { origin: tree.origin().to_owned(), size, root: tree.hash().0 };
+        let body = CheckpointBody::of(&tree)?;
         Ok(Self { text: text.to_owned(), body })
     }
 

@@ -90,7 +90,7 @@ pub use proof::{Proof, VerifiedInclusion};
 // Witnesses, and files for whoever mirrors the log.
 pub use tiles::{TilesError, TilesExport};
 pub use witness::{
-    Cosignature, CosignedCheckpoint, LineFault, NotWitnessed, WitnessKey, WitnessPolicy, Witnessed,
+    CosignError, Cosignature, CosignedCheckpoint, LineFault, NotWitnessed, WitnessKey, WitnessPolicy, Witnessed,
 };
 
 // Errors.

@@ -4,7 +4,7 @@ use signed_note::Signature;
 use thiserror::Error;
 
 use super::key::WitnessKey;
-use crate::checkpoint::{Checkpoint, MAX_CHECKPOINT_TEXT};
+use crate::checkpoint::{Checkpoint, CheckpointBody, MAX_CHECKPOINT_TEXT};
 
 /// Most signature lines on a note that are read; signed notes of other readers allow as many.
 const MAX_LINES: usize = 100;
@@ -169,27 +169,7 @@ impl Checkpoint {
         line: &Signature,
         keys: &[WitnessKey],
     ) -> Result<Option<Cosignature>, CosignatureError> {
-        let names = |key: &&WitnessKey| (key.name(), key.id()) == (line.name(), line.id());
-        let mut wrong = None;
-        // Two keys may have one name and one id of 32 bits; the line is of the one that verifies it.
-        for key in keys.iter().filter(names) {
-            let witness = || key.name().to_owned();
-            let parts = line.signature().split_first_chunk::<8>();
-            let parts = parts.filter(|(_, signature)| signature.len() == key.signature_len());
-            let Some((timestamp, signature)) = parts else {
-                wrong = Some(CosignatureError::Wrong { witness: witness() });
-                continue;
-            };
-            let timestamp = u64::from_be_bytes(*timestamp);
-            if timestamp == 0 || i64::try_from(timestamp).is_err() {
-                wrong = Some(CosignatureError::Time { witness: witness(), timestamp });
-            } else if key.verifies(self, self.parts().0, timestamp, signature) {
-                return Ok(Some(Cosignature { witness: key.clone(), timestamp }));
-            } else {
-                wrong = Some(CosignatureError::Wrong { witness: witness() });
-            }
-        }
-        wrong.map_or(Ok(None), Err)
+        cosignature(self.body(), self.parts().0, line, keys)
     }
 
     /// The note's text, with the line feed that ends it, and its signature lines.
@@ -201,7 +181,37 @@ impl Checkpoint {
     }
 }
 
-fn signature(number: usize, line: &str) -> Result<Signature, CosignatureError> {
+/// The cosignature that a line is of a checkpoint with this text, if it names one of these keys.
+pub(super) fn cosignature(
+    body: &CheckpointBody,
+    note_text: &str,
+    line: &Signature,
+    keys: &[WitnessKey],
+) -> Result<Option<Cosignature>, CosignatureError> {
+    let names = |key: &&WitnessKey| (key.name(), key.id()) == (line.name(), line.id());
+    let mut wrong = None;
+    // Two keys may have one name and one id of 32 bits; the line is of the one that verifies it.
+    for key in keys.iter().filter(names) {
+        let witness = || key.name().to_owned();
+        let parts = line.signature().split_first_chunk::<8>();
+        let parts = parts.filter(|(_, signature)| signature.len() == key.signature_len());
+        let Some((timestamp, signature)) = parts else {
+            wrong = Some(CosignatureError::Wrong { witness: witness() });
+            continue;
+        };
+        let timestamp = u64::from_be_bytes(*timestamp);
+        if timestamp == 0 || i64::try_from(timestamp).is_err() {
+            wrong = Some(CosignatureError::Time { witness: witness(), timestamp });
+        } else if key.verifies(body, note_text, timestamp, signature) {
+            return Ok(Some(Cosignature { witness: key.clone(), timestamp }));
+        } else {
+            wrong = Some(CosignatureError::Wrong { witness: witness() });
+        }
+    }
+    wrong.map_or(Ok(None), Err)
+}
+
+pub(super) fn signature(number: usize, line: &str) -> Result<Signature, CosignatureError> {
     Signature::from_bytes(line.as_bytes())
         .map_err(|_| CosignatureError::NotALine { line: number + 1 })
 }

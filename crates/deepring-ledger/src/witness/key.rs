@@ -7,11 +7,11 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use signed_note::key_id;
 use thiserror::Error;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::CheckpointBody;
 use crate::key::{KeyError, check_point, is_name};
 
 /// Types of cosignatures in signed-note keys (`c2sp.org/tlog-cosignature`, "Format").
-const ED25519_COSIGNATURE: u8 = 0x04;
+pub(super) const ED25519_COSIGNATURE: u8 = 0x04;
 const ML_DSA_44_COSIGNATURE: u8 = 0x06;
 /// Length of an encoded public key of ML-DSA-44 (FIPS 204, section 4).
 const ML_DSA_44_KEY: usize = 1312;
@@ -136,7 +136,7 @@ impl WitnessKey {
     /// Verifies a cosignature's signature (`c2sp.org/tlog-cosignature`, "signed message").
     pub(super) fn verifies(
         &self,
-        checkpoint: &Checkpoint,
+        body: &CheckpointBody,
         note_text: &str,
         timestamp: u64,
         signature: &[u8],
@@ -147,7 +147,7 @@ impl WitnessKey {
                 UnparsedPublicKey::new(&ED25519, key).verify(message.as_bytes(), signature).is_ok()
             }
             Public::MlDsa44(key) => {
-                subtree(&self.name, checkpoint, timestamp).is_some_and(|message| {
+                subtree(&self.name, body, timestamp).is_some_and(|message| {
                     UnparsedPublicKey::new(&ML_DSA_44, key.as_slice())
                         .verify(&message, signature)
                         .is_ok()
@@ -158,7 +158,7 @@ impl WitnessKey {
 }
 
 /// The `cosigned_message` of a whole checkpoint; none where a name is too long for it.
-fn subtree(cosigner: &str, checkpoint: &Checkpoint, timestamp: u64) -> Option<Vec<u8>> {
+fn subtree(cosigner: &str, checkpoint: &CheckpointBody, timestamp: u64) -> Option<Vec<u8>> {
     let mut message = b"subtree/v1\n\0".to_vec();
     message.push(u8::try_from(cosigner.len()).ok()?);
     message.extend_from_slice(cosigner.as_bytes());

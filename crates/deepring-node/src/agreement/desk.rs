@@ -1,0 +1,425 @@
+//! Where submissions are judged, wait, and are drafted into blocks: what a validator knows, without
+//! network, clock or ledger.
+//!
+//! Everything here is synchronous, and is a function of what was put in. What must be asked of the
+//! ledger (whether a decision is recorded below the base) is returned to the caller to ask; so no lock is
+//! held meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use commonware_utils::channel::{oneshot, watch};
+use deepring_ledger::{Entry, State};
+use thiserror::Error;
+
+use super::block::{Block, BlockDigest};
+use super::judge::{Inadmissible, Judge, Standing};
+use super::pool::{Pool, PoolFull, PoolLimits};
+use super::recent::Recent;
+use super::standings::{Position, Standings};
+use super::submission::{Decided, EntryId, Opened, Submission, SubmissionError};
+
+/// Ids of committed entries that are remembered, so that late gossip of them costs nothing.
+const REMEMBERED: usize = 1 << 13;
+/// Submissions whose authority is asked after anew with each block that is committed.
+const SWEPT: usize = 64;
+/// Most callers that wait for one submission.
+const MAX_WAITERS: usize = 64;
+
+/// Why a submission is not taken.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// No ledger could ever take it.
+    #[error(transparent)]
+    Submission(#[from] SubmissionError),
+    /// It may not follow where the ledger leaves off.
+    #[error(transparent)]
+    Inadmissible(#[from] Inadmissible),
+    /// There is no room for it now.
+    #[error("the pool is full: {0}")]
+    Full(#[from] PoolFull),
+    /// This validator does not know yet where the ledger leaves off.
+    #[error("this validator is still catching up")]
+    NotReady,
+    /// This validator is no more.
+    #[error("this validator has stopped")]
+    Stopped,
+}
+
+/// Where an entry was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Index of the entry.
+    pub index: u64,
+    /// Height of its block.
+    pub height: u64,
+    /// Size of the ledger's checkpoint after that block.
+    pub size: u64,
+}
+
+/// Why a submission that was taken will not be committed.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum Lost {
+    /// It may not follow any more, after what was committed instead.
+    #[error(transparent)]
+    Inadmissible(Arc<Inadmissible>),
+    /// The validator stopped; others may commit it.
+    #[error("this validator has stopped; others may commit the entry")]
+    Stopped,
+}
+
+/// A submission that was taken; tells what becomes of it.
+#[derive(Debug)]
+pub struct Ticket(oneshot::Receiver<Result<Committed, Lost>>);
+
+impl Ticket {
+    /// Waits until the entry is on stable storage here, under a checkpoint.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn committed(self) -> Result<Committed, Lost> {
+        self.0.await.unwrap_or(Err(Lost::Stopped))
+    }
+}
+
+/// What a proposal comes to.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Nothing can be said: its parent is not known, or is history.
+    Unknown,
+    /// It is invalid, for ever.
+    Invalid(Fault),
+    /// It is valid if none of these decisions is recorded below an index.
+    Sound { position: Position, ask: Vec<Decided>, below: u64 },
+}
+
+/// What is wrong with a block.
+#[derive(Debug, Error)]
+pub(crate) enum Fault {
+    #[error("submission {at}: {source}")]
+    Submission { at: usize, source: SubmissionError },
+    #[error("submission {at}: {source}")]
+    Inadmissible { at: usize, source: Inadmissible },
+}
+
+/// What a block would hold, and what must be asked of the ledger before.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) submissions: Vec<Submission>,
+    pub(crate) ask: Vec<Decided>,
+    pub(crate) below: u64,
+}
+
+/// A finalised block that does not follow the ledger: this validator must stop.
+#[derive(Debug, Error)]
+pub enum NotNext {
+    /// It does not build on the newest block that the ledger holds.
+    #[error("block {height} does not build on the newest block of the ledger")]
+    OtherParent {
+        /// Its height.
+        height: u64,
+    },
+    /// A quorum finalised an entry that may not follow.
+    #[error("block {height} was finalised with an entry that may not follow: {why}")]
+    Invalid {
+        /// Its height.
+        height: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+type Waiters = BTreeMap<EntryId, Vec<oneshot::Sender<Result<Committed, Lost>>>>;
+
+#[derive(Debug)]
+struct Inner {
+    standings: Standings,
+    pool: Pool,
+    committed: Recent<EntryId>,
+    waiters: Waiters,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    judge: Judge,
+    inner: Mutex<Inner>,
+    changed: watch::Sender<u64>,
+}
+
+impl Desk {
+    pub(crate) fn new(limits: PoolLimits) -> Self {
+        let inner = Inner {
+            standings: Standings::default(),
+            pool: Pool::new(limits),
+            committed: Recent::new(REMEMBERED),
+            waiters: BTreeMap::new(),
+        };
+        Self { judge: Judge::new(), inner: Mutex::new(inner), changed: watch::channel(0).0 }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here is left half changed by a panic that matters more than this one.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes when something came into the pool, or was committed.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Number of submissions that wait, and their bytes.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let inner = self.inner();
+        (inner.pool.len(), inner.pool.bytes())
+    }
+
+    /// The ledger holds the block of this digest, and this is its state.
+    pub(crate) fn set_base(&self, height: u64, digest: BlockDigest, state: State) {
+        let position = Position {
+            digest,
+            parent: digest,
+            height,
+            standing: Standing::new(state),
+            decided: BTreeSet::new(),
+        };
+        self.inner().standings.commit(Arc::new(position));
+        self.tell();
+    }
+
+    pub(crate) fn base(&self) -> Option<Arc<Position>> {
+        self.inner().standings.base().cloned()
+    }
+
+    pub(crate) fn position(&self, digest: &BlockDigest) -> Option<Arc<Position>> {
+        self.inner().standings.get(digest).cloned()
+    }
+
+    /// Judges a submission where the ledger leaves off. `None` where it waits already.
+    pub(crate) fn examine(&self, submission: &Submission) -> Result<Option<Opened>, SubmitError> {
+        let id = submission.id();
+        let mut standing = {
+            let inner = self.inner();
+            if inner.committed.contains(&id) {
+                return Err(Inadmissible::Recorded.into());
+            }
+            if inner.pool.get(&id).is_some() {
+                return Ok(None);
+            }
+            inner.standings.base().ok_or(SubmitError::NotReady)?.standing.clone()
+        };
+        let opened = submission.open()?;
+        {
+            // A full pool does not make this validator work.
+            let inner = self.inner();
+            if inner.pool.has_decided(&opened) {
+                return Err(Inadmissible::Recorded.into());
+            }
+            inner.pool.room(&opened)?;
+        }
+        self.judge.admit(&mut standing, &opened)?;
+        Ok(Some(opened))
+    }
+
+    /// Lets what was examined wait; whether it is new.
+    pub(crate) fn take(&self, opened: Opened, own: bool) -> Result<bool, SubmitError> {
+        let mut inner = self.inner();
+        if inner.committed.contains(&opened.submission.id()) || inner.pool.has_decided(&opened) {
+            return Err(Inadmissible::Recorded.into());
+        }
+        let new = inner.pool.insert(opened, own)?;
+        drop(inner);
+        if new {
+            self.tell();
+        }
+        Ok(new)
+    }
+
+    /// Tells what becomes of a submission that waits; `None` if it does not.
+    pub(crate) fn ticket(&self, id: &EntryId) -> Option<Ticket> {
+        let mut inner = self.inner();
+        inner.pool.get(id)?;
+        let (told, ticket) = oneshot::channel();
+        let waiters = inner.waiters.entry(*id).or_default();
+        waiters.retain(|waiter| !waiter.is_closed());
+        if waiters.len() < MAX_WAITERS {
+            waiters.push(told);
+        }
+        Some(Ticket(ticket))
+    }
+
+    /// Judges a block after its parent.
+    pub(crate) fn judge(&self, block: &Block) -> Verdict {
+        let (parent, above, known) = {
+            let inner = self.inner();
+            let Some(parent) = inner.standings.get(&block.parent()).cloned() else {
+                return Verdict::Unknown;
+            };
+            let Some(above) = inner.standings.above_base(&block.parent()) else {
+                return Verdict::Unknown;
+            };
+            let known: Vec<Option<Opened>> =
+                block.submissions().iter().map(|s| inner.pool.get(&s.id()).cloned()).collect();
+            (parent, above, known)
+        };
+        let mut standing = parent.standing.clone();
+        let mut decided = BTreeSet::new();
+        for (at, (submission, known)) in block.submissions().iter().zip(known).enumerate() {
+            // What waits here was looked into already; the id does not speak for the evidence.
+            let known = known.filter(|opened| opened.submission == *submission);
+            let opened = match known.map_or_else(|| submission.open(), Ok) {
+                Ok(opened) => opened,
+                Err(source) => return Verdict::Invalid(Fault::Submission { at, source }),
+            };
+            let of = opened.decided();
+            let repeated =
+                |d: &Decided| decided.contains(d) || above.iter().any(|p| p.decided.contains(d));
+            let judged = match of.as_ref().is_some_and(repeated) {
+                true => Err(Inadmissible::Recorded),
+                false => self.judge.admit(&mut standing, &opened),
+            };
+            if let Err(source) = judged {
+                return Verdict::Invalid(Fault::Inadmissible { at, source });
+            }
+            decided.extend(of);
+        }
+        let ask = decided.iter().copied().collect();
+        let below = parent.standing.size();
+        Verdict::Sound { position: Position::new(block, standing, decided), ask, below }
+    }
+
+    /// Remembers what a block comes to.
+    pub(crate) fn remember(&self, position: Position) {
+        self.inner().standings.insert(position);
+    }
+
+    /// What a certified block comes to whose evidence a quorum verified: authority alone is asked
+    /// after, so that chains can be followed whose voting this validator missed.
+    pub(crate) fn follow(&self, block: &Block) -> Result<Arc<Position>, NotNext> {
+        let height = block.height();
+        let parent = {
+            let inner = self.inner();
+            if let Some(known) = inner.standings.get(&block.digest()) {
+                return Ok(known.clone());
+            }
+            inner.standings.get(&block.parent()).cloned()
+        };
+        let parent = parent.ok_or(NotNext::OtherParent { height })?;
+        let invalid = |why: String| NotNext::Invalid { height, why };
+        let mut standing = parent.standing.clone();
+        let mut decided = BTreeSet::new();
+        for submission in block.submissions() {
+            let opened = submission.open().map_err(|e| invalid(e.to_string()))?;
+            standing.admit(&opened.entry).map_err(|e| invalid(e.to_string()))?;
+            decided.extend(opened.decided());
+        }
+        Ok(self.inner().standings.insert(Position::new(block, standing, decided)))
+    }
+
+    /// The entries of a block that a quorum finalised.
+    pub(crate) fn entries(&self, block: &Block) -> Result<Vec<Entry>, NotNext> {
+        let height = block.height();
+        let entry = |submission: &Submission| {
+            // The same id is the same entry, and what waits here was verified.
+            let known = self.inner().pool.get(&submission.id()).map(|opened| opened.entry.clone());
+            match known {
+                Some(entry) => Ok(entry),
+                None => submission.open().map(|opened| opened.entry).map_err(|e| {
+                    NotNext::Invalid { height, why: e.to_string() }
+                }),
+            }
+        };
+        block.submissions().iter().map(entry).collect()
+    }
+
+    /// What a block after `parent` would hold; `None` where that is not known.
+    pub(crate) fn draft(&self, parent: &BlockDigest) -> Option<Draft> {
+        let mut inner = self.inner();
+        let Inner { standings, pool, .. } = &mut *inner;
+        let above = standings.above_base(parent)?;
+        let mut standing = standings.get(parent)?.standing.clone();
+        let below = standing.size();
+        let mut decided = BTreeSet::new();
+        let submissions = pool.draft(|opened| {
+            let of = opened.decided();
+            let repeated =
+                |d: &Decided| decided.contains(d) || above.iter().any(|p| p.decided.contains(d));
+            if of.as_ref().is_some_and(repeated) {
+                return false;
+            }
+            let fits = self.judge.admit(&mut standing, opened).is_ok();
+            decided.extend(of.filter(|_| fits));
+            fits
+        });
+        Some(Draft { submissions, ask: decided.into_iter().collect(), below })
+    }
+
+    /// The oldest of this validator's own submissions that still wait, within `room` bytes.
+    pub(crate) fn own(&self, room: usize) -> Vec<Submission> {
+        self.inner().pool.own(room)
+    }
+
+    /// Drops what records a decision that the ledger holds.
+    pub(crate) fn drop_recorded(&self, decided: &[Decided]) {
+        let mut inner = self.inner();
+        for decided in decided {
+            if let Some(id) = inner.pool.remove_decided(decided) {
+                lose(&mut inner.waiters, &id, Inadmissible::Recorded);
+            }
+        }
+    }
+
+    /// The ledger holds a block now, whose entries begin at `first`: they wait no more, and what has no
+    /// authority after them is dropped.
+    pub(crate) fn commit(&self, block: &Block, position: Arc<Position>, first: u64) {
+        let mut inner = self.inner();
+        let Inner { standings, pool, committed, waiters } = &mut *inner;
+        let (height, size) = (position.height, position.standing.size());
+        for (index, submission) in (first..).zip(block.submissions()) {
+            let id = submission.id();
+            committed.insert(id);
+            pool.remove(&id);
+            for waiter in waiters.remove(&id).into_iter().flatten() {
+                // Who waited may be gone.
+                let _ = waiter.send(Ok(Committed { index, height, size }));
+            }
+        }
+        for decided in &position.decided {
+            if let Some(id) = pool.remove_decided(decided) {
+                lose(waiters, &id, Inadmissible::Recorded);
+            }
+        }
+        for opened in pool.sweep(SWEPT) {
+            let mut standing = position.standing.clone();
+            if let Err(why) = self.judge.admit(&mut standing, &opened) {
+                let id = opened.submission.id();
+                pool.remove(&id);
+                lose(waiters, &id, why);
+            }
+        }
+        standings.commit(position);
+        drop(inner);
+        self.tell();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn ids(&self) -> BTreeSet<EntryId> {
+        self.inner().pool.ids()
+    }
+}
+
+fn lose(waiters: &mut Waiters, id: &EntryId, why: Inadmissible) {
+    let why = Arc::new(why);
+    for waiter in waiters.remove(id).into_iter().flatten() {
+        let _ = waiter.send(Err(Lost::Inadmissible(why.clone())));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! A running validator, as those see it who use it: no type of the engine is in here.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use commonware_runtime::Handle;
+use commonware_utils::channel::{mpsc, oneshot, watch};
+use deepring::keys::Node;
+use deepring::{PublicKey, SecretKey};
+use deepring_ledger::Ledger;
+
+use super::desk::{Desk, SubmitError, Ticket};
+use super::error::AgreementError;
+use super::gossip::examine;
+use super::keeping::{Ask, Progress};
+use super::pool::PoolLimits;
+use super::submission::Submission;
+
+/// What a validator is told.
+#[derive(Clone)]
+pub struct Config {
+    /// Name of the log.
+    pub origin: String,
+    /// This validator's key. One that is not of the committee follows, and never votes.
+    pub node: SecretKey<Node>,
+    /// The nodes that keep the ledger.
+    pub committee: Vec<PublicKey<Node>>,
+    /// What the names of the engine's partitions in storage begin with: letters, digits, `-` and `_`.
+    pub partition: String,
+    /// How long a leader waits with an empty block; below `leader_timeout`. A network at rest makes
+    /// one height in that time.
+    pub heartbeat: Duration,
+    /// How long the others wait for a leader's block.
+    pub leader_timeout: Duration,
+    /// How long they wait until a block is certified; above `leader_timeout`. Verifying it must fit in.
+    pub certification_timeout: Duration,
+    /// After how long a leader that was not heard of is passed over at once; above
+    /// `certification_timeout`.
+    pub skip_timeout: Duration,
+    /// Blocks below the newest that the engine keeps, to serve validators that were away. Who was away
+    /// for longer needs a copy of a ledger.
+    pub retained: NonZeroU64,
+    /// Bounds of what waits.
+    pub pool: PoolLimits,
+    /// After how long what waits, and what was cosigned, is sent again.
+    pub repeat: Duration,
+    /// A folder in which forks are kept.
+    pub evidence: Option<PathBuf>,
+    /// What it proposes instead of what it should.
+    #[cfg(feature = "tamper")]
+    pub tamper: Option<super::application::Tamper>,
+}
+
+impl Config {
+    /// A validator with this key of this committee, of the log of this name. An idle network makes a
+    /// height every five seconds; a leader has eight, and is passed over after half a minute of silence.
+    #[must_use]
+    pub fn new(origin: &str, node: SecretKey<Node>, committee: Vec<PublicKey<Node>>) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            node,
+            committee,
+            partition: "agreement".to_owned(),
+            heartbeat: Duration::from_secs(5),
+            leader_timeout: Duration::from_secs(8),
+            certification_timeout: Duration::from_secs(10),
+            skip_timeout: Duration::from_secs(30),
+            retained: NonZeroU64::MIN.saturating_add(16_383),
+            pool: PoolLimits::default(),
+            repeat: Duration::from_secs(1),
+            evidence: None,
+            #[cfg(feature = "tamper")]
+            tamper: None,
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("origin", &self.origin)
+            .field("node", &self.node)
+            .field("committee", &self.committee.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A running validator. It runs on when this is dropped, until the runtime ends.
+#[derive(Debug)]
+pub struct ValidatorHandle {
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) submitted: mpsc::Sender<Submission>,
+    pub(crate) progress: watch::Receiver<Progress>,
+    pub(crate) task: Handle<AgreementError>,
+}
+
+impl ValidatorHandle {
+    /// Has an entry agreed on. When this returns, the submission has authority where this validator's
+    /// ledger leaves off, waits here, and is on its way to the others; the ticket tells when it is
+    /// committed.
+    ///
+    /// # Errors
+    /// [`SubmitError`]. [`SubmitError::Full`] and [`SubmitError::NotReady`] pass.
+    pub async fn submit(&self, submission: Submission) -> Result<Ticket, SubmitError> {
+        let id = submission.id();
+        if let Some(opened) = examine(&self.desk, &self.asks, &submission).await? {
+            self.desk.take(opened, true)?;
+            // Where the queue is full, it is sent when what waits is sent again.
+            let _ = self.submitted.try_send(submission);
+        }
+        // What was committed between is answered as it is to who comes later.
+        self.desk.ticket(&id).ok_or_else(|| super::judge::Inadmissible::Recorded.into())
+    }
+
+    /// How far the ledger is, now and from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// Height of the newest block in the ledger.
+    #[must_use]
+    pub fn height(&self) -> u64 {
+        self.progress.borrow().height
+    }
+
+    /// Number of submissions that wait here, and their bytes.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        self.desk.waiting()
+    }
+
+    /// Looks at the ledger, between two blocks; others wait meanwhile.
+    ///
+    /// # Errors
+    /// [`SubmitError::Stopped`].
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Ledger) -> T + Send + 'static,
+    ) -> Result<T, SubmitError> {
+        let (reply, told) = oneshot::channel();
+        let look = Box::new(move |ledger: &Ledger| {
+            // Who asked may have given up.
+            let _ = reply.send(look(ledger));
+        });
+        self.asks.send(Ask::Look(look)).await.map_err(|_| SubmitError::Stopped)?;
+        told.await.map_err(|_| SubmitError::Stopped)
+    }
+
+    /// Stops it at once, as if the process had died.
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+
+    /// Waits until it stops by itself, which it does where something is wrong.
+    pub async fn stopped(self) -> AgreementError {
+        self.task.await.unwrap_or(AgreementError::Ended { part: "runtime" })
+    }
+}

@@ -1,0 +1,410 @@
+//! The engine, put together: the one place that knows its parts, and where its generics are compiled.
+//!
+//! ```text
+//!  votes, certificates, fetch ──► simplex ──propose, verify──► Voter ──► Desk ◄── Gossip ◄── submissions
+//!                                    │                           ▲         ▲
+//!  blocks ──► buffer ──► marshal ◄───┘ finalisations             │         │
+//!  backfill ─► resolver ─►  │                                    │         │
+//!                           └──finalised, in order──► Sink ──► Keeping ──► Ledger, cosignatures
+//! ```
+//!
+//! Choices:
+//! - **Archives** are prunable: an idle network makes blocks too, and one that never forgets fills its
+//!   disk with heartbeats. [`Config::retained`] says for how long a validator may be away.
+//! - **Timeouts** are ordered heartbeat < leader < certification < skip. A leader may wait for the
+//!   heartbeat without being taken for dead; the skip policy passes over a leader that was silent
+//!   for long, so that one dead validator costs its turns no more than at first, within a budget of one term a
+//!   participant, after which ordinary timeouts hold, so that a partition does not run up views.
+//! - **Forwarding** of blocks to silent voters: a lost block would cost its view.
+//! - Any error of storage stops the validator: votes that are not on disk must not be sent.
+
+use std::num::{NonZeroU16, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use commonware_broadcast::buffered;
+use commonware_consensus::marshal::core::Actor as Marshal;
+use commonware_consensus::marshal::resolver::p2p as resolver;
+use commonware_consensus::marshal::standard::{Inline, Standard};
+use commonware_consensus::marshal::{self, Start};
+use commonware_consensus::simplex::config::{Floor, ForwardPolicy, SkipBudget, SkipPolicy};
+use commonware_consensus::simplex::elector::RoundRobin;
+use commonware_consensus::simplex::scheme::ed25519::Scheme;
+use commonware_consensus::simplex::{self};
+use commonware_consensus::types::{Height, ViewDelta};
+use commonware_cryptography::{Digested, Sha256, ed25519};
+use commonware_macros::select;
+use commonware_p2p::{Blocker, Provider, Receiver, Sender};
+use commonware_parallel::Sequential;
+use commonware_runtime::buffer::paged::CacheRef;
+use commonware_runtime::{Clock, Handle, Metrics, Quota, Spawner, Storage};
+use commonware_storage::archive::prunable;
+use commonware_storage::translator::EightCap;
+use commonware_utils::channel::{mpsc, oneshot, watch};
+use commonware_utils::{NZDuration, NZU16, NZU32, NZU64, NZUsize};
+use deepring_ledger::Ledger;
+use rand_core::CryptoRng;
+
+use super::application::Voter;
+use super::block::{Block, BlockDigest};
+use super::committee::{Committee, Committees, FIRST, epocher, voter_key};
+use super::cosigning::MAX_STATEMENT_BYTES;
+use super::desk::Desk;
+use super::error::AgreementError;
+use super::gossip::{Gossip, MAX_GOSSIP_BYTES};
+use super::keeper::Keeper;
+use super::keeping::{Ask, Keeping, Progress, Sink};
+use super::validator::{Config, ValidatorHandle};
+
+const MAILBOX: NonZeroUsize = NZUsize!(1024);
+/// Questions to the ledger that wait.
+const ASKS: usize = 256;
+/// Cached blocks of one peer.
+const BUFFERED: usize = 16;
+const VIEWS: ViewDelta = ViewDelta::new(64);
+const PAGE: NonZeroU16 = NZU16!(4084);
+const PAGES: NonZeroUsize = NZUsize!(1024);
+const BUFFER: NonZeroUsize = NZUsize!(1 << 20);
+/// Blocks that are delivered and not acknowledged yet.
+const PENDING: NonZeroUsize = NZUsize!(16);
+const REPAIRED: NonZeroUsize = NZUsize!(32);
+/// Heights in a file of an archive, which is deleted as a whole.
+const SECTION: std::num::NonZeroU64 = NZU64!(1024);
+
+/// What a validator needs of the runtime.
+pub trait Runtime: Clock + CryptoRng + Spawner + Storage + Metrics {}
+impl<E: Clock + CryptoRng + Spawner + Storage + Metrics> Runtime for E {}
+
+/// The network's channels, each a sender and a receiver.
+#[derive(Debug)]
+pub struct Channels<S, R> {
+    /// The engine's votes.
+    pub votes: (S, R),
+    /// The engine's certificates.
+    pub certificates: (S, R),
+    /// Certificates that are asked for.
+    pub fetch: (S, R),
+    /// Blocks as they are proposed.
+    pub blocks: (S, R),
+    /// Blocks that are asked for.
+    pub backfill: (S, R),
+    /// Submissions.
+    pub submissions: (S, R),
+    /// Cosignatures of checkpoints.
+    pub cosignatures: (S, R),
+}
+
+/// The channels' numbers, in the order of [`Channels`], and how many messages a second each takes of a
+/// peer. Quotas decide how much memory the network's mailboxes reserve.
+#[must_use]
+pub fn channels() -> [(u64, Quota); 7] {
+    let quota = |n: u32| Quota::per_second(std::num::NonZeroU32::new(n).unwrap_or(NZU32!(1)));
+    [
+        (0, quota(256)),
+        (1, quota(256)),
+        (2, quota(64)),
+        (3, quota(64)),
+        (4, quota(64)),
+        (5, quota(128)),
+        (6, quota(32)),
+    ]
+}
+
+/// Bytes of the largest message that a committee of this many sends. The network is to take
+/// it; sending a longer one would be the end of the process.
+#[must_use]
+pub fn max_message_bytes(validators: u32) -> u32 {
+    commonware_p2p::max_message_size(&[
+        marshal::max_payload_size::<Standard<Block>, Scheme>(validators, &()),
+        simplex::max_payload_size::<Scheme, BlockDigest>(validators),
+        MAX_GOSSIP_BYTES,
+        MAX_STATEMENT_BYTES,
+    ])
+}
+
+/// Starts a validator.
+#[derive(Debug)]
+pub struct Validator;
+
+impl Validator {
+    /// Starts a validator over a network that knows its committee, and a ledger that is its alone. What
+    /// is to be kept across restarts is in the ledger, and in the runtime's storage under
+    /// [`Config::partition`]. **A validator whose storage is lost must not be started with the same
+    /// key**: it could vote twice in one view.
+    ///
+    /// # Errors
+    /// [`AgreementError`].
+    pub async fn start<E, S, R, P, B>(
+        context: E,
+        channels: Channels<S, R>,
+        peers: P,
+        blocker: B,
+        ledger: Ledger,
+        config: Config,
+    ) -> Result<ValidatorHandle, AgreementError>
+    where
+        E: Runtime,
+        S: Sender<PublicKey = ed25519::PublicKey>,
+        R: Receiver<PublicKey = ed25519::PublicKey>,
+        P: Provider<PublicKey = ed25519::PublicKey>,
+        B: Blocker<PublicKey = ed25519::PublicKey>,
+    {
+        if config.heartbeat >= config.leader_timeout {
+            return Err(AgreementError::Heartbeat);
+        }
+        if ledger.key().origin() != config.origin {
+            let (found, expected) = (ledger.key().origin().to_owned(), config.origin);
+            return Err(AgreementError::OtherOrigin { found, expected });
+        }
+        let committee = Committee::new(&config.committee)?;
+        let keeper =
+            Keeper::new(ledger, config.node.clone(), committee.nodes(), config.evidence.clone())?;
+        let (told, progress) = watch::channel(Progress::default());
+        let (ask, asks) = mpsc::channel(ASKS);
+        let (submit, submitted) = mpsc::channel(ASKS);
+        let desk = Arc::new(Desk::new(config.pool));
+        let (ready, started) = oneshot::channel();
+        let parts = Parts {
+            channels,
+            peers,
+            blocker,
+            keeper,
+            committee,
+            config,
+            desk: desk.clone(),
+            ask: ask.clone(),
+            asks,
+            submitted,
+            told,
+            ready,
+        };
+        let task = context.child("validator").spawn(move |context| async move {
+            match parts.run(context).await {
+                Ok(ended) => ended,
+                Err(e) => e,
+            }
+        });
+        match started.await {
+            Ok(()) => Ok(ValidatorHandle { desk, asks: ask, submitted: submit, progress, task }),
+            Err(_) => Err(task.await.unwrap_or(AgreementError::Ended { part: "runtime" })),
+        }
+    }
+}
+
+struct Parts<S, R, P, B> {
+    channels: Channels<S, R>,
+    peers: P,
+    blocker: B,
+    keeper: Keeper,
+    committee: Committee,
+    config: Config,
+    desk: Arc<Desk>,
+    ask: mpsc::Sender<Ask>,
+    asks: mpsc::Receiver<Ask>,
+    submitted: mpsc::Receiver<super::Submission>,
+    told: watch::Sender<Progress>,
+    ready: oneshot::Sender<()>,
+}
+
+impl<S, R, P, B> Parts<S, R, P, B>
+where
+    S: Sender<PublicKey = ed25519::PublicKey>,
+    R: Receiver<PublicKey = ed25519::PublicKey>,
+    P: Provider<PublicKey = ed25519::PublicKey>,
+    B: Blocker<PublicKey = ed25519::PublicKey>,
+{
+    /// Runs until a part ends; whatever this context spawned ends with it.
+    async fn run<E: Runtime>(self, context: E) -> Result<AgreementError, AgreementError> {
+        let Self { channels, config, committee, keeper, desk, .. } = self;
+        let me = commonware_cryptography::Signer::public_key(&voter_key(&config.node)?);
+        let scheme = committee.scheme(&config.origin, &config.node)?;
+        let committees = Committees::default();
+        committees.add(FIRST, scheme.clone());
+        let pages = CacheRef::new(PAGE, PAGES);
+        let genesis = Block::genesis(&config.origin);
+        let genesis_digest = genesis.digest();
+        let partition = &config.partition;
+
+        let backfill = resolver::init(
+            context.child("resolver"),
+            resolver::Config {
+                public_key: me.clone(),
+                peer_provider: self.peers.clone(),
+                blocker: self.blocker.clone(),
+                mailbox_size: MAILBOX,
+                fetch_timeout: NZDuration!(Duration::from_secs(2)),
+                fetch_retry_delay: Duration::from_millis(100),
+                priority_requests: false,
+                priority_responses: false,
+            },
+            channels.backfill,
+        );
+        let (buffer_engine, buffer) = buffered::Engine::new(
+            context.child("buffer"),
+            buffered::Config {
+                public_key: me.clone(),
+                mailbox_size: MAILBOX,
+                deque_size: BUFFERED,
+                priority: true,
+                codec_config: (),
+                peer_provider: self.peers.clone(),
+                strategy: Sequential,
+            },
+        );
+        let buffering = buffer_engine.start(channels.blocks);
+
+        let archive = |name: &str| prunable::Config {
+            translator: EightCap,
+            metadata_partition: format!("{partition}-{name}-metadata"),
+            key_partition: format!("{partition}-{name}-key"),
+            key_page_cache: pages.clone(),
+            value_partition: format!("{partition}-{name}-value"),
+            compression: None,
+            codec_config: (),
+            items_per_section: SECTION,
+            key_write_buffer: BUFFER,
+            value_write_buffer: BUFFER,
+            replay_buffer: BUFFER,
+        };
+        let storage = |e: commonware_storage::archive::Error| AgreementError::Storage(e.to_string());
+        let certificate_config = {
+            let prunable::Config { translator, metadata_partition, key_partition, key_page_cache, value_partition, compression, items_per_section, key_write_buffer, value_write_buffer, replay_buffer, .. } = archive("finalizations");
+            prunable::Config { translator, metadata_partition, key_partition, key_page_cache, value_partition, compression, codec_config: config.committee.len(), items_per_section, key_write_buffer, value_write_buffer, replay_buffer }
+        };
+        let finalizations =
+            prunable::Archive::init(context.child("finalizations"), certificate_config)
+                .await
+                .map_err(storage)?;
+        let blocks =
+            prunable::Archive::init(context.child("blocks"), archive("blocks")).await.map_err(storage)?;
+
+        let (marshal, mailbox, _) = Marshal::<_, Standard<Block>, _, _, _, _, _>::init(
+            context.child("marshal"),
+            finalizations,
+            blocks,
+            marshal::Config {
+                provider: committees,
+                epocher: epocher(),
+                start: Start::Genesis(Digested::precomputed(genesis.clone(), genesis_digest)),
+                partition_prefix: format!("{partition}-marshal"),
+                mailbox_size: MAILBOX,
+                view_retention: VIEWS,
+                prunable_items_per_section: SECTION,
+                page_cache: pages.clone(),
+                replay_buffer: BUFFER,
+                key_write_buffer: BUFFER,
+                value_write_buffer: BUFFER,
+                block_codec_config: (),
+                max_repair: REPAIRED,
+                max_pending_acks: PENDING,
+                strategy: Sequential,
+            },
+        )
+        .await;
+        let (finalised, delivered) = mpsc::unbounded_channel();
+        let marshaling = marshal.start(Sink(finalised), buffer, backfill);
+
+        // What the ledger's newest block is: the first of all, or one that the engine still holds. If
+        // neither, the next that is delivered says what it builds on.
+        let height = keeper.height()?;
+        if height == 0 {
+            let state = keeper.ledger().state()?.clone();
+            desk.set_base(0, genesis_digest, state);
+        } else if let Some(block) = mailbox.get_block(Height::new(height)).await {
+            let newest = Ask::Newest(block.inner().clone());
+            let _ = self.ask.try_send(newest);
+        }
+
+        let (statements, mut heard) = channels.cosignatures;
+        let keeping = Keeping {
+            context: context.child("ledger"),
+            keeper,
+            desk: desk.clone(),
+            blocks: delivered,
+            asks: self.asks,
+            statements,
+            progress: self.told,
+            marshal: mailbox.clone(),
+            retained: config.retained,
+            repeat: config.heartbeat,
+        };
+        let mut keeping =
+            context.child("keeping").dedicated().spawn(move |_| async move { keeping.run().await });
+
+        let (sender, receiver) = channels.submissions;
+        let gossip = Gossip {
+            context: context.child("submissions"),
+            desk: desk.clone(),
+            asks: self.ask.clone(),
+            submitted: self.submitted,
+            sender,
+            receiver,
+            blocker: self.blocker.clone(),
+            repeat: config.repeat,
+        };
+        let mut gossip =
+            context.child("gossip").dedicated().spawn(move |_| async move { gossip.run().await });
+
+        let hearing_asks = self.ask.clone();
+        let mut hearing = context.child("hearing").spawn(move |_| async move {
+            while let Ok((from, bytes)) = heard.recv().await {
+                let Some(node) = committee.node(&from) else { continue };
+                let bytes = bytes.as_ref().to_vec();
+                // What the ledger has no time for is sent again.
+                let _ = hearing_asks.try_send(Ask::Statement { from: *node, bytes });
+            }
+        });
+
+        let voter = Voter {
+            desk,
+            asks: self.ask,
+            heartbeat: config.heartbeat,
+            #[cfg(feature = "tamper")]
+            tamper: config.tamper,
+        };
+        let inline = Inline::new(context.child("application"), voter, mailbox, epocher());
+        let engine = simplex::Engine::new(
+            context.child("engine"),
+            simplex::Config {
+                scheme,
+                elector: RoundRobin::<Sha256>::default(),
+                blocker: self.blocker,
+                automaton: inline.clone(),
+                relay: inline.clone(),
+                reporter: inline,
+                track_historical_votes: false,
+                strategy: Sequential,
+                partition: format!("{partition}-votes-{FIRST}"),
+                mailbox_size: MAILBOX,
+                epoch: FIRST,
+                floor: Floor::Genesis(genesis_digest),
+                replay_buffer: BUFFER,
+                write_buffer: BUFFER,
+                page_cache: pages,
+                leader_timeout: config.leader_timeout,
+                certification_timeout: config.certification_timeout,
+                timeout_retry: config.leader_timeout,
+                view_retention: VIEWS,
+                skip: SkipPolicy::Enabled {
+                    timeout: config.skip_timeout,
+                    budget: SkipBudget::Participants,
+                },
+                fetch_timeout: NZDuration!(Duration::from_secs(2)),
+                fetch_retry_delay: Duration::from_millis(100),
+                forward: ForwardPolicy::SilentVoters,
+            },
+        );
+        let mut engine = engine.start(channels.votes, channels.certificates, channels.fetch);
+        // Who waited for this may be gone.
+        let _ = self.ready.send(());
+        let (mut buffering, mut marshaling): (Handle<()>, Handle<()>) = (buffering, marshaling);
+        Ok(select! {
+            why = &mut keeping => why.unwrap_or(AgreementError::Ended { part: "ledger" }),
+            _ = &mut gossip => AgreementError::Ended { part: "gossip" },
+            _ = &mut hearing => AgreementError::Ended { part: "hearing" },
+            _ = &mut buffering => AgreementError::Ended { part: "buffer" },
+            _ = &mut marshaling => AgreementError::Ended { part: "marshal" },
+            _ = &mut engine => AgreementError::Ended { part: "engine" },
+        })
+    }
+}
