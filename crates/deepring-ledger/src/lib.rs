@@ -90,7 +90,8 @@ pub use proof::{Proof, VerifiedInclusion};
 // Witnesses, and files for whoever mirrors the log.
 pub use tiles::{TilesError, TilesExport};
 pub use witness::{
-    CosignError, Cosignature, CosignedCheckpoint, LineFault, NotWitnessed, WitnessKey, WitnessPolicy, Witnessed,
+    CosignError, Cosignature, CosignedCheckpoint, LineFault, NotWitnessed, WitnessKey,
+    WitnessPolicy, Witnessed,
 };
 
 // Errors.

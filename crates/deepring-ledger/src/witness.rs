@@ -5,11 +5,11 @@
 //! rule is shown the one history that they saw.
 
 mod cosignature;
-mod node;
 mod key;
+mod node;
 mod policy;
 
 pub use cosignature::{Cosignature, CosignatureError, CosignedCheckpoint};
-pub use node::CosignError;
 pub use key::{WitnessKey, WitnessKeyError};
+pub use node::CosignError;
 pub use policy::{LineFault, NotWitnessed, WitnessPolicy, WitnessPolicyError, Witnessed};

@@ -30,6 +30,8 @@ mod committee;
 mod cosigning;
 mod desk;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod gossip;
 mod judge;
 mod keeper;

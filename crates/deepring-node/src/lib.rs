@@ -4,5 +4,14 @@
 //! network or an asynchronous runtime; nothing depends on it.
 #![forbid(unsafe_code)]
 #![warn(clippy::missing_errors_doc)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::disallowed_methods,
+        reason = "tests fail loudly"
+    )
+)]
 
 pub mod agreement;

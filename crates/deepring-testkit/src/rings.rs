@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
+use crate::plans::{block, tensor};
 use deepring::deal::{Copies, DealPlan};
 use deepring::files::Replacement;
 use deepring::maintenance::{deal_in, grant};
@@ -17,7 +18,6 @@ use deepring::{
     Check, Decision, Digest, Host, Owner, PartKind, PublicKey, RingId, SecretKey, Trust,
     UnverifiedRing, VerifiedRing,
 };
-use crate::plans::{block, tensor};
 use tempfile::TempDir;
 
 /// The legs of every ring here: one host each, and with two copies the host of the next.
@@ -199,6 +199,22 @@ impl Sealed {
             }
         }
         Decision::close(chain, items, salt, &outline, &host_key(0)).unwrap()
+    }
+
+    /// A decision of a dealt ring of which every leg ran once, and nobody validated any.
+    pub fn decide_unvalidated(&self, queries: u8) -> Decision {
+        let items: Vec<Item> = (0..queries)
+            .map(|n| Item { inputs: Digest([n; 32]), outputs: Digest([n + 100; 32]) })
+            .collect();
+        let (mut chain, salt) = self.begin(&items, None);
+        for leg in 0..LEGS.len() {
+            let outputs = match leg {
+                3 => batch_digest(&items.iter().map(|i| i.outputs).collect::<Vec<_>>()),
+                _ => Digest([leg as u8; 32]),
+            };
+            chain.extend(&host_key(leg as u8), self.result(leg, outputs));
+        }
+        Decision::close(chain, items, salt, &self.outline(), &host_key(0)).unwrap()
     }
 
     /// Two receipts by the host of leg 1 for one leg of one query, with different outputs.

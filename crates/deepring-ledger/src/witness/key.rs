@@ -146,13 +146,11 @@ impl WitnessKey {
                 let message = format!("cosignature/v1\ntime {timestamp}\n{note_text}");
                 UnparsedPublicKey::new(&ED25519, key).verify(message.as_bytes(), signature).is_ok()
             }
-            Public::MlDsa44(key) => {
-                subtree(&self.name, body, timestamp).is_some_and(|message| {
-                    UnparsedPublicKey::new(&ML_DSA_44, key.as_slice())
-                        .verify(&message, signature)
-                        .is_ok()
-                })
-            }
+            Public::MlDsa44(key) => subtree(&self.name, body, timestamp).is_some_and(|message| {
+                UnparsedPublicKey::new(&ML_DSA_44, key.as_slice())
+                    .verify(&message, signature)
+                    .is_ok()
+            }),
         }
     }
 }

@@ -92,7 +92,11 @@ mod tests {
     }
 
     fn body(size: u64) -> CheckpointBody {
-        CheckpointBody::parse(&format!("example.com/log\n{size}\n{}\n", BASE64_STANDARD.encode([size as u8; 32]))).unwrap()
+        CheckpointBody::parse(&format!(
+            "example.com/log\n{size}\n{}\n",
+            BASE64_STANDARD.encode([size as u8; 32])
+        ))
+        .unwrap()
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use commonware_codec::{DecodeExt as _, Copying};
+use commonware_codec::{Copying, DecodeExt as _};
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::types::{Epoch, FixedEpocher};
 use commonware_cryptography::certificate::{Provider, Scoped};

@@ -330,9 +330,10 @@ impl Desk {
             let known = self.inner().pool.get(&submission.id()).map(|opened| opened.entry.clone());
             match known {
                 Some(entry) => Ok(entry),
-                None => submission.open().map(|opened| opened.entry).map_err(|e| {
-                    NotNext::Invalid { height, why: e.to_string() }
-                }),
+                None => submission
+                    .open()
+                    .map(|opened| opened.entry)
+                    .map_err(|e| NotNext::Invalid { height, why: e.to_string() }),
             }
         };
         block.submissions().iter().map(entry).collect()

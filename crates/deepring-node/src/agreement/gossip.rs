@@ -164,7 +164,8 @@ mod tests {
         let sent = encode(&[]);
         assert_eq!(decode(&sent), Ok(Vec::new()));
         let long = vec![0; MAX_GOSSIP_BYTES + 1];
-        for other in [&sent[..4], &[2, 0, 0, 0, 0], &[1, 0, 0, 0, 0, 0], &[1, 255, 255, 0, 0], &long]
+        for other in
+            [&sent[..4], &[2, 0, 0, 0, 0], &[1, 0, 0, 0, 0, 0], &[1, 255, 255, 0, 0], &long]
         {
             assert!(decode(other).is_err());
         }

@@ -13,8 +13,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use commonware_cryptography::sha256;
-use deepring::receipt::{ReceiptError, Require};
 use deepring::Decision;
+use deepring::receipt::{ReceiptError, Require};
 use deepring_ledger::{CertificateError, Entry, Event, NoAuthority, Revocation, State};
 use thiserror::Error;
 

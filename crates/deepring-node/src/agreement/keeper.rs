@@ -8,8 +8,8 @@
 use std::path::PathBuf;
 
 use deepring::files::replace_file;
-use deepring::{Digest, PublicKey, SecretKey};
 use deepring::keys::Node;
+use deepring::{Digest, PublicKey, SecretKey};
 use deepring_ledger::{Entry, Ledger, LedgerError};
 
 use super::cosigning::{Cosigning, Fork, Heard, Statement, StatementError};
@@ -81,7 +81,11 @@ impl Keeper {
     }
 
     /// Which of these decisions an entry below this index records.
-    pub(crate) fn recorded(&self, ask: &[Decided], below: u64) -> Result<Vec<Decided>, LedgerError> {
+    pub(crate) fn recorded(
+        &self,
+        ask: &[Decided],
+        below: u64,
+    ) -> Result<Vec<Decided>, LedgerError> {
         let mut recorded = Vec::new();
         for decided in ask {
             let (ring, id) = (Digest(decided.ring_digest), Digest(decided.id));

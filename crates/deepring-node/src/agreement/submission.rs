@@ -111,6 +111,13 @@ impl Submission {
         Ok(submission)
     }
 
+    /// Bytes that may be anything, as a liar sends them.
+    #[cfg(feature = "tamper")]
+    #[must_use]
+    pub fn forged(entry: &[u8], evidence: &[u8]) -> Self {
+        Self::from_parts(entry, evidence)
+    }
+
     fn from_parts(entry: &[u8], evidence: &[u8]) -> Self {
         let id = Sha256::hash(&[entry]);
         Self { entry: entry.into(), evidence: evidence.into(), id }

@@ -266,17 +266,43 @@ where
             value_write_buffer: BUFFER,
             replay_buffer: BUFFER,
         };
-        let storage = |e: commonware_storage::archive::Error| AgreementError::Storage(e.to_string());
+        let storage =
+            |e: commonware_storage::archive::Error| AgreementError::Storage(e.to_string());
         let certificate_config = {
-            let prunable::Config { translator, metadata_partition, key_partition, key_page_cache, value_partition, compression, items_per_section, key_write_buffer, value_write_buffer, replay_buffer, .. } = archive("finalizations");
-            prunable::Config { translator, metadata_partition, key_partition, key_page_cache, value_partition, compression, codec_config: config.committee.len(), items_per_section, key_write_buffer, value_write_buffer, replay_buffer }
+            let prunable::Config {
+                translator,
+                metadata_partition,
+                key_partition,
+                key_page_cache,
+                value_partition,
+                compression,
+                items_per_section,
+                key_write_buffer,
+                value_write_buffer,
+                replay_buffer,
+                ..
+            } = archive("finalizations");
+            prunable::Config {
+                translator,
+                metadata_partition,
+                key_partition,
+                key_page_cache,
+                value_partition,
+                compression,
+                codec_config: config.committee.len(),
+                items_per_section,
+                key_write_buffer,
+                value_write_buffer,
+                replay_buffer,
+            }
         };
         let finalizations =
             prunable::Archive::init(context.child("finalizations"), certificate_config)
                 .await
                 .map_err(storage)?;
-        let blocks =
-            prunable::Archive::init(context.child("blocks"), archive("blocks")).await.map_err(storage)?;
+        let blocks = prunable::Archive::init(context.child("blocks"), archive("blocks"))
+            .await
+            .map_err(storage)?;
 
         let (marshal, mailbox, _) = Marshal::<_, Standard<Block>, _, _, _, _, _>::init(
             context.child("marshal"),
