@@ -1,14 +1,14 @@
-//! Cosignatures of a committee on the checkpoints of one log, and forks.
+//! Cosignatures of a committee on the checkpoints of one log, and split views.
 //!
-//! After each block that made leaves, every validator signs its checkpoint's body, which all of them
+//! After each docket that made leaves, every validator signs its checkpoint's body, which all of them
 //! have alike, as a C2SP witness does, and sends that to the others. A checkpoint that a quorum
 //! cosigned is *certified*: it verifies offline with the validators' keys and any tool for signed
 //! notes, and knows nothing of the engine. With at most f of 3f + 1 validators faulty there is one
 //! certified checkpoint of each size.
 //!
-//! A validator's cosignature of another root at a size that this one holds is a **fork**: one of the
+//! A validator's cosignature of another root at a size that this one holds is a **split view**: one of the
 //! two signed what the agreement did not decide. Both notes are kept, as evidence that anybody can
-//! verify: [`Fork`].
+//! verify: [`SplitView`].
 //!
 //! Bounded: what is not by a member is dropped before it is verified further; of each member only a few
 //! checkpoints ahead of this ledger are held; old checkpoints are forgotten.
@@ -28,8 +28,8 @@ use thiserror::Error;
 const HELD: usize = 64;
 /// Cosignatures of one member that are held until this ledger has their size.
 const AHEAD: usize = 8;
-/// Forks that are told of one member.
-const MAX_FORKS: usize = 16;
+/// Split views that are told of one member.
+const MAX_SPLIT_VIEWS: usize = 16;
 const VERSION: u8 = 1;
 /// Most bytes of an encoded statement.
 pub(crate) const MAX_STATEMENT_BYTES: usize = 2048;
@@ -61,7 +61,7 @@ pub enum StatementError {
 
 /// Two checkpoints of one size that contradict each other, and who cosigned the other one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fork {
+pub struct SplitView {
     /// The validator that cosigned another root.
     pub by: PublicKey<Node>,
     /// The size.
@@ -79,8 +79,8 @@ pub(crate) enum Heard {
     Noted,
     /// A quorum has cosigned this.
     Certified(Box<CosignedCheckpoint>),
-    /// See [`Fork`].
-    Fork(Box<Fork>),
+    /// See [`SplitView`].
+    SplitView(Box<SplitView>),
 }
 
 impl Statement {
@@ -115,7 +115,7 @@ struct Member {
     node: PublicKey<Node>,
     key: WitnessKey,
     ahead: VecDeque<Statement>,
-    forks: BTreeSet<u64>,
+    split_views: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -148,7 +148,7 @@ impl Cosigning {
     ) -> Result<Self, WitnessKeyError> {
         let member = |node: &PublicKey<Node>| {
             let key = WitnessKey::of_node(node)?;
-            Ok(Member { node: *node, key, ahead: VecDeque::new(), forks: BTreeSet::new() })
+            Ok(Member { node: *node, key, ahead: VecDeque::new(), split_views: BTreeSet::new() })
         };
         let members = committee.iter().map(member).collect::<Result<Vec<_>, _>>()?;
         let quorum = quorum_of(members.len());
@@ -231,12 +231,12 @@ impl Cosigning {
         };
         if *own.checkpoint.body() != statement.body {
             // Each is told once; a member cannot fill the store of evidence.
-            if member.forks.len() >= MAX_FORKS || !member.forks.insert(size) {
+            if member.split_views.len() >= MAX_SPLIT_VIEWS || !member.split_views.insert(size) {
                 return Heard::Noted;
             }
             let theirs = format!("{}\n{}", statement.body, statement.line);
             let mine = own.checkpoint.as_str().to_owned();
-            return Heard::Fork(Box::new(Fork { by: member.node, size, mine, theirs }));
+            return Heard::SplitView(Box::new(SplitView { by: member.node, size, mine, theirs }));
         }
         own.lines.entry(at).or_insert(statement.line);
         if own.certified || own.lines.len() < self.quorum {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use deepring_ledger::{CosignError, LedgerError, WitnessKeyError};
 use thiserror::Error;
 
-use super::desk::NotNext;
+use super::chamber::NotNext;
 
 /// Why a validator does not start, or stops. It votes for nothing afterwards.
 #[derive(Debug, Error)]
@@ -35,15 +35,15 @@ pub enum AgreementError {
     /// The heartbeat is not below the time that a leader has.
     #[error("a heartbeat is due later than a leader's turn ends")]
     Heartbeat,
-    /// Blocks between the ledger's newest and the one that is delivered are missing.
+    /// Dockets between the ledger's newest and the one that is delivered are missing.
     #[error("the ledger holds height {known}, and {height} is delivered")]
     Gap {
         /// Height of the ledger.
         known: u64,
-        /// Height of the block.
+        /// Height of the docket.
         height: u64,
     },
-    /// A finalised block does not follow the ledger.
+    /// A finalised docket does not follow the ledger.
     #[error(transparent)]
     NotNext(#[from] NotNext),
     /// The ledger failed.
@@ -52,7 +52,7 @@ pub enum AgreementError {
     /// The checkpoint could not be cosigned.
     #[error(transparent)]
     Cosign(#[from] CosignError),
-    /// The evidence of a fork could not be written.
+    /// The evidence of a split view could not be written.
     #[error("could not write {}: {source}", path.display())]
     Evidence {
         /// The file.

@@ -1,7 +1,7 @@
 //! Submissions between validators: each sends what was submitted to it to all others, so that the
 //! next leader has it, and a validator that dies takes nothing with it.
 //!
-//! What comes is judged as if a client had sent it, and is not sent on. What was submitted here is sent
+//! What comes is verified as if a client had sent it, and is not sent on. What was submitted here is sent
 //! again while it waits, since networks lose messages and a validator may have been behind. A peer that
 //! sends what no ledger could ever take is blocked: an honest validator opens everything before it sends it. A peer
 //! whose submissions merely may not follow now is not, as it may be ahead.
@@ -17,10 +17,10 @@ use commonware_runtime::{Clock, Metrics};
 use commonware_utils::channel::{mpsc, oneshot};
 use deepring::codec::{DecodeError, Reader, Writer};
 
-use super::desk::{Desk, SubmitError};
-use super::judge::Inadmissible;
+use super::chamber::{Chamber, SubmitError};
+use super::gate::Inadmissible;
 use super::keeping::Ask;
-use super::submission::{MAX_SUBMISSION_BYTES, Opened, Submission};
+use super::submission::{MAX_SUBMISSION_BYTES, OpenedSubmission, Submission};
 
 /// Most bytes of a message: one submission always fits.
 pub(crate) const MAX_GOSSIP_BYTES: usize = 5 + MAX_SUBMISSION_BYTES;
@@ -59,14 +59,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<Submission>, DecodeError> {
     Ok(submissions)
 }
 
-/// Judges a submission where the ledger leaves off, and asks the ledger whether its decision is
+/// Verifies a submission where the ledger leaves off, and asks the ledger whether its decision is
 /// recorded. `None` where it waits already.
-pub(crate) async fn examine(
-    desk: &Desk,
+pub(crate) async fn verify_submission(
+    chamber: &Chamber,
     asks: &mpsc::Sender<Ask>,
     submission: &Submission,
-) -> Result<Option<Opened>, SubmitError> {
-    let Some(opened) = desk.examine(submission)? else { return Ok(None) };
+) -> Result<Option<OpenedSubmission>, SubmitError> {
+    let Some(opened) = chamber.verify_submission(submission)? else { return Ok(None) };
     let Some(decided) = opened.decided() else { return Ok(Some(opened)) };
     let (reply, told) = oneshot::channel();
     let ask = Ask::Recorded { ask: vec![decided], below: u64::MAX, reply };
@@ -80,7 +80,7 @@ pub(crate) async fn examine(
 /// The task that sends and receives submissions.
 pub(crate) struct Gossip<E, S, R, B> {
     pub(crate) context: E,
-    pub(crate) desk: Arc<Desk>,
+    pub(crate) chamber: Arc<Chamber>,
     pub(crate) asks: mpsc::Sender<Ask>,
     /// What was submitted here.
     pub(crate) submitted: mpsc::Receiver<Submission>,
@@ -103,7 +103,7 @@ where
         loop {
             select! {
                 _ = self.context.sleep_until(due) => {
-                    let own = self.desk.own(REPEATED);
+                    let own = self.chamber.own(REPEATED);
                     if !own.is_empty() {
                         self.send(&own);
                     }
@@ -135,8 +135,8 @@ where
             }
         };
         for submission in &submissions {
-            let taken = match examine(&self.desk, &self.asks, submission).await {
-                Ok(Some(opened)) => self.desk.take(opened, false).map(|_| ()),
+            let taken = match verify_submission(&self.chamber, &self.asks, submission).await {
+                Ok(Some(opened)) => self.chamber.take(opened, false).map(|_| ()),
                 Ok(None) => Ok(()),
                 Err(e) => Err(e),
             };

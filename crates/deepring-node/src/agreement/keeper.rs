@@ -1,6 +1,6 @@
-//! What keeps the ledger: commits finalised blocks in their order, and cosigns what came of them.
+//! What keeps the ledger: commits finalised dockets in their order, and cosigns what came of them.
 //!
-//! A block is acknowledged to the engine after its entries, its height and the checkpoint over them are
+//! A docket is acknowledged to the engine after its entries, its height and the checkpoint over them are
 //! on stable storage, in one transaction; the engine delivers at least once, and
 //! [`Ledger::append_at`] takes a height once. A cosignature is made after that, so that a validator
 //! that loses its memory never has signed what its ledger does not hold.
@@ -12,11 +12,11 @@ use deepring::keys::Node;
 use deepring::{Digest, PublicKey, SecretKey};
 use deepring_ledger::{Entry, Ledger, LedgerError};
 
-use super::cosigning::{Cosigning, Fork, Heard, Statement, StatementError};
+use super::cosigning::{Cosigning, Heard, SplitView, Statement, StatementError};
 use super::error::AgreementError;
-use super::submission::Decided;
+use super::submission::DecisionKey;
 
-/// What became of a block.
+/// What became of a docket.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Appended {
     /// The ledger held a later height already.
@@ -30,7 +30,7 @@ pub(crate) enum Appended {
 pub(crate) struct Keeper {
     ledger: Ledger,
     cosigning: Cosigning,
-    /// Where forks are written, for people.
+    /// Where split views are written, for people.
     evidence: Option<PathBuf>,
 }
 
@@ -52,12 +52,12 @@ impl Keeper {
         &self.ledger
     }
 
-    /// The height of the newest block in the ledger; 0 before the first.
+    /// The height of the newest docket in the ledger; 0 before the first.
     pub(crate) fn height(&self) -> Result<u64, LedgerError> {
         Ok(self.ledger.height()?.unwrap_or(0))
     }
 
-    /// Appends a block's entries at its height.
+    /// Appends a docket's entries at its height.
     pub(crate) fn append(
         &mut self,
         height: u64,
@@ -71,7 +71,7 @@ impl Keeper {
             return Err(AgreementError::Gap { known, height });
         }
         let count = entries.len() as u64;
-        // Where it is there already, it is at the end, or it is another block.
+        // Where it is there already, it is at the end, or it is another docket.
         let first = match height == known {
             true => self.ledger.len().saturating_sub(count),
             false => self.ledger.len(),
@@ -83,9 +83,9 @@ impl Keeper {
     /// Which of these decisions an entry below this index records.
     pub(crate) fn recorded(
         &self,
-        ask: &[Decided],
+        ask: &[DecisionKey],
         below: u64,
-    ) -> Result<Vec<Decided>, LedgerError> {
+    ) -> Result<Vec<DecisionKey>, LedgerError> {
         let mut recorded = Vec::new();
         for decided in ask {
             let (ring, id) = (Digest(decided.ring_digest), Digest(decided.id));
@@ -128,12 +128,12 @@ impl Keeper {
         }
     }
 
-    /// Writes both notes of a fork, where there is a place for them.
-    pub(crate) fn keep_fork(&self, fork: &Fork) -> Result<(), AgreementError> {
+    /// Writes both notes of a split view, where there is a place for them.
+    pub(crate) fn keep_split_view(&self, split_view: &SplitView) -> Result<(), AgreementError> {
         let Some(folder) = &self.evidence else { return Ok(()) };
-        let name = format!("fork-{}-{}.txt", fork.size, fork.by);
+        let name = format!("split_view-{}-{}.txt", split_view.size, split_view.by);
         let path = folder.join(name);
-        let text = format!("{}\n\n{}", fork.mine, fork.theirs);
+        let text = format!("{}\n\n{}", split_view.mine, split_view.theirs);
         replace_file(&path, text.as_bytes())
             .map_err(|source| AgreementError::Evidence { path, source })
     }

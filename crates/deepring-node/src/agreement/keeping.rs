@@ -1,7 +1,7 @@
 //! The task that keeps the ledger: it alone touches it.
 //!
 //! The database blocks, so the task has a thread of its own where the runtime has threads; in the
-//! deterministic runtime it runs in turn with all others. What comes in: finalised blocks, in
+//! deterministic runtime it runs in turn with all others. What comes in: finalised dockets, in
 //! order, each acknowledged when it is on stable storage; questions; and what other validators cosigned.
 
 use std::fmt;
@@ -27,41 +27,41 @@ use deepring::PublicKey;
 use deepring::keys::Node;
 use deepring_ledger::{CosignedCheckpoint, Ledger};
 
-use super::block::Block;
-use super::cosigning::{Fork, Heard};
-use super::desk::{Desk, NotNext};
+use super::chamber::{Chamber, NotNext};
+use super::cosigning::{Heard, SplitView};
+use super::docket::Docket;
 use super::error::AgreementError;
 use super::keeper::{Appended, Keeper};
-use super::submission::Decided;
+use super::submission::DecisionKey;
 
-/// Heights between two prunings of the engine's blocks.
+/// Heights between two prunings of the engine's dockets.
 const PRUNED_EVERY: u64 = 64;
-/// Forks that are told to whoever subscribes; all are counted, and kept as files.
+/// Split views that are told to whoever subscribes; all are counted, and kept as files.
 const MAX_TOLD: usize = 16;
 
 /// How far a validator's ledger is.
 #[derive(Debug, Clone, Default)]
-pub struct Progress {
-    /// Height of the newest block in the ledger.
+pub struct LedgerProgress {
+    /// Height of the newest docket in the ledger.
     pub height: u64,
     /// Entries of the ledger.
     pub size: u64,
     /// The newest checkpoint that a quorum of the committee cosigned.
     pub certified: Option<Arc<CosignedCheckpoint>>,
     /// Checkpoints that contradict this ledger's; the first ones.
-    pub forks: Vec<Arc<Fork>>,
+    pub split_views: Vec<Arc<SplitView>>,
 }
 
 /// A question to the ledger, or news for it.
 pub(crate) enum Ask {
     /// Which of these decisions entries below an index record.
-    Recorded { ask: Vec<Decided>, below: u64, reply: oneshot::Sender<Vec<Decided>> },
+    Recorded { ask: Vec<DecisionKey>, below: u64, reply: oneshot::Sender<Vec<DecisionKey>> },
     /// A look at the ledger.
     Look(Box<dyn FnOnce(&Ledger) + Send>),
     /// What another validator sent as its cosignature.
     Statement { from: PublicKey<Node>, bytes: Vec<u8> },
-    /// The block at the ledger's height, which the engine still holds.
-    Newest(Block),
+    /// The docket at the ledger's height, which the engine still holds.
+    Newest(Docket),
 }
 
 impl fmt::Debug for Ask {
@@ -75,19 +75,19 @@ impl fmt::Debug for Ask {
     }
 }
 
-/// Where the engine puts finalised blocks.
+/// Where the engine puts finalised dockets.
 #[derive(Debug, Clone)]
-pub(crate) struct Sink(pub(crate) mpsc::UnboundedSender<(Digested<Block>, Exact)>);
+pub(crate) struct Sink(pub(crate) mpsc::UnboundedSender<(Digested<Docket>, Exact)>);
 
 impl Reporter for Sink {
-    type Activity = Update<Block>;
+    type Activity = Update<Docket>;
 
-    /// The engine dispatches no more blocks than it waits for acknowledgements of, which bounds the queue.
-    fn report(&mut self, activity: Update<Block>) -> Feedback {
+    /// The engine dispatches no more dockets than it waits for acknowledgements of, which bounds the queue.
+    fn report(&mut self, activity: Update<Docket>) -> Feedback {
         match activity {
             // Says nothing about what is on stable storage.
             Update::Tip(..) => Feedback::Ok,
-            Update::Block(block, ack) => match self.0.send((block, ack)) {
+            Update::Block(docket, ack) => match self.0.send((docket, ack)) {
                 Ok(()) => Feedback::Ok,
                 Err(_) => Feedback::Closed,
             },
@@ -99,12 +99,12 @@ impl Reporter for Sink {
 pub(crate) struct Keeping<E, S> {
     pub(crate) context: E,
     pub(crate) keeper: Keeper,
-    pub(crate) desk: Arc<Desk>,
-    pub(crate) blocks: mpsc::UnboundedReceiver<(Digested<Block>, Exact)>,
+    pub(crate) chamber: Arc<Chamber>,
+    pub(crate) dockets: mpsc::UnboundedReceiver<(Digested<Docket>, Exact)>,
     pub(crate) asks: mpsc::Receiver<Ask>,
     pub(crate) statements: S,
-    pub(crate) progress: watch::Sender<Progress>,
-    pub(crate) marshal: Mailbox<Scheme, Standard<Block>>,
+    pub(crate) progress: watch::Sender<LedgerProgress>,
+    pub(crate) marshal: Mailbox<Scheme, Standard<Docket>>,
     pub(crate) retained: NonZeroU64,
     pub(crate) repeat: Duration,
 }
@@ -114,7 +114,7 @@ struct Meters {
     size: Gauge,
     waiting: Gauge,
     certified: Gauge,
-    forks: Counter,
+    split_views: Counter,
     refused: Counter,
 }
 
@@ -136,11 +136,13 @@ where
 
     async fn keep(&mut self) -> Result<(), AgreementError> {
         let meters = Meters {
-            height: self.context.gauge("height", "Height of the ledger's newest block"),
+            height: self.context.gauge("height", "Height of the ledger's newest docket"),
             size: self.context.gauge("size", "Entries of the ledger"),
             waiting: self.context.gauge("waiting", "Submissions that wait to be committed"),
             certified: self.context.gauge("certified", "Size of the newest certified checkpoint"),
-            forks: self.context.counter("forks", "Checkpoints that contradict this ledger's"),
+            split_views: self
+                .context
+                .counter("split_views", "Checkpoints that contradict this ledger's"),
             refused: self.context.counter("refused", "Cosignatures that were refused"),
         };
         // What was cosigned before a restart is said again.
@@ -153,9 +155,9 @@ where
                     self.say();
                     due = self.context.current() + self.repeat;
                 },
-                block = self.blocks.recv() => {
-                    let Some((block, ack)) = block else { return Ok(()) };
-                    self.commit(block.inner(), &meters)?;
+                docket = self.dockets.recv() => {
+                    let Some((docket, ack)) = docket else { return Ok(()) };
+                    self.commit(docket.inner(), &meters)?;
                     ack.acknowledge();
                 },
                 ask = self.asks.recv() => {
@@ -166,32 +168,32 @@ where
         }
     }
 
-    fn commit(&mut self, block: &Block, meters: &Meters) -> Result<(), AgreementError> {
-        let (height, known) = (block.height(), self.keeper.height()?);
+    fn commit(&mut self, docket: &Docket, meters: &Meters) -> Result<(), AgreementError> {
+        let (height, known) = (docket.height(), self.keeper.height()?);
         if height < known || height == 0 {
             return Ok(());
         }
-        let entries = self.desk.entries(block)?;
+        let entries = self.chamber.entries(docket)?;
         if height == known {
             // Delivered again: the ledger says whether it is the same.
             self.keeper.append(height, &entries)?;
-            return self.base(block);
+            return self.base(docket);
         }
-        if self.desk.base().is_none() {
-            // What a finalised block builds on is final.
+        if self.chamber.base().is_none() {
+            // What a finalised docket builds on is final.
             let state = self.keeper.ledger().state()?.clone();
-            self.desk.set_base(known, block.parent(), state);
+            self.chamber.set_base(known, docket.parent(), state);
         }
-        let position = self.desk.follow(block)?;
+        let position = self.chamber.follow(docket)?;
         let first = match self.keeper.append(height, &entries)? {
             Appended::At(first) => first,
             Appended::Passed => return Ok(()),
         };
-        if position.standing.size() != self.keeper.ledger().len() {
+        if position.state.size() != self.keeper.ledger().len() {
             let why = "the ledger has another size after it".to_owned();
             return Err(NotNext::Invalid { height, why }.into());
         }
-        self.desk.commit(block, position, first);
+        self.chamber.commit(docket, position, first);
         if !entries.is_empty() {
             self.cosign(meters)?;
         }
@@ -202,11 +204,11 @@ where
         Ok(())
     }
 
-    /// The block at the ledger's height is this one.
-    fn base(&self, block: &Block) -> Result<(), AgreementError> {
-        if self.desk.base().is_none() && block.height() == self.keeper.height()? {
+    /// The docket at the ledger's height is this one.
+    fn base(&self, docket: &Docket) -> Result<(), AgreementError> {
+        if self.chamber.base().is_none() && docket.height() == self.keeper.height()? {
             let state = self.keeper.ledger().state()?.clone();
-            self.desk.set_base(block.height(), block.digest(), state);
+            self.chamber.set_base(docket.height(), docket.digest(), state);
         }
         Ok(())
     }
@@ -218,7 +220,7 @@ where
                 let _ = reply.send(self.keeper.recorded(&ask, below)?);
             }
             Ask::Look(look) => look(self.keeper.ledger()),
-            Ask::Newest(block) => self.base(&block)?,
+            Ask::Newest(docket) => self.base(&docket)?,
             Ask::Statement { from, bytes } => match self.keeper.receive(&from, &bytes) {
                 Ok(heard) => {
                     self.hear(vec![heard], meters)?;
@@ -258,16 +260,16 @@ where
                         }
                     });
                 }
-                Heard::Fork(fork) => {
-                    meters.forks.inc();
+                Heard::SplitView(split_view) => {
+                    meters.split_views.inc();
                     tracing::error!(
-                        by = %fork.by, size = fork.size, mine = fork.mine, theirs = fork.theirs,
+                        by = %split_view.by, size = split_view.size, mine = split_view.mine, theirs = split_view.theirs,
                         "a validator cosigned another history of this log"
                     );
-                    self.keeper.keep_fork(&fork)?;
+                    self.keeper.keep_split_view(&split_view)?;
                     self.progress.send_modify(|progress| {
-                        if progress.forks.len() < MAX_TOLD {
-                            progress.forks.push(Arc::new(*fork));
+                        if progress.split_views.len() < MAX_TOLD {
+                            progress.split_views.push(Arc::new(*split_view));
                         }
                     });
                 }
@@ -287,7 +289,7 @@ where
         let (height, size) = (self.keeper.height()?, self.keeper.ledger().len());
         let _ = meters.height.try_set(height);
         let _ = meters.size.try_set(size);
-        let _ = meters.waiting.try_set(self.desk.waiting().0);
+        let _ = meters.waiting.try_set(self.chamber.waiting().0);
         self.progress.send_if_modified(|progress| {
             let changed = (progress.height, progress.size) != (height, size);
             (progress.height, progress.size) = (height, size);

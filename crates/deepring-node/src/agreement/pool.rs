@@ -2,7 +2,7 @@
 //!
 //! What is in the pool had authority where the ledger left off when it came, and its evidence was
 //! verified: so whoever fills it is a party of the ledger, not anybody who can make keys. One author
-//! has at most a share of it, and the next block takes from all authors in turn: an author that says more than
+//! has at most a share of it, and the next docket takes from all authors in turn: an author that says more than
 //! the network can record slows itself down. What does not fit is refused to whoever submits it, by name of
 //! the bound: the network pushes back, and nothing that was taken is dropped for want of room.
 //!
@@ -15,8 +15,8 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use super::block::{BLOCK_ROOM, MAX_BLOCK_SUBMISSIONS};
-use super::submission::{Decided, EntryId, Opened, Submission};
+use super::docket::{DOCKET_ROOM, MAX_DOCKET_SUBMISSIONS};
+use super::submission::{DecisionKey, EntryId, OpenedSubmission, Submission};
 
 /// The bounds of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ type Turn = (u64, u64);
 
 #[derive(Debug)]
 struct Waiting {
-    opened: Opened,
+    opened: OpenedSubmission,
     author: [u8; 64],
     turn: Turn,
     /// Submitted here, so that it is for this validator to tell the others of it.
@@ -89,7 +89,7 @@ pub(crate) struct Pool {
     limits: PoolLimits,
     waiting: BTreeMap<EntryId, Waiting>,
     authors: BTreeMap<[u8; 64], Queue>,
-    decided: BTreeMap<Decided, EntryId>,
+    decided: BTreeMap<DecisionKey, EntryId>,
     bytes: usize,
     arrivals: u64,
     /// The author after whom the next draft begins.
@@ -120,18 +120,18 @@ impl Pool {
         self.bytes
     }
 
-    pub(crate) fn get(&self, id: &EntryId) -> Option<&Opened> {
+    pub(crate) fn get(&self, id: &EntryId) -> Option<&OpenedSubmission> {
         self.waiting.get(id).map(|waiting| &waiting.opened)
     }
 
     /// Whether another entry of the same decision waits.
-    pub(crate) fn has_decided(&self, opened: &Opened) -> bool {
+    pub(crate) fn has_decided(&self, opened: &OpenedSubmission) -> bool {
         let known = opened.decided().and_then(|decided| self.decided.get(&decided));
         known.is_some_and(|id| *id != opened.submission.id())
     }
 
     /// Whether there is room for it, or it waits already.
-    pub(crate) fn room(&self, opened: &Opened) -> Result<(), PoolFull> {
+    pub(crate) fn room(&self, opened: &OpenedSubmission) -> Result<(), PoolFull> {
         if self.waiting.contains_key(&opened.submission.id()) {
             return Ok(());
         }
@@ -150,11 +150,11 @@ impl Pool {
         }
     }
 
-    /// Takes what was judged to have authority; returns whether it is new here.
+    /// Takes what was verified to have authority; returns whether it is new here.
     ///
     /// # Errors
     /// [`PoolFull`].
-    pub(crate) fn insert(&mut self, opened: Opened, own: bool) -> Result<bool, PoolFull> {
+    pub(crate) fn insert(&mut self, opened: OpenedSubmission, own: bool) -> Result<bool, PoolFull> {
         let id = opened.submission.id();
         if let Some(known) = self.waiting.get_mut(&id) {
             known.own |= own;
@@ -176,7 +176,7 @@ impl Pool {
         Ok(true)
     }
 
-    pub(crate) fn remove(&mut self, id: &EntryId) -> Option<Opened> {
+    pub(crate) fn remove(&mut self, id: &EntryId) -> Option<OpenedSubmission> {
         let Waiting { opened, author, turn, .. } = self.waiting.remove(id)?;
         let bytes = opened.submission.encoded_len();
         self.bytes -= bytes;
@@ -194,17 +194,20 @@ impl Pool {
     }
 
     /// Drops another entry of a decision that is recorded now.
-    pub(crate) fn remove_decided(&mut self, decided: &Decided) -> Option<EntryId> {
+    pub(crate) fn remove_decided(&mut self, decided: &DecisionKey) -> Option<EntryId> {
         let id = *self.decided.get(decided)?;
         self.remove(&id).map(|_| id)
     }
 
-    /// What a block would hold: of each author in turn one, until the block is full; `fits` says
+    /// What a docket would hold: of each author in turn one, until the docket is full; `fits` says
     /// whether it may follow those that were taken. Nothing leaves the pool.
-    pub(crate) fn draft(&mut self, mut fits: impl FnMut(&Opened) -> bool) -> Vec<Submission> {
-        let mut room = BLOCK_ROOM;
+    pub(crate) fn draft(
+        &mut self,
+        mut fits: impl FnMut(&OpenedSubmission) -> bool,
+    ) -> Vec<Submission> {
+        let mut room = DOCKET_ROOM;
         let mut taken = Vec::new();
-        // Authors in the order of their keys, from the one after whom the last block ended.
+        // Authors in the order of their keys, from the one after whom the last docket ended.
         let served = self.served;
         let after = self.authors.keys().filter(|author| **author > served);
         let order: Vec<_> = after.chain(self.authors.keys().filter(|a| **a <= served)).collect();
@@ -218,7 +221,7 @@ impl Pool {
             for (author, mut queue) in queues {
                 let next = queue.by_ref().find_map(|id| {
                     let opened = &self.waiting.get(id)?.opened;
-                    // What is too large for the rest of this block waits, and so does what comes after
+                    // What is too large for the rest of this docket waits, and so does what comes after
                     // it by its author.
                     let room = opened.submission.encoded_len() <= room;
                     (!room || fits(opened)).then_some(room.then_some(opened))
@@ -227,7 +230,7 @@ impl Pool {
                 room -= opened.submission.encoded_len();
                 taken.push(opened.submission.clone());
                 last = Some(author);
-                if taken.len() == MAX_BLOCK_SUBMISSIONS {
+                if taken.len() == MAX_DOCKET_SUBMISSIONS {
                     break 'full;
                 }
                 left.push((author, queue));
@@ -253,10 +256,10 @@ impl Pool {
     }
 
     /// Some submissions, others each time, until all had their turn.
-    pub(crate) fn sweep(&mut self, count: usize) -> Vec<Opened> {
+    pub(crate) fn sweep(&mut self, count: usize) -> Vec<OpenedSubmission> {
         let from = self.swept.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let some = self.waiting.range((from, std::ops::Bound::Unbounded)).take(count);
-        let some: Vec<Opened> = some.map(|(_, waiting)| waiting.opened.clone()).collect();
+        let some: Vec<OpenedSubmission> = some.map(|(_, waiting)| waiting.opened.clone()).collect();
         self.swept = match some.len() == count {
             true => some.last().map(|opened| opened.submission.id()),
             false => None,

@@ -70,7 +70,7 @@ pub struct Submission {
 
 /// What a decision is in a ledger: its ring's digest, its id, and its number of queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Decided {
+pub(crate) struct DecisionKey {
     pub(crate) ring_digest: [u8; 32],
     pub(crate) id: [u8; 32],
     pub(crate) count: u32,
@@ -78,7 +78,7 @@ pub(crate) struct Decided {
 
 /// A submission that was looked into: its author signed the entry, and the evidence is of it.
 #[derive(Debug, Clone)]
-pub(crate) struct Opened {
+pub(crate) struct OpenedSubmission {
     pub(crate) entry: Entry,
     pub(crate) decision: Option<Arc<Decision>>,
     pub(crate) submission: Submission,
@@ -147,7 +147,7 @@ impl Submission {
         &self.evidence
     }
 
-    /// Bytes that it takes in a block.
+    /// Bytes that it takes in a docket.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         8 + self.entry.len() + self.evidence.len()
@@ -164,7 +164,7 @@ impl Submission {
     }
 
     /// Looks into it: everything that can be said without a ledger.
-    pub(crate) fn open(&self) -> Result<Opened, SubmissionError> {
+    pub(crate) fn open(&self) -> Result<OpenedSubmission, SubmissionError> {
         let entry = UnverifiedEntry::decode(&self.entry)?.verify()?;
         let decision = match (entry.decision(), self.evidence.is_empty()) {
             (None, true) => None,
@@ -174,7 +174,7 @@ impl Submission {
             (Some(_), true) => return Err(SubmissionError::NoEvidence),
             (Some(recorded), false) => Some(Arc::new(self.shown(recorded)?)),
         };
-        Ok(Opened { entry, decision, submission: self.clone() })
+        Ok(OpenedSubmission { entry, decision, submission: self.clone() })
     }
 
     fn shown(&self, recorded: Digest) -> Result<Decision, SubmissionError> {
@@ -189,16 +189,16 @@ impl Submission {
     }
 }
 
-impl Opened {
+impl OpenedSubmission {
     pub(crate) fn author(&self) -> &Author {
         self.entry.author()
     }
 
     /// The decision that the entry records.
-    pub(crate) fn decided(&self) -> Option<Decided> {
+    pub(crate) fn decided(&self) -> Option<DecisionKey> {
         match self.entry.event() {
             Event::Decisions { ring_digest, decision_id, count, .. } => {
-                Some(Decided { ring_digest: ring_digest.0, id: decision_id.0, count: *count })
+                Some(DecisionKey { ring_digest: ring_digest.0, id: decision_id.0, count: *count })
             }
             _ => None,
         }

@@ -12,10 +12,10 @@ use deepring::keys::Node;
 use deepring::{PublicKey, SecretKey};
 use deepring_ledger::Ledger;
 
-use super::desk::{Desk, SubmitError, Ticket};
+use super::chamber::{Chamber, SubmitError, Ticket};
 use super::error::AgreementError;
-use super::gossip::examine;
-use super::keeping::{Ask, Progress};
+use super::gossip::verify_submission;
+use super::keeping::{Ask, LedgerProgress};
 use super::pool::PoolLimits;
 use super::submission::Submission;
 
@@ -30,24 +30,24 @@ pub struct Config {
     pub committee: Vec<PublicKey<Node>>,
     /// What the names of the engine's partitions in storage begin with: letters, digits, `-` and `_`.
     pub partition: String,
-    /// How long a leader waits with an empty block; below `leader_timeout`. A network at rest makes
+    /// How long a leader waits with an empty docket; below `leader_timeout`. A network at rest makes
     /// one height in that time.
     pub heartbeat: Duration,
-    /// How long the others wait for a leader's block.
+    /// How long the others wait for a leader's docket.
     pub leader_timeout: Duration,
-    /// How long they wait until a block is certified; above `leader_timeout`. Verifying it must fit in.
+    /// How long they wait until a docket is certified; above `leader_timeout`. Verifying it must fit in.
     pub certification_timeout: Duration,
     /// After how long a leader that was not heard of is passed over at once; above
     /// `certification_timeout`.
     pub skip_timeout: Duration,
-    /// Blocks below the newest that the engine keeps, to serve validators that were away. Who was away
+    /// Dockets below the newest that the engine keeps, to serve validators that were away. Who was away
     /// for longer needs a copy of a ledger.
     pub retained: NonZeroU64,
     /// Bounds of what waits.
     pub pool: PoolLimits,
     /// After how long what waits, and what was cosigned, is sent again.
     pub repeat: Duration,
-    /// A folder in which forks are kept.
+    /// A folder in which split views are kept.
     pub evidence: Option<PathBuf>,
     /// What it proposes instead of what it should.
     #[cfg(feature = "tamper")]
@@ -91,10 +91,10 @@ impl fmt::Debug for Config {
 /// A running validator. It runs on when this is dropped, until the runtime ends.
 #[derive(Debug)]
 pub struct ValidatorHandle {
-    pub(crate) desk: Arc<Desk>,
+    pub(crate) chamber: Arc<Chamber>,
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) submitted: mpsc::Sender<Submission>,
-    pub(crate) progress: watch::Receiver<Progress>,
+    pub(crate) progress: watch::Receiver<LedgerProgress>,
     pub(crate) task: Handle<AgreementError>,
 }
 
@@ -107,22 +107,22 @@ impl ValidatorHandle {
     /// [`SubmitError`]. [`SubmitError::Full`] and [`SubmitError::NotReady`] pass.
     pub async fn submit(&self, submission: Submission) -> Result<Ticket, SubmitError> {
         let id = submission.id();
-        if let Some(opened) = examine(&self.desk, &self.asks, &submission).await? {
-            self.desk.take(opened, true)?;
+        if let Some(opened) = verify_submission(&self.chamber, &self.asks, &submission).await? {
+            self.chamber.take(opened, true)?;
             // Where the queue is full, it is sent when what waits is sent again.
             let _ = self.submitted.try_send(submission);
         }
         // What was committed between is answered as it is to who comes later.
-        self.desk.ticket(&id).ok_or_else(|| super::judge::Inadmissible::Recorded.into())
+        self.chamber.ticket(&id).ok_or_else(|| super::gate::Inadmissible::Recorded.into())
     }
 
     /// How far the ledger is, now and from now on.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Progress> {
+    pub fn subscribe(&self) -> watch::Receiver<LedgerProgress> {
         self.progress.clone()
     }
 
-    /// Height of the newest block in the ledger.
+    /// Height of the newest docket in the ledger.
     #[must_use]
     pub fn height(&self) -> u64 {
         self.progress.borrow().height
@@ -131,10 +131,10 @@ impl ValidatorHandle {
     /// Number of submissions that wait here, and their bytes.
     #[must_use]
     pub fn waiting(&self) -> (usize, usize) {
-        self.desk.waiting()
+        self.chamber.waiting()
     }
 
-    /// Looks at the ledger, between two blocks; others wait meanwhile.
+    /// Looks at the ledger, between two dockets; others wait meanwhile.
     ///
     /// # Errors
     /// [`SubmitError::Stopped`].

@@ -1,21 +1,21 @@
 //! The engine, put together: the one place that knows its parts, and where its generics are compiled.
 //!
 //! ```text
-//!  votes, certificates, fetch ──► simplex ──propose, verify──► Voter ──► Desk ◄── Gossip ◄── submissions
+//!  votes, certificates, fetch ──► simplex ──propose, verify──► Voter ──► Chamber ◄── Gossip ◄── submissions
 //!                                    │                           ▲         ▲
-//!  blocks ──► buffer ──► marshal ◄───┘ finalisations             │         │
+//!  dockets ──► buffer ──► marshal ◄───┘ finalisations             │         │
 //!  backfill ─► resolver ─►  │                                    │         │
 //!                           └──finalised, in order──► Sink ──► Keeping ──► Ledger, cosignatures
 //! ```
 //!
 //! Choices:
-//! - **Archives** are prunable: an idle network makes blocks too, and one that never forgets fills its
+//! - **Archives** are prunable: an idle network makes dockets too, and one that never forgets fills its
 //!   disk with heartbeats. [`Config::retained`] says for how long a validator may be away.
 //! - **Timeouts** are ordered heartbeat < leader < certification < skip. A leader may wait for the
 //!   heartbeat without being taken for dead; the skip policy passes over a leader that was silent
 //!   for long, so that one dead validator costs its turns no more than at first, within a budget of one term a
 //!   participant, after which ordinary timeouts hold, so that a partition does not run up views.
-//! - **Forwarding** of blocks to silent voters: a lost block would cost its view.
+//! - **Forwarding** of dockets to silent voters: a lost docket would cost its view.
 //! - Any error of storage stops the validator: votes that are not on disk must not be sent.
 
 use std::num::{NonZeroU16, NonZeroUsize};
@@ -32,7 +32,8 @@ use commonware_consensus::simplex::elector::RoundRobin;
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::simplex::{self};
 use commonware_consensus::types::{Height, ViewDelta};
-use commonware_cryptography::{Digested, Sha256, ed25519};
+use commonware_cryptography::certificate::Verifier as _;
+use commonware_cryptography::{Digested, Sha256, Signer as _, ed25519};
 use commonware_macros::select;
 use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_parallel::Sequential;
@@ -46,26 +47,26 @@ use deepring_ledger::Ledger;
 use rand_core::CryptoRng;
 
 use super::application::Voter;
-use super::block::{Block, BlockDigest};
+use super::chamber::Chamber;
 use super::committee::{Committee, Committees, FIRST, epocher, voter_key};
 use super::cosigning::MAX_STATEMENT_BYTES;
-use super::desk::Desk;
+use super::docket::{Docket, DocketDigest};
 use super::error::AgreementError;
 use super::gossip::{Gossip, MAX_GOSSIP_BYTES};
 use super::keeper::Keeper;
-use super::keeping::{Ask, Keeping, Progress, Sink};
+use super::keeping::{Ask, Keeping, LedgerProgress, Sink};
 use super::validator::{Config, ValidatorHandle};
 
 const MAILBOX: NonZeroUsize = NZUsize!(1024);
 /// Questions to the ledger that wait.
 const ASKS: usize = 256;
-/// Cached blocks of one peer.
+/// Cached dockets of one peer.
 const BUFFERED: usize = 16;
 const VIEWS: ViewDelta = ViewDelta::new(64);
 const PAGE: NonZeroU16 = NZU16!(4084);
 const PAGES: NonZeroUsize = NZUsize!(1024);
 const BUFFER: NonZeroUsize = NZUsize!(1 << 20);
-/// Blocks that are delivered and not acknowledged yet.
+/// Dockets that are delivered and not acknowledged yet.
 const PENDING: NonZeroUsize = NZUsize!(16);
 const REPAIRED: NonZeroUsize = NZUsize!(32);
 /// Heights in a file of an archive, which is deleted as a whole.
@@ -77,16 +78,16 @@ impl<E: Clock + CryptoRng + Spawner + Storage + Metrics> Runtime for E {}
 
 /// The network's channels, each a sender and a receiver.
 #[derive(Debug)]
-pub struct Channels<S, R> {
+pub struct ValidatorChannels<S, R> {
     /// The engine's votes.
     pub votes: (S, R),
     /// The engine's certificates.
     pub certificates: (S, R),
     /// Certificates that are asked for.
     pub fetch: (S, R),
-    /// Blocks as they are proposed.
-    pub blocks: (S, R),
-    /// Blocks that are asked for.
+    /// Dockets as they are proposed.
+    pub dockets: (S, R),
+    /// Dockets that are asked for.
     pub backfill: (S, R),
     /// Submissions.
     pub submissions: (S, R),
@@ -94,7 +95,7 @@ pub struct Channels<S, R> {
     pub cosignatures: (S, R),
 }
 
-/// The channels' numbers, in the order of [`Channels`], and how many messages a second each takes of a
+/// The channels' numbers, in the order of [`ValidatorChannels`], and how many messages a second each takes of a
 /// peer. Quotas decide how much memory the network's mailboxes reserve.
 #[must_use]
 pub fn channels() -> [(u64, Quota); 7] {
@@ -115,8 +116,8 @@ pub fn channels() -> [(u64, Quota); 7] {
 #[must_use]
 pub fn max_message_bytes(validators: u32) -> u32 {
     commonware_p2p::max_message_size(&[
-        marshal::max_payload_size::<Standard<Block>, Scheme>(validators, &()),
-        simplex::max_payload_size::<Scheme, BlockDigest>(validators),
+        marshal::max_payload_size::<Standard<Docket>, Scheme>(validators, &()),
+        simplex::max_payload_size::<Scheme, DocketDigest>(validators),
         MAX_GOSSIP_BYTES,
         MAX_STATEMENT_BYTES,
     ])
@@ -136,7 +137,7 @@ impl Validator {
     /// [`AgreementError`].
     pub async fn start<E, S, R, P, B>(
         context: E,
-        channels: Channels<S, R>,
+        channels: ValidatorChannels<S, R>,
         peers: P,
         blocker: B,
         ledger: Ledger,
@@ -159,10 +160,10 @@ impl Validator {
         let committee = Committee::new(&config.committee)?;
         let keeper =
             Keeper::new(ledger, config.node.clone(), committee.nodes(), config.evidence.clone())?;
-        let (told, progress) = watch::channel(Progress::default());
+        let (told, progress) = watch::channel(LedgerProgress::default());
         let (ask, asks) = mpsc::channel(ASKS);
         let (submit, submitted) = mpsc::channel(ASKS);
-        let desk = Arc::new(Desk::new(config.pool));
+        let chamber = Arc::new(Chamber::new(config.pool));
         let (ready, started) = oneshot::channel();
         let parts = Parts {
             channels,
@@ -171,7 +172,7 @@ impl Validator {
             keeper,
             committee,
             config,
-            desk: desk.clone(),
+            chamber: chamber.clone(),
             ask: ask.clone(),
             asks,
             submitted,
@@ -185,24 +186,46 @@ impl Validator {
             }
         });
         match started.await {
-            Ok(()) => Ok(ValidatorHandle { desk, asks: ask, submitted: submit, progress, task }),
+            Ok(()) => Ok(ValidatorHandle { chamber, asks: ask, submitted: submit, progress, task }),
             Err(_) => Err(task.await.unwrap_or(AgreementError::Ended { part: "runtime" })),
         }
     }
 }
 
+/// An archive that can be pruned, of what is finalised, by height and digest.
+fn archive<C>(
+    partition: &str,
+    name: &str,
+    pages: &CacheRef,
+    codec_config: C,
+) -> prunable::Config<EightCap, C> {
+    prunable::Config {
+        translator: EightCap,
+        metadata_partition: format!("{partition}-{name}-metadata"),
+        key_partition: format!("{partition}-{name}-key"),
+        key_page_cache: pages.clone(),
+        value_partition: format!("{partition}-{name}-value"),
+        compression: None,
+        codec_config,
+        items_per_section: SECTION,
+        key_write_buffer: BUFFER,
+        value_write_buffer: BUFFER,
+        replay_buffer: BUFFER,
+    }
+}
+
 struct Parts<S, R, P, B> {
-    channels: Channels<S, R>,
+    channels: ValidatorChannels<S, R>,
     peers: P,
     blocker: B,
     keeper: Keeper,
     committee: Committee,
     config: Config,
-    desk: Arc<Desk>,
+    chamber: Arc<Chamber>,
     ask: mpsc::Sender<Ask>,
     asks: mpsc::Receiver<Ask>,
     submitted: mpsc::Receiver<super::Submission>,
-    told: watch::Sender<Progress>,
+    told: watch::Sender<LedgerProgress>,
     ready: oneshot::Sender<()>,
 }
 
@@ -215,13 +238,13 @@ where
 {
     /// Runs until a part ends; whatever this context spawned ends with it.
     async fn run<E: Runtime>(self, context: E) -> Result<AgreementError, AgreementError> {
-        let Self { channels, config, committee, keeper, desk, .. } = self;
-        let me = commonware_cryptography::Signer::public_key(&voter_key(&config.node)?);
+        let Self { channels, config, committee, keeper, chamber, .. } = self;
+        let me = voter_key(&config.node)?.public_key();
         let scheme = committee.scheme(&config.origin, &config.node)?;
         let committees = Committees::default();
         committees.add(FIRST, scheme.clone());
         let pages = CacheRef::new(PAGE, PAGES);
-        let genesis = Block::genesis(&config.origin);
+        let genesis = Docket::genesis(&config.origin);
         let genesis_digest = genesis.digest();
         let partition = &config.partition;
 
@@ -251,63 +274,21 @@ where
                 strategy: Sequential,
             },
         );
-        let buffering = buffer_engine.start(channels.blocks);
+        let buffering = buffer_engine.start(channels.dockets);
 
-        let archive = |name: &str| prunable::Config {
-            translator: EightCap,
-            metadata_partition: format!("{partition}-{name}-metadata"),
-            key_partition: format!("{partition}-{name}-key"),
-            key_page_cache: pages.clone(),
-            value_partition: format!("{partition}-{name}-value"),
-            compression: None,
-            codec_config: (),
-            items_per_section: SECTION,
-            key_write_buffer: BUFFER,
-            value_write_buffer: BUFFER,
-            replay_buffer: BUFFER,
-        };
         let storage =
             |e: commonware_storage::archive::Error| AgreementError::Storage(e.to_string());
-        let certificate_config = {
-            let prunable::Config {
-                translator,
-                metadata_partition,
-                key_partition,
-                key_page_cache,
-                value_partition,
-                compression,
-                items_per_section,
-                key_write_buffer,
-                value_write_buffer,
-                replay_buffer,
-                ..
-            } = archive("finalizations");
-            prunable::Config {
-                translator,
-                metadata_partition,
-                key_partition,
-                key_page_cache,
-                value_partition,
-                compression,
-                codec_config: config.committee.len(),
-                items_per_section,
-                key_write_buffer,
-                value_write_buffer,
-                replay_buffer,
-            }
-        };
+        let certified = Scheme::certificate_codec_config_unbounded();
+        let finalizations = archive(partition, "finalizations", &pages, certified);
         let finalizations =
-            prunable::Archive::init(context.child("finalizations"), certificate_config)
-                .await
-                .map_err(storage)?;
-        let blocks = prunable::Archive::init(context.child("blocks"), archive("blocks"))
-            .await
-            .map_err(storage)?;
+            prunable::Archive::init(context.child("finalizations"), finalizations).await;
+        let dockets = archive(partition, "dockets", &pages, ());
+        let dockets = prunable::Archive::init(context.child("dockets"), dockets).await;
 
-        let (marshal, mailbox, _) = Marshal::<_, Standard<Block>, _, _, _, _, _>::init(
+        let (marshal, mailbox, _) = Marshal::<_, Standard<Docket>, _, _, _, _, _>::init(
             context.child("marshal"),
-            finalizations,
-            blocks,
+            finalizations.map_err(storage)?,
+            dockets.map_err(storage)?,
             marshal::Config {
                 provider: committees,
                 epocher: epocher(),
@@ -330,14 +311,14 @@ where
         let (finalised, delivered) = mpsc::unbounded_channel();
         let marshaling = marshal.start(Sink(finalised), buffer, backfill);
 
-        // What the ledger's newest block is: the first of all, or one that the engine still holds. If
+        // What the ledger's newest docket is: the first of all, or one that the engine still holds. If
         // neither, the next that is delivered says what it builds on.
         let height = keeper.height()?;
         if height == 0 {
             let state = keeper.ledger().state()?.clone();
-            desk.set_base(0, genesis_digest, state);
-        } else if let Some(block) = mailbox.get_block(Height::new(height)).await {
-            let newest = Ask::Newest(block.inner().clone());
+            chamber.set_base(0, genesis_digest, state);
+        } else if let Some(docket) = mailbox.get_block(Height::new(height)).await {
+            let newest = Ask::Newest(docket.inner().clone());
             let _ = self.ask.try_send(newest);
         }
 
@@ -345,8 +326,8 @@ where
         let keeping = Keeping {
             context: context.child("ledger"),
             keeper,
-            desk: desk.clone(),
-            blocks: delivered,
+            chamber: chamber.clone(),
+            dockets: delivered,
             asks: self.asks,
             statements,
             progress: self.told,
@@ -360,7 +341,7 @@ where
         let (sender, receiver) = channels.submissions;
         let gossip = Gossip {
             context: context.child("submissions"),
-            desk: desk.clone(),
+            chamber: chamber.clone(),
             asks: self.ask.clone(),
             submitted: self.submitted,
             sender,
@@ -382,7 +363,7 @@ where
         });
 
         let voter = Voter {
-            desk,
+            chamber,
             asks: self.ask,
             heartbeat: config.heartbeat,
             #[cfg(feature = "tamper")]

@@ -44,7 +44,7 @@ async fn all_of_it(mut net: Net) -> Rows {
         let progress = validator.subscribe().borrow().clone();
         let certified = progress.certified.unwrap();
         assert_eq!(certified.checkpoint().body().to_string(), rows.body);
-        assert!(progress.forks.is_empty());
+        assert!(progress.split_views.is_empty());
         // It is kept with the ledger, and verifies with the ledger's key and the validators'.
         let (kept, key) = validator
             .look(|ledger| (ledger.checkpoint().as_str().to_owned(), ledger.key().clone()))
@@ -90,12 +90,12 @@ fn a_network_at_rest_makes_few_blocks_and_no_leaf() {
     for seed in SEEDS {
         run(seed, |mut net| async move {
             net.start_all().await;
-            net.until("a first block", |net| net.up.values().all(|v| v.height() > 0)).await;
+            net.until("a first docket", |net| net.up.values().all(|v| v.height() > 0)).await;
             let before = net.up[&0].height();
-            net.rest(Duration::from_secs(120)).await;
+            net.pause(Duration::from_secs(120)).await;
             let made = net.up[&0].height() - before;
             // A heartbeat is due every five seconds; a lost message costs a turn of eight.
-            assert!((10..=26).contains(&made), "{made} blocks in two minutes");
+            assert!((10..=26).contains(&made), "{made} dockets in two minutes");
             assert_eq!(net.size(0), 0);
             // And it wakes up at once.
             net.record(2, &SAID.set).await;
@@ -127,7 +127,7 @@ fn what_has_no_authority_is_not_taken_and_the_pool_is_bounded() {
             }
             // Nothing is agreed on meanwhile, so that what is said waits.
             net.relink(&[]).await;
-            net.rest(Duration::from_secs(1)).await;
+            net.pause(Duration::from_secs(1)).await;
             let mut tickets = Vec::new();
             for sequence in 1..=3 {
                 tickets.push(net.submit(0, &complaint(&SAID.ring, 1, sequence)).await);

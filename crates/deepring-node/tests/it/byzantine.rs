@@ -16,7 +16,7 @@ fn a_proposer_of_invalid_blocks_gets_nothing_into_a_ledger() {
             let told = lies.clone();
             let mut config = Net::config(1);
             // At each turn another lie, before or after what is to be said; the last are true entries
-            // that are recorded already, or twice in one block.
+            // that are recorded already, or twice in one docket.
             config.tamper = Some(Arc::new(move |height, mut honest: Vec<Submission>| {
                 let turn = told.fetch_add(1, Ordering::Relaxed);
                 let mut lies = SAID.forged.clone();

@@ -23,8 +23,8 @@ fn a_validator_that_died_catches_up_from_its_storage() {
             for (n, decision) in (0..3).zip(&SAID.decisions) {
                 net.record(n, decision).await;
             }
-            // Some blocks without a leaf, too.
-            net.rest(Duration::from_secs(30)).await;
+            // Some dockets without a leaf, too.
+            net.pause(Duration::from_secs(30)).await;
             let before = net.up[&0].height();
             net.start(3, Net::config(3)).await;
             net.grown(5).await;
@@ -46,7 +46,7 @@ fn what_was_submitted_to_a_validator_that_dies_is_committed_by_the_others() {
             begun(&mut net).await;
             // Sent once or twice, and not waited for.
             net.submit(2, &SAID.decisions[0]).await;
-            net.rest(Duration::from_millis(60)).await;
+            net.pause(Duration::from_millis(60)).await;
             net.kill(2).await;
             net.grown(3).await;
             assert_eq!(net.equal_rows().await.entries[2], SAID.decisions[0].entry());
@@ -84,14 +84,14 @@ fn two_and_two_halt_and_go_on_when_they_hear_each_other() {
         run(seed, |mut net| async move {
             begun(&mut net).await;
             net.relink(&[&[0, 1], &[2, 3]]).await;
-            net.rest(Duration::from_secs(5)).await;
+            net.pause(Duration::from_secs(5)).await;
             let heights = |net: &Net| net.up.values().map(|v| v.height()).collect::<Vec<_>>();
             let halted = heights(&net);
             let tickets = [
                 net.submit(0, &SAID.decisions[0]).await,
                 net.submit(3, &complaint(&SAID.ring, 2, 1)).await,
             ];
-            net.rest(Duration::from_secs(120)).await;
+            net.pause(Duration::from_secs(120)).await;
             assert_eq!(heights(&net), halted, "half of the validators agreed on something");
             assert!(net.up.keys().all(|n| net.size(*n) == 2));
             net.relink(&[&[0, 1, 2, 3]]).await;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use commonware_cryptography::ed25519;
 use commonware_p2p::simulated::{Config as NetworkConfig, Link, Network, Oracle};
 use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic};
-use commonware_utils::{NZUsize, Probability};
+use commonware_utils::{NZUsize, probability};
 use deepring::keys::Node;
 use deepring::{PublicKey, SecretKey};
 use deepring_ledger::{Ledger, LedgerOptions, WitnessKey};
 use deepring_node::agreement::{
-    Channels, Config, Submission, Ticket, Validator, ValidatorHandle, channels, max_message_bytes,
-    voter,
+    Config, Submission, Ticket, Validator, ValidatorChannels, ValidatorHandle, channels,
+    max_message_bytes, voter,
 };
 use tempfile::TempDir;
 
@@ -36,7 +36,7 @@ pub(crate) fn link() -> Link {
     Link {
         latency: Duration::from_millis(20),
         jitter: Duration::from_millis(10),
-        success_rate: Probability::new(0.95),
+        success_rate: probability!(19, 20),
     }
 }
 
@@ -132,11 +132,11 @@ impl Net {
         }
         let mut made = made.into_iter();
         let mut next = || made.next().unwrap();
-        let channels = Channels {
+        let channels = ValidatorChannels {
             votes: next(),
             certificates: next(),
             fetch: next(),
-            blocks: next(),
+            dockets: next(),
             backfill: next(),
             submissions: next(),
             cosignatures: next(),
@@ -159,10 +159,10 @@ impl Net {
     /// Kills a validator. What was in its memory is gone.
     pub(crate) async fn kill(&mut self, n: u8) {
         self.up.remove(&n).unwrap().abort();
-        self.rest(Duration::from_millis(50)).await;
+        self.pause(Duration::from_millis(50)).await;
     }
 
-    pub(crate) async fn rest(&self, time: Duration) {
+    pub(crate) async fn pause(&self, time: Duration) {
         self.context.sleep(time).await;
     }
 
@@ -172,7 +172,7 @@ impl Net {
             if so(self) {
                 return;
             }
-            self.rest(Duration::from_millis(100)).await;
+            self.pause(Duration::from_millis(100)).await;
         }
         let heights: Vec<_> =
             self.up.iter().map(|(n, v)| (*n, v.height(), self.size(*n))).collect();

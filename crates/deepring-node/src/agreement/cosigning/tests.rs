@@ -78,11 +78,11 @@ fn another_history_is_a_fork_with_both_notes() {
     let mut mine = cosigning(0);
     mine.grown(ledger.checkpoint(), 1_700_000_000).unwrap();
     let said = statement(2, &other);
-    let Heard::Fork(fork) = mine.receive(&key(2), &said).unwrap() else { panic!() };
-    assert_eq!((fork.by, fork.size), (key(2), 3));
-    assert_eq!(fork.mine, ledger.checkpoint().as_str());
+    let Heard::SplitView(split_view) = mine.receive(&key(2), &said).unwrap() else { panic!() };
+    assert_eq!((split_view.by, split_view.size), (key(2), 3));
+    assert_eq!(split_view.mine, ledger.checkpoint().as_str());
     // Anybody can see that this validator cosigned the other body.
-    let (body, line) = fork.theirs.split_once("\n\n").unwrap();
+    let (body, line) = split_view.theirs.split_once("\n\n").unwrap();
     let body = CheckpointBody::parse(&format!("{body}\n")).unwrap();
     let witness = WitnessKey::of_node(&key(2)).unwrap();
     body.cosignature(line, &[witness]).unwrap();
@@ -100,7 +100,11 @@ fn a_fork_that_was_said_early_is_seen_when_this_ledger_is_there() {
     let mut mine = cosigning(0);
     assert_eq!(mine.receive(&key(2), &statement(2, &other)).unwrap(), Heard::Noted);
     let heard = mine.grown(ledger.checkpoint(), 1_700_000_000).unwrap();
-    assert!(heard.iter().any(|heard| matches!(heard, Heard::Fork(fork) if fork.by == key(2))));
+    assert!(
+        heard
+            .iter()
+            .any(|heard| matches!(heard, Heard::SplitView(split_view) if split_view.by == key(2)))
+    );
 }
 
 #[test]

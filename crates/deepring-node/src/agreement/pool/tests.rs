@@ -3,7 +3,7 @@ use deepring_testkit::rings::Sealed;
 use super::*;
 use crate::agreement::fixtures::{complaint, decision, revocation};
 
-fn opened(submission: &Submission) -> Opened {
+fn opened(submission: &Submission) -> OpenedSubmission {
     submission.open().unwrap()
 }
 
@@ -70,14 +70,14 @@ fn authors_take_turns_and_each_keeps_its_order() {
 fn a_block_is_not_overfilled_and_the_next_begins_with_another_author() {
     let ring = Sealed::new(0, 1);
     let mut pool = Pool::new(limits(4096, 4096));
-    for sequence in 1..=u64::try_from(MAX_BLOCK_SUBMISSIONS).unwrap() {
+    for sequence in 1..=u64::try_from(MAX_DOCKET_SUBMISSIONS).unwrap() {
         for n in [1, 2] {
             pool.insert(opened(&complaint(&ring, n, sequence)), false).unwrap();
         }
     }
     let first = pool.draft(|_| true);
-    assert_eq!(first.len(), MAX_BLOCK_SUBMISSIONS);
-    assert!(first.iter().map(Submission::encoded_len).sum::<usize>() <= BLOCK_ROOM);
+    assert_eq!(first.len(), MAX_DOCKET_SUBMISSIONS);
+    assert!(first.iter().map(Submission::encoded_len).sum::<usize>() <= DOCKET_ROOM);
     let last = opened(first.last().unwrap()).author().to_owned();
     assert_ne!(*opened(&pool.draft(|_| true)[0]).author(), last);
 }

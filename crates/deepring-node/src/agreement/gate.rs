@@ -1,11 +1,11 @@
-//! Whether an entry may follow, where a chain of blocks leaves off.
+//! Whether an entry may follow, where a chain of dockets leaves off.
 //!
-//! A [`Standing`] is what the ledger will say after a block: its state, and its size. The [`Judge`]
+//! A [`ChainState`] is what the ledger will say after a docket: its state, and its size. The [`Gate`]
 //! admits a submission to one: the author has authority there, and evidence that is needed is the
 //! whole of it: a decision that verifies under an outline registered there, validated as its deal
 //! promises, that is the one the entry records, and by no host that is revoked there. The verdict is a function
 //! of the chain alone: no clock, no randomness, no order of arrival. So honest validators agree about each
-//! block, and a proposer who makes an invalid one finds no quorum for it.
+//! docket, and a proposer who makes an invalid one finds no quorum for it.
 //!
 //! What a clock, a network or a peer says is nowhere an argument. That a decision is not recorded
 //! twice is for the caller to ask: it needs the ledger as well.
@@ -19,9 +19,9 @@ use deepring_ledger::{CertificateError, Entry, Event, NoAuthority, Revocation, S
 use thiserror::Error;
 
 use super::recent::Recent;
-use super::submission::Opened;
+use super::submission::OpenedSubmission;
 
-/// Verified pairs of submission and outline that are remembered: those of some blocks.
+/// Verified pairs of submission and outline that are remembered: those of some dockets.
 const REMEMBERED: usize = 1 << 14;
 
 /// Why a submission may not follow where it was to.
@@ -48,15 +48,15 @@ pub enum Inadmissible {
     Recorded,
 }
 
-/// What a chain of blocks comes to. Cheap to clone, and to go on from where entries change nothing.
+/// What a chain of dockets comes to. Cheap to clone, and to go on from where entries change nothing.
 #[derive(Debug, Clone)]
-pub(crate) struct Standing {
+pub(crate) struct ChainState {
     state: Arc<State>,
     /// Entries since, which change no more than the size.
     since: u64,
 }
 
-impl Standing {
+impl ChainState {
     pub(crate) fn new(state: State) -> Self {
         Self { state: Arc::new(state), since: 0 }
     }
@@ -86,13 +86,13 @@ impl Standing {
     }
 }
 
-/// Judges submissions, and remembers which evidence it verified.
+/// Verifies submissions, and remembers which evidence it verified.
 #[derive(Debug)]
-pub(crate) struct Judge {
+pub(crate) struct Gate {
     verified: Mutex<Recent<(sha256::Digest, [u8; 32])>>,
 }
 
-impl Judge {
+impl Gate {
     pub(crate) fn new() -> Self {
         Self { verified: Mutex::new(Recent::new(REMEMBERED)) }
     }
@@ -100,23 +100,23 @@ impl Judge {
     /// Adds a submission to what a chain comes to, if it may follow there.
     pub(crate) fn admit(
         &self,
-        standing: &mut Standing,
-        opened: &Opened,
+        state: &mut ChainState,
+        opened: &OpenedSubmission,
     ) -> Result<(), Inadmissible> {
         if let Some(decision) = &opened.decision {
             // Authority is cheap to ask after, and evidence is not.
-            if let Some(refused) = standing.state().refuse(&opened.entry) {
+            if let Some(refused) = state.state().refuse(&opened.entry) {
                 return Err(refused.into());
             }
-            self.verify(standing.state(), opened, decision)?;
+            self.verify(state.state(), opened, decision)?;
         }
-        Ok(standing.admit(&opened.entry)?)
+        Ok(state.admit(&opened.entry)?)
     }
 
     fn verify(
         &self,
         state: &State,
-        opened: &Opened,
+        opened: &OpenedSubmission,
         decision: &Decision,
     ) -> Result<(), Inadmissible> {
         let Event::Decisions { ring_digest, dealt, .. } = opened.entry.event() else {

@@ -1,4 +1,4 @@
-//! Where submissions are judged, wait, and are drafted into blocks: what a validator knows, without
+//! Where submissions are verified, wait, and are drafted into dockets: what a validator knows, without
 //! network, clock or ledger.
 //!
 //! Everything here is synchronous, and is a function of what was put in. What must be asked of the
@@ -12,16 +12,16 @@ use commonware_utils::channel::{oneshot, watch};
 use deepring_ledger::{Entry, State};
 use thiserror::Error;
 
-use super::block::{Block, BlockDigest};
-use super::judge::{Inadmissible, Judge, Standing};
+use super::chain_states::{ChainStates, Position};
+use super::docket::{Docket, DocketDigest};
+use super::gate::{ChainState, Gate, Inadmissible};
 use super::pool::{Pool, PoolFull, PoolLimits};
 use super::recent::Recent;
-use super::standings::{Position, Standings};
-use super::submission::{Decided, EntryId, Opened, Submission, SubmissionError};
+use super::submission::{DecisionKey, EntryId, OpenedSubmission, Submission, SubmissionError};
 
 /// Ids of committed entries that are remembered, so that late gossip of them costs nothing.
 const REMEMBERED: usize = 1 << 13;
-/// Submissions whose authority is asked after anew with each block that is committed.
+/// Submissions whose authority is asked after anew with each docket that is committed.
 const SWEPT: usize = 64;
 /// Most callers that wait for one submission.
 const MAX_WAITERS: usize = 64;
@@ -52,9 +52,9 @@ pub enum SubmitError {
 pub struct Committed {
     /// Index of the entry.
     pub index: u64,
-    /// Height of its block.
+    /// Height of its docket.
     pub height: u64,
-    /// Size of the ledger's checkpoint after that block.
+    /// Size of the ledger's checkpoint after that docket.
     pub size: u64,
 }
 
@@ -86,43 +86,43 @@ impl Ticket {
 
 /// What a proposal comes to.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum Opinion {
     /// Nothing can be said: its parent is not known, or is history.
     Unknown,
     /// It is invalid, for ever.
-    Invalid(Fault),
+    Invalid(DocketFault),
     /// It is valid if none of these decisions is recorded below an index.
-    Sound { position: Position, ask: Vec<Decided>, below: u64 },
+    Sound { position: Position, ask: Vec<DecisionKey>, below: u64 },
 }
 
-/// What is wrong with a block.
+/// What is wrong with a docket.
 #[derive(Debug, Error)]
-pub(crate) enum Fault {
+pub(crate) enum DocketFault {
     #[error("submission {at}: {source}")]
     Submission { at: usize, source: SubmissionError },
     #[error("submission {at}: {source}")]
     Inadmissible { at: usize, source: Inadmissible },
 }
 
-/// What a block would hold, and what must be asked of the ledger before.
+/// What a docket would hold, and what must be asked of the ledger before.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub(crate) struct DocketDraft {
     pub(crate) submissions: Vec<Submission>,
-    pub(crate) ask: Vec<Decided>,
+    pub(crate) ask: Vec<DecisionKey>,
     pub(crate) below: u64,
 }
 
-/// A finalised block that does not follow the ledger: this validator must stop.
+/// A finalised docket that does not follow the ledger: this validator must stop.
 #[derive(Debug, Error)]
 pub enum NotNext {
-    /// It does not build on the newest block that the ledger holds.
-    #[error("block {height} does not build on the newest block of the ledger")]
+    /// It does not build on the newest docket that the ledger holds.
+    #[error("docket {height} does not build on the newest docket of the ledger")]
     OtherParent {
         /// Its height.
         height: u64,
     },
     /// A quorum finalised an entry that may not follow.
-    #[error("block {height} was finalised with an entry that may not follow: {why}")]
+    #[error("docket {height} was finalised with an entry that may not follow: {why}")]
     Invalid {
         /// Its height.
         height: u64,
@@ -135,7 +135,7 @@ type Waiters = BTreeMap<EntryId, Vec<oneshot::Sender<Result<Committed, Lost>>>>;
 
 #[derive(Debug)]
 struct Inner {
-    standings: Standings,
+    states: ChainStates,
     pool: Pool,
     committed: Recent<EntryId>,
     waiters: Waiters,
@@ -143,21 +143,21 @@ struct Inner {
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Desk {
-    judge: Judge,
+pub(crate) struct Chamber {
+    gate: Gate,
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
 }
 
-impl Desk {
+impl Chamber {
     pub(crate) fn new(limits: PoolLimits) -> Self {
         let inner = Inner {
-            standings: Standings::default(),
+            states: ChainStates::default(),
             pool: Pool::new(limits),
             committed: Recent::new(REMEMBERED),
             waiters: BTreeMap::new(),
         };
-        Self { judge: Judge::new(), inner: Mutex::new(inner), changed: watch::channel(0).0 }
+        Self { gate: Gate::new(), inner: Mutex::new(inner), changed: watch::channel(0).0 }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -180,31 +180,34 @@ impl Desk {
         (inner.pool.len(), inner.pool.bytes())
     }
 
-    /// The ledger holds the block of this digest, and this is its state.
-    pub(crate) fn set_base(&self, height: u64, digest: BlockDigest, state: State) {
+    /// The ledger holds the docket of this digest, and this is its state.
+    pub(crate) fn set_base(&self, height: u64, digest: DocketDigest, state: State) {
         let position = Position {
             digest,
             parent: digest,
             height,
-            standing: Standing::new(state),
+            state: ChainState::new(state),
             decided: BTreeSet::new(),
         };
-        self.inner().standings.commit(Arc::new(position));
+        self.inner().states.commit(Arc::new(position));
         self.tell();
     }
 
     pub(crate) fn base(&self) -> Option<Arc<Position>> {
-        self.inner().standings.base().cloned()
+        self.inner().states.base().cloned()
     }
 
-    pub(crate) fn position(&self, digest: &BlockDigest) -> Option<Arc<Position>> {
-        self.inner().standings.get(digest).cloned()
+    pub(crate) fn position(&self, digest: &DocketDigest) -> Option<Arc<Position>> {
+        self.inner().states.get(digest).cloned()
     }
 
-    /// Judges a submission where the ledger leaves off. `None` where it waits already.
-    pub(crate) fn examine(&self, submission: &Submission) -> Result<Option<Opened>, SubmitError> {
+    /// Verifies a submission where the ledger leaves off. `None` where it waits already.
+    pub(crate) fn verify_submission(
+        &self,
+        submission: &Submission,
+    ) -> Result<Option<OpenedSubmission>, SubmitError> {
         let id = submission.id();
-        let mut standing = {
+        let mut state = {
             let inner = self.inner();
             if inner.committed.contains(&id) {
                 return Err(Inadmissible::Recorded.into());
@@ -212,7 +215,7 @@ impl Desk {
             if inner.pool.get(&id).is_some() {
                 return Ok(None);
             }
-            inner.standings.base().ok_or(SubmitError::NotReady)?.standing.clone()
+            inner.states.base().ok_or(SubmitError::NotReady)?.state.clone()
         };
         let opened = submission.open()?;
         {
@@ -223,12 +226,12 @@ impl Desk {
             }
             inner.pool.room(&opened)?;
         }
-        self.judge.admit(&mut standing, &opened)?;
+        self.gate.admit(&mut state, &opened)?;
         Ok(Some(opened))
     }
 
-    /// Lets what was examined wait; whether it is new.
-    pub(crate) fn take(&self, opened: Opened, own: bool) -> Result<bool, SubmitError> {
+    /// Lets what was verified wait; whether it is new.
+    pub(crate) fn take(&self, opened: OpenedSubmission, own: bool) -> Result<bool, SubmitError> {
         let mut inner = self.inner();
         if inner.committed.contains(&opened.submission.id()) || inner.pool.has_decided(&opened) {
             return Err(Inadmissible::Recorded.into());
@@ -254,77 +257,78 @@ impl Desk {
         Some(Ticket(ticket))
     }
 
-    /// Judges a block after its parent.
-    pub(crate) fn judge(&self, block: &Block) -> Verdict {
+    /// Verifies a docket after its parent.
+    pub(crate) fn verify(&self, docket: &Docket) -> Opinion {
         let (parent, above, known) = {
             let inner = self.inner();
-            let Some(parent) = inner.standings.get(&block.parent()).cloned() else {
-                return Verdict::Unknown;
+            let Some(parent) = inner.states.get(&docket.parent()).cloned() else {
+                return Opinion::Unknown;
             };
-            let Some(above) = inner.standings.above_base(&block.parent()) else {
-                return Verdict::Unknown;
+            let Some(above) = inner.states.above_base(&docket.parent()) else {
+                return Opinion::Unknown;
             };
-            let known: Vec<Option<Opened>> =
-                block.submissions().iter().map(|s| inner.pool.get(&s.id()).cloned()).collect();
+            let known: Vec<Option<OpenedSubmission>> =
+                docket.submissions().iter().map(|s| inner.pool.get(&s.id()).cloned()).collect();
             (parent, above, known)
         };
-        let mut standing = parent.standing.clone();
+        let mut state = parent.state.clone();
         let mut decided = BTreeSet::new();
-        for (at, (submission, known)) in block.submissions().iter().zip(known).enumerate() {
+        for (at, (submission, known)) in docket.submissions().iter().zip(known).enumerate() {
             // What waits here was looked into already; the id does not speak for the evidence.
             let known = known.filter(|opened| opened.submission == *submission);
             let opened = match known.map_or_else(|| submission.open(), Ok) {
                 Ok(opened) => opened,
-                Err(source) => return Verdict::Invalid(Fault::Submission { at, source }),
+                Err(source) => return Opinion::Invalid(DocketFault::Submission { at, source }),
             };
             let of = opened.decided();
-            let repeated =
-                |d: &Decided| decided.contains(d) || above.iter().any(|p| p.decided.contains(d));
-            let judged = match of.as_ref().is_some_and(repeated) {
-                true => Err(Inadmissible::Recorded),
-                false => self.judge.admit(&mut standing, &opened),
+            let repeated = |d: &DecisionKey| {
+                decided.contains(d) || above.iter().any(|p| p.decided.contains(d))
             };
-            if let Err(source) = judged {
-                return Verdict::Invalid(Fault::Inadmissible { at, source });
+            let verified = match of.as_ref().is_some_and(repeated) {
+                true => Err(Inadmissible::Recorded),
+                false => self.gate.admit(&mut state, &opened),
+            };
+            if let Err(source) = verified {
+                return Opinion::Invalid(DocketFault::Inadmissible { at, source });
             }
             decided.extend(of);
         }
         let ask = decided.iter().copied().collect();
-        let below = parent.standing.size();
-        Verdict::Sound { position: Position::new(block, standing, decided), ask, below }
+        let below = parent.state.size();
+        Opinion::Sound { position: Position::new(docket, state, decided), ask, below }
     }
 
-    /// Remembers what a block comes to.
+    /// Remembers what a docket comes to.
     pub(crate) fn remember(&self, position: Position) {
-        self.inner().standings.insert(position);
+        self.inner().states.insert(position);
     }
 
-    /// What a certified block comes to whose evidence a quorum verified: authority alone is asked
+    /// What a certified docket comes to whose evidence a quorum verified: authority alone is asked
     /// after, so that chains can be followed whose voting this validator missed.
-    pub(crate) fn follow(&self, block: &Block) -> Result<Arc<Position>, NotNext> {
-        let height = block.height();
+    pub(crate) fn follow(&self, docket: &Docket) -> Result<Arc<Position>, NotNext> {
+        let height = docket.height();
         let parent = {
             let inner = self.inner();
-            if let Some(known) = inner.standings.get(&block.digest()) {
+            if let Some(known) = inner.states.get(&docket.digest()) {
                 return Ok(known.clone());
             }
-            inner.standings.get(&block.parent()).cloned()
+            inner.states.get(&docket.parent()).cloned()
         };
         let parent = parent.ok_or(NotNext::OtherParent { height })?;
         let invalid = |why: String| NotNext::Invalid { height, why };
-        let mut standing = parent.standing.clone();
+        let mut state = parent.state.clone();
         let mut decided = BTreeSet::new();
-        for submission in block.submissions() {
+        for submission in docket.submissions() {
             let opened = submission.open().map_err(|e| invalid(e.to_string()))?;
-            standing.admit(&opened.entry).map_err(|e| invalid(e.to_string()))?;
+            state.admit(&opened.entry).map_err(|e| invalid(e.to_string()))?;
             decided.extend(opened.decided());
         }
-        Ok(self.inner().standings.insert(Position::new(block, standing, decided)))
+        Ok(self.inner().states.insert(Position::new(docket, state, decided)))
     }
 
-    /// The entries of a block that a quorum finalised.
-    pub(crate) fn entries(&self, block: &Block) -> Result<Vec<Entry>, NotNext> {
-        let height = block.height();
+    /// The entries of a docket that a quorum finalised.
+    pub(crate) fn entries(&self, docket: &Docket) -> Result<Vec<Entry>, NotNext> {
+        let height = docket.height();
         let entry = |submission: &Submission| {
             // The same id is the same entry, and what waits here was verified.
             let known = self.inner().pool.get(&submission.id()).map(|opened| opened.entry.clone());
@@ -336,29 +340,30 @@ impl Desk {
                     .map_err(|e| NotNext::Invalid { height, why: e.to_string() }),
             }
         };
-        block.submissions().iter().map(entry).collect()
+        docket.submissions().iter().map(entry).collect()
     }
 
-    /// What a block after `parent` would hold; `None` where that is not known.
-    pub(crate) fn draft(&self, parent: &BlockDigest) -> Option<Draft> {
+    /// What a docket after `parent` would hold; `None` where that is not known.
+    pub(crate) fn draft(&self, parent: &DocketDigest) -> Option<DocketDraft> {
         let mut inner = self.inner();
-        let Inner { standings, pool, .. } = &mut *inner;
-        let above = standings.above_base(parent)?;
-        let mut standing = standings.get(parent)?.standing.clone();
-        let below = standing.size();
+        let Inner { states, pool, .. } = &mut *inner;
+        let above = states.above_base(parent)?;
+        let mut state = states.get(parent)?.state.clone();
+        let below = state.size();
         let mut decided = BTreeSet::new();
         let submissions = pool.draft(|opened| {
             let of = opened.decided();
-            let repeated =
-                |d: &Decided| decided.contains(d) || above.iter().any(|p| p.decided.contains(d));
+            let repeated = |d: &DecisionKey| {
+                decided.contains(d) || above.iter().any(|p| p.decided.contains(d))
+            };
             if of.as_ref().is_some_and(repeated) {
                 return false;
             }
-            let fits = self.judge.admit(&mut standing, opened).is_ok();
+            let fits = self.gate.admit(&mut state, opened).is_ok();
             decided.extend(of.filter(|_| fits));
             fits
         });
-        Some(Draft { submissions, ask: decided.into_iter().collect(), below })
+        Some(DocketDraft { submissions, ask: decided.into_iter().collect(), below })
     }
 
     /// The oldest of this validator's own submissions that still wait, within `room` bytes.
@@ -367,7 +372,7 @@ impl Desk {
     }
 
     /// Drops what records a decision that the ledger holds.
-    pub(crate) fn drop_recorded(&self, decided: &[Decided]) {
+    pub(crate) fn drop_recorded(&self, decided: &[DecisionKey]) {
         let mut inner = self.inner();
         for decided in decided {
             if let Some(id) = inner.pool.remove_decided(decided) {
@@ -376,13 +381,13 @@ impl Desk {
         }
     }
 
-    /// The ledger holds a block now, whose entries begin at `first`: they wait no more, and what has no
+    /// The ledger holds a docket now, whose entries begin at `first`: they wait no more, and what has no
     /// authority after them is dropped.
-    pub(crate) fn commit(&self, block: &Block, position: Arc<Position>, first: u64) {
+    pub(crate) fn commit(&self, docket: &Docket, position: Arc<Position>, first: u64) {
         let mut inner = self.inner();
-        let Inner { standings, pool, committed, waiters } = &mut *inner;
-        let (height, size) = (position.height, position.standing.size());
-        for (index, submission) in (first..).zip(block.submissions()) {
+        let Inner { states, pool, committed, waiters } = &mut *inner;
+        let (height, size) = (position.height, position.state.size());
+        for (index, submission) in (first..).zip(docket.submissions()) {
             let id = submission.id();
             committed.insert(id);
             pool.remove(&id);
@@ -397,14 +402,14 @@ impl Desk {
             }
         }
         for opened in pool.sweep(SWEPT) {
-            let mut standing = position.standing.clone();
-            if let Err(why) = self.judge.admit(&mut standing, &opened) {
+            let mut state = position.state.clone();
+            if let Err(why) = self.gate.admit(&mut state, &opened) {
                 let id = opened.submission.id();
                 pool.remove(&id);
                 lose(waiters, &id, why);
             }
         }
-        standings.commit(position);
+        states.commit(position);
         drop(inner);
         self.tell();
     }
