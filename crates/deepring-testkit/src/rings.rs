@@ -23,14 +23,17 @@ use tempfile::TempDir;
 /// The legs of every ring here: one host each, and with two copies the host of the next.
 pub const LEGS: [std::ops::Range<u32>; 4] = [1..3, 3..4, 4..6, 6..7];
 
+/// The key of an owner, by number.
 pub fn owner_key(n: u8) -> SecretKey<Owner> {
     SecretKey::from_halves(&[n + 1; 32], &[n + 101; 32]).unwrap()
 }
 
+/// The key of a host, by number.
 pub fn host_key(n: u8) -> SecretKey<Host> {
     SecretKey::from_halves(&[n + 11; 32], &[n + 111; 32]).unwrap()
 }
 
+/// The public key of a host, by number.
 pub fn host(n: u8) -> PublicKey<Host> {
     host_key(n).public()
 }
@@ -74,6 +77,7 @@ impl Sealed {
         next
     }
 
+    /// A version by an owner, after another one if there is one.
     pub fn version(
         owner: u8,
         copies: usize,
@@ -83,6 +87,7 @@ impl Sealed {
         Self::seal(&owner_key(owner), copies, model_version, previous)
     }
 
+    /// A version under this key, after another one if there is one.
     pub fn seal(
         owner: &SecretKey<Owner>,
         copies: usize,
@@ -127,11 +132,13 @@ impl Sealed {
         self.dir.path().join(self.file)
     }
 
+    /// The ring, with every byte verified.
     pub fn ring(&self) -> VerifiedRing {
         let ring = UnverifiedRing::open(&self.path()).unwrap();
         ring.verify(&Trust::owner(self.owner.public()), &|_| ()).unwrap()
     }
 
+    /// What its owner signed of it.
     pub fn outline(&self) -> AuthenticOutline {
         self.ring().outline().clone()
     }
@@ -165,6 +172,7 @@ impl Sealed {
         (Chain::begin(ring.outline(), &genesis, &key, inputs, &start, dealt), start.salt)
     }
 
+    /// What an honest host of a leg comes to, with these outputs.
     pub fn result(&self, leg: usize, outputs: Digest) -> LegResult {
         let outline = self.outline();
         let range = LEGS[leg].start as usize..LEGS[leg].end as usize;

@@ -89,13 +89,18 @@ impl fmt::Debug for Config {
 }
 
 /// A running validator. It runs on when this is dropped, until the runtime ends.
-#[derive(Debug)]
 pub struct ValidatorHandle {
     pub(crate) chamber: Arc<Chamber>,
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) submitted: mpsc::Sender<Submission>,
     pub(crate) progress: watch::Receiver<LedgerProgress>,
     pub(crate) task: Handle<AgreementError>,
+}
+
+impl fmt::Debug for ValidatorHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValidatorHandle").field("height", &self.height()).finish_non_exhaustive()
+    }
 }
 
 impl ValidatorHandle {
