@@ -39,6 +39,7 @@ pub fn host(n: u8) -> PublicKey<Host> {
 }
 
 /// A ring in a file of its own.
+#[derive(Debug)]
 pub struct Sealed {
     dir: TempDir,
     owner: SecretKey<Owner>,
