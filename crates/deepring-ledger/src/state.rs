@@ -351,14 +351,14 @@ impl State {
     ///
     /// # Errors
     /// [`NoAuthority`], as [`State::refuse`].
-    pub fn admit(&mut self, entry: &Entry) -> Result<(), NoAuthority> {
+    pub fn advance(&mut self, entry: &Entry) -> Result<(), NoAuthority> {
         let change = self.verify_entry(entry)?;
         self.push(Some(change));
         Ok(())
     }
 
     /// Counts entries that change nothing, which those of decisions are: after
-    /// [`State::refuse`] found that they have authority, this and [`State::admit`] come to the same.
+    /// [`State::refuse`] found that they have authority, this and [`State::advance`] come to the same.
     pub fn skip(&mut self, entries: u64) {
         self.size += entries;
     }

@@ -44,7 +44,7 @@ pub(crate) fn decided(ring: &Sealed, decision: &Decision) -> Event {
 pub(crate) fn after_registration(ring: &Sealed) -> (State, Submission) {
     let mut state = State::new(ORIGIN);
     let entry = said(&state, &registered(ring), &owner_key(0).into());
-    state.admit(&entry).unwrap();
+    state.advance(&entry).unwrap();
     (state, Submission::of(&entry).unwrap())
 }
 

@@ -82,7 +82,7 @@ impl ChainState {
         }
         let state = Arc::make_mut(&mut self.state);
         state.skip(std::mem::take(&mut self.since));
-        state.admit(entry)
+        state.advance(entry)
     }
 }
 
