@@ -15,7 +15,7 @@ def main():
     parser = argparse.ArgumentParser(description="deepring, as grade.py asks it")
     for name in ["deepring", "kind", "file"]:
         parser.add_argument(name)
-    for name in ["owner", "trust", "key", "ring", "outline", "require", "nonce", "log-key", "checkpoint"]:
+    for name in ["owner", "trust", "key", "ring", "outline", "require", "nonce", "log-key", "validators", "checkpoint"]:
         parser.add_argument("--" + name)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -28,10 +28,11 @@ def main():
             os.chmod(key, 0o600)
         owner = ["--owner", args.owner] if args.owner else []
         asked = [f"--{name}={value}" for name in ["require", "nonce"] if (value := getattr(args, name))]
+        log = ["--validators", args.validators] if args.validators else ["--ledger-key", args.log_key or ""]
         commands = {
             "ring": ["verify", args.file, *owner, *(["--key", key] if args.key else [])],
             "receipt": ["receipt", "verify", args.file, "--ring", args.ring or "", *owner, *asked],
-            "certificate": ["certificate", "verify", args.file, *owner, "--ledger-key", args.log_key or "", *asked],
+            "certificate": ["certificate", "verify", args.file, *owner, *log, *asked],
         }
         if args.kind not in commands:
             return NOT_TRIED

@@ -17,8 +17,9 @@ def read_certificate(data):
     r.end()
     return parts
 
-def verify_certificate(data, owner, log_key, needed=None, nonce=None):
-    """The finding, or None. needed, nonce: what the reader requires of each leg, and sent."""
+def verify_certificate(data, owner, log, needed=None, nonce=None):
+    """The finding, or None. log: its key, or the fields of a validator set; needed, nonce: what the reader requires of each
+    leg, and sent."""
     outline_data, decision_data, proof, set_data = read_certificate(data)
     outline = read_outline(outline_data)
     read_decision(decision_data)
@@ -28,7 +29,7 @@ def verify_certificate(data, owner, log_key, needed=None, nonce=None):
     decision, findings = verify_receipt(decision_data, outline, needed, nonce)
     if findings:
         return findings[0]
-    inclusion = verify_proof(proof, log_key)
+    inclusion = verify_proof(proof, log)
     entry, fields = inclusion.entry, inclusion.entry.fields
     require("a certificate's entry is of decisions", entry.kind == DECISIONS)
     require("a certificate's entry is of the outline's ring", fields["digest"] == outline.ring)

@@ -25,6 +25,15 @@ def is_weak_or_no_point(point):
     y = int.from_bytes(point, "little") % 2 ** 255
     return y >= 2 ** 255 - 19 or y in SMALL_ORDER
 
+P = 2 ** 255 - 19
+D = -121665 * pow(121666, -1, P) % P
+
+def is_on_curve(point):
+    """Whether some x belongs to the y of an Ed25519 key (RFC 8032, 5.1.3)."""
+    y = int.from_bytes(point, "little") % 2 ** 255
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    return square == 0 or pow(square, (P - 1) // 2, P) == 1
+
 def signed(public_key, label, message, signature):
     """Ed25519 with the first half of a 64-byte public key."""
     if is_weak_or_no_point(public_key[:32]):                         # OpenSSL takes what §4 refuses

@@ -31,7 +31,7 @@ def options(within, vector, folder):
     out = []
     texts = {"owner": "owner.pub", "store": "trust.json", "log_key": "log.pub", "checkpoint": "checkpoint"}
     names = {"store": "--trust", "log_key": "--log-key", "open_with": "--key"}
-    for member in ["owner", "store", "open_with", "ring", "outline", "require", "nonce", "log_key", "checkpoint"]:
+    for member in ["owner", "store", "open_with", "ring", "outline", "require", "nonce", "log_key", "validators", "checkpoint"]:
         value = vector.get(member)
         if value is None:
             continue
@@ -41,7 +41,7 @@ def options(within, vector, folder):
                 file.write(json.dumps(value) if member == "store" else value if member == "checkpoint" else value + "\n")
             os.chmod(path, 0o600)
             value = path
-        elif member in ("open_with", "ring", "outline"):
+        elif member in ("open_with", "ring", "outline", "validators"):
             value = os.path.normpath(os.path.join(within, value))
         out += [names.get(member, "--" + member), value]
     return out

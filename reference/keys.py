@@ -11,6 +11,23 @@ OWNER, HOST = 0, 1                                                   # roles
 
 BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 
+def polymod(hrp, data):
+    """BIP 173's checksum over a human-readable part and its groups of five bits."""
+    check = 1
+    for v in [ord(c) >> 5 for c in hrp] + [0] + [ord(c) & 31 for c in hrp] + data:
+        top = check >> 25
+        check = (check & 0x1FFFFFF) << 5 ^ v
+        for i, g in enumerate([0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3]):
+            check ^= g if top >> i & 1 else 0
+    return check
+
+def bech32m_encode(hrp, data):
+    bits = 8 * len(data)
+    value = int.from_bytes(data, "big") << (-bits % 5)
+    groups = [value >> 5 * i & 31 for i in reversed(range(-(-bits // 5)))]
+    check = polymod(hrp, groups + [0] * 6) ^ 0x2BC830A3
+    return hrp + "1" + "".join(BECH32[v] for v in groups + [check >> 5 * i & 31 for i in reversed(range(6))])
+
 def bech32m_decode(text):
     """BIP 350, without the limit of 90 characters. Returns the human-readable part and the bytes."""
     if any(not 33 <= ord(c) <= 126 for c in text) or text not in (text.lower(), text.upper()):
@@ -19,13 +36,7 @@ def bech32m_decode(text):
     if not hrp or len(data) < 6 or any(c not in BECH32 for c in data):
         raise Refused("not Bech32m")
     data = [BECH32.index(c) for c in data]
-    check = 1
-    for v in [ord(c) >> 5 for c in hrp] + [0] + [ord(c) & 31 for c in hrp] + data:
-        top = check >> 25
-        check = (check & 0x1FFFFFF) << 5 ^ v
-        for i, g in enumerate([0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3]):
-            check ^= g if top >> i & 1 else 0
-    if check != 0x2BC830A3:
+    if polymod(hrp, data) != 0x2BC830A3:
         raise Refused("wrong checksum")
     value = 0
     for v in data[:-6]:

@@ -17,8 +17,8 @@ from rules import Refused
 from verifying import verify_ring
 
 # owner, trust: whom the reader trusts; key: a secret key; ring, outline: paths; require, nonce, log_key; checkpoint: text
-Given = namedtuple("Given", "owner trust key ring outline require nonce log_key checkpoint",
-                   defaults=[None] * 9)
+Given = namedtuple("Given", "owner trust key ring outline require nonce log_key checkpoint validators",
+                   defaults=[None] * 10)
 
 LONGEST = 2 ** 27
 
@@ -65,7 +65,8 @@ def about_deal(path, _given):
 
 def about_certificate(path, given):
     try:
-        finding = verify_certificate(read(path), given.owner, given.log_key, given.require, given.nonce)
+        log = given.validators or given.log_key
+        finding = verify_certificate(read(path), given.owner, log, given.require, given.nonce)
     except OtherLog as error:
         return [Finding(UNTRUSTED, None, None, None, None, None, str(error))]
     return [finding] if finding else []

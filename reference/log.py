@@ -9,8 +9,9 @@ from collections import namedtuple
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from crypto import is_weak_or_no_point
-from entries import log_digest, read_entry
+from crypto import is_on_curve, is_weak_or_no_point
+from entries import VALIDATORS, log_digest, read_entry
+from keys import bech32m_encode
 from rules import Refused, holds, require
 
 class OtherLog(Refused):
@@ -61,13 +62,13 @@ def read_log_key(text):
 def key_id(name, public):
     return hashlib.sha256(name.encode() + b"\n" + public).digest()[:4]
 
-def open_note(text, key):
-    """The text that the key signed. Signatures of others are left aside."""
+def parts_of_note(text):
+    """The text that is signed, and of each signature its name, the key's id and the signature."""
     body, blank, signatures = text.rpartition("\n\n")
     if not blank or not signatures.endswith("\n") or any(c < " " and c != "\n" for c in text):
         raise Refused("no signed note")
     body += "\n"
-    fits = []
+    signed = []
     for line in signatures[:-1].split("\n"):
         dash, _, rest = line.partition(" ")
         name, _, encoded = rest.partition(" ")
@@ -76,8 +77,14 @@ def open_note(text, key):
         data = base64_of(encoded)
         if len(data) < 5:
             raise Refused("no signature of a note")
-        if (name, data[:4]) == (key.name, key.id):
-            fits.append(verifies(key.point, body.encode(), data[4:]))
+        signed.append((name, data[:4], data[4:]))
+    return body, signed
+
+def open_note(text, key):
+    """The text that the key signed. Signatures of others are left aside."""
+    body, signed = parts_of_note(text)
+    fits = [verifies(key.point, body.encode(), signature)
+            for name, id_, signature in signed if (name, id_) == (key.name, key.id)]
     if not holds("a checkpoint is signed by the log's key", fits):
         raise OtherLog("a checkpoint of a log that nobody here was told to trust")
     require("a log's signature fits", all(fits))
@@ -92,15 +99,52 @@ def verifies(point, message, signature):
 
 EMPTY = hashlib.sha256(b"").digest()
 
+def cosigners_of(fields):
+    """Name, id and point of each node's cosigning key: the second half of the node's key, under the node's name."""
+    cosigners = []
+    for node_key in fields["nodes"]:
+        point, name = node_key[32:], bech32m_encode("drnode", node_key)
+        if is_weak_or_no_point(point) or not is_on_curve(point):
+            raise OtherLog("a validator set with a node that cannot cosign")
+        cosigners.append((name, key_id(name, b"\4" + point), point))
+    firsts = [node_key[:32] for node_key in fields["nodes"]]
+    points = [point for _, _, point in cosigners]
+    if not holds("each node of a validator set cosigns with a key of its own", len(set(points)) == len(points)):
+        raise OtherLog("a validator set in which one party counts twice")
+    if len(set(firsts)) != len(firsts):
+        raise OtherLog("a validator set in which one party counts twice")
+    return cosigners
+
+def cosigned_note(text, fields):
+    """The text that enough nodes of a validator set cosigned (LEDGER.md, "Certificates")."""
+    body, signed = parts_of_note(text)
+    cosigners, counted = cosigners_of(fields), set()
+    for name, id_, payload in signed:
+        for point in [p for n, i, p in cosigners if (n, i) == (name, id_)]:
+            time, signature = int.from_bytes(payload[:8], "big"), payload[8:]
+            require("a node's cosignature has a time", 0 < time < 2 ** 63 and len(signature) == 64)
+            message = f"cosignature/v1\ntime {time}\n{body}".encode()
+            require("a node's cosignature fits", verifies(point, message, signature))
+            counted.add(name)
+    nodes = len(cosigners)
+    if not holds("a quorum of the validator set cosigned", nodes > 0 and len(counted) >= nodes - (nodes - 1) // 3):
+        raise OtherLog("a checkpoint that too few nodes of the validator set cosigned")
+    return body
+
 def read_checkpoint(text, key):
+    """key: of the log, or the fields of a validator set."""
     if len(text.encode()) > 65536:
         raise Refused("a checkpoint of more than 64 KiB")
-    lines = open_note(text, key).split("\n")
+    by_set = not isinstance(key, LogKey)
+    # Of a validator set the name comes first, as its nodes cosign nothing of other logs.
+    lines = (parts_of_note(text)[0] if by_set else open_note(text, key)).split("\n")
     if len(lines) < 4:
         raise Refused("a checkpoint of fewer than three lines")
     origin, size, root = lines[0], number_of(lines[1]), base64_of(lines[2])
-    if not holds("a checkpoint names the key's log", origin == key.name):
+    if not holds("a checkpoint names the key's log", origin == (key["origin"] if by_set else key.name)):
         raise OtherLog("a checkpoint of another log than the key's")
+    if by_set:
+        cosigned_note(text, key)
     require("a root has 32 bytes", len(root) == 32)
     require("a log has at most 2^60 entries", size <= 2 ** 60)
     require("the empty log has the root of nothing", size > 0 or root == EMPTY)
@@ -166,6 +210,13 @@ def path_of(lines):
     if len(path) > 64 or any(len(hash_) != 32 for hash_ in path):    # neither would come to the root
         raise Refused("no path of hashes")
     return path
+
+def read_validators(data):
+    """The fields of the set that an owner's entry names, to be trusted in place of a log's key."""
+    entry = read_entry(data)
+    if entry.kind != VALIDATORS or entry.log != log_digest(entry.fields["origin"]):
+        raise Refused("no validator set")
+    return entry.fields
 
 def after(prefix, line):
     if not line.startswith(prefix):

@@ -20,7 +20,7 @@ from decision import verify_receipt
 from findings import EXIT, worst
 from kinds import KINDS, Given, outline_for, read, verify_file
 from keys import read_owner, read_secret
-from log import read_log_key
+from log import read_log_key, read_validators
 from records import CHECKS
 from rules import Refused
 from trust import read_trust
@@ -31,13 +31,14 @@ def check_word(check):
     return f"spot:0.{share:06}".rstrip("0") if CHECKS[code] == "spot" else CHECKS[code]
 
 def given_by(args):
-    owner, trust, key, nonce, log_key, checkpoint = (
-        getattr(args, name, None) for name in ["owner", "trust", "key", "nonce", "log_key", "checkpoint"])
+    owner, trust, key, nonce, log_key, checkpoint, validators = (
+        getattr(args, name, None)
+        for name in ["owner", "trust", "key", "nonce", "log_key", "checkpoint", "validators"])
     return Given(
         owner and read_owner(owner), trust and read_trust(trust), key and read_secret(key),
         getattr(args, "ring", None), getattr(args, "outline", None), getattr(args, "require", None),
         nonce and bytes.fromhex(nonce), log_key and read_log_key(read(log_key).decode()),
-        checkpoint and read(checkpoint).decode())
+        checkpoint and read(checkpoint).decode(), validators and read_validators(read(validators)))
 
 def who_is_trusted(given):
     if given.owner is None and given.trust is None:
@@ -66,7 +67,7 @@ def receipt(args):
     return report(worst(findings), findings, args.json, None if findings else
                   {"decision": decision.digest.hex(), "check": check_word(min(r.check for r, _ in decision.legs))})
 
-NEEDED = {"certificate": ["owner", "log_key"], "history": ["log_key"], "checkpoint": ["log_key"], "proof": ["log_key"],
+NEEDED = {"certificate": ["owner"], "history": ["log_key"], "checkpoint": ["log_key"], "proof": ["log_key"],
           "extension": ["log_key", "checkpoint"], "deal": [], "entry": []}
 
 def file_of(kind, args):
@@ -76,6 +77,8 @@ def file_of(kind, args):
     for name in NEEDED.get(kind, []):
         if getattr(given, name) is None:
             raise Refused(f"--{name.replace('_', '-')} is not given")
+    if kind == "certificate" and bool(given.log_key) == bool(given.validators):
+        raise Refused("neither or both of --log-key and --validators are given")
     if kind in ("receipt", "evidence") and not (given.ring or given.outline):
         raise Refused("neither --ring nor --outline is given")
     return report(*verify_file(kind, args.file, given), args.json)
@@ -97,7 +100,7 @@ def arguments():
         command.add_argument("--json", action="store_true")
     for name, what in [("ring", "the ring that it is held against"), ("outline", "or its outline"),
                        ("nonce", "the nonce that the reader sent"), ("log-key", "public key of the log"),
-                       ("checkpoint", "an earlier checkpoint of it")]:
+                       ("validators", "or the entry of the validator set that keeps it"), ("checkpoint", "an earlier checkpoint of it")]:
         files.add_argument("--" + name, help=what)
     files.add_argument("--require", choices=["validated", "majority", "none"], help="instead of what the deal promises")
     commands.add_parser("vectors").add_argument("folder")

@@ -5,7 +5,7 @@ import os
 
 from kinds import Given, verify_file
 from keys import key_bytes, read_secret
-from log import read_log_key
+from log import read_log_key, read_validators
 from rules import Refused
 from trust import parse_trust
 
@@ -34,7 +34,12 @@ def given_of(within, vector):
         ring=path("ring"), outline=path("outline"), require=vector.get("require"),
         nonce=bytes.fromhex(nonce) if nonce else None,
         log_key=read_log_key(log_key) if log_key else None,
-        checkpoint=vector.get("checkpoint"))
+        checkpoint=vector.get("checkpoint"),
+        validators=validators_at(path("validators")) if path("validators") else None)
+
+def validators_at(path):
+    with open(path, "rb") as file:
+        return read_validators(file.read(65536))
 
 def place(finding):
     return (finding.block, finding.part, finding.tensor) if finding else (None, None, None)

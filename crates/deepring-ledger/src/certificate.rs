@@ -1,5 +1,5 @@
 //! A certificate: one file from which a client verifies a decision offline, with the owner's key and
-//! the log's and nothing else.
+//! the log's (or the validator set that keeps it) and nothing else.
 //!
 //! ```text
 //! "DCERTIFY" | format version: u16 = 1 | outline: bytes | decision: bytes
@@ -86,7 +86,7 @@ pub enum CertificateError {
     #[error("the validator set: {0}")]
     ValidatorSet(#[source] EntryError),
     /// The entry in the place of the validator set is of another kind or of another log.
-    #[error("what stands in the place of the validator set is none of this log's")]
+    #[error("what stands in the place of the validator set is none, or none of this log")]
     NotItsSet,
     /// The ledger holds no entry of the decision by an author with authority.
     #[error("the ledger holds no entry of this decision")]
@@ -107,7 +107,10 @@ impl CertificateError {
             Self::OtherNonce => Fault::Stale,
             // Another log's, which nobody here was told to trust.
             Self::Proof(ProofError::Checkpoint(
-                CheckpointError::NotSigned { .. } | CheckpointError::OtherOrigin { .. },
+                CheckpointError::NotSigned { .. }
+                | CheckpointError::OtherOrigin { .. }
+                | CheckpointError::NoQuorum { .. }
+                | CheckpointError::UncountableNode { .. },
             ))
             | Self::Revoked(_) => Fault::Untrusted,
             Self::Outline(OutlineError::Refused(finding))
@@ -129,6 +132,8 @@ impl CertificateError {
 pub enum LogTrust<'a> {
     /// Whoever holds this key.
     Key(&'a VerifierKey),
+    /// A quorum of the nodes of this set: of `n`, all but the `(n - 1) / 3` that may be faulty.
+    Validators(&'a ValidatorSet),
 }
 
 /// What a verifier of a certificate holds it against.
@@ -264,13 +269,12 @@ impl Certificate {
     /// [`ValidatorSet`](CertificateError::ValidatorSet),
     /// [`NotItsSet`](CertificateError::NotItsSet).
     pub fn verify(&self, expected: &Expected<'_>) -> Result<VerifiedCertificate, CertificateError> {
-        let LogTrust::Key(key) = expected.log;
         let outline = self.outline.clone().verify(&Trust::owner(expected.owner))?;
         let decision = self.decision.verify(&outline, expected.require)?;
         if expected.nonce.is_some() && decision.nonce() != expected.nonce {
             return Err(CertificateError::OtherNonce);
         }
-        let inclusion = self.proof.verify(key)?;
+        let inclusion = self.proof.verify_trusting(expected.log)?;
         inclusion.entry().records(&decision, &outline)?;
         let validators = self.verify_set(&inclusion)?;
         Ok(VerifiedCertificate {
@@ -288,13 +292,31 @@ impl Certificate {
         inclusion: &VerifiedInclusion,
     ) -> Result<Option<ValidatorSet>, CertificateError> {
         let Some(entry) = self.validators.clone() else { return Ok(None) };
+        let set = ValidatorSet::of_entry(entry)?;
+        match set.origin == inclusion.checkpoint().origin() {
+            true => Ok(Some(set)),
+            false => Err(CertificateError::NotItsSet),
+        }
+    }
+}
+
+impl ValidatorSet {
+    /// Reads the entry (kind 9) by which an owner said who keeps a log, as `ledger validator-set --output` writes it. That the
+    /// owner could say so, and that no other set has followed, the entry alone does not show: whoever takes a set from a file
+    /// trusts the file as he would a key.
+    ///
+    /// # Errors
+    /// [`CertificateError::ValidatorSet`] where the bytes are no entry that its author signed; [`CertificateError::NotItsSet`]
+    /// for an entry of another kind, or one signed for another log than it names.
+    pub fn decode_signed(bytes: &[u8]) -> Result<Self, CertificateError> {
+        Self::of_entry(UnverifiedEntry::decode(bytes).map_err(CertificateError::ValidatorSet)?)
+    }
+
+    fn of_entry(entry: UnverifiedEntry) -> Result<Self, CertificateError> {
         let entry = entry.verify().map_err(CertificateError::ValidatorSet)?;
-        let origin = inclusion.checkpoint().origin();
         match entry.event() {
-            Event::ValidatorSet(set)
-                if set.origin == origin && entry.binding().log == log_digest(origin) =>
-            {
-                Ok(Some(set.clone()))
+            Event::ValidatorSet(set) if entry.binding().log == log_digest(&set.origin) => {
+                Ok(set.clone())
             }
             _ => Err(CertificateError::NotItsSet),
         }

@@ -6,7 +6,9 @@ use signed_note::{Note, NoteError};
 use thiserror::Error;
 use tlog_tiles::tlog::{EMPTY_HASH, Hash};
 
+use crate::entry::ValidatorSet;
 use crate::key::{LogKey, VerifierKey};
+use crate::witness::{Cosignature, CosignatureError};
 
 /// Longest checkpoint text that is read, in bytes; room for a hundred witnesses.
 pub(crate) const MAX_CHECKPOINT_TEXT: usize = 1 << 16;
@@ -36,6 +38,31 @@ pub enum CheckpointError {
     WrongSignature {
         /// The expected key.
         key: String,
+    },
+    /// Too few nodes of the validator set cosigned it.
+    #[error(
+        "cosigned by {found} of the {nodes} nodes of validator set {epoch}; {needed} are needed"
+    )]
+    NoQuorum {
+        /// Nodes that cosigned it, each once.
+        found: usize,
+        /// Nodes of the set.
+        nodes: usize,
+        /// Nodes that must have.
+        needed: usize,
+        /// Number of the set.
+        epoch: u64,
+    },
+    /// A cosignature by a node of the validator set is wrong.
+    #[error(transparent)]
+    Cosignature(#[from] CosignatureError),
+    /// A key of the validator set cannot cosign, or two of its nodes cosign with one key.
+    #[error("validator set {epoch} has a node that cannot be counted: {node}")]
+    UncountableNode {
+        /// Number of the set.
+        epoch: u64,
+        /// The node, in short form.
+        node: String,
     },
     /// The checkpoint is of another log.
     #[error("checkpoint of `{found}`, not of `{expected}`")]
@@ -70,26 +97,6 @@ pub struct Checkpoint {
 }
 
 impl CheckpointBody {
-    /// Name of the log.
-    #[must_use]
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
-    /// Number of entries that the checkpoint commits to.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Root of the Merkle tree over these entries (RFC 6962, section 2.1).
-    #[must_use]
-    pub fn root(&self) -> &[u8; 32] {
-        &self.root
-    }
-}
-
-impl CheckpointBody {
     /// Reads what [`Display`](fmt::Display) writes, and nothing else: no extension lines. Who reads one
     /// knows nothing of it before a signature over it is verified.
     ///
@@ -108,12 +115,43 @@ impl CheckpointBody {
         }
     }
 
+    /// Reads a note's text, which must be a checkpoint of the log of this name; extension lines are left aside.
+    fn read(text: &[u8], origin: &str) -> Result<Self, CheckpointError> {
+        let tree = tlog_tiles::Checkpoint::from_bytes(text)
+            .map_err(|_| CheckpointError::NotACheckpoint)?;
+        if tree.origin() != origin {
+            return Err(CheckpointError::OtherOrigin {
+                found: tree.origin().to_owned(),
+                expected: origin.to_owned(),
+            });
+        }
+        Self::of(&tree)
+    }
+
     fn of(tree: &tlog_tiles::Checkpoint) -> Result<Self, CheckpointError> {
         let size = tree.size();
         if size > MAX_TREE_SIZE || (size == 0 && *tree.hash() != EMPTY_HASH) {
             return Err(CheckpointError::ImpossibleTree { size });
         }
         Ok(Self { origin: tree.origin().to_owned(), size, root: tree.hash().0 })
+    }
+
+    /// Name of the log.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Number of entries that the checkpoint commits to.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Root of the Merkle tree over these entries (RFC 6962, section 2.1).
+    #[must_use]
+    pub fn root(&self) -> &[u8; 32] {
+        &self.root
     }
 }
 
@@ -144,16 +182,33 @@ impl Checkpoint {
             }
             _ => CheckpointError::NotSigned { key: key.to_string() },
         })?;
-        let tree = tlog_tiles::Checkpoint::from_bytes(note.text())
-            .map_err(|_| CheckpointError::NotACheckpoint)?;
-        if tree.origin() != key.origin() {
-            return Err(CheckpointError::OtherOrigin {
-                found: tree.origin().to_owned(),
-                expected: key.origin().to_owned(),
-            });
-        }
-        let body = CheckpointBody::of(&tree)?;
+        let body = CheckpointBody::read(note.text(), key.origin())?;
         Ok(Self { text: text.to_owned(), body })
+    }
+
+    /// Verifies a checkpoint text under a validator set: of its `n` nodes, `n - (n - 1) / 3` cosigned it, each counted once.
+    /// Whose key signed it as the log's does not matter.
+    ///
+    /// # Errors
+    /// [`CheckpointError`]; [`CheckpointError::NoQuorum`] where too few nodes cosigned it.
+    pub fn verify_by_set(text: &str, set: &ValidatorSet) -> Result<Self, CheckpointError> {
+        Ok(Self::counted(text, set)?.0)
+    }
+
+    /// As [`verify_by_set`](Self::verify_by_set), with the cosignatures that were counted.
+    pub(crate) fn counted(
+        text: &str,
+        set: &ValidatorSet,
+    ) -> Result<(Self, Vec<Cosignature>), CheckpointError> {
+        if text.len() > MAX_CHECKPOINT_TEXT {
+            return Err(CheckpointError::NotANote);
+        }
+        let note = Note::from_bytes(text.as_bytes()).map_err(|_| CheckpointError::NotANote)?;
+        let body = CheckpointBody::read(note.text(), &set.origin)?;
+        // Only a value of this function until the cosignatures were counted.
+        let checkpoint = Self { text: text.to_owned(), body };
+        let counted = set.count_cosignatures(&checkpoint)?;
+        Ok((checkpoint, counted))
     }
 
     /// Signs the statement that the log has this size and root.

@@ -7,9 +7,11 @@ use deepring::keys::log_digest;
 use thiserror::Error;
 use tlog_tiles::tlog::{Hash, check_record, record_hash};
 
+use crate::certificate::LogTrust;
 use crate::checkpoint::{Checkpoint, CheckpointError, MAX_CHECKPOINT_TEXT};
 use crate::entry::{Entry, EntryError, MAX_ENTRY_BYTES, UnverifiedEntry};
 use crate::key::VerifierKey;
+use crate::witness::Cosignature;
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 /// Longest path from a leaf to a root, in hashes.
@@ -93,6 +95,7 @@ pub struct VerifiedInclusion {
     index: u64,
     entry: Entry,
     checkpoint: Checkpoint,
+    cosigned_by: Vec<Cosignature>,
 }
 
 impl Proof {
@@ -135,7 +138,15 @@ impl Proof {
     /// [`ProofError::Checkpoint`], [`ProofError::NoEntry`], [`ProofError::NotIncluded`],
     /// [`ProofError::Entry`] or [`ProofError::OtherLog`].
     pub fn verify(&self, key: &VerifierKey) -> Result<VerifiedInclusion, ProofError> {
-        self.verify_entry(self.entry.as_ref().ok_or(ProofError::NoEntry)?, key)
+        self.verify_trusting(LogTrust::Key(key))
+    }
+
+    /// As [`verify`](Self::verify), for a verifier who may trust the nodes of a validator set in place of one key.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_trusting(&self, log: LogTrust<'_>) -> Result<VerifiedInclusion, ProofError> {
+        self.included(self.entry.as_ref().ok_or(ProofError::NoEntry)?, log)
     }
 
     /// Verifies that the entry of these canonical bytes, and no other, is the one proven.
@@ -148,7 +159,14 @@ impl Proof {
         entry: &[u8],
         key: &VerifierKey,
     ) -> Result<VerifiedInclusion, ProofError> {
-        let checkpoint = Checkpoint::verify(&self.checkpoint, key)?;
+        self.included(entry, LogTrust::Key(key))
+    }
+
+    fn included(&self, entry: &[u8], log: LogTrust<'_>) -> Result<VerifiedInclusion, ProofError> {
+        let (checkpoint, cosigned_by) = match log {
+            LogTrust::Key(key) => (Checkpoint::verify(&self.checkpoint, key)?, Vec::new()),
+            LogTrust::Validators(set) => Checkpoint::counted(&self.checkpoint, set)?,
+        };
         let index = self.index;
         check_record(
             &self.path,
@@ -162,7 +180,7 @@ impl Proof {
         if entry.binding().log != log_digest(checkpoint.origin()) {
             return Err(ProofError::OtherLog);
         }
-        Ok(VerifiedInclusion { index, entry, checkpoint })
+        Ok(VerifiedInclusion { index, entry, checkpoint, cosigned_by })
     }
 
     /// Index that the proof claims for the entry.
@@ -214,6 +232,12 @@ impl VerifiedInclusion {
     #[must_use]
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
+    }
+
+    /// The cosignatures of the validator set by which that statement was accepted; none where it was by the log's key.
+    #[must_use]
+    pub fn cosigned_by(&self) -> &[Cosignature] {
+        &self.cosigned_by
     }
 }
 

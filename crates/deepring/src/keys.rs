@@ -1,4 +1,5 @@
-//! Owner keys, host keys and node keys: one signing half (Ed25519) and one opening half (X25519) each.
+//! Owner keys, host keys and node keys: a signing half (Ed25519) each, and a second one: with which owners and hosts open
+//! (X25519), and nodes cosign checkpoints (Ed25519).
 //!
 //! The roles have different types and different text prefixes, so an owner key can never be
 //! passed where a host key is expected. A secret is kept once, in memory of its own that its clones
@@ -31,14 +32,22 @@ pub use passphrase::{MAX_PASSPHRASE, Passphrase, UnusablePassphrase};
 pub use signer::{OwnerMessage, OwnerOpening, OwnerSigner, SignerError, SigningOwner};
 pub use text::ParseKeyError;
 
-/// Bytes of a public key: Ed25519 key, then X25519 key.
+/// Bytes of a public key: Ed25519 key, then X25519 key (of a node: another Ed25519 key).
 pub(crate) const PUBLIC_LEN: usize = 64;
-/// Bytes of a secret key: Ed25519 seed, then X25519 secret.
+/// Bytes of a secret key: Ed25519 seed, then X25519 secret (of a node: another Ed25519 seed).
 const SECRET_LEN: usize = 64;
 
 mod sealed {
-    pub trait Sealed {}
+    pub trait Sealed {
+        /// What the second half of a secret key is the secret of: its public bytes.
+        fn second_half(secret: &[u8; 32]) -> Option<[u8; 32]>;
+    }
+
+    /// A role whose second half opens what was sealed for it.
+    pub trait Opens: super::Role {}
 }
+
+pub(crate) use sealed::Opens;
 
 /// The role of a key; closed to the three roles of the format.
 pub trait Role: sealed::Sealed + Copy + Eq + fmt::Debug + Send + Sync + 'static {
@@ -58,13 +67,32 @@ pub struct Owner;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Host;
 
-/// The role that votes on a ledger's entries and signs its checkpoints. Its opening half is not used.
+/// The role that votes on a ledger's entries and cosigns its checkpoints. It opens nothing: its second half is an Ed25519 key
+/// of its own, which signs cosignatures of checkpoints ([`SecretKey::cosign`]) and nothing else, as the first signs labelled
+/// records and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node;
 
-impl sealed::Sealed for Owner {}
-impl sealed::Sealed for Host {}
-impl sealed::Sealed for Node {}
+impl sealed::Sealed for Owner {
+    fn second_half(secret: &[u8; 32]) -> Option<[u8; 32]> {
+        wrap::public_of(secret).ok()
+    }
+}
+
+impl sealed::Sealed for Host {
+    fn second_half(secret: &[u8; 32]) -> Option<[u8; 32]> {
+        wrap::public_of(secret).ok()
+    }
+}
+
+impl sealed::Sealed for Node {
+    fn second_half(secret: &[u8; 32]) -> Option<[u8; 32]> {
+        signature::public_of(secret)
+    }
+}
+
+impl Opens for Owner {}
+impl Opens for Host {}
 
 impl Role for Owner {
     const NAME: &'static str = "owner";
@@ -91,15 +119,15 @@ pub struct PublicKey<R: Role> {
 }
 
 impl<R: Role> PublicKey<R> {
-    /// Returns whether whoever signs with this key signs with the other, too: their Ed25519 halves are
-    /// equal. Two such keys are one party, whatever their X25519 halves.
+    /// Returns whether whoever signs with this key signs with the other, too: their first halves are
+    /// equal. Two such keys are one party, whatever their second halves.
     #[must_use]
     pub fn signs_as(&self, other: &Self) -> bool {
         self.bytes.first_chunk::<32>() == other.bytes.first_chunk::<32>()
     }
 
-    /// The key with these bytes (Ed25519 key, then X25519 key). All bytes are accepted: a key that
-    /// is no curve point verifies nothing and opens nothing.
+    /// The key with these bytes (Ed25519 key, then X25519 key; of a node, another Ed25519 key). All bytes are
+    /// accepted: a key that is no curve point verifies nothing and opens nothing.
     #[must_use]
     pub fn from_bytes(bytes: [u8; PUBLIC_LEN]) -> Self {
         Self { bytes, role: PhantomData }
@@ -124,27 +152,37 @@ impl<R: Role> PublicKey<R> {
         self.bytes.first_chunk().unwrap_or(&[0; 32])
     }
 
-    fn opening_half(&self) -> &[u8; 32] {
+    fn second_half(&self) -> &[u8; 32] {
         self.bytes.last_chunk().unwrap_or(&[0; 32])
     }
 
     pub(crate) fn has_signed(&self, label: &str, message: &[u8], signature: &[u8]) -> bool {
         signature::is_signed(self.signing_half(), label, message, signature)
     }
+}
 
+impl<R: Opens> PublicKey<R> {
     pub(crate) fn seal_for(
         &self,
         info: &[u8],
         aad: &[u8],
         plaintext: &[u8],
     ) -> Result<([u8; wrap::ENC_LEN], Vec<u8>), wrap::HpkeFailed> {
-        wrap::seal(self.opening_half(), info, aad, plaintext)
+        wrap::seal(self.second_half(), info, aad, plaintext)
+    }
+}
+
+impl PublicKey<Node> {
+    /// The Ed25519 key under which the node's cosignatures of checkpoints verify.
+    #[must_use]
+    pub fn cosigner(&self) -> &[u8; 32] {
+        self.second_half()
     }
 }
 
 /// A secret key of one role, with its public key.
 pub struct SecretKey<R: Role> {
-    /// Ed25519 seed, then X25519 secret.
+    /// Both halves, one behind the other.
     secret: SecretBytes,
     public: PublicKey<R>,
 }
@@ -165,15 +203,15 @@ impl<R: Role> SecretKey<R> {
         Self::from_secret(secret.ok_or(NoRandomness)?).map_err(|_| NoRandomness)
     }
 
-    /// The key with these secret halves: Ed25519 seed and X25519 secret.
+    /// The key with these secret halves: Ed25519 seed and X25519 secret (of a node: another Ed25519 seed).
     ///
     /// # Errors
     /// [`UnusableKey`] where the library refuses them, or there is no memory to keep them in.
-    pub fn from_halves(seed: &[u8; 32], opening: &[u8; 32]) -> Result<Self, UnusableKey> {
+    pub fn from_halves(seed: &[u8; 32], second: &[u8; 32]) -> Result<Self, UnusableKey> {
         let secret = SecretBytes::filled(SECRET_LEN, |place| {
             let (signing, rest) = place.split_at_mut(seed.len());
             signing.copy_from_slice(seed);
-            rest.copy_from_slice(opening);
+            rest.copy_from_slice(second);
             true
         });
         Self::from_secret(secret.ok_or(UnusableKey)?)
@@ -183,9 +221,9 @@ impl<R: Role> SecretKey<R> {
     pub(crate) fn from_secret(secret: SecretBytes) -> Result<Self, UnusableKey> {
         let mut key = Self { secret, public: PublicKey::from_bytes([0; PUBLIC_LEN]) };
         let signing = signature::public_of(key.seed()).ok_or(UnusableKey)?;
-        let opening = wrap::public_of(key.opening()).map_err(|_| UnusableKey)?;
+        let second = R::second_half(key.second()).ok_or(UnusableKey)?;
         key.public.bytes[..32].copy_from_slice(&signing);
-        key.public.bytes[32..].copy_from_slice(&opening);
+        key.public.bytes[32..].copy_from_slice(&second);
         Ok(key)
     }
 
@@ -194,7 +232,7 @@ impl<R: Role> SecretKey<R> {
         self.secret.expose().first_chunk().unwrap_or(&[0; 32])
     }
 
-    fn opening(&self) -> &[u8; 32] {
+    fn second(&self) -> &[u8; 32] {
         self.secret.expose().last_chunk().unwrap_or(&[0; 32])
     }
 
@@ -214,6 +252,12 @@ impl<R: Role> SecretKey<R> {
         signature::sign(self.seed(), label, message)
     }
 
+    fn secret_bytes(&self) -> &[u8] {
+        self.secret.expose()
+    }
+}
+
+impl<R: Opens> SecretKey<R> {
     pub(crate) fn open_sealed(
         &self,
         enc: &[u8; wrap::ENC_LEN],
@@ -221,11 +265,18 @@ impl<R: Role> SecretKey<R> {
         aad: &[u8],
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, wrap::HpkeFailed> {
-        wrap::open(self.opening(), enc, info, aad, ciphertext)
+        wrap::open(self.second(), enc, info, aad, ciphertext)
     }
+}
 
-    fn secret_bytes(&self) -> &[u8] {
-        self.secret.expose()
+impl SecretKey<Node> {
+    /// Cosigns a checkpoint with the second half: Ed25519 over `cosignature/v1`, the time and the note's text, a line each
+    /// (`c2sp.org/tlog-cosignature`, "Ed25519 signed message"). `timestamp` is in seconds since the Unix epoch, and not 0;
+    /// `note_text` is the note's text with the line feed that ends it.
+    #[must_use]
+    pub fn cosign(&self, timestamp: u64, note_text: &str) -> [u8; signature::SIGNATURE_LEN] {
+        let message = format!("cosignature/v1\ntime {timestamp}\n{note_text}");
+        signature::sign_as_is(self.second(), message.as_bytes())
     }
 }
 

@@ -40,13 +40,14 @@ pub(crate) struct CertificateMake {
     pub(crate) output: PathBuf,
 }
 
-/// Check a certificate with the owner's public key and the ledger's; a later deal that the trust store saw refuses it
+/// Check a certificate with the owner's public key and the ledger's, or the set of nodes that keep it; a later deal that the trust store saw refuses it
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   deepring certificate verify x.certificate --owner owner.pub --ledger-key log.pub
   deepring certificate verify x.certificate --owner owner.pub --ledger-key log.pub --require majority --nonce HEX
-  deepring certificate verify x.certificate --owner owner.pub --ledger-key log.pub --input x.npy --output out/logits.npy")]
+  deepring certificate verify x.certificate --owner owner.pub --ledger-key log.pub --input x.npy --output out/logits.npy
+  deepring certificate verify x.certificate --owner owner.pub --validators validators.entry")]
 pub(crate) struct CertificateVerify {
     /// The certificate
     pub(crate) certificate: PathBuf,
@@ -54,8 +55,17 @@ pub(crate) struct CertificateVerify {
     #[arg(long, value_name = "owner.pub")]
     pub(crate) owner: PathBuf,
     /// Public key of the ledger
-    #[arg(long, value_name = "log.pub")]
-    pub(crate) ledger_key: PathBuf,
+    #[arg(
+        long,
+        value_name = "log.pub",
+        conflicts_with = "validators",
+        required_unless_present = "validators"
+    )]
+    pub(crate) ledger_key: Option<PathBuf>,
+    /// Nodes that keep the ledger: all but a third of them must have cosigned its checkpoint. The file, from `ledger
+    /// validator-set`, is trusted as a key is: get it from somebody whom you trust
+    #[arg(long, value_name = "SET")]
+    pub(crate) validators: Option<PathBuf>,
     /// Witnesses that must have cosigned the ledger's checkpoint, as a c2sp.org/tlog-policy file
     #[arg(long, value_name = "FILE")]
     pub(crate) witness_policy: Option<PathBuf>,

@@ -31,7 +31,8 @@ pub(crate) struct LedgerRotateOwner {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  deepring ledger validator-set --owner-key a.key --owner a.pub --owner b.pub --node n1.pub --node n2.pub --ledger ledger")]
+  deepring ledger validator-set --owner-key a.key --owner a.pub --owner b.pub --node n1.pub --node n2.pub --ledger ledger
+  deepring ledger validator-set --owner-key a.key --owner a.pub --node n1.pub --ledger ledger -o validators.entry")]
 pub(crate) struct LedgerValidatorSet {
     /// Secret key of an owner of the set before; of the first one, of an owner in it
     #[arg(long, value_name = "owner.key")]
@@ -42,6 +43,9 @@ pub(crate) struct LedgerValidatorSet {
     /// Node that keeps the ledger; its public key, as a file or as its text; repeat for each
     #[arg(long, required = true, value_name = "node.pub|drnode1...")]
     pub(crate) node: Vec<OsString>,
+    /// Write the entry, too, for `certificate verify --validators`
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) to: EntryTo,
 }

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use deepring::files::read_plain;
 use deepring::{Decision, Finding, Owner, PublicKey, Section};
 use deepring_ledger::{
-    Certificate, CertificateError, Expected, Fault, LogTrust, VerifiedCertificate,
+    Certificate, CertificateError, Expected, Fault, LogTrust, MAX_ENTRY_BYTES, ValidatorSet,
+    VerifiedCertificate, VerifierKey,
 };
 use serde_json::{Value, json};
 
@@ -91,6 +93,9 @@ fn document(verified: Option<&Verified>) -> Value {
         "entry": shown.map(VerifiedCertificate::index),
         "origin": shown.map(|s| s.checkpoint().origin()),
         "size": shown.map(|s| s.checkpoint().size()),
+        "cosigned_by": shown.map(|s| {
+            s.cosigned_by().iter().map(|c| json!({ "name": c.witness().name(), "at": c.timestamp() })).collect::<Vec<_>>()
+        }),
         "witnesses": verified.map(|verified| verified.witnesses.json()),
     })
 }
@@ -98,12 +103,11 @@ fn document(verified: Option<&Verified>) -> Value {
 fn verified(args: &CertificateVerify, trust: Option<&Path>) -> Result<Verified, CliError> {
     let required = RequiredWitnesses::of(args.witness_policy.as_deref())?;
     let owner = PublicKey::<Owner>::read(&args.owner)?;
-    let key = parse_key(&read_key(&args.ledger_key)?)?;
+    let log = Log::of(args)?;
     let nonce = args.nonce.as_deref().map(parse_nonce).transpose()?;
     // Read, and not written: it takes no network, and where nothing was seen it changes nothing.
     let store = open_store(trust)?;
-    let expected =
-        Expected { owner, log: LogTrust::Key(&key), require: args.require.into(), nonce };
+    let expected = Expected { owner, log: log.trusted(), require: args.require.into(), nonce };
     let read = Certificate::read(&args.certificate).map_err(refused)?;
     let shown = read.verify(&expected).map_err(refused)?;
     refuse_earlier_deal(store.as_ref(), shown.outline(), args.require)?;
@@ -112,6 +116,37 @@ fn verified(args: &CertificateVerify, trust: Option<&Path>) -> Result<Verified, 
     let witnesses = required.check(shown.checkpoint())?;
     let newer = newer_than(store.as_ref(), shown.outline());
     Ok(Verified { shown, compared, witnesses, newer })
+}
+
+/// Who keeps the log, as the verifier says.
+enum Log {
+    Key(VerifierKey),
+    Validators(ValidatorSet),
+}
+
+impl Log {
+    fn of(args: &CertificateVerify) -> Result<Self, CliError> {
+        match (&args.ledger_key, &args.validators) {
+            (Some(path), None) => Ok(Self::Key(parse_key(&read_key(path)?)?)),
+            (None, Some(path)) => {
+                let failed = |e: &dyn std::fmt::Display| {
+                    CliError::new(Exit::Failed, format!("validator set {}: {e}", path.display()))
+                        .hint("`deepring ledger validator-set -o FILE` writes such a file")
+                };
+                let bytes = read_plain(path, MAX_ENTRY_BYTES as u64).map_err(|e| failed(&e))?;
+                let set = ValidatorSet::decode_signed(&bytes).map_err(|e| failed(&e))?;
+                Ok(Self::Validators(set))
+            }
+            _ => Err(CliError::usage("give `--ledger-key` or `--validators`, and not both")),
+        }
+    }
+
+    fn trusted(&self) -> LogTrust<'_> {
+        match self {
+            Self::Key(key) => LogTrust::Key(key),
+            Self::Validators(set) => LogTrust::Validators(set),
+        }
+    }
 }
 
 fn refused(e: CertificateError) -> CliError {

@@ -2,6 +2,10 @@
 
 use std::fs;
 
+use deepring::SecretKey;
+use deepring::keys::Node;
+use deepring_ledger::{Ledger, WitnessKey};
+
 use crate::workspace::Workspace;
 
 const NONCE: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -111,4 +115,54 @@ fn a_certificate_from_before_a_deal_is_stale_where_the_deal_was_seen() {
     workspace.run(&format!("{verify} --trust none.json")).succeeds();
     fs::write(workspace.path("garbage.json"), "garbage").unwrap();
     workspace.run(&format!("{verify} --trust garbage.json")).exits(1).says("not a trust store");
+}
+
+#[test]
+fn a_certificate_is_verified_by_the_nodes_that_keep_the_ledger() {
+    let workspace = certified();
+    let nodes = ["n1", "n2", "n3", "n4"];
+    for node in nodes {
+        workspace.run(&format!("keygen --node --out {node}")).succeeds();
+    }
+    let all = nodes.map(|node| format!("--node {node}/node.pub")).join(" ");
+    workspace
+        .run(&format!(
+            "ledger validator-set --owner-key keys/owner.key --owner keys/owner.pub {all} --ledger ledger -o set.entry"
+        ))
+        .succeeds();
+    let make = "certificate make --receipt x.receipt --ledger ledger -o x.certificate";
+    let verify = "certificate verify x.certificate --owner keys/owner.pub --validators set.entry";
+    let mut secrets = Vec::new();
+    for (count, node) in (1..).zip(nodes) {
+        let text = fs::read_to_string(workspace.path(&format!("{node}/node.key"))).unwrap();
+        secrets.push(SecretKey::<Node>::from_secret_text(&text).unwrap());
+        let mut ledger = Ledger::open(workspace.path("ledger")).unwrap();
+        let checkpoint = ledger.checkpoint().clone();
+        let lines: String = secrets
+            .iter()
+            .map(|key| checkpoint.body().cosign(key, 1_700_000_000).unwrap())
+            .collect();
+        let keys: Vec<_> =
+            secrets.iter().map(|key| WitnessKey::of_node(&key.public()).unwrap()).collect();
+        ledger.keep_cosignatures(&checkpoint.cosigned(&lines, &keys).unwrap()).unwrap();
+        drop(ledger);
+        workspace.run(make).succeeds();
+        match count >= 3 {
+            true => {
+                let shown = workspace.run(verify).succeeds().stdout;
+                assert!(shown.contains(&format!("{count} nodes of the validator set")), "{shown}");
+                let shown = workspace.run(&format!("{verify} --json")).succeeds().json();
+                assert_eq!(shown["cosigned_by"].as_array().unwrap().len(), count);
+            }
+            false => _ = workspace.run(verify).exits(4).says("3 are needed"),
+        }
+    }
+    workspace.run(&format!("{verify} --ledger-key ledger/log.pub")).exits(2);
+    workspace.run(&verify.replace(" --validators set.entry", "")).exits(2);
+    let mut bytes = fs::read(workspace.path("set.entry")).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(workspace.path("set.entry"), bytes).unwrap();
+    workspace.run(verify).exits(1).says("set.entry");
+    fs::write(workspace.path("set.entry"), b"").unwrap();
+    workspace.run(verify).exits(1).says("validator-set -o");
 }

@@ -9,6 +9,7 @@ use deepring::{Digest, VerifiedDecision};
 use crate::checkpoint::Checkpoint;
 use crate::entry::{Entry, ValidatorSet};
 use crate::proof::VerifiedInclusion;
+use crate::witness::Cosignature;
 
 /// A certificate of which everything was verified; see
 /// [`Certificate::verify`](super::Certificate::verify). Its text form says what it shows and what
@@ -62,8 +63,14 @@ impl VerifiedCertificate {
         self.inclusion.checkpoint()
     }
 
-    /// The validator set that came along, signed by an owner. The log's key was relied on, and not
-    /// this.
+    /// The nodes whose cosignatures the verifier relied on; none where he relied on the log's key.
+    #[must_use]
+    pub fn cosigned_by(&self) -> &[Cosignature] {
+        self.inclusion.cosigned_by()
+    }
+
+    /// The validator set that came along, signed by an owner. The verifier's own key or set was
+    /// relied on, and not this.
     #[must_use]
     pub fn validators(&self) -> Option<&ValidatorSet> {
         self.validators.as_ref()
@@ -101,6 +108,10 @@ impl fmt::Display for VerifiedCertificate {
         }
         writeln!(f, "  a host of Genesis recorded it as entry {}", self.index())?;
         writeln!(f, "  of {}, which held {}", checkpoint.origin(), checkpoint.size())?;
+        if !self.cosigned_by().is_empty() {
+            let count = self.cosigned_by().len();
+            writeln!(f, "  {count} nodes of the validator set cosigned that, which are enough")?;
+        }
         writeln!(f, "not shown:")?;
         writeln!(f, "  whether the ring, its owner or a host was revoked: before the entry, only")?;
         writeln!(f, "  the ledger knows; after the checkpoint, not even this certificate's log")?;
@@ -114,6 +125,9 @@ impl fmt::Display for VerifiedCertificate {
             .any(|leg| leg.standing == deepring::receipt::Standing::Unvalidated)
         {
             writeln!(f, "  that the parameters of a leg that nobody validated were the ring's")?;
+        }
+        if !self.cosigned_by().is_empty() {
+            writeln!(f, "  whether another validator set has taken over since")?;
         }
         if self.nonce.is_none() {
             writeln!(f, "  that the answer is a new one: no nonce was asked for")?;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use aws_lc_rs::signature::{ED25519, ML_DSA_44, UnparsedPublicKey};
 use base64::prelude::{BASE64_STANDARD, Engine};
+use deepring::PublicKey;
+use deepring::keys::Node;
 use signed_note::key_id;
 use thiserror::Error;
 
@@ -102,6 +104,17 @@ impl WitnessKey {
             found => return Err(WitnessKeyError::OtherType { found }),
         };
         Ok(Self { text: text.to_owned(), name: name.to_owned(), id, public })
+    }
+
+    /// The key under which a node of a validator set cosigns checkpoints; its name is the text of the node's public key.
+    ///
+    /// # Errors
+    /// [`WitnessKeyError::Weak`] and [`WitnessKeyError::Malformed`] where its second half is no Ed25519 key.
+    pub fn of_node(node: &PublicKey<Node>) -> Result<Self, WitnessKeyError> {
+        let name = node.to_string();
+        let key = [&[ED25519_COSIGNATURE], node.cosigner().as_slice()].concat();
+        let encoded = BASE64_STANDARD.encode(&key);
+        Self::parse(&format!("{name}+{:08x}+{encoded}", key_id(&name, &key)))
     }
 
     /// Name of the witness, as in its signature lines.

@@ -1,14 +1,13 @@
 //! Nodes that keep one log together cosign its checkpoints as witnesses do: what is signed is the body,
 //! which is equal at all of them, so that each one's lines fit every other's checkpoint.
 
-use base64::prelude::{BASE64_STANDARD, Engine};
+use deepring::SecretKey;
 use deepring::keys::Node;
-use deepring::{PublicKey, SecretKey};
-use signed_note::{Signature, key_id};
+use signed_note::Signature;
 use thiserror::Error;
 
 use super::cosignature::{Cosignature, CosignatureError, cosignature, signature};
-use super::key::{ED25519_COSIGNATURE, WitnessKey, WitnessKeyError};
+use super::key::{WitnessKey, WitnessKeyError};
 use crate::checkpoint::CheckpointBody;
 
 /// Why a node cannot cosign.
@@ -27,22 +26,6 @@ pub enum CosignError {
     /// There was no memory to sign with.
     #[error("the checkpoint could not be signed")]
     NotSigned,
-}
-
-impl WitnessKey {
-    /// The key by which readers of signed notes know a node: its Ed25519 half as one of a cosigner, under
-    /// the name `deepring.local/node/` and that half's first eight bytes in hexadecimal.
-    ///
-    /// # Errors
-    /// [`WitnessKeyError`] for a key that is no point of the curve, or of small order.
-    pub fn of_node(node: &PublicKey<Node>) -> Result<Self, WitnessKeyError> {
-        let (head, _) = node.voting_half().split_at(8);
-        let head: String = head.iter().map(|byte| format!("{byte:02x}")).collect();
-        let name = format!("deepring.local/node/{head}");
-        let key = [&[ED25519_COSIGNATURE], node.voting_half().as_slice()].concat();
-        let id = key_id(&name, &key);
-        Self::parse(&format!("{name}+{id:08x}+{}", BASE64_STANDARD.encode(&key)))
-    }
 }
 
 impl CheckpointBody {
@@ -85,6 +68,8 @@ impl CheckpointBody {
 
 #[cfg(test)]
 mod tests {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+
     use super::*;
 
     fn node(n: u8) -> SecretKey<Node> {

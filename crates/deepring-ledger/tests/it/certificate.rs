@@ -1,12 +1,13 @@
 //! Certificates: what is true verifies with two keys alone, and nothing near it does.
 
 use deepring::codec::Writer;
+use deepring::keys::{Author, AuthorKey, Node};
 use deepring::outline::AuthenticOutline;
 use deepring::receipt::Require;
-use deepring::{Decision, Digest};
+use deepring::{Decision, Digest, SecretKey};
 use deepring_ledger::{
-    Binding, Certificate, CertificateError, Entry, Event, Expected, Fault, Ledger, LogTrust, Proof,
-    ValidatorSet, VerifierKey,
+    Binding, Certificate, CertificateError, CheckpointError, CosignatureError, Entry, Event,
+    Expected, Fault, Ledger, LogTrust, Proof, ProofError, ValidatorSet, VerifierKey, WitnessKey,
 };
 use proptest::prelude::*;
 
@@ -315,4 +316,143 @@ fn a_certificate_carries_what_witnesses_signed() {
     let shown = Certificate::decode(&bytes).unwrap().verify(&expected(&key)).unwrap();
     let found = shown.checkpoint().cosignatures(&[witness.key()]).unwrap();
     assert_eq!(found.iter().map(|c| c.witness().name()).collect::<Vec<_>>(), [witness.name]);
+}
+
+/// Nodes in the order of their keys, and their set for a log.
+fn nodes(origin: &str) -> (Vec<SecretKey<Node>>, ValidatorSet) {
+    let mut keys: Vec<SecretKey<Node>> = (1..=7)
+        .map(|n| SecretKey::from_halves(&[0x60 + n; 32], &[0x70 + n; 32]).unwrap())
+        .collect();
+    keys.sort_by_key(|key| *key.public().as_bytes());
+    let set = ValidatorSet {
+        epoch: 1,
+        origin: origin.to_owned(),
+        owners: vec![owner_key(0).public()],
+        nodes: keys.iter().map(SecretKey::public).collect(),
+    };
+    (keys, set)
+}
+
+/// The certificate of `made` again, once these nodes cosigned.
+fn certified(made: &mut Made, by: &[SecretKey<Node>]) -> Certificate {
+    let checkpoint = made.bench.ledger.checkpoint().clone();
+    let lines: Vec<String> =
+        by.iter().map(|node| checkpoint.body().cosign(node, 1_700_000_000).unwrap()).collect();
+    let keys: Vec<WitnessKey> =
+        by.iter().map(|node| WitnessKey::of_node(&node.public()).unwrap()).collect();
+    if !by.is_empty() {
+        let cosigned = checkpoint.cosigned(&lines.concat(), &keys).unwrap();
+        made.bench.ledger.keep_cosignatures(&cosigned).unwrap();
+    }
+    Certificate::make(&made.decision, &made.bench.ledger, Require::AsDealt).unwrap()
+}
+
+#[test]
+fn a_certificate_is_accepted_by_a_quorum_of_the_set_and_by_no_fewer() {
+    let mut made = made(2);
+    let (keys, set) = nodes(made.key.origin());
+    assert_eq!((set.quorum(), set.nodes.len()), (5, 7));
+    let owner = owner_key(0).public();
+    let trusting = |set| Expected {
+        owner,
+        log: LogTrust::Validators(set),
+        require: Require::AsDealt,
+        nonce: Some(nonce()),
+    };
+    for (count, enough) in [(0, false), (4, false), (5, true), (7, true)] {
+        let certificate = certified(&mut made, &keys[..count]);
+        match certificate.verify(&trusting(&set)) {
+            Ok(shown) => {
+                assert!(enough, "{count}");
+                assert_eq!(shown.cosigned_by().len(), count);
+                let text = shown.to_string();
+                assert!(text.contains(&format!("{count} nodes of the validator set")), "{text}");
+                assert!(text.contains("taken over since"), "{text}");
+            }
+            Err(e) => {
+                assert!(!enough, "{count}: {e}");
+                let few =
+                    CertificateError::Proof(ProofError::Checkpoint(CheckpointError::NoQuorum {
+                        found: count,
+                        nodes: 7,
+                        needed: 5,
+                        epoch: 1,
+                    }));
+                assert_eq!(e.to_string(), few.to_string());
+                assert_eq!(e.fault(), Fault::Untrusted);
+            }
+        }
+    }
+    // Who trusts the log's key is told of no node.
+    let certificate = certified(&mut made, &keys);
+    assert!(certificate.verify(&expected(&made.key)).unwrap().cosigned_by().is_empty());
+    // The nodes' word about this log is none about another.
+    let (_, elsewhere) = nodes("example.org/elsewhere");
+    let error = certificate.verify(&trusting(&elsewhere)).unwrap_err();
+    assert_eq!(error.fault(), Fault::Untrusted, "{error}");
+}
+
+#[test]
+fn a_set_in_which_one_party_counts_twice_is_refused() {
+    let mut made = made(2);
+    let (keys, set) = nodes(made.key.origin());
+    let certificate = certified(&mut made, &keys);
+    let owner = owner_key(0).public();
+    let refused = |set: &ValidatorSet| {
+        let expected = Expected {
+            owner,
+            log: LogTrust::Validators(set),
+            require: Require::AsDealt,
+            nonce: None,
+        };
+        certificate.verify(&expected).unwrap_err()
+    };
+    let exchanged = |edit: &dyn Fn(&mut [u8; 64], &[u8; 64])| {
+        let mut set = set.clone();
+        let (first, mut second) = (*set.nodes[0].as_bytes(), *set.nodes[1].as_bytes());
+        edit(&mut second, &first);
+        set.nodes[1] = deepring::PublicKey::from_bytes(second);
+        set
+    };
+    let sets = [
+        exchanged(&|second, first| second[32..].copy_from_slice(&first[32..])),
+        exchanged(&|second, first| second[..32].copy_from_slice(&first[..32])),
+        // Of small order, and no point at all.
+        exchanged(&|second, _| second[32..].copy_from_slice(&[&[1], [0; 31].as_slice()].concat())),
+        exchanged(&|second, _| second[32..].copy_from_slice(&[&[2], [0; 31].as_slice()].concat())),
+        ValidatorSet { nodes: Vec::new(), ..set.clone() },
+    ];
+    for set in &sets {
+        let error = refused(set);
+        assert_eq!(error.fault(), Fault::Untrusted, "{error}");
+        let counted = error.to_string().contains(if set.nodes.is_empty() {
+            "are needed"
+        } else {
+            "cannot be counted"
+        });
+        assert!(counted, "{error}");
+    }
+}
+
+#[test]
+fn the_second_half_of_a_node_key_cosigns_and_the_first_does_not() {
+    let made = made(2);
+    let body = made.bench.ledger.checkpoint().body();
+    let (first, second) = ([0x61; 32], [0x71; 32]);
+    let node = SecretKey::<Node>::from_halves(&first, &second).unwrap();
+    let keys = [WitnessKey::of_node(&node.public()).unwrap()];
+    let cosigned = |by: &SecretKey<Node>| {
+        let line = body.cosign(by, 1_700_000_000).unwrap();
+        made.bench.ledger.checkpoint().cosigned(&line, &keys).map(|cosigned| cosigned.added().len())
+    };
+    assert_eq!(cosigned(&node), Ok(1));
+    let exchanged = SecretKey::<Node>::from_halves(&second, &first).unwrap();
+    assert_eq!(cosigned(&exchanged), Err(CosignatureError::Unknown));
+    // Nor is a cosignature a record that the node signed.
+    let entry = [7; 40];
+    let author = Author::Node(node.public());
+    assert!(
+        author.has_signed_entry(&entry, &AuthorKey::Node(node.clone()).sign_entry(&entry).unwrap())
+    );
+    assert!(!author.has_signed_entry(&entry, &node.cosign(1, "a note\n")));
 }

@@ -1,10 +1,13 @@
 //! Vectors of certificates: intact ones, and each part exchanged, cut or another's.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use deepring::codec::Writer;
-use deepring::keys::AuthorKey;
+use deepring::keys::{AuthorKey, Node};
 use deepring::outline::Outline;
-use deepring::{Decision, Digest};
-use deepring_ledger::{Entry, Event, Ledger};
+use deepring::{Decision, Digest, PublicKey, SecretKey};
+use deepring_ledger::{
+    Checkpoint, CheckpointBody, Entry, Event, Ledger, ValidatorSet, VerifierKey,
+};
 use serde_json::{Map, Value};
 
 use crate::rows::sign_leaves;
@@ -354,10 +357,142 @@ fn malformed(made: &mut Made, two: &Parts) {
     }
 }
 
+/// Seeds of the nodes of [`validators`].
+const NODES: [u8; 4] = [0x91, 0xa1, 0xb1, 0xc1];
+
+fn node(seed: u8) -> SecretKey<Node> {
+    SecretKey::from_halves(&[seed; 32], &[seed + 1; 32]).unwrap()
+}
+
+/// What the checkpoint says that its proof is of.
+fn body_of(two: &Parts) -> CheckpointBody {
+    let checkpoint = two.proof.split_once("\n\n").unwrap().1;
+    let log = VerifierKey::parse(&log_key(ORIGIN, LOG)).unwrap();
+    Checkpoint::verify(checkpoint, &log).unwrap().body().clone()
+}
+
+/// The certificate's parts, with cosignatures of these nodes on its checkpoint, in this order.
+fn cosigned(two: &Parts, nodes: &[u8]) -> Parts {
+    let body = body_of(two);
+    let line = |(nth, seed): (u64, &u8)| body.cosign(&node(*seed), 1_700_000_000 + nth).unwrap();
+    let lines: String = (0..).zip(nodes).map(line).collect();
+    Parts { proof: format!("{}{lines}", two.proof), ..two.clone() }
+}
+
+/// Certificates whose reader trusts a validator set in place of the log's key.
+fn by_validators(made: &mut Made, two: &Parts) {
+    let mut set = |name: &str, defect: &str, set: &Event| {
+        let Event::ValidatorSet(ValidatorSet { origin, .. }) = set else { panic!("no set") };
+        let entry = bound(origin, 1, set, &owner());
+        made.add((name, "entry"), defect, entry.as_bytes(), INTACT);
+        format!("{name}.entry")
+    };
+    let right = set(
+        "set_of_four",
+        "nothing; who keeps the log of the certificates",
+        &validators(ORIGIN, 1),
+    );
+    let elsewhere =
+        set("set_elsewhere", "nothing; of another log", &validators("example.org/other", 1));
+    let Event::ValidatorSet(four) = validators(ORIGIN, 1) else { return };
+    // The fourth node cosigns with the third one's key.
+    let mut nodes = four.nodes.clone();
+    let (third, mut fourth) = (*nodes[2].as_bytes(), *nodes[3].as_bytes());
+    fourth[32..].copy_from_slice(&third[32..]);
+    nodes[3] = PublicKey::from_bytes(fourth);
+    let twice = set(
+        "set_with_one_cosigner_twice",
+        "nothing by itself; two nodes have one cosigning key",
+        &Event::ValidatorSet(ValidatorSet { nodes, ..four }),
+    );
+    let by = |nodes: &[u8]| cosigned(two, nodes);
+    let [a, b, c, d] = NODES;
+    let three = by(&[a, b, c]);
+    let without_the_logs = {
+        let (head, signatures) = three.proof.rsplit_once("\n\n").unwrap();
+        let (_, others) = signatures.split_once('\n').unwrap();
+        Parts { proof: format!("{head}\n\n{others}"), ..two.clone() }
+    };
+    let body = body_of(two);
+    // A line of the fourth node, signed with the half that signs labelled records.
+    let half_exchanged = {
+        let exchanged = SecretKey::<Node>::from_halves(&[d + 1; 32], &[d; 32]).unwrap();
+        let right = body.cosign(&node(d), 1_700_000_003).unwrap();
+        let wrong = body.cosign(&exchanged, 1_700_000_003).unwrap();
+        let payload = |line: &str| {
+            BASE64_STANDARD.decode(line.trim_end().rsplit_once(' ').unwrap().1).unwrap()
+        };
+        let mixed = [&payload(&right)[..12], &payload(&wrong)[12..]].concat();
+        let head = right.rsplit_once(' ').unwrap().0;
+        format!("{head} {}\n", BASE64_STANDARD.encode(mixed))
+    };
+    let size = three.proof.rsplit_once("\n\n").unwrap().0.lines().last().unwrap().to_owned();
+    let other_size = three.proof.replacen(
+        &format!("\n{size}\n\n"),
+        "\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n",
+        1,
+    );
+    assert_ne!(other_size, three.proof);
+    let at_no_time = {
+        let line = three.proof.lines().last().unwrap();
+        let (head, payload) = line.rsplit_once(' ').unwrap();
+        let id = &BASE64_STANDARD.decode(payload).unwrap()[..4];
+        let payload = [id, &[0; 8], &node(c).cosign(0, &body.to_string())].concat();
+        let changed = format!("{head} {}", BASE64_STANDARD.encode(payload));
+        Parts { proof: three.proof.replacen(line, &changed, 1), ..two.clone() }
+    };
+    let mixed = Parts { proof: format!("{}{half_exchanged}", three.proof), ..two.clone() };
+    let other_root = Parts { proof: other_size, ..two.clone() };
+    let cases = [
+        ("by_three_of_four", "nothing; three of four nodes cosigned", &three, &right, INTACT),
+        ("by_four_of_four", "nothing; all nodes cosigned", &by(&NODES), &right, INTACT),
+        (
+            "by_nodes_alone",
+            "nothing; the log's own signature is not asked for",
+            &without_the_logs,
+            &right,
+            INTACT,
+        ),
+        ("by_two_of_four", "two of four nodes cosigned", &by(&[a, b]), &right, UNTRUSTED),
+        ("by_nobody", "no node cosigned", two, &right, UNTRUSTED),
+        (
+            "by_two_of_four_twice",
+            "two of four nodes cosigned, one of them twice",
+            &by(&[a, b, b]),
+            &right,
+            UNTRUSTED,
+        ),
+        (
+            "by_two_and_a_stranger",
+            "two of four nodes cosigned, and one of no set",
+            &by(&[a, b, 0xd1]),
+            &right,
+            UNTRUSTED,
+        ),
+        ("by_three_of_four", "of another log than the set", &three, &elsewhere, UNTRUSTED),
+        ("by_three_of_four", "one party of the set could count twice", &three, &twice, UNTRUSTED),
+        ("by_wrong_half", "a node's line is signed with its other half", &mixed, &right, TAMPERED),
+        (
+            "by_three_of_another_root",
+            "another root than the nodes cosigned",
+            &other_root,
+            &right,
+            TAMPERED,
+        ),
+        ("by_three_at_no_time", "the time of a cosignature is 0", &at_no_time, &right, TAMPERED),
+    ];
+    for (name, defect, parts, set, due) in cases {
+        let vector = add_one(made, name, defect, parts.bytes(), due);
+        vector.remove("log_key");
+        vector.insert("validators".into(), set.as_str().into());
+    }
+}
+
 pub(crate) fn add(made: &mut Made) {
     let two = parts("dealt_two.outline", "two_copies.receipt", LOG);
     expected_by_readers(made, &two);
     exchanged(made, &two);
     entries(made, &two);
     malformed(made, &two);
+    by_validators(made, &two);
 }

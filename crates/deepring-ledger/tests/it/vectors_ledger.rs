@@ -12,7 +12,7 @@ use deepring::receipt::{ReceiptError, Require};
 use deepring::{Digest, Finding, Host, Owner, Report, SecretKey, Verdict};
 use deepring_ledger::{
     Certificate, CertificateError, Checkpoint, Entry, Expected, ExtensionProof, Ledger, LogTrust,
-    MAX_ENTRY_BYTES, Proof, UnverifiedEntry, VerifierKey,
+    MAX_ENTRY_BYTES, Proof, UnverifiedEntry, ValidatorSet, VerifierKey,
 };
 use serde_json::{Map, Value, json};
 use signed_note::key_id;
@@ -167,7 +167,7 @@ fn of_finding(finding: Finding) -> Due {
     (verdict, block, part)
 }
 
-fn verify_certificate(vector: &Value, bytes: &[u8], key: &VerifierKey) -> Due {
+fn verify_certificate(vector: &Value, bytes: &[u8], log: LogTrust<'_>) -> Due {
     let require = match vector["require"].as_str() {
         None => Require::AsDealt,
         Some("majority") => Require::Majority,
@@ -177,7 +177,7 @@ fn verify_certificate(vector: &Value, bytes: &[u8], key: &VerifierKey) -> Due {
     };
     let expected = Expected {
         owner: vector["owner"].as_str().unwrap().parse().unwrap(),
-        log: LogTrust::Key(key),
+        log,
         require,
         nonce: vector["nonce"].as_str().map(|nonce| Digest::from_hex(nonce).unwrap()),
     };
@@ -211,13 +211,19 @@ fn verify_history(bytes: &[u8], origin: &str) -> bool {
     r.finish().is_ok() && (entries.is_empty() || ledger.append(&entries).is_ok())
 }
 
-/// Looks at a vector as a reader would.
-fn verify_vector(vector: &Value, bytes: &[u8]) -> Due {
+/// Looks at a vector as a reader would; `read` gives what lies beside it.
+fn verify_vector(vector: &Value, bytes: &[u8], read: impl Fn(&str) -> Vec<u8>) -> Due {
     let key = vector["log_key"].as_str().map(|key| VerifierKey::parse(key).unwrap());
     let key = || key.clone().unwrap();
     let text = || std::str::from_utf8(bytes).ok();
     let fits = match vector["kind"].as_str().unwrap() {
-        "certificate" => return verify_certificate(vector, bytes, &key()),
+        "certificate" => match vector["validators"].as_str() {
+            Some(set) => {
+                let set = ValidatorSet::decode_signed(&read(set)).unwrap();
+                return verify_certificate(vector, bytes, LogTrust::Validators(&set));
+            }
+            None => return verify_certificate(vector, bytes, LogTrust::Key(&key())),
+        },
         "entry" => UnverifiedEntry::decode(bytes).is_ok_and(|entry| entry.verify().is_ok()),
         "history" => verify_history(bytes, key().origin()),
         "checkpoint" => text().is_some_and(|t| Checkpoint::verify(t, &key()).is_ok()),
@@ -238,7 +244,7 @@ fn verify_vector(vector: &Value, bytes: &[u8]) -> Due {
 fn wrong(vectors: &[Value], read: impl Fn(&str) -> Vec<u8>) -> Vec<String> {
     let mut wrong = Vec::new();
     for vector in vectors {
-        let found = verify_vector(vector, &read(vector["file"].as_str().unwrap()));
+        let found = verify_vector(vector, &read(vector["file"].as_str().unwrap()), &read);
         let due = (&vector["verdict"], &vector["block"], &vector["part"]);
         if due != (&json!(found.0), &json!(found.1), &json!(found.2)) {
             wrong.push(format!("{} {}: {found:?}, not {due:?}", vector["file"], vector["defect"]));

@@ -57,10 +57,6 @@ impl Committee {
         Ok(Self { nodes: nodes.into(), voters: voters.into() })
     }
 
-    pub(crate) fn nodes(&self) -> &[PublicKey<Node>] {
-        &self.nodes
-    }
-
     /// The node that the network knows by this key.
     pub(crate) fn node(&self, voter: &ed25519::PublicKey) -> Option<&PublicKey<Node>> {
         let at = self.voters.iter().position(|known| known == voter)?;

@@ -19,8 +19,8 @@ use deepring::codec::{DecodeError, Reader, Writer};
 use deepring::keys::Node;
 use deepring::{PublicKey, SecretKey};
 use deepring_ledger::{
-    Checkpoint, CheckpointBody, CosignError, CosignatureError, CosignedCheckpoint, WitnessKey,
-    WitnessKeyError,
+    Checkpoint, CheckpointBody, CheckpointError, CosignError, CosignatureError, CosignedCheckpoint,
+    ValidatorSet, WitnessKey,
 };
 use thiserror::Error;
 
@@ -50,7 +50,7 @@ pub enum StatementError {
     Malformed(#[from] DecodeError),
     /// The text is not a checkpoint's.
     #[error(transparent)]
-    Body(#[from] deepring_ledger::CheckpointError),
+    Body(#[from] CheckpointError),
     /// The checkpoint is another log's.
     #[error("a checkpoint of another log")]
     OtherLog,
@@ -136,22 +136,16 @@ pub(crate) struct Cosigning {
     newest: Option<Statement>,
 }
 
-/// 2f + 1 of n = 3f + 1, as the engine counts: n less the most that may be faulty.
-pub(crate) fn quorum_of(members: usize) -> usize {
-    members - members.saturating_sub(1) / 3
-}
-
 impl Cosigning {
-    pub(crate) fn new(
-        node: SecretKey<Node>,
-        committee: &[PublicKey<Node>],
-    ) -> Result<Self, WitnessKeyError> {
-        let member = |node: &PublicKey<Node>| {
-            let key = WitnessKey::of_node(node)?;
-            Ok(Member { node: *node, key, ahead: VecDeque::new(), split_views: BTreeSet::new() })
-        };
-        let members = committee.iter().map(member).collect::<Result<Vec<_>, _>>()?;
-        let quorum = quorum_of(members.len());
+    pub(crate) fn new(node: SecretKey<Node>, set: &ValidatorSet) -> Result<Self, CheckpointError> {
+        let keys = set.cosigners()?;
+        let members = set.nodes.iter().zip(keys).map(|(node, key)| Member {
+            node: *node,
+            key,
+            ahead: VecDeque::new(),
+            split_views: BTreeSet::new(),
+        });
+        let (members, quorum) = (members.collect(), set.quorum());
         Ok(Self { node, members, quorum, own: BTreeMap::new(), newest: None })
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use deepring_ledger::{CosignError, LedgerError, WitnessKeyError};
+use deepring_ledger::{CheckpointError, CosignError, LedgerError};
 use thiserror::Error;
 
 use super::chamber::NotNext;
@@ -29,9 +29,9 @@ pub enum AgreementError {
     /// The committee names nobody, or one node twice.
     #[error("the committee names nobody, or one node twice")]
     Committee,
-    /// A node's key is none.
-    #[error("a node's key is not one: {0}")]
-    NodeKey(#[from] WitnessKeyError),
+    /// The set's cosignatures could not be counted.
+    #[error(transparent)]
+    Set(#[from] CheckpointError),
     /// The heartbeat is not below the time that a leader has.
     #[error("a heartbeat is due later than a leader's turn ends")]
     Heartbeat,

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "fixtures of tests fail loudly")]
 
 use deepring::keys::{Author, AuthorKey, Node};
-use deepring::{Decision, PublicKey, SecretKey};
-use deepring_ledger::{Binding, Entry, Event, State};
+use deepring::{Decision, SecretKey};
+use deepring_ledger::{Binding, Entry, Event, State, ValidatorSet};
 use deepring_testkit::rings::{Sealed, host_key, owner_key};
 
 use super::submission::Submission;
@@ -14,8 +14,10 @@ pub(crate) fn node_key(n: u8) -> SecretKey<Node> {
     SecretKey::from_halves(&[n + 31; 32], &[n + 131; 32]).unwrap()
 }
 
-pub(crate) fn committee(nodes: u8) -> Vec<PublicKey<Node>> {
-    (0..nodes).map(|n| node_key(n).public()).collect()
+/// The set of the first nodes.
+pub(crate) fn set(nodes: u8) -> ValidatorSet {
+    let nodes = (0..nodes).map(|n| node_key(n).public()).collect();
+    ValidatorSet { epoch: 1, origin: ORIGIN.to_owned(), owners: Vec::new(), nodes }
 }
 
 /// An entry that follows a state.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use deepring::files::replace_file;
 use deepring::keys::Node;
 use deepring::{Digest, PublicKey, SecretKey};
-use deepring_ledger::{Entry, Ledger, LedgerError};
+use deepring_ledger::{Entry, Ledger, LedgerError, ValidatorSet};
 
 use super::cosigning::{Cosigning, Heard, SplitView, Statement, StatementError};
 use super::error::AgreementError;
@@ -38,13 +38,13 @@ impl Keeper {
     pub(crate) fn new(
         ledger: Ledger,
         node: SecretKey<Node>,
-        committee: &[PublicKey<Node>],
+        set: &ValidatorSet,
         evidence: Option<PathBuf>,
     ) -> Result<Self, AgreementError> {
         if ledger.height()?.is_none() && !ledger.is_empty() {
             return Err(AgreementError::LedgerNotEmpty { size: ledger.len() });
         }
-        let cosigning = Cosigning::new(node, committee)?;
+        let cosigning = Cosigning::new(node, set)?;
         Ok(Self { ledger, cosigning, evidence })
     }
 

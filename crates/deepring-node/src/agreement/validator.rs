@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use commonware_runtime::Handle;
 use commonware_utils::channel::{mpsc, oneshot, watch};
+use deepring::SecretKey;
 use deepring::keys::Node;
-use deepring::{PublicKey, SecretKey};
-use deepring_ledger::Ledger;
+use deepring_ledger::{Ledger, ValidatorSet};
 
 use super::chamber::{Chamber, SubmitError, Ticket};
 use super::error::AgreementError;
@@ -22,12 +22,10 @@ use super::submission::Submission;
 /// What a validator is told.
 #[derive(Clone)]
 pub struct Config {
-    /// Name of the log.
-    pub origin: String,
-    /// This validator's key. One that is not of the committee follows, and never votes.
+    /// The log, and the nodes that keep it.
+    pub set: ValidatorSet,
+    /// This validator's key. One that is not of the set follows, and never votes.
     pub node: SecretKey<Node>,
-    /// The nodes that keep the ledger.
-    pub committee: Vec<PublicKey<Node>>,
     /// What the names of the engine's partitions in storage begin with: letters, digits, `-` and `_`.
     pub partition: String,
     /// How long a leader waits with an empty docket; below `leader_timeout`. A network at rest makes
@@ -55,14 +53,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// A validator with this key of this committee, of the log of this name. An idle network makes a
+    /// A validator with this key, of this set. An idle network makes a
     /// height every five seconds; a leader has eight, and is passed over after half a minute of silence.
     #[must_use]
-    pub fn new(origin: &str, node: SecretKey<Node>, committee: Vec<PublicKey<Node>>) -> Self {
+    pub fn new(node: SecretKey<Node>, set: ValidatorSet) -> Self {
         Self {
-            origin: origin.to_owned(),
+            set,
             node,
-            committee,
             partition: "agreement".to_owned(),
             heartbeat: Duration::from_secs(5),
             leader_timeout: Duration::from_secs(8),
@@ -81,9 +78,8 @@ impl Config {
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
-            .field("origin", &self.origin)
+            .field("set", &self.set)
             .field("node", &self.node)
-            .field("committee", &self.committee.len())
             .finish_non_exhaustive()
     }
 }

@@ -153,13 +153,13 @@ impl Validator {
         if config.heartbeat >= config.leader_timeout {
             return Err(AgreementError::Heartbeat);
         }
-        if ledger.key().origin() != config.origin {
-            let (found, expected) = (ledger.key().origin().to_owned(), config.origin);
+        if ledger.key().origin() != config.set.origin {
+            let (found, expected) = (ledger.key().origin().to_owned(), config.set.origin);
             return Err(AgreementError::OtherOrigin { found, expected });
         }
-        let committee = Committee::new(&config.committee)?;
+        let committee = Committee::new(&config.set.nodes)?;
         let keeper =
-            Keeper::new(ledger, config.node.clone(), committee.nodes(), config.evidence.clone())?;
+            Keeper::new(ledger, config.node.clone(), &config.set, config.evidence.clone())?;
         let (told, progress) = watch::channel(LedgerProgress::default());
         let (ask, asks) = mpsc::channel(ASKS);
         let (submit, submitted) = mpsc::channel(ASKS);
@@ -240,11 +240,11 @@ where
     async fn run<E: Runtime>(self, context: E) -> Result<AgreementError, AgreementError> {
         let Self { channels, config, committee, keeper, chamber, .. } = self;
         let me = voter_key(&config.node)?.public_key();
-        let scheme = committee.scheme(&config.origin, &config.node)?;
+        let scheme = committee.scheme(&config.set.origin, &config.node)?;
         let committees = Committees::default();
         committees.add(FIRST, scheme.clone());
         let pages = CacheRef::new(PAGE, PAGES);
-        let genesis = Docket::genesis(&config.origin);
+        let genesis = Docket::genesis(&config.set.origin);
         let genesis_digest = genesis.digest();
         let partition = &config.partition;
 

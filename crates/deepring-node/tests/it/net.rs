@@ -9,11 +9,12 @@ use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic
 use commonware_utils::{NZUsize, probability};
 use deepring::keys::Node;
 use deepring::{PublicKey, SecretKey};
-use deepring_ledger::{Ledger, LedgerOptions, WitnessKey};
+use deepring_ledger::{Ledger, LedgerOptions, ValidatorSet};
 use deepring_node::agreement::{
     Config, Submission, Ticket, Validator, ValidatorChannels, ValidatorHandle, channels,
     max_message_bytes, voter,
 };
+use deepring_testkit::rings::owner_key;
 use tempfile::TempDir;
 
 pub(crate) const ORIGIN: &str = "deepring.local/ledger/net";
@@ -29,6 +30,15 @@ pub(crate) fn node_key(n: u8) -> SecretKey<Node> {
 
 pub(crate) fn committee(nodes: u8) -> Vec<PublicKey<Node>> {
     (0..nodes).map(|n| node_key(n).public()).collect()
+}
+
+/// The set of all of them, which takes the rings of owners 0 and 1.
+pub(crate) fn set() -> ValidatorSet {
+    let mut owners = vec![owner_key(0).public(), owner_key(1).public()];
+    owners.sort_by_key(|key| *key.as_bytes());
+    let mut nodes = committee(4);
+    nodes.sort_by_key(|key| *key.as_bytes());
+    ValidatorSet { epoch: 1, origin: ORIGIN.to_owned(), owners, nodes }
 }
 
 /// 20 ms with jitter, and one message of twenty lost.
@@ -108,7 +118,7 @@ impl Net {
     }
 
     pub(crate) fn config(n: u8) -> Config {
-        let mut config = Config::new(ORIGIN, node_key(n), committee(4));
+        let mut config = Config::new(node_key(n), set());
         config.partition = format!("validator-{n}");
         config
     }
@@ -224,9 +234,5 @@ impl Net {
         }
         assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "ledgers differ: {all:?}");
         all.pop().unwrap()
-    }
-
-    pub(crate) fn witnesses() -> Vec<WitnessKey> {
-        committee(4).iter().map(|node| WitnessKey::of_node(node).unwrap()).collect()
     }
 }

@@ -4,11 +4,11 @@ use std::sync::LazyLock;
 
 use deepring::Decision;
 use deepring::keys::AuthorKey;
-use deepring_ledger::{Binding, Entry, Event, ValidatorSet};
+use deepring_ledger::{Binding, Entry, Event};
 use deepring_node::agreement::Submission;
 use deepring_testkit::rings::{Sealed, host_key, owner_key};
 
-use crate::net::{ORIGIN, committee};
+use crate::net::{ORIGIN, set};
 
 /// Everything that is said, by owners 0 and 1 and the hosts of their rings.
 pub(crate) struct Said {
@@ -67,11 +67,6 @@ pub(crate) fn complaint(ring: &Sealed, n: u8, sequence: u64) -> Submission {
 
 pub(crate) static SAID: LazyLock<Said> = LazyLock::new(|| {
     let (ring, other) = (Sealed::new(0, 2), Sealed::new(1, 3));
-    let mut owners = vec![owner_key(0).public(), owner_key(1).public()];
-    owners.sort_by_key(|key| *key.as_bytes());
-    let mut nodes = committee(4);
-    nodes.sort_by_key(|key| *key.as_bytes());
-    let set = ValidatorSet { epoch: 1, origin: ORIGIN.to_owned(), owners, nodes };
     let decisions: Vec<Decision> = (1..=6).map(|n| ring.decide(n, None)).collect();
     let record = |decision: &Decision| {
         let entry = entry(0, &decided(&ring, decision), host_key(0));
@@ -111,7 +106,7 @@ pub(crate) static SAID: LazyLock<Said> = LazyLock::new(|| {
         Submission::forged(b"nothing", b""),
     ];
     Said {
-        set: said(1, &Event::ValidatorSet(set), owner_key(0)),
+        set: said(1, &Event::ValidatorSet(set()), owner_key(0)),
         registered: said(2, &Event::RingRegistered { outline: outline(&ring) }, owner_key(0)),
         other_registered: said(
             1,

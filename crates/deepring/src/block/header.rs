@@ -30,7 +30,7 @@ use crate::crypto::{Digest, label, wrap};
 use crate::deal::{Deal, MAX_DEAL};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{
-    Host, Owner, OwnerOpening, PublicKey, Role, SecretKey, SignerError, SigningOwner,
+    Host, Opens, Owner, OwnerOpening, PublicKey, Role, SecretKey, SignerError, SigningOwner,
 };
 use crate::ring_id::RingId;
 use crate::tensor::{TensorSpec, decode_specs, encode_specs};
@@ -337,7 +337,7 @@ pub(crate) fn wrap_key(
 
 /// Unwraps the block key with a secret key, if the header names that key and its wrapping opens to
 /// the key that the header commits to.
-pub(crate) fn unwrap_key<R: Role>(header: &Header, secret: &SecretKey<R>) -> Option<BlockKey> {
+pub(crate) fn unwrap_key<R: Opens>(header: &Header, secret: &SecretKey<R>) -> Option<BlockKey> {
     unwrap_with(header, secret.public(), |enc, info, aad, wrapped| {
         secret.open_sealed(enc, info, aad, wrapped)
     })

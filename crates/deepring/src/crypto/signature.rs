@@ -14,11 +14,11 @@ pub(crate) const SIGNATURE_LEN: usize = 64;
 /// after it. If that fails, which only a lack of memory can cause, the signature is zeros: nobody
 /// accepts it.
 pub(crate) fn sign(seed: &[u8; 32], label: &str, message: &[u8]) -> [u8; SIGNATURE_LEN] {
-    sign_bytes(seed, &labelled(label, message))
+    sign_as_is(seed, &labelled(label, message))
 }
 
-/// Signs bytes as they are, for a format of others that has its own first words; as [`sign`] otherwise.
-pub(crate) fn sign_bytes(seed: &[u8; 32], message: &[u8]) -> [u8; SIGNATURE_LEN] {
+/// Signs a message of another specification, without a label: for a key that signs nothing but these. Fails as [`sign`].
+pub(crate) fn sign_as_is(seed: &[u8; 32], message: &[u8]) -> [u8; SIGNATURE_LEN] {
     stack::wiped(|| {
         let mut out = [0; SIGNATURE_LEN];
         if let Ok(pair) = Ed25519KeyPair::from_seed_unchecked(seed) {

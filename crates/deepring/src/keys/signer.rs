@@ -165,7 +165,7 @@ impl<'a> OwnerOpening<'a> {
 
 impl<'a> From<&'a SecretKey<Owner>> for OwnerOpening<'a> {
     fn from(key: &'a SecretKey<Owner>) -> Self {
-        Self(key.opening())
+        Self(key.second())
     }
 }
 

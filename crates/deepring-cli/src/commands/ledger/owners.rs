@@ -9,6 +9,7 @@ use deepring_ledger::{EntryError, Event, LedgerError, ValidatorSet};
 use serde_json::json;
 
 use super::LedgerMemory;
+use crate::begun::Begun;
 use crate::cli::{EntryTo, LedgerRotateOwner, LedgerValidatorSet};
 use crate::error::CliError;
 use crate::output;
@@ -21,7 +22,7 @@ pub(super) fn rotate(args: &LedgerRotateOwner, trust: Option<&Path>) -> Result<(
     let new = secrets.key::<Owner>(&args.new_owner_key)?;
     let (from, to) = (old.public(), new.public());
     let event = Event::rotation(&from, &new).map_err(|e| LedgerError::from(EntryError::from(e)))?;
-    let entry = record(&args.to, trust, &old.into(), |_| Ok(event))?;
+    let (entry, _) = record(&args.to, trust, &old.into(), |_| Ok(event))?;
     if args.to.args.json {
         return output::json(&json!({ "entry": entry, "owner": from, "new_owner": to }));
     }
@@ -38,14 +39,20 @@ pub(super) fn validators(args: &LedgerValidatorSet, trust: Option<&Path>) -> Res
     let owner = Secrets::of(&args.to.passphrase).key::<Owner>(&args.owner_key)?;
     let owners = keys::<Owner>(&args.owner)?;
     let nodes = keys::<Node>(&args.node)?;
+    let read = std::iter::once(args.owner_key.as_path())
+        .chain(args.owner.iter().chain(&args.node).map(Path::new));
+    let begun = args.output.as_deref().map(|path| Begun::at(path, read, trust)).transpose()?;
     let mut epoch = 0;
-    let entry = record(&args.to, trust, &owner.into(), |ledger| {
+    let (entry, bytes) = record(&args.to, trust, &owner.into(), |ledger| {
         let before = ledger.state()?.validators().map_or(0, |set| set.epoch);
         epoch = before.saturating_add(1);
         let origin = ledger.checkpoint().origin().to_owned();
         let (owners, nodes) = (owners.clone(), nodes.clone());
         Ok(Event::ValidatorSet(ValidatorSet { epoch, origin, owners, nodes }))
     })?;
+    if let Some(begun) = begun {
+        begun.write(&bytes)?;
+    }
     if args.to.args.json {
         return output::json(
             &json!({ "entry": entry, "epoch": epoch, "owners": owners, "nodes": nodes }),
@@ -67,16 +74,18 @@ fn keys<R: Role>(given: &[OsString]) -> Result<Vec<PublicKey<R>>, CliError> {
     Ok(keys)
 }
 
+/// The entry's index, and its bytes.
 fn record(
     to: &EntryTo,
     trust: Option<&Path>,
     author: &AuthorKey,
     event: impl FnOnce(&deepring_ledger::Ledger) -> Result<Event, CliError>,
-) -> Result<u64, CliError> {
+) -> Result<(u64, Vec<u8>), CliError> {
     let mut memory = LedgerMemory::open(trust)?;
     let mut vouched = memory.append(&to.args)?;
     let event = event(&vouched.ledger)?;
     let entry = vouched.ledger.record(&event, author)?;
     memory.keep_growth(&vouched.ledger);
-    Ok(entry)
+    let bytes = vouched.ledger.entry(entry)?.as_bytes().to_vec();
+    Ok((entry, bytes))
 }

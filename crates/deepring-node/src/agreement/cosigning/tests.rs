@@ -3,7 +3,7 @@ use deepring_testkit::rings::host_key;
 use tempfile::TempDir;
 
 use super::*;
-use crate::agreement::fixtures::{ORIGIN, committee, node_key};
+use crate::agreement::fixtures::{ORIGIN, node_key, set};
 
 /// A ledger of some entries by other hosts for each `salt`: another history.
 fn ledger(entries: u8, salt: u8) -> (TempDir, Ledger) {
@@ -18,7 +18,7 @@ fn ledger(entries: u8, salt: u8) -> (TempDir, Ledger) {
 }
 
 fn cosigning(n: u8) -> Cosigning {
-    Cosigning::new(node_key(n), &committee(4)).unwrap()
+    Cosigning::new(node_key(n), &set(4)).unwrap()
 }
 
 /// What validator `n` says of this ledger.
@@ -30,13 +30,6 @@ fn statement(n: u8, ledger: &Ledger) -> Vec<u8> {
 
 fn key(n: u8) -> PublicKey<Node> {
     node_key(n).public()
-}
-
-#[test]
-fn quorums_are_those_of_the_engine() {
-    for (members, quorum) in [(1, 1), (2, 2), (3, 3), (4, 3), (5, 4), (6, 5), (7, 5), (10, 7)] {
-        assert_eq!(quorum_of(members), quorum, "{members}");
-    }
 }
 
 #[test]
