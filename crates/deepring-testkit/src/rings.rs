@@ -163,13 +163,16 @@ impl Sealed {
 
     /// A query by the host of leg 1, over as many items, and no leg run yet.
     pub fn begin(&self, items: &[Item], nonce: Option<Digest>) -> (Chain, Salt) {
+        self.begin_as(items, nonce, self.outline().deal().is_some())
+    }
+
+    fn begin_as(&self, items: &[Item], nonce: Option<Digest>, dealt: bool) -> (Chain, Salt) {
         let ring = self.ring();
         let key = host_key(0);
         let mut plaintext = vec![0; ring.genesis().plain_len as usize];
         let genesis = ring.open_block(0, (&key).into(), &mut plaintext).unwrap();
         let start = QueryStart::random(nonce, 1_700_000_000_000).unwrap();
         let inputs = batch_digest(&items.iter().map(|i| i.inputs).collect::<Vec<_>>());
-        let dealt = ring.outline().deal().is_some();
         (Chain::begin(ring.outline(), &genesis, &key, inputs, &start, dealt), start.salt)
     }
 
@@ -215,7 +218,7 @@ impl Sealed {
         let items: Vec<Item> = (0..queries)
             .map(|n| Item { inputs: Digest([n; 32]), outputs: Digest([n + 100; 32]) })
             .collect();
-        let (mut chain, salt) = self.begin(&items, None);
+        let (mut chain, salt) = self.begin_as(&items, None, false);
         for leg in 0..LEGS.len() {
             let outputs = match leg {
                 3 => batch_digest(&items.iter().map(|i| i.outputs).collect::<Vec<_>>()),

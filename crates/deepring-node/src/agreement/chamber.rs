@@ -413,11 +413,6 @@ impl Chamber {
         drop(inner);
         self.tell();
     }
-
-    #[cfg(test)]
-    pub(crate) fn ids(&self) -> BTreeSet<EntryId> {
-        self.inner().pool.ids()
-    }
 }
 
 fn lose(waiters: &mut Waiters, id: &EntryId, why: Inadmissible) {

@@ -43,8 +43,7 @@ pub(crate) struct Statement {
 
 /// Why bytes are not a cosignature by who sent them.
 #[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum StatementError {
+pub(crate) enum StatementError {
     /// They are no statement.
     #[error("not a statement of a checkpoint: {0}")]
     Malformed(#[from] DecodeError),

@@ -1,7 +1,7 @@
 //! Entries of a log, as its authors sign them, for the unit tests of this module.
 #![allow(clippy::unwrap_used, reason = "fixtures of tests fail loudly")]
 
-use deepring::keys::{Author, AuthorKey, Node};
+use deepring::keys::{AuthorKey, Node};
 use deepring::{Decision, SecretKey};
 use deepring_ledger::{Binding, Entry, Event, State, ValidatorSet};
 use deepring_testkit::rings::{Sealed, host_key, owner_key};
@@ -80,8 +80,4 @@ pub(crate) fn complaint(ring: &Sealed, n: u8, sequence: u64) -> Submission {
         evidence: None,
     };
     Submission::of(&numbered(sequence, &event, &host_key(n).into())).unwrap()
-}
-
-pub(crate) fn author(n: u8) -> Author {
-    Author::Host(host_key(n).public())
 }

@@ -128,10 +128,6 @@ impl Net {
         LedgerOptions::new().origin(ORIGIN).open_or_create(dir).unwrap()
     }
 
-    pub(crate) fn folder(&self, n: u8) -> &std::path::Path {
-        self.dirs[usize::from(n)].path()
-    }
-
     /// Starts a validator, for the first time or again.
     pub(crate) async fn start(&mut self, n: u8, config: Config) {
         let key = self.keys[usize::from(n)].clone();
