@@ -1,14 +1,11 @@
 //! What verifying a certificate costs: six blocks in four legs, two copies each.
 // A benchmark that cannot run should stop.
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, dead_code)]
-
-#[path = "../tests/it/rings.rs"]
-mod rings;
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 use criterion::Criterion;
 use deepring::receipt::Require;
 use deepring_ledger::{Certificate, Expected, Ledger, LogTrust};
-use rings::{Sealed, host_key, owner_key};
+use deepring_testkit::rings::{Sealed, host_key, owner_key};
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();

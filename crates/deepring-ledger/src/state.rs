@@ -17,7 +17,7 @@ use deepring::trust::OwnedRing;
 use deepring::{Digest, Host, Owner, PublicKey, RingId};
 use serde::Serialize;
 
-use crate::entry::{Binding, ValidatorSet};
+use crate::entry::{Binding, Entry, ValidatorSet};
 
 pub use authority::NoAuthority;
 use authority::{Admission, Effect};
@@ -354,8 +354,20 @@ impl State {
         (ring.owner == self.root(owned.owner.as_bytes())).then_some(ring)
     }
 
-    /// Counts entries that change nothing.
-    pub(crate) fn skip(&mut self, entries: u64) {
+    /// Adds an entry that has authority here; one without changes nothing, and is not counted. For
+    /// whoever must know what a ledger will say before it is written, as those who vote on entries do.
+    ///
+    /// # Errors
+    /// [`NoAuthority`], as [`State::refuse`].
+    pub fn advance(&mut self, entry: &Entry) -> Result<(), NoAuthority> {
+        let change = self.verify_entry(entry)?;
+        self.push(Some(change));
+        Ok(())
+    }
+
+    /// Counts entries that change nothing, which those of decisions are: after
+    /// [`State::refuse`] found that they have authority, this and [`State::advance`] come to the same.
+    pub fn skip(&mut self, entries: u64) {
         self.size += entries;
     }
 

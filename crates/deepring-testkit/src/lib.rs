@@ -1,7 +1,8 @@
 //! What the tests of several crates stand on. Not published, and no crate's but for its tests.
 //!
-//! [`graphs`] builds small ONNX networks, [`zoo`] has the committed ones and seals rings of them, [`running`] runs cut blocks
-//! on the bare engine, [`plans`] has pieces of rings that compute nothing, [`skip`] says what cannot be tested here. All of it
+//! `graphs` builds small ONNX networks, `zoo` has the committed ones and seals rings of them, `running` runs cut blocks
+//! on the bare engine, [`plans`] has pieces of rings that compute nothing, [`rings`]
+//! seals such rings and comes to decisions by them, [`skip`] says what cannot be tested here. All of it
 //! fails loudly: a fixture that cannot be made is a failed test.
 #![forbid(unsafe_code)]
 #![allow(
@@ -13,8 +14,12 @@
     reason = "fixtures of tests fail loudly"
 )]
 
+#[cfg(feature = "networks")]
 pub mod graphs;
 pub mod plans;
+pub mod rings;
+#[cfg(feature = "networks")]
 pub mod running;
 pub mod skip;
+#[cfg(feature = "networks")]
 pub mod zoo;

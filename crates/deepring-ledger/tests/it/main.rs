@@ -14,7 +14,6 @@ mod kept;
 mod policy;
 mod proofs;
 mod quarantine;
-mod rings;
 mod rows;
 mod sample;
 mod signers;
@@ -31,3 +30,5 @@ mod vectors_keys;
 mod vectors_ledger;
 mod vectors_logs;
 mod witnesses;
+
+use deepring_testkit::rings;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
+use crate::plans::{block, tensor};
 use deepring::deal::{Copies, DealPlan};
 use deepring::files::Replacement;
 use deepring::maintenance::{deal_in, grant};
@@ -17,26 +18,29 @@ use deepring::{
     Check, Decision, Digest, Host, Owner, PartKind, PublicKey, RingId, SecretKey, Trust,
     UnverifiedRing, VerifiedRing,
 };
-use deepring_testkit::plans::{block, tensor};
 use tempfile::TempDir;
 
 /// The legs of every ring here: one host each, and with two copies the host of the next.
-pub(crate) const LEGS: [std::ops::Range<u32>; 4] = [1..3, 3..4, 4..6, 6..7];
+pub const LEGS: [std::ops::Range<u32>; 4] = [1..3, 3..4, 4..6, 6..7];
 
-pub(crate) fn owner_key(n: u8) -> SecretKey<Owner> {
+/// The key of an owner, by number.
+pub fn owner_key(n: u8) -> SecretKey<Owner> {
     SecretKey::from_halves(&[n + 1; 32], &[n + 101; 32]).unwrap()
 }
 
-pub(crate) fn host_key(n: u8) -> SecretKey<Host> {
+/// The key of a host, by number.
+pub fn host_key(n: u8) -> SecretKey<Host> {
     SecretKey::from_halves(&[n + 11; 32], &[n + 111; 32]).unwrap()
 }
 
-pub(crate) fn host(n: u8) -> PublicKey<Host> {
+/// The public key of a host, by number.
+pub fn host(n: u8) -> PublicKey<Host> {
     host_key(n).public()
 }
 
 /// A ring in a file of its own.
-pub(crate) struct Sealed {
+#[derive(Debug)]
+pub struct Sealed {
     dir: TempDir,
     owner: SecretKey<Owner>,
     file: &'static str,
@@ -61,12 +65,12 @@ fn planned(copies: usize) -> Option<PlannedDeal> {
 
 impl Sealed {
     /// The first version of a new ring, dealt in this many copies; 1 is for a ring that is not dealt.
-    pub(crate) fn new(owner: u8, copies: usize) -> Self {
+    pub fn new(owner: u8, copies: usize) -> Self {
         Self::version(owner, copies, 1, None)
     }
 
     /// The version after this one.
-    pub(crate) fn next(&self, copies: usize) -> Self {
+    pub fn next(&self, copies: usize) -> Self {
         let outline = self.outline();
         let previous = Some((outline.ring_id(), outline.ring_digest()));
         let mut next = Self::seal(&self.owner, copies, outline.model_version() + 1, previous);
@@ -74,7 +78,8 @@ impl Sealed {
         next
     }
 
-    pub(crate) fn version(
+    /// A version by an owner, after another one if there is one.
+    pub fn version(
         owner: u8,
         copies: usize,
         model_version: u64,
@@ -83,7 +88,8 @@ impl Sealed {
         Self::seal(&owner_key(owner), copies, model_version, previous)
     }
 
-    pub(crate) fn seal(
+    /// A version under this key, after another one if there is one.
+    pub fn seal(
         owner: &SecretKey<Owner>,
         copies: usize,
         model_version: u64,
@@ -131,17 +137,19 @@ impl Sealed {
         self.dir.path().join(self.file)
     }
 
-    pub(crate) fn ring(&self) -> VerifiedRing {
+    /// The ring, with every byte verified.
+    pub fn ring(&self) -> VerifiedRing {
         let ring = UnverifiedRing::open(&self.path()).unwrap();
         ring.verify(&Trust::owner(self.owner.public()), &|_| ()).unwrap()
     }
 
-    pub(crate) fn outline(&self) -> AuthenticOutline {
+    /// What its owner signed of it.
+    pub fn outline(&self) -> AuthenticOutline {
         self.ring().outline().clone()
     }
 
     /// The same ring in its next revision, with this host granted everything.
-    pub(crate) fn granted(&self, to: u8) -> AuthenticOutline {
+    pub fn granted(&self, to: u8) -> AuthenticOutline {
         let path = self.dir.path().join("granted.ring");
         grant(&self.ring(), &self.owner, &host(to), None, &path).unwrap();
         let ring = UnverifiedRing::open(&path).unwrap();
@@ -149,7 +157,7 @@ impl Sealed {
     }
 
     /// The outline of a newer revision, in which the ring is dealt anew.
-    pub(crate) fn dealt(&self, copies: usize) -> AuthenticOutline {
+    pub fn dealt(&self, copies: usize) -> AuthenticOutline {
         let path = self.dir.path().join("dealt.ring");
         let file = Replacement::of(&path).unwrap();
         deal_in(file, &self.ring(), &self.owner, &planned(copies).unwrap()).unwrap();
@@ -158,18 +166,22 @@ impl Sealed {
     }
 
     /// A query by the host of leg 1, over as many items, and no leg run yet.
-    pub(crate) fn begin(&self, items: &[Item], nonce: Option<Digest>) -> (Chain, Salt) {
+    pub fn begin(&self, items: &[Item], nonce: Option<Digest>) -> (Chain, Salt) {
+        self.begin_as(items, nonce, self.outline().deal().is_some())
+    }
+
+    fn begin_as(&self, items: &[Item], nonce: Option<Digest>, dealt: bool) -> (Chain, Salt) {
         let ring = self.ring();
         let key = host_key(0);
         let mut plaintext = vec![0; ring.genesis().plain_len as usize];
         let genesis = ring.open_block(0, (&key).into(), &mut plaintext).unwrap();
         let start = QueryStart::random(nonce, 1_700_000_000_000).unwrap();
         let inputs = batch_digest(&items.iter().map(|i| i.inputs).collect::<Vec<_>>());
-        let dealt = ring.outline().deal().is_some();
         (Chain::begin(ring.outline(), &genesis, &key, inputs, &start, dealt), start.salt)
     }
 
-    pub(crate) fn result(&self, leg: usize, outputs: Digest) -> LegResult {
+    /// What an honest host of a leg comes to, with these outputs.
+    pub fn result(&self, leg: usize, outputs: Digest) -> LegResult {
         let outline = self.outline();
         let range = LEGS[leg].start as usize..LEGS[leg].end as usize;
         let blocks = &outline.blocks()[range];
@@ -182,7 +194,7 @@ impl Sealed {
     }
 
     /// A decision about these queries; each leg validated where the ring is dealt.
-    pub(crate) fn decide(&self, queries: u8, nonce: Option<Digest>) -> Decision {
+    pub fn decide(&self, queries: u8, nonce: Option<Digest>) -> Decision {
         let items: Vec<Item> = (0..queries)
             .map(|n| Item { inputs: Digest([n; 32]), outputs: Digest([n + 100; 32]) })
             .collect();
@@ -205,8 +217,24 @@ impl Sealed {
         Decision::close(chain, items, salt, &outline, &host_key(0)).unwrap()
     }
 
+    /// A decision of a dealt ring of which every leg ran once, and nobody validated any.
+    pub fn decide_unvalidated(&self, queries: u8) -> Decision {
+        let items: Vec<Item> = (0..queries)
+            .map(|n| Item { inputs: Digest([n; 32]), outputs: Digest([n + 100; 32]) })
+            .collect();
+        let (mut chain, salt) = self.begin_as(&items, None, false);
+        for leg in 0..LEGS.len() {
+            let outputs = match leg {
+                3 => batch_digest(&items.iter().map(|i| i.outputs).collect::<Vec<_>>()),
+                _ => Digest([leg as u8; 32]),
+            };
+            chain.extend(&host_key(leg as u8), self.result(leg, outputs));
+        }
+        Decision::close(chain, items, salt, &self.outline(), &host_key(0)).unwrap()
+    }
+
     /// Two receipts by the host of leg 1 for one leg of one query, with different outputs.
-    pub(crate) fn equivocation(&self) -> Evidence {
+    pub fn equivocation(&self) -> Evidence {
         let item = Item { inputs: Digest([1; 32]), outputs: Digest([2; 32]) };
         let (chain, _) = self.begin(&[item], None);
         let [first, second] = [3, 4].map(|n| {
@@ -218,7 +246,7 @@ impl Sealed {
     }
 
     /// A receipt by the host of leg 1, and the objection of the leg's other copy.
-    pub(crate) fn contradiction(&self) -> Evidence {
+    pub fn contradiction(&self) -> Evidence {
         let item = Item { inputs: Digest([1; 32]), outputs: Digest([2; 32]) };
         let (chain, _) = self.begin(&[item], None);
         let outline = self.outline();

@@ -1,0 +1,204 @@
+//! What the engine asks: to propose a docket, and to vote on one.
+//!
+//! `verify` says `false` of what is invalid for ever, and says nothing (it stays pending, until the
+//! engine gives up) where something is missing that others may have: so a validator that is behind
+//! abstains, and never votes against what is valid. Its verdict is [`Chamber::verify`]'s, a function of the
+//! chain, and of the ledger below it.
+//!
+//! `propose` waits while nothing is to be said, until something comes or a heartbeat is due. An
+//! engine whose leader stays silent would skip views, and prunes its journal only behind what is
+//! finalised: a network at rest would fill its disks. An empty docket makes no leaf.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use commonware_consensus::Application;
+use commonware_consensus::marshal::ancestry::Ancestry;
+use commonware_consensus::simplex::scheme::ed25519::Scheme;
+use commonware_consensus::simplex::types::Context;
+use commonware_cryptography::{Digested, ed25519};
+use commonware_macros::select;
+use commonware_runtime::{Clock, Metrics, Spawner};
+use commonware_utils::channel::{mpsc, oneshot};
+use futures::StreamExt as _;
+
+use super::chain_states::Position;
+use super::chamber::{Chamber, Opinion};
+use super::docket::{Docket, DocketDigest};
+use super::keeping::Ask;
+use super::submission::{DecisionKey, Submission};
+
+/// Most dockets above the ledger's newest that are followed to verify one. Who is further behind is catching up, and abstains.
+const MAX_FOLLOWED: usize = 256;
+
+/// What a validator of a test proposes instead of what it should: given the parent's height and what
+/// it would propose.
+#[cfg(feature = "tamper")]
+pub type Tamper = Arc<dyn Fn(u64, Vec<Submission>) -> Vec<Submission> + Send + Sync>;
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Voter {
+    pub(crate) chamber: Arc<Chamber>,
+    pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) heartbeat: Duration,
+    #[cfg(feature = "tamper")]
+    pub(crate) tamper: Option<Tamper>,
+}
+
+impl Voter {
+    /// Which of these decisions the ledger records below an index; `None` if nobody says.
+    async fn recorded(&self, ask: Vec<DecisionKey>, below: u64) -> Option<Vec<DecisionKey>> {
+        if ask.is_empty() {
+            return Some(Vec::new());
+        }
+        let (reply, told) = oneshot::channel();
+        self.asks.send(Ask::Recorded { ask, below, reply }).await.ok()?;
+        told.await.ok()
+    }
+
+    /// Waits until it is known which docket the ledger's newest is.
+    async fn based(&self) -> Option<Arc<Position>> {
+        let mut changes = self.chamber.changes();
+        loop {
+            changes.borrow_and_update();
+            if let Some(base) = self.chamber.base() {
+                return Some(base);
+            }
+            changes.changed().await.ok()?;
+        }
+    }
+
+    /// What the chain that ends with `newest` comes to; `None` where it cannot be said.
+    async fn reach(
+        &self,
+        newest: &Digested<Docket>,
+        mut ancestry: impl Ancestry<Docket>,
+    ) -> Option<Arc<Position>> {
+        let base = self.based().await?;
+        let mut missing = Vec::new();
+        let mut at = newest.clone();
+        while self.chamber.position(&at.inner().digest()).is_none() {
+            // At the ledger's height and below there is one chain, and this is not it.
+            if at.inner().height() <= base.height || missing.len() == MAX_FOLLOWED {
+                return None;
+            }
+            missing.push(at);
+            at = ancestry.next().await?;
+        }
+        for docket in missing.iter().rev() {
+            if let Err(why) = self.chamber.follow(docket.inner()) {
+                tracing::warn!(height = docket.inner().height(), %why, "chain not followed");
+                return None;
+            }
+        }
+        self.chamber.position(&newest.inner().digest())
+    }
+
+    /// What is to be said after `parent`, without what the ledger holds already.
+    async fn draft(&self, parent: &DocketDigest) -> Option<Vec<Submission>> {
+        loop {
+            let draft = self.chamber.draft(parent)?;
+            let recorded = self.recorded(draft.ask, draft.below).await?;
+            if recorded.is_empty() {
+                return Some(draft.submissions);
+            }
+            self.chamber.drop_recorded(&recorded);
+        }
+    }
+}
+
+impl<E: Clock + Spawner + Metrics> Application<E> for Voter {
+    type SigningScheme = Scheme;
+    type Context = Context<DocketDigest, ed25519::PublicKey>;
+    type Block = Docket;
+    type Input = ();
+
+    async fn propose(
+        &mut self,
+        (context, _): (E, Self::Context),
+        mut ancestry: impl Ancestry<Docket>,
+        (): (),
+    ) -> Option<Digested<Docket>> {
+        let due = context.current() + self.heartbeat;
+        let newest = ancestry.next().await?;
+        let parent = self.reach(&newest, ancestry).await?;
+        let mut changes = self.chamber.changes();
+        let submissions = loop {
+            changes.borrow_and_update();
+            let submissions = self.draft(&parent.digest).await?;
+            if !submissions.is_empty() || context.current() >= due {
+                break submissions;
+            }
+            select! {
+                changed = changes.changed() => changed.ok()?,
+                _ = context.sleep_until(due) => {},
+            }
+        };
+        #[cfg(feature = "tamper")]
+        let submissions = match &self.tamper {
+            Some(tamper) => tamper(parent.height, submissions),
+            None => submissions,
+        };
+        let since = context.current().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        match Docket::new(parent.digest, parent.height + 1, now, submissions) {
+            Ok(docket) => {
+                let digest = docket.digest();
+                Some(Digested::precomputed(docket, digest))
+            }
+            Err(why) => {
+                tracing::error!(%why, "a draft does not fit a docket");
+                None
+            }
+        }
+    }
+
+    async fn verify(
+        &mut self,
+        (context, _): (E, Self::Context),
+        mut ancestry: impl Ancestry<Docket>,
+    ) -> bool {
+        match self.verified(context, &mut ancestry).await {
+            Some(valid) => valid,
+            None => futures::future::pending().await,
+        }
+    }
+}
+
+impl Voter {
+    /// Whether the newest docket of a chain is valid; `None` where it cannot be said.
+    async fn verified<E: Spawner>(
+        &self,
+        context: E,
+        ancestry: &mut impl Ancestry<Docket>,
+    ) -> Option<bool> {
+        let docket = ancestry.next().await?;
+        let parent = ancestry.next().await?;
+        self.reach(&parent, ancestry.clone()).await?;
+        let (chamber, verified) = (self.chamber.clone(), docket.inner().clone());
+        // Hundreds of signatures: not on a thread that answers others.
+        let verifying =
+            context.shared(true).spawn(move |_| async move { chamber.verify(&verified) });
+        let height = docket.inner().height();
+        match verifying.await.ok()? {
+            Opinion::Unknown => None,
+            Opinion::Invalid(why) => {
+                tracing::warn!(height, %why, "an invalid docket was proposed");
+                Some(false)
+            }
+            Opinion::Sound { position, ask, below } => {
+                let recorded = self.recorded(ask, below).await?;
+                if !recorded.is_empty() {
+                    tracing::warn!(
+                        height,
+                        "a docket was proposed with a decision that is recorded"
+                    );
+                    return Some(false);
+                }
+                self.chamber.remember(position);
+                Some(true)
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Why a validator does not start, or stops.
+
+use std::io;
+use std::path::PathBuf;
+
+use deepring_ledger::{CheckpointError, CosignError, LedgerError};
+use thiserror::Error;
+
+use super::chamber::NotNext;
+
+/// Why a validator does not start, or stops. It votes for nothing afterwards.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AgreementError {
+    /// The ledger has entries that no agreement brought.
+    #[error("the ledger has {size} entries that no agreement brought")]
+    LedgerNotEmpty {
+        /// Number of entries.
+        size: u64,
+    },
+    /// The ledger is another log's.
+    #[error("the ledger is `{found}`, not `{expected}`")]
+    OtherOrigin {
+        /// The ledger's name.
+        found: String,
+        /// Name of the log that the committee keeps.
+        expected: String,
+    },
+    /// The committee names nobody, or one node twice.
+    #[error("the committee names nobody, or one node twice")]
+    Committee,
+    /// The set's cosignatures could not be counted.
+    #[error(transparent)]
+    Set(#[from] CheckpointError),
+    /// The heartbeat is not below the time that a leader has.
+    #[error("a heartbeat is due later than a leader's turn ends")]
+    Heartbeat,
+    /// Dockets between the ledger's newest and the one that is delivered are missing.
+    #[error("the ledger holds height {known}, and {height} is delivered")]
+    Gap {
+        /// Height of the ledger.
+        known: u64,
+        /// Height of the docket.
+        height: u64,
+    },
+    /// A finalised docket does not follow the ledger.
+    #[error(transparent)]
+    NotNext(#[from] NotNext),
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The checkpoint could not be cosigned.
+    #[error(transparent)]
+    Cosign(#[from] CosignError),
+    /// The evidence of a split view could not be written.
+    #[error("could not write {}: {source}", path.display())]
+    Evidence {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The engine's storage failed.
+    #[error("the engine's storage failed: {0}")]
+    Storage(String),
+    /// A part of the validator ended.
+    #[error("the validator's {part} ended")]
+    Ended {
+        /// Which part.
+        part: &'static str,
+    },
+}

@@ -1,0 +1,300 @@
+//! The task that keeps the ledger: it alone touches it.
+//!
+//! The database blocks, so the task has a thread of its own where the runtime has threads; in the
+//! deterministic runtime it runs in turn with all others. What comes in: finalised dockets, in
+//! order, each acknowledged when it is on stable storage; questions; and what other validators cosigned.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use commonware_actor::Feedback;
+use commonware_consensus::Reporter;
+use commonware_consensus::marshal::Update;
+use commonware_consensus::marshal::core::Mailbox;
+use commonware_consensus::marshal::standard::Standard;
+use commonware_consensus::simplex::scheme::ed25519::Scheme;
+use commonware_consensus::types::Height;
+use commonware_cryptography::{Digested, ed25519};
+use commonware_macros::select;
+use commonware_p2p::{Recipients, Sender};
+use commonware_runtime::telemetry::metrics::{Counter, Gauge, GaugeExt as _, MetricsExt as _};
+use commonware_runtime::{Clock, Metrics, Spawner};
+use commonware_utils::acknowledgement::{Acknowledgement as _, Exact};
+use commonware_utils::channel::{mpsc, oneshot, watch};
+use deepring::PublicKey;
+use deepring::keys::Node;
+use deepring_ledger::{CosignedCheckpoint, Ledger};
+
+use super::chamber::{Chamber, NotNext};
+use super::cosigning::{Heard, SplitView};
+use super::docket::Docket;
+use super::error::AgreementError;
+use super::keeper::{Appended, Keeper};
+use super::submission::DecisionKey;
+
+/// Heights between two prunings of the engine's dockets.
+const PRUNED_EVERY: u64 = 64;
+/// Split views that are told to whoever subscribes; all are counted, and kept as files.
+const MAX_TOLD: usize = 16;
+
+/// How far a validator's ledger is.
+#[derive(Debug, Clone, Default)]
+pub struct LedgerProgress {
+    /// Height of the newest docket in the ledger.
+    pub height: u64,
+    /// Entries of the ledger.
+    pub size: u64,
+    /// The newest checkpoint that a quorum of the committee cosigned.
+    pub certified: Option<Arc<CosignedCheckpoint>>,
+    /// Checkpoints that contradict this ledger's; the first ones.
+    pub split_views: Vec<Arc<SplitView>>,
+}
+
+/// A question to the ledger, or news for it.
+pub(crate) enum Ask {
+    /// Which of these decisions entries below an index record.
+    Recorded { ask: Vec<DecisionKey>, below: u64, reply: oneshot::Sender<Vec<DecisionKey>> },
+    /// A look at the ledger.
+    Look(Box<dyn FnOnce(&Ledger) + Send>),
+    /// What another validator sent as its cosignature.
+    Statement { from: PublicKey<Node>, bytes: Vec<u8> },
+    /// The docket at the ledger's height, which the engine still holds.
+    Newest(Docket),
+}
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Recorded { .. } => "Recorded",
+            Self::Look(_) => "Look",
+            Self::Statement { .. } => "Statement",
+            Self::Newest(_) => "Newest",
+        })
+    }
+}
+
+/// Where the engine puts finalised dockets.
+#[derive(Debug, Clone)]
+pub(crate) struct Sink(pub(crate) mpsc::UnboundedSender<(Digested<Docket>, Exact)>);
+
+impl Reporter for Sink {
+    type Activity = Update<Docket>;
+
+    /// The engine dispatches no more dockets than it waits for acknowledgements of, which bounds the queue.
+    fn report(&mut self, activity: Update<Docket>) -> Feedback {
+        match activity {
+            // Says nothing about what is on stable storage.
+            Update::Tip(..) => Feedback::Ok,
+            Update::Block(docket, ack) => match self.0.send((docket, ack)) {
+                Ok(()) => Feedback::Ok,
+                Err(_) => Feedback::Closed,
+            },
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct Keeping<E, S> {
+    pub(crate) context: E,
+    pub(crate) keeper: Keeper,
+    pub(crate) chamber: Arc<Chamber>,
+    pub(crate) dockets: mpsc::UnboundedReceiver<(Digested<Docket>, Exact)>,
+    pub(crate) asks: mpsc::Receiver<Ask>,
+    pub(crate) statements: S,
+    pub(crate) progress: watch::Sender<LedgerProgress>,
+    pub(crate) marshal: Mailbox<Scheme, Standard<Docket>>,
+    pub(crate) retained: NonZeroU64,
+    pub(crate) repeat: Duration,
+}
+
+struct Meters {
+    height: Gauge,
+    size: Gauge,
+    waiting: Gauge,
+    certified: Gauge,
+    split_views: Counter,
+    refused: Counter,
+}
+
+impl<E, S> Keeping<E, S>
+where
+    E: Clock + Spawner + Metrics,
+    S: Sender<PublicKey = ed25519::PublicKey>,
+{
+    /// Keeps the ledger until something is wrong that no validator goes on after.
+    pub(crate) async fn run(mut self) -> AgreementError {
+        match self.keep().await {
+            Ok(()) => AgreementError::Ended { part: "engine" },
+            Err(e) => {
+                tracing::error!(error = %e, "the ledger is kept no more");
+                e
+            }
+        }
+    }
+
+    async fn keep(&mut self) -> Result<(), AgreementError> {
+        let meters = Meters {
+            height: self.context.gauge("height", "Height of the ledger's newest docket"),
+            size: self.context.gauge("size", "Entries of the ledger"),
+            waiting: self.context.gauge("waiting", "Submissions that wait to be committed"),
+            certified: self.context.gauge("certified", "Size of the newest certified checkpoint"),
+            split_views: self
+                .context
+                .counter("split_views", "Checkpoints that contradict this ledger's"),
+            refused: self.context.counter("refused", "Cosignatures that were refused"),
+        };
+        // What was cosigned before a restart is said again.
+        self.cosign(&meters)?;
+        self.show(&meters)?;
+        let mut due = self.context.current() + self.repeat;
+        loop {
+            select! {
+                _ = self.context.sleep_until(due) => {
+                    self.say();
+                    due = self.context.current() + self.repeat;
+                },
+                docket = self.dockets.recv() => {
+                    let Some((docket, ack)) = docket else { return Ok(()) };
+                    self.commit(docket.inner(), &meters)?;
+                    ack.acknowledge();
+                },
+                ask = self.asks.recv() => {
+                    let Some(ask) = ask else { return Ok(()) };
+                    self.answer(ask, &meters)?;
+                },
+            }
+        }
+    }
+
+    fn commit(&mut self, docket: &Docket, meters: &Meters) -> Result<(), AgreementError> {
+        let (height, known) = (docket.height(), self.keeper.height()?);
+        if height < known || height == 0 {
+            return Ok(());
+        }
+        let entries = self.chamber.entries(docket)?;
+        if height == known {
+            // Delivered again: the ledger says whether it is the same.
+            self.keeper.append(height, &entries)?;
+            return self.base(docket);
+        }
+        if self.chamber.base().is_none() {
+            // What a finalised docket builds on is final.
+            let state = self.keeper.ledger().state()?.clone();
+            self.chamber.set_base(known, docket.parent(), state);
+        }
+        let position = self.chamber.follow(docket)?;
+        let first = match self.keeper.append(height, &entries)? {
+            Appended::At(first) => first,
+            Appended::Passed => return Ok(()),
+        };
+        if position.state.size() != self.keeper.ledger().len() {
+            let why = "the ledger has another size after it".to_owned();
+            return Err(NotNext::Invalid { height, why }.into());
+        }
+        self.chamber.commit(docket, position, first);
+        if !entries.is_empty() {
+            self.cosign(meters)?;
+        }
+        self.show(meters)?;
+        if height.is_multiple_of(PRUNED_EVERY) && height > self.retained.get() {
+            self.marshal.prune(Height::new(height - self.retained.get()));
+        }
+        Ok(())
+    }
+
+    /// The docket at the ledger's height is this one.
+    fn base(&self, docket: &Docket) -> Result<(), AgreementError> {
+        if self.chamber.base().is_none() && docket.height() == self.keeper.height()? {
+            let state = self.keeper.ledger().state()?.clone();
+            self.chamber.set_base(docket.height(), docket.digest(), state);
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, ask: Ask, meters: &Meters) -> Result<(), AgreementError> {
+        match ask {
+            Ask::Recorded { ask, below, reply } => {
+                // Who asked may have given up.
+                let _ = reply.send(self.keeper.recorded(&ask, below)?);
+            }
+            Ask::Look(look) => look(self.keeper.ledger()),
+            Ask::Newest(docket) => self.base(&docket)?,
+            Ask::Statement { from, bytes } => match self.keeper.receive(&from, &bytes) {
+                Ok(heard) => {
+                    self.hear(vec![heard], meters)?;
+                    self.show(meters)?;
+                }
+                Err(why) => {
+                    meters.refused.inc();
+                    tracing::warn!(from = %from.short(), %why, "a cosignature was refused");
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn cosign(&mut self, meters: &Meters) -> Result<(), AgreementError> {
+        let since = self.context.current().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Zero says nothing of time in a cosignature.
+        let heard = self.keeper.cosign(since.as_secs().max(1))?;
+        self.hear(heard, meters)?;
+        self.say();
+        Ok(())
+    }
+
+    fn hear(&mut self, heard: Vec<Heard>, meters: &Meters) -> Result<(), AgreementError> {
+        for heard in heard {
+            match heard {
+                Heard::Noted => {}
+                Heard::Certified(certified) => {
+                    self.keeper.keep(&certified)?;
+                    let size = certified.checkpoint().size();
+                    let certified = Arc::new(*certified);
+                    self.progress.send_modify(|progress| {
+                        let known = progress.certified.as_ref().map(|c| c.checkpoint().size());
+                        if known.is_none_or(|known| known < size) {
+                            progress.certified = Some(certified);
+                            let _ = meters.certified.try_set(size);
+                        }
+                    });
+                }
+                Heard::SplitView(split_view) => {
+                    meters.split_views.inc();
+                    tracing::error!(
+                        by = %split_view.by, size = split_view.size, mine = split_view.mine, theirs = split_view.theirs,
+                        "a validator cosigned another history of this log"
+                    );
+                    self.keeper.keep_split_view(&split_view)?;
+                    self.progress.send_modify(|progress| {
+                        if progress.split_views.len() < MAX_TOLD {
+                            progress.split_views.push(Arc::new(*split_view));
+                        }
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the others this validator's newest cosignature.
+    fn say(&mut self) {
+        if let Some(statement) = self.keeper.statement() {
+            self.statements.send(Recipients::All, statement.encode(), true);
+        }
+    }
+
+    fn show(&mut self, meters: &Meters) -> Result<(), AgreementError> {
+        let (height, size) = (self.keeper.height()?, self.keeper.ledger().len());
+        let _ = meters.height.try_set(height);
+        let _ = meters.size.try_set(size);
+        let _ = meters.waiting.try_set(self.chamber.waiting().0);
+        self.progress.send_if_modified(|progress| {
+            let changed = (progress.height, progress.size) != (height, size);
+            (progress.height, progress.size) = (height, size);
+            changed
+        });
+        Ok(())
+    }
+}

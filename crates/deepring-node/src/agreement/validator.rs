@@ -1,0 +1,164 @@
+//! A running validator, as those see it who use it: no type of the engine is in here.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use commonware_runtime::Handle;
+use commonware_utils::channel::{mpsc, oneshot, watch};
+use deepring::SecretKey;
+use deepring::keys::Node;
+use deepring_ledger::{Ledger, ValidatorSet};
+
+use super::chamber::{Chamber, SubmitError, Ticket};
+use super::error::AgreementError;
+use super::gossip::verify_submission;
+use super::keeping::{Ask, LedgerProgress};
+use super::pool::PoolLimits;
+use super::submission::Submission;
+
+/// What a validator is told.
+#[derive(Clone)]
+pub struct Config {
+    /// The log, and the nodes that keep it.
+    pub set: ValidatorSet,
+    /// This validator's key. One that is not of the set follows, and never votes.
+    pub node: SecretKey<Node>,
+    /// What the names of the engine's partitions in storage begin with: letters, digits, `-` and `_`.
+    pub partition: String,
+    /// How long a leader waits with an empty docket; below `leader_timeout`. A network at rest makes
+    /// one height in that time.
+    pub heartbeat: Duration,
+    /// How long the others wait for a leader's docket.
+    pub leader_timeout: Duration,
+    /// How long they wait until a docket is certified; above `leader_timeout`. Verifying it must fit in.
+    pub certification_timeout: Duration,
+    /// After how long a leader that was not heard of is passed over at once; above
+    /// `certification_timeout`.
+    pub skip_timeout: Duration,
+    /// Dockets below the newest that the engine keeps, to serve validators that were away. Who was away
+    /// for longer needs a copy of a ledger.
+    pub retained: NonZeroU64,
+    /// Bounds of what waits.
+    pub pool: PoolLimits,
+    /// After how long what waits, and what was cosigned, is sent again.
+    pub repeat: Duration,
+    /// A folder in which split views are kept.
+    pub evidence: Option<PathBuf>,
+    /// What it proposes instead of what it should.
+    #[cfg(feature = "tamper")]
+    pub tamper: Option<super::application::Tamper>,
+}
+
+impl Config {
+    /// A validator with this key, of this set. An idle network makes a
+    /// height every five seconds; a leader has eight, and is passed over after half a minute of silence.
+    #[must_use]
+    pub fn new(node: SecretKey<Node>, set: ValidatorSet) -> Self {
+        Self {
+            set,
+            node,
+            partition: "agreement".to_owned(),
+            heartbeat: Duration::from_secs(5),
+            leader_timeout: Duration::from_secs(8),
+            certification_timeout: Duration::from_secs(10),
+            skip_timeout: Duration::from_secs(30),
+            retained: NonZeroU64::MIN.saturating_add(16_383),
+            pool: PoolLimits::default(),
+            repeat: Duration::from_secs(1),
+            evidence: None,
+            #[cfg(feature = "tamper")]
+            tamper: None,
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("set", &self.set)
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A running validator. It runs on when this is dropped, until the runtime ends.
+pub struct ValidatorHandle {
+    pub(crate) chamber: Arc<Chamber>,
+    pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) submitted: mpsc::Sender<Submission>,
+    pub(crate) progress: watch::Receiver<LedgerProgress>,
+    pub(crate) task: Handle<AgreementError>,
+}
+
+impl fmt::Debug for ValidatorHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValidatorHandle").field("height", &self.height()).finish_non_exhaustive()
+    }
+}
+
+impl ValidatorHandle {
+    /// Has an entry agreed on. When this returns, the submission has authority where this validator's
+    /// ledger leaves off, waits here, and is on its way to the others; the ticket tells when it is
+    /// committed.
+    ///
+    /// # Errors
+    /// [`SubmitError`]. [`SubmitError::Full`] and [`SubmitError::NotReady`] pass.
+    pub async fn submit(&self, submission: Submission) -> Result<Ticket, SubmitError> {
+        let id = submission.id();
+        if let Some(opened) = verify_submission(&self.chamber, &self.asks, &submission).await? {
+            self.chamber.take(opened, true)?;
+            // Where the queue is full, it is sent when what waits is sent again.
+            let _ = self.submitted.try_send(submission);
+        }
+        // What was committed between is answered as it is to who comes later.
+        self.chamber.ticket(&id).ok_or_else(|| super::gate::Inadmissible::Recorded.into())
+    }
+
+    /// How far the ledger is, now and from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<LedgerProgress> {
+        self.progress.clone()
+    }
+
+    /// Height of the newest docket in the ledger.
+    #[must_use]
+    pub fn height(&self) -> u64 {
+        self.progress.borrow().height
+    }
+
+    /// Number of submissions that wait here, and their bytes.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        self.chamber.waiting()
+    }
+
+    /// Looks at the ledger, between two dockets; others wait meanwhile.
+    ///
+    /// # Errors
+    /// [`SubmitError::Stopped`].
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Ledger) -> T + Send + 'static,
+    ) -> Result<T, SubmitError> {
+        let (reply, told) = oneshot::channel();
+        let look = Box::new(move |ledger: &Ledger| {
+            // Who asked may have given up.
+            let _ = reply.send(look(ledger));
+        });
+        self.asks.send(Ask::Look(look)).await.map_err(|_| SubmitError::Stopped)?;
+        told.await.map_err(|_| SubmitError::Stopped)
+    }
+
+    /// Stops it at once, as if the process had died.
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+
+    /// Waits until it stops by itself, which it does where something is wrong.
+    pub async fn stopped(self) -> AgreementError {
+        self.task.await.unwrap_or(AgreementError::Ended { part: "runtime" })
+    }
+}

@@ -1,0 +1,417 @@
+//! The engine, put together: the one place that knows its parts, and where its generics are compiled.
+//!
+//! ```text
+//!  votes, certificates, fetch ──► simplex ──propose, verify──► Voter ──► Chamber ◄── Gossip ◄── submissions
+//!                                    │                           ▲         ▲
+//!  dockets ──► buffer ──► marshal ◄───┘ finalisations             │         │
+//!  backfill ─► resolver ─►  │                                    │         │
+//!                           └──finalised, in order──► Sink ──► Keeping ──► Ledger, cosignatures
+//! ```
+//!
+//! Choices:
+//! - **Archives** are prunable: an idle network makes dockets too, and one that never forgets fills its
+//!   disk with heartbeats. [`Config::retained`] says for how long a validator may be away.
+//! - **Timeouts** are ordered heartbeat < leader < certification < skip. A leader may wait for the
+//!   heartbeat without being taken for dead; the skip policy passes over a leader that was silent
+//!   for long, so that one dead validator costs its turns no more than at first, within a budget of one term a
+//!   participant, after which ordinary timeouts hold, so that a partition does not run up views.
+//! - **Forwarding** of dockets to silent voters: a lost docket would cost its view.
+//! - Any error of storage stops the validator: votes that are not on disk must not be sent.
+
+use std::num::{NonZeroU16, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use commonware_broadcast::buffered;
+use commonware_consensus::marshal::core::Actor as Marshal;
+use commonware_consensus::marshal::resolver::p2p as resolver;
+use commonware_consensus::marshal::standard::{Inline, Standard};
+use commonware_consensus::marshal::{self, Start};
+use commonware_consensus::simplex::config::{Floor, ForwardPolicy, SkipBudget, SkipPolicy};
+use commonware_consensus::simplex::elector::RoundRobin;
+use commonware_consensus::simplex::scheme::ed25519::Scheme;
+use commonware_consensus::simplex::{self};
+use commonware_consensus::types::{Height, ViewDelta};
+use commonware_cryptography::certificate::Verifier as _;
+use commonware_cryptography::{Digested, Sha256, Signer as _, ed25519};
+use commonware_macros::select;
+use commonware_p2p::{Blocker, Provider, Receiver, Sender};
+use commonware_parallel::Sequential;
+use commonware_runtime::buffer::paged::CacheRef;
+use commonware_runtime::{Clock, Handle, Metrics, Quota, Spawner, Storage};
+use commonware_storage::archive::prunable;
+use commonware_storage::translator::EightCap;
+use commonware_utils::channel::{mpsc, oneshot, watch};
+use commonware_utils::{NZDuration, NZU16, NZU32, NZU64, NZUsize};
+use deepring_ledger::Ledger;
+use rand_core::CryptoRng;
+
+use super::application::Voter;
+use super::chamber::Chamber;
+use super::committee::{Committee, Committees, FIRST, epocher, voter_key};
+use super::cosigning::MAX_STATEMENT_BYTES;
+use super::docket::{Docket, DocketDigest};
+use super::error::AgreementError;
+use super::gossip::{Gossip, MAX_GOSSIP_BYTES};
+use super::keeper::Keeper;
+use super::keeping::{Ask, Keeping, LedgerProgress, Sink};
+use super::validator::{Config, ValidatorHandle};
+
+const MAILBOX: NonZeroUsize = NZUsize!(1024);
+/// Questions to the ledger that wait.
+const ASKS: usize = 256;
+/// Cached dockets of one peer.
+const BUFFERED: usize = 16;
+const VIEWS: ViewDelta = ViewDelta::new(64);
+const PAGE: NonZeroU16 = NZU16!(4084);
+const PAGES: NonZeroUsize = NZUsize!(1024);
+const BUFFER: NonZeroUsize = NZUsize!(1 << 20);
+/// Dockets that are delivered and not acknowledged yet.
+const PENDING: NonZeroUsize = NZUsize!(16);
+const REPAIRED: NonZeroUsize = NZUsize!(32);
+/// Heights in a file of an archive, which is deleted as a whole.
+const SECTION: std::num::NonZeroU64 = NZU64!(1024);
+
+/// What a validator needs of the runtime.
+pub trait Runtime: Clock + CryptoRng + Spawner + Storage + Metrics {}
+impl<E: Clock + CryptoRng + Spawner + Storage + Metrics> Runtime for E {}
+
+/// The network's channels, each a sender and a receiver.
+#[derive(Debug)]
+pub struct ValidatorChannels<S, R> {
+    /// The engine's votes.
+    pub votes: (S, R),
+    /// The engine's certificates.
+    pub certificates: (S, R),
+    /// Certificates that are asked for.
+    pub fetch: (S, R),
+    /// Dockets as they are proposed.
+    pub dockets: (S, R),
+    /// Dockets that are asked for.
+    pub backfill: (S, R),
+    /// Submissions.
+    pub submissions: (S, R),
+    /// Cosignatures of checkpoints.
+    pub cosignatures: (S, R),
+}
+
+/// The channels' numbers, in the order of [`ValidatorChannels`], and how many messages a second each takes of a
+/// peer. Quotas decide how much memory the network's mailboxes reserve.
+#[must_use]
+pub fn channels() -> [(u64, Quota); 7] {
+    let quota = |n: u32| Quota::per_second(std::num::NonZeroU32::new(n).unwrap_or(NZU32!(1)));
+    [
+        (0, quota(256)),
+        (1, quota(256)),
+        (2, quota(64)),
+        (3, quota(64)),
+        (4, quota(64)),
+        (5, quota(128)),
+        (6, quota(32)),
+    ]
+}
+
+/// Bytes of the largest message that a committee of this many sends. The network is to take
+/// it; sending a longer one would be the end of the process.
+#[must_use]
+pub fn max_message_bytes(validators: u32) -> u32 {
+    commonware_p2p::max_message_size(&[
+        marshal::max_payload_size::<Standard<Docket>, Scheme>(validators, &()),
+        simplex::max_payload_size::<Scheme, DocketDigest>(validators),
+        MAX_GOSSIP_BYTES,
+        MAX_STATEMENT_BYTES,
+    ])
+}
+
+/// Starts a validator.
+#[derive(Debug)]
+pub struct Validator;
+
+impl Validator {
+    /// Starts a validator over a network that knows its committee, and a ledger that is its alone. What
+    /// is to be kept across restarts is in the ledger, and in the runtime's storage under
+    /// [`Config::partition`]. **A validator whose storage is lost must not be started with the same
+    /// key**: it could vote twice in one view.
+    ///
+    /// # Errors
+    /// [`AgreementError`].
+    pub async fn start<E, S, R, P, B>(
+        context: E,
+        channels: ValidatorChannels<S, R>,
+        peers: P,
+        blocker: B,
+        ledger: Ledger,
+        config: Config,
+    ) -> Result<ValidatorHandle, AgreementError>
+    where
+        E: Runtime,
+        S: Sender<PublicKey = ed25519::PublicKey>,
+        R: Receiver<PublicKey = ed25519::PublicKey>,
+        P: Provider<PublicKey = ed25519::PublicKey>,
+        B: Blocker<PublicKey = ed25519::PublicKey>,
+    {
+        if config.heartbeat >= config.leader_timeout {
+            return Err(AgreementError::Heartbeat);
+        }
+        if ledger.key().origin() != config.set.origin {
+            let (found, expected) = (ledger.key().origin().to_owned(), config.set.origin);
+            return Err(AgreementError::OtherOrigin { found, expected });
+        }
+        let committee = Committee::new(&config.set.nodes)?;
+        let keeper =
+            Keeper::new(ledger, config.node.clone(), &config.set, config.evidence.clone())?;
+        let (told, progress) = watch::channel(LedgerProgress::default());
+        let (ask, asks) = mpsc::channel(ASKS);
+        let (submit, submitted) = mpsc::channel(ASKS);
+        let chamber = Arc::new(Chamber::new(config.pool));
+        let (ready, started) = oneshot::channel();
+        let parts = Parts {
+            channels,
+            peers,
+            blocker,
+            keeper,
+            committee,
+            config,
+            chamber: chamber.clone(),
+            ask: ask.clone(),
+            asks,
+            submitted,
+            told,
+            ready,
+        };
+        let task = context.child("validator").spawn(move |context| async move {
+            match parts.run(context).await {
+                Ok(ended) => ended,
+                Err(e) => e,
+            }
+        });
+        match started.await {
+            Ok(()) => Ok(ValidatorHandle { chamber, asks: ask, submitted: submit, progress, task }),
+            Err(_) => Err(task.await.unwrap_or(AgreementError::Ended { part: "runtime" })),
+        }
+    }
+}
+
+/// An archive that can be pruned, of what is finalised, by height and digest.
+fn archive<C>(
+    partition: &str,
+    name: &str,
+    pages: &CacheRef,
+    codec_config: C,
+) -> prunable::Config<EightCap, C> {
+    prunable::Config {
+        translator: EightCap,
+        metadata_partition: format!("{partition}-{name}-metadata"),
+        key_partition: format!("{partition}-{name}-key"),
+        key_page_cache: pages.clone(),
+        value_partition: format!("{partition}-{name}-value"),
+        compression: None,
+        codec_config,
+        items_per_section: SECTION,
+        key_write_buffer: BUFFER,
+        value_write_buffer: BUFFER,
+        replay_buffer: BUFFER,
+    }
+}
+
+struct Parts<S, R, P, B> {
+    channels: ValidatorChannels<S, R>,
+    peers: P,
+    blocker: B,
+    keeper: Keeper,
+    committee: Committee,
+    config: Config,
+    chamber: Arc<Chamber>,
+    ask: mpsc::Sender<Ask>,
+    asks: mpsc::Receiver<Ask>,
+    submitted: mpsc::Receiver<super::Submission>,
+    told: watch::Sender<LedgerProgress>,
+    ready: oneshot::Sender<()>,
+}
+
+impl<S, R, P, B> Parts<S, R, P, B>
+where
+    S: Sender<PublicKey = ed25519::PublicKey>,
+    R: Receiver<PublicKey = ed25519::PublicKey>,
+    P: Provider<PublicKey = ed25519::PublicKey>,
+    B: Blocker<PublicKey = ed25519::PublicKey>,
+{
+    /// Runs until a part ends; whatever this context spawned ends with it.
+    async fn run<E: Runtime>(self, context: E) -> Result<AgreementError, AgreementError> {
+        let Self { channels, config, committee, keeper, chamber, .. } = self;
+        let me = voter_key(&config.node)?.public_key();
+        let scheme = committee.scheme(&config.set.origin, &config.node)?;
+        let committees = Committees::default();
+        committees.add(FIRST, scheme.clone());
+        let pages = CacheRef::new(PAGE, PAGES);
+        let genesis = Docket::genesis(&config.set.origin);
+        let genesis_digest = genesis.digest();
+        let partition = &config.partition;
+
+        let backfill = resolver::init(
+            context.child("resolver"),
+            resolver::Config {
+                public_key: me.clone(),
+                peer_provider: self.peers.clone(),
+                blocker: self.blocker.clone(),
+                mailbox_size: MAILBOX,
+                fetch_timeout: NZDuration!(Duration::from_secs(2)),
+                fetch_retry_delay: Duration::from_millis(100),
+                priority_requests: false,
+                priority_responses: false,
+            },
+            channels.backfill,
+        );
+        let (buffer_engine, buffer) = buffered::Engine::new(
+            context.child("buffer"),
+            buffered::Config {
+                public_key: me.clone(),
+                mailbox_size: MAILBOX,
+                deque_size: BUFFERED,
+                priority: true,
+                codec_config: (),
+                peer_provider: self.peers.clone(),
+                strategy: Sequential,
+            },
+        );
+        let buffering = buffer_engine.start(channels.dockets);
+
+        let storage =
+            |e: commonware_storage::archive::Error| AgreementError::Storage(e.to_string());
+        let certified = Scheme::certificate_codec_config_unbounded();
+        let finalizations = archive(partition, "finalizations", &pages, certified);
+        let finalizations =
+            prunable::Archive::init(context.child("finalizations"), finalizations).await;
+        let dockets = archive(partition, "dockets", &pages, ());
+        let dockets = prunable::Archive::init(context.child("dockets"), dockets).await;
+
+        let (marshal, mailbox, _) = Marshal::<_, Standard<Docket>, _, _, _, _, _>::init(
+            context.child("marshal"),
+            finalizations.map_err(storage)?,
+            dockets.map_err(storage)?,
+            marshal::Config {
+                provider: committees,
+                epocher: epocher(),
+                start: Start::Genesis(Digested::precomputed(genesis.clone(), genesis_digest)),
+                partition_prefix: format!("{partition}-marshal"),
+                mailbox_size: MAILBOX,
+                view_retention: VIEWS,
+                prunable_items_per_section: SECTION,
+                page_cache: pages.clone(),
+                replay_buffer: BUFFER,
+                key_write_buffer: BUFFER,
+                value_write_buffer: BUFFER,
+                block_codec_config: (),
+                max_repair: REPAIRED,
+                max_pending_acks: PENDING,
+                strategy: Sequential,
+            },
+        )
+        .await;
+        let (finalised, delivered) = mpsc::unbounded_channel();
+        let marshaling = marshal.start(Sink(finalised), buffer, backfill);
+
+        // What the ledger's newest docket is: the first of all, or one that the engine still holds. If
+        // neither, the next that is delivered says what it builds on.
+        let height = keeper.height()?;
+        if height == 0 {
+            let state = keeper.ledger().state()?.clone();
+            chamber.set_base(0, genesis_digest, state);
+        } else if let Some(docket) = mailbox.get_block(Height::new(height)).await {
+            let newest = Ask::Newest(docket.inner().clone());
+            let _ = self.ask.try_send(newest);
+        }
+
+        let (statements, mut heard) = channels.cosignatures;
+        let keeping = Keeping {
+            context: context.child("ledger"),
+            keeper,
+            chamber: chamber.clone(),
+            dockets: delivered,
+            asks: self.asks,
+            statements,
+            progress: self.told,
+            marshal: mailbox.clone(),
+            retained: config.retained,
+            repeat: config.heartbeat,
+        };
+        let mut keeping =
+            context.child("keeping").dedicated().spawn(move |_| async move { keeping.run().await });
+
+        let (sender, receiver) = channels.submissions;
+        let gossip = Gossip {
+            context: context.child("submissions"),
+            chamber: chamber.clone(),
+            asks: self.ask.clone(),
+            submitted: self.submitted,
+            sender,
+            receiver,
+            blocker: self.blocker.clone(),
+            repeat: config.repeat,
+        };
+        let mut gossip =
+            context.child("gossip").dedicated().spawn(move |_| async move { gossip.run().await });
+
+        let hearing_asks = self.ask.clone();
+        let mut hearing = context.child("hearing").spawn(move |_| async move {
+            while let Ok((from, bytes)) = heard.recv().await {
+                let Some(node) = committee.node(&from) else { continue };
+                let bytes = bytes.as_ref().to_vec();
+                // What the ledger has no time for is sent again.
+                let _ = hearing_asks.try_send(Ask::Statement { from: *node, bytes });
+            }
+        });
+
+        let voter = Voter {
+            chamber,
+            asks: self.ask,
+            heartbeat: config.heartbeat,
+            #[cfg(feature = "tamper")]
+            tamper: config.tamper,
+        };
+        let inline = Inline::new(context.child("application"), voter, mailbox, epocher());
+        let engine = simplex::Engine::new(
+            context.child("engine"),
+            simplex::Config {
+                scheme,
+                elector: RoundRobin::<Sha256>::default(),
+                blocker: self.blocker,
+                automaton: inline.clone(),
+                relay: inline.clone(),
+                reporter: inline,
+                track_historical_votes: false,
+                strategy: Sequential,
+                partition: format!("{partition}-votes-{FIRST}"),
+                mailbox_size: MAILBOX,
+                epoch: FIRST,
+                floor: Floor::Genesis(genesis_digest),
+                replay_buffer: BUFFER,
+                write_buffer: BUFFER,
+                page_cache: pages,
+                leader_timeout: config.leader_timeout,
+                certification_timeout: config.certification_timeout,
+                timeout_retry: config.leader_timeout,
+                view_retention: VIEWS,
+                skip: SkipPolicy::Enabled {
+                    timeout: config.skip_timeout,
+                    budget: SkipBudget::Participants,
+                },
+                fetch_timeout: NZDuration!(Duration::from_secs(2)),
+                fetch_retry_delay: Duration::from_millis(100),
+                forward: ForwardPolicy::SilentVoters,
+            },
+        );
+        let mut engine = engine.start(channels.votes, channels.certificates, channels.fetch);
+        // Who waited for this may be gone.
+        let _ = self.ready.send(());
+        let (mut buffering, mut marshaling): (Handle<()>, Handle<()>) = (buffering, marshaling);
+        Ok(select! {
+            why = &mut keeping => why.unwrap_or(AgreementError::Ended { part: "ledger" }),
+            _ = &mut gossip => AgreementError::Ended { part: "gossip" },
+            _ = &mut hearing => AgreementError::Ended { part: "hearing" },
+            _ = &mut buffering => AgreementError::Ended { part: "buffer" },
+            _ = &mut marshaling => AgreementError::Ended { part: "marshal" },
+            _ = &mut engine => AgreementError::Ended { part: "engine" },
+        })
+    }
+}

@@ -1,0 +1,234 @@
+//! A network of validators in virtual time: links that are slow, lossy or cut, and validators that die.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use commonware_cryptography::ed25519;
+use commonware_p2p::simulated::{Config as NetworkConfig, Link, Network, Oracle};
+use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic};
+use commonware_utils::{NZUsize, probability};
+use deepring::keys::Node;
+use deepring::{PublicKey, SecretKey};
+use deepring_ledger::{Ledger, LedgerOptions, ValidatorSet};
+use deepring_node::agreement::{
+    Config, Submission, Ticket, Validator, ValidatorChannels, ValidatorHandle, channels,
+    max_message_bytes, voter,
+};
+use deepring_testkit::rings::owner_key;
+use tempfile::TempDir;
+
+pub(crate) const ORIGIN: &str = "deepring.local/ledger/net";
+pub(crate) const SEEDS: [u64; 3] = [1, 2, 3];
+/// Virtual time after which a test is given up.
+const LIMIT: Duration = Duration::from_secs(1200);
+
+type Context = deterministic::Context;
+
+pub(crate) fn node_key(n: u8) -> SecretKey<Node> {
+    SecretKey::from_halves(&[n + 31; 32], &[n + 131; 32]).unwrap()
+}
+
+pub(crate) fn committee(nodes: u8) -> Vec<PublicKey<Node>> {
+    (0..nodes).map(|n| node_key(n).public()).collect()
+}
+
+/// The set of all of them, which takes the rings of owners 0 and 1.
+pub(crate) fn set() -> ValidatorSet {
+    let mut owners = vec![owner_key(0).public(), owner_key(1).public()];
+    owners.sort_by_key(|key| *key.as_bytes());
+    let mut nodes = committee(4);
+    nodes.sort_by_key(|key| *key.as_bytes());
+    ValidatorSet { epoch: 1, origin: ORIGIN.to_owned(), owners, nodes }
+}
+
+/// 20 ms with jitter, and one message of twenty lost.
+pub(crate) fn link() -> Link {
+    Link {
+        latency: Duration::from_millis(20),
+        jitter: Duration::from_millis(10),
+        success_rate: probability!(19, 20),
+    }
+}
+
+/// Four validators and their network.
+pub(crate) struct Net {
+    context: Context,
+    oracle: Oracle<ed25519::PublicKey, Context>,
+    keys: Vec<ed25519::PublicKey>,
+    dirs: Vec<TempDir>,
+    pub(crate) up: BTreeMap<u8, ValidatorHandle>,
+    starts: u64,
+}
+
+/// Every row of a ledger, and the body of its checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rows {
+    pub(crate) entries: Vec<Vec<u8>>,
+    pub(crate) body: String,
+}
+
+pub(crate) fn rows(ledger: &Ledger) -> Rows {
+    let entries = ledger.iter(0..u64::MAX).map(|entry| entry.unwrap().1.as_bytes().to_vec());
+    Rows { entries: entries.collect(), body: ledger.checkpoint().body().to_string() }
+}
+
+/// Runs a test in virtual time; returns what it returns and a digest of everything that happened.
+pub(crate) fn run<T, F>(seed: u64, test: impl FnOnce(Net) -> F) -> (T, String)
+where
+    F: Future<Output = T>,
+{
+    let config = deterministic::Config::new().with_seed(seed).with_timeout(Some(LIMIT));
+    deterministic::Runner::new(config).start(|context| async move {
+        let net = Net::new(context.child("net")).await;
+        let came = test(net).await;
+        (came, context.auditor().state())
+    })
+}
+
+impl Net {
+    async fn new(context: Context) -> Self {
+        let keys: Vec<_> = committee(4).iter().map(|node| voter(node).unwrap()).collect();
+        let config = NetworkConfig {
+            max_size: max_message_bytes(4),
+            max_peers_per_set: NZUsize!(4),
+            disconnect_on_block: true,
+            tracked_peer_sets: NZUsize!(1),
+        };
+        let (network, oracle) =
+            Network::new_with_peers(context.child("network"), config, keys.clone()).await;
+        network.start();
+        let dirs = keys.iter().map(|_| tempfile::tempdir().unwrap()).collect();
+        let net = Self { context, oracle, keys, dirs, up: BTreeMap::new(), starts: 0 };
+        net.relink(&[&[0, 1, 2, 3]]).await;
+        net
+    }
+
+    /// Links the members of each group to each other, and nobody else.
+    pub(crate) async fn relink(&self, groups: &[&[u8]]) {
+        for a in 0..4 {
+            for b in (0..4).filter(|b| *b != a) {
+                let [from, to] = [a, b].map(|n| self.keys[usize::from(n)].clone());
+                // There may be none to remove.
+                let _ = self.oracle.remove_link(from.clone(), to.clone()).await;
+                if groups.iter().any(|group| group.contains(&a) && group.contains(&b)) {
+                    self.oracle.add_link(from, to, link()).await.unwrap();
+                }
+            }
+        }
+    }
+
+    pub(crate) fn config(n: u8) -> Config {
+        let mut config = Config::new(node_key(n), set());
+        config.partition = format!("validator-{n}");
+        config
+    }
+
+    pub(crate) fn ledger(&self, n: u8) -> Ledger {
+        let dir = self.dirs[usize::from(n)].path().join("ledger");
+        LedgerOptions::new().origin(ORIGIN).open_or_create(dir).unwrap()
+    }
+
+    /// Starts a validator, for the first time or again.
+    pub(crate) async fn start(&mut self, n: u8, config: Config) {
+        let key = self.keys[usize::from(n)].clone();
+        let control = self.oracle.control(key);
+        let mut made = Vec::new();
+        for (channel, quota) in channels() {
+            made.push(control.register(channel, quota).await.unwrap());
+        }
+        let mut made = made.into_iter();
+        let mut next = || made.next().unwrap();
+        let channels = ValidatorChannels {
+            votes: next(),
+            certificates: next(),
+            fetch: next(),
+            dockets: next(),
+            backfill: next(),
+            submissions: next(),
+            cosignatures: next(),
+        };
+        self.starts += 1;
+        let context =
+            self.context.child("node").with_attribute("n", n).with_attribute("start", self.starts);
+        let ledger = self.ledger(n);
+        let manager = self.oracle.manager();
+        let started = Validator::start(context, channels, manager, control, ledger, config).await;
+        self.up.insert(n, started.unwrap());
+    }
+
+    pub(crate) async fn start_all(&mut self) {
+        for n in 0..4 {
+            self.start(n, Self::config(n)).await;
+        }
+    }
+
+    /// Kills a validator. What was in its memory is gone.
+    pub(crate) async fn kill(&mut self, n: u8) {
+        self.up.remove(&n).unwrap().abort();
+        self.pause(Duration::from_millis(50)).await;
+    }
+
+    pub(crate) async fn pause(&self, time: Duration) {
+        self.context.sleep(time).await;
+    }
+
+    /// Waits until something is so.
+    pub(crate) async fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
+        for _ in 0..6000 {
+            if so(self) {
+                return;
+            }
+            self.pause(Duration::from_millis(100)).await;
+        }
+        let heights: Vec<_> =
+            self.up.iter().map(|(n, v)| (*n, v.height(), self.size(*n))).collect();
+        panic!("waited in vain until {what}: {heights:?}");
+    }
+
+    pub(crate) fn size(&self, n: u8) -> u64 {
+        self.up[&n].subscribe().borrow().size
+    }
+
+    /// Waits until all that are up have this many entries.
+    pub(crate) async fn grown(&self, size: u64) {
+        self.until(&format!("there are {size} entries"), |net| {
+            net.up.keys().all(|n| net.size(*n) >= size)
+        })
+        .await;
+    }
+
+    /// Waits until a quorum cosigned this many entries, at all that are up.
+    pub(crate) async fn certified(&self, size: u64) {
+        self.until(&format!("{size} entries are certified"), |net| {
+            net.up.values().all(|validator| {
+                let progress = validator.subscribe();
+                let progress = progress.borrow();
+                progress.certified.as_ref().is_some_and(|c| c.checkpoint().size() >= size)
+            })
+        })
+        .await;
+    }
+
+    pub(crate) async fn submit(&self, n: u8, submission: &Submission) -> Ticket {
+        self.up[&n].submit(submission.clone()).await.unwrap()
+    }
+
+    /// Submits and waits until it is committed there.
+    pub(crate) async fn record(&self, n: u8, submission: &Submission) -> u64 {
+        self.submit(n, submission).await.committed().await.unwrap().index
+    }
+
+    pub(crate) async fn rows(&self, n: u8) -> Rows {
+        self.up[&n].look(rows).await.unwrap()
+    }
+
+    /// The rows of all that are up, which are equal.
+    pub(crate) async fn equal_rows(&self) -> Rows {
+        let mut all = Vec::new();
+        for n in self.up.keys() {
+            all.push(self.rows(*n).await);
+        }
+        assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "ledgers differ: {all:?}");
+        all.pop().unwrap()
+    }
+}
