@@ -22,8 +22,8 @@ use thiserror::Error;
 use crate::checkpoint::CheckpointError;
 use crate::entry::{Entry, EntryError, Event, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet};
 use crate::error::{Fault, LedgerError};
-use crate::key::VerifierKey;
 use crate::ledger::Ledger;
+use crate::log_trust::LogTrust;
 use crate::proof::{MAX_PROOF_TEXT, Proof, ProofError, VerifiedInclusion};
 use crate::state::{Revocation, Revoked};
 
@@ -107,10 +107,7 @@ impl CertificateError {
             Self::OtherNonce => Fault::Stale,
             // Another log's, which nobody here was told to trust.
             Self::Proof(ProofError::Checkpoint(
-                CheckpointError::NotSigned { .. }
-                | CheckpointError::OtherOrigin { .. }
-                | CheckpointError::NoQuorum { .. }
-                | CheckpointError::UncountableNode { .. },
+                CheckpointError::NotSigned { .. } | CheckpointError::OtherOrigin { .. },
             ))
             | Self::Revoked(_) => Fault::Untrusted,
             Self::Outline(OutlineError::Refused(finding))
@@ -121,19 +118,10 @@ impl CertificateError {
                     _ => Fault::Tampered,
                 }
             }
+            Self::Proof(ProofError::Quorum(e)) if e.is_untrusted() => Fault::Untrusted,
             _ => Fault::Tampered,
         }
     }
-}
-
-/// Whom a verifier trusts to keep the log.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub enum LogTrust<'a> {
-    /// Whoever holds this key.
-    Key(&'a VerifierKey),
-    /// A quorum of the nodes of this set: of `n`, all but the `(n - 1) / 3` that may be faulty.
-    Validators(&'a ValidatorSet),
 }
 
 /// What a verifier of a certificate holds it against.

@@ -6,9 +6,7 @@ use signed_note::{Note, NoteError};
 use thiserror::Error;
 use tlog_tiles::tlog::{EMPTY_HASH, Hash};
 
-use crate::entry::ValidatorSet;
 use crate::key::{LogKey, VerifierKey};
-use crate::witness::{Cosignature, CosignatureError};
 
 /// Longest checkpoint text that is read, in bytes; room for a hundred witnesses.
 pub(crate) const MAX_CHECKPOINT_TEXT: usize = 1 << 16;
@@ -38,31 +36,6 @@ pub enum CheckpointError {
     WrongSignature {
         /// The expected key.
         key: String,
-    },
-    /// Too few nodes of the validator set cosigned it.
-    #[error(
-        "cosigned by {found} of the {nodes} nodes of validator set {epoch}; {needed} are needed"
-    )]
-    NoQuorum {
-        /// Nodes that cosigned it, each once.
-        found: usize,
-        /// Nodes of the set.
-        nodes: usize,
-        /// Nodes that must have.
-        needed: usize,
-        /// Number of the set.
-        epoch: u64,
-    },
-    /// A cosignature by a node of the validator set is wrong.
-    #[error(transparent)]
-    Cosignature(#[from] CosignatureError),
-    /// A key of the validator set cannot cosign, or two of its nodes cosign with one key.
-    #[error("validator set {epoch} has a node that cannot be counted: {node}")]
-    UncountableNode {
-        /// Number of the set.
-        epoch: u64,
-        /// The node, in short form.
-        node: String,
     },
     /// The checkpoint is of another log.
     #[error("checkpoint of `{found}`, not of `{expected}`")]
@@ -186,29 +159,15 @@ impl Checkpoint {
         Ok(Self { text: text.to_owned(), body })
     }
 
-    /// Verifies a checkpoint text under a validator set: of its `n` nodes, `n - (n - 1) / 3` cosigned it, each counted once.
-    /// Whose key signed it as the log's does not matter.
-    ///
-    /// # Errors
-    /// [`CheckpointError`]; [`CheckpointError::NoQuorum`] where too few nodes cosigned it.
-    pub fn verify_by_set(text: &str, set: &ValidatorSet) -> Result<Self, CheckpointError> {
-        Ok(Self::counted(text, set)?.0)
-    }
-
-    /// As [`verify_by_set`](Self::verify_by_set), with the cosignatures that were counted.
-    pub(crate) fn counted(
-        text: &str,
-        set: &ValidatorSet,
-    ) -> Result<(Self, Vec<Cosignature>), CheckpointError> {
+    /// What a text says as a checkpoint of the log of this name, whoever signed it: whoever calls counts signatures before this
+    /// is given out.
+    pub(crate) fn of_note(text: &str, origin: &str) -> Result<Self, CheckpointError> {
         if text.len() > MAX_CHECKPOINT_TEXT {
             return Err(CheckpointError::NotANote);
         }
         let note = Note::from_bytes(text.as_bytes()).map_err(|_| CheckpointError::NotANote)?;
-        let body = CheckpointBody::read(note.text(), &set.origin)?;
-        // Only a value of this function until the cosignatures were counted.
-        let checkpoint = Self { text: text.to_owned(), body };
-        let counted = set.count_cosignatures(&checkpoint)?;
-        Ok((checkpoint, counted))
+        let body = CheckpointBody::read(note.text(), origin)?;
+        Ok(Self { text: text.to_owned(), body })
     }
 
     /// Signs the statement that the log has this size and root.

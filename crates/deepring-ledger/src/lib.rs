@@ -59,6 +59,7 @@ mod history;
 mod kept;
 mod key;
 mod ledger;
+mod log_trust;
 mod policy;
 mod proof;
 mod query;
@@ -80,11 +81,12 @@ pub use policy::{AdmitError, Admitted, Refusal};
 pub use state::{Accusation, Cause, NoAuthority, Quarantined, Revocation, Revoked, State};
 
 // Checking.
-pub use certificate::{Certificate, Expected, LogTrust, VerifiedCertificate};
+pub use certificate::{Certificate, Expected, VerifiedCertificate};
 pub use checkpoint::{Checkpoint, CheckpointBody};
 pub use extension::{ExtensionProof, VerifiedExtension};
 pub use fsck::{Defect, LedgerFinding, LedgerReport};
 pub use key::VerifierKey;
+pub use log_trust::LogTrust;
 pub use proof::{Proof, VerifiedInclusion};
 
 // Witnesses, and files for whoever mirrors the log.
@@ -102,4 +104,4 @@ pub use error::{Fault, LedgerError};
 pub use key::KeyError;
 pub use proof::ProofError;
 pub use store::in_database;
-pub use witness::{CosignatureError, WitnessKeyError, WitnessPolicyError};
+pub use witness::{CosignatureError, QuorumError, WitnessKeyError, WitnessPolicyError};

@@ -7,11 +7,11 @@ use deepring::keys::log_digest;
 use thiserror::Error;
 use tlog_tiles::tlog::{Hash, check_record, record_hash};
 
-use crate::certificate::LogTrust;
 use crate::checkpoint::{Checkpoint, CheckpointError, MAX_CHECKPOINT_TEXT};
 use crate::entry::{Entry, EntryError, MAX_ENTRY_BYTES, UnverifiedEntry};
 use crate::key::VerifierKey;
-use crate::witness::Cosignature;
+use crate::log_trust::LogTrust;
+use crate::witness::{Cosignature, QuorumError};
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 /// Longest path from a leaf to a root, in hashes.
@@ -33,6 +33,9 @@ pub enum ProofError {
     /// The checkpoint in the proof does not verify.
     #[error("the proof's checkpoint does not verify: {0}")]
     Checkpoint(#[from] CheckpointError),
+    /// The checkpoint in the proof is not that of the verifier's validator set.
+    #[error("the proof's checkpoint is not accepted by the validator set: {0}")]
+    Quorum(#[from] QuorumError),
     /// The proof carries no entry, so the entry must be given.
     #[error("the proof carries no entry")]
     NoEntry,

@@ -14,3 +14,4 @@ pub use cosignature::{Cosignature, CosignatureError, CosignedCheckpoint};
 pub use key::{WitnessKey, WitnessKeyError};
 pub use node::CosignError;
 pub use policy::{LineFault, NotWitnessed, WitnessPolicy, WitnessPolicyError, Witnessed};
+pub use validators::QuorumError;

@@ -3,10 +3,59 @@
 //!
 //! They are C2SP cosignatures like any witness's, so that readers of others count them by a policy that names the nodes' keys.
 
-use super::cosignature::Cosignature;
+use thiserror::Error;
+
+use super::cosignature::{Cosignature, CosignatureError};
 use super::key::WitnessKey;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::entry::ValidatorSet;
+
+/// Why a checkpoint is not that of a validator set.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum QuorumError {
+    /// It is no checkpoint of the set's log.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A cosignature by a node of the set is wrong.
+    #[error(transparent)]
+    Cosignature(#[from] CosignatureError),
+    /// Too few nodes of the set cosigned it.
+    #[error(
+        "cosigned by {found} of the {nodes} nodes of validator set {epoch}; {needed} are needed"
+    )]
+    NoQuorum {
+        /// Nodes that cosigned it, each once.
+        found: usize,
+        /// Nodes of the set.
+        nodes: usize,
+        /// Nodes that must have.
+        needed: usize,
+        /// Number of the set.
+        epoch: u64,
+    },
+    /// A key of the set cannot cosign, or two of its nodes cosign with one key.
+    #[error("validator set {epoch} has a node that cannot be counted: {node}")]
+    UncountableNode {
+        /// Number of the set.
+        epoch: u64,
+        /// The node, in short form.
+        node: String,
+    },
+}
+
+impl QuorumError {
+    /// Returns whether it is of a log, or kept by nodes, that the reader was not told to trust; else somebody changed it.
+    #[must_use]
+    pub fn is_untrusted(&self) -> bool {
+        matches!(
+            self,
+            Self::NoQuorum { .. }
+                | Self::UncountableNode { .. }
+                | Self::Checkpoint(CheckpointError::OtherOrigin { .. })
+        )
+    }
+}
 
 impl ValidatorSet {
     /// Nodes that must agree: of `n`, all but the `(n - 1) / 3` that may be faulty.
@@ -19,13 +68,13 @@ impl ValidatorSet {
     /// The keys under which its nodes cosign, in the order of the nodes.
     ///
     /// # Errors
-    /// [`CheckpointError::UncountableNode`] where a node has no usable cosigning key, or another node's: who counts it
+    /// [`QuorumError::UncountableNode`] where a node has no usable cosigning key, or another node's: who counts it
     /// would count one party twice.
-    pub fn cosigners(&self) -> Result<Vec<WitnessKey>, CheckpointError> {
+    pub fn cosigners(&self) -> Result<Vec<WitnessKey>, QuorumError> {
         let mut keys: Vec<WitnessKey> = Vec::with_capacity(self.nodes.len());
         for (place, node) in self.nodes.iter().enumerate() {
             let uncountable =
-                || CheckpointError::UncountableNode { epoch: self.epoch, node: node.short() };
+                || QuorumError::UncountableNode { epoch: self.epoch, node: node.short() };
             let key = WitnessKey::of_node(node).map_err(|_| uncountable())?;
             let earlier = self.nodes.iter().take(place);
             if keys.iter().any(|known| known.has_key_of(&key))
@@ -41,12 +90,12 @@ impl ValidatorSet {
     /// The cosignatures of its nodes on a checkpoint, one of each; at least a quorum.
     ///
     /// # Errors
-    /// [`CheckpointError::NoQuorum`]; [`CheckpointError::Cosignature`] for a wrong one;
-    /// [`CheckpointError::UncountableNode`].
+    /// [`QuorumError::NoQuorum`]; [`QuorumError::Cosignature`] for a wrong one;
+    /// [`QuorumError::UncountableNode`].
     pub fn count_cosignatures(
         &self,
         checkpoint: &Checkpoint,
-    ) -> Result<Vec<Cosignature>, CheckpointError> {
+    ) -> Result<Vec<Cosignature>, QuorumError> {
         let mut counted: Vec<Cosignature> = Vec::new();
         for cosignature in checkpoint.cosignatures(&self.cosigners()?)? {
             if counted.iter().all(|known| known.witness() != cosignature.witness()) {
@@ -56,8 +105,29 @@ impl ValidatorSet {
         let (found, nodes, needed) = (counted.len(), self.nodes.len(), self.quorum());
         // A set without nodes has no quorum.
         if found < needed || nodes == 0 {
-            return Err(CheckpointError::NoQuorum { found, nodes, needed, epoch: self.epoch });
+            return Err(QuorumError::NoQuorum { found, nodes, needed, epoch: self.epoch });
         }
         Ok(counted)
+    }
+}
+
+impl Checkpoint {
+    /// Verifies a checkpoint text under a validator set: of its `n` nodes, `n - (n - 1) / 3` cosigned it, each counted once.
+    /// Whose key signed it as the log's does not matter.
+    ///
+    /// # Errors
+    /// [`QuorumError`].
+    pub fn verify_by_set(text: &str, set: &ValidatorSet) -> Result<Self, QuorumError> {
+        Ok(Self::counted(text, set)?.0)
+    }
+
+    /// As [`verify_by_set`](Self::verify_by_set), with the cosignatures that were counted.
+    pub(crate) fn counted(
+        text: &str,
+        set: &ValidatorSet,
+    ) -> Result<(Self, Vec<Cosignature>), QuorumError> {
+        let checkpoint = Self::of_note(text, &set.origin)?;
+        let counted = set.count_cosignatures(&checkpoint)?;
+        Ok((checkpoint, counted))
     }
 }

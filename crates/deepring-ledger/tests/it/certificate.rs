@@ -6,8 +6,8 @@ use deepring::outline::AuthenticOutline;
 use deepring::receipt::Require;
 use deepring::{Decision, Digest, SecretKey};
 use deepring_ledger::{
-    Binding, Certificate, CertificateError, CheckpointError, CosignatureError, Entry, Event,
-    Expected, Fault, Ledger, LogTrust, Proof, ProofError, ValidatorSet, VerifierKey, WitnessKey,
+    Binding, Certificate, CertificateError, CosignatureError, Entry, Event, Expected, Fault,
+    Ledger, LogTrust, Proof, ProofError, QuorumError, ValidatorSet, VerifierKey, WitnessKey,
 };
 use proptest::prelude::*;
 
