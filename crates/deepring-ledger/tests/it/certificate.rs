@@ -371,13 +371,8 @@ fn a_certificate_is_accepted_by_a_quorum_of_the_set_and_by_no_fewer() {
             }
             Err(e) => {
                 assert!(!enough, "{count}: {e}");
-                let few =
-                    CertificateError::Proof(ProofError::Checkpoint(CheckpointError::NoQuorum {
-                        found: count,
-                        nodes: 7,
-                        needed: 5,
-                        epoch: 1,
-                    }));
+                let few = QuorumError::NoQuorum { found: count, nodes: 7, needed: 5, epoch: 1 };
+                let few = CertificateError::Proof(ProofError::Quorum(few));
                 assert_eq!(e.to_string(), few.to_string());
                 assert_eq!(e.fault(), Fault::Untrusted);
             }
