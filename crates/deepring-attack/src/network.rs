@@ -2,6 +2,8 @@
 
 mod element;
 mod layers;
+#[cfg(test)]
+pub(crate) mod made;
 mod parameter;
 mod tensors;
 mod values;

@@ -67,24 +67,31 @@ impl Values {
         (self.numbers.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt()
     }
 
-    /// Stores other numbers, as near as the type can. What is the same number keeps its bits.
+    /// Stores other numbers, as near as the type can. What is the same number keeps its bits, and so does what is no
+    /// number, unless it is another one.
     pub(crate) fn store(&self, network: &mut Network, to: &[f64]) -> Result<(), NetworkError> {
         let name = &self.parameter.tensor;
+        let stays = |before: f64, after: f64| before.to_bits() == after.to_bits();
         if self.dtype == DType::F32 {
-            let floats: Vec<f32> = to.iter().map(|v| *v as f32).collect();
+            let mut floats = network.floats(name)?;
+            let places = floats.iter_mut().zip(&self.numbers).zip(to);
+            for ((place, _), after) in places.filter(|((_, b), a)| !stays(**b, **a)) {
+                *place = *after as f32;
+            }
             return network.set_floats(name, &floats);
         }
+        let same = |before: f64, after: f64| before == after || stays(before, after);
         let mut bytes = network.tensor(name)?.bytes().to_vec();
         if matches!(self.dtype, DType::F16 | DType::Bf16) {
             let places = bytes.as_chunks_mut::<2>().0.iter_mut();
-            let changes = places.zip(&self.numbers).zip(to).filter(|((_, b), a)| b != a);
+            let changes = places.zip(&self.numbers).zip(to).filter(|((_, b), a)| !same(**b, **a));
             for ((place, _), after) in changes {
                 *place = Element::nearest_half(self.dtype, *after).unwrap_or(*place);
             }
             return network.set_bytes(name, bytes);
         }
         let changes = bytes.iter_mut().zip(&self.numbers).zip(to).enumerate();
-        for (index, ((byte, _), after)) in changes.filter(|(_, ((_, b), a))| b != a) {
+        for (index, ((byte, _), after)) in changes.filter(|(_, ((_, b), a))| !same(**b, **a)) {
             let (scale, zero) = self.step(index);
             let stored = (after / scale + zero).round();
             *byte = match self.dtype {
@@ -123,3 +130,6 @@ fn whole(dtype: DType, bytes: &[u8]) -> Option<Vec<f64>> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
