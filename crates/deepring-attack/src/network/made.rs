@@ -61,6 +61,14 @@ pub(crate) fn int(i: i64) -> AttributeProto {
     AttributeProto { i: Some(i), r#type: Some(2), ..AttributeProto::default() }
 }
 
+pub(crate) fn ints(ints: &[i64]) -> AttributeProto {
+    AttributeProto { ints: ints.to_vec(), r#type: Some(7), ..AttributeProto::default() }
+}
+
+pub(crate) fn float(f: f32) -> AttributeProto {
+    AttributeProto { f: Some(f), r#type: Some(1), ..AttributeProto::default() }
+}
+
 /// A parameter tensor of any type, from its bytes.
 pub(crate) fn tensor(name: &str, dtype: DType, dims: &[i64], bytes: Vec<u8>) -> TensorProto {
     TensorProto {
