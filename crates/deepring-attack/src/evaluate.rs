@@ -7,6 +7,8 @@
 mod configuration;
 mod item;
 mod journal;
+#[cfg(test)]
+mod made;
 mod measure;
 mod model_under_test;
 mod page;

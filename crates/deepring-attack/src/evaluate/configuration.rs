@@ -98,7 +98,11 @@ impl Configuration {
         let Strength { rho, flips, bit, mut target, mut source } = self.strength;
         let classes = classes.max(1) as u64;
         if target.is_none() && self.kind.targeted() != Targeted::No {
-            target = Some((self.seed % classes) as usize);
+            let drawn = self.seed % classes;
+            // What a class is sent to is another one.
+            let taken = self.kind.targeted() == Targeted::OneClass
+                && source.is_some_and(|source| source as u64 == drawn);
+            target = Some(((drawn + u64::from(taken)) % classes) as usize);
         }
         if source.is_none() && self.kind.targeted() == Targeted::OneClass {
             let after = target.map_or(0, |t| t as u64 + 1);
@@ -218,5 +222,80 @@ mod tests {
         let cell = &expand(&"zero".parse().unwrap(), &grid(), &layers())[0];
         assert_ne!(cell.key("m0", "s0"), cell.key("m1", "s0"));
         assert_ne!(cell.key("m0", "s0"), cell.key("m0", "s1"));
+    }
+
+    fn cells(text: &str) -> Vec<Configuration> {
+        expand(&text.parse().unwrap(), &grid(), &layers())
+    }
+
+    #[test]
+    fn a_targeted_attack_that_is_told_no_class_has_one_by_its_seed() {
+        let seeded = |text: &str, seed: usize, classes| {
+            let options = cells(text)[seed].options(classes);
+            (options.source, options.target)
+        };
+        assert_eq!(seeded("single-bias", 3, 10), (None, Some(3)));
+        assert_eq!(seeded("single-bias", 3, 2), (None, Some(1)));
+        assert_eq!(seeded("tbfa-1-to-1", 2, 10), (Some(3), Some(2)));
+        assert_eq!(seeded("tbfa-1-to-1", 3, 4), (Some(0), Some(3)));
+        assert_eq!(seeded("tbfa-1-to-1:target=9", 0, 10), (Some(0), Some(9)));
+        assert_eq!(seeded("tbfa-1-to-1:target=2,source=7", 1, 10), (Some(7), Some(2)));
+        assert_eq!(seeded("zero", 0, 10), (None, None));
+        // A network that answers nothing has no class to divide by.
+        assert_eq!(seeded("single-bias", 3, 0), (None, Some(0)));
+    }
+
+    /// A cell that sends a class to itself would be none.
+    #[test]
+    fn no_seed_sends_a_class_to_itself() {
+        let sources = ["", ":source=0", ":source=2", ":source=3"];
+        for kind in ["tbfa-1-to-1", "tbfa-stealthy"] {
+            for source in sources {
+                for cell in cells(&format!("{kind}{source}")) {
+                    for classes in [4, 5, 10] {
+                        let Options { source, target, .. } = cell.options(classes);
+                        assert_ne!(source, target, "{cell:?} of {classes}");
+                        assert!(target.unwrap() < classes && source.unwrap() < classes);
+                    }
+                }
+            }
+        }
+        // Where every input goes to the target, those of one class are no others.
+        assert_eq!(cells("tbfa-n-to-1:source=3")[3].options(10).target, Some(3));
+    }
+
+    #[test]
+    fn options_are_those_of_the_cell() {
+        let cell = &cells("sign-random:layer=b,flips=5,bit=7")[3];
+        let due = Options {
+            layer: Some("b".to_owned()),
+            flips: Some(5),
+            bit: Some(7),
+            seed: 3,
+            ..Options::default()
+        };
+        assert_eq!(cell.options(10), due);
+        assert_eq!(cells("noise-all")[4].options(10).rho, Some(1.0));
+    }
+
+    #[test]
+    fn a_key_has_all_that_decides_a_cell_and_sixteen_letters_of_each_digest() {
+        let strength = Strength {
+            rho: Some(0.5),
+            flips: Some(2),
+            bit: Some(30),
+            target: Some(4),
+            source: Some(3),
+        };
+        let layer = Some("fc1".to_owned());
+        let cell = Configuration { kind: Kind::Bfa, layer, strength, seed: 7 };
+        assert_eq!(
+            cell.key("0123456789abcdefXYZ", "fedcba9876543210XYZ"),
+            "0123456789abcdef|bfa|layer=fc1|rho=0.5|flips=2|bit=30|source=3|target=4|stop=test|seed=7\
+             |fedcba9876543210"
+        );
+        assert_eq!(strength.text(), "rho 0.5, 2 flips, bit 30, from class 3, to class 4");
+        assert_eq!(Strength { flips: Some(1), ..Strength::default() }.text(), "1 flip");
+        assert_eq!(Strength::default().text(), "");
     }
 }

@@ -217,4 +217,48 @@ mod tests {
         let without = Kind::all().iter().filter(|k| k.family() != Family::Ring).count();
         assert_eq!(Suite::All.items().len(), without);
     }
+
+    #[test]
+    fn every_setting_is_read_and_a_value_that_is_none_is_named_with_its_key() {
+        let item: AttackItem = "bfa:bit=3, flips = 2,flips=4,target=5,source=6,".parse().unwrap();
+        assert_eq!((item.bit, item.target, item.source), (Some(3), Some(5), Some(6)));
+        assert_eq!((item.flips, item.layers, item.rhos), (vec![2, 4], vec![], vec![]));
+        for text in [
+            "flips=-1",
+            "flips=x",
+            "bit=4294967296",
+            "target=",
+            "source=1.5",
+            "layer=",
+            "rho=1e999",
+        ] {
+            let (key, value) = text.split_once('=').unwrap();
+            let wrong = ParseItemError::Value { key: key.to_owned(), value: value.to_owned() };
+            assert_eq!(format!("zero:{text}").parse::<AttackItem>(), Err(wrong));
+        }
+        // A name may have the sign in it.
+        let item: AttackItem = "zero:layer=a=b".parse().unwrap();
+        assert_eq!(item.layers, ["a=b"]);
+    }
+
+    #[test]
+    fn a_suite_has_the_attacks_of_its_family() {
+        let families = [
+            (Suite::Weights, Family::Weights),
+            (Suite::Bits, Family::Bits),
+            (Suite::Search, Family::Search),
+            (Suite::Graph, Family::Graph),
+        ];
+        for (suite, family) in families {
+            let items = suite.items();
+            assert!(!items.is_empty() && items.iter().all(|i| i.kind.family() == family));
+            let all = Kind::all().iter().filter(|k| k.family() == family).count();
+            assert_eq!(items.len(), all, "{suite}");
+        }
+        let paper: Vec<Kind> = Suite::Paper.items().iter().map(|i| i.kind).collect();
+        assert_eq!(paper, [Kind::LabelSwap, Kind::NoiseDense, Kind::NoiseAll, Kind::NoiseLayer]);
+        assert!(
+            matches!("ring".parse::<Suite>(), Err(ParseItemError::Suite { name }) if name == "ring")
+        );
+    }
 }

@@ -193,3 +193,6 @@ fn flipped(before: &Network, steps: &[Step]) -> Option<Network> {
     }
     Some(network)
 }
+
+#[cfg(test)]
+mod tests;

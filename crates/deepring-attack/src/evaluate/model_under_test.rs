@@ -130,6 +130,12 @@ fn layer_line(layer: &Layer) -> LayerLine {
     LayerLine { name: layer.name.clone(), weights: layer.len(), dense: layer.is_dense() }
 }
 
+/// What a check costs in per cent of a plain run. What JSON has no number for is none.
+fn share_of(check: f64, plain: Option<f64>) -> Option<f64> {
+    let percent = 100.0 * check / plain?;
+    percent.is_finite().then_some(percent)
+}
+
 impl EvalContext<'_> {
     /// RADAR's groups as its paper has them for networks of this size, and HASHTAG's sensitivities where this build has
     /// gradients and they go through the network; else it ranks layers without them.
@@ -158,7 +164,7 @@ impl EvalContext<'_> {
                 misses: kind.misses().to_owned(),
                 stored_bytes: baseline.stored_bytes(),
                 ms: check,
-                percent: 100.0 * check / plain.max(f64::MIN_POSITIVE),
+                percent: share_of(check, plain),
                 clean_checks: CLEAN_CHECKS,
                 false_alarms,
                 false_alarm_bound: false_alarm_bound(false_alarms, CLEAN_CHECKS),
@@ -168,12 +174,13 @@ impl EvalContext<'_> {
         Ok(lines)
     }
 
-    /// Milliseconds of a plain run of one sample and of a check, medians of runs in turn, and false alarms.
+    /// Milliseconds of a plain run of one sample (`None` where it is not run on one) and of a check, medians of runs in turn,
+    /// and false alarms.
     fn clean(
         &self,
         network: &Network,
         baseline: &dyn Defence,
-    ) -> Result<(f64, f64, usize), EvaluateError> {
+    ) -> Result<(Option<f64>, f64, usize), EvaluateError> {
         let mut file =
             tempfile::Builder::new().suffix(".onnx").tempfile().map_err(EvaluatorError::from)?;
         file.write_all(&network.encode()).map_err(EvaluatorError::from)?;
@@ -206,7 +213,7 @@ impl EvalContext<'_> {
         let pairs = in_turn(&mut run_plain, &mut check, rounds)?;
         let PairSummary { base_ms, measured_ms, .. } = PairSummary::of(&pairs, 1);
         // A network of a fixed batch is not run alone; its cost then has no share.
-        Ok((if alone { base_ms } else { f64::INFINITY }, measured_ms, alarms))
+        Ok((alone.then_some(base_ms), measured_ms, alarms))
     }
 
     fn adaptive(
@@ -233,5 +240,27 @@ impl EvalContext<'_> {
             detected: tries.iter().filter(|(_, seen, _)| *seen).count(),
             accuracy: tries.iter().map(|(.., accuracy)| *accuracy).collect(),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_that_is_no_number_is_none() {
+        assert_eq!(share_of(0.5, Some(2.0)), Some(25.0));
+        assert_eq!(share_of(0.0, Some(2.0)), Some(0.0));
+        // A network that is not run alone, and one that took no time.
+        for plain in [None, Some(0.0)] {
+            assert_eq!(share_of(0.5, plain), None);
+        }
+    }
+
+    #[test]
+    fn a_network_is_called_as_its_file() {
+        assert_eq!(name_of(Path::new("/a/b.c/net.v2.onnx")), "net.v2");
+        assert_eq!(name_of(Path::new("/")), "");
+        assert_eq!(hex(&[0, 0x0f, 0xa0]), "000fa0");
     }
 }

@@ -89,3 +89,6 @@ fn html(table: &Table) -> String {
     };
     format!("<h3>{}</h3>\n{note}{grid}", escape(&table.title))
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,3 +202,6 @@ fn reached(traces: &[Vec<(usize, f64)>], flips: usize) -> Vec<f64> {
     };
     traces.iter().filter_map(at).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,8 +96,8 @@ pub struct DefenceLine {
     pub stored_bytes: usize,
     /// Milliseconds of a check, median.
     pub ms: f64,
-    /// The same in per cent of the network's plain run on one sample.
-    pub percent: f64,
+    /// The same in per cent of the network's plain run on one sample; `None` where it is not run on one.
+    pub percent: Option<f64>,
     /// Checks of the clean network.
     pub clean_checks: usize,
     /// Alarms among them.

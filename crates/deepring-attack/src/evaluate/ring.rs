@@ -162,3 +162,80 @@ fn ring_result(detection: &Detection) -> RingResult {
         how: detection.presented.first().map(|p| p.how.to_owned()).unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use deepring::Verdict;
+
+    use super::*;
+    use crate::catalogue::Kind;
+    use crate::ring::{Scenario, Tampered, ToctouResult};
+
+    fn detection(place: TamperTarget, touched: &[&str]) -> Detection {
+        let touched = touched.iter().map(|part| Tampered { block: 1, part: (*part).to_owned() });
+        let shown = |how| Scenario { how, verdict: Verdict::Tampered, refusal: String::new() };
+        Detection {
+            place,
+            touched: touched.collect(),
+            detected: true,
+            named: Vec::new(),
+            located: true,
+            located_tensor: false,
+            recovered: true,
+            answers_given: 3,
+            answers_wrong: 0,
+            answers_off_by: 0.0,
+            refusal: String::new(),
+            presented: vec![shown("first"), shown("second")],
+            repair_ms: 2.5,
+        }
+    }
+
+    #[test]
+    fn a_place_counts_only_where_one_could_be_named() {
+        let of = |place, touched: &[&str]| {
+            let result = ring_result(&detection(place, touched));
+            assert!(result.detected && result.recovered == Some(true));
+            assert_eq!((result.answers, result.ms, result.how.as_str()), (3, 2.5, "first"));
+            (result.block, result.tensor)
+        };
+        assert_eq!(of(TamperTarget::LiveMemory, &["fc1.weight"]), (Some(true), Some(false)));
+        assert_eq!(of(TamperTarget::AtRest, &["graph", "fc1.weight"]), (Some(true), Some(false)));
+        // An edit of the graph names a block and has no tensor.
+        assert_eq!(of(TamperTarget::AtRest, &["graph", "header", "manifest"]), (Some(true), None));
+        assert_eq!(of(TamperTarget::WholeRing, &["fc1.weight"]), (None, None));
+        assert_eq!(of(TamperTarget::LiveMemory, &[]), (None, None));
+    }
+
+    #[test]
+    fn who_races_blindly_knows_no_check() {
+        let raced = |writer| AttackOutcome {
+            kind: Kind::LiveMemorySync,
+            detected: true,
+            located: None,
+            what: String::new(),
+            raced: Some(ToctouResult {
+                writer,
+                check: Check::Auto,
+                touched: Vec::new(),
+                writes: 1,
+                queries: 9,
+                refused: 2,
+                right: 4,
+                wrong: 3,
+                accuracy: Some(0.5),
+                furthest: 0.0,
+                until_refused: vec![1, 4],
+                named: Vec::new(),
+            }),
+        };
+        assert_eq!(adaptive(&raced(ToctouWriter::Blind)), None);
+        for writer in [ToctouWriter::Synchronised, ToctouWriter::SynchronisedTail] {
+            let line = adaptive(&raced(writer)).unwrap();
+            assert_eq!((line.attack.as_str(), line.check.as_str()), ("live-memory-sync", "auto"));
+            assert_eq!((line.queries, line.refused, line.wrong), (9, 2, 3));
+            assert_eq!((line.until_refused, line.accuracy), (Some(2.5), Some(0.5)));
+        }
+        assert_eq!(adaptive(&AttackOutcome { raced: None, ..raced(ToctouWriter::Blind) }), None);
+    }
+}

@@ -1,6 +1,6 @@
 //! How often each defence saw an attack, counted over the cells of a network.
 
-use super::record::Row;
+use super::record::{Measured, Row};
 
 /// How often a defence saw an attack that changed something, and named the right tensor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,21 +31,22 @@ pub(super) fn tallies(rows: &[&Row]) -> Vec<Tally> {
             tally.located += usize::from(placed && located && live);
         }
     };
-    for measured in rows.iter().filter_map(|r| r.measured()) {
-        let placed = measured.tensors > 0;
-        if !placed && measured.graph == 0 {
-            continue;
-        }
+    let changed = |m: &&Measured| m.tensors > 0 || m.graph > 0;
+    let cells = || rows.iter().filter_map(|r| r.measured()).filter(changed);
+    for measured in cells() {
         for s in &measured.defences {
-            add(&s.defence, s.at_rest, s.live, s.located == Some(true), placed);
+            let located = s.located == Some(true);
+            add(&s.defence, s.at_rest, s.live, located, measured.tensors > 0);
         }
     }
-    for measured in rows.iter().filter_map(|r| r.measured()) {
+    for measured in cells() {
         if let Some(ring) = &measured.ring {
-            let placed = measured.tensors > 0;
-            let detected = ring.detected;
-            add("DeepRing", detected, detected, ring.tensor == Some(true), placed);
+            let (detected, located) = (ring.detected, ring.tensor == Some(true));
+            add("DeepRing", detected, detected, located, measured.tensors > 0);
         }
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -251,12 +251,12 @@ fn defences(model: &Model, rows: &[&Row]) -> Table {
 }
 
 fn costs(model: &Model) -> Table {
-    let row = |name: &str, bytes: usize, ms: f64, percent: f64, alarms: usize, n: usize| {
+    let row = |name: &str, bytes: usize, ms: f64, percent: Option<f64>, alarms: usize, n: usize| {
         vec![
             name.to_owned(),
             bytes.to_string(),
             format!("{ms:.3}"),
-            if percent.is_finite() { format!("{percent:.1}") } else { "–".to_owned() },
+            percent.map_or_else(|| "–".to_owned(), |percent| format!("{percent:.1}")),
             yes(alarms, n),
             format!("{:.2}", 100.0 * false_alarm_bound(alarms, n)),
         ]
@@ -267,7 +267,8 @@ fn costs(model: &Model) -> Table {
         .map(|d| row(&d.defence, d.stored_bytes, d.ms, d.percent, d.false_alarms, d.clean_checks))
         .collect();
     if let Some(r) = &model.ring {
-        out.push(row("DeepRing", r.stored_bytes, r.ms, r.percent, r.false_alarms, r.clean_checks));
+        let percent = Some(r.percent);
+        out.push(row("DeepRing", r.stored_bytes, r.ms, percent, r.false_alarms, r.clean_checks));
     }
     Table {
         title: "Cost and false alarms".to_owned(),
