@@ -49,3 +49,19 @@ impl Page<'_> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_whole_and_its_title_is_text() {
+        let page = Page { title: "<t> & t", body: "<p>b</p>\n", footer: "f", wide: false };
+        let html = page.html();
+        assert!(is_well_formed(&html) && html.contains("<title>&lt;t&gt; &amp; t</title>"));
+        assert!(html.contains("<main>\n<p>b</p>\n</main>\n<footer>f</footer>"));
+        assert!(html.contains("<body>") && !html.contains("class=\"wide\""));
+        let wide = Page { wide: true, ..page }.html();
+        assert!(wide.contains("<body class=\"wide\">"));
+    }
+}

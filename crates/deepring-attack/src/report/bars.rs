@@ -198,4 +198,80 @@ mod tests {
         let svg = one(SVG::new(), &bar, 0, 93.0).to_string();
         assert!(svg.contains("width=\"10.25%\""), "{svg}");
     }
+
+    fn attribute(element: &str, name: &str) -> String {
+        let at = format!(" {name}=\"");
+        let rest = element.split_once(&at).unwrap_or_else(|| panic!("{name} in {element}")).1;
+        rest.split_once('"').unwrap().0.to_owned()
+    }
+
+    #[test]
+    fn shares_are_drawn_in_the_order_and_colours_of_the_legend() {
+        let rows = [("a".to_owned(), [(1, 4), (4, 4), (0, 9)]), ("b".to_owned(), [(0, 0); 3])];
+        let svg = share_bars("x", &rows, ["one", "two", "three"]).unwrap();
+        let bars: Vec<[String; 3]> = svg
+            .split("<rect")
+            .filter(|r| r.contains("height=\"13\""))
+            .map(|r| ["class", "width", "y"].map(|name| attribute(r, name)))
+            .collect();
+        let due = [["bar s0", "65", "4"], ["bar s5", "260", "20"], ["bar s2", "1.5", "36"]];
+        assert_eq!(bars[..3], due.map(|bar| bar.map(str::to_owned)));
+        assert_eq!(bars[3..].iter().map(|b| &*b[2]).collect::<Vec<_>>(), ["62", "78", "94"]);
+        for text in ["25 % (1/4)", "100 % (4/4)", "0 % (0/9)"] {
+            assert_eq!(svg.matches(text).count(), 1, "{text}");
+        }
+        // Of nothing there is no share.
+        assert_eq!(svg.matches('–').count(), 3);
+        let legend: Vec<&str> =
+            svg.split("<rect").filter(|r| r.contains("height=\"11\"")).collect();
+        for (part, (colour, name)) in
+            legend.iter().zip([("s0", "one"), ("s5", "two"), ("s2", "three")])
+        {
+            assert!(part.contains(colour) && part.contains(name), "{part}");
+        }
+    }
+
+    #[test]
+    fn a_text_stands_behind_its_bar_or_behind_the_mark() {
+        let at = |percent: f64| {
+            let bar = Bar { class: "a", percent, text: "t".to_owned() };
+            let svg = one(SVG::new(), &bar, 0, 93.0).to_string();
+            let text = svg.split("<text").nth(1).unwrap().to_owned();
+            let rect = svg.split("<rect").nth(1).unwrap().to_owned();
+            (attribute(&rect, "width"), attribute(&text, "x"))
+        };
+        let told = |width: &str, x: &str| (width.to_owned(), x.to_owned());
+        assert_eq!(at(50.0), told("50.00%", "50.00%"));
+        assert_eq!(at(72.0), told("72.00%", "93.00%"));
+        assert_eq!(at(97.0), told("97.00%", "97.00%"));
+        // What is hardly anything is still seen, and more than everything is everything.
+        assert_eq!(at(0.0), told("0.40%", "0.00%"));
+        assert_eq!(at(250.0), told("100.00%", "100.00%"));
+    }
+
+    #[test]
+    fn groups_stand_below_each_other() {
+        let bar = || Bar { class: "a", percent: 10.0, text: String::new() };
+        let group = |title: &str, count| BarGroup {
+            title: title.to_owned(),
+            bars: (0..count).map(|_| bar()).collect(),
+        };
+        let svg = grouped_bars("x", &[group("first", 2), group("second", 1)], 50.0);
+        let tops: Vec<String> = svg.split("<rect").skip(1).map(|r| attribute(r, "y")).collect();
+        // A title of 24, two bars of 19, and 12 below each group.
+        assert_eq!(tops, ["24", "43", "98"]);
+        let mark = svg.split("<line").find(|l| l.contains("class=\"mark\"")).unwrap();
+        assert_eq!((attribute(mark, "x1"), attribute(mark, "y2")), ("50.00%".into(), "129".into()));
+    }
+
+    #[test]
+    fn parts_follow_each_other_and_the_longest_bar_fills_the_width() {
+        let parts = [("a", 1.0), ("b", 3.0)];
+        let svg = stacked_bars("x", ("plain", 2.0), ("ring", &parts), 4.0);
+        let bars: Vec<[String; 2]> =
+            svg.split("<rect").skip(1).map(|r| ["x", "width"].map(|n| attribute(r, n))).collect();
+        let due = [["0.00%", "50.00%"], ["0.00%", "25.00%"], ["25.00%", "75.00%"]];
+        assert_eq!(bars, due.map(|bar| bar.map(str::to_owned)));
+        assert!(svg.contains("2.000") && svg.contains("4.000"));
+    }
 }

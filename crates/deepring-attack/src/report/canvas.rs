@@ -74,3 +74,41 @@ pub(super) fn short(name: &str, most: usize) -> String {
     let tail: String = name.chars().skip(count + 1 + most / 2 - most).collect();
     format!("{head}…{tail}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_loses_its_middle_and_a_short_one_nothing() {
+        assert_eq!(short("0123456789", 10), "0123456789");
+        assert_eq!(short("0123456789a", 10), "01234…789a");
+        assert_eq!(short("0123456789", 5), "01…89");
+        assert_eq!(short("ééééé", 4), "éé…é");
+        for most in 1..12 {
+            assert_eq!(short("0123456789ab", most).chars().count(), most);
+        }
+    }
+
+    #[test]
+    fn a_drawing_that_stands_alone_names_its_language_and_brings_its_style() {
+        let drawn = canvas(10.2, 5.0, "<a> & \"b\"").add(text(1.0, 2.0, "c", "t"));
+        let inner = drawn.to_string();
+        assert!(!inner.contains("xmlns") && inner.contains("viewBox=\"0 0 11 5\""), "{inner}");
+        assert!(inner.contains("aria-label=\"&lt;a&gt; &amp; &quot;b&quot;\""), "{inner}");
+        let alone = standalone(&inner);
+        let opened = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" ";
+        assert!(alone.starts_with(opened), "{alone}");
+        assert_eq!((alone.matches("<style>").count(), alone.matches("xmlns").count()), (1, 1));
+        let (head, _) = alone.split_once("<style>").unwrap();
+        assert!(
+            head.ends_with("height=\"5\" role=\"img\" viewBox=\"0 0 11 5\" width=\"11\">"),
+            "{head}"
+        );
+    }
+
+    #[test]
+    fn places_are_of_a_tenth_of_a_pixel() {
+        assert_eq!((round(1.25), round(-0.04), round(99.96)), (1.3, -0.0, 100.0));
+    }
+}

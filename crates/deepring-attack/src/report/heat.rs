@@ -154,4 +154,49 @@ mod tests {
         assert_eq!(colour(f64::INFINITY), colour(1.0));
         assert_ne!(colour(0.3), colour(0.4));
     }
+
+    #[test]
+    fn each_cell_has_its_place_and_the_colour_of_its_share_of_the_clean_accuracy() {
+        let heat = Heat {
+            columns: vec!["a".into(), "b".into()],
+            lines: vec![
+                ("one".into(), vec![Some(80.0), Some(0.0)]),
+                ("two".into(), vec![None, Some(40.0)]),
+            ],
+            column_title: String::new(),
+            clean: 80.0,
+            slanted: true,
+        };
+        let svg = heat.draw().unwrap();
+        // Names leave 50 pixels at the left; rows begin below the slanted names.
+        let cell = |fill: &str, x: &str| {
+            let rect = svg.split("<rect").find(|r| r.contains(fill) && r.contains("width=\"52\""));
+            let rect = rect.unwrap_or_else(|| panic!("{fill} in {svg}"));
+            assert!(rect.contains(&format!("x=\"{x}\"")), "{rect}");
+            let y = rect.split(" y=\"").nth(1).unwrap().split('"').next().unwrap();
+            y.parse::<f64>().unwrap()
+        };
+        let whole = cell(&colour(1.0), "51");
+        assert_eq!(cell(&colour(0.0), "105"), whole);
+        assert_eq!(cell(&colour(0.5), "105"), whole + 26.0);
+        assert_eq!(cell("class=\"none\"", "51"), whole + 26.0);
+        // Dark text on bright cells.
+        let bright = svg.matches("class=\"light mid\"").count();
+        assert_eq!((bright, svg.matches("class=\"dark mid\"").count()), (1, 2));
+        assert_eq!(svg.matches("rotate(-45 ").count(), 2);
+    }
+
+    #[test]
+    fn a_table_without_rows_or_columns_is_not_drawn() {
+        let heat = |columns: &[&str], rows: usize| Heat {
+            columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+            lines: (0..rows).map(|i| (i.to_string(), vec![Some(1.0)])).collect(),
+            column_title: String::new(),
+            clean: 0.0,
+            slanted: false,
+        };
+        assert_eq!((heat(&[], 1).draw(), heat(&["a"], 0).draw()), (None, None));
+        // A network that is never right has no share to colour by.
+        assert!(!heat(&["a"], 1).draw().unwrap().contains("NaN"));
+    }
 }

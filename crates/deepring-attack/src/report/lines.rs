@@ -3,13 +3,15 @@
 use svg::Document;
 use svg::node::element::{Circle, Line, Polygon, Polyline, Rectangle};
 
-use super::canvas::{canvas, round, text, width_of};
+use super::canvas::{canvas, round, short, text};
 use crate::defence::Summary;
 
 const LEFT: f64 = 44.0;
 const TOP: f64 = 12.0;
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 240.0;
+/// Most characters of a name in the legend, which has two beside each other.
+const NAME: usize = 28;
 
 /// An attack's accuracy in per cent after so many flips.
 #[derive(Debug, Clone)]
@@ -80,8 +82,7 @@ impl Lines {
             let (column, row) = (at % 2, at / 2);
             let place = (LEFT + 220.0 * column as f64, TOP + HEIGHT + 60.0 + 20.0 * row as f64);
             svg = mark(svg, at, place.0 + 5.0, place.1 - 4.0);
-            svg = svg.add(text(place.0 + 16.0, place.1, "", &series.name));
-            debug_assert!(width_of(&series.name) < 220.0);
+            svg = svg.add(text(place.0 + 16.0, place.1, "", &short(&series.name, NAME)));
         }
         Some(svg.to_string())
     }
@@ -146,5 +147,67 @@ fn mark(svg: Document, at: usize, x: f64, y: f64) -> Document {
         }
         2 => svg.add(shape(&[(0.0, -5.5), (5.0, 4.0), (-5.0, 4.0)])),
         _ => svg.add(shape(&[(0.0, -5.5), (5.5, 0.0), (0.0, 5.5), (-5.5, 0.0)])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::is_well_formed;
+
+    fn series(name: &str, points: &[(f64, f64)]) -> Series {
+        let points = points.iter().map(|(n, mean)| (*n, Summary { mean: *mean, sd: 10.0, n: 3 }));
+        Series { name: name.to_owned(), points: points.collect() }
+    }
+
+    fn points(svg: &str, element: &str) -> Vec<String> {
+        let begin = format!("<{element}");
+        let parts = svg.split(&begin).skip(1);
+        parts
+            .filter_map(|p| p.split("points=\"").nth(1))
+            .map(|p| p.split('"').next().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_line_begins_at_the_clean_accuracy_and_has_a_band_of_one_deviation() {
+        let lines = Lines { series: vec![series("a", &[(9.0, 40.0), (99.0, 5.0)])], clean: 90.0 };
+        let svg = lines.draw().unwrap();
+        // Flips by ln(1 + n): 9 is half way to 99, and 1 % is 2.4 pixels from the bottom at 252.
+        assert_eq!(points(&svg, "polyline"), ["44,36 264,156 484,240"]);
+        // No accuracy is below nothing.
+        let band = "44,36 264,132 484,216 484,252 264,180 44,36";
+        assert_eq!(points(&svg, "polygon"), [band]);
+        assert!(svg.contains("clean 90.0 %") && is_well_formed(&svg));
+    }
+
+    #[test]
+    fn marks_tell_neighbours_apart_and_ticks_stay_within_the_axis() {
+        let names: Vec<String> = (0..5).map(|i| format!("attack {i}")).collect();
+        let all = names.iter().map(|n| series(n, &[(3.0, 50.0)])).collect();
+        let svg = Lines { series: all, clean: 90.0 }.draw().unwrap();
+        // A point and the legend: circles, squares, triangles, diamonds, and circles again.
+        assert_eq!(svg.matches("<circle").count(), 4);
+        assert_eq!(svg.matches("<rect").count(), 2);
+        for (at, name) in names.iter().enumerate() {
+            assert!(svg.contains(&format!("curve s{at}")) && svg.contains(name));
+        }
+        let tick = |n: &str| svg.contains(&format!("class=\"soft mid\" x=\"{n}"));
+        assert!(tick("44") && !svg.contains(">\n5\n<") && !svg.contains(">\n10\n<"), "{svg}");
+    }
+
+    #[test]
+    fn a_name_of_any_length_fits_and_is_escaped() {
+        let name = "<name> & ".repeat(40);
+        let svg = Lines { series: vec![series(&name, &[(1.0, 0.0)])], clean: 1.0 }.draw().unwrap();
+        // Fourteen letters of its beginning, and thirteen of its end.
+        let told = "&lt;name&gt; &amp; &lt;name…&gt; &amp; &lt;name&gt; &amp;";
+        assert!(is_well_formed(&svg) && svg.contains(told), "{svg}");
+    }
+
+    #[test]
+    fn without_a_flip_there_is_no_line() {
+        assert_eq!(Lines { series: vec![], clean: 90.0 }.draw(), None);
+        assert_eq!(Lines { series: vec![series("a", &[(0.0, 90.0)])], clean: 90.0 }.draw(), None);
     }
 }

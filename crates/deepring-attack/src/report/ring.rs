@@ -181,4 +181,36 @@ mod tests {
         // Only where one host hands over to another.
         assert_eq!(svg.matches("class=\"lock\"").count(), 1);
     }
+
+    #[test]
+    fn blocks_stand_clockwise_from_the_top_and_are_numbered() {
+        let nodes = nodes(4, 9, false);
+        let svg = RingDrawing { nodes: &nodes, centre: &[], description: "" }.draw();
+        let texts: Vec<&str> = svg.split("<text").skip(1).collect();
+        // A square of 180 with a ring of 68 in its middle.
+        let due = [("G", "90", "22"), ("1", "158", "90"), ("2", "90", "158"), ("3", "22", "90")];
+        assert_eq!(texts.len(), due.len());
+        for (text, (number, x, y)) in texts.iter().zip(due) {
+            let placed =
+                text.contains(&format!("x=\"{x}\"")) && text.contains(&format!("y=\"{y}\""));
+            assert!(placed && text.contains(&format!("\n{number}\n")), "{text}");
+        }
+        let kinds = ["node g", "node a", "node b", "node hit"];
+        assert_eq!(kinds.map(|k| svg.matches(k).count()), [1, 2, 1, 0]);
+    }
+
+    #[test]
+    fn names_read_away_from_the_ring_and_lines_stand_in_its_middle() {
+        let nodes = nodes(4, 9, true);
+        let centre = [("big", "one".to_owned()), ("", "two".to_owned())];
+        let svg = RingDrawing { nodes: &nodes, centre: &centre, description: "" }.draw();
+        let anchors: Vec<&str> = ["start", "end", "middle"].into();
+        let count = |a: &&str| svg.matches(&format!("text-anchor=\"{a}\"")).count();
+        // Two lines a block: right and left of the ring, and two blocks above and below it.
+        assert_eq!(anchors.iter().map(count).collect::<Vec<_>>(), [2, 2, 4]);
+        for (content, y) in [("one", "190"), ("two", "210")] {
+            let text = svg.split("<text").find(|t| t.contains(content)).unwrap();
+            assert!(text.contains(&format!("y=\"{y}\"")) && text.contains("x=\"280\""), "{text}");
+        }
+    }
 }
