@@ -120,3 +120,6 @@ impl Target for &LiveRing<'_> {
         RACED_CHECKS.iter().filter_map(under).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

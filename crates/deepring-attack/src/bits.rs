@@ -24,3 +24,6 @@ pub(crate) use sign::random as sign_random;
 pub(crate) fn sign_dnl_pass(context: &AttackContext<'_>) -> Result<Attacked, AttackError> {
     Err(AttackError::NeedsGradients { kind: context.kind })
 }
+
+#[cfg(test)]
+mod tests;

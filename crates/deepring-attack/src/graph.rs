@@ -17,3 +17,6 @@ pub(crate) use residual::cut as residual_cut;
 pub(crate) use segment::{drop as block_drop, duplicate as block_duplicate, swap as block_swap};
 pub use trigger::apply_trigger;
 pub(crate) use trigger::insert as trigger;
+
+#[cfg(test)]
+mod tests;

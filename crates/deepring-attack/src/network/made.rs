@@ -83,3 +83,10 @@ pub(crate) fn tensor(name: &str, dtype: DType, dims: &[i64], bytes: Vec<u8>) -> 
 pub(crate) fn floats(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
     tensor(name, DType::F32, dims, values.iter().flat_map(|v| v.to_le_bytes()).collect())
 }
+
+impl Network {
+    /// Says that it is of another version of the default operator set.
+    pub(crate) fn set_opset(&mut self, version: i64) {
+        self.proto.opset_import.first_mut().unwrap().version = Some(version);
+    }
+}

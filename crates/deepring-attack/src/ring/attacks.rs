@@ -144,3 +144,18 @@ fn distance(a: &[u8], b: &[u8]) -> u64 {
     let shared: u64 = a.iter().zip(b).map(|(x, y)| u64::from((x ^ y).count_ones())).sum();
     shared + 8 * a.len().abs_diff(b.len()) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_that_only_one_stretch_has_all_differ() {
+        assert_eq!(distance(&[0x0f, 0xff], &[0xf0, 0xff]), 8);
+        assert_eq!(distance(&[1], &[0, 0, 0]), 1 + 16);
+        assert_eq!(distance(&[0; 3], &[]), 24);
+        assert_eq!(distance(&[], &[]), 0);
+        let file = whole(10);
+        assert_eq!((file.block, file.part.as_str(), file.bytes), (None, "file", [0, 10]));
+    }
+}

@@ -135,3 +135,6 @@ pub(crate) fn write_live(live: &[u8], at: usize, bytes: &[u8]) -> io::Result<()>
         false => Err(io::Error::other("live memory cannot be written on this system")),
     }
 }
+
+#[cfg(test)]
+mod tests;

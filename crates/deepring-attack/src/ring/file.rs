@@ -228,3 +228,6 @@ fn closure_places(count: usize) -> (usize, usize) {
     let bodies = PREAMBLE_LEN + STATEMENT_HEAD;
     (bodies, bodies + 32 * count + 4)
 }
+
+#[cfg(test)]
+mod tests;

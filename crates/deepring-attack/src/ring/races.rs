@@ -75,3 +75,28 @@ fn first_layer_negated(network: &Network) -> Result<Option<Network>, NetworkErro
     tampered.set_bytes(&layer.weight, bytes)?;
     Ok(Some(tampered))
 }
+
+#[cfg(test)]
+mod tests {
+    use deepring::DType;
+
+    use super::*;
+    use crate::network::made::{made, node, tensor};
+
+    #[test]
+    fn the_highest_bit_of_each_weight_of_the_first_layer_is_flipped() {
+        for dtype in [DType::F32, DType::F16, DType::I8] {
+            let weight = |name| tensor(name, dtype, &[2, 2], vec![1; 4 * dtype.size()]);
+            let nodes = vec![node("MatMul", &["x", "a"], "h"), node("MatMul", &["h", "b"], "y")];
+            let network = made(&[0, 2], nodes, vec![weight("a"), weight("b")]);
+            let after = first_layer_negated(&network).unwrap().unwrap();
+            let found = crate::Differences::between(&network, &after);
+            assert_eq!((found.tensors.len(), found.values()), (1, 4), "{dtype:?}");
+            let highest = 1u64 << (8 * dtype.size() - 1);
+            let elements = found.tensors[0].elements.iter();
+            assert!(elements.into_iter().all(|e| e.before.bits() ^ e.after.bits() == highest));
+        }
+        let none = made(&[0, 2], vec![node("Relu", &["x"], "y")], vec![]);
+        assert_eq!(first_layer_negated(&none).unwrap(), None);
+    }
+}

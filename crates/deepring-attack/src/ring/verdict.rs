@@ -88,3 +88,33 @@ pub fn verify_claim(claim: &Claim, ring: &AuthenticRing) -> Verification {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_verdict_has_the_exit_code_of_the_command() {
+        assert_eq!(exit(Verdict::Intact), 0);
+        assert_eq!(exit(Verdict::Tampered), 3);
+        assert_eq!(exit(Verdict::Untrusted), 4);
+        assert_eq!(exit(Verdict::Stale), 5);
+        let none = Verification::of(Vec::new());
+        assert_eq!((none.verdict, none.exit, none.blocks()), (Verdict::Intact, 0, vec![]));
+    }
+
+    #[test]
+    fn blocks_are_named_once_and_in_their_order() {
+        let finding = |block: Option<u32>| {
+            let finding = Finding::tampered(Section::Body, "bits differ");
+            match block {
+                Some(block) => finding.in_block(block, None),
+                None => finding,
+            }
+        };
+        let findings = [Some(4), None, Some(1), Some(4)].map(finding);
+        let verified = Verification::of(findings.to_vec());
+        assert_eq!((verified.exit, verified.blocks()), (3, vec![1, 4]));
+        assert_eq!(verified.findings.len(), 4);
+    }
+}

@@ -1,7 +1,7 @@
 //! Every attack that needs no search, on the tracked networks: the file stays valid, the seed decides, and no
 //! more is touched than the attack says.
 
-use deepring_attack::{AttackError, Differences, Kind, Network, Options, attack};
+use deepring_attack::{AttackError, Differences, Family, Kind, Network, Options, attack};
 
 use crate::{NETWORKS, evaluator, kinds, made, network, options};
 
@@ -114,6 +114,29 @@ fn only_what_an_attack_names_is_touched() {
         let one = found.tensors[0].elements[0];
         let bit = (one.before.bits() ^ one.after.bits()).trailing_zeros();
         assert!(found.bits() == 1 && (23..31).contains(&bit));
+    }
+}
+
+/// What two networks differ in is all that an attack did: put into the network, it makes the attacked one.
+#[test]
+fn an_attack_on_values_is_no_more_than_its_differences() {
+    let evaluator = evaluator(10);
+    for name in NETWORKS {
+        let before = network(name);
+        for kind in kinds().filter(|k| matches!(k.family(), Family::Weights | Family::Bits)) {
+            let Some(attacked) = made(&before, kind, 4, &evaluator) else { continue };
+            let found = Differences::between(&before, &attacked.network);
+            let mut again = before.clone();
+            for tensor in &found.tensors {
+                let mut values = before.floats(&tensor.tensor).unwrap();
+                for element in &tensor.elements {
+                    assert_eq!(u64::from(values[element.index].to_bits()), element.before.bits());
+                    values[element.index] = f32::from_bits(element.after.bits() as u32);
+                }
+                again.set_floats(&tensor.tensor, &values).unwrap();
+            }
+            assert!(found.graph.is_empty() && again == attacked.network, "{kind} on {name}");
+        }
     }
 }
 

@@ -98,3 +98,67 @@ fn a_file_without_a_rings_outline_is_not_rearranged() {
     vast[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
     assert!(RingFile::parse(vast).is_err());
 }
+
+fn touched(of: &[(u32, &str)]) -> Vec<Tampered> {
+    of.iter().map(|(block, part)| Tampered { block: *block, part: (*part).to_owned() }).collect()
+}
+
+fn named(of: &[(Option<u32>, &str)]) -> Vec<Reported> {
+    of.iter().map(|(block, part)| Reported { block: *block, part: (*part).to_owned() }).collect()
+}
+
+/// Located is what was named block for block; its tensors, what moreover names no tensor that was not touched.
+#[test]
+fn a_place_is_located_if_all_of_it_is_named_and_nothing_besides() {
+    let both = touched(&[(1, "a"), (1, "b"), (2, "c")]);
+    let of = |reported: &[(Option<u32>, &str)]| located(&both, &named(reported));
+    assert_eq!(of(&[(Some(1), "a"), (Some(2), "c")]), (true, true));
+    assert_eq!(of(&[(Some(1), "c"), (Some(2), "c")]), (true, false));
+    assert_eq!(of(&[(Some(1), "a")]), (false, false));
+    assert_eq!(of(&[(Some(1), "a"), (Some(2), "c"), (Some(3), "d")]), (false, false));
+    assert_eq!(of(&[(Some(1), "a"), (Some(2), "c"), (None, "closure")]), (false, false));
+    assert_eq!(of(&[]), (false, false));
+    assert_eq!(located(&[], &[]), (false, false));
+}
+
+#[test]
+fn the_furthest_score_is_found_in_any_output_and_no_number_is_beyond_all() {
+    let of = |scores: &[f32]| {
+        let data = scores.iter().flat_map(|s| s.to_le_bytes()).collect();
+        TensorValue::new("y", deepring::DType::F32, vec![scores.len() as u64], data).unwrap()
+    };
+    let right = [of(&[1.0, 2.0]), of(&[3.0])];
+    assert_eq!(furthest(&[of(&[1.0, 2.5]), of(&[0.0])], &right), 3.0);
+    assert_eq!(furthest(&[of(&[-1.0, 2.0]), of(&[3.0])], &right), 2.0);
+    assert_eq!(furthest(&right, &right), 0.0);
+    assert_eq!(furthest(&[of(&[f32::NAN, 2.0]), of(&[9.0])], &right), f32::INFINITY);
+}
+
+#[test]
+fn a_race_is_told_with_what_came_of_its_queries() {
+    let raced = |writer, until: &[usize]| ToctouResult {
+        writer,
+        check: Check::Run,
+        touched: Vec::new(),
+        writes: 7,
+        queries: 20,
+        refused: 3,
+        right: 12,
+        wrong: 5,
+        accuracy: None,
+        furthest: 0.0,
+        until_refused: until.to_vec(),
+        named: Vec::new(),
+    };
+    let blind = raced(ToctouWriter::Blind, &[]);
+    assert_eq!(blind.mean_until_refused(), None);
+    assert_eq!(
+        blind.sentence(),
+        "the first layer tampered with and put back 7 times, under `run`: of 20 queries 3 refused, \
+         12 answered rightly, 5 wrongly"
+    );
+    let sync = raced(ToctouWriter::Synchronised, &[1, 2, 4]);
+    assert!((sync.mean_until_refused().unwrap() - 7.0 / 3.0).abs() < 1e-12);
+    assert!(sync.sentence().ends_with("; 2.3 queries until one is refused, on average"));
+    assert!(raced(ToctouWriter::SynchronisedTail, &[]).sentence().contains("no parameter changed"));
+}
