@@ -92,7 +92,7 @@ fn what_is_no_number_keeps_its_bits_beside_an_edit() {
     let stored = [1u8, 2, 3, 4];
     let mut network = quantised(DType::I8, [2, 2], &stored, &[f32::NAN], None, 1);
     let read = values(&network);
-    read.store(&mut network, &read.numbers().to_vec()).unwrap();
+    read.store(&mut network, read.numbers()).unwrap();
     assert_eq!(network.tensor("q").unwrap().bytes(), stored);
 }
 
