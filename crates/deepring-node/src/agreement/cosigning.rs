@@ -20,7 +20,7 @@ use deepring::keys::Node;
 use deepring::{PublicKey, SecretKey};
 use deepring_ledger::{
     Checkpoint, CheckpointBody, CheckpointError, CosignError, CosignatureError, CosignedCheckpoint,
-    ValidatorSet, WitnessKey,
+    QuorumError, ValidatorSet, WitnessKey,
 };
 use thiserror::Error;
 
@@ -136,7 +136,7 @@ pub(crate) struct Cosigning {
 }
 
 impl Cosigning {
-    pub(crate) fn new(node: SecretKey<Node>, set: &ValidatorSet) -> Result<Self, CheckpointError> {
+    pub(crate) fn new(node: SecretKey<Node>, set: &ValidatorSet) -> Result<Self, QuorumError> {
         let keys = set.cosigners()?;
         let members = set.nodes.iter().zip(keys).map(|(node, key)| Member {
             node: *node,

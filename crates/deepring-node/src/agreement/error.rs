@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use deepring_ledger::{CheckpointError, CosignError, LedgerError};
+use deepring_ledger::{CosignError, LedgerError, QuorumError};
 use thiserror::Error;
 
 use super::chamber::NotNext;
@@ -31,7 +31,7 @@ pub enum AgreementError {
     Committee,
     /// The set's cosignatures could not be counted.
     #[error(transparent)]
-    Set(#[from] CheckpointError),
+    Set(#[from] QuorumError),
     /// The heartbeat is not below the time that a leader has.
     #[error("a heartbeat is due later than a leader's turn ends")]
     Heartbeat,
