@@ -1,6 +1,7 @@
 //! Whoever writes to a session's live memory is detected by the next query, and named.
 #![cfg(target_os = "linux")]
 
+use std::fs::File;
 use std::sync::Arc;
 
 use deepring::receipt::Require;
