@@ -306,6 +306,6 @@ fn a_damaged_manifest_is_refused_or_says_what_its_bytes_say() {
             accepted += usize::from(look(&bytes));
         }
     }
-    // Letters of names, bytes of headers: another manifest is not a wrong one.
-    assert!(accepted > 0 && accepted < 4 * whole.len() / 2, "{accepted} of {}", 4 * whole.len());
+    // Digests, letters of names: another manifest is not a wrong one. Counts, lengths and paths are held to rules.
+    assert!(accepted > 0 && accepted < 4 * whole.len(), "{accepted} of {}", 4 * whole.len());
 }
