@@ -25,7 +25,6 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use deepring::keys::NoRandomness;
 use deepring::receipt::{Agreement, Chain, Salt, VerifiedPrefix, batch_digest, tensors_digest};
 use deepring::{AuthenticRing, Digest, Host, PublicKey, SecretKey};
 
@@ -39,10 +38,8 @@ use leg_part::Held;
 pub(crate) use leg_part::seed;
 pub use not_accepted::{NoParticipant, NotAccepted};
 use query::{Entering, Query, key_of};
+pub use scene::RandomBytes;
 use scene::{Ground, QueryKey, Scene, Shared, SignedReceipts};
-
-/// Where a participant draws random bytes: keys of what it seals, nonces of its commitments.
-pub type RandomBytes = Box<dyn FnMut(&mut [u8]) -> Result<(), NoRandomness> + Send>;
 
 /// One host's part in all queries around a ring.
 #[derive(Debug)]

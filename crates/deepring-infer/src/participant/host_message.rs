@@ -40,7 +40,7 @@ pub(super) enum HostMessage {
     /// How a leg ended for the sender.
     Report(LegReport),
     /// A leg is settled: the chain up to it.
-    Settled(Chain),
+    Settled(Box<Chain>),
     /// The query is closed.
     Decided(Box<Decision>),
     /// The sender waits for the receiver in the leg behind this head.
@@ -155,7 +155,7 @@ impl HostMessage {
                 let report = LegReport::decode(&mut r)?;
                 r.finish().map(|()| Self::Report(report))
             }
-            7 => Ok(Self::Settled(Chain::from_bytes(rest)?)),
+            7 => Ok(Self::Settled(Box::new(Chain::from_bytes(rest)?))),
             8 => match Decision::decode(rest)? {
                 open if open.salt().is_some() => {
                     Err(DecodeError::Contradiction { field: "salt", with: "message kind" })

@@ -77,7 +77,7 @@ impl<'r> Participant<'r> {
                 of_it.try_for_each(|query| query.was_reported(&mut scene, from, report.clone()))
             }
             HostMessage::Settled(chain) => match queries.get_mut(&key_of(chain.opening())) {
-                Some(query) => query.was_settled(&mut scene, chain),
+                Some(query) => query.was_settled(&mut scene, *chain),
                 None => Ok(()),
             },
             HostMessage::Decided(decision) => {

@@ -271,7 +271,7 @@ impl<'r> LegPart<'r> {
             peer.said.iter().for_each(|bytes| scene.send_bytes(*host, Arc::clone(bytes)));
         }
         if let Some(chain) = &self.settled {
-            scene.send(*host, &HostMessage::Settled(chain.clone()));
+            scene.send(*host, &HostMessage::Settled(Box::new(chain.clone())));
         }
     }
 

@@ -443,7 +443,7 @@ impl<'r> Query<'r> {
             return;
         };
         match &part.settled {
-            Some(chain) => scene.send(*from, &HostMessage::Settled(chain.clone())),
+            Some(chain) => scene.send(*from, &HostMessage::Settled(Box::new(chain.clone()))),
             None => part.give(scene, *from),
         }
     }

@@ -68,9 +68,12 @@ pub(super) struct Due {
     pub(super) leg: usize,
 }
 
+/// Where a participant draws random bytes: keys of what it seals, nonces of its commitments.
+pub type RandomBytes = Box<dyn FnMut(&mut [u8]) -> Result<(), NoRandomness> + Send>;
+
 /// What all queries share.
 pub(super) struct Shared {
-    random: Box<dyn FnMut(&mut [u8]) -> Result<(), NoRandomness> + Send>,
+    random: RandomBytes,
     next_work: u64,
     pub(super) work: BTreeMap<WorkId, Due>,
     pub(super) remembered: SignedReceipts,
@@ -78,10 +81,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
-        random: Box<dyn FnMut(&mut [u8]) -> Result<(), NoRandomness> + Send>,
-        remembered: SignedReceipts,
-    ) -> Self {
+    pub(super) fn new(random: RandomBytes, remembered: SignedReceipts) -> Self {
         let (work, aside) = (BTreeMap::new(), Aside::default());
         Self { random, next_work: 0, work, remembered, aside }
     }

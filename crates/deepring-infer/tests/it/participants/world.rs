@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use deepring::deal::{Copies, DealPlan};
-use deepring::keys::NoRandomness;
 use deepring::receipt::{QueryStart, Require, Salt, batch_digest, tensors_digest};
 use deepring::replication::FailedCopy;
 use deepring::{AuthenticRing, Check, Digest, Host, PublicKey, TensorValue};
 use deepring_infer::block::Computed;
 use deepring_infer::engine::Racing;
 use deepring_infer::participant::{
-    Action, Batch, Bounds, Closed, Participant, Patience, Remembered, WhyFailed,
+    Action, Batch, Bounds, Closed, Participant, Patience, RandomBytes, Remembered, WhyFailed,
 };
 use deepring_infer::{RingHost, Rten};
 
@@ -160,7 +159,7 @@ pub(super) struct World<'r> {
     pub(super) computed: Vec<(usize, u32)>,
 }
 
-fn source(seed: u64) -> Box<dyn FnMut(&mut [u8]) -> Result<(), NoRandomness> + Send> {
+fn source(seed: u64) -> RandomBytes {
     let mut numbers = fastrand::Rng::with_seed(seed);
     Box::new(move |out| {
         numbers.fill(out);

@@ -205,7 +205,7 @@ fn what_is_committed_waits_no_more_and_what_lost_its_authority_goes() {
     assert!(place.takes(&first).unwrap() && place.takes(&second).unwrap());
     let mut tickets = [&first, &second].map(|s| place.chamber.ticket(&s.id()).unwrap());
     // Another validator's docket has the second one alone: the first comes too late for ever.
-    let docket = place.docket(2, place.base, &[second.clone()]);
+    let docket = place.docket(2, place.base, std::slice::from_ref(&second));
     let position = place.chamber.follow(&docket).unwrap();
     place.chamber.commit(&docket, position, 1);
     assert_eq!(place.chamber.waiting(), (0, 0));

@@ -89,7 +89,7 @@ fn a_decision_waits_once_and_goes_when_it_is_recorded() {
     let mut pool = Pool::new(PoolLimits::default());
     pool.insert(opened(&submission), true).unwrap();
     assert!(!pool.has_decided(&opened(&submission)), "itself is no other");
-    assert_eq!(pool.own(1 << 20), [submission.clone()]);
+    assert_eq!(pool.own(1 << 20), std::slice::from_ref(&submission));
     let decided = opened(&submission).decided().unwrap();
     assert_eq!(pool.remove_decided(&decided), Some(submission.id()));
     assert_eq!(pool.remove_decided(&decided), None);
