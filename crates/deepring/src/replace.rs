@@ -270,6 +270,7 @@ fn without_name(folder: &Path, e: io::Error) -> io::Error {
 
 /// The files that killed processes left beside a target under names that [`Replacement`] gives for a
 /// while; another process may be about to put one of them in the target's place.
+#[cfg(feature = "passphrase")]
 pub(crate) fn leftovers(target: &Path) -> Vec<PathBuf> {
     let prefix = prefix_for(target);
     let is_one = |name: &str| {
