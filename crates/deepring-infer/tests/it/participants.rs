@@ -16,7 +16,7 @@ use deepring_infer::engine::{Race, Racing};
 use deepring_infer::participant::WhyFailed;
 use rten::Value;
 
-use doubles::{LIES, Wanted};
+use doubles::{LIES, Wanted, two_receipts_in_one_leg};
 use world::{Fixture, HOSTS, ROUGH, STEADY, World, alike};
 
 const DEALS: [(Copies, bool); 3] =
@@ -84,15 +84,40 @@ fn expect(world: &World<'_>, (of, eager): (Copies, bool), wanted: Wanted, liar: 
             assert!(named.iter().any(|n| n.host == World::key(liar)), "{what}: {named:?}");
         }
     }
-    // Where three compute each time, two of them are done before they miss the third or hear of what it said to the other.
-    if wanted != Wanted::Unnoticed && !eager {
+    let shown = world.named.iter().any(|(at, named)| {
+        *at != liar && named.host == World::key(liar) && !matches!(named.fault, CopyFault::Absent)
+    });
+    let must_be_named = match wanted {
+        Wanted::Unnoticed => false,
+        // Where three compute each time, two of them are done before they miss the third.
+        Wanted::Missed => !eager,
+        Wanted::Named => true,
+        Wanted::NamedIfShown => world.showed_two(liar),
+    };
+    if must_be_named {
         assert!(blamed.contains(&liar), "{what}");
     }
-    if wanted == Wanted::Named && of == Copies::Three && !eager {
-        let shown = world.named.iter().any(|(_, named)| {
-            named.host == World::key(liar) && !matches!(named.fault, CopyFault::Absent)
-        });
+    if must_be_named && wanted != Wanted::Missed && of == Copies::Three {
         assert!(shown, "{what}: {:?}", world.named);
+    }
+}
+
+#[test]
+fn two_receipts_of_one_leg_are_found_out_also_where_three_compute_each_time() {
+    for eager in [false, true] {
+        let fixture = Fixture::new(Copies::Three, eager, &alike);
+        let mut showed = 0;
+        for liar in 0..HOSTS {
+            let mut world = World::new(&fixture, STEADY, 1).with(liar, two_receipts_in_one_leg());
+            world.open(opener(liar), 6);
+            let world = world.run();
+            let what = format!("host {liar}, eager {eager}");
+            world.verify(&what, Some(liar));
+            expect(&world, (Copies::Three, eager), Wanted::NamedIfShown, liar, &what);
+            showed += usize::from(world.showed_two(liar));
+        }
+        // The first host has no part in the second leg; of the others those that speak to both sides show two.
+        assert!(showed >= 1, "eager {eager}: nobody showed two");
     }
 }
 

@@ -14,6 +14,11 @@ const COMMIT: u8 = 1;
 const REVEAL: u8 = 2;
 const RECORD: u8 = 3;
 
+/// The head of the chain that a reveal is about, if it is one.
+pub(super) fn revealed(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.get(33..65).filter(|_| said(bytes) == Some(REVEAL))
+}
+
 /// Which message of a leg it is, if it is one.
 fn said(bytes: &[u8]) -> Option<u8> {
     bytes.get(65).copied().filter(|_| bytes[0] == LEG)
@@ -37,6 +42,13 @@ pub(super) struct Double {
 }
 
 fn right(_: &mut Computed) {}
+
+/// Lies in the second leg alone, so that what enters each leg is the same for all machines of a double.
+fn in_one_leg(computed: &mut Computed) {
+    if computed.outputs[0][0].name() == "d" {
+        in_one_element(computed);
+    }
+}
 
 impl Double {
     pub(super) fn honest() -> Self {
@@ -63,10 +75,18 @@ impl Double {
 pub(super) enum Wanted {
     /// It is named by evidence or by what it broke.
     Named,
+    /// The same, wherever it showed two receipts of one leg to others.
+    NamedIfShown,
     /// It is named, if only as absent.
     Missed,
     /// Nothing has to be noticed.
     Unnoticed,
+}
+
+/// Signs two receipts in the second leg, and shows hosts on both sides of the third one of them.
+pub(super) fn two_receipts_in_one_leg() -> Double {
+    Double::with(vec![right, in_one_leg])
+        .saying(|machine, to, bytes| bytes[0] != LEG || machine == usize::from(to >= 2))
 }
 
 pub(super) type Lie = (&'static str, Wanted, fn() -> Double);
@@ -99,7 +119,9 @@ pub(super) const LIES: &[Lie] = &[
         let echoes = |bytes: &[u8]| if bytes[0] == LEG { Vec::new() } else { vec![bytes.to_vec()] };
         Double { echoes: Box::new(echoes), ..Double::honest() }
     }),
-    ("signs two receipts", Wanted::Named, || {
+    // A machine that lied in one leg is given nothing that enters the next where the other machine stands behind the right outputs;
+    // it then has nothing to show.
+    ("signs two receipts", Wanted::NamedIfShown, || {
         Double::with(vec![right, in_one_element])
             .saying(|machine, to, bytes| bytes[0] != LEG || machine == usize::from(to >= 2))
     }),

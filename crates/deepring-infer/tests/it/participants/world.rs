@@ -14,7 +14,7 @@ use deepring_infer::participant::{
 };
 use deepring_infer::{RingHost, Rten};
 
-use super::doubles::Double;
+use super::doubles::{Double, revealed};
 use crate::graphs::{FLOAT, Net};
 use crate::zoo::{Sealed, copies, host, tensor};
 
@@ -458,6 +458,16 @@ impl<'r> World<'r> {
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// Whether a double showed two receipts for one leg, on one chain: each of its machines draws nonces of its own, so that equal
+    /// reveals are of one machine.
+    pub(super) fn showed_two(&self, double: usize) -> bool {
+        let by_it = self.wire.iter().filter(|(_, from, ..)| *from == double);
+        let mut shown = BTreeMap::<&[u8], &[u8]>::new();
+        by_it
+            .filter_map(|(.., bytes)| Some((revealed(bytes)?, &bytes[..])))
+            .any(|(head, reveal)| *shown.entry(head).or_insert(reveal) != reveal)
     }
 
     /// Whether somebody honest closed the query.
