@@ -191,6 +191,12 @@ impl<'r> Participant<'r> {
         self.queries.values().map(|query| query.wake_at(&self.ground)).min()
     }
 
+    /// Most bytes of a message that another host of this ring sends; longer ones are refused undecoded.
+    #[must_use]
+    pub fn max_message(&self) -> usize {
+        self.ground.sizes.message(&self.ground.deal.genesis, &self.ground.bounds)
+    }
+
     /// Queries that are under way here.
     #[must_use]
     pub fn live(&self) -> usize {

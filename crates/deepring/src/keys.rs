@@ -9,7 +9,7 @@
 mod author;
 #[cfg(feature = "passphrase")]
 pub(crate) mod encrypted;
-mod node;
+mod network;
 mod passphrase;
 mod signer;
 pub(crate) mod text;

@@ -22,7 +22,7 @@ impl<'r> Participant<'r> {
         bytes: &[u8],
         out: &mut Vec<Action>,
     ) -> Result<(), NotAccepted> {
-        let limit = self.ground.sizes.message(&self.ground.deal.genesis, &self.ground.bounds);
+        let limit = self.max_message();
         if bytes.len() > limit {
             return Err(NotAccepted::TooLong { found: bytes.len(), limit });
         }
