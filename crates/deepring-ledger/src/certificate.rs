@@ -19,7 +19,7 @@ use deepring::receipt::{ReceiptError, Require};
 use deepring::{Decision, Digest, Owner, PublicKey, Trust, VerifiedDecision};
 use thiserror::Error;
 
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::entry::{Entry, EntryError, Event, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet};
 use crate::error::{Fault, LedgerError};
 use crate::ledger::Ledger;
@@ -159,6 +159,20 @@ impl Certificate {
         ledger: &Ledger,
         require: Require,
     ) -> Result<Self, CertificateError> {
+        Self::make_under(decision, ledger, ledger.checkpoint(), require)
+    }
+
+    /// As [`make`](Self::make), with a proof under this checkpoint of the ledger, which may be older than the newest: the one that
+    /// a validator set has cosigned, for whom it is verified.
+    ///
+    /// # Errors
+    /// As [`make`](Self::make); [`CertificateError::Ledger`] where the checkpoint does not reach to the entry.
+    pub fn make_under(
+        decision: &Decision,
+        ledger: &Ledger,
+        checkpoint: &Checkpoint,
+        require: Require,
+    ) -> Result<Self, CertificateError> {
         let state = ledger.state()?;
         let index = ledger.find_decision(decision)?;
         let index = index.ok_or(CertificateError::NotRecorded)?;
@@ -174,7 +188,7 @@ impl Certificate {
         let certificate = Self {
             outline: outline.as_outline().clone(),
             decision: decision.clone(),
-            proof: ledger.prove(index)?,
+            proof: ledger.prove_under(index, checkpoint)?,
             validators,
         };
         let log = LogTrust::Key(ledger.key());

@@ -262,10 +262,22 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::entry`].
     pub fn prove(&self, index: u64) -> Result<Proof, LedgerError> {
+        self.prove_under(index, &self.head)
+    }
+
+    /// As [`prove`](Self::prove), under a checkpoint of this ledger that may be older than the newest: others may have cosigned that one.
+    ///
+    /// # Errors
+    /// As [`prove`](Self::prove); [`LedgerError::Checkpoint`], [`LedgerError::RolledBack`] and [`LedgerError::Rewritten`] where the
+    /// checkpoint is not this ledger's, or is of more or other entries.
+    pub fn prove_under(&self, index: u64, checkpoint: &Checkpoint) -> Result<Proof, LedgerError> {
+        if *checkpoint != self.head {
+            self.verify_against(checkpoint.as_str())?;
+        }
         self.store.read(|snapshot| {
-            let (bytes, path) = self.prove_in(snapshot, index)?;
+            let (bytes, path) = self.prove_in(snapshot, index, checkpoint)?;
             signed(&bytes, index)?;
-            Ok(Proof::new(index, bytes, path, &self.head))
+            Ok(Proof::new(index, bytes, path, checkpoint))
         })
     }
 
@@ -377,18 +389,19 @@ impl Ledger {
     }
 
     pub(crate) fn entry_in(&self, snapshot: &Snapshot, index: u64) -> Result<Entry, LedgerError> {
-        let (bytes, _) = self.prove_in(snapshot, index)?;
+        let (bytes, _) = self.prove_in(snapshot, index, &self.head)?;
         signed(&bytes, index)
     }
 
-    /// An entry's bytes and the path that proves them to be under the head. An attacker that
+    /// An entry's bytes and the path that proves them to be under a checkpoint of this ledger. An attacker that
     /// changed the database cannot make such a path for other bytes.
     fn prove_in(
         &self,
         snapshot: &Snapshot,
         index: u64,
+        under: &Checkpoint,
     ) -> Result<(Vec<u8>, Vec<tlog_tiles::tlog::Hash>), LedgerError> {
-        let size = self.len();
+        let size = under.size();
         if index >= size {
             return Err(LedgerError::NoSuchEntry { index, size });
         }
@@ -397,7 +410,7 @@ impl Ledger {
         let path = with_hashes(&snapshot.path, &snapshot.hashes, |hashes| {
             prove_record(size, index, hashes)
         })?;
-        check_record(&path, size, self.head.root_hash(), index, record_hash(&bytes))
+        check_record(&path, size, under.root_hash(), index, record_hash(&bytes))
             .map_err(|_| damaged())?;
         Ok((bytes, path))
     }

@@ -188,6 +188,41 @@ fn a_proof_without_its_entry_needs_it() {
 }
 
 #[test]
+fn a_proof_under_an_earlier_checkpoint_is_the_one_that_was_given_then_and_there_is_none_under_another()
+ {
+    let dir = ledger_of(&mixed(9));
+    let ledger = Ledger::open_read(dir.path(), None).unwrap();
+    let fork = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), fork.path().join(file.file_name())).unwrap();
+    }
+    let [mut fork, mut longer] =
+        [Ledger::open(fork.path()).unwrap(), Ledger::open(dir.path()).unwrap()];
+    let before = longer.checkpoint().clone();
+    let then: Vec<Proof> = (0..9).map(|index| longer.prove(index).unwrap()).collect();
+    for entry in mixed(12).split_off(9) {
+        longer.append(&[entry]).unwrap();
+    }
+    for (index, then) in (0..).zip(&then) {
+        assert_eq!(longer.prove_under(index, &before).unwrap(), *then);
+    }
+    assert!(matches!(
+        longer.prove_under(9, &before),
+        Err(LedgerError::NoSuchEntry { index: 9, size: 9 })
+    ));
+    // Of a ledger that knows less, of another branch under the same key, and of another log.
+    let newest = longer.checkpoint().clone();
+    assert!(matches!(ledger.prove_under(0, &newest), Err(LedgerError::RolledBack { .. })));
+    let [_, entry] = <[Entry; 2]>::try_from(mixed(11).split_off(9)).unwrap();
+    fork.append(&[entry]).unwrap();
+    let forked = fork.checkpoint().clone();
+    assert!(matches!(longer.prove_under(0, &forked), Err(LedgerError::Rewritten { .. })));
+    let foreign = &grown().checkpoints[7];
+    assert!(matches!(longer.prove_under(0, foreign), Err(LedgerError::Checkpoint { .. })));
+}
+
+#[test]
 fn a_proof_of_another_ledger_is_refused() {
     let dir = ledger_of(&mixed(7));
     let other = Ledger::open_read(dir.path(), None).unwrap();
