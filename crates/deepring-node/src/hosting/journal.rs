@@ -1,0 +1,228 @@
+//! The receipts that this host signed, on stable storage: after a restart it signs no second one for the same leg of a query.
+//!
+//! ```text
+//! "DSIGNED\n" | format version u16 = 1 | ring digest 32
+//! then records: query 32 | first block u32 | chain head 32 | receipt 32 | first 8 bytes of SHA-256 of these
+//! ```
+//!
+//! A record is written and synchronised before anything that follows from it is sent. A record at the end that was cut short was
+//! never acted on, and is dropped; one that does not fit its checksum is damage, and a host that may have forgotten what it
+//! signed does not start.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use commonware_cryptography::{Hasher as _, Sha256};
+use deepring::Digest;
+use deepring::codec::{DecodeError, Reader, Writer};
+use deepring::files::{read_plain, replace_file};
+use deepring_infer::participant::Remembered;
+use thiserror::Error;
+
+const MAGIC: [u8; 8] = *b"DSIGNED\n";
+const VERSION: u16 = 1;
+const HEAD: usize = 8 + 2 + 32;
+const RECORD: usize = 32 + 4 + 32 + 32;
+const SUM: usize = 8;
+const ROW: usize = RECORD + SUM;
+
+/// Why the receipts that this host signed are not known.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The file is no journal of this ring's receipts, or is damaged.
+    #[error(
+        "{}: {why}; the receipts that this host signed are not known (when every query that it took part in has ended, the file can be moved away)",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// The open file.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+    ring: Digest,
+    /// The newest records, oldest first.
+    kept: VecDeque<Remembered>,
+    /// Records in the file.
+    rows: usize,
+    bound: usize,
+}
+
+impl Journal {
+    /// Opens the journal of a ring's receipts, or begins it. The `bound` newest records are kept.
+    pub(crate) fn open(path: &Path, ring: Digest, bound: usize) -> Result<Self, JournalError> {
+        let failed = |source| JournalError::Io { path: path.to_owned(), source };
+        let limit = HEAD + ROW * bound.saturating_mul(2).saturating_add(1);
+        let bytes = match read_plain(path, limit as u64) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(failed(e)),
+        };
+        let rows = match bytes.is_empty() {
+            true => Vec::new(),
+            false => decode(&bytes, ring)
+                .map_err(|why| JournalError::Damaged { path: path.to_owned(), why })?,
+        };
+        let kept: VecDeque<_> = rows.into_iter().rev().take(bound).rev().collect();
+        // Written anew: without what was cut short, and with no more than is kept.
+        let file = begin(path, ring, &kept).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), file, ring, rows: kept.len(), kept, bound })
+    }
+
+    /// What is known to have been signed, oldest first.
+    pub(crate) fn remembered(&self) -> impl Iterator<Item = Remembered> + '_ {
+        self.kept.iter().copied()
+    }
+
+    /// Keeps a record durably.
+    pub(crate) fn add(&mut self, record: &Remembered) -> Result<(), JournalError> {
+        let added = self.try_add(record);
+        added.map_err(|source| JournalError::Io { path: self.path.clone(), source })
+    }
+
+    fn try_add(&mut self, record: &Remembered) -> io::Result<()> {
+        self.kept.push_back(*record);
+        while self.kept.len() > self.bound {
+            self.kept.pop_front();
+        }
+        if self.rows >= self.bound.saturating_mul(2) {
+            self.file = begin(&self.path, self.ring, &self.kept)?;
+            self.rows = self.kept.len();
+            return Ok(());
+        }
+        self.file.write_all(&row(record))?;
+        self.file.sync_data()?;
+        self.rows += 1;
+        Ok(())
+    }
+}
+
+/// Writes the file with these records, whole or not at all, and opens it for more.
+fn begin(path: &Path, ring: Digest, records: &VecDeque<Remembered>) -> io::Result<File> {
+    let mut w = Writer::new();
+    w.raw(&MAGIC).u16(VERSION).raw(&ring.0);
+    let mut bytes = w.finish();
+    records.iter().for_each(|record| bytes.extend(row(record)));
+    replace_file(path, &bytes)?;
+    OpenOptions::new().append(true).open(path)
+}
+
+fn row(record: &Remembered) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.raw(&record.query.0).u32(record.first_block).raw(&record.head.0).raw(&record.receipt.0);
+    let mut bytes = w.finish();
+    let sum = Sha256::hash(&[&bytes]);
+    bytes.extend(sum.as_ref().iter().take(SUM));
+    bytes
+}
+
+fn decode(bytes: &[u8], ring: Digest) -> Result<Vec<Remembered>, String> {
+    let said = |e: DecodeError| e.to_string();
+    let mut r = Reader::new(bytes);
+    r.header(&MAGIC, VERSION).map_err(said)?;
+    let of = Digest(r.array("ring digest").map_err(said)?);
+    if of != ring {
+        return Err(format!("it is of the ring {of}, not {ring}"));
+    }
+    let rows = bytes.get(HEAD..).unwrap_or_default();
+    let (rows, _cut_short) = rows.split_at(rows.len() - rows.len() % ROW);
+    let mut all = Vec::with_capacity(rows.len() / ROW);
+    for (at, bytes) in rows.chunks_exact(ROW).enumerate() {
+        let mut r = Reader::new(bytes);
+        let mut digest = || r.array::<32>("a record").map(Digest).map_err(said);
+        let query = digest()?;
+        let first_block = r.u32("a record").map_err(said)?;
+        let mut digest = || r.array::<32>("a record").map(Digest).map_err(said);
+        let record = Remembered { query, first_block, head: digest()?, receipt: digest()? };
+        if row(&record) != bytes {
+            return Err(format!("record {at} is damaged"));
+        }
+        all.push(record);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RING: Digest = Digest([9; 32]);
+
+    fn record(n: u8) -> Remembered {
+        let digest = |m: u8| Digest([n ^ m; 32]);
+        Remembered { query: digest(1), first_block: n.into(), head: digest(2), receipt: digest(3) }
+    }
+
+    fn reopened(path: &Path) -> Vec<Remembered> {
+        Journal::open(path, RING, 8).unwrap().remembered().collect()
+    }
+
+    fn with(records: impl IntoIterator<Item = u8>) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("signed");
+        let mut journal = Journal::open(&path, RING, 8).unwrap();
+        records.into_iter().for_each(|n| journal.add(&record(n)).unwrap());
+        (folder, path)
+    }
+
+    #[test]
+    fn what_was_signed_is_known_after_a_restart_and_the_newest_are_kept() {
+        let (_folder, path) = with(1..=3);
+        assert_eq!(reopened(&path), [1, 2, 3].map(record));
+        let (_folder, path) = with(1..=60);
+        assert_eq!(reopened(&path), [53, 54, 55, 56, 57, 58, 59, 60].map(record));
+        assert!(std::fs::metadata(&path).unwrap().len() <= (HEAD + 16 * ROW) as u64);
+    }
+
+    #[test]
+    fn a_record_that_was_cut_short_is_dropped_and_the_next_is_kept() {
+        let (_folder, path) = with(1..=2);
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 1..ROW {
+            std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+            let mut journal = Journal::open(&path, RING, 8).unwrap();
+            journal.add(&record(7)).unwrap();
+            assert_eq!(reopened(&path), [1, 7].map(record), "{cut}");
+        }
+    }
+
+    #[test]
+    fn damage_and_another_rings_receipts_keep_a_host_from_starting() {
+        let (_folder, path) = with(1..=2);
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+            let found = Journal::open(&path, RING, 8);
+            assert!(matches!(found, Err(JournalError::Damaged { .. })), "{at}: {found:?}");
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        }
+        std::fs::write(&path, &whole).unwrap();
+        assert!(Journal::open(&path, Digest([8; 32]), 8).is_err());
+        // Cut in its head it is none, and a folder in its place is none.
+        for len in 1..HEAD {
+            std::fs::write(&path, &whole[..len]).unwrap();
+            assert!(Journal::open(&path, RING, 8).is_err(), "{len}");
+        }
+        assert!(Journal::open(path.parent().unwrap(), RING, 8).is_err());
+    }
+}
