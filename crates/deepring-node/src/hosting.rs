@@ -1,0 +1,195 @@
+//! A host's part in queries over a network.
+//!
+//! ```text
+//!  other hosts ──fragments──► Inbox ──► Driver ──► Outbox ──fragments──► other hosts
+//!                                        │  ▲
+//!            Asker ──queries────────────►│  └──results── workers (RingHost)
+//!                                        ├──receipts──► Journal
+//!                                        └──notices───► whoever records them
+//! ```
+//!
+//! What a host says and when is [`Participant`]'s business; this carries its bytes, computes, keeps time and remembers. The
+//! attacker is the network and every other host: links lose what they like, and who sends what no host sends is cut off for a
+//! while. Hosts are known to each other by the signing half of their own keys ([`host_identity`]): whom a message is from is
+//! what the handshake proved.
+
+mod driver;
+mod error;
+mod fragment;
+mod handle;
+mod inbox;
+mod journal;
+mod outbox;
+mod peers;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use commonware_cryptography::ed25519;
+use commonware_macros::select;
+use commonware_p2p::{Blocker, Receiver, Sender};
+use commonware_runtime::{Handle, Quota};
+use commonware_utils::NZU32;
+use commonware_utils::channel::mpsc;
+use deepring::{AuthenticRing, Host, SecretKey};
+use deepring_infer::RingHost;
+use deepring_infer::engine::Engine;
+use deepring_infer::participant::{Bounds, Participant, Patience};
+use futures::future::select_all;
+use futures::lock::Mutex;
+
+use crate::agreement::Runtime;
+use driver::{Counts, Driver};
+pub use error::{HostingError, QueryError};
+use fragment::MAX_FRAGMENT_BYTES;
+pub use handle::{Asker, HostHandle, Notice};
+use inbox::Inbox;
+use journal::Journal;
+pub use journal::JournalError;
+use outbox::Outbox;
+use peers::HostPeers;
+pub use peers::{host_identity, host_identity_key};
+
+/// Events that wait for the driver.
+const EVENTS: usize = 256;
+/// Notices that wait to be taken.
+const NOTICES: usize = 1024;
+
+/// The channel that hosts meet in, and how many fragments a second it takes of a peer. The quota decides how much memory the
+/// network's mailboxes reserve.
+#[must_use]
+pub fn channel() -> (u64, Quota) {
+    (0, Quota::per_second(NZU32!(256)))
+}
+
+/// Bytes of the largest network message that a host sends. The network is to take it; sending a longer one would be the end of
+/// the process.
+#[must_use]
+pub fn max_message_bytes() -> u32 {
+    u32::try_from(MAX_FRAGMENT_BYTES).unwrap_or(u32::MAX)
+}
+
+/// What a host is told.
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    /// This host's key.
+    pub key: SecretKey<Host>,
+    /// The file that keeps what it signed.
+    pub journal: PathBuf,
+    /// How long it waits for others.
+    pub patience: Patience,
+    /// How much it keeps.
+    pub bounds: Bounds,
+    /// Legs that are computed at a time.
+    pub workers: NonZeroUsize,
+}
+
+impl HostConfig {
+    /// A host with this key, whose journal is this file, and else what is usual.
+    #[must_use]
+    pub fn new(key: SecretKey<Host>, journal: PathBuf) -> Self {
+        Self {
+            key,
+            journal,
+            patience: Patience::default(),
+            bounds: Bounds::default(),
+            workers: NonZeroUsize::MIN,
+        }
+    }
+}
+
+/// Starts a host's part in the queries around a dealt ring, whose blocks `host` has opened. Notices come out of the receiver; who
+/// does not take them loses them, and nothing else.
+///
+/// # Errors
+/// [`HostingError`] where the ring is not dealt to this host, or what it signed before is not known.
+pub fn start<R, S, C, B, E>(
+    context: R,
+    (sender, receiver): (S, C),
+    blocker: B,
+    (ring, host): (Arc<AuthenticRing>, Arc<RingHost<E>>),
+    config: HostConfig,
+) -> Result<(HostHandle, mpsc::Receiver<Notice>), HostingError>
+where
+    R: Runtime,
+    S: Sender<PublicKey = ed25519::PublicKey>,
+    C: Receiver<PublicKey = ed25519::PublicKey>,
+    B: Blocker<PublicKey = ed25519::PublicKey>,
+    E: Engine + 'static,
+{
+    let peers = HostPeers::of(&ring, &config.key)?;
+    refuse_missing(&ring, &host)?;
+    let journal = Journal::open(&config.journal, ring.digest(), config.bounds.remembered)?;
+    let (events, happens) = mpsc::channel(EVENTS);
+    let (notices, noticed) = mpsc::channel(NOTICES);
+    let handle_events = events.clone();
+    let task = context.child("host").dedicated().spawn(move |context| async move {
+        let mut source = context.child("random");
+        let random = Box::new(move |out: &mut [u8]| {
+            source.fill_bytes(out);
+            Ok(())
+        });
+        let patience = (config.patience, config.bounds);
+        let signed: Vec<_> = journal.remembered().collect();
+        let participant = match Participant::new(&ring, config.key, patience, signed, random) {
+            Ok(participant) => participant,
+            Err(e) => return e.into(),
+        };
+        let limit = participant.max_message();
+        let (outbox, ends) = Outbox::new(&peers);
+        let mut parts: Vec<Handle<()>> = Vec::new();
+        for outgoing in ends {
+            let sender = sender.clone();
+            parts.push(context.child("outgoing").spawn(|c| outgoing.run(c, sender)));
+        }
+        let inbox_context = context.child("inbox");
+        let inbox = Inbox {
+            context: inbox_context,
+            receiver,
+            blocker,
+            peers,
+            events: events.clone(),
+            limit,
+        };
+        parts.push(context.child("receiving").spawn(|_| inbox.run()));
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..config.workers.get() {
+            let working = worker::work(host.clone(), queue.clone(), events.clone());
+            parts.push(context.child("worker").dedicated().spawn(|_| working));
+        }
+        drop(events);
+        let counts = Counts::of(&context);
+        let driver = Driver {
+            context: context.child("driver"),
+            host,
+            participant,
+            journal,
+            outbox,
+            limit,
+            events: happens,
+            jobs,
+            notices,
+            counts,
+            asked: BTreeMap::new(),
+        };
+        select! {
+            ended = driver.run() => ended,
+            _ = select_all(parts) => HostingError::Ended { part: "network" },
+        }
+    });
+    Ok((HostHandle { events: handle_events, task }, noticed))
+}
+
+/// Every block that the deal gives this host must be open.
+fn refuse_missing<E: Engine>(ring: &AuthenticRing, host: &RingHost<E>) -> Result<(), HostingError> {
+    let deal = ring.outline().deal().ok_or(HostingError::NotDealt)?;
+    let me = host.public();
+    let legs = deal.legs.iter().filter(|leg| leg.hosts.contains(&me));
+    let genesis = deal.genesis.contains(&me).then_some(0);
+    let missing = legs.flat_map(|leg| leg.first..leg.end).chain(genesis).find(|b| !host.holds(*b));
+    missing.map_or(Ok(()), |block| Err(HostingError::NotLoaded { block }))
+}

@@ -1,0 +1,78 @@
+//! A host that takes part in queries over a network, as those see it who use it.
+
+use std::fmt;
+
+use commonware_runtime::Handle;
+use commonware_utils::channel::{mpsc, oneshot};
+use deepring::Digest;
+use deepring::replication::FailedCopy;
+use deepring_infer::participant::{Batch, Closed};
+
+use super::driver::Event;
+use super::error::{HostingError, QueryError};
+
+/// What a host tells of its own accord.
+#[derive(Debug)]
+pub enum Notice {
+    /// A copy of a leg failed, as this host saw it. What shows it goes onto a ledger.
+    Named {
+        /// The query.
+        query: Digest,
+        /// First block of the leg.
+        first_block: u32,
+        /// The copy and its fault.
+        failed: FailedCopy,
+    },
+    /// This host closed a query that nobody waits for here: it stood in for the host that opened it, or who asked has left.
+    Closed(Box<Closed>),
+}
+
+/// A running host. It runs on when this is dropped, until the runtime ends.
+pub struct HostHandle {
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) task: Handle<HostingError>,
+}
+
+impl fmt::Debug for HostHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostHandle").finish_non_exhaustive()
+    }
+}
+
+/// Opens queries at a running host; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Asker(mpsc::Sender<Event>);
+
+impl Asker {
+    /// Opens a query as a host of Genesis, and waits until it is closed: a batch of at most as many inputs as the host's bounds
+    /// allow. `nonce` is the client's, which the opening signs.
+    ///
+    /// # Errors
+    /// [`QueryError`]; [`QueryError::Busy`] passes.
+    pub async fn ask(&self, batch: Batch, nonce: Option<Digest>) -> Result<Closed, QueryError> {
+        let (reply, told) = oneshot::channel();
+        self.0.try_send(Event::Ask { batch, nonce, reply }).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => QueryError::Busy,
+            mpsc::error::TrySendError::Closed(_) => QueryError::Stopped,
+        })?;
+        told.await.map_err(|_| QueryError::Stopped)?
+    }
+}
+
+impl HostHandle {
+    /// What opens queries here.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        Asker(self.events.clone())
+    }
+
+    /// Stops it at once, as if the process had died.
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+
+    /// Waits until it stops by itself, which it does where something is wrong.
+    pub async fn stopped(self) -> HostingError {
+        self.task.await.unwrap_or(HostingError::Ended { part: "runtime" })
+    }
+}

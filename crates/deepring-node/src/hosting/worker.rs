@@ -1,0 +1,68 @@
+//! The tasks that compute: each has a thread of its own where the runtime has threads.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use commonware_utils::channel::mpsc;
+use deepring::receipt::{Agreement, Salt};
+use deepring_infer::block::Computed;
+use deepring_infer::engine::Engine;
+use deepring_infer::participant::{Batch, WorkId};
+use deepring_infer::{RingHost, RunError};
+use futures::lock::Mutex;
+
+use super::driver::Event;
+
+/// What a participant wants computed.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Compute {
+        work: WorkId,
+        salt: Salt,
+        batch: Arc<Batch>,
+        blocks: Range<u32>,
+    },
+    Compare {
+        work: WorkId,
+        inputs: Arc<Batch>,
+        blocks: Range<u32>,
+        own: Arc<Batch>,
+        theirs: Arc<Batch>,
+        seed: u64,
+    },
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Done {
+    Computed(WorkId, Box<Result<Computed, RunError>>),
+    Compared(WorkId, Result<Agreement, RunError>),
+}
+
+impl Job {
+    fn run<E: Engine>(self, host: &RingHost<E>) -> Done {
+        match self {
+            Self::Compute { work, salt, batch, blocks } => {
+                Done::Computed(work, Box::new(host.compute(&salt, &batch, blocks)))
+            }
+            Self::Compare { work, inputs, blocks, own, theirs, seed } => {
+                Done::Compared(work, host.compare(&inputs, &blocks, &own, &theirs, seed))
+            }
+        }
+    }
+}
+
+/// Takes jobs, one at a time, until there are none any more or nobody wants their results.
+pub(crate) async fn work<E: Engine>(
+    host: Arc<RingHost<E>>,
+    jobs: Arc<Mutex<mpsc::UnboundedReceiver<Job>>>,
+    events: mpsc::Sender<Event>,
+) {
+    loop {
+        let job = jobs.lock().await.recv().await;
+        let Some(job) = job else { return };
+        if events.send(Event::Done(job.run(&host))).await.is_err() {
+            return;
+        }
+    }
+}
