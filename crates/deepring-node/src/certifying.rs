@@ -1,0 +1,124 @@
+//! From an answer to a certificate: the decision goes onto the ledger that validators keep, and when a quorum has cosigned a
+//! checkpoint over it, one file shows that offline.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use commonware_utils::channel::watch;
+use deepring::keys::AuthorKey;
+use deepring::outline::AuthenticOutline;
+use deepring::receipt::Require;
+use deepring::{Decision, Host, SecretKey};
+use deepring_ledger::{
+    Binding, Certificate, CertificateError, Entry, EntryError, Event, LedgerError,
+};
+use thiserror::Error;
+
+use crate::agreement::{
+    Committed, LedgerProgress, Lost, Submission, SubmissionError, SubmitError, ValidatorHandle,
+};
+
+/// Why an answer has no certificate.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CertifyError {
+    /// The entry cannot be made.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    /// Nobody could take it.
+    #[error(transparent)]
+    Submission(#[from] SubmissionError),
+    /// This validator does not take it.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// It was taken, and will not be committed.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    /// It is committed, and the certificate cannot be made.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The validator has stopped.
+    #[error("this validator has stopped")]
+    Stopped,
+}
+
+/// Records decisions of one ring in the name of a host of its Genesis.
+#[derive(Debug, Clone)]
+pub struct Certifier {
+    validator: Arc<ValidatorHandle>,
+    key: SecretKey<Host>,
+    origin: Arc<str>,
+}
+
+/// A decision on the ledger, under a checkpoint that a quorum cosigned.
+#[derive(Debug, Clone)]
+pub struct Certified {
+    /// The certificate, of the decision as it was given: with its salt, where it has one.
+    pub certificate: Certificate,
+    /// Where the ledger holds the entry.
+    pub committed: Committed,
+}
+
+impl Certifier {
+    /// Records with this validator, on the log of this name, as this host.
+    #[must_use]
+    pub fn new(validator: Arc<ValidatorHandle>, key: SecretKey<Host>, origin: &str) -> Self {
+        Self { validator, key, origin: origin.into() }
+    }
+
+    /// Has a decision recorded; returns when its entry is on stable storage here. One that is recorded already, because another
+    /// host of Genesis recorded it, is refused as such.
+    ///
+    /// # Errors
+    /// [`CertifyError`].
+    pub async fn record(
+        &self,
+        decision: &Decision,
+        outline: &AuthenticOutline,
+    ) -> Result<Committed, CertifyError> {
+        let event = Event::Decisions {
+            ring_digest: outline.ring_digest(),
+            decision_id: decision.id(),
+            count: u32::try_from(decision.items().len()).unwrap_or(u32::MAX),
+            dealt: outline.deal_number(),
+        };
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let key: AuthorKey = self.key.clone().into();
+        let entry = Entry::sign(Binding::new(&self.origin, 0), at, &event, &key)?;
+        let ticket = self.validator.submit(Submission::decided(&entry, decision)?).await?;
+        Ok(ticket.committed().await?)
+    }
+
+    /// The certificate of a decision that was recorded at this index: waits until a quorum has cosigned a checkpoint over it.
+    ///
+    /// # Errors
+    /// [`CertifyError`].
+    pub async fn certify(
+        &self,
+        decision: &Decision,
+        committed: Committed,
+    ) -> Result<Certified, CertifyError> {
+        let checkpoint = cosigned_over(self.validator.subscribe(), committed.index).await?;
+        let decision = decision.clone();
+        let made = self.validator.look(move |ledger| {
+            Certificate::make_under(&decision, ledger, checkpoint.checkpoint(), Require::AsDealt)
+        });
+        Ok(Certified { certificate: made.await??, committed })
+    }
+}
+
+/// The first checkpoint over an entry that a quorum cosigned, as this validator hears of it.
+async fn cosigned_over(
+    mut progress: watch::Receiver<LedgerProgress>,
+    index: u64,
+) -> Result<Arc<deepring_ledger::CosignedCheckpoint>, CertifyError> {
+    let over = |progress: &LedgerProgress| {
+        progress.certified.as_ref().is_some_and(|c| c.checkpoint().size() > index)
+    };
+    let found = progress.wait_for(over).await.map_err(|_| CertifyError::Stopped)?;
+    found.certified.clone().ok_or(CertifyError::Stopped)
+}
