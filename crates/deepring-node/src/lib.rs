@@ -1,6 +1,6 @@
 //! A node of a network: what hosts and validators do together.
 //!
-//! [`agreement`] is how validators keep one ledger. This is the only crate that knows a BFT engine, a
+//! [`agreement`] is how validators keep one ledger, [`hosting`] a host's part in queries. This is the only crate that knows a BFT engine, a
 //! network or an asynchronous runtime; nothing depends on it.
 #![forbid(unsafe_code)]
 #![warn(clippy::missing_errors_doc)]
@@ -15,3 +15,6 @@
 )]
 
 pub mod agreement;
+pub mod certifying;
+pub mod daemon;
+pub mod hosting;

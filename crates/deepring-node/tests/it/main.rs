@@ -5,5 +5,6 @@
 mod agreement;
 mod byzantine;
 mod faults;
+mod hosting;
 mod net;
 mod said;
