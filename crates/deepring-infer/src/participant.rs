@@ -22,6 +22,20 @@ mod scene;
 #[cfg(test)]
 mod tests;
 
+/// Entry points of the fuzz targets; exists only under the feature `fuzzing`.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    use super::host_message::HostMessage;
+
+    /// A message that is accepted encodes to the same bytes.
+    pub fn host_message(bytes: &[u8]) {
+        if let Ok(message) = HostMessage::decode(bytes) {
+            assert_eq!(message.encode(), bytes, "accepted bytes are not canonical");
+        }
+    }
+}
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Entry points of the fuzz targets; exists only under `--cfg fuzzing`, which cargo-fuzz sets.
+//! Entry points of the fuzz targets; exists only under the feature `fuzzing`.
 #![allow(missing_docs, reason = "each function feeds the decoder that it names")]
 
 use crate::state::State;

@@ -52,7 +52,7 @@ mod entry;
 mod error;
 mod extension;
 mod fsck;
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod history;

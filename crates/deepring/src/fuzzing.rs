@@ -1,6 +1,6 @@
 //! Entry points of the fuzz targets: each feeds one decoder and asserts its guarantees.
 //!
-//! Exists only under `--cfg fuzzing`, which fuzzing sets, and in unit tests, which feed each of them for a moment
+//! Exists only under the feature `fuzzing`, and in unit tests, which feed each of them for a moment
 //! (`properties.rs`); no part of the interface.
 #![allow(missing_docs, reason = "each function feeds the decoder that it names")]
 

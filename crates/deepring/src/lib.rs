@@ -103,7 +103,7 @@ mod encoding;
 mod finding;
 #[cfg(test)]
 mod frozen;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod grant;

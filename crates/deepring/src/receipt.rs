@@ -38,7 +38,7 @@ pub use decision::{
 pub use parcel::{Delivered, Parcel, ParcelError};
 pub use record::{Opening, Receipt};
 pub use sealed_tensors::SealedTensors;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use sealed_tensors::{decode_contents, encode_contents};
 pub use validation::{Agreement, Validation};
 pub use value::{Salt, TensorValue, ValueError, batch_digest, tensors_digest};

@@ -22,7 +22,7 @@ use crate::keys::{Owner, PublicKey};
 use crate::resolved_path::ResolvedPath;
 use crate::ring_id::RingId;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use file::reprint;
 pub use ledgers::KnownLedger;
 pub use store::{SeenDeal, TrustError, TrustStore};

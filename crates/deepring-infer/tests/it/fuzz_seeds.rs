@@ -229,6 +229,9 @@ fn fuzz_seeds() {
     zoo();
     tensors();
     pictures();
+    for (n, message) in crate::participants::messages().iter().enumerate() {
+        write("host_message", &n.to_string(), message);
+    }
     for (i, text) in [
         "resize=224,color=rgb,scale=1/255,mean=0.485:0.456:0.406,std=0.229:0.224:0.225,layout=NCHW",
         "resize=32x48,crop=28,color=gray,scale=1,layout=NHWC",

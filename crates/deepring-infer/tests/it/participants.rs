@@ -22,6 +22,21 @@ use world::{Fixture, HOSTS, ROUGH, STEADY, World, alike};
 const DEALS: [(Copies, bool); 3] =
     [(Copies::Two, false), (Copies::Three, false), (Copies::Three, true)];
 
+/// Of each kind of message that a lossy query sends, some.
+pub(crate) fn messages() -> Vec<Vec<u8>> {
+    let fixture = Fixture::new(Copies::Three, false, &alike);
+    let mut world = World::new(&fixture, ROUGH, 1);
+    world.open(0, 6);
+    let mut found = std::collections::BTreeMap::<u8, Vec<Vec<u8>>>::new();
+    for (.., bytes) in world.run().wire {
+        let of_kind = found.entry(bytes[0]).or_default();
+        if of_kind.len() < 8 {
+            of_kind.push(bytes.to_vec());
+        }
+    }
+    found.into_values().flatten().collect()
+}
+
 #[test]
 fn honest_hosts_answer_and_name_nobody() {
     for (of, eager) in DEALS {

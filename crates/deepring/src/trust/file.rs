@@ -240,7 +240,7 @@ fn is_hex(text: &str, digits: usize) -> bool {
 }
 
 /// Parses a store's bytes and prints their meaning.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn reprint(bytes: &[u8]) -> Result<String, String> {
     let data = parse(bytes).map_err(|e| format!("{e:?}"))?;
     serde_json::to_string_pretty(&data).map_err(|e| e.to_string())
