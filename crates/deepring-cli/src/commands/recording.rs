@@ -292,7 +292,7 @@ impl Recorder {
                     && known.names().iter().all(|host| evidence.names().contains(host))
             };
             if !all.iter().any(|(known, _)| *known == evidence || repeats(known)) {
-                all.push((evidence, reason_of(evidence)));
+                all.push((evidence, evidence.reason()));
             }
         }
         for (evidence, reason) in all {
@@ -456,16 +456,4 @@ fn unknown_host(host: &PublicKey<Host>, revision: u32, known: u32) -> CliError {
         false => "get the newest revision of the ring from its owner",
     };
     CliError::new(Exit::Untrusted, message).hint(hint)
-}
-
-/// What records prove, as an entry says it for good: by what they are, whatever a fault is called.
-fn reason_of(evidence: &Evidence) -> &'static str {
-    match evidence {
-        Evidence::Equivocation { .. } => "it signed two receipts for one leg",
-        Evidence::Contradiction { .. } => "its outputs and another copy's differ",
-        Evidence::Majority { .. } => "both other copies object to its receipt",
-        Evidence::Perjury { .. } => {
-            "it signed a receipt, and of another copy's a record that names other outputs of its own"
-        }
-    }
 }

@@ -87,6 +87,19 @@ impl Evidence {
         }
     }
 
+    /// What it shows, as an entry says it for good: by what the records are, whatever a fault is called.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Equivocation { .. } => "it signed two receipts for one leg",
+            Self::Contradiction { .. } => "its outputs and another copy's differ",
+            Self::Majority { .. } => "both other copies object to its receipt",
+            Self::Perjury { .. } => {
+                "it signed a receipt, and of another copy's a record that names other outputs of its own"
+            }
+        }
+    }
+
     /// Returns whether it proves one host's fault, and does not leave open which of two lies. Records
     /// that state different engines, libraries, processors or threads prove nothing: an honest host's
     /// last bits differ there.

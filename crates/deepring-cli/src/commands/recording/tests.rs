@@ -164,7 +164,7 @@ fn an_entry_and_an_error_say_of_records_what_they_are() {
             "signed that it computed two things",
         ),
     ] {
-        assert_eq!(reason_of(&evidence), entry);
+        assert_eq!(evidence.reason(), entry);
         let host = evidence.names()[0];
         let named = vec![FailedCopy { host, fault: CopyFault::Equivocated(evidence) }];
         let said = RunError::Disputed { block: 3, name: "fc1".into(), named }.to_string();
