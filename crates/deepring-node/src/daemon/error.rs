@@ -1,0 +1,108 @@
+//! Why a node does not start, or stops.
+
+use std::path::PathBuf;
+
+use deepring::keys::ParseKeyError;
+use deepring::{Owner, PublicKey, RingError};
+use deepring_infer::RunError;
+use deepring_infer::inputs::PreprocessError;
+use deepring_ledger::{CertificateError, LedgerError};
+use thiserror::Error;
+
+use super::config::ConfigError;
+use crate::agreement::AgreementError;
+use crate::hosting::HostingError;
+
+/// Why a node does not start, or stops.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file or folder.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Its path.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A key file.
+    #[error("{}: {why}", path.display())]
+    Key {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A key in the configuration.
+    #[error(transparent)]
+    KeyText(#[from] ParseKeyError),
+    /// The validator set.
+    #[error("{}: {source}", path.display())]
+    Validators {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<CertificateError>,
+    },
+    /// A node of the validator set is not among the peers.
+    #[error("validator {node} is no peer of this configuration, and not this node")]
+    NoPeer {
+        /// Its key, in short.
+        node: String,
+    },
+    /// The owner's rings are not taken by the log.
+    #[error("the validator set does not take rings of the owner {}", .0.short())]
+    NotItsOwner(PublicKey<Owner>),
+    /// The ring.
+    #[error("{}: {source}", path.display())]
+    Ring {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<RingError>,
+    },
+    /// A host of the deal is not among the peers.
+    #[error("host {host} of the ring's deal is no peer of this configuration, and not this node's")]
+    NoPeerHost {
+        /// Its key, in short.
+        host: String,
+    },
+    /// A block could not be opened.
+    #[error(transparent)]
+    Opening(#[from] RunError),
+    /// The sealed recipe for pictures.
+    #[error("the sealed recipe for pictures: {0}")]
+    Recipe(PreprocessError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// An entry that the ledger is to begin with.
+    #[error("{}: {why}", path.display())]
+    BeginWith {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The journal of the engine is gone, and the key has voted.
+    #[error(
+        "{}: this node's key voted before, and what it voted is gone; with it, it votes for nothing any more (a new node key, entered into the validator set, does)",
+        marker.display()
+    )]
+    JournalGone {
+        /// The file that says that the key voted.
+        marker: PathBuf,
+    },
+    /// The validator stopped.
+    #[error("the validator stopped: {0}")]
+    Agreement(#[from] AgreementError),
+    /// The host stopped.
+    #[error("the host stopped: {0}")]
+    Hosting(#[from] HostingError),
+    /// The gateway stopped.
+    #[error("the gateway stopped: {0}")]
+    Gateway(String),
+}

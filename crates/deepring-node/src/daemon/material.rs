@@ -1,0 +1,217 @@
+//! Everything that a node is started with, read and verified before the first byte goes over a network.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use commonware_cryptography::ed25519;
+use deepring::files::read_plain;
+use deepring::keys::{Node, Role};
+use deepring::{AuthenticRing, Host, SecretKey, Trust, UnverifiedRing};
+use deepring_infer::{RingHost, Rten};
+use deepring_ledger::{
+    Entry, Ledger, LedgerOptions, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet,
+};
+
+use super::config::CheckedConfig;
+use super::error::NodeError;
+use super::state::StateFiles;
+use super::voted::{Voted, may_vote};
+use crate::agreement::voter;
+use crate::hosting::host_identity;
+
+/// A node's keys, ring, blocks and ledger.
+pub(crate) struct Material {
+    pub(crate) node: SecretKey<Node>,
+    pub(crate) set: ValidatorSet,
+    /// The signed set, as its file.
+    pub(crate) signed_set: Arc<[u8]>,
+    pub(crate) ring: Arc<AuthenticRing>,
+    pub(crate) host: Option<(SecretKey<Host>, Arc<RingHost<Rten>>)>,
+    pub(crate) ledger: Ledger,
+    pub(crate) begin_with: Vec<Entry>,
+    pub(crate) voted: Voted,
+    pub(crate) places: Places,
+    pub(crate) validators: Vec<(ed25519::PublicKey, SocketAddr)>,
+    pub(crate) hosts: Vec<(ed25519::PublicKey, SocketAddr)>,
+}
+
+/// What lies where in a node's folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// The engine's storage.
+    pub(crate) engine: PathBuf,
+    pub(crate) ledger: PathBuf,
+    /// Split views.
+    pub(crate) evidence: PathBuf,
+    /// The log as static files.
+    pub(crate) tiles: PathBuf,
+    /// The receipts that the host signed.
+    pub(crate) signed: PathBuf,
+    /// Written to try the disk.
+    pub(crate) probe: PathBuf,
+    pub(crate) state: StateFiles,
+}
+
+impl Places {
+    fn below(data: &Path) -> Self {
+        let at = |name| data.join(name);
+        Self {
+            engine: at("engine"),
+            ledger: at("ledger"),
+            evidence: at("split-views"),
+            tiles: at("tiles"),
+            signed: at("signed-receipts"),
+            probe: at("disk-probe"),
+            state: StateFiles::in_folder(data),
+        }
+    }
+
+    fn make(&self) -> Result<(), NodeError> {
+        for path in [&self.engine, &self.evidence] {
+            std::fs::create_dir_all(path)
+                .map_err(|source| NodeError::Io { path: path.clone(), source })?;
+        }
+        Ok(())
+    }
+}
+
+impl Material {
+    /// Reads and verifies it all: opening the blocks takes the longest, and `progress` is called with the number of bytes just
+    /// opened.
+    pub(crate) fn read(config: &CheckedConfig, progress: &dyn Fn(u64)) -> Result<Self, NodeError> {
+        let file = &config.file;
+        let node: SecretKey<Node> = key(&file.node_key)?;
+        let (signed_set, set) = validators(&file.validators)?;
+        if !set.owners.contains(&config.owner) {
+            return Err(NodeError::NotItsOwner(config.owner));
+        }
+        let validators = validators_of(config, &set, &node)?;
+        let ring = Arc::new(ring(config)?);
+        let hosts = hosts_of(config, &ring)?;
+        let host = match &file.host {
+            Some(section) => {
+                let key: SecretKey<Host> = key(&section.key)?;
+                let engine = Arc::new(Rten::new(Some(section.threads)));
+                let host = open_host(config, &ring, engine, key.clone(), progress)?;
+                Some((key, Arc::new(host)))
+            }
+            None => None,
+        };
+        let begin_with =
+            file.begin_with.iter().map(|path| entry(path)).collect::<Result<_, _>>()?;
+        let places = Places::below(&file.data);
+        places.make()?;
+        let ledger = LedgerOptions::new().origin(&set.origin).open_or_create(&places.ledger)?;
+        let voted = may_vote(&file.node_key, &places.engine)?;
+        Ok(Self {
+            node,
+            set,
+            signed_set,
+            ring,
+            host,
+            ledger,
+            begin_with,
+            voted,
+            places,
+            validators,
+            hosts,
+        })
+    }
+}
+
+fn key<R: Role>(path: &Path) -> Result<SecretKey<R>, NodeError> {
+    let failed = |e: deepring::files::KeyFileError| NodeError::Key {
+        path: path.to_owned(),
+        why: e.to_string(),
+    };
+    SecretKey::read(path).map_err(failed)
+}
+
+fn read(path: &Path, limit: usize) -> Result<Vec<u8>, NodeError> {
+    let limit = limit as u64;
+    read_plain(path, limit).map_err(|source| NodeError::Io { path: path.to_owned(), source })
+}
+
+fn validators(path: &Path) -> Result<(Arc<[u8]>, ValidatorSet), NodeError> {
+    let bytes = read(path, MAX_ENTRY_BYTES)?;
+    let set = ValidatorSet::decode_signed(&bytes);
+    let set = set.map_err(|source| NodeError::Validators {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })?;
+    Ok((bytes.into(), set))
+}
+
+fn entry(path: &Path) -> Result<Entry, NodeError> {
+    let bytes = read(path, MAX_ENTRY_BYTES)?;
+    let entry = UnverifiedEntry::decode(&bytes).and_then(UnverifiedEntry::verify);
+    entry.map_err(|e| NodeError::BeginWith { path: path.to_owned(), why: e.to_string() })
+}
+
+/// Where the other validators are; every node of the set is one, or this one.
+fn validators_of(
+    config: &CheckedConfig,
+    set: &ValidatorSet,
+    node: &SecretKey<Node>,
+) -> Result<Vec<(ed25519::PublicKey, SocketAddr)>, NodeError> {
+    let known: BTreeSet<_> = config.peers.iter().map(|peer| *peer.node.as_bytes()).collect();
+    let me = node.public();
+    let missing = set.nodes.iter().find(|n| **n != me && !known.contains(n.as_bytes()));
+    if let Some(missing) = missing {
+        return Err(NodeError::NoPeer { node: missing.short() });
+    }
+    let others = config.peers.iter().filter(|peer| peer.node != me);
+    others.map(|peer| Ok((voter(&peer.node)?, peer.validator))).collect()
+}
+
+fn ring(config: &CheckedConfig) -> Result<AuthenticRing, NodeError> {
+    let path = &config.file.ring;
+    let failed = |source| NodeError::Ring { path: path.clone(), source: Box::new(source) };
+    let ring = UnverifiedRing::open(path).map_err(failed)?;
+    ring.authenticate(&Trust::owner(config.owner)).map_err(failed)
+}
+
+/// Where the other hosts of the deal are; each is one of a peer, or this one's.
+fn hosts_of(
+    config: &CheckedConfig,
+    ring: &AuthenticRing,
+) -> Result<Vec<(ed25519::PublicKey, SocketAddr)>, NodeError> {
+    let Some(section) = &config.file.host else { return Ok(Vec::new()) };
+    let me = key::<Host>(&section.key)?.public();
+    let deal = ring.outline().deal().ok_or(crate::hosting::HostingError::NotDealt)?;
+    let mut hosts = Vec::new();
+    let mut seen = BTreeSet::new();
+    for host in deal.legs.iter().flat_map(|leg| &leg.hosts).chain(&deal.genesis) {
+        if *host == me || !seen.insert(*host.as_bytes()) {
+            continue;
+        }
+        let mut at = config.peers.iter().filter_map(|peer| peer.host.as_ref());
+        let at = at.find(|(known, _)| known == host).map(|(_, at)| *at);
+        let at = at.ok_or_else(|| NodeError::NoPeerHost { host: host.short() })?;
+        hosts.push((host_identity(host)?, at));
+    }
+    Ok(hosts)
+}
+
+/// Opens Genesis, where it was dealt to this host, and its legs' blocks.
+fn open_host(
+    config: &CheckedConfig,
+    ring: &Arc<AuthenticRing>,
+    engine: Arc<Rten>,
+    key: SecretKey<Host>,
+    progress: &dyn Fn(u64),
+) -> Result<RingHost<Rten>, NodeError> {
+    let me = key.public();
+    let mut host = RingHost::open(ring.clone(), engine, key, 0..0, config.check, progress)?;
+    let deal = ring.outline().deal().ok_or(crate::hosting::HostingError::NotDealt)?;
+    for leg in deal.legs.iter().filter(|leg| leg.hosts.contains(&me)) {
+        for block in leg.first..leg.end {
+            host.load_block(block)?;
+            let header = ring.headers().get(block as usize);
+            progress(header.map_or(0, |header| header.plain_len));
+        }
+    }
+    Ok(host)
+}

@@ -1,0 +1,161 @@
+//! Whether a node may vote with its key: a journal of votes that is gone must not be begun anew with a key that has voted.
+//!
+//! A node that forgot what it voted could vote for something else at the same turn, which is the worst that a validator can
+//! do. So the engine's storage is given a name when it is begun, and the same name is kept beside the key. A key whose name is
+//! not that of the storage follows the others, and votes no more. What this does not show: storage that was put back to an
+//! earlier state, name and all.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use commonware_utils::sys_rng;
+use deepring::Digest;
+use deepring::files::{read_plain_text, replace_file};
+use rand_core::Rng as _;
+
+use super::error::NodeError;
+
+const NAME: &str = "storage-name";
+/// Most bytes of a name and its line feed: 64 digits.
+const MAX_NAME: u64 = 128;
+
+/// What is known of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Voted {
+    /// It votes, and what it voted is in the storage.
+    Here,
+    /// It voted, and what it voted is not in the storage. The file that says so.
+    Elsewhere(PathBuf),
+}
+
+/// The file beside a key that says in which storage its votes are.
+fn marker_of(key: &Path) -> PathBuf {
+    let mut name = key.as_os_str().to_owned();
+    name.push(".voted");
+    name.into()
+}
+
+/// Asks whether the key votes with this storage, and ties both together where neither voted before.
+pub(crate) fn may_vote(key: &Path, storage: &Path) -> Result<Voted, NodeError> {
+    let marker = marker_of(key);
+    let in_storage = storage.join(NAME);
+    let known = name_in(&marker)?;
+    let here = name_in(&in_storage)?;
+    let write = |path: &Path, name: &str| {
+        replace_file(path, format!("{name}\n").as_bytes())
+            .map_err(|source| NodeError::Io { path: path.to_owned(), source })
+    };
+    match (known, here) {
+        (Some(known), Some(here)) if known == here => Ok(Voted::Here),
+        (Some(_), _) => Ok(Voted::Elsewhere(marker)),
+        // Begun, and not tied yet: nothing was voted.
+        (None, Some(here)) => write(&marker, &here).map(|()| Voted::Here),
+        (None, None) => {
+            // Votes without a name are of a storage that was begun otherwise.
+            if has_votes(storage)
+                .map_err(|source| NodeError::Io { path: storage.into(), source })?
+            {
+                return Ok(Voted::Elsewhere(marker));
+            }
+            let mut drawn = [0; 32];
+            sys_rng().fill_bytes(&mut drawn);
+            let name = Digest(drawn).to_string();
+            write(&in_storage, &name)?;
+            write(&marker, &name).map(|()| Voted::Here)
+        }
+    }
+}
+
+fn name_in(path: &Path) -> Result<Option<String>, NodeError> {
+    match read_plain_text(path, MAX_NAME) {
+        Ok(text) => Ok(Some(text.trim_end().to_owned())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(NodeError::Io { path: path.to_owned(), source }),
+    }
+}
+
+/// Whether the engine has kept anything there.
+fn has_votes(storage: &Path) -> io::Result<bool> {
+    match fs::read_dir(storage) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Place {
+        folder: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("engine")).unwrap();
+            Self { folder }
+        }
+
+        fn key(&self) -> PathBuf {
+            self.folder.path().join("node.key")
+        }
+
+        fn engine(&self) -> PathBuf {
+            self.folder.path().join("engine")
+        }
+
+        fn ask(&self) -> Voted {
+            may_vote(&self.key(), &self.engine()).unwrap()
+        }
+
+        fn vote(&self) {
+            fs::create_dir(self.engine().join("agreement-votes-0")).unwrap();
+        }
+
+        fn elsewhere(&self) -> Voted {
+            Voted::Elsewhere(marker_of(&self.key()))
+        }
+    }
+
+    #[test]
+    fn a_key_votes_with_the_storage_that_it_began_and_with_no_other() {
+        let place = Place::new();
+        assert_eq!(place.ask(), Voted::Here);
+        place.vote();
+        assert_eq!(place.ask(), Voted::Here);
+        fs::remove_dir_all(place.engine()).unwrap();
+        assert_eq!(place.ask(), place.elsewhere());
+        fs::create_dir(place.engine()).unwrap();
+        assert_eq!(place.ask(), place.elsewhere());
+        // A storage that another key began.
+        let other = Place::new();
+        other.ask();
+        fs::copy(other.engine().join(NAME), place.engine().join(NAME)).unwrap();
+        assert_eq!(place.ask(), place.elsewhere());
+    }
+
+    #[test]
+    fn a_start_that_was_cut_short_is_gone_on_with() {
+        let place = Place::new();
+        place.ask();
+        fs::remove_file(marker_of(&place.key())).unwrap();
+        assert_eq!(place.ask(), Voted::Here);
+        assert!(marker_of(&place.key()).exists());
+    }
+
+    #[test]
+    fn votes_without_a_name_and_names_that_cannot_be_read_are_nobodys() {
+        let place = Place::new();
+        place.vote();
+        assert_eq!(place.ask(), place.elsewhere());
+        let place = Place::new();
+        place.ask();
+        fs::write(marker_of(&place.key()), [b'a'; 200]).unwrap();
+        assert!(may_vote(&place.key(), &place.engine()).is_err());
+        fs::write(marker_of(&place.key()), b"").unwrap();
+        assert_eq!(place.ask(), place.elsewhere());
+    }
+}
