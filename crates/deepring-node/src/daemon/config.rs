@@ -180,6 +180,48 @@ pub struct Peer {
     pub hosting: Option<SocketAddr>,
 }
 
+impl ValidatorSection {
+    /// Listening there, and else as usual.
+    #[must_use]
+    pub fn listening(listen: SocketAddr) -> Self {
+        Self { listen, heartbeat_ms: five_seconds() }
+    }
+}
+
+impl HostSection {
+    /// Listening there with this key, and else as usual.
+    #[must_use]
+    pub fn listening(listen: SocketAddr, key: PathBuf) -> Self {
+        Self {
+            key,
+            listen,
+            check: auto(),
+            threads: one(),
+            workers: one(),
+            patience_ms: two_seconds(),
+            query_ms: a_minute(),
+            queries: queries(),
+            batch: batch(),
+            megabytes: megabytes(),
+        }
+    }
+}
+
+impl GatewaySection {
+    /// Listening there, and else as usual.
+    #[must_use]
+    pub fn listening(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            api_keys: Vec::new(),
+            tls: None,
+            requests: requests(),
+            requests_a_second: requests_a_second(),
+            body_megabytes: body_megabytes(),
+        }
+    }
+}
+
 fn five_seconds() -> u64 {
     5_000
 }

@@ -1,0 +1,263 @@
+//! A running node: networks, validator, host and gateway in one process, until one of them ends or the node is told to stop.
+
+use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use commonware_macros::select;
+use commonware_runtime::tokio::{Config, Context, Runner};
+use commonware_runtime::{Metrics as _, Runner as _, Spawner as _, Supervisor as _};
+use deepring_infer::{RingHost, Rten};
+use futures::future::{Either, pending};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::config::{CheckedConfig, hosting_namespace};
+use super::error::NodeError;
+use super::material::Material;
+use super::network;
+use super::recording::{Recording, begin_with};
+use super::upkeep::{Condition, Upkeep};
+use super::voted::Voted;
+use crate::agreement::{self, Validator, ValidatorChannels, ValidatorHandle, voter_key};
+use crate::certifying::Certifier;
+use crate::gateway::{self, Gateway, Health};
+use crate::hosting::{self, HostConfig, HostHandle, host_identity_key};
+
+/// How long parts are given to end when the node is told to stop.
+const STOPPING: Duration = Duration::from_secs(5);
+
+/// What is told while a node starts and runs.
+pub trait Progress {
+    /// Bytes of blocks that were just opened.
+    fn opened(&self, bytes: u64);
+    /// The node takes part now.
+    fn started(&self);
+    /// The node was told to stop, and does.
+    fn stopping(&self);
+}
+
+/// Runs a node until it is told to stop (SIGTERM or SIGINT), or a part of it ends.
+///
+/// # Errors
+/// [`NodeError`].
+pub fn run(config: &CheckedConfig, progress: &dyn Progress) -> Result<(), NodeError> {
+    let material = Material::read(config, &|bytes| progress.opened(bytes))?;
+    if let Voted::Elsewhere(marker) = &material.voted {
+        let gone = NodeError::JournalGone { marker: marker.clone() };
+        tracing::error!("{gone}; meanwhile it follows the others");
+    }
+    let state = material.places.state.clone();
+    state.begin();
+    let runtime = Config::new()
+        .with_worker_threads(2)
+        .with_storage_directory(&material.places.engine)
+        .with_catch_panics(false);
+    Runner::new(runtime).start(|context| async move {
+        let parts = Parts::start(&context, config, material).await?;
+        progress.started();
+        let ended = parts.run(progress).await;
+        // What is on stable storage is whole; what still runs then is not waited for.
+        let _ = context.stop(0, Some(STOPPING)).await;
+        state.end();
+        ended
+    })
+}
+
+/// What runs.
+struct Parts {
+    validator: ValidatorHandle,
+    host: Option<HostHandle>,
+    gateway: Option<tokio::task::JoinHandle<Result<(), gateway::GatewayError>>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Parts {
+    async fn start(
+        context: &Context,
+        config: &CheckedConfig,
+        material: Material,
+    ) -> Result<Self, NodeError> {
+        let Material { set, places, ring, ledger, node, .. } = material;
+        let origin: Arc<str> = set.origin.as_str().into();
+        let mut agreement = agreement::Config::new(node, set);
+        agreement.heartbeat = config.heartbeat();
+        agreement.votes = material.voted == Voted::Here;
+        agreement.evidence = Some(places.evidence.clone());
+        let validator = validator(context, config, agreement, material.validators, ledger).await?;
+        let ledger = validator.ledger();
+        let first = begin_with(context.child("clock"), ledger.clone(), material.begin_with);
+        context.child("beginning").spawn(|_| first);
+        let condition = Condition::new();
+        let (stop, mut stopped) = watch::channel(false);
+        let blocks = material.host.as_ref().map(|(_, host)| host.clone());
+        let blocks_open = move || blocks.as_ref().is_none_or(|host| host.alarms().is_empty());
+        let upkeep = Upkeep {
+            context: context.child("clock"),
+            ledger: ledger.clone(),
+            condition: condition.clone(),
+            heartbeat: config.heartbeat(),
+            tiles: places.tiles.clone(),
+            probe: places.probe.clone(),
+            state: places.state.clone(),
+            votes: material.voted == Voted::Here,
+            blocks_open: Arc::new(blocks_open),
+            stop: stop.clone(),
+        };
+        context.child("upkeep").spawn(|_| upkeep.run());
+
+        let Some((key, opened)) = material.host else {
+            return Ok(Self { validator, host: None, gateway: None, stop });
+        };
+        let journal = places.signed.clone();
+        let host = HostConfig {
+            patience: config.patience,
+            bounds: config.bounds,
+            workers: config.file.host.as_ref().map_or(NonZeroUsize::MIN, |host| host.workers),
+            ..HostConfig::new(key.clone(), journal)
+        };
+        let of = (ring.clone(), opened.clone());
+        let (host, notices) = start_host(context, config, host, material.hosts, of)?;
+        let certifier = Certifier::new(ledger.clone(), key.clone(), &origin);
+        let recording = Recording {
+            context: context.child("clock"),
+            ledger: ledger.clone(),
+            certifier: certifier.clone(),
+            key,
+            ring: ring.clone(),
+            origin,
+        };
+        context.child("recording").spawn(|_| recording.run(notices));
+        let gateway = match config.file.gateway.clone() {
+            None => None,
+            Some(section) => {
+                let metrics = context.child("metrics");
+                let blocks = opened.clone();
+                let recipe = match opened.manifest()?.preprocess.as_str() {
+                    "" => None,
+                    text => Some(text.parse().map_err(NodeError::Recipe)?),
+                };
+                let gateway = Gateway {
+                    asker: host.asker(),
+                    certifier,
+                    ring,
+                    recipe,
+                    progress: ledger.subscribe(),
+                    health: Arc::new(move || health(&condition, &blocks)),
+                    metrics: Arc::new(move || metrics.encode()),
+                    validators: material.signed_set,
+                    tiles: places.tiles,
+                };
+                let stop = async move {
+                    // Where the sender is gone, the node is.
+                    let _ = stopped.wait_for(|stop| *stop).await;
+                };
+                Some(tokio::spawn(gateway::serve(gateway, section, stop)))
+            }
+        };
+        Ok(Self { validator, host: Some(host), gateway, stop })
+    }
+
+    async fn run(self, progress: &dyn Progress) -> Result<(), NodeError> {
+        let Self { validator, host, gateway, stop } = self;
+        let mut stopped = stop.subscribe();
+        let io = |source| NodeError::Io { path: "signals".into(), source };
+        let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
+        let mut gateway = gateway.map_or(Either::Left(pending()), Either::Right);
+        let hosting = match host {
+            Some(host) => Either::Right(host.stopped()),
+            None => Either::Left(pending()),
+        };
+        let mut hosting = pin!(hosting);
+        let mut validating = pin!(validator.stopped());
+        let told = select! {
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+            _ = stopped.wait_for(|stop| *stop) => Ok(()),
+            why = &mut validating => Err(NodeError::from(why)),
+            why = &mut hosting => Err(NodeError::from(why)),
+            ended = &mut gateway => match ended {
+                Ok(Err(why)) => Err(NodeError::Gateway(why.to_string())),
+                Ok(Ok(())) => Err(NodeError::Gateway("it ended".to_owned())),
+                Err(why) => Err(NodeError::Gateway(why.to_string())),
+            },
+        };
+        if told.is_ok() {
+            progress.stopping();
+            // Answers that are under way are given; nothing new is taken.
+            let _ = stop.send(true);
+            if let Either::Right(gateway) = gateway {
+                let _ = tokio::time::timeout(STOPPING, gateway).await;
+            }
+        }
+        told
+    }
+}
+
+async fn validator(
+    context: &Context,
+    config: &CheckedConfig,
+    agreement: agreement::Config,
+    others: Vec<(network::Identity, std::net::SocketAddr)>,
+    ledger: deepring_ledger::Ledger,
+) -> Result<ValidatorHandle, NodeError> {
+    let nodes = u32::try_from(agreement.set.nodes.len()).unwrap_or(u32::MAX);
+    let (mut net, peers) = network::join(
+        &context.child("agreement"),
+        voter_key(&agreement.node)?,
+        &agreement::network_namespace(&agreement.set.origin),
+        config.file.validator.listen,
+        others,
+        agreement::max_message_bytes(nodes),
+    );
+    let [votes, certificates, fetch, dockets, backfill, submissions, cosignatures] =
+        agreement::channels().map(|(channel, quota)| net.register(channel, quota));
+    let channels = ValidatorChannels {
+        votes,
+        certificates,
+        fetch,
+        dockets,
+        backfill,
+        submissions,
+        cosignatures,
+    };
+    net.start();
+    let (provider, blocker) = (peers.clone(), peers);
+    let context = context.child("validating");
+    Ok(Validator::start(context, channels, provider, blocker, ledger, agreement).await?)
+}
+
+type Opened = (Arc<deepring::AuthenticRing>, Arc<RingHost<Rten>>);
+type Notices = commonware_utils::channel::mpsc::Receiver<hosting::Notice>;
+
+fn start_host(
+    context: &Context,
+    config: &CheckedConfig,
+    host: HostConfig,
+    others: Vec<(network::Identity, std::net::SocketAddr)>,
+    of: Opened,
+) -> Result<(HostHandle, Notices), NodeError> {
+    let listen = config.file.host.as_ref().map(|host| host.listen);
+    let (mut net, peers) = network::join(
+        &context.child("hosts"),
+        host_identity_key(&host.key)?,
+        &hosting_namespace(&of.0.ring_id()),
+        listen.unwrap_or(config.file.validator.listen),
+        others,
+        hosting::max_message_bytes(),
+    );
+    let (channel, quota) = hosting::channel();
+    let channel = net.register(channel, quota);
+    net.start();
+    Ok(hosting::start(context.child("hosting"), channel, peers, of, host)?)
+}
+
+fn health(condition: &Condition, host: &RingHost<Rten>) -> Health {
+    Health {
+        caught_up: condition.caught_up(),
+        blocks_open: host.alarms().is_empty(),
+        disk_writable: condition.disk_writable(),
+    }
+}

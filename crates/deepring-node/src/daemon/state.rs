@@ -1,0 +1,107 @@
+//! What a node says of itself to those who run it on the same machine: a small file that is written every second in which
+//! something changed, and a file by which it is told to stop.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use deepring::files::read_plain;
+use serde::{Deserialize, Serialize};
+
+const STATE: &str = "state.json";
+const STOP: &str = "stop";
+const MAX_STATE: u64 = 1 << 12;
+
+/// See the module. Nobody signs it: it is for people and for scripts on the same machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeState {
+    /// The process.
+    pub pid: u32,
+    /// When this was written, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Height of the newest docket in the ledger.
+    pub height: u64,
+    /// Entries of the ledger.
+    pub size: u64,
+    /// Entries under the newest checkpoint that a quorum cosigned.
+    pub certified: u64,
+    /// Submissions that wait.
+    pub waiting: usize,
+    /// Whether it votes; a node whose votes were lost follows.
+    pub votes: bool,
+    /// Whether heights go on.
+    pub caught_up: bool,
+    /// Whether every block of its host is in use.
+    pub blocks_open: bool,
+    /// Whether its disk could be written.
+    pub disk_writable: bool,
+}
+
+/// The two files, in a node's data folder.
+#[derive(Debug, Clone)]
+pub(crate) struct StateFiles {
+    state: PathBuf,
+    stop: PathBuf,
+}
+
+impl StateFiles {
+    pub(crate) fn in_folder(data: &Path) -> Self {
+        Self { state: data.join(STATE), stop: data.join(STOP) }
+    }
+
+    /// Forgets what was asked of the process before.
+    pub(crate) fn begin(&self) {
+        // Where it cannot be removed, the node stops again, which is said.
+        let _ = fs::remove_file(&self.stop);
+    }
+
+    /// Writes the state; not synchronised, as nothing hangs on it.
+    pub(crate) fn write(&self, state: &NodeState) -> io::Result<()> {
+        let text = serde_json::to_vec(state)?;
+        let new = self.state.with_extension("new");
+        fs::write(&new, text)?;
+        fs::rename(new, &self.state)
+    }
+
+    /// Whether somebody asked the node to stop.
+    pub(crate) fn is_to_stop(&self) -> bool {
+        self.stop.exists()
+    }
+
+    /// The process is about to end.
+    pub(crate) fn end(&self) {
+        for path in [&self.state, &self.stop] {
+            // Who looks sees by the time in it that it is old.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+impl NodeState {
+    /// The state in a node's data folder; `None` where no node runs there, as far as can be seen.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn read(data: &Path) -> io::Result<Option<Self>> {
+        match read_plain(&data.join(STATE), MAX_STATE) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Asks the node whose data folder this is to stop.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn ask_to_stop(data: &Path) -> io::Result<()> {
+        fs::write(data.join(STOP), b"")
+    }
+}
+
+/// Milliseconds since the Unix epoch, by this machine's clock.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

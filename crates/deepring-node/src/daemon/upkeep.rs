@@ -1,0 +1,116 @@
+//! What a node does every second: writes the log out as static files, tries the disk, notes whether heights go on, and says so.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use commonware_runtime::Clock;
+use deepring::files::replace_file;
+use tokio::sync::watch;
+
+use super::state::{NodeState, StateFiles, now_ms};
+use crate::agreement::AgreedLedger;
+
+const EVERY: Duration = Duration::from_secs(1);
+/// Without a new height for so many heartbeats a node is behind, or its network halts.
+const HEARTBEATS: u32 = 4;
+/// How often the disk is tried where nothing is written to it, in rounds.
+const TRIED: u32 = 10;
+
+/// What the last round found.
+#[derive(Debug)]
+pub(super) struct Condition {
+    caught_up: AtomicBool,
+    disk_writable: AtomicBool,
+}
+
+impl Condition {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { caught_up: false.into(), disk_writable: true.into() })
+    }
+
+    pub(super) fn caught_up(&self) -> bool {
+        self.caught_up.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn disk_writable(&self) -> bool {
+        self.disk_writable.load(Ordering::Relaxed)
+    }
+}
+
+/// See the module.
+pub(super) struct Upkeep<E> {
+    pub(super) context: E,
+    pub(super) ledger: AgreedLedger,
+    pub(super) condition: Arc<Condition>,
+    pub(super) heartbeat: Duration,
+    /// Where the static files go.
+    pub(super) tiles: PathBuf,
+    /// A file that is written to try the disk.
+    pub(super) probe: PathBuf,
+    pub(super) state: StateFiles,
+    pub(super) votes: bool,
+    /// Whether every block of the host is in use.
+    pub(super) blocks_open: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Told when somebody asks the node to stop.
+    pub(super) stop: watch::Sender<bool>,
+}
+
+impl<E: Clock> Upkeep<E> {
+    /// Runs until the validator stops.
+    pub(super) async fn run(self) {
+        let (mut height, mut since) = (0, self.context.current());
+        let mut exported = (0, 0);
+        let mut said = None;
+        for round in 0_u32.. {
+            let progress = self.ledger.subscribe().borrow().clone();
+            let now = self.context.current();
+            if progress.height != height {
+                (height, since) = (progress.height, now);
+            }
+            let idle = now.duration_since(since).unwrap_or_default();
+            let lively = height > 0 && idle < self.heartbeat.saturating_mul(HEARTBEATS);
+            self.condition.caught_up.store(lively, Ordering::Relaxed);
+
+            let certified = progress.certified.as_ref().map_or(0, |c| c.checkpoint().size());
+            if exported != (progress.size, certified) {
+                let tiles = self.tiles.clone();
+                match self.ledger.look(move |ledger| ledger.export_tiles(tiles)).await {
+                    Ok(Ok(_)) => exported = (progress.size, certified),
+                    Ok(Err(why)) => tracing::warn!(%why, "the log is not written out"),
+                    Err(_) => return,
+                }
+            }
+            if round % TRIED == 0 {
+                let tried = replace_file(&self.probe, b"");
+                if let Err(why) = &tried {
+                    tracing::error!(%why, "the disk cannot be written");
+                }
+                self.condition.disk_writable.store(tried.is_ok(), Ordering::Relaxed);
+            }
+            if self.state.is_to_stop() {
+                let _ = self.stop.send(true);
+            }
+            let state = NodeState {
+                pid: std::process::id(),
+                at: 0,
+                height: progress.height,
+                size: progress.size,
+                certified,
+                waiting: self.ledger.waiting().0,
+                votes: self.votes,
+                caught_up: lively,
+                blocks_open: (self.blocks_open)(),
+                disk_writable: self.condition.disk_writable(),
+            };
+            if said.as_ref() != Some(&state) || round % TRIED == 0 {
+                if let Err(why) = self.state.write(&NodeState { at: now_ms(), ..state.clone() }) {
+                    tracing::warn!(%why, "the node's state is not written");
+                }
+                said = Some(state);
+            }
+            self.context.sleep(EVERY).await;
+        }
+    }
+}
