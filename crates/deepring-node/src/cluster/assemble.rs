@@ -1,0 +1,237 @@
+//! What the ring's owner makes of requests: the deal, the validator set, and each node's files but for its keys.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use commonware_utils::sys_rng;
+use deepring::deal::{Copies, DealPlan};
+use deepring::files::{Replacement, replace_file};
+use deepring::maintenance::deal_in;
+use deepring::seal::PlannedDeal;
+use deepring::{AuthenticRing, Owner, RingError, SecretKey, Trust, UnverifiedRing, VerifiedRing};
+use deepring_ledger::{Binding, Entry, Event, ValidatorSet};
+use rand_core::Rng as _;
+
+use super::error::ClusterError;
+use super::legs;
+use super::request::{JoinRequest, Joining};
+use super::whole_folder::WholeFolder;
+use crate::daemon::{GatewaySection, HostSection, MAX_PEERS, NodeConfig, Peer, ValidatorSection};
+
+/// The file that a node is started with, in its folder.
+pub(super) const CONFIG: &str = "deepringd.toml";
+const RING: &str = "model.ring";
+const SET: &str = "validators.set";
+
+/// How a ring is dealt to nodes, and the log that they keep.
+#[derive(Debug, Clone)]
+pub struct Plan<'a> {
+    /// The ring. It stays as it is: what is dealt is a copy of it.
+    pub ring: &'a Path,
+    /// Its owner's key.
+    pub owner: &'a SecretKey<Owner>,
+    /// Copies of each leg.
+    pub copies: Copies,
+    /// Whether a third copy computes each query.
+    pub eager: bool,
+    /// Name of the log.
+    pub origin: &'a str,
+}
+
+/// A name for a log that no other has.
+#[must_use]
+pub fn new_origin() -> String {
+    let mut drawn = [0; 16];
+    sys_rng().fill_bytes(&mut drawn);
+    let digits: String = drawn.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("deepring.local/ledger/{digits}")
+}
+
+/// What was made.
+#[derive(Debug, Clone)]
+pub struct Assembled {
+    /// Each node's folder, in the order of the requests.
+    pub folders: Vec<String>,
+    /// The legs, in words: blocks, and the nodes that hold them.
+    pub legs: Vec<String>,
+}
+
+/// Makes a new folder with one folder for each node (its copy of the dealt ring, the validator set, the entries that the log
+/// begins with, and [`NodeConfig`]), the owner's public key and the validator set. Who runs a node puts the files of its folder
+/// beside its keys.
+///
+/// # Errors
+/// [`ClusterError`]. Nothing is left behind.
+pub fn assemble(
+    plan: &Plan<'_>,
+    requests: &[JoinRequest],
+    folder: &Path,
+) -> Result<Assembled, ClusterError> {
+    let whole = WholeFolder::begin(folder)?;
+    let names = (1..=requests.len()).map(|n| format!("node-{n}")).collect();
+    let assembled = write(plan, requests, names, whole.path())?;
+    whole.commit()?;
+    Ok(assembled)
+}
+
+/// As [`assemble`], into a folder of the caller's; nodes' folders may be there.
+pub(super) fn write(
+    plan: &Plan<'_>,
+    requests: &[JoinRequest],
+    names: Vec<String>,
+    folder: &Path,
+) -> Result<Assembled, ClusterError> {
+    let joining = joining(requests, plan.copies)?;
+    let dealt_at = folder.join(RING);
+    let (ring, legs) = deal(plan, &joining, &dealt_at)?;
+    let entries = first_entries(plan, &joining, &ring)?;
+    let set = entries.first().map(|entry| entry.as_bytes().to_vec()).unwrap_or_default();
+    let write =
+        |path: PathBuf, bytes: &[u8]| replace_file(&path, bytes).map_err(ClusterError::io(&path));
+    write(folder.join("owner.pub"), format!("{}\n", plan.owner.public()).as_bytes())?;
+    write(folder.join(SET), &set)?;
+    for (name, node) in names.iter().zip(&joining) {
+        let its = folder.join(name);
+        fs::create_dir_all(&its).map_err(ClusterError::io(&its))?;
+        let copy = its.join(RING);
+        fs::copy(&dealt_at, &copy).map_err(ClusterError::io(&copy))?;
+        fs::File::open(&copy).and_then(|f| f.sync_all()).map_err(ClusterError::io(&copy))?;
+        write(its.join(SET), &set)?;
+        let mut begin_with = Vec::new();
+        for (n, entry) in (1..).zip(&entries) {
+            let name = format!("begin-with-{n}.entry");
+            write(its.join(&name), entry.as_bytes())?;
+            begin_with.push(PathBuf::from(name));
+        }
+        let config = config(plan, node, &joining, &ring, begin_with);
+        let text = toml::to_string(&config).unwrap_or_default();
+        write(its.join(CONFIG), text.as_bytes())?;
+    }
+    fs::remove_file(&dealt_at).map_err(ClusterError::io(&dealt_at))?;
+    Ok(Assembled { folders: names, legs })
+}
+
+fn joining(requests: &[JoinRequest], copies: Copies) -> Result<Vec<Joining>, ClusterError> {
+    let least = copies.count();
+    if requests.len() < least || requests.len() > MAX_PEERS {
+        return Err(ClusterError::Nodes { nodes: requests.len(), least, most: MAX_PEERS });
+    }
+    let mut joining = Vec::with_capacity(requests.len());
+    let (mut keys, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    for request in requests {
+        let bad = |why| ClusterError::Request { path: request.node.clone().into(), why };
+        let one = request.parsed().map_err(bad)?;
+        for half in [one.node.voting_half(), one.node.cosigner(), one.host.network_half()] {
+            if !keys.insert(*half) {
+                let what = "half of a key";
+                return Err(ClusterError::Twice { what, value: request.node.clone() });
+            }
+        }
+        for at in [Some(request.validator), Some(request.hosting), request.gateway] {
+            if at.is_some_and(|at| !addresses.insert(at)) {
+                let value = at.map(|at| at.to_string()).unwrap_or_default();
+                return Err(ClusterError::Twice { what: "address", value });
+            }
+        }
+        joining.push(one);
+    }
+    Ok(joining)
+}
+
+/// Deals a copy of the ring: as many legs as nodes, as far as there are blocks.
+fn deal(
+    plan: &Plan<'_>,
+    joining: &[Joining],
+    to: &Path,
+) -> Result<(AuthenticRing, Vec<String>), ClusterError> {
+    let failed = |path: &Path, source: RingError| ClusterError::Ring {
+        path: path.to_owned(),
+        source: Box::new(source),
+    };
+    let trust = Trust::owner(plan.owner.public());
+    let from = UnverifiedRing::open(plan.ring).and_then(|ring| ring.verify(&trust, &|_| ()));
+    let ring: VerifiedRing = from.map_err(|e| failed(plan.ring, e))?;
+    let sizes: Vec<u64> = ring.layers().iter().map(|header| header.plain_len).collect();
+    let ranges = legs::cut(&sizes, joining.len());
+    let hosts = joining.iter().map(|node| node.host);
+    let in_words = ranges.iter().enumerate().map(|(n, blocks)| {
+        let copies = (0..plan.copies.count()).map(|k| (n + k) % ranges.len() + 1);
+        let copies: Vec<String> = copies.map(|k| format!("node-{k}")).collect();
+        format!(
+            "leg {}: blocks {}-{} by {}",
+            n + 1,
+            blocks.start,
+            blocks.end - 1,
+            copies.join(", ")
+        )
+    });
+    let in_words = in_words.collect();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let planned = PlannedDeal {
+        legs: ranges.into_iter().zip(hosts).collect(),
+        plan: DealPlan {
+            copies: plan.copies,
+            eager: plan.eager,
+            genesis: Vec::new(),
+            dealt_at: since.as_secs(),
+        },
+    };
+    let file = Replacement::of(to).map_err(ClusterError::io(to))?;
+    deal_in(file, &ring, plan.owner, &planned)?;
+    let dealt = UnverifiedRing::open(to).and_then(|ring| ring.authenticate(&trust));
+    Ok((dealt.map_err(|e| failed(to, e))?, in_words))
+}
+
+/// The validator set and the ring's registration, signed by the owner for the log.
+fn first_entries(
+    plan: &Plan<'_>,
+    joining: &[Joining],
+    ring: &AuthenticRing,
+) -> Result<Vec<Entry>, ClusterError> {
+    let mut nodes: Vec<_> = joining.iter().map(|node| node.node).collect();
+    nodes.sort_by_key(|node| *node.as_bytes());
+    let owner = plan.owner.public();
+    let set = ValidatorSet { epoch: 1, origin: plan.origin.to_owned(), owners: vec![owner], nodes };
+    let outline = Box::new(ring.outline().as_outline().clone());
+    let events = [Event::ValidatorSet(set), Event::RingRegistered { outline }];
+    let author = plan.owner.clone().into();
+    let entries = (1..).zip(&events).map(|(sequence, event)| {
+        Ok(Entry::now(Binding::new(plan.origin, sequence), event, &author)?)
+    });
+    entries.collect()
+}
+
+fn config(
+    plan: &Plan<'_>,
+    node: &Joining,
+    all: &[Joining],
+    ring: &AuthenticRing,
+    begin_with: Vec<PathBuf>,
+) -> NodeConfig {
+    let deal = ring.outline().deal();
+    let hosts = |of: &Joining| {
+        deal.is_some_and(|deal| deal.legs.iter().any(|leg| leg.hosts.contains(&of.host)))
+    };
+    let opens = deal.is_some_and(|deal| deal.genesis.contains(&node.host));
+    let peers = all.iter().filter(|other| other.node != node.node);
+    let peer = |other: &Joining| Peer {
+        node: other.request.node.clone(),
+        validator: other.request.validator,
+        host: hosts(other).then(|| other.request.host.clone()),
+        hosting: hosts(other).then_some(other.request.hosting),
+    };
+    NodeConfig {
+        ring: RING.into(),
+        owner: plan.owner.public().to_string(),
+        validators: SET.into(),
+        data: "data".into(),
+        node_key: "node.key".into(),
+        begin_with,
+        validator: ValidatorSection::listening(node.request.validator),
+        host: hosts(node).then(|| HostSection::listening(node.request.hosting, "host.key".into())),
+        gateway: node.request.gateway.filter(|_| opens).map(GatewaySection::listening),
+        peers: peers.map(peer).collect(),
+    }
+}
