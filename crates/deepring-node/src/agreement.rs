@@ -46,7 +46,7 @@ mod wiring;
 #[cfg(feature = "tamper")]
 pub use application::Tamper;
 pub use chamber::{Committed, Lost, NotNext, SubmitError, Ticket};
-pub use committee::{voter, voter_key};
+pub use committee::{network_namespace, voter, voter_key};
 pub use cosigning::SplitView;
 pub use docket::{Docket, DocketDigest, DocketTooLarge, MAX_DOCKET_BYTES, MAX_DOCKET_SUBMISSIONS};
 pub use error::AgreementError;
@@ -56,5 +56,5 @@ pub use pool::{PoolFull, PoolLimits};
 pub use submission::{
     EntryId, MAX_EVIDENCE_BYTES, MAX_SUBMISSION_BYTES, Submission, SubmissionError,
 };
-pub use validator::{Config, ValidatorHandle};
+pub use validator::{AgreedLedger, Config, ValidatorHandle};
 pub use wiring::{Runtime, Validator, ValidatorChannels, channels, max_message_bytes};

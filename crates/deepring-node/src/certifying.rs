@@ -15,7 +15,7 @@ use deepring_ledger::{
 use thiserror::Error;
 
 use crate::agreement::{
-    Committed, LedgerProgress, Lost, Submission, SubmissionError, SubmitError, ValidatorHandle,
+    AgreedLedger, Committed, LedgerProgress, Lost, Submission, SubmissionError, SubmitError,
 };
 
 /// Why an answer has no certificate.
@@ -48,7 +48,7 @@ pub enum CertifyError {
 /// Records decisions of one ring in the name of a host of its Genesis.
 #[derive(Debug, Clone)]
 pub struct Certifier {
-    validator: Arc<ValidatorHandle>,
+    ledger: AgreedLedger,
     key: SecretKey<Host>,
     origin: Arc<str>,
 }
@@ -65,8 +65,8 @@ pub struct Certified {
 impl Certifier {
     /// Records with this validator, on the log of this name, as this host.
     #[must_use]
-    pub fn new(validator: Arc<ValidatorHandle>, key: SecretKey<Host>, origin: &str) -> Self {
-        Self { validator, key, origin: origin.into() }
+    pub fn new(ledger: AgreedLedger, key: SecretKey<Host>, origin: &str) -> Self {
+        Self { ledger, key, origin: origin.into() }
     }
 
     /// Has a decision recorded; returns when its entry is on stable storage here. One that is recorded already, because another
@@ -89,7 +89,7 @@ impl Certifier {
         let at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         let key: AuthorKey = self.key.clone().into();
         let entry = Entry::sign(Binding::new(&self.origin, 0), at, &event, &key)?;
-        let ticket = self.validator.submit(Submission::decided(&entry, decision)?).await?;
+        let ticket = self.ledger.submit(Submission::decided(&entry, decision)?).await?;
         Ok(ticket.committed().await?)
     }
 
@@ -102,9 +102,9 @@ impl Certifier {
         decision: &Decision,
         committed: Committed,
     ) -> Result<Certified, CertifyError> {
-        let checkpoint = cosigned_over(self.validator.subscribe(), committed.index).await?;
+        let checkpoint = cosigned_over(self.ledger.subscribe(), committed.index).await?;
         let decision = decision.clone();
-        let made = self.validator.look(move |ledger| {
+        let made = self.ledger.look(move |ledger| {
             Certificate::make_under(&decision, ledger, checkpoint.checkpoint(), Require::AsDealt)
         });
         Ok(Certified { certificate: made.await??, committed })

@@ -1,3 +1,22 @@
 //! `deepringd`: one process that votes, hosts its legs and answers clients.
+//!
+//! [`NodeConfig`] is its file, [`run`] the node. Everything that the file names is read and verified before the first byte goes
+//! over a network.
 
-pub mod config;
+mod config;
+mod error;
+mod material;
+mod network;
+mod node;
+mod recording;
+mod state;
+mod upkeep;
+mod voted;
+
+pub use config::{
+    CheckedConfig, CheckedPeer, ConfigError, GatewaySection, HostSection, MAX_PEERS, NodeConfig,
+    Peer, TlsSection, ValidatorSection,
+};
+pub use error::NodeError;
+pub use node::{Progress, run};
+pub use state::NodeState;

@@ -16,5 +16,7 @@
 
 pub mod agreement;
 pub mod certifying;
+pub mod cluster;
 pub mod daemon;
+pub mod gateway;
 pub mod hosting;

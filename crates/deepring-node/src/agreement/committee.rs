@@ -68,14 +68,18 @@ impl Committee {
     }
 
     /// The scheme by which this committee votes about the log of this name; it signs where `key` is one
-    /// of its members'. Votes for one log are none for another.
+    /// of its members' and `votes`. Votes for one log are none for another.
     pub(crate) fn scheme(
         &self,
         origin: &str,
         key: &SecretKey<Node>,
+        votes: bool,
     ) -> Result<Scheme, AgreementError> {
         let namespace = namespace(origin);
-        let signer = Scheme::signer(&namespace, self.voters(), voter_key(key)?);
+        let signer = match votes {
+            true => Scheme::signer(&namespace, self.voters(), voter_key(key)?),
+            false => None,
+        };
         Ok(signer.unwrap_or_else(|| Scheme::verifier(&namespace, self.voters())))
     }
 }
@@ -83,6 +87,13 @@ impl Committee {
 /// The engine puts its length before it, which is below 99: see `SecretKey::<Node>::expose_seed`.
 pub(crate) fn namespace(origin: &str) -> Vec<u8> {
     [b"deepring v1 agreement ".as_slice(), &log_digest(origin).0].concat()
+}
+
+/// The namespace of the network that validators of the log of this name meet in: a handshake for one log is none for another, and
+/// no vote.
+#[must_use]
+pub fn network_namespace(origin: &str) -> Vec<u8> {
+    [b"deepring v1 validators ".as_slice(), &log_digest(origin).0].concat()
 }
 
 /// The committees by their epochs.

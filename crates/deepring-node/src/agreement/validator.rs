@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Config {
     pub set: ValidatorSet,
     /// This validator's key. One that is not of the set follows, and never votes.
     pub node: SecretKey<Node>,
+    /// Whether it votes, if it is of the set. One whose earlier votes are lost must not.
+    pub votes: bool,
     /// What the names of the engine's partitions in storage begin with: letters, digits, `-` and `_`.
     pub partition: String,
     /// How long a leader waits with an empty docket; below `leader_timeout`. A network at rest makes
@@ -60,6 +63,7 @@ impl Config {
         Self {
             set,
             node,
+            votes: true,
             partition: "agreement".to_owned(),
             heartbeat: Duration::from_secs(5),
             leader_timeout: Duration::from_secs(8),
@@ -84,22 +88,22 @@ impl fmt::Debug for Config {
     }
 }
 
-/// A running validator. It runs on when this is dropped, until the runtime ends.
-pub struct ValidatorHandle {
+/// The ledger that is agreed on, as one validator keeps it: what asks it, and puts submissions to agreement. Cheap to clone.
+#[derive(Clone)]
+pub struct AgreedLedger {
     pub(crate) chamber: Arc<Chamber>,
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) submitted: mpsc::Sender<Submission>,
     pub(crate) progress: watch::Receiver<LedgerProgress>,
-    pub(crate) task: Handle<AgreementError>,
 }
 
-impl fmt::Debug for ValidatorHandle {
+impl fmt::Debug for AgreedLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ValidatorHandle").field("height", &self.height()).finish_non_exhaustive()
+        f.debug_struct("AgreedLedger").field("height", &self.height()).finish_non_exhaustive()
     }
 }
 
-impl ValidatorHandle {
+impl AgreedLedger {
     /// Has an entry agreed on. When this returns, the submission has authority where this validator's
     /// ledger leaves off, waits here, and is on its way to the others; the ticket tells when it is
     /// committed.
@@ -150,6 +154,35 @@ impl ValidatorHandle {
         });
         self.asks.send(Ask::Look(look)).await.map_err(|_| SubmitError::Stopped)?;
         told.await.map_err(|_| SubmitError::Stopped)
+    }
+}
+
+/// A running validator. It runs on when this is dropped, until the runtime ends.
+pub struct ValidatorHandle {
+    pub(crate) ledger: AgreedLedger,
+    pub(crate) task: Handle<AgreementError>,
+}
+
+impl fmt::Debug for ValidatorHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValidatorHandle").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
+
+/// What can be asked of the ledger can be asked of its validator.
+impl Deref for ValidatorHandle {
+    type Target = AgreedLedger;
+
+    fn deref(&self) -> &AgreedLedger {
+        &self.ledger
+    }
+}
+
+impl ValidatorHandle {
+    /// The ledger, for those who ask it beside this handle.
+    #[must_use]
+    pub fn ledger(&self) -> AgreedLedger {
+        self.ledger.clone()
     }
 
     /// Stops it at once, as if the process had died.

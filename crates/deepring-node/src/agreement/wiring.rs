@@ -55,7 +55,7 @@ use super::error::AgreementError;
 use super::gossip::{Gossip, MAX_GOSSIP_BYTES};
 use super::keeper::Keeper;
 use super::keeping::{Ask, Keeping, LedgerProgress, Sink};
-use super::validator::{Config, ValidatorHandle};
+use super::validator::{AgreedLedger, Config, ValidatorHandle};
 
 const MAILBOX: NonZeroUsize = NZUsize!(1024);
 /// Questions to the ledger that wait.
@@ -186,7 +186,10 @@ impl Validator {
             }
         });
         match started.await {
-            Ok(()) => Ok(ValidatorHandle { chamber, asks: ask, submitted: submit, progress, task }),
+            Ok(()) => {
+                let ledger = AgreedLedger { chamber, asks: ask, submitted: submit, progress };
+                Ok(ValidatorHandle { ledger, task })
+            }
             Err(_) => Err(task.await.unwrap_or(AgreementError::Ended { part: "runtime" })),
         }
     }
@@ -240,7 +243,7 @@ where
     async fn run<E: Runtime>(self, context: E) -> Result<AgreementError, AgreementError> {
         let Self { channels, config, committee, keeper, chamber, .. } = self;
         let me = voter_key(&config.node)?.public_key();
-        let scheme = committee.scheme(&config.set.origin, &config.node)?;
+        let scheme = committee.scheme(&config.set.origin, &config.node, config.votes)?;
         let committees = Committees::default();
         committees.add(FIRST, scheme.clone());
         let pages = CacheRef::new(PAGE, PAGES);

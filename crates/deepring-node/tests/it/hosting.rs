@@ -35,7 +35,7 @@ impl Fixture {
     fn new(of: Copies, eager: bool) -> Self {
         let legs = [(1, 1, 1), (2, 2, 2), (3, 4, 3), (5, 5, 4)];
         let plan = DealPlan { eager, ..copies(of) };
-        let sealed = Sealed::dealt(&network("fashion-lenet5.onnx"), &legs, plan);
+        let sealed = Sealed::dealt(&network("fashion-lenet5"), &legs, plan);
         let ring = Arc::new(sealed.ring());
         let engine = Arc::new(Rten::new(1.try_into().ok()));
         let open = |n: u8| {
@@ -61,7 +61,7 @@ impl Fixture {
             let (item, salt) = (&decision.items()[n], decision.salt().unwrap());
             assert_eq!(item.inputs, tensors_digest(salt, &[picture(n)]));
             assert_eq!(item.outputs, tensors_digest(salt, outputs));
-            let plain = zoo::plain(&network("fashion-lenet5.onnx"), &picture(n));
+            let plain = zoo::plain(&network("fashion-lenet5"), &picture(n));
             assert!(zoo::difference(&outputs[0], &plain) < 1e-5);
         }
     }

@@ -4,6 +4,7 @@
 
 mod agreement;
 mod byzantine;
+mod cluster;
 mod faults;
 mod hosting;
 mod net;

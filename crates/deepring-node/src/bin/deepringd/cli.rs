@@ -1,0 +1,148 @@
+//! The arguments.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs one node of a network of hosts and validators, and sets such networks up.
+///
+/// Exit codes: 0 done; 1 something failed; 2 wrong usage; 3 tampering was detected.
+#[derive(Debug, Parser)]
+#[command(name = "deepringd", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a node until it is told to stop (SIGTERM, SIGINT)
+    Run(RunArgs),
+    /// Read and check a node's file, and print what it says with every default
+    Check(CheckArgs),
+    /// Make a node's keys and the request by which it joins a network
+    Init(InitArgs),
+    /// Set up a network of nodes, and run those of this machine
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The node's file (TOML)
+    pub(crate) config: PathBuf,
+    /// Stop when stdin is closed, as by the end of the process that started this one
+    #[arg(long)]
+    pub(crate) until_stdin_closes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The node's file (TOML)
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// New folder for the keys (which never leave it) and `join.toml`
+    pub(crate) folder: PathBuf,
+    /// Address at which other validators reach this node
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) validator: SocketAddr,
+    /// Address at which other hosts reach it
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) hosting: SocketAddr,
+    /// Address at which clients are to reach it
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) gateway: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Make everything for a network of nodes on this machine, to try it
+    Init(ClusterInitArgs),
+    /// Make each node's files from the requests of several parties
+    Assemble(AssembleArgs),
+    /// Run the nodes of a folder, and show how they do; they end with this command
+    Up(UpArgs),
+    /// Show how the nodes of a folder do
+    Status(StatusArgs),
+    /// Stop the nodes of a folder
+    Down(DownArgs),
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum CopiesArg {
+    #[value(name = "2")]
+    Two,
+    #[value(name = "3")]
+    Three,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DealArgs {
+    /// The ring; it stays as it is, nodes get dealt copies of it
+    #[arg(long)]
+    pub(crate) ring: PathBuf,
+    /// Secret key of the ring's owner
+    #[arg(long, value_name = "FILE")]
+    pub(crate) owner_key: PathBuf,
+    /// Copies of each leg: with 3 a liar is named and a lost host passed over, with 2 nothing is decided then
+    #[arg(long, default_value = "3")]
+    pub(crate) copies: CopiesArg,
+    /// Have all three copies compute each query
+    #[arg(long)]
+    pub(crate) eager: bool,
+    /// Name of the log, as in a checkpoint; a new one by default
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: Option<String>,
+    /// New folder for what is made
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterInitArgs {
+    /// Number of nodes
+    #[arg(long, default_value_t = 4)]
+    pub(crate) nodes: usize,
+    /// First of the three ports of the first node; the others follow
+    #[arg(long, default_value_t = 4100)]
+    pub(crate) first_port: u16,
+    #[command(flatten)]
+    pub(crate) deal: DealArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AssembleArgs {
+    /// The nodes' requests (`join.toml`), in the order in which legs are dealt
+    #[arg(required = true)]
+    pub(crate) requests: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) deal: DealArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Folder that `cluster init` made
+    pub(crate) folder: PathBuf,
+    /// End once all nodes are ready, and leave them running until this command's stdin closes: for scripts
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Folder that `cluster init` made
+    pub(crate) folder: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DownArgs {
+    /// Folder that `cluster init` made
+    pub(crate) folder: PathBuf,
+}

@@ -1,0 +1,58 @@
+//! What is printed, and the exit code of what went wrong.
+
+use std::fmt;
+use std::io::Write as _;
+
+use deepring_infer::RunError;
+use deepring_node::cluster::ClusterError;
+use deepring_node::daemon::NodeError;
+
+/// An error with its exit code.
+#[derive(Debug)]
+pub(crate) enum Said {
+    Node(NodeError),
+    Cluster(ClusterError),
+    Failed(String),
+}
+
+impl Said {
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Node(NodeError::Config(_)) => 2,
+            Self::Node(NodeError::Opening(RunError::Tampered(_)) | NodeError::Ring { .. }) => 3,
+            _ => 1,
+        }
+    }
+}
+
+impl From<NodeError> for Said {
+    fn from(e: NodeError) -> Self {
+        Self::Node(e)
+    }
+}
+
+impl From<ClusterError> for Said {
+    fn from(e: ClusterError) -> Self {
+        Self::Cluster(e)
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(e) => e.fmt(f),
+            Self::Cluster(e) => e.fmt(f),
+            Self::Failed(e) => f.write_str(e),
+        }
+    }
+}
+
+/// A line on stdout. Where nobody reads it, the command goes on.
+pub(crate) fn line(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// A line on stderr.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

@@ -1,0 +1,172 @@
+//! Networks as they are set up: what each node is given, and what is refused.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use deepring::deal::Copies;
+use deepring::{Trust, UnverifiedRing};
+use deepring_infer::CutPolicy;
+use deepring_ledger::{Event, State, UnverifiedEntry, ValidatorSet};
+use deepring_node::cluster::{
+    ClusterError, JoinRequest, LocalPlan, Plan, assemble, init, init_node, new_origin, node_folders,
+};
+use deepring_node::daemon::NodeConfig;
+use deepring_testkit::zoo::{Sealed, network};
+
+fn sealed() -> Sealed {
+    Sealed::new(&network("fashion-lenet5"), CutPolicy::Op)
+}
+
+fn plan<'a>(sealed: &'a Sealed, copies: Copies, origin: &'a str) -> Plan<'a> {
+    Plan { ring: &sealed.path, owner: &sealed.owner, copies, eager: false, origin }
+}
+
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_network_of_one_machine_has_all_that_its_nodes_need_and_its_ring_is_dealt_to_them() {
+    let (sealed, place) = (sealed(), tempfile::tempdir().unwrap());
+    let before = fs::read(&sealed.path).unwrap();
+    let folder = place.path().join("net");
+    let origin = new_origin();
+    let local = LocalPlan { nodes: 4, first_port: 4100 };
+    let made = init(&plan(&sealed, Copies::Three, &origin), local, &folder).unwrap();
+    assert_eq!((made.folders.len(), made.legs.len()), (4, 4));
+    assert_eq!(fs::read(&sealed.path).unwrap(), before, "the ring stays as it is");
+    assert_eq!(names(place.path()).len(), 1);
+    let nodes = node_folders(&folder).unwrap();
+    assert_eq!(nodes.len(), 4);
+    let set = fs::read(folder.join("validators.set")).unwrap();
+    let set = ValidatorSet::decode_signed(&set).unwrap();
+    assert_eq!((set.nodes.len(), set.origin.as_str()), (4, origin.as_str()));
+    let mut listening = BTreeSet::new();
+    for (n, node) in nodes.iter().enumerate() {
+        let config = NodeConfig::read(&node.join("deepringd.toml")).unwrap();
+        assert_eq!(config.owner, sealed.owner.public());
+        assert_eq!(config.peers.len(), 3);
+        listening.insert(config.file.validator.listen);
+        listening.insert(config.file.host.as_ref().unwrap().listen);
+        // The hosts of leg 1 open queries: three copies.
+        assert_eq!(config.file.gateway.is_some(), n < 3, "{n}");
+        let trust = Trust::owner(sealed.owner.public());
+        let ring = UnverifiedRing::open(&config.file.ring).unwrap().authenticate(&trust).unwrap();
+        assert!(ring.outline().deal().unwrap().legs.iter().all(|leg| leg.hosts.len() == 3));
+        // What the log begins with has authority on it, in its order.
+        let mut state = State::new(&origin);
+        for path in &config.file.begin_with {
+            let entry =
+                UnverifiedEntry::decode(&fs::read(path).unwrap()).unwrap().verify().unwrap();
+            state.advance(&entry).unwrap();
+        }
+        assert_eq!(state.validators(), Some(&set));
+        assert!(
+            state.newest(&ring.ring_id()).is_some_and(|o| o.digest() == ring.outline().digest())
+        );
+        #[cfg(unix)]
+        for key in ["node.key", "host.key"] {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::metadata(node.join(key)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+    assert_eq!(listening.len(), 8);
+}
+
+#[test]
+fn parties_that_keep_their_keys_join_by_requests() {
+    let (sealed, place) = (sealed(), tempfile::tempdir().unwrap());
+    let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+    let mut requests = Vec::new();
+    for n in 0..3 {
+        let folder = place.path().join(format!("party-{n}"));
+        let at = (address(5000 + n), address(6000 + n));
+        let request = init_node(&folder, at, (n == 0).then(|| address(7000))).unwrap();
+        assert_eq!(JoinRequest::read(&folder.join("join.toml")).unwrap(), request);
+        requests.push(request);
+    }
+    let out = place.path().join("out");
+    let made = assemble(&plan(&sealed, Copies::Two, "log.example/a"), &requests, &out).unwrap();
+    for (n, name) in made.folders.iter().enumerate() {
+        let its = out.join(name);
+        assert!(names(&its).iter().all(|name| !name.ends_with(".key")), "no key leaves its party");
+        // The node's files go beside its keys, and then it has all that it needs.
+        let party = place.path().join(format!("party-{n}"));
+        for file in fs::read_dir(&its).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), party.join(file.file_name())).unwrap();
+        }
+        let config = NodeConfig::read(&party.join("deepringd.toml")).unwrap();
+        for path in [&config.file.ring, &config.file.validators, &config.file.node_key] {
+            assert!(path.is_file(), "{}", path.display());
+        }
+        assert_eq!(config.file.gateway.is_some(), n == 0);
+    }
+}
+
+#[test]
+fn what_cannot_be_a_network_is_refused_and_leaves_nothing_behind() {
+    let (sealed, place) = (sealed(), tempfile::tempdir().unwrap());
+    let folder = place.path().join("net");
+    let origin = new_origin();
+    let three = plan(&sealed, Copies::Three, &origin);
+    let try_init = |nodes, first_port| init(&three, LocalPlan { nodes, first_port }, &folder);
+    assert!(matches!(try_init(2, 4100), Err(ClusterError::Nodes { least: 3, .. })));
+    assert!(matches!(try_init(129, 4100), Err(ClusterError::Nodes { most: 128, .. })));
+    assert!(matches!(try_init(4, 65_530), Err(ClusterError::Ports { .. })));
+    let other = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+    let owner = deepring::SecretKey::generate().unwrap();
+    let foreign = Plan { owner: &owner, ring: &other.path, ..three.clone() };
+    let local = LocalPlan { nodes: 4, first_port: 4100 };
+    assert!(matches!(init(&foreign, local, &folder), Err(ClusterError::Ring { .. })));
+    let missing = Plan { ring: Path::new("nowhere.ring"), ..three.clone() };
+    assert!(matches!(init(&missing, local, &folder), Err(ClusterError::Ring { .. })));
+    assert_eq!(names(place.path()).len(), 0);
+    fs::create_dir(&folder).unwrap();
+    assert!(matches!(try_init(4, 4100), Err(ClusterError::Exists(_))));
+    assert!(matches!(node_folders(&folder), Err(ClusterError::NoNodes(_))));
+
+    let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+    let request = |n: u16| {
+        let at = (address(5000 + n), address(6000 + n));
+        init_node(&place.path().join(format!("party-{n}")), at, None).unwrap()
+    };
+    let [a, b, c] = [0, 1, 2].map(request);
+    let out = place.path().join("out");
+    let two = plan(&sealed, Copies::Two, &origin);
+    for twice in [
+        JoinRequest { node: a.node.clone(), ..c.clone() },
+        JoinRequest { host: a.host.clone(), ..c.clone() },
+        JoinRequest { validator: a.hosting, ..c.clone() },
+    ] {
+        let refused = assemble(&two, &[a.clone(), b.clone(), twice], &out);
+        assert!(matches!(refused, Err(ClusterError::Twice { .. })), "{refused:?}");
+    }
+    let swapped = JoinRequest { node: c.host.clone(), ..c };
+    assert!(matches!(assemble(&two, &[a, b, swapped], &out), Err(ClusterError::Request { .. })));
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_ring_of_fewer_blocks_than_nodes_leaves_some_nodes_without_a_leg() {
+    let sealed = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+    let blocks = sealed.ring().layers().len();
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("net");
+    let nodes = blocks + 2;
+    let local = LocalPlan { nodes, first_port: 4100 };
+    let origin = new_origin();
+    let made = init(&plan(&sealed, Copies::Two, &origin), local, &folder).unwrap();
+    assert_eq!(made.legs.len(), blocks);
+    for (n, node) in node_folders(&folder).unwrap().iter().enumerate() {
+        let config = NodeConfig::read(&node.join("deepringd.toml")).unwrap();
+        assert_eq!(config.file.host.is_some(), n < blocks);
+    }
+    let entries = fs::read(folder.join("node-1/begin-with-1.entry")).unwrap();
+    let entry = UnverifiedEntry::decode(&entries).unwrap().verify().unwrap();
+    assert!(matches!(entry.event(), Event::ValidatorSet(set) if set.nodes.len() == nodes));
+}
