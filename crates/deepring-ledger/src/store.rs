@@ -275,7 +275,11 @@ impl Store {
                     size += 1;
                 }
                 let root = with_hashes(path, &hashes, |h| tree_hash(size, h))?;
-                let checkpoint = sign(key, size, root)?;
+                // Of no entries the checkpoint stays, with what others have cosigned.
+                let checkpoint = match new_entries.is_empty() {
+                    true => head.clone(),
+                    false => sign(key, size, root)?,
+                };
                 meta.insert(META_CHECKPOINT, checkpoint.as_str()).map_err(|e| failure(path, e))?;
                 let note = sign_state(key, &checkpoint, beside.state)?;
                 meta.insert(META_STATE, note.as_str()).map_err(|e| failure(path, e))?;

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use deepring_ledger::{Defect, Fault, KeyError, Ledger, LedgerError, LedgerOptions};
+use deepring::SecretKey;
+use deepring::keys::Node;
+use deepring_ledger::{Defect, Fault, KeyError, Ledger, LedgerError, LedgerOptions, WitnessKey};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::authority::one_of_each_kind;
@@ -134,4 +136,31 @@ fn a_false_height_is_found() {
         let found: Vec<_> = report.findings.iter().map(|f| &f.what).collect();
         assert_eq!(found, [&Defect::Height], "{row:?}");
     }
+}
+
+#[test]
+fn a_height_without_entries_leaves_the_checkpoint_as_others_cosigned_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = crate::sample::ledger_at(dir.path()).unwrap();
+    ledger.append_at(1, 0, &[registered()]).unwrap();
+    let node = SecretKey::<Node>::from_halves(&[1; 32], &[2; 32]).unwrap();
+    let line = ledger.checkpoint().body().cosign(&node, 7).unwrap();
+    let keys = [WitnessKey::of_node(&node.public()).unwrap()];
+    let cosigned = ledger.checkpoint().cosigned(&line, &keys).unwrap();
+    ledger.keep_cosignatures(&cosigned).unwrap();
+    let kept = ledger.checkpoint().clone();
+    for height in 2..5 {
+        ledger.append_at(height, 1, &[]).unwrap();
+        assert_eq!(*ledger.checkpoint(), kept);
+    }
+    drop(ledger);
+    let ledger = Ledger::open_read(dir.path(), None).unwrap();
+    assert_eq!((ledger.height().unwrap(), ledger.checkpoint()), (Some(4), &kept));
+    assert_eq!(kept.cosignatures(&keys).unwrap().len(), 1);
+    assert!(ledger.verify().unwrap().is_intact());
+    // Entries make a new one, which nobody has cosigned.
+    drop(ledger);
+    let mut ledger = Ledger::open(dir.path()).unwrap();
+    ledger.append_at(5, 1, &[decision(1)]).unwrap();
+    assert_eq!(ledger.checkpoint().cosignatures(&keys).unwrap(), []);
 }

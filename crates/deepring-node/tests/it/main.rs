@@ -8,4 +8,5 @@ mod cluster;
 mod faults;
 mod hosting;
 mod net;
+mod processes;
 mod said;

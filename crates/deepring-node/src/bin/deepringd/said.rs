@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Write as _;
 
+use deepring::{RingError, Verdict};
 use deepring_infer::RunError;
 use deepring_node::cluster::ClusterError;
 use deepring_node::daemon::NodeError;
@@ -19,7 +20,16 @@ impl Said {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Node(NodeError::Config(_)) => 2,
-            Self::Node(NodeError::Opening(RunError::Tampered(_)) | NodeError::Ring { .. }) => 3,
+            Self::Node(NodeError::Opening(RunError::Tampered(_))) => 3,
+            Self::Node(NodeError::Ring { source, .. })
+            | Self::Cluster(ClusterError::Ring { source, .. }) => match &**source {
+                RingError::Refused(report) => match report.verdict {
+                    Verdict::Untrusted => 4,
+                    Verdict::Stale => 5,
+                    _ => 3,
+                },
+                _ => 1,
+            },
             _ => 1,
         }
     }

@@ -1,0 +1,205 @@
+//! Four nodes as processes: real sockets, real disks, and killing them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use deepring::deal::Copies;
+use deepring_infer::CutPolicy;
+use deepring_ledger::{Checkpoint, Ledger, ValidatorSet};
+use deepring_node::cluster::{
+    LocalPlan, NodeState, Plan, Running, init, new_origin, node_folders, read_state,
+};
+use deepring_testkit::zoo::{Sealed, network};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long anything may take before a test gives up; nodes are compiled without much optimisation here.
+const LONG: Duration = Duration::from_secs(120);
+
+/// Each network of this process has ports of its own, and two processes hardly ever the same.
+fn ports() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let process = u16::try_from(std::process::id() % 400).unwrap();
+    20_000 + process * 100 + NEXT.fetch_add(16, Ordering::Relaxed)
+}
+
+struct Cluster {
+    _place: tempfile::TempDir,
+    folder: PathBuf,
+    running: Option<Running>,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let sealed = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("net");
+        let origin = new_origin();
+        let plan = Plan {
+            ring: &sealed.path,
+            owner: &sealed.owner,
+            copies: Copies::Three,
+            eager: false,
+            origin: &origin,
+        };
+        init(&plan, LocalPlan { nodes: 4, first_port: ports() }, &folder).unwrap();
+        for node in node_folders(&folder).unwrap() {
+            // Quicker at rest than a network needs to be.
+            let path = node.join("deepringd.toml");
+            let text = fs::read_to_string(&path).unwrap();
+            let quick = text.replace("heartbeat_ms = 5000", "heartbeat_ms = 500");
+            assert_ne!(text, quick);
+            fs::write(&path, quick).unwrap();
+        }
+        Self { _place: place, folder, running: None }
+    }
+
+    fn start(&mut self) {
+        let program = Path::new(env!("CARGO_BIN_EXE_deepringd"));
+        self.running = Some(Running::start(program, &self.folder).unwrap());
+    }
+
+    fn node(&self, n: usize) -> PathBuf {
+        self.folder.join(format!("node-{n}"))
+    }
+
+    fn states(&mut self) -> Vec<Option<NodeState>> {
+        let looked = self.running.as_mut().unwrap().look().unwrap();
+        looked.into_iter().map(|(_, state)| state.ok().flatten()).collect()
+    }
+
+    /// Waits until something is so of all nodes' states.
+    fn until(&mut self, what: &str, so: impl Fn(&[Option<NodeState>]) -> bool) {
+        let began = Instant::now();
+        while !so(&self.states()) {
+            if began.elapsed() > LONG {
+                let logs: Vec<String> = (1..=4)
+                    .filter_map(|n| fs::read_to_string(self.node(n).join("node.log")).ok())
+                    .collect();
+                panic!(
+                    "waited in vain until {what}: {:?}\n{}",
+                    self.states(),
+                    logs.join("\n----\n")
+                );
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn certified(&mut self, size: u64, nodes: usize) {
+        self.until("a quorum cosigned the entries", |states| {
+            let done = |s: &&NodeState| s.certified >= size && s.caught_up;
+            states.iter().flatten().filter(done).count() >= nodes
+        });
+    }
+
+    fn kill(&self, n: usize) {
+        let state = read_state(&self.node(n)).unwrap().unwrap();
+        let pid = Pid::from_raw(i32::try_from(state.pid).unwrap()).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+
+    fn stop(&mut self) {
+        drop(self.running.take());
+    }
+
+    /// Entries of each ledger, and the body of its checkpoint, which verifies by the set alone.
+    fn rows(&self) -> Vec<(Vec<Vec<u8>>, String)> {
+        let set = fs::read(self.folder.join("validators.set")).unwrap();
+        let set = ValidatorSet::decode_signed(&set).unwrap();
+        let rows = (1..=4).map(|n| {
+            let ledger = Ledger::open_read(self.node(n).join("data/ledger"), None).unwrap();
+            assert!(ledger.verify().unwrap().is_intact(), "{n}");
+            let kept = Checkpoint::verify_by_set(ledger.checkpoint().as_str(), &set).unwrap();
+            let entries = ledger.iter(0..u64::MAX).map(|row| row.unwrap().1.as_bytes().to_vec());
+            (entries.collect(), kept.body().to_string())
+        });
+        rows.collect()
+    }
+}
+
+#[test]
+fn four_processes_keep_one_ledger_also_when_they_are_killed_one_by_one_and_all_at_once() {
+    let mut cluster = Cluster::new();
+    cluster.start();
+    cluster.certified(2, 4);
+    // The others go on without one.
+    cluster.kill(4);
+    let before = cluster.states().iter().flatten().map(|s| s.height).max().unwrap();
+    cluster.until("three go on", |states| {
+        states.iter().flatten().filter(|s| s.height > before + 2).count() >= 3
+    });
+    for n in 1..4 {
+        cluster.kill(n);
+    }
+    cluster.stop();
+    // All come back where they were.
+    cluster.start();
+    cluster.until("all are beyond what was before", |states| {
+        states.iter().flatten().filter(|s| s.height > before + 2).count() == 4
+    });
+    cluster.certified(2, 4);
+    cluster.stop();
+    let rows = cluster.rows();
+    assert_eq!(rows[0].0.len(), 2);
+    assert!(rows.windows(2).all(|pair| pair[0] == pair[1]));
+    // Told to stop they end by themselves, and nothing says that they run.
+    assert!((1..=4).all(|n| read_state(&cluster.node(n)).unwrap().is_none()));
+}
+
+#[test]
+fn a_node_whose_disk_was_wiped_follows_and_votes_no_more() {
+    let mut cluster = Cluster::new();
+    cluster.start();
+    cluster.certified(2, 4);
+    cluster.stop();
+    fs::remove_dir_all(cluster.node(2).join("data")).unwrap();
+    cluster.start();
+    cluster.certified(2, 4);
+    let votes: Vec<bool> = cluster.states().iter().flatten().map(|s| s.votes).collect();
+    assert_eq!(votes, [true, false, true, true]);
+    // With one more gone there is no quorum of those that vote, and nothing goes on.
+    cluster.kill(3);
+    std::thread::sleep(Duration::from_secs(2));
+    let before: Vec<u64> = cluster.states().iter().flatten().map(|s| s.height).collect();
+    std::thread::sleep(Duration::from_secs(5));
+    let after: Vec<u64> = cluster.states().iter().flatten().map(|s| s.height).collect();
+    assert_eq!(before, after);
+    cluster.stop();
+    let rows = cluster.rows();
+    assert!(rows.iter().all(|row| row.0 == rows[0].0));
+}
+
+#[test]
+fn a_node_says_why_it_does_not_start() {
+    let cluster = Cluster::new();
+    let config = cluster.node(1).join("deepringd.toml");
+    let said = |text: &str| {
+        fs::write(&config, text).unwrap();
+        let program = env!("CARGO_BIN_EXE_deepringd");
+        let ran = std::process::Command::new(program).arg("run").arg(&config).output().unwrap();
+        (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+    };
+    let text = fs::read_to_string(&config).unwrap();
+    let (code, words) = said(&text.replace("[validator]", "[validater]"));
+    assert!(code == Some(2) && words.contains("validater"), "{words}");
+    let (code, words) = said(&text.replace("ring = \"model.ring\"", "ring = \"none.ring\""));
+    assert!(code == Some(1) && words.contains("none.ring"), "{words}");
+    let others = fs::read_to_string(cluster.node(2).join("node.pub")).unwrap();
+    let (code, words) = said(&text.replace(others.trim(), &key_of_nobody()));
+    assert!(code == Some(1) && words.contains("is no peer"), "{words}");
+    // A ring of which a byte was changed is tampering.
+    let ring = cluster.node(1).join("model.ring");
+    let mut bytes = fs::read(&ring).unwrap();
+    // In every block: a node opens its own, and no others.
+    let (from, to) = (bytes.len() / 10, bytes.len() * 9 / 10);
+    (from..to).step_by(1000).for_each(|at| bytes[at] ^= 1);
+    fs::write(&ring, &bytes).unwrap();
+    let (code, words) = said(&text);
+    assert_eq!(code, Some(3), "{words}");
+}
+
+fn key_of_nobody() -> String {
+    deepring::SecretKey::<deepring::keys::Node>::generate().unwrap().public().to_string()
+}
