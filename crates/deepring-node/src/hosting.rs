@@ -21,6 +21,7 @@ mod inbox;
 mod journal;
 mod outbox;
 mod peers;
+mod quarantine;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -52,6 +53,7 @@ pub use journal::JournalError;
 use outbox::Outbox;
 use peers::HostPeers;
 pub use peers::{host_identity, host_identity_key};
+pub use quarantine::Quarantine;
 
 /// Events that wait for the driver.
 const EVENTS: usize = 256;
@@ -85,6 +87,8 @@ pub struct HostConfig {
     pub bounds: Bounds,
     /// Legs that are computed at a time.
     pub workers: NonZeroUsize,
+    /// Blocks that it must not use.
+    pub quarantine: Quarantine,
 }
 
 impl HostConfig {
@@ -97,6 +101,7 @@ impl HostConfig {
             patience: Patience::default(),
             bounds: Bounds::default(),
             workers: NonZeroUsize::MIN,
+            quarantine: Quarantine::default(),
         }
     }
 }
@@ -158,7 +163,11 @@ where
         let (jobs, queue) = mpsc::unbounded_channel();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..config.workers.get() {
-            let working = worker::work(host.clone(), queue.clone(), events.clone());
+            let working = worker::work(
+                (host.clone(), config.quarantine.clone()),
+                queue.clone(),
+                events.clone(),
+            );
             parts.push(context.child("worker").dedicated().spawn(|_| working));
         }
         drop(events);

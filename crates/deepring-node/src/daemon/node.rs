@@ -23,7 +23,7 @@ use super::voted::Voted;
 use crate::agreement::{self, Validator, ValidatorChannels, ValidatorHandle, voter_key};
 use crate::certifying::Certifier;
 use crate::gateway::{self, Gateway, Health};
-use crate::hosting::{self, HostConfig, HostHandle, host_identity_key};
+use crate::hosting::{self, HostConfig, HostHandle, Quarantine, host_identity_key};
 
 /// How long parts are given to end when the node is told to stop.
 const STOPPING: Duration = Duration::from_secs(5);
@@ -92,7 +92,16 @@ impl Parts {
         let condition = Condition::new();
         let (stop, mut stopped) = watch::channel(false);
         let blocks = material.host.as_ref().map(|(_, host)| host.clone());
-        let blocks_open = move || blocks.as_ref().is_none_or(|host| host.alarms().is_empty());
+        let quarantine = Quarantine::default();
+        let in_use = quarantine.clone();
+        let blocks_open = move || {
+            in_use.is_empty() && blocks.as_ref().is_none_or(|host| host.alarms().is_empty())
+        };
+        let blocks_open: Arc<dyn Fn() -> bool + Send + Sync> = Arc::new(blocks_open);
+        let copies = material
+            .host
+            .as_ref()
+            .map(|(key, _)| (ring.digest(), key.public(), quarantine.clone()));
         let upkeep = Upkeep {
             context: context.child("clock"),
             ledger: ledger.clone(),
@@ -102,7 +111,8 @@ impl Parts {
             probe: places.probe.clone(),
             state: places.state.clone(),
             votes: material.voted == Voted::Here,
-            blocks_open: Arc::new(blocks_open),
+            blocks_open: blocks_open.clone(),
+            quarantine: copies,
             stop: stop.clone(),
         };
         context.child("upkeep").spawn(|_| upkeep.run());
@@ -115,6 +125,7 @@ impl Parts {
             patience: config.patience,
             bounds: config.bounds,
             workers: config.file.host.as_ref().map_or(NonZeroUsize::MIN, |host| host.workers),
+            quarantine,
             ..HostConfig::new(key.clone(), journal)
         };
         let of = (ring.clone(), opened.clone());
@@ -133,7 +144,6 @@ impl Parts {
             None => None,
             Some(section) => {
                 let metrics = context.child("metrics");
-                let blocks = opened.clone();
                 let recipe = match opened.manifest()?.preprocess.as_str() {
                     "" => None,
                     text => Some(text.parse().map_err(NodeError::Recipe)?),
@@ -144,7 +154,7 @@ impl Parts {
                     ring,
                     recipe,
                     progress: ledger.subscribe(),
-                    health: Arc::new(move || health(&condition, &blocks)),
+                    health: Arc::new(move || health(&condition, blocks_open())),
                     metrics: Arc::new(move || metrics.encode()),
                     validators: material.signed_set,
                     tiles: places.tiles,
@@ -254,10 +264,10 @@ fn start_host(
     Ok(hosting::start(context.child("hosting"), channel, peers, of, host)?)
 }
 
-fn health(condition: &Condition, host: &RingHost<Rten>) -> Health {
+fn health(condition: &Condition, blocks_open: bool) -> Health {
     Health {
         caught_up: condition.caught_up(),
-        blocks_open: host.alarms().is_empty(),
+        blocks_open,
         disk_writable: condition.disk_writable(),
     }
 }

@@ -10,7 +10,7 @@ use commonware_runtime::Clock;
 use commonware_utils::channel::mpsc;
 use deepring::keys::AuthorKey;
 use deepring::replication::{CopyFault, Evidence, FailedCopy};
-use deepring::{AuthenticRing, Decision, Host, PublicKey, SecretKey};
+use deepring::{AuthenticRing, Decision, Finding, Host, PublicKey, SecretKey};
 use deepring_ledger::{Binding, Entry, Event};
 
 use crate::agreement::{AgreedLedger, Inadmissible, Lost, Submission, SubmitError};
@@ -84,6 +84,11 @@ impl<E: Clock> Recording<E> {
                 notice = notices.recv() => match notice {
                     None => return,
                     Some(Notice::Closed(closed)) => self.decided(&closed.decision).await,
+                    Some(Notice::Tampered(finding)) => {
+                        if let Err(why) = self.confess(&finding).await {
+                            tracing::warn!(%why, "an alarm of this host about itself is not recorded");
+                        }
+                    }
                     Some(Notice::Named { failed, .. }) => {
                         if let Some(evidence) = evidence_of(failed)
                             && !waiting.contains(&evidence) && !said.contains(&evidence)
@@ -148,6 +153,37 @@ impl<E: Clock> Recording<E> {
                 Err(Lost::Stopped) => return Err(SubmitError::Stopped),
                 Err(why) => tracing::debug!(%why, "an alarm is not recorded"),
             }
+        }
+        Ok(())
+    }
+
+    /// An alarm of this host about itself: its copy of the block is quarantined by it.
+    async fn confess(&self, finding: &Finding) -> Result<(), SubmitError> {
+        let me = self.key.public();
+        let (ring_id, ring_digest) = (self.ring.ring_id(), self.ring.digest());
+        let event = Event::Alarm {
+            ring_id,
+            ring_digest,
+            accused: me,
+            block: finding.block,
+            name: finding.name.clone().unwrap_or_default(),
+            part: finding.part.name().to_owned(),
+            tensor: finding.tensor.clone(),
+            bytes: finding.bytes,
+            reason: finding.reason.clone(),
+            evidence: None,
+        };
+        let author: AuthorKey = self.key.clone().into();
+        let binding = self.binding(&author).await?;
+        let Ok(entry) = Entry::now(binding, &event, &author) else { return Ok(()) };
+        let ticket = self.ledger.submit(Submission::of(&entry)?).await?;
+        match ticket.committed().await {
+            Ok(committed) => tracing::warn!(
+                index = committed.index,
+                "this host's alarm about itself is on the ledger"
+            ),
+            Err(Lost::Stopped) => return Err(SubmitError::Stopped),
+            Err(why) => tracing::warn!(%why, "this host's alarm about itself is not recorded"),
         }
         Ok(())
     }

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use commonware_runtime::Clock;
 use deepring::files::replace_file;
+use deepring::{Digest, Host, PublicKey};
 use tokio::sync::watch;
 
 use super::state::{NodeState, StateFiles, now_ms};
 use crate::agreement::AgreedLedger;
+use crate::hosting::Quarantine;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Without a new height for so many heartbeats a node is behind, or its network halts.
@@ -53,6 +55,8 @@ pub(super) struct Upkeep<E> {
     pub(super) votes: bool,
     /// Whether every block of the host is in use.
     pub(super) blocks_open: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// The ring and the host whose copies' quarantine is looked for, and who is told of it.
+    pub(super) quarantine: Option<(Digest, PublicKey<Host>, Quarantine)>,
     /// Told when somebody asks the node to stop.
     pub(super) stop: watch::Sender<bool>,
 }
@@ -63,6 +67,7 @@ impl<E: Clock> Upkeep<E> {
         let (mut height, mut since) = (0, self.context.current());
         let mut exported = (0, 0);
         let mut said = None;
+        let mut seen = 0;
         for round in 0_u32.. {
             let progress = self.ledger.subscribe().borrow().clone();
             let now = self.context.current();
@@ -79,6 +84,25 @@ impl<E: Clock> Upkeep<E> {
                 match self.ledger.look(move |ledger| ledger.export_tiles(tiles)).await {
                     Ok(Ok(_)) => exported = (progress.size, certified),
                     Ok(Err(why)) => tracing::warn!(%why, "the log is not written out"),
+                    Err(_) => return,
+                }
+            }
+            if let Some((ring, host, quarantine)) = &self.quarantine
+                && seen != progress.size
+            {
+                let (ring, host) = (*ring, *host);
+                let told = self.ledger.look(move |ledger| {
+                    let state = ledger.state().ok()?;
+                    let of_host = state.quarantined(&ring).filter(|copy| copy.host == host);
+                    Some(of_host.map(|copy| copy.block).collect())
+                });
+                // A state that cannot be read is an error of the ledger, by which the validator stops.
+                match told.await {
+                    Ok(Some(blocks)) => {
+                        quarantine.set(blocks);
+                        seen = progress.size;
+                    }
+                    Ok(None) => {}
                     Err(_) => return,
                 }
             }

@@ -12,9 +12,9 @@ use commonware_runtime::telemetry::metrics::{Counter, MetricsExt as _};
 use commonware_utils::channel::{mpsc, oneshot};
 use deepring::Digest;
 use deepring::receipt::{QueryStart, Salt};
-use deepring_infer::RingHost;
 use deepring_infer::engine::Engine;
 use deepring_infer::participant::{Action, Batch, Closed, Participant};
+use deepring_infer::{RingHost, RunError};
 
 use super::error::{HostingError, QueryError};
 use super::handle::Notice;
@@ -103,6 +103,10 @@ impl<R: Runtime, E: Engine> Driver<'_, R, E> {
             let actions = match event {
                 Some(Event::Came(came)) => self.came(now, &came),
                 Some(Event::Done(Done::Computed(work, result))) => {
+                    if let Err(RunError::Tampered(finding)) = &*result {
+                        tracing::error!(%finding, "this host's memory was tampered with");
+                        self.tell(Notice::Tampered(finding.clone()));
+                    }
                     self.participant.computed(now, work, *result)
                 }
                 Some(Event::Done(Done::Compared(work, result))) => {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use commonware_runtime::Handle;
 use commonware_utils::channel::{mpsc, oneshot};
-use deepring::Digest;
 use deepring::replication::FailedCopy;
+use deepring::{Digest, Finding};
 use deepring_infer::participant::{Batch, Closed};
 
 use super::driver::Event;
@@ -23,6 +23,9 @@ pub enum Notice {
         /// The copy and its fault.
         failed: FailedCopy,
     },
+    /// A check of this host found tampering in a block of its own memory, which is out of use from then on. It goes onto a ledger as
+    /// this host's alarm about itself.
+    Tampered(Finding),
     /// This host closed a query that nobody waits for here: it stood in for the host that opened it, or who asked has left.
     Closed(Box<Closed>),
 }

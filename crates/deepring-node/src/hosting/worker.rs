@@ -12,6 +12,7 @@ use deepring_infer::{RingHost, RunError};
 use futures::lock::Mutex;
 
 use super::driver::Event;
+use super::quarantine::Quarantine;
 
 /// What a participant wants computed.
 #[derive(Debug)]
@@ -40,10 +41,17 @@ pub(crate) enum Done {
 }
 
 impl Job {
-    fn run<E: Engine>(self, host: &RingHost<E>) -> Done {
+    fn run<E: Engine>(self, host: &RingHost<E>, quarantine: &Quarantine) -> Done {
         match self {
             Self::Compute { work, salt, batch, blocks } => {
-                Done::Computed(work, Box::new(host.compute(&salt, &batch, blocks)))
+                let computed = match quarantine.among(&blocks) {
+                    None => host.compute(&salt, &batch, blocks),
+                    Some(block) => Err(RunError::OutOfUse {
+                        block,
+                        name: "its copy at this host is quarantined".to_owned(),
+                    }),
+                };
+                Done::Computed(work, Box::new(computed))
             }
             Self::Compare { work, inputs, blocks, own, theirs, seed } => {
                 Done::Compared(work, host.compare(&inputs, &blocks, &own, &theirs, seed))
@@ -54,14 +62,14 @@ impl Job {
 
 /// Takes jobs, one at a time, until there are none any more or nobody wants their results.
 pub(crate) async fn work<E: Engine>(
-    host: Arc<RingHost<E>>,
+    (host, quarantine): (Arc<RingHost<E>>, Quarantine),
     jobs: Arc<Mutex<mpsc::UnboundedReceiver<Job>>>,
     events: mpsc::Sender<Event>,
 ) {
     loop {
         let job = jobs.lock().await.recv().await;
         let Some(job) = job else { return };
-        if events.send(Event::Done(job.run(&host))).await.is_err() {
+        if events.send(Event::Done(job.run(&host, &quarantine))).await.is_err() {
             return;
         }
     }

@@ -1,6 +1,6 @@
 //! Hosts of a dealt ring over a simulated network in virtual time: a sealed LeNet of five blocks in four legs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +13,10 @@ use deepring::deal::{Copies, DealPlan};
 use deepring::receipt::{Require, tensors_digest};
 use deepring::{AuthenticRing, Check, Digest, TensorValue};
 use deepring_infer::participant::{Batch, Closed, WhyFailed};
-use deepring_infer::{RingHost, Rten};
+use deepring_infer::{RingHost, Rten, tamper};
 use deepring_node::hosting::{
-    self, Asker, HostConfig, HostHandle, HostingError, Notice, QueryError, host_identity,
+    self, Asker, HostConfig, HostHandle, HostingError, Notice, Quarantine, QueryError,
+    host_identity,
 };
 use deepring_testkit::zoo::{self, Sealed, copies, host, images, network};
 
@@ -236,6 +237,51 @@ fn with_three_copies_a_host_that_is_down_is_passed_over_and_named_as_absent() {
             assert_eq!(net.named(), Vec::<u8>::new(), "{down}");
         });
     }
+}
+
+#[test]
+fn a_host_whose_memory_was_tampered_with_says_so_and_is_passed_over_as_is_one_that_is_quarantined()
+{
+    let fixture = Fixture::new(Copies::Three, false);
+    run(1, |context| async {
+        let mut net = Net::all(context, &fixture, false).await;
+        let blocks = fixture.hosts[1].loaded().collect::<BTreeSet<_>>();
+        let first = *blocks.first().unwrap();
+        let live = fixture.hosts[1].live_bytes(first).unwrap();
+        let before = live[4];
+        assert!(tamper(live, 4, &[before ^ 0x40]));
+        let closed = net.asker(0).ask(batch(1), None).await.unwrap();
+        fixture.verify(&closed, None, 1);
+        let (_, notices) = net.up.get_mut(&1).unwrap();
+        let mut confessed = Vec::new();
+        while let Ok(notice) = notices.try_recv() {
+            if let Notice::Tampered(finding) = notice {
+                confessed.push(finding.block);
+            }
+        }
+        assert_eq!(confessed, [Some(first)]);
+    });
+    let fixture = Fixture::new(Copies::Three, false);
+    run(2, |context| async {
+        let mut net = Net::new(context, &fixture, false).await;
+        let quarantine = Quarantine::default();
+        for n in [0, 2, 3] {
+            net.start(n).await;
+        }
+        let config = HostConfig { quarantine: quarantine.clone(), ..net.config(1) };
+        net.try_start(1, config).await.unwrap();
+        fixture.verify(&net.asker(0).ask(batch(1), None).await.unwrap(), None, 1);
+        quarantine.set((1..=5).collect());
+        let closed = net.asker(0).ask(batch(1), None).await.unwrap();
+        fixture.verify(&closed, None, 1);
+        let signers = closed.decision.chain().signers();
+        assert!(
+            !signers.contains(&host(2).public()),
+            "it signs nothing about what it must not use"
+        );
+        quarantine.set(BTreeSet::new());
+        fixture.verify(&net.asker(0).ask(batch(1), None).await.unwrap(), None, 1);
+    });
 }
 
 #[test]
