@@ -222,10 +222,13 @@ pub fn evaluate(plan: &Plan, observer: &dyn Observer) -> Result<Evaluated, Evalu
     Ok(Evaluated { computed, known: there.len(), left, results, files })
 }
 
+/// The files of an evaluation that have the same names whatever is in it.
+pub const FIXED_NAMES: [&str; 3] = [RESULTS, TABLES, PAGE];
+
 /// Returns whether an evaluation writes a file of this name into its folder.
 #[must_use]
 pub fn writes(name: &OsStr) -> bool {
-    let fixed = [RESULTS, TABLES, PAGE].iter().any(|file| name == *file);
+    let fixed = FIXED_NAMES.iter().any(|file| name == *file);
     fixed || Path::new(name).extension().is_some_and(|e| e == "svg")
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
         #[cfg(feature = "attacks")]
         Command::Quantise(args) => quantise::quantise(&args, trust),
         #[cfg(feature = "attacks")]
-        Command::Demo(args) => demo::demo(&args),
+        Command::Demo(args) => demo::demo(&args, trust),
         Command::Bench(args) => bench::bench(&args, trust),
         #[cfg(feature = "attacks")]
         Command::Evaluate(args) => evaluate::evaluate(&args, trust),

@@ -15,6 +15,7 @@ mod inputs;
 mod ledgers;
 mod named;
 mod output;
+mod own_names;
 mod passphrase;
 mod progress;
 mod rings;

@@ -61,15 +61,26 @@ pub fn spare_kept(target: &Path) -> io::Result<()> {
     }
 }
 
+/// Refuses a place, whatever lies there, that is a file's of a ledger: for a trust store, which is
+/// made with its lock where none is. The store's own place is not that of another one's lock either.
+///
+/// # Errors
+/// [`AlreadyExists`](io::ErrorKind::AlreadyExists).
+pub(crate) fn spare_places(store: &Path, lock: &Path) -> io::Result<()> {
+    let what = match of_place(store) {
+        None if belongs_to_a_ledger(lock) => Some(LEDGER_FILE),
+        what => what,
+    };
+    what.map_or(Ok(()), |what| {
+        let kept = format!("this is the place of {what}, and no trust store is made there");
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, kept))
+    })
+}
+
 fn what(target: &Path) -> io::Result<Option<&'static str>> {
     let target = resolved(target)?;
-    if belongs_to_a_ledger(&target) {
-        return Ok(Some("a file of a ledger"));
-    }
-    if let Some(store) = target.file_name().and_then(without_lock)
-        && of_content(&target.with_file_name(&store)).is_ok_and(|kept| kept == Some(STORE))
-    {
-        return Ok(Some("the lock of a trust store"));
+    if let Some(what) = of_place(&target) {
+        return Ok(Some(what));
     }
     match of_content(&target) {
         Err(e) if is_absence(&e) => Ok(None),
@@ -85,6 +96,17 @@ fn what(target: &Path) -> io::Result<Option<&'static str>> {
 }
 
 const STORE: &str = "a trust store";
+
+const LEDGER_FILE: &str = "a file of a ledger";
+
+/// What belongs at a resolved path, whether it is there or not.
+fn of_place(target: &Path) -> Option<&'static str> {
+    if belongs_to_a_ledger(target) {
+        return Some(LEDGER_FILE);
+    }
+    let store = target.with_file_name(target.file_name().and_then(without_lock)?);
+    of_content(&store).is_ok_and(|kept| kept == Some(STORE)).then_some("the lock of a trust store")
+}
 
 fn of_content(path: &Path) -> io::Result<Option<&'static str>> {
     let mut file = open_plain(path)?;

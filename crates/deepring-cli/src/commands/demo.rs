@@ -13,6 +13,7 @@ mod report;
 mod runs;
 mod transcript;
 
+use std::path::Path;
 use std::time::Instant;
 
 use crate::cli::Demo;
@@ -24,17 +25,17 @@ use outcome::DemoReport;
 use runs::AttackRun;
 
 /// Fails with exit code 1 whatever is at fault: an exit code for tampering would blame the visitor's files.
-pub(crate) fn demo(args: &Demo) -> Result<(), CliError> {
-    run_demo(args).map_err(|mut e| {
+pub(crate) fn demo(args: &Demo, trust: Option<&Path>) -> Result<(), CliError> {
+    run_demo(args, trust).map_err(|mut e| {
         e.exit = Exit::Failed;
         e
     })
 }
 
-fn run_demo(args: &Demo) -> Result<(), CliError> {
+fn run_demo(args: &Demo, trust: Option<&Path>) -> Result<(), CliError> {
     let start = Instant::now();
     transcript::begin(&args.out)?;
-    let mut fixture = Fixture::prepare(&args.out)?;
+    let mut fixture = Fixture::prepare(&args.out, trust)?;
     transcript::sealed(&fixture)?;
 
     let comparison = comparison::compare(&mut fixture)?;

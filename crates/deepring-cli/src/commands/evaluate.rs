@@ -1,5 +1,6 @@
 //! `deepring evaluate`: attacks on networks, and who notices.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use deepring_attack::defence::DefenceKind;
 use deepring_attack::evaluate::record::{Row, Run};
 use deepring_attack::evaluate::{
-    AttackItem, Grid, Observer, Plan, evaluate as run, rewrite_report, writes,
+    AttackItem, FIXED_NAMES, Grid, Observer, Plan, evaluate as run, rewrite_report, writes,
 };
 use deepring_onnx::network_files;
 
@@ -15,17 +16,16 @@ use super::bench::Machine;
 use crate::cli::Evaluate;
 use crate::error::CliError;
 use crate::output;
+use crate::own_names;
 use crate::progress::Progress;
-use crate::rings::store_files;
 
 pub(crate) fn evaluate(args: &Evaluate, trust: Option<&Path>) -> Result<(), CliError> {
-    let read = args.model.iter().flat_map(|model| network_files(model));
-    for file in read.chain(trust.into_iter().flat_map(|given| store_files(Some(given)))) {
-        let leads = output::resolved_for(&file)?;
-        if let Some(name) = leads.file_name().filter(|name| writes(name)) {
-            output::keep(&args.output.join(name), [file.as_path()])?;
-        }
-    }
+    let read: Vec<PathBuf> = args.model.iter().flat_map(|model| network_files(model)).collect();
+    let read = || read.iter().map(PathBuf::as_path);
+    let mut names = own_names::taken(read(), trust)?;
+    names.retain(|name| writes(name));
+    names.extend(FIXED_NAMES.map(OsString::from));
+    own_names::spare(&args.output, names, read(), trust)?;
     let Some(data) = &args.data else {
         return wrote(&rewrite_report(&args.output)?);
     };

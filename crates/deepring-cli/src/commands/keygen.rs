@@ -1,7 +1,7 @@
 //! `deepring keygen`: key pairs in a folder.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use deepring::files::{write_encrypted_key_pair, write_key_pair};
 use deepring::keys::{Node, Passphrase, Role};
@@ -10,21 +10,20 @@ use deepring::{Host, Owner, SecretKey};
 use crate::cli::Keygen;
 use crate::error::{CliError, Exit};
 use crate::output;
+use crate::own_names;
 use crate::passphrase::{from_descriptor, prompted_twice};
-use crate::rings::store_files;
 
 pub(crate) fn keygen(args: &Keygen, trust: Option<&Path>) -> Result<(), CliError> {
     let dir = &args.out;
-    fs::create_dir_all(dir)
-        .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", dir.display())))?;
     // All or none: a second run must not leave an owner without its host.
     let names: &[&str] = match args.node {
         true => &["node.key", "node.pub"],
         false => &["owner.key", "owner.pub", "host.key", "host.pub"],
     };
-    let kept: Vec<PathBuf> = trust.into_iter().flat_map(|given| store_files(Some(given))).collect();
+    own_names::spare(dir, names, [], trust)?;
+    fs::create_dir_all(dir)
+        .map_err(|e| CliError::new(Exit::Failed, format!("{}: {e}", dir.display())))?;
     for path in names.iter().map(|name| dir.join(name)) {
-        output::keep(&path, kept.iter().map(PathBuf::as_path))?;
         if fs::symlink_metadata(&path).is_ok() {
             let message =
                 format!("{}: exists already, and keys are never overwritten", path.display());

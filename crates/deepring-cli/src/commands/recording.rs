@@ -122,6 +122,12 @@ impl Recorder {
         Ok(Self { vouched, dir, hosts, opened: Instant::now() })
     }
 
+    /// The ledger's public key, as text.
+    #[cfg(feature = "attacks")]
+    pub(crate) fn key(&self) -> &str {
+        self.vouched.ledger.key().as_str()
+    }
+
     /// Remembers that this ledger lies here and holds the ring, and how far it has grown.
     pub(crate) fn remember(&self, ring: &AuthenticRing, policy: &mut TrustPolicy) {
         policy.remember_ledger(&self.vouched.ledger, &self.dir, Some(ring.owned()));

@@ -229,7 +229,44 @@ fn no_file_is_put_where_the_trust_store_belongs() {
             assert!(!workspace.path(name).exists(), "{words} {name}");
         }
     }
-    workspace.run("ledger init made --trust made/ledger.redb").exits(2);
-    workspace.run("keygen --out made --trust made/host.pub").exits(2);
-    assert!(!workspace.path("made/owner.key").exists() && !workspace.path("made/log.key").exists());
+    // Of names that the commands give themselves.
+    let mut own = vec![
+        ("keygen --out made", "made/host.pub", 2),
+        ("ledger init made", "made/ledger.redb", 2),
+        ("ledger tiles --ledger ledger -o tiles", "tiles/checkpoint", 2),
+        ("ledger tiles --ledger ledger -o tiles", "tiles/tile/0/000.p/1", 2),
+        ("bench rest -o made", "made/bench-rest.md", 2),
+    ];
+    if cfg!(feature = "attacks") {
+        own.extend([
+            ("attack ledger --kind ledger-fork -o forked", "forked/a/log.pub", 2),
+            ("attack ledger --kind ledger-fork -o forked", "forked/b/x", 2),
+            ("evaluate --report-only --output made", "made/results.jsonl", 2),
+            ("evaluate --report-only --output made", "made/a.svg", 2),
+            ("demo --out made", "made/trust.json", 1),
+            ("demo --out made", "made/keys/owner/owner.pub", 1),
+        ]);
+    }
+    for (words, store, exit) in own {
+        let run = workspace.run(&format!("{words} --trust {store}"));
+        run.exits(exit).says(if store.contains("000.p") {
+            "as a tile"
+        } else {
+            "would be overwritten"
+        });
+        let made = words.split(' ').next_back().unwrap();
+        assert!(!workspace.path(made).exists(), "{words} {store}");
+        // Nor where the user's own store would be made, by a link.
+        #[cfg(unix)]
+        {
+            let (home, config) = (workspace.path("home"), workspace.path("home/.config/deepring"));
+            fs::create_dir_all(&config).unwrap();
+            std::os::unix::fs::symlink(workspace.path(store), config.join("trust.json")).unwrap();
+            let mut command = workspace.command(words);
+            command.env_remove("DEEPRING_TRUST").env("HOME", &home);
+            Ran::of(words, command.output().unwrap()).exits(exit);
+            assert!(!workspace.path(made).exists(), "{words} {store}, by a link");
+            fs::remove_dir_all(home).unwrap();
+        }
+    }
 }

@@ -111,6 +111,39 @@ fn files_that_a_command_names_itself_are_no_more_written_over_nor_through_links(
     }
 }
 
+/// A folder that was given away, with the marker of a demo and links in it.
+#[cfg(all(unix, feature = "attacks"))]
+#[test]
+fn a_demo_follows_no_link_out_of_its_folder_and_removes_nothing_of_others() {
+    let workspace = workspace();
+    fs::create_dir(workspace.path("theirs/owner")).unwrap();
+    fs::copy(workspace.path("theirs/owner.key"), workspace.path("theirs/owner/owner.key")).unwrap();
+    let before = contents(&workspace.path("theirs"));
+    for (name, leads) in [("keys", ""), ("ledger", "ledger"), ("trust.json", "store")] {
+        for marked in [true, false] {
+            let folder = workspace.path(&format!("demo-{name}-{marked}"));
+            fs::create_dir(&folder).unwrap();
+            if marked {
+                fs::write(folder.join(".deepring-demo"), "").unwrap();
+            }
+            let theirs = workspace.path("theirs").join(leads);
+            std::os::unix::fs::symlink(theirs, folder.join(name)).unwrap();
+            workspace
+                .run(&format!("demo --out {}", folder.display()))
+                .exits(1)
+                .says("no demo made it");
+            assert!(contents(&workspace.path("theirs")) == before, "{name} {marked}");
+        }
+    }
+    // Keys that lie there themselves, whatever the marker says.
+    fs::create_dir_all(workspace.path("mine/keys/host-a")).unwrap();
+    fs::write(workspace.path("mine/.deepring-demo"), "").unwrap();
+    fs::copy(workspace.path("keys/host.key"), workspace.path("mine/keys/host-a/host.key")).unwrap();
+    let before = contents(&workspace.path("mine"));
+    workspace.run("demo --out mine").exits(1).says("kept by another command");
+    assert!(contents(&workspace.path("mine")) == before);
+}
+
 /// Another process's folders are reached through /proc, by a text that leads elsewhere in one's own.
 #[cfg(target_os = "linux")]
 #[test]

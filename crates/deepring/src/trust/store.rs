@@ -16,7 +16,7 @@ use super::place::names_of;
 use super::{OwnedRing, RingVersion};
 use crate::crypto::Digest;
 use crate::in_line::InLine;
-use crate::kept::MAX_STORE;
+use crate::kept::{MAX_STORE, spare_places};
 use crate::keys::{Owner, PublicKey};
 use crate::path::resolved;
 use crate::plain_file::open_plain_itself;
@@ -374,6 +374,9 @@ impl TrustStore {
             create_private_folder(folder).map_err(io)?;
         }
         let name = lock_of(&self.path);
+        if fs::symlink_metadata(&self.path).is_err() {
+            spare_places(&self.path, &name).map_err(io)?;
+        }
         let locked = lock(&name, self.wait)
             .map_err(|source| TrustError::Io { path: name.clone(), source })?;
         let Some(_locked) = locked else {

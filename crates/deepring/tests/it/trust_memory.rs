@@ -242,6 +242,25 @@ fn ledger(key: &str, size: u64) -> KnownLedger {
 }
 
 #[test]
+fn no_store_is_made_in_the_place_of_a_ledgers_file_or_of_another_stores_lock() {
+    let memory = Memory::new();
+    memory.file("ledger.redb", b"redb\x1a\x0a\xa9\x0d\x0a");
+    let before = std::fs::read_dir(memory.path("")).unwrap().count();
+    // The lock of the last would be the ledger's.
+    for name in ["checkpoint", "writer.lock", "log.key", "log.pub", "writer"] {
+        let mut store = TrustStore::open(&memory.path(name)).unwrap();
+        let e = store.add_owner(&owner().public()).unwrap_err();
+        assert!(e.to_string().contains("a file of a ledger"), "{name}: {e}");
+        assert_eq!(std::fs::read_dir(memory.path("")).unwrap().count(), before, "{name}");
+    }
+    TrustStore::open(&memory.path("mine")).unwrap().add_owner(&owner().public()).unwrap();
+    std::fs::remove_file(memory.path("mine.lock")).unwrap();
+    let mut store = TrustStore::open(&memory.path("mine.lock")).unwrap();
+    assert!(store.add_owner(&owner().public()).is_err());
+    assert!(!memory.path("mine.lock").exists());
+}
+
+#[test]
 fn a_checkpoint_only_grows_and_a_path_stays_its_ledgers() {
     let ring = intact(&small_ring());
     let mut memory = Memory::new();

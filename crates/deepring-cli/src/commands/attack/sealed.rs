@@ -10,6 +10,7 @@ use crate::begun::Begun;
 use crate::cli::Attack;
 use crate::error::{CliError, Exit};
 use crate::output;
+use crate::own_names;
 use crate::rings;
 
 pub(super) fn attack(
@@ -28,12 +29,12 @@ pub(super) fn attack(
         make(&files, kind, &super::options(&args.how), None, &|_| ()).map_err(|e| failed(kind, e))
     };
     if kind.scope() == Scope::Ledger {
-        let folder = output::resolved_path(target)?;
-        output::keep_at(&folder, read)?;
-        // The folder is made anew.
-        let kept = rings::store_files(trust);
-        output::keep_at(&folder, kept.iter().map(PathBuf::as_path))?;
-        rings::spare_bound(&folder, trust)?;
+        // Both ledgers are made in folders that are made anew; which files they have is the given one's matter.
+        let names = own_names::taken([], trust)?;
+        let of = |folder: &str| names.iter().map(|name| Path::new(folder).join(name)).collect();
+        let names: [Vec<PathBuf>; 3] = [vec![PathBuf::new()], of("a"), of("b")];
+        own_names::spare(target, names.concat(), read, trust)?;
+        rings::spare_bound(&output::resolved_path(target)?, trust)?;
         return show(args, kind, &tampered(target)?, target);
     }
     let begun = Begun::at(target, read, trust)?;

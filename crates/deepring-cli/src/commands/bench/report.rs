@@ -13,7 +13,7 @@ use super::table::TextTable;
 use crate::cli::BenchOutput;
 use crate::error::CliError;
 use crate::output;
-use crate::rings::store_files;
+use crate::own_names;
 
 /// The findings of one measurement.
 pub(super) struct BenchReport {
@@ -29,11 +29,15 @@ pub(super) struct BenchReport {
 
 /// The files of a measurement: JSON, and a table.
 fn files(folder: &Path, bench: &str) -> [PathBuf; 2] {
+    names(bench).map(|name| folder.join(name))
+}
+
+fn names(bench: &str) -> [String; 2] {
     let stem = match bench {
         "queries" => "bench".to_owned(),
         other => format!("bench-{other}"),
     };
-    ["json", "md"].map(|extension| folder.join(format!("{stem}.{extension}")))
+    ["json", "md"].map(|extension| format!("{stem}.{extension}"))
 }
 
 /// Makes the folder that the measurement's files go to, and refuses files that could not be written or that the
@@ -45,14 +49,10 @@ pub(super) fn before_measuring(
     trust: Option<&Path>,
 ) -> Result<(), CliError> {
     let Some(folder) = &to.output else { return Ok(()) };
+    let read: Vec<PathBuf> = models.iter().flat_map(|model| network_files(model)).collect();
+    own_names::spare(folder, names(bench), read.iter().map(PathBuf::as_path), trust)?;
     std::fs::create_dir_all(folder).map_err(at(folder))?;
-    let mut read: Vec<PathBuf> = models.iter().flat_map(|model| network_files(model)).collect();
-    read.extend(trust.into_iter().flat_map(|given| store_files(Some(given))));
-    for file in files(folder, bench) {
-        output::keep(&file, read.iter().map(PathBuf::as_path))?;
-        output::writable(&file)?;
-    }
-    Ok(())
+    files(folder, bench).iter().try_for_each(|file| output::writable(file))
 }
 
 impl BenchReport {

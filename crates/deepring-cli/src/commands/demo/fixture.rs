@@ -102,9 +102,10 @@ impl Sample {
 
 impl Fixture {
     /// Step 1: writes the built-in files, makes keys, seals the network for two hosts, verifies the ring
-    /// and keeps a copy. All of it lies in the folder, the trust store too.
-    pub(super) fn prepare(root: &Path) -> Result<Self, CliError> {
-        let folder = Folder::prepare(root)?;
+    /// and keeps a copy. All of it lies in the folder, the trust store too. `trust` is the `--trust` option, whose store is
+    /// spared.
+    pub(super) fn prepare(root: &Path, trust: Option<&Path>) -> Result<Self, CliError> {
+        let mut folder = Folder::prepare(root, trust)?;
         let model = folder.write(MODEL, NETWORK)?;
         folder.write("images-idx3-ubyte", IMAGES)?;
         folder.write("labels-idx1-ubyte", ANSWERS)?;
@@ -113,6 +114,8 @@ impl Fixture {
 
         let owner = SecretKey::<Owner>::generate()?;
         let hosts = [SecretKey::<Host>::generate()?, SecretKey::<Host>::generate()?];
+        folder.claim([owner.public().to_string()])?;
+        folder.claim(hosts.iter().map(|host| host.public().to_string()))?;
         write_key_pair(&folder.path("keys/owner"), &owner)?;
         for (key, dir) in hosts.iter().zip(["keys/host-a", "keys/host-b"]) {
             write_key_pair(&folder.path(dir), key)?;
@@ -133,6 +136,7 @@ impl Fixture {
         export_ring(&ring, (&owner).into(), &folder.path(PLAIN), &|_| ())?;
         let exported = Network::read(&folder.path(PLAIN))?;
         let mut recorder = Recorder::begin(&folder.path("ledger"), &hosts)?;
+        folder.claim([recorder.key().to_owned()])?;
         recorder.register(&ring, &owner)?;
         recorder.remember(&ring, &mut policy);
 

@@ -1,6 +1,7 @@
 //! `deepring ledger tiles`: the log as static files.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::Path;
 
 use deepring_ledger::{Fault, TilesError};
 use serde_json::json;
@@ -9,6 +10,7 @@ use super::LedgerMemory;
 use crate::cli::LedgerTiles;
 use crate::error::{CliError, Exit};
 use crate::output;
+use crate::own_names;
 use crate::rings;
 
 pub(super) fn tiles(args: &LedgerTiles, trust: Option<&Path>) -> Result<(), CliError> {
@@ -16,9 +18,10 @@ pub(super) fn tiles(args: &LedgerTiles, trust: Option<&Path>) -> Result<(), CliE
     let written = [args.output.clone(), args.output.join("checkpoint")];
     let written: Vec<_> =
         written.iter().map(|path| output::resolved_path(path)).collect::<Result<_, _>>()?;
-    let kept = rings::store_files(trust);
-    for target in &written {
-        output::keep_at(target, kept.iter().map(PathBuf::as_path))?;
+    own_names::spare(&args.output, ["", "checkpoint"], [], trust)?;
+    if let Some(name) = own_names::taken([], trust)?.iter().find(|name| may_be_a_tile(name)) {
+        let message = format!("the trust store is named as a tile may be: `{}`", name.display());
+        return Err(CliError::usage(message).hint("give it another name: `--trust trust.json`"));
     }
     rings::spare_all_bound(&written, trust)?;
     let ledger = LedgerMemory::open(trust)?.read(&args.args)?;
@@ -40,6 +43,11 @@ pub(super) fn tiles(args: &LedgerTiles, trust: Option<&Path>) -> Result<(), CliE
         checkpoint.size().saturating_sub(export.before),
         output::count(export.files, "tile or bundle", "tiles and bundles")
     ))
+}
+
+/// Tiles and bundles are called by numbers, in whatever folder a link among theirs leads to.
+fn may_be_a_tile(name: &OsStr) -> bool {
+    name.as_encoded_bytes().iter().all(u8::is_ascii_digit)
 }
 
 fn refused(e: TilesError) -> CliError {
