@@ -432,6 +432,9 @@ impl From<KeyFileError> for CliError {
             KeyFileError::NotEncrypted { .. } => {
                 failed(message).hint("leave `--passphrase-fd` out")
             }
+            KeyFileError::Turn(e) => e.into(),
+            KeyFileError::LeftBehind { .. } => failed(message)
+                .hint("remove that file: whoever reads it can act with the key"),
             _ => failed(message),
         }
     }

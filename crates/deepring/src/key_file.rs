@@ -65,6 +65,25 @@ pub enum KeyFileError {
         /// What is wrong with it, or with the passphrase.
         source: crate::keys::EncryptedKeyError,
     },
+    /// Another process was changing the file's passphrase for the whole wait.
+    #[cfg(feature = "passphrase")]
+    #[error(transparent)]
+    Turn(#[from] crate::turn::TurnError),
+    /// The file was replaced, and beside it lies its key as text, which a killed process left and which
+    /// cannot be removed.
+    #[cfg(feature = "passphrase")]
+    #[error(
+        "{} was rewritten, but {} holds its key without a passphrase and cannot be removed: {source}",
+        path.display(), left.display()
+    )]
+    LeftBehind {
+        /// The file.
+        path: PathBuf,
+        /// The file beside it.
+        left: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The file is not encrypted, and a passphrase was given to open it with.
     #[error("{}: this secret key has no passphrase", path.display())]
     NotEncrypted {

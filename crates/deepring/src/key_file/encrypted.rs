@@ -2,12 +2,14 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{KeyFileError, Pair, SecretKeyFile, read_text, secret_file_text};
 use crate::keys::encrypted::{decrypt, encrypt};
 use crate::keys::{Host, Node, Owner, ParseKeyError, Passphrase, Role, SecretKey};
 use crate::path::resolved;
 use crate::replace::{Replacement, leftovers};
+use crate::turn::Turn;
 
 /// As [`write_key_pair`](super::write_key_pair), with the secret file under a passphrase: an
 /// armored age file, which other programs for that format open, too.
@@ -64,6 +66,7 @@ impl SecretKeyFile {
 pub struct Rewriting {
     file: SecretKeyFile,
     into: Replacement,
+    wait: Duration,
 }
 
 impl Rewriting {
@@ -77,7 +80,14 @@ impl Rewriting {
         let place: PathBuf = resolved(path).map_err(io)?;
         let into = Replacement::with_mode(&place, 0o600).map_err(io)?;
         let file = SecretKeyFile { path: path.into(), ..SecretKeyFile::read(&place)? };
-        Ok(Self { file, into })
+        Ok(Self { file, into, wait: Turn::WAIT })
+    }
+
+    /// Sets the time that it waits for another process that puts a new file in the same place; 30
+    /// seconds by default.
+    #[must_use]
+    pub fn wait(self, wait: Duration) -> Self {
+        Self { wait, ..self }
     }
 
     /// Returns whether the key is under a passphrase now.
@@ -89,21 +99,24 @@ impl Rewriting {
     /// Writes the key under `new`, or as text where that is `None`; `old` is its passphrase so far.
     /// What was encrypted is opened again before it takes the place of the old file.
     ///
-    /// The bytes of the old file may stay on the disk until they are written over. Where a process that
-    /// removed the passphrase was killed before the new file had the old one's place, it can have left
-    /// the key's text beside it, as `.NAME.partial-` and six characters: such a file is removed here.
+    /// The bytes of the old file may stay on the disk until they are written over. A process that was
+    /// killed while a new file took the old one's place can have left one of the two beside it, as
+    /// `.NAME.partial-` and six characters. Such a file is removed here if it holds the key as text; one
+    /// under a passphrase stays, which opens it still.
     ///
     /// # Errors
     /// [`KeyFileError::Parse`] where the file holds no secret key, or is encrypted and `old` is
     /// `None`; [`KeyFileError::NotEncrypted`] where it is not, and `old` is given;
-    /// [`KeyFileError::Passphrase`], [`KeyFileError::Loose`] and [`KeyFileError::Io`]. The file is
-    /// as it was, or replaced whole.
+    /// [`KeyFileError::Passphrase`], [`KeyFileError::Loose`] and [`KeyFileError::Io`];
+    /// [`KeyFileError::Turn`] where another process changes the same file for too long. The file is
+    /// as it was, or replaced whole. [`KeyFileError::LeftBehind`] where it was replaced, and a text
+    /// of the key beside it cannot be removed.
     pub fn write(
         self,
         old: Option<&Passphrase>,
         new: Option<&Passphrase>,
     ) -> Result<(), KeyFileError> {
-        let Self { file, mut into } = self;
+        let Self { file, mut into, wait } = self;
         let plain = match old {
             Some(old) => file.decrypt(old)?,
             None => file,
@@ -111,27 +124,34 @@ impl Rewriting {
         plain.is_a_key()?;
         let path = &plain.path;
         let io = |source| KeyFileError::Io { path: path.clone(), source };
-        match new {
-            None => into.write_all(plain.text.as_bytes()).map_err(io)?,
+        let encrypted = match new {
+            None => None,
             Some(new) => {
                 let text = encrypt(&plain.text, new).map_err(|source| failed(path, source))?;
                 let again = decrypt(&text, new).map_err(|source| failed(path, source))?;
                 if *again != *plain.text {
                     return Err(failed(path, crate::keys::EncryptedKeyError::NotEncrypted));
                 }
-                into.write_all(text.as_bytes()).map_err(io)?;
+                Some(text)
             }
-        }
+        };
         let place = into.target().to_owned();
+        // From here on one process at a time: while files change places, another's has the name of a
+        // leftover. Whoever comes to the new file before all is done waits for it, too.
+        let _turns = (Turn::take(&place, wait)?, Turn::of_new(&into));
+        let text = encrypted.as_ref().map_or(plain.text.as_bytes(), |text| text.as_bytes());
+        into.write_all(text).map_err(io)?;
         into.commit().map_err(io)?;
-        // Of this key in plain text, which a process that removed its passphrase and was killed left
-        // beside the file. What else lies there is somebody's.
-        for left in leftovers(&place) {
-            if read_text(&left).is_ok_and(|(text, _)| *text == *plain.text) {
-                let _ = std::fs::remove_file(left);
-            }
+        // What else lies there is somebody's.
+        let is_this_key = |left: &PathBuf| read_text(left).is_ok_and(|(t, _)| *t == *plain.text);
+        let mut removed = Ok(());
+        for left in leftovers(&place).into_iter().filter(is_this_key) {
+            removed =
+                removed.and(std::fs::remove_file(&left).map_err(|source| {
+                    KeyFileError::LeftBehind { path: path.clone(), left, source }
+                }));
         }
-        Ok(())
+        removed
     }
 }
 

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use deepring::files::{
-    KeyFileError, Rewriting, SecretKeyFile, write_encrypted_key_pair, write_key_pair,
+    KeyFileError, Rewriting, SecretKeyFile, Turn, write_encrypted_key_pair, write_key_pair,
 };
 use deepring::keys::{EncryptedKeyError, Node, ParseKeyError, Passphrase, Role};
 use deepring::{Host, Owner, PublicKey, SecretKey};
@@ -173,6 +173,52 @@ fn the_plain_text_that_a_killed_process_left_beside_a_key_is_removed_with_the_ne
     assert!(gone.exists());
     Rewriting::begin(&path).unwrap().write(Some(&one), Some(&two)).unwrap();
     assert!(!gone.exists());
+}
+
+/// Not even root removes a file that is immutable.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_key_that_is_left_beside_and_cannot_be_removed_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    write_key_pair(dir.path(), &owner()).unwrap();
+    let path = dir.path().join("owner.key");
+    let left = [".owner.key.partial-aB3xY9", ".owner.key.partial-aB3xY8"];
+    let left = left.map(|name| dir.path().join(name));
+    left.iter().for_each(|left| drop(std::fs::copy(&path, left).unwrap()));
+    let chattr = |flag: &str| {
+        let run = std::process::Command::new("chattr").arg(flag).arg(&left[0]).output();
+        run.is_ok_and(|ran| ran.status.success())
+    };
+    if !chattr("+i") {
+        crate::skip::skip("system", "no file can be made immutable here");
+        return;
+    }
+    let told = Rewriting::begin(&path).unwrap().write(None, Some(&passphrase("one")));
+    assert!(chattr("-i"));
+    assert!(matches!(told, Err(KeyFileError::LeftBehind { left: told, .. }) if told == left[0]));
+    assert_eq!(open::<Owner>(&path, "one").unwrap().public(), owner().public());
+    assert!(left[0].exists() && !left[1].exists());
+}
+
+/// Else one would take the other's new file for what a killed process left, while both change places.
+#[test]
+fn of_two_that_change_a_passphrase_one_waits_and_not_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    write_key_pair(dir.path(), &owner()).unwrap();
+    let path = dir.path().join("owner.key");
+    let plain = text(&path);
+    let one = passphrase("one");
+    let held = Turn::take(&path, Turn::WAIT).unwrap();
+    let rewriting = Rewriting::begin(&path).unwrap().wait(std::time::Duration::ZERO);
+    assert!(matches!(rewriting.write(None, Some(&one)), Err(KeyFileError::Turn(_))));
+    assert_eq!(text(&path), plain);
+    drop(held);
+    // Who waited finds another file than he began with.
+    let late = Rewriting::begin(&path).unwrap();
+    Rewriting::begin(&path).unwrap().write(None, Some(&one)).unwrap();
+    assert!(matches!(late.write(None, Some(&passphrase("two"))), Err(KeyFileError::Io { .. })));
+    assert_eq!(open::<Owner>(&path, "one").unwrap().public(), owner().public());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
 }
 
 #[cfg(unix)]
