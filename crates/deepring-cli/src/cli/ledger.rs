@@ -229,7 +229,8 @@ pub(crate) struct LedgerWitness {
     /// Key of a witness, as a file or as its text (NAME+HASH+KEY); repeat for more. Only what these keys signed is kept
     #[arg(long, required = true, value_name = "VKEY")]
     pub(crate) witness_key: Vec<OsString>,
-    /// Certificates (PEM) of the authorities that may have issued a witness's certificate, in place of the public ones
+    /// Certificates (PEM) of the authorities that may have issued a witness's certificate, in place of the public ones; their keys are
+    /// trusted, whatever dates they have
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_cert: Option<PathBuf>,
 }

@@ -28,8 +28,15 @@ struct Certified {
 
 impl Authority {
     fn new(name: &str) -> Self {
+        Self::between(name, 2000, 4000)
+    }
+
+    /// One whose own certificate is of some years.
+    fn between(name: &str, from: i32, to: i32) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
         params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
@@ -138,6 +145,14 @@ fn a_witness_behind_an_authority_is_asked_where_that_one_is_named() {
     let urls = format!("{} {}", server.url, plain.url);
     submit(&workspace, &urls, "--ca-cert both.pem").succeeds();
     assert_eq!((server.requests().len(), plain.requests().len()), (3, 1));
+
+    // An authority's own dates are not looked at.
+    for (from, to) in [(2020, 2021), (3999, 4000)] {
+        let authority = Authority::between("dated", from, to);
+        let server = authority.certify(HERE, 2020, 4000).serve(honest(1));
+        fs::write(workspace.path("dated.pem"), authority.pem()).unwrap();
+        submit(&workspace, &server.url, "--ca-cert dated.pem").succeeds();
+    }
 }
 
 #[test]
@@ -187,6 +202,7 @@ fn a_file_that_names_no_authority_trusts_none() {
     let server = authority.certify(HERE, 2020, 4000).serve(honest(1));
     let (pem, key) = (authority.pem(), KeyPair::generate().unwrap().serialize_pem());
     let (marked, _) = pem.split_once("-----END").unwrap();
+    let of_a_server = |to| authority.certify(HERE, 2000, to).chain.remove(0).pem();
     let nothing = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for (file, says) in [
         (String::new(), "holds none"),
@@ -195,6 +211,8 @@ fn a_file_that_names_no_authority_trusts_none() {
         (pem.replacen('M', "!", 1), "PEM is damaged"),
         (nothing.to_owned(), "number 1 is malformed"),
         (format!("{pem}{nothing}"), "number 2 is malformed"),
+        (of_a_server(4000), "number 1 is no authority's"),
+        (format!("{pem}{}", of_a_server(2001)), "number 2 is no authority's"),
         (format!("{pem}{key}"), "something else"),
         (key, "something else"),
     ] {

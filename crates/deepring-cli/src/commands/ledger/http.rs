@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{PemObject, SectionKind};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{CertificateError, RootCertStore};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use webpki::{EndEntityCert, KeyUsage};
 
 use crate::error::{CliError, Exit};
 
@@ -130,6 +131,10 @@ fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, CliError> {
                 RootCertStore::empty()
                     .add(CertificateDer::from(der.as_slice()))
                     .map_err(|_| refused(&format_args!("number {number} is malformed")))?;
+                if !is_an_authoritys(&der) {
+                    return Err(failed(&format_args!("number {number} is no authority's"))
+                        .hint("it does not say that it may issue others: name that of who issued the witness's"));
+                }
                 found.push(Certificate::from_der(&der).to_owned());
             }
             Ok(_) => {
@@ -144,6 +149,24 @@ fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, CliError> {
         true => Err(refused(&"holds none")),
         false => Ok(found),
     }
+}
+
+/// Returns whether a certificate says that it may issue others (`cA` in its basic constraints). A client takes the key of each
+/// that it is given, whatever that one says.
+fn is_an_authoritys(der: &[u8]) -> bool {
+    let der = CertificateDer::from(der);
+    let Ok(certificate) = EndEntityCert::try_from(&der) else { return false };
+    let as_server = |time| {
+        let of_servers = KeyUsage::server_auth();
+        certificate.verify_for_usage(&[], &[], &[], time, of_servers, None, None).map(drop)
+    };
+    // The library tells it of a certificate that is shown as a server's, and asks for its dates before. Those are no argument.
+    let verified = match as_server(UnixTime::now()) {
+        Err(webpki::Error::CertExpired { not_after, .. }) => as_server(not_after),
+        Err(webpki::Error::CertNotValidYet { not_before, .. }) => as_server(not_before),
+        verified => verified,
+    };
+    verified == Err(webpki::Error::CaUsedAsEndEntity)
 }
 
 /// The URL to submit to, of a submission prefix.
