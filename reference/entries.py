@@ -43,6 +43,11 @@ def blocks(r):
 def keys(r, what):
     return ascending(r, 64, lambda: r.raw(64), what)
 
+def nodes(r):
+    found = keys(r, "nodes")
+    require("a validator set has at most 100 nodes", len(found) <= 100)
+    return found
+
 FIELDS = {                                                           # members are read in their order
     REGISTERED: outline,
     UPGRADED: outline,
@@ -55,7 +60,7 @@ FIELDS = {                                                           # members a
     KEY_REVOKED: lambda r: {"reason": r.string()},
     DEALT: outline,
     VALIDATORS: lambda r: {"epoch": r.u64(), "origin": r.string(), "owners": keys(r, "owners"),
-                           "nodes": keys(r, "nodes")},
+                           "nodes": nodes(r)},
     HOST_REVOKED: lambda r: {"host": r.raw(64), "ring": option(r, lambda: r.raw(16)), "reason": r.string()},
     ROTATED: lambda r: {"owner": r.raw(64), "signature": r.raw(64)},
     LIFTED: lambda r: {"ring": r.raw(16), "digest": r.raw(32), "host": r.raw(64), "blocks": blocks(r),

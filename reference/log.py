@@ -68,6 +68,7 @@ def parts_of_note(text):
     if not blank or not signatures.endswith("\n") or any(c < " " and c != "\n" for c in text):
         raise Refused("no signed note")
     body += "\n"
+    require("a note has at most 100 signatures", signatures.count("\n") <= 100)
     signed = []
     for line in signatures[:-1].split("\n"):
         dash, _, rest = line.partition(" ")

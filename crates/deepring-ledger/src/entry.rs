@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 pub use codec::MAX_ENTRY_BYTES;
-pub use event::{Audit, Countersignature, Event, ValidatorSet};
+pub use event::{Audit, Countersignature, Event, MAX_VALIDATORS, ValidatorSet};
 
 /// Why there is no entry.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -72,7 +72,8 @@ mod witness;
 
 // Recording and reading.
 pub use entry::{
-    Audit, Binding, Countersignature, Entry, Event, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet,
+    Audit, Binding, Countersignature, Entry, Event, MAX_ENTRY_BYTES, MAX_VALIDATORS,
+    UnverifiedEntry, ValidatorSet,
 };
 pub use ledger::{Ledger, LedgerOptions};
 

@@ -6,7 +6,7 @@ use deepring::outline::Outline;
 use deepring::replication::Evidence;
 use deepring::{Digest, PublicKey, RingId};
 
-use super::event::{Audit, Countersignature, Event, ValidatorSet, ascending};
+use super::event::{Audit, Countersignature, Event, MAX_VALIDATORS, ValidatorSet, ascending};
 use super::{Binding, Entry};
 
 /// Largest entry, in bytes: what the length of an entry in a C2SP tile can say.
@@ -238,8 +238,8 @@ impl ValidatorSet {
         Ok(Self {
             epoch: r.u64("epoch")?,
             origin: r.string("origin")?,
-            owners: read_keys(r, "owners")?,
-            nodes: read_keys(r, "nodes")?,
+            owners: read_keys(r, "owners", MAX_ENTRY_BYTES / 64)?,
+            nodes: read_keys(r, "nodes", MAX_VALIDATORS)?,
         })
     }
 }
@@ -297,8 +297,9 @@ fn write_keys<R: Role>(keys: &[PublicKey<R>], w: &mut Writer) {
 fn read_keys<R: Role>(
     r: &mut Reader<'_>,
     field: &'static str,
+    most: usize,
 ) -> Result<Vec<PublicKey<R>>, DecodeError> {
-    let count = r.count(field, MAX_ENTRY_BYTES / 64, 64)?;
+    let count = r.count(field, most, 64)?;
     if count == 0 {
         return Err(DecodeError::BadValue { field, found: 0 });
     }

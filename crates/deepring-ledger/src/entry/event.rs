@@ -244,6 +244,10 @@ impl Event {
     }
 }
 
+/// Most nodes of a validator set. A note has at most 100 signature lines: a quorum of 67, the log's own and those of 32 others
+/// fit. (Who collects lines leaves out those beyond a quorum.)
+pub const MAX_VALIDATORS: usize = 100;
+
 /// The nodes that keep a ledger together, and the owners whose rings it takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ValidatorSet {
@@ -253,7 +257,7 @@ pub struct ValidatorSet {
     pub origin: String,
     /// Owners whose rings may be registered, in ascending order of their keys' bytes; at least one.
     pub owners: Vec<PublicKey<Owner>>,
-    /// The nodes, in ascending order of their keys' bytes; at least one.
+    /// The nodes, in ascending order of their keys' bytes; at least one, and at most [`MAX_VALIDATORS`].
     pub nodes: Vec<PublicKey<Node>>,
 }
 

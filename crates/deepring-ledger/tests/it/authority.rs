@@ -1,15 +1,17 @@
 //! Who may say what: each entry with authority, and each refusal.
 
+use deepring::codec::DecodeError;
 use deepring::keys::{Author, AuthorKey, Node};
 use deepring::outline::{AuthenticOutline, Outline};
 use deepring::{Digest, PublicKey, SecretKey};
 use deepring_ledger::{
-    Audit, Binding, Entry, Event, Ledger, LedgerError, NoAuthority, ValidatorSet,
+    Audit, Binding, Entry, EntryError, Event, Ledger, LedgerError, NoAuthority, ValidatorSet,
 };
 use tempfile::TempDir;
 
 use crate::rings::{Sealed, host, host_key, owner_key};
 use crate::sample::{ORIGIN, alarm_about, by_host, digest, registration_of};
+use crate::vectors_entries::most_validators;
 
 pub(crate) struct Fixture {
     _dir: TempDir,
@@ -562,4 +564,24 @@ fn the_first_validator_set_of_a_ledger_with_rings_is_their_owners() {
     // Nobody rotates to a key that is another owner's of the set.
     let taken = Event::rotation(&owner_key(0).public(), owner_key(7)).unwrap();
     assert_eq!(bench.refused(&taken, &by_owner(0)), NoAuthority::KeyInUse);
+}
+
+/// Enough cosignatures of a larger one fit on no note.
+#[test]
+fn a_set_of_more_nodes_than_can_be_counted_is_not_made() {
+    let Event::ValidatorSet(set) = most_validators() else { panic!("no set") };
+    let sign = |set: &ValidatorSet| {
+        let event = Event::ValidatorSet(set.clone());
+        Entry::sign(Binding::new(&set.origin, 1), 1, &event, &owner_key(0).into())
+    };
+    sign(&set).unwrap();
+    let mut more = set.clone();
+    more.nodes.push(PublicKey::from_bytes([0xff; 64]));
+    let e = sign(&more).unwrap_err();
+    let EntryError::Malformed(e) = e else { panic!("{e}") };
+    assert_eq!(e, DecodeError::TooLong { field: "nodes", found: 101, limit: 100 });
+    // One that is named twice is one.
+    let mut again = set.clone();
+    again.nodes.push(set.nodes[0]);
+    sign(&again).unwrap();
 }

@@ -11,7 +11,9 @@ use deepring_ledger::{
 use serde_json::{Map, Value};
 
 use crate::rows::sign_leaves;
-use crate::vectors_entries::{bound, host, owner, registered, signed, validators};
+use crate::vectors_entries::{
+    bound, host, many_nodes, most_validators, owner, registered, signed, validators,
+};
 use crate::vectors_ledger::{
     Due, HOSTS, INTACT, LOG, Made, ORIGIN, OTHER_LOG, OWNER, STRANGER, TAMPERED, UNTRUSTED,
     folder_of, ledger_of, log_key, owner_of, record,
@@ -433,8 +435,13 @@ fn body_of(two: &Parts) -> CheckpointBody {
 
 /// The certificate's parts, with cosignatures of these nodes on its checkpoint, in this order.
 fn cosigned(two: &Parts, nodes: &[u8]) -> Parts {
+    cosigned_by(two, nodes.iter().map(|seed| node(*seed)))
+}
+
+fn cosigned_by(two: &Parts, nodes: impl IntoIterator<Item = SecretKey<Node>>) -> Parts {
     let body = body_of(two);
-    let line = |(nth, seed): (u64, &u8)| body.cosign(&node(*seed), 1_700_000_000 + nth).unwrap();
+    let line =
+        |(nth, node): (u64, SecretKey<Node>)| body.cosign(&node, 1_700_000_000 + nth).unwrap();
     let lines: String = (0..).zip(nodes).map(line).collect();
     Parts { proof: format!("{}{lines}", two.proof), ..two.clone() }
 }
@@ -454,6 +461,8 @@ fn by_validators(made: &mut Made, two: &Parts) {
     );
     let elsewhere =
         set("set_elsewhere", "nothing; of another log", &validators("example.org/other", 1));
+    let hundred =
+        set("set_of_a_hundred", "nothing; as many nodes as there can be", &most_validators());
     let Event::ValidatorSet(four) = validators(ORIGIN, 1) else { return };
     // The fourth node cosigns with the third one's key.
     let mut nodes = four.nodes.clone();
@@ -503,6 +512,9 @@ fn by_validators(made: &mut Made, two: &Parts) {
     };
     let mixed = Parts { proof: format!("{}{half_exchanged}", three.proof), ..two.clone() };
     let other_root = Parts { proof: other_size, ..two.clone() };
+    // Of the last, the first hundred are of the set.
+    let of_many = |range| cosigned_by(two, many_nodes(132).drain(range).collect::<Vec<_>>());
+    let many = [33..132, 34..100, 0..100].map(of_many);
     let cases = [
         ("by_three_of_four", "nothing; three of four nodes cosigned", &three, &right, INTACT),
         ("by_four_of_four", "nothing; all nodes cosigned", &by(&NODES), &right, INTACT),
@@ -537,6 +549,21 @@ fn by_validators(made: &mut Made, two: &Parts) {
             "another root than the nodes cosigned",
             &other_root,
             &right,
+            TAMPERED,
+        ),
+        (
+            "by_67_of_100",
+            "nothing; with the log's own line and 32 of others",
+            &many[0],
+            &hundred,
+            INTACT,
+        ),
+        ("by_66_of_100", "66 of 100 nodes cosigned", &many[1], &hundred, UNTRUSTED),
+        (
+            "by_100_of_100",
+            "all nodes cosigned: with the log's own, more lines than a note may have",
+            &many[2],
+            &hundred,
             TAMPERED,
         ),
         ("by_three_at_no_time", "the time of a cosignature is 0", &at_no_time, &right, TAMPERED),

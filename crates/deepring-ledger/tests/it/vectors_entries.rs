@@ -40,6 +40,23 @@ pub(crate) fn registered(name: &str) -> Entry {
     signed(1, &Event::RingRegistered { outline: outline(name) }, &owner())
 }
 
+/// Nodes, as many as are asked for, none of which shares a half with another.
+pub(crate) fn many_nodes(count: u8) -> Vec<SecretKey<Node>> {
+    let half = |n, which| {
+        let mut half = [n; 32];
+        half[0] = which;
+        half
+    };
+    (0..count).map(|n| SecretKey::from_halves(&half(n, 1), &half(n, 2)).unwrap()).collect()
+}
+
+/// The largest set that there can be.
+pub(crate) fn most_validators() -> Event {
+    let Event::ValidatorSet(four) = validators(ORIGIN, 1) else { panic!("no set") };
+    let nodes = many_nodes(100).iter().map(SecretKey::public).collect();
+    Event::ValidatorSet(ValidatorSet { nodes, ..four })
+}
+
 pub(crate) fn validators(origin: &str, epoch: u64) -> Event {
     let node = |n: u8| SecretKey::<Node>::from_halves(&[n; 32], &[n + 1; 32]).unwrap().public();
     Event::ValidatorSet(ValidatorSet {
@@ -126,7 +143,7 @@ fn intact_ones(made: &mut Made) {
     let upgraded = Event::RingUpgraded { outline: outline("version_2_of_ring.outline") };
     let registered = Event::RingRegistered { outline: outline("plain.outline") };
     let rotated = Event::rotation(&owner_of(OWNER).public(), owner_of(STRANGER)).unwrap();
-    let cases: [(&str, &str, Event, AuthorKey); 18] = [
+    let cases: [(&str, &str, Event, AuthorKey); 19] = [
         ("registered", "a ring registered", registered, owner()),
         ("upgraded", "a ring upgraded", upgraded, owner()),
         ("revoked", "a version revoked", revocation(), owner()),
@@ -141,6 +158,7 @@ fn intact_ones(made: &mut Made) {
         ("key_revoked_of_node", "a node's key revoked", lost, node.into()),
         ("dealt", "a deal", Event::Deal { outline: outline("dealt_two.outline") }, owner()),
         ("validators", "a validator set", validators(ORIGIN, 1), owner()),
+        ("validators_most", "a validator set of 100 nodes", most_validators(), owner()),
         ("host_revoked", "a host revoked for all rings", of_host(None), owner()),
         ("host_revoked_of_ring", "a host revoked for a ring", of_host(Some(ring_id)), owner()),
         ("rotated", "an owner's key rotated", rotated, owner()),
@@ -260,18 +278,26 @@ fn malformed(made: &mut Made) {
     add(made, "no_node", "no node", edited(&set_of, &o, no_node));
     let swapped = |b: &mut Vec<u8>| b[keys + 136..keys + 264].rotate_left(64);
     add(made, "nodes_out_of_order", "nodes out of order", edited(&set_of, &o, swapped));
+    let one_more = |b: &mut Vec<u8>| {
+        b[keys + 132] += 1;
+        b.extend([0xff; 64]);
+    };
+    let most = most_validators();
+    add(made, "validators_too_many", "101 nodes", edited(&most, &o, one_more));
     let too_long = |b: &mut Vec<u8>| {
-        b.truncate(keys + 132);
+        let nodes = b.split_off(keys + 132);
+        b.truncate(keys);
         b.extend(1022u32.to_le_bytes());
         (0..1022u16).for_each(|n| {
             b.extend(n.to_be_bytes());
             b.extend([0; 62]);
         });
+        b.extend(nodes);
     };
     add(
         made,
         "too_long",
-        "65721 bytes, of which each field is as it may be",
+        "65880 bytes, of which each field is as it may be",
         edited(&set_of, &o, too_long),
     );
 
