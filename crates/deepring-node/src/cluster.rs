@@ -21,5 +21,5 @@ pub use crate::daemon::NodeState;
 pub use assemble::{Assembled, Plan, assemble, new_origin};
 pub use error::ClusterError;
 pub use init::{LocalPlan, init};
-pub use processes::{Running, node_folders, read_state, stop};
+pub use processes::{Looked, Running, node_folders, read_state, stop};
 pub use request::{JoinRequest, init_node};

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use commonware_utils::sys_rng;
 use deepring::deal::{Copies, DealPlan};
-use deepring::files::{Replacement, replace_file};
+use deepring::files::{Replacement, open_plain, replace_file};
 use deepring::maintenance::deal_in;
 use deepring::seal::PlannedDeal;
 use deepring::{AuthenticRing, Owner, RingError, SecretKey, Trust, UnverifiedRing, VerifiedRing};
@@ -96,8 +97,7 @@ pub(super) fn write(
         let its = folder.join(name);
         fs::create_dir_all(&its).map_err(ClusterError::io(&its))?;
         let copy = its.join(RING);
-        fs::copy(&dealt_at, &copy).map_err(ClusterError::io(&copy))?;
-        fs::File::open(&copy).and_then(|f| f.sync_all()).map_err(ClusterError::io(&copy))?;
+        copy_ring(&dealt_at, &copy).map_err(ClusterError::io(&copy))?;
         write(its.join(SET), &set)?;
         let mut begin_with = Vec::new();
         for (n, entry) in (1..).zip(&entries) {
@@ -111,6 +111,12 @@ pub(super) fn write(
     }
     fs::remove_file(&dealt_at).map_err(ClusterError::io(&dealt_at))?;
     Ok(Assembled { folders: names, legs })
+}
+
+fn copy_ring(from: &Path, to: &Path) -> io::Result<()> {
+    let new = Replacement::of(to)?;
+    io::copy(&mut open_plain(from)?, &mut new.as_file())?;
+    new.commit()
 }
 
 fn joining(requests: &[JoinRequest], copies: Copies) -> Result<Vec<Joining>, ClusterError> {

@@ -85,6 +85,15 @@ struct Node {
     ended: Option<ExitStatus>,
 }
 
+/// How a node that was started does.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    /// Its folder.
+    pub name: String,
+    /// What it says of itself, if it said something yet; or how it ended.
+    pub state: Result<Option<NodeState>, ExitStatus>,
+}
+
 /// Nodes that this process started. They are stopped when it is dropped.
 pub struct Running {
     nodes: Vec<Node>,
@@ -125,13 +134,11 @@ impl Running {
         Ok(running)
     }
 
-    /// Each node's name, and what it says of itself, or how it ended.
+    /// How each node does.
     ///
     /// # Errors
     /// [`ClusterError::Io`].
-    pub fn look(
-        &mut self,
-    ) -> Result<Vec<(String, Result<Option<NodeState>, ExitStatus>)>, ClusterError> {
+    pub fn look(&mut self) -> Result<Vec<Looked>, ClusterError> {
         let mut all = Vec::with_capacity(self.nodes.len());
         for node in &mut self.nodes {
             if node.ended.is_none() {
@@ -143,7 +150,7 @@ impl Running {
                 // What another process left there says nothing of this one.
                 None => Ok(read_state(&node.folder)?.filter(|state| state.pid == pid)),
             };
-            all.push((name_of(&node.folder), state));
+            all.push(Looked { name: name_of(&node.folder), state });
         }
         Ok(all)
     }

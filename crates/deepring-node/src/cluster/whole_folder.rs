@@ -35,6 +35,7 @@ impl WholeFolder {
     }
 
     /// Gives it its name. What came to lie there meanwhile stays, if it is more than an empty folder.
+    #[expect(clippy::disallowed_methods, reason = "a folder replaces an empty folder at most")]
     pub(super) fn commit(self) -> Result<(), ClusterError> {
         let Self { made, target } = self;
         match fs::rename(made.path(), &target) {

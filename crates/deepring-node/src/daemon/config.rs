@@ -17,8 +17,8 @@ use thiserror::Error;
 
 /// Most bytes of a configuration.
 const MAX_CONFIG: u64 = 1 << 20;
-/// Most nodes of a network.
-pub const MAX_PEERS: usize = 128;
+/// Most nodes of a network: those that a validator set can have.
+pub const MAX_PEERS: usize = 100;
 
 /// Why a node is not started with a file.
 #[derive(Debug, Error)]

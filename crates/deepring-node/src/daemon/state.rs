@@ -2,11 +2,11 @@
 //! something changed, and a file by which it is told to stop.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use deepring::files::read_plain;
+use deepring::files::{Replacement, read_plain, replace_file};
 use serde::{Deserialize, Serialize};
 
 const STATE: &str = "state.json";
@@ -58,10 +58,9 @@ impl StateFiles {
 
     /// Writes the state; not synchronised, as nothing hangs on it.
     pub(crate) fn write(&self, state: &NodeState) -> io::Result<()> {
-        let text = serde_json::to_vec(state)?;
-        let new = self.state.with_extension("new");
-        fs::write(&new, text)?;
-        fs::rename(new, &self.state)
+        let new = Replacement::of(&self.state)?;
+        new.as_file().write_all(&serde_json::to_vec(state)?)?;
+        new.commit_unsynced()
     }
 
     /// Whether somebody asked the node to stop.
@@ -96,7 +95,7 @@ impl NodeState {
     /// # Errors
     /// The system's error.
     pub fn ask_to_stop(data: &Path) -> io::Result<()> {
-        fs::write(data.join(STOP), b"")
+        replace_file(&data.join(STOP), b"")
     }
 }
 

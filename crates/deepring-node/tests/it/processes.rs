@@ -66,7 +66,7 @@ impl Cluster {
 
     fn states(&mut self) -> Vec<Option<NodeState>> {
         let looked = self.running.as_mut().unwrap().look().unwrap();
-        looked.into_iter().map(|(_, state)| state.ok().flatten()).collect()
+        looked.into_iter().map(|node| node.state.ok().flatten()).collect()
     }
 
     /// Waits until something is so of all nodes' states.

@@ -258,7 +258,7 @@ mod tests {
         let owner = SecretKey::<Owner>::generate().unwrap();
         folder.claim([owner.public().to_string()]).unwrap();
         deepring::files::write_key_pair(&folder.path("keys/owner"), &owner).unwrap();
-        let ledger = deepring_ledger::Ledger::open_or_create(&folder.path(LEDGER)).unwrap();
+        let ledger = deepring_ledger::Ledger::open_or_create(folder.path(LEDGER)).unwrap();
         folder.claim([ledger.key().to_string()]).unwrap();
         TrustStore::open(&folder.path(STORE)).unwrap().add_owner(&owner.public()).unwrap();
         folder
@@ -281,7 +281,7 @@ mod tests {
             |folder| fs::copy(folder.path(OWNER_KEY), folder.path("labels.txt")).map(drop).unwrap(),
             |folder| {
                 fs::remove_dir_all(folder.path(LEDGER)).unwrap();
-                deepring_ledger::Ledger::open_or_create(&folder.path(LEDGER)).map(drop).unwrap();
+                deepring_ledger::Ledger::open_or_create(folder.path(LEDGER)).map(drop).unwrap();
             },
             |folder| {
                 let mine = SecretKey::<Owner>::generate().unwrap().public();

@@ -9,8 +9,8 @@ use std::time::Duration;
 use deepring::deal::Copies;
 use deepring::{Owner, SecretKey};
 use deepring_node::cluster::{
-    Assembled, ClusterError, JoinRequest, LocalPlan, NodeState, Plan, Running, assemble, init,
-    new_origin, node_folders, read_state, stop,
+    Assembled, ClusterError, JoinRequest, LocalPlan, Looked, NodeState, Plan, Running, assemble,
+    init, new_origin, node_folders, read_state, stop,
 };
 use deepring_node::daemon::{NodeConfig, NodeError};
 use tokio::signal::unix::{SignalKind, signal};
@@ -120,12 +120,13 @@ fn up(args: &UpArgs) -> Result<(), Said> {
     let mut was_ready = false;
     loop {
         let states = running.look()?;
-        if let Some((name, ended)) = states.iter().find_map(|(n, s)| Some((n, s.as_ref().err()?)))
-            && states.iter().all(|(_, state)| state.is_err())
+        if let Some((name, ended)) =
+            states.iter().find_map(|n| Some((&n.name, n.state.as_ref().err()?)))
+            && states.iter().all(|node| node.state.is_err())
         {
             return Err(all_ended(&args.folder, name, *ended));
         }
-        let ready = states.iter().all(|(_, s)| matches!(s, Ok(Some(state)) if is_ready(state)));
+        let ready = states.iter().all(|n| matches!(&n.state, Ok(Some(state)) if is_ready(state)));
         let table = table(&states);
         if !args.quiet && table != shown {
             line(&table);
@@ -168,8 +169,8 @@ fn is_ready(state: &NodeState) -> bool {
     state.caught_up && state.blocks_open && state.disk_writable
 }
 
-fn table(states: &[(String, Result<Option<NodeState>, ExitStatus>)]) -> String {
-    let row = |(name, state): &(String, Result<Option<NodeState>, ExitStatus>)| match state {
+fn table(states: &[Looked]) -> String {
+    let row = |Looked { name, state }: &Looked| match state {
         Ok(Some(state)) => format!("{name}: {}", in_words(state)),
         Ok(None) => format!("{name}: starts"),
         Err(ended) => format!("{name}: ended, {ended}"),
