@@ -72,6 +72,7 @@ mod preprocess;
 mod query_inputs;
 pub mod sealing;
 mod session;
+mod tensor_json;
 mod weights;
 
 /// One block at a time: a use that is begun, run and verified, for whoever builds something else than [`Session`] of them.
@@ -86,9 +87,10 @@ pub mod block {
 /// What a network is given: arrays, pictures by the sealed recipe, and what is refused of them.
 pub mod inputs {
     pub use crate::error::{InputError, Rejected};
-    pub use crate::npy::{NpyError, read_npy, write_npy};
-    pub use crate::picture::{PictureError, read_picture};
+    pub use crate::npy::{NpyError, decode_npy, read_npy, write_npy};
+    pub use crate::picture::{PictureError, decode_picture, read_picture};
     pub use crate::preprocess::{Color, Preprocess, PreprocessError, TensorLayout};
+    pub use crate::tensor_json::{JsonTensor, TensorText, TensorTextError};
 }
 
 /// What queries and their checks cost, and how far right answers stay from being refused.

@@ -74,7 +74,24 @@ pub fn read_npy(path: &Path, name: &str) -> Result<TensorValue, NpyError> {
     let io = |source| NpyError::Io { path: path.into(), source };
     let file = open_plain(path).map_err(io)?;
     let len = file.metadata().map_err(io)?.len();
-    let mut reader = BufReader::new(file);
+    tensor_of(BufReader::new(file), len, path, name)
+}
+
+/// The same of a file's bytes; errors say `name` for its path.
+///
+/// # Errors
+/// As [`read_npy`].
+pub fn decode_npy(bytes: &[u8], name: &str) -> Result<TensorValue, NpyError> {
+    tensor_of(Cursor::new(bytes), bytes.len() as u64, Path::new(name), name)
+}
+
+fn tensor_of(
+    mut reader: impl Read + Seek,
+    len: u64,
+    path: &Path,
+    name: &str,
+) -> Result<TensorValue, NpyError> {
+    let io = |source| NpyError::Io { path: path.into(), source };
     let text = header_bytes(&mut reader).map_err(io)?;
     if count_overflows(&text) {
         let found = len.saturating_sub(text.len() as u64);

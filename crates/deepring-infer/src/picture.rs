@@ -1,6 +1,6 @@
 //! Picture files as input tensors, by the recipe that Genesis seals.
 
-use std::io::BufReader;
+use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::path::{Path, PathBuf};
 
 use deepring::files::open_plain;
@@ -62,12 +62,33 @@ pub fn read_picture(
     recipe: &Preprocess,
 ) -> Result<TensorValue, PictureError> {
     let io = |source| PictureError::Io { path: path.into(), source };
-    let decode =
-        |reason: &str| PictureError::Decode { path: path.into(), reason: reason.to_owned() };
     if std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() == 0) {
-        return Err(decode("the file is empty, and no picture"));
+        let reason = "the file is empty, and no picture".to_owned();
+        return Err(PictureError::Decode { path: path.into(), reason });
     }
-    let mut reader = ImageReader::new(BufReader::new(open_plain(path).map_err(io)?));
+    read_from(BufReader::new(open_plain(path).map_err(io)?), name, recipe, path)
+}
+
+/// The same of a file's bytes; errors say `name` for its path.
+///
+/// # Errors
+/// As [`read_picture`].
+pub fn decode_picture(
+    bytes: &[u8],
+    name: &str,
+    recipe: &Preprocess,
+) -> Result<TensorValue, PictureError> {
+    read_from(Cursor::new(bytes), name, recipe, Path::new(name))
+}
+
+fn read_from(
+    reader: impl BufRead + Seek,
+    name: &str,
+    recipe: &Preprocess,
+    path: &Path,
+) -> Result<TensorValue, PictureError> {
+    let io = |source| PictureError::Io { path: path.into(), source };
+    let mut reader = ImageReader::new(reader);
     if let Ok(format) = ImageFormat::from_path(path) {
         reader.set_format(format);
     }
@@ -77,7 +98,9 @@ pub fn read_picture(
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
-    let picture = reader.decode().map_err(|e| decode(&e.to_string()))?;
+    let picture = reader
+        .decode()
+        .map_err(|e| PictureError::Decode { path: path.into(), reason: e.to_string() })?;
     tensor_of(&picture, name, recipe, path)
 }
 

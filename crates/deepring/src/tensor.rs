@@ -1,6 +1,6 @@
 //! Names, element types and dimensions of tensors, as the format writes them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::in_line::InLine;
@@ -12,7 +12,7 @@ pub(crate) const MAX_RANK: usize = 32;
 const UNKNOWN_RANK: u8 = 0xff;
 
 /// Element type, numbered as `TensorProto.DataType` of ONNX numbers them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 #[allow(missing_docs, reason = "each variant is the element type it names")]
@@ -104,7 +104,7 @@ impl DType {
 }
 
 /// One dimension.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Dim {
     /// Always this many.
@@ -114,7 +114,7 @@ pub enum Dim {
 }
 
 /// The form of a tensor: name, element type, dimensions.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TensorSpec {
     /// Name in the ONNX graph.
     pub name: String,

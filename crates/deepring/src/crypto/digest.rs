@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::NoRandomness;
+
 /// 32 bytes that stand for the data that they were computed over.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
@@ -11,6 +13,15 @@ pub struct Digest(pub [u8; 32]);
 impl Digest {
     /// All zero: stands for "none" where the format has a digest field that may be empty.
     pub const NONE: Self = Self([0; 32]);
+
+    /// 32 bytes from the system's generator, as a client's nonce; never all zero.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] where that fails.
+    pub fn random() -> Result<Self, NoRandomness> {
+        let drawn = Self(super::random()?);
+        if drawn == Self::NONE { Err(NoRandomness) } else { Ok(drawn) }
+    }
 
     /// The digest of `parts`, one after the other, under `label`:
     /// `BLAKE3.derive_key[label](parts[0] || parts[1] || …)`.

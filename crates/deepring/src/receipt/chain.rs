@@ -11,7 +11,7 @@ use super::computed_with::ComputedWith;
 use super::record::{Opening, Receipt};
 use super::validation::Validation;
 use super::value::Salt;
-use crate::crypto::{Digest, NoRandomness, label, random};
+use crate::crypto::{Digest, NoRandomness, label};
 use crate::deal::DealtLeg;
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::finding::{Finding, Section};
@@ -72,7 +72,7 @@ impl QueryStart {
     /// # Errors
     /// [`NoRandomness`] where that fails.
     pub fn random(nonce: Option<Digest>, opened_at: u64) -> Result<Self, NoRandomness> {
-        Ok(Self { query: Digest(random()?), salt: Salt::random()?, nonce, opened_at })
+        Ok(Self { query: Digest::random()?, salt: Salt::random()?, nonce, opened_at })
     }
 }
 
