@@ -1,0 +1,75 @@
+//! `/openapi.json`: what stands at which path, for programs.
+
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::{decisions, pages, tiles};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "DeepRing gateway",
+        version = "1",
+        description = "Answers of a dealt ring, each with a certificate that is verified offline: docs/GATEWAY.md",
+        license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
+    ),
+    paths(
+        decisions::decide,
+        pages::ring_page,
+        pages::validators,
+        pages::ledger,
+        tiles::tile,
+        pages::health,
+        pages::ready,
+        pages::metrics,
+    ),
+    modifiers(&Bearer),
+    security(("key" = [])),
+)]
+struct Api;
+
+/// Keys are given as RFC 6750 has it.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut Document) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("key", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The document's text.
+pub(super) fn text() -> String {
+    Api::openapi().to_pretty_json().unwrap_or_default() + "\n"
+}
+
+pub(super) async fn page() -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], text()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    const FROZEN: &str = "../../docs/openapi.json";
+
+    /// Whoever changes it on purpose writes it anew: `cargo test -p deepring-node openapi_generate -- --ignored`.
+    #[test]
+    fn the_document_is_the_one_that_clients_were_made_for() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FROZEN);
+        let frozen = std::fs::read_to_string(path).unwrap();
+        assert!(frozen == super::text(), "docs/openapi.json is another one:\n{}", super::text());
+    }
+
+    #[test]
+    #[ignore = "writes docs/openapi.json"]
+    fn openapi_generate() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FROZEN);
+        std::fs::write(path, super::text()).unwrap();
+    }
+}
