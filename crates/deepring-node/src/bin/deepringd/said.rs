@@ -11,24 +11,31 @@ use deepring_node::daemon::NodeError;
 /// An error with its exit code.
 #[derive(Debug)]
 pub(crate) enum Said {
-    Node(NodeError),
-    Cluster(ClusterError),
+    Node(Box<NodeError>),
+    Cluster(Box<ClusterError>),
     Failed(String),
 }
 
 impl Said {
     pub(crate) fn code(&self) -> u8 {
-        match self {
-            Self::Node(NodeError::Config(_)) => 2,
-            Self::Node(NodeError::Opening(RunError::Tampered(_))) => 3,
-            Self::Node(NodeError::Ring { source, .. })
-            | Self::Cluster(ClusterError::Ring { source, .. }) => match &**source {
-                RingError::Refused(report) => match report.verdict {
-                    Verdict::Untrusted => 4,
-                    Verdict::Stale => 5,
-                    _ => 3,
-                },
-                _ => 1,
+        let ring = match self {
+            Self::Node(e) => match &**e {
+                NodeError::Config(_) => return 2,
+                NodeError::Opening(RunError::Tampered(_)) => return 3,
+                NodeError::Ring { source, .. } => source,
+                _ => return 1,
+            },
+            Self::Cluster(e) => match &**e {
+                ClusterError::Ring { source, .. } => source,
+                _ => return 1,
+            },
+            Self::Failed(_) => return 1,
+        };
+        match &**ring {
+            RingError::Refused(report) => match report.verdict {
+                Verdict::Untrusted => 4,
+                Verdict::Stale => 5,
+                _ => 3,
             },
             _ => 1,
         }
@@ -37,13 +44,13 @@ impl Said {
 
 impl From<NodeError> for Said {
     fn from(e: NodeError) -> Self {
-        Self::Node(e)
+        Self::Node(Box::new(e))
     }
 }
 
 impl From<ClusterError> for Said {
     fn from(e: ClusterError) -> Self {
-        Self::Cluster(e)
+        Self::Cluster(Box::new(e))
     }
 }
 

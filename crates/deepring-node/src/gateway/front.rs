@@ -1,0 +1,242 @@
+//! What stands before every endpoint: who is let in, how often, and how much at a time.
+
+use std::any::Any;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderValue, Response, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse as _;
+use axum::routing::{get, post};
+use commonware_utils::channel::watch;
+use deepring_ledger::ValidatorSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use super::access::{ApiKeys, Caller};
+use super::answers::AnswerSource;
+use super::decisions::StepTimes;
+use super::problem::{Problem, ProblemType};
+use super::question::Takes;
+use super::rates::{Payer, Rates};
+use super::{Gateway, GatewayError, Health, decisions, openapi, pages, tiles};
+use crate::agreement::LedgerProgress;
+use crate::daemon::GatewaySection;
+
+/// Bodies that are decoded at a time: each takes a processor, and some times its length in memory.
+const DECODERS: usize = 2;
+
+/// What the endpoints share.
+pub(crate) struct Front {
+    pub(crate) answers: Arc<dyn AnswerSource>,
+    pub(crate) takes: Arc<Takes>,
+    /// What `/v1/ring` says.
+    pub(crate) ring: Arc<str>,
+    pub(crate) validators: Arc<[u8]>,
+    pub(crate) progress: watch::Receiver<LedgerProgress>,
+    pub(crate) health: Arc<dyn Fn() -> Health + Send + Sync>,
+    pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    pub(crate) tiles: PathBuf,
+    pub(crate) decoders: Semaphore,
+    pub(crate) times: StepTimes,
+    /// Most bytes of a body.
+    pub(crate) body: usize,
+    /// Whether what is given out is for whoever has a key.
+    pub(crate) private: bool,
+    tls: bool,
+    keys: ApiKeys,
+    rates: Rates,
+    under_way: Arc<Semaphore>,
+}
+
+impl Front {
+    /// Answers come from `answers`, and not from what opens queries in `gateway`.
+    pub(crate) fn new(
+        answers: Arc<dyn AnswerSource>,
+        gateway: Gateway,
+        section: &GatewaySection,
+    ) -> Result<Arc<Self>, GatewayError> {
+        let parts = FrontParts {
+            ring: pages::ring(&gateway.ring, gateway.recipe.is_some(), &gateway.validators)?,
+            takes: Takes {
+                inputs: gateway.ring.inputs().to_vec(),
+                recipe: gateway.recipe,
+                limit: section.body_megabytes << 20,
+            },
+            progress: gateway.progress,
+            health: gateway.health,
+            metrics: gateway.metrics,
+            validators: gateway.validators,
+            tiles: gateway.tiles,
+            times: StepTimes::default(),
+        };
+        Self::of(answers, parts, section)
+    }
+
+    /// The same of what it says, for whoever has no ring.
+    pub(crate) fn of(
+        answers: Arc<dyn AnswerSource>,
+        parts: FrontParts,
+        section: &GatewaySection,
+    ) -> Result<Arc<Self>, GatewayError> {
+        let keys = ApiKeys::new(&section.api_keys)?;
+        let client_ca = section.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        Ok(Arc::new(Self {
+            answers,
+            takes: Arc::new(parts.takes),
+            ring: parts.ring.into(),
+            validators: parts.validators,
+            progress: parts.progress,
+            health: parts.health,
+            metrics: parts.metrics,
+            tiles: parts.tiles,
+            decoders: Semaphore::new(DECODERS),
+            times: parts.times,
+            body: section.body_megabytes << 20,
+            private: keys.are_needed() || client_ca,
+            tls: section.tls.is_some(),
+            keys,
+            rates: Rates::new(section.requests_a_second),
+            under_way: Arc::new(Semaphore::new(section.requests)),
+        }))
+    }
+
+    /// All endpoints, with what stands before them.
+    pub(crate) fn router(self: Arc<Self>) -> Router {
+        let tls = self.tls;
+        let endpoints = Router::new()
+            .route("/v1/decisions", post(decisions::decide))
+            .route("/v1/ring", get(pages::ring_page))
+            .route("/v1/validators", get(pages::validators))
+            .route("/v1/ledger", get(pages::ledger))
+            .route("/ledger/{*path}", get(tiles::tile))
+            .route("/health", get(pages::health))
+            .route("/ready", get(pages::ready))
+            .route("/metrics", get(pages::metrics))
+            .route("/openapi.json", get(openapi::page))
+            .fallback(nothing_there)
+            .method_not_allowed_fallback(wrong_method)
+            .layer(middleware::from_fn_with_state(Arc::clone(&self), guard))
+            .layer(CatchPanicLayer::custom(panicked))
+            .with_state(self);
+        let hsts = tls.then_some((STRICT_TRANSPORT_SECURITY, "max-age=31536000"));
+        let kept = [
+            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+            (X_FRAME_OPTIONS, "DENY"),
+            (REFERRER_POLICY, "no-referrer"),
+            (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+            // What may be kept says so itself.
+            (CACHE_CONTROL, "no-store"),
+        ];
+        kept.into_iter().chain(hsts).fold(endpoints, |router, (name, value)| {
+            let value = HeaderValue::from_static(value);
+            router.layer(SetResponseHeaderLayer::if_not_present(name, value))
+        })
+    }
+
+    /// Lets a request in, or says why not. What it holds is room for it.
+    fn admit(
+        &self,
+        request: &Request,
+        from: IpAddr,
+        now: Instant,
+    ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        let open = matches!(request.uri().path(), "/health" | "/ready");
+        let caller = self.keys.caller(request.headers());
+        let payer = match caller {
+            Caller::Known(key) => Payer::Key(key),
+            // A stranger pays too: keys cannot be tried out faster than that.
+            Caller::Anybody | Caller::Stranger => Payer::address(from),
+        };
+        self.rates.take(payer, now).map_err(Problem::too_many)?;
+        if open {
+            return Ok(None);
+        }
+        if caller == Caller::Stranger {
+            return Err(Problem::unauthorised());
+        }
+        let room = Arc::clone(&self.under_way).try_acquire_owned();
+        room.map(Some).map_err(|_| Problem::busy("as many requests are under way as may be"))
+    }
+}
+
+/// What a front says, besides answers.
+pub(crate) struct FrontParts {
+    pub(crate) takes: Takes,
+    pub(crate) ring: String,
+    pub(crate) validators: Arc<[u8]>,
+    pub(crate) progress: watch::Receiver<LedgerProgress>,
+    pub(crate) health: Arc<dyn Fn() -> Health + Send + Sync>,
+    pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    pub(crate) tiles: PathBuf,
+    pub(crate) times: StepTimes,
+}
+
+/// Name of the log that a validator set in its file keeps.
+pub(crate) fn origin_of(validators: &[u8]) -> Result<String, GatewayError> {
+    Ok(ValidatorSet::decode_signed(validators)?.origin)
+}
+
+async fn guard(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response<Body> {
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
+    // Without an address all are one client.
+    let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let (begun, endpoint) = (Instant::now(), endpoint(request.uri().path()));
+    let response = match front.admit(&request, from, begun) {
+        Ok(room) => {
+            let response = next.run(request).await;
+            drop(room);
+            response
+        }
+        Err(problem) => problem.into_response(),
+    };
+    let (status, ms) = (response.status().as_u16(), begun.elapsed().as_millis());
+    tracing::debug!(endpoint, status, ms, "answered");
+    response
+}
+
+/// The endpoint in a word of ours: what else stands in a path is a client's.
+fn endpoint(path: &str) -> &'static str {
+    const KNOWN: [&str; 8] = [
+        "/v1/decisions",
+        "/v1/ring",
+        "/v1/validators",
+        "/v1/ledger",
+        "/health",
+        "/ready",
+        "/metrics",
+        "/openapi.json",
+    ];
+    let known = KNOWN.into_iter().find(|known| *known == path);
+    known.unwrap_or(if path.starts_with("/ledger/") { "/ledger" } else { "none" })
+}
+
+async fn nothing_there() -> Problem {
+    Problem::new(ProblemType::BadRequest, StatusCode::NOT_FOUND, "nothing is there")
+}
+
+async fn wrong_method() -> Problem {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    Problem::new(ProblemType::BadRequest, status, "it is asked by another method")
+}
+
+/// The panic's text may hold what a client sent, and goes nowhere but to the hook.
+fn panicked(_: Box<dyn Any + Send>) -> Response<Body> {
+    tracing::error!("a request was given up: the gateway is at fault");
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    Problem::new(ProblemType::Stopped, status, "the gateway is at fault").into_response()
+}
+
+#[cfg(test)]
+pub(super) mod tests;
