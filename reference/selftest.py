@@ -25,13 +25,13 @@ from encoding import Reader, listed, string, u16, u32, u64
 from findings import STALE, TAMPERED, UNTRUSTED
 from header import GRAPH, PARAMETER, Recipient, spec_bytes
 from kinds import Given, ring_at
-from keys import HOST, bech32m_decode, key_line, read_secret
+from keys import HOST, bech32m_decode, bech32m_encode, key_line, read_secret
 from outline import outline_of
 from records import NONE, read_agreement, read_check, read_computed_with
 from ring import check_word
 from rules import Refused
 from tensors import batch_digest, read_tensor, salt_commitment, tensors_digest
-from trust import parse_trust, path_name, read_trust
+from trust import NO_STORE, parse_trust, path_name, read_trust
 from vectors import vectors_of
 
 passed = 0
@@ -192,19 +192,32 @@ for size in range(1, 9):
         check("from a larger one", before in (0, size) or not log.extends(new, old, way))
 
 # Trust stores: §18.
-good = {"format": 4, "owners": [], "rings": {}, "paths": {}, "ledgers": {}, "ledger_paths": {}}
-check("trust store", parse_trust(json.dumps(good).encode()) == ([], {}, {}, {}))
-for earlier in [2, 3]:
-    check(f"trust store of format {earlier}", parse_trust(json.dumps({**good, "format": earlier}).encode()) == ([], {}, {}, {}))
-for change in [{"format": 1}, {"format": 5}, {"format": True}, {"format": 4.0}, {"format": 3, "rotations": {}}, {"rotations": []},
-               {"rotations": {"00" * 16: {}}}, {"rotations": {"00" * 16: {"me": "you"}}}, {"owners": {}}, {"owners": ["x"]}, {"rings": []},
+good = {"format": 5, "owners": [], "rings": {}, "paths": {}, "ledgers": {}, "ledger_paths": {}}
+check("trust store", parse_trust(json.dumps(good).encode()) == NO_STORE)
+for earlier in [2, 3, 4]:
+    check(f"trust store of format {earlier}", parse_trust(json.dumps({**good, "format": earlier}).encode()) == NO_STORE)
+one, two, three = [bech32m_encode("drowner", bytes([n]) * 64) for n in (1, 2, 3)]
+here, k_and_l = "00" * 16, {"ledgers": {"k": {"size": 1, "checkpoint": "", "pinned": True}, "l": {"size": 1, "checkpoint": ""}}}
+def given_up(*said):
+    return {**k_and_l, "given_up": {ledger: {here: {old: {"next": new} for old, new in pairs}} for ledger, *pairs in said}}
+for agreed in [{"successors": {one: two, two: three}}, {"format": 4, "rotations": {here: {one: two}}},
+               given_up(("k", (one, two)), ("l", (one, three), (three, two))), {"successors": {two: three}, **given_up(("l", (one, two)))}]:
+    parse_trust(json.dumps({**good, **agreed}).encode())
+for change in [{"format": 1}, {"format": 6}, {"format": True}, {"format": 5.0}, {"format": 3, "rotations": {}}, {"rotations": {}},
+               {"format": 4, "rotations": []}, {"format": 4, "rotations": {here: {}}}, {"format": 4, "rotations": {here: {"me": "you"}}},
+               {"format": 4, "rotations": {here: {one: two, two: one}}}, {"format": 4, "successors": {one: two}}, {"format": 4, **k_and_l},
+               {"successors": {one: two, two: one}}, {"successors": {one: one}}, {"successors": {one: "x"}},
+               given_up(("k", (one, two)), ("l", (one, three))), given_up(("k", (one, two)), ("l", (two, one))), given_up(("m", (one, two))),
+               {"successors": {one: three}, **given_up(("l", (one, two)))}, given_up(("k",)), {"given_up": {"k": {}}, **k_and_l},
+               {"given_up": {"k": {here: {one: {"next": two, "last": None}}}}, **k_and_l},
+               {"owners": {}}, {"owners": ["x"]}, {"rings": []},
                {"other": 1}, {"rings": {"00": {"00": {}}}}, {"paths": {"/a": {}}}, {"ledgers": {"k": {}}},
                {"ledgers": {"k": {"size": "1", "checkpoint": ""}}}, {"ledger_paths": {"/a": "unknown"}}]:
     refused(f"trust store: {change}", parse_trust, json.dumps({**good, **change}).encode())
 for text in [b"", b"[]", b"null", b"{}", b"\xff", b"[" * 99999,
              json.dumps(good).encode().replace(b'"owners": []', b'"owners": [], "owners": []')]:
     refused(f"trust store: {text[:9]!r}", parse_trust, text)
-check("no trust store", read_trust(os.path.join(tempfile.gettempdir(), "there", "is", "none")) == ([], {}, {}, {}))
+check("no trust store", read_trust(os.path.join(tempfile.gettempdir(), "there", "is", "none")) == NO_STORE)
 check("path", path_name("/a//./b/../c") == "/a/b/../c")
 check("path that is no text", path_name("/a/\udcff") == "bytes:2f612fff")
 

@@ -17,7 +17,7 @@ use deepring::maintenance::{GrantError, RepairError};
 use deepring::opening::OpenError;
 use deepring::receipt::ReceiptError;
 use deepring::seal::SealError;
-use deepring::trust::{OwnedRing, TrustError};
+use deepring::trust::{Contradiction, OwnedRing, Speaker, TrustError};
 use deepring::{Finding, Report, RingError, RingKind, Verdict};
 use deepring_infer::engine::EngineError;
 use deepring_infer::exporting::ExportRingError;
@@ -25,6 +25,8 @@ use deepring_infer::inputs::{InputError, NpyError, PictureError};
 use deepring_infer::sealing::SealModelError;
 use deepring_infer::{PlainError, RunError};
 use serde_json::{Value, json};
+
+use crate::ledgers::origin_of;
 
 /// The exit codes, in the order of the help text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -394,10 +396,37 @@ impl From<TrustError> for CliError {
                 "`fuser {}` says which process holds it; wait for that one, or end it",
                 lock.display()
             )),
+            TrustError::OtherSuccessor(found) => {
+                Self::new(Exit::Untrusted, message).hint(contradiction_hint(&found))
+            }
             TrustError::BoundToAnother { .. } => Self::new(Exit::Untrusted, message)
                 .hint("`deepring trust bind RING --owner owner.pub` binds the path to another ring"),
             _ => failed(message),
         }
+    }
+}
+
+/// How the reader decides between two words about a key.
+fn contradiction_hint(found: &Contradiction) -> String {
+    let own = format!(
+        "`deepring trust remove --successor-of {}` takes your own word back",
+        match found.known == found.key {
+            true => found.said,
+            false => found.key,
+        }
+    );
+    match (&found.speaker, &found.by) {
+        (Speaker::Reader, _) => own,
+        (Speaker::Ledger(_), Speaker::Reader) => {
+            format!("another ledger is the right one, or else {own}")
+        }
+        (Speaker::Ledger(said), Speaker::Ledger(known)) => format!(
+            "ask the owner, by another way than these ledgers; then `deepring trust add NEW.pub --successor-of {}` says which key is \
+             the right one, or `deepring trust remove --ledger {}` forgets that ledger, if {} is the right one",
+            found.key,
+            origin_of(known),
+            origin_of(said)
+        ),
     }
 }
 

@@ -4,9 +4,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use deepring::files::ledger_files;
-use deepring::trust::{KnownLedger, OwnedRing, TrustError};
+use deepring::trust::{KeySuccession, KnownLedger, LastVersion, OwnedRing, TrustError};
 use deepring::{AuthenticRing, Host, PublicKey, RingId, TrustStore};
-use deepring_ledger::{KeyError, Ledger, LedgerError, LedgerOptions, LedgerReport, VerifierKey};
+use deepring_ledger::{
+    KeyError, Ledger, LedgerError, LedgerOptions, LedgerReport, State, VerifierKey,
+};
 use serde::Serialize;
 
 use crate::error::{CliError, Exit};
@@ -124,7 +126,8 @@ impl Wanted<'_> {
             let message = format!("ledger {}: another process began it", self.dir.display());
             return Err(CliError::new(Exit::Failed, message).hint("leave `--new-ledger` out"));
         }
-        Ok(VouchedLedger { ledger, voucher: Voucher::Remembered })
+        // Who makes a ledger knows its key.
+        Ok(VouchedLedger { ledger, voucher: Voucher::Pinned })
     }
 
     /// Refuses what this ledger says must not be used any more, or does not know: for who is about to let hosts in. Gives the ledger.
@@ -255,22 +258,37 @@ struct Expected {
 const PIN: &str = "give the ledger's key that you trust with `--ledger-key log.pub`";
 
 impl VouchedLedger {
+    /// As it is now, for the trust store.
+    fn seen(&self) -> KnownLedger {
+        KnownLedger {
+            key: self.ledger.key().to_string(),
+            size: self.ledger.len(),
+            checkpoint: self.ledger.checkpoint().as_str().to_owned(),
+            pinned: self.voucher == Voucher::Pinned,
+        }
+    }
+
     /// Says so where nobody vouches for the key of a ledger whose word counts.
     pub(crate) fn note_unvouched(&self) {
         self.voucher.note_nobody();
     }
 
-    /// Refuses another ledger than those that are known to hold the ring, unless its key is pinned.
+    /// Refuses another ledger than those that are known to hold the ring, unless its key is pinned; and, pinned or not, one that
+    /// says of the ring's keys what contradicts what is known of them: nobody but the reader can tell who is right.
     pub(crate) fn holds(
         &self,
         store: Option<&TrustStore>,
         ring: &OwnedRing,
     ) -> Result<(), CliError> {
-        match store {
-            Some(store) if self.voucher != Voucher::Pinned => {
-                recorded_elsewhere(store, ring, Some(self.ledger.key().as_str()))
-            }
-            _ => Ok(()),
+        let Some(store) = store else { return Ok(()) };
+        let key = self.ledger.key().as_str();
+        if self.voucher != Voucher::Pinned {
+            recorded_elsewhere(store, ring, Some(key))?;
+        }
+        let said = successions(self.ledger.state()?, &ring.ring);
+        match store.contradicts(key, &ring.ring, &said) {
+            Some(found) => Err(TrustError::OtherSuccessor(Box::new(found)).into()),
+            None => Ok(()),
         }
     }
 }
@@ -300,15 +318,12 @@ pub(crate) fn recorded_elsewhere(
 /// Remembers a ledger as it is now, and the keys that the owners of the rings have that it is known to hold.
 pub(crate) fn keep_ledger(
     store: &mut TrustStore,
-    ledger: &Ledger,
+    vouched: &VouchedLedger,
     dir: Option<&Path>,
     ring: Option<&OwnedRing>,
 ) {
-    let kept = store.remember_ledger(&seen(ledger), dir, ring).and_then(|()| {
-        let rings = store.rings_in(ledger.key().as_str());
-        learn(store, ledger, rings)
-    });
-    if let Err(e) = kept {
+    let kept = store.remember_ledger(&vouched.seen(), dir, ring);
+    if let Err(e) = kept.and_then(|()| learn(store, vouched, None)) {
         output::note(format_args!("warning: the ledger will not be remembered: {e}"));
     }
 }
@@ -321,28 +336,39 @@ pub(crate) fn known_ledgers<'a>(store: &'a TrustStore, ring: &OwnedRing) -> Vec<
     }
 }
 
-/// Remembers which keys followed each other, as a ledger says that they signed for these rings: a version under a later one counts
-/// for all before it. A ledger that cannot be asked teaches nothing, and is refused where its answer is needed.
+/// Remembers which keys followed each other, as a ledger says that they signed for the rings that it is known to hold, and for this
+/// one: a version under a later one counts for all before it. A ledger that cannot be asked teaches nothing, and is refused where
+/// its answer is needed; so is one that contradicts what is known.
 pub(crate) fn learn(
     store: &mut TrustStore,
-    ledger: &Ledger,
-    rings: impl IntoIterator<Item = RingId>,
+    vouched: &VouchedLedger,
+    ring: Option<RingId>,
 ) -> Result<(), TrustError> {
-    let mut rings = rings.into_iter().peekable();
-    if rings.peek().is_none() {
-        return Ok(());
+    let mut rings = store.rings_in(vouched.ledger.key().as_str());
+    rings.extend(ring.filter(|ring| !rings.contains(ring)));
+    let said = match rings.as_slice() {
+        [] => Vec::new(),
+        rings => {
+            let Ok(state) = vouched.ledger.state() else { return Ok(()) };
+            rings.iter().map(|ring| (*ring, successions(state, ring))).collect()
+        }
+    };
+    for found in store.remember_rotations(&vouched.seen(), &said)? {
+        output::note(format_args!("warning: not remembered: {found}"));
     }
-    let Ok(state) = ledger.state() else { return Ok(()) };
-    rings.try_for_each(|ring| store.remember_rotations(&ring, &state.keys_of(&ring)))
+    Ok(())
 }
 
-/// A ledger as it is now, for the trust store.
-fn seen(ledger: &Ledger) -> KnownLedger {
-    KnownLedger {
-        key: ledger.key().to_string(),
-        size: ledger.len(),
-        checkpoint: ledger.checkpoint().as_str().to_owned(),
-    }
+/// Which keys of a ring's owner a ledger says were given up, the first of them first.
+fn successions(state: &State, ring: &RingId) -> Vec<KeySuccession> {
+    let keys = state.keys_of(ring);
+    let pairs = keys.iter().zip(keys.iter().skip(1));
+    let last = |key| {
+        let newest = state.newest_by(ring, key)?;
+        let (model_version, digest) = (newest.model_version(), newest.ring_digest());
+        Some(LastVersion { model_version, digest, deal: newest.deal_number() })
+    };
+    pairs.map(|(from, to)| KeySuccession { from: *from, to: *to, last: last(from) }).collect()
 }
 
 /// The name of a ledger, in its key.

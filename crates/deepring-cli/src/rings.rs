@@ -9,14 +9,13 @@ use deepring::keys::Role;
 use deepring::outline::AuthenticOutline;
 use deepring::trust::{OwnedRing, SeenDeal, TrustError};
 use deepring::{
-    AuthenticRing, Finding, Owner, PublicKey, Report, RingError, RingId, Trust, TrustStore,
-    UnverifiedRing, VerifiedRing,
+    AuthenticRing, Finding, Owner, PublicKey, Report, RingError, Trust, TrustStore, UnverifiedRing,
+    VerifiedRing,
 };
-use deepring_ledger::Ledger;
 
 use crate::cli::{OwnerArg, RequireArg};
 use crate::error::{CliError, Exit};
-use crate::ledgers::{keep_ledger, known_ledgers, learn, origin_of};
+use crate::ledgers::{VouchedLedger, Voucher, keep_ledger, known_ledgers, learn, origin_of};
 use crate::output;
 use crate::progress::Progress;
 
@@ -185,33 +184,47 @@ impl TrustPolicy {
     }
 
     /// Remembers a ledger, that it lies at `dir` and, where a ring is given, that it holds it.
-    pub(crate) fn remember_ledger(&mut self, ledger: &Ledger, dir: &Path, ring: Option<OwnedRing>) {
+    pub(crate) fn remember_ledger(
+        &mut self,
+        ledger: &VouchedLedger,
+        dir: &Path,
+        ring: Option<OwnedRing>,
+    ) {
         self.keep_ledger(ledger, Some(dir), ring);
     }
 
     /// Remembers how far a ledger has grown, if it is one that is remembered.
-    pub(crate) fn remember_growth(&mut self, ledger: &Ledger) {
-        let known = |store: &TrustStore| store.ledger(ledger.key().as_str()).is_some();
+    pub(crate) fn remember_growth(&mut self, vouched: &VouchedLedger) {
+        let known = |store: &TrustStore| store.ledger(vouched.ledger.key().as_str()).is_some();
         if self.store.as_ref().is_some_and(known) {
-            self.keep_ledger(ledger, None, None);
+            self.keep_ledger(vouched, None, None);
         }
     }
 
-    fn keep_ledger(&mut self, ledger: &Ledger, dir: Option<&Path>, ring: Option<OwnedRing>) {
+    fn keep_ledger(&mut self, ledger: &VouchedLedger, dir: Option<&Path>, ring: Option<OwnedRing>) {
         if let Some(store) = &mut self.store {
             keep_ledger(store, ledger, dir, ring.as_ref());
         }
     }
 
-    /// Returns whether the versions of a ring are remembered.
-    pub(crate) fn knows(&self, ring: &OwnedRing) -> bool {
-        self.store.as_ref().is_some_and(|store| is_known(store, ring))
+    /// Remembers which keys the owner of the ring at a path had, as a ledger says whose key is given or remembered: before the ring
+    /// is authenticated, since a version by a key that was given up counts no further than that ledger says. Nothing of a ring
+    /// that is not known yet; nor where the ledger is refused for it, which is said once it is asked.
+    pub(crate) fn learn_of(&mut self, vouched: &VouchedLedger, way: &ResolvedPath) {
+        let (Some(store), Ok(ring)) = (&self.store, open_at(way)) else { return };
+        let claimed = ring.claimed();
+        if vouched.holds(Some(store), &claimed).is_ok() {
+            self.learn(vouched, &claimed);
+        }
     }
 
-    /// Remembers which keys a ring's owner had, as a ledger says: for who has one of them, or has the ledger's key from elsewhere.
-    pub(crate) fn learn(&mut self, ledger: &Ledger, ring: RingId) {
-        if let Some(store) = &mut self.store {
-            warn(learn(store, ledger, [ring]));
+    /// The same, of a ring of which the ledger was asked.
+    pub(crate) fn learn(&mut self, vouched: &VouchedLedger, ring: &OwnedRing) {
+        if let Some(store) = &mut self.store
+            && vouched.voucher != Voucher::Nobody
+            && is_known(store, ring)
+        {
+            warn(learn(store, vouched, Some(ring.ring)));
         }
     }
 }
@@ -224,7 +237,7 @@ fn warn(kept: Result<(), TrustError>) {
 
 /// Returns whether a ring's versions are remembered: those of trusted owners, and of rings that were bound.
 fn is_known(store: &TrustStore, ring: &OwnedRing) -> bool {
-    store.trusts(&ring.owner) || store.newest(ring).is_some()
+    store.trusts(&ring.owner) || store.saw(ring)
 }
 
 /// Refuses a decision of an outline, for who does not say which validation is asked of it, where a later deal of its version was

@@ -207,6 +207,13 @@ impl State {
         Some(self.rings.get(ring)?.versions.last()?.newest()?)
     }
 
+    /// The outline of the newest version of a ring that this key signed, in its newest revision.
+    #[must_use]
+    pub fn newest_by(&self, ring: &RingId, owner: &PublicKey<Owner>) -> Option<&AuthenticOutline> {
+        let newest_first = self.rings.get(ring)?.versions.iter().rev();
+        newest_first.filter_map(Version::newest).map(|o| &**o).find(|o| o.owner() == *owner)
+    }
+
     /// The outlines of a version of a ring: each revision that was registered, newest first.
     pub fn outlines(&self, ring_digest: &Digest) -> impl Iterator<Item = &AuthenticOutline> {
         let version = self.version(ring_digest).map(|(_, _, version)| version);

@@ -18,13 +18,16 @@ use std::path::Path;
 
 use crate::crypto::Digest;
 use crate::finding::{Finding, Section};
+use crate::in_line::InLine;
 use crate::keys::{Owner, PublicKey};
 use crate::resolved_path::ResolvedPath;
 use crate::ring_id::RingId;
+use ledgers::origin_of;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use file::reprint;
 pub use ledgers::KnownLedger;
+pub use rotations::{Contradiction, KeySuccession, KnownRotation, LastVersion, Speaker};
 pub use store::{SeenDeal, TrustError, TrustStore};
 
 /// A ring by its owner and its id. An id alone names nothing: ids are public, and anybody can seal
@@ -108,11 +111,21 @@ impl<'a> Trust<'a> {
     /// version was seen: who put the earlier file back has nobody validate. Whoever looks back at old
     /// decisions objects to no deal.
     pub(crate) fn refuse_deal(&self, found: &RingVersion) -> Option<Finding> {
+        let store = self.store.filter(|_| !self.any_version)?;
+        // Nor has whoever holds a key that was given up others validate than the owner's deals say.
+        let recorded = store.recorded_deal(&found.ring, found.model_version);
+        if recorded.is_some_and(|recorded| found.deal > recorded) {
+            let reason = format!(
+                "signed by a key that its owner gave up; the ledger has no deal {} by it",
+                found.deal
+            );
+            return Some(Finding::untrusted(Section::Closure, reason));
+        }
         // Of an older version than the newest, that is found already.
-        let SeenDeal::Number(deal) = self.store?.deal_of(&found.ring, found.model_version) else {
+        let SeenDeal::Number(deal) = store.deal_of(&found.ring, found.model_version) else {
             return None;
         };
-        if self.any_version || found.deal >= deal {
+        if found.deal >= deal {
             return None;
         }
         let is = if found.deal == 0 { "not dealt".into() } else { format!("deal {}", found.deal) };
@@ -160,29 +173,42 @@ impl<'a> Trust<'a> {
         {
             return untrusted(format!("this ring was seen before under another owner: {other}"));
         }
-        let (version, digest) = store.newest(&found)?;
         if self.any_version {
             return None;
         }
-        if claimed.model_version < version {
-            let reason = format!(
+        let newest = store.newest(&found);
+        let stale = |reason| Some(Finding::stale(Section::Closure, reason));
+        if let Some((version, _)) = newest
+            && claimed.model_version < version
+        {
+            return stale(format!(
                 "model version {} is older than version {version}, seen before",
                 claimed.model_version
-            );
-            return Some(Finding::stale(Section::Closure, reason));
+            ));
         }
         // Whoever has a key that its owner gave up would make the newest version of all with it.
-        if let Some(later) = store.seen_after(&found) {
+        if let Some((later, _)) = store.seen_later(&found) {
             return untrusted(format!(
                 "signed by a key that its owner gave up for {later}, of which a version was seen"
             ));
         }
-        if claimed.model_version == version && claimed.digest != digest {
-            let reason = format!(
-                "another ring of the same model version {} was seen before",
+        if let Some(limit) = store.limit(&found)
+            && limit.last.is_none_or(|last| claimed.model_version > last.model_version)
+        {
+            return untrusted(format!(
+                "signed by a key that its owner gave up for {}; ledger {} has no version {} by it",
+                limit.next,
+                InLine(origin_of(limit.ledger)),
                 claimed.model_version
-            );
-            return Some(Finding::stale(Section::Closure, reason));
+            ));
+        }
+        if let Some((version, digest)) = newest
+            && claimed.model_version == version
+            && claimed.digest != digest
+        {
+            return stale(format!(
+                "another ring of the same model version {version} was seen before"
+            ));
         }
         None
     }

@@ -40,8 +40,8 @@ pub(crate) struct TrustAdd {
     /// Public keys of owners
     #[arg(required = true, value_name = "owner.pub")]
     pub(crate) owner: Vec<PathBuf>,
-    /// Key, as a file or as its text, whose owner gave it up for the one that is added: of each ring that was seen of it, no version
-    /// is accepted any more that is older than one by the new key, or newer
+    /// Key, as a file or as its text, whose owner gave it up for the one that is added: of its rings, no version is accepted any more
+    /// once one by the new key was seen. Your word stands above what any ledger says
     #[arg(long, value_name = "old.pub|drowner1...")]
     pub(crate) successor_of: Option<OsString>,
 }
@@ -53,7 +53,7 @@ pub(crate) struct TrustList {
     pub(crate) json: bool,
 }
 
-/// Stop trusting an owner, unbind a path, or forget a ledger; the versions seen of rings are never forgotten
+/// Stop trusting an owner, unbind a path, forget a ledger, or take back what you said of keys; the versions seen of rings are never forgotten
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("what").required(true),
@@ -61,7 +61,8 @@ pub(crate) struct TrustList {
 Examples:
   deepring trust remove keys/owner.pub
   deepring trust remove --path model.ring
-  deepring trust remove --ledger ledger"
+  deepring trust remove --ledger ledger
+  deepring trust remove --successor-of old.pub"
 )]
 pub(crate) struct TrustRemove {
     /// Public key of the owner, as a file or as its text
@@ -70,9 +71,12 @@ pub(crate) struct TrustRemove {
     /// Bound path to unbind
     #[arg(long, group = "what", value_name = "RING")]
     pub(crate) path: Option<PathBuf>,
-    /// Ledger to forget, with all that it revoked: by its folder or its name
+    /// Ledger to forget, with all that it revoked, and all that it said of keys: by its folder or its name
     #[arg(long, group = "what", value_name = "DIR|ORIGIN")]
     pub(crate) ledger: Option<OsString>,
+    /// Key of which you said with `trust add --successor-of` that it was given up, as a file or as its text: you say so no more
+    #[arg(long, group = "what", value_name = "old.pub|drowner1...")]
+    pub(crate) successor_of: Option<OsString>,
 }
 
 #[derive(Debug, Args)]

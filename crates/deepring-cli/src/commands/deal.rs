@@ -44,7 +44,7 @@ pub(crate) fn deal(args: &DealArgs, trust: Option<&Path>) -> Result<(), CliError
         let hosts = planned.legs.iter().map(|(_, host)| *host);
         let hosts = hosts.chain(planned.plan.genesis.iter().copied());
         let vouched = ledger.admits(policy.store(), &ring, hosts)?;
-        policy.remember_growth(&vouched.ledger);
+        policy.remember_growth(&vouched);
     }
     let deal = deepring::maintenance::deal_in(file, &ring, &owner, &planned)?;
     // The ring as it is now: its deal is what an earlier file is held against.

@@ -35,7 +35,7 @@ pub(crate) fn grant(args: &Grant, trust: Option<&Path>) -> Result<(), CliError> 
     policy.belongs(target, ring.owned())?;
     if let Some(ledger) = Wanted::of(args.ledger.as_deref(), args.ledger_key.as_deref()) {
         let vouched = ledger.admits(policy.store(), &ring, [host])?;
-        policy.remember_growth(&vouched.ledger);
+        policy.remember_growth(&vouched);
     }
     let indices = blocks.indices(ring.last_to_grant());
     if elsewhere {

@@ -43,8 +43,9 @@ pub(crate) fn ledger(args: &LedgerCommand, trust: Option<&Path>) -> Result<(), C
 
 fn init(args: &LedgerInit, trust: Option<&Path>) -> Result<(), CliError> {
     let mut memory = LedgerMemory::open(trust)?;
-    let ledger = Wanted { dir: &args.dir, key: None }.begin(memory.store(), None)?.ledger;
-    memory.keep(&ledger, Some(&args.dir));
+    let vouched = Wanted { dir: &args.dir, key: None }.begin(memory.store(), None)?;
+    memory.keep(&vouched, Some(&args.dir));
+    let ledger = &vouched.ledger;
     output::line(ledger.checkpoint().origin())?;
     output::line(ledger.key().as_str())?;
     output::note(format_args!(
@@ -78,9 +79,14 @@ impl LedgerMemory {
     }
 
     fn read_wanted(&mut self, wanted: Wanted<'_>) -> Result<Ledger, CliError> {
-        let ledger = wanted.read(self.store())?.ledger;
-        self.keep_growth(&ledger);
-        Ok(ledger)
+        Ok(self.read_vouched(wanted)?.ledger)
+    }
+
+    /// The same, with who says that its key is the right one.
+    fn read_vouched(&mut self, wanted: Wanted<'_>) -> Result<VouchedLedger, CliError> {
+        let vouched = wanted.read(self.store())?;
+        self.keep_growth(&vouched);
+        Ok(vouched)
     }
 
     /// Opens a ledger that fits what is pinned or known, to append to it.
@@ -89,13 +95,14 @@ impl LedgerMemory {
     }
 
     /// Remembers how far a ledger has grown, if it is one that is remembered.
-    pub(super) fn keep_growth(&mut self, ledger: &Ledger) {
-        if self.store().is_some_and(|store| store.ledger(ledger.key().as_str()).is_some()) {
-            self.keep(ledger, None);
+    pub(super) fn keep_growth(&mut self, vouched: &VouchedLedger) {
+        let key = vouched.ledger.key().as_str();
+        if self.store().is_some_and(|store| store.ledger(key).is_some()) {
+            self.keep(vouched, None);
         }
     }
 
-    fn keep(&mut self, ledger: &Ledger, dir: Option<&Path>) {
+    fn keep(&mut self, ledger: &VouchedLedger, dir: Option<&Path>) {
         if let Some(store) = &mut self.0 {
             keep_ledger(store, ledger, dir, None);
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use deepring::audit::Challenge;
+use deepring::files::ResolvedPath;
 use deepring::keys::AuthorKey;
 use deepring::outline::AuthenticOutline;
 use deepring::replication::{CopyFault, Evidence, FailedCopy};
@@ -130,12 +131,17 @@ impl Recorder {
 
     /// Remembers that this ledger lies here and holds the ring, and how far it has grown.
     pub(crate) fn remember(&self, ring: &AuthenticRing, policy: &mut TrustPolicy) {
-        policy.remember_ledger(&self.vouched.ledger, &self.dir, Some(ring.owned()));
+        policy.remember_ledger(&self.vouched, &self.dir, Some(ring.owned()));
     }
 
     /// Remembers how far the ledger has grown, if it is one that is remembered.
     pub(crate) fn remember_growth(&self, policy: &mut TrustPolicy) {
-        policy.remember_growth(&self.vouched.ledger);
+        policy.remember_growth(&self.vouched);
+    }
+
+    /// Remembers what the ledger says of the keys of the ring at a path, before that is authenticated.
+    pub(crate) fn learn_of(&self, way: &ResolvedPath, policy: &mut TrustPolicy) {
+        policy.learn_of(&self.vouched, way);
     }
 
     /// Refuses another ledger than the ring is known to be recorded in.

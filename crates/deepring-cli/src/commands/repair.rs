@@ -54,6 +54,7 @@ pub(crate) fn repair(args: &Repair, trust: Option<&Path>) -> Result<(), CliError
     recorder.iter().for_each(Recorder::note_unvouched);
     if let (Some(recorder), Ok(copy)) = (&recorder, &copy) {
         recorder.holds(&copy.claimed(), &policy)?;
+        recorder.learn_of(&from, &mut policy);
         // What must not be used is not made whole. A copy that is not authentic the repair itself refuses.
         if let Ok(copy) = copy.clone().authenticate(&policy.trust_by(&target)) {
             recorder.admit_to_repair(&copy, &policy)?;

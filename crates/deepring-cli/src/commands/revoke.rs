@@ -198,7 +198,7 @@ impl<'a> PendingEntry<'a> {
             Some(entry) => entry,
             None => self.vouched.ledger.record(event, author)?,
         };
-        self.memory.keep_growth(&self.vouched.ledger);
+        self.memory.keep_growth(&self.vouched);
         if self.to.args.json {
             let already = before.is_some();
             let did = if kind == "quarantine" { "lifted" } else { "revoked" };

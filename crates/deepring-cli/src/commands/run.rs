@@ -250,6 +250,9 @@ fn authenticated(
     policy: &mut TrustPolicy,
     recorder: &mut Option<Recorder>,
 ) -> Result<AuthenticRing, CliError> {
+    if let Some(recorder) = recorder {
+        recorder.learn_of(way, policy);
+    }
     let ring = policy.authenticate_to_use(way).inspect_err(|e| {
         if let (Some(recorder), RingError::Refused(report)) = (&mut *recorder, e) {
             let id = report.ring.unwrap_or(RingId([0; 16]));

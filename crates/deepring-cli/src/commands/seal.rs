@@ -62,14 +62,16 @@ pub(crate) fn seal(args: &SealArgs, trust: Option<&Path>) -> Result<(), CliError
         let (store, own) = (rings::open_store(trust)?, owner.public());
         let signer = ledger.map(|ledger| signer_of(&ledger, store.as_ref(), &previous, own));
         let mut policy = TrustPolicy::of(signer.transpose()?.unwrap_or(own), trust)?;
+        if let Some(vouched) = ledger.and_then(|ledger| ledger.read(store.as_ref()).ok()) {
+            // What a ledger says of the key that signed it counts from here on: whoever has a key that was given up locks nobody out.
+            policy.learn_of(&vouched, &previous);
+        }
         // The previous ring must be authentic, and the newest: an upgrade of an old one would fork.
         let ring = rings::open_at(&previous)?.authenticate(&policy.trust_by(&previous))?;
         if let Some(ledger) = ledger {
             let vouched = takes_the_next(&ledger, store.as_ref(), &ring, &own, hosts)?;
             vouched.note_unvouched();
-            policy.remember_growth(&vouched.ledger);
-            // Who has the key that signs now knows which one it came after.
-            policy.learn(&vouched.ledger, ring.ring_id());
+            policy.remember_growth(&vouched);
         }
         // Under another key, it is another ring to whoever bound it.
         policy.belongs(&target, OwnedRing { owner: own, ring: ring.ring_id() })?;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use deepring::trust::OwnedRing;
-use deepring::{Digest, Owner, PublicKey, RingId, Trust as Against, TrustStore};
+use deepring::trust::{KeySuccession, KnownRotation, LastVersion, OwnedRing, Speaker};
+use deepring::{Digest, Owner, PublicKey, Trust as Against, TrustStore};
 use serde_json::json;
 
 use crate::cli::{TrustAdd, TrustBind, TrustCommand, TrustList, TrustRemove};
@@ -34,34 +34,51 @@ fn add(args: &TrustAdd, mut store: TrustStore) -> Result<(), CliError> {
         return Err(CliError::usage("one key takes another's place")
             .hint("give the one that the old key was rotated to, alone"));
     }
+    if let (Some(old), [new]) = (&old, owners.as_slice()) {
+        return succeed(&mut store, old, new);
+    }
     for owner in owners {
-        match store.add_owner(&owner)? {
-            true => output::line(format_args!("trusted from now on: {owner}"))?,
-            false => output::line(format_args!("trusted already: {owner}"))?,
-        }
-        if let Some(old) = &old {
-            succeed(&mut store, old, owner)?;
-        }
+        let new = store.add_owner(&owner)?;
+        trusted(new, &owner)?;
     }
     Ok(())
 }
 
-/// Remembers that an owner's key was given up for another one, as only a ledger could show: of the rings that were seen of it.
+fn trusted(new: bool, owner: &PublicKey<Owner>) -> Result<(), CliError> {
+    match new {
+        true => output::line(format_args!("trusted from now on: {owner}")),
+        false => output::line(format_args!("trusted already: {owner}")),
+    }
+}
+
+/// Remembers that an owner's key was given up for another one, by the reader's own word.
 fn succeed(
     store: &mut TrustStore,
     old: &PublicKey<Owner>,
-    new: PublicKey<Owner>,
+    new: &PublicKey<Owner>,
 ) -> Result<(), CliError> {
-    let seen = store.rings().filter(|(ring, ..)| ring.owner == *old).map(|(ring, ..)| ring.ring);
-    let seen: Vec<RingId> = seen.collect();
-    for ring in &seen {
-        store.remember_rotations(ring, &[*old, new])?;
+    if old == new {
+        return Err(CliError::usage("a key does not take its own place")
+            .hint("`--successor-of` names the key that was given up, and before it stands the one after it"));
     }
+    let was_trusted = store.trusts(new);
+    let said = |store: &TrustStore| -> Vec<KnownRotation> { store.rotations().collect() };
+    let before = said(store);
+    store.add_successor(old, new)?;
+    let now = said(store);
+    trusted(!was_trusted, new)?;
     output::line(format_args!(
-        "it takes the place of {} for {}",
-        old.short(),
-        output::count(seen.len(), "ring that was seen", "rings that were seen")
+        "it takes the place of {} in all that this one signed",
+        old.short()
     ))?;
+    for gone in before.iter().filter(|word| !now.contains(word)) {
+        output::note(format_args!(
+            "your word stands above what {} said: that {} gave its rings over to {}",
+            gone.speaker,
+            gone.keys.from.short(),
+            gone.keys.to.short()
+        ));
+    }
     if store.trusts(old) {
         output::note(format_args!(
             "the old key is trusted still: whoever has it could sign a ring; `deepring trust remove {old}`"
@@ -77,10 +94,17 @@ fn list(args: &TrustList, store: &TrustStore) -> Result<(), CliError> {
             let ledgers: Vec<_> = store.ledgers_of(&ring).into_iter().map(origin_of).collect();
             json!({ "owner": ring.owner, "ring": ring.ring, "model_version": version, "digest": digest, "ledgers": ledgers })
         };
-        let rotation = |(ring, from, to): (RingId, PublicKey<Owner>, PublicKey<Owner>)| json!({ "ring": ring, "owner": from, "new_owner": to });
+        let last = |last: LastVersion| json!({ "model_version": last.model_version, "digest": last.digest, "deal": last.deal });
+        let rotation = |known: KnownRotation| {
+            let ledger = match &known.speaker {
+                Speaker::Reader => None,
+                Speaker::Ledger(key) => Some(origin_of(key)),
+            };
+            json!({ "ring": known.ring, "owner": known.keys.from, "new_owner": known.keys.to, "ledger": ledger, "last": known.keys.last.map(last) })
+        };
         let ledger = |known: deepring::trust::KnownLedger| {
             let paths: Vec<_> = store.paths_of_ledger(&known.key).collect();
-            json!({ "origin": origin_of(&known.key), "key": known.key, "size": known.size, "paths": paths })
+            json!({ "origin": origin_of(&known.key), "key": known.key, "pinned": known.pinned, "size": known.size, "paths": paths })
         };
         return output::json(&json!({
             "owners": store.owners().collect::<Vec<_>>(),
@@ -103,8 +127,18 @@ fn list(args: &TrustList, store: &TrustStore) -> Result<(), CliError> {
             ring.ring, ring.owner
         ))?;
     }
-    for (ring, from, to) in store.rotations() {
-        output::line(format_args!("key    {from} gave ring {ring} over to {to}"))?;
+    for known in store.rotations() {
+        let KeySuccession { from, to, last } = known.keys;
+        let what = known.ring.map_or("its rings".to_owned(), |ring| format!("ring {ring}"));
+        let last = match (last, known.ring) {
+            (Some(last), _) => format!(", behind version {}", last.model_version),
+            (None, Some(_)) => ", and no version by it".to_owned(),
+            (None, None) => String::new(),
+        };
+        output::line(format_args!(
+            "key    {from} gave {what} over to {to}, by {}{last}",
+            known.speaker
+        ))?;
     }
     for (path, bound) in store.bindings() {
         output::line(format_args!("path   {path}: ring {} of {}", bound.ring, bound.owner))?;
@@ -158,7 +192,21 @@ fn remove(args: &TrustRemove, mut store: TrustStore) -> Result<(), CliError> {
             store.forget_ledger(&key)?;
             output::line(format_args!("forgotten: ledger {}", origin_of(&key)))?;
         }
-        output::note("what it recorded (versions, revocations, alarms) is not known here any more");
+        output::note(
+            "what it recorded (versions, rotations, revocations, alarms) is not known here any more",
+        );
+    }
+    if let Some(old) = &args.successor_of {
+        let old = rings::read_public::<Owner>(old)?;
+        let Some(new) = store.remove_successor(&old)? else {
+            return Err(unknown(format_args!("you said nothing of what came after owner {old}")));
+        };
+        output::line(format_args!("taken back: that {new} takes the place of {}", old.short()))?;
+        if store.trusts(&new) {
+            output::note(format_args!(
+                "the key that you named is trusted still; `deepring trust remove {new}`"
+            ));
+        }
     }
     Ok(())
 }

@@ -245,7 +245,7 @@ fn the_other_commands_print_documents_too() {
     assert_eq!(keys(&listed["rings"][0]), ["digest", "ledgers", "model_version", "owner", "ring"]);
     assert_eq!(listed["rings"][0]["ring"], inspected["ring"]);
     assert_eq!(keys(&listed["paths"][0]), ["bound_to", "path"]);
-    assert_eq!(keys(&listed["ledgers"][0]), ["key", "origin", "paths", "size"]);
+    assert_eq!(keys(&listed["ledgers"][0]), ["key", "origin", "paths", "pinned", "size"]);
     assert_eq!(listed["ledgers"][0]["size"], 2, "registered and decided");
     let foreign = workspace.run("ledger verify --ledger keys --json").exits(3).json();
     assert_eq!(foreign["verdict"], "tampered");

@@ -96,16 +96,144 @@ fn a_version_from_before_the_rotation_is_old_where_the_rotation_is_known() {
 fn who_was_told_of_a_rotation_without_a_ledger_refuses_what_came_before_it() {
     let workspace = rotated();
     seal(&workspace, "new", "--ledger ledger -o two.ring").succeeds();
+    let add = "trust add new/owner.pub --successor-of keys/owner.pub";
+    // Whether or not anything was seen before.
+    for (n, seen) in [true, false].into_iter().enumerate() {
+        let reader = |words: &str| workspace.run(&format!("{words} --trust {n}.json"));
+        reader("trust add keys/owner.pub").succeeds();
+        if seen {
+            reader("verify net.ring").succeeds();
+        }
+        reader(&add.replace("new/owner.pub", "new/owner.pub more/owner.pub")).exits(2);
+        reader(add).succeeds().says("trusted still");
+        reader("verify net.ring").succeeds();
+        reader("verify two.ring --owner new/owner.pub").succeeds();
+        reader("verify net.ring --owner keys/owner.pub").exits(5);
+    }
+}
+
+/// `thief`, the ledger of whoever holds the key that was given up: there it was given up for another key.
+fn with_thief() -> Workspace {
+    let workspace = rotated();
+    let thief = "--ledger thief --trust thief.json";
+    let register = "ledger register net.ring --owner-key keys/owner.key --new-ledger";
+    workspace.run(&format!("{register} {thief}")).succeeds();
+    let rotate =
+        "ledger rotate-owner --owner-key keys/owner.key --new-owner-key stranger/owner.key";
+    workspace.run(&format!("{rotate} {thief}")).succeeds();
+    let stolen = "-o stolen.ring --model-version 9 --trust thief.json";
+    seal(&workspace, "keys", stolen).succeeds();
+    seal(&workspace, "new", "--ledger ledger -o two.ring").succeeds();
+    let register = "ledger register two.ring --owner-key new/owner.key --ledger ledger";
+    workspace.run(register).succeeds();
+    workspace
+}
+
+const RUN_TWO: &str = "run two.ring --owner new/owner.pub --key keys/host.key --input x.npy \
+                       --ledger ledger --ledger-key ledger/log.pub";
+
+#[test]
+fn the_thiefs_ledger_decides_no_rotation_and_is_forgotten_with_all_that_it_said() {
+    let workspace = with_thief();
+    for (n, pin) in ["", "--ledger-key thief/log.pub"].into_iter().enumerate() {
+        let reader = |words: &str| workspace.run(&format!("{words} --trust {n}.json"));
+        reader("trust add keys/owner.pub").succeeds();
+        reader(&format!("{RUN} --ledger thief {pin}")).succeeds();
+        let listed = reader("trust list --json").succeeds().json();
+        let origin = listed["rotations"][0]["ledger"].as_str().unwrap().to_owned();
+        assert_eq!(listed["ledgers"][0]["origin"], origin.as_str(), "{listed}");
+
+        // The other way round too: whoever comes second is not believed, and not passed over in silence.
+        let refused = reader(RUN_TWO).exits(4).says(&origin).says("trust remove --ledger");
+        refused.says("trust add NEW.pub --successor-of");
+        reader(&format!("trust remove --ledger {origin}")).succeeds();
+        let listed = reader("trust list --json").succeeds().json();
+        assert_eq!(listed["rotations"].as_array().unwrap().len(), 0, "{listed}");
+
+        reader(RUN_TWO).succeeds();
+        reader("verify net.ring").exits(5);
+        reader("verify stolen.ring").exits(4).says("gave up");
+        reader(&format!("{RUN} --ledger thief {pin}")).exits(5);
+        let run = format!("{RUN_TWO} --trust {n}.json");
+        let by_thief =
+            run.replace("ledger/log", "thief/log").replace("--ledger ledger", "--ledger thief");
+        workspace.run(&by_thief).exits(4).says("by ledger");
+    }
+}
+
+#[test]
+fn the_readers_word_is_one_and_stands_above_ledgers_until_it_is_taken_back() {
+    let workspace = with_thief();
     let reader = |words: &str| workspace.run(&format!("{words} --trust reader.json"));
     reader("trust add keys/owner.pub").succeeds();
-    reader("verify net.ring").succeeds();
-    let add = "trust add new/owner.pub --successor-of keys/owner.pub";
-    reader(&add.replace("new/owner.pub", "new/owner.pub more/owner.pub")).exits(2);
-    let told = reader(add).succeeds().says("trusted still");
-    assert!(told.stdout.contains("for 1 ring that was seen"), "{}", told.stdout);
-    reader("verify net.ring").succeeds();
-    reader("verify two.ring --owner new/owner.pub").succeeds();
+    reader(&format!("{RUN} --ledger thief")).succeeds();
+    let add =
+        |new: &str| reader(&format!("trust add {new}/owner.pub --successor-of keys/owner.pub"));
+    add("new").succeeds().says("your word stands above what ledger");
+    reader(&format!("{RUN} --ledger thief")).exits(4).says("your own word");
+    reader(RUN_TWO).succeeds();
     reader("verify net.ring").exits(5);
+    reader("verify stolen.ring").exits(4).says("gave up");
+
+    let before = reader("trust list").succeeds().stdout;
+    add("stranger").exits(4).says("trust remove --successor-of");
+    add("keys").exits(2);
+    reader("trust add keys/owner.pub --successor-of new/owner.pub").exits(4);
+    assert_eq!(reader("trust list").succeeds().stdout, before);
+    reader("trust remove --successor-of keys/owner.pub").succeeds();
+    reader("trust remove --successor-of keys/owner.pub").exits(1);
+    // The ledger said so too, and says so still.
+    reader("verify net.ring").exits(5);
+    add("stranger").succeeds().says("your word stands above what ledger");
+    reader("trust remove --successor-of keys/owner.pub").succeeds();
+    reader("verify net.ring").succeeds();
+
+    // Of several at once, one is believed.
+    let start = |new: &&str| -> Child {
+        let words =
+            format!("trust add {new}/owner.pub --successor-of keys/owner.pub --trust once.json");
+        let mut command = workspace.command(&words);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let children: Vec<Child> = ["new", "more", "stranger"].iter().map(start).collect();
+    let codes = children.into_iter().map(|mut child| child.wait().unwrap().code());
+    let mut codes: Vec<_> = codes.collect();
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(4), Some(4)]);
+}
+
+#[test]
+fn a_thiefs_version_that_was_seen_locks_nobody_out() {
+    let workspace = rotated();
+    seal(&workspace, "keys", "-o stolen.ring --model-version 9 --trust thief.json").succeeds();
+    let next = |more: &str| seal(&workspace, "new", &format!("--ledger ledger -o x.ring {more}"));
+    let pin = "--ledger-key ledger/log.pub";
+    for (store, known) in [("owner.json", true), ("told.json", false)] {
+        let of = |words: &str| workspace.run(&format!("{words} --trust {store}"));
+        of("trust add keys/owner.pub").succeeds();
+        of("verify stolen.ring").succeeds();
+        of("verify net.ring").exits(5);
+        match known {
+            true => drop(of(&format!("{RUN} --ledger ledger {pin}")).succeeds()),
+            false => drop(of("trust add new/owner.pub --successor-of keys/owner.pub").succeeds()),
+        }
+        next(&format!("{pin} --trust {store}")).succeeds();
+        fs::remove_file(workspace.path("x.ring")).unwrap();
+        of("verify net.ring").succeeds();
+        of("verify stolen.ring").exits(4).says("has no version 9 by it");
+        let from_stolen =
+            seal_words("new", &format!("--ledger ledger {pin} -o x.ring --trust {store}"));
+        workspace.run(&from_stolen.replace("net.ring", "stolen.ring")).exits(4);
+        // From here on the key is known, and need not be given again.
+        next(&format!("--trust {store}")).succeeds();
+        fs::remove_file(workspace.path("x.ring")).unwrap();
+    }
+    // A ledger that nobody vouches for, such as one of earlier entries, takes nothing back.
+    let of = |words: &str| workspace.run(&format!("{words} --trust unvouched.json"));
+    of("trust add keys/owner.pub").succeeds();
+    of("verify stolen.ring").succeeds();
+    next("--trust unvouched.json").exits(5);
+    of(&format!("{RUN} --ledger ledger")).exits(5);
 }
 
 #[test]

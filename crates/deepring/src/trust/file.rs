@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::rotations::{Rotations, goes_around};
+use super::rotations::{GivenUp, Last, Successors, Words};
 use super::{OwnedRing, unique};
 use crate::keys::{Owner, PublicKey};
 use crate::ring_id::RingId;
 
 /// Version of the store's own format.
-pub(super) const STORE_FORMAT: u32 = 4;
-/// The versions before, which are read: without rotations; and without the deals of earlier versions.
+pub(super) const STORE_FORMAT: u32 = 5;
+/// The versions before, which are read: without who said that a key was given up; without rotations; and without the deals of
+/// earlier versions.
+const WITHOUT_SPEAKERS: u32 = 4;
 const WITHOUT_ROTATIONS: u32 = 3;
 const WITHOUT_EARLIER_DEALS: u32 = 2;
 /// Most earlier versions of a ring whose deals are remembered.
@@ -29,13 +31,23 @@ pub(super) struct Data {
     /// The newest version seen of each ring, by owner and ring id.
     #[serde(deserialize_with = "unique::map_of_maps")]
     pub(super) rings: BTreeMap<String, BTreeMap<String, RememberedRing>>,
-    /// The key that came after each of a ring's owner, by ring id; left out where no owner rotated.
+    /// Of a store of format 4: the key that came after each of a ring's owner, by ring id, whoever said so. Else empty.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "unique::map_of_maps"
     )]
-    pub(super) rotations: Rotations,
+    rotations: BTreeMap<String, Successors>,
+    /// The key that came after each, by the reader's own word; left out where he said nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "unique::map")]
+    pub(super) successors: Successors,
+    /// The keys that a ring's owner gave up, by the ledger that says so and the ring's id; left out where none says so.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "unique::map_of_maps_of_maps"
+    )]
+    pub(super) given_up: BTreeMap<String, BTreeMap<String, BTreeMap<String, GivenUp>>>,
     /// The ring that each bound path must hold.
     #[serde(deserialize_with = "unique::map")]
     pub(super) paths: BTreeMap<String, Bound>,
@@ -66,7 +78,7 @@ pub(super) struct RememberedRing {
     pub(super) ledgers: Vec<String>,
 }
 
-fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+pub(super) fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
     *number == T::default()
 }
 
@@ -128,6 +140,9 @@ pub(super) struct Head {
     pub(super) size: u64,
     /// The signed note.
     pub(super) checkpoint: String,
+    /// True if the reader gave the ledger's key himself; left out if not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) pinned: bool,
 }
 
 impl Default for Data {
@@ -137,6 +152,8 @@ impl Default for Data {
             owners: Vec::new(),
             rings: BTreeMap::new(),
             rotations: BTreeMap::new(),
+            successors: BTreeMap::new(),
+            given_up: BTreeMap::new(),
             paths: BTreeMap::new(),
             ledgers: BTreeMap::new(),
             ledger_paths: BTreeMap::new(),
@@ -176,7 +193,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Data, NoStore> {
     }
     let damaged = |e: serde_json::Error| NoStore::Damaged(e.to_string());
     match serde_json::from_slice::<Any>(bytes).map_err(damaged)?.format {
-        STORE_FORMAT | WITHOUT_ROTATIONS | WITHOUT_EARLIER_DEALS => {}
+        STORE_FORMAT | WITHOUT_SPEAKERS | WITHOUT_ROTATIONS | WITHOUT_EARLIER_DEALS => {}
         1 => return Err(NoStore::Old),
         other => return Err(NoStore::Damaged(format!("format {other} is not known"))),
     }
@@ -188,7 +205,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Data, NoStore> {
 }
 
 impl Data {
-    /// A store of format 2 forgot a version's deal with the next version.
+    /// A store of format 2 forgot a version's deal with the next version; one of format 4, who said that a key was given up: that
+    /// counts as said by the ledger that holds the ring, where one alone is known to, and as the reader's own word elsewhere.
     fn of_this_format(mut self) -> Self {
         let before = std::mem::replace(&mut self.format, STORE_FORMAT);
         if before == WITHOUT_EARLIER_DEALS {
@@ -196,7 +214,42 @@ impl Data {
                 seen.deals_since = seen.model_version;
             }
         }
+        for (ring, next) in std::mem::take(&mut self.rotations) {
+            let held = self.rings.values().filter_map(|rings| rings.get(&ring));
+            let mut ledgers: Vec<String> = held.flat_map(|seen| seen.ledgers.clone()).collect();
+            ledgers.sort_unstable();
+            ledgers.dedup();
+            match ledgers.as_slice() {
+                [ledger] => {
+                    let said = next.into_iter().map(|(old, next)| (old, GivenUp::of(next)));
+                    self.given_up.entry(ledger.clone()).or_default().insert(ring, said.collect());
+                }
+                _ => self.own_words(next),
+            }
+        }
         self
+    }
+
+    /// Takes these for the reader's own words, but what contradicts those that were taken before: of other rings, it may.
+    fn own_words(&mut self, next: Successors) {
+        for (old, next) in next {
+            let before = self.successors.clone();
+            self.successors.entry(old).or_insert(next);
+            if self.contradiction().is_some() {
+                self.successors = before;
+            }
+        }
+    }
+
+    /// A ring of whose keys two words contradict each other, or nothing where the reader's own words alone do.
+    fn contradiction(&self) -> Option<Option<&str>> {
+        if Words::of_reader(self).contradiction().is_some() {
+            return Some(None);
+        }
+        let mut rings = self.given_up.values().flat_map(BTreeMap::keys);
+        rings
+            .find(|ring| Words::of(self, ring).contradiction().is_some())
+            .map(|ring| Some(ring.as_str()))
     }
 
     /// Describes a value that is not in its canonical form, if there is one.
@@ -212,12 +265,8 @@ impl Data {
                 return Some(format!("the record of ring `{ring}` is malformed"));
             }
         }
-        for (ring, next) in &self.rotations {
-            let mut keys = next.iter().flat_map(|(old, new)| [old, new]);
-            let fits = self.format == STORE_FORMAT && !next.is_empty() && !goes_around(next);
-            if !fits || !is_hex(ring, 32) || !keys.all(|key| is_owner(key)) {
-                return Some(format!("the rotations of ring `{ring}` are malformed"));
-            }
+        if let Some(what) = self.malformed_rotations() {
+            return Some(what);
         }
         let no_ring =
             |(_, bound): &(&String, &Bound)| !is_owner(&bound.owner) || !is_hex(&bound.ring, 32);
@@ -225,17 +274,59 @@ impl Data {
             return Some(format!("the binding of `{path}` is malformed"));
         }
         let named = self.rings.values().flat_map(BTreeMap::values).flat_map(|seen| &seen.ledgers);
-        let mut named = named.chain(self.ledger_paths.values());
+        let mut named = named.chain(self.ledger_paths.values()).chain(self.given_up.keys());
         let unknown = named.find(|key| !self.ledgers.contains_key(*key));
         unknown.map(|key| format!("ledger `{key}` is named and not known"))
     }
+
+    /// Describes what is malformed about the keys that owners gave up.
+    fn malformed_rotations(&self) -> Option<String> {
+        let of_ring = |ring: &str| Some(format!("the rotations of ring `{ring}` are malformed"));
+        for (ring, next) in &self.rotations {
+            let fits = self.format == WITHOUT_SPEAKERS && are_keys(next.iter());
+            let mut words = Words::default();
+            next.iter().for_each(|(old, new)| words.say(old, new));
+            if !fits || !is_hex(ring, 32) || words.contradiction().is_some() {
+                return of_ring(ring);
+            }
+        }
+        let is_newer = !self.successors.is_empty()
+            || !self.given_up.is_empty()
+            || self.ledgers.values().any(|head| head.pinned);
+        if is_newer && self.format != STORE_FORMAT {
+            return Some(format!("format {} has no words about keys", self.format));
+        }
+        if !self.successors.is_empty() && !are_keys(self.successors.iter()) {
+            return Some("the successors of keys are malformed".to_owned());
+        }
+        for (ring, said) in self.given_up.values().flatten() {
+            let last = |of: &GivenUp| of.last.as_ref().is_none_or(Last::is_canonical);
+            let fits = is_hex(ring, 32) && said.values().all(last);
+            if !fits || !are_keys(said.iter().map(|(old, given)| (old, &given.next))) {
+                return of_ring(ring);
+            }
+        }
+        if self.given_up.values().any(BTreeMap::is_empty) {
+            return Some("a ledger that says nothing is named for it".to_owned());
+        }
+        self.contradiction().map(|ring| match ring {
+            Some(ring) => format!("the rotations of ring `{ring}` contradict each other"),
+            None => "the successors of keys contradict each other".to_owned(),
+        })
+    }
+}
+
+/// Whether these are pairs of owners' keys, and there are some.
+fn are_keys<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> bool {
+    let mut keys = pairs.flat_map(|(old, new)| [old, new]).peekable();
+    keys.peek().is_some() && keys.all(|key| is_owner(key))
 }
 
 fn is_owner(text: &str) -> bool {
     text.parse::<PublicKey<Owner>>().is_ok_and(|key| key.to_string() == *text)
 }
 
-fn is_hex(text: &str, digits: usize) -> bool {
+pub(super) fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
@@ -247,144 +338,4 @@ pub(crate) fn reprint(bytes: &[u8]) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn first(model_version: u64, deal: u32) -> RememberedRing {
-        RememberedRing {
-            model_version,
-            digest: "00".repeat(32),
-            deal,
-            earlier_deals: BTreeMap::new(),
-            deals_since: 0,
-            ledgers: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn the_deal_of_a_version_is_known_after_newer_ones_and_never_sinks() {
-        let mut ring = first(1, 2);
-        ring.see(3, "11".repeat(32), 0);
-        ring.see(1, String::new(), 1);
-        ring.see(2, String::new(), 4);
-        let deals: Vec<_> = (0..4).map(|version| ring.deal_of(version)).collect();
-        assert_eq!(deals, [Some(0), Some(2), Some(4), Some(0)]);
-        assert_eq!((ring.model_version, ring.digest.as_str()), (3, "11".repeat(32).as_str()));
-    }
-
-    #[test]
-    fn what_falls_out_is_forgotten_and_not_taken_for_undealt() {
-        let mut ring = first(0, 1);
-        for version in 1..=70 {
-            ring.see(version, String::new(), 1);
-        }
-        assert_eq!(ring.earlier_deals.len(), MAX_EARLIER);
-        assert_eq!((ring.deal_of(5), ring.deal_of(6)), (None, Some(1)));
-        // Nor is it known again by a look at what came before its deal.
-        ring.see(5, String::new(), 1);
-        assert_eq!(ring.deal_of(5), None);
-        assert!(ring.fits());
-    }
-
-    #[test]
-    fn a_key_that_stands_twice_in_a_map_is_refused() {
-        let owner = crate::keys::SecretKey::<Owner>::generate().unwrap().public().to_string();
-        let digest = "00".repeat(32);
-        let seen = |version: u64, deals: &str| {
-            format!(
-                r#"{{"model_version": {version}, "digest": "{digest}", "earlier_deals": {{{deals}}},
-                     "ledgers": []}}"#
-            )
-        };
-        let bound = format!(r#"{{"owner": "{owner}", "ring": "{}"}}"#, "00".repeat(16));
-        let head = r#"{"size": 1, "checkpoint": ""}"#;
-        let record = |name: &str, version| format!(r#""{name}": {}"#, seen(version, ""));
-        let [a, b] = ["00", "11"].map(|digits| digits.repeat(16));
-        let of = |rings: &[String]| format!(r#""{owner}": {{{}}}"#, rings.join(", "));
-        let store = |rings: &str, paths: &str, ledgers: &str, ledger_paths: &str| {
-            let text = format!(
-                r#"{{"format": 3, "owners": [], "rings": {{{rings}}}, "paths": {{{paths}}},
-                     "ledgers": {{{ledgers}}}, "ledger_paths": {{{ledger_paths}}}}}"#
-            );
-            parse(text.as_bytes()).is_ok()
-        };
-        let twice = |member: &str| format!("{member}, {member}");
-        assert!(store(&of(&[record(&a, 2), record(&b, 1)]), "", "", ""));
-        assert!(!store(&of(&[record(&a, 2), record(&a, 1)]), "", "", ""));
-        assert!(!store(&format!("{}, {}", of(&[record(&a, 2)]), of(&[record(&b, 1)])), "", "", ""));
-        let deals = |deals: &str| of(&[format!(r#""{a}": {}"#, seen(9, deals))]);
-        assert!(store(&deals(r#""1": 1, "2": 1"#), "", "", ""));
-        assert!(!store(&deals(r#""1": 2, "1": 1"#), "", "", ""));
-        let paths = format!(r#""/a": {bound}"#);
-        assert!(store("", &paths, "", "") && !store("", &twice(&paths), "", ""));
-        let ledgers = format!(r#""k": {head}"#);
-        assert!(store("", "", &ledgers, "") && !store("", "", &twice(&ledgers), ""));
-        let at = r#""/l": "k""#;
-        assert!(store("", "", &ledgers, at) && !store("", "", &ledgers, &twice(at)));
-    }
-
-    #[test]
-    fn a_store_of_format_2_forgot_the_deals_of_earlier_versions() {
-        let owner = crate::keys::SecretKey::<Owner>::generate().unwrap().public().to_string();
-        let store = |format: u32, more: &str| {
-            let (ring, digest) = ("00".repeat(16), "00".repeat(32));
-            let seen = format!(
-                r#"{{"model_version": 3, "digest": "{digest}", "deal": 1, "ledgers": []{more}}}"#
-            );
-            parse(
-                format!(
-                    r#"{{"format": {format}, "owners": [], "rings": {{"{owner}": {{"{ring}": {seen}}}}},
-                         "paths": {{}}, "ledgers": {{}}, "ledger_paths": {{}}}}"#
-                )
-                .as_bytes(),
-            )
-        };
-        let deals = |data: Data| {
-            let ring = data.rings.into_values().flatten().next().unwrap().1;
-            [2, 3].map(|version| ring.deal_of(version))
-        };
-        assert_eq!(deals(store(2, "").unwrap()), [None, Some(1)]);
-        assert_eq!(deals(store(3, "").unwrap()), [Some(0), Some(1)]);
-        assert_eq!(deals(store(4, "").unwrap()), [Some(0), Some(1)]);
-        assert_eq!(deals(store(3, r#", "earlier_deals": {"2": 7}"#).unwrap()), [Some(7), Some(1)]);
-        for (format, more) in [
-            (2, r#", "deals_since": 1"#),
-            (2, r#", "earlier_deals": {"1": 1}"#),
-            (3, r#", "deals_since": 4"#),
-            (3, r#", "earlier_deals": {"3": 1}"#),
-            (3, r#", "earlier_deals": {"1": 0}"#),
-            (3, r#", "earlier_deals": {"1": 1}, "deals_since": 2"#),
-            (3, r#", "earlier_deals": {"01": 1}"#),
-        ] {
-            assert!(store(format, more).is_err(), "{format}{more}");
-        }
-    }
-    #[test]
-    fn rotations_are_of_format_4_and_lead_to_an_end() {
-        let key = || crate::keys::SecretKey::<Owner>::generate().unwrap().public().to_string();
-        let (one, two, ring) = (key(), key(), "00".repeat(16));
-        let store = |format: u32, ring: &str, next: &str| {
-            parse(
-                format!(
-                    r#"{{"format": {format}, "owners": [], "rings": {{}}, "rotations": {{"{ring}": {{{next}}}}},
-                         "paths": {{}}, "ledgers": {{}}, "ledger_paths": {{}}}}"#
-                )
-                .as_bytes(),
-            )
-        };
-        let next = format!(r#""{one}": "{two}""#);
-        let read = store(4, &ring, &next).unwrap();
-        assert_eq!(read.rotations[&ring][&one], two);
-        for (format, ring, next) in [
-            (3, ring.as_str(), next.as_str()),
-            (4, "00", next.as_str()),
-            (4, ring.as_str(), ""),
-            (4, ring.as_str(), format!(r#""{one}": "{one}""#).as_str()),
-            (4, ring.as_str(), format!(r#"{next}, "{two}": "{one}""#).as_str()),
-            (4, ring.as_str(), next.to_uppercase().as_str()),
-            (4, ring.as_str(), format!(r#""{one}": "me""#).as_str()),
-        ] {
-            assert!(store(format, ring, next).is_err(), "{format} {ring} {next}");
-        }
-    }
-}
+mod tests;

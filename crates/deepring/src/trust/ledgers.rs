@@ -6,7 +6,8 @@
 use std::path::Path;
 
 use super::OwnedRing;
-use super::file::Head;
+use super::file::{Data, Head};
+use super::rotations::outweigh;
 use super::store::{TrustError, TrustStore, names};
 use crate::ring_id::RingId;
 
@@ -19,14 +20,33 @@ pub struct KnownLedger {
     pub size: u64,
     /// Its newest checkpoint, a signed note.
     pub checkpoint: String,
+    /// True if the reader gave its key himself, once.
+    pub pinned: bool,
+}
+
+/// The name of a ledger, in its key.
+pub(super) fn origin_of(key: &str) -> &str {
+    key.split('+').next().unwrap_or(key)
+}
+
+impl Head {
+    /// The record of a ledger in a store, as new as it was seen now.
+    pub(super) fn grow<'a>(data: &'a mut Data, seen: &KnownLedger) -> &'a mut Self {
+        let now = Self { size: seen.size, checkpoint: seen.checkpoint.clone(), pinned: false };
+        let head = data.ledgers.entry(seen.key.clone()).or_insert_with(|| now.clone());
+        if head.size < now.size {
+            (head.size, head.checkpoint) = (now.size, now.checkpoint);
+        }
+        head
+    }
 }
 
 impl TrustStore {
     /// The ledger of this verifier key, if it was remembered.
     #[must_use]
     pub fn ledger(&self, key: &str) -> Option<KnownLedger> {
-        let Head { size, checkpoint } = self.data.ledgers.get(key)?.clone();
-        Some(KnownLedger { key: key.to_owned(), size, checkpoint })
+        let Head { size, checkpoint, pinned } = self.data.ledgers.get(key)?.clone();
+        Some(KnownLedger { key: key.to_owned(), size, checkpoint, pinned })
     }
 
     /// All ledgers that are remembered.
@@ -73,12 +93,15 @@ impl TrustStore {
         keys
     }
 
-    /// The ids of the rings that a ledger holds, as far as is remembered.
+    /// The ids of the rings that a ledger holds, or says something of the keys of, as far as is remembered.
     #[must_use]
     pub fn rings_in(&self, key: &str) -> Vec<RingId> {
         let records = self.data.rings.values().flatten();
         let held = records.filter(|(_, seen)| seen.ledgers.iter().any(|held| held == key));
-        let mut ids: Vec<RingId> = held.filter_map(|(id, _)| RingId::from_hex(id)).collect();
+        let spoken_of = self.data.given_up.get(key).into_iter().flatten().map(|(id, _)| id);
+        let ids = held.map(|(id, _)| id).chain(spoken_of);
+        let mut ids: Vec<RingId> = ids.filter_map(|id| RingId::from_hex(id)).collect();
+        ids.sort_unstable_by_key(|id| id.0);
         ids.dedup();
         ids
     }
@@ -92,7 +115,8 @@ impl TrustStore {
 
     /// Remembers a ledger, that it lies at `dir`, and that it holds `ring` (if its version is
     /// remembered). A checkpoint replaces a smaller one only, and a path at which another ledger
-    /// was seen stays that one's.
+    /// was seen stays that one's. That the reader gave its key is remembered with what it says of keys
+    /// ([`remember_rotations`](Self::remember_rotations)).
     ///
     /// # Errors
     /// As [`add_owner`](Self::add_owner).
@@ -110,11 +134,7 @@ impl TrustStore {
             return Ok(());
         }
         self.update(|data| {
-            let now = Head { size: seen.size, checkpoint: seen.checkpoint.clone() };
-            let head = data.ledgers.entry(seen.key.clone()).or_insert_with(|| now.clone());
-            if head.size < now.size {
-                *head = now;
-            }
+            Head::grow(data, seen);
             for name in names {
                 data.ledger_paths.entry(name).or_insert_with(|| seen.key.clone());
             }
@@ -128,8 +148,8 @@ impl TrustStore {
         })
     }
 
-    /// Forgets a ledger: where it lies, which rings it holds and how far it had grown. `false` if
-    /// it was not known. A ledger that is put in its place afterwards is new, and is believed.
+    /// Forgets a ledger: where it lies, which rings it holds, how far it had grown, and which keys it said
+    /// were given up. `false` if it was not known. A ledger that is put in its place afterwards is new, and is believed.
     ///
     /// # Errors
     /// As [`add_owner`](Self::add_owner).
@@ -139,6 +159,8 @@ impl TrustStore {
             for record in data.rings.values_mut().flat_map(|rings| rings.values_mut()) {
                 record.ledgers.retain(|k| k != key);
             }
+            data.given_up.remove(key);
+            outweigh(data);
             data.ledgers.remove(key).is_some()
         })
     }

@@ -13,6 +13,7 @@ use super::file::{Bound, Data, NoStore, RememberedRing, owned, parse};
 use super::guard::{guarded, guarded_path};
 use super::lock::lock;
 use super::place::names_of;
+use super::rotations::Contradiction;
 use super::{OwnedRing, RingVersion};
 use crate::crypto::Digest;
 use crate::in_line::InLine;
@@ -107,6 +108,9 @@ pub enum TrustError {
         /// The ring that it was to be bound to.
         found: Box<OwnedRing>,
     },
+    /// Another key is known to have come after one than is said now, and nobody but the reader can decide which it is.
+    #[error("{0}")]
+    OtherSuccessor(Box<Contradiction>),
 }
 
 /// The deal of a version of a ring, as a [`TrustStore`] remembers it.
@@ -200,29 +204,37 @@ impl TrustStore {
         })
     }
 
-    /// The newest version seen of a ring: under its owner's key, or one that is known to have come
-    /// after it.
+    /// The newest version known of a ring: seen under its owner's key, or under one that is known to have come after it. Where the
+    /// owner's key was given up, and a ledger whose key the reader gave says so, that ledger's newest version by it counts in
+    /// place of those that were seen: whoever has such a key makes newer ones.
     #[must_use]
     pub fn newest(&self, ring: &OwnedRing) -> Option<(u64, Digest)> {
-        let later = self.later_keys(ring).filter_map(|key| self.seen_under(key, ring));
-        let seen = self.seen(ring).into_iter().chain(later);
-        let newest = seen.max_by_key(|seen| seen.model_version)?;
-        Some((newest.model_version, Digest::from_hex(&newest.digest)?))
+        let version =
+            |seen: &RememberedRing| Some((seen.model_version, Digest::from_hex(&seen.digest)?));
+        let own = match self.limit(ring) {
+            Some(limit) => limit.last.map(|last| (last.model_version, last.digest)),
+            None => self.seen(ring).and_then(version),
+        };
+        let later = self.seen_later(ring).and_then(|(_, seen)| version(seen));
+        own.into_iter().chain(later).max_by_key(|(version, _)| *version)
     }
 
-    /// The last key that came after the one that this ring names, and under which a version of the
-    /// ring was seen.
+    /// Returns whether a version of a ring was seen, under its owner's key or a later one.
     #[must_use]
-    pub fn seen_after(&self, ring: &OwnedRing) -> Option<PublicKey<Owner>> {
-        let seen = self.later_keys(ring).filter(|key| self.seen_under(key, ring).is_some());
-        seen.last()?.parse().ok()
+    pub fn saw(&self, ring: &OwnedRing) -> bool {
+        self.seen(ring).is_some() || self.seen_later(ring).is_some()
     }
 
-    /// The deal that was seen of a version of a ring, also of one before the newest.
+    /// The deal that was seen of a version of a ring, also of one before the newest. Of the newest by a key that was given up, none
+    /// counts that the ledger does not record which says so, where the reader gave its key.
     #[must_use]
     pub fn deal_of(&self, ring: &OwnedRing, model_version: u64) -> SeenDeal {
-        let Some(seen) = self.seen(ring) else { return SeenDeal::Number(0) };
-        seen.deal_of(model_version).map_or(SeenDeal::Forgotten, SeenDeal::Number)
+        let seen = self.seen(ring).map_or(Some(0), |seen| seen.deal_of(model_version));
+        let seen = match self.recorded_deal(ring, model_version) {
+            Some(recorded) => Some(seen.map_or(recorded, |seen| seen.min(recorded))),
+            None => seen,
+        };
+        seen.map_or(SeenDeal::Forgotten, SeenDeal::Number)
     }
 
     /// The rings of which a version was seen, with that version and its digest.
@@ -360,7 +372,7 @@ impl TrustStore {
     }
 
     /// The record of a ring of this id under a key.
-    fn seen_under(&self, key: &str, ring: &OwnedRing) -> Option<&RememberedRing> {
+    pub(super) fn seen_under(&self, key: &str, ring: &OwnedRing) -> Option<&RememberedRing> {
         self.data.rings.get(key)?.get(&ring.ring.to_string())
     }
 

@@ -33,6 +33,24 @@ where
     Ok(outer.into_iter().map(|(key, inner)| (key, inner.0)).collect())
 }
 
+type MapOfMapsOfMaps<K, L, M, V> = BTreeMap<K, BTreeMap<L, BTreeMap<M, V>>>;
+
+/// Reads a map of maps of maps.
+pub(super) fn map_of_maps_of_maps<'de, D, K, L, M, V>(
+    from: D,
+) -> Result<MapOfMapsOfMaps<K, L, M, V>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: Deserialize<'de> + Ord,
+    L: Deserialize<'de> + Ord,
+    M: Deserialize<'de> + Ord,
+    V: Deserialize<'de>,
+{
+    let outer: BTreeMap<K, BTreeMap<L, Unique<M, V>>> = map_of_maps(from)?;
+    let bare = |of: BTreeMap<L, Unique<M, V>>| of.into_iter().map(|(key, inner)| (key, inner.0));
+    Ok(outer.into_iter().map(|(key, inner)| (key, bare(inner).collect())).collect())
+}
+
 impl<'de, K, V> Deserialize<'de> for Unique<K, V>
 where
     K: Deserialize<'de> + Ord,

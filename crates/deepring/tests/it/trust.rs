@@ -4,8 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use deepring::seal::RingPlan;
-use deepring::trust::TrustError;
-use deepring::{Trust, TrustStore, UnverifiedRing, Verdict, VerifiedRing};
+use deepring::trust::{KeySuccession, KnownLedger, LastVersion, TrustError};
+use deepring::{
+    Digest, Owner, PublicKey, RingId, SecretKey, Trust, TrustStore, UnverifiedRing, Verdict,
+    VerifiedRing,
+};
 
 use crate::child;
 use crate::forge::{signed_by_weak_owner, weak_owner};
@@ -219,8 +222,8 @@ fn a_damaged_store_is_refused_and_left_as_it_is() {
     };
     let mut damaged: Vec<Vec<u8>> = (0..whole.len()).map(|n| whole[..n].into()).collect();
     damaged.extend([
-        replaced("\"format\": 4", "\"format\": 5"),
-        replaced("\"format\": 4", "\"format\": 4, \"more\": 0"),
+        replaced("\"format\": 5", "\"format\": 6"),
+        replaced("\"format\": 5", "\"format\": 5, \"more\": 0"),
         replaced("\"ledger_paths\": {}", "\"ledger_paths\": { \"/l\": \"unknown\" }"),
         replaced("\"paths\": {}", "\"paths\": { \"/r\": { \"owner\": \"me\", \"ring\": \"00\" } }"),
         replaced("\"model_version\": 1", "\"model_version\": -1"),
@@ -274,6 +277,21 @@ fn a_ring_id_claimed_by_another_owner_does_not_lock_its_owner_out() {
     assert_eq!(verdict_under(&first, &Trust::store(&store)), Verdict::Intact);
 }
 
+/// A ledger, whose key the reader gave or not, says that one key of a ring's owner was given up for another.
+fn says(
+    store: &mut TrustStore,
+    pinned: bool,
+    ring: &RingId,
+    (from, to): (PublicKey<Owner>, PublicKey<Owner>),
+    last: Option<(u64, Digest)>,
+) {
+    let key = "example.org/log+1+k".to_owned();
+    let ledger = KnownLedger { key, size: 1, checkpoint: String::new(), pinned };
+    let last = last.map(|(model_version, digest)| LastVersion { model_version, digest, deal: 0 });
+    let said = [(*ring, vec![KeySuccession { from, to, last }])];
+    assert_eq!(store.remember_rotations(&ledger, &said).unwrap(), []);
+}
+
 #[test]
 fn a_version_under_a_later_key_counts_for_the_keys_before_it_and_for_nobody_elses() {
     let (first, _) = two_versions();
@@ -294,10 +312,10 @@ fn a_version_under_a_later_key_counts_for_the_keys_before_it_and_for_nobody_else
     // Nobody says that they are one owner; or of another ring, or the other way round.
     let (id, other) = (first_seen.ring_id(), intact(&small_ring()).ring_id());
     assert_eq!(verdict(&store, &first, old), Verdict::Intact);
-    store.remember_rotations(&other, &[old, new]).unwrap();
+    says(&mut store, false, &other, (old, new), None);
     assert_eq!(verdict(&store, &first, old), Verdict::Intact);
 
-    store.remember_rotations(&id, &[old, new]).unwrap();
+    says(&mut store, false, &id, (old, new), None);
     let store = TrustStore::open(&path).unwrap();
     assert_eq!(store.newest(&first_seen.owned()), Some((2, seen.digest())));
     assert_eq!(store.rotations().count(), 2);
@@ -322,7 +340,86 @@ fn a_version_under_an_earlier_key_does_not_count_for_the_later_ones() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("trust.json");
     let mut store = store_that_saw(&path, &intact(&stolen));
-    store.remember_rotations(&ring.ring_id(), &[owner().public(), stranger().public()]).unwrap();
+    let keys = (owner().public(), stranger().public());
+    says(&mut store, false, &ring.ring_id(), keys, None);
     let trust = Trust::owner(stranger().public()).and_store(&store);
     assert_eq!(verdict_under(&under_new, &trust), Verdict::Intact);
+}
+
+/// The newest version by a key that was given up is that which the ledger records, for whoever gave the ledger's key himself:
+/// the thief's own, though it was seen, neither counts nor passes.
+#[test]
+fn of_a_key_that_was_given_up_the_ledgers_newest_version_counts_and_not_the_thiefs() {
+    let (first, _) = two_versions();
+    let ring = intact(&first);
+    let (id, keys) = (ring.ring_id(), (owner().public(), stranger().public()));
+    let plan = |model_version: u64| RingPlan { model_version, ..next_version(&ring) };
+    let [stolen, second, other] =
+        [u64::MAX, 2, 2].map(|model_version| seal(&plan(model_version), &owner()));
+    let dir = tempfile::tempdir().unwrap();
+    let open = |name: &str| store_that_saw(&dir.path().join(name), &intact(&stolen));
+    let trust = Trust::owner(owner().public());
+    let verdict = |store: &TrustStore, bytes: &[u8]| verdict_under(bytes, &trust.and_store(store));
+
+    let mut store = open("first");
+    assert_eq!(verdict(&store, &first), Verdict::Stale);
+    let last = Some((1, ring.digest()));
+    // Whoever can write a folder makes a ledger in it: that nobody vouches for it takes nothing back.
+    says(&mut store, false, &id, keys, last);
+    assert_eq!(verdict(&store, &first), Verdict::Stale);
+    says(&mut store, true, &id, keys, last);
+    let store = TrustStore::open(&dir.path().join("first")).unwrap();
+    assert_eq!(store.newest(&ring.owned()), last);
+    assert_eq!(verdict(&store, &first), Verdict::Intact);
+    for refused in [&stolen, &second] {
+        assert_eq!(verdict(&store, refused), Verdict::Untrusted);
+    }
+
+    // Nor is anybody rolled back to what came before the ledger's newest.
+    let mut store = open("second");
+    says(&mut store, true, &id, keys, Some((2, intact(&second).digest())));
+    assert_eq!(verdict(&store, &first), Verdict::Stale);
+    assert_eq!(verdict(&store, &second), Verdict::Intact);
+    assert_eq!(verdict(&store, &other), Verdict::Stale);
+    let looking_back = trust.and_store(&store).any_version();
+    assert_eq!(verdict_under(&stolen, &looking_back), Verdict::Intact);
+
+    let mut store = open("none");
+    says(&mut store, true, &id, keys, None);
+    assert_eq!(verdict(&store, &first), Verdict::Untrusted);
+    // With the ledger goes what it said.
+    assert!(store.forget_ledger("example.org/log+1+k").unwrap());
+    assert_eq!(verdict(&store, &stolen), Verdict::Intact);
+    assert_eq!(verdict(&store, &first), Verdict::Stale);
+}
+
+/// What the reader says of keys holds for all rings, whichever he had seen, and through keys of which none was seen.
+#[test]
+fn what_a_reader_says_of_keys_holds_before_anything_was_seen_and_through_chains() {
+    let (first, _) = two_versions();
+    let ring = intact(&first);
+    let between = SecretKey::<Owner>::from_halves(&[0x77; 32], &[0x78; 32]).unwrap();
+    let (old, new) = (owner().public(), stranger().public());
+    let at = |model_version: u64| RingPlan { model_version, ..next_version(&ring) };
+    let (stolen, third) = (seal(&at(9), &owner()), seal(&at(3), &stranger()));
+    let of_between = seal(&at(2), &between);
+    let third = UnverifiedRing::read(Arc::new(third)).unwrap();
+    let third = third.authenticate(&Trust::owner(new)).unwrap();
+    for order in [[0, 1, 2], [1, 0, 2], [2, 0, 1], [2, 1, 0], [0, 2, 1], [1, 2, 0]] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = TrustStore::open(&dir.path().join("trust.json")).unwrap();
+        for step in order {
+            match step {
+                0 => drop(store.add_successor(&old, &between.public()).unwrap()),
+                1 => drop(store.add_successor(&between.public(), &new).unwrap()),
+                _ => store.remember(&third).unwrap(),
+            }
+        }
+        store.remove_owner(&old).unwrap();
+        let verdict =
+            |bytes: &[u8], owner| verdict_under(bytes, &Trust::owner(owner).and_store(&store));
+        assert_eq!(verdict(&first, old), Verdict::Stale, "{order:?}");
+        assert_eq!(verdict(&stolen, old), Verdict::Untrusted, "{order:?}");
+        assert_eq!(verdict(&of_between, between.public()), Verdict::Stale, "{order:?}");
+    }
 }

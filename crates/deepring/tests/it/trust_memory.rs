@@ -238,7 +238,7 @@ fn a_store_of_format_1_is_refused_by_name_and_left_as_it_is() {
 }
 
 fn ledger(key: &str, size: u64) -> KnownLedger {
-    KnownLedger { key: key.into(), size, checkpoint: format!("{key} of {size}") }
+    KnownLedger { key: key.into(), size, checkpoint: format!("{key} of {size}"), pinned: false }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Vectors of outlines.
 
-use deepring::VerifiedRing;
+use deepring::{Owner, SecretKey, VerifiedRing};
 use serde_json::json;
 
 use crate::forge::{derive, sign};
@@ -144,6 +144,104 @@ fn trusted(made: &mut Made, honest: &[u8]) {
         store
     };
     let key = &ours[0];
+    let between = SecretKey::<Owner>::from_halves(&[0x77; 32], &[0x78; 32]).unwrap().public();
+    let between = between.to_string();
+    let said = |mut store: serde_json::Value, more: serde_json::Value| {
+        let Some(members) = more.as_object() else { panic!("no members") };
+        store["format"] = 5.into();
+        store.as_object_mut().unwrap().remove("rotations");
+        members.iter().for_each(|(name, value)| store[name] = value.clone());
+        store
+    };
+    let zeros = "00".repeat(32);
+    let (ring_digest, zeros) = (digest.as_str(), zeros.as_str());
+    // What a ledger says of the owner's key, where `seen` was seen under it.
+    let recorded = |seen_here: u64, pinned: bool, last: Option<(u64, &str)>| {
+        let mut given = json!({ "next": theirs });
+        if let Some((version, digest)) = last {
+            given["last"] = json!({ "model_version": version, "digest": digest, "deal": 2 });
+        }
+        let mut head = json!({ "size": 1, "checkpoint": "" });
+        if pinned {
+            head["pinned"] = true.into();
+        }
+        let given_up = json!({ "log+1+k": { hex(id): { key: given } } });
+        said(
+            seen(seen_here, &"00".repeat(32), &ours),
+            json!({ "given_up": given_up, "ledgers": { "log+1+k": head } }),
+        )
+    };
+    let mut dealt_anew = recorded(1, true, Some((1, ring_digest)));
+    dealt_anew["rings"][key][hex(id)]["deal"] = 3.into();
+    let deal_of_last = |deal: u32| {
+        let mut store = recorded(1, true, Some((1, ring_digest)));
+        store["given_up"]["log+1+k"][hex(id)][key]["last"]["deal"] = deal.into();
+        store
+    };
+    let words = [
+        (
+            "deal 2, where 3 was seen by the same key, and the ledger has no later one by it",
+            dealt_anew,
+            Expected::intact(),
+        ),
+        (
+            "deal 2, where the ledger has 1 by the key that was given up",
+            deal_of_last(1),
+            place("untrusted", None, "closure"),
+        ),
+        (
+            "deal 2, where 3 was seen by the key that was given up, and the ledger has it",
+            {
+                let mut store = deal_of_last(3);
+                store["rings"][key][hex(id)]["deal"] = 4.into();
+                store
+            },
+            place("stale", None, "closure"),
+        ),
+        (
+            "version 1, where 2 was seen under a key that the reader says came after another one after it",
+            said(
+                rotated(key, &theirs, 2),
+                json!({ "successors": { key: between, &between: theirs } }),
+            ),
+            place("stale", None, "closure"),
+        ),
+        (
+            "of the last key, by the reader's word",
+            said(rotated(key, &theirs, 2), json!({ "successors": { &theirs: key } })),
+            Expected::intact(),
+        ),
+        (
+            "version 1, where 9 was seen by the same key, and the ledger has no newer one by it",
+            recorded(9, true, Some((1, ring_digest))),
+            Expected::intact(),
+        ),
+        (
+            "version 1, where 9 was seen by the same key, which was given up by a ledger that nobody vouches for",
+            recorded(9, false, Some((1, ring_digest))),
+            place("stale", None, "closure"),
+        ),
+        (
+            "version 1, where the ledger has 2 by the key that was given up",
+            recorded(1, true, Some((2, ring_digest))),
+            place("stale", None, "closure"),
+        ),
+        (
+            "version 1, where the ledger has 0 by the key that was given up",
+            recorded(0, true, Some((0, ring_digest))),
+            place("untrusted", None, "closure"),
+        ),
+        (
+            "another version 1 than the ledger has by the key that was given up",
+            recorded(0, true, Some((1, zeros))),
+            place("stale", None, "closure"),
+        ),
+        (
+            "version 1, where the ledger has none by the key that was given up",
+            recorded(0, true, None),
+            place("untrusted", None, "closure"),
+        ),
+    ];
     let rotations = [
         (
             "of a key that was given up: version 1, where 2 was seen under the next one",
@@ -174,7 +272,7 @@ fn trusted(made: &mut Made, honest: &[u8]) {
         let record = made.add(("dealt_two", "ring"), &defect, ring.clone(), expected.clone());
         (record.owner, record.store) = (None, Some(store.clone()));
     }
-    for (defect, store, expected) in stores.into_iter().chain(deals).chain(rotations) {
+    for (defect, store, expected) in stores.into_iter().chain(deals).chain(rotations).chain(words) {
         let defect = match expected.verdict.as_str() {
             "intact" => format!("nothing; {defect}"),
             _ => defect.to_owned(),

@@ -86,7 +86,7 @@ fn record(
     let mut vouched = memory.append(&to.args)?;
     let event = event(&vouched.ledger)?;
     let entry = vouched.ledger.record(&event, author)?;
-    memory.keep_growth(&vouched.ledger);
+    memory.keep_growth(&vouched);
     let bytes = vouched.ledger.entry(entry)?.as_bytes().to_vec();
     Ok((entry, bytes))
 }

@@ -6,7 +6,7 @@ use deepring::Decision;
 use deepring_ledger::Ledger;
 use serde_json::json;
 
-use super::LedgerMemory;
+use super::{LedgerMemory, wanted};
 use crate::begun::Begun;
 use crate::cli::LedgerProve;
 use crate::error::{CliError, Exit};
@@ -16,9 +16,10 @@ pub(super) fn prove(args: &LedgerProve, trust: Option<&Path>) -> Result<(), CliE
     let read = args.receipt.iter().chain(&args.args.ledger_key).map(PathBuf::as_path);
     let begun = args.output.as_deref().map(|path| Begun::at(path, read, trust)).transpose()?;
     let mut memory = LedgerMemory::open(trust)?;
-    let ledger = memory.read(&args.args)?;
+    let vouched = memory.read_vouched(wanted(&args.args))?;
     // The key goes to whoever checks by another way; on this machine the trust store is that way.
-    memory.keep(&ledger, Some(&args.args.ledger));
+    memory.keep(&vouched, Some(&args.args.ledger));
+    let ledger = vouched.ledger;
     let key = ledger.key().to_string();
     let (proof, what, json) = match args.since {
         Some(since) => {

@@ -25,6 +25,11 @@ pub(super) fn register(args: &LedgerRegister, trust: Option<&Path>) -> Result<()
         false => signer_of(&wanted, open_store(trust)?.as_ref(), &way, owner.public())?,
     };
     let mut policy = TrustPolicy::of(signer, trust)?.binding();
+    if !args.new_ledger
+        && let Ok(vouched) = wanted.read(policy.store())
+    {
+        policy.learn_of(&vouched, &way);
+    }
     let ring = policy.verify_to_use(&way).map_err(|e| not_the_owner(e, &way, &owner))?;
     policy.belongs(&way, ring.owned())?;
     // Only now: what does not verify begins no ledger.
@@ -36,7 +41,7 @@ pub(super) fn register(args: &LedgerRegister, trust: Option<&Path>) -> Result<()
     let done = record(&mut vouched.ledger, &ring, &owner)?;
     // What is refused binds nothing.
     policy.put_to_use(&way, &ring);
-    policy.remember_ledger(&vouched.ledger, &args.ledger, Some(ring.owned()));
+    policy.remember_ledger(&vouched, &args.ledger, Some(ring.owned()));
     let revoked = revoked(vouched.ledger.state()?, &ring);
     for host in &revoked {
         let named = match host.is_dealt {

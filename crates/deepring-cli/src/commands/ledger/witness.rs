@@ -45,9 +45,9 @@ pub(super) fn witness(args: &LedgerWitness, trust: Option<&Path>) -> Result<(), 
     }
     drop(ledger);
     if let Some(cosigned) = &newest {
-        let mut ledger = memory.append(&args.args)?.ledger;
-        ledger.keep_cosignatures(cosigned)?;
-        memory.keep_growth(&ledger);
+        let mut vouched = memory.append(&args.args)?;
+        vouched.ledger.keep_cosignatures(cosigned)?;
+        memory.keep_growth(&vouched);
     }
     if args.args.json {
         output::json(&json!({

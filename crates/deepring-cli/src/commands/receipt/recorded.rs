@@ -37,7 +37,7 @@ pub(super) fn recorded(
     let (shown, voucher, after, revoked_since) = if let Some(dir) = &args.ledger {
         let vouched = Wanted { dir, key }.read(policy.store())?;
         vouched.holds(policy.store(), &ring.owned())?;
-        let (ledger, voucher) = (vouched.ledger, vouched.voucher);
+        let (ledger, voucher) = (&vouched.ledger, vouched.voucher);
         let found = ledger.find_decision(given)?;
         let state = ledger.state()?;
         // Whoever is revoked can record nothing that is found, so what is not found comes after every entry.
@@ -57,10 +57,8 @@ pub(super) fn recorded(
         let since = revocation(state, u64::MAX, ring, decision);
         let shown = ledger.prove(index)?.verify(ledger.key()).map_err(bad_proof)?;
         let after = ledger.upgraded_before(&ring.owned(), ring.model_version(), index)?;
-        policy.remember_growth(&ledger);
-        if voucher != Voucher::Nobody && policy.knows(&ring.owned()) {
-            policy.learn(&ledger, ring.ring_id());
-        }
+        policy.remember_growth(&vouched);
+        policy.learn(&vouched, &ring.owned());
         (shown, voucher, after, since)
     } else if let Some(path) = &args.proof {
         let pinned = key.map(read_key).transpose()?;

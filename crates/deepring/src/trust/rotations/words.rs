@@ -1,0 +1,97 @@
+//! What is said, by whomever, of which key came after which.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::file::Data;
+
+/// By key: those that some word puts right after it. Two words may say the same in more or fewer steps.
+#[derive(Debug, Default)]
+pub(in super::super) struct Words<'a> {
+    next: BTreeMap<&'a str, BTreeSet<&'a str>>,
+}
+
+impl<'a> Words<'a> {
+    /// The reader's own.
+    pub(in super::super) fn of_reader(data: &'a Data) -> Self {
+        let mut words = Self::default();
+        data.successors.iter().for_each(|(old, new)| words.say(old, new));
+        words
+    }
+
+    /// All that are about a ring.
+    pub(in super::super) fn of(data: &'a Data, ring: &str) -> Self {
+        Self::said_by(data, ring, |_| true)
+    }
+
+    /// Those about a ring that others than this ledger say.
+    pub(super) fn of_others(data: &'a Data, ring: &str, ledger: &str) -> Self {
+        Self::said_by(data, ring, |speaker| speaker != ledger)
+    }
+
+    fn said_by(data: &'a Data, ring: &str, counts: impl Fn(&str) -> bool) -> Self {
+        let mut words = Self::of_reader(data);
+        for (_, rings) in data.given_up.iter().filter(|(ledger, _)| counts(ledger)) {
+            for (old, given) in rings.get(ring).into_iter().flatten() {
+                words.say(old, &given.next);
+            }
+        }
+        words
+    }
+
+    /// One word more.
+    pub(in super::super) fn say(&mut self, old: &'a str, new: &'a str) {
+        self.next.entry(old).or_default().insert(new);
+    }
+
+    /// All keys after this one, by however many others; itself where it leads back.
+    pub(in super::super) fn after(&self, key: &str) -> BTreeSet<&'a str> {
+        let mut after = BTreeSet::new();
+        let mut due: Vec<&str> = self.next.get(key).into_iter().flatten().copied().collect();
+        while let Some(key) = due.pop() {
+            if after.insert(key) {
+                due.extend(self.next.get(key).into_iter().flatten());
+            }
+        }
+        after
+    }
+
+    /// Another key that is said to come right after one, and neither leads to the other.
+    pub(super) fn other_next(&self, key: &str, next: &str) -> Option<&'a str> {
+        let mut others = self.next.get(key)?.iter().copied().filter(|other| *other != next);
+        others.find(|other| !self.after(other).contains(next) && !self.after(next).contains(other))
+    }
+
+    /// A key at which these words contradict each other: two keys come after it and neither after the other, or it comes after
+    /// itself.
+    pub(in super::super) fn contradiction(&self) -> Option<&'a str> {
+        let parting = |(key, next): (&&'a str, &BTreeSet<&'a str>)| {
+            let parts =
+                next.len() > 1 && next.iter().any(|one| self.other_next(key, one).is_some());
+            parts.then_some(*key)
+        };
+        self.leading_back().or_else(|| self.next.iter().find_map(parting))
+    }
+
+    /// A key that comes after itself, or after one that does.
+    fn leading_back(&self) -> Option<&'a str> {
+        // What nothing is left before is taken away, until all is that does not follow from a circle.
+        let mut before: BTreeMap<&'a str, usize> = BTreeMap::new();
+        for next in self.next.values().flatten() {
+            *before.entry(next).or_default() += 1;
+        }
+        let mut free: Vec<&str> =
+            self.next.keys().copied().filter(|key| !before.contains_key(key)).collect();
+        while let Some(key) = free.pop() {
+            for next in self.next.get(key).into_iter().flatten() {
+                if let Some(left) = before.get_mut(next) {
+                    *left -= 1;
+                    if *left == 0 {
+                        before.remove(next);
+                        free.push(next);
+                    }
+                }
+            }
+        }
+        before.into_keys().next()
+    }
+}
