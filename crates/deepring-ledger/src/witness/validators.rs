@@ -3,6 +3,10 @@
 //!
 //! They are C2SP cosignatures like any witness's, so that readers of others count them by a policy that names the nodes' keys.
 
+use std::collections::HashSet;
+
+use deepring::PublicKey;
+use deepring::keys::Node;
 use thiserror::Error;
 
 use super::cosignature::{Cosignature, CosignatureError};
@@ -34,7 +38,7 @@ pub enum QuorumError {
         /// Number of the set.
         epoch: u64,
     },
-    /// A key of the set cannot cosign, or two of its nodes cosign with one key.
+    /// A key of the set cannot cosign, or two of its nodes have half of a key in common.
     #[error("validator set {epoch} has a node that cannot be counted: {node}")]
     UncountableNode {
         /// Number of the set.
@@ -68,23 +72,32 @@ impl ValidatorSet {
     /// The keys under which its nodes cosign, in the order of the nodes.
     ///
     /// # Errors
-    /// [`QuorumError::UncountableNode`] where a node has no usable cosigning key, or another node's: who counts it
-    /// would count one party twice.
+    /// [`QuorumError::UncountableNode`] where a node has no usable cosigning key, or half of another node's key: who
+    /// counts it would count one party twice.
     pub fn cosigners(&self) -> Result<Vec<WitnessKey>, QuorumError> {
         let mut keys: Vec<WitnessKey> = Vec::with_capacity(self.nodes.len());
-        for (place, node) in self.nodes.iter().enumerate() {
-            let uncountable =
-                || QuorumError::UncountableNode { epoch: self.epoch, node: node.short() };
-            let key = WitnessKey::of_node(node).map_err(|_| uncountable())?;
-            let earlier = self.nodes.iter().take(place);
-            if keys.iter().any(|known| known.has_key_of(&key))
-                || earlier.into_iter().any(|known| known.signs_as(node))
-            {
-                return Err(uncountable());
-            }
-            keys.push(key);
+        let uncountable = |node: &PublicKey<Node>| QuorumError::UncountableNode {
+            epoch: self.epoch,
+            node: node.short(),
+        };
+        if let Some(node) = self.counts_twice() {
+            return Err(uncountable(node));
+        }
+        for node in &self.nodes {
+            keys.push(WitnessKey::of_node(node).map_err(|_| uncountable(node))?);
         }
         Ok(keys)
+    }
+
+    /// A node that shares a half of its key with an earlier one, whichever half of each, or whose halves are equal: who has
+    /// that half has both nodes' votes or cosignatures, and would count twice.
+    pub(crate) fn counts_twice(&self) -> Option<&PublicKey<Node>> {
+        let mut halves: HashSet<&[u8]> = HashSet::with_capacity(2 * self.nodes.len());
+        self.nodes.iter().find(|node| {
+            let (first, second) = node.as_bytes().split_at(32);
+            let is_new = [halves.insert(first), halves.insert(second)];
+            is_new.contains(&false)
+        })
     }
 
     /// The cosignatures of its nodes on a checkpoint, one of each; at least a quorum.

@@ -96,7 +96,8 @@ impl Fixture {
 }
 
 fn set_of(origin: &str, epoch: u64, owners: &[u8]) -> Event {
-    let node = |n: u8| SecretKey::<Node>::from_halves(&[n + 51; 32], &[1; 32]).unwrap().public();
+    let node =
+        |n: u8| SecretKey::<Node>::from_halves(&[n + 51; 32], &[n + 61; 32]).unwrap().public();
     Event::ValidatorSet(ValidatorSet {
         epoch,
         origin: origin.to_owned(),
@@ -393,6 +394,30 @@ fn a_key_that_is_known_takes_nothing_over() {
     let stranger = Event::rotation(&owner_key(8).public(), owner_key(9)).unwrap();
     let owner = owner_key(8).public();
     assert_eq!(bench.refused(&stranger, &by_owner(8)), NoAuthority::NoRing { owner });
+}
+
+#[test]
+fn no_ledger_takes_a_set_in_which_one_party_counts_twice() {
+    let mut bench = Fixture::new(1);
+    let set = bench.set(1, &[0]);
+    let Event::ValidatorSet(right) = &set else { panic!("no set") };
+    let halves = |node: usize| right.nodes[node].as_bytes().split_at(32);
+    let (one, other) = (halves(0), halves(1));
+    for [first, second] in [
+        [one.0, other.1],
+        [other.0, one.1],
+        [one.1, one.0],
+        [other.0, one.0],
+        [one.1, other.1],
+        [other.0, other.0],
+    ] {
+        let mut set = right.clone();
+        set.nodes[1] = PublicKey::from_bytes([first, second].concat().try_into().unwrap());
+        set.nodes.sort_by_key(|node| *node.as_bytes());
+        let refused = bench.refused(&Event::ValidatorSet(set), &by_owner(0));
+        assert!(matches!(refused, NoAuthority::CountsTwice { .. }), "{refused}");
+    }
+    bench.allowed(&set, &by_owner(0));
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub(crate) fn made(copies: usize) -> Made {
         epoch: 1,
         origin: bench.ledger.key().origin().to_owned(),
         owners: vec![owner_key(0).public()],
-        nodes: vec![deepring::PublicKey::from_bytes([1; 64])],
+        nodes: vec![deepring::PublicKey::from_bytes(std::array::from_fn(|n| n as u8))],
     });
     bench.allowed(&set, &by_owner(0));
     let decision = bench.ring.decide(2, Some(nonce()));
@@ -142,7 +142,7 @@ fn each_part_of_another_certificate_is_refused() {
             epoch: 1,
             origin: named.to_owned(),
             owners: vec![owner_key(0).public()],
-            nodes: vec![deepring::PublicKey::from_bytes([1; 64])],
+            nodes: vec![deepring::PublicKey::from_bytes(std::array::from_fn(|n| n as u8))],
         });
         let set = Entry::sign(Binding::new(bound, 1), 1, &set, &by_owner(0)).unwrap();
         let error = refused(assemble(&mine.0, &mine.1, &mine.2, set.as_bytes()));
@@ -412,6 +412,13 @@ fn a_set_in_which_one_party_counts_twice_is_refused() {
     let sets = [
         exchanged(&|second, first| second[32..].copy_from_slice(&first[32..])),
         exchanged(&|second, first| second[..32].copy_from_slice(&first[..32])),
+        exchanged(&|second, first| second[32..].copy_from_slice(&first[..32])),
+        exchanged(&|second, first| second[..32].copy_from_slice(&first[32..])),
+        exchanged(&|second, first| {
+            second[32..].copy_from_slice(&first[..32]);
+            second[..32].copy_from_slice(&first[32..]);
+        }),
+        exchanged(&|second, _| second.copy_within(32.., 0)),
         // Of small order, and no point at all.
         exchanged(&|second, _| second[32..].copy_from_slice(&[&[1], [0; 31].as_slice()].concat())),
         exchanged(&|second, _| second[32..].copy_from_slice(&[&[2], [0; 31].as_slice()].concat())),

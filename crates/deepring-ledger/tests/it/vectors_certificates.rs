@@ -4,7 +4,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use deepring::codec::Writer;
 use deepring::keys::{AuthorKey, Node};
 use deepring::outline::Outline;
-use deepring::{Decision, Digest, PublicKey, SecretKey};
+use deepring::{Decision, Digest, SecretKey};
 use deepring_ledger::{
     Checkpoint, CheckpointBody, Entry, Event, Ledger, ValidatorSet, VerifierKey,
 };
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::rows::sign_leaves;
 use crate::vectors_entries::{
-    bound, host, many_nodes, most_validators, owner, registered, signed, validators,
+    bound, host, many_nodes, most_validators, owner, registered, signed, validators, with_node,
 };
 use crate::vectors_ledger::{
     Due, HOSTS, INTACT, LOG, Made, ORIGIN, OTHER_LOG, OWNER, STRANGER, TAMPERED, UNTRUSTED,
@@ -463,16 +463,31 @@ fn by_validators(made: &mut Made, two: &Parts) {
         set("set_elsewhere", "nothing; of another log", &validators("example.org/other", 1));
     let hundred =
         set("set_of_a_hundred", "nothing; as many nodes as there can be", &most_validators());
-    let Event::ValidatorSet(four) = validators(ORIGIN, 1) else { return };
     // The fourth node cosigns with the third one's key.
-    let mut nodes = four.nodes.clone();
-    let (third, mut fourth) = (*nodes[2].as_bytes(), *nodes[3].as_bytes());
-    fourth[32..].copy_from_slice(&third[32..]);
-    nodes[3] = PublicKey::from_bytes(fourth);
+    let one_key = with_node(ORIGIN, |own, third| own[32..].copy_from_slice(&third[32..]));
     let twice = set(
         "set_with_one_cosigner_twice",
         "nothing by itself; two nodes have one cosigning key",
-        &Event::ValidatorSet(ValidatorSet { nodes, ..four }),
+        &one_key,
+    );
+    let exchange = |own: &mut [u8; 64], third: &[u8; 64]| {
+        own[..32].copy_from_slice(&third[32..]);
+        own[32..].copy_from_slice(&third[..32]);
+    };
+    let exchanged = set(
+        "set_with_exchanged_halves",
+        "nothing by itself; two nodes have the same halves, exchanged",
+        &with_node(ORIGIN, exchange),
+    );
+    let across = set(
+        "set_with_a_first_half_as_second",
+        "nothing by itself; a node cosigns with the key that another one votes with",
+        &with_node(ORIGIN, |own, third| own[32..].copy_from_slice(&third[..32])),
+    );
+    let equal = set(
+        "set_with_equal_halves",
+        "nothing by itself; both halves of a node are one key",
+        &with_node(ORIGIN, |own, _| own.copy_within(..32, 32)),
     );
     let by = |nodes: &[u8]| cosigned(two, nodes);
     let [a, b, c, d] = NODES;
@@ -543,6 +558,15 @@ fn by_validators(made: &mut Made, two: &Parts) {
         ),
         ("by_three_of_four", "of another log than the set", &three, &elsewhere, UNTRUSTED),
         ("by_three_of_four", "one party of the set could count twice", &three, &twice, UNTRUSTED),
+        (
+            "by_three_of_four",
+            "halves of the set's keys are exchanged",
+            &three,
+            &exchanged,
+            UNTRUSTED,
+        ),
+        ("by_three_of_four", "a half is in two places of the set", &three, &across, UNTRUSTED),
+        ("by_three_of_four", "one node of the set has one half twice", &three, &equal, UNTRUSTED),
         ("by_wrong_half", "a node's line is signed with its other half", &mixed, &right, TAMPERED),
         (
             "by_three_of_another_root",

@@ -67,6 +67,16 @@ pub(crate) fn validators(origin: &str, epoch: u64) -> Event {
     })
 }
 
+/// The first set, with a fourth node that is made of its own key and the third's.
+pub(crate) fn with_node(origin: &str, edit: impl Fn(&mut [u8; 64], &[u8; 64])) -> Event {
+    let Event::ValidatorSet(mut set) = validators(origin, 1) else { panic!("no set") };
+    let (mut fourth, third) = (*set.nodes[3].as_bytes(), *set.nodes[2].as_bytes());
+    edit(&mut fourth, &third);
+    set.nodes[3] = PublicKey::from_bytes(fourth);
+    set.nodes.sort_by_key(|node| *node.as_bytes());
+    Event::ValidatorSet(set)
+}
+
 /// When the intact ones are said, and their number.
 const AT: u64 = 1_700_000_000_000;
 

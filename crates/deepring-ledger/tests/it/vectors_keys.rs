@@ -3,7 +3,7 @@
 use deepring::keys::AuthorKey;
 use deepring_ledger::{Event, ValidatorSet};
 
-use crate::vectors_entries::{host, owner, validators};
+use crate::vectors_entries::{host, owner, validators, with_node};
 use crate::vectors_histories::{
     Said, behind, dealt, decided, decided_under, from_nothing, host_revoked, key_revoked, numbered,
     registered, revoked, set_of_stranger, stranger, upgraded,
@@ -157,6 +157,31 @@ pub(crate) fn add(made: &mut Made) {
         "of another log",
         &[(validators("example.org/other", 1), owner())],
     );
+    let swap = |own: &mut [u8; 64], earlier: &[u8; 64]| {
+        own[..32].copy_from_slice(&earlier[32..]);
+        own[32..].copy_from_slice(&earlier[..32]);
+    };
+    type Edit<'a> = &'a dyn Fn(&mut [u8; 64], &[u8; 64]);
+    let twice: [(&str, &str, Edit<'_>); 5] = [
+        ("first_half", "the first half", &|own, earlier| own[..32].copy_from_slice(&earlier[..32])),
+        ("second_half", "the second half", &|own, earlier| {
+            own[32..].copy_from_slice(&earlier[32..]);
+        }),
+        ("first_as_second_half", "the second half as its first", &|own, earlier| {
+            own[..32].copy_from_slice(&earlier[32..]);
+        }),
+        ("second_as_first_half", "the first half as its second", &|own, earlier| {
+            own[32..].copy_from_slice(&earlier[..32]);
+        }),
+        ("exchanged_halves", "both halves, exchanged", &swap),
+    ];
+    for (name, shares, edit) in twice {
+        let defect = format!("a node has {shares} of another one");
+        let set = (with_node(ORIGIN, edit), owner());
+        from_nothing(made, &format!("set_with_{name}"), &defect, &[set]);
+    }
+    let equal = with_node(ORIGIN, |own, _| own.copy_within(..32, 32));
+    from_nothing(made, "set_with_equal_halves", "a node has one half twice", &[(equal, owner())]);
 
     behind(made, "rotation", "nothing; a new key signs", vec![rotated(STRANGER, owner())]);
     behind(

@@ -22,6 +22,9 @@ impl State {
             let expected = self.origin.clone();
             return Err(NoAuthority::OtherOrigin { found: set.origin.clone(), expected });
         }
+        if let Some(node) = set.counts_twice() {
+            return Err(NoAuthority::CountsTwice { node: node.short() });
+        }
         let present = self.validators();
         if !self.admits(present.unwrap_or(set), owner) {
             return Err(NoAuthority::NotOfTheSet { owner: *owner });

@@ -205,6 +205,14 @@ pub enum NoAuthority {
         /// The author.
         owner: PublicKey<Owner>,
     },
+    /// A set of which one party would count twice.
+    #[error(
+        "node {node} shares half of its key with another of the set, or has one half twice: one party would count twice"
+    )]
+    CountsTwice {
+        /// The node, in short form.
+        node: String,
+    },
     /// A first set whose epochs could run out.
     #[error("a first validator set has an epoch of at most {most}, and this one {found}")]
     FirstEpoch {
