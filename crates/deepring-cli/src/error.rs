@@ -26,7 +26,7 @@ use deepring_infer::sealing::SealModelError;
 use deepring_infer::{PlainError, RunError};
 use serde_json::{Value, json};
 
-use crate::ledgers::origin_of;
+use crate::named::origin_of;
 
 /// The exit codes, in the order of the help text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use deepring_ledger::{
 use serde::Serialize;
 
 use crate::error::{CliError, Exit};
+use crate::named::origin_of;
 use crate::output;
 
 /// A ledger as a command line names it.
@@ -369,11 +370,6 @@ fn successions(state: &State, ring: &RingId) -> Vec<KeySuccession> {
         Some(LastVersion { model_version, digest, deal: newest.deal_number() })
     };
     pairs.map(|(from, to)| KeySuccession { from: *from, to: *to, last: last(from) }).collect()
-}
-
-/// The name of a ledger, in its key.
-pub(crate) fn origin_of(key: &str) -> &str {
-    key.split('+').next().unwrap_or(key)
 }
 
 /// Most bytes of a ledger's key.

@@ -23,6 +23,11 @@ pub(crate) fn split(argument: &OsStr) -> Option<(&str, &OsStr)> {
     Some((name, strip_prefix(strip_prefix(argument, name)?, "=")?))
 }
 
+/// The name of a ledger, in its key.
+pub(crate) fn origin_of(key: &str) -> &str {
+    key.split('+').next().unwrap_or(key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,8 @@ use deepring::{
 
 use crate::cli::{OwnerArg, RequireArg};
 use crate::error::{CliError, Exit};
-use crate::ledgers::{VouchedLedger, Voucher, keep_ledger, known_ledgers, learn, origin_of};
+use crate::ledgers::{VouchedLedger, Voucher, keep_ledger, known_ledgers, learn};
+use crate::named::origin_of;
 use crate::output;
 use crate::progress::Progress;
 

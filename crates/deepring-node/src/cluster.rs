@@ -18,7 +18,7 @@ mod request;
 mod whole_folder;
 
 pub use crate::daemon::NodeState;
-pub use assemble::{Assembled, Plan, assemble, new_origin};
+pub use assemble::{Assembled, NetworkPlan, assemble, new_origin};
 pub use error::ClusterError;
 pub use init::{LocalPlan, init};
 pub use processes::{Looked, Running, node_folders, read_state, stop};

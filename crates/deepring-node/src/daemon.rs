@@ -14,9 +14,9 @@ mod upkeep;
 mod voted;
 
 pub use config::{
-    CheckedConfig, CheckedPeer, ConfigError, GatewaySection, HostSection, MAX_PEERS, NodeConfig,
-    Peer, TlsSection, ValidatorSection,
+    CheckedConfig, CheckedPeer, ConfigError, HostSection, MAX_PEERS, NodeConfig, PeerSection,
+    ValidatorSection,
 };
 pub use error::NodeError;
-pub use node::{Progress, run};
+pub use node::{NodeProgress, run};
 pub use state::NodeState;

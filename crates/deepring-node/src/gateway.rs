@@ -19,6 +19,7 @@ mod pages;
 mod problem;
 mod question;
 mod rates;
+mod section;
 mod tiles;
 mod tls;
 
@@ -37,10 +38,10 @@ use utoipa::ToSchema;
 
 use crate::agreement::LedgerProgress;
 use crate::certifying::Certifier;
-use crate::daemon::GatewaySection;
 use crate::hosting::Asker;
 use answers::Recording;
 use front::Front;
+pub use section::{GatewaySection, TlsSection};
 
 /// What a gateway answers from.
 pub struct Gateway {

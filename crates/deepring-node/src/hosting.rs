@@ -4,7 +4,7 @@
 //!  other hosts ──fragments──► Inbox ──► Driver ──► Outbox ──fragments──► other hosts
 //!                                        │  ▲
 //!            Asker ──queries────────────►│  └──results── workers (RingHost)
-//!                                        ├──receipts──► Journal
+//!                                        ├──receipts──► SignedJournal
 //!                                        └──notices───► whoever records them
 //! ```
 //!
@@ -48,8 +48,8 @@ pub use error::{HostingError, QueryError};
 use fragment::MAX_FRAGMENT_BYTES;
 pub use handle::{Asker, HostHandle, Notice};
 use inbox::Inbox;
-use journal::Journal;
-pub use journal::JournalError;
+use journal::SignedJournal;
+pub use journal::SignedJournalError;
 use outbox::Outbox;
 use peers::HostPeers;
 pub use peers::{host_identity, host_identity_key};
@@ -127,7 +127,7 @@ where
 {
     let peers = HostPeers::of(&ring, &config.key)?;
     refuse_missing(&ring, &host)?;
-    let journal = Journal::open(&config.journal, ring.digest(), config.bounds.remembered)?;
+    let journal = SignedJournal::open(&config.journal, ring.digest(), config.bounds.remembered)?;
     let (events, happens) = mpsc::channel(EVENTS);
     let (notices, noticed) = mpsc::channel(NOTICES);
     let handle_events = events.clone();

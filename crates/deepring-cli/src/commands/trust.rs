@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::{TrustAdd, TrustBind, TrustCommand, TrustList, TrustRemove};
 use crate::error::{CliError, Exit};
-use crate::ledgers::origin_of;
+use crate::named::origin_of;
 use crate::output;
 use crate::rings;
 

@@ -17,9 +17,10 @@ use rand_core::Rng as _;
 
 use super::error::ClusterError;
 use super::legs;
-use super::request::{JoinRequest, Joining};
+use super::request::{JoinRequest, ParsedRequest};
 use super::whole_folder::WholeFolder;
-use crate::daemon::{GatewaySection, HostSection, MAX_PEERS, NodeConfig, Peer, ValidatorSection};
+use crate::daemon::{HostSection, MAX_PEERS, NodeConfig, PeerSection, ValidatorSection};
+use crate::gateway::GatewaySection;
 
 /// The file that a node is started with, in its folder.
 pub(super) const CONFIG: &str = "deepringd.toml";
@@ -28,7 +29,7 @@ const SET: &str = "validators.set";
 
 /// How a ring is dealt to nodes, and the log that they keep.
 #[derive(Debug, Clone)]
-pub struct Plan<'a> {
+pub struct NetworkPlan<'a> {
     /// The ring. It stays as it is: what is dealt is a copy of it.
     pub ring: &'a Path,
     /// Its owner's key.
@@ -66,7 +67,7 @@ pub struct Assembled {
 /// # Errors
 /// [`ClusterError`]. Nothing is left behind.
 pub fn assemble(
-    plan: &Plan<'_>,
+    plan: &NetworkPlan<'_>,
     requests: &[JoinRequest],
     folder: &Path,
 ) -> Result<Assembled, ClusterError> {
@@ -79,7 +80,7 @@ pub fn assemble(
 
 /// As [`assemble`], into a folder of the caller's; nodes' folders may be there.
 pub(super) fn write(
-    plan: &Plan<'_>,
+    plan: &NetworkPlan<'_>,
     requests: &[JoinRequest],
     names: Vec<String>,
     folder: &Path,
@@ -119,7 +120,7 @@ fn copy_ring(from: &Path, to: &Path) -> io::Result<()> {
     new.commit()
 }
 
-fn joining(requests: &[JoinRequest], copies: Copies) -> Result<Vec<Joining>, ClusterError> {
+fn joining(requests: &[JoinRequest], copies: Copies) -> Result<Vec<ParsedRequest>, ClusterError> {
     let least = copies.count();
     if requests.len() < least || requests.len() > MAX_PEERS {
         return Err(ClusterError::Nodes { nodes: requests.len(), least, most: MAX_PEERS });
@@ -148,8 +149,8 @@ fn joining(requests: &[JoinRequest], copies: Copies) -> Result<Vec<Joining>, Clu
 
 /// Deals a copy of the ring: as many legs as nodes, as far as there are blocks.
 fn deal(
-    plan: &Plan<'_>,
-    joining: &[Joining],
+    plan: &NetworkPlan<'_>,
+    joining: &[ParsedRequest],
     to: &Path,
 ) -> Result<(AuthenticRing, Vec<String>), ClusterError> {
     let failed = |path: &Path, source: RingError| ClusterError::Ring {
@@ -192,8 +193,8 @@ fn deal(
 
 /// The validator set and the ring's registration, signed by the owner for the log.
 fn first_entries(
-    plan: &Plan<'_>,
-    joining: &[Joining],
+    plan: &NetworkPlan<'_>,
+    joining: &[ParsedRequest],
     ring: &AuthenticRing,
 ) -> Result<Vec<Entry>, ClusterError> {
     let mut nodes: Vec<_> = joining.iter().map(|node| node.node).collect();
@@ -210,19 +211,19 @@ fn first_entries(
 }
 
 fn config(
-    plan: &Plan<'_>,
-    node: &Joining,
-    all: &[Joining],
+    plan: &NetworkPlan<'_>,
+    node: &ParsedRequest,
+    all: &[ParsedRequest],
     ring: &AuthenticRing,
     begin_with: Vec<PathBuf>,
 ) -> NodeConfig {
     let deal = ring.outline().deal();
-    let hosts = |of: &Joining| {
+    let hosts = |of: &ParsedRequest| {
         deal.is_some_and(|deal| deal.legs.iter().any(|leg| leg.hosts.contains(&of.host)))
     };
     let opens = deal.is_some_and(|deal| deal.genesis.contains(&node.host));
     let peers = all.iter().filter(|other| other.node != node.node);
-    let peer = |other: &Joining| Peer {
+    let peer = |other: &ParsedRequest| PeerSection {
         node: other.request.node.clone(),
         validator: other.request.validator,
         host: hosts(other).then(|| other.request.host.clone()),

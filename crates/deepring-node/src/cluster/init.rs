@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use super::assemble::{self, Assembled, Plan};
+use super::assemble::{self, Assembled, NetworkPlan};
 use super::error::ClusterError;
 use super::request::write_node;
 use super::whole_folder::WholeFolder;
@@ -25,7 +25,11 @@ pub struct LocalPlan {
 ///
 /// # Errors
 /// [`ClusterError`]. Nothing is left behind.
-pub fn init(plan: &Plan<'_>, local: LocalPlan, folder: &Path) -> Result<Assembled, ClusterError> {
+pub fn init(
+    plan: &NetworkPlan<'_>,
+    local: LocalPlan,
+    folder: &Path,
+) -> Result<Assembled, ClusterError> {
     let LocalPlan { nodes, first_port } = local;
     let least = plan.copies.count();
     if !(least..=MAX_PEERS).contains(&nodes) {

@@ -37,7 +37,7 @@ pub struct JoinRequest {
 
 /// A request whose keys were parsed.
 #[derive(Debug, Clone)]
-pub(super) struct Joining {
+pub(super) struct ParsedRequest {
     pub(super) request: JoinRequest,
     pub(super) node: PublicKey<Node>,
     pub(super) host: PublicKey<Host>,
@@ -57,10 +57,10 @@ impl JoinRequest {
         Ok(request)
     }
 
-    pub(super) fn parsed(&self) -> Result<Joining, String> {
+    pub(super) fn parsed(&self) -> Result<ParsedRequest, String> {
         let node = PublicKey::from_str(&self.node).map_err(|e| format!("node: {e}"))?;
         let host = PublicKey::from_str(&self.host).map_err(|e| format!("host: {e}"))?;
-        Ok(Joining { request: self.clone(), node, host })
+        Ok(ParsedRequest { request: self.clone(), node, host })
     }
 
     /// The request as it is written.

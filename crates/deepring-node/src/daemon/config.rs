@@ -15,6 +15,8 @@ use deepring_infer::participant::{Bounds, Patience};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::gateway::GatewaySection;
+
 /// Most bytes of a configuration.
 const MAX_CONFIG: u64 = 1 << 20;
 /// Most nodes of a network: those that a validator set can have.
@@ -79,7 +81,7 @@ pub struct NodeConfig {
     pub gateway: Option<GatewaySection>,
     /// The other nodes.
     #[serde(default, rename = "peer")]
-    pub peers: Vec<Peer>,
+    pub peers: Vec<PeerSection>,
 }
 
 /// See [`NodeConfig::validator`].
@@ -127,47 +129,10 @@ pub struct HostSection {
     pub megabytes: usize,
 }
 
-/// See [`NodeConfig::gateway`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GatewaySection {
-    /// Where it listens to clients.
-    pub listen: SocketAddr,
-    /// BLAKE3 of each API key that is let in, in hexadecimal digits. Without any, whoever reaches the address may ask; that is
-    /// taken on loopback addresses only.
-    #[serde(default)]
-    pub api_keys: Vec<String>,
-    /// Certificate chain (PEM) and secret key of a gateway over TLS.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<TlsSection>,
-    /// Requests under way at a time.
-    #[serde(default = "requests")]
-    pub requests: usize,
-    /// Requests a second of one client (by its API key, or without one by its address).
-    #[serde(default = "requests_a_second")]
-    pub requests_a_second: u32,
-    /// Megabytes (2^20) of one request's body.
-    #[serde(default = "body_megabytes")]
-    pub body_megabytes: usize,
-}
-
-/// See [`GatewaySection::tls`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TlsSection {
-    /// The chain, in PEM, the gateway's own first.
-    pub certificates: PathBuf,
-    /// Its secret key, in PEM.
-    pub key: PathBuf,
-    /// Certificates (PEM) of which each client must have one below; without it clients need none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_ca: Option<PathBuf>,
-}
-
 /// Another node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Peer {
+pub struct PeerSection {
     /// Its public key.
     pub node: String,
     /// Where its validator listens.
@@ -207,21 +172,6 @@ impl HostSection {
     }
 }
 
-impl GatewaySection {
-    /// Listening there, and else as usual.
-    #[must_use]
-    pub fn listening(listen: SocketAddr) -> Self {
-        Self {
-            listen,
-            api_keys: Vec::new(),
-            tls: None,
-            requests: requests(),
-            requests_a_second: requests_a_second(),
-            body_megabytes: body_megabytes(),
-        }
-    }
-}
-
 fn five_seconds() -> u64 {
     5_000
 }
@@ -245,15 +195,6 @@ fn batch() -> usize {
 }
 fn megabytes() -> usize {
     Bounds::default().all_bytes >> 20
-}
-fn requests() -> usize {
-    64
-}
-fn requests_a_second() -> u32 {
-    64
-}
-fn body_megabytes() -> usize {
-    16
 }
 
 /// A configuration that was checked: what it names is of its type, every number within its bounds, and every path complete.

@@ -24,7 +24,8 @@ const HANDSHAKE_AGE: Duration = Duration::from_secs(10);
 const CUT_OFF: Duration = Duration::from_mins(10);
 
 /// A network before it starts: channels are registered first.
-pub(crate) type Joining = Network<Context, Cups<Sake<ed25519::PrivateKey>, ChaCha20Poly1305>>;
+pub(crate) type UnstartedNetwork =
+    Network<Context, Cups<Sake<ed25519::PrivateKey>, ChaCha20Poly1305>>;
 /// Who its peers are, and who is cut off.
 pub(crate) type Peers = Oracle<ed25519::PublicKey>;
 /// How a network knows a peer.
@@ -38,7 +39,7 @@ pub(crate) fn join(
     listen: SocketAddr,
     peers: Vec<(ed25519::PublicKey, SocketAddr)>,
     max_message: u32,
-) -> (Joining, Peers) {
+) -> (UnstartedNetwork, Peers) {
     let me = identity.public_key();
     let handshake = Cups::<_, ChaCha20Poly1305>::new(
         Sake {

@@ -17,7 +17,7 @@ use super::config::{CheckedConfig, hosting_namespace};
 use super::error::NodeError;
 use super::material::Material;
 use super::network;
-use super::recording::{Recording, begin_with};
+use super::recording::{NoticeRecorder, begin_with};
 use super::upkeep::{Condition, Upkeep};
 use super::voted::Voted;
 use crate::agreement::{self, Validator, ValidatorChannels, ValidatorHandle, voter_key};
@@ -29,7 +29,7 @@ use crate::hosting::{self, HostConfig, HostHandle, Quarantine, host_identity_key
 const STOPPING: Duration = Duration::from_secs(5);
 
 /// What is told while a node starts and runs.
-pub trait Progress {
+pub trait NodeProgress {
     /// Bytes of blocks that were just opened.
     fn opened(&self, bytes: u64);
     /// The node takes part now.
@@ -42,7 +42,7 @@ pub trait Progress {
 ///
 /// # Errors
 /// [`NodeError`].
-pub fn run(config: &CheckedConfig, progress: &dyn Progress) -> Result<(), NodeError> {
+pub fn run(config: &CheckedConfig, progress: &dyn NodeProgress) -> Result<(), NodeError> {
     let material = Material::read(config, &|bytes| progress.opened(bytes))?;
     if let Voted::Elsewhere(marker) = &material.voted {
         let gone = NodeError::JournalGone { marker: marker.clone() };
@@ -131,7 +131,7 @@ impl Parts {
         let of = (ring.clone(), opened.clone());
         let (host, notices) = start_host(context, config, host, material.hosts, of)?;
         let certifier = Certifier::new(ledger.clone(), key.clone(), &origin);
-        let recording = Recording {
+        let recording = NoticeRecorder {
             context: context.child("clock"),
             ledger: ledger.clone(),
             certifier: certifier.clone(),
@@ -169,7 +169,7 @@ impl Parts {
         Ok(Self { validator, host: Some(host), gateway, stop })
     }
 
-    async fn run(self, progress: &dyn Progress) -> Result<(), NodeError> {
+    async fn run(self, progress: &dyn NodeProgress) -> Result<(), NodeError> {
         let Self { validator, host, gateway, stop } = self;
         let mut stopped = stop.subscribe();
         let io = |source| NodeError::Io { path: "signals".into(), source };

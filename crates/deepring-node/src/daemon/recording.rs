@@ -64,7 +64,7 @@ async fn is_recorded(ledger: &AgreedLedger, entry: &Entry) -> bool {
 }
 
 /// Takes a host's notices, and says on the ledger what they show.
-pub(super) struct Recording<E> {
+pub(super) struct NoticeRecorder<E> {
     pub(super) context: E,
     pub(super) ledger: AgreedLedger,
     pub(super) certifier: Certifier,
@@ -73,7 +73,7 @@ pub(super) struct Recording<E> {
     pub(super) origin: Arc<str>,
 }
 
-impl<E: Clock> Recording<E> {
+impl<E: Clock> NoticeRecorder<E> {
     /// Runs until the host or the validator stops.
     pub(super) async fn run(self, mut notices: mpsc::Receiver<Notice>) {
         let mut waiting: VecDeque<Evidence> = VecDeque::new();

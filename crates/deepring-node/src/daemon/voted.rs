@@ -107,7 +107,7 @@ mod tests {
             self.folder.path().join("engine")
         }
 
-        fn ask(&self) -> Voted {
+        fn look(&self) -> Voted {
             may_vote(&self.key(), &self.engine()).unwrap()
         }
 
@@ -123,26 +123,26 @@ mod tests {
     #[test]
     fn a_key_votes_with_the_storage_that_it_began_and_with_no_other() {
         let place = Place::new();
-        assert_eq!(place.ask(), Voted::Here);
+        assert_eq!(place.look(), Voted::Here);
         place.vote();
-        assert_eq!(place.ask(), Voted::Here);
+        assert_eq!(place.look(), Voted::Here);
         fs::remove_dir_all(place.engine()).unwrap();
-        assert_eq!(place.ask(), place.elsewhere());
+        assert_eq!(place.look(), place.elsewhere());
         fs::create_dir(place.engine()).unwrap();
-        assert_eq!(place.ask(), place.elsewhere());
+        assert_eq!(place.look(), place.elsewhere());
         // A storage that another key began.
         let other = Place::new();
-        other.ask();
+        other.look();
         fs::copy(other.engine().join(NAME), place.engine().join(NAME)).unwrap();
-        assert_eq!(place.ask(), place.elsewhere());
+        assert_eq!(place.look(), place.elsewhere());
     }
 
     #[test]
     fn a_start_that_was_cut_short_is_gone_on_with() {
         let place = Place::new();
-        place.ask();
+        place.look();
         fs::remove_file(marker_of(&place.key())).unwrap();
-        assert_eq!(place.ask(), Voted::Here);
+        assert_eq!(place.look(), Voted::Here);
         assert!(marker_of(&place.key()).exists());
     }
 
@@ -150,12 +150,12 @@ mod tests {
     fn votes_without_a_name_and_names_that_cannot_be_read_are_nobodys() {
         let place = Place::new();
         place.vote();
-        assert_eq!(place.ask(), place.elsewhere());
+        assert_eq!(place.look(), place.elsewhere());
         let place = Place::new();
-        place.ask();
+        place.look();
         fs::write(marker_of(&place.key()), [b'a'; 200]).unwrap();
         assert!(may_vote(&place.key(), &place.engine()).is_err());
         fs::write(marker_of(&place.key()), b"").unwrap();
-        assert_eq!(place.ask(), place.elsewhere());
+        assert_eq!(place.look(), place.elsewhere());
     }
 }

@@ -55,7 +55,7 @@ impl AnswerSource for Recording {
         batch: Batch,
         nonce: Option<Digest>,
     ) -> BoxFuture<'_, Result<Closed, QueryError>> {
-        self.asker.ask(batch, nonce).boxed()
+        self.asker.decide(batch, nonce).boxed()
     }
 
     fn record<'a>(

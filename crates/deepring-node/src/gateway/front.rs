@@ -31,7 +31,7 @@ use super::question::Takes;
 use super::rates::{Payer, Rates};
 use super::{Gateway, GatewayError, Health, decisions, openapi, pages, tiles};
 use crate::agreement::LedgerProgress;
-use crate::daemon::GatewaySection;
+use crate::gateway::GatewaySection;
 
 /// Bodies that are decoded at a time: each takes a processor, and some times its length in memory.
 const DECODERS: usize = 2;

@@ -11,7 +11,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
 use super::GatewayError;
-use crate::daemon::TlsSection;
+use crate::gateway::TlsSection;
 
 /// Most bytes of a file of certificates, or of a key.
 const MAX_PEM: u64 = 1 << 20;

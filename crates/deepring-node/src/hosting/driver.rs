@@ -19,9 +19,9 @@ use deepring_infer::{RingHost, RunError};
 use super::error::{HostingError, QueryError};
 use super::handle::Notice;
 use super::inbox::Came;
-use super::journal::Journal;
+use super::journal::SignedJournal;
 use super::outbox::Outbox;
-use super::worker::{Done, Job};
+use super::worker::{LegWork, LegWorkDone};
 use crate::agreement::Runtime;
 
 /// While no query is under way nothing is due; the driver looks all the same.
@@ -33,9 +33,9 @@ pub(crate) type Reply = oneshot::Sender<Result<Closed, QueryError>>;
 
 /// What happens to a host.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum HostEvent {
     Came(Came),
-    Done(Done),
+    Done(LegWorkDone),
     Ask { batch: Batch, nonce: Option<Digest>, reply: Reply },
 }
 
@@ -67,12 +67,12 @@ pub(crate) struct Driver<'r, R, E: Engine> {
     pub(crate) context: R,
     pub(crate) host: Arc<RingHost<E>>,
     pub(crate) participant: Participant<'r>,
-    pub(crate) journal: Journal,
+    pub(crate) journal: SignedJournal,
     pub(crate) outbox: Outbox,
     /// Most bytes of a message.
     pub(crate) limit: usize,
-    pub(crate) events: mpsc::Receiver<Event>,
-    pub(crate) jobs: mpsc::UnboundedSender<Job>,
+    pub(crate) events: mpsc::Receiver<HostEvent>,
+    pub(crate) jobs: mpsc::UnboundedSender<LegWork>,
     pub(crate) notices: mpsc::Sender<Notice>,
     pub(crate) counts: Counts,
     pub(crate) asked: BTreeMap<Digest, Reply>,
@@ -101,18 +101,18 @@ impl<R: Runtime, E: Engine> Driver<'_, R, E> {
             };
             let now = now(self.context.current());
             let actions = match event {
-                Some(Event::Came(came)) => self.came(now, &came),
-                Some(Event::Done(Done::Computed(work, result))) => {
+                Some(HostEvent::Came(came)) => self.came(now, &came),
+                Some(HostEvent::Done(LegWorkDone::Computed(work, result))) => {
                     if let Err(RunError::Tampered(finding)) = &*result {
                         tracing::error!(%finding, "this host's memory was tampered with");
                         self.tell(Notice::Tampered(finding.clone()));
                     }
                     self.participant.computed(now, work, *result)
                 }
-                Some(Event::Done(Done::Compared(work, result))) => {
+                Some(HostEvent::Done(LegWorkDone::Compared(work, result))) => {
                     self.participant.compared(now, work, result)
                 }
-                Some(Event::Ask { batch, nonce, reply }) => self.open(now, batch, nonce, reply),
+                Some(HostEvent::Ask { batch, nonce, reply }) => self.open(now, batch, nonce, reply),
                 None => Vec::new(),
             };
             let acted = self.act(actions).and_then(|()| {
@@ -186,10 +186,10 @@ impl<R: Runtime, E: Engine> Driver<'_, R, E> {
                     }
                 }
                 Action::Compute { work, salt, batch, blocks } => {
-                    self.job(Job::Compute { work, salt, batch, blocks })?;
+                    self.job(LegWork::Compute { work, salt, batch, blocks })?;
                 }
                 Action::Compare { work, inputs, blocks, own, theirs, seed } => {
-                    self.job(Job::Compare { work, inputs, blocks, own, theirs, seed })?;
+                    self.job(LegWork::Compare { work, inputs, blocks, own, theirs, seed })?;
                 }
                 Action::Remember(record) => self.journal.add(&record)?,
                 Action::Named { query, first_block, failed } => {
@@ -219,7 +219,7 @@ impl<R: Runtime, E: Engine> Driver<'_, R, E> {
     }
 
     /// The participant's bounds are those of the queue, too: it asks for no more than its queries need.
-    fn job(&mut self, job: Job) -> Result<(), HostingError> {
+    fn job(&mut self, job: LegWork) -> Result<(), HostingError> {
         self.jobs.send(job).map_err(|_| HostingError::Ended { part: "workers" })
     }
 

@@ -6,7 +6,7 @@ use deepring_infer::RunError;
 use deepring_infer::participant::{NoParticipant, NotAccepted, WhyFailed};
 use thiserror::Error;
 
-use super::journal::JournalError;
+use super::journal::SignedJournalError;
 
 /// Why a host does not start, or stops. It says and signs nothing afterwards.
 #[derive(Debug, Error)]
@@ -38,7 +38,7 @@ pub enum HostingError {
     },
     /// What it signed is not known, or can no longer be kept.
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Journal(#[from] SignedJournalError),
     /// It cannot take part.
     #[error(transparent)]
     Participant(#[from] NoParticipant),

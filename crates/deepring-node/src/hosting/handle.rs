@@ -8,7 +8,7 @@ use deepring::replication::FailedCopy;
 use deepring::{Digest, Finding};
 use deepring_infer::participant::{Batch, Closed};
 
-use super::driver::Event;
+use super::driver::HostEvent;
 use super::error::{HostingError, QueryError};
 
 /// What a host tells of its own accord.
@@ -32,7 +32,7 @@ pub enum Notice {
 
 /// A running host. It runs on when this is dropped, until the runtime ends.
 pub struct HostHandle {
-    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) events: mpsc::Sender<HostEvent>,
     pub(crate) task: Handle<HostingError>,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Debug for HostHandle {
 
 /// Opens queries at a running host; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Asker(mpsc::Sender<Event>);
+pub struct Asker(mpsc::Sender<HostEvent>);
 
 impl Asker {
     /// Opens a query as a host of Genesis, and waits until it is closed: a batch of at most as many inputs as the host's bounds
@@ -52,9 +52,9 @@ impl Asker {
     ///
     /// # Errors
     /// [`QueryError`]; [`QueryError::Busy`] passes.
-    pub async fn ask(&self, batch: Batch, nonce: Option<Digest>) -> Result<Closed, QueryError> {
+    pub async fn decide(&self, batch: Batch, nonce: Option<Digest>) -> Result<Closed, QueryError> {
         let (reply, told) = oneshot::channel();
-        self.0.try_send(Event::Ask { batch, nonce, reply }).map_err(|e| match e {
+        self.0.try_send(HostEvent::Ask { batch, nonce, reply }).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => QueryError::Busy,
             mpsc::error::TrySendError::Closed(_) => QueryError::Stopped,
         })?;

@@ -11,7 +11,7 @@ use commonware_runtime::telemetry::metrics::MetricsExt as _;
 use commonware_utils::channel::mpsc;
 use deepring::{Host, PublicKey};
 
-use super::driver::Event;
+use super::driver::HostEvent;
 use super::fragment::Reassembly;
 use super::peers::HostPeers;
 
@@ -41,7 +41,7 @@ pub(crate) struct Inbox<E, R, B> {
     pub(crate) receiver: R,
     pub(crate) blocker: B,
     pub(crate) peers: HostPeers,
-    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) events: mpsc::Sender<HostEvent>,
     /// Most bytes of a message; of one peer's, twice as many wait.
     pub(crate) limit: usize,
 }
@@ -79,7 +79,7 @@ where
                 dropped.inc();
                 continue;
             }
-            if self.events.send(Event::Came(came)).await.is_err() {
+            if self.events.send(HostEvent::Came(came)).await.is_err() {
                 return;
             }
         }

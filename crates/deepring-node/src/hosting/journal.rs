@@ -31,7 +31,7 @@ const ROW: usize = RECORD + SUM;
 /// Why the receipts that this host signed are not known.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum JournalError {
+pub enum SignedJournalError {
     /// The file cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -55,7 +55,7 @@ pub enum JournalError {
 
 /// The open file.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub(crate) struct SignedJournal {
     path: PathBuf,
     file: File,
     ring: Digest,
@@ -66,10 +66,14 @@ pub(crate) struct Journal {
     bound: usize,
 }
 
-impl Journal {
+impl SignedJournal {
     /// Opens the journal of a ring's receipts, or begins it. The `bound` newest records are kept.
-    pub(crate) fn open(path: &Path, ring: Digest, bound: usize) -> Result<Self, JournalError> {
-        let failed = |source| JournalError::Io { path: path.to_owned(), source };
+    pub(crate) fn open(
+        path: &Path,
+        ring: Digest,
+        bound: usize,
+    ) -> Result<Self, SignedJournalError> {
+        let failed = |source| SignedJournalError::Io { path: path.to_owned(), source };
         let limit = HEAD + ROW * bound.saturating_mul(2).saturating_add(1);
         let bytes = match read_plain(path, limit as u64) {
             Ok(bytes) => bytes,
@@ -79,7 +83,7 @@ impl Journal {
         let rows = match bytes.is_empty() {
             true => Vec::new(),
             false => decode(&bytes, ring)
-                .map_err(|why| JournalError::Damaged { path: path.to_owned(), why })?,
+                .map_err(|why| SignedJournalError::Damaged { path: path.to_owned(), why })?,
         };
         let kept: VecDeque<_> = rows.into_iter().rev().take(bound).rev().collect();
         // Written anew: without what was cut short, and with no more than is kept.
@@ -93,9 +97,9 @@ impl Journal {
     }
 
     /// Keeps a record durably.
-    pub(crate) fn add(&mut self, record: &Remembered) -> Result<(), JournalError> {
+    pub(crate) fn add(&mut self, record: &Remembered) -> Result<(), SignedJournalError> {
         let added = self.try_add(record);
-        added.map_err(|source| JournalError::Io { path: self.path.clone(), source })
+        added.map_err(|source| SignedJournalError::Io { path: self.path.clone(), source })
     }
 
     fn try_add(&mut self, record: &Remembered) -> io::Result<()> {
@@ -172,13 +176,13 @@ mod tests {
     }
 
     fn reopened(path: &Path) -> Vec<Remembered> {
-        Journal::open(path, RING, 8).unwrap().remembered().collect()
+        SignedJournal::open(path, RING, 8).unwrap().remembered().collect()
     }
 
     fn with(records: impl IntoIterator<Item = u8>) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signed");
-        let mut journal = Journal::open(&path, RING, 8).unwrap();
+        let mut journal = SignedJournal::open(&path, RING, 8).unwrap();
         records.into_iter().for_each(|n| journal.add(&record(n)).unwrap());
         (folder, path)
     }
@@ -198,7 +202,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for cut in 1..ROW {
             std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
-            let mut journal = Journal::open(&path, RING, 8).unwrap();
+            let mut journal = SignedJournal::open(&path, RING, 8).unwrap();
             journal.add(&record(7)).unwrap();
             assert_eq!(reopened(&path), [1, 7].map(record), "{cut}");
         }
@@ -212,17 +216,17 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             std::fs::write(&path, &bytes).unwrap();
-            let found = Journal::open(&path, RING, 8);
-            assert!(matches!(found, Err(JournalError::Damaged { .. })), "{at}: {found:?}");
+            let found = SignedJournal::open(&path, RING, 8);
+            assert!(matches!(found, Err(SignedJournalError::Damaged { .. })), "{at}: {found:?}");
             assert_eq!(std::fs::read(&path).unwrap(), bytes);
         }
         std::fs::write(&path, &whole).unwrap();
-        assert!(Journal::open(&path, Digest([8; 32]), 8).is_err());
+        assert!(SignedJournal::open(&path, Digest([8; 32]), 8).is_err());
         // Cut in its head it is none, and a folder in its place is none.
         for len in 1..HEAD {
             std::fs::write(&path, &whole[..len]).unwrap();
-            assert!(Journal::open(&path, RING, 8).is_err(), "{len}");
+            assert!(SignedJournal::open(&path, RING, 8).is_err(), "{len}");
         }
-        assert!(Journal::open(path.parent().unwrap(), RING, 8).is_err());
+        assert!(SignedJournal::open(path.parent().unwrap(), RING, 8).is_err());
     }
 }

@@ -43,7 +43,7 @@ struct Queue {
 
 /// The other end of a peer's queue, for the task that sends.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct PeerSender {
     pub(crate) peer: ed25519::PublicKey,
     short: mpsc::Receiver<Arc<[u8]>>,
     long: mpsc::Receiver<Arc<[u8]>>,
@@ -52,14 +52,14 @@ pub(crate) struct Outgoing {
 
 impl Outbox {
     /// A queue for each peer.
-    pub(crate) fn new(peers: &HostPeers) -> (Self, Vec<Outgoing>) {
+    pub(crate) fn new(peers: &HostPeers) -> (Self, Vec<PeerSender>) {
         let mut queues = BTreeMap::new();
         let mut ends = Vec::new();
         for (identity, host) in peers.iter() {
             let ((short, shorts), (long, longs)) = (mpsc::channel(SHORT), mpsc::channel(LONG));
             let waiting = Arc::new(AtomicUsize::new(0));
             let peer = identity.clone();
-            ends.push(Outgoing { peer, short: shorts, long: longs, waiting: waiting.clone() });
+            ends.push(PeerSender { peer, short: shorts, long: longs, waiting: waiting.clone() });
             queues.insert(*host.as_bytes(), Queue { short, long, waiting });
         }
         (Self { queues }, ends)
@@ -82,7 +82,7 @@ impl Outbox {
     }
 }
 
-impl Outgoing {
+impl PeerSender {
     /// Sends what comes into the queue, until nobody puts anything into it any more.
     pub(crate) async fn run<E: Clock, S>(mut self, context: E, mut sender: S)
     where
@@ -115,12 +115,12 @@ impl Outgoing {
             if at > 0 {
                 while let Ok(short) = self.short.try_recv() {
                     if let Some((bytes, _)) = fragment(&short, 0) {
-                        hand_over(context, sender, &self.peer, bytes.into()).await;
+                        put_on_network(context, sender, &self.peer, bytes.into()).await;
                     }
                 }
             }
             // Without one of its fragments a message is worth nothing.
-            if !hand_over(context, sender, &self.peer, bytes.into()).await {
+            if !put_on_network(context, sender, &self.peer, bytes.into()).await {
                 return;
             }
             at = next;
@@ -129,7 +129,7 @@ impl Outgoing {
 }
 
 /// Gives a fragment to the network when the quota allows it; whether it was taken.
-async fn hand_over<E: Clock, S>(
+async fn put_on_network<E: Clock, S>(
     context: &E,
     sender: &mut S,
     peer: &ed25519::PublicKey,

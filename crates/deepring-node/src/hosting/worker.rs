@@ -11,12 +11,12 @@ use deepring_infer::participant::{Batch, WorkId};
 use deepring_infer::{RingHost, RunError};
 use futures::lock::Mutex;
 
-use super::driver::Event;
+use super::driver::HostEvent;
 use super::quarantine::Quarantine;
 
 /// What a participant wants computed.
 #[derive(Debug)]
-pub(crate) enum Job {
+pub(crate) enum LegWork {
     Compute {
         work: WorkId,
         salt: Salt,
@@ -35,13 +35,13 @@ pub(crate) enum Job {
 
 /// What came of it.
 #[derive(Debug)]
-pub(crate) enum Done {
+pub(crate) enum LegWorkDone {
     Computed(WorkId, Box<Result<Computed, RunError>>),
     Compared(WorkId, Result<Agreement, RunError>),
 }
 
-impl Job {
-    fn run<E: Engine>(self, host: &RingHost<E>, quarantine: &Quarantine) -> Done {
+impl LegWork {
+    fn run<E: Engine>(self, host: &RingHost<E>, quarantine: &Quarantine) -> LegWorkDone {
         match self {
             Self::Compute { work, salt, batch, blocks } => {
                 let computed = match quarantine.among(&blocks) {
@@ -51,10 +51,10 @@ impl Job {
                         name: "its copy at this host is quarantined".to_owned(),
                     }),
                 };
-                Done::Computed(work, Box::new(computed))
+                LegWorkDone::Computed(work, Box::new(computed))
             }
             Self::Compare { work, inputs, blocks, own, theirs, seed } => {
-                Done::Compared(work, host.compare(&inputs, &blocks, &own, &theirs, seed))
+                LegWorkDone::Compared(work, host.compare(&inputs, &blocks, &own, &theirs, seed))
             }
         }
     }
@@ -63,13 +63,13 @@ impl Job {
 /// Takes jobs, one at a time, until there are none any more or nobody wants their results.
 pub(crate) async fn work<E: Engine>(
     (host, quarantine): (Arc<RingHost<E>>, Quarantine),
-    jobs: Arc<Mutex<mpsc::UnboundedReceiver<Job>>>,
-    events: mpsc::Sender<Event>,
+    jobs: Arc<Mutex<mpsc::UnboundedReceiver<LegWork>>>,
+    events: mpsc::Sender<HostEvent>,
 ) {
     loop {
         let job = jobs.lock().await.recv().await;
         let Some(job) = job else { return };
-        if events.send(Event::Done(job.run(&host, &quarantine))).await.is_err() {
+        if events.send(HostEvent::Done(job.run(&host, &quarantine))).await.is_err() {
             return;
         }
     }

@@ -10,7 +10,8 @@ use deepring::{Trust, UnverifiedRing};
 use deepring_infer::CutPolicy;
 use deepring_ledger::{Event, State, UnverifiedEntry, ValidatorSet};
 use deepring_node::cluster::{
-    ClusterError, JoinRequest, LocalPlan, Plan, assemble, init, init_node, new_origin, node_folders,
+    ClusterError, JoinRequest, LocalPlan, NetworkPlan, assemble, init, init_node, new_origin,
+    node_folders,
 };
 use deepring_node::daemon::NodeConfig;
 use deepring_testkit::zoo::{Sealed, network};
@@ -19,8 +20,8 @@ fn sealed() -> Sealed {
     Sealed::new(&network("fashion-lenet5"), CutPolicy::Op)
 }
 
-fn plan<'a>(sealed: &'a Sealed, copies: Copies, origin: &'a str) -> Plan<'a> {
-    Plan { ring: &sealed.path, owner: &sealed.owner, copies, eager: false, origin }
+fn plan<'a>(sealed: &'a Sealed, copies: Copies, origin: &'a str) -> NetworkPlan<'a> {
+    NetworkPlan { ring: &sealed.path, owner: &sealed.owner, copies, eager: false, origin }
 }
 
 fn names(folder: &Path) -> BTreeSet<String> {
@@ -120,10 +121,10 @@ fn what_cannot_be_a_network_is_refused_and_leaves_nothing_behind() {
     assert!(matches!(try_init(4, 65_530), Err(ClusterError::Ports { .. })));
     let other = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
     let owner = deepring::SecretKey::generate().unwrap();
-    let foreign = Plan { owner: &owner, ring: &other.path, ..three.clone() };
+    let foreign = NetworkPlan { owner: &owner, ring: &other.path, ..three.clone() };
     let local = LocalPlan { nodes: 4, first_port: 4100 };
     assert!(matches!(init(&foreign, local, &folder), Err(ClusterError::Ring { .. })));
-    let missing = Plan { ring: Path::new("nowhere.ring"), ..three.clone() };
+    let missing = NetworkPlan { ring: Path::new("nowhere.ring"), ..three.clone() };
     assert!(matches!(init(&missing, local, &folder), Err(ClusterError::Ring { .. })));
     assert_eq!(names(place.path()).len(), 0);
     fs::create_dir(&folder).unwrap();

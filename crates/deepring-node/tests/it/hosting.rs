@@ -193,7 +193,7 @@ fn a_query_goes_round_and_comes_back_validated_whoever_of_genesis_is_asked() {
             let net = Net::all(context, &fixture, false).await;
             for n in 0..HOSTS {
                 let nonce = Digest([n + 1; 32]);
-                let asked = net.asker(n).ask(batch(2), Some(nonce)).await;
+                let asked = net.asker(n).decide(batch(2), Some(nonce)).await;
                 match usize::from(n) < genesis {
                     true => fixture.verify(&asked.unwrap(), Some(nonce), 2),
                     false => assert!(asked.is_err(), "{of:?}, {n}"),
@@ -211,7 +211,7 @@ fn a_batch_that_is_longer_than_a_network_message_goes_round_also_where_messages_
         let go = || {
             run(seed, |context| async {
                 let net = Net::all(context, &fixture, lossy).await;
-                let closed = net.asker(0).ask(batch(64), None).await.unwrap();
+                let closed = net.asker(0).decide(batch(64), None).await.unwrap();
                 fixture.verify(&closed, None, 64);
                 closed.decision.encode()
             })
@@ -227,12 +227,12 @@ fn with_three_copies_a_host_that_is_down_is_passed_over_and_named_as_absent() {
         run(u64::from(down), |context| async {
             let mut net = Net::all(context, &fixture, false).await;
             net.kill(down).await;
-            let closed = net.asker(0).ask(batch(1), None).await.unwrap();
+            let closed = net.asker(0).decide(batch(1), None).await.unwrap();
             fixture.verify(&closed, None, 1);
             assert!(net.named().iter().all(|n| *n == down), "{down}");
             // It comes back, and the next query finds it.
             net.start(down).await;
-            let closed = net.asker(0).ask(batch(1), None).await.unwrap();
+            let closed = net.asker(0).decide(batch(1), None).await.unwrap();
             fixture.verify(&closed, None, 1);
             assert_eq!(net.named(), Vec::<u8>::new(), "{down}");
         });
@@ -250,7 +250,7 @@ fn a_host_whose_memory_was_tampered_with_says_so_and_is_passed_over_as_is_one_th
         let live = fixture.hosts[1].live_bytes(first).unwrap();
         let before = live[4];
         assert!(tamper(live, 4, &[before ^ 0x40]));
-        let closed = net.asker(0).ask(batch(1), None).await.unwrap();
+        let closed = net.asker(0).decide(batch(1), None).await.unwrap();
         fixture.verify(&closed, None, 1);
         let (_, notices) = net.up.get_mut(&1).unwrap();
         let mut confessed = Vec::new();
@@ -270,9 +270,9 @@ fn a_host_whose_memory_was_tampered_with_says_so_and_is_passed_over_as_is_one_th
         }
         let config = HostConfig { quarantine: quarantine.clone(), ..net.config(1) };
         net.try_start(1, config).await.unwrap();
-        fixture.verify(&net.asker(0).ask(batch(1), None).await.unwrap(), None, 1);
+        fixture.verify(&net.asker(0).decide(batch(1), None).await.unwrap(), None, 1);
         quarantine.set((1..=5).collect());
-        let closed = net.asker(0).ask(batch(1), None).await.unwrap();
+        let closed = net.asker(0).decide(batch(1), None).await.unwrap();
         fixture.verify(&closed, None, 1);
         let signers = closed.decision.chain().signers();
         assert!(
@@ -280,7 +280,7 @@ fn a_host_whose_memory_was_tampered_with_says_so_and_is_passed_over_as_is_one_th
             "it signs nothing about what it must not use"
         );
         quarantine.set(BTreeSet::new());
-        fixture.verify(&net.asker(0).ask(batch(1), None).await.unwrap(), None, 1);
+        fixture.verify(&net.asker(0).decide(batch(1), None).await.unwrap(), None, 1);
     });
 }
 
@@ -290,7 +290,7 @@ fn with_two_copies_nothing_is_answered_without_both() {
     run(1, |context| async {
         let mut net = Net::all(context, &fixture, false).await;
         net.kill(2).await;
-        let failed = net.asker(0).ask(batch(1), None).await.unwrap_err();
+        let failed = net.asker(0).decide(batch(1), None).await.unwrap_err();
         assert!(
             matches!(
                 failed,
@@ -302,7 +302,7 @@ fn with_two_copies_nothing_is_answered_without_both() {
             "{failed}"
         );
         net.start(2).await;
-        fixture.verify(&net.asker(0).ask(batch(1), None).await.unwrap(), None, 1);
+        fixture.verify(&net.asker(0).decide(batch(1), None).await.unwrap(), None, 1);
     });
 }
 
@@ -313,8 +313,9 @@ fn a_host_that_dies_in_the_middle_costs_no_answer_and_signs_nothing_twice() {
         run(u64::from(down) * 1000 + after, |context| async move {
             let mut net = Net::all(context.child("net"), fixture, false).await;
             let asker = net.asker(0);
-            let asking =
-                context.child("ask").spawn(move |_| async move { asker.ask(batch(4), None).await });
+            let asking = context
+                .child("ask")
+                .spawn(move |_| async move { asker.decide(batch(4), None).await });
             context.sleep(Duration::from_millis(after)).await;
             net.kill(down).await;
             context.sleep(Duration::from_millis(300)).await;
@@ -341,7 +342,7 @@ fn a_host_whose_journal_is_damaged_or_cannot_be_kept_does_not_go_on() {
     let fixture = Fixture::new(Copies::Three, false);
     run(1, |context| async {
         let mut net = Net::all(context, &fixture, false).await;
-        fixture.verify(&net.asker(0).ask(batch(1), None).await.unwrap(), None, 1);
+        fixture.verify(&net.asker(0).decide(batch(1), None).await.unwrap(), None, 1);
         net.kill(1).await;
         let config = net.config(1);
         let mut bytes = std::fs::read(&config.journal).unwrap();
@@ -351,7 +352,7 @@ fn a_host_whose_journal_is_damaged_or_cannot_be_kept_does_not_go_on() {
         let refused = net.try_start(1, config).await;
         assert!(matches!(refused, Err(HostingError::Journal(_))), "{refused:?}");
         // The others go on without it.
-        fixture.verify(&net.asker(0).ask(batch(1), None).await.unwrap(), None, 1);
+        fixture.verify(&net.asker(0).decide(batch(1), None).await.unwrap(), None, 1);
     });
 }
 
@@ -385,14 +386,14 @@ fn a_nonce_of_zeros_and_inputs_that_do_not_fit_are_refused_when_asked() {
     let fixture = Fixture::new(Copies::Two, false);
     run(1, |context| async {
         let net = Net::all(context, &fixture, false).await;
-        let zeros = net.asker(0).ask(batch(1), Some(Digest([0; 32]))).await;
+        let zeros = net.asker(0).decide(batch(1), Some(Digest([0; 32]))).await;
         assert!(matches!(zeros, Err(QueryError::ZeroNonce)), "{zeros:?}");
         for bad in [Vec::new(), vec![Vec::new()], batch(65)] {
-            let refused = net.asker(0).ask(bad, None).await;
+            let refused = net.asker(0).decide(bad, None).await;
             assert!(matches!(refused, Err(QueryError::NotAccepted(_))), "{refused:?}");
         }
         let unlike = zoo::tensor("image", &[1, 1, 28, 27], &[0.5; 28 * 27]);
-        let refused = net.asker(0).ask(vec![vec![unlike]], None).await;
+        let refused = net.asker(0).decide(vec![vec![unlike]], None).await;
         assert!(matches!(refused, Err(QueryError::NotAccepted(_))), "{refused:?}");
     });
 }

@@ -9,7 +9,7 @@ use deepring::deal::Copies;
 use deepring_infer::CutPolicy;
 use deepring_ledger::{Checkpoint, Ledger, ValidatorSet};
 use deepring_node::cluster::{
-    LocalPlan, NodeState, Plan, Running, init, new_origin, node_folders, read_state,
+    LocalPlan, NetworkPlan, NodeState, Running, init, new_origin, node_folders, read_state,
 };
 use deepring_testkit::zoo::{Sealed, network};
 use rustix::process::{Pid, Signal, kill_process};
@@ -36,7 +36,7 @@ impl Cluster {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("net");
         let origin = new_origin();
-        let plan = Plan {
+        let plan = NetworkPlan {
             ring: &sealed.path,
             owner: &sealed.owner,
             copies: Copies::Three,

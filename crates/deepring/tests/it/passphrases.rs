@@ -184,7 +184,9 @@ fn a_key_that_is_left_beside_and_cannot_be_removed_is_told() {
     let path = dir.path().join("owner.key");
     let left = [".owner.key.partial-aB3xY9", ".owner.key.partial-aB3xY8"];
     let left = left.map(|name| dir.path().join(name));
-    left.iter().for_each(|left| drop(std::fs::copy(&path, left).unwrap()));
+    for left in &left {
+        std::fs::copy(&path, left).unwrap();
+    }
     let chattr = |flag: &str| {
         let run = std::process::Command::new("chattr").arg(flag).arg(&left[0]).output();
         run.is_ok_and(|ran| ran.status.success())

@@ -16,7 +16,8 @@ fn a_made_up_output_is_detected_however_it_is_made_up() {
     // draws one, it stays below the bound. The next draws detect it.
     const AT_ONCE: u32 = 1;
     const IN_FOUR: u32 = 4;
-    let falsify: &[(u32, fn(&mut Vec<f32>))] = &[
+    type Falsify = fn(&mut Vec<f32>);
+    let falsify: &[(u32, Falsify)] = &[
         (AT_ONCE, |v| v.fill(0.0)),
         (AT_ONCE, |v| v.reverse()),
         (AT_ONCE, |v| v.rotate_left(1)),

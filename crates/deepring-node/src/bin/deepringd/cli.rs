@@ -11,15 +11,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// was detected; 4 the ring's owner is not trusted; 5 the ring is stale.
 #[derive(Debug, Parser)]
 #[command(name = "deepringd", version, max_term_width = 100)]
-pub(crate) struct Cli {
+pub(crate) struct NodeCli {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: NodeCommand,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum NodeCommand {
     /// Run a node until it is told to stop (SIGTERM, SIGINT)
-    Run(RunArgs),
+    Run(NodeRunArgs),
     /// Read and check a node's file, and print what it says with every default
     Check(CheckArgs),
     /// Make a node's keys and the request by which it joins a network
@@ -30,7 +30,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct RunArgs {
+pub(crate) struct NodeRunArgs {
     /// The node's file (TOML)
     pub(crate) config: PathBuf,
     /// Stop when stdin is closed, as by the end of the process that started this one
@@ -74,7 +74,7 @@ pub(crate) enum ClusterCommand {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum CopiesArg {
+pub(crate) enum NodeCopies {
     #[value(name = "2")]
     Two,
     #[value(name = "3")]
@@ -82,7 +82,7 @@ pub(crate) enum CopiesArg {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct DealArgs {
+pub(crate) struct NetworkArgs {
     /// The ring; it stays as it is, nodes get dealt copies of it
     #[arg(long)]
     pub(crate) ring: PathBuf,
@@ -91,7 +91,7 @@ pub(crate) struct DealArgs {
     pub(crate) owner_key: PathBuf,
     /// Copies of each leg: with 3 a liar is named and a lost host passed over, with 2 nothing is decided then
     #[arg(long, default_value = "3")]
-    pub(crate) copies: CopiesArg,
+    pub(crate) copies: NodeCopies,
     /// Have all three copies compute each query
     #[arg(long)]
     pub(crate) eager: bool,
@@ -112,7 +112,7 @@ pub(crate) struct ClusterInitArgs {
     #[arg(long, default_value_t = 4100)]
     pub(crate) first_port: u16,
     #[command(flatten)]
-    pub(crate) deal: DealArgs,
+    pub(crate) deal: NetworkArgs,
 }
 
 #[derive(Debug, Args)]
@@ -121,7 +121,7 @@ pub(crate) struct AssembleArgs {
     #[arg(required = true)]
     pub(crate) requests: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) deal: DealArgs,
+    pub(crate) deal: NetworkArgs,
 }
 
 #[derive(Debug, Args)]

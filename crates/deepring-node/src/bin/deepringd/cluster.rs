@@ -9,15 +9,15 @@ use std::time::Duration;
 use deepring::deal::Copies;
 use deepring::{Owner, SecretKey};
 use deepring_node::cluster::{
-    Assembled, ClusterError, JoinRequest, LocalPlan, Looked, NodeState, Plan, Running, assemble,
-    init, new_origin, node_folders, read_state, stop,
+    Assembled, ClusterError, JoinRequest, LocalPlan, Looked, NetworkPlan, NodeState, Running,
+    assemble, init, new_origin, node_folders, read_state, stop,
 };
 use deepring_node::daemon::{NodeConfig, NodeError};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{
-    AssembleArgs, CheckArgs, ClusterCommand, ClusterInitArgs, CopiesArg, DealArgs, DownArgs,
-    InitArgs, StatusArgs, UpArgs,
+    AssembleArgs, CheckArgs, ClusterCommand, ClusterInitArgs, DownArgs, InitArgs, NetworkArgs,
+    NodeCopies, StatusArgs, UpArgs,
 };
 use crate::said::{Said, complain, line};
 
@@ -53,17 +53,17 @@ pub(crate) fn dispatch(command: &ClusterCommand) -> Result<(), Said> {
 }
 
 fn with_plan<T>(
-    args: &DealArgs,
-    make: impl FnOnce(&Plan<'_>) -> Result<T, ClusterError>,
+    args: &NetworkArgs,
+    make: impl FnOnce(&NetworkPlan<'_>) -> Result<T, ClusterError>,
 ) -> Result<T, Said> {
     let owner = SecretKey::<Owner>::read(&args.owner_key).map_err(ClusterError::from)?;
     let origin = args.origin.clone().unwrap_or_else(new_origin);
-    let plan = Plan {
+    let plan = NetworkPlan {
         ring: &args.ring,
         owner: &owner,
         copies: match args.copies {
-            CopiesArg::Two => Copies::Two,
-            CopiesArg::Three => Copies::Three,
+            NodeCopies::Two => Copies::Two,
+            NodeCopies::Three => Copies::Three,
         },
         eager: args.eager,
         origin: &origin,

@@ -10,15 +10,15 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use clap::Parser as _;
-use deepring_node::daemon::{self, NodeConfig, NodeError, Progress};
+use deepring_node::daemon::{self, NodeConfig, NodeError, NodeProgress};
 
-use cli::{Cli, Command, RunArgs};
+use cli::{NodeCli, NodeCommand, NodeRunArgs};
 use said::Said;
 
 fn main() -> ExitCode {
     // Before an argument is looked at, a key is read or a thread exists.
     let _ = deepring_memory::harden_process();
-    let cli = match Cli::try_parse() {
+    let cli = match NodeCli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
             let code = if e.use_stderr() { 2 } else { 0 };
@@ -33,10 +33,10 @@ fn main() -> ExitCode {
         .log_internal_errors(false)
         .init();
     let done = match &cli.command {
-        Command::Run(args) => run(args),
-        Command::Check(args) => cluster::check(args),
-        Command::Init(args) => cluster::init_node(args),
-        Command::Cluster(command) => cluster::dispatch(command),
+        NodeCommand::Run(args) => run(args),
+        NodeCommand::Check(args) => cluster::check(args),
+        NodeCommand::Init(args) => cluster::init_node(args),
+        NodeCommand::Cluster(command) => cluster::dispatch(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -56,7 +56,7 @@ fn log_filter() -> tracing_subscriber::EnvFilter {
     }
 }
 
-fn run(args: &RunArgs) -> Result<(), Said> {
+fn run(args: &NodeRunArgs) -> Result<(), Said> {
     let config = NodeConfig::read(&args.config).map_err(NodeError::from)?;
     if args.until_stdin_closes {
         stop_with_stdin();
@@ -81,7 +81,7 @@ fn stop_with_stdin() {
 /// What a node tells while it starts, in the log.
 struct Told(Mutex<u64>);
 
-impl Progress for Told {
+impl NodeProgress for Told {
     fn opened(&self, bytes: u64) {
         let mut sum = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *sum = sum.saturating_add(bytes);

@@ -219,7 +219,8 @@ fn failed(why: WhyFailed) -> QueryError {
 
 #[test]
 fn each_failure_has_its_status_and_its_word() {
-    let cases: [(fn() -> QueryError, u16, &str); 13] = [
+    type Fails = fn() -> QueryError;
+    let cases: [(Fails, u16, &str); 13] = [
         (|| NotAccepted::Shapes(InputError::Twice { name: "x".to_owned() }).into(), 422, "input"),
         (|| NotAccepted::Full { what: "queries of one batch", limit: 4 }.into(), 422, "input"),
         (|| NotAccepted::Full { what: "bytes", limit: 4 }.into(), 503, "busy"),

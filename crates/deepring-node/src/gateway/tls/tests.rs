@@ -8,7 +8,7 @@ use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::*;
-use crate::daemon::GatewaySection;
+use crate::gateway::GatewaySection;
 use crate::gateway::connections;
 use crate::gateway::front::tests::answering;
 
