@@ -11,6 +11,7 @@ mod evaluate;
 mod key;
 mod ledger;
 mod ledger_owners;
+mod query;
 mod revoke;
 mod run;
 mod trust;
@@ -38,6 +39,7 @@ pub(crate) use ledger::{
     LedgerRegister, LedgerShow, LedgerTiles, LedgerVerify, LedgerWitness,
 };
 pub(crate) use ledger_owners::{LedgerRotateOwner, LedgerValidatorSet};
+pub(crate) use query::QueryArgs;
 pub(crate) use revoke::{RevokeCommand, RevokeHost, RevokeKey, RevokeLift, RevokeRing};
 pub(crate) use run::{EngineName, RunArgs};
 pub(crate) use trust::{OwnerArg, TrustAdd, TrustBind, TrustCommand, TrustList, TrustRemove};
@@ -78,6 +80,7 @@ pub(crate) enum Command {
     Inspect(Inspect),
     Verify(Verify),
     Run(RunArgs),
+    Query(QueryArgs),
     /// Check a decision's receipts
     #[command(subcommand)]
     Receipt(ReceiptCommand),
@@ -115,6 +118,7 @@ impl Command {
             Self::Inspect(args) => args.json,
             Self::Verify(args) => args.json,
             Self::Run(args) => args.json,
+            Self::Query(args) => args.json,
             Self::Receipt(ReceiptCommand::Verify(args)) => args.json,
             Self::Certificate(CertificateCommand::Verify(args)) => args.json,
             Self::Ledger(args) => args.json(),

@@ -19,6 +19,7 @@ mod keygen;
 mod ledger;
 #[cfg(feature = "attacks")]
 mod quantise;
+mod query;
 mod receipt;
 mod recording;
 mod repair;
@@ -40,6 +41,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Inspect(args) => inspect::inspect(&args, trust),
         Command::Verify(args) => verify::verify(&args, trust),
         Command::Run(args) => run::run(&args, trust),
+        Command::Query(args) => query::query(&args, trust),
         Command::Receipt(args) => receipt::receipt(&args, trust),
         Command::Certificate(args) => certificate::certificate(&args, trust),
         Command::Ledger(args) => ledger::ledger(&args, trust),

@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod error;
 mod hardening;
+mod http;
 mod inherited;
 mod inputs;
 mod ledgers;

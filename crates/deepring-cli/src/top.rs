@@ -1,7 +1,11 @@
 //! The highest elements of an output, with labels.
 
+use deepring::files::InLine;
 use deepring::{DType, TensorValue};
 use serde::Serialize;
+
+use crate::error::CliError;
+use crate::output;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Top {
@@ -18,6 +22,19 @@ pub(crate) struct OutputSummary {
     pub(crate) top: Vec<Top>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) rows: Vec<Vec<Top>>,
+}
+
+impl OutputSummary {
+    /// Its name and shape, and a line for each element.
+    pub(crate) fn print(&self) -> Result<(), CliError> {
+        output::line(format_args!("{} {:?}", InLine(&self.name), self.shape))?;
+        let rows = if self.rows.is_empty() { std::slice::from_ref(&self.top) } else { &self.rows };
+        for top in rows.iter().flatten() {
+            let label = InLine(top.label.as_deref().unwrap_or(""));
+            output::line(format_args!("{:>6}  {:>12.6}  {label}", top.index, top.score))?;
+        }
+        Ok(())
+    }
 }
 
 /// The top `k` of each row of an output of at most two dimensions; of others, none.

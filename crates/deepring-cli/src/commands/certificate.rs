@@ -83,20 +83,34 @@ fn verify(args: &CertificateVerify, trust: Option<&Path>) -> Result<(), CliError
 /// What is promised to scripts, beside verdict and findings; all of it null where nothing verified.
 fn document(verified: Option<&Verified>) -> Value {
     let shown = verified.map(|verified| &verified.shown);
+    let compared = verified.map(|verified| &verified.compared);
+    let mut document = shown_json(shown, compared, verified.and_then(|verified| verified.newer));
+    if let Some(map) = document.as_object_mut() {
+        let witnesses = verified.map(|verified| verified.witnesses.json());
+        map.insert("witnesses".to_owned(), json!(witnesses));
+    }
+    document
+}
+
+/// What a certificate shows, what was compared with it, and a newer version that is known; null where nothing verified.
+pub(super) fn shown_json(
+    shown: Option<&VerifiedCertificate>,
+    compared: Option<&ComparedTensors>,
+    newer: Option<u64>,
+) -> Value {
     json!({
         "decision": shown.map(|s| s.decision()),
         "owner": shown.map(|s| s.outline().owner()),
         "ring": shown.map(|s| s.outline().ring_id()),
         "model_version": shown.map(|s| s.outline().model_version()),
-        "compared": verified.map(|verified| verified.compared.json()),
-        "newer_version": verified.and_then(|verified| verified.newer),
+        "compared": compared.map(ComparedTensors::json),
+        "newer_version": newer,
         "entry": shown.map(VerifiedCertificate::index),
         "origin": shown.map(|s| s.checkpoint().origin()),
         "size": shown.map(|s| s.checkpoint().size()),
         "cosigned_by": shown.map(|s| {
             s.cosigned_by().iter().map(|c| json!({ "name": c.witness().name(), "at": c.timestamp() })).collect::<Vec<_>>()
         }),
-        "witnesses": verified.map(|verified| verified.witnesses.json()),
     })
 }
 
@@ -128,15 +142,7 @@ impl Log {
     fn of(args: &CertificateVerify) -> Result<Self, CliError> {
         match (&args.ledger_key, &args.validators) {
             (Some(path), None) => Ok(Self::Key(parse_key(&read_key(path)?)?)),
-            (None, Some(path)) => {
-                let failed = |e: &dyn std::fmt::Display| {
-                    CliError::new(Exit::Failed, format!("validator set {}: {e}", path.display()))
-                        .hint("`deepring ledger validator-set -o FILE` writes such a file")
-                };
-                let bytes = read_plain(path, MAX_ENTRY_BYTES as u64).map_err(|e| failed(&e))?;
-                let set = ValidatorSet::decode_signed(&bytes).map_err(|e| failed(&e))?;
-                Ok(Self::Validators(set))
-            }
+            (None, Some(path)) => Ok(Self::Validators(validator_set(path)?)),
             _ => Err(CliError::usage("give `--ledger-key` or `--validators`, and not both")),
         }
     }
@@ -149,7 +155,17 @@ impl Log {
     }
 }
 
-fn refused(e: CertificateError) -> CliError {
+/// The validator set in a file, which is trusted as a key is.
+pub(super) fn validator_set(path: &Path) -> Result<ValidatorSet, CliError> {
+    let failed = |e: &dyn std::fmt::Display| {
+        CliError::new(Exit::Failed, format!("validator set {}: {e}", path.display()))
+            .hint("`deepring ledger validator-set -o FILE` writes such a file")
+    };
+    let bytes = read_plain(path, MAX_ENTRY_BYTES as u64).map_err(|e| failed(&e))?;
+    ValidatorSet::decode_signed(&bytes).map_err(|e| failed(&e))
+}
+
+pub(super) fn refused(e: CertificateError) -> CliError {
     use deepring::outline::OutlineError;
     use deepring::receipt::ReceiptError;
     let message = format!("certificate: {e}");

@@ -1,6 +1,5 @@
 //! `deepring ledger`: init, register, show, verify, checkpoint, prove, tiles, witness, report.
 
-mod http;
 mod owners;
 mod prove;
 mod register;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use deepring::Section;
 use deepring::receipt::tensors_digest;
 use deepring::trust::OwnedRing;
-use deepring::{Decision, Digest, Finding, TensorSpec, VerifiedDecision};
+use deepring::{Decision, Digest, Finding, TensorSpec, TensorValue, VerifiedDecision};
 use deepring_ledger::Revocation;
 use serde_json::{Value, json};
 
@@ -148,33 +148,43 @@ pub(super) fn about_these(
     (takes, gives): (&[TensorSpec], &[TensorSpec]),
     decision: &VerifiedDecision,
 ) -> Result<ComparedTensors, CliError> {
-    let asked = !input.is_empty() || !output.is_empty();
+    let read = |files: &[OsString], specs: &[TensorSpec]| match files {
+        [] => Ok(Vec::new()),
+        // Without the salt nothing can be compared, and no file is read.
+        _ if decision.salt().is_none() => Err(without_salt()),
+        files => read_queries(files, specs, Pictures::Sealed),
+    };
+    about_tensors(&read(input, takes)?, &read(output, gives)?, decision)
+}
+
+fn without_salt() -> CliError {
+    CliError::usage("this receipt is without the salt of its digests, so that tensors cannot be compared with it")
+        .hint("ask for the receipt as the host wrote it")
+}
+
+/// The same of tensors: those of each query.
+pub(super) fn about_tensors(
+    inputs: &[Vec<TensorValue>],
+    outputs: &[Vec<TensorValue>],
+    decision: &VerifiedDecision,
+) -> Result<ComparedTensors, CliError> {
+    let queries = decision.items().len();
     let salt = match decision.salt() {
         Some(salt) => salt,
-        None if asked => {
-            return Err(CliError::usage("this receipt is without the salt of its digests, so that tensors cannot be compared with it")
-                .hint("ask for the receipt as the host wrote it"));
+        None if inputs.is_empty() && outputs.is_empty() => {
+            return Ok(ComparedTensors { inputs: 0, outputs: 0, queries });
         }
-        None => {
-            return Ok(ComparedTensors { inputs: 0, outputs: 0, queries: decision.items().len() });
-        }
+        None => return Err(without_salt()),
     };
-    let digests = |files: &[OsString], specs: &[TensorSpec]| -> Result<Vec<Digest>, CliError> {
-        if files.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(read_queries(files, specs, Pictures::Sealed)?
-            .iter()
-            .map(|q| tensors_digest(salt, q))
-            .collect())
+    let digests = |queries: &[Vec<TensorValue>]| -> Vec<Digest> {
+        queries.iter().map(|q| tensors_digest(salt, q)).collect()
     };
-    let inputs = digests(input, takes)?;
-    let outputs = digests(output, gives)?;
+    let (inputs, outputs) = (digests(inputs), digests(outputs));
     if !inputs.is_empty() && !outputs.is_empty() && inputs.len() != outputs.len() {
         return Err(CliError::usage("inputs and outputs are of different numbers of queries"));
     }
     let fits = |asked: Option<&Digest>, found: Digest| asked.is_none_or(|d| *d == found);
-    let mut met = vec![false; decision.items().len()];
+    let mut met = vec![false; queries];
     for k in 0..inputs.len().max(outputs.len()) {
         let mut answered = false;
         for (item, met) in decision.items().iter().zip(&mut met) {
@@ -192,7 +202,7 @@ pub(super) fn about_these(
     }
     let compared = met.iter().filter(|met| **met).count();
     let of = |given: &[Digest]| if given.is_empty() { 0 } else { compared };
-    Ok(ComparedTensors { inputs: of(&inputs), outputs: of(&outputs), queries: met.len() })
+    Ok(ComparedTensors { inputs: of(&inputs), outputs: of(&outputs), queries })
 }
 
 pub(super) fn is_old(version: u64, newer: u64) -> String {

@@ -2,8 +2,8 @@
 
 mod alarms;
 mod rejected;
-mod targets;
-mod tensors;
+pub(super) mod targets;
+pub(super) mod tensors;
 mod times;
 
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::Instant;
 
-use deepring::files::{InLine, ResolvedPath};
+use deepring::files::ResolvedPath;
 use deepring::trust::OwnedRing;
 use deepring::{
     AuthenticRing, Check, Digest, Finding, Host, Manifest, Owner, PublicKey, RingError, RingId,
@@ -43,7 +43,7 @@ use alarms::SessionAlarms;
 use times::RunTimes;
 
 pub(crate) fn run(args: &RunArgs, trust: Option<&Path>) -> Result<(), CliError> {
-    targets::spare_bound_folders(args, trust)?;
+    targets::spare_bound_folders(args.output_dir.iter().chain(&args.save_inputs), trust)?;
     let secrets = Secrets::of(&args.passphrase);
     if args.process.sandbox {
         // Neither the terminal nor a descriptor can be opened afterwards.
@@ -444,18 +444,7 @@ impl Answer<'_> {
                 output::line(asked.display())?;
             }
             for out in outputs {
-                output::line(format_args!("{} {:?}", InLine(&out.name), out.shape))?;
-                for row in
-                    if out.rows.is_empty() { std::slice::from_ref(&out.top) } else { &out.rows }
-                {
-                    for top in row {
-                        let label = InLine(top.label.as_deref().unwrap_or(""));
-                        output::line(format_args!(
-                            "{:>6}  {:>12.6}  {label}",
-                            top.index, top.score
-                        ))?;
-                    }
-                }
+                out.print()?;
             }
         }
         if let Some(decided) = &self.decided {

@@ -11,8 +11,10 @@ use rcgen::{
 };
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
+use crate::gateway::{Log, Wrong, answering, serve, site};
 use crate::witness::{Reply, Server, Signer, honest};
 use crate::workspace::{Ran, Workspace};
 
@@ -66,17 +68,29 @@ impl Certified {
         Self { chain: [own].into_iter().chain(self.chain).collect(), params, key }
     }
 
-    /// A server that shows it.
-    fn serve(&self, answer: impl Fn(usize, &str) -> Reply + Send + 'static) -> Server {
+    /// What a server that shows it is made with; it asks for certificates of these clients, if of any.
+    fn config(&self, clients: Option<&Authority>) -> Arc<ServerConfig> {
         let chain = self.chain.iter().map(|one| one.der().clone()).collect();
         let key = PrivateKeyDer::Pkcs8(self.key.serialize_der().into());
-        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        let provider = Arc::new(default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
             .unwrap();
-        let config = Arc::new(config);
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.0.der().clone()).unwrap();
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        Arc::new(builder.with_single_cert(chain, key).unwrap())
+    }
+
+    /// A server that shows it.
+    fn serve(&self, answer: impl Fn(usize, &str) -> Reply + Send + 'static) -> Server {
+        let config = self.config(None);
         let wrap =
             move |tcp| StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), tcp);
         Server::over("https", wrap, answer)
@@ -233,4 +247,38 @@ fn a_file_that_names_no_authority_trusts_none() {
     let plain = Server::honest(1);
     submit(&workspace, &plain.url, "--ca-cert ca.pem").exits(2).says("--ca-cert");
     assert!(server.requests().is_empty() && plain.requests().is_empty());
+}
+
+#[test]
+fn a_gateway_that_asks_who_its_clients_are_is_shown_a_certificate() {
+    let workspace = Arc::new(site());
+    let (authority, clients) = (Authority::new("ours"), Authority::new("clients"));
+    let config = authority.certify(HERE, 2020, 4000).config(Some(&clients));
+    let wrap =
+        move |tcp| StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), tcp);
+    let log = Log::default();
+    let url = serve("https", wrap, answering(&workspace, Wrong::Nothing, &log));
+    for (name, shown) in [
+        ("me", clients.certify("me", 2020, 4000)),
+        ("other", Authority::new("other").certify("me", 2020, 4000)),
+    ] {
+        fs::write(workspace.path(&format!("{name}.pem")), shown.chain[0].pem()).unwrap();
+        fs::write(workspace.path(&format!("{name}.key")), shown.key.serialize_pem()).unwrap();
+    }
+    fs::write(workspace.path("ca.pem"), authority.pem()).unwrap();
+    let asked = |more: &str| {
+        let fixed = "--input x.npy --owner keys/owner.pub --validators set.entry";
+        workspace.run(&format!("query {url} {fixed} {more}"))
+    };
+    asked("").exits(1).says("UnknownIssuer");
+    asked("--ca-cert ca.pem").exits(1);
+    asked("--ca-cert ca.pem --client-cert other.pem --client-key other.key").exits(1);
+    asked("--ca-cert ca.pem --client-cert me.pem --client-key other.key")
+        .exits(1)
+        .says("does not go with");
+    asked("--ca-cert ca.pem --client-cert me.pem --client-key me.pem")
+        .exits(1)
+        .says("no secret key");
+    assert!(log.lock().unwrap().is_empty());
+    asked("--ca-cert ca.pem --client-cert me.pem --client-key me.key").succeeds();
 }

@@ -2,21 +2,27 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::time::Duration;
 
 use deepring::files::InLine;
 use deepring_ledger::{
-    Checkpoint, Cosignature, CosignatureError, CosignedCheckpoint, Ledger, WitnessKey,
+    Checkpoint, Cosignature, CosignatureError, CosignedCheckpoint, ExtensionProof, Ledger,
+    WitnessKey,
 };
 use serde_json::json;
 
 use super::LedgerMemory;
-use super::http::{Client, Response, submission};
 use crate::cli::LedgerWitness;
 use crate::error::{CliError, Exit};
+use crate::http::{Address, Client, ClientConfig, Response};
 use crate::ledgers::read_key;
 use crate::output;
 use crate::witnesses::said;
 
+/// Time for a witness to answer.
+const WHOLE: Duration = Duration::from_secs(30);
+/// Most bytes of an answer: the signature lines of twenty ML-DSA-44 keys.
+const MAX_ANSWER: u64 = 1 << 16;
 /// Most characters of a witness's own words that are shown.
 const MAX_WORDS: usize = 200;
 
@@ -27,7 +33,13 @@ pub(super) fn witness(args: &LedgerWitness, trust: Option<&Path>) -> Result<(), 
     if args.ca_cert.is_some() && !urls.iter().any(|url| url.starts_with("https://")) {
         return Err(CliError::usage("`--ca-cert` is for https://, which no URL here begins with"));
     }
-    let client = Client::new(args.ca_cert.as_deref())?;
+    let client = Client::new(&ClientConfig {
+        ca_cert: args.ca_cert.as_deref(),
+        shown: None,
+        whole: WHOLE,
+        answer: MAX_ANSWER,
+        by_proxy: true,
+    })?;
     let mut memory = LedgerMemory::open(trust)?;
     // Others may append while a witness takes its time.
     let ledger = memory.read(&args.args)?;
@@ -92,6 +104,17 @@ fn witness_key(given: &OsStr) -> Result<WitnessKey, CliError> {
     })
 }
 
+/// The URL to submit to, of a submission prefix.
+fn submission(prefix: &str) -> Result<String, CliError> {
+    Ok(Address::parse(prefix, "witness")?.at("add-checkpoint"))
+}
+
+/// Posts a proof to a witness.
+fn post(client: &Client, url: &str, proof: &ExtensionProof) -> Result<Response, CliError> {
+    let text = proof.to_string();
+    client.post(url, ("text/plain; charset=utf-8", text.as_bytes()), None)
+}
+
 /// Submits a checkpoint to one witness; once more if the witness knows the log at another size.
 fn submit(
     client: &Client,
@@ -102,7 +125,7 @@ fn submit(
 ) -> Result<CosignedCheckpoint, CliError> {
     // Who does not know what a witness saw last begins with 0, and is told.
     let mut old = 0;
-    let mut answer = client.post(url, &ledger.prove_extension(old)?.to_string())?;
+    let mut answer = post(client, url, &ledger.prove_extension(old)?)?;
     if answer.status == 409 {
         old = known_size(&answer)
             .ok_or_else(|| unexpected(url, &answer, "does not say which size it knows"))?;
@@ -114,10 +137,10 @@ fn submit(
             return Err(CliError::new(Exit::Stale, message)
                 .hint("find the entries that are gone before anything is appended: `deepring ledger verify --against`"));
         }
-        answer = client.post(url, &ledger.prove_extension(old)?.to_string())?;
+        answer = post(client, url, &ledger.prove_extension(old)?)?;
     }
     match answer.status {
-        200 => checkpoint.cosigned(&answer.body, keys).map_err(|e| bad_cosignature(url, &e)),
+        200 => checkpoint.cosigned(answer.text(), keys).map_err(|e| bad_cosignature(url, &e)),
         400 => Err(unexpected(url, &answer, "calls the request malformed")),
         403 => Err(CliError::new(
             Exit::Untrusted,
@@ -146,10 +169,10 @@ fn submit(
 
 /// The size in the body of a 409: decimal, on a line, of a type of its own.
 fn known_size(answer: &Response) -> Option<u64> {
-    let digits =
-        answer.body.strip_suffix('\n').filter(|_| answer.content_type == "text/x.tlog.size");
+    let text = answer.text();
+    let digits = text.strip_suffix('\n').filter(|_| answer.content_type == "text/x.tlog.size");
     let size = digits?.parse::<u64>().ok()?;
-    (format!("{size}\n") == answer.body).then_some(size)
+    (format!("{size}\n") == text).then_some(size)
 }
 
 fn two_histories(url: &str, size: u64) -> CliError {
@@ -175,7 +198,7 @@ fn bad_cosignature(url: &str, e: &CosignatureError) -> CliError {
 /// An answer that is no cosignature, with the witness's own words.
 fn unexpected(url: &str, answer: &Response, what: &str) -> CliError {
     let words: String =
-        answer.body.lines().next().unwrap_or_default().chars().take(MAX_WORDS).collect();
+        answer.text().lines().next().unwrap_or_default().chars().take(MAX_WORDS).collect();
     let message = match words.is_empty() {
         true => format!("{url} {what} (status {})", answer.status),
         false => format!("{url} {what} (status {}: {})", answer.status, InLine(&words)),
@@ -190,7 +213,7 @@ mod tests {
     #[test]
     fn a_size_is_a_number_on_a_line_of_its_own_type() {
         let size = |body: &str, kind: &str| {
-            let (content_type, body) = (kind.to_owned(), body.to_owned());
+            let (content_type, body) = (kind.to_owned(), body.into());
             known_size(&Response { status: 409, content_type, body })
         };
         assert_eq!(size("7\n", "text/x.tlog.size"), Some(7));

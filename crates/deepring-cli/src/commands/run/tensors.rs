@@ -15,7 +15,7 @@ const LONGEST: usize = 200;
 const KEPT: usize = 160;
 
 /// Writes the tensors of each query as NAME.npy (of several queries, as NUMBER-NAME.npy) into a folder.
-pub(super) fn write<'t>(
+pub(in crate::commands) fn write<'t>(
     dir: &Path,
     queries: impl Iterator<Item = (usize, &'t Vec<TensorValue>)>,
     asked: usize,
