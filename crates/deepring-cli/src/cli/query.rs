@@ -45,7 +45,7 @@ pub(crate) struct QueryArgs {
     /// Ask over http:// on another machine too: whoever is on the way reads inputs, outputs and key
     #[arg(long)]
     pub(crate) insecure_http: bool,
-    /// Time for all of it
+    /// Time for the gateway to tell its inputs, and as much for its answer
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,
     /// Write the certificate here, for `certificate verify`

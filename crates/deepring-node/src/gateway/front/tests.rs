@@ -5,12 +5,14 @@ use std::time::Duration;
 use axum::body::to_bytes;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{Method, request};
+use deepring::keys::Node;
 use deepring::replication::{CopyFault, FailedCopy};
-use deepring::{DType, Decision, Digest, TensorSpec};
+use deepring::{DType, Decision, Digest, SecretKey, TensorSpec};
 use deepring_infer::RunError;
 use deepring_infer::inputs::InputError;
 use deepring_infer::participant::{Batch, Closed, NotAccepted, WhyFailed};
-use deepring_testkit::rings::{Sealed, host};
+use deepring_ledger::{Binding, Entry, Event};
+use deepring_testkit::rings::{Sealed, host, owner_key};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, pending};
 use serde_json::{Value, json};
@@ -461,4 +463,31 @@ fn the_log_is_given_out_as_files_and_nothing_beside_it_is() {
 
 fn site_with_key() -> Site {
     site(Fate::Answered, &keyed(""))
+}
+
+#[test]
+fn what_is_said_of_a_ring_is_what_its_owner_signed() {
+    let sealed = Sealed::new(0, 2);
+    let ring = sealed.ring().into_authentic();
+    let nodes = vec![SecretKey::<Node>::from_halves(&[31; 32], &[131; 32]).unwrap().public()];
+    let origin = "deepring.local/ledger/test".to_owned();
+    let owners = vec![owner_key(0).public()];
+    let set = Event::ValidatorSet(ValidatorSet { epoch: 1, origin, owners, nodes });
+    let binding = Binding::new("deepring.local/ledger/test", 1);
+    let entry = Entry::sign(binding, 0, &set, &owner_key(0).into()).unwrap();
+    let said = pages::ring(&ring, false, entry.as_bytes()).unwrap();
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["owner"], owner_key(0).public().to_string());
+    assert_eq!(said["digest"], ring.digest().to_hex());
+    assert_eq!(
+        (&said["version"], &said["deal"]),
+        (&json!(1), &json!(ring.outline().deal_number()))
+    );
+    assert_eq!(said["origin"], "deepring.local/ledger/test");
+    assert_eq!(said["inputs"], json!(ring.inputs()));
+    let legs = said["legs"].as_array().unwrap();
+    assert_eq!((legs.len(), &legs[0]["first"], &legs[0]["last"]), (4, &json!(1), &json!(2)));
+    assert_eq!(legs[0]["hosts"], json!([host(0).to_string(), host(1).to_string()]));
+    // Without a set that somebody signed, there is no gateway.
+    assert!(pages::ring(&ring, false, &entry.as_bytes()[1..]).is_err());
 }
