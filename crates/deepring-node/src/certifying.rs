@@ -69,8 +69,8 @@ impl Certifier {
         Self { ledger, key, origin: origin.into() }
     }
 
-    /// Has a decision recorded; returns when its entry is on stable storage here. One that is recorded already, because another
-    /// host of Genesis recorded it, is refused as such.
+    /// Has a decision recorded; returns when its entry is on stable storage here. Of one that another host of Genesis recorded before, it
+    /// returns that.
     ///
     /// # Errors
     /// [`CertifyError`].
@@ -89,8 +89,27 @@ impl Certifier {
         let at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         let key: AuthorKey = self.key.clone().into();
         let entry = Entry::sign(Binding::new(&self.origin, 0), at, &event, &key)?;
-        let ticket = self.ledger.submit(Submission::decided(&entry, decision)?).await?;
-        Ok(ticket.committed().await?)
+        let submitted = self.ledger.submit(Submission::decided(&entry, decision)?).await;
+        let lost = match submitted {
+            Ok(ticket) => match ticket.committed().await {
+                Ok(committed) => return Ok(committed),
+                Err(e) => CertifyError::from(e),
+            },
+            Err(e) => e.into(),
+        };
+        // Another host of Genesis may have recorded it: then it is there.
+        self.recorded(decision).await?.ok_or(lost)
+    }
+
+    /// Where the ledger holds a decision already; the height is that of the look.
+    async fn recorded(&self, decision: &Decision) -> Result<Option<Committed>, CertifyError> {
+        let sought = decision.clone();
+        let looked = self.ledger.look(move |ledger| {
+            let height = ledger.height()?.unwrap_or(0);
+            Ok::<_, LedgerError>((ledger.find_decision(&sought)?, height, ledger.len()))
+        });
+        let (index, height, size) = looked.await?.map_err(CertifyError::Ledger)?;
+        Ok(index.map(|index| Committed { index, height, size }))
     }
 
     /// The certificate of a decision that was recorded at this index: waits until a quorum has cosigned a checkpoint over it.

@@ -128,7 +128,7 @@ impl Cut {
     /// Refuses tensors that are not what crosses here.
     pub(super) fn refuse_batch(&self, batch: &Batch, limit: usize) -> Result<(), NotAccepted> {
         if batch.len() > limit {
-            return Err(NotAccepted::Full { what: "queries of one batch", limit });
+            return Err(NotAccepted::LongBatch { limit });
         }
         if batch.is_empty() {
             return Err(InputError::Nothing { expected: list(&self.specs) }.into());

@@ -70,6 +70,12 @@ pub enum NotAccepted {
     /// It was not asked for.
     #[error("outputs that were not asked for")]
     NotAsked,
+    /// A batch of more queries than this host takes together.
+    #[error("a batch of more than {limit} queries")]
+    LongBatch {
+        /// The most.
+        limit: usize,
+    },
     /// A bound of this host's is reached.
     #[error("{what}: {limit} are the most")]
     Full {

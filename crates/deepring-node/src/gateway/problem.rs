@@ -150,11 +150,9 @@ impl From<QueryError> for Problem {
     fn from(e: QueryError) -> Self {
         match e {
             QueryError::NotAccepted(NotAccepted::Shapes(e)) => Self::input(e),
-            // A batch that is longer than any here; every other bound passes.
-            QueryError::NotAccepted(e @ NotAccepted::Full { what: "queries of one batch", .. }) => {
-                Self::input(e)
-            }
-            QueryError::NotAccepted(e @ NotAccepted::TooLong { .. }) => Self::input(e),
+            QueryError::NotAccepted(
+                e @ (NotAccepted::LongBatch { .. } | NotAccepted::TooLong { .. }),
+            ) => Self::input(e),
             QueryError::NotAccepted(e @ NotAccepted::Full { .. }) => Self::busy(e),
             QueryError::Run(RunError::Input(e)) => Self::input(e),
             QueryError::Run(e @ RunError::Rejected(_)) => Self::rejected(e),

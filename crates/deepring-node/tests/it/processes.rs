@@ -1,18 +1,26 @@
 //! Four nodes as processes: real sockets, real disks, and killing them.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use deepring::Digest;
 use deepring::deal::Copies;
+use deepring::receipt::{Require, tensors_digest};
 use deepring_infer::CutPolicy;
-use deepring_ledger::{Checkpoint, Ledger, ValidatorSet};
+use deepring_ledger::{Certificate, Checkpoint, Expected, Ledger, LogTrust, ValidatorSet};
 use deepring_node::cluster::{
     LocalPlan, NetworkPlan, NodeState, Running, init, new_origin, node_folders, read_state,
 };
-use deepring_testkit::zoo::{Sealed, network};
+use deepring_node::daemon::NodeConfig;
+use deepring_testkit::zoo::{Sealed, floats, images, network, plain};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 /// How long anything may take before a test gives up; nodes are compiled without much optimisation here.
 const LONG: Duration = Duration::from_secs(120);
@@ -146,6 +154,81 @@ fn four_processes_keep_one_ledger_also_when_they_are_killed_one_by_one_and_all_a
     assert!(rows.windows(2).all(|pair| pair[0] == pair[1]));
     // Told to stop they end by themselves, and nothing says that they run.
     assert!((1..=4).all(|n| read_state(&cluster.node(n)).unwrap().is_none()));
+}
+
+/// What a node answers to a question about a picture, with this nonce.
+fn ask(gateway: SocketAddr, nonce: &str) -> Result<Value, String> {
+    let x = images(0, 1);
+    let data: Vec<f32> = floats(&x);
+    let input = json!({ "name": x.name(), "dtype": "f32", "dims": x.dims(), "data": data });
+    let body = json!({ "nonce": nonce, "inputs": [input] }).to_string();
+    let mut stream = TcpStream::connect(gateway).map_err(|e| e.to_string())?;
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    let head = format!(
+        "POST /v1/decisions HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).map_err(|e| e.to_string())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(|e| e.to_string())?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("no answer")?;
+    match head.starts_with("HTTP/1.1 200 ") {
+        true => serde_json::from_str(body).map_err(|e| e.to_string()),
+        false => Err(answer),
+    }
+}
+
+#[test]
+fn an_answer_comes_with_a_certificate_that_verifies_offline_also_after_a_node_was_killed() {
+    let mut cluster = Cluster::new();
+    cluster.start();
+    cluster.certified(2, 4);
+    let set = fs::read(cluster.folder.join("validators.set")).unwrap();
+    let set = ValidatorSet::decode_signed(&set).unwrap();
+    let config = |n: usize| NodeConfig::read(&cluster.node(n).join("deepringd.toml")).unwrap();
+    let gateways: Vec<SocketAddr> =
+        (1..=3).map(|n| config(n).file.gateway.unwrap().listen).collect();
+    let owner = config(1).owner;
+    let mut seen = 0;
+    let mut verify = |answer: &Value, nonce: &str| {
+        let bytes = STANDARD.decode(answer["certificate"].as_str().unwrap()).unwrap();
+        let nonce = Digest(hex(nonce));
+        let log = LogTrust::Validators(&set);
+        let expected = Expected { owner, log, require: Require::Majority, nonce: Some(nonce) };
+        let shown = Certificate::decode(&bytes).unwrap().verify(&expected).unwrap();
+        let decision = shown.decision();
+        let input = [images(0, 1)];
+        assert_eq!(decision.items()[0].inputs, tensors_digest(decision.salt().unwrap(), &input));
+        let numbers = answer["outputs"][0][0]["data"].as_array().unwrap();
+        let numbers: Vec<f32> = numbers.iter().map(|n| n.as_f64().unwrap() as f32).collect();
+        let plain = floats(&plain(&network("fashion-lenet5"), &images(0, 1)));
+        assert!(numbers.iter().zip(&plain).all(|(a, b)| (a - b).abs() < 1e-4), "{numbers:?}");
+        seen += 1;
+    };
+    for (n, gateway) in gateways.iter().enumerate() {
+        let nonce = format!("{:02x}", n + 1).repeat(32);
+        verify(&ask(*gateway, &nonce).unwrap(), &nonce);
+    }
+    // The second node holds parts of legs 1, 2 and 4. Without it the others answer, and then with it again.
+    cluster.kill(2);
+    for n in 10..13 {
+        let nonce = format!("{n:02x}").repeat(32);
+        verify(&ask(gateways[0], &nonce).unwrap(), &nonce);
+    }
+    assert_eq!(seen, 6);
+    cluster.stop();
+    let rows = cluster.rows();
+    // What was answered is in the ledgers of those that were up: two entries, and one for each answer.
+    for n in [0, 2, 3] {
+        assert_eq!(rows[n].0.len(), 8);
+        assert_eq!(rows[n], rows[0]);
+    }
+    assert_eq!(rows[1].0[..], rows[0].0[..rows[1].0.len()]);
+}
+
+fn hex(text: &str) -> [u8; 32] {
+    let byte = |at: usize| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap();
+    std::array::from_fn(byte)
 }
 
 #[test]

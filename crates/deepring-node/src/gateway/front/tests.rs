@@ -224,7 +224,7 @@ fn each_failure_has_its_status_and_its_word() {
     type Fails = fn() -> QueryError;
     let cases: [(Fails, u16, &str); 13] = [
         (|| NotAccepted::Shapes(InputError::Twice { name: "x".to_owned() }).into(), 422, "input"),
-        (|| NotAccepted::Full { what: "queries of one batch", limit: 4 }.into(), 422, "input"),
+        (|| NotAccepted::LongBatch { limit: 4 }.into(), 422, "input"),
         (|| NotAccepted::Full { what: "bytes", limit: 4 }.into(), 503, "busy"),
         (|| NotAccepted::NotOpener.into(), 503, "stopped"),
         (|| RunError::Input(InputError::Twice { name: "x".to_owned() }).into(), 422, "input"),
