@@ -157,7 +157,7 @@ fn four_processes_keep_one_ledger_also_when_they_are_killed_one_by_one_and_all_a
 }
 
 /// What a node answers to a question about a picture, with this nonce.
-fn ask(gateway: SocketAddr, nonce: &str) -> Result<Value, String> {
+fn decided_by(gateway: SocketAddr, nonce: &str) -> Result<Value, String> {
     let x = images(0, 1);
     let data: Vec<f32> = floats(&x);
     let input = json!({ "name": x.name(), "dtype": "f32", "dims": x.dims(), "data": data });
@@ -207,13 +207,13 @@ fn an_answer_comes_with_a_certificate_that_verifies_offline_also_after_a_node_wa
     };
     for (n, gateway) in gateways.iter().enumerate() {
         let nonce = format!("{:02x}", n + 1).repeat(32);
-        verify(&ask(*gateway, &nonce).unwrap(), &nonce);
+        verify(&decided_by(*gateway, &nonce).unwrap(), &nonce);
     }
     // The second node holds parts of legs 1, 2 and 4. Without it the others answer, and then with it again.
     cluster.kill(2);
     for n in 10..13 {
         let nonce = format!("{n:02x}").repeat(32);
-        verify(&ask(gateways[0], &nonce).unwrap(), &nonce);
+        verify(&decided_by(gateways[0], &nonce).unwrap(), &nonce);
     }
     assert_eq!(seen, 6);
     cluster.stop();
