@@ -4,7 +4,6 @@ use std::fmt;
 use std::io::Write as _;
 
 use deepring::{RingError, Verdict};
-use deepring_infer::RunError;
 use deepring_node::cluster::ClusterError;
 use deepring_node::daemon::NodeError;
 
@@ -21,7 +20,7 @@ impl Said {
         let ring = match self {
             Self::Node(e) => match &**e {
                 NodeError::Config(_) => return 2,
-                NodeError::Opening(RunError::Tampered(_)) => return 3,
+                NodeError::Opening(e) if e.finding().is_some() => return 3,
                 NodeError::Ring { source, .. } => source,
                 _ => return 1,
             },
