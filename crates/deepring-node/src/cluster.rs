@@ -3,8 +3,8 @@
 //! | step | by | makes |
 //! |---|---|---|
 //! | [`init_node`] | each party, for itself | a node's keys, which never leave it, and a [`JoinRequest`] of public keys and addresses |
-//! | [`assemble`] | the ring's owner | the deal, the validator set and each node's files, all but its keys |
-//! | [`init`] | somebody who tries it | both, for nodes of one machine |
+//! | [`assemble()`] | the ring's owner | the deal, the validator set and each node's files, all but its keys |
+//! | [`init()`] | somebody who tries it | both, for nodes of one machine |
 //! | [`Running`] | the same | the nodes as processes, which end with it |
 //!
 //! A folder is made whole or not at all: it is written under another name, and renamed.

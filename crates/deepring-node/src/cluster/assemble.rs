@@ -166,13 +166,12 @@ fn deal(
     let in_words = ranges.iter().enumerate().map(|(n, blocks)| {
         let copies = (0..plan.copies.count()).map(|k| (n + k) % ranges.len() + 1);
         let copies: Vec<String> = copies.map(|k| format!("node-{k}")).collect();
-        format!(
-            "leg {}: blocks {}-{} by {}",
-            n + 1,
-            blocks.start,
-            blocks.end - 1,
-            copies.join(", ")
-        )
+        let last = blocks.end.saturating_sub(1);
+        let blocks = match blocks.start == last {
+            true => format!("block {last}"),
+            false => format!("blocks {}-{last}", blocks.start),
+        };
+        format!("leg {}: {blocks} by {}", n + 1, copies.join(", "))
     });
     let in_words = in_words.collect();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

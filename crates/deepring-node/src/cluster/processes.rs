@@ -16,6 +16,8 @@ use crate::daemon::NodeState;
 const LOG: &str = "node.log";
 /// How long nodes are given to end.
 const ENDING: Duration = Duration::from_secs(15);
+/// Who runs says something every ten seconds.
+const SILENT: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The folders of nodes below a folder, in the order of their numbers.
@@ -38,13 +40,15 @@ pub fn node_folders(folder: &Path) -> Result<Vec<PathBuf>, ClusterError> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// What a node's folder says of it; `None` where no node runs there, as far as can be seen.
+/// What a node's folder says of it; `None` where no node runs there, as far as can be seen: one that was killed has left what it said
+/// last, and says nothing any more.
 ///
 /// # Errors
 /// [`ClusterError::Io`].
 pub fn read_state(node: &Path) -> Result<Option<NodeState>, ClusterError> {
     let data = node.join("data");
-    NodeState::read(&data).map_err(ClusterError::io(&data))
+    let state = NodeState::read(&data).map_err(ClusterError::io(&data))?;
+    Ok(state.filter(|state| state.silent_for() < SILENT))
 }
 
 /// Asks all nodes below a folder to stop, and waits until they have; the names of those that have not.

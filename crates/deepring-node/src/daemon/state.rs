@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use deepring::files::{Replacement, read_plain, replace_file};
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,12 @@ impl NodeState {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// For how long it has said nothing, by this machine's clock. A node that runs says something every ten seconds.
+    #[must_use]
+    pub fn silent_for(&self) -> Duration {
+        Duration::from_millis(now_ms().saturating_sub(self.at))
     }
 
     /// Asks the node whose data folder this is to stop.

@@ -22,7 +22,7 @@ pub(crate) struct RecordedAnswer {
 
 /// Asks, and records.
 pub(crate) trait AnswerSource: Send + Sync {
-    /// As [`Asker::ask`].
+    /// As [`Asker::decide`].
     fn query(
         &self,
         batch: Batch,
