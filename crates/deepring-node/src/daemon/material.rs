@@ -104,7 +104,8 @@ impl Material {
         let places = Places::below(&file.data);
         places.make()?;
         let ledger = LedgerOptions::new().origin(&set.origin).open_or_create(&places.ledger)?;
-        let voted = may_vote(&file.node_key, &places.engine)?;
+        let grown = ledger.height()?.is_some_and(|height| height > 0);
+        let voted = may_vote(&file.node_key, &places.engine, grown)?;
         Ok(Self {
             node,
             set,

@@ -2,8 +2,9 @@
 //!
 //! A node that forgot what it voted could vote for something else at the same turn, which is the worst that a validator can
 //! do. So the engine's storage is given a name when it is begun, and the same name is kept beside the key. A key whose name is
-//! not that of the storage follows the others, and votes no more. What this does not show: storage that was put back to an
-//! earlier state, name and all.
+//! not that of the storage follows the others, and votes no more; so does one whose storage holds no votes beside a ledger that
+//! has grown. What this does not show: storage that was put back to an earlier state or damaged, name and all, and a key that was
+//! put back without the file beside it, with nothing else.
 
 use std::fs;
 use std::io;
@@ -17,6 +18,8 @@ use rand_core::Rng as _;
 use super::error::NodeError;
 
 const NAME: &str = "storage-name";
+/// In the names of the folders that the engine keeps votes in.
+const VOTES: &str = "-votes-";
 /// Most bytes of a name and its line feed: 64 digits.
 const MAX_NAME: u64 = 128;
 
@@ -36,10 +39,19 @@ fn marker_of(key: &Path) -> PathBuf {
     name.into()
 }
 
-/// Asks whether the key votes with this storage, and ties both together where neither voted before.
-pub(crate) fn may_vote(key: &Path, storage: &Path) -> Result<Voted, NodeError> {
+/// Asks whether the key votes with this storage, and ties both together where neither voted before. `grown` is whether the ledger has a
+/// height: it came by an agreement in which this node took part.
+pub(crate) fn may_vote(key: &Path, storage: &Path, grown: bool) -> Result<Voted, NodeError> {
     let marker = marker_of(key);
     let in_storage = storage.join(NAME);
+    let io = |source| NodeError::Io { path: storage.into(), source };
+    if grown && !has_votes(storage).map_err(io)? {
+        // For good: who follows keeps votes there, too, though none of its own.
+        match fs::remove_file(&in_storage) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io(e)),
+            _ => return Ok(Voted::Elsewhere(marker)),
+        }
+    }
     let known = name_in(&marker)?;
     let here = name_in(&in_storage)?;
     let write = |path: &Path, name: &str| {
@@ -53,9 +65,7 @@ pub(crate) fn may_vote(key: &Path, storage: &Path) -> Result<Voted, NodeError> {
         (None, Some(here)) => write(&marker, &here).map(|()| Voted::Here),
         (None, None) => {
             // Votes without a name are of a storage that was begun otherwise.
-            if has_votes(storage)
-                .map_err(|source| NodeError::Io { path: storage.into(), source })?
-            {
+            if has_anything(storage).map_err(io)? {
                 return Ok(Voted::Elsewhere(marker));
             }
             let mut drawn = [0; 32];
@@ -76,12 +86,38 @@ fn name_in(path: &Path) -> Result<Option<String>, NodeError> {
 }
 
 /// Whether the engine has kept anything there.
-fn has_votes(storage: &Path) -> io::Result<bool> {
+fn has_anything(storage: &Path) -> io::Result<bool> {
     match fs::read_dir(storage) {
         Ok(mut entries) => Ok(entries.next().is_some()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e),
     }
+}
+
+/// Whether the engine has kept votes there, of any epoch.
+fn has_votes(storage: &Path) -> io::Result<bool> {
+    let folders = match fs::read_dir(storage) {
+        Ok(folders) => folders,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(e),
+    };
+    for folder in folders {
+        let folder = folder?;
+        let of_votes = folder.file_name().to_string_lossy().contains(VOTES);
+        if of_votes && holds_bytes(&folder.path())? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn holds_bytes(folder: &Path) -> io::Result<bool> {
+    for file in fs::read_dir(folder)? {
+        if file?.metadata()?.len() > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -108,11 +144,16 @@ mod tests {
         }
 
         fn look(&self) -> Voted {
-            may_vote(&self.key(), &self.engine()).unwrap()
+            may_vote(&self.key(), &self.engine(), false).unwrap()
+        }
+
+        fn look_grown(&self) -> Voted {
+            may_vote(&self.key(), &self.engine(), true).unwrap()
         }
 
         fn vote(&self) {
-            fs::create_dir(self.engine().join("agreement-votes-0")).unwrap();
+            fs::create_dir_all(self.engine().join("agreement-votes-0")).unwrap();
+            fs::write(self.engine().join("agreement-votes-0/01"), b"votes").unwrap();
         }
 
         fn elsewhere(&self) -> Voted {
@@ -138,6 +179,28 @@ mod tests {
     }
 
     #[test]
+    fn beside_a_ledger_that_has_grown_there_are_votes_or_the_key_votes_no_more() {
+        for emptied in [false, true] {
+            let place = Place::new();
+            assert_eq!(place.look(), Voted::Here);
+            place.vote();
+            assert_eq!(place.look_grown(), Voted::Here);
+            match emptied {
+                true => fs::write(place.engine().join("agreement-votes-0/01"), b"").unwrap(),
+                false => fs::remove_dir_all(place.engine().join("agreement-votes-0")).unwrap(),
+            }
+            assert_eq!(place.look_grown(), place.elsewhere());
+            // Following, it keeps what others voted.
+            place.vote();
+            assert_eq!(place.look_grown(), place.elsewhere());
+        }
+        let place = Place::new();
+        assert_eq!(place.look_grown(), place.elsewhere(), "neither storage nor marker");
+        place.vote();
+        assert_eq!(place.look_grown(), place.elsewhere());
+    }
+
+    #[test]
     fn a_start_that_was_cut_short_is_gone_on_with() {
         let place = Place::new();
         place.look();
@@ -154,7 +217,7 @@ mod tests {
         let place = Place::new();
         place.look();
         fs::write(marker_of(&place.key()), [b'a'; 200]).unwrap();
-        assert!(may_vote(&place.key(), &place.engine()).is_err());
+        assert!(may_vote(&place.key(), &place.engine(), false).is_err());
         fs::write(marker_of(&place.key()), b"").unwrap();
         assert_eq!(place.look(), place.elsewhere());
     }
