@@ -87,13 +87,7 @@ impl Ledger {
         outline: &AuthenticOutline,
         host: &AuthorKey,
     ) -> Result<u64, LedgerError> {
-        let event = Event::Decisions {
-            ring_digest: decision.chain().opening().ring_digest,
-            decision_id: decision.id(),
-            count: u32::try_from(decision.items().len()).unwrap_or(u32::MAX),
-            dealt: outline.deal_number(),
-        };
-        self.record(&event, host)
+        self.record(&Event::decided(decision, outline), host)
     }
 
     /// Records findings about a version of a ring as alarms, all or none; returns their indices.
@@ -104,24 +98,13 @@ impl Ledger {
     /// As [`Ledger::record`].
     pub fn record_findings(
         &mut self,
-        (ring_id, ring_digest): (RingId, Digest),
+        ring: (RingId, Digest),
         accused: PublicKey<Host>,
         findings: &[Finding],
         host: &AuthorKey,
     ) -> Result<Vec<u64>, LedgerError> {
-        let alarm = |finding: &Finding| Event::Alarm {
-            ring_id,
-            ring_digest,
-            accused,
-            block: finding.block,
-            name: finding.name.clone().unwrap_or_default(),
-            part: finding.part.name().to_owned(),
-            tensor: finding.tensor.clone(),
-            bytes: finding.bytes,
-            reason: finding.reason.clone(),
-            evidence: None,
-        };
-        self.record_all(&findings.iter().map(alarm).collect::<Vec<_>>(), host)
+        let alarms = findings.iter().map(|finding| Event::alarm(ring, accused, finding));
+        self.record_all(&alarms.collect::<Vec<_>>(), host)
     }
 
     /// Records evidence as an alarm about each host that it names; returns the entries' indices.

@@ -79,12 +79,7 @@ impl Certifier {
         decision: &Decision,
         outline: &AuthenticOutline,
     ) -> Result<Committed, CertifyError> {
-        let event = Event::Decisions {
-            ring_digest: outline.ring_digest(),
-            decision_id: decision.id(),
-            count: u32::try_from(decision.items().len()).unwrap_or(u32::MAX),
-            dealt: outline.deal_number(),
-        };
+        let event = Event::decided(decision, outline);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         let key: AuthorKey = self.key.clone().into();

@@ -2,9 +2,9 @@
 
 use deepring::codec::Writer;
 use deepring::keys::{Author, Node, SignerError, SigningOwner};
-use deepring::outline::Outline;
+use deepring::outline::{AuthenticOutline, Outline};
 use deepring::replication::Evidence;
-use deepring::{Digest, Host, Owner, PublicKey, RingId, SecretKey};
+use deepring::{Decision, Digest, Finding, Host, Owner, PublicKey, RingId, SecretKey};
 use serde::Serialize;
 
 use super::{Binding, hex};
@@ -226,6 +226,38 @@ impl Event {
             bytes: None,
             reason: reason.to_owned(),
             evidence: Some(Box::new(evidence.clone())),
+        }
+    }
+
+    /// The alarm of a host about a copy of a version's block that a check found tampered with.
+    #[must_use]
+    pub fn alarm(
+        (ring_id, ring_digest): (RingId, Digest),
+        accused: PublicKey<Host>,
+        finding: &Finding,
+    ) -> Self {
+        Self::Alarm {
+            ring_id,
+            ring_digest,
+            accused,
+            block: finding.block,
+            name: finding.name.clone().unwrap_or_default(),
+            part: finding.part.name().to_owned(),
+            tensor: finding.tensor.clone(),
+            bytes: finding.bytes,
+            reason: finding.reason.clone(),
+            evidence: None,
+        }
+    }
+
+    /// What records a decision under the deal of `outline`.
+    #[must_use]
+    pub fn decided(decision: &Decision, outline: &AuthenticOutline) -> Self {
+        Self::Decisions {
+            ring_digest: decision.chain().opening().ring_digest,
+            decision_id: decision.id(),
+            count: u32::try_from(decision.items().len()).unwrap_or(u32::MAX),
+            dealt: outline.deal_number(),
         }
     }
 

@@ -159,20 +159,8 @@ impl<E: Clock> NoticeRecorder<E> {
 
     /// An alarm of this host about itself: its copy of the block is quarantined by it.
     async fn confess(&self, finding: &Finding) -> Result<(), SubmitError> {
-        let me = self.key.public();
-        let (ring_id, ring_digest) = (self.ring.ring_id(), self.ring.digest());
-        let event = Event::Alarm {
-            ring_id,
-            ring_digest,
-            accused: me,
-            block: finding.block,
-            name: finding.name.clone().unwrap_or_default(),
-            part: finding.part.name().to_owned(),
-            tensor: finding.tensor.clone(),
-            bytes: finding.bytes,
-            reason: finding.reason.clone(),
-            evidence: None,
-        };
+        let ring = (self.ring.ring_id(), self.ring.digest());
+        let event = Event::alarm(ring, self.key.public(), finding);
         let author: AuthorKey = self.key.clone().into();
         let binding = self.binding(&author).await?;
         let Ok(entry) = Entry::now(binding, &event, &author) else { return Ok(()) };
