@@ -14,9 +14,10 @@ const COMMIT: u8 = 1;
 const REVEAL: u8 = 2;
 const RECORD: u8 = 3;
 
-/// The head of the chain that a reveal is about, if it is one.
-pub(super) fn revealed(bytes: &[u8]) -> Option<&[u8]> {
-    bytes.get(33..65).filter(|_| said(bytes) == Some(REVEAL))
+/// The head of the chain that a reveal is about and the receipt in it, behind its nonce of 32 bytes, if it is one.
+pub(super) fn revealed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let parts = (bytes.get(33..65)?, bytes.get(98..)?);
+    (said(bytes) == Some(REVEAL)).then_some(parts)
 }
 
 /// Which message of a leg it is, if it is one.

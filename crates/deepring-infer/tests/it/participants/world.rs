@@ -460,14 +460,14 @@ impl<'r> World<'r> {
         all
     }
 
-    /// Whether a double showed two receipts for one leg, on one chain: each of its machines draws nonces of its own, so that equal
-    /// reveals are of one machine.
+    /// Whether a double showed two receipts for one leg, on one chain. Its machines draw nonces of their own: two reveals may well hold
+    /// the same receipt.
     pub(super) fn showed_two(&self, double: usize) -> bool {
         let by_it = self.wire.iter().filter(|(_, from, ..)| *from == double);
         let mut shown = BTreeMap::<&[u8], &[u8]>::new();
         by_it
-            .filter_map(|(.., bytes)| Some((revealed(bytes)?, &bytes[..])))
-            .any(|(head, reveal)| *shown.entry(head).or_insert(reveal) != reveal)
+            .filter_map(|(.., bytes)| revealed(bytes))
+            .any(|(head, receipt)| *shown.entry(head).or_insert(receipt) != receipt)
     }
 
     /// Whether somebody honest closed the query.
