@@ -241,14 +241,22 @@ fn is_known(store: &TrustStore, ring: &OwnedRing) -> bool {
     store.trusts(&ring.owner) || store.saw(ring)
 }
 
-/// Refuses a decision of an outline, for who does not say which validation is asked of it, where a later deal of its version was
-/// seen, or where that is forgotten: under the earlier one fewer hosts validate, or none.
-pub(crate) fn refuse_earlier_deal(
+/// Refuses a decision of an outline that only whoever has a key that its owner gave up can have made; and, for who does not say which
+/// validation is asked of it, where a later deal of its version was seen, or where that is forgotten: under the earlier one fewer hosts
+/// validate, or none.
+pub(crate) fn refuse_decision_of(
     store: Option<&TrustStore>,
     outline: &AuthenticOutline,
     require: RequireArg,
 ) -> Result<(), CliError> {
-    let (Some(store), RequireArg::AsDealt) = (store, require) else { return Ok(()) };
+    let Some(store) = store else { return Ok(()) };
+    let looking_back = Trust::owner(outline.owner()).and_store(store).any_version();
+    if let Some(finding) = outline.refused_by(&looking_back) {
+        return Err(RingError::Refused(Report::of_findings(vec![finding])).into());
+    }
+    if require != RequireArg::AsDealt {
+        return Ok(());
+    }
     let version = outline.model_version();
     let message = match store.deal_of(&outline.owned(), version) {
         SeenDeal::Number(deal) if deal <= outline.deal_number() => return Ok(()),

@@ -32,7 +32,7 @@ use crate::finding::{Finding, Section};
 use crate::keys::{Host, Owner, PublicKey, SignerError, SigningOwner};
 use crate::ring_id::{MAX_BLOCKS, RingId, RingKind};
 use crate::tensor::{TensorSpec, decode_specs, encode_specs};
-use crate::trust::{OwnedRing, RingVersion, Trust};
+use crate::trust::{OwnedRing, Trust};
 
 const MAGIC: [u8; 8] = *b"DOUTLINE";
 const FORMAT_VERSION: u16 = 1;
@@ -232,11 +232,7 @@ impl Outline {
     /// for a version older than one that the trust store has seen.
     pub fn verify(self, trust: &Trust<'_>) -> Result<AuthenticOutline, OutlineError> {
         let outline = self.verify_consistent()?;
-        let this = &outline.outline;
-        let ring = OwnedRing { owner: this.owner, ring: this.ring_id };
-        let (model_version, digest) = (this.model_version, this.ring_digest);
-        let version = RingVersion { ring, model_version, digest, deal: outline.deal_number() };
-        match trust.refuse_version(&version).or_else(|| trust.refuse_deal(&version)) {
+        match outline.refused_by(trust) {
             Some(finding) => Err(OutlineError::Refused(finding)),
             None => Ok(outline),
         }

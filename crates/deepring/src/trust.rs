@@ -101,7 +101,7 @@ impl<'a> Trust<'a> {
     }
 
     /// The same trust; also accepts old versions, for callers that look back at a decision of an
-    /// old version. Running or repairing a ring with this gives up rollback protection.
+    /// old version; but none that only whoever has a key that its owner gave up can have made. Running or repairing a ring with this gives up rollback protection.
     #[must_use]
     pub fn any_version(self) -> Self {
         Self { any_version: true, ..self }
@@ -173,10 +173,7 @@ impl<'a> Trust<'a> {
         {
             return untrusted(format!("this ring was seen before under another owner: {other}"));
         }
-        if self.any_version {
-            return None;
-        }
-        let newest = store.newest(&found);
+        let newest = store.newest(&found).filter(|_| !self.any_version);
         let stale = |reason| Some(Finding::stale(Section::Closure, reason));
         if let Some((version, _)) = newest
             && claimed.model_version < version
@@ -186,8 +183,11 @@ impl<'a> Trust<'a> {
                 claimed.model_version
             ));
         }
-        // Whoever has a key that its owner gave up would make the newest version of all with it.
-        if let Some((later, _)) = store.seen_later(&found) {
+        // Whoever has a key that its owner gave up would make the newest version of all with it, and decisions of it. Of
+        // the versions before, who looks back cannot tell which are the owner's.
+        if let Some((later, seen)) = store.seen_later(&found)
+            && (!self.any_version || claimed.model_version >= seen.model_version)
+        {
             return untrusted(format!(
                 "signed by a key that its owner gave up for {later}, of which a version was seen"
             ));

@@ -16,7 +16,7 @@ use crate::cli::{CertificateCommand, CertificateMake, CertificateVerify};
 use crate::error::{CliError, Exit};
 use crate::ledgers::{Wanted, parse_key, read_key};
 use crate::output;
-use crate::rings::{newer_than, open_store, refuse_earlier_deal};
+use crate::rings::{newer_than, open_store, refuse_decision_of};
 use crate::witnesses::{RequiredWitnesses, Witnesses};
 
 pub(crate) fn certificate(args: &CertificateCommand, trust: Option<&Path>) -> Result<(), CliError> {
@@ -124,7 +124,7 @@ fn verified(args: &CertificateVerify, trust: Option<&Path>) -> Result<Verified, 
     let expected = Expected { owner, log: log.trusted(), require: args.require.into(), nonce };
     let read = Certificate::read(&args.certificate).map_err(refused)?;
     let shown = read.verify(&expected).map_err(refused)?;
-    refuse_earlier_deal(store.as_ref(), shown.outline(), args.require)?;
+    refuse_decision_of(store.as_ref(), shown.outline(), args.require)?;
     let specs = (shown.outline().inputs(), shown.outline().outputs());
     let compared = about_these((&args.input, &args.output), specs, shown.decision())?;
     let witnesses = required.check(shown.checkpoint())?;

@@ -20,7 +20,7 @@ use crate::cli::QueryArgs;
 use crate::error::CliError;
 use crate::inputs::{Pictures, read_queries};
 use crate::output;
-use crate::rings::{newer_than, open_store, refuse_earlier_deal, store_files};
+use crate::rings::{newer_than, open_store, refuse_decision_of, store_files};
 use crate::top::{OutputSummary, output_summary};
 use gateway::{Asking, GatewayClient};
 
@@ -64,7 +64,7 @@ fn verified(args: &QueryArgs, trust: Option<&Path>) -> Result<Answer, CliError> 
     let log = LogTrust::Validators(&validators);
     let expected = Expected { owner, log, require: args.require.into(), nonce: Some(nonce) };
     let shown = certificate.verify(&expected).map_err(refused)?;
-    refuse_earlier_deal(store.as_ref(), shown.outline(), args.require)?;
+    refuse_decision_of(store.as_ref(), shown.outline(), args.require)?;
     refuse_other_names(&declared, shown.outline().inputs())?;
     let compared = compared(&queries, &answer.outputs, &shown)?;
 

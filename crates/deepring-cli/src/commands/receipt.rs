@@ -20,7 +20,7 @@ use crate::cli::{ReceiptCommand, ReceiptVerify};
 use crate::error::CliError;
 use crate::inputs::{Pictures, read_queries};
 use crate::output;
-use crate::rings::{TrustPolicy, newer_than, refuse_earlier_deal};
+use crate::rings::{TrustPolicy, newer_than, refuse_decision_of};
 
 use recorded::Recorded;
 
@@ -61,7 +61,7 @@ fn verify(args: &ReceiptVerify, trust: Option<&Path>) -> Result<Verified, CliErr
     let mut policy = TrustPolicy::new(&args.owner, trust)?;
     // An auditor asks about the past: that a newer version was seen since takes nothing away, and is said.
     let ring = policy.authenticate_any_version(&output::resolved_path(&args.ring)?)?;
-    refuse_earlier_deal(policy.store(), ring.outline(), args.require)?;
+    refuse_decision_of(policy.store(), ring.outline(), args.require)?;
     let given = Decision::read(&args.receipt)?;
     let decision = given.verify(ring.outline(), args.require.into())?;
     check_nonce(args.nonce.as_deref(), &decision)?;

@@ -90,6 +90,21 @@ fn a_version_from_before_the_rotation_is_old_where_the_rotation_is_known() {
     reader("verify stolen.ring").exits(4).says("gave up");
     reader("verify stolen.ring --owner keys/owner.pub").exits(4).says("gave up");
     reader("verify two.ring").succeeds();
+    // Nor decisions that are believed: by a receipt, or by a certificate of a ledger of theirs.
+    let thief = |words: &str| workspace.run(&format!("{words} --trust thief.json"));
+    let of = "--ring stolen.ring --owner keys/owner.pub";
+    let run = RUN.replace("net.ring", "stolen.ring");
+    thief("ledger register stolen.ring --owner-key keys/owner.key --ledger theirs --new-ledger")
+        .succeeds();
+    thief(&format!("{run} --receipt nine.receipt --ledger theirs")).succeeds();
+    thief("certificate make --receipt nine.receipt --ledger theirs -o nine.certificate").succeeds();
+    let certificate =
+        "certificate verify nine.certificate --owner keys/owner.pub --ledger-key theirs/log.pub";
+    for stolen in [format!("receipt verify nine.receipt {of}"), certificate.to_owned()] {
+        thief(&stolen).succeeds();
+        reader(&stolen).exits(4).says("gave up");
+        reader(&format!("{stolen} --require none")).exits(4).says("gave up");
+    }
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use super::{AuthenticOutline, Outline, OutlineBlock};
 use crate::crypto::Digest;
 use crate::deal::Deal;
+use crate::finding::Finding;
 use crate::keys::{Owner, PublicKey};
 use crate::ring_id::{RingId, RingKind};
 use crate::tensor::TensorSpec;
-use crate::trust::OwnedRing;
+use crate::trust::{OwnedRing, RingVersion, Trust};
 
 impl AuthenticOutline {
     /// Of a ring whose closure and headers were verified, and this outline among them.
@@ -110,6 +111,16 @@ impl AuthenticOutline {
     #[must_use]
     pub fn deal_number(&self) -> u32 {
         self.deal().map_or(0, |deal| deal.revision.saturating_add(1))
+    }
+
+    /// The objection of a reader who trusts so, if there is one: untrusted for the owner, or for a version that only whoever has a
+    /// key that the owner gave up can have made; stale for a version or a deal older than one that the trust store has seen.
+    #[must_use]
+    pub fn refused_by(&self, trust: &Trust<'_>) -> Option<Finding> {
+        let (model_version, digest) = (self.model_version(), self.ring_digest());
+        let deal = self.deal_number();
+        let version = RingVersion { ring: self.owned(), model_version, digest, deal };
+        trust.refuse_version(&version).or_else(|| trust.refuse_deal(&version))
     }
 
     /// Digest of the outline, signature left out.

@@ -327,6 +327,9 @@ fn a_version_under_a_later_key_counts_for_the_keys_before_it_and_for_nobody_else
     }
     let looking_back = Trust::owner(old).and_store(&store).any_version();
     assert_eq!(verdict_under(&first, &looking_back), Verdict::Intact);
+    for of_old in [&stolen, &equal] {
+        assert_eq!(verdict_under(of_old, &looking_back), Verdict::Untrusted);
+    }
 }
 
 /// Whoever has a key that was given up cannot lock its owner out with it.
@@ -381,8 +384,10 @@ fn of_a_key_that_was_given_up_the_ledgers_newest_version_counts_and_not_the_thie
     assert_eq!(verdict(&store, &first), Verdict::Stale);
     assert_eq!(verdict(&store, &second), Verdict::Intact);
     assert_eq!(verdict(&store, &other), Verdict::Stale);
+    // Who looks back sees the owner's old ones, and none that only the thief can have made.
     let looking_back = trust.and_store(&store).any_version();
-    assert_eq!(verdict_under(&stolen, &looking_back), Verdict::Intact);
+    assert_eq!(verdict_under(&first, &looking_back), Verdict::Intact);
+    assert_eq!(verdict_under(&stolen, &looking_back), Verdict::Untrusted);
 
     let mut store = open("none");
     says(&mut store, true, &id, keys, None);
