@@ -69,6 +69,13 @@ pub enum KeyFileError {
     #[cfg(feature = "passphrase")]
     #[error(transparent)]
     Turn(#[from] crate::turn::TurnError),
+    /// The file has other names (hard links), which would keep the key as it is.
+    #[cfg(feature = "passphrase")]
+    #[error("{}: this file has other names besides, which would keep the key as it is: remove them", path.display())]
+    OtherNames {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file was replaced, and beside it lies its key as text, which a killed process left and which
     /// cannot be removed.
     #[cfg(feature = "passphrase")]

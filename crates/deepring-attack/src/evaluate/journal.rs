@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use deepring::files::{open_plain_with, read_plain, spare_kept};
@@ -72,6 +73,11 @@ impl Journal {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = open_plain_with(path, &mut options).map_err(io)?;
+        // What is appended here would be appended to whatever else it is: a link to a ledger's lock is an empty file, too.
+        if file.metadata().map_err(io)?.nlink() > 1 {
+            let why = "has other names besides: nothing is appended to it";
+            return Err(io(std::io::Error::new(std::io::ErrorKind::AlreadyExists, why)));
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalError::Busy { path: path.into() }),

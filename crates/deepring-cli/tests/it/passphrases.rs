@@ -43,6 +43,21 @@ fn with_encrypted_keys() -> Workspace {
 }
 
 #[test]
+fn a_key_with_another_name_gets_no_passphrase_that_the_other_name_would_lack() {
+    let workspace = Workspace::new();
+    run_with(&workspace, "keygen --out keys", &[]).succeeds();
+    let (key, other) = (workspace.path("keys/owner.key"), workspace.path("other.key"));
+    fs::hard_link(&key, &other).unwrap();
+    let text = fs::read(&key).unwrap();
+    let change = "key passphrase keys/owner.key --new-passphrase-fd 3";
+    let refused = run_with(&workspace, change, &[(3, "correct horse\n")]);
+    refused.exits(1).says("other names");
+    assert_eq!(fs::read(&key).unwrap(), text);
+    fs::remove_file(&other).unwrap();
+    run_with(&workspace, change, &[(3, "correct horse\n")]).succeeds();
+}
+
+#[test]
 fn every_command_that_takes_a_secret_key_opens_it_with_its_passphrase_and_not_without() {
     let workspace = with_encrypted_keys();
     for name in ["owner", "host", "node"] {

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use deepring::keys::Node;
+
 use crate::workspace::Workspace;
 
 const REGISTER: &str = "ledger register net.ring --owner-key keys/owner.key --ledger ledger";
@@ -263,6 +265,11 @@ fn a_ledger_takes_rings_of_the_owners_that_its_validator_set_names() {
     assert_eq!((&first["entry"], &first["epoch"]), (&0.into(), &1.into()));
     let register = "ledger register net.ring --owner-key keys/owner.key --ledger ledger";
     workspace.run(register).exits(4).says("validator set");
+    // Nothing that such a node cosigns would count: its second half is the point under which one signature fits everything.
+    let halves = [[9; 32], [0; 32]].concat();
+    let weak = deepring::PublicKey::<Node>::from_bytes(halves.try_into().unwrap()).to_string();
+    let weak = set("other", "--owner other/owner.pub").replace("node/node.pub", &weak);
+    workspace.run(&weak).exits(1).says("cannot be counted");
     let both = set("other", "--owner other/owner.pub --owner keys/owner.pub");
     workspace.run(&set("keys", "--owner keys/owner.pub")).exits(4);
     let second = workspace.run(&format!("{both} --json")).succeeds().json();

@@ -1,6 +1,8 @@
 //! Key files under a passphrase: made, opened, and written anew under another one or none.
 
+use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,10 +76,14 @@ impl Rewriting {
     /// rewritten.
     ///
     /// # Errors
-    /// As [`SecretKeyFile::read`], and [`KeyFileError::Io`] where no file can be written beside it.
+    /// As [`SecretKeyFile::read`], [`KeyFileError::Io`] where no file can be written beside it, and
+    /// [`KeyFileError::OtherNames`].
     pub fn begin(path: &Path) -> Result<Self, KeyFileError> {
         let io = |source| KeyFileError::Io { path: path.into(), source };
         let place: PathBuf = resolved(path).map_err(io)?;
+        if fs::symlink_metadata(&place).map_err(io)?.nlink() > 1 {
+            return Err(KeyFileError::OtherNames { path: path.into() });
+        }
         let into = Replacement::with_mode(&place, 0o600).map_err(io)?;
         let file = SecretKeyFile { path: path.into(), ..SecretKeyFile::read(&place)? };
         Ok(Self { file, into, wait: Turn::WAIT })

@@ -61,6 +61,18 @@ fn one_process_writes_at_a_time_and_a_key_counts_once() {
     assert_eq!(keys(&Results::read(&path).unwrap()), ["a"]);
 }
 
+#[test]
+fn nothing_is_appended_to_a_file_with_another_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("results.jsonl");
+    let other = folder.path().join("writer.lock");
+    std::fs::write(&other, "").unwrap();
+    std::fs::hard_link(&other, &path).unwrap();
+    assert!(matches!(Journal::open(&path), Err(JournalError::Io { .. })));
+    std::fs::remove_file(&other).unwrap();
+    Journal::open(&path).unwrap();
+}
+
 /// A journal in a new folder with these lines; the folder lasts as long as it is held.
 fn written(lines: &[Line]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();

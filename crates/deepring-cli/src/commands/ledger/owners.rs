@@ -11,7 +11,7 @@ use serde_json::json;
 use super::LedgerMemory;
 use crate::begun::Begun;
 use crate::cli::{EntryTo, LedgerRotateOwner, LedgerValidatorSet};
-use crate::error::CliError;
+use crate::error::{CliError, Exit};
 use crate::output;
 use crate::rings::read_public;
 use crate::secrets::Secrets;
@@ -49,7 +49,10 @@ pub(super) fn validators(args: &LedgerValidatorSet, trust: Option<&Path>) -> Res
         epoch = before.saturating_add(1);
         let origin = ledger.checkpoint().origin().to_owned();
         let (owners, nodes) = (owners.clone(), nodes.clone());
-        Ok(Event::ValidatorSet(ValidatorSet { epoch, origin, owners, nodes }))
+        let set = ValidatorSet { epoch, origin, owners, nodes };
+        // With a node that cannot be counted, no certificate of this set would be accepted.
+        set.cosigners().map_err(|e| CliError::new(Exit::Failed, e))?;
+        Ok(Event::ValidatorSet(set))
     })?;
     if let Some(begun) = begun {
         begun.write(&bytes)?;
