@@ -56,25 +56,41 @@ pub struct Config {
 }
 
 impl Config {
-    /// A validator with this key, of this set. An idle network makes a
-    /// height every five seconds; a leader has eight, and is passed over after half a minute of silence.
+    /// A validator with this key, of this set. An idle network makes a height every second; the rest is as
+    /// [`Config::at_pace`] has it.
     #[must_use]
     pub fn new(node: SecretKey<Node>, set: ValidatorSet) -> Self {
-        Self {
+        let config = Self {
             set,
             node,
             votes: true,
             partition: "agreement".to_owned(),
-            heartbeat: Duration::from_secs(5),
-            leader_timeout: Duration::from_secs(8),
-            certification_timeout: Duration::from_secs(10),
-            skip_timeout: Duration::from_secs(30),
-            retained: NonZeroU64::MIN.saturating_add(16_383),
+            heartbeat: Duration::ZERO,
+            leader_timeout: Duration::ZERO,
+            certification_timeout: Duration::ZERO,
+            skip_timeout: Duration::ZERO,
+            retained: NonZeroU64::MIN.saturating_add(65_535),
             pool: PoolLimits::default(),
             repeat: Duration::from_secs(1),
             evidence: None,
             #[cfg(feature = "tamper")]
             tamper: None,
+        };
+        config.at_pace(Duration::from_secs(1))
+    }
+
+    /// The same with this heartbeat, and with time-outs that follow from it: a leader has half as long again, and half a
+    /// second more at least; a docket is to be certified in twice a leader's time, and a leader is passed over after four
+    /// times of it in silence. So a leader that died costs one or two of its turns, and then nothing.
+    #[must_use]
+    pub fn at_pace(self, heartbeat: Duration) -> Self {
+        let leader_timeout = heartbeat + (heartbeat / 2).max(Duration::from_millis(500));
+        Self {
+            heartbeat,
+            leader_timeout,
+            certification_timeout: leader_timeout * 2,
+            skip_timeout: leader_timeout * 4,
+            ..self
         }
     }
 }

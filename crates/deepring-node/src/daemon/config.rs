@@ -91,7 +91,7 @@ pub struct ValidatorSection {
     /// Where it listens to other validators.
     pub listen: SocketAddr,
     /// How long a leader waits with an empty docket, in milliseconds.
-    #[serde(default = "five_seconds")]
+    #[serde(default = "a_second")]
     pub heartbeat_ms: u64,
 }
 
@@ -149,7 +149,7 @@ impl ValidatorSection {
     /// Listening there, and else as usual.
     #[must_use]
     pub fn listening(listen: SocketAddr) -> Self {
-        Self { listen, heartbeat_ms: five_seconds() }
+        Self { listen, heartbeat_ms: a_second() }
     }
 }
 
@@ -172,8 +172,8 @@ impl HostSection {
     }
 }
 
-fn five_seconds() -> u64 {
-    5_000
+fn a_second() -> u64 {
+    1_000
 }
 /// A host that is down is waited for twice in a query of four legs, and the answer is to come within two seconds.
 fn under_a_second() -> u64 {

@@ -81,8 +81,7 @@ impl Parts {
     ) -> Result<Self, NodeError> {
         let Material { set, places, ring, ledger, node, .. } = material;
         let origin: Arc<str> = set.origin.as_str().into();
-        let mut agreement = agreement::Config::new(node, set);
-        agreement.heartbeat = config.heartbeat();
+        let mut agreement = agreement::Config::new(node, set).at_pace(config.heartbeat());
         agreement.votes = material.voted == Voted::Here;
         agreement.evidence = Some(places.evidence.clone());
         let validator = validator(context, config, agreement, material.validators, ledger).await?;

@@ -15,7 +15,7 @@ use deepring::receipt::{Require, tensors_digest};
 use deepring_infer::CutPolicy;
 use deepring_ledger::{Certificate, Checkpoint, Expected, Ledger, LogTrust, ValidatorSet};
 use deepring_node::cluster::{
-    LocalPlan, NetworkPlan, NodeState, Running, init, new_origin, node_folders, read_state,
+    LocalPlan, NetworkPlan, NodeState, Running, init, new_origin, read_state,
 };
 use deepring_node::daemon::NodeConfig;
 use deepring_testkit::zoo::{Sealed, floats, images, network, plain};
@@ -53,14 +53,6 @@ impl Cluster {
             origin: &origin,
         };
         init(&plan, LocalPlan { nodes: 4, first_port: ports() }, &folder).unwrap();
-        for node in node_folders(&folder).unwrap() {
-            // Quicker at rest than a network needs to be.
-            let path = node.join("deepringd.toml");
-            let text = fs::read_to_string(&path).unwrap();
-            let quick = text.replace("heartbeat_ms = 5000", "heartbeat_ms = 500");
-            assert_ne!(text, quick);
-            fs::write(&path, quick).unwrap();
-        }
         Self { _place: place, folder, running: None }
     }
 

@@ -34,7 +34,7 @@ fn parse(text: &str) -> Result<CheckedConfig, ConfigError> {
 #[test]
 fn what_is_not_said_has_its_default_and_paths_are_below_the_files_folder() {
     let config = parse(&least()).unwrap();
-    assert_eq!(config.heartbeat(), Duration::from_secs(5));
+    assert_eq!(config.heartbeat(), Duration::from_secs(1));
     assert_eq!(config.check, Check::Auto);
     assert_eq!(config.patience, Patience { floor: 800, ..Patience::default() });
     assert_eq!(config.bounds, Bounds::default());
