@@ -55,6 +55,27 @@ impl Ledger {
         })
     }
 
+    /// As [`find_decision`](Self::find_decision), by the decision's id alone: the first entry whose author had authority to record one
+    /// of this id. Which ring it is of, and of how many queries, is what that entry says.
+    ///
+    /// # Errors
+    /// As [`Ledger::entry`].
+    pub fn find_decision_id(&self, id: &Digest) -> Result<Option<u64>, LedgerError> {
+        let state = self.state()?;
+        self.store().read(|snapshot| {
+            for index in snapshot.decision(&id.0)?.into_iter().filter(|i| *i < self.len()) {
+                let entry = self.entry_in(snapshot, index)?;
+                if let Event::Decisions { ring_digest, decision_id, dealt, .. } = entry.event()
+                    && decision_id == id
+                    && state.refuse_decisions(&entry, (ring_digest, *dealt), index).is_none()
+                {
+                    return Ok(Some(index));
+                }
+            }
+            Ok(None)
+        })
+    }
+
     /// The newest version of a ring that is registered: its model version and its digest.
     ///
     /// # Errors

@@ -2,7 +2,6 @@
 //! checkpoint over it, one file shows that offline.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use commonware_utils::channel::watch;
 use deepring::keys::AuthorKey;
@@ -17,6 +16,7 @@ use thiserror::Error;
 use crate::agreement::{
     AgreedLedger, Committed, LedgerProgress, Lost, Submission, SubmissionError, SubmitError,
 };
+use crate::clock::now_ms;
 
 /// Why an answer has no certificate.
 #[derive(Debug, Error)]
@@ -80,10 +80,8 @@ impl Certifier {
         outline: &AuthenticOutline,
     ) -> Result<Committed, CertifyError> {
         let event = Event::decided(decision, outline);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         let key: AuthorKey = self.key.clone().into();
-        let entry = Entry::sign(Binding::new(&self.origin, 0), at, &event, &key)?;
+        let entry = Entry::sign(Binding::new(&self.origin, 0), now_ms(), &event, &key)?;
         let submitted = self.ledger.submit(Submission::decided(&entry, decision)?).await;
         let lost = match submitted {
             Ok(ticket) => match ticket.committed().await {

@@ -13,8 +13,10 @@ mod access;
 mod answers;
 mod connections;
 mod decisions;
+mod entry_page;
 mod front;
 mod openapi;
+mod page;
 mod pages;
 mod problem;
 mod question;
@@ -22,6 +24,8 @@ mod rates;
 mod section;
 mod tiles;
 mod tls;
+mod view;
+mod walks;
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -29,14 +33,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use commonware_utils::channel::watch;
-use deepring::AuthenticRing;
+use deepring::{AuthenticRing, Host, PublicKey};
 use deepring_infer::inputs::Preprocess;
 use deepring_ledger::CertificateError;
 use serde::Serialize;
 use thiserror::Error;
 use utoipa::ToSchema;
 
-use crate::agreement::LedgerProgress;
+use crate::agreement::{AgreedLedger, LedgerProgress};
 use crate::certifying::Certifier;
 use crate::hosting::Asker;
 use answers::Recording;
@@ -53,6 +57,10 @@ pub struct Gateway {
     pub ring: Arc<AuthenticRing>,
     /// How pictures become inputs, as Genesis seals it; without it there are none.
     pub recipe: Option<Preprocess>,
+    /// The ledger, for those who look at it.
+    pub ledger: AgreedLedger,
+    /// This node's host.
+    pub host: PublicKey<Host>,
     /// How far the ledger is.
     pub progress: watch::Receiver<LedgerProgress>,
     /// Whether this node is fit to answer; may block.

@@ -16,6 +16,7 @@
 
 pub mod agreement;
 pub mod certifying;
+mod clock;
 pub mod cluster;
 pub mod daemon;
 pub mod gateway;

@@ -119,7 +119,7 @@ impl Parts {
         let Some((key, opened)) = material.host else {
             return Ok(Self { validator, host: None, gateway: None, stop });
         };
-        let journal = places.signed.clone();
+        let (journal, hosted_by) = (places.signed.clone(), key.public());
         let host = HostConfig {
             patience: config.patience,
             bounds: config.bounds,
@@ -153,6 +153,8 @@ impl Parts {
                     ring,
                     recipe,
                     progress: ledger.subscribe(),
+                    ledger,
+                    host: hosted_by,
                     health: Arc::new(move || health(&condition, blocks_open())),
                     metrics: Arc::new(move || metrics.encode()),
                     validators: material.signed_set,

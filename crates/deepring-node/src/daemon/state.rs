@@ -4,10 +4,12 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use deepring::files::{Replacement, read_plain, replace_file};
 use serde::{Deserialize, Serialize};
+
+use crate::clock::now_ms;
 
 const STATE: &str = "state.json";
 const STOP: &str = "stop";
@@ -103,10 +105,4 @@ impl NodeState {
     pub fn ask_to_stop(data: &Path) -> io::Result<()> {
         replace_file(&data.join(STOP), b"")
     }
-}
-
-/// Milliseconds since the Unix epoch, by this machine's clock.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

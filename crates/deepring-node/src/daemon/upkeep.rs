@@ -10,8 +10,9 @@ use deepring::files::replace_file;
 use deepring::{Digest, Host, PublicKey};
 use tokio::sync::watch;
 
-use super::state::{NodeState, StateFiles, now_ms};
+use super::state::{NodeState, StateFiles};
 use crate::agreement::AgreedLedger;
+use crate::clock::now_ms;
 use crate::hosting::Quarantine;
 
 const EVERY: Duration = Duration::from_secs(1);

@@ -1,6 +1,7 @@
 //! Where answers come from: a seam, so that what HTTP makes of them is tested without a network.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use deepring::{AuthenticRing, Decision, Digest};
 use deepring_infer::participant::{Batch, Closed};
@@ -18,6 +19,8 @@ pub(crate) struct RecordedAnswer {
     pub(crate) entry: u64,
     /// Height of the entry's docket.
     pub(crate) height: u64,
+    /// How long it took until it was on stable storage here.
+    pub(crate) committing: Duration,
 }
 
 /// Asks, and records.
@@ -63,12 +66,15 @@ impl AnswerSource for Recording {
         decision: &'a Decision,
     ) -> BoxFuture<'a, Result<RecordedAnswer, CertifyError>> {
         async move {
+            let began = Instant::now();
             let committed = self.certifier.record(decision, self.ring.outline()).await?;
+            let committing = began.elapsed();
             let certified = self.certifier.certify(decision, committed).await?;
             Ok(RecordedAnswer {
                 certificate: certified.certificate.encode(),
                 entry: committed.index,
                 height: committed.height,
+                committing,
             })
         }
         .boxed()

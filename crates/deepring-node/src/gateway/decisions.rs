@@ -1,7 +1,7 @@
 //! `POST /v1/decisions`: a question, the answer that the hosts agree on, and the certificate without which it is not given out.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
@@ -21,6 +21,8 @@ use super::answers::RecordedAnswer;
 use super::front::Front;
 use super::problem::Problem;
 use super::question::{AskedBatch, BodyKind};
+use super::walks::{TimesTaken, milliseconds};
+use crate::hosting::QueryError;
 
 /// How long each step of a request may take.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +103,7 @@ pub(crate) struct AnswerBody<'a> {
 }
 
 /// A copy of a leg that failed.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct NamedCopy {
     /// The host's public key.
     host: String,
@@ -126,7 +128,7 @@ const LINKS: AnswerLinks = AnswerLinks {
 };
 
 impl NamedCopy {
-    fn of(failed: &FailedCopy) -> Self {
+    pub(crate) fn of(failed: &FailedCopy) -> Self {
         let fault = match failed.fault {
             CopyFault::Absent => "absent",
             CopyFault::BrokeCommitment => "broke-commitment",
@@ -170,25 +172,64 @@ pub(crate) async fn decide(
     State(front): State<Arc<Front>>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let began = Instant::now();
     let (head, body) = request.into_parts();
     let kind = BodyKind::of(&head.headers)?;
     let body = read(body, &head.headers, &front).await?;
     let AskedBatch { batch, nonce } = decode(&front, kind, head.headers, body).await?;
+    let mut took = TimesTaken { arriving: milliseconds(began.elapsed()), ..TimesTaken::default() };
+    let asked = Instant::now();
     let asking = timeout(front.times.query, front.answers.query(batch, nonce)).await;
-    let closed = asking.map_err(|_| Problem::time_over("the hosts took too long"))??;
+    took.deciding = milliseconds(asked.elapsed());
+    let closed = match asking {
+        Ok(Ok(closed)) => closed,
+        Ok(Err(e)) => {
+            let named = match &e {
+                QueryError::Failed { named, .. } => named.iter().map(NamedCopy::of).collect(),
+                _ => Vec::new(),
+            };
+            let problem = Problem::from(e);
+            front.walks.failed(problem.kind().word(), named, took);
+            return Err(problem);
+        }
+        Err(_) => {
+            let problem = Problem::time_over("the hosts took too long");
+            front.walks.failed(problem.kind().word(), Vec::new(), took);
+            return Err(problem);
+        }
+    };
+    let recorded = record(&front, &closed, took).await?;
+    answer(&closed, &recorded)
+}
+
+/// Has an answer recorded, and remembers how long that took.
+async fn record(
+    front: &Front,
+    closed: &Closed,
+    mut took: TimesTaken,
+) -> Result<RecordedAnswer, Problem> {
+    let begun = Instant::now();
     let recording = timeout(front.times.recording, front.answers.record(&closed.decision)).await;
-    let recorded = match recording {
-        Ok(Ok(recorded)) => recorded,
+    let over = milliseconds(begun.elapsed());
+    let problem = match recording {
+        Ok(Ok(recorded)) => {
+            took.recording = milliseconds(recorded.committing);
+            took.certifying = over - took.recording;
+            front.walks.ended(closed, Ok(&recorded), took);
+            return Ok(recorded);
+        }
         Ok(Err(e)) => {
             tracing::warn!(decision = %closed.decision.id(), error = %e, "an answer is not given out");
-            return Err(e.into());
+            e.into()
         }
         Err(_) => {
             tracing::warn!(decision = %closed.decision.id(), "an answer is not given out: no quorum cosigned it in time");
-            return Err(Problem::not_recorded("no quorum of validators cosigned it in time"));
+            Problem::not_recorded("no quorum of validators cosigned it in time")
         }
     };
-    answer(&closed, &recorded)
+    took.recording = over;
+    front.walks.ended(closed, Err(problem.kind().word()), took);
+    Err(problem)
 }
 
 fn answer(closed: &Closed, recorded: &RecordedAnswer) -> Result<Response, Problem> {

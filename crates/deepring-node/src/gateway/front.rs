@@ -18,7 +18,9 @@ use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
 use commonware_utils::channel::watch;
+use deepring::{Digest, Host, PublicKey};
 use deepring_ledger::ValidatorSet;
+use futures::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -29,8 +31,10 @@ use super::decisions::StepTimes;
 use super::problem::{Problem, ProblemType};
 use super::question::Takes;
 use super::rates::{Payer, Rates};
-use super::{Gateway, GatewayError, Health, decisions, openapi, pages, tiles};
-use crate::agreement::LedgerProgress;
+use super::view::{self, LedgerLook};
+use super::walks::Walks;
+use super::{Gateway, GatewayError, Health, decisions, openapi, page, pages, tiles};
+use crate::agreement::{AgreedLedger, LedgerProgress};
 use crate::gateway::GatewaySection;
 
 /// Bodies that are decoded at a time: each takes a processor, and some times its length in memory.
@@ -47,6 +51,14 @@ pub(crate) struct Front {
     pub(crate) health: Arc<dyn Fn() -> Health + Send + Sync>,
     pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
     pub(crate) tiles: PathBuf,
+    /// Asks the ledger.
+    pub(crate) look: LedgerLook,
+    /// The newest questions.
+    pub(crate) walks: Walks,
+    /// This node's host.
+    pub(crate) host: PublicKey<Host>,
+    /// Of the ring's version.
+    pub(crate) ring_digest: Digest,
     pub(crate) decoders: Semaphore,
     pub(crate) times: StepTimes,
     /// Most bytes of a body.
@@ -78,6 +90,9 @@ impl Front {
             metrics: gateway.metrics,
             validators: gateway.validators,
             tiles: gateway.tiles,
+            look: look_at(gateway.ledger),
+            host: gateway.host,
+            ring_digest: gateway.ring.digest(),
             times: StepTimes::default(),
         };
         Self::of(answers, parts, section)
@@ -100,6 +115,10 @@ impl Front {
             health: parts.health,
             metrics: parts.metrics,
             tiles: parts.tiles,
+            look: parts.look,
+            walks: Walks::default(),
+            host: parts.host,
+            ring_digest: parts.ring_digest,
             decoders: Semaphore::new(DECODERS),
             times: parts.times,
             body: section.body_megabytes << 20,
@@ -119,11 +138,15 @@ impl Front {
             .route("/v1/ring", get(pages::ring_page))
             .route("/v1/validators", get(pages::validators))
             .route("/v1/ledger", get(pages::ledger))
+            .route("/v1/network", get(view::network))
+            .route("/v1/entries", get(view::entries))
+            .route("/v1/entries/{which}", get(view::entry))
             .route("/ledger/{*path}", get(tiles::tile))
             .route("/health", get(pages::health))
             .route("/ready", get(pages::ready))
             .route("/metrics", get(pages::metrics))
             .route("/openapi.json", get(openapi::page))
+            .merge(page::files())
             .fallback(nothing_there)
             .method_not_allowed_fallback(wrong_method)
             .layer(middleware::from_fn_with_state(Arc::clone(&self), guard))
@@ -152,7 +175,8 @@ impl Front {
         from: IpAddr,
         now: Instant,
     ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
-        let open = matches!(request.uri().path(), "/health" | "/ready");
+        let path = request.uri().path();
+        let open = matches!(path, "/health" | "/ready") || page::is_file(path);
         let caller = self.keys.caller(request.headers());
         let payer = match caller {
             Caller::Known(key) => Payer::Key(key),
@@ -180,7 +204,22 @@ pub(crate) struct FrontParts {
     pub(crate) health: Arc<dyn Fn() -> Health + Send + Sync>,
     pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
     pub(crate) tiles: PathBuf,
+    pub(crate) look: LedgerLook,
+    pub(crate) host: PublicKey<Host>,
+    pub(crate) ring_digest: Digest,
     pub(crate) times: StepTimes,
+}
+
+/// Questions to a ledger that is agreed on are answered between two dockets.
+fn look_at(ledger: AgreedLedger) -> LedgerLook {
+    Arc::new(move |question| {
+        let ledger = ledger.clone();
+        async move {
+            let stopped = |_| Problem::stopped("this node is stopping");
+            ledger.look(question).await.map_err(stopped)?
+        }
+        .boxed()
+    })
 }
 
 /// Name of the log that a validator set in its file keeps.
@@ -208,22 +247,30 @@ async fn guard(State(front): State<Arc<Front>>, request: Request, next: Next) ->
 
 /// The endpoint in a word of ours: what else stands in a path is a client's.
 fn endpoint(path: &str) -> &'static str {
-    const KNOWN: [&str; 8] = [
+    const KNOWN: [&str; 10] = [
         "/v1/decisions",
         "/v1/ring",
         "/v1/validators",
         "/v1/ledger",
+        "/v1/network",
+        "/v1/entries",
         "/health",
         "/ready",
         "/metrics",
         "/openapi.json",
     ];
     let known = KNOWN.into_iter().find(|known| *known == path);
-    known.unwrap_or(if path.starts_with("/ledger/") { "/ledger" } else { "none" })
+    let within = |of: &str| path.strip_prefix(of).is_some_and(|rest| rest.starts_with('/'));
+    known.unwrap_or(match path {
+        _ if page::is_file(path) => "/",
+        _ if within("/ledger") => "/ledger",
+        _ if within("/v1/entries") => "/v1/entries",
+        _ => "none",
+    })
 }
 
 async fn nothing_there() -> Problem {
-    Problem::new(ProblemType::BadRequest, StatusCode::NOT_FOUND, "nothing is there")
+    Problem::not_there("nothing is there")
 }
 
 async fn wrong_method() -> Problem {

@@ -7,7 +7,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{decisions, pages, tiles};
+use super::{decisions, pages, tiles, view};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +22,9 @@ use super::{decisions, pages, tiles};
         pages::ring_page,
         pages::validators,
         pages::ledger,
+        view::network,
+        view::entries,
+        view::entry,
         tiles::tile,
         pages::health,
         pages::ready,

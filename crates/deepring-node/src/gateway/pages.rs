@@ -125,7 +125,7 @@ pub(crate) fn ring(
     Ok(serde_json::to_string(&page).unwrap_or_default())
 }
 
-fn typed(kind: &'static str) -> [(HeaderName, HeaderValue); 1] {
+pub(crate) fn typed(kind: &'static str) -> [(HeaderName, HeaderValue); 1] {
     [(CONTENT_TYPE, HeaderValue::from_static(kind))]
 }
 
@@ -155,16 +155,23 @@ pub(crate) async fn validators(State(front): State<Arc<Front>>) -> Response {
 /// How far the ledger is.
 #[utoipa::path(get, path = "/v1/ledger", responses((status = 200, description = "Its progress", body = ProgressPage)))]
 pub(crate) async fn ledger(State(front): State<Arc<Front>>) -> Result<Response, Problem> {
-    let page = {
-        let progress = front.progress.borrow();
-        ProgressPage {
-            height: progress.height,
-            size: progress.size,
-            certified: progress.certified.as_ref().map(|c| c.checkpoint().size()),
-            split_views: progress.split_views.len(),
-        }
-    };
-    json(&page)
+    json(&progress_of(&front))
+}
+
+pub(crate) fn progress_of(front: &Front) -> ProgressPage {
+    let progress = front.progress.borrow();
+    ProgressPage {
+        height: progress.height,
+        size: progress.size,
+        certified: progress.certified.as_ref().map(|c| c.checkpoint().size()),
+        split_views: progress.split_views.len(),
+    }
+}
+
+pub(crate) async fn health_of(front: &Front) -> Result<Health, Problem> {
+    let health = Arc::clone(&front.health);
+    let asked = spawn_blocking(move || health()).await;
+    asked.map_err(|_| Problem::stopped("this node is stopping"))
 }
 
 /// Whether the process answers at all; needs no key.
@@ -189,9 +196,7 @@ pub(crate) async fn health() -> Response {
     )
 )]
 pub(crate) async fn ready(State(front): State<Arc<Front>>) -> Result<Response, Problem> {
-    let health = Arc::clone(&front.health);
-    let asked = spawn_blocking(move || health()).await;
-    let health = asked.map_err(|_| Problem::stopped("this node is stopping"))?;
+    let health = health_of(&front).await?;
     let ready = health.caught_up && health.blocks_open && health.disk_writable;
     let mut response = json(&ReadyPage { ready, health })?;
     if !ready {

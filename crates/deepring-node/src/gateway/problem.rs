@@ -54,7 +54,29 @@ pub(crate) struct Problem {
     retry: Option<u64>,
 }
 
+impl ProblemType {
+    /// The word, as clients are told it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad-request",
+            Self::Input => "input",
+            Self::Unauthorised => "unauthorised",
+            Self::TooMany => "too-many",
+            Self::Busy => "busy",
+            Self::Disputed => "disputed",
+            Self::Rejected => "rejected",
+            Self::TimeOver => "time-over",
+            Self::NotRecorded => "not-recorded",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 impl Problem {
+    pub(crate) fn kind(&self) -> ProblemType {
+        self.kind
+    }
+
     pub(crate) fn new(kind: ProblemType, status: StatusCode, detail: impl ToString) -> Self {
         let title = match kind {
             ProblemType::BadRequest => "the request is not understood",
@@ -82,6 +104,10 @@ impl Problem {
     pub(crate) fn too_long(limit: usize) -> Self {
         let detail = format!("a body has {limit} bytes at the most");
         Self::new(ProblemType::BadRequest, StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    pub(crate) fn not_there(detail: impl ToString) -> Self {
+        Self::new(ProblemType::BadRequest, StatusCode::NOT_FOUND, detail)
     }
 
     pub(crate) fn unknown_type() -> Self {

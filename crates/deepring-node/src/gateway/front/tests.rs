@@ -12,7 +12,7 @@ use deepring_infer::RunError;
 use deepring_infer::inputs::InputError;
 use deepring_infer::participant::{Batch, Closed, NotAccepted, WhyFailed};
 use deepring_ledger::{Binding, Entry, Event};
-use deepring_testkit::rings::{Sealed, host, owner_key};
+use deepring_testkit::rings::{Sealed, host, host_key, owner_key};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, pending};
 use serde_json::{Value, json};
@@ -22,6 +22,8 @@ use super::*;
 use crate::certifying::CertifyError;
 use crate::gateway::answers::RecordedAnswer;
 use crate::hosting::QueryError;
+
+mod looked;
 
 const NONCE: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 const TENSOR: &str = r#"{"name":"x","dtype":"f32","dims":[4],"data":[0.1,-0.0,"NaN","-Infinity"]}"#;
@@ -79,7 +81,12 @@ impl AnswerSource for Fake {
                 Fate::NeverRecorded => pending::<()>().await,
                 _ => {}
             }
-            Ok(RecordedAnswer { certificate: b"certificate".to_vec(), entry: 7, height: 3 })
+            Ok(RecordedAnswer {
+                certificate: b"certificate".to_vec(),
+                entry: 7,
+                height: 3,
+                committing: Duration::from_millis(2),
+            })
         }
         .boxed()
     }
@@ -118,7 +125,16 @@ fn site_of(fate: Fate, section: &GatewaySection, health: Health) -> Site {
         Fate::NeverAnswered | Fate::NeverRecorded => Duration::from_millis(1),
         _ => Duration::from_secs(600),
     };
-    let decision = Sealed::new(0, 2).decide(1, None);
+    let sealed = Sealed::new(0, 2);
+    let decision = sealed.decide(1, None);
+    let ledger = Mutex::new(looked::ledger(folder.path(), &sealed, &decision));
+    let look: LedgerLook = {
+        let ledger = Arc::new(ledger);
+        Arc::new(move |question| {
+            let ledger = Arc::clone(&ledger);
+            async move { question(&ledger.lock().unwrap()) }.boxed()
+        })
+    };
     let fake = Arc::new(Fake { fate, decision, nonces: Mutex::default() });
     let spec = TensorSpec { name: "x".to_owned(), dtype: DType::F32, dims: None };
     let parts = FrontParts {
@@ -130,6 +146,9 @@ fn site_of(fate: Fate, section: &GatewaySection, health: Health) -> Site {
         health: Arc::new(move || health),
         metrics: Arc::new(|| "size 8\n".to_owned()),
         tiles: folder.path().to_owned(),
+        look,
+        host: host(0),
+        ring_digest: sealed.outline().ring_digest(),
         times: StepTimes { body: soon, query: soon, recording: soon },
     };
     let answers: Arc<dyn AnswerSource> = Arc::clone(&fake) as _;
