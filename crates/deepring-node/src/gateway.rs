@@ -21,6 +21,7 @@ mod pages;
 mod problem;
 mod question;
 mod rates;
+mod seats;
 mod section;
 mod tiles;
 mod tls;
@@ -45,6 +46,7 @@ use crate::certifying::Certifier;
 use crate::hosting::Asker;
 use answers::Recording;
 use front::Front;
+pub(crate) use section::CONNECTIONS;
 pub use section::{GatewaySection, TlsSection};
 
 /// What a gateway answers from.

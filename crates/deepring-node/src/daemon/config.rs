@@ -15,7 +15,7 @@ use deepring_infer::participant::{Bounds, Patience};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::gateway::GatewaySection;
+use crate::gateway::{CONNECTIONS, GatewaySection};
 
 /// Most bytes of a configuration.
 const MAX_CONFIG: u64 = 1 << 20;
@@ -261,6 +261,9 @@ impl NodeConfig {
         });
         let all = [ring, validators, data, node_key].into_iter().chain(begin_with).chain(host);
         all.chain(tls.flatten()).for_each(|path| *path = folder.join(&path));
+        if let Some(gateway) = &mut self.gateway {
+            gateway.requests_per_client = Some(gateway.share_of_requests());
+        }
     }
 
     fn check(self, path: &Path) -> Result<CheckedConfig, ConfigError> {
@@ -321,6 +324,10 @@ impl NodeConfig {
                 return Err(wrong("gateway.tls", why.to_owned()));
             }
             within("gateway.requests", gateway.requests as u64, 1, 4096)?;
+            let share = gateway.share_of_requests() as u64;
+            within("gateway.requests_per_client", share, 1, gateway.requests as u64)?;
+            let connections = gateway.connections_per_address as u64;
+            within("gateway.connections_per_address", connections, 1, CONNECTIONS as u64)?;
             within("gateway.requests_a_second", gateway.requests_a_second.into(), 1, 1 << 20)?;
             within("gateway.body_megabytes", gateway.body_megabytes as u64, 1, 1024)?;
         }

@@ -1,4 +1,4 @@
-//! Connections of clients: so many at a time, and none that takes no bytes for long.
+//! Connections of clients: so many at a time and of one address, and none that takes no bytes for long.
 
 use std::future::{Ready, ready};
 use std::io;
@@ -16,13 +16,13 @@ use futures::future::{BoxFuture, Either, select};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
-use super::front::Front;
+use super::front::{Front, HEAD_BYTES};
+use super::rates::Payer;
+use super::seats::{Seat, Seats};
+use super::section::CONNECTIONS;
 
-/// Connections at a time.
-const CONNECTIONS: usize = 1024;
 /// Time for a request's head to arrive, also on a connection that stood idle.
 const HEAD: Duration = Duration::from_secs(10);
 /// Time for a TLS handshake.
@@ -31,8 +31,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const STALLED: Duration = Duration::from_secs(30);
 /// Time for requests under way to end, where the gateway does.
 const GRACE: Duration = Duration::from_secs(10);
-/// Most bytes of a request's head, and of what is read ahead.
-const HEAD_BYTES: usize = 1 << 16;
 
 /// Serves until `stop` is ready.
 pub(super) async fn serve(
@@ -44,8 +42,8 @@ pub(super) async fn serve(
     let handle = Handle::new();
     let mut server = from_tcp(listener)?.handle(handle.clone()).http1_only();
     server.http_builder().http1().header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
+    let bounded = Bounded { room: Seats::new(CONNECTIONS), of_one: front.connections };
     let endpoints = front.router().into_make_service_with_connect_info::<SocketAddr>();
-    let bounded = Bounded { room: Arc::new(Semaphore::new(CONNECTIONS)) };
     let serving: BoxFuture<'static, io::Result<()>> = match tls {
         None => server.acceptor(bounded).serve(endpoints).boxed(),
         Some(config) => {
@@ -63,10 +61,12 @@ pub(super) async fn serve(
     }
 }
 
-/// Takes connections while there is room.
+/// Takes connections while there is room, also for their address.
 #[derive(Clone)]
 struct Bounded {
-    room: Arc<Semaphore>,
+    room: Arc<Seats>,
+    /// Of one address.
+    of_one: usize,
 }
 
 impl<S> Accept<TcpStream, S> for Bounded {
@@ -75,10 +75,11 @@ impl<S> Accept<TcpStream, S> for Bounded {
     type Future = Ready<io::Result<(Connection, S)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        ready(match Arc::clone(&self.room).try_acquire_owned() {
-            Ok(room) => Ok((Connection { stream, stalled: None, _room: room }, service)),
-            Err(_) => Err(io::Error::other("as many connections as may be")),
-        })
+        let taken = stream.peer_addr().and_then(|from| {
+            let seat = self.room.take(Payer::address(from.ip()), self.of_one);
+            seat.map_err(|_| io::Error::other("as many connections as may be"))
+        });
+        ready(taken.map(|seat| (Connection { stream, stalled: None, _seat: seat }, service)))
     }
 }
 
@@ -87,7 +88,7 @@ struct Connection {
     stream: TcpStream,
     /// Runs while bytes wait to be taken.
     stalled: Option<Pin<Box<Sleep>>>,
-    _room: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Connection {
@@ -149,3 +150,6 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
@@ -12,6 +12,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use deepring::replication::{CopyFault, FailedCopy};
 use deepring_infer::inputs::JsonTensor;
 use deepring_infer::participant::Closed;
+use futures::StreamExt as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -163,6 +164,7 @@ impl NamedCopy {
         (status = 415, description = "bad-request: another type of body", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "input, rejected", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "too-many", body = Problem, content_type = "application/problem+json"),
+        (status = 431, description = "bad-request: the head is too long", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "disputed", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "busy, not-recorded, stopped", body = Problem, content_type = "application/problem+json"),
         (status = 504, description = "time-over", body = Problem, content_type = "application/problem+json"),
@@ -175,7 +177,10 @@ pub(crate) async fn decide(
     let began = Instant::now();
     let (head, body) = request.into_parts();
     let kind = BodyKind::of(&head.headers)?;
+    let arriving = front.room_to_arrive(&head.extensions)?;
     let body = read(body, &head.headers, &front).await?;
+    let _room = front.room_to_decide(&head.extensions)?;
+    drop(arriving);
     let AskedBatch { batch, nonce } = decode(&front, kind, head.headers, body).await?;
     let mut took = TimesTaken { arriving: milliseconds(began.elapsed()), ..TimesTaken::default() };
     let asked = Instant::now();
@@ -249,19 +254,31 @@ fn answer(closed: &Closed, recorded: &RecordedAnswer) -> Result<Response, Proble
 }
 
 /// The whole body. One that says that it is too long is not read.
-async fn read(body: Body, headers: &HeaderMap, front: &Front) -> Result<Bytes, Problem> {
+async fn read(body: Body, headers: &HeaderMap, front: &Front) -> Result<Vec<u8>, Problem> {
     let limit = front.body;
     let said =
         headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if said.is_some_and(|length| length > limit as u64) {
         return Err(Problem::too_long(limit));
     }
-    match timeout(front.times.body, to_bytes(body, limit)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) if said.is_none() => Err(Problem::too_long(limit)),
-        Ok(Err(_)) => Err(Problem::bad("the body ends before its end")),
+    match timeout(front.times.body, within(body, limit)).await {
+        Ok(bytes) => bytes,
         Err(_) => Err(Problem::bad("the body took too long to arrive")),
     }
+}
+
+/// What arrives, up to its end; that it is too long and that it breaks off are two things.
+async fn within(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    let (mut arriving, mut bytes) = (body.into_data_stream(), Vec::new());
+    while let Some(chunk) = arriving.next().await {
+        let chunk =
+            chunk.map_err(|_| Problem::bad("the body is broken, or ends before its end"))?;
+        if chunk.len() > limit.saturating_sub(bytes.len()) {
+            return Err(Problem::too_long(limit));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
 }
 
 /// Off the threads that serve others, and of so many bodies at a time.
@@ -269,7 +286,7 @@ async fn decode(
     front: &Arc<Front>,
     kind: BodyKind,
     headers: HeaderMap,
-    body: Bytes,
+    body: Vec<u8>,
 ) -> Result<AskedBatch, Problem> {
     let stopped = || Problem::stopped("this node is stopping");
     let _room = front.decoders.acquire().await.map_err(|_| stopped())?;

@@ -10,10 +10,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::{Extensions, HeaderValue, Response, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
@@ -21,7 +21,7 @@ use commonware_utils::channel::watch;
 use deepring::{Digest, Host, PublicKey};
 use deepring_ledger::ValidatorSet;
 use futures::FutureExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -31,14 +31,28 @@ use super::decisions::StepTimes;
 use super::problem::{Problem, ProblemType};
 use super::question::Takes;
 use super::rates::{Payer, Rates};
+use super::seats::{NoSeat, Seat, Seats};
 use super::view::{self, LedgerLook};
 use super::walks::Walks;
-use super::{Gateway, GatewayError, Health, decisions, openapi, page, pages, tiles};
+use super::{Gateway, GatewayError, Health, decisions, openapi, page, pages, tiles, tls};
 use crate::agreement::{AgreedLedger, LedgerProgress};
 use crate::gateway::GatewaySection;
 
 /// Bodies that are decoded at a time: each takes a processor, and some times its length in memory.
 const DECODERS: usize = 2;
+
+/// Most bytes of a request's head, and of what is read ahead.
+pub(super) const HEAD_BYTES: usize = 1 << 14;
+
+/// Without an address all are one client.
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const DECISIONS: &str = "/v1/decisions";
+/// Answers after which a connection is not kept.
+const CLOSES: [StatusCode; 3] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+];
 
 /// What the endpoints share.
 pub(crate) struct Front {
@@ -68,7 +82,14 @@ pub(crate) struct Front {
     tls: bool,
     keys: ApiKeys,
     rates: Rates,
-    under_way: Arc<Semaphore>,
+    /// Bodies that arrive.
+    arriving: Arc<Seats>,
+    /// Requests that arrived, and are answered.
+    under_way: Arc<Seats>,
+    requests: usize,
+    share: usize,
+    /// Connections of one address.
+    pub(super) connections: usize,
 }
 
 impl Front {
@@ -126,7 +147,11 @@ impl Front {
             tls: section.tls.is_some(),
             keys,
             rates: Rates::new(section.requests_a_second),
-            under_way: Arc::new(Semaphore::new(section.requests)),
+            arriving: Seats::new(section.requests),
+            under_way: Seats::new(section.requests),
+            requests: section.requests,
+            share: section.share_of_requests(),
+            connections: section.connections_per_address,
         }))
     }
 
@@ -134,7 +159,7 @@ impl Front {
     pub(crate) fn router(self: Arc<Self>) -> Router {
         let tls = self.tls;
         let endpoints = Router::new()
-            .route("/v1/decisions", post(decisions::decide))
+            .route(DECISIONS, post(decisions::decide))
             .route("/v1/ring", get(pages::ring_page))
             .route("/v1/validators", get(pages::validators))
             .route("/v1/ledger", get(pages::ledger))
@@ -168,31 +193,79 @@ impl Front {
         })
     }
 
-    /// Lets a request in, or says why not. What it holds is room for it.
+    /// Lets a request in, or says why not. What it holds is room for it: none yet where a body is to arrive first.
     fn admit(
         &self,
-        request: &Request,
-        from: IpAddr,
+        request: &mut Request,
+        (caller, from): (Caller, IpAddr),
         now: Instant,
-    ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+    ) -> Result<Option<Seat>, Problem> {
         let path = request.uri().path();
         let open = matches!(path, "/health" | "/ready") || page::is_file(path);
-        let caller = self.keys.caller(request.headers());
+        let decides = path == DECISIONS;
         let payer = match caller {
+            // Whatever it shows: here nobody is told whether a key is one.
+            _ if open => Payer::watcher(from),
             Caller::Known(key) => Payer::Key(key),
-            // A stranger pays too: keys cannot be tried out faster than that.
-            Caller::Anybody | Caller::Stranger => Payer::address(from),
+            Caller::Anybody => certificate(request).unwrap_or_else(|| Payer::address(from)),
+            // A stranger pays too, but nobody else pays for him: a right key is let in however many wrong ones came from its
+            // address, or whoever shares an address could lock others out.
+            Caller::Stranger => Payer::address(from),
         };
         self.rates.take(payer, now).map_err(Problem::too_many)?;
+        if head_bytes(request) > HEAD_BYTES {
+            return Err(Problem::long_head(HEAD_BYTES));
+        }
         if open {
             return Ok(None);
         }
         if caller == Caller::Stranger {
             return Err(Problem::unauthorised());
         }
-        let room = Arc::clone(&self.under_way).try_acquire_owned();
-        room.map(Some).map_err(|_| Problem::busy("as many requests are under way as may be"))
+        request.extensions_mut().insert(payer);
+        if decides { Ok(None) } else { self.seat(&self.under_way, payer).map(Some) }
     }
+
+    /// Room for a body to arrive. The client holds no room for a decision meanwhile, however slowly it sends.
+    pub(crate) fn room_to_arrive(&self, extensions: &Extensions) -> Result<Seat, Problem> {
+        self.seat(&self.arriving, payer_of(extensions))
+    }
+
+    /// Room for a request that arrived.
+    pub(crate) fn room_to_decide(&self, extensions: &Extensions) -> Result<Seat, Problem> {
+        self.seat(&self.under_way, payer_of(extensions))
+    }
+
+    fn seat(&self, seats: &Arc<Seats>, payer: Payer) -> Result<Seat, Problem> {
+        let share = match payer {
+            Payer::Key(_) | Payer::Certificate(_) => self.share,
+            // Where nobody shows anything, one client is not told from another.
+            Payer::Address(_) | Payer::Watcher(_) => self.requests,
+        };
+        seats.take(payer, share).map_err(|why| match why {
+            NoSeat::Full => Problem::busy("as many requests are under way as may be"),
+            NoSeat::Share => Problem::too_many_at_a_time(share),
+        })
+    }
+}
+
+/// Who pays for a request that was let in.
+fn payer_of(extensions: &Extensions) -> Payer {
+    let payer = extensions.get::<Payer>().copied();
+    payer.unwrap_or_else(|| Payer::address(NOWHERE))
+}
+
+/// The client's own certificate, which the handshake verified.
+fn certificate(request: &Request) -> Option<Payer> {
+    let own = tls::client_certificate(request.extensions())?;
+    Some(Payer::Certificate(*blake3::hash(own).as_bytes()))
+}
+
+/// Bytes of what a client decides in a request's head; the library bounds what it buffers, and not to the byte.
+fn head_bytes(request: &Request) -> usize {
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    lines.fold(path, usize::saturating_add)
 }
 
 /// What a front says, besides answers.
@@ -227,12 +300,16 @@ pub(crate) fn origin_of(validators: &[u8]) -> Result<String, GatewayError> {
     Ok(ValidatorSet::decode_signed(validators)?.origin)
 }
 
-async fn guard(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response<Body> {
+async fn guard(
+    State(front): State<Arc<Front>>,
+    mut request: Request,
+    next: Next,
+) -> Response<Body> {
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
-    // Without an address all are one client.
-    let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let from = from.unwrap_or(NOWHERE);
+    let caller = front.keys.caller(request.headers());
     let (begun, endpoint) = (Instant::now(), endpoint(request.uri().path()));
-    let response = match front.admit(&request, from, begun) {
+    let mut response = match front.admit(&mut request, (caller, from), begun) {
         Ok(room) => {
             let response = next.run(request).await;
             drop(room);
@@ -240,6 +317,10 @@ async fn guard(State(front): State<Arc<Front>>, request: Request, next: Next) ->
         }
         Err(problem) => problem.into_response(),
     };
+    if caller == Caller::Stranger || CLOSES.contains(&response.status()) {
+        // Who shows no key is answered once a connection, and keeps none.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     let (status, ms) = (response.status().as_u16(), begun.elapsed().as_millis());
     tracing::debug!(endpoint, status, ms, "answered");
     response
@@ -248,7 +329,7 @@ async fn guard(State(front): State<Arc<Front>>, request: Request, next: Next) ->
 /// The endpoint in a word of ours: what else stands in a path is a client's.
 fn endpoint(path: &str) -> &'static str {
     const KNOWN: [&str; 10] = [
-        "/v1/decisions",
+        DECISIONS,
         "/v1/ring",
         "/v1/validators",
         "/v1/ledger",

@@ -110,6 +110,11 @@ impl Problem {
         Self::new(ProblemType::BadRequest, StatusCode::NOT_FOUND, detail)
     }
 
+    pub(crate) fn long_head(limit: usize) -> Self {
+        let detail = format!("a request's head has {limit} bytes at the most");
+        Self::new(ProblemType::BadRequest, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+    }
+
     pub(crate) fn unknown_type() -> Self {
         let detail =
             "a body is of type application/json, application/x-npy, image/png or image/jpeg";
@@ -126,6 +131,13 @@ impl Problem {
         let detail = "more requests a second than a client may make";
         let problem = Self::new(ProblemType::TooMany, StatusCode::TOO_MANY_REQUESTS, detail);
         Self { retry: Some(seconds), ..problem }
+    }
+
+    /// The client has so many requests under way.
+    pub(crate) fn too_many_at_a_time(share: usize) -> Self {
+        let detail = format!("one client has {share} requests under way at the most");
+        let problem = Self::new(ProblemType::TooMany, StatusCode::TOO_MANY_REQUESTS, detail);
+        Self { retry: Some(1), ..problem }
     }
 
     pub(crate) fn busy(detail: impl ToString) -> Self {

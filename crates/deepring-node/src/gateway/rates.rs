@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::access::KnownKey;
 
-/// Buckets of addresses in one generation; there are two.
+/// Buckets of addresses and certificates in one generation; there are two.
 const GENERATION: usize = 4096;
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -18,22 +18,35 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(crate) enum Payer {
     /// A key's.
     Key(KnownKey),
+    /// A client certificate's, by its digest.
+    Certificate([u8; 32]),
     /// An address's: of IPv6 the first half, as one client has all of the rest.
     Address(IpAddr),
+    /// An address's that looks whether the node is up: what strangers there ask for besides keeps no monitoring from looking.
+    Watcher(IpAddr),
 }
 
 impl Payer {
     pub(crate) fn address(ip: IpAddr) -> Self {
-        Self::Address(match ip {
-            IpAddr::V4(_) => ip,
-            IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-                Some(ip) => IpAddr::V4(ip),
-                None => {
-                    let [a, b, c, d, ..] = ip.segments();
-                    IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-                }
-            },
-        })
+        Self::Address(of_one_client(ip))
+    }
+
+    pub(crate) fn watcher(ip: IpAddr) -> Self {
+        Self::Watcher(of_one_client(ip))
+    }
+}
+
+/// One address for all that a client has.
+fn of_one_client(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+            Some(ip) => IpAddr::V4(ip),
+            None => {
+                let [a, b, c, d, ..] = ip.segments();
+                IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+            }
+        },
     }
 }
 
@@ -49,7 +62,7 @@ pub(crate) struct Rates {
 struct Kept {
     /// Bounded by the number of keys.
     keys: HashMap<Payer, Instant>,
-    /// Addresses that asked lately.
+    /// Addresses and certificates that asked lately.
     young: HashMap<Payer, Instant>,
     /// Those before them, which are forgotten next: who comes from so many addresses has as many buckets in any case.
     old: HashMap<Payer, Instant>,

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+/// Connections at a time, of all clients.
+pub(crate) const CONNECTIONS: usize = 1024;
+
 /// Where clients ask a node, and within which bounds. `NodeConfig` checks it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,7 +24,13 @@ pub struct GatewaySection {
     /// Requests under way at a time.
     #[serde(default = "requests")]
     pub requests: usize,
-    /// Requests a second of one client (by its API key, or without one by its address).
+    /// Of these, as many as one client may have under way (by its API key, or by its certificate); a quarter by default, at least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_client: Option<usize>,
+    /// Connections of one address at a time, of the 1024 of all.
+    #[serde(default = "connections_per_address")]
+    pub connections_per_address: usize,
+    /// Requests a second of one client (by its API key, else by its certificate, else by its address).
     #[serde(default = "requests_a_second")]
     pub requests_a_second: u32,
     /// Megabytes (2^20) of one request's body.
@@ -51,13 +60,24 @@ impl GatewaySection {
             api_keys: Vec::new(),
             tls: None,
             requests: requests(),
+            requests_per_client: None,
+            connections_per_address: connections_per_address(),
             requests_a_second: requests_a_second(),
             body_megabytes: body_megabytes(),
         }
     }
+
+    /// [`requests_per_client`](Self::requests_per_client), or its default.
+    #[must_use]
+    pub fn share_of_requests(&self) -> usize {
+        self.requests_per_client.unwrap_or_else(|| (self.requests / 4).max(1))
+    }
 }
 
 fn requests() -> usize {
+    64
+}
+fn connections_per_address() -> usize {
     64
 }
 fn requests_a_second() -> u32 {

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::http::Extensions;
+pub(super) use axum_server::tls::TlsInfo;
 use deepring::files::read_plain;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
@@ -40,6 +42,12 @@ pub(super) fn server_config(section: &TlsSection) -> Result<Arc<ServerConfig>, G
     let mut config = builder.with_single_cert(chain, key).map_err(|e| bad(&section.key, e))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The certificate that the client of a request showed, if it showed one: its own, without those above it.
+pub(super) fn client_certificate(extensions: &Extensions) -> Option<&[u8]> {
+    let info = extensions.get::<Arc<TlsInfo>>()?;
+    info.peer_certificates.first().map(Vec::as_slice)
 }
 
 /// The certificates of a file; at least one.

@@ -44,6 +44,7 @@ fn what_is_not_said_has_its_default_and_paths_are_below_the_files_folder() {
     assert_eq!(config.file.ring, Path::new("/etc/deepring/model.ring"));
     let gateway = config.file.gateway.as_ref().unwrap();
     assert_eq!((gateway.requests, gateway.requests_a_second, gateway.body_megabytes), (64, 64, 16));
+    assert_eq!((gateway.requests_per_client, gateway.connections_per_address), (Some(16), 64));
     assert_eq!(config.peers.len(), 1);
     assert_eq!(config.peers[0].host.as_ref().unwrap().1.port(), 4201);
     // What is written is read back.
@@ -85,6 +86,8 @@ fn every_number_has_its_bounds() {
         ("[host]", "batch", 1, 1024),
         ("[host]", "megabytes", 16, 1 << 20),
         ("[gateway]", "requests", 1, 4096),
+        ("[gateway]", "requests_per_client", 1, 64),
+        ("[gateway]", "connections_per_address", 1, 1024),
         ("[gateway]", "requests_a_second", 1, 1 << 20),
         ("[gateway]", "body_megabytes", 1, 1024_u64),
     ] {

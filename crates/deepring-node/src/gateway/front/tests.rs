@@ -23,6 +23,7 @@ use crate::certifying::CertifyError;
 use crate::gateway::answers::RecordedAnswer;
 use crate::hosting::QueryError;
 
+mod bounds;
 mod looked;
 
 const NONCE: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
