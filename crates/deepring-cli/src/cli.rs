@@ -11,6 +11,7 @@ mod evaluate;
 mod key;
 mod ledger;
 mod ledger_owners;
+mod pin;
 mod query;
 mod revoke;
 mod run;
@@ -39,6 +40,7 @@ pub(crate) use ledger::{
     LedgerRegister, LedgerShow, LedgerTiles, LedgerVerify, LedgerWitness,
 };
 pub(crate) use ledger_owners::{LedgerRotateOwner, LedgerValidatorSet};
+pub(crate) use pin::RingPin;
 pub(crate) use query::QueryArgs;
 pub(crate) use revoke::{RevokeCommand, RevokeHost, RevokeKey, RevokeLift, RevokeRing};
 pub(crate) use run::{EngineName, RunArgs};

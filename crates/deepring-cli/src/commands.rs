@@ -17,6 +17,7 @@ mod inspect;
 mod key;
 mod keygen;
 mod ledger;
+mod pinned;
 #[cfg(feature = "attacks")]
 mod quantise;
 mod query;

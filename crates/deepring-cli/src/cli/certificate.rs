@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::RequireArg;
+use super::{RequireArg, RingPin};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CertificateCommand {
@@ -69,6 +69,8 @@ pub(crate) struct CertificateVerify {
     /// Witnesses that must have cosigned the ledger's checkpoint, as a c2sp.org/tlog-policy file
     #[arg(long, value_name = "FILE")]
     pub(crate) witness_policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) pin: RingPin,
     /// Validation that each leg must have, by other hosts than the one that signed its receipt
     #[arg(long, value_enum, default_value_t = RequireArg::AsDealt, value_name = "WHAT")]
     pub(crate) require: RequireArg,

@@ -123,7 +123,7 @@ pub(crate) enum KindArg {
     QuarantineLifted,
 }
 
-fn ring_id(text: &str) -> Result<RingId, String> {
+pub(super) fn ring_id(text: &str) -> Result<RingId, String> {
     RingId::from_hex(text).ok_or_else(|| "a ring id is 32 hexadecimal digits".to_owned())
 }
 

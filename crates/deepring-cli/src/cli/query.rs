@@ -5,14 +5,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::RequireArg;
+use super::{RequireArg, RingPin};
 
 /// Ask a gateway, and print its answer only where the certificate that comes with it verifies
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   deepring query https://gateway.example --input x.npy --owner owner.pub --validators set.entry --api-key-file key
-  deepring query http://127.0.0.1:4300 --input x.npy --owner owner.pub --validators set.entry --certificate x.certificate")]
+  deepring query http://127.0.0.1:4300 --input x.npy --owner owner.pub --validators set.entry --certificate x.certificate
+  deepring query http://127.0.0.1:4300 --input x.npy --owner owner.pub --validators set.entry --ring-id HEX --model-version 2")]
 pub(crate) struct QueryArgs {
     /// The gateway, as https://HOST/PATH; http:// is taken on this machine
     pub(crate) url: String,
@@ -27,6 +28,8 @@ pub(crate) struct QueryArgs {
     /// the gateway
     #[arg(long, value_name = "SET")]
     pub(crate) validators: PathBuf,
+    #[command(flatten)]
+    pub(crate) pin: RingPin,
     /// Validation that each leg must have, by other hosts than the one that signed its receipt
     #[arg(long, value_enum, default_value_t = RequireArg::AsDealt, value_name = "WHAT")]
     pub(crate) require: RequireArg,

@@ -10,6 +10,7 @@ use deepring_ledger::{
 };
 use serde_json::{Value, json};
 
+use super::pinned::PinnedRing;
 use super::receipt::{ComparedTensors, about_these, is_old, parse_nonce, subject};
 use crate::begun::Begun;
 use crate::cli::{CertificateCommand, CertificateMake, CertificateVerify};
@@ -118,12 +119,14 @@ fn verified(args: &CertificateVerify, trust: Option<&Path>) -> Result<Verified, 
     let required = RequiredWitnesses::of(args.witness_policy.as_deref())?;
     let owner = PublicKey::<Owner>::read(&args.owner)?;
     let log = Log::of(args)?;
+    let pinned = PinnedRing::of(&args.pin, owner)?;
     let nonce = args.nonce.as_deref().map(parse_nonce).transpose()?;
     // Read, and not written: it takes no network, and where nothing was seen it changes nothing.
     let store = open_store(trust)?;
     let expected = Expected { owner, log: log.trusted(), require: args.require.into(), nonce };
     let read = Certificate::read(&args.certificate).map_err(refused)?;
     let shown = read.verify(&expected).map_err(refused)?;
+    pinned.check(shown.outline())?;
     refuse_decision_of(store.as_ref(), shown.outline(), args.require)?;
     let specs = (shown.outline().inputs(), shown.outline().outputs());
     let compared = about_these((&args.input, &args.output), specs, shown.decision())?;

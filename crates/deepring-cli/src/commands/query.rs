@@ -1,7 +1,8 @@
 //! `deepring query`: a gateway is asked, and its answer shown only where the certificate that comes with it verifies.
 //!
 //! The gateway is the attacker. It may answer another question, give out another answer, an old one, or one that nobody recorded;
-//! what verifies with the owner's key and the set of validators, about this nonce and these very tensors, is none of these.
+//! what verifies with the owner's key and the set of validators, about this nonce and these very tensors, is none of these. Which of
+//! the owner's rings answers is the gateway's to choose, unless it is pinned.
 
 mod gateway;
 
@@ -13,6 +14,7 @@ use deepring_ledger::{Certificate, Expected, LogTrust, VerifiedCertificate};
 use serde_json::{Value, json};
 
 use super::certificate::{refused, shown_json, validator_set};
+use super::pinned::PinnedRing;
 use super::receipt::{ComparedTensors, about_tensors, is_old};
 use super::run::{targets, tensors};
 use crate::begun::Begun;
@@ -47,6 +49,7 @@ fn verified(args: &QueryArgs, trust: Option<&Path>) -> Result<Answer, CliError> 
     let gateway = GatewayClient::of(args)?;
     let owner = PublicKey::<Owner>::read(&args.owner)?;
     let validators = validator_set(&args.validators)?;
+    let pinned = PinnedRing::of(&args.pin, owner)?;
     let store = open_store(trust)?;
     let read = read(args, trust);
     targets::spare_bound_folders(&args.output_dir, trust)?;
@@ -64,6 +67,7 @@ fn verified(args: &QueryArgs, trust: Option<&Path>) -> Result<Answer, CliError> 
     let log = LogTrust::Validators(&validators);
     let expected = Expected { owner, log, require: args.require.into(), nonce: Some(nonce) };
     let shown = certificate.verify(&expected).map_err(refused)?;
+    pinned.check(shown.outline())?;
     refuse_decision_of(store.as_ref(), shown.outline(), args.require)?;
     refuse_other_names(&declared, shown.outline().inputs())?;
     let compared = compared(&queries, &answer.outputs, &shown)?;
@@ -85,7 +89,8 @@ fn verified(args: &QueryArgs, trust: Option<&Path>) -> Result<Answer, CliError> 
 /// Every file that is read, or that what was learnt is kept in.
 fn read(args: &QueryArgs, trust: Option<&Path>) -> Vec<PathBuf> {
     let mut files = vec![args.owner.clone(), args.validators.clone()];
-    let one = [&args.api_key_file, &args.ca_cert, &args.client_cert, &args.client_key];
+    let one =
+        [&args.pin.ring, &args.api_key_file, &args.ca_cert, &args.client_cert, &args.client_key];
     files.extend(one.into_iter().flatten().cloned());
     files.extend(targets::input_files(&args.input));
     files.extend(store_files(trust));

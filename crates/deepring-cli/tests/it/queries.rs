@@ -217,3 +217,42 @@ fn what_a_query_reads_it_does_not_write_over() {
     query(&workspace, &url, &same).exits(2).says("would be overwritten");
     assert!(!workspace.path("x.certificate").exists());
 }
+
+#[test]
+fn an_answer_of_another_ring_or_version_is_refused_where_one_is_pinned() {
+    let workspace = Arc::new(site());
+    let (url, _) = gateway(&workspace, Wrong::Nothing);
+    let ring = workspace.run("inspect net.ring --json").succeeds().json();
+    let (id, version) = (ring["ring"].as_str().unwrap(), ring["model_version"].as_u64().unwrap());
+    // Another ring of the same owner.
+    workspace.seal("other.ring", "");
+    let other = workspace.run("inspect other.ring --json").succeeds().json();
+    let other = other["ring"].as_str().unwrap();
+    assert_ne!(id, other);
+    for (pin, code) in [
+        (format!("--ring-id {other}"), 4),
+        ("--ring other.ring".to_owned(), 4),
+        (format!("--ring-id {id} --model-version {}", version + 1), 5),
+    ] {
+        let with = format!("{MORE} {pin}");
+        refused(&workspace, &url, &with, code, id);
+        let json = query(&workspace, &url, &format!("{with} --json")).exits(code).json();
+        assert_eq!(json["ring"], serde_json::Value::Null, "{pin}");
+    }
+    for pin in [
+        "--ring net.ring".to_owned(),
+        format!("--ring-id {id}"),
+        format!("--ring-id {id} --model-version {version}"),
+    ] {
+        let json = query(&workspace, &url, &format!("{MORE} {pin} --json")).succeeds().json();
+        assert_eq!((&json["ring"], &json["model_version"]), (&id.into(), &version.into()), "{pin}");
+    }
+    // So is a certificate that was written down.
+    let verify = "certificate verify x.certificate --owner keys/owner.pub --validators set.entry";
+    workspace.run(&format!("{verify} --ring-id {id} --model-version {version}")).succeeds();
+    workspace.run(&format!("{verify} --ring other.ring")).exits(4).says(other);
+    for bad in ["--ring-id 00", "--model-version 1", "--ring net.ring --ring-id 00"] {
+        workspace.run(&format!("{verify} {bad}")).exits(2);
+        query(&workspace, &url, &format!("{MORE} {bad}")).exits(2);
+    }
+}
