@@ -206,6 +206,12 @@ pub(crate) fn state_name(origin: &str) -> String {
     format!("{origin}/state")
 }
 
+/// Whether a ledger can have this name: one of a signed note, of at most 255 bytes and without control characters.
+#[must_use]
+pub fn is_log_name(origin: &str) -> bool {
+    is_name(origin)
+}
+
 pub(crate) fn is_name(origin: &str) -> bool {
     is_key_name_valid(origin) && origin.len() <= 255 && !origin.chars().any(char::is_control)
 }

@@ -86,7 +86,7 @@ pub use certificate::{Certificate, Expected, VerifiedCertificate};
 pub use checkpoint::{Checkpoint, CheckpointBody};
 pub use extension::{ExtensionProof, VerifiedExtension};
 pub use fsck::{Defect, LedgerFinding, LedgerReport};
-pub use key::VerifierKey;
+pub use key::{VerifierKey, is_log_name};
 pub use log_trust::LogTrust;
 pub use proof::{Proof, VerifiedInclusion};
 

@@ -9,6 +9,7 @@
 //!
 //! A folder is made whole or not at all: it is written under another name, and renamed.
 
+mod addresses;
 mod assemble;
 mod error;
 mod init;

@@ -12,13 +12,14 @@ use deepring::files::{Replacement, open_plain, replace_file};
 use deepring::maintenance::deal_in;
 use deepring::seal::PlannedDeal;
 use deepring::{AuthenticRing, Owner, RingError, SecretKey, Trust, UnverifiedRing, VerifiedRing};
-use deepring_ledger::{Binding, Entry, Event, ValidatorSet};
+use deepring_ledger::{Binding, Entry, Event, ValidatorSet, is_log_name};
 use rand_core::Rng as _;
 
+use super::addresses::Addresses;
 use super::error::ClusterError;
 use super::legs;
 use super::request::{JoinRequest, ParsedRequest};
-use super::whole_folder::WholeFolder;
+use super::whole_folder::{WholeFolder, private_folder};
 use crate::daemon::{HostSection, MAX_PEERS, NodeConfig, PeerSection, ValidatorSection};
 use crate::gateway::GatewaySection;
 
@@ -71,32 +72,41 @@ pub fn assemble(
     requests: &[JoinRequest],
     folder: &Path,
 ) -> Result<Assembled, ClusterError> {
+    refuse_origin(plan.origin)?;
+    let joining = joining(requests, plan.copies)?;
     let whole = WholeFolder::begin(folder)?;
     let names = (1..=requests.len()).map(|n| format!("node-{n}")).collect();
-    let assembled = write(plan, requests, names, whole.path())?;
+    let assembled = write(plan, &joining, names, whole.path())?;
     whole.commit()?;
     Ok(assembled)
+}
+
+/// Refuses a name that no ledger can have: it would be signed here, and refused by every node.
+pub(super) fn refuse_origin(origin: &str) -> Result<(), ClusterError> {
+    match is_log_name(origin) {
+        true => Ok(()),
+        false => Err(ClusterError::Origin(origin.to_owned())),
+    }
 }
 
 /// As [`assemble`], into a folder of the caller's; nodes' folders may be there.
 pub(super) fn write(
     plan: &NetworkPlan<'_>,
-    requests: &[JoinRequest],
+    joining: &[ParsedRequest],
     names: Vec<String>,
     folder: &Path,
 ) -> Result<Assembled, ClusterError> {
-    let joining = joining(requests, plan.copies)?;
     let dealt_at = folder.join(RING);
-    let (ring, legs) = deal(plan, &joining, &dealt_at)?;
-    let entries = first_entries(plan, &joining, &ring)?;
+    let (ring, legs) = deal(plan, joining, &dealt_at)?;
+    let entries = first_entries(plan, joining, &ring)?;
     let set = entries.first().map(|entry| entry.as_bytes().to_vec()).unwrap_or_default();
     let write =
         |path: PathBuf, bytes: &[u8]| replace_file(&path, bytes).map_err(ClusterError::io(&path));
     write(folder.join("owner.pub"), format!("{}\n", plan.owner.public()).as_bytes())?;
     write(folder.join(SET), &set)?;
-    for (name, node) in names.iter().zip(&joining) {
+    for (name, node) in names.iter().zip(joining) {
         let its = folder.join(name);
-        fs::create_dir_all(&its).map_err(ClusterError::io(&its))?;
+        private_folder(&its).map_err(ClusterError::io(&its))?;
         let copy = its.join(RING);
         copy_ring(&dealt_at, &copy).map_err(ClusterError::io(&copy))?;
         write(its.join(SET), &set)?;
@@ -106,7 +116,7 @@ pub(super) fn write(
             write(its.join(&name), entry.as_bytes())?;
             begin_with.push(PathBuf::from(name));
         }
-        let config = config(plan, node, &joining, &ring, begin_with);
+        let config = config(plan, node, joining, &ring, begin_with);
         let text = toml::to_string(&config).unwrap_or_default();
         write(its.join(CONFIG), text.as_bytes())?;
     }
@@ -120,13 +130,17 @@ fn copy_ring(from: &Path, to: &Path) -> io::Result<()> {
     new.commit()
 }
 
-fn joining(requests: &[JoinRequest], copies: Copies) -> Result<Vec<ParsedRequest>, ClusterError> {
+/// Parses the requests, and refuses what they have in common, and addresses that lead nowhere.
+pub(super) fn joining(
+    requests: &[JoinRequest],
+    copies: Copies,
+) -> Result<Vec<ParsedRequest>, ClusterError> {
     let least = copies.count();
     if requests.len() < least || requests.len() > MAX_PEERS {
         return Err(ClusterError::Nodes { nodes: requests.len(), least, most: MAX_PEERS });
     }
     let mut joining = Vec::with_capacity(requests.len());
-    let (mut keys, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    let (mut keys, mut addresses) = (BTreeSet::new(), Addresses::default());
     for request in requests {
         let bad = |why| ClusterError::Request { path: request.node.clone().into(), why };
         let one = request.parsed().map_err(bad)?;
@@ -136,12 +150,7 @@ fn joining(requests: &[JoinRequest], copies: Copies) -> Result<Vec<ParsedRequest
                 return Err(ClusterError::Twice { what, value: request.node.clone() });
             }
         }
-        for at in [Some(request.validator), Some(request.hosting), request.gateway] {
-            if at.is_some_and(|at| !addresses.insert(at)) {
-                let value = at.map(|at| at.to_string()).unwrap_or_default();
-                return Err(ClusterError::Twice { what: "address", value });
-            }
-        }
+        addresses.add_all((request.validator, request.hosting), request.gateway)?;
         joining.push(one);
     }
     Ok(joining)

@@ -70,6 +70,17 @@ pub enum ClusterError {
         /// Its text.
         value: String,
     },
+    /// An address at which no node is reached.
+    #[error("no node is reached at {at}: {why}")]
+    Unreachable {
+        /// The address.
+        at: std::net::SocketAddr,
+        /// Why.
+        why: &'static str,
+    },
+    /// What is to be the log's name cannot be one.
+    #[error("the log cannot be called `{}`: a name has 1 to 255 bytes, no white space, no control character and no `+`", .0.escape_default())]
+    Origin(String),
     /// Ports of the nodes would go beyond the last.
     #[error("{nodes} nodes from port {first} on need more ports than there are")]
     Ports {

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use super::addresses::Addresses;
 use super::assemble::{self, Assembled, NetworkPlan};
 use super::error::ClusterError;
 use super::request::write_node;
@@ -35,21 +36,27 @@ pub fn init(
     if !(least..=MAX_PEERS).contains(&nodes) {
         return Err(ClusterError::Nodes { nodes, least, most: MAX_PEERS });
     }
-    let whole = WholeFolder::begin(folder)?;
+    assemble::refuse_origin(plan.origin)?;
     let at = |port: usize| {
         let port = u16::try_from(port + usize::from(first_port));
         let port = port.map_err(|_| ClusterError::Ports { nodes, first: first_port })?;
         Ok::<_, ClusterError>(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     };
+    let (mut places, mut all) = (Vec::new(), Addresses::default());
+    for first in (0..nodes).map(|n| PORTS * n) {
+        let addresses = ((at(first)?, at(first + 1)?), Some(at(first + 2)?));
+        all.add_all(addresses.0, addresses.1)?;
+        places.push(addresses);
+    }
+    let whole = WholeFolder::begin(folder)?;
     let (mut names, mut requests) = (Vec::new(), Vec::new());
-    for n in 0..nodes {
-        let name = format!("node-{}", n + 1);
-        let first = PORTS * n;
-        let addresses = (at(first)?, at(first + 1)?);
-        requests.push(write_node(&whole.path().join(&name), addresses, Some(at(first + 2)?))?);
+    for (n, (addresses, gateway)) in (1..).zip(places) {
+        let name = format!("node-{n}");
+        requests.push(write_node(&whole.path().join(&name), addresses, gateway)?);
         names.push(name);
     }
-    let assembled = assemble::write(plan, &requests, names, whole.path())?;
+    let joining = assemble::joining(&requests, plan.copies)?;
+    let assembled = assemble::write(plan, &joining, names, whole.path())?;
     whole.commit()?;
     Ok(assembled)
 }

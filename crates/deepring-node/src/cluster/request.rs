@@ -1,6 +1,5 @@
 //! What a party makes for itself: its node's keys, and the request by which it joins.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
@@ -10,8 +9,9 @@ use deepring::keys::Node;
 use deepring::{Host, PublicKey, SecretKey};
 use serde::{Deserialize, Serialize};
 
+use super::addresses::Addresses;
 use super::error::ClusterError;
-use super::whole_folder::WholeFolder;
+use super::whole_folder::{WholeFolder, private_folder};
 
 /// The file of a request in a node's folder.
 pub(super) const REQUEST: &str = "join.toml";
@@ -73,12 +73,13 @@ impl JoinRequest {
 /// Makes a node's keys and its request in a new folder.
 ///
 /// # Errors
-/// [`ClusterError::Exists`], [`ClusterError::NoRandomness`], [`ClusterError::Key`] and [`ClusterError::Io`].
+/// [`ClusterError::Unreachable`], [`ClusterError::Twice`], [`ClusterError::Exists`], [`ClusterError::NoRandomness`], [`ClusterError::Key`] and [`ClusterError::Io`].
 pub fn init_node(
     folder: &Path,
     (validator, hosting): (SocketAddr, SocketAddr),
     gateway: Option<SocketAddr>,
 ) -> Result<JoinRequest, ClusterError> {
+    Addresses::default().add_all((validator, hosting), gateway)?;
     let whole = WholeFolder::begin(folder)?;
     let request = write_node(whole.path(), (validator, hosting), gateway)?;
     whole.commit()?;
@@ -91,7 +92,7 @@ pub(super) fn write_node(
     (validator, hosting): (SocketAddr, SocketAddr),
     gateway: Option<SocketAddr>,
 ) -> Result<JoinRequest, ClusterError> {
-    fs::create_dir_all(folder).map_err(ClusterError::io(folder))?;
+    private_folder(folder).map_err(ClusterError::io(folder))?;
     let (node, host) = (SecretKey::<Node>::generate()?, SecretKey::<Host>::generate()?);
     write_key_pair(folder, &node)?;
     write_key_pair(folder, &host)?;

@@ -2,11 +2,25 @@
 
 use std::fs;
 use std::io;
+#[cfg(unix)]
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use super::error::ClusterError;
+
+/// Makes a folder for its user alone, whatever the umask says, or makes one that is there so.
+pub(super) fn private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    builder.mode(0o700);
+    builder.create(path)?;
+    #[cfg(unix)]
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    Ok(())
+}
 
 /// A folder under another name, beside where it is to be; gone with this unless it is committed.
 pub(super) struct WholeFolder {
@@ -27,6 +41,7 @@ impl WholeFolder {
             .prefix(".deepring-")
             .tempdir_in(parent)
             .map_err(ClusterError::io(parent))?;
+        private_folder(made.path()).map_err(ClusterError::io(made.path()))?;
         Ok(Self { made, target })
     }
 
@@ -76,6 +91,8 @@ mod tests {
         fs::write(begun.path().join("file"), b"x").unwrap();
         begun.commit().unwrap();
         assert_eq!(fs::read(target.join("file")).unwrap(), b"x");
+        #[cfg(unix)]
+        assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 1);
         assert!(matches!(WholeFolder::begin(&target), Err(ClusterError::Exists(_))));
         // It came to lie there meanwhile.

@@ -69,10 +69,10 @@ fn a_network_of_one_machine_has_all_that_its_nodes_need_and_its_ring_is_dealt_to
             state.newest(&ring.ring_id()).is_some_and(|o| o.digest() == ring.outline().digest())
         );
         #[cfg(unix)]
-        for key in ["node.key", "host.key"] {
+        for (path, mode) in [("node.key", 0o600), ("host.key", 0o600), ("", 0o700), ("..", 0o700)] {
             use std::os::unix::fs::PermissionsExt as _;
-            let mode = fs::metadata(node.join(key)).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
+            let found = fs::metadata(node.join(path)).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode, "{path}");
         }
     }
     assert_eq!(listening.len(), 8);
@@ -119,6 +119,13 @@ fn what_cannot_be_a_network_is_refused_and_leaves_nothing_behind() {
     assert!(matches!(try_init(2, 4100), Err(ClusterError::Nodes { least: 3, .. })));
     assert!(matches!(try_init(101, 4100), Err(ClusterError::Nodes { most: 100, .. })));
     assert!(matches!(try_init(4, 65_530), Err(ClusterError::Ports { .. })));
+    assert!(matches!(try_init(4, 0), Err(ClusterError::Unreachable { .. })));
+    for bad in ["", "a name", "a+b", "line\nline", &"x".repeat(256)] {
+        let bad = NetworkPlan { origin: bad, ..three.clone() };
+        let refused = init(&bad, LocalPlan { nodes: 4, first_port: 4100 }, &folder);
+        assert!(matches!(refused, Err(ClusterError::Origin(_))), "{refused:?}");
+        assert!(matches!(assemble(&bad, &[], &folder), Err(ClusterError::Origin(_))));
+    }
     let other = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
     let owner = deepring::SecretKey::generate().unwrap();
     let foreign = NetworkPlan { owner: &owner, ring: &other.path, ..three.clone() };
@@ -143,9 +150,21 @@ fn what_cannot_be_a_network_is_refused_and_leaves_nothing_behind() {
         JoinRequest { node: a.node.clone(), ..c.clone() },
         JoinRequest { host: a.host.clone(), ..c.clone() },
         JoinRequest { validator: a.hosting, ..c.clone() },
+        JoinRequest { hosting: c.validator, ..c.clone() },
+        JoinRequest { gateway: Some("[::ffff:127.0.0.1]:5000".parse().unwrap()), ..c.clone() },
     ] {
         let refused = assemble(&two, &[a.clone(), b.clone(), twice], &out);
         assert!(matches!(refused, Err(ClusterError::Twice { .. })), "{refused:?}");
+    }
+    for nowhere in ["0.0.0.0:0", "0.0.0.0:4100", "127.0.0.1:0", "[::]:4100"] {
+        let at: SocketAddr = nowhere.parse().unwrap();
+        let c = JoinRequest { hosting: at, ..c.clone() };
+        let refused = assemble(&two, &[a.clone(), b.clone(), c], &out);
+        assert!(matches!(refused, Err(ClusterError::Unreachable { .. })), "{refused:?}");
+        let party = place.path().join("party-nowhere");
+        let refused = init_node(&party, (at, address(6100)), None);
+        assert!(matches!(refused, Err(ClusterError::Unreachable { .. })), "{refused:?}");
+        assert!(!party.exists());
     }
     let swapped = JoinRequest { node: c.host.clone(), ..c };
     assert!(matches!(assemble(&two, &[a, b, swapped], &out), Err(ClusterError::Request { .. })));
