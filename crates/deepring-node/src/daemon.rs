@@ -18,5 +18,5 @@ pub use config::{
     ValidatorSection,
 };
 pub use error::NodeError;
-pub use node::{NodeProgress, run};
+pub use node::{NodeProgress, StartOptions, run};
 pub use state::NodeState;

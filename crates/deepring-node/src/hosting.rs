@@ -19,6 +19,7 @@ mod fragment;
 mod handle;
 mod inbox;
 mod journal;
+mod marker;
 mod outbox;
 mod peers;
 mod quarantine;
@@ -48,8 +49,9 @@ pub use error::{HostingError, QueryError};
 use fragment::MAX_FRAGMENT_BYTES;
 pub use handle::{Asker, HostHandle, Notice};
 use inbox::Inbox;
-use journal::SignedJournal;
 pub use journal::SignedJournalError;
+use journal::{SignedBefore, SignedJournal};
+use marker::SignedMarker;
 use outbox::Outbox;
 use peers::HostPeers;
 pub use peers::{host_identity, host_identity_key};
@@ -81,6 +83,11 @@ pub struct HostConfig {
     pub key: SecretKey<Host>,
     /// The file that keeps what it signed.
     pub journal: PathBuf,
+    /// The file beside its key that says of which rings it signed receipts: with it, a journal that is gone is not begun anew.
+    pub signed_before: Option<PathBuf>,
+    /// Whether a journal that is gone is begun anew all the same. A host that forgets what it signed can sign another receipt for
+    /// the same leg, which is proof of a lie: only once every query that it took part in has ended.
+    pub forget_signed: bool,
     /// How long it waits for others.
     pub patience: Patience,
     /// How much it keeps.
@@ -98,6 +105,8 @@ impl HostConfig {
         Self {
             key,
             journal,
+            signed_before: None,
+            forget_signed: false,
             patience: Patience::default(),
             bounds: Bounds::default(),
             workers: NonZeroUsize::MIN,
@@ -127,7 +136,12 @@ where
 {
     let peers = HostPeers::of(&ring, &config.key)?;
     refuse_missing(&ring, &host)?;
-    let journal = SignedJournal::open(&config.journal, ring.digest(), config.bounds.remembered)?;
+    let before = SignedBefore {
+        marker: config.signed_before.map(SignedMarker::at),
+        forget: config.forget_signed,
+    };
+    let remembered = config.bounds.remembered;
+    let journal = SignedJournal::open(&config.journal, ring.digest(), remembered, &before)?;
     let (events, happens) = mpsc::channel(EVENTS);
     let (notices, noticed) = mpsc::channel(NOTICES);
     let handle_events = events.clone();

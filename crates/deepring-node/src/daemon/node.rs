@@ -1,6 +1,7 @@
 //! A running node: networks, validator, host and gateway in one process, until one of them ends or the node is told to stop.
 
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,11 +39,22 @@ pub trait NodeProgress {
     fn stopping(&self);
 }
 
+/// What a node is told by whoever starts it, beside its file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StartOptions {
+    /// Whether its host begins anew where the journal of the receipts that it signed is gone ([`HostConfig::forget_signed`]).
+    pub forget_signed_receipts: bool,
+}
+
 /// Runs a node until it is told to stop (SIGTERM or SIGINT), or a part of it ends.
 ///
 /// # Errors
 /// [`NodeError`].
-pub fn run(config: &CheckedConfig, progress: &dyn NodeProgress) -> Result<(), NodeError> {
+pub fn run(
+    config: &CheckedConfig,
+    options: StartOptions,
+    progress: &dyn NodeProgress,
+) -> Result<(), NodeError> {
     let material = Material::read(config, &|bytes| progress.opened(bytes))?;
     if let Voted::Elsewhere(marker) = &material.voted {
         let gone = NodeError::JournalGone { marker: marker.clone() };
@@ -55,7 +67,7 @@ pub fn run(config: &CheckedConfig, progress: &dyn NodeProgress) -> Result<(), No
         .with_storage_directory(&material.places.engine)
         .with_catch_panics(false);
     Runner::new(runtime).start(|context| async move {
-        let parts = Parts::start(&context, config, material).await?;
+        let parts = Parts::start(&context, config, options, material).await?;
         progress.started();
         let ended = parts.run(progress).await;
         // What is on stable storage is whole; what still runs then is not waited for.
@@ -77,6 +89,7 @@ impl Parts {
     async fn start(
         context: &Context,
         config: &CheckedConfig,
+        options: StartOptions,
         material: Material,
     ) -> Result<Self, NodeError> {
         let Material { set, places, ring, ledger, node, .. } = material;
@@ -125,6 +138,8 @@ impl Parts {
             bounds: config.bounds,
             workers: config.file.host.as_ref().map_or(NonZeroUsize::MIN, |host| host.workers),
             quarantine,
+            signed_before: config.file.host.as_ref().map(|host| marker_of(&host.key)),
+            forget_signed: options.forget_signed_receipts,
             ..HostConfig::new(key.clone(), journal)
         };
         let of = (ring.clone(), opened.clone());
@@ -263,6 +278,13 @@ fn start_host(
     let channel = net.register(channel, quota);
     net.start();
     Ok(hosting::start(context.child("hosting"), channel, peers, of, host)?)
+}
+
+/// The file beside a host's key that says of which rings it signed receipts.
+fn marker_of(key: &Path) -> PathBuf {
+    let mut name = key.as_os_str().to_owned();
+    name.push(".signed");
+    name.into()
 }
 
 fn health(condition: &Condition, blocks_open: bool) -> Health {

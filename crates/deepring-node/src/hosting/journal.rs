@@ -21,6 +21,8 @@ use deepring::files::{read_plain, replace_file};
 use deepring_infer::participant::Remembered;
 use thiserror::Error;
 
+use super::marker::SignedMarker;
+
 const MAGIC: [u8; 8] = *b"DSIGNED\n";
 const VERSION: u16 = 1;
 const HEAD: usize = 8 + 2 + 32;
@@ -40,9 +42,21 @@ pub enum SignedJournalError {
         /// The system's error.
         source: io::Error,
     },
+    /// The file is gone, or empty, and the key signed receipts of this ring.
+    #[error(
+        "{}: it is gone, though this host signed receipts of the ring before, as {} says; which ones is not known (when every query that it took part in has ended, start it with `--forget-signed-receipts`)",
+        path.display(),
+        marker.display()
+    )]
+    Gone {
+        /// The file.
+        path: PathBuf,
+        /// The file beside the key that says that it signed.
+        marker: PathBuf,
+    },
     /// The file is no journal of this ring's receipts, or is damaged.
     #[error(
-        "{}: {why}; the receipts that this host signed are not known (when every query that it took part in has ended, the file can be moved away)",
+        "{}: {why}; the receipts that this host signed are not known (when every query that it took part in has ended, the file can be moved away, and the node started with `--forget-signed-receipts`)",
         path.display()
     )]
     Damaged {
@@ -64,6 +78,17 @@ pub(crate) struct SignedJournal {
     /// Records in the file.
     rows: usize,
     bound: usize,
+    /// Says beside the key that it signed; nothing where it says so already.
+    unmarked: Option<SignedMarker>,
+}
+
+/// What tells a journal that is gone from one that was never begun.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SignedBefore {
+    /// Without it, nothing does.
+    pub(crate) marker: Option<SignedMarker>,
+    /// Whether a journal that is gone is begun anew all the same.
+    pub(crate) forget: bool,
 }
 
 impl SignedJournal {
@@ -72,6 +97,7 @@ impl SignedJournal {
         path: &Path,
         ring: Digest,
         bound: usize,
+        before: &SignedBefore,
     ) -> Result<Self, SignedJournalError> {
         let failed = |source| SignedJournalError::Io { path: path.to_owned(), source };
         let limit = HEAD + ROW * bound.saturating_mul(2).saturating_add(1);
@@ -80,6 +106,22 @@ impl SignedJournal {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(e) => return Err(failed(e)),
         };
+        let mut unmarked = before.marker.clone();
+        if let Some(marker) = &before.marker {
+            let unreadable =
+                |source| SignedJournalError::Io { path: marker.path().to_owned(), source };
+            if marker.names(ring).map_err(unreadable)? {
+                unmarked = None;
+                if bytes.is_empty() {
+                    let (path, marker) = (path.to_owned(), marker.path().to_owned());
+                    let gone = SignedJournalError::Gone { path, marker };
+                    if !before.forget {
+                        return Err(gone);
+                    }
+                    tracing::warn!("forgotten, as this node was told: {gone}");
+                }
+            }
+        }
         let rows = match bytes.is_empty() {
             true => Vec::new(),
             false => decode(&bytes, ring)
@@ -88,7 +130,22 @@ impl SignedJournal {
         let kept: VecDeque<_> = rows.into_iter().rev().take(bound).rev().collect();
         // Written anew: without what was cut short, and with no more than is kept.
         let file = begin(path, ring, &kept).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), file, ring, rows: kept.len(), kept, bound })
+        let rows = kept.len();
+        let mut journal = Self { path: path.to_owned(), file, ring, rows, kept, bound, unmarked };
+        if rows > 0 {
+            journal.mark()?;
+        }
+        Ok(journal)
+    }
+
+    /// Says beside the key that it signed: before it does, or the file could go and nobody would know.
+    fn mark(&mut self) -> Result<(), SignedJournalError> {
+        if let Some(marker) = &self.unmarked {
+            let failed = |source| SignedJournalError::Io { path: marker.path().to_owned(), source };
+            marker.add(self.ring).map_err(failed)?;
+            self.unmarked = None;
+        }
+        Ok(())
     }
 
     /// What is known to have been signed, oldest first.
@@ -98,6 +155,7 @@ impl SignedJournal {
 
     /// Keeps a record durably.
     pub(crate) fn add(&mut self, record: &Remembered) -> Result<(), SignedJournalError> {
+        self.mark()?;
         let added = self.try_add(record);
         added.map_err(|source| SignedJournalError::Io { path: self.path.clone(), source })
     }
@@ -175,14 +233,18 @@ mod tests {
         Remembered { query: digest(1), first_block: n.into(), head: digest(2), receipt: digest(3) }
     }
 
+    fn open(path: &Path) -> Result<SignedJournal, SignedJournalError> {
+        SignedJournal::open(path, RING, 8, &SignedBefore::default())
+    }
+
     fn reopened(path: &Path) -> Vec<Remembered> {
-        SignedJournal::open(path, RING, 8).unwrap().remembered().collect()
+        open(path).unwrap().remembered().collect()
     }
 
     fn with(records: impl IntoIterator<Item = u8>) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("signed");
-        let mut journal = SignedJournal::open(&path, RING, 8).unwrap();
+        let mut journal = open(&path).unwrap();
         records.into_iter().for_each(|n| journal.add(&record(n)).unwrap());
         (folder, path)
     }
@@ -202,7 +264,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for cut in 1..ROW {
             std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
-            let mut journal = SignedJournal::open(&path, RING, 8).unwrap();
+            let mut journal = open(&path).unwrap();
             journal.add(&record(7)).unwrap();
             assert_eq!(reopened(&path), [1, 7].map(record), "{cut}");
         }
@@ -216,17 +278,73 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             std::fs::write(&path, &bytes).unwrap();
-            let found = SignedJournal::open(&path, RING, 8);
+            let found = open(&path);
             assert!(matches!(found, Err(SignedJournalError::Damaged { .. })), "{at}: {found:?}");
             assert_eq!(std::fs::read(&path).unwrap(), bytes);
         }
         std::fs::write(&path, &whole).unwrap();
-        assert!(SignedJournal::open(&path, Digest([8; 32]), 8).is_err());
+        assert!(SignedJournal::open(&path, Digest([8; 32]), 8, &SignedBefore::default()).is_err());
         // Cut in its head it is none, and a folder in its place is none.
         for len in 1..HEAD {
             std::fs::write(&path, &whole[..len]).unwrap();
-            assert!(SignedJournal::open(&path, RING, 8).is_err(), "{len}");
+            assert!(open(&path).is_err(), "{len}");
         }
-        assert!(SignedJournal::open(path.parent().unwrap(), RING, 8).is_err());
+        assert!(open(path.parent().unwrap()).is_err());
+    }
+
+    /// In a folder with a marker beside the key.
+    fn open_marked(folder: &Path, forget: bool) -> Result<SignedJournal, SignedJournalError> {
+        let marker = Some(SignedMarker::at(folder.join("host.key.signed")));
+        SignedJournal::open(&folder.join("signed"), RING, 8, &SignedBefore { marker, forget })
+    }
+
+    #[test]
+    fn a_journal_that_is_gone_is_not_begun_anew_until_that_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, marker) = (folder.path().join("signed"), folder.path().join("host.key.signed"));
+        // Where nothing was signed, nothing is lost.
+        for _ in 0..2 {
+            drop(open_marked(folder.path(), false).unwrap());
+            std::fs::remove_file(&path).unwrap();
+        }
+        let mut journal = open_marked(folder.path(), false).unwrap();
+        journal.add(&record(1)).unwrap();
+        assert_eq!(open_marked(folder.path(), false).unwrap().remembered().count(), 1);
+        let whole = std::fs::read(&path).unwrap();
+        for emptied in [false, true] {
+            match emptied {
+                true => std::fs::write(&path, b"").unwrap(),
+                false => std::fs::remove_file(&path).unwrap(),
+            }
+            for _ in 0..2 {
+                let refused = open_marked(folder.path(), false).unwrap_err();
+                assert!(matches!(refused, SignedJournalError::Gone { .. }), "{refused}");
+                assert!(refused.to_string().contains("--forget-signed-receipts"), "{refused}");
+            }
+            // Another ring's receipts were not lost.
+            let other =
+                SignedBefore { marker: Some(SignedMarker::at(marker.clone())), forget: false };
+            let other_path = folder.path().join("other");
+            SignedJournal::open(&other_path, Digest([8; 32]), 8, &other).unwrap();
+            assert_eq!(open_marked(folder.path(), true).unwrap().remembered().count(), 0);
+            assert_eq!(open_marked(folder.path(), false).unwrap().remembered().count(), 0);
+            std::fs::write(&path, &whole).unwrap();
+        }
+        // A journal with records is marked, whoever began it; a marker that cannot be read keeps the host from starting.
+        std::fs::remove_file(&marker).unwrap();
+        drop(open_marked(folder.path(), false).unwrap());
+        assert!(marker.exists());
+        std::fs::write(&marker, "x").unwrap();
+        let refused = open_marked(folder.path(), true).unwrap_err();
+        assert!(matches!(refused, SignedJournalError::Io { .. }), "{refused}");
+    }
+
+    #[test]
+    fn what_cannot_be_marked_is_not_signed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = open_marked(folder.path(), false).unwrap();
+        std::fs::create_dir(folder.path().join("host.key.signed")).unwrap();
+        assert!(journal.add(&record(1)).is_err());
+        assert_eq!(open(&folder.path().join("signed")).unwrap().remembered().count(), 0);
     }
 }

@@ -217,6 +217,17 @@ fn an_answer_comes_with_a_certificate_that_verifies_offline_also_after_a_node_wa
         assert_eq!(rows[n], rows[0]);
     }
     assert_eq!(rows[1].0[..], rows[0].0[..rows[1].0.len()]);
+    // A host that signed, and whose journal of it is gone, does not start by itself.
+    fs::remove_file(cluster.node(1).join("data/signed-receipts")).unwrap();
+    let (code, said) = run_alone(&cluster.node(1));
+    assert!(code == Some(1) && said.contains("--forget-signed-receipts"), "{said}");
+}
+
+/// Runs a node that is to end by itself: its exit code, and what it said.
+fn run_alone(node: &Path) -> (Option<i32>, String) {
+    let mut run = std::process::Command::new(env!("CARGO_BIN_EXE_deepringd"));
+    let ran = run.arg("run").arg(node.join("deepringd.toml")).output().unwrap();
+    (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
 }
 
 fn hex(text: &str) -> [u8; 32] {
@@ -253,9 +264,7 @@ fn a_node_says_why_it_does_not_start() {
     let config = cluster.node(1).join("deepringd.toml");
     let said = |text: &str| {
         fs::write(&config, text).unwrap();
-        let program = env!("CARGO_BIN_EXE_deepringd");
-        let ran = std::process::Command::new(program).arg("run").arg(&config).output().unwrap();
-        (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+        run_alone(&cluster.node(1))
     };
     let text = fs::read_to_string(&config).unwrap();
     let (code, words) = said(&text.replace("[validator]", "[validater]"));

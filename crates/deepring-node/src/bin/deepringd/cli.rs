@@ -34,6 +34,9 @@ pub(crate) struct NodeRunArgs {
     /// The node's file (TOML)
     pub(crate) config: PathBuf,
     /// Stop when stdin is closed, as by the end of the process that started this one
+    /// Begin the journal of signed receipts anew where it is gone: only once every query that this host took part in has ended
+    #[arg(long)]
+    pub(crate) forget_signed_receipts: bool,
     #[arg(long)]
     pub(crate) until_stdin_closes: bool,
 }

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use clap::Parser as _;
-use deepring_node::daemon::{self, NodeConfig, NodeError, NodeProgress};
+use deepring_node::daemon::{self, NodeConfig, NodeError, NodeProgress, StartOptions};
 
 use cli::{NodeCli, NodeCommand, NodeRunArgs};
 use said::Said;
@@ -61,7 +61,8 @@ fn run(args: &NodeRunArgs) -> Result<(), Said> {
     if args.until_stdin_closes {
         stop_with_stdin();
     }
-    daemon::run(&config, &Told(Mutex::new(0)))?;
+    let options = StartOptions { forget_signed_receipts: args.forget_signed_receipts };
+    daemon::run(&config, options, &Told(Mutex::new(0)))?;
     Ok(())
 }
 
