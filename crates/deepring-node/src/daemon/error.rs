@@ -96,6 +96,17 @@ pub enum NodeError {
         /// The file that says that the key voted.
         marker: PathBuf,
     },
+    /// A library gave up by a panic, as the engine's does where it cannot keep or read what it kept.
+    #[error(
+        "the node gave up: {why}; what its engine keeps is in {}: is the disk full, or was something there changed?",
+        storage.display()
+    )]
+    GaveUp {
+        /// The folder.
+        storage: PathBuf,
+        /// What the library said, in one line.
+        why: String,
+    },
     /// The validator stopped.
     #[error("the validator stopped: {0}")]
     Agreement(#[from] AgreementError),

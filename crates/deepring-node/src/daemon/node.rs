@@ -1,6 +1,7 @@
 //! A running node: networks, validator, host and gateway in one process, until one of them ends or the node is told to stop.
 
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use commonware_macros::select;
 use commonware_runtime::tokio::{Config, Context, Runner};
 use commonware_runtime::{Metrics as _, Runner as _, Spawner as _, Supervisor as _};
+use deepring::files::InLine;
 use deepring_infer::{RingHost, Rten};
 use futures::future::{Either, pending};
 use tokio::signal::unix::{SignalKind, signal};
@@ -62,18 +64,37 @@ pub fn run(
     }
     let state = material.places.state.clone();
     state.begin();
+    let storage = material.places.engine.clone();
     let runtime = Config::new()
         .with_worker_threads(2)
-        .with_storage_directory(&material.places.engine)
+        .with_storage_directory(&storage)
+        // A panic of any task is one of `start`: a node of which a part is gone does not go on.
         .with_catch_panics(false);
-    Runner::new(runtime).start(|context| async move {
-        let parts = Parts::start(&context, config, options, material).await?;
-        progress.started();
-        let ended = parts.run(progress).await;
-        // What is on stable storage is whole; what still runs then is not waited for.
-        let _ = context.stop(0, Some(STOPPING)).await;
-        state.end();
-        ended
+    let ended = unless_it_gives_up(&storage, || {
+        Runner::new(runtime).start(|context| async move {
+            let parts = Parts::start(&context, config, options, material).await?;
+            progress.started();
+            let ended = parts.run(progress).await;
+            // What is on stable storage is whole; what still runs then is not waited for.
+            let _ = context.stop(0, Some(STOPPING)).await;
+            ended
+        })
+    });
+    state.end();
+    ended
+}
+
+/// Makes an error of a panic: the engine's libraries have no other way to say that their storage fails. Nothing of what ran is used
+/// afterwards.
+fn unless_it_gives_up<T>(
+    storage: &Path,
+    run: impl FnOnce() -> Result<T, NodeError>,
+) -> Result<T, NodeError> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().map(|said| (*said).to_owned());
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+        let why = said.unwrap_or_else(|| "it did not say why".to_owned());
+        Err(NodeError::GaveUp { storage: storage.to_owned(), why: InLine(&why).to_string() })
     })
 }
 
@@ -292,5 +313,26 @@ fn health(condition: &Condition, blocks_open: bool) -> Health {
         caught_up: condition.caught_up(),
         blocks_open,
         disk_writable: condition.disk_writable(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_that_names_the_storage_in_one_line() {
+        let storage = Path::new("/var/lib/deepring/data/engine");
+        for panics in [|| panic!("no space\nleft: {}", 28), || panic!("no space")] {
+            let ended: Result<(), _> = unless_it_gives_up(storage, panics);
+            let said = ended.unwrap_err().to_string();
+            assert!(said.contains("no space") && said.contains("data/engine"), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        }
+        let ended: Result<(), _> =
+            unless_it_gives_up(storage, || std::panic::resume_unwind(Box::new(7_u8)));
+        let Err(NodeError::GaveUp { why, .. }) = ended else { panic!("it is none") };
+        assert_eq!(why, "it did not say why");
+        assert_eq!(unless_it_gives_up(storage, || Ok(7)).unwrap(), 7);
     }
 }

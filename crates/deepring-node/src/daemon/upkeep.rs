@@ -1,6 +1,7 @@
 //! What a node does every second: writes the log out as static files, tries the disk, notes whether heights go on, and says so.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -40,6 +41,14 @@ impl Condition {
     pub(super) fn disk_writable(&self) -> bool {
         self.disk_writable.load(Ordering::Relaxed)
     }
+}
+
+/// What is written to try the disk: a full one still takes an empty file.
+const PROBE: [u8; 1 << 14] = [0xd1; 1 << 14];
+
+/// Whether as much as the node keeps at a time can be written there, and is on stable storage.
+fn try_disk(probe: &Path) -> io::Result<()> {
+    replace_file(probe, &PROBE)
 }
 
 /// See the module.
@@ -108,7 +117,7 @@ impl<E: Clock> Upkeep<E> {
                 }
             }
             if round % TRIED == 0 {
-                let tried = replace_file(&self.probe, b"");
+                let tried = try_disk(&self.probe);
                 if let Err(why) = &tried {
                     tracing::error!(%why, "the disk cannot be written");
                 }
@@ -137,5 +146,21 @@ impl<E: Clock> Upkeep<E> {
             }
             self.context.sleep(EVERY).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_disk_is_tried_by_bytes_and_a_folder_that_is_gone_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let probe = folder.path().join("data/disk-probe");
+        assert!(try_disk(&probe).is_err());
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        try_disk(&probe).unwrap();
+        try_disk(&probe).unwrap();
+        assert_eq!(std::fs::metadata(&probe).unwrap().len(), PROBE.len() as u64);
     }
 }

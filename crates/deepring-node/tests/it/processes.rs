@@ -285,6 +285,24 @@ fn a_node_says_why_it_does_not_start() {
     assert_eq!(code, Some(3), "{words}");
 }
 
+#[test]
+fn a_node_whose_engine_cannot_read_its_storage_says_which_and_ends() {
+    let cluster = Cluster::new();
+    let node = cluster.node(1);
+    let engine = node.join("data/engine");
+    fs::create_dir_all(&engine).unwrap();
+    // Begun, as far as the node can see, and then damaged: a file where the engine has a folder.
+    for name in [engine.join("storage-name"), node.join("node.key.voted")] {
+        fs::write(name, "0\n").unwrap();
+    }
+    fs::write(engine.join("agreement-votes-0"), b"no folder").unwrap();
+    let (code, said) = run_alone(&node);
+    assert_eq!(code, Some(6), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.starts_with("error: the node gave up: ") && last.contains("engine"), "{last}");
+    assert!(read_state(&node).unwrap().is_none());
+}
+
 fn key_of_nobody() -> String {
     deepring::SecretKey::<deepring::keys::Node>::generate().unwrap().public().to_string()
 }

@@ -8,7 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Runs one node of a network of hosts and validators, and sets such networks up.
 ///
 /// Exit codes: 0 done; 1 something failed; 2 wrong usage; 3 tampering
-/// was detected; 4 the ring's owner is not trusted; 5 the ring is stale.
+/// was detected; 4 the ring's owner is not trusted; 5 the ring is stale;
+/// 6 the node gave up: what it keeps could not be written or read.
 #[derive(Debug, Parser)]
 #[command(name = "deepringd", version, max_term_width = 100)]
 pub(crate) struct NodeCli {
@@ -33,10 +34,10 @@ pub(crate) enum NodeCommand {
 pub(crate) struct NodeRunArgs {
     /// The node's file (TOML)
     pub(crate) config: PathBuf,
-    /// Stop when stdin is closed, as by the end of the process that started this one
     /// Begin the journal of signed receipts anew where it is gone: only once every query that this host took part in has ended
     #[arg(long)]
     pub(crate) forget_signed_receipts: bool,
+    /// Stop when stdin is closed, as by the end of the process that started this one
     #[arg(long)]
     pub(crate) until_stdin_closes: bool,
 }

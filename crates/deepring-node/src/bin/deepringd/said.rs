@@ -20,6 +20,7 @@ impl Said {
         let ring = match self {
             Self::Node(e) => match &**e {
                 NodeError::Config(_) => return 2,
+                NodeError::GaveUp { .. } => return 6,
                 NodeError::Opening(e) if e.finding().is_some() => return 3,
                 NodeError::Ring { source, .. } => source,
                 _ => return 1,
