@@ -166,6 +166,9 @@ pub mod opening {
 /// Changes to a sealed ring that seal nothing anew: grants to more hosts, repairs from an intact copy.
 pub mod maintenance {
     pub use crate::grant::{GrantError, Granter, deal_in, grant, grant_in};
+    pub use crate::repair::chunks::{
+        ChunkPlace, ChunkRepair, ChunkRepairError, MAX_CHUNK_BYTES, SealedChunk,
+    };
     pub use crate::repair::{
         PreparedRepair, RepairError, Repaired, ToRepair, prepare_repair, repair,
     };

@@ -1,5 +1,7 @@
 //! Repairs a damaged ring file from an intact copy, chunk by chunk, and verifies the result.
 
+pub(crate) mod chunks;
+
 use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};

@@ -329,6 +329,27 @@ impl AuthenticRing {
         crate::open::verify_body(&*self.storage, header, body, key, &shared)
     }
 
+    /// Compares bytes that lie somewhere as the opened plaintext of a block's own body with the content digest that the owner
+    /// signed; of the shared blocks that it uses, the content digests are taken from their headers, each to be confirmed by itself.
+    ///
+    /// # Errors
+    /// [`OpenError::NoSuchBlock`], [`OpenError::NotForThisKey`]; [`OpenError::Tampered`] where they are not these bytes.
+    pub fn confirm_opened(
+        &self,
+        index: u32,
+        key: OpeningKey<'_>,
+        opened: &[u8],
+    ) -> Result<(), OpenError> {
+        let header = self.header(index)?;
+        let (block_key, _) = crate::open::unwrap(header, key)?;
+        let shared = header.shared_blocks().map(|block| Ok(self.header(block)?.content_digest));
+        let shared = shared.collect::<Result<Vec<_>, OpenError>>()?;
+        match block_key.content_digest(opened, &shared) == header.content_digest {
+            true => Ok(()),
+            false => Err(OpenError::Tampered(crate::open::other_content(index, &header.name))),
+        }
+    }
+
     /// The first half of [`open_block`](Self::open_block), for the block's own body alone: every
     /// chunk is checked and decrypted, shown to `observer`, and copied into its place in a buffer
     /// of [`Header::own_len`] bytes; [`DecryptedBlock::confirm`] then checks the content digest.

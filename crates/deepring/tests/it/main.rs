@@ -10,6 +10,7 @@
 mod attested;
 mod audit;
 mod child;
+mod chunk_repair;
 mod copies;
 mod crash;
 mod dealing;
