@@ -1,5 +1,6 @@
 //! One host: opens the blocks that it was granted, and runs a query's leg of them.
 
+mod auditing;
 mod background;
 mod block;
 mod block_use;
@@ -20,7 +21,6 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use deepring::audit::Challenge;
 use deepring::opening::OpenError;
 use deepring::receipt::{
     Agreement, Chain, Delivered, Item, LegResult, Parcel, QueryStart, Salt, SampleRate,
@@ -178,13 +178,17 @@ impl<E: Engine> RingHost<E> {
             let checked = self.check > Check::Load;
             let genesis = GenesisBlock::open(&self.ring, &self.key, checked, &self.alarms);
             self.genesis = Some(self.alarmed(genesis)?);
+            self.alarms.is_anew(0);
             return Ok(());
         }
         let used: Vec<u32> =
             self.header(index).into_iter().flat_map(Header::shared_blocks).collect();
         let again = self.blocks.contains_key(&index) || !self.alarms.all().is_empty();
         let replaced = match again {
-            true => self.shared.renew(&used),
+            true => {
+                let (ring, key) = (&self.ring, OpeningKey::Host(&self.key));
+                self.shared.renew(&used, |i, bytes| ring.confirm_opened(i, key, bytes).is_ok())
+            }
             false => Vec::new(),
         };
         let others = self.blocks.iter().filter(|(other, block)| {
@@ -213,6 +217,8 @@ impl<E: Engine> RingHost<E> {
         let (place, key) = ((&self.ring, &self.engine), &self.key);
         let block = LoadedBlock::open(place, key, index, (self.check, &shared), &self.alarms);
         let block = self.alarmed(block)?;
+        self.alarms.is_anew(index);
+        block.header().shared_blocks().for_each(|shared| self.alarms.is_anew(shared));
         self.blocks.insert(index, block);
         Ok(())
     }
@@ -249,24 +255,6 @@ impl<E: Engine> RingHost<E> {
     #[must_use]
     pub fn holds(&self, index: u32) -> bool {
         if index == 0 { self.genesis.is_some() } else { self.blocks.contains_key(&index) }
-    }
-
-    /// What this host's live copy of some blocks answers a challenge, in the name of `host`: of this one, to be given away;
-    /// of another copy, to compare what it gave.
-    ///
-    /// # Errors
-    /// [`RunError::NotLoaded`]; [`RunError::Audit`] where the challenge names no block, or none of this ring.
-    pub fn audit(&self, challenge: &Challenge, host: &PublicKey<Host>) -> Result<Digest, RunError> {
-        let mut answer = challenge.answer_of(host, &self.ring, OpeningKey::Host(&self.key));
-        for index in challenge.blocks() {
-            let missing = RunError::NotLoaded { block: *index };
-            match (*index, &self.genesis) {
-                (0, Some(genesis)) => answer.block(0, genesis.bytes())?,
-                (0, None) => return Err(missing),
-                (index, _) => answer.block(index, self.loaded_block(index)?.bytes())?,
-            }
-        }
-        Ok(answer.finish()?)
     }
 
     /// Inputs of the network that linear operators of loaded blocks read as they are.

@@ -1,10 +1,11 @@
 //! From what a check found to the error that names block, tensor and bytes; and what follows for the block.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use deepring::Section;
-use deepring::{Finding, Header, OpeningKey};
+use deepring::opening::OpenError;
+use deepring::{Finding, Header, OpeningKey, Section};
 
 use super::CHANGED_IN_MEMORY;
 use super::block::LoadedBlock;
@@ -26,19 +27,40 @@ const MAX_ALARMS: usize = 1024;
 /// Tampering that a host detected since it was opened, oldest first. Whoever embeds a host records them where they outlive the process.
 /// Each is logged as an error of the target `deepring::alarms`.
 #[derive(Debug, Default)]
-pub(crate) struct Alarms(Mutex<Vec<Finding>>);
+pub(crate) struct Alarms(Mutex<Raised>);
+
+#[derive(Debug, Default)]
+struct Raised {
+    findings: Vec<Finding>,
+    /// Blocks with a finding that were not opened anew since.
+    out_of_use: BTreeSet<u32>,
+}
 
 impl Alarms {
     pub(super) fn raise(&self, finding: &Finding) {
         tracing::error!(target: "deepring::alarms", %finding, "tampering found");
-        let mut alarms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if alarms.len() < MAX_ALARMS {
-            alarms.push(finding.clone());
+        let mut raised = self.raised();
+        if raised.findings.len() < MAX_ALARMS {
+            raised.findings.push(finding.clone());
         }
+        raised.out_of_use.extend(finding.block);
     }
 
     pub(super) fn all(&self) -> Vec<Finding> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.raised().findings.clone()
+    }
+
+    pub(super) fn out_of_use(&self) -> BTreeSet<u32> {
+        self.raised().out_of_use.clone()
+    }
+
+    /// A block was opened anew: what was found in it before is no more.
+    pub(super) fn is_anew(&self, block: u32) {
+        self.raised().out_of_use.remove(&block);
+    }
+
+    fn raised(&self) -> MutexGuard<'_, Raised> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,6 +117,30 @@ impl<E: Engine> LoadedBlock<E> {
             Some(changed @ CheckFault::Bytes { .. }) if by_output => changed,
             _ => fault,
         })
+    }
+
+    /// Compares the live bytes of the block's own body with its tags and with the digest that the owner signed, while nothing is
+    /// computed. Shared bytes are compared with their tags; with the owner's digest they are by whoever holds the shared block.
+    pub(super) fn audit(&self) -> Result<(), RunError> {
+        if let Some(check) = self.check() {
+            check.bytes_fit(self.bytes()).map_err(|fault| self.handle_fault(fault))?;
+        }
+        let own = usize::try_from(self.header().own_len()).unwrap_or(usize::MAX);
+        let own = self.bytes().get(..own).unwrap_or_else(|| self.bytes());
+        let confirmed =
+            self.ring().confirm_opened(self.header().index, OpeningKey::Host(self.key()), own);
+        confirmed.map_err(|error| match error {
+            // Tags and digest disagree: the tags were changed with the bytes.
+            OpenError::Tampered(_) => self.tampered(CheckFault::Structure),
+            other => other.into(),
+        })
+    }
+
+    /// Takes the block out of use for what was found elsewhere: in the file that it was opened from.
+    pub(super) fn retire(&self) {
+        if let Some(check) = self.check() {
+            check.retire();
+        }
     }
 
     fn out_of_use(&self) -> RunError {

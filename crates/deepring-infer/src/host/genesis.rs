@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use deepring::Section;
 use deepring::opening::OpenError;
-use deepring::{AuthenticRing, Finding, Header, Host, Manifest, OpenedBlock, SecretKey};
+use deepring::{
+    AuthenticRing, Finding, Header, Host, Manifest, OpenedBlock, OpeningKey, SecretKey,
+};
 use deepring_memory::Region;
 
 use super::CHANGED_IN_MEMORY;
@@ -51,6 +53,27 @@ impl GenesisBlock {
             verification.finish()
         });
         compared.map(|_| ()).map_err(|fault| self.handle_fault(check, header, fault))
+    }
+
+    /// Compares the live bytes with their tags and with the digest that the owner signed, while nothing is computed.
+    pub(super) fn audit(&self, ring: &AuthenticRing, key: OpeningKey<'_>) -> Result<(), RunError> {
+        let header = ring.genesis();
+        self.check(header)?;
+        ring.confirm_opened(0, key, self.bytes()).map_err(|error| match error {
+            OpenError::Tampered(finding) => {
+                self.retire();
+                self.alarms.raise(&finding);
+                RunError::Tampered(finding)
+            }
+            other => other.into(),
+        })
+    }
+
+    /// See [`LoadedBlock::retire`](super::LoadedBlock).
+    pub(super) fn retire(&self) {
+        if let Some(check) = &self.check {
+            check.retire();
+        }
     }
 
     /// The manifest, decoded from a copy of its bytes as they are now, if these are the verified ones.

@@ -89,16 +89,17 @@ impl SharedBlocks {
         Ok(used)
     }
 
-    /// One that was opened, for tests that edit its tags.
-    #[cfg(test)]
+    /// One that was opened.
     pub(super) fn get(&self, index: u32) -> Option<&SharedBlock> {
         self.0.get(&index)
     }
 
     /// Has other keys and tags made of these, for a block that is opened anew: what tried to pass under the old ones learned
-    /// nothing of the new. Forgets those that are not known to be what was opened; returns which.
-    pub(super) fn renew(&mut self, of: &[u32]) -> Vec<u32> {
-        let changed = |i: &u32| self.0.get(i).is_some_and(|block| !block.renew());
+    /// nothing of the new. Forgets those that are not known to be what was opened, by their tags and by the owner's digest, which
+    /// `is_sealed` compares: tags can have been changed with the bytes. Returns which.
+    pub(super) fn renew(&mut self, of: &[u32], is_sealed: impl Fn(u32, &[u8]) -> bool) -> Vec<u32> {
+        let is_known = |i: u32, block: &SharedBlock| block.renew() && is_sealed(i, block.bytes());
+        let changed = |i: &u32| self.0.get(i).is_some_and(|block| !is_known(*i, block));
         let changed: Vec<u32> = of.iter().copied().filter(|i| changed(i)).collect();
         changed.iter().for_each(|i| _ = self.0.remove(i));
         changed

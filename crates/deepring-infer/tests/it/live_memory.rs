@@ -271,3 +271,45 @@ fn a_table_cut_to_a_fixed_length_is_read_in_place() {
         flip(live, highest, 0x80);
     }
 }
+
+#[test]
+fn a_copy_that_was_changed_in_memory_or_in_its_file_is_found_while_nothing_is_computed() {
+    let input = images(0, 1);
+    for check in [Check::Load, Check::Run, Check::Compute] {
+        let ring = Sealed::new(&network("fashion-lenet5"), CutPolicy::Op);
+        let shared = Arc::new(ring.ring());
+        let engine = Arc::new(Rten::new(1.try_into().ok()));
+        let last = shared.layers().len() as u32;
+        let range = 1..last + 1;
+        let opened =
+            RingHost::open(Arc::clone(&shared), engine, host(1), range.clone(), check, &|_| ());
+        let mut opened = opened.unwrap();
+        for block in 0..=last {
+            opened.verify_copy(block).unwrap();
+            assert_eq!(opened.out_of_use(), [].into());
+            flip(opened.live_bytes(block).unwrap(), 5, 0x10);
+            let found = opened.verify_copy(block).unwrap_err();
+            assert_eq!(found.finding().unwrap().block, Some(block), "{check}: {found}");
+            assert_eq!(opened.out_of_use(), [block].into());
+            let again = opened.verify_copy(block).unwrap_err();
+            assert!(matches!(again, RunError::OutOfUse { block: b, .. } if b == block), "{again}");
+            opened.load_block(block).unwrap();
+            // And the file, under the very handle that is open.
+            let at = shared.stored_at(block, 5).unwrap() as usize;
+            let mut bytes = std::fs::read(&ring.path).unwrap();
+            bytes[at] ^= 1;
+            std::fs::write(&ring.path, &bytes).unwrap();
+            let found = opened.verify_copy(block).unwrap_err();
+            assert_eq!(found.finding().unwrap().block, Some(block), "{check}: {found}");
+            assert_eq!(opened.out_of_use(), [block].into());
+            assert!(opened.load_block(block).is_err(), "the file is damaged still");
+            bytes[at] ^= 1;
+            std::fs::write(&ring.path, &bytes).unwrap();
+            opened.load_block(block).unwrap();
+            assert_eq!(opened.out_of_use(), [].into());
+        }
+        let batch = [vec![input.clone()]];
+        opened.compute(&start().salt, &batch, range).unwrap();
+        assert!(matches!(opened.verify_copy(last + 1), Err(RunError::NotLoaded { .. })));
+    }
+}
