@@ -6,6 +6,7 @@
 mod config;
 mod error;
 mod material;
+mod mending;
 mod network;
 mod node;
 mod recording;

@@ -5,7 +5,8 @@
 //!                                        │  ▲
 //!            Asker ──queries────────────►│  └──results── workers (RingHost)
 //!                                        ├──receipts──► SignedJournal
-//!                                        └──notices───► whoever records them
+//!                                        ├──notices───► whoever records them
+//!                                        └──questions about copies──► CopyServer, and answers ──► Mender
 //! ```
 //!
 //! What a host says and when is [`Participant`]'s business; this carries its bytes, computes, keeps time and remembers. The
@@ -19,10 +20,13 @@ mod fragment;
 mod handle;
 mod inbox;
 mod journal;
+mod live_host;
 mod marker;
+mod mending;
 mod outbox;
 mod peers;
 mod quarantine;
+mod ring_copy;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -36,8 +40,7 @@ use commonware_p2p::{Blocker, Receiver, Sender};
 use commonware_runtime::{Handle, Quota};
 use commonware_utils::NZU32;
 use commonware_utils::channel::mpsc;
-use deepring::{AuthenticRing, Host, SecretKey};
-use deepring_infer::RingHost;
+use deepring::{AuthenticRing, Digest, Host, SecretKey};
 use deepring_infer::engine::Engine;
 use deepring_infer::participant::{Bounds, Participant, Patience};
 use futures::future::select_all;
@@ -51,11 +54,15 @@ pub use handle::{Asker, HostHandle, Notice};
 use inbox::Inbox;
 pub use journal::SignedJournalError;
 use journal::{SignedBefore, SignedJournal};
+pub use live_host::LiveHost;
 use marker::SignedMarker;
+pub use mending::{CopyExchange, CopyStanding, MendError, Mender, RecordError, RepairRecord};
+use mending::{CopyServer, MAX_MEND_BYTES};
 use outbox::Outbox;
 use peers::HostPeers;
 pub use peers::{host_identity, host_identity_key};
 pub use quarantine::Quarantine;
+pub use ring_copy::RingCopy;
 
 /// Events that wait for the driver.
 const EVENTS: usize = 256;
@@ -96,6 +103,8 @@ pub struct HostConfig {
     pub workers: NonZeroUsize,
     /// Blocks that it must not use.
     pub quarantine: Quarantine,
+    /// Digest of the log whose entries of repairs by other hosts it countersigns; none without it.
+    pub log: Option<Digest>,
 }
 
 impl HostConfig {
@@ -111,6 +120,7 @@ impl HostConfig {
             bounds: Bounds::default(),
             workers: NonZeroUsize::MIN,
             quarantine: Quarantine::default(),
+            log: None,
         }
     }
 }
@@ -124,7 +134,7 @@ pub fn start<R, S, C, B, E>(
     context: R,
     (sender, receiver): (S, C),
     blocker: B,
-    (ring, host): (Arc<AuthenticRing>, Arc<RingHost<E>>),
+    (ring, host): (Arc<AuthenticRing>, LiveHost<E>),
     config: HostConfig,
 ) -> Result<(HostHandle, mpsc::Receiver<Notice>), HostingError>
 where
@@ -136,6 +146,8 @@ where
 {
     let peers = HostPeers::of(&ring, &config.key)?;
     refuse_missing(&ring, &host)?;
+    let (outbox, ends) = Outbox::new(&peers);
+    let outbox = Arc::new(outbox);
     let before = SignedBefore {
         marker: config.signed_before.map(SignedMarker::at),
         forget: config.forget_signed,
@@ -144,7 +156,8 @@ where
     let journal = SignedJournal::open(&config.journal, ring.digest(), remembered, &before)?;
     let (events, happens) = mpsc::channel(EVENTS);
     let (notices, noticed) = mpsc::channel(NOTICES);
-    let handle_events = events.clone();
+    let (exchange, questions) = CopyExchange::new(outbox.clone(), notices);
+    let (handle_events, handle_exchange) = (events.clone(), exchange.clone());
     let task = context.child("host").dedicated().spawn(move |context| async move {
         let mut source = context.child("random");
         let random = Box::new(move |out: &mut [u8]| {
@@ -153,13 +166,23 @@ where
         });
         let patience = (config.patience, config.bounds);
         let signed: Vec<_> = journal.remembered().collect();
+        let server = CopyServer {
+            context: context.child("copies"),
+            ring: ring.clone(),
+            live: host.clone(),
+            key: config.key.clone(),
+            quarantine: config.quarantine.clone(),
+            log: config.log,
+            exchange: exchange.clone(),
+            questions,
+        };
         let participant = match Participant::new(&ring, config.key, patience, signed, random) {
             Ok(participant) => participant,
             Err(e) => return e.into(),
         };
-        let limit = participant.max_message();
-        let (outbox, ends) = Outbox::new(&peers);
+        let limit = participant.max_message().max(MAX_MEND_BYTES);
         let mut parts: Vec<Handle<()>> = Vec::new();
+        parts.push(context.child("serving").dedicated().spawn(|_| server.run()));
         for outgoing in ends {
             let sender = sender.clone();
             parts.push(context.child("outgoing").spawn(|c| outgoing.run(c, sender)));
@@ -192,10 +215,11 @@ where
             participant,
             journal,
             outbox,
+            exchange,
+            quarantine: config.quarantine,
             limit,
             events: happens,
             jobs,
-            notices,
             counts,
             asked: BTreeMap::new(),
         };
@@ -204,11 +228,12 @@ where
             _ = select_all(parts) => HostingError::Ended { part: "network" },
         }
     });
-    Ok((HostHandle { events: handle_events, task }, noticed))
+    Ok((HostHandle { events: handle_events, exchange: handle_exchange, task }, noticed))
 }
 
 /// Every block that the deal gives this host must be open.
-fn refuse_missing<E: Engine>(ring: &AuthenticRing, host: &RingHost<E>) -> Result<(), HostingError> {
+fn refuse_missing<E: Engine>(ring: &AuthenticRing, host: &LiveHost<E>) -> Result<(), HostingError> {
+    let host = host.read();
     let deal = ring.outline().deal().ok_or(HostingError::NotDealt)?;
     let me = host.public();
     let legs = deal.legs.iter().filter(|leg| leg.hosts.contains(&me));

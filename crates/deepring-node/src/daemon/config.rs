@@ -127,6 +127,9 @@ pub struct HostSection {
     /// Megabytes (2^20) of tensors that are kept for all queries.
     #[serde(default = "megabytes")]
     pub megabytes: usize,
+    /// Seconds between two audits of one block each, in memory and on disk; 0 for none.
+    #[serde(default = "a_minute_between")]
+    pub audit_seconds: u64,
 }
 
 /// Another node.
@@ -168,6 +171,7 @@ impl HostSection {
             queries: queries(),
             batch: batch(),
             megabytes: megabytes(),
+            audit_seconds: a_minute_between(),
         }
     }
 }
@@ -193,6 +197,9 @@ fn queries() -> usize {
 }
 fn batch() -> usize {
     Bounds::default().batch
+}
+fn a_minute_between() -> u64 {
+    60
 }
 fn megabytes() -> usize {
     Bounds::default().all_bytes >> 20
@@ -287,6 +294,7 @@ impl NodeConfig {
             within("host.queries", host.queries as u64, 1, 4096)?;
             within("host.batch", host.batch as u64, 1, 1024)?;
             within("host.megabytes", host.megabytes as u64, 16, 1 << 20)?;
+            within("host.audit_seconds", host.audit_seconds, 0, 86_400)?;
             bounds.queries = host.queries;
             bounds.queries_of_one = host.queries.div_ceil(2);
             bounds.batch = host.batch;
@@ -357,6 +365,13 @@ impl NodeConfig {
 }
 
 impl CheckedConfig {
+    /// The time between two audits, of a node that hosts and makes any.
+    #[must_use]
+    pub fn audits(&self) -> Option<Duration> {
+        let seconds = self.file.host.as_ref().map(|host| host.audit_seconds);
+        seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    }
+
     /// How long a leader waits with an empty docket.
     #[must_use]
     pub fn heartbeat(&self) -> Duration {

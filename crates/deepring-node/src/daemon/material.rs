@@ -19,7 +19,7 @@ use super::error::NodeError;
 use super::state::StateFiles;
 use super::voted::{Voted, may_vote};
 use crate::agreement::voter;
-use crate::hosting::host_identity;
+use crate::hosting::{LiveHost, RingCopy, host_identity};
 
 /// A node's keys, ring, blocks and ledger.
 pub(crate) struct Material {
@@ -28,7 +28,9 @@ pub(crate) struct Material {
     /// The signed set, as its file.
     pub(crate) signed_set: Arc<[u8]>,
     pub(crate) ring: Arc<AuthenticRing>,
-    pub(crate) host: Option<(SecretKey<Host>, Arc<RingHost<Rten>>)>,
+    /// The ring's file, which it is read through.
+    pub(crate) copy: Arc<RingCopy>,
+    pub(crate) host: Option<(SecretKey<Host>, LiveHost<Rten>)>,
     pub(crate) ledger: Ledger,
     pub(crate) begin_with: Vec<Entry>,
     pub(crate) voted: Voted,
@@ -88,14 +90,15 @@ impl Material {
             return Err(NodeError::NotItsOwner(config.owner));
         }
         let validators = validators_of(config, &set, &node)?;
-        let ring = Arc::new(ring(config)?);
+        let (ring, copy) = ring(config)?;
+        let ring = Arc::new(ring);
         let hosts = hosts_of(config, &ring)?;
         let host = match &file.host {
             Some(section) => {
                 let key: SecretKey<Host> = key(&section.key)?;
                 let engine = Arc::new(Rten::new(Some(section.threads)));
                 let host = open_host(config, &ring, engine, key.clone(), progress)?;
-                Some((key, Arc::new(host)))
+                Some((key, LiveHost::new(host)))
             }
             None => None,
         };
@@ -111,6 +114,7 @@ impl Material {
             set,
             signed_set,
             ring,
+            copy,
             host,
             ledger,
             begin_with,
@@ -167,11 +171,12 @@ fn validators_of(
     others.map(|peer| Ok((voter(&peer.node)?, peer.validator))).collect()
 }
 
-fn ring(config: &CheckedConfig) -> Result<AuthenticRing, NodeError> {
+fn ring(config: &CheckedConfig) -> Result<(AuthenticRing, Arc<RingCopy>), NodeError> {
     let path = &config.file.ring;
     let failed = |source| NodeError::Ring { path: path.clone(), source: Box::new(source) };
-    let ring = UnverifiedRing::open(path).map_err(failed)?;
-    ring.authenticate(&Trust::owner(config.owner)).map_err(failed)
+    let copy = RingCopy::open(path).map_err(|e| failed(e.into()))?;
+    let ring = UnverifiedRing::read(copy.clone()).map_err(failed)?;
+    Ok((ring.authenticate(&Trust::owner(config.owner)).map_err(failed)?, copy))
 }
 
 /// Where the other hosts of the deal are; each is one of a peer, or this one's.

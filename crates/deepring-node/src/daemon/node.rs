@@ -11,7 +11,8 @@ use commonware_macros::select;
 use commonware_runtime::tokio::{Config, Context, Runner};
 use commonware_runtime::{Metrics as _, Runner as _, Spawner as _, Supervisor as _};
 use deepring::files::InLine;
-use deepring_infer::{RingHost, Rten};
+use deepring_infer::Rten;
+use deepring_ledger::Binding;
 use futures::future::{Either, pending};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use super::config::{CheckedConfig, hosting_namespace};
 use super::error::NodeError;
 use super::material::Material;
+use super::mending::AgreedRepairs;
 use super::network;
 use super::recording::{NoticeRecorder, begin_with};
 use super::upkeep::{Condition, Upkeep};
@@ -26,7 +28,9 @@ use super::voted::Voted;
 use crate::agreement::{self, Validator, ValidatorChannels, ValidatorHandle, voter_key};
 use crate::certifying::Certifier;
 use crate::gateway::{self, Gateway, Health};
-use crate::hosting::{self, HostConfig, HostHandle, Quarantine, host_identity_key};
+use crate::hosting::{
+    self, HostConfig, HostHandle, LiveHost, Mender, Quarantine, host_identity_key,
+};
 
 /// How long parts are given to end when the node is told to stop.
 const STOPPING: Duration = Duration::from_secs(5);
@@ -113,7 +117,7 @@ impl Parts {
         options: StartOptions,
         material: Material,
     ) -> Result<Self, NodeError> {
-        let Material { set, places, ring, ledger, node, .. } = material;
+        let Material { set, places, ring, copy, ledger, node, .. } = material;
         let origin: Arc<str> = set.origin.as_str().into();
         let mut agreement = agreement::Config::new(node, set).at_pace(config.heartbeat());
         agreement.votes = material.voted == Voted::Here;
@@ -128,7 +132,11 @@ impl Parts {
         let quarantine = Quarantine::default();
         let in_use = quarantine.clone();
         let blocks_open = move || {
-            in_use.is_empty() && blocks.as_ref().is_none_or(|host| host.alarms().is_empty())
+            // While a block is opened anew, one is not in use.
+            let open = |host: &LiveHost<Rten>| {
+                host.try_read().is_some_and(|host| host.out_of_use().is_empty())
+            };
+            in_use.is_empty() && blocks.as_ref().is_none_or(open)
         };
         let blocks_open: Arc<dyn Fn() -> bool + Send + Sync> = Arc::new(blocks_open);
         let copies = material
@@ -161,11 +169,22 @@ impl Parts {
             quarantine,
             signed_before: config.file.host.as_ref().map(|host| marker_of(&host.key)),
             forget_signed: options.forget_signed_receipts,
+            log: Some(Binding::new(&origin, 0).log),
             ..HostConfig::new(key.clone(), journal)
         };
         let of = (ring.clone(), opened.clone());
         let (host, notices) = start_host(context, config, host, material.hosts, of)?;
         let certifier = Certifier::new(ledger.clone(), key.clone(), &origin);
+        let mender = Mender {
+            exchange: host.exchange(),
+            ring: ring.clone(),
+            file: copy,
+            live: opened.clone(),
+            key: key.clone(),
+            record: AgreedRepairs { ledger: ledger.clone(), ring: ring.clone(), key: key.clone() },
+            audits: config.audits(),
+        };
+        context.child("mending").dedicated().spawn(|context| mender.run(context));
         let recording = NoticeRecorder {
             context: context.child("clock"),
             ledger: ledger.clone(),
@@ -179,7 +198,7 @@ impl Parts {
             None => None,
             Some(section) => {
                 let metrics = context.child("metrics");
-                let recipe = match opened.manifest()?.preprocess.as_str() {
+                let recipe = match opened.read().manifest()?.preprocess.as_str() {
                     "" => None,
                     text => Some(text.parse().map_err(NodeError::Recipe)?),
                 };
@@ -276,7 +295,7 @@ async fn validator(
     Ok(Validator::start(context, channels, provider, blocker, ledger, agreement).await?)
 }
 
-type Opened = (Arc<deepring::AuthenticRing>, Arc<RingHost<Rten>>);
+type Opened = (Arc<deepring::AuthenticRing>, LiveHost<Rten>);
 type Notices = commonware_utils::channel::mpsc::Receiver<hosting::Notice>;
 
 fn start_host(

@@ -78,6 +78,7 @@ impl<E: Clock> NoticeRecorder<E> {
     pub(super) async fn run(self, mut notices: mpsc::Receiver<Notice>) {
         let mut waiting: VecDeque<Evidence> = VecDeque::new();
         let mut said: VecDeque<Evidence> = VecDeque::new();
+        let mut own: VecDeque<Finding> = VecDeque::new();
         let mut due = self.context.current() + AGAIN;
         loop {
             select! {
@@ -85,8 +86,12 @@ impl<E: Clock> NoticeRecorder<E> {
                     None => return,
                     Some(Notice::Closed(closed)) => self.decided(&closed.decision).await,
                     Some(Notice::Tampered(finding)) => {
+                        // The copy is repaired after its alarm: it is said until it is recorded.
                         if let Err(why) = self.confess(&finding).await {
-                            tracing::warn!(%why, "an alarm of this host about itself is not recorded");
+                            tracing::warn!(%why, "an alarm of this host about itself waits");
+                            if own.len() < WAITING {
+                                own.push_back(finding);
+                            }
                         }
                     }
                     Some(Notice::Named { failed, .. }) => {
@@ -101,6 +106,16 @@ impl<E: Clock> NoticeRecorder<E> {
                     }
                 },
                 _ = self.context.sleep_until(due) => {
+                    if let Some(finding) = own.pop_front() {
+                        match self.confess(&finding).await {
+                            Ok(()) => {}
+                            Err(SubmitError::Stopped) => return,
+                            Err(why) => {
+                                tracing::debug!(%why, "an alarm of this host about itself waits");
+                                own.push_back(finding);
+                            }
+                        }
+                    }
                     if let Some(evidence) = waiting.pop_front() {
                         match self.accuse(&evidence).await {
                             Ok(()) => {
@@ -157,9 +172,15 @@ impl<E: Clock> NoticeRecorder<E> {
         Ok(())
     }
 
-    /// An alarm of this host about itself: its copy of the block is quarantined by it.
+    /// An alarm of this host about itself: its copy of the block is quarantined by it. None where it is quarantined already: a
+    /// second alarm would outlast the first one's repair.
     async fn confess(&self, finding: &Finding) -> Result<(), SubmitError> {
         let ring = (self.ring.ring_id(), self.ring.digest());
+        if let Some(block) = finding.block
+            && self.is_quarantined(self.key.public(), block).await?
+        {
+            return Ok(());
+        }
         let event = Event::alarm(ring, self.key.public(), finding);
         let author: AuthorKey = self.key.clone().into();
         let binding = self.binding(&author).await?;
@@ -171,7 +192,11 @@ impl<E: Clock> NoticeRecorder<E> {
                 "this host's alarm about itself is on the ledger"
             ),
             Err(Lost::Stopped) => return Err(SubmitError::Stopped),
-            Err(why) => tracing::warn!(%why, "this host's alarm about itself is not recorded"),
+            Err(Lost::Inadmissible(_)) => {
+                // Another entry of this host took its number, or came before it.
+                tracing::warn!("this host's alarm about itself is not recorded yet");
+                return Err(SubmitError::NotReady);
+            }
         }
         Ok(())
     }
@@ -193,11 +218,14 @@ impl<E: Clock> NoticeRecorder<E> {
         if !evidence.is_proof() {
             return Ok(false);
         }
-        let receipt = evidence.receipt();
-        let (ring, first, accused) = (receipt.ring_digest, receipt.first_block, *accused);
+        self.is_quarantined(*accused, evidence.receipt().first_block).await
+    }
+
+    async fn is_quarantined(&self, host: PublicKey<Host>, block: u32) -> Result<bool, SubmitError> {
+        let ring = self.ring.digest();
         let told = self.ledger.look(move |ledger| {
             let mut quarantined = ledger.state().ok()?.quarantined(&ring);
-            Some(quarantined.any(|copy| copy.host == accused && copy.block == first))
+            Some(quarantined.any(|copy| copy.host == host && copy.block == block))
         });
         Ok(told.await?.unwrap_or(false))
     }

@@ -12,15 +12,18 @@ use commonware_runtime::telemetry::metrics::{Counter, MetricsExt as _};
 use commonware_utils::channel::{mpsc, oneshot};
 use deepring::Digest;
 use deepring::receipt::{QueryStart, Salt};
+use deepring_infer::RunError;
 use deepring_infer::engine::Engine;
 use deepring_infer::participant::{Action, Batch, Closed, Participant};
-use deepring_infer::{RingHost, RunError};
 
 use super::error::{HostingError, QueryError};
 use super::handle::Notice;
 use super::inbox::Came;
 use super::journal::SignedJournal;
+use super::live_host::LiveHost;
+use super::mending::{CopyExchange, MendMessage};
 use super::outbox::Outbox;
+use super::quarantine::Quarantine;
 use super::worker::{LegWork, LegWorkDone};
 use crate::agreement::Runtime;
 
@@ -65,15 +68,16 @@ impl Counts {
 /// See the module.
 pub(crate) struct Driver<'r, R, E: Engine> {
     pub(crate) context: R,
-    pub(crate) host: Arc<RingHost<E>>,
+    pub(crate) host: LiveHost<E>,
     pub(crate) participant: Participant<'r>,
     pub(crate) journal: SignedJournal,
-    pub(crate) outbox: Outbox,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) exchange: CopyExchange,
+    pub(crate) quarantine: Quarantine,
     /// Most bytes of a message.
     pub(crate) limit: usize,
     pub(crate) events: mpsc::Receiver<HostEvent>,
     pub(crate) jobs: mpsc::UnboundedSender<LegWork>,
-    pub(crate) notices: mpsc::Sender<Notice>,
     pub(crate) counts: Counts,
     pub(crate) asked: BTreeMap<Digest, Reply>,
 }
@@ -101,11 +105,11 @@ impl<R: Runtime, E: Engine> Driver<'_, R, E> {
             };
             let now = now(self.context.current());
             let actions = match event {
-                Some(HostEvent::Came(came)) => self.came(now, &came),
+                Some(HostEvent::Came(came)) => self.came(now, came),
                 Some(HostEvent::Done(LegWorkDone::Computed(work, result))) => {
                     if let Err(RunError::Tampered(finding)) = &*result {
                         tracing::error!(%finding, "this host's memory was tampered with");
-                        self.tell(Notice::Tampered(finding.clone()));
+                        self.exchange.tell(Notice::Tampered(finding.clone()));
                     }
                     self.participant.computed(now, work, *result)
                 }
@@ -126,7 +130,15 @@ impl<R: Runtime, E: Engine> Driver<'_, R, E> {
         }
     }
 
-    fn came(&mut self, now: u64, came: &Came) -> Vec<Action> {
+    fn came(&mut self, now: u64, came: Came) -> Vec<Action> {
+        if MendMessage::is_one(&came.bytes) {
+            let from = came.from;
+            if !self.exchange.take(came) {
+                self.counts.refused.inc();
+                tracing::debug!(from = from.short(), "a host's message about copies is refused");
+            }
+            return Vec::new();
+        }
         match self.participant.receive(now, &came.from, &came.bytes) {
             Ok(actions) => actions,
             Err(why) => {
@@ -171,7 +183,19 @@ impl<R: Runtime, E: Engine> Driver<'_, R, E> {
         let since = self.context.current().duration_since(UNIX_EPOCH).unwrap_or_default();
         let opened_at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         let start = QueryStart { query, salt, nonce, opened_at };
-        let chain = self.host.begin(&batch, &start, true)?;
+        if self.quarantine.has(0) {
+            let name = "its copy at this host is quarantined".to_owned();
+            return Err(RunError::OutOfUse { block: 0, name }.into());
+        }
+        // While a block is opened anew the driver goes on with everything else.
+        let host = self.host.try_read().ok_or(QueryError::Busy)?;
+        let chain = host.begin(&batch, &start, true).inspect_err(|why| {
+            if let RunError::Tampered(finding) = why {
+                tracing::error!(%finding, "this host's memory was tampered with");
+                self.exchange.tell(Notice::Tampered(finding.clone()));
+            }
+        })?;
+        drop(host);
         Ok((query, self.participant.open(now, chain, salt, batch)?))
     }
 
@@ -194,17 +218,17 @@ impl<R: Runtime, E: Engine> Driver<'_, R, E> {
                 Action::Remember(record) => self.journal.add(&record)?,
                 Action::Named { query, first_block, failed } => {
                     self.counts.named.inc();
-                    self.tell(Notice::Named { query, first_block, failed });
+                    self.exchange.tell(Notice::Named { query, first_block, failed });
                 }
                 Action::Closed(closed) => {
                     self.counts.closed.inc();
                     match self.asked.remove(&closed.query) {
                         Some(reply) => {
                             if let Err(Ok(closed)) = reply.send(Ok(*closed)) {
-                                self.tell(Notice::Closed(Box::new(closed)));
+                                self.exchange.tell(Notice::Closed(Box::new(closed)));
                             }
                         }
-                        None => self.tell(Notice::Closed(closed)),
+                        None => self.exchange.tell(Notice::Closed(closed)),
                     }
                 }
                 Action::Failed { query, why, named } => {
@@ -221,11 +245,5 @@ impl<R: Runtime, E: Engine> Driver<'_, R, E> {
     /// The participant's bounds are those of the queue, too: it asks for no more than its queries need.
     fn job(&mut self, job: LegWork) -> Result<(), HostingError> {
         self.jobs.send(job).map_err(|_| HostingError::Ended { part: "workers" })
-    }
-
-    fn tell(&mut self, notice: Notice) {
-        if self.notices.try_send(notice).is_err() {
-            tracing::warn!("a notice of this host is lost: nobody takes them");
-        }
     }
 }

@@ -10,6 +10,7 @@ use deepring_infer::participant::{Batch, Closed};
 
 use super::driver::HostEvent;
 use super::error::{HostingError, QueryError};
+use super::mending::CopyExchange;
 
 /// What a host tells of its own accord.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub enum Notice {
         /// The copy and its fault.
         failed: FailedCopy,
     },
-    /// A check of this host found tampering in a block of its own memory, which is out of use from then on. It goes onto a ledger as
+    /// A check or an audit of this host found tampering in its own copy of a block, which is out of use from then on. It goes onto a ledger as
     /// this host's alarm about itself.
     Tampered(Finding),
     /// This host closed a query that nobody waits for here: it stood in for the host that opened it, or who asked has left.
@@ -33,6 +34,7 @@ pub enum Notice {
 /// A running host. It runs on when this is dropped, until the runtime ends.
 pub struct HostHandle {
     pub(crate) events: mpsc::Sender<HostEvent>,
+    pub(crate) exchange: CopyExchange,
     pub(crate) task: Handle<HostingError>,
 }
 
@@ -67,6 +69,12 @@ impl HostHandle {
     #[must_use]
     pub fn asker(&self) -> Asker {
         Asker(self.events.clone())
+    }
+
+    /// The way to other hosts' copies, for a [`Mender`](super::Mender).
+    #[must_use]
+    pub fn exchange(&self) -> CopyExchange {
+        self.exchange.clone()
     }
 
     /// Stops it at once, as if the process had died.

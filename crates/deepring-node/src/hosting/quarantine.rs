@@ -20,6 +20,11 @@ impl Quarantine {
         self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// Whether this block is.
+    pub(crate) fn has(&self, block: u32) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&block)
+    }
+
     /// The first of these blocks that is quarantined.
     pub(crate) fn among(&self, blocks: &Range<u32>) -> Option<u32> {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);

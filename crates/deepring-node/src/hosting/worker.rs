@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use commonware_utils::channel::mpsc;
 use deepring::receipt::{Agreement, Salt};
+use deepring_infer::RunError;
 use deepring_infer::block::Computed;
 use deepring_infer::engine::Engine;
 use deepring_infer::participant::{Batch, WorkId};
-use deepring_infer::{RingHost, RunError};
 use futures::lock::Mutex;
 
 use super::driver::HostEvent;
+use super::live_host::LiveHost;
 use super::quarantine::Quarantine;
 
 /// What a participant wants computed.
@@ -41,15 +42,18 @@ pub(crate) enum LegWorkDone {
 }
 
 impl LegWork {
-    fn run<E: Engine>(self, host: &RingHost<E>, quarantine: &Quarantine) -> LegWorkDone {
+    fn run<E: Engine>(self, host: &LiveHost<E>, quarantine: &Quarantine) -> LegWorkDone {
+        let host = host.read();
         match self {
             Self::Compute { work, salt, batch, blocks } => {
-                let computed = match quarantine.among(&blocks) {
-                    None => host.compute(&salt, &batch, blocks),
-                    Some(block) => Err(RunError::OutOfUse {
-                        block,
-                        name: "its copy at this host is quarantined".to_owned(),
-                    }),
+                let out_of_use =
+                    |block, why: &str| Err(RunError::OutOfUse { block, name: why.to_owned() });
+                // What an audit found is no use's finding, and its alarm is not on the ledger yet.
+                let found = host.out_of_use().range(blocks.clone()).next().copied();
+                let computed = match (quarantine.among(&blocks), found) {
+                    (None, None) => host.compute(&salt, &batch, blocks),
+                    (Some(block), _) => out_of_use(block, "its copy at this host is quarantined"),
+                    (None, Some(block)) => out_of_use(block, "tampering was found in it"),
                 };
                 LegWorkDone::Computed(work, Box::new(computed))
             }
@@ -62,7 +66,7 @@ impl LegWork {
 
 /// Takes jobs, one at a time, until there are none any more or nobody wants their results.
 pub(crate) async fn work<E: Engine>(
-    (host, quarantine): (Arc<RingHost<E>>, Quarantine),
+    (host, quarantine): (LiveHost<E>, Quarantine),
     jobs: Arc<Mutex<mpsc::UnboundedReceiver<LegWork>>>,
     events: mpsc::Sender<HostEvent>,
 ) {

@@ -1,6 +1,7 @@
 //! Hosts of a dealt ring over a simulated network in virtual time: a sealed LeNet of five blocks in four legs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,36 +12,51 @@ use commonware_utils::channel::mpsc;
 use commonware_utils::{NZUsize, probability};
 use deepring::deal::{Copies, DealPlan};
 use deepring::receipt::{Require, tensors_digest};
-use deepring::{AuthenticRing, Check, Digest, TensorValue};
+use deepring::{AuthenticRing, Check, Digest, TensorValue, Trust, UnverifiedRing};
 use deepring_infer::participant::{Batch, Closed, WhyFailed};
-use deepring_infer::{RingHost, Rten, tamper};
+use deepring_infer::{RingHost, Rten, RunError, tamper};
 use deepring_node::hosting::{
-    self, Asker, HostConfig, HostHandle, HostingError, Notice, Quarantine, QueryError,
-    host_identity,
+    self, Asker, HostConfig, HostHandle, HostingError, LiveHost, Notice, Quarantine, QueryError,
+    RingCopy, host_identity,
 };
 use deepring_testkit::zoo::{self, Sealed, copies, host, images, network};
 
-type Context = deterministic::Context;
+pub(crate) type Context = deterministic::Context;
 
-const HOSTS: u8 = 4;
+pub(crate) const HOSTS: u8 = 4;
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// A ring and the hosts that it is dealt to, opened once.
-struct Fixture {
-    sealed: Sealed,
-    ring: Arc<AuthenticRing>,
-    hosts: Vec<Arc<RingHost<Rten>>>,
+/// A ring and the hosts that it is dealt to, opened once: each from a file of its own.
+pub(crate) struct Fixture {
+    pub(crate) sealed: Sealed,
+    pub(crate) ring: Arc<AuthenticRing>,
+    pub(crate) rings: Vec<Arc<AuthenticRing>>,
+    pub(crate) files: Vec<Arc<RingCopy>>,
+    pub(crate) hosts: Vec<LiveHost<Rten>>,
 }
 
 impl Fixture {
-    fn new(of: Copies, eager: bool) -> Self {
+    pub(crate) fn new(of: Copies, eager: bool) -> Self {
         let legs = [(1, 1, 1), (2, 2, 2), (3, 4, 3), (5, 5, 4)];
         let plan = DealPlan { eager, ..copies(of) };
         let sealed = Sealed::dealt(&network("fashion-lenet5"), &legs, plan);
         let ring = Arc::new(sealed.ring());
         let engine = Arc::new(Rten::new(1.try_into().ok()));
+        let files: Vec<Arc<RingCopy>> = (0..HOSTS)
+            .map(|n| {
+                let path = sealed.folder.path().join(format!("host-{n}.ring"));
+                std::fs::copy(&sealed.path, &path).unwrap();
+                RingCopy::open(&path).unwrap()
+            })
+            .collect();
+        let trust = Trust::owner(sealed.owner.public());
+        let read = |file: &Arc<RingCopy>| {
+            Arc::new(UnverifiedRing::read(file.clone()).unwrap().authenticate(&trust).unwrap())
+        };
+        let rings: Vec<Arc<AuthenticRing>> = files.iter().map(read).collect();
         let open = |n: u8| {
-            let (ring, engine, key) = (Arc::clone(&ring), Arc::clone(&engine), host(n + 1));
+            let ring = Arc::clone(&rings[usize::from(n)]);
+            let (engine, key) = (Arc::clone(&engine), host(n + 1));
             let mine = key.public();
             let deal = ring.outline().deal().unwrap().clone();
             let mut opened = RingHost::open(ring, engine, key, 0..0, Check::Run, &|_| ()).unwrap();
@@ -48,13 +64,18 @@ impl Fixture {
             for block in legs.flat_map(|leg| leg.first..leg.end) {
                 opened.load_block(block).unwrap();
             }
-            Arc::new(opened)
+            LiveHost::new(opened)
         };
         let hosts = (0..HOSTS).map(open).collect();
-        Self { sealed, ring, hosts }
+        Self { sealed, ring, rings, files, hosts }
     }
 
-    fn verify(&self, closed: &Closed, nonce: Option<Digest>, pictures: usize) {
+    /// The file of a host.
+    pub(crate) fn path(&self, n: u8) -> PathBuf {
+        self.sealed.folder.path().join(format!("host-{n}.ring"))
+    }
+
+    pub(crate) fn verify(&self, closed: &Closed, nonce: Option<Digest>, pictures: usize) {
         let decision = closed.decision.verify(self.ring.outline(), Require::AsDealt).unwrap();
         assert_eq!(decision.nonce(), nonce);
         assert_eq!(decision.items().len(), pictures);
@@ -72,21 +93,21 @@ fn picture(n: usize) -> TensorValue {
     images(n, n + 1)
 }
 
-fn batch(pictures: usize) -> Batch {
+pub(crate) fn batch(pictures: usize) -> Batch {
     (0..pictures).map(|n| vec![picture(n)]).collect()
 }
 
 /// Hosts and their network.
-struct Net<'f> {
-    context: Context,
-    oracle: Oracle<ed25519::PublicKey, Context>,
-    fixture: &'f Fixture,
+pub(crate) struct Net<'f> {
+    pub(crate) context: Context,
+    pub(crate) oracle: Oracle<ed25519::PublicKey, Context>,
+    pub(crate) fixture: &'f Fixture,
     folder: tempfile::TempDir,
-    up: BTreeMap<u8, (HostHandle, mpsc::Receiver<Notice>)>,
+    pub(crate) up: BTreeMap<u8, (HostHandle, mpsc::Receiver<Notice>)>,
     starts: u64,
 }
 
-fn identity(n: u8) -> ed25519::PublicKey {
+pub(crate) fn identity(n: u8) -> ed25519::PublicKey {
     host_identity(&host(n + 1).public()).unwrap()
 }
 
@@ -99,7 +120,7 @@ fn link(success: commonware_utils::Probability) -> Link {
 }
 
 impl<'f> Net<'f> {
-    async fn new(context: Context, fixture: &'f Fixture, lossy: bool) -> Self {
+    pub(crate) async fn new(context: Context, fixture: &'f Fixture, lossy: bool) -> Self {
         let config = NetworkConfig {
             max_size: hosting::max_message_bytes(),
             max_peers_per_set: NZUsize!(4),
@@ -120,18 +141,23 @@ impl<'f> Net<'f> {
         Self { context, oracle, fixture, folder, up: BTreeMap::new(), starts: 0 }
     }
 
-    fn config(&self, n: u8) -> HostConfig {
+    pub(crate) fn config(&self, n: u8) -> HostConfig {
         HostConfig::new(host(n + 1), self.folder.path().join(format!("signed-{n}")))
     }
 
-    async fn try_start(&mut self, n: u8, config: HostConfig) -> Result<(), HostingError> {
+    pub(crate) async fn try_start(
+        &mut self,
+        n: u8,
+        config: HostConfig,
+    ) -> Result<(), HostingError> {
         let control = self.oracle.control(identity(n));
         let (channel, quota) = hosting::channel();
         let channel = control.register(channel, quota).await.unwrap();
         self.starts += 1;
         let context =
             self.context.child("node").with_attribute("n", n).with_attribute("start", self.starts);
-        let of = (self.fixture.ring.clone(), self.fixture.hosts[usize::from(n)].clone());
+        let place = usize::from(n);
+        let of = (self.fixture.rings[place].clone(), self.fixture.hosts[place].clone());
         let started = hosting::start(context, channel, control, of, config)?;
         self.up.insert(n, started);
         Ok(())
@@ -154,7 +180,7 @@ impl<'f> Net<'f> {
         self.context.sleep(Duration::from_millis(20)).await;
     }
 
-    fn asker(&self, n: u8) -> Asker {
+    pub(crate) fn asker(&self, n: u8) -> Asker {
         self.up[&n].0.asker()
     }
 
@@ -176,7 +202,10 @@ impl<'f> Net<'f> {
 }
 
 /// Runs a test in virtual time; returns what it returns and a digest of everything that happened.
-fn run<T, F: Future<Output = T>>(seed: u64, test: impl FnOnce(Context) -> F) -> (T, String) {
+pub(crate) fn run<T, F: Future<Output = T>>(
+    seed: u64,
+    test: impl FnOnce(Context) -> F,
+) -> (T, String) {
     let config = deterministic::Config::new().with_seed(seed).with_timeout(Some(LIMIT));
     deterministic::Runner::new(config).start(|context| async move {
         let came = test(context.child("test")).await;
@@ -245,11 +274,13 @@ fn a_host_whose_memory_was_tampered_with_says_so_and_is_passed_over_as_is_one_th
     let fixture = Fixture::new(Copies::Three, false);
     run(1, |context| async {
         let mut net = Net::all(context, &fixture, false).await;
-        let blocks = fixture.hosts[1].loaded().collect::<BTreeSet<_>>();
+        let blocks = fixture.hosts[1].read().loaded().collect::<BTreeSet<_>>();
         let first = *blocks.first().unwrap();
-        let live = fixture.hosts[1].live_bytes(first).unwrap();
-        let before = live[4];
-        assert!(tamper(live, 4, &[before ^ 0x40]));
+        {
+            let held = fixture.hosts[1].read();
+            let live = held.live_bytes(first).unwrap();
+            assert!(tamper(live, 4, &[live[4] ^ 0x40]));
+        }
         let closed = net.asker(0).decide(batch(1), None).await.unwrap();
         fixture.verify(&closed, None, 1);
         let (_, notices) = net.up.get_mut(&1).unwrap();
@@ -279,6 +310,10 @@ fn a_host_whose_memory_was_tampered_with_says_so_and_is_passed_over_as_is_one_th
             !signers.contains(&host(2).public()),
             "it signs nothing about what it must not use"
         );
+        quarantine.set([0].into());
+        let refused = net.asker(1).decide(batch(1), None).await.unwrap_err();
+        let of_genesis = matches!(refused, QueryError::Run(RunError::OutOfUse { block: 0, .. }));
+        assert!(of_genesis, "{refused}");
         quarantine.set(BTreeSet::new());
         fixture.verify(&net.asker(0).decide(batch(1), None).await.unwrap(), None, 1);
     });
@@ -370,9 +405,8 @@ fn who_is_not_in_the_deal_or_has_not_opened_its_blocks_does_not_start() {
     let opened =
         RingHost::open(fixture.ring.clone(), engine, key, 0..0, Check::Run, &|_| ()).unwrap();
     let bare = Fixture {
-        hosts: vec![fixture.hosts[0].clone(), fixture.hosts[1].clone(), Arc::new(opened)],
-        ring: fixture.ring.clone(),
-        sealed: fixture.sealed,
+        hosts: vec![fixture.hosts[0].clone(), fixture.hosts[1].clone(), LiveHost::new(opened)],
+        ..fixture
     };
     run(1, |context| async {
         let mut net = Net::new(context, &bare, false).await;

@@ -99,6 +99,19 @@ fn every_number_has_its_bounds() {
 }
 
 #[test]
+fn audits_are_a_minute_apart_and_can_be_turned_off() {
+    let of = |seconds: &str| {
+        parse(&least().replace("[host]", &format!("[host]\naudit_seconds = {seconds}")))
+    };
+    assert_eq!(parse(&least()).unwrap().audits(), Some(Duration::from_secs(60)));
+    assert_eq!(of("0").unwrap().audits(), None);
+    assert_eq!(of("86400").unwrap().audits(), Some(Duration::from_secs(86_400)));
+    for bad in ["86401", "-1", "1.5"] {
+        assert!(of(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn a_gateway_is_not_opened_to_everybody_nor_are_its_keys_sent_in_the_clear() {
     let open = least().replace("127.0.0.1:4300", "0.0.0.0:4300");
     let refused = |text: &str| parse(text).unwrap_err().to_string();
