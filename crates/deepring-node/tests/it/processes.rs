@@ -3,17 +3,20 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use deepring::Digest;
 use deepring::deal::Copies;
 use deepring::receipt::{Require, tensors_digest};
+use deepring::{Digest, Host, SecretKey, Trust, UnverifiedRing};
 use deepring_infer::CutPolicy;
-use deepring_ledger::{Certificate, Checkpoint, Expected, Ledger, LogTrust, ValidatorSet};
+use deepring_ledger::{
+    Certificate, Checkpoint, Entry, Event, Expected, Ledger, LogTrust, ValidatorSet,
+};
 use deepring_node::cluster::{
     LocalPlan, NetworkPlan, NodeState, Running, init, new_origin, read_state,
 };
@@ -236,6 +239,61 @@ fn hex(text: &str) -> [u8; 32] {
 }
 
 #[test]
+fn a_node_of_which_the_file_is_damaged_while_it_runs_repairs_it_and_answers_again() {
+    let mut cluster = Cluster::new();
+    let hurt = cluster.node(2);
+    let (config, ring) = (hurt.join("deepringd.toml"), hurt.join("model.ring"));
+    let text = fs::read_to_string(&config).unwrap();
+    let often = text.replace("audit_seconds = 60", "audit_seconds = 1");
+    assert_ne!(text, often);
+    fs::write(&config, often).unwrap();
+    let checked = NodeConfig::read(&config).unwrap();
+    let me = SecretKey::<Host>::read(&checked.file.host.unwrap().key).unwrap().public();
+    cluster.start();
+    cluster.certified(2, 4);
+    let sealed = fs::read(&ring).unwrap();
+    let trust = Trust::owner(checked.owner);
+    let opened = UnverifiedRing::open(&ring).unwrap().authenticate(&trust).unwrap();
+    let is_mine = |header: &&deepring::Header| header.hosts().any(|host| host == me);
+    let block = opened.layers().iter().find(is_mine).unwrap().index;
+    let at = opened.stored_at(block, 7).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&ring).unwrap();
+    file.write_all_at(&[sealed[usize::try_from(at).unwrap()] ^ 1], at).unwrap();
+    assert_ne!(fs::read(&ring).unwrap(), sealed);
+    // The ledger of another node says both, in this order.
+    let said = |ledger: &Path| {
+        let ledger = Ledger::open_read(ledger, None).unwrap();
+        let about = |entry: &Entry| match entry.event() {
+            Event::Alarm { accused, block: Some(b), .. } => {
+                (*accused == me && *b == block).then_some("alarm")
+            }
+            Event::Repair { blocks, audit, .. } => {
+                assert!(audit.countersignature.as_ref().is_some_and(|by| by.host != me));
+                (blocks[..] == [block]).then_some("repair")
+            }
+            _ => None,
+        };
+        ledger.iter(0..u64::MAX).filter_map(|row| about(&row.unwrap().1)).collect::<Vec<_>>()
+    };
+    let ledger = cluster.node(1).join("data/ledger");
+    cluster.until("alarm and repair are recorded", |_| said(&ledger) == ["alarm", "repair"]);
+    assert_eq!(fs::read(&ring).unwrap(), sealed);
+    cluster
+        .until("its blocks are in use", |states| states[1].as_ref().is_some_and(|s| s.blocks_open));
+    let gateway = NodeConfig::read(&cluster.node(1).join("deepringd.toml")).unwrap();
+    let answer = decided_by(gateway.file.gateway.unwrap().listen, &"ab".repeat(32)).unwrap();
+    let numbers = answer["outputs"][0][0]["data"].as_array().unwrap();
+    let plain = floats(&plain(&network("fashion-lenet5"), &images(0, 1)));
+    assert_eq!(numbers.len(), plain.len());
+    let near = |(a, b): (&Value, &f32)| (a.as_f64().unwrap() as f32 - b).abs() < 1e-4;
+    assert!(numbers.iter().zip(&plain).all(near), "{numbers:?}");
+    cluster.certified(5, 4);
+    cluster.stop();
+    let rows = cluster.rows();
+    assert!(rows.iter().all(|row| row.0 == rows[0].0));
+}
+
+#[test]
 fn a_node_whose_disk_was_wiped_follows_and_votes_no_more() {
     let mut cluster = Cluster::new();
     cluster.start();
@@ -304,5 +362,5 @@ fn a_node_whose_engine_cannot_read_its_storage_says_which_and_ends() {
 }
 
 fn key_of_nobody() -> String {
-    deepring::SecretKey::<deepring::keys::Node>::generate().unwrap().public().to_string()
+    SecretKey::<deepring::keys::Node>::generate().unwrap().public().to_string()
 }
