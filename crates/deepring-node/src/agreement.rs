@@ -22,7 +22,9 @@
 //! key goes on voting; leaders who leave an author out in their own turns. Validators see decisions without their salt: digests of inputs
 //! and outputs, and no values.
 //!
-//! [`Validator::start`] starts one. Set changes are not made yet: `committee` has the seam.
+//! Who votes stands for a term, a fixed number of heights: `schedule` says which set, and `terms` runs an engine for each.
+//!
+//! [`Validator::start`] starts one.
 
 mod application;
 mod chain_states;
@@ -39,7 +41,11 @@ mod keeper;
 mod keeping;
 mod pool;
 mod recent;
+mod schedule;
+mod seating;
 mod submission;
+mod term_store;
+mod terms;
 mod validator;
 mod wiring;
 

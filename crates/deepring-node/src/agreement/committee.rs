@@ -1,16 +1,15 @@
-//! Who votes, by epoch: the nodes of a validator set as the engine knows them.
+//! Who votes, by term: the nodes of a validator set as the engine knows them.
 //!
-//! There is one epoch today. The seam for more: what the engine asks goes by epoch ([`Committees`], and the
-//! epocher), the engine's journal lies in a partition of its epoch, and a committee is added before its
-//! epoch begins.
+//! The engine calls a term an epoch, and asks by it. A committee is seated before its term begins, and stays known for as
+//! long as somebody may ask for dockets that it finalised. Of a term that has not begun nothing is known, whatever a
+//! peer says of it.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use commonware_codec::{Copying, DecodeExt as _};
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
-use commonware_consensus::types::{Epoch, FixedEpocher};
+use commonware_consensus::types::Epoch;
 use commonware_cryptography::certificate::{Provider, Scoped};
 use commonware_cryptography::ed25519;
 use commonware_utils::ordered::Set;
@@ -18,9 +17,6 @@ use deepring::keys::{Node, log_digest};
 use deepring::{PublicKey, SecretKey};
 
 use super::error::AgreementError;
-
-/// The epoch of the first committee.
-pub(crate) const FIRST: Epoch = Epoch::zero();
 
 /// A set's nodes, and the key by which the engine and the network know each.
 #[derive(Debug, Clone)]
@@ -96,15 +92,41 @@ pub fn network_namespace(origin: &str) -> Vec<u8> {
     [b"deepring v1 validators ".as_slice(), &log_digest(origin).0].concat()
 }
 
-/// The committees by their epochs.
+/// The committees by the first of their terms, and the newest term.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Committees(Arc<RwLock<BTreeMap<Epoch, Arc<Scheme>>>>);
+pub(crate) struct Committees(Arc<RwLock<Seats>>);
+
+#[derive(Debug, Default)]
+struct Seats {
+    by_term: BTreeMap<Epoch, (Committee, Arc<Scheme>)>,
+    newest: Epoch,
+}
 
 impl Committees {
-    /// Before the epoch begins.
-    pub(crate) fn add(&self, epoch: Epoch, scheme: Scheme) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(epoch, Arc::new(scheme));
+    /// Seats a committee from this term on. Its scheme need not sign.
+    pub(crate) fn seat(&self, term: Epoch, committee: Committee, scheme: Scheme) {
+        let mut seats = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        seats.by_term.insert(term, (committee, Arc::new(scheme)));
+    }
+
+    /// Terms up to this one have begun, or are about to.
+    pub(crate) fn begin(&self, term: Epoch) {
+        let mut seats = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        seats.newest = term;
+    }
+
+    /// The node of the newest committee that the network knows by this key.
+    pub(crate) fn node(&self, voter: &ed25519::PublicKey) -> Option<PublicKey<Node>> {
+        let seats = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (committee, _) = seats.of(seats.newest)?;
+        committee.node(voter).copied()
+    }
+}
+
+impl Seats {
+    fn of(&self, term: Epoch) -> Option<&(Committee, Arc<Scheme>)> {
+        let begun = self.by_term.range(..=term).next_back();
+        begun.filter(|_| term <= self.newest).map(|(_, seated)| seated)
     }
 }
 
@@ -112,13 +134,37 @@ impl Provider for Committees {
     type Scope = Epoch;
     type Scheme = Scheme;
 
-    fn scoped(&self, epoch: Epoch) -> Option<Scoped<Scheme>> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(&epoch).cloned().map(Scoped::scheme)
+    fn scoped(&self, term: Epoch) -> Option<Scoped<Scheme>> {
+        let seats = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        seats.of(term).map(|(_, scheme)| scheme.clone()).map(Scoped::scheme)
     }
 }
 
-/// Every height is in the first epoch.
-pub(crate) fn epocher() -> FixedEpocher {
-    FixedEpocher::new(NonZeroU64::MAX)
+#[cfg(test)]
+mod tests {
+    use commonware_cryptography::certificate::Scheme as _;
+
+    use super::*;
+    use crate::agreement::fixtures::{ORIGIN, node_key, set};
+
+    #[test]
+    fn a_term_has_the_committee_that_was_seated_last_and_none_before_it_begins() {
+        let committees = Committees::default();
+        for (term, nodes) in [(0, 4), (3, 7)] {
+            let committee = Committee::new(&set(nodes).nodes).unwrap();
+            let scheme = committee.scheme(ORIGIN, &node_key(0), false).unwrap();
+            committees.seat(Epoch::new(term), committee, scheme);
+        }
+        committees.begin(Epoch::new(2));
+        let of = |term| {
+            let scoped = committees.scoped(Epoch::new(term));
+            scoped.and_then(Scoped::into_scheme).map(|scheme| scheme.participants().len())
+        };
+        let fifth = voter(&node_key(4).public()).unwrap();
+        assert_eq!([0, 2, 3].map(of), [Some(4), Some(4), None]);
+        assert_eq!(committees.node(&fifth), None);
+        committees.begin(Epoch::new(5));
+        assert_eq!([0, 2, 3, 5, 6].map(of), [Some(4), Some(4), Some(7), Some(7), None]);
+        assert_eq!(committees.node(&fifth), Some(node_key(4).public()));
+    }
 }

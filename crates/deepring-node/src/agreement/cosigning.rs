@@ -148,6 +148,16 @@ impl Cosigning {
         Ok(Self { node, members, quorum, own: BTreeMap::new(), newest: None })
     }
 
+    /// Goes over to another set. What its members say of checkpoints of before is not asked after: each certificate is
+    /// one set's, and the next checkpoint that is shown is cosigned by this one, even if the set before did so.
+    /// Where the set is the same, nothing changes.
+    pub(crate) fn seat(&mut self, set: &ValidatorSet) -> Result<(), QuorumError> {
+        if !self.members.iter().map(|member| &member.node).eq(&set.nodes) {
+            *self = Self::new(self.node.clone(), set)?;
+        }
+        Ok(())
+    }
+
     /// This validator's newest statement: what others are to hear, again and again, as messages get
     /// lost. A validator that is no member says nothing.
     pub(crate) fn newest(&self) -> Option<&Statement> {

@@ -35,6 +35,31 @@ pub enum AgreementError {
     /// The heartbeat is not below the time that a leader has.
     #[error("a heartbeat is due later than a leader's turn ends")]
     Heartbeat,
+    /// A term has one height.
+    #[error("a term of one height holds no vote")]
+    TermTooShort,
+    /// The engine's storage is of terms of another length.
+    #[error("the engine's storage is of terms of {found} heights, not {expected}")]
+    OtherTerms {
+        /// Heights of a term there.
+        found: u64,
+        /// As the validator was started with.
+        expected: u64,
+    },
+    /// Which sets stand for which terms could not be read, or not be kept.
+    #[error("the engine's record of validator sets: {0}")]
+    Terms(String),
+    /// The ledger lacks what was in it when the newest term began: it was put back to an earlier state, and votes of an earlier
+    /// term could be given again.
+    #[error(
+        "the ledger holds height {height}, and this validator's term began after height {floor}: the ledger was put back"
+    )]
+    LedgerBehind {
+        /// Height of the ledger.
+        height: u64,
+        /// Height of the docket that the term builds on.
+        floor: u64,
+    },
     /// Dockets between the ledger's newest and the one that is delivered are missing.
     #[error("the ledger holds height {known}, and {height} is delivered")]
     Gap {

@@ -14,10 +14,12 @@ pub(crate) fn node_key(n: u8) -> SecretKey<Node> {
     SecretKey::from_halves(&[n + 31; 32], &[n + 131; 32]).unwrap()
 }
 
-/// The set of the first nodes.
+/// The set of the first nodes, which takes the rings of owner 0.
 pub(crate) fn set(nodes: u8) -> ValidatorSet {
-    let nodes = (0..nodes).map(|n| node_key(n).public()).collect();
-    ValidatorSet { epoch: 1, origin: ORIGIN.to_owned(), owners: Vec::new(), nodes }
+    let mut nodes: Vec<_> = (0..nodes).map(|n| node_key(n).public()).collect();
+    nodes.sort_by_key(|node| *node.as_bytes());
+    let owners = vec![owner_key(0).public()];
+    ValidatorSet { epoch: 1, origin: ORIGIN.to_owned(), owners, nodes }
 }
 
 /// An entry that follows a state.

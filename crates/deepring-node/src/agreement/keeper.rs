@@ -48,6 +48,13 @@ impl Keeper {
         Ok(Self { ledger, cosigning, evidence })
     }
 
+    /// From now on another set cosigns. What its members say of the newest checkpoint is to be heard:
+    /// [`cosign`](Self::cosign).
+    pub(crate) fn seat(&mut self, set: &ValidatorSet) -> Result<(), AgreementError> {
+        self.cosigning.seat(set)?;
+        Ok(())
+    }
+
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
     }

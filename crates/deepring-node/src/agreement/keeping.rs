@@ -20,19 +20,22 @@ use commonware_cryptography::{Digested, ed25519};
 use commonware_macros::select;
 use commonware_p2p::{Recipients, Sender};
 use commonware_runtime::telemetry::metrics::{Counter, Gauge, GaugeExt as _, MetricsExt as _};
-use commonware_runtime::{Clock, Metrics, Spawner};
 use commonware_utils::acknowledgement::{Acknowledgement as _, Exact};
 use commonware_utils::channel::{mpsc, oneshot, watch};
 use deepring::PublicKey;
 use deepring::keys::Node;
-use deepring_ledger::{CosignedCheckpoint, Ledger};
+use deepring_ledger::{CosignedCheckpoint, Entry, Ledger};
 
 use super::chamber::{Chamber, NotNext};
 use super::cosigning::{Heard, SplitView};
 use super::docket::Docket;
 use super::error::AgreementError;
 use super::keeper::{Appended, Keeper};
+use super::seating::Seating;
 use super::submission::DecisionKey;
+use super::term_store::TermStore;
+use super::terms::NextTerm;
+use super::wiring::Runtime;
 
 /// Heights between two prunings of the engine's dockets.
 const PRUNED_EVERY: u64 = 64;
@@ -46,7 +49,14 @@ pub struct LedgerProgress {
     pub height: u64,
     /// Entries of the ledger.
     pub size: u64,
-    /// The newest checkpoint that a quorum of the committee cosigned.
+    /// Number of the term in which the next docket is agreed on.
+    pub term: u64,
+    /// The set that stands in it, as its owner signed it; `None` while that is the one which the validator was started
+    /// with.
+    pub signed_set: Option<Arc<[u8]>>,
+    /// Whether this node votes in it.
+    pub votes: bool,
+    /// The newest checkpoint that a quorum of one set cosigned: of the set that stands, once there is one.
     pub certified: Option<Arc<CosignedCheckpoint>>,
     /// Checkpoints that contradict this ledger's; the first ones.
     pub split_views: Vec<Arc<SplitView>>,
@@ -96,7 +106,7 @@ impl Reporter for Sink {
 }
 
 /// See the module.
-pub(crate) struct Keeping<E, S> {
+pub(crate) struct Keeping<E: Runtime, S> {
     pub(crate) context: E,
     pub(crate) keeper: Keeper,
     pub(crate) chamber: Arc<Chamber>,
@@ -107,10 +117,17 @@ pub(crate) struct Keeping<E, S> {
     pub(crate) marshal: Mailbox<Scheme, Standard<Docket>>,
     pub(crate) retained: NonZeroU64,
     pub(crate) repeat: Duration,
+    pub(crate) terms: TermStore<E>,
+    pub(crate) seating: Seating,
+    /// Where terms are begun.
+    pub(crate) turn: mpsc::Sender<NextTerm>,
+    /// Whether nothing is certified yet by the set that stands.
+    pub(crate) reseated: bool,
 }
 
 struct Meters {
     height: Gauge,
+    term: Gauge,
     size: Gauge,
     waiting: Gauge,
     certified: Gauge,
@@ -120,7 +137,7 @@ struct Meters {
 
 impl<E, S> Keeping<E, S>
 where
-    E: Clock + Spawner + Metrics,
+    E: Runtime,
     S: Sender<PublicKey = ed25519::PublicKey>,
 {
     /// Keeps the ledger until something is wrong that no validator goes on after.
@@ -137,6 +154,7 @@ where
     async fn keep(&mut self) -> Result<(), AgreementError> {
         let meters = Meters {
             height: self.context.gauge("height", "Height of the ledger's newest docket"),
+            term: self.context.gauge("term", "Number of the term"),
             size: self.context.gauge("size", "Entries of the ledger"),
             waiting: self.context.gauge("waiting", "Submissions that wait to be committed"),
             certified: self.context.gauge("certified", "Size of the newest certified checkpoint"),
@@ -145,6 +163,7 @@ where
                 .counter("split_views", "Checkpoints that contradict this ledger's"),
             refused: self.context.counter("refused", "Cosignatures that were refused"),
         };
+        self.begin_term(&meters).await?;
         // What was cosigned before a restart is said again.
         self.cosign(&meters)?;
         self.show(&meters)?;
@@ -157,7 +176,7 @@ where
                 },
                 docket = self.dockets.recv() => {
                     let Some((docket, ack)) = docket else { return Ok(()) };
-                    self.commit(docket.inner(), &meters)?;
+                    self.commit(docket.inner(), &meters).await?;
                     ack.acknowledge();
                 },
                 ask = self.asks.recv() => {
@@ -168,15 +187,76 @@ where
         }
     }
 
-    fn commit(&mut self, docket: &Docket, meters: &Meters) -> Result<(), AgreementError> {
-        let (height, known) = (docket.height(), self.keeper.height()?);
-        if height < known || height == 0 {
+    /// Puts a docket and what follows from it onto stable storage: its entries, then who stands in the next term, which
+    /// begins after the last docket of this one.
+    async fn commit(&mut self, docket: &Docket, meters: &Meters) -> Result<(), AgreementError> {
+        let height = docket.height();
+        if height == 0 {
             return Ok(());
         }
         let entries = self.chamber.entries(docket)?;
+        self.append(docket, &entries, meters)?;
+        // What was delivered again after a crash, of a term that is over, changes nothing any more.
+        if height > self.terms.schedule().floor_height() {
+            self.terms.take(&entries).await?;
+        }
+        if height == self.terms.schedule().last_height() {
+            let reseated = self.terms.enter_next(docket.digest()).await?;
+            if reseated {
+                let schedule = self.terms.schedule();
+                self.seating.seat(schedule.newest(), schedule.standing())?;
+                self.keeper.seat(schedule.standing())?;
+            }
+            self.begin_term(meters).await?;
+            if reseated {
+                // What the set before left without a quorum is certified by this one.
+                self.reseated = true;
+                self.cosign(meters)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the newest term begin, and waits until it has and the one before is stopped.
+    async fn begin_term(&mut self, meters: &Meters) -> Result<(), AgreementError> {
+        let schedule = self.terms.schedule();
+        let (term, set) = (schedule.newest(), schedule.standing());
+        self.seating.committees.begin(term);
+        let votes = self.seating.votes_in(set);
+        let signed_set = schedule.named().map(|named| named.signed.clone());
+        let (begun, told) = oneshot::channel();
+        let (scheme, floor) = (self.seating.scheme(set)?, schedule.floor());
+        let turn = NextTerm { term, scheme, floor, begun };
+        let ended = AgreementError::Ended { part: "engine" };
+        if self.turn.send(turn).await.is_err() || told.await.is_err() {
+            return Err(ended);
+        }
+        let _ = meters.term.try_set(term.get());
+        self.progress.send_modify(|progress| {
+            if progress.votes != votes {
+                match votes {
+                    true => tracing::info!(term = term.get(), "this node votes"),
+                    false => tracing::warn!(term = term.get(), "this node votes no more"),
+                }
+            }
+            (progress.term, progress.votes, progress.signed_set) = (term.get(), votes, signed_set);
+        });
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        docket: &Docket,
+        entries: &[Entry],
+        meters: &Meters,
+    ) -> Result<(), AgreementError> {
+        let (height, known) = (docket.height(), self.keeper.height()?);
+        if height < known {
+            return Ok(());
+        }
         if height == known {
             // Delivered again: the ledger says whether it is the same.
-            self.keeper.append(height, &entries)?;
+            self.keeper.append(height, entries)?;
             return self.base(docket);
         }
         if self.chamber.base().is_none() {
@@ -185,7 +265,7 @@ where
             self.chamber.set_base(known, docket.parent(), state);
         }
         let position = self.chamber.follow(docket)?;
-        let first = match self.keeper.append(height, &entries)? {
+        let first = match self.keeper.append(height, entries)? {
             Appended::At(first) => first,
             Appended::Passed => return Ok(()),
         };
@@ -199,7 +279,9 @@ where
         }
         self.show(meters)?;
         if height.is_multiple_of(PRUNED_EVERY) && height > self.retained.get() {
-            self.marshal.prune(Height::new(height - self.retained.get()));
+            // What the term builds on is needed while it lasts.
+            let oldest = (height - self.retained.get()).min(self.terms.schedule().floor_height());
+            self.marshal.prune(Height::new(oldest));
         }
         Ok(())
     }
@@ -252,9 +334,10 @@ where
                     self.keeper.keep(&certified)?;
                     let size = certified.checkpoint().size();
                     let certified = Arc::new(*certified);
+                    let first = std::mem::take(&mut self.reseated);
                     self.progress.send_modify(|progress| {
                         let known = progress.certified.as_ref().map(|c| c.checkpoint().size());
-                        if known.is_none_or(|known| known < size) {
+                        if first || known.is_none_or(|known| known < size) {
                             progress.certified = Some(certified);
                             let _ = meters.certified.try_set(size);
                         }

@@ -20,12 +20,18 @@ use super::keeping::{Ask, LedgerProgress};
 use super::pool::PoolLimits;
 use super::submission::Submission;
 
+/// Heights of a term: some minutes under load, twenty at rest.
+const TERM_HEIGHTS: NonZeroU64 = NonZeroU64::MIN.saturating_add(255);
+
 /// What a validator is told.
 #[derive(Clone)]
 pub struct Config {
-    /// The log, and the nodes that keep it.
+    /// The log, and the nodes that keep it from its beginning: the same for all validators, for ever.
     pub set: ValidatorSet,
-    /// This validator's key. One that is not of the set follows, and never votes.
+    /// Heights of a term, after which another set may stand; at least two, and the same for all validators, for
+    /// ever.
+    pub term_heights: NonZeroU64,
+    /// This validator's key. While it is not of the set that stands, it follows, and does not vote.
     pub node: SecretKey<Node>,
     /// Whether it votes, if it is of the set. One whose earlier votes are lost must not.
     pub votes: bool,
@@ -62,6 +68,7 @@ impl Config {
     pub fn new(node: SecretKey<Node>, set: ValidatorSet) -> Self {
         let config = Self {
             set,
+            term_heights: TERM_HEIGHTS,
             node,
             votes: true,
             partition: "agreement".to_owned(),

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!  votes, certificates, fetch ──► simplex ──propose, verify──► Voter ──► Chamber ◄── Gossip ◄── submissions
-//!                                    │                           ▲         ▲
-//!  dockets ──► buffer ──► marshal ◄───┘ finalisations             │         │
-//!  backfill ─► resolver ─►  │                                    │         │
+//!            (by term)          ▲    │                           ▲         ▲
+//!  dockets ──► buffer ──► marshal ◄──│─┘ finalisations            │         │
+//!  backfill ─► resolver ─►  │   Terms│                           │         │
+//!                           │    ▲───┘ last docket of a term     │         │
 //!                           └──finalised, in order──► Sink ──► Keeping ──► Ledger, cosignatures
 //! ```
 //!
@@ -27,14 +28,13 @@ use commonware_consensus::marshal::core::Actor as Marshal;
 use commonware_consensus::marshal::resolver::p2p as resolver;
 use commonware_consensus::marshal::standard::{Inline, Standard};
 use commonware_consensus::marshal::{self, Start};
-use commonware_consensus::simplex::config::{Floor, ForwardPolicy, SkipBudget, SkipPolicy};
-use commonware_consensus::simplex::elector::RoundRobin;
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::simplex::{self};
-use commonware_consensus::types::{Height, ViewDelta};
+use commonware_consensus::types::{Epoch, Height, ViewDelta};
 use commonware_cryptography::certificate::Verifier as _;
-use commonware_cryptography::{Digested, Sha256, Signer as _, ed25519};
+use commonware_cryptography::{Digested, Signer as _, ed25519};
 use commonware_macros::select;
+use commonware_p2p::utils::mux::prefixed;
 use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::buffer::paged::CacheRef;
@@ -48,24 +48,27 @@ use rand_core::CryptoRng;
 
 use super::application::Voter;
 use super::chamber::Chamber;
-use super::committee::{Committee, Committees, FIRST, epocher, voter_key};
+use super::committee::{Committee, Committees, voter_key};
 use super::cosigning::MAX_STATEMENT_BYTES;
 use super::docket::{Docket, DocketDigest};
 use super::error::AgreementError;
 use super::gossip::{Gossip, MAX_GOSSIP_BYTES};
 use super::keeper::Keeper;
 use super::keeping::{Ask, Keeping, LedgerProgress, Sink};
+use super::seating::Seating;
+use super::term_store::TermStore;
+use super::terms::{Terms, Timeouts};
 use super::validator::{AgreedLedger, Config, ValidatorHandle};
 
-const MAILBOX: NonZeroUsize = NZUsize!(1024);
+pub(crate) const MAILBOX: NonZeroUsize = NZUsize!(1024);
 /// Questions to the ledger that wait.
 const ASKS: usize = 256;
 /// Cached dockets of one peer.
 const BUFFERED: usize = 16;
-const VIEWS: ViewDelta = ViewDelta::new(64);
+pub(crate) const VIEWS: ViewDelta = ViewDelta::new(64);
 const PAGE: NonZeroU16 = NZU16!(4084);
 const PAGES: NonZeroUsize = NZUsize!(1024);
-const BUFFER: NonZeroUsize = NZUsize!(1 << 20);
+pub(crate) const BUFFER: NonZeroUsize = NZUsize!(1 << 20);
 /// Dockets that are delivered and not acknowledged yet.
 const PENDING: NonZeroUsize = NZUsize!(16);
 const REPAIRED: NonZeroUsize = NZUsize!(32);
@@ -117,7 +120,8 @@ pub fn channels() -> [(u64, Quota); 7] {
 pub fn max_message_bytes(validators: u32) -> u32 {
     commonware_p2p::max_message_size(&[
         marshal::max_payload_size::<Standard<Docket>, Scheme>(validators, &()),
-        simplex::max_payload_size::<Scheme, DocketDigest>(validators),
+        // Each term's messages begin with its number.
+        prefixed(simplex::max_payload_size::<Scheme, DocketDigest>(validators)),
         MAX_GOSSIP_BYTES,
         MAX_STATEMENT_BYTES,
     ])
@@ -157,7 +161,7 @@ impl Validator {
             let (found, expected) = (ledger.key().origin().to_owned(), config.set.origin);
             return Err(AgreementError::OtherOrigin { found, expected });
         }
-        let committee = Committee::new(&config.set.nodes)?;
+        Committee::new(&config.set.nodes)?;
         let keeper =
             Keeper::new(ledger, config.node.clone(), &config.set, config.evidence.clone())?;
         let (told, progress) = watch::channel(LedgerProgress::default());
@@ -170,7 +174,6 @@ impl Validator {
             peers,
             blocker,
             keeper,
-            committee,
             config,
             chamber: chamber.clone(),
             ask: ask.clone(),
@@ -222,7 +225,6 @@ struct Parts<S, R, P, B> {
     peers: P,
     blocker: B,
     keeper: Keeper,
-    committee: Committee,
     config: Config,
     chamber: Arc<Chamber>,
     ask: mpsc::Sender<Ask>,
@@ -241,15 +243,36 @@ where
 {
     /// Runs until a part ends; whatever this context spawned ends with it.
     async fn run<E: Runtime>(self, context: E) -> Result<AgreementError, AgreementError> {
-        let Self { channels, config, committee, keeper, chamber, .. } = self;
+        let Self { channels, config, mut keeper, chamber, .. } = self;
         let me = voter_key(&config.node)?.public_key();
-        let scheme = committee.scheme(&config.set.origin, &config.node, config.votes)?;
-        let committees = Committees::default();
-        committees.add(FIRST, scheme.clone());
         let pages = CacheRef::new(PAGE, PAGES);
         let genesis = Docket::genesis(&config.set.origin);
         let genesis_digest = genesis.digest();
         let partition = &config.partition;
+        let terms = (config.term_heights, config.retained);
+        let terms = TermStore::open(
+            context.child("schedule"),
+            partition,
+            &config.set,
+            terms,
+            genesis_digest,
+        )
+        .await?;
+        let schedule = terms.schedule();
+        let (height, floor) = (keeper.height()?, schedule.floor_height());
+        if schedule.newest() > Epoch::zero() && height < floor {
+            return Err(AgreementError::LedgerBehind { height, floor });
+        }
+        keeper.seat(schedule.standing())?;
+        let epocher = schedule.epocher();
+        let seating = Seating {
+            committees: Committees::default(),
+            node: config.node.clone(),
+            votes: config.votes,
+        };
+        for (term, set) in schedule.sets() {
+            seating.seat(term, set)?;
+        }
 
         let backfill = resolver::init(
             context.child("resolver"),
@@ -293,8 +316,8 @@ where
             finalizations.map_err(storage)?,
             dockets.map_err(storage)?,
             marshal::Config {
-                provider: committees,
-                epocher: epocher(),
+                provider: seating.committees.clone(),
+                epocher: epocher.clone(),
                 start: Start::Genesis(Digested::precomputed(genesis.clone(), genesis_digest)),
                 partition_prefix: format!("{partition}-marshal"),
                 mailbox_size: MAILBOX,
@@ -316,7 +339,6 @@ where
 
         // What the ledger's newest docket is: the first of all, or one that the engine still holds. If
         // neither, the next that is delivered says what it builds on.
-        let height = keeper.height()?;
         if height == 0 {
             let state = keeper.ledger().state()?.clone();
             chamber.set_base(0, genesis_digest, state);
@@ -326,6 +348,8 @@ where
         }
 
         let (statements, mut heard) = channels.cosignatures;
+        let committees = seating.committees.clone();
+        let (turn, turns) = mpsc::channel(1);
         let keeping = Keeping {
             context: context.child("ledger"),
             keeper,
@@ -337,6 +361,10 @@ where
             marshal: mailbox.clone(),
             retained: config.retained,
             repeat: config.heartbeat,
+            terms,
+            seating,
+            turn,
+            reseated: false,
         };
         let mut keeping =
             context.child("keeping").dedicated().spawn(move |_| async move { keeping.run().await });
@@ -358,10 +386,10 @@ where
         let hearing_asks = self.ask.clone();
         let mut hearing = context.child("hearing").spawn(move |_| async move {
             while let Ok((from, bytes)) = heard.recv().await {
-                let Some(node) = committee.node(&from) else { continue };
+                let Some(node) = committees.node(&from) else { continue };
                 let bytes = bytes.as_ref().to_vec();
                 // What the ledger has no time for is sent again.
-                let _ = hearing_asks.try_send(Ask::Statement { from: *node, bytes });
+                let _ = hearing_asks.try_send(Ask::Statement { from: node, bytes });
             }
         });
 
@@ -372,39 +400,26 @@ where
             #[cfg(feature = "tamper")]
             tamper: config.tamper,
         };
-        let inline = Inline::new(context.child("application"), voter, mailbox, epocher());
-        let engine = simplex::Engine::new(
-            context.child("engine"),
-            simplex::Config {
-                scheme,
-                elector: RoundRobin::<Sha256>::default(),
-                blocker: self.blocker,
-                automaton: inline.clone(),
-                relay: inline.clone(),
-                reporter: inline,
-                track_historical_votes: false,
-                strategy: Sequential,
-                partition: format!("{partition}-votes-{FIRST}"),
-                mailbox_size: MAILBOX,
-                epoch: FIRST,
-                floor: Floor::Genesis(genesis_digest),
-                replay_buffer: BUFFER,
-                write_buffer: BUFFER,
-                page_cache: pages,
-                leader_timeout: config.leader_timeout,
-                certification_timeout: config.certification_timeout,
-                timeout_retry: config.leader_timeout,
-                view_retention: VIEWS,
-                skip: SkipPolicy::Enabled {
-                    timeout: config.skip_timeout,
-                    budget: SkipBudget::Participants,
-                },
-                fetch_timeout: NZDuration!(Duration::from_secs(2)),
-                fetch_retry_delay: Duration::from_millis(100),
-                forward: ForwardPolicy::SilentVoters,
+        let inline =
+            Inline::new(context.child("application"), voter, mailbox.clone(), epocher.clone());
+        let terms = Terms {
+            context: context.child("terms"),
+            inline,
+            marshal: mailbox,
+            epocher,
+            blocker: self.blocker,
+            partition: partition.clone(),
+            pages,
+            timeouts: Timeouts {
+                leader: config.leader_timeout,
+                certification: config.certification_timeout,
+                skip: config.skip_timeout,
             },
-        );
-        let mut engine = engine.start(channels.votes, channels.certificates, channels.fetch);
+        };
+        let (votes, certificates, fetch) = (channels.votes, channels.certificates, channels.fetch);
+        let mut engines = context
+            .child("engines")
+            .spawn(move |_| async move { terms.run(votes, certificates, fetch, turns).await });
         // Who waited for this may be gone.
         let _ = self.ready.send(());
         let (mut buffering, mut marshaling): (Handle<()>, Handle<()>) = (buffering, marshaling);
@@ -414,7 +429,7 @@ where
             _ = &mut hearing => AgreementError::Ended { part: "hearing" },
             _ = &mut buffering => AgreementError::Ended { part: "buffer" },
             _ = &mut marshaling => AgreementError::Ended { part: "marshal" },
-            _ = &mut engine => AgreementError::Ended { part: "engine" },
+            why = &mut engines => why.unwrap_or(AgreementError::Ended { part: "engine" }),
         })
     }
 }

@@ -11,3 +11,4 @@ mod mending;
 mod net;
 mod processes;
 mod said;
+mod terms;

@@ -1,18 +1,21 @@
 //! A network of validators in virtual time: links that are slow, lossy or cut, and validators that die.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use commonware_cryptography::ed25519;
 use commonware_p2p::simulated::{Config as NetworkConfig, Link, Network, Oracle};
-use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic};
+use commonware_runtime::{Clock as _, Runner as _, Storage as _, Supervisor as _, deterministic};
 use commonware_utils::{NZUsize, probability};
 use deepring::keys::Node;
 use deepring::{PublicKey, SecretKey};
 use deepring_ledger::{Ledger, LedgerOptions, ValidatorSet};
 use deepring_node::agreement::{
-    Config, Submission, Ticket, Validator, ValidatorChannels, ValidatorHandle, channels,
-    max_message_bytes, voter,
+    AgreementError, Config, Submission, SubmitError, Ticket, Validator, ValidatorChannels,
+    ValidatorHandle, channels, max_message_bytes, voter,
 };
 use deepring_testkit::rings::owner_key;
 use tempfile::TempDir;
@@ -50,14 +53,14 @@ pub(crate) fn link() -> Link {
     }
 }
 
-/// Four validators and their network.
+/// Validators, four or as many as a test wants, and their network.
 pub(crate) struct Net {
     context: Context,
     oracle: Oracle<ed25519::PublicKey, Context>,
     keys: Vec<ed25519::PublicKey>,
     dirs: Vec<TempDir>,
     pub(crate) up: BTreeMap<u8, ValidatorHandle>,
-    starts: u64,
+    starts: AtomicU64,
 }
 
 /// Every row of a ledger, and the body of its checkpoint.
@@ -77,20 +80,28 @@ pub(crate) fn run<T, F>(seed: u64, test: impl FnOnce(Net) -> F) -> (T, String)
 where
     F: Future<Output = T>,
 {
+    run_with(4, seed, test)
+}
+
+/// The same with more nodes, of which the first four are of the set.
+pub(crate) fn run_with<T, F>(nodes: u8, seed: u64, test: impl FnOnce(Net) -> F) -> (T, String)
+where
+    F: Future<Output = T>,
+{
     let config = deterministic::Config::new().with_seed(seed).with_timeout(Some(LIMIT));
     deterministic::Runner::new(config).start(|context| async move {
-        let net = Net::new(context.child("net")).await;
+        let net = Net::new(context.child("net"), nodes).await;
         let came = test(net).await;
         (came, context.auditor().state())
     })
 }
 
 impl Net {
-    async fn new(context: Context) -> Self {
-        let keys: Vec<_> = committee(4).iter().map(|node| voter(node).unwrap()).collect();
+    async fn new(context: Context, nodes: u8) -> Self {
+        let keys: Vec<_> = committee(nodes).iter().map(|node| voter(node).unwrap()).collect();
         let config = NetworkConfig {
-            max_size: max_message_bytes(4),
-            max_peers_per_set: NZUsize!(4),
+            max_size: max_message_bytes(nodes.into()),
+            max_peers_per_set: NonZeroUsize::new(nodes.into()).unwrap(),
             disconnect_on_block: true,
             tracked_peer_sets: NZUsize!(1),
         };
@@ -98,15 +109,17 @@ impl Net {
             Network::new_with_peers(context.child("network"), config, keys.clone()).await;
         network.start();
         let dirs = keys.iter().map(|_| tempfile::tempdir().unwrap()).collect();
-        let net = Self { context, oracle, keys, dirs, up: BTreeMap::new(), starts: 0 };
-        net.relink(&[&[0, 1, 2, 3]]).await;
+        let net =
+            Self { context, oracle, keys, dirs, up: BTreeMap::new(), starts: AtomicU64::new(0) };
+        net.relink(&[&(0..nodes).collect::<Vec<_>>()]).await;
         net
     }
 
     /// Links the members of each group to each other, and nobody else.
     pub(crate) async fn relink(&self, groups: &[&[u8]]) {
-        for a in 0..4 {
-            for b in (0..4).filter(|b| *b != a) {
+        let nodes = u8::try_from(self.keys.len()).unwrap();
+        for a in 0..nodes {
+            for b in (0..nodes).filter(|b| *b != a) {
                 let [from, to] = [a, b].map(|n| self.keys[usize::from(n)].clone());
                 // There may be none to remove.
                 let _ = self.oracle.remove_link(from.clone(), to.clone()).await;
@@ -124,12 +137,20 @@ impl Net {
     }
 
     pub(crate) fn ledger(&self, n: u8) -> Ledger {
-        let dir = self.dirs[usize::from(n)].path().join("ledger");
-        LedgerOptions::new().origin(ORIGIN).open_or_create(dir).unwrap()
+        LedgerOptions::new().origin(ORIGIN).open_or_create(self.folder(n)).unwrap()
     }
 
     /// Starts a validator, for the first time or again.
     pub(crate) async fn start(&mut self, n: u8, config: Config) {
+        let started = self.try_start(n, config).await;
+        self.up.insert(n, started.unwrap());
+    }
+
+    pub(crate) async fn try_start(
+        &self,
+        n: u8,
+        config: Config,
+    ) -> Result<ValidatorHandle, AgreementError> {
         let key = self.keys[usize::from(n)].clone();
         let control = self.oracle.control(key);
         let mut made = Vec::new();
@@ -147,13 +168,12 @@ impl Net {
             submissions: next(),
             cosignatures: next(),
         };
-        self.starts += 1;
+        let starts = self.starts.fetch_add(1, Ordering::Relaxed);
         let context =
-            self.context.child("node").with_attribute("n", n).with_attribute("start", self.starts);
+            self.context.child("node").with_attribute("n", n).with_attribute("start", starts);
         let ledger = self.ledger(n);
         let manager = self.oracle.manager();
-        let started = Validator::start(context, channels, manager, control, ledger, config).await;
-        self.up.insert(n, started.unwrap());
+        Validator::start(context, channels, manager, control, ledger, config).await
     }
 
     pub(crate) async fn start_all(&mut self) {
@@ -183,6 +203,30 @@ impl Net {
         let heights: Vec<_> =
             self.up.iter().map(|(n, v)| (*n, v.height(), self.size(*n))).collect();
         panic!("waited in vain until {what}: {heights:?}");
+    }
+
+    /// The folder of a validator's ledger.
+    pub(crate) fn folder(&self, n: u8) -> PathBuf {
+        self.dirs[usize::from(n)].path().join("ledger")
+    }
+
+    /// Whether votes of a term are in a validator's storage.
+    pub(crate) async fn keeps_votes(&self, n: u8, term: u64) -> bool {
+        let blobs = self.context.scan(&format!("validator-{n}-votes-{term}")).await;
+        blobs.is_ok_and(|blobs| !blobs.is_empty())
+    }
+
+    /// Number of the term that a validator agrees in.
+    pub(crate) fn term(&self, n: u8) -> u64 {
+        self.up[&n].subscribe().borrow().term
+    }
+
+    /// Waits until this term has begun at all that are up.
+    pub(crate) async fn term_begun(&self, term: u64) {
+        self.until(&format!("term {term} began"), |net| {
+            net.up.keys().all(|n| net.term(*n) >= term)
+        })
+        .await;
     }
 
     pub(crate) fn size(&self, n: u8) -> u64 {
@@ -216,6 +260,16 @@ impl Net {
     /// Submits and waits until it is committed there.
     pub(crate) async fn record(&self, n: u8, submission: &Submission) -> u64 {
         self.submit(n, submission).await.committed().await.unwrap().index
+    }
+
+    /// The same, of a validator that may not know yet where its ledger leaves off.
+    pub(crate) async fn record_when_ready(&self, n: u8, submission: &Submission) -> u64 {
+        loop {
+            match self.up[&n].submit(submission.clone()).await {
+                Err(SubmitError::NotReady) => self.pause(Duration::from_millis(100)).await,
+                taken => return taken.unwrap().committed().await.unwrap().index,
+            }
+        }
     }
 
     pub(crate) async fn rows(&self, n: u8) -> Rows {
