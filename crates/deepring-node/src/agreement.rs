@@ -8,6 +8,7 @@
 //! | gossip | each validator has what was submitted to any | a leader that dies, or withholds |
 //! | [`Docket`] | canonical bytes, of which the digest fixes all before it | a proposer who sends two |
 //! | `Voter` | `false` for what is invalid for ever, silence for what is missing; progress at rest | votes by accident of time |
+//! | `Consent` | a validator set follows another if 2f + 1 operators approved that very entry | an owner who would keep the log alone |
 //! | `Keeper` | a height is on stable storage once, before it is acknowledged or cosigned | crashes, delivery again |
 //! | cosigning | a checkpoint that 2f + 1 cosigned verifies offline; contradicting ones are kept | a validator that shows two histories |
 //!
@@ -30,6 +31,7 @@ mod application;
 mod chain_states;
 mod chamber;
 mod committee;
+mod consent;
 mod cosigning;
 mod docket;
 mod error;
@@ -53,6 +55,7 @@ mod wiring;
 pub use application::Tamper;
 pub use chamber::{Committed, Lost, NotNext, SubmitError, Ticket};
 pub use committee::{network_namespace, voter, voter_key};
+pub use consent::SetApproval;
 pub use cosigning::SplitView;
 pub use docket::{Docket, DocketDigest, DocketTooLarge, MAX_DOCKET_BYTES, MAX_DOCKET_SUBMISSIONS};
 pub use error::AgreementError;

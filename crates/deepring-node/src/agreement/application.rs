@@ -3,7 +3,7 @@
 //! `verify` says `false` of what is invalid for ever, and says nothing (it stays pending, until the
 //! engine gives up) where something is missing that others may have: so a validator that is behind
 //! abstains, and never votes against what is valid. Its verdict is [`Chamber::verify`]'s, a function of the
-//! chain, and of the ledger below it.
+//! chain, and of the ledger below it; for a docket that names a validator set, also of what this node's operator approved.
 //!
 //! `propose` waits while nothing is to be said, until something comes or a heartbeat is due. An
 //! engine whose leader stays silent would skip views, and prunes its journal only behind what is
@@ -140,6 +140,7 @@ impl<E: Clock + Spawner + Metrics> Application<E> for Voter {
             Some(tamper) => tamper(parent.height, submissions),
             None => submissions,
         };
+        self.chamber.consent().proposed(&submissions, parent.height);
         let since = context.current().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         match Docket::new(parent.digest, parent.height + 1, now, submissions) {
@@ -185,6 +186,10 @@ impl Voter {
             Opinion::Unknown => None,
             Opinion::Invalid(why) => {
                 tracing::warn!(height, %why, "an invalid docket was proposed");
+                Some(false)
+            }
+            Opinion::Unapproved => {
+                tracing::info!(height, "a validator set was proposed that is not approved here");
                 Some(false)
             }
             Opinion::Sound { position, ask, below } => {

@@ -13,6 +13,7 @@ use deepring_ledger::{Entry, State};
 use thiserror::Error;
 
 use super::chain_states::{ChainStates, Position};
+use super::consent::Consent;
 use super::docket::{Docket, DocketDigest};
 use super::gate::{ChainState, Gate, Inadmissible};
 use super::pool::{Pool, PoolFull, PoolLimits};
@@ -91,6 +92,8 @@ pub(crate) enum Opinion {
     Unknown,
     /// It is invalid, for ever.
     Invalid(DocketFault),
+    /// It names a validator set that this node's operator did not approve: no vote of his, whatever others decide.
+    Unapproved,
     /// It is valid if none of these decisions is recorded below an index.
     Sound { position: Position, ask: Vec<DecisionKey>, below: u64 },
 }
@@ -145,19 +148,26 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct Chamber {
     gate: Gate,
+    consent: Consent,
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
 }
 
 impl Chamber {
-    pub(crate) fn new(limits: PoolLimits) -> Self {
+    pub(crate) fn new(limits: PoolLimits, consent: Consent) -> Self {
         let inner = Inner {
             states: ChainStates::default(),
             pool: Pool::new(limits),
             committed: Recent::new(REMEMBERED),
             waiters: BTreeMap::new(),
         };
-        Self { gate: Gate::new(), inner: Mutex::new(inner), changed: watch::channel(0).0 }
+        let changed = watch::channel(0).0;
+        Self { gate: Gate::new(), consent, inner: Mutex::new(inner), changed }
+    }
+
+    /// What operators approved.
+    pub(crate) fn consent(&self) -> &Consent {
+        &self.consent
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -291,6 +301,9 @@ impl Chamber {
             if let Err(source) = verified {
                 return Opinion::Invalid(DocketFault::Inadmissible { at, source });
             }
+            if !self.consent.votes_for(&opened) {
+                return Opinion::Unapproved;
+            }
             decided.extend(of);
         }
         let ask = decided.iter().copied().collect();
@@ -348,8 +361,10 @@ impl Chamber {
         let mut inner = self.inner();
         let Inner { states, pool, .. } = &mut *inner;
         let above = states.above_base(parent)?;
-        let mut state = states.get(parent)?.state.clone();
+        let parent = states.get(parent)?.clone();
+        let mut state = parent.state.clone();
         let below = state.size();
+        let proposes = self.consent.proposes(parent.height);
         let mut decided = BTreeSet::new();
         let submissions = pool.draft(|opened| {
             let of = opened.decided();
@@ -357,6 +372,10 @@ impl Chamber {
                 decided.contains(d) || above.iter().any(|p| p.decided.contains(d))
             };
             if of.as_ref().is_some_and(repeated) {
+                return false;
+            }
+            // It waits for approvals, and nothing else waits for it.
+            if self.consent.is_needed(opened) && proposes != Some(opened.submission.id()) {
                 return false;
             }
             let fits = self.gate.admit(&mut state, opened).is_ok();

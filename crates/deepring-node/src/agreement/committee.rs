@@ -115,6 +115,14 @@ impl Committees {
         seats.newest = term;
     }
 
+    /// Whether those of the newest committee of whom something is so are a quorum of it.
+    pub(crate) fn has_quorum(&self, so: impl Fn(&ed25519::PublicKey) -> bool) -> bool {
+        let seats = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let Some((committee, _)) = seats.of(seats.newest) else { return false };
+        let voters = &committee.voters;
+        voters.iter().filter(|voter| so(voter)).count() >= voters.len() - (voters.len() - 1) / 3
+    }
+
     /// The node of the newest committee that the network knows by this key.
     pub(crate) fn node(&self, voter: &ed25519::PublicKey) -> Option<PublicKey<Node>> {
         let seats = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,8 @@ use deepring::{Decision, SecretKey};
 use deepring_ledger::{Binding, Entry, Event, State, ValidatorSet};
 use deepring_testkit::rings::{Sealed, host_key, owner_key};
 
+use super::committee::{Committees, voter};
+use super::consent::{Consent, SetApproval};
 use super::submission::Submission;
 
 pub(crate) const ORIGIN: &str = "deepring.local/ledger/test";
@@ -20,6 +22,12 @@ pub(crate) fn set(nodes: u8) -> ValidatorSet {
     nodes.sort_by_key(|node| *node.as_bytes());
     let owners = vec![owner_key(0).public()];
     ValidatorSet { epoch: 1, origin: ORIGIN.to_owned(), owners, nodes }
+}
+
+/// Of node 0, whose operator approved nothing.
+pub(crate) fn consent() -> Consent {
+    let me = voter(&node_key(0).public()).unwrap();
+    Consent::new(set(4), me, SetApproval::default(), Committees::default())
 }
 
 /// An entry that follows a state.

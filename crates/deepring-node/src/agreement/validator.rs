@@ -14,6 +14,7 @@ use deepring::keys::Node;
 use deepring_ledger::{Ledger, ValidatorSet};
 
 use super::chamber::{Chamber, SubmitError, Ticket};
+use super::consent::SetApproval;
 use super::error::AgreementError;
 use super::gossip::verify_submission;
 use super::keeping::{Ask, LedgerProgress};
@@ -33,6 +34,8 @@ pub struct Config {
     pub term_heights: NonZeroU64,
     /// This validator's key. While it is not of the set that stands, it follows, and does not vote.
     pub node: SecretKey<Node>,
+    /// The validator set that its operator approved to stand next.
+    pub approval: SetApproval,
     /// Whether it votes, if it is of the set. One whose earlier votes are lost must not.
     pub votes: bool,
     /// What the names of the engine's partitions in storage begin with: letters, digits, `-` and `_`.
@@ -70,6 +73,7 @@ impl Config {
             set,
             term_heights: TERM_HEIGHTS,
             node,
+            approval: SetApproval::default(),
             votes: true,
             partition: "agreement".to_owned(),
             heartbeat: Duration::ZERO,

@@ -49,6 +49,7 @@ use rand_core::CryptoRng;
 use super::application::Voter;
 use super::chamber::Chamber;
 use super::committee::{Committee, Committees, voter_key};
+use super::consent::Consent;
 use super::cosigning::MAX_STATEMENT_BYTES;
 use super::docket::{Docket, DocketDigest};
 use super::error::AgreementError;
@@ -167,7 +168,11 @@ impl Validator {
         let (told, progress) = watch::channel(LedgerProgress::default());
         let (ask, asks) = mpsc::channel(ASKS);
         let (submit, submitted) = mpsc::channel(ASKS);
-        let chamber = Arc::new(Chamber::new(config.pool));
+        let committees = Committees::default();
+        let me = voter_key(&config.node)?.public_key();
+        let (founding, approval) = (config.set.clone(), config.approval.clone());
+        let consent = Consent::new(founding, me, approval, committees.clone());
+        let chamber = Arc::new(Chamber::new(config.pool, consent));
         let (ready, started) = oneshot::channel();
         let parts = Parts {
             channels,
@@ -175,6 +180,7 @@ impl Validator {
             blocker,
             keeper,
             config,
+            committees,
             chamber: chamber.clone(),
             ask: ask.clone(),
             asks,
@@ -226,6 +232,7 @@ struct Parts<S, R, P, B> {
     blocker: B,
     keeper: Keeper,
     config: Config,
+    committees: Committees,
     chamber: Arc<Chamber>,
     ask: mpsc::Sender<Ask>,
     asks: mpsc::Receiver<Ask>,
@@ -243,7 +250,7 @@ where
 {
     /// Runs until a part ends; whatever this context spawned ends with it.
     async fn run<E: Runtime>(self, context: E) -> Result<AgreementError, AgreementError> {
-        let Self { channels, config, mut keeper, chamber, .. } = self;
+        let Self { channels, config, committees, mut keeper, chamber, .. } = self;
         let me = voter_key(&config.node)?.public_key();
         let pages = CacheRef::new(PAGE, PAGES);
         let genesis = Docket::genesis(&config.set.origin);
@@ -266,7 +273,7 @@ where
         keeper.seat(schedule.standing())?;
         let epocher = schedule.epocher();
         let seating = Seating {
-            committees: Committees::default(),
+            committees: committees.clone(),
             node: config.node.clone(),
             votes: config.votes,
         };
@@ -348,7 +355,6 @@ where
         }
 
         let (statements, mut heard) = channels.cosignatures;
-        let committees = seating.committees.clone();
         let (turn, turns) = mpsc::channel(1);
         let keeping = Keeping {
             context: context.child("ledger"),

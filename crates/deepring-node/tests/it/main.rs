@@ -11,4 +11,5 @@ mod mending;
 mod net;
 mod processes;
 mod said;
+mod succession;
 mod terms;

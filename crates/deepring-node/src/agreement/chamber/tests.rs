@@ -3,8 +3,8 @@ use deepring_testkit::rings::{Sealed, host_key, owner_key};
 
 use super::*;
 use crate::agreement::fixtures::{
-    ORIGIN, after_registration, complaint, decided, decision, numbered, registered, revocation,
-    said,
+    ORIGIN, after_registration, complaint, consent, decided, decision, numbered, registered,
+    revocation, said,
 };
 
 /// A chamber where the ledger leaves off after a ring of two copies was registered, at height 1.
@@ -17,7 +17,7 @@ struct Place {
 fn place() -> Place {
     let ring = Sealed::new(0, 2);
     let (state, submission) = after_registration(&ring);
-    let chamber = Chamber::new(PoolLimits::default());
+    let chamber = Chamber::new(PoolLimits::default(), consent());
     let first = Docket::new(Docket::genesis(ORIGIN).digest(), 1, 0, vec![submission]).unwrap();
     chamber.set_base(1, first.digest(), state);
     Place { ring, chamber, base: first.digest() }
@@ -224,7 +224,7 @@ fn strangers_do_not_get_into_the_pool() {
     assert!(place.takes(&complaint(&place.ring, 9, 1)).is_err());
     assert!(place.takes(&decision(&Sealed::new(1, 2), 1)).is_err());
     assert_eq!(place.chamber.waiting(), (0, 0));
-    let behind = Chamber::new(PoolLimits::default());
+    let behind = Chamber::new(PoolLimits::default(), consent());
     assert!(matches!(behind.verify_submission(&revocation(20)), Err(SubmitError::NotReady)));
 }
 
