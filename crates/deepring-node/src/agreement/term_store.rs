@@ -30,12 +30,14 @@ pub(crate) struct TermStore<E: Runtime> {
     partition: String,
     retained: NonZeroU64,
     schedule: TermSchedule,
+    is_new: bool,
     /// Gone after an error, as what is stored is not known then.
     kept: Option<Metadata<E, U64, Vec<u8>>>,
 }
 
 impl<E: Runtime> TermStore<E> {
-    /// The schedule as it was left; that of a new log, whose first docket this is, where there is none.
+    /// The schedule as it was left; that of a new log, whose first docket this is, where there is none:
+    /// [`begin`](Self::begin) keeps it then.
     pub(crate) async fn open(
         context: E,
         partition: &str,
@@ -50,12 +52,30 @@ impl<E: Runtime> TermStore<E> {
         };
         let kept: Metadata<E, U64, Vec<u8>> =
             Metadata::init(context.child("terms"), config).await.map_err(storage)?;
-        let schedule = match kept.get(&U64::new(KEY)) {
+        let known = kept.get(&U64::new(KEY));
+        let is_new = known.is_none();
+        let schedule = match known {
             Some(bytes) => TermSchedule::decode(bytes, founding, heights)?,
             None => TermSchedule::first(founding, heights, first)?,
         };
         let partition = partition.to_owned();
-        Ok(Self { context, partition, retained, schedule, kept: Some(kept) })
+        Ok(Self { context, partition, retained, schedule, is_new, kept: Some(kept) })
+    }
+
+    /// Begins a schedule that is new, of an engine that begins, too. `grown` is whether the engine's storage holds dockets
+    /// that were agreed on.
+    ///
+    /// # Errors
+    /// [`AgreementError::Terms`] where a schedule is missing beside such dockets: whoever begins with
+    /// the first term then could vote in it a second time.
+    pub(crate) async fn begin(&mut self, grown: bool) -> Result<(), AgreementError> {
+        match self.is_new {
+            true if grown => {
+                Err(AgreementError::Terms("it is gone, and dockets are there".to_owned()))
+            }
+            true => self.keep().await,
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn schedule(&self) -> &TermSchedule {

@@ -39,7 +39,7 @@ use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::buffer::paged::CacheRef;
 use commonware_runtime::{Clock, Handle, Metrics, Quota, Spawner, Storage};
-use commonware_storage::archive::prunable;
+use commonware_storage::archive::{Archive as _, prunable};
 use commonware_storage::translator::EightCap;
 use commonware_utils::channel::{mpsc, oneshot, watch};
 use commonware_utils::{NZDuration, NZU16, NZU32, NZU64, NZUsize};
@@ -257,7 +257,7 @@ where
         let genesis_digest = genesis.digest();
         let partition = &config.partition;
         let terms = (config.term_heights, config.retained);
-        let terms = TermStore::open(
+        let mut terms = TermStore::open(
             context.child("schedule"),
             partition,
             &config.set,
@@ -317,11 +317,13 @@ where
             prunable::Archive::init(context.child("finalizations"), finalizations).await;
         let dockets = archive(partition, "dockets", &pages, ());
         let dockets = prunable::Archive::init(context.child("dockets"), dockets).await;
+        let dockets = dockets.map_err(storage)?;
+        terms.begin(dockets.last_index().is_some_and(|height| height > 0)).await?;
 
         let (marshal, mailbox, _) = Marshal::<_, Standard<Docket>, _, _, _, _, _>::init(
             context.child("marshal"),
             finalizations.map_err(storage)?,
-            dockets.map_err(storage)?,
+            dockets,
             marshal::Config {
                 provider: seating.committees.clone(),
                 epocher: epocher.clone(),

@@ -216,6 +216,11 @@ impl Net {
         blobs.is_ok_and(|blobs| !blobs.is_empty())
     }
 
+    /// Loses a partition of a validator's storage.
+    pub(crate) async fn lose(&self, n: u8, partition: &str) {
+        self.context.remove(&format!("validator-{n}-{partition}"), None).await.unwrap();
+    }
+
     /// Number of the term that a validator agrees in.
     pub(crate) fn term(&self, n: u8) -> u64 {
         self.up[&n].subscribe().borrow().term

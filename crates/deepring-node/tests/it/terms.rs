@@ -165,6 +165,18 @@ fn a_ledger_that_was_put_back_to_an_earlier_term_does_not_vote() {
 }
 
 #[test]
+fn a_validator_that_forgot_its_terms_does_not_begin_with_the_first_again() {
+    run(1, |mut net| async move {
+        begun(&mut net).await;
+        net.term_begun(2).await;
+        net.kill(3).await;
+        net.lose(3, "terms").await;
+        let refused = net.try_start(3, config(3)).await.map(|_| ());
+        assert!(matches!(refused, Err(AgreementError::Terms(_))), "{refused:?}");
+    });
+}
+
+#[test]
 fn terms_of_another_length_are_not_gone_on_with() {
     run(1, |mut net| async move {
         begun(&mut net).await;
