@@ -241,9 +241,9 @@ impl NodeConfig {
     pub fn read(path: &Path) -> Result<CheckedConfig, ConfigError> {
         let failed = |source| ConfigError::Io { path: path.to_owned(), source };
         let text = read_plain_text(path, MAX_CONFIG).map_err(failed)?;
-        let parent = path.parent().unwrap_or(Path::new(""));
-        let folder = std::path::absolute(parent).map_err(failed)?;
-        Self::parse(&text, path, &folder)
+        let path_of_file = std::path::absolute(path).map_err(failed)?;
+        let folder = path_of_file.parent().unwrap_or(Path::new("/"));
+        Self::parse(&text, path, folder)
     }
 
     /// As [`read`](Self::read), of text whose paths are relative to a folder. `path` is named in errors.

@@ -325,6 +325,11 @@ fn a_node_says_why_it_does_not_start() {
         run_alone(&cluster.node(1))
     };
     let text = fs::read_to_string(&config).unwrap();
+    // Its name alone is enough in the file's folder.
+    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_deepringd"));
+    check.current_dir(cluster.node(1)).args(["check", "deepringd.toml"]);
+    let checked = check.output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     let (code, words) = said(&text.replace("[validator]", "[validater]"));
     assert!(code == Some(2) && words.contains("validater"), "{words}");
     let (code, words) = said(&text.replace("ring = \"model.ring\"", "ring = \"none.ring\""));
