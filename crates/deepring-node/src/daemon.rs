@@ -3,6 +3,7 @@
 //! [`NodeConfig`] is its file, [`run`] the node. Everything that the file names is read and verified before the first byte goes
 //! over a network.
 
+mod approving;
 mod config;
 mod error;
 mod material;
@@ -14,6 +15,7 @@ mod state;
 mod upkeep;
 mod voted;
 
+pub use approving::{approve, withdraw};
 pub use config::{
     CheckedConfig, CheckedPeer, ConfigError, HostSection, MAX_PEERS, NodeConfig, PeerSection,
     ValidatorSection,

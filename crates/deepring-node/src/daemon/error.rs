@@ -53,6 +53,24 @@ pub enum NodeError {
         /// Its key, in short.
         node: String,
     },
+    /// What is to be approved is of another log than the node keeps.
+    #[error("{}: a validator set of `{found}`, and this node keeps `{expected}`", path.display())]
+    OtherLog {
+        /// The file.
+        path: PathBuf,
+        /// Its log.
+        found: String,
+        /// The node's.
+        expected: String,
+    },
+    /// What lies in the data folder as approved is no validator set.
+    #[error("{}: {why}", path.display())]
+    Approved {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The owner's rings are not taken by the log.
     #[error("the validator set does not take rings of the owner {}", .0.short())]
     NotItsOwner(PublicKey<Owner>),

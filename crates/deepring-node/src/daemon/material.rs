@@ -14,6 +14,7 @@ use deepring_ledger::{
     Entry, Ledger, LedgerOptions, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet,
 };
 
+use super::approving::every_node_has_an_address;
 use super::config::CheckedConfig;
 use super::error::NodeError;
 use super::state::StateFiles;
@@ -51,13 +52,15 @@ pub(crate) struct Places {
     pub(crate) tiles: PathBuf,
     /// The receipts that the host signed.
     pub(crate) signed: PathBuf,
+    /// The next validator set, as the operator approved it.
+    pub(crate) approved: PathBuf,
     /// Written to try the disk.
     pub(crate) probe: PathBuf,
     pub(crate) state: StateFiles,
 }
 
 impl Places {
-    fn below(data: &Path) -> Self {
+    pub(super) fn below(data: &Path) -> Self {
         let at = |name| data.join(name);
         Self {
             engine: at("engine"),
@@ -65,12 +68,13 @@ impl Places {
             evidence: at("split-views"),
             tiles: at("tiles"),
             signed: at("signed-receipts"),
+            approved: at("approved-set"),
             probe: at("disk-probe"),
             state: StateFiles::in_folder(data),
         }
     }
 
-    fn make(&self) -> Result<(), NodeError> {
+    pub(super) fn make(&self) -> Result<(), NodeError> {
         for path in [&self.engine, &self.evidence] {
             std::fs::create_dir_all(path)
                 .map_err(|source| NodeError::Io { path: path.clone(), source })?;
@@ -89,7 +93,6 @@ impl Material {
         if !set.owners.contains(&config.owner) {
             return Err(NodeError::NotItsOwner(config.owner));
         }
-        let validators = validators_of(config, &set, &node)?;
         let (ring, copy) = ring(config)?;
         let ring = Arc::new(ring);
         let hosts = hosts_of(config, &ring)?;
@@ -108,6 +111,11 @@ impl Material {
         places.make()?;
         let ledger = LedgerOptions::new().origin(&set.origin).open_or_create(&places.ledger)?;
         let grown = ledger.height()?.is_some_and(|height| height > 0);
+        if !grown {
+            // Later another set may stand, and nodes of this one may be gone.
+            every_node_has_an_address(config, &set, &node)?;
+        }
+        let validators = validators_of(config, &node)?;
         let voted = may_vote(&file.node_key, &places.engine, grown)?;
         Ok(Self {
             node,
@@ -126,7 +134,7 @@ impl Material {
     }
 }
 
-fn key<R: Role>(path: &Path) -> Result<SecretKey<R>, NodeError> {
+pub(super) fn key<R: Role>(path: &Path) -> Result<SecretKey<R>, NodeError> {
     let failed = |e: deepring::files::KeyFileError| NodeError::Key {
         path: path.to_owned(),
         why: e.to_string(),
@@ -134,12 +142,12 @@ fn key<R: Role>(path: &Path) -> Result<SecretKey<R>, NodeError> {
     SecretKey::read(path).map_err(failed)
 }
 
-fn read(path: &Path, limit: usize) -> Result<Vec<u8>, NodeError> {
+pub(super) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, NodeError> {
     let limit = limit as u64;
     read_plain(path, limit).map_err(|source| NodeError::Io { path: path.to_owned(), source })
 }
 
-fn validators(path: &Path) -> Result<(Arc<[u8]>, ValidatorSet), NodeError> {
+pub(super) fn validators(path: &Path) -> Result<(Arc<[u8]>, ValidatorSet), NodeError> {
     let bytes = read(path, MAX_ENTRY_BYTES)?;
     let set = ValidatorSet::decode_signed(&bytes);
     let set = set.map_err(|source| NodeError::Validators {
@@ -155,18 +163,12 @@ fn entry(path: &Path) -> Result<Entry, NodeError> {
     entry.map_err(|e| NodeError::BeginWith { path: path.to_owned(), why: e.to_string() })
 }
 
-/// Where the other validators are; every node of the set is one, or this one.
+/// Where the other nodes' validators are: those of the set that stands, and those that are to follow.
 fn validators_of(
     config: &CheckedConfig,
-    set: &ValidatorSet,
     node: &SecretKey<Node>,
 ) -> Result<Vec<(ed25519::PublicKey, SocketAddr)>, NodeError> {
-    let known: BTreeSet<_> = config.peers.iter().map(|peer| *peer.node.as_bytes()).collect();
     let me = node.public();
-    let missing = set.nodes.iter().find(|n| **n != me && !known.contains(n.as_bytes()));
-    if let Some(missing) = missing {
-        return Err(NodeError::NoPeer { node: missing.short() });
-    }
     let others = config.peers.iter().filter(|peer| peer.node != me);
     others.map(|peer| Ok((voter(&peer.node)?, peer.validator))).collect()
 }

@@ -17,7 +17,8 @@ use futures::future::{Either, pending};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::config::{CheckedConfig, hosting_namespace};
+use super::approving::{approved, follow};
+use super::config::{CheckedConfig, MAX_PEERS, hosting_namespace};
 use super::error::NodeError;
 use super::material::Material;
 use super::mending::AgreedRepairs;
@@ -121,9 +122,14 @@ impl Parts {
         let origin: Arc<str> = set.origin.as_str().into();
         let mut agreement = agreement::Config::new(node, set).at_pace(config.heartbeat());
         agreement.votes = material.voted == Voted::Here;
+        agreement.approval.set(approved(&places.approved)?.map(|submission| submission.id()));
+        let approval = agreement.approval.clone();
         agreement.evidence = Some(places.evidence.clone());
         let validator = validator(context, config, agreement, material.validators, ledger).await?;
         let ledger = validator.ledger();
+        let following =
+            follow(context.child("clock"), ledger.clone(), approval, places.approved.clone());
+        context.child("approving").spawn(|_| following);
         let first = begin_with(context.child("clock"), ledger.clone(), material.begin_with);
         context.child("beginning").spawn(|_| first);
         let condition = Condition::new();
@@ -269,7 +275,8 @@ async fn validator(
     others: Vec<(network::Identity, std::net::SocketAddr)>,
     ledger: deepring_ledger::Ledger,
 ) -> Result<ValidatorHandle, NodeError> {
-    let nodes = u32::try_from(agreement.set.nodes.len()).unwrap_or(u32::MAX);
+    // Any set that may follow, so that nobody sends what another does not take.
+    let nodes = u32::try_from(MAX_PEERS).unwrap_or(u32::MAX);
     let (mut net, peers) = network::join(
         &context.child("agreement"),
         voter_key(&agreement.node)?,

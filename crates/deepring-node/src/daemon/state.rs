@@ -30,8 +30,12 @@ pub struct NodeState {
     pub certified: u64,
     /// Submissions that wait.
     pub waiting: usize,
-    /// Whether it votes; a node whose votes were lost follows.
+    /// Number of the term.
+    pub term: u64,
+    /// Whether it votes in the term; else it follows.
     pub votes: bool,
+    /// Whether it follows because its earlier votes are lost.
+    pub votes_lost: bool,
     /// Whether heights go on.
     pub caught_up: bool,
     /// Whether every block of its host is in use.

@@ -62,6 +62,7 @@ pub(super) struct Upkeep<E> {
     /// A file that is written to try the disk.
     pub(super) probe: PathBuf,
     pub(super) state: StateFiles,
+    /// Whether it may vote: its earlier votes are there.
     pub(super) votes: bool,
     /// Whether every block of the host is in use.
     pub(super) blocks_open: Arc<dyn Fn() -> bool + Send + Sync>,
@@ -133,7 +134,9 @@ impl<E: Clock> Upkeep<E> {
                 size: progress.size,
                 certified,
                 waiting: self.ledger.waiting().0,
-                votes: self.votes,
+                term: progress.term,
+                votes: progress.votes,
+                votes_lost: !self.votes,
                 caught_up: lively,
                 blocks_open: (self.blocks_open)(),
                 disk_writable: self.condition.disk_writable(),

@@ -149,7 +149,9 @@ pub(crate) async fn ring_page(State(front): State<Arc<Front>>) -> Response {
     responses((status = 200, description = "An entry of kind 9", body = FileBytes, content_type = "application/octet-stream"))
 )]
 pub(crate) async fn validators(State(front): State<Arc<Front>>) -> Response {
-    (typed("application/octet-stream"), front.validators.to_vec()).into_response()
+    let signed = front.progress.borrow().signed_set.clone();
+    let signed = signed.unwrap_or_else(|| front.validators.clone());
+    (typed("application/octet-stream"), signed.to_vec()).into_response()
 }
 
 /// How far the ledger is.

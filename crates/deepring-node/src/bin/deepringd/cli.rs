@@ -23,11 +23,26 @@ pub(crate) enum NodeCommand {
     Run(NodeRunArgs),
     /// Read and check a node's file, and print what it says with every default
     Check(CheckArgs),
+    /// Approve, as this node's operator, the next validator set
+    Approve(ApproveArgs),
     /// Make a node's keys and the request by which it joins a network
     Init(InitArgs),
     /// Set up a network of nodes, and run those of this machine
     #[command(subcommand)]
     Cluster(ClusterCommand),
+}
+
+/// The node may run meanwhile. Without an approval by all but a third of the present set's nodes no set follows, whoever signed it.
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// The node's file (TOML)
+    pub(crate) config: PathBuf,
+    /// The entry that names the set, as `deepring ledger validator-set --output` writes it
+    #[arg(required_unless_present = "withdraw")]
+    pub(crate) entry: Option<PathBuf>,
+    /// Approve nothing any more
+    #[arg(long, conflicts_with = "entry")]
+    pub(crate) withdraw: bool,
 }
 
 #[derive(Debug, Args)]

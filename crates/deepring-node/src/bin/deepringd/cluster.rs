@@ -12,12 +12,12 @@ use deepring_node::cluster::{
     Assembled, ClusterError, JoinRequest, LocalPlan, Looked, NetworkPlan, NodeState, Running,
     assemble, init, new_origin, node_folders, read_state, stop,
 };
-use deepring_node::daemon::{NodeConfig, NodeError};
+use deepring_node::daemon::{NodeConfig, NodeError, withdraw};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{
-    AssembleArgs, CheckArgs, ClusterCommand, ClusterInitArgs, DownArgs, InitArgs, NetworkArgs,
-    NodeCopies, StatusArgs, UpArgs,
+    ApproveArgs, AssembleArgs, CheckArgs, ClusterCommand, ClusterInitArgs, DownArgs, InitArgs,
+    NetworkArgs, NodeCopies, StatusArgs, UpArgs,
 };
 use crate::said::{Said, complain, line};
 
@@ -28,6 +28,23 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Said> {
     let config = NodeConfig::read(&args.config).map_err(NodeError::from)?;
     let text = toml::to_string(&config.file).map_err(|e| Said::Failed(e.to_string()))?;
     line(text.trim_end());
+    Ok(())
+}
+
+pub(crate) fn approve(args: &ApproveArgs) -> Result<(), Said> {
+    let config = NodeConfig::read(&args.config).map_err(NodeError::from)?;
+    let Some(entry) = &args.entry else {
+        let was = withdraw(&config)?;
+        complain(if was { "withdrawn" } else { "nothing was approved" });
+        return Ok(());
+    };
+    let set = deepring_node::daemon::approve(&config, entry)?;
+    set.nodes.iter().for_each(|node| line(&node.to_string()));
+    complain(&format!(
+        "approved: validator set {} with these {} nodes; it stands from the term after the one in which all but a third of the present set agreed to it",
+        set.epoch,
+        set.nodes.len()
+    ));
     Ok(())
 }
 
@@ -185,7 +202,8 @@ fn in_words(state: &NodeState) -> String {
         words.push(format!("{} submissions wait", state.waiting));
     }
     for (is, what) in [
-        (!state.votes, "does not vote: its earlier votes are lost"),
+        (state.votes_lost, "does not vote: its earlier votes are lost"),
+        (!state.votes && !state.votes_lost, "does not vote: it is not of the validator set"),
         (!state.caught_up, "no new height lately"),
         (!state.blocks_open, "a block is out of use"),
         (!state.disk_writable, "its disk cannot be written"),

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         NodeCommand::Run(args) => run(args),
         NodeCommand::Check(args) => cluster::check(args),
+        NodeCommand::Approve(args) => cluster::approve(args),
         NodeCommand::Init(args) => cluster::init_node(args),
         NodeCommand::Cluster(command) => cluster::dispatch(command),
     };

@@ -424,6 +424,15 @@ fn every_response_says_what_browsers_may_not_do_with_it() {
 }
 
 #[test]
+fn the_set_that_stands_is_shown_in_place_of_the_first() {
+    let mut site = site(Fate::Answered, &section(""));
+    let signed_set = Some((*b"the next").into());
+    let progress = LedgerProgress { signed_set, ..Default::default() };
+    Arc::get_mut(&mut site.front).unwrap().progress = watch::channel(progress).1;
+    assert_eq!(run(site.send(look("/v1/validators"))).body, b"the next");
+}
+
+#[test]
 fn pages_say_what_is() {
     let site = site(Fate::Answered, &section(""));
     let get = |path| run(site.send(look(path)));
