@@ -205,6 +205,8 @@ fn an_answer_comes_with_a_certificate_that_verifies_offline_also_after_a_node_wa
         let nonce = format!("{:02x}", n + 1).repeat(32);
         verify(&decided_by(*gateway, &nonce).unwrap(), &nonce);
     }
+    // What it dies with, a quorum has cosigned: else its ledger shows a checkpoint that only it signed.
+    cluster.certified(5, 4);
     // The second node holds parts of legs 1, 2 and 4. Without it the others answer, and then with it again.
     cluster.kill(2);
     for n in 10..13 {
@@ -212,6 +214,7 @@ fn an_answer_comes_with_a_certificate_that_verifies_offline_also_after_a_node_wa
         verify(&decided_by(gateways[0], &nonce).unwrap(), &nonce);
     }
     assert_eq!(seen, 6);
+    cluster.certified(8, 3);
     cluster.stop();
     let rows = cluster.rows();
     // What was answered is in the ledgers of those that were up: two entries, and one for each answer.
