@@ -402,7 +402,9 @@ fn a_fault_of_the_gateway_is_told_without_what_was_sent() {
 #[test]
 fn paths_and_methods_that_are_none_are_problems_too() {
     let site = site(Fate::Answered, &section(""));
-    for path in ["/", "/v1", "/v1/decisions/1", "/ledger", "/ledger/", "/ledger/tile/..%2f..%2fx"] {
+    for path in
+        ["/page", "/v1", "/v1/decisions/1", "/ledger", "/ledger/", "/ledger/tile/..%2f..%2fx"]
+    {
         let got = run(site.send(look(path)));
         assert_eq!((got.status, got.problem().as_str()), (404, "bad-request"), "{path}");
     }
