@@ -150,7 +150,8 @@ async function looked(browser) {
   const last = await page.evaluate(() => state.walks.at(-1));
   must(last.failed === null && last.legs.every((leg) => leg.validated_by.length > 0), "with a node killed, the answer came, and each leg of it was validated");
   must(last.legs.every((leg) => ![leg.host, ...leg.validated_by].includes(dead)), "by others than the node that was killed");
-  console.log(`told of the killed node: ${JSON.stringify(last.named.map((copy) => copy.fault))}; milliseconds: ${JSON.stringify(last.took)}`);
+  must(last.named.some((copy) => copy.host === dead && copy.fault === "absent"), "which is named as absent");
+  console.log(`milliseconds with a node killed: ${JSON.stringify(last.took)}`);
   await page.waitForFunction(() => /certified after/.test(document.querySelector("#step").textContent), null, { timeout: 30_000 });
   await look(page, "a-node-was-killed");
   start(other);

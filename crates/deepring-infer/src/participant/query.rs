@@ -265,6 +265,9 @@ impl<'r> Query<'r> {
         let outputs = last.receipt().outputs;
         part.settled = Some(chain.clone());
         part.disputed = false;
+        // Before the query may be closed: whoever is given the answer is told who failed in the last leg, too.
+        self.tell_ends(scene, leg);
+        let Some(part) = self.parts.get_mut(leg).and_then(Option::as_mut) else { return };
         let Some(held) = part.held(outputs) else { return };
         let failed = |host: &PublicKey<Host>| part.machine.named().iter().any(|n| n.host == *host);
         let stands_behind = |host: &PublicKey<Host>| {

@@ -175,6 +175,24 @@ fn a_host_that_dies_at_any_step_loses_no_query_with_three_copies() {
 }
 
 #[test]
+fn an_answer_names_the_host_that_was_down_also_in_the_last_leg() {
+    let fixture = Fixture::new(Copies::Three, false, &alike);
+    for down in 1..HOSTS {
+        let mut world = World::new(&fixture, STEADY, 1);
+        world.cut_off = Some((down, 0, u64::MAX));
+        world.open(0, 6);
+        let world = world.run();
+        let answered = world.closed.iter().find(|(at, _)| *at == 0);
+        let (_, closed) = answered.unwrap_or_else(|| panic!("{down}: {:?}", world.failed));
+        assert!(!closed.named.is_empty(), "{down}: nobody is named");
+        for named in &closed.named {
+            assert_eq!(named.host, World::key(down));
+            assert!(matches!(named.fault, CopyFault::Absent), "{down}: {named:?}");
+        }
+    }
+}
+
+#[test]
 fn a_network_that_loses_doubles_and_reorders_delays_answers_and_changes_none() {
     for (of, eager) in DEALS {
         let fixture = Fixture::new(of, eager, &alike);
