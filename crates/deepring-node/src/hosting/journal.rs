@@ -101,7 +101,7 @@ impl SignedJournal {
     ) -> Result<Self, SignedJournalError> {
         let failed = |source| SignedJournalError::Io { path: path.to_owned(), source };
         let limit = HEAD + ROW * bound.saturating_mul(2).saturating_add(1);
-        let bytes = match read_plain(path, limit as u64) {
+        let mut bytes = match read_plain(path, limit as u64) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(e) => return Err(failed(e)),
@@ -112,13 +112,19 @@ impl SignedJournal {
                 |source| SignedJournalError::Io { path: marker.path().to_owned(), source };
             if marker.names(ring).map_err(unreadable)? {
                 unmarked = None;
-                if bytes.is_empty() {
-                    let (path, marker) = (path.to_owned(), marker.path().to_owned());
-                    let gone = SignedJournalError::Gone { path, marker };
+                // A record was there before the marker was, and one that is whole is never cut off.
+                if bytes.len() < HEAD + ROW {
+                    let gone = SignedJournalError::Gone {
+                        path: path.to_owned(),
+                        marker: marker.path().to_owned(),
+                    };
                     if !before.forget {
                         return Err(gone);
                     }
                     tracing::warn!("forgotten, as this node was told: {gone}");
+                    // Once: it begins as a host that signed nothing for this ring.
+                    marker.forget(ring).map_err(unreadable)?;
+                    (unmarked, bytes) = (before.marker.clone(), Vec::new());
                 }
             }
         }
@@ -138,7 +144,7 @@ impl SignedJournal {
         Ok(journal)
     }
 
-    /// Says beside the key that it signed: before it does, or the file could go and nobody would know.
+    /// Says beside the key that it signed: before anything of it is sent, or the file could go and nobody would know.
     fn mark(&mut self) -> Result<(), SignedJournalError> {
         if let Some(marker) = &self.unmarked {
             let failed = |source| SignedJournalError::Io { path: marker.path().to_owned(), source };
@@ -155,9 +161,10 @@ impl SignedJournal {
 
     /// Keeps a record durably.
     pub(crate) fn add(&mut self, record: &Remembered) -> Result<(), SignedJournalError> {
-        self.mark()?;
         let added = self.try_add(record);
-        added.map_err(|source| SignedJournalError::Io { path: self.path.clone(), source })
+        added.map_err(|source| SignedJournalError::Io { path: self.path.clone(), source })?;
+        // After the record, so that the marker always has one: a journal without any is one that was cut down.
+        self.mark()
     }
 
     fn try_add(&mut self, record: &Remembered) -> io::Result<()> {
@@ -311,10 +318,10 @@ mod tests {
         journal.add(&record(1)).unwrap();
         assert_eq!(open_marked(folder.path(), false).unwrap().remembered().count(), 1);
         let whole = std::fs::read(&path).unwrap();
-        for emptied in [false, true] {
-            match emptied {
-                true => std::fs::write(&path, b"").unwrap(),
-                false => std::fs::remove_file(&path).unwrap(),
+        for left in [None, Some(0), Some(HEAD), Some(HEAD + 1), Some(HEAD + ROW - 1)] {
+            match left {
+                Some(bytes) => std::fs::write(&path, &whole[..bytes]).unwrap(),
+                None => std::fs::remove_file(&path).unwrap(),
             }
             for _ in 0..2 {
                 let refused = open_marked(folder.path(), false).unwrap_err();
@@ -329,6 +336,8 @@ mod tests {
             assert_eq!(open_marked(folder.path(), true).unwrap().remembered().count(), 0);
             assert_eq!(open_marked(folder.path(), false).unwrap().remembered().count(), 0);
             std::fs::write(&path, &whole).unwrap();
+            // What is there is marked again.
+            assert_eq!(open_marked(folder.path(), false).unwrap().remembered().count(), 1);
         }
         // A journal with records is marked, whoever began it; a marker that cannot be read keeps the host from starting.
         std::fs::remove_file(&marker).unwrap();
@@ -344,7 +353,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = open_marked(folder.path(), false).unwrap();
         std::fs::create_dir(folder.path().join("host.key.signed")).unwrap();
+        // The record stands, and what it is about is not sent.
         assert!(journal.add(&record(1)).is_err());
-        assert_eq!(open(&folder.path().join("signed")).unwrap().remembered().count(), 0);
+        assert!(open_marked(folder.path(), false).is_err());
     }
 }

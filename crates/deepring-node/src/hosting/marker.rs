@@ -44,6 +44,17 @@ impl SignedMarker {
         replace_file(&self.0, text.as_bytes())
     }
 
+    /// Says it of this ring no more, durably.
+    pub(crate) fn forget(&self, ring: Digest) -> io::Result<()> {
+        let mut rings = self.rings()?;
+        rings.retain(|named| *named != ring);
+        if rings.is_empty() {
+            return std::fs::remove_file(&self.0);
+        }
+        let text: String = rings.iter().map(|ring| format!("{}\n", ring.to_hex())).collect();
+        replace_file(&self.0, text.as_bytes())
+    }
+
     fn rings(&self) -> io::Result<Vec<Digest>> {
         let text = match read_plain_text(&self.0, MAX_FILE) {
             Ok(text) => text,
@@ -51,6 +62,10 @@ impl SignedMarker {
             Err(e) => return Err(e),
         };
         let none = || io::Error::new(io::ErrorKind::InvalidData, "a line of it is no ring digest");
+        if text.is_empty() {
+            // It is written with a line.
+            return Err(none());
+        }
         text.lines().map(|line| Digest::from_hex(line).ok_or_else(none)).collect()
     }
 }
@@ -72,6 +87,10 @@ mod tests {
         assert!(marker.names(ring(1)).unwrap() && marker.names(ring(2)).unwrap());
         assert!(!marker.names(other).unwrap());
         assert_eq!(std::fs::read_to_string(marker.path()).unwrap().lines().count(), 2);
+        marker.forget(ring(1)).unwrap();
+        assert!(!marker.names(ring(1)).unwrap() && marker.names(ring(2)).unwrap());
+        marker.forget(ring(2)).unwrap();
+        assert!(!marker.names(ring(2)).unwrap());
         let many: String = (0..MOST).map(|n| format!("{n:064x}\n")).collect();
         std::fs::write(marker.path(), many).unwrap();
         marker.add(other).unwrap();
@@ -83,7 +102,7 @@ mod tests {
     fn what_is_no_such_file_is_not_taken_for_an_empty_one() {
         let folder = tempfile::tempdir().unwrap();
         let marker = SignedMarker::at(folder.path().join("host.key.signed"));
-        for bad in ["x", "\n", &"0".repeat(63), &"z".repeat(64)] {
+        for bad in ["", "x", "\n", &"0".repeat(63), &"z".repeat(64)] {
             std::fs::write(marker.path(), bad).unwrap();
             assert!(marker.names(Digest([1; 32])).is_err(), "{bad}");
             assert!(marker.add(Digest([1; 32])).is_err(), "{bad}");
