@@ -151,7 +151,8 @@ impl<E: Engine, L: RepairRecord> Mender<E, L> {
             return;
         }
         let sound = |host: &deepring::PublicKey<Host>| standing.is_sound(host, block);
-        let others: Vec<_> = self.other_hosts(block).filter(sound).collect();
+        let reached = |host: &deepring::PublicKey<Host>| self.exchange.reaches(host);
+        let others: Vec<_> = self.other_hosts(block).filter(sound).filter(reached).collect();
         // Each block meets each copy: the next one when all blocks had their turn.
         let round = turn / held.len().max(1);
         let Some(host) = others.get(round % others.len().max(1)) else { return };

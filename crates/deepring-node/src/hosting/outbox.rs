@@ -65,6 +65,11 @@ impl Outbox {
         (Self { queues }, ends)
     }
 
+    /// Whether a host is a peer.
+    pub(crate) fn reaches(&self, to: &PublicKey<Host>) -> bool {
+        self.queues.contains_key(to.as_bytes())
+    }
+
     /// Puts a message into a peer's queue; whether there was room. `room` is the most bytes of long messages that wait for one
     /// peer beside the first.
     pub(crate) fn put(&self, to: &PublicKey<Host>, bytes: &Arc<[u8]>, room: usize) -> bool {

@@ -74,7 +74,8 @@ impl CopyExchange {
         true
     }
 
-    /// Asks a host, and waits for its answer for so long; `None` where none came.
+    /// Asks a host, and waits for its answer for so long; `None` where none came, at once where the host cannot be asked: one with which the
+    /// ring was sealed, and that nobody runs, is a host of its blocks too.
     pub(crate) async fn inquire(
         &self,
         context: &impl Clock,
@@ -86,19 +87,28 @@ impl CopyExchange {
         let (reply, answer) = oneshot::channel();
         self.waiting().insert(number, Waiting { of: *host, reply });
         let _forget = Forget { exchange: self, number };
-        self.send(host, &MendMessage { number, body });
+        if !self.send(host, &MendMessage { number, body }) {
+            return None;
+        }
         select! {
             answer = answer => answer.ok(),
             _ = context.sleep(patience) => None,
         }
     }
 
-    /// Sends, where there is room; it may be lost in any case.
-    pub(crate) fn send(&self, host: &PublicKey<Host>, message: &MendMessage) {
+    /// Whether a host is a peer, who may answer.
+    pub(crate) fn reaches(&self, host: &PublicKey<Host>) -> bool {
+        self.0.outbox.reaches(host)
+    }
+
+    /// Sends to a peer, where there is room; whether there was. It may be lost in any case.
+    pub(crate) fn send(&self, host: &PublicKey<Host>, message: &MendMessage) -> bool {
         let bytes: Arc<[u8]> = message.encode().into();
-        if !self.0.outbox.put(host, &bytes, MAX_MEND_BYTES) {
-            tracing::debug!(host = host.short(), "no room for a message about a copy");
+        let put = self.0.outbox.put(host, &bytes, MAX_MEND_BYTES);
+        if !put {
+            tracing::debug!(host = host.short(), "no room for a message about a copy, or no peer");
         }
+        put
     }
 
     /// Tells whoever records what this host says of itself.

@@ -68,6 +68,13 @@ pub enum MendError {
     Record(#[from] RecordError),
 }
 
+/// How hosts answered earlier in the same repair.
+#[derive(Debug, Default)]
+struct AskedBefore {
+    liars: BTreeSet<[u8; 64]>,
+    silent: BTreeSet<[u8; 64]>,
+}
+
 impl<E: Engine, L: RepairRecord> Mender<E, L> {
     /// Repairs the blocks that this host's own alarms quarantine: the file first, of all; then, block by block, memory, audit and
     /// entry. A block for which a step fails keeps the others from nothing.
@@ -117,30 +124,31 @@ impl<E: Engine, L: RepairRecord> Mender<E, L> {
         }
         let file = Replacement::of(self.file.place())?;
         let mut repair = ChunkRepair::begin(&self.ring, file, blocks)?;
-        let mut liars = BTreeSet::new();
+        let mut before = AskedBefore::default();
         while let Some(place) = repair.missing() {
-            repair.put(&self.chunk(context, place, &mut liars).await?)?;
+            repair.put(&self.chunk(context, place, &mut before).await?)?;
         }
         self.file.turn_to(repair.commit()?);
         tracing::warn!(damaged, ?blocks, "this host's file of the ring is whole again");
         Ok(())
     }
 
-    /// A chunk, of whichever copy gives it first. Who gives other bytes is not asked again in this repair.
+    /// A chunk, of whichever copy gives it first. Who gives other bytes is not asked again in this repair, and who was silent is asked
+    /// last: it costs the wait once, and not for each chunk.
     async fn chunk(
         &self,
         context: &impl Clock,
         place: ChunkPlace,
-        liars: &mut BTreeSet<[u8; 64]>,
+        before: &mut AskedBefore,
     ) -> Result<SealedChunk, MendError> {
         for round in 0..ROUNDS {
             if round > 0 {
                 context.sleep(PAUSE).await;
             }
-            for host in self.other_hosts(place.block) {
-                if liars.contains(host.as_bytes()) {
-                    continue;
-                }
+            let mut hosts: Vec<_> = self.other_hosts(place.block).collect();
+            hosts.retain(|host| !before.liars.contains(host.as_bytes()));
+            hosts.sort_by_key(|host| before.silent.contains(host.as_bytes()));
+            for host in hosts {
                 let ask = MendBody::AskChunk { ring: self.ring.digest(), place };
                 match self.exchange.inquire(context, &host, ask, PATIENCE).await {
                     Some(MendBody::Chunk(bytes)) => {
@@ -152,12 +160,15 @@ impl<E: Engine, L: RepairRecord> Mender<E, L> {
                             block = place.block,
                             "a copy gave bytes that were not sealed there"
                         );
-                        liars.insert(*host.as_bytes());
+                        before.liars.insert(*host.as_bytes());
                     }
                     Some(MendBody::Refused(why)) => {
                         tracing::debug!(host = host.short(), %why, "a copy gives no chunk");
                     }
-                    _ => tracing::debug!(host = host.short(), "a copy gives no chunk in time"),
+                    _ => {
+                        tracing::debug!(host = host.short(), "a copy gives no chunk in time");
+                        before.silent.insert(*host.as_bytes());
+                    }
                 }
             }
         }
