@@ -29,8 +29,7 @@ pub(crate) struct EntryPage {
     /// The host that is accused, revoked or let in again, or the key that takes over.
     #[serde(skip_serializing_if = "Option::is_none")]
     about: Option<String>,
-    /// The blocks that it is about.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// The blocks that it is about; none for an alarm about the whole ring.
     blocks: Vec<u32>,
     /// Where in a block the fault is.
     #[serde(skip_serializing_if = "Option::is_none")]

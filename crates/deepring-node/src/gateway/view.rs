@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use deepring::Digest;
@@ -103,8 +104,9 @@ pub(crate) struct ProvenPage {
 )]
 pub(crate) async fn network(
     State(front): State<Arc<Front>>,
-    Query(since): Query<Since>,
+    since: Result<Query<Since>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    let Query(since) = since.map_err(not_understood)?;
     let health = health_of(&front).await?;
     let ledger = progress_of(&front);
     let (newest_walk, walks) = front.walks.after(since.walk.unwrap_or(0));
@@ -132,8 +134,9 @@ pub(crate) async fn network(
 )]
 pub(crate) async fn entries(
     State(front): State<Arc<Front>>,
-    Query(wanted): Query<EntryRange>,
+    wanted: Result<Query<EntryRange>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    let Query(wanted) = wanted.map_err(not_understood)?;
     let page = move |of: &Ledger| {
         let size = of.len();
         let end = wanted.before.unwrap_or(size).min(size);
@@ -184,6 +187,11 @@ pub(crate) async fn entry(
 enum Which {
     Index(u64),
     Decision(Digest),
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is what fails")]
+fn not_understood(e: QueryRejection) -> Problem {
+    Problem::bad(format!("what stands behind the path is not understood: {}", e.body_text()))
 }
 
 async fn looked(front: &Front, question: LedgerQuestion) -> Result<Response, Problem> {

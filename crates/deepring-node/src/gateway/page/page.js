@@ -165,7 +165,7 @@ function alarms() {
   if (!found.length) return;
   const letter = (host) => state.letters.get(host) ?? short(host);
   $("alarms").replaceChildren(...found.map((alarm) => {
-    const mends = (entry) => entry.index > alarm.index && ((entry.event === "repair" && entry.author === alarm.about) || (entry.event === "quarantine lifted" && entry.about === alarm.about)) && alarm.blocks.every((block) => entry.blocks.includes(block));
+    const mends = (entry) => entry.index > alarm.index && ((entry.event === "repair" && entry.author === alarm.about) || (entry.event === "quarantine lifted" && entry.about === alarm.about)) && alarm.blocks.length > 0 && alarm.blocks.every((block) => entry.blocks.includes(block));
     const mended = all.filter(mends).at(-1);
     const own = alarm.author === alarm.about;
     const card = html("div", { class: "card" });
@@ -223,6 +223,12 @@ async function rootOf(proof) {
   return node;
 }
 
+/** An author's clock says what it likes. */
+function when(ms) {
+  const at = new Date(ms);
+  return Number.isNaN(at.getTime()) ? `${ms} ms` : at.toISOString();
+}
+
 async function choose(which) {
   const { entry, proof: text } = await json(`v1/entries/${encodeURIComponent(which)}`);
   state.chosen = entry.index;
@@ -230,7 +236,7 @@ async function choose(which) {
   tape();
   const proof = parseProof(text);
   const steps = sides(proof.index, proof.size, proof.hashes.length).map((side, i) => ({ side, hash: hex(proof.hashes[i]) }));
-  const rows = Object.entries({ index: entry.index, event: entry.event, author: entry.author, at: new Date(entry.at).toISOString(), ring: entry.ring, decision: entry.decision, number: entry.number, about: entry.about, blocks: entry.blocks?.join(", "), text: entry.text });
+  const rows = Object.entries({ index: entry.index, event: entry.event, author: entry.author, at: when(entry.at), ring: entry.ring, decision: entry.decision, number: entry.number, about: entry.about, blocks: entry.blocks?.join(", "), text: entry.text });
   const table = html("table");
   for (const [name, value] of rows) if (value !== undefined && value !== "") table.append(html("tr", {}, html("th", { scope: "row" }, name), html("td", {}, html("code", {}, `${value}`))));
   let verdict = html("p", { class: "warn" }, "This browser computes no hashes here: open the page over HTTPS, or on the machine itself.");

@@ -106,7 +106,7 @@ function drawCost(walk) {
 /** From the ring down to the bytes that an alarm names. */
 function drawZoom(ring, entry) {
   const blocks = ring.legs.at(-1)?.last ?? 0;
-  const block = entry.blocks[0];
+  const block = entry.blocks?.[0];
   const { name, part, tensor, bytes } = entry.place;
   const rows = [["ring", `block ${block ?? "?"} of ${blocks}`]];
   if (block !== undefined) rows.push(["block", `${name}, ${part}`]);

@@ -101,6 +101,7 @@ fn an_entry_is_found_by_its_index_or_its_decision_and_its_proof_verifies() {
     let events: Vec<_> = entries.iter().map(|entry| entry["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["alarm", "decision", "ring registered"]);
     assert_eq!(entries[0]["place"]["name"], "layer1");
+    assert_eq!((&entries[0]["blocks"], &entries[1]["blocks"]), (&json!([1]), &json!([])));
     assert_eq!(entries[0]["about"], host(1).to_string());
     let some = get("/v1/entries?before=2&count=1").json();
     assert_eq!(some["entries"].as_array().unwrap().len(), 1);
@@ -124,6 +125,10 @@ fn an_entry_is_found_by_its_index_or_its_decision_and_its_proof_verifies() {
     for nothing in ["3", "18446744073709551615", &"0".repeat(64)] {
         assert_eq!(get(&format!("/v1/entries/{nothing}")).status, 404, "{nothing}");
     }
+    for bad in ["?count=-1", "?before=1&before=2", "?count=18446744073709551616"] {
+        assert_eq!(get(&format!("/v1/entries{bad}")).problem(), "bad-request", "{bad}");
+    }
+    assert_eq!(get("/v1/network?walk=99999999999999999999").problem(), "bad-request");
     for bad in ["-1", "x", "18446744073709551616", "1.5"] {
         assert_eq!(get(&format!("/v1/entries/{bad}")).status, 400, "{bad}");
     }
