@@ -11,7 +11,7 @@ use deepring::keys::{Node, Role};
 use deepring::{AuthenticRing, Host, SecretKey, Trust, UnverifiedRing};
 use deepring_infer::{RingHost, Rten};
 use deepring_ledger::{
-    Entry, Ledger, LedgerOptions, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet,
+    Entry, Ledger, LedgerOptions, MAX_ENTRY_BYTES, Proof, UnverifiedEntry, ValidatorSet,
 };
 
 use super::approving::every_node_has_an_address;
@@ -157,10 +157,20 @@ pub(super) fn validators(path: &Path) -> Result<(Arc<[u8]>, ValidatorSet), NodeE
     Ok((bytes.into(), set))
 }
 
+/// An entry in its file, or in the proof that another copy of the ledger has it (`deepring ledger prove`): the entry's own signature
+/// counts, and what the proof shows does not matter here.
 fn entry(path: &Path) -> Result<Entry, NodeError> {
-    let bytes = read(path, MAX_ENTRY_BYTES)?;
-    let entry = UnverifiedEntry::decode(&bytes).and_then(UnverifiedEntry::verify);
-    entry.map_err(|e| NodeError::BeginWith { path: path.to_owned(), why: e.to_string() })
+    let failed = |e: &dyn std::fmt::Display| NodeError::BeginWith {
+        path: path.to_owned(),
+        why: e.to_string(),
+    };
+    let mut bytes = read(path, 2 * MAX_ENTRY_BYTES)?;
+    if bytes.starts_with(b"c2sp.org/tlog-proof") {
+        let text = std::str::from_utf8(&bytes).map_err(|e| failed(&e))?;
+        let proof = Proof::parse(text).map_err(|e| failed(&e))?;
+        bytes = proof.entry_bytes().ok_or_else(|| failed(&"the proof carries no entry"))?.to_vec();
+    }
+    UnverifiedEntry::decode(&bytes).and_then(UnverifiedEntry::verify).map_err(|e| failed(&e))
 }
 
 /// Where the other nodes' validators are: those of the set that stands, and those that are to follow.
