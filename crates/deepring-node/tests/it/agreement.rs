@@ -5,7 +5,7 @@ use std::time::Duration;
 use deepring_ledger::{Checkpoint, LedgerOptions, UnverifiedEntry};
 use deepring_node::agreement::{Config, PoolFull, SubmitError};
 
-use crate::net::{Net, ORIGIN, Rows, SEEDS, rows, run, set};
+use crate::net::{Net, ORIGIN, Rows, rows, run, seeds, set};
 use crate::said::{SAID, complaint};
 
 /// Entries of every kind, each said to another validator.
@@ -56,7 +56,7 @@ async fn all_of_it(mut net: Net) -> Rows {
 
 #[test]
 fn all_ledgers_are_equal_row_by_row_and_a_quorum_cosigned_them() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run(seed, all_of_it);
     }
 }
@@ -84,7 +84,7 @@ fn the_entries_give_an_embedded_ledger_of_that_name_the_same_rows() {
 
 #[test]
 fn a_network_at_rest_makes_few_blocks_and_no_leaf() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run(seed, |mut net| async move {
             net.start_all().await;
             net.until("a first docket", |net| net.up.values().all(|v| v.height() > 0)).await;
@@ -104,7 +104,7 @@ fn a_network_at_rest_makes_few_blocks_and_no_leaf() {
 
 #[test]
 fn what_has_no_authority_is_not_taken_and_the_pool_is_bounded() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run(seed, |mut net| async move {
             for n in 0..4 {
                 let mut config: Config = Net::config(n);

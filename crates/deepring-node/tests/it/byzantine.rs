@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use deepring_node::agreement::Submission;
 
-use crate::net::{Net, SEEDS, run};
+use crate::net::{Net, run, seeds};
 use crate::said::SAID;
 
 #[test]
 fn a_proposer_of_invalid_blocks_gets_nothing_into_a_ledger() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run(seed, |mut net| async move {
             let (lies, recorded) =
                 (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
@@ -58,7 +58,7 @@ fn a_proposer_of_invalid_blocks_gets_nothing_into_a_ledger() {
 
 #[test]
 fn a_validator_that_withholds_everything_delays_its_own_turns_alone() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run(seed, |mut net| async move {
             let mut config = Net::config(2);
             config.tamper = Some(Arc::new(|_, _| Vec::new()));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use deepring_node::agreement::Submission;
 
-use crate::net::{Net, SEEDS, run};
+use crate::net::{Net, run, seeds};
 use crate::said::{SAID, complaint};
 
 async fn begun(net: &mut Net) {
@@ -16,7 +16,7 @@ async fn begun(net: &mut Net) {
 
 #[test]
 fn a_validator_that_died_catches_up_from_its_storage() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run(seed, |mut net| async move {
             begun(&mut net).await;
             net.kill(3).await;
@@ -41,7 +41,7 @@ fn a_validator_that_died_catches_up_from_its_storage() {
 
 #[test]
 fn what_was_submitted_to_a_validator_that_dies_is_committed_by_the_others() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run(seed, |mut net| async move {
             begun(&mut net).await;
             // Sent once or twice, and not waited for.
@@ -56,7 +56,7 @@ fn what_was_submitted_to_a_validator_that_dies_is_committed_by_the_others() {
 
 #[test]
 fn all_die_and_go_on_from_their_storage() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run(seed, |mut net| async move {
             begun(&mut net).await;
             net.record(1, &SAID.decisions[0]).await;
@@ -80,7 +80,7 @@ fn all_die_and_go_on_from_their_storage() {
 
 #[test]
 fn two_and_two_halt_and_go_on_when_they_hear_each_other() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run(seed, |mut net| async move {
             begun(&mut net).await;
             net.relink(&[&[0, 1], &[2, 3]]).await;
@@ -107,7 +107,7 @@ fn two_and_two_halt_and_go_on_when_they_hear_each_other() {
 
 #[test]
 fn the_same_entry_submitted_everywhere_is_recorded_once() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run(seed, |mut net| async move {
             begun(&mut net).await;
             let mut tickets = Vec::new();

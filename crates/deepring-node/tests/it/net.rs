@@ -21,7 +21,15 @@ use deepring_testkit::rings::owner_key;
 use tempfile::TempDir;
 
 pub(crate) const ORIGIN: &str = "deepring.local/ledger/net";
-pub(crate) const SEEDS: [u64; 3] = [1, 2, 3];
+/// The seeds of a run: three, or those of `DEEPRING_SEEDS` (`FIRST..END`), as `scripts/seeds` has it.
+pub(crate) fn seeds() -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("DEEPRING_SEEDS") else { return 1..4 };
+    let (first, end) = text.split_once("..").expect("DEEPRING_SEEDS is FIRST..END");
+    let seeds = first.parse().unwrap()..end.parse().unwrap();
+    assert!(!seeds.is_empty(), "no seed in {text}");
+    seeds
+}
+
 /// Virtual time after which a test is given up.
 const LIMIT: Duration = Duration::from_secs(1200);
 

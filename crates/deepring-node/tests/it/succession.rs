@@ -8,7 +8,7 @@ use deepring_ledger::{Checkpoint, Event, ValidatorSet};
 use deepring_node::agreement::{Config, SetApproval, Submission};
 use deepring_testkit::rings::owner_key;
 
-use crate::net::{Net, Rows, SEEDS, committee, run_with, set};
+use crate::net::{Net, Rows, committee, run_with, seeds, set};
 use crate::said::{SAID, entry};
 
 const NODES: u8 = 5;
@@ -116,7 +116,7 @@ async fn one_leaves_and_one_joins(mut net: Net, moment: u64) -> Rows {
 
 #[test]
 fn one_node_leaves_and_one_joins_while_messages_are_lost_and_nodes_die() {
-    for seed in SEEDS {
+    for seed in seeds() {
         let change = |net| one_leaves_and_one_joins(net, seed - 1);
         assert_eq!(run_with(NODES, seed, change), run_with(NODES, seed, change));
     }
@@ -145,7 +145,7 @@ fn what_the_set_before_left_is_certified_by_the_next() {
 
 #[test]
 fn a_node_that_was_never_there_joins_after_some_terms() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run_with(NODES, seed, |mut net| async move {
             let operators = Operators::new(&[0, 1, 2, 3]);
             operators.begin(&mut net, 0..4).await;
@@ -168,7 +168,7 @@ fn a_node_that_was_never_there_joins_after_some_terms() {
 
 #[test]
 fn an_owner_alone_does_not_change_the_set_and_holds_up_nothing() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run_with(NODES, seed, |mut net| async move {
             // Nobody approved it, then two of four did, then three.
             let operators = Operators::new(&[]);
@@ -199,7 +199,7 @@ fn an_owner_alone_does_not_change_the_set_and_holds_up_nothing() {
 
 #[test]
 fn a_leader_that_proposes_an_unapproved_set_finds_no_quorum() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run_with(NODES, seed, |mut net| async move {
             let operators = Operators::new(&[]);
             let mut config = operators.config(1);

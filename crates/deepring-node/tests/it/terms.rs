@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use deepring_node::agreement::{AgreementError, Config, Submission};
 
-use crate::net::{Net, Rows, SEEDS, run};
+use crate::net::{Net, Rows, run, seeds};
 use crate::said::{SAID, complaint};
 
 /// A validator whose terms have eight heights.
@@ -53,14 +53,14 @@ async fn five_terms(mut net: Net) -> Rows {
 
 #[test]
 fn terms_follow_each_other_and_entries_of_all_are_recorded() {
-    for seed in SEEDS {
+    for seed in seeds() {
         assert_eq!(run(seed, five_terms), run(seed, five_terms));
     }
 }
 
 #[test]
 fn a_validator_that_was_away_for_some_terms_follows_and_votes_again() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run(seed, |mut net| async move {
             begun(&mut net).await;
             net.kill(3).await;
@@ -85,7 +85,7 @@ fn a_validator_that_was_away_for_some_terms_follows_and_votes_again() {
 
 #[test]
 fn validators_that_die_where_a_term_ends_go_on_in_the_next() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run(seed, |mut net| async move {
             begun(&mut net).await;
             for (round, decision) in (0..).zip(&SAID.decisions) {
@@ -111,7 +111,7 @@ fn validators_that_die_where_a_term_ends_go_on_in_the_next() {
 
 #[test]
 fn what_is_over_is_pruned_and_what_the_term_builds_on_is_not() {
-    for seed in SEEDS {
+    for seed in seeds() {
         run(seed, |mut net| async move {
             let config = |n| {
                 let mut config = config(n);
