@@ -12,6 +12,7 @@ use commonware_utils::channel::mpsc;
 use commonware_utils::{NZUsize, probability};
 use deepring::deal::{Copies, DealPlan};
 use deepring::receipt::{Require, tensors_digest};
+use deepring::replication::{CopyFault, FailedCopy};
 use deepring::{AuthenticRing, Check, Digest, TensorValue, Trust, UnverifiedRing};
 use deepring_infer::participant::{Batch, Closed, WhyFailed};
 use deepring_infer::{RingHost, Rten, RunError, tamper};
@@ -258,6 +259,12 @@ fn with_three_copies_a_host_that_is_down_is_passed_over_and_named_as_absent() {
             net.kill(down).await;
             let closed = net.asker(0).decide(batch(1), None).await.unwrap();
             fixture.verify(&closed, None, 1);
+            let absent = host(down + 1).public();
+            let absent = |copy: &FailedCopy| copy.host == absent && copy.fault == CopyFault::Absent;
+            assert!(
+                !closed.named.is_empty() && closed.named.iter().all(absent),
+                "{down}: {closed:?}"
+            );
             assert!(net.named().iter().all(|n| *n == down), "{down}");
             // It comes back, and the next query finds it.
             net.start(down).await;
