@@ -8,7 +8,7 @@ use crate::block::Header;
 use crate::deal::Deal;
 use crate::outline::{AuthenticOutline, Outline};
 use crate::receipt::{Parcel, tensors_digest};
-use crate::replication::{Evidence, Message};
+use crate::replication::{Dispute, Evidence, Message};
 use crate::ring::closure::Closure;
 use crate::ring::layout::{Layout, Preamble};
 use crate::weights::WeightsManifest;
@@ -109,6 +109,10 @@ pub fn evidence(bytes: &[u8]) {
         assert_eq!(evidence.to_bytes(), bytes, "accepted bytes are not canonical");
         let _ = (evidence.names(), evidence.is_proof());
     }
+}
+
+pub fn dispute(bytes: &[u8]) {
+    assert_canonical!(Dispute::decode(bytes), bytes);
 }
 
 pub fn key_text(bytes: &[u8]) {

@@ -6,12 +6,14 @@
 //! the bytes (one process, a network, a simulation) is its driver's business. The protocol is
 //! `docs/REPLICATION.md`, the model `models/replication.pml`; the transitions have the same names.
 
+mod dispute;
 mod evidence;
 mod leg_copy;
 mod message;
 mod outcome;
 
-pub use evidence::{Evidence, EvidenceError};
+pub use dispute::{Dispute, DisputeError, OpenedDispute};
+pub use evidence::{ClaimedOutputs, Evidence, EvidenceError};
 pub use leg_copy::{LegCopy, NotACopy, Outgoing};
 pub use message::{Message, MessageError};
 pub use outcome::{CopyFault, FailedCopy, LegOutcome, Settled};

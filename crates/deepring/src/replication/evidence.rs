@@ -11,10 +11,11 @@
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::crypto::Digest;
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::keys::{Host, PublicKey};
 use crate::outline::AuthenticOutline;
-use crate::receipt::{Receipt, Validation};
+use crate::receipt::{ComputedWith, Receipt, Validation};
 
 /// Signed records that contradict each other.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -76,6 +77,31 @@ pub enum EvidenceError {
     NoContradiction(&'static str),
 }
 
+/// What a host signed that it computed for a leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedOutputs {
+    /// The host.
+    pub host: PublicKey<Host>,
+    /// Digest over the outputs of the whole batch, under the query's salt.
+    pub outputs: Digest,
+    /// What it says that it computed with.
+    pub computed_with: ComputedWith,
+}
+
+impl From<&Receipt> for ClaimedOutputs {
+    fn from(receipt: &Receipt) -> Self {
+        let computed_with = receipt.computed_with.clone();
+        Self { host: receipt.host, outputs: receipt.outputs, computed_with }
+    }
+}
+
+impl From<&Validation> for ClaimedOutputs {
+    fn from(record: &Validation) -> Self {
+        let computed_with = record.computed_with.clone();
+        Self { host: record.host, outputs: record.outputs, computed_with }
+    }
+}
+
 impl Evidence {
     /// The hosts that it names: one that is proven to be at fault, or two of which one is.
     #[must_use]
@@ -123,6 +149,24 @@ impl Evidence {
             Self::Majority { objections, .. } => objections.iter().map(|o| o.host).collect(),
             Self::Contradiction { objection, .. } => vec![objection.host],
             Self::Equivocation { .. } | Self::Perjury { .. } => Vec::new(),
+        }
+    }
+
+    /// What each side signed that it computed, in the order of the records.
+    #[must_use]
+    pub fn claims(&self) -> Vec<ClaimedOutputs> {
+        match self {
+            Self::Equivocation { first, second } => {
+                vec![first.as_ref().into(), second.as_ref().into()]
+            }
+            Self::Contradiction { receipt, objection: record }
+            | Self::Perjury { receipt, record, .. } => {
+                vec![receipt.as_ref().into(), record.as_ref().into()]
+            }
+            Self::Majority { receipt, objections } => {
+                let objections = objections.iter().map(ClaimedOutputs::from);
+                std::iter::once(receipt.as_ref().into()).chain(objections).collect()
+            }
         }
     }
 

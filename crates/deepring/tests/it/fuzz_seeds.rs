@@ -127,4 +127,7 @@ fn records() {
     for (number, (_, evidence)) in crate::evidence::all().into_iter().enumerate() {
         write("evidence", &number.to_string(), &evidence.to_bytes());
     }
+    for (number, dispute) in crate::disputes::disputes().into_iter().enumerate() {
+        write("dispute", &number.to_string(), &dispute.encode());
+    }
 }

@@ -15,6 +15,7 @@ mod copies;
 mod crash;
 mod dealing;
 mod dealt_ring;
+mod disputes;
 mod driver;
 mod every_bit;
 mod evidence;
