@@ -54,6 +54,7 @@
     allow(clippy::disallowed_methods, reason = "tests make and damage files of their own")
 )]
 
+pub mod arbitration;
 pub mod audit;
 mod checks;
 mod dry_run;

@@ -94,8 +94,17 @@ impl<'r> Participant<'r> {
         let sizes = Sizes::of(ring, deal, &bounds);
         let ended = Ended::new(bounds.ended);
         let shared = Shared::new(random, SignedReceipts::new(bounds.remembered, signed));
-        let ground = Ground { outline, deal, key, me, others, patience, bounds, sizes };
+        let arbiter = None;
+        let ground = Ground { outline, deal, key, me, others, patience, bounds, sizes, arbiter };
         Ok(Self { ground, shared, queries: BTreeMap::new(), ended, refused: BTreeMap::new() })
+    }
+
+    /// As this, with an arbiter, for whom the tensors of disputed legs are sealed ([`Action::Disputed`]): it sees what entered
+    /// them.
+    #[must_use]
+    pub fn with_arbiter(mut self, arbiter: Option<PublicKey<Host>>) -> Self {
+        self.ground.arbiter = arbiter;
+        self
     }
 
     /// Opens a query as a host of Genesis: `chain` is what [`RingHost::begin`](crate::RingHost::begin) gave for this batch and

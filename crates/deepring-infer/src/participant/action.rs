@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use deepring::receipt::Salt;
-use deepring::replication::FailedCopy;
+use deepring::replication::{Dispute, FailedCopy};
 use deepring::{Decision, Digest, Host, PublicKey, TensorValue};
 
 /// For each query of a batch, the live tensors.
@@ -76,6 +76,16 @@ pub enum Action {
         first_block: u32,
         /// The copy and its fault.
         failed: FailedCopy,
+    },
+    /// Copies of a leg contradict each other, and what they signed proves neither wrong: what an arbiter needs to tell, sealed for
+    /// it. Only where the participant was [told of one](super::Participant::with_arbiter), and once for a leg of a query.
+    Disputed {
+        /// The query.
+        query: Digest,
+        /// First block of the leg.
+        first_block: u32,
+        /// The dispute.
+        dispute: Box<Dispute>,
     },
     /// A query that this host opened is answered, or one that it closed in another's place.
     Closed(Box<Closed>),

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use deepring::receipt::{Chain, ChainError, LegResult, Salt, VerifiedPrefix};
-use deepring::replication::{FailedCopy, LegCopy, Outgoing};
-use deepring::{Digest, Host, PublicKey};
+use deepring::replication::{CopyFault, FailedCopy, LegCopy, Outgoing};
+use deepring::{Digest, Host, PublicKey, TensorValue};
 
 use super::action::{Action, Batch, Remembered, WorkId};
 use super::host_message::HostMessage;
@@ -104,6 +104,8 @@ pub(super) struct LegPart<'r> {
     reporting: Option<Reporting>,
     /// Whether it was disputed, and how many had failed, when the host that opened the query was told.
     pub(super) told_end: (bool, usize),
+    /// Whether the dispute of this leg was handed out.
+    told_dispute: bool,
     /// Chains by which it began.
     pub(super) chains: usize,
 }
@@ -141,6 +143,7 @@ impl<'r> LegPart<'r> {
             named: Vec::new(),
             reporting: None,
             told_end: (false, 0),
+            told_dispute: false,
             chains: 1,
         }))
     }
@@ -346,6 +349,36 @@ impl<'r> LegPart<'r> {
         peer.shown_at = Some(scene.now);
         if let Some(tensors) = scene.sealed(own, (&self.salt, &outputs.batch), *host) {
             scene.send(*host, &HostMessage::Outputs { query: self.query.0, receipt, tensors });
+        }
+    }
+
+    /// Hands out, once, what an arbiter needs where the leg ended in a contradiction that proves nobody wrong. Of two copies that is
+    /// a dispute; of three, two that outvote one and state something else than it does.
+    pub(super) fn tell_dispute(&mut self, scene: &mut Scene<'_, 'r>) {
+        let undecided = |failed: &FailedCopy| match &failed.fault {
+            CopyFault::Disputed(evidence) if self.disputed => Some(evidence.clone()),
+            CopyFault::Outvoted(evidence) if !evidence.is_proof() => Some(evidence.clone()),
+            _ => None,
+        };
+        if self.told_dispute || scene.ground.arbiter.is_none() {
+            return;
+        }
+        let Some(evidence) = self.machine.named().iter().find_map(undecided) else { return };
+        let Work::Done { outputs: own, .. } = &self.work else { return };
+        self.told_dispute = true;
+        let claims = evidence.claims();
+        let mut outputs: Vec<(Digest, &[Vec<TensorValue>])> = Vec::new();
+        for held in std::iter::once(own).chain(&self.shown) {
+            let claimed = claims.iter().any(|claim| claim.outputs == held.digest);
+            if claimed && !outputs.iter().any(|(known, _)| *known == held.digest) {
+                outputs.push((held.digest, held.batch.as_slice()));
+            }
+        }
+        let entered = (self.chain.clone(), &self.salt, &*self.inputs.batch);
+        let (query, first_block) = (self.query.0, self.blocks.start);
+        if let Some(dispute) = scene.dispute(&evidence, entered, &outputs) {
+            let dispute = Box::new(dispute);
+            scene.out.push(Action::Disputed { query, first_block, dispute });
         }
     }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use deepring::deal::{Deal, DealtLeg};
 use deepring::keys::NoRandomness;
 use deepring::outline::AuthenticOutline;
-use deepring::receipt::{Chain, Parcel, Salt, SealedTensors};
+use deepring::receipt::{Chain, Parcel, Salt, SealedTensors, TensorValue};
+use deepring::replication::{Dispute, Evidence};
 use deepring::{Digest, Host, PublicKey, SecretKey};
 
 use super::action::{Action, Batch, Remembered, WorkId};
@@ -29,6 +30,8 @@ pub(super) struct Ground<'r> {
     pub(super) patience: Patience,
     pub(super) bounds: Bounds,
     pub(super) sizes: Sizes,
+    /// For whom disputed legs are kept; nobody without it.
+    pub(super) arbiter: Option<PublicKey<Host>>,
 }
 
 impl<'r> Ground<'r> {
@@ -134,6 +137,20 @@ impl Scene<'_, '_> {
         host: PublicKey<Host>,
     ) -> Option<SealedTensors> {
         SealedTensors::seal(record, salt, batch, &[host], &mut *self.shared.random).ok()
+    }
+
+    /// A disputed leg, sealed for the arbiter; `None` where there is none, or it cannot be sealed.
+    pub(super) fn dispute(
+        &mut self,
+        evidence: &Evidence,
+        entered: (Chain, &Salt, &Batch),
+        outputs: &[(Digest, &[Vec<TensorValue>])],
+    ) -> Option<Dispute> {
+        let arbiter = self.ground.arbiter?;
+        let (chain, salt, inputs) = entered;
+        let entered = (chain, salt, inputs.as_slice());
+        let random = &mut *self.shared.random;
+        Dispute::seal(evidence.clone(), entered, outputs, &arbiter, random).ok()
     }
 
     pub(super) fn nonce(&mut self) -> Result<[u8; 32], NoRandomness> {

@@ -1,6 +1,7 @@
 //! Hosts that each know themselves and the bytes that arrive, in a simulation that a seed repeats: whatever one of them or the
 //! network does, no wrong decision is closed, and queries end.
 
+mod arbitrated;
 mod doubles;
 mod refused;
 mod world;
@@ -273,21 +274,23 @@ fn last_bits(element: usize, value: f32) -> f32 {
     value * (1.0 + (mixed % 5) as f32 * f32::EPSILON - 2.0 * f32::EPSILON)
 }
 
+/// Engines that differ in the last bits, and say so.
+fn unlike(at: usize) -> Arc<Racing<Rten>> {
+    let engine = Racing::new(Rten::new(1.try_into().ok()), move |race| {
+        let Race::After { outputs, .. } = race else { return };
+        for output in outputs {
+            let Value::FloatTensor(tensor) = output else { continue };
+            let values = tensor.iter_mut().enumerate();
+            values.for_each(|(e, value)| *value = last_bits(e + at, *value));
+        }
+    });
+    let states = format!("engine {at}");
+    let states = ComputedWith::new(&states, Digest::NONE, "processor", 1).unwrap();
+    Arc::new(engine.stating(states))
+}
+
 #[test]
 fn copies_of_unlike_engines_show_each_other_their_outputs_and_validate_within_a_tolerance() {
-    let unlike = |at: usize| {
-        let engine = Racing::new(Rten::new(1.try_into().ok()), move |race| {
-            let Race::After { outputs, .. } = race else { return };
-            for output in outputs {
-                let Value::FloatTensor(tensor) = output else { continue };
-                let values = tensor.iter_mut().enumerate();
-                values.for_each(|(e, value)| *value = last_bits(e + at, *value));
-            }
-        });
-        let states = format!("engine {at}");
-        let states = ComputedWith::new(&states, Digest::NONE, "processor", 1).unwrap();
-        Arc::new(engine.stating(states))
-    };
     for of in [Copies::Two, Copies::Three] {
         let fixture = Fixture::new(of, false, &unlike);
         for (wires, seed) in [(STEADY, 0), (ROUGH, 1), (ROUGH, 2), (ROUGH, 3)] {

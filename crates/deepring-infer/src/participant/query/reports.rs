@@ -25,6 +25,9 @@ impl<'r> Query<'r> {
             scene.out.push(Action::Named { query, first_block, failed: failed.clone() });
         }
         let ended = part.settled.is_some() || part.disputed;
+        if ended {
+            part.tell_dispute(scene);
+        }
         if !ended || part.told_end == (part.disputed, part.named.len()) {
             return;
         }

@@ -56,7 +56,7 @@ impl Double {
         Self::with(vec![right])
     }
 
-    fn with(results: Vec<fn(&mut Computed)>) -> Self {
+    pub(super) fn with(results: Vec<fn(&mut Computed)>) -> Self {
         Self {
             results,
             says: Box::new(|_, _, _| true),

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use deepring::deal::{Copies, DealPlan};
+use deepring::maintenance::grant;
 use deepring::receipt::{QueryStart, Require, Salt, batch_digest, tensors_digest};
-use deepring::replication::FailedCopy;
-use deepring::{AuthenticRing, Check, Digest, Host, PublicKey, TensorValue};
+use deepring::replication::{Dispute, FailedCopy};
+use deepring::{
+    AuthenticRing, Check, Digest, Host, PublicKey, SecretKey, TensorValue, Trust, UnverifiedRing,
+};
 use deepring_infer::block::Computed;
 use deepring_infer::engine::Racing;
 use deepring_infer::participant::{
@@ -34,7 +37,7 @@ pub(super) type Engines = dyn Fn(usize) -> Arc<Racing<Rten>>;
 
 /// A dealt ring of four legs, and a host for each.
 pub(super) struct Fixture {
-    _sealed: Sealed,
+    sealed: Sealed,
     pub(super) ring: Arc<AuthenticRing>,
     pub(super) engines: Vec<RingHost<Racing<Rten>>>,
 }
@@ -77,7 +80,17 @@ impl Fixture {
             opened
         };
         let engines = (0..HOSTS).map(open).collect();
-        Self { _sealed: sealed, ring, engines }
+        Self { sealed, ring, engines }
+    }
+
+    /// The same ring in a revision that grants this host every block.
+    pub(super) fn granted(&self, to: &PublicKey<Host>) -> AuthenticRing {
+        let trust = Trust::owner(self.sealed.owner.public());
+        let read = |path: &std::path::Path| UnverifiedRing::open(path).unwrap();
+        let verified = read(&self.sealed.path).verify(&trust, &|_| ()).unwrap();
+        let path = self.sealed.path.with_extension("granted");
+        grant(&verified, &self.sealed.owner, to, None, &path).unwrap();
+        read(&path).authenticate(&trust).unwrap()
     }
 
     /// The right answer.
@@ -89,6 +102,11 @@ impl Fixture {
         }
         batch
     }
+}
+
+/// A host that is granted every block, and has no leg.
+pub(super) fn arbiter() -> SecretKey<Host> {
+    host(9)
 }
 
 pub(super) fn input() -> Batch {
@@ -157,6 +175,8 @@ pub(super) struct World<'r> {
     pub(super) named: Vec<(usize, FailedCopy)>,
     pub(super) signed: Vec<(usize, Remembered)>,
     pub(super) computed: Vec<(usize, u32)>,
+    /// Disputes that hosts handed out, each for [`arbiter`].
+    pub(super) disputes: Vec<(usize, Dispute)>,
 }
 
 fn source(seed: u64) -> RandomBytes {
@@ -187,6 +207,7 @@ impl<'r> World<'r> {
             named: Vec::new(),
             signed: Vec::new(),
             computed: Vec::new(),
+            disputes: Vec::new(),
         };
         for at in 0..HOSTS {
             world.places.push(world.place(at, Double::honest()));
@@ -219,7 +240,8 @@ impl<'r> World<'r> {
             self.seed ^ ((at as u64 + 1) << 32 | (n as u64 + 1) << 48 | u64::from(life) << 56);
         let key = host(u8::try_from(at + 1).unwrap());
         let bounds = (PATIENCE, Bounds::default());
-        Participant::new(&self.fixture.ring, key, bounds, signed, source(seed)).unwrap()
+        let part = Participant::new(&self.fixture.ring, key, bounds, signed, source(seed));
+        part.unwrap().with_arbiter(Some(arbiter().public()))
     }
 
     pub(super) fn key(at: usize) -> PublicKey<Host> {
@@ -360,6 +382,7 @@ impl<'r> World<'r> {
                     self.signed.push((at, receipt));
                 }
                 Action::Named { failed, .. } => self.named.push((at, failed)),
+                Action::Disputed { dispute, .. } => self.disputes.push((at, *dispute)),
                 Action::Closed(closed) => {
                     self.answered_at.get_or_insert(self.now);
                     self.closed.push((at, *closed));
@@ -499,6 +522,16 @@ pub(super) fn in_one_element(computed: &mut Computed) {
     let outputs = computed.outputs[0].remove(0);
     let mut data = outputs.data().to_vec();
     data[3] ^= 0x41;
+    let (name, dims) = (outputs.name().to_owned(), outputs.dims().to_vec());
+    let changed = TensorValue::new(name, outputs.dtype(), dims, data).unwrap();
+    computed.outputs[0].insert(0, changed);
+}
+
+/// Changes the last bit of one element.
+pub(super) fn in_last_bits(computed: &mut Computed) {
+    let outputs = computed.outputs[0].remove(0);
+    let mut data = outputs.data().to_vec();
+    data[4] ^= 1;
     let (name, dims) = (outputs.name().to_owned(), outputs.dims().to_vec());
     let changed = TensorValue::new(name, outputs.dtype(), dims, data).unwrap();
     computed.outputs[0].insert(0, changed);
