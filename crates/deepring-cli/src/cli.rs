@@ -1,5 +1,6 @@
 //! Arguments of the command, and nothing else.
 
+mod arbitrate;
 #[cfg(feature = "attacks")]
 mod attack;
 mod audit;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(crate) use arbitrate::ArbitrateArgs;
 #[cfg(feature = "attacks")]
 pub(crate) use attack::{Attack, AttackOptions, DataOptions, Quantise};
 pub(crate) use audit::AuditArgs;
@@ -98,6 +100,7 @@ pub(crate) enum Command {
     Grant(Grant),
     Deal(DealArgs),
     Audit(AuditArgs),
+    Arbitrate(ArbitrateArgs),
     #[command(subcommand)]
     Trust(TrustCommand),
     Export(Export),
@@ -127,6 +130,7 @@ impl Command {
             Self::Revoke(args) => args.json(),
             Self::Repair(args) => args.json,
             Self::Audit(args) => args.json,
+            Self::Arbitrate(args) => args.json,
             Self::Trust(TrustCommand::List(args)) => args.json,
             #[cfg(feature = "attacks")]
             Self::Attack(args) => args.json,

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod arbitrate;
 #[cfg(feature = "attacks")]
 mod attack;
 mod audit;
@@ -51,6 +52,7 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), CliError> {
         Command::Grant(args) => grant::grant(&args, trust),
         Command::Deal(args) => deal::deal(&args, trust),
         Command::Audit(args) => audit::audit(&args, trust),
+        Command::Arbitrate(args) => arbitrate::arbitrate(&args, trust),
         Command::Trust(args) => trust::trust(&args, trust),
         Command::Export(args) => export::export(&args, trust),
         #[cfg(feature = "attacks")]

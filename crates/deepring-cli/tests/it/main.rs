@@ -7,6 +7,7 @@
     reason = "tests may fail loudly, and say what they skip"
 )]
 
+mod arbitrated;
 mod at_once;
 #[cfg(feature = "attacks")]
 mod attack;
