@@ -39,6 +39,7 @@ mod error;
 mod fixtures;
 mod gate;
 mod gossip;
+mod join;
 mod keeper;
 mod keeping;
 mod pool;
@@ -60,6 +61,7 @@ pub use cosigning::SplitView;
 pub use docket::{Docket, DocketDigest, DocketTooLarge, MAX_DOCKET_BYTES, MAX_DOCKET_SUBMISSIONS};
 pub use error::AgreementError;
 pub use gate::Inadmissible;
+pub use join::{JoinError, JoinRecord, MAX_JOIN_RECORD};
 pub use keeping::LedgerProgress;
 pub use pool::{PoolFull, PoolLimits};
 pub use submission::{

@@ -76,7 +76,14 @@ impl Committee {
             true => Scheme::signer(&namespace, self.voters(), voter_key(key)?),
             false => None,
         };
-        Ok(signer.unwrap_or_else(|| Scheme::verifier(&namespace, self.voters())))
+        Ok(signer.unwrap_or_else(|| self.verifier(origin)))
+    }
+}
+
+impl Committee {
+    /// The scheme by which this committee's votes about the log of this name are verified.
+    pub(crate) fn verifier(&self, origin: &str) -> Scheme {
+        Scheme::verifier(&namespace(origin), self.voters())
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -23,6 +24,7 @@ use commonware_runtime::telemetry::metrics::{Counter, Gauge, GaugeExt as _, Metr
 use commonware_utils::acknowledgement::{Acknowledgement as _, Exact};
 use commonware_utils::channel::{mpsc, oneshot, watch};
 use deepring::PublicKey;
+use deepring::files::replace_file;
 use deepring::keys::Node;
 use deepring_ledger::{CosignedCheckpoint, Entry, Ledger};
 
@@ -30,6 +32,7 @@ use super::chamber::{Chamber, NotNext};
 use super::cosigning::{Heard, SplitView};
 use super::docket::Docket;
 use super::error::AgreementError;
+use super::join::JoinRecord;
 use super::keeper::{Appended, Keeper};
 use super::seating::Seating;
 use super::submission::DecisionKey;
@@ -47,6 +50,8 @@ const MAX_TOLD: usize = 16;
 pub struct LedgerProgress {
     /// Height of the newest docket in the ledger.
     pub height: u64,
+    /// Newest height that this validator knows to be final: above `height` while it follows.
+    pub finalised: u64,
     /// Entries of the ledger.
     pub size: u64,
     /// Number of the term in which the next docket is agreed on.
@@ -85,9 +90,12 @@ impl fmt::Debug for Ask {
     }
 }
 
-/// Where the engine puts finalised dockets.
+/// Where the engine puts finalised dockets, and says how far others are.
 #[derive(Debug, Clone)]
-pub(crate) struct Sink(pub(crate) mpsc::UnboundedSender<(Digested<Docket>, Exact)>);
+pub(crate) struct Sink {
+    pub(crate) dockets: mpsc::UnboundedSender<(Digested<Docket>, Exact)>,
+    pub(crate) progress: watch::Sender<LedgerProgress>,
+}
 
 impl Reporter for Sink {
     type Activity = Update<Docket>;
@@ -96,8 +104,15 @@ impl Reporter for Sink {
     fn report(&mut self, activity: Update<Docket>) -> Feedback {
         match activity {
             // Says nothing about what is on stable storage.
-            Update::Tip(..) => Feedback::Ok,
-            Update::Block(docket, ack) => match self.0.send((docket, ack)) {
+            Update::Tip(_, height, _) => {
+                self.progress.send_if_modified(|progress| {
+                    let further = height.get() > progress.finalised;
+                    progress.finalised = progress.finalised.max(height.get());
+                    further
+                });
+                Feedback::Ok
+            }
+            Update::Block(docket, ack) => match self.dockets.send((docket, ack)) {
                 Ok(()) => Feedback::Ok,
                 Err(_) => Feedback::Closed,
             },
@@ -121,6 +136,8 @@ pub(crate) struct Keeping<E: Runtime, S> {
     pub(crate) seating: Seating,
     /// Where terms are begun.
     pub(crate) turn: mpsc::Sender<NextTerm>,
+    /// What other nodes can begin with is written there.
+    pub(crate) join_file: Option<PathBuf>,
     /// Whether nothing is certified yet by the set that stands.
     pub(crate) reseated: bool,
 }
@@ -208,6 +225,7 @@ where
                 self.keeper.seat(schedule.standing())?;
             }
             self.begin_term(meters).await?;
+            self.write_join_record(height).await;
             if reseated {
                 // What the set before left without a quorum is certified by this one.
                 self.reseated = true;
@@ -215,6 +233,20 @@ where
             }
         }
         Ok(())
+    }
+
+    /// Writes what other nodes can begin with: the schedule, and the docket that its newest term builds on. A record that is not
+    /// written leaves the one before, with which they can begin as well.
+    async fn write_join_record(&self, height: u64) {
+        let Some(path) = &self.join_file else { return };
+        let Some(last) = self.marshal.get_finalization(Height::new(height)).await else {
+            tracing::debug!(height, "no certificate of the docket that the term builds on");
+            return;
+        };
+        let record = JoinRecord::encode(self.terms.schedule(), &last);
+        if let Err(why) = replace_file(path, &record) {
+            tracing::warn!(%why, "what other nodes can begin with is not written");
+        }
     }
 
     /// Has the newest term begin, and waits until it has and the one before is stopped.

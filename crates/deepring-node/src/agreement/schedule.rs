@@ -115,6 +115,17 @@ impl TermSchedule {
         self.named().map_or(&self.founding, |named| &named.set)
     }
 
+    /// Whether an entry of the newest term named a set for the next.
+    pub(crate) fn names_next(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// The set that stood in a term, as far as it is known.
+    pub(crate) fn set_of(&self, term: Epoch) -> &Arc<ValidatorSet> {
+        let named = self.changes.range(..=term.get()).next_back();
+        named.map_or(&self.founding, |(_, named)| &named.set)
+    }
+
     /// The same with its entry, where an entry named it.
     pub(crate) fn named(&self) -> Option<&NamedSet> {
         self.changes.last_key_value().map(|(_, named)| named)

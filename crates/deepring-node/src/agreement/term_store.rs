@@ -5,6 +5,7 @@
 
 use std::num::NonZeroU64;
 
+use commonware_consensus::types::Epoch;
 use commonware_runtime::Error as RuntimeError;
 use commonware_storage::metadata::{self, Metadata};
 use commonware_utils::sequence::U64;
@@ -12,11 +13,12 @@ use deepring_ledger::{Entry, ValidatorSet};
 
 use super::docket::DocketDigest;
 use super::error::AgreementError;
+use super::join::JoinRecord;
 use super::schedule::TermSchedule;
 use super::wiring::Runtime;
 
 /// Most bytes of a schedule.
-const MAX_BYTES: usize = 16 << 20;
+pub(crate) const MAX_BYTES: usize = 16 << 20;
 const KEY: u64 = 0;
 
 /// The partition in which the votes of a term lie.
@@ -36,7 +38,7 @@ pub(crate) struct TermStore<E: Runtime> {
 }
 
 impl<E: Runtime> TermStore<E> {
-    /// The schedule as it was left; that of a new log, whose first docket this is, where there is none:
+    /// The schedule as it was left; where there is none, the one that the node joins with, or that of a new log, whose first docket this is:
     /// [`begin`](Self::begin) keeps it then.
     pub(crate) async fn open(
         context: E,
@@ -44,6 +46,7 @@ impl<E: Runtime> TermStore<E> {
         founding: &ValidatorSet,
         terms: (NonZeroU64, NonZeroU64),
         first: DocketDigest,
+        join: Option<&JoinRecord>,
     ) -> Result<Self, AgreementError> {
         let (heights, retained) = terms;
         let config = metadata::Config {
@@ -53,10 +56,15 @@ impl<E: Runtime> TermStore<E> {
         let kept: Metadata<E, U64, Vec<u8>> =
             Metadata::init(context.child("terms"), config).await.map_err(storage)?;
         let known = kept.get(&U64::new(KEY));
+        let known =
+            known.map(|bytes| TermSchedule::decode(bytes, founding, heights)).transpose()?;
+        // One that was begun before the record came, and got nowhere, is as none.
+        let known = known.filter(|known| join.is_none() || known.newest() > Epoch::zero());
         let is_new = known.is_none();
-        let schedule = match known {
-            Some(bytes) => TermSchedule::decode(bytes, founding, heights)?,
-            None => TermSchedule::first(founding, heights, first)?,
+        let schedule = match (known, join) {
+            (Some(known), _) => known,
+            (None, Some(join)) => join.schedule.clone(),
+            (None, None) => TermSchedule::first(founding, heights, first)?,
         };
         let partition = partition.to_owned();
         Ok(Self { context, partition, retained, schedule, is_new, kept: Some(kept) })

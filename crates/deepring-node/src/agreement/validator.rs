@@ -17,12 +17,10 @@ use super::chamber::{Chamber, SubmitError, Ticket};
 use super::consent::SetApproval;
 use super::error::AgreementError;
 use super::gossip::verify_submission;
+use super::join::JoinRecord;
 use super::keeping::{Ask, LedgerProgress};
 use super::pool::PoolLimits;
 use super::submission::Submission;
-
-/// Heights of a term: some minutes under load, twenty at rest.
-const TERM_HEIGHTS: NonZeroU64 = NonZeroU64::MIN.saturating_add(255);
 
 /// What a validator is told.
 #[derive(Clone)]
@@ -57,6 +55,10 @@ pub struct Config {
     pub pool: PoolLimits,
     /// After how long what waits, and what was cosigned, is sent again.
     pub repeat: Duration,
+    /// What it begins with where its storage is new, beside a copy of a ledger; a node of a new log begins with nothing.
+    pub join: Option<JoinRecord>,
+    /// The file that is written anew when a term has begun, for nodes that are to join ([`JoinRecord`]).
+    pub join_file: Option<PathBuf>,
     /// A folder in which split views are kept.
     pub evidence: Option<PathBuf>,
     /// What it proposes instead of what it should.
@@ -65,13 +67,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// Heights of a term: some minutes under load, twenty at rest.
+    pub const TERM_HEIGHTS: NonZeroU64 = NonZeroU64::MIN.saturating_add(255);
+
     /// A validator with this key, of this set. An idle network makes a height every second; the rest is as
     /// [`Config::at_pace`] has it.
     #[must_use]
     pub fn new(node: SecretKey<Node>, set: ValidatorSet) -> Self {
         let config = Self {
             set,
-            term_heights: TERM_HEIGHTS,
+            term_heights: Self::TERM_HEIGHTS,
             node,
             approval: SetApproval::default(),
             votes: true,
@@ -83,6 +88,8 @@ impl Config {
             retained: NonZeroU64::MIN.saturating_add(65_535),
             pool: PoolLimits::default(),
             repeat: Duration::from_secs(1),
+            join: None,
+            join_file: None,
             evidence: None,
             #[cfg(feature = "tamper")]
             tamper: None,

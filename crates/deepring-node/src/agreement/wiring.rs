@@ -19,7 +19,7 @@
 //! - **Forwarding** of dockets to silent voters: a lost docket would cost its view.
 //! - Any error of storage stops the validator: votes that are not on disk must not be sent.
 
-use std::num::{NonZeroU16, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +54,7 @@ use super::cosigning::MAX_STATEMENT_BYTES;
 use super::docket::{Docket, DocketDigest};
 use super::error::AgreementError;
 use super::gossip::{Gossip, MAX_GOSSIP_BYTES};
+use super::join::JoinRecord;
 use super::keeper::Keeper;
 use super::keeping::{Ask, Keeping, LedgerProgress, Sink};
 use super::seating::Seating;
@@ -73,8 +74,8 @@ pub(crate) const BUFFER: NonZeroUsize = NZUsize!(1 << 20);
 /// Dockets that are delivered and not acknowledged yet.
 const PENDING: NonZeroUsize = NZUsize!(16);
 const REPAIRED: NonZeroUsize = NZUsize!(32);
-/// Heights in a file of an archive, which is deleted as a whole.
-const SECTION: std::num::NonZeroU64 = NZU64!(1024);
+/// Most heights in a file of an archive, which is deleted as a whole.
+const SECTION: NonZeroU64 = NZU64!(1024);
 
 /// What a validator needs of the runtime.
 pub trait Runtime: Clock + CryptoRng + Spawner + Storage + Metrics {}
@@ -208,7 +209,7 @@ impl Validator {
 fn archive<C>(
     partition: &str,
     name: &str,
-    pages: &CacheRef,
+    (pages, section): (&CacheRef, NonZeroU64),
     codec_config: C,
 ) -> prunable::Config<EightCap, C> {
     prunable::Config {
@@ -219,7 +220,7 @@ fn archive<C>(
         value_partition: format!("{partition}-{name}-value"),
         compression: None,
         codec_config,
-        items_per_section: SECTION,
+        items_per_section: section,
         key_write_buffer: BUFFER,
         value_write_buffer: BUFFER,
         replay_buffer: BUFFER,
@@ -257,16 +258,20 @@ where
         let genesis_digest = genesis.digest();
         let partition = &config.partition;
         let terms = (config.term_heights, config.retained);
+        let height = keeper.height()?;
+        // With a ledger that is not as far yet it is somebody else's, or of another time.
+        let join = config.join.filter(|join| join.floor_height() <= height);
         let mut terms = TermStore::open(
             context.child("schedule"),
             partition,
             &config.set,
             terms,
             genesis_digest,
+            join.as_ref(),
         )
         .await?;
         let schedule = terms.schedule();
-        let (height, floor) = (keeper.height()?, schedule.floor_height());
+        let floor = schedule.floor_height();
         if schedule.newest() > Epoch::zero() && height < floor {
             return Err(AgreementError::LedgerBehind { height, floor });
         }
@@ -280,6 +285,8 @@ where
         for (term, set) in schedule.sets() {
             seating.seat(term, set)?;
         }
+        // Before anything is verified by who sat before.
+        committees.begin(schedule.newest());
 
         let backfill = resolver::init(
             context.child("resolver"),
@@ -311,14 +318,21 @@ where
 
         let storage =
             |e: commonware_storage::archive::Error| AgreementError::Storage(e.to_string());
+        let section = SECTION.min(config.retained);
         let certified = Scheme::certificate_codec_config_unbounded();
-        let finalizations = archive(partition, "finalizations", &pages, certified);
+        let finalizations = archive(partition, "finalizations", (&pages, section), certified);
         let finalizations =
             prunable::Archive::init(context.child("finalizations"), finalizations).await;
-        let dockets = archive(partition, "dockets", &pages, ());
+        let dockets = archive(partition, "dockets", (&pages, section), ());
         let dockets = prunable::Archive::init(context.child("dockets"), dockets).await;
         let dockets = dockets.map_err(storage)?;
         terms.begin(dockets.last_index().is_some_and(|height| height > 0)).await?;
+        // What the engine has processed since counts, and this no more.
+        let join = join.filter(|join| join.term() <= terms.schedule().newest().get());
+        let start = match join {
+            Some(JoinRecord { last, .. }) => Start::Floor(last),
+            None => Start::Genesis(Digested::precomputed(genesis.clone(), genesis_digest)),
+        };
 
         let (marshal, mailbox, _) = Marshal::<_, Standard<Docket>, _, _, _, _, _>::init(
             context.child("marshal"),
@@ -327,11 +341,11 @@ where
             marshal::Config {
                 provider: seating.committees.clone(),
                 epocher: epocher.clone(),
-                start: Start::Genesis(Digested::precomputed(genesis.clone(), genesis_digest)),
+                start,
                 partition_prefix: format!("{partition}-marshal"),
                 mailbox_size: MAILBOX,
                 view_retention: VIEWS,
-                prunable_items_per_section: SECTION,
+                prunable_items_per_section: section,
                 page_cache: pages.clone(),
                 replay_buffer: BUFFER,
                 key_write_buffer: BUFFER,
@@ -344,7 +358,8 @@ where
         )
         .await;
         let (finalised, delivered) = mpsc::unbounded_channel();
-        let marshaling = marshal.start(Sink(finalised), buffer, backfill);
+        let sink = Sink { dockets: finalised, progress: self.told.clone() };
+        let marshaling = marshal.start(sink, buffer, backfill);
 
         // What the ledger's newest docket is: the first of all, or one that the engine still holds. If
         // neither, the next that is delivered says what it builds on.
@@ -372,6 +387,7 @@ where
             terms,
             seating,
             turn,
+            join_file: config.join_file,
             reseated: false,
         };
         let mut keeping =

@@ -7,6 +7,7 @@ mod byzantine;
 mod cluster;
 mod faults;
 mod hosting;
+mod joining;
 mod mending;
 mod net;
 mod processes;

@@ -11,24 +11,24 @@ use deepring_testkit::rings::owner_key;
 use crate::net::{Net, Rows, committee, run_with, seeds, set};
 use crate::said::{SAID, entry};
 
-const NODES: u8 = 5;
+pub(crate) const NODES: u8 = 5;
 
 /// Node 0 leaves, and node 4 joins.
-fn next_set() -> ValidatorSet {
+pub(crate) fn next_set() -> ValidatorSet {
     let mut nodes = committee(NODES).split_off(1);
     nodes.sort_by_key(|key| *key.as_bytes());
     ValidatorSet { epoch: 2, nodes, ..set() }
 }
 
-static NEXT: LazyLock<Submission> = LazyLock::new(|| {
+pub(crate) static NEXT: LazyLock<Submission> = LazyLock::new(|| {
     Submission::of(&entry(3, &Event::ValidatorSet(next_set()), owner_key(0))).unwrap()
 });
 
 /// What the operators of the nodes approved.
-struct Operators(Vec<SetApproval>);
+pub(crate) struct Operators(Vec<SetApproval>);
 
 impl Operators {
-    fn new(approving: &[u8]) -> Self {
+    pub(crate) fn new(approving: &[u8]) -> Self {
         let this = Self((0..NODES).map(|_| SetApproval::default()).collect());
         approving.iter().for_each(|n| this.approve(*n));
         this
@@ -38,7 +38,7 @@ impl Operators {
         self.0[usize::from(n)].set(Some(NEXT.id()));
     }
 
-    fn config(&self, n: u8) -> Config {
+    pub(crate) fn config(&self, n: u8) -> Config {
         let mut config = Net::config(n);
         config.term_heights = NonZeroU64::new(8).unwrap();
         config.heartbeat = Duration::from_secs(1);
@@ -65,7 +65,7 @@ fn votes(net: &Net) -> Vec<bool> {
 }
 
 /// The newest checkpoint that validator `n` holds as certified is the new set's, and not the old one's.
-async fn certified_by_next(net: &Net, n: u8) {
+pub(crate) async fn certified_by_next(net: &Net, n: u8) {
     let kept = net.up[&n].look(|ledger| ledger.checkpoint().as_str().to_owned()).await.unwrap();
     assert!(Checkpoint::verify_by_set(&kept, &next_set()).is_ok());
     assert!(Checkpoint::verify_by_set(&kept, &set()).is_err());

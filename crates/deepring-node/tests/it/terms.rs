@@ -190,7 +190,7 @@ fn terms_of_another_length_are_not_gone_on_with() {
     });
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     for file in std::fs::read_dir(from).unwrap() {
         let file = file.unwrap();
         if file.file_type().unwrap().is_file() {

@@ -1,0 +1,120 @@
+//! Nodes that join when nobody holds the begin of the log any more: with a copy of a ledger, and a record of who stands.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use deepring_node::agreement::{Config, JoinError, JoinRecord};
+
+use crate::net::{Net, node_key, run_with, seeds, set};
+use crate::said::SAID;
+use crate::succession::{NEXT, Operators, certified_by_next, next_set};
+use crate::terms::copy;
+
+const HEIGHTS: NonZeroU64 = NonZeroU64::new(8).unwrap();
+/// The first four are of the set that the log begins with, the fifth of the next.
+const NODES: u8 = 6;
+
+fn record_of(net: &Net, n: u8) -> PathBuf {
+    net.folder(n).with_file_name("join")
+}
+
+/// Nodes that keep next to nothing of what is over.
+fn config(net: &Net, operators: &Operators, n: u8) -> Config {
+    let mut config = operators.config(n);
+    config.retained = NonZeroU64::new(4).unwrap();
+    config.heartbeat = Duration::from_millis(200);
+    config.join_file = Some(record_of(net, n));
+    config
+}
+
+/// Four nodes, after some terms.
+async fn grown_old(net: &mut Net, operators: &Operators) {
+    for n in 0..4 {
+        net.start(n, config(net, operators, n)).await;
+    }
+    net.record(0, &SAID.set).await;
+    net.record(0, &SAID.registered).await;
+    net.grown(2).await;
+    net.record(1, &SAID.decisions[0]).await;
+    net.term_begun(17).await;
+}
+
+/// What a node's operator gives to a new one: the record first, then the ledger, of a node that is stopped.
+async fn given(net: &mut Net, operators: &Operators, from: u8, to: u8) -> Vec<u8> {
+    let record = std::fs::read(record_of(net, from)).unwrap();
+    net.kill(from).await;
+    std::fs::create_dir_all(net.folder(to)).unwrap();
+    copy(&net.folder(from), &net.folder(to));
+    net.start(from, config(net, operators, from)).await;
+    record
+}
+
+#[test]
+fn a_node_joins_with_a_copy_of_a_ledger_where_dockets_are_pruned_and_votes_in_the_next_set() {
+    for seed in seeds() {
+        run_with(NODES, seed, |mut net| async move {
+            let operators = Operators::new(&[0, 1, 2, 3]);
+            grown_old(&mut net, &operators).await;
+            // From the begin nobody gets anywhere any more.
+            let alone =
+                Config { partition: "validator-5".to_owned(), ..config(&net, &operators, 4) };
+            net.start(5, alone).await;
+            net.pause(Duration::from_secs(60)).await;
+            assert_eq!(net.up[&5].height(), 0);
+            net.kill(5).await;
+
+            let record = given(&mut net, &operators, 0, 4).await;
+            let joining = |net: &Net| {
+                let record = JoinRecord::read(&record, &set(), HEIGHTS, &set()).unwrap();
+                assert!(record.term() >= 17);
+                assert!(!record.names(&node_key(4).public()));
+                Config { join: Some(record), ..config(net, &operators, 4) }
+            };
+            net.start(4, joining(&net)).await;
+            net.record(2, &SAID.decisions[1]).await;
+            net.grown(4).await;
+            assert!(!net.up[&4].subscribe().borrow().votes);
+            // It begins with the same again, as a process does that was started anew.
+            net.kill(4).await;
+            net.start(4, joining(&net)).await;
+            net.record(0, &NEXT).await;
+            net.grown(5).await;
+            net.term_begun(net.term(0) + 1).await;
+            assert!(net.up[&4].subscribe().borrow().votes);
+            // Of the new set it is one of three that are up: nothing is agreed on without it.
+            net.kill(1).await;
+            net.record_when_ready(4, &SAID.decisions[2]).await;
+            net.grown(6).await;
+            net.certified(6).await;
+            certified_by_next(&net, 4).await;
+            assert_eq!(net.equal_rows().await.entries.len(), 6);
+        });
+    }
+}
+
+#[test]
+fn a_record_of_another_set_or_of_somebodys_making_is_nothing_to_begin_with() {
+    run_with(NODES, 1, |mut net| async move {
+        let operators = Operators::new(&[]);
+        grown_old(&mut net, &operators).await;
+        let record = std::fs::read(record_of(&net, 0)).unwrap();
+        let (ours, next) = (set(), next_set());
+        let read = |bytes: &[u8], standing| JoinRecord::read(bytes, &ours, HEIGHTS, standing);
+        read(&record, &ours).unwrap();
+        let other = read(&record, &next).unwrap_err();
+        assert!(matches!(other, JoinError::OtherSet { found: 1, expected: 2 }), "{other}");
+        let longer = JoinRecord::read(&record, &ours, NonZeroU64::new(16).unwrap(), &ours);
+        assert!(matches!(longer, Err(JoinError::Terms(_))));
+        for cut in 0..record.len() {
+            assert!(read(&record[..cut], &ours).is_err(), "cut at {cut}");
+        }
+        // All but the term from which votes are kept here, which is each node's own.
+        let own = 10 + 4 + 1 + 8 + 8 + 32;
+        for at in (0..record.len()).filter(|at| !(own..own + 8).contains(at)) {
+            let mut record = record.clone();
+            record[at] ^= 1;
+            assert!(read(&record, &ours).is_err(), "byte {at}");
+        }
+    });
+}
