@@ -5,7 +5,9 @@
 
 mod approving;
 mod config;
+mod disputes;
 mod error;
+mod joining;
 mod material;
 mod mending;
 mod network;

@@ -84,7 +84,7 @@ impl fmt::Debug for Gateway {
 /// Whether a node is fit to answer. It is ready where all of it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Health {
-    /// Its ledger is as far as the others'.
+    /// Its ledger is as far as the others', and has the ring that it hosts.
     pub caught_up: bool,
     /// The blocks that the deal gives it are open.
     pub blocks_open: bool,

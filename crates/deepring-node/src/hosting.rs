@@ -40,7 +40,7 @@ use commonware_p2p::{Blocker, Receiver, Sender};
 use commonware_runtime::{Handle, Quota};
 use commonware_utils::NZU32;
 use commonware_utils::channel::mpsc;
-use deepring::{AuthenticRing, Digest, Host, SecretKey};
+use deepring::{AuthenticRing, Digest, Host, PublicKey, SecretKey};
 use deepring_infer::engine::Engine;
 use deepring_infer::participant::{Bounds, Participant, Patience};
 use futures::future::select_all;
@@ -103,6 +103,8 @@ pub struct HostConfig {
     pub workers: NonZeroUsize,
     /// Blocks that it must not use.
     pub quarantine: Quarantine,
+    /// For whom what entered a disputed leg is sealed ([`Notice::Disputed`]); nobody without it.
+    pub arbiter: Option<PublicKey<Host>>,
     /// Digest of the log whose entries of repairs by other hosts it countersigns; none without it.
     pub log: Option<Digest>,
 }
@@ -120,6 +122,7 @@ impl HostConfig {
             bounds: Bounds::default(),
             workers: NonZeroUsize::MIN,
             quarantine: Quarantine::default(),
+            arbiter: None,
             log: None,
         }
     }
@@ -177,7 +180,7 @@ where
             questions,
         };
         let participant = match Participant::new(&ring, config.key, patience, signed, random) {
-            Ok(participant) => participant,
+            Ok(participant) => participant.with_arbiter(config.arbiter),
             Err(e) => return e.into(),
         };
         let limit = participant.max_message().max(MAX_MEND_BYTES);

@@ -9,9 +9,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use commonware_utils::sys_rng;
 use deepring::deal::{Copies, DealPlan};
 use deepring::files::{Replacement, open_plain, replace_file};
-use deepring::maintenance::deal_in;
+use deepring::maintenance::{deal_in, grant};
 use deepring::seal::PlannedDeal;
-use deepring::{AuthenticRing, Owner, RingError, SecretKey, Trust, UnverifiedRing, VerifiedRing};
+use deepring::{
+    AuthenticRing, Host, Owner, PublicKey, RingError, SecretKey, Trust, UnverifiedRing,
+    VerifiedRing,
+};
 use deepring_ledger::{Binding, Entry, Event, ValidatorSet, is_log_name};
 use rand_core::Rng as _;
 
@@ -27,6 +30,8 @@ use crate::gateway::GatewaySection;
 pub(super) const CONFIG: &str = "deepringd.toml";
 const RING: &str = "model.ring";
 const SET: &str = "validators.set";
+/// The folder of the arbiter's ring.
+const ARBITER: &str = "arbiter";
 
 /// How a ring is dealt to nodes, and the log that they keep.
 #[derive(Debug, Clone)]
@@ -41,6 +46,8 @@ pub struct NetworkPlan<'a> {
     pub eager: bool,
     /// Name of the log.
     pub origin: &'a str,
+    /// Who rules where copies contradict each other: it is granted every block, and the hosts keep disputed legs for it.
+    pub arbiter: Option<PublicKey<Host>>,
 }
 
 /// A name for a log that no other has.
@@ -120,7 +127,14 @@ pub(super) fn write(
         let text = toml::to_string(&config).unwrap_or_default();
         write(its.join(CONFIG), text.as_bytes())?;
     }
-    fs::remove_file(&dealt_at).map_err(ClusterError::io(&dealt_at))?;
+    if plan.arbiter.is_some() {
+        let its = folder.join(ARBITER);
+        private_folder(&its).map_err(ClusterError::io(&its))?;
+        let copy = its.join(RING);
+        fs::rename(&dealt_at, &copy).map_err(ClusterError::io(&copy))?;
+    } else {
+        fs::remove_file(&dealt_at).map_err(ClusterError::io(&dealt_at))?;
+    }
     Ok(Assembled { folders: names, legs })
 }
 
@@ -195,6 +209,10 @@ fn deal(
     };
     let file = Replacement::of(to).map_err(ClusterError::io(to))?;
     deal_in(file, &ring, plan.owner, &planned)?;
+    if let Some(arbiter) = &plan.arbiter {
+        let dealt = UnverifiedRing::open(to).and_then(|ring| ring.verify(&trust, &|_| ()));
+        grant(&dealt.map_err(|e| failed(to, e))?, plan.owner, arbiter, None, to)?;
+    }
     let dealt = UnverifiedRing::open(to).and_then(|ring| ring.authenticate(&trust));
     Ok((dealt.map_err(|e| failed(to, e))?, in_words))
 }
@@ -244,8 +262,12 @@ fn config(
         data: "data".into(),
         node_key: "node.key".into(),
         begin_with,
+        standing_set: None,
         validator: ValidatorSection::listening(node.request.validator),
-        host: hosts(node).then(|| HostSection::listening(node.request.hosting, "host.key".into())),
+        host: hosts(node).then(|| HostSection {
+            arbiter: plan.arbiter.map(|arbiter| arbiter.to_string()),
+            ..HostSection::listening(node.request.hosting, "host.key".into())
+        }),
         gateway: node.request.gateway.filter(|_| opens).map(GatewaySection::listening),
         peers: peers.map(peer).collect(),
     }

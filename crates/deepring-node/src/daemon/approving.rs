@@ -12,7 +12,7 @@ use commonware_runtime::Clock;
 use deepring::SecretKey;
 use deepring::files::replace_file;
 use deepring::keys::Node;
-use deepring_ledger::{MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet};
+use deepring_ledger::{LedgerOptions, MAX_ENTRY_BYTES, UnverifiedEntry, ValidatorSet};
 
 use super::config::CheckedConfig;
 use super::error::NodeError;
@@ -26,7 +26,8 @@ const EVERY: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// [`NodeError::Validators`] for a file that is no such entry, [`NodeError::OtherLog`] for one of another log than the node keeps,
-/// [`NodeError::NoPeer`] where a node of the set is neither this one nor a peer of its file.
+/// [`NodeError::NoPeer`] where a node of the set is neither this one nor a peer of its file, [`NodeError::SetPassed`] for one that can
+/// follow none any more.
 pub fn approve(config: &CheckedConfig, entry: &Path) -> Result<ValidatorSet, NodeError> {
     let node: SecretKey<Node> = key(&config.file.node_key)?;
     let (_, founding) = validators(&config.file.validators)?;
@@ -38,9 +39,24 @@ pub fn approve(config: &CheckedConfig, entry: &Path) -> Result<ValidatorSet, Nod
     every_node_has_an_address(config, &set, &node)?;
     let places = Places::below(&config.file.data);
     places.make()?;
+    let newest = newest_set(&places.ledger, &founding)?;
+    if set.epoch <= newest {
+        let found = set.epoch;
+        return Err(NodeError::SetPassed { path: entry.to_owned(), found, newest });
+    }
     replace_file(&places.approved, &bytes)
         .map_err(|source| NodeError::Io { path: places.approved, source })?;
     Ok(set)
+}
+
+/// Epoch of the newest set that the log names; the node may have it open.
+fn newest_set(ledger: &Path, founding: &ValidatorSet) -> Result<u64, NodeError> {
+    if !ledger.exists() {
+        return Ok(founding.epoch);
+    }
+    let ledger = LedgerOptions::new().origin(&founding.origin).open_read(ledger)?;
+    let named = ledger.state()?.validators().map_or(0, |set| set.epoch);
+    Ok(named.max(founding.epoch))
 }
 
 /// Approves nothing any more; returns whether anything was.
@@ -93,11 +109,19 @@ pub(super) async fn follow(
     path: PathBuf,
 ) {
     let mut refused = None;
+    let mut unreadable = None;
     loop {
-        let submission = approved(&path).unwrap_or_else(|why| {
-            tracing::error!(%why, "what is approved cannot be read, and so nothing is");
-            None
-        });
+        let submission = match approved(&path) {
+            Ok(submission) => submission,
+            Err(why) => {
+                let why = why.to_string();
+                if unreadable.as_ref() != Some(&why) {
+                    tracing::error!(why, "what is approved cannot be read, and so nothing is");
+                    unreadable = Some(why);
+                }
+                None
+            }
+        };
         let id = submission.as_ref().map(Submission::id);
         if approval.get() != id {
             tracing::info!(entry = ?id, "the operator's approval of the next validator set changed");

@@ -71,6 +71,10 @@ pub struct NodeConfig {
     /// Signed entries that the ledger begins with: whoever has them submits them until they are recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub begin_with: Vec<PathBuf>,
+    /// The signed set that stands, where the node begins with a copy of a ledger (`data/begin-from`) and it is another than
+    /// `validators`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing_set: Option<PathBuf>,
     /// How it keeps the ledger with the others.
     pub validator: ValidatorSection,
     /// The legs that it hosts; none without it.
@@ -130,6 +134,10 @@ pub struct HostSection {
     /// Seconds between two audits of one block each, in memory and on disk; 0 for none.
     #[serde(default = "a_minute_between")]
     pub audit_seconds: u64,
+    /// Public key of the host that rules where two copies contradict each other. What entered such a leg is kept in `data/disputes`,
+    /// sealed for it (`deepring arbitrate`); nothing is kept without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arbiter: Option<String>,
 }
 
 /// Another node.
@@ -172,6 +180,7 @@ impl HostSection {
             batch: batch(),
             megabytes: megabytes(),
             audit_seconds: a_minute_between(),
+            arbiter: None,
         }
     }
 }
@@ -218,6 +227,8 @@ pub struct CheckedConfig {
     pub patience: Patience,
     /// How much the host keeps.
     pub bounds: Bounds,
+    /// For whom disputed legs are kept.
+    pub arbiter: Option<PublicKey<Host>>,
     /// The other nodes.
     pub peers: Vec<CheckedPeer>,
 }
@@ -260,13 +271,16 @@ impl NodeConfig {
     }
 
     fn complete(&mut self, folder: &Path) {
-        let Self { ring, validators, data, node_key, begin_with, host, gateway, .. } = self;
+        let Self {
+            ring, validators, data, node_key, begin_with, standing_set, host, gateway, ..
+        } = self;
         let host = host.iter_mut().map(|host| &mut host.key);
         let tls = gateway.iter_mut().filter_map(|gateway| gateway.tls.as_mut());
         let tls = tls.flat_map(|tls| {
             [Some(&mut tls.certificates), Some(&mut tls.key), tls.client_ca.as_mut()]
         });
-        let all = [ring, validators, data, node_key].into_iter().chain(begin_with).chain(host);
+        let all = [ring, validators, data, node_key].into_iter();
+        let all = all.chain(begin_with).chain(standing_set).chain(host);
         all.chain(tls.flatten()).for_each(|path| *path = folder.join(&path));
         if let Some(gateway) = &mut self.gateway {
             gateway.requests_per_client = Some(gateway.share_of_requests());
@@ -284,7 +298,7 @@ impl NodeConfig {
         let owner = key_of(&self.owner).map_err(|why| wrong("owner", why))?;
         within("validator.heartbeat_ms", self.validator.heartbeat_ms, 100, 7_000)?;
         let (mut patience, mut bounds) = (Patience::default(), Bounds::default());
-        let mut check = Check::Auto;
+        let (mut check, mut arbiter) = (Check::Auto, None);
         if let Some(host) = &self.host {
             check = Check::from_str(&host.check).map_err(|e| wrong("host.check", e.to_string()))?;
             patience.floor = within("host.patience_ms", host.patience_ms, 50, 600_000)?;
@@ -295,6 +309,8 @@ impl NodeConfig {
             within("host.batch", host.batch as u64, 1, 1024)?;
             within("host.megabytes", host.megabytes as u64, 16, 1 << 20)?;
             within("host.audit_seconds", host.audit_seconds, 0, 86_400)?;
+            let named = host.arbiter.as_deref().map(key_of).transpose();
+            arbiter = named.map_err(|why| wrong("host.arbiter", why))?;
             bounds.queries = host.queries;
             bounds.queries_of_one = host.queries.div_ceil(2);
             bounds.batch = host.batch;
@@ -360,7 +376,7 @@ impl NodeConfig {
         refuse_twice(nodes).map_err(|()| twice("peer.node"))?;
         let hosts = peers.iter().filter_map(|peer| Some(*peer.host.as_ref()?.0.network_half()));
         refuse_twice(hosts.collect()).map_err(|()| twice("peer.host"))?;
-        Ok(CheckedConfig { owner, check, patience, bounds, peers, file: self })
+        Ok(CheckedConfig { owner, check, patience, bounds, arbiter, peers, file: self })
     }
 }
 

@@ -10,6 +10,7 @@ use deepring_ledger::{CertificateError, LedgerError};
 use thiserror::Error;
 
 use super::config::ConfigError;
+use super::joining::CopyError;
 use crate::agreement::AgreementError;
 use crate::hosting::HostingError;
 
@@ -63,6 +64,19 @@ pub enum NodeError {
         /// The node's.
         expected: String,
     },
+    /// What is to be approved can follow no set any more.
+    #[error(
+        "{}: validator set {found} cannot follow: the log names set {newest} already",
+        path.display()
+    )]
+    SetPassed {
+        /// The file.
+        path: PathBuf,
+        /// Epoch of the set.
+        found: u64,
+        /// Epoch of the newest one that the log names.
+        newest: u64,
+    },
     /// What lies in the data folder as approved is no validator set.
     #[error("{}: {why}", path.display())]
     Approved {
@@ -104,6 +118,14 @@ pub enum NodeError {
         path: PathBuf,
         /// What is wrong with it.
         why: String,
+    },
+    /// What was copied from another node to begin with.
+    #[error("{}: {source}", path.display())]
+    Joining {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it, or with the ledger beside it.
+        source: CopyError,
     },
     /// The journal of the engine is gone, and the key has voted.
     #[error(

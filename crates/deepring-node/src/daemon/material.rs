@@ -17,9 +17,10 @@ use deepring_ledger::{
 use super::approving::every_node_has_an_address;
 use super::config::CheckedConfig;
 use super::error::NodeError;
+use super::joining::join;
 use super::state::StateFiles;
 use super::voted::{Voted, may_vote};
-use crate::agreement::voter;
+use crate::agreement::{JoinRecord, voter};
 use crate::hosting::{LiveHost, RingCopy, host_identity};
 
 /// A node's keys, ring, blocks and ledger.
@@ -35,6 +36,7 @@ pub(crate) struct Material {
     pub(crate) ledger: Ledger,
     pub(crate) begin_with: Vec<Entry>,
     pub(crate) voted: Voted,
+    pub(crate) join: Option<JoinRecord>,
     pub(crate) places: Places,
     pub(crate) validators: Vec<(ed25519::PublicKey, SocketAddr)>,
     pub(crate) hosts: Vec<(ed25519::PublicKey, SocketAddr)>,
@@ -52,8 +54,16 @@ pub(crate) struct Places {
     pub(crate) tiles: PathBuf,
     /// The receipts that the host signed.
     pub(crate) signed: PathBuf,
+    /// Disputed legs, sealed for the arbiter.
+    pub(crate) disputes: PathBuf,
     /// The next validator set, as the operator approved it.
     pub(crate) approved: PathBuf,
+    /// What another node gave this one to begin with.
+    pub(crate) begin_from: PathBuf,
+    /// Which of it was verified.
+    pub(crate) verified: PathBuf,
+    /// What this node gives others to begin with.
+    pub(crate) join: PathBuf,
     /// Written to try the disk.
     pub(crate) probe: PathBuf,
     pub(crate) state: StateFiles,
@@ -68,7 +78,11 @@ impl Places {
             evidence: at("split-views"),
             tiles: at("tiles"),
             signed: at("signed-receipts"),
+            disputes: at("disputes"),
             approved: at("approved-set"),
+            begin_from: at("begin-from"),
+            verified: at("begin-from.verified"),
+            join: at("join"),
             probe: at("disk-probe"),
             state: StateFiles::in_folder(data),
         }
@@ -116,7 +130,10 @@ impl Material {
             every_node_has_an_address(config, &set, &node)?;
         }
         let validators = validators_of(config, &node)?;
-        let voted = may_vote(&file.node_key, &places.engine, grown)?;
+        let join = join(config, &set, &places, &ledger)?;
+        // Of what came by a copy, a key that was of no set until then has voted for nothing.
+        let took_part = join.as_ref().is_none_or(|join| join.names(&node.public()));
+        let voted = may_vote(&file.node_key, &places.engine, grown && took_part)?;
         Ok(Self {
             node,
             set,
@@ -127,6 +144,7 @@ impl Material {
             ledger,
             begin_with,
             voted,
+            join,
             places,
             validators,
             hosts,

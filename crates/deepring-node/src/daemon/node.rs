@@ -19,12 +19,13 @@ use tokio::sync::watch;
 
 use super::approving::{approved, follow};
 use super::config::{CheckedConfig, MAX_PEERS, hosting_namespace};
+use super::disputes::DisputeFolder;
 use super::error::NodeError;
 use super::material::Material;
 use super::mending::AgreedRepairs;
 use super::network;
 use super::recording::{NoticeRecorder, begin_with};
-use super::upkeep::{Condition, Upkeep};
+use super::upkeep::{Condition, HostedRing, Upkeep};
 use super::voted::Voted;
 use crate::agreement::{self, Validator, ValidatorChannels, ValidatorHandle, voter_key};
 use crate::certifying::Certifier;
@@ -125,6 +126,8 @@ impl Parts {
         agreement.approval.set(approved(&places.approved)?.map(|submission| submission.id()));
         let approval = agreement.approval.clone();
         agreement.evidence = Some(places.evidence.clone());
+        agreement.join = material.join;
+        agreement.join_file = Some(places.join.clone());
         let validator = validator(context, config, agreement, material.validators, ledger).await?;
         let ledger = validator.ledger();
         let following =
@@ -145,10 +148,11 @@ impl Parts {
             in_use.is_empty() && blocks.as_ref().is_none_or(open)
         };
         let blocks_open: Arc<dyn Fn() -> bool + Send + Sync> = Arc::new(blocks_open);
-        let copies = material
-            .host
-            .as_ref()
-            .map(|(key, _)| (ring.digest(), key.public(), quarantine.clone()));
+        let copies = material.host.as_ref().map(|(key, _)| HostedRing {
+            ring: ring.digest(),
+            host: key.public(),
+            quarantine: quarantine.clone(),
+        });
         let upkeep = Upkeep {
             context: context.child("clock"),
             ledger: ledger.clone(),
@@ -159,7 +163,7 @@ impl Parts {
             state: places.state.clone(),
             votes: material.voted == Voted::Here,
             blocks_open: blocks_open.clone(),
-            quarantine: copies,
+            hosted: copies,
             stop: stop.clone(),
         };
         context.child("upkeep").spawn(|_| upkeep.run());
@@ -175,6 +179,7 @@ impl Parts {
             quarantine,
             signed_before: config.file.host.as_ref().map(|host| marker_of(&host.key)),
             forget_signed: options.forget_signed_receipts,
+            arbiter: config.arbiter,
             log: Some(Binding::new(&origin, 0).log),
             ..HostConfig::new(key.clone(), journal)
         };
@@ -197,9 +202,11 @@ impl Parts {
             certifier: certifier.clone(),
             key,
             ring: ring.clone(),
+            disputes: DisputeFolder::at(places.disputes.clone()),
             origin,
         };
-        context.child("recording").spawn(|_| recording.run(notices));
+        // It writes files.
+        context.child("recording").dedicated().spawn(|_| recording.run(notices));
         let gateway = match config.file.gateway.clone() {
             None => None,
             Some(section) => {

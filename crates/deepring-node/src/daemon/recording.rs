@@ -9,10 +9,11 @@ use commonware_macros::select;
 use commonware_runtime::Clock;
 use commonware_utils::channel::mpsc;
 use deepring::keys::AuthorKey;
-use deepring::replication::{CopyFault, Evidence, FailedCopy};
-use deepring::{AuthenticRing, Decision, Finding, Host, PublicKey, SecretKey};
+use deepring::replication::{CopyFault, Dispute, Evidence, FailedCopy};
+use deepring::{AuthenticRing, Decision, Digest, Finding, Host, PublicKey, SecretKey};
 use deepring_ledger::{Binding, Entry, Event};
 
+use super::disputes::{DisputeFolder, DisputeKept};
 use crate::agreement::{AgreedLedger, Inadmissible, Lost, Submission, SubmitError};
 use crate::certifying::{Certifier, CertifyError};
 use crate::hosting::Notice;
@@ -70,6 +71,7 @@ pub(super) struct NoticeRecorder<E> {
     pub(super) certifier: Certifier,
     pub(super) key: SecretKey<Host>,
     pub(super) ring: Arc<AuthenticRing>,
+    pub(super) disputes: DisputeFolder,
     pub(super) origin: Arc<str>,
 }
 
@@ -84,6 +86,9 @@ impl<E: Clock> NoticeRecorder<E> {
             select! {
                 notice = notices.recv() => match notice {
                     None => return,
+                    Some(Notice::Disputed { query, first_block, dispute }) => {
+                        self.keep(query, first_block, &dispute);
+                    }
                     Some(Notice::Closed(closed)) => self.decided(&closed.decision).await,
                     Some(Notice::Tampered(finding)) => {
                         // The copy is repaired after its alarm: it is said until it is recorded.
@@ -134,6 +139,19 @@ impl<E: Clock> NoticeRecorder<E> {
                     due = self.context.current() + AGAIN;
                 },
             }
+        }
+    }
+
+    fn keep(&self, query: Digest, first_block: u32, dispute: &Dispute) {
+        match self.disputes.keep(query, first_block, dispute) {
+            Ok(DisputeKept::At(path)) => tracing::warn!(
+                path = %path.display(),
+                "copies of a leg contradict each other: what an arbiter needs is kept (`deepring arbitrate`)"
+            ),
+            Ok(DisputeKept::Full) => {
+                tracing::warn!("a disputed leg is not kept: the folder of disputes is full");
+            }
+            Err(why) => tracing::error!(%why, "a disputed leg could not be kept"),
         }
     }
 

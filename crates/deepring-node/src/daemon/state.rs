@@ -36,7 +36,7 @@ pub struct NodeState {
     pub votes: bool,
     /// Whether it follows because its earlier votes are lost.
     pub votes_lost: bool,
-    /// Whether heights go on.
+    /// Whether heights go on, it is as far as the others, and the ring that it hosts is registered.
     pub caught_up: bool,
     /// Whether every block of its host is in use.
     pub blocks_open: bool,

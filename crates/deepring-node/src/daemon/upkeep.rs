@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use commonware_runtime::Clock;
 use deepring::files::replace_file;
@@ -19,6 +19,8 @@ use crate::hosting::Quarantine;
 const EVERY: Duration = Duration::from_secs(1);
 /// Without a new height for so many heartbeats a node is behind, or its network halts.
 const HEARTBEATS: u32 = 4;
+/// As many heights behind the newest final one a node may be and count as caught up: what is on its way to stable storage.
+const ON_THE_WAY: u64 = 2;
 /// How often the disk is tried where nothing is written to it, in rounds.
 const TRIED: u32 = 10;
 
@@ -66,28 +68,37 @@ pub(super) struct Upkeep<E> {
     pub(super) votes: bool,
     /// Whether every block of the host is in use.
     pub(super) blocks_open: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// The ring and the host whose copies' quarantine is looked for, and who is told of it.
-    pub(super) quarantine: Option<(Digest, PublicKey<Host>, Quarantine)>,
+    /// The ring that it hosts.
+    pub(super) hosted: Option<HostedRing>,
     /// Told when somebody asks the node to stop.
     pub(super) stop: watch::Sender<bool>,
+}
+
+/// The ring of a node that hosts.
+pub(super) struct HostedRing {
+    /// Its digest.
+    pub(super) ring: Digest,
+    /// This node's host, whose copies' quarantine is looked for.
+    pub(super) host: PublicKey<Host>,
+    /// Who is told of it.
+    pub(super) quarantine: Quarantine,
 }
 
 impl<E: Clock> Upkeep<E> {
     /// Runs until the validator stops.
     pub(super) async fn run(self) {
-        let (mut height, mut since) = (0, self.context.current());
+        // Not by the wall clock: one that is set back must not make a node look lively that hears nothing.
+        let (mut height, mut since) = (0, Instant::now());
         let mut exported = (0, 0);
         let mut said = None;
         let mut seen = 0;
+        let mut registered = self.hosted.is_none();
         for round in 0_u32.. {
             let progress = self.ledger.subscribe().borrow().clone();
-            let now = self.context.current();
             if progress.height != height {
-                (height, since) = (progress.height, now);
+                (height, since) = (progress.height, Instant::now());
             }
-            let idle = now.duration_since(since).unwrap_or_default();
-            let lively = height > 0 && idle < self.heartbeat.saturating_mul(HEARTBEATS);
-            self.condition.caught_up.store(lively, Ordering::Relaxed);
+            let idle = since.elapsed();
 
             let certified = progress.certified.as_ref().map_or(0, |c| c.checkpoint().size());
             if exported != (progress.size, certified) {
@@ -98,25 +109,30 @@ impl<E: Clock> Upkeep<E> {
                     Err(_) => return,
                 }
             }
-            if let Some((ring, host, quarantine)) = &self.quarantine
+            if let Some(HostedRing { ring, host, quarantine }) = &self.hosted
                 && seen != progress.size
             {
                 let (ring, host) = (*ring, *host);
                 let told = self.ledger.look(move |ledger| {
                     let state = ledger.state().ok()?;
                     let of_host = state.quarantined(&ring).filter(|copy| copy.host == host);
-                    Some(of_host.map(|copy| copy.block).collect())
+                    let blocks = of_host.map(|copy| copy.block).collect();
+                    Some((blocks, state.outlines(&ring).next().is_some()))
                 });
                 // A state that cannot be read is an error of the ledger, by which the validator stops.
                 match told.await {
-                    Ok(Some(blocks)) => {
+                    Ok(Some((blocks, known))) => {
                         quarantine.set(blocks);
-                        seen = progress.size;
+                        (registered, seen) = (known, progress.size);
                     }
                     Ok(None) => {}
                     Err(_) => return,
                 }
             }
+            let lively = height > 0 && idle < self.heartbeat.saturating_mul(HEARTBEATS);
+            let near = progress.finalised.saturating_sub(height) <= ON_THE_WAY;
+            let caught_up = lively && near && registered;
+            self.condition.caught_up.store(caught_up, Ordering::Relaxed);
             if round % TRIED == 0 {
                 let tried = try_disk(&self.probe);
                 if let Err(why) = &tried {
@@ -137,7 +153,7 @@ impl<E: Clock> Upkeep<E> {
                 term: progress.term,
                 votes: progress.votes,
                 votes_lost: !self.votes,
-                caught_up: lively,
+                caught_up,
                 blocks_open: (self.blocks_open)(),
                 disk_writable: self.condition.disk_writable(),
             };

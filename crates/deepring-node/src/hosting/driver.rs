@@ -220,6 +220,9 @@ impl<R: Runtime, E: Engine> Driver<'_, R, E> {
                     self.counts.named.inc();
                     self.exchange.tell(Notice::Named { query, first_block, failed });
                 }
+                Action::Disputed { query, first_block, dispute } => {
+                    self.exchange.tell(Notice::Disputed { query, first_block, dispute });
+                }
                 Action::Closed(closed) => {
                     self.counts.closed.inc();
                     match self.asked.remove(&closed.query) {

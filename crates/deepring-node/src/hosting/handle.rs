@@ -4,7 +4,7 @@ use std::fmt;
 
 use commonware_runtime::Handle;
 use commonware_utils::channel::{mpsc, oneshot};
-use deepring::replication::FailedCopy;
+use deepring::replication::{Dispute, FailedCopy};
 use deepring::{Digest, Finding};
 use deepring_infer::participant::{Batch, Closed};
 
@@ -23,6 +23,15 @@ pub enum Notice {
         first_block: u32,
         /// The copy and its fault.
         failed: FailedCopy,
+    },
+    /// Copies of a leg contradict each other, and nothing proves who is wrong: what an arbiter needs, sealed for it.
+    Disputed {
+        /// The query.
+        query: Digest,
+        /// First block of the leg.
+        first_block: u32,
+        /// The dispute.
+        dispute: Box<Dispute>,
     },
     /// A check or an audit of this host found tampering in its own copy of a block, which is out of use from then on. It goes onto a ledger as
     /// this host's alarm about itself.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use deepring::deal::Copies;
-use deepring::{Trust, UnverifiedRing};
+use deepring::{OpeningKey, Trust, UnverifiedRing};
 use deepring_infer::CutPolicy;
 use deepring_ledger::{Event, State, UnverifiedEntry, ValidatorSet};
 use deepring_node::cluster::{
@@ -14,14 +14,21 @@ use deepring_node::cluster::{
     node_folders,
 };
 use deepring_node::daemon::NodeConfig;
-use deepring_testkit::zoo::{Sealed, network};
+use deepring_testkit::zoo::{Sealed, host, network};
 
 fn sealed() -> Sealed {
     Sealed::new(&network("fashion-lenet5"), CutPolicy::Op)
 }
 
 fn plan<'a>(sealed: &'a Sealed, copies: Copies, origin: &'a str) -> NetworkPlan<'a> {
-    NetworkPlan { ring: &sealed.path, owner: &sealed.owner, copies, eager: false, origin }
+    NetworkPlan {
+        ring: &sealed.path,
+        owner: &sealed.owner,
+        copies,
+        eager: false,
+        origin,
+        arbiter: None,
+    }
 }
 
 fn names(folder: &Path) -> BTreeSet<String> {
@@ -76,6 +83,29 @@ fn a_network_of_one_machine_has_all_that_its_nodes_need_and_its_ring_is_dealt_to
         }
     }
     assert_eq!(listening.len(), 8);
+}
+
+#[test]
+fn an_arbiter_is_granted_every_block_has_no_leg_and_is_named_to_every_host() {
+    let (sealed, place) = (sealed(), tempfile::tempdir().unwrap());
+    let folder = place.path().join("net");
+    let (origin, arbiter) = (new_origin(), host(9).public());
+    let plan = NetworkPlan { arbiter: Some(arbiter), ..plan(&sealed, Copies::Two, &origin) };
+    init(&plan, LocalPlan { nodes: 4, first_port: 4100 }, &folder).unwrap();
+    assert_eq!(node_folders(&folder).unwrap().len(), 4, "the arbiter's folder is no node's");
+    let trust = Trust::owner(sealed.owner.public());
+    let read = |path: &Path| UnverifiedRing::open(path).unwrap().authenticate(&trust).unwrap();
+    let its = read(&folder.join("arbiter/model.ring"));
+    let key = host(9);
+    assert!(its.headers().iter().all(|header| its.is_for(header, OpeningKey::Host(&key))));
+    let deal = its.outline().deal().unwrap();
+    assert!(deal.legs.iter().all(|leg| !leg.hosts.contains(&arbiter)));
+    assert!(!deal.genesis.contains(&arbiter));
+    for node in node_folders(&folder).unwrap() {
+        let config = NodeConfig::read(&node.join("deepringd.toml")).unwrap();
+        assert_eq!(config.arbiter, Some(arbiter));
+        assert_eq!(read(&config.file.ring).outline().digest(), its.outline().digest());
+    }
 }
 
 #[test]

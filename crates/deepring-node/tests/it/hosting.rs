@@ -326,6 +326,60 @@ fn a_host_whose_memory_was_tampered_with_says_so_and_is_passed_over_as_is_one_th
     });
 }
 
+/// A host that checks nothing computes with other parameters, and signs what comes out.
+#[test]
+fn of_two_copies_that_contradict_each_other_both_keep_what_an_arbiter_needs_to_tell() {
+    let mut fixture = Fixture::new(Copies::Two, false);
+    let (arbiter, liar) = (host(9), 1);
+    let (first, opened) = {
+        let honest = fixture.hosts[liar].read();
+        let blocks: Vec<u32> = honest.loaded().collect();
+        let engine = Arc::new(Rten::new(1.try_into().ok()));
+        let ring = Arc::clone(&fixture.rings[liar]);
+        let mut opened = RingHost::open(ring, engine, host(2), 0..0, Check::None, &|_| ()).unwrap();
+        blocks.iter().for_each(|block| opened.load_block(*block).unwrap());
+        let first = blocks[0];
+        let live = opened.live_bytes(first).unwrap();
+        assert!(tamper(live, 3, &[live[3] ^ 0x40]));
+        (first, opened)
+    };
+    fixture.hosts[liar] = LiveHost::new(opened);
+    run(1, |context| async {
+        let mut net = Net::new(context, &fixture, false).await;
+        for n in 0..HOSTS {
+            let told = HostConfig { arbiter: Some(arbiter.public()), ..net.config(n) };
+            net.try_start(n, told).await.unwrap();
+        }
+        let failed = net.asker(0).decide(batch(1), None).await.unwrap_err();
+        let QueryError::Failed { why: WhyFailed::Disputed { .. }, named, .. } = failed else {
+            panic!("{failed}")
+        };
+        assert_eq!(named.len(), 2, "{named:?}");
+        net.context.sleep(Duration::from_secs(1)).await;
+        let mut kept = Vec::new();
+        for (n, (_, notices)) in &mut net.up {
+            while let Ok(notice) = notices.try_recv() {
+                if let Notice::Disputed { dispute, first_block, .. } = notice {
+                    kept.push((*n, first_block, *dispute));
+                }
+            }
+        }
+        let parties: Vec<_> = named.iter().map(|named| named.host).collect();
+        assert_eq!(kept.len(), 2, "each of the two");
+        for (n, first_block, dispute) in kept {
+            assert!(parties.contains(&host(n + 1).public()));
+            assert_eq!(first_block, first);
+            let opened = dispute.open(fixture.ring.outline(), &arbiter).unwrap();
+            let honest = fixture.hosts.iter().enumerate().find(|(n, host)| {
+                *n != liar && opened.blocks().all(|block| host.read().holds(block))
+            });
+            let ruling = honest.unwrap().1.read().arbitrate(&opened).unwrap();
+            assert!(ruling.is_decided());
+            assert_eq!(ruling.wrong(), [host(2).public()]);
+        }
+    });
+}
+
 #[test]
 fn with_two_copies_nothing_is_answered_without_both() {
     let fixture = Fixture::new(Copies::Two, false);

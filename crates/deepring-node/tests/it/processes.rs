@@ -54,6 +54,7 @@ impl Cluster {
             copies: Copies::Three,
             eager: false,
             origin: &origin,
+            arbiter: None,
         };
         init(&plan, LocalPlan { nodes: 4, first_port: ports() }, &folder).unwrap();
         Self { _place: place, folder, running: None }

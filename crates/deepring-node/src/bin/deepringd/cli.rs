@@ -117,6 +117,9 @@ pub(crate) struct NetworkArgs {
     /// Name of the log, as in a checkpoint; a new one by default
     #[arg(long, value_name = "NAME")]
     pub(crate) origin: Option<String>,
+    /// Public key of a host that rules where two copies contradict each other (`deepring arbitrate`): it is granted every block, and nodes keep what entered a disputed leg, sealed for it
+    #[arg(long, value_name = "host.pub")]
+    pub(crate) arbiter: Option<PathBuf>,
     /// New folder for what is made
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,

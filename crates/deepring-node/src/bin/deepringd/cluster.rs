@@ -7,7 +7,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use deepring::deal::Copies;
-use deepring::{Owner, SecretKey};
+use deepring::{Host, Owner, PublicKey, SecretKey};
 use deepring_node::cluster::{
     Assembled, ClusterError, JoinRequest, LocalPlan, Looked, NetworkPlan, NodeState, Running,
     assemble, init, new_origin, node_folders, read_state, stop,
@@ -74,6 +74,7 @@ fn with_plan<T>(
     make: impl FnOnce(&NetworkPlan<'_>) -> Result<T, ClusterError>,
 ) -> Result<T, Said> {
     let owner = SecretKey::<Owner>::read(&args.owner_key).map_err(ClusterError::from)?;
+    let arbiter = args.arbiter.as_deref().map(PublicKey::<Host>::read);
     let origin = args.origin.clone().unwrap_or_else(new_origin);
     let plan = NetworkPlan {
         ring: &args.ring,
@@ -84,6 +85,7 @@ fn with_plan<T>(
         },
         eager: args.eager,
         origin: &origin,
+        arbiter: arbiter.transpose().map_err(ClusterError::from)?,
     };
     Ok(make(&plan)?)
 }
@@ -204,7 +206,10 @@ fn in_words(state: &NodeState) -> String {
     for (is, what) in [
         (state.votes_lost, "does not vote: its earlier votes are lost"),
         (!state.votes && !state.votes_lost, "does not vote: it is not of the validator set"),
-        (!state.caught_up, "no new height lately"),
+        (
+            !state.caught_up,
+            "behind: no new height lately, or others are further, or its ring is not registered yet",
+        ),
         (!state.blocks_open, "a block is out of use"),
         (!state.disk_writable, "its disk cannot be written"),
     ] {

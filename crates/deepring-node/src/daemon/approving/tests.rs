@@ -86,6 +86,22 @@ fn what_the_node_could_not_keep_a_log_with_is_not_approved() {
     *forged.last_mut().unwrap() ^= 1;
     let refused = place.approve(&forged);
     assert!(matches!(refused, Err(NodeError::Validators { .. })), "{refused:?}");
+    // One that cannot follow: the log begins with set 1, and names set 2 later.
+    let first = signed(ORIGIN, 1, &[1, 2]);
+    let passed = |refused| matches!(refused, Err(NodeError::SetPassed { newest: 1, .. }));
+    assert!(passed(place.approve(&first)));
+    let ledger = Places::below(&place.config.file.data).ledger;
+    let mut ledger = LedgerOptions::new().origin(ORIGIN).open_or_create(ledger).unwrap();
+    assert!(passed(place.approve(&first)));
+    for set in [signed(ORIGIN, 1, &[1, 2, 3]), signed(ORIGIN, 2, &[1, 2])] {
+        let entry = UnverifiedEntry::decode(&set).unwrap().verify().unwrap();
+        ledger.append(&[entry]).unwrap();
+    }
+    let refused = place.approve(&signed(ORIGIN, 2, &[1, 2]));
+    assert!(
+        matches!(refused, Err(NodeError::SetPassed { newest: 2, found: 2, .. })),
+        "{refused:?}"
+    );
     assert!(place.approved().unwrap().is_none());
     // What lies there all the same is no approval either.
     let lies = Places::below(&place.config.file.data).approved;

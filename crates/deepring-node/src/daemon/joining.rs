@@ -1,0 +1,101 @@
+//! Beginning in a network that has run for long: with a copy of another node's ledger, and its record of who stands.
+
+use std::io;
+use std::path::Path;
+
+use commonware_cryptography::{Hasher as _, Sha256};
+use deepring::files::replace_file;
+use deepring_ledger::{Checkpoint, Ledger, ValidatorSet};
+use thiserror::Error;
+
+use super::config::CheckedConfig;
+use super::error::NodeError;
+use super::material::{Places, read, validators};
+use crate::agreement::{Config, JoinError, JoinRecord, MAX_JOIN_RECORD};
+
+/// Why a node does not begin with what was copied.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// There is a record, and no copy of a ledger beside it.
+    #[error("there is no copy of a ledger beside it")]
+    NoLedger,
+    /// The copy is not whole, or was changed.
+    #[error("the copy of the ledger is damaged: `deepring ledger verify` says where")]
+    Damaged,
+    /// The newest checkpoint of the copy is not one that the set cosigned.
+    #[error("the newest checkpoint of the copy is not certified by validator set {epoch}: {why}")]
+    NotCertified {
+        /// Epoch of the set.
+        epoch: u64,
+        /// What is lacking.
+        why: String,
+    },
+    /// The record is newer than the copy.
+    #[error(
+        "the copy of the ledger has height {height}, and the record needs {needed}: copy the ledger last"
+    )]
+    Behind {
+        /// Height of the copy.
+        height: u64,
+        /// Height that the record's term builds on.
+        needed: u64,
+    },
+    /// The record.
+    #[error(transparent)]
+    Record(#[from] JoinError),
+}
+
+/// Reads what the node begins with, where its operator put a record into its data folder; `None` where there is none. What is begun
+/// with for the first time is verified: the whole copy, and that the set which stands certified its newest checkpoint.
+pub(super) fn join(
+    config: &CheckedConfig,
+    founding: &ValidatorSet,
+    places: &Places,
+    ledger: &Ledger,
+) -> Result<Option<JoinRecord>, NodeError> {
+    let path = &places.begin_from;
+    let bytes = match read(path, MAX_JOIN_RECORD) {
+        Err(NodeError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        bytes => bytes?,
+    };
+    let standing = match &config.file.standing_set {
+        Some(path) => validators(path)?.1,
+        None => founding.clone(),
+    };
+    let failed = |source: CopyError| NodeError::Joining { path: path.clone(), source };
+    let heights = Config::TERM_HEIGHTS;
+    let record = JoinRecord::read(&bytes, founding, heights, &standing);
+    let record = record.map_err(|e| failed(e.into()))?;
+    let height = ledger.height()?.unwrap_or(0);
+    let digest = format!("{}\n", Sha256::hash(&[&bytes]));
+    if is_verified(&places.verified, &digest)? {
+        return Ok(Some(record));
+    }
+    if height == 0 {
+        return Err(failed(CopyError::NoLedger));
+    }
+    if height < record.floor_height() {
+        let needed = record.floor_height();
+        return Err(failed(CopyError::Behind { height, needed }));
+    }
+    if !ledger.verify()?.is_intact() {
+        return Err(failed(CopyError::Damaged));
+    }
+    Checkpoint::verify_by_set(ledger.checkpoint().as_str(), &standing).map_err(|e| {
+        failed(CopyError::NotCertified { epoch: standing.epoch, why: e.to_string() })
+    })?;
+    replace_file(&places.verified, digest.as_bytes())
+        .map_err(|source| NodeError::Io { path: places.verified.clone(), source })?;
+    Ok(Some(record))
+}
+
+/// Whether what belongs to this record was verified before: then the ledger is this node's own by now.
+fn is_verified(path: &Path, digest: &str) -> Result<bool, NodeError> {
+    match read(path, digest.len()) {
+        Err(NodeError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+        kept => Ok(kept? == digest.as_bytes()),
+    }
+}
