@@ -56,6 +56,7 @@ pub(crate) struct FileBytes(Vec<u8>);
 /// and any other NaN by its bits, as "NaN:ffc00000".
 #[derive(ToSchema)]
 #[schema(as = Tensor)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "says how tensors are written; they are written and read elsewhere")]
 pub(crate) struct TensorSchema {
     /// Name in the network.
@@ -72,13 +73,15 @@ pub(crate) struct TensorSchema {
 /// Either `inputs` or `batch`.
 #[derive(ToSchema)]
 #[schema(as = Question)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "says how questions are written; they are read elsewhere")]
 pub(crate) struct QuestionSchema {
     /// The inputs of one query.
     inputs: Option<Vec<TensorSchema>>,
     /// The inputs of several queries, which are answered by one decision.
     batch: Option<Vec<Vec<TensorSchema>>>,
-    /// 64 hexadecimal digits that the decision answers to: without one, an answer may be an old one.
+    /// 64 hexadecimal digits, not all zero, that the decision answers to: without one, an answer may be an old one.
+    #[schema(pattern = "^[0-9A-Fa-f]{64}$")]
     nonce: Option<String>,
 }
 
@@ -143,7 +146,7 @@ impl NamedCopy {
 }
 
 /// Ask the network. Beside JSON the body may be one array of NumPy's for a network with one input, or one picture where the ring has a
-/// recipe for pictures; the nonce is then in the header Deepring-Nonce.
+/// recipe for pictures; the nonce is then in the header Deepring-Nonce, where it may be with JSON, too.
 #[utoipa::path(
     post,
     path = "/v1/decisions",
@@ -155,16 +158,16 @@ impl NamedCopy {
             (FileBytes = "image/jpeg"),
         )
     ),
-    params(("Deepring-Nonce" = Option<String>, Header, description = "The nonce of a body that is no JSON")),
+    params((
+        "Deepring-Nonce" = Option<String>, Header, nullable = false, pattern = "^[0-9A-Fa-f]{64}$",
+        description = "The nonce, as in JSON; it stands in one place"
+    )),
     responses(
         (status = 200, description = "The answer, recorded and certified", body = AnswerBody<'_>),
         (status = 400, description = "bad-request", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "unauthorised", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "bad-request: the body is too long", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "bad-request: another type of body", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "input, rejected", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "too-many", body = Problem, content_type = "application/problem+json"),
-        (status = 431, description = "bad-request: the head is too long", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "disputed", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "busy, not-recorded, stopped", body = Problem, content_type = "application/problem+json"),
         (status = 504, description = "time-over", body = Problem, content_type = "application/problem+json"),

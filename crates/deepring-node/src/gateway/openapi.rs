@@ -3,8 +3,8 @@
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
-use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, Header, Object, OpenApi as Document, Ref, ResponseBuilder, Type};
 use utoipa::{Modify, OpenApi};
 
 use super::{decisions, pages, tiles, view};
@@ -30,7 +30,7 @@ use super::{decisions, pages, tiles, view};
         pages::ready,
         pages::metrics,
     ),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &Guarded),
     security(("key" = [])),
 )]
 struct Api;
@@ -44,6 +44,44 @@ impl Modify for Bearer {
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("key", SecurityScheme::Http(scheme));
     }
+}
+
+/// What stands before every endpoint answers in its place, too.
+struct Guarded;
+
+impl Modify for Guarded {
+    fn modify(&self, document: &mut Document) {
+        let paths = document.paths.paths.values_mut();
+        let operations = paths.flat_map(|path| [&mut path.get, &mut path.post]).flatten();
+        for operation in operations {
+            let needs_key = operation.security.is_none();
+            let answered = &mut operation.responses.responses;
+            let mut answers = |status: &str, response: ResponseBuilder| {
+                let _ =
+                    answered.entry(status.to_owned()).or_insert_with(|| response.build().into());
+            };
+            let wait = header(Type::Integer, "Seconds after which asking again makes sense");
+            answers("429", problem("too-many").header("Retry-After", wait.clone()));
+            answers("431", problem("bad-request: the head is too long"));
+            answers("500", problem("stopped: the gateway is at fault"));
+            if needs_key {
+                let scheme = header(Type::String, "Bearer");
+                answers("401", problem("unauthorised").header("WWW-Authenticate", scheme));
+                answers("503", problem("busy, stopped").header("Retry-After", wait));
+            }
+        }
+    }
+}
+
+fn problem(words: &str) -> ResponseBuilder {
+    let of_problem = Content::new(Some(Ref::from_schema_name("Problem")));
+    ResponseBuilder::new().description(words).content("application/problem+json", of_problem)
+}
+
+fn header(of: Type, description: &str) -> Header {
+    let mut header = Header::new(Object::with_type(of));
+    header.description = Some(description.to_owned());
+    header
 }
 
 /// The document's text.

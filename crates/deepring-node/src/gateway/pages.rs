@@ -194,7 +194,10 @@ pub(crate) async fn health() -> Response {
     security(()),
     responses(
         (status = 200, description = "It is", body = ReadyPage),
-        (status = 503, description = "It is not, and why", body = ReadyPage),
+        (status = 503, description = "It is not, and why; stopped", content(
+            (ReadyPage = "application/json"),
+            (Problem = "application/problem+json"),
+        )),
     )
 )]
 pub(crate) async fn ready(State(front): State<Arc<Front>>) -> Result<Response, Problem> {
@@ -211,7 +214,10 @@ pub(crate) async fn ready(State(front): State<Arc<Front>>) -> Result<Response, P
 #[utoipa::path(
     get,
     path = "/metrics",
-    responses((status = 200, description = "In the format of Prometheus", body = String, content_type = "text/plain"))
+    responses((status = 200, description = "In the format of Prometheus, or OpenMetrics", content(
+        (String = "text/plain"),
+        (String = "application/openmetrics-text"),
+    )))
 )]
 pub(crate) async fn metrics(State(front): State<Arc<Front>>) -> Response {
     let text = (front.metrics)();

@@ -25,7 +25,10 @@ const MAX_PATH: usize = 128;
     path = "/ledger/{path}",
     params(("path" = String, Path, description = "checkpoint, or tile/L/N[.p/W], or tile/entries/N[.p/W]")),
     responses(
-        (status = 200, description = "The file", body = FileBytes, content_type = "application/octet-stream"),
+        (status = 200, description = "The file: a checkpoint is text", content(
+            (String = "text/plain"),
+            (FileBytes = "application/octet-stream"),
+        )),
         (status = 404, description = "bad-request: there is none", body = Problem, content_type = "application/problem+json"),
     )
 )]

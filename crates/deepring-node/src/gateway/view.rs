@@ -62,17 +62,22 @@ pub(crate) struct QuarantinedCopy {
 
 /// Which questions.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Since {
     /// Those after this number; all that are remembered without it.
+    #[param(format = "uint64")]
     walk: Option<u64>,
 }
 
 /// Which entries.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct EntryRange {
     /// Those before this index; the newest without it.
+    #[param(format = "uint64")]
     before: Option<u64>,
     /// Of so many entries; 64 at the most, and without it.
+    #[param(format = "uint64")]
     count: Option<u64>,
 }
 
@@ -100,7 +105,10 @@ pub(crate) struct ProvenPage {
     get,
     path = "/v1/network",
     params(Since),
-    responses((status = 200, description = "As it is now", body = NetworkPage))
+    responses(
+        (status = 200, description = "As it is now", body = NetworkPage),
+        (status = 400, description = "bad-request: not a number", body = Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(crate) async fn network(
     State(front): State<Arc<Front>>,
@@ -130,7 +138,10 @@ pub(crate) async fn network(
     get,
     path = "/v1/entries",
     params(EntryRange),
-    responses((status = 200, description = "Some of them", body = EntriesPage))
+    responses(
+        (status = 200, description = "Some of them", body = EntriesPage),
+        (status = 400, description = "bad-request: not a number", body = Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(crate) async fn entries(
     State(front): State<Arc<Front>>,
@@ -154,7 +165,10 @@ pub(crate) async fn entries(
 #[utoipa::path(
     get,
     path = "/v1/entries/{which}",
-    params(("which" = String, Path, description = "An index, or the 64 hexadecimal digits of a decision's id")),
+    params((
+        "which" = String, Path, pattern = "^([0-9]{1,19}|[0-9A-Fa-f]{64})$",
+        description = "An index, or the 64 hexadecimal digits of a decision's id"
+    )),
     responses(
         (status = 200, description = "The entry", body = ProvenPage),
         (status = 400, description = "bad-request: neither", body = Problem, content_type = "application/problem+json"),
@@ -165,10 +179,15 @@ pub(crate) async fn entry(
     State(front): State<Arc<Front>>,
     Path(which): Path<String>,
 ) -> Result<Response, Problem> {
-    let which = match (which.parse::<u64>(), Digest::from_hex(&which)) {
+    // A number is digits alone: what parses them takes a plus sign, too.
+    let digits = which.bytes().all(|b| b.is_ascii_digit());
+    let index = digits.then(|| which.parse::<u64>().ok()).flatten();
+    let which = match (index, Digest::from_hex(&which)) {
         (_, Some(id)) => Which::Decision(id),
-        (Ok(index), None) => Which::Index(index),
-        _ => return Err(Problem::bad("an entry is asked for by its index, or by a decision's id")),
+        (Some(index), None) => Which::Index(index),
+        (None, None) => {
+            return Err(Problem::bad("an entry is asked for by its index, or by a decision's id"));
+        }
     };
     let page = move |of: &Ledger| {
         let index = match which {
