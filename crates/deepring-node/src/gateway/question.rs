@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::problem::Problem;
 
-/// The header with the nonce of a body that has no place for it.
+/// The header with the nonce of a body that has no place for it, or does not use it.
 pub(crate) const NONCE_HEADER: &str = "deepring-nonce";
 
 /// What a body is.
@@ -69,7 +69,18 @@ impl Takes {
         body: &[u8],
     ) -> Result<AskedBatch, Problem> {
         let asked = match kind {
-            BodyKind::Json => json(body)?,
+            BodyKind::Json => {
+                let asked = json(body)?;
+                let nonce = match (asked.nonce, nonce_header(headers)?) {
+                    (Some(_), Some(_)) => {
+                        return Err(Problem::bad(
+                            "give the nonce in the body or in the header, not in both",
+                        ));
+                    }
+                    (in_body, in_header) => in_body.or(in_header),
+                };
+                AskedBatch { nonce, ..asked }
+            }
             BodyKind::Npy => {
                 let value = decode_npy(body, &self.one()?.name).map_err(Problem::input)?;
                 AskedBatch { batch: vec![vec![value]], nonce: nonce_header(headers)? }

@@ -55,6 +55,19 @@ fn json_is_one_query_or_a_batch_and_a_nonce_if_there_is_one() {
 }
 
 #[test]
+fn the_nonce_of_json_may_be_in_the_header_and_is_in_one_place() {
+    let takes = takes(&["a"]);
+    let a = tensor("a", "1");
+    let without = format!(r#"{{"inputs": [{a}]}}"#);
+    let with = format!(r#"{{"inputs": [{a}], "nonce": "{NONCE}"}}"#);
+    let decode = |text: &str, nonce| takes.decode(BodyKind::Json, &headers(nonce), text.as_bytes());
+    assert_eq!(decode(&without, Some(NONCE)).unwrap().nonce, Digest::from_hex(NONCE));
+    assert_eq!(decode(&with, None).unwrap().nonce, Digest::from_hex(NONCE));
+    assert!(refused(decode(&with, Some(NONCE))).contains("not in both"));
+    assert!(refused(decode(&without, Some("no"))).contains("bad-request"));
+}
+
+#[test]
 fn json_that_is_none_or_says_two_things_is_refused() {
     let takes = takes(&["a"]);
     let a = tensor("a", "1");
