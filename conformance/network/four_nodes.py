@@ -138,7 +138,10 @@ class Network:
                 if max(heights) - min(heights) <= max(3, self.heights_a_second):
                     return
             time.sleep(0.1)
-        raise RuntimeError(f"the nodes are not together after {seconds} s: {states}")
+        ended = {n: process.returncode for n, process in self.running.items() if process.poll() is not None}
+        silent = [n for n, state in zip(NODES, states) if not state]
+        logs = "".join(f"\nnode {n}:\n{self.log(n)}" for n in sorted({*ended, *silent}))
+        raise RuntimeError(f"the nodes are not together after {seconds} s: {states}; ended: {ended}{logs}")
 
     def log(self, n, last=2000):
         return (self.folder / f"node-{n}.log").read_text(errors="replace")[-last:]

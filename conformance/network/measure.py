@@ -18,6 +18,7 @@ import http.client
 import json
 import random
 import re
+import shutil
 import statistics
 import tempfile
 import threading
@@ -29,7 +30,7 @@ from pathlib import Path
 from four_nodes import NODES, Network, Refused, folder_bytes, load, question
 
 STEPS = ("arriving", "deciding", "recording", "certifying")
-# No bound of a gateway is what is measured, and no audit runs meanwhile.
+# No bound of a gateway is what is measured.
 SECTIONS = {"gateway": {"requests_a_second": 1 << 20, "requests": 256, "requests_per_client": 256}}
 
 
@@ -198,12 +199,12 @@ def hop(bench):
 
 def killed(bench):
     """Each time another node, at another moment of a query; it is started again in between."""
-    with bench.network("killed", copies=3) as network:
+    with bench.network("killed", copies=3, sections={"validator": {"heartbeat_ms": bench.args.heartbeat}}) as network:
         asked_of = network.gateways[0]
         others = [n for n in NODES if n != asked_of]
         client = network.client(asked_of)
         usual = statistics.median(ask(client, rng=bench.rng)[0] for _ in range(20))
-        times, named, late, failed, down = [], 0, 0, [], []
+        times, steps, named, late, failed, down = [], [], 0, 0, [], []
         for number in range(bench.args.kills):
             victim, asked, dead = others[number % len(others)], question(1, bench.rng), []
 
@@ -223,6 +224,8 @@ def killed(bench):
                     late += 1
                 else:
                     times.append(answered - began)
+                    walks = client.get("/v1/network")["walks"]
+                    steps.append(next(w["took"] for w in walks if w["decision"] == answer["decision"]))
                     named += bool(answer["named"])
             except (Refused, OSError, http.client.HTTPException) as e:
                 killer.join()
@@ -234,9 +237,11 @@ def killed(bench):
             network.start(victim)
             whole(network, client, bench.rng)
         bench.say("killed", {
-            "copies": 3, "usual, ms": f"{usual:.0f}", "killed before the answer": len(times), "answer, s, median": f"{statistics.median(times):.2f}",
+            "copies": 3, "heartbeat, ms": bench.args.heartbeat, "usual, ms": f"{usual:.0f}", "killed before the answer": len(times), "answer, s, median": f"{statistics.median(times):.2f}",
             "most": f"{max(times):.2f}", "over 2 s": sum(t > 2 for t in times), "with the host named": named, "answered before the kill": late,
             "no answer": len(failed), "why": failed[0] if failed else "-",
+            **{f"{step}, s, median / most": f"{statistics.median(s[step] for s in steps) / 1e3:.2f} / {max(s[step] for s in steps) / 1e3:.2f}"
+               for step in STEPS[1:]},
         })  # fmt: skip
         bench.say("killed", {
             "asked with a node down": len(down), "answer, s, median": f"{statistics.median(down):.2f}", "most": f"{max(down):.2f}",
@@ -346,21 +351,24 @@ def main():
     parser.add_argument("--seconds", type=float, default=10, help="of a round of decisions")
     parser.add_argument("--batches", default="32x1,32x2,32x4,128x2", help="queries of a batch x clients at a time")
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--heartbeat", type=int, default=1000, help="milliseconds, where a node is killed")
     parser.add_argument("--catch-ups", type=int, default=3)
     parser.add_argument("--minutes", type=int, default=10, help="of growth")
-    parser.add_argument("--first-port", type=int, default=31000)
+    parser.add_argument("--first-port", type=int, default=31000, help="below those that the system draws, or a node that is down loses one")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rows here, too")
     args = parser.parse_args()
     args.batches = [tuple(map(int, one.split("x"))) for one in args.batches.split(",")]
     if wrong := [what for what in args.what if what not in MEASUREMENTS]:
         parser.error(f"{', '.join(wrong)}: not one of {', '.join(MEASUREMENTS)}")
-    with tempfile.TemporaryDirectory(prefix="deepring-numbers-") as folder:
-        bench = Bench(args, Path(folder))
-        for what in args.what or MEASUREMENTS:
-            MEASUREMENTS[what](bench)
-        if args.json:
-            args.json.write_text(json.dumps(bench.told, indent=1) + "\n")
+    # It stays where a measurement fails, with what the nodes wrote.
+    folder = Path(tempfile.mkdtemp(prefix="deepring-numbers-"))
+    bench = Bench(args, folder)
+    for what in args.what or MEASUREMENTS:
+        MEASUREMENTS[what](bench)
+    if args.json:
+        args.json.write_text(json.dumps(bench.told, indent=1) + "\n")
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
