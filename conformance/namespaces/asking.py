@@ -4,6 +4,7 @@ import json
 import struct
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class Pictures:
             picture, out = folder / f"{i}.npy", folder / f"plain-{i}"
             write_npy(picture, (1, 1, 28, 28), [byte / 255 for byte in pixels[i * PIXELS :][:PIXELS]])
             out.mkdir()
-            network.command(network.deepring, "run", NETWORK, "--plain", "--input", picture, "--output-dir", out)
+            network.command(network.deepring, "run", NETWORK, "--plain", "--threads", 1, "--input", picture, "--output-dir", out)
             self.files.append(picture)
             self.answers.append(floats(read_npy(only_file(out))))
 
@@ -122,7 +123,16 @@ class Clients:
             if answer.entry >= len(entries) or answer.decision not in json.dumps(entries[answer.entry]):
                 raise NotSo(f"decision {answer.decision} is entry {answer.entry} of the ledger")
             indices.add(answer.entry)
-        seen.must(len(indices) == len(self.acknowledged) > 0, f"each of {seen.count(len(indices))} certificates verifies offline, about its input and output, and its entry is in the ledger")
+        seen.must(len(indices) == len(self.acknowledged) > 0, f"each of {seen.count('certificates', len(indices))} certificates verifies offline, about its input and output, and its entry is in the ledger")
+
+    def ask_at_once(self, gateways, timeout):
+        """Asks several gateways at the same time; their answers."""
+        with ThreadPoolExecutor(len(gateways)) as pool:
+            return list(pool.map(lambda gateway: self.ask(gateway, timeout), gateways))
+
+    def cut(self):
+        """How many questions were under way at a gateway, and ended without an answer."""
+        return sum(count for reason, count in self.refused.items() if "/v1/decisions" in reason)
 
     def several(self, seen, gateways, each, what):
         """Asks gateways one after the other; every question must be answered."""

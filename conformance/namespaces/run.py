@@ -114,8 +114,9 @@ def main():
     if args.keep and failed:
         print(f"kept: {folder}")
     scenarios = len(args.only or SCENARIOS)
+    counts = ", ".join(f"{number} {what}" for what, number in seen.counts.items())
     verdict = f"FAILED: {', '.join(failed)}" if failed else "all as they must be"
-    print(f"{scenarios} scenarios, {seen.things} things seen, {seen.compared} compared, {seen.seconds():.0f} s: {verdict}")
+    print(f"{scenarios} scenarios, {seen.things} things seen, {counts}, {seen.seconds():.0f} s: {verdict}")
     return 1 if failed else 0
 
 

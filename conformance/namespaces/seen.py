@@ -1,6 +1,7 @@
 """What was seen: one line for each thing that must be so, and a total."""
 
 import time
+from collections import Counter
 
 
 class NotSo(Exception):
@@ -9,7 +10,7 @@ class NotSo(Exception):
 
 class Seen:
     def __init__(self):
-        self.things, self.compared, self.began = 0, 0, time.monotonic()
+        self.things, self.counts, self.began = 0, Counter(), time.monotonic()
 
     def must(self, holds, what):
         """Prints what is so; ends the scenario where it is not."""
@@ -22,10 +23,10 @@ class Seen:
         """As `must`, of two values, with both where they differ."""
         self.must(found == expected, what if found == expected else f"{what}: {found!r}, and not {expected!r}")
 
-    def count(self, compared):
-        """Adds to what was compared byte by byte or one by one, and gives it back for the line that says so."""
-        self.compared += compared
-        return compared
+    def count(self, what, number):
+        """Adds to what was compared or searched, and gives the number back for the line that says so."""
+        self.counts[what] += number
+        return number
 
     def told(self, what):
         """Prints what is worth knowing and no verdict."""

@@ -74,16 +74,15 @@ def secrets_of(network, clients, seen):
         secrets.add("inputs", picture.name, read_npy(picture))
         out = network.folder / f"values-{i}"
         out.mkdir()
-        network.command(network.deepring, "run", opened, "--plain", "--input", picture, "--output-dir", out)
+        network.command(network.deepring, "run", opened, "--plain", "--threads", 1, "--input", picture, "--output-dir", out)
         values = {file.stem: read_npy(file) for file in out.glob("*.npy")}
         if len(values) != len(names):
             raise RuntimeError(f"each of {names} is written: {sorted(values)}")
         for name, raw in values.items():
             secrets.add("values between layers", name, raw)
-    last = values[names[-1]]
-    seen.equal(floats(last), clients.pictures.answers[-1], "what is computed between layers ends in the network's very answer")
+    seen.equal(floats(values[names[-1]]), clients.pictures.answers[-1], "what is computed between layers ends in the network's very answer")
     for kind, count in secrets.numbers.items():
-        seen.must(count > 1000, f"searched for: {seen.count(count)} numbers of {kind}")
+        seen.must(count > 1000, f"searched for: {seen.count('numbers that must not be found', count)} numbers of {kind}")
     seen.must(len(secrets.runs) > 100_000, f"in {len(secrets.runs)} different runs of {RUN}; {secrets.passed_over} of fewer than {DIFFERENT} different numbers are passed over")
     return secrets
 
@@ -120,7 +119,7 @@ def searched(network, clients, seen):
         sealed = damage(network, hurt)
         wait_for_log(network, hurt, ALARM, since)
         wait_for_log(network, hurt, REPAIR, since)
-        seen.must(network.ring(hurt).read_bytes() == sealed, f"a copy was damaged and repaired from another's, {seen.count(len(sealed))} bytes as they were sealed")
+        seen.must(network.ring(hurt).read_bytes() == sealed, f"a copy was damaged and repaired from another's, {seen.count('bytes of repaired copies', len(sealed))} bytes as they were sealed")
         clients.several(seen, network.gateways, 1, "each gateway answers")
         planted = plant(network.fabric, secrets)
         agree(network, clients, seen, 2 + len(clients.acknowledged) + 2)
@@ -128,6 +127,9 @@ def searched(network, clients, seen):
         frames, lost = capture.stop()
     finally:
         capture.end()
+    # So what is searched for are the very bits that pass from host to host.
+    same = sum(floats(read_npy(only_file(a.folder / "out"))) == clients.pictures.answers[a.picture] for a in clients.acknowledged)
+    seen.equal(same, len(clients.acknowledged), f"{same} answers are the unprotected network's, bit for bit")
     for answer in clients.acknowledged:
         secrets.add("values between layers", "an answer", read_npy(only_file(answer.folder / "out")))
     seen.must(frames > 0 and lost == 0, f"{frames} frames crossed the bridge, and each was taken")
@@ -154,7 +156,7 @@ def judge(packets, secrets, planted, questions, seen):
             else:
                 elsewhere.append((stream.ports, at, what))
     seen.equal(dict(in_streams), {kind: 1 for kind, _ in planted}, "in the streams each run is found that was sent in the clear, once, of each kind")
-    seen.equal(elsewhere[:5], [], f"and nothing else in {seen.count(bytes_searched)} bytes of streams")
+    seen.equal(elsewhere[:5], [], f"and nothing else in {seen.count('bytes searched', bytes_searched)} bytes of streams")
 
     in_packets, elsewhere, bytes_searched = Counter(), [], 0
     for frame in packets.all:
@@ -165,4 +167,4 @@ def judge(packets, secrets, planted, questions, seen):
             else:
                 elsewhere.append((at, what))
     seen.equal(dict(in_packets), {planted[0][0]: 1}, "packet by packet the one is found that was sent in one packet")
-    seen.equal(elsewhere[:5], [], f"and nothing else in {seen.count(bytes_searched)} bytes of frames")
+    seen.equal(elsewhere[:5], [], f"and nothing else in {seen.count('bytes searched', bytes_searched)} bytes of frames")
