@@ -164,11 +164,14 @@ class Load:
             thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self.over.set()
+        if kind:
+            # The nodes end next, and with them what is asked.
+            return
         for thread in self.threads:
             thread.join()
-        if self.failed and not _[0]:
+        if self.failed:
             raise self.failed[0]
 
     def _run(self, gateway):

@@ -2,10 +2,9 @@
 
 import os
 import shutil
-import subprocess
 import time
 
-from fabric import NODES, tool
+from fabric import NODES, in_memory, unmount
 from killing import agree
 from splitting import SETTLED, heights
 
@@ -39,7 +38,7 @@ def wiped(network, clients, seen):
     left = [n for n in NODES if n != also]
     time.sleep(SETTLED)
     before = heights(network, *left)
-    answer = clients.ask(next(n for n in network.gateways if n != also), timeout=8)
+    answer = clients.ask(next(n for n in network.gateways if n != also), timeout=6)
     seen.equal((answer, heights(network, *left)), (None, before), "without another one there is no quorum of those that vote: no new height, no answer")
     network.start(also)
     network.until("heights go on", lambda: min(heights(network, *left)) > max(before) + 1)
@@ -53,7 +52,7 @@ class SmallDisk:
     def __init__(self, network, n, megabytes):
         self.folder = network.node(n) / "data"
         self.folder.mkdir(mode=0o700)
-        tool("mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "none", self.folder)
+        in_memory(self.folder, megabytes)
 
     def fill(self):
         with open(self.folder / "filler", "wb", buffering=0) as file:
@@ -68,7 +67,7 @@ class SmallDisk:
         (self.folder / "filler").unlink()
 
     def end(self):
-        subprocess.run(["umount", "-l", self.folder], capture_output=True, timeout=60)
+        unmount(self.folder)
 
 
 def full(network, clients, seen):

@@ -4,6 +4,7 @@ The bridge stands in a namespace of its own, so that nothing of it touches the m
 
 import json
 import os
+import signal
 import subprocess
 
 NODES = (1, 2, 3, 4)
@@ -20,6 +21,13 @@ def tool(*words, **more):
 
 def address(n):
     return f"10.77.0.{n}"
+
+
+def end_process(number):
+    try:
+        os.kill(number, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 class Fabric:
@@ -59,11 +67,14 @@ class Fabric:
         self.made.append(space)
 
     def end(self):
-        """Removes everything; the first error is raised after all was tried."""
+        """Ends whatever still runs in the namespaces, and removes them; the first error is raised after all was tried."""
         failed = None
         while self.made:
+            space = self.made.pop()
             try:
-                tool("ip", "netns", "del", self.made.pop())
+                for process in tool("ip", "netns", "pids", space).split():
+                    end_process(int(process))
+                tool("ip", "netns", "del", space)
             except RuntimeError as error:
                 failed = failed or error
         if failed:
@@ -110,6 +121,16 @@ class Fabric:
                 for step in item.get("rule", {}).get("expr", ()):
                     packets += step.get("counter", {}).get("packets", 0)
         return packets
+
+
+def in_memory(folder, megabytes):
+    """Makes a folder's files lie in memory, of a bounded size together."""
+    tool("mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "none", folder)
+
+
+def unmount(folder):
+    """Lets it go at once, with what is mounted below it, also where somebody still has a file open."""
+    subprocess.run(["umount", "--recursive", "--lazy", str(folder)], capture_output=True, timeout=60)
 
 
 def lacking():

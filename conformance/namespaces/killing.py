@@ -121,7 +121,7 @@ def kill_in_repair(network, clients, seen):
     seen.must(True, "started again, it has its repair recorded, and its blocks are in use")
 
     # And in a repair that nothing holds up: before the file is mended, and as soon as it is.
-    for moment in ("mended", "alarmed", "mended"):
+    for moment in ("mended", "alarmed"):
         since = len(network.log(hurt))
         damage(network, hurt)
         wait_for_log(network, hurt, ALARM, since)
@@ -139,7 +139,7 @@ def kill_in_repair(network, clients, seen):
         seen.must(not (offline and moment == "mended"), f"killed {when}, it is started again, and its blocks are in use")
     seen.must(network.ring(hurt).read_bytes() == sealed, f"its file is as it was sealed: {seen.count('bytes of repaired copies', len(sealed))} bytes")
     clients.several(seen, network.gateways, 1, "each gateway answers")
-    entries = agree(network, clients, seen, 2 + len(clients.acknowledged) + 8)
+    entries = agree(network, clients, seen, 2 + len(clients.acknowledged) + 6)
     mine = [entry for entry in entries if network.host(hurt) in json.dumps(entry["author"])]
     kinds = [entry["kind"] for entry in mine if entry["kind"] in ("alarm", "repair")]
-    seen.equal(kinds, ["alarm", "repair"] * 4, "the ledger has each alarm of it and each repair, in this order")
+    seen.equal(kinds, ["alarm", "repair"] * 3, "the ledger has each alarm of it and each repair, in this order")

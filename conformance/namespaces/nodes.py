@@ -82,10 +82,11 @@ class Network:
 
     def start(self, *nodes, flags=(), **more):
         for n in nodes or NODES:
-            words = [*self.fabric.inside(n), self.deepringd, "run", self.config(n), *flags]
+            # A node ends with this program, however that ends.
+            words = [*self.fabric.inside(n), self.deepringd, "run", self.config(n), "--until-stdin-closes", *flags]
             with open(self.log_file(n), "a") as log:
                 self.running[n] = subprocess.Popen(
-                    [str(word) for word in words], env=self.environment | more, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
+                    [str(word) for word in words], env=self.environment | more, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log
                 )
 
     def kill(self, *nodes):

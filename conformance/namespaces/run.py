@@ -6,7 +6,6 @@ Needs root, iproute2, nftables and libfaketime; says what is lacking and exits w
 was seen; exits with 1 at the first that is not as it must be, of any scenario. All that was started and made is ended and removed."""
 
 import argparse
-import shutil
 import signal
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import killing
 import splitting
 import wire
 from asking import NETWORK, Clients, Pictures
-from fabric import Fabric, lacking
+from fabric import Fabric, in_memory, lacking, unmount
 from nodes import Network
 from seen import NotSo, Seen
 
@@ -39,6 +38,7 @@ SCENARIOS = {
     "wire": (wire.searched, {"audit_seconds": OFTEN}),
 }
 SKIPPED = 77
+MEGABYTES = 1024
 
 
 def sealed(network, folder):
@@ -92,6 +92,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     seen, fabric, failed = Seen(), Fabric(), []
     folder = Path(tempfile.mkdtemp(prefix="deepring-namespaces-"))
+    # Who is killed leaves what it wrote to the system, on a disk or not; what a loss of power leaves is not seen here.
+    in_memory(folder, MEGABYTES)
     programs = (args.deepring.resolve(), args.deepringd.resolve())
     try:
         fabric.make()
@@ -109,10 +111,11 @@ def main():
             print(f"      {seen.seconds() - began:.0f} s", flush=True)
     finally:
         fabric.end()
-        if not (args.keep and failed):
-            shutil.rmtree(folder, ignore_errors=True)
-    if args.keep and failed:
-        print(f"kept: {folder}")
+        if args.keep and failed:
+            print(f"kept, in memory: {folder}")
+        else:
+            unmount(folder)
+            folder.rmdir()
     scenarios = len(args.only or SCENARIOS)
     counts = ", ".join(f"{number} {what}" for what, number in seen.counts.items())
     verdict = f"FAILED: {', '.join(failed)}" if failed else "all as they must be"
@@ -121,4 +124,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("stopped: everything is removed")
+        sys.exit(130)

@@ -6,7 +6,7 @@ from fabric import NODES
 from killing import agree
 
 # By then what was under way at the split is over.
-SETTLED = 4
+SETTLED = 3
 LOST_PERCENT = 20
 
 
@@ -25,7 +25,7 @@ def halves(network, clients, seen):
     before = heights(network, *NODES)
     kept = lambda: [(network.state(n)["size"], network.state(n)["certified"]) for n in NODES]
     sizes = kept()
-    answers = clients.ask_at_once(network.gateways, timeout=8)
+    answers = clients.ask_at_once(network.gateways, timeout=6)
     seen.equal(answers, [None] * len(network.gateways), f"split two and two, none of {len(answers)} gateways on both sides gives an answer")
     seen.equal(heights(network, *NODES), before, "no node has a new height")
     seen.equal(kept(), sizes, "and none a new entry, or more of them certified")
@@ -72,7 +72,7 @@ def loss(network, clients, seen):
     network.fabric.lose(LOST_PERCENT)
     before = clients.asked
     began = time.monotonic()
-    while time.monotonic() - began < 15:
+    while time.monotonic() - began < 10:
         for gateway in network.gateways:
             clients.ask(gateway, timeout=25)
     asked, answered = clients.asked - before, len(clients.acknowledged)

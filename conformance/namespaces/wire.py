@@ -114,7 +114,7 @@ def searched(network, clients, seen):
     try:
         network.start()
         network.until_certified(2)
-        clients.several(seen, network.gateways, 4, "each gateway answers")
+        clients.several(seen, network.gateways, 3, "each gateway answers")
         since = len(network.log(hurt))
         sealed = damage(network, hurt)
         wait_for_log(network, hurt, ALARM, since)
