@@ -2,8 +2,6 @@
 
 Protocol buffers are read as far as this needs it, so that no package is needed (https://onnx.ai/onnx/repo-docs/IR.html)."""
 
-import struct
-
 GRAPH, NODE, INITIALIZER, OUTPUT = 7, 1, 5, 12
 NODE_OUTPUT, ATTRIBUTE, ATTRIBUTE_TENSOR = 2, 5, 5
 DIMS, DATA_TYPE, FLOAT_DATA, TENSOR_NAME, RAW_DATA = 1, 2, 4, 8, 9
@@ -103,7 +101,3 @@ def transposed(dims, raw):
     numbers = [raw[at : at + 4] for at in range(0, len(raw), 4)]
     columns = len(numbers) // rows if rows else 0
     return b"".join(numbers[row * columns + column] for column in range(columns) for row in range(rows))
-
-
-def singles(raw):
-    return struct.unpack(f"<{len(raw) // 4}f", raw)
