@@ -131,10 +131,9 @@ pub(super) fn write(
         let its = folder.join(ARBITER);
         private_folder(&its).map_err(ClusterError::io(&its))?;
         let copy = its.join(RING);
-        fs::rename(&dealt_at, &copy).map_err(ClusterError::io(&copy))?;
-    } else {
-        fs::remove_file(&dealt_at).map_err(ClusterError::io(&dealt_at))?;
+        copy_ring(&dealt_at, &copy).map_err(ClusterError::io(&copy))?;
     }
+    fs::remove_file(&dealt_at).map_err(ClusterError::io(&dealt_at))?;
     Ok(Assembled { folders: names, legs })
 }
 

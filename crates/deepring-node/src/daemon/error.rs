@@ -125,7 +125,7 @@ pub enum NodeError {
         /// The record.
         path: PathBuf,
         /// What is wrong with it, or with the ledger beside it.
-        source: CopyError,
+        source: Box<CopyError>,
     },
     /// The journal of the engine is gone, and the key has voted.
     #[error(

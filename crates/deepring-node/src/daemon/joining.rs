@@ -65,7 +65,8 @@ pub(super) fn join(
         Some(path) => validators(path)?.1,
         None => founding.clone(),
     };
-    let failed = |source: CopyError| NodeError::Joining { path: path.clone(), source };
+    let failed =
+        |source: CopyError| NodeError::Joining { path: path.clone(), source: Box::new(source) };
     let heights = Config::TERM_HEIGHTS;
     let record = JoinRecord::read(&bytes, founding, heights, &standing);
     let record = record.map_err(|e| failed(e.into()))?;
