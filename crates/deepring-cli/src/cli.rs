@@ -45,7 +45,7 @@ pub(crate) use ledger_owners::{LedgerRotateOwner, LedgerValidatorSet};
 pub(crate) use pin::RingPin;
 pub(crate) use query::QueryArgs;
 pub(crate) use revoke::{RevokeCommand, RevokeHost, RevokeKey, RevokeLift, RevokeRing};
-pub(crate) use run::{EngineName, RunArgs};
+pub(crate) use run::{EngineName, MAX_THREADS, RunArgs};
 pub(crate) use trust::{OwnerArg, TrustAdd, TrustBind, TrustCommand, TrustList, TrustRemove};
 
 /// Seals trained networks into rings of verified blocks, runs them, and checks what they decided.

@@ -25,7 +25,7 @@ pub struct RuledClaim {
     /// What it signed.
     pub claim: ClaimedOutputs,
     /// How that compares with the arbiter's outputs; `None` where it cannot be told: the bits differ, it computed with
-    /// something else than the arbiter, and its outputs are not in the dispute.
+    /// something else than the arbiter, and its outputs are not in the dispute, or differ in an element that has no tolerance.
     pub agreement: Option<Agreement>,
 }
 
@@ -100,7 +100,9 @@ impl<E: Engine> RingHost<E> {
                 let theirs = dispute.outputs(claim.outputs);
                 let compare =
                     |theirs| self.compare(inputs, &blocks, &computed.outputs, theirs, seed);
-                theirs.map(compare).transpose()?
+                // An element without a tolerance (it overflows for errors within it, or is no float) accuses nobody.
+                let measured = |agreement: &Agreement| *agreement != Agreement::UNMEASURED;
+                theirs.map(compare).transpose()?.filter(measured)
             };
             claims.push(RuledClaim { claim, agreement });
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::run::threads;
 use super::{OwnerArg, PassphraseArg};
 
 /// Rule on a leg of which two copies contradict each other: computes it again from what both signed that entered it
@@ -27,7 +28,7 @@ pub(crate) struct ArbitrateArgs {
     #[command(flatten)]
     pub(crate) passphrase: PassphraseArg,
     /// Threads of the engine [default: as many as the first signed record states]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Print JSON
     #[arg(long)]

@@ -108,7 +108,7 @@ pub(crate) struct ProcessOptions {
 }
 
 /// Most threads of an engine. Each has a stack and is started at once; what has more cores has other tools.
-const MAX_THREADS: usize = 1024;
+pub(crate) const MAX_THREADS: usize = 1024;
 
 /// A number of threads that can be started in a reasonable time.
 pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {

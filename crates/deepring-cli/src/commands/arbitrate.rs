@@ -12,7 +12,7 @@ use deepring_infer::arbitration::{RuledClaim, Ruling};
 use deepring_infer::{RingHost, Rten, RunError};
 use serde_json::json;
 
-use crate::cli::{ArbitrateArgs, RequireArg};
+use crate::cli::{ArbitrateArgs, MAX_THREADS, RequireArg};
 use crate::error::{CliError, Exit};
 use crate::output;
 use crate::progress::Progress;
@@ -38,6 +38,12 @@ pub(crate) fn arbitrate(args: &ArbitrateArgs, trust: Option<&Path>) -> Result<()
             .hint("who rules on it is a host that signed none of the records"));
     }
     let stated = claims.first().map(|claim| usize::from(claim.computed_with.threads()));
+    if args.threads.is_none()
+        && let Some(stated) = stated.filter(|stated| *stated > MAX_THREADS)
+    {
+        let message = format!("the first record states {stated} threads");
+        return Err(CliError::usage(message).hint("say with `--threads` how many this one has"));
+    }
     let threads = args.threads.or(stated.and_then(NonZeroUsize::new));
     let ruling = rule(Arc::new(ring), key, &dispute, threads)?;
     if args.json {

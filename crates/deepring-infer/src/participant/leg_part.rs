@@ -357,7 +357,11 @@ impl<'r> LegPart<'r> {
     pub(super) fn tell_dispute(&mut self, scene: &mut Scene<'_, 'r>) {
         let undecided = |failed: &FailedCopy| match &failed.fault {
             CopyFault::Disputed(evidence) if self.disputed => Some(evidence.clone()),
-            CopyFault::Outvoted(evidence) if !evidence.is_proof() => Some(evidence.clone()),
+            CopyFault::Outvoted(evidence) | CopyFault::Equivocated(evidence)
+                if !evidence.is_proof() =>
+            {
+                Some(evidence.clone())
+            }
             _ => None,
         };
         if self.told_dispute || scene.ground.arbiter.is_none() {

@@ -68,6 +68,14 @@ pub enum AgreementError {
         /// Height of the docket.
         height: u64,
     },
+    /// The docket that the node's record begins with has another height than its term begins after.
+    #[error(
+        "the docket that this node was to begin with has height {height}, at which its term does not begin"
+    )]
+    OtherHeight {
+        /// The height.
+        height: u64,
+    },
     /// A finalised docket does not follow the ledger.
     #[error(transparent)]
     NotNext(#[from] NotNext),

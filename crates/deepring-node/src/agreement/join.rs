@@ -6,6 +6,7 @@
 //! builds. With a record of somebody's making a node finds no docket that follows, and waits in vain.
 
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 
 use commonware_codec::{Copying, Decode as _, Encode as _};
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
@@ -40,6 +41,7 @@ pub(crate) type FinalDocket = Finalization<Scheme, DocketDigest>;
 pub struct JoinRecord {
     pub(crate) schedule: TermSchedule,
     pub(crate) last: FinalDocket,
+    pub(crate) proof: Option<PathBuf>,
 }
 
 /// Why a node cannot begin with a record.
@@ -83,6 +85,7 @@ impl JoinRecord {
     }
 
     /// Reads a record of the log that this set founded. `standing` is the set by whose word the node goes on: its operator names it.
+    /// `None` only for a record that was read with it before.
     ///
     /// # Errors
     /// [`JoinError`].
@@ -90,14 +93,15 @@ impl JoinRecord {
         bytes: &[u8],
         founding: &ValidatorSet,
         heights: NonZeroU64,
-        standing: &ValidatorSet,
+        standing: Option<&ValidatorSet>,
     ) -> Result<Self, JoinError> {
         let mut r = Reader::new(bytes);
         r.header(&MAGIC, VERSION)?;
-        let schedule = TermSchedule::decode(r.bytes("schedule", MAX_BYTES)?, founding, heights)?;
+        let mut schedule =
+            TermSchedule::decode(r.bytes("schedule", MAX_BYTES)?, founding, heights)?;
         let certificate = r.bytes("certificate", MAX_CERTIFICATE)?;
         r.finish()?;
-        if **schedule.standing() != *standing {
+        if let Some(standing) = standing.filter(|standing| **schedule.standing() != **standing) {
             let (found, expected) = (schedule.standing().epoch, standing.epoch);
             return Err(JoinError::OtherSet { found, expected });
         }
@@ -114,9 +118,20 @@ impl JoinRecord {
         let last = decoded.map_err(|_| JoinError::NotFinal)?;
         let fits = last.proposal.payload == schedule.floor() && last.round().epoch() == before;
         match fits && last.verify(&mut sys_rng(), &scheme, &Sequential) {
-            true => Ok(Self { schedule, last }),
+            true => {
+                // Of which terms the giver keeps votes is nothing to this node.
+                schedule.votes_are_kept_from(newest.get());
+                Ok(Self { schedule, last, proof: None })
+            }
             false => Err(JoinError::NotFinal),
         }
+    }
+
+    /// A file that is written once the copy of the ledger is proven to belong to its height: until then the node neither votes nor
+    /// cosigns.
+    #[must_use]
+    pub fn proven_at(self, proof: PathBuf) -> Self {
+        Self { proof: Some(proof), ..self }
     }
 
     /// The term that it begins in.

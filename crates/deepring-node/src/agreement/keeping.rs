@@ -138,8 +138,21 @@ pub(crate) struct Keeping<E: Runtime, S> {
     pub(crate) turn: mpsc::Sender<NextTerm>,
     /// What other nodes can begin with is written there.
     pub(crate) join_file: Option<PathBuf>,
+    /// The copy that the node began with, until it is proven.
+    pub(crate) copied: Option<UnprovenCopy>,
     /// Whether nothing is certified yet by the set that stands.
     pub(crate) reseated: bool,
+}
+
+/// A copy of a ledger of which nobody signed to which height it belongs.
+#[derive(Debug)]
+pub(crate) struct UnprovenCopy {
+    /// Its entries.
+    pub(crate) size: u64,
+    /// Whether the node votes, where it is of the set, once it is proven.
+    pub(crate) votes: bool,
+    /// The file that says so afterwards.
+    pub(crate) proof: Option<PathBuf>,
 }
 
 struct Meters {
@@ -210,6 +223,12 @@ where
         let height = docket.height();
         if height == 0 {
             return Ok(());
+        }
+        // Of the docket that a node joined with, nothing but its digest is known to be final: another height would let entries in
+        // that no set which it knows agreed to.
+        let floor = self.terms.schedule().floor();
+        if docket.digest() == floor && height != self.terms.schedule().floor_height() {
+            return Err(AgreementError::OtherHeight { height });
         }
         let entries = self.chamber.entries(docket)?;
         self.append(docket, &entries, meters)?;
@@ -365,6 +384,7 @@ where
                 Heard::Certified(certified) => {
                     self.keeper.keep(&certified)?;
                     let size = certified.checkpoint().size();
+                    self.prove(size);
                     let certified = Arc::new(*certified);
                     let first = std::mem::take(&mut self.reseated);
                     self.progress.send_modify(|progress| {
@@ -393,8 +413,26 @@ where
         Ok(())
     }
 
+    /// A checkpoint that grew here is certified: the copy that this node began with belongs to the height that it says. Only then
+    /// does it cosign, and vote from the next term on.
+    fn prove(&mut self, certified: u64) {
+        let Some(copied) = self.copied.as_ref().filter(|copied| certified > copied.size) else {
+            return;
+        };
+        if let Some(path) = &copied.proof
+            && let Err(why) = replace_file(path, b"")
+        {
+            tracing::warn!(%why, "that the copy of the ledger is right could not be kept");
+        }
+        self.seating.votes = copied.votes;
+        self.copied = None;
+    }
+
     /// Sends the others this validator's newest cosignature.
     fn say(&mut self) {
+        if self.copied.is_some() {
+            return;
+        }
         if let Some(statement) = self.keeper.statement() {
             self.statements.send(Recipients::All, statement.encode(), true);
         }

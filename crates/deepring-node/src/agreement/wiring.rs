@@ -56,7 +56,7 @@ use super::error::AgreementError;
 use super::gossip::{Gossip, MAX_GOSSIP_BYTES};
 use super::join::JoinRecord;
 use super::keeper::Keeper;
-use super::keeping::{Ask, Keeping, LedgerProgress, Sink};
+use super::keeping::{Ask, Keeping, LedgerProgress, Sink, UnprovenCopy};
 use super::seating::Seating;
 use super::term_store::TermStore;
 use super::terms::{Terms, Timeouts};
@@ -261,6 +261,15 @@ where
         let height = keeper.height()?;
         // With a ledger that is not as far yet it is somebody else's, or of another time.
         let join = config.join.filter(|join| join.floor_height() <= height);
+        let proof = |join: &JoinRecord| match &join.proof {
+            Some(proof) if proof.exists() => None,
+            proof => Some(UnprovenCopy {
+                size: keeper.ledger().len(),
+                votes: config.votes,
+                proof: proof.clone(),
+            }),
+        };
+        let copied = join.as_ref().and_then(proof);
         let mut terms = TermStore::open(
             context.child("schedule"),
             partition,
@@ -280,7 +289,7 @@ where
         let seating = Seating {
             committees: committees.clone(),
             node: config.node.clone(),
-            votes: config.votes,
+            votes: config.votes && copied.is_none(),
         };
         for (term, set) in schedule.sets() {
             seating.seat(term, set)?;
@@ -326,9 +335,16 @@ where
         let dockets = archive(partition, "dockets", (&pages, section), ());
         let dockets = prunable::Archive::init(context.child("dockets"), dockets).await;
         let dockets = dockets.map_err(storage)?;
-        terms.begin(dockets.last_index().is_some_and(|height| height > 0)).await?;
+        let grown = dockets.last_index().is_some_and(|height| height > 0);
+        terms.begin(grown).await?;
         // What the engine has processed since counts, and this no more.
-        let join = join.filter(|join| join.term() <= terms.schedule().newest().get());
+        let term = terms.schedule().newest().get();
+        if join.as_ref().is_some_and(|join| join.term() > term) && !grown {
+            let why =
+                "the engine began with an older record than the one that is given, and got nowhere";
+            return Err(AgreementError::Terms(why.to_owned()));
+        }
+        let join = join.filter(|join| join.term() <= term);
         let start = match join {
             Some(JoinRecord { last, .. }) => Start::Floor(last),
             None => Start::Genesis(Digested::precomputed(genesis.clone(), genesis_digest)),
@@ -388,6 +404,7 @@ where
             seating,
             turn,
             join_file: config.join_file,
+            copied,
             reseated: false,
         };
         let mut keeping =

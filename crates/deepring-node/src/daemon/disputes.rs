@@ -47,7 +47,9 @@ impl DisputeFolder {
         let (mut files, mut size) = (0, bytes.len() as u64);
         for entry in std::fs::read_dir(&self.path)? {
             files += 1;
-            size = size.saturating_add(entry?.metadata()?.len());
+            // One may be taken away meanwhile.
+            let len = entry?.metadata().map_or(0, |metadata| metadata.len());
+            size = size.saturating_add(len);
         }
         if files >= KEPT || size > KEPT_BYTES {
             return Ok(DisputeKept::Full);

@@ -4,8 +4,10 @@ use std::io;
 use std::path::Path;
 
 use commonware_cryptography::{Hasher as _, Sha256};
+use deepring::PublicKey;
 use deepring::files::replace_file;
-use deepring_ledger::{Checkpoint, Ledger, ValidatorSet};
+use deepring::keys::Node;
+use deepring_ledger::{Checkpoint, Event, Ledger, ValidatorSet};
 use thiserror::Error;
 
 use super::config::CheckedConfig;
@@ -61,20 +63,24 @@ pub(super) fn join(
         }
         bytes => bytes?,
     };
+    let failed =
+        |source: CopyError| NodeError::Joining { path: path.clone(), source: Box::new(source) };
+    let heights = Config::TERM_HEIGHTS;
+    let record = |standing: Option<&ValidatorSet>| {
+        let record = JoinRecord::read(&bytes, founding, heights, standing);
+        let record = record.map_err(|e| failed(e.into()))?;
+        Ok::<_, NodeError>(record.proven_at(places.proven.clone()))
+    };
+    let digest = format!("{}\n", Sha256::hash(&[&bytes]));
+    if is_verified(&places.verified, &digest)? {
+        return record(None).map(Some);
+    }
     let standing = match &config.file.standing_set {
         Some(path) => validators(path)?.1,
         None => founding.clone(),
     };
-    let failed =
-        |source: CopyError| NodeError::Joining { path: path.clone(), source: Box::new(source) };
-    let heights = Config::TERM_HEIGHTS;
-    let record = JoinRecord::read(&bytes, founding, heights, &standing);
-    let record = record.map_err(|e| failed(e.into()))?;
+    let record = record(Some(&standing))?;
     let height = ledger.height()?.unwrap_or(0);
-    let digest = format!("{}\n", Sha256::hash(&[&bytes]));
-    if is_verified(&places.verified, &digest)? {
-        return Ok(Some(record));
-    }
     if height == 0 {
         return Err(failed(CopyError::NoLedger));
     }
@@ -91,6 +97,36 @@ pub(super) fn join(
     replace_file(&places.verified, digest.as_bytes())
         .map_err(|source| NodeError::Io { path: places.verified.clone(), source })?;
     Ok(Some(record))
+}
+
+/// Refuses a record without a copy of a ledger before a ledger is made anew there, into which the copy would then be put.
+pub(super) fn refuse_record_alone(places: &Places) -> Result<(), NodeError> {
+    match places.begin_from.exists() && !places.ledger.exists() {
+        true => Err(NodeError::Joining {
+            path: places.begin_from.clone(),
+            source: Box::new(CopyError::NoLedger),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// Whether a validator set that the copy's log names, or the record, has this node: it may have voted then.
+pub(super) fn may_have_voted(
+    join: &JoinRecord,
+    ledger: &Ledger,
+    node: &PublicKey<Node>,
+) -> Result<bool, NodeError> {
+    if join.names(node) {
+        return Ok(true);
+    }
+    for row in ledger.iter(0..ledger.len()) {
+        if let Event::ValidatorSet(set) = row?.1.event()
+            && set.nodes.contains(node)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether what belongs to this record was verified before: then the ledger is this node's own by now.

@@ -17,7 +17,7 @@ use deepring_ledger::{
 use super::approving::every_node_has_an_address;
 use super::config::CheckedConfig;
 use super::error::NodeError;
-use super::joining::join;
+use super::joining::{join, may_have_voted, refuse_record_alone};
 use super::state::StateFiles;
 use super::voted::{Voted, may_vote};
 use crate::agreement::{JoinRecord, voter};
@@ -62,6 +62,8 @@ pub(crate) struct Places {
     pub(crate) begin_from: PathBuf,
     /// Which of it was verified.
     pub(crate) verified: PathBuf,
+    /// Says that the copy was proven since.
+    pub(crate) proven: PathBuf,
     /// What this node gives others to begin with.
     pub(crate) join: PathBuf,
     /// Written to try the disk.
@@ -82,6 +84,7 @@ impl Places {
             approved: at("approved-set"),
             begin_from: at("begin-from"),
             verified: at("begin-from.verified"),
+            proven: at("begin-from.proven"),
             join: at("join"),
             probe: at("disk-probe"),
             state: StateFiles::in_folder(data),
@@ -123,6 +126,7 @@ impl Material {
             file.begin_with.iter().map(|path| entry(path)).collect::<Result<_, _>>()?;
         let places = Places::below(&file.data);
         places.make()?;
+        refuse_record_alone(&places)?;
         let ledger = LedgerOptions::new().origin(&set.origin).open_or_create(&places.ledger)?;
         let grown = ledger.height()?.is_some_and(|height| height > 0);
         if !grown {
@@ -132,7 +136,10 @@ impl Material {
         let validators = validators_of(config, &node)?;
         let join = join(config, &set, &places, &ledger)?;
         // Of what came by a copy, a key that was of no set until then has voted for nothing.
-        let took_part = join.as_ref().is_none_or(|join| join.names(&node.public()));
+        let took_part = match &join {
+            Some(join) => may_have_voted(join, &ledger, &node.public())?,
+            None => true,
+        };
         let voted = may_vote(&file.node_key, &places.engine, grown && took_part)?;
         Ok(Self {
             node,

@@ -66,7 +66,8 @@ fn a_node_joins_with_a_copy_of_a_ledger_where_dockets_are_pruned_and_votes_in_th
 
             let record = given(&mut net, &operators, 0, 4).await;
             let joining = |net: &Net| {
-                let record = JoinRecord::read(&record, &set(), HEIGHTS, &set()).unwrap();
+                let record = JoinRecord::read(&record, &set(), HEIGHTS, Some(&set())).unwrap();
+                let record = record.proven_at(net.folder(4).with_file_name("proven"));
                 assert!(record.term() >= 17);
                 assert!(!record.names(&node_key(4).public()));
                 Config { join: Some(record), ..config(net, &operators, 4) }
@@ -75,6 +76,9 @@ fn a_node_joins_with_a_copy_of_a_ledger_where_dockets_are_pruned_and_votes_in_th
             net.record(2, &SAID.decisions[1]).await;
             net.grown(4).await;
             assert!(!net.up[&4].subscribe().borrow().votes);
+            // What grew here is certified: only then is it known that the copy belongs to its height.
+            net.certified(4).await;
+            assert!(net.folder(4).with_file_name("proven").exists());
             // It begins with the same again, as a process does that was started anew.
             net.kill(4).await;
             net.start(4, joining(&net)).await;
@@ -100,11 +104,11 @@ fn a_record_of_another_set_or_of_somebodys_making_is_nothing_to_begin_with() {
         grown_old(&mut net, &operators).await;
         let record = std::fs::read(record_of(&net, 0)).unwrap();
         let (ours, next) = (set(), next_set());
-        let read = |bytes: &[u8], standing| JoinRecord::read(bytes, &ours, HEIGHTS, standing);
+        let read = |bytes: &[u8], standing| JoinRecord::read(bytes, &ours, HEIGHTS, Some(standing));
         read(&record, &ours).unwrap();
         let other = read(&record, &next).unwrap_err();
         assert!(matches!(other, JoinError::OtherSet { found: 1, expected: 2 }), "{other}");
-        let longer = JoinRecord::read(&record, &ours, NonZeroU64::new(16).unwrap(), &ours);
+        let longer = JoinRecord::read(&record, &ours, NonZeroU64::new(16).unwrap(), Some(&ours));
         assert!(matches!(longer, Err(JoinError::Terms(_))));
         for cut in 0..record.len() {
             assert!(read(&record[..cut], &ours).is_err(), "cut at {cut}");
