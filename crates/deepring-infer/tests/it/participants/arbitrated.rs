@@ -10,7 +10,7 @@ use deepring_infer::arbitration::Ruling;
 use deepring_infer::engine::Racing;
 use deepring_infer::{RingHost, Rten};
 
-use super::doubles::{Double, LIES};
+use super::doubles::{Double, LIES, objects_under_another_engine};
 use super::world::{Fixture, HOSTS, STEADY, World, alike, arbiter, in_last_bits};
 use super::{opener, unlike};
 
@@ -108,6 +108,24 @@ fn copies_of_unlike_engines_are_ruled_on_within_the_tolerance() {
             }
         }
         assert!(of == Copies::Three || found >= HOSTS, "{found} disputes");
+    }
+}
+
+#[test]
+fn a_copy_that_contradicts_itself_under_two_engines_stops_no_answer_without_a_dispute() {
+    let fixture = Fixture::new(Copies::Two, false, &alike);
+    let arbiter = arbiter_of(&fixture, alike(0));
+    for liar in 0..HOSTS {
+        let mut world = World::new(&fixture, STEADY, 1).with(liar, objects_under_another_engine());
+        world.open(opener(liar), 6);
+        let world = world.run();
+        world.verify(&format!("host {liar}"), Some(liar));
+        let mut by_honest = world.disputes.iter().filter(|(by, _)| *by != liar);
+        assert!(world.is_answered(Some(liar)) || by_honest.next().is_some(), "host {liar}");
+        for (by, dispute) in &world.disputes {
+            let wrong = ruled(&fixture, &arbiter, dispute).wrong();
+            assert!(wrong.iter().all(|host| *host == World::key(liar)), "{by}: {wrong:?}");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Hosts that do not play by the rules: honest machines under one key, with results, and a choice of what they say.
 
-use deepring::receipt::Parcel;
+use deepring::Digest;
+use deepring::receipt::{ComputedWith, Parcel};
 use deepring_infer::block::Computed;
 
 use super::world::{in_one_element, salt};
@@ -88,6 +89,20 @@ pub(super) enum Wanted {
 pub(super) fn two_receipts_in_one_leg() -> Double {
     Double::with(vec![right, in_one_leg])
         .saying(|machine, to, bytes| bytes[0] != LEG || machine == usize::from(to >= 2))
+}
+
+/// Objects to the other's outputs with others of its own, and states another engine there than in its receipt: what it signed
+/// contradicts itself, and proves nothing.
+pub(super) fn objects_under_another_engine() -> Double {
+    let other = |computed: &mut Computed| {
+        in_one_element(computed);
+        let states = ComputedWith::new("another engine", Digest::NONE, "processor", 1);
+        computed.result.computed_with = states.unwrap();
+    };
+    Double::with(vec![right, other]).saying(|machine, _, bytes| match said(bytes) {
+        Some(RECORD) => machine == 1,
+        _ => machine == 0,
+    })
 }
 
 pub(super) type Lie = (&'static str, Wanted, fn() -> Double);
