@@ -78,9 +78,7 @@ impl Committee {
         };
         Ok(signer.unwrap_or_else(|| self.verifier(origin)))
     }
-}
 
-impl Committee {
     /// The scheme by which this committee's votes about the log of this name are verified.
     pub(crate) fn verifier(&self, origin: &str) -> Scheme {
         Scheme::verifier(&namespace(origin), self.voters())

@@ -519,19 +519,18 @@ fn same(one: &Batch, other: &Batch) -> bool {
 
 /// Changes one element of a result by a lot.
 pub(super) fn in_one_element(computed: &mut Computed) {
-    let outputs = computed.outputs[0].remove(0);
-    let mut data = outputs.data().to_vec();
-    data[3] ^= 0x41;
-    let (name, dims) = (outputs.name().to_owned(), outputs.dims().to_vec());
-    let changed = TensorValue::new(name, outputs.dtype(), dims, data).unwrap();
-    computed.outputs[0].insert(0, changed);
+    in_one_byte(computed, 3, 0x41);
 }
 
 /// Changes the last bit of one element.
 pub(super) fn in_last_bits(computed: &mut Computed) {
+    in_one_byte(computed, 4, 1);
+}
+
+fn in_one_byte(computed: &mut Computed, at: usize, bits: u8) {
     let outputs = computed.outputs[0].remove(0);
     let mut data = outputs.data().to_vec();
-    data[4] ^= 1;
+    data[at] ^= bits;
     let (name, dims) = (outputs.name().to_owned(), outputs.dims().to_vec());
     let changed = TensorValue::new(name, outputs.dtype(), dims, data).unwrap();
     computed.outputs[0].insert(0, changed);
