@@ -38,7 +38,7 @@ max-time = {args.seconds}
 hooks = {json.dumps(str(hooks))}
 request-timeout = 60
 continue-on-failure = true
-workers = 2
+workers = 1
 [auth.openapi.key]
 bearer = {json.dumps(KEY)}
 [generation]
