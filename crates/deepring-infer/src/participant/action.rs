@@ -117,8 +117,15 @@ pub struct Closed {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum WhyFailed {
-    /// The copies of a leg came to no common result, or too few of them answered.
+    /// Copies of a leg contradict each other, and it came to no common result.
     Disputed {
+        /// First block of the leg.
+        first_block: u32,
+        /// The copies that say so.
+        by: Vec<PublicKey<Host>>,
+    },
+    /// Too few copies of a leg answered, and none contradicts another.
+    TooFew {
         /// First block of the leg.
         first_block: u32,
         /// The copies that say so. Of two, that the other is absent is one's word against the other's.

@@ -40,9 +40,18 @@ pub(super) struct Query<'r> {
     /// The copies that failed, and who says so.
     told: Vec<(PublicKey<Host>, FailedCopy)>,
     /// Of each leg, how it ended for those that reported.
-    ends: BTreeMap<usize, Vec<(PublicKey<Host>, LegEnd)>>,
+    ends: BTreeMap<usize, Vec<ReportedEnd>>,
     ends_at: u64,
     end: Option<QueryEnd>,
+}
+
+/// How a leg ended for a host that reported it.
+#[derive(Debug)]
+struct ReportedEnd {
+    by: PublicKey<Host>,
+    end: LegEnd,
+    /// It says that a copy was not merely absent.
+    contradicted: bool,
 }
 
 /// How a query ended for this host.

@@ -169,7 +169,7 @@ impl NamedCopy {
         (status = 415, description = "bad-request: another type of body", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "input, rejected", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "disputed", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "busy, not-recorded, stopped", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "busy, hosts-absent, not-recorded, stopped", body = Problem, content_type = "application/problem+json"),
         (status = 504, description = "time-over", body = Problem, content_type = "application/problem+json"),
     ),
 )]

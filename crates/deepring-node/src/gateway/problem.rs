@@ -25,8 +25,10 @@ pub(crate) enum ProblemType {
     TooMany,
     /// Too much is under way; ask again.
     Busy,
-    /// The hosts came to no common result.
+    /// Hosts contradict each other, and there is no common result.
     Disputed,
+    /// Too few hosts answered.
+    HostsAbsent,
     /// The hosts cannot answer these inputs.
     Rejected,
     /// The query took longer than it is given.
@@ -64,6 +66,7 @@ impl ProblemType {
             Self::TooMany => "too-many",
             Self::Busy => "busy",
             Self::Disputed => "disputed",
+            Self::HostsAbsent => "hosts-absent",
             Self::Rejected => "rejected",
             Self::TimeOver => "time-over",
             Self::NotRecorded => "not-recorded",
@@ -84,7 +87,8 @@ impl Problem {
             ProblemType::Unauthorised => "a key is needed",
             ProblemType::TooMany => "too many requests",
             ProblemType::Busy => "too much is under way",
-            ProblemType::Disputed => "the hosts came to no common result",
+            ProblemType::Disputed => "hosts contradict each other, and there is no common result",
+            ProblemType::HostsAbsent => "too few hosts answered",
             ProblemType::Rejected => "the hosts cannot answer these inputs",
             ProblemType::TimeOver => "the time for the query was over",
             ProblemType::NotRecorded => "the answer could not be recorded, and is not given out",
@@ -197,6 +201,10 @@ impl From<QueryError> for Problem {
             QueryError::Failed { ref why, .. } => match why {
                 WhyFailed::Disputed { .. } => {
                     Self::new(ProblemType::Disputed, StatusCode::BAD_GATEWAY, e)
+                }
+                WhyFailed::TooFew { .. } => {
+                    let problem = Self::unavailable(ProblemType::HostsAbsent, e);
+                    Self { retry: Some(1), ..problem }
                 }
                 WhyFailed::Rejected { .. } => Self::rejected(e),
                 WhyFailed::OutOfPatience => Self::time_over(e),

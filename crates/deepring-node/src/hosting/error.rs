@@ -1,7 +1,7 @@
 //! Why a host does not take part in queries, or a query is not answered.
 
-use deepring::Digest;
 use deepring::replication::FailedCopy;
+use deepring::{Digest, Host, PublicKey};
 use deepring_infer::RunError;
 use deepring_infer::participant::{NoParticipant, NotAccepted, WhyFailed};
 use thiserror::Error;
@@ -84,11 +84,21 @@ pub enum QueryError {
     Stopped,
 }
 
+fn names(hosts: &[PublicKey<Host>]) -> String {
+    let names: Vec<String> = hosts.iter().map(PublicKey::short).collect();
+    names.join(" and ")
+}
+
 fn in_words(why: &WhyFailed) -> String {
     match why {
         WhyFailed::Disputed { first_block, by } => {
-            let by: Vec<String> = by.iter().map(|host| host.short()).collect();
-            format!("the leg from block {first_block} is disputed, as {} say", by.join(" and "))
+            format!("the leg from block {first_block} is disputed, by the word of {}", names(by))
+        }
+        WhyFailed::TooFew { first_block, by } => {
+            format!(
+                "too few hosts computed the leg from block {first_block}, by the word of {}",
+                names(by)
+            )
         }
         WhyFailed::Rejected { queries, why } => {
             format!("{} of its inputs cannot be answered: {why}", queries.len())

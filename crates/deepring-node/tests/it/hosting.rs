@@ -390,10 +390,7 @@ fn with_two_copies_nothing_is_answered_without_both() {
         assert!(
             matches!(
                 failed,
-                QueryError::Failed {
-                    why: WhyFailed::Disputed { .. } | WhyFailed::OutOfPatience,
-                    ..
-                }
+                QueryError::Failed { why: WhyFailed::TooFew { .. } | WhyFailed::OutOfPatience, .. }
             ),
             "{failed}"
         );

@@ -10,7 +10,7 @@ use super::super::action::{Action, WhyFailed};
 use super::super::host_message::{HostMessage, LegEnd, LegReport, evidence_of};
 use super::super::not_accepted::NotAccepted;
 use super::super::scene::Scene;
-use super::{Query, QueryEnd};
+use super::{Query, QueryEnd, ReportedEnd};
 
 impl<'r> Query<'r> {
     /// Tells the driver which copies failed in a leg, and the host that opened the query how the leg ended.
@@ -116,6 +116,7 @@ impl<'r> Query<'r> {
             return;
         }
         let LegReport { first_block, end, failed, .. } = report;
+        let contradicted = failed.iter().any(|failed| failed.fault != CopyFault::Absent);
         let limit = scene.ground.legs().saturating_mul(8);
         // Of two that contradict each other one lies, and neither is believed against the other.
         let both = failed.iter().filter_map(|copy| match &copy.fault {
@@ -134,9 +135,10 @@ impl<'r> Query<'r> {
             }
         }
         let ends = self.ends.entry(leg).or_default();
-        match ends.iter_mut().find(|(host, _)| *host == from) {
-            Some((_, known)) => *known = end,
-            None => ends.push((from, end)),
+        let reported = ReportedEnd { by: from, end, contradicted };
+        match ends.iter_mut().find(|known| known.by == from) {
+            Some(known) => *known = reported,
+            None => ends.push(reported),
         }
         // With three copies one that lies cannot end a query; with two nothing goes on without it. That nobody can compute is the word
         // of two, however many there are, and so is a rejection.
@@ -144,17 +146,21 @@ impl<'r> Query<'r> {
             Copies::Two => 1,
             Copies::Three => 2,
         };
-        let disputed = ends.iter().filter(|(_, end)| *end == LegEnd::Disputed).count();
+        let disputed = ends.iter().filter(|known| known.end == LegEnd::Disputed).count();
         let unable: Vec<PublicKey<Host>> = ends
             .iter()
-            .filter(|(_, end)| matches!(end, LegEnd::CannotCompute(_)))
-            .map(|(host, _)| *host)
+            .filter(|known| matches!(known.end, LegEnd::CannotCompute(_)))
+            .map(|known| known.by)
             .collect();
         let why = match rejected_by_two(ends) {
             Some(rejected) => Some(rejected),
             None if disputed >= enough || disputed + unable.len() >= 2 => {
-                let by = ends.iter().filter(|(_, end)| *end != LegEnd::Settled);
-                Some(WhyFailed::Disputed { first_block, by: by.map(|(host, _)| *host).collect() })
+                let open = ends.iter().filter(|known| known.end != LegEnd::Settled);
+                let by = open.clone().map(|known| known.by).collect();
+                Some(match open.clone().any(|known| known.contradicted) {
+                    true => WhyFailed::Disputed { first_block, by },
+                    false => WhyFailed::TooFew { first_block, by },
+                })
             }
             None => None,
         };
@@ -193,10 +199,10 @@ impl<'r> Query<'r> {
 }
 
 /// The queries that two copies of a leg reject.
-fn rejected_by_two(ends: &[(PublicKey<Host>, LegEnd)]) -> Option<WhyFailed> {
+fn rejected_by_two(ends: &[ReportedEnd]) -> Option<WhyFailed> {
     let rejected: Vec<_> = ends
         .iter()
-        .filter_map(|(_, end)| match end {
+        .filter_map(|known| match &known.end {
             LegEnd::Rejected { queries, why } => Some((queries, why)),
             _ => None,
         })

@@ -242,7 +242,7 @@ fn failed(why: WhyFailed) -> QueryError {
 #[test]
 fn each_failure_has_its_status_and_its_word() {
     type Fails = fn() -> QueryError;
-    let cases: [(Fails, u16, &str); 13] = [
+    let cases: [(Fails, u16, &str); 14] = [
         (|| NotAccepted::Shapes(InputError::Twice { name: "x".to_owned() }).into(), 422, "input"),
         (|| NotAccepted::LongBatch { limit: 4 }.into(), 422, "input"),
         (|| NotAccepted::Full { what: "bytes", limit: 4 }.into(), 503, "busy"),
@@ -250,6 +250,7 @@ fn each_failure_has_its_status_and_its_word() {
         (|| RunError::Input(InputError::Twice { name: "x".to_owned() }).into(), 422, "input"),
         (|| RunError::NotLoaded { block: 1 }.into(), 503, "stopped"),
         (|| failed(WhyFailed::Disputed { first_block: 1, by: Vec::new() }), 502, "disputed"),
+        (|| failed(WhyFailed::TooFew { first_block: 1, by: Vec::new() }), 503, "hosts-absent"),
         (
             || failed(WhyFailed::Rejected { queries: vec![0], why: "too large".to_owned() }),
             422,
@@ -264,7 +265,8 @@ fn each_failure_has_its_status_and_its_word() {
     for (error, status, word) in cases {
         let got = run(site(Fate::Failed(error), &section("")).send(question()));
         assert_eq!((got.status, got.problem().as_str()), (status, word), "{}", error());
-        assert_eq!(got.headers.contains_key(RETRY_AFTER.as_str()), word == "busy");
+        let again = ["busy", "hosts-absent"].contains(&word);
+        assert_eq!(got.headers.contains_key(RETRY_AFTER.as_str()), again);
     }
 }
 
