@@ -386,13 +386,12 @@ impl<'r> LegPart<'r> {
         }
     }
 
-    /// How long another copy is waited for.
-    pub(super) fn patience(&self, ground: &Ground<'_>) -> u64 {
-        let took = match &self.work {
+    /// How long this host computed.
+    pub(super) fn took(&self) -> u64 {
+        match &self.work {
             Work::Done { took, .. } => *took,
             _ => 0,
-        };
-        ground.patience.with_copy(took)
+        }
     }
 
     /// Notes since when each copy owes something. One whose outputs this host itself compares owes nothing meanwhile.
@@ -416,25 +415,29 @@ impl<'r> LegPart<'r> {
         }
     }
 
+    /// How long another copy is waited for. It can be spared where one that is not cut off is to take its place.
+    fn patience(&self, ground: &Ground<'_>, host: &PublicKey<Host>, took: u64) -> u64 {
+        let reserve = self.machine.reserve().is_some_and(|host| !ground.is_cut_off(&host));
+        ground.patience_with(host, reserve || self.machine.owes_validation(host), took)
+    }
+
     /// When something is due next.
     pub(super) fn wake_at(&self, ground: &Ground<'_>) -> Option<u64> {
-        let patience = self.patience(ground);
-        let owing = self
-            .peers
-            .iter()
-            .filter_map(|peer| Some(peer.owes_since?.saturating_add(patience).min(peer.repeat_at)));
+        let took = self.took();
+        let owing = self.hosts.iter().zip(&self.peers).filter_map(|(host, peer)| {
+            let lost_at = peer.owes_since?.saturating_add(self.patience(ground, host, took));
+            Some(lost_at.min(peer.repeat_at))
+        });
         owing.chain(self.reporting.iter().map(|r| r.at)).min()
     }
 
     /// What is due: what was said is said again; the copies with which the patience is over.
     pub(super) fn tick(&mut self, scene: &mut Scene<'_, 'r>) -> Vec<PublicKey<Host>> {
-        let (now, patience) = (scene.now, self.patience(scene.ground));
+        let (now, took) = (scene.now, self.took());
         let mut lost = Vec::new();
-        for place in 0..self.peers.len() {
-            let (Some(peer), Some(host)) = (self.peers.get_mut(place), self.hosts.get(place))
-            else {
-                continue;
-            };
+        for (place, host) in self.hosts.iter().enumerate() {
+            let patience = self.patience(scene.ground, host, took);
+            let Some(peer) = self.peers.get_mut(place) else { continue };
             let Some(since) = peer.owes_since else { continue };
             if now >= since.saturating_add(patience) {
                 lost.push(*host);

@@ -4,7 +4,7 @@ use deepring::receipt::{Chain, Salt};
 use deepring::{Host, PublicKey};
 
 use super::leg_part::Held;
-use super::scene::Scene;
+use super::scene::{Ground, Scene};
 
 /// Most times that a host is given the same.
 const MAX_TRIES: u32 = 8;
@@ -17,7 +17,10 @@ pub(super) struct Passing {
     held: Held,
     /// The hosts that lack it, as far as is known.
     lacking: Vec<PublicKey<Host>>,
-    at: u64,
+    /// The hosts that are to pass it on before this one, and for how long this one computed.
+    after: (Vec<PublicKey<Host>>, u64),
+    /// When it was last sent, and before the first time since when it is held.
+    since: u64,
     tries: u32,
 }
 
@@ -26,9 +29,10 @@ impl Passing {
         leg: usize,
         (chain, held): (Chain, Held),
         lacking: Vec<PublicKey<Host>>,
-        at: u64,
+        after: (Vec<PublicKey<Host>>, u64),
+        since: u64,
     ) -> Self {
-        Self { leg, chain, held, lacking, at, tries: 0 }
+        Self { leg, chain, held, lacking, after, since, tries: 0 }
     }
 
     /// A host says that it holds the tensors that this record names.
@@ -38,16 +42,22 @@ impl Passing {
         }
     }
 
-    pub(super) fn wake_at(&self) -> Option<u64> {
-        (!self.lacking.is_empty() && self.tries < MAX_TRIES).then_some(self.at)
+    pub(super) fn wake_at(&self, ground: &Ground<'_>) -> Option<u64> {
+        let (after, took) = &self.after;
+        let wait = match self.tries.checked_sub(1) {
+            Some(again) => ground.patience.repeat(again),
+            None => ground.patience_with_all(after, *took),
+        };
+        let open = !self.lacking.is_empty() && self.tries < MAX_TRIES;
+        open.then_some(self.since.saturating_add(wait))
     }
 
     pub(super) fn tick(&mut self, scene: &mut Scene<'_, '_>, salt: &Salt) {
-        if self.wake_at().is_none_or(|at| scene.now < at) {
+        if self.wake_at(scene.ground).is_none_or(|at| scene.now < at) {
             return;
         }
         scene.send_parcel((&self.chain, salt, &self.held.batch), &self.lacking);
-        self.at = scene.now.saturating_add(scene.ground.patience.repeat(self.tries));
+        self.since = scene.now;
         self.tries += 1;
     }
 }

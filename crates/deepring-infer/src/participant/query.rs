@@ -287,12 +287,13 @@ impl<'r> Query<'r> {
         let holders: Vec<PublicKey<Host>> =
             part.hosts.iter().filter(|h| stands_behind(h) && !failed(h)).copied().collect();
         let me = scene.ground.me;
-        let rank = holders.iter().take_while(|host| **host != me).count() as u64;
-        let at = scene.now.saturating_add(rank.saturating_mul(part.patience(scene.ground)));
+        let before = holders.iter().take_while(|host| **host != me).copied().collect();
+        let after = (before, part.took());
         let mut lacking = scene.ground.entering(leg + 1);
         lacking.retain(|host| *host != me && !holders.contains(host));
         self.passing.retain(|passing| passing.leg != leg + 1);
-        self.passing.push(Passing::new(leg + 1, (chain.clone(), held.clone()), lacking, at));
+        let passed = (chain.clone(), held.clone());
+        self.passing.push(Passing::new(leg + 1, passed, lacking, after, scene.now));
         self.pass_on(scene);
         let next = scene.ground.entering(leg + 1).contains(&me);
         if next && self.would_enter(scene.ground, leg + 1, &chain).unwrap_or(false) {
@@ -311,7 +312,8 @@ impl<'r> Query<'r> {
     pub(super) fn give_inputs(&mut self, scene: &mut Scene<'_, 'r>, chain: Chain, held: Held) {
         let mut lacking = scene.ground.entering(0);
         lacking.retain(|host| *host != scene.ground.me);
-        self.passing.push(Passing::new(0, (chain, held), lacking, scene.now));
+        let after = (Vec::new(), 0);
+        self.passing.push(Passing::new(0, (chain, held), lacking, after, scene.now));
         self.pass_on(scene);
     }
 
@@ -463,7 +465,7 @@ impl<'r> Query<'r> {
     /// When something is due next.
     pub(super) fn wake_at(&self, ground: &Ground<'_>) -> u64 {
         let parts = self.parts.iter().flatten().filter_map(|part| part.wake_at(ground));
-        let passing = self.passing.iter().filter_map(Passing::wake_at);
+        let passing = self.passing.iter().filter_map(|passing| passing.wake_at(ground));
         let closing = self.closing_at();
         parts.chain(passing).chain(closing).fold(self.ends_at, u64::min)
     }

@@ -18,7 +18,10 @@ use super::host_message::HostMessage;
 /// apart from the one that had it first.
 pub(super) type QueryKey = (Digest, [u8; 64]);
 
-/// What does not change.
+/// So many patiences are given to a host that is cut off, and without which a leg cannot be settled.
+const RECONNECTING: u64 = 4;
+
+/// What no query changes.
 #[derive(Debug)]
 pub(super) struct Ground<'r> {
     pub(super) outline: &'r AuthenticOutline,
@@ -32,9 +35,32 @@ pub(super) struct Ground<'r> {
     pub(super) sizes: Sizes,
     /// For whom disputed legs are kept; nobody without it.
     pub(super) arbiter: Option<PublicKey<Host>>,
+    /// The hosts with which the transport has no connection.
+    pub(super) cut_off: BTreeSet<[u8; 64]>,
 }
 
 impl<'r> Ground<'r> {
+    pub(super) fn is_cut_off(&self, host: &PublicKey<Host>) -> bool {
+        self.cut_off.contains(host.as_bytes())
+    }
+
+    /// How long another host is waited for, where this one computed for so long. Of one that is cut off nothing can come: where it can
+    /// be spared, what is on its way here is let arrive, and no more; where it cannot, it is given time to come back.
+    pub(super) fn patience_with(&self, host: &PublicKey<Host>, spared: bool, took: u64) -> u64 {
+        let patience = self.patience.with_copy(took);
+        match (self.is_cut_off(host), spared) {
+            (false, _) => patience,
+            (true, true) => patience.min(self.patience.repeat(0)),
+            (true, false) => patience.saturating_mul(RECONNECTING),
+        }
+    }
+
+    /// How long these hosts are waited for, one after the other.
+    pub(super) fn patience_with_all(&self, hosts: &[PublicKey<Host>], took: u64) -> u64 {
+        let each = hosts.iter().map(|host| self.patience_with(host, true, took));
+        each.fold(0, u64::saturating_add)
+    }
+
     /// The number of legs; a chain so long returns to Genesis.
     pub(super) fn legs(&self) -> usize {
         self.deal.legs.len()

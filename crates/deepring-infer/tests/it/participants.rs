@@ -18,7 +18,7 @@ use deepring_infer::participant::WhyFailed;
 use rten::Value;
 
 use doubles::{LIES, Wanted, two_receipts_in_one_leg};
-use world::{Fixture, HOSTS, ROUGH, STEADY, World, alike};
+use world::{Fixture, HOSTS, PATIENCE, ROUGH, STEADY, World, alike};
 
 const DEALS: [(Copies, bool); 3] =
     [(Copies::Two, false), (Copies::Three, false), (Copies::Three, true)];
@@ -149,12 +149,16 @@ fn a_host_that_dies_at_any_step_loses_no_query_with_three_copies() {
             let honest = honest.run();
             let sent = honest.wire.iter().filter(|(_, from, ..)| *from == who).count();
             for step in 1..=sent {
-                for anew in [None, Some(300), Some(5_000)] {
+                let each = [None, Some(300), Some(5_000)];
+                for (anew, told) in each.iter().flat_map(|a| [(*a, false), (*a, true)]) {
                     let mut world = World::new(&fixture, STEADY, 3);
                     world.dies = Some((who, step, anew));
+                    world.tells_cut_off = told;
                     world.open(0, 6);
                     let world = world.run();
-                    let what = format!("{of:?}, host {who} after {step} of {sent}, anew {anew:?}");
+                    let what = format!(
+                        "{of:?}, host {who} after {step} of {sent}, anew {anew:?}, told {told}"
+                    );
                     world.verify(&what, None);
                     let blamed = world.blamed(None);
                     let mut told = world.failed.iter();
@@ -192,6 +196,25 @@ fn an_answer_names_the_host_that_was_down_also_in_the_last_leg() {
             assert_eq!(named.host, World::key(down));
             assert!(matches!(named.fault, CopyFault::Absent), "{down}: {named:?}");
         }
+    }
+}
+
+#[test]
+fn a_host_that_the_transport_has_lost_is_waited_for_a_quarter_of_the_floor() {
+    let fixture = Fixture::new(Copies::Three, false, &alike);
+    for down in 1..HOSTS {
+        let [unknown, told] = [false, true].map(|told| {
+            let mut world = World::new(&fixture, STEADY, 1);
+            world.cut_off = Some((down, 0, u64::MAX));
+            world.tells_cut_off = told;
+            world.open(0, 6);
+            let world = world.run();
+            world.verify("a host that is down", None);
+            assert_eq!(world.blamed(None), [down]);
+            world.answered_at.unwrap()
+        });
+        assert!(unknown > PATIENCE.floor, "{down}: {unknown}");
+        assert!(told < PATIENCE.floor, "{down}: {told}");
     }
 }
 
@@ -234,12 +257,16 @@ fn a_host_that_is_cut_off_is_passed_over_and_comes_back() {
         let fixture = Fixture::new(of, eager, &alike);
         for who in 0..HOSTS {
             for since in (0..120).step_by(15) {
-                for until in [since + 200, since + 1_500, since + 8_000, u64::MAX] {
+                let each = [since + 200, since + 1_500, since + 8_000, u64::MAX];
+                for (until, told) in each.iter().flat_map(|u| [(*u, false), (*u, true)]) {
                     let mut world = World::new(&fixture, STEADY, since);
                     world.cut_off = Some((who, since, until));
+                    world.tells_cut_off = told;
                     world.open(0, 6);
                     let world = world.run();
-                    let what = format!("{of:?}, eager {eager}, host {who}, {since} to {until}");
+                    let what = format!(
+                        "{of:?}, eager {eager}, host {who}, {since} to {until}, told {told}"
+                    );
                     world.verify(&what, None);
                     // An interruption that is shorter than anybody's patience is only a delay.
                     let short = until - since <= 200;

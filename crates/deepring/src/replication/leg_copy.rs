@@ -189,6 +189,24 @@ impl<'r> LegCopy<'r> {
             .filter_map(|(place, _)| self.hosts.get(place).copied())
     }
 
+    /// The copy that is activated once an active one is absent; `None` where each is active or failed.
+    #[must_use]
+    pub fn reserve(&self) -> Option<PublicKey<Host>> {
+        let (place, _) = self.reserve_place()?;
+        self.hosts.get(place).copied()
+    }
+
+    fn reserve_place(&self) -> Option<(usize, &Peer)> {
+        self.others().find(|(_, peer)| !peer.active && peer.fault.is_none())
+    }
+
+    /// Returns whether this host owes its validation alone, without which the leg is settled as well.
+    #[must_use]
+    pub fn owes_validation(&self, host: &PublicKey<Host>) -> bool {
+        let place = self.hosts.iter().position(|h| h == host);
+        place.is_some_and(|place| matches!(self.owed(place), Some(Owed::Validation)))
+    }
+
     /// COMPUTE, COMMIT: this copy's result. `nonce` is random and used once. A second result for
     /// the leg changes nothing: a host signs one receipt.
     pub fn computed(&mut self, result: LegResult, nonce: [u8; 32]) -> Vec<Outgoing> {
@@ -526,8 +544,7 @@ impl<'r> LegCopy<'r> {
         let failed =
             |peer: &Peer| peer.fault.is_some() || peer.receipts.iter().any(SeenReceipt::differs);
         let called = self.others().any(|(_, peer)| peer.active && failed(peer));
-        let idle = self.others().find(|(_, peer)| !peer.active && peer.fault.is_none());
-        let Some((place, _)) = idle.filter(|_| called) else { return };
+        let Some((place, _)) = self.reserve_place().filter(|_| called) else { return };
         out.extend(self.message(place, Contents::Activate));
         if let Some(peer) = self.peers.get_mut(place) {
             peer.active = true;

@@ -43,6 +43,7 @@ impl<'r> Query<'r> {
             true => 0,
             false => others.take_while(|host| **host != me).count() as u64 + 1,
         };
+        // Also where one of them is cut off from here: who opened the query is to close it, if only it lives.
         let wait = rank.saturating_mul(scene.ground.patience.with_copy(0));
         let at = scene.now.saturating_add(wait);
         self.closing = Some(Closing { chain, prefix, held, at });

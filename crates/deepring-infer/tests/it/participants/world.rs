@@ -165,6 +165,8 @@ pub(super) struct World<'r> {
     next: u64,
     /// Hosts that hear nobody and are heard by nobody from one time to another.
     pub(super) cut_off: Option<(usize, u64, u64)>,
+    /// Hosts are told whom their transport has no connection with.
+    pub(super) tells_cut_off: bool,
     /// A host dies once it has sent so many messages, and is started anew so much later.
     pub(super) dies: Option<(usize, usize, Option<u64>)>,
     pub(super) wire: Vec<(u64, usize, usize, Arc<[u8]>)>,
@@ -199,6 +201,7 @@ impl<'r> World<'r> {
             events: BTreeMap::new(),
             next: 0,
             cut_off: None,
+            tells_cut_off: false,
             dies: None,
             wire: Vec::new(),
             closed: Vec::new(),
@@ -389,6 +392,11 @@ impl<'r> World<'r> {
                 }
                 Action::Failed { why, named, .. } => self.failed.push((at, why, named)),
             }
+        }
+        if self.tells_cut_off {
+            let lost = |to: &usize| *to != at && (!self.places[*to].up || self.is_cut_off(at, *to));
+            let lost: Vec<_> = (0..HOSTS).filter(lost).map(Self::key).collect();
+            self.places[at].machines[machine].set_cut_off(&lost);
         }
         let life = self.places[at].life;
         if let Some(wake) = self.places[at].machines[machine].wake_at()
