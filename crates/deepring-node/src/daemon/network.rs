@@ -58,13 +58,14 @@ pub(crate) fn join(
         send_batch_size: NZUsize!(8),
         handshake_timeout: Duration::from_secs(5),
         dial_timeout: Duration::from_secs(10),
-        // A peer that was restarted is let in again soon; several may have one address.
-        peer_connection_cooldown: Duration::from_secs(1),
+        // A peer that was restarted is let in again soon, also where both dial at once and neither gets through; several may have one
+        // address.
+        peer_connection_cooldown: Duration::from_millis(250),
         max_concurrent_handshakes: NZU32!(64),
         allowed_handshake_rate_per_ip: Quota::per_second(NZU32!(32)),
         allowed_handshake_rate_per_subnet: Quota::per_second(NZU32!(64)),
         ping_frequency: Duration::from_secs(5),
-        dial_frequency: Duration::from_millis(500),
+        dial_frequency: Duration::from_millis(100),
         // Mailboxes are reserved for each peer of each set.
         tracked_peer_sets: NZUsize!(1),
         block_duration: CUT_OFF,
