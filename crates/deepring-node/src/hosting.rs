@@ -4,7 +4,7 @@
 //!  other hosts ──fragments──► Inbox ──► Driver ──► Outbox ──fragments──► other hosts
 //!                                        │  ▲
 //!            Asker ──queries────────────►│  └──results── workers (RingHost)
-//!                                        ├──receipts──► SignedJournal
+//!                        connections ────►├──receipts──► SignedJournal
 //!                                        ├──notices───► whoever records them
 //!                                        └──questions about copies──► CopyServer, and answers ──► Mender
 //! ```
@@ -25,6 +25,7 @@ mod marker;
 mod mending;
 mod outbox;
 mod peers;
+mod presence;
 mod quarantine;
 mod ring_copy;
 mod worker;
@@ -61,6 +62,7 @@ use mending::{CopyServer, MAX_MEND_BYTES};
 use outbox::Outbox;
 use peers::HostPeers;
 pub use peers::{host_identity, host_identity_key};
+pub use presence::presence_channel;
 pub use quarantine::Quarantine;
 pub use ring_copy::RingCopy;
 
@@ -150,6 +152,7 @@ where
     let peers = HostPeers::of(&ring, &config.key)?;
     refuse_missing(&ring, &host)?;
     let (outbox, ends) = Outbox::new(&peers);
+    let known = peers.clone();
     let outbox = Arc::new(outbox);
     let before = SignedBefore {
         marker: config.signed_before.map(SignedMarker::at),
@@ -231,7 +234,9 @@ where
             _ = select_all(parts) => HostingError::Ended { part: "network" },
         }
     });
-    Ok((HostHandle { events: handle_events, exchange: handle_exchange, task }, noticed))
+    let handle =
+        HostHandle { peers: known, events: handle_events, exchange: handle_exchange, task };
+    Ok((handle, noticed))
 }
 
 /// Every block that the deal gives this host must be open.

@@ -330,8 +330,12 @@ fn start_host(
     );
     let (channel, quota) = hosting::channel();
     let channel = net.register(channel, quota);
+    let (presence, quota) = hosting::presence_channel();
+    let presence = net.register(presence, quota);
     net.start();
-    Ok(hosting::start(context.child("hosting"), channel, peers, of, host)?)
+    let (handle, notices) = hosting::start(context.child("hosting"), channel, peers, of, host)?;
+    handle.follow_connections(context.child("presence"), presence);
+    Ok((handle, notices))
 }
 
 /// The file beside a host's key that says of which rings it signed receipts.

@@ -10,8 +10,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use commonware_macros::select;
 use commonware_runtime::telemetry::metrics::{Counter, MetricsExt as _};
 use commonware_utils::channel::{mpsc, oneshot};
-use deepring::Digest;
 use deepring::receipt::{QueryStart, Salt};
+use deepring::{Digest, Host, PublicKey};
 use deepring_infer::RunError;
 use deepring_infer::engine::Engine;
 use deepring_infer::participant::{Action, Batch, Closed, Participant};
@@ -39,7 +39,13 @@ pub(crate) type Reply = oneshot::Sender<Result<Closed, QueryError>>;
 pub(crate) enum HostEvent {
     Came(Came),
     Done(LegWorkDone),
-    Ask { batch: Batch, nonce: Option<Digest>, reply: Reply },
+    Ask {
+        batch: Batch,
+        nonce: Option<Digest>,
+        reply: Reply,
+    },
+    /// The hosts with which the network has no connection, from now on.
+    CutOff(Vec<PublicKey<Host>>),
 }
 
 /// Counters for people.
@@ -117,6 +123,12 @@ impl<R: Runtime, E: Engine> Driver<'_, R, E> {
                     self.participant.compared(now, work, result)
                 }
                 Some(HostEvent::Ask { batch, nonce, reply }) => self.open(now, batch, nonce, reply),
+                Some(HostEvent::CutOff(hosts)) => {
+                    let names: Vec<_> = hosts.iter().map(PublicKey::short).collect();
+                    tracing::debug!(?names, "hosts without a connection");
+                    self.participant.set_cut_off(&hosts);
+                    Vec::new()
+                }
                 None => Vec::new(),
             };
             let acted = self.act(actions).and_then(|()| {

@@ -2,15 +2,21 @@
 
 use std::fmt;
 
+use commonware_cryptography::ed25519;
+use commonware_p2p::{LimitedSender, Receiver};
 use commonware_runtime::Handle;
 use commonware_utils::channel::{mpsc, oneshot};
 use deepring::replication::{Dispute, FailedCopy};
 use deepring::{Digest, Finding};
 use deepring_infer::participant::{Batch, Closed};
 
+use crate::agreement::Runtime;
+
 use super::driver::HostEvent;
 use super::error::{HostingError, QueryError};
 use super::mending::CopyExchange;
+use super::peers::HostPeers;
+use super::presence;
 
 /// What a host tells of its own accord.
 #[derive(Debug)]
@@ -42,6 +48,7 @@ pub enum Notice {
 
 /// A running host. It runs on when this is dropped, until the runtime ends.
 pub struct HostHandle {
+    pub(crate) peers: HostPeers,
     pub(crate) events: mpsc::Sender<HostEvent>,
     pub(crate) exchange: CopyExchange,
     pub(crate) task: Handle<HostingError>,
@@ -84,6 +91,19 @@ impl HostHandle {
     #[must_use]
     pub fn exchange(&self) -> CopyExchange {
         self.exchange.clone()
+    }
+
+    /// Has the host wait less for those with which the network has no connection, as [a channel of its own](super::presence_channel)
+    /// knows it.
+    pub fn follow_connections<R, S, C>(&self, context: R, channel: (S, C))
+    where
+        R: Runtime,
+        S: LimitedSender<PublicKey = ed25519::PublicKey>,
+        C: Receiver<PublicKey = ed25519::PublicKey>,
+    {
+        let peers = self.peers.iter().map(|(identity, host)| (identity.clone(), *host)).collect();
+        let events = self.events.clone();
+        context.spawn(|context| presence::watch(context, channel, peers, events));
     }
 
     /// Stops it at once, as if the process had died.
