@@ -5,12 +5,13 @@
 //! abstains, and never votes against what is valid. Its verdict is [`Chamber::verify`]'s, a function of the
 //! chain, and of the ledger below it; for a docket that names a validator set, also of what this node's operator approved.
 //!
-//! `propose` waits while nothing is to be said, until something comes or a heartbeat is due. An
-//! engine whose leader stays silent would skip views, and prunes its journal only behind what is
-//! finalised: a network at rest would fill its disks. An empty docket makes no leaf.
+//! `propose` waits only for a fifth of a heartbeat, so that a leader that is silent is one that is gone, and is soon passed over. Where
+//! nothing is to be said the docket is empty, which makes no leaf; the others keep back their votes for it until something is to be
+//! said after it or the heartbeat is over, so that a network at rest makes few of them, and still some: the engine prunes its journal
+//! only behind what is finalised. What comes while votes are kept back has to wait for one more height; under steady use nothing does.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use commonware_consensus::Application;
 use commonware_consensus::marshal::ancestry::Ancestry;
@@ -35,6 +36,11 @@ const MAX_FOLLOWED: usize = 256;
 /// it would propose.
 #[cfg(feature = "tamper")]
 pub type Tamper = Arc<dyn Fn(u64, Vec<Submission>) -> Vec<Submission> + Send + Sync>;
+
+/// How long a leader waits for something to say; for the rest of the heartbeat votes are kept back.
+pub(crate) fn leader_waits(heartbeat: Duration) -> Duration {
+    heartbeat / 5
+}
 
 /// See the module.
 #[derive(Clone)]
@@ -120,28 +126,18 @@ impl<E: Clock + Spawner + Metrics> Application<E> for Voter {
         mut ancestry: impl Ancestry<Docket>,
         (): (),
     ) -> Option<Digested<Docket>> {
-        let due = context.current() + self.heartbeat;
+        let due = context.current() + leader_waits(self.heartbeat);
         let newest = ancestry.next().await?;
         let parent = self.reach(&newest, ancestry).await?;
-        let mut changes = self.chamber.changes();
-        let submissions = loop {
-            changes.borrow_and_update();
-            let submissions = self.draft(&parent.digest).await?;
-            if !submissions.is_empty() || context.current() >= due {
-                break submissions;
-            }
-            select! {
-                changed = changes.changed() => changed.ok()?,
-                _ = context.sleep_until(due) => {},
-            }
-        };
+        self.rest(&context, &parent.digest, due).await;
+        let submissions = self.draft(&parent.digest).await?;
         #[cfg(feature = "tamper")]
         let submissions = match &self.tamper {
             Some(tamper) => tamper(parent.height, submissions),
             None => submissions,
         };
         self.chamber.consent().proposed(&submissions, parent.height);
-        let since = context.current().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let since = context.current().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         match Docket::new(parent.digest, parent.height + 1, now, submissions) {
             Ok(docket) => {
@@ -160,7 +156,7 @@ impl<E: Clock + Spawner + Metrics> Application<E> for Voter {
         (context, _): (E, Self::Context),
         mut ancestry: impl Ancestry<Docket>,
     ) -> bool {
-        match self.verified(context, &mut ancestry).await {
+        match self.verified(&context, &mut ancestry).await {
             Some(valid) => valid,
             None => futures::future::pending().await,
         }
@@ -169,18 +165,19 @@ impl<E: Clock + Spawner + Metrics> Application<E> for Voter {
 
 impl Voter {
     /// Whether the newest docket of a chain is valid; `None` where it cannot be said.
-    async fn verified<E: Spawner>(
+    async fn verified<E: Clock + Spawner + Metrics>(
         &self,
-        context: E,
+        context: &E,
         ancestry: &mut impl Ancestry<Docket>,
     ) -> Option<bool> {
+        let due = context.current() + (self.heartbeat - leader_waits(self.heartbeat));
         let docket = ancestry.next().await?;
         let parent = ancestry.next().await?;
         self.reach(&parent, ancestry.clone()).await?;
         let (chamber, verified) = (self.chamber.clone(), docket.inner().clone());
         // Hundreds of signatures: not on a thread that answers others.
-        let verifying =
-            context.shared(true).spawn(move |_| async move { chamber.verify(&verified) });
+        let apart = context.child("verifying").shared(true);
+        let verifying = apart.spawn(move |_| async move { chamber.verify(&verified) });
         let height = docket.inner().height();
         match verifying.await.ok()? {
             Opinion::Unknown => None,
@@ -202,7 +199,25 @@ impl Voter {
                     return Some(false);
                 }
                 self.chamber.remember(position);
+                if docket.inner().submissions().is_empty() {
+                    self.rest(context, &docket.inner().digest(), due).await;
+                }
                 Some(true)
+            }
+        }
+    }
+
+    /// Waits until something is to be said after a docket, or it is `due`.
+    async fn rest<E: Clock>(&self, context: &E, after: &DocketDigest, due: SystemTime) {
+        let mut changes = self.chamber.changes();
+        while context.current() < due {
+            changes.borrow_and_update();
+            if self.draft(after).await.is_none_or(|submissions| !submissions.is_empty()) {
+                return;
+            }
+            select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                _ = context.sleep_until(due) => {},
             }
         }
     }

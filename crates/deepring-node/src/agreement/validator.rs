@@ -13,6 +13,7 @@ use deepring::SecretKey;
 use deepring::keys::Node;
 use deepring_ledger::{Ledger, ValidatorSet};
 
+use super::application::leader_waits;
 use super::chamber::{Chamber, SubmitError, Ticket};
 use super::consent::SetApproval;
 use super::error::AgreementError;
@@ -38,12 +39,12 @@ pub struct Config {
     pub votes: bool,
     /// What the names of the engine's partitions in storage begin with: letters, digits, `-` and `_`.
     pub partition: String,
-    /// How long a leader waits with an empty docket; below `leader_timeout`. A network at rest makes
-    /// one height in that time.
+    /// How long an empty docket takes: a fifth of it the leader waits for something to say, and for the rest the others keep back their
+    /// votes. Below `certification_timeout`. A network at rest makes one height in that time.
     pub heartbeat: Duration,
-    /// How long the others wait for a leader's docket.
+    /// How long the others wait for a leader's docket; above a fifth of the heartbeat.
     pub leader_timeout: Duration,
-    /// How long they wait until a docket is certified; above `leader_timeout`. Verifying it must fit in.
+    /// How long they wait until a docket is certified; above `leader_timeout`. A heartbeat and verifying it must fit in.
     pub certification_timeout: Duration,
     /// After how long a leader that was not heard of is passed over at once; above
     /// `certification_timeout`.
@@ -97,17 +98,19 @@ impl Config {
         config.at_pace(Duration::from_secs(1))
     }
 
-    /// The same with this heartbeat, and with time-outs that follow from it: a leader has half as long again, and half a
-    /// second more at least; a docket is to be certified in twice a leader's time, and a leader is passed over after four
-    /// times of it in silence. So a leader that died costs one or two of its turns, and then nothing.
+    /// The same with this heartbeat, and with time-outs that follow from it: what is sent has two fifths of it to arrive, and 0.4 s at
+    /// least, beyond what is waited for on purpose; and a leader is passed over after twice the time of certification in silence. So a
+    /// leader that died costs one or two of its turns, and then nothing.
     #[must_use]
     pub fn at_pace(self, heartbeat: Duration) -> Self {
-        let leader_timeout = heartbeat + (heartbeat / 2).max(Duration::from_millis(500));
+        let arriving = (heartbeat * 2 / 5).max(Duration::from_millis(400));
+        let leader_timeout = leader_waits(heartbeat) + arriving;
+        let certification_timeout = heartbeat + arriving * 2;
         Self {
             heartbeat,
             leader_timeout,
-            certification_timeout: leader_timeout * 2,
-            skip_timeout: leader_timeout * 4,
+            certification_timeout,
+            skip_timeout: certification_timeout * 2,
             ..self
         }
     }

@@ -12,8 +12,8 @@
 //! Choices:
 //! - **Archives** are prunable: an idle network makes dockets too, and one that never forgets fills its
 //!   disk with heartbeats. [`Config::retained`] says for how long a validator may be away.
-//! - **Timeouts** are ordered heartbeat < leader < certification < skip. A leader may wait for the
-//!   heartbeat without being taken for dead; the skip policy passes over a leader that was silent
+//! - **Timeouts**: a leader waits for a fifth of a heartbeat at most, so that its own is short and a dead one soon passed over; votes for
+//!   an empty docket are kept back for the rest, which the time of certification holds. The skip policy passes over a leader that was silent
 //!   for long, so that one dead validator costs its turns no more than at first, within a budget of one term a
 //!   participant, after which ordinary timeouts hold, so that a partition does not run up views.
 //! - **Forwarding** of dockets to silent voters: a lost docket would cost its view.
@@ -156,7 +156,7 @@ impl Validator {
         P: Provider<PublicKey = ed25519::PublicKey>,
         B: Blocker<PublicKey = ed25519::PublicKey>,
     {
-        if config.heartbeat >= config.leader_timeout {
+        if config.heartbeat >= config.certification_timeout {
             return Err(AgreementError::Heartbeat);
         }
         if ledger.key().origin() != config.set.origin {
