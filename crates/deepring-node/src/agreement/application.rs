@@ -129,7 +129,7 @@ impl<E: Clock + Spawner + Metrics> Application<E> for Voter {
         let due = context.current() + leader_waits(self.heartbeat);
         let newest = ancestry.next().await?;
         let parent = self.reach(&newest, ancestry).await?;
-        self.rest(&context, &parent.digest, due).await;
+        self.until_something_waits(&context, &parent.digest, due).await;
         let submissions = self.draft(&parent.digest).await?;
         #[cfg(feature = "tamper")]
         let submissions = match &self.tamper {
@@ -200,7 +200,7 @@ impl Voter {
                 }
                 self.chamber.remember(position);
                 if docket.inner().submissions().is_empty() {
-                    self.rest(context, &docket.inner().digest(), due).await;
+                    self.until_something_waits(context, &docket.inner().digest(), due).await;
                 }
                 Some(true)
             }
@@ -208,7 +208,12 @@ impl Voter {
     }
 
     /// Waits until something is to be said after a docket, or it is `due`.
-    async fn rest<E: Clock>(&self, context: &E, after: &DocketDigest, due: SystemTime) {
+    async fn until_something_waits<E: Clock>(
+        &self,
+        context: &E,
+        after: &DocketDigest,
+        due: SystemTime,
+    ) {
         let mut changes = self.chamber.changes();
         while context.current() < due {
             changes.borrow_and_update();
