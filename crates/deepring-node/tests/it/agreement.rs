@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use commonware_p2p::simulated::Link;
+use commonware_utils::probability;
 use deepring_ledger::{Checkpoint, LedgerOptions, UnverifiedEntry};
 use deepring_node::agreement::{Config, PoolFull, SubmitError};
 
-use crate::net::{Net, ORIGIN, Rows, rows, run, seeds, set};
+use crate::net::{Net, ORIGIN, Rows, link, rows, run, seeds, set};
 use crate::said::{SAID, complaint};
 
 /// Entries of every kind, each said to another validator.
@@ -97,6 +99,40 @@ fn a_network_at_rest_makes_few_blocks_and_no_leaf() {
             // And it wakes up at once.
             net.record(2, &SAID.set).await;
             net.grown(1).await;
+            net.equal_rows().await;
+        });
+    }
+}
+
+#[test]
+fn what_comes_into_a_network_at_rest_wakes_it_and_a_dead_leader_costs_its_turn_alone() {
+    for seed in seeds() {
+        run(seed, |mut net| async move {
+            net.start_all().await;
+            net.record(0, &SAID.set).await;
+            net.record(0, &SAID.registered).await;
+            net.grown(2).await;
+            // A message that is lost costs a time-out of its own.
+            let lossless = Link { success_rate: probability!(1, 1), ..link() };
+            net.relink_by(&[&[0, 1, 2, 3]], &lossless).await;
+            // Each comes at another moment of a heartbeat.
+            let median = async |net: &Net, sequences: std::ops::Range<u64>| {
+                let mut took = Vec::new();
+                for sequence in sequences {
+                    net.pause(Duration::from_millis(1_370)).await;
+                    let began = net.now();
+                    net.record(0, &complaint(&SAID.ring, 1, sequence)).await;
+                    took.push(net.now().duration_since(began).unwrap());
+                }
+                took.sort_unstable();
+                took[took.len() / 2]
+            };
+            let at_rest = median(&net, 1..10).await;
+            assert!(at_rest < Duration::from_millis(300), "{at_rest:?} at rest");
+            net.kill(3).await;
+            let with_one_down = median(&net, 10..19).await;
+            assert!(with_one_down < Duration::from_millis(900), "{with_one_down:?} with one down");
+            net.grown(20).await;
             net.equal_rows().await;
         });
     }

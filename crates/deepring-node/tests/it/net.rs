@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use commonware_cryptography::ed25519;
 use commonware_p2p::simulated::{Config as NetworkConfig, Link, Network, Oracle};
@@ -125,6 +125,11 @@ impl Net {
 
     /// Links the members of each group to each other, and nobody else.
     pub(crate) async fn relink(&self, groups: &[&[u8]]) {
+        self.relink_by(groups, &link()).await;
+    }
+
+    /// The same, by links like this one.
+    pub(crate) async fn relink_by(&self, groups: &[&[u8]], link: &Link) {
         let nodes = u8::try_from(self.keys.len()).unwrap();
         for a in 0..nodes {
             for b in (0..nodes).filter(|b| *b != a) {
@@ -132,7 +137,7 @@ impl Net {
                 // There may be none to remove.
                 let _ = self.oracle.remove_link(from.clone(), to.clone()).await;
                 if groups.iter().any(|group| group.contains(&a) && group.contains(&b)) {
-                    self.oracle.add_link(from, to, link()).await.unwrap();
+                    self.oracle.add_link(from, to, link.clone()).await.unwrap();
                 }
             }
         }
@@ -194,6 +199,10 @@ impl Net {
     pub(crate) async fn kill(&mut self, n: u8) {
         self.up.remove(&n).unwrap().abort();
         self.pause(Duration::from_millis(50)).await;
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.context.current()
     }
 
     pub(crate) async fn pause(&self, time: Duration) {
