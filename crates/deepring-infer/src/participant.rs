@@ -36,7 +36,7 @@ pub mod fuzzing {
     }
 }
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use deepring::receipt::{Agreement, Chain, Salt, VerifiedPrefix, batch_digest, tensors_digest};
@@ -95,7 +95,7 @@ impl<'r> Participant<'r> {
         let ended = Ended::new(bounds.ended);
         let shared = Shared::new(random, SignedReceipts::new(bounds.remembered, signed));
         let arbiter = None;
-        let cut_off = BTreeSet::new();
+        let cut_off = BTreeMap::new();
         let ground =
             Ground { outline, deal, key, me, others, patience, bounds, sizes, arbiter, cut_off };
         Ok(Self { ground, shared, queries: BTreeMap::new(), ended, refused: BTreeMap::new() })
@@ -109,10 +109,13 @@ impl<'r> Participant<'r> {
         self
     }
 
-    /// The hosts with which the transport has no connection, from now on: where a leg can be settled without them they are waited for a
-    /// quarter of the floor at most, and otherwise for longer. It is for the driver to say, and no other host's word.
-    pub fn set_cut_off(&mut self, hosts: &[PublicKey<Host>]) {
-        self.ground.cut_off = hosts.iter().map(|host| *host.as_bytes()).collect();
+    /// The hosts with which the transport has no connection, from now on: where a leg can be settled without them they are waited for
+    /// half the floor more at most, and otherwise for longer. It is for the driver to say, and no other host's word.
+    pub fn set_cut_off(&mut self, now: u64, hosts: &[PublicKey<Host>]) {
+        let known = std::mem::take(&mut self.ground.cut_off);
+        let since = |host: &[u8; 64]| known.get(host).copied().unwrap_or(now);
+        let hosts = hosts.iter().map(|host| (*host.as_bytes(), since(host.as_bytes())));
+        self.ground.cut_off = hosts.collect();
     }
 
     /// Opens a query as a host of Genesis: `chain` is what [`RingHost::begin`](crate::RingHost::begin) gave for this batch and

@@ -35,6 +35,11 @@ impl Patience {
         self.floor.max(took.saturating_mul(u64::from(self.times))).max(1)
     }
 
+    /// The time in which a connection that was lost is made again, if both live.
+    pub(super) fn reconnecting(&self) -> u64 {
+        (self.floor / 2).max(1)
+    }
+
     /// The time after which what was said is said again, doubled with each try.
     pub(super) fn repeat(&self, tries: u32) -> u64 {
         (self.floor / 4).max(1) << tries.min(6)

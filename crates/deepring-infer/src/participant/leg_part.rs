@@ -415,31 +415,33 @@ impl<'r> LegPart<'r> {
         }
     }
 
-    /// How long another copy is waited for. It can be spared where one that is not cut off is to take its place.
-    fn patience(&self, ground: &Ground<'_>, host: &PublicKey<Host>, took: u64) -> u64 {
+    /// Until when another copy is waited for that owes something since then. It can be spared where one that is not cut off is to take
+    /// its place.
+    fn waits_until(&self, ground: &Ground<'_>, host: &PublicKey<Host>, since: u64) -> u64 {
         let reserve = self.machine.reserve().is_some_and(|host| !ground.is_cut_off(&host));
-        ground.patience_with(host, reserve || self.machine.owes_validation(host), took)
+        let spared = reserve || self.machine.owes_validation(host);
+        ground.waits_until((host, spared), since, self.took())
     }
 
     /// When something is due next.
     pub(super) fn wake_at(&self, ground: &Ground<'_>) -> Option<u64> {
-        let took = self.took();
         let owing = self.hosts.iter().zip(&self.peers).filter_map(|(host, peer)| {
-            let lost_at = peer.owes_since?.saturating_add(self.patience(ground, host, took));
-            Some(lost_at.min(peer.repeat_at))
+            Some(self.waits_until(ground, host, peer.owes_since?).min(peer.repeat_at))
         });
         owing.chain(self.reporting.iter().map(|r| r.at)).min()
     }
 
     /// What is due: what was said is said again; the copies with which the patience is over.
     pub(super) fn tick(&mut self, scene: &mut Scene<'_, 'r>) -> Vec<PublicKey<Host>> {
-        let (now, took) = (scene.now, self.took());
+        let now = scene.now;
         let mut lost = Vec::new();
         for (place, host) in self.hosts.iter().enumerate() {
-            let patience = self.patience(scene.ground, host, took);
+            let Some(since) = self.peers.get(place).and_then(|peer| peer.owes_since) else {
+                continue;
+            };
+            let until = self.waits_until(scene.ground, host, since);
             let Some(peer) = self.peers.get_mut(place) else { continue };
-            let Some(since) = peer.owes_since else { continue };
-            if now >= since.saturating_add(patience) {
+            if now >= until {
                 lost.push(*host);
             } else if now >= peer.repeat_at {
                 peer.tries += 1;

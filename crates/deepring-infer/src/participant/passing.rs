@@ -44,12 +44,11 @@ impl Passing {
 
     pub(super) fn wake_at(&self, ground: &Ground<'_>) -> Option<u64> {
         let (after, took) = &self.after;
-        let wait = match self.tries.checked_sub(1) {
-            Some(again) => ground.patience.repeat(again),
-            None => ground.patience_with_all(after, *took),
+        let at = match self.tries.checked_sub(1) {
+            Some(again) => self.since.saturating_add(ground.patience.repeat(again)),
+            None => ground.waits_for_all_until(after, self.since, *took),
         };
-        let open = !self.lacking.is_empty() && self.tries < MAX_TRIES;
-        open.then_some(self.since.saturating_add(wait))
+        (!self.lacking.is_empty() && self.tries < MAX_TRIES).then_some(at)
     }
 
     pub(super) fn tick(&mut self, scene: &mut Scene<'_, '_>, salt: &Salt) {

@@ -18,8 +18,8 @@ use super::host_message::HostMessage;
 /// apart from the one that had it first.
 pub(super) type QueryKey = (Digest, [u8; 64]);
 
-/// So many patiences are given to a host that is cut off, and without which a leg cannot be settled.
-const RECONNECTING: u64 = 4;
+/// So many times the floor are given at least to a host that is cut off, and without which a leg cannot be settled.
+const COMING_BACK: u64 = 4;
 
 /// What no query changes.
 #[derive(Debug)]
@@ -35,30 +35,46 @@ pub(super) struct Ground<'r> {
     pub(super) sizes: Sizes,
     /// For whom disputed legs are kept; nobody without it.
     pub(super) arbiter: Option<PublicKey<Host>>,
-    /// The hosts with which the transport has no connection.
-    pub(super) cut_off: BTreeSet<[u8; 64]>,
+    /// The hosts with which the transport has no connection, and since when.
+    pub(super) cut_off: BTreeMap<[u8; 64], u64>,
 }
 
 impl<'r> Ground<'r> {
     pub(super) fn is_cut_off(&self, host: &PublicKey<Host>) -> bool {
-        self.cut_off.contains(host.as_bytes())
+        self.cut_off.contains_key(host.as_bytes())
     }
 
-    /// How long another host is waited for, where this one computed for so long. Of one that is cut off nothing can come: where it can
-    /// be spared, what is on its way here is let arrive, and no more; where it cannot, it is given time to come back.
-    pub(super) fn patience_with(&self, host: &PublicKey<Host>, spared: bool, took: u64) -> u64 {
+    /// Until when another host is waited for that has been waited for since so long ago, where this one computed for so long. Of one
+    /// that is cut off nothing can come: where it can be spared, it is given the time in which a connection is made again, and no
+    /// more; where it cannot, longer than others.
+    pub(super) fn waits_until(
+        &self,
+        (host, spared): (&PublicKey<Host>, bool),
+        since: u64,
+        took: u64,
+    ) -> u64 {
         let patience = self.patience.with_copy(took);
-        match (self.is_cut_off(host), spared) {
-            (false, _) => patience,
-            (true, true) => patience.min(self.patience.repeat(0)),
-            (true, false) => patience.saturating_mul(RECONNECTING),
+        let usual = since.saturating_add(patience);
+        match (self.cut_off.get(host.as_bytes()), spared) {
+            (None, _) => usual,
+            (Some(cut), true) => {
+                usual.min(since.max(*cut).saturating_add(self.patience.reconnecting()))
+            }
+            (Some(_), false) => {
+                let longer = self.patience.floor.saturating_mul(COMING_BACK);
+                since.saturating_add(patience.max(longer))
+            }
         }
     }
 
-    /// How long these hosts are waited for, one after the other.
-    pub(super) fn patience_with_all(&self, hosts: &[PublicKey<Host>], took: u64) -> u64 {
-        let each = hosts.iter().map(|host| self.patience_with(host, true, took));
-        each.fold(0, u64::saturating_add)
+    /// Until when these hosts are waited for, one after the other.
+    pub(super) fn waits_for_all_until(
+        &self,
+        hosts: &[PublicKey<Host>],
+        since: u64,
+        took: u64,
+    ) -> u64 {
+        hosts.iter().fold(since, |since, host| self.waits_until((host, true), since, took))
     }
 
     /// The number of legs; a chain so long returns to Genesis.

@@ -126,7 +126,7 @@ impl<R: Runtime, E: Engine> Driver<'_, R, E> {
                 Some(HostEvent::CutOff(hosts)) => {
                     let names: Vec<_> = hosts.iter().map(PublicKey::short).collect();
                     tracing::debug!(?names, "hosts without a connection");
-                    self.participant.set_cut_off(&hosts);
+                    self.participant.set_cut_off(now, &hosts);
                     Vec::new()
                 }
                 None => Vec::new(),

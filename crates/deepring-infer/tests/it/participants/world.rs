@@ -22,7 +22,7 @@ use crate::graphs::{FLOAT, Net};
 use crate::zoo::{Sealed, copies, host, tensor};
 
 pub(super) const HOSTS: usize = 4;
-/// How long a copy is waited for, in virtual milliseconds; a leg takes 20 to compute.
+/// How long a copy is waited for, in virtual milliseconds; a leg takes 20 to compute, unless something else is said.
 pub(super) const PATIENCE: Patience = Patience { floor: 1_000, times: 10, query: 60_000 };
 /// When every query must have ended.
 pub(super) const LIMIT: u64 = 130_000;
@@ -165,6 +165,8 @@ pub(super) struct World<'r> {
     next: u64,
     /// Hosts that hear nobody and are heard by nobody from one time to another.
     pub(super) cut_off: Option<(usize, u64, u64)>,
+    /// How long each host computes a leg.
+    pub(super) takes: [u64; HOSTS],
     /// Hosts are told whom their transport has no connection with.
     pub(super) tells_cut_off: bool,
     /// A host dies once it has sent so many messages, and is started anew so much later.
@@ -201,6 +203,7 @@ impl<'r> World<'r> {
             events: BTreeMap::new(),
             next: 0,
             cut_off: None,
+            takes: [COMPUTES; HOSTS],
             tells_cut_off: false,
             dies: None,
             wire: Vec::new(),
@@ -378,7 +381,7 @@ impl<'r> World<'r> {
                 }
                 Action::Compute { .. } | Action::Compare { .. } => {
                     let event = Event::Done { at, life, machine, action: Box::new(action) };
-                    self.at(self.now + COMPUTES, event);
+                    self.at(self.now + self.takes[at], event);
                 }
                 Action::Remember(receipt) => {
                     self.places[at].remembered[machine].push(receipt);
@@ -396,7 +399,7 @@ impl<'r> World<'r> {
         if self.tells_cut_off {
             let lost = |to: &usize| *to != at && (!self.places[*to].up || self.is_cut_off(at, *to));
             let lost: Vec<_> = (0..HOSTS).filter(lost).map(Self::key).collect();
-            self.places[at].machines[machine].set_cut_off(&lost);
+            self.places[at].machines[machine].set_cut_off(self.now, &lost);
         }
         let life = self.places[at].life;
         if let Some(wake) = self.places[at].machines[machine].wake_at()
