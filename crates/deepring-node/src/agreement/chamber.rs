@@ -358,6 +358,23 @@ impl Chamber {
 
     /// What a docket after `parent` would hold; `None` where that is not known.
     pub(crate) fn draft(&self, parent: &DocketDigest) -> Option<DocketDraft> {
+        let (submissions, ask, below) = self.look(parent, |pool, fits| pool.draft(fits))?;
+        Some(DocketDraft { submissions, ask, below })
+    }
+
+    /// Whether a docket after `parent` would hold anything, as far as can be said without asking the ledger; `None` where that is not
+    /// known. Unlike by a draft, no author's turn is over.
+    pub(crate) fn has_draft(&self, parent: &DocketDigest) -> Option<bool> {
+        self.look(parent, |pool, fits| pool.has_draft(fits)).map(|(has, ..)| has)
+    }
+
+    /// Looks at the pool by what may follow `parent`, one after the other: with what came of it, the decisions among those that may,
+    /// and the size below which the ledger is to be asked for them.
+    fn look<T>(
+        &self,
+        parent: &DocketDigest,
+        of: impl FnOnce(&mut Pool, &mut dyn FnMut(&OpenedSubmission) -> bool) -> T,
+    ) -> Option<(T, Vec<DecisionKey>, u64)> {
         let mut inner = self.inner();
         let Inner { states, pool, .. } = &mut *inner;
         let above = states.above_base(parent)?;
@@ -366,7 +383,7 @@ impl Chamber {
         let below = state.size();
         let proposes = self.consent.proposes(parent.height);
         let mut decided = BTreeSet::new();
-        let submissions = pool.draft(|opened| {
+        let mut fits = |opened: &OpenedSubmission| {
             let of = opened.decided();
             let repeated = |d: &DecisionKey| {
                 decided.contains(d) || above.iter().any(|p| p.decided.contains(d))
@@ -381,8 +398,9 @@ impl Chamber {
             let fits = self.gate.admit(&mut state, opened).is_ok();
             decided.extend(of.filter(|_| fits));
             fits
-        });
-        Some(DocketDraft { submissions, ask: decided.into_iter().collect(), below })
+        };
+        let came = of(pool, &mut fits);
+        Some((came, decided.into_iter().collect(), below))
     }
 
     /// The oldest of this validator's own submissions that still wait, within `room` bytes.

@@ -243,6 +243,12 @@ impl Pool {
         taken
     }
 
+    /// Whether a docket would hold anything. Whose turn it is stays as it is.
+    pub(crate) fn has_draft(&self, mut fits: impl FnMut(&OpenedSubmission) -> bool) -> bool {
+        let mut ids = self.authors.values().flat_map(|author| author.turns.values());
+        ids.any(|id| self.waiting.get(id).is_some_and(|waiting| fits(&waiting.opened)))
+    }
+
     /// The oldest submissions of this validator's own, within `room` bytes.
     pub(crate) fn own(&self, mut room: usize) -> Vec<Submission> {
         let mut own: Vec<_> = self.waiting.values().filter(|waiting| waiting.own).collect();
