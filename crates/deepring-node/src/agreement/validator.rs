@@ -105,7 +105,8 @@ impl Config {
     pub fn at_pace(self, heartbeat: Duration) -> Self {
         let arriving = (heartbeat * 2 / 5).max(Duration::from_millis(400));
         let leader_timeout = leader_waits(heartbeat) + arriving;
-        let certification_timeout = heartbeat + arriving * 2;
+        // Nodes of shorter heartbeats than a second pass over no docket that one of a second keeps back.
+        let certification_timeout = heartbeat.max(Duration::from_secs(1)) + arriving * 2;
         Self {
             heartbeat,
             leader_timeout,

@@ -94,7 +94,8 @@ pub struct NodeConfig {
 pub struct ValidatorSection {
     /// Where it listens to other validators.
     pub listen: SocketAddr,
-    /// How long a leader waits with an empty docket, in milliseconds.
+    /// How long a height without entries takes, in milliseconds: about the same at all nodes, or those with a short one pass over what
+    /// those with a long one keep back.
     #[serde(default = "a_second")]
     pub heartbeat_ms: u64,
 }
@@ -388,7 +389,7 @@ impl CheckedConfig {
         seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs)
     }
 
-    /// How long a leader waits with an empty docket.
+    /// How long a height without entries takes.
     #[must_use]
     pub fn heartbeat(&self) -> Duration {
         Duration::from_millis(self.file.validator.heartbeat_ms)

@@ -93,7 +93,7 @@ fn a_network_at_rest_makes_few_blocks_and_no_leaf() {
             let before = net.up[&0].height();
             net.pause(Duration::from_secs(120)).await;
             let made = net.up[&0].height() - before;
-            // A heartbeat is due every second; a lost message costs a turn of one and a half.
+            // An empty height takes a second; a lost message costs a time-out more.
             assert!((60..=122).contains(&made), "{made} dockets in two minutes");
             assert_eq!(net.size(0), 0);
             // And it wakes up at once.
@@ -116,7 +116,7 @@ fn what_comes_into_a_network_at_rest_wakes_it_and_a_dead_leader_costs_its_turn_a
             let lossless = Link { success_rate: probability!(1, 1), ..link() };
             net.relink_by(&[&[0, 1, 2, 3]], &lossless).await;
             // Each comes at another moment of a heartbeat.
-            let median = async |net: &Net, sequences: std::ops::Range<u64>| {
+            let most = async |net: &Net, sequences: std::ops::Range<u64>| {
                 let mut took = Vec::new();
                 for sequence in sequences {
                     net.pause(Duration::from_millis(1_370)).await;
@@ -124,14 +124,16 @@ fn what_comes_into_a_network_at_rest_wakes_it_and_a_dead_leader_costs_its_turn_a
                     net.record(0, &complaint(&SAID.ring, 1, sequence)).await;
                     took.push(net.now().duration_since(began).unwrap());
                 }
-                took.sort_unstable();
-                took[took.len() / 2]
+                took.into_iter().max().unwrap()
             };
-            let at_rest = median(&net, 1..10).await;
+            let at_rest = most(&net, 1..10).await;
             assert!(at_rest < Duration::from_millis(300), "{at_rest:?} at rest");
             net.kill(3).await;
-            let with_one_down = median(&net, 10..19).await;
-            assert!(with_one_down < Duration::from_millis(900), "{with_one_down:?} with one down");
+            let with_one_down = most(&net, 10..19).await;
+            assert!(
+                with_one_down < Duration::from_millis(1_000),
+                "{with_one_down:?} with one down"
+            );
             net.grown(20).await;
             net.equal_rows().await;
         });
