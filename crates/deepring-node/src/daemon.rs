@@ -23,5 +23,6 @@ pub use config::{
     ValidatorSection,
 };
 pub use error::NodeError;
+pub use joining::CopyError;
 pub use node::{NodeProgress, StartOptions, run};
 pub use state::NodeState;

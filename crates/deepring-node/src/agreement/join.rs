@@ -56,8 +56,8 @@ pub enum JoinError {
     Terms(#[from] AgreementError),
     /// Another set stands in it than the node was told of.
     #[error(
-        "validator set {found} stands in it, and this node was told of set {expected}: it begins with nothing that a set \
-         finalised which its operator does not name"
+        "the validator set that stands in it (number {found}) is not the one that this node was told of (number {expected}): other \
+         nodes, owners or log; it begins with nothing that a set finalised which its operator does not name"
     )]
     OtherSet {
         /// Epoch of the set that stands in it.

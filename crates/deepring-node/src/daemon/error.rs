@@ -127,13 +127,14 @@ pub enum NodeError {
         /// What is wrong with it, or with the ledger beside it.
         source: Box<CopyError>,
     },
-    /// The journal of the engine is gone, and the key has voted.
+    /// The journal of the engine is gone, and the key may have voted.
     #[error(
-        "{}: this node's key voted before, and what it voted is gone; with it, it votes for nothing any more (a new node key, entered into the validator set, does)",
+        "what this node's key voted is gone: {} names other storage, or the ledger has grown and no votes are beside it; with this \
+         key, it votes for nothing any more (a new node key, entered into the validator set, does)",
         marker.display()
     )]
     JournalGone {
-        /// The file that says that the key voted.
+        /// The file that says in which storage the key voted, if it did.
         marker: PathBuf,
     },
     /// A library gave up by a panic, as the engine's does where it cannot keep or read what it kept.

@@ -1,7 +1,7 @@
 //! Beginning in a network that has run for long: with a copy of another node's ledger, and its record of who stands.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use commonware_cryptography::{Hasher as _, Sha256};
 use deepring::PublicKey;
@@ -13,12 +13,23 @@ use thiserror::Error;
 use super::config::CheckedConfig;
 use super::error::NodeError;
 use super::material::{Places, read, validators};
+use super::voted::has_anything;
 use crate::agreement::{Config, JoinError, JoinRecord, MAX_JOIN_RECORD};
 
 /// Why a node does not begin with what was copied.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CopyError {
+    /// The engine began without this record: its votes and the record's term do not fit together.
+    #[error(
+        "the engine in {} began without it, or with another: put back what it began with, a record or none, and the node goes on \
+         as before; with this one a node begins in an empty data folder, and with a new key",
+        engine.display()
+    )]
+    Begun {
+        /// The engine's folder.
+        engine: PathBuf,
+    },
     /// There is a record, and no copy of a ledger beside it.
     #[error("there is no copy of a ledger beside it")]
     NoLedger,
@@ -58,7 +69,9 @@ pub(super) fn join(
 ) -> Result<Option<JoinRecord>, NodeError> {
     let path = &places.begin_from;
     let bytes = match read(path, MAX_JOIN_RECORD) {
-        Err(NodeError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+        Err(NodeError::Io { source, .. })
+            if source.kind() == io::ErrorKind::NotFound && !is_there(path) =>
+        {
             return Ok(None);
         }
         bytes => bytes?,
@@ -74,6 +87,11 @@ pub(super) fn join(
     let digest = format!("{}\n", Sha256::hash(&[&bytes]));
     if is_verified(&places.verified, &digest)? {
         return record(None).map(Some);
+    }
+    let begun = has_anything(&places.engine)
+        .map_err(|source| NodeError::Io { path: places.engine.clone(), source })?;
+    if begun {
+        return Err(failed(CopyError::Begun { engine: places.engine.clone() }));
     }
     let standing = match &config.file.standing_set {
         Some(path) => validators(path)?.1,
@@ -101,7 +119,7 @@ pub(super) fn join(
 
 /// Refuses a record without a copy of a ledger before a ledger is made anew there, into which the copy would then be put.
 pub(super) fn refuse_record_alone(places: &Places) -> Result<(), NodeError> {
-    match places.begin_from.exists() && !places.ledger.exists() {
+    match is_there(&places.begin_from) && !is_there(&places.ledger) {
         true => Err(NodeError::Joining {
             path: places.begin_from.clone(),
             source: Box::new(CopyError::NoLedger),
@@ -127,6 +145,11 @@ pub(super) fn may_have_voted(
         }
     }
     Ok(false)
+}
+
+/// Whether something has this name: a link that leads nowhere, too, which is not to be taken for nothing.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// Whether what belongs to this record was verified before: then the ledger is this node's own by now.

@@ -86,7 +86,7 @@ fn name_in(path: &Path) -> Result<Option<String>, NodeError> {
 }
 
 /// Whether the engine has kept anything there.
-fn has_anything(storage: &Path) -> io::Result<bool> {
+pub(super) fn has_anything(storage: &Path) -> io::Result<bool> {
     match fs::read_dir(storage) {
         Ok(mut entries) => Ok(entries.next().is_some()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -15,7 +15,7 @@ use deepring::receipt::{Require, tensors_digest};
 use deepring::{Digest, Host, SecretKey, Trust, UnverifiedRing};
 use deepring_infer::CutPolicy;
 use deepring_ledger::{
-    Certificate, Checkpoint, Entry, Event, Expected, Ledger, LogTrust, ValidatorSet,
+    Certificate, Checkpoint, Entry, Event, Expected, Ledger, LedgerOptions, LogTrust, ValidatorSet,
 };
 use deepring_node::cluster::{
     LocalPlan, NetworkPlan, NodeState, Running, init, new_origin, read_state,
@@ -367,6 +367,33 @@ fn a_node_whose_engine_cannot_read_its_storage_says_which_and_ends() {
     assert_eq!(code, Some(6), "{said}");
     let last = said.lines().last().unwrap();
     assert!(last.starts_with("error: the node gave up: ") && last.contains("engine"), "{last}");
+    assert!(read_state(&node).unwrap().is_none());
+}
+
+#[test]
+fn a_record_to_begin_with_is_refused_beside_what_began_without_it_and_is_never_taken_for_none() {
+    let cluster = Cluster::new();
+    let node = cluster.node(1);
+    let data = node.join("data");
+    let (record, ledger, engine) =
+        (data.join("begin-from"), data.join("ledger"), data.join("engine"));
+    fs::create_dir_all(&engine).unwrap();
+    let refused = |word: &str| {
+        let (code, said) = run_alone(&node);
+        let last = said.lines().last().unwrap();
+        assert!(code == Some(1) && last.contains("begin-from") && last.contains(word), "{said}");
+    };
+    // A link that leads nowhere is no absence.
+    std::os::unix::fs::symlink("nowhere", &record).unwrap();
+    refused("no copy of a ledger");
+    let set = fs::read(cluster.folder.join("validators.set")).unwrap();
+    let origin = ValidatorSet::decode_signed(&set).unwrap().origin;
+    drop(LedgerOptions::new().origin(&origin).open_or_create(&ledger).unwrap());
+    refused("No such file");
+    fs::remove_file(&record).unwrap();
+    fs::write(&record, b"a record").unwrap();
+    fs::write(engine.join("storage-name"), "0\n").unwrap();
+    refused("began without it");
     assert!(read_state(&node).unwrap().is_none());
 }
 

@@ -8,7 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Runs one node of a network of hosts and validators, and sets such networks up.
 ///
 /// Exit codes: 0 done; 1 something failed; 2 wrong usage; 3 tampering
-/// was detected; 4 the ring's owner is not trusted; 5 the ring is stale;
+/// was detected; 4 the ring's owner is not trusted, or a copied ledger not certified;
+/// 5 the ring is stale;
 /// 6 the node gave up: what it keeps could not be written or read.
 #[derive(Debug, Parser)]
 #[command(name = "deepringd", version, max_term_width = 100)]

@@ -4,8 +4,9 @@ use std::fmt;
 use std::io::Write as _;
 
 use deepring::{RingError, Verdict};
+use deepring_ledger::Fault;
 use deepring_node::cluster::ClusterError;
-use deepring_node::daemon::NodeError;
+use deepring_node::daemon::{CopyError, NodeError};
 
 /// An error with its exit code.
 #[derive(Debug)]
@@ -22,7 +23,18 @@ impl Said {
                 NodeError::Config(_) => return 2,
                 NodeError::GaveUp { .. } => return 6,
                 NodeError::Opening(e) if e.finding().is_some() => return 3,
+                NodeError::Joining { source, .. } => match &**source {
+                    CopyError::Damaged => return 3,
+                    CopyError::NotCertified { .. } | CopyError::Record(_) => return 4,
+                    _ => return 1,
+                },
                 NodeError::Ring { source, .. } => source,
+                NodeError::Ledger(e) => match e.fault() {
+                    Fault::Tampered => return 3,
+                    Fault::Untrusted => return 4,
+                    Fault::Stale => return 5,
+                    _ => return 1,
+                },
                 _ => return 1,
             },
             Self::Cluster(e) => match &**e {
