@@ -16,6 +16,10 @@ test: (step "tests")
 demo:
     cargo run --release -- demo
 
+# docs/openapi.json is written anew: only where the gateway's endpoints change
+openapi:
+    cargo test -p deepring-node --lib openapi_generate -- --ignored
+
 # Test vectors are written anew: only where the format changes
 vectors:
     cargo test -p deepring --test it vectors_generate -- --ignored

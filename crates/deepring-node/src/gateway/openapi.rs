@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "writes docs/openapi.json"]
+    #[ignore = "writes docs/openapi.json, which another test compares; `just openapi` runs it"]
     fn openapi_generate() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FROZEN);
         std::fs::write(path, super::text()).unwrap();
