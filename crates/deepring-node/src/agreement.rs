@@ -42,6 +42,7 @@ mod gossip;
 mod join;
 mod keeper;
 mod keeping;
+mod pace;
 mod pool;
 mod recent;
 mod schedule;
@@ -63,6 +64,7 @@ pub use error::AgreementError;
 pub use gate::Inadmissible;
 pub use join::{JoinError, JoinRecord, MAX_JOIN_RECORD};
 pub use keeping::LedgerProgress;
+pub use pace::Pace;
 pub use pool::{PoolFull, PoolLimits};
 pub use submission::{
     EntryId, MAX_EVIDENCE_BYTES, MAX_SUBMISSION_BYTES, Submission, SubmissionError,

@@ -73,7 +73,9 @@ fn refused(error: &DisputeError) -> CliError {
             return CliError::new(Exit::Untrusted, "the dispute does not open with this key")
                 .hint("give the key of the arbiter that the node's `[host] arbiter` names");
         }
-        DisputeError::Parcel(e) => CliError::from(RunError::from(e.clone())),
+        DisputeError::Parcel(e @ (ParcelError::Chain(_) | ParcelError::Refused(_))) => {
+            CliError::from(RunError::from(e.clone()))
+        }
         e => CliError::new(Exit::Tampered, e),
     };
     refused.hint("a dispute proves nothing of which a record or a tensor is not what was signed")

@@ -174,6 +174,12 @@ fn a_dispute_that_was_changed_or_is_none_or_of_another_ring_is_refused() {
         let refused = ran.code.is_some_and(|code| [3, 4, 5].contains(&code));
         assert!(refused && ran.stdout.is_empty(), "byte {at}: {:?} {}", ran.code, ran.stderr);
     }
+    // The end of what is sealed for this key, before the count of no results: a change, and no question of whom one trusts.
+    let mut sealed = bytes.clone();
+    let at = sealed.len() - 5;
+    sealed[at] ^= 1;
+    fs::write(workspace.path("it.dispute"), sealed).unwrap();
+    workspace.run(ARBITRATE).exits(3).says("do not decrypt");
     fs::write(workspace.path("it.dispute"), "no dispute").unwrap();
     workspace.run(ARBITRATE).exits(3).says("is not a dispute");
     workspace

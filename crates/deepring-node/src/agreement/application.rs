@@ -11,7 +11,7 @@
 //! only behind what is finalised. What comes while votes are kept back has to wait for one more height; under steady use nothing does.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use commonware_consensus::Application;
 use commonware_consensus::marshal::ancestry::Ancestry;
@@ -27,6 +27,7 @@ use super::chain_states::Position;
 use super::chamber::{Chamber, Opinion};
 use super::docket::{Docket, DocketDigest};
 use super::keeping::Ask;
+use super::pace::Pace;
 use super::submission::{DecisionKey, Submission};
 
 /// Most dockets above the ledger's newest that are followed to verify one. Who is further behind is catching up, and abstains.
@@ -37,17 +38,12 @@ const MAX_FOLLOWED: usize = 256;
 #[cfg(feature = "tamper")]
 pub type Tamper = Arc<dyn Fn(u64, Vec<Submission>) -> Vec<Submission> + Send + Sync>;
 
-/// How long a leader waits for something to say; for the rest of the heartbeat votes are kept back.
-pub(crate) fn leader_waits(heartbeat: Duration) -> Duration {
-    heartbeat / 5
-}
-
 /// See the module.
 #[derive(Clone)]
 pub(crate) struct Voter {
     pub(crate) chamber: Arc<Chamber>,
     pub(crate) asks: mpsc::Sender<Ask>,
-    pub(crate) heartbeat: Duration,
+    pub(crate) pace: Pace,
     #[cfg(feature = "tamper")]
     pub(crate) tamper: Option<Tamper>,
 }
@@ -126,7 +122,7 @@ impl<E: Clock + Spawner + Metrics> Application<E> for Voter {
         mut ancestry: impl Ancestry<Docket>,
         (): (),
     ) -> Option<Digested<Docket>> {
-        let due = context.current() + leader_waits(self.heartbeat);
+        let due = context.current() + self.pace.leader_waits();
         let newest = ancestry.next().await?;
         let parent = self.reach(&newest, ancestry).await?;
         self.until_something_waits(&context, &parent.digest, due).await;
@@ -170,7 +166,7 @@ impl Voter {
         context: &E,
         ancestry: &mut impl Ancestry<Docket>,
     ) -> Option<bool> {
-        let due = context.current() + (self.heartbeat - leader_waits(self.heartbeat));
+        let due = context.current() + (self.pace.heartbeat() - self.pace.leader_waits());
         let docket = ancestry.next().await?;
         let parent = ancestry.next().await?;
         self.reach(&parent, ancestry.clone()).await?;

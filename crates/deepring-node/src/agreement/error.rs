@@ -32,9 +32,6 @@ pub enum AgreementError {
     /// The set's cosignatures could not be counted.
     #[error(transparent)]
     Set(#[from] QuorumError),
-    /// The heartbeat is not below the time in which a docket is to be certified.
-    #[error("a heartbeat is over later than its docket is to be certified")]
-    Heartbeat,
     /// A term has one height.
     #[error("a term of one height holds no vote")]
     TermTooShort,

@@ -33,6 +33,7 @@ use commonware_utils::vec::NonEmptyVec;
 use super::application::Voter;
 use super::docket::{Docket, DocketDigest};
 use super::error::AgreementError;
+use super::pace::Pace;
 use super::term_store::votes_partition;
 use super::wiring::{BUFFER, MAILBOX, Runtime, VIEWS};
 
@@ -48,14 +49,6 @@ pub(crate) struct NextTerm {
     pub(crate) begun: oneshot::Sender<()>,
 }
 
-/// How long who is waited for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Timeouts {
-    pub(crate) leader: Duration,
-    pub(crate) certification: Duration,
-    pub(crate) skip: Duration,
-}
-
 /// See the module.
 pub(crate) struct Terms<E: Runtime, B> {
     pub(crate) context: E,
@@ -65,7 +58,7 @@ pub(crate) struct Terms<E: Runtime, B> {
     pub(crate) blocker: B,
     pub(crate) partition: String,
     pub(crate) pages: CacheRef,
-    pub(crate) timeouts: Timeouts,
+    pub(crate) pace: Pace,
 }
 
 /// The channels of all terms.
@@ -190,12 +183,12 @@ where
                 replay_buffer: BUFFER,
                 write_buffer: BUFFER,
                 page_cache: self.pages.clone(),
-                leader_timeout: self.timeouts.leader,
-                certification_timeout: self.timeouts.certification,
-                timeout_retry: self.timeouts.leader,
+                leader_timeout: self.pace.leader_timeout(),
+                certification_timeout: self.pace.certification_timeout(),
+                timeout_retry: self.pace.leader_timeout(),
                 view_retention: VIEWS,
                 skip: SkipPolicy::Enabled {
-                    timeout: self.timeouts.skip,
+                    timeout: self.pace.skip_timeout(),
                     budget: SkipBudget::Participants,
                 },
                 fetch_timeout: NZDuration!(Duration::from_secs(2)),

@@ -13,13 +13,13 @@ use deepring::SecretKey;
 use deepring::keys::Node;
 use deepring_ledger::{Ledger, ValidatorSet};
 
-use super::application::leader_waits;
 use super::chamber::{Chamber, SubmitError, Ticket};
 use super::consent::SetApproval;
 use super::error::AgreementError;
 use super::gossip::verify_submission;
 use super::join::JoinRecord;
 use super::keeping::{Ask, LedgerProgress};
+use super::pace::Pace;
 use super::pool::PoolLimits;
 use super::submission::Submission;
 
@@ -39,16 +39,8 @@ pub struct Config {
     pub votes: bool,
     /// What the names of the engine's partitions in storage begin with: letters, digits, `-` and `_`.
     pub partition: String,
-    /// How long an empty docket takes: a fifth of it the leader waits for something to say, and for the rest the others keep back their
-    /// votes. Below `certification_timeout`. A network at rest makes one height in that time.
-    pub heartbeat: Duration,
-    /// How long the others wait for a leader's docket; above a fifth of the heartbeat.
-    pub leader_timeout: Duration,
-    /// How long they wait until a docket is certified; above `leader_timeout`. A heartbeat and verifying it must fit in.
-    pub certification_timeout: Duration,
-    /// After how long a leader that was not heard of is passed over at once; above
-    /// `certification_timeout`.
-    pub skip_timeout: Duration,
+    /// How often a network at rest makes a height, and the time-outs of views; the same for all validators.
+    pub pace: Pace,
     /// Dockets below the newest that the engine keeps, to serve validators that were away. Who was away
     /// for longer needs a copy of a ledger.
     pub retained: NonZeroU64,
@@ -71,21 +63,17 @@ impl Config {
     /// Heights of a term: some minutes under load, twenty at rest.
     pub const TERM_HEIGHTS: NonZeroU64 = NonZeroU64::MIN.saturating_add(255);
 
-    /// A validator with this key, of this set. An idle network makes a height every second; the rest is as
-    /// [`Config::at_pace`] has it.
+    /// A validator with this key, of this set. An idle network makes a height every second.
     #[must_use]
     pub fn new(node: SecretKey<Node>, set: ValidatorSet) -> Self {
-        let config = Self {
+        Self {
             set,
             term_heights: Self::TERM_HEIGHTS,
             node,
             approval: SetApproval::default(),
             votes: true,
             partition: "agreement".to_owned(),
-            heartbeat: Duration::ZERO,
-            leader_timeout: Duration::ZERO,
-            certification_timeout: Duration::ZERO,
-            skip_timeout: Duration::ZERO,
+            pace: Pace::of(Duration::from_secs(1)),
             retained: NonZeroU64::MIN.saturating_add(65_535),
             pool: PoolLimits::default(),
             repeat: Duration::from_secs(1),
@@ -94,25 +82,6 @@ impl Config {
             evidence: None,
             #[cfg(feature = "tamper")]
             tamper: None,
-        };
-        config.at_pace(Duration::from_secs(1))
-    }
-
-    /// The same with this heartbeat, and with time-outs that follow from it: what is sent has two fifths of it to arrive, and 0.4 s at
-    /// least, beyond what is waited for on purpose; and a leader is passed over after twice the time of certification in silence. So a
-    /// leader that died costs one or two of its turns, and then nothing.
-    #[must_use]
-    pub fn at_pace(self, heartbeat: Duration) -> Self {
-        let arriving = (heartbeat * 2 / 5).max(Duration::from_millis(400));
-        let leader_timeout = leader_waits(heartbeat) + arriving;
-        // Nodes of shorter heartbeats than a second pass over no docket that one of a second keeps back.
-        let certification_timeout = heartbeat.max(Duration::from_secs(1)) + arriving * 2;
-        Self {
-            heartbeat,
-            leader_timeout,
-            certification_timeout,
-            skip_timeout: certification_timeout * 2,
-            ..self
         }
     }
 }

@@ -59,7 +59,7 @@ use super::keeper::Keeper;
 use super::keeping::{Ask, Keeping, LedgerProgress, Sink, UnprovenCopy};
 use super::seating::Seating;
 use super::term_store::TermStore;
-use super::terms::{Terms, Timeouts};
+use super::terms::Terms;
 use super::validator::{AgreedLedger, Config, ValidatorHandle};
 
 pub(crate) const MAILBOX: NonZeroUsize = NZUsize!(1024);
@@ -156,9 +156,6 @@ impl Validator {
         P: Provider<PublicKey = ed25519::PublicKey>,
         B: Blocker<PublicKey = ed25519::PublicKey>,
     {
-        if config.heartbeat >= config.certification_timeout {
-            return Err(AgreementError::Heartbeat);
-        }
         if ledger.key().origin() != config.set.origin {
             let (found, expected) = (ledger.key().origin().to_owned(), config.set.origin);
             return Err(AgreementError::OtherOrigin { found, expected });
@@ -399,7 +396,7 @@ where
             progress: self.told,
             marshal: mailbox.clone(),
             retained: config.retained,
-            repeat: config.heartbeat,
+            repeat: config.pace.heartbeat(),
             terms,
             seating,
             turn,
@@ -437,7 +434,7 @@ where
         let voter = Voter {
             chamber,
             asks: self.ask,
-            heartbeat: config.heartbeat,
+            pace: config.pace,
             #[cfg(feature = "tamper")]
             tamper: config.tamper,
         };
@@ -451,11 +448,7 @@ where
             blocker: self.blocker,
             partition: partition.clone(),
             pages,
-            timeouts: Timeouts {
-                leader: config.leader_timeout,
-                certification: config.certification_timeout,
-                skip: config.skip_timeout,
-            },
+            pace: config.pace,
         };
         let (votes, certificates, fetch) = (channels.votes, channels.certificates, channels.fetch);
         let mut engines = context

@@ -27,7 +27,7 @@ use super::network;
 use super::recording::{NoticeRecorder, begin_with};
 use super::upkeep::{Condition, HostedRing, Upkeep};
 use super::voted::Voted;
-use crate::agreement::{self, Validator, ValidatorChannels, ValidatorHandle, voter_key};
+use crate::agreement::{self, Pace, Validator, ValidatorChannels, ValidatorHandle, voter_key};
 use crate::certifying::Certifier;
 use crate::gateway::{self, Gateway, Health};
 use crate::hosting::{
@@ -121,7 +121,8 @@ impl Parts {
     ) -> Result<Self, NodeError> {
         let Material { set, places, ring, copy, ledger, node, .. } = material;
         let origin: Arc<str> = set.origin.as_str().into();
-        let mut agreement = agreement::Config::new(node, set).at_pace(config.heartbeat());
+        let mut agreement = agreement::Config::new(node, set);
+        agreement.pace = Pace::of(config.heartbeat());
         agreement.votes = material.voted == Voted::Here;
         agreement.approval.set(approved(&places.approved)?.map(|submission| submission.id()));
         let approval = agreement.approval.clone();

@@ -45,9 +45,13 @@ pub enum ParcelError {
     /// The parcel's chain does not verify; nothing was opened.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// The sealed tensors are not for this host, or were changed.
+    /// Nothing is sealed for this host.
     #[error("the parcel does not open with this host's key")]
     NotForThisHost,
+    /// The tensors are sealed for this host and do not decrypt: the wrapped key or the contents
+    /// were changed, or were sealed under another record.
+    #[error("the sealed tensors do not decrypt: they were changed, or sealed under another record")]
+    Damaged,
     /// A recipient's public key is not usable.
     #[error("the next host's key is not usable")]
     UnusableRecipient,
@@ -106,7 +110,7 @@ impl Parcel {
     ///
     /// # Errors
     /// [`ParcelError::Chain`] before anything is opened; [`ParcelError::NotForThisHost`],
-    /// [`ParcelError::Malformed`] and [`ParcelError::Refused`].
+    /// [`ParcelError::Damaged`], [`ParcelError::Malformed`] and [`ParcelError::Refused`].
     pub fn open(
         self,
         outline: &AuthenticOutline,

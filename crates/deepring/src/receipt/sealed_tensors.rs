@@ -89,8 +89,8 @@ impl SealedTensors {
     /// Opens the tensors and compares them with those that the record names.
     ///
     /// # Errors
-    /// [`ParcelError::NotForThisHost`], [`ParcelError::Malformed`]; [`ParcelError::OtherTensors`]
-    /// where they are not those of `outputs`.
+    /// [`ParcelError::NotForThisHost`], [`ParcelError::Damaged`], [`ParcelError::Malformed`];
+    /// [`ParcelError::OtherTensors`] where they are not those of `outputs`.
     pub fn open(
         &self,
         record: Digest,
@@ -110,13 +110,21 @@ impl SealedTensors {
         record: Digest,
         host: &SecretKey<Host>,
     ) -> Result<(Salt, Vec<Vec<TensorValue>>), ParcelError> {
-        let plaintext = self.decrypt(record, host).ok_or(ParcelError::NotForThisHost)?;
+        let public = host.public();
+        let mine = self.recipients.iter().find(|r| r.host == public);
+        let mine = mine.ok_or(ParcelError::NotForThisHost)?;
+        let plaintext = self.decrypt(record, host, mine).ok_or(ParcelError::Damaged)?;
         Ok(decode_contents(&plaintext)?)
     }
 
-    fn decrypt(&self, record: Digest, host: &SecretKey<Host>) -> Option<Zeroizing<Vec<u8>>> {
+    /// `mine`: the content key that is wrapped for `host`.
+    fn decrypt(
+        &self,
+        record: Digest,
+        host: &SecretKey<Host>,
+        mine: &Wrapped,
+    ) -> Option<Zeroizing<Vec<u8>>> {
         let public = host.public();
-        let mine = self.recipients.iter().find(|r| r.host == public)?;
         let info = label::SEAL_PARCEL.as_bytes();
         let key = host.open_sealed(&mine.enc, info, &aad(record, &public), &mine.key).ok()?;
         let cipher = BlockKey::from_bytes(&key)?.parcel_cipher(record)?;

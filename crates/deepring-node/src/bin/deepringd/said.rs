@@ -85,3 +85,43 @@ pub(crate) fn line(text: &str) {
 pub(crate) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
+
+#[cfg(test)]
+mod tests {
+    use deepring_ledger::LedgerError;
+    use deepring_node::agreement::JoinError;
+
+    use super::*;
+
+    fn code(error: impl Into<NodeError>) -> u8 {
+        Said::from(error.into()).code()
+    }
+
+    #[test]
+    fn a_ledger_that_is_damaged_another_s_or_put_back_ends_a_node_as_it_ends_the_command() {
+        assert_eq!(code(LedgerError::DatabaseMissing { path: "ledger.redb".into() }), 3);
+        assert_eq!(code(LedgerError::Rewritten { known: 4 }), 3);
+        let (found, expected) = ("one.example".to_owned(), "two.example".to_owned());
+        assert_eq!(code(LedgerError::OtherOrigin { found, expected }), 4);
+        assert_eq!(code(LedgerError::RolledBack { size: 3, known: 4 }), 5);
+        assert_eq!(code(LedgerError::ReadOnly), 1);
+    }
+
+    #[test]
+    fn what_a_node_is_to_begin_with_ends_it_by_what_is_wrong_with_it() {
+        let joining = |source| {
+            code(NodeError::Joining { path: "begin-from".into(), source: Box::new(source) })
+        };
+        assert_eq!(joining(CopyError::Damaged), 3);
+        assert_eq!(joining(CopyError::NotCertified { epoch: 2, why: "1 of 3".to_owned() }), 4);
+        assert_eq!(joining(CopyError::Record(JoinError::FirstTerm)), 4);
+        assert_eq!(joining(CopyError::NoLedger), 1);
+        assert_eq!(joining(CopyError::Behind { height: 3, needed: 4 }), 1);
+    }
+
+    #[test]
+    fn an_engine_that_gave_up_has_a_code_of_its_own() {
+        let (storage, why) = ("engine".into(), "a library's".to_owned());
+        assert_eq!(code(NodeError::GaveUp { storage, why }), 6);
+    }
+}
