@@ -42,7 +42,6 @@ mod gossip;
 mod join;
 mod keeper;
 mod keeping;
-mod pace;
 mod pool;
 mod recent;
 mod schedule;
@@ -51,6 +50,7 @@ mod submission;
 mod term_store;
 mod terms;
 mod validator;
+mod view_timing;
 mod wiring;
 
 #[cfg(feature = "tamper")]
@@ -64,10 +64,10 @@ pub use error::AgreementError;
 pub use gate::Inadmissible;
 pub use join::{JoinError, JoinRecord, MAX_JOIN_RECORD};
 pub use keeping::LedgerProgress;
-pub use pace::Pace;
 pub use pool::{PoolFull, PoolLimits};
 pub use submission::{
     EntryId, MAX_EVIDENCE_BYTES, MAX_SUBMISSION_BYTES, Submission, SubmissionError,
 };
 pub use validator::{AgreedLedger, Config, ValidatorHandle};
+pub use view_timing::ViewTiming;
 pub use wiring::{Runtime, Validator, ValidatorChannels, channels, max_message_bytes};

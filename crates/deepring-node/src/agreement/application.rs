@@ -27,8 +27,8 @@ use super::chain_states::Position;
 use super::chamber::{Chamber, Opinion};
 use super::docket::{Docket, DocketDigest};
 use super::keeping::Ask;
-use super::pace::Pace;
 use super::submission::{DecisionKey, Submission};
+use super::view_timing::ViewTiming;
 
 /// Most dockets above the ledger's newest that are followed to verify one. Who is further behind is catching up, and abstains.
 const MAX_FOLLOWED: usize = 256;
@@ -43,7 +43,7 @@ pub type Tamper = Arc<dyn Fn(u64, Vec<Submission>) -> Vec<Submission> + Send + S
 pub(crate) struct Voter {
     pub(crate) chamber: Arc<Chamber>,
     pub(crate) asks: mpsc::Sender<Ask>,
-    pub(crate) pace: Pace,
+    pub(crate) timing: ViewTiming,
     #[cfg(feature = "tamper")]
     pub(crate) tamper: Option<Tamper>,
 }
@@ -122,7 +122,7 @@ impl<E: Clock + Spawner + Metrics> Application<E> for Voter {
         mut ancestry: impl Ancestry<Docket>,
         (): (),
     ) -> Option<Digested<Docket>> {
-        let due = context.current() + self.pace.leader_waits();
+        let due = context.current() + self.timing.leader_waits();
         let newest = ancestry.next().await?;
         let parent = self.reach(&newest, ancestry).await?;
         self.until_something_waits(&context, &parent.digest, due).await;
@@ -166,7 +166,7 @@ impl Voter {
         context: &E,
         ancestry: &mut impl Ancestry<Docket>,
     ) -> Option<bool> {
-        let due = context.current() + (self.pace.heartbeat() - self.pace.leader_waits());
+        let due = context.current() + (self.timing.heartbeat() - self.timing.leader_waits());
         let docket = ancestry.next().await?;
         let parent = ancestry.next().await?;
         self.reach(&parent, ancestry.clone()).await?;

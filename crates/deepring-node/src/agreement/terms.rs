@@ -33,8 +33,8 @@ use commonware_utils::vec::NonEmptyVec;
 use super::application::Voter;
 use super::docket::{Docket, DocketDigest};
 use super::error::AgreementError;
-use super::pace::Pace;
 use super::term_store::votes_partition;
+use super::view_timing::ViewTiming;
 use super::wiring::{BUFFER, MAILBOX, Runtime, VIEWS};
 
 /// A term that is to begin.
@@ -58,7 +58,7 @@ pub(crate) struct Terms<E: Runtime, B> {
     pub(crate) blocker: B,
     pub(crate) partition: String,
     pub(crate) pages: CacheRef,
-    pub(crate) pace: Pace,
+    pub(crate) timing: ViewTiming,
 }
 
 /// The channels of all terms.
@@ -183,12 +183,12 @@ where
                 replay_buffer: BUFFER,
                 write_buffer: BUFFER,
                 page_cache: self.pages.clone(),
-                leader_timeout: self.pace.leader_timeout(),
-                certification_timeout: self.pace.certification_timeout(),
-                timeout_retry: self.pace.leader_timeout(),
+                leader_timeout: self.timing.leader_timeout(),
+                certification_timeout: self.timing.certification_timeout(),
+                timeout_retry: self.timing.leader_timeout(),
                 view_retention: VIEWS,
                 skip: SkipPolicy::Enabled {
-                    timeout: self.pace.skip_timeout(),
+                    timeout: self.timing.skip_timeout(),
                     budget: SkipBudget::Participants,
                 },
                 fetch_timeout: NZDuration!(Duration::from_secs(2)),

@@ -19,9 +19,9 @@ use super::error::AgreementError;
 use super::gossip::verify_submission;
 use super::join::JoinRecord;
 use super::keeping::{Ask, LedgerProgress};
-use super::pace::Pace;
 use super::pool::PoolLimits;
 use super::submission::Submission;
+use super::view_timing::ViewTiming;
 
 /// What a validator is told.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ pub struct Config {
     /// What the names of the engine's partitions in storage begin with: letters, digits, `-` and `_`.
     pub partition: String,
     /// How often a network at rest makes a height, and the time-outs of views; the same for all validators.
-    pub pace: Pace,
+    pub timing: ViewTiming,
     /// Dockets below the newest that the engine keeps, to serve validators that were away. Who was away
     /// for longer needs a copy of a ledger.
     pub retained: NonZeroU64,
@@ -73,7 +73,7 @@ impl Config {
             approval: SetApproval::default(),
             votes: true,
             partition: "agreement".to_owned(),
-            pace: Pace::of(Duration::from_secs(1)),
+            timing: ViewTiming::of(Duration::from_secs(1)),
             retained: NonZeroU64::MIN.saturating_add(65_535),
             pool: PoolLimits::default(),
             repeat: Duration::from_secs(1),

@@ -396,7 +396,7 @@ where
             progress: self.told,
             marshal: mailbox.clone(),
             retained: config.retained,
-            repeat: config.pace.heartbeat(),
+            repeat: config.timing.heartbeat(),
             terms,
             seating,
             turn,
@@ -434,7 +434,7 @@ where
         let voter = Voter {
             chamber,
             asks: self.ask,
-            pace: config.pace,
+            timing: config.timing,
             #[cfg(feature = "tamper")]
             tamper: config.tamper,
         };
@@ -448,7 +448,7 @@ where
             blocker: self.blocker,
             partition: partition.clone(),
             pages,
-            pace: config.pace,
+            timing: config.timing,
         };
         let (votes, certificates, fetch) = (channels.votes, channels.certificates, channels.fetch);
         let mut engines = context

@@ -27,7 +27,9 @@ use super::network;
 use super::recording::{NoticeRecorder, begin_with};
 use super::upkeep::{Condition, HostedRing, Upkeep};
 use super::voted::Voted;
-use crate::agreement::{self, Pace, Validator, ValidatorChannels, ValidatorHandle, voter_key};
+use crate::agreement::{
+    self, Validator, ValidatorChannels, ValidatorHandle, ViewTiming, voter_key,
+};
 use crate::certifying::Certifier;
 use crate::gateway::{self, Gateway, Health};
 use crate::hosting::{
@@ -122,7 +124,7 @@ impl Parts {
         let Material { set, places, ring, copy, ledger, node, .. } = material;
         let origin: Arc<str> = set.origin.as_str().into();
         let mut agreement = agreement::Config::new(node, set);
-        agreement.pace = Pace::of(config.heartbeat());
+        agreement.timing = ViewTiming::of(config.heartbeat());
         agreement.votes = material.voted == Voted::Here;
         agreement.approval.set(approved(&places.approved)?.map(|submission| submission.id()));
         let approval = agreement.approval.clone();

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use deepring_node::agreement::{AgreementError, Config, JoinError, JoinRecord, Pace};
+use deepring_node::agreement::{AgreementError, Config, JoinError, JoinRecord, ViewTiming};
 
 use crate::net::{Net, node_key, run_with, seeds, set};
 use crate::said::SAID;
@@ -27,7 +27,7 @@ fn config(net: &Net, operators: &Operators, n: u8) -> Config {
 fn retaining(heights: u64, net: &Net, operators: &Operators, n: u8) -> Config {
     let mut config = operators.config(n);
     config.retained = NonZeroU64::new(heights).unwrap();
-    config.pace = Pace::of(Duration::from_millis(200));
+    config.timing = ViewTiming::of(Duration::from_millis(200));
     config.join_file = Some(record_of(net, n));
     config
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use deepring_ledger::{Checkpoint, Event, ValidatorSet};
-use deepring_node::agreement::{Config, Pace, SetApproval, Submission};
+use deepring_node::agreement::{Config, SetApproval, Submission, ViewTiming};
 use deepring_testkit::rings::owner_key;
 
 use crate::net::{Net, Rows, committee, run_with, seeds, set};
@@ -41,7 +41,7 @@ impl Operators {
     pub(crate) fn config(&self, n: u8) -> Config {
         let mut config = Net::config(n);
         config.term_heights = NonZeroU64::new(8).unwrap();
-        config.pace = Pace::of(Duration::from_secs(1));
+        config.timing = ViewTiming::of(Duration::from_secs(1));
         config.approval = self.0[usize::from(n)].clone();
         config
     }

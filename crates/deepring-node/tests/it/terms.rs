@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::Duration;
 
-use deepring_node::agreement::{AgreementError, Config, Pace, Submission};
+use deepring_node::agreement::{AgreementError, Config, Submission, ViewTiming};
 
 use crate::net::{Net, Rows, run, seeds};
 use crate::said::{SAID, complaint};
@@ -13,7 +13,7 @@ use crate::said::{SAID, complaint};
 fn config(n: u8) -> Config {
     let mut config = Net::config(n);
     config.term_heights = NonZeroU64::new(8).unwrap();
-    config.pace = Pace::of(Duration::from_secs(1));
+    config.timing = ViewTiming::of(Duration::from_secs(1));
     config
 }
 
@@ -116,7 +116,7 @@ fn what_is_over_is_pruned_and_what_the_term_builds_on_is_not() {
             let config = |n| {
                 let mut config = config(n);
                 config.retained = NonZeroU64::new(4).unwrap();
-                config.pace = Pace::of(Duration::from_millis(200));
+                config.timing = ViewTiming::of(Duration::from_millis(200));
                 config
             };
             for n in 0..4 {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 /// A heartbeat and the time-outs of views. They are made of one another, so that none gives up what another waits for on purpose: what a
-/// leader sends has two fifths of a heartbeat to arrive, and [`LEAST_TO_ARRIVE`] at least, beyond what it waits itself; a docket, the
+/// leader sends has two fifths of a heartbeat to arrive, and 0.4 s at least, beyond what it waits itself; a docket, the
 /// heartbeat and twice that; and a leader is passed over after twice the time of certification in silence. So one that died costs one or
 /// two of its turns, and then nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct ViewTiming {
     heartbeat: Duration,
 }
 
@@ -16,7 +16,7 @@ const LEAST_TO_ARRIVE: Duration = Duration::from_millis(400);
 /// A heartbeat of this is given time by nodes of shorter ones, too: they pass over no docket that it keeps back.
 const ALWAYS_GIVEN: Duration = Duration::from_secs(1);
 
-impl Pace {
+impl ViewTiming {
     /// An idle network makes a height every `heartbeat`.
     #[must_use]
     pub const fn of(heartbeat: Duration) -> Self {
@@ -65,12 +65,12 @@ mod tests {
 
     #[test]
     fn at_a_heartbeat_of_a_second_a_dead_leader_costs_the_others_600_ms() {
-        let pace = Pace::of(Duration::from_secs(1));
+        let timing = ViewTiming::of(Duration::from_secs(1));
         let all = [
-            pace.leader_waits(),
-            pace.leader_timeout(),
-            pace.certification_timeout(),
-            pace.skip_timeout(),
+            timing.leader_waits(),
+            timing.leader_timeout(),
+            timing.certification_timeout(),
+            timing.skip_timeout(),
         ];
         assert_eq!(all.map(|time| time.as_millis()), [200, 600, 1800, 3600]);
     }
@@ -78,12 +78,12 @@ mod tests {
     #[test]
     fn nobody_gives_up_what_is_waited_for_on_purpose() {
         for ms in [0, 1, 50, 200, 999, 1000, 1001, 5000, 60_000] {
-            let pace = Pace::of(Duration::from_millis(ms));
-            assert!(pace.leader_timeout() >= pace.leader_waits() + LEAST_TO_ARRIVE, "{ms}");
-            assert!(pace.certification_timeout() > pace.leader_timeout(), "{ms}");
-            assert!(pace.certification_timeout() > pace.heartbeat() + LEAST_TO_ARRIVE, "{ms}");
+            let timing = ViewTiming::of(Duration::from_millis(ms));
+            assert!(timing.leader_timeout() >= timing.leader_waits() + LEAST_TO_ARRIVE, "{ms}");
+            assert!(timing.certification_timeout() > timing.leader_timeout(), "{ms}");
+            assert!(timing.certification_timeout() > timing.heartbeat() + LEAST_TO_ARRIVE, "{ms}");
             // What another keeps back whose heartbeat is a second.
-            assert!(pace.certification_timeout() > ALWAYS_GIVEN + LEAST_TO_ARRIVE, "{ms}");
+            assert!(timing.certification_timeout() > ALWAYS_GIVEN + LEAST_TO_ARRIVE, "{ms}");
         }
     }
 }
