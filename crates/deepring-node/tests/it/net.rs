@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use commonware_cryptography::ed25519;
-use commonware_p2p::simulated::{Config as NetworkConfig, Link, Network, Oracle};
-use commonware_runtime::{Clock as _, Runner as _, Storage as _, Supervisor as _, deterministic};
+use commonware_p2p::simulated::{Config as NetworkConfig, Link, Network, Oracle, Receiver, Sender};
+use commonware_runtime::{
+    Clock as _, Metrics as _, Runner as _, Storage as _, Supervisor as _, deterministic,
+};
 use commonware_utils::{NZUsize, probability};
 use deepring::keys::Node;
 use deepring::{PublicKey, SecretKey};
@@ -33,7 +35,10 @@ pub(crate) fn seeds() -> std::ops::Range<u64> {
 /// Virtual time after which a test is given up.
 const LIMIT: Duration = Duration::from_secs(1200);
 
-type Context = deterministic::Context;
+pub(crate) type Context = deterministic::Context;
+type Identity = ed25519::PublicKey;
+/// What a node sends and hears.
+pub(crate) type Channels = ValidatorChannels<Sender<Identity, Context>, Receiver<Identity>>;
 
 pub(crate) fn node_key(n: u8) -> SecretKey<Node> {
     SecretKey::from_halves(&[n + 31; 32], &[n + 131; 32]).unwrap()
@@ -153,6 +158,43 @@ impl Net {
         LedgerOptions::new().origin(ORIGIN).open_or_create(self.folder(n)).unwrap()
     }
 
+    /// The channels of a node, for whoever is to speak in its place.
+    pub(crate) async fn channels(&self, n: u8) -> Channels {
+        let control = self.oracle.control(self.keys[usize::from(n)].clone());
+        let mut made = Vec::new();
+        for (channel, quota) in channels() {
+            made.push(control.register(channel, quota).await.unwrap());
+        }
+        let mut made = made.into_iter();
+        let mut next = || made.next().unwrap();
+        ValidatorChannels {
+            votes: next(),
+            certificates: next(),
+            fetch: next(),
+            dockets: next(),
+            backfill: next(),
+            submissions: next(),
+            cosignatures: next(),
+        }
+    }
+
+    /// A context for what is no validator.
+    pub(crate) fn context(&self, label: &'static str) -> Context {
+        self.context.child(label)
+    }
+
+    /// How many messages a node has sent on a channel.
+    pub(crate) fn sent(&self, n: u8, channel: u64) -> u64 {
+        let (from, on) =
+            (format!("origin=\"{}\"", self.keys[usize::from(n)]), format!("channel=\"{channel}\""));
+        let metrics = self.context.encode();
+        let of = |line: &&str| {
+            line.contains("messages_sent") && line.contains(&from) && line.contains(&on)
+        };
+        let counts = metrics.lines().filter(of).filter_map(|line| line.rsplit(' ').next());
+        counts.map(|count| count.parse::<u64>().unwrap()).sum()
+    }
+
     /// Starts a validator, for the first time or again.
     pub(crate) async fn start(&mut self, n: u8, config: Config) {
         let started = self.try_start(n, config).await;
@@ -164,23 +206,8 @@ impl Net {
         n: u8,
         config: Config,
     ) -> Result<ValidatorHandle, AgreementError> {
-        let key = self.keys[usize::from(n)].clone();
-        let control = self.oracle.control(key);
-        let mut made = Vec::new();
-        for (channel, quota) in channels() {
-            made.push(control.register(channel, quota).await.unwrap());
-        }
-        let mut made = made.into_iter();
-        let mut next = || made.next().unwrap();
-        let channels = ValidatorChannels {
-            votes: next(),
-            certificates: next(),
-            fetch: next(),
-            dockets: next(),
-            backfill: next(),
-            submissions: next(),
-            cosignatures: next(),
-        };
+        let control = self.oracle.control(self.keys[usize::from(n)].clone());
+        let channels = self.channels(n).await;
         let starts = self.starts.fetch_add(1, Ordering::Relaxed);
         let context =
             self.context.child("node").with_attribute("n", n).with_attribute("start", starts);
