@@ -65,14 +65,15 @@ mod tests {
 
     #[test]
     fn at_a_heartbeat_of_a_second_a_dead_leader_costs_the_others_600_ms() {
-        let timing = ViewTiming::of(Duration::from_secs(1));
-        let all = [
-            timing.leader_waits(),
-            timing.leader_timeout(),
-            timing.certification_timeout(),
-            timing.skip_timeout(),
-        ];
-        assert_eq!(all.map(|time| time.as_millis()), [200, 600, 1800, 3600]);
+        let times = |heartbeat| {
+            let timing = ViewTiming::of(Duration::from_secs(heartbeat));
+            let (leader, certification) = (timing.leader_timeout(), timing.certification_timeout());
+            [timing.leader_waits(), leader, certification, timing.skip_timeout()]
+                .map(|time| time.as_millis())
+        };
+        assert_eq!(times(1), [200, 600, 1800, 3600]);
+        // Slower networks are given more than the least.
+        assert_eq!(times(5), [1000, 3000, 9000, 18_000]);
     }
 
     #[test]

@@ -183,6 +183,16 @@ impl Net {
         self.context.child(label)
     }
 
+    /// The nodes that cut this one off, for what it sent.
+    pub(crate) async fn cut_off(&self, n: u8) -> Vec<u8> {
+        let blocked = self.oracle.blocked().await.unwrap();
+        let place = |key| self.keys.iter().position(|known| known == key);
+        let by = blocked.iter().filter(|(_, whom)| *whom == self.keys[usize::from(n)]);
+        let mut by: Vec<u8> = by.filter_map(|(who, _)| place(who)?.try_into().ok()).collect();
+        by.sort_unstable();
+        by
+    }
+
     /// How many messages a node has sent on a channel.
     pub(crate) fn sent(&self, n: u8, channel: u64) -> u64 {
         let (from, on) =
