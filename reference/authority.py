@@ -4,7 +4,7 @@ from collections import namedtuple
 
 from crypto import derive, signed
 from encoding import Reader, listed, u32, u64
-from entries import (ALARM, DEALT, DECISIONS, HOST, HOST_REVOKED, KEY_REVOKED, LIFTED, OWNER, REGISTERED, REPAIR,
+from entries import (ALARM, DEALT, DECISIONS, HOST, HOST_REVOKED, KEY_REVOKED, LIFTED, NODE, OWNER, REGISTERED, REPAIR,
                      REVOKED, ROTATED, UPGRADED, VALIDATORS, log_digest, read_entry)
 from evidence import accused, is_proof, refuse_evidence, rests_on
 from log import counts_each_once
@@ -201,6 +201,8 @@ class State:
     def set_validators(self, author, **validators):
         require("a validator set is of this log", validators["origin"] == self.origin)
         require("a validator set counts each party once", counts_each_once(validators["nodes"]))
+        require("a validator set names no node that revoked its key",
+                not any(Key(NODE, node) in self.revoked_keys for node in validators["nodes"]))
         before = self.validators
         require("a validator set is by an owner of the one before", self.admits(before or validators, author))
         owners = {ring.owner for ring in self.rings.values()} if before is None else set()

@@ -111,6 +111,23 @@ fn a_nodes_key_revokes_itself_and_no_public_key_does() {
 }
 
 #[test]
+fn no_validator_set_names_a_node_whose_key_revoked_itself() {
+    let workspace = Workspace::with_keys();
+    workspace.run("keygen --node --out keys").succeeds();
+    workspace.run("keygen --node --out more").succeeds();
+    workspace.run("ledger init ledger").succeeds();
+    let revoke = "revoke key --key keys/node.key --ledger ledger --reason stolen";
+    workspace.run(revoke).succeeds();
+    let set = |node: &str| {
+        workspace.run(&format!(
+            "ledger validator-set --owner-key keys/owner.key --owner keys/owner.pub --node {node}/node.pub --ledger ledger"
+        ))
+    };
+    set("keys").exits(4).says("revoked its own key by entry 0");
+    set("more").succeeds();
+}
+
+#[test]
 fn a_host_is_revoked_for_one_ring_or_for_all_of_its_owners() {
     let workspace = decided();
     workspace.seal("other.ring", "");

@@ -421,6 +421,25 @@ fn no_ledger_takes_a_set_in_which_one_party_counts_twice() {
 }
 
 #[test]
+fn no_ledger_takes_a_set_that_names_a_node_that_revoked_its_own_key() {
+    let mut bench = Fixture::new(1);
+    let Event::ValidatorSet(right) = bench.set(1, &[0]) else { panic!("no set") };
+    let lost = SecretKey::<Node>::from_halves(&[41; 32], &[42; 32]).unwrap();
+    let with_lost = |epoch| {
+        let mut set = ValidatorSet { epoch, ..right.clone() };
+        set.nodes[1] = lost.public();
+        set.nodes.sort_by_key(|node| *node.as_bytes());
+        Event::ValidatorSet(set)
+    };
+    bench.allowed(&with_lost(1), &by_owner(0));
+    let revoked = Event::KeyRevoked { reason: "lost".to_owned() };
+    bench.allowed(&revoked, &lost.clone().into());
+    let refused = bench.refused(&with_lost(2), &by_owner(0));
+    assert!(matches!(refused, NoAuthority::NodeRevoked { .. }), "{refused}");
+    bench.allowed(&Event::ValidatorSet(ValidatorSet { epoch: 2, ..right }), &by_owner(0));
+}
+
+#[test]
 fn a_validator_set_follows_the_one_before_and_says_whose_rings_are_taken() {
     let mut bench = Fixture::new(1);
     let owner = |n: u8| owner_key(n).public();

@@ -1,6 +1,7 @@
 //! Vectors of authority over keys: revocations of keys and hosts, validator sets, rotations.
 
-use deepring::keys::AuthorKey;
+use deepring::SecretKey;
+use deepring::keys::{AuthorKey, Node};
 use deepring_ledger::{Event, ValidatorSet};
 
 use crate::vectors_entries::{host, owner, validators, with_node};
@@ -12,6 +13,11 @@ use crate::vectors_ledger::{INTACT, Made, ORIGIN, OWNER, STRANGER, TAMPERED, own
 
 fn rotated(new: u8, by: AuthorKey) -> Said {
     (Event::rotation(&owner_of(OWNER).public(), owner_of(new)).unwrap(), by)
+}
+
+/// A node of the sets.
+fn node_key(n: u8) -> SecretKey<Node> {
+    SecretKey::from_halves(&[n; 32], &[n + 1; 32]).unwrap()
 }
 
 fn set(epoch: u64, by: AuthorKey) -> Said {
@@ -149,6 +155,18 @@ pub(crate) fn add(made: &mut Made) {
         "set_by_owner_of_the_next",
         "by an owner whom the set before does not name",
         &[set_of_stranger(), set(2, owner())],
+    );
+    from_nothing(
+        made,
+        "set_with_a_revoked_node",
+        "a node that it names revoked its own key",
+        &[set(1, owner()), key_revoked(node_key(0xa1).into()), set(2, owner())],
+    );
+    from_nothing(
+        made,
+        "node_revoked_in_the_set_that_stands",
+        "nothing; the set stands until another one does",
+        &[set(1, owner()), key_revoked(node_key(0xa1).into()), registered("plain.outline")],
     );
     from_nothing(made, "set_by_host", "by a host", &[set(1, host(0))]);
     from_nothing(

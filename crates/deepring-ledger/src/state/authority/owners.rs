@@ -25,6 +25,11 @@ impl State {
         if let Some(node) = set.counts_twice() {
             return Err(NoAuthority::CountsTwice { node: node.short() });
         }
+        for node in &set.nodes {
+            if let Some(entry) = self.key_revoked(&Author::Node(*node)) {
+                return Err(NoAuthority::NodeRevoked { node: node.short(), entry });
+            }
+        }
         let present = self.validators();
         if !self.admits(present.unwrap_or(set), owner) {
             return Err(NoAuthority::NotOfTheSet { owner: *owner });

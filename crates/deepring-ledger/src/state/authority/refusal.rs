@@ -213,6 +213,14 @@ pub enum NoAuthority {
         /// The node, in short form.
         node: String,
     },
+    /// A set names a node that revoked its own key.
+    #[error("node {node} of the set revoked its own key by entry {entry}")]
+    NodeRevoked {
+        /// The node, in short form.
+        node: String,
+        /// Index of the revocation.
+        entry: u64,
+    },
     /// A first set whose epochs could run out.
     #[error("a first validator set has an epoch of at most {most}, and this one {found}")]
     FirstEpoch {
