@@ -176,7 +176,8 @@ impl Certificate {
         let state = ledger.state()?;
         let index = ledger.find_decision(decision)?;
         let index = index.ok_or(CertificateError::NotRecorded)?;
-        let outline = outline_of(decision, ledger, require)?;
+        let recorded = ledger.entry(index)?;
+        let outline = outline_of(decision, &recorded, ledger, require)?;
         let signers = decision.chain().signers().into_iter().chain([decision.closed_by()]);
         if let Some(revocation) = state.revoked_before(index, &outline, signers) {
             return Err(CertificateError::Revoked(revocation));
@@ -326,15 +327,19 @@ impl ValidatorSet {
     }
 }
 
-/// The newest registered outline that the decision verifies against: the ring may have been dealt
-/// anew since.
+/// The outline that the decision was recorded under: the ring may have been dealt anew since.
 fn outline_of(
     decision: &Decision,
+    recorded: &Entry,
     ledger: &Ledger,
     require: Require,
 ) -> Result<AuthenticOutline, CertificateError> {
+    let Event::Decisions { dealt, .. } = recorded.event() else {
+        return Err(CertificateError::OtherEntry);
+    };
     let mut refused = None;
-    for outline in ledger.state()?.outlines(&decision.chain().opening().ring_digest) {
+    let outlines = ledger.state()?.outlines(&decision.chain().opening().ring_digest);
+    for outline in outlines.filter(|outline| outline.deal_number() == *dealt) {
         match decision.verify(outline, require) {
             Ok(_) => return Ok(outline.clone()),
             Err(e) => _ = refused.get_or_insert(e),

@@ -38,6 +38,9 @@ pub(crate) struct CertificateMake {
     /// The certificate
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Check a certificate with the owner's public key and the ledger's, or the set of nodes that keep it; a later deal that the trust store saw refuses it

@@ -48,6 +48,13 @@ fn make(args: &CertificateMake, trust: Option<&Path>) -> Result<(), CliError> {
     }
     let bytes = made.encode();
     begun.write(&bytes)?;
+    if args.json {
+        let (file, key) = (args.output.display().to_string(), ledger.key().as_str());
+        let decision = decision.id();
+        return output::json(
+            &json!({ "certificate": file, "decision": decision, "ledger_key": key, "bytes": bytes.len() }),
+        );
+    }
     output::note(format_args!(
         "wrote {}, {}; it is verified with the owner's public key and this one:",
         args.output.display(),
@@ -160,12 +167,12 @@ impl Log {
 
 /// The validator set in a file, which is trusted as a key is.
 pub(super) fn validator_set(path: &Path) -> Result<ValidatorSet, CliError> {
-    let failed = |e: &dyn std::fmt::Display| {
-        CliError::new(Exit::Failed, format!("validator set {}: {e}", path.display()))
+    let refused = |exit, e: &dyn std::fmt::Display| {
+        CliError::new(exit, format!("validator set {}: {e}", path.display()))
             .hint("`deepring ledger validator-set -o FILE` writes such a file")
     };
-    let bytes = read_plain(path, MAX_ENTRY_BYTES as u64).map_err(|e| failed(&e))?;
-    ValidatorSet::decode_signed(&bytes).map_err(|e| failed(&e))
+    let bytes = read_plain(path, MAX_ENTRY_BYTES as u64).map_err(|e| refused(Exit::Failed, &e))?;
+    ValidatorSet::decode_signed(&bytes).map_err(|e| refused(Exit::Tampered, &e))
 }
 
 pub(super) fn refused(e: CertificateError) -> CliError {

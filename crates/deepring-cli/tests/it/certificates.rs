@@ -162,7 +162,53 @@ fn a_certificate_is_verified_by_the_nodes_that_keep_the_ledger() {
     let mut bytes = fs::read(workspace.path("set.entry")).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(workspace.path("set.entry"), bytes).unwrap();
-    workspace.run(verify).exits(1).says("set.entry");
+    workspace.run(verify).exits(3).says("set.entry");
     fs::write(workspace.path("set.entry"), b"").unwrap();
-    workspace.run(verify).exits(1).says("validator-set -o");
+    workspace.run(verify).exits(3).says("validator-set -o");
+}
+
+/// Decided before anybody validated it, and under no deal, whatever was dealt since.
+#[test]
+fn a_certificate_says_in_how_many_copies_a_decision_was_made_and_under_which_deal_if_any() {
+    let workspace = Workspace::with_ring();
+    for host in ["a", "b", "c"] {
+        workspace.run(&format!("keygen --out {host}")).succeeds();
+    }
+    workspace.run("ledger init ledger").succeeds();
+    workspace.register("net.ring", "ledger");
+    let run = "run net.ring --owner keys/owner.pub --input x.npy --ledger ledger";
+    workspace.run(&format!("{run} --key keys/host.key --receipt before.receipt")).succeeds();
+    let deal = "deal net.ring --owner-key keys/owner.key --leg 1-2=a/host.pub --leg 3-4=b/host.pub --leg 5=c/host.pub -o net.deal";
+    workspace.run(deal).succeeds();
+    workspace.register("net.ring", "ledger");
+    let keys = "--key a/host.key --key b/host.key --key c/host.key";
+    workspace.run(&format!("{run} {keys} --require none --receipt alone.receipt")).succeeds();
+    let made = |receipt: &str| {
+        let words = format!(
+            "certificate make --receipt {receipt} --ledger ledger --require none -o {receipt}.certificate --json"
+        );
+        let json = workspace.run(&words).succeeds().json();
+        assert_eq!(json["certificate"], format!("{receipt}.certificate"));
+        workspace
+            .run(&format!(
+                "certificate verify {receipt}.certificate --owner keys/owner.pub --ledger-key ledger/log.pub --require none"
+            ))
+            .succeeds()
+            .stdout
+    };
+    let before = made("before.receipt");
+    assert!(before.contains("not dealt: its owner asked for no validation"), "{before}");
+    let alone = made("alone.receipt");
+    assert!(alone.contains("on one copy of each leg, outside its deal"), "{alone}");
+    assert!(!alone.contains("under its deal"), "{alone}");
+}
+
+#[test]
+fn a_file_of_validators_that_nobody_signed_so_is_tampered_with() {
+    let workspace = certified();
+    fs::write(workspace.path("none.entry"), "no entry").unwrap();
+    workspace
+        .run("certificate verify x.certificate --owner keys/owner.pub --validators none.entry")
+        .exits(3)
+        .says("validator-set -o FILE");
 }

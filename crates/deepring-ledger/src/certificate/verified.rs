@@ -93,7 +93,12 @@ impl fmt::Display for VerifiedCertificate {
         match ring.deal() {
             Some(deal) => {
                 let (copies, number) = (deal.copies().count(), ring.deal_number());
-                writeln!(f, "  under its deal {number}, in {copies} copies of each leg")?;
+                match decision.chain().opening().deal == Digest::NONE {
+                    true => writeln!(f, "  on one copy of each leg, outside its deal {number}")?,
+                    false => {
+                        writeln!(f, "  under its deal {number}, of {copies} copies of each leg")?
+                    }
+                }
             }
             None => writeln!(f, "  not dealt: its owner asked for no validation")?,
         }
@@ -113,8 +118,14 @@ impl fmt::Display for VerifiedCertificate {
             writeln!(f, "  {count} nodes of the validator set cosigned that, which are enough")?;
         }
         writeln!(f, "not shown:")?;
-        writeln!(f, "  whether the ring, its owner or a host was revoked: before the entry, only")?;
-        writeln!(f, "  the ledger knows; after the checkpoint, not even this certificate's log")?;
+        writeln!(
+            f,
+            "  whether the ring, its owner, a host or a node was revoked: before the entry,"
+        )?;
+        writeln!(
+            f,
+            "  only the ledger knows; after the checkpoint, not even this certificate's log"
+        )?;
         writeln!(
             f,
             "  whether it was dealt anew: that this deal was the newest is the log's word"

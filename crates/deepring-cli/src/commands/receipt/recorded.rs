@@ -69,6 +69,11 @@ pub(super) fn recorded(
         return Ok(None);
     };
     shown.entry().records(decision, ring.outline()).map_err(|e| match e {
+        CertificateError::OtherDeal { recorded, dealt } if recorded < dealt => {
+            CliError::new(Exit::Stale, e).hint(
+                "give the ring's revision under which it was decided; `deepring certificate make --ledger DIR` needs none",
+            )
+        }
         CertificateError::OtherDeal { .. } => CliError::new(Exit::Stale, e).hint(
             "get the ring's newest revision from its owner: who validates whom is said there",
         ),
