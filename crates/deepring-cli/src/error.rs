@@ -202,6 +202,10 @@ fn hint_of(exit: Exit, findings: &[Finding]) -> Option<String> {
                     `deepring trust bind RING --owner owner.pub`";
         return Some(hint.to_owned());
     }
+    if findings.iter().any(Finding::is_of_other_format) {
+        let hint = "have the ring sealed again, or use the version of deepring that sealed it";
+        return Some(hint.to_owned());
+    }
     let hint = match exit {
         Exit::Tampered => Some(
             "do not use it; `deepring repair RING --from COPY` restores it from an intact copy",
@@ -288,6 +292,10 @@ impl From<ReceiptError> for CliError {
                 match refused.exit {
                     Exit::Stale => refused.hint(
                         "give the ring that decided with `--ring`: the same version, in its newest revision",
+                    ),
+                    Exit::Untrusted => refused.hint(
+                        "where it is less validated than you ask for, state with `--require` what you ask; else it is not a decision \
+                         of this ring",
                     ),
                     _ => refused.hint("the receipt is not that of a decision of this ring"),
                 }

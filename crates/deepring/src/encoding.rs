@@ -50,6 +50,14 @@ pub enum DecodeError {
         /// Field that it does not fit.
         with: &'static str,
     },
+    /// The file is in another version of its format.
+    #[error("it is of format version {found}, and this version of deepring reads {known}")]
+    OtherVersion {
+        /// Version found.
+        found: u16,
+        /// The one that is read.
+        known: u16,
+    },
     /// The bytes are of another kind of file.
     #[error("it does not begin with `{expected}`")]
     WrongMagic {
@@ -189,17 +197,16 @@ impl<'a> Reader<'a> {
     /// The beginning of a file: its magic, and the version of its format, which must be this one.
     ///
     /// # Errors
-    /// [`DecodeError::WrongMagic`], [`DecodeError::BadValue`]; [`DecodeError::Truncated`] where fewer
-    /// bytes are left.
+    /// [`DecodeError::WrongMagic`], [`DecodeError::OtherVersion`]; [`DecodeError::Truncated`] where
+    /// fewer bytes are left.
     pub fn header(&mut self, magic: &'static [u8; 8], version: u16) -> Result<(), DecodeError> {
         if self.array::<8>("magic")? != *magic {
             let expected = std::str::from_utf8(magic).unwrap_or_default();
             return Err(DecodeError::WrongMagic { expected });
         }
-        let field = "format version";
-        match self.u16(field)? {
+        match self.u16("format version")? {
             found if found == version => Ok(()),
-            found => Err(DecodeError::BadValue { field, found: found.into() }),
+            found => Err(DecodeError::OtherVersion { found, known: version }),
         }
     }
 

@@ -74,6 +74,9 @@ pub struct Finding {
     /// True if it says that the path holds another ring than the one that it is bound to.
     #[serde(skip)]
     against_binding: bool,
+    /// True if it says that the file is in another version of its format.
+    #[serde(skip)]
+    of_other_format: bool,
 }
 
 impl Finding {
@@ -89,6 +92,7 @@ impl Finding {
             reason: reason.into(),
             verdict: Verdict::Tampered,
             against_binding: false,
+            of_other_format: false,
         }
     }
 
@@ -115,6 +119,19 @@ impl Finding {
     #[must_use]
     pub fn is_against_binding(&self) -> bool {
         self.against_binding
+    }
+
+    /// Returns whether the finding is that the file is in a format of another version of this program,
+    /// which may have written it so.
+    #[must_use]
+    pub fn is_of_other_format(&self) -> bool {
+        self.of_other_format
+    }
+
+    /// The same, which is that the file is in another version of its format.
+    #[must_use]
+    pub(crate) fn of_other_format(self) -> Self {
+        Self { of_other_format: true, ..self }
     }
 
     /// The same, about a block.

@@ -23,7 +23,7 @@ use crate::storage::Storage;
 #[non_exhaustive]
 pub enum GrantError {
     /// The key is not that of the ring's owner.
-    #[error("only the owner of the ring can grant; this key is not the one that signed it")]
+    #[error("this key is not the one that signed the ring: only its owner can do this")]
     NotTheOwner,
     /// The ring has no block of this index.
     #[error("there is no block {index}: the ring has blocks 1 to {last}")]

@@ -85,7 +85,8 @@ impl From<Refusal> for CliError {
             ),
             Refusal::Quarantined(Quarantined { cause: Cause::OwnAlarm, .. }) => (
                 Exit::Tampered,
-                "`deepring repair RING --from COPY --ledger DIR --key host.key` makes the copy whole, and lifts the quarantine",
+                "`deepring repair RING --from COPY --ledger DIR --key host.key` makes the copy whole; in a dealt ring the key of another copy \
+                 countersigns that (`--countersign other.key`), which lifts the quarantine",
             ),
             Refusal::Quarantined(_) => (
                 Exit::Tampered,

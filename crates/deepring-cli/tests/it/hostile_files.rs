@@ -179,3 +179,14 @@ fn nothing_but_a_plain_file_is_read_and_no_more_of_one_than_it_can_be() {
     }
     workspace.run("ledger verify --ledger ledger").succeeds();
 }
+
+#[test]
+fn a_ring_of_another_format_version_is_said_to_be_that_and_not_to_be_repaired() {
+    let workspace = Workspace::with_ring();
+    let mut ring = fs::read(workspace.path("net.ring")).unwrap();
+    ring[8] = 3;
+    fs::write(workspace.path("old.ring"), ring).unwrap();
+    let refused = workspace.run("verify old.ring --owner keys/owner.pub").exits(3);
+    let refused = refused.says("it is of format version 3, and this version of deepring reads 4");
+    refused.says("have the ring sealed again");
+}

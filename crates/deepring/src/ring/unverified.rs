@@ -14,6 +14,7 @@ use crate::block::Header;
 use crate::block::chunks::segments;
 use crate::block::header::header_digest;
 use crate::crypto::Digest;
+use crate::encoding::DecodeError;
 use crate::finding::{Finding, Report, Section, Verdict};
 use crate::outline::Outline;
 use crate::plain_file::open_plain;
@@ -66,6 +67,11 @@ impl UnverifiedRing {
         }
         let preamble = match Preamble::decode(&read_range(&*storage, 0..PREAMBLE_LEN)?) {
             Ok(preamble) => preamble,
+            Err(e @ DecodeError::OtherVersion { .. }) => {
+                let finding = Finding::tampered(Section::File, e.to_string()).at(0..PREAMBLE_LEN);
+                let report = Report::of_findings(vec![finding.of_other_format()]);
+                return Err(RingError::Refused(report));
+            }
             Err(e) => return refuse(Section::File, 0..PREAMBLE_LEN, format!("not a ring: {e}")),
         };
         let (closure, wrong_count) = match locate_closure(&*storage, actual_len, preamble)? {
