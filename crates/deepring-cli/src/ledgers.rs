@@ -81,6 +81,7 @@ impl Wanted<'_> {
         &self,
         store: Option<&TrustStore>,
         ring: Option<OwnedRing>,
+        origin: Option<&str>,
     ) -> Result<VouchedLedger, CliError> {
         let bound = store.map(|s| s.bindings_at(self.dir)).transpose()?.unwrap_or_default();
         if let Some(bound) = bound.first() {
@@ -122,7 +123,9 @@ impl Wanted<'_> {
                 ));
             }
         }
-        let ledger = Ledger::open_or_create(self.dir)?;
+        let options = LedgerOptions::new();
+        let options = origin.iter().fold(options, |options, name| options.origin(*name));
+        let ledger = options.open_or_create(self.dir)?;
         if !ledger.is_empty() {
             let message = format!("ledger {}: another process began it", self.dir.display());
             return Err(CliError::new(Exit::Failed, message).hint("leave `--new-ledger` out"));
@@ -194,9 +197,9 @@ impl Wanted<'_> {
                     "ledger {} was rolled back: it holds {size} entries, and {known} were seen before",
                     self.dir.display()
                 );
-                Err(CliError::new(Exit::Stale, message).hint(self.forget_hint()))
+                Err(CliError::new(Exit::Stale, message).hint(self.known_hint()))
             }
-            Err(e) => Err(CliError::from(e).hint(self.forget_hint())),
+            Err(e) => Err(CliError::from(e).hint(self.known_hint())),
         }
     }
 
@@ -241,9 +244,13 @@ impl Wanted<'_> {
     }
 
     fn forget_hint(&self) -> String {
+        format!("give the key you trust with `--ledger-key log.pub`, or {}", self.known_hint())
+    }
+
+    /// A pinned key does not help where the ledger of that key is not as it was.
+    fn known_hint(&self) -> String {
         format!(
-            "put the ledger back that was known, or give the key you trust with `--ledger-key log.pub`; \
-             `deepring trust remove --ledger {}` forgets it, and all that it revoked",
+            "put the ledger back that was known; `deepring trust remove --ledger {}` forgets it, and all that it revoked",
             self.dir.display()
         )
     }

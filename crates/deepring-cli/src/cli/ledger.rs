@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use deepring::RingId;
+use deepring::{Digest, RingId};
 
 use super::{LedgerRotateOwner, LedgerValidatorSet, PassphraseArg};
 
@@ -52,6 +52,12 @@ impl LedgerCommand {
 pub(crate) struct LedgerInit {
     /// Folder of the ledger
     pub(crate) dir: PathBuf,
+    /// Name of the log, such as example.org/log: entries are signed for it, so it must be no other log's [default: a random one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Put a ring, its upgrade, or its newer revision with other hosts on a ledger; until then nothing about it is recorded
@@ -97,6 +103,9 @@ pub(crate) struct LedgerShow {
     /// Only entries by this host or about it; its public key, as a file or as its text
     #[arg(long, value_name = "host.pub|drhost1...")]
     pub(crate) host: Option<OsString>,
+    /// Only the entries of this decision
+    #[arg(long, value_name = "DECISION_ID", value_parser = decision_id)]
+    pub(crate) decision: Option<Digest>,
     /// Only entries of this kind
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) kind: Option<KindArg>,
@@ -125,6 +134,10 @@ pub(crate) enum KindArg {
 
 pub(super) fn ring_id(text: &str) -> Result<RingId, String> {
     RingId::from_hex(text).ok_or_else(|| "a ring id is 32 hexadecimal digits".to_owned())
+}
+
+fn decision_id(text: &str) -> Result<Digest, String> {
+    Digest::from_hex(text).ok_or_else(|| "a decision's id is 64 hexadecimal digits".to_owned())
 }
 
 /// The ledger that an entry goes to, and what opens the keys that sign it.
@@ -256,4 +269,7 @@ pub(crate) struct LedgerPage {
     /// The page, one HTML file that loads nothing
     #[arg(short, long, value_name = "PAGE.html")]
     pub(crate) output: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -42,11 +42,17 @@ pub(crate) fn ledger(args: &LedgerCommand, trust: Option<&Path>) -> Result<(), C
 
 fn init(args: &LedgerInit, trust: Option<&Path>) -> Result<(), CliError> {
     let mut memory = LedgerMemory::open(trust)?;
-    let vouched = Wanted { dir: &args.dir, key: None }.begin(memory.store(), None)?;
+    let vouched =
+        Wanted { dir: &args.dir, key: None }.begin(memory.store(), None, args.origin.as_deref())?;
     memory.keep(&vouched, Some(&args.dir));
     let ledger = &vouched.ledger;
-    output::line(ledger.checkpoint().origin())?;
-    output::line(ledger.key().as_str())?;
+    let (origin, key) = (ledger.checkpoint().origin(), ledger.key().as_str());
+    if args.json {
+        output::json(&json!({ "origin": origin, "key": key }))?;
+    } else {
+        output::line(origin)?;
+        output::line(key)?;
+    }
     output::note(format_args!(
         "made {}; give the key above to those who verify, by another way than this machine's files",
         args.dir.display()

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use deepring_ledger::Ledger;
+
 use crate::workspace::{Ran, Workspace};
 
 const RUN: &str = "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy";
@@ -311,4 +313,50 @@ fn a_run_says_that_a_ring_is_recorded_in_a_ledger_that_it_was_not_given() {
     let recorded = workspace.run(&format!("{RUN} --ledger ledger")).succeeds();
     assert!(!recorded.stderr.contains(note), "{}", recorded.stderr);
     workspace.run(RUN).succeeds().says(note);
+}
+
+#[test]
+fn two_ledgers_of_one_name_that_hold_the_same_have_the_same_body() {
+    let workspace = Workspace::with_keys();
+    let init =
+        |dir: &str| workspace.run(&format!("ledger init {dir} --origin example.org/log --json"));
+    let made = init("one").succeeds().json();
+    assert_eq!(made["origin"], "example.org/log");
+    assert!(made["key"].as_str().is_some_and(|key| key.starts_with("example.org/log+")), "{made}");
+    init("two").succeeds();
+    workspace.run("ledger init three --origin no+name").exits(1);
+    let revoke = "revoke key --key keys/host.key --ledger one --reason lost";
+    workspace.run(revoke).succeeds();
+    // The entry as it is, brought to the other one.
+    let entry = Ledger::open(workspace.path("one")).unwrap().entry(0).unwrap();
+    let mut two = Ledger::open(workspace.path("two")).unwrap();
+    two.append(&[entry]).unwrap();
+    drop(two);
+    let body = |dir: &str| {
+        let text = fs::read_to_string(workspace.path(dir).join("checkpoint")).unwrap();
+        text.split_once("\n\n").unwrap().0.to_owned()
+    };
+    assert_eq!(body("one"), body("two"));
+}
+
+#[test]
+fn the_entry_of_a_decision_is_found_by_its_id() {
+    let workspace = Workspace::with_ring();
+    workspace.run("ledger init ledger").succeeds();
+    workspace.register("net.ring", "ledger");
+    let run =
+        "run net.ring --owner keys/owner.pub --key keys/host.key --input x.npy --ledger ledger";
+    workspace.run(run).succeeds();
+    workspace.run(run).succeeds();
+    let show = |more: &str| {
+        workspace.run(&format!("ledger show --ledger ledger --json {more}")).succeeds().json()
+    };
+    let all = show("--kind decisions");
+    let [first, second] = &all["entries"].as_array().unwrap()[..] else { panic!("{all}") };
+    let id = second["entry"]["event"]["decision_id"].as_str();
+    let id = id.or(second["entry"]["decision_id"].as_str()).unwrap();
+    assert_ne!(first, second);
+    let found = show(&format!("--decision {id}"));
+    assert_eq!(found["entries"], serde_json::json!([second]));
+    workspace.run("ledger show --ledger ledger --decision 12").exits(2);
 }

@@ -34,7 +34,7 @@ pub(super) fn register(args: &LedgerRegister, trust: Option<&Path>) -> Result<()
     policy.belongs(&way, ring.owned())?;
     // Only now: what does not verify begins no ledger.
     let mut vouched = match args.new_ledger {
-        true => wanted.begin(policy.store(), Some(ring.owned()))?,
+        true => wanted.begin(policy.store(), Some(ring.owned()), None)?,
         false => wanted.append(policy.store())?,
     };
     vouched.holds(policy.store(), &ring.owned())?;

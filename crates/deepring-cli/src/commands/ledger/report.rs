@@ -6,6 +6,8 @@ mod page;
 
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::LedgerMemory;
 use crate::begun::Begun;
 use crate::cli::LedgerPage;
@@ -35,6 +37,10 @@ pub(super) fn report(args: &LedgerPage, trust: Option<&Path>) -> Result<(), CliE
     let collected = Collected::of(&ledger, args.decisions, witnesses)?;
     let page = page::page(&collected);
     begun.write(page.as_bytes())?;
+    if args.json {
+        let page = args.output.display().to_string();
+        return output::json(&json!({ "page": page, "size": ledger.len() }));
+    }
     output::note(format_args!(
         "wrote {}, {}",
         args.output.display(),

@@ -52,6 +52,9 @@ fn is_asked_for(
     if host.is_some_and(|host| !concerns(entry, host)) {
         return Ok(false);
     }
+    if args.decision.is_some() && entry.decision() != args.decision {
+        return Ok(false);
+    }
     Ok(match args.ring {
         None => true,
         Some(ring) => ring_of(event, ledger)? == Some(ring),
