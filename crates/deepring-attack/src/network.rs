@@ -108,7 +108,7 @@ impl Network {
 
     /// The nodes, in the order of the file, which is an order of execution.
     #[must_use]
-    pub fn nodes(&self) -> &[NodeProto] {
+    pub(crate) fn nodes(&self) -> &[NodeProto] {
         &self.graph().node
     }
 
