@@ -11,9 +11,10 @@ mod part_reader;
 mod remembered;
 mod unverified;
 mod verified;
+mod wiring;
 
 pub use opened::{DecryptedBlock, OpenedBlock};
 pub use part_reader::PartReader;
 pub use unverified::UnverifiedRing;
-pub(crate) use verified::verify_sharing;
 pub use verified::{AuthenticRing, RingError, VerifiedRing};
+pub(crate) use wiring::verify_sharing;

@@ -205,8 +205,8 @@ impl UnverifiedRing {
         let (headers, found): (Vec<_>, Vec<_>) = headers.into_iter().unzip();
         findings.extend(found.into_iter().flatten());
         if let Some(all) = headers.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
-            findings.extend(super::verified::verify_sharing(self.closure.kind, &all));
-            findings.extend(super::verified::verify_wiring(&all));
+            findings.extend(super::wiring::verify_sharing(self.closure.kind, &all));
+            findings.extend(super::wiring::verify_wiring(&all));
             findings.extend(verify_outline(&self.closure, &all));
         }
         (findings, headers)
