@@ -1,24 +1,26 @@
 //! A decision: a chain that reached the last block and returned to Genesis, closed and signed.
 
+mod standing;
+
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use thiserror::Error;
 
-use super::chain::{Chain, ChainError, ChainLeg, VerifiedPrefix};
+use super::chain::{Chain, ChainError, VerifiedPrefix};
 use super::check::Check;
-use super::validation::Agreement;
 use super::value::{Salt, batch_digest};
 use crate::crypto::signature::SIGNATURE_LEN;
 use crate::crypto::{Digest, label};
-use crate::deal::Copies;
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::finding::{Finding, Section};
 use crate::keys::{Host, PublicKey, SecretKey};
 use crate::outline::AuthenticOutline;
 use crate::plain_file::open_plain;
 use crate::replace::replace_file;
+use standing::refuse_standing;
+pub use standing::{DecidedLeg, Deviation, Require, Standing};
 
 const MAGIC: [u8; 8] = *b"DRECEIPT";
 const FORMAT_VERSION: u16 = 4;
@@ -69,122 +71,6 @@ pub enum ReceiptError {
 impl From<ChainError> for ReceiptError {
     fn from(e: ChainError) -> Self {
         Self::Refused(e.finding)
-    }
-}
-
-/// The validation that a verifier requires of every leg.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Require {
-    /// What the ring's deal promises: a majority with three copies, a validation with two, nothing
-    /// of a ring that is not dealt.
-    #[default]
-    AsDealt,
-    /// At least two of three copies agree.
-    Majority,
-    /// At least one other copy validated.
-    Validated,
-    /// Nothing.
-    None,
-}
-
-/// Who stands behind the outputs of a leg.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "standing")]
-pub enum Standing {
-    /// The host that signed the receipt, and nobody else.
-    Unvalidated,
-    /// One of two copies signed, and the other validated.
-    Validated {
-        /// The copy that validated.
-        by: PublicKey<Host>,
-    },
-    /// At least two of three copies agree.
-    Majority {
-        /// Those that validated; one or two.
-        by: Vec<PublicKey<Host>>,
-    },
-}
-
-impl Standing {
-    fn of(leg: &ChainLeg, copies: Option<Copies>) -> Self {
-        match (leg.validations.as_slice(), copies) {
-            ([], _) | (_, None) => Self::Unvalidated,
-            (all, Some(Copies::Three)) => {
-                Self::Majority { by: all.iter().map(|v| v.host).collect() }
-            }
-            ([first, ..], Some(Copies::Two)) => Self::Validated { by: first.host },
-        }
-    }
-}
-
-/// In words: `validated by drhost1…`, `majority of 3`, `unvalidated`.
-impl std::fmt::Display for Standing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unvalidated => f.write_str("unvalidated"),
-            Self::Validated { by } => write!(f, "validated by {}", by.short()),
-            Self::Majority { by } => {
-                f.write_str("majority of 3, validated by ")?;
-                for (i, host) in by.iter().enumerate() {
-                    write!(f, "{}{}", if i > 0 { " and " } else { "" }, host.short())?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// How far the outputs of a copy that validated are from the receipt's, by its own word: it computed with
-/// something else than the receipt's host did.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Deviation {
-    /// The deviation of the element that deviates most against its tolerance.
-    pub largest: f32,
-    /// The tolerance of that element.
-    pub bound: f32,
-}
-
-impl Deviation {
-    /// The widest that a validation of a leg states; `None` where all outputs are bit for bit the same.
-    fn of(leg: &ChainLeg) -> Option<Self> {
-        let stated = leg.validations.iter().filter_map(|v| match v.agreement {
-            Agreement::Near { largest, bound } => Some(Self { largest, bound }),
-            _ => None,
-        });
-        stated.max_by(|a, b| a.bound.total_cmp(&b.bound))
-    }
-}
-
-/// In words: `near: deviates by 2.1e-6, where 9.3e-6 is tolerated`.
-impl std::fmt::Display for Deviation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "near: deviates by {:.1e}, where {:.1e} is tolerated", self.largest, self.bound)
-    }
-}
-
-/// A leg of a verified decision.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct DecidedLeg {
-    /// Index of its first block.
-    pub first_block: u32,
-    /// Index one past its last block.
-    pub end_block: u32,
-    /// The host whose receipt stands.
-    pub host: PublicKey<Host>,
-    /// Who stands behind it.
-    #[serde(flatten)]
-    pub standing: Standing,
-    /// How far the outputs of a copy that validated are from the receipt's, where they are not the same.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub near: Option<Deviation>,
-}
-
-/// In words: who stands behind it, and how near.
-impl std::fmt::Display for DecidedLeg {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.standing.fmt(f)?;
-        self.near.iter().try_for_each(|near| write!(f, ", {near}"))
     }
 }
 
@@ -379,19 +265,11 @@ impl Decision {
         }
         let check = self.chain.receipts().map(|r| r.check).min().unwrap_or(Check::None);
         let copies = outline.deal().filter(|_| self.chain.is_dealt()).map(|deal| deal.copies());
-        let legs: Vec<DecidedLeg> = self
-            .chain
-            .legs()
-            .iter()
-            .map(|leg| DecidedLeg {
-                first_block: leg.receipt.first_block,
-                end_block: leg.receipt.end_block(),
-                host: leg.receipt.host,
-                standing: Standing::of(leg, copies),
-                near: Deviation::of(leg),
-            })
-            .collect();
-        refuse_standing(&legs, outline, require)?;
+        let legs: Vec<DecidedLeg> =
+            self.chain.legs().iter().map(|leg| DecidedLeg::of(leg, copies)).collect();
+        if let Some(finding) = refuse_standing(&legs, outline, require) {
+            return Err(ReceiptError::Refused(finding));
+        }
         Ok(VerifiedDecision {
             id,
             ring_digest: opening.ring_digest,
@@ -514,38 +392,4 @@ fn closes(outline: &AuthenticOutline, chain: &Chain, host: &PublicKey<Host>) -> 
         Some(deal) => deal.genesis.contains(host) && outline.genesis().has_host(host),
         None => chain.opening().host == *host,
     }
-}
-
-fn refuse_standing(
-    legs: &[DecidedLeg],
-    outline: &AuthenticOutline,
-    require: Require,
-) -> Result<(), ReceiptError> {
-    let required = match (require, outline.deal().map(|deal| deal.copies())) {
-        (Require::AsDealt, None) => Require::None,
-        (Require::AsDealt, Some(Copies::Two)) => Require::Validated,
-        (Require::AsDealt, Some(Copies::Three)) => Require::Majority,
-        (other, _) => other,
-    };
-    let enough = |leg: &&DecidedLeg| match required {
-        Require::None | Require::AsDealt => true,
-        Require::Validated => leg.standing != Standing::Unvalidated,
-        Require::Majority => matches!(leg.standing, Standing::Majority { .. }),
-    };
-    let Some(leg) = legs.iter().find(|leg| !enough(leg)) else { return Ok(()) };
-    let promised = match require {
-        Require::AsDealt => "the ring's deal promises",
-        _ => "the reader requires",
-    };
-    let wanted = if required == Require::Majority { "a majority of three" } else { "a validation" };
-    let reason = format!(
-        "blocks {} to {} are {}, {promised} {wanted}",
-        leg.first_block,
-        leg.end_block.saturating_sub(1),
-        leg.standing
-    );
-    let block = outline.layers().get(leg.first_block as usize - 1);
-    let name = block.map(|b| b.name.as_str());
-    let finding = Finding::untrusted(Section::File, reason).in_block(leg.first_block, name);
-    Err(ReceiptError::Refused(finding))
 }
