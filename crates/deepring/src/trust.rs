@@ -5,6 +5,8 @@
 //! detects a rollback (a ring older than the newest seen is refused), and another owner's ring in
 //! the place of one that was bound to its path.
 
+mod contradiction;
+mod error;
 mod file;
 mod guard;
 mod ledgers;
@@ -13,6 +15,7 @@ mod place;
 mod rotations;
 mod store;
 mod unique;
+mod words;
 
 use std::path::Path;
 
@@ -22,13 +25,15 @@ use crate::in_line::InLine;
 use crate::keys::{Owner, PublicKey};
 use crate::resolved_path::ResolvedPath;
 use crate::ring_id::RingId;
-use ledgers::origin_of;
+use contradiction::origin_of;
 
+pub use contradiction::{Contradiction, Speaker};
+pub use error::TrustError;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use file::reprint;
 pub use ledgers::KnownLedger;
-pub use rotations::{Contradiction, KeySuccession, KnownRotation, LastVersion, Speaker};
-pub use store::{SeenDeal, TrustError, TrustStore};
+pub use rotations::{KeySuccession, KnownRotation, LastVersion};
+pub use store::{SeenDeal, TrustStore};
 
 /// A ring by its owner and its id. An id alone names nothing: ids are public, and anybody can seal
 /// under one.

@@ -1,13 +1,16 @@
 //! The trust store's text: JSON of one form, and nothing else (docs/FORMAT.md, section 18).
 
+mod given_up;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::rotations::{GivenUp, Last, Successors, Words};
+use super::words::Words;
 use super::{OwnedRing, unique};
 use crate::keys::{Owner, PublicKey};
 use crate::ring_id::RingId;
+pub(super) use given_up::{GivenUp, Last, Successors};
 
 /// Version of the store's own format.
 pub(super) const STORE_FORMAT: u32 = 5;
@@ -228,28 +231,6 @@ impl Data {
             }
         }
         self
-    }
-
-    /// Takes these for the reader's own words, but what contradicts those that were taken before: of other rings, it may.
-    fn own_words(&mut self, next: Successors) {
-        for (old, next) in next {
-            let before = self.successors.clone();
-            self.successors.entry(old).or_insert(next);
-            if self.contradiction().is_some() {
-                self.successors = before;
-            }
-        }
-    }
-
-    /// A ring of whose keys two words contradict each other, or nothing where the reader's own words alone do.
-    fn contradiction(&self) -> Option<Option<&str>> {
-        if Words::of_reader(self).contradiction().is_some() {
-            return Some(None);
-        }
-        let mut rings = self.given_up.values().flat_map(BTreeMap::keys);
-        rings
-            .find(|ring| Words::of(self, ring).contradiction().is_some())
-            .map(|ring| Some(ring.as_str()))
     }
 
     /// Describes a value that is not in its canonical form, if there is one.

@@ -5,7 +5,7 @@ use std::fs;
 use std::fs::File;
 use std::path::Path;
 
-use super::store::TrustError;
+use super::error::TrustError;
 #[cfg(unix)]
 use crate::path::{PathStep, PathWalk, is_absence};
 #[cfg(unix)]

@@ -6,9 +6,9 @@
 use std::path::Path;
 
 use super::OwnedRing;
+use super::error::TrustError;
 use super::file::{Data, Head};
-use super::rotations::outweigh;
-use super::store::{TrustError, TrustStore, names};
+use super::store::{TrustStore, names};
 use crate::ring_id::RingId;
 
 /// A ledger as it was last seen.
@@ -22,11 +22,6 @@ pub struct KnownLedger {
     pub checkpoint: String,
     /// True if the reader gave its key himself, once.
     pub pinned: bool,
-}
-
-/// The name of a ledger, in its key.
-pub(super) fn origin_of(key: &str) -> &str {
-    key.split('+').next().unwrap_or(key)
 }
 
 impl Head {
@@ -160,7 +155,7 @@ impl TrustStore {
                 record.ledgers.retain(|k| k != key);
             }
             data.given_up.remove(key);
-            outweigh(data);
+            data.outweigh();
             data.ledgers.remove(key).is_some()
         })
     }

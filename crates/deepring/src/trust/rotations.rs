@@ -4,68 +4,23 @@
 //! place (LEDGER.md). But whoever has a key can have it sign for two others, on two ledgers. So words are kept with who said
 //! them, none of them is taken that contradicts another, and a ledger's goes with it. The reader's own word stands above.
 
-mod words;
-
 use std::collections::BTreeMap;
-use std::fmt;
-
-use serde::{Deserialize, Deserializer, Serialize};
 
 use super::OwnedRing;
-use super::file::{Data, Head, RememberedRing, is_hex, is_zero};
-use super::ledgers::{KnownLedger, origin_of};
-use super::store::{TrustError, TrustStore};
+use super::contradiction::{Contradiction, Speaker};
+use super::error::TrustError;
+use super::file::{Data, GivenUp, Head, Last, RememberedRing};
+use super::ledgers::KnownLedger;
+use super::store::TrustStore;
 use crate::crypto::Digest;
-use crate::in_line::InLine;
 use crate::keys::{Owner, PublicKey};
 use crate::ring_id::RingId;
-pub(super) use words::Words;
-
-/// By key: the key that came after it, by the reader's own word.
-pub(super) type Successors = BTreeMap<String, String>;
-
-/// What a ledger says of a key of a ring's owner that was given up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct GivenUp {
-    /// The key after it.
-    pub(super) next: String,
-    /// The newest version by the key that was given up; left out where the ledger records none.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some")]
-    pub(super) last: Option<Last>,
-}
-
-/// A version, as text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Last {
-    pub(super) model_version: u64,
-    pub(super) digest: String,
-    /// Number of its newest deal; left out for none.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub(super) deal: u32,
-}
-
-/// What is not left out is there: null is no version.
-fn some<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Last>, D::Error> {
-    Last::deserialize(from).map(Some)
-}
 
 impl GivenUp {
-    pub(super) fn of(next: String) -> Self {
-        Self { next, last: None }
-    }
-
     fn last(&self) -> Option<LastVersion> {
         let Last { model_version, digest, deal } = self.last.as_ref()?;
         let (model_version, deal) = (*model_version, *deal);
         Some(LastVersion { model_version, digest: Digest::from_hex(digest)?, deal })
-    }
-}
-
-impl Last {
-    pub(super) fn is_canonical(&self) -> bool {
-        is_hex(&self.digest, 64)
     }
 }
 
@@ -91,24 +46,6 @@ pub struct LastVersion {
     pub deal: u32,
 }
 
-/// Who said which key came after another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Speaker {
-    /// The reader himself.
-    Reader,
-    /// The ledger of this verifier key.
-    Ledger(String),
-}
-
-impl fmt::Display for Speaker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Reader => f.write_str("your own word"),
-            Self::Ledger(key) => write!(f, "ledger {}", InLine(origin_of(key))),
-        }
-    }
-}
-
 /// A rotation that is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownRotation {
@@ -118,33 +55,6 @@ pub struct KnownRotation {
     pub ring: Option<RingId>,
     /// The keys.
     pub keys: KeySuccession,
-}
-
-/// Two words about a key, of which one at most is right.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contradiction {
-    /// The key that was given up.
-    pub key: PublicKey<Owner>,
-    /// The key that is said to come after it.
-    pub said: PublicKey<Owner>,
-    /// Who says so.
-    pub speaker: Speaker,
-    /// The key that is known to come after it; where it is `key` itself, `said` came before it.
-    pub known: PublicKey<Owner>,
-    /// By whose word that is known.
-    pub by: Speaker,
-}
-
-impl fmt::Display for Contradiction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, said, speaker, known, by } = self;
-        let [key_short, said, known_short] = [key, said, known].map(PublicKey::short);
-        write!(f, "by {speaker}, owner {key_short} gave its rings over to {said}, ")?;
-        match known == key {
-            true => write!(f, "and by {by}, {said} came before it"),
-            false => write!(f, "and by {by}, to {known_short}"),
-        }
-    }
 }
 
 /// How far what a key signed before it was given up still counts.
@@ -220,7 +130,7 @@ impl TrustStore {
     ) -> Result<Option<PublicKey<Owner>>, TrustError> {
         let removed = self.update(|data| {
             let removed = data.successors.remove(&old.to_string());
-            outweigh(data);
+            data.outweigh();
             removed
         })?;
         Ok(removed.and_then(|key| key.parse().ok()))
@@ -250,7 +160,8 @@ impl TrustStore {
 
     /// The newest version of a ring that was seen under a key after its own, and that key.
     pub(super) fn seen_later(&self, ring: &OwnedRing) -> Option<(&str, &RememberedRing)> {
-        let words = Words::of(&self.data, &ring.ring.to_string());
+        let id = ring.ring.to_string();
+        let words = self.data.words_of(&id);
         let later = words.after(&ring.owner.to_string());
         let seen = later.into_iter().filter_map(|key| Some((key, self.seen_under(key, ring)?)));
         seen.max_by_key(|(_, seen)| seen.model_version)
@@ -323,7 +234,7 @@ fn contradicts(
     ring: &str,
     said: &[KeySuccession],
 ) -> Option<Contradiction> {
-    let mut words = Words::of_others(data, ring, ledger);
+    let mut words = data.words_of_others(ring, ledger);
     let named: Vec<_> = said.iter().map(|k| (k.from.to_string(), k.to.to_string())).collect();
     for (old, new) in &named {
         words.say(old, new);
@@ -372,7 +283,7 @@ fn declare(
         let contradiction = Contradiction { key, said, speaker, known, by };
         Err(TrustError::OtherSuccessor(Box::new(contradiction)))
     };
-    let own = Words::of_reader(data);
+    let own = data.words_of_reader();
     let follows = own.after(&from).contains(to.as_str());
     if from == to || own.after(&to).contains(from.as_str()) {
         return refused(old);
@@ -382,26 +293,12 @@ fn declare(
     }
     if !follows {
         data.successors.insert(from, to.clone());
-        outweigh(data);
+        data.outweigh();
     }
     if !data.owners.contains(&to) {
         data.owners.push(to);
     }
     Ok(())
-}
-
-/// Forgets what ledgers say of rings and the reader's own words contradict, or those of ledgers before them: what agreed by a word
-/// that is gone may part without it.
-pub(super) fn outweigh(data: &mut Data) {
-    for (ledger, rings) in std::mem::take(&mut data.given_up) {
-        for (ring, said) in rings {
-            let mut words = Words::of(data, &ring);
-            said.iter().for_each(|(old, given)| words.say(old, &given.next));
-            if words.contradiction().is_none() {
-                data.given_up.entry(ledger.clone()).or_default().insert(ring, said);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,35 +1,5 @@
 use super::*;
 
-fn words<'a>(pairs: &[(&'a str, &'a str)]) -> Words<'a> {
-    let mut words = Words::default();
-    pairs.iter().for_each(|(old, new)| words.say(old, new));
-    words
-}
-
-#[test]
-fn words_contradict_where_keys_part_or_lead_back() {
-    for fits in [
-        &[("a", "b"), ("b", "c")][..],
-        &[("a", "z"), ("b", "z"), ("z", "y")],
-        // The same, in fewer steps.
-        &[("a", "b"), ("b", "c"), ("a", "c")],
-        &[],
-    ] {
-        assert_eq!(words(fits).contradiction(), None, "{fits:?}");
-    }
-    for (at, parts) in [
-        ("a", &[("a", "b"), ("a", "c")][..]),
-        ("a", &[("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")]),
-        ("a", &[("a", "a")]),
-        ("c", &[("a", "c"), ("c", "d"), ("d", "c")]),
-    ] {
-        assert_eq!(words(parts).contradiction(), Some(at), "{parts:?}");
-    }
-    let all = words(&[("a", "b"), ("b", "c"), ("a", "c"), ("x", "a")]);
-    assert_eq!(all.after("x").into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
-    assert!(all.after("c").is_empty());
-}
-
 fn keys<const N: usize>() -> [PublicKey<Owner>; N] {
     [(); N].map(|()| crate::keys::SecretKey::<Owner>::generate().unwrap().public())
 }

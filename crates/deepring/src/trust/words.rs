@@ -1,50 +1,21 @@
-//! What is said, by whomever, of which key came after which.
+//! Words of which key came after which, by whomever, and where they contradict each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::file::Data;
-
 /// By key: those that some word puts right after it. Two words may say the same in more or fewer steps.
 #[derive(Debug, Default)]
-pub(in super::super) struct Words<'a> {
+pub(super) struct Words<'a> {
     next: BTreeMap<&'a str, BTreeSet<&'a str>>,
 }
 
 impl<'a> Words<'a> {
-    /// The reader's own.
-    pub(in super::super) fn of_reader(data: &'a Data) -> Self {
-        let mut words = Self::default();
-        data.successors.iter().for_each(|(old, new)| words.say(old, new));
-        words
-    }
-
-    /// All that are about a ring.
-    pub(in super::super) fn of(data: &'a Data, ring: &str) -> Self {
-        Self::said_by(data, ring, |_| true)
-    }
-
-    /// Those about a ring that others than this ledger say.
-    pub(super) fn of_others(data: &'a Data, ring: &str, ledger: &str) -> Self {
-        Self::said_by(data, ring, |speaker| speaker != ledger)
-    }
-
-    fn said_by(data: &'a Data, ring: &str, counts: impl Fn(&str) -> bool) -> Self {
-        let mut words = Self::of_reader(data);
-        for (_, rings) in data.given_up.iter().filter(|(ledger, _)| counts(ledger)) {
-            for (old, given) in rings.get(ring).into_iter().flatten() {
-                words.say(old, &given.next);
-            }
-        }
-        words
-    }
-
     /// One word more.
-    pub(in super::super) fn say(&mut self, old: &'a str, new: &'a str) {
+    pub(super) fn say(&mut self, old: &'a str, new: &'a str) {
         self.next.entry(old).or_default().insert(new);
     }
 
     /// All keys after this one, by however many others; itself where it leads back.
-    pub(in super::super) fn after(&self, key: &str) -> BTreeSet<&'a str> {
+    pub(super) fn after(&self, key: &str) -> BTreeSet<&'a str> {
         let mut after = BTreeSet::new();
         let mut due: Vec<&str> = self.next.get(key).into_iter().flatten().copied().collect();
         while let Some(key) = due.pop() {
@@ -63,7 +34,7 @@ impl<'a> Words<'a> {
 
     /// A key at which these words contradict each other: two keys come after it and neither after the other, or it comes after
     /// itself.
-    pub(in super::super) fn contradiction(&self) -> Option<&'a str> {
+    pub(super) fn contradiction(&self) -> Option<&'a str> {
         let parting = |(key, next): (&&'a str, &BTreeSet<&'a str>)| {
             let parts =
                 next.len() > 1 && next.iter().any(|one| self.other_next(key, one).is_some());
@@ -93,5 +64,40 @@ impl<'a> Words<'a> {
             }
         }
         before.into_keys().next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words<'a>(pairs: &[(&'a str, &'a str)]) -> Words<'a> {
+        let mut words = Words::default();
+        pairs.iter().for_each(|(old, new)| words.say(old, new));
+        words
+    }
+
+    #[test]
+    fn words_contradict_where_keys_part_or_lead_back() {
+        for fits in [
+            &[("a", "b"), ("b", "c")][..],
+            &[("a", "z"), ("b", "z"), ("z", "y")],
+            // The same, in fewer steps.
+            &[("a", "b"), ("b", "c"), ("a", "c")],
+            &[],
+        ] {
+            assert_eq!(words(fits).contradiction(), None, "{fits:?}");
+        }
+        for (at, parts) in [
+            ("a", &[("a", "b"), ("a", "c")][..]),
+            ("a", &[("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")]),
+            ("a", &[("a", "a")]),
+            ("c", &[("a", "c"), ("c", "d"), ("d", "c")]),
+        ] {
+            assert_eq!(words(parts).contradiction(), Some(at), "{parts:?}");
+        }
+        let all = words(&[("a", "b"), ("b", "c"), ("a", "c"), ("x", "a")]);
+        assert_eq!(all.after("x").into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert!(all.after("c").is_empty());
     }
 }
